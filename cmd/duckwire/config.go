@@ -1,0 +1,168 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"time"
+)
+
+// Config is every setting of the server, and the one place that names them. Each field's tags say:
+//
+//	key      its name in YAML; in the environment it is DUCKWIRE_KEY, as a flag --key with dashes
+//	default  in the form a person would write
+//	help     one line
+//	unset    (optional) what an empty value means
+//	min, max (optional) bounds, in the field's own form
+//	oneof    (optional) the values allowed, with '|' between them
+//	secret   (optional) masked when shown, and not a flag: command lines are for everyone to read
+//	group    (optional) a heading; it holds until the next one
+type Config struct {
+	Addr     string `group:"Server" key:"addr" default:"127.0.0.1:4000" help:"address and port to listen on"`
+	DataDir  string `key:"data_dir" default:"duckwire-data" help:"folder of the database and of the development secret"`
+	Dev      bool   `key:"dev" default:"false" help:"development: make and keep an own secret, print a ready token"`
+	LogLevel string `key:"log_level" default:"info" oneof:"debug|info|warn|error" help:"least level that is logged"`
+	LogForm  string `key:"log_format" default:"json" oneof:"json|text" help:"form of the log on stderr"`
+	RedisURL string `key:"redis_url" unset:"one node" secret:"true" help:"joins several nodes (not in this version)"`
+
+	JWTSecret      string        `group:"Who may come in (at least one of jwt_secret, jwt_public_key, jwks_url, api_keys; or dev)" key:"jwt_secret" secret:"true" help:"shared secret of HS256 tokens, 32 bytes or more"`
+	JWTPublicKey   string        `key:"jwt_public_key" help:"public key of RS256, ES256 or EdDSA tokens: PEM text, or the path of a PEM file"`
+	JWKSURL        string        `key:"jwks_url" help:"URL of the key set that tokens are signed with"`
+	JWTIssuer      string        `key:"jwt_issuer" unset:"not checked" help:"the iss that tokens must have"`
+	JWTAudience    string        `key:"jwt_audience" unset:"not checked" help:"the aud that tokens must have"`
+	APIKeys        []string      `key:"api_keys" secret:"true" help:"hash lines of API keys, as 'duckwire apikey' prints them"`
+	AuthorizeURL   string        `key:"authorize_url" unset:"tokens decide" help:"application that is asked per topic and action"`
+	AuthorizeTTL   time.Duration `key:"authorize_ttl" default:"30s" min:"0s" max:"1h" help:"how long its answers are kept"`
+	AllowedOrigins []string      `key:"allowed_origins" unset:"same origin only" help:"web origins that may connect, such as https://app.example.com; * for any, without cookies"`
+
+	UpstreamURL               string        `group:"Completions" key:"upstream_url" unset:"the built-in completer" help:"OpenAI-compatible server to ask; ends in /v1"`
+	UpstreamKey               string        `key:"upstream_key" secret:"true" help:"its API key"`
+	UpstreamModel             string        `key:"upstream_model" unset:"as requested" help:"model to ask for, whatever the request names"`
+	UpstreamFIM               string        `key:"upstream_fim" default:"suffix" oneof:"suffix|qwen|starcoder|codellama|codestral|deepseek" help:"how it takes text after the cursor: as the field 'suffix', or in a model's template"`
+	UpstreamConnectTimeout    time.Duration `key:"upstream_connect_timeout" default:"10s" min:"100ms" max:"5m" help:"for the connection to it"`
+	UpstreamFirstTokenTimeout time.Duration `key:"upstream_first_token_timeout" default:"2m" min:"1s" max:"1h" help:"for the first token of an answer"`
+	UpstreamSilenceTimeout    time.Duration `key:"upstream_silence_timeout" default:"60s" min:"1s" max:"1h" help:"for silence within an answer"`
+	LocalCorpus               string        `key:"local_corpus" unset:"none" help:"folder of source code that the built-in completer learns from"`
+	LocalTokenDelay           time.Duration `key:"local_token_delay" default:"0s" min:"0s" max:"10s" help:"pause between the built-in completer's tokens, to see or test streaming"`
+
+	MessageBytes       Size          `group:"Limits" key:"message_bytes" default:"256KiB" min:"1KiB" max:"4MiB" help:"payload of one event"`
+	BodyBytes          Size          `key:"body_bytes" default:"8MiB" min:"64KiB" max:"256MiB" help:"body of one request"`
+	BatchEvents        int           `key:"batch_events" default:"100" min:"1" max:"10000" help:"events of one publish"`
+	HistoryEvents      int           `key:"history_events" default:"1000" min:"1" max:"1000000" help:"events kept for a topic"`
+	HistoryBytes       Size          `key:"history_bytes" default:"4MiB" min:"64KiB" max:"1GiB" help:"bytes kept for a topic"`
+	HistoryTTL         time.Duration `key:"history_ttl" default:"1h" min:"1s" max:"720h" help:"how long a topic's events are kept"`
+	Topics             int           `key:"topics" default:"100000" min:"1" max:"10000000" help:"topics at one time"`
+	TopicsPerSession   int           `key:"topics_per_session" default:"16" min:"1" max:"1000" help:"topics of one connection"`
+	EphemeralTTL       time.Duration `key:"ephemeral_ttl" default:"60s" min:"1s" max:"1h" help:"how long a cursor-like event is current"`
+	EphemeralKeys      int           `key:"ephemeral_keys" default:"1000" min:"1" max:"100000" help:"cursor-like events kept for a topic"`
+	StreamBytes        Size          `key:"stream_bytes" default:"16MiB" min:"64KiB" max:"1GiB" help:"text and events of one stream"`
+	StreamTTL          time.Duration `key:"stream_ttl" default:"1h" min:"1s" max:"720h" help:"how long a stream is kept after its end"`
+	StreamsPerUser     int           `key:"streams_per_user" default:"100" min:"1" max:"100000" help:"unfinished streams of one user"`
+	IdempotencyTTL     time.Duration `key:"idempotency_ttl" default:"1h" min:"1s" max:"720h" help:"how long the ids of events and requests are remembered"`
+	Lease              time.Duration `key:"lease" default:"30s" min:"1s" max:"1h" help:"how long a silent producer keeps its stream"`
+	LogMemory          Size          `key:"log_memory" default:"512MiB" min:"1MiB" max:"1024GiB" help:"memory of all topics and streams together"`
+	QueueMax           int           `key:"queue_max" default:"1000" min:"1" max:"1000000" help:"unread messages of one user"`
+	QueueTTL           time.Duration `key:"queue_ttl" default:"24h" min:"1s" max:"8760h" help:"how long a message waits for its user"`
+	Connections        int           `key:"connections" default:"100000" min:"1" max:"10000000" help:"connections at one time"`
+	ConnectionsPerUser int           `key:"connections_per_user" default:"1000" min:"1" max:"1000000" help:"connections of one user"`
+
+	Heartbeat    time.Duration `group:"Times" key:"heartbeat" default:"10s" min:"1s" max:"60s" help:"silence after which a live connection gets a heartbeat"`
+	WriteTimeout time.Duration `key:"write_timeout" default:"30s" min:"1s" max:"10m" help:"how long a reader may take no bytes"`
+	DrainTimeout time.Duration `key:"drain_timeout" default:"10s" min:"0s" max:"10m" help:"how long a stop waits for clients and streams"`
+}
+
+// Loaded is a configuration and where each setting came from.
+type Loaded struct {
+	Config
+	From map[string]string // key → "default", "duckwire.yaml:3", "DUCKWIRE_ADDR", "--addr"
+}
+
+// configSources is where settings are read from, lowest rank first: file, environment, flags.
+type configSources struct {
+	file    string            // path of the YAML file; "": duckwire.yaml, if there is one
+	environ []string          // as os.Environ gives it
+	flags   map[string]string // key → text
+}
+
+// loadConfig reads the sources over the defaults. Its error tells every fault, one a line.
+func loadConfig(src configSources) (*Loaded, error) {
+	l := &Loaded{From: map[string]string{}}
+	set := settingsOf(&l.Config)
+	var faults faults
+	for _, s := range set {
+		l.From[s.key] = "default"
+		if s.def != "" {
+			faults.add("default", s.set(s.def))
+		}
+	}
+	readFile(l, set, src, &faults)
+	readEnviron(l, set, src.environ, &faults)
+	for _, s := range set {
+		if text, ok := src.flags[s.key]; ok {
+			l.From[s.key] = "--" + s.flag()
+			faults.add(l.From[s.key], s.set(text))
+		}
+	}
+	if len(faults) == 0 {
+		checkConfig(l, set, &faults)
+	}
+	return l, faults.err()
+}
+
+// defaultFile is read where no file is named, if it is there.
+const defaultFile = "duckwire.yaml"
+
+// readFile sets what the YAML file says.
+func readFile(l *Loaded, set settings, src configSources, faults *faults) {
+	path, named := src.file, true
+	if path == "" {
+		path = lookupEnv(src.environ, envConfig)
+	}
+	if path == "" {
+		path, named = defaultFile, false
+	}
+	text, err := os.ReadFile(path)
+	if os.IsNotExist(err) && !named {
+		return
+	}
+	if err != nil {
+		faults.add("", fmt.Errorf("the configuration file cannot be read: %w", err))
+		return
+	}
+	readYAML(l, set, path, text, faults)
+}
+
+// Variables of the environment that are no settings.
+const (
+	envPrefix = "DUCKWIRE_"
+	envURL    = "DUCKWIRE_URL"    // for client commands
+	envToken  = "DUCKWIRE_TOKEN"  // for client commands
+	envConfig = "DUCKWIRE_CONFIG" // path of the YAML file
+)
+
+// readEnviron sets what DUCKWIRE_… variables say. An empty variable counts as not set.
+func readEnviron(l *Loaded, set settings, environ []string, faults *faults) {
+	for _, pair := range environ {
+		name, text, _ := strings.Cut(pair, "=")
+		if !strings.HasPrefix(name, envPrefix) || name == envURL || name == envToken || name == envConfig || text == "" {
+			continue
+		}
+		s := set.byEnv(name)
+		if s == nil {
+			faults.add("", fmt.Errorf("%s is no setting%s", name, set.suggest(name, (*setting).env)))
+			continue
+		}
+		l.From[s.key] = name
+		faults.add(name, s.set(text))
+	}
+}
+
+// lookupEnv returns the value of a variable in environ, or "".
+func lookupEnv(environ []string, name string) string {
+	for _, pair := range environ {
+		if k, v, _ := strings.Cut(pair, "="); k == name {
+			return v
+		}
+	}
+	return ""
+}

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// configFlags are the flags of a command that reads the server's configuration.
+type configFlags struct {
+	file string
+	text map[string]*settingFlag
+}
+
+// settingFlag is a flag that keeps its text; loadConfig reads it, as it reads the other sources.
+type settingFlag struct {
+	text string
+	set  bool
+	kind string
+}
+
+func (f *settingFlag) String() string        { return f.text }
+func (f *settingFlag) Type() string          { return f.kind }
+func (f *settingFlag) Set(text string) error { f.text, f.set = text, true; return nil }
+
+// addConfigFlags gives cmd the flag --config and one for each setting that is not secret; those not named in shown are left out of the
+// list of flags (settingsHelp tells them).
+func addConfigFlags(cmd *cobra.Command, shown ...string) *configFlags {
+	f := &configFlags{text: map[string]*settingFlag{}}
+	flags := cmd.Flags()
+	flags.StringVar(&f.file, "config", "", "YAML file of settings (default: duckwire.yaml in this folder, if there is one)")
+	for _, s := range settingsOf(&Config{}) {
+		if s.secret {
+			continue
+		}
+		text := &settingFlag{kind: "value"}
+		f.text[s.key] = text
+		help := s.help
+		if s.def != "" && s.def != "false" {
+			help += " (default " + s.def + ")"
+		}
+		flag := flags.VarPF(text, s.flag(), "", help)
+		if _, isBool := s.field.Interface().(bool); isBool {
+			flag.NoOptDefVal, text.kind = "true", "bool"
+		}
+		flag.Hidden = !contains(shown, s.key)
+	}
+	return f
+}
+
+// load reads the configuration with the flags that were given.
+func (f *configFlags) load() (*Loaded, error) {
+	given := map[string]string{}
+	for key, flag := range f.text {
+		if flag.set {
+			given[key] = flag.text
+		}
+	}
+	return loadConfig(configSources{file: f.file, environ: environ(), flags: given})
+}
+
+// settingsHelp lists every setting, for --help.
+func settingsHelp() string {
+	var b strings.Builder
+	b.WriteString(`Settings: from a flag (--data-dir), else the environment (DUCKWIRE_DATA_DIR), else duckwire.yaml
+(data_dir: …), else the default. Secrets are not taken from flags. 'duckwire config' shows what holds.
+`)
+	group := ""
+	for _, s := range settingsOf(&Config{}) {
+		if s.group != group {
+			group = s.group
+			fmt.Fprintf(&b, "\n%s\n", group)
+		}
+		fmt.Fprintf(&b, "  %-28s  %-14s  %s\n", s.key, s.defaultText(), s.helpText())
+	}
+	return b.String()
+}
+
+func (s *setting) defaultText() string {
+	if s.def == "" {
+		return "-"
+	}
+	return s.def
+}
+
+func (s *setting) helpText() string {
+	help := s.help
+	if s.oneof != "" {
+		help += ": " + strings.ReplaceAll(s.oneof, "|", ", ")
+	}
+	if s.unset != "" {
+		help += "; unset: " + s.unset
+	}
+	return help
+}

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// devSecretPath is where a --dev server of this data folder keeps its secret.
+func devSecretPath(dataDir string) string { return filepath.Join(dataDir, "dev-secret") }
+
+// readDevSecret returns the secret that a --dev server made here earlier.
+func readDevSecret(dataDir string) (string, error) {
+	path := devSecretPath(dataDir)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	secret := strings.TrimSpace(string(text))
+	if len(secret) < minSecret {
+		return "", fmt.Errorf("%s holds %d bytes, too few for a secret (%d); delete it, and 'duckwire serve --dev' makes a new one", path, len(secret), minSecret)
+	}
+	return secret, nil
+}
+
+// keepDevSecret returns the secret of this data folder, making it at the first call: 32 random bytes, readable by the owner alone.
+func keepDevSecret(dataDir string) (string, error) {
+	secret, err := readDevSecret(dataDir)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return secret, err
+	}
+	if err := os.MkdirAll(dataDir, 0o700); err != nil {
+		return "", fmt.Errorf("the data folder cannot be made: %w", err)
+	}
+	raw := make([]byte, 32)
+	_, _ = rand.Read(raw) // never fails (crypto/rand)
+	secret = base64.RawURLEncoding.EncodeToString(raw)
+	f, err := os.OpenFile(devSecretPath(dataDir), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return "", err
+	}
+	_, err = f.WriteString(secret + "\n")
+	return secret, errors.Join(err, f.Close())
+}

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes.
+const (
+	exitOK          = 0
+	exitError       = 1   // it did not work: no server, refused, a stream with a gap
+	exitUsage       = 2   // the command line or the configuration is wrong
+	exitFailed      = 3   // the stream ended, but not well
+	exitInterrupted = 130 // Ctrl-C, as shells count it
+)
+
+// run executes one command line and returns the exit code. It is main without the process: tests start it.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return exitOK
+	}
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return exitInterrupted
+	}
+	code := exitCode(err)
+	if text := err.Error(); text != "" {
+		fmt.Fprintf(stderr, "duckwire: %s\n", text)
+	}
+	if code == exitUsage && !isConfigError(err) {
+		fmt.Fprintf(stderr, "See '%s --help'.\n", cmd.CommandPath())
+	}
+	return code
+}
+
+// usageError is a command line that does not say what to do.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// exitError is an error with an exit code of its own.
+type codeError struct {
+	error
+	code int
+}
+
+func (e codeError) Unwrap() error { return e.error }
+
+func exitCode(err error) int {
+	var coded codeError
+	var usage usageError
+	switch {
+	case errors.As(err, &coded):
+		return coded.code
+	case errors.As(err, &usage), isConfigError(err):
+		return exitUsage
+	}
+	return exitError
+}
+
+func isConfigError(err error) bool {
+	var c *configError
+	return errors.As(err, &c) || errors.Is(err, errNoDoor) || errors.Is(err, errSeveralNodes)
+}
+
+const rootLong = `Duckwire streams code completions and analysis results, carries channels with presence
+and live cursors, and delivers what people missed while they were away.
+
+Start here:
+
+  duckwire serve --dev                a server to try, with its own secret
+  duckwire complete 'def add(a, b):'  in another terminal: stream a completion
+  duckwire tail code:project:42       watch a topic
+  duckwire push code:project:42 hello '{"from":"me"}'
+
+Client commands find the server by --url or DUCKWIRE_URL (default http://127.0.0.1:4000) and show
+who they are by --token or DUCKWIRE_TOKEN. Without a token, and with a server on this machine that
+was started with --dev, they use its secret in the data folder, if they can read it.
+
+Exit codes: 0 done, 1 it did not work, 2 wrong usage or configuration, 3 a stream that failed,
+130 interrupted.`
+
+// newRoot returns the whole command tree.
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "duckwire",
+		Short:         "The real-time layer for coding assistants",
+		Long:          rootLong,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.Args = func(cmd *cobra.Command, args []string) error { return unknownCommand(root, args) }
+	root.AddGroup(&cobra.Group{ID: "server", Title: "Server:"}, &cobra.Group{ID: "client", Title: "Client:"})
+	root.SetHelpCommandGroupID("")
+	add := func(group string, cmds ...*cobra.Command) {
+		for _, c := range cmds {
+			c.GroupID = group
+			root.AddCommand(c)
+		}
+	}
+	add("server", newServeCmd(), newConfigCmd(), newTokenCmd())
+	add("", newVersionCmd())
+	asUsage(root)
+	return root
+}
+
+// asUsage makes the faults that cobra finds in flags and arguments usage errors, in the whole tree.
+func asUsage(cmd *cobra.Command) {
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	if check := cmd.Args; check != nil {
+		cmd.Args = func(c *cobra.Command, args []string) error {
+			if err := check(c, args); err != nil {
+				return usageError{err}
+			}
+			return nil
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		asUsage(sub)
+	}
+}
+
+// unknownCommand names the command that is nearest to one that does not exist.
+func unknownCommand(parent *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	best, at := "", len(args[0])/2+1
+	for _, c := range parent.Commands() {
+		if d := editDistance(args[0], c.Name()); d < at && c.IsAvailableCommand() {
+			best, at = c.Name(), d
+		}
+	}
+	if best == "" {
+		return fmt.Errorf("unknown command %q", args[0])
+	}
+	return fmt.Errorf("unknown command %q; did you mean %s?", args[0], best)
+}
+
+// environ is the process's environment. Only this file asks for it.
+func environ() []string { return os.Environ() }

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+func newServeCmd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the server",
+		Long: `Run the server until SIGTERM or Ctrl-C: then it takes no new work, tells its clients when to come back,
+settles streams and queues, and ends with code 0. A second signal ends it at once.
+
+With --dev it makes a secret, keeps it in the data folder and prints a token that may do everything.
+Without --dev it starts only if it can tell who comes: set a secret, a key, a key set or API keys.
+
+` + settingsHelp(),
+		Example: `  duckwire serve --dev
+  DUCKWIRE_JWT_SECRET=… duckwire serve --addr :4000 --data-dir /var/lib/duckwire
+  DUCKWIRE_UPSTREAM_URL=http://127.0.0.1:11434/v1 duckwire serve --dev
+  duckwire serve --config /etc/duckwire.yaml`,
+		Args: cobra.NoArgs,
+	}
+	flags := addConfigFlags(cmd, "addr", "data_dir", "dev")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		cfg, err := flags.load()
+		if err != nil {
+			return err
+		}
+		if err := checkServe(&cfg.Config); err != nil {
+			return err
+		}
+		return serve(cmd.Context(), &cfg.Config, cmd.OutOrStdout(), cmd.ErrOrStderr())
+	}
+	return cmd
+}
+
+// serve runs the server until ctx ends, then stops it in order. It returns nil after an orderly stop.
+func serve(ctx context.Context, cfg *Config, stdout, stderr io.Writer) error {
+	logger := newLogger(cfg, stderr)
+	if cfg.Dev && cfg.JWTSecret == "" {
+		secret, err := keepDevSecret(cfg.DataDir)
+		if err != nil {
+			return err
+		}
+		cfg.JWTSecret = secret
+	}
+	app, err := buildServer(cfg, logger)
+	if err != nil {
+		return err
+	}
+	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.Addr)
+	if err != nil {
+		app.close(logger)
+		return fmt.Errorf("%w; is another server running there? choose another with --addr", err)
+	}
+	srv := newHTTPServer(app.handler, logger)
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(ln) }()
+	app.ready.Store(true)
+	logger.Info("listening", "addr", ln.Addr().String(), "url", localURL(ln.Addr()), "version", buildVersion())
+	if cfg.Dev {
+		if err := printBanner(stdout, cfg, localURL(ln.Addr())); err != nil {
+			logger.Warn("no banner", "error", err)
+		}
+	}
+	select {
+	case err = <-served:
+		logger.Error("serving ended", "error", err)
+	case <-ctx.Done():
+		stop(cfg, srv, app, logger)
+		<-served
+	}
+	app.close(logger)
+	return err
+}
+
+// stop ends an app's service within the drain timeout, in this order: not ready any longer; the hub tells its clients when to come back and
+// settles its streams; the listener closes and requests run out; what is left after the time is cut. Storage closes after that.
+func stop(cfg *Config, srv *http.Server, app *app, logger *slog.Logger) {
+	started := time.Now()
+	logger.Info("draining", "timeout", showDuration(cfg.DrainTimeout))
+	app.ready.Store(false)
+	ctx, cancel := context.WithTimeout(context.Background(), cfg.DrainTimeout)
+	defer cancel()
+	if app.drain != nil {
+		app.drain(ctx)
+	}
+	if err := srv.Shutdown(ctx); err != nil {
+		logger.Warn("connections cut", "error", err)
+		_ = srv.Close()
+	}
+	logger.Info("stopped", "took", time.Since(started).Round(time.Millisecond).String())
+}
+
+// newHTTPServer returns the server with the time limits that hold for every request. There is no WriteTimeout: streams last, and every write
+// has a deadline of its own (protocol/sse.md 1.4).
+func newHTTPServer(h http.Handler, logger *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug), // TLS probes, cut connections: not news
+	}
+}
+
+func newLogger(cfg *Config, w io.Writer) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(cfg.LogLevel)) // checked by oneof
+	opts := &slog.HandlerOptions{Level: level}
+	if cfg.LogForm == "text" {
+		return slog.New(slog.NewTextHandler(w, opts))
+	}
+	return slog.New(slog.NewJSONHandler(w, opts))
+}
+
+// localURL is where a client on this machine finds a listener.
+func localURL(addr net.Addr) string {
+	host, port, err := net.SplitHostPort(addr.String())
+	if err != nil {
+		return "http://" + addr.String()
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "http://" + net.JoinHostPort(host, port)
+}

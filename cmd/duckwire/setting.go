@@ -1,0 +1,222 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// setting is one field of a Config, by its tags. Text from every source goes through set.
+type setting struct {
+	key, def, help, unset, min, max, oneof, group string
+	secret                                        bool
+	field                                         reflect.Value
+}
+
+// settings are all settings of one Config, in the order of its fields.
+type settings []*setting
+
+// settingsOf returns the settings of c; setting one changes c.
+func settingsOf(c *Config) settings {
+	v := reflect.ValueOf(c).Elem()
+	var set settings
+	group := ""
+	for i := range v.NumField() {
+		tag := v.Type().Field(i).Tag
+		if g := tag.Get("group"); g != "" {
+			group = g
+		}
+		set = append(set, &setting{
+			key: tag.Get("key"), def: tag.Get("default"), help: tag.Get("help"), unset: tag.Get("unset"),
+			min: tag.Get("min"), max: tag.Get("max"), oneof: tag.Get("oneof"), group: group,
+			secret: tag.Get("secret") != "", field: v.Field(i),
+		})
+	}
+	return set
+}
+
+func (s *setting) env() string  { return envPrefix + strings.ToUpper(s.key) }
+func (s *setting) flag() string { return strings.ReplaceAll(s.key, "_", "-") }
+func (s *setting) name() string { return s.key }
+
+func (set settings) byKey(key string) *setting {
+	for _, s := range set {
+		if s.key == key {
+			return s
+		}
+	}
+	return nil
+}
+
+func (set settings) byEnv(name string) *setting {
+	for _, s := range set {
+		if s.env() == name {
+			return s
+		}
+	}
+	return nil
+}
+
+// suggest returns "; did you mean X?" for the name nearest to an unknown one, or where all names are to be found.
+func (set settings) suggest(unknown string, name func(*setting) string) string {
+	best, at := "", len(unknown)/2+1
+	for _, s := range set {
+		if d := editDistance(unknown, name(s)); d < at {
+			best, at = name(s), d
+		}
+	}
+	if best == "" {
+		return "; 'duckwire serve --help' lists them all"
+	}
+	return "; did you mean " + best + "?"
+}
+
+// set reads text into the field and checks its bounds. The error names key, value and limit.
+func (s *setting) set(text string) error {
+	if s.key != "jwt_public_key" { // a PEM text may end in a line feed
+		text = strings.TrimSpace(text)
+	}
+	v, err := parseSetting(s.field.Type(), text)
+	if err != nil {
+		return fmt.Errorf("%s: %s %w", s.key, s.quote(text), err)
+	}
+	if err := s.bounds(v); err != nil {
+		return fmt.Errorf("%s: %s %w", s.key, s.quote(text), err)
+	}
+	s.field.Set(v)
+	return nil
+}
+
+func (s *setting) quote(text string) string {
+	if s.secret {
+		return "the value"
+	}
+	return strconv.Quote(text)
+}
+
+// bounds checks v against the tags min, max and oneof.
+func (s *setting) bounds(v reflect.Value) error {
+	if s.oneof != "" && !contains(strings.Split(s.oneof, "|"), v.String()) {
+		return errors.New("must be one of " + strings.ReplaceAll(s.oneof, "|", ", "))
+	}
+	if s.min != "" {
+		if least, err := parseSetting(v.Type(), s.min); err != nil || v.Int() < least.Int() {
+			return errors.New("is too little; the least is " + s.min)
+		}
+	}
+	if s.max != "" {
+		if most, err := parseSetting(v.Type(), s.max); err != nil || v.Int() > most.Int() {
+			return errors.New("is too much; the most is " + s.max)
+		}
+	}
+	return nil
+}
+
+// parseSetting reads text as a value of type t.
+func parseSetting(t reflect.Type, text string) (reflect.Value, error) {
+	switch reflect.Zero(t).Interface().(type) {
+	case string:
+		return reflect.ValueOf(text), nil
+	case []string:
+		return reflect.ValueOf(splitList(text)), nil
+	case bool:
+		b, err := strconv.ParseBool(text)
+		return reflect.ValueOf(b), or(err, "must be true or false")
+	case int:
+		n, err := strconv.Atoi(text)
+		return reflect.ValueOf(n), or(err, "must be a whole number")
+	case Size:
+		n, err := ParseSize(text)
+		return reflect.ValueOf(n), err
+	case time.Duration:
+		d, err := time.ParseDuration(text)
+		return reflect.ValueOf(d), or(err, `must be a time with its unit, such as "10s" or "1h30m"`)
+	}
+	panic("no text form for " + t.String())
+}
+
+func or(err error, text string) error {
+	if err == nil {
+		return nil
+	}
+	return errors.New(text)
+}
+
+func contains(list []string, s string) bool {
+	for _, x := range list {
+		if x == s {
+			return true
+		}
+	}
+	return false
+}
+
+// splitList takes a list in one text apart, at commas and white space.
+func splitList(text string) []string {
+	return strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' || r == '\n' || r == '\t' || r == '\r' })
+}
+
+// show returns the value in the form that set reads; masked if it is secret.
+func (s *setting) show() string {
+	if s.field.IsZero() && s.def == "" {
+		return ""
+	}
+	if s.secret {
+		return "(set, hidden)"
+	}
+	switch v := s.field.Interface().(type) {
+	case []string:
+		return strings.Join(v, ",")
+	case time.Duration:
+		return showDuration(v)
+	default:
+		return fmt.Sprint(v)
+	}
+}
+
+// showDuration leaves out the zero units that Duration.String writes: "1h", not "1h0m0s".
+func showDuration(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
+
+// faults collects what is wrong with a configuration, so that one start tells it all.
+type faults []string
+
+// add notes err, if it is one, with the place it stands in.
+func (f *faults) add(where string, err error) {
+	switch {
+	case err == nil:
+	case where == "":
+		*f = append(*f, err.Error())
+	default:
+		*f = append(*f, fmt.Sprintf("%s (from %s)", err, where))
+	}
+}
+
+// err returns all faults as one *configError, or nil.
+func (f faults) err() error {
+	if len(f) == 0 {
+		return nil
+	}
+	return &configError{faults: f}
+}
+
+// configError is a configuration that cannot be used.
+type configError struct{ faults []string }
+
+func (e *configError) Error() string {
+	if len(e.faults) == 1 {
+		return "configuration: " + e.faults[0]
+	}
+	return "configuration:\n  " + strings.Join(e.faults, "\n  ")
+}

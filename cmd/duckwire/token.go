@@ -1,0 +1,133 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/spf13/cobra"
+)
+
+// capabilities is the claim caps of a token: what may be done on the topics that match each pattern (design.md 2.7).
+type capabilities map[string][]string
+
+// actions are the words that a capability may hold.
+var actions = []string{"subscribe", "publish", "presence", "complete", "produce", "queue", "admin", "*"}
+
+// tokenClaims is what a token of ours says.
+type tokenClaims struct {
+	user, jti, issuer, audience string // only user must be set
+	caps                        capabilities
+	ttl                         time.Duration
+}
+
+// signToken returns an HS256 token.
+func signToken(secret string, c tokenClaims) (string, error) {
+	now := time.Now()
+	claims := jwt.MapClaims{"sub": c.user, "iat": now.Unix(), "exp": now.Add(c.ttl).Unix(), "caps": c.caps}
+	for name, value := range map[string]string{"jti": c.jti, "iss": c.issuer, "aud": c.audience} {
+		if value != "" {
+			claims[name] = value
+		}
+	}
+	return jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString([]byte(secret))
+}
+
+func newTokenCmd() *cobra.Command {
+	var user, jti string
+	var caps []string
+	var ttl time.Duration
+	cmd := &cobra.Command{
+		Use:   "token --user USER",
+		Short: "Print a token",
+		Long: `Print one token for a user, and nothing else.
+
+It is signed (HS256) with jwt_secret from the environment or the configuration file; without one, with
+the secret that 'duckwire serve --dev' keeps in the data folder.
+
+--cap PATTERN=ACTION,ACTION says what the token allows on which topics, and may be repeated. A pattern may
+end in *, and {sub} in it stands for the user. Actions: subscribe, publish, presence, complete (start and
+cancel own streams), produce (append to streams), queue (message users), admin, * (all). Without --cap
+a token allows everything on the user's own topic (user:{sub}=*), and everything everywhere (*=*) if it
+is signed with a development secret.`,
+		Example: `  duckwire token --user ada
+  duckwire token --user ada --cap 'code:project:42=subscribe,publish,presence' --cap 'user:{sub}=*' --ttl 8h
+  export DUCKWIRE_TOKEN=$(duckwire token --user ada)`,
+		Args: cobra.NoArgs,
+	}
+	config := addConfigFlags(cmd, "data_dir")
+	flags := cmd.Flags()
+	flags.StringVar(&user, "user", "", "who the token is for (its sub)")
+	flags.StringArrayVar(&caps, "cap", nil, "PATTERN=ACTION,ACTION: what it allows; may be repeated")
+	flags.DurationVar(&ttl, "ttl", time.Hour, "how long it holds")
+	flags.StringVar(&jti, "jti", "", "its id, to revoke it by")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		cfg, err := config.load()
+		if err != nil {
+			return err
+		}
+		claims := tokenClaims{user: user, jti: jti, ttl: ttl, issuer: cfg.JWTIssuer, audience: cfg.JWTAudience}
+		if claims.caps, err = parseCaps(caps); err != nil {
+			return err
+		}
+		token, err := makeToken(&cfg.Config, claims)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(cmd.OutOrStdout(), token)
+		return nil
+	}
+	return cmd
+}
+
+// makeToken signs with the configured secret, or with the development secret, and fills in the rights where none are given.
+func makeToken(cfg *Config, c tokenClaims) (string, error) {
+	switch {
+	case c.user == "":
+		return "", usagef("who is the token for? give --user")
+	case c.ttl < time.Second:
+		return "", usagef("--ttl %s is too little; the least is 1s", c.ttl)
+	}
+	secret, standard := cfg.JWTSecret, capabilities{"user:{sub}": {"*"}}
+	if secret == "" {
+		var err error
+		if secret, err = readDevSecret(cfg.DataDir); errors.Is(err, fs.ErrNotExist) {
+			return "", fmt.Errorf("there is no secret to sign with: set DUCKWIRE_JWT_SECRET to the server's, or run 'duckwire serve --dev' here first (it keeps one in %s)", devSecretPath(cfg.DataDir))
+		} else if err != nil {
+			return "", err
+		}
+		standard = devCaps
+	}
+	if len(c.caps) == 0 {
+		c.caps = standard
+	}
+	return signToken(secret, c)
+}
+
+// parseCaps reads PATTERN=ACTION,ACTION texts. The same pattern twice adds up.
+func parseCaps(texts []string) (capabilities, error) {
+	caps := capabilities{}
+	for _, text := range texts {
+		i := strings.LastIndexByte(text, '=') // actions hold no '='
+		if i <= 0 || i == len(text)-1 {
+			return nil, usagef("--cap %q must be PATTERN=ACTION,ACTION, such as 'code:project:42=subscribe,publish'", text)
+		}
+		pattern, list := text[:i], text[i+1:]
+		if star := strings.IndexByte(pattern, '*'); star >= 0 && star != len(pattern)-1 {
+			return nil, usagef("--cap %q: a * may only end a pattern", text)
+		}
+		for _, action := range strings.Split(list, ",") {
+			action = strings.TrimSpace(action)
+			if !contains(actions, action) {
+				return nil, usagef("--cap %q: %q is no action; there are %s", text, action, strings.Join(actions, ", "))
+			}
+			if !contains(caps[pattern], action) {
+				caps[pattern] = append(caps[pattern], action)
+			}
+		}
+	}
+	return caps, nil
+}
