@@ -1,0 +1,90 @@
+package handlers
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/duckwire/duckwire/hub"
+)
+
+// readBody reads a request's JSON body whole, without the white space around it.
+func (s *server) readBody(r *http.Request) ([]byte, error) {
+	raw, err := io.ReadAll(io.LimitReader(r.Body, s.BodyBytes+1))
+	if err != nil {
+		return nil, errCut(err)
+	}
+	if int64(len(raw)) > s.BodyBytes {
+		return nil, &hub.LimitError{Kind: hub.ErrTooLarge, Name: "body in bytes (body_bytes)", Limit: s.BodyBytes}
+	}
+	if !utf8.Valid(raw) {
+		return nil, hub.Invalid("body", "is not valid UTF-8")
+	}
+	if raw = bytes.TrimSpace(raw); len(raw) == 0 {
+		return nil, hub.Invalid("body", "is empty; a JSON object is needed")
+	}
+	return raw, nil
+}
+
+// readJSON decodes a request's body into v, which must be a pointer to a struct.
+func (s *server) readJSON(r *http.Request, v any) error {
+	raw, err := s.readBody(r)
+	if err != nil {
+		return err
+	}
+	return decodeStrict(raw, v, "")
+}
+
+// decodeStrict decodes one JSON value into v. Unknown members and wrong types are errors that name the member; root names the value itself.
+func decodeStrict(raw []byte, v any, root string) error {
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.DisallowUnknownFields()
+	err := dec.Decode(v)
+	if err == nil {
+		if _, err := dec.Token(); err != io.EOF {
+			return hub.Invalid("body", "holds more than one JSON value")
+		}
+		return nil
+	}
+	var typed *json.UnmarshalTypeError
+	if errors.As(err, &typed) {
+		field := strings.Trim(root+"."+typed.Field, ".")
+		if field == "" {
+			field = "body"
+		}
+		return hub.Invalid(field, "must be %s, not a JSON %s", jsonKind(typed.Type.Kind().String()), typed.Value)
+	}
+	if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
+		return hub.Invalid(strings.Trim(name, `"`), "is not a known member")
+	}
+	return hub.Invalid("body", "is not valid JSON: %v", err)
+}
+
+// jsonKind says what a Go kind is in JSON.
+func jsonKind(kind string) string {
+	switch {
+	case kind == "string":
+		return "a string"
+	case kind == "bool":
+		return "true or false"
+	case kind == "slice":
+		return "an array"
+	case strings.HasPrefix(kind, "int") || strings.HasPrefix(kind, "float"):
+		return "a number"
+	}
+	return "an object"
+}
+
+// hasMember reports whether a JSON object has the member at its top.
+func hasMember(raw []byte, name string) bool {
+	var members map[string]json.RawMessage
+	_, ok := members[name]
+	if json.Unmarshal(raw, &members) == nil {
+		_, ok = members[name]
+	}
+	return ok
+}

@@ -1,0 +1,87 @@
+package handlers
+
+import (
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/munnerz/goautoneg"
+
+	"github.com/duckwire/duckwire/hub"
+)
+
+// intParam reads a whole number from the query; absent is def. Anything else is an error that names the parameter and its range.
+func intParam(q url.Values, name string, def, lo, hi int) (int, error) {
+	if !q.Has(name) {
+		return def, nil
+	}
+	n, err := strconv.Atoi(q.Get(name))
+	if err != nil || n < lo || n > hi {
+		return 0, hub.Invalid("?"+name, "must be a whole number from %d to %d; got %q", lo, hi, clip(q.Get(name)))
+	}
+	return n, nil
+}
+
+// clip shortens what is quoted back.
+func clip(s string) string {
+	if len(s) > 40 {
+		return s[:40] + "…"
+	}
+	return s
+}
+
+// resumeFrom returns where the client wants to go on: the header Last-Event-ID before the parameter after, since EventSource repeats its
+// original URL (protocol/sse.md 4.1). "" is nothing.
+func resumeFrom(r *http.Request) string {
+	if id := r.Header.Get("Last-Event-ID"); id != "" {
+		return id
+	}
+	return r.URL.Query().Get("after")
+}
+
+// parsePosition reads resumeFrom's answer; absent is def.
+func parsePosition(text string, def hub.Position) (hub.Position, error) {
+	if text == "" {
+		return def, nil
+	}
+	return hub.ParsePosition(text)
+}
+
+// live is what a long response may be asked for in its query (protocol/sse.md 5).
+type live struct {
+	hb  time.Duration
+	pad int
+	max time.Duration // 0: none
+}
+
+func (s *server) parseLive(q url.Values) (l live, err error) {
+	hb, err := intParam(q, "hb", int(s.Heartbeat/time.Second), 1, 60)
+	if err != nil {
+		return l, err
+	}
+	if l.pad, err = intParam(q, "pad", 0, 0, 65536); err != nil {
+		return l, err
+	}
+	most, err := intParam(q, "max", 0, 1, 24*3600)
+	l.hb, l.max = time.Duration(hb)*time.Second, time.Duration(most)*time.Second
+	return l, err
+}
+
+// The media types of GET on logs.
+const (
+	mediaSSE    = "text/event-stream"
+	mediaNDJSON = "application/x-ndjson"
+	mediaText   = "text/plain"
+	mediaJSON   = "application/json"
+)
+
+// negotiate chooses among the offered media types by ?format= (a short name) or by Accept; the first offered is for clients that take
+// anything. "" means that none will do.
+func negotiate(r *http.Request, offered ...string) string {
+	accept := r.Header.Get("Accept")
+	if accept == "" {
+		return offered[0]
+	}
+	return goautoneg.Negotiate(accept, offered)
+}

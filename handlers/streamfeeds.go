@@ -1,0 +1,209 @@
+package handlers
+
+import (
+	"encoding/json"
+	"strconv"
+	"time"
+
+	"github.com/duckwire/duckwire/handlers/openai"
+	"github.com/duckwire/duckwire/handlers/sse"
+	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/jsonw"
+)
+
+// The slots of hub.Encoding, one for each wire format whose bytes are shared among readers.
+const (
+	formatSSE hub.Format = iota
+	formatNDJSON
+	formatOpenAI
+	formatEnvelope // a topic's block without its id
+)
+
+// streamFeed reads one stream; the shapes of its output embed it.
+type streamFeed struct {
+	stream *hub.Stream
+	reader *hub.Reader
+	reset  *hub.Reset
+	first  []byte // what goes out before anything else
+	items  []hub.Item
+	format hub.Format
+	encode func(dst []byte, item *hub.Item, position string) []byte
+}
+
+// next appends what the reader has, encoded once for all readers that keep up with each other.
+func (f *streamFeed) next(dst []byte) ([]byte, bool) {
+	if f.first != nil {
+		dst, f.first = append(dst, f.first...), nil
+	}
+	var reset *hub.Reset
+	f.items, reset = f.reader.Read(f.items[:0])
+	if reset != nil { // streams are not trimmed; kept so that none is ever silent
+		dst = sse.AppendReset(dst, reset, "")
+	}
+	for i := range f.items {
+		dst = append(dst, f.encoded(&f.items[i])...)
+		if ev := f.items[i].Event; ev != nil && ev.Kind == hub.EndEvent {
+			return dst, true
+		}
+	}
+	return dst, false
+}
+
+func (f *streamFeed) encoded(item *hub.Item) []byte {
+	if b := item.Get(f.format); b != nil {
+		return b
+	}
+	position := hub.Position{Epoch: f.reader.Start().Epoch, Offset: item.To}
+	b := f.encode(nil, item, position.String())
+	if len(b) <= pumpBuffer { // a late reader's long catch-up is its own
+		item.Put(f.format, b)
+	}
+	return b
+}
+
+// sseFeed is a stream as our own blocks (protocol/sse.md 5 and 6).
+type sseFeed struct{ streamFeed }
+
+func newSSEFeed(f streamFeed) *sseFeed {
+	f.format = formatSSE
+	f.encode = appendStreamBlock
+	return &sseFeed{f}
+}
+
+func (f *sseFeed) heartbeat(dst []byte, now time.Time) []byte { return sse.AppendHeartbeat(dst, now) }
+
+func (f *sseFeed) bye(dst []byte, reason string, retry time.Duration) []byte {
+	return sse.AppendBye(dst, reason, retry)
+}
+
+// appendStreamBlock appends one item of a stream as a block. What says nothing in this shape appends nothing.
+func appendStreamBlock(dst []byte, item *hub.Item, position string) []byte {
+	name, data := streamData(nil, item)
+	if name == "" {
+		return dst
+	}
+	if sse.Reserved(name) && item.Event != nil && item.Event.Kind == hub.StreamEvent {
+		data = append(append(append([]byte(`{"event":`), jsonw.AppendString(nil, name)...), `,"data":`...), append(data, '}')...)
+		name = ""
+	}
+	return sse.AppendBlock(dst, name, data, position)
+}
+
+// streamData returns the name and the JSON of one item, as SSE's event and data.
+func streamData(dst []byte, item *hub.Item) (string, []byte) {
+	ev := item.Event
+	switch {
+	case ev == nil:
+		return sse.Chunk, append(appendChunkMembers(append(dst, '{'), item), '}')
+	case ev.Kind == hub.EndEvent:
+		return sse.End, append(dst, ev.Data...)
+	case ev.Kind == hub.OpenEvent:
+		return "", nil
+	case ev.Kind == hub.ChunkEvent && len(item.Text) > 0:
+		dst = appendChunkMembers(append(dst, '{'), item)
+		dst = append(append(dst, `,"delta":`...), ev.Data...)
+		return sse.Chunk, append(dst, '}')
+	}
+	return ev.Name, append(dst, ev.Data...)
+}
+
+func appendChunkMembers(dst []byte, item *hub.Item) []byte {
+	dst = append(dst, `"text":`...)
+	dst = jsonw.AppendString(dst, string(item.Text))
+	dst = append(dst, `,"at":`...)
+	return strconv.AppendInt(dst, int64(item.At), 10)
+}
+
+// ndjsonFeed is a stream as lines: {"event","position", …the members of the SSE data}.
+type ndjsonFeed struct{ streamFeed }
+
+func newNDJSONFeed(f streamFeed) *ndjsonFeed {
+	f.format = formatNDJSON
+	f.encode = appendStreamLine
+	return &ndjsonFeed{f}
+}
+
+func (f *ndjsonFeed) heartbeat(dst []byte, now time.Time) []byte {
+	dst = append(dst, `{"event":"hb","now":`...)
+	dst = strconv.AppendInt(dst, now.UnixMilli(), 10)
+	return append(dst, "}\n"...)
+}
+
+func (f *ndjsonFeed) bye(dst []byte, reason string, retry time.Duration) []byte {
+	dst = append(dst, `{"event":"bye","reason":`...)
+	dst = jsonw.AppendString(dst, reason)
+	dst = append(dst, `,"retry":`...)
+	dst = strconv.AppendInt(dst, retry.Milliseconds(), 10)
+	return append(dst, "}\n"...)
+}
+
+// appendStreamLine appends one item as a line. An object's members become the line's own; any other JSON value, and an object that has
+// members of the line's names, stands under "data".
+func appendStreamLine(dst []byte, item *hub.Item, position string) []byte {
+	name, data := streamData(nil, item)
+	if name == "" {
+		return dst
+	}
+	dst = append(dst, `{"event":`...)
+	dst = jsonw.AppendString(dst, name)
+	dst = append(dst, `,"position":"`...)
+	dst = append(dst, position...)
+	dst = append(dst, '"')
+	if item.Event != nil && item.Event.Kind == hub.StreamEvent && !spliceable(data) {
+		dst = append(append(dst, `,"data":`...), data...)
+	} else if len(data) > len("{}") {
+		dst = append(append(dst, ','), data[1:len(data)-1]...)
+	}
+	return append(dst, "}\n"...)
+}
+
+// spliceable reports whether a JSON value is an object whose members can stand in a line beside its own.
+func spliceable(data []byte) bool {
+	var members map[string]json.RawMessage
+	if data[0] != '{' || json.Unmarshal(data, &members) != nil {
+		return false
+	}
+	for _, own := range []string{"event", "position", "data"} {
+		if _, taken := members[own]; taken {
+			return false
+		}
+	}
+	return true
+}
+
+// textFeed is a stream as nothing but its text.
+type textFeed struct {
+	streamFeed
+	skip   int // bytes of the first item that the client has
+	failed bool
+}
+
+func (f *textFeed) next(dst []byte) ([]byte, bool) {
+	f.items, _ = f.reader.Read(f.items[:0])
+	for i := range f.items {
+		item := &f.items[i]
+		n := min(f.skip, len(item.Text))
+		f.skip -= n
+		dst = append(dst, item.Text[n:]...)
+		if item.Event != nil && item.Event.Kind == hub.EndEvent {
+			f.failed = f.stream.Status() != hub.StatusDone
+			return dst, true
+		}
+	}
+	return dst, false
+}
+
+// Plain text has no room for anything but the text.
+func (f *textFeed) heartbeat(dst []byte, _ time.Time) []byte { return dst }
+
+func (f *textFeed) bye(dst []byte, _ string, _ time.Duration) []byte {
+	f.failed = true // the body must not look whole
+	return dst
+}
+
+// openAIFeed is a stream as OpenAI's chunks (protocol/sse.md 7).
+type openAIFeed struct {
+	streamFeed
+	enc    openai.Encoder
+	failed bool
+}

@@ -1,0 +1,240 @@
+package handlers
+
+import (
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/middleware"
+)
+
+// streamView is a stream as JSON (design.md 2.5).
+type streamView struct {
+	ID           string          `json:"id"`
+	Kind         string          `json:"kind"`
+	Topic        *string         `json:"topic"`
+	Owner        string          `json:"owner"`
+	Status       hub.Status      `json:"status"`
+	Text         *string         `json:"text,omitempty"`
+	At           int             `json:"at"`
+	Bytes        int             `json:"bytes"`
+	Position     string          `json:"position"`
+	FinishReason *string         `json:"finish_reason"`
+	Usage        json.RawMessage `json:"usage"`
+	Watchers     int             `json:"watchers"`
+	Timings      timingsView     `json:"timings"`
+	Account      accountView     `json:"account"`
+	Error        *hub.EndError   `json:"error"`
+	Keep         any             `json:"keep"`
+	Reset        *resetView      `json:"reset,omitempty"`
+	Events       []eventView     `json:"events,omitempty"`
+}
+
+// timingsView holds moments as text, and what people want to know of them in milliseconds since the stream was created.
+type timingsView struct {
+	Created    string  `json:"created"`
+	Started    *string `json:"started"`
+	FirstToken *string `json:"first_token"`
+	Ended      *string `json:"ended"`
+	ToFirst    *int64  `json:"first_token_ms"`
+	Total      *int64  `json:"duration_ms"`
+}
+
+type accountView struct {
+	Made      int     `json:"tokens_made"`
+	Delivered int     `json:"tokens_delivered"`
+	Unwatched int     `json:"tokens_unwatched"`
+	EndedBy   *string `json:"ended_by"`
+}
+
+type resetView struct {
+	Reason    hub.ResetReason `json:"reason"`
+	Requested string          `json:"requested"`
+	From      string          `json:"from"`
+}
+
+// eventView is a structured entry that the text does not tell.
+type eventView struct {
+	Event    string          `json:"event"`
+	Position string          `json:"position"`
+	At       int             `json:"at"`
+	Data     json.RawMessage `json:"data"`
+}
+
+// maxWait bounds ?wait=: longer than this, proxies tire of.
+const maxWait = 60
+
+// streamJSON answers with the stream's state. With ?after= the text is what follows that position, and with ?wait= the answer waits until
+// there is some, or the stream ends.
+func (s *server) streamJSON(w http.ResponseWriter, r *http.Request, stream *hub.Stream) {
+	q := r.URL.Query()
+	p, err := parsePosition(resumeFrom(r), hub.Position{})
+	if err != nil {
+		s.WriteError(w, r, err)
+		return
+	}
+	wait, err := intParam(q, "wait", 0, 0, maxWait)
+	if err != nil {
+		s.WriteError(w, r, err)
+		return
+	}
+	if q.Get("after") == "" && r.Header.Get("Last-Event-ID") == "" {
+		p = hub.Position{}
+	}
+	wake := hub.NewWake()
+	defer s.hub.OnDrain(wake)()
+	reader, reset := stream.Watch(p, wake)
+	defer reader.Close()
+	start := reader.Start()
+	if reset == nil {
+		s.awaitStream(r, stream, start, wake, time.Duration(wait)*time.Second)
+	}
+	view := s.viewStream(stream, reader, true)
+	if reset != nil {
+		view.Reset = &resetView{reset.Reason, reset.Requested, reset.From.String()}
+	}
+	writeJSON(w, http.StatusOK, view)
+}
+
+// awaitStream returns when the stream has moved beyond the position, has ended, or the wait is over.
+func (s *server) awaitStream(r *http.Request, stream *hub.Stream, after hub.Position, wake *hub.Wake, wait time.Duration) {
+	if wait <= 0 {
+		return
+	}
+	probe, _ := stream.Watch(after, wake)
+	defer probe.Close()
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	for {
+		if items, _ := probe.ReadUpTo(nil, 1); len(items) > 0 || stream.Status().Ended() || s.hub.IsDraining() {
+			return
+		}
+		select {
+		case <-wake.C:
+		case <-timer.C:
+			return
+		case <-r.Context().Done():
+			return
+		}
+	}
+}
+
+// viewStream makes the JSON of a stream from the reader's place on. It reads the reader to the stream's tail, so that text, events and
+// position are of one moment. A nil reader leaves text and events out.
+func (s *server) viewStream(stream *hub.Stream, reader *hub.Reader, withText bool) *streamView {
+	var st hub.StreamState
+	v := &streamView{ID: stream.ID, Kind: stream.Kind, Owner: stream.Owner, Usage: json.RawMessage("null"), Keep: keepView(stream.Keep)}
+	if withText {
+		var items []hub.Item
+		st, items = stream.Snapshot(reader)
+		v.Text = ptr(string(st.Text))
+		v.Events = eventViews(items, stream.Epoch())
+	} else {
+		st = stream.State()
+	}
+	if stream.Topic != "" {
+		v.Topic = &stream.Topic
+	}
+	v.Status, v.At, v.Bytes, v.Position, v.Watchers = st.Status, st.At, st.Bytes, st.Position.String(), st.Watchers
+	if reader != nil {
+		v.Watchers-- // this request itself
+	}
+	if e := st.Ending; e.Status != "" {
+		v.FinishReason, v.Error = textOrNil(e.FinishReason), e.Error
+		if len(e.Usage) > 0 {
+			v.Usage = e.Usage
+		}
+	}
+	v.Timings = viewTimings(&st.Timings)
+	v.Account = accountView{st.Account.Made, st.Account.Delivered, st.Account.Unwatched, textOrNil(st.Account.EndedBy)}
+	return v
+}
+
+func eventViews(items []hub.Item, epoch string) []eventView {
+	var views []eventView
+	for i := range items {
+		ev := items[i].Event
+		if ev == nil || ev.Kind == hub.OpenEvent || ev.Kind == hub.EndEvent {
+			continue
+		}
+		views = append(views, eventView{ev.Name, hub.Position{Epoch: epoch, Offset: items[i].To}.String(), items[i].At, json.RawMessage(ev.Data)})
+	}
+	return views
+}
+
+func keepView(k hub.Keep) any {
+	if k.CancelAfter > 0 {
+		return map[string]float64{"cancel_after": k.CancelAfter.Seconds()}
+	}
+	return "finish"
+}
+
+func viewTimings(t *hub.Timings) timingsView {
+	v := timingsView{Created: t.Created.UTC().Format(hub.TimeFormat), Started: moment(t.Started), FirstToken: moment(t.FirstToken), Ended: moment(t.Ended)}
+	if !t.FirstToken.IsZero() {
+		v.ToFirst = ptr(t.FirstToken.Sub(t.Created).Milliseconds())
+	}
+	if !t.Ended.IsZero() {
+		v.Total = ptr(t.Ended.Sub(t.Created).Milliseconds())
+	}
+	return v
+}
+
+func moment(t time.Time) *string {
+	if t.IsZero() {
+		return nil
+	}
+	return ptr(t.UTC().Format(hub.TimeFormat))
+}
+
+func ptr[T any](v T) *T { return &v }
+
+func textOrNil(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+// listStreams answers GET /v1/streams: the caller's own, or everyone's for an admin, newest first and without their texts.
+func (s *server) listStreams(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	limit, err := intParam(q, "limit", 100, 1, 1000)
+	if err != nil {
+		s.WriteError(w, r, err)
+		return
+	}
+	status := hub.Status(q.Get("status"))
+	if !knownStatus(status) {
+		s.WriteError(w, r, hub.Invalid("?status", "must be one of queued, running, done, failed, cancelled, superseded, interrupted; got %q", clip(string(status))))
+		return
+	}
+	id := middleware.IdentityFrom(r.Context())
+	streams := s.hub.Streams(limit, func(st *hub.Stream) bool {
+		return (st.Owner == id.User || id.Caps.Admin()) && (status == "" || st.Status() == status)
+	})
+	views := make([]*streamView, len(streams))
+	for i, st := range streams {
+		views[i] = s.viewStream(st, nil, false)
+	}
+	writeJSON(w, http.StatusOK, map[string]any{"streams": views})
+}
+
+func knownStatus(s hub.Status) bool {
+	switch s {
+	case "", hub.StatusQueued, hub.StatusRunning, hub.StatusDone, hub.StatusFailed, hub.StatusCancelled, hub.StatusSuperseded, hub.StatusInterrupted:
+		return true
+	}
+	return false
+}
+
+// writeJSON answers with a JSON document that nobody should keep.
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", mediaJSON)
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(v) // the client has gone: there is nobody to tell
+}

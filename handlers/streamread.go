@@ -1,0 +1,253 @@
+package handlers
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/duckwire/duckwire/handlers/sse"
+	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/middleware"
+)
+
+// GET /v1/streams/{id} in its four shapes (design.md 2.2).
+func (s *server) getStream(w http.ResponseWriter, r *http.Request) {
+	stream, err := s.readableStream(r)
+	if err != nil {
+		s.WriteError(w, r, err)
+		return
+	}
+	setStreamHeaders(w.Header(), stream)
+	media, shape, err := streamShape(r)
+	if err != nil {
+		s.WriteError(w, r, err)
+		return
+	}
+	switch {
+	case shape == "openai":
+		s.streamOpenAI(w, r, stream)
+	case media == mediaSSE:
+		s.streamLive(w, r, stream, func(f streamFeed) feed { return newSSEFeed(f) }, media)
+	case media == mediaNDJSON:
+		s.streamLive(w, r, stream, func(f streamFeed) feed { return newNDJSONFeed(f) }, media)
+	case media == mediaText:
+		s.streamText(w, r, stream)
+	default:
+		s.streamJSON(w, r, stream)
+	}
+}
+
+// streamShape chooses the shape by ?format= before Accept. A request for a range of bytes is for the text.
+func streamShape(r *http.Request) (media, format string, err error) {
+	switch format = r.URL.Query().Get("format"); format {
+	case "":
+	case "sse", "openai":
+		return mediaSSE, format, nil
+	case "ndjson":
+		return mediaNDJSON, format, nil
+	case "text":
+		return mediaText, format, nil
+	case "json":
+		return mediaJSON, format, nil
+	default:
+		return "", "", hub.Invalid("?format", "must be one of sse, openai, ndjson, text, json; got %q", clip(format))
+	}
+	offered := []string{mediaJSON, mediaSSE, mediaNDJSON, mediaText}
+	if r.Header.Get("Range") != "" {
+		offered = []string{mediaText, mediaJSON, mediaSSE, mediaNDJSON}
+	}
+	if media = negotiate(r, offered...); media == "" {
+		return "", "", fmt.Errorf("a stream can be had as %s: %w", strings.Join(offered, ", "), errAccept)
+	}
+	return media, "", nil
+}
+
+// readableStream finds the stream of the request, if the caller may read it: its owner, or a subscriber of its topic. For anybody else it
+// does not exist, so that ids cannot be guessed at.
+func (s *server) readableStream(r *http.Request) (*hub.Stream, error) {
+	id := middleware.IdentityFrom(r.Context())
+	stream, err := s.hub.Stream(id.User, chi.URLParam(r, "id"))
+	if err != nil {
+		return nil, err
+	}
+	if stream.Owner == id.User {
+		return stream, nil
+	}
+	err = s.Authorizer.Authorize(r.Context(), id, streamTopic(stream), hub.ActionSubscribe)
+	return stream, hide(err)
+}
+
+// streamTopic is the topic whose rights hold for a stream.
+func streamTopic(stream *hub.Stream) string {
+	if stream.Topic != "" {
+		return stream.Topic
+	}
+	return "stream:" + stream.ID
+}
+
+func setStreamHeaders(h http.Header, stream *hub.Stream) {
+	h.Set("Location", "/v1/streams/"+stream.ID)
+	h.Set("Duckwire-Stream", stream.ID)
+}
+
+// streamLive answers with SSE or NDJSON: hello, perhaps reset, then everything after the position, then live.
+func (s *server) streamLive(w http.ResponseWriter, r *http.Request, stream *hub.Stream, shape func(streamFeed) feed, media string) {
+	p, err := parsePosition(resumeFrom(r), hub.Position{})
+	if err != nil {
+		s.WriteError(w, r, err)
+		return
+	}
+	opts, err := s.parseLive(r.URL.Query())
+	if err != nil {
+		s.WriteError(w, r, err)
+		return
+	}
+	if stream.AtEnd(p) { // the one way to tell an EventSource to stop
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	pump, closeWatch := s.newPump(w, r, opts)
+	defer closeWatch()
+	reader, reset := stream.Watch(p, pump.wake)
+	defer reader.Close()
+	f := streamFeed{stream: stream, reader: reader}
+	hello := sse.Greeting{Position: reader.Start().String(), Recovered: reset == nil, Now: time.Now(), Heartbeat: opts.hb, Status: string(stream.Status())}
+	f.first = appendGreeting(media, opts.pad, &hello, reset)
+	s.startLive(w, media)
+	s.finishPump(pump.run(r.Context(), shape(f)))
+}
+
+// appendGreeting makes what goes out first: padding where it was asked for, hello, and the reset if there is one.
+func appendGreeting(media string, pad int, hello *sse.Greeting, reset *hub.Reset) []byte {
+	var b []byte
+	if media == mediaSSE {
+		if pad > 0 {
+			b = sse.AppendPad(b, pad)
+		}
+		b = sse.AppendHello(b, hello)
+		if reset != nil {
+			b = sse.AppendReset(b, reset, "")
+		}
+		return b
+	}
+	b = append(b, `{"event":"hello",`...)
+	b = append(hello.AppendJSON(b), "}\n"...)
+	if reset != nil {
+		b = append(b, `{"event":"reset",`...)
+		b = append(sse.AppendResetJSON(b, reset, ""), "}\n"...)
+	}
+	return b
+}
+
+// startLive sends the headers of a long response (protocol/sse.md 1.1).
+func (s *server) startLive(w http.ResponseWriter, media string) {
+	h := w.Header()
+	switch media {
+	case mediaSSE:
+		h.Set("Content-Type", sse.ContentType)
+	case mediaText:
+		h.Set("Content-Type", "text/plain; charset=utf-8")
+	default:
+		h.Set("Content-Type", media)
+	}
+	h.Set("Cache-Control", "private, no-cache, no-store, no-transform")
+	h.Set("X-Accel-Buffering", "no")
+	w.WriteHeader(http.StatusOK)
+}
+
+// newPump prepares the loop of a long response.
+func (s *server) newPump(w http.ResponseWriter, r *http.Request, opts live) (p *pump, done func()) {
+	p = &pump{
+		w: w, rc: http.NewResponseController(w), wake: hub.NewWake(), hb: opts.hb, drained: s.hub.IsDraining,
+		timeout: s.WriteTimeout, expires: middleware.IdentityFrom(r.Context()).Expires,
+	}
+	if opts.max > 0 {
+		p.stop = time.Now().Add(opts.max)
+	}
+	return p, s.hub.OnDrain(p.wake)
+}
+
+// finishPump aborts the response when a write failed: there must be no clean end that looks like the stream's (protocol/sse.md 6.3).
+func (s *server) finishPump(err error) {
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// liveRangeEnd is the last byte of a range whose end nobody knows yet (RFC 8673 §2.2).
+const liveRangeEnd = "9007199254740991"
+
+// streamText answers with the text alone, as it is made, from the byte that Range asks for (RFC 9110 §14). A body that is cut, or a
+// stream that did not end well, is an aborted response.
+func (s *server) streamText(w http.ResponseWriter, r *http.Request, stream *hub.Stream) {
+	etag := `"` + stream.Epoch() + `"`
+	h := w.Header()
+	h.Set("Accept-Ranges", "bytes")
+	h.Set("ETag", etag)
+	at, ranged, err := byteRange(r, etag)
+	if err != nil {
+		s.WriteError(w, r, err)
+		return
+	}
+	pump, closeWatch := s.newPump(w, r, live{hb: s.Heartbeat})
+	defer closeWatch()
+	reader, skip, ok := stream.WatchByte(at, pump.wake)
+	st := stream.State()
+	if !ok || ranged && st.Status.Ended() && at >= st.Bytes {
+		if ok {
+			reader.Close()
+		}
+		h.Set("Content-Range", "bytes */"+strconv.Itoa(st.Bytes))
+		s.WriteError(w, r, fmt.Errorf("the text has %d bytes so far: %w", st.Bytes, errRange))
+		return
+	}
+	defer reader.Close()
+	f := &textFeed{streamFeed: streamFeed{stream: stream, reader: reader}, skip: skip}
+	startText(w, s, at, ranged, &st)
+	err = pump.run(r.Context(), f)
+	if err != nil || f.failed {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+func startText(w http.ResponseWriter, s *server, at int, ranged bool, st *hub.StreamState) {
+	h := w.Header()
+	h.Set("Duckwire-Status", string(st.Status))
+	if !ranged {
+		s.startLive(w, mediaText)
+		_ = http.NewResponseController(w).Flush() // what fails now fails again at the first write
+		return
+	}
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	h.Set("Cache-Control", "private, no-cache, no-store, no-transform")
+	h.Set("X-Accel-Buffering", "no")
+	if st.Status.Ended() {
+		h.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", at, st.Bytes-1, st.Bytes))
+	} else {
+		h.Set("Content-Range", fmt.Sprintf("bytes %d-%s/*", at, liveRangeEnd))
+	}
+	w.WriteHeader(http.StatusPartialContent)
+	_ = http.NewResponseController(w).Flush()
+}
+
+// byteRange reads "Range: bytes=N-". Other units, several ranges and suffixes are ignored, as RFC 9110 §14.2 allows; so is any range where
+// If-Range names another text.
+func byteRange(r *http.Request, etag string) (at int, ranged bool, err error) {
+	spec, ok := strings.CutPrefix(r.Header.Get("Range"), "bytes=")
+	if !ok || r.Header.Get("If-Range") != "" && r.Header.Get("If-Range") != etag {
+		return 0, false, nil
+	}
+	first, last, ok := strings.Cut(strings.TrimSpace(spec), "-")
+	if !ok || first == "" || last != "" && last != liveRangeEnd || strings.Contains(spec, ",") {
+		return 0, false, nil
+	}
+	at, err = strconv.Atoi(first)
+	if err != nil || at < 0 || first[0] == '+' {
+		return 0, false, hub.Invalid("Range", "must be of the form bytes=N-, N a number of bytes; got %q", clip(spec))
+	}
+	return at, true, nil
+}

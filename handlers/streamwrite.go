@@ -1,0 +1,311 @@
+package handlers
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/middleware"
+)
+
+// newStreamBody is the body of POST /v1/streams.
+type newStreamBody struct {
+	ID          string          `json:"id"`
+	Kind        string          `json:"kind"`
+	Topic       string          `json:"topic"`
+	ContentType string          `json:"content_type"`
+	Keep        json.RawMessage `json:"keep"`
+}
+
+// createStream makes a stream for an external producer: 201, or 200 for one that the caller made under the same id.
+func (s *server) createStream(w http.ResponseWriter, r *http.Request) {
+	var body newStreamBody
+	if err := s.readJSON(r, &body); err != nil {
+		s.WriteError(w, r, err)
+		return
+	}
+	spec, err := body.spec()
+	if err != nil {
+		s.WriteError(w, r, err)
+		return
+	}
+	id := middleware.IdentityFrom(r.Context())
+	spec.Owner = id.User
+	if err := s.mayProduce(r, body.Topic); err != nil {
+		s.WriteError(w, r, err)
+		return
+	}
+	stream, old, err := s.hub.CreateStream(spec)
+	if err != nil {
+		s.WriteError(w, r, err)
+		return
+	}
+	setStreamHeaders(w.Header(), stream)
+	status := http.StatusCreated
+	if old {
+		status = http.StatusOK
+	}
+	writeJSON(w, status, s.viewStream(stream, nil, false))
+}
+
+// mayProduce checks the right to produce: on the topic where there is one, else on any.
+func (s *server) mayProduce(r *http.Request, topic string) error {
+	id := middleware.IdentityFrom(r.Context())
+	if topic != "" {
+		return s.Authorizer.Authorize(r.Context(), id, topic, hub.ActionProduce)
+	}
+	return s.authorizeAnywhere(r.Context(), id, hub.ActionProduce)
+}
+
+func (b *newStreamBody) spec() (hub.StreamSpec, error) {
+	spec := hub.StreamSpec{ID: b.ID, Kind: b.Kind, Topic: b.Topic, ContentType: b.ContentType}
+	if spec.Kind == "" {
+		spec.Kind = "stream"
+	}
+	if err := hub.ValidName("kind", spec.Kind); err != nil {
+		return spec, err
+	}
+	if b.ContentType == "" {
+		spec.ContentType = "text/plain; charset=utf-8"
+	} else if _, _, err := mime.ParseMediaType(b.ContentType); err != nil {
+		return spec, hub.Invalid("content_type", "must be a media type such as text/plain; got %q", clip(b.ContentType))
+	}
+	var err error
+	if spec.Keep, err = parseKeep(b.Keep); err != nil {
+		return spec, err
+	}
+	spec.Digest = digest(b.Kind, b.Topic, b.ContentType, string(b.Keep))
+	return spec, nil
+}
+
+// parseKeep reads "finish" or {"cancel_after": seconds}; absent is "finish".
+func parseKeep(raw json.RawMessage) (hub.Keep, error) {
+	fault := hub.Invalid("keep", `must be "finish" or {"cancel_after": SECONDS}, SECONDS from 0.001 to 86400`)
+	switch string(raw) {
+	case "", "null", `"finish"`:
+		return hub.Keep{}, nil
+	}
+	var keep struct {
+		CancelAfter *float64 `json:"cancel_after"`
+	}
+	if json.Unmarshal(raw, &keep) != nil || keep.CancelAfter == nil || *keep.CancelAfter < 0.001 || *keep.CancelAfter > 86400 {
+		return hub.Keep{}, fault
+	}
+	return hub.Keep{CancelAfter: time.Duration(*keep.CancelAfter * float64(time.Second))}, nil
+}
+
+// receiptView is the answer to an append.
+type receiptView struct {
+	Position  string     `json:"position"`
+	Status    hub.Status `json:"status"`
+	Watchers  int        `json:"watchers"`
+	Lag       int        `json:"lag"`
+	Cancelled bool       `json:"cancelled"`
+}
+
+// appendStream takes a producer's body, whole or as one long upload, entry by entry as it comes.
+func (s *server) appendStream(w http.ResponseWriter, r *http.Request) {
+	stream, err := s.producibleStream(r)
+	if err != nil {
+		s.WriteError(w, r, err)
+		return
+	}
+	ref, err := producerRef(r.Header)
+	if err != nil {
+		s.WriteError(w, r, err)
+		return
+	}
+	a, err := stream.Append(ref)
+	if err != nil {
+		s.appendError(w, r, err)
+		return
+	}
+	ending, err := s.takeBody(w, r, a)
+	if err != nil {
+		a.Abort()
+		s.appendError(w, r, err)
+		return
+	}
+	if strings.EqualFold(r.Header.Get("Stream-Closed"), "true") && ending == nil {
+		ending = &hub.Ending{Status: hub.StatusDone, FinishReason: "stop"}
+	}
+	receipt, err := a.End(ending)
+	if err != nil {
+		s.appendError(w, r, err)
+		return
+	}
+	setReceiptHeaders(w.Header(), &receipt)
+	if ref.ID != "" {
+		w.Header().Set("Producer-Epoch", strconv.FormatInt(ref.Epoch, 10))
+		w.Header().Set("Producer-Seq", strconv.FormatInt(ref.Seq, 10))
+	}
+	if receipt.Duplicate {
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	writeJSON(w, http.StatusOK, receiptView{receipt.Position.String(), receipt.Status, receipt.Watchers, receipt.Lag, receipt.Cancelled})
+}
+
+// producibleStream finds the stream of an append. Who may not even read it is told that there is none.
+func (s *server) producibleStream(r *http.Request) (*hub.Stream, error) {
+	id := middleware.IdentityFrom(r.Context())
+	stream, err := s.hub.Stream(id.User, chi.URLParam(r, "id"))
+	if err != nil {
+		return nil, err
+	}
+	if stream.Owner == id.User && stream.Topic == "" {
+		return stream, s.authorizeAnywhere(r.Context(), id, hub.ActionProduce)
+	}
+	err = s.Authorizer.Authorize(r.Context(), id, streamTopic(stream), hub.ActionProduce)
+	if errors.Is(err, hub.ErrForbidden) {
+		if _, unseen := s.readableStream(r); unseen != nil {
+			return nil, unseen
+		}
+	}
+	return stream, err
+}
+
+// appendError answers a refused append with what a producer needs to go on: where the stream stands, and which epoch or number is due.
+func (s *server) appendError(w http.ResponseWriter, r *http.Request, err error) {
+	h := w.Header()
+	var (
+		ended  *hub.EndedError
+		fenced *hub.FencedError
+		gap    *hub.GapError
+	)
+	switch {
+	case errors.As(err, &ended):
+		setReceiptHeaders(h, &ended.Receipt)
+	case errors.As(err, &fenced):
+		h.Set("Producer-Epoch", strconv.FormatInt(fenced.Epoch, 10))
+	case errors.As(err, &gap):
+		h.Set("Producer-Expected-Seq", strconv.FormatInt(gap.Expected, 10))
+		h.Set("Producer-Received-Seq", strconv.FormatInt(gap.Received, 10))
+	}
+	h.Set("Connection", "close") // the rest of an upload that nobody reads would be taken for the next request
+	s.WriteError(w, r, err)
+}
+
+func setReceiptHeaders(h http.Header, r *hub.Receipt) {
+	h.Set("Duckwire-Position", r.Position.String())
+	h.Set("Duckwire-Status", string(r.Status))
+	h.Set("Duckwire-Watchers", strconv.Itoa(r.Watchers))
+	if r.Cancelled {
+		h.Set("Duckwire-Cancelled", "true")
+	}
+	if r.Status.Ended() {
+		h.Set("Stream-Closed", "true")
+	}
+}
+
+// producerRef reads the three producer headers: all or none (protocol/durable-streams.md 1.4).
+func producerRef(h http.Header) (ref hub.ProducerRef, err error) {
+	const most = 1<<53 - 1
+	id, epoch, seq := h.Get("Producer-Id"), h.Get("Producer-Epoch"), h.Get("Producer-Seq")
+	if id == "" && epoch == "" && seq == "" {
+		return ref, nil
+	}
+	if err := hub.ValidName("Producer-Id", id); err != nil {
+		return ref, err
+	}
+	for _, f := range []struct {
+		name, text string
+		value      *int64
+	}{{"Producer-Epoch", epoch, &ref.Epoch}, {"Producer-Seq", seq, &ref.Seq}} {
+		n, err := strconv.ParseUint(f.text, 10, 53)
+		if err != nil || n > most {
+			return ref, hub.Invalid(f.name, "must be a whole number from 0 to %d, and stand beside Producer-Id; got %q", int64(most), clip(f.text))
+		}
+		*f.value = int64(n)
+	}
+	ref.ID = id
+	return ref, nil
+}
+
+// takeBody reads the body into the appender: lines for NDJSON and JSON, raw text for anything else. A body that is known to be small is
+// read whole first, so that all of it is taken or nothing.
+func (s *server) takeBody(w http.ResponseWriter, r *http.Request, a *hub.Appender) (*hub.Ending, error) {
+	if a.Duplicate() {
+		return nil, nil
+	}
+	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	lines := media == mediaNDJSON || media == mediaJSON
+	if n := r.ContentLength; n >= 0 {
+		if n > s.BodyBytes {
+			return nil, &hub.LimitError{Kind: hub.ErrTooLarge, Name: "body in bytes (body_bytes); a chunked upload may be longer", Limit: s.BodyBytes}
+		}
+		body, err := io.ReadAll(io.LimitReader(r.Body, n))
+		if err != nil {
+			return nil, errCut(err)
+		}
+		if lines {
+			return addLines(a, body, media)
+		}
+		return nil, a.AddText(body)
+	}
+	if lines {
+		return s.uploadLines(r.Body, a)
+	}
+	return nil, uploadText(r.Body, a)
+}
+
+func errCut(err error) error { return hub.Invalid("body", "could not be read to its end: %v", err) }
+
+// uploadText takes raw text as it comes.
+func uploadText(body io.Reader, a *hub.Appender) error {
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := body.Read(buf)
+		if n > 0 {
+			if err := a.AddText(buf[:n]); err != nil {
+				return err
+			}
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return errCut(err)
+		}
+	}
+}
+
+// cancelStream ends a stream: its owner may, and an admin. The answer is the final state, the same however often it is asked.
+func (s *server) cancelStream(w http.ResponseWriter, r *http.Request) {
+	stream, err := s.readableStream(r)
+	if err != nil {
+		s.WriteError(w, r, err)
+		return
+	}
+	id := middleware.IdentityFrom(r.Context())
+	if err := s.mayCancel(r, id, stream); err != nil {
+		s.WriteError(w, r, err)
+		return
+	}
+	stream.Cancel(id.User)
+	setStreamHeaders(w.Header(), stream)
+	writeJSON(w, http.StatusOK, s.viewStream(stream, nil, false))
+}
+
+func (s *server) mayCancel(r *http.Request, id *hub.Identity, stream *hub.Stream) error {
+	if stream.Owner == id.User {
+		for _, a := range []hub.Action{hub.ActionComplete, hub.ActionProduce} {
+			if s.authorizeAnywhere(r.Context(), id, a) == nil {
+				return nil
+			}
+		}
+	}
+	if err := s.Authorizer.Authorize(r.Context(), id, streamTopic(stream), hub.ActionAdmin); err != nil {
+		return fmt.Errorf("only its owner, with the right to complete or produce, or an admin may cancel a stream: %w", hub.ErrForbidden)
+	}
+	return nil
+}

@@ -1,0 +1,191 @@
+package handlers
+
+import (
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/duckwire/duckwire/handlers/sse"
+	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/middleware"
+)
+
+// manyEvents answers GET /v1/events?topic=…&topic=…: several topics on one connection, with one id for all (protocol/sse.md 9.1).
+func (s *server) manyEvents(w http.ResponseWriter, r *http.Request) {
+	topics := r.URL.Query()["topic"]
+	if err := s.checkTopics(r, topics); err != nil {
+		s.WriteError(w, r, err)
+		return
+	}
+	if media := negotiate(r, mediaSSE); media == "" {
+		s.WriteError(w, r, fmt.Errorf("this path speaks %s only: %w", mediaSSE, errAccept))
+		return
+	}
+	s.followTopics(w, r, topics, true)
+}
+
+func (s *server) checkTopics(r *http.Request, topics []string) error {
+	if len(topics) == 0 {
+		return hub.Invalid("?topic", "must be given at least once")
+	}
+	if len(topics) > s.TopicsPerSession {
+		return &hub.LimitError{Kind: hub.ErrTooLarge, Name: "?topic on one connection (topics_per_session)", Limit: int64(s.TopicsPerSession)}
+	}
+	id := middleware.IdentityFrom(r.Context())
+	seen := make(map[string]bool, len(topics))
+	for _, topic := range topics {
+		if err := hub.ValidTopic(topic); err != nil {
+			return err
+		}
+		if seen[topic] {
+			return hub.Invalid("?topic", "names %q twice", clip(topic))
+		}
+		seen[topic] = true
+		if err := s.Authorizer.Authorize(r.Context(), id, topic, hub.ActionSubscribe); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// followTopics sends what follows the client's position on each topic (nothing given: the tail), then live.
+func (s *server) followTopics(w http.ResponseWriter, r *http.Request, topics []string, many bool) {
+	from, err := topicPositions(resumeFrom(r), len(topics), many)
+	if err != nil {
+		s.WriteError(w, r, err)
+		return
+	}
+	opts, err := s.parseLive(r.URL.Query())
+	if err != nil {
+		s.WriteError(w, r, err)
+		return
+	}
+	pump, forget := s.newPump(w, r, opts)
+	defer forget()
+	f := &topicFeed{many: many}
+	defer f.close()
+	var resets []byte
+	for i, topic := range topics {
+		reader, reset, err := s.hub.Subscribe(topic, from[i], pump.wake)
+		if err != nil {
+			s.WriteError(w, r, err)
+			return
+		}
+		f.readers = append(f.readers, reader)
+		if reset != nil {
+			resets = sse.AppendReset(resets, reset, topic)
+		}
+	}
+	f.first = f.greeting(opts, resets)
+	s.startLive(w, mediaSSE)
+	s.finishPump(pump.run(r.Context(), f))
+}
+
+// topicPositions reads the position of one topic, or of many.
+func topicPositions(text string, n int, many bool) (hub.Vector, error) {
+	if text == "" {
+		text = "now"
+	}
+	if many {
+		return hub.ParseVector(text, n)
+	}
+	p, err := hub.ParsePosition(text)
+	return hub.Vector{p}, err
+}
+
+// topicFeed reads one or more topics as blocks whose data is the envelope.
+type topicFeed struct {
+	readers []*hub.TopicReader
+	many    bool
+	first   []byte
+	items   []hub.Item
+	at      hub.Vector // for many: how far each topic was sent
+}
+
+func (f *topicFeed) close() {
+	for _, r := range f.readers {
+		r.Close()
+	}
+}
+
+func (f *topicFeed) greeting(opts live, resets []byte) []byte {
+	for _, r := range f.readers {
+		f.at = append(f.at, r.Start())
+	}
+	var b []byte
+	if opts.pad > 0 {
+		b = sse.AppendPad(b, opts.pad)
+	}
+	position := f.at[0].String()
+	if f.many {
+		position = string(f.at.Append(nil))
+	}
+	hello := sse.Greeting{Position: position, Recovered: resets == nil, Now: time.Now(), Heartbeat: opts.hb}
+	return append(sse.AppendHello(b, &hello), resets...)
+}
+
+func (f *topicFeed) next(dst []byte) ([]byte, bool) {
+	if f.first != nil {
+		dst, f.first = append(dst, f.first...), nil
+	}
+	for i, r := range f.readers {
+		var reset *hub.Reset
+		f.items, reset = r.Read(f.items[:0])
+		if reset != nil {
+			dst = sse.AppendReset(dst, reset, r.Topic())
+		}
+		for j := range f.items {
+			if f.many {
+				dst = f.appendMany(dst, i, &f.items[j])
+			} else {
+				dst = append(dst, encodedBlock(&f.items[j], r)...)
+			}
+		}
+	}
+	return dst, false
+}
+
+// encodedBlock returns the block of one topic's event, made once for all readers.
+func encodedBlock(item *hub.Item, r *hub.TopicReader) []byte {
+	if b := item.Get(formatSSE); b != nil {
+		return b
+	}
+	var id string
+	if item.To > 0 {
+		id = hub.Position{Epoch: r.Start().Epoch, Offset: item.To}.String()
+	}
+	b := sse.AppendBlock(nil, blockName(item.Event), item.Event.Data, id)
+	item.Put(formatSSE, b)
+	return b
+}
+
+// appendMany appends the shared part of a block, and the id that only this reader has.
+func (f *topicFeed) appendMany(dst []byte, topic int, item *hub.Item) []byte {
+	head := item.Get(formatEnvelope)
+	if head == nil {
+		head = sse.AppendHead(nil, blockName(item.Event), item.Event.Data)
+		item.Put(formatEnvelope, head)
+	}
+	dst = append(dst, head...)
+	if item.To > 0 {
+		f.at[topic].Offset = item.To
+		dst = append(dst, "id: "...)
+		dst = f.at.Append(dst)
+		dst = append(dst, '\n')
+	}
+	return append(dst, '\n')
+}
+
+// blockName leaves out the names that mean something else on the wire: the envelope tells them.
+func blockName(ev *hub.Event) string {
+	if sse.Reserved(ev.Name) {
+		return ""
+	}
+	return ev.Name
+}
+
+func (f *topicFeed) heartbeat(dst []byte, now time.Time) []byte { return sse.AppendHeartbeat(dst, now) }
+
+func (f *topicFeed) bye(dst []byte, reason string, retry time.Duration) []byte {
+	return sse.AppendBye(dst, reason, retry)
+}

@@ -1,0 +1,138 @@
+package hub
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"unicode/utf8"
+)
+
+// Complete starts a completion as a stream of its own, or returns the one that the same owner started under the same id with the same
+// request (attached is true). The stream runs until its provider ends, it is cancelled, or the hub closes; nobody needs to wait for it.
+//
+// Errors: ErrUnavailable without a provider, ErrClosed while draining, ErrConflict for an id that is in use for something else,
+// *LimitError, *FieldError.
+func (h *Hub) Complete(req *CompletionRequest, spec StreamSpec, meta CompletionMeta) (s *Stream, attached bool, err error) {
+	if h.provider == nil {
+		return nil, false, fmt.Errorf("no provider of completions is configured: %w", ErrUnavailable)
+	}
+	s, old, err := h.newStream(&spec, &meta)
+	if err != nil || old {
+		return s, old, err
+	}
+	ctx, stop := context.WithCancelCause(h.ctx)
+	s.log.mu.Lock()
+	s.stop = stop
+	ended := s.status.Ended()
+	s.armKeep()
+	s.log.mu.Unlock()
+	if ended { // cancelled or superseded between its registration and here
+		stop(errStreamEnded)
+		return s, false, nil
+	}
+	h.announce(s)
+	h.work.Go(func() {
+		defer stop(nil)
+		h.provide(ctx, s, req)
+	})
+	return s, false, nil
+}
+
+// Models lists what the provider offers.
+func (h *Hub) Models(ctx context.Context) ([]Model, error) {
+	if h.provider == nil {
+		return nil, nil
+	}
+	return h.provider.Models(ctx)
+}
+
+// provide runs the provider and turns its result into the stream's ending.
+func (h *Hub) provide(ctx context.Context, s *Stream, req *CompletionRequest) {
+	w := &completionWriter{stream: s, chat: req.Kind == ChatCompletion}
+	err := h.callProvider(ctx, req, w)
+	switch {
+	case err == nil:
+		s.finish(StatusDone, w.ending)
+	case errors.Is(err, ErrTooLarge): // the client gets what fits, and is told why there is no more
+		w.ending.FinishReason, w.ending.FinishSent = "length", false
+		s.finish(StatusDone, w.ending)
+	case ctx.Err() != nil:
+		// Whoever ended the stream has said why. Only the hub's own end leaves it to us.
+		s.finish(StatusInterrupted, Ending{Error: &EndError{Code: "server_stopped", Message: "the server stopped while the stream was running"}})
+	default:
+		s.finish(StatusFailed, Ending{Error: endError(err), Usage: w.ending.Usage, by: "provider"})
+	}
+}
+
+func (h *Hub) callProvider(ctx context.Context, req *CompletionRequest, w CompletionWriter) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			h.logger.Error("provider panicked", "panic", p, "stack", string(debug.Stack()))
+			err = &ProviderError{Status: 500, Code: "internal", Type: "server_error", Message: "the completion failed on this server; its log tells why"}
+		}
+	}()
+	return h.provider.Complete(ctx, req, w)
+}
+
+func endError(err error) *EndError {
+	var p *ProviderError
+	if errors.As(err, &p) {
+		return &EndError{Code: p.Code, Message: p.Message, Type: p.Type, Status: p.Status, Retry: p.RetryAfter, Body: p.Body}
+	}
+	return &EndError{Code: "provider_error", Message: err.Error(), Type: "server_error"}
+}
+
+// completionWriter is the provider's hand on a stream.
+type completionWriter struct {
+	stream *Stream
+	chat   bool
+	opened bool
+	ending Ending
+}
+
+func (w *completionWriter) Accepted() { w.stream.start() }
+
+func (w *completionWriter) Describe(info CompletionInfo) {
+	w.stream.log.mu.Lock()
+	defer w.stream.log.mu.Unlock()
+	if w.stream.info == (CompletionInfo{}) {
+		w.stream.info = info
+	}
+}
+
+func (w *completionWriter) Text(text string) error {
+	if !utf8.ValidString(text) {
+		return errNotUTF8
+	}
+	if err := w.open(); err != nil {
+		return err
+	}
+	return w.stream.addText(text)
+}
+
+func (w *completionWriter) Chunk(raw json.RawMessage, text string) error {
+	if err := w.open(); err != nil {
+		return err
+	}
+	return w.stream.addEvent(&Event{Kind: ChunkEvent, Name: "delta", Data: raw, Text: text})
+}
+
+// open appends the entry that OpenAI clients see as the chunk that names the role. It is an entry like any other, so that a resumed
+// stream neither repeats it nor leaves it out.
+func (w *completionWriter) open() error {
+	if w.opened || !w.chat {
+		return nil
+	}
+	w.opened = true
+	return w.stream.addEvent(&Event{Kind: OpenEvent, Name: "open"})
+}
+
+func (w *completionWriter) Finish(reason string, usage json.RawMessage, sent bool) {
+	_ = w.open() // an empty answer has a role too; where the stream has ended there is nobody to tell
+	w.ending.FinishReason, w.ending.FinishSent = reason, sent
+	if len(usage) > 0 {
+		w.ending.Usage = usage
+	}
+}

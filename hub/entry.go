@@ -1,0 +1,72 @@
+package hub
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// Format is a wire format's slot in an Encoding. The packages that write a format choose their slot; the hub only keeps the bytes.
+type Format uint8
+
+// MaxFormats is the number of slots.
+const MaxFormats = 5
+
+// Encoding holds the bytes of one item in each wire format, made once by whichever reader comes first and shared by all. The zero value
+// is ready. Safe for concurrent use; two readers that come at the same time may both encode, and one result is kept.
+type Encoding struct {
+	slots [MaxFormats]atomic.Pointer[[]byte]
+}
+
+// Get returns the bytes in slot f, or nil.
+func (e *Encoding) Get(f Format) []byte {
+	if p := e.slots[f].Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+// Put fills slot f. b must not be changed afterwards.
+func (e *Encoding) Put(f Format, b []byte) { e.slots[f].Store(&b) }
+
+// drop frees the bytes: the entry is so far behind the tail that its readers are late ones, who can afford to encode.
+func (e *Encoding) drop() {
+	for i := range e.slots {
+		if e.slots[i].Load() != nil {
+			e.slots[i].Store(nil)
+		}
+	}
+}
+
+// EventKind tells what an Event is to its readers.
+type EventKind uint8
+
+// The kinds.
+const (
+	TopicEvent  EventKind = iota // Data is the envelope of design.md 2.3, a JSON object
+	StreamEvent                  // a stream's structured entry: Data is a JSON value
+	ChunkEvent                   // an upstream's chunk that is more than text: Data is OpenAI's chunk object, Text its text
+	OpenEvent                    // a chat completion began; nothing to say but OpenAI's opening chunk
+	EndEvent                     // the stream's end: Data is a JSON object (protocol/sse.md 6.1)
+)
+
+// Event is one entry of a log that is not plain text. It is immutable once appended.
+type Event struct {
+	Encoding
+	Kind   EventKind
+	Name   string
+	Data   []byte
+	Text   string // ChunkEvent: counts as text of the stream
+	Time   time.Time
+	Offset uint64 // 0 for an ephemeral event
+
+	key eventKey // under which a topic remembers it; zero: under none
+}
+
+// Item is what a reader gets: one event, or text that may span many entries.
+type Item struct {
+	To    uint64 // the offset of the last entry in it; 0 for an ephemeral event
+	At    int    // where Text begins, in bytes from the stream's beginning
+	Text  []byte // shared, never to be changed; nil for an event without text
+	Event *Event // nil for text
+	*Encoding
+}

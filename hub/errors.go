@@ -1,0 +1,53 @@
+package hub
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// The hub's errors. Match them with errors.Is; handlers/errors.go is the one place that turns them into statuses.
+var (
+	ErrInvalid     = errors.New("invalid")                 // the caller's input is wrong; wrapped by *FieldError
+	ErrForbidden   = errors.New("forbidden")               // the identity may not do this
+	ErrNotFound    = errors.New("not found")               // no such stream, or one the caller may not see
+	ErrConflict    = errors.New("conflict")                // an id is taken, or reused for something else
+	ErrTooLarge    = errors.New("too large")               // over a byte limit; wrapped by *LimitError
+	ErrLimited     = errors.New("limit reached")           // over a count or rate; wrapped by *LimitError
+	ErrClosed      = errors.New("closed")                  // the stream has ended, or the hub is draining
+	ErrUnavailable = errors.New("temporarily unavailable") // a part that the answer depends on does not answer
+)
+
+var (
+	errNotUTF8 = errors.New("is not valid UTF-8")
+	errIDTaken = fmt.Errorf("the id is in use for another stream or request: %w", ErrConflict)
+)
+
+// FieldError is a fault in one named field of the caller's input. It matches ErrInvalid.
+type FieldError struct {
+	Field  string // as the caller wrote it: "payload", "duckwire.keep.cancel_after", "?limit"
+	Reason string // what is wrong and what would be right, without the field's name
+}
+
+func (e *FieldError) Error() string { return e.Field + ": " + e.Reason }
+
+// Is reports that a FieldError is an ErrInvalid.
+func (e *FieldError) Is(target error) bool { return target == ErrInvalid }
+
+// Invalid returns a *FieldError with a formatted reason.
+func Invalid(field, format string, args ...any) error {
+	return &FieldError{Field: field, Reason: fmt.Sprintf(format, args...)}
+}
+
+// LimitError says which limit was met, and when to try again. It matches ErrTooLarge where Kind is ErrTooLarge, and ErrLimited otherwise.
+type LimitError struct {
+	Kind  error         // ErrTooLarge or ErrLimited
+	Name  string        // what is limited: "message bytes", "streams per user"
+	Limit int64         // the limit's value
+	Retry time.Duration // how long to wait; 0 where waiting does not help
+}
+
+func (e *LimitError) Error() string { return fmt.Sprintf("%s: the limit is %d", e.Name, e.Limit) }
+
+// Is reports that a LimitError is of its Kind.
+func (e *LimitError) Is(target error) bool { return target == e.Kind }

@@ -1,0 +1,207 @@
+package hub
+
+import (
+	"context"
+	"log/slog"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Options configures a Hub. The zero value works, without completions.
+type Options struct {
+	Limits   Limits
+	Provider Provider     // where completions come from; nil: Complete answers ErrUnavailable
+	Logger   *slog.Logger // nil: slog.Default
+}
+
+// Hub holds every topic and stream of one node and decides what happens to them. Safe for concurrent use. Create it with New; end it with
+// Drain and Close.
+type Hub struct {
+	limits   Limits
+	provider Provider
+	logger   *slog.Logger
+	epochs   *epochs
+	logBytes atomic.Int64 // of all logs, about
+
+	topicMu sync.RWMutex
+	topics  map[string]*topic
+
+	streams registry
+
+	ctx      context.Context // ends when Close begins: completions stop
+	cancel   context.CancelFunc
+	work     sync.WaitGroup // completions, announcers, the janitor
+	draining chan struct{}  // closed by Drain
+	drain    sync.Once
+	wakesMu  sync.Mutex
+	wakes    map[*Wake]struct{} // who is told of the draining
+}
+
+// New returns a running hub. It owns one goroutine for cleaning up, until Close.
+func New(o Options) *Hub {
+	h := &Hub{
+		limits:   o.Limits.withDefaults(),
+		provider: o.Provider,
+		logger:   o.Logger,
+		epochs:   newEpochs(),
+		topics:   make(map[string]*topic),
+		draining: make(chan struct{}),
+		wakes:    make(map[*Wake]struct{}),
+	}
+	if h.logger == nil {
+		h.logger = slog.Default()
+	}
+	h.streams.init()
+	h.ctx, h.cancel = context.WithCancel(context.Background())
+	h.work.Go(h.cleanUp)
+	return h
+}
+
+// Limits returns the limits in force.
+func (h *Hub) Limits() Limits { return h.limits }
+
+// LogBytes returns about how many bytes all logs take.
+func (h *Hub) LogBytes() int64 { return h.logBytes.Load() }
+
+// OnDrain has w signalled when the hub begins to drain, until forget is called.
+func (h *Hub) OnDrain(w *Wake) (forget func()) {
+	h.wakesMu.Lock()
+	h.wakes[w] = struct{}{}
+	h.wakesMu.Unlock()
+	return func() {
+		h.wakesMu.Lock()
+		delete(h.wakes, w)
+		h.wakesMu.Unlock()
+	}
+}
+
+// startDrain closes draining, once, and wakes everybody who should know.
+func (h *Hub) startDrain() {
+	h.drain.Do(func() {
+		close(h.draining)
+		h.wakesMu.Lock()
+		defer h.wakesMu.Unlock()
+		for w := range h.wakes {
+			w.Signal()
+		}
+	})
+}
+
+// Drain refuses new work from now on, tells readers to leave, and waits until the running completions have ended or ctx is over.
+func (h *Hub) Drain(ctx context.Context) {
+	h.startDrain()
+	for _, s := range h.streams.all() {
+		if !s.provided {
+			continue
+		}
+		select {
+		case <-s.Done():
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// Close ends the hub: streams that still run become interrupted. It returns when every goroutine of the hub has ended.
+func (h *Hub) Close() {
+	h.startDrain()
+	for _, s := range h.streams.all() {
+		s.finish(StatusInterrupted, Ending{Error: &EndError{Code: "server_stopped", Message: "the server stopped while the stream was running"}})
+	}
+	h.cancel()
+	h.work.Wait()
+	for _, s := range h.streams.all() {
+		s.stopTimers()
+	}
+}
+
+// IsDraining reports whether Drain or Close has begun.
+func (h *Hub) IsDraining() bool {
+	select {
+	case <-h.draining:
+		return true
+	default:
+		return false
+	}
+}
+
+// Publish appends events to a topic: all or none. The sender becomes part of the events. Errors: *FieldError, *LimitError, ErrClosed while
+// draining. Whether sender may publish there is the caller's to check.
+func (h *Hub) Publish(name, sender string, events []EventInput) ([]Published, error) {
+	if len(events) == 0 {
+		return nil, Invalid("events", "must hold at least one event")
+	}
+	if len(events) > h.limits.BatchEvents {
+		return nil, &LimitError{Kind: ErrTooLarge, Name: "events in one request (batch_events)", Limit: int64(h.limits.BatchEvents)}
+	}
+	for i := range events {
+		if err := events[i].check(eventField(i, len(events)), &h.limits); err != nil {
+			return nil, err
+		}
+	}
+	if h.IsDraining() {
+		return nil, ErrClosed
+	}
+	return h.append(name, sender, events)
+}
+
+// append publishes checked events, whatever the hub's state: a stream's ending is announced while it drains, too.
+func (h *Hub) append(name, sender string, events []EventInput) ([]Published, error) {
+	for {
+		t, err := h.topic(name)
+		if err != nil {
+			return nil, err
+		}
+		if out, err := t.publish(sender, events, time.Now()); err != ErrClosed {
+			return out, err
+		}
+	}
+}
+
+// Subscribe opens a reader of a topic after p (absent: Position{Now: true}). The wake fires when there is more to read.
+func (h *Hub) Subscribe(name string, p Position, wake *Wake) (*TopicReader, *Reset, error) {
+	for {
+		t, err := h.topic(name)
+		if err != nil {
+			return nil, nil, err
+		}
+		if r, reset := t.subscribe(p, wake); r != nil {
+			return r, reset, nil
+		}
+	}
+}
+
+// topic returns the topic, made now if it is new.
+func (h *Hub) topic(name string) (*topic, error) {
+	h.topicMu.RLock()
+	t := h.topics[name]
+	h.topicMu.RUnlock()
+	if t != nil {
+		return t, nil
+	}
+	if err := ValidTopic(name); err != nil {
+		return nil, err
+	}
+	h.topicMu.Lock()
+	defer h.topicMu.Unlock()
+	if t = h.topics[name]; t != nil {
+		return t, nil
+	}
+	if len(h.topics) >= h.limits.Topics {
+		return nil, &LimitError{Kind: ErrLimited, Name: "topics", Limit: int64(h.limits.Topics), Retry: 10 * time.Second}
+	}
+	t = &topic{name: name, hub: h, used: time.Now()}
+	t.epoch = h.epochs.take()
+	h.topics[name] = t
+	return t, nil
+}
+
+// eventField names one event of a request in errors: by its index where there are several.
+func eventField(i, n int) string {
+	if n == 1 {
+		return ""
+	}
+	return "events[" + strconv.Itoa(i) + "]"
+}

@@ -1,0 +1,273 @@
+package hub
+
+import (
+	"sort"
+	"sync"
+)
+
+// encodedTail is how many entries behind the tail keep their encoded bytes.
+const encodedTail = 64
+
+// Limits of one Read: what a lagging reader takes in one go, so that its memory stays bounded.
+const (
+	readItems = 256
+	readBytes = 256 << 10
+)
+
+// log is an append-only, bounded record of entries, the one thing under every topic and every stream. Entries have the offsets base+1,
+// base+2, …; a reader is an offset in it. Text entries only mark where their text ends in one growing buffer, so that any run of them is a
+// slice of it: late and slow readers get the run as one item, without copying.
+//
+// mu guards everything; what is handed out (items, text, events) is immutable and used without it.
+type log struct {
+	mu      sync.Mutex
+	epoch   string
+	base    uint64  // the offset of the newest entry that was trimmed
+	entries []entry // base+1, base+2, …
+	text    []byte  // all text, from the beginning; logs with text are never trimmed
+	bytes   int64   // what the entries take, for limits
+
+	delivered      uint64    // the highest offset that any reader was given
+	deliveredTexts int       // text entries among those
+	readers        int       // open readers
+	parked         []*Reader // those that have read everything and wait
+	spare          []*Reader // an emptied list, to be used again
+	spans          spanCache
+}
+
+// entry is one entry: an event, or text when event is nil.
+type entry struct {
+	end   int // where the text ends with this entry
+	event *Event
+}
+
+const entryBytes = 24 // unsafe.Sizeof(entry{}) and the slice's slack, for accounting
+
+// tail returns the offset of the newest entry. l.mu is held.
+func (l *log) tail() uint64 { return l.base + uint64(len(l.entries)) }
+
+func (l *log) position(offset uint64) Position { return Position{Epoch: l.epoch, Offset: offset} }
+
+// appendText adds one text entry. l.mu is held, and let go by unlockAndWake.
+func (l *log) appendText(text string) uint64 {
+	l.text = append(l.text, text...)
+	l.entries = append(l.entries, entry{end: len(l.text)})
+	l.bytes += int64(len(text)) + entryBytes
+	l.dropEncoded()
+	return l.tail()
+}
+
+// appendEvent adds ev, setting its offset. l.mu is held, and let go by unlockAndWake.
+func (l *log) appendEvent(ev *Event) uint64 {
+	l.text = append(l.text, ev.Text...)
+	ev.Offset = l.tail() + 1
+	l.entries = append(l.entries, entry{end: len(l.text), event: ev})
+	l.bytes += eventBytes(ev) + int64(len(ev.Text))
+	l.dropEncoded()
+	return ev.Offset
+}
+
+// eventBytes estimates what an event takes, its envelope counted once.
+func eventBytes(ev *Event) int64 { return int64(len(ev.Data)+len(ev.Name)) + entryBytes + 160 }
+
+// dropEncoded frees the encoded bytes of the entry that has just left the encoded tail.
+func (l *log) dropEncoded() {
+	if i := len(l.entries) - 1 - encodedTail; i >= 0 && l.entries[i].event != nil {
+		l.entries[i].event.drop()
+	}
+}
+
+// trim drops the oldest entries while drop says so. Only for logs without text. l.mu is held.
+func (l *log) trim(drop func(ev *Event) bool) (dropped []*Event) {
+	n := 0
+	for n < len(l.entries) && drop(l.entries[n].event) {
+		l.bytes -= eventBytes(l.entries[n].event)
+		dropped = append(dropped, l.entries[n].event)
+		n++
+	}
+	if n == 0 {
+		return nil
+	}
+	clear(l.entries[:n])
+	l.entries = l.entries[n:]
+	l.base += uint64(n)
+	return dropped
+}
+
+// unlockAndWake ends a critical section that appended, and tells every parked reader to read again. The waking itself is done outside the
+// lock: it carries no data, so its order does not matter.
+func (l *log) unlockAndWake() {
+	list := l.parked
+	if len(list) == 0 {
+		l.mu.Unlock()
+		return
+	}
+	l.parked, l.spare = l.spare[:0], nil
+	for _, r := range list {
+		r.slot = -1
+	}
+	l.mu.Unlock()
+	for _, r := range list {
+		r.wake.Signal()
+	}
+	clear(list)
+	l.mu.Lock()
+	l.spare = list[:0]
+	l.mu.Unlock()
+}
+
+// open sets r to read after p, or after the beginning of what is kept with a Reset that says why p could not be had. l.mu is held.
+func (l *log) open(r *Reader, p Position, wake *Wake) *Reset {
+	r.log, r.wake, r.slot = l, wake, -1
+	var reset *Reset
+	switch {
+	case p.Now:
+		r.after = l.tail()
+	case p.Epoch == "":
+		r.after = l.base
+	default:
+		if r.after = p.Offset; l.lost(p) != "" {
+			r.after = l.base
+			reset = &Reset{Reason: l.lost(p), Requested: p.String(), From: l.position(l.base)}
+		}
+	}
+	r.start = r.after
+	l.readers++
+	return reset
+}
+
+// lost says why entries after p cannot be given exactly, or "".
+func (l *log) lost(p Position) ResetReason {
+	switch {
+	case p.Epoch != l.epoch:
+		return ResetEpoch
+	case p.Offset > l.tail():
+		return ResetAhead
+	case p.Offset < l.base:
+		return ResetTrimmed
+	}
+	return ""
+}
+
+// read appends to dst what follows r, bounded by readItems and readBytes, and moves r behind it. With nothing to give it parks r.
+func (l *log) read(r *Reader, dst []Item, limit int) ([]Item, *Reset) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var reset *Reset
+	if r.after < l.base { // trimmed while it lagged
+		reset = &Reset{Reason: ResetTrimmed, Requested: l.position(r.after).String(), From: l.position(l.base)}
+		r.after = l.base
+	}
+	had := len(dst)
+	for size := 0; len(dst)-had < limit && size < readBytes && r.after < l.tail(); {
+		item := l.itemAfter(r.after)
+		r.after = item.To
+		if item.Event != nil && item.Event.Kind == EndEvent && item.To < l.tail() {
+			continue // the stream was taken on by another producer: this was not its end
+		}
+		size += len(item.Text) + 64
+		if item.Event != nil {
+			size += len(item.Event.Data)
+		}
+		dst = append(dst, item)
+	}
+	if len(dst) == had {
+		l.park(r)
+	}
+	if !r.silent {
+		l.countDelivered(r.after)
+	}
+	return dst, reset
+}
+
+// countDelivered notes that some reader was given everything up to the offset.
+func (l *log) countDelivered(offset uint64) {
+	for ; l.delivered < offset; l.delivered++ {
+		if l.delivered >= l.base && l.entries[l.delivered-l.base].event == nil {
+			l.deliveredTexts++
+		}
+	}
+}
+
+// itemAfter returns the item that begins after the offset: one event, or all adjacent text up to readBytes of it.
+func (l *log) itemAfter(after uint64) Item {
+	i := int(after - l.base)
+	at := 0
+	if i > 0 {
+		at = l.entries[i-1].end
+	}
+	if ev := l.entries[i].event; ev != nil {
+		item := Item{To: after + 1, At: at, Event: ev, Encoding: &ev.Encoding}
+		if end := l.entries[i].end; end > at {
+			item.Text = l.text[at:end:end]
+		}
+		return item
+	}
+	j := i
+	for j+1 < len(l.entries) && l.entries[j+1].event == nil && l.entries[j+1].end-at <= readBytes {
+		j++
+	}
+	to, end := l.base+uint64(j)+1, l.entries[j].end
+	return Item{To: to, At: at, Text: l.text[at:end:end], Encoding: l.spans.get(after, to)}
+}
+
+// offsetAt returns the offset of the first entry whose text ends beyond the byte at, that is, the place to read on for a client that has
+// the first at bytes; and how many bytes of that entry's text it has already.
+func (l *log) offsetAt(at int) (after uint64, skip int) {
+	i := sort.Search(len(l.entries), func(i int) bool { return l.entries[i].end > at })
+	start := 0
+	if i > 0 {
+		start = l.entries[i-1].end
+	}
+	return l.base + uint64(i), at - start
+}
+
+// textOffset returns where in the text the entries after the offset begin. l.mu is held.
+func (l *log) textOffset(after uint64) int {
+	if i := int(after - l.base); i > 0 {
+		return l.entries[i-1].end
+	}
+	return 0
+}
+
+func (l *log) park(r *Reader) {
+	if r.slot < 0 {
+		r.slot = len(l.parked)
+		l.parked = append(l.parked, r)
+	}
+}
+
+func (l *log) unpark(r *Reader) {
+	if r.slot < 0 {
+		return
+	}
+	last := len(l.parked) - 1
+	l.parked[r.slot] = l.parked[last]
+	l.parked[r.slot].slot = r.slot
+	l.parked[last] = nil
+	l.parked = l.parked[:last]
+	r.slot = -1
+}
+
+// spanCache shares the encoded bytes of the last few runs of text: readers that keep up all ask for the same run.
+type spanCache struct {
+	spans [4]span
+	next  int
+}
+
+type span struct {
+	from, to uint64
+	enc      *Encoding
+}
+
+func (c *spanCache) get(from, to uint64) *Encoding {
+	for i := range c.spans {
+		if s := &c.spans[i]; s.enc != nil && s.from == from && s.to == to {
+			return s.enc
+		}
+	}
+	s := &c.spans[c.next]
+	c.next = (c.next + 1) % len(c.spans)
+	*s = span{from: from, to: to, enc: new(Encoding)}
+	return s.enc
+}

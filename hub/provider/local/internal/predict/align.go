@@ -1,0 +1,121 @@
+package predict
+
+// pair is one step of an alignment at which a name or number stood on each side: there a, here b. They may be equal.
+type pair struct {
+	at   int // the place of a
+	a, b []byte
+	kind kind
+}
+
+// alignment tells how alike the pasts of two places are, and what one has where the other has something else.
+type alignment struct {
+	lit    int // tokens before both places that are the same, up to the first difference
+	shape  int // tokens before both places that have the same shape, up to the first that has not
+	same   int // words and numbers in that stretch that are the same
+	diff   int // words and numbers in that stretch that differ
+	far    int // same tokens in lines above, after the shapes differed within a line
+	broken int // how often the shapes differed
+	clash  int // names that stood for one thing nearby and for another further up
+	pairs  []pair
+}
+
+// align walks back from place p of src and place n of cur at once. pairs is reused for the result.
+func align(src *Doc, p int, cur *Doc, n int, pairs []pair) alignment {
+	al := alignment{pairs: pairs[:0]}
+	differed := false
+	for i, j, steps := p-1, n-1, 0; i >= 0 && j >= 0 && steps < maxAlign; steps++ {
+		a, b := src.toks[i], cur.toks[j]
+		if a.kind == kindBarrier || b.kind == kindBarrier {
+			break
+		}
+		if a.shape != b.shape {
+			if al.broken++; al.broken > 3 {
+				break
+			}
+			differed = true
+			i, j = src.lineStart(i), cur.lineStart(j)
+			if i < 0 || j < 0 {
+				break
+			}
+			i, j = i-1, j-1
+			continue
+		}
+		differed = al.step(src, i, cur, j, differed)
+		i, j = i-1, j-1
+	}
+	return al
+}
+
+// step accounts for two tokens of the same shape. It returns whether anything has differed so far.
+func (al *alignment) step(src *Doc, i int, cur *Doc, j int, differed bool) bool {
+	a, b := &src.toks[i], &cur.toks[j]
+	equal := a.hash == b.hash
+	if al.broken == 0 {
+		al.shape++
+	} else if equal {
+		al.far++
+	}
+	if equal && !differed {
+		al.lit++
+	}
+	if a.kind != kindWord && a.kind != kindNumber {
+		return differed || !equal && a.kind != kindLine
+	}
+	if al.broken == 0 {
+		if equal {
+			al.same++
+		} else {
+			al.diff++
+		}
+	}
+	al.note(pair{at: i, a: src.core(i), b: cur.core(j), kind: a.kind})
+	return differed || !equal
+}
+
+// note remembers a pair, unless a nearer one for the same a says something else.
+func (al *alignment) note(pr pair) {
+	for _, old := range al.pairs {
+		if string(old.a) == string(pr.a) {
+			if string(old.b) != string(pr.b) && pr.kind == kindWord {
+				al.clash++
+			}
+			if pr.kind == kindWord {
+				return
+			}
+		}
+	}
+	if len(al.pairs) < maxPairs {
+		al.pairs = append(al.pairs, pr)
+	}
+}
+
+// lineStart returns the place of the line token at or before p, or -1 if there is none near.
+func (d *Doc) lineStart(p int) int {
+	for i, steps := p, 0; i >= 0 && steps < maxAlign*2; i, steps = i-1, steps+1 {
+		switch d.toks[i].kind {
+		case kindLine:
+			return i
+		case kindBarrier:
+			return -1
+		}
+	}
+	return -1
+}
+
+// indent returns the indentation of the line that place p is in.
+func (d *Doc) indent(p int) []byte {
+	i := d.lineStart(p - 1)
+	if i < 0 {
+		return nil
+	}
+	return afterNewline(d.text[d.toks[i].off : d.toks[i].off+uint32(d.toks[i].size)])
+}
+
+func afterNewline(b []byte) []byte {
+	for i := len(b) - 1; i >= 0; i-- {
+		if b[i] == '\n' {
+			return b[i+1:]
+		}
+	}
+	return b
+}

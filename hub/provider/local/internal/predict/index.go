@@ -1,0 +1,105 @@
+package predict
+
+import "context"
+
+// order is one way to look up a past: by the last n tokens, as they stand or as shapes.
+type order struct {
+	n     int
+	shape bool
+}
+
+// orders are looked up in this order; the most telling come first.
+var orders = [...]order{{8, false}, {4, false}, {2, false}, {16, true}, {7, true}, {1, false}}
+
+// Doc is a tokenised and indexed text. It grows at its end only; once it no longer grows, it may be read from several goroutines.
+type Doc struct {
+	text  []byte
+	toks  []token
+	heads [len(orders)][]int32 // by hash of the past: the newest place, or -1
+	prevs [len(orders)][]int32 // by place: the next older place with the same hash
+	mask  uint32
+}
+
+// newDoc returns an empty Doc with tables for about n tokens; it takes more, at the cost of longer chains.
+func newDoc(n int) *Doc {
+	size := 256
+	for size < n && size < 1<<22 {
+		size *= 2
+	}
+	d := &Doc{mask: uint32(size - 1), toks: make([]token, 0, n+64)}
+	for i := range d.heads {
+		d.heads[i] = make([]int32, size)
+		for j := range d.heads[i] {
+			d.heads[i][j] = -1
+		}
+		d.prevs[i] = make([]int32, 0, n+64)
+	}
+	return d
+}
+
+// past hashes the tokens before place p for order o. ok is false where there are not enough of them.
+func (d *Doc) past(o order, p int) (h uint32, ok bool) {
+	if p < o.n {
+		return 0, false
+	}
+	h = uint32(o.n) * 0x9e3779b1
+	for _, t := range d.toks[p-o.n : p] {
+		v := t.hash
+		if o.shape {
+			v = t.shape
+		}
+		h = (h ^ v) * 0x01000193
+		h ^= h >> 15
+	}
+	return h, true
+}
+
+// push adds a token whose text is already the end of d.text, and indexes its place.
+func (d *Doc) push(t token) {
+	p := len(d.toks)
+	d.toks = append(d.toks, t)
+	for i, o := range orders {
+		prev := int32(-1)
+		if h, ok := d.past(o, p); ok && t.kind != kindBarrier {
+			slot := h & d.mask
+			prev = d.heads[i][slot]
+			d.heads[i][slot] = int32(p)
+		}
+		d.prevs[i] = append(d.prevs[i], prev)
+	}
+}
+
+// add appends the first token of b and returns its length. b must not be empty.
+func (d *Doc) add(b []byte) int {
+	t := lex(b)
+	t.off = uint32(len(d.text))
+	d.text = append(d.text, b[:t.size]...)
+	d.push(t)
+	return int(t.size)
+}
+
+// addText appends text up to its end, or until ctx ends. Then comes a barrier if barrier is set.
+func (d *Doc) addText(ctx context.Context, text []byte, barrier bool) error {
+	for n := 0; len(text) > 0; n++ {
+		if n%4096 == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		text = text[d.add(text):]
+	}
+	if barrier {
+		d.push(token{kind: kindBarrier, off: uint32(len(d.text)), hash: uint32(len(d.toks)), shape: uint32(len(d.toks))})
+	}
+	return nil
+}
+
+// str returns the text of token p, its spaces included.
+func (d *Doc) str(p int) string {
+	t := d.toks[p]
+	return string(d.text[t.off : t.off+uint32(t.size)])
+}
+
+// core returns the text of token p without its spaces. The bytes must not be changed.
+func (d *Doc) core(p int) []byte {
+	t := d.toks[p]
+	return d.text[t.off+uint32(t.sp) : t.off+uint32(t.size)]
+}

@@ -1,0 +1,12 @@
+package predict
+
+import "strings"
+
+// set makes a set of the words of a text.
+func set(words string) map[string]bool {
+	m := make(map[string]bool)
+	for _, w := range strings.Fields(words) {
+		m[w] = true
+	}
+	return m
+}

@@ -1,0 +1,157 @@
+package predict
+
+import "bytes"
+
+// stepper proposes next tokens at the end of cur.
+type stepper struct {
+	cur    *Doc
+	others []*Doc // immutable; may be shared
+	warm   float32
+	seed   int64
+
+	places []place // scratch
+	pairs  []pair
+	groups []group
+	seen   func(f *[fCount]float32, text []byte) // for fitting; nil otherwise
+}
+
+// next returns the most probable next token of cur, whose text must begin with what is typed of it already (need). ok is false where
+// there is nothing to say. The result's text is whole: the typed part included.
+func (s *stepper) next(need []byte) (best group, ok bool) {
+	s.groups = s.groups[:0]
+	s.places = candidates(s.cur, s.others, s.places)
+	n := len(s.cur.toks)
+	var f [fCount]float32
+	for _, pl := range s.places {
+		al := align(pl.doc, int(pl.p), s.cur, n, s.pairs)
+		s.pairs = al.pairs
+		core, how, ok := analogy(pl.doc, int(pl.p), s.cur, n, &al)
+		if !ok || len(core) == 0 {
+			continue
+		}
+		t := pl.doc.toks[pl.p]
+		text := s.spaced(core, pl)
+		if !begins(text, need, t.kind) {
+			continue
+		}
+		distance := -1
+		if pl.doc == s.cur {
+			distance = n - int(pl.p)
+		}
+		describe(&f, &al, how, distance, len(need))
+		s.propose(&f, text, t.kind, len(need))
+	}
+	if len(need) > 0 {
+		s.vocabulary(need)
+	}
+	judge(s.groups, s.warm)
+	return s.pick()
+}
+
+func (s *stepper) propose(f *[fCount]float32, text []byte, k kind, typed int) {
+	if s.seen != nil {
+		s.seen(f, text)
+	}
+	s.groups = vote(s.groups, text, k, dot(proposalWeights[:], f[:]), typed)
+}
+
+// pick returns the most probable group; the seed decides between equals.
+func (s *stepper) pick() (best group, ok bool) {
+	for _, g := range s.groups {
+		if !ok || g.prob > best.prob || g.prob == best.prob && tie(g.text, s.seed) > tie(best.text, s.seed) {
+			best, ok = g, true
+		}
+	}
+	return best, ok
+}
+
+func tie(text string, seed int64) uint32 {
+	h := uint32(seed)*0x9e3779b1 + uint32(seed>>32)
+	for i := range len(text) {
+		h = (h ^ uint32(text[i])) * 16777619
+	}
+	return h
+}
+
+// spaced puts the spaces before core that stand before place pl. Several spaces are column alignment, and are counted anew.
+func (s *stepper) spaced(core []byte, pl place) []byte {
+	t := pl.doc.toks[pl.p]
+	if t.sp == 0 {
+		return core
+	}
+	sp := pl.doc.text[t.off : t.off+uint32(t.sp)]
+	if t.sp > 1 && sp[0] == ' ' {
+		want := pl.doc.column(int(pl.p)) + int(t.sp) - s.cur.column(len(s.cur.toks))
+		sp = bytes.Repeat([]byte(" "), min(max(want, 1), maxSpaces-1))
+	}
+	return append(append([]byte(nil), sp...), core...)
+}
+
+// column counts the bytes before place p in its line.
+func (d *Doc) column(p int) int {
+	i := d.lineStart(p - 1)
+	if i < 0 || p == 0 {
+		return 0
+	}
+	end := d.toks[p-1].off + uint32(d.toks[p-1].size)
+	return int(end - d.toks[i].off - uint32(d.toks[i].size) + uint32(len(d.indent(p))))
+}
+
+// begins reports whether a token's text begins with what is typed. Of a line's end only the new indentation has to agree.
+func begins(text, need []byte, k kind) bool {
+	if len(need) > 0 && k == kindLine && bytes.IndexByte(need, '\n') >= 0 {
+		return bytes.HasPrefix(afterNewline(text), afterNewline(need))
+	}
+	return bytes.HasPrefix(text, need)
+}
+
+// vocabulary proposes names of the texts that begin with need, the recent and frequent ones first.
+func (s *stepper) vocabulary(need []byte) {
+	core := bytes.TrimLeft(need, " \t")
+	if len(core) < 2 || bytes.ContainsAny(core, "\n\r") {
+		return
+	}
+	sp := need[:len(need)-len(core)]
+	words := s.cur.words(core)
+	total := 0
+	for _, w := range words {
+		total += w.count
+	}
+	for i, w := range words {
+		if i == 8 {
+			return
+		}
+		var f [fCount]float32
+		al := alignment{lit: w.count, shape: w.count * 100 / total}
+		describe(&f, &al, opWord, w.distance, len(need))
+		s.propose(&f, append(append([]byte(nil), sp...), w.text...), kindWord, len(need))
+	}
+}
+
+// word is a name of a text: how often it stands there, and how far back it stood last.
+type word struct {
+	text            string
+	count, distance int
+}
+
+// words lists the names in the last maxVocab tokens that begin with start and are longer, newest first.
+func (d *Doc) words(start []byte) []word {
+	var list []word
+	at := map[string]int{}
+	for p, left := len(d.toks)-1, maxVocab; p >= 0 && left > 0; p, left = p-1, left-1 {
+		if d.toks[p].kind != kindWord {
+			continue
+		}
+		w := d.core(p)
+		if len(w) < len(start) || !bytes.HasPrefix(w, start) {
+			continue
+		}
+		if i, ok := at[string(w)]; ok {
+			list[i].count++
+			continue
+		}
+		at[string(w)] = len(list)
+		list = append(list, word{string(w), 1, len(d.toks) - p})
+	}
+	return list
+}

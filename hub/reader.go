@@ -1,0 +1,83 @@
+package hub
+
+import "sync/atomic"
+
+// ResetReason says why a position could not be resumed exactly (protocol/sse.md 4.4).
+type ResetReason string
+
+// The reasons.
+const (
+	ResetEpoch   ResetReason = "epoch"   // of another life of the log
+	ResetTrimmed ResetReason = "trimmed" // the entries after it are no longer kept
+	ResetAhead   ResetReason = "ahead"   // beyond the newest entry
+)
+
+// Reset tells a reader that it does not get what follows the position it asked for, but what follows From.
+type Reset struct {
+	Reason    ResetReason
+	Requested string
+	From      Position
+}
+
+// Wake is how logs rouse the goroutine that reads them: one for each goroutine, however many logs it reads. C carries no data and may fire
+// without cause: read all logs again.
+type Wake struct {
+	C chan struct{}
+}
+
+// NewWake returns a Wake that has not fired.
+func NewWake() *Wake { return &Wake{C: make(chan struct{}, 1)} }
+
+// Signal makes C ready. It never blocks.
+func (w *Wake) Signal() {
+	select {
+	case w.C <- struct{}{}:
+	default:
+	}
+}
+
+// Reader is one reading place in one log: an offset. It belongs to one goroutine and must be closed by it.
+type Reader struct {
+	log   *log
+	wake  *Wake
+	after uint64 // the offset of the last entry that was read
+	start uint64 // where it began
+	slot  int    // its index in log.parked, or -1; guarded by log.mu
+	done  atomic.Bool
+	onEnd func() // called once by Close; nil: nothing
+
+	silent bool // what it reads does not count as delivered to anybody
+}
+
+// Read appends to dst the items that follow, in order, and moves behind them: text of adjacent entries merged, bounded in number and bytes
+// (256 items, about 256 KiB). Where there is nothing, it returns dst as it was, and the reader's Wake will fire when there is more. A Reset
+// means that the reader fell behind what is kept; the items are those after Reset.From. Items are shared: never change them.
+func (r *Reader) Read(dst []Item) ([]Item, *Reset) { return r.log.read(r, dst, readItems) }
+
+// ReadUpTo is Read with at most limit items, 1 to 256.
+func (r *Reader) ReadUpTo(dst []Item, limit int) ([]Item, *Reset) {
+	return r.log.read(r, dst, min(limit, readItems))
+}
+
+// Position returns the place after the last item read.
+func (r *Reader) Position() Position { return r.log.position(r.after) }
+
+// Start returns the place where the reader began.
+func (r *Reader) Start() Position { return r.log.position(r.start) }
+
+// Close ends the reader. A second call does nothing.
+func (r *Reader) Close() {
+	if r.done.Swap(true) {
+		return
+	}
+	r.log.mu.Lock()
+	r.log.unpark(r)
+	r.log.readers--
+	r.log.mu.Unlock()
+	if r.onEnd != nil {
+		r.onEnd()
+	}
+}
+
+// Wake returns what rouses the reader's goroutine.
+func (r *Reader) Wake() *Wake { return r.wake }

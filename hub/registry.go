@@ -1,0 +1,224 @@
+package hub
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+)
+
+// registry is where streams are found: by id, by the id that their owner gave them, and by the owner's slot.
+// Its mu is taken before a stream's log.mu, never after.
+type registry struct {
+	mu      sync.RWMutex
+	byID    map[string]*Stream
+	byAlias map[aliasKey]*Stream
+	bySlot  map[slotKey]*Stream
+	running map[string]int // unfinished streams of each owner
+}
+
+type aliasKey struct{ owner, id string }
+
+type slotKey struct{ owner, slot string }
+
+func (r *registry) init() {
+	r.byID = make(map[string]*Stream)
+	r.byAlias = make(map[aliasKey]*Stream)
+	r.bySlot = make(map[slotKey]*Stream)
+	r.running = make(map[string]int)
+}
+
+func (r *registry) all() []*Stream {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	all := make([]*Stream, 0, len(r.byID))
+	for _, s := range r.byID {
+		all = append(all, s)
+	}
+	return all
+}
+
+// find returns the stream of that id, or the one that user created under it as an idempotency id; nil for neither.
+func (r *registry) find(user, id string) *Stream {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if s := r.byID[id]; s != nil {
+		return s
+	}
+	return r.byAlias[aliasKey{user, id}]
+}
+
+// add registers s unless its id or alias is taken: then it returns the stream that has it. max bounds the owner's unfinished streams.
+func (r *registry) add(s *Stream, alias string, limit int) (*Stream, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if alias != "" {
+		if old := r.byAlias[aliasKey{s.Owner, alias}]; old != nil {
+			return old, nil
+		}
+	}
+	if old := r.byID[s.ID]; old != nil {
+		return old, nil
+	}
+	if r.running[s.Owner] >= limit {
+		return nil, &LimitError{Kind: ErrLimited, Name: "unfinished streams of one user (streams_per_user)", Limit: int64(limit), Retry: 5 * time.Second}
+	}
+	r.running[s.Owner]++
+	r.byID[s.ID] = s
+	if alias != "" {
+		key := aliasKey{s.Owner, alias}
+		s.aliases = append(s.aliases, key)
+		r.byAlias[key] = s
+	}
+	return nil, nil
+}
+
+// takeSlot makes s the stream in its owner's slot, and returns the one that was there.
+func (r *registry) takeSlot(s *Stream) *Stream {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	old := r.bySlot[s.slot]
+	r.bySlot[s.slot] = s
+	return old
+}
+
+// ended notes that s no longer runs; resumed, that it does so again.
+func (r *registry) ended(s *Stream) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.running[s.Owner]--; r.running[s.Owner] <= 0 {
+		delete(r.running, s.Owner)
+	}
+	if s.slot.slot != "" && r.bySlot[s.slot] == s {
+		delete(r.bySlot, s.slot)
+	}
+}
+
+func (r *registry) resumed(s *Stream) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.running[s.Owner]++
+}
+
+// remove forgets s, and reports whether it was known.
+func (r *registry) remove(s *Stream) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.byID[s.ID] != s {
+		return false
+	}
+	delete(r.byID, s.ID)
+	for _, key := range s.aliases {
+		delete(r.byAlias, key)
+	}
+	return true
+}
+
+// StreamSpec describes a new stream.
+type StreamSpec struct {
+	ID          string // "": one is made, PREFIX_ULID
+	Alias       string // an id of the owner's own, for idempotency; "": none
+	Digest      string // of what was asked for: the same id with another digest is ErrConflict
+	Kind        string
+	Topic       string
+	Owner       string
+	ContentType string
+	Keep        Keep
+	Slot        string // at most one unfinished stream of the owner's is in a slot; "": none
+	Supersede   Supersede
+}
+
+// Supersede says what becomes of the stream that a newer one pushes out of its slot.
+type Supersede string
+
+// The choices: end it as superseded at once (the default), or let it finish on its own.
+const (
+	SupersedeStop   Supersede = "stop"
+	SupersedeFinish Supersede = "finish"
+)
+
+// newStream registers a queued stream, or returns the one that has its id already (old is true), where that is the same owner's and of
+// the same request.
+func (h *Hub) newStream(spec *StreamSpec, meta *CompletionMeta) (s *Stream, old bool, err error) {
+	if h.IsDraining() {
+		return nil, false, ErrClosed
+	}
+	if spec.Topic != "" {
+		if err := ValidTopic(spec.Topic); err != nil {
+			return nil, false, err
+		}
+	}
+	if h.logBytes.Load() > h.limits.LogMemory {
+		if h.evict(); h.logBytes.Load() > h.limits.LogMemory {
+			return nil, false, &LimitError{Kind: ErrLimited, Name: "memory for logs (log_memory)", Limit: h.limits.LogMemory, Retry: 5 * time.Second}
+		}
+	}
+	s = &Stream{
+		ID: spec.ID, Kind: spec.Kind, Topic: spec.Topic, Owner: spec.Owner, ContentType: spec.ContentType, Keep: spec.Keep, Completion: meta,
+		hub: h, created: time.Now(), provided: meta != nil, digest: spec.Digest, status: StatusQueued,
+		startedC: make(chan struct{}), doneC: make(chan struct{}),
+	}
+	if s.ID == "" {
+		s.ID = streamPrefix(spec.Kind) + ulid.Make().String()
+	}
+	s.log.epoch = h.epochs.take()
+	if spec.Slot != "" {
+		s.slot = slotKey{spec.Owner, spec.Slot}
+	}
+	if had, err := h.streams.add(s, spec.Alias, h.limits.StreamsPerUser); err != nil {
+		return nil, false, err
+	} else if had != nil {
+		return sameStream(had, s)
+	}
+	h.supersede(s, spec.Supersede)
+	return s, false, nil
+}
+
+func sameStream(had, asked *Stream) (*Stream, bool, error) {
+	if had.Owner != asked.Owner || had.digest != asked.digest {
+		return nil, false, errIDTaken
+	}
+	return had, true, nil
+}
+
+func (h *Hub) supersede(s *Stream, how Supersede) {
+	if s.slot.slot == "" {
+		return
+	}
+	if old := h.streams.takeSlot(s); old != nil && how != SupersedeFinish {
+		old.finish(StatusSuperseded, Ending{Error: &EndError{Code: "superseded", Message: "a newer request in the same slot took its place"}, by: "stream " + s.ID})
+	}
+}
+
+func streamPrefix(kind string) string {
+	switch kind {
+	case "completion":
+		return "cmp_"
+	case "analysis":
+		return "ana_"
+	}
+	return "str_"
+}
+
+// streamEnded is called once for each end of a stream.
+func (h *Hub) streamEnded(s *Stream) { h.streams.ended(s) }
+
+// Stream returns the stream of that id, or the one that user started under it as an idempotency id. ErrNotFound where there is none.
+// Whether the user may read it is the caller's to check (Stream.ReadableBy).
+func (h *Hub) Stream(user, id string) (*Stream, error) {
+	if s := h.streams.find(user, id); s != nil {
+		return s, nil
+	}
+	return nil, ErrNotFound
+}
+
+// Streams returns the streams for which keep says yes, newest first, at most limit of them.
+func (h *Hub) Streams(limit int, keep func(*Stream) bool) []*Stream {
+	all := slices.DeleteFunc(h.streams.all(), func(s *Stream) bool { return !keep(s) })
+	slices.SortFunc(all, func(a, b *Stream) int {
+		return cmp.Or(b.created.Compare(a.created), cmp.Compare(b.ID, a.ID))
+	})
+	return all[:min(limit, len(all))]
+}

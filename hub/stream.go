@@ -1,0 +1,297 @@
+package hub
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+)
+
+// Status is where a stream stands.
+type Status string
+
+// The statuses. All but the first two are ends; an interrupted stream may be taken on by another producer.
+const (
+	StatusQueued      Status = "queued"
+	StatusRunning     Status = "running"
+	StatusDone        Status = "done"
+	StatusFailed      Status = "failed"
+	StatusCancelled   Status = "cancelled"
+	StatusSuperseded  Status = "superseded"
+	StatusInterrupted Status = "interrupted"
+)
+
+// Ended reports whether nothing more is being written.
+func (s Status) Ended() bool { return s != StatusQueued && s != StatusRunning }
+
+// Stream is one completion, analysis or other text in the making: a log, its status and its account. It outlives whoever asked for it.
+// Safe for concurrent use.
+type Stream struct {
+	// Fixed at creation.
+	ID          string
+	Kind        string // "completion", "analysis", or the producer's word
+	Topic       string // where it is announced, and by whose readers it may be read; "" for none
+	Owner       string // the user who started it
+	ContentType string // of its text
+	Keep        Keep
+	Completion  *CompletionMeta // nil for a stream of an external producer
+	hub         *Hub
+	created     time.Time
+	provided    bool   // a provider of ours writes it
+	digest      string // of the request, to tell a repetition from another request under the same id
+	aliases     []aliasKey
+	slot        slotKey
+
+	log log // its mu guards everything below
+
+	status   Status
+	started  time.Time
+	first    time.Time // of the first text
+	ended    time.Time
+	ending   Ending
+	info     CompletionInfo
+	startedC chan struct{} // closed when the status leaves queued
+	doneC    chan struct{} // closed at the end; made anew when another producer takes the stream on
+	stop     context.CancelCauseFunc
+	watchers int
+	idleStop *time.Timer // cancels the stream when nobody has watched it for Keep.CancelAfter
+	account  account
+	producer producerState
+}
+
+// Keep is what becomes of a stream that nobody watches. The zero value lets it finish.
+type Keep struct {
+	CancelAfter time.Duration // cancel after so long without watchers; 0: never
+}
+
+// CompletionMeta is what the OpenAI shapes of a stream need beside its log.
+type CompletionMeta struct {
+	Kind         CompletionKind
+	FIM          bool // asked for at the FIM alias: chat-like chunks
+	IncludeUsage bool
+	Model        string // as asked for
+}
+
+// Ending is how a stream ended.
+type Ending struct {
+	Status       Status
+	FinishReason string          // "" is null
+	Usage        json.RawMessage // OpenAI's usage object, or nil
+	Error        *EndError
+	FinishSent   bool // the finish reason stands in a ChunkEvent already
+
+	by string // who or what ended it, for the account
+}
+
+// EndError says why a stream did not end well.
+type EndError struct {
+	Code    string
+	Message string
+	Type    string // OpenAI's error type
+	Status  int    // the HTTP status that a provider refused with
+	Retry   time.Duration
+	Body    json.RawMessage // the upstream's own error object
+}
+
+// account counts a stream's tokens: pieces as the producer made them.
+type account struct {
+	made      int
+	unwatched int // made while nobody watched
+	endedBy   string
+}
+
+// Watch opens a reader of the stream after p, which counts as a watcher until it is closed. Whether the caller may read is checked before.
+func (s *Stream) Watch(p Position, wake *Wake) (*Reader, *Reset) {
+	s.log.mu.Lock()
+	defer s.log.mu.Unlock()
+	r := &Reader{onEnd: s.unwatch}
+	reset := s.log.open(r, p, wake)
+	s.watchLocked()
+	return r, reset
+}
+
+// WatchByte opens a reader at the entry that holds the byte at of the text, and says how many bytes of its text come before it. ok is false
+// where the stream has no such place: at is beyond what was made.
+func (s *Stream) WatchByte(at int, wake *Wake) (r *Reader, skip int, ok bool) {
+	s.log.mu.Lock()
+	defer s.log.mu.Unlock()
+	if at > len(s.log.text) {
+		return nil, 0, false
+	}
+	after, skip := s.log.offsetAt(at)
+	r = &Reader{onEnd: s.unwatch}
+	s.log.open(r, s.log.position(after), wake)
+	s.watchLocked()
+	return r, skip, true
+}
+
+func (s *Stream) watchLocked() {
+	s.watchers++
+	if s.idleStop != nil {
+		s.idleStop.Stop()
+		s.idleStop = nil
+	}
+}
+
+func (s *Stream) unwatch() {
+	s.log.mu.Lock()
+	defer s.log.mu.Unlock()
+	s.watchers--
+	s.armKeep()
+}
+
+// armKeep starts the clock of Keep.CancelAfter where nobody watches a stream that runs. s.log.mu is held.
+func (s *Stream) armKeep() {
+	if s.watchers > 0 || s.Keep.CancelAfter <= 0 || s.status.Ended() {
+		return
+	}
+	var timer *time.Timer
+	timer = time.AfterFunc(s.Keep.CancelAfter, func() {
+		s.log.mu.Lock()
+		due := s.idleStop == timer && s.watchers == 0
+		s.log.mu.Unlock()
+		if due {
+			s.finish(StatusCancelled, Ending{Error: &EndError{Code: "unwatched", Message: "nobody watched the stream"}, by: "unwatched"})
+		}
+	})
+	s.idleStop = timer
+}
+
+// Started returns a channel that is closed when the stream runs or has ended: its provider has said yes or no.
+func (s *Stream) Started() <-chan struct{} { return s.startedC }
+
+// Done returns a channel that is closed when the stream has ended.
+func (s *Stream) Done() <-chan struct{} {
+	s.log.mu.Lock()
+	defer s.log.mu.Unlock()
+	return s.doneC
+}
+
+// Cancel ends the stream as cancelled by the user, and stops its producer. On an ended stream it changes nothing.
+func (s *Stream) Cancel(by string) {
+	s.finish(StatusCancelled, Ending{Error: &EndError{Code: "cancelled", Message: "the stream was cancelled"}, by: by})
+}
+
+// start moves a queued stream to running.
+func (s *Stream) start() {
+	s.log.mu.Lock()
+	s.startLocked()
+	s.log.unlockAndWake()
+}
+
+func (s *Stream) startLocked() {
+	if s.status == StatusQueued {
+		s.status, s.started = StatusRunning, time.Now()
+		close(s.startedC)
+	}
+}
+
+// addText appends one piece of text. Errors: ErrClosed when the stream has ended, a *LimitError at Limits.StreamBytes.
+func (s *Stream) addText(text string) error {
+	if text == "" {
+		return nil
+	}
+	s.log.mu.Lock()
+	if err := s.growLocked(len(text)); err != nil {
+		s.log.mu.Unlock()
+		return err
+	}
+	s.countLocked()
+	s.log.appendText(text)
+	s.hub.logBytes.Add(int64(len(text)) + entryBytes)
+	s.log.unlockAndWake()
+	return nil
+}
+
+// addEvent appends an entry that is more than text.
+func (s *Stream) addEvent(ev *Event) error {
+	s.log.mu.Lock()
+	if err := s.growLocked(len(ev.Data)); err != nil {
+		s.log.mu.Unlock()
+		return err
+	}
+	if ev.Kind != OpenEvent {
+		s.countLocked()
+	}
+	s.appendEventLocked(ev)
+	s.log.unlockAndWake()
+	return nil
+}
+
+func (s *Stream) appendEventLocked(ev *Event) {
+	before := s.log.bytes
+	ev.Time = time.Now()
+	s.log.appendEvent(ev)
+	s.hub.logBytes.Add(s.log.bytes - before)
+}
+
+// growLocked checks that the stream can take n bytes more, and that it runs.
+func (s *Stream) growLocked(n int) error {
+	if s.status.Ended() {
+		return ErrClosed
+	}
+	if limit := s.hub.limits.StreamBytes; s.log.bytes+int64(n) > limit {
+		return &LimitError{Kind: ErrTooLarge, Name: "bytes of one stream (stream_bytes)", Limit: limit}
+	}
+	s.startLocked()
+	return nil
+}
+
+func (s *Stream) countLocked() {
+	if s.account.made == 0 {
+		s.first = time.Now()
+	}
+	s.account.made++
+	if s.watchers == 0 {
+		s.account.unwatched++
+	}
+}
+
+// finish ends the stream: the first ending counts. It reports whether this one did.
+func (s *Stream) finish(status Status, e Ending) bool {
+	s.log.mu.Lock()
+	if s.status.Ended() {
+		s.log.mu.Unlock()
+		return false
+	}
+	s.endLocked(status, e)
+	stop := s.stop
+	s.log.unlockAndWake()
+	if stop != nil {
+		stop(errStreamEnded)
+	}
+	s.hub.streamEnded(s)
+	return true
+}
+
+func (s *Stream) endLocked(status Status, e Ending) {
+	if s.status == StatusQueued {
+		close(s.startedC)
+	}
+	e.Status = status
+	s.status, s.ending, s.ended = status, e, time.Now()
+	s.account.endedBy = e.by
+	s.appendEventLocked(&Event{Kind: EndEvent, Name: "end", Data: e.appendJSON(nil)})
+	close(s.doneC)
+	s.producer.stopLease()
+	if s.idleStop != nil {
+		s.idleStop.Stop()
+		s.idleStop = nil
+	}
+}
+
+func (s *Stream) stopTimers() {
+	s.log.mu.Lock()
+	defer s.log.mu.Unlock()
+	s.producer.stopLease()
+	if s.idleStop != nil {
+		s.idleStop.Stop()
+		s.idleStop = nil
+	}
+}
+
+// idle reports whether the stream has ended and nobody reads it.
+func (s *Stream) idle() bool {
+	s.log.mu.Lock()
+	defer s.log.mu.Unlock()
+	return s.status.Ended() && s.log.readers == 0
+}

@@ -1,0 +1,101 @@
+package hub
+
+import "time"
+
+// StreamState is a stream at one moment.
+type StreamState struct {
+	Status   Status
+	Position Position
+	Text     []byte // what was asked for of it; shared, never to be changed
+	At       int    // where Text begins, in bytes from the beginning
+	Bytes    int    // of the whole text so far
+	Watchers int
+	Ending   Ending // zero while it runs
+	Info     CompletionInfo
+	Timings  Timings
+	Account  Account
+}
+
+// Timings are a stream's moments. A zero time has not come yet.
+type Timings struct {
+	Created, Started, FirstToken, Ended time.Time
+}
+
+// Account is what a stream cost and whom it served, in tokens: pieces as the producer made them.
+type Account struct {
+	Made      int    // by the producer
+	Delivered int    // given to at least one watcher
+	Unwatched int    // made while nobody watched
+	EndedBy   string // who or what ended it: a user, "unwatched", "provider", "lease"; "" for its own end
+}
+
+// State returns the stream's state with the text from the beginning.
+func (s *Stream) State() StreamState {
+	s.log.mu.Lock()
+	defer s.log.mu.Unlock()
+	return s.stateLocked(0)
+}
+
+func (s *Stream) stateLocked(at int) StreamState {
+	return StreamState{
+		Status: s.status, Position: s.log.position(s.log.tail()), Text: s.log.text[at:len(s.log.text):len(s.log.text)], At: at, Bytes: len(s.log.text),
+		Watchers: s.watchers, Ending: s.ending, Info: s.infoLocked(),
+		Timings: Timings{Created: s.created, Started: s.started, FirstToken: s.first, Ended: s.ended},
+		Account: Account{Made: s.account.made, Delivered: s.log.deliveredTexts, Unwatched: s.account.unwatched, EndedBy: s.account.endedBy},
+	}
+}
+
+// infoLocked fills what the provider left open, so that all readers write the same chunks.
+func (s *Stream) infoLocked() CompletionInfo {
+	info := s.info
+	if info.ID == "" {
+		info.ID = s.ID
+	}
+	if info.Created == 0 {
+		info.Created = s.created.Unix()
+	}
+	if info.Model == "" && s.Completion != nil {
+		info.Model = s.Completion.Model
+	}
+	return info
+}
+
+// Status returns where the stream stands.
+func (s *Stream) Status() Status {
+	s.log.mu.Lock()
+	defer s.log.mu.Unlock()
+	return s.status
+}
+
+// Info returns what stands equally in all chunks of a completion.
+func (s *Stream) Info() CompletionInfo {
+	s.log.mu.Lock()
+	defer s.log.mu.Unlock()
+	return s.infoLocked()
+}
+
+// AtEnd reports whether the stream has ended and p is its very end, or the tail: nothing is left to read.
+func (s *Stream) AtEnd(p Position) bool {
+	s.log.mu.Lock()
+	defer s.log.mu.Unlock()
+	return s.status.Ended() && (p.Now || p == s.log.position(s.log.tail()))
+}
+
+// Epoch returns the epoch of the stream's log.
+func (s *Stream) Epoch() string { return s.log.epoch }
+
+// Snapshot reads r to the tail and returns the stream's state at that moment: Text is what followed r, and the items are the events there.
+func (s *Stream) Snapshot(r *Reader) (StreamState, []Item) {
+	s.log.mu.Lock()
+	defer s.log.mu.Unlock()
+	at := s.log.textOffset(r.after)
+	var events []Item
+	for i := r.after - s.log.base; i < uint64(len(s.log.entries)); i++ {
+		if s.log.entries[i].event != nil {
+			events = append(events, s.log.itemAfter(s.log.base+i))
+		}
+	}
+	r.after = s.log.tail()
+	s.log.countDelivered(r.after)
+	return s.stateLocked(at), events
+}

@@ -1,0 +1,194 @@
+package hub
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/oklog/ulid/v2"
+
+	"github.com/duckwire/duckwire/hub/jsonw"
+)
+
+// EventInput is one event to be published.
+type EventInput struct {
+	ID        string          // idempotency: the same sender's same id is published once while the first is kept; "": one is made
+	Event     string          // the name, of [A-Za-z0-9._~:-], 1 to 128 bytes
+	Payload   json.RawMessage // any JSON value; nil is {}
+	Ephemeral bool            // no history, no position: the newest of each sender and name wins
+}
+
+// Published is what became of one event.
+type Published struct {
+	ID       string
+	Position string // "" for an ephemeral event
+}
+
+// Topic is a named log of events. Topics come into being when they are first used and go when nobody has used them for Limits.HistoryTTL.
+type topic struct {
+	log
+	name  string
+	hub   *Hub
+	ids   map[eventKey]uint64 // offsets of kept events that came with an id
+	eph   ephemerals
+	used  time.Time // when it was last published on or left
+	gone  bool      // evicted: whoever holds it must look it up again
+	watch topicVersion
+}
+
+type eventKey struct{ sender, id string }
+
+// publish appends the events, all or none. ErrClosed means that the topic is gone: look it up again.
+func (t *topic) publish(sender string, events []EventInput, now time.Time) ([]Published, error) {
+	out := make([]Published, len(events))
+	t.mu.Lock()
+	if t.gone {
+		t.mu.Unlock()
+		return nil, ErrClosed
+	}
+	before := t.bytes
+	for i := range events {
+		out[i] = t.append(sender, &events[i], now)
+	}
+	t.trimOver(now)
+	t.used = now
+	t.hub.logBytes.Add(t.bytes - before)
+	t.unlockAndWake()
+	return out, nil
+}
+
+func (t *topic) append(sender string, in *EventInput, now time.Time) Published {
+	key := eventKey{sender, in.ID}
+	if in.ID == "" {
+		in.ID = ulid.Make().String()
+	} else if offset, ok := t.ids[key]; ok && !in.Ephemeral {
+		return Published{ID: in.ID, Position: t.position(offset).String()}
+	}
+	ev := &Event{Name: in.Event, Time: now}
+	if in.Ephemeral {
+		ev.Data = appendEnvelope(t.name, sender, in, now, "")
+		t.eph.put(sender, ev, t.hub.limits.EphemeralKeys)
+		t.watch.set(t.eph.version)
+		return Published{ID: in.ID}
+	}
+	position := t.position(t.tail() + 1).String()
+	ev.Data = appendEnvelope(t.name, sender, in, now, position)
+	t.appendEvent(ev)
+	if key.id != "" {
+		if t.ids == nil {
+			t.ids = make(map[eventKey]uint64)
+		}
+		t.ids[key] = ev.Offset
+		ev.key = key
+	}
+	return Published{ID: in.ID, Position: position}
+}
+
+// trimOver drops what is over the topic's limits or too old.
+func (t *topic) trimOver(now time.Time) {
+	l := &t.hub.limits
+	old := now.Add(-l.HistoryTTL)
+	over := len(t.entries) - l.HistoryEvents
+	bytes := t.bytes - l.HistoryBytes
+	dropped := t.trim(func(ev *Event) bool {
+		if over <= 0 && bytes <= 0 && !ev.Time.Before(old) {
+			return false
+		}
+		over, bytes = over-1, bytes-eventBytes(ev)
+		return true
+	})
+	for _, ev := range dropped {
+		if ev.key.id != "" {
+			delete(t.ids, ev.key)
+		}
+	}
+	t.eph.expire(now.Add(-l.EphemeralTTL))
+}
+
+// appendEnvelope makes the JSON object of design.md 2.3. payload is compact JSON already.
+func appendEnvelope(topic, sender string, in *EventInput, now time.Time, position string) []byte {
+	b := make([]byte, 0, len(topic)+len(sender)+len(in.ID)+len(in.Event)+len(in.Payload)+len(position)+128)
+	b = append(b, `{"id":`...)
+	b = jsonw.AppendString(b, in.ID)
+	b = append(b, `,"topic":`...)
+	b = jsonw.AppendString(b, topic)
+	b = append(b, `,"event":`...)
+	b = jsonw.AppendString(b, in.Event)
+	b = append(b, `,"payload":`...)
+	b = append(b, in.Payload...)
+	b = append(b, `,"sender":`...)
+	b = jsonw.AppendString(b, sender)
+	b = append(b, `,"time":"`...)
+	b = now.UTC().AppendFormat(b, TimeFormat)
+	b = append(b, '"')
+	if position != "" {
+		b = append(b, `,"position":"`...)
+		b = append(b, position...)
+		b = append(b, '"')
+	}
+	return append(b, '}')
+}
+
+// TimeFormat is how times are written on every wire: RFC 3339 in UTC with milliseconds.
+const TimeFormat = "2006-01-02T15:04:05.000Z07:00"
+
+// check validates and compacts one event; field is its name in the caller's request ("events[3]", or "").
+func (in *EventInput) check(field string, l *Limits) error {
+	if field != "" {
+		field += "."
+	}
+	if err := ValidName(field+"event", in.Event); err != nil {
+		return err
+	}
+	if strings.HasPrefix(in.Event, "phx_") || strings.HasPrefix(in.Event, "presence_") || strings.HasPrefix(in.Event, "chan_reply_") {
+		return Invalid(field+"event", "names beginning with phx_, presence_ and chan_reply_ belong to the protocol; choose another")
+	}
+	if in.ID != "" {
+		if err := ValidName(field+"id", in.ID); err != nil {
+			return err
+		}
+	}
+	payload, err := compactJSON(in.Payload)
+	if err != nil {
+		return Invalid(field+"payload", "%v", err)
+	}
+	if len(payload) > l.MessageBytes {
+		return &LimitError{Kind: ErrTooLarge, Name: field + "payload in bytes (message_bytes)", Limit: int64(l.MessageBytes)}
+	}
+	in.Payload = payload
+	return nil
+}
+
+// compactJSON checks a JSON value once, at the door, so that it can be copied into any frame from then on: valid, UTF-8, without newlines.
+func compactJSON(raw json.RawMessage) (json.RawMessage, error) {
+	if len(raw) == 0 {
+		return json.RawMessage("{}"), nil
+	}
+	if !utf8.Valid(raw) {
+		return nil, errNotUTF8
+	}
+	var b bytes.Buffer
+	b.Grow(len(raw))
+	if err := json.Compact(&b, raw); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}
+
+// MaxName is the longest event name or id, in bytes.
+const MaxName = 128
+
+// ValidName checks an event's name or id: 1 to MaxName bytes of [A-Za-z0-9._~:-] (protocol/sse.md 2.4). The error names field.
+func ValidName(field, s string) error {
+	if s == "" || len(s) > MaxName {
+		return Invalid(field, "must be 1 to %d bytes long; got %d", MaxName, len(s))
+	}
+	for i := range len(s) {
+		if c := s[i]; !isAlnum(c) && !strings.ContainsRune("._~:-", rune(c)) || c >= utf8.RuneSelf {
+			return Invalid(field, "may hold only A-Z a-z 0-9 . _ ~ : -")
+		}
+	}
+	return nil
+}

@@ -1,0 +1,161 @@
+package hub_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/duckwire/duckwire/hub"
+)
+
+// TestTopicReadersSeeEachEventOrAreTold holds a topic with a short history to a model: each reader gets consecutive events, or a reset
+// first; repeated ids are published once; and of ephemeral events the newest of each sender arrives last.
+func TestTopicReadersSeeEachEventOrAreTold(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		h := hub.New(hub.Options{Limits: hub.Limits{HistoryEvents: 8}})
+		defer h.Close()
+		m := &topicModel{t: t, hub: h, ids: map[string]string{}, newest: map[string]int{}, clients: make([]topicClient, 3)}
+		for i := range m.clients {
+			m.clients[i].next = 1
+		}
+		t.Repeat(map[string]func(*rapid.T){
+			"publish":   m.publish,
+			"repeat":    m.repeat,
+			"ephemeral": m.ephemeral,
+			"read":      m.read,
+			"cut":       m.cut,
+			"":          func(*rapid.T) {},
+		})
+		for i := range m.clients {
+			m.readOne(i)
+		}
+	})
+}
+
+type topicModel struct {
+	t       *rapid.T
+	hub     *hub.Hub
+	n       int               // events published
+	ids     map[string]string // positions by id
+	last    string            // the last id used
+	serial  int               // of ephemeral events
+	newest  map[string]int    // by sender
+	clients []topicClient
+}
+
+type topicClient struct {
+	reader *hub.TopicReader
+	after  hub.Position
+	joined bool
+	next   int // the event that must come next
+	seen   map[string]int
+}
+
+func (m *topicModel) put(id string, payload any, ephemeral bool, sender string) hub.Published {
+	raw, _ := json.Marshal(payload)
+	out, err := m.hub.Publish("code:file:x", sender, []hub.EventInput{{ID: id, Event: "e", Payload: raw, Ephemeral: ephemeral}})
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return out[0]
+}
+
+func (m *topicModel) publish(*rapid.T) {
+	m.n++
+	m.last = fmt.Sprint("id", m.n)
+	m.ids[m.last] = m.put(m.last, m.n, false, "u").Position
+}
+
+func (m *topicModel) repeat(t *rapid.T) {
+	if m.last == "" {
+		t.Skip()
+	}
+	if got := m.put(m.last, "again", false, "u").Position; got != m.ids[m.last] {
+		t.Fatalf("the repetition of %s is at %s, the first at %s", m.last, got, m.ids[m.last])
+	}
+}
+
+func (m *topicModel) ephemeral(t *rapid.T) {
+	sender := rapid.SampledFrom([]string{"a", "b"}).Draw(t, "sender")
+	m.serial++
+	m.newest[sender] = m.serial
+	if p := m.put("", map[string]any{"s": sender, "n": m.serial}, true, sender); p.Position != "" {
+		t.Fatalf("an ephemeral event has the position %s", p.Position)
+	}
+}
+
+func (m *topicModel) cut(t *rapid.T) {
+	c := &m.clients[rapid.IntRange(0, 2).Draw(t, "client")]
+	if c.reader != nil {
+		c.reader.Close()
+		c.reader = nil
+	}
+}
+
+func (m *topicModel) read(t *rapid.T) { m.readOne(rapid.IntRange(0, 2).Draw(t, "client")) }
+
+// readOne reads everything there is for one client, rejoining first where it was cut.
+func (m *topicModel) readOne(i int) {
+	c := &m.clients[i]
+	told := false
+	if c.reader == nil {
+		var reset *hub.Reset
+		var err error
+		if c.reader, reset, err = m.hub.Subscribe("code:file:x", c.after, hub.NewWake()); err != nil {
+			m.t.Fatal(err)
+		}
+		c.seen = map[string]int{}
+		c.after = c.reader.Start()
+		told = reset != nil || !c.joined
+		c.joined = true
+	}
+	for {
+		items, reset := c.reader.Read(nil)
+		told = told || reset != nil
+		if len(items) == 0 {
+			break
+		}
+		for _, item := range items {
+			m.take(i, item, &told)
+		}
+	}
+	for sender, n := range m.newest {
+		if c.seen[sender] != n {
+			m.t.Fatalf("client %d saw %d of %s last; the newest is %d", i, c.seen[sender], sender, n)
+		}
+	}
+	if c.next != m.n+1 && m.n > 0 {
+		m.t.Fatalf("client %d waits for %d after reading all; %d were published", i, c.next, m.n)
+	}
+}
+
+func (m *topicModel) take(i int, item hub.Item, told *bool) {
+	c := &m.clients[i]
+	var envelope struct{ Payload json.RawMessage }
+	if err := json.Unmarshal(item.Event.Data, &envelope); err != nil {
+		m.t.Fatal(err)
+	}
+	if item.To == 0 {
+		var e struct {
+			S string
+			N int
+		}
+		if err := json.Unmarshal(envelope.Payload, &e); err != nil || e.N <= c.seen[e.S] {
+			m.t.Fatalf("client %d saw %s after %d (%v)", i, envelope.Payload, c.seen[e.S], err)
+		}
+		c.seen[e.S] = e.N
+		return
+	}
+	var n int
+	if err := json.Unmarshal(envelope.Payload, &n); err != nil {
+		m.t.Fatal(err)
+	}
+	if n != c.next && !*told {
+		m.t.Fatalf("client %d got event %d, waited for %d and was not told", i, n, c.next)
+	}
+	*told = false
+	c.next = n + 1
+	c.after = hub.Position{Epoch: c.reader.Start().Epoch, Offset: item.To}
+}

@@ -1,0 +1,57 @@
+package hub
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// topicVersion is the version of a topic's ephemeral table, to be looked at without the lock.
+type topicVersion struct{ v atomic.Uint64 }
+
+func (t *topicVersion) set(v uint64) { t.v.Store(v) }
+
+// TopicReader is a subscription: a Reader of a topic's log that sees its ephemeral events too. It belongs to one goroutine.
+type TopicReader struct {
+	Reader
+	topic *topic
+	seen  uint64 // the version of the ephemeral table that was read
+}
+
+// Topic returns the topic's name.
+func (r *TopicReader) Topic() string { return r.topic.name }
+
+// Read is Reader.Read, with the ephemeral events that changed since the last Read behind the log's items: of each sender and name only the
+// newest, and at the first Read all that are current.
+func (r *TopicReader) Read(dst []Item) ([]Item, *Reset) {
+	dst, reset := r.Reader.Read(dst)
+	// The log's read has parked the reader where there was nothing, so a change after this look will wake it.
+	if r.topic.watch.v.Load() == r.seen {
+		return dst, reset
+	}
+	r.topic.mu.Lock()
+	dst = r.topic.eph.since(r.seen, dst)
+	r.seen = r.topic.eph.version
+	r.topic.mu.Unlock()
+	return dst, reset
+}
+
+// subscribe opens a reader, or returns nil where the topic is gone.
+func (t *topic) subscribe(p Position, wake *Wake) (*TopicReader, *Reset) {
+	r := &TopicReader{topic: t}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.gone {
+		return nil, nil
+	}
+	t.trimOver(time.Now()) // what is too old was lost the moment it was
+	reset := t.open(&r.Reader, p, wake)
+	r.onEnd = t.left
+	return r, reset
+}
+
+// left notes that a reader has gone, so that the topic is kept for its return.
+func (t *topic) left() {
+	t.mu.Lock()
+	t.used = time.Now()
+	t.mu.Unlock()
+}
