@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"syscall"
 
 	"github.com/spf13/cobra"
 )
@@ -17,6 +18,7 @@ const (
 	exitUsage       = 2   // the command line or the configuration is wrong
 	exitFailed      = 3   // the stream ended, but not well
 	exitInterrupted = 130 // Ctrl-C, as shells count it
+	exitPipe        = 141 // nobody reads the output any longer, as shells count it
 )
 
 // run executes one command line and returns the exit code. It is main without the process: tests start it.
@@ -30,8 +32,11 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if err == nil {
 		return exitOK
 	}
-	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+	switch {
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		return exitInterrupted
+	case errors.Is(err, syscall.EPIPE): // whoever reads our output has seen enough
+		return exitPipe
 	}
 	code := exitCode(err)
 	if text := err.Error(); text != "" {
@@ -104,7 +109,6 @@ func newRoot() *cobra.Command {
 	}
 	root.Args = func(cmd *cobra.Command, args []string) error { return unknownCommand(root, args) }
 	root.AddGroup(&cobra.Group{ID: "server", Title: "Server:"}, &cobra.Group{ID: "client", Title: "Client:"})
-	root.SetHelpCommandGroupID("")
 	add := func(group string, cmds ...*cobra.Command) {
 		for _, c := range cmds {
 			c.GroupID = group
@@ -112,6 +116,7 @@ func newRoot() *cobra.Command {
 		}
 	}
 	add("server", newServeCmd(), newConfigCmd(), newTokenCmd())
+	add("client", newCompleteCmd(), newTailCmd(), newPushCmd(), newStreamsCmd())
 	add("", newVersionCmd())
 	asUsage(root)
 	return root

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// apiError is a refusal by the server: a problem document (RFC 9457), or OpenAI's error object.
+type apiError struct {
+	Status     int
+	Code       string
+	Detail     string
+	Field      string
+	RetryAfter time.Duration // 0: not told
+}
+
+// Error says the code, the detail and what to do next.
+func (e *apiError) Error() string {
+	text := firstOf(e.Code, strconv.Itoa(e.Status)) + ": " + firstOf(e.Detail, http.StatusText(e.Status))
+	if e.Field != "" {
+		text += " (" + e.Field + ")"
+	}
+	switch e.Status {
+	case http.StatusUnauthorized:
+		text += "\n  give a token with --token or DUCKWIRE_TOKEN; 'duckwire token --user YOU' makes one where the server's secret is"
+	case http.StatusForbidden:
+		text += "\n  the token does not allow it; 'duckwire token --help' tells how to make one that does"
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		if e.RetryAfter > 0 {
+			text += fmt.Sprintf("\n  try again in %s", e.RetryAfter)
+		}
+	}
+	return text
+}
+
+// maxProblem bounds what is read of an error's body.
+const maxProblem = 64 << 10
+
+// readError reads a response of status 400 or more. It does not close the body.
+func readError(resp *http.Response) error {
+	e := &apiError{Status: resp.StatusCode}
+	if seconds, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && seconds > 0 {
+		e.RetryAfter = time.Duration(seconds) * time.Second
+	}
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, maxProblem))
+	var doc struct {
+		Code, Title, Detail, Field string
+		Error                      struct{ Message, Type, Code string }
+	}
+	_ = json.Unmarshal(text, &doc) // a proxy's page is no JSON: the status must do
+	e.Code = firstOf(doc.Code, doc.Error.Code, doc.Error.Type)
+	e.Detail = firstOf(doc.Detail, doc.Error.Message, doc.Title)
+	e.Field = doc.Field
+	return e
+}
+
+// heals reports whether waiting may help: the network, an overloaded or restarting server, a proxy without one.
+func heals(err error) bool {
+	var api *apiError
+	if errors.As(err, &api) {
+		switch api.Status {
+		case http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusBadGateway,
+			http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+			return true
+		}
+		return false
+	}
+	var conn *connectError
+	var bye *byeError
+	return errors.As(err, &conn) || errors.As(err, &bye)
+}
+
+// retryAfter is how long the server asked to wait, or 0.
+func retryAfter(err error) time.Duration {
+	var api *apiError
+	if errors.As(err, &api) {
+		return api.RetryAfter
+	}
+	var bye *byeError
+	if errors.As(err, &bye) {
+		return bye.retry
+	}
+	return 0
+}

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// pushPatience is how long a push tries to reach a server that is restarting or overloaded.
+const pushPatience = time.Minute
+
+// pushed is one event to publish.
+type pushed struct {
+	ID        string          `json:"id"`
+	Event     string          `json:"event"`
+	Payload   json.RawMessage `json:"payload"`
+	Ephemeral bool            `json:"ephemeral,omitempty"`
+}
+
+func newPushCmd() *cobra.Command {
+	var ev pushed
+	cmd := &cobra.Command{
+		Use:   "push TOPIC EVENT [JSON | @FILE | -]",
+		Short: "Publish an event, and print its position",
+		Long: `Publish one event on a topic, and print its position. The payload is JSON: an argument, @FILE, or - for
+stdin; without one it is {}.
+
+An event with an --id that the topic has already is not published again: the answer is the first one's
+position. Without --id it gets one, so that trying again after a cut cannot publish it twice.`,
+		Example: `  duckwire push code:project:42 file_saved '{"path":"lib/a.ex"}'
+  duckwire push code:project:42 cursor '{"line":3}' --ephemeral
+  git diff --stat | jq -Rs '{text: .}' | duckwire push code:project:42 diff - --id "$(git rev-parse HEAD)"`,
+		Args: cobra.RangeArgs(2, 3),
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&ev.ID, "id", "", "idempotency: the same id is published once")
+	flags.BoolVar(&ev.Ephemeral, "ephemeral", false, "no history: only the sender's latest counts, for those who are there")
+	conn := addClientFlags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		payload, err := payloadArg(args[2:], cmd.InOrStdin())
+		if err != nil {
+			return err
+		}
+		c, err := conn.client()
+		if err != nil {
+			return err
+		}
+		defer c.close()
+		ev.Event, ev.Payload = args[1], payload
+		if ev.ID == "" {
+			ev.ID = "cli-" + rand.Text()
+		}
+		retry := newRetrier(c.pace, pushPatience, noter(cmd.ErrOrStderr()))
+		position, err := push(cmd.Context(), c, args[0], ev, retry)
+		if position != "" {
+			fmt.Fprintln(cmd.OutOrStdout(), position)
+		}
+		return err
+	}
+	return cmd
+}
+
+// payloadArg reads the payload that the command line names.
+func payloadArg(args []string, stdin io.Reader) (json.RawMessage, error) {
+	text := "{}"
+	if len(args) > 0 {
+		text = args[0]
+	}
+	file, isFile := strings.CutPrefix(text, "@")
+	if text == "-" {
+		file, isFile = "-", true
+	}
+	if isFile {
+		var err error
+		if text, err = readAll(file, stdin); err != nil {
+			return nil, err
+		}
+	}
+	if !json.Valid([]byte(text)) {
+		return nil, usagef("the payload is no JSON: %s\n  a text needs quotes of its own: '\"text\"'", clip(text))
+	}
+	return json.RawMessage(strings.TrimSpace(text)), nil
+}
+
+func clip(s string) string {
+	if s = printable(s); len(s) > 60 {
+		return s[:60] + "…"
+	}
+	return s
+}
+
+// push publishes ev, once, and returns its position: "" for an ephemeral event.
+func push(ctx context.Context, c *client, topic string, ev pushed, retry *retrier) (string, error) {
+	path := "/v1/topics/" + url.PathEscape(topic) + "/events"
+	for {
+		_, text, err := c.call(ctx, http.MethodPost, path, ev)
+		if err == nil {
+			return publishedAt(text)
+		}
+		if err := retry.after(ctx, err); err != nil {
+			return "", err
+		}
+	}
+}
+
+func publishedAt(answer []byte) (string, error) {
+	var published struct {
+		Events []struct{ Position string }
+	}
+	if err := decodeAnswer(answer, &published); err != nil || len(published.Events) == 0 {
+		return "", err
+	}
+	return published.Events[0].Position, nil
+}

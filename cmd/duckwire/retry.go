@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+)
+
+// retrier paces attempts: waits grow and are spread by chance, and it gives up after some time without success.
+type retrier struct {
+	wait     *backoff.ExponentialBackOff
+	patience time.Duration // 0: for ever
+	since    time.Time     // of the last contact, or the start
+	reached  bool          // the server answered once: from now on, its absence is a restart
+	note     func(err error, wait time.Duration)
+}
+
+// newRetrier returns a retrier whose first waits are pace in the mean. note is told of each wait, and may be nil.
+func newRetrier(pace, patience time.Duration, note func(error, time.Duration)) *retrier {
+	// Full jitter (protocol/sse.md 10): from nothing to twice the interval, at most 30 s.
+	wait := &backoff.ExponentialBackOff{InitialInterval: pace, RandomizationFactor: 1, Multiplier: 2, MaxInterval: 15 * time.Second}
+	return &retrier{wait: wait, patience: patience, since: time.Now(), note: note}
+}
+
+// success starts the waits and the patience anew.
+func (r *retrier) success() {
+	r.wait.Reset()
+	r.contact()
+}
+
+// contact notes that the server is there. It does not shorten the waits: a connection that brings nothing is no success.
+func (r *retrier) contact() { r.since, r.reached = time.Now(), true }
+
+// after waits before the next attempt. It returns err where there should be none: what does not heal, a server that was never there, or
+// patience at its end; and ctx's error when ctx ends.
+func (r *retrier) after(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Canceled
+	}
+	var absent *connectError
+	if !heals(err) || !r.reached && errors.As(err, &absent) {
+		return err
+	}
+	wait := r.wait.NextBackOff()
+	if asked := retryAfter(err); asked > 0 {
+		wait = asked + rand.N(asked/4+1) // not all at the same moment
+	}
+	if r.patience > 0 && time.Since(r.since)+wait > r.patience {
+		return err
+	}
+	if r.note != nil {
+		r.note(err, wait)
+	}
+	return sleep(ctx, wait)
+}
+
+// sleep waits for d, or until ctx ends.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Canceled
+	case <-t.C:
+		return nil
+	}
+}
