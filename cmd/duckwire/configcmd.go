@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 )
@@ -34,17 +33,16 @@ Secrets are hidden. The first two columns are valid YAML.
 
 // printConfig writes one line a setting: key, value, and as a comment its source.
 func printConfig(w io.Writer, l *Loaded) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, s := range settingsOf(&l.Config) {
-		value := s.show()
+		value, from := s.show(), l.From[s.key]
 		if s.secret && value != "" {
-			value = `""` // what stands there must not be taken for the secret
-			fmt.Fprintf(t, "%s:\t%s\t# hidden; from %s\n", s.key, value, l.From[s.key])
-			continue
+			value, from = "", "hidden; from "+from // whoever reads this back must not take a mask for the secret
 		}
-		fmt.Fprintf(t, "%s:\t%s\t# %s\n", s.key, yamlText(value), l.From[s.key])
+		if _, err := fmt.Fprintf(w, "%-29s %-24s # %s\n", s.key+":", yamlText(value), from); err != nil {
+			return err
+		}
 	}
-	return t.Flush()
+	return nil
 }
 
 // yamlText quotes what YAML would not read back as the same text.

@@ -10,7 +10,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // the first signal asks, the second one kills
+	context.AfterFunc(ctx, stop)   // the first signal asks, the second one kills
 	signal.Ignore(syscall.SIGPIPE) // a reader that left is an error like others: 'duckwire complete | head' cancels its stream
 	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }

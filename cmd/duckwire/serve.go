@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -46,41 +47,47 @@ Without --dev it starts only if it can tell who comes: set a secret, a key, a ke
 // serve runs the server until ctx ends, then stops it in order. It returns nil after an orderly stop.
 func serve(ctx context.Context, cfg *Config, stdout, stderr io.Writer) error {
 	logger := newLogger(cfg, stderr)
-	if cfg.Dev && cfg.JWTSecret == "" {
-		secret, err := keepDevSecret(cfg.DataDir)
-		if err != nil {
-			return err
-		}
-		cfg.JWTSecret = secret
-	}
-	app, err := buildServer(cfg, logger)
-	if err != nil {
-		return err
-	}
+	// The address comes first: a second server on it must not touch the first one's data.
 	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.Addr)
 	if err != nil {
-		app.close(logger)
 		return fmt.Errorf("%w; is another server running there? choose another with --addr", err)
 	}
+	app, err := openApp(cfg, logger)
+	if err != nil {
+		return errors.Join(err, ln.Close())
+	}
+	defer app.close(logger)
 	srv := newHTTPServer(app.handler, logger)
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(ln) }()
 	app.ready.Store(true)
-	logger.Info("listening", "addr", ln.Addr().String(), "url", localURL(ln.Addr()), "version", buildVersion())
+	url := localURL(ln.Addr())
+	logger.Info("listening", "addr", ln.Addr().String(), "url", url, "version", buildVersion())
 	if cfg.Dev {
-		if err := printBanner(stdout, cfg, localURL(ln.Addr())); err != nil {
+		if err := printBanner(stdout, cfg, url); err != nil {
 			logger.Warn("no banner", "error", err)
 		}
 	}
 	select {
-	case err = <-served:
-		logger.Error("serving ended", "error", err)
+	case err := <-served:
+		return fmt.Errorf("serving ended: %w", err)
 	case <-ctx.Done():
 		stop(cfg, srv, app, logger)
 		<-served
+		return nil
 	}
-	app.close(logger)
-	return err
+}
+
+// openApp makes the development secret where it is needed, and then the app.
+func openApp(cfg *Config, logger *slog.Logger) (*app, error) {
+	if cfg.Dev && cfg.JWTSecret == "" {
+		secret, err := keepDevSecret(cfg.DataDir)
+		if err != nil {
+			return nil, err
+		}
+		cfg.JWTSecret = secret
+	}
+	return buildServer(cfg, logger)
 }
 
 // stop ends an app's service within the drain timeout, in this order: not ready any longer; the hub tells its clients when to come back and

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"go.uber.org/goleak"
+)
+
+// TestMain lets scripts run this binary as duckwire, and fails the package if a goroutine is left.
+func TestMain(m *testing.M) {
+	testscript.Main(leakChecked{m}, map[string]func(){"duckwire": main})
+}
+
+type leakChecked struct{ *testing.M }
+
+func (m leakChecked) Run() int {
+	code := m.M.Run()
+	if code != 0 {
+		return code
+	}
+	if err := goleak.Find(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// TestScripts runs the sessions of testdata against the real binary.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata",
+		RequireExplicitExec: true,
+		UpdateScripts:       os.Getenv("UPDATE") != "",
+		Setup: func(env *testscript.Env) error {
+			addr, err := freeAddr()
+			env.Setenv("ADDR", addr)
+			return err
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"claims": claims,
+			"status": status,
+			"mode":   mode,
+		},
+	})
+}
+
+// freeAddr returns an address that nobody listens on.
+func freeAddr() (string, error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return ln.Addr().String(), ln.Close()
+}
+
+// claims FILE prints the payload of the one token that FILE holds to the file claims.json.
+func claims(ts *testscript.TestScript, neg bool, args []string) {
+	text := ts.ReadFile(args[0])
+	if strings.Count(text, "\n") != 1 {
+		ts.Fatalf("not one line: %q", text)
+	}
+	parts := strings.Split(strings.TrimSpace(text), ".")
+	if len(parts) != 3 {
+		ts.Fatalf("no token: %q", text)
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs("claims.json"), append(payload, '\n'), 0o600))
+}
+
+// status CODE URL waits until a GET of URL answers with CODE.
+func status(ts *testscript.TestScript, neg bool, args []string) {
+	var got string
+	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, args[1], nil)
+		ts.Check(err)
+		req.Close = true
+		resp, err := http.DefaultClient.Do(req)
+		cancel()
+		if err != nil {
+			got = err.Error()
+			continue
+		}
+		resp.Body.Close()
+		if got = fmt.Sprint(resp.StatusCode); got == args[0] {
+			return
+		}
+	}
+	ts.Fatalf("GET %s: %s, want %s", args[1], got, args[0])
+}
+
+// mode PERMISSIONS FILE compares the permissions of a file.
+func mode(ts *testscript.TestScript, neg bool, args []string) {
+	info, err := os.Stat(filepath.Clean(ts.MkAbs(args[1])))
+	ts.Check(err)
+	if got := info.Mode().Perm().String(); got != args[0] {
+		ts.Fatalf("%s has %s, want %s", args[1], got, args[0])
+	}
+}
