@@ -1,6 +1,14 @@
 package predict
 
 // The weights of the two logistic scorers, fitted by "go run ./hub/provider/local/eval -fit" on the Go standard library.
-var proposalWeights = [fCount]float32{fBias: -2, fLit: 3, fShape: 1, fLit4: 0.5, fClash: -1}
+var proposalWeights = [fCount]float32{
+	-3.418, 4.443, 4.147, 0.559, -1.028, -3.306, 0.925, -0.135, -0.446, -1.354, 0.000, -0.216,
+	6.278, 0.153, -0.529, -1.273, -0.647, -0.944, -0.021, -1.140, -3.281, 0.000, 0.279, 1.826,
+	1.721, -0.091, 0.170, -1.269, 1.195, -0.590, 0.000, 3.471, 2.687, 0.734, 1.280, 0.793,
+	0.287, 1.414, -0.409, 0.000,
+}
 
-var groupWeights = [gCount]float32{gBias: -2, gBest: 2, gShare: 3}
+var groupWeights = [gCount]float32{
+	-2.285, 2.724, 3.024, 2.433, -0.384, 1.104, -0.489, -2.015, -0.376, 0.000, 0.202, -1.323,
+	0.290, -0.623, -0.513, 0.000, -1.115,
+}

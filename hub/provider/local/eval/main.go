@@ -1,0 +1,50 @@
+// Command eval measures the built-in completer on real source: how much typing it would have saved, and how often it is right.
+//
+// It takes files from a folder by seed, cuts each at random places, hides what follows for a few lines, and asks for it. What is proposed
+// is then compared with what was hidden:
+//
+//	saved      characters of the proposal up to the first wrong one, as a share of the characters that were hidden
+//	precision  the same, as a share of the characters proposed
+//	exact      proposals that are right to their end
+//	silent     cuts where nothing was proposed
+//
+// "accepted" counts a proposal only where taking it would have been sensible: its first line is right to the end of a token, and at
+// least half of it is right, so that fewer keys are needed to accept and correct it than to type. "keys" plays a person who types the
+// hidden text, sees a proposal after each pause at the end of a word, and accepts its right lines with one key (see keys.go).
+//
+// The same seed on the same folder gives the same figures.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"github.com/duckwire/duckwire/hub/provider/local/internal/predict"
+)
+
+func main() {
+	seed := flag.Uint64("seed", 1, "chooses files and cuts")
+	files := flag.Int("files", 120, "files to take")
+	cuts := flag.Int("cuts", 8, "cuts in each file")
+	dir := flag.String("dir", filepath.Join(runtime.GOROOT(), "src"), "folder of source; Go's standard library by default")
+	ext := flag.String("ext", ".go", "files to take, by the end of their name")
+	fit := flag.Bool("fit", false, "learn the weights from the files and print them instead")
+	show := flag.Int("show", 0, "show this many proposals")
+	flag.Parse()
+	texts, err := sources(*dir, *ext, *files, *seed)
+	if err == nil && *fit {
+		predict.Fit(os.Stdout, texts, *cuts, *seed)
+		return
+	}
+	if err == nil {
+		err = report(context.Background(), os.Stdout, texts, *cuts, *seed, *show)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "eval:", err)
+		os.Exit(1)
+	}
+}
