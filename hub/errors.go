@@ -8,14 +8,15 @@ import (
 
 // The hub's errors. Match them with errors.Is; handlers/errors.go is the one place that turns them into statuses.
 var (
-	ErrInvalid     = errors.New("invalid")                 // the caller's input is wrong; wrapped by *FieldError
-	ErrForbidden   = errors.New("forbidden")               // the identity may not do this
-	ErrNotFound    = errors.New("not found")               // no such stream, or one the caller may not see
-	ErrConflict    = errors.New("conflict")                // an id is taken, or reused for something else
-	ErrTooLarge    = errors.New("too large")               // over a byte limit; wrapped by *LimitError
-	ErrLimited     = errors.New("limit reached")           // over a count or rate; wrapped by *LimitError
-	ErrClosed      = errors.New("closed")                  // the stream has ended, or the hub is draining
-	ErrUnavailable = errors.New("temporarily unavailable") // a part that the answer depends on does not answer
+	ErrInvalid         = errors.New("invalid")                 // the caller's input is wrong; wrapped by *FieldError
+	ErrUnauthenticated = errors.New("unauthenticated")         // no credential, or one that does not hold
+	ErrForbidden       = errors.New("forbidden")               // the identity may not do this
+	ErrNotFound        = errors.New("not found")               // no such stream, or one the caller may not see
+	ErrConflict        = errors.New("conflict")                // an id is taken, or reused for something else
+	ErrTooLarge        = errors.New("too large")               // over a byte limit; wrapped by *LimitError
+	ErrLimited         = errors.New("limit reached")           // over a count or rate; wrapped by *LimitError
+	ErrClosed          = errors.New("closed")                  // the stream has ended, or the hub is draining
+	ErrUnavailable     = errors.New("temporarily unavailable") // a part that the answer depends on does not answer
 )
 
 var (

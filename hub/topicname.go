@@ -1,0 +1,64 @@
+package hub
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// MaxTopic is how long a topic's name may be, in bytes.
+const MaxTopic = 255
+
+// phoenixTopic is the one that the Phoenix protocol keeps for its own heartbeat.
+const phoenixTopic = "phoenix"
+
+// ValidTopic returns nil if s may name a topic: kind:scope:id or any other number of segments, such as "lobby" or "code:file:lib/a b.ex".
+//
+// A name has 1 to 255 bytes of valid UTF-8, of printable characters (unicode.IsPrint: no control, format or line-separating ones), with no
+// space at either end and no empty segment. What occurs in the paths of files is allowed, other scripts' letters too. Refused are
+//
+//   - only patterns hold it: as a topic it would look like one
+//     ? #    they end the path of a URL: a name that was not percent-encoded would silently be another topic
+//     a/../b (and a/./b) URL parsers fold such parts, percent-encoded or not: the name would silently be another topic
+//     phoenix  the whole name: that protocol's own
+//
+// Names are compared byte by byte; nothing is normalised. The error is a *FieldError for the field "topic".
+func ValidTopic(s string) error {
+	if reason := topicFault(s); reason != "" {
+		return &FieldError{Field: "topic", Reason: reason}
+	}
+	return nil
+}
+
+// topicFault tells what is wrong with a topic's name; "" is nothing.
+func topicFault(s string) string {
+	switch {
+	case s == "":
+		return "is empty; a topic is named like code:project:42"
+	case len(s) > MaxTopic:
+		return fmt.Sprintf("has %d bytes; at most %d are allowed", len(s), MaxTopic)
+	case !utf8.ValidString(s):
+		return "is not valid UTF-8"
+	case s == phoenixTopic:
+		return "\"phoenix\" is reserved for the protocol's heartbeat"
+	case s[0] == ' ' || s[len(s)-1] == ' ':
+		return "begins or ends with a space"
+	case s[0] == ':' || s[len(s)-1] == ':' || strings.Contains(s, "::"):
+		return "has an empty segment; there must be something on both sides of each ':'"
+	}
+	for part := range strings.SplitSeq(s, "/") {
+		if part == "." || part == ".." {
+			return fmt.Sprintf("holds %q as a part between slashes, which URLs fold away", part)
+		}
+	}
+	for _, r := range s {
+		switch {
+		case r == '*', r == '?', r == '#':
+			return fmt.Sprintf("holds %q, which no topic may", r)
+		case !unicode.IsPrint(r):
+			return fmt.Sprintf("holds the character %U, which is not printable", r)
+		}
+	}
+	return ""
+}
