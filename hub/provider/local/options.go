@@ -1,0 +1,57 @@
+package local
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+)
+
+// Options configure a Provider. The zero value is useful: no corpus, and the default of each field.
+type Options struct {
+	Corpus      string        // folder of source to predict from as well; "" : none
+	CorpusFiles int           // files read at most; 0: 2,000
+	CorpusBytes int           // bytes indexed at most; memory is about 20 times as much; 0: 4 MiB
+	TokenDelay  time.Duration // pause between tokens, so that a stream visibly streams; 0: 15 ms; negative: none
+	MaxTokens   int           // tokens of an answer at most, where the request does not ask for fewer; 0: 256
+	Logger      *slog.Logger  // nil: slog.Default()
+}
+
+// defaultTokenDelay is a pause between tokens at which a person sees text stream.
+const defaultTokenDelay = 15 * time.Millisecond
+
+func (o Options) withDefaults() Options {
+	if o.CorpusFiles == 0 {
+		o.CorpusFiles = 2000
+	}
+	if o.CorpusBytes == 0 {
+		o.CorpusBytes = 4 << 20
+	}
+	if o.MaxTokens == 0 {
+		o.MaxTokens = 256
+	}
+	if o.TokenDelay == 0 {
+		o.TokenDelay = defaultTokenDelay
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	return o
+}
+
+func (o Options) validate() error {
+	if o.CorpusFiles < 0 || o.CorpusBytes < 0 || o.MaxTokens < 0 {
+		return fmt.Errorf("local completer: limits must not be negative")
+	}
+	if o.Corpus == "" {
+		return nil
+	}
+	info, err := os.Stat(o.Corpus)
+	if err != nil {
+		return fmt.Errorf("local completer: corpus: %w", err)
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("local completer: corpus: %s is not a folder", o.Corpus)
+	}
+	return nil
+}
