@@ -30,11 +30,14 @@ type publishedView struct {
 	Position *string `json:"position"`
 }
 
-// topicParam returns the topic of the path, checked. Slashes in it may come escaped.
+// topicParam returns the topic of the path, checked. Slashes in it may stand as they are or escaped.
 func topicParam(r *http.Request) (string, error) {
-	topic, err := url.PathUnescape(chi.URLParam(r, "topic"))
-	if err != nil {
-		return "", hub.Invalid("topic", "has a broken percent escape")
+	topic := chi.URLParam(r, "topic")
+	if r.URL.RawPath != "" { // then the router took the parameter from it, escapes and all
+		var err error
+		if topic, err = url.PathUnescape(topic); err != nil {
+			return "", hub.Invalid("topic", "has a broken percent escape")
+		}
 	}
 	return topic, hub.ValidTopic(topic)
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // registry is where streams are found: by id, by the id that their owner gave them, and by the owner's slot.
-// Its mu is taken before a stream's log.mu, never after.
+// Under its mu no other lock is taken.
 type registry struct {
 	mu      sync.RWMutex
 	byID    map[string]*Stream

@@ -1,0 +1,209 @@
+package handlers
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/duckwire/duckwire/handlers/openai"
+	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/middleware"
+)
+
+// door is one of the OpenAI-compatible paths.
+type door struct {
+	kind hub.CompletionKind
+	fim  bool
+}
+
+// complete returns the handler of a door: start a stream or attach to it, then answer in OpenAI's shapes.
+func (s *server) complete(d door) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		req, err := s.readCompletion(r, d)
+		if err != nil {
+			s.WriteError(w, r, err)
+			return
+		}
+		stream, err := s.startCompletion(r, d, req)
+		if err != nil {
+			s.WriteError(w, r, err)
+			return
+		}
+		setStreamHeaders(w.Header(), stream)
+		switch {
+		case prefersAsync(r):
+			w.Header().Set("Preference-Applied", "respond-async")
+			writeJSON(w, http.StatusAccepted, s.viewStream(stream, nil, false))
+		case req.Stream:
+			s.streamOpenAI(w, r, stream)
+		default:
+			s.wholeCompletion(w, r, stream)
+		}
+	}
+}
+
+func (s *server) readCompletion(r *http.Request, d door) (*openai.Request, error) {
+	raw, err := s.readBody(r)
+	if err != nil {
+		return nil, err
+	}
+	req, err := openai.DecodeRequest(d.kind, raw)
+	if err != nil {
+		return nil, err
+	}
+	if req.ID == "" {
+		req.ID = r.Header.Get("Idempotency-Key")
+		if req.ID != "" {
+			if err := hub.ValidName("Idempotency-Key", req.ID); err != nil {
+				return nil, err
+			}
+		}
+	}
+	req.RequestID = middleware.RequestIDFrom(r.Context())
+	return req, nil
+}
+
+// startCompletion checks the right to complete and starts the stream, or attaches to the one of the same id and request.
+func (s *server) startCompletion(r *http.Request, d door, req *openai.Request) (*hub.Stream, error) {
+	id := middleware.IdentityFrom(r.Context())
+	var err error
+	if req.Topic != "" {
+		err = s.Authorizer.Authorize(r.Context(), id, req.Topic, hub.ActionComplete)
+	} else {
+		err = s.authorizeAnywhere(r.Context(), id, hub.ActionComplete)
+	}
+	if err != nil {
+		return nil, err
+	}
+	keep := hub.Keep{CancelAfter: s.KeepAfter}
+	switch {
+	case req.Keep != nil:
+		keep = *req.Keep
+	case prefersAsync(r):
+		keep = hub.Keep{} // who asks for an answer later has not gone away
+	}
+	body, _ := json.Marshal(req.Body) // of raw members that were valid
+	stream, _, err := s.hub.Complete(&req.CompletionRequest, hub.StreamSpec{
+		Alias: req.ID, Digest: digest(string(d.kind), req.Topic, string(body)), Kind: "completion", Topic: req.Topic, Owner: id.User,
+		ContentType: "text/plain; charset=utf-8", Keep: keep, Slot: req.Slot, Supersede: req.Supersede,
+	}, hub.CompletionMeta{Kind: d.kind, FIM: d.fim, IncludeUsage: req.IncludeUsage, Model: req.Model})
+	return stream, err
+}
+
+// prefersAsync reads "Prefer: respond-async" (RFC 7240 §4.1).
+func prefersAsync(r *http.Request) bool {
+	for _, line := range r.Header.Values("Prefer") {
+		for pref := range strings.SplitSeq(line, ",") {
+			if name, _, _ := strings.Cut(pref, ";"); strings.EqualFold(strings.TrimSpace(name), "respond-async") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// streamOpenAI answers with OpenAI's chunks, from the client's position on. It waits for the provider's yes or no, at most CommitAfter, so
+// that a refusal can still be an HTTP status (protocol/sse.md 7.2).
+func (s *server) streamOpenAI(w http.ResponseWriter, r *http.Request, stream *hub.Stream) {
+	if stream.Completion == nil {
+		s.WriteError(w, r, hub.Invalid("?format", "openai is for completions; this stream is of kind %q", stream.Kind))
+		return
+	}
+	p, err := parsePosition(resumeFrom(r), hub.Position{})
+	if err != nil {
+		s.WriteError(w, r, err)
+		return
+	}
+	if stream.AtEnd(p) {
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	opts, err := s.parseLive(r.URL.Query())
+	if err != nil {
+		s.WriteError(w, r, err)
+		return
+	}
+	pump, forget := s.newPump(w, r, opts)
+	defer forget()
+	reader, reset := stream.Watch(p, pump.wake)
+	defer reader.Close()
+	if reset != nil { // no block of this shape can tell it
+		s.WriteError(w, r, hub.Invalid("Last-Event-ID", "cannot be resumed (%s); start again without it", reset.Reason))
+		return
+	}
+	if refusal := s.awaitProvider(r.Context(), stream); refusal != nil {
+		s.WriteError(w, r, refusal)
+		return
+	}
+	s.startLive(w, mediaSSE)
+	_ = pump.rc.Flush() // what fails now fails again at the first write
+	f := newOpenAIFeed(streamFeed{stream: stream, reader: reader})
+	if err := pump.run(r.Context(), f); err != nil || f.failed {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// awaitProvider waits until the stream runs or CommitAfter has passed. Where it failed before it made anything, it returns the failure.
+func (s *server) awaitProvider(ctx context.Context, stream *hub.Stream) error {
+	timer := time.NewTimer(s.CommitAfter)
+	defer timer.Stop()
+	select {
+	case <-stream.Started():
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return refusal(stream)
+}
+
+// refusal returns the error of a stream that ended badly before it made anything.
+func refusal(stream *hub.Stream) error {
+	st := stream.State()
+	if st.Ending.Error == nil || st.Account.Made > 0 || !st.Status.Ended() {
+		return nil
+	}
+	return &endingError{st.Ending.Error}
+}
+
+// endingError is the bad end of a stream, as an answer.
+type endingError struct{ *hub.EndError }
+
+func (e *endingError) Error() string { return e.Message }
+
+// wholeCompletion answers stream:false: it waits for the end, and folds the chunks into one object.
+func (s *server) wholeCompletion(w http.ResponseWriter, r *http.Request, stream *hub.Stream) {
+	wake := hub.NewWake()
+	reader, _ := stream.Watch(hub.Position{}, wake)
+	defer reader.Close()
+	defer s.hub.OnDrain(wake)()
+	select {
+	case <-stream.Done():
+	case <-r.Context().Done():
+		return
+	}
+	st, items := stream.Snapshot(reader)
+	if st.Status != hub.StatusDone {
+		s.WriteError(w, r, &endingError{st.Ending.Error})
+		return
+	}
+	w.Header().Set("Content-Type", mediaJSON)
+	w.Header().Set("Cache-Control", "no-store")
+	_, _ = w.Write(aggregate(stream, &st, items)) // the client has gone: there is nobody to tell
+}
+
+// listModels answers GET /v1/models.
+func (s *server) listModels(w http.ResponseWriter, r *http.Request) {
+	models, err := s.hub.Models(r.Context())
+	if err != nil {
+		var p *hub.ProviderError
+		if !errors.As(err, &p) {
+			err = &hub.ProviderError{Status: http.StatusBadGateway, Code: "provider_error", Message: err.Error()}
+		}
+		s.WriteError(w, r, err)
+		return
+	}
+	w.Header().Set("Content-Type", mediaJSON)
+	_, _ = w.Write(openai.AppendModels(nil, models))
+}

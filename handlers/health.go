@@ -1,0 +1,24 @@
+package handlers
+
+import (
+	"net/http"
+
+	"github.com/duckwire/duckwire/hub"
+)
+
+// healthz says that the process answers.
+func (s *server) healthz(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
+}
+
+// readyz says whether new work should be sent here: 503 while draining, or while something that answers depend on is missing.
+func (s *server) readyz(w http.ResponseWriter, r *http.Request) {
+	switch err := s.Ready(r.Context()); {
+	case s.hub.IsDraining():
+		s.WriteError(w, r, hub.ErrClosed)
+	case err != nil:
+		s.WriteError(w, r, err)
+	default:
+		writeJSON(w, http.StatusOK, map[string]string{"status": "ready"})
+	}
+}

@@ -1,0 +1,63 @@
+package handlers
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/middleware"
+)
+
+// routes is the table of every path.
+func (s *server) routes() http.Handler {
+	r := chi.NewRouter()
+	r.Use(
+		middleware.RequestID,
+		middleware.AccessLog(s.logger),
+		middleware.Recover(s.logger, s.WriteError),
+		middleware.CORS(middleware.CORSOptions{AllowedOrigins: s.AllowedOrigins}),
+		middleware.SecurityHeaders,
+	)
+	r.NotFound(func(w http.ResponseWriter, r *http.Request) { s.WriteError(w, r, errNoRoute) })
+	r.MethodNotAllowed(s.methodNotAllowed(r))
+
+	r.Get("/healthz", s.healthz)
+	r.Get("/readyz", s.readyz)
+
+	r.Group(func(r chi.Router) {
+		r.Use(middleware.Authenticate(s.Verifier, middleware.AuthOptions{AllowedOrigins: s.AllowedOrigins}, s.WriteError))
+
+		r.Post("/v1/chat/completions", s.complete(door{kind: hub.ChatCompletion}))
+		r.Post("/v1/completions", s.complete(door{kind: hub.TextCompletion}))
+		r.Post("/v1/fim/completions", s.complete(door{kind: hub.TextCompletion, fim: true}))
+		r.Get("/v1/models", s.listModels)
+
+		r.Get("/v1/streams", s.listStreams)
+		r.Post("/v1/streams", s.createStream)
+		r.Get("/v1/streams/{id}", s.getStream)
+		r.Delete("/v1/streams/{id}", s.cancelStream)
+		r.Post("/v1/streams/{id}/append", s.appendStream)
+		r.Put("/v1/streams/{id}/append", s.appendStream) // curl -T puts
+
+		r.Post("/v1/topics/{topic:.+}/events", s.publishEvents)
+		r.Get("/v1/topics/{topic:.+}/events", s.getEvents)
+		r.Get("/v1/events", s.manyEvents)
+	})
+	return r
+}
+
+// methodNotAllowed answers 405 with the methods that the path does have (RFC 9110 §15.5.6).
+func (s *server) methodNotAllowed(routes chi.Routes) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var allow []string
+		for _, m := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete} {
+			if routes.Match(chi.NewRouteContext(), m, r.URL.Path) {
+				allow = append(allow, m)
+			}
+		}
+		w.Header().Set("Allow", strings.Join(allow, ", "))
+		s.WriteError(w, r, errMethod)
+	}
+}

@@ -1,0 +1,149 @@
+package handlers_test
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	"go.uber.org/goleak"
+
+	"github.com/duckwire/duckwire/handlers"
+	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/middleware"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const testSecret = "a secret of the tests, longer than 32 bytes"
+
+// testServer is a real server on a loopback port, and a client of it.
+type testServer struct {
+	*httptest.Server
+	t   testing.TB
+	hub *hub.Hub
+}
+
+// startServer starts a server; change may alter its options.
+func startServer(t testing.TB, provider hub.Provider, limits hub.Limits, change func(*handlers.Options)) *testServer {
+	t.Helper()
+	logger := slog.New(slog.DiscardHandler)
+	h := hub.New(hub.Options{Limits: limits, Provider: provider, Logger: logger})
+	verifier, err := middleware.NewVerifier(context.Background(), middleware.VerifierOptions{Secret: []byte(testSecret), Logger: logger})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := handlers.Options{Hub: h, Verifier: verifier, Logger: logger}
+	if change != nil {
+		change(&o)
+	}
+	s := &testServer{Server: httptest.NewServer(handlers.New(o)), t: t, hub: h}
+	t.Cleanup(func() {
+		h.Close()
+		s.Client().CloseIdleConnections()
+		s.Close()
+		verifier.Close()
+	})
+	return s
+}
+
+// token signs a token for the user with the capabilities "PATTERN=action,action".
+func token(t testing.TB, user string, caps ...string) string {
+	t.Helper()
+	granted := map[string][]string{}
+	for _, c := range caps {
+		pattern, actions, _ := strings.Cut(c, "=")
+		granted[pattern] = strings.Split(actions, ",")
+	}
+	text, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{"sub": user, "exp": time.Now().Add(time.Hour).Unix(), "caps": granted}).SignedString([]byte(testSecret))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// request makes a request as the user "u" who may do everything, unless headers say otherwise ("Name: value").
+func (s *testServer) request(method, path, body string, headers ...string) *http.Request {
+	s.t.Helper()
+	r, err := http.NewRequest(method, s.URL+path, strings.NewReader(body))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if body == "" {
+		r.Body = nil
+	}
+	r.Header.Set("Authorization", "Bearer "+token(s.t, "u", "*=*"))
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	for _, h := range headers {
+		name, value, _ := strings.Cut(h, ": ")
+		r.Header.Set(name, value)
+	}
+	return r
+}
+
+// do sends a request and returns its response, whose body the caller closes.
+func (s *testServer) do(method, path, body string, headers ...string) *http.Response {
+	s.t.Helper()
+	resp, err := s.Client().Do(s.request(method, path, body, headers...))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return resp
+}
+
+// call sends a request and decodes its JSON answer into a T.
+func call[T any](s *testServer, want int, method, path, body string, headers ...string) T {
+	s.t.Helper()
+	resp := s.do(method, path, body, headers...)
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var v T
+	if resp.StatusCode != want {
+		s.t.Fatalf("%s %s: %s, want %d: %s", method, path, resp.Status, want, raw)
+	}
+	if len(raw) == 0 {
+		return v
+	}
+	if err := json.Unmarshal(raw, &v); err != nil {
+		s.t.Fatalf("%s %s: %v in %s", method, path, err, raw)
+	}
+	return v
+}
+
+// streamJSON is what tests look at of a stream's JSON.
+type streamJSON struct {
+	ID, Kind, Owner, Status, Text, Position string
+	Topic                                   *string
+	At, Bytes, Watchers                     int
+	FinishReason                            *string `json:"finish_reason"`
+	Usage                                   json.RawMessage
+	Error                                   *struct{ Code, Message string }
+	Account                                 struct {
+		Made      int     `json:"tokens_made"`
+		Delivered int     `json:"tokens_delivered"`
+		Unwatched int     `json:"tokens_unwatched"`
+		EndedBy   *string `json:"ended_by"`
+	}
+	Reset  *struct{ Reason, Requested, From string }
+	Events []struct {
+		Event, Position string
+		Data            json.RawMessage
+	}
+}
+
+// problem is what tests look at of an error.
+type problem struct {
+	Status              int
+	Code, Field, Detail string
+}
