@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"math/rand/v2"
 	"time"
 
@@ -34,27 +33,39 @@ func (r *retrier) success() {
 // contact notes that the server is there. It does not shorten the waits: a connection that brings nothing is no success.
 func (r *retrier) contact() { r.since, r.reached = time.Now(), true }
 
-// after waits before the next attempt. It returns err where there should be none: what does not heal, a server that was never there, or
-// patience at its end; and ctx's error when ctx ends.
+// firstPatience bounds how long a server is tried that never answered.
+const firstPatience = 20 * time.Second
+
+// after waits before the next attempt. It returns err where there should be none: what does not heal, nobody listening where nobody ever
+// was, or patience at its end; and context.Canceled when ctx ends.
 func (r *retrier) after(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Canceled
 	}
-	var absent *connectError
-	if !heals(err) || !r.reached && errors.As(err, &absent) {
+	if !heals(err) || !r.reached && isAbsent(err) {
 		return err
 	}
 	wait := r.wait.NextBackOff()
 	if asked := retryAfter(err); asked > 0 {
+		r.reached = true
 		wait = asked + rand.N(asked/4+1) // not all at the same moment
 	}
-	if r.patience > 0 && time.Since(r.since)+wait > r.patience {
+	if r.over(wait) {
 		return err
 	}
 	if r.note != nil {
 		r.note(err, wait)
 	}
 	return sleep(ctx, wait)
+}
+
+// over reports whether a wait would go beyond the patience.
+func (r *retrier) over(wait time.Duration) bool {
+	patience := r.patience
+	if !r.reached && (patience == 0 || patience > firstPatience) {
+		patience = firstPatience
+	}
+	return patience > 0 && time.Since(r.since)+wait > patience
 }
 
 // sleep waits for d, or until ctx ends.

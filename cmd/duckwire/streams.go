@@ -116,9 +116,11 @@ how it ended, as that of 'duckwire complete' does. Ctrl-C leaves the stream runn
 	}
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "print the text as it is made")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the server's JSON")
-	cmd.MarkFlagsMutuallyExclusive("follow", "json")
 	conn := addClientFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if follow && asJSON {
+			return usagef("give --follow or --json, not both")
+		}
 		c, err := conn.client()
 		if err != nil {
 			return err

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// command runs one command line in this process, in an empty folder, against f.
+func (f *fakeServer) command(t *testing.T, stdin string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	t.Setenv(envURL, f.URL)
+	var out, errs bytes.Buffer
+	code = run(t.Context(), args, strings.NewReader(stdin), &out, &errs)
+	return code, out.String(), errs.String()
+}
+
+func TestCommands(t *testing.T) {
+	inEmptyDir(t)
+	t.Setenv(envToken, "tok")
+	for name, c := range map[string]struct {
+		args    []string
+		stdin   string
+		request string
+		code    int
+		stdout  string
+	}{
+		"complete":         {[]string{"complete", "hi"}, "", "GET /v1/streams/cmp_1?after=0", 0, "hello"},
+		"complete stdin":   {[]string{"complete", "--model", "m", "--max-tokens", "5"}, "hi", "POST /v1/completions", 0, "hello"},
+		"tail":             {[]string{"tail", "t", "--limit", "1", "--json"}, "", "GET /v1/topics/t/events", 0, ""},
+		"push":             {[]string{"push", "a/b", "saved", `{"x":1}`, "--id", "k"}, "", "POST /v1/topics/a%2Fb/events", 0, "e1.7\n"},
+		"push stdin":       {[]string{"push", "t", "saved", "-"}, "[1]", "POST /v1/topics/t/events", 0, "e1.7\n"},
+		"streams list":     {[]string{"streams", "list", "--status", "running", "-n", "5"}, "", "GET /v1/streams?limit=5&status=running", 0, "ID  STATUS  KIND  OWNER  WATCHERS  POSITION  TOPIC\n"},
+		"streams show":     {[]string{"streams", "show", "cmp_1"}, "", "GET /v1/streams/cmp_1", 0, "id:       cmp_1\nstatus:   done\nkind:     completion\nwatchers: 2\n\nso far\n"},
+		"streams show -f":  {[]string{"streams", "show", "cmp_1", "--follow"}, "", "GET /v1/streams/cmp_1?after=0", 0, "hello"},
+		"streams cancel":   {[]string{"streams", "cancel", "cmp/1"}, "", "DELETE /v1/streams/cmp%2F1", 0, "cancelled\n"},
+		"both is an error": {[]string{"streams", "show", "cmp_1", "--follow", "--json"}, "", "", 2, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFakeServer(t)
+			if strings.HasPrefix(name, "tail") {
+				f.events("t", 1)
+				c.stdout = f.envelope("t", 0) + "\n"
+			} else {
+				f.chunks([]string{"hel", "lo"}, "done")
+			}
+			code, out, errs := f.command(t, c.stdin, c.args...)
+			if code != c.code || out != c.stdout {
+				t.Errorf("code %d, stdout %q, stderr %q", code, out, errs)
+			}
+			if c.request != "" && !contains(f.seen(), c.request) {
+				t.Errorf("requests %q lack %q", f.seen(), c.request)
+			}
+			for _, a := range f.authorizations() {
+				if a != "Bearer tok" {
+					t.Errorf("Authorization %q", a)
+				}
+			}
+		})
+	}
+}
+
+func TestPushIsIdempotent(t *testing.T) {
+	t.Parallel()
+	f := newFakeServer(t)
+	lost := func(_ http.ResponseWriter, r *http.Request) {
+		f.post(&discard{http.Header{}}, r)
+		panic(http.ErrAbortHandler)
+	}
+	f.script = []answer{refuse(503), lost, refuse(429)}
+	position, err := push(t.Context(), f.client, "t", pushed{ID: "k", Event: "e", Payload: []byte(`{}`)}, f.retrier())
+	if err != nil || position != "e1.7" || len(f.posted()) != 2 || f.posted()[0]["id"] != "k" || f.posted()[1]["id"] != "k" {
+		t.Errorf("%s, %v, %v", position, err, f.posted())
+	}
+}
+
+func TestErrorsSayWhatToDo(t *testing.T) {
+	inEmptyDir(t)
+	openAI := func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = io.WriteString(w, `{"error":{"message":"no such model","type":"invalid_request_error","code":"model_not_found"}}`)
+	}
+	page := func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>") }
+	for name, c := range map[string]struct {
+		answer answer
+		want   string
+	}{
+		"problem": {refuse(409), "duckwire: some_code: what is wrong (f)\n"},
+		"401":     {refuse(401), "DUCKWIRE_TOKEN"},
+		"OpenAI":  {openAI, "duckwire: model_not_found: no such model\n"},
+		"proxy":   {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "<html>", 405) }, "duckwire: 405: Method Not Allowed\n"},
+		"page":    {page, "is DUCKWIRE_URL right?"},
+	} {
+		f := newFakeServer(t)
+		f.script = []answer{c.answer}
+		code, out, errs := f.command(t, "", "streams", "list")
+		if code != exitError || out != "" || !strings.Contains(errs, c.want) {
+			t.Errorf("%s: code %d, %q", name, code, errs)
+		}
+	}
+}
+
+// TestLocalDevToken checks that a development secret makes tokens for servers on this machine, and for no others.
+func TestLocalDevToken(t *testing.T) {
+	dir := inEmptyDir(t)
+	t.Setenv("DUCKWIRE_DATA_DIR", dir)
+	write(t, dir, "dev-secret", testSecret+"\n")
+	f := newFakeServer(t)
+	if code, _, errs := f.command(t, "", "push", "t", "e"); code != 0 {
+		t.Fatal(errs)
+	}
+	token, err := jwt.Parse(strings.TrimPrefix(f.authorizations()[0], "Bearer "), func(*jwt.Token) (any, error) { return []byte(testSecret), nil }, jwt.WithValidMethods([]string{"HS256"}), jwt.WithExpirationRequired())
+	if err != nil || token.Claims.(jwt.MapClaims)["sub"] != "dev" {
+		t.Errorf("%v, %v", token, err)
+	}
+	for url, local := range map[string]bool{"http://127.0.0.1:1": true, "http://localhost:1": true, "http://[::1]:1": true, "http://10.0.0.1:1": false, "https://example.com": false, "http://localhost.example.com": false} {
+		c, err := (&clientFlags{url: url}).client()
+		if err != nil || (c.token != nil) != local {
+			t.Errorf("%s: %v, token %t", url, err, c.token != nil)
+		}
+		if c, _ = (&clientFlags{url: url, token: "x"}).client(); c.token == nil {
+			t.Errorf("%s: the token given was not taken", url)
+		}
+	}
+}
+
+// TestPatience checks that waiting has an end, and none where the server was never there.
+func TestPatience(t *testing.T) {
+	t.Parallel()
+	absent := &connectError{base: "x", err: &net.OpError{Op: "dial", Err: io.EOF}}
+	r := newRetrier(time.Millisecond, 50*time.Millisecond, nil)
+	if err := r.after(t.Context(), absent); err != absent {
+		t.Errorf("a server that was never there: %v", err)
+	}
+	r.success()
+	waits, began := 0, time.Now()
+	for ; r.after(t.Context(), absent) == nil; waits++ {
+		if time.Since(began) > 5*time.Second {
+			t.Fatal("no end")
+		}
+	}
+	if waits == 0 {
+		t.Error("no wait at all")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := r.after(ctx, absent); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+}
