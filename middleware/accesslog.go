@@ -1,0 +1,85 @@
+package middleware
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/duckwire/duckwire/hub"
+)
+
+// accessNote is where inner middlewares leave what the access log wants to know but cannot see: values put into a context go inwards only.
+type accessNote struct {
+	identity atomic.Pointer[hub.Identity]
+}
+
+type accessNoteKey struct{}
+
+// AccessLog writes one line for each finished request: method, route pattern, path, status, bytes of the body, duration, request id and user; the
+// query where there is one, without credentials; aborted where the response was cut off. A stream's line comes when it ends.
+//
+// 5xx are warnings (what went wrong is logged where it did), everything else is information. Requests for one of the quiet paths are logged at the
+// debug level.
+func AccessLog(logger *slog.Logger, quiet ...string) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			start, rec, note := time.Now(), record(w), &accessNote{}
+			// Taken now, as nobody inside may change them for the log.
+			path, query := r.URL.Path, r.URL.RawQuery
+			r = r.WithContext(context.WithValue(r.Context(), accessNoteKey{}, note))
+			aborted := true
+			defer func() {
+				level := slog.LevelInfo
+				if slices.Contains(quiet, path) {
+					level = slog.LevelDebug
+				} else if rec.status >= 500 {
+					level = slog.LevelWarn
+				}
+				if !logger.Enabled(r.Context(), level) {
+					return
+				}
+				attrs := append(make([]slog.Attr, 0, 11),
+					slog.String("method", cut(r.Method)),
+					slog.String("route", routePattern(r)),
+					slog.String("path", cut(path)),
+					slog.Int("status", statusOf(rec, aborted)),
+					slog.Int64("bytes", rec.bytes),
+					slog.Duration("duration", time.Since(start)),
+					slog.String("request_id", RequestIDFrom(r.Context())))
+				if id := note.identity.Load(); id != nil {
+					attrs = append(attrs, slog.String("user", id.User))
+				}
+				if query != "" {
+					attrs = append(attrs, slog.String("query", cut(RedactQuery(query))))
+				}
+				if aborted {
+					attrs = append(attrs, slog.Bool("aborted", true))
+				}
+				logger.LogAttrs(r.Context(), level, "request", attrs...)
+			}()
+			next.ServeHTTP(rec, r)
+			aborted = false
+		})
+	}
+}
+
+// statusOf returns what the client saw: a handler that wrote nothing gave 200, unless it was cut off or took the connection away.
+func statusOf(rec *recorder, aborted bool) int {
+	if rec.status == 0 && !aborted && !rec.hijacked {
+		return http.StatusOK
+	}
+	return rec.status
+}
+
+// routePattern returns the pattern that the request matched, in chi's or else in net/http's router, or "".
+func routePattern(r *http.Request) string {
+	if c := chi.RouteContext(r.Context()); c != nil {
+		return c.RoutePattern()
+	}
+	return r.Pattern
+}

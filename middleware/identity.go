@@ -1,0 +1,25 @@
+package middleware
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/duckwire/duckwire/hub"
+)
+
+type identityKey struct{}
+
+// IdentityFrom returns who the request comes from, or nil where nobody was authenticated.
+func IdentityFrom(ctx context.Context) *hub.Identity {
+	id, _ := ctx.Value(identityKey{}).(*hub.Identity)
+	return id
+}
+
+// WithIdentity returns a shallow copy of r that comes from id, and tells the access log. It is for handlers that authenticate by themselves, such as
+// sockets, and for tests.
+func WithIdentity(r *http.Request, id *hub.Identity) *http.Request {
+	if note, ok := r.Context().Value(accessNoteKey{}).(*accessNote); ok {
+		note.identity.Store(id)
+	}
+	return r.WithContext(context.WithValue(r.Context(), identityKey{}, id))
+}

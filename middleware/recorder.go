@@ -1,0 +1,70 @@
+package middleware
+
+import (
+	"bufio"
+	"net"
+	"net/http"
+)
+
+// recorder is a ResponseWriter that remembers what was sent. Flush and Hijack are its own, because both send a header that it would otherwise not
+// know of; everything else that http.ResponseController can do is found through Unwrap. It is used by one goroutine, the handler's.
+type recorder struct {
+	http.ResponseWriter
+	status   int   // 0: no header was sent
+	bytes    int64 // of the body
+	hijacked bool
+}
+
+// record returns w if it is a recorder already, so that several middlewares share one, and a new recorder otherwise.
+func record(w http.ResponseWriter) *recorder {
+	if rec, ok := w.(*recorder); ok {
+		return rec
+	}
+	return &recorder{ResponseWriter: w}
+}
+
+// Unwrap lets http.ResponseController reach the writer underneath.
+func (rec *recorder) Unwrap() http.ResponseWriter { return rec.ResponseWriter }
+
+// WriteHeader implements http.ResponseWriter. Informational responses (RFC 9110 §15.2) but 101 leave the final one to come.
+func (rec *recorder) WriteHeader(status int) {
+	if rec.status == 0 && (status >= 200 || status == http.StatusSwitchingProtocols) {
+		rec.status = status
+	}
+	rec.ResponseWriter.WriteHeader(status)
+}
+
+func (rec *recorder) Write(b []byte) (int, error) {
+	rec.sent()
+	n, err := rec.ResponseWriter.Write(b)
+	rec.bytes += int64(n)
+	return n, err
+}
+
+// FlushError is what http.ResponseController calls for Flush.
+func (rec *recorder) FlushError() error {
+	err := http.NewResponseController(rec.ResponseWriter).Flush()
+	if err == nil {
+		rec.sent()
+	}
+	return err
+}
+
+// Flush implements http.Flusher.
+func (rec *recorder) Flush() { _ = rec.FlushError() }
+
+// Hijack implements http.Hijacker.
+func (rec *recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, rw, err := http.NewResponseController(rec.ResponseWriter).Hijack()
+	if err == nil {
+		rec.hijacked = true
+	}
+	return conn, rw, err
+}
+
+// sent notes that the header is out; without a WriteHeader it was 200.
+func (rec *recorder) sent() {
+	if rec.status == 0 {
+		rec.status = http.StatusOK
+	}
+}
