@@ -30,7 +30,7 @@ type Config struct {
 	JWKSURL        string        `key:"jwks_url" help:"URL of the key set that tokens are signed with"`
 	JWTIssuer      string        `key:"jwt_issuer" unset:"not checked" help:"the iss that tokens must have"`
 	JWTAudience    string        `key:"jwt_audience" unset:"not checked" help:"the aud that tokens must have"`
-	APIKeys        []string      `key:"api_keys" secret:"true" help:"hash lines of API keys, as 'duckwire apikey' prints them"`
+	APIKeys        []string      `key:"api_keys" secret:"true" help:"API keys of servers: lines as 'duckwire apikey' prints them"`
 	AuthorizeURL   string        `key:"authorize_url" unset:"tokens decide" help:"application that is asked per topic and action"`
 	AuthorizeTTL   time.Duration `key:"authorize_ttl" default:"30s" min:"0s" max:"1h" help:"how long its answers are kept"`
 	AllowedOrigins []string      `key:"allowed_origins" unset:"same origin only" help:"web origins that may connect, such as https://app.example.com; * for any, without cookies"`
@@ -43,7 +43,7 @@ type Config struct {
 	UpstreamFirstTokenTimeout time.Duration `key:"upstream_first_token_timeout" default:"2m" min:"1s" max:"1h" help:"for the first token of an answer"`
 	UpstreamSilenceTimeout    time.Duration `key:"upstream_silence_timeout" default:"60s" min:"1s" max:"1h" help:"for silence within an answer"`
 	LocalCorpus               string        `key:"local_corpus" unset:"none" help:"folder of source code that the built-in completer learns from"`
-	LocalTokenDelay           time.Duration `key:"local_token_delay" default:"0s" min:"0s" max:"10s" help:"pause between the built-in completer's tokens, to see or test streaming"`
+	LocalTokenDelay           time.Duration `key:"local_token_delay" default:"15ms" min:"0s" max:"10s" help:"pause between the built-in completer's tokens, so that a stream visibly streams"`
 
 	MessageBytes       Size          `group:"Limits" key:"message_bytes" default:"256KiB" min:"1KiB" max:"4MiB" help:"payload of one event"`
 	BodyBytes          Size          `key:"body_bytes" default:"8MiB" min:"64KiB" max:"256MiB" help:"body of one request"`

@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"os"
 	"strings"
+
+	"github.com/duckwire/duckwire/middleware"
 )
 
 // minSecret is the least length of an HS256 secret in bytes: that of the hash (RFC 7518 section 3.2).
@@ -23,6 +25,7 @@ func checkConfig(l *Loaded, set settings, faults *faults) {
 	check("addr", checkAddr(l.Addr))
 	check("jwt_secret", checkSecret(l.JWTSecret))
 	check("jwt_public_key", loadPublicKey(&l.JWTPublicKey))
+	check("api_keys", checkAPIKeys(l.APIKeys))
 	check("jwks_url", checkURL(l.JWKSURL))
 	check("authorize_url", checkURL(l.AuthorizeURL))
 	check("upstream_url", checkUpstream(l.UpstreamURL))
@@ -71,6 +74,12 @@ func loadPublicKey(key *string) error {
 	return nil
 }
 
+// checkAPIKeys has the keys read as the server will; errors hold no key.
+func checkAPIKeys(lines []string) error {
+	_, err := middleware.ParseAPIKeys(strings.Join(lines, "\n"))
+	return err
+}
+
 func checkURL(text string) error {
 	if text == "" {
 		return nil
@@ -97,7 +106,7 @@ func checkOrigin(origin string) error {
 		return nil
 	}
 	u, err := url.Parse(origin)
-	if err != nil || u.Scheme == "" || u.Host == "" || strings.TrimSuffix(origin, "/") != u.Scheme+"://"+u.Host || strings.HasSuffix(origin, "/") {
+	if err != nil || u.Scheme == "" || u.Host == "" || strings.TrimSuffix(origin, "/") != u.Scheme+"://"+u.Host {
 		return fmt.Errorf("%q must be an origin, scheme and host alone, such as https://app.example.com", origin)
 	}
 	return nil

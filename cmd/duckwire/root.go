@@ -115,7 +115,7 @@ func newRoot() *cobra.Command {
 			root.AddCommand(c)
 		}
 	}
-	add("server", newServeCmd(), newConfigCmd(), newTokenCmd())
+	add("server", newServeCmd(), newConfigCmd(), newTokenCmd(), newAPIKeyCmd())
 	add("client", newCompleteCmd(), newTailCmd(), newPushCmd(), newStreamsCmd())
 	add("", newVersionCmd())
 	asUsage(root)

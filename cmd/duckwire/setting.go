@@ -154,9 +154,15 @@ func contains(list []string, s string) bool {
 	return false
 }
 
-// splitList takes a list in one text apart, at commas and white space.
+// splitList takes a list in one text apart, at commas and line breaks.
 func splitList(text string) []string {
-	return strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' || r == '\n' || r == '\t' || r == '\r' })
+	var list []string
+	for part := range strings.FieldsFuncSeq(text, func(r rune) bool { return r == ',' || r == '\n' }) {
+		if part = strings.TrimSpace(part); part != "" {
+			list = append(list, part)
+		}
+	}
+	return list
 }
 
 // show returns the value in the form that set reads; masked if it is secret.

@@ -9,13 +9,12 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/spf13/cobra"
+
+	"github.com/duckwire/duckwire/hub"
 )
 
 // capabilities is the claim caps of a token: what may be done on the topics that match each pattern (design.md 2.7).
 type capabilities map[string][]string
-
-// actions are the words that a capability may hold.
-var actions = []string{"subscribe", "publish", "presence", "complete", "produce", "queue", "admin", "*"}
 
 // tokenClaims is what a token of ours says.
 type tokenClaims struct {
@@ -69,8 +68,11 @@ is signed with a development secret.`,
 		if err != nil {
 			return err
 		}
+		if user == "" {
+			return usagef("who is the token for? give --user")
+		}
 		claims := tokenClaims{user: user, jti: jti, ttl: ttl, issuer: cfg.JWTIssuer, audience: cfg.JWTAudience}
-		if claims.caps, err = parseCaps(caps); err != nil {
+		if claims.caps, err = parseCaps(caps, user); err != nil {
 			return err
 		}
 		token, err := makeToken(&cfg.Config, claims)
@@ -85,10 +87,7 @@ is signed with a development secret.`,
 
 // makeToken signs with the configured secret, or with the development secret, and fills in the rights where none are given.
 func makeToken(cfg *Config, c tokenClaims) (string, error) {
-	switch {
-	case c.user == "":
-		return "", usagef("who is the token for? give --user")
-	case c.ttl < time.Second:
+	if c.ttl < time.Second {
 		return "", usagef("--ttl %s is too little; the least is 1s", c.ttl)
 	}
 	secret, standard := cfg.JWTSecret, capabilities{"user:{sub}": {"*"}}
@@ -108,26 +107,19 @@ func makeToken(cfg *Config, c tokenClaims) (string, error) {
 }
 
 // parseCaps reads PATTERN=ACTION,ACTION texts. The same pattern twice adds up.
-func parseCaps(texts []string) (capabilities, error) {
+func parseCaps(texts []string, user string) (capabilities, error) {
 	caps := capabilities{}
 	for _, text := range texts {
 		i := strings.LastIndexByte(text, '=') // actions hold no '='
 		if i <= 0 || i == len(text)-1 {
 			return nil, usagef("--cap %q must be PATTERN=ACTION,ACTION, such as 'code:project:42=subscribe,publish'", text)
 		}
-		pattern, list := text[:i], text[i+1:]
-		if star := strings.IndexByte(pattern, '*'); star >= 0 && star != len(pattern)-1 {
-			return nil, usagef("--cap %q: a * may only end a pattern", text)
+		for action := range strings.SplitSeq(text[i+1:], ",") {
+			caps[text[:i]] = append(caps[text[:i]], strings.TrimSpace(action))
 		}
-		for _, action := range strings.Split(list, ",") {
-			action = strings.TrimSpace(action)
-			if !contains(actions, action) {
-				return nil, usagef("--cap %q: %q is no action; there are %s", text, action, strings.Join(actions, ", "))
-			}
-			if !contains(caps[pattern], action) {
-				caps[pattern] = append(caps[pattern], action)
-			}
-		}
+	}
+	if _, err := hub.ParseCaps(caps, user); err != nil { // as the server will
+		return nil, usagef("--cap: %w", err)
 	}
 	return caps, nil
 }
