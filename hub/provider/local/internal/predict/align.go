@@ -5,6 +5,7 @@ type pair struct {
 	at   int // the place of a
 	a, b []byte
 	kind kind
+	seen int // how often the alignment has shown it
 }
 
 // alignment tells how alike the pasts of two places are, and what one has where the other has something else.
@@ -16,6 +17,8 @@ type alignment struct {
 	far    int // same tokens in lines above, after the shapes differed within a line
 	broken int // how often the shapes differed
 	clash  int // names that stood for one thing nearby and for another further up
+	rows   int // line ends in the stretch of the same shape
+	firm   int // how often a difference between names was met again
 	pairs  []pair
 }
 
@@ -52,6 +55,9 @@ func (al *alignment) step(src *Doc, i int, cur *Doc, j int, differed bool) bool 
 	equal := a.hash == b.hash
 	if al.broken == 0 {
 		al.shape++
+		if a.kind == kindLine {
+			al.rows++
+		}
 	} else if equal {
 		al.far++
 	}
@@ -72,19 +78,23 @@ func (al *alignment) step(src *Doc, i int, cur *Doc, j int, differed bool) bool 
 	return differed || !equal
 }
 
-// note remembers a pair, unless a nearer one for the same a says something else.
+// note remembers a pair, unless a nearer one for the same name says something else. Numbers are noted each time.
 func (al *alignment) note(pr pair) {
-	for _, old := range al.pairs {
-		if string(old.a) == string(pr.a) {
-			if string(old.b) != string(pr.b) && pr.kind == kindWord {
+	if pr.kind == kindWord {
+		for i := range al.pairs {
+			old := &al.pairs[i]
+			if string(old.a) != string(pr.a) {
+				continue
+			}
+			if string(old.b) != string(pr.b) {
 				al.clash++
+			} else if old.seen++; string(old.a) != string(old.b) {
+				al.firm++
 			}
-			if pr.kind == kindWord {
-				return
-			}
+			return
 		}
 	}
-	if len(al.pairs) < maxPairs {
+	if pr.seen = 1; len(al.pairs) < maxPairs {
 		al.pairs = append(al.pairs, pr)
 	}
 }

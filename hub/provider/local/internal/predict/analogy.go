@@ -9,12 +9,15 @@ import (
 type op uint8
 
 const (
-	opCopy     op = iota // punctuation, a keyword or a line's end, as it stood there
+	opKeyword  op = iota // a keyword
+	opCopy               // punctuation, or a line's end, as it stood there
 	opAnchored           // a name that stood in both pasts
 	opFree               // a name that only the other place has shown; copied
 	opMapped             // a name for which this place has had another
 	opPiece              // a name of which a part was replaced: getFoo, where foo is bar here
-	opCount              // a number that goes on counting
+	opCount              // a number, or a numbered name, that goes on counting
+	opSure               // the same, where it has gone on so for several steps
+	opConst              // a number that is the same in all rows
 	opNumber             // a number, copied
 	opWord               // the rest of a half-typed word, from the vocabulary
 	opList               // the next of a list of names that is written elsewhere
@@ -22,23 +25,25 @@ const (
 )
 
 // analogy returns what stands at place p of src, put into the terms of place n of cur. ok is false where that cannot be done.
-// The bytes are without leading spaces, except that a line token is whole.
-func analogy(src *Doc, p int, cur *Doc, n int, al *alignment) (core []byte, how op, ok bool) {
+// The bytes are without leading spaces, except that a line token is whole. seen is how much speaks for the substitution.
+func analogy(src *Doc, p int, cur *Doc, n int, al *alignment) (core []byte, how op, seen int, ok bool) {
 	w := src.core(p)
 	switch src.toks[p].kind {
 	case kindLine:
 		core, ok = reindent(w, src.indent(p), cur.indent(n))
-		return core, opCopy, ok
+		return core, opCopy, 0, ok
 	case kindWord:
-		core, how = mapWord(w, al.pairs)
-		return core, how, true
+		core, how, seen = mapWord(w, al.pairs)
+		return core, how, seen, true
 	case kindNumber:
-		core, how = mapNumber(src, p, cur, n, al.pairs)
-		return core, how, true
-	case kindPunct, kindKeyword:
-		return w, opCopy, true
+		core, how, seen = mapNumber(src, p, cur, n, al.pairs)
+		return core, how, seen, true
+	case kindPunct:
+		return w, opCopy, 0, true
+	case kindKeyword:
+		return w, opKeyword, 0, true
 	}
-	return nil, 0, false
+	return nil, 0, 0, false
 }
 
 // reindent moves a line's end from a place indented by from to one indented by to.
@@ -60,72 +65,139 @@ func reindent(line, from, to []byte) ([]byte, bool) {
 	return append(append([]byte(nil), head...), indent...), true
 }
 
-// mapWord applies an alignment's substitutions to the name w.
-func mapWord(w []byte, pairs []pair) ([]byte, op) {
+// mapWord applies an alignment's substitutions to the name w. seen says how often the alignment has shown the one that was applied.
+func mapWord(w []byte, pairs []pair) (core []byte, how op, seen int) {
 	for _, pr := range pairs {
 		if pr.kind == kindWord && bytes.Equal(pr.a, w) {
 			if bytes.Equal(pr.a, pr.b) {
-				return w, opAnchored
+				return w, opAnchored, pr.seen
 			}
-			return pr.b, opMapped
+			return pr.b, opMapped, pr.seen
 		}
+	}
+	if v, steps := countWord(w, pairs); steps > 0 {
+		return v, counted(steps), steps
 	}
 	for _, pr := range pairs {
-		if pr.kind != kindWord || bytes.Equal(pr.a, pr.b) {
-			continue
-		}
-		if v, ok := countOn(w, pr.a, pr.b); ok {
-			return v, opCount
-		}
-		if v, ok := mapPiece(w, pr.a, pr.b); ok {
-			return v, opPiece
+		if pr.kind == kindWord && !bytes.Equal(pr.a, pr.b) {
+			if v, ok := mapPiece(w, pr.a, pr.b); ok {
+				return v, opPiece, backing(pairs, pr)
+			}
 		}
 	}
-	return w, opFree
+	return w, opFree, 0
+}
+
+// backing counts the pairs that differ in the same part as by does.
+func backing(pairs []pair, by pair) (seen int) {
+	for _, pr := range pairs {
+		if v, ok := mapPiece(pr.a, by.a, by.b); ok && bytes.Equal(v, pr.b) {
+			seen += pr.seen
+		}
+	}
+	return seen
+}
+
+// countWord continues numbered names: w = Foo2 where Foo2 stands for Foo1 gives Foo3; w = foo2 where 3 stands for 2 gives foo3.
+// steps is how many pairs agree; 0 means that there is nothing to count.
+func countWord(w []byte, pairs []pair) (v []byte, steps int) {
+	stem, digits := splitNumber(w)
+	if len(digits) == 0 || len(stem) == 0 {
+		return nil, 0
+	}
+	var delta int64
+	for _, pr := range pairs {
+		sa, da := splitNumber(pr.a)
+		sb, db := splitNumber(pr.b)
+		named := pr.kind == kindWord && bytes.Equal(sa, stem) && bytes.Equal(sb, stem)
+		if !named && (pr.kind != kindNumber || !bytes.Equal(pr.a, digits)) {
+			continue
+		}
+		d, ok := difference(da, db)
+		switch {
+		case !ok:
+		case steps == 0 && d != 0:
+			delta, steps = d, 1
+		case steps > 0 && d == delta:
+			steps++
+		}
+	}
+	if steps == 0 {
+		return nil, 0
+	}
+	n, ok := addTo(digits, delta)
+	if !ok {
+		return nil, 0
+	}
+	return append(append([]byte(nil), stem...), n...), steps
 }
 
 // mapNumber goes on counting where the column of p has been counting, and copies the number otherwise.
-func mapNumber(src *Doc, p int, cur *Doc, n int, pairs []pair) ([]byte, op) {
+func mapNumber(src *Doc, p int, cur *Doc, n int, pairs []pair) (core []byte, how op, seen int) {
 	w := src.core(p)
-	if lag := n - p; src == cur && p >= lag && src.toks[p-lag].kind == kindNumber && sameBefore(src, p, p-lag) {
-		if v, ok := addDelta(w, src.core(p-lag), w); ok {
-			return v, opCount
-		}
-		return w, opNumber
+	delta, steps := columnDelta(src, p, cur, n)
+	if steps == 0 {
+		delta, steps = pairsDelta(src, p, pairs)
 	}
-	for _, pr := range pairs {
-		if pr.kind == kindNumber && sameBefore(src, p, pr.at) {
-			if v, ok := addDelta(w, pr.a, pr.b); ok {
-				return v, opCount
-			}
-			return w, opNumber
+	if steps > 0 && delta != 0 {
+		if v, ok := addTo(w, delta); ok {
+			return v, counted(steps), steps
 		}
+	}
+	if steps > 0 {
+		return w, opConst, steps
 	}
 	for _, pr := range pairs {
 		if pr.kind == kindNumber && bytes.Equal(pr.a, w) && !bytes.Equal(pr.a, pr.b) {
-			return pr.b, opMapped
+			return pr.b, opMapped, pr.seen
 		}
 	}
-	return w, opNumber
+	return w, opNumber, 0
+}
+
+func counted(steps int) op {
+	if steps > 1 {
+		return opSure
+	}
+	return opCount
+}
+
+// columnDelta looks at the numbers that stand as far before p as p stands before n, and so on: the same column of rows of equal length.
+func columnDelta(src *Doc, p int, cur *Doc, n int) (delta int64, steps int) {
+	lag := n - p
+	if src != cur {
+		return 0, 0
+	}
+	for q := p; q-lag > 0 && steps < 3; q -= lag {
+		if src.toks[q-lag].kind != kindNumber || !sameBefore(src, q, q-lag) {
+			break
+		}
+		d, ok := difference(src.core(q-lag), src.core(q))
+		if !ok || steps > 0 && d != delta {
+			break
+		}
+		delta, steps = d, steps+1
+	}
+	return delta, steps
+}
+
+// pairsDelta takes the difference from the numbers of an alignment that stand in the same column.
+func pairsDelta(src *Doc, p int, pairs []pair) (delta int64, steps int) {
+	for _, pr := range pairs {
+		if pr.kind != kindNumber || !sameBefore(src, p, pr.at) {
+			continue
+		}
+		d, ok := difference(pr.a, pr.b)
+		if !ok || steps > 0 && d != delta {
+			break
+		}
+		delta, steps = d, steps+1
+	}
+	return delta, steps
 }
 
 func sameBefore(d *Doc, p, q int) bool {
 	return p > 0 && q > 0 && d.toks[p-1].shape == d.toks[q-1].shape
-}
-
-// countOn continues numbered names: w = Foo2, a = Foo1, b = Foo2 gives Foo3.
-func countOn(w, a, b []byte) ([]byte, bool) {
-	stem, digits := splitNumber(w)
-	sa, da := splitNumber(a)
-	sb, db := splitNumber(b)
-	if len(digits) == 0 || len(da) == 0 || len(db) == 0 || !bytes.Equal(sa, sb) || !bytes.Equal(stem, sa) {
-		return nil, false
-	}
-	v, ok := addDelta(digits, da, db)
-	if !ok {
-		return nil, false
-	}
-	return append(append([]byte(nil), stem...), v...), true
 }
 
 func splitNumber(w []byte) (stem, digits []byte) {
@@ -136,19 +208,20 @@ func splitNumber(w []byte) (stem, digits []byte) {
 	return w[:i], w[i:]
 }
 
-// addDelta returns w + (b - a), as wide as w where that has leading zeros. ok is false where nothing changes or it cannot be computed.
-func addDelta(w, a, b []byte) ([]byte, bool) {
-	x, e1 := strconv.ParseInt(string(w), 10, 64)
-	y, e2 := strconv.ParseInt(string(a), 10, 64)
-	z, e3 := strconv.ParseInt(string(b), 10, 64)
-	if e1 != nil || e2 != nil || e3 != nil || y == z || x > 1<<60 || z > 1<<60 || y > 1<<60 {
+// difference returns b - a. ok is false where one is not a decimal number of up to 18 digits.
+func difference(a, b []byte) (d int64, ok bool) {
+	x, e1 := strconv.ParseInt(string(a), 10, 64)
+	y, e2 := strconv.ParseInt(string(b), 10, 64)
+	return y - x, e1 == nil && e2 == nil && max(len(a), len(b)) <= 18
+}
+
+// addTo returns w + d, as wide as w where that has leading zeros. ok is false where that is negative, or w is too long.
+func addTo(w []byte, d int64) ([]byte, bool) {
+	x, err := strconv.ParseInt(string(w), 10, 64)
+	if err != nil || len(w) > 18 || x+d < 0 {
 		return nil, false
 	}
-	sum := x + z - y
-	if sum < 0 {
-		return nil, false
-	}
-	out := strconv.AppendInt(nil, sum, 10)
+	out := strconv.AppendInt(nil, x+d, 10)
 	if w[0] == '0' && len(w) > len(out) {
 		out = append(bytes.Repeat([]byte("0"), len(w)-len(out)), out...)
 	}

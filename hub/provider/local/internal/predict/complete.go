@@ -3,6 +3,7 @@ package predict
 import (
 	"bytes"
 	"context"
+	"math"
 	"unicode/utf8"
 )
 
@@ -28,8 +29,10 @@ type Completion struct {
 
 // Thresholds of the generator, chosen with the evaluation: a higher one says less and errs less.
 const (
-	minToken = 0.45 // a token less probable than this is not said
-	minSure  = 0.30 // nor one with which all that was said is right with less than this probability
+	minToken = 0.60 // a token less probable than this is not said
+	minSure  = 0.66 // nor one with which all that was said is right with less than this probability
+	minEasy  = 0.90 // a token more probable than this hardly makes the completion less sure, as errors come together:
+	trust    = 0.35 // its probability counts with this exponent
 	asIs     = 0.35 // how probable it is that an unknown word before the cursor is finished
 )
 
@@ -145,7 +148,7 @@ func (c *Completion) line(ctx context.Context) ([]string, error) {
 			return nil, err
 		}
 		g, ok := c.next(c.need)
-		if !ok || g.prob < minToken || c.sure*g.prob < minSure {
+		if !ok || g.prob < minToken || c.sure*certain(g.prob) < minSure {
 			if c.finished() {
 				continue
 			}
@@ -162,6 +165,14 @@ func (c *Completion) line(ctx context.Context) ([]string, error) {
 	return line, nil
 }
 
+// certain is what a token of probability p does to the completion's.
+func certain(p float32) float32 {
+	if p > minEasy {
+		return float32(math.Pow(float64(p), trust))
+	}
+	return p
+}
+
 // finished takes a word before the cursor that nothing continues as a whole one.
 func (c *Completion) finished() bool {
 	if len(c.need) == 0 || !endsInWord(c.need) {
@@ -175,7 +186,7 @@ func (c *Completion) finished() bool {
 
 // take adds a predicted token to cur and to line, without what is typed of it already.
 func (c *Completion) take(line []string, g group) []string {
-	c.sure *= g.prob
+	c.sure *= certain(g.prob)
 	text := []byte(g.text)
 	rest := text
 	if len(c.need) > 0 {

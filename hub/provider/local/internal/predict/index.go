@@ -18,6 +18,7 @@ type Doc struct {
 	heads [len(orders)][]int32 // by hash of the past: the newest place, or -1
 	prevs [len(orders)][]int32 // by place: the next older place with the same hash
 	mask  uint32
+	names struct{ heads, prevs []int32 } // the places of each name, whether spaces stand before it or not
 }
 
 // newDoc returns an empty Doc with tables for about n tokens; it takes more, at the cost of longer chains.
@@ -28,13 +29,18 @@ func newDoc(n int) *Doc {
 	}
 	d := &Doc{mask: uint32(size - 1), toks: make([]token, 0, n+64)}
 	for i := range d.heads {
-		d.heads[i] = make([]int32, size)
-		for j := range d.heads[i] {
-			d.heads[i][j] = -1
-		}
-		d.prevs[i] = make([]int32, 0, n+64)
+		d.heads[i], d.prevs[i] = table(size), make([]int32, 0, n+64)
 	}
+	d.names.heads, d.names.prevs = table(size), make([]int32, 0, n+64)
 	return d
+}
+
+func table(size int) []int32 {
+	t := make([]int32, size)
+	for i := range t {
+		t[i] = -1
+	}
+	return t
 }
 
 // past hashes the tokens before place p for order o. ok is false where there are not enough of them.
@@ -67,6 +73,13 @@ func (d *Doc) push(t token) {
 		}
 		d.prevs[i] = append(d.prevs[i], prev)
 	}
+	prev := int32(-1)
+	if t.kind == kindWord {
+		slot := t.bare() & d.mask
+		prev = d.names.heads[slot]
+		d.names.heads[slot] = int32(p)
+	}
+	d.names.prevs = append(d.names.prevs, prev)
 }
 
 // add appends the first token of b and returns its length. b must not be empty.

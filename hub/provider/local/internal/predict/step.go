@@ -25,21 +25,25 @@ func (s *stepper) next(need []byte) (best group, ok bool) {
 	for _, pl := range s.places {
 		al := align(pl.doc, int(pl.p), s.cur, n, s.pairs)
 		s.pairs = al.pairs
-		core, how, ok := analogy(pl.doc, int(pl.p), s.cur, n, &al)
+		core, how, seen, ok := analogy(pl.doc, int(pl.p), s.cur, n, &al)
 		if !ok || len(core) == 0 {
 			continue
 		}
 		t := pl.doc.toks[pl.p]
-		text := s.spaced(core, pl)
-		if !begins(text, need, t.kind) {
-			continue
-		}
 		distance := -1
 		if pl.doc == s.cur {
 			distance = n - int(pl.p)
 		}
-		describe(&f, &al, how, distance, len(need))
-		s.propose(&f, text, t.kind, len(need))
+		if text := s.spaced(core, pl); begins(text, need, t.kind) {
+			describe(&f, &al, how, seen, distance, len(need))
+			s.propose(&f, text, t.kind, len(need), seen)
+		}
+		if core, seen := s.listed(pl); seen > 0 {
+			if text := s.spaced(core, pl); begins(text, need, kindWord) {
+				describe(&f, &al, opList, seen, distance, len(need))
+				s.propose(&f, text, kindWord, len(need), seen)
+			}
+		}
 	}
 	if len(need) > 0 {
 		s.vocabulary(need)
@@ -48,11 +52,11 @@ func (s *stepper) next(need []byte) (best group, ok bool) {
 	return s.pick()
 }
 
-func (s *stepper) propose(f *[fCount]float32, text []byte, k kind, typed int) {
+func (s *stepper) propose(f *[fCount]float32, text []byte, k kind, typed, seen int) {
 	if s.seen != nil {
 		s.seen(f, text)
 	}
-	s.groups = vote(s.groups, text, k, dot(proposalWeights[:], f[:]), typed)
+	s.groups = vote(s.groups, text, k, dot(proposalWeights[:], f[:]), typed, seen)
 }
 
 // pick returns the most probable group; the seed decides between equals.
@@ -123,8 +127,8 @@ func (s *stepper) vocabulary(need []byte) {
 		}
 		var f [fCount]float32
 		al := alignment{lit: w.count, shape: w.count * 100 / total}
-		describe(&f, &al, opWord, w.distance, len(need))
-		s.propose(&f, append(append([]byte(nil), sp...), w.text...), kindWord, len(need))
+		describe(&f, &al, opWord, 0, w.distance, len(need))
+		s.propose(&f, append(append([]byte(nil), sp...), w.text...), kindWord, len(need), 0)
 	}
 }
 

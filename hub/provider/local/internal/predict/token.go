@@ -107,7 +107,7 @@ func finish(b []byte, t token) token {
 	}
 	core := h
 	if t.sp > 0 {
-		h = (h ^ 0x5bd1e995) * 16777619
+		h = (h ^ spaced) * 16777619
 	}
 	t.hash = h
 	switch t.kind {
@@ -124,6 +124,17 @@ func finish(b []byte, t token) token {
 		t.shape = core
 	}
 	return t
+}
+
+// spaced is mixed into the hash of a token that has spaces before it.
+const spaced = 0x5bd1e995
+
+// bare returns the hash of the token's core alone.
+func (t *token) bare() uint32 {
+	if t.sp == 0 {
+		return t.hash
+	}
+	return t.hash*899433627 ^ spaced // the inverse of 16777619 modulo 2^32
 }
 
 func newlines(b []byte) int {
