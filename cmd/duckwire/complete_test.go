@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -270,5 +271,25 @@ func TestCompletionBody(t *testing.T) {
 		if err != nil || body["prompt"] != c.prompt || suffix != c.suffix {
 			t.Errorf("%s: %v, %v", name, body, err)
 		}
+	}
+}
+
+// TestCompletePatience cuts a connection that was silent for longer than the patience: the server was there all the time.
+func TestCompletePatience(t *testing.T) {
+	t.Parallel()
+	f := newFakeServer(t)
+	f.script = []answer{nil, nil, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = io.WriteString(w, f.render(0, false))
+		_ = http.NewResponseController(w).Flush()
+		time.Sleep(400 * time.Millisecond)
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.chunks([]string{"late"}, "done")
+	}}
+	var out bytes.Buffer
+	err := complete(t.Context(), f.client, prompt("x"), newRetrier(f.client.pace, 200*time.Millisecond, nil), &out)
+	if err != nil || out.String() != "late" {
+		t.Errorf("%v, %q", err, out.String())
 	}
 }

@@ -23,6 +23,7 @@ type connection struct {
 	stop     context.CancelFunc
 	patience atomic.Int64 // nanoseconds of silence after which the connection is dead
 	body     *watchedBody
+	greeted  bool   // hello came
 	lastID   string // the library repeats the last id in blocks that have none
 	bye      error  // a *byeError: the server ended it, and wants us back
 	result   error  // of handle, once it has ended the following
@@ -129,7 +130,7 @@ func (c *connection) hello(data []byte) {
 	if hello.HB >= 1 {
 		c.expectBeat(hello.HB)
 	}
-	c.follower.retry.contact()
+	c.greeted = true
 }
 
 // expectBeat says that a heartbeat comes every hb seconds; 2.5 times that without a byte is death (protocol/sse.md 10).

@@ -62,6 +62,9 @@ func (f *follower) run(ctx context.Context) error {
 	for {
 		conn := &connection{follower: f}
 		err := conn.run(ctx)
+		if conn.greeted { // patience counts from here, however long the server had nothing to say
+			f.retry.contact()
+		}
 		switch {
 		case conn.result != nil:
 			return doneIsNil(conn.result)
