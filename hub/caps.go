@@ -72,7 +72,7 @@ func parsePattern(raw, user string) (grant, error) {
 	text, prefix := strings.CutSuffix(raw, "*")
 	// Replaced only now: a * that comes from the user is not the pattern's own.
 	g := grant{text: strings.ReplaceAll(text, subVariable, user), prefix: prefix, show: raw}
-	if !strings.Contains(g.text, "*") {
+	if !strings.Contains(g.text, "*") && !strings.Contains(g.text, subVariable) {
 		g.show = g.text + raw[len(text):]
 	}
 	return g, nil
@@ -143,7 +143,7 @@ func (c Caps) Admin() bool {
 }
 
 // Map returns the capabilities for showing, in ParseCaps's form, with {sub} replaced. Parsed again for the same user it gives an equal set: a
-// pattern that a user id brings a * into is left as it was written.
+// pattern that a user id would bring a * or a {sub} into is left as it was written.
 func (c Caps) Map() map[string][]string {
 	m := make(map[string][]string, len(c.grants))
 	for _, g := range c.grants {
