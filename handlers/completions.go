@@ -126,8 +126,12 @@ func (s *server) streamOpenAI(w http.ResponseWriter, r *http.Request, stream *hu
 		s.WriteError(w, r, err)
 		return
 	}
-	pump, forget := s.newPump(w, r, opts)
-	defer forget()
+	pump, done, err := s.newPump(w, r, opts)
+	if err != nil {
+		s.WriteError(w, r, err)
+		return
+	}
+	defer done()
 	reader, reset := stream.Watch(p, pump.wake)
 	defer reader.Close()
 	if reset != nil { // no block of this shape can tell it
@@ -171,6 +175,34 @@ func refusal(stream *hub.Stream) error {
 type endingError struct{ *hub.EndError }
 
 func (e *endingError) Error() string { return e.Message }
+
+// providerError returns what a provider said, at once or by the end of a stream.
+func providerError(err error) (*hub.EndError, bool) {
+	var ending *endingError
+	if errors.As(err, &ending) {
+		e := *ending.EndError
+		if e.Status == 0 {
+			e.Status = endStatus(e.Code)
+		}
+		return &e, true
+	}
+	var p *hub.ProviderError
+	if errors.As(err, &p) {
+		return &hub.EndError{Code: p.Code, Message: p.Message, Type: p.Type, Status: p.Status, Retry: p.RetryAfter, Body: p.Body}, true
+	}
+	return nil, false
+}
+
+// endStatus is the status of a stream's bad end that has none of its own. 409 would be asked again by OpenAI's clients, and paid again.
+func endStatus(code string) int {
+	switch code {
+	case "cancelled", "superseded", "unwatched":
+		return 499 // the client closed the request (nginx's word for it)
+	case "server_stopped":
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusBadGateway
+}
 
 // wholeCompletion answers stream:false: it waits for the end, and folds the chunks into one object.
 func (s *server) wholeCompletion(w http.ResponseWriter, r *http.Request, stream *hub.Stream) {

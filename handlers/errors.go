@@ -8,8 +8,10 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
+	"github.com/duckwire/duckwire/handlers/sse"
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/middleware"
 )
@@ -128,12 +130,36 @@ func (s *server) WriteError(w http.ResponseWriter, r *http.Request, err error) {
 		s.writeOpenAIError(w, r, p, err)
 		return
 	}
+	if heals(p.Status) && mayBeEventSource(r) {
+		s.writeBye(w, p)
+		return
+	}
 	p.header(w.Header())
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(p.Status)
 	if r.Method != http.MethodHead {
 		_ = json.NewEncoder(w).Encode(p) // the client has gone: there is nobody to tell
 	}
+}
+
+// heals reports whether waiting helps against a status.
+func heals(status int) bool {
+	return status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable
+}
+
+// mayBeEventSource reports whether the request may be a browser's EventSource, which any status but 200 puts off for good.
+func mayBeEventSource(r *http.Request) bool {
+	return r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), mediaSSE)
+}
+
+// writeBye tells an EventSource to come back after a wait (protocol/sse.md 6.4).
+func (s *server) writeBye(w http.ResponseWriter, p *Problem) {
+	reason := "overloaded"
+	if p.Code == "draining" {
+		reason = "drain"
+	}
+	s.startLive(w, mediaSSE)
+	_, _ = w.Write(sse.AppendBye(nil, reason, time.Duration(p.RetryAfter)*time.Second)) // the client has gone: there is nobody to tell
 }
 
 // header sets what an error says beside its body.

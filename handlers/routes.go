@@ -41,11 +41,11 @@ func (s *server) routes() http.Handler {
 		r.Post("/v1/streams/{id}/append", s.appendStream)
 		r.Put("/v1/streams/{id}/append", s.appendStream) // curl -T puts
 
-		r.Post("/v1/topics/{topic:.+}/events", s.publishEvents)
-		r.Get("/v1/topics/{topic:.+}/events", s.getEvents)
+		r.Post("/v1/topics/{topic}/events", s.publishEvents)
+		r.Get("/v1/topics/{topic}/events", s.getEvents)
 		r.Get("/v1/events", s.manyEvents)
 	})
-	return r
+	return escapeTopics(r)
 }
 
 // methodNotAllowed answers 405 with the methods that the path does have (RFC 9110 §15.5.6).

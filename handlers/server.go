@@ -19,13 +19,17 @@ type Options struct {
 	Authorizer hub.Authorizer // nil: the token's capabilities alone
 	Logger     *slog.Logger   // nil: slog.Default
 
-	AllowedOrigins   []string      // for CORS and cookies; none by default
-	BodyBytes        int64         // of one request that is read whole (8 MiB)
-	TopicsPerSession int           // on one connection (16)
-	WriteTimeout     time.Duration // for one write to a client (30 s)
-	Heartbeat        time.Duration // of silence before a sign of life (10 s)
-	CommitAfter      time.Duration // how long a door waits for its provider before it answers 200 (5 s)
-	KeepAfter        time.Duration // how long a door's completion goes on without watchers (10 s)
+	AllowedOrigins   []string // for CORS and cookies; none by default
+	BodyBytes        int64    // of one request that is read whole (8 MiB)
+	TopicsPerSession int      // on one connection (16)
+
+	Connections        int // live responses at one time (100,000)
+	ConnectionsPerUser int // and of one user (1,000)
+
+	WriteTimeout time.Duration // for one write to a client (30 s)
+	Heartbeat    time.Duration // of silence before a sign of life (10 s)
+	CommitAfter  time.Duration // how long a door waits for its provider before it answers 200 (5 s)
+	KeepAfter    time.Duration // how long a door's completion goes on without watchers (10 s)
 
 	Ready func(ctx context.Context) error // nil: always; its error is shown at /readyz
 }
@@ -42,6 +46,8 @@ func (o Options) withDefaults() Options {
 	}
 	def(&o.BodyBytes, 8<<20)
 	def(&o.TopicsPerSession, 16)
+	def(&o.Connections, 100_000)
+	def(&o.ConnectionsPerUser, 1000)
 	def(&o.WriteTimeout, 30*time.Second)
 	def(&o.Heartbeat, 10*time.Second)
 	def(&o.CommitAfter, 5*time.Second)
@@ -60,6 +66,7 @@ type server struct {
 	Options
 	hub    *hub.Hub
 	logger *slog.Logger
+	live   connections
 }
 
 // New returns the handler of every path. It starts no goroutine; http.Server's own are its loops.

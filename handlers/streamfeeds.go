@@ -5,7 +5,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/duckwire/duckwire/handlers/openai"
 	"github.com/duckwire/duckwire/handlers/sse"
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/jsonw"
@@ -199,11 +198,4 @@ func (f *textFeed) heartbeat(dst []byte, _ time.Time) []byte { return dst }
 func (f *textFeed) bye(dst []byte, _ string, _ time.Duration) []byte {
 	f.failed = true // the body must not look whole
 	return dst
-}
-
-// openAIFeed is a stream as OpenAI's chunks (protocol/sse.md 7).
-type openAIFeed struct {
-	streamFeed
-	enc    openai.Encoder
-	failed bool
 }

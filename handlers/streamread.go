@@ -110,8 +110,12 @@ func (s *server) streamLive(w http.ResponseWriter, r *http.Request, stream *hub.
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	pump, closeWatch := s.newPump(w, r, opts)
-	defer closeWatch()
+	pump, done, err := s.newPump(w, r, opts)
+	if err != nil {
+		s.WriteError(w, r, err)
+		return
+	}
+	defer done()
 	reader, reset := stream.Watch(p, pump.wake)
 	defer reader.Close()
 	f := streamFeed{stream: stream, reader: reader}
@@ -159,16 +163,22 @@ func (s *server) startLive(w http.ResponseWriter, media string) {
 	w.WriteHeader(http.StatusOK)
 }
 
-// newPump prepares the loop of a long response.
-func (s *server) newPump(w http.ResponseWriter, r *http.Request, opts live) (p *pump, done func()) {
+// newPump prepares the loop of a long response, which counts as one connection until done is called. *hub.LimitError at a cap.
+func (s *server) newPump(w http.ResponseWriter, r *http.Request, opts live) (p *pump, done func(), err error) {
+	id := middleware.IdentityFrom(r.Context())
+	leave, err := s.live.enter(id.User, s.Connections, s.ConnectionsPerUser)
+	if err != nil {
+		return nil, nil, err
+	}
 	p = &pump{
 		w: w, rc: http.NewResponseController(w), wake: hub.NewWake(), hb: opts.hb, drained: s.hub.IsDraining,
-		timeout: s.WriteTimeout, expires: middleware.IdentityFrom(r.Context()).Expires,
+		timeout: s.WriteTimeout, expires: id.Expires,
 	}
 	if opts.max > 0 {
 		p.stop = time.Now().Add(opts.max)
 	}
-	return p, s.hub.OnDrain(p.wake)
+	forget := s.hub.OnDrain(p.wake)
+	return p, func() { forget(); leave() }, nil
 }
 
 // finishPump aborts the response when a write failed: there must be no clean end that looks like the stream's (protocol/sse.md 6.3).
@@ -193,8 +203,12 @@ func (s *server) streamText(w http.ResponseWriter, r *http.Request, stream *hub.
 		s.WriteError(w, r, err)
 		return
 	}
-	pump, closeWatch := s.newPump(w, r, live{hb: s.Heartbeat})
-	defer closeWatch()
+	pump, done, err := s.newPump(w, r, live{hb: s.Heartbeat})
+	if err != nil {
+		s.WriteError(w, r, err)
+		return
+	}
+	defer done()
 	reader, skip, ok := stream.WatchByte(at, pump.wake)
 	st := stream.State()
 	if !ok || ranged && st.Status.Ended() && at >= st.Bytes {

@@ -89,7 +89,6 @@ func (b *newStreamBody) spec() (hub.StreamSpec, error) {
 
 // parseKeep reads "finish" or {"cancel_after": seconds}; absent is "finish".
 func parseKeep(raw json.RawMessage) (hub.Keep, error) {
-	fault := hub.Invalid("keep", `must be "finish" or {"cancel_after": SECONDS}, SECONDS from 0.001 to 86400`)
 	switch string(raw) {
 	case "", "null", `"finish"`:
 		return hub.Keep{}, nil
@@ -97,8 +96,8 @@ func parseKeep(raw json.RawMessage) (hub.Keep, error) {
 	var keep struct {
 		CancelAfter *float64 `json:"cancel_after"`
 	}
-	if json.Unmarshal(raw, &keep) != nil || keep.CancelAfter == nil || *keep.CancelAfter < 0.001 || *keep.CancelAfter > 86400 {
-		return hub.Keep{}, fault
+	if json.Unmarshal(raw, &keep) != nil || keep.CancelAfter == nil || *keep.CancelAfter < 0.001 || *keep.CancelAfter > 7*86400 {
+		return hub.Keep{}, hub.Invalid("keep", `must be "finish" or {"cancel_after": SECONDS}, SECONDS from 0.001 to 604800`)
 	}
 	return hub.Keep{CancelAfter: time.Duration(*keep.CancelAfter * float64(time.Second))}, nil
 }

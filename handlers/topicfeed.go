@@ -60,8 +60,12 @@ func (s *server) followTopics(w http.ResponseWriter, r *http.Request, topics []s
 		s.WriteError(w, r, err)
 		return
 	}
-	pump, forget := s.newPump(w, r, opts)
-	defer forget()
+	pump, done, err := s.newPump(w, r, opts)
+	if err != nil {
+		s.WriteError(w, r, err)
+		return
+	}
+	defer done()
 	f := &topicFeed{many: many}
 	defer f.close()
 	var resets []byte

@@ -5,10 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/url"
 	"time"
-
-	"github.com/go-chi/chi/v5"
 
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/middleware"
@@ -28,18 +25,6 @@ type eventBody struct {
 type publishedView struct {
 	ID       string  `json:"id"`
 	Position *string `json:"position"`
-}
-
-// topicParam returns the topic of the path, checked. Slashes in it may stand as they are or escaped.
-func topicParam(r *http.Request) (string, error) {
-	topic := chi.URLParam(r, "topic")
-	if r.URL.RawPath != "" { // then the router took the parameter from it, escapes and all
-		var err error
-		if topic, err = url.PathUnescape(topic); err != nil {
-			return "", hub.Invalid("topic", "has a broken percent escape")
-		}
-	}
-	return topic, hub.ValidTopic(topic)
 }
 
 // publishEvents publishes one event or a batch, all or none.

@@ -1,0 +1,40 @@
+package openai
+
+import "strings"
+
+// suggest names the known word nearest to a misspelt one, or all of them if none is near.
+func suggest(got string, known []string) string {
+	best, least := "", 3
+	for _, word := range known {
+		if d := editDistance(strings.ToLower(got), word); d < least && d < len(word) {
+			best, least = word, d
+		}
+	}
+	if best != "" {
+		return "did you mean " + best + "?"
+	}
+	return "known here: " + strings.Join(known, ", ")
+}
+
+// editDistance is Levenshtein's, up to a length that no name of ours comes near.
+func editDistance(a, b string) int {
+	if len(a) > 32 {
+		return len(a)
+	}
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,136 @@
+package openai
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"unicode/utf8"
+
+	"github.com/duckwire/duckwire/hub"
+)
+
+// MaxStop is how many stop sequences a request may name. OpenAI allows 4; templates for filling in the middle need more.
+const MaxStop = 16
+
+// Request is a decoded request of one of the completion doors.
+type Request struct {
+	hub.CompletionRequest
+	Stream       bool // "stream": answer with an event stream
+	IncludeUsage bool // "stream_options.include_usage": end it with a usage chunk
+
+	// What the optional object "duckwire" says; each zero value stands for "not given".
+	ID        string        // the idempotency id
+	Topic     string        // where to announce the stream
+	Keep      *hub.Keep     // what becomes of the stream that nobody watches
+	Slot      string        // at most one unfinished stream of the user's is in a slot
+	Supersede hub.Supersede // what becomes of the stream that is pushed out of the slot
+}
+
+// DecodeRequest decodes and checks the body of a request at the door of that kind.
+//
+// body is one JSON object in UTF-8. Members that this server reads must be of their types; null counts as absent; unknown members are
+// accepted. All of them stay in Request.Body as the client wrote them, but for "duckwire", where unknown members are refused. Of members
+// of the same name the last counts. The Request keeps references into a copy of body made by encoding/json, not into body.
+//
+// The error is a *hub.FieldError that names the field as OpenAI's "param" does: messages[0].role, duckwire.keep.cancel_after; "body" for
+// what is no JSON object at all.
+func DecodeRequest(kind hub.CompletionKind, body []byte) (*Request, error) {
+	members, err := decodeBody(body)
+	if err != nil {
+		return nil, err
+	}
+	req := &Request{}
+	req.Kind, req.Body = kind, members
+	d := decoder{members: members}
+	d.common(req)
+	if kind == hub.ChatCompletion {
+		d.chat(req)
+	} else {
+		d.text(req)
+	}
+	d.duckwire(req)
+	delete(members, "duckwire")
+	if d.err != nil {
+		return nil, d.err
+	}
+	return req, nil
+}
+
+// decodeBody splits the body into its members. encoding/json bounds the depth (10,000).
+func decodeBody(body []byte) (map[string]json.RawMessage, error) {
+	if !utf8.Valid(body) {
+		return nil, hub.Invalid("body", "is not valid UTF-8")
+	}
+	if b := bytes.TrimLeft(body, " \t\r\n"); len(b) > 0 && b[0] != '{' {
+		return nil, hub.Invalid("body", "must be a JSON object")
+	}
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(body, &members); err != nil {
+		var syntax *json.SyntaxError
+		if errors.As(err, &syntax) {
+			return nil, hub.Invalid("body", "is not valid JSON: %v, at byte %d", err, syntax.Offset)
+		}
+		return nil, hub.Invalid("body", "is not valid JSON: %v", err)
+	}
+	return members, nil
+}
+
+// common decodes what both kinds of door share.
+func (d *decoder) common(req *Request) {
+	req.Model = d.string("model")
+	req.Stream = d.bool("stream")
+	if options := d.object("stream_options"); options != nil {
+		in := decoder{members: options, path: "stream_options.", err: d.err}
+		req.IncludeUsage = in.bool("include_usage")
+		d.err = in.err
+	}
+	req.MaxTokens = int(d.positive("max_tokens"))
+	if n := d.positive("max_completion_tokens"); n > 0 { // the newer name wins, as at OpenAI
+		req.MaxTokens = int(n)
+	}
+	d.positive("n")
+	req.Seed = d.integer("seed")
+	req.Stop = d.stop()
+}
+
+// stop decodes a string or an array of strings.
+func (d *decoder) stop() []string {
+	raw := d.get("stop")
+	if raw == nil {
+		return nil
+	}
+	if raw[0] == '"' {
+		return []string{d.string("stop")}
+	}
+	elements := d.array("stop", "a string or an array of strings")
+	if len(elements) > MaxStop {
+		d.fail("stop", "has %d sequences; at most %d are allowed", len(elements), MaxStop)
+	}
+	var stop []string
+	for i, raw := range elements {
+		stop = append(stop, d.stringIn(raw, "stop[%d]", i))
+	}
+	return stop
+}
+
+// text decodes what only the door of text completions has.
+func (d *decoder) text(req *Request) {
+	raw := d.get("prompt")
+	switch {
+	case raw == nil:
+		d.fail("prompt", "is missing")
+	case raw[0] == '"':
+		req.Prompt = d.string("prompt")
+	default:
+		elements := d.array("prompt", "a string")
+		if len(elements) > 0 && (elements[0][0] == '[' || elements[0][0] == '-' || elements[0][0] >= '0' && elements[0][0] <= '9') {
+			d.fail("prompt", "must be text; arrays of tokens are not supported")
+		} else if len(elements) != 1 {
+			d.fail("prompt", "must be a string, or an array of exactly one; send a request for each of several prompts")
+		} else {
+			req.Prompt = d.stringIn(elements[0], "prompt[0]")
+		}
+	}
+	req.HasSuffix = d.get("suffix") != nil
+	req.Suffix = d.string("suffix")
+}
