@@ -1,352 +1,185 @@
 package openai
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
+	"maps"
 	"slices"
 	"strconv"
+	"unicode/utf8"
 
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/jsonw"
 )
 
-// Aggregate folds the chunks of one completion into the object that a request without stream gets. Feed it in the stream's order.
+// Aggregate folds the chunks of one stream, in their order, into the object that a request without "stream" is answered with.
 //
-// Chunks are folded by their form, not by the names of members, so that what we do not know passes through: of a choice's delta, strings
-// are joined, numbers and the rest are the last one's, and arrays of objects with an "index" are folded element by element.
+// Per choice the text is joined; tool calls are folded by their index, their arguments joined; other strings of a delta (reasoning_content,
+// refusal, …) are joined, arrays appended, objects folded; logprobs' lists are appended. Of members that we do not know elsewhere the last
+// one counts. The cost is linear in the size of what is folded. Not safe for concurrent use.
 type Aggregate struct {
+	meta    hub.CompletionMeta
 	shape   shape
 	choices map[int]*choice
-	extra   object // members of the chunks beside the known ones
+	extra   fold // members of the chunks beside the known ones
 }
 
+// choice is one choice in the making.
 type choice struct {
-	delta  object
-	rest   object // logprobs and members that we do not know
-	finish string
+	content  []byte // text, or the delta's content
+	spoke    bool   // there was content that was not null
+	message  fold   // the delta's other members
+	logprobs fold
+	extra    fold
+	finish   string
 }
 
-// object is a JSON object whose members keep the order of their first appearance.
-type object struct {
-	names  []string
-	values map[string]any
-}
-
-// NewAggregate returns an empty one.
+// NewAggregate returns an empty one for a stream of that door.
 func NewAggregate(meta *hub.CompletionMeta) *Aggregate {
-	return &Aggregate{shape: shapeOf(meta), choices: map[int]*choice{0: {}}}
+	return &Aggregate{meta: *meta, shape: shapeOf(meta), choices: map[int]*choice{0: {}}}
 }
 
 // Text adds plain text of the first choice.
 func (a *Aggregate) Text(text []byte) {
 	if len(text) > 0 {
-		a.addText(string(text))
+		c := a.choices[0]
+		c.content, c.spoke = append(c.content, text...), true
 	}
 }
 
-func (a *Aggregate) addText(text string) {
-	name := "content"
-	if a.shape == shapeText {
-		name = "text"
-	}
-	a.choices[0].delta.fold(name, text)
-}
-
-// Chunk adds an upstream's chunk that is more than plain text. One that is no such object is left out.
+// Chunk adds an upstream's chunk that is more than plain text. What is not a JSON object in UTF-8 is left out.
 func (a *Aggregate) Chunk(raw json.RawMessage) {
-	members, ok := decodeObject(raw)
-	if !ok {
+	if !json.Valid(raw) || !utf8.Valid(raw) {
 		return
 	}
-	for _, name := range members.names {
-		switch name {
+	for name, value := range jsonw.Members(raw) {
+		switch string(name) {
 		case "id", "object", "created", "model", "usage", "system_fingerprint", "service_tier", "obfuscation":
 		case "choices":
-			list, _ := members.values[name].([]any)
-			for _, c := range list {
-				if o, ok := c.(*object); ok {
-					a.choice(o)
-				}
+			for c := range jsonw.Elements(value) {
+				a.at(indexOf(c)).add(c)
 			}
 		default:
-			a.extra.set(name, members.values[name])
+			a.extra.replace(name, value)
 		}
 	}
 }
 
-func (a *Aggregate) choice(o *object) {
-	c := a.at(index(o))
-	for _, name := range o.names {
-		switch v := o.values[name].(type) {
-		case *object:
-			if name == "delta" {
-				for _, n := range v.names {
-					if n != "role" {
-						c.delta.fold(n, v.values[n])
-					}
-				}
-				continue
+func (a *Aggregate) at(index int) *choice {
+	if a.choices[index] == nil {
+		a.choices[index] = &choice{}
+	}
+	return a.choices[index]
+}
+
+// indexOf returns the member "index" of an object, and 0 for none.
+func indexOf(object []byte) (index int) {
+	for name, value := range jsonw.Members(object) {
+		if string(name) == "index" {
+			index, _ = strconv.Atoi(string(value))
+		}
+	}
+	return index
+}
+
+func (c *choice) add(raw []byte) {
+	for name, value := range jsonw.Members(raw) {
+		switch string(name) {
+		case "index":
+		case "finish_reason":
+			if s, ok := jsonw.String(value); ok {
+				c.finish = s
 			}
-			c.rest.fold(name, v)
-		case string:
-			switch name {
-			case "finish_reason":
-				c.finish = v
-			case "text":
-				c.delta.fold("text", v)
-			default:
-				c.rest.set(name, v)
+		case "text":
+			c.addContent(name, value)
+		case "delta":
+			for name, value := range jsonw.Members(value) {
+				c.addContent(name, value)
+			}
+		case "logprobs":
+			for name, value := range jsonw.Members(value) {
+				c.logprobs.add(name, value)
 			}
 		default:
-			if name != "index" && v != nil {
-				c.rest.fold(name, v)
-			}
+			c.extra.replace(name, value)
 		}
 	}
 }
 
-func (a *Aggregate) at(i int) *choice {
-	if a.choices[i] == nil {
-		a.choices[i] = &choice{}
-	}
-	return a.choices[i]
-}
-
-// index returns the member "index" of an object, 0 where it has none.
-func index(o *object) int {
-	n, _ := o.values["index"].(json.Number)
-	i, _ := n.Int64()
-	return int(i)
-}
-
-// Append appends the whole completion. finish is why the first choice ended; usage is OpenAI's object, or nil.
-func (a *Aggregate) Append(b []byte, info *hub.CompletionInfo, finish string, usage json.RawMessage) []byte {
-	kind := objectChat
-	if a.shape == shapeText {
-		kind = objectText
-	}
-	b = append(appendConstants(append(b, '{'), kind, &hub.CompletionMeta{}, info), `,"choices":[`...)
-	if c := a.choices[0]; c.finish == "" {
-		c.finish = finish
-	}
-	order := make([]int, 0, len(a.choices))
-	for i := range a.choices {
-		order = append(order, i)
-	}
-	slices.Sort(order)
-	for n, i := range order {
-		if n > 0 {
-			b = append(b, ',')
-		}
-		b = appendAny(b, a.whole(i, a.choices[i]))
-	}
-	b = append(b, ']')
-	for _, name := range a.extra.names {
-		b = append(appendAny(append(b, ','), name), ':')
-		b = appendAny(b, a.extra.values[name])
-	}
-	if len(usage) > 0 {
-		b = append(append(b, `,"usage":`...), usage...)
-	}
-	return append(b, '}')
-}
-
-// whole makes one choice of the answer.
-func (a *Aggregate) whole(i int, c *choice) *object {
-	o := &object{}
-	o.set("index", json.Number(strconv.Itoa(i)))
-	if a.shape == shapeText {
-		o.set("text", "")
-		o.setAll(&c.delta)
-	} else {
-		message := &object{}
-		message.set("role", "assistant")
-		message.set("content", nil)
-		message.setAll(&c.delta)
-		if _, calls := message.values["tool_calls"]; !calls && message.values["content"] == nil {
-			message.set("content", "")
-		}
-		dropIndexes(message.values["tool_calls"])
-		o.set("message", message)
-	}
-	o.set("logprobs", nil)
-	o.setAll(&c.rest)
-	o.set("finish_reason", nil)
-	if c.finish != "" {
-		o.set("finish_reason", c.finish)
-	}
-	return o
-}
-
-// dropIndexes removes what tells the pieces of tool calls apart while they stream: whole ones do not have it.
-func dropIndexes(calls any) {
-	list, _ := calls.([]any)
-	for _, c := range list {
-		if o, ok := c.(*object); ok {
-			o.remove("index")
-		}
-	}
-}
-
-func (o *object) set(name string, v any) {
-	if o.values == nil {
-		o.values = make(map[string]any)
-	}
-	if _, ok := o.values[name]; !ok {
-		o.names = append(o.names, name)
-	}
-	o.values[name] = v
-}
-
-func (o *object) setAll(from *object) {
-	for _, name := range from.names {
-		o.set(name, from.values[name])
-	}
-}
-
-func (o *object) remove(name string) {
-	delete(o.values, name)
-	o.names = slices.DeleteFunc(o.names, func(n string) bool { return n == name })
-}
-
-// fold adds a piece of a member to what is there.
-func (o *object) fold(name string, v any) {
-	had := o.values[name]
-	switch piece := v.(type) {
-	case nil:
-		if had == nil {
-			o.set(name, nil)
-		}
-	case string:
-		if s, ok := had.(string); ok && !whole[name] {
-			piece = s + piece
-		}
-		o.set(name, piece)
-	case *object:
-		if old, ok := had.(*object); ok {
-			for _, n := range piece.names {
-				old.fold(n, piece.values[n])
-			}
+// addContent adds a member of a delta, or a text completion's text.
+func (c *choice) addContent(name, value []byte) {
+	switch string(name) {
+	case "role":
+	case "content", "text":
+		if s, ok := jsonw.String(value); ok {
+			c.content, c.spoke = append(c.content, s...), true
 			return
 		}
-		o.set(name, piece)
-	case []any:
-		old, _ := had.([]any)
-		o.set(name, foldList(old, piece))
+		if value[0] == '[' { // parts
+			c.message.add(name, value)
+		}
 	default:
-		o.set(name, piece)
+		c.message.add(name, value)
 	}
 }
 
-var errDeep = errors.New("nested too deeply")
-
-// whole names strings that come whole each time they come.
-var whole = map[string]bool{"id": true, "type": true, "role": true, "name": true}
-
-// foldList folds elements that name their index into those of the same one, and appends all others.
-func foldList(list, pieces []any) []any {
-	for _, p := range pieces {
-		o, ok := p.(*object)
-		if !ok || o.values["index"] == nil {
-			list = append(list, p)
-			continue
-		}
-		i := slices.IndexFunc(list, func(e any) bool {
-			old, ok := e.(*object)
-			return ok && old.values["index"] != nil && index(old) == index(o)
-		})
-		if i < 0 {
-			list = append(list, o)
-			continue
-		}
-		for _, n := range o.names {
-			list[i].(*object).fold(n, o.values[n])
-		}
+// Append appends the whole answer. info is as for NewEncoder; finish is why the first choice ended, where no chunk has told it, and null if
+// empty; usage is OpenAI's object, left out if empty.
+func (a *Aggregate) Append(dst []byte, info *hub.CompletionInfo, finish string, usage json.RawMessage) []byte {
+	object := objectChat
+	if a.shape == shapeText {
+		object = objectText
 	}
-	return list
+	if first := a.choices[0]; first.finish == "" {
+		first.finish = finish
+	}
+	dst = appendConstants(append(dst, '{'), object, &a.meta, info)
+	dst = append(dst, `,"choices":[`...)
+	for n, i := range slices.Sorted(maps.Keys(a.choices)) {
+		if n > 0 {
+			dst = append(dst, ',')
+		}
+		dst = a.choices[i].append(dst, i, a.shape)
+	}
+	dst = append(dst, ']')
+	dst = a.extra.append(dst)
+	if len(usage) > 0 {
+		dst = append(jsonw.AppendKey(dst, "usage"), usage...)
+	}
+	return append(dst, '}')
 }
 
-// decodeObject reads a JSON object with the order of its members and its numbers as they were written.
-func decodeObject(raw []byte) (*object, bool) {
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.UseNumber()
-	v, err := decodeValue(dec, 0)
-	o, ok := v.(*object)
-	return o, ok && err == nil
+func (c *choice) append(dst []byte, index int, shape shape) []byte {
+	if shape == shapeText {
+		dst = append(dst, `{"text":`...)
+		dst = jsonw.AppendString(dst, c.content)
+		dst = strconv.AppendInt(append(dst, `,"index":`...), int64(index), 10)
+		dst = c.message.append(dst)
+	} else {
+		dst = strconv.AppendInt(append(dst, `{"index":`...), int64(index), 10)
+		dst = c.appendMessage(append(dst, `,"message":`...))
+	}
+	dst = append(dst, `,"logprobs":`...)
+	if c.logprobs.empty() {
+		dst = append(dst, "null"...)
+	} else {
+		dst = append(c.logprobs.append(append(dst, '{')), '}')
+	}
+	dst = append(dst, `,"finish_reason":`...)
+	dst = jsonw.AppendStringOrNull(dst, c.finish)
+	return append(c.extra.append(dst), '}')
 }
 
-const maxDepth = 1000 // of nesting; deeper ones are nobody's completion
-
-func decodeValue(dec *json.Decoder, depth int) (any, error) {
-	token, err := dec.Token()
-	if err != nil {
-		return nil, err
+// appendMessage appends the message. Its content is null where the model only called tools, and parts where the upstream sent parts.
+func (c *choice) appendMessage(dst []byte) []byte {
+	dst = append(dst, `{"role":"assistant"`...)
+	switch {
+	case len(c.content) == 0 && c.message.has("content"):
+	case len(c.content) == 0 && (c.message.has("tool_calls") || c.message.has("function_call")):
+		dst = append(dst, `,"content":null`...)
+	default:
+		c.message.drop("content")
+		dst = append(dst, `,"content":`...)
+		dst = jsonw.AppendString(dst, c.content)
 	}
-	if depth > maxDepth {
-		return nil, errDeep
-	}
-	switch token {
-	case json.Delim('{'):
-		o := &object{}
-		for dec.More() {
-			name, err := dec.Token()
-			if err != nil {
-				return nil, err
-			}
-			v, err := decodeValue(dec, depth+1)
-			if err != nil {
-				return nil, err
-			}
-			o.set(name.(string), v)
-		}
-		_, err = dec.Token()
-		return o, err
-	case json.Delim('['):
-		list := []any{}
-		for dec.More() {
-			v, err := decodeValue(dec, depth+1)
-			if err != nil {
-				return nil, err
-			}
-			list = append(list, v)
-		}
-		_, err = dec.Token()
-		return list, err
-	}
-	return token, nil
-}
-
-// appendAny appends a value that decodeValue made.
-func appendAny(b []byte, v any) []byte {
-	switch v := v.(type) {
-	case nil:
-		return append(b, `null`...)
-	case bool:
-		return strconv.AppendBool(b, v)
-	case string:
-		return jsonw.AppendString(b, v)
-	case json.Number:
-		return append(b, v...)
-	case []any:
-		b = append(b, '[')
-		for i, e := range v {
-			if i > 0 {
-				b = append(b, ',')
-			}
-			b = appendAny(b, e)
-		}
-		return append(b, ']')
-	case *object:
-		b = append(b, '{')
-		for i, name := range v.names {
-			if i > 0 {
-				b = append(b, ',')
-			}
-			b = append(jsonw.AppendString(b, name), ':')
-			b = appendAny(b, v.values[name])
-		}
-		return append(b, '}')
-	}
-	panic("openai: not a JSON value")
+	return append(c.message.append(dst), '}')
 }

@@ -99,7 +99,7 @@ func (d *decoder) objectIn(raw json.RawMessage, format string, args ...any) (mem
 
 func (d *decoder) array(name, what string) (elements []json.RawMessage) {
 	if raw := d.get(name); raw != nil && json.Unmarshal(raw, &elements) != nil {
-		d.fail(name, "must be "+what)
+		d.fail(name, "must be %s", what)
 	}
 	return elements
 }

@@ -10,30 +10,13 @@ import (
 // Done is the data of the block that ends a successful stream.
 const Done = "[DONE]"
 
-// The values of "object".
-const (
-	objectChatChunk = "chat.completion.chunk"
-	objectChat      = "chat.completion"
-	objectText      = "text_completion" // whole answers and chunks alike
-)
-
-// Encoder writes the chunks of one stream in the shape of its door: JSON on one line, without the framing of an event stream. Its methods
-// append to dst and allocate nothing else (but where a chunk must change its shape). An Encoder is not changed by use: copies are good,
-// and it is safe for concurrent use.
-type Encoder struct {
-	shape shape
-	head  []byte // the chunk up to and without the list of choices' content
-	tail  []byte // from the end of the choice on
-	usage bool
-}
-
-// shape is how an answer looks.
+// shape is how a door's answers look.
 type shape uint8
 
 const (
-	shapeChat shape = iota // delta and message, object chat.completion
-	shapeText              // text, object text_completion
-	shapeFIM               // of /v1/fim/completions (Mistral): that of chat, without a role chunk
+	shapeChat shape = iota
+	shapeText
+	shapeFIM // of /v1/fim/completions (Mistral): asked like text, answered like chat, but without a chunk for the role
 )
 
 func shapeOf(meta *hub.CompletionMeta) shape {
@@ -46,7 +29,26 @@ func shapeOf(meta *hub.CompletionMeta) shape {
 	return shapeChat
 }
 
-// NewEncoder returns the encoder for a stream. info.ID and info.Created should be set; where info.Model is empty, meta.Model is used.
+// The values of "object".
+const (
+	objectChatChunk = "chat.completion.chunk"
+	objectChat      = "chat.completion"
+	objectText      = "text_completion" // whole answers and chunks alike
+)
+
+// Encoder appends the chunks of one stream in the shape of its door: JSON on one line, without the framing of an event stream. Its methods
+// append to dst and allocate nothing else (but where a chunk must change its shape). It is not changed by use: copies are good, and it is
+// safe for concurrent use.
+type Encoder struct {
+	shape shape
+	head  []byte // the chunk up to and with the bracket that opens the choices
+	tail  []byte // from the end of the choice on
+	usage bool
+}
+
+// NewEncoder returns the encoder for a stream whose chunks share info: the caller sees to it that ID and Created are set. Where info.Model
+// is empty, the model that was asked for takes its place. With meta.IncludeUsage all chunks that the encoder makes, but the last, carry
+// "usage":null, as at OpenAI.
 func NewEncoder(meta hub.CompletionMeta, info hub.CompletionInfo) Encoder {
 	e := Encoder{shape: shapeOf(&meta), usage: meta.IncludeUsage, tail: []byte("}]}")}
 	object := objectChatChunk
@@ -54,7 +56,7 @@ func NewEncoder(meta hub.CompletionMeta, info hub.CompletionInfo) Encoder {
 		object = objectText
 	}
 	e.head = append(appendConstants([]byte{'{'}, object, &meta, &info), `,"choices":[`...)
-	if e.usage { // OpenAI: all chunks but the last then carry a null
+	if e.usage {
 		e.tail = []byte(`}],"usage":null}`)
 	}
 	return e
@@ -79,12 +81,9 @@ func appendConstants(dst []byte, object string, meta *hub.CompletionMeta, info *
 	return dst
 }
 
-// HasRole reports whether the shape begins with a chunk that names the role. Only that of chat does.
-func (e *Encoder) HasRole() bool { return e.shape == shapeChat }
-
-// AppendRole appends the chunk that opens a chat completion, and nothing in other shapes.
+// AppendRole appends the chunk that opens a chat completion. The other shapes have none: dst comes back as it was.
 func (e *Encoder) AppendRole(dst []byte) []byte {
-	if !e.HasRole() {
+	if e.shape != shapeChat {
 		return dst
 	}
 	dst = append(dst, e.head...)
@@ -125,8 +124,8 @@ func (e *Encoder) AppendFinish(dst []byte, reason string) []byte {
 	return append(dst, e.tail...)
 }
 
-// AppendUsage appends the chunk without choices that carries OpenAI's usage object. It appends nothing where the client did not ask for it
-// (some clients stumble over a chunk without choices), or usage is empty.
+// AppendUsage appends the chunk without choices that carries OpenAI's usage object. Where the client did not ask for it (some stumble over a
+// chunk without choices), or usage is empty, dst comes back as it was.
 func (e *Encoder) AppendUsage(dst, usage []byte) []byte {
 	if !e.usage || len(usage) == 0 {
 		return dst

@@ -1,18 +1,19 @@
 package openai
 
 import (
+	"bytes"
 	"encoding/json"
 	"unicode/utf8"
 
 	"github.com/duckwire/duckwire/hub/jsonw"
 )
 
-// AppendError appends OpenAI's error body: {"error":{"message","type","param","code"}}. An empty param or code is null.
+// AppendError appends OpenAI's error body on one line: {"error":{"message","type","param","code"}}; what is empty, but the message, is null.
 func AppendError(dst []byte, message, typ, param, code string) []byte {
 	dst = append(dst, `{"error":{"message":`...)
 	dst = jsonw.AppendString(dst, message)
 	dst = append(dst, `,"type":`...)
-	dst = jsonw.AppendString(dst, typ)
+	dst = jsonw.AppendStringOrNull(dst, typ)
 	dst = append(dst, `,"param":`...)
 	dst = jsonw.AppendStringOrNull(dst, param)
 	dst = append(dst, `,"code":`...)
@@ -20,25 +21,34 @@ func AppendError(dst []byte, message, typ, param, code string) []byte {
 	return append(dst, "}}"...)
 }
 
-// AppendErrorBody appends an upstream's own error, untouched, where body is one: the whole body {"error": …}, or the object within. It
-// appends what AppendError makes of the rest where body is empty, not a JSON object, not UTF-8 or not on one line.
+// AppendErrorBody appends the upstream's own error where body is a JSON object, untouched but for white space: the whole {"error": …}, or
+// the object within. Otherwise it appends what AppendError makes of the rest.
 func AppendErrorBody(dst []byte, body json.RawMessage, message, typ, param, code string) []byte {
-	if len(body) < 3 || body[0] != '{' || !utf8.Valid(body) || !json.Valid(body) || hasLineEnd(body) {
+	own := compact(body)
+	if own == nil {
 		return AppendError(dst, message, typ, param, code)
 	}
-	for name := range jsonw.Members(body) {
-		if string(name) == "error" {
-			return append(dst, body...)
-		}
-	}
-	return append(append(append(dst, `{"error":`...), body...), '}')
+	return appendOwn(dst, own)
 }
 
-func hasLineEnd(b []byte) bool {
-	for _, c := range b {
-		if c == '\n' || c == '\r' {
-			return true
+func appendOwn(dst []byte, own []byte) []byte {
+	for name := range jsonw.Members(own) {
+		if string(name) == "error" {
+			return append(dst, own...)
 		}
 	}
-	return false
+	dst = append(append(dst, `{"error":`...), own...)
+	return append(dst, '}')
+}
+
+// compact returns a JSON object on one line, or nil if there is none that could go out.
+func compact(body []byte) []byte {
+	if len(body) == 0 || !utf8.Valid(body) {
+		return nil
+	}
+	var b bytes.Buffer
+	if json.Compact(&b, body) != nil || b.Len() < 3 || b.Bytes()[0] != '{' {
+		return nil
+	}
+	return b.Bytes()
 }

@@ -85,7 +85,7 @@ func (d *decoder) keep() *hub.Keep {
 	case string(raw) == `"finish"`:
 		return &hub.Keep{}
 	case raw[0] != '{':
-		d.fail("keep", want)
+		d.fail("keep", "%s", want)
 		return nil
 	}
 	in := decoder{members: d.object("keep"), path: d.path + "keep.", err: d.err}

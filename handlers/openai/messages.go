@@ -45,9 +45,9 @@ func (d *decoder) message() hub.Message {
 	m := hub.Message{Role: d.string("role")}
 	switch {
 	case m.Role == "":
-		d.fail("role", "is missing; it must be "+roles)
+		d.fail("role", "is missing; it must be %s", roles)
 	case !knownRole(m.Role):
-		d.fail("role", "is %q; it must be "+roles, m.Role)
+		d.fail("role", "is %q; it must be %s", m.Role, roles)
 	}
 	raw := d.get("content")
 	if raw == nil {

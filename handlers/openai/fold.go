@@ -1,0 +1,148 @@
+package openai
+
+import (
+	"bytes"
+	"slices"
+
+	"github.com/duckwire/duckwire/hub/jsonw"
+)
+
+// fold is a JSON object in the making, to which pieces are added. Members keep the order of their first appearance.
+type fold struct {
+	names  []string
+	values map[string]*value
+}
+
+// value is one member of a fold: a growing string, list, object, or the latest of anything else.
+type value struct {
+	kind     byte           // the first byte of its JSON; 0 for what is only replaced
+	text     []byte         // '"'
+	object   fold           // '{'
+	elements []*value       // '[', in the order of arrival
+	byIndex  map[int]*value // those of elements that are objects and name their index
+	raw      []byte         // anything else
+}
+
+// whole reports whether strings of that name come whole each time they come, so that joining them would be wrong.
+func whole(name []byte) bool {
+	switch string(name) {
+	case "id", "type", "name", "role", "format":
+		return true
+	}
+	return false
+}
+
+func (f *fold) empty() bool           { return len(f.names) == 0 }
+func (f *fold) has(name string) bool  { return f.values[name] != nil && f.values[name].kind != 'n' }
+func (f *fold) at(name []byte) *value { return f.values[string(name)] }
+
+func (f *fold) drop(name string) {
+	if f.values[name] != nil {
+		delete(f.values, name)
+		f.names = slices.DeleteFunc(f.names, func(n string) bool { return n == name })
+	}
+}
+
+func (f *fold) set(name []byte, v *value) {
+	if f.values == nil {
+		f.values = make(map[string]*value)
+	}
+	if f.values[string(name)] == nil {
+		f.names = append(f.names, string(name))
+	}
+	f.values[string(name)] = v
+}
+
+// replace sets a member to its latest value; null does not take away what was there.
+func (f *fold) replace(name, raw []byte) {
+	if raw[0] != 'n' || f.at(name) == nil {
+		f.set(name, &value{raw: bytes.Clone(raw)})
+	}
+}
+
+// add adds a piece to a member. A piece of another type than what is there takes its place, but for null.
+func (f *fold) add(name, raw []byte) {
+	v := f.at(name)
+	if v != nil && raw[0] == 'n' {
+		return
+	}
+	if v == nil || v.kind != raw[0] || raw[0] == '"' && whole(name) {
+		v = &value{kind: raw[0]}
+		f.set(name, v)
+	}
+	v.add(raw)
+}
+
+func (v *value) add(raw []byte) {
+	switch v.kind {
+	case '"':
+		s, _ := jsonw.String(raw)
+		v.text = append(v.text, s...)
+	case '{':
+		for name, member := range jsonw.Members(raw) {
+			v.object.add(name, member)
+		}
+	case '[':
+		for e := range jsonw.Elements(raw) {
+			v.addElement(e)
+		}
+	default:
+		v.raw = bytes.Clone(raw)
+	}
+}
+
+// addElement adds one element of an array: to the one of the same index where it names its index, at the end otherwise.
+func (v *value) addElement(raw []byte) {
+	if !hasIndex(raw) {
+		v.elements = append(v.elements, &value{raw: bytes.Clone(raw)})
+		return
+	}
+	index := indexOf(raw)
+	e := v.byIndex[index]
+	if e == nil {
+		e = &value{kind: '{'}
+		if v.byIndex == nil {
+			v.byIndex = make(map[int]*value)
+		}
+		v.byIndex[index] = e
+		v.elements = append(v.elements, e)
+	}
+	e.add(raw)
+	e.object.drop("index") // it tells pieces apart; whole ones do not have it
+}
+
+func hasIndex(raw []byte) bool {
+	for name, value := range jsonw.Members(raw) {
+		if string(name) == "index" && value[0] != 'n' {
+			return true
+		}
+	}
+	return false
+}
+
+// append appends the members, with a comma before each but the first of an object.
+func (f *fold) append(dst []byte) []byte {
+	for _, name := range f.names {
+		dst = f.values[name].append(jsonw.AppendKey(dst, name))
+	}
+	return dst
+}
+
+func (v *value) append(dst []byte) []byte {
+	switch v.kind {
+	case '"':
+		return jsonw.AppendString(dst, v.text)
+	case '{':
+		return append(v.object.append(append(dst, '{')), '}')
+	case '[':
+		dst = append(dst, '[')
+		for i, e := range v.elements {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = e.append(dst)
+		}
+		return append(dst, ']')
+	}
+	return append(dst, v.raw...)
+}
