@@ -2,10 +2,17 @@ package main
 
 import (
 	"context"
-	"io"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"os"
+	"strings"
 	"sync/atomic"
+
+	"github.com/duckwire/duckwire/handlers"
+	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/provider/local"
+	"github.com/duckwire/duckwire/middleware"
 )
 
 // app is everything behind the listener.
@@ -25,19 +32,106 @@ func (a *app) close(logger *slog.Logger) {
 	}
 }
 
-// buildServer puts the app together from its parts. What it opens stands in closers; after an error nothing is left open.
-func buildServer(cfg *Config, logger *slog.Logger) (*app, error) {
+// buildServer puts the app together from its parts: provider → hub → handlers. What it opens stands in closers; after an error nothing is
+// left open.
+func buildServer(cfg *Config, logger *slog.Logger) (_ *app, err error) {
 	a := &app{}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if !a.ready.Load() {
-			w.Header().Set("Retry-After", "1")
-			http.Error(w, "draining", http.StatusServiceUnavailable)
-			return
+	defer func() {
+		if err != nil {
+			a.close(logger)
 		}
-		_, _ = io.WriteString(w, "ready\n")
+	}()
+	provider, err := a.openProvider(cfg, logger)
+	if err != nil {
+		return nil, err
+	}
+	verifier, err := a.openVerifier(cfg, logger)
+	if err != nil {
+		return nil, err
+	}
+	authorizer, err := newAuthorizer(cfg)
+	if err != nil {
+		return nil, err
+	}
+	h := hub.New(hub.Options{Limits: hubLimits(cfg), Provider: provider, Logger: logger})
+	a.closers = append([]func() error{func() error { h.Close(); return nil }}, a.closers...) // the hub's streams end before their provider
+	a.drain = h.Drain
+	a.handler = handlers.New(handlers.Options{
+		Hub: h, Verifier: verifier, Authorizer: authorizer, Logger: logger, AllowedOrigins: cfg.AllowedOrigins, BodyBytes: int64(cfg.BodyBytes),
+		TopicsPerSession: cfg.TopicsPerSession, Connections: cfg.Connections, ConnectionsPerUser: cfg.ConnectionsPerUser,
+		WriteTimeout: cfg.WriteTimeout, Heartbeat: cfg.Heartbeat,
+		Ready: func(context.Context) error {
+			if !a.ready.Load() {
+				return hub.ErrClosed
+			}
+			return verifier.Ready()
+		},
 	})
-	a.handler = mux
 	return a, nil
+}
+
+// openProvider opens what makes completions: the upstream where there is one, else the built-in completer.
+func (a *app) openProvider(cfg *Config, logger *slog.Logger) (hub.Provider, error) {
+	delay := cfg.LocalTokenDelay
+	if delay == 0 {
+		delay = -1 // there 0 means the default
+	}
+	p, err := local.New(local.Options{Corpus: cfg.LocalCorpus, TokenDelay: delay, Logger: logger})
+	if err != nil {
+		return nil, err
+	}
+	a.closers = append(a.closers, p.Close)
+	return p, nil
+}
+
+// openVerifier opens what tells whose a token is.
+func (a *app) openVerifier(cfg *Config, logger *slog.Logger) (*middleware.Verifier, error) {
+	pem, err := readPEM(cfg.JWTPublicKey)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := middleware.ParseAPIKeys(strings.Join(cfg.APIKeys, "\n"))
+	if err != nil {
+		return nil, err
+	}
+	v, err := middleware.NewVerifier(context.Background(), middleware.VerifierOptions{
+		Secret: []byte(cfg.JWTSecret), PublicKeyPEM: pem, JWKSURL: cfg.JWKSURL, APIKeys: keys, Issuer: cfg.JWTIssuer, Audience: cfg.JWTAudience, Logger: logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	a.closers = append(a.closers, func() error { v.Close(); return nil })
+	return v, nil
+}
+
+// readPEM returns PEM text, or the file that holds it.
+func readPEM(s string) ([]byte, error) {
+	if s == "" || strings.Contains(s, "-----BEGIN") {
+		return []byte(s), nil
+	}
+	pem, err := os.ReadFile(s)
+	if err != nil {
+		return nil, fmt.Errorf("jwt_public_key: %w", err)
+	}
+	return pem, nil
+}
+
+// newAuthorizer returns who decides: the token's capabilities, and behind them the application where it wants to be asked.
+func newAuthorizer(cfg *Config) (hub.Authorizer, error) {
+	if cfg.AuthorizeURL == "" {
+		return hub.CapsAuthorizer{}, nil
+	}
+	ttl := cfg.AuthorizeTTL
+	if ttl == 0 {
+		ttl = -1 // there 0 means the default
+	}
+	return middleware.NewURLAuthorizer(middleware.URLAuthorizerOptions{URL: cfg.AuthorizeURL, TTL: ttl})
+}
+
+func hubLimits(cfg *Config) hub.Limits {
+	return hub.Limits{
+		MessageBytes: int(cfg.MessageBytes), BatchEvents: cfg.BatchEvents, HistoryEvents: cfg.HistoryEvents, HistoryBytes: int64(cfg.HistoryBytes),
+		HistoryTTL: cfg.HistoryTTL, Topics: cfg.Topics, EphemeralKeys: cfg.EphemeralKeys, EphemeralTTL: cfg.EphemeralTTL,
+		StreamBytes: int64(cfg.StreamBytes), StreamTTL: cfg.StreamTTL, StreamsPerUser: cfg.StreamsPerUser, Lease: cfg.Lease, LogMemory: int64(cfg.LogMemory),
+	}
 }

@@ -17,16 +17,14 @@ var devCaps = capabilities{"*": {"*"}}
 const bannerText = `
   Duckwire is ready at %[1]s (development mode; secret in %[2]s)
 
+  Paste this into another terminal and watch a completion stream:
+
+curl -N %[1]s/v1/completions -H 'Authorization: Bearer %[3]s' -H 'Content-Type: application/json' -d '{"model":"duckwire-local","stream":true,"prompt":"func (c Celsius) String() string { return format(float64(c), \"C\") }\nfunc (c Celsius) Zero() bool { return c == 0 }\n\nfunc (f Fahrenheit) String() string { return format(float64(f), \"F\") }\nfunc (f Fahrenheit) Zero() bool { return f == 0 }\n\nfunc (k Kelvin) String() string {"}'
+
+  Other commands of duckwire, and your own scripts, find the server by
+
     export DUCKWIRE_URL=%[1]s
     export DUCKWIRE_TOKEN=%[3]s
-
-  Paste the two lines above, then one of these, into another terminal:
-
-    duckwire complete 'def add(a, b):'
-
-    curl -N $DUCKWIRE_URL/v1/completions -H "Authorization: Bearer $DUCKWIRE_TOKEN" \
-      -H 'Content-Type: application/json' -d '{"stream": true, "model": "duckwire-local",
-      "prompt": "def add(a, b):\n    return a + b\n\ndef sub(a, b):\n    return a - b\n\ndef mul(a, b):\n"}'
 
 `
 

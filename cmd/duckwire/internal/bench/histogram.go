@@ -1,0 +1,78 @@
+package bench
+
+import (
+	"math"
+	"math/bits"
+	"sync/atomic"
+	"time"
+)
+
+// histogram counts durations in buckets that are at most 1/16 wide of their value. Safe for concurrent use, without a lock.
+type histogram struct {
+	buckets [64 * 16]atomic.Uint64
+	max     atomic.Int64
+}
+
+func (h *histogram) add(d time.Duration) {
+	us := uint64(max(d, 0) / time.Microsecond)
+	h.buckets[bucketOf(us)].Add(1)
+	for {
+		old := h.max.Load()
+		if int64(d) <= old || h.max.CompareAndSwap(old, int64(d)) {
+			return
+		}
+	}
+}
+
+// bucketOf maps values below 16 to themselves, and each further power of two to 16 buckets.
+func bucketOf(v uint64) int {
+	if v < 16 {
+		return int(v)
+	}
+	shift := bits.Len64(v) - 5
+	return (shift+1)<<4 | int(v>>shift&15)
+}
+
+// valueOf is the lower end of a bucket.
+func valueOf(bucket int) uint64 {
+	if bucket < 16 {
+		return uint64(bucket)
+	}
+	return uint64(16|bucket&15) << (bucket>>4 - 1)
+}
+
+// Latency is a distribution in milliseconds.
+type Latency struct {
+	P50 float64 `json:"p50_ms"`
+	P99 float64 `json:"p99_ms"`
+	Max float64 `json:"max_ms"`
+}
+
+func (h *histogram) latency() Latency {
+	return Latency{P50: h.quantile(0.50), P99: h.quantile(0.99), Max: millis(h.max.Load())}
+}
+
+func (h *histogram) quantile(q float64) float64 {
+	var total uint64
+	for i := range h.buckets {
+		total += h.buckets[i].Load()
+	}
+	rank := uint64(math.Ceil(q * float64(total)))
+	for i := range h.buckets {
+		n := h.buckets[i].Load()
+		if n >= rank {
+			return float64(valueOf(i)) / 1e3
+		}
+		rank -= n
+	}
+	return 0
+}
+
+func (h *histogram) reset() {
+	for i := range h.buckets {
+		h.buckets[i].Store(0)
+	}
+	h.max.Store(0)
+}
+
+func millis(ns int64) float64 { return float64(ns) / 1e6 }

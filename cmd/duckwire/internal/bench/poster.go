@@ -1,0 +1,99 @@
+package bench
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/textproto"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// callTimeout is how long one request may take.
+const callTimeout = 30 * time.Second
+
+// poster sends requests over one connection that it keeps, one after the other. It belongs to one goroutine. net/http's client would cost
+// more than the server that it measures.
+type poster struct {
+	target *Target
+	conn   net.Conn
+	in     *bufio.Reader
+	out    []byte
+	body   []byte // of the last answer
+	stop   func() bool
+}
+
+// newPoster connects. The end of ctx cuts the connection.
+func newPoster(ctx context.Context, t *Target) (*poster, error) {
+	conn, err := (&net.Dialer{Timeout: callTimeout}).DialContext(ctx, "tcp", t.addr)
+	if err != nil {
+		return nil, err
+	}
+	p := &poster{target: t, conn: conn, in: bufio.NewReaderSize(conn, 4<<10)}
+	p.stop = context.AfterFunc(ctx, func() { _ = conn.Close() })
+	return p, nil
+}
+
+func (p *poster) close() {
+	p.stop()
+	_ = p.conn.Close()
+}
+
+// post sends a body and takes the answer. An answer of 400 or more is an error that quotes it. header is "Name: value\r\n…".
+func (p *poster) post(path, header string, body []byte) error {
+	p.out = p.target.appendHead(p.out[:0], "POST", path)
+	p.out = append(p.out, header...)
+	p.out = append(p.out, "Content-Length: "...)
+	p.out = strconv.AppendInt(p.out, int64(len(body)), 10)
+	p.out = append(append(p.out, "\r\n\r\n"...), body...)
+	_ = p.conn.SetDeadline(time.Now().Add(callTimeout))
+	if _, err := p.conn.Write(p.out); err != nil {
+		return err
+	}
+	status, err := p.answer()
+	if err == nil && status >= 400 {
+		err = fmt.Errorf("POST %s: %d %s", path, status, bytes.TrimSpace(p.body))
+	}
+	return err
+}
+
+// answer reads an answer that has a Content-Length, as all short ones have.
+func (p *poster) answer() (status int, err error) {
+	line, err := p.in.ReadSlice('\n')
+	if err != nil {
+		return 0, err
+	}
+	if status, err = parseStatus(line); err != nil {
+		return 0, err
+	}
+	length := 0
+	for {
+		line, err := p.in.ReadSlice('\n')
+		if err != nil {
+			return 0, err
+		}
+		line = bytes.TrimRight(line, "\r\n")
+		if len(line) == 0 {
+			break
+		}
+		if name, value, _ := bytes.Cut(line, []byte(":")); textproto.CanonicalMIMEHeaderKey(string(name)) == "Content-Length" {
+			length, _ = strconv.Atoi(string(bytes.TrimSpace(value)))
+		}
+	}
+	p.body = append(p.body[:0], make([]byte, length)...)
+	_, err = io.ReadFull(p.in, p.body)
+	return status, err
+}
+
+// parseStatus reads "HTTP/1.1 200 OK".
+func parseStatus(line []byte) (int, error) {
+	fields := strings.Fields(string(line))
+	if len(fields) < 2 || !strings.HasPrefix(fields[0], "HTTP/1.") {
+		return 0, fmt.Errorf("the answer is no HTTP: %.40q", line)
+	}
+	return strconv.Atoi(fields[1])
+}

@@ -1,0 +1,159 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync/atomic"
+	"time"
+)
+
+// readBuffer is what a reader takes from its connection at once.
+const readBuffer = 4 << 10
+
+// reader is one subscriber: a plain connection, whose events are counted and held against their numbers.
+type reader struct {
+	feed    *feed
+	latency *histogram
+	got     atomic.Uint64 // the number of the newest event that came
+	bytes   atomic.Uint64 // of the body
+
+	conn   net.Conn
+	buf    []byte
+	rest   []byte // of a block that is not whole yet, or of the answer's head
+	chunks *dechunker
+	lastID string // the position of the newest event
+	keepID bool   // note lastID
+}
+
+var (
+	chunkedMark = []byte("\r\ntransfer-encoding: chunked\r\n")
+	headEnd     = []byte("\r\n\r\n")
+)
+
+// connect asks for the feed after lastID and returns when the answer has begun.
+func (r *reader) connect(ctx context.Context, t *Target) error {
+	conn, err := (&net.Dialer{Timeout: callTimeout}).DialContext(ctx, "tcp", t.addr)
+	if err != nil {
+		return err
+	}
+	r.conn, r.rest, r.chunks = conn, r.rest[:0], nil
+	if r.buf == nil {
+		r.buf = make([]byte, readBuffer)
+	}
+	ask := append(t.appendHead(nil, "GET", r.feed.read), "Accept: text/event-stream\r\n"...)
+	if r.lastID != "" {
+		ask = fmt.Appendf(ask, "Last-Event-ID: %s\r\n", r.lastID)
+	}
+	_ = conn.SetDeadline(time.Now().Add(callTimeout))
+	if _, err = conn.Write(append(ask, "\r\n"...)); err == nil {
+		err = r.head()
+	}
+	if err != nil {
+		_ = conn.Close()
+		return fmt.Errorf("GET %s: %w", r.feed.read, err)
+	}
+	return conn.SetDeadline(time.Time{})
+}
+
+// head reads the answer's head; what follows it stays in rest.
+func (r *reader) head() error {
+	for {
+		n, err := r.conn.Read(r.buf)
+		r.rest = append(r.rest, r.buf[:n]...)
+		i := bytes.Index(r.rest, headEnd)
+		if i < 0 {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		head := r.rest[:i+2]
+		if status, err := parseStatus(head); err != nil || status != 200 {
+			return fmt.Errorf("%s", r.rest)
+		}
+		if bytes.Contains(bytes.ToLower(head), chunkedMark) {
+			r.chunks = &dechunker{}
+		}
+		body := append([]byte(nil), r.rest[i+len(headEnd):]...)
+		r.rest = r.rest[:0]
+		return r.take(body)
+	}
+}
+
+// run reads until the connection ends. A connection that we closed ends without an error.
+func (r *reader) run() error {
+	for {
+		n, err := r.conn.Read(r.buf)
+		if n > 0 {
+			if err := r.take(r.buf[:n]); err != nil {
+				return err
+			}
+		}
+		switch {
+		case errors.Is(err, net.ErrClosed):
+			return nil
+		case err == io.EOF:
+			return fmt.Errorf("the server closed the connection after event %d", r.got.Load())
+		case err != nil:
+			return err
+		}
+	}
+}
+
+// take handles bytes from the connection, which it may overwrite.
+func (r *reader) take(b []byte) error {
+	if r.chunks != nil {
+		body, done, err := r.chunks.strip(b)
+		if err != nil {
+			return err
+		}
+		if b = body; done {
+			return fmt.Errorf("the server ended the answer after event %d", r.got.Load())
+		}
+	}
+	r.bytes.Add(uint64(len(b)))
+	if len(r.rest) > 0 {
+		r.rest = append(r.rest, b...)
+		b = r.rest
+	}
+	now := time.Now().UnixNano()
+	for {
+		i := bytes.Index(b, blockEnd)
+		if i < 0 {
+			break
+		}
+		if err := r.block(b[:i+1], now); err != nil {
+			return err
+		}
+		b = b[i+len(blockEnd):]
+	}
+	r.rest = append(r.rest[:0], b...)
+	return nil
+}
+
+// block handles one whole block.
+func (r *reader) block(b []byte, now int64) error {
+	got := r.got.Load()
+	n, err := r.feed.parse(b, got+1)
+	if err == errNoEvent {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for i := got + 1; i <= got+n; i++ {
+		r.latency.add(time.Duration(now - r.feed.sent[i%sentRing].Load()))
+	}
+	if r.keepID {
+		if i := bytes.LastIndex(b, idMark); i >= 0 {
+			id, _, _ := bytes.Cut(b[i+len(idMark):], newline)
+			r.lastID = string(id)
+		}
+	}
+	r.got.Store(got + n)
+	return nil
+}
