@@ -121,6 +121,8 @@ func apiKeyHash(text string) (sum [32]byte, err error) {
 		return sum, fmt.Errorf("has %d characters; at least %d are needed, and 'duckwire apikey' makes good ones", len(text), minAPIKey)
 	case len(text) > MaxToken:
 		return sum, fmt.Errorf("has more than %d characters", MaxToken)
+	case strings.Contains(text, apiKeyHashPrefix):
+		return sum, errors.New("holds a hash, but not in the form NAME=sha256:HEX")
 	case strings.ContainsAny(text, " \t") || hasControl(text):
 		return sum, errors.New("holds a space or a control character")
 	}
