@@ -1,0 +1,85 @@
+// A proxy between a client and the server that cuts its first connection after so many bytes of the answer, and lets all others through.
+
+import net from 'node:net'
+
+/**
+ * cutter listens on a port of its own. limit is the number of bytes that the first connection may bring to the client: headers, chunk
+ * sizes and body alike. With http10 the server is asked in HTTP/1.0: its body then ends with the connection, and a cut looks like a
+ * clean end.
+ *
+ * The result's sent() is what the first connection brought, and requests() all requests so far.
+ */
+export async function cutter(target, limit, { http10 = false } = {}) {
+  const { hostname, port } = new URL(target)
+  const sockets = new Set()
+  let connections = 0
+  const sent = []
+  const requests = []
+
+  const proxy = net.createServer((client) => {
+    const first = connections++ === 0
+    let left = first ? limit : Infinity
+    const server = net.connect(Number(port), hostname)
+    for (const s of [client, server]) {
+      sockets.add(s)
+      s.setNoDelay(true)
+      s.on('error', () => {}) // resets are what this is for
+      s.on('close', () => {
+        sockets.delete(s)
+        client.destroy()
+        server.destroy()
+      })
+    }
+    client.on('data', (data) => {
+      const text = data.toString('latin1') // clients write a request's head at once
+      if (/^[A-Z]+ \S+ HTTP\/1.1\r\n/.test(text)) {
+        requests.push(text)
+        if (http10) data = Buffer.from(text.replace('HTTP/1.1', 'HTTP/1.0').replace(/^connection: .*\r\n/im, ''), 'latin1')
+      }
+      server.write(data)
+    })
+    if (left === 0) return cut()
+    server.on('data', (data) => {
+      data = data.subarray(0, left)
+      left -= data.length
+      if (first) sent.push(data)
+      if (left > 0) client.write(data)
+      else cut(data)
+    })
+    server.on('end', () => client.end())
+
+    // cut ends the connection with a FIN, not a reset: a reset would take bytes with it that the client has not read.
+    function cut(data) {
+      server.removeAllListeners('data')
+      server.destroy()
+      client.end(data)
+    }
+  })
+  await new Promise((resolve) => proxy.listen(0, '127.0.0.1', 1024, resolve))
+  return {
+    url: `http://127.0.0.1:${proxy.address().port}`,
+    sent: () => Buffer.concat(sent),
+    requests: () => requests,
+    close() {
+      proxy.close()
+      for (const s of sockets) s.destroy()
+    },
+  }
+}
+
+/** body returns the body in what was received of an answer, its chunks joined (RFC 9112 §7.1), as far as they came. */
+export function body(received) {
+  const start = received.indexOf('\r\n\r\n') + 4
+  if (start < 4) return Buffer.alloc(0)
+  const head = received.subarray(0, start).toString('latin1')
+  let rest = received.subarray(start)
+  if (!/^transfer-encoding: chunked\r$/im.test(head)) return rest
+  const parts = []
+  for (;;) {
+    const line = rest.indexOf('\r\n')
+    const size = line < 0 ? 0 : Number.parseInt(rest.subarray(0, line).toString('latin1'), 16)
+    if (size === 0) return Buffer.concat(parts)
+    parts.push(rest.subarray(line + 2, line + 2 + size))
+    rest = rest.subarray(line + 2 + size + 2)
+  }
+}

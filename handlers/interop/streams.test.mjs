@@ -1,0 +1,203 @@
+// GET /v1/streams/ID, read by other people's clients over a connection that is cut at every byte (protocol/sse.md section 11).
+
+import assert from 'node:assert/strict'
+import { after, before, describe, test } from 'node:test'
+import { clients } from './lib/clients.mjs'
+import { body, cutter } from './lib/cutter.mjs'
+import { api, startServer, token } from './lib/server.mjs'
+import { each, sleep, within } from './lib/wait.mjs'
+
+// Readers at one time: each spends its second or three waiting to reconnect, so many must wait together.
+const WIDTH = 400
+
+let server, bearer, call
+
+before(async () => {
+  server = await startServer({ DUCKWIRE_CONNECTIONS_PER_USER: '100000' })
+  bearer = token()
+  call = api(server, bearer)
+})
+after(() => server?.close())
+
+// Text in pieces with all widths of UTF-8 and all line ends, and events between them, so that they are blocks of their own even for a
+// reader who gets them all at once.
+const pieces = ['def add(a, b):\n', '    return a + b  # ½ Grüße\r\n', '日本語\r', '🦆🦆', '\n\n', ': data: x\n\nid: 7\n']
+const text = pieces.join('')
+
+/** append adds the pieces numbered from to to, a note behind each. */
+async function append(id, from, to) {
+  const lines = pieces.slice(from, to).map((piece, i) => `${JSON.stringify({ text: piece })}\n${JSON.stringify({ event: 'note', data: { n: from + i } })}\n`)
+  await call('POST', `/v1/streams/${id}/append`, lines.join(''), 'application/x-ndjson')
+}
+
+const end = (id) => call('POST', `/v1/streams/${id}/append`, '{"event":"end","status":"done"}\n', 'application/x-ndjson')
+
+/** transcript follows what a reader gets, and fails on whatever it should not get. */
+function transcript() {
+  const got = { text: '', notes: [], status: undefined, resets: 0 }
+  let bytes = 0
+  let fault
+  return {
+    got,
+    event(name, data) {
+      try {
+        assert.equal(got.status, undefined, `${name} after the end`)
+        const value = JSON.parse(data)
+        switch (name) {
+          case 'chunk':
+            assert.equal(value.at, bytes, 'the byte at which a chunk begins')
+            bytes += Buffer.byteLength(value.text)
+            got.text += value.text
+            break
+          case 'note':
+            got.notes.push(value.n)
+            break
+          case 'end':
+            got.status = value.status
+            break
+          default:
+            assert.equal(name, 'hello')
+            assert.equal(value.recovered, true)
+        }
+      } catch (error) {
+        fault ??= error
+      }
+    },
+    check() {
+      if (fault) throw fault
+      assert.deepEqual(got, { text, notes: pieces.map((_, i) => i), status: 'done', resets: 0 })
+    },
+  }
+}
+
+/** readCut reads a stream to its end, cut after so many bytes, and returns what the first connection brought. */
+async function readCut(client, id, cut, options) {
+  const proxy = await cutter(server.url, cut, options)
+  const reader = transcript()
+  try {
+    await within(30_000, `${client.name}, cut after ${cut} bytes`, client.read(`${proxy.url}/v1/streams/${id}`, bearer, reader))
+    const sent = proxy.sent()
+    return { check: reader.check, sent, requests: proxy.requests() }
+  } catch (error) {
+    throw new Error(`${error.message}; got ${JSON.stringify(reader.got)} on ${proxy.requests().length} requests`)
+  } finally {
+    proxy.close()
+  }
+}
+
+/** afterID reports whether a cut fell between an id and the empty line behind it. There fetch-event-source loses the block: it takes the
+ * id as soon as it has read its line. */
+const afterID = (sent) => /\nid: [^\n]+\n$/.test(body(sent).toString('latin1'))
+
+/** cutEverywhere reads a stream once for each number of bytes, and fails with all positions that went wrong. */
+async function cutEverywhere(client, id, cuts, options) {
+  let lost = 0
+  const errors = await each(cuts, WIDTH, async (cut) => {
+    const { check, sent } = await readCut(client, id, cut, options)
+    if (client === clients.microsoft && afterID(sent)) {
+      lost++
+      return
+    }
+    try {
+      check()
+    } catch (error) {
+      throw new Error(`cut after ${cut} bytes, behind ${JSON.stringify(sent.subarray(-40).toString('latin1'))}: ${error.message}`)
+    }
+  })
+  assert.equal(errors.length, 0, `${errors.length} of ${cuts.length} cuts went wrong, such as:\n${errors.slice(0, 3).map((e) => e.message).join('\n')}`)
+  return lost
+}
+
+/** positions are the numbers from 0 to below n. */
+const positions = (n) => Array.from({ length: n }, (_, i) => i)
+
+describe('a finished stream, cut at every byte', () => {
+  const id = 'finished'
+  before(async () => {
+    await call('POST', '/v1/streams', { id })
+    await append(id, 0, pieces.length)
+    await end(id)
+  })
+
+  for (const [name, client] of Object.entries(clients)) {
+    test(client.name, async (t) => {
+      const whole = await readCut(client, id, Infinity)
+      whole.check()
+      t.diagnostic(`${whole.sent.length} bytes`)
+      const lost = await cutEverywhere(client, id, positions(whole.sent.length))
+      // Each text, each note and the end has an id; one cut falls behind each.
+      assert.equal(lost, client === clients.microsoft ? 2 * pieces.length + 1 : 0, 'cuts that lose a block by the client\'s fault')
+    })
+    // Behind an HTTP/1.0 hop a cut is a clean end, which fetch-event-source takes for the end: it leaves the rest to the application.
+    if (client === clients.microsoft) continue
+    test(`${client.name}, through HTTP/1.0`, async () => {
+      const whole = await readCut(client, id, Infinity, { http10: true })
+      whole.check()
+      await cutEverywhere(client, id, positions(whole.sent.length), { http10: true })
+    })
+  }
+})
+
+describe('a running stream, cut at every byte', () => {
+  for (const [name, client] of Object.entries(clients)) {
+    test(client.name, async () => {
+      const id = `running-${name}`
+      await call('POST', '/v1/streams', { id })
+      await append(id, 0, 1)
+      // Readers come, are cut and come back while the stream is being written: about as many bytes as a finished one has.
+      const reading = cutEverywhere(client, id, positions(1600))
+      for (let i = 1; i < pieces.length; i++) {
+        await sleep(400)
+        await append(id, i, i + 1)
+      }
+      await sleep(400)
+      await end(id)
+      await reading
+    })
+  }
+})
+
+describe('a stream that ended', () => {
+  for (const [name, client] of Object.entries(clients)) {
+    test(`${client.name} stops, and does not come back`, async () => {
+      const id = `ended-${name}`
+      await call('POST', '/v1/streams', { id })
+      await append(id, 0, pieces.length)
+      await end(id)
+      const proxy = await cutter(server.url, Infinity)
+      const reader = transcript()
+      try {
+        await within(10_000, client.name, client.read(`${proxy.url}/v1/streams/${id}`, bearer, reader))
+        reader.check()
+        const requests = proxy.requests().length
+        assert.ok(requests <= 2, `${requests} requests`) // the second one meets 204
+        await sleep(1500)
+        assert.equal(proxy.requests().length, requests)
+      } finally {
+        proxy.close()
+      }
+    })
+  }
+})
+
+for (const [name, client] of Object.entries(clients)) {
+  test(`${client.name} is told a lost position`, async () => {
+    const id = `lost-${name}`
+    await call('POST', '/v1/streams', { id })
+    await append(id, 0, pieces.length)
+    await end(id)
+    const seen = []
+    const all = transcript()
+    const on = {
+      event(event, data) {
+        seen.push(event)
+        if (event === 'hello') assert.equal(JSON.parse(data).recovered, false)
+        else if (event === 'reset') assert.equal(JSON.parse(data).reason, 'epoch')
+        else all.event(event, data)
+      },
+    }
+    await within(10_000, client.name, client.read(`${server.url}/v1/streams/${id}?after=elsewhere.3`, bearer, on))
+    assert.deepEqual(seen.slice(0, 3), ['hello', 'reset', 'chunk'])
+    all.check()
+  })
+}
