@@ -293,3 +293,20 @@ func TestCompletePatience(t *testing.T) {
 		t.Errorf("%v, %q", err, out.String())
 	}
 }
+
+// TestCompleteServerForgot has the server come back without the stream.
+func TestCompleteServerForgot(t *testing.T) {
+	t.Parallel()
+	f := newFakeServer(t)
+	f.chunks([]string{"half"}, "done")
+	cutHere := func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = io.WriteString(w, strings.Split(f.render(0, false), "event: end")[0])
+	}
+	f.script = []answer{nil, nil, cutHere, refuse(404)}
+	var out bytes.Buffer
+	err := complete(t.Context(), f.client, prompt("x"), f.retrier(), &out)
+	if codeOf(err) != exitError || !strings.Contains(err.Error(), "lost the stream after byte 4") || out.String() != "half" {
+		t.Errorf("%v, %q", err, out.String())
+	}
+}

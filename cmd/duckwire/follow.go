@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/url"
 	"time"
 )
@@ -52,10 +54,14 @@ func (s *streamText) follow(ctx context.Context, c *client, id string, retry *re
 	if err == errOver && s.ending == nil { // it ended between the last text and us
 		err = s.askEnding(ctx, c, id)
 	}
-	if err != nil {
-		return err
+	var api *apiError
+	switch {
+	case err == nil:
+		return s.ending.err()
+	case errors.As(err, &api) && api.Status == http.StatusNotFound && f.cursor != "0":
+		return fmt.Errorf("the server lost the stream after byte %d of its text; ask again (%w)", s.at, err)
 	}
-	return s.ending.err()
+	return err
 }
 
 func (s *streamText) take(b block) error {
