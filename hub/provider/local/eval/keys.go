@@ -4,9 +4,84 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
+	"strings"
+	"unicode/utf8"
 )
 
+const (
+	keyFiles = 60  // files in which a person types
+	keyChars = 240 // characters typed in each
+)
+
+// keys plays a person who types a stretch of each file, with the rest of the file after the cursor. A proposal is asked for after each
+// word and each line. Where its first line is what the person means to type, one key takes it; where not, it is ignored and costs nothing
+// but a look. Indentation is typed by the editor, not the person.
 func keys(ctx context.Context, w io.Writer, texts []string, seed uint64) error {
-	_, err := fmt.Fprintln(w)
+	r := rand.New(rand.NewPCG(seed, 2))
+	var typed, chars, shown, taken int
+	for _, text := range texts[:min(len(texts), keyFiles)] {
+		at := r.IntN(len(text) * 9 / 10)
+		for at > 0 && text[at-1] != '\n' {
+			at--
+		}
+		end := min(len(text), at+keyChars)
+		for end < len(text) && text[end-1] != '\n' {
+			end++
+		}
+		before, want, after := text[:at], text[at:end], text[end:]
+		for want != "" {
+			got := ""
+			if pause(before) {
+				shown++
+				var err error
+				if got, err = complete(ctx, before, "\n"+after); err != nil {
+					return err
+				}
+			}
+			n := line(got)
+			switch {
+			case got == "":
+				if pause(before) {
+					shown--
+				}
+				n = 0
+			case n > 1 && strings.HasPrefix(want, got[:n]):
+				taken++
+			default:
+				n = 0
+			}
+			if n == 0 {
+				_, n = utf8.DecodeRuneInString(want)
+			}
+			typed++
+			before, want = before+want[:n], want[n:]
+			chars += n
+			if strings.HasSuffix(before, "\n") {
+				indent := len(want) - len(strings.TrimLeft(want, "\t "))
+				before, want = before+want[:indent], want[indent:]
+			}
+		}
+	}
+	_, err := fmt.Fprintf(w, "\nkeys: %d pressed for %d characters, %.1f%% fewer; %d proposals shown, %.0f%% of them taken\n",
+		typed, chars, 100-share(typed, chars), shown, share(taken, shown))
 	return err
+}
+
+// pause reports whether a person may look up for a proposal here: at the end of a word or a line.
+func pause(before string) bool {
+	if before == "" {
+		return true
+	}
+	c := before[len(before)-1]
+	return !(c == '_' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z')
+}
+
+// line returns the length of a proposal's first line that is not empty.
+func line(got string) int {
+	lead := len(got) - len(strings.TrimLeft(got, " \t\n"))
+	if i := strings.IndexByte(got[lead:], '\n'); i >= 0 {
+		return lead + i
+	}
+	return len(got)
 }

@@ -124,11 +124,7 @@ func (t *tally) add(hidden, got string) {
 
 // sensible reports whether a person would take a proposal of which the first n bytes are right.
 func sensible(got string, n int) bool {
-	line := strings.IndexByte(strings.TrimLeft(got, "\n"), '\n') + len(got) - len(strings.TrimLeft(got, "\n"))
-	if line < len(got)-len(strings.TrimLeft(got, "\n")) {
-		line = len(got)
-	}
-	return n == len(got) || n >= line && 2*n >= len(got)
+	return n == len(got) || n >= line(got) && 2*n >= len(got)
 }
 
 // common returns the length of the longest common beginning, in whole runes.

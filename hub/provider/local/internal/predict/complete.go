@@ -19,18 +19,19 @@ type Request struct {
 // Completion is a completion being made. It is for one goroutine.
 type Completion struct {
 	stepper
-	join  joiner
-	rules rules
-	need  []byte  // the token at the cursor, which may be half typed and is not in cur yet
-	sure  float32 // the probability that all so far is right
-	held  *group  // the line's end that was predicted already
-	done  bool
+	join   joiner
+	rules  rules
+	need   []byte  // the token at the cursor, which may be half typed and is not in cur yet
+	sure   float32 // the probability that all so far is right
+	held   *group  // the line's end that was predicted already
+	done   bool
+	counts bool // something in the line has been counted on
 }
 
 // Thresholds of the generator, chosen with the evaluation: a higher one says less and errs less.
 const (
-	minToken = 0.60 // a token less probable than this is not said
-	minSure  = 0.66 // nor one with which all that was said is right with less than this probability
+	minToken = 0.45 // a token less probable than this is not said
+	minSure  = 0.42 // nor one with which all that was said is right with less than this probability
 	minEasy  = 0.90 // a token more probable than this hardly makes the completion less sure, as errors come together:
 	trust    = 0.35 // its probability counts with this exponent
 	asIs     = 0.35 // how probable it is that an unknown word before the cursor is finished
@@ -62,7 +63,7 @@ func New(ctx context.Context, r Request) (*Completion, error) {
 	if err := c.read(ctx, []byte(prefix)); err != nil {
 		return nil, err
 	}
-	c.rules = newRules(c.cur.indentHere(c.need))
+	c.rules = newRules(c.join.before, c.cur.indentHere(c.need))
 	return c, nil
 }
 
@@ -122,8 +123,11 @@ func (c *Completion) Line(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	first := c.rules.lines == 0
+	if c.done && !first {
+		line = nil // half a line is more often wrong than of use
+	}
 	line, last := c.join.cut(line, first, c.done)
-	if !c.rules.allow(line) {
+	if !c.rules.allow(line, c.counts) {
 		line, last = nil, true
 	}
 	line = trim(line)
@@ -139,6 +143,7 @@ func (c *Completion) Line(ctx context.Context) ([]string, error) {
 // line generates up to the next line's end, which it holds back. It sets done where the predictor has nothing more to say.
 func (c *Completion) line(ctx context.Context) ([]string, error) {
 	var line []string
+	c.counts = false
 	if c.held != nil {
 		line = c.take(line, *c.held)
 		c.held = nil
@@ -187,17 +192,11 @@ func (c *Completion) finished() bool {
 // take adds a predicted token to cur and to line, without what is typed of it already.
 func (c *Completion) take(line []string, g group) []string {
 	c.sure *= certain(g.prob)
+	c.counts = c.counts || g.how == opCount || g.how == opSure
 	text := []byte(g.text)
-	rest := text
-	if len(c.need) > 0 {
-		if g.kind == kindLine {
-			rest = afterNewline(text)[len(afterNewline(c.need)):]
-		} else {
-			rest = text[len(c.need):]
-		}
-		text = append(append([]byte(nil), c.need...), rest...)
-		c.need = nil
-	}
+	rest, _ := untyped(text, c.need, g.kind)
+	text = append(c.need[:len(c.need):len(c.need)], rest...)
+	c.need = nil
 	for b := text; len(b) > 0; {
 		b = b[c.cur.add(b):]
 	}

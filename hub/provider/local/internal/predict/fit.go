@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"math/rand/v2"
+	"strings"
 )
 
 // Fit learns the weights of the two scorers from texts and prints them as weights.go. It cuts each text at cuts places chosen by seed and
@@ -48,7 +49,11 @@ func (f *fitter) cut(text string, r *rand.Rand) {
 	if r.IntN(2) == 0 {
 		suffix = rest[hidden:]
 	}
-	c, err := New(context.Background(), Request{Prefix: text[:at], Suffix: suffix})
+	from := 0
+	if r.IntN(2) == 0 {
+		from = max(0, at-300-r.IntN(4000)) // as much as plugins send
+	}
+	c, err := New(context.Background(), Request{Prefix: strings.ToValidUTF8(text[from:at], ""), Suffix: suffix})
 	if err != nil {
 		return
 	}

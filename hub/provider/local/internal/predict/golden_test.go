@@ -42,8 +42,8 @@ var golden = []struct {
 	},
 	{
 		name:   "an import block",
-		prefix: "package a\n\nimport (\n\t\"context\"\n\t\"errors\"\n\t\"fmt\"\n)\n\nfunc f() {}\n\n// -- b.go --\npackage b\n\nimport (\n\t\"context\"\n",
-		want:   "\t\"errors\"\n\t\"fmt\"\n)",
+		prefix: "package a\n\nimport (\n\t\"context\"\n\t\"errors\"\n\t\"fmt\"\n)\n\nfunc f() {}\n\n// -- b.go --\npackage a\n\nimport (\n\t\"context\"\n\t\"errors\"",
+		want:   "\n\t\"fmt\"\n)",
 	},
 	{
 		name:   "rows of a table",
@@ -59,8 +59,8 @@ var golden = []struct {
 	},
 	{
 		name:   "a method with other names",
-		prefix: "func (s *Server) GetUser(id int) (*User, error) {\n\tuser, err := s.store.FindUser(id)\n\tif err != nil {\n\t\treturn nil, err\n\t}\n\treturn user, nil\n}\n\nfunc (s *Server) GetOrder(id int) (*Order, error) {\n\torder, err",
-		want:   " := s.store.FindOrder(id)\n\tif err != nil {\n\t\treturn nil, err\n\t}\n\treturn order, nil\n}",
+		prefix: "func (s *Server) GetUser(id int) (*User, error) {\n\tuser, err := s.store.FindUser(id)\n\tif err != nil {\n\t\treturn nil, err\n\t}\n\treturn user, nil\n}\n\nfunc (s *Server) GetOrder(id int) (*Order, error) {\n\torder, err := s.store.FindOrder(id)\n\tif err != nil {\n\t\treturn nil, err\n\t}\n\treturn order, nil\n}\n\nfunc (s *Server) GetInvoice(id int) (*Invoice, error) {\n\tinvoice, err",
+		want:   " := s.store.FindInvoice(id)\n\tif err != nil {\n\t\treturn nil, err\n\t}\n\treturn invoice, nil\n}",
 	},
 	{
 		name:   "the rest of the line stands after the cursor",

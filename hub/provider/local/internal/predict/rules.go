@@ -4,22 +4,28 @@ import "strings"
 
 // rules end a completion where the block or paragraph that the cursor is in ends.
 type rules struct {
+	before string
 	indent int // width of the cursor line's indentation, in bytes
 	lines  int // lines seen so far
 	depth  int // open brackets since the cursor
 	base   int // depth at the end of the cursor's line
 	last   string
+	shapes map[uint32]bool // of the lines said
 	closed bool
 }
 
-func newRules(indent []byte) rules { return rules{indent: len(indent)} }
+// newRules takes the cursor's line up to the cursor, and its indentation.
+func newRules(before string, indent []byte) rules {
+	return rules{before: before, indent: len(indent), shapes: map[uint32]bool{}}
+}
 
-// allow reports whether a generated line may be said. An empty line is allowed.
-func (r *rules) allow(line []string) bool {
+// allow reports whether a generated line may be said. An empty line is allowed. counts says that something in it has been counted on:
+// that can go on for ever, so it is said for one row only.
+func (r *rules) allow(line []string, counts bool) bool {
 	text := strings.Join(line, "")
 	body := strings.TrimLeft(text, " \t\r\n")
 	if r.lines > 0 {
-		if text == r.last {
+		if text == r.last || counts && r.shapes[shapeOf(text)] {
 			return false
 		}
 		space := text[:len(text)-len(body)]
@@ -27,11 +33,19 @@ func (r *rules) allow(line []string) bool {
 		if r.depth <= r.base && r.said() && strings.Count(space, "\n") > 1 {
 			return false
 		}
-		if len(afterNewline([]byte(space))) < r.indent && !closes {
+		width := len(afterNewline([]byte(space)))
+		if r.lines == 1 && r.last == "" {
+			r.indent = width
+		}
+		if width < r.indent && !closes {
 			return false
 		}
 	}
 	r.last = text
+	if r.lines == 0 {
+		text = r.before + text
+	}
+	r.shapes[shapeOf(text)] = true
 	for _, t := range line {
 		r.depth += depth(t)
 	}
@@ -42,6 +56,17 @@ func (r *rules) allow(line []string) bool {
 	}
 	r.lines++
 	return true
+}
+
+// shapeOf hashes the shapes of a line's tokens.
+func shapeOf(line string) uint32 {
+	h := uint32(2166136261)
+	for b := []byte(strings.TrimSpace(line)); len(b) > 0; {
+		t := lex(b)
+		h = (h ^ t.shape) * 16777619
+		b = b[t.size:]
+	}
+	return h
 }
 
 // said reports whether a whole line was said already.

@@ -23,11 +23,20 @@ const (
 	fFirm
 	fBroken
 	fRows
+	fLessLit // how much shorter the past that agrees is than that of the best proposal
+	fLessShape
+	fShape3
+	fShape6
+	fShape12
 	fNeed    // how much of the token is typed already
 	fOp      // one for each op
 	fOpLit   = fOp + int(ops)
 	fOpShape = fOpLit + int(ops)
-	fCount   = fOpShape + int(ops)
+	fOpSeen  = fOpShape + int(ops)
+	fOpFirm  = fOpSeen + int(ops)
+	fOpRows  = fOpFirm + int(ops)
+	fOpFar   = fOpRows + int(ops)
+	fCount   = fOpFar + int(ops)
 )
 
 // features of a group of equal proposals.
@@ -42,7 +51,8 @@ const (
 	gNeed
 	gBestSquare
 	gShareSquare
-	gSeen // how much speaks for the best substitution
+	gSeen    // how much speaks for the best substitution
+	gDiverse // whether different texts became the same by substitution
 	gBestShare
 	gKind     // one for each kind
 	gWarmBest = gKind + int(kindSpace) + 1
@@ -78,8 +88,11 @@ func describe(f *[fCount]float32, al *alignment, how op, seen, distance, need in
 		f[fDistance] = float32(bits.Len(uint(distance))) / 16
 	}
 	f[fNeed], f[fSeen], f[fFirm], f[fBroken] = log2p(need), log2p(seen), log2p(al.firm), log2p(al.broken)
+	f[fShape3], f[fShape6], f[fShape12] = flag(al.shape >= 3), flag(al.shape >= 6), flag(al.shape >= 12)
 	f[fRows] = log2p(al.rows)
 	f[fOp+int(how)], f[fOpLit+int(how)], f[fOpShape+int(how)] = 1, lit, shape
+	f[fOpSeen+int(how)], f[fOpFirm+int(how)] = f[fSeen], f[fFirm]
+	f[fOpRows+int(how)], f[fOpFar+int(how)] = f[fRows], f[fFar]
 }
 
 func flag(b bool) float32 {
@@ -92,7 +105,9 @@ func flag(b bool) float32 {
 func dot(w, f []float32) float32 {
 	var s float32
 	for i, x := range f {
-		s += w[i] * x
+		if x != 0 {
+			s += w[i] * x
+		}
 	}
 	return s
 }
@@ -106,26 +121,48 @@ type group struct {
 	best  float32 // the best proposal's logit
 	odds  float32 // the sum of the proposals' odds
 	votes int
-	typed int     // how much of text is typed already
-	prob  float32 // that this is what comes next
-	seen  int     // how much speaks for its best substitution
+	typed int       // how much of text is typed already
+	prob  float32   // that this is what comes next
+	how   op        // how its best proposal came about
+	from  [4]uint32 // hashes of the different tokens that became text
+	froms int
+	seen  int // how much speaks for its best substitution
 	f     [gCount]float32
+}
+
+// source remembers a token that became the group's text.
+func (g *group) source(from uint32) {
+	for _, f := range g.from[:g.froms] {
+		if f == from {
+			return
+		}
+	}
+	if g.froms < len(g.from) {
+		g.from[g.froms] = from
+		g.froms++
+	}
 }
 
 const maxLogit = 6
 
-// vote adds a proposal with the given logit to its group.
-func vote(groups []group, text []byte, k kind, logit float32, typed, seen int) []group {
-	logit = min(max(logit, -maxLogit), maxLogit)
-	odds := float32(math.Exp(float64(logit)))
+// vote adds a proposal to its group.
+func vote(groups []group, p *proposal) []group {
+	logit := min(max(dot(proposalWeights[:], p.f[:]), -maxLogit), maxLogit)
+	odds := float32(math.Exp(1.5 * float64(logit)))
 	for i := range groups {
 		g := &groups[i]
-		if g.text == string(text) {
-			g.best, g.odds, g.votes, g.seen = max(g.best, logit), g.odds+odds, g.votes+1, max(g.seen, seen)
-			return groups
+		if g.text != string(p.text) {
+			continue
 		}
+		if logit > g.best {
+			g.best, g.how = logit, p.how
+		}
+		g.odds, g.votes, g.seen = g.odds+odds, g.votes+1, max(g.seen, p.seen)
+		g.source(p.from)
+		return groups
 	}
-	return append(groups, group{text: string(text), kind: k, best: logit, odds: odds, votes: 1, typed: typed, seen: seen})
+	return append(groups, group{text: string(p.text), kind: p.kind, best: logit, odds: odds, votes: 1, typed: p.typed, seen: p.seen,
+		how: p.how, from: [4]uint32{p.from}, froms: 1})
 }
 
 // judge gives each group its probability. warm is the share of the last tokens that were predicted right.
@@ -150,6 +187,7 @@ func judge(groups []group, warm float32) {
 		f[gVotes], f[gAll], f[gMargin] = log2p(g.votes), log2p(votes), margin/4
 		f[gWarm], f[gNeed], f[gBestShare] = warm, log2p(g.typed), f[gShare]*g.best/4
 		f[gBestSquare], f[gShareSquare], f[gSeen] = g.best*g.best/16, f[gShare]*f[gShare], log2p(g.seen)
+		f[gDiverse] = log2p(g.froms - 1)
 		f[gKind+int(g.kind)] = 1
 		f[gWarmBest] = warm * g.best / 4
 		g.prob = sigmoid(dot(groupWeights[:], f[:]))

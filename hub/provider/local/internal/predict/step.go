@@ -9,16 +9,17 @@ type stepper struct {
 	warm   float32
 	seed   int64
 
-	places []place // scratch
-	pairs  []pair
-	groups []group
-	seen   func(f *[fCount]float32, text []byte) // for fitting; nil otherwise
+	places    []place // scratch
+	pairs     []pair
+	groups    []group
+	proposals []proposal
+	seen      func(f *[fCount]float32, text []byte) // for fitting; nil otherwise
 }
 
 // next returns the most probable next token of cur, whose text must begin with what is typed of it already (need). ok is false where
 // there is nothing to say. The result's text is whole: the typed part included.
 func (s *stepper) next(need []byte) (best group, ok bool) {
-	s.groups = s.groups[:0]
+	s.groups, s.proposals = s.groups[:0], s.proposals[:0]
 	s.places = candidates(s.cur, s.others, s.places)
 	n := len(s.cur.toks)
 	var f [fCount]float32
@@ -34,29 +35,58 @@ func (s *stepper) next(need []byte) (best group, ok bool) {
 		if pl.doc == s.cur {
 			distance = n - int(pl.p)
 		}
-		if text := s.spaced(core, pl); begins(text, need, t.kind) {
+		if text := s.spaced(core, pl); fits(text, need, t.kind) {
 			describe(&f, &al, how, seen, distance, len(need))
-			s.propose(&f, text, t.kind, len(need), seen)
+			s.propose(&f, text, t.kind, how, len(need), seen, t.bare())
 		}
 		if core, seen := s.listed(pl); seen > 0 {
-			if text := s.spaced(core, pl); begins(text, need, kindWord) {
+			if text := s.spaced(core, pl); fits(text, need, kindWord) {
 				describe(&f, &al, opList, seen, distance, len(need))
-				s.propose(&f, text, kindWord, len(need), seen)
+				s.propose(&f, text, kindWord, opList, len(need), seen, t.bare())
 			}
 		}
 	}
 	if len(need) > 0 {
 		s.vocabulary(need)
 	}
+	s.poll()
 	judge(s.groups, s.warm)
 	return s.pick()
 }
 
-func (s *stepper) propose(f *[fCount]float32, text []byte, k kind, typed, seen int) {
-	if s.seen != nil {
-		s.seen(f, text)
+// proposal is a text for the next token, and what speaks for it.
+type proposal struct {
+	f     [fCount]float32
+	text  []byte
+	kind  kind
+	how   op
+	typed int
+	seen  int
+	from  uint32 // the hash of the token that became text
+}
+
+func (s *stepper) propose(f *[fCount]float32, text []byte, k kind, how op, typed, seen int, from uint32) {
+	s.proposals = append(s.proposals, proposal{*f, text, k, how, typed, seen, from})
+}
+
+// poll compares the proposals with each other and lets them vote.
+func (s *stepper) poll() {
+	var lit, shape float32
+	for i := range s.proposals {
+		if p := &s.proposals[i]; p.how != opWord {
+			lit, shape = max(lit, p.f[fLit]), max(shape, p.f[fShape])
+		}
 	}
-	s.groups = vote(s.groups, text, k, dot(proposalWeights[:], f[:]), typed, seen)
+	for i := range s.proposals {
+		p := &s.proposals[i]
+		if p.how != opWord {
+			p.f[fLessLit], p.f[fLessShape] = lit-p.f[fLit], shape-p.f[fShape]
+		}
+		if s.seen != nil {
+			s.seen(&p.f, p.text)
+		}
+		s.groups = vote(s.groups, p)
+	}
 }
 
 // pick returns the most probable group; the seed decides between equals.
@@ -101,12 +131,18 @@ func (d *Doc) column(p int) int {
 	return int(end - d.toks[i].off - uint32(d.toks[i].size) + uint32(len(d.indent(p))))
 }
 
-// begins reports whether a token's text begins with what is typed. Of a line's end only the new indentation has to agree.
-func begins(text, need []byte, k kind) bool {
-	if len(need) > 0 && k == kindLine && bytes.IndexByte(need, '\n') >= 0 {
-		return bytes.HasPrefix(afterNewline(text), afterNewline(need))
+// untyped returns what a token's text adds to what is typed of it. ok is false where the text does not begin so. Of a line's end only
+// the new indentation has to agree.
+func untyped(text, need []byte, k kind) (rest []byte, ok bool) {
+	if k == kindLine && bytes.IndexByte(need, '\n') >= 0 {
+		text, need = afterNewline(text), afterNewline(need)
 	}
-	return bytes.HasPrefix(text, need)
+	return bytes.CutPrefix(text, need)
+}
+
+func fits(text, need []byte, k kind) bool {
+	_, ok := untyped(text, need, k)
+	return ok
 }
 
 // vocabulary proposes names of the texts that begin with need, the recent and frequent ones first.
@@ -128,7 +164,7 @@ func (s *stepper) vocabulary(need []byte) {
 		var f [fCount]float32
 		al := alignment{lit: w.count, shape: w.count * 100 / total}
 		describe(&f, &al, opWord, 0, w.distance, len(need))
-		s.propose(&f, append(append([]byte(nil), sp...), w.text...), kindWord, len(need), 0)
+		s.propose(&f, append(append([]byte(nil), sp...), w.text...), kindWord, opWord, len(need), 0, 0)
 	}
 }
 
