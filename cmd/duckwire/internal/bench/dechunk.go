@@ -11,11 +11,11 @@ type dechunker struct {
 }
 
 const (
-	inSize  = iota // in the line of a chunk's size
-	inExt          // behind it, to the end of the line
-	inData         // in the chunk
-	inEnd          // in the line end behind the chunk
-	atEnd          // behind the last chunk
+	inSize = iota // in the line of a chunk's size
+	inExt         // behind it, to the end of the line
+	inData        // in the chunk
+	inEnd         // in the line end behind the chunk
+	atEnd         // behind the last chunk
 )
 
 // strip returns the body's bytes in b, moved to its front. done says that the body has ended.

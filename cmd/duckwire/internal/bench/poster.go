@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/textproto"
+	"net/http/httputil"
 	"strconv"
 	"strings"
 	"time"
@@ -61,7 +61,7 @@ func (p *poster) post(path, header string, body []byte) error {
 	return err
 }
 
-// answer reads an answer that has a Content-Length, as all short ones have.
+// answer reads one answer whole.
 func (p *poster) answer() (status int, err error) {
 	line, err := p.in.ReadSlice('\n')
 	if err != nil {
@@ -80,13 +80,32 @@ func (p *poster) answer() (status int, err error) {
 		if len(line) == 0 {
 			break
 		}
-		if name, value, _ := bytes.Cut(line, []byte(":")); textproto.CanonicalMIMEHeaderKey(string(name)) == "Content-Length" {
+		switch name, value, _ := bytes.Cut(line, []byte(":")); {
+		case bytes.EqualFold(name, []byte("Content-Length")):
 			length, _ = strconv.Atoi(string(bytes.TrimSpace(value)))
+		case bytes.EqualFold(name, []byte("Transfer-Encoding")):
+			return status, p.chunkedBody()
 		}
 	}
 	p.body = append(p.body[:0], make([]byte, length)...)
 	_, err = io.ReadFull(p.in, p.body)
 	return status, err
+}
+
+// chunkedBody reads the rest of the head, and a body in chunks.
+func (p *poster) chunkedBody() error {
+	for line := []byte(nil); len(line) != len("\r\n"); {
+		var err error
+		if line, err = p.in.ReadSlice('\n'); err != nil {
+			return err
+		}
+	}
+	body, err := io.ReadAll(httputil.NewChunkedReader(p.in))
+	p.body = body
+	if err == nil {
+		_, err = p.in.ReadSlice('\n') // of the end, which the chunked reader leaves
+	}
+	return err
 }
 
 // parseStatus reads "HTTP/1.1 200 OK".

@@ -1,0 +1,165 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// BareLoop is the floor: it speaks the same paths as Duckwire and does nothing but write bytes that are made already. Readers are plain
+// connections with a goroutine each that writes what it is handed; a POST to a path that ends in /events or /append hands the readers of
+// that path as many copies of the prepared block as the header Bench-Events says. No JSON, no rights, no history, no resuming, no log.
+type BareLoop struct {
+	Block int // bytes of a block; as long as Duckwire's, so that both write the same
+
+	mu    sync.RWMutex
+	rooms map[string]*room
+}
+
+// room is the readers of one path.
+type room struct {
+	mu     sync.Mutex
+	seq    uint64
+	single bool // a stream's: text instead of numbered events
+	queues []chan []byte
+}
+
+// bareQueue is how many writes may wait for one reader; a reader that has more is dropped.
+const bareQueue = 1024
+
+// Serve runs until ctx ends. It says on log where it listens, as the server does.
+func (l *BareLoop) Serve(ctx context.Context, log io.Writer) error {
+	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	l.rooms = make(map[string]*room)
+	var writers sync.WaitGroup
+	srv := &http.Server{Handler: l.handler(ctx, &writers), ReadHeaderTimeout: 10 * time.Second}
+	stop := context.AfterFunc(ctx, func() { _ = srv.Close() })
+	defer stop()
+	if _, err := fmt.Fprintf(log, "{\"msg\":\"listening\",\"url\":\"http://%s\"}\n", ln.Addr()); err != nil {
+		return err
+	}
+	if err := srv.Serve(ln); err != http.ErrServerClosed {
+		return err
+	}
+	writers.Wait()
+	return nil
+}
+
+func (l *BareLoop) handler(ctx context.Context, writers *sync.WaitGroup) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /v1/streams", func(w http.ResponseWriter, _ *http.Request) {
+		l.mu.RLock()
+		n := len(l.rooms)
+		l.mu.RUnlock()
+		id := "bare" + strconv.Itoa(n)
+		l.room("/v1/streams/" + id)
+		_, _ = fmt.Fprintf(w, `{"id":%q}`, id)
+	})
+	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			return
+		}
+		queue := make(chan []byte, bareQueue)
+		room := l.room(r.URL.Path)
+		room.mu.Lock()
+		room.queues = append(room.queues, queue)
+		room.mu.Unlock()
+		writers.Go(func() { writeLoop(ctx, conn, queue) })
+	})
+	mux.HandleFunc("POST /", func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		n, _ := strconv.Atoi(r.Header.Get(eventsHeader))
+		l.room(strings.TrimSuffix(r.URL.Path, "/append")).write(l.Block, n)
+		_, _ = w.Write([]byte("{}"))
+	})
+	return mux
+}
+
+// writeLoop is all that is done for a reader.
+func writeLoop(ctx context.Context, conn net.Conn, queue <-chan []byte) {
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	defer stop()
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"); err != nil {
+		return
+	}
+	for {
+		select {
+		case b, ok := <-queue:
+			if !ok {
+				return
+			}
+			if _, err := conn.Write(b); err != nil {
+				return
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (l *BareLoop) room(path string) *room {
+	l.mu.RLock()
+	r := l.rooms[path]
+	l.mu.RUnlock()
+	if r != nil {
+		return r
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if r = l.rooms[path]; r == nil {
+		r = &room{single: strings.HasPrefix(path, "/v1/streams/")}
+		l.rooms[path] = r
+	}
+	return r
+}
+
+// write hands the next n blocks, made once and shared, to every reader of the room.
+func (r *room) write(size, n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	b := make([]byte, 0, n*size)
+	for range n {
+		r.seq++
+		b = appendBareBlock(b, size, r.seq, r.single)
+	}
+	kept := r.queues[:0]
+	for _, q := range r.queues {
+		select {
+		case q <- b:
+			kept = append(kept, q)
+		default:
+			close(q)
+		}
+	}
+	clear(r.queues[len(kept):])
+	r.queues = kept
+}
+
+// appendBareBlock appends a block of the size with its number; where the size is too small for a block, it is as small as can be.
+func appendBareBlock(dst []byte, size int, n uint64, text bool) []byte {
+	begin := len(dst)
+	dst = append(dst, "data: {"...)
+	if text {
+		dst = append(appendToken(append(dst, textMark...), n), '"')
+	} else {
+		dst = strconv.AppendUint(append(dst, eventMark...), n, 10)
+	}
+	dst = append(dst, `,"pad":"`...)
+	end := "\"}\nid: 1\n\n"
+	if pad := size - (len(dst) - begin) - len(end); pad > 0 {
+		dst = append(dst, bytes.Repeat([]byte{'x'}, pad)...)
+	}
+	return append(dst, end...)
+}

@@ -1,0 +1,48 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// Idle is readers of a topic on which nothing happens: what a connection costs in memory.
+type Idle struct {
+	Readers int
+	Settle  time.Duration // how long the server may put its memory in order before it is measured
+}
+
+func (s *Idle) load() (string, map[string]any) {
+	return "idle", map[string]any{"readers": s.Readers, "seconds": s.Settle.Seconds()}
+}
+
+func (s *Idle) bare() bool { return true }
+
+func (s *Idle) run(ctx context.Context, t *Target, server string) (round Round, err error) {
+	if err := checkFiles(s.Readers); err != nil {
+		return round, err
+	}
+	path := "/v1/topics/bench:" + unique() + ":idle/events"
+	feeds := []*feed{{read: path, write: path, parse: parseEvent}}
+	before, begun := t.usage(), time.Now()
+	err = gather(ctx, t, feeds, s.Readers, false, func(ctx context.Context, c *crowd) error {
+		connected := time.Since(begun)
+		if err := sleep(ctx, s.Settle); err != nil {
+			return err
+		}
+		after := t.usage()
+		round = Round{Server: server, Seconds: round3(connected.Seconds()), Peak: after.peak, CPU: (after.cpu - before.cpu).Seconds()}
+		round.PerConn = (after.rss - before.rss) / int64(s.Readers)
+		return nil
+	})
+	return round, err
+}
+
+func (s *Idle) notes(r *Report) []string {
+	own := r.of(duckwire)
+	if middle(own, func(r *Round) float64 { return float64(r.PerConn) }) == 0 {
+		return []string{"the server's memory is not known: it is not ours"}
+	}
+	return []string{fmt.Sprintf("an idle reader takes %.1f KiB of the server's memory (the kernel's buffers not counted); 10,000 of them %.0f MiB",
+		middle(own, func(r *Round) float64 { return float64(r.PerConn) / (1 << 10) }), middle(own, func(r *Round) float64 { return float64(r.PerConn) * 10_000 / (1 << 20) }))}
+}

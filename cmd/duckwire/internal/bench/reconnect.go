@@ -1,0 +1,90 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Reconnect is readers of one topic that are all cut at once, miss events, and all come back at once with their positions.
+type Reconnect struct {
+	Readers int
+	Missed  int // events published while they are away
+	Cuts    int
+	Payload int
+}
+
+func (s *Reconnect) load() (string, map[string]any) {
+	return "reconnect", map[string]any{"readers": s.Readers, "missed": s.Missed, "cuts": s.Cuts, "payload_bytes": s.Payload}
+}
+
+func (s *Reconnect) bare() bool { return false }
+
+func (s *Reconnect) run(ctx context.Context, t *Target, server string) (round Round, err error) {
+	if err := checkFiles(s.Readers); err != nil {
+		return round, err
+	}
+	path := "/v1/topics/bench:" + unique() + ":reconnect/events"
+	f := &feed{read: path, write: path, parse: parseEvent}
+	err = gather(ctx, t, []*feed{f}, s.Readers, true, func(ctx context.Context, c *crowd) error {
+		if err := s.publish(ctx, c, 1); err != nil { // so that everybody has a position
+			return err
+		}
+		if err := c.settle(ctx); err != nil {
+			return err
+		}
+		m := c.begin(server)
+		for range s.Cuts {
+			if err := s.cut(ctx, c); err != nil {
+				return err
+			}
+		}
+		round = m.end()
+		return nil
+	})
+	return round, err
+}
+
+// cut cuts all readers, publishes what they miss, brings them back, and waits until they are whole. What it measures as latency is the time
+// from the first attempt to come back to each event's arrival.
+func (s *Reconnect) cut(ctx context.Context, c *crowd) error {
+	c.close()
+	if err := s.publish(ctx, c, s.Missed); err != nil {
+		return err
+	}
+	now := time.Now().UnixNano()
+	for i := range c.feeds[0].sent {
+		c.feeds[0].sent[i].Store(now)
+	}
+	if err := c.connect(ctx); err != nil {
+		return err
+	}
+	return c.settle(ctx)
+}
+
+// publish publishes n events, in batches that any server takes.
+func (s *Reconnect) publish(ctx context.Context, c *crowd, n int) error {
+	p, err := newPoster(ctx, c.target)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	for n > 0 {
+		batch := Fanout{Payload: s.Payload, Batch: min(n, 50)}
+		f := c.feeds[0]
+		from := f.published.Load()
+		body := batch.appendBatch(nil, from+1)
+		f.publish(from + uint64(batch.Batch))
+		if err := p.post(f.write, jsonHeader(batch.Batch), body); err != nil {
+			return errors.Join(err, ctx.Err())
+		}
+		n -= batch.Batch
+	}
+	return nil
+}
+
+func (s *Reconnect) notes(r *Report) []string {
+	whole := middle(r.Rounds, func(r *Round) float64 { return r.Latency.Max })
+	return []string{fmt.Sprintf("%d readers, cut %d times at once, came back with what they had missed, nothing lost or repeated; all were whole after %.0f ms", s.Readers, s.Cuts, whole)}
+}

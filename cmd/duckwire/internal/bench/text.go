@@ -1,0 +1,117 @@
+package bench
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+)
+
+// barWidth is how long the longest bar is.
+const barWidth = 40
+
+// WriteText writes the report for people.
+func (r *Report) WriteText(w io.Writer) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %s\n%d cores, %s, %s/%s\n\n", r.Mode, r.loadText(), r.Machine.Cores, r.Machine.Go, r.Machine.OS, r.Machine.Arch)
+	r.writeTable(&b)
+	r.writeBars(&b)
+	for _, note := range r.Notes {
+		fmt.Fprintf(&b, "\n%s\n", note)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func (r *Report) loadText() string {
+	var parts []string
+	for _, key := range []string{"readers", "streams", "topics", "events_per_second", "tokens_per_second", "batch", "payload_bytes", "missed", "cuts", "stalled", "seconds"} {
+		if v, ok := r.Load[key]; ok {
+			parts = append(parts, fmt.Sprintf("%v %s", v, strings.ReplaceAll(key, "_", " ")))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// column is one figure of the table; a column that is nothing in every round is left out.
+type column struct {
+	name   string
+	figure func(r *Round) float64
+	show   func(v float64) string
+}
+
+var columns = []column{
+	{"seconds", func(r *Round) float64 { return r.Seconds }, decimals(2)},
+	{"published/s", func(r *Round) float64 { return float64(r.Published) / r.Seconds }, count},
+	{"deliveries", func(r *Round) float64 { return float64(r.Deliveries) }, count},
+	{"deliveries/s", func(r *Round) float64 { return float64(r.Deliveries) / r.Seconds }, count},
+	{"bytes each", func(r *Round) float64 { return r.Bytes }, count},
+	{"server CPU s", func(r *Round) float64 { return r.CPU }, decimals(2)},
+	{"CPU s/million", (*Round).perMillion, decimals(2)},
+	{"p50 ms", func(r *Round) float64 { return r.Latency.P50 }, decimals(2)},
+	{"p99 ms", func(r *Round) float64 { return r.Latency.P99 }, decimals(2)},
+	{"max ms", func(r *Round) float64 { return r.Latency.Max }, decimals(2)},
+	{"peak MiB", func(r *Round) float64 { return float64(r.Peak) / (1 << 20) }, decimals(1)},
+	{"KiB a reader", func(r *Round) float64 { return float64(r.PerConn) / (1 << 10) }, decimals(1)},
+}
+
+func decimals(n int) func(float64) string {
+	return func(v float64) string { return fmt.Sprintf("%.*f", n, v) }
+}
+
+// count writes a whole number with its thousands apart.
+func count(v float64) string {
+	s := fmt.Sprintf("%.0f", v)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+func (r *Report) writeTable(b *strings.Builder) {
+	tw := tabwriter.NewWriter(b, 0, 0, 2, ' ', tabwriter.AlignRight)
+	shown := columns[:0:0]
+	for _, c := range columns {
+		if greatest(r.Rounds, c.figure) > 0 {
+			shown = append(shown, c)
+		}
+	}
+	fmt.Fprint(tw, "server\t")
+	for _, c := range shown {
+		fmt.Fprint(tw, c.name, "\t")
+	}
+	fmt.Fprintln(tw)
+	for i := range r.Rounds {
+		fmt.Fprint(tw, r.Rounds[i].Server, "\t")
+		for _, c := range shown {
+			fmt.Fprint(tw, c.show(c.figure(&r.Rounds[i])), "\t")
+		}
+		fmt.Fprintln(tw)
+	}
+	_ = tw.Flush() // a strings.Builder takes everything
+}
+
+// greatest returns the greatest of a figure.
+func greatest(rounds []Round, figure func(*Round) float64) (most float64) {
+	for i := range rounds {
+		most = max(most, figure(&rounds[i]))
+	}
+	return most
+}
+
+// writeBars draws what a CPU-second of each server delivers.
+func (r *Report) writeBars(b *strings.Builder) {
+	if r.Ratio == 0 {
+		return
+	}
+	own, bare := middle(r.of(duckwire), (*Round).perCPU), middle(r.of(bareLoop), (*Round).perCPU)
+	fmt.Fprintln(b, "\ndeliveries per CPU-second of the server (medians):")
+	for _, bar := range []struct {
+		name  string
+		value float64
+	}{{duckwire, own}, {bareLoop, bare}} {
+		n := int(bar.value / max(own, bare) * barWidth)
+		fmt.Fprintf(b, "  %-9s %-*s %s\n", bar.name, barWidth, strings.Repeat("#", n), count(bar.value))
+	}
+	fmt.Fprintf(b, "duckwire gives %.0f %% of the bare loop's deliveries for the same processor time\n", r.Ratio*100)
+}
