@@ -66,7 +66,10 @@ func ParseAPIKeys(s string) ([]APIKey, error) {
 		}
 		keys = append(keys, key)
 	}
-	return keys, checkAPIKeys(keys)
+	if err := checkAPIKeys(keys); err != nil {
+		return nil, err
+	}
+	return keys, nil
 }
 
 // parseAPIKey reads one entry.

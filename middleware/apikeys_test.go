@@ -95,7 +95,7 @@ func TestParseAPIKeysFaults(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			keys, err := middleware.ParseAPIKeys(c.config)
-			if err == nil || !strings.Contains(err.Error(), c.want) {
+			if err == nil || keys != nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %+v, %v; want %q", keys, err, c.want)
 			}
 			if err != nil && strings.Contains(err.Error(), "swordfish") {

@@ -134,12 +134,14 @@ func TestAuthenticate(t *testing.T) {
 		}
 	})
 	t.Run("two Origin headers", func(t *testing.T) {
-		r := httptest.NewRequest("POST", "/", nil)
-		r.Header.Set("Cookie", cookie(ada))
-		r.Header["Origin"] = []string{"https://app.example.com", "https://evil.example"}
-		w := httptest.NewRecorder()
-		if h.ServeHTTP(w, r); w.Code != 403 {
-			t.Errorf("got %d", w.Code)
+		for _, method := range []string{"GET", "POST"} {
+			r := httptest.NewRequest(method, "/", nil)
+			r.Header.Set("Cookie", cookie(ada))
+			r.Header["Origin"] = []string{"https://app.example.com", "https://evil.example"}
+			w := httptest.NewRecorder()
+			if h.ServeHTTP(w, r); w.Code != 403 {
+				t.Errorf("%s: got %d", method, w.Code)
+			}
 		}
 	})
 }

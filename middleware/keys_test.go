@@ -14,6 +14,8 @@ import (
 	"encoding/pem"
 	"log/slog"
 	"math/big"
+	"net/http"
+	"net/url"
 	"sync"
 	"testing"
 	"time"
@@ -156,3 +158,8 @@ func newVerifier(t testing.TB, o middleware.VerifierOptions) *middleware.Verifie
 
 func mustRSA(s signer) *rsa.PrivateKey  { return s.key.(*rsa.PrivateKey) }
 func mustEC(s signer) *ecdsa.PrivateKey { return s.key.(*ecdsa.PrivateKey) }
+
+// seen is a handler that keeps the query it is given.
+type seen struct{ query url.Values }
+
+func (s *seen) ServeHTTP(_ http.ResponseWriter, r *http.Request) { s.query = r.URL.Query() }

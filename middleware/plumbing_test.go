@@ -3,6 +3,7 @@ package middleware_test
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -364,7 +365,16 @@ func TestWrappersPassOn(t *testing.T) {
 		_ = rw.Flush()
 		panic("after the hijack")
 	}))
-	server := httptest.NewServer(mux)
+	mux.Handle("/raw", wrap(func(w http.ResponseWriter, r *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		must(err)
+		defer conn.Close()
+		fmt.Fprint(conn, "mine")
+		panic("after the hijack") // must not write an error onto a connection that is the handler's
+	}))
+	server := httptest.NewUnstartedServer(mux)
+	server.Config.ErrorLog = slog.NewLogLogger(failingHandler{t}, 0)
+	server.Start()
 	defer server.Close()
 
 	res, err := server.Client().Get(server.URL + "/flush")
@@ -377,16 +387,35 @@ func TestWrappersPassOn(t *testing.T) {
 	_ = res.Body.Close()
 	<-done
 
-	conn, err := net.Dial("tcp", server.Listener.Addr().String())
-	must(err)
-	fmt.Fprint(conn, "GET /hijack HTTP/1.1\r\nHost: x\r\n\r\n")
-	all, err := io.ReadAll(bufio.NewReader(conn))
-	_ = conn.Close()
-	<-done
-	if err != nil || !strings.HasPrefix(string(all), "HTTP/1.1 101") || !strings.HasSuffix(string(all), "mine") {
-		t.Errorf("got %q, %v", all, err)
+	for path, prefix := range map[string]string{"/hijack": "HTTP/1.1 101", "/raw": "mine"} {
+		conn, err := net.Dial("tcp", server.Listener.Addr().String())
+		must(err)
+		fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: x\r\n\r\n", path)
+		all, err := io.ReadAll(bufio.NewReader(conn))
+		_ = conn.Close()
+		<-done
+		if err != nil || !strings.HasPrefix(string(all), prefix) || !strings.HasSuffix(string(all), "mine") {
+			t.Errorf("%s: got %q, %v", path, all, err)
+		}
 	}
-	if got := lines(); len(got) != 3 || got[0]["status"] != 200.0 || got[1]["msg"] != "panic" || got[2]["status"] != 101.0 {
-		t.Errorf("logged %v", got)
+	for _, line := range lines() {
+		want := map[any]any{"/flush": 200.0, "/hijack": 101.0, "/raw": 0.0}[line["path"]]
+		if line["msg"] == "request" && (line["status"] != want || line["aborted"] != nil) {
+			t.Errorf("logged %v", line)
+		}
+	}
+	if n := len(lines()); n != 5 {
+		t.Errorf("%d lines", n)
 	}
 }
+
+// failingHandler makes what net/http complains of a failure.
+type failingHandler struct{ t *testing.T }
+
+func (h failingHandler) Enabled(context.Context, slog.Level) bool { return true }
+func (h failingHandler) Handle(_ context.Context, r slog.Record) error {
+	h.t.Error("net/http complains: " + r.Message)
+	return nil
+}
+func (h failingHandler) WithAttrs([]slog.Attr) slog.Handler { return h }
+func (h failingHandler) WithGroup(string) slog.Handler      { return h }
