@@ -20,8 +20,9 @@ type AuthOptions struct {
 // credentials finds the token of a request.
 type credentials struct{ allowed *origins }
 
-// find returns the one credential that counts, in the order Authorization: Bearer, cookie, ?token=, ?api_key=. Others are not even looked at: a bad one
-// never falls back to the next. "" is none at all. Errors: a *TokenError for what is ambiguous or empty, one that matches hub.ErrForbidden for a cookie that the page may not use.
+// find returns the one credential that counts, in the order Authorization: Bearer, cookie, ?token=, ?api_key=. Others are not even looked at: a bad
+// one never falls back to the next. "" is none at all. Errors: a *TokenError for what is ambiguous or empty, one that matches hub.ErrForbidden for
+// a cookie that the page may not use.
 func (c *credentials) find(r *http.Request, query queryCredentials) (string, error) {
 	token, ok, err := bearerToken(r.Header)
 	if ok || err != nil {
