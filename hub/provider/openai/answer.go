@@ -1,0 +1,205 @@
+package openai
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"unicode/utf8"
+
+	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/jsonw"
+	"github.com/duckwire/duckwire/hub/provider/openai/eventstream"
+)
+
+// answer is one answer as it comes: it tells chunks that are nothing but text of the first choice from those that are more.
+type answer struct {
+	provider *Provider
+	w        hub.CompletionWriter
+
+	described bool
+	same      constants // of the first chunk with a choice; copies
+	half      []byte    // the first half of a surrogate pair, whose other half the next chunk should bring
+	usage     json.RawMessage
+	reason    string            // why the first choice ended
+	sent      bool              // that stood in a chunk that was handed on as it was
+	others    map[int]bool      // the other choices, and whether they have ended
+	extras    map[string]string // members of handed-on chunks that we do not know, to see which the usage chunk repeats
+
+	line    bytes.Buffer // scratch
+	choices []choice     // scratch
+}
+
+// event takes one event of a stream, and reports whether it is the last one.
+func (a *answer) event(ev eventstream.Event) (done bool, err error) {
+	data := bytes.TrimSpace(ev.Data)
+	switch {
+	case len(data) == 0:
+		return false, nil
+	case string(data) == "[DONE]":
+		return true, nil
+	}
+	line, err := a.compact(data)
+	if err != nil {
+		if ev.Type == "error" {
+			e := failure(http.StatusBadGateway, "upstream_error", "%s", a.provider.redact(string(bytes.ToValidUTF8(data[:min(len(data), maxMessage)], nil))))
+			return false, e
+		}
+		return false, err
+	}
+	return false, a.chunk(line, ev.Type)
+}
+
+// compact returns a JSON object on one line, in valid UTF-8: what is not becomes U+FFFD, as the standard for event streams has it. The
+// result is good until the next call.
+func (a *answer) compact(data []byte) ([]byte, error) {
+	if !utf8.Valid(data) {
+		data = bytes.ToValidUTF8(data, []byte("\ufffd"))
+	}
+	a.line.Reset()
+	if json.Compact(&a.line, data) != nil || a.line.Len() == 0 || a.line.Bytes()[0] != '{' {
+		return nil, failure(http.StatusBadGateway, "upstream_invalid", "the upstream sent something that is not a JSON object")
+	}
+	return a.line.Bytes(), nil
+}
+
+// chunk takes one chunk: compact JSON that is not kept. event is the name that it came under.
+func (a *answer) chunk(raw []byte, event string) error {
+	c := parse(raw, a.choices)
+	a.choices = c.choices
+	switch {
+	case c.fault != nil || event == "error":
+		e := a.provider.reported(0, raw)
+		if e.Message == "" {
+			e.Message = "the upstream reported an error and said no more"
+		}
+		return e
+	case !c.listed && event != "" && event != "message": // a named event that is no chunk, such as a ping
+		return nil
+	case len(c.choices) == 0:
+		return a.bare(raw, &c)
+	}
+	if !a.described {
+		a.describe(&c)
+	}
+	if ch := &c.choices[0]; len(c.choices) == 1 && ch.index == 0 && !ch.extra && !c.extra && a.same.match(&c.same) && (c.usage == nil || ch.reason != "") {
+		return a.plain(&c)
+	}
+	return a.verbatim(raw, &c)
+}
+
+// plain takes a chunk that our own encoder can make again from its text and its finish reason.
+func (a *answer) plain(c *chunk) error {
+	ch := &c.choices[0]
+	if ch.reason != "" {
+		a.reason, a.sent = ch.reason, false
+		a.keepUsage(c.usage)
+	}
+	if text := a.join(ch.text); text != "" {
+		return a.w.Text(text)
+	}
+	return nil
+}
+
+// verbatim hands a chunk on as it is.
+func (a *answer) verbatim(raw []byte, c *chunk) error {
+	if err := a.flush(); err != nil {
+		return err
+	}
+	text := ""
+	for i := range c.choices {
+		switch ch := &c.choices[i]; {
+		case ch.index != 0:
+			a.other(ch)
+		default:
+			s, _ := jsonw.String(ch.text)
+			text += s
+			if ch.reason != "" {
+				a.reason, a.sent = ch.reason, true
+			}
+		}
+	}
+	a.keepUsage(c.usage)
+	a.remember(raw, c)
+	return a.w.Chunk(bytes.Clone(raw), text)
+}
+
+// bare takes a chunk without choices: the usage at the end, or something that we do not know.
+func (a *answer) bare(raw []byte, c *chunk) error {
+	a.keepUsage(c.usage)
+	switch {
+	case !c.extra:
+		return nil
+	case c.usage == nil:
+		return a.verbatim(raw, c)
+	}
+	// Our door makes the usage chunk itself, for those who asked. What else it says is handed on without the usage, unless it was said before.
+	if rest := a.news(raw); rest != nil {
+		return a.w.Chunk(rest, "")
+	}
+	return nil
+}
+
+func (a *answer) keepUsage(usage []byte) {
+	if usage != nil && usage[0] == '{' {
+		a.usage = bytes.Clone(usage)
+	}
+}
+
+func (a *answer) other(ch *choice) {
+	if a.others == nil {
+		a.others = make(map[int]bool)
+	}
+	a.others[ch.index] = a.others[ch.index] || ch.reason != ""
+}
+
+// whole reports whether every choice that has begun has ended.
+func (a *answer) whole() bool {
+	if a.reason == "" {
+		return false
+	}
+	for _, ended := range a.others {
+		if !ended {
+			return false
+		}
+	}
+	return true
+}
+
+// finish ends an answer that is whole. An upstream that says [DONE] without a reason has stopped.
+func (a *answer) finish() error {
+	if err := a.flush(); err != nil {
+		return err
+	}
+	if a.reason == "" {
+		a.reason = "stop"
+	}
+	a.w.Finish(a.reason, a.usage, a.sent)
+	return nil
+}
+
+// describe keeps what stands equally in each chunk.
+func (a *answer) describe(c *chunk) {
+	a.described = true
+	a.same = c.same.clone()
+	id, _ := jsonw.String(a.same.id)
+	model, _ := jsonw.String(a.same.model)
+	fingerprint, _ := jsonw.String(a.same.fingerprint)
+	tier, _ := jsonw.String(a.same.tier)
+	created, _ := strconv.ParseInt(string(a.same.created), 10, 64)
+	a.w.Describe(hub.CompletionInfo{ID: id, Created: created, Model: model, SystemFingerprint: fingerprint, ServiceTier: tier})
+}
+
+// match reports whether a chunk's constants are those of the first one. created may differ: Ollama writes each chunk's own time there,
+// where OpenAI promises one and the same.
+func (s *constants) match(o *constants) bool {
+	return bytes.Equal(s.id, o.id) && bytes.Equal(s.object, o.object) && bytes.Equal(s.model, o.model) &&
+		bytes.Equal(s.fingerprint, o.fingerprint) && bytes.Equal(s.tier, o.tier) && (s.created == nil) == (o.created == nil)
+}
+
+func (s *constants) clone() constants {
+	return constants{
+		id: bytes.Clone(s.id), object: bytes.Clone(s.object), model: bytes.Clone(s.model),
+		fingerprint: bytes.Clone(s.fingerprint), tier: bytes.Clone(s.tier), created: bytes.Clone(s.created),
+	}
+}

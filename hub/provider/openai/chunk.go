@@ -1,0 +1,179 @@
+package openai
+
+import (
+	"strconv"
+
+	"github.com/duckwire/duckwire/hub/jsonw"
+)
+
+// chunk is one chunk of an answer, taken apart just as far as to see whether it is more than text. Null and absent are the same here.
+type chunk struct {
+	same    constants
+	usage   []byte
+	fault   []byte // the member "error"
+	extra   bool   // it has members, or kinds of values, that our own chunks do not have
+	choices []choice
+	listed  bool // it has a list of choices
+}
+
+// choice is one choice of a chunk.
+type choice struct {
+	index  int
+	text   []byte // JSON string: the text, or the delta's content; nil without
+	reason string // finish_reason
+	extra  bool
+}
+
+// constants are members that stand equally in each chunk, as JSON.
+type constants struct {
+	id, object, model, fingerprint, tier []byte
+	created                              []byte
+}
+
+// parse takes a chunk apart: an object in valid, compact JSON. What it returns points into raw.
+func parse(raw []byte, into []choice) (c chunk) {
+	var seen names
+	c.choices = into[:0]
+	for name, value := range jsonw.Members(raw) {
+		if seen.again(name) { // which one counts is for each reader to say
+			c.extra = true
+		}
+		if jsonw.IsNull(value) {
+			continue
+		}
+		switch string(name) {
+		case "id":
+			c.extra = c.extra || !isString(value)
+			c.same.id = value
+		case "object":
+			c.extra = c.extra || !isChunkObject(value)
+			c.same.object = value
+		case "created":
+			c.extra = c.extra || !isInteger(value)
+			c.same.created = value
+		case "model":
+			c.extra = c.extra || !isString(value)
+			c.same.model = value
+		case "system_fingerprint":
+			c.extra = c.extra || !isString(value)
+			c.same.fingerprint = value
+		case "service_tier":
+			c.extra = c.extra || !isString(value)
+			c.same.tier = value
+		case "usage":
+			c.usage = value
+		case "error":
+			c.fault = value
+		case "choices":
+			c.parseChoices(value)
+		case "obfuscation": // random bytes that hide the length of a token
+		default:
+			c.extra = true
+		}
+	}
+	return c
+}
+
+func (c *chunk) parseChoices(list []byte) {
+	c.listed = list[0] == '['
+	c.extra = c.extra || !c.listed
+	c.choices = c.choices[:0]
+	for raw := range jsonw.Elements(list) {
+		c.choices = append(c.choices, parseChoice(raw))
+	}
+}
+
+func parseChoice(raw []byte) (c choice) {
+	var seen names
+	c.extra = raw[0] != '{'
+	for name, value := range jsonw.Members(raw) {
+		if seen.again(name) {
+			c.extra = true
+		}
+		if jsonw.IsNull(value) {
+			continue
+		}
+		switch string(name) {
+		case "index":
+			n, err := strconv.Atoi(string(value))
+			c.extra = c.extra || err != nil
+			c.index = n
+		case "text":
+			c.takeText(value)
+		case "delta":
+			c.parseDelta(value)
+		case "finish_reason":
+			c.extra = c.extra || !isString(value)
+			c.reason, _ = jsonw.String(value)
+		default: // logprobs among them
+			c.extra = true
+		}
+	}
+	return c
+}
+
+func (c *choice) parseDelta(raw []byte) {
+	var seen names
+	c.extra = c.extra || raw[0] != '{'
+	for name, value := range jsonw.Members(raw) {
+		if seen.again(name) {
+			c.extra = true
+		}
+		if jsonw.IsNull(value) {
+			continue
+		}
+		switch string(name) {
+		case "role":
+			c.extra = c.extra || string(value) != `"assistant"`
+		case "content":
+			c.takeText(value)
+		case "tool_calls": // vLLM writes [] for none
+			c.extra = c.extra || string(value) != "[]"
+		default:
+			c.extra = true
+		}
+	}
+}
+
+func (c *choice) takeText(value []byte) {
+	if c.text != nil || !isString(value) {
+		c.extra = true
+	}
+	if isString(value) {
+		c.text = value
+	}
+}
+
+func isString(value []byte) bool { return value[0] == '"' }
+
+func isInteger(value []byte) bool {
+	_, err := strconv.ParseInt(string(value), 10, 64)
+	return err == nil
+}
+
+func isChunkObject(value []byte) bool {
+	switch string(value) {
+	case `"chat.completion.chunk"`, `"text_completion"`, `""`:
+		return true
+	}
+	return false
+}
+
+// names remembers which of the known members an object has had, in a set that costs nothing.
+type names uint32
+
+func (n *names) again(name []byte) bool {
+	bit := names(1)
+	for _, known := range [...]string{
+		"id", "object", "created", "model", "system_fingerprint", "service_tier", "usage", "error", "choices",
+		"index", "text", "delta", "finish_reason", "logprobs", "role", "content", "tool_calls",
+	} {
+		if string(name) == known {
+			had := *n&bit != 0
+			*n |= bit
+			return had
+		}
+		bit <<= 1
+	}
+	return false // unknown ones make the chunk more than text in any case, or are null
+}

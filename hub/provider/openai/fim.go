@@ -1,0 +1,70 @@
+package openai
+
+import (
+	"slices"
+
+	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/jsonw"
+)
+
+// template is how a family of models wants prefix and suffix: in which order, and what around them.
+type template struct {
+	before, between, after string
+	suffixFirst            bool
+	stop                   []string // its markers, and the end of text: a model that says one of them has said all
+}
+
+var templates = map[FIM]template{
+	Qwen: {
+		before: "<|fim_prefix|>", between: "<|fim_suffix|>", after: "<|fim_middle|>",
+		stop: []string{"<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>", "<|endoftext|>"},
+	},
+	StarCoder: {
+		before: "<fim_prefix>", between: "<fim_suffix>", after: "<fim_middle>",
+		stop: []string{"<fim_prefix>", "<fim_suffix>", "<fim_middle>", "<|endoftext|>"},
+	},
+	CodeLlama: {
+		before: "<PRE> ", between: " <SUF>", after: " <MID>",
+		stop: []string{"<PRE>", "<SUF>", "<MID>", "<EOT>"},
+	},
+	Codestral: {
+		before: "[SUFFIX]", between: "[PREFIX]", suffixFirst: true,
+		stop: []string{"[SUFFIX]", "[PREFIX]", "</s>"},
+	},
+	DeepSeek: {
+		before: "<｜fim▁begin｜>", between: "<｜fim▁hole｜>", after: "<｜fim▁end｜>",
+		stop: []string{"<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>", "<｜end▁of▁sentence｜>"},
+	},
+}
+
+// render returns the prompt that asks for what stands between prefix and suffix.
+func (t *template) render(prefix, suffix string) string {
+	if t.suffixFirst {
+		prefix, suffix = suffix, prefix
+	}
+	return t.before + prefix + t.between + suffix + t.after
+}
+
+// renderFIM replaces the suffix by a rendered prompt, where the upstream wants one and the request has a suffix.
+func (p *Provider) renderFIM(members members, req *hub.CompletionRequest) {
+	t, ok := templates[p.opts.FIM]
+	if !ok || req.Kind != hub.TextCompletion || !req.HasSuffix {
+		return
+	}
+	stop := slices.Clone(req.Stop)
+	for _, s := range t.stop {
+		if !slices.Contains(stop, s) {
+			stop = append(stop, s)
+		}
+	}
+	delete(members, "suffix")
+	members["prompt"] = jsonw.AppendString(nil, t.render(req.Prompt, req.Suffix))
+	list := []byte{'['}
+	for i, s := range stop {
+		if i > 0 {
+			list = append(list, ',')
+		}
+		list = jsonw.AppendString(list, s)
+	}
+	members["stop"] = append(list, ']')
+}

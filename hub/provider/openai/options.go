@@ -1,0 +1,100 @@
+package openai
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/duckwire/duckwire/hub/provider/openai/eventstream"
+)
+
+// Options are a Provider's settings. Only BaseURL is needed; all zero values stand for the defaults.
+type Options struct {
+	BaseURL string // of the upstream, http or https; ends in /v1
+	Key     string // sent as Authorization: Bearer; "": none
+	Model   string // asked for where the client names none, or the built-in completer; "": the client's own, whatever it is
+
+	FIM               FIM  // how the upstream takes the text after the cursor; default Suffix
+	OmitStreamOptions bool // do not ask for the usage: for upstreams that refuse stream_options, or worse
+
+	ConnectTimeout    time.Duration // for connecting, and again for the TLS handshake; default 10 s
+	FirstTokenTimeout time.Duration // from the request, retries included, to the first event of the answer; default 2 min
+	SilenceTimeout    time.Duration // between two pieces of an answer, comments included; default 1 min
+
+	Tries     int           // at most so many requests for one completion, before its first token; default 3
+	RetryWait time.Duration // before the first retry, doubled for each other one, ± 50 %; default 200 ms
+	RetryMost time.Duration // an upstream that asks to wait longer is not asked again; default 3 s
+
+	MaxEvent int // bytes of one event, or of an answer that is no stream; default 4 MiB
+
+	ModelsTimeout time.Duration // for the list of models; default 5 s
+	ModelsTTL     time.Duration // how long that list is kept; default 30 s
+
+	Transport http.RoundTripper // nil: one of its own, with the standard proxy variables; ConnectTimeout holds only there
+}
+
+// FIM is a way to ask for what stands in the middle.
+type FIM string
+
+// The ways: the field "suffix", or the template of a family of models, rendered into "prompt" (protocol/openai.md 3.5).
+const (
+	Suffix    FIM = "suffix"
+	Qwen      FIM = "qwen" // CodeGemma too
+	StarCoder FIM = "starcoder"
+	CodeLlama FIM = "codellama"
+	Codestral FIM = "codestral"
+	DeepSeek  FIM = "deepseek"
+)
+
+func (o Options) withDefaults() Options {
+	o.BaseURL = strings.TrimRight(o.BaseURL, "/")
+	if o.FIM == "" {
+		o.FIM = Suffix
+	}
+	for _, d := range []struct {
+		field *time.Duration
+		value time.Duration
+	}{
+		{&o.ConnectTimeout, 10 * time.Second},
+		{&o.FirstTokenTimeout, 2 * time.Minute},
+		{&o.SilenceTimeout, time.Minute},
+		{&o.RetryWait, 200 * time.Millisecond},
+		{&o.RetryMost, 3 * time.Second},
+		{&o.ModelsTimeout, 5 * time.Second},
+		{&o.ModelsTTL, 30 * time.Second},
+	} {
+		if *d.field == 0 {
+			*d.field = d.value
+		}
+	}
+	if o.Tries == 0 {
+		o.Tries = 3
+	}
+	if o.MaxEvent == 0 {
+		o.MaxEvent = eventstream.DefaultLimit
+	}
+	return o
+}
+
+func (o *Options) validate() error {
+	u, err := url.Parse(o.BaseURL)
+	switch {
+	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https": // err would repeat the URL, which may hold a password
+		return errors.New("the upstream's base URL must be a whole http or https URL")
+	case !strings.HasSuffix(u.Path, "/v1"):
+		return errors.New("the upstream's base URL must end in /v1")
+	case u.RawQuery != "" || u.Fragment != "":
+		return errors.New("the upstream's base URL must have no query and no fragment")
+	case strings.ContainsFunc(o.Key, func(r rune) bool { return r <= ' ' || r > '~' }):
+		return errors.New("the upstream's key holds a space or another character that no header can carry")
+	case o.Tries < 0 || o.MaxEvent < 0:
+		return errors.New("the number of tries and the size of an event cannot be negative")
+	}
+	if _, ok := templates[o.FIM]; !ok && o.FIM != Suffix {
+		return fmt.Errorf("no way to fill in the middle is called %q", o.FIM)
+	}
+	return nil
+}

@@ -1,0 +1,54 @@
+package openai
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+
+	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/jsonw"
+)
+
+// localModel is the name of the built-in completer: who asks for it, or for nothing, gets the configured model.
+const localModel = "duckwire-local"
+
+// members is a request's JSON object.
+type members map[string]json.RawMessage
+
+// payload returns the body for the upstream: the client's members as they came, but for those that make it a stream, name the model, or
+// render the suffix. encoding/json would escape <, > and & in raw members: they are copied by hand.
+func (p *Provider) payload(req *hub.CompletionRequest, streamOptions bool) []byte {
+	m := members(maps.Clone(req.Body))
+	if m == nil {
+		m = members{}
+	}
+	m["stream"] = json.RawMessage("true")
+	if streamOptions {
+		m["stream_options"] = withUsage(m["stream_options"])
+	} else {
+		delete(m, "stream_options")
+	}
+	if p.opts.Model != "" && (req.Model == "" || req.Model == localModel) {
+		m["model"] = jsonw.AppendString(nil, p.opts.Model)
+	}
+	p.renderFIM(m, req)
+	return m.append(nil)
+}
+
+// withUsage returns the client's stream_options with include_usage set.
+func withUsage(options json.RawMessage) json.RawMessage {
+	var m members
+	if json.Unmarshal(options, &m) != nil || m == nil {
+		m = members{}
+	}
+	m["include_usage"] = json.RawMessage("true")
+	return m.append(nil)
+}
+
+func (m members) append(dst []byte) []byte {
+	dst = append(dst, '{')
+	for _, name := range slices.Sorted(maps.Keys(m)) {
+		dst = jsonw.AppendRaw(jsonw.AppendKey(dst, name), m[name])
+	}
+	return append(dst, '}')
+}

@@ -1,0 +1,125 @@
+package openai
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"github.com/duckwire/duckwire/hub"
+)
+
+// send posts the request until the upstream accepts it, refuses it for good, or has been asked often enough. The answer's status is 200.
+func (p *Provider) send(ctx context.Context, req *hub.CompletionRequest) (*http.Response, error) {
+	options := !p.plain.Load()
+	post := func() (*http.Response, error) {
+		resp, err := p.post(ctx, req, p.payload(req, options))
+		if options && refusesStreamOptions(err) {
+			options = false
+			if resp, err = p.post(ctx, req, p.payload(req, false)); err == nil && req.Body["stream_options"] == nil {
+				p.plain.Store(true) // it was not for what the client wrote there: spare the next request the detour
+			}
+		}
+		return resp, again(err, p.opts.RetryMost)
+	}
+	wait := backoff.NewExponentialBackOff()
+	wait.InitialInterval, wait.Multiplier, wait.MaxInterval = p.opts.RetryWait, 2, p.opts.RetryMost
+	return backoff.Retry(ctx, post, backoff.WithBackOff(wait), backoff.WithMaxTries(uint(p.opts.Tries)), backoff.WithMaxElapsedTime(0))
+}
+
+// refused is a refusal with what it takes to decide on a retry.
+type refused struct {
+	*hub.ProviderError
+	status  int // the upstream's; 0: no connection was made
+	options bool
+}
+
+func (e *refused) Unwrap() error { return e.ProviderError }
+
+func refusesStreamOptions(err error) bool {
+	var r *refused
+	return errors.As(err, &r) && r.options
+}
+
+// again marks errors that asking again may heal, and when; all others as permanent.
+func again(err error, most time.Duration) error {
+	var r *refused
+	if !errors.As(err, &r) {
+		return permanent(err)
+	}
+	switch r.status {
+	case 0, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		if r.RetryAfter == 0 {
+			return err
+		}
+	case http.StatusTooManyRequests: // without a time it may as well be a quota, which does not heal
+	default:
+		return permanent(err)
+	}
+	if r.RetryAfter == 0 || r.RetryAfter > most {
+		return permanent(err)
+	}
+	return errors.Join(err, &backoff.RetryAfterError{Duration: r.RetryAfter})
+}
+
+func permanent(err error) error {
+	if err == nil {
+		return nil
+	}
+	return backoff.Permanent(err)
+}
+
+// post sends one request. Everything but a 200 is an error.
+func (p *Provider) post(ctx context.Context, req *hub.CompletionRequest, payload []byte) (*http.Response, error) {
+	path := "/chat/completions"
+	if req.Kind == hub.TextCompletion {
+		path = "/completions"
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, p.opts.BaseURL+path, bytes.NewReader(payload))
+	if err != nil {
+		return nil, failure(http.StatusBadGateway, "upstream_unreachable", "the upstream's address is not usable")
+	}
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Accept", "text/event-stream, application/json;q=0.9")
+	// Not sent: it tells net/http that the request may be repeated on a new connection where a kept one turns out to be closed.
+	r.Header["X-Idempotency-Key"] = nil
+	p.authorize(r, req.RequestID)
+	resp, err := p.client.Do(r)
+	if err != nil {
+		return nil, unreachable(err)
+	}
+	if resp.StatusCode == http.StatusOK {
+		return resp, nil
+	}
+	defer resp.Body.Close()
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxRefusal)) // what has come will do
+	e := p.refusal(resp, body)
+	return nil, &refused{ProviderError: e, status: resp.StatusCode, options: resp.StatusCode == http.StatusBadRequest && bytes.Contains(body, []byte("stream_options"))}
+}
+
+// authorize sets the headers that say who asks.
+func (p *Provider) authorize(r *http.Request, requestID string) {
+	r.Header.Set("User-Agent", "duckwire")
+	if p.opts.Key != "" {
+		r.Header.Set("Authorization", "Bearer "+p.opts.Key)
+	}
+	if requestID != "" && !strings.ContainsFunc(requestID, func(c rune) bool { return c < ' ' || c > '~' }) {
+		r.Header.Set("X-Request-Id", requestID)
+	}
+}
+
+// unreachable tells why no answer came, in words that give no address away.
+func unreachable(err error) error {
+	e := failure(http.StatusBadGateway, "upstream_unreachable", "%s", whyUnreachable(err))
+	var op *net.OpError
+	if errors.As(err, &op) && op.Op == "dial" {
+		return &refused{ProviderError: e}
+	}
+	return e
+}

@@ -1,0 +1,101 @@
+package openai
+
+import (
+	"net/http"
+	"strconv"
+
+	"github.com/duckwire/duckwire/hub/jsonw"
+)
+
+// unstream turns a whole completion, in compact JSON, into the one chunk that says the same: each choice's message becomes its delta. An
+// object with an error in it stays as it is.
+func unstream(whole []byte) ([]byte, error) {
+	dst := []byte{'{'}
+	answered := false
+	for name, value := range jsonw.Members(whole) {
+		switch string(name) {
+		case "error":
+			if !jsonw.IsNull(value) {
+				return whole, nil
+			}
+		case "object":
+			if string(value) == `"chat.completion"` {
+				value = []byte(`"chat.completion.chunk"`)
+			}
+			dst = append(jsonw.AppendKey(dst, name), value...)
+		case "choices":
+			answered = answered || value[0] == '[' && string(value) != "[]"
+			dst = unstreamChoices(jsonw.AppendKey(dst, name), value)
+		default:
+			dst = append(jsonw.AppendKey(dst, name), value...)
+		}
+	}
+	if !answered {
+		return nil, failure(http.StatusBadGateway, "upstream_invalid", "the upstream's answer is not a completion: it has no choices")
+	}
+	return append(dst, '}'), nil
+}
+
+func unstreamChoices(dst, choices []byte) []byte {
+	dst = append(dst, '[')
+	n := 0
+	for choice := range jsonw.Elements(choices) {
+		if n++; n > 1 {
+			dst = append(dst, ',')
+		}
+		if choice[0] != '{' {
+			dst = append(dst, choice...)
+			continue
+		}
+		dst = append(dst, '{')
+		for name, value := range jsonw.Members(choice) {
+			if string(name) == "message" {
+				dst = unstreamMessage(jsonw.AppendKey(dst, "delta"), value)
+				continue
+			}
+			dst = append(jsonw.AppendKey(dst, name), value...)
+		}
+		dst = append(dst, '}')
+	}
+	return append(dst, ']')
+}
+
+func unstreamMessage(dst, message []byte) []byte {
+	if message[0] != '{' {
+		return append(dst, message...)
+	}
+	dst = append(dst, '{')
+	for name, value := range jsonw.Members(message) {
+		dst = jsonw.AppendKey(dst, name)
+		if string(name) == "tool_calls" && value[0] == '[' {
+			dst = appendIndexed(dst, value)
+		} else {
+			dst = append(dst, value...)
+		}
+	}
+	return append(dst, '}')
+}
+
+// appendIndexed appends tool calls with the index that tells the pieces of each apart while they stream.
+func appendIndexed(dst, calls []byte) []byte {
+	dst = append(dst, '[')
+	i := 0
+	for call := range jsonw.Elements(calls) {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		if call[0] == '{' {
+			dst = strconv.AppendInt(append(dst, `{"index":`...), int64(i), 10)
+			for name, value := range jsonw.Members(call) {
+				if string(name) != "index" {
+					dst = append(jsonw.AppendKey(dst, name), value...)
+				}
+			}
+			dst = append(dst, '}')
+		} else {
+			dst = append(dst, call...)
+		}
+		i++
+	}
+	return append(dst, ']')
+}
