@@ -44,6 +44,9 @@ func readChat(messages []hub.Message) task {
 	}
 	t.code, t.lang = true, lang
 	t.request.Prefix = strings.TrimRight(code, "\r\n")
+	if len(t.request.Prefix) < len(code) {
+		t.request.Prefix += "\n"
+	}
 	t.line = t.request.Prefix[strings.LastIndexByte(t.request.Prefix, '\n')+1:]
 	return t
 }

@@ -73,7 +73,7 @@ func complete(t testing.TB, p *local.Provider, req hub.CompletionRequest) *recor
 	return r
 }
 
-const enum = "switch n {\ncase 1:\n\treturn \"n1\"\ncase 2:\n\treturn \"n2\"\ncase 3:\n\treturn \"n3\"\n"
+const enum = "switch n {\ncase 1:\n\treturn \"n1\"\ncase 2:\n\treturn \"n2\"\ncase 3:\n\treturn \"n3\"\ncase 4:\n\treturn \"n4\"\n"
 
 func TestTextAndFIM(t *testing.T) {
 	p := open(t, local.Options{})
@@ -82,12 +82,12 @@ func TestTextAndFIM(t *testing.T) {
 		req  hub.CompletionRequest
 		want string
 	}{
-		{"prompt", hub.CompletionRequest{Prompt: enum}, "case 4:\n\treturn \"n4\""},
-		{"qwen", hub.CompletionRequest{Prompt: "<|fim_prefix|>" + enum + "<|fim_suffix|>\n}\n<|fim_middle|>"}, "case 4:\n\treturn \"n4\""},
-		{"starcoder", hub.CompletionRequest{Prompt: "<fim_prefix>" + enum + "<fim_suffix>\n}\n<fim_middle>"}, "case 4:\n\treturn \"n4\""},
-		{"codellama", hub.CompletionRequest{Prompt: "<PRE> " + enum + " <SUF>\n} <MID>"}, "case 4:\n\treturn \"n4\""},
-		{"codestral", hub.CompletionRequest{Prompt: "[SUFFIX]\n}\n[PREFIX]" + enum}, "case 4:\n\treturn \"n4\""},
-		{"deepseek", hub.CompletionRequest{Prompt: "<｜fim▁begin｜>" + enum + "<｜fim▁hole｜>\n}\n<｜fim▁end｜>"}, "case 4:\n\treturn \"n4\""},
+		{"prompt", hub.CompletionRequest{Prompt: enum}, "case 5:\n\treturn \"n5\""},
+		{"qwen", hub.CompletionRequest{Prompt: "<|fim_prefix|>" + enum + "<|fim_suffix|>\n}\n<|fim_middle|>"}, "case 5:\n\treturn \"n5\""},
+		{"starcoder", hub.CompletionRequest{Prompt: "<fim_prefix>" + enum + "<fim_suffix>\n}\n<fim_middle>"}, "case 5:\n\treturn \"n5\""},
+		{"codellama", hub.CompletionRequest{Prompt: "<PRE> " + enum + " <SUF>\n} <MID>"}, "case 5:\n\treturn \"n5\""},
+		{"codestral", hub.CompletionRequest{Prompt: "[SUFFIX]\n}\n[PREFIX]" + enum}, "case 5:\n\treturn \"n5\""},
+		{"deepseek", hub.CompletionRequest{Prompt: "<｜fim▁begin｜>" + enum + "<｜fim▁hole｜>\n}\n<｜fim▁end｜>"}, "case 5:\n\treturn \"n5\""},
 		{"nothing known", hub.CompletionRequest{Prompt: "once upon"}, ""},
 		{"empty", hub.CompletionRequest{}, ""},
 	}
@@ -107,7 +107,7 @@ func TestTextAndFIM(t *testing.T) {
 
 func TestUsageAndLength(t *testing.T) {
 	r := complete(t, open(t, local.Options{}), hub.CompletionRequest{Kind: hub.TextCompletion, Prompt: enum, MaxTokens: 3})
-	if r.reason != "length" || r.text() != "case 4:" {
+	if r.reason != "length" || r.text() != "case 5:" {
 		t.Errorf("got %q, %q", r.text(), r.reason)
 	}
 	var u struct{ PromptTokens, CompletionTokens, TotalTokens int }
@@ -124,10 +124,10 @@ func TestUsageAndLength(t *testing.T) {
 func TestStopStrings(t *testing.T) {
 	p := open(t, local.Options{})
 	for _, tt := range []struct{ stop, want string }{
-		{"\n", "case 4:"},
-		{"4:", "case "},
-		{"return \"", "case 4:\n\t"},
-		{"\n\treturn", "case 4:"},
+		{"\n", "case 5:"},
+		{"5:", "case "},
+		{"return \"", "case 5:\n\t"},
+		{"\n\treturn", "case 5:"},
 	} {
 		r := complete(t, p, hub.CompletionRequest{Kind: hub.TextCompletion, Prompt: enum, Stop: []string{"never", tt.stop, ""}})
 		if r.text() != tt.want || r.reason != "stop" {
@@ -144,9 +144,9 @@ func TestChat(t *testing.T) {
 		}}).text()
 	}
 	tests := []struct{ name, content, want string }{
-		{"fenced", "Please continue:\n```go\n" + enum + "```\nThanks!", "```go\ncase 4:\n\treturn \"n4\"\n```\n"},
-		{"open fence", "```go\n" + enum + "case", "```go\ncase 4:\n\treturn \"n4\"\n```\n"},
-		{"bare code", enum, "```\ncase 4:\n\treturn \"n4\"\n```\n"},
+		{"fenced", "Please continue:\n```go\n" + enum + "```\nThanks!", "```go\ncase 5:\n\treturn \"n5\"\n```\n"},
+		{"open fence", "```go\n" + enum + "case", "```go\ncase 5:\n\treturn \"n5\"\n```\n"},
+		{"bare code", enum, "```\ncase 5:\n\treturn \"n5\"\n```\n"},
 		{"prose", "What is the meaning of life?", "DUCKWIRE_UPSTREAM_URL"},
 		{"no code to continue", "```\nx\n```", "built-in completer"},
 	}

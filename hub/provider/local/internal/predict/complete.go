@@ -31,7 +31,7 @@ type Completion struct {
 // Thresholds of the generator, chosen with the evaluation: a higher one says less and errs less.
 const (
 	minToken = 0.45 // a token less probable than this is not said
-	minSure  = 0.42 // nor one with which all that was said is right with less than this probability
+	minSure  = 0.40 // nor one with which all that was said is right with less than this probability
 	minEasy  = 0.90 // a token more probable than this hardly makes the completion less sure, as errors come together:
 	trust    = 0.35 // its probability counts with this exponent
 	asIs     = 0.35 // how probable it is that an unknown word before the cursor is finished

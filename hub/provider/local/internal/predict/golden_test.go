@@ -30,20 +30,20 @@ var golden = []struct {
 	},
 	{
 		name:   "a switch over an enum that is declared above",
-		prefix: "type Color int\n\nconst (\n\tRed Color = iota\n\tGreen\n\tBlue\n\tYellow\n)\n\nfunc (c Color) String() string {\n\tswitch c {\n\tcase Red:\n\t\treturn \"Red\"\n\tcase Green:\n\t\treturn \"Green\"\n",
+		prefix: "type Color int\n\nconst (\n\tRed Color = iota\n\tGreen\n\tBlue\n\tYellow\n\tBlack\n)\n\nfunc (c Color) String() string {\n\tswitch c {\n\tcase Red:\n\t\treturn \"Red\"\n\tcase Green:\n\t\treturn \"Green\"\n\tcase Blue:\n\t\treturn \"Blue\"\n\tcase",
 		suffix: "\n\t}\n\treturn \"\"\n}\n",
-		want:   "\tcase Blue:\n\t\treturn \"Blue\"\n\tcase Yellow:\n\t\treturn \"Yellow\"",
+		want:   " Yellow:\n\t\treturn \"Yellow\"\n\tcase Black:\n\t\treturn \"Black\"",
 	},
 	{
 		name:   "a struct copied field by field",
-		prefix: "type T struct {\n\tName string\n\tSize int\n\tMode int\n\tTime int\n}\n\nfunc copyT(dst, src *T) {\n\tdst.Name = src.Name\n\tdst.Size = src.Size\n\tdst.Mode",
+		prefix: "type T struct {\n\tName string\n\tSize int\n\tMode int\n\tTime int\n\tUser string\n}\n\nfunc copyT(dst, src *T) {\n\tdst.Name = src.Name\n\tdst.Size = src.Size\n\tdst.Mode = src.Mode\n\tdst.Time",
 		suffix: "\n}\n",
-		want:   " = src.Mode\n\tdst.Time = src.Time",
+		want:   " = src.Time\n\tdst.User = src.User",
 	},
 	{
 		name:   "an import block",
-		prefix: "package a\n\nimport (\n\t\"context\"\n\t\"errors\"\n\t\"fmt\"\n)\n\nfunc f() {}\n\n// -- b.go --\npackage a\n\nimport (\n\t\"context\"\n\t\"errors\"",
-		want:   "\n\t\"fmt\"\n)",
+		prefix: "package a\n\nimport (\n\t\"context\"\n\t\"errors\"\n\t\"fmt\"\n\t\"os\"\n)\n\nfunc f() {}\n\n// -- b.go --\npackage a\n\nimport (\n\t\"context\"\n\t\"errors\"\n\t\"fmt\"\n",
+		want:   "\t\"os\"\n)",
 	},
 	{
 		name:   "rows of a table",

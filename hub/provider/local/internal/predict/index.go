@@ -18,6 +18,7 @@ type Doc struct {
 	heads [len(orders)][]int32 // by hash of the past: the newest place, or -1
 	prevs [len(orders)][]int32 // by place: the next older place with the same hash
 	mask  uint32
+	quote byte                           // the quote of the string that the text ends in; 0 outside
 	names struct{ heads, prevs []int32 } // the places of each name, whether spaces stand before it or not
 }
 
@@ -86,9 +87,27 @@ func (d *Doc) push(t token) {
 func (d *Doc) add(b []byte) int {
 	t := lex(b)
 	t.off = uint32(len(d.text))
+	d.quotes(&t, b)
 	d.text = append(d.text, b[:t.size]...)
 	d.push(t)
 	return int(t.size)
+}
+
+// quotes tells a quote that ends a string from one that begins one. A string ends with its line at the latest.
+func (d *Doc) quotes(t *token, b []byte) {
+	c := b[min(int(t.sp), len(b)-1)]
+	switch {
+	case t.kind == kindLine:
+		d.quote = 0
+	case t.kind != kindPunct || c != '"' && c != '\'':
+	case d.quote == c:
+		if n := len(d.text); t.sp > 0 || n == 0 || d.text[n-1] != '\\' {
+			d.quote = 0
+			t.hash, t.shape = t.hash+1, t.shape+1
+		}
+	case d.quote == 0 && (c == '"' || t.sp > 0 || len(d.toks) == 0 || d.toks[len(d.toks)-1].kind == kindPunct):
+		d.quote = c
+	}
 }
 
 // addText appends text up to its end, or until ctx ends. Then comes a barrier if barrier is set.
@@ -100,6 +119,7 @@ func (d *Doc) addText(ctx context.Context, text []byte, barrier bool) error {
 		text = text[d.add(text):]
 	}
 	if barrier {
+		d.quote = 0
 		d.push(token{kind: kindBarrier, off: uint32(len(d.text)), hash: uint32(len(d.toks)), shape: uint32(len(d.toks))})
 	}
 	return nil

@@ -42,7 +42,7 @@ func (d *Doc) follow(q, before, lag int) (next, seen int) {
 		if next < 0 || next >= before {
 			return 0, 0
 		}
-		return next, 1 + d.earlier(i, q-i, before, lag)
+		return next, 1 + d.earlier(i, before, lag)
 	}
 	return 0, 0
 }
@@ -67,10 +67,25 @@ func (d *Doc) item(q, step int) int {
 	return -1
 }
 
-// earlier reports, as 1 or 0, whether the items one further back agree too.
-func (d *Doc) earlier(i, step, before, lag int) int {
-	if i-step > 0 && before-lag > 0 && d.toks[i-step].kind == kindWord && d.toks[i-step].bare() == d.toks[before-lag].bare() {
-		return 1
+// earlier counts how many of the items before place i agree with those before place before, 3 at most.
+func (d *Doc) earlier(i, before, lag int) (n int) {
+	for n < 3 && before-lag > 0 {
+		before -= lag
+		j := d.back(i, d.toks[before].bare())
+		if j < 0 || d.toks[before].kind != kindWord {
+			break
+		}
+		i, n = j, n+1
 	}
-	return 0
+	return n
+}
+
+// back returns the place of the name with the given hash before place i, not far back, or -1.
+func (d *Doc) back(i int, want uint32) int {
+	for j := i - 1; j > 0 && j >= i-maxItem/2; j-- {
+		if d.toks[j].kind == kindWord && d.toks[j].bare() == want && d.toks[j-1].shape == d.toks[i-1].shape {
+			return j
+		}
+	}
+	return -1
 }

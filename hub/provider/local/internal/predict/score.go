@@ -52,6 +52,7 @@ const (
 	gBestSquare
 	gShareSquare
 	gSeen    // how much speaks for the best substitution
+	gList    // how much speaks for it as the next of a list
 	gDiverse // whether different texts became the same by substitution
 	gBestShare
 	gKind     // one for each kind
@@ -126,6 +127,7 @@ type group struct {
 	how   op        // how its best proposal came about
 	from  [4]uint32 // hashes of the different tokens that became text
 	froms int
+	list  int // the same, for its best proposal from a list
 	seen  int // how much speaks for its best substitution
 	f     [gCount]float32
 }
@@ -158,10 +160,17 @@ func vote(groups []group, p *proposal) []group {
 			g.best, g.how = logit, p.how
 		}
 		g.odds, g.votes, g.seen = g.odds+odds, g.votes+1, max(g.seen, p.seen)
+		if p.how == opList {
+			g.list = max(g.list, p.seen)
+		}
 		g.source(p.from)
 		return groups
 	}
-	return append(groups, group{text: string(p.text), kind: p.kind, best: logit, odds: odds, votes: 1, typed: p.typed, seen: p.seen,
+	list := 0
+	if p.how == opList {
+		list = p.seen
+	}
+	return append(groups, group{list: list, text: string(p.text), kind: p.kind, best: logit, odds: odds, votes: 1, typed: p.typed, seen: p.seen,
 		how: p.how, from: [4]uint32{p.from}, froms: 1})
 }
 
@@ -187,6 +196,7 @@ func judge(groups []group, warm float32) {
 		f[gVotes], f[gAll], f[gMargin] = log2p(g.votes), log2p(votes), margin/4
 		f[gWarm], f[gNeed], f[gBestShare] = warm, log2p(g.typed), f[gShare]*g.best/4
 		f[gBestSquare], f[gShareSquare], f[gSeen] = g.best*g.best/16, f[gShare]*f[gShare], log2p(g.seen)
+		f[gList] = log2p(g.list)
 		f[gDiverse] = log2p(g.froms - 1)
 		f[gKind+int(g.kind)] = 1
 		f[gWarmBest] = warm * g.best / 4

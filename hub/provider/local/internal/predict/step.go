@@ -1,6 +1,9 @@
 package predict
 
-import "bytes"
+import (
+	"bytes"
+	"slices"
+)
 
 // stepper proposes next tokens at the end of cur.
 type stepper struct {
@@ -71,6 +74,11 @@ func (s *stepper) propose(f *[fCount]float32, text []byte, k kind, how op, typed
 
 // poll compares the proposals with each other and lets them vote.
 func (s *stepper) poll() {
+	if next := s.inList(); next != nil {
+		s.proposals = slices.DeleteFunc(s.proposals, func(p proposal) bool {
+			return p.kind == kindWord && !bytes.Equal(p.text, next)
+		})
+	}
 	var lit, shape float32
 	for i := range s.proposals {
 		if p := &s.proposals[i]; p.how != opWord {
@@ -87,6 +95,16 @@ func (s *stepper) poll() {
 		}
 		s.groups = vote(s.groups, p)
 	}
+}
+
+// inList returns the next name where a list is being gone through for which much speaks, or nil: no other name comes then.
+func (s *stepper) inList() []byte {
+	for i := range s.proposals {
+		if p := &s.proposals[i]; p.how == opList && p.seen > 1 {
+			return p.text
+		}
+	}
+	return nil
 }
 
 // pick returns the most probable group; the seed decides between equals.
