@@ -1,0 +1,168 @@
+package openai_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/provider/openai"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// recorder is a CompletionWriter that writes down what it is told.
+type recorder struct {
+	log    []string
+	info   hub.CompletionInfo
+	text   strings.Builder
+	onText func() error
+}
+
+func (r *recorder) Accepted()                        { r.log = append(r.log, "accepted") }
+func (r *recorder) Describe(info hub.CompletionInfo) { r.info = info }
+
+func (r *recorder) Text(text string) error {
+	r.log = append(r.log, "text "+text)
+	r.text.WriteString(text)
+	if r.onText != nil {
+		return r.onText()
+	}
+	return nil
+}
+
+func (r *recorder) Chunk(raw json.RawMessage, text string) error {
+	r.log = append(r.log, fmt.Sprintf("chunk %s [%s]", raw, text))
+	r.text.WriteString(text)
+	return nil
+}
+
+func (r *recorder) Finish(reason string, usage json.RawMessage, sent bool) {
+	r.log = append(r.log, fmt.Sprintf("finish %s %s %v", reason, usage, sent))
+}
+
+// upstream serves one handler under /v1.
+func upstream(t testing.TB, h http.HandlerFunc) string {
+	t.Helper()
+	srv := httptest.NewServer(h)
+	t.Cleanup(srv.Close)
+	return srv.URL + "/v1"
+}
+
+// sends answers every request with an event stream of these bytes.
+func sends(stream string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = io.WriteString(w, stream)
+	}
+}
+
+// cuts answers with an event stream of these bytes and then breaks the connection: reset, or merely without the end of the chunked body.
+func cuts(stream string, reset bool) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			panic(err)
+		}
+		defer conn.Close()
+		fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n", len(stream), stream)
+		if reset {
+			time.Sleep(20 * time.Millisecond) // or the reset overtakes the bytes
+			_ = conn.(*net.TCPConn).SetLinger(0)
+		}
+	}
+}
+
+func newProvider(t testing.TB, o openai.Options) *openai.Provider {
+	t.Helper()
+	p, err := openai.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = p.Close() })
+	return p
+}
+
+// request returns a request as the door makes it of this body.
+func request(t testing.TB, kind hub.CompletionKind, body string) *hub.CompletionRequest {
+	t.Helper()
+	req := &hub.CompletionRequest{Kind: kind, RequestID: "req-1"}
+	if err := json.Unmarshal([]byte(body), &req.Body); err != nil {
+		t.Fatal(err)
+	}
+	var in struct {
+		Model, Prompt string
+		Suffix        *string
+		Stop          []string
+	}
+	if err := json.Unmarshal([]byte(body), &in); err != nil {
+		t.Fatal(err)
+	}
+	req.Model, req.Prompt, req.Stop = in.Model, in.Prompt, in.Stop
+	if in.Suffix != nil {
+		req.HasSuffix, req.Suffix = true, *in.Suffix
+	}
+	return req
+}
+
+func chatRequest(t testing.TB) *hub.CompletionRequest {
+	return request(t, hub.ChatCompletion, `{"model":"m","messages":[{"role":"user","content":"hi"}]}`)
+}
+
+// ask completes against a handler and returns what the writer was told.
+func ask(t testing.TB, h http.HandlerFunc, o openai.Options) (*recorder, error) {
+	t.Helper()
+	o.BaseURL = upstream(t, h)
+	rec := &recorder{}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	return rec, newProvider(t, o).Complete(ctx, chatRequest(t), rec)
+}
+
+func providerError(t testing.TB, err error, status int, code string) *hub.ProviderError {
+	t.Helper()
+	var e *hub.ProviderError
+	if !errors.As(err, &e) {
+		t.Fatalf("%v; want a provider's error %s", err, code)
+	}
+	if e.Status != status || e.Code != code || e.Message == "" {
+		t.Fatalf("%d %s %q; want %d %s", e.Status, e.Code, e.Message, status, code)
+	}
+	return e
+}
+
+// data frames chunks as an event stream.
+func data(chunks ...string) string {
+	var b strings.Builder
+	for _, c := range chunks {
+		b.WriteString("data: " + c + "\n\n")
+	}
+	return b.String()
+}
+
+const head = `"id":"c1","object":"chat.completion.chunk","created":7,"model":"m"`
+
+// delta is a plain chunk of chat.
+func delta(content string) string {
+	c, _ := json.Marshal(content)
+	return `{` + head + `,"choices":[{"index":0,"delta":{"content":` + string(c) + `},"finish_reason":null}]}`
+}
+
+const (
+	opening  = `{` + head + `,"choices":[{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}]}`
+	finished = `{` + head + `,"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}`
+	usage    = `{` + head + `,"choices":[],"usage":{"total_tokens":3}}`
+	done     = `[DONE]`
+)
