@@ -100,10 +100,7 @@ func TestRequest(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			var got taken
 			c.o.BaseURL, c.o.Key = upstream(t, takes(&got)), "sk-key"
-			req := request(t, c.kind, strings.ReplaceAll(c.body, "1e400", "1e40"))
-			for k, v := range req.Body {
-				req.Body[k] = json.RawMessage(strings.ReplaceAll(string(v), "1e40", "1e400")) // nothing reads it as a number
-			}
+			req := request(t, c.kind, c.body)
 			before := len(req.Body)
 			if err := newProvider(t, c.o).Complete(t.Context(), req, &recorder{}); err != nil {
 				t.Fatal(err)
@@ -416,7 +413,7 @@ func TestTimeouts(t *testing.T) {
 		{"silence", hang(data(delta("a")), true), silence, "upstream_timeout"},
 		{"silence in a whole answer", hang(`{"id":`, true), silence, "upstream_timeout"},
 		{"silence after the finish", hang(data(delta("a"), finished), true), silence, ""},
-		{"silence after [DONE]", hang(data(delta("a"), done), true), first, ""},
+		{"silence after [DONE]", hang(data(delta("a"), done), true), openai.Options{}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
