@@ -11,11 +11,9 @@ const names = ['message', 'hello', 'reset', 'bye', 'end', 'chunk', 'note']
 /** listen reads with an EventSource until it has closed itself: for it a 204 is the end. */
 function listen(source, on) {
   for (const name of names) source.addEventListener(name, (e) => on.event(name, e.data, e.lastEventId))
-  on.stop?.(() => source.close())
   return new Promise((resolve) => {
-    source.addEventListener('error', () => {
-      if (source.readyState === source.CLOSED) resolve()
-    })
+    // Node's tells of its closing before it closes.
+    source.addEventListener('error', () => setTimeout(() => source.readyState === source.CLOSED && resolve()))
   })
 }
 

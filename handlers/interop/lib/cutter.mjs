@@ -67,18 +67,21 @@ export async function cutter(target, limit, { http10 = false } = {}) {
   }
 }
 
-/** body returns the body in what was received of an answer, its chunks joined (RFC 9112 §7.1), as far as they came. */
-export function body(received) {
+/**
+ * answer takes apart what was received: the body of the first answer as far as it came, its chunks joined (RFC 9112 §7.1), and whether the
+ * cut fell into a head, be it the first answer's or that of the next one on the same connection.
+ */
+export function answer(received) {
   const start = received.indexOf('\r\n\r\n') + 4
-  if (start < 4) return Buffer.alloc(0)
+  if (start < 4) return { body: Buffer.alloc(0), inHead: true }
   const head = received.subarray(0, start).toString('latin1')
   let rest = received.subarray(start)
-  if (!/^transfer-encoding: chunked\r$/im.test(head)) return rest
+  if (!/^transfer-encoding: chunked\r$/im.test(head)) return { body: rest, inHead: false }
   const parts = []
   for (;;) {
     const line = rest.indexOf('\r\n')
-    const size = line < 0 ? 0 : Number.parseInt(rest.subarray(0, line).toString('latin1'), 16)
-    if (size === 0) return Buffer.concat(parts)
+    const size = line < 0 ? NaN : Number.parseInt(rest.subarray(0, line).toString('latin1'), 16)
+    if (!(size > 0)) return { body: Buffer.concat(parts), inHead: size === 0 && rest.length >= line + 4 }
     parts.push(rest.subarray(line + 2, line + 2 + size))
     rest = rest.subarray(line + 2 + size + 2)
   }

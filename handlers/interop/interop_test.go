@@ -1,0 +1,99 @@
+// Package interop_test holds the server to other people's clients: npm packages, unmodified, against the real binary.
+package interop_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// leastNode has the EventSource behind --experimental-eventsource.
+const leastNode = 20
+
+// TestNodeClients runs each *.test.mjs. They start servers of their own from the binary in DUCKWIRE_BIN, and end them.
+func TestNodeClients(t *testing.T) {
+	if testing.Short() {
+		t.Skip("other people's clients are left out by -short: they need node, npm packages and a minute")
+	}
+	checkNode(t)
+	installPackages(t)
+	binary := filepath.Join(t.TempDir(), "duckwire")
+	run(t, nil, "go", "build", "-tags", "sqlite_omit_load_extension", "-o", binary, "github.com/duckwire/duckwire/cmd/duckwire")
+	files, err := filepath.Glob("*.test.mjs")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no *.test.mjs here: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(file, ".test.mjs"), func(t *testing.T) {
+			// Messages of Node about its experiments would only hide ours.
+			out := run(t, []string{"DUCKWIRE_BIN=" + binary, "NODE_NO_WARNINGS=1"},
+				"node", "--experimental-eventsource", "--test", "--test-reporter=spec", file)
+			if !strings.Contains(out, "ℹ fail 0") || strings.Contains(out, "ℹ pass 0") {
+				t.Errorf("node ended well, and yet its report does not say so:\n%s", out)
+			}
+		})
+	}
+}
+
+func checkNode(t *testing.T) {
+	t.Helper()
+	for _, tool := range []string{"node", "npm"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Fatalf("these tests need Node.js %d or newer with npm: %v (go test -short leaves them out)", leastNode, err)
+		}
+	}
+	version := strings.TrimSpace(run(t, nil, "node", "--version"))
+	major, _, _ := strings.Cut(strings.TrimPrefix(version, "v"), ".")
+	if n, err := strconv.Atoi(major); err != nil || n < leastNode {
+		t.Fatalf("these tests need Node.js %d or newer; this is %s (go test -short leaves them out)", leastNode, version)
+	}
+}
+
+// installPackages installs what package-lock.json pins, unless that is what is there.
+func installPackages(t *testing.T) {
+	t.Helper()
+	const stamp = "node_modules/.installed" // a copy of the lock file that was installed
+	lock, err := os.ReadFile("package-lock.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if had, err := os.ReadFile(stamp); err == nil && bytes.Equal(had, lock) {
+		return
+	}
+	run(t, nil, "npm", "ci", "--ignore-scripts")
+	if err := os.WriteFile(stamp, lock, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// run runs a program to its end and returns what it wrote. The program leads a process group of its own, so that whatever it started ends
+// with it.
+func run(t *testing.T, env []string, name string, args ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Env = append(os.Environ(), env...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = 5 * time.Second
+	out, err := cmd.CombinedOutput()
+	if cmd.Process != nil {
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // a group that is empty by now is what we hope for
+	}
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		err = errors.Join(ctx.Err(), err)
+	}
+	if err != nil {
+		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
