@@ -91,7 +91,7 @@ func (c *choice) add(raw []byte) {
 			}
 		case "text":
 			c.addContent(name, value)
-		case "delta":
+		case "delta", "message":
 			for name, value := range jsonw.Members(value) {
 				c.addContent(name, value)
 			}
