@@ -2,16 +2,15 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net/http"
-	"os"
 	"strings"
 	"sync/atomic"
 
 	"github.com/duckwire/duckwire/handlers"
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/provider/local"
+	"github.com/duckwire/duckwire/hub/provider/openai"
 	"github.com/duckwire/duckwire/middleware"
 )
 
@@ -70,13 +69,26 @@ func buildServer(cfg *Config, logger *slog.Logger) (_ *app, err error) {
 	return a, nil
 }
 
-// openProvider opens what makes completions: the upstream where there is one, else the built-in completer.
-func (a *app) openProvider(cfg *Config, logger *slog.Logger) (hub.Provider, error) {
-	delay := cfg.LocalTokenDelay
-	if delay == 0 {
-		delay = -1 // there 0 means the default
+// provider is what makes completions and is closed when nobody asks it any longer.
+type provider interface {
+	hub.Provider
+	Close() error
+}
+
+// openProvider opens the upstream where there is one, else the built-in completer.
+func (a *app) openProvider(cfg *Config, logger *slog.Logger) (p provider, err error) {
+	if cfg.UpstreamURL != "" {
+		p, err = openai.New(openai.Options{
+			BaseURL: cfg.UpstreamURL, Key: cfg.UpstreamKey, Model: cfg.UpstreamModel, FIM: openai.FIM(cfg.UpstreamFIM),
+			ConnectTimeout: cfg.UpstreamConnectTimeout, FirstTokenTimeout: cfg.UpstreamFirstTokenTimeout, SilenceTimeout: cfg.UpstreamSilenceTimeout,
+		})
+	} else {
+		delay := cfg.LocalTokenDelay
+		if delay == 0 {
+			delay = -1 // there 0 means the default
+		}
+		p, err = local.New(local.Options{Corpus: cfg.LocalCorpus, TokenDelay: delay, Logger: logger})
 	}
-	p, err := local.New(local.Options{Corpus: cfg.LocalCorpus, TokenDelay: delay, Logger: logger})
 	if err != nil {
 		return nil, err
 	}
@@ -86,34 +98,18 @@ func (a *app) openProvider(cfg *Config, logger *slog.Logger) (hub.Provider, erro
 
 // openVerifier opens what tells whose a token is.
 func (a *app) openVerifier(cfg *Config, logger *slog.Logger) (*middleware.Verifier, error) {
-	pem, err := readPEM(cfg.JWTPublicKey)
-	if err != nil {
-		return nil, err
-	}
 	keys, err := middleware.ParseAPIKeys(strings.Join(cfg.APIKeys, "\n"))
 	if err != nil {
 		return nil, err
 	}
 	v, err := middleware.NewVerifier(context.Background(), middleware.VerifierOptions{
-		Secret: []byte(cfg.JWTSecret), PublicKeyPEM: pem, JWKSURL: cfg.JWKSURL, APIKeys: keys, Issuer: cfg.JWTIssuer, Audience: cfg.JWTAudience, Logger: logger,
+		Secret: []byte(cfg.JWTSecret), PublicKeyPEM: []byte(cfg.JWTPublicKey), JWKSURL: cfg.JWKSURL, APIKeys: keys, Issuer: cfg.JWTIssuer, Audience: cfg.JWTAudience, Logger: logger,
 	})
 	if err != nil {
 		return nil, err
 	}
 	a.closers = append(a.closers, func() error { v.Close(); return nil })
 	return v, nil
-}
-
-// readPEM returns PEM text, or the file that holds it.
-func readPEM(s string) ([]byte, error) {
-	if s == "" || strings.Contains(s, "-----BEGIN") {
-		return []byte(s), nil
-	}
-	pem, err := os.ReadFile(s)
-	if err != nil {
-		return nil, fmt.Errorf("jwt_public_key: %w", err)
-	}
-	return pem, nil
 }
 
 // newAuthorizer returns who decides: the token's capabilities, and behind them the application where it wants to be asked.

@@ -37,7 +37,7 @@ type Config struct {
 
 	UpstreamURL               string        `group:"Completions" key:"upstream_url" unset:"the built-in completer" help:"OpenAI-compatible server to ask; ends in /v1"`
 	UpstreamKey               string        `key:"upstream_key" secret:"true" help:"its API key"`
-	UpstreamModel             string        `key:"upstream_model" unset:"as requested" help:"model to ask for, whatever the request names"`
+	UpstreamModel             string        `key:"upstream_model" unset:"as requested" help:"model to ask for where the request names none, or the built-in completer"`
 	UpstreamFIM               string        `key:"upstream_fim" default:"suffix" oneof:"suffix|qwen|starcoder|codellama|codestral|deepseek" help:"how it takes text after the cursor: as the field 'suffix', or in a model's template"`
 	UpstreamConnectTimeout    time.Duration `key:"upstream_connect_timeout" default:"10s" min:"100ms" max:"5m" help:"for the connection to it"`
 	UpstreamFirstTokenTimeout time.Duration `key:"upstream_first_token_timeout" default:"2m" min:"1s" max:"1h" help:"for the first token of an answer"`
@@ -58,11 +58,10 @@ type Config struct {
 	StreamBytes        Size          `key:"stream_bytes" default:"16MiB" min:"64KiB" max:"1GiB" help:"text and events of one stream"`
 	StreamTTL          time.Duration `key:"stream_ttl" default:"1h" min:"1s" max:"720h" help:"how long a stream is kept after its end"`
 	StreamsPerUser     int           `key:"streams_per_user" default:"100" min:"1" max:"100000" help:"unfinished streams of one user"`
-	IdempotencyTTL     time.Duration `key:"idempotency_ttl" default:"1h" min:"1s" max:"720h" help:"how long the ids of events and requests are remembered"`
 	Lease              time.Duration `key:"lease" default:"30s" min:"1s" max:"1h" help:"how long a silent producer keeps its stream"`
 	LogMemory          Size          `key:"log_memory" default:"512MiB" min:"1MiB" max:"1024GiB" help:"memory of all topics and streams together"`
-	QueueMax           int           `key:"queue_max" default:"1000" min:"1" max:"1000000" help:"unread messages of one user"`
-	QueueTTL           time.Duration `key:"queue_ttl" default:"24h" min:"1s" max:"8760h" help:"how long a message waits for its user"`
+	QueueMax           int           `key:"queue_max" default:"1000" min:"1" max:"1000000" help:"unread messages of one user (not in this version)"`
+	QueueTTL           time.Duration `key:"queue_ttl" default:"24h" min:"1s" max:"8760h" help:"how long a message waits for its user (not in this version)"`
 	Connections        int           `key:"connections" default:"100000" min:"1" max:"10000000" help:"connections at one time"`
 	ConnectionsPerUser int           `key:"connections_per_user" default:"1000" min:"1" max:"1000000" help:"connections of one user"`
 
