@@ -97,7 +97,7 @@ func (c *choice) add(raw []byte) {
 			}
 		case "logprobs":
 			for name, value := range jsonw.Members(value) {
-				c.logprobs.add(name, value)
+				c.logprobs.add(name, value, 0)
 			}
 		default:
 			c.extra.replace(name, value)
@@ -115,10 +115,10 @@ func (c *choice) addContent(name, value []byte) {
 			return
 		}
 		if value[0] == '[' { // parts
-			c.message.add(name, value)
+			c.message.add(name, value, 0)
 		}
 	default:
-		c.message.add(name, value)
+		c.message.add(name, value, 0)
 	}
 }
 
@@ -150,6 +150,7 @@ func (a *Aggregate) Append(dst []byte, info *hub.CompletionInfo, finish string, 
 
 func (c *choice) append(dst []byte, index int, shape shape) []byte {
 	if shape == shapeText {
+		c.message.drop("index", "logprobs", "finish_reason") // the choice's own, should a delta have them
 		dst = append(dst, `{"text":`...)
 		dst = jsonw.AppendString(dst, c.content)
 		dst = strconv.AppendInt(append(dst, `,"index":`...), int64(index), 10)

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"math"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -82,6 +84,19 @@ func TestAggregateIsLinear(t *testing.T) {
 	}
 }
 
+// TestAggregateDeep folds an answer that is nested as deep as encoding/json allows.
+func TestAggregateDeep(t *testing.T) {
+	const depth = 9000
+	a := openai.NewAggregate(&chatDoor)
+	deep := strings.Repeat(`{"a":`, depth) + "1" + strings.Repeat("}", depth)
+	for range 5 {
+		a.Chunk(json.RawMessage(`{"choices":[{"index":0,"delta":{"x":` + deep + `}}]}`))
+	}
+	if got := string(a.Append(nil, &info, "stop", nil)); !strings.Contains(got, `"x":`+deep) {
+		t.Errorf("%d bytes", len(got))
+	}
+}
+
 // FuzzAggregate holds that whatever comes, the answer is one line of valid JSON with its choices in order.
 func FuzzAggregate(f *testing.F) {
 	for _, name := range scripts(f) {
@@ -93,15 +108,21 @@ func FuzzAggregate(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, script []byte) {
 		got := aggregate(script)
-		var whole struct {
-			Object  string
-			Choices []struct {
-				Index        int
-				FinishReason *string `json:"finish_reason"`
-			}
-		}
+		var whole map[string]json.RawMessage
 		if err := json.Unmarshal(got, &whole); err != nil || !utf8.Valid(got) || bytes.ContainsAny(got, "\r\n") {
 			t.Fatalf("%v: %q", err, got)
+		}
+		var choices []map[string]json.RawMessage
+		if err := json.Unmarshal(whole["choices"], &choices); err != nil || len(choices) == 0 {
+			t.Fatalf("%v: %q", err, got)
+		}
+		last := math.MinInt
+		for _, c := range choices {
+			n, err := strconv.Atoi(string(c["index"]))
+			if err != nil || n <= last && last != math.MinInt {
+				t.Fatalf("index %s after %d: %q", c["index"], last, got)
+			}
+			last = n
 		}
 	})
 }

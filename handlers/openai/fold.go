@@ -23,6 +23,9 @@ type value struct {
 	raw      []byte         // anything else
 }
 
+// maxFold is how deep pieces are folded into each other; what lies deeper is replaced. Each level walks its bytes once more.
+const maxFold = 16
+
 // whole reports whether strings of that name come whole each time they come, so that joining them would be wrong.
 func whole(name []byte) bool {
 	switch string(name) {
@@ -36,10 +39,12 @@ func (f *fold) empty() bool           { return len(f.names) == 0 }
 func (f *fold) has(name string) bool  { return f.values[name] != nil && f.values[name].kind != 'n' }
 func (f *fold) at(name []byte) *value { return f.values[string(name)] }
 
-func (f *fold) drop(name string) {
-	if f.values[name] != nil {
-		delete(f.values, name)
-		f.names = slices.DeleteFunc(f.names, func(n string) bool { return n == name })
+func (f *fold) drop(names ...string) {
+	for _, name := range names {
+		if f.values[name] != nil {
+			delete(f.values, name)
+			f.names = slices.DeleteFunc(f.names, func(n string) bool { return n == name })
+		}
 	}
 }
 
@@ -61,7 +66,11 @@ func (f *fold) replace(name, raw []byte) {
 }
 
 // add adds a piece to a member. A piece of another type than what is there takes its place, but for null.
-func (f *fold) add(name, raw []byte) {
+func (f *fold) add(name, raw []byte, depth int) {
+	if depth > maxFold {
+		f.replace(name, raw)
+		return
+	}
 	v := f.at(name)
 	if v != nil && raw[0] == 'n' {
 		return
@@ -70,21 +79,21 @@ func (f *fold) add(name, raw []byte) {
 		v = &value{kind: raw[0]}
 		f.set(name, v)
 	}
-	v.add(raw)
+	v.add(raw, depth)
 }
 
-func (v *value) add(raw []byte) {
+func (v *value) add(raw []byte, depth int) {
 	switch v.kind {
 	case '"':
 		s, _ := jsonw.String(raw)
 		v.text = append(v.text, s...)
 	case '{':
 		for name, member := range jsonw.Members(raw) {
-			v.object.add(name, member)
+			v.object.add(name, member, depth+1)
 		}
 	case '[':
 		for e := range jsonw.Elements(raw) {
-			v.addElement(e)
+			v.addElement(e, depth+1)
 		}
 	default:
 		v.raw = bytes.Clone(raw)
@@ -92,7 +101,7 @@ func (v *value) add(raw []byte) {
 }
 
 // addElement adds one element of an array: to the one of the same index where it names its index, at the end otherwise.
-func (v *value) addElement(raw []byte) {
+func (v *value) addElement(raw []byte, depth int) {
 	if !hasIndex(raw) {
 		v.elements = append(v.elements, &value{raw: bytes.Clone(raw)})
 		return
@@ -107,7 +116,7 @@ func (v *value) addElement(raw []byte) {
 		v.byIndex[index] = e
 		v.elements = append(v.elements, e)
 	}
-	e.add(raw)
+	e.add(raw, depth)
 	e.object.drop("index") // it tells pieces apart; whole ones do not have it
 }
 
