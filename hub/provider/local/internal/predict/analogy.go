@@ -139,18 +139,22 @@ func mapNumber(src *Doc, p int, cur *Doc, n int, pairs []pair) (core []byte, how
 	if steps == 0 {
 		delta, steps = pairsDelta(src, p, pairs)
 	}
-	if steps > 0 && delta != 0 {
-		if v, ok := addTo(w, delta); ok {
-			return v, counted(steps), steps
+	if v, ok := addTo(w, delta); ok && delta != 0 && steps > 1 {
+		return v, opSure, steps
+	}
+	for _, pr := range pairs {
+		if pr.kind == kindNumber && bytes.Equal(pr.a, w) {
+			if bytes.Equal(pr.a, pr.b) {
+				break
+			}
+			return pr.b, opMapped, pr.seen
 		}
+	}
+	if v, ok := addTo(w, delta); ok && delta != 0 && steps > 0 {
+		return v, opCount, steps
 	}
 	if steps > 0 {
 		return w, opConst, steps
-	}
-	for _, pr := range pairs {
-		if pr.kind == kindNumber && bytes.Equal(pr.a, w) && !bytes.Equal(pr.a, pr.b) {
-			return pr.b, opMapped, pr.seen
-		}
 	}
 	return w, opNumber, 0
 }

@@ -26,14 +26,15 @@ type Completion struct {
 	held   *group  // the line's end that was predicted already
 	done   bool
 	counts bool // something in the line has been counted on
+	lists  bool // something in the line is the next of a list
 }
 
 // Thresholds of the generator, chosen with the evaluation: a higher one says less and errs less.
 const (
 	minToken = 0.45 // a token less probable than this is not said
-	minSure  = 0.40 // nor one with which all that was said is right with less than this probability
+	minSure  = 0.52 // nor one with which all that was said is right with less than this probability
 	minEasy  = 0.90 // a token more probable than this hardly makes the completion less sure, as errors come together:
-	trust    = 0.35 // its probability counts with this exponent
+	trust    = 0.08 // its probability counts with this exponent
 	asIs     = 0.35 // how probable it is that an unknown word before the cursor is finished
 )
 
@@ -127,7 +128,7 @@ func (c *Completion) Line(ctx context.Context) ([]string, error) {
 		line = nil // half a line is more often wrong than of use
 	}
 	line, last := c.join.cut(line, first, c.done)
-	if !c.rules.allow(line, c.counts) {
+	if !c.rules.allow(line, c.counts, c.lists) {
 		line, last = nil, true
 	}
 	line = trim(line)
@@ -143,7 +144,7 @@ func (c *Completion) Line(ctx context.Context) ([]string, error) {
 // line generates up to the next line's end, which it holds back. It sets done where the predictor has nothing more to say.
 func (c *Completion) line(ctx context.Context) ([]string, error) {
 	var line []string
-	c.counts = false
+	c.counts, c.lists = false, false
 	if c.held != nil {
 		line = c.take(line, *c.held)
 		c.held = nil
@@ -193,6 +194,7 @@ func (c *Completion) finished() bool {
 func (c *Completion) take(line []string, g group) []string {
 	c.sure *= certain(g.prob)
 	c.counts = c.counts || g.how == opCount || g.how == opSure
+	c.lists = c.lists || g.list > 0
 	text := []byte(g.text)
 	rest, _ := untyped(text, c.need, g.kind)
 	text = append(c.need[:len(c.need):len(c.need)], rest...)

@@ -30,9 +30,9 @@ var golden = []struct {
 	},
 	{
 		name:   "a switch over an enum that is declared above",
-		prefix: "type Color int\n\nconst (\n\tRed Color = iota\n\tGreen\n\tBlue\n\tYellow\n\tBlack\n)\n\nfunc (c Color) String() string {\n\tswitch c {\n\tcase Red:\n\t\treturn \"Red\"\n\tcase Green:\n\t\treturn \"Green\"\n\tcase Blue:\n\t\treturn \"Blue\"\n\tcase",
+		prefix: "type Color int\n\nconst (\n\tRed Color = iota\n\tGreen\n\tBlue\n\tYellow\n\tBlack\n\tWhite\n)\n\nfunc (c Color) String() string {\n\tswitch c {\n\tcase Red:\n\t\treturn \"Red\"\n\tcase Green:\n\t\treturn \"Green\"\n\tcase Blue:\n\t\treturn \"Blue\"\n\tcase Yellow:\n\t\treturn \"Yellow\"\n\tcase",
 		suffix: "\n\t}\n\treturn \"\"\n}\n",
-		want:   " Yellow:\n\t\treturn \"Yellow\"\n\tcase Black:\n\t\treturn \"Black\"",
+		want:   " Black:\n\t\treturn \"Black\"\n\tcase White:\n\t\treturn \"White\"",
 	},
 	{
 		name:   "a struct copied field by field",
@@ -58,9 +58,10 @@ var golden = []struct {
 		want:   " != nil {\n\t\treturn fmt.Errorf(\"loadTokens: %w\", err)\n\t}",
 	},
 	{
-		name:   "a method with other names",
-		prefix: "func (s *Server) GetUser(id int) (*User, error) {\n\tuser, err := s.store.FindUser(id)\n\tif err != nil {\n\t\treturn nil, err\n\t}\n\treturn user, nil\n}\n\nfunc (s *Server) GetOrder(id int) (*Order, error) {\n\torder, err := s.store.FindOrder(id)\n\tif err != nil {\n\t\treturn nil, err\n\t}\n\treturn order, nil\n}\n\nfunc (s *Server) GetInvoice(id int) (*Invoice, error) {\n\tinvoice, err",
-		want:   " := s.store.FindInvoice(id)\n\tif err != nil {\n\t\treturn nil, err\n\t}\n\treturn invoice, nil\n}",
+		name: "a method with other names",
+		prefix: method("User", "user") + method("Order", "order") + method("Invoice", "invoice") +
+			"func (s *Server) GetPayment(id int) (*Payment, error) {\n\tpayment, err",
+		want: " := s.store.FindPayment(id)\n\tif err != nil {\n\t\treturn nil, err\n\t}\n\treturn payment, nil\n}",
 	},
 	{
 		name:   "the rest of the line stands after the cursor",
@@ -86,6 +87,11 @@ var golden = []struct {
 	},
 	{name: "prose", prefix: "It was the best of times, it was the worst of", want: ""},
 	{name: "nothing", prefix: "", want: ""},
+}
+
+func method(typ, name string) string {
+	return strings.NewReplacer("User", typ, "user", name).Replace("func (s *Server) GetUser(id int) (*User, error) {\n" +
+		"\tuser, err := s.store.FindUser(id)\n\tif err != nil {\n\t\treturn nil, err\n\t}\n\treturn user, nil\n}\n\n")
 }
 
 func run(t testing.TB, r Request) string {
@@ -114,5 +120,21 @@ func TestGolden(t *testing.T) {
 				t.Errorf("got  %q\nwant %q", got, tt.want)
 			}
 		})
+	}
+}
+
+// TestCancel shows that an ended context ends the work.
+func TestCancel(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	c, err := New(ctx, Request{Prefix: golden[2].prefix})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	if line, err := c.Line(ctx); err != context.Canceled || line != nil {
+		t.Errorf("Line: %q, %v", line, err)
+	}
+	if _, err := New(ctx, Request{Prefix: golden[2].prefix}); err != context.Canceled {
+		t.Errorf("New: %v", err)
 	}
 }

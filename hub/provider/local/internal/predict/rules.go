@@ -11,21 +11,22 @@ type rules struct {
 	base   int // depth at the end of the cursor's line
 	last   string
 	shapes map[uint32]bool // of the lines said
+	listed map[string]bool // the lines said that go through a list
 	closed bool
 }
 
 // newRules takes the cursor's line up to the cursor, and its indentation.
 func newRules(before string, indent []byte) rules {
-	return rules{before: before, indent: len(indent), shapes: map[uint32]bool{}}
+	return rules{before: before, indent: len(indent), shapes: map[uint32]bool{}, listed: map[string]bool{}}
 }
 
 // allow reports whether a generated line may be said. An empty line is allowed. counts says that something in it has been counted on:
-// that can go on for ever, so it is said for one row only.
-func (r *rules) allow(line []string, counts bool) bool {
+// that can go on for ever, so it is said for one row only. lists says that something in it is the next of a list, which does not come twice.
+func (r *rules) allow(line []string, counts, lists bool) bool {
 	text := strings.Join(line, "")
 	body := strings.TrimLeft(text, " \t\r\n")
 	if r.lines > 0 {
-		if text == r.last || counts && r.shapes[shapeOf(text)] {
+		if text == r.last || r.listed[strings.TrimSpace(text)] || counts && r.shapes[shapeOf(text)] {
 			return false
 		}
 		space := text[:len(text)-len(body)]
@@ -46,6 +47,9 @@ func (r *rules) allow(line []string, counts bool) bool {
 		text = r.before + text
 	}
 	r.shapes[shapeOf(text)] = true
+	if lists {
+		r.listed[strings.TrimSpace(text)] = true
+	}
 	for _, t := range line {
 		r.depth += depth(t)
 	}
