@@ -15,10 +15,14 @@ func (s *server) routes() http.Handler {
 	r := chi.NewRouter()
 	r.Use(
 		middleware.RequestID,
-		middleware.AccessLog(s.logger),
+		middleware.AccessLog(s.logger, "/healthz", "/readyz"),
 		middleware.Recover(s.logger, s.WriteError),
-		middleware.CORS(middleware.CORSOptions{AllowedOrigins: s.AllowedOrigins}),
 		middleware.SecurityHeaders,
+		middleware.CORS(middleware.CORSOptions{
+			AllowedOrigins: s.AllowedOrigins,
+			AllowHeaders:   []string{"Range", "If-Range", "Stream-Closed", "X-Request-Id"},
+			ExposeHeaders:  []string{"Duckwire-Status", "Producer-Epoch", "Producer-Expected-Seq", "Stream-Closed", "X-Request-Id"},
+		}),
 	)
 	r.NotFound(func(w http.ResponseWriter, r *http.Request) { s.WriteError(w, r, errNoRoute) })
 	r.MethodNotAllowed(s.methodNotAllowed(r))

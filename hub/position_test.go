@@ -1,0 +1,126 @@
+package hub_test
+
+import (
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/duckwire/duckwire/hub"
+)
+
+// FuzzPosition: what is accepted has one text only, of the bytes that SSE ids may have, and no more than 64 of them.
+func FuzzPosition(f *testing.F) {
+	for _, s := range []string{"abc-1.7", "0", "now", "a.0", "a.00", "a.-1", ".1", "a.", "a.9223372036854775808", "é.1"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		p, err := hub.ParsePosition(s)
+		if err != nil {
+			if p != (hub.Position{}) {
+				t.Fatalf("%q: an error and %+v", s, p)
+			}
+			return
+		}
+		if p.String() != s {
+			t.Fatalf("%q came back as %q", s, p)
+		}
+		if len(s) > hub.MaxPosition || strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~-") != "" {
+			t.Fatalf("%q was accepted", s)
+		}
+	})
+}
+
+// FuzzVector never panics, and what it accepts of n positions has n.
+func FuzzVector(f *testing.F) {
+	f.Add("boot.VAgEEAg", 2)
+	f.Add("0", 3)
+	f.Add("boot.V", 0)
+	f.Fuzz(func(t *testing.T, s string, n int) {
+		if n < 0 || n > 64 {
+			t.Skip("no such number of topics")
+		}
+		if v, err := hub.ParseVector(s, n); err == nil && len(v) != n {
+			t.Fatalf("%q of %d has %d", s, n, len(v))
+		}
+	})
+}
+
+// A vector comes back as it was, however many programs its logs were begun by, and sixteen of one program fit in what costs no preflight.
+func TestVectorRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.IntRange(1, 16).Draw(t, "n")
+		boots := rapid.SliceOfN(rapid.SampledFrom([]string{"AbCd_-12", "zzzzzzzz"}), n, n).Draw(t, "boots")
+		var v hub.Vector
+		for i := range n {
+			count := rapid.Uint64Range(0, 1<<20).Draw(t, "count")
+			v = append(v, hub.Position{Epoch: boots[i] + "-" + base36(count), Offset: rapid.Uint64Range(0, 1<<40).Draw(t, "offset")})
+		}
+		text := string(v.Append(nil))
+		back, err := hub.ParseVector(text, n)
+		if err != nil {
+			t.Fatalf("%q: %v", text, err)
+		}
+		for i := range v {
+			if v[i] != back[i] {
+				t.Fatalf("%+v came back as %+v", v[i], back[i])
+			}
+		}
+		if _, err := hub.ParseVector(text, n+1); err == nil {
+			t.Fatal("accepted for another number of topics")
+		}
+	})
+	var v hub.Vector
+	for i := range 16 {
+		v = append(v, hub.Position{Epoch: "AbCd_-12-" + base36(uint64(8000+i)), Offset: 2_000_000})
+	}
+	if n := len(v.Append(nil)); n > hub.MaxVector {
+		t.Errorf("sixteen topics take %d bytes, more than %d", n, hub.MaxVector)
+	}
+}
+
+func base36(n uint64) string {
+	const digits = "0123456789abcdefghijklmnopqrstuvwxyz"
+	s := ""
+	for {
+		s = string(digits[n%36]) + s
+		if n /= 36; n == 0 {
+			return s
+		}
+	}
+}
+
+// FuzzAppendedText: raw text that is valid UTF-8 arrives whole however it is cut, and never with half a character; anything else is refused.
+func FuzzAppendedText(f *testing.F) {
+	f.Add([]byte("one 🦆 two"), 3)
+	f.Add([]byte("\xff"), 1)
+	f.Fuzz(func(t *testing.T, raw []byte, size int) {
+		if size < 1 || len(raw) > 1000 {
+			t.Skip()
+		}
+		h := newHub(t, hub.Options{})
+		s := newStream(t, h, hub.StreamSpec{})
+		a, err := s.Append(hub.ProducerRef{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for rest := raw; len(rest) > 0 && err == nil; rest = rest[min(size, len(rest)):] {
+			err = a.AddText(rest[:min(size, len(rest))])
+			if got := text(s); !strings.HasPrefix(string(raw), got) || strings.ToValidUTF8(got, "") != got {
+				t.Fatalf("%q let out %q", raw, got)
+			}
+		}
+		valid := strings.ToValidUTF8(string(raw), "") == string(raw)
+		if err == nil {
+			_, err = a.End(&hub.Ending{Status: hub.StatusDone})
+		} else {
+			a.Abort()
+		}
+		if (err == nil) != valid {
+			t.Fatalf("%q: %v", raw, err)
+		}
+		if valid && text(s) != string(raw) {
+			t.Fatalf("%q became %q", raw, text(s))
+		}
+	})
+}
