@@ -35,53 +35,61 @@ type pump struct {
 	timeout time.Duration // for each write
 
 	buf      []byte
+	now      time.Time // of this round of the loop: clocks cost, too
+	due      time.Time // when the timer has fired
 	written  time.Time // when bytes last went out
 	deadline time.Time // that is set on the connection
 }
 
-// run returns nil after a clean end, the client's leaving included, and an error when a write failed.
+// run returns nil after a clean end, the client's leaving included, and an error when a write failed. All that can happen comes as one
+// signal, the wake's, because waiting for several channels costs as much as the rest of a delivery but the write itself.
 func (p *pump) run(ctx context.Context, f feed) error {
-	p.written = time.Now()
-	timer := time.NewTimer(p.sleep(p.written))
+	defer context.AfterFunc(ctx, p.wake.Signal)()
+	p.now = time.Now()
+	p.written = p.now
+	p.due = p.now.Add(p.sleep())
+	timer := time.AfterFunc(p.sleep(), p.wake.Signal)
 	defer timer.Stop()
 	for {
-		end, err := p.flush(f)
-		if end || err != nil {
+		if end, err := p.flush(f); end || err != nil {
 			return err
 		}
-		if reason, retry := p.leave(time.Now()); reason != "" {
+		if reason, retry := p.leave(); reason != "" {
 			return p.write(f.bye(p.buf[:0], reason, retry))
 		}
-		select {
-		case <-p.wake.C:
-			continue
-		case <-ctx.Done():
-			return nil
-		case now := <-timer.C:
-			if now.Sub(p.written) >= p.hb {
-				if err := p.write(f.heartbeat(p.buf[:0], now)); err != nil {
-					return err
-				}
+		if !p.now.Before(p.due) {
+			if err := p.beat(f); err != nil {
+				return err
 			}
-			timer.Reset(p.sleep(now))
+			p.due = p.now.Add(p.sleep())
+			timer.Reset(p.sleep())
 		}
+		<-p.wake.C
+		if ctx.Err() != nil {
+			return nil
+		}
+		p.now = time.Now()
 	}
 }
 
-// flush writes what the feed has.
+// flush writes what the feed has: the wake has fired already if that is not all.
 func (p *pump) flush(f feed) (end bool, err error) {
-	for {
-		p.buf, end = f.next(p.buf[:0])
-		if len(p.buf) == 0 {
-			return end, nil
-		}
-		if err := p.write(p.buf); err != nil || end {
-			return end, err
-		}
-		if cap(p.buf) > 4*pumpBuffer { // a late reader's catch-up should not stay in memory
-			p.buf = nil
-		}
+	p.buf, end = f.next(p.buf[:0])
+	if err := p.write(p.buf); err != nil {
+		return end, err
 	}
+	if cap(p.buf) > 4*pumpBuffer { // a late reader's catch-up should not stay in memory
+		p.buf = nil
+	}
+	return end, nil
+}
+
+// beat sends a sign of life, if nothing else has gone out for long enough.
+func (p *pump) beat(f feed) error {
+	if p.now.Sub(p.written) < p.hb {
+		return nil
+	}
+	return p.write(f.heartbeat(p.buf[:0], p.now))
 }
 
 // write sends b and everything before it, under a deadline of its own. The deadline is moved at most once a second: it costs more than
@@ -90,12 +98,11 @@ func (p *pump) write(b []byte) error {
 	if len(b) == 0 {
 		return nil
 	}
-	now := time.Now()
-	if p.timeout > 0 && p.deadline.Sub(now) < p.timeout-time.Second {
-		p.deadline = now.Add(p.timeout)
+	if p.timeout > 0 && p.deadline.Sub(p.now) < p.timeout-time.Second {
+		p.deadline = p.now.Add(p.timeout)
 		_ = p.rc.SetWriteDeadline(p.deadline) // unsupported by test recorders only
 	}
-	p.written = now
+	p.written = p.now
 	if _, err := p.w.Write(b); err != nil {
 		return err
 	}
@@ -103,26 +110,26 @@ func (p *pump) write(b []byte) error {
 }
 
 // leave says why the response should end now, or "".
-func (p *pump) leave(now time.Time) (reason string, retry time.Duration) {
+func (p *pump) leave() (reason string, retry time.Duration) {
 	switch {
-	case p.drained():
+	case p.drained() && len(p.wake.C) == 0: // what is left to be read goes out first
 		return "drain", 200*time.Millisecond + rand.N(4800*time.Millisecond)
-	case !p.expires.IsZero() && !now.Before(p.expires):
+	case !p.expires.IsZero() && !p.now.Before(p.expires):
 		return "unauthorized", 0
-	case !p.stop.IsZero() && !now.Before(p.stop):
+	case !p.stop.IsZero() && !p.now.Before(p.stop):
 		return "max", 50 * time.Millisecond
 	}
 	return "", 0
 }
 
 // sleep returns how long nothing needs to be looked at.
-func (p *pump) sleep(now time.Time) time.Duration {
-	d := p.written.Add(p.hb).Sub(now)
+func (p *pump) sleep() time.Duration {
+	d := p.written.Add(p.hb).Sub(p.now)
 	if !p.stop.IsZero() {
-		d = min(d, p.stop.Sub(now))
+		d = min(d, p.stop.Sub(p.now))
 	}
 	if !p.expires.IsZero() {
-		d = min(d, p.expires.Sub(now))
+		d = min(d, p.expires.Sub(p.now))
 	}
 	return max(d, time.Millisecond)
 }

@@ -56,12 +56,18 @@ func startServer(t testing.TB, provider hub.Provider, limits hub.Limits, change 
 // token signs a token for the user with the capabilities "PATTERN=action,action".
 func token(t testing.TB, user string, caps ...string) string {
 	t.Helper()
+	return tokenFor(t, user, time.Hour, caps...)
+}
+
+// tokenFor is token for some time.
+func tokenFor(t testing.TB, user string, ttl time.Duration, caps ...string) string {
+	t.Helper()
 	granted := map[string][]string{}
 	for _, c := range caps {
 		pattern, actions, _ := strings.Cut(c, "=")
 		granted[pattern] = strings.Split(actions, ",")
 	}
-	text, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{"sub": user, "exp": time.Now().Add(time.Hour).Unix(), "caps": granted}).SignedString([]byte(testSecret))
+	text, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{"sub": user, "exp": time.Now().Add(ttl).Unix(), "caps": granted}).SignedString([]byte(testSecret))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -268,3 +268,18 @@ func TestPositionsThatCannotBeResumed(t *testing.T) {
 		}
 	}
 }
+
+// What a producer pretty-prints must not break its readers' frames.
+func TestPrettyPrintedEntriesStayOnOneLine(t *testing.T) {
+	s := startServer(t, nil, hub.Limits{}, nil)
+	path := newTestStream(s, `{}`)
+	call[receiptJSON](s, 200, "POST", path+"/append", "[{\"event\":\"note\",\n\"data\":{\"a\":\n1}},\n{\"event\":\"end\",\"usage\":{\n\"total_tokens\":\n2}}]", "Content-Type: application/json")
+	sub := s.stream("GET", path, "")
+	sub.want("hello")
+	if b := sub.want("note"); b.data != `{"a":1}` {
+		t.Errorf("%s", b.data)
+	}
+	if b := sub.want("end"); !strings.Contains(b.data, `"usage":{"total_tokens":2}`) {
+		t.Errorf("%s", b.data)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/duckwire/duckwire/hub"
 )
@@ -241,4 +242,19 @@ func TestPaddingHeartbeatsMaxAndDrain(t *testing.T) {
 	if p := call[problem](s, http.StatusServiceUnavailable, "POST", eventsPath, `{"event":"e"}`); p.Code != "draining" {
 		t.Errorf("%+v", p)
 	}
+}
+
+// A connection ends with its token: bye, and the reconnect meets 401.
+func TestResponseEndsWithItsToken(t *testing.T) {
+	s := startServer(t, nil, hub.Limits{}, nil)
+	short := "Authorization: Bearer " + tokenFor(t, "u", 2*time.Second, "*=*")
+	sub := s.stream("GET", eventsPath, "", short)
+	sub.want("hello")
+	if bye := sub.want("bye"); bye.data != `{"reason":"unauthorized"}` {
+		t.Errorf("%+v", bye)
+	}
+	if _, ok := sub.next(); ok {
+		t.Error("the response goes on after bye")
+	}
+	call[problem](s, http.StatusUnauthorized, "GET", eventsPath, "", short)
 }

@@ -113,10 +113,14 @@ func (w *completionWriter) Text(text string) error {
 }
 
 func (w *completionWriter) Chunk(raw json.RawMessage, text string) error {
+	data, err := compactJSON(raw)
+	if err != nil {
+		return err
+	}
 	if err := w.open(); err != nil {
 		return err
 	}
-	return w.stream.addEvent(&Event{Kind: ChunkEvent, Name: "delta", Data: raw, Text: text})
+	return w.stream.addEvent(&Event{Kind: ChunkEvent, Name: "delta", Data: data, Text: text})
 }
 
 // open appends the entry that OpenAI clients see as the chunk that names the role. It is an entry like any other, so that a resumed

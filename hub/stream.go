@@ -268,6 +268,11 @@ func (s *Stream) endLocked(status Status, e Ending) {
 		close(s.startedC)
 	}
 	e.Status = status
+	if usage, err := compactJSON(e.Usage); err == nil && len(e.Usage) > 0 {
+		e.Usage = usage
+	} else {
+		e.Usage = nil // what is no JSON on one line would break every reader's frame
+	}
 	s.status, s.ending, s.ended = status, e, time.Now()
 	s.account.endedBy = e.by
 	s.appendEventLocked(&Event{Kind: EndEvent, Name: "end", Data: e.appendJSON(nil)})
