@@ -149,7 +149,8 @@ func (l *log) lost(p Position) ResetReason {
 	return ""
 }
 
-// read appends to dst what follows r, bounded by readItems and readBytes, and moves r behind it. With nothing to give it parks r.
+// read appends to dst what follows r, bounded by limit and readBytes, and moves r behind it. At the tail it parks r; before it, r's wake
+// fires at once. So whoever has read needs only to wait: one look at the log for each wake-up.
 func (l *log) read(r *Reader, dst []Item, limit int) ([]Item, *Reset) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -171,7 +172,9 @@ func (l *log) read(r *Reader, dst []Item, limit int) ([]Item, *Reset) {
 		}
 		dst = append(dst, item)
 	}
-	if len(dst) == had {
+	if r.after < l.tail() {
+		r.wake.Signal()
+	} else {
 		l.park(r)
 	}
 	if !r.silent {

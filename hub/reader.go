@@ -50,8 +50,8 @@ type Reader struct {
 }
 
 // Read appends to dst the items that follow, in order, and moves behind them: text of adjacent entries merged, bounded in number and bytes
-// (256 items, about 256 KiB). Where there is nothing, it returns dst as it was, and the reader's Wake will fire when there is more. A Reset
-// means that the reader fell behind what is kept; the items are those after Reset.From. Items are shared: never change them.
+// (256 items, about 256 KiB). The reader's Wake will fire when there is more: at once where Read has left some. A Reset means that the
+// reader fell behind what is kept; the items are those after Reset.From. Items are shared: never change them.
 func (r *Reader) Read(dst []Item) ([]Item, *Reset) { return r.log.read(r, dst, readItems) }
 
 // ReadUpTo is Read with at most limit items, 1 to 256.

@@ -24,7 +24,7 @@ func (r *TopicReader) Topic() string { return r.topic.name }
 // newest, and at the first Read all that are current.
 func (r *TopicReader) Read(dst []Item) ([]Item, *Reset) {
 	dst, reset := r.Reader.Read(dst)
-	// The log's read has parked the reader where there was nothing, so a change after this look will wake it.
+	// The log's read has parked the reader, or has woken it, so a change after this look will wake it.
 	if r.topic.watch.v.Load() == r.seen {
 		return dst, reset
 	}
