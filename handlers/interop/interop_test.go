@@ -26,7 +26,7 @@ func TestNodeClients(t *testing.T) {
 	checkNode(t)
 	installPackages(t)
 	binary := filepath.Join(t.TempDir(), "duckwire")
-	run(t, nil, "go", "build", "-tags", "sqlite_omit_load_extension", "-o", binary, "github.com/duckwire/duckwire/cmd/duckwire")
+	run(t, nil, "go", "build", "-o", binary, "github.com/duckwire/duckwire/cmd/duckwire")
 	files, err := filepath.Glob("*.test.mjs")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no *.test.mjs here: %v", err)

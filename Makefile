@@ -1,0 +1,90 @@
+# Duckwire. `make` lists the targets. All that they need is Go, gcc, git, make, and Node.js 20 with npm for the tests.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -ec
+.DEFAULT_GOAL := help
+
+# Tags that every build and every test has, so that they share one build cache: no loadable extensions in SQLite, and Go's own resolver.
+TAGS    := sqlite_omit_load_extension,netgo,osusergo
+export GOFLAGS := $(strip $(GOFLAGS) -tags=$(TAGS))
+
+# Without a tag, the version is the one that Go makes from the commit.
+VERSION := $(shell git describe --tags --dirty 2>/dev/null)
+LDFLAGS := -s -w $(if $(VERSION),-X main.version=$(VERSION))
+
+# Linters and the test runner, pinned in tools/go.mod. Go builds them once and keeps them.
+TOOL      := go tool -modfile=tools/go.mod
+GOTESTSUM := $(TOOL) gotestsum --format pkgname-and-test-fails --hide-summary=skipped --post-run-command .ci/tally
+
+# Packages but for interop: there the server is a process of its own, which -race and coverage do not see.
+PACKAGES = $(shell go list ./... | grep -v /handlers/interop)
+
+FUZZTIME ?= 10s
+ARGS     ?=
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: build ## build and start the server for development: it prints a line to paste (ARGS="--addr :4001")
+	./bin/duckwire serve --dev $(ARGS)
+
+.PHONY: build
+build: ## build ./bin/duckwire
+	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/duckwire ./cmd/duckwire
+
+.PHONY: test
+test: packages ## run every test, other people's clients included
+	@if [ -x web/docs/lint.sh ]; then web/docs/lint.sh; fi
+	$(GOTESTSUM) -- ./...
+
+.PHONY: check
+check: lint ## lint, and run the tests with the race detector
+	$(GOTESTSUM) -- -race $(PACKAGES)
+
+.PHONY: lint
+lint: ## check format and code
+	@unformatted=$$($(TOOL) gofumpt -l .); if [ -n "$$unformatted" ]; then echo "not formatted (make fmt):"; echo "$$unformatted"; exit 1; fi
+	go vet ./...
+	$(TOOL) staticcheck ./...
+
+.PHONY: fmt
+fmt: ## format the code
+	$(TOOL) gofumpt -w .
+
+.PHONY: bench
+bench: ## run the benchmarks (`duckwire bench` loads a running server)
+	go test -run '^$$' -bench . -benchmem $(PACKAGES)
+
+.PHONY: fuzz
+fuzz: ## run each fuzz target for FUZZTIME (10s)
+	.ci/fuzz $(FUZZTIME)
+
+.PHONY: eval
+eval: ## measure the built-in completer
+	go run ./hub/provider/local/eval $(ARGS)
+
+.PHONY: cover
+cover: ## tell how much of the code the tests reach, and write bin/cover.html
+	@mkdir -p bin
+	go test -coverpkg=./... -coverprofile=bin/cover.out $(PACKAGES)
+	go tool cover -html=bin/cover.out -o bin/cover.html
+	go tool cover -func=bin/cover.out | tail -1
+
+.PHONY: packages
+packages: ## install the npm packages that the tests use, where their lock files changed
+	@for lock in $$(find . -name node_modules -prune -o -name package-lock.json -print); do \
+		dir=$$(dirname $$lock); \
+		cmp -s $$lock $$dir/node_modules/.installed && continue; \
+		echo "npm ci in $$dir"; \
+		(cd $$dir && npm ci --ignore-scripts --no-audit --no-fund && cp package-lock.json node_modules/.installed); \
+	done
+
+.PHONY: generate
+generate: ## make the committed files that are made from others: every generate.sh there is
+	@for script in $$(find . -name node_modules -prune -o -name generate.sh -print); do echo $$script; (cd $$(dirname $$script) && ./generate.sh); done
+
+.PHONY: clean
+clean: ## remove what was built and installed
+	rm -rf bin $$(find . -name node_modules -prune -print)
