@@ -11,7 +11,7 @@ import (
 type Options struct {
 	Corpus      string        // folder of source to predict from as well; "" : none
 	CorpusFiles int           // files read at most; 0: 2,000
-	CorpusBytes int           // bytes indexed at most; memory is about 20 times as much; 0: 4 MiB
+	CorpusBytes int           // bytes indexed at most; memory is about 25 times as much; 0: 4 MiB
 	TokenDelay  time.Duration // pause between tokens, so that a stream visibly streams; 0: 15 ms; negative: none
 	MaxTokens   int           // tokens of an answer at most, where the request does not ask for fewer; 0: 256
 	Logger      *slog.Logger  // nil: slog.Default()

@@ -8,9 +8,9 @@
 //	exact      proposals that are right to their end
 //	silent     cuts where nothing was proposed
 //
-// "accepted" counts a proposal only where taking it would have been sensible: its first line is right to the end of a token, and at
-// least half of it is right, so that fewer keys are needed to accept and correct it than to type. "keys" plays a person who types the
-// hidden text, sees a proposal after each pause at the end of a word, and accepts its right lines with one key (see keys.go).
+// "accepted" is the share of proposals that it would have been sensible to take: right to their end, or with the first line and at least
+// half of the text right; only these count as saved. "keys" plays a person who types (see keys.go). Half of all cuts fall inside a word,
+// about which the text before says little; they are counted all the same.
 //
 // The same seed on the same folder gives the same figures.
 package main

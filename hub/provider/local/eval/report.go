@@ -50,7 +50,7 @@ func report(ctx context.Context, w io.Writer, texts []string, cuts int, seed uin
 	}
 	fmt.Fprintf(w, "%d files, %d cuts, seed %d; %s a cut, the slowest %s\n\n", len(texts), all.cuts, seed,
 		(spent / time.Duration(max(all.cuts, 1))).Round(10*time.Microsecond), slowest.Round(time.Millisecond))
-	fmt.Fprintf(w, "%-32s %6s %7s %7s %10s %6s %9s\n", "", "saved", "", "silent", "precision", "exact", "accepted")
+	fmt.Fprintf(w, "%-32s %6s %-7s %7s %10s %6s %9s\n", "", "saved", "", "silent", "precision", "exact", "accepted")
 	for _, t := range append(tallies, all) {
 		t.print(w)
 	}
