@@ -220,9 +220,7 @@ func (s *server) wholeCompletion(w http.ResponseWriter, r *http.Request, stream 
 		s.WriteError(w, r, &endingError{st.Ending.Error})
 		return
 	}
-	w.Header().Set("Content-Type", mediaJSON)
-	w.Header().Set("Cache-Control", "no-store")
-	_, _ = w.Write(aggregate(stream, &st, items)) // the client has gone: there is nobody to tell
+	answer(w, http.StatusOK, mediaJSON, aggregate(stream, &st, items))
 }
 
 // listModels answers GET /v1/models.

@@ -382,3 +382,17 @@ func TestAnnouncedCompletion(t *testing.T) {
 	call[streamJSON](s, 200, "GET", "/v1/streams/"+id, "", "Authorization: Bearer "+token(t, "v", "code:project:42=subscribe"))
 	call[problem](s, 404, "GET", "/v1/streams/"+id, "", "Authorization: Bearer "+token(t, "v", "code:project:43=subscribe"))
 }
+
+// A refused completion says the same wherever it is asked for.
+func TestRefusedCompletionByItsStream(t *testing.T) {
+	s := startServer(t, scripted(func(context.Context, *hub.CompletionRequest, hub.CompletionWriter) error {
+		return &hub.ProviderError{Status: 404, Code: "model_not_found", Type: "invalid_request_error", Message: "no such model"}
+	}), hub.Limits{}, nil)
+	resp := s.do("POST", chatPath, chatBody(""), "Prefer: respond-async")
+	resp.Body.Close()
+	again := s.do("GET", resp.Header.Get("Location")+"?format=openai", "")
+	defer again.Body.Close()
+	if raw, _ := io.ReadAll(again.Body); again.StatusCode != http.StatusNotFound || string(raw) != `{"error":{"message":"no such model","type":"invalid_request_error","param":null,"code":"model_not_found"}}` {
+		t.Errorf("%s: %s", again.Status, raw)
+	}
+}

@@ -123,11 +123,12 @@ func retrySeconds(wait time.Duration) int {
 func (s *server) WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	p := problemOf(err)
 	p.RequestID = middleware.RequestIDFrom(r.Context())
-	if p.err != nil && r.Context().Err() == nil {
+	_, said := providerError(err)
+	if p.err != nil && !said && r.Context().Err() == nil {
 		s.logger.LogAttrs(r.Context(), slog.LevelError, "internal error", slog.String("path", r.URL.Path), slog.String("request_id", p.RequestID), slog.Any("error", err))
 	}
-	if isDoor(r) {
-		s.writeOpenAIError(w, r, p, err)
+	if said || isDoor(r) {
+		writeOpenAIError(w, p, err)
 		return
 	}
 	if heals(p.Status) && mayBeEventSource(r) {
@@ -135,11 +136,8 @@ func (s *server) WriteError(w http.ResponseWriter, r *http.Request, err error) {
 		return
 	}
 	p.header(w.Header())
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(p.Status)
-	if r.Method != http.MethodHead {
-		_ = json.NewEncoder(w).Encode(p) // the client has gone: there is nobody to tell
-	}
+	body, _ := json.Marshal(p) // of strings and numbers
+	answer(w, p.Status, "application/problem+json", body)
 }
 
 // heals reports whether waiting helps against a status.
@@ -158,6 +156,7 @@ func (s *server) writeBye(w http.ResponseWriter, p *Problem) {
 	if p.Code == "draining" {
 		reason = "drain"
 	}
+	limitWrite(w)
 	s.startLive(w, mediaSSE)
 	_, _ = w.Write(sse.AppendBye(nil, reason, time.Duration(p.RetryAfter)*time.Second)) // the client has gone: there is nobody to tell
 }
@@ -170,5 +169,4 @@ func (p *Problem) header(h http.Header) {
 	if p.Status == http.StatusUnauthorized && h.Get("WWW-Authenticate") == "" {
 		h.Set("WWW-Authenticate", "Bearer")
 	}
-	h.Set("Cache-Control", "no-store")
 }

@@ -23,12 +23,12 @@ func newOpenAIFeed(f streamFeed) *openAIFeed {
 	return o
 }
 
-func (f *openAIFeed) next(dst []byte) ([]byte, bool) {
-	dst, end := f.streamFeed.next(dst)
+func (f *openAIFeed) next(dst []byte) ([]byte, chunk, bool) {
+	dst, piece, end := f.streamFeed.next(dst)
 	if end {
 		f.failed = f.stream.Status() != hub.StatusDone
 	}
-	return dst, end
+	return dst, piece, end
 }
 
 // block appends one item as unnamed blocks. The end is up to three of them, which share one log entry: only the last carries its position,
@@ -122,22 +122,16 @@ func typeOfStatus(status int) string {
 }
 
 // writeOpenAIError answers in OpenAI's shape: the problem, or what a provider said.
-func (s *server) writeOpenAIError(w http.ResponseWriter, r *http.Request, p *Problem, err error) {
+func writeOpenAIError(w http.ResponseWriter, p *Problem, err error) {
 	e, ok := providerError(err)
-	if !ok {
-		e = &hub.EndError{Code: p.Code, Message: p.Detail, Status: p.Status, Retry: time.Duration(p.RetryAfter) * time.Second}
-		if p.err != nil {
-			e.Message = p.Title
-		}
+	if ok {
+		p.Status, p.RetryAfter = e.Status, retrySeconds(e.Retry)
+	} else {
+		e = &hub.EndError{Code: p.Code, Message: p.Detail, Status: p.Status}
 	}
-	if e.Status < 400 || e.Status > 599 {
-		e.Status = http.StatusBadGateway
+	if p.Status < 400 || p.Status > 599 {
+		p.Status = http.StatusBadGateway
 	}
-	p.Status, p.RetryAfter = e.Status, retrySeconds(e.Retry)
 	p.header(w.Header())
-	w.Header().Set("Content-Type", mediaJSON)
-	w.WriteHeader(p.Status)
-	if r.Method != http.MethodHead {
-		_, _ = w.Write(openai.AppendErrorBody(nil, e.Body, e.Message, errorType(e), p.Field, e.Code)) // the client has gone: there is nobody to tell
-	}
+	answer(w, p.Status, mediaJSON, openai.AppendErrorBody(nil, e.Body, e.Message, errorType(e), p.Field, e.Code))
 }

@@ -18,6 +18,7 @@ func (s *server) routes() http.Handler {
 		middleware.AccessLog(s.logger, "/healthz", "/readyz"),
 		middleware.Recover(s.logger, s.WriteError),
 		middleware.SecurityHeaders,
+		middleware.FreshWriteDeadline,
 		middleware.CORS(middleware.CORSOptions{
 			AllowedOrigins: s.AllowedOrigins,
 			AllowHeaders:   []string{"Range", "If-Range", "Stream-Closed", "X-Request-Id"},

@@ -228,13 +228,3 @@ func knownStatus(s hub.Status) bool {
 	}
 	return false
 }
-
-// writeJSON answers with a JSON document that nobody should keep.
-func writeJSON(w http.ResponseWriter, status int, v any) {
-	w.Header().Set("Content-Type", mediaJSON)
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	_ = enc.Encode(v) // the client has gone: there is nobody to tell
-}
