@@ -33,6 +33,7 @@ func TestNodeClients(t *testing.T) {
 	}
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(file, ".test.mjs"), func(t *testing.T) {
+			t.Parallel()
 			// Messages of Node about its experiments would only hide ours.
 			out := run(t, []string{"DUCKWIRE_BIN=" + binary, "NODE_NO_WARNINGS=1"},
 				"node", "--experimental-eventsource", "--test", "--test-reporter=spec", file)
