@@ -165,7 +165,9 @@ func (c *Completion) line(ctx context.Context) ([]string, error) {
 			c.held = &g
 			return line, nil
 		}
-		line = c.take(line, g)
+		if line = c.take(line, g); c.cur.cycles(len(line)) {
+			break
+		}
 	}
 	c.done = true
 	return line, nil

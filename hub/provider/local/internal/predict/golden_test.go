@@ -70,6 +70,17 @@ var golden = []struct {
 		want:   ", 3",
 	},
 	{
+		name:   "the block stands after the cursor",
+		prefix: "\tif err := a(1); err != nil {\n\t\treturn err\n\t}\n\tif err := a(2); err != nil {\n\t\treturn err\n\t}\n\tif err := a(3); err",
+		suffix: "\n\t\tlog.Print(err)\n\t}\n",
+		want:   " != nil {",
+	},
+	{
+		name:   "a row of zeros, which could go on for ever",
+		prefix: "\tx := []byte{0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,",
+		want:   " 0x00, 0x00,",
+	},
+	{
 		name:   "the next line stands after the cursor",
 		prefix: "\tm.Lock(1)\n\tuse(m, 1)\n\tm.Unlock(1)\n\tm.Lock(2)\n\tuse(m, 2)\n\tm.Unlock(2)\n\tm.Lock(3)\n\tuse",
 		suffix: "\n\tm.Unlock(3)\n",

@@ -7,6 +7,7 @@ type joiner struct {
 	before string // the cursor's line, up to the cursor
 	rest   string // the cursor's line, from the cursor, without white space around it
 	next   string // the first line after it that is not blank, with its indentation
+	body   bool   // next follows at once and is indented deeper: what the cursor's line begins stands there already
 }
 
 func newJoiner(prefix, suffix string) joiner {
@@ -14,11 +15,12 @@ func newJoiner(prefix, suffix string) joiner {
 	j.before = prefix[strings.LastIndexByte(prefix, '\n')+1:]
 	rest, after, _ := strings.Cut(suffix, "\n")
 	j.rest = strings.TrimSpace(rest)
-	for after != "" {
+	for first := true; after != ""; first = false {
 		var line string
 		line, after, _ = strings.Cut(after, "\n")
 		if strings.TrimSpace(line) != "" {
 			j.next = strings.TrimRight(line, " \t\r")
+			j.body = first && strings.TrimSpace(j.before) != "" && width(j.next) > width(j.before)
 			break
 		}
 	}
@@ -32,7 +34,7 @@ func (j *joiner) cut(line []string, first, open bool) (out []string, last bool) 
 		return j.cutRest(line, open), true
 	}
 	if j.next == "" || len(line) == 0 {
-		return line, false
+		return line, first && j.body
 	}
 	text := strings.TrimLeft(strings.Join(line, ""), "\r\n")
 	if first {
@@ -41,7 +43,7 @@ func (j *joiner) cut(line []string, first, open bool) (out []string, last bool) 
 		text = string(afterNewline([]byte(strings.Join(leading(line), "")))) + strings.TrimLeft(text, " \t\r\n")
 	}
 	if strings.TrimSpace(text) == "" {
-		return line, false
+		return line, j.body
 	}
 	if text == j.next || open && strings.HasPrefix(j.next, text) {
 		return nil, true
@@ -49,8 +51,10 @@ func (j *joiner) cut(line []string, first, open bool) (out []string, last bool) 
 	if body := strings.TrimSpace(text); len(body) > 5 && body == strings.TrimSpace(j.next) {
 		return nil, true
 	}
-	return line, false
+	return line, j.body
 }
+
+func width(line string) int { return len(line) - len(strings.TrimLeft(line, " \t")) }
 
 // leading returns the white space tokens that a line begins with.
 func leading(line []string) []string {
