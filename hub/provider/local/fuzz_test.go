@@ -20,8 +20,10 @@ func FuzzProvider(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, prompt, suffix, stop string, limit int, chat bool) {
-		req := hub.CompletionRequest{Kind: hub.TextCompletion, Prompt: prompt, Suffix: suffix, HasSuffix: suffix != "",
-			Stop: []string{stop}, MaxTokens: max(limit, 0)}
+		req := hub.CompletionRequest{
+			Kind: hub.TextCompletion, Prompt: prompt, Suffix: suffix, HasSuffix: suffix != "",
+			Stop: []string{stop}, MaxTokens: max(limit, 0),
+		}
 		if chat {
 			req.Kind, req.Messages = hub.ChatCompletion, []hub.Message{{Role: "assistant", Content: suffix}, {Role: "user", Content: prompt}}
 		}

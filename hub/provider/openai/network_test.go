@@ -22,8 +22,16 @@ import (
 
 func TestNewRefuses(t *testing.T) {
 	for _, o := range []openai.Options{
-		{}, {BaseURL: "localhost/v1"}, {BaseURL: "ftp://h/v1"}, {BaseURL: "http://h"}, {BaseURL: "http://h/v1?x=1"}, {BaseURL: "http://user:secret@/v1"},
-		{BaseURL: "http://h/v1", Key: "a b"}, {BaseURL: "http://h/v1", Key: "a\r\nb"}, {BaseURL: "http://h/v1", FIM: "magic"}, {BaseURL: "http://h/v1", Tries: -1},
+		{},
+		{BaseURL: "localhost/v1"},
+		{BaseURL: "ftp://h/v1"},
+		{BaseURL: "http://h"},
+		{BaseURL: "http://h/v1?x=1"},
+		{BaseURL: "http://user:secret@/v1"},
+		{BaseURL: "http://h/v1", Key: "a b"},
+		{BaseURL: "http://h/v1", Key: "a\r\nb"},
+		{BaseURL: "http://h/v1", FIM: "magic"},
+		{BaseURL: "http://h/v1", Tries: -1},
 	} {
 		if _, err := openai.New(o); err == nil || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%+v: %v", o, err)
@@ -61,12 +69,16 @@ func TestRequest(t *testing.T) {
 		want string
 	}{
 		{
-			"untouched", openai.Options{}, hub.ChatCompletion,
+			"untouched",
+			openai.Options{},
+			hub.ChatCompletion,
 			`{"model":"m","messages":[{"role":"user","content":"<a>&\u003c 9007199254740993"}],"temperature":0.10,"x":{"y":[1e400]},"stream":false}`,
 			`{"messages":[{"role":"user","content":"<a>&\u003c 9007199254740993"}],"model":"m","stream":true,"stream_options":{"include_usage":true},"temperature":0.10,"x":{"y":[1e400]}}`,
 		},
 		{
-			"stream_options merged", openai.Options{}, hub.ChatCompletion, `{"model":"m","stream_options":{"include_obfuscation":false,"include_usage":false}}`,
+			"stream_options merged",
+			openai.Options{},
+			hub.ChatCompletion, `{"model":"m","stream_options":{"include_obfuscation":false,"include_usage":false}}`,
 			`{"model":"m","stream":true,"stream_options":{"include_obfuscation":false,"include_usage":true}}`,
 		},
 		{"stream_options left out", openai.Options{OmitStreamOptions: true}, hub.ChatCompletion, `{"model":"m","stream_options":{"a":1}}`, `{"model":"m","stream":true}`},
@@ -77,23 +89,33 @@ func TestRequest(t *testing.T) {
 		{"template without suffix", openai.Options{OmitStreamOptions: true, FIM: openai.Qwen}, hub.TextCompletion, `{"prompt":"P"}`, `{"prompt":"P","stream":true}`},
 		{"template for chat", openai.Options{OmitStreamOptions: true, FIM: openai.Qwen}, hub.ChatCompletion, `{"suffix":"S"}`, `{"stream":true,"suffix":"S"}`},
 		{
-			"qwen", openai.Options{OmitStreamOptions: true, FIM: openai.Qwen}, hub.TextCompletion, `{"prompt":"P","suffix":"S","stop":["x","<|endoftext|>"]}`,
+			"qwen",
+			openai.Options{OmitStreamOptions: true, FIM: openai.Qwen},
+			hub.TextCompletion, `{"prompt":"P","suffix":"S","stop":["x","<|endoftext|>"]}`,
 			`{"prompt":"<|fim_prefix|>P<|fim_suffix|>S<|fim_middle|>","stop":["x","<|endoftext|>","<|fim_prefix|>","<|fim_suffix|>","<|fim_middle|>"],"stream":true}`,
 		},
 		{
-			"starcoder", openai.Options{OmitStreamOptions: true, FIM: openai.StarCoder}, hub.TextCompletion, `{"prompt":"P","suffix":"S"}`,
+			"starcoder",
+			openai.Options{OmitStreamOptions: true, FIM: openai.StarCoder},
+			hub.TextCompletion, `{"prompt":"P","suffix":"S"}`,
 			`{"prompt":"<fim_prefix>P<fim_suffix>S<fim_middle>","stop":["<fim_prefix>","<fim_suffix>","<fim_middle>","<|endoftext|>"],"stream":true}`,
 		},
 		{
-			"codellama", openai.Options{OmitStreamOptions: true, FIM: openai.CodeLlama}, hub.TextCompletion, `{"prompt":"P","suffix":"S"}`,
+			"codellama",
+			openai.Options{OmitStreamOptions: true, FIM: openai.CodeLlama},
+			hub.TextCompletion, `{"prompt":"P","suffix":"S"}`,
 			`{"prompt":"<PRE> P <SUF>S <MID>","stop":["<PRE>","<SUF>","<MID>","<EOT>"],"stream":true}`,
 		},
 		{
-			"codestral", openai.Options{OmitStreamOptions: true, FIM: openai.Codestral}, hub.TextCompletion, `{"prompt":"P","suffix":"S"}`,
+			"codestral",
+			openai.Options{OmitStreamOptions: true, FIM: openai.Codestral},
+			hub.TextCompletion, `{"prompt":"P","suffix":"S"}`,
 			`{"prompt":"[SUFFIX]S[PREFIX]P","stop":["[SUFFIX]","[PREFIX]","</s>"],"stream":true}`,
 		},
 		{
-			"deepseek", openai.Options{OmitStreamOptions: true, FIM: openai.DeepSeek}, hub.TextCompletion, `{"prompt":"P","suffix":"S"}`,
+			"deepseek",
+			openai.Options{OmitStreamOptions: true, FIM: openai.DeepSeek},
+			hub.TextCompletion, `{"prompt":"P","suffix":"S"}`,
 			`{"prompt":"<｜fim▁begin｜>P<｜fim▁hole｜>S<｜fim▁end｜>","stop":["<｜fim▁begin｜>","<｜fim▁hole｜>","<｜fim▁end｜>","<｜end▁of▁sentence｜>"],"stream":true}`,
 		},
 	} {

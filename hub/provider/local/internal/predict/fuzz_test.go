@@ -17,8 +17,10 @@ func FuzzComplete(f *testing.F) {
 	f.Add("x \n\t ", "\t\n ", "\n", int64(-1))
 	f.Add("é́ñ1 é́ñ2 é́ñ", "日本", "日本語1\n日本語2\n日本語", int64(7))
 	f.Fuzz(func(t *testing.T, prefix, suffix, extra string, seed int64) {
-		r := Request{Prefix: strings.ToValidUTF8(prefix, "?"), Suffix: strings.ToValidUTF8(suffix, "?"),
-			Extra: []string{strings.ToValidUTF8(extra, "?")}, Seed: seed}
+		r := Request{
+			Prefix: strings.ToValidUTF8(prefix, "?"), Suffix: strings.ToValidUTF8(suffix, "?"),
+			Extra: []string{strings.ToValidUTF8(extra, "?")}, Seed: seed,
+		}
 		start := time.Now()
 		c, err := New(context.Background(), r)
 		if err != nil {

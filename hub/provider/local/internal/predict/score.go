@@ -170,8 +170,10 @@ func vote(groups []group, p *proposal) []group {
 	if p.how == opList {
 		list = p.seen
 	}
-	return append(groups, group{list: list, text: string(p.text), kind: p.kind, best: logit, odds: odds, votes: 1, typed: p.typed, seen: p.seen,
-		how: p.how, from: [4]uint32{p.from}, froms: 1})
+	return append(groups, group{
+		list: list, text: string(p.text), kind: p.kind, best: logit, odds: odds, votes: 1, typed: p.typed, seen: p.seen,
+		how: p.how, from: [4]uint32{p.from}, froms: 1,
+	})
 }
 
 // judge gives each group its probability. warm is the share of the last tokens that were predicted right.
