@@ -76,6 +76,7 @@ func (h *Hub) expireStreams(now time.Time) {
 func (h *Hub) dropStream(s *Stream) {
 	s.stopTimers()
 	if h.streams.remove(s) {
+		h.forgetRecord(s)
 		s.log.mu.Lock()
 		h.logBytes.Add(-s.log.bytes)
 		s.log.mu.Unlock()

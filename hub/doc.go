@@ -15,12 +15,13 @@
 //
 // # Ownership
 //
-// A Hub owns the goroutines of providers and of announcers, and one that cleans up; Close waits for all of them. A Reader, TopicReader or
+// A Hub owns the goroutines of providers and of announcers, and one that cleans up and one that
+// records streams; Close waits for all of them. A Reader, TopicReader or
 // Appender belongs to the goroutine that opened it, and that one closes it. Items, texts and events that are handed out are shared and
 // immutable.
 //
 // # Lock order
 //
-// Hub.topicMu, then a topic's log.mu. A stream's log.mu, then registry.mu; under registry.mu nothing else is taken. No lock is held while a
+// Hub.topicMu, then a topic's log.mu. A stream's log.mu, then registry.mu or recorder.mu; under those nothing else is taken. No lock is held while a
 // Wake fires, a provider runs, or anything is written.
 package hub

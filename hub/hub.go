@@ -13,6 +13,7 @@ import (
 type Options struct {
 	Limits   Limits
 	Provider Provider     // where completions come from; nil: Complete answers ErrUnavailable
+	Streams  StreamStore  // keeps streams over a restart; nil: they live as long as the hub
 	Logger   *slog.Logger // nil: slog.Default
 }
 
@@ -28,7 +29,8 @@ type Hub struct {
 	topicMu sync.RWMutex
 	topics  map[string]*topic
 
-	streams registry
+	streams  registry
+	recorder *recorder // nil without a store
 
 	ctx      context.Context // ends when Close begins: completions stop
 	cancel   context.CancelFunc
@@ -56,6 +58,10 @@ func New(o Options) *Hub {
 	h.streams.init()
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	h.work.Go(h.cleanUp)
+	if o.Streams != nil {
+		h.recorder = newRecorder(o.Streams)
+		h.recorder.work.Go(func() { h.record(h.recorder.stop) })
+	}
 	return h
 }
 
@@ -104,7 +110,8 @@ func (h *Hub) Drain(ctx context.Context) {
 	}
 }
 
-// Close ends the hub: streams that still run become interrupted. It returns when every goroutine of the hub has ended.
+// Close ends the hub: streams that still run become interrupted. It returns when every goroutine of the hub has ended, and the store has
+// everything.
 func (h *Hub) Close() {
 	h.startDrain()
 	for _, s := range h.streams.all() {
@@ -114,6 +121,10 @@ func (h *Hub) Close() {
 	h.work.Wait()
 	for _, s := range h.streams.all() {
 		s.stopTimers()
+	}
+	if h.recorder != nil { // last, so that it saves every ending
+		h.recorder.closing.Do(func() { close(h.recorder.stop) })
+		h.recorder.work.Wait()
 	}
 }
 

@@ -22,10 +22,11 @@ const (
 type log struct {
 	mu      sync.Mutex
 	epoch   string
-	base    uint64  // the offset of the newest entry that was trimmed
-	entries []entry // base+1, base+2, …
-	text    []byte  // all text, from the beginning; logs with text are never trimmed
-	bytes   int64   // what the entries take, for limits
+	before  Position // an earlier life's epoch, and up to where this log is the same; zero: none
+	base    uint64   // the offset of the newest entry that was trimmed
+	entries []entry  // base+1, base+2, …
+	text    []byte   // all text, from the beginning; logs with text are never trimmed
+	bytes   int64    // what the entries take, for limits
 
 	delivered      uint64    // the highest offset that any reader was given
 	deliveredTexts int       // text entries among those
@@ -139,7 +140,9 @@ func (l *log) open(r *Reader, p Position, wake *Wake) *Reset {
 // lost says why entries after p cannot be given exactly, or "".
 func (l *log) lost(p Position) ResetReason {
 	switch {
-	case p.Epoch != l.epoch:
+	case l.isBefore(p) && p.Offset > l.before.Offset:
+		return ResetAhead
+	case p.Epoch != l.epoch && !l.isBefore(p):
 		return ResetEpoch
 	case p.Offset > l.tail():
 		return ResetAhead
@@ -148,6 +151,9 @@ func (l *log) lost(p Position) ResetReason {
 	}
 	return ""
 }
+
+// isBefore reports whether p is of the log's life before a restart.
+func (l *log) isBefore(p Position) bool { return p.Epoch != "" && p.Epoch == l.before.Epoch }
 
 // read appends to dst what follows r, bounded by limit and readBytes, and moves r behind it. At the tail it parks r; before it, r's wake
 // fires at once. So whoever has read needs only to wait: one look at the log for each wake-up.

@@ -311,8 +311,7 @@ func (s *Stream) appendPartLocked(p Part) {
 		s.appendEventLocked(&Event{Kind: StreamEvent, Name: p.Name, Data: p.Data})
 	case p.Text != "":
 		s.countLocked()
-		s.log.appendText(p.Text)
-		s.hub.logBytes.Add(int64(len(p.Text)) + entryBytes)
+		s.appendTextLocked(p.Text)
 	}
 }
 

@@ -41,6 +41,8 @@ type Stream struct {
 	aliases     []aliasKey
 	slot        slotKey
 
+	saved uint64 // the offset up to which the store has it; the recorder's goroutine alone uses it
+
 	log log // its mu guards everything below
 
 	status   Status
@@ -196,10 +198,15 @@ func (s *Stream) addText(text string) error {
 		return err
 	}
 	s.countLocked()
-	s.log.appendText(text)
-	s.hub.logBytes.Add(int64(len(text)) + entryBytes)
+	s.appendTextLocked(text)
 	s.log.unlockAndWake()
 	return nil
+}
+
+func (s *Stream) appendTextLocked(text string) {
+	s.log.appendText(text)
+	s.hub.logBytes.Add(int64(len(text)) + entryBytes)
+	s.hub.changedStream(s, false)
 }
 
 // addEvent appends an entry that is more than text.
@@ -222,6 +229,7 @@ func (s *Stream) appendEventLocked(ev *Event) {
 	ev.Time = time.Now()
 	s.log.appendEvent(ev)
 	s.hub.logBytes.Add(s.log.bytes - before)
+	s.hub.changedStream(s, ev.Kind == EndEvent)
 }
 
 // growLocked checks that the stream can take n bytes more, and that it runs.

@@ -1,0 +1,152 @@
+package hub
+
+import (
+	"sync"
+	"time"
+)
+
+// recordEvery is how far the kept streams may be behind the live ones.
+const recordEvery = 250 * time.Millisecond
+
+// recorder writes streams to the store: it collects those that changed, and saves them in one batch.
+type recorder struct {
+	store StreamStore
+	now   *Wake // a stream has ended: save at once
+
+	work    sync.WaitGroup
+	stop    chan struct{}
+	closing sync.Once
+
+	mu      sync.Mutex
+	changed map[*Stream]struct{}
+	dropped []string
+	err     error // of the last Save; nil when the store keeps up
+}
+
+func newRecorder(store StreamStore) *recorder {
+	return &recorder{store: store, now: NewWake(), stop: make(chan struct{}), changed: make(map[*Stream]struct{})}
+}
+
+// changedStream notes that s has something to be saved. It takes no lock but the recorder's, and may be called under s.log.mu.
+func (h *Hub) changedStream(s *Stream, ended bool) {
+	if h.recorder == nil {
+		return
+	}
+	h.recorder.mu.Lock()
+	h.recorder.changed[s] = struct{}{}
+	h.recorder.mu.Unlock()
+	if ended {
+		h.recorder.now.Signal()
+	}
+}
+
+func (h *Hub) forgetRecord(s *Stream) {
+	if h.recorder == nil {
+		return
+	}
+	h.recorder.mu.Lock()
+	defer h.recorder.mu.Unlock()
+	delete(h.recorder.changed, s)
+	h.recorder.dropped = append(h.recorder.dropped, s.ID)
+}
+
+// StoreError returns why streams cannot be kept at the moment, or nil.
+func (h *Hub) StoreError() error {
+	if h.recorder == nil {
+		return nil
+	}
+	h.recorder.mu.Lock()
+	defer h.recorder.mu.Unlock()
+	return h.recorder.err
+}
+
+// record saves until stop is closed, and once more then.
+func (h *Hub) record(stop <-chan struct{}) {
+	tick := time.NewTicker(recordEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-stop:
+			h.recorder.save(h)
+			return
+		case <-tick.C:
+		case <-h.recorder.now.C:
+		}
+		h.recorder.save(h)
+	}
+}
+
+// save writes what changed. What could not be saved stays noted for the next time.
+func (r *recorder) save(h *Hub) {
+	r.mu.Lock()
+	changed, dropped := r.changed, r.dropped
+	r.changed, r.dropped = make(map[*Stream]struct{}), nil
+	r.mu.Unlock()
+	if len(changed) == 0 && len(dropped) == 0 {
+		return
+	}
+	changes := make([]StreamChange, 0, len(changed))
+	upTo := make(map[*Stream]uint64, len(changed))
+	for s := range changed {
+		change, to := s.change()
+		changes = append(changes, change)
+		upTo[s] = to
+	}
+	err := r.store.Save(changes)
+	if err == nil {
+		for s, to := range upTo {
+			s.saved = to
+		}
+		changed = nil
+		if len(dropped) > 0 {
+			err = r.store.Delete(dropped)
+		}
+	}
+	r.settle(h, err, changed, dropped)
+}
+
+func (r *recorder) settle(h *Hub, err error, changed map[*Stream]struct{}, dropped []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err != nil {
+		for s := range changed {
+			r.changed[s] = struct{}{}
+		}
+		r.dropped = append(r.dropped, dropped...)
+		if r.err == nil {
+			h.logger.Error("streams cannot be kept; they go on in memory", "error", err)
+		}
+	} else if r.err != nil {
+		h.logger.Info("streams are kept again")
+	}
+	r.err = err
+}
+
+// change returns what is not saved yet of s, and up to where. s.saved belongs to the recorder's goroutine.
+func (s *Stream) change() (StreamChange, uint64) {
+	s.log.mu.Lock()
+	defer s.log.mu.Unlock()
+	st := s.stateLocked(len(s.log.text))
+	rec := StreamRecord{
+		ID: s.ID, Kind: s.Kind, Topic: s.Topic, Owner: s.Owner, ContentType: s.ContentType, Epoch: s.log.epoch, Digest: s.digest, Keep: s.Keep,
+		Completion: s.Completion, Info: st.Info, Status: st.Status, Ending: st.Ending, Timings: st.Timings, Account: st.Account,
+		Producer: s.producer.record(),
+	}
+	for _, a := range s.aliases {
+		rec.Aliases = append(rec.Aliases, a.id)
+	}
+	var to uint64
+	rec.Runs, to = s.log.newRuns(s.saved)
+	return rec, to
+}
+
+func (p *producerState) record() ProducerRecord {
+	rec := ProducerRecord{Holder: p.holder, Epoch: p.epoch}
+	for id, k := range p.known {
+		if rec.Known == nil {
+			rec.Known = make(map[string]ProducerProgress)
+		}
+		rec.Known[id] = ProducerProgress{Epoch: k.epoch, Last: k.last, Closed: k.closed}
+	}
+	return rec
+}

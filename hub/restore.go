@@ -1,0 +1,62 @@
+package hub
+
+import "fmt"
+
+// Restore brings back the streams of the store, if there is one. Call it once, before the hub is used. One that was running is found interrupted, with its text; what its readers saw of it and the
+// store did not is gone, so its log gets a new epoch: a client that is ahead is told by a reset, one that is not goes on as if nothing was.
+func (h *Hub) Restore() error {
+	if h.recorder == nil {
+		return nil
+	}
+	return h.recorder.store.Load(func(rec *StreamRecord) error {
+		s := &Stream{
+			ID: rec.ID, Kind: rec.Kind, Topic: rec.Topic, Owner: rec.Owner, ContentType: rec.ContentType, Keep: rec.Keep, Completion: rec.Completion,
+			hub: h, created: rec.Timings.Created, provided: rec.Completion != nil, digest: rec.Digest, status: rec.Status, started: rec.Timings.Started,
+			first: rec.Timings.FirstToken, ended: rec.Timings.Ended, ending: rec.Ending, info: rec.Info,
+			startedC: make(chan struct{}), doneC: make(chan struct{}),
+		}
+		s.account = account{made: rec.Account.Made, unwatched: rec.Account.Unwatched, endedBy: rec.Account.EndedBy}
+		s.producer.restore(&rec.Producer)
+		s.log.epoch = rec.Epoch
+		for i := range rec.Runs {
+			if want := s.log.tail() + 1; rec.Runs[i].First != want {
+				return fmt.Errorf("stream %s: a run begins at entry %d, expected %d", rec.ID, rec.Runs[i].First, want)
+			}
+			s.log.addRun(&rec.Runs[i])
+		}
+		s.saved = s.log.tail()
+		h.logBytes.Add(s.log.bytes)
+		return h.adopt(s, rec)
+	})
+}
+
+// adopt registers a restored stream.
+func (h *Hub) adopt(s *Stream, rec *StreamRecord) error {
+	alias := ""
+	if len(rec.Aliases) > 0 {
+		alias = rec.Aliases[0]
+	}
+	if old, err := h.streams.add(s, alias, int(^uint(0)>>1)); err != nil || old != nil {
+		return fmt.Errorf("stream %s is kept twice", s.ID)
+	}
+	if s.status.Ended() {
+		close(s.startedC)
+		close(s.doneC)
+		h.streams.ended(s)
+		return nil
+	}
+	s.log.before = Position{Epoch: s.log.epoch, Offset: s.log.tail()}
+	s.log.epoch = h.epochs.take()
+	s.finish(StatusInterrupted, Ending{by: "restart", Error: &EndError{Code: "server_restarted", Message: "the server ended while the stream was running"}})
+	return nil
+}
+
+func (p *producerState) restore(rec *ProducerRecord) {
+	p.holder, p.epoch = rec.Holder, rec.Epoch
+	for id, k := range rec.Known {
+		if p.known == nil {
+			p.known = make(map[string]*producerSeq)
+		}
+		p.known[id] = &producerSeq{epoch: k.Epoch, last: k.Last, closed: k.Closed}
+	}
+}

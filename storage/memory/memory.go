@@ -1,0 +1,71 @@
+// Package memory keeps streams in memory: the simplest hub.StreamStore there is. It outlives a hub, not the process; tests restart hubs on it,
+// and it shows what a store must do.
+package memory
+
+import (
+	"slices"
+	"sync"
+
+	"github.com/duckwire/duckwire/hub"
+)
+
+// Store is a hub.StreamStore. The zero value is empty and ready. Safe for concurrent use.
+type Store struct {
+	mu      sync.Mutex
+	streams map[string]*hub.StreamRecord
+	order   []string
+}
+
+// Save implements hub.StreamStore.
+func (s *Store) Save(changes []hub.StreamChange) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.streams == nil {
+		s.streams = make(map[string]*hub.StreamRecord)
+	}
+	for _, c := range changes {
+		runs := slices.Clone(c.Runs)
+		for i := range runs {
+			runs[i].Text = slices.Clone(runs[i].Text)
+		}
+		if old := s.streams[c.ID]; old != nil {
+			runs = append(old.Runs, runs...)
+		} else {
+			s.order = append(s.order, c.ID)
+		}
+		c.Runs = runs
+		s.streams[c.ID] = &c
+	}
+	return nil
+}
+
+// Load implements hub.StreamStore.
+func (s *Store) Load(f func(*hub.StreamRecord) error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, id := range s.order {
+		rec := *s.streams[id]
+		if err := f(&rec); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Delete implements hub.StreamStore.
+func (s *Store) Delete(ids []string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, id := range ids {
+		delete(s.streams, id)
+		s.order = slices.DeleteFunc(s.order, func(have string) bool { return have == id })
+	}
+	return nil
+}
+
+// Clone returns a copy of the store as it is now: what a crash at this moment would leave.
+func (s *Store) Clone() *Store {
+	c := &Store{}
+	_ = s.Load(func(rec *hub.StreamRecord) error { return c.Save([]hub.StreamChange{*rec}) }) // memory does not fail
+	return c
+}

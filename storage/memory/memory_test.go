@@ -1,0 +1,15 @@
+package memory_test
+
+import (
+	"testing"
+
+	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/storage/memory"
+	"github.com/duckwire/duckwire/storage/storagetest"
+)
+
+func TestStreams(t *testing.T) {
+	storagetest.Streams(t,
+		func(*testing.T) hub.StreamStore { return &memory.Store{} },
+		func(_ *testing.T, s hub.StreamStore) hub.StreamStore { return s.(*memory.Store).Clone() })
+}
