@@ -3,7 +3,10 @@ package handlers
 import (
 	"context"
 	"math/rand/v2"
+	"net"
 	"net/http"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
@@ -11,8 +14,9 @@ import (
 
 // feed is one long response: it turns what its readers have into bytes. Its methods append to dst; they belong to the handler's goroutine.
 type feed interface {
-	// next appends what is there to be sent. end says that nothing more will come.
-	next(dst []byte) (out []byte, end bool)
+	// next appends what is there to be sent; or, where that is one piece that all readers share, it returns the piece. end says that nothing
+	// more will come.
+	next(dst []byte) (out []byte, piece chunk, end bool)
 	// heartbeat appends a sign of life.
 	heartbeat(dst []byte, now time.Time) []byte
 	// bye appends a farewell that is not the stream's end; nothing for formats that have none.
@@ -33,18 +37,23 @@ type pump struct {
 	expires time.Time // when the token ends; zero: never
 	drained func() bool
 	timeout time.Duration // for each write
+	conn    net.Conn      // nil: everything passes through w
 
-	buf      []byte
-	now      time.Time // of this round of the loop: clocks cost, too
-	due      time.Time // when the timer has fired
-	written  time.Time // when bytes last went out
-	deadline time.Time // that is set on the connection
+	buf      []byte      // chunkRoom, and what is written next
+	now      time.Time   // of this round of the loop: clocks cost, too
+	due      time.Time   // when the timer has fired
+	written  time.Time   // when bytes last went out
+	deadline time.Time   // that is set on the connection
+	begun    bool        // the response's header is out
+	gone     atomic.Bool // the request's context has ended
+	direct   int64       // bytes that went out past w
 }
 
 // run returns nil after a clean end, the client's leaving included, and an error when a write failed. All that can happen comes as one
 // signal, the wake's, because waiting for several channels costs as much as the rest of a delivery but the write itself.
 func (p *pump) run(ctx context.Context, f feed) error {
-	defer context.AfterFunc(ctx, p.wake.Signal)()
+	defer p.count()
+	defer context.AfterFunc(ctx, func() { p.gone.Store(true); p.wake.Signal() })()
 	p.now = time.Now()
 	p.written = p.now
 	p.due = p.now.Add(p.sleep())
@@ -55,7 +64,7 @@ func (p *pump) run(ctx context.Context, f feed) error {
 			return err
 		}
 		if reason, retry := p.leave(); reason != "" {
-			return p.write(f.bye(p.buf[:0], reason, retry))
+			return p.write(f.bye(p.room(), reason, retry))
 		}
 		if !p.now.Before(p.due) {
 			if err := p.beat(f); err != nil {
@@ -65,7 +74,7 @@ func (p *pump) run(ctx context.Context, f feed) error {
 			timer.Reset(p.sleep())
 		}
 		<-p.wake.C
-		if ctx.Err() != nil {
+		if p.gone.Load() {
 			return nil
 		}
 		p.now = time.Now()
@@ -74,14 +83,19 @@ func (p *pump) run(ctx context.Context, f feed) error {
 
 // flush writes what the feed has: the wake has fired already if that is not all.
 func (p *pump) flush(f feed) (end bool, err error) {
-	p.buf, end = f.next(p.buf[:0])
-	if err := p.write(p.buf); err != nil {
-		return end, err
+	buf, piece, end := f.next(p.room())
+	if len(piece) > 0 {
+		return end, p.send(piece)
 	}
-	if cap(p.buf) > 4*pumpBuffer { // a late reader's catch-up should not stay in memory
-		p.buf = nil
+	return end, p.write(buf)
+}
+
+// room returns the buffer, with nothing behind its chunkRoom.
+func (p *pump) room() []byte {
+	if cap(p.buf) < chunkRoom || cap(p.buf) > 4*pumpBuffer { // a late reader's catch-up should not stay in memory
+		p.buf = make([]byte, chunkRoom, 512)
 	}
-	return end, nil
+	return p.buf[:chunkRoom]
 }
 
 // beat sends a sign of life, if nothing else has gone out for long enough.
@@ -89,13 +103,18 @@ func (p *pump) beat(f feed) error {
 	if p.now.Sub(p.written) < p.hb {
 		return nil
 	}
-	return p.write(f.heartbeat(p.buf[:0], p.now))
+	return p.write(f.heartbeat(p.room(), p.now))
 }
 
-// write sends b and everything before it, under a deadline of its own. The deadline is moved at most once a second: it costs more than
-// the copying.
-func (p *pump) write(b []byte) error {
-	if len(b) == 0 {
+// write sends what stands behind the room of buf.
+func (p *pump) write(buf []byte) error {
+	p.buf = slices.Grow(buf, len("\r\n"))
+	return p.send(frameChunk(p.buf))
+}
+
+// send writes a chunk in one go, under a deadline of its own. The deadline is moved at most once a second: it costs more than the copying.
+func (p *pump) send(c chunk) error {
+	if len(c) == 0 {
 		return nil
 	}
 	if p.timeout > 0 && p.deadline.Sub(p.now) < p.timeout-time.Second {
@@ -103,10 +122,23 @@ func (p *pump) write(b []byte) error {
 		_ = p.rc.SetWriteDeadline(p.deadline) // unsupported by test recorders only
 	}
 	p.written = p.now
-	if _, err := p.w.Write(b); err != nil {
+	if p.conn != nil && p.begun {
+		n, err := p.conn.Write(c)
+		p.direct += int64(n)
+		return err
+	}
+	p.begun = true
+	if _, err := p.w.Write(c.body()); err != nil {
 		return err
 	}
 	return p.rc.Flush()
+}
+
+// count tells the access log of the bytes that went past it.
+func (p *pump) count() {
+	if log, ok := p.w.(interface{ Sent(n int64) }); ok {
+		log.Sent(p.direct)
+	}
 }
 
 // leave says why the response should end now, or "".

@@ -43,7 +43,9 @@ func startServer(t testing.TB, provider hub.Provider, limits hub.Limits, change 
 	if change != nil {
 		change(&o)
 	}
-	s := &testServer{Server: httptest.NewServer(handlers.New(o)), t: t, hub: h}
+	s := &testServer{Server: httptest.NewUnstartedServer(handlers.New(o)), t: t, hub: h}
+	s.Config.ConnContext = handlers.KeepConn // as cmd does
+	s.Start()
 	t.Cleanup(func() {
 		h.Close()
 		s.Client().CloseIdleConnections()

@@ -30,30 +30,35 @@ type streamFeed struct {
 }
 
 // next appends what the reader has, encoded once for all readers that keep up with each other.
-func (f *streamFeed) next(dst []byte) ([]byte, bool) {
+func (f *streamFeed) next(dst []byte) ([]byte, chunk, bool) {
+	var reset *hub.Reset
+	f.items, reset = f.reader.Read(f.items[:0])
+	if len(f.items) == 1 && f.first == nil && reset == nil {
+		return dst, f.encoded(&f.items[0]), isEnd(&f.items[0])
+	}
 	if f.first != nil {
 		dst, f.first = append(dst, f.first...), nil
 	}
-	var reset *hub.Reset
-	f.items, reset = f.reader.Read(f.items[:0])
 	if reset != nil { // streams are not trimmed; kept so that none is ever silent
 		dst = sse.AppendReset(dst, reset, "")
 	}
 	for i := range f.items {
-		dst = append(dst, f.encoded(&f.items[i])...)
-		if ev := f.items[i].Event; ev != nil && ev.Kind == hub.EndEvent {
-			return dst, true
+		dst = append(dst, f.encoded(&f.items[i]).body()...)
+		if isEnd(&f.items[i]) {
+			return dst, nil, true
 		}
 	}
-	return dst, false
+	return dst, nil, false
 }
 
-func (f *streamFeed) encoded(item *hub.Item) []byte {
+func isEnd(item *hub.Item) bool { return item.Event != nil && item.Event.Kind == hub.EndEvent }
+
+func (f *streamFeed) encoded(item *hub.Item) chunk {
 	if b := item.Get(f.format); b != nil {
 		return b
 	}
 	position := hub.Position{Epoch: f.reader.Start().Epoch, Offset: item.To}
-	b := f.encode(nil, item, position.String())
+	b := frameChunk(f.encode(make([]byte, chunkRoom, 128+len(item.Text)), item, position.String()))
 	if len(b) <= pumpBuffer { // a late reader's long catch-up is its own
 		item.Put(f.format, b)
 	}
@@ -177,19 +182,19 @@ type textFeed struct {
 	failed bool
 }
 
-func (f *textFeed) next(dst []byte) ([]byte, bool) {
+func (f *textFeed) next(dst []byte) ([]byte, chunk, bool) {
 	f.items, _ = f.reader.Read(f.items[:0])
 	for i := range f.items {
 		item := &f.items[i]
 		n := min(f.skip, len(item.Text))
 		f.skip -= n
 		dst = append(dst, item.Text[n:]...)
-		if item.Event != nil && item.Event.Kind == hub.EndEvent {
+		if isEnd(item) {
 			f.failed = f.stream.Status() != hub.StatusDone
-			return dst, true
+			return dst, nil, true
 		}
 	}
-	return dst, false
+	return dst, nil, false
 }
 
 // Plain text has no room for anything but the text.

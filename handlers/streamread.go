@@ -172,7 +172,7 @@ func (s *server) newPump(w http.ResponseWriter, r *http.Request, opts live) (p *
 	}
 	p = &pump{
 		w: w, rc: http.NewResponseController(w), wake: hub.NewWake(), hb: opts.hb, drained: s.hub.IsDraining,
-		timeout: s.WriteTimeout, expires: id.Expires,
+		conn: directConn(w, r), timeout: s.WriteTimeout, expires: id.Expires,
 	}
 	if opts.max > 0 {
 		p.stop = time.Now().Add(opts.max)

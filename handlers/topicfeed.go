@@ -128,7 +128,7 @@ func (f *topicFeed) greeting(opts live, resets []byte) []byte {
 	return append(sse.AppendHello(b, &hello), resets...)
 }
 
-func (f *topicFeed) next(dst []byte) ([]byte, bool) {
+func (f *topicFeed) next(dst []byte) ([]byte, chunk, bool) {
 	if f.first != nil {
 		dst, f.first = append(dst, f.first...), nil
 	}
@@ -138,19 +138,22 @@ func (f *topicFeed) next(dst []byte) ([]byte, bool) {
 		if reset != nil {
 			dst = sse.AppendReset(dst, reset, r.Topic())
 		}
+		if len(f.items) == 1 && !f.many && len(dst) == chunkRoom {
+			return dst, encodedBlock(&f.items[0], r), false
+		}
 		for j := range f.items {
 			if f.many {
 				dst = f.appendMany(dst, i, &f.items[j])
 			} else {
-				dst = append(dst, encodedBlock(&f.items[j], r)...)
+				dst = append(dst, encodedBlock(&f.items[j], r).body()...)
 			}
 		}
 	}
-	return dst, false
+	return dst, nil, false
 }
 
 // encodedBlock returns the block of one topic's event, made once for all readers.
-func encodedBlock(item *hub.Item, r *hub.TopicReader) []byte {
+func encodedBlock(item *hub.Item, r *hub.TopicReader) chunk {
 	if b := item.Get(formatSSE); b != nil {
 		return b
 	}
@@ -158,7 +161,8 @@ func encodedBlock(item *hub.Item, r *hub.TopicReader) []byte {
 	if item.To > 0 {
 		id = hub.Position{Epoch: r.Start().Epoch, Offset: item.To}.String()
 	}
-	b := sse.AppendBlock(nil, blockName(item.Event), item.Event.Data, id)
+	b := make([]byte, chunkRoom, chunkRoom+len(item.Event.Data)+len(item.Event.Name)+64)
+	b = frameChunk(sse.AppendBlock(b, blockName(item.Event), item.Event.Data, id))
 	item.Put(formatSSE, b)
 	return b
 }

@@ -41,6 +41,9 @@ func (rec *recorder) Write(b []byte) (int, error) {
 	return n, err
 }
 
+// Sent counts bytes of the body that a handler wrote past the recorder, to the connection itself.
+func (rec *recorder) Sent(n int64) { rec.bytes += n }
+
 // FlushError is what http.ResponseController calls for Flush.
 func (rec *recorder) FlushError() error {
 	err := http.NewResponseController(rec.ResponseWriter).Flush()

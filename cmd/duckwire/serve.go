@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/duckwire/duckwire/handlers"
 )
 
 func newServeCmd() *cobra.Command {
@@ -113,6 +115,7 @@ func stop(cfg *Config, srv *http.Server, app *app, logger *slog.Logger) {
 func newHTTPServer(h http.Handler, logger *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler:           h,
+		ConnContext:       handlers.KeepConn,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
