@@ -44,9 +44,7 @@ func readChat(messages []hub.Message) task {
 	}
 	t.code, t.lang = true, lang
 	t.request.Prefix = strings.TrimRight(code, "\r\n")
-	if len(t.request.Prefix) < len(code) {
-		t.request.Prefix += "\n"
-	}
+	t.ended = len(t.request.Prefix) < len(code)
 	t.line = t.request.Prefix[strings.LastIndexByte(t.request.Prefix, '\n')+1:]
 	return t
 }
@@ -109,13 +107,13 @@ func looksLikeCode(text string) bool {
 }
 
 // writeChat continues the code in a fenced block that begins with the line which the continuation completes.
-func (t *task) writeChat(ctx context.Context, c *predict.Completion, out *writer) error {
+func (t *task) writeChat(ctx context.Context, c *predict.Completion, first []string, out *writer) error {
 	if !t.code {
 		return sentence(nothing, out)
 	}
 	head := "```" + t.lang + "\n"
 	begun := false
-	_, err := lines(ctx, c, func(tok string) error {
+	err := lines(ctx, c, first, func(tok string) error {
 		if begun {
 			return out.token(tok)
 		}

@@ -73,6 +73,9 @@ func complete(t testing.TB, p *local.Provider, req hub.CompletionRequest) *recor
 	return r
 }
 
+const routes = "app.get('/users', (req, res) => {\n  res.json(db.users.all());\n});\n" +
+	"app.get('/orders', (req, res) => {\n  res.json(db.orders.all());\n});\napp.get('/items',"
+
 const enum = "switch n {\ncase 1:\n\treturn \"n1\"\ncase 2:\n\treturn \"n2\"\ncase 3:\n\treturn \"n3\"\ncase 4:\n\treturn \"n4\"\n"
 
 func TestTextAndFIM(t *testing.T) {
@@ -146,6 +149,7 @@ func TestChat(t *testing.T) {
 	tests := []struct{ name, content, want string }{
 		{"fenced", "Please continue:\n```go\n" + enum + "```\nThanks!", "```go\ncase 5:\n\treturn \"n5\"\n```\n"},
 		{"open fence", "```go\n" + enum + "case", "```go\ncase 5:\n\treturn \"n5\"\n```\n"},
+		{"last line unfinished", "Go on:\n```js\n" + routes + "\n```", "```js\napp.get('/items', (req, res) => {\n  res.json(db.items.all());\n});\n```\n"},
 		{"bare code", enum, "```\ncase 5:\n\treturn \"n5\"\n```\n"},
 		{"prose", "What is the meaning of life?", "DUCKWIRE_UPSTREAM_URL"},
 		{"no code to continue", "```\nx\n```", "built-in completer"},

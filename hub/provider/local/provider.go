@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
-	"github.com/duckwire/duckwire/hub/provider/local/internal/predict"
 )
 
 // Model is the name that the built-in completer goes by.
@@ -57,7 +56,7 @@ func (p *Provider) Complete(ctx context.Context, req *hub.CompletionRequest, w h
 	if p.corpus != nil {
 		t.request.Corpus = p.corpus.doc()
 	}
-	c, err := predict.New(ctx, t.request)
+	c, first, err := t.open(ctx)
 	if err != nil {
 		return err
 	}
@@ -66,7 +65,7 @@ func (p *Provider) Complete(ctx context.Context, req *hub.CompletionRequest, w h
 		limit = min(limit, req.MaxTokens)
 	}
 	out := &writer{ctx: ctx, w: w, delay: p.opts.TokenDelay, left: limit, stops: stops(req.Stop)}
-	if err := t.answer(ctx, c, out); err != nil {
+	if err := t.answer(ctx, c, first, out); err != nil {
 		return err
 	}
 	if err := out.flush(); err != nil {

@@ -15,7 +15,8 @@ type task struct {
 	chat    bool
 	code    bool   // chat: there is code to continue
 	lang    string // chat: the language after the fence
-	line    string // chat: the unfinished last line of the code
+	line    string // chat: the last line of the code
+	ended   bool   // chat: a newline stands after it, which may only be the fence's
 }
 
 // readTask finds the text around the cursor in a request.
@@ -32,38 +33,48 @@ func readTask(req *hub.CompletionRequest) task {
 	return t
 }
 
+// open begins the completion, and returns its first line. Of code in a fence nobody knows whether its last line is whole: where nothing
+// continues it, the cursor is put on a new line.
+func (t *task) open(ctx context.Context) (*predict.Completion, []string, error) {
+	c, err := predict.New(ctx, t.request)
+	if err != nil {
+		return nil, nil, err
+	}
+	line, err := c.Line(ctx)
+	if err != nil || !t.ended || len(line) > 0 && !strings.HasPrefix(line[0], "\n") {
+		return c, line, err
+	}
+	t.request.Prefix, t.line, t.ended = t.request.Prefix+"\n", "", false
+	return t.open(ctx)
+}
+
 // answer writes the whole answer. Nil means that it ended as it should.
-func (t *task) answer(ctx context.Context, c *predict.Completion, out *writer) error {
-	err := t.write(ctx, c, out)
+func (t *task) answer(ctx context.Context, c *predict.Completion, first []string, out *writer) error {
+	err := t.write(ctx, c, first, out)
 	if errors.Is(err, errEnough) {
 		return nil
 	}
 	return err
 }
 
-func (t *task) write(ctx context.Context, c *predict.Completion, out *writer) error {
+func (t *task) write(ctx context.Context, c *predict.Completion, first []string, out *writer) error {
 	if t.chat {
-		return t.writeChat(ctx, c, out)
+		return t.writeChat(ctx, c, first, out)
 	}
-	_, err := lines(ctx, c, out.token)
-	return err
+	return lines(ctx, c, first, out.token)
 }
 
-// lines hands every token of a completion to say, each line once it is known. It returns how many there were.
-func lines(ctx context.Context, c *predict.Completion, say func(string) error) (int, error) {
-	count := 0
-	for {
-		line, err := c.Line(ctx)
-		if err != nil || line == nil {
-			return count, err
-		}
+// lines hands every token of a completion to say, each line once it is known, beginning with the one that is known already.
+func lines(ctx context.Context, c *predict.Completion, line []string, say func(string) error) (err error) {
+	for line != nil && err == nil {
 		for _, tok := range line {
 			if err := say(tok); err != nil {
-				return count, err
+				return err
 			}
-			count++
 		}
+		line, err = c.Line(ctx)
 	}
+	return err
 }
 
 func valid(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
