@@ -19,7 +19,7 @@ const bannerText = `
 
   Paste this into another terminal and watch a completion stream:
 
-curl -N %[1]s/v1/completions -H 'Authorization: Bearer %[3]s' -H 'Content-Type: application/json' -d '{"model":"duckwire-local","stream":true,"prompt":"func (c Celsius) String() string { return format(float64(c), \"C\") }\nfunc (c Celsius) Zero() bool { return c == 0 }\n\nfunc (f Fahrenheit) String() string { return format(float64(f), \"F\") }\nfunc (f Fahrenheit) Zero() bool { return f == 0 }\n\nfunc (k Kelvin) String() string {"}'
+curl -N %[1]s/v1/completions -H 'Authorization: Bearer %[3]s' -H 'Content-Type: application/json' -d '{"model":"duckwire-local","stream":true,"prompt":"app.get(\"/users\", (req, res) => {\n  res.json(db.users.all());\n});\napp.get(\"/orders\", (req, res) => {\n  res.json(db.orders.all());\n});\napp.get(\"/items\","}'
 
   Other commands of duckwire, and your own scripts, find the server by
 
