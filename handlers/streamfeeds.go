@@ -22,7 +22,6 @@ const (
 type streamFeed struct {
 	stream *hub.Stream
 	reader *hub.Reader
-	reset  *hub.Reset
 	first  []byte // what goes out before anything else
 	items  []hub.Item
 	format hub.Format

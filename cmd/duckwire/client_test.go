@@ -96,7 +96,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		"problem": {refuse(409), "duckwire: some_code: what is wrong (f)\n"},
 		"401":     {refuse(401), "DUCKWIRE_TOKEN"},
 		"OpenAI":  {openAI, "duckwire: model_not_found: no such model\n"},
-		"proxy":   {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "<html>", 405) }, "duckwire: 405: Method Not Allowed\n"},
+		"proxy":   {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "<html>", http.StatusMethodNotAllowed) }, "duckwire: 405: Method Not Allowed\n"},
 		"page":    {page, "is DUCKWIRE_URL right?"},
 	} {
 		f := newFakeServer(t)

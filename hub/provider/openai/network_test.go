@@ -335,7 +335,7 @@ func TestRedirectRefused(t *testing.T) {
 		_, err := ask(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, thief.URL+"/v1", status) }, openai.Options{Key: "sk-key"})
 		providerError(t, err, http.StatusBadGateway, "upstream_redirect")
 	}
-	p := newProvider(t, openai.Options{BaseURL: upstream(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, thief.URL, 302) })})
+	p := newProvider(t, openai.Options{BaseURL: upstream(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, thief.URL, http.StatusFound) })})
 	_, err := p.Models(t.Context())
 	if providerError(t, err, http.StatusBadGateway, "upstream_redirect"); leaked.Load() {
 		t.Error("a redirect was followed")

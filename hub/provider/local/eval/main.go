@@ -20,8 +20,9 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
-	"runtime"
+	"strings"
 
 	"github.com/duckwire/duckwire/hub/provider/local/internal/predict"
 )
@@ -30,11 +31,14 @@ func main() {
 	seed := flag.Uint64("seed", 1, "chooses files and cuts")
 	files := flag.Int("files", 120, "files to take")
 	cuts := flag.Int("cuts", 8, "cuts in each file")
-	dir := flag.String("dir", filepath.Join(runtime.GOROOT(), "src"), "folder of source; Go's standard library by default")
+	dir := flag.String("dir", "", "folder of source; Go's standard library by default")
 	ext := flag.String("ext", ".go", "files to take, by the end of their name")
 	fit := flag.Bool("fit", false, "learn the weights from the files and print them instead")
 	show := flag.Int("show", 0, "show this many proposals")
 	flag.Parse()
+	if *dir == "" {
+		*dir = standardLibrary()
+	}
 	texts, err := sources(*dir, *ext, *files, *seed)
 	if err == nil && *fit {
 		predict.Fit(os.Stdout, texts, *cuts, *seed)
@@ -47,4 +51,13 @@ func main() {
 		fmt.Fprintln(os.Stderr, "eval:", err)
 		os.Exit(1)
 	}
+}
+
+// standardLibrary returns the folder of the go command's own source, or "" where it does not say.
+func standardLibrary() string {
+	root, err := exec.Command("go", "env", "GOROOT").Output()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(strings.TrimSpace(string(root)), "src")
 }

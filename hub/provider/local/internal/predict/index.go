@@ -125,12 +125,6 @@ func (d *Doc) addText(ctx context.Context, text []byte, barrier bool) error {
 	return nil
 }
 
-// str returns the text of token p, its spaces included.
-func (d *Doc) str(p int) string {
-	t := d.toks[p]
-	return string(d.text[t.off : t.off+uint32(t.size)])
-}
-
 // core returns the text of token p without its spaces. The bytes must not be changed.
 func (d *Doc) core(p int) []byte {
 	t := d.toks[p]

@@ -1,0 +1,168 @@
+package handlers
+
+import (
+	"bytes"
+	"log/slog"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/duckwire/duckwire/hub"
+)
+
+// countingConn is a connection that takes everything and keeps its length.
+type countingConn struct {
+	net.Conn
+	bytes, writes int
+}
+
+func (c *countingConn) Write(b []byte) (int, error) {
+	c.bytes += len(b)
+	c.writes++
+	return len(b), nil
+}
+
+// deliveries is a topic with readers on it, each with the pump and the feed that a request has.
+type deliveries struct {
+	hub   *hub.Hub
+	pumps []*pump
+	feeds []*topicFeed
+	conns []*countingConn
+}
+
+const deliveryTopic = "code:project:42"
+
+// newDeliveries returns n readers that have been greeted. direct: past net/http.
+func newDeliveries(t testing.TB, n int, direct bool) *deliveries {
+	t.Helper()
+	d := &deliveries{hub: hub.New(hub.Options{Logger: slog.New(slog.DiscardHandler)})}
+	t.Cleanup(d.hub.Close)
+	for range n {
+		w := &discardWriter{}
+		p := &pump{w: w, rc: http.NewResponseController(w), wake: hub.NewWake(), hb: time.Minute, drained: d.hub.IsDraining, now: time.Now()}
+		conn := &countingConn{}
+		if direct {
+			p.conn, p.begun = conn, true
+		}
+		r, _, err := d.hub.Subscribe(deliveryTopic, hub.Position{Now: true}, p.wake)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(r.Close)
+		f := &topicFeed{readers: []*hub.TopicReader{r}}
+		f.first = f.greeting(live{hb: time.Second}, nil)
+		d.pumps, d.feeds, d.conns = append(d.pumps, p), append(d.feeds, f), append(d.conns, conn)
+	}
+	d.deliver(t)
+	return d
+}
+
+// publish appends one event.
+func (d *deliveries) publish(t testing.TB) {
+	if _, err := d.hub.Publish(deliveryTopic, "bench", []hub.EventInput{{Event: "tick", Payload: []byte(`{"n":1}`)}}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// deliver has every pump write what its feed has, as its loop does for one wake-up.
+func (d *deliveries) deliver(t testing.TB) {
+	for i, p := range d.pumps {
+		if _, err := p.flush(d.feeds[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// discardWriter is a response that nobody reads.
+type discardWriter struct{ header http.Header }
+
+func (w *discardWriter) Header() http.Header {
+	if w.header == nil {
+		w.header = http.Header{}
+	}
+	return w.header
+}
+func (*discardWriter) WriteHeader(int)             {}
+func (*discardWriter) Write(b []byte) (int, error) { return len(b), nil }
+func (*discardWriter) FlushError() error           { return nil }
+
+// TestDeliveryDoesNotAllocate holds the promise of "encode once": what one more reader costs is no allocation, on the direct way and through
+// net/http, for one event and for several in one go. The publish itself allocates, so what a publish with one reader takes is subtracted.
+func TestDeliveryDoesNotAllocate(t *testing.T) {
+	const few, many, rounds = 1, 201, 100
+	for name, direct := range map[string]bool{"direct": true, "through net/http": false} {
+		for _, events := range []int{1, 3} {
+			measure := func(readers int) float64 {
+				d := newDeliveries(t, readers, direct)
+				return testing.AllocsPerRun(rounds, func() {
+					for range events {
+						d.publish(t)
+					}
+					d.deliver(t)
+				})
+			}
+			measure(many) // buffers grow to their size
+			each := (measure(many) - measure(few)) / (many - few)
+			if each > 0.01 { // less than one in a hundred: the garbage collector's own
+				t.Errorf("%s, %d events at once: %.3f allocations for each reader", name, events, each)
+			}
+		}
+	}
+}
+
+// TestOneWritePerFlush shows that whatever a reader has to be given goes out in one write, and that the bytes are the same for all.
+func TestOneWritePerFlush(t *testing.T) {
+	d := newDeliveries(t, 3, true)
+	for _, events := range []int{1, 5, 100} {
+		before := make([]countingConn, len(d.conns))
+		for i, c := range d.conns {
+			before[i] = *c
+		}
+		for range events {
+			d.publish(t)
+		}
+		d.deliver(t)
+		for i, c := range d.conns {
+			if c.writes-before[i].writes != 1 || c.bytes-before[i].bytes != d.conns[0].bytes-before[0].bytes {
+				t.Errorf("%d events: %d writes, %d bytes", events, c.writes-before[i].writes, c.bytes-before[i].bytes)
+			}
+		}
+	}
+}
+
+func TestFrameChunk(t *testing.T) {
+	for _, n := range []int{0, 1, 9, 15, 16, 255, 256, 70000} {
+		body := bytes.Repeat([]byte("\nx"), n)[:n]
+		c := frameChunk(append(make([]byte, chunkRoom), body...))
+		if !bytes.Equal(c.body(), body) {
+			t.Errorf("%d bytes come back as %d", n, len(c.body()))
+		}
+		if n == 0 && len(c) != 0 {
+			t.Error("an empty chunk would end the body")
+		}
+	}
+}
+
+// BenchmarkDelivery is one delivery: the log read, the shared bytes found and written.
+func BenchmarkDelivery(b *testing.B) {
+	for name, direct := range map[string]bool{"direct": true, "nethttp": false} {
+		b.Run(name, func(b *testing.B) {
+			const readers = 1000
+			d := newDeliveries(b, readers, direct)
+			b.ReportAllocs()
+			n := 0
+			for b.Loop() {
+				if n%readers == 0 {
+					b.StopTimer()
+					d.publish(b)
+					b.StartTimer()
+				}
+				if _, err := d.pumps[n%readers].flush(d.feeds[n%readers]); err != nil {
+					b.Fatal(err)
+				}
+				n++
+			}
+		})
+	}
+}
