@@ -51,8 +51,9 @@ func TestDecodeText(t *testing.T) {
 		`{"prompt":"P"}`: {Prompt: "P"},
 		` {"prompt":["P"],"suffix":"S","stop":["a","b"],"max_tokens":16.0} `:               {Prompt: "P", Suffix: "S", HasSuffix: true, Stop: []string{"a", "b"}, MaxTokens: 16},
 		`{"prompt":"","suffix":"","model":null,"stream":null,"stop":null,"duckwire":null}`: {HasSuffix: true},
-		`{"prompt":"P","suffix":null}`:                                                     {Prompt: "P"},
-		`{"prompt":1,"prompt":"a","prompt":"b"}`:                                           {Prompt: "b"},
+
+		`{"prompt":"P","suffix":null}`:           {Prompt: "P"},
+		`{"prompt":1,"prompt":"a","prompt":"b"}`: {Prompt: "b"},
 	} {
 		req, err := openai.DecodeRequest(hub.TextCompletion, []byte(body))
 		if err != nil {
