@@ -20,6 +20,7 @@ GOTESTSUM := $(TOOL) gotestsum --format pkgname-and-test-fails --hide-summary=sk
 PACKAGES = $(shell go list ./... | grep -v /handlers/interop)
 
 FUZZTIME ?= 10s
+BENCHFLAGS ?= --duration 5s --rounds 3
 ARGS     ?=
 
 .PHONY: help
@@ -54,8 +55,15 @@ fmt: ## format the code
 	$(TOOL) gofumpt -w .
 
 .PHONY: bench
-bench: ## run the benchmarks (`duckwire bench` loads a running server)
+bench: build ## measure: Go benchmarks, then servers of our own under load beside a bare loop (BENCHFLAGS="--duration 10s --rounds 5")
 	go test -run '^$$' -bench . -benchmem $(PACKAGES)
+	./bin/duckwire bench fanout $(BENCHFLAGS)
+	./bin/duckwire bench fanout --max $(BENCHFLAGS)
+	./bin/duckwire bench fanout --stalled 1 $(BENCHFLAGS)
+	./bin/duckwire bench streams $(BENCHFLAGS)
+	./bin/duckwire bench streams --batch 5 $(BENCHFLAGS)
+	./bin/duckwire bench idle
+	./bin/duckwire bench reconnect
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME (10s)

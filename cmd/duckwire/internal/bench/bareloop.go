@@ -51,6 +51,11 @@ func (l *BareLoop) Serve(ctx context.Context, log io.Writer) error {
 	if err := srv.Serve(ln); err != http.ErrServerClosed {
 		return err
 	}
+	l.mu.RLock()
+	for _, r := range l.rooms {
+		r.close()
+	}
+	l.mu.RUnlock()
 	writers.Wait()
 	return nil
 }
@@ -94,16 +99,8 @@ func writeLoop(ctx context.Context, conn net.Conn, queue <-chan []byte) {
 	if _, err := io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"); err != nil {
 		return
 	}
-	for {
-		select {
-		case b, ok := <-queue:
-			if !ok {
-				return
-			}
-			if _, err := conn.Write(b); err != nil {
-				return
-			}
-		case <-ctx.Done():
+	for b := range queue {
+		if _, err := conn.Write(b); err != nil {
 			return
 		}
 	}
@@ -145,6 +142,16 @@ func (r *room) write(size, n int) {
 	}
 	clear(r.queues[len(kept):])
 	r.queues = kept
+}
+
+// close ends the readers' goroutines.
+func (r *room) close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, q := range r.queues {
+		close(q)
+	}
+	r.queues = nil
 }
 
 // appendBareBlock appends a block of the size with its number; where the size is too small for a block, it is as small as can be.

@@ -26,6 +26,9 @@ func NewTarget(rawURL, token string) (*Target, error) {
 	return &Target{addr: addr, token: token}, nil
 }
 
+// Addr returns the server's host and port.
+func (t *Target) Addr() string { return t.addr }
+
 // appendHead appends the head of a request, without the empty line.
 func (t *Target) appendHead(dst []byte, method, path string) []byte {
 	return fmt.Appendf(dst, "%s %s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n", method, path, t.addr, t.token)
