@@ -68,6 +68,9 @@ func TestAppendFeedsBackAndEnds(t *testing.T) {
 	if st.Text != "hélloraw text" || len(st.Events) != 2 || st.Status != "done" || st.Watchers != 0 {
 		t.Errorf("%+v", st)
 	}
+	if st.Account.Made != 4 || st.Account.Delivered != 4 || st.Account.Unwatched != 0 {
+		t.Errorf("account %+v", st.Account)
+	}
 	part := call[streamJSON](s, 200, "GET", path+"?after="+chunk.id, "")
 	if part.Text != "raw text" || part.At != 6 || part.Position != end.id {
 		t.Errorf("%+v", part)

@@ -28,18 +28,23 @@ type log struct {
 	text    []byte   // all text, from the beginning; logs with text are never trimmed
 	bytes   int64    // what the entries take, for limits
 
-	delivered      uint64    // the highest offset that any reader was given
-	deliveredTexts int       // text entries among those
-	readers        int       // open readers
-	parked         []*Reader // those that have read everything and wait
-	spare          []*Reader // an emptied list, to be used again
-	spans          spanCache
+	delivered       uint64    // the highest offset that any reader was given
+	deliveredTokens int       // entries among those that count as tokens
+	readers         int       // open readers
+	parked          []*Reader // those that have read everything and wait
+	spare           []*Reader // an emptied list, to be used again
+	spans           spanCache
 }
 
 // entry is one entry: an event, or text when event is nil.
 type entry struct {
 	end   int // where the text ends with this entry
 	event *Event
+}
+
+// counts reports whether the entry is one of the producer's, and not of our own making.
+func (e *entry) counts() bool {
+	return e.event == nil || e.event.Kind == StreamEvent || e.event.Kind == ChunkEvent
 }
 
 const entryBytes = 24 // unsafe.Sizeof(entry{}) and the slice's slack, for accounting
@@ -192,8 +197,8 @@ func (l *log) read(r *Reader, dst []Item, limit int) ([]Item, *Reset) {
 // countDelivered notes that some reader was given everything up to the offset.
 func (l *log) countDelivered(offset uint64) {
 	for ; l.delivered < offset; l.delivered++ {
-		if l.delivered >= l.base && l.entries[l.delivered-l.base].event == nil {
-			l.deliveredTexts++
+		if l.delivered >= l.base && l.entries[l.delivered-l.base].counts() {
+			l.deliveredTokens++
 		}
 	}
 }

@@ -41,7 +41,7 @@ func (s *Stream) stateLocked(at int) StreamState {
 		Status: s.status, Position: s.log.position(s.log.tail()), Text: s.log.text[at:len(s.log.text):len(s.log.text)], At: at, Bytes: len(s.log.text),
 		Watchers: s.watchers, Ending: s.ending, Info: s.infoLocked(),
 		Timings: Timings{Created: s.created, Started: s.started, FirstToken: s.first, Ended: s.ended},
-		Account: Account{Made: s.account.made, Delivered: s.log.deliveredTexts, Unwatched: s.account.unwatched, EndedBy: s.account.endedBy},
+		Account: Account{Made: s.account.made, Delivered: s.log.deliveredTokens, Unwatched: s.account.unwatched, EndedBy: s.account.endedBy},
 	}
 }
 
