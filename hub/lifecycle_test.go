@@ -1,9 +1,11 @@
 package hub_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -282,5 +284,29 @@ func TestLimits(t *testing.T) {
 		if !errors.Is(c.err, c.want) {
 			t.Errorf("%s: %v, want %v", c.name, c.err, c.want)
 		}
+	}
+}
+
+// The log tells each stream's account, and nothing of its text.
+func TestStreamsAccountIsLogged(t *testing.T) {
+	var log bytes.Buffer
+	h := hub.New(hub.Options{Logger: slog.New(slog.NewJSONHandler(&log, nil))})
+	s := newStream(t, h, hub.StreamSpec{ID: "s"})
+	if _, err := send(s, hub.ProducerRef{}, "secret", nil); err != nil {
+		t.Fatal(err)
+	}
+	s.Cancel("alice")
+	h.Close()
+	var line map[string]any
+	if err := json.Unmarshal(log.Bytes(), &line); err != nil {
+		t.Fatalf("%v: %s", err, log.Bytes())
+	}
+	for name, want := range map[string]any{"msg": "stream ended", "stream": "s", "status": "cancelled", "ended_by": "alice", "tokens_made": 1.0, "tokens_unwatched": 1.0, "error": "cancelled"} {
+		if line[name] != want {
+			t.Errorf("%s is %v, want %v", name, line[name], want)
+		}
+	}
+	if bytes.Contains(log.Bytes(), []byte("secret")) {
+		t.Errorf("the log holds the text: %s", log.Bytes())
 	}
 }

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"cmp"
+	"log/slog"
 	"slices"
 	"sync"
 	"time"
@@ -203,8 +204,29 @@ func streamPrefix(kind string) string {
 	return "str_"
 }
 
-// streamEnded is called once for each end of a stream.
-func (h *Hub) streamEnded(s *Stream) { h.streams.ended(s) }
+// streamEnded is called once for each end of a stream. It logs the stream's account.
+func (h *Hub) streamEnded(s *Stream) {
+	h.streams.ended(s)
+	if !h.logger.Enabled(h.ctx, slog.LevelInfo) {
+		return
+	}
+	st := s.State()
+	attrs := []slog.Attr{
+		slog.String("stream", s.ID), slog.String("kind", s.Kind), slog.String("owner", s.Owner), slog.String("status", string(st.Status)),
+		slog.Int("tokens_made", st.Account.Made), slog.Int("tokens_delivered", st.Account.Delivered), slog.Int("tokens_unwatched", st.Account.Unwatched),
+		slog.Int64("duration_ms", st.Timings.Ended.Sub(st.Timings.Created).Milliseconds()),
+	}
+	if !st.Timings.FirstToken.IsZero() {
+		attrs = append(attrs, slog.Int64("first_token_ms", st.Timings.FirstToken.Sub(st.Timings.Created).Milliseconds()))
+	}
+	if st.Account.EndedBy != "" {
+		attrs = append(attrs, slog.String("ended_by", st.Account.EndedBy))
+	}
+	if e := st.Ending.Error; e != nil {
+		attrs = append(attrs, slog.String("error", e.Code))
+	}
+	h.logger.LogAttrs(h.ctx, slog.LevelInfo, "stream ended", attrs...)
+}
 
 // Stream returns the stream of that id, or the one that user started under it as an idempotency id. ErrNotFound where there is none.
 // Whether the user may read it is the caller's to check (Stream.ReadableBy).
