@@ -20,17 +20,15 @@ type door struct {
 }
 
 // complete returns the handler of a door: start a stream or attach to it, then answer in OpenAI's shapes.
-func (s *server) complete(d door) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
+func (s *server) complete(d door) handlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) error {
 		req, err := s.readCompletion(r, d)
 		if err != nil {
-			s.WriteError(w, r, err)
-			return
+			return err
 		}
 		stream, err := s.startCompletion(r, d, req)
 		if err != nil {
-			s.WriteError(w, r, err)
-			return
+			return err
 		}
 		setStreamHeaders(w.Header(), stream)
 		switch {
@@ -38,10 +36,11 @@ func (s *server) complete(d door) http.HandlerFunc {
 			w.Header().Set("Preference-Applied", "respond-async")
 			writeJSON(w, http.StatusAccepted, s.viewStream(stream, nil, false))
 		case req.Stream:
-			s.streamOpenAI(w, r, stream)
+			return s.streamOpenAI(w, r, stream)
 		default:
-			s.wholeCompletion(w, r, stream)
+			return s.wholeCompletion(w, r, stream)
 		}
+		return nil
 	}
 }
 
@@ -107,40 +106,34 @@ func prefersAsync(r *http.Request) bool {
 
 // streamOpenAI answers with OpenAI's chunks, from the client's position on. It waits for the provider's yes or no, at most CommitAfter, so
 // that a refusal can still be an HTTP status (protocol/sse.md 7.2).
-func (s *server) streamOpenAI(w http.ResponseWriter, r *http.Request, stream *hub.Stream) {
+func (s *server) streamOpenAI(w http.ResponseWriter, r *http.Request, stream *hub.Stream) error {
 	if stream.Completion == nil {
-		s.WriteError(w, r, hub.Invalid("?format", "openai is for completions; this stream is of kind %q", stream.Kind))
-		return
+		return hub.Invalid("?format", "openai is for completions; this stream is of kind %q", stream.Kind)
 	}
 	p, err := parsePosition(resumeFrom(r), hub.Position{})
 	if err != nil {
-		s.WriteError(w, r, err)
-		return
+		return err
 	}
 	if stream.AtEnd(p) {
 		w.WriteHeader(http.StatusNoContent)
-		return
+		return nil
 	}
 	opts, err := s.parseLive(r.URL.Query())
 	if err != nil {
-		s.WriteError(w, r, err)
-		return
+		return err
 	}
 	pump, done, err := s.newPump(w, r, opts)
 	if err != nil {
-		s.WriteError(w, r, err)
-		return
+		return err
 	}
 	defer done()
 	reader, reset := stream.Watch(p, pump.wake)
 	defer reader.Close()
 	if reset != nil { // no block of this shape can tell it
-		s.WriteError(w, r, hub.Invalid("Last-Event-ID", "cannot be resumed (%s); start again without it", reset.Reason))
-		return
+		return hub.Invalid("Last-Event-ID", "cannot be resumed (%s); start again without it", reset.Reason)
 	}
 	if refusal := s.awaitProvider(r.Context(), stream); refusal != nil {
-		s.WriteError(w, r, refusal)
-		return
+		return refusal
 	}
 	s.startLive(w, mediaSSE)
 	_ = pump.rc.Flush() // what fails now fails again at the first write
@@ -148,6 +141,7 @@ func (s *server) streamOpenAI(w http.ResponseWriter, r *http.Request, stream *hu
 	if err := pump.run(r.Context(), f); err != nil || f.failed {
 		panic(http.ErrAbortHandler)
 	}
+	return nil
 }
 
 // awaitProvider waits until the stream runs or CommitAfter has passed. Where it failed before it made anything, it returns the failure.
@@ -205,7 +199,7 @@ func endStatus(code string) int {
 }
 
 // wholeCompletion answers stream:false: it waits for the end, and folds the chunks into one object.
-func (s *server) wholeCompletion(w http.ResponseWriter, r *http.Request, stream *hub.Stream) {
+func (s *server) wholeCompletion(w http.ResponseWriter, r *http.Request, stream *hub.Stream) error {
 	wake := hub.NewWake()
 	reader, _ := stream.Watch(hub.Position{}, wake)
 	defer reader.Close()
@@ -213,27 +207,27 @@ func (s *server) wholeCompletion(w http.ResponseWriter, r *http.Request, stream 
 	select {
 	case <-stream.Done():
 	case <-r.Context().Done():
-		return
+		return nil
 	}
 	st, items := stream.Snapshot(reader)
 	if st.Status != hub.StatusDone {
-		s.WriteError(w, r, &endingError{st.Ending.Error})
-		return
+		return &endingError{st.Ending.Error}
 	}
 	answer(w, http.StatusOK, mediaJSON, aggregate(stream, &st, items))
+	return nil
 }
 
 // listModels answers GET /v1/models.
-func (s *server) listModels(w http.ResponseWriter, r *http.Request) {
+func (s *server) listModels(w http.ResponseWriter, r *http.Request) error {
 	models, err := s.hub.Models(r.Context())
 	if err != nil {
 		var p *hub.ProviderError
 		if !errors.As(err, &p) {
 			err = &hub.ProviderError{Status: http.StatusBadGateway, Code: "provider_error", Message: err.Error()}
 		}
-		s.WriteError(w, r, err)
-		return
+		return err
 	}
 	w.Header().Set("Content-Type", mediaJSON)
 	_, _ = w.Write(openai.AppendModels(nil, models))
+	return nil
 }

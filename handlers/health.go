@@ -12,13 +12,13 @@ func (s *server) healthz(w http.ResponseWriter, _ *http.Request) {
 }
 
 // readyz says whether new work should be sent here: 503 while draining, or while something that answers depend on is missing.
-func (s *server) readyz(w http.ResponseWriter, r *http.Request) {
-	switch err := s.Ready(r.Context()); {
-	case s.hub.IsDraining():
-		s.WriteError(w, r, hub.ErrClosed)
-	case err != nil:
-		s.WriteError(w, r, err)
-	default:
-		writeJSON(w, http.StatusOK, map[string]string{"status": "ready"})
+func (s *server) readyz(w http.ResponseWriter, r *http.Request) error {
+	if s.hub.IsDraining() {
+		return hub.ErrClosed
 	}
+	if err := s.Ready(r.Context()); err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, map[string]string{"status": "ready"})
+	return nil
 }

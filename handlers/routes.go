@@ -29,28 +29,40 @@ func (s *server) routes() http.Handler {
 	r.MethodNotAllowed(s.methodNotAllowed(r))
 
 	r.Get("/healthz", s.healthz)
-	r.Get("/readyz", s.readyz)
+	r.Get("/readyz", s.handle(s.readyz))
 
 	r.Group(func(r chi.Router) {
 		r.Use(middleware.Authenticate(s.Verifier, middleware.AuthOptions{AllowedOrigins: s.AllowedOrigins}, s.WriteError))
 
-		r.Post("/v1/chat/completions", s.complete(door{kind: hub.ChatCompletion}))
-		r.Post("/v1/completions", s.complete(door{kind: hub.TextCompletion}))
-		r.Post("/v1/fim/completions", s.complete(door{kind: hub.TextCompletion, fim: true}))
-		r.Get("/v1/models", s.listModels)
+		r.Post("/v1/chat/completions", s.handle(s.complete(door{kind: hub.ChatCompletion})))
+		r.Post("/v1/completions", s.handle(s.complete(door{kind: hub.TextCompletion})))
+		r.Post("/v1/fim/completions", s.handle(s.complete(door{kind: hub.TextCompletion, fim: true})))
+		r.Get("/v1/models", s.handle(s.listModels))
 
-		r.Get("/v1/streams", s.listStreams)
-		r.Post("/v1/streams", s.createStream)
-		r.Get("/v1/streams/{id}", s.getStream)
-		r.Delete("/v1/streams/{id}", s.cancelStream)
-		r.Post("/v1/streams/{id}/append", s.appendStream)
-		r.Put("/v1/streams/{id}/append", s.appendStream) // curl -T puts
+		r.Get("/v1/streams", s.handle(s.listStreams))
+		r.Post("/v1/streams", s.handle(s.createStream))
+		r.Get("/v1/streams/{id}", s.handle(s.getStream))
+		r.Delete("/v1/streams/{id}", s.handle(s.cancelStream))
+		r.Post("/v1/streams/{id}/append", s.handle(s.appendStream))
+		r.Put("/v1/streams/{id}/append", s.handle(s.appendStream)) // curl -T puts
 
-		r.Post("/v1/topics/{topic}/events", s.publishEvents)
-		r.Get("/v1/topics/{topic}/events", s.getEvents)
-		r.Get("/v1/events", s.manyEvents)
+		r.Post("/v1/topics/{topic}/events", s.handle(s.publishEvents))
+		r.Get("/v1/topics/{topic}/events", s.handle(s.getEvents))
+		r.Get("/v1/events", s.handle(s.manyEvents))
 	})
 	return escapeTopics(r)
+}
+
+// handlerFunc is a handler that leaves its error to be answered: nothing has been written then.
+type handlerFunc func(w http.ResponseWriter, r *http.Request) error
+
+// handle answers with the error of h, if it has one.
+func (s *server) handle(h handlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if err := h(w, r); err != nil {
+			s.WriteError(w, r, err)
+		}
+	}
 }
 
 // methodNotAllowed answers 405 with the methods that the path does have (RFC 9110 §15.5.6).

@@ -67,17 +67,15 @@ const maxWait = 60
 
 // streamJSON answers with the stream's state. With ?after= the text is what follows that position, and with ?wait= the answer waits until
 // there is some, or the stream ends.
-func (s *server) streamJSON(w http.ResponseWriter, r *http.Request, stream *hub.Stream) {
+func (s *server) streamJSON(w http.ResponseWriter, r *http.Request, stream *hub.Stream) error {
 	q := r.URL.Query()
 	p, err := parsePosition(resumeFrom(r), hub.Position{})
 	if err != nil {
-		s.WriteError(w, r, err)
-		return
+		return err
 	}
 	wait, err := intParam(q, "wait", 0, 0, maxWait)
 	if err != nil {
-		s.WriteError(w, r, err)
-		return
+		return err
 	}
 	if q.Get("after") == "" && r.Header.Get("Last-Event-ID") == "" {
 		p = hub.Position{}
@@ -95,6 +93,7 @@ func (s *server) streamJSON(w http.ResponseWriter, r *http.Request, stream *hub.
 		view.Reset = &resetView{reset.Reason, reset.Requested, reset.From.String()}
 	}
 	writeJSON(w, http.StatusOK, view)
+	return nil
 }
 
 // awaitStream returns when the stream has moved beyond the position, has ended, or the wait is over.
@@ -198,17 +197,15 @@ func textOrNil(s string) *string {
 }
 
 // listStreams answers GET /v1/streams: the caller's own, or everyone's for an admin, newest first and without their texts.
-func (s *server) listStreams(w http.ResponseWriter, r *http.Request) {
+func (s *server) listStreams(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
 	limit, err := intParam(q, "limit", 100, 1, 1000)
 	if err != nil {
-		s.WriteError(w, r, err)
-		return
+		return err
 	}
 	status := hub.Status(q.Get("status"))
 	if !knownStatus(status) {
-		s.WriteError(w, r, hub.Invalid("?status", "must be one of queued, running, done, failed, cancelled, superseded, interrupted; got %q", clip(string(status))))
-		return
+		return hub.Invalid("?status", "must be one of queued, running, done, failed, cancelled, superseded, interrupted; got %q", clip(string(status)))
 	}
 	id := middleware.IdentityFrom(r.Context())
 	streams := s.hub.Streams(limit, func(st *hub.Stream) bool {
@@ -219,6 +216,7 @@ func (s *server) listStreams(w http.ResponseWriter, r *http.Request) {
 		views[i] = s.viewStream(st, nil, false)
 	}
 	writeJSON(w, http.StatusOK, map[string]any{"streams": views})
+	return nil
 }
 
 func knownStatus(s hub.Status) bool {

@@ -15,30 +15,27 @@ import (
 )
 
 // GET /v1/streams/{id} in its four shapes (design.md 2.2).
-func (s *server) getStream(w http.ResponseWriter, r *http.Request) {
+func (s *server) getStream(w http.ResponseWriter, r *http.Request) error {
 	stream, err := s.readableStream(r)
 	if err != nil {
-		s.WriteError(w, r, err)
-		return
+		return err
 	}
 	setStreamHeaders(w.Header(), stream)
 	media, shape, err := streamShape(r)
 	if err != nil {
-		s.WriteError(w, r, err)
-		return
+		return err
 	}
 	switch {
 	case shape == "openai":
-		s.streamOpenAI(w, r, stream)
+		return s.streamOpenAI(w, r, stream)
 	case media == mediaSSE:
-		s.streamLive(w, r, stream, func(f streamFeed) feed { return newSSEFeed(f) }, media)
+		return s.streamLive(w, r, stream, func(f streamFeed) feed { return newSSEFeed(f) }, media)
 	case media == mediaNDJSON:
-		s.streamLive(w, r, stream, func(f streamFeed) feed { return newNDJSONFeed(f) }, media)
+		return s.streamLive(w, r, stream, func(f streamFeed) feed { return newNDJSONFeed(f) }, media)
 	case media == mediaText:
-		s.streamText(w, r, stream)
-	default:
-		s.streamJSON(w, r, stream)
+		return s.streamText(w, r, stream)
 	}
+	return s.streamJSON(w, r, stream)
 }
 
 // streamShape chooses the shape by ?format= before Accept. A request for a range of bytes is for the text.
@@ -95,25 +92,22 @@ func setStreamHeaders(h http.Header, stream *hub.Stream) {
 }
 
 // streamLive answers with SSE or NDJSON: hello, perhaps reset, then everything after the position, then live.
-func (s *server) streamLive(w http.ResponseWriter, r *http.Request, stream *hub.Stream, shape func(streamFeed) feed, media string) {
+func (s *server) streamLive(w http.ResponseWriter, r *http.Request, stream *hub.Stream, shape func(streamFeed) feed, media string) error {
 	p, err := parsePosition(resumeFrom(r), hub.Position{})
 	if err != nil {
-		s.WriteError(w, r, err)
-		return
+		return err
 	}
 	opts, err := s.parseLive(r.URL.Query())
 	if err != nil {
-		s.WriteError(w, r, err)
-		return
+		return err
 	}
 	if stream.AtEnd(p) { // the one way to tell an EventSource to stop
 		w.WriteHeader(http.StatusNoContent)
-		return
+		return nil
 	}
 	pump, done, err := s.newPump(w, r, opts)
 	if err != nil {
-		s.WriteError(w, r, err)
-		return
+		return err
 	}
 	defer done()
 	reader, reset := stream.Watch(p, pump.wake)
@@ -123,6 +117,7 @@ func (s *server) streamLive(w http.ResponseWriter, r *http.Request, stream *hub.
 	f.first = appendGreeting(media, opts.pad, &hello, reset)
 	s.startLive(w, media)
 	s.finishPump(pump.run(r.Context(), shape(f)))
+	return nil
 }
 
 // appendGreeting makes what goes out first: padding where it was asked for, hello, and the reset if there is one.
@@ -193,20 +188,18 @@ const liveRangeEnd = "9007199254740991"
 
 // streamText answers with the text alone, as it is made, from the byte that Range asks for (RFC 9110 §14). A body that is cut, or a
 // stream that did not end well, is an aborted response.
-func (s *server) streamText(w http.ResponseWriter, r *http.Request, stream *hub.Stream) {
+func (s *server) streamText(w http.ResponseWriter, r *http.Request, stream *hub.Stream) error {
 	etag := `"` + stream.Epoch() + `"`
 	h := w.Header()
 	h.Set("Accept-Ranges", "bytes")
 	h.Set("ETag", etag)
 	at, ranged, err := byteRange(r, etag)
 	if err != nil {
-		s.WriteError(w, r, err)
-		return
+		return err
 	}
 	pump, done, err := s.newPump(w, r, live{hb: s.Heartbeat})
 	if err != nil {
-		s.WriteError(w, r, err)
-		return
+		return err
 	}
 	defer done()
 	reader, skip, ok := stream.WatchByte(at, pump.wake)
@@ -216,8 +209,7 @@ func (s *server) streamText(w http.ResponseWriter, r *http.Request, stream *hub.
 			reader.Close()
 		}
 		h.Set("Content-Range", "bytes */"+strconv.Itoa(st.Bytes))
-		s.WriteError(w, r, fmt.Errorf("the text has %d bytes so far: %w", st.Bytes, errRange))
-		return
+		return fmt.Errorf("the text has %d bytes so far: %w", st.Bytes, errRange)
 	}
 	defer reader.Close()
 	f := &textFeed{streamFeed: streamFeed{stream: stream, reader: reader}, skip: skip}
@@ -226,6 +218,7 @@ func (s *server) streamText(w http.ResponseWriter, r *http.Request, stream *hub.
 	if err != nil || f.failed {
 		panic(http.ErrAbortHandler)
 	}
+	return nil
 }
 
 func startText(w http.ResponseWriter, s *server, at int, ranged bool, st *hub.StreamState) {

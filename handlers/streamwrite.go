@@ -27,27 +27,23 @@ type newStreamBody struct {
 }
 
 // createStream makes a stream for an external producer: 201, or 200 for one that the caller made under the same id.
-func (s *server) createStream(w http.ResponseWriter, r *http.Request) {
+func (s *server) createStream(w http.ResponseWriter, r *http.Request) error {
 	var body newStreamBody
 	if err := s.readJSON(r, &body); err != nil {
-		s.WriteError(w, r, err)
-		return
+		return err
 	}
 	spec, err := body.spec()
 	if err != nil {
-		s.WriteError(w, r, err)
-		return
+		return err
 	}
 	id := middleware.IdentityFrom(r.Context())
 	spec.Owner = id.User
 	if err := s.mayProduce(r, body.Topic); err != nil {
-		s.WriteError(w, r, err)
-		return
+		return err
 	}
 	stream, old, err := s.hub.CreateStream(spec)
 	if err != nil {
-		s.WriteError(w, r, err)
-		return
+		return err
 	}
 	setStreamHeaders(w.Header(), stream)
 	status := http.StatusCreated
@@ -55,6 +51,7 @@ func (s *server) createStream(w http.ResponseWriter, r *http.Request) {
 		status = http.StatusOK
 	}
 	writeJSON(w, status, s.viewStream(stream, nil, false))
+	return nil
 }
 
 // mayProduce checks the right to produce: on the topic where there is one, else on any.
@@ -112,35 +109,30 @@ type receiptView struct {
 }
 
 // appendStream takes a producer's body, whole or as one long upload, entry by entry as it comes.
-func (s *server) appendStream(w http.ResponseWriter, r *http.Request) {
+func (s *server) appendStream(w http.ResponseWriter, r *http.Request) error {
 	stream, err := s.producibleStream(r)
 	if err != nil {
-		s.WriteError(w, r, err)
-		return
+		return err
 	}
 	ref, err := producerRef(r.Header)
 	if err != nil {
-		s.WriteError(w, r, err)
-		return
+		return err
 	}
 	a, err := stream.Append(ref)
 	if err != nil {
-		s.appendError(w, r, err)
-		return
+		return appendError(w, err)
 	}
 	ending, err := s.takeBody(w, r, a)
 	if err != nil {
 		a.Abort()
-		s.appendError(w, r, err)
-		return
+		return appendError(w, err)
 	}
 	if strings.EqualFold(r.Header.Get("Stream-Closed"), "true") && ending == nil {
 		ending = &hub.Ending{Status: hub.StatusDone, FinishReason: "stop"}
 	}
 	receipt, err := a.End(ending)
 	if err != nil {
-		s.appendError(w, r, err)
-		return
+		return appendError(w, err)
 	}
 	setReceiptHeaders(w.Header(), &receipt)
 	if ref.ID != "" {
@@ -149,9 +141,10 @@ func (s *server) appendStream(w http.ResponseWriter, r *http.Request) {
 	}
 	if receipt.Duplicate {
 		w.WriteHeader(http.StatusNoContent)
-		return
+		return nil
 	}
 	writeJSON(w, http.StatusOK, receiptView{receipt.Position.String(), receipt.Status, receipt.Watchers, receipt.Lag, receipt.Cancelled})
+	return nil
 }
 
 // producibleStream finds the stream of an append. Who may not even read it is told that there is none.
@@ -173,8 +166,8 @@ func (s *server) producibleStream(r *http.Request) (*hub.Stream, error) {
 	return stream, err
 }
 
-// appendError answers a refused append with what a producer needs to go on: where the stream stands, and which epoch or number is due.
-func (s *server) appendError(w http.ResponseWriter, r *http.Request, err error) {
+// appendError says beside the error of an append what a producer needs to go on: where the stream stands, and which epoch or number is due.
+func appendError(w http.ResponseWriter, err error) error {
 	h := w.Header()
 	var (
 		ended  *hub.EndedError
@@ -191,7 +184,7 @@ func (s *server) appendError(w http.ResponseWriter, r *http.Request, err error) 
 		h.Set("Producer-Received-Seq", strconv.FormatInt(gap.Received, 10))
 	}
 	h.Set("Connection", "close") // the rest of an upload that nobody reads would be taken for the next request
-	s.WriteError(w, r, err)
+	return err
 }
 
 func setReceiptHeaders(h http.Header, r *hub.Receipt) {
@@ -279,20 +272,19 @@ func uploadText(body io.Reader, a *hub.Appender) error {
 }
 
 // cancelStream ends a stream: its owner may, and an admin. The answer is the final state, the same however often it is asked.
-func (s *server) cancelStream(w http.ResponseWriter, r *http.Request) {
+func (s *server) cancelStream(w http.ResponseWriter, r *http.Request) error {
 	stream, err := s.readableStream(r)
 	if err != nil {
-		s.WriteError(w, r, err)
-		return
+		return err
 	}
 	id := middleware.IdentityFrom(r.Context())
 	if err := s.mayCancel(r, id, stream); err != nil {
-		s.WriteError(w, r, err)
-		return
+		return err
 	}
 	stream.Cancel(id.User)
 	setStreamHeaders(w.Header(), stream)
 	writeJSON(w, http.StatusOK, s.viewStream(stream, nil, false))
+	return nil
 }
 
 func (s *server) mayCancel(r *http.Request, id *hub.Identity, stream *hub.Stream) error {

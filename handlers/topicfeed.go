@@ -11,17 +11,15 @@ import (
 )
 
 // manyEvents answers GET /v1/events?topic=…&topic=…: several topics on one connection, with one id for all (protocol/sse.md 9.1).
-func (s *server) manyEvents(w http.ResponseWriter, r *http.Request) {
+func (s *server) manyEvents(w http.ResponseWriter, r *http.Request) error {
 	topics := r.URL.Query()["topic"]
 	if err := s.checkTopics(r, topics); err != nil {
-		s.WriteError(w, r, err)
-		return
+		return err
 	}
 	if media := negotiate(r, mediaSSE); media == "" {
-		s.WriteError(w, r, fmt.Errorf("this path speaks %s only: %w", mediaSSE, errAccept))
-		return
+		return fmt.Errorf("this path speaks %s only: %w", mediaSSE, errAccept)
 	}
-	s.followTopics(w, r, topics, true)
+	return s.followTopics(w, r, topics, true)
 }
 
 func (s *server) checkTopics(r *http.Request, topics []string) error {
@@ -49,21 +47,18 @@ func (s *server) checkTopics(r *http.Request, topics []string) error {
 }
 
 // followTopics sends what follows the client's position on each topic (nothing given: the tail), then live.
-func (s *server) followTopics(w http.ResponseWriter, r *http.Request, topics []string, many bool) {
+func (s *server) followTopics(w http.ResponseWriter, r *http.Request, topics []string, many bool) error {
 	from, err := topicPositions(resumeFrom(r), len(topics), many)
 	if err != nil {
-		s.WriteError(w, r, err)
-		return
+		return err
 	}
 	opts, err := s.parseLive(r.URL.Query())
 	if err != nil {
-		s.WriteError(w, r, err)
-		return
+		return err
 	}
 	pump, done, err := s.newPump(w, r, opts)
 	if err != nil {
-		s.WriteError(w, r, err)
-		return
+		return err
 	}
 	defer done()
 	f := &topicFeed{many: many}
@@ -72,8 +67,7 @@ func (s *server) followTopics(w http.ResponseWriter, r *http.Request, topics []s
 	for i, topic := range topics {
 		reader, reset, err := s.hub.Subscribe(topic, from[i], pump.wake)
 		if err != nil {
-			s.WriteError(w, r, err)
-			return
+			return err
 		}
 		f.readers = append(f.readers, reader)
 		if reset != nil {
@@ -83,6 +77,7 @@ func (s *server) followTopics(w http.ResponseWriter, r *http.Request, topics []s
 	f.first = f.greeting(opts, resets)
 	s.startLive(w, mediaSSE)
 	s.finishPump(pump.run(r.Context(), f))
+	return nil
 }
 
 // topicPositions reads the position of one topic, or of many.

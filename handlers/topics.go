@@ -28,32 +28,29 @@ type publishedView struct {
 }
 
 // publishEvents publishes one event or a batch, all or none.
-func (s *server) publishEvents(w http.ResponseWriter, r *http.Request) {
+func (s *server) publishEvents(w http.ResponseWriter, r *http.Request) error {
 	topic, err := topicParam(r)
 	if err != nil {
-		s.WriteError(w, r, err)
-		return
+		return err
 	}
 	id := middleware.IdentityFrom(r.Context())
 	if err := s.Authorizer.Authorize(r.Context(), id, topic, hub.ActionPublish); err != nil {
-		s.WriteError(w, r, err)
-		return
+		return err
 	}
 	events, err := s.readEvents(r)
 	if err != nil {
-		s.WriteError(w, r, err)
-		return
+		return err
 	}
 	published, err := s.hub.Publish(topic, id.User, events)
 	if err != nil {
-		s.WriteError(w, r, err)
-		return
+		return err
 	}
 	views := make([]publishedView, len(published))
 	for i, p := range published {
 		views[i] = publishedView{p.ID, textOrNil(p.Position)}
 	}
 	writeJSON(w, http.StatusOK, map[string]any{"events": views})
+	return nil
 }
 
 // readEvents reads the body: an event, an array of events, or {"events": […]}.
@@ -91,25 +88,23 @@ func (s *server) readEvents(r *http.Request) ([]hub.EventInput, error) {
 }
 
 // getEvents answers GET /v1/topics/{topic}/events: SSE, or history as JSON.
-func (s *server) getEvents(w http.ResponseWriter, r *http.Request) {
+func (s *server) getEvents(w http.ResponseWriter, r *http.Request) error {
 	topic, err := topicParam(r)
 	if err != nil {
-		s.WriteError(w, r, err)
-		return
+		return err
 	}
 	id := middleware.IdentityFrom(r.Context())
 	if err := s.Authorizer.Authorize(r.Context(), id, topic, hub.ActionSubscribe); err != nil {
-		s.WriteError(w, r, err)
-		return
+		return err
 	}
-	switch media, err := topicShape(r); {
-	case err != nil:
-		s.WriteError(w, r, err)
-	case media == mediaSSE:
-		s.followTopics(w, r, []string{topic}, false)
-	default:
-		s.history(w, r, topic)
+	media, err := topicShape(r)
+	if err != nil {
+		return err
 	}
+	if media == mediaSSE {
+		return s.followTopics(w, r, []string{topic}, false)
+	}
+	return s.history(w, r, topic)
 }
 
 func topicShape(r *http.Request) (string, error) {
@@ -137,29 +132,25 @@ type historyView struct {
 }
 
 // history answers with what is kept after a position, at most ?limit= events, and with ?wait= waits for the first.
-func (s *server) history(w http.ResponseWriter, r *http.Request, topic string) {
+func (s *server) history(w http.ResponseWriter, r *http.Request, topic string) error {
 	q := r.URL.Query()
 	p, err := parsePosition(resumeFrom(r), hub.Position{})
 	if err != nil {
-		s.WriteError(w, r, err)
-		return
+		return err
 	}
 	limit, err := intParam(q, "limit", 100, 1, s.hub.Limits().HistoryEvents)
 	if err != nil {
-		s.WriteError(w, r, err)
-		return
+		return err
 	}
 	wait, err := intParam(q, "wait", 0, 0, maxWait)
 	if err != nil {
-		s.WriteError(w, r, err)
-		return
+		return err
 	}
 	wake := hub.NewWake()
 	defer s.hub.OnDrain(wake)()
 	reader, reset, err := s.hub.Subscribe(topic, p, wake)
 	if err != nil {
-		s.WriteError(w, r, err)
-		return
+		return err
 	}
 	defer reader.Close()
 	items, late := s.readPage(r, reader, limit, time.Duration(wait)*time.Second)
@@ -174,6 +165,7 @@ func (s *server) history(w http.ResponseWriter, r *http.Request, topic string) {
 		view.Reset = &resetView{reset.Reason, reset.Requested, reset.From.String()}
 	}
 	writeJSON(w, http.StatusOK, view)
+	return nil
 }
 
 // readPage reads up to limit events; where there are none, it waits for some.
