@@ -112,7 +112,7 @@ func streamData(dst []byte, item *hub.Item) (string, []byte) {
 
 func appendChunkMembers(dst []byte, item *hub.Item) []byte {
 	dst = append(dst, `"text":`...)
-	dst = jsonw.AppendString(dst, string(item.Text))
+	dst = jsonw.AppendString(dst, item.Text)
 	dst = append(dst, `,"at":`...)
 	return strconv.AppendInt(dst, int64(item.At), 10)
 }

@@ -52,7 +52,8 @@ func (p Position) String() string {
 	case p.Epoch == "":
 		return "0"
 	}
-	return string(p.Append(nil))
+	var buf [MaxPosition]byte
+	return string(p.Append(buf[:0]))
 }
 
 // Append appends EPOCH.OFFSET to dst. It must not be called on the beginning or on Now, which have no epoch.

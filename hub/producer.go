@@ -117,23 +117,35 @@ func (h *Hub) CreateStream(spec StreamSpec) (s *Stream, old bool, err error) {
 	return s, false, nil
 }
 
-// renewLease lets the producer be silent for Limits.Lease more. s.log.mu is held.
+// renewLease lets the producer be silent for Limits.Lease more. The timer is left as it is: moving it with each append would cost more than
+// the append. s.log.mu is held.
 func (s *Stream) renewLease() {
-	s.producer.stopLease()
-	if s.producer.open > 0 || s.status.Ended() {
+	p := &s.producer
+	if p.open > 0 || s.status.Ended() {
 		return
 	}
-	s.producer.leased = time.Now().Add(s.hub.limits.Lease)
-	var timer *time.Timer
-	timer = time.AfterFunc(s.hub.limits.Lease, func() {
-		s.log.mu.Lock()
-		due := s.producer.lease == timer
-		s.log.mu.Unlock()
-		if due {
-			s.finish(StatusInterrupted, Ending{by: "lease", Error: &EndError{Code: "lease_expired", Message: "the producer fell silent"}})
-		}
-	})
-	s.producer.lease = timer
+	p.leased = time.Now().Add(s.hub.limits.Lease)
+	if p.lease == nil {
+		p.lease = time.AfterFunc(s.hub.limits.Lease, s.leaseDue)
+	}
+}
+
+// leaseDue ends the stream if its producer has been silent for too long; if not, it looks again when that can be.
+func (s *Stream) leaseDue() {
+	s.log.mu.Lock()
+	p := &s.producer
+	left := time.Until(p.leased)
+	if p.open > 0 {
+		left = s.hub.limits.Lease
+	}
+	if p.lease != nil && left > 0 {
+		p.lease.Reset(left)
+	}
+	due := p.lease != nil && left <= 0
+	s.log.mu.Unlock()
+	if due {
+		s.finish(StatusInterrupted, Ending{Error: &EndError{Code: "lease_expired", Message: "the producer fell silent"}, by: "lease"})
+	}
 }
 
 // Appender is one request of an external producer, whole or as a long upload. It belongs to one goroutine, which must End or Abort it.
@@ -164,7 +176,6 @@ func (s *Stream) Append(ref ProducerRef) (*Appender, error) {
 		s.producer.current = a
 	}
 	s.producer.open++
-	s.producer.stopLease()
 	s.startLocked()
 	return a, nil
 }
