@@ -236,6 +236,11 @@ func TestRespondAsyncAndIdempotency(t *testing.T) {
 			t.Errorf("%s: %s", again.Header.Get("Location"), raw)
 		}
 	}
+	whole := s.do("POST", chatPath, chatBody(`,"duckwire":{"id":"mine"}`)) // how it is to look may differ
+	whole.Body.Close()
+	if whole.StatusCode != http.StatusOK || whole.Header.Get("Location") != resp.Header.Get("Location") {
+		t.Errorf("without stream: %s", whole.Status)
+	}
 	if st := call[streamJSON](s, 200, "GET", "/v1/streams/mine", ""); st.Text != "Hello" {
 		t.Errorf("by the owner's id: %+v", st)
 	}

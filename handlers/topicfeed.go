@@ -119,7 +119,9 @@ func (f *topicFeed) greeting(opts live, resets []byte) []byte {
 	if f.many {
 		position = string(f.at.Append(nil))
 	}
-	hello := sse.Greeting{Position: position, Recovered: resets == nil, Now: time.Now(), Heartbeat: opts.hb}
+	// The id is what protocol/sse.md 3.3 leaves out: without it an EventSource that is cut before its first event would come back to
+	// the tail, and what was published meanwhile would be lost without a word.
+	hello := sse.Greeting{Position: position, Recovered: resets == nil, Now: time.Now(), Heartbeat: opts.hb, ID: position}
 	return append(sse.AppendHello(b, &hello), resets...)
 }
 

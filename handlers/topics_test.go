@@ -108,7 +108,7 @@ func TestTopicHistoryPagesWaitsAndTellsGaps(t *testing.T) {
 		{start, "trimmed"},
 	} {
 		sub := s.stream("GET", eventsPath+"?after="+c.position, "")
-		if hello := sub.want("hello"); !strings.Contains(hello.data, `"recovered":false`) || hello.id != "" {
+		if hello := sub.want("hello"); !strings.Contains(hello.data, `"recovered":false`) {
 			t.Errorf("%s: %+v", c.reason, hello)
 		}
 		reset := sub.want("reset")
@@ -257,4 +257,20 @@ func TestResponseEndsWithItsToken(t *testing.T) {
 		t.Error("the response goes on after bye")
 	}
 	call[problem](s, http.StatusUnauthorized, "GET", eventsPath, "", short)
+}
+
+// An EventSource that is cut before its first event comes back with the id of hello, and misses nothing.
+func TestCutAfterHelloLosesNothing(t *testing.T) {
+	s := startServer(t, nil, hub.Limits{}, nil)
+	for _, path := range []string{eventsPath, "/v1/events?topic=a&topic=code:project:42"} {
+		sub := s.stream("GET", path, "")
+		hello := sub.want("hello")
+		sub.resp.Body.Close()
+		call[publishedJSON](s, 200, "POST", eventsPath, `{"event":"missed"}`)
+		again := s.stream("GET", path, "", "Last-Event-ID: "+hello.id)
+		if b := again.want("hello"); hello.id == "" || !strings.Contains(b.data, `"recovered":true`) {
+			t.Errorf("%+v, then %+v", hello, b)
+		}
+		again.want("missed")
+	}
 }

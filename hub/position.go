@@ -109,8 +109,12 @@ func (e *epochs) take() string {
 // Vector is a place in several logs at once: the id of a block on GET /v1/events, in the order of the URL's topics (protocol/sse.md 9.1).
 type Vector []Position
 
-// MaxVector is the longest text of a vector in bytes: beyond it a browser's reconnect costs a CORS preflight (protocol/sse.md 3.2).
+// MaxVector is how long the text of a vector may be before a browser's reconnect costs a CORS preflight (protocol/sse.md 3.2), in bytes.
+// Sixteen logs that were begun by one program stay below it; logs of several programs may take up to maxVectorText.
 const MaxVector = 128
+
+// maxVectorText bounds what ParseVector reads of n positions.
+func maxVectorText(n int) int { return MaxVector + n*MaxPosition }
 
 // Append appends the vector's text: "V" and the base64url of, for each position, uvarint(count of its epoch) and uvarint(offset), behind
 // the BOOT that they share. A position of another BOOT is written with it. Only '.', '_', '-' and alphanumerics occur.
@@ -146,7 +150,7 @@ func ParseVector(s string, n int) (Vector, error) {
 		return v, nil
 	}
 	boot, text, ok := strings.Cut(s, ".V")
-	if !ok || len(s) > 2*MaxVector || !validEpoch(boot) {
+	if !ok || len(s) > maxVectorText(n) || !validEpoch(boot) {
 		return nil, errVector
 	}
 	raw, err := base64.RawURLEncoding.DecodeString(text)

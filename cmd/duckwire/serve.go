@@ -113,7 +113,7 @@ func stop(cfg *Config, srv *http.Server, app *app, logger *slog.Logger) {
 // newHTTPServer returns the server with the time limits that hold for every request. There is no WriteTimeout: streams last, and every write
 // has a deadline of its own (protocol/sse.md 1.4).
 func newHTTPServer(h http.Handler, logger *slog.Logger) *http.Server {
-	return &http.Server{
+	srv := &http.Server{
 		Handler:           h,
 		ConnContext:       handlers.KeepConn,
 		ReadHeaderTimeout: 10 * time.Second,
@@ -121,6 +121,8 @@ func newHTTPServer(h http.Handler, logger *slog.Logger) *http.Server {
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug), // TLS probes, cut connections: not news
 	}
+	new(newConns).watch(srv)
+	return srv
 }
 
 func newLogger(cfg *Config, w io.Writer) *slog.Logger {

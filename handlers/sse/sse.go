@@ -106,6 +106,7 @@ type Greeting struct {
 	Now       time.Time
 	Heartbeat time.Duration
 	Status    string // of a stream; "" for topics
+	ID        string // the block's id; "" for none
 }
 
 // AppendJSON appends the greeting's members, without braces.
@@ -131,6 +132,9 @@ func AppendHello(dst []byte, g *Greeting) []byte {
 	dst = g.AppendJSON(dst)
 	dst = append(dst, "}\n"...)
 	dst = AppendRetry(dst, time.Second)
+	if g.ID != "" {
+		dst = append(append(append(dst, "id: "...), g.ID...), '\n')
+	}
 	return append(dst, '\n')
 }
 
