@@ -30,6 +30,9 @@ func (s *server) routes() http.Handler {
 
 	r.Get("/healthz", s.healthz)
 	r.Get("/readyz", s.handle(s.readyz))
+	r.Get("/docs", s.handle(s.docsPage))
+	r.Get("/docs/{asset}", s.handle(s.docsAsset))
+	r.Get("/openapi.yaml", s.handle(s.description))
 
 	r.Group(func(r chi.Router) {
 		r.Use(middleware.Authenticate(s.Verifier, middleware.AuthOptions{AllowedOrigins: s.AllowedOrigins}, s.WriteError))

@@ -1,0 +1,9 @@
+// Package web holds what the server serves from within itself: the reader of its API description. It reads nothing from disk.
+package web
+
+import "embed"
+
+// Docs is the folder of /docs: its page, what that loads, and openapi.yaml. docs/generate.sh makes what is not written by hand.
+//
+//go:embed docs/index.html docs/docs.css docs/docs.js docs/redoc.standalone.js docs/LICENSE.redoc docs/openapi.yaml
+var Docs embed.FS
