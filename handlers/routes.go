@@ -10,8 +10,8 @@ import (
 	"github.com/duckwire/duckwire/middleware"
 )
 
-// routes is the table of every path.
-func (s *server) routes() http.Handler {
+// router is the table of every path.
+func (s *server) router() chi.Router {
 	r := chi.NewRouter()
 	r.Use(
 		middleware.RequestID,
@@ -53,7 +53,7 @@ func (s *server) routes() http.Handler {
 		r.Get("/v1/topics/{topic}/events", s.handle(s.getEvents))
 		r.Get("/v1/events", s.handle(s.manyEvents))
 	})
-	return escapeTopics(r)
+	return r
 }
 
 // handlerFunc is a handler that leaves its error to be answered: nothing has been written then.

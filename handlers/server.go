@@ -70,10 +70,11 @@ type server struct {
 }
 
 // New returns the handler of every path. It starts no goroutine; http.Server's own are its loops.
-func New(o Options) http.Handler {
+func New(o Options) http.Handler { return escapeTopics(newServer(o).router()) }
+
+func newServer(o Options) *server {
 	o = o.withDefaults()
-	s := &server{Options: o, hub: o.Hub, logger: o.Logger}
-	return s.routes()
+	return &server{Options: o, hub: o.Hub, logger: o.Logger}
 }
 
 // authorizeAnywhere allows what names no topic: whoever may do it on any, or to whom the application allows it on their own user topic.

@@ -3,6 +3,7 @@ package handlers_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -19,7 +20,19 @@ import (
 	"github.com/duckwire/duckwire/middleware"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(held{m}) }
+
+// held runs all tests, and then asks whether they have seen all that openapi.yaml promises.
+type held struct{ m *testing.M }
+
+func (h held) Run() int {
+	code := h.m.Run()
+	if missing := contractCoverage(); code == 0 && len(missing) > 0 {
+		fmt.Printf("FAIL: openapi.yaml promises answers that no test got:\n  %s\n", strings.Join(missing, "\n  "))
+		return 1
+	}
+	return code
+}
 
 const testSecret = "a secret of the tests, longer than 32 bytes"
 
@@ -46,6 +59,7 @@ func startServer(t testing.TB, provider hub.Provider, limits hub.Limits, change 
 	s := &testServer{Server: httptest.NewUnstartedServer(handlers.New(o)), t: t, hub: h}
 	s.Config.ConnContext = handlers.KeepConn // as cmd does
 	s.Start()
+	s.Client().Transport = checked{t: t, next: s.Client().Transport}
 	t.Cleanup(func() {
 		h.Close()
 		s.Client().CloseIdleConnections()

@@ -46,6 +46,7 @@ func (r *sseReader) next() (b block, ok bool) {
 		name, value, _ := strings.Cut(line, ": ")
 		switch {
 		case line == "":
+			contract.checkBlock(r.t, b)
 			return b, true
 		case line[0] == ':':
 			r.comments = append(r.comments, line)

@@ -86,12 +86,12 @@ type Ending struct {
 
 // EndError says why a stream did not end well.
 type EndError struct {
-	Code    string
-	Message string
-	Type    string // OpenAI's error type
-	Status  int    // the HTTP status that a provider refused with
-	Retry   time.Duration
-	Body    json.RawMessage // the upstream's own error object
+	Code    string          `json:"code"`
+	Message string          `json:"message"`
+	Type    string          `json:"-"` // OpenAI's error type
+	Status  int             `json:"-"` // the HTTP status that a provider refused with
+	Retry   time.Duration   `json:"-"`
+	Body    json.RawMessage `json:"-"` // the upstream's own error object
 }
 
 // account counts a stream's tokens: pieces as the producer made them.

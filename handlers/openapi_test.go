@@ -1,0 +1,239 @@
+package handlers_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+	"github.com/go-chi/chi/v5"
+
+	"github.com/duckwire/duckwire/handlers"
+	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/web"
+)
+
+// contract is openapi.yaml, and what of it the tests have seen. Every response that any test of this package gets is held to it.
+var contract = loadContract()
+
+type apiContract struct {
+	doc   *openapi3.T
+	paths []contractPath
+
+	mu   sync.Mutex
+	seen map[string]bool // "GET /v1/streams/{id} 200"
+}
+
+type contractPath struct {
+	template string
+	match    *regexp.Regexp
+	item     *openapi3.PathItem
+}
+
+func loadContract() *apiContract {
+	raw, err := os.ReadFile("../openapi.yaml")
+	if err != nil {
+		panic(err)
+	}
+	doc, err := openapi3.NewLoader().LoadFromData(raw)
+	if err != nil {
+		panic(err)
+	}
+	c := &apiContract{doc: doc, seen: map[string]bool{}}
+	for template, item := range doc.Paths.Map() {
+		pattern := regexp.MustCompile(`\\\{[a-z]+\\\}`).ReplaceAllString(regexp.QuoteMeta(template), `[^/]+`)
+		if strings.Contains(template, "{topic}") {
+			pattern = strings.Replace(pattern, `[^/]+`, `.+`, 1)
+		}
+		c.paths = append(c.paths, contractPath{template, regexp.MustCompile("^" + pattern + "$"), item})
+	}
+	slices.SortFunc(c.paths, func(a, b contractPath) int { return strings.Compare(a.template, b.template) })
+	for _, media := range []string{"text/event-stream", "application/x-ndjson", "text/plain", "text/html", "text/css", "text/javascript", "application/yaml"} {
+		openapi3filter.RegisterBodyDecoder(media, func(io.Reader, http.Header, *openapi3.SchemaRef, openapi3filter.EncodingFn) (any, error) {
+			return "text", nil
+		})
+	}
+	openapi3filter.RegisterBodyDecoder("application/problem+json", openapi3filter.RegisteredBodyDecoder("application/json"))
+	return c
+}
+
+func (c *apiContract) find(method, path string) (*contractPath, *openapi3.Operation) {
+	for i := range c.paths {
+		if p := &c.paths[i]; p.match.MatchString(path) {
+			return p, p.item.GetOperation(method)
+		}
+	}
+	return nil, nil
+}
+
+// checked is a transport that holds each response to the contract. Bodies that may go on for ever are left alone.
+type checked struct {
+	t    testing.TB
+	next http.RoundTripper
+}
+
+func (c checked) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := c.next.RoundTrip(r)
+	if err != nil {
+		return resp, err
+	}
+	path, op := contract.find(r.Method, r.URL.Path)
+	if op == nil {
+		if resp.StatusCode != http.StatusNotFound && resp.StatusCode != http.StatusMethodNotAllowed && resp.StatusCode != http.StatusUnauthorized {
+			c.t.Errorf("%s %s is in no path of openapi.yaml, and answers %s", r.Method, r.URL.Path, resp.Status)
+		}
+		return resp, nil
+	}
+	contract.note(r.Method, path.template, resp.StatusCode)
+	body := []byte("text")
+	media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	if strings.HasSuffix(media, "json") {
+		if body, err = io.ReadAll(resp.Body); err != nil {
+			return resp, nil // cut: the test's own matter
+		}
+		resp.Body.Close()
+		resp.Body = io.NopCloser(bytes.NewReader(body))
+	}
+	input := &openapi3filter.ResponseValidationInput{
+		RequestValidationInput: &openapi3filter.RequestValidationInput{
+			Request: r, Route: &routers.Route{Spec: contract.doc, Path: path.template, PathItem: path.item, Method: r.Method, Operation: op},
+		},
+		Status: resp.StatusCode, Header: resp.Header, Options: &openapi3filter.Options{IncludeResponseStatus: true},
+	}
+	if resp.StatusCode != http.StatusNoContent {
+		input.SetBodyBytes(body)
+	}
+	if err := openapi3filter.ValidateResponse(r.Context(), input); err != nil {
+		c.t.Errorf("%s %s, %s: not as openapi.yaml has it: %v\n%.500s", r.Method, r.URL, resp.Status, err, body)
+	}
+	return resp, nil
+}
+
+// CloseIdleConnections lets the client end its connections.
+func (c checked) CloseIdleConnections() { c.next.(*http.Transport).CloseIdleConnections() }
+
+func (c *apiContract) note(method, template string, status int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.seen[fmt.Sprintf("%s %s %d", method, template, status)] = true
+}
+
+// blockSchemas are the schemas of our own blocks on native streams.
+var blockSchemas = map[string]string{"hello": "Hello", "chunk": "Chunk", "end": "End", "reset": "Reset", "bye": "Bye"}
+
+// checkBlock holds the data of one of our own blocks to its schema.
+func (c *apiContract) checkBlock(t testing.TB, b block) {
+	t.Helper()
+	name, ok := blockSchemas[b.event]
+	if !ok {
+		return
+	}
+	var v any
+	if err := json.Unmarshal([]byte(b.data), &v); err != nil {
+		t.Errorf("%s: %v in %q", b.event, err, b.data)
+		return
+	}
+	if err := c.doc.Components.Schemas[name].Value.VisitJSON(v, openapi3.EnableJSONSchema2020()); err != nil {
+		t.Errorf("block %s %s: %v", b.event, b.data, err)
+	}
+}
+
+// contractCoverage is asked after all tests: a documented status that none of them got is a fault of the file or of the tests.
+func contractCoverage() (missing []string) {
+	if f := flag.Lookup("test.run"); f.Value.String() != "" || testing.Short() {
+		return nil // not all tests ran
+	}
+	for _, p := range contract.paths {
+		for method, op := range p.item.Operations() {
+			for status := range op.Responses.Map() {
+				if _, err := strconv.Atoi(status); err != nil {
+					continue // default, 4XX
+				}
+				if name := method + " " + p.template + " " + status; !contract.seen[name] {
+					missing = append(missing, name)
+				}
+			}
+		}
+	}
+	slices.Sort(missing)
+	return missing
+}
+
+// TestOpenAPIHasEveryRoute compares the file with the router, in both directions.
+func TestOpenAPIHasEveryRoute(t *testing.T) {
+	if err := contract.doc.Validate(t.Context(), openapi3.EnableExamplesValidation()); err != nil {
+		t.Errorf("openapi.yaml: %v", err)
+	}
+	served := map[string]bool{}
+	walk := func(method, route string, _ http.Handler, _ ...func(http.Handler) http.Handler) error {
+		served[method+" "+route] = true
+		return nil
+	}
+	if err := chi.Walk(handlers.Routes(handlers.Options{}), walk); err != nil {
+		t.Fatal(err)
+	}
+	described := map[string]bool{}
+	for _, p := range contract.paths {
+		for method := range p.item.Operations() {
+			described[method+" "+p.template] = true
+		}
+	}
+	for name := range served {
+		if !described[name] {
+			t.Errorf("%s is served and not described", name)
+		}
+	}
+	for name := range described {
+		if !served[name] {
+			t.Errorf("%s is described and not served", name)
+		}
+	}
+}
+
+func TestOpenAPIIsServedAsItIs(t *testing.T) {
+	file, err := os.ReadFile("../openapi.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	embedded, err := web.Docs.ReadFile("docs/openapi.yaml")
+	if err != nil || !bytes.Equal(file, embedded) {
+		t.Errorf("web/docs/openapi.yaml is not ../openapi.yaml (%v): run make generate", err)
+	}
+	s := startServer(t, nil, hub.Limits{}, nil)
+	resp := s.do("GET", "/openapi.yaml", "", "Authorization: none")
+	defer resp.Body.Close()
+	if body, _ := io.ReadAll(resp.Body); !bytes.Equal(body, file) || resp.Header.Get("Content-Type") != "application/yaml" {
+		t.Errorf("%s, %d bytes of %d", resp.Header.Get("Content-Type"), len(body), len(file))
+	}
+	again := s.do("GET", "/openapi.yaml", "", "If-None-Match: "+resp.Header.Get("ETag"))
+	again.Body.Close()
+	if again.StatusCode != http.StatusNotModified {
+		t.Errorf("unchanged: %s", again.Status)
+	}
+	page := s.do("GET", "/docs", "", "Authorization: none")
+	defer page.Body.Close()
+	html, _ := io.ReadAll(page.Body)
+	if !strings.Contains(page.Header.Get("Content-Security-Policy"), "default-src 'none'") || strings.Contains(string(html), "//") && strings.Contains(string(html), "http") {
+		t.Errorf("the page may load from elsewhere: %s\n%s", page.Header.Get("Content-Security-Policy"), html)
+	}
+	for _, asset := range regexp.MustCompile(`/docs/[a-z.]+`).FindAllString(string(html), -1) {
+		resp := s.do("GET", asset, "", "Authorization: none")
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			t.Errorf("%s: %s", asset, resp.Status)
+		}
+	}
+}
