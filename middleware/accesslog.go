@@ -23,8 +23,9 @@ type accessNoteKey struct{}
 // AccessLog writes one line for each finished request: method, route pattern, path, status, bytes of the body, duration, request id and user; the
 // query where there is one, without credentials; aborted where the response was cut off. A stream's line comes when it ends.
 //
-// 5xx are warnings (what went wrong is logged where it did), everything else is information. Requests for one of the quiet paths are logged at the
-// debug level.
+// 5xx are warnings (what went wrong is logged where it did), everything else is information. Requests for one of the quiet paths, and those
+// that went well for a quiet route ("POST /v1/streams/{id}/append"), are logged at the debug level only: probes, and what producers and
+// publishers send for each token.
 func AccessLog(logger *slog.Logger, quiet ...string) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -35,10 +36,10 @@ func AccessLog(logger *slog.Logger, quiet ...string) func(http.Handler) http.Han
 			aborted := true
 			defer func() {
 				level := slog.LevelInfo
-				if slices.Contains(quiet, path) {
-					level = slog.LevelDebug
-				} else if rec.status >= 500 {
+				if rec.status >= 500 && !slices.Contains(quiet, path) {
 					level = slog.LevelWarn
+				} else if slices.Contains(quiet, path) || rec.status < 300 && !aborted && slices.Contains(quiet, r.Method+" "+routePattern(r)) {
+					level = slog.LevelDebug
 				}
 				if !logger.Enabled(r.Context(), level) {
 					return

@@ -3,6 +3,7 @@ package middleware
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -46,6 +47,7 @@ type Verifier struct {
 	apiKeys []APIKey
 	parser  *jwt.Parser
 	now     func() time.Time
+	checked tokenCache
 
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
@@ -152,6 +154,10 @@ func (v *Verifier) Verify(ctx context.Context, token string) (*hub.Identity, err
 	case !isCompactJWS(token):
 		return nil, &TokenError{Reason: "token is malformed"}
 	}
+	hash, keys := sha256.Sum256([]byte(token)), v.keySet() // the keys before the check: if they change meanwhile, it does not count
+	if id := v.checked.get(hash, keys, v.now()); id != nil {
+		return id, nil
+	}
 	claims := jwt.MapClaims{} // not a struct: its names would match in any case
 	_, err := v.parser.ParseWithClaims(token, claims, func(t *jwt.Token) (any, error) { return v.keysFor(ctx, t) })
 	if ctx.Err() != nil {
@@ -160,7 +166,19 @@ func (v *Verifier) Verify(ctx context.Context, token string) (*hub.Identity, err
 	if err != nil {
 		return nil, tokenError(err)
 	}
-	return v.identityOf(claims)
+	id, err := v.identityOf(claims)
+	if err == nil {
+		v.checked.put(hash, keys, id)
+	}
+	return id, err
+}
+
+// keySet returns the fetched key set, nil where there is none.
+func (v *Verifier) keySet() *[]publicKey {
+	if v.jwks == nil {
+		return nil
+	}
+	return v.jwks.set.Load()
 }
 
 // isCompactJWS checks the alphabet of RFC 7515 §7.1. Go's base64 decoder skips line breaks, which would give a token many spellings.

@@ -1,0 +1,52 @@
+package middleware
+
+import (
+	"crypto/sha256"
+	"sync"
+	"time"
+
+	"github.com/duckwire/duckwire/hub"
+)
+
+// tokenCacheSize is how many tokens are remembered.
+const tokenCacheSize = 10_000
+
+// tokenCache remembers tokens whose signature was good, so that who sends the same one with each request has it checked once: that is most of
+// what a small append costs. It holds hashes, not tokens. What may change is looked at each time: whether the token has expired, and whether
+// the key set is still the one that it was checked with. The zero value is ready, and safe for concurrent use.
+type tokenCache struct {
+	mu     sync.RWMutex
+	tokens map[[sha256.Size]byte]cachedToken
+}
+
+type cachedToken struct {
+	identity *hub.Identity
+	keys     *[]publicKey // the key set at that time; nil without one
+}
+
+// get returns whose the token is, if it was checked with these keys and has not expired.
+func (c *tokenCache) get(hash [sha256.Size]byte, keys *[]publicKey, now time.Time) *hub.Identity {
+	c.mu.RLock()
+	t, ok := c.tokens[hash]
+	c.mu.RUnlock()
+	if !ok || t.keys != keys || !now.Before(t.identity.Expires) {
+		return nil
+	}
+	return t.identity
+}
+
+// put remembers a token. When there are too many, any one makes room: it will be checked again.
+func (c *tokenCache) put(hash [sha256.Size]byte, keys *[]publicKey, id *hub.Identity) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.tokens == nil {
+		c.tokens = make(map[[sha256.Size]byte]cachedToken)
+	}
+	if _, known := c.tokens[hash]; !known && len(c.tokens) >= tokenCacheSize {
+		for other := range c.tokens {
+			delete(c.tokens, other)
+			break
+		}
+	}
+	c.tokens[hash] = cachedToken{id, keys}
+}

@@ -1,0 +1,48 @@
+package middleware_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/middleware"
+)
+
+// A token that was checked is remembered: not beyond its end, not beyond its key, and never another one in its place.
+func TestCheckedTokensAreRememberedNoLongerThanTheyHold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := newEdSigner(), newEdSigner()
+		i := &issuer{body: keySet(a.jwk("a", nil))}
+		v := bubbleVerifier(t, i)
+		long := a.sign(bubbleClaims(), kid("a"))
+		soon := bubbleClaims()
+		soon["exp"] = time.Now().Add(time.Minute).Unix()
+		short := a.sign(soon, kid("a"))
+		first, err := v.Verify(t.Context(), long)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again, err := v.Verify(t.Context(), long); err != nil || again != first {
+			t.Errorf("checked again (%v)", err)
+		}
+		wantVerify(t, v, short, nil)
+		wantVerify(t, v, long[:len(long)-4]+"AAAA", hub.ErrUnauthenticated)
+		time.Sleep(61 * time.Second)
+		wantVerify(t, v, short, hub.ErrUnauthenticated)
+		i.set(func() { i.body = keySet(b.jwk("b", nil)) })
+		time.Sleep(12 * time.Minute) // a regular fetch
+		wantVerify(t, v, long, hub.ErrUnauthenticated)
+	})
+}
+
+func BenchmarkVerifySameToken(b *testing.B) {
+	v := newVerifier(b, middleware.VerifierOptions{Secret: secret})
+	token := hs256(claims(nil))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := v.Verify(b.Context(), token); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
