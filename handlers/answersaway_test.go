@@ -1,0 +1,109 @@
+package handlers_test
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/duckwire/duckwire/handlers"
+	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/middleware"
+)
+
+// roundTrip is a transport that is a function.
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// Every path that needs a token asks to come back while the issuer's keys cannot be had; an EventSource is told so in a way that it
+// understands.
+func TestAnswersWhileTheKeysAreAway(t *testing.T) {
+	away := roundTrip(func(*http.Request) (*http.Response, error) { return nil, errors.New("away") })
+	v, err := middleware.NewVerifier(t.Context(), middleware.VerifierOptions{
+		JWKSURL: "http://issuer.test/keys", HTTPClient: &http.Client{Transport: away}, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(v.Close)
+	_, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed, err := jwt.NewWithClaims(jwt.SigningMethodEdDSA, jwt.MapClaims{"sub": "u", "exp": time.Now().Add(time.Hour).Unix()}).SignedString(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bearer := "Authorization: Bearer " + signed
+	s := startServer(t, scripted(hello), hub.Limits{}, func(o *handlers.Options) { o.Verifier = v })
+	for _, p := range contract.paths {
+		for method, op := range p.item.Operations() {
+			if _, needed := op.Responses.Map()["401"]; needed {
+				path := strings.NewReplacer("{id}", "x", "{topic}", "t").Replace(p.template)
+				if s.expect(503, method, path, "", bearer).Header.Get("Retry-After") == "" {
+					t.Errorf("%s %s: no Retry-After", method, path)
+				}
+			}
+		}
+	}
+	s.stream("GET", "/v1/events?topic=t", "", bearer).want("bye")
+}
+
+// A door whose stream was cancelled by somebody else has nothing to answer, and must not be asked again.
+func TestAnswersOfCancelledCompletions(t *testing.T) {
+	s := startServer(t, scripted(endlessly), hub.Limits{}, nil)
+	for path, body := range map[string]string{
+		chatPath:              chatBody(`,"duckwire":{"id":"chat"}`),
+		"/v1/completions":     `{"prompt":"x","duckwire":{"id":"text"}}`,
+		"/v1/fim/completions": `{"prompt":"x","suffix":"y","duckwire":{"id":"fim"}}`,
+	} {
+		at := s.expect(202, "POST", path, body, "Prefer: respond-async").Header.Get("Location")
+		s.expect(200, "DELETE", at, "")
+		s.expect(499, "POST", path, body)
+	}
+}
+
+// silent is a provider whose upstream does not answer.
+type silent struct{ scripted }
+
+func (silent) Models(context.Context) ([]hub.Model, error) { return nil, errors.New("no answer") }
+
+func TestAnswersWithoutModels(t *testing.T) {
+	startServer(t, silent{hello}, hub.Limits{}, nil).expect(502, "GET", "/v1/models", "")
+}
+
+// An application that decides about rights and does not answer makes nothing allowed, and nothing forbidden.
+func TestAnswersWhileTheApplicationIsAway(t *testing.T) {
+	s := startServer(t, nil, hub.Limits{}, func(o *handlers.Options) { o.Authorizer = undecided{} })
+	guest := "Authorization: Bearer " + token(t, "guest")
+	for _, path := range []string{"/v1/topics/t/events", "/v1/events?topic=t"} {
+		s.expect(503, "GET", path, "", guest)
+	}
+	s.expect(503, "POST", "/v1/topics/t/events", `{"event":"e"}`, guest)
+	s.expect(503, "POST", "/v1/streams", `{"topic":"t"}`, guest)
+}
+
+// undecided does not know.
+type undecided struct{}
+
+func (undecided) Authorize(context.Context, *hub.Identity, string, hub.Action) error {
+	return hub.ErrUnavailable
+}
+
+func TestAnswersAtTheCapOfConnections(t *testing.T) {
+	s := startServer(t, nil, hub.Limits{}, func(o *handlers.Options) { o.ConnectionsPerUser = 1 })
+	s.stream("GET", eventsPath, "").want("hello")
+	resp := s.do("GET", "/v1/events?topic=t", "", "Accept: */*") // no EventSource, so that it may know
+	defer resp.Body.Close()
+	if body, _ := io.ReadAll(resp.Body); resp.StatusCode != 429 || resp.Header.Get("Retry-After") == "" {
+		t.Errorf("%s: %s", resp.Status, body)
+	}
+}
