@@ -27,6 +27,8 @@ var docsTypes = map[string]string{
 	"docs.js":             "text/javascript; charset=utf-8",
 	"redoc.standalone.js": "text/javascript; charset=utf-8",
 	"LICENSE.redoc":       "text/plain; charset=utf-8",
+
+	"redoc.standalone.js.LICENSE.txt": "text/plain; charset=utf-8", // of what is bundled with the reader, which names this file
 	"openapi.yaml":        "application/yaml",
 }
 

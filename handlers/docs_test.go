@@ -30,6 +30,9 @@ func TestDocsNeedNothingElse(t *testing.T) {
 	for _, asset := range assets {
 		s.expect(http.StatusOK, "GET", asset[1], "", "Authorization: none")
 	}
+	for _, license := range []string{"LICENSE.redoc", "redoc.standalone.js.LICENSE.txt"} {
+		s.expect(http.StatusOK, "GET", "/docs/"+license, "", "Authorization: none")
+	}
 }
 
 // What a browser has already is not sent again.

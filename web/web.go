@@ -5,5 +5,5 @@ import "embed"
 
 // Docs is the folder of /docs: its page, what that loads, and openapi.yaml. docs/generate.sh makes what is not written by hand.
 //
-//go:embed docs/index.html docs/docs.css docs/docs.js docs/redoc.standalone.js docs/LICENSE.redoc docs/openapi.yaml
+//go:embed docs/index.html docs/docs.css docs/docs.js docs/redoc.standalone.js docs/redoc.standalone.js.LICENSE.txt docs/LICENSE.redoc docs/openapi.yaml
 var Docs embed.FS

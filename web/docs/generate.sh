@@ -5,5 +5,6 @@ set -euo pipefail
 cd "$(dirname "$0")"
 make -s -C ../.. packages
 cp node_modules/redoc/bundles/redoc.standalone.js .
+cp node_modules/redoc/bundles/redoc.standalone.js.LICENSE.txt .
 cp node_modules/redoc/LICENSE LICENSE.redoc
 cp ../../openapi.yaml .
