@@ -29,7 +29,7 @@ var docsTypes = map[string]string{
 	"LICENSE.redoc":       "text/plain; charset=utf-8",
 
 	"redoc.standalone.js.LICENSE.txt": "text/plain; charset=utf-8", // of what is bundled with the reader, which names this file
-	"openapi.yaml":        "application/yaml",
+	"openapi.yaml":                    "application/yaml",
 }
 
 // docsPage answers GET /docs, docsAsset what the page loads, and description GET /openapi.yaml. None needs a token.
