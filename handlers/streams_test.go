@@ -60,6 +60,9 @@ func TestAppendFeedsBackAndEnds(t *testing.T) {
 	if end.data != `{"status":"done","finish_reason":"stop","usage":null,"error":null}` {
 		t.Errorf("%s", end.data)
 	}
+	if _, ok := sub.next(); ok { // and with its end, the watcher is gone
+		t.Error("the response goes on after end")
+	}
 	p := call[problem](s, http.StatusConflict, "POST", path+"/append", "late", "Content-Type: text/plain")
 	if p.Code != "stream_ended" {
 		t.Errorf("%+v", p)
