@@ -16,6 +16,7 @@ type eventBody struct {
 	ID        string          `json:"id"`
 	Event     string          `json:"event"`
 	Payload   json.RawMessage `json:"payload"`
+	Bytes     *[]byte         `json:"bytes"` // base64, in place of payload
 	Ephemeral bool            `json:"ephemeral"`
 	To        []string        `json:"to"`
 	Durable   bool            `json:"durable"`
@@ -83,6 +84,12 @@ func (s *server) readEvents(r *http.Request) ([]hub.EventInput, error) {
 			return nil, fmt.Errorf(`"to" and "durable" need the queue: %w`, errMissing)
 		}
 		events[i] = hub.EventInput{ID: b.ID, Event: b.Event, Payload: b.Payload, Ephemeral: b.Ephemeral}
+		if b.Bytes != nil {
+			if b.Payload != nil {
+				return nil, hub.Invalid("bytes", "stands in place of payload; give one of the two")
+			}
+			events[i].Bytes = *b.Bytes
+		}
 	}
 	return events, nil
 }
@@ -153,7 +160,7 @@ func (s *server) history(w http.ResponseWriter, r *http.Request, topic string) e
 		return err
 	}
 	defer reader.Close()
-	items, late := s.readPage(r, reader, limit, time.Duration(wait)*time.Second)
+	items, late := s.readPage(r, reader, wake, limit, time.Duration(wait)*time.Second)
 	view := historyView{Events: make([]json.RawMessage, len(items)), Position: reader.Position().String()}
 	for i := range items {
 		view.Events[i] = items[i].Event.Data
@@ -169,7 +176,7 @@ func (s *server) history(w http.ResponseWriter, r *http.Request, topic string) e
 }
 
 // readPage reads up to limit events; where there are none, it waits for some.
-func (s *server) readPage(r *http.Request, reader *hub.TopicReader, limit int, wait time.Duration) (items []hub.Item, reset *hub.Reset) {
+func (s *server) readPage(r *http.Request, reader *hub.TopicReader, wake *hub.Wake, limit int, wait time.Duration) (items []hub.Item, reset *hub.Reset) {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	for {
@@ -187,7 +194,7 @@ func (s *server) readPage(r *http.Request, reader *hub.TopicReader, limit int, w
 			return items, reset
 		}
 		select {
-		case <-reader.Wake().C:
+		case <-wake.C:
 		case <-timer.C:
 			return items, reset
 		case <-r.Context().Done():

@@ -16,12 +16,13 @@ func BenchmarkPublish(b *testing.B) {
 	defer h.Close()
 	crowd := newBenchCrowd()
 	for range benchReaders {
-		r, _, err := h.Subscribe("code:project:42", hub.Position{Now: true}, hub.NewWake())
+		wake := hub.NewWake()
+		r, _, err := h.Subscribe("code:project:42", hub.Position{Now: true}, wake)
 		if err != nil {
 			b.Fatal(err)
 		}
 		defer r.Close()
-		crowd.add(r, r.Wake())
+		crowd.add(r, wake)
 	}
 	event := []hub.EventInput{{Event: "tick", Payload: []byte(`{"n":12345678,"pad":"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}`)}}
 	b.ReportAllocs()
@@ -45,9 +46,10 @@ func BenchmarkAppend(b *testing.B) {
 	}
 	crowd := newBenchCrowd()
 	for range benchReaders {
-		r, _ := s.Watch(hub.Position{Now: true}, hub.NewWake())
+		wake := hub.NewWake()
+		r, _ := s.Watch(hub.Position{Now: true}, wake)
 		defer r.Close()
-		crowd.add(r, r.Wake())
+		crowd.add(r, wake)
 	}
 	token := []hub.Part{{Text: "token "}}
 	b.ReportAllocs()

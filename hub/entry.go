@@ -9,7 +9,7 @@ import (
 type Format uint8
 
 // MaxFormats is the number of slots.
-const MaxFormats = 5
+const MaxFormats = 6
 
 // Encoding holds the bytes of one item in each wire format, made once by whichever reader comes first and shared by all. The zero value
 // is ready. Safe for concurrent use; two readers that come at the same time may both encode, and one result is kept.
@@ -56,11 +56,18 @@ type Event struct {
 	Name   string
 	Data   []byte
 	Text   string // ChunkEvent: counts as text of the stream
+	Bytes  []byte // TopicEvent: the payload of a binary event; nil where it is JSON
+	Except string // TopicEvent: the client whose own it is, and who is not to get it; "": none
 	Time   time.Time
 	Offset uint64 // 0 for an ephemeral event
 
+	payload, payloadEnd int // TopicEvent: where the payload stands in Data
+
 	key eventKey // under which a topic remembers it; zero: under none
 }
+
+// Payload returns the JSON value that a topic's event carries, a part of Data. It must not be changed.
+func (ev *Event) Payload() []byte { return ev.Data[ev.payload:ev.payloadEnd:ev.payloadEnd] }
 
 // Item is what a reader gets: one event, or text that may span many entries.
 type Item struct {

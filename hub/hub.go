@@ -38,7 +38,7 @@ type Hub struct {
 	draining chan struct{}  // closed by Drain
 	drain    sync.Once
 	wakesMu  sync.Mutex
-	wakes    map[*Wake]struct{} // who is told of the draining
+	wakes    map[Waker]struct{} // who is told of the draining
 }
 
 // New returns a running hub. It owns one goroutine for cleaning up, until Close.
@@ -50,7 +50,7 @@ func New(o Options) *Hub {
 		epochs:   newEpochs(),
 		topics:   make(map[string]*topic),
 		draining: make(chan struct{}),
-		wakes:    make(map[*Wake]struct{}),
+		wakes:    make(map[Waker]struct{}),
 	}
 	if h.logger == nil {
 		h.logger = slog.Default()
@@ -72,7 +72,7 @@ func (h *Hub) Limits() Limits { return h.limits }
 func (h *Hub) LogBytes() int64 { return h.logBytes.Load() }
 
 // OnDrain has w signalled when the hub begins to drain, until forget is called.
-func (h *Hub) OnDrain(w *Wake) (forget func()) {
+func (h *Hub) OnDrain(w Waker) (forget func()) {
 	h.wakesMu.Lock()
 	h.wakes[w] = struct{}{}
 	h.wakesMu.Unlock()
@@ -172,7 +172,7 @@ func (h *Hub) append(name, sender string, events []EventInput) ([]Published, err
 }
 
 // Subscribe opens a reader of a topic after p (absent: Position{Now: true}). The wake fires when there is more to read.
-func (h *Hub) Subscribe(name string, p Position, wake *Wake) (*TopicReader, *Reset, error) {
+func (h *Hub) Subscribe(name string, p Position, wake Waker) (*TopicReader, *Reset, error) {
 	for {
 		t, err := h.topic(name)
 		if err != nil {

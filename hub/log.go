@@ -74,7 +74,7 @@ func (l *log) appendEvent(ev *Event) uint64 {
 }
 
 // eventBytes estimates what an event takes, its envelope counted once.
-func eventBytes(ev *Event) int64 { return int64(len(ev.Data)+len(ev.Name)) + entryBytes + 160 }
+func eventBytes(ev *Event) int64 { return int64(len(ev.Data)+len(ev.Name)+len(ev.Bytes)) + entryBytes + 224 }
 
 // dropEncoded frees the encoded bytes of the entry that has just left the encoded tail.
 func (l *log) dropEncoded() {
@@ -123,7 +123,7 @@ func (l *log) unlockAndWake() {
 }
 
 // open sets r to read after p, or after the beginning of what is kept with a Reset that says why p could not be had. l.mu is held.
-func (l *log) open(r *Reader, p Position, wake *Wake) *Reset {
+func (l *log) open(r *Reader, p Position, wake Waker) *Reset {
 	r.log, r.wake, r.slot = l, wake, -1
 	var reset *Reset
 	switch {

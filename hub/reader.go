@@ -19,8 +19,11 @@ type Reset struct {
 	From      Position
 }
 
-// Wake is how logs rouse the goroutine that reads them: one for each goroutine, however many logs it reads. C carries no data and may fire
-// without cause: read all logs again.
+// A Waker is told that a log has more for its reader. Signal carries no data, may come without cause, late or doubled, from any goroutine and
+// several at a time: read again. It must not block, nor read in the call.
+type Waker interface{ Signal() }
+
+// Wake is a Waker for one goroutine that waits on a channel, however many logs it reads.
 type Wake struct {
 	C chan struct{}
 }
@@ -39,7 +42,7 @@ func (w *Wake) Signal() {
 // Reader is one reading place in one log: an offset. It belongs to one goroutine and must be closed by it.
 type Reader struct {
 	log   *log
-	wake  *Wake
+	wake  Waker
 	after uint64 // the offset of the last entry that was read
 	start uint64 // where it began
 	slot  int    // its index in log.parked, or -1; guarded by log.mu
@@ -79,5 +82,3 @@ func (r *Reader) Close() {
 	}
 }
 
-// Wake returns what rouses the reader's goroutine.
-func (r *Reader) Wake() *Wake { return r.wake }

@@ -102,7 +102,7 @@ type account struct {
 }
 
 // Watch opens a reader of the stream after p, which counts as a watcher until it is closed. Whether the caller may read is checked before.
-func (s *Stream) Watch(p Position, wake *Wake) (*Reader, *Reset) {
+func (s *Stream) Watch(p Position, wake Waker) (*Reader, *Reset) {
 	s.log.mu.Lock()
 	defer s.log.mu.Unlock()
 	r := &Reader{onEnd: s.unwatch}
@@ -113,7 +113,7 @@ func (s *Stream) Watch(p Position, wake *Wake) (*Reader, *Reset) {
 
 // WatchByte opens a reader at the entry that holds the byte at of the text, and says how many bytes of its text come before it. ok is false
 // where the stream has no such place: at is beyond what was made.
-func (s *Stream) WatchByte(at int, wake *Wake) (r *Reader, skip int, ok bool) {
+func (s *Stream) WatchByte(at int, wake Waker) (r *Reader, skip int, ok bool) {
 	s.log.mu.Lock()
 	defer s.log.mu.Unlock()
 	if at > len(s.log.text) {

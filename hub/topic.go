@@ -2,6 +2,7 @@ package hub
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"strings"
 	"time"
@@ -17,7 +18,9 @@ type EventInput struct {
 	ID        string          // idempotency: the same sender's same id is published once while the first is kept; "": one is made
 	Event     string          // the name, of [A-Za-z0-9._~:-], 1 to 128 bytes
 	Payload   json.RawMessage // any JSON value; nil is {}
+	Bytes     []byte          // the payload of a binary event, in place of Payload; where JSON is needed it is {"bytes": BASE64}
 	Ephemeral bool            // no history, no position: the newest of each sender and name wins
+	Except    string          // the client that is not to get it (Event.Except); "": everybody gets it
 }
 
 // Published is what became of one event.
@@ -66,15 +69,15 @@ func (t *topic) append(sender string, in *EventInput, now time.Time) Published {
 	} else if offset, ok := t.ids[key]; ok && !in.Ephemeral {
 		return Published{ID: in.ID, Position: t.position(offset).String()}
 	}
-	ev := &Event{Name: in.Event, Time: now}
+	ev := &Event{Name: in.Event, Time: now, Bytes: in.Bytes, Except: in.Except}
 	if in.Ephemeral {
-		ev.Data = appendEnvelope(t.name, sender, in, now, "")
+		ev.envelope(t.name, sender, in, "")
 		t.eph.put(sender, ev, t.hub.limits.EphemeralKeys)
 		t.watch.set(t.eph.version)
 		return Published{ID: in.ID}
 	}
 	position := t.position(t.tail() + 1).String()
-	ev.Data = appendEnvelope(t.name, sender, in, now, position)
+	ev.envelope(t.name, sender, in, position)
 	t.appendEvent(ev)
 	if key.id != "" {
 		if t.ids == nil {
@@ -107,8 +110,8 @@ func (t *topic) trimOver(now time.Time) {
 	t.eph.expire(now.Add(-l.EphemeralTTL))
 }
 
-// appendEnvelope makes the JSON object of design.md 2.3. payload is compact JSON already.
-func appendEnvelope(topic, sender string, in *EventInput, now time.Time, position string) []byte {
+// envelope makes Data the JSON object of design.md 2.3. in.Payload is compact JSON already.
+func (ev *Event) envelope(topic, sender string, in *EventInput, position string) {
 	b := make([]byte, 0, len(topic)+len(sender)+len(in.ID)+len(in.Event)+len(in.Payload)+len(position)+128)
 	b = append(b, `{"id":`...)
 	b = jsonw.AppendString(b, in.ID)
@@ -117,18 +120,28 @@ func appendEnvelope(topic, sender string, in *EventInput, now time.Time, positio
 	b = append(b, `,"event":`...)
 	b = jsonw.AppendString(b, in.Event)
 	b = append(b, `,"payload":`...)
+	ev.payload = len(b)
 	b = append(b, in.Payload...)
+	ev.payloadEnd = len(b)
 	b = append(b, `,"sender":`...)
 	b = jsonw.AppendString(b, sender)
 	b = append(b, `,"time":"`...)
-	b = now.UTC().AppendFormat(b, TimeFormat)
+	b = ev.Time.UTC().AppendFormat(b, TimeFormat)
 	b = append(b, '"')
 	if position != "" {
 		b = append(b, `,"position":"`...)
 		b = append(b, position...)
 		b = append(b, '"')
 	}
-	return append(b, '}')
+	ev.Data = append(b, '}')
+}
+
+// bytesPayload is how a binary payload is written where JSON is needed.
+func bytesPayload(b []byte) json.RawMessage {
+	raw := make([]byte, 0, base64.StdEncoding.EncodedLen(len(b))+len(`{"bytes":""}`))
+	raw = append(raw, `{"bytes":"`...)
+	raw = base64.StdEncoding.AppendEncode(raw, b)
+	return append(raw, `"}`...)
 }
 
 // TimeFormat is how times are written on every wire: RFC 3339 in UTC with milliseconds.
@@ -150,14 +163,19 @@ func (in *EventInput) check(field string, l *Limits) error {
 			return err
 		}
 	}
-	payload, err := compactJSON(in.Payload)
-	if err != nil {
-		return Invalid(field+"payload", "%v", err)
+	size := len(in.Bytes)
+	if in.Bytes != nil {
+		in.Payload = bytesPayload(in.Bytes)
+	} else {
+		payload, err := compactJSON(in.Payload)
+		if err != nil {
+			return Invalid(field+"payload", "%v", err)
+		}
+		in.Payload, size = payload, len(payload)
 	}
-	if len(payload) > l.MessageBytes {
+	if size > l.MessageBytes {
 		return &LimitError{Kind: ErrTooLarge, Name: field + "payload in bytes (message_bytes)", Limit: int64(l.MessageBytes)}
 	}
-	in.Payload = payload
 	return nil
 }
 

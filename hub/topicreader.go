@@ -36,7 +36,7 @@ func (r *TopicReader) Read(dst []Item) ([]Item, *Reset) {
 }
 
 // subscribe opens a reader, or returns nil where the topic is gone.
-func (t *topic) subscribe(p Position, wake *Wake) (*TopicReader, *Reset) {
+func (t *topic) subscribe(p Position, wake Waker) (*TopicReader, *Reset) {
 	r := &TopicReader{topic: t}
 	t.mu.Lock()
 	defer t.mu.Unlock()
