@@ -73,7 +73,7 @@ func (s *server) startCompletion(r *http.Request, d door, req *openai.Request) (
 	if req.Topic != "" {
 		err = s.Authorizer.Authorize(r.Context(), id, req.Topic, hub.ActionComplete)
 	} else {
-		err = s.authorizeAnywhere(r.Context(), id, hub.ActionComplete)
+		err = hub.AuthorizeAnywhere(r.Context(), s.Authorizer, id, hub.ActionComplete)
 	}
 	if err != nil {
 		return nil, err

@@ -21,7 +21,7 @@ func (s *server) router() chi.Router {
 		middleware.FreshWriteDeadline,
 		middleware.CORS(middleware.CORSOptions{
 			AllowedOrigins: s.AllowedOrigins,
-			AllowHeaders:   []string{"Range", "If-Range", "Stream-Closed", "X-Request-Id"},
+			AllowHeaders:   []string{"Range", "If-Range", "Stream-Closed", "X-Request-Id", "X-Phoenix-AuthToken", "X-Phoenix-Longpoll-Token"},
 			ExposeHeaders:  []string{"Duckwire-Status", "Producer-Epoch", "Producer-Expected-Seq", "Stream-Closed", "X-Request-Id"},
 		}),
 	)
@@ -33,6 +33,14 @@ func (s *server) router() chi.Router {
 	r.Get("/docs", s.handle(s.docsPage))
 	r.Get("/docs/{asset}", s.handle(s.docsAsset))
 	r.Get("/openapi.yaml", s.handle(s.description))
+
+	// Sockets find out themselves who comes in: their credentials travel in places of their own.
+	r.Get("/socket/websocket", s.webSocket)
+	r.Get("/socket/websocket/", s.webSocket)
+	r.Get("/socket/longpoll", s.longPoll)
+	r.Post("/socket/longpoll", s.longPoll)
+	r.Get("/socket/sse", s.handle(s.sseSocket))
+	r.Post("/socket/sse", s.handle(s.sseSocketPost))
 
 	r.Group(func(r chi.Router) {
 		r.Use(middleware.Authenticate(s.Verifier, middleware.AuthOptions{AllowedOrigins: s.AllowedOrigins}, s.WriteError))

@@ -56,11 +56,13 @@ func startServer(t testing.TB, provider hub.Provider, limits hub.Limits, change 
 	if change != nil {
 		change(&o)
 	}
-	s := &testServer{Server: httptest.NewUnstartedServer(handlers.New(o)), t: t, hub: h}
+	edge := handlers.New(o)
+	s := &testServer{Server: httptest.NewUnstartedServer(edge), t: t, hub: h}
 	s.Config.ConnContext = handlers.KeepConn // as cmd does
 	s.Start()
 	s.Client().Transport = checked{t: t, next: s.Client().Transport}
 	t.Cleanup(func() {
+		edge.Close()
 		h.Close()
 		s.Client().CloseIdleConnections()
 		s.Close()

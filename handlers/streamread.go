@@ -71,19 +71,7 @@ func (s *server) readableStream(r *http.Request) (*hub.Stream, error) {
 	if err != nil {
 		return nil, err
 	}
-	if stream.Owner == id.User {
-		return stream, nil
-	}
-	err = s.Authorizer.Authorize(r.Context(), id, streamTopic(stream), hub.ActionSubscribe)
-	return stream, hide(err)
-}
-
-// streamTopic is the topic whose rights hold for a stream.
-func streamTopic(stream *hub.Stream) string {
-	if stream.Topic != "" {
-		return stream.Topic
-	}
-	return "stream:" + stream.ID
+	return stream, hub.AuthorizeRead(r.Context(), s.Authorizer, id, stream)
 }
 
 func setStreamHeaders(h http.Header, stream *hub.Stream) {

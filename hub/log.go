@@ -74,7 +74,9 @@ func (l *log) appendEvent(ev *Event) uint64 {
 }
 
 // eventBytes estimates what an event takes, its envelope counted once.
-func eventBytes(ev *Event) int64 { return int64(len(ev.Data)+len(ev.Name)+len(ev.Bytes)) + entryBytes + 224 }
+func eventBytes(ev *Event) int64 {
+	return int64(len(ev.Data)+len(ev.Name)+len(ev.Bytes)) + entryBytes + 224
+}
 
 // dropEncoded frees the encoded bytes of the entry that has just left the encoded tail.
 func (l *log) dropEncoded() {
@@ -165,6 +167,9 @@ func (l *log) isBefore(p Position) bool { return p.Epoch != "" && p.Epoch == l.b
 func (l *log) read(r *Reader, dst []Item, limit int) ([]Item, *Reset) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if r.done.Load() { // closed by another goroutine: it must not be parked
+		return dst, nil
+	}
 	var reset *Reset
 	if r.after < l.base { // trimmed while it lagged
 		reset = &Reset{Reason: ResetTrimmed, Requested: l.position(r.after).String(), From: l.position(l.base)}

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/duckwire/duckwire/handlers"
@@ -54,10 +55,9 @@ func buildServer(cfg *Config, logger *slog.Logger) (_ *app, err error) {
 	}
 	h := hub.New(hub.Options{Limits: hubLimits(cfg), Provider: provider, Logger: logger})
 	a.closers = append([]func() error{func() error { h.Close(); return nil }}, a.closers...) // the hub's streams end before their provider
-	a.drain = h.Drain
-	a.handler = handlers.New(handlers.Options{
+	edge := handlers.New(handlers.Options{
 		Hub: h, Verifier: verifier, Authorizer: authorizer, Logger: logger, AllowedOrigins: cfg.AllowedOrigins, BodyBytes: int64(cfg.BodyBytes),
-		TopicsPerSession: cfg.TopicsPerSession, Connections: cfg.Connections, ConnectionsPerUser: cfg.ConnectionsPerUser,
+		TopicsPerSession: cfg.TopicsPerSession, ChannelsPerSocket: cfg.ChannelsPerSocket, Connections: cfg.Connections, ConnectionsPerUser: cfg.ConnectionsPerUser,
 		WriteTimeout: cfg.WriteTimeout, Heartbeat: cfg.Heartbeat,
 		Ready: func(context.Context) error {
 			if !a.ready.Load() {
@@ -66,6 +66,14 @@ func buildServer(cfg *Config, logger *slog.Logger) (_ *app, err error) {
 			return verifier.Ready()
 		},
 	})
+	a.handler = edge
+	a.closers = append([]func() error{func() error { edge.Close(); return nil }}, a.closers...)
+	a.drain = func(ctx context.Context) {
+		var sockets sync.WaitGroup
+		sockets.Go(func() { edge.Drain(ctx) })
+		h.Drain(ctx)
+		sockets.Wait()
+	}
 	return a, nil
 }
 

@@ -52,7 +52,8 @@ type Config struct {
 	HistoryBytes       Size          `key:"history_bytes" default:"4MiB" min:"64KiB" max:"1GiB" help:"bytes kept for a topic"`
 	HistoryTTL         time.Duration `key:"history_ttl" default:"1h" min:"1s" max:"720h" help:"how long a topic's events are kept"`
 	Topics             int           `key:"topics" default:"100000" min:"1" max:"10000000" help:"topics at one time"`
-	TopicsPerSession   int           `key:"topics_per_session" default:"16" min:"1" max:"1000" help:"topics of one connection"`
+	TopicsPerSession   int           `key:"topics_per_session" default:"16" min:"1" max:"1000" help:"topics of one SSE connection"`
+	ChannelsPerSocket  int           `key:"channels_per_socket" default:"100" min:"1" max:"10000" help:"channels that one socket has joined"`
 	EphemeralTTL       time.Duration `key:"ephemeral_ttl" default:"60s" min:"1s" max:"1h" help:"how long a cursor-like event is current"`
 	EphemeralKeys      int           `key:"ephemeral_keys" default:"1000" min:"1" max:"100000" help:"cursor-like events kept for a topic"`
 	StreamBytes        Size          `key:"stream_bytes" default:"16MiB" min:"64KiB" max:"1GiB" help:"text and events of one stream"`

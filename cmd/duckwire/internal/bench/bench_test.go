@@ -35,7 +35,9 @@ func duckwire(t *testing.T) *bench.Target {
 		t.Fatal(err)
 	}
 	t.Cleanup(v.Close)
-	s := httptest.NewUnstartedServer(handlers.New(handlers.Options{Hub: h, Verifier: v, Logger: logger}))
+	edge := handlers.New(handlers.Options{Hub: h, Verifier: v, Logger: logger})
+	t.Cleanup(edge.Close)
+	s := httptest.NewUnstartedServer(edge)
 	s.Config.ConnContext = handlers.KeepConn
 	s.Start()
 	t.Cleanup(s.Close)

@@ -1,0 +1,247 @@
+package socket
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/duckwire/duckwire/handlers/phoenix"
+)
+
+// Refuse answers a request that is not let in.
+type Refuser func(w http.ResponseWriter, r *http.Request, err error)
+
+// ErrUpgrade means that a GET on the WebSocket path asks for no WebSocket: the client, or a proxy before it, knows none.
+var ErrUpgrade = errors.New("this path speaks WebSocket only; behind a proxy that does not, use /socket/longpoll or /socket/sse")
+
+// WebSocket opens a socket on a WebSocket (RFC 6455), or has refuse answer why not. It returns when the handshake is done: the connection then
+// has a goroutine of its own, which holds neither the request nor net/http's buffers.
+func (s *Server) WebSocket(w http.ResponseWriter, r *http.Request, refuse Refuser) {
+	token, phx, err := readProtocols(r)
+	if err != nil {
+		refuse(w, r, err)
+		return
+	}
+	h, err := s.connect(r, token)
+	if err == nil && !isUpgrade(r) {
+		err = ErrUpgrade
+	}
+	if err != nil {
+		refuse(w, r, err)
+		return
+	}
+	t := &webSocket{server: s}
+	if t.socket, err = s.open(h, t); err != nil {
+		refuse(w, r, err)
+		return
+	}
+	t.socket.binary = h.version == phoenix.V2
+	t.run = t.flush
+	opts := &websocket.AcceptOptions{InsecureSkipVerify: true, CompressionMode: websocket.CompressionDisabled} // Identify has looked at the origin
+	if phx {
+		opts.Subprotocols = []string{protocolPhoenix}
+	}
+	hw := &hijackWriter{ResponseWriter: w, timeout: s.WriteTimeout}
+	if t.conn, err = websocket.Accept(hw, r, opts); err != nil {
+		t.socket.end(endLost) // Accept has answered
+		return
+	}
+	t.net = hw.conn
+	t.conn.SetReadLimit(s.FrameBytes)
+	if !s.goes(t.read) {
+		_ = t.conn.CloseNow()
+		t.socket.end(endLost)
+	}
+}
+
+// isUpgrade reports whether a request asks for a WebSocket.
+func isUpgrade(r *http.Request) bool {
+	return headerHas(r.Header, "Connection", "upgrade") && headerHas(r.Header, "Upgrade", "websocket")
+}
+
+func headerHas(h http.Header, name, token string) bool {
+	for _, line := range h.Values(name) {
+		for _, part := range bytes.Split([]byte(line), []byte{','}) {
+			if bytes.EqualFold(bytes.TrimSpace(part), []byte(token)) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// webSocket is the WebSocket transport. Its reader is a goroutine for as long as the connection lasts; its writer is one while there is
+// something to be written.
+type webSocket struct {
+	server *Server
+	socket *Socket
+	conn   *websocket.Conn
+	net    *conn
+
+	writer  atomic.Int32  // a writerState
+	run     func()        // flush, as a value: starting it allocates nothing
+	written chan struct{} // closed by the last writer; made by the reader when it waits for that
+	closing atomic.Bool
+	pinged  time.Time // the sweeper's
+}
+
+// The states of the writer.
+const (
+	writerIdle  int32 = iota
+	writerRuns        // a goroutine is in flush
+	writerAgain       // and should look again before it ends
+	writerOver        // none may start; the one that runs ends
+)
+
+// notify starts the writer, or tells the one that runs to look again.
+func (t *webSocket) notify() {
+	for {
+		switch t.writer.Load() {
+		case writerIdle:
+			if t.writer.CompareAndSwap(writerIdle, writerRuns) {
+				go t.run() // the reader waits for it
+				return
+			}
+		case writerRuns:
+			if t.writer.CompareAndSwap(writerRuns, writerAgain) {
+				return
+			}
+		default:
+			return
+		}
+	}
+}
+
+// flush writes until there is nothing more, or the connection is broken.
+func (t *webSocket) flush() {
+	p := borrowPull()
+	defer p.giveBack()
+	for broken := false; ; {
+		if !broken {
+			if t.socket.next(p); len(p.frames) > 0 {
+				if err := t.write(p); err != nil {
+					broken = true
+					_ = t.net.Conn.Close() // the reader ends, and with it the socket
+				}
+				continue
+			}
+		}
+		switch {
+		case t.writer.CompareAndSwap(writerRuns, writerIdle):
+			return
+		case t.writer.CompareAndSwap(writerAgain, writerRuns):
+		default: // over: the reader waits
+			close(t.written)
+			return
+		}
+	}
+}
+
+// write sends what was pulled in one go: a single frame as it is, shared with all other readers.
+func (t *webSocket) write(p *pull) error {
+	if len(p.frames) == 1 {
+		return t.net.send(p.frames[0])
+	}
+	p.buf = p.buf[:0]
+	for _, f := range p.frames {
+		p.buf = append(p.buf, f...)
+	}
+	return t.net.send(p.buf)
+}
+
+// stopWriter waits for the writer, and lets no other start.
+func (t *webSocket) stopWriter() {
+	t.written = make(chan struct{})
+	if t.writer.Swap(writerOver) != writerIdle {
+		<-t.written
+	}
+}
+
+// read is the connection's goroutine: it reads until the end, and then puts everything away.
+func (t *webSocket) read() {
+	how := t.receive()
+	_ = t.net.Conn.Close()
+	_ = t.conn.CloseNow()
+	t.stopWriter()
+	t.socket.end(how)
+}
+
+// receive hands the client's frames to the socket, until one of the two is over.
+func (t *webSocket) receive() ending {
+	for {
+		data, binary, err := t.readMessage()
+		if err == nil {
+			if err = t.socket.Receive(t.server.ctx, data, binary); err == nil {
+				continue
+			}
+		}
+		switch {
+		case t.closing.Load():
+			return endLost // it was us: the client comes back
+		case errors.Is(err, phoenix.ErrUTF8):
+			_ = t.conn.Close(closeUTF8, "a text frame must be valid UTF-8")
+		case errors.Is(err, phoenix.ErrFrame):
+			_ = t.conn.Close(closeFrame, "the frame is no message of the protocol")
+		case websocket.CloseStatus(err) != -1:
+			return endGone
+		}
+		return endLost
+	}
+}
+
+// messages are the buffers that messages are collected in: how long one is, is known at its end.
+var messages = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// readMessage returns the next message as a slice of its own.
+func (t *webSocket) readMessage() (data []byte, binary bool, err error) {
+	kind, r, err := t.conn.Reader(context.Background()) // a context that could end would cost a timer for each message
+	if err != nil {
+		return nil, false, err
+	}
+	b := messages.Get().(*bytes.Buffer)
+	defer func() {
+		if b.Cap() <= 4*pullBytes {
+			b.Reset()
+			messages.Put(b)
+		}
+	}()
+	if _, err = io.Copy(b, r); err != nil {
+		return nil, false, err
+	}
+	return bytes.Clone(b.Bytes()), kind == websocket.MessageBinary, nil
+}
+
+// close says goodbye in a goroutine of its own: the closing handshake may take five seconds.
+func (t *webSocket) close(code int, reason string) {
+	if !t.closing.Swap(true) {
+		t.server.goes(func() { _ = t.conn.Close(websocket.StatusCode(code), reason) })
+	}
+}
+
+func (t *webSocket) abort() {
+	t.closing.Store(true)
+	_ = t.net.Conn.Close()
+}
+
+// pingFrame asks a silent client for a sign of life.
+var pingFrame = seal(room(0), opPing)
+
+// tick pings a client that has been silent for half the timeout, and gives up one that has been for all of it: nobody is there any more, or
+// the network lost the connection without a word.
+func (t *webSocket) tick(now time.Time) {
+	silent := now.Sub(t.net.lastHeard())
+	switch {
+	case silent >= t.server.IdleTimeout:
+		t.close(closeProtocol, "nothing was heard for too long")
+	case !t.server.NoPing && silent >= t.server.IdleTimeout/2 && now.Sub(t.pinged) >= t.server.IdleTimeout/4:
+		t.pinged = now
+		t.socket.post(pingFrame)
+	}
+}
