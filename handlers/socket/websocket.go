@@ -135,15 +135,15 @@ func (t *webSocket) flush() {
 	defer p.giveBack()
 	for broken := false; ; {
 		if !broken {
-			if t.socket.next(p); len(p.frames) > 0 {
-				if err := t.write(p); err != nil {
-					broken = true
-					_ = t.net.Conn.Close() // the reader ends, and with it the socket
-				}
+			more := t.socket.next(p)
+			if err := t.write(p); err != nil {
+				broken = true
+				_ = t.net.Conn.Close() // the reader ends, and with it the socket
+			} else if more {
 				continue
 			}
 		}
-		switch {
+		switch { // what came since next was called has notified
 		case t.writer.CompareAndSwap(writerRuns, writerIdle):
 			return
 		case t.writer.CompareAndSwap(writerAgain, writerRuns):
@@ -156,7 +156,10 @@ func (t *webSocket) flush() {
 
 // write sends what was pulled in one go: a single frame as it is, shared with all other readers.
 func (t *webSocket) write(p *pull) error {
-	if len(p.frames) == 1 {
+	switch len(p.frames) {
+	case 0:
+		return nil
+	case 1:
 		return t.net.send(p.frames[0])
 	}
 	p.buf = p.buf[:0]
