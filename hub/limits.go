@@ -4,19 +4,21 @@ import "time"
 
 // Limits bounds everything in a hub that can grow. A zero field means its default.
 type Limits struct {
-	MessageBytes   int           // payload of one event (256 KiB)
-	BatchEvents    int           // events of one publish (100)
-	HistoryEvents  int           // entries kept for a topic (1,000)
-	HistoryBytes   int64         // bytes kept for a topic, about (4 MiB)
-	HistoryTTL     time.Duration // how long entries, and topics that nobody uses, are kept (1 h)
-	Topics         int           // topics that exist at one time (100,000)
-	EphemeralKeys  int           // pairs of sender and event kept for a topic (1,000)
-	EphemeralTTL   time.Duration // how long an ephemeral event is current (60 s)
-	StreamBytes    int64         // text and events of one stream (16 MiB)
-	StreamTTL      time.Duration // how long a stream is kept after its end (1 h)
-	StreamsPerUser int           // unfinished streams of one user (100)
-	Lease          time.Duration // how long a silent external producer keeps its stream (30 s)
-	LogMemory      int64         // bytes of all logs together, about (512 MiB)
+	MessageBytes      int           // payload of one event (256 KiB)
+	BatchEvents       int           // events of one publish (100)
+	HistoryEvents     int           // entries kept for a topic (1,000)
+	HistoryBytes      int64         // bytes kept for a topic, about (4 MiB)
+	HistoryTTL        time.Duration // how long entries, and topics that nobody uses, are kept (1 h)
+	Topics            int           // topics that exist at one time (100,000)
+	EphemeralKeys     int           // pairs of sender and event kept for a topic (1,000)
+	EphemeralTTL      time.Duration // how long an ephemeral event is current (60 s)
+	PresencePerTopic  int           // presences on one topic, those in their grace included (5,000)
+	PresenceMetaBytes int           // meta of one presence (4 KiB)
+	StreamBytes       int64         // text and events of one stream (16 MiB)
+	StreamTTL         time.Duration // how long a stream is kept after its end (1 h)
+	StreamsPerUser    int           // unfinished streams of one user (100)
+	Lease             time.Duration // how long a silent external producer keeps its stream (30 s)
+	LogMemory         int64         // bytes of all logs together, about (512 MiB)
 }
 
 func (l Limits) withDefaults() Limits {
@@ -28,6 +30,8 @@ func (l Limits) withDefaults() Limits {
 	def(&l.Topics, 100_000)
 	def(&l.EphemeralKeys, 1000)
 	def(&l.EphemeralTTL, time.Minute)
+	def(&l.PresencePerTopic, 5000)
+	def(&l.PresenceMetaBytes, 4<<10)
 	def(&l.StreamBytes, 16<<20)
 	def(&l.StreamTTL, time.Hour)
 	def(&l.StreamsPerUser, 100)
