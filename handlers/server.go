@@ -31,6 +31,8 @@ type Options struct {
 	CommitAfter  time.Duration // how long a door waits for its provider before it answers 200 (5 s)
 	KeepAfter    time.Duration // how long a door's completion goes on without watchers (10 s)
 
+	PresenceGrace time.Duration // how long somebody whose connection was lost stays present (15 s); negative: not at all
+
 	Ready func(ctx context.Context) error // nil: always; its error is shown at /readyz
 }
 
@@ -52,6 +54,7 @@ func (o Options) withDefaults() Options {
 	def(&o.Heartbeat, 10*time.Second)
 	def(&o.CommitAfter, 5*time.Second)
 	def(&o.KeepAfter, 10*time.Second)
+	def(&o.PresenceGrace, 15*time.Second)
 	return o
 }
 

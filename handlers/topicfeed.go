@@ -56,6 +56,10 @@ func (s *server) followTopics(w http.ResponseWriter, r *http.Request, topics []s
 	if err != nil {
 		return err
 	}
+	ask, err := s.parsePresence(r, topics)
+	if err != nil {
+		return err
+	}
 	pump, done, err := s.newPump(w, r, opts)
 	if err != nil {
 		return err
@@ -72,6 +76,12 @@ func (s *server) followTopics(w http.ResponseWriter, r *http.Request, topics []s
 		f.readers = append(f.readers, reader)
 		if reset != nil {
 			resets = sse.AppendReset(resets, reset, topic)
+		}
+	}
+	if ask != nil {
+		defer f.present.end(s.PresenceGrace)
+		if err := s.bePresent(&f.present, ask, topics, pump.wake); err != nil {
+			return err
 		}
 	}
 	f.first = f.greeting(opts, resets)
@@ -95,6 +105,7 @@ func topicPositions(text string, n int, many bool) (hub.Vector, error) {
 // topicFeed reads one or more topics as blocks whose data is the envelope.
 type topicFeed struct {
 	readers []*hub.TopicReader
+	present presenceFeed
 	many    bool
 	first   []byte
 	items   []hub.Item
@@ -135,7 +146,7 @@ func (f *topicFeed) next(dst []byte) ([]byte, chunk, bool) {
 		if reset != nil {
 			dst = sse.AppendReset(dst, reset, r.Topic())
 		}
-		if len(f.items) == 1 && !f.many && len(dst) == chunkRoom {
+		if len(f.items) == 1 && !f.many && len(dst) == chunkRoom && f.present.none() {
 			return dst, encodedBlock(&f.items[0], r), false
 		}
 		for j := range f.items {
@@ -146,7 +157,7 @@ func (f *topicFeed) next(dst []byte) ([]byte, chunk, bool) {
 			}
 		}
 	}
-	return dst, nil, false
+	return f.present.append(dst), nil, false
 }
 
 // encodedBlock returns the block of one topic's event, made once for all readers.
@@ -166,12 +177,7 @@ func encodedBlock(item *hub.Item, r *hub.TopicReader) chunk {
 
 // appendMany appends the shared part of a block, and the id that only this reader has.
 func (f *topicFeed) appendMany(dst []byte, topic int, item *hub.Item) []byte {
-	head := item.Get(formatEnvelope)
-	if head == nil {
-		head = sse.AppendHead(nil, blockName(item.Event), item.Event.Data)
-		item.Put(formatEnvelope, head)
-	}
-	dst = append(dst, head...)
+	dst = append(dst, encodedHead(item)...)
 	if item.To > 0 {
 		f.at[topic].Offset = item.To
 		dst = append(dst, "id: "...)
@@ -179,6 +185,16 @@ func (f *topicFeed) appendMany(dst []byte, topic int, item *hub.Item) []byte {
 		dst = append(dst, '\n')
 	}
 	return append(dst, '\n')
+}
+
+// encodedHead returns a topic event's block without its id and its end, made once for all readers.
+func encodedHead(item *hub.Item) []byte {
+	head := item.Get(formatEnvelope)
+	if head == nil {
+		head = sse.AppendHead(nil, blockName(item.Event), item.Event.Data)
+		item.Put(formatEnvelope, head)
+	}
+	return head
 }
 
 // blockName leaves out the names that mean something else on the wire: the envelope tells them.
