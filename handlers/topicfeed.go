@@ -79,10 +79,11 @@ func (s *server) followTopics(w http.ResponseWriter, r *http.Request, topics []s
 		}
 	}
 	if ask != nil {
-		defer f.present.end(s.PresenceGrace)
 		if err := s.bePresent(&f.present, ask, topics, pump.wake); err != nil {
+			f.present.end(0)
 			return err
 		}
+		defer f.present.end(s.PresenceGrace)
 	}
 	f.first = f.greeting(opts, resets)
 	s.startLive(w, mediaSSE)
