@@ -113,8 +113,6 @@ type presenceFeed struct {
 	items   []hub.Item
 }
 
-func (f *presenceFeed) none() bool { return len(f.readers) == 0 }
-
 // end leaves the topics after the grace, for the connection may come back.
 func (f *presenceFeed) end(grace time.Duration) {
 	for _, p := range f.own {

@@ -147,8 +147,10 @@ func (f *topicFeed) next(dst []byte) ([]byte, chunk, bool) {
 		if reset != nil {
 			dst = sse.AppendReset(dst, reset, r.Topic())
 		}
-		if len(f.items) == 1 && !f.many && len(dst) == chunkRoom && f.present.none() {
-			return dst, encodedBlock(&f.items[0], r), false
+		if len(f.items) == 1 && !f.many && len(dst) == chunkRoom {
+			if dst = f.present.append(dst); len(dst) == chunkRoom {
+				return dst, encodedBlock(&f.items[0], r), false
+			}
 		}
 		for j := range f.items {
 			if f.many {
