@@ -59,6 +59,7 @@ func (s *server) router() chi.Router {
 
 		r.Post("/v1/topics/{topic}/events", s.handle(s.publishEvents))
 		r.Get("/v1/topics/{topic}/events", s.handle(s.getEvents))
+		r.Get("/v1/topics/{topic}/presence", s.handle(s.getPresence))
 		r.Get("/v1/events", s.handle(s.manyEvents))
 	})
 	return r

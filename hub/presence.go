@@ -69,7 +69,8 @@ func (h *Hub) track(topic, key, client string, meta json.RawMessage, online bool
 }
 
 // Update replaces the session's meta. Readers see one change, from the old meta to the new; nothing where both say the same. Once the
-// session has left, it does nothing. Errors are Track's for a meta.
+// session has left, it does nothing. The new meta is the newest of its key, as it is for clients that apply the change. Errors are Track's
+// for a meta.
 func (p *Presence) Update(meta json.RawMessage) error {
 	t := p.table
 	meta, err := t.topic.hub.limits.checkMeta(meta)
