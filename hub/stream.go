@@ -111,6 +111,16 @@ func (s *Stream) Watch(p Position, wake Waker) (*Reader, *Reset) {
 	return r, reset
 }
 
+// ResetAt returns what Watch would say of p: nil where the stream goes on exactly behind it.
+func (s *Stream) ResetAt(p Position) *Reset {
+	s.log.mu.Lock()
+	defer s.log.mu.Unlock()
+	if p.Now || p.Epoch == "" || s.log.lost(p) == "" {
+		return nil
+	}
+	return &Reset{Reason: s.log.lost(p), Requested: p.String(), From: s.log.position(s.log.base)}
+}
+
 // WatchByte opens a reader at the entry that holds the byte at of the text, and says how many bytes of its text come before it. ok is false
 // where the stream has no such place: at is beyond what was made.
 func (s *Stream) WatchByte(at int, wake Waker) (r *Reader, skip int, ok bool) {

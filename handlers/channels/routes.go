@@ -7,6 +7,7 @@ import "github.com/duckwire/duckwire/handlers/socket"
 // share among clients belongs to the table: make one for each server.
 func Routes() []socket.Route {
 	return []socket.Route{
+		{Pattern: "code:*", Kind: code{}},
 		{Pattern: "user:*", Kind: user{}},
 		{Pattern: "stream:*", Kind: stream{}},
 		{Pattern: "*", Kind: plain{}},
