@@ -16,15 +16,16 @@ import (
 // keepOnChannels is how long a completion goes on without its client, unless the client says otherwise: long enough to reconnect.
 const keepOnChannels = 30 * time.Second
 
-// ask is what the payloads of all events that begin a completion share. Members are checked where the OpenAI doors check theirs.
+// ask is what the payloads of all events that begin a completion share. Its members are checked where they are used, most of them where the
+// OpenAI doors check theirs: encoding/json would name the embedded struct in its errors.
 type ask struct {
-	ID        json.RawMessage            `json:"id"`    // idempotency: the same id attaches to the same completion
-	After     *string                    `json:"after"` // the position up to which the client has it
-	Slot      json.RawMessage            `json:"slot"`
-	Supersede json.RawMessage            `json:"supersede"`
-	Keep      json.RawMessage            `json:"keep"`
-	Model     json.RawMessage            `json:"model"`
-	Options   map[string]json.RawMessage `json:"options"`
+	ID        json.RawMessage `json:"id"`    // idempotency: the same id attaches to the same completion
+	After     json.RawMessage `json:"after"` // the position up to which the client has it
+	Slot      json.RawMessage `json:"slot"`
+	Supersede json.RawMessage `json:"supersede"`
+	Keep      json.RawMessage `json:"keep"`
+	Model     json.RawMessage `json:"model"`
+	Options   json.RawMessage `json:"options"`
 }
 
 // modelOptions are the members of "options" that go to the model, under its names.
@@ -35,9 +36,13 @@ var modelOptions = map[string]string{
 
 // request makes the request that the OpenAI door of that kind would get. body has what the event itself says: prompt or messages.
 func (a *ask) request(kind hub.CompletionKind, body map[string]any) (*openai.Request, error) {
+	options, err := a.options()
+	if err != nil {
+		return nil, err
+	}
 	asked := map[string]string{} // by the model's names: under which the client knows them
 	for ours, theirs := range modelOptions {
-		if raw := a.Options[ours]; !jsonw.IsNull(raw) && asked[theirs] != theirs { // the model's own name counts where both are given
+		if raw := options[ours]; !jsonw.IsNull(raw) && asked[theirs] != theirs { // the model's own name counts where both are given
 			body[theirs], asked[theirs] = raw, ours
 		}
 	}
@@ -70,12 +75,23 @@ func put(members map[string]any, name string, raw json.RawMessage) {
 	}
 }
 
-// position reads After.
+func (a *ask) options() (members map[string]json.RawMessage, err error) {
+	if !jsonw.IsNull(a.Options) && json.Unmarshal(a.Options, &members) != nil {
+		return nil, hub.Invalid("options", "must be an object")
+	}
+	return members, nil
+}
+
+// position reads After; without one it is the beginning.
 func (a *ask) position() (hub.Position, error) {
-	if a.After == nil {
+	if jsonw.IsNull(a.After) {
 		return hub.Position{}, nil
 	}
-	p, err := hub.ParsePosition(*a.After)
+	var text string
+	if json.Unmarshal(a.After, &text) != nil {
+		return hub.Position{}, hub.Invalid("after", "must be a string")
+	}
+	p, err := hub.ParsePosition(text)
 	if err != nil {
 		return p, hub.Invalid("after", "%v", err)
 	}
@@ -125,7 +141,7 @@ func (a *asks) stream(ctx context.Context, m *socket.Message, p *ask, req *opena
 		return err
 	}
 	reply := asked{Completion: s.ID, Request: s.ID}
-	if p.After != nil {
+	if !jsonw.IsNull(p.After) {
 		reset := s.ResetAt(after)
 		reply.Recovered = new(reset == nil)
 		if reset != nil {

@@ -28,12 +28,16 @@ func (a *asks) refactor(ctx context.Context, m *socket.Message) error {
 	if p.Code == "" {
 		return hub.Invalid("code", "is missing")
 	}
+	wishes, err := p.options()
+	if err != nil {
+		return err
+	}
 	var b prompt
 	b.line("Refactor the code below. Answer with the whole new code in one fenced block, then a short explanation of what has changed.")
 	b.named("Kind of refactoring", p.Type)
 	b.list("Patterns", p.Patterns)
-	for _, name := range slices.Sorted(maps.Keys(p.Options)) { // the client's wishes; those for the model go to it besides
-		if value := p.Options[name]; modelOptions[name] == "" && !jsonw.IsNull(value) {
+	for _, name := range slices.Sorted(maps.Keys(wishes)) { // the client's wishes; those for the model go to it besides
+		if value := wishes[name]; modelOptions[name] == "" && !jsonw.IsNull(value) {
 			b.named(name, string(value))
 		}
 	}
