@@ -124,6 +124,8 @@ func blockSchema(r *http.Request, template string) func(event string) string {
 	named := map[string]string{"hello": "Hello", "reset": "Reset", "bye": "Bye"}
 	other := "Envelope"
 	switch {
+	case template == "/socket/sse":
+		named["hello"], other = "SocketHello", "SocketFrame"
 	case strings.HasSuffix(template, "completions") || r.URL.Query().Get("format") == "openai":
 		return func(event string) string {
 			if event == "bye" { // overloaded: said before it is known what the answer would be

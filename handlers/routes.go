@@ -36,7 +36,6 @@ func (s *server) router() chi.Router {
 
 	// Sockets find out themselves who comes in: their credentials travel in places of their own.
 	r.Get("/socket/websocket", s.webSocket)
-	r.Get("/socket/websocket/", s.webSocket)
 	r.Get("/socket/longpoll", s.longPoll)
 	r.Post("/socket/longpoll", s.longPoll)
 	r.Get("/socket/sse", s.handle(s.sseSocket))

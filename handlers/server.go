@@ -85,6 +85,7 @@ type Edge struct {
 // New returns a running Edge.
 func New(o Options) *Edge {
 	s := newServer(o)
+	s.sockets = s.newSockets()
 	return &Edge{escapeTopics(s.router()), s}
 }
 
@@ -96,7 +97,5 @@ func (e *Edge) Close() { e.server.sockets.Close() }
 
 func newServer(o Options) *server {
 	o = o.withDefaults()
-	s := &server{Options: o, hub: o.Hub, logger: o.Logger}
-	s.sockets = s.newSockets()
-	return s
+	return &server{Options: o, hub: o.Hub, logger: o.Logger}
 }

@@ -28,6 +28,9 @@ func (s *server) newSockets() *socket.Server {
 	})
 }
 
+// socketPath is where the Phoenix client looks for a WebSocket. Phoenix takes a slash behind it, too.
+const socketPath = "/socket/websocket"
+
 // webSocket answers GET /socket/websocket.
 func (s *server) webSocket(w http.ResponseWriter, r *http.Request) {
 	s.sockets.WebSocket(w, r, s.refuseSocket)
@@ -36,7 +39,7 @@ func (s *server) webSocket(w http.ResponseWriter, r *http.Request) {
 // refuseSocket answers who may not open a socket: with 403 for every doubt about who it is, as Phoenix does. Clients see no difference.
 func (s *server) refuseSocket(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.Is(err, hub.ErrUnauthenticated) || errors.Is(err, hub.ErrInvalid) {
-		err = fmt.Errorf("%w: %w", hub.ErrForbidden, err)
+		err = fmt.Errorf("%v: %w", err, hub.ErrForbidden)
 	}
 	if errors.Is(err, socket.ErrUpgrade) {
 		w.Header().Set("Upgrade", "websocket")
@@ -109,8 +112,10 @@ func socketHello(down *socket.Downstream, opts live, after uint64) []byte {
 	}
 	data := append(jsonw.AppendString([]byte(`{"session":`), down.Token()), `,"recovered":true,"frame":`...)
 	data = strconv.AppendUint(data, after, 10)
-	data = append(data, `,"heartbeat":`...)
-	data = append(strconv.AppendInt(data, opts.hb.Milliseconds(), 10), '}')
+	data = append(data, `,"now":`...)
+	data = strconv.AppendInt(data, time.Now().UnixMilli(), 10)
+	data = append(data, `,"hb":`...)
+	data = append(strconv.AppendInt(data, int64(opts.hb/time.Second), 10), '}')
 	return sse.AppendBlock(b, "hello", data, "")
 }
 

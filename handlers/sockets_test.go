@@ -14,6 +14,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"github.com/duckwire/duckwire/handlers"
 	"github.com/duckwire/duckwire/hub"
 )
 
@@ -199,5 +200,36 @@ func (s *testServer) post(t *testing.T, url, body string) {
 	defer resp.Body.Close()
 	if raw, _ := io.ReadAll(resp.Body); string(raw) != `{"status":200}` {
 		t.Fatalf("POST: %s %s", resp.Status, raw)
+	}
+}
+
+// The answers of the socket's paths to who may not come in, or asks for what is not there. Long-poll has but one: 200.
+func TestAnswersOfSockets(t *testing.T) {
+	s := startServer(t, nil, hub.Limits{}, func(o *handlers.Options) { o.ConnectionsPerUser = 1 })
+	upgrade := []string{"Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="}
+	bad := append([]string{"Authorization: Bearer no"}, upgrade...)
+	s.expect(403, "GET", "/socket/websocket?vsn=2.0.0", "", bad...)
+	s.expect(403, "GET", "/socket/websocket?vsn=3.0.0", "", upgrade...)
+	s.expect(403, "GET", "/socket/websocket?vsn=2.0.0", "", append([]string{"Origin: https://evil.example"}, upgrade...)...)
+	s.expect(403, "GET", "/socket/websocket?vsn=2.0.0", "", "Authorization: Bearer no") // before the 426
+	s.expect(426, "GET", "/socket/websocket?vsn=2.0.0", "")
+	s.expect(403, "GET", "/socket/sse?vsn=2.0.0", "", "Authorization: Bearer no")
+	s.expect(400, "GET", "/socket/sse?vsn=2.0.0&after=x", "")
+	conn, _, err := websocket.Dial(t.Context(), s.URL+"/socket/websocket?vsn=2.0.0", &websocket.DialOptions{
+		HTTPClient: s.Client(), HTTPHeader: http.Header{"Authorization": {"Bearer " + token(t, "u", "*=*")}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.CloseNow()
+	s.expect(429, "GET", "/socket/websocket?vsn=2.0.0", "", upgrade...)
+	s.expect(429, "GET", "/socket/sse?vsn=2.0.0", "")
+	for query, want := range map[string]int{"token=no": 403, "vsn=2.0.0": 403} {
+		if got := s.poll("GET", query, "").Status; got != want {
+			t.Errorf("long-poll with %s: %d, want %d", query, got, want)
+		}
+	}
+	if got := s.poll("POST", "token=no", "[]").Status; got != 410 {
+		t.Errorf("a long-poll's POST without a session: %d", got)
 	}
 }

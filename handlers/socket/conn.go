@@ -12,8 +12,12 @@ import (
 	"time"
 )
 
-// connBuffer is the size of the buffers of a hijacked connection. net/http's own would be 4 KiB each way for the connection's whole life.
-const connBuffer = 512
+// The sizes of the buffers of a hijacked connection. net/http's own would be 4 KiB each way for the connection's whole life. Long messages are
+// read past the buffer; what is written through it are control frames, of at most 2+125 bytes.
+const (
+	readBuffer  = 256
+	writeBuffer = 128
+)
 
 // hijackWriter gives coder/websocket a connection of ours when it hijacks: with small buffers, and with writes that we see.
 type hijackWriter struct {
@@ -34,7 +38,7 @@ func (w *hijackWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	early, _ := brw.Reader.Peek(brw.Reader.Buffered())
 	w.conn = &conn{Conn: c, timeout: w.timeout, early: append([]byte(nil), early...)}
 	w.conn.hear()
-	return w.conn, bufio.NewReadWriter(bufio.NewReaderSize(w.conn, connBuffer), bufio.NewWriterSize(w.conn, connBuffer)), nil
+	return w.conn, bufio.NewReadWriter(bufio.NewReaderSize(w.conn, readBuffer), bufio.NewWriterSize(w.conn, writeBuffer)), nil
 }
 
 // conn is the connection under a WebSocket. coder/websocket reads from it, and writes to it nothing but control frames, each in one Write;

@@ -40,30 +40,36 @@ func (p *pull) add(f frame) {
 	p.bytes += len(f)
 }
 
-// next fills p with what is to be sent now: the whole first lane, then portions of the second until there is enough. Nothing added means that
-// there is nothing; the transport is notified when that changes. One goroutine at a time may call it.
-func (s *Socket) next(p *pull) {
+// next fills p with what is to be sent now: the whole first lane, then portions of the second until there is enough. more says that there is
+// more to be had at once; else the transport is notified when there is. One goroutine at a time may call it.
+func (s *Socket) next(p *pull) (more bool) {
 	p.reset()
 	s.mu.Lock()
 	for _, f := range s.urgent {
 		p.add(f)
 	}
-	s.urgent = nil
-	s.easeLocked(p.bytes)
-	s.mu.Unlock()
-	for p.bytes < pullBytes {
-		f := s.takeDirty()
-		if f == nil {
-			return
-		}
-		f.read(p)
+	if s.urgent != nil {
+		s.urgent = nil
+		s.easeLocked(p.bytes)
 	}
+	f := s.takeDirty()
+	s.mu.Unlock()
+	for f != nil {
+		f.read(p)
+		s.mu.Lock()
+		if p.bytes >= pullBytes {
+			more = len(s.dirty) > 0 || s.urgent != nil
+			f = nil
+		} else {
+			f = s.takeDirty()
+		}
+		s.mu.Unlock()
+	}
+	return more
 }
 
-// takeDirty returns the next feed that has something, or nil.
+// takeDirty returns the next feed that has something, or nil. s.mu is held.
 func (s *Socket) takeDirty() *feed {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if len(s.dirty) == 0 {
 		return nil
 	}

@@ -112,21 +112,32 @@ func (s *Server) kindOf(topic string) Kind {
 	return nil
 }
 
-// open makes the socket of a client that was let in, on a transport of its own.
-func (s *Server) open(h *handshake, t transport) (*Socket, error) {
-	leave, err := s.Enter(h.identity.User)
-	if err != nil {
-		return nil, err
+// admit counts the connection of a client that may come in, before anything is opened for it.
+func (s *Server) admit(h *handshake) (leave func(), err error) {
+	s.mu.Lock()
+	closing := s.closing
+	s.mu.Unlock()
+	if closing {
+		return nil, hub.ErrClosed
 	}
-	sock := &Socket{server: s, id: "ses_" + ulid.Make().String(), identity: h.identity, version: h.version, transport: t}
+	return s.Enter(h.identity.User)
+}
+
+// newSocket makes the socket of an admitted client.
+func (s *Server) newSocket(h *handshake, t transport) *Socket {
+	return &Socket{server: s, id: "ses_" + ulid.Make().String(), identity: h.identity, version: h.version, transport: t}
+}
+
+// add begins to look after a socket whose transport is ready. ErrClosed while the server closes.
+func (s *Server) add(sock *Socket, leave func()) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closing {
 		leave()
-		return nil, hub.ErrClosed
+		return hub.ErrClosed
 	}
 	s.sockets[sock] = leave
-	return sock, nil
+	return nil
 }
 
 // leave forgets a socket that has ended.
@@ -140,11 +151,11 @@ func (s *Server) leave(sock *Socket) {
 	}
 }
 
-// all returns the sockets for which keep says yes.
-func (s *Server) all(keep func(*Socket) bool) []*Socket {
+// all returns the sockets for which keep says yes, in list, which it may overwrite.
+func (s *Server) all(list []*Socket, keep func(*Socket) bool) []*Socket {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var list []*Socket
+	list = list[:0]
 	for sock := range s.sockets {
 		if keep(sock) {
 			list = append(list, sock)
@@ -155,7 +166,7 @@ func (s *Server) all(keep func(*Socket) bool) []*Socket {
 
 // Disconnect closes all sockets of a user with code 1001, and reports how many: the clients come back, if they may.
 func (s *Server) Disconnect(user string) int {
-	list := s.all(func(sock *Socket) bool { return sock.identity.User == user })
+	list := s.all(nil, func(sock *Socket) bool { return sock.identity.User == user })
 	for _, sock := range list {
 		sock.transport.close(closeGoingAway, "disconnected")
 	}
@@ -178,7 +189,7 @@ func (s *Server) Drain(ctx context.Context) {
 	s.mu.Lock()
 	s.closing = true
 	s.mu.Unlock()
-	list := s.all(func(*Socket) bool { return true })
+	list := s.all(nil, func(*Socket) bool { return true })
 	rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 	for i, sock := range list {
 		sock.transport.close(closeRestarting, "the server restarts")
@@ -197,7 +208,7 @@ func (s *Server) Close() {
 	s.closing = true
 	s.cancel()
 	s.mu.Unlock()
-	for _, sock := range s.all(func(*Socket) bool { return true }) {
+	for _, sock := range s.all(nil, func(*Socket) bool { return true }) {
 		sock.transport.abort()
 	}
 	s.work.Wait()
@@ -210,15 +221,18 @@ const sweepEvery = time.Second
 func (s *Server) sweep() {
 	tick := time.NewTicker(min(sweepEvery, s.IdleTimeout/4))
 	defer tick.Stop()
+	var list []*Socket
 	for {
 		select {
 		case now := <-tick.C:
-			for _, sock := range s.all(func(*Socket) bool { return true }) {
+			list = s.all(list, func(*Socket) bool { return true })
+			for _, sock := range list {
 				if e := sock.identity.Expires; !e.IsZero() && !now.Before(e) {
 					sock.transport.close(closePolicy, "the token has expired")
 				}
 				sock.transport.tick(now)
 			}
+			clear(list)
 		case <-s.ctx.Done():
 			return
 		}

@@ -76,13 +76,16 @@ var errSession = errors.New("the session is over; connect anew")
 // openSession opens a session for a client that was let in.
 func (s *Server) openSession(h *handshake, life time.Duration) (*session, error) {
 	ses := &session{server: s, life: life, seen: time.Now()}
-	sock, err := s.open(h, ses)
+	leave, err := s.admit(h)
 	if err != nil {
 		return nil, err
 	}
-	ses.socket = sock
+	ses.socket = s.newSocket(h, ses)
+	if err = s.add(ses.socket, leave); err != nil {
+		return nil, err
+	}
 	s.mu.Lock()
-	s.sessions[sock.id] = ses
+	s.sessions[ses.socket.id] = ses
 	s.mu.Unlock()
 	return ses, nil
 }

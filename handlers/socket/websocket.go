@@ -37,24 +37,34 @@ func (s *Server) WebSocket(w http.ResponseWriter, r *http.Request, refuse Refuse
 		refuse(w, r, err)
 		return
 	}
-	t := &webSocket{server: s}
-	if t.socket, err = s.open(h, t); err != nil {
+	leave, err := s.admit(h)
+	if err != nil {
 		refuse(w, r, err)
 		return
 	}
-	t.socket.binary = h.version == phoenix.V2
-	t.run = t.flush
 	opts := &websocket.AcceptOptions{InsecureSkipVerify: true, CompressionMode: websocket.CompressionDisabled} // Identify has looked at the origin
 	if phx {
 		opts.Subprotocols = []string{protocolPhoenix}
 	}
 	hw := &hijackWriter{ResponseWriter: w, timeout: s.WriteTimeout}
-	if t.conn, err = websocket.Accept(hw, r, opts); err != nil {
-		t.socket.end(endLost) // Accept has answered
+	conn, err := websocket.Accept(hw, r, opts)
+	if err != nil {
+		leave() // Accept has answered
 		return
 	}
-	t.net = hw.conn
-	t.conn.SetReadLimit(s.FrameBytes)
+	conn.SetReadLimit(s.FrameBytes)
+	s.serve(h, &webSocket{server: s, conn: conn, net: hw.conn}, leave)
+}
+
+// serve gives an accepted connection its socket and its goroutine.
+func (s *Server) serve(h *handshake, t *webSocket, leave func()) {
+	t.run = t.flush
+	t.socket = s.newSocket(h, t)
+	t.socket.binary = h.version == phoenix.V2
+	if err := s.add(t.socket, leave); err != nil {
+		_ = t.conn.CloseNow()
+		return
+	}
 	if !s.goes(t.read) {
 		_ = t.conn.CloseNow()
 		t.socket.end(endLost)
@@ -125,15 +135,15 @@ func (t *webSocket) flush() {
 	defer p.giveBack()
 	for broken := false; ; {
 		if !broken {
-			if t.socket.next(p); len(p.frames) > 0 {
-				if err := t.write(p); err != nil {
-					broken = true
-					_ = t.net.Conn.Close() // the reader ends, and with it the socket
-				}
+			more := t.socket.next(p)
+			if err := t.write(p); err != nil {
+				broken = true
+				_ = t.net.Conn.Close() // the reader ends, and with it the socket
+			} else if more {
 				continue
 			}
 		}
-		switch {
+		switch { // what came since next was called has notified
 		case t.writer.CompareAndSwap(writerRuns, writerIdle):
 			return
 		case t.writer.CompareAndSwap(writerAgain, writerRuns):
@@ -146,7 +156,10 @@ func (t *webSocket) flush() {
 
 // write sends what was pulled in one go: a single frame as it is, shared with all other readers.
 func (t *webSocket) write(p *pull) error {
-	if len(p.frames) == 1 {
+	switch len(p.frames) {
+	case 0:
+		return nil
+	case 1:
 		return t.net.send(p.frames[0])
 	}
 	p.buf = p.buf[:0]
