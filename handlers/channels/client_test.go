@@ -66,6 +66,8 @@ type client struct {
 	ctx  context.Context
 	refs int
 	held []message // what came while a reply was waited for
+
+	presences bool // it wants to see them, too
 }
 
 // message is one that came.
@@ -146,7 +148,11 @@ func (c *client) next() message {
 		c.held = c.held[1:]
 		return m
 	}
-	return c.read()
+	for {
+		if m := c.read(); c.presences || !strings.HasPrefix(m.Event, "presence_") {
+			return m
+		}
+	}
 }
 
 // want returns the payload of the next message, which must be that event; replies that nobody waits for are passed over.

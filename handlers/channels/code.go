@@ -9,6 +9,7 @@ import (
 
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/jsonw"
 )
 
 // code is code:project:ID, code:file:ID and, by plain rules with the same vocabulary, any other code:… topic: what editors share while they
@@ -32,17 +33,25 @@ func (code) Join(ctx context.Context, c *socket.Channel, params json.RawMessage)
 	if trimmed := bytes.TrimLeft(params, " \t\r\n"); len(trimmed) == 0 || trimmed[0] != '{' || json.Unmarshal(params, &p) != nil {
 		return nil, socket.Refuse("Invalid join parameters")
 	}
-	if len(p.Cursor) > 0 && string(p.Cursor) != "null" {
-		if _, err := readCursor("cursor_position", p.Cursor); err != nil {
+	meta := map[string]any{} // and online_at
+	if !jsonw.IsNull(p.Cursor) {
+		at, err := readCursor("cursor_position", p.Cursor)
+		if err != nil {
 			return nil, err
 		}
+		meta["cursor_position"] = at
 	}
 	c.Set("status", "joined")
 	if scope != "" {
 		c.Set(scope+"_id", id)
+		meta[scope+"_id"] = id
 	}
-	// PRESENCE: track {online_at, project_id, cursor_position} here once the hub has it.
-	return &codeHandler{publisher: publisher{c}, asks: newAsks(c)}, c.Subscribe(c.Topic())
+	h := &codeHandler{publisher: publisher{c}, asks: newAsks(c)}
+	var err error
+	if h.present, err = bePresent(ctx, c, meta); err != nil {
+		return nil, err
+	}
+	return h, c.Subscribe(c.Topic())
 }
 
 // scopeOf takes a topic KIND:SCOPE:ID apart. scope is "" where it is neither project nor file.
@@ -58,7 +67,11 @@ func scopeOf(topic string) (scope, id string) {
 type codeHandler struct {
 	publisher // for every event that is not here
 	asks      *asks
+	present   *present
 }
+
+// Left implements socket.Leaver.
+func (h *codeHandler) Left() { h.present.end() }
 
 func (h *codeHandler) Handle(ctx context.Context, m *socket.Message) error {
 	switch m.Event {
@@ -78,6 +91,8 @@ func (h *codeHandler) Handle(ctx context.Context, m *socket.Message) error {
 		return h.moveCursor(ctx, m)
 	case "code_change":
 		return h.changeCode(ctx, m)
+	case "activity":
+		return h.setActivity(ctx, m)
 	}
 	return h.publisher.Handle(ctx, m)
 }

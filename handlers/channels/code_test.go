@@ -454,6 +454,59 @@ func TestCursorsGoToTheOthers(t *testing.T) {
 	}
 }
 
+func TestPresenceFollowsTheCursor(t *testing.T) {
+	s := start(t, nil)
+	b := s.dial("b", "code:*=subscribe")
+	b.presences = true
+	b.join("code:file:a.ex", `{}`)
+	if state := b.want("presence_state"); len(state) != 0 {
+		t.Errorf("who only reads is seen: %v", state)
+	}
+	a := s.dial("a")
+	a.presences = true
+	a.join("code:file:a.ex", `{"cursor_position":{"line":1,"column":2,"more":"x"}}`)
+	meta := metaOf(t, a.want("presence_state"), "a")
+	if fmt.Sprint(meta["cursor_position"]) != "map[column:2 line:1]" || meta["file_id"] != "a.ex" || meta["online_at"] == nil {
+		t.Errorf("the state is %v", meta)
+	}
+	since := meta["online_at"]
+	b.want("presence_diff")
+	const moves = 30
+	for i := range moves {
+		a.ok("code:file:a.ex", "cursor_position", fmt.Sprintf(`{"position":{"line":%d,"column":0}}`, i+1))
+	}
+	a.ok("code:file:a.ex", "activity", `{"state":"typing"}`)
+	for diffs := 1; ; diffs++ {
+		m := b.next()
+		if m.Event != "presence_diff" {
+			diffs--
+			continue
+		}
+		joins, _ := object(t, m.Payload)["joins"].(map[string]any)
+		meta := metaOf(t, joins, "a")
+		if meta["online_at"] != since || meta["phx_ref_prev"] == nil {
+			t.Fatalf("changed to %v, online since %v", meta, since)
+		}
+		if fmt.Sprint(meta["cursor_position"]) == fmt.Sprintf("map[column:0 line:%d]", moves) && meta["state"] == "typing" {
+			if diffs > moves/2 {
+				t.Errorf("%d diffs for %d moves", diffs, moves)
+			}
+			break
+		}
+	}
+}
+
+// metaOf returns the one meta of a key.
+func metaOf(t *testing.T, state map[string]any, key string) map[string]any {
+	t.Helper()
+	entry, _ := state[key].(map[string]any)
+	metas, _ := entry["metas"].([]any)
+	if len(metas) != 1 {
+		t.Fatalf("no meta of %q in %v", key, state)
+	}
+	return metas[0].(map[string]any)
+}
+
 func TestCodeRights(t *testing.T) {
 	s := start(t, says("x"))
 	const at = `"cursor_position":{"line":1,"column":1}`
@@ -465,6 +518,7 @@ func TestCodeRights(t *testing.T) {
 		{"cursor_position", `{"position":{"line":1,"column":1}}`, "publish"},
 		{"code_change", `{"changes":1}`, "publish"},
 		{"anything", `{}`, "publish"},
+		{"activity", `{"state":"idle"}`, "presence"},
 	}
 	for _, may := range []string{"subscribe", "subscribe,publish", "subscribe,complete", "subscribe,presence,produce,queue"} {
 		c := s.dial("u", "code:*="+may)
@@ -520,6 +574,8 @@ func TestCodeBadPayloads(t *testing.T) {
 		{"code_change", `{}`, "changes"},
 		{"code_change", `null`, "changes"},
 		{"code_change", `{"id":"a b","changes":1}`, "id"},
+		{"activity", `{}`, "state"},
+		{"activity", `{"state":"asleep"}`, "state"},
 	} {
 		status, r := c.ask(project, tt.event, tt.payload)
 		if status != "error" || r["reason"] != "invalid" || r["field"] != tt.field || r["detail"] == nil {

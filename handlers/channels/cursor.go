@@ -11,7 +11,10 @@ import (
 
 // cursor is a place in a text as editors count it: lines from 1, and in the line how many UTF-16 units stand before it (0 is its beginning).
 // RubberDuck's documents do not say how they count; this is what its one example client does.
-type cursor struct{ Line, Column int }
+type cursor struct {
+	Line   int `json:"line"`
+	Column int `json:"column"`
+}
 
 // readCursor reads a cursor. The error names what is wrong under field.
 func readCursor(field string, raw json.RawMessage) (cursor, error) {

@@ -21,13 +21,36 @@ func (h *codeHandler) moveCursor(ctx context.Context, m *socket.Message) error {
 	if err := m.Decode(&p); err != nil {
 		return err
 	}
-	if _, err := readCursor("position", p.Position); err != nil {
+	at, err := readCursor("position", p.Position)
+	if err != nil {
 		return err
 	}
 	payload := appendFrom([]byte{'{'}, h.c.User(), m.Payload)
 	if _, err := h.c.Publish(h.c.Topic(), hub.EventInput{Event: "cursor_update", Payload: payload, Ephemeral: true, Except: h.c.Client()}); err != nil {
 		return err
 	}
+	h.present.set("cursor_position", at)
+	m.Reply(nil)
+	return nil
+}
+
+// setActivity shows in the client's presence what its user does: is there, has gone quiet, or is typing.
+func (h *codeHandler) setActivity(ctx context.Context, m *socket.Message) error {
+	if err := h.c.Authorize(ctx, h.c.Topic(), hub.ActionPresence); err != nil {
+		return err
+	}
+	var p struct {
+		State string `json:"state"`
+	}
+	if err := m.Decode(&p); err != nil {
+		return err
+	}
+	switch p.State {
+	case "active", "idle", "typing":
+	default:
+		return hub.Invalid("state", "must be active, idle or typing")
+	}
+	h.present.set("state", p.State)
 	m.Reply(nil)
 	return nil
 }

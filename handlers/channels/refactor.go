@@ -64,14 +64,9 @@ func (a *asks) refactor(ctx context.Context, m *socket.Message) error {
 
 // change is a change as code_change has it.
 type change struct {
-	From place  `json:"from"`
-	To   place  `json:"to"`
+	From cursor `json:"from"`
+	To   cursor `json:"to"`
 	Text string `json:"text"`
-}
-
-type place struct {
-	Line   int `json:"line"`
-	Column int `json:"column"`
 }
 
 // changesOf returns the one run of lines in which two texts differ, or none.
@@ -87,5 +82,5 @@ func changesOf(before, after string) []change {
 	if head+tail == len(a) && head+tail == len(b) {
 		return []change{}
 	}
-	return []change{{From: place{head + 1, 0}, To: place{len(a) - tail + 1, 0}, Text: strings.Join(b[head:len(b)-tail], "")}}
+	return []change{{From: cursor{head + 1, 0}, To: cursor{len(a) - tail + 1, 0}, Text: strings.Join(b[head:len(b)-tail], "")}}
 }
