@@ -49,7 +49,9 @@ func start(t testing.TB, provider hub.Provider, more ...socket.Route) *server {
 	})
 	s := &server{t: t, hub: h, sockets: sockets}
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		sockets.WebSocket(w, r, func(w http.ResponseWriter, _ *http.Request, err error) { http.Error(w, err.Error(), http.StatusForbidden) })
+		sockets.WebSocket(w, r, func(w http.ResponseWriter, _ *http.Request, err error) {
+			http.Error(w, err.Error(), http.StatusForbidden)
+		})
 	}))
 	t.Cleanup(func() {
 		sockets.Close()

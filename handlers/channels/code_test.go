@@ -302,7 +302,9 @@ func TestLeavingAndFailing(t *testing.T) {
 	c.conn.CloseNow()
 	wait(t, stopped, "the end of a completion whose client has left")
 
-	s = start(t, scripted(func(context.Context, *hub.CompletionRequest, hub.CompletionWriter) error { return errors.New("no luck") }))
+	s = start(t, scripted(func(context.Context, *hub.CompletionRequest, hub.CompletionWriter) error {
+		return errors.New("no luck")
+	}))
 	c = s.dial("u")
 	c.join(project, `{}`)
 	if status, r := c.ask(project, "complete", `{"prefix":"x"}`); status != "error" || r["error"] != "no luck" || r["reason"] != "provider_error" || r["request_id"] == nil {
