@@ -46,12 +46,14 @@ func (code) Join(ctx context.Context, c *socket.Channel, params json.RawMessage)
 		c.Set(scope+"_id", id)
 		meta[scope+"_id"] = id
 	}
-	h := &codeHandler{publisher: publisher{c}, asks: newAsks(c)}
-	var err error
-	if h.present, err = bePresent(ctx, c, meta); err != nil {
+	if err := c.Subscribe(c.Topic()); err != nil {
 		return nil, err
 	}
-	return h, c.Subscribe(c.Topic())
+	shown, err := bePresent(ctx, c, meta) // last: the others do not see whom the join refuses
+	if err != nil {
+		return nil, err
+	}
+	return &codeHandler{publisher: publisher{c}, asks: newAsks(c), present: shown}, nil
 }
 
 // scopeOf takes a topic KIND:SCOPE:ID apart. scope is "" where it is neither project nor file.
