@@ -14,14 +14,14 @@ import (
 
 // code is code:project:ID, code:file:ID and, by plain rules with the same vocabulary, any other code:… topic: what editors share while they
 // work on code, and what they ask of a model. Both generations of RubberDuck's vocabulary are served (rubberduck-channels.md 2 and 11).
-type code struct{}
+type code struct{ begin beginAnalysis }
 
 // codeJoin are a join's own params.
 type codeJoin struct {
 	Cursor json.RawMessage `json:"cursor_position"`
 }
 
-func (code) Join(ctx context.Context, c *socket.Channel, params json.RawMessage) (socket.Handler, error) {
+func (k code) Join(ctx context.Context, c *socket.Channel, params json.RawMessage) (socket.Handler, error) {
 	scope, id := scopeOf(c.Topic())
 	if err := enter(ctx, c); err != nil {
 		if scope != "" && errors.Is(err, hub.ErrForbidden) {
@@ -53,7 +53,7 @@ func (code) Join(ctx context.Context, c *socket.Channel, params json.RawMessage)
 	if err != nil {
 		return nil, err
 	}
-	return &codeHandler{publisher: publisher{c}, asks: newAsks(c), present: shown}, nil
+	return &codeHandler{publisher: publisher{c}, asks: newAsks(c), analyses: newAnalyses(c, k.begin), present: shown}, nil
 }
 
 // scopeOf takes a topic KIND:SCOPE:ID apart. scope is "" where it is neither project nor file.
@@ -69,6 +69,7 @@ func scopeOf(topic string) (scope, id string) {
 type codeHandler struct {
 	publisher // for every event that is not here
 	asks      *asks
+	analyses  *analyses
 	present   *present
 }
 
@@ -85,6 +86,10 @@ func (h *codeHandler) Handle(ctx context.Context, m *socket.Message) error {
 		return h.asks.generate(ctx, m)
 	case "refactor":
 		return h.asks.refactor(ctx, m)
+	case "request_analysis":
+		return h.analyses.ofCode(ctx, m, lastOnCode("analysis_result"))
+	case "analyze":
+		return h.analyses.ofCode(ctx, m, lastOnCode("analysis_complete"))
 	case "cancel", "cancel_completion", "cancel_analysis":
 		return cancel(ctx, h.c, m)
 	case "get_status":

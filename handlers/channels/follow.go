@@ -75,8 +75,7 @@ func (t *telling) render(dst []socket.Outgoing, item *hub.Item) []socket.Outgoin
 		return append(dst, socket.Outgoing{Event: "completion_delta", Payload: t.chunk(item, ev.Data, at)})
 	case ev.Kind == hub.EndEvent:
 		t.over()
-		event, payload := t.end(readEnd(ev.Data), at)
-		return append(dst, socket.Outgoing{Event: event, Payload: payload})
+		return append(dst, t.end(readEnd(ev.Data), at))
 	}
 	return dst
 }
@@ -98,10 +97,10 @@ func (t *telling) chunk(item *hub.Item, delta []byte, at string) json.RawMessage
 	return append(b, '}')
 }
 
-// end is the last event and its payload.
-func (t *telling) end(e *streamEnd, at string) (event string, payload json.RawMessage) {
+// end is the last event.
+func (t *telling) end(e *streamEnd, at string) socket.Outgoing {
 	p := map[string]any{"completion_id": t.stream.ID, "request_id": t.stream.ID, "position": at, "timestamp": now()}
-	event = t.words.done
+	event := t.words.done
 	if e.Status == hub.StatusDone {
 		p["usage"] = e.Usage
 		t.words.result(p, t.stream, e)
@@ -109,11 +108,7 @@ func (t *telling) end(e *streamEnd, at string) (event string, payload json.RawMe
 		event = t.words.failed
 		p["error"], p["code"] = e.text(), e.Error.Code
 	}
-	payload, err := json.Marshal(p)
-	if err != nil { // of strings, and JSON that the hub has checked
-		panic(err)
-	}
-	return event, payload
+	return outgoing(event, p)
 }
 
 // streamEnd is the data of a stream's end (protocol/sse.md 6.1).
