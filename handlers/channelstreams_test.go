@@ -3,6 +3,8 @@ package handlers_test
 import (
 	"context"
 	"encoding/json"
+	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/duckwire/duckwire/hub"
@@ -48,4 +50,25 @@ func TestChannelCompletionOverHTTP(t *testing.T) {
 	if st := call[streamJSON](s, 200, "GET", "/v1/streams/"+id, ""); st.Text != "Hello" || st.Owner != "u" || calls != 1 {
 		t.Errorf("%+v after %d calls", st, calls)
 	}
+}
+
+// The reply to "complete" is given when the stream has ended, by whoever reads for the client: over long-poll that is a poll that waits.
+func TestCompleteOverLongPoll(t *testing.T) {
+	s := startServer(t, scripted(hello), hub.Limits{}, nil)
+	app := "token=" + url.QueryEscape(token(t, "a", "*=*"))
+	session := app + "&token=" + url.QueryEscape(s.poll("GET", app, "").Token)
+	s.poll("POST", session, `["1","1","code:project:1","phx_join",{}]`+"\n"+`["1","2","code:project:1","complete",{"prefix":"x"}]`)
+	for range 10 {
+		got := s.poll("GET", session, "")
+		for _, m := range got.Messages {
+			if strings.HasPrefix(m, `["1","2",`) {
+				if !strings.Contains(m, `"status":"ok"`) || !strings.Contains(m, `"text":"Hello"`) {
+					t.Errorf("the reply is %s", m)
+				}
+				return
+			}
+		}
+		session = app + "&token=" + url.QueryEscape(got.Token)
+	}
+	t.Error("no reply")
 }
