@@ -148,16 +148,19 @@ func (s *Stream) unwatch() {
 	s.log.mu.Lock()
 	defer s.log.mu.Unlock()
 	s.watchers--
-	s.armKeep()
+	s.armKeep(s.Keep.CancelAfter)
 }
 
+// firstWatcher is how long a new stream waits at least for its first watcher, who must be given the time to come.
+const firstWatcher = time.Second
+
 // armKeep starts the clock of Keep.CancelAfter where nobody watches a stream that runs. s.log.mu is held.
-func (s *Stream) armKeep() {
+func (s *Stream) armKeep(after time.Duration) {
 	if s.watchers > 0 || s.Keep.CancelAfter <= 0 || s.status.Ended() {
 		return
 	}
 	var timer *time.Timer
-	timer = time.AfterFunc(s.Keep.CancelAfter, func() {
+	timer = time.AfterFunc(after, func() {
 		s.log.mu.Lock()
 		due := s.idleStop == timer && s.watchers == 0
 		s.log.mu.Unlock()
