@@ -14,8 +14,9 @@
 //
 // # Goroutines
 //
-// An idle WebSocket costs one goroutine, blocked in a read. Writers and channel workers begin when there is something to do and end when it
-// is done. All belong to the Server, whose Close waits for them.
+// An idle WebSocket costs one goroutine, blocked in a read. What is to be written is written by as many goroutines as there are processors,
+// none of which ever waits for a client; what a client does not take at once is left to a goroutine of its own. Writers and channel workers
+// begin when there is something to do and end when it is done. All belong to the Server, whose Close waits for them.
 //
 // # Lock order
 //
