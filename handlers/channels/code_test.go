@@ -174,33 +174,21 @@ func readCompletion(c *client, have, done string) (text string, end map[string]a
 
 func TestCutAndResumedOnANewSocket(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(7, 11))
-	steps := make(chan string)
+	more := make(chan int) // how many pieces to write now
+	var made strings.Builder
 	s := start(t, scripted(func(_ context.Context, _ *hub.CompletionRequest, w hub.CompletionWriter) error {
-		for text := range steps {
-			if err := w.Text(text); err != nil {
-				return err
+		for n := range more {
+			for range n {
+				piece := fmt.Sprintf("%d ü🦆\n", made.Len())
+				made.WriteString(piece)
+				if err := w.Text(piece); err != nil {
+					return err
+				}
 			}
 		}
 		w.Finish("stop", nil, false)
 		return nil
 	}))
-	var made strings.Builder
-	begun, stop, made2 := make(chan struct{}), make(chan struct{}), make(chan string, 1)
-	go func() { // writes as long as the reader cuts
-		defer func() { close(steps); made2 <- made.String() }()
-		for i := 0; ; i++ {
-			piece := fmt.Sprintf("%d ü🦆\n", i)
-			select {
-			case steps <- piece:
-				made.WriteString(piece)
-			case <-stop:
-				return
-			}
-			if i == 0 {
-				close(begun)
-			}
-		}
-	}()
 	got, position := "", "0"
 	for cut := range 40 {
 		c := s.dial("u")
@@ -209,8 +197,8 @@ func TestCutAndResumedOnANewSocket(t *testing.T) {
 		if reply["recovered"] != true {
 			t.Fatalf("cut %d: %v", cut, reply)
 		}
-		wait(t, begun, "the first piece")
 		for range 1 + rnd.IntN(4) {
+			more <- 1 + rnd.IntN(9)
 			p := c.want("completion_chunk")
 			if int(p["at"].(float64)) != len(got) {
 				t.Fatalf("cut %d: a chunk at %v, want it at %d", cut, p["at"], len(got))
@@ -220,12 +208,12 @@ func TestCutAndResumedOnANewSocket(t *testing.T) {
 		}
 		c.conn.CloseNow()
 	}
-	close(stop)
-	whole := <-made2
+	close(more)
 	c := s.dial("u")
 	c.join(project, `{}`)
 	c.ok(project, "request_completion", fmt.Sprintf(`{"id":"mine","after":%q,"code":"x","cursor_position":{"line":1,"column":1}}`, position))
 	got, end := readCompletion(c, got, "completion_done")
+	whole := made.String()
 	if got != whole || len(whole) < 200 {
 		t.Errorf("got %d bytes, made %d", len(got), len(whole))
 	}
