@@ -215,6 +215,13 @@ func TestPresenceOnlineAtOutlivesABlip(t *testing.T) {
 		if after := string(h.Presences(presenceTopic)); after != before {
 			t.Errorf("%s, was %s", after, before)
 		}
+		since := metas(t, h, "u1")[0]["online_at"]
+		if err := p.Update(json.RawMessage(`{"state":"idle"}`)); err != nil {
+			t.Fatal(err)
+		}
+		if got := metas(t, h, "u1")[0]; got["online_at"] != since || got["state"] != "idle" {
+			t.Errorf("updated to %v, was online since %v", got, since)
+		}
 		p.Leave()
 		online(`{"online_at":1}`)
 		if got := metas(t, h, "u1")[0]["online_at"]; got != 1. {
