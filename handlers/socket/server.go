@@ -87,7 +87,6 @@ type Server struct {
 // NewServer returns a running server. It owns one goroutine for pings and timeouts, until Close.
 func NewServer(o Options) *Server {
 	s := &Server{Options: o.withDefaults(), tokens: newTokens(), sockets: make(map[*Socket]func()), sessions: make(map[string]*session)}
-	s.writers.Go = s.work.Go
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.work.Go(s.sweep)
 	return s
@@ -215,6 +214,7 @@ func (s *Server) Close() {
 		sock.transport.abort()
 	}
 	s.work.Wait()
+	s.writers.Wait()
 }
 
 // sweepEvery is how often pings, timeouts and expired tokens are looked after.

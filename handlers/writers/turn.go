@@ -35,6 +35,9 @@ func (t *Turn) Take() bool {
 	}
 }
 
+// Asked reports whether the one who has the turn was told to look again.
+func (t *Turn) Asked() bool { return t.state.Load() == again }
+
 // Again gives the turn back, or reports that there is more to be written after all: what came meanwhile has asked to take it.
 func (t *Turn) Again() bool {
 	switch {

@@ -15,13 +15,12 @@ type Job interface {
 	Flush(y *Try)
 }
 
-// Pool holds the goroutines of one server. Go begins one; its owner waits for them. Safe for concurrent use.
+// Pool holds the goroutines of one server. The zero value is ready. Safe for concurrent use.
 type Pool struct {
-	Go func(f func())
-
 	mu      sync.Mutex
 	ready   []Job // oldest first
 	running int
+	still   chan struct{} // closed when the last goroutine ends, where somebody waits for that
 }
 
 // share is how many jobs a goroutine takes at a time.
@@ -37,7 +36,24 @@ func (p *Pool) Add(j Job) {
 	}
 	p.mu.Unlock()
 	if start {
-		p.Go(p.run)
+		go p.run() // Wait waits for it
+	}
+}
+
+// Wait returns when no goroutine of the pool runs: when every job that was added has been flushed.
+func (p *Pool) Wait() {
+	for {
+		p.mu.Lock()
+		if p.running == 0 {
+			p.mu.Unlock()
+			return
+		}
+		if p.still == nil {
+			p.still = make(chan struct{})
+		}
+		still := p.still
+		p.mu.Unlock()
+		<-still
 	}
 }
 
@@ -67,6 +83,10 @@ func (p *Pool) take(list []Job) int {
 	p.ready = p.ready[:rest]
 	if n == 0 {
 		p.running--
+		if p.running == 0 && p.still != nil {
+			close(p.still)
+			p.still = nil
+		}
 	}
 	return n
 }
