@@ -151,6 +151,7 @@ func (c *Channel) Crash() { c.end(endCrashed) }
 func (c *Channel) send(f frame) {
 	s := c.socket
 	s.mu.Lock()
+	deaf := s.backlog > maxOwed
 	switch c.state {
 	case joining:
 		c.held = append(c.held, f)
@@ -158,6 +159,10 @@ func (c *Channel) send(f frame) {
 		s.postLocked(f)
 	}
 	s.mu.Unlock()
+	if deaf {
+		s.transport.abort()
+		return
+	}
 	s.transport.notify()
 }
 
@@ -208,13 +213,18 @@ func (c *Channel) handle(ctx context.Context, m *phoenix.Message) {
 	switch {
 	case m.Event == phoenix.EventJoin:
 		c.socket.replace(c, m)
-	case m.JoinRef != nil && string(m.JoinRef) != string(c.joinRef):
+	case m.JoinRef != nil && !sameRef(m.JoinRef, c.joinRef):
 		// of an earlier join: not even an answer
 	case m.Event == phoenix.EventLeave:
 		c.leave(m.Ref)
 	default:
 		c.ask(ctx, &Message{Event: m.Event, Payload: m.Payload, Bytes: m.Bytes, channel: c, ref: m.Ref})
 	}
+}
+
+// sameRef compares two refs as JSON values: 1 is not "1", but "é" may be escaped in one and not in the other, such as a binary frame's.
+func sameRef(a, b json.RawMessage) bool {
+	return string(a) == string(b) || len(a) > 0 && len(b) > 0 && a[0] == '"' && b[0] == '"' && text(a) == text(b)
 }
 
 // ask has the handler handle a message, and answers with its error. A panic ends the channel.

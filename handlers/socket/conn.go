@@ -50,6 +50,7 @@ type conn struct {
 
 	mu      sync.Mutex
 	control []byte // control frames that wait for the end of a write
+	pong    []byte // likewise: the answer to the newest ping alone (RFC 6455 §5.5.3), so that nobody fills the memory with pings
 	closed  bool   // the close frame is among them, or out: nothing may follow it (RFC 6455 §5.5.1)
 }
 
@@ -75,7 +76,11 @@ func (c *conn) Read(b []byte) (int, error) {
 // Write takes one control frame. It does not wait for a message that is on its way to a slow client: the frame then goes out behind it.
 func (c *conn) Write(b []byte) (int, error) {
 	c.mu.Lock()
-	c.control = append(c.control, b...)
+	if b[0]&15 == opPong {
+		c.pong = append(c.pong[:0], b...)
+	} else {
+		c.control = append(c.control, b...)
+	}
 	c.closed = c.closed || b[0]&15 == opClose
 	c.mu.Unlock()
 	return len(b), c.sendControl()
@@ -85,8 +90,8 @@ func (c *conn) Write(b []byte) (int, error) {
 func (c *conn) sendControl() error {
 	for c.hasControl() && c.writing.TryLock() {
 		c.mu.Lock()
-		b := c.control
-		c.control = nil
+		b := append(c.pong, c.control...)
+		c.pong, c.control = nil, nil
 		c.mu.Unlock()
 		err := c.write(b)
 		c.writing.Unlock()
@@ -100,7 +105,7 @@ func (c *conn) sendControl() error {
 func (c *conn) hasControl() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return len(c.control) > 0
+	return len(c.control)+len(c.pong) > 0
 }
 
 // send writes whole frames. After the close frame it only pretends to.
@@ -120,11 +125,11 @@ func (c *conn) send(b []byte) error {
 	return c.sendControl()
 }
 
-// write writes all of b, as long as the client takes some of it within each timeout. The deadline is moved at most once a second: it costs as
-// much as a tenth of the write.
+// write writes all of b, as long as the client takes some of it within each timeout. The deadline is moved at most once a second, or four
+// times in a short timeout: it costs as much as a tenth of the write.
 func (c *conn) write(b []byte) error {
 	for {
-		if now := time.Now(); c.deadline.Sub(now) < c.timeout-time.Second {
+		if now := time.Now(); c.deadline.Sub(now) < c.timeout-min(time.Second, c.timeout/4) {
 			c.deadline = now.Add(c.timeout)
 			_ = c.SetWriteDeadline(c.deadline) // fails only with the connection
 		}

@@ -40,19 +40,13 @@ func (p *pull) add(f frame) {
 	p.bytes += len(f)
 }
 
-// next fills p with what is to be sent now: the whole first lane, then portions of the second until there is enough. Nothing added means that
-// there is nothing; the transport is notified when that changes. One goroutine at a time may call it.
+// next fills p with what is to be sent now: the whole first lane, then portions of the second until there is enough, and before each portion
+// what has come into the first lane meanwhile: a join's reply may be there, which its data must not overtake. Nothing added means that there
+// is nothing; the transport is notified when that changes. One goroutine at a time may call it.
 func (s *Socket) next(p *pull) {
 	p.reset()
-	s.mu.Lock()
-	for _, f := range s.urgent {
-		p.add(f)
-	}
-	s.urgent = nil
-	s.easeLocked(p.bytes)
-	s.mu.Unlock()
-	for p.bytes < pullBytes {
-		f := s.takeDirty()
+	for {
+		f := s.take(p)
 		if f == nil {
 			return
 		}
@@ -60,11 +54,17 @@ func (s *Socket) next(p *pull) {
 	}
 }
 
-// takeDirty returns the next feed that has something, or nil.
-func (s *Socket) takeDirty() *feed {
+// take adds the first lane to p, and returns the next feed that has something, or nil.
+func (s *Socket) take(p *pull) *feed {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.dirty) == 0 {
+	size := p.bytes
+	for _, f := range s.urgent {
+		p.add(f)
+	}
+	s.urgent = nil
+	s.easeLocked(p.bytes - size)
+	if len(s.dirty) == 0 || p.bytes >= pullBytes {
 		return nil
 	}
 	f := s.dirty[0]

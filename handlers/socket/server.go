@@ -76,7 +76,7 @@ type Server struct {
 	cancel context.CancelFunc
 
 	mu       sync.Mutex
-	sockets  map[*Socket]func() // → leave, of Options.Enter
+	sockets  map[*Socket]struct{}
 	sessions map[string]*session
 	closing  bool
 	work     sync.WaitGroup // readers, writers, channel workers, the sweeper
@@ -84,7 +84,7 @@ type Server struct {
 
 // NewServer returns a running server. It owns one goroutine for pings and timeouts, until Close.
 func NewServer(o Options) *Server {
-	s := &Server{Options: o.withDefaults(), tokens: newTokens(), sockets: make(map[*Socket]func()), sessions: make(map[string]*session)}
+	s := &Server{Options: o.withDefaults(), tokens: newTokens(), sockets: make(map[*Socket]struct{}), sessions: make(map[string]*session)}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.work.Go(s.sweep)
 	return s
@@ -112,32 +112,45 @@ func (s *Server) kindOf(topic string) Kind {
 	return nil
 }
 
-// open makes the socket of a client that was let in, on a transport of its own.
+// open makes the socket of a client that was let in, on a transport of its own, which add makes known once it is whole.
 func (s *Server) open(h *handshake, t transport) (*Socket, error) {
+	if s.isClosing() {
+		return nil, hub.ErrClosed
+	}
 	leave, err := s.Enter(h.identity.User)
 	if err != nil {
 		return nil, err
 	}
-	sock := &Socket{server: s, id: "ses_" + ulid.Make().String(), identity: h.identity, version: h.version, transport: t}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closing {
-		leave()
-		return nil, hub.ErrClosed
-	}
-	s.sockets[sock] = leave
-	return sock, nil
+	return &Socket{server: s, id: "ses_" + ulid.Make().String(), identity: h.identity, version: h.version, transport: t, leave: leave}, nil
 }
 
-// leave forgets a socket that has ended.
-func (s *Server) leave(sock *Socket) {
+// add makes a socket known to what closes and looks after sockets: from now on its transport is called. It fails once Close has been called;
+// while the server drains, the socket must be told so.
+func (s *Server) add(sock *Socket, ses *session) error {
 	s.mu.Lock()
-	leave := s.sockets[sock]
-	delete(s.sockets, sock)
-	s.mu.Unlock()
-	if leave != nil {
-		leave()
+	defer s.mu.Unlock()
+	if s.ctx.Err() != nil {
+		return hub.ErrClosed
 	}
+	s.sockets[sock] = struct{}{}
+	if ses != nil {
+		s.sessions[sock.id] = ses
+	}
+	return nil
+}
+
+func (s *Server) isClosing() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closing
+}
+
+// remove forgets a socket that has ended.
+func (s *Server) remove(sock *Socket) {
+	s.mu.Lock()
+	delete(s.sockets, sock)
+	delete(s.sessions, sock.id)
+	s.mu.Unlock()
 }
 
 // all returns the sockets for which keep says yes.
@@ -168,9 +181,12 @@ const (
 	closeProtocol   = 1002
 	closeUTF8       = 1007
 	closePolicy     = 1008
+	closeTooBig     = 1009
 	closeFrame      = 1011
 	closeRestarting = 1012
 )
+
+const restarting = "the server restarts"
 
 // Drain closes all sockets with code 1012, spread over the time that ctx has left, at most half a second per thousand: clients come back ten
 // milliseconds after a close, all together. New ones are refused from now on. It returns when the last was told.
@@ -181,7 +197,7 @@ func (s *Server) Drain(ctx context.Context) {
 	list := s.all(func(*Socket) bool { return true })
 	rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 	for i, sock := range list {
-		sock.transport.close(closeRestarting, "the server restarts")
+		sock.transport.close(closeRestarting, restarting)
 		if i%100 == 99 {
 			select {
 			case <-time.After(50 * time.Millisecond):

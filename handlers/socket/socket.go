@@ -21,6 +21,7 @@ type Socket struct {
 	version   phoenix.Version
 	binary    bool // the transport and the version have binary frames
 	transport transport
+	leave     func() // of Options.Enter
 
 	mu       sync.Mutex
 	channels []*Channel
@@ -47,6 +48,9 @@ type transport interface {
 // Above it nothing more is read from the client.
 const maxBacklog = 1 << 20
 
+// maxOwed is the backlog, in bytes, at which a client that does not take what its channels push is cut.
+const maxOwed = 16 << 20
+
 // Receive takes one frame of the client and dispatches it. It blocks while the client has too much waiting. Errors: phoenix.ErrUTF8 and
 // phoenix.ErrFrame, after which the socket must be closed; ctx's; hub.ErrClosed after the socket's end.
 func (s *Socket) Receive(ctx context.Context, data []byte, binary bool) error {
@@ -63,6 +67,7 @@ func (s *Socket) Receive(ctx context.Context, data []byte, binary bool) error {
 	if err != nil {
 		return err
 	}
+	m.Size = len(data)
 	if err := s.waitForRoom(ctx); err != nil {
 		return err
 	}
@@ -163,10 +168,8 @@ func (s *Socket) startLocked(c *Channel) {
 	}
 }
 
-// cost is what a queued message counts in the backlog.
-func cost(m *phoenix.Message) int {
-	return len(m.Payload) + len(m.Bytes) + len(m.Topic) + len(m.Event) + 128
-}
+// cost is what a queued message counts in the backlog: all of its frame, which it holds in memory.
+func cost(m *phoenix.Message) int { return m.Size + 256 }
 
 // drop takes a message that has left its inbox out of the account. s.mu is held.
 func (s *Socket) drop(m *phoenix.Message) { s.easeLocked(cost(m)) }
@@ -292,5 +295,6 @@ func (s *Socket) end(how ending) {
 			c.left()
 		}
 	}
-	s.server.leave(s)
+	s.server.remove(s)
+	s.leave()
 }
