@@ -260,11 +260,12 @@ func (c *Channel) end(how ending, reply ...frame) {
 		s.mu.Unlock()
 		return
 	}
-	c.overLocked()
+	inbox := c.overLocked()
 	s.postLocked(reply...)
 	if f := c.farewell(how); f != nil {
 		s.postLocked(f)
 	}
+	s.againLocked(inbox)
 	working := c.working
 	s.mu.Unlock()
 	s.transport.notify()
@@ -274,8 +275,8 @@ func (c *Channel) end(how ending, reply ...frame) {
 	}
 }
 
-// overLocked takes the channel off its socket: nothing more of it goes out. Socket.mu is held.
-func (c *Channel) overLocked() {
+// overLocked takes the channel off its socket: nothing more of it goes out. It returns what the channel has not handled. Socket.mu is held.
+func (c *Channel) overLocked() (inbox []phoenix.Message) {
 	c.state = over
 	c.ended.Store(true)
 	c.socket.forget(c)
@@ -285,7 +286,9 @@ func (c *Channel) overLocked() {
 	for i := range c.inbox {
 		c.socket.drop(&c.inbox[i])
 	}
+	inbox = c.inbox
 	c.inbox, c.held = nil, nil
+	return inbox
 }
 
 // farewell is the last frame of a channel, or nil.
