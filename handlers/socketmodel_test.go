@@ -658,10 +658,12 @@ func (p *modelPoll) url() string {
 }
 
 func (p *modelPoll) get(wait time.Duration, limit int64) (status int, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), wait)
+	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	patience := time.AfterFunc(wait, cancel) // until the answer begins
 	r, _ := http.NewRequestWithContext(ctx, "GET", p.url(), nil)
 	resp, err := cuttingClient(limit).Do(r)
+	patience.Stop()
 	if err != nil {
 		return 0, errCut
 	}
