@@ -1,6 +1,7 @@
 package handlers_test
 
 import (
+	"bufio"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -303,16 +304,13 @@ func TestSSESocketLosses(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer resp.Body.Close()
-		body := make([]byte, 0, 1<<20)
-		for !strings.Contains(string(body), fmt.Sprintf("\nid: %d\n", n)) {
-			chunk := make([]byte, 64<<10)
-			k, err := resp.Body.Read(chunk)
-			body = append(body, chunk[:k]...)
-			if err != nil {
-				return string(body)
+		lines := bufio.NewReader(resp.Body)
+		for {
+			line, err := lines.ReadString('\n')
+			if last += line; err != nil || line == fmt.Sprintf("id: %d\n", n) {
+				return last
 			}
 		}
-		return string(body)
 	}
 	if got := read(0, 1); !strings.Contains(got, `"phx_reply"`) {
 		t.Fatalf("%q", got)

@@ -159,7 +159,7 @@ func (s *testServer) dial(query string) *client { return s.dialPath("/websocket?
 
 func (s *testServer) dialPath(path string) *client {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	s.t.Cleanup(cancel)
 	conn, _, err := websocket.Dial(ctx, s.http.URL+path, nil)
 	if err != nil {
