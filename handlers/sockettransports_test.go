@@ -263,8 +263,13 @@ func TestSSESocketLosses(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer resp.Body.Close()
-		b, _ := io.ReadAll(io.LimitReader(resp.Body, 150))
-		return string(b)
+		block := ""
+		for lines := bufio.NewReader(resp.Body); ; {
+			line, err := lines.ReadString('\n')
+			if block += line; err != nil || line == "\n" {
+				return block
+			}
+		}
 	}
 	session := func() string {
 		var hello struct{ Session string }

@@ -121,7 +121,7 @@ func TestTenThousandJoins(t *testing.T) {
 	}
 }
 
-var neverRead = flag.Int("sockets.mib", 100, "how much TestNeverReads publishes, in MiB")
+var neverRead = flag.Int("sockets.mib", 32, "how much TestNeverReads publishes, in MiB")
 
 // TestNeverReads: a client that never reads while much is published costs bounded memory, is cut, and harms nobody; one that reads slowly, but
 // reads, gets everything or is told, and is not cut.
