@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/handlers/socket"
+	"github.com/duckwire/duckwire/handlers/writers"
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/middleware"
 )
@@ -28,11 +29,12 @@ type Options struct {
 	Connections        int // live responses at one time (100,000)
 	ConnectionsPerUser int // and of one user (1,000)
 
-	WriteTimeout  time.Duration // for one write to a client (30 s)
-	Heartbeat     time.Duration // of silence before a sign of life (10 s)
-	CommitAfter   time.Duration // how long a door waits for its provider before it answers 200 (5 s)
-	KeepAfter     time.Duration // how long a door's completion goes on without watchers (10 s)
-	PresenceGrace time.Duration // how long the presence of a client that broke off waits for its return (15 s)
+	WriteTimeout time.Duration // for one write to a client (30 s)
+	Heartbeat    time.Duration // of silence before a sign of life (10 s)
+	CommitAfter  time.Duration // how long a door waits for its provider before it answers 200 (5 s)
+	KeepAfter    time.Duration // how long a door's completion goes on without watchers (10 s)
+
+	PresenceGrace time.Duration // how long somebody whose connection was lost stays present (15 s); negative: not at all
 
 	Ready func(ctx context.Context) error // nil: always; its error is shown at /readyz
 }
@@ -69,9 +71,10 @@ func def[T comparable](field *T, value T) {
 
 type server struct {
 	Options
-	hub    *hub.Hub
-	logger *slog.Logger
-	live   connections
+	hub     *hub.Hub
+	logger  *slog.Logger
+	live    connections
+	writers writers.Pool // of long responses
 
 	sockets *socket.Server
 }
@@ -93,7 +96,10 @@ func New(o Options) *Edge {
 func (e *Edge) Drain(ctx context.Context) { e.server.sockets.Drain(ctx) }
 
 // Close ends the sockets that are left, and returns when their goroutines have ended.
-func (e *Edge) Close() { e.server.sockets.Close() }
+func (e *Edge) Close() {
+	e.server.sockets.Close()
+	e.server.writers.Wait()
+}
 
 func newServer(o Options) *server {
 	o = o.withDefaults()

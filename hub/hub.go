@@ -29,19 +29,22 @@ type Hub struct {
 	topicMu sync.RWMutex
 	topics  map[string]*topic
 
+	graces       graces
+	presenceRefs atomic.Uint64 // how many phx_refs were made
+
 	streams  registry
 	recorder *recorder // nil without a store
 
 	ctx      context.Context // ends when Close begins: completions stop
 	cancel   context.CancelFunc
-	work     sync.WaitGroup // completions, announcers, the janitor
+	work     sync.WaitGroup // completions, announcers, the janitor, the graces' end
 	draining chan struct{}  // closed by Drain
 	drain    sync.Once
 	wakesMu  sync.Mutex
 	wakes    map[Waker]struct{} // who is told of the draining
 }
 
-// New returns a running hub. It owns one goroutine for cleaning up, until Close.
+// New returns a running hub. It owns a goroutine for cleaning up and one for presences, until Close.
 func New(o Options) *Hub {
 	h := &Hub{
 		limits:   o.Limits.withDefaults(),
@@ -56,8 +59,10 @@ func New(o Options) *Hub {
 		h.logger = slog.Default()
 	}
 	h.streams.init()
+	h.graces.init()
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	h.work.Go(h.cleanUp)
+	h.work.Go(h.endGraces)
 	if o.Streams != nil {
 		h.recorder = newRecorder(o.Streams)
 		h.recorder.work.Go(func() { h.record(h.recorder.stop) })

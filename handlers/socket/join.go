@@ -35,6 +35,7 @@ func (c *Channel) join(ctx context.Context) {
 		s.mu.Unlock()
 		s.transport.notify()
 		c.release(endRefused)
+		c.goOn()
 		return
 	}
 	c.state = joined
@@ -69,6 +70,7 @@ func (c *Channel) askKind(ctx context.Context) (err error) {
 		return err
 	}
 	c.rewriter, _ = c.handler.(Rewriter)
+	c.pushPresenceState()
 	return nil
 }
 
@@ -116,15 +118,23 @@ func (c *Channel) closeOld() []frame {
 	return []frame{f}
 }
 
-// againLocked dispatches what a channel that is over had not handled as if it came now: up to the next join, which gets the rest. Nobody waits
-// in vain for an answer, least of all a join behind a leave. s.mu is held.
+// againLocked dispatches what a channel that is over had not handled as if it came now: up to the next join, which gets the rest, and waits until
+// the channel is released. Nobody waits in vain for an answer, least of all a join behind a leave. s.mu is held.
 func (s *Socket) againLocked(inbox []phoenix.Message) {
 	for i := range inbox {
 		m := &inbox[i]
 		if m.Event == phoenix.EventJoin && m.BadTopic == nil {
-			s.beginLocked(m, nil, inbox[i+1:])
+			s.beginLocked(m, nil, true, inbox[i+1:])
 			return
 		}
 		s.postLocked(s.notJoined(m))
 	}
+}
+
+// goOn lets the join begin that againLocked has found, if any.
+func (c *Channel) goOn() {
+	s := c.socket
+	s.mu.Lock()
+	s.goOnLocked(s.find(&phoenix.Message{Topic: c.topic}))
+	s.mu.Unlock()
 }

@@ -146,11 +146,8 @@ func (ses *session) collect() bool {
 	p := borrowPull()
 	defer p.giveBack()
 	var messages []byte
-	for len(messages) < 4*pullBytes {
-		ses.socket.next(p)
-		if len(p.frames) == 0 {
-			break
-		}
+	for more := true; more && len(messages) < 4*pullBytes; {
+		more = ses.socket.next(p)
 		for _, f := range p.frames {
 			if len(messages) > 0 {
 				messages = append(messages, ',')

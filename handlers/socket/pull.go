@@ -35,36 +35,64 @@ func (p *pull) reset() {
 	p.frames, p.items, p.bytes = p.frames[:0], p.items[:0], 0
 }
 
+// join returns all frames as one slice: a single one as it is, shared with all other readers.
+func (p *pull) join() []byte {
+	switch len(p.frames) {
+	case 0:
+		return nil
+	case 1:
+		return p.frames[0]
+	}
+	p.buf = p.buf[:0]
+	for _, f := range p.frames {
+		p.buf = append(p.buf, f...)
+	}
+	return p.buf
+}
+
 func (p *pull) add(f frame) {
 	p.frames = append(p.frames, f)
 	p.bytes += len(f)
 }
 
-// next fills p with what is to be sent now: the whole first lane, then portions of the second until there is enough, and before each portion
-// what has come into the first lane meanwhile: a join's reply may be there, which its data must not overtake. Nothing added means that there
-// is nothing; the transport is notified when that changes. One goroutine at a time may call it.
-func (s *Socket) next(p *pull) {
+// next fills p with what is to be sent now: the whole first lane, then portions of the second until there is enough. Before each portion it
+// takes what has come into the first lane meanwhile: a join's reply may be there, which its data must not overtake. more says that there is
+// more to be had at once; else the transport is notified when there is. One goroutine at a time may call it.
+func (s *Socket) next(p *pull) (more bool) {
 	p.reset()
 	for {
-		f := s.take(p)
+		s.mu.Lock()
+		s.takeUrgent(p)
+		if p.bytes >= pullBytes {
+			more = len(s.dirty) > 0
+			s.mu.Unlock()
+			return more
+		}
+		f := s.takeDirty()
+		s.mu.Unlock()
 		if f == nil {
-			return
+			return false
 		}
 		f.read(p)
 	}
 }
 
-// take adds the first lane to p, and returns the next feed that has something, or nil.
-func (s *Socket) take(p *pull) *feed {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// takeUrgent adds the first lane to p. s.mu is held.
+func (s *Socket) takeUrgent(p *pull) {
+	if s.urgent == nil {
+		return
+	}
 	size := p.bytes
 	for _, f := range s.urgent {
 		p.add(f)
 	}
 	s.urgent = nil
 	s.easeLocked(p.bytes - size)
-	if len(s.dirty) == 0 || p.bytes >= pullBytes {
+}
+
+// takeDirty returns the next feed that has something, or nil. s.mu is held.
+func (s *Socket) takeDirty() *feed {
+	if len(s.dirty) == 0 {
 		return nil
 	}
 	f := s.dirty[0]

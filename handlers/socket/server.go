@@ -12,6 +12,7 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"github.com/duckwire/duckwire/handlers/phoenix"
+	"github.com/duckwire/duckwire/handlers/writers"
 	"github.com/duckwire/duckwire/hub"
 )
 
@@ -70,13 +71,14 @@ func def[T comparable](field *T, value T) {
 // Server holds every socket of one node. Create it with NewServer; end it with Close. Safe for concurrent use.
 type Server struct {
 	Options
-	tokens *tokens
+	tokens  *tokens
+	writers writers.Pool
 
 	ctx    context.Context // ends when Close has closed the sockets
 	cancel context.CancelFunc
 
 	mu       sync.Mutex
-	sockets  map[*Socket]struct{}
+	sockets  map[*Socket]func() // → leave, of Options.Enter
 	sessions map[string]*session
 	closing  bool
 	work     sync.WaitGroup // readers, writers, channel workers, the sweeper
@@ -84,7 +86,7 @@ type Server struct {
 
 // NewServer returns a running server. It owns one goroutine for pings and timeouts, until Close.
 func NewServer(o Options) *Server {
-	s := &Server{Options: o.withDefaults(), tokens: newTokens(), sockets: make(map[*Socket]struct{}), sessions: make(map[string]*session)}
+	s := &Server{Options: o.withDefaults(), tokens: newTokens(), sockets: make(map[*Socket]func()), sessions: make(map[string]*session)}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.work.Go(s.sweep)
 	return s
@@ -112,31 +114,12 @@ func (s *Server) kindOf(topic string) Kind {
 	return nil
 }
 
-// open makes the socket of a client that was let in, on a transport of its own, which add makes known once it is whole.
-func (s *Server) open(h *handshake, t transport) (*Socket, error) {
+// admit counts the connection of a client that may come in, before anything is opened for it.
+func (s *Server) admit(h *handshake) (leave func(), err error) {
 	if s.isClosing() {
 		return nil, hub.ErrClosed
 	}
-	leave, err := s.Enter(h.identity.User)
-	if err != nil {
-		return nil, err
-	}
-	return &Socket{server: s, id: "ses_" + ulid.Make().String(), identity: h.identity, version: h.version, transport: t, leave: leave}, nil
-}
-
-// add makes a socket known to what closes and looks after sockets: from now on its transport is called. It fails once Close has been called;
-// while the server drains, the socket must be told so.
-func (s *Server) add(sock *Socket, ses *session) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.ctx.Err() != nil {
-		return hub.ErrClosed
-	}
-	s.sockets[sock] = struct{}{}
-	if ses != nil {
-		s.sessions[sock.id] = ses
-	}
-	return nil
+	return s.Enter(h.identity.User)
 }
 
 func (s *Server) isClosing() bool {
@@ -145,19 +128,44 @@ func (s *Server) isClosing() bool {
 	return s.closing
 }
 
-// remove forgets a socket that has ended.
-func (s *Server) remove(sock *Socket) {
+// newSocket makes the socket of an admitted client.
+func (s *Server) newSocket(h *handshake, t transport) *Socket {
+	return &Socket{server: s, id: "ses_" + ulid.Make().String(), identity: h.identity, version: h.version, transport: t}
+}
+
+// add begins to look after a socket whose transport is ready; ses is its session, or nil. It fails with ErrClosed once Close has been called. A
+// server that drains may have told all sockets already: ask isClosing.
+func (s *Server) add(sock *Socket, ses *session, leave func()) error {
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ctx.Err() != nil {
+		leave()
+		return hub.ErrClosed
+	}
+	s.sockets[sock] = leave
+	if ses != nil {
+		s.sessions[sock.id] = ses
+	}
+	return nil
+}
+
+// leave forgets a socket that has ended.
+func (s *Server) leave(sock *Socket) {
+	s.mu.Lock()
+	leave := s.sockets[sock]
 	delete(s.sockets, sock)
 	delete(s.sessions, sock.id)
 	s.mu.Unlock()
+	if leave != nil {
+		leave()
+	}
 }
 
-// all returns the sockets for which keep says yes.
-func (s *Server) all(keep func(*Socket) bool) []*Socket {
+// all returns the sockets for which keep says yes, in list, which it may overwrite.
+func (s *Server) all(list []*Socket, keep func(*Socket) bool) []*Socket {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var list []*Socket
+	list = list[:0]
 	for sock := range s.sockets {
 		if keep(sock) {
 			list = append(list, sock)
@@ -168,7 +176,7 @@ func (s *Server) all(keep func(*Socket) bool) []*Socket {
 
 // Disconnect closes all sockets of a user with code 1001, and reports how many: the clients come back, if they may.
 func (s *Server) Disconnect(user string) int {
-	list := s.all(func(sock *Socket) bool { return sock.identity.User == user })
+	list := s.all(nil, func(sock *Socket) bool { return sock.identity.User == user })
 	for _, sock := range list {
 		sock.transport.close(closeGoingAway, "disconnected")
 	}
@@ -194,7 +202,7 @@ func (s *Server) Drain(ctx context.Context) {
 	s.mu.Lock()
 	s.closing = true
 	s.mu.Unlock()
-	list := s.all(func(*Socket) bool { return true })
+	list := s.all(nil, func(*Socket) bool { return true })
 	rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 	for i, sock := range list {
 		sock.transport.close(closeRestarting, restarting)
@@ -213,10 +221,11 @@ func (s *Server) Close() {
 	s.closing = true
 	s.cancel()
 	s.mu.Unlock()
-	for _, sock := range s.all(func(*Socket) bool { return true }) {
+	for _, sock := range s.all(nil, func(*Socket) bool { return true }) {
 		sock.transport.abort()
 	}
 	s.work.Wait()
+	s.writers.Wait()
 }
 
 // sweepEvery is how often pings, timeouts and expired tokens are looked after.
@@ -226,15 +235,18 @@ const sweepEvery = time.Second
 func (s *Server) sweep() {
 	tick := time.NewTicker(min(sweepEvery, s.IdleTimeout/4))
 	defer tick.Stop()
+	var list []*Socket
 	for {
 		select {
 		case now := <-tick.C:
-			for _, sock := range s.all(func(*Socket) bool { return true }) {
+			list = s.all(list, func(*Socket) bool { return true })
+			for _, sock := range list {
 				if e := sock.identity.Expires; !e.IsZero() && !now.Before(e) {
 					sock.transport.close(closePolicy, "the token has expired")
 				}
 				sock.transport.tick(now)
 			}
+			clear(list)
 		case <-s.ctx.Done():
 			return
 		}

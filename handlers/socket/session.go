@@ -81,14 +81,17 @@ var errSession = errors.New("the session is over; connect anew")
 // openSession opens a session for a client that was let in.
 func (s *Server) openSession(h *handshake, life time.Duration) (*session, error) {
 	ses := &session{server: s, life: life, seen: time.Now(), turn: make(chan struct{}, 1), gone: make(chan struct{})}
-	sock, err := s.open(h, ses)
+	leave, err := s.admit(h)
 	if err != nil {
 		return nil, err
 	}
-	ses.socket = sock
-	if err := s.add(sock, ses); err != nil {
-		sock.end(endLost)
+	ses.socket = s.newSocket(h, ses)
+	if err = s.add(ses.socket, ses, leave); err != nil {
 		return nil, err
+	}
+	if s.isClosing() {
+		ses.finish(endLost)
+		return nil, hub.ErrClosed
 	}
 	return ses, nil
 }

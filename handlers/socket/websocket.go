@@ -13,6 +13,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/duckwire/duckwire/handlers/phoenix"
+	"github.com/duckwire/duckwire/handlers/writers"
 )
 
 // Refuse answers a request that is not let in.
@@ -37,30 +38,39 @@ func (s *Server) WebSocket(w http.ResponseWriter, r *http.Request, refuse Refuse
 		refuse(w, r, err)
 		return
 	}
-	t := &webSocket{server: s}
-	if t.socket, err = s.open(h, t); err != nil {
+	leave, err := s.admit(h)
+	if err != nil {
 		refuse(w, r, err)
 		return
 	}
-	t.socket.binary = h.version == phoenix.V2
-	t.run = t.flush
 	opts := &websocket.AcceptOptions{InsecureSkipVerify: true, CompressionMode: websocket.CompressionDisabled} // Identify has looked at the origin
 	if phx {
 		opts.Subprotocols = []string{protocolPhoenix}
 	}
 	hw := &hijackWriter{ResponseWriter: w, timeout: s.WriteTimeout}
-	if t.conn, err = websocket.Accept(hw, r, opts); err != nil {
-		t.socket.end(endLost) // Accept has answered
+	conn, err := websocket.Accept(hw, r, opts)
+	if err != nil {
+		leave() // Accept has answered
 		return
 	}
-	t.net = hw.conn
-	t.conn.SetReadLimit(s.FrameBytes)
-	if s.add(t.socket, nil) != nil || !s.goes(t.read) {
+	conn.SetReadLimit(s.FrameBytes)
+	s.serve(h, &webSocket{server: s, conn: conn, net: hw.conn}, leave)
+}
+
+// serve gives an accepted connection its socket and its goroutine.
+func (s *Server) serve(h *handshake, t *webSocket, leave func()) {
+	t.socket = s.newSocket(h, t)
+	t.socket.binary = h.version == phoenix.V2
+	if err := s.add(t.socket, nil, leave); err != nil {
+		_ = t.conn.CloseNow()
+		return
+	}
+	if !s.goes(t.read) {
 		_ = t.conn.CloseNow()
 		t.socket.end(endLost)
 		return
 	}
-	if s.isClosing() { // Drain may have passed by already
+	if s.isClosing() {
 		t.close(closeRestarting, restarting)
 	}
 }
@@ -89,83 +99,61 @@ type webSocket struct {
 	conn   *websocket.Conn
 	net    *conn
 
-	writer  atomic.Int32  // a writerState
-	run     func()        // flush, as a value: starting it allocates nothing
-	written chan struct{} // closed by the last writer; made by the reader when it waits for that
+	turn    writers.Turn // to write
 	closing atomic.Bool
 	pinged  time.Time // the sweeper's
 }
 
-// The states of the writer.
-const (
-	writerIdle  int32 = iota
-	writerRuns        // a goroutine is in flush
-	writerAgain       // and should look again before it ends
-	writerOver        // none may start; the one that runs ends
-)
-
-// notify starts the writer, or tells the one that runs to look again.
+// notify has what there is written, soon.
 func (t *webSocket) notify() {
-	for {
-		switch t.writer.Load() {
-		case writerIdle:
-			if t.writer.CompareAndSwap(writerIdle, writerRuns) {
-				go t.run() // the reader waits for it
-				return
-			}
-		case writerRuns:
-			if t.writer.CompareAndSwap(writerRuns, writerAgain) {
-				return
-			}
-		default:
-			return
-		}
+	if t.turn.Take() {
+		t.server.writers.Add(t) // the reader waits for the turn's end, and Close for the reader
 	}
 }
 
-// flush writes until there is nothing more, or the connection is broken.
-func (t *webSocket) flush() {
+// Flush implements writers.Job: it writes until there is nothing more, or the connection is broken, or it takes nothing more at the moment: then a
+// goroutine of the socket's own goes on.
+func (t *webSocket) Flush(y *writers.Try) {
 	p := borrowPull()
 	defer p.giveBack()
-	for broken := false; ; {
-		if !broken {
-			if t.socket.next(p); len(p.frames) > 0 {
-				if err := t.write(p); err != nil {
-					broken = true
-					_ = t.net.Conn.Close()
-					t.socket.end(endLost) // the reader may be waiting for room
-				}
-				continue
+	for more := true; more; {
+		more = t.socket.next(p)
+		rest, done, err := t.net.try(y, p.join())
+		if err != nil {
+			t.breakOff()
+			return
+		}
+		if !done {
+			if len(p.frames) > 1 {
+				rest = bytes.Clone(rest) // of p.buf, which others will use
 			}
-		}
-		switch {
-		case t.writer.CompareAndSwap(writerRuns, writerIdle):
-			return
-		case t.writer.CompareAndSwap(writerAgain, writerRuns):
-		default: // over: the reader waits
-			close(t.written)
+			go t.flushSlowly(rest) // it has the turn, whose end the reader waits for
 			return
 		}
+		more = more || t.turn.Again()
 	}
 }
 
-// write sends what was pulled in one go: a single frame as it is, shared with all other readers.
-func (t *webSocket) write(p *pull) error {
-	if len(p.frames) == 1 {
-		return t.net.send(p.frames[0])
+// flushSlowly writes what is left of a flush, and then what has come meanwhile, at the speed of the client.
+func (t *webSocket) flushSlowly(rest []byte) {
+	p := borrowPull()
+	defer p.giveBack()
+	for more := true; more; {
+		if err := t.net.send(rest); err != nil {
+			t.breakOff()
+			return
+		}
+		more = t.socket.next(p)
+		rest = p.join()
+		more = more || len(rest) > 0 || t.turn.Again()
 	}
-	p.buf = p.buf[:0]
-	for _, f := range p.frames {
-		p.buf = append(p.buf, f...)
-	}
-	return t.net.send(p.buf)
 }
 
-// stopWriter waits for the writer, and lets no other start.
-func (t *webSocket) stopWriter() {
-	t.written = make(chan struct{})
-	if t.writer.Swap(writerOver) != writerIdle {
-		<-t.written
+// breakOff ends a connection that cannot be written to: its reader ends, and with it the socket. Nothing more is written.
+func (t *webSocket) breakOff() {
+	_ = t.net.Conn.Close()
+	t.socket.hangUp()
+	for t.turn.Again() {
 	}
 }
 
@@ -174,7 +162,7 @@ func (t *webSocket) read() {
 	how := t.receive()
 	_ = t.net.Conn.Close()
 	_ = t.conn.CloseNow()
-	t.stopWriter()
+	t.turn.End()
 	t.socket.end(how)
 }
 
@@ -230,7 +218,7 @@ func (t *webSocket) close(code int, reason string) {
 	if !t.closing.Swap(true) {
 		t.server.goes(func() {
 			t.goodbye(websocket.StatusCode(code), reason)
-			t.socket.end(endLost) // the reader may be waiting for room
+			t.socket.hangUp()
 		})
 	}
 }
