@@ -387,8 +387,7 @@ func (c *modelClient) hasAll() bool {
 func (c *modelClient) take(frame []byte) {
 	if len(frame) > 0 && frame[0] == 2 { // a binary broadcast
 		t, e := int(frame[1]), int(frame[2])
-		topic, payload := string(frame[3:3+t]), string(frame[3+t+e:])
-		c.event(c.views[topic], "", "e", payload)
+		c.event(c.views[string(frame[3:3+t])], "", string(frame[3+t+e:]))
 		return
 	}
 	var f []json.RawMessage
@@ -435,7 +434,7 @@ func (c *modelClient) take(frame []byte) {
 			raw, _ := base64.StdEncoding.DecodeString(*b.Bytes)
 			payload = string(raw)
 		}
-		c.event(v, ref, event, payload)
+		c.event(v, ref, payload)
 	default:
 		var p struct {
 			Who string
@@ -452,7 +451,7 @@ func (c *modelClient) take(frame []byte) {
 }
 
 // event takes one published event.
-func (c *modelClient) event(v *modelView, position, name, payload string) {
+func (c *modelClient) event(v *modelView, position, payload string) {
 	c.m.n.delivered.Add(1)
 	var p struct{ K string }
 	if json.Unmarshal([]byte(payload), &p) != nil {

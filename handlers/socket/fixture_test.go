@@ -3,7 +3,6 @@ package socket_test
 import (
 	"bufio"
 	"context"
-	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -349,18 +348,3 @@ func (s *testServer) tryPoll(ctx context.Context, method, query, token, body str
 	}
 	return a, string(b), err
 }
-
-// drainPolls polls until there are n messages.
-func (s *testServer) drainPolls(query, token string, n int) (messages []string, last string) {
-	s.t.Helper()
-	for len(messages) < n {
-		a := s.poll("GET", query, token, "")
-		if a.Status != 200 && a.Status != 204 {
-			s.t.Fatalf("%+v after %q", a, messages)
-		}
-		messages, token = append(messages, a.Messages...), a.Token
-	}
-	return messages, token
-}
-
-func b64(b []byte) string { return base64.StdEncoding.EncodeToString(b) }
