@@ -16,8 +16,8 @@ import (
 // conversation is conversation:ID: questions and answers, the same for all sessions that have joined it. conversation:lobby is the client's
 // user's latest conversation, or a new one; its events are those of that conversation's own topic, so no other user's lobby hears them.
 //
-// A conversation belongs to the user who joined it first, which takes the right to subscribe. Everybody else needs a token that names it (see
-// mayJoin). All who have joined hear "message" (each question, but not its own client), "response" with the whole answer, or "error" or
+// A conversation belongs to the user who joined it first, which takes the right to subscribe. Everybody else must have been given it: see
+// Table.Guard. All who have joined hear "message" (each question, but not its own client), "response" with the whole answer, or "error" or
 // "processing_cancelled", "conversation_reset", "context_updated", "typing" of others, and the engine's "status_update". These are events of
 // the topic: a join with "after" brings what was missed, "typing" and "status_update" excepted. Who asked gets the answer piece by piece
 // besides ("response_chunk"); others may by "follow", as may who asked and was cut off. The answer is a stream like any other, made to its
@@ -103,44 +103,23 @@ func readConversationJoin(params json.RawMessage) (r record, err error) {
 
 // enter enters a conversation for a client who may.
 func (k conversation) enter(ctx context.Context, c *socket.Channel, id string, fresh record) (*talk, bool, error) {
-	for {
-		owner, err := k.talks.owner(id)
-		if err != nil {
-			return nil, false, err
-		}
-		if owner == "" {
-			err = c.Authorize(ctx, c.Topic(), hub.ActionSubscribe)
-			owner = c.User()
-		} else {
-			err = mayJoin(ctx, c, owner)
-		}
-		if errors.Is(err, hub.ErrForbidden) {
-			err = socket.Refuse("unauthorized")
-		}
-		if err != nil {
-			return nil, false, err
-		}
-		t, created, err := k.talks.enter(id, fresh)
-		if err != nil || t.owner == owner {
-			return t, created, err
-		}
-		t.release() // somebody else has begun it meanwhile
+	if err := mayJoin(ctx, c); err != nil {
+		return nil, false, err
 	}
+	t, created, err := k.talks.enter(id, fresh)
+	if err == nil && t.owner != c.User() { // somebody else may have begun it meanwhile
+		if err = mayJoin(ctx, c); err != nil {
+			t.release()
+		}
+	}
+	return t, created, err
 }
 
-// mayJoin allows a topic about a conversation to its owner, and to whom it was given: by a token that names the topic and not only a pattern
-// that takes it in, by the application where it is asked for rights, and to admins of the topic. For a token of everybody's chats may well
-// say conversation:*, and means the user's own.
-func mayJoin(ctx context.Context, c *socket.Channel, owner string) error {
-	if owner == c.User() {
-		return nil
+// mayJoin asks whether a client may hear of the conversation that its topic is about. Whose it is is Table.Guard's to know.
+func mayJoin(ctx context.Context, c *socket.Channel) error {
+	err := c.Authorize(ctx, c.Topic(), hub.ActionSubscribe)
+	if errors.Is(err, hub.ErrForbidden) {
+		return socket.Refuse("unauthorized")
 	}
-	caps := c.Identity().Caps
-	if caps.Names(c.Topic(), hub.ActionSubscribe) || caps.Allows(c.Topic(), hub.ActionAdmin) {
-		return nil
-	}
-	if caps.Allows(c.Topic(), hub.ActionSubscribe) {
-		return hub.Forbidden(c.Topic(), hub.ActionSubscribe)
-	}
-	return c.Authorize(ctx, c.Topic(), hub.ActionSubscribe)
+	return err
 }

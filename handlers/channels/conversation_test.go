@@ -154,8 +154,9 @@ func readAnswer(c *client, topic string) (text string, answer map[string]any) {
 
 // Long answers to a client that reads slowly: the end stays behind the text, and positions do not go back.
 func TestTheEndIsBehindTheText(t *testing.T) {
+	const pieces = 600 // more than the connection's buffers take
 	piece := strings.Repeat("quack ", 4000)
-	s := start(t, says(strings.Split(strings.Repeat(piece+"|", 200), "|")...))
+	s := start(t, says(strings.Split(strings.Repeat(piece+"|", pieces), "|")...))
 	c, other := s.dial("u", chatCaps...), s.dial("u", chatCaps...)
 	c.join(chat, `{"after":"now"}`)
 	other.join(chat, `{"after":"now"}`)
@@ -165,7 +166,7 @@ func TestTheEndIsBehindTheText(t *testing.T) {
 		other.ok(chat, "note", `{}`)
 	}
 	text, ended := readAnswer(c, chat)
-	if text != strings.Repeat(piece, 200) || answer["truncated"] != true || !strings.HasPrefix(text, ended["response"].(string)) {
+	if text != strings.Repeat(piece, pieces) || answer["truncated"] != true || !strings.HasPrefix(text, ended["response"].(string)) {
 		t.Errorf("%d bytes of text, ended with %.100v", len(text), ended)
 	}
 	at := ended["ref"].(string)
@@ -318,6 +319,41 @@ func TestCancelProcessing(t *testing.T) {
 	}
 	if got := c.event(chat, "processing_cancelled"); got["tasks_cancelled"] != 0.0 {
 		t.Errorf("with nothing to cancel: %v", got)
+	}
+}
+
+// A stream that is cancelled elsewhere, and an answer that ends while the server drains, are told as well.
+func TestEndsFromElsewhereAreTold(t *testing.T) {
+	model := newAnswering()
+	s := start(t, model.provider())
+	c := s.dial("u", chatCaps...)
+	c.join(chat, `{}`)
+	stream, err := s.hub.Stream("u", c.ok(chat, "message", `{"content":"one"}`)["stream"].(string))
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-model.asked
+	stream.Cancel("admin")
+	if got := c.event(chat, "processing_cancelled"); got["cancelled_by"] != "admin" || got["stream"] != stream.ID {
+		t.Errorf("cancelled: %v", got)
+	}
+	c.ok(chat, "message", `{"content":"two"}`)
+	p := <-model.asked
+	draining, drained := hub.NewWake(), make(chan struct{})
+	defer s.hub.OnDrain(draining)()
+	go func() {
+		s.hub.Drain(t.Context())
+		close(drained)
+	}()
+	wait(t, draining.C, "the draining")
+	p.pieces <- "TWO"
+	close(p.pieces)
+	if text, r := readAnswer(c, chat); text != "TWO" || r["response"] != "TWO" {
+		t.Errorf("while it drains: %q, %v", text, r)
+	}
+	wait(t, drained, "the end of the draining")
+	if status, r := c.ask(chat, "message", `{"content":"three"}`); status != "error" || r["reason"] != "draining" {
+		t.Errorf("after it: %s %v", status, r)
 	}
 }
 

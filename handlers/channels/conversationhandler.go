@@ -69,14 +69,8 @@ func (h *conversationHandler) publish(ctx context.Context, m *socket.Message) er
 	return publishOn(h.talk.topic, h.c, m, in)
 }
 
-// may asks whether the client may do a in the conversation. What its owner may do in the lobby it may do by the conversation's own name.
-func (h *conversationHandler) may(ctx context.Context, a hub.Action) error {
-	err := h.c.Authorize(ctx, h.c.Topic(), a)
-	if err != nil && h.talk.owner == h.c.User() && h.c.Authorize(ctx, lobbyTopic, a) == nil {
-		return nil
-	}
-	return err
-}
+// may asks whether the client may do a in the conversation.
+func (h *conversationHandler) may(ctx context.Context, a hub.Action) error { return h.c.Authorize(ctx, h.c.Topic(), a) }
 
 // typing tells the others.
 func (h *conversationHandler) typing(ctx context.Context, m *socket.Message) error {

@@ -3,7 +3,6 @@ package channels
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -17,25 +16,19 @@ import (
 
 // status is status:CONVERSATION: how work gets on, of the categories that a client has subscribed, and of none before that. The conversation's
 // own progress is published there by the server. Other programs publish {"category","text","metadata"?} as "status_update" on that topic, over
-// REST or a socket. The conversation's owner may join, and who was given this topic: see mayJoin. Beside RubberDuck's events the join takes
+// REST or a socket. The conversation's owner may join, and who was given this topic: see Table.Guard. Beside RubberDuck's events the join takes
 // "categories" too, so that one with "after" brings what was missed.
-type status struct{ talks *conversations }
+type status struct{}
 
-func (k status) Join(ctx context.Context, c *socket.Channel, params json.RawMessage) (socket.Handler, error) {
+func (status) Join(ctx context.Context, c *socket.Channel, params json.RawMessage) (socket.Handler, error) {
 	if err := hub.ValidTopic(c.Topic()); err != nil {
 		return nil, err
 	}
 	id := strings.TrimPrefix(c.Topic(), statusPrefix)
-	owner, err := k.talks.owner(id)
-	if err != nil {
+	if err := mayJoin(ctx, c); err != nil {
 		return nil, err
 	}
-	if err := mayJoin(ctx, c, owner); err != nil {
-		if errors.Is(err, hub.ErrForbidden) {
-			return nil, socket.Refuse("unauthorized")
-		}
-		return nil, err
-	}
+	var err error
 	h := &statusHandler{publisher: publisher{c}, changes: rate.NewLimiter(rate.Every(time.Minute/maxChanges), maxChanges)}
 	if list := member(params, "categories"); !jsonw.IsNull(list) {
 		set, err := readCategories(list, true)

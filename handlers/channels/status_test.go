@@ -162,8 +162,8 @@ func TestStatusPresence(t *testing.T) {
 	c.join(chat, `{}`)
 	c.join(progress, `{}`)
 	state := c.untilEvent("presence_state")
-	if got := fmt.Sprint(state["u"]); state["u"] == nil || !json.Valid([]byte("0")) {
-		t.Errorf("the state is %s", got)
+	if state["u"] == nil {
+		t.Errorf("the state is %v", state)
 	}
 	c.ok(progress, "subscribe_categories", `{"categories":["tool"]}`)
 	for {
