@@ -73,6 +73,12 @@ func (h *conversationHandler) greet(created bool) error {
 	h.c.Set("session_id", r.Session)
 	h.c.Set("created", created)
 	h.c.Set("messages", len(r.Messages))
+	if r.Title != "" {
+		h.c.Set("title", r.Title)
+	}
+	if r.Metadata != nil {
+		h.c.Set("metadata", r.Metadata)
+	}
 	if running != nil { // it may be followed
 		h.c.Set("running", map[string]string{"message_id": running.question.ID, "stream": running.stream.ID})
 	}

@@ -70,7 +70,9 @@ func (h *conversationHandler) publish(ctx context.Context, m *socket.Message) er
 }
 
 // may asks whether the client may do a in the conversation.
-func (h *conversationHandler) may(ctx context.Context, a hub.Action) error { return h.c.Authorize(ctx, h.c.Topic(), a) }
+func (h *conversationHandler) may(ctx context.Context, a hub.Action) error {
+	return h.c.Authorize(ctx, h.c.Topic(), a)
+}
 
 // typing tells the others.
 func (h *conversationHandler) typing(ctx context.Context, m *socket.Message) error {

@@ -124,8 +124,10 @@ func TestStatusRefuses(t *testing.T) {
 		{"subscribe_categories", `{"categories":"tool"}`, `{"invalid":"categories must be a list","reason":"invalid_categories",` + valid + `}`},
 		{"subscribe_categories", `[]`, `{"invalid":"categories must be a list","reason":"invalid_categories",` + valid + `}`},
 		{"unsubscribe_categories", `{"categories":["x"]}`, `{"invalid":["x"],"reason":"invalid_categories"}`},
-		{"subscribe_categories", `{"categories":["tool","tool","tool","tool","tool","tool","tool","tool","tool","tool","tool"]}`,
-			`{"current_count":11,"message":"at most 10 categories may be named","reason":"too_many_categories"}`},
+		{
+			"subscribe_categories", `{"categories":["tool","tool","tool","tool","tool","tool","tool","tool","tool","tool","tool"]}`,
+			`{"current_count":11,"message":"at most 10 categories may be named","reason":"too_many_categories"}`,
+		},
 		{"status_update", `{"category":"x","text":"y"}`, `{"invalid":["x"],"reason":"invalid_categories",` + valid + `}`},
 		{"status_update", `{"category":"tool","text":"y","metadata":3}`, `{"detail":"metadata: must be an object","field":"metadata","reason":"invalid"}`},
 	} {
