@@ -4,7 +4,7 @@ import "time"
 
 // Limits bounds everything in a hub that can grow. A zero field means its default.
 type Limits struct {
-	MessageBytes      int           // payload of one event (256 KiB)
+	MessageBytes      int           // payload of one event (1 MiB)
 	BatchEvents       int           // events of one publish (100)
 	HistoryEvents     int           // entries kept for a topic (1,000)
 	HistoryBytes      int64         // bytes kept for a topic, about (4 MiB)
@@ -22,7 +22,7 @@ type Limits struct {
 }
 
 func (l Limits) withDefaults() Limits {
-	def(&l.MessageBytes, 256<<10)
+	def(&l.MessageBytes, 1<<20)
 	def(&l.BatchEvents, 100)
 	def(&l.HistoryEvents, 1000)
 	def(&l.HistoryBytes, 4<<20)

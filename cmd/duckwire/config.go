@@ -45,7 +45,7 @@ type Config struct {
 	LocalCorpus               string        `key:"local_corpus" unset:"none" help:"folder of source code that the built-in completer learns from"`
 	LocalTokenDelay           time.Duration `key:"local_token_delay" default:"15ms" min:"0s" max:"10s" help:"pause between the built-in completer's tokens, so that a stream visibly streams"`
 
-	MessageBytes       Size          `group:"Limits" key:"message_bytes" default:"256KiB" min:"1KiB" max:"4MiB" help:"payload of one event"`
+	MessageBytes       Size          `group:"Limits" key:"message_bytes" default:"1MiB" min:"1KiB" max:"4MiB" help:"payload of one event"`
 	BodyBytes          Size          `key:"body_bytes" default:"8MiB" min:"64KiB" max:"256MiB" help:"body of one request"`
 	BatchEvents        int           `key:"batch_events" default:"100" min:"1" max:"10000" help:"events of one publish"`
 	HistoryEvents      int           `key:"history_events" default:"1000" min:"1" max:"1000000" help:"events kept for a topic"`

@@ -42,8 +42,11 @@ type Channel struct {
 	cancel  context.CancelFunc // of the worker's context
 	held    []frame            // what was pushed before the reply to the join
 	feeds   []*feed
-	onEnd   []func(ending)
 	old     *Channel // that it replaces
+	waits   bool     // for the release of old
+
+	presence *hub.Presence // nil: none
+	watching bool          // it is told who is present; set by the join
 }
 
 type channelState uint8
@@ -297,15 +300,13 @@ func (c *Channel) farewell(how ending) frame {
 func (c *Channel) release(how ending) {
 	s := c.socket
 	s.mu.Lock()
-	feeds, hooks := c.feeds, c.onEnd
-	c.feeds, c.onEnd = nil, nil
+	feeds := c.feeds
+	c.feeds = nil
 	s.mu.Unlock()
 	for _, f := range feeds {
 		f.source.close()
 	}
-	for _, h := range hooks {
-		h(how)
-	}
+	c.endPresence(how)
 }
 
 // left tells the handler, if it wants to know.

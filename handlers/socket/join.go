@@ -69,6 +69,7 @@ func (c *Channel) askKind(ctx context.Context) (err error) {
 		return err
 	}
 	c.rewriter, _ = c.handler.(Rewriter)
+	c.pushPresenceState()
 	return nil
 }
 

@@ -154,7 +154,7 @@ func (s *Socket) queueLocked(c *Channel, m *phoenix.Message) {
 }
 
 func (s *Socket) startLocked(c *Channel) {
-	if c.working {
+	if c.working || c.waits {
 		return
 	}
 	c.working = true
@@ -193,7 +193,8 @@ func (s *Socket) unmatched(m *phoenix.Message) frame {
 func (s *Socket) beginLocked(m *phoenix.Message, old *Channel, rest []phoenix.Message) {
 	kind := s.server.kindOf(m.Topic)
 	c := &Channel{
-		socket: s, topic: m.Topic, joinRef: slices.Clone(m.JoinRef), ref: slices.Clone(m.Ref), kind: kind, params: m.Payload, old: old,
+		socket: s, topic: m.Topic, joinRef: slices.Clone(m.JoinRef), ref: slices.Clone(m.Ref), kind: kind, params: m.Payload,
+		old: old, waits: old != nil,
 	}
 	if c.pushRef = c.joinRef; c.pushRef == nil {
 		c.pushRef = c.ref
@@ -241,6 +242,12 @@ func (s *Socket) replace(c *Channel, m *phoenix.Message) {
 	if !working {
 		c.left()
 	}
+	s.mu.Lock()
+	if next := s.find(m); next != nil && next.waits {
+		next.waits = false
+		s.startLocked(next)
+	}
+	s.mu.Unlock()
 }
 
 // forget takes a channel off the list. s.mu is held.
