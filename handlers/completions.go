@@ -2,9 +2,7 @@ package handlers
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"maps"
 	"net/http"
 	"strings"
 	"time"
@@ -85,12 +83,8 @@ func (s *server) startCompletion(r *http.Request, d door, req *openai.Request) (
 	case prefersAsync(r):
 		keep = hub.Keep{} // who asks for an answer later has not gone away
 	}
-	asked := maps.Clone(req.Body)
-	delete(asked, "stream") // how the answer is to look does not make it another completion
-	delete(asked, "stream_options")
-	body, _ := json.Marshal(asked) // of raw members that were valid
 	stream, _, err := s.hub.Complete(&req.CompletionRequest, hub.StreamSpec{
-		Alias: req.ID, Digest: digest(string(d.kind), req.Topic, string(body)), Kind: "completion", Topic: req.Topic, Owner: id.User,
+		Alias: req.ID, Digest: req.Digest(), Kind: "completion", Topic: req.Topic, Owner: id.User,
 		ContentType: "text/plain; charset=utf-8", Keep: keep, Slot: req.Slot, Supersede: req.Supersede,
 	}, hub.CompletionMeta{Kind: d.kind, FIM: d.fim, IncludeUsage: req.IncludeUsage, Model: req.Model})
 	return stream, err

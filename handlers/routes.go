@@ -15,7 +15,8 @@ func (s *server) router() chi.Router {
 	r := chi.NewRouter()
 	r.Use(
 		middleware.RequestID,
-		middleware.AccessLog(s.logger, "/healthz", "/readyz", "POST /v1/streams/{id}/append", "POST /v1/topics/{topic}/events"),
+		middleware.AccessLog(s.logger, "/healthz", "/readyz", "POST /v1/streams/{id}/append", "POST /v1/topics/{topic}/events",
+			"GET /socket/longpoll", "POST /socket/longpoll", "POST /socket/sse"),
 		middleware.Recover(s.logger, s.WriteError),
 		middleware.SecurityHeaders,
 		middleware.FreshWriteDeadline,
@@ -58,6 +59,7 @@ func (s *server) router() chi.Router {
 
 		r.Post("/v1/topics/{topic}/events", s.handle(s.publishEvents))
 		r.Get("/v1/topics/{topic}/events", s.handle(s.getEvents))
+		r.Get("/v1/topics/{topic}/presence", s.handle(s.getPresence))
 		r.Get("/v1/events", s.handle(s.manyEvents))
 	})
 	return r

@@ -28,11 +28,12 @@ type Options struct {
 	Connections        int // live responses at one time (100,000)
 	ConnectionsPerUser int // and of one user (1,000)
 
-	WriteTimeout  time.Duration // for one write to a client (30 s)
-	Heartbeat     time.Duration // of silence before a sign of life (10 s)
-	CommitAfter   time.Duration // how long a door waits for its provider before it answers 200 (5 s)
-	KeepAfter     time.Duration // how long a door's completion goes on without watchers (10 s)
-	PresenceGrace time.Duration // how long the presence of a client that broke off waits for its return (15 s)
+	WriteTimeout time.Duration // for one write to a client (30 s)
+	Heartbeat    time.Duration // of silence before a sign of life (10 s)
+	CommitAfter  time.Duration // how long a door waits for its provider before it answers 200 (5 s)
+	KeepAfter    time.Duration // how long a door's completion goes on without watchers (10 s)
+
+	PresenceGrace time.Duration // how long somebody whose connection was lost stays present (15 s); negative: not at all
 
 	Ready func(ctx context.Context) error // nil: always; its error is shown at /readyz
 }

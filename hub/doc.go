@@ -22,12 +22,12 @@
 //
 // # Ownership
 //
-// A Hub owns the goroutines of providers and of announcers, one that cleans up, one that lets presences leave when their grace is over, and one
-// that records streams; Close waits for all of them. A Reader, TopicReader, PresenceReader or Appender belongs to the goroutine that opened it, and that one closes it. Items, texts and events that are handed out are shared and
-// immutable.
+// A Hub owns the goroutines of providers and of announcers, one that cleans up, one that lets presences leave when their grace is over, and
+// one that records streams; Close waits for all of them. A Reader, TopicReader, PresenceReader or Appender belongs to the goroutine that
+// opened it, and that one closes it. Items, texts and events that are handed out are shared and immutable.
 //
 // # Lock order
 //
-// Hub.topicMu, then a topic's log.mu, then its presenceTable's log.mu, then graces.mu. A stream's log.mu, then registry.mu or recorder.mu; under those nothing else is taken. No lock is held while a
-// Wake fires, a provider runs, or anything is written.
+// Hub.topicMu, then a topic's log.mu, then its presenceTable's log.mu, then graces.mu. A stream's log.mu, then registry.mu or recorder.mu; under
+// those nothing else is taken. No lock is held while a Wake fires, a provider runs, or anything is written.
 package hub

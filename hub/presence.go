@@ -10,8 +10,9 @@ import (
 // until it leaves, or until a newer session of the same client takes the meta over; from then on its methods do nothing. Safe for concurrent
 // use.
 type Presence struct {
-	table *presenceTable
-	meta  *presenceMeta
+	table  *presenceTable
+	meta   *presenceMeta
+	online bool // its metas tell since when
 }
 
 // Track makes a session present on a topic under key, its user, with meta, a JSON object (nil is {}).
@@ -58,7 +59,7 @@ func (h *Hub) track(topic, key, client string, meta json.RawMessage, online bool
 	if online {
 		meta = withOnline(meta, m.since)
 	}
-	p := &Presence{t, m}
+	p := &Presence{t, m, online}
 	t.give(m, p, client)
 	if m.key == nil {
 		t.add(m, key, meta)
@@ -68,13 +69,17 @@ func (h *Hub) track(topic, key, client string, meta json.RawMessage, online bool
 	return p, nil
 }
 
-// Update replaces the session's meta. Readers see one change, from the old meta to the new; nothing where both say the same. Once the
-// session has left, it does nothing. Errors are Track's for a meta.
+// Update replaces the session's meta, but for what TrackOnline added. Readers see one change; nothing where both metas say the same. Once the
+// session has left, it does nothing. The new meta is the newest of its key, as it is for clients that apply the change. Errors are Track's
+// for a meta.
 func (p *Presence) Update(meta json.RawMessage) error {
 	t := p.table
 	meta, err := t.topic.hub.limits.checkMeta(meta)
 	if err != nil {
 		return err
+	}
+	if p.online {
+		meta = withOnline(meta, p.meta.since)
 	}
 	t.mu.Lock()
 	defer t.unlock(t.tail())

@@ -115,7 +115,6 @@ func TestPresenceSurvivesABlip(t *testing.T) {
 			p := track(t, h, "u1", client, `{"tab":1}`)
 			c.read()
 			for range 3 {
-				<-wakeOf(t, wake, true)
 				p.Drop(10 * time.Second)
 				time.Sleep(9 * time.Second)
 				p.Drop(time.Hour) // the first counts
@@ -132,8 +131,15 @@ func TestPresenceSurvivesABlip(t *testing.T) {
 				}
 			}
 			p.Drop(10 * time.Second)
-			time.Sleep(10*time.Second + time.Millisecond)
-			<-wakeOf(t, wake, false)
+			start := time.Now()
+			select {
+			case <-wake.C: // of the first diff
+			default:
+			}
+			<-wake.C
+			if took := time.Since(start); took != 10*time.Second {
+				t.Errorf("left after %v", took)
+			}
 			c.read()
 			c.want(decodePeople(t, h.Presences(presenceTopic)))
 			if len(c.state["u1"].Metas) != 1 {
@@ -143,21 +149,6 @@ func TestPresenceSurvivesABlip(t *testing.T) {
 			other.Leave()
 		})
 	}
-}
-
-// wakeOf returns a channel that is ready; empty says that the wake may not have fired, or has for nothing.
-func wakeOf(t testing.TB, w *hub.Wake, empty bool) <-chan struct{} {
-	t.Helper()
-	if empty {
-		select {
-		case <-w.C:
-		default:
-		}
-		ready := make(chan struct{})
-		close(ready)
-		return ready
-	}
-	return w.C
 }
 
 // The connection of a tab is replaced before its death is noticed.
@@ -224,6 +215,13 @@ func TestPresenceOnlineAtOutlivesABlip(t *testing.T) {
 		if after := string(h.Presences(presenceTopic)); after != before {
 			t.Errorf("%s, was %s", after, before)
 		}
+		since := metas(t, h, "u1")[0]["online_at"]
+		if err := p.Update(json.RawMessage(`{"state":"idle"}`)); err != nil {
+			t.Fatal(err)
+		}
+		if got := metas(t, h, "u1")[0]; got["online_at"] != since || got["state"] != "idle" {
+			t.Errorf("updated to %v, was online since %v", got, since)
+		}
 		p.Leave()
 		online(`{"online_at":1}`)
 		if got := metas(t, h, "u1")[0]["online_at"]; got != 1. {
@@ -266,6 +264,53 @@ func TestPresenceKeepsItsTopic(t *testing.T) {
 		p.Leave()
 		p.Drop(time.Second)
 	})
+}
+
+func TestPresenceIsNotEvicted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub(t, hub.Options{Limits: hub.Limits{LogMemory: 1000}})
+		p := track(t, h, "u1", "", `{}`)
+		if _, err := h.Publish(presenceTopic, "u", []hub.EventInput{{Event: "e", Bytes: make([]byte, 2000)}}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if metas(t, h, "u1") == nil {
+			t.Error("the topic was evicted with somebody on it")
+		}
+		p.Leave()
+		time.Sleep(time.Minute)
+		if n := h.LogBytes(); n != 0 {
+			t.Errorf("%d bytes are left", n)
+		}
+	})
+}
+
+// What comes before a state is in it, and what comes after it wakes its reader.
+func TestPresenceStateMovesTheReader(t *testing.T) {
+	h := newHub(t, hub.Options{})
+	wake := hub.NewWake()
+	r, err := h.SubscribePresence(presenceTopic, wake)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	track(t, h, "u1", "", `{}`)
+	if state := r.State(); len(decodePeople(t, state)) != 1 || string(state) != string(h.Presences(presenceTopic)) {
+		t.Errorf("%s", state)
+	}
+	track(t, h, "u2", "", `{}`)
+	select {
+	case <-wake.C:
+	default:
+		t.Error("nobody is woken")
+	}
+	items, lost := r.Read(nil)
+	if len(items) != 1 || lost || !strings.Contains(string(items[0].Event.Payload()), `"u2"`) {
+		t.Errorf("%d items after the state, lost %v", len(items), lost)
+	}
+	if _, users := h.PresenceSnapshot(presenceTopic); users != 2 {
+		t.Errorf("%d users", users)
+	}
 }
 
 func TestPresenceNeedsMemory(t *testing.T) {

@@ -96,7 +96,8 @@ func decodeDiff(t fataler, item hub.Item) diff {
 		Position *string
 		Payload  json.RawMessage
 	}
-	if err := json.Unmarshal(item.Event.Data, &e); err != nil || e.Event != hub.PresenceDiff || item.Event.Name != e.Event || e.Position != nil || item.To != 0 {
+	err := json.Unmarshal(item.Event.Data, &e)
+	if err != nil || e.Event != hub.PresenceDiff || item.Event.Name != e.Event || e.Position != nil || item.To != 0 {
 		t.Fatalf("envelope %s (%v) to %d", item.Event.Data, err, item.To)
 	}
 	return d

@@ -54,7 +54,7 @@ type presenceMeta struct {
 	slot int // its index in graces.queue, or -1; guarded by graces.mu
 }
 
-// metaBytes estimates what a meta takes beside its encoding, for limits.
+// metaBytes estimates what a meta takes beside its text, for limits. The text counts twice: as it was given, and with its refs.
 const metaBytes = 256
 
 // lockPresences returns the topic's table, made now if there is none, with its mu held: unlock lets it go, and drops it where it is empty.
@@ -86,7 +86,7 @@ func (t *presenceTable) unlock(before uint64) {
 		t.mu.Unlock()
 		return
 	}
-	size := t.bytes + t.size + int64(t.metas)*metaBytes
+	size := t.bytes + 2*t.size + int64(t.metas)*metaBytes
 	t.topic.hub.logBytes.Add(size - t.counted)
 	t.counted = size
 	empty := t.empty()

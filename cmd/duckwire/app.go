@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/duckwire/duckwire/handlers"
 	"github.com/duckwire/duckwire/hub"
@@ -58,7 +59,7 @@ func buildServer(cfg *Config, logger *slog.Logger) (_ *app, err error) {
 	edge := handlers.New(handlers.Options{
 		Hub: h, Verifier: verifier, Authorizer: authorizer, Logger: logger, AllowedOrigins: cfg.AllowedOrigins, BodyBytes: int64(cfg.BodyBytes),
 		TopicsPerSession: cfg.TopicsPerSession, ChannelsPerSocket: cfg.ChannelsPerSocket, Connections: cfg.Connections, ConnectionsPerUser: cfg.ConnectionsPerUser,
-		WriteTimeout: cfg.WriteTimeout, Heartbeat: cfg.Heartbeat,
+		WriteTimeout: cfg.WriteTimeout, Heartbeat: cfg.Heartbeat, PresenceGrace: presenceGrace(cfg),
 		Ready: func(context.Context) error {
 			if !a.ready.Load() {
 				return hub.ErrClosed
@@ -132,10 +133,18 @@ func newAuthorizer(cfg *Config) (hub.Authorizer, error) {
 	return middleware.NewURLAuthorizer(middleware.URLAuthorizerOptions{URL: cfg.AuthorizeURL, TTL: ttl})
 }
 
+func presenceGrace(cfg *Config) time.Duration {
+	if cfg.PresenceGrace == 0 {
+		return -1 // there 0 means the default
+	}
+	return cfg.PresenceGrace
+}
+
 func hubLimits(cfg *Config) hub.Limits {
 	return hub.Limits{
 		MessageBytes: int(cfg.MessageBytes), BatchEvents: cfg.BatchEvents, HistoryEvents: cfg.HistoryEvents, HistoryBytes: int64(cfg.HistoryBytes),
 		HistoryTTL: cfg.HistoryTTL, Topics: cfg.Topics, EphemeralKeys: cfg.EphemeralKeys, EphemeralTTL: cfg.EphemeralTTL,
+		PresencePerTopic: cfg.PresencePerTopic, PresenceMetaBytes: int(cfg.PresenceMetaBytes),
 		StreamBytes: int64(cfg.StreamBytes), StreamTTL: cfg.StreamTTL, StreamsPerUser: cfg.StreamsPerUser, Lease: cfg.Lease, LogMemory: int64(cfg.LogMemory),
 	}
 }

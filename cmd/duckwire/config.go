@@ -56,6 +56,8 @@ type Config struct {
 	ChannelsPerSocket  int           `key:"channels_per_socket" default:"100" min:"1" max:"10000" help:"channels that one socket has joined"`
 	EphemeralTTL       time.Duration `key:"ephemeral_ttl" default:"60s" min:"1s" max:"1h" help:"how long a cursor-like event is current"`
 	EphemeralKeys      int           `key:"ephemeral_keys" default:"1000" min:"1" max:"100000" help:"cursor-like events kept for a topic"`
+	PresencePerTopic   int           `key:"presence_per_topic" default:"5000" min:"1" max:"1000000" help:"sessions that are present on a topic"`
+	PresenceMetaBytes  Size          `key:"presence_meta_bytes" default:"4KiB" min:"256B" max:"64KiB" help:"what one of them tells of itself"`
 	StreamBytes        Size          `key:"stream_bytes" default:"16MiB" min:"64KiB" max:"1GiB" help:"text and events of one stream"`
 	StreamTTL          time.Duration `key:"stream_ttl" default:"1h" min:"1s" max:"720h" help:"how long a stream is kept after its end"`
 	StreamsPerUser     int           `key:"streams_per_user" default:"100" min:"1" max:"100000" help:"unfinished streams of one user"`
@@ -66,9 +68,10 @@ type Config struct {
 	Connections        int           `key:"connections" default:"100000" min:"1" max:"10000000" help:"connections at one time"`
 	ConnectionsPerUser int           `key:"connections_per_user" default:"1000" min:"1" max:"1000000" help:"connections of one user"`
 
-	Heartbeat    time.Duration `group:"Times" key:"heartbeat" default:"10s" min:"1s" max:"60s" help:"silence after which a live connection gets a heartbeat"`
-	WriteTimeout time.Duration `key:"write_timeout" default:"30s" min:"1s" max:"10m" help:"how long a reader may take no bytes"`
-	DrainTimeout time.Duration `key:"drain_timeout" default:"10s" min:"0s" max:"10m" help:"how long a stop waits for clients and streams"`
+	Heartbeat     time.Duration `group:"Times" key:"heartbeat" default:"10s" min:"1s" max:"60s" help:"silence after which a live connection gets a heartbeat"`
+	WriteTimeout  time.Duration `key:"write_timeout" default:"30s" min:"1s" max:"10m" help:"how long a reader may take no bytes"`
+	PresenceGrace time.Duration `key:"presence_grace" default:"15s" min:"0s" max:"10m" help:"how long somebody whose connection was lost stays present"`
+	DrainTimeout  time.Duration `key:"drain_timeout" default:"10s" min:"0s" max:"10m" help:"how long a stop waits for clients and streams"`
 }
 
 // Loaded is a configuration and where each setting came from.

@@ -7,6 +7,8 @@ import "github.com/duckwire/duckwire/handlers/socket"
 // share among clients belongs to the table: make one for each server.
 func Routes() []socket.Route {
 	return []socket.Route{
+		{Pattern: "code:*", Kind: code{noAnalysis}},
+		{Pattern: "analysis:*", Kind: analysis{noAnalysis}},
 		{Pattern: "user:*", Kind: user{}},
 		{Pattern: "stream:*", Kind: stream{}},
 		{Pattern: "*", Kind: plain{}},

@@ -9,6 +9,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -36,8 +37,8 @@ func (w *hijackWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, err
 	}
 	early, _ := brw.Reader.Peek(brw.Reader.Buffered())
-	w.conn = &conn{Conn: c, timeout: w.timeout, early: append([]byte(nil), early...)}
-	w.conn.hear()
+	w.conn = newConn(c, w.timeout)
+	w.conn.early = append([]byte(nil), early...)
 	return w.conn, bufio.NewReadWriter(bufio.NewReaderSize(w.conn, readBuffer), bufio.NewWriterSize(w.conn, writeBuffer)), nil
 }
 
@@ -49,12 +50,21 @@ type conn struct {
 	heard   atomic.Int64  // when bytes last came, in Unix nanoseconds
 	early   []byte        // read before the hijacking
 
-	writing  sync.Mutex // held while bytes go out
-	deadline time.Time  // that is set; guarded by writing
+	writing sync.Mutex      // held while bytes go out
+	raw     syscall.RawConn // to write without waiting; nil where there is none, such as with TLS
 
 	mu      sync.Mutex
 	control []byte // control frames that wait for the end of a write
 	closed  bool   // the close frame is among them, or out: nothing may follow it (RFC 6455 §5.5.1)
+}
+
+func newConn(under net.Conn, timeout time.Duration) *conn {
+	c := &conn{Conn: under, timeout: timeout}
+	if s, ok := under.(syscall.Conn); ok {
+		c.raw, _ = s.SyscallConn() // without it every write is one that may wait
+	}
+	c.hear()
+	return c
 }
 
 func (c *conn) hear() { c.heard.Store(time.Now().UnixNano()) }
@@ -107,14 +117,31 @@ func (c *conn) hasControl() bool {
 	return len(c.control) > 0
 }
 
-// send writes whole frames. After the close frame it only pretends to.
+// try writes b as far as the connection takes it without waiting, and returns the rest: the whole where somebody else writes. done says that
+// there is none, and no control frame that waits either. After the close frame it only pretends to.
+func (c *conn) try(y *try, b []byte) (rest []byte, done bool, err error) {
+	if len(b) == 0 {
+		return nil, true, nil
+	}
+	if c.raw == nil || !c.writing.TryLock() {
+		return b, false, nil
+	}
+	defer c.writing.Unlock()
+	if c.isClosed() {
+		return nil, true, nil
+	}
+	n, err := y.write(c.raw, b)
+	if err != nil {
+		return nil, true, err
+	}
+	return b[n:], n == len(b) && !c.hasControl(), nil
+}
+
+// send writes all of b, at the client's speed. After the close frame it only pretends to.
 func (c *conn) send(b []byte) error {
 	c.writing.Lock()
-	c.mu.Lock()
-	closed := c.closed
-	c.mu.Unlock()
 	var err error
-	if !closed {
+	if !c.isClosed() {
 		err = c.write(b)
 	}
 	c.writing.Unlock()
@@ -124,25 +151,24 @@ func (c *conn) send(b []byte) error {
 	return c.sendControl()
 }
 
-// write writes all of b, as long as the client takes some of it within each timeout. The deadline is moved at most once a second: it costs as
-// much as a tenth of the write.
+func (c *conn) isClosed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closed
+}
+
+// write writes all of b, as long as the client takes some of it within each timeout. No deadline is left behind: it would fail a write that
+// comes later.
 func (c *conn) write(b []byte) error {
-	for {
-		if now := time.Now(); c.deadline.Sub(now) < c.timeout-time.Second {
-			c.deadline = now.Add(c.timeout)
-			_ = c.SetWriteDeadline(c.deadline) // fails only with the connection
-		}
+	for len(b) > 0 {
+		_ = c.SetWriteDeadline(time.Now().Add(c.timeout)) // fails only with the connection
 		n, err := c.Conn.Write(b)
-		if err == nil {
-			return nil
-		}
-		if n == 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+		b = b[n:]
+		if err != nil && (n == 0 || !errors.Is(err, os.ErrDeadlineExceeded)) {
 			return err
 		}
-		if b = b[n:]; len(b) == 0 {
-			return nil
-		}
 	}
+	return c.SetWriteDeadline(time.Time{})
 }
 
 var _ io.ReadWriter = (*conn)(nil)

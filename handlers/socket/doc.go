@@ -14,11 +14,12 @@
 //
 // # Goroutines
 //
-// An idle WebSocket costs one goroutine, blocked in a read. Writers and channel workers begin when there is something to do and end when it
-// is done. All belong to the Server, whose Close waits for them.
+// An idle WebSocket costs one goroutine, blocked in a read. What is to be written is written by as many goroutines as there are processors,
+// none of which ever waits for a client; what a client does not take at once is left to a goroutine of its own. Writers and channel workers
+// begin when there is something to do and end when it is done. All belong to the Server, whose Close waits for them.
 //
 // # Lock order
 //
-// A hub log's mutex may be held when a feed is signalled, and then Socket.mu is taken: so the hub is never called with Socket.mu held.
-// Server.mu and Socket.mu are never held together.
+// A hub log's mutex may be held when a feed is signalled, and then Socket.mu is taken: so the hub is never called with Socket.mu held. Under
+// Socket.mu, Server.mu may be taken, to start a worker. session.reading, then any of these; session.mu and conn's mutexes by themselves.
 package socket

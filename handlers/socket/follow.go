@@ -5,8 +5,9 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// Follow pushes what render makes of a stream's entries to this client: everything after p, then live, until the stream's end. render appends to dst the events of one item; At is set by Follow. It is called from the goroutine that writes. *hub.Reset
-// means that the stream has nothing after p (the client is ahead of it): the client gets all from Reset.From.
+// Follow pushes what render makes of a stream's entries to this client: everything after p, then live, until the stream's end. render appends to
+// dst the events of one item; it is called from the goroutine that writes. Where a client is to know positions of the stream, they stand in the
+// payload: Outgoing.At is the topic's. *hub.Reset means that the stream has nothing exactly after p: the client gets all from Reset.From.
 //
 // The client counts as a watcher of the stream while it follows. Whether it may read the stream is not asked.
 func (c *Channel) Follow(s *hub.Stream, p hub.Position, render func(dst []Outgoing, item *hub.Item) []Outgoing) (*hub.Reset, error) {

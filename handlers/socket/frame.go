@@ -54,5 +54,3 @@ func (f frame) payload() []byte {
 	}
 	return f[2:]
 }
-
-func (f frame) isBinary() bool { return f[0]&15 == opBinary }

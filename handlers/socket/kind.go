@@ -21,8 +21,9 @@ type Kind interface {
 
 // A Handler is one client's join of one topic. Its methods are called one at a time.
 type Handler interface {
-	// Handle handles one message; ctx ends when the client leaves. Whatever reply it wants to give it gives itself, at once or later
-	// (Message.Reply), at most one. An error becomes an error reply; a panic ends the channel, and the client joins again.
+	// Handle handles one message; ctx ends when the client leaves, and soon after the last message that is there has been handled: what goes on
+	// for longer must not use it. Whatever reply it wants to give it gives itself, at once or later (Message.Reply), at most one. An error
+	// becomes an error reply; a panic ends the channel, and the client joins again.
 	Handle(ctx context.Context, m *Message) error
 }
 

@@ -7,12 +7,6 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// The events of presence.
-const (
-	eventPresenceState = "presence_state"
-	eventPresenceDiff  = "presence_diff"
-)
-
 // Track makes the client present on the channel's topic under its user, with meta, which must encode as a JSON object; "online_at" is added.
 // It belongs into Join, with WatchPresence before it. A client that breaks off is kept for the server's grace, and taken up again when it
 // joins again; one that leaves is gone at once. Errors are hub.Track's. Whether the client may is not asked.
@@ -114,7 +108,7 @@ func (c *Channel) WatchPresence() error {
 // every diff back. It is what holds after the client's own Track, and its reader began before that: diffs that it contains change nothing.
 func (c *Channel) pushPresenceState() {
 	if c.watching {
-		c.Push(eventPresenceState, json.RawMessage(c.Hub().Presences(c.topic)))
+		c.Push(hub.PresenceState, json.RawMessage(c.Hub().Presences(c.topic)))
 	}
 }
 
@@ -127,7 +121,7 @@ func (t *presenceSource) next(c *Channel, p *pull) outcome {
 	var lost bool
 	if p.items, lost = t.reader.Read(p.items[:0]); lost { // too far behind for single changes
 		p.items = p.items[:0]
-		p.add(c.eventFrame(eventPresenceState, t.reader.State(), hub.Position{}))
+		p.add(c.eventFrame(hub.PresenceState, t.reader.State(), hub.Position{}))
 		return goesOn
 	}
 	for i := range p.items {
@@ -144,7 +138,7 @@ func (t *presenceSource) frame(c *Channel, item *hub.Item) frame {
 		}
 	}
 	payload := item.Event.Payload()
-	f := seal(phoenix.AppendText(room(len(payload)), c.socket.version, nil, nil, c.topic, eventPresenceDiff, payload), opText)
+	f := seal(phoenix.AppendText(room(len(payload)), c.socket.version, nil, nil, c.topic, hub.PresenceDiff, payload), opText)
 	if c.socket.version == phoenix.V2 {
 		item.Put(formatFrame, f)
 	}

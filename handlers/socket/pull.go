@@ -14,6 +14,7 @@ type pull struct {
 	frames []frame
 	items  []hub.Item
 	buf    []byte // for the transport
+	try    try    // for the transport
 	bytes  int
 }
 
@@ -33,6 +34,21 @@ func (p *pull) reset() {
 	clear(p.frames)
 	clear(p.items)
 	p.frames, p.items, p.bytes = p.frames[:0], p.items[:0], 0
+}
+
+// join returns all frames as one slice: a single one as it is, shared with all other readers.
+func (p *pull) join() []byte {
+	switch len(p.frames) {
+	case 0:
+		return nil
+	case 1:
+		return p.frames[0]
+	}
+	p.buf = p.buf[:0]
+	for _, f := range p.frames {
+		p.buf = append(p.buf, f...)
+	}
+	return p.buf
 }
 
 func (p *pull) add(f frame) {

@@ -58,7 +58,6 @@ func (s *Server) WebSocket(w http.ResponseWriter, r *http.Request, refuse Refuse
 
 // serve gives an accepted connection its socket and its goroutine.
 func (s *Server) serve(h *handshake, t *webSocket, leave func()) {
-	t.run = t.flush
 	t.socket = s.newSocket(h, t)
 	t.socket.binary = h.version == phoenix.V2
 	if err := s.add(t.socket, leave); err != nil {
@@ -96,7 +95,6 @@ type webSocket struct {
 	net    *conn
 
 	writer  atomic.Int32  // a writerState
-	run     func()        // flush, as a value: starting it allocates nothing
 	written chan struct{} // closed by the last writer; made by the reader when it waits for that
 	closing atomic.Bool
 	pinged  time.Time // the sweeper's
@@ -110,13 +108,13 @@ const (
 	writerOver        // none may start; the one that runs ends
 )
 
-// notify starts the writer, or tells the one that runs to look again.
+// notify has the writer run, or look again if it does.
 func (t *webSocket) notify() {
 	for {
 		switch t.writer.Load() {
 		case writerIdle:
 			if t.writer.CompareAndSwap(writerIdle, writerRuns) {
-				go t.run() // the reader waits for it
+				t.server.writers.add(t)
 				return
 			}
 		case writerRuns:
@@ -129,44 +127,62 @@ func (t *webSocket) notify() {
 	}
 }
 
-// flush writes until there is nothing more, or the connection is broken.
-func (t *webSocket) flush() {
+// flush writes until there is nothing more, or the connection is broken, or it takes nothing more at the moment: then a goroutine of the
+// socket's own goes on.
+func (t *webSocket) flush(p *pull) {
+	for more := true; more; {
+		more = t.socket.next(p)
+		rest, done, err := t.net.try(&p.try, p.join())
+		if err != nil {
+			t.breakOff()
+			return
+		}
+		if !done {
+			if len(p.frames) > 1 {
+				rest = bytes.Clone(rest) // of p.buf, which others will use
+			}
+			go t.flushSlowly(rest) // the reader waits for it
+			return
+		}
+		more = more || t.again()
+	}
+}
+
+// flushSlowly writes what is left of a flush, and then what has come meanwhile, at the speed of the client.
+func (t *webSocket) flushSlowly(rest []byte) {
 	p := borrowPull()
 	defer p.giveBack()
-	for broken := false; ; {
-		if !broken {
-			more := t.socket.next(p)
-			if err := t.write(p); err != nil {
-				broken = true
-				_ = t.net.Conn.Close() // the reader ends, and with it the socket
-			} else if more {
-				continue
-			}
+	for more := true; more; {
+		if err := t.net.send(rest); err != nil {
+			t.breakOff()
+			return
 		}
-		switch { // what came since next was called has notified
-		case t.writer.CompareAndSwap(writerRuns, writerIdle):
-			return
-		case t.writer.CompareAndSwap(writerAgain, writerRuns):
-		default: // over: the reader waits
-			close(t.written)
-			return
+		more = t.socket.next(p)
+		if rest = p.join(); len(rest) == 0 {
+			more = more || t.again()
+		} else {
+			more = true
 		}
 	}
 }
 
-// write sends what was pulled in one go: a single frame as it is, shared with all other readers.
-func (t *webSocket) write(p *pull) error {
-	switch len(p.frames) {
-	case 0:
-		return nil
-	case 1:
-		return t.net.send(p.frames[0])
+// again reports whether there is more to be written after all: what came since next was called has notified. If not, the writer has ended.
+func (t *webSocket) again() bool {
+	switch {
+	case t.writer.CompareAndSwap(writerRuns, writerIdle):
+		return false
+	case t.writer.CompareAndSwap(writerAgain, writerRuns):
+		return true
 	}
-	p.buf = p.buf[:0]
-	for _, f := range p.frames {
-		p.buf = append(p.buf, f...)
+	close(t.written) // over: the reader waits
+	return false
+}
+
+// breakOff ends a connection that cannot be written to: its reader ends, and with it the socket. Nothing more is written.
+func (t *webSocket) breakOff() {
+	_ = t.net.Conn.Close()
+	for t.again() {
 	}
-	return t.net.send(p.buf)
 }
 
 // stopWriter waits for the writer, and lets no other start.
