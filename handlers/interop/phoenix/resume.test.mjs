@@ -77,3 +77,34 @@ for (const [name, transport] of Object.entries(transports)) {
     }
   })
 }
+
+test('SSE comes back to its session: a cut costs no join', async (t) => {
+  t.diagnostic(`SEED=${seed}`)
+  const pick = random()
+  const topic = 'cuts:session'
+  let sharp = false
+  const proxy = await cutter(server.url, () => (sharp ? 1 + pick(1500) : Infinity))
+  const socket = connect(proxy.url, bearer, { transport: transports.SSE })
+  try {
+    const channel = socket.channel(topic) // without positions: all is the transport's doing
+    const heard = []
+    let joins = 0
+    channel.on('news', ({ n }) => heard.push(n))
+    channel.join().receive('ok', () => joins++)
+    await until('the join', () => joins === 1)
+    sharp = true
+    proxy.cut()
+    let published = 0
+    while (proxy.cuts() < CUTS) {
+      const events = Array.from({ length: 1 + pick(8) }, () => ({ event: 'news', payload: { n: published++ } }))
+      await call('POST', `/v1/topics/${topic}/events`, { events })
+      await until('the reader to come near', () => heard.length > published - AHEAD, 30_000)
+    }
+    await until('every event', () => heard.length >= published, 30_000)
+    assert.deepEqual(heard, Array.from({ length: published }, (_, n) => n))
+    assert.equal(joins, 1)
+  } finally {
+    await disconnect(socket)
+    proxy.close()
+  }
+})
