@@ -14,6 +14,7 @@ func TestConformance(t *testing.T) {
 	}
 	checkNode(t)
 	installPackages(t)
+	t.Parallel() // not before, so that packages are installed once
 	const (
 		latest = "node_modules/phoenix/priv/static/phoenix.mjs"
 		older  = "node_modules/phoenix-1.7/priv/static/phoenix.mjs" // polls with XMLHttpRequest alone

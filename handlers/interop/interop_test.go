@@ -19,7 +19,7 @@ import (
 // TestMain runs more tests at one time than there are processors: they wait more than they compute.
 func TestMain(m *testing.M) {
 	flag.Parse()
-	_ = flag.Set("test.parallel", "6")
+	_ = flag.Set("test.parallel", "8")
 	os.Exit(m.Run())
 }
 
@@ -40,7 +40,8 @@ func TestNodeClients(t *testing.T) {
 	if err := errors.Join(err, err2); err != nil || len(own) == 0 || len(phoenix) == 0 {
 		t.Fatalf("no *.test.mjs here: %v", err)
 	}
-	for _, file := range append(phoenix, own...) {
+	t.Parallel()
+	for _, file := range append(own, phoenix...) {
 		t.Run(strings.TrimSuffix(file, ".test.mjs"), func(t *testing.T) {
 			t.Parallel()
 			// Messages of Node about its experiments would only hide ours. Some clients leave timers behind that run for a minute.
