@@ -45,7 +45,7 @@ func TestNodeClients(t *testing.T) {
 		t.Run(strings.TrimSuffix(file, ".test.mjs"), func(t *testing.T) {
 			t.Parallel()
 			// Messages of Node about its experiments would only hide ours. Some clients leave timers behind that run for a minute.
-			out := run(t, []string{"DUCKWIRE_BIN=" + binary, "NODE_NO_WARNINGS=1"},
+			out := run(t, []string{"DUCKWIRE_BIN=" + binary, "NODE_NO_WARNINGS=1", "CHROMIUM=" + findChromium()},
 				"node", "--experimental-eventsource", "--test", "--test-force-exit", "--test-reporter=spec", file)
 			if !strings.Contains(out, "ℹ fail 0") || strings.Contains(out, "ℹ pass 0") {
 				t.Errorf("node ended well, and yet its report does not say so:\n%s", out)
@@ -66,6 +66,16 @@ func checkNode(t *testing.T) {
 	if n, err := strconv.Atoi(major); err != nil || n < leastNode {
 		t.Fatalf("these tests need Node.js %d or newer; this is %s (go test -short leaves them out)", leastNode, version)
 	}
+}
+
+// findChromium returns the path of a browser, or "".
+func findChromium() string {
+	for _, name := range []string{os.Getenv("CHROMIUM"), "chromium", "chromium-browser", "google-chrome"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	return ""
 }
 
 // installPackages installs what package-lock.json pins, unless that is what is there.

@@ -5,12 +5,13 @@ import net from 'node:net'
 /**
  * cutter listens on a port of its own. limit is the number of bytes that the first connection may bring to the client: headers, chunk
  * sizes and body alike; all others are let through. Or it is a function that returns the number for each connection. With http10 the
- * server is asked in HTTP/1.0: its body then ends with the connection, and a cut looks like a clean end.
+ * server is asked in HTTP/1.0: its body then ends with the connection, and a cut looks like a clean end. With upgrades: false requests for
+ * a WebSocket are cut at once.
  *
  * The result's sent() is what the first connection brought, requests() all requests so far, and cuts() the number of cuts. cut() cuts
  * all connections now.
  */
-export async function cutter(target, limit, { http10 = false } = {}) {
+export async function cutter(target, limit, { http10 = false, upgrades = true } = {}) {
   const { hostname, port } = new URL(target)
   const sockets = new Set()
   let connections = 0
@@ -36,6 +37,7 @@ export async function cutter(target, limit, { http10 = false } = {}) {
       const text = data.toString('latin1') // clients write a request's head at once
       if (/^[A-Z]+ \S+ HTTP\/1.1\r\n/.test(text)) {
         requests.push(text)
+        if (!upgrades && /^upgrade: websocket\r$/im.test(text)) return cut()
         if (http10) data = Buffer.from(text.replace('HTTP/1.1', 'HTTP/1.0').replace(/^connection: .*\r\n/im, ''), 'latin1')
       }
       server.write(data)

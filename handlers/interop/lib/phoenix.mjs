@@ -55,10 +55,11 @@ export function collect(channel, event) {
 
 /**
  * follow joins a topic in such a way that nothing is lost: every join goes on behind the last position that was seen. Positions stand where
- * other messages have their ref, so the socket is listened to, not the channel. onJoin is called with the answer to each join.
+ * other messages have their ref, so the socket is listened to, not the channel. The first join begins at from: "0" is the beginning of what is
+ * kept. onJoin is called with the answer to each join.
  */
-export function follow(socket, topic, { params = {}, onJoin = () => {} } = {}) {
-  let after = '' // from now on, and with positions
+export function follow(socket, topic, { params = {}, from = 'now', onJoin = () => {} } = {}) {
+  let after = from
   const channel = socket.channel(topic, () => ({ ...params, after }))
   socket.onMessage((message) => {
     if (message.topic === topic && message.event !== 'phx_reply' && message.ref) after = message.ref

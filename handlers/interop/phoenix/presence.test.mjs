@@ -71,7 +71,7 @@ for (const [name, transport] of Object.entries(transports)) {
       const proxy = await cutter(server.url, Infinity)
       open.push(proxy)
       const bob = await look(dial('bob', transport), topic)
-      const ada = await look(dial('ada', transport, proxy.url), topic, { client_id: `ada-1-${name}`, after: '' })
+      const ada = await look(dial('ada', transport, proxy.url), topic, { client_id: `ada-1-${name}`, after: 'now' })
       await until('both see both', () => [bob, ada].every((p) => p.who() === 'ada×1,bob×1'))
       const [{ phx_ref: ref }] = bob.metas('ada')
       bob.told.length = 0
