@@ -125,7 +125,7 @@ func (s *server) streamOpenAI(w http.ResponseWriter, r *http.Request, stream *hu
 		return err
 	}
 	defer done()
-	reader, reset := stream.Watch(p, pump.wake)
+	reader, reset := stream.Watch(p, pump)
 	defer reader.Close()
 	if reset != nil { // no block of this shape can tell it
 		return hub.Invalid("Last-Event-ID", "cannot be resumed (%s); start again without it", reset.Reason)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/handlers/socket"
+	"github.com/duckwire/duckwire/handlers/writers"
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/middleware"
 )
@@ -70,9 +71,10 @@ func def[T comparable](field *T, value T) {
 
 type server struct {
 	Options
-	hub    *hub.Hub
-	logger *slog.Logger
-	live   connections
+	hub     *hub.Hub
+	logger  *slog.Logger
+	live    connections
+	writers writers.Pool // of long responses
 
 	sockets *socket.Server
 }
@@ -94,7 +96,10 @@ func New(o Options) *Edge {
 func (e *Edge) Drain(ctx context.Context) { e.server.sockets.Drain(ctx) }
 
 // Close ends the sockets that are left, and returns when their goroutines have ended.
-func (e *Edge) Close() { e.server.sockets.Close() }
+func (e *Edge) Close() {
+	e.server.sockets.Close()
+	e.server.writers.Wait()
+}
 
 func newServer(o Options) *server {
 	o = o.withDefaults()

@@ -68,8 +68,8 @@ func (s *server) sseSocket(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	wake := hub.NewWake()
-	down, err := s.sockets.OpenDownstream(r, q.Get("session"), after, wake)
+	p := s.pumpOf(w, r, opts)
+	down, err := s.sockets.OpenDownstream(r, q.Get("session"), after, p)
 	if errors.Is(err, socket.ErrSession) {
 		s.startLive(w, mediaSSE)
 		_, _ = w.Write(sse.AppendBye(nil, "session", 0)) // the client has gone: there is nobody to tell
@@ -80,14 +80,8 @@ func (s *server) sseSocket(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	defer down.Close()
-	defer s.hub.OnDrain(wake)()
-	p := &pump{
-		w: w, rc: http.NewResponseController(w), wake: wake, hb: opts.hb, drained: s.hub.IsDraining,
-		conn: directConn(w, r), timeout: s.WriteTimeout, expires: down.Expires(),
-	}
-	if opts.max > 0 {
-		p.stop = time.Now().Add(opts.max)
-	}
+	defer s.hub.OnDrain(p.wake)()
+	p.expires = down.Expires()
 	s.startLive(w, mediaSSE)
 	s.finishPump(p.run(r.Context(), &socketFeed{down: down, first: socketHello(down, opts, after)}))
 	return nil

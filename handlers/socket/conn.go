@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/duckwire/duckwire/handlers/writers"
 )
 
 // The sizes of the buffers of a hijacked connection. net/http's own would be 4 KiB each way for the connection's whole life. Long messages are
@@ -59,10 +61,7 @@ type conn struct {
 }
 
 func newConn(under net.Conn, timeout time.Duration) *conn {
-	c := &conn{Conn: under, timeout: timeout}
-	if s, ok := under.(syscall.Conn); ok {
-		c.raw, _ = s.SyscallConn() // without it every write is one that may wait
-	}
+	c := &conn{Conn: under, timeout: timeout, raw: writers.Raw(under)}
 	c.hear()
 	return c
 }
@@ -119,7 +118,7 @@ func (c *conn) hasControl() bool {
 
 // try writes b as far as the connection takes it without waiting, and returns the rest: the whole where somebody else writes. done says that
 // there is none, and no control frame that waits either. After the close frame it only pretends to.
-func (c *conn) try(y *try, b []byte) (rest []byte, done bool, err error) {
+func (c *conn) try(y *writers.Try, b []byte) (rest []byte, done bool, err error) {
 	if len(b) == 0 {
 		return nil, true, nil
 	}
@@ -130,7 +129,7 @@ func (c *conn) try(y *try, b []byte) (rest []byte, done bool, err error) {
 	if c.isClosed() {
 		return nil, true, nil
 	}
-	n, err := y.write(c.raw, b)
+	n, err := y.Write(c.raw, b)
 	if err != nil {
 		return nil, true, err
 	}

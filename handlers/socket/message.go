@@ -2,6 +2,7 @@ package socket
 
 import (
 	"encoding/json"
+	"sync/atomic"
 
 	"github.com/duckwire/duckwire/handlers/phoenix"
 	"github.com/duckwire/duckwire/hub"
@@ -15,6 +16,7 @@ type Message struct {
 
 	channel *Channel
 	ref     json.RawMessage
+	replied atomic.Bool
 }
 
 // Decode reads the payload, which must be a JSON object, into v. Errors are *hub.FieldError.
@@ -52,7 +54,12 @@ func (m *Message) ReplyBytes(status string, response []byte) {
 // Fail answers with an error, as Reason words it.
 func (m *Message) Fail(err error) { m.ReplyStatus("error", Reason(err)) }
 
-func (m *Message) send(f frame) { m.channel.send(f) }
+// send sends the reply, unless there was one: a Handler that has replied may still fail.
+func (m *Message) send(f frame) {
+	if !m.replied.Swap(true) {
+		m.channel.send(f)
+	}
+}
 
 // encode makes JSON of a response: {} of nil.
 func encode(v any) []byte {

@@ -14,7 +14,6 @@ type pull struct {
 	frames []frame
 	items  []hub.Item
 	buf    []byte // for the transport
-	try    try    // for the transport
 	bytes  int
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"github.com/duckwire/duckwire/handlers/phoenix"
+	"github.com/duckwire/duckwire/handlers/writers"
 	"github.com/duckwire/duckwire/hub"
 )
 
@@ -71,7 +72,7 @@ func def[T comparable](field *T, value T) {
 type Server struct {
 	Options
 	tokens  *tokens
-	writers writers
+	writers writers.Pool
 
 	ctx    context.Context // ends when Close has closed the sockets
 	cancel context.CancelFunc
@@ -86,7 +87,6 @@ type Server struct {
 // NewServer returns a running server. It owns one goroutine for pings and timeouts, until Close.
 func NewServer(o Options) *Server {
 	s := &Server{Options: o.withDefaults(), tokens: newTokens(), sockets: make(map[*Socket]func()), sessions: make(map[string]*session)}
-	s.writers.server = s
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.work.Go(s.sweep)
 	return s
@@ -214,6 +214,7 @@ func (s *Server) Close() {
 		sock.transport.abort()
 	}
 	s.work.Wait()
+	s.writers.Wait()
 }
 
 // sweepEvery is how often pings, timeouts and expired tokens are looked after.

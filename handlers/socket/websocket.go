@@ -13,6 +13,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/duckwire/duckwire/handlers/phoenix"
+	"github.com/duckwire/duckwire/handlers/writers"
 )
 
 // Refuse answers a request that is not let in.
@@ -94,45 +95,26 @@ type webSocket struct {
 	conn   *websocket.Conn
 	net    *conn
 
-	writer  atomic.Int32  // a writerState
-	written chan struct{} // closed by the last writer; made by the reader when it waits for that
+	turn    writers.Turn // to write
 	closing atomic.Bool
 	pinged  time.Time // the sweeper's
 }
 
-// The states of the writer.
-const (
-	writerIdle  int32 = iota
-	writerRuns        // a goroutine is in flush
-	writerAgain       // and should look again before it ends
-	writerOver        // none may start; the one that runs ends
-)
-
-// notify has the writer run, or look again if it does.
+// notify has what there is written, soon.
 func (t *webSocket) notify() {
-	for {
-		switch t.writer.Load() {
-		case writerIdle:
-			if t.writer.CompareAndSwap(writerIdle, writerRuns) {
-				t.server.writers.add(t)
-				return
-			}
-		case writerRuns:
-			if t.writer.CompareAndSwap(writerRuns, writerAgain) {
-				return
-			}
-		default:
-			return
-		}
+	if t.turn.Take() {
+		t.server.writers.Add(t) // the reader waits for the turn's end, and Close for the reader
 	}
 }
 
-// flush writes until there is nothing more, or the connection is broken, or it takes nothing more at the moment: then a goroutine of the
-// socket's own goes on.
-func (t *webSocket) flush(p *pull) {
+// Flush implements writers.Job: it writes until there is nothing more, or the connection is broken, or it takes nothing more at the moment: then a
+// goroutine of the socket's own goes on.
+func (t *webSocket) Flush(y *writers.Try) {
+	p := borrowPull()
+	defer p.giveBack()
 	for more := true; more; {
 		more = t.socket.next(p)
-		rest, done, err := t.net.try(&p.try, p.join())
+		rest, done, err := t.net.try(y, p.join())
 		if err != nil {
 			t.breakOff()
 			return
@@ -141,10 +123,10 @@ func (t *webSocket) flush(p *pull) {
 			if len(p.frames) > 1 {
 				rest = bytes.Clone(rest) // of p.buf, which others will use
 			}
-			go t.flushSlowly(rest) // the reader waits for it
+			go t.flushSlowly(rest) // it has the turn, whose end the reader waits for
 			return
 		}
-		more = more || t.again()
+		more = more || t.turn.Again()
 	}
 }
 
@@ -158,38 +140,15 @@ func (t *webSocket) flushSlowly(rest []byte) {
 			return
 		}
 		more = t.socket.next(p)
-		if rest = p.join(); len(rest) == 0 {
-			more = more || t.again()
-		} else {
-			more = true
-		}
+		rest = p.join()
+		more = more || len(rest) > 0 || t.turn.Again()
 	}
-}
-
-// again reports whether there is more to be written after all: what came since next was called has notified. If not, the writer has ended.
-func (t *webSocket) again() bool {
-	switch {
-	case t.writer.CompareAndSwap(writerRuns, writerIdle):
-		return false
-	case t.writer.CompareAndSwap(writerAgain, writerRuns):
-		return true
-	}
-	close(t.written) // over: the reader waits
-	return false
 }
 
 // breakOff ends a connection that cannot be written to: its reader ends, and with it the socket. Nothing more is written.
 func (t *webSocket) breakOff() {
 	_ = t.net.Conn.Close()
-	for t.again() {
-	}
-}
-
-// stopWriter waits for the writer, and lets no other start.
-func (t *webSocket) stopWriter() {
-	t.written = make(chan struct{})
-	if t.writer.Swap(writerOver) != writerIdle {
-		<-t.written
+	for t.turn.Again() {
 	}
 }
 
@@ -198,7 +157,7 @@ func (t *webSocket) read() {
 	how := t.receive()
 	_ = t.net.Conn.Close()
 	_ = t.conn.CloseNow()
-	t.stopWriter()
+	t.turn.End()
 	t.socket.end(how)
 }
 
