@@ -108,3 +108,36 @@ test('SSE comes back to its session: a cut costs no join', async (t) => {
     proxy.close()
   }
 })
+
+for (const signal of ['SIGTERM', 'SIGKILL']) {
+  test(`a restart by ${signal} is told, and then all goes on`, async () => {
+    const server = await startServer()
+    const sockets = []
+    try {
+      const readers = Object.entries(transports).map(([name, transport]) => {
+        const socket = connect(server.url, bearer, { transport })
+        sockets.push(socket)
+        const reader = { name, heard: [], answers: [] }
+        const channel = follow(socket, 'restart', { onJoin: (answer) => reader.answers.push(answer) })
+        channel.on('news', ({ n }) => reader.heard.push(n))
+        return reader
+      })
+      const publish = (n) => api(server, bearer)('POST', '/v1/topics/restart/events', { events: [{ event: 'news', payload: { n } }] })
+      await until('all joins', () => readers.every(({ answers }) => answers.length === 1))
+      await publish(1)
+      await until('the first event', () => readers.every(({ heard }) => heard.length === 1))
+      await server.restart(signal)
+      // Topics live in memory: the log of before is gone, and a position in it means nothing any longer.
+      await until('all joins', () => readers.every(({ answers }) => answers.length === 2), 20_000)
+      for (const { name, answers } of readers) {
+        assert.deepEqual(answers.map(({ recovered, reset }) => [recovered, reset]), [[true, undefined], [false, 'epoch']], name)
+      }
+      await publish(2)
+      await until('the second event', () => readers.every(({ heard }) => heard.length === 2))
+      for (const { name, heard } of readers) assert.deepEqual(heard, [1, 2], name)
+    } finally {
+      await Promise.all(sockets.map(disconnect))
+      await server.close()
+    }
+  })
+}
