@@ -11,6 +11,7 @@ import assert from 'node:assert/strict'
 import { after, afterEach, before, describe, test } from 'node:test'
 import { RealtimeClient } from '@supabase/realtime-js'
 import WebSocket from 'ws'
+import { connect, join } from '../lib/phoenix.mjs'
 import { api, startServer, token } from '../lib/server.mjs'
 import { until } from '../lib/wait.mjs'
 
@@ -44,7 +45,7 @@ for (const [title, options] of Object.entries(ways)) {
       const heard = []
       channel.on('broadcast', { event: '*' }, ({ event, payload }) => heard.push([event, payload]))
       const status = await new Promise((resolve) => channel.subscribe(resolve))
-      return { channel, heard, status }
+      return { client, channel, heard, status }
     }
 
     test('broadcasts', async () => {
@@ -60,6 +61,20 @@ for (const [title, options] of Object.entries(ways)) {
       await api(server, bearer)('POST', `/v1/topics/realtime:${topic}/events`, { events: [event] })
       await until('the note', () => bob.heard.length > sent.length)
       assert.deepEqual(bob.heard.at(-1), ['note', { by: 'REST' }])
+    })
+
+    test('a renewed token is told to nobody', async () => {
+      const ada = await enter(bearer)
+      const socket = connect(server.url, bearer)
+      open.push(socket)
+      const heard = []
+      socket.onMessage(({ event }) => heard.push(event))
+      const bob = await join(socket, `realtime:${topic}`)
+      await ada.client.setAuth(token()) // it tells its channels
+      await ada.channel.send({ type: 'broadcast', event: 'mark', payload: {} })
+      await until('the mark', () => heard.includes('broadcast'))
+      assert.deepEqual(heard, ['phx_reply', 'broadcast'])
+      bob.leave()
     })
 
     test('is refused what its token does not allow', async () => {
