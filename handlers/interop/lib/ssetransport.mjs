@@ -1,5 +1,5 @@
-// A transport for the official Phoenix client: server-sent events down, POSTs up. For networks that let neither WebSockets nor long requests
-// with answers of unknown end through, but do let event streams. Runs wherever fetch does.
+// A transport for the official Phoenix client: server-sent events down, POSTs up. For networks that let no WebSocket through. It runs wherever
+// fetch does.
 //
 //   new Socket('wss://host/socket', { transport: SSETransport, params: { token } })
 //
@@ -38,7 +38,7 @@ export class SSETransport {
   #session
   #after = '0' // the number of the last frame that came whole
   #silence = firstSilence // what is too long without a byte
-  #seen = Date.now()
+  #seen = performance.now()
   #queue = [] // lines of the next POST
   #posting = 0 // lines of the one that is under way
 
@@ -55,7 +55,7 @@ export class SSETransport {
   }
 
   send(frame) {
-    if (this.readyState === CLOSED) return
+    if (this.readyState !== OPEN) return
     this.#queue.push(typeof frame === 'string' ? frame : base64(frame))
     if (this.#queue.length === 1 && this.#posting === 0) setTimeout(() => this.#post()) // with what else is sent in this turn
   }
@@ -83,16 +83,18 @@ export class SSETransport {
   /** run follows the session over as many responses as it takes. */
   async #run() {
     for (let failures = 0; this.readyState !== CLOSED; ) {
-      const before = this.#seen
+      const [begun, after] = [performance.now(), this.#after]
       try {
         await this.#follow()
+        if (!this.#session) throw new Error('the response ended before it began')
       } catch (error) {
         if (error instanceof Over || !this.#session) return this.#fail(error)
       }
-      if (Date.now() - this.#seen > lifetime) return this.#fail(new Over('the connection is lost', 1006))
-      failures = this.#seen > before ? 0 : failures + 1
-      // At once after a cut, and less and less often where there is no way.
-      if (failures > 0) await new Promise((resolve) => setTimeout(resolve, Math.random() * Math.min(longestWait, 50 * 2 ** failures)))
+      const now = performance.now()
+      if (now - this.#seen > lifetime) return this.#fail(new Over('the connection is lost', 1006))
+      // At once after a cut, and less and less often where nothing comes through.
+      failures = this.#after !== after || now - begun > longestWait ? 0 : failures + 1
+      if (failures > 0) await new Promise((resolve) => setTimeout(resolve, Math.random() * Math.min(longestWait, 25 * 2 ** failures)))
     }
   }
 
@@ -120,7 +122,7 @@ export class SSETransport {
         const { done, value } = await reader.read()
         if (done) return
         alive()
-        this.#seen = Date.now()
+        this.#seen = performance.now()
         for (const block of blocks.push(decoder.decode(value, { stream: true }))) this.#take(block)
       }
     } finally {
@@ -141,7 +143,7 @@ export class SSETransport {
         const hello = JSON.parse(data)
         if (this.#session && hello.recovered === false) throw new Over('the session has lost messages', 1011)
         this.#session = hello.session
-        this.#silence = 2500 * hello.hb
+        if (hello.hb > 0) this.#silence = 2500 * hello.hb
         if (this.readyState === CONNECTING) {
           this.readyState = OPEN
           this.onopen()

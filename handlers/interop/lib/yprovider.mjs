@@ -53,7 +53,7 @@ export class Provider {
 }
 
 function toBase64(bytes) {
-  return btoa(String.fromCharCode(...bytes))
+  return btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(''))
 }
 
 function fromBase64(text) {
