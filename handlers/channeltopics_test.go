@@ -20,8 +20,9 @@ func TestConversationsAreTheirOwnersOverHTTP(t *testing.T) {
 		user, cap, topic string
 		want             int
 	}{
-		{"a", "none=subscribe", "conversation:c-1", 200},
-		{"a", "none=subscribe", "status:c-1", 200},
+		{"a", "conversation:lobby=subscribe", "conversation:c-1", 200},
+		{"a", "conversation:lobby=subscribe", "status:c-1", 200},
+		{"a", "none=subscribe", "conversation:c-1", 403},
 		{"b", "*=subscribe", "conversation:c-1", 403},
 		{"b", "conversation:*=subscribe", "conversation:c-1", 403},
 		{"b", "status:*=subscribe", "status:c-1", 403},
