@@ -57,6 +57,7 @@ type conn struct {
 
 	mu      sync.Mutex
 	control []byte // control frames that wait for the end of a write
+	pong    []byte // likewise: the answer to the newest ping alone (RFC 6455 §5.5.3), so that nobody fills the memory with pings
 	closed  bool   // the close frame is among them, or out: nothing may follow it (RFC 6455 §5.5.1)
 }
 
@@ -88,7 +89,11 @@ func (c *conn) Read(b []byte) (int, error) {
 // Write takes one control frame. It does not wait for a message that is on its way to a slow client: the frame then goes out behind it.
 func (c *conn) Write(b []byte) (int, error) {
 	c.mu.Lock()
-	c.control = append(c.control, b...)
+	if b[0]&15 == opPong {
+		c.pong = append(c.pong[:0], b...)
+	} else {
+		c.control = append(c.control, b...)
+	}
 	c.closed = c.closed || b[0]&15 == opClose
 	c.mu.Unlock()
 	return len(b), c.sendControl()
@@ -98,8 +103,8 @@ func (c *conn) Write(b []byte) (int, error) {
 func (c *conn) sendControl() error {
 	for c.hasControl() && c.writing.TryLock() {
 		c.mu.Lock()
-		b := c.control
-		c.control = nil
+		b := append(c.pong, c.control...)
+		c.pong, c.control = nil, nil
 		c.mu.Unlock()
 		err := c.write(b)
 		c.writing.Unlock()
@@ -113,7 +118,7 @@ func (c *conn) sendControl() error {
 func (c *conn) hasControl() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return len(c.control) > 0
+	return len(c.control)+len(c.pong) > 0
 }
 
 // try writes b as far as the connection takes it without waiting, and returns the rest: the whole where somebody else writes. done says that

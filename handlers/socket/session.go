@@ -1,6 +1,7 @@
 package socket
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -12,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
@@ -57,7 +59,10 @@ type session struct {
 	server *Server
 	socket *Socket
 	life   time.Duration // without the client
-	posts  sync.Mutex    // one POST at a time: the order of messages is theirs
+
+	posts atomic.Int32  // that are being read, or wait
+	turn  chan struct{} // one POST at a time is received: the order of messages is theirs
+	gone  chan struct{} // closed when it is over
 
 	mu     sync.Mutex
 	holder hub.Waker // of the request that reads; a newer one takes its place
@@ -75,18 +80,19 @@ var errSession = errors.New("the session is over; connect anew")
 
 // openSession opens a session for a client that was let in.
 func (s *Server) openSession(h *handshake, life time.Duration) (*session, error) {
-	ses := &session{server: s, life: life, seen: time.Now()}
+	ses := &session{server: s, life: life, seen: time.Now(), turn: make(chan struct{}, 1), gone: make(chan struct{})}
 	leave, err := s.admit(h)
 	if err != nil {
 		return nil, err
 	}
 	ses.socket = s.newSocket(h, ses)
-	if err = s.add(ses.socket, leave); err != nil {
+	if err = s.add(ses.socket, ses, leave); err != nil {
 		return nil, err
 	}
-	s.mu.Lock()
-	s.sessions[ses.socket.id] = ses
-	s.mu.Unlock()
+	if s.isClosing() {
+		ses.finish(endLost)
+		return nil, hub.ErrClosed
+	}
 	return ses, nil
 }
 
@@ -172,12 +178,9 @@ func (ses *session) finish(how ending) {
 		return
 	}
 	ses.dead = true
+	close(ses.gone)
 	ses.mu.Unlock()
 	ses.notify()
-	s := ses.server
-	s.mu.Lock()
-	delete(s.sessions, ses.socket.id)
-	s.mu.Unlock()
 	ses.socket.end(how)
 }
 
@@ -187,20 +190,35 @@ func (ses *session) isDead() bool {
 	return ses.dead
 }
 
+// maxPosts is how many POSTs of one session may be under way: the client sends one at a time, and each may hold a body in memory.
+const maxPosts = 4
+
+var errPosts = errors.New("the session has too many POSTs under way; send one at a time")
+
 // receive takes the body of a POST: lines of application/x-ndjson, of which one that begins with [ or { is a text frame and any other a binary
 // frame in base64; of any other media type one text frame. A frame that is no message ends the session.
 func (ses *session) receive(r *http.Request) error {
+	defer ses.posts.Add(-1)
+	if ses.posts.Add(1) > maxPosts {
+		return errPosts
+	}
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		return err
 	}
-	ses.posts.Lock()
-	defer ses.posts.Unlock()
+	select {
+	case ses.turn <- struct{}{}:
+		defer func() { <-ses.turn }()
+	case <-ses.gone:
+		return errSession
+	case <-r.Context().Done():
+		return r.Context().Err()
+	}
 	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if media != "application/x-ndjson" {
 		err = ses.socket.Receive(r.Context(), body, false)
 	} else {
-		err = ses.receiveLines(r, string(body))
+		err = ses.receiveLines(r, body)
 	}
 	if err != nil && r.Context().Err() == nil {
 		ses.finish(endLost)
@@ -208,17 +226,18 @@ func (ses *session) receive(r *http.Request) error {
 	return err
 }
 
-func (ses *session) receiveLines(r *http.Request, body string) error {
-	for line := range strings.Lines(body) {
-		line = strings.TrimRight(line, "\r\n")
+func (ses *session) receiveLines(r *http.Request, body []byte) error {
+	for line := range bytes.Lines(body) {
+		line = bytes.TrimRight(line, "\r\n")
 		var err error
 		switch {
-		case line == "":
+		case len(line) == 0:
 		case line[0] == '[' || line[0] == '{':
-			err = ses.socket.Receive(r.Context(), []byte(line), false)
+			err = ses.socket.Receive(r.Context(), bytes.Clone(line), false) // a message may stay for longer than the body
 		default:
-			var frame []byte
-			if frame, err = base64.RawStdEncoding.DecodeString(strings.TrimRight(line, "=")); err == nil {
+			line = bytes.TrimRight(line, "=")
+			frame := make([]byte, base64.RawStdEncoding.DecodedLen(len(line)))
+			if _, err = base64.RawStdEncoding.Decode(frame, line); err == nil {
 				err = ses.socket.Receive(r.Context(), frame, true)
 			}
 		}

@@ -61,13 +61,17 @@ func (s *Server) WebSocket(w http.ResponseWriter, r *http.Request, refuse Refuse
 func (s *Server) serve(h *handshake, t *webSocket, leave func()) {
 	t.socket = s.newSocket(h, t)
 	t.socket.binary = h.version == phoenix.V2
-	if err := s.add(t.socket, leave); err != nil {
+	if err := s.add(t.socket, nil, leave); err != nil {
 		_ = t.conn.CloseNow()
 		return
 	}
 	if !s.goes(t.read) {
 		_ = t.conn.CloseNow()
 		t.socket.end(endLost)
+		return
+	}
+	if s.isClosing() {
+		t.close(closeRestarting, restarting)
 	}
 }
 
@@ -148,6 +152,7 @@ func (t *webSocket) flushSlowly(rest []byte) {
 // breakOff ends a connection that cannot be written to: its reader ends, and with it the socket. Nothing more is written.
 func (t *webSocket) breakOff() {
 	_ = t.net.Conn.Close()
+	t.socket.hangUp()
 	for t.turn.Again() {
 	}
 }
@@ -174,9 +179,11 @@ func (t *webSocket) receive() ending {
 		case t.closing.Load():
 			return endLost // it was us: the client comes back
 		case errors.Is(err, phoenix.ErrUTF8):
-			_ = t.conn.Close(closeUTF8, "a text frame must be valid UTF-8")
+			t.goodbye(closeUTF8, "a text frame must be valid UTF-8")
+		case errors.Is(err, websocket.ErrMessageTooBig):
+			t.goodbye(closeTooBig, "") // has been sent; what the client still sends is read, or a reset would overtake the close
 		case errors.Is(err, phoenix.ErrFrame):
-			_ = t.conn.Close(closeFrame, "the frame is no message of the protocol")
+			t.goodbye(closeFrame, "the frame is no message of the protocol")
 		case websocket.CloseStatus(err) != -1:
 			return endGone
 		}
@@ -209,8 +216,20 @@ func (t *webSocket) readMessage() (data []byte, binary bool, err error) {
 // close says goodbye in a goroutine of its own: the closing handshake may take five seconds.
 func (t *webSocket) close(code int, reason string) {
 	if !t.closing.Swap(true) {
-		t.server.goes(func() { _ = t.conn.Close(websocket.StatusCode(code), reason) })
+		t.server.goes(func() {
+			t.goodbye(websocket.StatusCode(code), reason)
+			t.socket.hangUp()
+		})
 	}
+}
+
+// closeWait is how long a client has to answer a close.
+const closeWait = 5 * time.Second
+
+// goodbye is the closing handshake. coder/websocket waits for the rest of a frame that has begun without a limit of its own.
+func (t *webSocket) goodbye(code websocket.StatusCode, reason string) {
+	_ = t.net.SetReadDeadline(time.Now().Add(closeWait)) // fails only with the connection
+	_ = t.conn.Close(code, reason)
 }
 
 func (t *webSocket) abort() {
