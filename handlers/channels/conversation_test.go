@@ -124,7 +124,8 @@ func TestAnswerIsStreamed(t *testing.T) {
 	if err != nil || string(st.State().Text) != text || st.Owner != "u" {
 		t.Errorf("the stream is %+v, %v", st, err)
 	}
-	if q := other.event(chat, "message"); q["content"] != "What says the duck?" || q["user_id"] != "u" || q["stream"] != stream || q["message_id"] != id {
+	q := other.event(chat, "message")
+	if q["content"] != "What says the duck?" || q["user_id"] != "u" || q["stream"] != stream || q["message_id"] != id {
 		t.Errorf("the other session heard the question as %v", q)
 	}
 	if r := other.event(chat, "response"); r["response"] != text {
@@ -312,7 +313,8 @@ func TestCancelProcessing(t *testing.T) {
 	}
 	wait(t, p.gone, "the completion's end")
 	for _, c := range []*client{c, other} {
-		if got := c.event(chat, "processing_cancelled"); got["message_id"] != asked["message_id"] || got["reason"] != "cancelled" || got["cancelled_by"] != "u" {
+		got := c.event(chat, "processing_cancelled")
+		if got["message_id"] != asked["message_id"] || got["reason"] != "cancelled" || got["cancelled_by"] != "u" {
 			t.Errorf("cancelled: %v", got)
 		}
 	}
