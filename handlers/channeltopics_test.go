@@ -20,8 +20,9 @@ func TestConversationsAreTheirOwnersOverHTTP(t *testing.T) {
 		user, cap, topic string
 		want             int
 	}{
-		{"a", "none=subscribe", "conversation:c-1", 200},
-		{"a", "none=subscribe", "status:c-1", 200},
+		{"a", "conversation:lobby=subscribe", "conversation:c-1", 200},
+		{"a", "conversation:lobby=subscribe", "status:c-1", 200},
+		{"a", "none=subscribe", "conversation:c-1", 403},
 		{"b", "*=subscribe", "conversation:c-1", 403},
 		{"b", "conversation:*=subscribe", "conversation:c-1", 403},
 		{"b", "status:*=subscribe", "status:c-1", 403},
@@ -30,14 +31,15 @@ func TestConversationsAreTheirOwnersOverHTTP(t *testing.T) {
 		{"b", "conversation:*=admin", "conversation:c-1", 200},
 		{"b", "conversation:*=subscribe", "conversation:c-2", 200}, // nobody's
 	} {
+		bearer := "Authorization: Bearer " + token(t, tt.user, tt.cap)
 		for _, path := range []string{"/v1/topics/" + tt.topic + "/events", "/v1/topics/" + tt.topic + "/presence"} {
-			resp := s.do("GET", path, "", "Authorization: Bearer "+token(t, tt.user, tt.cap))
+			resp := s.do("GET", path, "", bearer)
 			resp.Body.Close()
 			if resp.StatusCode != tt.want {
 				t.Errorf("%s with %s, %s: %d, want %d", tt.user, tt.cap, path, resp.StatusCode, tt.want)
 			}
 		}
-		many := s.do("GET", "/v1/events?max=1&topic="+url.QueryEscape(tt.topic), "", "Accept: text/event-stream", "Authorization: Bearer "+token(t, tt.user, tt.cap))
+		many := s.do("GET", "/v1/events?max=1&topic="+url.QueryEscape(tt.topic), "", "Accept: text/event-stream", bearer)
 		many.Body.Close()
 		if many.StatusCode != tt.want {
 			t.Errorf("%s with %s on many topics with %s: %d, want %d", tt.user, tt.cap, tt.topic, many.StatusCode, tt.want)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/duckwire/duckwire/hub"
@@ -123,7 +124,8 @@ func TestAnswerIsStreamed(t *testing.T) {
 	if err != nil || string(st.State().Text) != text || st.Owner != "u" {
 		t.Errorf("the stream is %+v, %v", st, err)
 	}
-	if q := other.event(chat, "message"); q["content"] != "What says the duck?" || q["user_id"] != "u" || q["stream"] != stream || q["message_id"] != id {
+	q := other.event(chat, "message")
+	if q["content"] != "What says the duck?" || q["user_id"] != "u" || q["stream"] != stream || q["message_id"] != id {
 		t.Errorf("the other session heard the question as %v", q)
 	}
 	if r := other.event(chat, "response"); r["response"] != text {
@@ -311,7 +313,8 @@ func TestCancelProcessing(t *testing.T) {
 	}
 	wait(t, p.gone, "the completion's end")
 	for _, c := range []*client{c, other} {
-		if got := c.event(chat, "processing_cancelled"); got["message_id"] != asked["message_id"] || got["reason"] != "cancelled" || got["cancelled_by"] != "u" {
+		got := c.event(chat, "processing_cancelled")
+		if got["message_id"] != asked["message_id"] || got["reason"] != "cancelled" || got["cancelled_by"] != "u" {
 			t.Errorf("cancelled: %v", got)
 		}
 	}
@@ -449,7 +452,8 @@ func TestWhoMayJoinConversations(t *testing.T) {
 	for _, tt := range []struct {
 		user, cap, status string
 	}{
-		{"a", "none=subscribe", "ok"},
+		{"a", "conversation:lobby=subscribe", "ok"},
+		{"a", "none=subscribe", "error"}, // its own; but not with this token
 		{"b", "conversation:*=subscribe,publish,complete", "error"},
 		{"b", "*=subscribe", "error"},
 		{"b", chat + "=publish", "error"},
@@ -579,4 +583,60 @@ func TestPreferenceAndTyping(t *testing.T) {
 		t.Errorf("asked of %q", p.req.Model)
 	}
 	c.event("conversation:c-2", "response") // and c did not hear itself typing
+}
+
+// Whatever many clients ask, cancel and leave at one time: each question that was taken has one end, in an order that everybody sees.
+func TestEveryQuestionEndsOnce(t *testing.T) {
+	s := start(t, says("a", "b", "c"))
+	watcher := s.dial("u", chatCaps...)
+	watcher.join(chat, `{}`)
+	const clients, questions = 6, 15
+	taken := make(chan string, clients*questions)
+	var work sync.WaitGroup
+	for n := range clients {
+		c := s.dial("u", chatCaps...)
+		work.Go(func() {
+			c.join(chat, `{}`)
+			for i := range questions {
+				taken <- c.ok(chat, "message", fmt.Sprintf(`{"content":"%d of %d"}`, i, n))["message_id"].(string)
+				switch {
+				case i%5 == n:
+					c.ok(chat, "cancel_processing", `{}`)
+				case i%7 == n:
+					c.ok(chat, "phx_leave", `{}`)
+					c.join(chat, `{}`)
+				}
+			}
+		})
+	}
+	work.Wait()
+	close(taken)
+	watcher.ok(chat, "cancel_processing", `{}`)
+	watcher.ok(chat, "last", `{}`)
+	ends := map[string]int{}
+	asked := map[string]bool{}
+	for m := watcher.next(); m.Event != "last"; m = watcher.next() {
+		id, _ := object(t, m.Payload)["message_id"].(string)
+		switch m.Event {
+		case "message":
+			asked[id] = true
+		case "response", "processing_cancelled":
+			if id == "" { // there was nothing to cancel
+				continue
+			}
+			if !asked[id] {
+				t.Errorf("%s ended before it was asked", id)
+			}
+			ends[id]++
+		}
+	}
+	n := 0
+	for id := range taken {
+		if n++; ends[id] != 1 {
+			t.Errorf("%s has %d ends", id, ends[id])
+		}
+	}
+	if n != clients*questions || len(ends) != n {
+		t.Errorf("%d questions, %d of them ended", n, len(ends))
+	}
 }

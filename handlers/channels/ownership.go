@@ -10,7 +10,7 @@ import (
 // Guard returns an authorizer that knows whose conversations are whose, so that the sockets and every other door say the same. Topics that are
 // not about a conversation, and the topic of one that nobody has begun, are next's alone.
 //
-// A conversation's owner may hear and see it whatever the token says, and do in it what the token allows in the lobby. Anybody else must have
+// A conversation's owner may do in it what the token allows there or in the lobby, and so hear of its status. Anybody else must have
 // been given that topic: by a token that names it and not only a pattern that takes it in, or by the application where it is asked for rights.
 // For a token for chats may well say conversation:*, and means the user's own. Admins of the topic and servers with an API key are held to
 // their rights alone; so is who publishes the progress of work on status topics.
@@ -41,9 +41,6 @@ func (o ownership) Authorize(ctx context.Context, id *hub.Identity, topic string
 }
 
 func (o ownership) authorizeOwner(ctx context.Context, id *hub.Identity, topic string, a hub.Action) error {
-	if a == hub.ActionSubscribe {
-		return nil
-	}
 	err := o.next.Authorize(ctx, id, topic, a)
 	if err != nil && o.next.Authorize(ctx, id, lobbyTopic, a) == nil {
 		return nil
