@@ -30,11 +30,12 @@ type Hub struct {
 	topics  map[string]*topic
 
 	streams  registry
+	jobs     jobs
 	recorder *recorder // nil without a store
 
 	ctx      context.Context // ends when Close begins: completions stop
 	cancel   context.CancelFunc
-	work     sync.WaitGroup // completions, announcers, the janitor
+	work     sync.WaitGroup // completions, analyses, announcers, the janitor
 	draining chan struct{}  // closed by Drain
 	drain    sync.Once
 	wakesMu  sync.Mutex
@@ -56,6 +57,7 @@ func New(o Options) *Hub {
 		h.logger = slog.Default()
 	}
 	h.streams.init()
+	h.jobs.init(&h.limits)
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	h.work.Go(h.cleanUp)
 	if o.Streams != nil {
@@ -115,7 +117,7 @@ func (h *Hub) Drain(ctx context.Context) {
 func (h *Hub) Close() {
 	h.startDrain()
 	for _, s := range h.streams.all() {
-		s.finish(StatusInterrupted, Ending{Error: &EndError{Code: "server_stopped", Message: "the server stopped while the stream was running"}})
+		s.finish(StatusInterrupted, errServerStopped)
 	}
 	h.cancel()
 	h.work.Wait()
