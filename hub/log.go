@@ -74,7 +74,9 @@ func (l *log) appendEvent(ev *Event) uint64 {
 }
 
 // eventBytes estimates what an event takes, its envelope counted once.
-func eventBytes(ev *Event) int64 { return int64(len(ev.Data)+len(ev.Name)+len(ev.Bytes)) + entryBytes + 224 }
+func eventBytes(ev *Event) int64 {
+	return int64(len(ev.Data)+len(ev.Name)+len(ev.Bytes)) + entryBytes + 224
+}
 
 // dropEncoded frees the encoded bytes of the entry that has just left the encoded tail.
 func (l *log) dropEncoded() {

@@ -81,4 +81,3 @@ func (r *Reader) Close() {
 		r.onEnd()
 	}
 }
-

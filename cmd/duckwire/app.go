@@ -129,5 +129,6 @@ func hubLimits(cfg *Config) hub.Limits {
 		MessageBytes: int(cfg.MessageBytes), BatchEvents: cfg.BatchEvents, HistoryEvents: cfg.HistoryEvents, HistoryBytes: int64(cfg.HistoryBytes),
 		HistoryTTL: cfg.HistoryTTL, Topics: cfg.Topics, EphemeralKeys: cfg.EphemeralKeys, EphemeralTTL: cfg.EphemeralTTL,
 		StreamBytes: int64(cfg.StreamBytes), StreamTTL: cfg.StreamTTL, StreamsPerUser: cfg.StreamsPerUser, Lease: cfg.Lease, LogMemory: int64(cfg.LogMemory),
+		JobWait: cfg.JobWait, Jobs: cfg.Jobs, JobsPerUser: cfg.JobsPerUser, JobBytes: int64(cfg.JobBytes),
 	}
 }

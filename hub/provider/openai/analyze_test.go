@@ -110,13 +110,13 @@ func TestAnalyze(t *testing.T) {
 			"{\n  \"issues\": [\n" + strings.Repeat("    {\n      \"line\": 3,\n      \"message\": \"m\"\n    },\n", 40) + "  ]\n}\n", "stop",
 			strings.TrimSuffix(strings.Repeat("a.go:3:0:  m\n", 40), "\n"), `{"unparsed":0}`,
 		},
-		"a list inside": {"{\"message\": \"m\", \"tags\": [\n\"x\"],\n\"line\": 3}\n", "stop", "a.go:3:0:  m", `{"unparsed":0}`},
+		"a list inside":           {"{\"message\": \"m\", \"tags\": [\n\"x\"],\n\"line\": 3}\n", "stop", "a.go:3:0:  m", `{"unparsed":0}`},
 		"one pretty empty object": {"{\n  \"issues\": [\n  ]\n}\n", "stop", "", `{"unparsed":0}`},
-		"an object of another":   {`{"x":1}` + "\n" + oneIssue, "stop", told, `{"unparsed":1}`},
-		"cut off":                {oneIssue + "\n{\"file\":\"a.go\",\"mess", "length", told, `{"unparsed":1,"truncated":true}`},
-		"broken JSON":            {oneIssue + "\n{\"file\": nope}\n" + noMore, "stop", told, `{"unparsed":1}`},
-		"beyond the file":        {strings.Replace(oneIssue, `"line":3`, `"line":99`, 1), "stop", "a.go:0:0: high f is unused", `{"unparsed":0,"misplaced":1}`},
-		"absurd numbers":         {`{"line":-1,"column":1e99,"message":"m"}`, "stop", "a.go:0:0:  m", `{"unparsed":0}`},
+		"an object of another":    {`{"x":1}` + "\n" + oneIssue, "stop", told, `{"unparsed":1}`},
+		"cut off":                 {oneIssue + "\n{\"file\":\"a.go\",\"mess", "length", told, `{"unparsed":1,"truncated":true}`},
+		"broken JSON":             {oneIssue + "\n{\"file\": nope}\n" + noMore, "stop", told, `{"unparsed":1}`},
+		"beyond the file":         {strings.Replace(oneIssue, `"line":3`, `"line":99`, 1), "stop", "a.go:0:0: high f is unused", `{"unparsed":0,"misplaced":1}`},
+		"absurd numbers":          {`{"line":-1,"column":1e99,"message":"m"}`, "stop", "a.go:0:0:  m", `{"unparsed":0}`},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
