@@ -23,7 +23,7 @@ type Job struct {
 
 // job is one analysis that a worker is to do, from its enqueuing to its stream's end. What may change is guarded by jobs.mu.
 type job struct {
-	req   *AnalysisRequest
+	req   *AnalysisRequest // nil once it is gone
 	owner string
 	bytes int64
 
@@ -81,6 +81,7 @@ func (q *jobs) remove(j *job) {
 	}
 	j.gone = true
 	q.unqueue(j)
+	j.req = nil // the stream is kept for its readers; the code is not
 	if j.holder != nil {
 		j.release(time.Now())
 	}
@@ -127,17 +128,19 @@ func (h *Hub) enqueue(req *AnalysisRequest, spec StreamSpec) (*Stream, bool, err
 	h.announce(s)
 	h.jobs.mu.Lock()
 	j.stream = s
+	if j.gone { // cancelled or superseded between its registration and here
+		h.jobs.mu.Unlock()
+		return s, false, nil
+	}
 	h.offer(j)
+	news := j.announcement()
 	h.jobs.mu.Unlock()
-	h.announceJob(j)
+	h.announceJob(j, news)
 	return s, false, nil
 }
 
 // offer puts a job into the queue: at its end, or, the second time, at its front. jobs.mu is held.
 func (h *Hub) offer(j *job) {
-	if j.gone {
-		return
-	}
 	q, at, epoch := &h.jobs, len(h.jobs.queue), j.epoch
 	if epoch > 1 {
 		at = 0
@@ -148,13 +151,18 @@ func (h *Hub) offer(j *job) {
 	q.wakeWorkers()
 }
 
-// announceJob tells whoever listens on WorkerTopic of a job, without its code.
-func (h *Hub) announceJob(j *job) {
+// announcement is the payload that tells of a job, without its code. jobs.mu is held, or nobody else knows the job.
+func (j *job) announcement() []byte {
 	p := payload{}.str("id", j.stream.ID).str("stream", j.stream.ID).str("type", j.req.Type).num("files", len(j.req.Files)).num("bytes", int(j.bytes))
 	if j.req.Project != "" {
 		p = p.str("project", j.req.Project)
 	}
-	if _, err := h.append(WorkerTopic, j.owner, []EventInput{{Event: "job", Payload: append(p.b, '}')}}); err != nil {
+	return append(p.b, '}')
+}
+
+// announceJob tells whoever listens on WorkerTopic of a job.
+func (h *Hub) announceJob(j *job, announcement []byte) {
+	if _, err := h.append(WorkerTopic, j.owner, []EventInput{{Event: "job", Payload: announcement}}); err != nil {
 		h.logger.Warn("a job's announcement was refused", "stream", j.stream.ID, "error", err)
 	}
 }
@@ -224,15 +232,15 @@ func (h *Hub) retry(j *job, refused string) {
 		code, text = "worker_refused", "the worker "+j.why()
 		last = last || !h.jobs.wantedByAny(j)
 	}
-	if !last {
-		h.offer(j)
-	}
-	h.jobs.mu.Unlock()
 	if last {
+		h.jobs.mu.Unlock()
 		j.fail(code, text)
 		return
 	}
-	h.announceJob(j)
+	h.offer(j)
+	news := j.announcement()
+	h.jobs.mu.Unlock()
+	h.announceJob(j, news)
 }
 
 // fence takes a job's stream from the worker that writes it: what that one sends from now on is refused.

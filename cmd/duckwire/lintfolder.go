@@ -54,6 +54,9 @@ func (f *lintFolder) remove() {
 
 func (f *lintFolder) write(root *os.Root, file *hub.AnalysisFile) error {
 	name := safePath(file.Path)
+	if name != "" && path.Ext(name) == "" { // linters choose by extension, and editors send buffers without a name
+		name += extensions[strings.ToLower(file.Language)]
+	}
 	if name == "" || f.names[name] != "" {
 		return fmt.Errorf("the path %q stands for no file of its own", file.Path)
 	}
@@ -66,6 +69,14 @@ func (f *lintFolder) write(root *os.Root, file *hub.AnalysisFile) error {
 	f.names[name] = file.Path
 	f.files = append(f.files, name)
 	return nil
+}
+
+// extensions are those of languages, as editors name these.
+var extensions = map[string]string{
+	"bash": ".sh", "c": ".c", "c#": ".cs", "c++": ".cpp", "cpp": ".cpp", "csharp": ".cs", "css": ".css", "elixir": ".ex", "go": ".go", "golang": ".go",
+	"html": ".html", "java": ".java", "javascript": ".js", "javascriptreact": ".jsx", "json": ".json", "kotlin": ".kt", "lua": ".lua", "markdown": ".md",
+	"php": ".php", "python": ".py", "ruby": ".rb", "rust": ".rs", "scala": ".scala", "sh": ".sh", "shell": ".sh", "shellscript": ".sh", "sql": ".sql",
+	"swift": ".swift", "typescript": ".ts", "typescriptreact": ".tsx", "yaml": ".yaml",
 }
 
 // safePath makes a path one below the folder: "/a.go", "../a.go" and "C:\a.go" are all a.go.

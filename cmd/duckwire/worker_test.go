@@ -377,7 +377,7 @@ func TestLintFolder(t *testing.T) {
 			t.Errorf("%s: %s, want %s", path, got, want)
 		}
 	}
-	f, err := newLintFolder([]hub.AnalysisFile{{Path: "/lib/a.go", Code: "package a"}, {Path: "../b.txt", Code: "b"}})
+	f, err := newLintFolder([]hub.AnalysisFile{{Path: "/lib/a.go", Code: "package a"}, {Path: "../b.txt", Code: "b"}, {Path: "temp_file", Language: "Go"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -390,7 +390,7 @@ func TestLintFolder(t *testing.T) {
 	}
 	for reported, want := range map[string]string{
 		"lib/a.go": "/lib/a.go", "./lib/a.go": "/lib/a.go", f.dir + "/b.txt": "../b.txt", f.real + "/lib/a.go": "/lib/a.go", "lib/../b.txt": "../b.txt",
-		"go.mod": "", "/etc/passwd": "", "": "", "..": "",
+		"./temp_file.go": "temp_file", "go.mod": "", "/etc/passwd": "", "": "", "..": "",
 	} {
 		if got, _ := f.own(reported); got != want {
 			t.Errorf("%s: %q, want %q", reported, got, want)
