@@ -33,11 +33,12 @@ type Hub struct {
 	presenceRefs atomic.Uint64 // how many phx_refs were made
 
 	streams  registry
+	jobs     jobs
 	recorder *recorder // nil without a store
 
 	ctx      context.Context // ends when Close begins: completions stop
 	cancel   context.CancelFunc
-	work     sync.WaitGroup // completions, announcers, the janitor, the graces' end
+	work     sync.WaitGroup // completions, analyses, announcers, the janitor, the graces' end
 	draining chan struct{}  // closed by Drain
 	drain    sync.Once
 	wakesMu  sync.Mutex
@@ -60,6 +61,7 @@ func New(o Options) *Hub {
 	}
 	h.streams.init()
 	h.graces.init()
+	h.jobs.init(&h.limits)
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	h.work.Go(h.cleanUp)
 	h.work.Go(h.endGraces)
@@ -120,7 +122,7 @@ func (h *Hub) Drain(ctx context.Context) {
 func (h *Hub) Close() {
 	h.startDrain()
 	for _, s := range h.streams.all() {
-		s.finish(StatusInterrupted, Ending{Error: &EndError{Code: "server_stopped", Message: "the server stopped while the stream was running"}})
+		s.finish(StatusInterrupted, errServerStopped)
 	}
 	h.cancel()
 	h.work.Wait()

@@ -13,8 +13,8 @@ type Table struct {
 func NewTable() *Table {
 	talks := newConversations(newMemoryStore(defaultStoreLimits))
 	return &Table{talks: talks, Routes: []socket.Route{
-		{Pattern: "code:*", Kind: code{noAnalysis}},
-		{Pattern: "analysis:*", Kind: analysis{noAnalysis}},
+		{Pattern: "code:*", Kind: code{analyze}},
+		{Pattern: "analysis:*", Kind: analysis{analyze}},
 		{Pattern: "conversation:*", Kind: conversation{talks}},
 		{Pattern: "status:*", Kind: status{}},
 		{Pattern: "user:*", Kind: user{}},
