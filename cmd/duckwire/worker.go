@@ -160,17 +160,17 @@ func (w *workerCmd) do(ctx context.Context, j *job) error {
 	out := newJobStream(w.c, w.id, j)
 	summary, err := w.lint(ctx, j, out)
 	switch took := time.Since(began).Round(time.Millisecond); {
+	case err == nil:
+		w.note("job %s: %d issues in %v", j.ID, summary.Total, took)
 	case ctx.Err() != nil:
 		w.refuse(j, "the worker is going down")
 	case errors.Is(err, errJobGone):
 		w.note("job %s: stopped after %v: %v", j.ID, took, err)
-	case err != nil:
+	default:
 		w.note("job %s: failed after %v: %v", j.ID, took, err)
 		if told := out.fail(ctx, err); told != nil {
 			w.note("job %s: %v", j.ID, told)
 		}
-	default:
-		w.note("job %s: %d issues in %v", j.ID, summary.Total, took)
 	}
 	return err
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -400,6 +401,46 @@ func TestLintFolder(t *testing.T) {
 		if f, err := newLintFolder(files); err == nil {
 			f.remove()
 			t.Errorf("%+v: taken", files)
+		}
+	}
+}
+
+// TestAnalysisByAModel: without a worker the upstream is asked, and what it answers is taken for no more than it is.
+func TestAnalysisByAModel(t *testing.T) {
+	t.Parallel()
+	answers := map[string]string{
+		"good":   "```\n" + `{"file":"a.go","line":1,"severity":"high","message":"a defect"}` + "\n```\nAnything else?\n",
+		"prose":  "The code looks fine to me.",
+		"broken": `{"file":"a.go","line":1,"mess`,
+	}
+	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body) // a cut request has no answer to find
+		w.Header().Set("Content-Type", "text/event-stream")
+		for kind, answer := range answers {
+			if strings.Contains(string(body), "asked for: "+kind) {
+				text, _ := json.Marshal(answer)
+				fmt.Fprintf(w, "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":%s},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n", text)
+			}
+		}
+	}))
+	t.Cleanup(upstream.Close)
+	s := startLintServer(t, "DUCKWIRE_UPSTREAM_URL="+upstream.URL+"/v1", "DUCKWIRE_UPSTREAM_MODEL=m")
+	for kind, want := range map[string]string{"good": "done ", "prose": "failed bad_answer", "broken": "failed bad_answer"} {
+		body := map[string]any{"type": kind, "path": "a.go", "code": "package a\n"}
+		header, _, err := s.c.call(t.Context(), http.MethodPost, "/v1/analyses", body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		st := s.end(header.Get("Duckwire-Stream"))
+		code := ""
+		if st.Error != nil {
+			code = st.Error.Code
+		}
+		if st.Status+" "+code != want {
+			t.Errorf("%s: %s %+v", kind, st.Status, st.Error)
+		}
+		if kind == "good" && (st.issues() != "a.go:1:0: high: a defect" || !strings.Contains(st.last(hub.EntryMetadata), `"unparsed":1`)) {
+			t.Errorf("%s %s", st.issues(), st.last(hub.EntryMetadata))
 		}
 	}
 }
