@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -383,7 +382,7 @@ func TestLintFolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.remove()
-	if err := f.addGoMod(context.Background()); err != nil {
+	if err := f.addGoMod(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if text, err := os.ReadFile(filepath.Join(f.dir, "go.mod")); err != nil || !strings.HasPrefix(string(text), "module job\n\ngo 1.") {
@@ -396,6 +395,17 @@ func TestLintFolder(t *testing.T) {
 		if got, _ := f.own(reported); got != want {
 			t.Errorf("%s: %q, want %q", reported, got, want)
 		}
+	}
+	own, err := newLintFolder([]hub.AnalysisFile{{Path: "x/go.mod", Code: "module x\n"}, {Path: "x/y/a.go"}, {Path: "b.py"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer own.remove()
+	if err := own.addGoMod(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(own.dir, "go.mod")); !os.IsNotExist(err) {
+		t.Errorf("a module around one that came: %v", err)
 	}
 	for _, files := range [][]hub.AnalysisFile{{{Path: "a"}, {Path: "/a"}}, {{Path: ".."}}, {{Path: "a"}, {Path: "a/b"}}, {{Path: strings.Repeat("x", 1000)}}} {
 		if f, err := newLintFolder(files); err == nil {
