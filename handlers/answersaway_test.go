@@ -55,6 +55,8 @@ func TestAnswersWhileTheKeysAreAway(t *testing.T) {
 		}
 	}
 	s.stream("GET", "/v1/events?topic=t", "", bearer).want("bye")
+	s.expect(503, "GET", "/socket/websocket?vsn=2.0.0", "", bearer)
+	s.expect(503, "GET", "/socket/sse?vsn=2.0.0", "", bearer)
 }
 
 // A door whose stream was cancelled by somebody else has nothing to answer, and must not be asked again.

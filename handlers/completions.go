@@ -2,9 +2,7 @@ package handlers
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"maps"
 	"net/http"
 	"strings"
 	"time"
@@ -79,12 +77,8 @@ func (s *server) startCompletion(r *http.Request, d door, req *openai.Request) (
 	case prefersAsync(r):
 		keep = hub.Keep{} // who asks for an answer later has not gone away
 	}
-	asked := maps.Clone(req.Body)
-	delete(asked, "stream") // how the answer is to look does not make it another completion
-	delete(asked, "stream_options")
-	body, _ := json.Marshal(asked) // of raw members that were valid
 	stream, _, err := s.hub.Complete(&req.CompletionRequest, hub.StreamSpec{
-		Alias: req.ID, Digest: digest(string(d.kind), req.Topic, string(body)), Kind: "completion", Topic: req.Topic, Owner: id.User,
+		Alias: req.ID, Digest: req.Digest(), Kind: "completion", Topic: req.Topic, Owner: id.User,
 		ContentType: "text/plain; charset=utf-8", Keep: keep, Slot: req.Slot, Supersede: req.Supersede,
 	}, hub.CompletionMeta{Kind: d.kind, FIM: d.fim, IncludeUsage: req.IncludeUsage, Model: req.Model})
 	return stream, err
@@ -96,7 +90,7 @@ func (s *server) mayComplete(r *http.Request, topic string) error {
 	if topic != "" {
 		return s.Authorizer.Authorize(r.Context(), id, topic, hub.ActionComplete)
 	}
-	return s.authorizeAnywhere(r.Context(), id, hub.ActionComplete)
+	return hub.AuthorizeAnywhere(r.Context(), s.Authorizer, id, hub.ActionComplete)
 }
 
 // prefersAsync reads "Prefer: respond-async" (RFC 7240 §4.1).
@@ -134,7 +128,7 @@ func (s *server) streamOpenAI(w http.ResponseWriter, r *http.Request, stream *hu
 		return err
 	}
 	defer done()
-	reader, reset := stream.Watch(p, pump.wake)
+	reader, reset := stream.Watch(p, pump)
 	defer reader.Close()
 	if reset != nil { // no block of this shape can tell it
 		return hub.Invalid("Last-Event-ID", "cannot be resumed (%s); start again without it", reset.Reason)

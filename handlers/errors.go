@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/handlers/sse"
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/middleware"
@@ -49,6 +50,7 @@ var kinds = []struct {
 	code   string
 	title  string
 }{
+	{socket.ErrUpgrade, http.StatusUpgradeRequired, "upgrade_required", "The path speaks WebSocket"},
 	{hub.ErrInvalid, http.StatusBadRequest, "invalid", "The request is not valid"},
 	{hub.ErrUnauthenticated, http.StatusUnauthorized, "unauthorized", "A valid token is needed"},
 	{hub.ErrForbidden, http.StatusForbidden, "forbidden", "The token does not allow this"},

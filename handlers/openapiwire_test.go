@@ -121,9 +121,11 @@ func (c *apiContract) watch(t testing.TB, r *http.Request, resp *http.Response, 
 
 // blockSchema returns the schemas of an operation's blocks by their names.
 func blockSchema(r *http.Request, template string) func(event string) string {
-	named := map[string]string{"hello": "Hello", "reset": "Reset", "bye": "Bye"}
+	named := map[string]string{"hello": "Hello", "reset": "Reset", "bye": "Bye", "presence_state": "PresenceState", "presence_diff": "PresenceDiff"}
 	other := "Envelope"
 	switch {
+	case template == "/socket/sse":
+		named["hello"], other = "SocketHello", "SocketFrame"
 	case strings.HasSuffix(template, "completions") || r.URL.Query().Get("format") == "openai":
 		return func(event string) string {
 			if event == "bye" { // overloaded: said before it is known what the answer would be

@@ -34,6 +34,9 @@ func TestRights(t *testing.T) {
 		{"follow", "GET", topic + "?max=1", "", "Accept: text/event-stream", "t:1", "subscribe", 403},
 		{"many", "GET", "/v1/events?max=1&topic=t:1", "", "Accept: text/event-stream", "t:1", "subscribe", 403},
 		{"many, one of them forbidden", "GET", "/v1/events?max=1&topic=t:1&topic=t:2", "", "Accept: text/event-stream", "t:1", "", 403},
+		{"who is there", "GET", "/v1/topics/t:1/presence", "", "", "t:1", "subscribe presence", 403},
+		{"who is there, elsewhere", "GET", "/v1/topics/t:1/presence", "", "", "t:2", "", 403},
+		{"be there", "GET", topic + "?max=1&presence=1", "", "Accept: text/event-stream", "t:1", "subscribe,presence", 403}, // neither alone
 		{"read a stream of the topic", "GET", "/v1/streams/" + mine, "", "", "t:1", "subscribe", 404},
 		{"read a stream of the topic live", "GET", "/v1/streams/" + mine + "?max=1", "", "Accept: text/event-stream", "t:1", "subscribe", 404},
 		{"read its text", "GET", "/v1/streams/" + private, "", "Accept: application/json", "stream:private", "subscribe", 404},

@@ -15,13 +15,14 @@ func (s *server) router() chi.Router {
 	r := chi.NewRouter()
 	r.Use(
 		middleware.RequestID,
-		middleware.AccessLog(s.logger, "/healthz", "/readyz", "POST /v1/streams/{id}/append", "POST /v1/topics/{topic}/events", "GET /v1/workers/{kind}/jobs"),
+		middleware.AccessLog(s.logger, "/healthz", "/readyz", "POST /v1/streams/{id}/append", "POST /v1/topics/{topic}/events",
+			"GET /v1/workers/{kind}/jobs", "GET /socket/longpoll", "POST /socket/longpoll", "POST /socket/sse"),
 		middleware.Recover(s.logger, s.WriteError),
 		middleware.SecurityHeaders,
 		middleware.FreshWriteDeadline,
 		middleware.CORS(middleware.CORSOptions{
 			AllowedOrigins: s.AllowedOrigins,
-			AllowHeaders:   []string{"Range", "If-Range", "Stream-Closed", "X-Request-Id"},
+			AllowHeaders:   []string{"Range", "If-Range", "Stream-Closed", "X-Request-Id", "X-Phoenix-AuthToken", "X-Phoenix-Longpoll-Token"},
 			ExposeHeaders:  []string{"Duckwire-Status", "Producer-Epoch", "Producer-Expected-Seq", "Stream-Closed", "X-Request-Id"},
 		}),
 	)
@@ -33,6 +34,13 @@ func (s *server) router() chi.Router {
 	r.Get("/docs", s.handle(s.docsPage))
 	r.Get("/docs/{asset}", s.handle(s.docsAsset))
 	r.Get("/openapi.yaml", s.handle(s.description))
+
+	// Sockets find out themselves who comes in: their credentials travel in places of their own.
+	r.Get("/socket/websocket", s.webSocket)
+	r.Get("/socket/longpoll", s.longPoll)
+	r.Post("/socket/longpoll", s.longPoll)
+	r.Get("/socket/sse", s.handle(s.sseSocket))
+	r.Post("/socket/sse", s.handle(s.sseSocketPost))
 
 	r.Group(func(r chi.Router) {
 		r.Use(middleware.Authenticate(s.Verifier, middleware.AuthOptions{AllowedOrigins: s.AllowedOrigins}, s.WriteError))
@@ -55,6 +63,7 @@ func (s *server) router() chi.Router {
 
 		r.Post("/v1/topics/{topic}/events", s.handle(s.publishEvents))
 		r.Get("/v1/topics/{topic}/events", s.handle(s.getEvents))
+		r.Get("/v1/topics/{topic}/presence", s.handle(s.getPresence))
 		r.Get("/v1/events", s.handle(s.manyEvents))
 	})
 	return r

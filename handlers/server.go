@@ -8,6 +8,9 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/duckwire/duckwire/handlers/channels"
+	"github.com/duckwire/duckwire/handlers/socket"
+	"github.com/duckwire/duckwire/handlers/writers"
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/middleware"
 )
@@ -19,9 +22,10 @@ type Options struct {
 	Authorizer hub.Authorizer // nil: the token's capabilities alone
 	Logger     *slog.Logger   // nil: slog.Default
 
-	AllowedOrigins   []string // for CORS and cookies; none by default
-	BodyBytes        int64    // of one request that is read whole (8 MiB)
-	TopicsPerSession int      // on one connection (16)
+	AllowedOrigins    []string // for CORS and cookies; none by default
+	BodyBytes         int64    // of one request that is read whole (8 MiB)
+	TopicsPerSession  int      // on one SSE connection (16)
+	ChannelsPerSocket int      // joined at one time (100)
 
 	Connections        int // live responses at one time (100,000)
 	ConnectionsPerUser int // and of one user (1,000)
@@ -30,6 +34,8 @@ type Options struct {
 	Heartbeat    time.Duration // of silence before a sign of life (10 s)
 	CommitAfter  time.Duration // how long a door waits for its provider before it answers 200 (5 s)
 	KeepAfter    time.Duration // how long a door's completion goes on without watchers (10 s)
+
+	PresenceGrace time.Duration // how long somebody whose connection was lost stays present (15 s); negative: not at all
 
 	Ready func(ctx context.Context) error // nil: always; its error is shown at /readyz
 }
@@ -46,12 +52,14 @@ func (o Options) withDefaults() Options {
 	}
 	def(&o.BodyBytes, 8<<20)
 	def(&o.TopicsPerSession, 16)
+	def(&o.ChannelsPerSocket, 100)
 	def(&o.Connections, 100_000)
 	def(&o.ConnectionsPerUser, 1000)
 	def(&o.WriteTimeout, 30*time.Second)
 	def(&o.Heartbeat, 10*time.Second)
 	def(&o.CommitAfter, 5*time.Second)
 	def(&o.KeepAfter, 10*time.Second)
+	def(&o.PresenceGrace, 15*time.Second)
 	return o
 }
 
@@ -64,23 +72,40 @@ func def[T comparable](field *T, value T) {
 
 type server struct {
 	Options
-	hub    *hub.Hub
-	logger *slog.Logger
-	live   connections
+	hub     *hub.Hub
+	logger  *slog.Logger
+	live    connections
+	writers writers.Pool // of long responses
+
+	channels *channels.Table
+	sockets  *socket.Server
 }
 
-// New returns the handler of every path. It starts no goroutine; http.Server's own are its loops.
-func New(o Options) http.Handler { return escapeTopics(newServer(o).router()) }
+// Edge is the handler of every path, and what lives on behind it: the sockets. End it with Drain and Close.
+type Edge struct {
+	http.Handler
+	server *server
+}
+
+// New returns a running Edge.
+func New(o Options) *Edge {
+	s := newServer(o)
+	s.sockets = s.newSockets()
+	return &Edge{escapeTopics(s.router()), s}
+}
+
+// Drain tells the sockets to come back elsewhere, spread over at most the time that ctx has left. Other responses end with the hub's draining.
+func (e *Edge) Drain(ctx context.Context) { e.server.sockets.Drain(ctx) }
+
+// Close ends the sockets that are left, and returns when their goroutines have ended.
+func (e *Edge) Close() {
+	e.server.sockets.Close()
+	e.server.writers.Wait()
+}
 
 func newServer(o Options) *server {
 	o = o.withDefaults()
-	return &server{Options: o, hub: o.Hub, logger: o.Logger}
-}
-
-// authorizeAnywhere allows what names no topic: whoever may do it on any, or to whom the application allows it on their own user topic.
-func (s *server) authorizeAnywhere(ctx context.Context, id *hub.Identity, a hub.Action) error {
-	if id.Caps.AllowsAny(a) {
-		return nil
-	}
-	return s.Authorizer.Authorize(ctx, id, "user:"+id.User, a)
+	table := channels.NewTable()
+	o.Authorizer = table.Guard(o.Authorizer)
+	return &server{Options: o, hub: o.Hub, logger: o.Logger, channels: table}
 }

@@ -39,8 +39,9 @@ const testSecret = "a secret of the tests, longer than 32 bytes"
 // testServer is a real server on a loopback port, and a client of it.
 type testServer struct {
 	*httptest.Server
-	t   testing.TB
-	hub *hub.Hub
+	t    testing.TB
+	hub  *hub.Hub
+	edge *handlers.Edge
 }
 
 // startServer starts a server; change may alter its options.
@@ -56,11 +57,13 @@ func startServer(t testing.TB, provider hub.Provider, limits hub.Limits, change 
 	if change != nil {
 		change(&o)
 	}
-	s := &testServer{Server: httptest.NewUnstartedServer(handlers.New(o)), t: t, hub: h}
+	edge := handlers.New(o)
+	s := &testServer{Server: httptest.NewUnstartedServer(edge), t: t, hub: h, edge: edge}
 	s.Config.ConnContext = handlers.KeepConn // as cmd does
 	s.Start()
 	s.Client().Transport = checked{t: t, next: s.Client().Transport}
 	t.Cleanup(func() {
+		edge.Close()
 		h.Close()
 		s.Client().CloseIdleConnections()
 		s.Close()

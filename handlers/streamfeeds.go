@@ -10,7 +10,7 @@ import (
 	"github.com/duckwire/duckwire/hub/jsonw"
 )
 
-// The slots of hub.Encoding, one for each wire format whose bytes are shared among readers.
+// The slots of hub.Encoding, one for each wire format whose bytes are shared among readers. handlers/socket has the two after these.
 const (
 	formatSSE hub.Format = iota
 	formatNDJSON
@@ -81,7 +81,7 @@ func (f *sseFeed) bye(dst []byte, reason string, retry time.Duration) []byte {
 
 // appendStreamBlock appends one item of a stream as a block. What says nothing in this shape appends nothing.
 func appendStreamBlock(dst []byte, item *hub.Item, position string) []byte {
-	name, data := streamData(nil, item)
+	name, data := item.StreamData(nil)
 	if name == "" {
 		return dst
 	}
@@ -90,31 +90,6 @@ func appendStreamBlock(dst []byte, item *hub.Item, position string) []byte {
 		name = ""
 	}
 	return sse.AppendBlock(dst, name, data, position)
-}
-
-// streamData returns the name and the JSON of one item, as SSE's event and data.
-func streamData(dst []byte, item *hub.Item) (string, []byte) {
-	ev := item.Event
-	switch {
-	case ev == nil:
-		return sse.Chunk, append(appendChunkMembers(append(dst, '{'), item), '}')
-	case ev.Kind == hub.EndEvent:
-		return sse.End, append(dst, ev.Data...)
-	case ev.Kind == hub.OpenEvent:
-		return "", nil
-	case ev.Kind == hub.ChunkEvent && len(item.Text) > 0:
-		dst = appendChunkMembers(append(dst, '{'), item)
-		dst = append(append(dst, `,"delta":`...), ev.Data...)
-		return sse.Chunk, append(dst, '}')
-	}
-	return ev.Name, append(dst, ev.Data...)
-}
-
-func appendChunkMembers(dst []byte, item *hub.Item) []byte {
-	dst = append(dst, `"text":`...)
-	dst = jsonw.AppendString(dst, item.Text)
-	dst = append(dst, `,"at":`...)
-	return strconv.AppendInt(dst, int64(item.At), 10)
 }
 
 // ndjsonFeed is a stream as lines: {"event","position", …the members of the SSE data}.
@@ -143,7 +118,7 @@ func (f *ndjsonFeed) bye(dst []byte, reason string, retry time.Duration) []byte 
 // appendStreamLine appends one item as a line. An object's members become the line's own; any other JSON value, and an object that has
 // members of the line's names, stands under "data".
 func appendStreamLine(dst []byte, item *hub.Item, position string) []byte {
-	name, data := streamData(nil, item)
+	name, data := item.StreamData(nil)
 	if name == "" {
 		return dst
 	}

@@ -3,7 +3,6 @@ package handlers
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"mime"
 	"net/http"
@@ -60,7 +59,7 @@ func (s *server) mayProduce(r *http.Request, topic string) error {
 	if topic != "" {
 		return s.Authorizer.Authorize(r.Context(), id, topic, hub.ActionProduce)
 	}
-	return s.authorizeAnywhere(r.Context(), id, hub.ActionProduce)
+	return hub.AuthorizeAnywhere(r.Context(), s.Authorizer, id, hub.ActionProduce)
 }
 
 func (b *newStreamBody) spec() (hub.StreamSpec, error) {
@@ -159,9 +158,9 @@ func (s *server) producibleStream(r *http.Request) (*hub.Stream, error) {
 		return stream, s.Authorizer.Authorize(r.Context(), id, hub.WorkerTopic, hub.ActionProduce)
 	}
 	if stream.Owner == id.User && stream.Topic == "" {
-		return stream, s.authorizeAnywhere(r.Context(), id, hub.ActionProduce)
+		return stream, hub.AuthorizeAnywhere(r.Context(), s.Authorizer, id, hub.ActionProduce)
 	}
-	err = s.Authorizer.Authorize(r.Context(), id, streamTopic(stream), hub.ActionProduce)
+	err = s.Authorizer.Authorize(r.Context(), id, stream.RightsTopic(), hub.ActionProduce)
 	if errors.Is(err, hub.ErrForbidden) {
 		if _, unseen := s.readableStream(r); unseen != nil {
 			return nil, unseen
@@ -282,25 +281,11 @@ func (s *server) cancelStream(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	id := middleware.IdentityFrom(r.Context())
-	if err := s.mayCancel(r, id, stream); err != nil {
+	if err := hub.AuthorizeCancel(r.Context(), s.Authorizer, id, stream); err != nil {
 		return err
 	}
 	stream.Cancel(id.User)
 	setStreamHeaders(w.Header(), stream)
 	writeJSON(w, http.StatusOK, s.viewStream(stream, nil, false))
-	return nil
-}
-
-func (s *server) mayCancel(r *http.Request, id *hub.Identity, stream *hub.Stream) error {
-	if stream.Owner == id.User {
-		for _, a := range []hub.Action{hub.ActionComplete, hub.ActionProduce} {
-			if s.authorizeAnywhere(r.Context(), id, a) == nil {
-				return nil
-			}
-		}
-	}
-	if err := s.Authorizer.Authorize(r.Context(), id, streamTopic(stream), hub.ActionAdmin); err != nil {
-		return fmt.Errorf("only its owner, with the right to complete or produce, or an admin may cancel a stream: %w", hub.ErrForbidden)
-	}
 	return nil
 }

@@ -56,6 +56,10 @@ func (s *server) followTopics(w http.ResponseWriter, r *http.Request, topics []s
 	if err != nil {
 		return err
 	}
+	ask, err := s.parsePresence(r, topics)
+	if err != nil {
+		return err
+	}
 	pump, done, err := s.newPump(w, r, opts)
 	if err != nil {
 		return err
@@ -65,7 +69,7 @@ func (s *server) followTopics(w http.ResponseWriter, r *http.Request, topics []s
 	defer f.close()
 	var resets []byte
 	for i, topic := range topics {
-		reader, reset, err := s.hub.Subscribe(topic, from[i], pump.wake)
+		reader, reset, err := s.hub.Subscribe(topic, from[i], pump)
 		if err != nil {
 			return err
 		}
@@ -73,6 +77,13 @@ func (s *server) followTopics(w http.ResponseWriter, r *http.Request, topics []s
 		if reset != nil {
 			resets = sse.AppendReset(resets, reset, topic)
 		}
+	}
+	if ask != nil {
+		if err := s.bePresent(&f.present, ask, topics, pump); err != nil {
+			f.present.end(0)
+			return err
+		}
+		defer f.present.end(s.PresenceGrace)
 	}
 	f.first = f.greeting(opts, resets)
 	s.startLive(w, mediaSSE)
@@ -95,6 +106,7 @@ func topicPositions(text string, n int, many bool) (hub.Vector, error) {
 // topicFeed reads one or more topics as blocks whose data is the envelope.
 type topicFeed struct {
 	readers []*hub.TopicReader
+	present presenceFeed
 	many    bool
 	first   []byte
 	items   []hub.Item
@@ -136,7 +148,9 @@ func (f *topicFeed) next(dst []byte) ([]byte, chunk, bool) {
 			dst = sse.AppendReset(dst, reset, r.Topic())
 		}
 		if len(f.items) == 1 && !f.many && len(dst) == chunkRoom {
-			return dst, encodedBlock(&f.items[0], r), false
+			if dst = f.present.append(dst); len(dst) == chunkRoom {
+				return dst, encodedBlock(&f.items[0], r), false
+			}
 		}
 		for j := range f.items {
 			if f.many {
@@ -146,7 +160,7 @@ func (f *topicFeed) next(dst []byte) ([]byte, chunk, bool) {
 			}
 		}
 	}
-	return dst, nil, false
+	return f.present.append(dst), nil, false
 }
 
 // encodedBlock returns the block of one topic's event, made once for all readers.
@@ -166,12 +180,7 @@ func encodedBlock(item *hub.Item, r *hub.TopicReader) chunk {
 
 // appendMany appends the shared part of a block, and the id that only this reader has.
 func (f *topicFeed) appendMany(dst []byte, topic int, item *hub.Item) []byte {
-	head := item.Get(formatEnvelope)
-	if head == nil {
-		head = sse.AppendHead(nil, blockName(item.Event), item.Event.Data)
-		item.Put(formatEnvelope, head)
-	}
-	dst = append(dst, head...)
+	dst = append(dst, encodedHead(item)...)
 	if item.To > 0 {
 		f.at[topic].Offset = item.To
 		dst = append(dst, "id: "...)
@@ -179,6 +188,16 @@ func (f *topicFeed) appendMany(dst []byte, topic int, item *hub.Item) []byte {
 		dst = append(dst, '\n')
 	}
 	return append(dst, '\n')
+}
+
+// encodedHead returns a topic event's block without its id and its end, made once for all readers.
+func encodedHead(item *hub.Item) []byte {
+	head := item.Get(formatEnvelope)
+	if head == nil {
+		head = sse.AppendHead(nil, blockName(item.Event), item.Event.Data)
+		item.Put(formatEnvelope, head)
+	}
+	return head
 }
 
 // blockName leaves out the names that mean something else on the wire: the envelope tells them.

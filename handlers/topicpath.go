@@ -16,6 +16,9 @@ const topicsPrefix = "/v1/topics/"
 // segments. It runs before the router and only changes the escaped form of the path.
 func escapeTopics(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == socketPath+"/" {
+			r.URL.Path, r.URL.RawPath = socketPath, ""
+		}
 		if rest, ok := strings.CutPrefix(r.URL.Path, topicsPrefix); ok {
 			if i := strings.LastIndexByte(rest, '/'); i > 0 {
 				u := *r.URL

@@ -111,6 +111,9 @@ func (s *server) getEvents(w http.ResponseWriter, r *http.Request) error {
 	if media == mediaSSE {
 		return s.followTopics(w, r, []string{topic}, false)
 	}
+	if r.URL.Query().Has("presence") {
+		return hub.Invalid("?presence", "is for %s: one is present as long as an answer goes on", mediaSSE)
+	}
 	return s.history(w, r, topic)
 }
 

@@ -3,11 +3,8 @@ package handlers
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"net/http"
 	"strings"
-
-	"github.com/duckwire/duckwire/hub"
 )
 
 // digest identifies what a request asked for, so that an idempotency id cannot be used for something else.
@@ -18,14 +15,6 @@ func digest(parts ...string) string {
 		_, _ = h.Write([]byte{0})
 	}
 	return hex.EncodeToString(h.Sum(nil))
-}
-
-// hide makes what the caller may not see look as if it were not there.
-func hide(err error) error {
-	if errors.Is(err, hub.ErrForbidden) {
-		return hub.ErrNotFound
-	}
-	return err
 }
 
 // isDoor reports whether a request came to one of the OpenAI-compatible paths, whose errors have OpenAI's shape.

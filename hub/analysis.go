@@ -37,8 +37,8 @@ type AnalysisFile struct {
 
 // AnalysisRequest is what an analysis is asked for. It is immutable once handed over.
 type AnalysisRequest struct {
-	Type      string // semantic, style, security, or any other word that a worker takes; "": GeneralAnalysis
-	Files     []AnalysisFile
+	Type      string          // semantic, style, security, or any other word that a worker takes; "": GeneralAnalysis
+	Files     []AnalysisFile  // none: those of Project, which a worker has
 	Project   string          // "": none
 	Options   json.RawMessage // a JSON object of the caller's, for whoever runs it; nil: none
 	RequestID string
@@ -61,7 +61,7 @@ func (r *AnalysisRequest) check() error {
 	if err := ValidName("type", r.Type); err != nil {
 		return err
 	}
-	if n := len(r.Files); n == 0 || n > MaxAnalysisFiles {
+	if n := len(r.Files); n == 0 && r.Project == "" || n > MaxAnalysisFiles {
 		return Invalid("files", "must be 1 to %d files; got %d", MaxAnalysisFiles, n)
 	}
 	seen := make(map[string]bool, len(r.Files))
@@ -130,6 +130,10 @@ func (h *Hub) Analyze(req *AnalysisRequest, spec StreamSpec) (s *Stream, attache
 	}
 	if h.jobs.serves(req.Type) {
 		return h.enqueue(req, spec)
+	}
+	if len(req.Files) == 0 {
+		return nil, false, fmt.Errorf("a project whose files are not sent along is analysed by a worker that has them, and none has lately asked for analyses of type %q: %w",
+			req.Type, ErrUnavailable)
 	}
 	if a, ok := h.provider.(Analyzer); ok {
 		return h.analyzeHere(a, req, spec)

@@ -1,6 +1,8 @@
 package hub_test
 
 import (
+	"encoding/json"
+	"fmt"
 	"log/slog"
 	"testing"
 
@@ -97,4 +99,71 @@ func (c *benchCrowd) readAll(b *testing.B) {
 			b.Fatalf("reader %d got %d items", i, len(c.items))
 		}
 	}
+}
+
+// BenchmarkPresence is one person who comes to, and one who leaves, a topic with 1,000: with nobody who looks, so that only the table's own
+// work counts, and with State for the newcomer.
+func BenchmarkPresence(b *testing.B) {
+	for _, state := range []bool{false, true} {
+		b.Run(fmt.Sprintf("state=%v", state), func(b *testing.B) {
+			h := hub.New(hub.Options{Logger: slog.New(slog.DiscardHandler)})
+			defer h.Close()
+			for i := range benchReaders {
+				if _, err := h.Track("code:project:42", fmt.Sprint("user-", i), "", []byte(`{"name":"Ada Lovelace","file":"lib/a.ex"}`)); err != nil {
+					b.Fatal(err)
+				}
+			}
+			r, err := h.SubscribePresence("code:project:42", hub.NewWake())
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer r.Close()
+			b.ReportAllocs()
+			for b.Loop() {
+				p, err := h.Track("code:project:42", "newcomer", "tab", []byte(`{"name":"Grace Hopper","file":"lib/b.ex"}`))
+				if err != nil {
+					b.Fatal(err)
+				}
+				if state {
+					r.State()
+				}
+				p.Leave()
+			}
+		})
+	}
+}
+
+// BenchmarkPresenceDiff is one change of one of 1,000 people, read by all of them.
+func BenchmarkPresenceDiff(b *testing.B) {
+	h := hub.New(hub.Options{Logger: slog.New(slog.DiscardHandler)})
+	defer h.Close()
+	p, err := h.Track("code:project:42", "ada", "tab", nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	wakes, readers := make([]*hub.Wake, benchReaders), make([]*hub.PresenceReader, benchReaders)
+	for i := range readers {
+		wakes[i] = hub.NewWake()
+		if readers[i], err = h.SubscribePresence("code:project:42", wakes[i]); err != nil {
+			b.Fatal(err)
+		}
+		defer readers[i].Close()
+		readers[i].State()
+	}
+	metas := []json.RawMessage{[]byte(`{"line":1}`), []byte(`{"line":2}`)}
+	var items []hub.Item
+	b.ReportAllocs()
+	for n := 0; b.Loop(); n++ {
+		if err := p.Update(metas[n&1]); err != nil {
+			b.Fatal(err)
+		}
+		for i, r := range readers {
+			<-wakes[i].C
+			var lost bool
+			if items, lost = r.Read(items[:0]); lost || len(items) != 1 {
+				b.Fatal(len(items), lost)
+			}
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/benchReaders, "ns/delivery")
 }

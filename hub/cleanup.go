@@ -40,7 +40,7 @@ func (h *Hub) expireTopics(now time.Time) {
 		before := t.bytes
 		t.trimOver(now)
 		h.logBytes.Add(t.bytes - before)
-		idle := t.readers == 0 && len(t.entries) == 0 && now.Sub(t.used) > h.limits.HistoryTTL
+		idle := t.readers == 0 && t.presences == nil && len(t.entries) == 0 && now.Sub(t.used) > h.limits.HistoryTTL
 		t.mu.Unlock()
 		if idle {
 			h.dropTopic(t)
@@ -48,13 +48,13 @@ func (h *Hub) expireTopics(now time.Time) {
 	}
 }
 
-// dropTopic forgets a topic that nobody reads. Its next life has another epoch, so nobody is deceived.
+// dropTopic forgets a topic that nobody reads, and where nobody is present or looks at who is. Its next life has another epoch, so nobody is deceived.
 func (h *Hub) dropTopic(t *topic) {
 	h.topicMu.Lock()
 	defer h.topicMu.Unlock()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.readers > 0 || t.gone {
+	if t.readers > 0 || t.presences != nil || t.gone {
 		return
 	}
 	t.gone = true
@@ -81,6 +81,17 @@ func (h *Hub) dropStream(s *Stream) {
 		h.logBytes.Add(-s.log.bytes)
 		s.log.mu.Unlock()
 	}
+}
+
+// makeRoom returns an error where all logs together take too much, and nothing can be evicted.
+func (h *Hub) makeRoom() error {
+	if h.logBytes.Load() <= h.limits.LogMemory {
+		return nil
+	}
+	if h.evict(); h.logBytes.Load() <= h.limits.LogMemory {
+		return nil
+	}
+	return &LimitError{Kind: ErrLimited, Name: "memory for logs (log_memory)", Limit: h.limits.LogMemory, Retry: 5 * time.Second}
 }
 
 // evict makes room when all logs together take more than Limits.LogMemory: ended streams that nobody reads go first, the oldest before the

@@ -40,7 +40,7 @@ func (h *Hub) begin(s *Stream) (ctx context.Context, ok bool) {
 	s.log.mu.Lock()
 	s.stop = stop
 	ended := s.status.Ended()
-	s.armKeep()
+	s.armKeep(max(s.Keep.CancelAfter, firstWatcher))
 	s.log.mu.Unlock()
 	if ended { // cancelled or superseded between its registration and here
 		stop(errStreamEnded)

@@ -13,15 +13,22 @@
 // two. An append takes the list of the parked and fires each one's Wake, outside the lock. A Wake carries no data, so wakes may be lost,
 // doubled or late in any order; the log alone tells what there is. A reader that is busy writing is not parked and costs an append nothing.
 //
+// # Presences
+//
+// A topic's presences are a table and a log of its changes. A reader takes the whole state, which moves its offset right behind it, and from
+// there reads changes as from any log; one that lags more than the log keeps takes the state again. A table is there as long as it has a
+// meta or a reader, and as long its topic is not evicted. A Presence is a session's handle of one meta; which handle counts is the meta's
+// owner, so that a session whose client has come back on another connection can do nothing more.
+//
 // # Ownership
 //
-// A Hub owns the goroutines of providers and of announcers, and one that cleans up and one that
-// records streams; Close waits for all of them. A Reader, TopicReader or
-// Appender belongs to the goroutine that opened it, and that one closes it. Items, texts and events that are handed out are shared and
-// immutable.
+// A Hub owns the goroutines of providers and of announcers, one that cleans up, one that lets presences leave when their grace is over, and
+// one that records streams; Close waits for all of them. A Reader, TopicReader, PresenceReader or Appender belongs to the goroutine that
+// opened it, and that one closes it. Items, texts and events that are handed out are shared and immutable.
 //
 // # Lock order
 //
-// Hub.topicMu, then a topic's log.mu. jobs.mu, then a stream's log.mu. A stream's log.mu, then registry.mu or recorder.mu; under those nothing else is taken. No lock is held while a
-// Wake fires (but for those of workers, which are channels of our own), a provider runs, or anything is written.
+// Hub.topicMu, then a topic's log.mu, then its presenceTable's log.mu, then graces.mu. jobs.mu, then a stream's log.mu, then registry.mu or
+// recorder.mu; under those nothing else is taken. No lock is held while a Wake fires (but for those of workers, which are channels of our own), a
+// provider runs, or anything is written.
 package hub

@@ -29,20 +29,23 @@ type Hub struct {
 	topicMu sync.RWMutex
 	topics  map[string]*topic
 
+	graces       graces
+	presenceRefs atomic.Uint64 // how many phx_refs were made
+
 	streams  registry
 	jobs     jobs
 	recorder *recorder // nil without a store
 
 	ctx      context.Context // ends when Close begins: completions stop
 	cancel   context.CancelFunc
-	work     sync.WaitGroup // completions, analyses, announcers, the janitor
+	work     sync.WaitGroup // completions, analyses, announcers, the janitor, the graces' end
 	draining chan struct{}  // closed by Drain
 	drain    sync.Once
 	wakesMu  sync.Mutex
 	wakes    map[Waker]struct{} // who is told of the draining
 }
 
-// New returns a running hub. It owns one goroutine for cleaning up, until Close.
+// New returns a running hub. It owns a goroutine for cleaning up and one for presences, until Close.
 func New(o Options) *Hub {
 	h := &Hub{
 		limits:   o.Limits.withDefaults(),
@@ -57,9 +60,11 @@ func New(o Options) *Hub {
 		h.logger = slog.Default()
 	}
 	h.streams.init()
+	h.graces.init()
 	h.jobs.init(&h.limits)
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	h.work.Go(h.cleanUp)
+	h.work.Go(h.endGraces)
 	if o.Streams != nil {
 		h.recorder = newRecorder(o.Streams)
 		h.recorder.work.Go(func() { h.record(h.recorder.stop) })
@@ -143,21 +148,29 @@ func (h *Hub) IsDraining() bool {
 // Publish appends events to a topic: all or none. The sender becomes part of the events. Errors: *FieldError, *LimitError, ErrClosed while
 // draining. Whether sender may publish there is the caller's to check.
 func (h *Hub) Publish(name, sender string, events []EventInput) ([]Published, error) {
-	if len(events) == 0 {
-		return nil, Invalid("events", "must hold at least one event")
-	}
-	if len(events) > h.limits.BatchEvents {
-		return nil, &LimitError{Kind: ErrTooLarge, Name: "events in one request (batch_events)", Limit: int64(h.limits.BatchEvents)}
-	}
-	for i := range events {
-		if err := events[i].check(eventField(i, len(events)), &h.limits); err != nil {
-			return nil, err
-		}
+	if err := h.check(events); err != nil {
+		return nil, err
 	}
 	if h.IsDraining() {
 		return nil, ErrClosed
 	}
 	return h.append(name, sender, events)
+}
+
+// check checks and compacts the events of one publish.
+func (h *Hub) check(events []EventInput) error {
+	if len(events) == 0 {
+		return Invalid("events", "must hold at least one event")
+	}
+	if len(events) > h.limits.BatchEvents {
+		return &LimitError{Kind: ErrTooLarge, Name: "events in one request (batch_events)", Limit: int64(h.limits.BatchEvents)}
+	}
+	for i := range events {
+		if err := events[i].check(eventField(i, len(events)), &h.limits); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // append publishes checked events, whatever the hub's state: a stream's ending is announced while it drains, too.

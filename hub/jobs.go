@@ -123,7 +123,7 @@ func (h *Hub) enqueue(req *AnalysisRequest, spec StreamSpec) (*Stream, bool, err
 	}
 	s.log.mu.Lock()
 	s.producer.epoch = j.epoch
-	s.armKeep()
+	s.armKeep(max(s.Keep.CancelAfter, firstWatcher))
 	s.log.mu.Unlock()
 	h.announce(s)
 	h.jobs.mu.Lock()

@@ -48,6 +48,25 @@ func complete(t *testing.T, h *hub.Hub, spec hub.StreamSpec) *hub.Stream {
 	return s
 }
 
+func TestKeepNothingWaitsForTheFirstWatcher(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := hub.New(hub.Options{Provider: scripted(endless)})
+		defer h.Close()
+		s, unseen := complete(t, h, hub.StreamSpec{Keep: hub.Keep{CancelAfter: 1}}), complete(t, h, hub.StreamSpec{Keep: hub.Keep{CancelAfter: 1}})
+		time.Sleep(100 * time.Millisecond)
+		r, _ := s.Watch(hub.Position{}, hub.NewWake())
+		time.Sleep(time.Minute)
+		if s.Status() != hub.StatusRunning || unseen.Status() != hub.StatusCancelled {
+			t.Errorf("watched: %s, never watched: %s", s.Status(), unseen.Status())
+		}
+		r.Close()
+		time.Sleep(time.Millisecond)
+		if s.Status() != hub.StatusCancelled {
+			t.Errorf("left: %s", s.Status())
+		}
+	})
+}
+
 func TestKeepCancelsWhatNobodyWatches(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := hub.New(hub.Options{Provider: scripted(endless)})

@@ -173,6 +173,9 @@ func (l *log) isBefore(p Position) bool { return p.Epoch != "" && p.Epoch == l.b
 func (l *log) read(r *Reader, dst []Item, limit int) ([]Item, *Reset) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if r.done.Load() { // closed by another goroutine: it must not be parked
+		return dst, nil
+	}
 	var reset *Reset
 	if r.after < l.base { // trimmed while it lagged
 		reset = &Reset{Reason: ResetTrimmed, Requested: l.position(r.after).String(), From: l.position(l.base)}

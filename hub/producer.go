@@ -117,7 +117,7 @@ func (h *Hub) CreateStream(spec StreamSpec) (s *Stream, old bool, err error) {
 	}
 	s.log.mu.Lock()
 	s.renewLease()
-	s.armKeep()
+	s.armKeep(max(s.Keep.CancelAfter, firstWatcher))
 	s.log.mu.Unlock()
 	h.announce(s)
 	return s, false, nil

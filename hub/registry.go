@@ -161,10 +161,8 @@ func (h *Hub) newStream(spec *StreamSpec, meta *CompletionMeta) (s *Stream, old 
 			return nil, false, err
 		}
 	}
-	if h.logBytes.Load() > h.limits.LogMemory {
-		if h.evict(); h.logBytes.Load() > h.limits.LogMemory {
-			return nil, false, &LimitError{Kind: ErrLimited, Name: "memory for logs (log_memory)", Limit: h.limits.LogMemory, Retry: 5 * time.Second}
-		}
+	if err := h.makeRoom(); err != nil {
+		return nil, false, err
 	}
 	s = &Stream{
 		ID: spec.ID, Kind: spec.Kind, Topic: spec.Topic, Owner: spec.Owner, ContentType: spec.ContentType, Keep: spec.Keep, Completion: meta,

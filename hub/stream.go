@@ -112,6 +112,16 @@ func (s *Stream) Watch(p Position, wake Waker) (*Reader, *Reset) {
 	return r, reset
 }
 
+// ResetAt returns what Watch would say of p: nil where the stream goes on exactly behind it.
+func (s *Stream) ResetAt(p Position) *Reset {
+	s.log.mu.Lock()
+	defer s.log.mu.Unlock()
+	if p.Now || p.Epoch == "" || s.log.lost(p) == "" {
+		return nil
+	}
+	return &Reset{Reason: s.log.lost(p), Requested: p.String(), From: s.log.position(s.log.base)}
+}
+
 // WatchByte opens a reader at the entry that holds the byte at of the text, and says how many bytes of its text come before it. ok is false
 // where the stream has no such place: at is beyond what was made.
 func (s *Stream) WatchByte(at int, wake Waker) (r *Reader, skip int, ok bool) {
@@ -139,16 +149,19 @@ func (s *Stream) unwatch() {
 	s.log.mu.Lock()
 	defer s.log.mu.Unlock()
 	s.watchers--
-	s.armKeep()
+	s.armKeep(s.Keep.CancelAfter)
 }
 
+// firstWatcher is how long a new stream waits at least for its first watcher, who must be given the time to come.
+const firstWatcher = time.Second
+
 // armKeep starts the clock of Keep.CancelAfter where nobody watches a stream that runs. s.log.mu is held.
-func (s *Stream) armKeep() {
+func (s *Stream) armKeep(after time.Duration) {
 	if s.watchers > 0 || s.Keep.CancelAfter <= 0 || s.status.Ended() {
 		return
 	}
 	var timer *time.Timer
-	timer = time.AfterFunc(s.Keep.CancelAfter, func() {
+	timer = time.AfterFunc(after, func() {
 		s.log.mu.Lock()
 		due := s.idleStop == timer && s.watchers == 0
 		s.log.mu.Unlock()

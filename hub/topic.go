@@ -39,6 +39,8 @@ type topic struct {
 	used  time.Time // when it was last published on or left
 	gone  bool      // evicted: whoever holds it must look it up again
 	watch topicVersion
+
+	presences *presenceTable // nil: nobody is present, and nobody looks
 }
 
 type eventKey struct{ sender, id string }

@@ -5,7 +5,9 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/duckwire/duckwire/handlers"
 	"github.com/duckwire/duckwire/hub"
@@ -54,11 +56,10 @@ func buildServer(cfg *Config, logger *slog.Logger) (_ *app, err error) {
 	}
 	h := hub.New(hub.Options{Limits: hubLimits(cfg), Provider: provider, Logger: logger})
 	a.closers = append([]func() error{func() error { h.Close(); return nil }}, a.closers...) // the hub's streams end before their provider
-	a.drain = h.Drain
-	a.handler = handlers.New(handlers.Options{
+	edge := handlers.New(handlers.Options{
 		Hub: h, Verifier: verifier, Authorizer: authorizer, Logger: logger, AllowedOrigins: cfg.AllowedOrigins, BodyBytes: int64(cfg.BodyBytes),
-		TopicsPerSession: cfg.TopicsPerSession, Connections: cfg.Connections, ConnectionsPerUser: cfg.ConnectionsPerUser,
-		WriteTimeout: cfg.WriteTimeout, Heartbeat: cfg.Heartbeat,
+		TopicsPerSession: cfg.TopicsPerSession, ChannelsPerSocket: cfg.ChannelsPerSocket, Connections: cfg.Connections, ConnectionsPerUser: cfg.ConnectionsPerUser,
+		WriteTimeout: cfg.WriteTimeout, Heartbeat: cfg.Heartbeat, PresenceGrace: presenceGrace(cfg),
 		Ready: func(context.Context) error {
 			if !a.ready.Load() {
 				return hub.ErrClosed
@@ -66,6 +67,14 @@ func buildServer(cfg *Config, logger *slog.Logger) (_ *app, err error) {
 			return verifier.Ready()
 		},
 	})
+	a.handler = edge
+	a.closers = append([]func() error{func() error { edge.Close(); return nil }}, a.closers...)
+	a.drain = func(ctx context.Context) {
+		var sockets sync.WaitGroup
+		sockets.Go(func() { edge.Drain(ctx) })
+		h.Drain(ctx)
+		sockets.Wait()
+	}
 	return a, nil
 }
 
@@ -124,10 +133,18 @@ func newAuthorizer(cfg *Config) (hub.Authorizer, error) {
 	return middleware.NewURLAuthorizer(middleware.URLAuthorizerOptions{URL: cfg.AuthorizeURL, TTL: ttl})
 }
 
+func presenceGrace(cfg *Config) time.Duration {
+	if cfg.PresenceGrace == 0 {
+		return -1 // there 0 means the default
+	}
+	return cfg.PresenceGrace
+}
+
 func hubLimits(cfg *Config) hub.Limits {
 	return hub.Limits{
 		MessageBytes: int(cfg.MessageBytes), BatchEvents: cfg.BatchEvents, HistoryEvents: cfg.HistoryEvents, HistoryBytes: int64(cfg.HistoryBytes),
 		HistoryTTL: cfg.HistoryTTL, Topics: cfg.Topics, EphemeralKeys: cfg.EphemeralKeys, EphemeralTTL: cfg.EphemeralTTL,
+		PresencePerTopic: cfg.PresencePerTopic, PresenceMetaBytes: int(cfg.PresenceMetaBytes),
 		StreamBytes: int64(cfg.StreamBytes), StreamTTL: cfg.StreamTTL, StreamsPerUser: cfg.StreamsPerUser, Lease: cfg.Lease, LogMemory: int64(cfg.LogMemory),
 		JobWait: cfg.JobWait, Jobs: cfg.Jobs, JobsPerUser: cfg.JobsPerUser, JobBytes: int64(cfg.JobBytes),
 	}

@@ -45,16 +45,19 @@ type Config struct {
 	LocalCorpus               string        `key:"local_corpus" unset:"none" help:"folder of source code that the built-in completer learns from"`
 	LocalTokenDelay           time.Duration `key:"local_token_delay" default:"15ms" min:"0s" max:"10s" help:"pause between the built-in completer's tokens, so that a stream visibly streams"`
 
-	MessageBytes       Size          `group:"Limits" key:"message_bytes" default:"256KiB" min:"1KiB" max:"4MiB" help:"payload of one event"`
+	MessageBytes       Size          `group:"Limits" key:"message_bytes" default:"1MiB" min:"1KiB" max:"4MiB" help:"payload of one event"`
 	BodyBytes          Size          `key:"body_bytes" default:"8MiB" min:"64KiB" max:"256MiB" help:"body of one request"`
 	BatchEvents        int           `key:"batch_events" default:"100" min:"1" max:"10000" help:"events of one publish"`
 	HistoryEvents      int           `key:"history_events" default:"1000" min:"1" max:"1000000" help:"events kept for a topic"`
 	HistoryBytes       Size          `key:"history_bytes" default:"4MiB" min:"64KiB" max:"1GiB" help:"bytes kept for a topic"`
 	HistoryTTL         time.Duration `key:"history_ttl" default:"1h" min:"1s" max:"720h" help:"how long a topic's events are kept"`
 	Topics             int           `key:"topics" default:"100000" min:"1" max:"10000000" help:"topics at one time"`
-	TopicsPerSession   int           `key:"topics_per_session" default:"16" min:"1" max:"1000" help:"topics of one connection"`
+	TopicsPerSession   int           `key:"topics_per_session" default:"16" min:"1" max:"1000" help:"topics of one SSE connection"`
+	ChannelsPerSocket  int           `key:"channels_per_socket" default:"100" min:"1" max:"10000" help:"channels that one socket has joined"`
 	EphemeralTTL       time.Duration `key:"ephemeral_ttl" default:"60s" min:"1s" max:"1h" help:"how long a cursor-like event is current"`
 	EphemeralKeys      int           `key:"ephemeral_keys" default:"1000" min:"1" max:"100000" help:"cursor-like events kept for a topic"`
+	PresencePerTopic   int           `key:"presence_per_topic" default:"5000" min:"1" max:"1000000" help:"sessions that are present on a topic"`
+	PresenceMetaBytes  Size          `key:"presence_meta_bytes" default:"4KiB" min:"256B" max:"64KiB" help:"what one of them tells of itself"`
 	StreamBytes        Size          `key:"stream_bytes" default:"16MiB" min:"64KiB" max:"1GiB" help:"text and events of one stream"`
 	StreamTTL          time.Duration `key:"stream_ttl" default:"1h" min:"1s" max:"720h" help:"how long a stream is kept after its end"`
 	StreamsPerUser     int           `key:"streams_per_user" default:"100" min:"1" max:"100000" help:"unfinished streams of one user"`
@@ -69,9 +72,10 @@ type Config struct {
 	Connections        int           `key:"connections" default:"100000" min:"1" max:"10000000" help:"connections at one time"`
 	ConnectionsPerUser int           `key:"connections_per_user" default:"1000" min:"1" max:"1000000" help:"connections of one user"`
 
-	Heartbeat    time.Duration `group:"Times" key:"heartbeat" default:"10s" min:"1s" max:"60s" help:"silence after which a live connection gets a heartbeat"`
-	WriteTimeout time.Duration `key:"write_timeout" default:"30s" min:"1s" max:"10m" help:"how long a reader may take no bytes"`
-	DrainTimeout time.Duration `key:"drain_timeout" default:"10s" min:"0s" max:"10m" help:"how long a stop waits for clients and streams"`
+	Heartbeat     time.Duration `group:"Times" key:"heartbeat" default:"10s" min:"1s" max:"60s" help:"silence after which a live connection gets a heartbeat"`
+	WriteTimeout  time.Duration `key:"write_timeout" default:"30s" min:"1s" max:"10m" help:"how long a reader may take no bytes"`
+	PresenceGrace time.Duration `key:"presence_grace" default:"15s" min:"0s" max:"10m" help:"how long somebody whose connection was lost stays present"`
+	DrainTimeout  time.Duration `key:"drain_timeout" default:"10s" min:"0s" max:"10m" help:"how long a stop waits for clients and streams"`
 }
 
 // Loaded is a configuration and where each setting came from.

@@ -58,7 +58,7 @@ func TestPrecedence(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := []any{l.Addr, l.LogLevel, l.QueueMax, l.Topics, l.QueueTTL, l.MessageBytes}
-	want := []any{":1", "warn", 3, 1, 24 * time.Hour, Size(256 << 10)}
+	want := []any{":1", "warn", 3, 1, 24 * time.Hour, Size(1 << 20)}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}

@@ -1,0 +1,152 @@
+package channels
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+
+	"github.com/duckwire/duckwire/handlers/openai"
+	"github.com/duckwire/duckwire/handlers/socket"
+	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/jsonw"
+)
+
+// analysisAsk is what is to be analysed: code, or the project or file that the channel is of.
+type analysisAsk struct {
+	Project  string
+	File     string
+	Files    []hub.AnalysisFile
+	Type     string // semantic, style, security, ast, or any other word
+	Code     string
+	FilePath string
+	Language string
+	Context  json.RawMessage
+	Options  json.RawMessage
+}
+
+// beginAnalysis begins an analysis as a stream of the hub's, or returns the one that the same owner began under the same alias.
+type beginAnalysis func(h *hub.Hub, what *analysisAsk, spec hub.StreamSpec) (*hub.Stream, error)
+
+// analyze hands what was asked for to the hub: to a worker, or to the provider.
+func analyze(h *hub.Hub, what *analysisAsk, spec hub.StreamSpec) (*hub.Stream, error) {
+	req := &hub.AnalysisRequest{Type: what.Type, Project: what.Project, Files: what.Files}
+	if !jsonw.IsNull(what.Options) {
+		req.Options = what.Options
+	}
+	if what.Code != "" {
+		req.Files = append(req.Files, hub.AnalysisFile{Path: what.path(), Language: what.Language, Code: what.Code})
+	}
+	s, _, err := h.Analyze(req, spec)
+	return s, err
+}
+
+// path is the file's name, or RubberDuck's for code that has none.
+func (a *analysisAsk) path() string { return cmp.Or(a.FilePath, a.File, "temp_file") }
+
+// analyses are what one client has asked to be analysed on one channel.
+type analyses struct {
+	c        *socket.Channel
+	begin    beginAnalysis
+	followed followed
+}
+
+func newAnalyses(c *socket.Channel, begin beginAnalysis) *analyses {
+	return &analyses{c: c, begin: begin}
+}
+
+// start analyses what the channel is of: the files that the client sends along, or those that a worker has of the project.
+func (a *analyses) start(ctx context.Context, m *socket.Message, w analysisWords) error {
+	var p struct {
+		ask
+		Type  string             `json:"type"`
+		Files []hub.AnalysisFile `json:"files"`
+	}
+	if err := m.Decode(&p); err != nil {
+		return err
+	}
+	return a.stream(ctx, m, &p.ask, &analysisAsk{Type: p.Type, Files: p.Files, Options: p.Options}, w)
+}
+
+// ofCode analyses code that the client sends. file_type is the first generation's word for language.
+func (a *analyses) ofCode(ctx context.Context, m *socket.Message, w analysisWords) error {
+	var p struct {
+		ask
+		Code     *string         `json:"code"`
+		Type     string          `json:"type"`
+		FilePath string          `json:"file_path"`
+		FileType string          `json:"file_type"`
+		Language string          `json:"language"`
+		Context  json.RawMessage `json:"context"`
+	}
+	if err := m.Decode(&p); err != nil {
+		return err
+	}
+	if p.Code == nil {
+		return hub.Invalid("code", "is missing")
+	}
+	if p.Type == "" {
+		p.Type = "general"
+	}
+	if p.Language == "" {
+		p.Language = p.FileType
+	}
+	return a.stream(ctx, m, &p.ask, &analysisAsk{
+		Type: p.Type, Code: *p.Code, FilePath: p.FilePath, Language: languageOf(p.Language, p.FilePath), Context: p.Context, Options: p.Options,
+	}, w)
+}
+
+// stream begins an analysis, answers with its id, and pushes what it finds.
+func (a *analyses) stream(ctx context.Context, m *socket.Message, p *ask, what *analysisAsk, w analysisWords) error {
+	if err := a.c.Authorize(ctx, a.c.Topic(), hub.ActionComplete); err != nil {
+		return err
+	}
+	scope, id := scopeOf(a.c.Topic())
+	switch scope {
+	case "project":
+		what.Project = id
+	case "file":
+		what.File = id
+	}
+	after, err := p.position()
+	if err != nil {
+		return err
+	}
+	req, err := p.request(hub.TextCompletion, map[string]any{"prompt": "", "analysis": what}) // checks what the two kinds of request share
+	if err != nil {
+		return err
+	}
+	s, err := a.begin(a.c.Hub(), what, analysisSpec(a.c.User(), req))
+	if err != nil {
+		return err
+	}
+	reply := map[string]any{"analysis_id": s.ID, "request_id": s.ID}
+	fresh := jsonw.IsNull(p.After)
+	if !fresh {
+		reset := s.ResetAt(after)
+		reply["recovered"] = reset == nil
+		if reset != nil {
+			reply["reset"] = reset.Reason
+		}
+	}
+	m.Reply(reply) // before the first finding
+	if !a.followed.add(s.ID) {
+		return nil
+	}
+	t := &analysisTelling{stream: s, what: what, words: w, over: func() { a.followed.remove(s.ID) }}
+	if fresh {
+		a.c.Push("analysis_started", t.open(hub.Position{}))
+	}
+	_, err = a.c.Follow(s, after, t.render)
+	return err
+}
+
+func analysisSpec(user string, req *openai.Request) hub.StreamSpec {
+	spec := hub.StreamSpec{
+		Alias: req.ID, Digest: req.Digest(), Kind: "analysis", Owner: user, ContentType: "text/plain; charset=utf-8",
+		Keep: hub.Keep{CancelAfter: keepOnChannels}, Slot: req.Slot, Supersede: req.Supersede,
+	}
+	if req.Keep != nil {
+		spec.Keep = *req.Keep
+	}
+	return spec
+}

@@ -1,0 +1,47 @@
+package channels
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+
+	"github.com/duckwire/duckwire/handlers/socket"
+	"github.com/duckwire/duckwire/hub"
+)
+
+// analysis is analysis:project:ID, analysis:file:ID and, by the same rules, any other analysis:… topic: analyses that a client starts, and the
+// announcements of those that others, such as a linter, publish on the topic (rubberduck-channels.md 3 and 11).
+type analysis struct{ begin beginAnalysis }
+
+func (k analysis) Join(ctx context.Context, c *socket.Channel, _ json.RawMessage) (socket.Handler, error) {
+	if err := enter(ctx, c); err != nil {
+		if errors.Is(err, hub.ErrForbidden) {
+			return nil, socket.Refuse("unauthorized")
+		}
+		return nil, err
+	}
+	c.Set("status", "joined")
+	if scope, id := scopeOf(c.Topic()); scope != "" {
+		c.Set(scope+"_id", id)
+	}
+	return &analysisHandler{publisher: publisher{c}, analyses: newAnalyses(c, k.begin)}, c.Subscribe(c.Topic())
+}
+
+type analysisHandler struct {
+	publisher // for every event that is not here
+	analyses  *analyses
+}
+
+func (h *analysisHandler) Handle(ctx context.Context, m *socket.Message) error {
+	switch m.Event {
+	case "start_analysis":
+		return h.analyses.start(ctx, m, analysisWords{last: lastOfProject})
+	case "analyze":
+		return h.analyses.ofCode(ctx, m, analysisWords{last: lastOfCode})
+	case "cancel_analysis", "cancel":
+		return cancel(ctx, h.c, m)
+	case "get_status":
+		return getStatus(ctx, h.c, m)
+	}
+	return h.publisher.Handle(ctx, m)
+}

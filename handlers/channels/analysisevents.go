@@ -1,0 +1,123 @@
+package channels
+
+import (
+	"encoding/json"
+	"maps"
+	"strings"
+
+	"github.com/duckwire/duckwire/handlers/socket"
+	"github.com/duckwire/duckwire/hub"
+)
+
+// analysisWords is how the good end of an analysis is told.
+type analysisWords struct {
+	last func(t *analysisTelling, f *findings) []lastEvent
+}
+
+// lastEvent is one of them, with what it has beside.
+type lastEvent struct {
+	event string
+	more  map[string]any
+}
+
+// lastOfProject is what follows start_analysis.
+func lastOfProject(_ *analysisTelling, f *findings) []lastEvent {
+	return []lastEvent{{"analysis_complete", map[string]any{"status": "success", "summary": f.Summary, "total_files": f.Files}}}
+}
+
+// lastOfCode is what follows analyze on analysis:*.
+func lastOfCode(t *analysisTelling, f *findings) []lastEvent {
+	result := lastEvent{"analysis_result", map[string]any{"type": t.what.Type, "result": t.result(f)}}
+	return append([]lastEvent{result}, lastOfProject(t, f)...)
+}
+
+// lastOnCode returns what follows on code:*: the one event that the client's generation waits for.
+func lastOnCode(event string) analysisWords {
+	return analysisWords{last: func(t *analysisTelling, f *findings) []lastEvent {
+		return []lastEvent{{event, map[string]any{"status": "success", "result": t.result(f), "summary": f.Summary}}}
+	}}
+}
+
+// analysisTelling is one analysis on its way to one client.
+type analysisTelling struct {
+	stream *hub.Stream
+	what   *analysisAsk
+	words  analysisWords
+	over   func()
+}
+
+// result is RubberDuck's result of one file.
+func (t *analysisTelling) result(f *findings) map[string]any {
+	return map[string]any{
+		"file": t.what.FilePath, "language": t.what.Language, "issues": f.Issues, "metrics": map[string]any{}, "summary": f.Summary,
+		"patterns": []any{}, "suggestions": []any{},
+	}
+}
+
+// open begins a payload: whose it is, and where the client goes on after it.
+func (t *analysisTelling) open(at hub.Position) map[string]any {
+	p := map[string]any{"analysis_id": t.stream.ID, "request_id": t.stream.ID, "timestamp": now()}
+	if at.Epoch != "" {
+		p["position"] = at.String()
+	}
+	if t.what.Project != "" {
+		p["project_id"] = t.what.Project
+	}
+	if t.what.File != "" {
+		p["file_id"] = t.what.File
+	}
+	return p
+}
+
+// render implements the function that Channel.Follow takes: structured entries under their own names, text as analysis_chunk, the end.
+func (t *analysisTelling) render(dst []socket.Outgoing, item *hub.Item) []socket.Outgoing {
+	p := t.open(hub.Position{Epoch: t.stream.Epoch(), Offset: item.To})
+	ev := item.Event
+	switch {
+	case ev == nil:
+		p["chunk"], p["at"] = string(item.Text), item.At
+		return append(dst, outgoing("analysis_chunk", p))
+	case ev.Kind == hub.EndEvent:
+		t.over()
+		return t.end(dst, readEnd(ev.Data), p)
+	case ev.Kind != hub.StreamEvent || !tellable(ev.Name):
+		return dst
+	}
+	var members map[string]json.RawMessage
+	if json.Unmarshal(ev.Data, &members) != nil {
+		members = map[string]json.RawMessage{"result": ev.Data}
+	}
+	for name, value := range members {
+		if _, ours := p[name]; !ours {
+			p[name] = value
+		}
+	}
+	return append(dst, outgoing(ev.Name, p))
+}
+
+// tellable reports whether a producer's entry may go out under its name: not in the protocol's, nor in that of the one start that we tell.
+func tellable(name string) bool {
+	return name != "analysis_started" && !strings.HasPrefix(name, "phx_") && !strings.HasPrefix(name, "presence_")
+}
+
+func (t *analysisTelling) end(dst []socket.Outgoing, e *streamEnd, p map[string]any) []socket.Outgoing {
+	if e.Status != hub.StatusDone {
+		p["error"], p["code"] = e.text(), e.Error.Code
+		return append(dst, outgoing("analysis_error", p))
+	}
+	for _, last := range t.words.last(t, findingsOf(t.stream)) {
+		whole := maps.Clone(p)
+		maps.Copy(whole, last.more)
+		dst = append(dst, outgoing(last.event, whole))
+	}
+	return dst
+}
+
+// outgoing encodes a payload of strings, numbers, and JSON that the hub has checked.
+func outgoing(event string, payload map[string]any) socket.Outgoing {
+	raw, err := json.Marshal(payload)
+	if err != nil {
+		panic(err)
+	}
+	return socket.Outgoing{Event: event, Payload: raw}
+}

@@ -1,0 +1,153 @@
+package channels
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/duckwire/duckwire/handlers/openai"
+	"github.com/duckwire/duckwire/handlers/socket"
+	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/jsonw"
+)
+
+// keepOnChannels is how long a completion goes on without its client, unless the client says otherwise: long enough to reconnect.
+const keepOnChannels = 30 * time.Second
+
+// ask is what the payloads of all events that begin a completion share. Its members are checked where they are used, most of them where the
+// OpenAI doors check theirs: encoding/json would name the embedded struct in its errors.
+type ask struct {
+	ID        json.RawMessage `json:"id"`    // idempotency: the same id attaches to the same completion
+	After     json.RawMessage `json:"after"` // the position up to which the client has it
+	Slot      json.RawMessage `json:"slot"`
+	Supersede json.RawMessage `json:"supersede"`
+	Keep      json.RawMessage `json:"keep"`
+	Model     json.RawMessage `json:"model"`
+	Options   json.RawMessage `json:"options"`
+}
+
+// modelOptions are the members of "options" that go to the model, under its names.
+var modelOptions = map[string]string{
+	"max_length": "max_tokens", "max_tokens": "max_tokens", "temperature": "temperature", "top_p": "top_p", "stop": "stop", "seed": "seed",
+	"frequency_penalty": "frequency_penalty", "presence_penalty": "presence_penalty",
+}
+
+// request makes the request that the OpenAI door of that kind would get. body has what the event itself says: prompt or messages.
+func (a *ask) request(kind hub.CompletionKind, body map[string]any) (*openai.Request, error) {
+	options, err := a.options()
+	if err != nil {
+		return nil, err
+	}
+	asked := map[string]string{} // by the model's names: under which the client knows them
+	for ours, theirs := range modelOptions {
+		if raw := options[ours]; !jsonw.IsNull(raw) && asked[theirs] != theirs { // the model's own name counts where both are given
+			body[theirs], asked[theirs] = raw, ours
+		}
+	}
+	put(body, "model", a.Model)
+	extension := map[string]any{}
+	put(extension, "id", a.ID)
+	put(extension, "slot", a.Slot)
+	put(extension, "supersede", a.Supersede)
+	put(extension, "keep", a.Keep)
+	body["duckwire"] = extension
+	raw, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	req, err := openai.DecodeRequest(kind, raw)
+	var fault *hub.FieldError
+	if errors.As(err, &fault) { // as the client wrote it
+		field, ours := strings.CutPrefix(fault.Field, "duckwire.")
+		if name := asked[field]; name != "" && !ours {
+			field = "options." + name
+		}
+		return nil, &hub.FieldError{Field: field, Reason: fault.Reason}
+	}
+	return req, err
+}
+
+func put(members map[string]any, name string, raw json.RawMessage) {
+	if !jsonw.IsNull(raw) {
+		members[name] = raw
+	}
+}
+
+func (a *ask) options() (members map[string]json.RawMessage, err error) {
+	if !jsonw.IsNull(a.Options) && json.Unmarshal(a.Options, &members) != nil {
+		return nil, hub.Invalid("options", "must be an object")
+	}
+	return members, nil
+}
+
+// position reads After; without one it is the beginning.
+func (a *ask) position() (hub.Position, error) {
+	if jsonw.IsNull(a.After) {
+		return hub.Position{}, nil
+	}
+	var text string
+	if json.Unmarshal(a.After, &text) != nil {
+		return hub.Position{}, hub.Invalid("after", "must be a string")
+	}
+	p, err := hub.ParsePosition(text)
+	if err != nil {
+		return p, hub.Invalid("after", "%v", err)
+	}
+	return p, nil
+}
+
+// asks are what one client has asked of models on one channel.
+type asks struct {
+	c        *socket.Channel
+	followed followed
+}
+
+func newAsks(c *socket.Channel) *asks { return &asks{c: c} }
+
+// start starts the completion, or finds the one that the same user started under the same id.
+func (a *asks) start(ctx context.Context, req *openai.Request, keep time.Duration) (*hub.Stream, error) {
+	if err := a.c.Authorize(ctx, a.c.Topic(), hub.ActionComplete); err != nil {
+		return nil, err
+	}
+	spec := hub.StreamSpec{
+		Alias: req.ID, Digest: req.Digest(), Kind: "completion", Owner: a.c.User(), ContentType: "text/plain; charset=utf-8",
+		Keep: hub.Keep{CancelAfter: keep}, Slot: req.Slot, Supersede: req.Supersede,
+	}
+	if req.Keep != nil {
+		spec.Keep = *req.Keep
+	}
+	s, _, err := a.c.Hub().Complete(&req.CompletionRequest, spec, hub.CompletionMeta{Kind: req.Kind, Model: req.Model})
+	return s, err
+}
+
+// asked is the reply to what began a completion.
+type asked struct {
+	Completion string          `json:"completion_id"`
+	Request    string          `json:"request_id"`
+	Recovered  *bool           `json:"recovered,omitempty"` // for those who gave "after": what follows begins exactly behind it
+	Reset      hub.ResetReason `json:"reset,omitempty"`     // why not; then it begins at the beginning
+}
+
+// stream starts a completion, answers with its id, and pushes what it makes in those words.
+func (a *asks) stream(ctx context.Context, m *socket.Message, p *ask, req *openai.Request, w words) error {
+	after, err := p.position()
+	if err != nil {
+		return err
+	}
+	s, err := a.start(ctx, req, keepOnChannels)
+	if err != nil {
+		return err
+	}
+	reply := asked{Completion: s.ID, Request: s.ID}
+	if !jsonw.IsNull(p.After) {
+		reset := s.ResetAt(after)
+		reply.Recovered = new(reset == nil)
+		if reset != nil {
+			reply.Reset = reset.Reason
+		}
+	}
+	m.Reply(reply) // before the first chunk
+	return a.follow(s, after, w)
+}

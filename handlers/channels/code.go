@@ -1,0 +1,105 @@
+package channels
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+
+	"github.com/duckwire/duckwire/handlers/socket"
+	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/jsonw"
+)
+
+// code is code:project:ID, code:file:ID and, by plain rules with the same vocabulary, any other code:… topic: what editors share while they
+// work on code, and what they ask of a model. Both generations of RubberDuck's vocabulary are served (rubberduck-channels.md 2 and 11).
+type code struct{ begin beginAnalysis }
+
+// codeJoin are a join's own params.
+type codeJoin struct {
+	Cursor json.RawMessage `json:"cursor_position"`
+}
+
+func (k code) Join(ctx context.Context, c *socket.Channel, params json.RawMessage) (socket.Handler, error) {
+	scope, id := scopeOf(c.Topic())
+	if err := enter(ctx, c); err != nil {
+		if scope != "" && errors.Is(err, hub.ErrForbidden) {
+			return nil, socket.Refuse("Unauthorized access to " + scope)
+		}
+		return nil, err
+	}
+	var p codeJoin
+	if trimmed := bytes.TrimLeft(params, " \t\r\n"); len(trimmed) == 0 || trimmed[0] != '{' || json.Unmarshal(params, &p) != nil {
+		return nil, socket.Refuse("Invalid join parameters")
+	}
+	meta := map[string]any{} // and online_at
+	if !jsonw.IsNull(p.Cursor) {
+		at, err := readCursor("cursor_position", p.Cursor)
+		if err != nil {
+			return nil, err
+		}
+		meta["cursor_position"] = at
+	}
+	c.Set("status", "joined")
+	if scope != "" {
+		c.Set(scope+"_id", id)
+		meta[scope+"_id"] = id
+	}
+	if err := c.Subscribe(c.Topic()); err != nil {
+		return nil, err
+	}
+	shown, err := bePresent(ctx, c, meta) // last: the others do not see whom the join refuses
+	if err != nil {
+		return nil, err
+	}
+	return &codeHandler{publisher: publisher{c}, asks: newAsks(c), analyses: newAnalyses(c, k.begin), present: shown}, nil
+}
+
+// scopeOf takes a topic KIND:SCOPE:ID apart. scope is "" where it is neither project nor file.
+func scopeOf(topic string) (scope, id string) {
+	_, rest, _ := strings.Cut(topic, ":")
+	scope, id, ok := strings.Cut(rest, ":")
+	if !ok || scope != "project" && scope != "file" {
+		return "", ""
+	}
+	return scope, id
+}
+
+type codeHandler struct {
+	publisher // for every event that is not here
+	asks      *asks
+	analyses  *analyses
+	present   *present
+}
+
+// Left implements socket.Leaver.
+func (h *codeHandler) Left() { h.present.end() }
+
+func (h *codeHandler) Handle(ctx context.Context, m *socket.Message) error {
+	switch m.Event {
+	case "request_completion":
+		return h.asks.requestCompletion(ctx, m)
+	case "complete":
+		return h.asks.complete(ctx, m)
+	case "generate":
+		return h.asks.generate(ctx, m)
+	case "refactor":
+		return h.asks.refactor(ctx, m)
+	case "request_analysis":
+		return h.analyses.ofCode(ctx, m, lastOnCode("analysis_result"))
+	case "analyze":
+		return h.analyses.ofCode(ctx, m, lastOnCode("analysis_complete"))
+	case "cancel", "cancel_completion", "cancel_analysis":
+		return cancel(ctx, h.c, m)
+	case "get_status":
+		return getStatus(ctx, h.c, m)
+	case "cursor_position":
+		return h.moveCursor(ctx, m)
+	case "code_change":
+		return h.changeCode(ctx, m)
+	case "activity":
+		return h.setActivity(ctx, m)
+	}
+	return h.publisher.Handle(ctx, m)
+}

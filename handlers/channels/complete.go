@@ -1,0 +1,137 @@
+package channels
+
+import (
+	"context"
+	"encoding/json"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/duckwire/duckwire/handlers/socket"
+	"github.com/duckwire/duckwire/hub"
+)
+
+// requestCompletion begins a completion at the cursor; its text follows as chunks.
+func (a *asks) requestCompletion(ctx context.Context, m *socket.Message) error {
+	var p struct {
+		ask
+		Code     *string         `json:"code"`
+		Cursor   json.RawMessage `json:"cursor_position"`
+		FileType string          `json:"file_type"`
+	}
+	if err := m.Decode(&p); err != nil {
+		return err
+	}
+	if p.Code == nil {
+		return hub.Invalid("code", "is missing")
+	}
+	at, err := readCursor("cursor_position", p.Cursor)
+	if err != nil {
+		return err
+	}
+	prefix, suffix := at.split(*p.Code)
+	req, err := p.request(hub.TextCompletion, fillIn(prefix, suffix))
+	if err != nil {
+		return err
+	}
+	return a.stream(ctx, m, &p.ask, req, completionWords)
+}
+
+// fillIn is the body of a request for what stands between two texts.
+func fillIn(prefix, suffix string) map[string]any {
+	body := map[string]any{"prompt": prefix}
+	if suffix != "" {
+		body["suffix"] = suffix
+	}
+	return body
+}
+
+var completionWords = words{
+	done: "completion_done", failed: "completion_error",
+	result: func(p map[string]any, _ *hub.Stream, e *streamEnd) {
+		p["result"] = map[string]any{"status": "completed", "finish_reason": e.FinishReason}
+	},
+}
+
+// keepUnasked is how long a completion whose answer is a reply goes on when its client has left: nobody will get it.
+const keepUnasked = time.Second
+
+// complete answers with suggestions once there are any. The channel's other messages do not wait for it: the reply is given by whoever writes
+// to the client, when the stream's end has come.
+func (a *asks) complete(ctx context.Context, m *socket.Message) error {
+	var p struct {
+		ask
+		Prefix   string          `json:"prefix"`
+		Suffix   string          `json:"suffix"`
+		Cursor   json.RawMessage `json:"cursor_position"` // of no use here: prefix and suffix tell it
+		FilePath string          `json:"file_path"`
+		Language string          `json:"language"`
+	}
+	if err := m.Decode(&p); err != nil {
+		return err
+	}
+	req, err := p.request(hub.TextCompletion, fillIn(p.Prefix, p.Suffix))
+	if err != nil {
+		return err
+	}
+	keep := keepOnChannels
+	if req.ID == "" {
+		keep = keepUnasked
+	}
+	s, err := a.start(ctx, req, keep)
+	if err != nil {
+		return err
+	}
+	language := languageOf(p.Language, p.FilePath)
+	_, err = a.c.Follow(s, hub.Position{}, func(dst []socket.Outgoing, item *hub.Item) []socket.Outgoing {
+		if item.Event != nil && item.Event.Kind == hub.EndEvent {
+			replySuggestions(m, s, readEnd(item.Event.Data), language)
+		}
+		return dst
+	})
+	return err
+}
+
+// suggestion is one answer of "complete".
+type suggestion struct {
+	Text        string         `json:"text"`
+	Score       float64        `json:"score"` // 1: the model gives one, and does not say how sure it is
+	Type        string         `json:"type"`
+	Description string         `json:"description"`
+	Metadata    map[string]any `json:"metadata"`
+}
+
+// replySuggestions answers "complete" with what the stream has become.
+func replySuggestions(m *socket.Message, s *hub.Stream, e *streamEnd, language string) {
+	if e.Status != hub.StatusDone {
+		m.ReplyStatus("error", map[string]any{"request_id": s.ID, "completion_id": s.ID, "error": e.text(), "reason": e.Error.Code})
+		return
+	}
+	list := []suggestion{}
+	if st := s.State(); len(st.Text) > 0 {
+		list = append(list, suggestion{
+			Text: string(st.Text), Score: 1, Type: "completion", Description: "by " + st.Info.Model,
+			Metadata: map[string]any{"model": st.Info.Model, "language": language, "finish_reason": e.FinishReason, "usage": e.Usage},
+		})
+	}
+	m.Reply(map[string]any{"request_id": s.ID, "completion_id": s.ID, "suggestions": list})
+}
+
+// languageOf is the language as the client says, else by the file's extension, else "".
+func languageOf(said, file string) string {
+	if said != "" {
+		return said
+	}
+	ext := strings.ToLower(strings.TrimPrefix(path.Ext(file), "."))
+	if name, ok := languages[ext]; ok {
+		return name
+	}
+	return ext
+}
+
+// languages are the names of those whose extensions are not their names.
+var languages = map[string]string{
+	"ex": "elixir", "exs": "elixir", "heex": "elixir", "erl": "erlang", "js": "javascript", "jsx": "javascript", "mjs": "javascript", "ts": "typescript",
+	"tsx": "typescript", "py": "python", "rb": "ruby", "rs": "rust", "kt": "kotlin", "cs": "csharp", "cc": "cpp", "cxx": "cpp", "hpp": "cpp", "h": "c",
+	"hs": "haskell", "md": "markdown", "yml": "yaml", "sh": "bash",
+}

@@ -1,0 +1,67 @@
+package channels
+
+import (
+	"encoding/json"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/jsonw"
+)
+
+// cursor is a place in a text as editors count it: lines from 1, and in the line how many UTF-16 units stand before it (0 is its beginning).
+// RubberDuck's documents do not say how they count; this is what its one example client does.
+type cursor struct {
+	Line   int `json:"line"`
+	Column int `json:"column"`
+}
+
+// readCursor reads a cursor. The error names what is wrong under field.
+func readCursor(field string, raw json.RawMessage) (cursor, error) {
+	if jsonw.IsNull(raw) {
+		return cursor{}, hub.Invalid(field, "is missing")
+	}
+	var p struct{ Line, Column json.RawMessage }
+	if raw[0] != '{' || json.Unmarshal(raw, &p) != nil {
+		return cursor{}, hub.Invalid(field, `must be an object like {"line": 1, "column": 0}`)
+	}
+	line, err := readCount(field+".line", p.Line, 1)
+	if err != nil {
+		return cursor{}, err
+	}
+	column, err := readCount(field+".column", p.Column, 0)
+	return cursor{line, column}, err
+}
+
+func readCount(field string, raw json.RawMessage, least int) (n int, err error) {
+	if jsonw.IsNull(raw) {
+		return 0, hub.Invalid(field, "is missing")
+	}
+	if json.Unmarshal(raw, &n) != nil || n < least {
+		return 0, hub.Invalid(field, "must be a whole number from %d on", least)
+	}
+	return n, nil
+}
+
+// split cuts a text at the cursor. A cursor beyond the end of its line or of the text stands at that end.
+func (c cursor) split(text string) (before, after string) {
+	at := 0
+	for line := 1; line < c.Line; line++ {
+		n := strings.IndexByte(text[at:], '\n')
+		if n < 0 {
+			return text, ""
+		}
+		at += n + 1
+	}
+	for units := 0; at < len(text) && text[at] != '\n' && text[at] != '\r'; {
+		r, size := utf8.DecodeRuneInString(text[at:])
+		if units++; r > 0xFFFF {
+			units++
+		}
+		if units > c.Column {
+			break
+		}
+		at += size
+	}
+	return text[:at], text[at:]
+}

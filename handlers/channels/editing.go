@@ -1,0 +1,111 @@
+package channels
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+
+	"github.com/duckwire/duckwire/handlers/socket"
+	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/jsonw"
+)
+
+// moveCursor shows the others where this client's cursor is. Nobody needs to know where it was: the event is ephemeral.
+func (h *codeHandler) moveCursor(ctx context.Context, m *socket.Message) error {
+	if err := h.c.Authorize(ctx, h.c.Topic(), hub.ActionPublish); err != nil {
+		return err
+	}
+	var p struct {
+		Position json.RawMessage `json:"position"`
+	}
+	if err := m.Decode(&p); err != nil {
+		return err
+	}
+	at, err := readCursor("position", p.Position)
+	if err != nil {
+		return err
+	}
+	payload := appendFrom([]byte{'{'}, h.c.User(), m.Payload)
+	if _, err := h.c.Publish(h.c.Topic(), hub.EventInput{Event: "cursor_update", Payload: payload, Ephemeral: true, Except: h.c.Client()}); err != nil {
+		return err
+	}
+	h.present.set("cursor_position", at)
+	m.Reply(nil)
+	return nil
+}
+
+// setActivity shows in the client's presence what its user does: is there, has gone quiet, or is typing.
+func (h *codeHandler) setActivity(ctx context.Context, m *socket.Message) error {
+	if err := h.c.Authorize(ctx, h.c.Topic(), hub.ActionPresence); err != nil {
+		return err
+	}
+	var p struct {
+		State string `json:"state"`
+	}
+	if err := m.Decode(&p); err != nil {
+		return err
+	}
+	switch p.State {
+	case "active", "idle", "typing":
+	default:
+		return hub.Invalid("state", "must be active, idle or typing")
+	}
+	h.present.set("state", p.State)
+	m.Reply(nil)
+	return nil
+}
+
+// changeCode hands a change to the others, in order and to be resumed: {"changes": …, and whatever else the client says of it}. What is no
+// object, or has no "changes", is itself the change; bytes stay bytes.
+func (h *codeHandler) changeCode(ctx context.Context, m *socket.Message) error {
+	if err := h.c.Authorize(ctx, h.c.Topic(), hub.ActionPublish); err != nil {
+		return err
+	}
+	in := hub.EventInput{Event: "code_updated", Bytes: m.Bytes, Except: h.c.Client()}
+	if m.Bytes == nil {
+		if err := readPublishMembers(m, &in); err != nil {
+			return err
+		}
+		in.Ephemeral = false
+		payload, err := changePayload(h.c.User(), m.Payload)
+		if err != nil {
+			return err
+		}
+		in.Payload = payload
+	}
+	err := publish(h.c, m, in)
+	var limit *hub.LimitError
+	if errors.As(err, &limit) && limit.Kind == hub.ErrTooLarge {
+		return &socket.Refusal{Response: map[string]any{"reason": "Changes exceed maximum message size", "detail": err.Error(), "limit": limit.Limit}}
+	}
+	return err
+}
+
+// changePayload is code_updated's payload for a change of a user's.
+func changePayload(user string, sent json.RawMessage) (json.RawMessage, error) {
+	var p struct {
+		Changes json.RawMessage `json:"changes"`
+	}
+	if err := json.Unmarshal(sent, &p); err == nil && p.Changes != nil {
+		return appendFrom([]byte{'{'}, user, sent), nil
+	}
+	if s := string(sent); s == "" || s == "null" || s == "{}" {
+		return nil, hub.Invalid("changes", "is missing")
+	}
+	return appendFrom(append(append([]byte(`{"changes":`), sent...), ','), user, nil), nil
+}
+
+// appendFrom appends the rest of an object that the others get: whose it is and of when, and the members that the client sent but for those
+// that are not its to say.
+func appendFrom(b []byte, user string, sent json.RawMessage) json.RawMessage {
+	b = jsonw.AppendString(append(b, `"user_id":`...), user)
+	for name, value := range jsonw.Members(sent) {
+		switch string(name) {
+		case "user_id", "timestamp", "id", "ephemeral":
+		default:
+			b = append(jsonw.AppendKey(b, name), value...)
+		}
+	}
+	b = jsonw.AppendString(append(b, `,"timestamp":`...), now())
+	return append(b, '}')
+}

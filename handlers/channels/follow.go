@@ -1,0 +1,139 @@
+package channels
+
+import (
+	"encoding/json"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/duckwire/duckwire/handlers/socket"
+	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/jsonw"
+)
+
+// words is how the end of a completion is told.
+type words struct {
+	done, failed string // the events' names
+	// result adds to the payload of done.
+	result func(payload map[string]any, s *hub.Stream, end *streamEnd)
+}
+
+// followed are the streams that a channel follows now: one that is asked for again is not told twice.
+type followed struct {
+	mu  sync.Mutex
+	ids map[string]bool
+}
+
+// add reports whether the stream was not followed yet.
+func (f *followed) add(id string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.ids[id] {
+		return false
+	}
+	if f.ids == nil {
+		f.ids = make(map[string]bool)
+	}
+	f.ids[id] = true
+	return true
+}
+
+func (f *followed) remove(id string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.ids, id)
+}
+
+// follow pushes a completion from behind p: completion_chunk for text, however much of it there is at one time, completion_delta for what is
+// more than text, and its end.
+func (a *asks) follow(s *hub.Stream, p hub.Position, w words) error {
+	if !a.followed.add(s.ID) {
+		return nil
+	}
+	t := &telling{stream: s, words: w, over: func() { a.followed.remove(s.ID) }}
+	_, err := a.c.Follow(s, p, t.render)
+	return err
+}
+
+// telling is one stream on its way to one client.
+type telling struct {
+	stream *hub.Stream
+	words  words
+	over   func()
+}
+
+// render implements the function that Channel.Follow takes.
+func (t *telling) render(dst []socket.Outgoing, item *hub.Item) []socket.Outgoing {
+	at := hub.Position{Epoch: t.stream.Epoch(), Offset: item.To}.String()
+	ev := item.Event
+	switch {
+	case ev == nil:
+		return append(dst, socket.Outgoing{Event: "completion_chunk", Payload: t.chunk(item, nil, at)})
+	case ev.Kind == hub.ChunkEvent && len(item.Text) > 0:
+		return append(dst, socket.Outgoing{Event: "completion_chunk", Payload: t.chunk(item, ev.Data, at)})
+	case ev.Kind == hub.ChunkEvent:
+		return append(dst, socket.Outgoing{Event: "completion_delta", Payload: t.chunk(item, ev.Data, at)})
+	case ev.Kind == hub.EndEvent:
+		t.over()
+		return append(dst, t.end(readEnd(ev.Data), at))
+	}
+	return dst
+}
+
+// chunk is the payload of text, or of an upstream's chunk that is more than text, or both.
+func (t *telling) chunk(item *hub.Item, delta []byte, at string) json.RawMessage {
+	b := make([]byte, 0, len(item.Text)+len(item.Text)/8+len(delta)+256)
+	b = jsonw.AppendString(append(b, `{"completion_id":`...), t.stream.ID)
+	b = jsonw.AppendString(append(b, `,"request_id":`...), t.stream.ID)
+	if item.Text != nil {
+		b = jsonw.AppendString(append(b, `,"chunk":`...), item.Text)
+	}
+	if delta != nil {
+		b = append(append(b, `,"delta":`...), delta...)
+	}
+	b = strconv.AppendInt(append(b, `,"at":`...), int64(item.At), 10)
+	b = jsonw.AppendString(append(b, `,"position":`...), at)
+	b = jsonw.AppendString(append(b, `,"timestamp":`...), now())
+	return append(b, '}')
+}
+
+// end is the last event.
+func (t *telling) end(e *streamEnd, at string) socket.Outgoing {
+	p := map[string]any{"completion_id": t.stream.ID, "request_id": t.stream.ID, "position": at, "timestamp": now()}
+	event := t.words.done
+	if e.Status == hub.StatusDone {
+		p["usage"] = e.Usage
+		t.words.result(p, t.stream, e)
+	} else {
+		event = t.words.failed
+		p["error"], p["code"] = e.text(), e.Error.Code
+	}
+	return outgoing(event, p)
+}
+
+// streamEnd is the data of a stream's end (protocol/sse.md 6.1).
+type streamEnd struct {
+	Status       hub.Status      `json:"status"`
+	FinishReason *string         `json:"finish_reason"`
+	Usage        json.RawMessage `json:"usage"`
+	Error        hub.EndError    `json:"error"`
+}
+
+func readEnd(data []byte) *streamEnd {
+	e := new(streamEnd)
+	if err := json.Unmarshal(data, e); err != nil { // the hub wrote it
+		panic(err)
+	}
+	return e
+}
+
+// text is RubberDuck's "error": the bare word where somebody ended the stream, which clients look for, else what went wrong.
+func (e *streamEnd) text() string {
+	if e.Status == hub.StatusCancelled || e.Status == hub.StatusSuperseded {
+		return string(e.Status)
+	}
+	return e.Error.Message
+}
+
+// now is the time as payloads tell it.
+func now() string { return time.Now().UTC().Format(hub.TimeFormat) }

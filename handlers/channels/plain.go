@@ -1,0 +1,94 @@
+package channels
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/duckwire/duckwire/handlers/socket"
+	"github.com/duckwire/duckwire/hub"
+)
+
+// plain is a channel of no vocabulary of its own: whatever its clients push is published on its topic, to all of them, the sender included.
+type plain struct{}
+
+func (plain) Join(ctx context.Context, c *socket.Channel, _ json.RawMessage) (socket.Handler, error) {
+	if err := enter(ctx, c); err != nil {
+		return nil, err
+	}
+	return &publisher{c}, c.Subscribe(c.Topic())
+}
+
+// enter asks whether the client may subscribe the channel's topic, if there may be such a topic.
+func enter(ctx context.Context, c *socket.Channel) error {
+	if err := hub.ValidTopic(c.Topic()); err != nil {
+		return err
+	}
+	return c.Authorize(ctx, c.Topic(), hub.ActionSubscribe)
+}
+
+// publisher publishes what its channel does not define. Other handlers have it for the rest of their events.
+type publisher struct{ c *socket.Channel }
+
+// eventAccessToken is how Supabase's client tells a channel of a renewed token. It is nothing that the others should see.
+const eventAccessToken = "access_token"
+
+var errAccessToken = socket.Refuse("a token is read when the socket connects: connect anew with another")
+
+// published is the reply to what was published. An ephemeral event has no position.
+type published struct {
+	ID       string `json:"id"`
+	Position string `json:"position,omitempty"`
+}
+
+// Handle publishes the message as an event, if the token allows it. Its payload may hold "id", for idempotency, and "ephemeral": true.
+func (h *publisher) Handle(ctx context.Context, m *socket.Message) error {
+	if m.Event == eventAccessToken {
+		return errAccessToken
+	}
+	if err := h.c.Authorize(ctx, h.c.Topic(), hub.ActionPublish); err != nil {
+		return err
+	}
+	in := hub.EventInput{Event: m.Event, Payload: m.Payload, Bytes: m.Bytes}
+	if err := readPublishMembers(m, &in); err != nil {
+		return err
+	}
+	return publish(h.c, m, in)
+}
+
+// publish publishes on the channel's topic, and replies with the position.
+func publish(c *socket.Channel, m *socket.Message, in hub.EventInput) error {
+	return publishOn(c.Topic(), c, m, in)
+}
+
+// publishOn is publish for a channel whose events are on another topic.
+func publishOn(topic string, c *socket.Channel, m *socket.Message, in hub.EventInput) error {
+	out, err := c.Publish(topic, in)
+	if err != nil {
+		return err
+	}
+	m.Reply(published{out.ID, out.Position})
+	return nil
+}
+
+// readPublishMembers reads the members of a payload that say how it is to be published. A payload that is no object has none.
+func readPublishMembers(m *socket.Message, in *hub.EventInput) error {
+	if m.Bytes != nil {
+		return nil
+	}
+	var p struct {
+		ID        json.RawMessage `json:"id"`
+		Ephemeral json.RawMessage `json:"ephemeral"`
+	}
+	if json.Unmarshal(m.Payload, &p) != nil {
+		return nil
+	}
+	var id string
+	if json.Unmarshal(p.ID, &id) == nil && id != "" { // an id of another type is the application's own matter
+		if err := hub.ValidName("id", id); err != nil {
+			return err
+		}
+		in.ID = id
+	}
+	in.Ephemeral = string(p.Ephemeral) == "true"
+	return nil
+}

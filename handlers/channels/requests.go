@@ -1,0 +1,64 @@
+package channels
+
+import (
+	"cmp"
+	"context"
+	"errors"
+
+	"github.com/duckwire/duckwire/handlers/socket"
+	"github.com/duckwire/duckwire/hub"
+)
+
+// requestID reads which request a message is about: by whichever name the client's generation has for it.
+func requestID(m *socket.Message) (string, error) {
+	var p struct {
+		Request    string `json:"request_id"`
+		Completion string `json:"completion_id"`
+		Analysis   string `json:"analysis_id"`
+		ID         string `json:"id"`
+	}
+	if err := m.Decode(&p); err != nil {
+		return "", err
+	}
+	id := cmp.Or(p.Request, p.Completion, p.Analysis, p.ID)
+	if id == "" {
+		return "", hub.Invalid("request_id", "is missing; completion_id or analysis_id will do as well")
+	}
+	return id, nil
+}
+
+// cancel ends a request. Its own last event tells everybody who follows it; the reply is the state that it has now.
+func cancel(ctx context.Context, c *socket.Channel, m *socket.Message) error {
+	id, err := requestID(m)
+	if err != nil {
+		return err
+	}
+	s, err := readable(ctx, c, id)
+	if err != nil {
+		return err
+	}
+	if err := c.MayCancel(ctx, s); err != nil {
+		return err
+	}
+	s.Cancel(c.User())
+	m.Reply(map[string]string{"status": statusWord(s.Status())})
+	return nil
+}
+
+// getStatus tells how a request stands. One that is unknown, or not the client's to read, is "not_found": an answer, not an error.
+func getStatus(ctx context.Context, c *socket.Channel, m *socket.Message) error {
+	id, err := requestID(m)
+	if err != nil {
+		return err
+	}
+	s, err := readable(ctx, c, id)
+	switch {
+	case errors.Is(err, hub.ErrNotFound):
+		m.Reply(map[string]string{"status": "not_found"})
+	case err != nil:
+		return err
+	default:
+		m.Reply(statusOf(s))
+	}
+	return nil
+}

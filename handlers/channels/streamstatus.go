@@ -1,0 +1,52 @@
+package channels
+
+import (
+	"time"
+
+	"github.com/duckwire/duckwire/hub"
+)
+
+// streamStatus is the reply to get_status. Beside the stream's own status it tells RubberDuck's word for it.
+type streamStatus struct {
+	Status    string     `json:"status"` // queued, running, completed, cancelled, failed or not_found
+	Stream    string     `json:"stream,omitempty"`
+	State     hub.Status `json:"state,omitempty"` // as everywhere else
+	StartedAt string     `json:"started_at,omitempty"`
+	EndedAt   string     `json:"ended_at,omitempty"`
+	Position  string     `json:"position,omitempty"`
+	Bytes     int        `json:"bytes"`
+	Watchers  int        `json:"watchers"`
+	Error     string     `json:"error,omitempty"`
+}
+
+func statusOf(s *hub.Stream) streamStatus {
+	st := s.State()
+	out := streamStatus{
+		Status: statusWord(st.Status), Stream: s.ID, State: st.Status, StartedAt: timeText(st.Timings.Started), EndedAt: timeText(st.Timings.Ended),
+		Position: st.Position.String(), Bytes: st.Bytes, Watchers: st.Watchers,
+	}
+	if st.Ending.Error != nil {
+		out.Error = st.Ending.Error.Message
+	}
+	return out
+}
+
+// statusWord is the word of rubberduck-channels.md 11 for a status.
+func statusWord(s hub.Status) string {
+	switch s {
+	case hub.StatusDone:
+		return "completed"
+	case hub.StatusSuperseded:
+		return "cancelled"
+	case hub.StatusInterrupted:
+		return "failed"
+	}
+	return string(s)
+}
+
+func timeText(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(hub.TimeFormat)
+}

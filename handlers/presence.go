@@ -1,0 +1,147 @@
+package handlers
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/duckwire/duckwire/handlers/sse"
+	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/middleware"
+)
+
+// presenceView is who is on a topic.
+type presenceView struct {
+	Topic    string          `json:"topic"`
+	Presence json.RawMessage `json:"presence"`
+	Count    int             `json:"count"` // of users, whose sessions may be more
+}
+
+// getPresence answers with who is on a topic.
+func (s *server) getPresence(w http.ResponseWriter, r *http.Request) error {
+	topic, err := topicParam(r)
+	if err != nil {
+		return err
+	}
+	if err := s.maySeePresence(r, topic); err != nil {
+		return err
+	}
+	state, users := s.hub.PresenceSnapshot(topic)
+	writeJSON(w, http.StatusOK, presenceView{topic, state, users})
+	return nil
+}
+
+// maySeePresence allows those who may be present, or subscribe. Where one of the two cannot be decided, the other may still allow it.
+func (s *server) maySeePresence(r *http.Request, topic string) error {
+	id := middleware.IdentityFrom(r.Context())
+	err := s.Authorizer.Authorize(r.Context(), id, topic, hub.ActionSubscribe)
+	if err == nil {
+		return nil
+	}
+	other := s.Authorizer.Authorize(r.Context(), id, topic, hub.ActionPresence)
+	if other != nil && errors.Is(other, hub.ErrForbidden) {
+		return err
+	}
+	return other
+}
+
+// presenceAsk is what ?presence= and ?client= ask for.
+type presenceAsk struct {
+	user, client string
+	meta         json.RawMessage
+}
+
+// parsePresence reads whether the subscriber wants to be present on the topics, and checks that they may; nil is no.
+func (s *server) parsePresence(r *http.Request, topics []string) (*presenceAsk, error) {
+	q := r.URL.Query()
+	id := middleware.IdentityFrom(r.Context())
+	ask := &presenceAsk{user: id.User, client: q.Get("client")}
+	if q.Has("client") {
+		if err := hub.ValidName("?client", ask.client); err != nil {
+			return nil, err
+		}
+	}
+	if !q.Has("presence") {
+		return nil, nil
+	}
+	if text := q.Get("presence"); text != "" && text != "1" {
+		ask.meta = json.RawMessage(text)
+		if text[0] != '{' {
+			return nil, hub.Invalid("?presence", "must be 1, or a JSON object that others will see; got %q", clip(text))
+		}
+	}
+	for _, topic := range topics {
+		if err := s.Authorizer.Authorize(r.Context(), id, topic, hub.ActionPresence); err != nil {
+			return nil, err
+		}
+	}
+	return ask, nil
+}
+
+// bePresent lets the subscriber be present on the topics, and f tell of who else is. What it has begun, f.end ends.
+func (s *server) bePresent(f *presenceFeed, ask *presenceAsk, topics []string, wake hub.Waker) error {
+	for _, topic := range topics {
+		p, err := s.hub.TrackOnline(topic, ask.user, ask.client, ask.meta)
+		if err != nil {
+			return ofParameter(err)
+		}
+		f.own = append(f.own, p)
+		reader, err := s.hub.SubscribePresence(topic, wake)
+		if err != nil {
+			return err
+		}
+		f.readers = append(f.readers, reader)
+	}
+	return nil
+}
+
+// ofParameter names the fault of a meta as the client wrote it.
+func ofParameter(err error) error {
+	var field *hub.FieldError
+	if errors.As(err, &field) && field.Field == "meta" {
+		return &hub.FieldError{Field: "?presence", Reason: field.Reason}
+	}
+	return err
+}
+
+// presenceFeed is a subscriber's being present on the topics of its connection, and what it is told of the others. The zero value is neither.
+type presenceFeed struct {
+	own     []*hub.Presence
+	readers []*hub.PresenceReader
+	told    int // how many readers have given their state
+	items   []hub.Item
+}
+
+// end leaves the topics after the grace, for the connection may come back.
+func (f *presenceFeed) end(grace time.Duration) {
+	for _, p := range f.own {
+		p.Drop(grace)
+	}
+	for _, r := range f.readers {
+		r.Close()
+	}
+}
+
+// append appends what there is: of each topic first who is there, then what changes, without ids. Who lags too much is told all anew.
+func (f *presenceFeed) append(dst []byte) []byte {
+	for i, r := range f.readers {
+		if i >= f.told {
+			f.told++
+			dst = appendState(dst, r)
+		}
+		var lost bool
+		if f.items, lost = r.Read(f.items[:0]); lost {
+			dst = appendState(dst, r)
+		}
+		for j := range f.items {
+			dst = append(append(dst, encodedHead(&f.items[j])...), '\n')
+		}
+	}
+	return dst
+}
+
+func appendState(dst []byte, r *hub.PresenceReader) []byte {
+	ev := r.StateEvent()
+	return sse.AppendBlock(dst, ev.Name, ev.Data, "")
+}

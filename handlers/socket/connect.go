@@ -1,0 +1,73 @@
+package socket
+
+import (
+	"encoding/base64"
+	"net/http"
+	"strings"
+
+	"github.com/duckwire/duckwire/handlers/phoenix"
+	"github.com/duckwire/duckwire/hub"
+)
+
+// connect lets a client in, or says why not. It must be right before anything is opened: a client that is let in and then closed comes back
+// about 90 times a second (protocol/phoenix-v2.md 5).
+func (s *Server) connect(r *http.Request, authToken string) (*handshake, error) {
+	vsn := r.URL.Query()["vsn"]
+	h := &handshake{}
+	var ok bool
+	last := ""
+	if len(vsn) > 0 {
+		last = vsn[len(vsn)-1]
+	}
+	if h.version, ok = phoenix.ParseVersion(last, len(vsn) > 0 || r.URL.Query().Has("vsn[]")); !ok {
+		return nil, hub.Invalid("?vsn", "must be 2.0.0 or 1.0.0; got %.40q", last)
+	}
+	var err error
+	h.identity, err = s.Identify(r, authToken)
+	return h, err
+}
+
+// The subprotocols of the client's option authToken.
+const (
+	protocolPhoenix = "phoenix"
+	protocolToken   = "base64url.bearer.phx."
+)
+
+// readProtocols reads Sec-WebSocket-Protocol: the token in it, or "", and which protocols may be answered. Despite its name the token is in
+// standard base64, unpadded; we take both alphabets, with and without padding.
+func readProtocols(r *http.Request) (token string, offered bool, err error) {
+	known := false
+	for _, line := range r.Header.Values("Sec-WebSocket-Protocol") {
+		for p := range strings.SplitSeq(line, ",") {
+			p = strings.TrimSpace(p)
+			coded, isToken := strings.CutPrefix(p, protocolToken)
+			switch {
+			case p == "":
+			case p == protocolPhoenix:
+				offered, known = true, true
+			case isToken && token != "":
+				return "", false, hub.Invalid("Sec-WebSocket-Protocol", "holds several tokens")
+			case isToken:
+				known = true
+				if token, err = decodeToken(coded); err != nil {
+					return "", false, err
+				}
+			default:
+				offered = true
+			}
+		}
+	}
+	if offered && !known {
+		return "", false, hub.Invalid("Sec-WebSocket-Protocol", `must hold "phoenix", or nothing at all`)
+	}
+	return token, known, nil
+}
+
+func decodeToken(coded string) (string, error) {
+	coded = strings.NewReplacer("-", "+", "_", "/").Replace(strings.TrimRight(coded, "="))
+	raw, err := base64.RawStdEncoding.DecodeString(coded)
+	if err != nil || len(raw) == 0 {
+		return "", hub.Invalid("Sec-WebSocket-Protocol", "holds a token that is not base64")
+	}
+	return string(raw), nil
+}

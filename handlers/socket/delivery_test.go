@@ -1,0 +1,153 @@
+package socket
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/duckwire/duckwire/handlers/phoenix"
+	"github.com/duckwire/duckwire/hub"
+)
+
+// countingConn is a connection that takes everything and keeps its length.
+type countingConn struct {
+	net.Conn
+	bytes, writes int
+}
+
+func (c *countingConn) Write(b []byte) (int, error) {
+	c.bytes += len(b)
+	c.writes++
+	return len(b), nil
+}
+
+func (c *countingConn) SetWriteDeadline(time.Time) error { return nil }
+
+// heard is a kind of channel that only listens.
+type heard struct{}
+
+func (heard) Join(_ context.Context, c *Channel, _ json.RawMessage) (Handler, error) {
+	return nil, c.Subscribe(c.Topic())
+}
+
+const deliveryTopic = "code:project:42"
+
+// deliveries is a topic with WebSockets on it, whose writers run when the test says so.
+type deliveries struct {
+	hub     *hub.Hub
+	sockets []*webSocket
+	conns   []*countingConn
+}
+
+func newDeliveries(t testing.TB, n int) *deliveries {
+	t.Helper()
+	logger := slog.New(slog.DiscardHandler)
+	h := hub.New(hub.Options{Logger: logger})
+	s := NewServer(Options{Hub: h, Logger: logger, Routes: []Route{{"*", heard{}}}, Identify: func(*http.Request, string) (*hub.Identity, error) { return nil, nil }})
+	t.Cleanup(func() { s.Close(); h.Close() })
+	d := &deliveries{hub: h}
+	for range n {
+		c := &countingConn{}
+		w := &webSocket{server: s, net: newConn(c, time.Minute)}
+		w.turn.Take() // it is the test that writes
+		w.socket = s.newSocket(&handshake{identity: &hub.Identity{User: "u"}, version: phoenix.V2}, w)
+		w.socket.binary = true
+		if err := w.socket.Receive(t.Context(), []byte(`["1","1","`+deliveryTopic+`","phx_join",{}]`), false); err != nil {
+			t.Fatal(err)
+		}
+		d.sockets, d.conns = append(d.sockets, w), append(d.conns, c)
+	}
+	for _, w := range d.sockets {
+		for deadline := time.Now().Add(10 * time.Second); w.net.Conn.(*countingConn).bytes == 0; time.Sleep(time.Millisecond) {
+			w.flushOnce(t) // until the join has been answered
+			if time.Now().After(deadline) {
+				t.Fatal("no answer to the join")
+			}
+		}
+	}
+	return d
+}
+
+// flushOnce does what the writer does, until there is nothing more.
+func (t *webSocket) flushOnce(tb testing.TB) {
+	p := borrowPull()
+	defer p.giveBack()
+	for more := true; more; {
+		more = t.socket.next(p)
+		if err := t.net.send(p.join()); err != nil {
+			tb.Fatal(err)
+		}
+	}
+}
+
+func (d *deliveries) publish(t testing.TB) {
+	if _, err := d.hub.Publish(deliveryTopic, "bench", []hub.EventInput{{Event: "tick", Payload: []byte(`{"n":1}`)}}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (d *deliveries) deliver(t testing.TB) {
+	for _, w := range d.sockets {
+		w.flushOnce(t)
+	}
+}
+
+// TestDeliveryDoesNotAllocate holds the promise of "encode once": what one more socket costs is no allocation, for one event and for several in
+// one go. The publish itself allocates, so what a publish with one socket takes is subtracted.
+func TestDeliveryDoesNotAllocate(t *testing.T) {
+	if raceEnabled {
+		t.Skip("with the race detector, pools allocate on purpose")
+	}
+	const few, many, rounds = 1, 201, 100
+	for _, events := range []int{1, 3} {
+		measure := func(sockets int) float64 {
+			d := newDeliveries(t, sockets)
+			return testing.AllocsPerRun(rounds, func() {
+				for range events {
+					d.publish(t)
+				}
+				d.deliver(t)
+			})
+		}
+		measure(many) // buffers grow to their size
+		each := (measure(many) - measure(few)) / (many - few)
+		if each > 0.01 { // less than one in a hundred: the garbage collector's own
+			t.Errorf("%d events at once: %.3f allocations for each socket", events, each)
+		}
+	}
+}
+
+// TestOneWritePerFlush shows that whatever a socket has to be given goes out in one write.
+func TestOneWritePerFlush(t *testing.T) {
+	d := newDeliveries(t, 3)
+	for _, events := range []int{1, 5, 100} {
+		before := make([]countingConn, len(d.conns))
+		for i, c := range d.conns {
+			before[i] = *c
+		}
+		for range events {
+			d.publish(t)
+		}
+		d.deliver(t)
+		for i, c := range d.conns {
+			if c.writes-before[i].writes != 1 || c.bytes-before[i].bytes != d.conns[0].bytes-before[0].bytes {
+				t.Errorf("%d events: %d writes, %d bytes", events, c.writes-before[i].writes, c.bytes-before[i].bytes)
+			}
+		}
+	}
+}
+
+// BenchmarkDelivery is what a delivery costs beside the system call: publish to 1,000 sockets, and what their writers do.
+func BenchmarkDelivery(b *testing.B) {
+	d := newDeliveries(b, 1000)
+	b.ReportAllocs()
+	for b.Loop() {
+		d.publish(b)
+		d.deliver(b)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1000, "ns/delivery")
+}

@@ -1,0 +1,57 @@
+package socket
+
+import "encoding/binary"
+
+// frame is one message to a client as a WebSocket frame (RFC 6455 §5.2), whole and unmasked: header and payload. Other transports take the
+// payload out of it. Frames of topics are shared by all readers and never changed.
+type frame []byte
+
+// Opcodes.
+const (
+	opText   = 1
+	opBinary = 2
+	opClose  = 8
+	opPing   = 9
+	opPong   = 10
+)
+
+// frameRoom is what a buffer leaves free for the longest header.
+const frameRoom = 10
+
+// room returns a buffer for a frame with a payload of about n bytes.
+func room(n int) []byte { return make([]byte, frameRoom, frameRoom+n+96) }
+
+// seal makes a frame of what stands behind the room of buf.
+func seal(buf []byte, opcode byte) frame {
+	n := len(buf) - frameRoom
+	var begin int
+	switch {
+	case n < 126:
+		begin = frameRoom - 2
+		buf[begin+1] = byte(n)
+	case n < 1<<16:
+		begin = frameRoom - 4
+		buf[begin+1] = 126
+		binary.BigEndian.PutUint16(buf[begin+2:], uint16(n))
+	default:
+		begin = frameRoom - 10
+		buf[begin+1] = 127
+		binary.BigEndian.PutUint64(buf[begin+2:], uint64(n))
+	}
+	buf[begin] = 1<<7 | opcode // final
+	return buf[begin:]
+}
+
+// textFrame makes a text frame of what write appends.
+func textFrame(write func(dst []byte) []byte) frame { return seal(write(room(160)), opText) }
+
+// payload returns what the frame carries.
+func (f frame) payload() []byte {
+	switch f[1] {
+	case 126:
+		return f[4:]
+	case 127:
+		return f[10:]
+	}
+	return f[2:]
+}

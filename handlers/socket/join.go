@@ -1,0 +1,142 @@
+package socket
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"runtime/debug"
+
+	"github.com/duckwire/duckwire/handlers/phoenix"
+	"github.com/duckwire/duckwire/hub"
+)
+
+// joinParams are the members of a join's params that mean the same to every kind of channel. An absent or null After is none.
+type joinParams struct {
+	After    *string `json:"after"`
+	ClientID string  `json:"client_id"`
+}
+
+var errJoinCrashed = Refuse("join crashed")
+
+// join asks the Kind, answers, and lets go what was held meanwhile.
+func (c *Channel) join(ctx context.Context) {
+	err := c.askKind(ctx)
+	s := c.socket
+	s.mu.Lock()
+	if c.state == over { // the socket has ended
+		s.mu.Unlock()
+		c.release(endGone)
+		return
+	}
+	if err != nil {
+		s.postLocked(c.joinReply("error", Reason(err)))
+		s.postLocked(c.closeOld()...)
+		s.againLocked(c.overLocked())
+		s.mu.Unlock()
+		s.transport.notify()
+		c.release(endRefused)
+		c.goOn()
+		return
+	}
+	c.state = joined
+	s.postLocked(c.joinReply("ok", c.response))
+	s.postLocked(c.closeOld()...)
+	s.postLocked(c.held...)
+	c.held, c.response = nil, nil
+	feeds := c.feeds
+	s.mu.Unlock()
+	for _, f := range feeds { // what they have to say has waited for the reply
+		f.Signal()
+	}
+	s.transport.notify()
+}
+
+// askKind runs the Kind's Join.
+func (c *Channel) askKind(ctx context.Context) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.Logger().Error("a join crashed", "topic", c.topic, "panic", p, "stack", string(debug.Stack()))
+			err = errJoinCrashed
+		}
+	}()
+	params, err := c.readParams()
+	if err != nil {
+		return err
+	}
+	h, err := c.kind.Join(ctx, c, params)
+	if err != nil {
+		if isInternal(err) && ctx.Err() == nil {
+			c.Logger().Error("a join failed", "topic", c.topic, "error", err)
+		}
+		return err
+	}
+	c.handler = h
+	c.rewriter, _ = h.(Rewriter)
+	c.pushPresenceState()
+	return nil
+}
+
+// readParams takes the common members out of the join's params. Params that are no object have none.
+func (c *Channel) readParams() (json.RawMessage, error) {
+	raw := c.params
+	c.params = nil
+	var p joinParams
+	if err := json.Unmarshal(raw, &p); err != nil {
+		var kind *json.UnmarshalTypeError
+		if errors.As(err, &kind) && kind.Field != "" {
+			return nil, hub.Invalid(kind.Field, "must be a string; got %s", kind.Value)
+		}
+		p = joinParams{}
+	}
+	c.client = c.socket.id
+	if p.ClientID != "" {
+		if err := hub.ValidName("client_id", p.ClientID); err != nil {
+			return nil, err
+		}
+		c.client, c.named = p.ClientID, true
+	}
+	if p.After != nil {
+		c.after, c.positions = *p.After, true
+	}
+	return raw, nil
+}
+
+func (c *Channel) joinReply(status string, response any) frame {
+	if m, ok := response.(map[string]any); ok && m == nil {
+		response = nil
+	}
+	return textFrame(func(dst []byte) []byte {
+		return phoenix.AppendReply(dst, c.socket.version, c.joinRef, c.ref, c.topic, status, encode(response))
+	})
+}
+
+// closeOld is the close of the channel that this join replaces, which follows the reply (4.3).
+func (c *Channel) closeOld() []frame {
+	if c.old == nil {
+		return nil
+	}
+	f := c.old.farewell(endReplaced)
+	c.old = nil
+	return []frame{f}
+}
+
+// againLocked dispatches what a channel that is over had not handled as if it came now: up to the next join, which gets the rest, and waits until
+// the channel is released. Nobody waits in vain for an answer, least of all a join behind a leave. s.mu is held.
+func (s *Socket) againLocked(inbox []phoenix.Message) {
+	for i := range inbox {
+		m := &inbox[i]
+		if m.Event == phoenix.EventJoin && m.BadTopic == nil {
+			s.beginLocked(m, nil, true, inbox[i+1:])
+			return
+		}
+		s.postLocked(s.notJoined(m))
+	}
+}
+
+// goOn lets the join begin that againLocked has found, if any.
+func (c *Channel) goOn() {
+	s := c.socket
+	s.mu.Lock()
+	s.goOnLocked(s.find(&phoenix.Message{Topic: c.topic}))
+	s.mu.Unlock()
+}

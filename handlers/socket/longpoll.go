@@ -1,0 +1,198 @@
+package socket
+
+import (
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/jsonw"
+)
+
+// The statuses of a long-poll, in its JSON: the client looks at no other. On a GET no client understands more than these.
+const (
+	pollOK       = `200`
+	pollNothing  = `204`
+	pollRefused  = `403`
+	pollOpened   = `410`
+	pollTooLarge = `413`
+	pollAgain    = `500` // connect anew; a 410 would leave clients up to 1.8.1 believing that they are still joined
+)
+
+// pollState is what a session needs for long-poll; only who has taken the session uses it.
+type pollState struct {
+	count  uint64 // answers with messages so far
+	answer []byte // the last one, until a poll with its token confirms it
+}
+
+// The headers that carry tokens.
+const (
+	headerPollToken = "X-Phoenix-Longpoll-Token"
+	headerAuthToken = "X-Phoenix-AuthToken"
+)
+
+// LongPoll is the long-poll transport (protocol/phoenix-v2.md 6), GET and POST. Whatever happens is an HTTP 200: what counts is in the JSON.
+func (s *Server) LongPoll(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	r, name, count, ours := s.pollToken(r)
+	var answer []byte
+	switch {
+	case r.Method == http.MethodPost:
+		answer = s.pollPost(r, name, ours)
+	case ours:
+		answer = s.poll(r, name, count)
+	default:
+		answer = s.pollOpen(r)
+	}
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.WriteTimeout)) // unsupported by test recorders only
+	_, _ = w.Write(answer)                                                             // one that gets lost is repeated
+}
+
+// pollToken takes the session's token out of the request: from its header, else the last "token" of the query, if it is one of ours. What is
+// left in the query may be the application's own.
+func (s *Server) pollToken(r *http.Request) (rest *http.Request, name string, count uint64, ok bool) {
+	if h := r.Header.Get(headerPollToken); h != "" {
+		name, count, ok = s.tokens.parse(h)
+		return r, name, count, ok
+	}
+	q := r.URL.Query()
+	values := q["token"]
+	if len(values) == 0 {
+		return r, "", 0, false
+	}
+	if name, count, ok = s.tokens.parse(values[len(values)-1]); !ok {
+		return r, "", 0, false
+	}
+	if q["token"] = values[:len(values)-1]; len(values) == 1 {
+		q.Del("token")
+	}
+	clean, u := *r, *r.URL
+	u.RawQuery = q.Encode()
+	clean.URL, clean.Form = &u, nil
+	return &clean, name, count, true
+}
+
+// pollOpen opens a session.
+func (s *Server) pollOpen(r *http.Request) []byte {
+	h, err := s.connect(r, r.Header.Get(headerAuthToken))
+	if err != nil {
+		return pollError(err)
+	}
+	ses, err := s.openSession(h, s.PollLife)
+	if err != nil {
+		return pollError(err)
+	}
+	return ses.appendAnswer(nil, pollOpened, 0, nil)
+}
+
+// pollError answers a client that is not let in. What heals by itself must not look like a refusal for good.
+func pollError(err error) []byte {
+	if errors.Is(err, hub.ErrClosed) || errors.Is(err, hub.ErrUnavailable) || errors.Is(err, hub.ErrLimited) {
+		return []byte(`{"status":` + pollAgain + `}`)
+	}
+	return []byte(`{"status":` + pollRefused + `}`)
+}
+
+// poll answers a GET of a session: with what there is, as soon as there is something.
+func (s *Server) poll(r *http.Request, name string, count uint64) []byte {
+	ses := s.session(name)
+	if ses == nil {
+		return pollError(hub.ErrClosed)
+	}
+	if !ses.belongs(r, r.Header.Get(headerAuthToken)) {
+		return pollError(hub.ErrForbidden)
+	}
+	wake := hub.NewWake()
+	if !ses.take(wake) {
+		return pollError(hub.ErrClosed)
+	}
+	defer ses.done(wake)
+	window := time.NewTimer(s.PollWindow)
+	defer window.Stop()
+	for {
+		if answer, ok := ses.answer(wake, count); ok {
+			return answer
+		}
+		select {
+		case <-wake.C:
+		case <-window.C:
+			return ses.appendAnswer(nil, pollNothing, count, nil)
+		case <-r.Context().Done():
+			return nil
+		}
+	}
+}
+
+// answer returns what there is to be said to the request of wake, which has seen count answers; ok is false where there is nothing yet.
+func (ses *session) answer(wake *hub.Wake, count uint64) (answer []byte, ok bool) {
+	ses.reading.Lock()
+	defer ses.reading.Unlock()
+	switch {
+	case ses.isDead():
+		return pollError(hub.ErrClosed), true
+	case !ses.holds(wake): // a newer poll has come, which gets what comes
+		return ses.appendAnswer(nil, pollNothing, count, nil), true
+	case ses.poll.answer != nil && count < ses.poll.count: // it did not arrive
+		return ses.poll.answer, true
+	}
+	ses.poll.answer = nil
+	ok = ses.collect()
+	return ses.poll.answer, ok
+}
+
+// collect takes what the socket has into an answer, which is kept until it is confirmed.
+func (ses *session) collect() bool {
+	p := borrowPull()
+	defer p.giveBack()
+	var messages []byte
+	for more := true; more && len(messages) < 4*pullBytes; {
+		more = ses.socket.next(p)
+		for _, f := range p.frames {
+			if len(messages) > 0 {
+				messages = append(messages, ',')
+			}
+			messages = jsonw.AppendString(messages, f.payload())
+		}
+	}
+	if len(messages) == 0 {
+		return false
+	}
+	ses.poll.count++
+	ses.poll.answer = ses.appendAnswer(make([]byte, 0, len(messages)+128), pollOK, ses.poll.count, messages)
+	return true
+}
+
+// appendAnswer appends {"status","token","messages"}. count is how many answers the token confirms: an answer without messages confirms no
+// more than the poll did, because a newer poll may have been given some. messages are JSON strings, separated by commas.
+func (ses *session) appendAnswer(dst []byte, status string, count uint64, messages []byte) []byte {
+	dst = append(append(dst, `{"status":`...), status...)
+	dst = append(dst, `,"token":"`...)
+	dst = append(dst, ses.server.tokens.make(ses.socket.id, count)...)
+	dst = append(dst, `","messages":[`...)
+	dst = append(dst, messages...)
+	return append(dst, `]}`...)
+}
+
+// pollPost takes what a client sends. Answers and pushes come with the next GET.
+func (s *Server) pollPost(r *http.Request, name string, ours bool) []byte {
+	var ses *session
+	if ours {
+		ses = s.session(name)
+	}
+	if ses == nil {
+		return []byte(`{"status":` + pollOpened + `}`)
+	}
+	if !ses.belongs(r, r.Header.Get(headerAuthToken)) {
+		return pollError(hub.ErrForbidden)
+	}
+	err := ses.receive(r)
+	var tooLarge *http.MaxBytesError
+	switch {
+	case err == nil:
+		return []byte(`{"status":` + pollOK + `}`)
+	case errors.As(err, &tooLarge):
+		return []byte(`{"status":` + pollTooLarge + `}`)
+	}
+	return []byte(`{"status":` + pollAgain + `}`)
+}

@@ -1,0 +1,119 @@
+package socket
+
+import (
+	"sync"
+
+	"github.com/duckwire/duckwire/hub"
+)
+
+// pullBytes is how much next takes before it lets the first lane go first again.
+const pullBytes = 64 << 10
+
+// pull is what a transport takes from a socket in one go. It is borrowed, so that idle sockets hold none.
+type pull struct {
+	frames []frame
+	items  []hub.Item
+	buf    []byte // for the transport
+	bytes  int
+}
+
+var pulls = sync.Pool{New: func() any { return new(pull) }}
+
+func borrowPull() *pull { return pulls.Get().(*pull) }
+
+func (p *pull) giveBack() {
+	p.reset()
+	if cap(p.buf) > 4*pullBytes {
+		p.buf = nil
+	}
+	pulls.Put(p)
+}
+
+func (p *pull) reset() {
+	clear(p.frames)
+	clear(p.items)
+	p.frames, p.items, p.bytes = p.frames[:0], p.items[:0], 0
+}
+
+// join returns all frames as one slice: a single one as it is, shared with all other readers.
+func (p *pull) join() []byte {
+	switch len(p.frames) {
+	case 0:
+		return nil
+	case 1:
+		return p.frames[0]
+	}
+	p.buf = p.buf[:0]
+	for _, f := range p.frames {
+		p.buf = append(p.buf, f...)
+	}
+	return p.buf
+}
+
+func (p *pull) add(f frame) {
+	p.frames = append(p.frames, f)
+	p.bytes += len(f)
+}
+
+// next fills p with what is to be sent now: the whole first lane, then portions of the second until there is enough. Before each portion it
+// takes what has come into the first lane meanwhile: a join's reply may be there, which its data must not overtake. more says that there is
+// more to be had at once; else the transport is notified when there is. One goroutine at a time may call it.
+func (s *Socket) next(p *pull) (more bool) {
+	p.reset()
+	for {
+		s.mu.Lock()
+		s.takeUrgent(p)
+		if p.bytes >= pullBytes {
+			more = len(s.dirty) > 0
+			s.mu.Unlock()
+			return more
+		}
+		f := s.takeDirty()
+		s.mu.Unlock()
+		if f == nil {
+			return false
+		}
+		f.read(p)
+	}
+}
+
+// takeUrgent adds the first lane to p. s.mu is held.
+func (s *Socket) takeUrgent(p *pull) {
+	if s.urgent == nil {
+		return
+	}
+	size := p.bytes
+	for _, f := range s.urgent {
+		p.add(f)
+	}
+	s.urgent = nil
+	s.easeLocked(p.bytes - size)
+}
+
+// takeDirty returns the next feed that has something, or nil. s.mu is held.
+func (s *Socket) takeDirty() *feed {
+	if len(s.dirty) == 0 {
+		return nil
+	}
+	f := s.dirty[0]
+	last := copy(s.dirty, s.dirty[1:])
+	s.dirty[last] = nil
+	s.dirty = s.dirty[:last]
+	return f
+}
+
+// read adds what the feed has.
+func (f *feed) read(p *pull) {
+	f.pending.Store(false) // before the reading: what comes during it signals again
+	c := f.channel
+	if c.ended.Load() {
+		return
+	}
+	switch f.source.next(c, p) {
+	case goesOn:
+	case feedEnds:
+		f.drop()
+	case channelEnds:
+		c.end(endSaid)
+	}
+}

@@ -1,0 +1,107 @@
+package socket
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/duckwire/duckwire/hub"
+)
+
+// reasons is the one table from errors to the reason of an error reply, first match first.
+var reasons = []struct {
+	err    error
+	reason string
+}{
+	{hub.ErrInvalid, "invalid"},
+	{hub.ErrUnauthenticated, "unauthorized"},
+	{hub.ErrForbidden, "forbidden"},
+	{hub.ErrNotFound, "not_found"},
+	{hub.ErrConflict, "conflict"},
+	{hub.ErrTooLarge, "too_large"},
+	{hub.ErrLimited, "rate_limited"},
+	{hub.ErrClosed, "draining"},
+	{hub.ErrUnavailable, "unavailable"},
+}
+
+// errorReply is the response of an error reply.
+type errorReply struct {
+	Reason     string `json:"reason"`
+	Detail     string `json:"detail,omitempty"`      // for people
+	Field      string `json:"field,omitempty"`       // which member of the payload is at fault
+	Limit      int64  `json:"limit,omitempty"`       // the limit that was met
+	RetryAfter int64  `json:"retry_after,omitempty"` // milliseconds, spread
+}
+
+// Reason returns the response of an error reply: a Refusal's own, else {"reason","detail"?,"field"?,"limit"?,"retry_after"?}. What is not in
+// the table is "internal", and says nothing of itself.
+func Reason(err error) any {
+	var refusal *Refusal
+	if errors.As(err, &refusal) {
+		return refusal.Response
+	}
+	r := errorReply{Reason: "internal"}
+	for _, k := range reasons {
+		if errors.Is(err, k.err) {
+			r.Reason, r.Detail = k.reason, err.Error()
+			break
+		}
+	}
+	var field *hub.FieldError
+	var limit *hub.LimitError
+	switch {
+	case errors.As(err, &field):
+		r.Field = field.Field
+	case errors.As(err, &limit):
+		r.Limit = limit.Limit
+		if limit.Retry > 0 {
+			r.RetryAfter = (limit.Retry + rand.N(limit.Retry) + time.Millisecond).Milliseconds()
+		}
+	}
+	return r
+}
+
+// isInternal reports whether an error says that we are at fault: it is logged.
+func isInternal(err error) bool {
+	r, ok := Reason(err).(errorReply)
+	return ok && r.Reason == "internal"
+}
+
+// decodeObject reads a JSON object into v. Errors are *hub.FieldError.
+func decodeObject(raw json.RawMessage, v any) error {
+	if trimmed := bytes.TrimLeft(raw, " \t\r\n"); len(trimmed) == 0 || trimmed[0] != '{' {
+		return hub.Invalid("payload", "must be a JSON object")
+	}
+	err := json.Unmarshal(raw, v)
+	var kind *json.UnmarshalTypeError
+	if errors.As(err, &kind) {
+		field := kind.Field
+		if field == "" {
+			field = "payload"
+		}
+		return hub.Invalid(field, "must be %s; got %s", typeName(kind), kind.Value)
+	}
+	if err != nil {
+		return hub.Invalid("payload", "%v", err)
+	}
+	return nil
+}
+
+// typeName says in JSON's words what a Go type takes.
+func typeName(e *json.UnmarshalTypeError) string {
+	switch e.Type.Kind().String() {
+	case "string":
+		return "a string"
+	case "bool":
+		return "true or false"
+	case "slice", "array":
+		return "an array"
+	case "map", "struct":
+		return "an object"
+	case "int", "int64", "int32", "uint", "uint64":
+		return "a whole number"
+	}
+	return "a number"
+}

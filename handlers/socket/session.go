@@ -1,0 +1,258 @@
+package socket
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/duckwire/duckwire/hub"
+)
+
+// tokens makes and checks the tokens of sessions whose clients come and go: NAME.COUNT.MAC. The bearer of a token is the session.
+type tokens struct{ key [32]byte }
+
+func newTokens() *tokens {
+	t := new(tokens)
+	_, _ = rand.Read(t.key[:]) // never fails (crypto/rand)
+	return t
+}
+
+// make returns the token of a session that has been answered count times.
+func (t *tokens) make(name string, count uint64) string {
+	body := name + "." + strconv.FormatUint(count, 36)
+	return body + "." + t.mac(body)
+}
+
+func (t *tokens) mac(body string) string {
+	h := hmac.New(sha256.New, t.key[:])
+	h.Write([]byte(body))
+	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:16])
+}
+
+// parse reads a token of ours. ok is false for anything else, such as a token of the application under the same name.
+func (t *tokens) parse(token string) (name string, count uint64, ok bool) {
+	i := strings.LastIndexByte(token, '.')
+	if i < 0 || !hmac.Equal([]byte(t.mac(token[:i])), []byte(token[i+1:])) {
+		return "", 0, false
+	}
+	name, digits, ok := strings.Cut(token[:i], ".")
+	if !ok {
+		return "", 0, false
+	}
+	count, err := strconv.ParseUint(digits, 36, 64)
+	return name, count, err == nil
+}
+
+// session is the transport of a client that comes and goes. It has a socket for as long as its client comes back in time.
+type session struct {
+	server *Server
+	socket *Socket
+	life   time.Duration // without the client
+
+	posted atomic.Int64  // bytes of POSTs that are being read, or wait
+	turn   chan struct{} // one POST at a time is received: the order of messages is theirs
+	gone   chan struct{} // closed when it is over
+
+	mu     sync.Mutex
+	holder hub.Waker // of the request that reads; a newer one takes its place
+	users  int       // requests that read now: 0 or 1, and those that are being replaced
+	seen   time.Time // when the last one began or ended
+	dead   bool
+
+	reading sync.Mutex // guards what is read: Socket.next, and the two below
+	poll    pollState
+	sse     sseState
+}
+
+// errSession means that a session's client came too late, or that the session was closed: it must begin anew.
+var errSession = errors.New("the session is over; connect anew")
+
+// openSession opens a session for a client that was let in.
+func (s *Server) openSession(h *handshake, life time.Duration) (*session, error) {
+	ses := &session{server: s, life: life, seen: time.Now(), turn: make(chan struct{}, 1), gone: make(chan struct{})}
+	leave, err := s.admit(h)
+	if err != nil {
+		return nil, err
+	}
+	ses.socket = s.newSocket(h, ses)
+	if err = s.add(ses.socket, ses, leave); err != nil {
+		return nil, err
+	}
+	if s.isClosing() {
+		ses.finish(endLost)
+		return nil, hub.ErrClosed
+	}
+	return ses, nil
+}
+
+// session returns the live session of that name, or nil.
+func (s *Server) session(name string) *session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sessions[name]
+}
+
+// belongs reports whether a request may use the session: its token says so, and if it names a user besides, then the same one.
+func (ses *session) belongs(r *http.Request, authToken string) bool {
+	id, err := ses.server.Identify(r, authToken)
+	return err != nil || id.User == ses.socket.identity.User
+}
+
+// take makes w's request the one that reads from the session, and wakes the one that did until now. ok is false where the session is over.
+func (ses *session) take(w hub.Waker) (ok bool) {
+	ses.mu.Lock()
+	if ses.dead {
+		ses.mu.Unlock()
+		return false
+	}
+	before := ses.holder
+	ses.holder = w
+	ses.users++
+	ses.seen = time.Now()
+	ses.mu.Unlock()
+	if before != nil {
+		before.Signal()
+	}
+	return true
+}
+
+// holds reports whether w's request is still the one that reads.
+func (ses *session) holds(w hub.Waker) bool {
+	ses.mu.Lock()
+	defer ses.mu.Unlock()
+	return ses.holder == w && !ses.dead
+}
+
+// done ends what take began.
+func (ses *session) done(w hub.Waker) {
+	ses.mu.Lock()
+	defer ses.mu.Unlock()
+	ses.users--
+	ses.seen = time.Now()
+	if ses.holder == w {
+		ses.holder = nil
+	}
+}
+
+// notify implements transport.
+func (ses *session) notify() {
+	ses.mu.Lock()
+	w := ses.holder
+	ses.mu.Unlock()
+	if w != nil {
+		w.Signal()
+	}
+}
+
+// close implements transport: the client is told by the next answer, whatever the code.
+func (ses *session) close(int, string) { ses.finish(endLost) }
+
+func (ses *session) abort() { ses.finish(endLost) }
+
+// tick ends a session whose client has not come back in time.
+func (ses *session) tick(now time.Time) {
+	ses.mu.Lock()
+	late := ses.users == 0 && now.Sub(ses.seen) >= ses.life
+	ses.mu.Unlock()
+	if late {
+		ses.finish(endLost)
+	}
+}
+
+// finish ends the session.
+func (ses *session) finish(how ending) {
+	ses.mu.Lock()
+	if ses.dead {
+		ses.mu.Unlock()
+		return
+	}
+	ses.dead = true
+	close(ses.gone)
+	ses.mu.Unlock()
+	ses.notify()
+	ses.socket.end(how)
+}
+
+func (ses *session) isDead() bool {
+	ses.mu.Lock()
+	defer ses.mu.Unlock()
+	return ses.dead
+}
+
+// The bodies of one session's POSTs that are under way may hold so much memory, in bytes. Newer clients send one at a time; those up to 1.6 one for
+// each message, however many there are. A body of unknown length counts as unknownBody.
+const (
+	maxPosted   = 16 << 20
+	unknownBody = 4 << 20
+	postBytes   = 4 << 10 // that a POST takes beside its body
+)
+
+var errPosts = errors.New("the session has too much under way in POSTs; send one at a time")
+
+// receive takes the body of a POST: lines of application/x-ndjson, of which one that begins with [ or { is a text frame and any other a binary
+// frame in base64; of any other media type one text frame. A frame that is no message ends the session.
+func (ses *session) receive(r *http.Request) error {
+	size := r.ContentLength + postBytes
+	if r.ContentLength < 0 {
+		size = unknownBody
+	}
+	defer ses.posted.Add(-size)
+	if now := ses.posted.Add(size); now > maxPosted && now > size { // one alone may be as large as any request
+		return errPosts
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return err
+	}
+	select {
+	case ses.turn <- struct{}{}:
+		defer func() { <-ses.turn }()
+	case <-ses.gone:
+		return errSession
+	case <-r.Context().Done():
+		return r.Context().Err()
+	}
+	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if media != "application/x-ndjson" {
+		err = ses.socket.Receive(r.Context(), body, false)
+	} else {
+		err = ses.receiveLines(r, body)
+	}
+	if err != nil && r.Context().Err() == nil {
+		ses.finish(endLost)
+	}
+	return err
+}
+
+func (ses *session) receiveLines(r *http.Request, body []byte) error {
+	for line := range bytes.Lines(body) {
+		line = bytes.TrimRight(line, "\r\n")
+		var err error
+		switch {
+		case len(line) == 0:
+		case line[0] == '[' || line[0] == '{':
+			err = ses.socket.Receive(r.Context(), bytes.Clone(line), false) // a message may stay for longer than the body
+		default:
+			line = bytes.TrimRight(line, "=")
+			frame := make([]byte, base64.RawStdEncoding.DecodedLen(len(line)))
+			if _, err = base64.RawStdEncoding.Decode(frame, line); err == nil {
+				err = ses.socket.Receive(r.Context(), frame, true)
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

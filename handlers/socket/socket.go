@@ -1,0 +1,320 @@
+package socket
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/duckwire/duckwire/handlers/phoenix"
+	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/jsonw"
+)
+
+// Socket is one client's session, whatever its transport.
+type Socket struct {
+	// Fixed.
+	server    *Server
+	id        string
+	identity  *hub.Identity
+	version   phoenix.Version
+	binary    bool // the transport and the version have binary frames
+	transport transport
+
+	mu       sync.Mutex
+	channels []*Channel
+	urgent   []frame // the first lane
+	dirty    []*feed // the second lane: who has something to read
+	backlog  int     // bytes of the first lane and of the channels' inboxes
+	over     bool
+	deaf     bool          // nothing more is read from the client
+	eased    chan struct{} // closed when the backlog has fallen, where somebody waits for that
+}
+
+// transport is what carries a socket. Its methods may be called from any goroutine and do not block.
+type transport interface {
+	// notify says that next may have more.
+	notify()
+	// close ends the connection with a WebSocket close code. The transport ends the socket then.
+	close(code int, reason string)
+	// abort ends it without a word.
+	abort()
+	// tick is called about once a second.
+	tick(now time.Time)
+}
+
+// maxBacklog is how much a client may have us do at one time, in bytes: what waits for its channels, and what waits to be sent because of it.
+// Above it nothing more is read from the client.
+const maxBacklog = 1 << 20
+
+// maxOwed is the backlog, in bytes, at which a client that does not take what its channels push is cut.
+const maxOwed = 16 << 20
+
+// Receive takes one frame of the client and dispatches it. It blocks while the client has too much waiting. Errors: phoenix.ErrUTF8 and
+// phoenix.ErrFrame, after which the socket must be closed; ctx's; hub.ErrClosed after the socket's end.
+func (s *Socket) Receive(ctx context.Context, data []byte, binary bool) error {
+	var m phoenix.Message
+	var err error
+	switch {
+	case !binary:
+		m, err = phoenix.DecodeText(s.version, data)
+	case s.version == phoenix.V2:
+		m, err = phoenix.DecodeBinary(data)
+	default:
+		err = phoenix.ErrFrame
+	}
+	if err != nil {
+		return err
+	}
+	m.Size = len(data)
+	if err := s.waitForRoom(ctx); err != nil {
+		return err
+	}
+	s.dispatch(&m)
+	return nil
+}
+
+// waitForRoom waits until the backlog is below its limit.
+func (s *Socket) waitForRoom(ctx context.Context) error {
+	for {
+		s.mu.Lock()
+		if s.over || s.deaf {
+			s.mu.Unlock()
+			return hub.ErrClosed
+		}
+		if s.backlog < maxBacklog {
+			s.mu.Unlock()
+			return nil
+		}
+		if s.eased == nil {
+			s.eased = make(chan struct{})
+		}
+		eased := s.eased
+		s.mu.Unlock()
+		select {
+		case <-eased:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// hangUp ends the reading from the client: Receive fails from now on, also one that waits. It is for transports whose connection has ended.
+func (s *Socket) hangUp() {
+	s.mu.Lock()
+	s.deaf = true
+	s.easeLocked(0)
+	s.mu.Unlock()
+}
+
+// easeLocked takes n off the backlog. s.mu is held.
+func (s *Socket) easeLocked(n int) {
+	s.backlog -= n
+	if s.eased != nil && (s.backlog < maxBacklog || s.over || s.deaf) {
+		close(s.eased)
+		s.eased = nil
+	}
+}
+
+// dispatch is protocol/phoenix-v2.md 4.1.
+func (s *Socket) dispatch(m *phoenix.Message) {
+	if m.Topic == phoenix.TopicPhoenix && m.Event == phoenix.EventHeartbeat {
+		s.post(textFrame(func(dst []byte) []byte {
+			return phoenix.AppendReply(dst, s.version, nil, m.Ref, phoenix.TopicPhoenix, "ok", []byte("{}"))
+		}))
+		return
+	}
+	s.mu.Lock()
+	c := s.find(m)
+	switch {
+	case c == nil && m.Event == phoenix.EventJoin && m.BadTopic == nil:
+		s.beginLocked(m, nil, false, nil)
+	case c == nil:
+		s.postLocked(s.notJoined(m))
+	case m.Event == phoenix.EventJoin && c.state == joined && c.joins == 0:
+		s.mu.Unlock()
+		s.replace(c, m)
+		return
+	default:
+		s.queueLocked(c, m)
+	}
+	s.mu.Unlock()
+	s.transport.notify()
+}
+
+// find returns the live channel of the message's topic, or nil. s.mu is held.
+func (s *Socket) find(m *phoenix.Message) *Channel {
+	if m.BadTopic != nil {
+		return nil
+	}
+	for _, c := range s.channels {
+		if c.topic == m.Topic {
+			return c
+		}
+	}
+	return nil
+}
+
+// queueLocked gives a message to its channel's worker, and starts that if it does not run.
+func (s *Socket) queueLocked(c *Channel, m *phoenix.Message) {
+	c.inbox = append(c.inbox, *m)
+	if m.Event == phoenix.EventJoin {
+		c.joins++
+	}
+	s.backlog += cost(m)
+	s.startLocked(c)
+}
+
+func (s *Socket) startLocked(c *Channel) {
+	if c.working || c.waits {
+		return
+	}
+	c.working = true
+	if !s.server.goes(c.work) {
+		c.working = false // the server is closing: nobody waits for an answer
+	}
+}
+
+// cost is what a queued message counts in the backlog: all of its frame, which it holds in memory.
+func cost(m *phoenix.Message) int { return m.Size + 256 }
+
+// drop takes a message that has left its inbox out of the account. s.mu is held.
+func (s *Socket) drop(m *phoenix.Message) { s.easeLocked(cost(m)) }
+
+// notJoined is the reply to a message for a topic that is not joined (4.1, steps 6 and 7).
+func (s *Socket) notJoined(m *phoenix.Message) frame {
+	if m.Event == phoenix.EventLeave && m.BadTopic == nil {
+		return textFrame(func(dst []byte) []byte {
+			return phoenix.AppendReply(dst, s.version, m.JoinRef, m.Ref, m.Topic, "ok", []byte("{}"))
+		})
+	}
+	return s.unmatched(m)
+}
+
+func (s *Socket) unmatched(m *phoenix.Message) frame {
+	topic := m.BadTopic
+	if topic == nil {
+		topic = jsonw.AppendString(nil, m.Topic)
+	}
+	return textFrame(func(dst []byte) []byte { return phoenix.AppendUnmatched(dst, s.version, m.Ref, topic) })
+}
+
+// beginLocked begins a join; old is the channel that it replaces, rest what is queued behind it. waits says that a channel of the topic is to be
+// released first: then goOnLocked is to be called. s.mu is held.
+func (s *Socket) beginLocked(m *phoenix.Message, old *Channel, waits bool, rest []phoenix.Message) {
+	kind := s.server.kindOf(m.Topic)
+	c := &Channel{
+		socket: s, topic: m.Topic, joinRef: slices.Clone(m.JoinRef), ref: slices.Clone(m.Ref), kind: kind, params: m.Payload,
+		old: old, waits: waits,
+	}
+	if c.pushRef = c.joinRef; c.pushRef == nil {
+		c.pushRef = c.ref
+	}
+	if m.Bytes != nil {
+		c.params = nil
+	}
+	switch {
+	case kind == nil:
+		s.postLocked(s.unmatched(m))
+	case len(s.channels) >= s.server.ChannelsPerSocket:
+		s.postLocked(c.joinReply("error", json.RawMessage(`{"reason":"too many channels joined"}`)))
+	default:
+		s.channels = append(s.channels, c)
+		for i := range rest {
+			s.queueLocked(c, &rest[i])
+		}
+		s.startLocked(c)
+		return
+	}
+	s.postLocked(c.closeOld()...)
+	for i := range rest {
+		s.postLocked(s.notJoined(&rest[i]))
+	}
+}
+
+// replace ends a channel because its topic is joined anew, and begins the new join (4.3). Its close follows the new join's reply.
+func (s *Socket) replace(c *Channel, m *phoenix.Message) {
+	s.mu.Lock()
+	if c.state != joined {
+		s.mu.Unlock()
+		s.dispatch(m)
+		return
+	}
+	var rest []phoenix.Message
+	if c.joins > 0 { // this join was queued: what is queued behind it belongs to it
+		rest = slices.Clone(c.inbox)
+	}
+	working := c.working
+	c.overLocked()
+	s.beginLocked(m, c, true, rest)
+	s.mu.Unlock()
+	s.transport.notify()
+	c.release(endReplaced)
+	if !working {
+		c.left()
+	}
+	s.mu.Lock()
+	s.goOnLocked(s.find(m))
+	s.mu.Unlock()
+}
+
+// goOnLocked starts the join that waited for the release of the channel before it, if there is one. s.mu is held.
+func (s *Socket) goOnLocked(next *Channel) {
+	if next != nil && next.waits && next.state == joining {
+		next.waits = false
+		s.startLocked(next)
+	}
+}
+
+// forget takes a channel off the list. s.mu is held.
+func (s *Socket) forget(c *Channel) {
+	if i := slices.Index(s.channels, c); i >= 0 {
+		s.channels = slices.Delete(s.channels, i, i+1)
+	}
+}
+
+// post puts frames into the first lane.
+func (s *Socket) post(frames ...frame) {
+	s.mu.Lock()
+	s.postLocked(frames...)
+	s.mu.Unlock()
+	s.transport.notify()
+}
+
+func (s *Socket) postLocked(frames ...frame) {
+	if s.over {
+		return
+	}
+	for _, f := range frames {
+		s.backlog += len(f)
+	}
+	s.urgent = append(s.urgent, frames...)
+}
+
+// end ends the session: its channels, and what they held. how is endGone or endLost. It is for transports; a second call does nothing.
+func (s *Socket) end(how ending) {
+	s.mu.Lock()
+	if s.over {
+		s.mu.Unlock()
+		return
+	}
+	s.over = true
+	channels := slices.Clone(s.channels)
+	s.urgent, s.dirty = nil, nil
+	idle := make([]bool, len(channels))
+	for i, c := range channels {
+		idle[i] = !c.working
+		c.overLocked()
+	}
+	s.backlog = 0
+	s.easeLocked(0)
+	s.mu.Unlock()
+	for i, c := range channels {
+		c.release(how)
+		if idle[i] {
+			c.left()
+		}
+	}
+	s.server.leave(s)
+}

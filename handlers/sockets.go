@@ -1,0 +1,167 @@
+package handlers
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"github.com/duckwire/duckwire/handlers/socket"
+	"github.com/duckwire/duckwire/handlers/sse"
+	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/jsonw"
+	"github.com/duckwire/duckwire/middleware"
+)
+
+// newSockets makes the server of Phoenix sockets.
+func (s *server) newSockets() *socket.Server {
+	auth := middleware.NewSocketAuth(s.Verifier, middleware.AuthOptions{AllowedOrigins: s.AllowedOrigins})
+	return socket.NewServer(socket.Options{
+		Hub: s.hub, Authorizer: s.Authorizer, Logger: s.logger, Routes: s.channels.Routes, Identify: auth.Identify,
+		Enter:     func(user string) (func(), error) { return s.live.enter(user, s.Connections, s.ConnectionsPerUser) },
+		AfterRush: debug.FreeOSMemory, // a handshake leaves three times as much behind as an idle socket needs
+		// A payload may be escaped, or be bytes in base64; the rest is the frame's own.
+		FrameBytes:        2*int64(s.hub.Limits().MessageBytes) + 16<<10,
+		ChannelsPerSocket: s.ChannelsPerSocket, WriteTimeout: s.WriteTimeout, Heartbeat: s.Heartbeat, PresenceGrace: s.PresenceGrace,
+	})
+}
+
+// socketPath is where the Phoenix client looks for a WebSocket. Phoenix takes a slash behind it, too.
+const socketPath = "/socket/websocket"
+
+// webSocket answers GET /socket/websocket.
+func (s *server) webSocket(w http.ResponseWriter, r *http.Request) {
+	s.sockets.WebSocket(w, r, s.refuseSocket)
+}
+
+// refuseSocket answers who may not open a socket: with 403 for every doubt about who it is, as Phoenix does. Clients see no difference.
+func (s *server) refuseSocket(w http.ResponseWriter, r *http.Request, err error) {
+	if errors.Is(err, hub.ErrUnauthenticated) || errors.Is(err, hub.ErrInvalid) {
+		err = fmt.Errorf("%v: %w", err, hub.ErrForbidden)
+	}
+	if errors.Is(err, socket.ErrUpgrade) {
+		w.Header().Set("Upgrade", "websocket")
+		w.Header().Set("Connection", "Upgrade")
+	}
+	s.WriteError(w, r, err)
+}
+
+// longPoll answers /socket/longpoll. Pages of any origin may read the answers: they need a token of the user's, not a cookie.
+func (s *server) longPoll(w http.ResponseWriter, r *http.Request) {
+	if w.Header().Get("Access-Control-Allow-Origin") == "" {
+		w.Header().Set("Access-Control-Allow-Origin", "*")
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, s.BodyBytes)
+	s.sockets.LongPoll(w, r)
+}
+
+// sseSocket answers GET /socket/sse: the socket's frames as blocks (protocol/sse.md 9.2).
+func (s *server) sseSocket(w http.ResponseWriter, r *http.Request) error {
+	q := r.URL.Query()
+	after, err := frameNumber(resumeFrom(r))
+	if err != nil {
+		return err
+	}
+	opts, err := s.parseLive(q)
+	if err != nil {
+		return err
+	}
+	p := s.pumpOf(w, r, opts)
+	down, err := s.sockets.OpenDownstream(r, q.Get("session"), after, p)
+	if errors.Is(err, socket.ErrSession) {
+		s.startLive(w, mediaSSE)
+		_, _ = w.Write(sse.AppendBye(nil, "session", 0)) // the client has gone: there is nobody to tell
+		return nil
+	}
+	if err != nil {
+		s.refuseSocket(w, r, err)
+		return nil
+	}
+	defer down.Close()
+	defer s.hub.OnDrain(p.wake)()
+	p.expires = down.Expires()
+	s.startLive(w, mediaSSE)
+	s.finishPump(p.run(r.Context(), &socketFeed{down: down, first: socketHello(down, opts, after)}))
+	return nil
+}
+
+// frameNumber reads the number of the last frame that a client has.
+func frameNumber(text string) (uint64, error) {
+	if text == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		return 0, hub.Invalid("?after", "must be the id of the last frame that was received; got %q", clip(text))
+	}
+	return n, nil
+}
+
+func socketHello(down *socket.Downstream, opts live, after uint64) []byte {
+	var b []byte
+	if opts.pad > 0 {
+		b = sse.AppendPad(b, opts.pad)
+	}
+	data := append(jsonw.AppendString([]byte(`{"session":`), down.Token()), `,"recovered":true,"frame":`...)
+	data = strconv.AppendUint(data, after, 10)
+	data = append(data, `,"now":`...)
+	data = strconv.AppendInt(data, time.Now().UnixMilli(), 10)
+	data = append(data, `,"hb":`...)
+	data = append(strconv.AppendInt(data, int64(opts.hb/time.Second), 10), '}')
+	return sse.AppendBlock(b, "hello", data, "")
+}
+
+// socketFeed is a socket's frames as blocks: the frame as data, its number as id.
+type socketFeed struct {
+	down  *socket.Downstream
+	first []byte
+}
+
+func (f *socketFeed) next(dst []byte) ([]byte, chunk, bool) {
+	if f.first != nil {
+		dst, f.first = append(dst, f.first...), nil
+	}
+	end := f.down.Next(time.Now(), func(number uint64, payload []byte) {
+		dst = append(dst, "data: "...)
+		dst = append(dst, payload...)
+		dst = append(dst, "\nid: "...)
+		dst = strconv.AppendUint(dst, number, 10)
+		dst = append(dst, "\n\n"...)
+	})
+	if end {
+		dst = sse.AppendBye(dst, "session", 0)
+	}
+	return dst, nil, end
+}
+
+func (f *socketFeed) heartbeat(dst []byte, now time.Time) []byte {
+	return sse.AppendHeartbeat(dst, now)
+}
+
+func (f *socketFeed) bye(dst []byte, reason string, retry time.Duration) []byte {
+	return sse.AppendBye(dst, reason, retry)
+}
+
+// sseSocketPost answers POST /socket/sse: what the client of an SSE socket sends, in long-poll's shapes.
+func (s *server) sseSocketPost(w http.ResponseWriter, r *http.Request) error {
+	r.Body = http.MaxBytesReader(w, r.Body, s.BodyBytes)
+	status := http.StatusOK
+	if err := s.sockets.Receive(r, r.URL.Query().Get("session")); err != nil {
+		var tooLarge *http.MaxBytesError
+		switch {
+		case errors.Is(err, socket.ErrSession):
+			status = http.StatusGone
+		case errors.As(err, &tooLarge):
+			status = http.StatusRequestEntityTooLarge
+		default:
+			status = http.StatusInternalServerError
+		}
+	}
+	body, _ := json.Marshal(map[string]int{"status": status}) // of a number
+	w.Header().Set("Cache-Control", "no-store")
+	answer(w, http.StatusOK, mediaJSON, body)
+	return nil
+}

@@ -1,0 +1,107 @@
+package hub
+
+import (
+	"container/heap"
+	"sync"
+	"time"
+)
+
+// graces are the metas of sessions that were lost and may come back, by the time at which they leave: one heap, one timer and one goroutine for
+// all topics of a hub. Under its mu no other lock is taken.
+type graces struct {
+	mu    sync.Mutex
+	queue graceHeap
+	wake  Wake // the first to leave is another one
+}
+
+func (g *graces) init() { g.wake.C = make(chan struct{}, 1) }
+
+// add puts m in, by its until, which does not change as long as it is here.
+func (g *graces) add(m *presenceMeta) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	heap.Push(&g.queue, m)
+	if m.slot == 0 {
+		g.wake.Signal()
+	}
+}
+
+// remove takes m out, if it is in.
+func (g *graces) remove(m *presenceMeta) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if m.slot >= 0 {
+		heap.Remove(&g.queue, m.slot)
+	}
+}
+
+// due takes out the first whose time has come; nil where there is none: then it says how long until the next, and 0 where none waits.
+func (g *graces) due(now time.Time) (m *presenceMeta, wait time.Duration) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.queue) == 0 {
+		return nil, 0
+	}
+	if wait = g.queue[0].until.Sub(now); wait > 0 {
+		return nil, wait
+	}
+	return heap.Pop(&g.queue).(*presenceMeta), 0
+}
+
+// endGraces lets presences leave when their grace is over, until the hub closes.
+func (h *Hub) endGraces() {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		if wait := h.endDue(time.Now()); wait > 0 {
+			timer.Reset(wait)
+		} else {
+			timer.Stop()
+		}
+		select {
+		case <-h.ctx.Done():
+			return
+		case <-h.graces.wake.C:
+		case <-timer.C:
+		}
+	}
+}
+
+// endDue lets those leave whose time has come, and returns how long until the next; 0: none waits.
+func (h *Hub) endDue(now time.Time) time.Duration {
+	for {
+		m, wait := h.graces.due(now)
+		if m == nil {
+			return wait
+		}
+		m.table.expire(m, now)
+	}
+}
+
+// graceHeap orders metas by the time at which they leave. It keeps their slots (container/heap).
+type graceHeap []*presenceMeta
+
+func (q graceHeap) Len() int           { return len(q) }
+func (q graceHeap) Less(i, j int) bool { return q[i].until.Before(q[j].until) }
+
+func (q graceHeap) Swap(i, j int) {
+	q[i], q[j] = q[j], q[i]
+	q[i].slot, q[j].slot = i, j
+}
+
+// Push is heap.Push's.
+func (q *graceHeap) Push(x any) {
+	m := x.(*presenceMeta)
+	m.slot = len(*q)
+	*q = append(*q, m)
+}
+
+// Pop is heap.Pop's.
+func (q *graceHeap) Pop() any {
+	last := len(*q) - 1
+	m := (*q)[last]
+	(*q)[last] = nil
+	*q = (*q)[:last]
+	m.slot = -1
+	return m
+}

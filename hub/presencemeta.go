@@ -1,0 +1,123 @@
+package hub
+
+import (
+	"bytes"
+	"encoding/json"
+	"reflect"
+	"time"
+
+	"github.com/duckwire/duckwire/hub/jsonw"
+)
+
+// Members of a meta that are the server's own (protocol/phoenix-v2.md 8.1).
+const (
+	metaRef     = "phx_ref"
+	metaRefPrev = "phx_ref_prev"
+	metaOnline  = "online_at"
+)
+
+// MaxPresenceKey is the longest key of a presence, in bytes.
+const MaxPresenceKey = 512
+
+// checkPresence checks who is to be present, and returns the meta as it is kept.
+func (l *Limits) checkPresence(key, client string, meta json.RawMessage) (json.RawMessage, error) {
+	if key == "" || len(key) > MaxPresenceKey {
+		return nil, Invalid("key", "must be 1 to %d bytes long; got %d", MaxPresenceKey, len(key))
+	}
+	if len(client) > MaxName {
+		return nil, Invalid("client", "must be at most %d bytes long; got %d", MaxName, len(client))
+	}
+	return l.checkMeta(meta)
+}
+
+// checkMeta returns a meta compact and without the members that are the server's own: a client that sends back what it was shown, with
+// a member changed, means just that change. Phoenix overwrites them, too.
+func (l *Limits) checkMeta(raw json.RawMessage) (json.RawMessage, error) {
+	meta, err := compactJSON(raw)
+	if err != nil {
+		return nil, Invalid("meta", "%v", err)
+	}
+	if meta[0] != '{' {
+		return nil, Invalid("meta", "must be a JSON object")
+	}
+	if meta, err = withoutRefs(meta); err != nil {
+		return nil, Invalid("meta", "%v", err)
+	}
+	if len(meta) > l.PresenceMetaBytes {
+		return nil, &LimitError{Kind: ErrTooLarge, Name: "meta in bytes (presence_meta_bytes)", Limit: int64(l.PresenceMetaBytes)}
+	}
+	return meta, nil
+}
+
+// withoutRefs returns a compact JSON object without the members that the server sets. It decodes names, which may be escaped.
+func withoutRefs(meta json.RawMessage) (json.RawMessage, error) {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(meta, &members); err != nil {
+		return nil, err
+	}
+	if members[metaRef] == nil && members[metaRefPrev] == nil {
+		return meta, nil
+	}
+	dec := json.NewDecoder(bytes.NewReader(meta))
+	_, _ = dec.Token() // the brace of what has just been decoded
+	out := []byte{'{'}
+	for dec.More() {
+		name, _ := dec.Token()
+		var value json.RawMessage
+		if err := dec.Decode(&value); err != nil {
+			return nil, err
+		}
+		if name != metaRef && name != metaRefPrev {
+			out = append(jsonw.AppendKey(out, name.(string)), value...)
+		}
+	}
+	return append(out, '}'), nil
+}
+
+// withOnline adds the member online_at to a meta that has none of its own.
+func withOnline(meta json.RawMessage, at time.Time) json.RawMessage {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(meta, &members); err != nil || members[metaOnline] != nil {
+		return meta
+	}
+	b := append(make([]byte, 0, len(meta)+48), `{"`+metaOnline+`":"`...)
+	b = append(at.UTC().AppendFormat(b, TimeFormat), '"')
+	return appendMembers(b, meta)
+}
+
+// withRefs returns the meta as everybody sees it. prev is "" unless it replaces another.
+func withRefs(meta json.RawMessage, ref, prev string) []byte {
+	b := append(make([]byte, 0, len(meta)+96), `{"`+metaRef+`":`...)
+	b = jsonw.AppendString(b, ref)
+	if prev != "" {
+		b = append(b, `,"`+metaRefPrev+`":`...)
+		b = jsonw.AppendString(b, prev)
+	}
+	return appendMembers(b, meta)
+}
+
+// appendMembers ends an object that has members with those of another.
+func appendMembers(dst, object []byte) []byte {
+	if len(object) > len("{}") {
+		dst = append(dst, ',')
+	}
+	return append(dst, object[1:]...)
+}
+
+// sameMeta reports whether two metas say the same, in whatever order.
+func sameMeta(a, b json.RawMessage) bool {
+	if bytes.Equal(a, b) {
+		return true
+	}
+	x, okX := decodeExact(a)
+	y, okY := decodeExact(b)
+	return okX && okY && reflect.DeepEqual(x, y)
+}
+
+// decodeExact decodes with the numbers as they are written.
+func decodeExact(raw []byte) (v any, ok bool) {
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.UseNumber()
+	err := dec.Decode(&v)
+	return v, err == nil
+}

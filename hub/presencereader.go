@@ -1,0 +1,105 @@
+package hub
+
+import (
+	"time"
+
+	"github.com/oklog/ulid/v2"
+)
+
+// PresenceReader is a place in the changes of a topic's presences. It belongs to one goroutine and must be closed by it.
+type PresenceReader struct {
+	reader Reader
+	table  *presenceTable
+}
+
+// SubscribePresence opens a reader of who is on a topic. The wake fires when there is more to read. Errors are Subscribe's.
+func (h *Hub) SubscribePresence(topic string, wake Waker) (*PresenceReader, error) {
+	t, err := h.lockPresences(topic)
+	if err != nil {
+		return nil, err
+	}
+	defer t.unlock(t.tail())
+	r := &PresenceReader{table: t}
+	t.open(&r.reader, Position{Now: true}, wake)
+	r.reader.silent = true
+	r.reader.onEnd = t.left
+	return r, nil
+}
+
+// left drops the table with its last reader.
+func (t *presenceTable) left() {
+	t.mu.Lock()
+	t.unlock(t.tail())
+}
+
+// Topic returns the topic's name.
+func (r *PresenceReader) Topic() string { return r.table.topic.name }
+
+// State returns who is on the topic, the JSON map {"KEY":{"metas":[…]}}, and moves the reader right behind it: what Read returns next are the
+// changes since. The wake will fire when there are some. The bytes are shared: never change them.
+func (r *PresenceReader) State() []byte {
+	t := r.table
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r.reader.after = t.tail()
+	t.park(&r.reader)
+	return t.encoded()
+}
+
+// StateEvent is State as an event, PresenceState, whose payload it is.
+func (r *PresenceReader) StateEvent() *Event {
+	return r.table.topic.presenceEvent(PresenceState, r.State())
+}
+
+// Read appends to dst the changes that follow, in order, and moves behind them: events PresenceDiff, with the payload {"joins":{…},"leaves":{…}}.
+// They have no position. lost says that the reader fell behind what is kept: nothing was appended, and State must tell all anew. Otherwise
+// Read is as Reader.Read.
+func (r *PresenceReader) Read(dst []Item) (items []Item, lost bool) {
+	items, reset := r.reader.Read(dst)
+	if reset != nil {
+		return dst, true
+	}
+	for i := len(dst); i < len(items); i++ {
+		items[i].To = 0
+	}
+	return items, false
+}
+
+// Close ends the reader. A second call does nothing.
+func (r *PresenceReader) Close() { r.reader.Close() }
+
+// Presences returns who is on a topic, as PresenceReader.State does; {} where nobody is.
+func (h *Hub) Presences(topic string) []byte {
+	state, _ := h.PresenceSnapshot(topic)
+	return state
+}
+
+// PresenceSnapshot is Presences with the number of keys in it.
+func (h *Hub) PresenceSnapshot(topic string) (state []byte, keys int) {
+	if t := h.presences(topic); t != nil {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		return t.encoded(), len(t.byKey)
+	}
+	return []byte("{}"), 0
+}
+
+// presences returns a topic's table, or nil: to look is no reason to make one.
+func (h *Hub) presences(name string) *presenceTable {
+	h.topicMu.RLock()
+	t := h.topics[name]
+	h.topicMu.RUnlock()
+	if t == nil {
+		return nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.presences
+}
+
+// presenceEvent returns an event about the topic's presences, of no sender's.
+func (t *topic) presenceEvent(name string, payload []byte) *Event {
+	ev := &Event{Name: name, Time: time.Now()}
+	ev.envelope(t.name, "", &EventInput{ID: ulid.Make().String(), Event: name, Payload: payload}, "")
+	return ev
+}

@@ -1,0 +1,284 @@
+package hub
+
+import (
+	"container/list"
+	"encoding/json"
+	"time"
+
+	"github.com/duckwire/duckwire/hub/jsonw"
+)
+
+// keptDiffs is how many changes of a topic's presences are kept for readers that lag. Those that lag more get the whole state.
+const keptDiffs = 128
+
+// The events that tell of presences (protocol/phoenix-v2.md 8.1).
+const (
+	PresenceState = "presence_state"
+	PresenceDiff  = "presence_diff"
+)
+
+// presenceTable is who is on a topic, and the log of what changed: a reader has the state at some offset, and reads on from there. Each change
+// appends one entry, so the log's tail is the table's version. A topic has a table while it holds a meta or has a reader; log.mu guards it.
+type presenceTable struct {
+	log
+	topic *topic
+	gone  bool      // dropped: whoever holds it must look it up again
+	order list.List // of *presenceKey, those that came first before the others
+	byKey map[string]*list.Element
+	metas int
+	size  int64  // of the state's encoding
+	state []byte // the encoding, or nil since the last change
+
+	counted int64 // its part of Hub.logBytes
+}
+
+// presenceKey is one user's metas, the oldest first. A meta that replaces another is the newest: so every client that applies the diffs has
+// them in the same order as one that comes later.
+type presenceKey struct {
+	name  string
+	metas []*presenceMeta
+}
+
+// presenceMeta is one session's meta. Its table's log.mu guards it, but for slot.
+type presenceMeta struct {
+	table  *presenceTable
+	key    *presenceKey // nil until it is in the table
+	client string
+	meta   json.RawMessage // as the session gave it
+	ref    string
+	data   []byte // meta with its refs
+	since  time.Time
+	owner  *Presence // nil: it has left
+	until  time.Time // when it leaves; zero: it is live
+
+	slot int // its index in graces.queue, or -1; guarded by graces.mu
+}
+
+// metaBytes estimates what a meta takes beside its text, for limits. The text counts twice: as it was given, and with its refs.
+const metaBytes = 256
+
+// lockPresences returns the topic's table, made now if there is none, with its mu held: unlock lets it go, and drops it where it is empty.
+func (h *Hub) lockPresences(name string) (*presenceTable, error) {
+	for {
+		t, err := h.topic(name)
+		if err != nil {
+			return nil, err
+		}
+		t.mu.Lock()
+		if t.presences == nil && !t.gone {
+			t.presences = &presenceTable{topic: t, byKey: make(map[string]*list.Element)}
+		}
+		p := t.presences
+		t.mu.Unlock()
+		if p == nil {
+			continue
+		}
+		if p.mu.Lock(); !p.gone {
+			return p, nil
+		}
+		p.mu.Unlock()
+	}
+}
+
+// unlock ends a critical section that began with the log's tail at before: readers are woken if there was a change. An empty table is dropped.
+func (t *presenceTable) unlock(before uint64) {
+	if t.gone { // of a session that left it long ago
+		t.mu.Unlock()
+		return
+	}
+	size := t.bytes + 2*t.size + int64(t.metas)*metaBytes
+	t.topic.hub.logBytes.Add(size - t.counted)
+	t.counted = size
+	empty := t.empty()
+	if t.tail() != before {
+		t.unlockAndWake()
+	} else {
+		t.mu.Unlock()
+	}
+	if empty {
+		t.topic.dropPresences()
+	}
+}
+
+// empty reports whether nothing holds the table. t.mu is held.
+func (t *presenceTable) empty() bool { return t.metas == 0 && t.readers == 0 }
+
+// dropPresences forgets the topic's table if nothing holds it.
+func (t *topic) dropPresences() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p := t.presences
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.empty() {
+		return
+	}
+	p.gone = true
+	t.presences = nil
+	t.used = time.Now()
+	t.hub.logBytes.Add(-p.counted)
+	p.counted = 0
+}
+
+// full returns the error for one meta too many.
+func (t *presenceTable) full() error {
+	limit := t.topic.hub.limits.PresencePerTopic
+	if t.metas < limit {
+		return nil
+	}
+	return &LimitError{Kind: ErrLimited, Name: "presences on one topic (presence_per_topic)", Limit: int64(limit), Retry: 10 * time.Second}
+}
+
+// returning finds the meta that a new session takes over, or nil.
+func (t *presenceTable) returning(key, client string) *presenceMeta {
+	el := t.byKey[key]
+	if el == nil {
+		return nil
+	}
+	for _, m := range el.Value.(*presenceKey).metas {
+		if client == "" && !m.until.IsZero() || client != "" && m.client == client {
+			return m
+		}
+	}
+	return nil
+}
+
+// give makes p the owner of m, which leaves its grace if it is in it.
+func (t *presenceTable) give(m *presenceMeta, p *Presence, client string) {
+	t.topic.hub.graces.remove(m)
+	m.owner, m.client, m.until = p, client, time.Time{}
+}
+
+// linger lets m leave at a time.
+func (t *presenceTable) linger(m *presenceMeta, until time.Time) {
+	m.until = until
+	t.topic.hub.graces.add(m)
+}
+
+// add puts a new meta under key.
+func (t *presenceTable) add(m *presenceMeta, key string, meta json.RawMessage) {
+	el := t.byKey[key]
+	if el == nil {
+		el = t.order.PushBack(&presenceKey{name: key})
+		t.byKey[key] = el
+		t.size += keyBytes(key)
+	}
+	m.key = el.Value.(*presenceKey)
+	m.set(meta, "")
+	t.append(m)
+	t.publish(m.key.name, m.data, nil)
+}
+
+// replace gives m another meta, unless it says the same.
+func (t *presenceTable) replace(m *presenceMeta, meta json.RawMessage) {
+	if sameMeta(m.meta, meta) {
+		return
+	}
+	old := m.data
+	t.cut(m)
+	m.set(meta, m.ref)
+	t.append(m)
+	t.publish(m.key.name, m.data, old)
+}
+
+// remove ends m.
+func (t *presenceTable) remove(m *presenceMeta) {
+	t.topic.hub.graces.remove(m)
+	m.owner = nil
+	t.cut(m)
+	if len(m.key.metas) == 0 {
+		t.order.Remove(t.byKey[m.key.name])
+		delete(t.byKey, m.key.name)
+		t.size -= keyBytes(m.key.name)
+	}
+	t.publish(m.key.name, nil, m.data)
+}
+
+// expire ends m if its grace is over: it may have come back since that was seen.
+func (t *presenceTable) expire(m *presenceMeta, now time.Time) {
+	t.mu.Lock()
+	defer t.unlock(t.tail())
+	if m.owner != nil && !m.until.IsZero() && !m.until.After(now) {
+		t.remove(m)
+	}
+}
+
+// set gives m its content and a new ref; prev is the ref of the meta that it replaces.
+func (m *presenceMeta) set(meta json.RawMessage, prev string) {
+	m.meta, m.ref = meta, m.table.topic.hub.nextRef()
+	m.data = withRefs(meta, m.ref, prev)
+}
+
+// append makes m the newest of its key.
+func (t *presenceTable) append(m *presenceMeta) {
+	m.key.metas = append(m.key.metas, m)
+	t.metas++
+	t.size += int64(len(m.data)) + 1
+}
+
+// cut takes m out of its key, which may be left without metas.
+func (t *presenceTable) cut(m *presenceMeta) {
+	list := m.key.metas
+	for i := range list {
+		if list[i] == m {
+			m.key.metas = append(list[:i], list[i+1:]...)
+			list[len(list)-1] = nil
+			break
+		}
+	}
+	t.metas--
+	t.size -= int64(len(m.data)) + 1
+}
+
+// publish appends one diff: a meta of key that joins, one that leaves, or the one in place of the other. Nil is none.
+func (t *presenceTable) publish(key string, join, leave []byte) {
+	t.state = nil
+	b := make([]byte, 0, len(join)+len(leave)+2*len(key)+64)
+	b = append(b, `{"joins":{`...)
+	b = appendPresent(b, key, join)
+	b = append(b, `},"leaves":{`...)
+	b = appendPresent(b, key, leave)
+	ev := t.topic.presenceEvent(PresenceDiff, append(b, "}}"...))
+	t.appendEvent(ev)
+	ev.Offset = 0 // its place is nobody's to resume from
+	over := len(t.entries) - keptDiffs
+	t.trim(func(*Event) bool { over--; return over >= 0 })
+}
+
+// appendPresent appends one key with one meta; nothing for none.
+func appendPresent(dst []byte, key string, meta []byte) []byte {
+	if meta == nil {
+		return dst
+	}
+	dst = jsonw.AppendString(dst, key)
+	dst = append(dst, `:{"metas":[`...)
+	dst = append(dst, meta...)
+	return append(dst, "]}"...)
+}
+
+// keyBytes is what a key takes in the state, about.
+func keyBytes(key string) int64 { return int64(len(key) + len(`"":{"metas":[]},`)) }
+
+// encoded returns the whole map, encoded once for each version. It is shared and never changed. t.mu is held.
+func (t *presenceTable) encoded() []byte {
+	if t.state != nil {
+		return t.state
+	}
+	b := append(make([]byte, 0, t.size+2), '{')
+	for el := t.order.Front(); el != nil; el = el.Next() {
+		key := el.Value.(*presenceKey)
+		b = append(jsonw.AppendKey(b, key.name), `{"metas":[`...)
+		for i, m := range key.metas {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = append(b, m.data...)
+		}
+		b = append(b, "]}"...)
+	}
+	t.state = append(b, '}')
+	return t.state
+}

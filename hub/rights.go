@@ -1,0 +1,51 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// RightsTopic is the topic whose rights hold for the stream: the one that it is announced on, else one of its own.
+func (s *Stream) RightsTopic() string {
+	if s.Topic != "" {
+		return s.Topic
+	}
+	return "stream:" + s.ID
+}
+
+// AuthorizeAnywhere allows what names no topic: whoever may do it on any, or to whom the application allows it on their own user topic.
+func AuthorizeAnywhere(ctx context.Context, az Authorizer, id *Identity, a Action) error {
+	if id.Caps.AllowsAny(a) {
+		return nil
+	}
+	return az.Authorize(ctx, id, "user:"+id.User, a)
+}
+
+// AuthorizeRead allows a stream's owner, and who may subscribe its topic. For anybody else the stream does not exist (ErrNotFound), so that
+// ids cannot be guessed at.
+func AuthorizeRead(ctx context.Context, az Authorizer, id *Identity, s *Stream) error {
+	if s.Owner == id.User {
+		return nil
+	}
+	err := az.Authorize(ctx, id, s.RightsTopic(), ActionSubscribe)
+	if errors.Is(err, ErrForbidden) {
+		return ErrNotFound
+	}
+	return err
+}
+
+// AuthorizeCancel allows a stream's owner who may complete or produce, and admins of its topic. Errors: ErrForbidden.
+func AuthorizeCancel(ctx context.Context, az Authorizer, id *Identity, s *Stream) error {
+	if s.Owner == id.User {
+		for _, a := range []Action{ActionComplete, ActionProduce} {
+			if AuthorizeAnywhere(ctx, az, id, a) == nil {
+				return nil
+			}
+		}
+	}
+	if err := az.Authorize(ctx, id, s.RightsTopic(), ActionAdmin); err != nil {
+		return fmt.Errorf("only its owner, with the right to complete or produce, or an admin may cancel a stream: %w", ErrForbidden)
+	}
+	return nil
+}

@@ -1,0 +1,56 @@
+package middleware
+
+import (
+	"fmt"
+	"net/http"
+
+	"github.com/duckwire/duckwire/hub"
+)
+
+// SocketAuth finds out who opens a socket. Unlike Authenticate it is asked by the handler, because a socket's credential may travel where no
+// other request has one, and because a refusal looks different on each transport.
+type SocketAuth struct {
+	verifier *Verifier
+	find     *credentials
+}
+
+// NewSocketAuth returns a SocketAuth. Pages of o.AllowedOrigins may open sockets, beside those of the server's own host; "*" lets any page, but
+// without the cookie.
+func NewSocketAuth(v *Verifier, o AuthOptions) *SocketAuth {
+	return &SocketAuth{verifier: v, find: &credentials{allowed: newOrigins(o.AllowedOrigins)}}
+}
+
+// Identify returns who opens the socket: by token where it is given (Phoenix's authToken), else by what Authenticate looks at. A browser adds
+// its Origin and no CORS rule protects a WebSocket, so that is checked first (cross-site WebSocket hijacking). Errors: hub.ErrUnauthenticated,
+// hub.ErrForbidden, hub.ErrUnavailable.
+func (a *SocketAuth) Identify(r *http.Request, token string) (*hub.Identity, error) {
+	if err := a.checkOrigin(r); err != nil {
+		return nil, err
+	}
+	if token == "" {
+		clean, query := withoutQueryCredentials(r)
+		if n := len(query.token); n > 1 { // of equal parameters Phoenix takes the last
+			query.token = query.token[n-1:]
+		}
+		var err error
+		if token, err = a.find.find(clean, query); err != nil {
+			return nil, err
+		}
+	}
+	if token == "" {
+		return nil, errNoToken
+	}
+	return a.verifier.Verify(r.Context(), token)
+}
+
+// checkOrigin returns nil for a request of no page, of a page of our own host, or of an allowed one.
+func (a *SocketAuth) checkOrigin(r *http.Request) error {
+	origins := r.Header.Values("Origin")
+	if len(origins) == 0 {
+		return nil
+	}
+	if len(origins) == 1 && (a.find.allowed.any || a.find.allowed.named(origins[0]) || sameHost(origins[0], r)) {
+		return nil
+	}
+	return fmt.Errorf("pages of %.100q may not open a socket (allowed_origins): %w", origins[0], hub.ErrForbidden)
+}
