@@ -4,7 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"math/rand/v2"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -393,4 +396,68 @@ func TestJobsAreAnnouncedWithoutTheirCode(t *testing.T) {
 	if len(items) != 1 || string(items[0].Event.Payload()) != want {
 		t.Errorf("%d events: %s", len(items), items[0].Event.Payload())
 	}
+}
+
+// TestJobsUnderContention: whatever workers, owners and leases do at the same time, every job ends once and gives back its room.
+func TestJobsUnderContention(t *testing.T) {
+	h := newHub(t, hub.Options{Limits: hub.Limits{Lease: 20 * time.Millisecond, JobWait: 200 * time.Millisecond, JobsPerUser: 10}})
+	poll(t, h, "w0", "nothing") // so that Analyze below is not refused before the others have come
+	ctx, cancel := context.WithCancel(t.Context())
+	var work sync.WaitGroup
+	for n := range 4 {
+		work.Go(func() {
+			w := &hub.Worker{ID: fmt.Sprint("w", n), User: "w"}
+			for ctx.Err() == nil {
+				job, err := h.TakeJob(ctx, w)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if job == nil {
+					continue
+				}
+				s, err := h.Stream("w", job.ID)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				switch rand.N(4) {
+				case 0:
+					_ = h.RefuseJob(w, job.ID, job.Epoch, "chance") // may have lost it meanwhile
+				case 1:
+					time.Sleep(25 * time.Millisecond)
+					fallthrough
+				default:
+					_ = write(s, w.ID, job.Epoch, 0, done)
+				}
+			}
+		})
+	}
+	for i := 0; i < 150; i++ {
+		s, _, err := h.Analyze(request(), hub.StreamSpec{Owner: "u"})
+		switch {
+		case errors.Is(err, hub.ErrUnavailable), errors.Is(err, hub.ErrLimited):
+			time.Sleep(time.Millisecond)
+			i--
+		case err != nil:
+			t.Fatal(err)
+		case rand.N(5) == 0:
+			work.Go(func() { s.Cancel("u") })
+		}
+	}
+	for _, s := range h.Streams(1000, func(*hub.Stream) bool { return true }) {
+		select {
+		case <-s.Done():
+		case <-time.After(10 * time.Second):
+			t.Fatalf("%s is %s", s.ID, s.Status())
+		}
+	}
+	time.Sleep(50 * time.Millisecond) // an end is seen a moment before its room is there again
+	for range 10 {
+		if _, _, err := h.Analyze(request(), hub.StreamSpec{Owner: "u"}); err != nil {
+			t.Error(err)
+		}
+	}
+	cancel()
+	work.Wait()
 }

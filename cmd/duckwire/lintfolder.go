@@ -88,17 +88,27 @@ func safePath(p string) string {
 	return strings.TrimPrefix(path.Clean("/"+p), "/")
 }
 
-// addGoMod makes a module of the folder where it holds Go and no go.mod at its top: without one, Go's tools refuse.
+// addGoMod makes a module of the folder where it holds Go that is in none: Go's tools refuse it otherwise.
 func (f *lintFolder) addGoMod(ctx context.Context) error {
-	hasGo := false
 	for _, name := range f.files {
-		hasGo = hasGo || strings.HasSuffix(name, ".go")
+		if strings.HasSuffix(name, ".go") && !f.inModule(name) {
+			text := "module job\n\ngo " + goVersion(ctx) + "\n"
+			return os.WriteFile(filepath.Join(f.dir, "go.mod"), []byte(text), 0o600)
+		}
 	}
-	if !hasGo || f.names["go.mod"] != "" {
-		return nil
+	return nil
+}
+
+// inModule reports whether a go.mod came with the file, beside it or above.
+func (f *lintFolder) inModule(name string) bool {
+	for dir := path.Dir(name); ; dir = path.Dir(dir) {
+		if f.names[path.Join(dir, "go.mod")] != "" {
+			return true
+		}
+		if dir == "." {
+			return false
+		}
 	}
-	text := "module job\n\ngo " + goVersion(ctx) + "\n"
-	return os.WriteFile(filepath.Join(f.dir, "go.mod"), []byte(text), 0o600)
 }
 
 // goVersion is the language's version of the Go that is installed.

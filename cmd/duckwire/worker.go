@@ -44,7 +44,7 @@ func newWorkerCmd() *cobra.Command {
 
 COMMAND is any linter that prints lines of the form "path:line:column: message" (go vet, staticcheck, gcc,
 eslint -f unix, mypy, shellcheck -f gcc …) or a SARIF 2.1.0 log. It runs in a fresh folder that holds the
-job's files and nothing else; if there is Go among them and no go.mod, one is added. An argument {} stands
+job's files and nothing else; for Go files that come without a go.mod, one is added. An argument {} stands
 for that folder ('.'), {files} for the paths of all files; a command without any argument gets '.'.
 Exit codes other than 0 are no failure if there are findings, and one if there are none.
 
@@ -160,17 +160,17 @@ func (w *workerCmd) do(ctx context.Context, j *job) error {
 	out := newJobStream(w.c, w.id, j)
 	summary, err := w.lint(ctx, j, out)
 	switch took := time.Since(began).Round(time.Millisecond); {
+	case err == nil:
+		w.note("job %s: %d issues in %v", j.ID, summary.Total, took)
 	case ctx.Err() != nil:
 		w.refuse(j, "the worker is going down")
 	case errors.Is(err, errJobGone):
 		w.note("job %s: stopped after %v: %v", j.ID, took, err)
-	case err != nil:
+	default:
 		w.note("job %s: failed after %v: %v", j.ID, took, err)
 		if told := out.fail(ctx, err); told != nil {
 			w.note("job %s: %v", j.ID, told)
 		}
-	default:
-		w.note("job %s: %d issues in %v", j.ID, summary.Total, took)
 	}
 	return err
 }

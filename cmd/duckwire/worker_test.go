@@ -2,11 +2,11 @@ package main
 
 import (
 	"bufio"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -382,7 +382,7 @@ func TestLintFolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.remove()
-	if err := f.addGoMod(context.Background()); err != nil {
+	if err := f.addGoMod(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if text, err := os.ReadFile(filepath.Join(f.dir, "go.mod")); err != nil || !strings.HasPrefix(string(text), "module job\n\ngo 1.") {
@@ -396,10 +396,61 @@ func TestLintFolder(t *testing.T) {
 			t.Errorf("%s: %q, want %q", reported, got, want)
 		}
 	}
+	own, err := newLintFolder([]hub.AnalysisFile{{Path: "x/go.mod", Code: "module x\n"}, {Path: "x/y/a.go"}, {Path: "b.py"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer own.remove()
+	if err := own.addGoMod(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(own.dir, "go.mod")); !os.IsNotExist(err) {
+		t.Errorf("a module around one that came: %v", err)
+	}
 	for _, files := range [][]hub.AnalysisFile{{{Path: "a"}, {Path: "/a"}}, {{Path: ".."}}, {{Path: "a"}, {Path: "a/b"}}, {{Path: strings.Repeat("x", 1000)}}} {
 		if f, err := newLintFolder(files); err == nil {
 			f.remove()
 			t.Errorf("%+v: taken", files)
+		}
+	}
+}
+
+// TestAnalysisByAModel: without a worker the upstream is asked, and what it answers is taken for no more than it is.
+func TestAnalysisByAModel(t *testing.T) {
+	t.Parallel()
+	answers := map[string]string{
+		"good":   "```\n" + `{"file":"a.go","line":1,"severity":"high","message":"a defect"}` + "\n```\nAnything else?\n",
+		"prose":  "The code looks fine to me.",
+		"broken": `{"file":"a.go","line":1,"mess`,
+	}
+	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body) // a cut request has no answer to find
+		w.Header().Set("Content-Type", "text/event-stream")
+		for kind, answer := range answers {
+			if strings.Contains(string(body), "asked for: "+kind) {
+				text, _ := json.Marshal(answer)
+				fmt.Fprintf(w, "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":%s},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n", text)
+			}
+		}
+	}))
+	t.Cleanup(upstream.Close)
+	s := startLintServer(t, "DUCKWIRE_UPSTREAM_URL="+upstream.URL+"/v1", "DUCKWIRE_UPSTREAM_MODEL=m")
+	for kind, want := range map[string]string{"good": "done ", "prose": "failed bad_answer", "broken": "failed bad_answer"} {
+		body := map[string]any{"type": kind, "path": "a.go", "code": "package a\n"}
+		header, _, err := s.c.call(t.Context(), http.MethodPost, "/v1/analyses", body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		st := s.end(header.Get("Duckwire-Stream"))
+		code := ""
+		if st.Error != nil {
+			code = st.Error.Code
+		}
+		if st.Status+" "+code != want {
+			t.Errorf("%s: %s %+v", kind, st.Status, st.Error)
+		}
+		if kind == "good" && (st.issues() != "a.go:1:0: high: a defect" || !strings.Contains(st.last(hub.EntryMetadata), `"unparsed":1`)) {
+			t.Errorf("%s %s", st.issues(), st.last(hub.EntryMetadata))
 		}
 	}
 }

@@ -157,7 +157,9 @@ func TestBadAnswers(t *testing.T) {
 			}
 		})
 	}
-	_, err := analyze(t, func(w http.ResponseWriter, _ *http.Request) { http.Error(w, `{"error":{"message":"no"}}`, 401) }, openai.Options{}, analysis("a.go"))
+	_, err := analyze(t, func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, `{"error":{"message":"no"}}`, http.StatusUnauthorized)
+	}, openai.Options{}, analysis("a.go"))
 	var e *hub.ProviderError
 	if !errors.As(err, &e) {
 		t.Error(err)
