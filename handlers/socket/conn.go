@@ -121,38 +121,51 @@ func (c *conn) hasControl() bool {
 	return len(c.control)+len(c.pong) > 0
 }
 
-// try writes b as far as the connection takes it without waiting, and returns the rest: the whole where somebody else writes. done says that
-// there is none, and no control frame that waits either. After the close frame it only pretends to.
-func (c *conn) try(y *writers.Try, b []byte) (rest []byte, done bool, err error) {
-	if len(b) == 0 {
-		return nil, true, nil
-	}
-	if c.raw == nil || !c.writing.TryLock() {
-		return b, false, nil
-	}
-	defer c.writing.Unlock()
-	if c.isClosed() {
-		return nil, true, nil
+// tried is what became of a write that does not wait.
+type tried uint8
+
+const (
+	allOut   tried = iota // and no control frame waits either
+	begun                 // the rest, which may begin within a frame, is for finish: until then nobody else can write
+	notBegun              // somebody writes a control frame, or nothing can be written without waiting: the whole is for send
+)
+
+// try writes b as far as the connection takes it without waiting. After the close frame it only pretends to.
+func (c *conn) try(y *writers.Try, b []byte) (rest []byte, how tried, err error) {
+	switch {
+	case len(b) == 0:
+		return nil, allOut, nil
+	case c.raw == nil || !c.writing.TryLock():
+		return b, notBegun, nil
+	case c.isClosed():
+		c.writing.Unlock()
+		return nil, allOut, nil
 	}
 	n, err := y.Write(c.raw, b)
-	if err != nil {
-		return nil, true, err
+	if err != nil || n == len(b) && !c.hasControl() {
+		c.writing.Unlock()
+		return nil, allOut, err
 	}
-	return b[n:], n == len(b) && !c.hasControl(), nil
+	return b[n:], begun, nil
 }
 
-// send writes all of b, at the client's speed. After the close frame it only pretends to.
-func (c *conn) send(b []byte) error {
-	c.writing.Lock()
-	var err error
-	if !c.isClosed() {
-		err = c.write(b)
-	}
+// finish writes the rest that try has begun, at the client's speed.
+func (c *conn) finish(rest []byte) error {
+	err := c.write(rest)
 	c.writing.Unlock()
 	if err != nil {
 		return err
 	}
 	return c.sendControl()
+}
+
+// send writes all of b, at the client's speed. After the close frame it only pretends to.
+func (c *conn) send(b []byte) error {
+	c.writing.Lock()
+	if c.isClosed() {
+		b = nil
+	}
+	return c.finish(b)
 }
 
 func (c *conn) isClosed() bool {

@@ -118,16 +118,16 @@ func (t *webSocket) Flush(y *writers.Try) {
 	defer p.giveBack()
 	for more := true; more; {
 		more = t.socket.next(p)
-		rest, done, err := t.net.try(y, p.join())
+		rest, how, err := t.net.try(y, p.join())
 		if err != nil {
 			t.breakOff()
 			return
 		}
-		if !done {
+		if how != allOut {
 			if len(p.frames) > 1 {
 				rest = bytes.Clone(rest) // of p.buf, which others will use
 			}
-			go t.flushSlowly(rest) // it has the turn, whose end the reader waits for
+			go t.flushSlowly(rest, how) // it has the turn, whose end the reader waits for
 			return
 		}
 		more = more || t.turn.Again()
@@ -135,17 +135,22 @@ func (t *webSocket) Flush(y *writers.Try) {
 }
 
 // flushSlowly writes what is left of a flush, and then what has come meanwhile, at the speed of the client.
-func (t *webSocket) flushSlowly(rest []byte) {
+func (t *webSocket) flushSlowly(rest []byte, how tried) {
 	p := borrowPull()
 	defer p.giveBack()
-	for more := true; more; {
-		if err := t.net.send(rest); err != nil {
-			t.breakOff()
-			return
-		}
+	write := t.net.send
+	if how == begun {
+		write = t.net.finish
+	}
+	err := write(rest)
+	for more := true; more && err == nil; {
 		more = t.socket.next(p)
-		rest = p.join()
-		more = more || len(rest) > 0 || t.turn.Again()
+		b := p.join()
+		err = t.net.send(b)
+		more = more || len(b) > 0 || t.turn.Again()
+	}
+	if err != nil {
+		t.breakOff()
 	}
 }
 
