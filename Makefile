@@ -58,12 +58,15 @@ fmt: ## format the code
 bench: build ## measure: Go benchmarks, then servers of our own under load beside a bare loop (BENCHFLAGS="--duration 10s --rounds 5")
 	go test -run '^$$' -bench . -benchmem $(PACKAGES)
 	./bin/duckwire bench fanout $(BENCHFLAGS)
+	./bin/duckwire bench fanout --transport ws $(BENCHFLAGS)
 	./bin/duckwire bench fanout --max $(BENCHFLAGS)
 	./bin/duckwire bench fanout --stalled 1 $(BENCHFLAGS)
 	./bin/duckwire bench streams $(BENCHFLAGS)
 	./bin/duckwire bench streams --batch 5 $(BENCHFLAGS)
 	./bin/duckwire bench idle
+	./bin/duckwire bench idle --transport ws --readers 9000
 	./bin/duckwire bench reconnect
+	./bin/duckwire bench reconnect --transport ws --missed 50
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME (10s)

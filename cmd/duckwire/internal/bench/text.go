@@ -16,6 +16,7 @@ func (r *Report) WriteText(w io.Writer) error {
 	fmt.Fprintf(&b, "%s: %s\n%d cores, %s, %s/%s\n\n", r.Mode, r.loadText(), r.Machine.Cores, r.Machine.Go, r.Machine.OS, r.Machine.Arch)
 	r.writeTable(&b)
 	r.writeBars(&b)
+	r.writeLatency(&b)
 	for _, note := range r.Notes {
 		fmt.Fprintf(&b, "\n%s\n", note)
 	}
@@ -31,6 +32,24 @@ func (r *Report) loadText() string {
 		}
 	}
 	return strings.Join(parts, ", ")
+}
+
+// writeLatency draws how long deliveries took in the last round of ours.
+func (r *Report) writeLatency(b *strings.Builder) {
+	own := r.of(duckwire)
+	if len(own) == 0 || len(own[len(own)-1].Latency.Bars) == 0 {
+		return
+	}
+	var most, total uint64
+	bars := own[len(own)-1].Latency.Bars
+	for _, bar := range bars {
+		most, total = max(most, bar.Count), total+bar.Count
+	}
+	fmt.Fprintln(b, "\nlatency of the last round's deliveries, from each step to twice that:")
+	for _, bar := range bars {
+		n := int(bar.Count * barWidth / most)
+		fmt.Fprintf(b, "  %9.3f ms %-*s %5.1f %%\n", bar.From, barWidth, strings.Repeat("#", n), float64(bar.Count)/float64(total)*100)
+	}
 }
 
 // column is one figure of the table; a column that is nothing in every round is left out.
