@@ -148,6 +148,11 @@ func TestAnswersOfJobs(t *testing.T) {
 		t.Errorf("%+v", st)
 	}
 
+	s.expect(202, "POST", "/v1/analyses", `{"project":"42"}`)
+	if p := call[jobJSON](s, 200, "GET", jobsPath+"?worker=w2", ""); len(p.Jobs) != 1 || p.Jobs[0].Files == nil {
+		t.Errorf("%+v", p)
+	}
+
 	full := startServer(t, nil, hub.Limits{}, func(o *handlers.Options) { o.ConnectionsPerUser = 1 })
 	full.stream("GET", eventsPath, "").want("hello")
 	full.expect(429, "GET", jobsPath+"?worker=w", "")

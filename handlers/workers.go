@@ -77,6 +77,9 @@ func viewJob(job *hub.Job, worker *hub.Worker) jobView {
 		ID: job.ID, Stream: job.ID, Type: req.Type, Project: req.Project, Files: req.Files, Options: req.Options, Lease: job.Lease.Seconds(),
 		Producer: worker.ID, Epoch: job.Epoch,
 	}
+	if v.Files == nil {
+		v.Files = []hub.AnalysisFile{}
+	}
 	if v.Options == nil {
 		v.Options = json.RawMessage("{}")
 	}

@@ -190,6 +190,28 @@ func write(s *hub.Stream, id string, epoch, seq int64, ending *hub.Ending) error
 
 var done = &hub.Ending{Status: hub.StatusDone}
 
+// A project without files is for a worker that has them; the provider has none.
+func TestProjectsWithoutFiles(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := hub.New(hub.Options{Provider: analyst{}})
+		defer h.Close()
+		ask := func() error {
+			_, _, err := h.Analyze(&hub.AnalysisRequest{Project: "42"}, hub.StreamSpec{Owner: "u"})
+			return err
+		}
+		if err := ask(); !errors.Is(err, hub.ErrUnavailable) {
+			t.Errorf("by the provider: %v", err)
+		}
+		poll(t, h, "w1")
+		if err := ask(); err != nil {
+			t.Error(err)
+		}
+		if job := mustPoll(t, h, "w1"); job.Request.Project != "42" || len(job.Request.Files) != 0 {
+			t.Errorf("%+v", job.Request)
+		}
+	})
+}
+
 func TestWorkerDoesAJob(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := hub.New(hub.Options{})

@@ -153,10 +153,16 @@ func (w *workerCmd) take(ctx context.Context) ([]job, error) {
 	return answer.Jobs, err
 }
 
+var errNoFiles = errors.New("the job has no files")
+
 // do does one job, whatever comes of it, and tells of it.
 func (w *workerCmd) do(ctx context.Context, j *job) error {
 	began := time.Now()
 	w.note("job %s: %s, %d files", j.ID, j.Type, len(j.Files))
+	if len(j.Files) == 0 {
+		w.refuse(j, "no files came with the job, and this worker has none of the project's")
+		return errNoFiles
+	}
 	out := newJobStream(w.c, w.id, j)
 	summary, err := w.lint(ctx, j, out)
 	switch took := time.Since(began).Round(time.Millisecond); {

@@ -357,6 +357,21 @@ func TestWorkersFailures(t *testing.T) {
 	}
 }
 
+// TestWorkerRefusesAProject: a linter has nothing to read where only a project is named.
+func TestWorkerRefusesAProject(t *testing.T) {
+	t.Parallel()
+	s := startLintServer(t)
+	s.worker("--", "true")
+	s.end(s.analyze("style", "a.go", "package a\n")) // so that the worker is known
+	header, _, err := s.c.call(t.Context(), http.MethodPost, "/v1/analyses", map[string]any{"project": "42"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if st := s.end(header.Get("Duckwire-Stream")); st.Status != "failed" || st.Error.Code != "worker_refused" || !strings.Contains(st.Error.Message, "no files") {
+		t.Errorf("%s %+v", st.Status, st.Error)
+	}
+}
+
 func TestWorkerUsage(t *testing.T) {
 	t.Parallel()
 	for _, args := range []string{"", "-- no-such-command-at-all", "--format xml -- true", "--kind cooking -- true", "--timeout 0s -- true"} {
