@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/duckwire/duckwire/handlers/channels"
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/handlers/writers"
 	"github.com/duckwire/duckwire/hub"
@@ -76,7 +77,8 @@ type server struct {
 	live    connections
 	writers writers.Pool // of long responses
 
-	sockets *socket.Server
+	channels *channels.Table
+	sockets  *socket.Server
 }
 
 // Edge is the handler of every path, and what lives on behind it: the sockets. End it with Drain and Close.
@@ -103,5 +105,7 @@ func (e *Edge) Close() {
 
 func newServer(o Options) *server {
 	o = o.withDefaults()
-	return &server{Options: o, hub: o.Hub, logger: o.Logger}
+	table := channels.NewTable()
+	o.Authorizer = table.Guard(o.Authorizer)
+	return &server{Options: o, hub: o.Hub, logger: o.Logger, channels: table}
 }

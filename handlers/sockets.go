@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime/debug"
 	"strconv"
 	"time"
 
-	"github.com/duckwire/duckwire/handlers/channels"
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/handlers/sse"
 	"github.com/duckwire/duckwire/hub"
@@ -20,8 +20,9 @@ import (
 func (s *server) newSockets() *socket.Server {
 	auth := middleware.NewSocketAuth(s.Verifier, middleware.AuthOptions{AllowedOrigins: s.AllowedOrigins})
 	return socket.NewServer(socket.Options{
-		Hub: s.hub, Authorizer: s.Authorizer, Logger: s.logger, Routes: channels.Routes(), Identify: auth.Identify,
-		Enter: func(user string) (func(), error) { return s.live.enter(user, s.Connections, s.ConnectionsPerUser) },
+		Hub: s.hub, Authorizer: s.Authorizer, Logger: s.logger, Routes: s.channels.Routes, Identify: auth.Identify,
+		Enter:     func(user string) (func(), error) { return s.live.enter(user, s.Connections, s.ConnectionsPerUser) },
+		AfterRush: debug.FreeOSMemory, // a handshake leaves three times as much behind as an idle socket needs
 		// A payload may be escaped, or be bytes in base64; the rest is the frame's own.
 		FrameBytes:        2*int64(s.hub.Limits().MessageBytes) + 16<<10,
 		ChannelsPerSocket: s.ChannelsPerSocket, WriteTimeout: s.WriteTimeout, Heartbeat: s.Heartbeat, PresenceGrace: s.PresenceGrace,

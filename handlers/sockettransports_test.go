@@ -48,7 +48,7 @@ func TestSocketHandshake(t *testing.T) {
 		{"?&vsn=2.0.0&&token=" + tok + "&", nil, 101, ""},
 		{"?vsn=9&vsn=2.0.0&token=" + tok, nil, 101, ""},
 		{"?vsn=2.0.0&vsn=9&token=" + tok, nil, 403, ""},
-		{"?token=nonsense&vsn=2.0.0&token=" + tok, nil, 403, ""}, // two tokens: whose is it? (Phoenix takes the last)
+		{"?token=nonsense&vsn=2.0.0&token=" + tok, nil, 101, ""}, // the last of two
 		{"?vsn=2.0&token=" + tok, nil, 403, ""},
 		{"?vsn=&token=" + tok, nil, 403, ""},
 		{"?vsn=2.0.0-dev&token=" + tok, nil, 403, ""},

@@ -146,21 +146,29 @@ func (h *Hub) IsDraining() bool {
 // Publish appends events to a topic: all or none. The sender becomes part of the events. Errors: *FieldError, *LimitError, ErrClosed while
 // draining. Whether sender may publish there is the caller's to check.
 func (h *Hub) Publish(name, sender string, events []EventInput) ([]Published, error) {
-	if len(events) == 0 {
-		return nil, Invalid("events", "must hold at least one event")
-	}
-	if len(events) > h.limits.BatchEvents {
-		return nil, &LimitError{Kind: ErrTooLarge, Name: "events in one request (batch_events)", Limit: int64(h.limits.BatchEvents)}
-	}
-	for i := range events {
-		if err := events[i].check(eventField(i, len(events)), &h.limits); err != nil {
-			return nil, err
-		}
+	if err := h.check(events); err != nil {
+		return nil, err
 	}
 	if h.IsDraining() {
 		return nil, ErrClosed
 	}
 	return h.append(name, sender, events)
+}
+
+// check checks and compacts the events of one publish.
+func (h *Hub) check(events []EventInput) error {
+	if len(events) == 0 {
+		return Invalid("events", "must hold at least one event")
+	}
+	if len(events) > h.limits.BatchEvents {
+		return &LimitError{Kind: ErrTooLarge, Name: "events in one request (batch_events)", Limit: int64(h.limits.BatchEvents)}
+	}
+	for i := range events {
+		if err := events[i].check(eventField(i, len(events)), &h.limits); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // append publishes checked events, whatever the hub's state: a stream's ending is announced while it drains, too.

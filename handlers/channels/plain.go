@@ -57,7 +57,12 @@ func (h *publisher) Handle(ctx context.Context, m *socket.Message) error {
 
 // publish publishes on the channel's topic, and replies with the position.
 func publish(c *socket.Channel, m *socket.Message, in hub.EventInput) error {
-	out, err := c.Publish(c.Topic(), in)
+	return publishOn(c.Topic(), c, m, in)
+}
+
+// publishOn is publish for a channel whose events are on another topic.
+func publishOn(topic string, c *socket.Channel, m *socket.Message, in hub.EventInput) error {
+	out, err := c.Publish(topic, in)
 	if err != nil {
 		return err
 	}

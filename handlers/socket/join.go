@@ -63,13 +63,15 @@ func (c *Channel) askKind(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if c.handler, err = c.kind.Join(ctx, c, params); err != nil {
+	h, err := c.kind.Join(ctx, c, params)
+	if err != nil {
 		if isInternal(err) && ctx.Err() == nil {
 			c.Logger().Error("a join failed", "topic", c.topic, "error", err)
 		}
 		return err
 	}
-	c.rewriter, _ = c.handler.(Rewriter)
+	c.handler = h
+	c.rewriter, _ = h.(Rewriter)
 	c.pushPresenceState()
 	return nil
 }

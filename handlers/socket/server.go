@@ -28,6 +28,9 @@ type Options struct {
 	// Enter counts a connection of a user, until leave is called; an error refuses. Nil: no limit.
 	Enter func(user string) (leave func(), err error)
 
+	// AfterRush is called when many sockets have been opened and it is quiet again: what their handshakes took can be given back. Nil: nothing.
+	AfterRush func()
+
 	ChannelsPerSocket int           // (100)
 	FrameBytes        int64         // of one message from a client (2 MiB)
 	WriteTimeout      time.Duration // how long a client may take no bytes (30 s)
@@ -236,6 +239,7 @@ func (s *Server) sweep() {
 	tick := time.NewTicker(min(sweepEvery, s.IdleTimeout/4))
 	defer tick.Stop()
 	var list []*Socket
+	var rush rush
 	for {
 		select {
 		case now := <-tick.C:
@@ -246,11 +250,34 @@ func (s *Server) sweep() {
 				}
 				sock.transport.tick(now)
 			}
+			if rush.isOver(len(list)) && s.AfterRush != nil {
+				s.AfterRush()
+			}
 			clear(list)
 		case <-s.ctx.Done():
 			return
 		}
 	}
+}
+
+// rushSize is how many sockets more make a rush.
+const rushSize = 1000
+
+// rush tells when many sockets have been opened and it is quiet again.
+type rush struct{ before, last int }
+
+// isOver is asked at each tick.
+func (r *rush) isOver(sockets int) bool {
+	grew := sockets > r.last
+	r.last = sockets
+	switch {
+	case sockets < r.before:
+		r.before = sockets
+	case !grew && sockets >= r.before+rushSize:
+		r.before = sockets
+		return true
+	}
+	return false
 }
 
 // handshake is what a client that was let in asked for.

@@ -60,9 +60,9 @@ type session struct {
 	socket *Socket
 	life   time.Duration // without the client
 
-	posts atomic.Int32  // that are being read, or wait
-	turn  chan struct{} // one POST at a time is received: the order of messages is theirs
-	gone  chan struct{} // closed when it is over
+	posted atomic.Int64  // bytes of POSTs that are being read, or wait
+	turn   chan struct{} // one POST at a time is received: the order of messages is theirs
+	gone   chan struct{} // closed when it is over
 
 	mu     sync.Mutex
 	holder hub.Waker // of the request that reads; a newer one takes its place
@@ -190,16 +190,25 @@ func (ses *session) isDead() bool {
 	return ses.dead
 }
 
-// maxPosts is how many POSTs of one session may be under way: the client sends one at a time, and each may hold a body in memory.
-const maxPosts = 4
+// The bodies of one session's POSTs that are under way may hold so much memory, in bytes. Newer clients send one at a time; those up to 1.6 one for
+// each message, however many there are. A body of unknown length counts as unknownBody.
+const (
+	maxPosted   = 16 << 20
+	unknownBody = 4 << 20
+	postBytes   = 4 << 10 // that a POST takes beside its body
+)
 
-var errPosts = errors.New("the session has too many POSTs under way; send one at a time")
+var errPosts = errors.New("the session has too much under way in POSTs; send one at a time")
 
 // receive takes the body of a POST: lines of application/x-ndjson, of which one that begins with [ or { is a text frame and any other a binary
 // frame in base64; of any other media type one text frame. A frame that is no message ends the session.
 func (ses *session) receive(r *http.Request) error {
-	defer ses.posts.Add(-1)
-	if ses.posts.Add(1) > maxPosts {
+	size := r.ContentLength + postBytes
+	if r.ContentLength < 0 {
+		size = unknownBody
+	}
+	defer ses.posted.Add(-size)
+	if now := ses.posted.Add(size); now > maxPosted && now > size { // one alone may be as large as any request
 		return errPosts
 	}
 	body, err := io.ReadAll(r.Body)
