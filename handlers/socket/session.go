@@ -2,14 +2,18 @@ package socket
 
 import (
 	"bytes"
+	"context"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
+	"hash/maphash"
 	"io"
+	"iter"
 	"mime"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -62,6 +66,7 @@ type session struct {
 
 	posted atomic.Int64  // bytes of POSTs that are being read, or wait
 	turn   chan struct{} // one POST at a time is received: the order of messages is theirs
+	latest [8]post       // the last ones, newest first; whose turn it is uses them
 	gone   chan struct{} // closed when it is over
 
 	mu     sync.Mutex
@@ -224,35 +229,71 @@ func (ses *session) receive(r *http.Request) error {
 		return r.Context().Err()
 	}
 	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	lines := bytes.Lines(body)
 	if media != "application/x-ndjson" {
-		err = ses.socket.Receive(r.Context(), body, false)
-	} else {
-		err = ses.receiveLines(r, body)
+		lines = slices.Values([][]byte{body})
 	}
+	err = ses.receiveLines(r.Context(), lines, ses.postOf(body))
 	if err != nil && r.Context().Err() == nil {
 		ses.finish(endLost)
 	}
 	return err
 }
 
-func (ses *session) receiveLines(r *http.Request, body []byte) error {
-	for line := range bytes.Lines(body) {
-		line = bytes.TrimRight(line, "\r\n")
-		var err error
-		switch {
-		case len(line) == 0:
-		case line[0] == '[' || line[0] == '{':
-			err = ses.socket.Receive(r.Context(), bytes.Clone(line), false) // a message may stay for longer than the body
-		default:
-			line = bytes.TrimRight(line, "=")
-			frame := make([]byte, base64.RawStdEncoding.DecodedLen(len(line)))
-			if _, err = base64.RawStdEncoding.Decode(frame, line); err == nil {
-				err = ses.socket.Receive(r.Context(), frame, true)
-			}
-		}
-		if err != nil {
-			return err
+// post is one that was received, as far as it was. A browser whose connection breaks may send a POST again by itself, and nobody is told: a join
+// that came twice would end its own channel. So what has come is passed over. Messages differ in their refs.
+type post struct {
+	hash  uint64
+	lines int // that were received
+}
+
+var postSeed = maphash.MakeSeed()
+
+// postOf returns the account of a POST: that of an earlier one, where it is the same word for word as one of the last.
+func (ses *session) postOf(body []byte) *post {
+	hash := maphash.Bytes(postSeed, body)
+	for i := range ses.latest {
+		if ses.latest[i].hash == hash {
+			return &ses.latest[i]
 		}
 	}
+	copy(ses.latest[1:], ses.latest[:])
+	ses.latest[0] = post{hash: hash}
+	return &ses.latest[0]
+}
+
+func (ses *session) receiveLines(ctx context.Context, lines iter.Seq[[]byte], p *post) error {
+	n := 0
+	for line := range lines {
+		n++
+		if n <= p.lines && repeats(line) {
+			continue
+		}
+		if err := ses.receiveLine(ctx, bytes.TrimRight(line, "\r\n")); err != nil {
+			return err
+		}
+		p.lines = max(p.lines, n)
+	}
 	return nil
+}
+
+// repeats reports whether a message that comes again is the same one. Heartbeats may well look alike: they, and what else is no channel's,
+// have no join_ref.
+func repeats(line []byte) bool {
+	return !bytes.HasPrefix(line, []byte("[null,")) && !bytes.HasPrefix(line, []byte("{"))
+}
+
+func (ses *session) receiveLine(ctx context.Context, line []byte) error {
+	switch {
+	case len(line) == 0:
+		return nil
+	case line[0] == '[' || line[0] == '{':
+		return ses.socket.Receive(ctx, bytes.Clone(line), false) // a message may stay for longer than the body
+	}
+	line = bytes.TrimRight(line, "=")
+	frame := make([]byte, base64.RawStdEncoding.DecodedLen(len(line)))
+	if _, err := base64.RawStdEncoding.Decode(frame, line); err != nil {
+		return err
+	}
+	return ses.socket.Receive(ctx, frame, true)
 }

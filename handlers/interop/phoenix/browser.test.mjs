@@ -125,10 +125,14 @@ for (const name of Object.keys(transports)) {
     for (const { proxy } of editors) proxy.cut()
 
     const done = editors.flatMap(({ edits }) => edits)
+    let docs
     await until('every edit on every page', async () => {
-      const docs = await Promise.all(editors.map(({ page }) => page.document()))
+      docs = await Promise.all(editors.map(({ page }) => page.document()))
       return docs.every((doc) => doc.idle && doc.edits.length >= done.length)
-    }, 30_000)
+    }, 30_000).catch((error) => {
+      const told = docs.map(({ text, edits, ...rest }) => ({ ...rest, edits: edits.length }))
+      throw new Error(`${error.message}: ${done.length} edits were made; ${JSON.stringify(told)}`)
+    })
     // One that comes when all is over gets the same document from what the topic keeps.
     const late = await newPage()
     await late.open(server.url, ada, 'WebSocket', topic, 'late')

@@ -62,6 +62,7 @@ globalThis.page = {
     text: doc.getText('code').toString(),
     edits: doc.getArray('edits').toArray(),
     idle: provider.idle,
+    state: provider.channel.state,
     joins: provider.joins,
     received: provider.received,
   }),
