@@ -223,6 +223,8 @@ func TestDisconnectAndDrain(t *testing.T) {
 	session := s.poll("GET", "user=u", "", "").Token
 	a.send(`["1","1","room:1","phx_join",{}]`)
 	a.want(ok(`"1"`, `"1"`, "room:1"))
+	b.settled() // a client has its handshake before the server has the socket
+	other.settled()
 	polled := make(chan int)
 	go func() { polled <- s.poll("GET", "user=u", session, "").Status }()
 	if n := s.Disconnect("u"); n != 3 {

@@ -277,10 +277,15 @@ func (ses *session) receiveLines(ctx context.Context, lines iter.Seq[[]byte], p 
 	return nil
 }
 
-// repeats reports whether a message that comes again is the same one. Heartbeats may well look alike: they, and what else is no channel's,
-// have no join_ref.
+// repeats reports whether a message that comes again is the same one. Those without both refs may well look alike: heartbeats, and events for
+// which nobody wants a reply.
 func repeats(line []byte) bool {
-	return !bytes.HasPrefix(line, []byte("[null,")) && !bytes.HasPrefix(line, []byte("{"))
+	if bytes.HasPrefix(line, []byte("{")) {
+		return false
+	}
+	joinRef, rest, _ := bytes.Cut(line, []byte(","))
+	ref, _, isText := bytes.Cut(rest, []byte(","))
+	return !isText || !bytes.Contains(joinRef, []byte("null")) && !bytes.Contains(ref, []byte("null"))
 }
 
 func (ses *session) receiveLine(ctx context.Context, line []byte) error {
