@@ -26,18 +26,12 @@ type Queued struct {
 	Position Position
 }
 
-// Message is a message that waits for its user.
-type Message struct {
-	StoredMessage
-	Position Position
-}
-
-// AppendJSON appends the message as clients see it (design.md 2.5).
-func (m *Message) AppendJSON(dst []byte) []byte {
+// AppendJSON appends the message as clients see it (design.md 2.5). epoch is its queue's.
+func (m *StoredMessage) AppendJSON(dst []byte, epoch string) []byte {
 	dst = append(dst, `{"id":`...)
 	dst = jsonw.AppendString(dst, m.ID)
 	dst = append(dst, `,"position":"`...)
-	dst = m.Position.Append(dst)
+	dst = Position{Epoch: epoch, Offset: m.Offset}.Append(dst)
 	dst = append(dst, `","topic":`...)
 	dst = jsonw.AppendString(dst, m.Topic)
 	dst = append(dst, `,"event":`...)
@@ -76,7 +70,9 @@ func (in *MessageInput) stored(sender, field string, l *Limits, now time.Time) (
 	if err := ev.check(field, l); err != nil {
 		return StoredMessage{}, err
 	}
-	m := StoredMessage{User: in.User, ID: in.ID, Named: in.ID != "", Sender: sender, Topic: in.Topic, Event: in.Event, Payload: ev.Payload}
+	m := StoredMessage{
+		User: in.User, ID: in.ID, Named: in.ID != "", Sender: sender, Topic: in.Topic, Event: in.Event, Payload: ev.Payload,
+	}
 	if m.Topic == "" {
 		m.Topic = UserTopic(in.User)
 	} else if err := ValidTopic(m.Topic); err != nil {
