@@ -197,7 +197,9 @@ func (w *writer) moveHead(user string, q *queueRow, to int64) error {
 }
 
 // isOver reports whether the oldest message that waits has expired.
-func (q *queueRow) isOver(now time.Time) bool { return q.nextExpiry.Valid && q.nextExpiry.Int64 <= now.UnixMilli() }
+func (q *queueRow) isOver(now time.Time) bool {
+	return q.nextExpiry.Valid && q.nextExpiry.Int64 <= now.UnixMilli()
+}
 
 // expire counts expired messages of one queue as such, at most limit, and returns how many. It does not write the row.
 func (w *writer) expire(user string, q *queueRow, now time.Time, limit int) (int64, error) {
