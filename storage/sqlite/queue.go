@@ -15,17 +15,15 @@ const idLife = 10 * time.Minute
 
 // queueRow is a row of queues.
 type queueRow struct {
-	known                     bool // it is in the file
-	first, head, tail         int64
-	bytes                     int64
-	expired, expiredThrough   int64
-	nextExpiry                sql.NullInt64
-	added, addedBytes, oldest int64 // by the request
+	first, head, tail       int64
+	bytes                   int64
+	expired, expiredThrough int64
+	nextExpiry              sql.NullInt64
 }
 
 func (w *writer) queue(user string) (q queueRow, err error) {
 	q.first = 1
-	q.known, err = w.scan([]any{&q.first, &q.head, &q.tail, &q.bytes, &q.expired, &q.expiredThrough, &q.nextExpiry},
+	_, err = w.scan([]any{&q.first, &q.head, &q.tail, &q.bytes, &q.expired, &q.expiredThrough, &q.nextExpiry},
 		`SELECT first, head, tail, bytes, expired, expired_through, next_expiry FROM queues WHERE user = ?`, user)
 	return q, err
 }
@@ -59,9 +57,15 @@ type enqueuing struct {
 	named  map[[3]string]uint64 // → offset; 0 until it has one
 }
 
+// queueLoad is what a request adds to a queue.
+type queueLoad struct {
+	messages int
+	bytes    int64
+}
+
 // check reads the queues, expires what is over in them, and refuses what does not fit.
 func (e *enqueuing) check(messages []hub.StoredMessage, room hub.QueueRoom) error {
-	more := make(map[string]*queueRow)
+	more := make(map[string]*queueLoad)
 	for i := range messages {
 		m := &messages[i]
 		if e.queues[m.User] == nil {
@@ -69,7 +73,7 @@ func (e *enqueuing) check(messages []hub.StoredMessage, room hub.QueueRoom) erro
 			if err != nil {
 				return err
 			}
-			e.queues[m.User], more[m.User] = &q, &queueRow{}
+			e.queues[m.User], more[m.User] = &q, &queueLoad{}
 		}
 		fresh, err := e.isNew(m)
 		if err != nil {
@@ -79,14 +83,14 @@ func (e *enqueuing) check(messages []hub.StoredMessage, room hub.QueueRoom) erro
 			continue
 		}
 		q, add := e.queues[m.User], more[m.User]
-		add.added++
-		add.addedBytes += int64(len(m.Payload))
-		full := hub.QueueFull(m.User, int(q.tail-q.head+add.added), q.bytes+add.addedBytes, room)
+		add.messages++
+		add.bytes += int64(len(m.Payload))
+		full := hub.QueueFull(m.User, int(q.tail-q.head)+add.messages, q.bytes+add.bytes, room)
 		if full != nil && q.isOver(m.QueuedAt) {
 			if _, err := e.w.expire(m.User, q, m.QueuedAt, room.Messages+1); err != nil {
 				return err
 			}
-			full = hub.QueueFull(m.User, int(q.tail-q.head+add.added), q.bytes+add.addedBytes, room)
+			full = hub.QueueFull(m.User, int(q.tail-q.head)+add.messages, q.bytes+add.bytes, room)
 		}
 		if full != nil {
 			return full
