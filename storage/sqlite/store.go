@@ -85,6 +85,9 @@ func (s *Store) open(d Durability) error {
 	if err := settle.WAL(path); err != nil {
 		return err
 	}
+	if f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600); err == nil { // SQLite would let others read it; what is wrong, it says better
+		f.Close()
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s.stop = cancel
 	var err error

@@ -64,6 +64,9 @@ func newWriter(path string, d Durability, logger *slog.Logger) (_ *writer, err e
 	w := &writer{db: db, logger: logger, ctx: context.Background(), stmts: make(map[string]*sql.Stmt), requests: make(chan request, maxWaiting), chores: make(chan chore)}
 	defer func() {
 		if err != nil {
+			if w.conn != nil {
+				w.conn.Close()
+			}
 			db.Close()
 		}
 	}()
@@ -95,7 +98,11 @@ func (w *writer) close() error {
 	w.mu.Unlock()
 	close(w.requests)
 	w.work.Wait()
-	return errors.Join(w.conn.Close(), w.db.Close())
+	errs := []error{w.begin.Close(), w.commit.Close()}
+	for _, s := range w.stmts {
+		errs = append(errs, s.Close())
+	}
+	return errors.Join(append(errs, w.conn.Close(), w.db.Close())...) // the last connection empties the log
 }
 
 // write has a request done, and returns when it is on disk. Errors: do's own; ErrUnavailable where it could not be written.
