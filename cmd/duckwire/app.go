@@ -14,6 +14,7 @@ import (
 	"github.com/duckwire/duckwire/hub/provider/local"
 	"github.com/duckwire/duckwire/hub/provider/openai"
 	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/storage/memory"
 )
 
 // app is everything behind the listener.
@@ -54,7 +55,8 @@ func buildServer(cfg *Config, logger *slog.Logger) (_ *app, err error) {
 	if err != nil {
 		return nil, err
 	}
-	h := hub.New(hub.Options{Limits: hubLimits(cfg), Provider: provider, Logger: logger})
+	// The queue's place is SQLite's; until it is here, messages end with the process.
+	h := hub.New(hub.Options{Limits: hubLimits(cfg), Provider: provider, Queue: memory.NewQueue(), Logger: logger})
 	a.closers = append([]func() error{func() error { h.Close(); return nil }}, a.closers...) // the hub's streams end before their provider
 	edge := handlers.New(handlers.Options{
 		Hub: h, Verifier: verifier, Authorizer: authorizer, Logger: logger, AllowedOrigins: cfg.AllowedOrigins, BodyBytes: int64(cfg.BodyBytes),
@@ -146,6 +148,7 @@ func hubLimits(cfg *Config) hub.Limits {
 		HistoryTTL: cfg.HistoryTTL, Topics: cfg.Topics, EphemeralKeys: cfg.EphemeralKeys, EphemeralTTL: cfg.EphemeralTTL,
 		PresencePerTopic: cfg.PresencePerTopic, PresenceMetaBytes: int(cfg.PresenceMetaBytes),
 		StreamBytes: int64(cfg.StreamBytes), StreamTTL: cfg.StreamTTL, StreamsPerUser: cfg.StreamsPerUser, Lease: cfg.Lease, LogMemory: int64(cfg.LogMemory),
+		QueueMax: cfg.QueueMax, QueueBytes: int64(cfg.QueueBytes), QueueTTL: cfg.QueueTTL,
 		JobWait: cfg.JobWait, Jobs: cfg.Jobs, JobsPerUser: cfg.JobsPerUser, JobBytes: int64(cfg.JobBytes),
 	}
 }
