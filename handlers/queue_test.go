@@ -290,7 +290,12 @@ func TestDurableEventsWaitForWhoIsAway(t *testing.T) {
 	bob := as(t, "bob", "code:*=subscribe")
 	sub := s.stream("GET", eventsPath, "", bob)
 	sub.want("hello")
-	body := `{"event":"review","payload":7,"to":["ada","bob"],"durable":true}`
+	carl := s.dialSocket(token(t, "carl", "code:*=subscribe,presence"))
+	carl.send(`["1","1","code:project:42","phx_join",{}]`)
+	for pushedName(t, carl.next()) != "phx_reply" {
+		continue // presence
+	}
+	body := `{"event":"review","payload":7,"to":["ada","bob","carl"],"durable":true}`
 	out := call[publishedJSON](s, 200, "POST", eventsPath, body, as(t, "ci", "code:*=publish", "user:*=queue"))
 	if e := parse[envelope](t, sub.want("review")); e.ID != out.Events[0].ID {
 		t.Errorf("bob heard %+v", e)
@@ -299,14 +304,26 @@ func TestDurableEventsWaitForWhoIsAway(t *testing.T) {
 	if len(page.Messages) != 1 || page.Messages[0].ID != out.Events[0].ID || page.Messages[0].Topic != "code:project:42" || page.Messages[0].Event != "review" || page.Messages[0].Sender != "ci" {
 		t.Errorf("ada's queue: %+v", page)
 	}
-	if page := call[queueJSON](s, 200, "GET", messagesPath, "", bob); len(page.Messages) != 0 {
-		t.Errorf("bob's queue: %+v", page)
+	for pushedName(t, carl.next()) != "review" {
+		continue
+	}
+	for _, there := range []string{"bob", "carl"} {
+		if page := call[queueJSON](s, 200, "GET", messagesPath, "", as(t, there)); len(page.Messages) != 0 {
+			t.Errorf("%s's queue: %+v", there, page)
+		}
 	}
 	// Both rights are needed: to publish, and to leave messages for each.
 	call[problem](s, 403, "POST", eventsPath, body, as(t, "ci", "code:*=publish", "user:ada=queue"))
 	call[problem](s, 403, "POST", eventsPath, body, as(t, "ci", "user:*=queue"))
 	if h := call[historyJSON](s, 200, "GET", eventsPath, ""); len(h.Events) != 1 {
 		t.Errorf("what was refused is on the topic: %+v", h.Events)
+	}
+	sub.resp.Body.Close()
+	carl.conn.CloseNow()
+	// Once they have gone they are away: the same event comes to their queues.
+	for n := 0; n == 0; {
+		call[publishedJSON](s, 200, "POST", eventsPath, `{"event":"review","to":["bob","carl"],"durable":true}`)
+		n = len(call[queueJSON](s, 200, "GET", messagesPath, "", bob).Messages) * len(call[queueJSON](s, 200, "GET", messagesPath, "", as(t, "carl")).Messages)
 	}
 }
 

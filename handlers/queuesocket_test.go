@@ -39,6 +39,16 @@ func pushedOf(t testing.TB, text, event string) pushedFrame {
 	return f
 }
 
+// pushedName returns the event of a frame.
+func pushedName(t testing.TB, text string) (event string) {
+	t.Helper()
+	var fields []json.RawMessage
+	if err := json.Unmarshal([]byte(text), &fields); err != nil || json.Unmarshal(fields[3], &event) != nil {
+		t.Fatalf("no frame: %s", text)
+	}
+	return event
+}
+
 // message reads a message of the queue, which must carry the number, and returns its position.
 func (c *wsClient) message(n int) string {
 	c.t.Helper()
