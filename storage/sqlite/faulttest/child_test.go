@@ -48,6 +48,7 @@ const (
 	markOK      = "ok"
 	markError   = "error"
 	markSilent  = "silent"
+	markStuck   = "stuck" // errors long after the faults ended
 	markHealed  = "healed"
 	markEnd     = "end"
 )
@@ -73,6 +74,7 @@ type worker struct {
 	errors   atomic.Int64
 	armed    sync.Once
 	healed   sync.Once
+	healedAt atomic.Int64
 }
 
 func child(config string) int {
@@ -157,6 +159,10 @@ func (w *worker) publishOne(p, n int, since *atomic.Int64) {
 		}
 		w.mark("%s %s %v", markError, m.id, err)
 		w.failed()
+		if at := w.healedAt.Load(); at != 0 && time.Since(time.UnixMilli(at)) > patience/2 {
+			w.mark("%s %s %v", markStuck, m.id, err)
+			os.Exit(0)
+		}
 		if tries == w.GiveUp {
 			return
 		}
@@ -166,7 +172,7 @@ func (w *worker) publishOne(p, n int, since *atomic.Int64) {
 
 func (w *worker) arm() {
 	w.armed.Do(func() {
-		counts := map[counter]counter{ctlWriteAt: ctlWrites, ctlSyncAt: ctlSyncs, ctlOtherAt: ctlOthers, ctlKillAt: ctlOps}
+		counts := map[counter]counter{ctlWriteAt: ctlWrites, ctlSyncAt: ctlSyncs, ctlOtherAt: ctlOthers, ctlKillAt: ctlOps, ctlKillSync: ctlSyncs}
 		at := map[counter]bool{}
 		for word, v := range w.Arm.Set {
 			if counts[word] == 0 {
@@ -187,6 +193,7 @@ func (w *worker) failed() bool {
 		w.healed.Do(func() {
 			w.ctl.heal()
 			w.mark(markHealed)
+			w.healedAt.Store(time.Now().UnixMilli())
 		})
 	}
 	return w.HealAfter > 0
@@ -206,7 +213,7 @@ func (w workload) message(p, n int) sent {
 	}
 	id := fmt.Sprintf("p%d-%d", p, n)
 	head := fmt.Sprintf(`{"id":%q,"sum":"%x","text":"`, id, sha256.Sum256([]byte(id)))
-	text := bytes.Repeat([]byte(fmt.Sprintf("%x ", rng.Uint64())), size/16+1)[:size]
+	text := bytes.Repeat([]byte(fmt.Sprintf("%016x ", rng.Uint64())), size/17+1)[:size]
 	return sent{fmt.Sprintf("user%d", rng.IntN(w.Users)), message{fmt.Sprintf("p%d", p), id, []byte(head + string(text) + `"}`)}}
 }
 

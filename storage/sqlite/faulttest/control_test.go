@@ -33,6 +33,8 @@ const (
 	ctlOtherErrno
 	ctlSpace
 	ctlKillAt
+	ctlKillSync
+	ctlKillAfter
 	ctlDelay
 	ctlReal
 	ctlWords
@@ -88,7 +90,7 @@ func (c control) set(w counter, v int64) { atomic.StoreInt64(&c.words[w], v) }
 
 // heal ends every fault.
 func (c control) heal() {
-	for _, w := range []counter{ctlWriteAt, ctlSyncAt, ctlOtherAt, ctlKillAt} {
+	for _, w := range []counter{ctlWriteAt, ctlSyncAt, ctlOtherAt, ctlKillAt, ctlKillSync, ctlKillAfter} {
 		c.set(w, 0)
 	}
 	c.set(ctlSpace, -1)

@@ -81,7 +81,9 @@ func newDisk(dir string) (*disk, error) {
 	return d, nil
 }
 
-func isShm(path string) bool { return filepath.Ext(path) != "" && len(path) > 4 && path[len(path)-4:] == "-shm" }
+func isShm(path string) bool {
+	return filepath.Ext(path) != "" && len(path) > 4 && path[len(path)-4:] == "-shm"
+}
 
 // apply takes the next record.
 func (d *disk) apply(r record) error {

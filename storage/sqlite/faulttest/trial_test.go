@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -112,7 +113,7 @@ func (tr *trial) run(w workload) []record {
 	records := tr.records()
 	fresh := records[tr.next:]
 	tr.next = len(records)
-	killed := len(fresh) > 0 && fresh[len(fresh)-1].op == opKill
+	killed := slices.ContainsFunc(fresh, func(r record) bool { return r.op == opKill })
 	if err != nil && !killed {
 		tr.t.Fatalf("seed %d: the child: %v\n%s", tr.seed, err, tail(out.Bytes()))
 	}
@@ -156,15 +157,19 @@ func newLedger(records []record) *ledger {
 	return l
 }
 
-// next is where each publisher goes on: at its first message that was not accepted.
+// next is where each publisher goes on: with the last message that it tried, unless that was accepted. Those before it are settled, for a
+// publisher that gave one up does not come back to it.
 func (l *ledger) next(publishers int) []int {
 	next := make([]int, publishers)
 	for p := range next {
-		for next[p] = 1; ; next[p]++ {
-			if _, ok := l.accepted[fmt.Sprintf("p%d-%d", p, next[p])]; !ok {
-				break
-			}
+		next[p] = 1
+	}
+	for id := range l.tried {
+		p, n := number(id)
+		if _, ok := l.accepted[id]; ok {
+			n++
 		}
+		next[p] = max(next[p], n)
 	}
 	return next
 }
@@ -333,23 +338,29 @@ func (tr *trial) try(w workload, l *ledger, img image, point, variant int) error
 	return l.check(w, dir, point)
 }
 
-// drawPoints returns how often to crash before each record: half anywhere, half beside what matters.
+// drawPoints returns how often to crash before each record: anywhere, beside what matters, and soon after the store opened.
 func drawPoints(records []record, from, to, points int, rng *rand.Rand) map[int]int {
-	var hot []int
+	var hot, opened []int
 	for i := from; i < to; i++ {
 		r := records[i]
 		word, _, _ := split(r)
 		switch {
-		case r.op == opMark && (word == markOK || word == markOpened || word == markOpening), r.op == opSyncBegin, r.op == opSyncEnd, r.op == opSyncFail,
-			r.op == opTruncate, r.op == opUnlink, r.op == opRename, r.op == opOpen:
+		case r.op == opMark && word == markOpened:
+			opened = append(opened, i+1)
+			fallthrough
+		case r.op == opMark && (word == markOK || word == markOpening), r.op == opSyncBegin, r.op == opSyncEnd, r.op == opSyncFail, r.op == opTruncate,
+			r.op == opUnlink, r.op == opRename, r.op == opOpen:
 			hot = append(hot, i+1)
 		}
 	}
 	at := map[int]int{}
 	for i := range points {
-		if i%2 == 0 && len(hot) > 0 {
+		switch {
+		case i%4 == 0 && len(opened) > 0:
+			at[min(to, opened[rng.IntN(len(opened))]+rng.IntN(40))]++
+		case i%4 < 2 && len(hot) > 0:
 			at[hot[rng.IntN(len(hot))]]++
-		} else {
+		default:
 			at[from+rng.IntN(to-from+1)]++
 		}
 	}
@@ -453,4 +464,3 @@ func TestReplay(t *testing.T) {
 		t.Error(err)
 	}
 }
-

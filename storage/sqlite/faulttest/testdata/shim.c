@@ -48,6 +48,8 @@ enum {
 	C_OTHER_AT, C_OTHER_N, C_OTHER_ERRNO,
 	C_SPACE, // bytes by which files may still grow; -1 is no limit
 	C_KILL_AT, // of C_OPS
+	C_KILL_SYNC, // of C_SYNCS: the process dies while it waits for that one
+	C_KILL_AFTER, // so many C_OPS after a fault; 0 is never
 	C_DELAY, // the longest pretended sync, in microseconds
 	C_REAL, // sync for real, too
 };
@@ -153,23 +155,33 @@ static int matches(const char *path) {
 	return ctl[C_FILTER] == 0 || (ctl[C_FILTER] == 1 ? wal : !wal && !shm);
 }
 
+static void injected(const char *path, int counter) {
+	ctl[C_INJECTED]++;
+	put(OP_FAULT, 0, 0, counter, path, NULL, 0);
+	if (ctl[C_KILL_AFTER]) {
+		ctl[C_KILL_AT] = ctl[C_OPS] + ctl[C_KILL_AFTER];
+		ctl[C_KILL_AFTER] = 0;
+	}
+}
+
 // due counts a call and tells whether it is to fail.
 static int due(const char *path, int counter, int at, int n) {
 	if (!matches(path)) return 0;
 	int64_t i = ++ctl[counter];
 	if (!ctl[at] || i < ctl[at] || (ctl[n] >= 0 && i >= ctl[at] + ctl[n])) return 0;
-	ctl[C_INJECTED]++;
-	put(OP_FAULT, 0, 0, counter, path, NULL, 0);
+	injected(path, counter);
 	return 1;
 }
 
 // step counts what a crash can fall between.
+static void die9(void) {
+	put(OP_KILL, 0, 0, 0, NULL, NULL, 0);
+	kill(getpid(), SIGKILL);
+	for (;;) pause();
+}
+
 static void step(void) {
-	if (++ctl[C_OPS] == ctl[C_KILL_AT]) {
-		put(OP_KILL, 0, 0, 0, NULL, NULL, 0);
-		kill(getpid(), SIGKILL);
-		for (;;) pause();
-	}
+	if (++ctl[C_OPS] == ctl[C_KILL_AT]) die9();
 }
 
 static int64_t sizeOf(int fd) {
@@ -273,8 +285,7 @@ static ssize_t doWrite(struct file *f, int fd, const void *data, size_t n, int64
 	} else if (ctl[C_SPACE] >= 0 && off + (int64_t)n > sizeOf(fd)) {
 		int64_t size = sizeOf(fd), grow = off + (int64_t)n - size, left = ctl[C_SPACE];
 		if (grow > left) {
-			ctl[C_INJECTED]++;
-			put(OP_FAULT, 0, 0, C_SPACE, f->path, NULL, 0);
+			injected(f->path, C_SPACE);
 			int64_t fits = (int64_t)n - (grow - left);
 			w = fits > 0 ? store(f, fd, data, fits, off) : -1;
 			if (w < 0) errno = ENOSPC;
@@ -324,6 +335,7 @@ static int doSync(struct file *f, int fd, int (*real)(int)) {
 
 	pthread_mutex_lock(&mu);
 	step();
+	if (ctl[C_KILL_SYNC] && ctl[C_SYNCS] + 1 == ctl[C_KILL_SYNC]) die9();
 	int r = 0;
 	if (due(f->path, C_SYNCS, C_SYNC_AT, C_SYNC_N)) {
 		if (ctl[C_SYNC_EVICT]) evict(fd, f->ino, id);
