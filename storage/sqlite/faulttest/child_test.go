@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/duckwire/duckwire/storage/sqlite/internal/settle"
 )
 
 // workload is what a child does: publishers write to users, each one message after the other, and say in the log what they try and what the
@@ -93,6 +95,7 @@ func child(config string) int {
 		fmt.Fprintln(os.Stderr, "the shim is not loaded")
 		return 4
 	}
+	settle.Open = w.openGoFile
 	if w.Arm.AtStart {
 		w.arm()
 	}

@@ -3,6 +3,7 @@
 package faulttest
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -248,4 +249,4 @@ func playAll(t *testing.T, store string, points int) {
 	t.Log(all)
 }
 
-func TestFaultsInPlainStore(t *testing.T) { playAll(t, "plain FULL", 8) }
+func TestFaultsInPlainStore(t *testing.T) { playAll(t, cmp.Or(os.Getenv("S"), "plain FULL"), 8) }

@@ -85,7 +85,7 @@ func parseLog(b []byte) ([]record, error) {
 	return records, nil
 }
 
-// marker appends marks to the log. One write each keeps them whole and in order with the shim's records.
+// marker appends records to the log. One write each keeps them whole and in order with the shim's.
 type marker struct{ f *os.File }
 
 func openMarker(path string) (marker, error) {
@@ -94,12 +94,18 @@ func openMarker(path string) (marker, error) {
 }
 
 func (m marker) mark(format string, args ...any) {
-	text := fmt.Sprintf(format, args...)
-	b := make([]byte, recordHeader, recordHeader+len(text))
-	binary.LittleEndian.PutUint32(b, recordMagic)
-	binary.LittleEndian.PutUint32(b[4:], uint32(opMark))
-	binary.LittleEndian.PutUint32(b[36:], uint32(len(text)))
-	if _, err := m.f.Write(append(b, text...)); err != nil {
+	m.put(record{op: opMark, data: fmt.Appendf(nil, format, args...)})
+}
+
+func (m marker) put(r record) {
+	b := binary.LittleEndian.AppendUint32(nil, recordMagic)
+	b = binary.LittleEndian.AppendUint32(b, uint32(r.op))
+	b = binary.LittleEndian.AppendUint64(b, r.ino)
+	b = binary.LittleEndian.AppendUint64(b, uint64(r.off))
+	b = binary.LittleEndian.AppendUint64(b, r.arg)
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(r.path)))
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(r.data)))
+	if _, err := m.f.Write(append(append(b, r.path...), r.data...)); err != nil {
 		panic(err)
 	}
 }

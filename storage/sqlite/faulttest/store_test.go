@@ -12,6 +12,8 @@ import (
 	"sync"
 
 	_ "github.com/mattn/go-sqlite3"
+
+	"github.com/duckwire/duckwire/storage/sqlite/internal/settle"
 )
 
 // A store is what the workload drives.
@@ -30,7 +32,13 @@ type message struct {
 
 // stores opens each kind of store on a folder.
 var stores = map[string]func(dir string) (store, error){
-	"plain FULL":   func(dir string) (store, error) { return openPlain(dir, "FULL") },
+	"plain FULL": func(dir string) (store, error) { return openPlain(dir, "FULL") },
+	"plain FULL, settled": func(dir string) (store, error) {
+		if err := settle.WAL(filepath.Join(dir, databaseName)); err != nil {
+			return nil, err
+		}
+		return openPlain(dir, "FULL")
+	},
 	"plain NORMAL": func(dir string) (store, error) { return openPlain(dir, "NORMAL") },
 	"plain OFF":    func(dir string) (store, error) { return openPlain(dir, "OFF") },
 }
@@ -70,7 +78,7 @@ func openPlain(dir, synchronous string) (store, error) {
 	p := &plain{db: db, conn: conn, jobs: make(chan plainJob, 256)}
 	for _, s := range []string{
 		"PRAGMA wal_autocheckpoint = 64",
-		`CREATE TABLE IF NOT EXISTS messages (n INTEGER PRIMARY KEY AUTOINCREMENT, user TEXT NOT NULL, publisher TEXT NOT NULL, id TEXT NOT NULL, payload BLOB NOT NULL,
+		`CREATE TABLE IF NOT EXISTS messages (n INTEGER PRIMARY KEY, user TEXT NOT NULL, publisher TEXT NOT NULL, id TEXT NOT NULL, payload BLOB NOT NULL,
 			UNIQUE (user, id)) STRICT`,
 	} {
 		if err := p.exec(s); err != nil {

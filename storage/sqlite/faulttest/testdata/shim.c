@@ -280,8 +280,8 @@ static ssize_t doWrite(struct file *f, int fd, const void *data, size_t n, int64
 	step();
 	if (due(f->path, C_WRITES, C_WRITE_AT, C_WRITE_N)) {
 		int kind = ctl[C_WRITE_KIND];
-		w = kind == KIND_FAIL || n < 2 ? 0 : store(f, fd, data, 1 + draw(n - 1), off);
-		if (kind != KIND_SHORT || w == 0) { w = -1; errno = ctl[C_WRITE_ERRNO]; }
+		w = kind == KIND_FAIL ? 0 : store(f, fd, data, n < 2 ? n : 1 + draw(n - 1), off);
+		if (kind != KIND_SHORT) { w = -1; errno = ctl[C_WRITE_ERRNO]; }
 	} else if (ctl[C_SPACE] >= 0 && off + (int64_t)n > sizeOf(fd)) {
 		int64_t size = sizeOf(fd), grow = off + (int64_t)n - size, left = ctl[C_SPACE];
 		if (grow > left) {
