@@ -64,7 +64,11 @@ func TestMain(m *testing.M) {
 	if w := os.Getenv(childEnv); w != "" {
 		os.Exit(child(w))
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if shimDir != "" {
+		os.RemoveAll(shimDir)
+	}
+	os.Exit(code)
 }
 
 type worker struct {

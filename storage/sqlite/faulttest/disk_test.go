@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 )
 
@@ -54,36 +55,46 @@ type move struct {
 	durable    bool
 }
 
-// newDisk starts with what the folder holds, taken as durable.
-func newDisk(dir string) (*disk, error) {
-	d := &disk{inodes: map[uint64]*inode{}, names: map[string]*inode{}, seen: map[string]*inode{}, begun: map[uint64]int{}}
+// startFile is a file that was there before the log began.
+type startFile struct {
+	Inode uint64
+	Data  []byte
+}
+
+func readStart(dir string) (map[string]startFile, error) {
+	files := map[string]startFile{}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, err
 	}
 	for _, e := range entries {
-		path := filepath.Join(dir, e.Name())
-		if !e.Type().IsRegular() || isShm(path) {
+		if isShm(e.Name()) {
 			continue
 		}
-		b, err := os.ReadFile(path)
+		b, err := os.ReadFile(filepath.Join(dir, e.Name()))
 		if err != nil {
 			return nil, err
 		}
-		info, err := os.Stat(path)
+		info, err := e.Info()
 		if err != nil {
 			return nil, err
 		}
-		n := &inode{base: b}
-		d.names[e.Name()], d.seen[e.Name()] = n, n
-		d.inodes[info.Sys().(*syscall.Stat_t).Ino] = n
+		files[e.Name()] = startFile{info.Sys().(*syscall.Stat_t).Ino, b}
 	}
-	return d, nil
+	return files, nil
 }
 
-func isShm(path string) bool {
-	return filepath.Ext(path) != "" && len(path) > 4 && path[len(path)-4:] == "-shm"
+// newDisk starts with files that are durable.
+func newDisk(start map[string]startFile) *disk {
+	d := &disk{inodes: map[uint64]*inode{}, names: map[string]*inode{}, seen: map[string]*inode{}, begun: map[uint64]int{}}
+	for name, f := range start {
+		n := &inode{base: slices.Clone(f.Data)}
+		d.names[name], d.seen[name], d.inodes[f.Inode] = n, n, n
+	}
+	return d
 }
+
+func isShm(path string) bool { return strings.HasSuffix(path, "-shm") }
 
 // apply takes the next record.
 func (d *disk) apply(r record) error {

@@ -30,17 +30,26 @@ type message struct {
 	payload       []byte
 }
 
+const (
+	plainSettled   = "plain, settled"
+	plainUnsettled = "plain, not settled"
+	plainNormal    = "plain, synchronous=NORMAL"
+	plainOff       = "plain, synchronous=OFF"
+
+	target = plainSettled // what the promises are tested with
+)
+
 // stores opens each kind of store on a folder.
 var stores = map[string]func(dir string) (store, error){
 	"plain FULL": func(dir string) (store, error) { return openPlain(dir, "FULL") },
-	"plain FULL, settled": func(dir string) (store, error) {
+	plainSettled: func(dir string) (store, error) {
 		if err := settle.WAL(filepath.Join(dir, databaseName)); err != nil {
 			return nil, err
 		}
 		return openPlain(dir, "FULL")
 	},
-	"plain NORMAL": func(dir string) (store, error) { return openPlain(dir, "NORMAL") },
-	"plain OFF":    func(dir string) (store, error) { return openPlain(dir, "OFF") },
+	plainNormal: func(dir string) (store, error) { return openPlain(dir, "NORMAL") },
+	plainOff:    func(dir string) (store, error) { return openPlain(dir, "OFF") },
 }
 
 // plain is a queue as one would write it at first: one writer with group commit and nothing else. It is the control of the experiment: the tests

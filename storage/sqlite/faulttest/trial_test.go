@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -20,7 +21,7 @@ import (
 	"time"
 )
 
-// trial is a folder, the log of what was done to it, and the disk below it.
+// trial is a folder and the log of what was done to it.
 type trial struct {
 	t       testing.TB
 	seed    uint64
@@ -28,10 +29,13 @@ type trial struct {
 	log     string
 	ctl     control
 	ctlPath string
-	base    string // a copy of the folder at the start of the log, for replays; empty if it was empty
-	disk    *disk
-	next    int // records that were seen
+	start   map[string]startFile // what the folder held at the start of the log
+	prior   *ledger              // what was accepted before it
+	next    int                  // records that were seen
 }
+
+// shimDir is where the shim is, once it is built.
+var shimDir string
 
 var shim = sync.OnceValues(func() (string, error) {
 	gcc, err := exec.LookPath("gcc")
@@ -42,6 +46,7 @@ var shim = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	shimDir = dir
 	so := filepath.Join(dir, "shim.so")
 	if out, err := exec.Command(gcc, "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o", so, "testdata/shim.c", "-ldl", "-lpthread").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("gcc: %v\n%s", err, out)
@@ -73,16 +78,13 @@ func newTrial(t testing.TB, seed uint64, from *image) *trial {
 	must(t, os.Mkdir(tr.dir, 0o700))
 	must(t, os.WriteFile(tr.log, nil, 0o600))
 	if from != nil {
-		tr.base = filepath.Join(top, "base")
-		must(t, os.Mkdir(tr.base, 0o700))
-		must(t, from.write(tr.base, rand.New(rand.NewPCG(seed, 0))))
 		must(t, from.write(tr.dir, rand.New(rand.NewPCG(seed, 0))))
 	}
 	if tr.ctl, err = newControl(tr.ctlPath); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(tr.ctl.close)
-	if tr.disk, err = newDisk(tr.dir); err != nil {
+	if tr.start, err = readStart(tr.dir); err != nil {
 		t.Fatal(err)
 	}
 	return tr
@@ -132,29 +134,50 @@ func (tr *trial) records() []record {
 
 // A ledger knows when each message was tried and accepted.
 type ledger struct {
-	tried, accepted map[string]int // by id, the record
-	order           []string       // the ids in order of their first try
+	Tried, Accepted map[string]int // by id, the record; -1 if it was before the log began
+	Order           []string       // the ids in order of their first try
 }
 
-func newLedger(records []record) *ledger {
-	l := &ledger{map[string]int{}, map[string]int{}, nil}
+func (tr *trial) ledger() *ledger { return tr.prior.and(tr.records()) }
+
+// and adds what records tell.
+func (l *ledger) and(records []record) *ledger {
+	sum := l.until(math.MaxInt)
 	for i, r := range records {
 		if r.op != opMark {
 			continue
 		}
 		switch word, id, _ := split(r); word {
 		case markTry:
-			if _, ok := l.tried[id]; !ok {
-				l.tried[id] = i
-				l.order = append(l.order, id)
+			if _, ok := sum.Tried[id]; !ok {
+				sum.Tried[id] = i
+				sum.Order = append(sum.Order, id)
 			}
 		case markOK:
-			if _, ok := l.accepted[id]; !ok {
-				l.accepted[id] = i
+			if _, ok := sum.Accepted[id]; !ok {
+				sum.Accepted[id] = i
 			}
 		}
 	}
-	return l
+	return sum
+}
+
+// until is the ledger as it was at a record, for a log that begins there.
+func (l *ledger) until(k int) *ledger {
+	before := &ledger{map[string]int{}, map[string]int{}, nil}
+	if l == nil {
+		return before
+	}
+	for _, id := range l.Order {
+		if l.Tried[id] < k {
+			before.Tried[id] = -1
+			before.Order = append(before.Order, id)
+		}
+		if at, ok := l.Accepted[id]; ok && at < k {
+			before.Accepted[id] = -1
+		}
+	}
+	return before
 }
 
 // next is where each publisher goes on: with the last message that it tried, unless that was accepted. Those before it are settled, for a
@@ -164,9 +187,9 @@ func (l *ledger) next(publishers int) []int {
 	for p := range next {
 		next[p] = 1
 	}
-	for id := range l.tried {
+	for id := range l.Tried {
 		p, n := number(id)
-		if _, ok := l.accepted[id]; ok {
+		if _, ok := l.Accepted[id]; ok {
 			n++
 		}
 		next[p] = max(next[p], n)
@@ -196,8 +219,8 @@ func (l *ledger) checkOpen(w workload, s store, dir string, k int) error {
 	}
 	// The last that was accepted comes again, and a new one.
 	var last string
-	for _, id := range l.order {
-		if at, ok := l.accepted[id]; ok && at < k {
+	for _, id := range l.Order {
+		if at, ok := l.Accepted[id]; ok && at < k {
 			last = id
 		}
 	}
@@ -240,7 +263,7 @@ func (l *ledger) checkMessages(w workload, s store, k int, extra string) error {
 		last := map[string]int{}
 		for _, m := range messages {
 			p, n := number(m.id)
-			if at, ok := l.tried[m.id]; m.id != extra && (!ok || at >= k) {
+			if at, ok := l.Tried[m.id]; m.id != extra && (!ok || at >= k) {
 				return fmt.Errorf("message %q was never sent", m.id)
 			}
 			want := w.message(p, n)
@@ -257,8 +280,8 @@ func (l *ledger) checkMessages(w workload, s store, k int, extra string) error {
 		}
 	}
 	var missing []string
-	for _, id := range l.order {
-		if at, ok := l.accepted[id]; ok && at < k && !found[id] {
+	for _, id := range l.Order {
+		if at, ok := l.Accepted[id]; ok && at < k && !found[id] {
 			missing = append(missing, id)
 		}
 	}
@@ -286,7 +309,8 @@ func (tr *trial) crash(w workload, from, to, points int) (failures []verdict) {
 	if to < 0 {
 		to = len(records)
 	}
-	l := newLedger(records)
+	l := tr.ledger()
+	d := newDisk(tr.start)
 	at := drawPoints(records, from, to, points, tr.rng(0, 0))
 	type job struct {
 		verdict
@@ -306,7 +330,6 @@ func (tr *trial) crash(w workload, from, to, points int) (failures []verdict) {
 			}
 		})
 	}
-	d := tr.disk
 	for i := 0; i <= to; i++ {
 		for v := range at[i] {
 			img := d.lose(tr.rng(i, v))
@@ -319,6 +342,20 @@ func (tr *trial) crash(w workload, from, to, points int) (failures []verdict) {
 	close(jobs)
 	workers.Wait()
 	return failures
+}
+
+// image is the folder after one more power loss, and what is known of it.
+func (tr *trial) image() (*image, *ledger) {
+	tr.t.Helper()
+	records := tr.records()
+	rng := tr.rng(0, 2)
+	k := len(records)/4 + rng.IntN(len(records)-len(records)/4)
+	d := newDisk(tr.start)
+	for _, r := range records[:k] {
+		must(tr.t, d.apply(r))
+	}
+	img := d.lose(rng)
+	return &img, tr.ledger().until(k)
 }
 
 // rng is the source of chance at a point: the log and the seed tell everything.
@@ -378,12 +415,9 @@ func (tr *trial) report(w workload, failures []verdict) {
 	b, err := os.ReadFile(tr.log)
 	must(tr.t, err)
 	must(tr.t, os.WriteFile(filepath.Join(kept, "log"), b, 0o600))
-	if tr.base != "" {
-		must(tr.t, os.CopyFS(filepath.Join(kept, "base"), os.DirFS(tr.base)))
-	}
-	config, err := json.Marshal(w)
+	config, err := json.Marshal(keptTrial{w, tr.start, tr.prior})
 	must(tr.t, err)
-	must(tr.t, os.WriteFile(filepath.Join(kept, "workload"), config, 0o600))
+	must(tr.t, os.WriteFile(filepath.Join(kept, "trial"), config, 0o600))
 	for i, f := range failures {
 		if i == 5 {
 			tr.t.Errorf("and %d more", len(failures)-i)
@@ -392,6 +426,13 @@ func (tr *trial) report(w workload, failures []verdict) {
 		tr.t.Errorf("power loss before record %d (%v): %v\n    again: %s=%s:%d:%d:%d go test -run TestReplay ./storage/sqlite/faulttest", f.point, f.way, f.err,
 			replayEnv, kept, tr.seed, f.point, f.variant)
 	}
+}
+
+// keptTrial is what a replay needs beside the log.
+type keptTrial struct {
+	Workload workload
+	Start    map[string]startFile
+	Prior    *ledger
 }
 
 const (
@@ -439,28 +480,24 @@ func TestReplay(t *testing.T) {
 	must(t, err)
 	variant, err := strconv.Atoi(part[3])
 	must(t, err)
-	config, err := os.ReadFile(filepath.Join(part[0], "workload"))
+	config, err := os.ReadFile(filepath.Join(part[0], "trial"))
 	must(t, err)
-	var w workload
-	must(t, json.Unmarshal(config, &w))
-	base := t.TempDir()
-	if _, err := os.Stat(filepath.Join(part[0], "base")); err == nil {
-		t.Fatal("the log does not start with an empty folder; replay the one before it")
-	}
+	var kept keptTrial
+	must(t, json.Unmarshal(config, &kept))
+	w := kept.Workload
 	tr := &trial{t: t, seed: seed, log: filepath.Join(part[0], "log")}
-	tr.disk, err = newDisk(base)
-	must(t, err)
+	d := newDisk(kept.Start)
 	records := tr.records()
 	for _, r := range records[:point] {
-		must(t, tr.disk.apply(r))
+		must(t, d.apply(r))
 	}
 	for i := max(0, point-12); i < min(len(records), point+3); i++ {
 		t.Logf("%d: %v", i, records[i])
 	}
-	img := tr.disk.lose(tr.rng(point, variant))
+	img := d.lose(tr.rng(point, variant))
 	dir := t.TempDir()
 	must(t, img.write(dir, tr.rng(point, variant)))
-	if err := newLedger(records).check(w, dir, point); err != nil {
+	if err := kept.Prior.and(records).check(w, dir, point); err != nil {
 		t.Error(err)
 	}
 }
