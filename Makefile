@@ -1,4 +1,4 @@
-# Duckwire. `make` lists the targets. All that they need is Go, gcc, git, make, and Node.js 20 with npm for the tests.
+# Duckwire. `make` lists the targets. All that they need is Go, gcc, git, make, and for the tests Node.js 20 with npm, and Chromium.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -ec
@@ -36,7 +36,7 @@ build: ## build ./bin/duckwire
 	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/duckwire ./cmd/duckwire
 
 .PHONY: test
-test: packages ## run every test, other people's clients included
+test: packages browser ## run every test, other people's clients included
 	@if [ -x web/docs/lint.sh ]; then web/docs/lint.sh; fi
 	$(GOTESTSUM) -- ./...
 
@@ -58,12 +58,15 @@ fmt: ## format the code
 bench: build ## measure: Go benchmarks, then servers of our own under load beside a bare loop (BENCHFLAGS="--duration 10s --rounds 5")
 	go test -run '^$$' -bench . -benchmem $(PACKAGES)
 	./bin/duckwire bench fanout $(BENCHFLAGS)
+	./bin/duckwire bench fanout --transport ws $(BENCHFLAGS)
 	./bin/duckwire bench fanout --max $(BENCHFLAGS)
 	./bin/duckwire bench fanout --stalled 1 $(BENCHFLAGS)
 	./bin/duckwire bench streams $(BENCHFLAGS)
 	./bin/duckwire bench streams --batch 5 $(BENCHFLAGS)
 	./bin/duckwire bench idle
+	./bin/duckwire bench idle --transport ws --readers 9000
 	./bin/duckwire bench reconnect
+	./bin/duckwire bench reconnect --transport ws --missed 50
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME (10s)
@@ -88,6 +91,10 @@ packages: ## install the npm packages that the tests use, where their lock files
 		echo "npm ci in $$dir"; \
 		(cd $$dir && npm ci --ignore-scripts --no-audit --no-fund && cp package-lock.json node_modules/.installed); \
 	done
+
+.PHONY: browser
+browser: ## install Chromium, which the tests drive, where there is none (CHROMIUM=... names another)
+	@[ -n "$(CHROMIUM)" ] || .ci/need chromium chromium
 
 .PHONY: generate
 generate: ## make the committed files that are made from others: every generate.sh there is

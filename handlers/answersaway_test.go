@@ -47,7 +47,7 @@ func TestAnswersWhileTheKeysAreAway(t *testing.T) {
 	for _, p := range contract.paths {
 		for method, op := range p.item.Operations() {
 			if _, needed := op.Responses.Map()["401"]; needed {
-				path := strings.NewReplacer("{id}", "x", "{topic}", "t").Replace(p.template)
+				path := strings.NewReplacer("{id}", "x", "{topic}", "t", "{kind}", "analysis", "{job}", "x").Replace(p.template)
 				if s.expect(503, method, path, "", bearer).Header.Get("Retry-After") == "" {
 					t.Errorf("%s %s: no Retry-After", method, path)
 				}

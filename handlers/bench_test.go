@@ -52,6 +52,7 @@ func newDeliveries(t testing.TB, n int, direct bool) *deliveries {
 		t.Cleanup(r.Close)
 		f := &topicFeed{readers: []*hub.TopicReader{r}}
 		f.first = f.greeting(live{hb: time.Second}, nil)
+		p.feed = f
 		d.pumps, d.feeds, d.conns = append(d.pumps, p), append(d.feeds, f), append(d.conns, conn)
 	}
 	d.deliver(t)
@@ -67,8 +68,8 @@ func (d *deliveries) publish(t testing.TB) {
 
 // deliver has every pump write what its feed has, as its loop does for one wake-up.
 func (d *deliveries) deliver(t testing.TB) {
-	for i, p := range d.pumps {
-		if _, err := p.flush(d.feeds[i]); err != nil {
+	for _, p := range d.pumps {
+		if _, err := p.flush(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -158,7 +159,7 @@ func BenchmarkDelivery(b *testing.B) {
 					d.publish(b)
 					b.StartTimer()
 				}
-				if _, err := d.pumps[n%readers].flush(d.feeds[n%readers]); err != nil {
+				if _, err := d.pumps[n%readers].flush(); err != nil {
 					b.Fatal(err)
 				}
 				n++

@@ -67,13 +67,7 @@ func (s *server) readCompletion(r *http.Request, d door) (*openai.Request, error
 // startCompletion checks the right to complete and starts the stream, or attaches to the one of the same id and request.
 func (s *server) startCompletion(r *http.Request, d door, req *openai.Request) (*hub.Stream, error) {
 	id := middleware.IdentityFrom(r.Context())
-	var err error
-	if req.Topic != "" {
-		err = s.Authorizer.Authorize(r.Context(), id, req.Topic, hub.ActionComplete)
-	} else {
-		err = hub.AuthorizeAnywhere(r.Context(), s.Authorizer, id, hub.ActionComplete)
-	}
-	if err != nil {
+	if err := s.mayComplete(r, req.Topic); err != nil {
 		return nil, err
 	}
 	keep := hub.Keep{CancelAfter: s.KeepAfter}
@@ -88,6 +82,15 @@ func (s *server) startCompletion(r *http.Request, d door, req *openai.Request) (
 		ContentType: "text/plain; charset=utf-8", Keep: keep, Slot: req.Slot, Supersede: req.Supersede,
 	}, hub.CompletionMeta{Kind: d.kind, FIM: d.fim, IncludeUsage: req.IncludeUsage, Model: req.Model})
 	return stream, err
+}
+
+// mayComplete checks the right to start completions and analyses: on the topic where there is one, else on any.
+func (s *server) mayComplete(r *http.Request, topic string) error {
+	id := middleware.IdentityFrom(r.Context())
+	if topic != "" {
+		return s.Authorizer.Authorize(r.Context(), id, topic, hub.ActionComplete)
+	}
+	return hub.AuthorizeAnywhere(r.Context(), s.Authorizer, id, hub.ActionComplete)
 }
 
 // prefersAsync reads "Prefer: respond-async" (RFC 7240 §4.1).
@@ -125,7 +128,7 @@ func (s *server) streamOpenAI(w http.ResponseWriter, r *http.Request, stream *hu
 		return err
 	}
 	defer done()
-	reader, reset := stream.Watch(p, pump.wake)
+	reader, reset := stream.Watch(p, pump)
 	defer reader.Close()
 	if reset != nil { // no block of this shape can tell it
 		return hub.Invalid("Last-Event-ID", "cannot be resumed (%s); start again without it", reset.Reason)

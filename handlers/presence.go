@@ -80,7 +80,7 @@ func (s *server) parsePresence(r *http.Request, topics []string) (*presenceAsk, 
 }
 
 // bePresent lets the subscriber be present on the topics, and f tell of who else is. What it has begun, f.end ends.
-func (s *server) bePresent(f *presenceFeed, ask *presenceAsk, topics []string, wake *hub.Wake) error {
+func (s *server) bePresent(f *presenceFeed, ask *presenceAsk, topics []string, wake hub.Waker) error {
 	for _, topic := range topics {
 		p, err := s.hub.TrackOnline(topic, ask.user, ask.client, ask.meta)
 		if err != nil {

@@ -7,8 +7,10 @@ import (
 	"net/http"
 	"slices"
 	"sync/atomic"
+	"syscall"
 	"time"
 
+	"github.com/duckwire/duckwire/handlers/writers"
 	"github.com/duckwire/duckwire/hub"
 )
 
@@ -26,41 +28,72 @@ type feed interface {
 // pumpBuffer is the size at which a feed's output is written even if there is more to come.
 const pumpBuffer = 64 << 10
 
-// pump writes a feed until its end, the client's, the token's or the server's. The handler's goroutine is the loop: it sleeps until the
-// readers' wake fires, takes everything there is, and writes it in one go.
+// pump writes a feed until its end, the client's, the token's or the server's.
+//
+// Whoever has the turn writes. While there is nothing special about the connection, that is one of the few goroutines of writers.Pool, which never
+// waits for the client. The handler's goroutine sleeps, and has the turn for everything else: the beginning and the end, signs of life, and as
+// long as the client takes less than there is. Without a connection that can be written to without waiting, it has it always.
 type pump struct {
 	w       http.ResponseWriter
 	rc      *http.ResponseController
-	wake    *hub.Wake
+	wake    *hub.Wake // the handler's
 	hb      time.Duration
 	stop    time.Time // when to say bye for the time limit; zero: never
 	expires time.Time // when the token ends; zero: never
 	drained func() bool
-	timeout time.Duration // for each write
+	timeout time.Duration // for each write that waits
 	conn    net.Conn      // nil: everything passes through w
 
-	buf      []byte      // chunkRoom, and what is written next
-	now      time.Time   // of this round of the loop: clocks cost, too
-	due      time.Time   // when the timer has fired
-	written  time.Time   // when bytes last went out
-	deadline time.Time   // that is set on the connection
-	begun    bool        // the response's header is out
-	gone     atomic.Bool // the request's context has ended
-	direct   int64       // bytes that went out past w
+	pool   *writers.Pool   // nil: the handler writes everything
+	raw    syscall.RawConn // of conn, for the pool
+	turn   writers.Turn
+	wanted atomic.Bool   // the handler waits for the turn
+	handed chan struct{} // the turn, on its way to the handler
+	gone   atomic.Bool   // the request's context has ended
+
+	// Of whoever has the turn.
+	feed     feed
+	buf      []byte    // chunkRoom, and what is written next
+	now      time.Time // of this round: clocks cost, too
+	due      time.Time // when the timer has fired
+	written  time.Time // when bytes last went out
+	deadline time.Time // that is set on the connection; zero: none
+	begun    bool      // the response's header is out: what follows may go past net/http
+	direct   int64     // bytes that went out past w
+	handover handover
 }
 
-// run returns nil after a clean end, the client's leaving included, and an error when a write failed. All that can happen comes as one
-// signal, the wake's, because waiting for several channels costs as much as the rest of a delivery but the write itself.
+// handover is what a writer of the pool leaves to the handler.
+type handover struct {
+	rest  chunk // that the client did not take
+	end   bool  // the feed is at its end
+	err   error
+	panic any
+}
+
+// Signal implements hub.Waker: there is something to read.
+func (p *pump) Signal() {
+	switch {
+	case p.pool == nil:
+		p.wake.Signal()
+	case p.turn.Take():
+		p.pool.Add(p)
+	}
+}
+
+// run returns nil after a clean end, the client's leaving included, and an error when a write failed.
 func (p *pump) run(ctx context.Context, f feed) error {
 	defer p.count()
 	defer context.AfterFunc(ctx, func() { p.gone.Store(true); p.wake.Signal() })()
+	p.feed = f
 	p.now = time.Now()
 	p.written = p.now
 	p.due = p.now.Add(p.sleep())
 	timer := time.AfterFunc(p.sleep(), p.wake.Signal)
 	defer timer.Stop()
+	defer p.turn.EndMine()
 	for {
-		if end, err := p.flush(f); end || err != nil {
+		if end, err := p.flush(); end || err != nil {
 			return err
 		}
 		if reason, retry := p.leave(); reason != "" {
@@ -73,7 +106,7 @@ func (p *pump) run(ctx context.Context, f feed) error {
 			p.due = p.now.Add(p.sleep())
 			timer.Reset(p.sleep())
 		}
-		<-p.wake.C
+		p.rest()
 		if p.gone.Load() {
 			return nil
 		}
@@ -81,13 +114,90 @@ func (p *pump) run(ctx context.Context, f feed) error {
 	}
 }
 
-// flush writes what the feed has: the wake has fired already if that is not all.
-func (p *pump) flush(f feed) (end bool, err error) {
-	buf, piece, end := f.next(p.room())
-	if len(piece) > 0 {
-		return end, p.send(piece)
+// rest gives the turn away until there is something for the handler to do.
+func (p *pump) rest() {
+	if p.pool == nil {
+		<-p.wake.C
+		return
 	}
-	return end, p.write(buf)
+	if !p.deadline.IsZero() { // it would fail a write that does not wait
+		p.deadline = time.Time{}
+		_ = p.rc.SetWriteDeadline(p.deadline)
+	}
+	if p.turn.Again() {
+		return
+	}
+	<-p.wake.C
+	p.wanted.Store(true)
+	if !p.turn.Take() {
+		<-p.handed
+	}
+	p.wanted.Store(false)
+}
+
+// Flush implements writers.Job.
+func (p *pump) Flush(y *writers.Try) {
+	defer func() {
+		if v := recover(); v != nil { // it is the handler's to answer for
+			p.handover.panic = v
+			p.handOver()
+		}
+	}()
+	for {
+		if p.wanted.Load() || !p.begun {
+			p.handOver()
+			return
+		}
+		p.now = time.Now()
+		c, end := p.nextChunk()
+		h := &p.handover
+		if len(c) > 0 {
+			p.written = p.now
+			n, err := y.Write(p.raw, c)
+			p.direct += int64(n)
+			h.rest, h.err = c[n:], err
+		}
+		if h.end = end; end || h.err != nil || len(h.rest) > 0 {
+			p.handOver()
+			return
+		}
+		if !p.turn.Again() {
+			return
+		}
+	}
+}
+
+// handOver gives the turn to the handler.
+func (p *pump) handOver() {
+	p.handed <- struct{}{}
+	p.wake.Signal()
+}
+
+// nextChunk returns what the feed has.
+func (p *pump) nextChunk() (c chunk, end bool) {
+	buf, piece, end := p.feed.next(p.room())
+	if len(piece) > 0 {
+		return piece, end
+	}
+	p.buf = slices.Grow(buf, len("\r\n"))
+	return frameChunk(p.buf), end
+}
+
+// flush writes what a writer of the pool has left, and then what the feed has: there will be another turn if that is not all.
+func (p *pump) flush() (end bool, err error) {
+	h := p.handover
+	p.handover = handover{}
+	switch {
+	case h.panic != nil:
+		panic(h.panic)
+	case h.err != nil:
+		return false, h.err
+	}
+	if err := p.send(h.rest); err != nil || h.end {
+		return h.end, err
+	}
+	c, end := p.nextChunk()
+	return end, p.send(c)
 }
 
 // room returns the buffer, with nothing behind its chunkRoom.
@@ -134,6 +244,14 @@ func (p *pump) send(c chunk) error {
 	return p.rc.Flush()
 }
 
+// asked reports whether there may be more to be read.
+func (p *pump) asked() bool {
+	if p.pool == nil {
+		return len(p.wake.C) > 0
+	}
+	return p.turn.Asked()
+}
+
 // count tells the access log of the bytes that went past it.
 func (p *pump) count() {
 	if log, ok := p.w.(interface{ Sent(n int64) }); ok {
@@ -144,7 +262,7 @@ func (p *pump) count() {
 // leave says why the response should end now, or "".
 func (p *pump) leave() (reason string, retry time.Duration) {
 	switch {
-	case p.drained() && len(p.wake.C) == 0: // what is left to be read goes out first
+	case p.drained() && !p.asked(): // what is left to be read goes out first
 		return "drain", 200*time.Millisecond + rand.N(4800*time.Millisecond)
 	case !p.expires.IsZero() && !p.now.Before(p.expires):
 		return "unauthorized", 0

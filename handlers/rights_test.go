@@ -13,7 +13,7 @@ import (
 
 // TestRights is the table of every path × every capability: each is allowed exactly where it should be, and a refusal tells nothing.
 func TestRights(t *testing.T) {
-	s := startServer(t, scripted(hello), hub.Limits{}, nil)
+	s := startServer(t, analyst{scripted(hello), noIssues}, hub.Limits{}, nil)
 	owner := "Authorization: Bearer " + token(t, "owner", "*=*")
 	mine := call[streamJSON](s, 201, "POST", "/v1/streams", `{"id":"on-topic","topic":"t:1"}`, owner).ID
 	private := call[streamJSON](s, 201, "POST", "/v1/streams", `{"id":"private"}`, owner).ID
@@ -47,6 +47,11 @@ func TestRights(t *testing.T) {
 		{"create a stream", "POST", "/v1/streams", `{}`, "", "x", "produce", 403},
 		{"create a stream on a topic", "POST", "/v1/streams", `{"topic":"t:1"}`, "", "t:1", "produce", 403},
 		{"append", "POST", "/v1/streams/" + mine + "/append", `{"text":"x"}`, ndjson, "t:1", "produce", 404},
+		{"analyse", "POST", "/v1/analyses", analysisJSON(""), "", "user:x", "complete", 403},
+		{"analyse on a topic", "POST", "/v1/analyses", analysisJSON(`,"topic":"t:1"`), "", "t:1", "complete", 403},
+		{"analyse on a topic elsewhere", "POST", "/v1/analyses", analysisJSON(`,"topic":"t:1"`), "", "t:2", "", 403},
+		{"take jobs", "GET", jobsPath + "?worker=w&types=none", "", "", "worker:analysis", "produce", 403},
+		{"take jobs elsewhere", "GET", jobsPath + "?worker=w&types=none", "", "", "worker:other", "", 403},
 		{"cancel another's", "DELETE", "/v1/streams/" + private, "", "", "stream:private", "", 404},
 	}
 	for _, c := range cases {
@@ -65,7 +70,7 @@ func TestRights(t *testing.T) {
 			}
 		}
 	}
-	for _, path := range []string{topic, "/v1/events?topic=a", "/v1/streams/" + mine, "/v1/streams", "/v1/models"} {
+	for _, path := range []string{topic, "/v1/events?topic=a", "/v1/streams/" + mine, "/v1/streams", "/v1/models", jobsPath} {
 		for _, auth := range []string{"", "Bearer x", "Bearer " + token(t, "u") + "x", "Basic dTpw"} {
 			resp := s.do("GET", path, "", "Authorization: "+auth)
 			resp.Body.Close()

@@ -16,7 +16,7 @@ func (s *server) router() chi.Router {
 	r.Use(
 		middleware.RequestID,
 		middleware.AccessLog(s.logger, "/healthz", "/readyz", "POST /v1/streams/{id}/append", "POST /v1/topics/{topic}/events",
-			"GET /socket/longpoll", "POST /socket/longpoll", "POST /socket/sse"),
+			"GET /v1/workers/{kind}/jobs", "GET /socket/longpoll", "POST /socket/longpoll", "POST /socket/sse"),
 		middleware.Recover(s.logger, s.WriteError),
 		middleware.SecurityHeaders,
 		middleware.FreshWriteDeadline,
@@ -56,6 +56,10 @@ func (s *server) router() chi.Router {
 		r.Delete("/v1/streams/{id}", s.handle(s.cancelStream))
 		r.Post("/v1/streams/{id}/append", s.handle(s.appendStream))
 		r.Put("/v1/streams/{id}/append", s.handle(s.appendStream)) // curl -T puts
+
+		r.Post("/v1/analyses", s.handle(s.startAnalysis))
+		r.Get("/v1/workers/{kind}/jobs", s.handle(s.takeJobs))
+		r.Post("/v1/workers/{kind}/jobs/{job}/refuse", s.handle(s.refuseJob))
 
 		r.Post("/v1/topics/{topic}/events", s.handle(s.publishEvents))
 		r.Get("/v1/topics/{topic}/events", s.handle(s.getEvents))

@@ -8,7 +8,9 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/duckwire/duckwire/handlers/channels"
 	"github.com/duckwire/duckwire/handlers/socket"
+	"github.com/duckwire/duckwire/handlers/writers"
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/middleware"
 )
@@ -70,11 +72,13 @@ func def[T comparable](field *T, value T) {
 
 type server struct {
 	Options
-	hub    *hub.Hub
-	logger *slog.Logger
-	live   connections
+	hub     *hub.Hub
+	logger  *slog.Logger
+	live    connections
+	writers writers.Pool // of long responses
 
-	sockets *socket.Server
+	channels *channels.Table
+	sockets  *socket.Server
 }
 
 // Edge is the handler of every path, and what lives on behind it: the sockets. End it with Drain and Close.
@@ -94,9 +98,14 @@ func New(o Options) *Edge {
 func (e *Edge) Drain(ctx context.Context) { e.server.sockets.Drain(ctx) }
 
 // Close ends the sockets that are left, and returns when their goroutines have ended.
-func (e *Edge) Close() { e.server.sockets.Close() }
+func (e *Edge) Close() {
+	e.server.sockets.Close()
+	e.server.writers.Wait()
+}
 
 func newServer(o Options) *server {
 	o = o.withDefaults()
-	return &server{Options: o, hub: o.Hub, logger: o.Logger}
+	table := channels.NewTable()
+	o.Authorizer = table.Guard(o.Authorizer)
+	return &server{Options: o, hub: o.Hub, logger: o.Logger, channels: table}
 }

@@ -39,8 +39,9 @@ const testSecret = "a secret of the tests, longer than 32 bytes"
 // testServer is a real server on a loopback port, and a client of it.
 type testServer struct {
 	*httptest.Server
-	t   testing.TB
-	hub *hub.Hub
+	t    testing.TB
+	hub  *hub.Hub
+	edge *handlers.Edge
 }
 
 // startServer starts a server; change may alter its options.
@@ -57,7 +58,7 @@ func startServer(t testing.TB, provider hub.Provider, limits hub.Limits, change 
 		change(&o)
 	}
 	edge := handlers.New(o)
-	s := &testServer{Server: httptest.NewUnstartedServer(edge), t: t, hub: h}
+	s := &testServer{Server: httptest.NewUnstartedServer(edge), t: t, hub: h, edge: edge}
 	s.Config.ConnContext = handlers.KeepConn // as cmd does
 	s.Start()
 	s.Client().Transport = checked{t: t, next: s.Client().Transport}

@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime/debug"
 	"strconv"
 	"time"
 
-	"github.com/duckwire/duckwire/handlers/channels"
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/handlers/sse"
 	"github.com/duckwire/duckwire/hub"
@@ -20,8 +20,9 @@ import (
 func (s *server) newSockets() *socket.Server {
 	auth := middleware.NewSocketAuth(s.Verifier, middleware.AuthOptions{AllowedOrigins: s.AllowedOrigins})
 	return socket.NewServer(socket.Options{
-		Hub: s.hub, Authorizer: s.Authorizer, Logger: s.logger, Routes: channels.Routes(), Identify: auth.Identify,
-		Enter: func(user string) (func(), error) { return s.live.enter(user, s.Connections, s.ConnectionsPerUser) },
+		Hub: s.hub, Authorizer: s.Authorizer, Logger: s.logger, Routes: s.channels.Routes, Identify: auth.Identify,
+		Enter:     func(user string) (func(), error) { return s.live.enter(user, s.Connections, s.ConnectionsPerUser) },
+		AfterRush: debug.FreeOSMemory, // a handshake leaves three times as much behind as an idle socket needs
 		// A payload may be escaped, or be bytes in base64; the rest is the frame's own.
 		FrameBytes:        2*int64(s.hub.Limits().MessageBytes) + 16<<10,
 		ChannelsPerSocket: s.ChannelsPerSocket, WriteTimeout: s.WriteTimeout, Heartbeat: s.Heartbeat, PresenceGrace: s.PresenceGrace,
@@ -68,8 +69,8 @@ func (s *server) sseSocket(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	wake := hub.NewWake()
-	down, err := s.sockets.OpenDownstream(r, q.Get("session"), after, wake)
+	p := s.pumpOf(w, r, opts)
+	down, err := s.sockets.OpenDownstream(r, q.Get("session"), after, p)
 	if errors.Is(err, socket.ErrSession) {
 		s.startLive(w, mediaSSE)
 		_, _ = w.Write(sse.AppendBye(nil, "session", 0)) // the client has gone: there is nobody to tell
@@ -80,14 +81,8 @@ func (s *server) sseSocket(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	defer down.Close()
-	defer s.hub.OnDrain(wake)()
-	p := &pump{
-		w: w, rc: http.NewResponseController(w), wake: wake, hb: opts.hb, drained: s.hub.IsDraining,
-		conn: directConn(w, r), timeout: s.WriteTimeout, expires: down.Expires(),
-	}
-	if opts.max > 0 {
-		p.stop = time.Now().Add(opts.max)
-	}
+	defer s.hub.OnDrain(p.wake)()
+	p.expires = down.Expires()
 	s.startLive(w, mediaSSE)
 	s.finishPump(p.run(r.Context(), &socketFeed{down: down, first: socketHello(down, opts, after)}))
 	return nil

@@ -10,6 +10,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/duckwire/duckwire/handlers/sse"
+	"github.com/duckwire/duckwire/handlers/writers"
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/middleware"
 )
@@ -98,7 +99,7 @@ func (s *server) streamLive(w http.ResponseWriter, r *http.Request, stream *hub.
 		return err
 	}
 	defer done()
-	reader, reset := stream.Watch(p, pump.wake)
+	reader, reset := stream.Watch(p, pump)
 	defer reader.Close()
 	f := streamFeed{stream: stream, reader: reader}
 	hello := sse.Greeting{Position: reader.Start().String(), Recovered: reset == nil, Now: time.Now(), Heartbeat: opts.hb, Status: string(stream.Status())}
@@ -153,15 +154,26 @@ func (s *server) newPump(w http.ResponseWriter, r *http.Request, opts live) (p *
 	if err != nil {
 		return nil, nil, err
 	}
-	p = &pump{
+	p = s.pumpOf(w, r, opts)
+	p.expires = id.Expires
+	forget := s.hub.OnDrain(p.wake)
+	return p, func() { forget(); leave() }, nil
+}
+
+// pumpOf makes the pump of a response. The handler has its turn.
+func (s *server) pumpOf(w http.ResponseWriter, r *http.Request, opts live) *pump {
+	p := &pump{
 		w: w, rc: http.NewResponseController(w), wake: hub.NewWake(), hb: opts.hb, drained: s.hub.IsDraining,
-		conn: directConn(w, r), timeout: s.WriteTimeout, expires: id.Expires,
+		conn: directConn(w, r), timeout: s.WriteTimeout, handed: make(chan struct{}, 1),
+	}
+	p.turn.Take()
+	if p.raw = writers.Raw(p.conn); p.raw != nil {
+		p.pool = &s.writers
 	}
 	if opts.max > 0 {
 		p.stop = time.Now().Add(opts.max)
 	}
-	forget := s.hub.OnDrain(p.wake)
-	return p, func() { forget(); leave() }, nil
+	return p
 }
 
 // finishPump aborts the response when a write failed: there must be no clean end that looks like the stream's (protocol/sse.md 6.3).
@@ -190,7 +202,7 @@ func (s *server) streamText(w http.ResponseWriter, r *http.Request, stream *hub.
 		return err
 	}
 	defer done()
-	reader, skip, ok := stream.WatchByte(at, pump.wake)
+	reader, skip, ok := stream.WatchByte(at, pump)
 	st := stream.State()
 	if !ok || ranged && st.Status.Ended() && at >= st.Bytes {
 		if ok {

@@ -146,12 +146,16 @@ func (s *server) appendStream(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// producibleStream finds the stream of an append. Who may not even read it is told that there is none.
+// producibleStream finds the stream of an append. Who may not even read it is told that there is none. The worker that has a stream's job
+// needs the right to work, and none on the stream.
 func (s *server) producibleStream(r *http.Request) (*hub.Stream, error) {
 	id := middleware.IdentityFrom(r.Context())
 	stream, err := s.hub.Stream(id.User, chi.URLParam(r, "id"))
 	if err != nil {
 		return nil, err
+	}
+	if stream.HeldBy(id.User) {
+		return stream, s.Authorizer.Authorize(r.Context(), id, hub.WorkerTopic, hub.ActionProduce)
 	}
 	if stream.Owner == id.User && stream.Topic == "" {
 		return stream, hub.AuthorizeAnywhere(r.Context(), s.Authorizer, id, hub.ActionProduce)

@@ -69,7 +69,7 @@ func (s *server) followTopics(w http.ResponseWriter, r *http.Request, topics []s
 	defer f.close()
 	var resets []byte
 	for i, topic := range topics {
-		reader, reset, err := s.hub.Subscribe(topic, from[i], pump.wake)
+		reader, reset, err := s.hub.Subscribe(topic, from[i], pump)
 		if err != nil {
 			return err
 		}
@@ -79,7 +79,7 @@ func (s *server) followTopics(w http.ResponseWriter, r *http.Request, topics []s
 		}
 	}
 	if ask != nil {
-		if err := s.bePresent(&f.present, ask, topics, pump.wake); err != nil {
+		if err := s.bePresent(&f.present, ask, topics, pump); err != nil {
 			f.present.end(0)
 			return err
 		}

@@ -18,10 +18,7 @@ func (h *Hub) announce(s *Stream) {
 		return
 	}
 	wake := NewWake()
-	r := &Reader{silent: true}
-	s.log.mu.Lock()
-	s.log.open(r, Position{}, wake)
-	s.log.mu.Unlock()
+	r := s.Listen(Position{}, wake)
 	h.work.Go(func() {
 		defer r.Close()
 		a := announcer{hub: h, stream: s, kind: s.Kind}

@@ -121,6 +121,17 @@ func (c Caps) Allows(topic string, a Action) bool {
 	return false
 }
 
+// Names reports whether a is allowed on topic by its own name, and not only as one of many that a pattern takes in.
+func (c Caps) Names(topic string, a Action) bool {
+	need := a.bit()
+	for i := range c.grants {
+		if g := &c.grants[i]; !g.prefix && g.actions.allows(need) && g.matches(topic) {
+			return true
+		}
+	}
+	return false
+}
+
 // AllowsAny reports whether a is allowed on any pattern, whatever topics that matches.
 func (c Caps) AllowsAny(a Action) bool {
 	need := a.bit()

@@ -235,3 +235,25 @@ func FuzzParseCaps(f *testing.F) {
 		}
 	})
 }
+
+func TestCapsNames(t *testing.T) {
+	c, err := hub.ParseCaps(map[string][]string{"chat:*": {"*"}, "chat:7": {"subscribe"}, "user:{sub}": {"publish"}}, "u")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		topic  string
+		action hub.Action
+		want   bool
+	}{
+		{"chat:7", hub.ActionSubscribe, true},
+		{"chat:7", hub.ActionPublish, false}, // allowed, by the pattern
+		{"chat:8", hub.ActionSubscribe, false},
+		{"user:u", hub.ActionPublish, true},
+		{"user:v", hub.ActionPublish, false},
+	} {
+		if got := c.Names(tt.topic, tt.action); got != tt.want {
+			t.Errorf("%s %s: %v", tt.topic, tt.action, got)
+		}
+	}
+}

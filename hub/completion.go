@@ -22,6 +22,20 @@ func (h *Hub) Complete(req *CompletionRequest, spec StreamSpec, meta CompletionM
 	if err != nil || old {
 		return s, old, err
 	}
+	ctx, ok := h.begin(s)
+	if !ok {
+		return s, false, nil
+	}
+	h.announce(s)
+	h.work.Go(func() {
+		defer s.stop(nil)
+		h.provide(ctx, s, req)
+	})
+	return s, false, nil
+}
+
+// begin returns the context that a stream's provider works in. ok is false where the stream has ended already.
+func (h *Hub) begin(s *Stream) (ctx context.Context, ok bool) {
 	ctx, stop := context.WithCancelCause(h.ctx)
 	s.log.mu.Lock()
 	s.stop = stop
@@ -30,14 +44,8 @@ func (h *Hub) Complete(req *CompletionRequest, spec StreamSpec, meta CompletionM
 	s.log.mu.Unlock()
 	if ended { // cancelled or superseded between its registration and here
 		stop(errStreamEnded)
-		return s, false, nil
 	}
-	h.announce(s)
-	h.work.Go(func() {
-		defer stop(nil)
-		h.provide(ctx, s, req)
-	})
-	return s, false, nil
+	return ctx, !ended
 }
 
 // Models lists what the provider offers.
@@ -51,7 +59,7 @@ func (h *Hub) Models(ctx context.Context) ([]Model, error) {
 // provide runs the provider and turns its result into the stream's ending.
 func (h *Hub) provide(ctx context.Context, s *Stream, req *CompletionRequest) {
 	w := &completionWriter{stream: s, chat: req.Kind == ChatCompletion}
-	err := h.callProvider(ctx, req, w)
+	err := h.guard("completion", func() error { return h.provider.Complete(ctx, req, w) })
 	switch {
 	case err == nil:
 		s.finish(StatusDone, w.ending)
@@ -60,20 +68,21 @@ func (h *Hub) provide(ctx context.Context, s *Stream, req *CompletionRequest) {
 		s.finish(StatusDone, w.ending)
 	case ctx.Err() != nil:
 		// Whoever ended the stream has said why. Only the hub's own end leaves it to us.
-		s.finish(StatusInterrupted, Ending{Error: &EndError{Code: "server_stopped", Message: "the server stopped while the stream was running"}})
+		s.finish(StatusInterrupted, errServerStopped)
 	default:
 		s.finish(StatusFailed, Ending{Error: endError(err), Usage: w.ending.Usage, by: "provider"})
 	}
 }
 
-func (h *Hub) callProvider(ctx context.Context, req *CompletionRequest, w CompletionWriter) (err error) {
+// guard runs a provider's work, and makes an error of its panic.
+func (h *Hub) guard(what string, work func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			h.logger.Error("provider panicked", "panic", p, "stack", string(debug.Stack()))
-			err = &ProviderError{Status: 500, Code: "internal", Type: "server_error", Message: "the completion failed on this server; its log tells why"}
+			err = &ProviderError{Status: 500, Code: "internal", Type: "server_error", Message: "the " + what + " failed on this server; its log tells why"}
 		}
 	}()
-	return h.provider.Complete(ctx, req, w)
+	return work()
 }
 
 func endError(err error) *EndError {

@@ -10,6 +10,9 @@ import (
 // errStreamEnded is the cause with which a producer's context ends.
 var errStreamEnded = errors.New("the stream has ended")
 
+// errServerStopped is the ending of a stream that outlasted the hub.
+var errServerStopped = Ending{Error: &EndError{Code: "server_stopped", Message: "the server stopped while the stream was running"}}
+
 // appendJSON appends the data of the end event: {"status","finish_reason","usage","error"} (protocol/sse.md 6.1).
 func (e *Ending) appendJSON(b []byte) []byte {
 	b = append(b, `{"status":"`...)

@@ -15,6 +15,7 @@ var (
 	ErrConflict        = errors.New("conflict")                // an id is taken, or reused for something else
 	ErrTooLarge        = errors.New("too large")               // over a byte limit; wrapped by *LimitError
 	ErrLimited         = errors.New("limit reached")           // over a count or rate; wrapped by *LimitError
+	ErrQueueFull       = errors.New("queue full")              // a user's queue holds as much as it may; wrapped by *LimitError
 	ErrClosed          = errors.New("closed")                  // the stream has ended, or the hub is draining
 	ErrUnavailable     = errors.New("temporarily unavailable") // a part that the answer depends on does not answer
 )
@@ -40,9 +41,9 @@ func Invalid(field, format string, args ...any) error {
 	return &FieldError{Field: field, Reason: fmt.Sprintf(format, args...)}
 }
 
-// LimitError says which limit was met, and when to try again. It matches ErrTooLarge where Kind is ErrTooLarge, and ErrLimited otherwise.
+// LimitError says which limit was met, and when to try again. It matches its Kind.
 type LimitError struct {
-	Kind  error         // ErrTooLarge or ErrLimited
+	Kind  error         // ErrTooLarge, ErrLimited or ErrQueueFull
 	Name  string        // what is limited: "message bytes", "streams per user"
 	Limit int64         // the limit's value
 	Retry time.Duration // how long to wait; 0 where waiting does not help

@@ -33,11 +33,12 @@ type Hub struct {
 	presenceRefs atomic.Uint64 // how many phx_refs were made
 
 	streams  registry
+	jobs     jobs
 	recorder *recorder // nil without a store
 
 	ctx      context.Context // ends when Close begins: completions stop
 	cancel   context.CancelFunc
-	work     sync.WaitGroup // completions, announcers, the janitor, the graces' end
+	work     sync.WaitGroup // completions, analyses, announcers, the janitor, the graces' end
 	draining chan struct{}  // closed by Drain
 	drain    sync.Once
 	wakesMu  sync.Mutex
@@ -60,6 +61,7 @@ func New(o Options) *Hub {
 	}
 	h.streams.init()
 	h.graces.init()
+	h.jobs.init(&h.limits)
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	h.work.Go(h.cleanUp)
 	h.work.Go(h.endGraces)
@@ -120,7 +122,7 @@ func (h *Hub) Drain(ctx context.Context) {
 func (h *Hub) Close() {
 	h.startDrain()
 	for _, s := range h.streams.all() {
-		s.finish(StatusInterrupted, Ending{Error: &EndError{Code: "server_stopped", Message: "the server stopped while the stream was running"}})
+		s.finish(StatusInterrupted, errServerStopped)
 	}
 	h.cancel()
 	h.work.Wait()
@@ -146,21 +148,29 @@ func (h *Hub) IsDraining() bool {
 // Publish appends events to a topic: all or none. The sender becomes part of the events. Errors: *FieldError, *LimitError, ErrClosed while
 // draining. Whether sender may publish there is the caller's to check.
 func (h *Hub) Publish(name, sender string, events []EventInput) ([]Published, error) {
-	if len(events) == 0 {
-		return nil, Invalid("events", "must hold at least one event")
-	}
-	if len(events) > h.limits.BatchEvents {
-		return nil, &LimitError{Kind: ErrTooLarge, Name: "events in one request (batch_events)", Limit: int64(h.limits.BatchEvents)}
-	}
-	for i := range events {
-		if err := events[i].check(eventField(i, len(events)), &h.limits); err != nil {
-			return nil, err
-		}
+	if err := h.check(events); err != nil {
+		return nil, err
 	}
 	if h.IsDraining() {
 		return nil, ErrClosed
 	}
 	return h.append(name, sender, events)
+}
+
+// check checks and compacts the events of one publish.
+func (h *Hub) check(events []EventInput) error {
+	if len(events) == 0 {
+		return Invalid("events", "must hold at least one event")
+	}
+	if len(events) > h.limits.BatchEvents {
+		return &LimitError{Kind: ErrTooLarge, Name: "events in one request (batch_events)", Limit: int64(h.limits.BatchEvents)}
+	}
+	for i := range events {
+		if err := events[i].check(eventField(i, len(events)), &h.limits); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // append publishes checked events, whatever the hub's state: a stream's ending is announced while it drains, too.

@@ -18,6 +18,13 @@ type Limits struct {
 	StreamTTL         time.Duration // how long a stream is kept after its end (1 h)
 	StreamsPerUser    int           // unfinished streams of one user (100)
 	Lease             time.Duration // how long a silent external producer keeps its stream (30 s)
+	QueueMax          int           // messages that wait for one user (1,000)
+	QueueBytes        int64         // bytes of their payloads (16 MiB)
+	QueueTTL          time.Duration // how long a message waits (24 h)
+	JobWait           time.Duration // how long a job waits for a worker to take it (60 s)
+	Jobs              int           // jobs that wait at one time (1,000)
+	JobsPerUser       int           // and of one user (20)
+	JobBytes          int64         // code of all unfinished jobs together (64 MiB)
 	LogMemory         int64         // bytes of all logs together, about (512 MiB)
 }
 
@@ -36,6 +43,13 @@ func (l Limits) withDefaults() Limits {
 	def(&l.StreamTTL, time.Hour)
 	def(&l.StreamsPerUser, 100)
 	def(&l.Lease, 30*time.Second)
+	def(&l.QueueMax, 1000)
+	def(&l.QueueBytes, 16<<20)
+	def(&l.QueueTTL, 24*time.Hour)
+	def(&l.JobWait, time.Minute)
+	def(&l.Jobs, 1000)
+	def(&l.JobsPerUser, 20)
+	def(&l.JobBytes, 64<<20)
 	def(&l.LogMemory, 512<<20)
 	return l
 }

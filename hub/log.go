@@ -124,6 +124,12 @@ func (l *log) unlockAndWake() {
 	l.mu.Unlock()
 }
 
+// wakeAll tells every parked reader to read again, after an append that could not.
+func (l *log) wakeAll() {
+	l.mu.Lock()
+	l.unlockAndWake()
+}
+
 // open sets r to read after p, or after the beginning of what is kept with a Reset that says why p could not be had. l.mu is held.
 func (l *log) open(r *Reader, p Position, wake Waker) *Reset {
 	r.log, r.wake, r.slot = l, wake, -1

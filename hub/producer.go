@@ -33,9 +33,15 @@ type Receipt struct {
 }
 
 // FencedError says that a producer with a newer epoch writes the stream. It matches ErrForbidden.
-type FencedError struct{ Epoch int64 }
+type FencedError struct {
+	Epoch int64
+	Job   bool // the stream is a job's: who may write it is for the hub to say
+}
 
 func (e *FencedError) Error() string {
+	if e.Job {
+		return fmt.Sprintf("the stream is written by the worker that holds its job (Producer-Epoch %d), and nobody else", e.Epoch)
+	}
 	return fmt.Sprintf("the stream belongs to a producer of epoch %d; to take it on, send a higher Producer-Epoch", e.Epoch)
 }
 
@@ -132,6 +138,10 @@ func (s *Stream) renewLease() {
 
 // leaseDue ends the stream if its producer has been silent for too long; if not, it looks again when that can be.
 func (s *Stream) leaseDue() {
+	if s.job != nil {
+		s.hub.jobLeaseDue(s.job)
+		return
+	}
 	s.log.mu.Lock()
 	p := &s.producer
 	left := time.Until(p.leased)
@@ -183,6 +193,9 @@ func (s *Stream) Append(ref ProducerRef) (*Appender, error) {
 // admit applies the rules of fencing and idempotency to a new request.
 func (s *Stream) admit(a *Appender) error {
 	p := &s.producer
+	if s.job != nil && !s.status.Ended() && (a.ref.ID == "" || a.ref.ID != p.holder || a.ref.Epoch != p.epoch) {
+		return &FencedError{Epoch: p.epoch, Job: true}
+	}
 	if a.ref.ID == "" {
 		switch {
 		case s.status.Ended():

@@ -51,6 +51,13 @@ func (r *registry) find(user, id string) *Stream {
 	return r.byAlias[aliasKey{user, id}]
 }
 
+// aliased returns the stream that owner created under an idempotency id, or nil.
+func (r *registry) aliased(owner, id string) *Stream {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.byAlias[aliasKey{owner, id}]
+}
+
 // add registers s unless its id or alias is taken: then it returns the stream that has it. max bounds the owner's unfinished streams.
 func (r *registry) add(s *Stream, alias string, limit int) (*Stream, error) {
 	r.mu.Lock()
@@ -129,6 +136,9 @@ type StreamSpec struct {
 	Keep        Keep
 	Slot        string // at most one unfinished stream of the owner's is in a slot; "": none
 	Supersede   Supersede
+
+	provided bool // a provider of ours writes it
+	job      *job // of a worker's, or nil
 }
 
 // Supersede says what becomes of the stream that a newer one pushes out of its slot.
@@ -156,7 +166,7 @@ func (h *Hub) newStream(spec *StreamSpec, meta *CompletionMeta) (s *Stream, old 
 	}
 	s = &Stream{
 		ID: spec.ID, Kind: spec.Kind, Topic: spec.Topic, Owner: spec.Owner, ContentType: spec.ContentType, Keep: spec.Keep, Completion: meta,
-		hub: h, created: time.Now(), provided: meta != nil, digest: spec.Digest, status: StatusQueued,
+		hub: h, created: time.Now(), provided: meta != nil || spec.provided, job: spec.job, digest: spec.Digest, status: StatusQueued,
 		startedC: make(chan struct{}), doneC: make(chan struct{}),
 	}
 	if s.ID == "" {
@@ -205,6 +215,9 @@ func streamPrefix(kind string) string {
 // streamEnded is called once for each end of a stream. It logs the stream's account.
 func (h *Hub) streamEnded(s *Stream) {
 	h.streams.ended(s)
+	if s.job != nil {
+		h.jobs.remove(s.job)
+	}
 	if !h.logger.Enabled(h.ctx, slog.LevelInfo) {
 		return
 	}

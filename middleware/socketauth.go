@@ -29,6 +29,9 @@ func (a *SocketAuth) Identify(r *http.Request, token string) (*hub.Identity, err
 	}
 	if token == "" {
 		clean, query := withoutQueryCredentials(r)
+		if n := len(query.token); n > 1 { // of equal parameters Phoenix takes the last
+			query.token = query.token[n-1:]
+		}
 		var err error
 		if token, err = a.find.find(clean, query); err != nil {
 			return nil, err

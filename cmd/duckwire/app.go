@@ -146,5 +146,6 @@ func hubLimits(cfg *Config) hub.Limits {
 		HistoryTTL: cfg.HistoryTTL, Topics: cfg.Topics, EphemeralKeys: cfg.EphemeralKeys, EphemeralTTL: cfg.EphemeralTTL,
 		PresencePerTopic: cfg.PresencePerTopic, PresenceMetaBytes: int(cfg.PresenceMetaBytes),
 		StreamBytes: int64(cfg.StreamBytes), StreamTTL: cfg.StreamTTL, StreamsPerUser: cfg.StreamsPerUser, Lease: cfg.Lease, LogMemory: int64(cfg.LogMemory),
+		JobWait: cfg.JobWait, Jobs: cfg.Jobs, JobsPerUser: cfg.JobsPerUser, JobBytes: int64(cfg.JobBytes),
 	}
 }

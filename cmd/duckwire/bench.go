@@ -59,7 +59,7 @@ func newBenchFanoutCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "fanout",
 		Short: "Many readers of one topic",
-		Long: `Many readers of one topic over SSE, and one publisher.
+		Long: `Many readers of one topic, over SSE or on Phoenix sockets, and one publisher.
 
 By default events come at an even rate, and the bare loop gets the same. With --max they come in batches as
 fast as the server takes them and the readers follow, on 100 topics unless --topics says otherwise (each
@@ -67,6 +67,7 @@ reader is on one of them). With --stalled N there are N readers more that never 
 notice, and the server's memory must stay bounded.`,
 		Example: `  duckwire bench fanout
   duckwire bench fanout --readers 200 --rate 100 --rounds 5
+  duckwire bench fanout --transport ws
   duckwire bench fanout --max
   duckwire bench fanout --max --topics 1 --readers 100
   duckwire bench fanout --stalled 1`,
@@ -81,6 +82,7 @@ notice, and the server's memory must stay bounded.`,
 	flags.IntVar(&mode.Batch, "batch", 100, "events of one request, with --max")
 	flags.IntVar(&mode.Stalled, "stalled", 0, "readers more that never read")
 	flags.DurationVar(&mode.Duration, "duration", 10*time.Second, "how long, in each round")
+	addTransport(cmd, &mode.Over)
 	addBench(cmd, 3, func() (bench.Scenario, error) {
 		if mode.Max && !flags.Changed("topics") {
 			mode.Topics = min(100, mode.Readers)
@@ -128,12 +130,14 @@ func newBenchIdleCmd() *cobra.Command {
 
 Each takes one open file of this process and one of the server: 'ulimit -Hn' says how many there may be.`,
 		Example: `  duckwire bench idle
-  duckwire bench idle --readers 15000`,
+  duckwire bench idle --readers 15000
+  duckwire bench idle --transport ws --readers 10000`,
 		Args: cobra.NoArgs,
 	}
 	flags := cmd.Flags()
 	flags.IntVar(&mode.Readers, "readers", 5000, "how many readers")
 	flags.DurationVar(&mode.Settle, "settle", 5*time.Second, "how long to wait before memory is measured")
+	addTransport(cmd, &mode.Over)
 	addBench(cmd, 1, func() (bench.Scenario, error) { return mode, atLeastOne(cmd, "readers", "settle") })
 	return cmd
 }
@@ -146,18 +150,26 @@ func newBenchReconnectCmd() *cobra.Command {
 		Long: `Cut all readers of a topic at once, publish what they miss, and let all come back at once with their
 positions. It reports how long it takes until everybody is whole, and fails if anybody is not.`,
 		Example: `  duckwire bench reconnect
-  duckwire bench reconnect --readers 5000 --missed 500`,
+  duckwire bench reconnect --readers 5000 --missed 500
+  duckwire bench reconnect --transport ws --missed 50`,
 		Args: cobra.NoArgs,
 	}
 	flags := cmd.Flags()
 	flags.IntVar(&mode.Readers, "readers", 1000, "how many readers")
 	flags.IntVar(&mode.Missed, "missed", 100, "events that they miss at each cut")
 	flags.IntVar(&mode.Cuts, "cuts", 3, "how often, in each round")
+	addTransport(cmd, &mode.Over)
 	flags.IntVar(&mode.Payload, "payload", 170, "bytes of an event's payload")
 	addBench(cmd, 1, func() (bench.Scenario, error) {
 		return mode, atLeastOne(cmd, "readers", "missed", "cuts", "payload")
 	})
 	return cmd
+}
+
+// addTransport adds the flag of modes whose readers may come on either transport.
+func addTransport(cmd *cobra.Command, over *bench.Transport) {
+	*over = bench.SSE
+	cmd.Flags().Var(over, "transport", "how readers read: sse, or ws, a Phoenix socket each")
 }
 
 // newBenchBareCmd is the bare loop, which only bench itself starts.

@@ -105,6 +105,11 @@ func (c *client) call(ctx context.Context, method, path string, body any, header
 	if err != nil {
 		return nil, nil, err
 	}
+	return c.do(req, header)
+}
+
+// do sends a request with more headers, each a name and a value, and returns its answer.
+func (c *client) do(req *http.Request, header []string) (http.Header, []byte, error) {
 	for i := 0; i+1 < len(header); i += 2 {
 		req.Header.Set(header[i], header[i+1])
 	}

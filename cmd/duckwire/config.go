@@ -62,6 +62,10 @@ type Config struct {
 	StreamTTL          time.Duration `key:"stream_ttl" default:"1h" min:"1s" max:"720h" help:"how long a stream is kept after its end"`
 	StreamsPerUser     int           `key:"streams_per_user" default:"100" min:"1" max:"100000" help:"unfinished streams of one user"`
 	Lease              time.Duration `key:"lease" default:"30s" min:"1s" max:"1h" help:"how long a silent producer keeps its stream"`
+	JobWait            time.Duration `key:"job_wait" default:"60s" min:"1s" max:"1h" help:"how long an analysis waits for a worker to take it"`
+	Jobs               int           `key:"jobs" default:"1000" min:"1" max:"100000" help:"analyses that wait for a worker at one time"`
+	JobsPerUser        int           `key:"jobs_per_user" default:"20" min:"1" max:"100000" help:"unfinished analyses of one user with workers"`
+	JobBytes           Size          `key:"job_bytes" default:"64MiB" min:"64KiB" max:"64GiB" help:"code of all unfinished analyses with workers together"`
 	LogMemory          Size          `key:"log_memory" default:"512MiB" min:"1MiB" max:"1024GiB" help:"memory of all topics and streams together"`
 	QueueMax           int           `key:"queue_max" default:"1000" min:"1" max:"1000000" help:"unread messages of one user (not in this version)"`
 	QueueTTL           time.Duration `key:"queue_ttl" default:"24h" min:"1s" max:"8760h" help:"how long a message waits for its user (not in this version)"`

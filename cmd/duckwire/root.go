@@ -116,7 +116,7 @@ func newRoot() *cobra.Command {
 		}
 	}
 	add("server", newServeCmd(), newConfigCmd(), newTokenCmd(), newAPIKeyCmd())
-	add("client", newCompleteCmd(), newTailCmd(), newPushCmd(), newStreamsCmd(), newBenchCmd())
+	add("client", newCompleteCmd(), newTailCmd(), newPushCmd(), newStreamsCmd(), newWorkerCmd(), newBenchCmd())
 	add("", newVersionCmd())
 	asUsage(root)
 	return root

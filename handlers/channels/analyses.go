@@ -1,9 +1,9 @@
 package channels
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
-	"fmt"
 
 	"github.com/duckwire/duckwire/handlers/openai"
 	"github.com/duckwire/duckwire/handlers/socket"
@@ -15,6 +15,7 @@ import (
 type analysisAsk struct {
 	Project  string
 	File     string
+	Files    []hub.AnalysisFile
 	Type     string // semantic, style, security, ast, or any other word
 	Code     string
 	FilePath string
@@ -26,10 +27,21 @@ type analysisAsk struct {
 // beginAnalysis begins an analysis as a stream of the hub's, or returns the one that the same owner began under the same alias.
 type beginAnalysis func(h *hub.Hub, what *analysisAsk, spec hub.StreamSpec) (*hub.Stream, error)
 
-// noAnalysis is where hub.Analyze goes.
-func noAnalysis(*hub.Hub, *analysisAsk, hub.StreamSpec) (*hub.Stream, error) {
-	return nil, fmt.Errorf("nothing here can analyse: %w", hub.ErrUnavailable)
+// analyze hands what was asked for to the hub: to a worker, or to the provider.
+func analyze(h *hub.Hub, what *analysisAsk, spec hub.StreamSpec) (*hub.Stream, error) {
+	req := &hub.AnalysisRequest{Type: what.Type, Project: what.Project, Files: what.Files}
+	if !jsonw.IsNull(what.Options) {
+		req.Options = what.Options
+	}
+	if what.Code != "" {
+		req.Files = append(req.Files, hub.AnalysisFile{Path: what.path(), Language: what.Language, Code: what.Code})
+	}
+	s, _, err := h.Analyze(req, spec)
+	return s, err
 }
+
+// path is the file's name, or RubberDuck's for code that has none.
+func (a *analysisAsk) path() string { return cmp.Or(a.FilePath, a.File, "temp_file") }
 
 // analyses are what one client has asked to be analysed on one channel.
 type analyses struct {
@@ -42,13 +54,17 @@ func newAnalyses(c *socket.Channel, begin beginAnalysis) *analyses {
 	return &analyses{c: c, begin: begin}
 }
 
-// start analyses what the channel is of.
+// start analyses what the channel is of: the files that the client sends along, or those that a worker has of the project.
 func (a *analyses) start(ctx context.Context, m *socket.Message, w analysisWords) error {
-	var p ask
+	var p struct {
+		ask
+		Type  string             `json:"type"`
+		Files []hub.AnalysisFile `json:"files"`
+	}
 	if err := m.Decode(&p); err != nil {
 		return err
 	}
-	return a.stream(ctx, m, &p, &analysisAsk{Options: p.Options}, w)
+	return a.stream(ctx, m, &p.ask, &analysisAsk{Type: p.Type, Files: p.Files, Options: p.Options}, w)
 }
 
 // ofCode analyses code that the client sends. file_type is the first generation's word for language.

@@ -34,8 +34,9 @@ func start(t testing.TB, provider hub.Provider, more ...socket.Route) *server {
 	t.Helper()
 	logger := slog.New(slog.DiscardHandler)
 	h := hub.New(hub.Options{Provider: provider, Logger: logger, Limits: hub.Limits{MessageBytes: 64 << 10}})
+	table := channels.NewTable()
 	sockets := socket.NewServer(socket.Options{
-		Hub: h, Logger: logger, Routes: append(more, channels.Routes()...),
+		Hub: h, Logger: logger, Routes: append(more, table.Routes...), Authorizer: table.Guard(hub.CapsAuthorizer{}),
 		Identify: func(r *http.Request, _ string) (*hub.Identity, error) {
 			q := r.URL.Query()
 			caps := map[string][]string{}

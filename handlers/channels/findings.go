@@ -36,14 +36,24 @@ func findingsOf(s *hub.Stream) *findings {
 	counts, files, said := map[string]int{}, map[string]bool{}, map[string]any{}
 	for i := range items {
 		var f finding
-		if ev := items[i].Event; ev.Kind != hub.StreamEvent || json.Unmarshal(ev.Data, &f) != nil {
+		ev := items[i].Event
+		if ev.Kind != hub.StreamEvent || json.Unmarshal(ev.Data, &f) != nil {
 			continue
+		}
+		switch ev.Name {
+		case hub.EntryRestarted: // another worker began anew
+			out.Issues, results = out.Issues[:0], nil
+			clear(counts)
+			clear(files)
+			clear(said)
+		case hub.EntrySummary:
+			_ = json.Unmarshal(ev.Data, &f.Summary) // an object, or there is none
 		}
 		counts[f.Type] += len(f.Issues)
 		out.Issues = append(out.Issues, f.Issues...)
 		results = append(results, f.Result.Issues...)
 		out.Files = max(out.Files, f.Total)
-		if items[i].Event.Name == "file_analyzed" {
+		if ev.Name == hub.EntryFileAnalyzed {
 			files[f.File] = true
 		}
 		for name, value := range f.Summary {

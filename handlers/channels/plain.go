@@ -29,6 +29,11 @@ func enter(ctx context.Context, c *socket.Channel) error {
 // publisher publishes what its channel does not define. Other handlers have it for the rest of their events.
 type publisher struct{ c *socket.Channel }
 
+// eventAccessToken is how Supabase's client tells a channel of a renewed token. It is nothing that the others should see.
+const eventAccessToken = "access_token"
+
+var errAccessToken = socket.Refuse("a token is read when the socket connects: connect anew with another")
+
 // published is the reply to what was published. An ephemeral event has no position.
 type published struct {
 	ID       string `json:"id"`
@@ -37,6 +42,9 @@ type published struct {
 
 // Handle publishes the message as an event, if the token allows it. Its payload may hold "id", for idempotency, and "ephemeral": true.
 func (h *publisher) Handle(ctx context.Context, m *socket.Message) error {
+	if m.Event == eventAccessToken {
+		return errAccessToken
+	}
 	if err := h.c.Authorize(ctx, h.c.Topic(), hub.ActionPublish); err != nil {
 		return err
 	}
@@ -49,7 +57,12 @@ func (h *publisher) Handle(ctx context.Context, m *socket.Message) error {
 
 // publish publishes on the channel's topic, and replies with the position.
 func publish(c *socket.Channel, m *socket.Message, in hub.EventInput) error {
-	out, err := c.Publish(c.Topic(), in)
+	return publishOn(c.Topic(), c, m, in)
+}
+
+// publishOn is publish for a channel whose events are on another topic.
+func publishOn(topic string, c *socket.Channel, m *socket.Message, in hub.EventInput) error {
+	out, err := c.Publish(topic, in)
 	if err != nil {
 		return err
 	}

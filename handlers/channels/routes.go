@@ -3,14 +3,22 @@ package channels
 
 import "github.com/duckwire/duckwire/handlers/socket"
 
-// Routes returns the table of channels; the first match counts. To add a kind of channel, write its file and add its line. The state that kinds
-// share among clients belongs to the table: make one for each server.
-func Routes() []socket.Route {
-	return []socket.Route{
-		{Pattern: "code:*", Kind: code{noAnalysis}},
-		{Pattern: "analysis:*", Kind: analysis{noAnalysis}},
+// Table is the kinds of channels of one server, and the state that they share among clients.
+type Table struct {
+	Routes []socket.Route // the first match counts
+	talks  *conversations
+}
+
+// NewTable returns the table of channels. To add a kind of channel, write its file and add its line.
+func NewTable() *Table {
+	talks := newConversations(newMemoryStore(defaultStoreLimits))
+	return &Table{talks: talks, Routes: []socket.Route{
+		{Pattern: "code:*", Kind: code{analyze}},
+		{Pattern: "analysis:*", Kind: analysis{analyze}},
+		{Pattern: "conversation:*", Kind: conversation{talks}},
+		{Pattern: "status:*", Kind: status{}},
 		{Pattern: "user:*", Kind: user{}},
 		{Pattern: "stream:*", Kind: stream{}},
 		{Pattern: "*", Kind: plain{}},
-	}
+	}}
 }

@@ -28,6 +28,8 @@ type Message struct {
 	Payload json.RawMessage // any JSON value; nil for a binary message
 	Bytes   []byte          // of a binary message, not nil then
 
+	Size int // of the frame, where the reader of frames says it; its slices hold all of it
+
 	// BadTopic is the topic where it is no string; it matches nothing, and is only there to be echoed.
 	BadTopic json.RawMessage
 }

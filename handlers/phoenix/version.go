@@ -26,15 +26,23 @@ func ParseVersion(vsn string, present bool) (v Version, ok bool) {
 	return v, ok && validPatch(patch)
 }
 
-// validPatch reports whether s is a patch level (semver 2.0.0): a number, and perhaps a pre-release or build. A pre-release of patch 0 comes
-// before the version itself, so that it is not that version.
+// validPatch reports whether s is a patch level (semver 2.0.0): a number, and perhaps a pre-release and a build. A pre-release of patch 0
+// comes before the version itself, so that it is not that version.
 func validPatch(s string) bool {
-	number, rest := s, ""
-	if i := strings.IndexAny(s, "-+"); i >= 0 {
-		number, rest = s[:i], s[i:]
-	}
+	s, build, hasBuild := strings.Cut(s, "+")
+	number, pre, hasPre := strings.Cut(s, "-")
 	if number == "" || len(number) > 9 || strings.Trim(number, "0123456789") != "" || len(number) > 1 && number[0] == '0' {
 		return false
 	}
-	return len(rest) != 1 && (number != "0" || !strings.HasPrefix(rest, "-"))
+	return (!hasPre || number != "0" && validIdentifiers(pre)) && (!hasBuild || validIdentifiers(build))
+}
+
+// validIdentifiers reports whether s is what may follow the - or the + of a version.
+func validIdentifiers(s string) bool {
+	for id := range strings.SplitSeq(s, ".") {
+		if id == "" || strings.Trim(id, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-") != "" {
+			return false
+		}
+	}
+	return true
 }

@@ -154,6 +154,7 @@ func (c *Channel) Crash() { c.end(endCrashed) }
 func (c *Channel) send(f frame) {
 	s := c.socket
 	s.mu.Lock()
+	deaf := s.backlog > maxOwed
 	switch c.state {
 	case joining:
 		c.held = append(c.held, f)
@@ -161,6 +162,10 @@ func (c *Channel) send(f frame) {
 		s.postLocked(f)
 	}
 	s.mu.Unlock()
+	if deaf {
+		s.transport.abort()
+		return
+	}
 	s.transport.notify()
 }
 
@@ -211,13 +216,18 @@ func (c *Channel) handle(ctx context.Context, m *phoenix.Message) {
 	switch {
 	case m.Event == phoenix.EventJoin:
 		c.socket.replace(c, m)
-	case m.JoinRef != nil && string(m.JoinRef) != string(c.joinRef):
+	case m.JoinRef != nil && !sameRef(m.JoinRef, c.joinRef):
 		// of an earlier join: not even an answer
 	case m.Event == phoenix.EventLeave:
 		c.leave(m.Ref)
 	default:
 		c.ask(ctx, &Message{Event: m.Event, Payload: m.Payload, Bytes: m.Bytes, channel: c, ref: m.Ref})
 	}
+}
+
+// sameRef compares two refs as JSON values: 1 is not "1", but "é" may be escaped in one and not in the other, such as a binary frame's.
+func sameRef(a, b json.RawMessage) bool {
+	return string(a) == string(b) || len(a) > 0 && len(b) > 0 && a[0] == '"' && b[0] == '"' && text(a) == text(b)
 }
 
 // ask has the handler handle a message, and answers with its error. A panic ends the channel.
@@ -253,11 +263,12 @@ func (c *Channel) end(how ending, reply ...frame) {
 		s.mu.Unlock()
 		return
 	}
-	c.overLocked()
+	inbox := c.overLocked()
 	s.postLocked(reply...)
 	if f := c.farewell(how); f != nil {
 		s.postLocked(f)
 	}
+	s.againLocked(inbox)
 	working := c.working
 	s.mu.Unlock()
 	s.transport.notify()
@@ -265,10 +276,11 @@ func (c *Channel) end(how ending, reply ...frame) {
 	if !working {
 		c.left()
 	}
+	c.goOn()
 }
 
-// overLocked takes the channel off its socket: nothing more of it goes out. Socket.mu is held.
-func (c *Channel) overLocked() {
+// overLocked takes the channel off its socket: nothing more of it goes out. It returns what the channel has not handled. Socket.mu is held.
+func (c *Channel) overLocked() (inbox []phoenix.Message) {
 	c.state = over
 	c.ended.Store(true)
 	c.socket.forget(c)
@@ -278,7 +290,9 @@ func (c *Channel) overLocked() {
 	for i := range c.inbox {
 		c.socket.drop(&c.inbox[i])
 	}
+	inbox = c.inbox
 	c.inbox, c.held = nil, nil
+	return inbox
 }
 
 // farewell is the last frame of a channel, or nil.

@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/duckwire/duckwire/handlers/writers"
 )
 
 // The sizes of the buffers of a hijacked connection. net/http's own would be 4 KiB each way for the connection's whole life. Long messages are
@@ -55,14 +57,12 @@ type conn struct {
 
 	mu      sync.Mutex
 	control []byte // control frames that wait for the end of a write
+	pong    []byte // likewise: the answer to the newest ping alone (RFC 6455 §5.5.3), so that nobody fills the memory with pings
 	closed  bool   // the close frame is among them, or out: nothing may follow it (RFC 6455 §5.5.1)
 }
 
 func newConn(under net.Conn, timeout time.Duration) *conn {
-	c := &conn{Conn: under, timeout: timeout}
-	if s, ok := under.(syscall.Conn); ok {
-		c.raw, _ = s.SyscallConn() // without it every write is one that may wait
-	}
+	c := &conn{Conn: under, timeout: timeout, raw: writers.Raw(under)}
 	c.hear()
 	return c
 }
@@ -89,7 +89,11 @@ func (c *conn) Read(b []byte) (int, error) {
 // Write takes one control frame. It does not wait for a message that is on its way to a slow client: the frame then goes out behind it.
 func (c *conn) Write(b []byte) (int, error) {
 	c.mu.Lock()
-	c.control = append(c.control, b...)
+	if b[0]&15 == opPong {
+		c.pong = append(c.pong[:0], b...)
+	} else {
+		c.control = append(c.control, b...)
+	}
 	c.closed = c.closed || b[0]&15 == opClose
 	c.mu.Unlock()
 	return len(b), c.sendControl()
@@ -99,8 +103,8 @@ func (c *conn) Write(b []byte) (int, error) {
 func (c *conn) sendControl() error {
 	for c.hasControl() && c.writing.TryLock() {
 		c.mu.Lock()
-		b := c.control
-		c.control = nil
+		b := append(c.pong, c.control...)
+		c.pong, c.control = nil, nil
 		c.mu.Unlock()
 		err := c.write(b)
 		c.writing.Unlock()
@@ -114,41 +118,54 @@ func (c *conn) sendControl() error {
 func (c *conn) hasControl() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return len(c.control) > 0
+	return len(c.control)+len(c.pong) > 0
 }
 
-// try writes b as far as the connection takes it without waiting, and returns the rest: the whole where somebody else writes. done says that
-// there is none, and no control frame that waits either. After the close frame it only pretends to.
-func (c *conn) try(y *try, b []byte) (rest []byte, done bool, err error) {
-	if len(b) == 0 {
-		return nil, true, nil
+// tried is what became of a write that does not wait.
+type tried uint8
+
+const (
+	allOut   tried = iota // and no control frame waits either
+	begun                 // the rest, which may begin within a frame, is for finish: until then nobody else can write
+	notBegun              // somebody writes a control frame, or nothing can be written without waiting: the whole is for send
+)
+
+// try writes b as far as the connection takes it without waiting. After the close frame it only pretends to.
+func (c *conn) try(y *writers.Try, b []byte) (rest []byte, how tried, err error) {
+	switch {
+	case len(b) == 0:
+		return nil, allOut, nil
+	case c.raw == nil || !c.writing.TryLock():
+		return b, notBegun, nil
+	case c.isClosed():
+		c.writing.Unlock()
+		return nil, allOut, nil
 	}
-	if c.raw == nil || !c.writing.TryLock() {
-		return b, false, nil
+	n, err := y.Write(c.raw, b)
+	if err != nil || n == len(b) && !c.hasControl() {
+		c.writing.Unlock()
+		return nil, allOut, err
 	}
-	defer c.writing.Unlock()
-	if c.isClosed() {
-		return nil, true, nil
-	}
-	n, err := y.write(c.raw, b)
-	if err != nil {
-		return nil, true, err
-	}
-	return b[n:], n == len(b) && !c.hasControl(), nil
+	return b[n:], begun, nil
 }
 
-// send writes all of b, at the client's speed. After the close frame it only pretends to.
-func (c *conn) send(b []byte) error {
-	c.writing.Lock()
-	var err error
-	if !c.isClosed() {
-		err = c.write(b)
-	}
+// finish writes the rest that try has begun, at the client's speed.
+func (c *conn) finish(rest []byte) error {
+	err := c.write(rest)
 	c.writing.Unlock()
 	if err != nil {
 		return err
 	}
 	return c.sendControl()
+}
+
+// send writes all of b, at the client's speed. After the close frame it only pretends to.
+func (c *conn) send(b []byte) error {
+	c.writing.Lock()
+	if c.isClosed() {
+		b = nil
+	}
+	return c.finish(b)
 }
 
 func (c *conn) isClosed() bool {

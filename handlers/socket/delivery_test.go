@@ -53,7 +53,7 @@ func newDeliveries(t testing.TB, n int) *deliveries {
 	for range n {
 		c := &countingConn{}
 		w := &webSocket{server: s, net: newConn(c, time.Minute)}
-		w.writer.Store(writerRuns) // that is the test
+		w.turn.Take() // it is the test that writes
 		w.socket = s.newSocket(&handshake{identity: &hub.Identity{User: "u"}, version: phoenix.V2}, w)
 		w.socket.binary = true
 		if err := w.socket.Receive(t.Context(), []byte(`["1","1","`+deliveryTopic+`","phx_join",{}]`), false); err != nil {

@@ -12,6 +12,7 @@ const (
 	opBinary = 2
 	opClose  = 8
 	opPing   = 9
+	opPong   = 10
 )
 
 // frameRoom is what a buffer leaves free for the longest header.

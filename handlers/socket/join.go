@@ -31,10 +31,11 @@ func (c *Channel) join(ctx context.Context) {
 	if err != nil {
 		s.postLocked(c.joinReply("error", Reason(err)))
 		s.postLocked(c.closeOld()...)
-		c.refuseLocked()
+		s.againLocked(c.overLocked())
 		s.mu.Unlock()
 		s.transport.notify()
 		c.release(endRefused)
+		c.goOn()
 		return
 	}
 	c.state = joined
@@ -62,13 +63,15 @@ func (c *Channel) askKind(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if c.handler, err = c.kind.Join(ctx, c, params); err != nil {
+	h, err := c.kind.Join(ctx, c, params)
+	if err != nil {
 		if isInternal(err) && ctx.Err() == nil {
 			c.Logger().Error("a join failed", "topic", c.topic, "error", err)
 		}
 		return err
 	}
-	c.rewriter, _ = c.handler.(Rewriter)
+	c.handler = h
+	c.rewriter, _ = h.(Rewriter)
 	c.pushPresenceState()
 	return nil
 }
@@ -117,20 +120,23 @@ func (c *Channel) closeOld() []frame {
 	return []frame{f}
 }
 
-// refuseLocked takes a refused channel off the socket. What was queued behind the join is answered as if it had come now: up to the next join,
-// which gets the rest.
-func (c *Channel) refuseLocked() {
-	s := c.socket
-	inbox := c.inbox
-	c.inbox, c.joins = nil, 0
-	c.overLocked()
+// againLocked dispatches what a channel that is over had not handled as if it came now: up to the next join, which gets the rest, and waits until
+// the channel is released. Nobody waits in vain for an answer, least of all a join behind a leave. s.mu is held.
+func (s *Socket) againLocked(inbox []phoenix.Message) {
 	for i := range inbox {
 		m := &inbox[i]
-		s.drop(m)
-		if m.Event == phoenix.EventJoin {
-			s.beginLocked(m, nil, inbox[i+1:])
+		if m.Event == phoenix.EventJoin && m.BadTopic == nil {
+			s.beginLocked(m, nil, true, inbox[i+1:])
 			return
 		}
 		s.postLocked(s.notJoined(m))
 	}
+}
+
+// goOn lets the join begin that againLocked has found, if any.
+func (c *Channel) goOn() {
+	s := c.socket
+	s.mu.Lock()
+	s.goOnLocked(s.find(&phoenix.Message{Topic: c.topic}))
+	s.mu.Unlock()
 }

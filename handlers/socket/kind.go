@@ -27,7 +27,8 @@ type Handler interface {
 	Handle(ctx context.Context, m *Message) error
 }
 
-// A Leaver is a Handler that wants to know when it is over, for whatever reason. Left is called once, after the last Handle.
+// A Leaver is a Handler that wants to know when it is over, for whatever reason. Left is called once, after the last Handle; for a join that
+// was refused it is not.
 type Leaver interface{ Left() }
 
 // A Rewriter is a Handler that looks at each event of the topics it subscribed before the event goes to its client (Phoenix's intercept).

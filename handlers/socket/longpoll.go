@@ -83,7 +83,7 @@ func (s *Server) pollOpen(r *http.Request) []byte {
 	if err != nil {
 		return pollError(err)
 	}
-	return ses.appendAnswer(nil, pollOpened, nil)
+	return ses.appendAnswer(nil, pollOpened, 0, nil)
 }
 
 // pollError answers a client that is not let in. What heals by itself must not look like a refusal for good.
@@ -117,9 +117,7 @@ func (s *Server) poll(r *http.Request, name string, count uint64) []byte {
 		select {
 		case <-wake.C:
 		case <-window.C:
-			ses.reading.Lock()
-			defer ses.reading.Unlock()
-			return ses.appendAnswer(nil, pollNothing, nil)
+			return ses.appendAnswer(nil, pollNothing, count, nil)
 		case <-r.Context().Done():
 			return nil
 		}
@@ -134,7 +132,7 @@ func (ses *session) answer(wake *hub.Wake, count uint64) (answer []byte, ok bool
 	case ses.isDead():
 		return pollError(hub.ErrClosed), true
 	case !ses.holds(wake): // a newer poll has come, which gets what comes
-		return ses.appendAnswer(nil, pollNothing, nil), true
+		return ses.appendAnswer(nil, pollNothing, count, nil), true
 	case ses.poll.answer != nil && count < ses.poll.count: // it did not arrive
 		return ses.poll.answer, true
 	}
@@ -161,15 +159,16 @@ func (ses *session) collect() bool {
 		return false
 	}
 	ses.poll.count++
-	ses.poll.answer = ses.appendAnswer(make([]byte, 0, len(messages)+128), pollOK, messages)
+	ses.poll.answer = ses.appendAnswer(make([]byte, 0, len(messages)+128), pollOK, ses.poll.count, messages)
 	return true
 }
 
-// appendAnswer appends {"status","token","messages"}. messages are JSON strings, separated by commas.
-func (ses *session) appendAnswer(dst []byte, status string, messages []byte) []byte {
+// appendAnswer appends {"status","token","messages"}. count is how many answers the token confirms: an answer without messages confirms no
+// more than the poll did, because a newer poll may have been given some. messages are JSON strings, separated by commas.
+func (ses *session) appendAnswer(dst []byte, status string, count uint64, messages []byte) []byte {
 	dst = append(append(dst, `{"status":`...), status...)
 	dst = append(dst, `,"token":"`...)
-	dst = append(dst, ses.server.tokens.make(ses.socket.id, ses.poll.count)...)
+	dst = append(dst, ses.server.tokens.make(ses.socket.id, count)...)
 	dst = append(dst, `","messages":[`...)
 	dst = append(dst, messages...)
 	return append(dst, `]}`...)

@@ -14,7 +14,6 @@ type pull struct {
 	frames []frame
 	items  []hub.Item
 	buf    []byte // for the transport
-	try    try    // for the transport
 	bytes  int
 }
 
@@ -56,32 +55,39 @@ func (p *pull) add(f frame) {
 	p.bytes += len(f)
 }
 
-// next fills p with what is to be sent now: the whole first lane, then portions of the second until there is enough. more says that there is
+// next fills p with what is to be sent now: the whole first lane, then portions of the second until there is enough. Before each portion it
+// takes what has come into the first lane meanwhile: a join's reply may be there, which its data must not overtake. more says that there is
 // more to be had at once; else the transport is notified when there is. One goroutine at a time may call it.
 func (s *Socket) next(p *pull) (more bool) {
 	p.reset()
-	s.mu.Lock()
+	for {
+		s.mu.Lock()
+		s.takeUrgent(p)
+		if p.bytes >= pullBytes {
+			more = len(s.dirty) > 0
+			s.mu.Unlock()
+			return more
+		}
+		f := s.takeDirty()
+		s.mu.Unlock()
+		if f == nil {
+			return false
+		}
+		f.read(p)
+	}
+}
+
+// takeUrgent adds the first lane to p. s.mu is held.
+func (s *Socket) takeUrgent(p *pull) {
+	if s.urgent == nil {
+		return
+	}
+	size := p.bytes
 	for _, f := range s.urgent {
 		p.add(f)
 	}
-	if s.urgent != nil {
-		s.urgent = nil
-		s.easeLocked(p.bytes)
-	}
-	f := s.takeDirty()
-	s.mu.Unlock()
-	for f != nil {
-		f.read(p)
-		s.mu.Lock()
-		if p.bytes >= pullBytes {
-			more = len(s.dirty) > 0 || s.urgent != nil
-			f = nil
-		} else {
-			f = s.takeDirty()
-		}
-		s.mu.Unlock()
-	}
-	return more
+	s.urgent = nil
+	s.easeLocked(p.bytes - size)
 }
 
 // takeDirty returns the next feed that has something, or nil. s.mu is held.

@@ -12,6 +12,7 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"github.com/duckwire/duckwire/handlers/phoenix"
+	"github.com/duckwire/duckwire/handlers/writers"
 	"github.com/duckwire/duckwire/hub"
 )
 
@@ -26,6 +27,9 @@ type Options struct {
 	Identify func(r *http.Request, token string) (*hub.Identity, error)
 	// Enter counts a connection of a user, until leave is called; an error refuses. Nil: no limit.
 	Enter func(user string) (leave func(), err error)
+
+	// AfterRush is called when many sockets have been opened and it is quiet again: what their handshakes took can be given back. Nil: nothing.
+	AfterRush func()
 
 	ChannelsPerSocket int           // (100)
 	FrameBytes        int64         // of one message from a client (2 MiB)
@@ -71,7 +75,7 @@ func def[T comparable](field *T, value T) {
 type Server struct {
 	Options
 	tokens  *tokens
-	writers writers
+	writers writers.Pool
 
 	ctx    context.Context // ends when Close has closed the sockets
 	cancel context.CancelFunc
@@ -86,7 +90,6 @@ type Server struct {
 // NewServer returns a running server. It owns one goroutine for pings and timeouts, until Close.
 func NewServer(o Options) *Server {
 	s := &Server{Options: o.withDefaults(), tokens: newTokens(), sockets: make(map[*Socket]func()), sessions: make(map[string]*session)}
-	s.writers.server = s
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.work.Go(s.sweep)
 	return s
@@ -116,13 +119,16 @@ func (s *Server) kindOf(topic string) Kind {
 
 // admit counts the connection of a client that may come in, before anything is opened for it.
 func (s *Server) admit(h *handshake) (leave func(), err error) {
-	s.mu.Lock()
-	closing := s.closing
-	s.mu.Unlock()
-	if closing {
+	if s.isClosing() {
 		return nil, hub.ErrClosed
 	}
 	return s.Enter(h.identity.User)
+}
+
+func (s *Server) isClosing() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closing
 }
 
 // newSocket makes the socket of an admitted client.
@@ -130,15 +136,19 @@ func (s *Server) newSocket(h *handshake, t transport) *Socket {
 	return &Socket{server: s, id: "ses_" + ulid.Make().String(), identity: h.identity, version: h.version, transport: t}
 }
 
-// add begins to look after a socket whose transport is ready. ErrClosed while the server closes.
-func (s *Server) add(sock *Socket, leave func()) error {
+// add begins to look after a socket whose transport is ready; ses is its session, or nil. It fails with ErrClosed once Close has been called. A
+// server that drains may have told all sockets already: ask isClosing.
+func (s *Server) add(sock *Socket, ses *session, leave func()) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closing {
+	if s.ctx.Err() != nil {
 		leave()
 		return hub.ErrClosed
 	}
 	s.sockets[sock] = leave
+	if ses != nil {
+		s.sessions[sock.id] = ses
+	}
 	return nil
 }
 
@@ -147,6 +157,7 @@ func (s *Server) leave(sock *Socket) {
 	s.mu.Lock()
 	leave := s.sockets[sock]
 	delete(s.sockets, sock)
+	delete(s.sessions, sock.id)
 	s.mu.Unlock()
 	if leave != nil {
 		leave()
@@ -181,9 +192,12 @@ const (
 	closeProtocol   = 1002
 	closeUTF8       = 1007
 	closePolicy     = 1008
+	closeTooBig     = 1009
 	closeFrame      = 1011
 	closeRestarting = 1012
 )
+
+const restarting = "the server restarts"
 
 // Drain closes all sockets with code 1012, spread over the time that ctx has left, at most half a second per thousand: clients come back ten
 // milliseconds after a close, all together. New ones are refused from now on. It returns when the last was told.
@@ -194,7 +208,7 @@ func (s *Server) Drain(ctx context.Context) {
 	list := s.all(nil, func(*Socket) bool { return true })
 	rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 	for i, sock := range list {
-		sock.transport.close(closeRestarting, "the server restarts")
+		sock.transport.close(closeRestarting, restarting)
 		if i%100 == 99 {
 			select {
 			case <-time.After(50 * time.Millisecond):
@@ -214,6 +228,7 @@ func (s *Server) Close() {
 		sock.transport.abort()
 	}
 	s.work.Wait()
+	s.writers.Wait()
 }
 
 // sweepEvery is how often pings, timeouts and expired tokens are looked after.
@@ -224,6 +239,7 @@ func (s *Server) sweep() {
 	tick := time.NewTicker(min(sweepEvery, s.IdleTimeout/4))
 	defer tick.Stop()
 	var list []*Socket
+	var rush rush
 	for {
 		select {
 		case now := <-tick.C:
@@ -234,11 +250,34 @@ func (s *Server) sweep() {
 				}
 				sock.transport.tick(now)
 			}
+			if rush.isOver(len(list)) && s.AfterRush != nil {
+				s.AfterRush()
+			}
 			clear(list)
 		case <-s.ctx.Done():
 			return
 		}
 	}
+}
+
+// rushSize is how many sockets more make a rush.
+const rushSize = 1000
+
+// rush tells when many sockets have been opened and it is quiet again.
+type rush struct{ before, last int }
+
+// isOver is asked at each tick.
+func (r *rush) isOver(sockets int) bool {
+	grew := sockets > r.last
+	r.last = sockets
+	switch {
+	case sockets < r.before:
+		r.before = sockets
+	case !grew && sockets >= r.before+rushSize:
+		r.before = sockets
+		return true
+	}
+	return false
 }
 
 // handshake is what a client that was let in asked for.

@@ -1,17 +1,23 @@
 package socket
 
 import (
+	"bytes"
+	"context"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
+	"hash/maphash"
 	"io"
+	"iter"
 	"mime"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
@@ -57,7 +63,11 @@ type session struct {
 	server *Server
 	socket *Socket
 	life   time.Duration // without the client
-	posts  sync.Mutex    // one POST at a time: the order of messages is theirs
+
+	posted atomic.Int64  // bytes of POSTs that are being read, or wait
+	turn   chan struct{} // one POST at a time is received: the order of messages is theirs
+	latest [8]post       // the last ones, newest first; whose turn it is uses them
+	gone   chan struct{} // closed when it is over
 
 	mu     sync.Mutex
 	holder hub.Waker // of the request that reads; a newer one takes its place
@@ -75,18 +85,19 @@ var errSession = errors.New("the session is over; connect anew")
 
 // openSession opens a session for a client that was let in.
 func (s *Server) openSession(h *handshake, life time.Duration) (*session, error) {
-	ses := &session{server: s, life: life, seen: time.Now()}
+	ses := &session{server: s, life: life, seen: time.Now(), turn: make(chan struct{}, 1), gone: make(chan struct{})}
 	leave, err := s.admit(h)
 	if err != nil {
 		return nil, err
 	}
 	ses.socket = s.newSocket(h, ses)
-	if err = s.add(ses.socket, leave); err != nil {
+	if err = s.add(ses.socket, ses, leave); err != nil {
 		return nil, err
 	}
-	s.mu.Lock()
-	s.sessions[ses.socket.id] = ses
-	s.mu.Unlock()
+	if s.isClosing() {
+		ses.finish(endLost)
+		return nil, hub.ErrClosed
+	}
 	return ses, nil
 }
 
@@ -172,12 +183,9 @@ func (ses *session) finish(how ending) {
 		return
 	}
 	ses.dead = true
+	close(ses.gone)
 	ses.mu.Unlock()
 	ses.notify()
-	s := ses.server
-	s.mu.Lock()
-	delete(s.sessions, ses.socket.id)
-	s.mu.Unlock()
 	ses.socket.end(how)
 }
 
@@ -187,44 +195,110 @@ func (ses *session) isDead() bool {
 	return ses.dead
 }
 
+// The bodies of one session's POSTs that are under way may hold so much memory, in bytes. Newer clients send one at a time; those up to 1.6 one for
+// each message, however many there are. A body of unknown length counts as unknownBody.
+const (
+	maxPosted   = 16 << 20
+	unknownBody = 4 << 20
+	postBytes   = 4 << 10 // that a POST takes beside its body
+)
+
+var errPosts = errors.New("the session has too much under way in POSTs; send one at a time")
+
 // receive takes the body of a POST: lines of application/x-ndjson, of which one that begins with [ or { is a text frame and any other a binary
 // frame in base64; of any other media type one text frame. A frame that is no message ends the session.
 func (ses *session) receive(r *http.Request) error {
+	size := r.ContentLength + postBytes
+	if r.ContentLength < 0 {
+		size = unknownBody
+	}
+	defer ses.posted.Add(-size)
+	if now := ses.posted.Add(size); now > maxPosted && now > size { // one alone may be as large as any request
+		return errPosts
+	}
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		return err
 	}
-	ses.posts.Lock()
-	defer ses.posts.Unlock()
-	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if media != "application/x-ndjson" {
-		err = ses.socket.Receive(r.Context(), body, false)
-	} else {
-		err = ses.receiveLines(r, string(body))
+	select {
+	case ses.turn <- struct{}{}:
+		defer func() { <-ses.turn }()
+	case <-ses.gone:
+		return errSession
+	case <-r.Context().Done():
+		return r.Context().Err()
 	}
+	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	lines := bytes.Lines(body)
+	if media != "application/x-ndjson" {
+		lines = slices.Values([][]byte{body})
+	}
+	err = ses.receiveLines(r.Context(), lines, ses.postOf(body))
 	if err != nil && r.Context().Err() == nil {
 		ses.finish(endLost)
 	}
 	return err
 }
 
-func (ses *session) receiveLines(r *http.Request, body string) error {
-	for line := range strings.Lines(body) {
-		line = strings.TrimRight(line, "\r\n")
-		var err error
-		switch {
-		case line == "":
-		case line[0] == '[' || line[0] == '{':
-			err = ses.socket.Receive(r.Context(), []byte(line), false)
-		default:
-			var frame []byte
-			if frame, err = base64.RawStdEncoding.DecodeString(strings.TrimRight(line, "=")); err == nil {
-				err = ses.socket.Receive(r.Context(), frame, true)
-			}
-		}
-		if err != nil {
-			return err
+// post is one that was received, as far as it was. A browser whose connection breaks may send a POST again by itself, and nobody is told: a join
+// that came twice would end its own channel. So what has come is passed over. Messages differ in their refs.
+type post struct {
+	hash  uint64
+	lines int // that were received
+}
+
+var postSeed = maphash.MakeSeed()
+
+// postOf returns the account of a POST: that of an earlier one, where it is the same word for word as one of the last.
+func (ses *session) postOf(body []byte) *post {
+	hash := maphash.Bytes(postSeed, body)
+	for i := range ses.latest {
+		if ses.latest[i].hash == hash {
+			return &ses.latest[i]
 		}
 	}
+	copy(ses.latest[1:], ses.latest[:])
+	ses.latest[0] = post{hash: hash}
+	return &ses.latest[0]
+}
+
+func (ses *session) receiveLines(ctx context.Context, lines iter.Seq[[]byte], p *post) error {
+	n := 0
+	for line := range lines {
+		n++
+		if n <= p.lines && repeats(line) {
+			continue
+		}
+		if err := ses.receiveLine(ctx, bytes.TrimRight(line, "\r\n")); err != nil {
+			return err
+		}
+		p.lines = max(p.lines, n)
+	}
 	return nil
+}
+
+// repeats reports whether a message that comes again is the same one. Those without both refs may well look alike: heartbeats, and events for
+// which nobody wants a reply.
+func repeats(line []byte) bool {
+	if bytes.HasPrefix(line, []byte("{")) {
+		return false
+	}
+	joinRef, rest, _ := bytes.Cut(line, []byte(","))
+	ref, _, isText := bytes.Cut(rest, []byte(","))
+	return !isText || !bytes.Contains(joinRef, []byte("null")) && !bytes.Contains(ref, []byte("null"))
+}
+
+func (ses *session) receiveLine(ctx context.Context, line []byte) error {
+	switch {
+	case len(line) == 0:
+		return nil
+	case line[0] == '[' || line[0] == '{':
+		return ses.socket.Receive(ctx, bytes.Clone(line), false) // a message may stay for longer than the body
+	}
+	line = bytes.TrimRight(line, "=")
+	frame := make([]byte, base64.RawStdEncoding.DecodedLen(len(line)))
+	if _, err := base64.RawStdEncoding.Decode(frame, line); err != nil {
+		return err
+	}
+	return ses.socket.Receive(ctx, frame, true)
 }

@@ -28,6 +28,7 @@ type Socket struct {
 	dirty    []*feed // the second lane: who has something to read
 	backlog  int     // bytes of the first lane and of the channels' inboxes
 	over     bool
+	deaf     bool          // nothing more is read from the client
 	eased    chan struct{} // closed when the backlog has fallen, where somebody waits for that
 }
 
@@ -47,6 +48,9 @@ type transport interface {
 // Above it nothing more is read from the client.
 const maxBacklog = 1 << 20
 
+// maxOwed is the backlog, in bytes, at which a client that does not take what its channels push is cut.
+const maxOwed = 16 << 20
+
 // Receive takes one frame of the client and dispatches it. It blocks while the client has too much waiting. Errors: phoenix.ErrUTF8 and
 // phoenix.ErrFrame, after which the socket must be closed; ctx's; hub.ErrClosed after the socket's end.
 func (s *Socket) Receive(ctx context.Context, data []byte, binary bool) error {
@@ -63,6 +67,7 @@ func (s *Socket) Receive(ctx context.Context, data []byte, binary bool) error {
 	if err != nil {
 		return err
 	}
+	m.Size = len(data)
 	if err := s.waitForRoom(ctx); err != nil {
 		return err
 	}
@@ -74,7 +79,7 @@ func (s *Socket) Receive(ctx context.Context, data []byte, binary bool) error {
 func (s *Socket) waitForRoom(ctx context.Context) error {
 	for {
 		s.mu.Lock()
-		if s.over {
+		if s.over || s.deaf {
 			s.mu.Unlock()
 			return hub.ErrClosed
 		}
@@ -95,10 +100,18 @@ func (s *Socket) waitForRoom(ctx context.Context) error {
 	}
 }
 
+// hangUp ends the reading from the client: Receive fails from now on, also one that waits. It is for transports whose connection has ended.
+func (s *Socket) hangUp() {
+	s.mu.Lock()
+	s.deaf = true
+	s.easeLocked(0)
+	s.mu.Unlock()
+}
+
 // easeLocked takes n off the backlog. s.mu is held.
 func (s *Socket) easeLocked(n int) {
 	s.backlog -= n
-	if s.eased != nil && (s.backlog < maxBacklog || s.over) {
+	if s.eased != nil && (s.backlog < maxBacklog || s.over || s.deaf) {
 		close(s.eased)
 		s.eased = nil
 	}
@@ -116,7 +129,7 @@ func (s *Socket) dispatch(m *phoenix.Message) {
 	c := s.find(m)
 	switch {
 	case c == nil && m.Event == phoenix.EventJoin && m.BadTopic == nil:
-		s.beginLocked(m, nil, nil)
+		s.beginLocked(m, nil, false, nil)
 	case c == nil:
 		s.postLocked(s.notJoined(m))
 	case m.Event == phoenix.EventJoin && c.state == joined && c.joins == 0:
@@ -163,10 +176,8 @@ func (s *Socket) startLocked(c *Channel) {
 	}
 }
 
-// cost is what a queued message counts in the backlog.
-func cost(m *phoenix.Message) int {
-	return len(m.Payload) + len(m.Bytes) + len(m.Topic) + len(m.Event) + 128
-}
+// cost is what a queued message counts in the backlog: all of its frame, which it holds in memory.
+func cost(m *phoenix.Message) int { return m.Size + 256 }
 
 // drop takes a message that has left its inbox out of the account. s.mu is held.
 func (s *Socket) drop(m *phoenix.Message) { s.easeLocked(cost(m)) }
@@ -189,12 +200,13 @@ func (s *Socket) unmatched(m *phoenix.Message) frame {
 	return textFrame(func(dst []byte) []byte { return phoenix.AppendUnmatched(dst, s.version, m.Ref, topic) })
 }
 
-// beginLocked begins a join; old is the channel that it replaces, rest what is queued behind it. s.mu is held.
-func (s *Socket) beginLocked(m *phoenix.Message, old *Channel, rest []phoenix.Message) {
+// beginLocked begins a join; old is the channel that it replaces, rest what is queued behind it. waits says that a channel of the topic is to be
+// released first: then goOnLocked is to be called. s.mu is held.
+func (s *Socket) beginLocked(m *phoenix.Message, old *Channel, waits bool, rest []phoenix.Message) {
 	kind := s.server.kindOf(m.Topic)
 	c := &Channel{
 		socket: s, topic: m.Topic, joinRef: slices.Clone(m.JoinRef), ref: slices.Clone(m.Ref), kind: kind, params: m.Payload,
-		old: old, waits: old != nil,
+		old: old, waits: waits,
 	}
 	if c.pushRef = c.joinRef; c.pushRef == nil {
 		c.pushRef = c.ref
@@ -235,7 +247,7 @@ func (s *Socket) replace(c *Channel, m *phoenix.Message) {
 	}
 	working := c.working
 	c.overLocked()
-	s.beginLocked(m, c, rest)
+	s.beginLocked(m, c, true, rest)
 	s.mu.Unlock()
 	s.transport.notify()
 	c.release(endReplaced)
@@ -243,11 +255,16 @@ func (s *Socket) replace(c *Channel, m *phoenix.Message) {
 		c.left()
 	}
 	s.mu.Lock()
-	if next := s.find(m); next != nil && next.waits {
+	s.goOnLocked(s.find(m))
+	s.mu.Unlock()
+}
+
+// goOnLocked starts the join that waited for the release of the channel before it, if there is one. s.mu is held.
+func (s *Socket) goOnLocked(next *Channel) {
+	if next != nil && next.waits && next.state == joining {
 		next.waits = false
 		s.startLocked(next)
 	}
-	s.mu.Unlock()
 }
 
 // forget takes a channel off the list. s.mu is held.

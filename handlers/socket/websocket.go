@@ -13,6 +13,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/duckwire/duckwire/handlers/phoenix"
+	"github.com/duckwire/duckwire/handlers/writers"
 )
 
 // Refuse answers a request that is not let in.
@@ -60,13 +61,17 @@ func (s *Server) WebSocket(w http.ResponseWriter, r *http.Request, refuse Refuse
 func (s *Server) serve(h *handshake, t *webSocket, leave func()) {
 	t.socket = s.newSocket(h, t)
 	t.socket.binary = h.version == phoenix.V2
-	if err := s.add(t.socket, leave); err != nil {
+	if err := s.add(t.socket, nil, leave); err != nil {
 		_ = t.conn.CloseNow()
 		return
 	}
 	if !s.goes(t.read) {
 		_ = t.conn.CloseNow()
 		t.socket.end(endLost)
+		return
+	}
+	if s.isClosing() {
+		t.close(closeRestarting, restarting)
 	}
 }
 
@@ -94,102 +99,66 @@ type webSocket struct {
 	conn   *websocket.Conn
 	net    *conn
 
-	writer  atomic.Int32  // a writerState
-	written chan struct{} // closed by the last writer; made by the reader when it waits for that
+	turn    writers.Turn // to write
 	closing atomic.Bool
 	pinged  time.Time // the sweeper's
 }
 
-// The states of the writer.
-const (
-	writerIdle  int32 = iota
-	writerRuns        // a goroutine is in flush
-	writerAgain       // and should look again before it ends
-	writerOver        // none may start; the one that runs ends
-)
-
-// notify has the writer run, or look again if it does.
+// notify has what there is written, soon.
 func (t *webSocket) notify() {
-	for {
-		switch t.writer.Load() {
-		case writerIdle:
-			if t.writer.CompareAndSwap(writerIdle, writerRuns) {
-				t.server.writers.add(t)
-				return
-			}
-		case writerRuns:
-			if t.writer.CompareAndSwap(writerRuns, writerAgain) {
-				return
-			}
-		default:
-			return
-		}
+	if t.turn.Take() {
+		t.server.writers.Add(t) // the reader waits for the turn's end, and Close for the reader
 	}
 }
 
-// flush writes until there is nothing more, or the connection is broken, or it takes nothing more at the moment: then a goroutine of the
-// socket's own goes on.
-func (t *webSocket) flush(p *pull) {
+// Flush implements writers.Job: it writes until there is nothing more, or the connection is broken, or it takes nothing more at the moment: then a
+// goroutine of the socket's own goes on.
+func (t *webSocket) Flush(y *writers.Try) {
+	p := borrowPull()
+	defer p.giveBack()
 	for more := true; more; {
 		more = t.socket.next(p)
-		rest, done, err := t.net.try(&p.try, p.join())
+		rest, how, err := t.net.try(y, p.join())
 		if err != nil {
 			t.breakOff()
 			return
 		}
-		if !done {
+		if how != allOut {
 			if len(p.frames) > 1 {
 				rest = bytes.Clone(rest) // of p.buf, which others will use
 			}
-			go t.flushSlowly(rest) // the reader waits for it
+			go t.flushSlowly(rest, how) // it has the turn, whose end the reader waits for
 			return
 		}
-		more = more || t.again()
+		more = more || t.turn.Again()
 	}
 }
 
 // flushSlowly writes what is left of a flush, and then what has come meanwhile, at the speed of the client.
-func (t *webSocket) flushSlowly(rest []byte) {
+func (t *webSocket) flushSlowly(rest []byte, how tried) {
 	p := borrowPull()
 	defer p.giveBack()
-	for more := true; more; {
-		if err := t.net.send(rest); err != nil {
-			t.breakOff()
-			return
-		}
+	write := t.net.send
+	if how == begun {
+		write = t.net.finish
+	}
+	err := write(rest)
+	for more := true; more && err == nil; {
 		more = t.socket.next(p)
-		if rest = p.join(); len(rest) == 0 {
-			more = more || t.again()
-		} else {
-			more = true
-		}
+		b := p.join()
+		err = t.net.send(b)
+		more = more || len(b) > 0 || t.turn.Again()
 	}
-}
-
-// again reports whether there is more to be written after all: what came since next was called has notified. If not, the writer has ended.
-func (t *webSocket) again() bool {
-	switch {
-	case t.writer.CompareAndSwap(writerRuns, writerIdle):
-		return false
-	case t.writer.CompareAndSwap(writerAgain, writerRuns):
-		return true
+	if err != nil {
+		t.breakOff()
 	}
-	close(t.written) // over: the reader waits
-	return false
 }
 
 // breakOff ends a connection that cannot be written to: its reader ends, and with it the socket. Nothing more is written.
 func (t *webSocket) breakOff() {
 	_ = t.net.Conn.Close()
-	for t.again() {
-	}
-}
-
-// stopWriter waits for the writer, and lets no other start.
-func (t *webSocket) stopWriter() {
-	t.written = make(chan struct{})
-	if t.writer.Swap(writerOver) != writerIdle {
-		<-t.written
+	t.socket.hangUp()
+	for t.turn.Again() {
 	}
 }
 
@@ -198,7 +167,7 @@ func (t *webSocket) read() {
 	how := t.receive()
 	_ = t.net.Conn.Close()
 	_ = t.conn.CloseNow()
-	t.stopWriter()
+	t.turn.End()
 	t.socket.end(how)
 }
 
@@ -215,9 +184,11 @@ func (t *webSocket) receive() ending {
 		case t.closing.Load():
 			return endLost // it was us: the client comes back
 		case errors.Is(err, phoenix.ErrUTF8):
-			_ = t.conn.Close(closeUTF8, "a text frame must be valid UTF-8")
+			t.goodbye(closeUTF8, "a text frame must be valid UTF-8")
+		case errors.Is(err, websocket.ErrMessageTooBig):
+			t.goodbye(closeTooBig, "") // has been sent; what the client still sends is read, or a reset would overtake the close
 		case errors.Is(err, phoenix.ErrFrame):
-			_ = t.conn.Close(closeFrame, "the frame is no message of the protocol")
+			t.goodbye(closeFrame, "the frame is no message of the protocol")
 		case websocket.CloseStatus(err) != -1:
 			return endGone
 		}
@@ -250,8 +221,20 @@ func (t *webSocket) readMessage() (data []byte, binary bool, err error) {
 // close says goodbye in a goroutine of its own: the closing handshake may take five seconds.
 func (t *webSocket) close(code int, reason string) {
 	if !t.closing.Swap(true) {
-		t.server.goes(func() { _ = t.conn.Close(websocket.StatusCode(code), reason) })
+		t.server.goes(func() {
+			t.goodbye(websocket.StatusCode(code), reason)
+			t.socket.hangUp()
+		})
 	}
+}
+
+// closeWait is how long a client has to answer a close.
+const closeWait = 5 * time.Second
+
+// goodbye is the closing handshake. coder/websocket waits for the rest of a frame that has begun without a limit of its own.
+func (t *webSocket) goodbye(code websocket.StatusCode, reason string) {
+	_ = t.net.SetReadDeadline(time.Now().Add(closeWait)) // fails only with the connection
+	_ = t.conn.Close(code, reason)
 }
 
 func (t *webSocket) abort() {

@@ -1,24 +1,27 @@
-// A proxy between a client and the server that cuts its first connection after so many bytes of the answer, and lets all others through.
+// A proxy between a client and the server that cuts connections after so many bytes of the answer.
 
 import net from 'node:net'
 
 /**
  * cutter listens on a port of its own. limit is the number of bytes that the first connection may bring to the client: headers, chunk
- * sizes and body alike. With http10 the server is asked in HTTP/1.0: its body then ends with the connection, and a cut looks like a
- * clean end.
+ * sizes and body alike; all others are let through. Or it is a function that returns the number for each connection. With http10 the
+ * server is asked in HTTP/1.0: its body then ends with the connection, and a cut looks like a clean end. With upgrades: false requests for
+ * a WebSocket are cut at once.
  *
- * The result's sent() is what the first connection brought, and requests() all requests so far.
+ * The result's sent() is what the first connection brought, requests() all requests so far, and cuts() the number of cuts. cut() cuts
+ * all connections now.
  */
-export async function cutter(target, limit, { http10 = false } = {}) {
+export async function cutter(target, limit, { http10 = false, upgrades = true } = {}) {
   const { hostname, port } = new URL(target)
   const sockets = new Set()
   let connections = 0
+  let cuts = 0
   const sent = []
   const requests = []
 
   const proxy = net.createServer((client) => {
     const first = connections++ === 0
-    let left = first ? limit : Infinity
+    let left = typeof limit === 'function' ? limit() : first ? limit : Infinity
     const server = net.connect(Number(port), hostname)
     for (const s of [client, server]) {
       sockets.add(s)
@@ -34,6 +37,7 @@ export async function cutter(target, limit, { http10 = false } = {}) {
       const text = data.toString('latin1') // clients write a request's head at once
       if (/^[A-Z]+ \S+ HTTP\/1.1\r\n/.test(text)) {
         requests.push(text)
+        if (!upgrades && /^upgrade: websocket\r$/im.test(text)) return cut()
         if (http10) data = Buffer.from(text.replace('HTTP/1.1', 'HTTP/1.0').replace(/^connection: .*\r\n/im, ''), 'latin1')
       }
       server.write(data)
@@ -50,6 +54,7 @@ export async function cutter(target, limit, { http10 = false } = {}) {
 
     // cut ends the connection with a FIN, not a reset: a reset would take bytes with it that the client has not read.
     function cut(data) {
+      cuts++
       server.removeAllListeners('data')
       server.destroy()
       client.end(data)
@@ -60,6 +65,10 @@ export async function cutter(target, limit, { http10 = false } = {}) {
     url: `http://127.0.0.1:${proxy.address().port}`,
     sent: () => Buffer.concat(sent),
     requests: () => requests,
+    cuts: () => cuts,
+    cut() {
+      for (const s of sockets) s.destroy()
+    },
     close() {
       proxy.close()
       for (const s of sockets) s.destroy()

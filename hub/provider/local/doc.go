@@ -10,4 +10,7 @@
 //
 // Chat: the code in the last user message is continued (chat.go); the messages before it are looked at too. Where there is nothing to
 // continue, the answer is a sentence that says what this completer is.
+//
+// Analyses: a few checks that need no understanding (analyze.go), so that a server with nothing configured has something true to say. They
+// are no linter: run one with 'duckwire worker'.
 package local

@@ -16,3 +16,17 @@ func TakeChunk(w hub.CompletionWriter, chunks ...[]byte) error {
 	}
 	return a.finish()
 }
+
+// ScanIssues reads an answer that comes in pieces, and returns its objects, how many lines were not understood, and the first of these.
+func ScanIssues(pieces ...string) (objects []map[string]any, unparsed int, sample string) {
+	var s issueScanner
+	var found []object
+	for _, p := range pieces {
+		found = append(found, s.add(p)...)
+	}
+	for _, o := range append(found, s.finish()...) {
+		objects = append(objects, o.members)
+		_ = o.issue()
+	}
+	return objects, s.unparsed, s.sample
+}

@@ -3,6 +3,7 @@ package bench
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"net"
@@ -28,6 +29,7 @@ type room struct {
 	mu     sync.Mutex
 	seq    uint64
 	single bool // a stream's: text instead of numbered events
+	frames bool // its readers are WebSockets
 	queues []chan []byte
 }
 
@@ -75,12 +77,17 @@ func (l *BareLoop) handler(ctx context.Context, writers *sync.WaitGroup) http.Ha
 		if err != nil {
 			return
 		}
+		path, head := r.URL.Path, bareStream
+		if path == socketPath {
+			path, head = r.URL.Query().Get("room"), bareUpgrade
+		}
 		queue := make(chan []byte, bareQueue)
-		room := l.room(r.URL.Path)
+		room := l.room(path)
 		room.mu.Lock()
+		room.frames = r.URL.Path == socketPath
 		room.queues = append(room.queues, queue)
 		room.mu.Unlock()
-		writers.Go(func() { writeLoop(ctx, conn, queue) })
+		writers.Go(func() { writeLoop(ctx, conn, head, queue) })
 	})
 	mux.HandleFunc("POST /", func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
@@ -91,12 +98,18 @@ func (l *BareLoop) handler(ctx context.Context, writers *sync.WaitGroup) http.Ha
 	return mux
 }
 
+// The heads of the bare loop's answers. Its readers ask for no more.
+const (
+	bareStream  = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+	bareUpgrade = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n" + "\x81\x0b\"phx_reply\"" // to the join, unread
+)
+
 // writeLoop is all that is done for a reader.
-func writeLoop(ctx context.Context, conn net.Conn, queue <-chan []byte) {
+func writeLoop(ctx context.Context, conn net.Conn, head string, queue <-chan []byte) {
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
 	defer conn.Close()
-	if _, err := io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"); err != nil {
+	if _, err := io.WriteString(conn, head); err != nil {
 		return
 	}
 	for b := range queue {
@@ -129,7 +142,11 @@ func (r *room) write(size, n int) {
 	b := make([]byte, 0, n*size)
 	for range n {
 		r.seq++
-		b = appendBareBlock(b, size, r.seq, r.single)
+		if r.frames {
+			b = appendBareFrame(b, size, r.seq)
+		} else {
+			b = appendBareBlock(b, size, r.seq, r.single)
+		}
 	}
 	kept := r.queues[:0]
 	for _, q := range r.queues {
@@ -169,4 +186,22 @@ func appendBareBlock(dst []byte, size int, n uint64, text bool) []byte {
 		dst = append(dst, bytes.Repeat([]byte{'x'}, pad)...)
 	}
 	return append(dst, end...)
+}
+
+// appendBareFrame appends a text frame of the size with its number, or of the least size that it can have.
+func appendBareFrame(dst []byte, size int, n uint64) []byte {
+	payload := strconv.AppendUint(append([]byte{'{'}, eventMark...), n, 10)
+	payload = append(payload, `,"pad":"`...)
+	const end = `"}`
+	if pad := size - 4 - len(payload) - len(end); pad > 0 {
+		payload = append(payload, bytes.Repeat([]byte{'x'}, pad)...)
+	}
+	payload = append(payload, end...)
+	dst = append(dst, 0x81)
+	if len(payload) < 126 {
+		dst = append(dst, byte(len(payload)))
+	} else {
+		dst = binary.BigEndian.AppendUint16(append(dst, 126), uint16(len(payload)))
+	}
+	return append(dst, payload...)
 }

@@ -27,10 +27,11 @@ type Fanout struct {
 	Max      bool // as fast as it goes, in batches; Rate says nothing
 	Batch    int  // events of one request in Max
 	Stalled  int  // readers more that never read
+	Over     Transport
 }
 
 func (s *Fanout) load() (string, map[string]any) {
-	load := map[string]any{"readers": s.Readers, "topics": s.Topics, "payload_bytes": s.Payload, "seconds": s.Duration.Seconds()}
+	load := map[string]any{"readers": s.Readers, "topics": s.Topics, "payload_bytes": s.Payload, "seconds": s.Duration.Seconds(), "transport": s.Over.name()}
 	if s.Stalled > 0 {
 		load["stalled"] = s.Stalled
 	}
@@ -51,8 +52,7 @@ func (s *Fanout) run(ctx context.Context, t *Target, server string) (round Round
 	name := unique()
 	feeds := make([]*feed, s.Topics)
 	for i := range feeds {
-		path := fmt.Sprintf("/v1/topics/bench:%s:%d/events", name, i)
-		feeds[i] = &feed{read: path, write: path, parse: parseEvent}
+		feeds[i] = topicFeed(fmt.Sprintf("bench:%s:%d", name, i), s.Over)
 	}
 	stalled, err := s.stall(ctx, t, feeds[0])
 	if err != nil {
@@ -180,7 +180,11 @@ func (s *Fanout) stall(ctx context.Context, t *Target, f *feed) (conns []net.Con
 		if tcp, ok := conn.(*net.TCPConn); ok {
 			_ = tcp.SetReadBuffer(4 << 10)
 		}
-		if _, err := conn.Write(append(t.appendHead(nil, "GET", f.read), "Accept: text/event-stream\r\n\r\n"...)); err != nil {
+		r := reader{feed: f, conn: conn}
+		if _, err = conn.Write(append(r.ask(t), "\r\n"...)); err == nil && f.topic != "" {
+			err = r.sendJoin()
+		}
+		if err != nil {
 			closeAll(conns)
 			return nil, err
 		}

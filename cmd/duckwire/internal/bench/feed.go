@@ -12,6 +12,7 @@ const sentRing = 1024
 // feed is one topic or stream under load: events numbered 1, 2, 3 …, and the readers that must get each once, in order.
 type feed struct {
 	read  string // path that readers get
+	topic string // that readers join on a WebSocket; "": they read over SSE
 	write string // path that events are posted to
 	parse func(block []byte, next uint64) (n uint64, err error)
 

@@ -46,10 +46,38 @@ type Latency struct {
 	P50 float64 `json:"p50_ms"`
 	P99 float64 `json:"p99_ms"`
 	Max float64 `json:"max_ms"`
+
+	Bars []Bar `json:"histogram,omitempty"` // in steps that double, from the least to the greatest
+}
+
+// Bar is how many deliveries took at least From and less than twice that, in milliseconds; the first one's are all below.
+type Bar struct {
+	From  float64 `json:"from_ms"`
+	Count uint64  `json:"count"`
 }
 
 func (h *histogram) latency() Latency {
-	return Latency{P50: h.quantile(0.50), P99: h.quantile(0.99), Max: millis(h.max.Load())}
+	return Latency{P50: h.quantile(0.50), P99: h.quantile(0.99), Max: millis(h.max.Load()), Bars: h.bars()}
+}
+
+// bars folds the buckets of each power of two.
+func (h *histogram) bars() (bars []Bar) {
+	for i := range h.buckets {
+		n := h.buckets[i].Load()
+		if n == 0 {
+			continue
+		}
+		from := 0.0
+		if i >= 16 {
+			from = float64(valueOf(i&^15)) / 1e3
+		}
+		if last := len(bars) - 1; last >= 0 && bars[last].From == from {
+			bars[last].Count += n
+		} else {
+			bars = append(bars, Bar{from, n})
+		}
+	}
+	return bars
 }
 
 func (h *histogram) quantile(q float64) float64 {

@@ -10,10 +10,11 @@ import (
 type Idle struct {
 	Readers int
 	Settle  time.Duration // how long the server may put its memory in order before it is measured
+	Over    Transport
 }
 
 func (s *Idle) load() (string, map[string]any) {
-	return "idle", map[string]any{"readers": s.Readers, "seconds": s.Settle.Seconds()}
+	return "idle", map[string]any{"readers": s.Readers, "seconds": s.Settle.Seconds(), "transport": s.Over.name()}
 }
 
 func (s *Idle) bare() bool { return true }
@@ -22,8 +23,7 @@ func (s *Idle) run(ctx context.Context, t *Target, server string) (round Round, 
 	if err := checkFiles(s.Readers); err != nil {
 		return round, err
 	}
-	path := "/v1/topics/bench:" + unique() + ":idle/events"
-	feeds := []*feed{{read: path, write: path, parse: parseEvent}}
+	feeds := []*feed{topicFeed("bench:"+unique()+":idle", s.Over)}
 	before, begun := t.usage(), time.Now()
 	err = gather(ctx, t, feeds, s.Readers, false, func(ctx context.Context, c *crowd) error {
 		connected := time.Since(begun)

@@ -27,6 +27,7 @@ type reader struct {
 	chunks *dechunker
 	lastID string // the position of the newest event
 	keepID bool   // note lastID
+	joined bool   // on a WebSocket: the join has been answered
 }
 
 var (
@@ -40,23 +41,35 @@ func (r *reader) connect(ctx context.Context, t *Target) error {
 	if err != nil {
 		return err
 	}
-	r.conn, r.rest, r.chunks = conn, r.rest[:0], nil
+	r.conn, r.rest, r.chunks, r.joined = conn, r.rest[:0], nil, false
 	if r.buf == nil {
 		r.buf = make([]byte, readBuffer)
 	}
-	ask := append(t.appendHead(nil, "GET", r.feed.read), "Accept: text/event-stream\r\n"...)
-	if r.lastID != "" {
-		ask = fmt.Appendf(ask, "Last-Event-ID: %s\r\n", r.lastID)
-	}
 	_ = conn.SetDeadline(time.Now().Add(callTimeout))
-	if _, err = conn.Write(append(ask, "\r\n"...)); err == nil {
+	if _, err = conn.Write(append(r.ask(t), "\r\n"...)); err == nil {
 		err = r.head()
+	}
+	if err == nil && r.feed.topic != "" {
+		err = r.join()
 	}
 	if err != nil {
 		_ = conn.Close()
 		return fmt.Errorf("GET %s: %w", r.feed.read, err)
 	}
 	return conn.SetDeadline(time.Time{})
+}
+
+// ask is the head of the request.
+func (r *reader) ask(t *Target) []byte {
+	ask := t.appendHead(nil, "GET", r.feed.read)
+	if r.feed.topic != "" {
+		return append(ask, upgrade...)
+	}
+	ask = append(ask, "Accept: text/event-stream\r\n"...)
+	if r.lastID != "" {
+		ask = fmt.Appendf(ask, "Last-Event-ID: %s\r\n", r.lastID)
+	}
+	return ask
 }
 
 // head reads the answer's head; what follows it stays in rest.
@@ -72,7 +85,7 @@ func (r *reader) head() error {
 			continue
 		}
 		head := r.rest[:i+2]
-		if status, err := parseStatus(head); err != nil || status != 200 {
+		if status, err := parseStatus(head); err != nil || status != 200 && status != 101 {
 			return fmt.Errorf("%s", r.rest)
 		}
 		if bytes.Contains(bytes.ToLower(head), chunkedMark) {
@@ -121,6 +134,11 @@ func (r *reader) take(b []byte) error {
 		b = r.rest
 	}
 	now := time.Now().UnixNano()
+	if r.feed.topic != "" {
+		rest, err := r.frames(b, now)
+		r.rest = append(r.rest[:0], rest...)
+		return err
+	}
 	for {
 		i := bytes.Index(b, blockEnd)
 		if i < 0 {
@@ -148,7 +166,9 @@ func (r *reader) block(b []byte, now int64) error {
 	for i := got + 1; i <= got+n; i++ {
 		r.latency.add(time.Duration(now - r.feed.sent[i%sentRing].Load()))
 	}
-	if r.keepID {
+	if r.keepID && r.feed.topic != "" {
+		r.lastID = framePosition(b)
+	} else if r.keepID {
 		if i := bytes.LastIndex(b, idMark); i >= 0 {
 			id, _, _ := bytes.Cut(b[i+len(idMark):], newline)
 			r.lastID = string(id)

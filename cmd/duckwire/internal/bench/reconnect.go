@@ -13,10 +13,11 @@ type Reconnect struct {
 	Missed  int // events published while they are away
 	Cuts    int
 	Payload int
+	Over    Transport
 }
 
 func (s *Reconnect) load() (string, map[string]any) {
-	return "reconnect", map[string]any{"readers": s.Readers, "missed": s.Missed, "cuts": s.Cuts, "payload_bytes": s.Payload}
+	return "reconnect", map[string]any{"readers": s.Readers, "missed": s.Missed, "cuts": s.Cuts, "payload_bytes": s.Payload, "transport": s.Over.name()}
 }
 
 func (s *Reconnect) bare() bool { return false }
@@ -25,8 +26,7 @@ func (s *Reconnect) run(ctx context.Context, t *Target, server string) (round Ro
 	if err := checkFiles(s.Readers); err != nil {
 		return round, err
 	}
-	path := "/v1/topics/bench:" + unique() + ":reconnect/events"
-	f := &feed{read: path, write: path, parse: parseEvent}
+	f := topicFeed("bench:"+unique()+":reconnect", s.Over)
 	err = gather(ctx, t, []*feed{f}, s.Readers, true, func(ctx context.Context, c *crowd) error {
 		if err := s.publish(ctx, c, 1); err != nil { // so that everybody has a position
 			return err

@@ -16,6 +16,7 @@ func (r *Report) WriteText(w io.Writer) error {
 	fmt.Fprintf(&b, "%s: %s\n%d cores, %s, %s/%s\n\n", r.Mode, r.loadText(), r.Machine.Cores, r.Machine.Go, r.Machine.OS, r.Machine.Arch)
 	r.writeTable(&b)
 	r.writeBars(&b)
+	r.writeLatency(&b)
 	for _, note := range r.Notes {
 		fmt.Fprintf(&b, "\n%s\n", note)
 	}
@@ -25,12 +26,30 @@ func (r *Report) WriteText(w io.Writer) error {
 
 func (r *Report) loadText() string {
 	var parts []string
-	for _, key := range []string{"readers", "streams", "topics", "events_per_second", "tokens_per_second", "batch", "payload_bytes", "missed", "cuts", "stalled", "seconds"} {
+	for _, key := range []string{"transport", "readers", "streams", "topics", "events_per_second", "tokens_per_second", "batch", "payload_bytes", "missed", "cuts", "stalled", "seconds"} {
 		if v, ok := r.Load[key]; ok {
-			parts = append(parts, fmt.Sprintf("%v %s", v, strings.ReplaceAll(key, "_", " ")))
+			parts = append(parts, strings.TrimSuffix(fmt.Sprintf("%v %s", v, strings.ReplaceAll(key, "_", " ")), " transport"))
 		}
 	}
 	return strings.Join(parts, ", ")
+}
+
+// writeLatency draws how long deliveries took in the last round of ours.
+func (r *Report) writeLatency(b *strings.Builder) {
+	own := r.of(duckwire)
+	if len(own) == 0 || len(own[len(own)-1].Latency.Bars) == 0 {
+		return
+	}
+	var most, total uint64
+	bars := own[len(own)-1].Latency.Bars
+	for _, bar := range bars {
+		most, total = max(most, bar.Count), total+bar.Count
+	}
+	fmt.Fprintln(b, "\nlatency of the last round's deliveries, from each step to twice that:")
+	for _, bar := range bars {
+		n := int(bar.Count * barWidth / most)
+		fmt.Fprintf(b, "  %9.3f ms %-*s %5.1f %%\n", bar.From, barWidth, strings.Repeat("#", n), float64(bar.Count)/float64(total)*100)
+	}
 }
 
 // column is one figure of the table; a column that is nothing in every round is left out.

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/duckwire/duckwire/hub"
+)
+
+// errJobGone says that the job is no longer ours: cancelled, or another worker's.
+var errJobGone = errors.New("the server wants no more of it")
+
+// jobStream writes a job's stream. It belongs to one goroutine.
+type jobStream struct {
+	c    *client
+	id   string // the worker's
+	job  *job
+	seq  int64
+	sent time.Time
+
+	lines bytes.Buffer // entries that were not sent yet
+}
+
+func newJobStream(c *client, id string, j *job) *jobStream { return &jobStream{c: c, id: id, job: j} }
+
+// beat is how long the stream is silent at most: often enough to keep the lease, and to hear of a cancel soon.
+func (s *jobStream) beat() time.Duration {
+	return min(2*time.Second, max(100*time.Millisecond, time.Duration(s.job.Lease/3*float64(time.Second))))
+}
+
+// add makes an entry ready to be sent.
+func (s *jobStream) add(event string, data any) {
+	raw, err := json.Marshal(map[string]any{"event": event, "data": data})
+	if err != nil {
+		panic(err) // of texts and numbers
+	}
+	s.lines.Write(append(raw, '\n'))
+}
+
+// send sends what is ready; nothing is a sign of life. It is tried again for as long as the lease may hold, and counts once. errJobGone
+// says to stop.
+func (s *jobStream) send(ctx context.Context) error {
+	body := bytes.Clone(s.lines.Bytes())
+	s.lines.Reset()
+	retry := newRetrier(s.c.pace, time.Duration(s.job.Lease*float64(time.Second)), nil)
+	retry.contact() // the server gave us the job
+	for {
+		err := s.post(ctx, body)
+		if err == nil {
+			s.seq++
+			s.sent = time.Now()
+			return nil
+		}
+		var api *apiError
+		if errors.As(err, &api) {
+			switch api.Status {
+			case http.StatusConflict, http.StatusForbidden, http.StatusNotFound:
+				return fmt.Errorf("%w: %s", errJobGone, firstLine(api.Detail))
+			}
+		}
+		if err := retry.after(ctx, err); err != nil {
+			return err
+		}
+	}
+}
+
+func (s *jobStream) post(ctx context.Context, body []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	req, err := s.c.request(ctx, http.MethodPost, streamPath(s.job.Stream)+"/append", nil)
+	if err != nil {
+		return err
+	}
+	if len(body) > 0 {
+		req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	}
+	_, _, err = s.c.do(req, []string{
+		"Content-Type", "application/x-ndjson", "Producer-Id", s.id,
+		"Producer-Epoch", strconv.FormatInt(s.job.Epoch, 10), "Producer-Seq", strconv.FormatInt(s.seq, 10),
+	})
+	return err
+}
+
+// issues reports what was found.
+func (s *jobStream) issues(found []hub.Issue) {
+	if len(found) > 0 {
+		s.add(hub.EntryUpdate, map[string]any{"type": s.job.Type, "issues": found})
+	}
+}
+
+// fail ends the stream as failed.
+func (s *jobStream) fail(ctx context.Context, why error) error {
+	return s.end(ctx, map[string]any{"event": "end", "status": "failed", "error": map[string]string{"code": "worker_failed", "message": why.Error()}})
+}
+
+// end sends the last line.
+func (s *jobStream) end(ctx context.Context, line map[string]any) error {
+	raw, err := json.Marshal(line)
+	if err != nil {
+		return err
+	}
+	s.lines.Write(append(raw, '\n'))
+	return s.send(ctx)
+}

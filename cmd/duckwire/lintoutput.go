@@ -1,0 +1,164 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"sync"
+
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/lint"
+	"github.com/duckwire/duckwire/hub"
+)
+
+// Bounds of what a linter may print.
+const (
+	maxJobIssues = 10_000
+	maxUpdate    = 50 // issues in one entry
+	maxSARIF     = 64 << 20
+	maxLint      = 64 << 10 // of one line
+	maxTail      = 20       // lines that are kept for telling of a failure
+)
+
+// lintOutput reads what a linter prints, on both of its outputs. Safe for concurrent use.
+type lintOutput struct {
+	folder *lintFolder
+	format string // auto, lines, sarif
+	kind   string // of issues that do not say
+
+	mu       sync.Mutex
+	found    []hub.Issue // that nobody has taken yet
+	counts   map[string]int
+	summary  hub.AnalysisSummary
+	unparsed int // lines that named no place in one of the files
+	omitted  int // issues beyond maxJobIssues
+	tail     []string
+	sarif    bytes.Buffer
+	isSARIF  bool
+	read     bool // a whole SARIF log was read
+}
+
+func newLintOutput(folder *lintFolder, format, kind string) *lintOutput {
+	return &lintOutput{folder: folder, format: format, kind: kind, counts: make(map[string]int), isSARIF: format == "sarif"}
+}
+
+// outputPipe is one of a linter's two outputs, an io.Writer for exec.Cmd.
+type outputPipe struct {
+	out    *lintOutput
+	main   bool // stdout: where SARIF comes
+	begun  bool
+	unread []byte // the beginning of a line whose end has not come
+}
+
+func (p *outputPipe) Write(b []byte) (int, error) {
+	p.out.mu.Lock()
+	defer p.out.mu.Unlock()
+	if p.main && !p.begun {
+		text := bytes.TrimLeft(b, " \t\r\n\ufeff")
+		p.begun = len(text) > 0
+		p.out.isSARIF = p.out.isSARIF || p.out.format == "auto" && len(text) > 0 && text[0] == '{'
+	}
+	if p.main && p.out.isSARIF {
+		if p.out.sarif.Len() < maxSARIF {
+			p.out.sarif.Write(b)
+		}
+		return len(b), nil
+	}
+	p.unread = append(p.unread, b...)
+	for {
+		line, rest, ok := bytes.Cut(p.unread, []byte("\n"))
+		if !ok {
+			break
+		}
+		p.out.line(string(line[:min(len(line), maxLint)]))
+		p.unread = rest
+	}
+	if len(p.unread) > maxLint { // an endless line: its beginning will do
+		p.unread = p.unread[:maxLint]
+	}
+	return len(b), nil
+}
+
+// finish reads what is left at the output's end.
+func (p *outputPipe) finish() {
+	p.out.mu.Lock()
+	defer p.out.mu.Unlock()
+	if len(p.unread) > 0 {
+		p.out.line(string(p.unread))
+	}
+	if !p.main || !p.out.isSARIF || p.out.sarif.Len() == 0 {
+		return
+	}
+	issues, err := lint.ReadSARIF(p.out.sarif.Bytes())
+	if err == nil {
+		p.out.read = true
+		for _, i := range issues {
+			p.out.add(i)
+		}
+		return
+	}
+	if p.out.format == "sarif" {
+		p.out.keep("SARIF: " + err.Error())
+		return
+	}
+	for line := range strings.Lines(p.out.sarif.String()) { // it only began like one
+		p.out.line(strings.TrimRight(line, "\n"))
+	}
+}
+
+// line reads one line. o.mu is held.
+func (o *lintOutput) line(line string) {
+	if o.format != "sarif" {
+		if issue, ok := lint.ParseLine(line); ok {
+			if _, ours := o.folder.own(issue.File); ours {
+				o.add(issue)
+				return
+			}
+		}
+	}
+	if line = strings.TrimSpace(line); line != "" {
+		o.unparsed++
+		o.keep(line)
+	}
+}
+
+func (o *lintOutput) keep(line string) {
+	if len(o.tail) == maxTail {
+		o.tail = o.tail[1:]
+	}
+	o.tail = append(o.tail, line[:min(len(line), 500)])
+}
+
+// add takes an issue in. o.mu is held.
+func (o *lintOutput) add(i hub.Issue) {
+	if o.summary.Total >= maxJobIssues {
+		o.omitted++
+		return
+	}
+	i.File, _ = o.folder.own(i.File) // in none of the files: of all
+	i.Message = o.folder.hide(i.Message)
+	i = i.Normal(o.kind)
+	o.counts[i.File]++
+	o.summary.Count(&i)
+	o.found = append(o.found, i)
+}
+
+// take returns what was found since the last time, or the first of it: as much as one message bears.
+func (o *lintOutput) take() []hub.Issue {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	n := min(len(o.found), maxUpdate)
+	found := o.found[:n:n]
+	o.found = o.found[n:]
+	return found
+}
+
+// understood reports whether the tool has said anything that we could read.
+func (o *lintOutput) understood() bool { return o.summary.Total > 0 || o.read }
+
+// last returns the end of what could not be read, for people.
+func (o *lintOutput) last() string {
+	text := strings.ToValidUTF8(o.folder.hide(strings.Join(o.tail, "\n")), "\uFFFD")
+	if text == "" {
+		return "it printed nothing"
+	}
+	return text
+}

@@ -1,0 +1,100 @@
+package handlers
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/middleware"
+)
+
+// analysisBody is the body of POST /v1/analyses: files, or one of them at the top.
+type analysisBody struct {
+	ID        string             `json:"id"`
+	Topic     string             `json:"topic"`
+	Type      string             `json:"type"`
+	Files     []hub.AnalysisFile `json:"files"`
+	Path      string             `json:"path"`
+	Language  string             `json:"language"`
+	Code      *string            `json:"code"`
+	Project   string             `json:"project"`
+	Options   json.RawMessage    `json:"options"`
+	Keep      json.RawMessage    `json:"keep"`
+	Slot      string             `json:"slot"`
+	Supersede hub.Supersede      `json:"supersede"`
+}
+
+// startAnalysis starts an analysis, or attaches to the one of the same id and request: 202 at once, for its stream tells all that follows.
+func (s *server) startAnalysis(w http.ResponseWriter, r *http.Request) error {
+	raw, err := s.readBody(r)
+	if err != nil {
+		return err
+	}
+	var body analysisBody
+	if err := decodeStrict(raw, &body, ""); err != nil {
+		return err
+	}
+	if body.ID == "" {
+		body.ID = r.Header.Get("Idempotency-Key")
+	}
+	spec, err := body.spec()
+	if err != nil {
+		return err
+	}
+	req, err := body.request()
+	if err != nil {
+		return err
+	}
+	if err := s.mayComplete(r, body.Topic); err != nil {
+		return err
+	}
+	spec.Owner = middleware.IdentityFrom(r.Context()).User
+	spec.Digest = digest("analysis", string(raw))
+	req.RequestID = middleware.RequestIDFrom(r.Context())
+	stream, _, err := s.hub.Analyze(req, spec)
+	if err != nil {
+		return err
+	}
+	setStreamHeaders(w.Header(), stream)
+	writeJSON(w, http.StatusAccepted, s.viewStream(stream, nil, false))
+	return nil
+}
+
+// request returns what is to be analysed.
+func (b *analysisBody) request() (*hub.AnalysisRequest, error) {
+	files := b.Files
+	if b.Code != nil {
+		if len(files) > 0 {
+			return nil, hub.Invalid("code", "stands in place of files; give one of the two")
+		}
+		path := b.Path
+		if path == "" {
+			path = "untitled"
+		}
+		files = []hub.AnalysisFile{{Path: path, Language: b.Language, Code: *b.Code}}
+	}
+	if string(b.Options) == "null" {
+		b.Options = nil
+	}
+	return &hub.AnalysisRequest{Type: b.Type, Files: files, Project: b.Project, Options: b.Options}, nil
+}
+
+func (b *analysisBody) spec() (hub.StreamSpec, error) {
+	spec := hub.StreamSpec{Alias: b.ID, Topic: b.Topic, Slot: b.Slot, Supersede: b.Supersede}
+	for _, name := range []struct{ field, text string }{{"id", b.ID}, {"slot", b.Slot}} {
+		if name.text == "" {
+			continue
+		}
+		if err := hub.ValidName(name.field, name.text); err != nil {
+			return spec, err
+		}
+	}
+	switch b.Supersede {
+	case "", hub.SupersedeStop, hub.SupersedeFinish:
+	default:
+		return spec, hub.Invalid("supersede", `must be "stop" or "finish"; got %q`, clip(string(b.Supersede)))
+	}
+	var err error
+	spec.Keep, err = parseKeep(b.Keep)
+	return spec, err
+}

@@ -1,0 +1,205 @@
+package channels
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/duckwire/duckwire/handlers/socket"
+	"github.com/duckwire/duckwire/hub"
+)
+
+// conversationHandler is one client's join of a conversation.
+type conversationHandler struct {
+	c       *socket.Channel
+	talk    *talk
+	answers answers
+}
+
+// Left implements socket.Leaver.
+func (h *conversationHandler) Left() { h.talk.release() }
+
+// Rewrite implements socket.Rewriter: the end of an answer waits for the pieces of it.
+func (h *conversationHandler) Rewrite(ev *hub.Event) (socket.Outgoing, bool) {
+	return socket.Outgoing{}, h.answers.pass(ev)
+}
+
+// Handle handles a message. What goes wrong is told twice: by the reply, and by the event that RubberDuck's clients wait for.
+func (h *conversationHandler) Handle(ctx context.Context, m *socket.Message) error {
+	err := h.handle(ctx, m)
+	if err != nil && ctx.Err() == nil {
+		h.c.Push("error", refusalOf(m.Event, err))
+	}
+	return err
+}
+
+func (h *conversationHandler) handle(ctx context.Context, m *socket.Message) error {
+	switch m.Event {
+	case "message":
+		return h.message(ctx, m)
+	case "follow":
+		return h.follow(m)
+	case "cancel_processing":
+		return h.cancelProcessing(ctx, m)
+	case "get_history":
+		return h.getHistory(m)
+	case "new_conversation":
+		return h.reset(ctx, m)
+	case "set_context":
+		return h.setContext(ctx, m)
+	case "set_llm_preference":
+		return h.setPreference(ctx, m)
+	case "typing":
+		return h.typing(ctx, m)
+	case "response", "response_chunk", "response_delta", "error", "thinking", "history", "conversation_reset", "context_updated",
+		"processing_cancelled", statusEvent:
+		return socket.Refuse("this event is the server's to send")
+	}
+	return h.publish(ctx, m)
+}
+
+// publish publishes what is not known here on the conversation's topic, which the lobby's clients do not know by name.
+func (h *conversationHandler) publish(ctx context.Context, m *socket.Message) error {
+	if err := h.may(ctx, hub.ActionPublish); err != nil {
+		return err
+	}
+	in := hub.EventInput{Event: m.Event, Payload: m.Payload, Bytes: m.Bytes}
+	if err := readPublishMembers(m, &in); err != nil {
+		return err
+	}
+	return publishOn(h.talk.topic, h.c, m, in)
+}
+
+// may asks whether the client may do a in the conversation.
+func (h *conversationHandler) may(ctx context.Context, a hub.Action) error {
+	return h.c.Authorize(ctx, h.c.Topic(), a)
+}
+
+// typing tells the others.
+func (h *conversationHandler) typing(ctx context.Context, m *socket.Message) error {
+	if err := h.may(ctx, hub.ActionPublish); err != nil {
+		return err
+	}
+	var p struct {
+		Typing *bool `json:"typing"`
+	}
+	if err := m.Decode(&p); err != nil {
+		return err
+	}
+	if p.Typing == nil {
+		return hub.Invalid("typing", "is missing")
+	}
+	payload := encodeJSON(map[string]any{"user_id": h.c.User(), "typing": *p.Typing, "timestamp": now()})
+	if _, err := h.c.Publish(h.talk.topic, hub.EventInput{Event: "typing", Payload: payload, Ephemeral: true, Except: h.c.Client()}); err != nil {
+		return err
+	}
+	m.Reply(nil)
+	return nil
+}
+
+// history is the event of that name.
+type history struct {
+	Conversation string        `json:"conversation_id"`
+	Messages     []chatMessage `json:"messages"` // oldest first
+	Count        int           `json:"count"`
+}
+
+// getHistory pushes the newest messages.
+func (h *conversationHandler) getHistory(m *socket.Message) error {
+	p := struct {
+		Limit *int `json:"limit"`
+	}{}
+	if err := m.Decode(&p); err != nil {
+		return err
+	}
+	limit := 100
+	if p.Limit != nil {
+		limit = *p.Limit
+	}
+	if limit < 1 {
+		return hub.Invalid("limit", "must be a whole number from 1 on")
+	}
+	r, _ := h.talk.snapshot()
+	list := r.last(limit)
+	if list == nil {
+		list = []chatMessage{}
+	}
+	m.Reply(map[string]int{"count": len(list)})
+	h.c.Push("history", history{r.ID, list, len(list)})
+	return nil
+}
+
+// reset begins the conversation anew, for all its sessions.
+func (h *conversationHandler) reset(ctx context.Context, m *socket.Message) error {
+	if err := h.may(ctx, hub.ActionPublish); err != nil {
+		return err
+	}
+	var session string
+	err := h.talk.change(func(r *record) error {
+		h.talk.cancelLocked(h.c.User())
+		r.Messages, r.Context, r.Session = nil, nil, newSession()
+		session = r.Session
+		return nil
+	}, func(r *record) error {
+		return h.tell("conversation_reset", map[string]string{"session_id": r.Session, "timestamp": now()})
+	})
+	if err != nil {
+		return err
+	}
+	m.Reply(map[string]string{"session_id": session})
+	return nil
+}
+
+// setContext merges what the client knows into the conversation's context.
+func (h *conversationHandler) setContext(ctx context.Context, m *socket.Message) error {
+	if err := h.may(ctx, hub.ActionPublish); err != nil {
+		return err
+	}
+	var p struct {
+		Context map[string]json.RawMessage `json:"context"`
+	}
+	if err := m.Decode(&p); err != nil {
+		return err
+	}
+	if p.Context == nil {
+		return hub.Invalid("context", "is missing; it must be an object")
+	}
+	err := h.talk.change(func(r *record) error {
+		r.Context = mergeContext(r.Context, p.Context)
+		return checkContext(r.Context)
+	}, func(r *record) error {
+		return h.tell("context_updated", map[string]any{"context": r.Context, "timestamp": now()})
+	})
+	if err != nil {
+		return err
+	}
+	m.Reply(nil)
+	return nil
+}
+
+// tell publishes an event of the conversation.
+func (h *conversationHandler) tell(event string, payload any) error {
+	_, err := h.c.Publish(h.talk.topic, hub.EventInput{Event: event, Payload: encodeJSON(payload)})
+	return err
+}
+
+// mergeContext returns a with b in it. A member of b that is null is taken out.
+func mergeContext(a, b map[string]json.RawMessage) map[string]json.RawMessage {
+	merged := make(map[string]json.RawMessage, len(a)+len(b))
+	for _, part := range []map[string]json.RawMessage{a, b} {
+		for name, value := range part {
+			if string(value) == "null" {
+				delete(merged, name)
+			} else {
+				merged[name] = value
+			}
+		}
+	}
+	return merged
+}
+
+func checkContext(known map[string]json.RawMessage) error {
+	if n := len(encodeJSON(known)); n > longestContext {
+		return hub.Invalid("context", "has %d bytes; at most %d are kept", n, longestContext)
+	}
+	return nil
+}

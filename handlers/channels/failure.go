@@ -1,0 +1,72 @@
+package channels
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/duckwire/duckwire/hub"
+)
+
+// failure is the event "error" of conversations.
+type failure struct {
+	Message     string `json:"message"`
+	Type        string `json:"type"`
+	Recoverable bool   `json:"recoverable"` // the same again may work
+	Details     string `json:"details,omitempty"`
+	Field       string `json:"field,omitempty"`
+	MessageID   string `json:"message_id,omitempty"`
+	Stream      string `json:"stream,omitempty"`
+	Timestamp   string `json:"timestamp"`
+}
+
+// failureOf tells why an answer failed.
+func failureOf(e *hub.EndError) *failure {
+	f := &failure{Type: "unknown_error", Message: "The answer could not be made", Timestamp: now()}
+	if e == nil {
+		return f
+	}
+	f.Message, f.Details = e.Message, e.Code
+	switch {
+	case strings.Contains(e.Code, "timeout") || e.Status == http.StatusGatewayTimeout:
+		f.Type, f.Recoverable = "timeout_error", true
+	case e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden || e.Status == http.StatusNotFound:
+		f.Type = "configuration_error"
+	default:
+		f.Type = "processing_error"
+		f.Recoverable = e.Status == http.StatusTooManyRequests || e.Status == http.StatusBadGateway || e.Status == http.StatusServiceUnavailable ||
+			strings.HasPrefix(e.Code, "upstream_") || e.Code == "server_stopped"
+	}
+	return f
+}
+
+// errNoModel is where nothing here makes completions.
+var errNoModel = fmt.Errorf("no model is configured: %w", hub.ErrUnavailable)
+
+// refusalOf tells why a client's message was refused. The reply has the same in the words of every channel.
+func refusalOf(event string, err error) *failure {
+	f := &failure{Type: "processing_error", Message: "The message could not be processed", Details: err.Error(), Timestamp: now()}
+	var field *hub.FieldError
+	switch {
+	case errors.As(err, &field):
+		f.Type, f.Message, f.Details, f.Field = "invalid_message", field.Reason, "", field.Field
+		if field.Reason != contentRequired {
+			f.Message = field.Error()
+		}
+	case errors.Is(err, errNoModel):
+		f.Type, f.Message = "llm_not_configured", "Please configure your LLM provider and model in settings."
+	case errors.Is(err, hub.ErrForbidden):
+		f.Type, f.Message = "forbidden", "You may not do this"
+	case errors.Is(err, hub.ErrLimited):
+		f.Type, f.Recoverable = "rate_limited", true
+	case errors.Is(err, hub.ErrTooLarge):
+		f.Type = "too_large"
+	case errors.Is(err, hub.ErrUnavailable), errors.Is(err, hub.ErrClosed):
+		f.Recoverable = true
+	}
+	if event == "get_history" {
+		f.Message, f.Details = "Failed to load conversation history", err.Error()
+	}
+	return f
+}

@@ -1,0 +1,61 @@
+// A provider that keeps a Yjs document the same everywhere, over code_change and code_updated of a channel code:file:ID.
+
+import * as Y from 'yjs'
+import { follow } from './phoenix.mjs'
+
+export class Provider {
+  joins = 0
+  received = 0
+  #own = new Set() // what was sent, in base64
+  #unsure = new Map() // what was sent and has no answer yet, by number
+  #sent = 0
+
+  /**
+   * client is the name of this copy of the document, and stays the same over reconnections: the server does not send its own changes back to
+   * it. A new copy begins with what the topic keeps.
+   */
+  constructor(socket, topic, doc, client) {
+    this.channel = follow(socket, topic, {
+      params: { client_id: client },
+      from: '0',
+      onJoin: ({ recovered }) => {
+        this.joins++
+        if (!recovered) throw new Error('changes were lost')
+        // Whether these arrived nobody knows. To apply an update twice is to apply it once, so all go again, as one.
+        const again = [...this.#unsure.values()]
+        this.#unsure.clear()
+        if (again.length > 0) this.#send(Y.mergeUpdates(again))
+      },
+    })
+    // Bytes come as base64 to those who asked for positions: a binary frame has no place for one.
+    this.channel.on('code_updated', ({ bytes }) => {
+      if (this.#own.has(bytes)) throw new Error('a change of our own came back')
+      this.received++
+      Y.applyUpdate(doc, fromBase64(bytes), this)
+    })
+    doc.on('update', (update, origin) => {
+      if (origin !== this) this.#send(update)
+    })
+  }
+
+  /** idle says that the server has all that was done here. */
+  get idle() {
+    return this.channel.state === 'joined' && this.#unsure.size === 0
+  }
+
+  #send(update) {
+    const n = this.#sent++
+    this.#unsure.set(n, update)
+    this.#own.add(toBase64(update))
+    // An ArrayBuffer, and not a view of one, makes a binary frame.
+    this.channel.push('code_change', update.slice().buffer).receive('ok', () => this.#unsure.delete(n))
+  }
+}
+
+function toBase64(bytes) {
+  return btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(''))
+}
+
+function fromBase64(text) {
+  return Uint8Array.from(atob(text), (c) => c.charCodeAt(0))
+}

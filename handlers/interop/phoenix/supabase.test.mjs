@@ -1,0 +1,85 @@
+// Supabase's client, as far as it speaks the plain protocol. Where it does not:
+//
+// - With vsn 2.0.0, its default, it packs broadcasts into binary frames of a kind of its own (3), for which the socket is closed, as Phoenix
+//   closes it. An application has to ask for vsn 1.0.0, or to give `encode`: JSON as the official client has it.
+// - What it says in `config` (self, ack, presence) is for Supabase's server. Here the sender always gets its own broadcasts and every push is
+//   answered. track() is an event like any other: who wants presence joins a topic that has it.
+// - It wants an `apikey`, which here is nothing: the token is a param beside it.
+// - Its topics all begin with realtime:. The REST calls (httpSend) and database changes are Supabase's own.
+
+import assert from 'node:assert/strict'
+import { after, afterEach, before, describe, test } from 'node:test'
+import { RealtimeClient } from '@supabase/realtime-js'
+import WebSocket from 'ws'
+import { connect, join } from '../lib/phoenix.mjs'
+import { api, startServer, token } from '../lib/server.mjs'
+import { until } from '../lib/wait.mjs'
+
+let server, bearer
+const open = []
+
+before(async () => {
+  server = await startServer()
+  bearer = token()
+})
+afterEach(() => Promise.all(open.splice(0).map((client) => client.disconnect())))
+after(() => server?.close())
+
+const ways = {
+  'vsn 1.0.0': { vsn: '1.0.0' },
+  'vsn 2.0.0 with plain frames': {
+    encode: ({ join_ref, ref, topic, event, payload }, callback) => callback(JSON.stringify([join_ref, ref, topic, event, payload])),
+  },
+}
+
+for (const [title, options] of Object.entries(ways)) {
+  describe(title, () => {
+    const topic = `supabase-${options.vsn ?? 2}`
+
+    async function enter(bearer, name = topic) {
+      const client = new RealtimeClient(`${server.url.replace(/^http/, 'ws')}/socket`, {
+        params: { apikey: 'none', token: bearer }, transport: WebSocket, ...options,
+      })
+      open.push(client)
+      const channel = client.channel(name, { config: { broadcast: { ack: true } } })
+      const heard = []
+      channel.on('broadcast', { event: '*' }, ({ event, payload }) => heard.push([event, payload]))
+      const status = await new Promise((resolve) => channel.subscribe(resolve))
+      return { client, channel, heard, status }
+    }
+
+    test('broadcasts', async () => {
+      const [ada, bob] = await Promise.all([enter(bearer), enter(bearer)])
+      assert.deepEqual([ada.status, bob.status], ['SUBSCRIBED', 'SUBSCRIBED'])
+      const sent = Array.from({ length: 20 }, (_, n) => ['cursor', { n, text: 'é日🦆' }])
+      for (const [event, payload] of sent) assert.equal(await ada.channel.send({ type: 'broadcast', event, payload }), 'ok')
+      await until('all at both', () => ada.heard.length >= sent.length && bob.heard.length >= sent.length)
+      assert.deepEqual(ada.heard, sent)
+      assert.deepEqual(bob.heard, sent)
+      // From another door:
+      const event = { event: 'broadcast', payload: { type: 'broadcast', event: 'note', payload: { by: 'REST' } } }
+      await api(server, bearer)('POST', `/v1/topics/realtime:${topic}/events`, { events: [event] })
+      await until('the note', () => bob.heard.length > sent.length)
+      assert.deepEqual(bob.heard.at(-1), ['note', { by: 'REST' }])
+    })
+
+    test('a renewed token is told to nobody', async () => {
+      const ada = await enter(bearer)
+      const socket = connect(server.url, bearer)
+      open.push(socket)
+      const heard = []
+      socket.onMessage(({ event }) => heard.push(event))
+      const bob = await join(socket, `realtime:${topic}`)
+      await ada.client.setAuth(token()) // it tells its channels
+      await ada.channel.send({ type: 'broadcast', event: 'mark', payload: {} })
+      await until('the mark', () => heard.includes('broadcast'))
+      assert.deepEqual(heard, ['phx_reply', 'broadcast'])
+      bob.leave()
+    })
+
+    test('is refused what its token does not allow', async () => {
+      const eve = await enter(token('eve', ['realtime:open=*']), 'closed')
+      assert.equal(eve.status, 'CHANNEL_ERROR')
+    })
+  })
+}

@@ -1,0 +1,158 @@
+package phoenix_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/duckwire/duckwire/handlers/phoenix"
+)
+
+// FuzzDecodeText holds the decoder to encoding/json: what it takes, what it refuses, and what it says; and what was read can be written.
+func FuzzDecodeText(f *testing.F) {
+	for _, v := range readVectors(f) {
+		if frame, ok := v.bytes(f); ok && v.Frame == "text" {
+			f.Add(false, frame)
+			f.Add(true, frame)
+		}
+	}
+	f.Fuzz(func(t *testing.T, v1 bool, frame []byte) {
+		v := phoenix.V2
+		if v1 {
+			v = phoenix.V1
+		}
+		before := bytes.Clone(frame)
+		m, err := phoenix.DecodeText(v, frame)
+		if !bytes.Equal(frame, before) {
+			t.Fatal("the decoder changed the frame")
+		}
+		if errors.Is(err, phoenix.ErrUTF8) != !utf8.Valid(frame) {
+			t.Fatalf("%q: %v", frame, err)
+		}
+		if err != nil && !errors.Is(err, phoenix.ErrFrame) {
+			return
+		}
+		five, ok := byTheBook(v, frame)
+		if ok != (err == nil) {
+			t.Fatalf("%q: %v; encoding/json says %v", frame, err, ok)
+		}
+		if !ok {
+			return
+		}
+		var topic, event string
+		topicIsText := five[2][0] == '"' && json.Unmarshal(five[2], &topic) == nil
+		_ = json.Unmarshal(five[3], &event) // "" for what is no string
+		if m.Topic != topic || topicIsText != (m.BadTopic == nil) || m.Event != event || m.Bytes != nil ||
+			!bytes.Equal(m.Payload, five[4]) || !sameRef(m.JoinRef, five[0]) || !sameRef(m.Ref, five[1]) {
+			t.Fatalf("%q: %+v, want %q", frame, m, five)
+		}
+		if !topicIsText {
+			out := phoenix.AppendUnmatched(nil, v, m.Ref, m.BadTopic)
+			if back, err := phoenix.DecodeText(v, out); err != nil || !bytes.Equal(back.BadTopic, m.BadTopic) {
+				t.Fatalf("%q → %q: %v", frame, out, err)
+			}
+			return
+		}
+		out := phoenix.AppendText(nil, v, m.JoinRef, m.Ref, m.Topic, m.Event, m.Payload)
+		back, err := phoenix.DecodeText(v, out)
+		if v1 {
+			m.JoinRef = nil
+		}
+		if err != nil || !reflect.DeepEqual(back, m) {
+			t.Fatalf("%q → %q → %+v, %v; want %+v", frame, out, back, err, m)
+		}
+	})
+}
+
+// sameRef compares a ref with what stood in its place.
+func sameRef(ref, raw json.RawMessage) bool {
+	return bytes.Equal(ref, raw) || ref == nil && (raw == nil || string(raw) == "null")
+}
+
+// byTheBook takes a frame apart with encoding/json alone.
+func byTheBook(v phoenix.Version, frame []byte) (five [5]json.RawMessage, ok bool) {
+	if !json.Valid(frame) || loneSurrogates(frame) > 0 {
+		return five, false
+	}
+	if v == phoenix.V2 {
+		var all []json.RawMessage
+		if json.Unmarshal(frame, &all) != nil || len(all) < 5 {
+			return five, false
+		}
+		return [5]json.RawMessage(all[:5]), true
+	}
+	var m map[string]json.RawMessage
+	if json.Unmarshal(frame, &m) != nil {
+		return five, false
+	}
+	five = [5]json.RawMessage{m["join_ref"], m["ref"], m["topic"], m["event"], m["payload"]}
+	return five, five[1] != nil && five[2] != nil && five[3] != nil && five[4] != nil
+}
+
+var escapes = regexp.MustCompile(`\\u[0-9A-Fa-f]{4}|\\.`)
+
+// loneSurrogates counts the halves of surrogate pairs in valid JSON: encoding/json makes U+FFFD of them, so there are more of these than were
+// written.
+func loneSurrogates(text []byte) int {
+	written := strings.Count(string(text), "\ufffd")
+	for _, e := range escapes.FindAll(text, -1) {
+		if bytes.EqualFold(e, []byte(`\ufffd`)) {
+			written++
+		}
+	}
+	tokens := json.NewDecoder(bytes.NewReader(text))
+	read := 0
+	for {
+		token, err := tokens.Token()
+		if err == io.EOF {
+			return read - written
+		}
+		if err != nil {
+			return 0 // numbers beyond float64, say: they hold no surrogates, but what follows them is not seen
+		}
+		if s, ok := token.(string); ok {
+			read += strings.Count(s, "\ufffd")
+		}
+	}
+}
+
+// FuzzDecodeBinary: a frame that is taken is the one that its fields make.
+func FuzzDecodeBinary(f *testing.F) {
+	for _, v := range readVectors(f) {
+		if frame, ok := v.bytes(f); ok && v.Frame == "binary" {
+			f.Add(frame)
+		}
+	}
+	f.Fuzz(func(t *testing.T, frame []byte) {
+		m, err := phoenix.DecodeBinary(frame)
+		if err != nil {
+			if !errors.Is(err, phoenix.ErrFrame) {
+				t.Fatal(err)
+			}
+			return
+		}
+		parts := []string{unquote(m.JoinRef), unquote(m.Ref), m.Topic, m.Event}
+		again := []byte{0}
+		for _, s := range parts {
+			again = append(again, byte(len(s)))
+		}
+		again = append(append(again, strings.Join(parts, "")...), m.Bytes...)
+		if !bytes.Equal(again, frame) || m.Bytes == nil || m.Payload != nil || m.BadTopic != nil || !json.Valid(m.JoinRef) || !json.Valid(m.Ref) {
+			t.Fatalf("%x was read as %+v, which makes %x", frame, m, again)
+		}
+		for _, s := range parts {
+			if !utf8.ValidString(s) {
+				t.Fatalf("%x was read as %+v", frame, m)
+			}
+		}
+		if _, err := phoenix.AppendBinaryReply(nil, parts[0], parts[1], parts[2], "ok", m.Bytes); err != nil {
+			t.Fatalf("%x cannot be answered: %v", frame, err)
+		}
+	})
+}

@@ -1,0 +1,344 @@
+package socket_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/duckwire/duckwire/handlers/socket"
+	"github.com/duckwire/duckwire/hub"
+)
+
+// slowHijack is a ResponseWriter that does something in the middle of the handshake.
+type slowHijack struct {
+	http.ResponseWriter
+	meanwhile func()
+}
+
+func (w *slowHijack) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	w.meanwhile()
+	return http.NewResponseController(w.ResponseWriter).Hijack()
+}
+
+// TestHandshakeInProgress: what closes and looks after sockets finds none that is not whole yet.
+func TestHandshakeInProgress(t *testing.T) {
+	s := start(t, socket.Options{IdleTimeout: 40 * time.Millisecond}, hub.Limits{})
+	s.mux.HandleFunc("/slow", func(w http.ResponseWriter, r *http.Request) {
+		s.WebSocket(&slowHijack{w, func() {
+			s.Disconnect("u")
+			time.Sleep(50 * time.Millisecond) // the sweeper comes by
+		}}, r, refuse)
+	})
+	s.dialPath("/slow?vsn=2.0.0&user=u").settled()
+	s.mux.HandleFunc("/drained", func(w http.ResponseWriter, r *http.Request) {
+		s.WebSocket(&slowHijack{w, func() { s.Drain(context.Background()) }}, r, refuse)
+	})
+	s.dialPath("/drained?vsn=2.0.0&user=u").wantClose(1012)
+}
+
+// slowRewriter lets the test hold the goroutine that writes.
+type slowRewriter struct {
+	socket.Handler
+	writing, goOn chan struct{}
+}
+
+func (r *slowRewriter) Rewrite(*hub.Event) (socket.Outgoing, bool) {
+	r.writing <- struct{}{}
+	<-r.goOn
+	return socket.Outgoing{}, true
+}
+
+// TestReplyPrecedesDataWhileWriting: a join that is decided while the writer is busy with other data has its reply before its own data.
+func TestReplyPrecedesDataWhileWriting(t *testing.T) {
+	slow := &slowRewriter{writing: make(chan struct{}), goOn: make(chan struct{})}
+	handled := make(chan struct{})
+	s := start(t, socket.Options{Routes: []socket.Route{
+		{Pattern: "slow", Kind: kind(func(_ context.Context, c *socket.Channel, _ json.RawMessage) (socket.Handler, error) {
+			slow.Handler = echo(c)
+			return slow, c.Subscribe("slow")
+		})},
+		{Pattern: "late", Kind: kind(func(_ context.Context, c *socket.Channel, _ json.RawMessage) (socket.Handler, error) {
+			return handler(func(context.Context, *socket.Message) error {
+				close(handled)
+				return nil
+			}), c.Subscribe("late")
+		})},
+	}}, hub.Limits{})
+	s.publish("late", "old", `{}`)
+	c := s.dial("user=u")
+	c.send(`["1","1","slow","phx_join",{}]`)
+	c.want(ok(`"1"`, `"1"`, "slow"))
+	s.publish("slow", "e", `{}`)
+	<-slow.writing
+	c.send(`["2","2","late","phx_join",{"after":"0"}]`, `["2","3","late","x",{}]`)
+	<-handled // so the join is decided
+	slow.goOn <- struct{}{}
+	c.want(`[null,null,"slow","e",{}]`)
+	if reply := c.next(); !strings.HasPrefix(reply, `["2","2","late","phx_reply",{"status":"ok"`) {
+		t.Errorf("before the reply to the join came %s", reply)
+	}
+	if data := c.next(); !strings.Contains(data, `"late","old",{}]`) {
+		t.Errorf("after the reply to the join came %s", data)
+	}
+}
+
+func (s *testServer) publish(topic, event, payload string) {
+	s.t.Helper()
+	if _, err := s.hub.Publish(topic, "publisher", []hub.EventInput{{Event: event, Payload: json.RawMessage(payload)}}); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// counter is an Options.Enter that counts who is in.
+type counter struct{ atomic.Int64 }
+
+func (n *counter) enter(string) (func(), error) {
+	n.Add(1)
+	return func() { n.Add(-1) }, nil
+}
+
+// falls waits until nobody is in.
+func (n *counter) falls(t *testing.T, within time.Duration) {
+	t.Helper()
+	for end := time.Now().Add(within); n.Load() > 0; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d sockets are left", n.Load())
+		}
+	}
+}
+
+// flood writes the same bytes until the server takes no more of them, or for limit bytes, and returns how many it took.
+func flood(t *testing.T, c net.Conn, b []byte, limit int) (taken int) {
+	t.Helper()
+	for taken < limit {
+		_ = c.SetWriteDeadline(time.Now().Add(300 * time.Millisecond))
+		n, err := c.Write(b)
+		if taken += n; err != nil {
+			return taken
+		}
+	}
+	return taken
+}
+
+// TestFloodWithoutReading: who sends and never reads is read no further once its backlog is full, and is cut.
+func TestFloodWithoutReading(t *testing.T) {
+	for name, frame := range map[string][]byte{
+		"heartbeats": wsFrame(finText, `[null,"1","phoenix","heartbeat",{}]`),
+		"joins":      wsFrame(finText, `["1","1","room:1","phx_join",{}]`),
+		"pushes":     wsFrame(finText, `["1","1","room:1","echo",{"x":"`+strings.Repeat("x", 1000)+`"}]`),
+		"pings":      wsFrame(finPing, strings.Repeat("x", 125)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			var in counter
+			s := start(t, socket.Options{Enter: in.enter, WriteTimeout: 1000 * time.Millisecond}, hub.Limits{})
+			c := s.dialRaw("user=u")
+			_, _ = c.Write(wsFrame(finText, `["1","1","room:1","phx_join",{}]`))
+			for range 64 { // so that there is something else to be written
+				s.publish("room:1", "big", `{"x":"`+strings.Repeat("x", 200<<10)+`"}`)
+			}
+			before := heap()
+			many := []byte(strings.Repeat(string(frame), 1+64<<10/len(frame)))
+			taken := flood(t, c, many, 256<<20)
+			grown := int64(heap()) - int64(before)
+			t.Logf("%d KiB taken, heap grown by %d KiB", taken>>10, grown>>10)
+			if taken >= 64<<20 || grown > 24<<20 {
+				t.Errorf("%d MiB were taken, the heap grew by %d MiB", taken>>20, grown>>20)
+			}
+			in.falls(t, 10*time.Second)
+		})
+	}
+}
+
+func heap() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// TestQueuedFramesCountWhole: messages behind a slow join count with all of their frame, wherever its bytes are.
+func TestQueuedFramesCountWhole(t *testing.T) {
+	t.Parallel()
+	big := strings.Repeat("x", 500<<10)
+	for name, frame := range map[string]string{
+		"ref":     `["1","` + big + `","slow","e",{}]`,
+		"joinRef": `["` + big + `","1","slow","e",{}]`,
+		"sixth":   `["1","1","slow","e",{},"` + big + `"]`,
+		"space":   `["1","1","slow","e",` + strings.Repeat(" ", 500<<10) + `{}]`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := newGate()
+			var in counter
+			s := start(t, socket.Options{Enter: in.enter, Routes: []socket.Route{{Pattern: "slow", Kind: g}}}, hub.Limits{})
+			c := s.dialRaw("user=u")
+			_, _ = c.Write(wsFrame(finText, `["1","1","slow","phx_join",{}]`))
+			<-g.entered
+			if taken := flood(t, c, wsFrame(finText, frame), 100<<20); taken > 30<<20 {
+				t.Errorf("%d MiB are queued behind one join", taken>>20)
+			}
+			s.Disconnect("u") // which must reach a socket that is not being read
+			in.falls(t, 15*time.Second)
+		})
+	}
+}
+
+// TestReplacedPollConfirmsNothing: the answer to a poll that a newer one has replaced carries the token that it came with.
+func TestReplacedPollConfirmsNothing(t *testing.T) {
+	s := start(t, socket.Options{PollWindow: 5 * time.Second}, hub.Limits{})
+	open := s.poll("GET", "user=u", "", "")
+	old := make(chan answer)
+	for range 20 {
+		// Of two polls at the same time one is given the messages. If the other is what the client sees, nothing must be lost.
+		go func() { old <- s.poll("GET", "user=u", open.Token, "") }()
+		go func() { old <- s.poll("GET", "user=u", open.Token, "") }()
+		s.poll("POST", "user=u", open.Token, `[null,"1","phoenix","heartbeat",{}]`)
+		a := s.poll("GET", "user=u", open.Token, "")
+		for a.Status == 204 { // the late one of the two has replaced it
+			a = s.poll("GET", "user=u", a.Token, "")
+		}
+		for range 2 {
+			if b := <-old; len(b.Messages) == 0 && b.Status == 204 {
+				c := s.poll("GET", "user=u", b.Token, "")
+				if len(c.Messages) == 0 {
+					t.Fatalf("%+v, and then %+v: a message is lost", b, c)
+				}
+			}
+		}
+		open.Token = a.Token
+		if len(a.Messages) != 1 {
+			t.Fatalf("%+v", a)
+		}
+	}
+}
+
+// TestPostFlood: many POSTs of one session at a time hold one body in memory, not one each, and none for ever.
+func TestPostFlood(t *testing.T) {
+	g := newGate()
+	s := start(t, socket.Options{Routes: []socket.Route{{Pattern: "slow", Kind: g}}, PollLife: 3 * time.Second}, hub.Limits{})
+	open := s.poll("GET", "user=u", "", "")
+	other := s.dial("user=other")
+	s.poll("POST", "user=u", open.Token, `["1","1","slow","phx_join",{}]`)
+	<-g.entered
+	line := `["1","1","slow","e",{"x":"` + strings.Repeat("x", 1<<20) + `"}]` + "\n"
+	body := strings.Repeat(line, 6)
+	before := heap()
+	answers := make(chan string, 60)
+	for range cap(answers) {
+		go func() {
+			_, raw, err := s.tryPoll(context.Background(), "POST", "user=u", open.Token, body)
+			answers <- fmt.Sprint(raw, err)
+		}()
+	}
+	time.Sleep(300 * time.Millisecond) // until they have sent what they can
+	other.settled()
+	grown := int64(heap()) - int64(before) - 60<<10
+	t.Logf("the heap grew by %d KiB", grown>>10)
+	if grown > 64<<20 {
+		t.Errorf("the heap grew by %d MiB", grown>>20)
+	}
+	for range cap(answers) { // the session dies for want of polls; until then somebody waits
+		select {
+		case a := <-answers:
+			if !strings.HasPrefix(a, `{"status":`) && !strings.Contains(a, "reset") && !strings.Contains(a, "broken pipe") && !strings.Contains(a, "EOF") {
+				t.Error(a)
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatal("a POST is never answered")
+		}
+	}
+}
+
+// TestShortWriteTimeout: a write deadline that has passed while nothing was written is not held against the next write.
+func TestShortWriteTimeout(t *testing.T) {
+	t.Parallel()
+	s := start(t, socket.Options{WriteTimeout: 100 * time.Millisecond}, hub.Limits{})
+	c := s.dial("user=u")
+	for range 8 {
+		c.settled()
+		time.Sleep(130 * time.Millisecond)
+	}
+}
+
+// TestTooLargeFrameIsTold: a client that is still sending its huge frame is told why it is cut.
+func TestTooLargeFrameIsTold(t *testing.T) {
+	t.Parallel()
+	s := start(t, socket.Options{FrameBytes: 64 << 10}, hub.Limits{})
+	for range 3 {
+		c := s.dialRaw("user=u")
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			_, _ = c.Write(wsFrame(finText, strings.Repeat("x", 8<<20)))
+		}()
+		first, payload, err := c.frame()
+		if err != nil || first != 0x88 || len(payload) < 2 || int(payload[0])<<8|int(payload[1]) != 1009 {
+			t.Fatalf("frame %x %q, %v; want close 1009", first, payload, err)
+		}
+		c.Close()
+		<-done
+	}
+}
+
+// TestRefsCompareByValue: a join_ref is the same however its text was escaped, and in a binary frame.
+func TestRefsCompareByValue(t *testing.T) {
+	s := start(t, socket.Options{}, hub.Limits{})
+	c := s.dial("user=u")
+	c.send(`["\u00e9/1","1","room:1","phx_join",{}]`, `["é\/1","2","room:1","echo",{}]`)
+	c.want(ok(`"\u00e9/1"`, `"1"`, "room:1"), ok(`"\u00e9/1"`, `"2"`, "room:1"))
+	c.sendBytes([]byte("\x00\x04\x01\x06\x05é/13room:1bytes"))
+	c.want("0104" + "010602" + fmt.Sprintf("%x", "é/13room:1ok\x01\x02"))
+	c.send(`["é/2","4","room:1","echo",{}]`, `[1,"5","room:1","echo",{}]`)
+	c.settled()
+}
+
+// TestPushesToTheDeaf: a Kind that pushes on and on to a client that never reads does not fill the memory; the client is cut.
+func TestPushesToTheDeaf(t *testing.T) {
+	var in counter
+	done := make(chan int)
+	s := start(t, socket.Options{Enter: in.enter, Routes: []socket.Route{
+		{Pattern: "pushy", Kind: kind(func(_ context.Context, c *socket.Channel, _ json.RawMessage) (socket.Handler, error) {
+			return handler(func(ctx context.Context, m *socket.Message) error {
+				payload := map[string]string{"x": strings.Repeat("x", 100<<10)}
+				n := 0
+				for ; n < 5000 && ctx.Err() == nil; n++ {
+					c.Push("e", payload)
+				}
+				done <- n
+				return nil
+			}), nil
+		})},
+	}}, hub.Limits{})
+	c := s.dialRaw("user=u")
+	_, _ = c.Write(wsFrame(finText, `["1","1","pushy","phx_join",{}]`))
+	_, _ = c.Write(wsFrame(finText, `["1","2","pushy","go",{}]`))
+	if n := <-done; n == 5000 {
+		t.Error("500 MB were queued for a client that reads nothing")
+	}
+	in.falls(t, 10*time.Second)
+}
+
+// TestGarbageBeforeHalfAFrame: a client that is told goodbye in the middle of a frame does not stay because the rest never comes.
+func TestGarbageBeforeHalfAFrame(t *testing.T) {
+	t.Parallel()
+	for name, garbage := range map[string][]byte{
+		"frame": wsFrame(finText, "garbage"), "utf8": wsFrame(finText, "\xff"), "large": wsFrame(finText, strings.Repeat("x", 100<<10)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var in counter
+			s := start(t, socket.Options{Enter: in.enter, FrameBytes: 64 << 10}, hub.Limits{})
+			c := s.dialRaw("user=u")
+			_, _ = c.Write(append(garbage, wsFrame(finText, strings.Repeat("x", 1000))[:500]...))
+			in.falls(t, 10*time.Second)
+		})
+	}
+}

@@ -1,0 +1,58 @@
+package writers
+
+import (
+	"errors"
+	"syscall"
+)
+
+// Try writes without waiting. It belongs to one goroutine, and is kept between writes: a function made for each would be an allocation.
+type Try struct {
+	call func(fd uintptr) bool
+	buf  []byte
+	n    int
+	err  error
+}
+
+func newTry() *Try {
+	y := new(Try)
+	y.call = y.do
+	return y
+}
+
+func (y *Try) do(fd uintptr) bool {
+	for {
+		if y.n, y.err = syscall.Write(int(fd), y.buf); y.err != syscall.EINTR {
+			return true
+		}
+	}
+}
+
+// Write returns how much of b the connection took at once, perhaps nothing. An error is the connection's end. No write deadline may be set that
+// can have passed.
+func (y *Try) Write(raw syscall.RawConn, b []byte) (int, error) {
+	y.buf = b
+	err := raw.Write(y.call)
+	y.buf = nil
+	switch {
+	case err != nil:
+		return 0, err
+	case errors.Is(y.err, syscall.EAGAIN):
+		return 0, nil
+	case y.err != nil:
+		return 0, y.err
+	}
+	return y.n, nil
+}
+
+// Raw returns what Try writes to, or nil for a connection that cannot be written to without waiting, such as one with TLS.
+func Raw(c any) syscall.RawConn {
+	s, ok := c.(syscall.Conn)
+	if !ok {
+		return nil
+	}
+	raw, err := s.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	return raw
+}

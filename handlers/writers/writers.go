@@ -1,0 +1,92 @@
+// Package writers writes to many connections with few goroutines: as many as there are processors, and none while there is nothing to be
+// written. They never wait for a client. So an event for a thousand readers wakes two goroutines, not a thousand, and a client that takes
+// nothing holds up nobody: what its connection does not take at once is left to a goroutine of its own.
+package writers
+
+import (
+	"runtime"
+	"sync"
+)
+
+// A Job is a connection that has something to be written.
+type Job interface {
+	// Flush writes it, without waiting for the client: by y, or by handing it on to a goroutine of the connection's own. It is called by one
+	// goroutine at a time for as long as the job sees to that with a Turn.
+	Flush(y *Try)
+}
+
+// Pool holds the goroutines of one server. The zero value is ready. Safe for concurrent use.
+type Pool struct {
+	mu      sync.Mutex
+	ready   []Job // oldest first
+	running int
+	still   chan struct{} // closed when the last goroutine ends, where somebody waits for that
+}
+
+// share is how many jobs a goroutine takes at a time.
+const share = 32
+
+// Add has a job flushed soon.
+func (p *Pool) Add(j Job) {
+	p.mu.Lock()
+	p.ready = append(p.ready, j)
+	start := p.running < runtime.GOMAXPROCS(0)
+	if start {
+		p.running++
+	}
+	p.mu.Unlock()
+	if start {
+		go p.run() // Wait waits for it
+	}
+}
+
+// Wait returns when no goroutine of the pool runs: when every job that was added has been flushed.
+func (p *Pool) Wait() {
+	for {
+		p.mu.Lock()
+		if p.running == 0 {
+			p.mu.Unlock()
+			return
+		}
+		if p.still == nil {
+			p.still = make(chan struct{})
+		}
+		still := p.still
+		p.mu.Unlock()
+		<-still
+	}
+}
+
+// run flushes until no job is ready.
+func (p *Pool) run() {
+	y := newTry()
+	var mine [share]Job
+	for {
+		n := p.take(mine[:])
+		if n == 0 {
+			return
+		}
+		for i := range mine[:n] {
+			mine[i].Flush(y)
+			mine[i] = nil
+		}
+	}
+}
+
+// take moves ready jobs into list, or ends the caller's running.
+func (p *Pool) take(list []Job) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := copy(list, p.ready)
+	rest := copy(p.ready, p.ready[n:])
+	clear(p.ready[rest:])
+	p.ready = p.ready[:rest]
+	if n == 0 {
+		p.running--
+		if p.running == 0 && p.still != nil {
+			close(p.still)
+			p.still = nil
+		}
+	}
+	return n
+}

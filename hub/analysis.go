@@ -1,0 +1,244 @@
+package hub
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode"
+)
+
+// The entries of an analysis's stream, whoever writes it. Their data are JSON objects.
+const (
+	EntryProgress     = "analysis_progress"  // {"current","total","file"}: the file that is being looked at
+	EntryFileAnalyzed = "file_analyzed"      // {"file","issues"}: how many were found in it
+	EntryUpdate       = "analysis_update"    // {"type","issues":[Issue …]}
+	EntryMetadata     = "analysis_metadata"  // {"unparsed",…}: what else is to be known of the answer
+	EntrySummary      = "analysis_summary"   // AnalysisSummary; the last one before the end
+	EntryRestarted    = "analysis_restarted" // {"attempt","reason"}: another worker begins anew; what came before does not count
+)
+
+// Limits of one request for an analysis. Its bytes are bounded at the door, and by Limits.JobBytes.
+const (
+	MaxAnalysisFiles = 1000
+	maxPath          = 1024
+)
+
+// GeneralAnalysis is the type of an analysis that names none.
+const GeneralAnalysis = "general"
+
+// AnalysisFile is one file to be looked at.
+type AnalysisFile struct {
+	Path     string `json:"path"`
+	Language string `json:"language,omitempty"` // "": by the path's extension
+	Code     string `json:"code"`
+}
+
+// AnalysisRequest is what an analysis is asked for. It is immutable once handed over.
+type AnalysisRequest struct {
+	Type      string          // semantic, style, security, or any other word that a worker takes; "": GeneralAnalysis
+	Files     []AnalysisFile  // none: those of Project, which a worker has
+	Project   string          // "": none
+	Options   json.RawMessage // a JSON object of the caller's, for whoever runs it; nil: none
+	RequestID string
+}
+
+// Bytes returns how much code there is.
+func (r *AnalysisRequest) Bytes() int64 {
+	var n int64
+	for i := range r.Files {
+		n += int64(len(r.Files[i].Code) + len(r.Files[i].Path))
+	}
+	return n
+}
+
+// check fills the type and finds what is wrong. Errors are *FieldError.
+func (r *AnalysisRequest) check() error {
+	if r.Type == "" {
+		r.Type = GeneralAnalysis
+	}
+	if err := ValidName("type", r.Type); err != nil {
+		return err
+	}
+	if n := len(r.Files); n == 0 && r.Project == "" || n > MaxAnalysisFiles {
+		return Invalid("files", "must be 1 to %d files; got %d", MaxAnalysisFiles, n)
+	}
+	seen := make(map[string]bool, len(r.Files))
+	for i := range r.Files {
+		field, path := fmt.Sprintf("files[%d].path", i), r.Files[i].Path
+		switch {
+		case path == "" || len(path) > maxPath:
+			return Invalid(field, "must be 1 to %d bytes long; got %d", maxPath, len(path))
+		case strings.ContainsFunc(path, unicode.IsControl):
+			return Invalid(field, "holds a control character")
+		case seen[path]:
+			return Invalid(field, "is the path of another file of this request, too")
+		}
+		seen[path] = true
+	}
+	if r.Options != nil {
+		options, err := compactJSON(r.Options)
+		if err != nil || options[0] != '{' {
+			return Invalid("options", "must be a JSON object")
+		}
+		r.Options = options
+	}
+	return nil
+}
+
+// An Analyzer is a Provider that can analyse, too. The hub finds it by a type assertion.
+//
+// Analyze reports what it finds in req through w and returns when nothing more will come; the hub adds the summary. The rest is as for
+// Provider.Complete.
+type Analyzer interface {
+	Analyze(ctx context.Context, req *AnalysisRequest, w AnalysisWriter) error
+}
+
+// AnalysisWriter takes an analysis as it is made. After an error (ErrClosed: the stream was cancelled; ErrTooLarge) the analyzer should
+// stop and return it.
+type AnalysisWriter interface {
+	// Accepted says that the analysis has begun. The others imply it.
+	Accepted()
+	// Progress says that the file with this index (from 0) of the request's is being looked at.
+	Progress(index int) error
+	// Issues reports what was found, in the order found. What an issue leaves out is filled in.
+	Issues(found ...Issue) error
+	// FileDone says that nothing more comes for the file with this index.
+	FileDone(index int) error
+	// Metadata reports what else is to be known of the answer: a JSON object.
+	Metadata(data json.RawMessage) error
+}
+
+// Analyze starts an analysis as a stream of its own (kind "analysis"), or returns the one that the same owner started under the same alias
+// with the same digest (attached is true). A worker that takes analyses of that type gets it as a job; where none has asked for jobs
+// lately, the provider runs it, if it is an Analyzer. Either way the stream goes on alone, and nobody needs to wait for it.
+//
+// Of spec, Owner is needed; Kind is set, and ContentType where it is missing. Errors: ErrUnavailable where nobody can analyse, ErrClosed
+// while draining, ErrConflict for an id that is in use for something else, *LimitError, *FieldError. Later ones end the stream as failed:
+// "no_worker" (nobody took the job within Limits.JobWait), "worker_lost", "worker_refused", or the provider's code.
+func (h *Hub) Analyze(req *AnalysisRequest, spec StreamSpec) (s *Stream, attached bool, err error) {
+	if err := req.check(); err != nil {
+		return nil, false, err
+	}
+	spec.Kind = "analysis"
+	if spec.ContentType == "" {
+		spec.ContentType = "text/plain; charset=utf-8"
+	}
+	if old := h.streams.aliased(spec.Owner, spec.Alias); old != nil { // whoever could run it today
+		return sameStream(old, &Stream{Owner: spec.Owner, digest: spec.Digest})
+	}
+	if h.jobs.serves(req.Type) {
+		return h.enqueue(req, spec)
+	}
+	if len(req.Files) == 0 {
+		return nil, false, fmt.Errorf("a project whose files are not sent along is analysed by a worker that has them, and none has lately asked for analyses of type %q: %w",
+			req.Type, ErrUnavailable)
+	}
+	if a, ok := h.provider.(Analyzer); ok {
+		return h.analyzeHere(a, req, spec)
+	}
+	return nil, false, fmt.Errorf("no worker has lately asked for analyses of type %q, and no provider that analyses is configured; "+
+		"start one with 'duckwire worker -- COMMAND', or set DUCKWIRE_UPSTREAM_URL: %w", req.Type, ErrUnavailable)
+}
+
+// analyzeHere has the provider run an analysis.
+func (h *Hub) analyzeHere(a Analyzer, req *AnalysisRequest, spec StreamSpec) (*Stream, bool, error) {
+	spec.provided = true
+	s, old, err := h.newStream(&spec, nil)
+	if err != nil || old {
+		return s, old, err
+	}
+	ctx, ok := h.begin(s)
+	if !ok {
+		return s, false, nil
+	}
+	h.announce(s)
+	h.work.Go(func() {
+		defer s.stop(nil)
+		w := &analysisWriter{stream: s, req: req}
+		s.endAnalysis(ctx, w, h.guard("analysis", func() error { return a.Analyze(ctx, req, w) }))
+	})
+	return s, false, nil
+}
+
+// endAnalysis turns an analyzer's result into the stream's ending.
+func (s *Stream) endAnalysis(ctx context.Context, w *analysisWriter, err error) {
+	if err == nil {
+		err = w.finish()
+	}
+	switch {
+	case err == nil:
+		s.finish(StatusDone, Ending{FinishReason: "stop"})
+	case ctx.Err() != nil:
+		s.finish(StatusInterrupted, errServerStopped)
+	case errors.Is(err, ErrTooLarge): // a part of the issues that looks like all of them would deceive
+		s.finish(StatusFailed, Ending{Error: &EndError{Code: "too_large", Message: err.Error()}, by: "provider"})
+	default:
+		s.finish(StatusFailed, Ending{Error: endError(err), by: "provider"})
+	}
+}
+
+// analysisWriter is an analyzer's hand on a stream.
+type analysisWriter struct {
+	stream  *Stream
+	req     *AnalysisRequest
+	summary AnalysisSummary
+	found   map[string]int // issues of each file
+	done    map[int]bool   // files that are finished
+}
+
+func (w *analysisWriter) Accepted() { w.stream.start() }
+
+func (w *analysisWriter) Progress(index int) error {
+	return w.entry(EntryProgress, map[string]any{"current": index + 1, "total": len(w.req.Files), "file": w.req.Files[index].Path})
+}
+
+func (w *analysisWriter) Issues(found ...Issue) error {
+	if len(found) == 0 {
+		return nil
+	}
+	issues := make([]Issue, len(found))
+	for i := range found {
+		issues[i] = found[i].Normal(w.req.Type)
+		w.summary.Count(&issues[i])
+		if w.found == nil {
+			w.found = make(map[string]int)
+		}
+		w.found[issues[i].File]++
+	}
+	return w.entry(EntryUpdate, map[string]any{"type": w.req.Type, "issues": issues})
+}
+
+func (w *analysisWriter) FileDone(index int) error {
+	if w.done[index] {
+		return nil
+	}
+	if w.done == nil {
+		w.done = make(map[int]bool)
+	}
+	w.done[index] = true
+	path := w.req.Files[index].Path
+	return w.entry(EntryFileAnalyzed, map[string]any{"file": path, "issues": w.found[path]})
+}
+
+func (w *analysisWriter) Metadata(data json.RawMessage) error { return w.entry(EntryMetadata, data) }
+
+// finish adds what the analyzer left out, and the summary.
+func (w *analysisWriter) finish() error {
+	for i := range w.req.Files {
+		if err := w.FileDone(i); err != nil {
+			return err
+		}
+	}
+	w.summary.Files = len(w.done)
+	return w.entry(EntrySummary, &w.summary)
+}
+
+func (w *analysisWriter) entry(name string, data any) error {
+	raw, err := json.Marshal(data)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return w.stream.addEvent(&Event{Kind: StreamEvent, Name: name, Data: raw})
+}

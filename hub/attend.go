@@ -1,0 +1,29 @@
+package hub
+
+// What a part of the server needs that sees a stream to its end, whoever is still there.
+
+// Go runs f in a goroutine of the hub's, for which Close waits. f may wait for streams, which Close ends, and for nothing else. It belongs to
+// who may still use the hub: nobody may call it once Close may have begun.
+func (h *Hub) Go(f func()) { h.work.Go(f) }
+
+// Conclude is Publish for the end of what was begun before: it is not refused while the hub drains.
+func (h *Hub) Conclude(name, sender string, events []EventInput) ([]Published, error) {
+	if err := h.check(events); err != nil {
+		return nil, err
+	}
+	return h.append(name, sender, events)
+}
+
+// Listen opens a reader of the stream after p that is nobody: it is no watcher, and what it reads was not delivered.
+func (s *Stream) Listen(p Position, wake Waker) *Reader {
+	r := &Reader{silent: true}
+	s.log.mu.Lock()
+	defer s.log.mu.Unlock()
+	s.log.open(r, p, wake)
+	return r
+}
+
+// Supersede ends the stream as superseded by something newer, which by names. On an ended stream it changes nothing.
+func (s *Stream) Supersede(by string) {
+	s.finish(StatusSuperseded, Ending{Error: &EndError{Code: "superseded", Message: "a newer request took its place"}, by: by})
+}

@@ -1,0 +1,107 @@
+package hub
+
+import (
+	"cmp"
+	"strings"
+)
+
+// Severity is how much an issue matters.
+type Severity string
+
+// The severities, the least first.
+const (
+	SeverityInfo     Severity = "info"
+	SeverityLow      Severity = "low"
+	SeverityMedium   Severity = "medium"
+	SeverityHigh     Severity = "high"
+	SeverityCritical Severity = "critical"
+)
+
+// ParseSeverity reads a severity, or another tool's word for one: "error", "warning", "note", "hint" … ok is false for a word that is none.
+func ParseSeverity(word string) (s Severity, ok bool) {
+	switch strings.ToLower(word) {
+	case "info", "information", "note", "notice", "hint", "none", "suggestion":
+		return SeverityInfo, true
+	case "low", "minor", "style", "convention", "refactor":
+		return SeverityLow, true
+	case "medium", "moderate", "warning", "warn":
+		return SeverityMedium, true
+	case "high", "error", "major":
+		return SeverityHigh, true
+	case "critical", "fatal", "blocker":
+		return SeverityCritical, true
+	}
+	return SeverityInfo, false
+}
+
+// Issue is one finding of an analysis. Lines and columns count from 1; 0 is unknown.
+type Issue struct {
+	Type      string   `json:"type"`     // of the analysis that found it: semantic, style, security, or any other word
+	Category  string   `json:"category"` // a finer word: "printf", "unused", "general"
+	Message   string   `json:"message"`
+	File      string   `json:"file"`
+	Line      int      `json:"line"`
+	Column    int      `json:"column"`
+	EndLine   int      `json:"end_line,omitempty"`
+	EndColumn int      `json:"end_column,omitempty"`
+	Severity  Severity `json:"severity"`
+	Rule      string   `json:"rule,omitempty"` // the tool's own name for what was broken: "SA4006", "no-unused-vars"
+}
+
+// MaxIssueText bounds an issue's message, in bytes; its other texts are bounded by MaxName.
+const MaxIssueText = 4 << 10
+
+// Normal returns the issue in the form that clients may rely on: nothing missing, nothing endless, valid UTF-8. kind is its type where it
+// names none.
+func (i Issue) Normal(kind string) Issue {
+	i.Type = cmp.Or(clean(i.Type, MaxName), kind, "general")
+	i.Category = cmp.Or(clean(i.Category, MaxName), "general")
+	i.Message = cmp.Or(clean(i.Message, MaxIssueText), "Unknown issue")
+	i.File = clean(i.File, maxPath)
+	i.Rule = clean(i.Rule, MaxName)
+	i.Line, i.Column, i.EndLine, i.EndColumn = max(i.Line, 0), max(i.Column, 0), max(i.EndLine, 0), max(i.EndColumn, 0)
+	i.Severity, _ = ParseSeverity(string(i.Severity))
+	return i
+}
+
+// clean returns s as valid UTF-8 without white space around it, of at most limit bytes.
+func clean(s string, limit int) string {
+	s = strings.TrimSpace(strings.ToValidUTF8(s, "\uFFFD"))
+	if len(s) > limit {
+		s = s[:wholeRunes([]byte(s[:limit-len("…")]))] + "…"
+	}
+	return s
+}
+
+// AnalysisSummary is the data of an analysis's last entry. Errors are issues of high or critical severity, warnings those of low or medium.
+type AnalysisSummary struct {
+	Total    int `json:"total_issues"`
+	Semantic int `json:"semantic_issues"`
+	Style    int `json:"style_issues"`
+	Security int `json:"security_issues"`
+	Files    int `json:"files_analyzed"`
+	Errors   int `json:"errors"`
+	Warnings int `json:"warnings"`
+	Info     int `json:"info"`
+}
+
+// Count adds one issue.
+func (s *AnalysisSummary) Count(i *Issue) {
+	s.Total++
+	switch strings.ToLower(i.Type) {
+	case "semantic":
+		s.Semantic++
+	case "style":
+		s.Style++
+	case "security":
+		s.Security++
+	}
+	switch i.Severity {
+	case SeverityCritical, SeverityHigh:
+		s.Errors++
+	case SeverityMedium, SeverityLow:
+		s.Warnings++
+	default:
+		s.Info++
+	}
+}

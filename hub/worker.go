@@ -1,0 +1,224 @@
+package hub
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// maxWorkers bounds how many workers are known at one time.
+const maxWorkers = 1000
+
+// Worker is a program that does analyses, as it introduces itself each time it asks for a job.
+type Worker struct {
+	ID    string   // its own; another one for each life of it
+	User  string   // whose token it has
+	Types []string // of analyses that it takes; empty: all
+}
+
+type workerKey struct{ user, id string }
+
+// worker is what the hub knows of a worker. Guarded by jobs.mu.
+type worker struct {
+	key   workerKey
+	types []string
+	polls map[*Wake]struct{} // its questions that wait for an answer
+	jobs  []*job             // those that it holds
+	seen  time.Time          // when it was last heard of
+}
+
+// takes reports whether the worker does analyses of that type.
+func (k *worker) takes(kind string) bool { return len(k.types) == 0 || slices.Contains(k.types, kind) }
+
+// alive reports whether the worker asks for jobs, holds one, or did a short while ago.
+func (k *worker) alive(grace time.Duration) bool {
+	return len(k.polls) > 0 || len(k.jobs) > 0 || time.Since(k.seen) < grace
+}
+
+// serves reports whether there is a worker for analyses of that type.
+func (q *jobs) serves(kind string) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, k := range q.workers {
+		if k.takes(kind) && k.alive(q.limits.Lease) {
+			return true
+		}
+	}
+	return false
+}
+
+// wants reports whether the job may go to the worker. Whoever refused it does not get it again; whoever fell silent over it does only if
+// there is no other. q.mu is held.
+func (q *jobs) wants(j *job, k *worker) bool {
+	if !k.takes(j.req.Type) {
+		return false
+	}
+	return j.lost != k.key || j.refused == "" && !q.wantedByAny(j)
+}
+
+// wantedByAny reports whether there is a worker that has not had the job yet. q.mu is held.
+func (q *jobs) wantedByAny(j *job) bool {
+	for _, k := range q.workers {
+		if k.key != j.lost && k.takes(j.req.Type) && k.alive(q.limits.Lease) {
+			return true
+		}
+	}
+	return false
+}
+
+func (q *jobs) wakeWorkers() {
+	for _, k := range q.workers {
+		for wake := range k.polls {
+			wake.Signal()
+		}
+	}
+}
+
+// enter notes that a worker asks for jobs, until leave is called.
+func (q *jobs) enter(w *Worker, wake *Wake) (*worker, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	key := workerKey{w.User, w.ID}
+	k := q.workers[key]
+	if k == nil {
+		q.forgetWorkers()
+		if len(q.workers) >= maxWorkers {
+			return nil, &LimitError{Kind: ErrLimited, Name: "workers", Limit: maxWorkers, Retry: 10 * time.Second}
+		}
+		k = &worker{key: key, polls: make(map[*Wake]struct{})}
+		q.workers[key] = k
+	}
+	k.types = w.Types
+	k.polls[wake] = struct{}{}
+	return k, nil
+}
+
+func (q *jobs) leave(k *worker, wake *Wake) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	delete(k.polls, wake)
+	k.seen = time.Now()
+}
+
+// forgetWorkers drops those that have not been heard of. q.mu is held.
+func (q *jobs) forgetWorkers() {
+	for key, k := range q.workers {
+		if !k.alive(q.limits.Lease) {
+			delete(q.workers, key)
+		}
+	}
+}
+
+// TakeJob waits for a job that the worker may do, and hands it out; nil when ctx ends before there is one. From then on the worker holds
+// it for Limits.Lease, and longer by each append.
+//
+// A job that was handed out and not begun by an append is handed out again to the same worker, since the answer may have been lost on its
+// way. Errors: *FieldError, *LimitError, ErrClosed while draining. Whether w.User may take jobs is the caller's to check.
+func (h *Hub) TakeJob(ctx context.Context, w *Worker) (*Job, error) {
+	if err := ValidName("worker", w.ID); err != nil {
+		return nil, err
+	}
+	for _, t := range w.Types {
+		if err := ValidName("types", t); err != nil {
+			return nil, err
+		}
+	}
+	wake := NewWake()
+	defer h.OnDrain(wake)()
+	k, err := h.jobs.enter(w, wake)
+	if err != nil {
+		return nil, err
+	}
+	defer h.jobs.leave(k, wake)
+	for {
+		if h.IsDraining() {
+			return nil, ErrClosed
+		}
+		if job := h.handOut(k); job != nil {
+			return job, nil
+		}
+		select {
+		case <-wake.C:
+		case <-ctx.Done():
+			return nil, nil
+		}
+	}
+}
+
+// handOut gives the worker the job that it should be doing, or the first that waits for it.
+func (h *Hub) handOut(k *worker) *Job {
+	h.jobs.mu.Lock()
+	j, fresh := h.jobs.next(k)
+	if j == nil {
+		h.jobs.mu.Unlock()
+		return nil
+	}
+	view := &Job{ID: j.stream.ID, Request: j.req, Epoch: j.epoch, Lease: h.limits.Lease}
+	h.jobs.mu.Unlock()
+	if fresh {
+		j.stream.log.wakeAll()
+	}
+	return view
+}
+
+// next finds the worker's job, and makes it the worker's where it is fresh from the queue. q.mu is held.
+func (q *jobs) next(k *worker) (j *job, fresh bool) {
+	for _, j := range k.jobs {
+		if !j.stream.begun() {
+			return j, false
+		}
+	}
+	for _, j := range slices.Clone(q.queue) {
+		if !q.wants(j, k) {
+			continue
+		}
+		q.unqueue(j)
+		if !j.stream.handTo(k.key.id, j) {
+			continue // its end is about to remove it
+		}
+		j.holder = k
+		k.jobs = append(k.jobs, j)
+		if !slices.Contains(j.users, k.key.user) {
+			j.users = append(j.users, k.key.user)
+		}
+		return j, true
+	}
+	return nil, false
+}
+
+// RefuseJob gives a job back that the worker holds: another one may do it, and this one does not get it again. Errors: ErrNotFound where
+// the user never held such a job, *FencedError where the worker no longer does, *EndedError where it has ended.
+func (h *Hub) RefuseJob(w *Worker, id string, epoch int64, reason string) error {
+	s := h.streams.find(w.User, id)
+	if s == nil || s.job == nil || !s.HeldBy(w.User) {
+		return fmt.Errorf("no such job of yours: %w", ErrNotFound)
+	}
+	if reason = clean(reason, MaxName); reason == "" {
+		reason = "without a reason"
+	}
+	j := s.job
+	h.jobs.mu.Lock()
+	if j.gone || j.holder == nil || j.holder.key != (workerKey{w.User, w.ID}) || j.epoch != epoch {
+		defer h.jobs.mu.Unlock()
+		s.log.mu.Lock()
+		defer s.log.mu.Unlock()
+		if s.status.Ended() {
+			return s.endedError()
+		}
+		return &FencedError{Epoch: j.epoch, Job: true}
+	}
+	h.retry(j, reason)
+	return nil
+}
+
+// HeldBy reports whether the stream is that of a job which a worker of the user's holds, or has held: such a one may append to it, and be
+// told that it may not any longer.
+func (s *Stream) HeldBy(user string) bool {
+	if s.job == nil {
+		return false
+	}
+	s.hub.jobs.mu.Lock()
+	defer s.hub.jobs.mu.Unlock()
+	return slices.Contains(s.job.users, user)
+}
