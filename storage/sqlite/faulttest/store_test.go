@@ -41,7 +41,7 @@ const (
 
 // stores opens each kind of store on a folder.
 var stores = map[string]func(dir string) (store, error){
-	"plain FULL": func(dir string) (store, error) { return openPlain(dir, "FULL") },
+	plainUnsettled: func(dir string) (store, error) { return openPlain(dir, "FULL") },
 	plainSettled: func(dir string) (store, error) {
 		if err := settle.WAL(filepath.Join(dir, databaseName)); err != nil {
 			return nil, err

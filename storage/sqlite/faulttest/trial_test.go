@@ -108,7 +108,7 @@ func (tr *trial) run(w workload) []record {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, os.Args[0])
 	cmd.Env = append(os.Environ(), childEnv+"="+string(config), "LD_PRELOAD="+needShim(tr.t), "FAULTTEST_ROOT="+tr.dir, "FAULTTEST_LOG="+tr.log,
-		"FAULTTEST_CONTROL="+tr.ctlPath)
+		"FAULTTEST_CONTROL="+tr.ctlPath, "GORACE=atexit_sleep_ms=0") // the race detector would wait for a second
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	err = cmd.Run()
