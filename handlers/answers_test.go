@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -77,9 +78,20 @@ func endlessly(ctx context.Context, _ *hub.CompletionRequest, w hub.CompletionWr
 }
 
 func TestAnswersOfStreamsAndTopics(t *testing.T) {
-	s := startServer(t, nil, hub.Limits{StreamsPerUser: 2, Topics: 1}, func(o *handlers.Options) { o.BodyBytes = 1000 })
+	var degraded []string
+	s := startServer(t, nil, hub.Limits{StreamsPerUser: 2, Topics: 1}, func(o *handlers.Options) {
+		o.BodyBytes = 1000
+		o.Degraded = func() []string { return degraded }
+	})
 	const text = "Content-Type: text/plain"
 	s.expect(200, "GET", "/readyz", "")
+	degraded = []string{"the disk is full"}
+	if h := call[struct {
+		Status  string
+		Reasons []string
+	}](s, 200, "GET", "/readyz", ""); h.Status != "degraded" || !slices.Equal(h.Reasons, degraded) {
+		t.Errorf("%+v", h)
+	}
 	s.expect(404, "GET", "/docs/passwd", "")
 	s.expect(406, "GET", "/v1/events?topic=a", "", "Accept: image/png")
 	s.expect(413, "POST", "/v1/streams", `{"kind":"`+strings.Repeat("x", 1000)+`"}`)

@@ -19,6 +19,10 @@ func (s *server) readyz(w http.ResponseWriter, r *http.Request) error {
 	if err := s.Ready(r.Context()); err != nil {
 		return err
 	}
+	if reasons := s.Degraded(); len(reasons) > 0 {
+		writeJSON(w, http.StatusOK, map[string]any{"status": "degraded", "reasons": reasons})
+		return nil
+	}
 	writeJSON(w, http.StatusOK, map[string]string{"status": "ready"})
 	return nil
 }

@@ -38,6 +38,9 @@ type Options struct {
 	PresenceGrace time.Duration // how long somebody whose connection was lost stays present (15 s); negative: not at all
 
 	Ready func(ctx context.Context) error // nil: always; its error is shown at /readyz
+	// Degraded tells what works less than it should, in words for people; shown at /readyz, which stays 200: what is left is still worth sending
+	// work for. Nil: nothing ever.
+	Degraded func() []string
 }
 
 func (o Options) withDefaults() Options {
@@ -46,6 +49,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
+	}
+	if o.Degraded == nil {
+		o.Degraded = func() []string { return nil }
 	}
 	if o.Ready == nil {
 		o.Ready = func(context.Context) error { return nil }

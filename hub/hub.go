@@ -14,6 +14,7 @@ type Options struct {
 	Limits   Limits
 	Provider Provider     // where completions come from; nil: Complete answers ErrUnavailable
 	Streams  StreamStore  // keeps streams over a restart; nil: they live as long as the hub
+	Queue    QueueStore   // keeps users' messages; nil: Enqueue answers ErrUnavailable
 	Logger   *slog.Logger // nil: slog.Default
 }
 
@@ -34,6 +35,9 @@ type Hub struct {
 
 	streams  registry
 	jobs     jobs
+	queues   queues
+	results  results
+	sessions sessions
 	recorder *recorder // nil without a store
 
 	ctx      context.Context // ends when Close begins: completions stop
@@ -45,7 +49,7 @@ type Hub struct {
 	wakes    map[Waker]struct{} // who is told of the draining
 }
 
-// New returns a running hub. It owns a goroutine for cleaning up and one for presences, until Close.
+// New returns a running hub. It owns goroutines for cleaning up, for presences, for results, and for records, until Close.
 func New(o Options) *Hub {
 	h := &Hub{
 		limits:   o.Limits.withDefaults(),
@@ -62,9 +66,12 @@ func New(o Options) *Hub {
 	h.streams.init()
 	h.graces.init()
 	h.jobs.init(&h.limits)
+	h.queues.init(o.Queue)
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	h.work.Go(h.cleanUp)
 	h.work.Go(h.endGraces)
+	h.results.init()
+	h.results.work.Go(h.leaveResults)
 	if o.Streams != nil {
 		h.recorder = newRecorder(o.Streams)
 		h.recorder.work.Go(func() { h.record(h.recorder.stop) })
@@ -129,6 +136,8 @@ func (h *Hub) Close() {
 	for _, s := range h.streams.all() {
 		s.stopTimers()
 	}
+	h.results.closing.Do(func() { close(h.results.stop) })
+	h.results.work.Wait()
 	if h.recorder != nil { // last, so that it saves every ending
 		h.recorder.closing.Do(func() { close(h.recorder.stop) })
 		h.recorder.work.Wait()
@@ -145,14 +154,18 @@ func (h *Hub) IsDraining() bool {
 	}
 }
 
-// Publish appends events to a topic: all or none. The sender becomes part of the events. Errors: *FieldError, *LimitError, ErrClosed while
-// draining. Whether sender may publish there is the caller's to check.
+// Publish appends events to a topic: all or none. The sender becomes part of the events. A durable event is left first in the queues of those
+// in To who do not read the topic at the moment. Errors: *FieldError, *LimitError, ErrClosed while draining; for durable ones also Enqueue's.
+// Whether sender may publish there, and leave messages for To, is the caller's to check.
 func (h *Hub) Publish(name, sender string, events []EventInput) ([]Published, error) {
 	if err := h.check(events); err != nil {
 		return nil, err
 	}
 	if h.IsDraining() {
 		return nil, ErrClosed
+	}
+	if err := h.keepForAway(name, sender, events); err != nil {
+		return nil, err
 	}
 	return h.append(name, sender, events)
 }

@@ -218,6 +218,7 @@ func (h *Hub) streamEnded(s *Stream) {
 	if s.job != nil {
 		h.jobs.remove(s.job)
 	}
+	h.leaveResult(s, s.Status())
 	if !h.logger.Enabled(h.ctx, slog.LevelInfo) {
 		return
 	}

@@ -20,6 +20,8 @@ type EventInput struct {
 	Payload   json.RawMessage // any JSON value; nil is {}
 	Bytes     []byte          // the payload of a binary event, in place of Payload; where JSON is needed it is {"bytes": BASE64}
 	Ephemeral bool            // no history, no position: the newest of each sender and name wins
+	Durable   bool            // those in To who do not read the topic find it in their queues
+	To        []string        // users, for Durable
 	Except    string          // the client that is not to get it (Event.Except); "": everybody gets it
 }
 
@@ -41,6 +43,7 @@ type topic struct {
 	watch topicVersion
 
 	presences *presenceTable // nil: nobody is present, and nobody looks
+	users     map[string]int // readers of each user, where they are known
 }
 
 type eventKey struct{ sender, id string }
@@ -164,6 +167,9 @@ func (in *EventInput) check(field string, l *Limits) error {
 		if err := ValidName(field+"id", in.ID); err != nil {
 			return err
 		}
+	}
+	if err := in.checkDurable(field); err != nil {
+		return err
 	}
 	size := len(in.Bytes)
 	if in.Bytes != nil {

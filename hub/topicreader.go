@@ -49,9 +49,30 @@ func (t *topic) subscribe(p Position, wake Waker) (*TopicReader, *Reset) {
 	return r, reset
 }
 
+// ReadFor says whose reader it is, until it is closed: durable events for that user need not go to the queue meanwhile. It is called once, at first.
+func (r *TopicReader) ReadFor(user string) {
+	t := r.topic
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.users == nil {
+		t.users = make(map[string]int)
+	}
+	t.users[user]++
+	r.onEnd = func() { t.leftBy(user) }
+}
+
 // left notes that a reader has gone, so that the topic is kept for its return.
 func (t *topic) left() {
 	t.mu.Lock()
 	t.used = time.Now()
 	t.mu.Unlock()
+}
+
+func (t *topic) leftBy(user string) {
+	t.mu.Lock()
+	if t.users[user]--; t.users[user] == 0 {
+		delete(t.users, user)
+	}
+	t.mu.Unlock()
+	t.left()
 }

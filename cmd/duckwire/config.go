@@ -20,6 +20,9 @@ import (
 type Config struct {
 	Addr     string `group:"Server" key:"addr" default:"127.0.0.1:4000" help:"address and port to listen on"`
 	DataDir  string `key:"data_dir" default:"duckwire-data" help:"folder of the database and of the development secret"`
+	Durable  string `key:"durability" default:"full" oneof:"full|normal" help:"full: what is acknowledged survives a power loss; normal: the end of the process only"`
+	TLSCert  string `key:"tls_cert" unset:"plain HTTP" help:"PEM file of the certificate, with its chain: HTTPS and HTTP/2"`
+	TLSKey   string `key:"tls_key" help:"PEM file of its private key"`
 	Dev      bool   `key:"dev" default:"false" help:"development: make and keep an own secret, print a ready token"`
 	LogLevel string `key:"log_level" default:"info" oneof:"debug|info|warn|error" help:"least level that is logged"`
 	LogForm  string `key:"log_format" default:"json" oneof:"json|text" help:"form of the log on stderr"`

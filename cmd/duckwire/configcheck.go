@@ -23,6 +23,9 @@ func checkConfig(l *Loaded, set settings, faults *faults) {
 		faults.add(l.From[key], fmt.Errorf("%s: %w", key, err))
 	}
 	check("addr", checkAddr(l.Addr))
+	if (l.TLSCert == "") != (l.TLSKey == "") {
+		check("tls_cert", errors.New("tls_cert and tls_key must be given together"))
+	}
 	check("jwt_secret", checkSecret(l.JWTSecret))
 	check("jwt_public_key", loadPublicKey(&l.JWTPublicKey))
 	check("api_keys", checkAPIKeys(l.APIKeys))

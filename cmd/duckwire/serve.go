@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -54,16 +55,21 @@ func serve(ctx context.Context, cfg *Config, stdout, stderr io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("%w; is another server running there? choose another with --addr", err)
 	}
+	secure, err := tlsConfig(cfg, logger)
+	if err != nil {
+		return errors.Join(err, ln.Close())
+	}
 	app, err := openApp(cfg, logger)
 	if err != nil {
 		return errors.Join(err, ln.Close())
 	}
 	defer app.close(logger)
 	srv := newHTTPServer(app.handler, logger)
+	srv.TLSConfig = secure
 	served := make(chan error, 1)
-	go func() { served <- srv.Serve(ln) }()
+	go func() { served <- serveOn(srv, ln) }()
 	app.ready.Store(true)
-	url := localURL(ln.Addr())
+	url := localURL(ln.Addr(), secure != nil)
 	logger.Info("listening", "addr", ln.Addr().String(), "url", url, "version", buildVersion())
 	if cfg.Dev {
 		if err := printBanner(stdout, cfg, url); err != nil {
@@ -78,6 +84,25 @@ func serve(ctx context.Context, cfg *Config, stdout, stderr io.Writer) error {
 		<-served
 		return nil
 	}
+}
+
+// tlsConfig returns what HTTPS needs; nil is plain HTTP.
+func tlsConfig(cfg *Config, logger *slog.Logger) (*tls.Config, error) {
+	if cfg.TLSCert == "" {
+		return nil, nil
+	}
+	cert, err := loadCertificate(cfg.TLSCert, cfg.TLSKey, logger)
+	if err != nil {
+		return nil, err
+	}
+	return cert.config(), nil
+}
+
+func serveOn(srv *http.Server, ln net.Listener) error {
+	if srv.TLSConfig != nil {
+		return srv.ServeTLS(ln, "", "") // the files are the certificate's own matter
+	}
+	return srv.Serve(ln)
 }
 
 // openApp makes the development secret where it is needed, and then the app.
@@ -136,13 +161,17 @@ func newLogger(cfg *Config, w io.Writer) *slog.Logger {
 }
 
 // localURL is where a client on this machine finds a listener.
-func localURL(addr net.Addr) string {
+func localURL(addr net.Addr, secure bool) string {
+	scheme := "http://"
+	if secure {
+		scheme = "https://"
+	}
 	host, port, err := net.SplitHostPort(addr.String())
 	if err != nil {
-		return "http://" + addr.String()
+		return scheme + addr.String()
 	}
 	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
 		host = "127.0.0.1"
 	}
-	return "http://" + net.JoinHostPort(host, port)
+	return scheme + net.JoinHostPort(host, port)
 }

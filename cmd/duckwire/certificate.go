@@ -1,0 +1,79 @@
+package main
+
+import (
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+)
+
+// certificate is the server's TLS certificate, read from its files again when they have changed: a renewal needs no restart. Safe for concurrent use.
+type certificate struct {
+	certFile, keyFile string
+	logger            *slog.Logger
+
+	mu     sync.Mutex
+	cert   *tls.Certificate
+	read   [2]time.Time // when the files were changed that it was read from
+	looked time.Time
+}
+
+// lookAgain is how often the files are looked at, at most.
+const lookAgain = 5 * time.Second
+
+// loadCertificate reads the files. The error says which is wrong.
+func loadCertificate(certFile, keyFile string, logger *slog.Logger) (*certificate, error) {
+	c := &certificate{certFile: certFile, keyFile: keyFile, logger: logger}
+	if err := c.load(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// config returns the settings of a server with this certificate: HTTP/2 and HTTP/1.1, TLS 1.2 and newer.
+func (c *certificate) config() *tls.Config {
+	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: c.get, NextProtos: []string{"h2", "http/1.1"}}
+}
+
+// get returns the certificate for a handshake. Files that cannot be read, such as a pair of which one is not written yet, leave the old one in use.
+func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if now := time.Now(); now.Sub(c.looked) >= lookAgain {
+		c.looked = now
+		if stamps, err := c.stamps(); err == nil && stamps != c.read {
+			if err := c.load(); err != nil {
+				c.logger.Error("the new certificate cannot be used; the old one stays", "error", err)
+			} else {
+				c.logger.Info("certificate read again", "file", c.certFile)
+			}
+		}
+	}
+	return c.cert, nil
+}
+
+func (c *certificate) load() error {
+	stamps, err := c.stamps()
+	if err != nil {
+		return err
+	}
+	cert, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
+	if err != nil {
+		return fmt.Errorf("tls_cert %s and tls_key %s: %w", c.certFile, c.keyFile, err)
+	}
+	c.cert, c.read = &cert, stamps
+	return nil
+}
+
+func (c *certificate) stamps() (at [2]time.Time, err error) {
+	for i, path := range []string{c.certFile, c.keyFile} {
+		info, err := os.Stat(path)
+		if err != nil {
+			return at, err
+		}
+		at[i] = info.ModTime()
+	}
+	return at, nil
+}

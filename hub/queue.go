@@ -1,0 +1,195 @@
+package hub
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// ErrNoQueue means that the hub was made without a QueueStore.
+var ErrNoQueue = fmt.Errorf("messages cannot be kept here: %w", ErrUnavailable)
+
+// queues holds the queues of the users who are reading theirs. The others' are in the store alone.
+type queues struct {
+	store QueueStore // nil: there are no queues
+	epoch string     // of every queue's positions
+
+	mu   sync.Mutex
+	open map[string]*queueLog
+}
+
+// init takes the store. Its epoch gets a '-', so that positions of queues can stand in a Vector.
+func (q *queues) init(store QueueStore) {
+	q.store, q.open = store, make(map[string]*queueLog)
+	if store != nil {
+		q.epoch = store.QueueEpoch() + "-q"
+	}
+}
+
+// Enqueue leaves messages for users, all or none. When it returns, they are on disk, and on their way to the users who are there. Errors:
+// *FieldError, *LimitError (ErrTooLarge; ErrQueueFull), ErrUnavailable where they cannot be kept, ErrClosed while draining. Whether sender may
+// leave messages for them is the caller's to check.
+func (h *Hub) Enqueue(sender string, messages []MessageInput) ([]Queued, error) {
+	switch {
+	case h.queues.store == nil:
+		return nil, ErrNoQueue
+	case h.IsDraining():
+		return nil, ErrClosed
+	case len(messages) == 0:
+		return nil, Invalid("messages", "must hold at least one message")
+	case len(messages) > h.limits.BatchEvents:
+		return nil, &LimitError{Kind: ErrTooLarge, Name: "messages in one request (batch_events)", Limit: int64(h.limits.BatchEvents)}
+	}
+	now := time.Now()
+	stored := make([]StoredMessage, len(messages))
+	for i := range messages {
+		var err error
+		if stored[i], err = messages[i].stored(sender, messageField(i, len(messages)), &h.limits, now); err != nil {
+			return nil, err
+		}
+	}
+	return h.keepMessages(stored, QueueRoom{Messages: h.limits.QueueMax, Bytes: h.limits.QueueBytes})
+}
+
+func messageField(i, n int) string {
+	if n == 1 {
+		return ""
+	}
+	return fmt.Sprintf("messages[%d]", i)
+}
+
+// keepMessages stores checked messages, whatever the hub's state, and tells the readers.
+func (h *Hub) keepMessages(messages []StoredMessage, room QueueRoom) ([]Queued, error) {
+	offsets, err := h.queues.store.Enqueue(messages, room)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Queued, len(messages))
+	told := make(map[string]bool)
+	for i := range messages {
+		m := &messages[i]
+		out[i] = Queued{ID: m.ID, Position: Position{Epoch: h.queues.epoch, Offset: offsets[i]}}
+		if !told[m.User] {
+			told[m.User] = true
+			h.refreshQueue(m.User)
+		}
+	}
+	return out, nil
+}
+
+// refreshQueue has a queue that is being read look at the store. What fails is tried again by the janitor.
+func (h *Hub) refreshQueue(user string) {
+	h.queues.mu.Lock()
+	ql := h.queues.open[user]
+	h.queues.mu.Unlock()
+	if ql != nil {
+		_ = ql.refresh() // the queue remembers it
+	}
+}
+
+// AckMessages acknowledges all messages of a user up to and with the one at a position. Acknowledging again changes nothing. Errors: *FieldError
+// where the position is none of this queue; ErrUnavailable.
+func (h *Hub) AckMessages(user string, through Position) error {
+	switch {
+	case h.queues.store == nil:
+		return ErrNoQueue
+	case through.Now:
+		return Invalid("through", `must be the position of a message; "now" would acknowledge what has not been read`)
+	case through.Epoch == "": // the beginning: nothing
+		return nil
+	case through.Epoch != h.queues.epoch:
+		return Invalid("through", "is no position of this queue: of a topic or stream, or from before a backup was restored; read the messages again")
+	}
+	ahead, err := h.queues.store.AckMessages(user, through.Offset)
+	if err != nil {
+		return err
+	}
+	if ahead {
+		return Invalid("through", "is behind the newest message")
+	}
+	h.queues.mu.Lock()
+	ql := h.queues.open[user]
+	h.queues.mu.Unlock()
+	if ql != nil {
+		ql.acknowledged(through.Offset)
+	}
+	return nil
+}
+
+// ReadQueue opens a reader of a user's messages after p, or of all that wait where p is the beginning; where p cannot be gone on from, of all
+// with a Reset. The wake fires when there is more to read. Errors: ErrUnavailable. It reads from the store.
+func (h *Hub) ReadQueue(user string, p Position, wake Waker) (*QueueReader, *Reset, error) {
+	if h.queues.store == nil {
+		return nil, nil, ErrNoQueue
+	}
+	ql := h.queues.enter(h, user)
+	if err := ql.load(); err != nil {
+		h.queues.leave(ql)
+		return nil, nil, err
+	}
+	r, reset := ql.openReader(p, wake)
+	return r, reset, nil
+}
+
+// QueueEpoch returns the epoch that positions of queues have; "" where there are none.
+func (h *Hub) QueueEpoch() string { return h.queues.epoch }
+
+// enter returns the log of a user's queue, for one reader more.
+func (q *queues) enter(h *Hub, user string) *queueLog {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	ql := q.open[user]
+	if ql == nil {
+		ql = &queueLog{hub: h, user: user}
+		ql.epoch = q.epoch
+		q.open[user] = ql
+	}
+	ql.users++
+	return ql
+}
+
+// leave forgets the log when its last reader has gone.
+func (q *queues) leave(ql *queueLog) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if ql.users--; ql.users > 0 {
+		return
+	}
+	delete(q.open, ql.user)
+	ql.mu.Lock()
+	ql.hub.logBytes.Add(-ql.bytes)
+	ql.mu.Unlock()
+}
+
+// expireBatch is how many messages are expired in one step, so that nobody waits long for the store.
+const expireBatch = 200
+
+// expireQueues forgets messages that are too old, of everybody, in small steps, and has the queues that are being read tell it.
+func (h *Hub) expireQueues(now time.Time) {
+	if h.queues.store == nil {
+		return
+	}
+	for !h.isClosing() {
+		n, err := h.queues.store.ExpireMessages("", now, expireBatch)
+		if err != nil && !errors.Is(err, ErrUnavailable) {
+			h.logger.Error("expired messages stay for now", "error", err)
+		}
+		if err != nil || n < expireBatch {
+			break
+		}
+	}
+	h.queues.mu.Lock()
+	var stale []*queueLog
+	for _, ql := range h.queues.open {
+		if ql.isStale(now) {
+			stale = append(stale, ql)
+		}
+	}
+	h.queues.mu.Unlock()
+	for _, ql := range stale {
+		_ = ql.refresh() // tried again in some seconds
+	}
+}
+
+func (h *Hub) isClosing() bool { return h.ctx.Err() != nil }

@@ -1,0 +1,125 @@
+package hub
+
+import (
+	"sync"
+	"time"
+)
+
+// queueLog is the queue of a user who is reading it: the log of what the store has. Its offsets are the store's, so whatever is in doubt is
+// read again from there: nothing is handed on past it, and nothing can get out of order.
+type queueLog struct {
+	log   // base is the head
+	hub   *Hub
+	user  string
+	users int // readers, and those who are about to be; guarded by queues.mu
+
+	reading sync.Mutex // held while it reads the store
+	loaded  bool       // guarded by reading
+
+	// Guarded by log.mu.
+	failed         bool // the last look at the store did not succeed
+	expired        int  // messages that expired, and that nobody has acknowledged since
+	expiredThrough uint64
+}
+
+// load reads the store for the first reader. What has expired is not given to anybody.
+func (q *queueLog) load() error {
+	q.reading.Lock()
+	defer q.reading.Unlock()
+	if q.loaded {
+		return nil
+	}
+	if _, err := q.hub.queues.store.ExpireMessages(q.user, time.Now(), q.hub.limits.QueueMax); err != nil {
+		return err
+	}
+	if err := q.catchUp(); err != nil {
+		return err
+	}
+	q.loaded = true
+	return nil
+}
+
+// refresh reads what is new in the store.
+func (q *queueLog) refresh() error {
+	q.reading.Lock()
+	defer q.reading.Unlock()
+	if !q.loaded {
+		return nil // who loads it does it
+	}
+	err := q.catchUp()
+	q.mu.Lock()
+	q.failed = err != nil
+	q.mu.Unlock()
+	return err
+}
+
+// queuePage is how many messages are read at a time.
+const queuePage = 200
+
+// catchUp reads the store to its end. q.reading is held.
+func (q *queueLog) catchUp() error {
+	for {
+		q.mu.Lock()
+		after := q.tail()
+		q.mu.Unlock()
+		page, err := q.hub.queues.store.Messages(q.user, after, queuePage)
+		if err != nil {
+			return err
+		}
+		if q.take(&page) {
+			return nil
+		}
+	}
+}
+
+// take brings the log to a page of the store, and reports whether that was the last one.
+func (q *queueLog) take(page *QueuePage) (last bool) {
+	q.mu.Lock()
+	before := q.bytes
+	q.trimTo(page.Head)
+	changed := page.ExpiredThrough > q.expiredThrough
+	q.expired, q.expiredThrough = page.Expired, page.ExpiredThrough
+	for i := range page.Messages {
+		m := &page.Messages[i]
+		if len(q.entries) == 0 {
+			q.base = m.Offset - 1 // the head, as it was a moment later
+		}
+		q.appendEvent(&Event{Kind: QueueEvent, Name: m.Event, Data: m.AppendJSON(nil, q.epoch), Time: m.ExpiresAt})
+		changed = true
+	}
+	q.hub.logBytes.Add(q.bytes - before)
+	last = len(page.Messages) == 0 || q.tail() >= page.Tail
+	if changed {
+		q.unlockAndWake()
+	} else {
+		q.mu.Unlock()
+	}
+	return last
+}
+
+// trimTo drops the messages up to the offset. q.mu is held.
+func (q *queueLog) trimTo(head uint64) {
+	q.trim(func(ev *Event) bool { return ev.Offset <= head })
+	if len(q.entries) == 0 {
+		q.base = max(q.base, head)
+	}
+}
+
+// acknowledged drops what nobody needs any longer.
+func (q *queueLog) acknowledged(through uint64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	before := q.bytes
+	q.trimTo(min(through, q.tail())) // what is beyond it is on its way, and will be found gone
+	if through >= q.expiredThrough {
+		q.expired, q.expiredThrough = 0, 0
+	}
+	q.hub.logBytes.Add(q.bytes - before)
+}
+
+// isStale reports whether the store has something else: a look failed, or the oldest message has expired.
+func (q *queueLog) isStale(now time.Time) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.failed || len(q.entries) > 0 && !q.entries[0].event.Time.After(now)
+}

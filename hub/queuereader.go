@@ -1,0 +1,45 @@
+package hub
+
+// QueueReader is one session's reading place in a user's queue. Reading is not acknowledging: every session of the user gets every message that
+// nobody has acknowledged before its turn. It belongs to one goroutine.
+type QueueReader struct {
+	Reader
+	queue *queueLog
+	told  uint64 // up to where it was told what expired
+}
+
+// Expired says that messages were not read in time: how many since the last acknowledgement, and up to where. Acknowledging that position
+// says that it is known.
+type Expired struct {
+	Count   int
+	Through Position
+}
+
+// openReader opens a reader after p; with a Reset, where p cannot be gone on from, of all messages.
+func (q *queueLog) openReader(p Position, wake Waker) (*QueueReader, *Reset) {
+	r := &QueueReader{queue: q}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if p.Epoch == q.epoch {
+		p.Offset = max(p.Offset, q.base) // what it has not seen is acknowledged, or expired and told
+	}
+	reset := q.open(&r.Reader, p, wake)
+	r.onEnd = func() { q.hub.queues.leave(q) }
+	return r, reset
+}
+
+// Read is Reader.Read, bounded in the same way. What expired, if anything did, is to be told before the items.
+func (r *QueueReader) Read(dst []Item) ([]Item, *Expired) { return r.ReadUpTo(dst, readItems) }
+
+// ReadUpTo is Read with at most limit items, 1 to 256.
+func (r *QueueReader) ReadUpTo(dst []Item, limit int) ([]Item, *Expired) {
+	dst, _ = r.Reader.ReadUpTo(dst, limit) // what was trimmed was acknowledged, or is told now
+	q := r.queue
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.expiredThrough <= r.told {
+		return dst, nil
+	}
+	r.told = q.expiredThrough
+	return dst, &Expired{Count: q.expired, Through: q.position(q.expiredThrough)}
+}
