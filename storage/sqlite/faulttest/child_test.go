@@ -3,10 +3,9 @@
 package faulttest
 
 import (
-	"bytes"
-	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"strings"
@@ -15,50 +14,47 @@ import (
 	"testing"
 	"time"
 
-	"github.com/duckwire/duckwire/storage/sqlite/internal/settle"
+	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/storage/sqlite"
 )
 
-// workload is what a child does: publishers write to users, each one message after the other, and say in the log what they try and what the
-// store answers.
-type workload struct {
-	Store, Dir, Log, Control string
+// The kinds of store.
+const (
+	full      = "full"      // what the promises are tested with
+	normal    = "normal"    // Durability Normal
+	unsettled = "unsettled" // full, but it does not settle its log
+)
 
-	Seed      uint64
-	Users     int
-	Next      []int // of each publisher, the number of its first message
-	Messages  int   // of each publisher
-	Large     int   // one of so many is some pages long
-	Close     bool  // rather than to end as a killed process does
-	GiveUp    int   // errors after which a publisher takes the next message; 0: it tries for ever
-	Arm       arm
-	HealAfter int // errors after which the faults end; 0: never
+// checkpointEvery is short, so that a run of a tenth of a second has some.
+const checkpointEvery = 5 * time.Millisecond
+
+func openStore(kind, dir string) (*sqlite.Store, error) {
+	o := sqlite.Options{Dir: dir, CheckpointEvery: checkpointEvery, Logger: slog.New(slog.DiscardHandler)}
+	if kind == normal {
+		o.Durability = sqlite.Normal
+	}
+	return sqlite.Open(o)
 }
 
-// arm sets words of the control page once so many messages are accepted; counts there are from that moment.
-type arm struct {
-	AtStart bool // before the store opens
-	After   int64
-	Set     map[counter]int64
-}
-
-// The words of a mark.
+// The words of a mark, by which a child tells what it tries and what the store answers.
 const (
 	markOpening = "opening"
-	markOpened  = "opened"
+	markOpened  = "opened" // and the epoch
 	markFailed  = "failed" // to open
-	markTry     = "try"
-	markOK      = "ok"
+	markTry     = "try"    // a request to enqueue, by its id
+	markOK      = "ok"     // and the offsets
+	markAcking  = "acking" // a user, and the offset
+	markAcked   = "acked"
 	markError   = "error"
 	markSilent  = "silent"
 	markStuck   = "stuck" // errors long after the faults ended
-	markHealed  = "healed"
 	markEnd     = "end"
 )
 
 const childEnv = "FAULTTEST_WORKLOAD"
 
-// patience is how long a publisher may be left without an answer.
-const patience = 20 * time.Second
+// patience is how long a caller may be left without an answer, and the store may be degraded after the faults ended.
+const patience = 30 * time.Second
 
 func TestMain(m *testing.M) {
 	if w := os.Getenv(childEnv); w != "" {
@@ -71,16 +67,18 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
+// worker is a child: publishers that enqueue one request after the other, and readers that acknowledge.
 type worker struct {
 	workload
 	marker
 	ctl      control
-	store    store
+	store    *sqlite.Store
 	accepted atomic.Int64
 	errors   atomic.Int64
 	armed    sync.Once
 	healed   sync.Once
 	healedAt atomic.Int64
+	waiting  sync.Map // who waits for the store → since when
 }
 
 func child(config string) int {
@@ -99,27 +97,19 @@ func child(config string) int {
 		fmt.Fprintln(os.Stderr, "the shim is not loaded")
 		return 4
 	}
-	settle.Open = w.openGoFile
+	w.watchSettling()
 	if w.Arm.AtStart {
 		w.arm()
 	}
-	w.mark(markOpening)
-	for w.store == nil {
-		if w.store, err = stores[w.Store](w.Dir); err == nil {
-			break
-		}
-		w.mark("%s %v", markFailed, err)
-		if !w.failed() {
-			return 0
-		}
+	if !w.open() {
+		return 0
 	}
-	w.mark(markOpened)
 	if w.Arm.After == 0 && !w.Arm.AtStart {
 		w.arm()
 	}
-	w.publishAll()
+	w.work()
 	if w.Close {
-		if err := w.store.close(); err != nil {
+		if err := w.store.Close(); err != nil {
 			w.mark("%s close: %v", markError, err)
 		}
 	}
@@ -127,106 +117,147 @@ func child(config string) int {
 	return 0
 }
 
-func (w *worker) publishAll() {
-	since := make([]atomic.Int64, len(w.Next)) // when each publisher began to wait
-	go func() {
-		for range time.Tick(patience / 20) {
-			for p := range since {
-				if t := since[p].Load(); t != 0 && time.Since(time.UnixMilli(t)) > patience {
-					w.mark("%s p%d", markSilent, p)
-					os.Exit(0)
-				}
-			}
+// open tries until it succeeds, or the faults have no end.
+func (w *worker) open() bool {
+	w.mark(markOpening)
+	for {
+		var err error
+		if w.store, err = openStore(w.Store, w.Dir); err == nil {
+			w.mark("%s %s", markOpened, w.store.QueueEpoch())
+			return true
 		}
-	}()
-	var all sync.WaitGroup
+		w.mark("%s %v", markFailed, err)
+		if w.failed(); w.HealAfter == 0 {
+			return false
+		}
+	}
+}
+
+func (w *worker) work() {
+	go w.watch()
+	var publishers, readers sync.WaitGroup
+	done := make(chan struct{})
 	for p, first := range w.Next {
-		all.Go(func() {
-			for n := first; n < first+w.Messages; n++ {
-				w.publishOne(p, n, &since[p])
+		publishers.Go(func() {
+			for n := first; n < first+w.Requests; n++ {
+				w.publish(w.request(p, n))
 			}
 		})
 	}
-	all.Wait()
+	for u := range w.Readers {
+		readers.Go(func() { w.read(userName(u), rand.New(rand.NewPCG(w.Seed, uint64(u))), done) })
+	}
+	publishers.Wait()
+	close(done)
+	readers.Wait()
 }
 
-func (w *worker) publishOne(p, n int, since *atomic.Int64) {
-	m := w.message(p, n)
-	for tries := 1; ; tries++ {
-		w.mark("%s %s", markTry, m.id)
-		since.Store(time.Now().UnixMilli())
-		err := w.store.publish(m.user, m.publisher, m.id, m.payload)
-		since.Store(0)
-		if err == nil {
-			w.mark("%s %s", markOK, m.id)
-			if w.accepted.Add(1) >= w.Arm.After && !w.Arm.AtStart {
-				w.arm()
+// watch ends a child that somebody waits in for too long. It ends with the process.
+func (w *worker) watch() {
+	for now := range time.Tick(patience / 20) {
+		w.waiting.Range(func(who, since any) bool {
+			if now.Sub(since.(time.Time)) > patience {
+				w.mark("%s %s", markSilent, who)
+				os.Exit(0)
 			}
-			return
-		}
-		w.mark("%s %s %v", markError, m.id, err)
-		w.failed()
-		if at := w.healedAt.Load(); at != 0 && time.Since(time.UnixMilli(at)) > patience/2 {
-			w.mark("%s %s %v", markStuck, m.id, err)
-			os.Exit(0)
-		}
-		if tries == w.GiveUp {
-			return
-		}
-		time.Sleep(time.Millisecond)
+			return true
+		})
 	}
 }
 
+// call marks what is tried, and what comes of it.
+func (w *worker) call(who, word, what string, do func() (string, error)) error {
+	w.mark("%s %s", word, what)
+	w.waiting.Store(who, time.Now())
+	answer, err := do()
+	w.waiting.Delete(who)
+	if err == nil {
+		w.mark("%s", answer)
+		return nil
+	}
+	w.mark("%s %s %v", markError, what, err)
+	w.failed()
+	if at := w.healedAt.Load(); at != 0 && time.Since(time.UnixMilli(at)) > patience {
+		w.mark("%s %s %v", markStuck, what, err)
+		os.Exit(0)
+	}
+	time.Sleep(time.Millisecond) // a caller that tries again does not do so at once
+	return err
+}
+
+func (w *worker) publish(r request) {
+	for tries := 1; ; tries++ {
+		err := w.call(r.publisher(), markTry, r.id, func() (string, error) {
+			offsets, err := w.store.Enqueue(r.messages, plenty)
+			return fmt.Sprintf("%s %s %v", markOK, r.id, offsets), err
+		})
+		if err == nil && w.accepted.Add(1) >= w.Arm.After && !w.Arm.AtStart {
+			w.arm()
+		}
+		if err == nil || tries == w.GiveUp {
+			return
+		}
+	}
+}
+
+// read acknowledges what it reads, a part at a time.
+func (w *worker) read(user string, rng *rand.Rand, done <-chan struct{}) {
+	for {
+		page, err := w.store.Messages(user, 0, 1+rng.IntN(8))
+		if err == nil && len(page.Messages) > 0 {
+			through := page.Messages[len(page.Messages)-1].Offset
+			_ = w.call(user, markAcking, fmt.Sprintf("%s %d", user, through), func() (string, error) {
+				ahead, err := w.store.AckMessages(user, through)
+				if ahead {
+					err = fmt.Errorf("offset %d is ahead of a queue that had it", through)
+				}
+				return fmt.Sprintf("%s %s %d", markAcked, user, through), err
+			})
+		}
+		select {
+		case <-done:
+			return
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
+// arm puts the faults in place; counts in the plan are from this moment.
 func (w *worker) arm() {
 	w.armed.Do(func() {
 		counts := map[counter]counter{ctlWriteAt: ctlWrites, ctlSyncAt: ctlSyncs, ctlOtherAt: ctlOthers, ctlKillAt: ctlOps, ctlKillSync: ctlSyncs}
-		at := map[counter]bool{}
-		for word, v := range w.Arm.Set {
-			if counts[word] == 0 {
+		for _, now := range []bool{false, true} { // what says how before what says when
+			for word, v := range w.Arm.Set {
+				if of, counted := counts[word]; counted != now {
+					continue
+				} else if counted {
+					v += w.ctl.get(of)
+				}
 				w.ctl.set(word, v)
-			} else {
-				at[word] = true
 			}
-		}
-		for word := range at {
-			w.ctl.set(word, w.Arm.Set[word]+w.ctl.get(counts[word]))
 		}
 	})
 }
 
-// failed counts an error, ends the faults when it is time, and tells whether they have an end.
-func (w *worker) failed() bool {
+// failed counts an error, and ends the faults when it is time.
+func (w *worker) failed() {
 	if w.HealAfter > 0 && w.errors.Add(1) >= int64(w.HealAfter) {
 		w.healed.Do(func() {
 			w.ctl.heal()
-			w.mark(markHealed)
 			w.healedAt.Store(time.Now().UnixMilli())
 		})
 	}
-	return w.HealAfter > 0
-}
-
-// sent is a message that follows from the seed alone.
-type sent struct {
-	user string
-	message
-}
-
-func (w workload) message(p, n int) sent {
-	rng := rand.New(rand.NewPCG(w.Seed, uint64(p)<<32|uint64(n)))
-	size := 20 + rng.IntN(300)
-	if w.Large > 0 && rng.IntN(w.Large) == 0 {
-		size = 3000 + rng.IntN(12000)
-	}
-	id := fmt.Sprintf("p%d-%d", p, n)
-	head := fmt.Sprintf(`{"id":%q,"sum":"%x","text":"`, id, sha256.Sum256([]byte(id)))
-	text := bytes.Repeat([]byte(fmt.Sprintf("%016x ", rng.Uint64())), size/17+1)[:size]
-	return sent{fmt.Sprintf("user%d", rng.IntN(w.Users)), message{fmt.Sprintf("p%d", p), id, []byte(head + string(text) + `"}`)}}
 }
 
 // split cuts a mark into its word, the id and the rest.
 func split(r record) (word, id, rest string) {
+	if r.op != opMark {
+		return "", "", ""
+	}
 	word, rest, _ = strings.Cut(string(r.data), " ")
 	id, rest, _ = strings.Cut(rest, " ")
 	return word, id, rest
 }
+
+// plenty is room for any number of messages.
+var plenty = hub.QueueRoom{Messages: 1 << 30, Bytes: 1 << 40}

@@ -36,7 +36,7 @@ const (
 	ctlKillSync
 	ctlKillAfter
 	ctlDelay
-	ctlReal
+	ctlLie
 	ctlWords
 )
 

@@ -4,11 +4,9 @@ package faulttest
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
 	"testing"
 )
@@ -41,7 +39,7 @@ func failSyncs(n, evict, filter int64) func(rng *rand.Rand, w *workload) {
 	return func(rng *rand.Rand, w *workload) {
 		w.HealAfter = 1 + rng.IntN(8)
 		if n == forEver && rng.IntN(2) == 0 {
-			w.HealAfter, w.GiveUp, w.Messages = 0, 2, 12
+			w.HealAfter, w.GiveUp, w.Requests = 0, 2, 12
 		}
 		w.Arm.After = rng.Int64N(20)
 		within := 8
@@ -81,7 +79,7 @@ var scenarios = []scenario{
 	}},
 	{name: "no space, and no end of it", plan: func(rng *rand.Rand, w *workload) {
 		w.GiveUp = 2
-		w.Messages = 12
+		w.Requests = 12
 		w.Arm.After = rng.Int64N(20)
 		w.Arm.Set = map[counter]int64{ctlSpace: rng.Int64N(40 << 10)}
 	}},
@@ -137,20 +135,18 @@ func (a tally) String() string {
 		a.points, a.failures)
 }
 
-// play runs a scenario once. It returns what is wrong; the t of tr fails only when the harness does.
-func (sc scenario) play(tr *trial, store string, points int) (n tally, failures []string, w workload, lost []verdict) {
-	rng := tr.rng(0, 1)
-	w = busy(store, tr.seed)
-	w.Messages = 20
-	w.Close = rng.IntN(2) == 0
-	first := w
+// play runs a scenario once. It returns what is wrong, and the power losses after which something was.
+func (sc scenario) play(tr *trial, points int) (n tally, failures []string, lost []verdict) {
+	rng := tr.rng(0, 3)
+	first := tr.w
+	first.Close = rng.IntN(2) == 0
 	sc.plan(rng, &first)
-	tr.ctl.set(ctlDelay, 300)
+	tr.ctl.set(ctlDelay, syncTakes/3)
 	records := tr.run(first)
-	n = tally{runs: 1, injected: int(tr.ctl.get(ctlInjected))}
-	failures = append(failures, silence(records)...)
+	n = tally{runs: 1, injected: int(tr.ctl.get(ctlInjected)), points: points}
+	failures = silence(records)
 	for _, r := range records {
-		if word, _, _ := split(r); r.op == opMark && (word == markError || word == markFailed) {
+		if isTrouble(r) {
 			n.errors++
 		} else if r.op == opKill {
 			n.kills++
@@ -159,109 +155,99 @@ func (sc scenario) play(tr *trial, store string, points int) (n tally, failures 
 
 	// A restart, before and after which everything accepted is there.
 	tr.ctl.heal()
-	if err := tr.checkCopy(w, tr.ledger()); err != nil {
+	if err := tr.checkRestart(); err != nil {
 		failures = append(failures, fmt.Sprintf("after a restart: %v", err))
 	}
-	second := w
-	second.Next = tr.ledger().next(len(w.Next))
-	second.Messages = 5
+	l, err := newLedger(tr.w, tr.records())
+	must(tr.t, err)
+	second := tr.w
+	second.Next, second.Requests, second.Close = l.next(), 5, rng.IntN(2) == 0
 	records = tr.run(second)
 	failures = append(failures, silence(records)...)
 	if i := slices.IndexFunc(records, isTrouble); i >= 0 {
 		failures = append(failures, fmt.Sprintf("the run after it, on a disk that works: %s", records[i].data))
 	}
-	if err := tr.checkCopy(w, tr.ledger()); err != nil {
+	if err := tr.checkRestart(); err != nil {
 		failures = append(failures, fmt.Sprintf("after a second restart: %v", err))
 	}
 	from := max(0, slices.IndexFunc(tr.records(), func(r record) bool { return r.op == opFault || r.op == opKill }))
-	n.points = points
-	lost = tr.crash(w, from, -1, points)
+	lost = tr.crash(from, points)
 	n.failures = len(failures) + len(lost)
-	return n, failures, w, lost
+	return n, failures, lost
 }
 
 func isTrouble(r record) bool {
 	word, _, _ := split(r)
-	return r.op == opMark && (word == markError || word == markFailed)
+	return word == markError || word == markFailed
 }
 
-// silence returns the tries that got no answer although the process lived, and the publishers that found no way back.
+// silence returns the callers that got no answer although the process lived, and those that found no way back.
 func silence(records []record) (failures []string) {
 	waiting := map[string]bool{}
 	for _, r := range records {
 		switch word, id, rest := split(r); {
 		case r.op == opKill:
 			return failures
-		case r.op != opMark:
-		case word == markTry:
+		case word == markTry || word == markAcking:
 			waiting[id] = true
-		case word == markOK || word == markError:
+		case word == markOK || word == markAcked || word == markError:
 			delete(waiting, id)
 		case word == markSilent || word == markStuck:
 			failures = append(failures, fmt.Sprintf("%s: %s %s", word, id, rest))
 		}
 	}
-	for _, id := range sortedKeys(waiting) {
+	for _, id := range slices.Sorted(maps.Keys(waiting)) {
 		failures = append(failures, "no answer for "+id)
 	}
 	return failures
 }
 
-// checkCopy restarts on a copy of the folder as the processes left it.
-func (tr *trial) checkCopy(w workload, l *ledger) error {
-	dir := tr.t.TempDir()
-	entries, err := os.ReadDir(tr.dir)
-	must(tr.t, err)
-	for _, e := range entries {
-		if strings.HasSuffix(e.Name(), "-shm") || !e.Type().IsRegular() {
-			continue
-		}
-		b, err := os.ReadFile(filepath.Join(tr.dir, e.Name()))
-		must(tr.t, err)
-		must(tr.t, os.WriteFile(filepath.Join(dir, e.Name()), b, 0o600))
-	}
-	return l.check(w, dir, len(tr.records()))
-}
-
-// TestFaults plays every scenario with the store.
+// TestFaults plays every scenario.
 func TestFaults(t *testing.T) {
 	seed := newSeed(t)
-	var all tally
-	for i, sc := range scenarios {
-		t.Run(sc.name, func(t *testing.T) {
-			var mine tally
-			for round := range uint64(rounds(t)) {
-				tr := newTrial(t, seed+uint64(i)*1000003+round, nil)
-				n, failures, w, lost := sc.play(tr, target, 8)
-				mine.add(n)
+	all := make([]tally, len(scenarios))
+	for round := range rounds(t) {
+		for i, sc := range scenarios {
+			t.Run(sc.name, func(t *testing.T) {
+				tr := newTrial(t, busy(full, seed+uint64(i)*1000003+round), past{})
+				n, failures, lost := sc.play(tr, 8)
+				all[i].add(n)
 				for _, f := range failures {
-					t.Errorf("trial seed %d: %s", tr.seed, f)
+					t.Errorf("trial seed %d: %s", tr.w.Seed, f)
 				}
-				tr.report(w, lost)
-			}
-			t.Log(mine)
-			if mine.injected+mine.kills == 0 && !sc.unarmed {
-				t.Error("nothing was injected")
-			}
-			all.add(mine)
-		})
+				tr.report(lost)
+			})
+		}
 	}
-	t.Log(all)
+	var sum tally
+	for i, sc := range scenarios {
+		t.Logf("%s: %v", sc.name, all[i])
+		if all[i].injected+all[i].kills == 0 && !sc.unarmed {
+			t.Errorf("%s: nothing was injected", sc.name)
+		}
+		sum.add(all[i])
+	}
+	t.Logf("in all: %v", sum)
 }
 
 // TestFaultsAreSeen is the control: a store that does not settle its log when it opens loses what it accepted, and that must come to light.
 func TestFaultsAreSeen(t *testing.T) {
 	seed := newSeed(t)
 	for _, name := range []string{"a sync fails, then the process is killed", "the process is killed in a sync"} {
-		t.Run(name, func(t *testing.T) {
-			sc := scenarios[slices.IndexFunc(scenarios, func(sc scenario) bool { return sc.name == name })]
-			for round := range uint64(40) {
-				if _, _, _, lost := sc.play(newTrial(t, seed+round, nil), plainUnsettled, 8); len(lost) > 0 {
+		sc := scenarios[slices.IndexFunc(scenarios, func(sc scenario) bool { return sc.name == name })]
+		for round := range uint64(50) {
+			seen := false
+			t.Run(name, func(t *testing.T) {
+				if _, _, lost := sc.play(newTrial(t, busy(unsettled, seed+round), past{}), 16); len(lost) > 0 {
 					t.Logf("seen in round %d, as it should be: %v", round+1, lost[0].err)
-					return
+					seen = true
 				}
+			})
+			if seen {
+				break
+			} else if round == 49 {
+				t.Errorf("%s: nothing was lost: these tests see nothing", name)
 			}
-			t.Error("nothing was lost: these tests see nothing")
-		})
+		}
 	}
 }

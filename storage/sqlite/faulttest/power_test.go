@@ -2,59 +2,58 @@
 
 package faulttest
 
-import (
-	"math"
-	"testing"
-)
+import "testing"
 
-func busy(store string, seed uint64) workload {
-	return workload{Store: store, Seed: seed, Users: 3, Next: []int{1, 1, 1, 1, 1, 1}, Messages: 30, Large: 12}
+// powerLosses is how many moments of a life are tried.
+const powerLosses = 40
+
+// syncTakes is how long a sync takes at most, in microseconds, so that other calls fall into it.
+const syncTakes = 1000
+
+// TestPowerLoss loses power at many moments of a busy life; and again, of the life that begins with what that left.
+func TestPowerLoss(t *testing.T) {
+	seed := newSeed(t)
+	lives, points, records := 0, 0, 0
+	for round := range rounds(t) {
+		for life := range uint64(3) {
+			w := busy(full, seed+round*100+life*10)
+			var p past
+			for generation := range uint64(2) {
+				l, err := newLedger(w, p.marks)
+				must(t, err)
+				w.Next = l.next()
+				w.Close = (life+generation)%2 == 0
+				tr := newTrial(t, w, p)
+				tr.ctl.set(ctlDelay, syncTakes)
+				tr.run(w)
+				tr.report(tr.crash(tr.before, powerLosses))
+				lives, points, records = lives+1, points+powerLosses, records+tr.seen-tr.before
+				p = tr.past()
+			}
+		}
+	}
+	t.Logf("%d power losses in %d lives of %d calls and messages", points, lives, records)
 }
 
 // TestPowerLossIsSeen is the control: what is known to lose messages must be seen to.
 func TestPowerLossIsSeen(t *testing.T) {
 	seed := newSeed(t)
-	for _, store := range []string{plainNormal, plainOff} {
-		t.Run(store, func(t *testing.T) {
-			tr := newTrial(t, seed, nil)
-			tr.ctl.set(ctlDelay, 1000)
-			w := busy(store, seed)
+	for name, w := range map[string]workload{
+		"durability normal": busy(normal, seed),
+		"a disk that lies":  busy(full, seed),
+	} {
+		t.Run(name, func(t *testing.T) {
+			tr := newTrial(t, w, past{})
+			tr.ctl.set(ctlDelay, syncTakes)
+			if w.Store == full {
+				tr.ctl.set(ctlLie, 1)
+			}
 			tr.run(w)
-			failures := tr.crash(w, 0, -1, 30)
+			failures := tr.crash(tr.before, powerLosses)
 			if len(failures) == 0 {
 				t.Fatal("nothing was lost: these tests see nothing")
 			}
-			t.Logf("seen at %d of 30 points, as it should be, such as: %v", len(failures), failures[0].err)
+			t.Logf("seen at %d of %d points, as it should be, such as: %v", len(failures), powerLosses, failures[0].err)
 		})
 	}
-}
-
-// powerLosses is how many moments of a life are tried.
-const powerLosses = 40
-
-// TestPowerLoss loses power at many moments of a busy life; and again, of the lives that begin with what that left.
-func TestPowerLoss(t *testing.T) {
-	seed := newSeed(t)
-	points, records := 0, 0
-	for round := range uint64(rounds(t)) {
-		for life := range uint64(3) {
-			seed := seed + round*100 + life*10
-			var from *image
-			var prior *ledger
-			for generation := range uint64(2) {
-				tr := newTrial(t, seed+generation, from)
-				tr.prior = prior
-				tr.ctl.set(ctlDelay, 1000)
-				w := busy(target, seed)
-				w.Next = prior.until(math.MaxInt).next(len(w.Next))
-				w.Close = (life+generation)%2 == 0
-				tr.run(w)
-				tr.report(w, tr.crash(w, 0, -1, powerLosses))
-				points += powerLosses
-				records += tr.next
-				from, prior = tr.image()
-			}
-		}
-	}
-	t.Logf("%d power losses in %d lives of %d calls and messages", points, rounds(t)*6, records)
 }
