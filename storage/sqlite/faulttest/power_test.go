@@ -2,7 +2,10 @@
 
 package faulttest
 
-import "testing"
+import (
+	"fmt"
+	"testing"
+)
 
 // powerLosses is how many moments of a life are tried.
 const powerLosses = 40
@@ -13,23 +16,25 @@ const syncTakes = 1000
 // TestPowerLoss loses power at many moments of a busy life; and again, of the life that begins with what that left.
 func TestPowerLoss(t *testing.T) {
 	seed := newSeed(t)
-	lives, points, records := 0, 0, 0
+	var lives, points, records int
 	for round := range rounds(t) {
 		for life := range uint64(3) {
-			w := busy(full, seed+round*100+life*10)
-			var p past
-			for generation := range uint64(2) {
-				l, err := newLedger(w, p.marks)
-				must(t, err)
-				w.Next = l.next()
-				w.Close = (life+generation)%2 == 0
-				tr := newTrial(t, w, p)
-				tr.ctl.set(ctlDelay, syncTakes)
-				tr.run(w)
-				tr.report(tr.crash(tr.before, powerLosses))
-				lives, points, records = lives+1, points+powerLosses, records+tr.seen-tr.before
-				p = tr.past()
-			}
+			t.Run(fmt.Sprintf("life %d", life), func(t *testing.T) {
+				w := busy(full, seed+round*100+life*10)
+				var p past
+				for generation := range uint64(2) {
+					l, err := newLedger(w, p.marks)
+					must(t, err)
+					w.Next = l.next()
+					w.Close = (life+generation)%2 == 0
+					tr := newTrial(t, w, p)
+					tr.ctl.set(ctlDelay, syncTakes)
+					tr.run(w)
+					tr.report(tr.crash(tr.before, powerLosses))
+					lives, points, records = lives+1, points+powerLosses, records+tr.seen-tr.before
+					p = tr.past()
+				}
+			})
 		}
 	}
 	t.Logf("%d power losses in %d lives of %d calls and messages", points, lives, records)

@@ -4,8 +4,6 @@ package faulttest
 
 import (
 	"bytes"
-	"encoding/json"
-	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -56,17 +54,17 @@ func userName(u int) string { return "user" + strconv.Itoa(u) }
 // request makes the nth request of a publisher: mostly one message, at times several; at times one that is some pages long.
 func (w workload) request(p, n int) request {
 	rng := rand.New(rand.NewPCG(w.Seed, uint64(p)<<32|uint64(n)))
-	r := request{id: fmt.Sprintf("p%d-%d", p, n)}
+	r := request{id: "p" + strconv.Itoa(p) + "-" + strconv.Itoa(n)}
 	came := time.UnixMilli(w.Began).UTC()
 	for i := range 1 + max(0, rng.IntN(6)-3) {
 		size := 20 + rng.IntN(300)
 		if rng.IntN(12) == 0 {
 			size = 3000 + rng.IntN(12000)
 		}
-		text := bytes.Repeat([]byte(fmt.Sprintf("%016x ", rng.Uint64())), size/17+1)[:size]
+		text := bytes.Repeat([]byte(strconv.FormatUint(rng.Uint64(), 36)+" "), size/10)
 		r.messages = append(r.messages, hub.StoredMessage{
-			User: userName(rng.IntN(w.Users)), ID: fmt.Sprintf("%s-%d", r.id, i), Named: true, Sender: r.publisher(), Event: "edit",
-			Payload: json.RawMessage(fmt.Sprintf(`{"text":%q}`, text)), QueuedAt: came, ExpiresAt: came.Add(24 * time.Hour),
+			User: userName(rng.IntN(w.Users)), ID: r.id + "-" + strconv.Itoa(i), Named: true, Sender: r.publisher(), Event: "edit",
+			Payload: slices.Concat([]byte(`{"text":"`), text, []byte(`"}`)), QueuedAt: came, ExpiresAt: came.Add(24 * time.Hour),
 		})
 	}
 	return r
