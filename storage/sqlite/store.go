@@ -91,14 +91,16 @@ func (s *Store) open(o Options) error {
 	if err := settle.WAL(path); err != nil {
 		return err
 	}
-	if f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600); err == nil { // SQLite would let others read it; what is wrong, it says better
-		f.Close()
-	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s.stop = cancel
 	var err error
 	if s.writer, err = newWriter(path, o.Durability, s.logger); err != nil {
 		return err
+	}
+	for _, end := range []string{"", "-wal", "-shm"} { // SQLite would let others read them
+		if err := os.Chmod(path+end, 0o600); err != nil {
+			return err
+		}
 	}
 	if s.epoch, err = s.writer.epoch(); err != nil {
 		return err
