@@ -77,6 +77,12 @@ fuzz: ## run each fuzz target for FUZZTIME (10s)
 faults: ## put faults below SQLite for FAULTTIME (5m), then lose power for as long
 	FAULTTEST_FOR=$(FAULTTIME) go test -count=1 -timeout 0 -v -run '^(TestFaults|TestPowerLoss)$$' ./storage/sqlite/faulttest | grep -vE '^=== |^ +--- PASS'
 
+ROUNDS ?= 2000
+
+.PHONY: crash
+crash: ## kill the server ROUNDS times (2000) while it works, and look at what is left
+	go test -count=1 -timeout 0 -v ./cmd/duckwire/internal/crash -rounds $(ROUNDS)
+
 .PHONY: eval
 eval: ## measure the built-in completer
 	go run ./hub/provider/local/eval $(ARGS)
