@@ -64,7 +64,7 @@ func newWriter(path string, d Durability, logger *slog.Logger) (_ *writer, err e
 	w := &writer{db: db, logger: logger, ctx: context.Background(), stmts: make(map[string]*sql.Stmt), requests: make(chan request, maxWaiting), chores: make(chan chore)}
 	defer func() {
 		if err != nil {
-			db.Close()
+			_ = w.closeFile()
 		}
 	}()
 	if w.conn, err = db.Conn(w.ctx); err != nil {
@@ -95,7 +95,24 @@ func (w *writer) close() error {
 	w.mu.Unlock()
 	close(w.requests)
 	w.work.Wait()
-	return errors.Join(w.conn.Close(), w.db.Close())
+	return w.closeFile()
+}
+
+// closeFile closes the statements first: SQLite would keep a connection that still has some, with its descriptors, locks and log.
+func (w *writer) closeFile() error {
+	var errs []error
+	for _, stmt := range w.stmts {
+		errs = append(errs, stmt.Close())
+	}
+	for _, stmt := range []*sql.Stmt{w.begin, w.commit} {
+		if stmt != nil {
+			errs = append(errs, stmt.Close())
+		}
+	}
+	if w.conn != nil {
+		errs = append(errs, w.conn.Close())
+	}
+	return errors.Join(append(errs, w.db.Close())...)
 }
 
 // write has a request done, and returns when it is on disk. Errors: do's own; ErrUnavailable where it could not be written.
