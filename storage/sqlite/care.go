@@ -9,7 +9,7 @@ import (
 // How often the store looks after itself.
 const (
 	careEvery       = time.Second
-	checkpointEvery = 5 // times that
+	checkpointEvery = 5 * time.Second
 	longLog         = 16 << 20
 	vacuumPages     = 64 // given back at a time
 	sweepUsers      = 50
@@ -18,11 +18,12 @@ const (
 
 // takeCare does what would otherwise make somebody wait: checkpoints, forgetting what is done with, giving pages back. All in small steps, through
 // the one writer. While the store is degraded it tries whether it still is.
-func (s *Store) takeCare(ctx context.Context) {
-	tick := time.NewTicker(careEvery)
+func (s *Store) takeCare(ctx context.Context, checkpoints time.Duration) {
+	tick, checkpoint := time.NewTicker(careEvery), time.NewTicker(checkpoints)
 	defer tick.Stop()
+	defer checkpoint.Stop()
 	user := ""
-	for n := 1; ; n++ {
+	for {
 		select {
 		case <-ctx.Done():
 			return
@@ -32,9 +33,8 @@ func (s *Store) takeCare(ctx context.Context) {
 				continue
 			}
 			user = s.sweep(user, now)
-			if n%checkpointEvery == 0 {
-				s.checkpoint(ctx)
-			}
+		case <-checkpoint.C:
+			s.checkpoint(ctx)
 		}
 	}
 }

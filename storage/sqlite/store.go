@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/mattn/go-sqlite3"
 
@@ -36,6 +37,8 @@ type Options struct {
 	Dir        string // made if it is not there
 	Durability Durability
 	Logger     *slog.Logger // nil: slog.Default
+
+	CheckpointEvery time.Duration // how often the log is moved into the database (5 s)
 }
 
 // Store is an open database. Safe for concurrent use. Close it after the hub.
@@ -68,19 +71,22 @@ func Open(o Options) (*Store, error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("the data folder cannot be made: %w", err)
 	}
+	if o.CheckpointEvery <= 0 {
+		o.CheckpointEvery = checkpointEvery
+	}
 	lock, err := lockFolder(o.Dir)
 	if err != nil {
 		return nil, err
 	}
 	s := &Store{dir: o.Dir, logger: o.Logger, lock: lock}
-	if err := s.open(o.Durability); err != nil {
+	if err := s.open(o); err != nil {
 		s.Close()
 		return nil, explain(err, o.Dir)
 	}
 	return s, nil
 }
 
-func (s *Store) open(d Durability) error {
+func (s *Store) open(o Options) error {
 	path := filepath.Join(s.dir, FileName)
 	if err := settle.WAL(path); err != nil {
 		return err
@@ -88,7 +94,7 @@ func (s *Store) open(d Durability) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.stop = cancel
 	var err error
-	if s.writer, err = newWriter(path, d, s.logger); err != nil {
+	if s.writer, err = newWriter(path, o.Durability, s.logger); err != nil {
 		return err
 	}
 	if s.epoch, err = s.writer.epoch(); err != nil {
@@ -99,7 +105,7 @@ func (s *Store) open(d Durability) error {
 	}
 	s.readers.SetMaxOpenConns(4)
 	s.readers.SetMaxIdleConns(4)
-	s.care.Go(func() { s.takeCare(ctx) })
+	s.care.Go(func() { s.takeCare(ctx, o.CheckpointEvery) })
 	return nil
 }
 
