@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
@@ -15,32 +14,33 @@ const idLife = 10 * time.Minute
 
 // queueRow is a row of queues.
 type queueRow struct {
-	known                     bool // it is in the file
-	first, head, tail         int64
-	bytes                     int64
-	expired, expiredThrough   int64
-	nextExpiry                sql.NullInt64
-	added, addedBytes, oldest int64 // by the request
+	first, head, tail       int64
+	firstQueued             int64 // when the message at first came; it tells only where there is one
+	bytes                   int64
+	expired, expiredThrough int64
+	nextExpiry              sql.NullInt64
 }
 
 func (w *writer) queue(user string) (q queueRow, err error) {
 	q.first = 1
-	q.known, err = w.scan([]any{&q.first, &q.head, &q.tail, &q.bytes, &q.expired, &q.expiredThrough, &q.nextExpiry},
-		`SELECT first, head, tail, bytes, expired, expired_through, next_expiry FROM queues WHERE user = ?`, user)
+	_, err = w.scan([]any{&q.first, &q.firstQueued, &q.head, &q.tail, &q.bytes, &q.expired, &q.expiredThrough, &q.nextExpiry},
+		`SELECT first, first_queued, head, tail, bytes, expired, expired_through, next_expiry FROM queues WHERE user = ?`, user)
 	return q, err
 }
 
 func (w *writer) putQueue(user string, q *queueRow) error {
-	_, err := w.exec(`INSERT OR REPLACE INTO queues (user, first, head, tail, bytes, expired, expired_through, next_expiry) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-		user, q.first, q.head, q.tail, q.bytes, q.expired, q.expiredThrough, q.nextExpiry)
+	_, err := w.exec(`INSERT OR REPLACE INTO queues (user, first, first_queued, head, tail, bytes, expired, expired_through, next_expiry)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`, user, q.first, q.firstQueued, q.head, q.tail, q.bytes, q.expired, q.expiredThrough, q.nextExpiry)
 	return err
 }
 
 // Enqueue implements hub.QueueStore.
 func (s *Store) Enqueue(messages []hub.StoredMessage, room hub.QueueRoom) (offsets []uint64, err error) {
-	err = s.writer.write(func(w *writer) error {
-		offsets = make([]uint64, len(messages)) // anew where it is tried again
+	added := 0
+	err = s.writer.write(func(w *writer) error { // all anew where it is tried again
+		offsets = make([]uint64, len(messages))
 		e := enqueuing{w: w, queues: make(map[string]*queueRow), named: make(map[[3]string]uint64)}
+		defer func() { added = e.added }()
 		if err := e.check(messages, room); err != nil {
 			return err
 		}
@@ -49,6 +49,7 @@ func (s *Store) Enqueue(messages []hub.StoredMessage, room hub.QueueRoom) (offse
 	if err != nil {
 		return nil, err
 	}
+	s.writer.figures.messages.Add(int64(added))
 	return offsets, nil
 }
 
@@ -57,11 +58,16 @@ type enqueuing struct {
 	w      *writer
 	queues map[string]*queueRow
 	named  map[[3]string]uint64 // → offset; 0 until it has one
+	added  int
 }
 
 // check reads the queues, expires what is over in them, and refuses what does not fit.
 func (e *enqueuing) check(messages []hub.StoredMessage, room hub.QueueRoom) error {
-	more := make(map[string]*queueRow)
+	type load struct {
+		messages int
+		bytes    int64
+	}
+	more := make(map[string]*load)
 	for i := range messages {
 		m := &messages[i]
 		if e.queues[m.User] == nil {
@@ -69,7 +75,7 @@ func (e *enqueuing) check(messages []hub.StoredMessage, room hub.QueueRoom) erro
 			if err != nil {
 				return err
 			}
-			e.queues[m.User], more[m.User] = &q, &queueRow{}
+			e.queues[m.User], more[m.User] = &q, &load{}
 		}
 		fresh, err := e.isNew(m)
 		if err != nil {
@@ -79,14 +85,14 @@ func (e *enqueuing) check(messages []hub.StoredMessage, room hub.QueueRoom) erro
 			continue
 		}
 		q, add := e.queues[m.User], more[m.User]
-		add.added++
-		add.addedBytes += int64(len(m.Payload))
-		full := hub.QueueFull(m.User, int(q.tail-q.head+add.added), q.bytes+add.addedBytes, room)
+		add.messages++
+		add.bytes += int64(len(m.Payload))
+		full := hub.QueueFull(m.User, int(q.tail-q.head)+add.messages, q.bytes+add.bytes, room)
 		if full != nil && q.isOver(m.QueuedAt) {
-			if _, err := e.w.expire(m.User, q, m.QueuedAt, room.Messages+1); err != nil {
+			if _, err := e.w.expire(m.User, q, m.QueuedAt, int(q.tail-q.head)); err != nil {
 				return err
 			}
-			full = hub.QueueFull(m.User, int(q.tail-q.head+add.added), q.bytes+add.addedBytes, room)
+			full = hub.QueueFull(m.User, int(q.tail-q.head)+add.messages, q.bytes+add.bytes, room)
 		}
 		if full != nil {
 			return full
@@ -146,7 +152,11 @@ func (e *enqueuing) insert(m *hub.StoredMessage, q *queueRow) error {
 	} else {
 		q.nextExpiry = sql.NullInt64{Int64: expires, Valid: true}
 	}
+	e.added++
 	q.tail++
+	if q.first == q.tail {
+		q.firstQueued = m.QueuedAt.UnixMilli()
+	}
 	q.bytes += int64(len(m.Payload))
 	_, err := e.w.exec(`INSERT INTO messages (user, offset, id, named, sender, topic, event, payload, queued_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		m.User, q.tail, m.ID, m.Named, m.Sender, m.Topic, m.Event, []byte(m.Payload), m.QueuedAt.UnixMilli(), expires)
@@ -309,12 +319,4 @@ func (s *Store) Messages(user string, after uint64, limit int) (page hub.QueuePa
 		size += len(payload)
 	}
 	return page, unavailable(rows.Err())
-}
-
-// unavailable says of an error of SQLite's that it may pass.
-func unavailable(err error) error {
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf("%w: %w", hub.ErrUnavailable, err)
 }
