@@ -33,13 +33,11 @@ type request struct {
 
 // writer owns the one connection that writes.
 type writer struct {
-	path   string
-	db     *sql.DB
-	conn   *sql.Conn
-	ctx    context.Context // Background: a context that can end would cost a goroutine for each statement, and may roll back others' work
-	stmts  map[string]*sql.Stmt
-	begin  *sql.Stmt
-	commit *sql.Stmt
+	path  string
+	db    *sql.DB
+	conn  *sql.Conn
+	ctx   context.Context // Background: a context that can end would cost a goroutine for each statement, and may roll back others' work
+	stmts map[string]*sql.Stmt
 
 	requests chan request
 	chores   chan chore
@@ -70,7 +68,7 @@ func newWriter(path string, d Durability, logger *slog.Logger) (_ *writer, err e
 	}
 	defer func() {
 		if err != nil {
-			db.Close()
+			_ = w.close() // the first error counts
 		}
 	}()
 	if w.conn, err = db.Conn(w.ctx); err != nil {
@@ -85,12 +83,6 @@ func newWriter(path string, d Durability, logger *slog.Logger) (_ *writer, err e
 			return nil, err
 		}
 	}
-	if w.begin, err = w.conn.PrepareContext(w.ctx, `BEGIN IMMEDIATE`); err != nil {
-		return nil, err
-	}
-	if w.commit, err = w.conn.PrepareContext(w.ctx, `COMMIT`); err != nil {
-		return nil, err
-	}
 	return w, nil
 }
 
@@ -103,7 +95,14 @@ func (w *writer) close() error {
 	w.mu.Unlock()
 	close(w.requests)
 	w.work.Wait()
-	return errors.Join(w.conn.Close(), w.db.Close())
+	var errs []error
+	for _, stmt := range w.stmts { // one that is left open would keep SQLite's connection open, and the log from being moved into the file
+		errs = append(errs, stmt.Close())
+	}
+	if w.conn != nil {
+		errs = append(errs, w.conn.Close()) // before db, which would leave it open
+	}
+	return errors.Join(append(errs, w.db.Close())...)
 }
 
 // write has a request done, and returns when it is on disk. Errors: do's own; ErrUnavailable where it could not be written.
@@ -239,7 +238,7 @@ func (w *writer) transact(batch []request, errs []error) error {
 	if err := w.settle(); err != nil {
 		return err
 	}
-	if _, err := w.begin.ExecContext(w.ctx); err != nil {
+	if _, err := w.exec(`BEGIN IMMEDIATE`); err != nil {
 		w.rollBack() // in case the last one was left open
 		return err
 	}
@@ -252,7 +251,7 @@ func (w *writer) transact(batch []request, errs []error) error {
 		}
 	}
 	began := time.Now()
-	if _, err := w.commit.ExecContext(w.ctx); err != nil {
+	if _, err := w.exec(`COMMIT`); err != nil {
 		w.rollBack()
 		return err
 	}
