@@ -21,13 +21,13 @@ func (s *Store) takeCare(ctx context.Context, checkpoints time.Duration) {
 	tick, checkpoint := time.NewTicker(careEvery), time.NewTicker(checkpoints)
 	defer tick.Stop()
 	defer checkpoint.Stop()
-	clock := steadyClock{since: time.Now(), last: time.Now()}
+	opened, clock := time.Now(), steadyClock{}
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case now := <-tick.C:
-			steady := clock.tick(now)
+			steady := clock.tick(now, now.Sub(opened))
 			if s.Err() != nil {
 				s.probe()
 				continue

@@ -13,19 +13,22 @@ const (
 
 // steadyClock tells since when the wall clock has gone as fast as time does. Whoever compares a time that was written down with the time of now
 // must know that: while it has, and for as long as it has, differences are true.
-type steadyClock struct{ since, last time.Time }
+type steadyClock struct {
+	wall      time.Time
+	up, since time.Duration // of the process, which no clock can set
+}
 
 // maxSlip is how much the wall clock may go wrong between two ticks: it is slewed, not set.
 const maxSlip = time.Second
 
-// tick returns for how long the clock has been steady.
-func (c *steadyClock) tick(now time.Time) time.Duration {
-	slip := now.Round(0).Sub(c.last.Round(0)) - now.Sub(c.last) // of the wall clock, against the monotonic one
-	if slip.Abs() > maxSlip {
-		c.since = now
+// tick takes the wall clock's time and the time since the store was opened, and returns for how long the clock has been steady.
+func (c *steadyClock) tick(wall time.Time, up time.Duration) time.Duration {
+	wall = wall.Round(0) // without Go's monotonic reading
+	if slip := wall.Sub(c.wall) - (up - c.up); slip.Abs() > maxSlip {
+		c.since = up
 	}
-	c.last = now
-	return now.Sub(c.since)
+	c.wall, c.up = wall, up
+	return up - c.since
 }
 
 // sweep forgets messages that are done with, when their ids need not be known any longer. The clock must have been steady for idLife: then what

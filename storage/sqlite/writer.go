@@ -33,13 +33,11 @@ type request struct {
 
 // writer owns the one connection that writes.
 type writer struct {
-	path   string
-	db     *sql.DB
-	conn   *sql.Conn
-	ctx    context.Context // Background: a context that can end would cost a goroutine for each statement, and may roll back others' work
-	stmts  map[string]*sql.Stmt
-	begin  *sql.Stmt
-	commit *sql.Stmt
+	path  string
+	db    *sql.DB
+	conn  *sql.Conn
+	ctx   context.Context // Background: a context that can end would cost a goroutine for each statement, and may roll back others' work
+	stmts map[string]*sql.Stmt
 
 	requests chan request
 	chores   chan chore
@@ -70,7 +68,7 @@ func newWriter(path string, d Durability, logger *slog.Logger) (_ *writer, err e
 	}
 	defer func() {
 		if err != nil {
-			_ = w.closeFile()
+			_ = w.close() // the first error counts
 		}
 	}()
 	if w.conn, err = db.Conn(w.ctx); err != nil {
@@ -85,12 +83,6 @@ func newWriter(path string, d Durability, logger *slog.Logger) (_ *writer, err e
 			return nil, err
 		}
 	}
-	if w.begin, err = w.conn.PrepareContext(w.ctx, `BEGIN IMMEDIATE`); err != nil {
-		return nil, err
-	}
-	if w.commit, err = w.conn.PrepareContext(w.ctx, `COMMIT`); err != nil {
-		return nil, err
-	}
 	return w, nil
 }
 
@@ -103,22 +95,12 @@ func (w *writer) close() error {
 	w.mu.Unlock()
 	close(w.requests)
 	w.work.Wait()
-	return w.closeFile()
-}
-
-// closeFile closes the statements first: SQLite would keep a connection that still has some, with its descriptors, locks and log.
-func (w *writer) closeFile() error {
 	var errs []error
-	for _, stmt := range w.stmts {
+	for _, stmt := range w.stmts { // one that is left open would keep SQLite's connection open, and the log from being moved into the file
 		errs = append(errs, stmt.Close())
 	}
-	for _, stmt := range []*sql.Stmt{w.begin, w.commit} {
-		if stmt != nil {
-			errs = append(errs, stmt.Close())
-		}
-	}
 	if w.conn != nil {
-		errs = append(errs, w.conn.Close())
+		errs = append(errs, w.conn.Close()) // before db, which would leave it open
 	}
 	return errors.Join(append(errs, w.db.Close())...)
 }
@@ -256,7 +238,7 @@ func (w *writer) transact(batch []request, errs []error) error {
 	if err := w.settle(); err != nil {
 		return err
 	}
-	if _, err := w.begin.ExecContext(w.ctx); err != nil {
+	if _, err := w.exec(`BEGIN IMMEDIATE`); err != nil {
 		w.rollBack() // in case the last one was left open
 		return err
 	}
@@ -269,7 +251,7 @@ func (w *writer) transact(batch []request, errs []error) error {
 		}
 	}
 	began := time.Now()
-	if _, err := w.commit.ExecContext(w.ctx); err != nil {
+	if _, err := w.exec(`COMMIT`); err != nil {
 		w.rollBack()
 		return err
 	}
