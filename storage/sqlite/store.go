@@ -89,6 +89,9 @@ func (s *Store) open(o Options) error {
 	if err := settle.WAL(path); err != nil {
 		return err
 	}
+	if err := ownFile(path); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s.stop = cancel
 	var err error
@@ -109,6 +112,15 @@ func (s *Store) open(o Options) error {
 	s.writer.start()
 	s.care.Go(func() { s.takeCare(ctx, o.CheckpointEvery) })
 	return nil
+}
+
+// ownFile makes the file, where there is none, for this user alone. SQLite gives the log and its index the same rights.
+func ownFile(path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	return f.Close()
 }
 
 // Close ends the store. It returns when every request has been answered and every goroutine has ended. A second call does nothing.

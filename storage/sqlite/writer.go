@@ -270,16 +270,18 @@ func (w *writer) rollBack() { _, _ = w.conn.ExecContext(w.ctx, `ROLLBACK`) }
 
 // answer tells everybody, and notes how the store is doing.
 func (w *writer) answer(batch []request, errs []error, err error) {
-	if err != nil {
+	switch {
+	case err == nil:
+		w.health.succeeded()
+	case isDisk(err):
 		w.figures.failures.Add(1)
-		if isDisk(err) {
-			w.health.failed(err, time.Now())
-			err = w.health.failure()
-		}
-		refuse(batch, errs, err)
+		w.health.failed(err, time.Now())
+		refuse(batch, errs, w.health.failure())
 		return
+	default: // serve has tried the request by itself
+		w.figures.failures.Add(1)
+		errs[0] = err
 	}
-	w.health.succeeded()
 	for i := range batch {
 		batch[i].done <- errs[i]
 	}
