@@ -15,8 +15,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/mattn/go-sqlite3"
-
 	"github.com/duckwire/duckwire/storage/sqlite/internal/settle"
 )
 
@@ -56,23 +54,20 @@ type Store struct {
 	closed  error
 }
 
-// The errors of Open.
-var (
-	ErrLocked  = errors.New("another server is running on the data folder")
-	ErrNewer   = errors.New("the database was written by a newer version")
-	ErrCorrupt = errors.New("the database is damaged")
-)
-
-// Open opens the database in a folder, and makes it where there is none. Errors: ErrLocked, ErrNewer, ErrCorrupt, and the system's.
+// Open opens the database in a folder, and makes it where there is none. Errors, each with advice: ErrLocked, ErrNewer, ErrCorrupt, ErrReadOnly,
+// ErrFull, ErrStaleLog; and the system's.
 func Open(o Options) (*Store, error) {
+	if o.Dir == "" {
+		return nil, errors.New("the data folder (Dir) is not given")
+	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("the data folder cannot be made: %w", err)
-	}
 	if o.CheckpointEvery <= 0 {
 		o.CheckpointEvery = checkpointEvery
+	}
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("the data folder cannot be made: %w", advise(err))
 	}
 	lock, err := lockFolder(o.Dir)
 	if err != nil {
@@ -81,14 +76,20 @@ func Open(o Options) (*Store, error) {
 	s := &Store{dir: o.Dir, logger: o.Logger, lock: lock}
 	if err := s.open(o); err != nil {
 		s.Close()
-		return nil, explain(err, o.Dir)
+		return nil, fmt.Errorf("open the database in %s: %w", o.Dir, advise(err))
 	}
 	return s, nil
 }
 
 func (s *Store) open(o Options) error {
 	path := filepath.Join(s.dir, FileName)
+	if err := checkLog(path); err != nil {
+		return err
+	}
 	if err := settle.WAL(path); err != nil {
+		return err
+	}
+	if err := ownFile(path); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -96,11 +97,6 @@ func (s *Store) open(o Options) error {
 	var err error
 	if s.writer, err = newWriter(path, o.Durability, s.logger); err != nil {
 		return err
-	}
-	for _, end := range []string{"", "-wal", "-shm"} { // SQLite would let others read them
-		if err := os.Chmod(path+end, 0o600); err != nil {
-			return err
-		}
 	}
 	if s.epoch, err = s.writer.epoch(); err != nil {
 		return err
@@ -110,8 +106,21 @@ func (s *Store) open(o Options) error {
 	}
 	s.readers.SetMaxOpenConns(4)
 	s.readers.SetMaxIdleConns(4)
+	if err := quickCheck(s.readers); err != nil {
+		return err
+	}
+	s.writer.start()
 	s.care.Go(func() { s.takeCare(ctx, o.CheckpointEvery) })
 	return nil
+}
+
+// ownFile makes the file, where there is none, for this user alone. SQLite gives the log and its index the same rights.
+func ownFile(path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	return f.Close()
 }
 
 // Close ends the store. It returns when every request has been answered and every goroutine has ended. A second call does nothing.
@@ -136,8 +145,14 @@ func (s *Store) close() error {
 	return errors.Join(errs...)
 }
 
-// Err returns why nothing can be kept at the moment, or nil.
-func (s *Store) Err() error { return s.writer.failure() }
+// Err returns why nothing can be kept at the moment, or nil: ErrFull, ErrReadOnly, ErrCorrupt, or what SQLite says. All but ErrCorrupt may pass.
+func (s *Store) Err() error { return s.writer.health.failure() }
+
+// reader returns the pool to read from, and what to call when all is read.
+func (s *Store) reader() (pool *sql.DB, done func()) {
+	s.writer.reading.RLock()
+	return s.readers, s.writer.reading.RUnlock
+}
 
 // QueueEpoch implements hub.QueueStore.
 func (s *Store) QueueEpoch() string { return s.epoch }
@@ -155,19 +170,4 @@ func newEpoch() string {
 	var b [8]byte
 	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
 	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(b[:]))
-}
-
-// explain adds to an error of Open what to do about it.
-func explain(err error, dir string) error {
-	var e sqlite3.Error
-	switch {
-	case !errors.As(err, &e):
-	case e.Code == sqlite3.ErrCorrupt, e.Code == sqlite3.ErrNotADB:
-		return fmt.Errorf("%w: %s (%w); stop, keep a copy of the folder, and restore a backup, or try: sqlite3 %[2]s .recover", ErrCorrupt, filepath.Join(dir, FileName), err)
-	case e.Code == sqlite3.ErrReadonly, e.Code == sqlite3.ErrCantOpen, e.Code == sqlite3.ErrPerm:
-		return fmt.Errorf("the database in %s cannot be written: %w; give the user of the server the right to write the folder and its files", dir, err)
-	case e.Code == sqlite3.ErrFull:
-		return fmt.Errorf("the disk of %s is full: %w", dir, err)
-	}
-	return fmt.Errorf("open the database in %s: %w", dir, err)
 }

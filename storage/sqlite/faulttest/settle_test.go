@@ -31,7 +31,7 @@ func (w *worker) watchSettling() {
 			return nil, err
 		}
 		g := &goFile{File: f, marker: w.marker, ino: inodeOf(f)}
-		g.put(record{op: opOpen, ino: g.ino, path: filepath.Base(path)})
+		g.put(record{op: opOpen, ino: g.ino, off: -1, path: filepath.Base(path)})
 		return g, nil
 	}
 }

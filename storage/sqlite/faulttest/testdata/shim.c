@@ -210,7 +210,7 @@ static void opened(int fd, const char *path, int flags, int existed) {
 	f->shm = ends(path, "-shm");
 	f->ino = st.st_ino;
 	uint64_t how = (existed ? 0 : F_CREATED) | ((flags & O_TRUNC) ? F_TRUNCATED : 0) | (f->dir ? F_DIR : 0);
-	if (!f->shm) put(OP_OPEN, f->ino, 0, how, path, NULL, 0);
+	if (!f->shm) put(OP_OPEN, f->ino, st.st_size, how, path, NULL, 0);
 }
 
 static int doOpen(int (*real)(int, const char *, int, ...), int dirfd, const char *path, int flags, mode_t mode) {
