@@ -50,8 +50,8 @@ func (s *Store) probe() {
 	})
 }
 
-// checkpoint moves the log into the database, as far as readers allow. A log that has become long all the same is emptied: that waits for readers
-// for a moment.
+// checkpoint moves the log into the database, while the store's own readers wait: all of it, unless another process reads. A log that has become
+// long all the same is emptied.
 func (s *Store) checkpoint(ctx context.Context) {
 	if s.logBytes() <= longLog {
 		s.chore(ctx, `PRAGMA wal_checkpoint(PASSIVE)`)
@@ -65,7 +65,9 @@ func (s *Store) checkpoint(ctx context.Context) {
 // vacuum gives some of the pages back that are free.
 func (s *Store) vacuum(ctx context.Context) {
 	var free int
-	if err := s.readers.QueryRowContext(context.Background(), `PRAGMA freelist_count`).Scan(&free); err != nil || free <= sparePages {
+	db, done := s.reader()
+	err := db.QueryRowContext(context.Background(), `PRAGMA freelist_count`).Scan(&free)
+	if done(); err != nil || free <= sparePages {
 		return
 	}
 	s.chore(ctx, fmt.Sprintf(`PRAGMA incremental_vacuum(%d)`, min(free-sparePages, vacuumPages)))

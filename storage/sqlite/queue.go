@@ -277,7 +277,9 @@ func (s *Store) nothingOver(user string, now time.Time) (bool, error) {
 		query, args = `SELECT 1 FROM queues WHERE next_expiry <= ? AND user = ?`, append(args, user)
 	}
 	var one int
-	err := s.readers.QueryRowContext(context.Background(), query, args...).Scan(&one)
+	db, done := s.reader()
+	defer done()
+	err := db.QueryRowContext(context.Background(), query, args...).Scan(&one)
 	if errors.Is(err, sql.ErrNoRows) {
 		return true, nil
 	}
@@ -287,7 +289,9 @@ func (s *Store) nothingOver(user string, now time.Time) (bool, error) {
 // Messages implements hub.QueueStore. Everything in a page is of one moment.
 func (s *Store) Messages(user string, after uint64, limit int) (page hub.QueuePage, err error) {
 	ctx := context.Background()
-	tx, err := s.readers.BeginTx(ctx, nil)
+	db, done := s.reader()
+	defer done()
+	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return page, unavailable(err)
 	}

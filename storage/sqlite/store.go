@@ -145,6 +145,12 @@ func (s *Store) close() error {
 // Err returns why nothing can be kept at the moment, or nil: ErrFull, ErrReadOnly, ErrCorrupt, or what SQLite says. All but ErrCorrupt may pass.
 func (s *Store) Err() error { return s.writer.health.failure() }
 
+// reader returns the pool to read from, and what to call when all is read.
+func (s *Store) reader() (pool *sql.DB, done func()) {
+	s.writer.reading.RLock()
+	return s.readers, s.writer.reading.RUnlock
+}
+
 // QueueEpoch implements hub.QueueStore.
 func (s *Store) QueueEpoch() string { return s.epoch }
 

@@ -150,7 +150,9 @@ func (s *Store) Load(f func(*hub.StreamRecord) error) error {
 
 // loadRecords returns a page of records, without their runs, and the last one's row.
 func (s *Store) loadRecords(after int64) (records []*hub.StreamRecord, last int64, err error) {
-	rows, err := s.readers.QueryContext(context.Background(), `SELECT rowid, id, record FROM streams WHERE rowid > ? ORDER BY rowid LIMIT ?`, after, loadPage)
+	db, done := s.reader()
+	defer done()
+	rows, err := db.QueryContext(context.Background(), `SELECT rowid, id, record FROM streams WHERE rowid > ? ORDER BY rowid LIMIT ?`, after, loadPage)
 	if err != nil {
 		return nil, 0, unavailable(err)
 	}
@@ -171,7 +173,9 @@ func (s *Store) loadRecords(after int64) (records []*hub.StreamRecord, last int6
 }
 
 func (s *Store) loadRuns(rec *hub.StreamRecord) error {
-	rows, err := s.readers.QueryContext(context.Background(), `SELECT text, marks FROM runs WHERE stream = ? ORDER BY first`, rec.ID)
+	db, done := s.reader()
+	defer done()
+	rows, err := db.QueryContext(context.Background(), `SELECT text, marks FROM runs WHERE stream = ? ORDER BY first`, rec.ID)
 	if err != nil {
 		return unavailable(err)
 	}

@@ -51,7 +51,9 @@ type span struct{ before, after int64 }
 
 // usersDone returns some users whose first message is done with and old.
 func (s *Store) usersDone(old span) (users []string, err error) {
-	rows, err := s.readers.QueryContext(context.Background(), `SELECT user FROM queues WHERE first <= head AND first_queued < ?
+	db, done := s.reader()
+	defer done()
+	rows, err := db.QueryContext(context.Background(), `SELECT user FROM queues WHERE first <= head AND first_queued < ?
 		UNION ALL SELECT user FROM queues WHERE first <= head AND first_queued > ? LIMIT ?`, old.before, old.after, sweepUsers)
 	if err != nil {
 		return nil, err

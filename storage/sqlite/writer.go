@@ -43,6 +43,10 @@ type writer struct {
 	chores   chan chore
 	work     sync.WaitGroup
 
+	// Whoever reads from the pool holds it for reading, so that nobody does while the log is moved into the database. SQLite would leave out what
+	// readers still need, count the rest as moved, and not sync it before all is; should that sync fail, it would not move the rest again.
+	reading sync.RWMutex
+
 	mu     sync.RWMutex // held for reading while a request is handed over
 	closed bool
 
@@ -168,7 +172,9 @@ func (w *writer) chore(query string) error {
 	if err := w.settle(); err != nil {
 		return err
 	}
+	w.reading.Lock()
 	err := w.drain(query)
+	w.reading.Unlock()
 	if err != nil {
 		w.figures.choreFailures.Add(1)
 		w.health.doubt(err)
