@@ -31,11 +31,13 @@ var kinds = []struct {
 	{ErrFull, "make room on it", []sqlite3.ErrNo{sqlite3.ErrFull}, []error{syscall.ENOSPC, syscall.EDQUOT}},
 	{
 		ErrCorrupt, "stop the server, keep a copy of the data folder, and restore a backup, or try: sqlite3 " + FileName + " .recover",
-		[]sqlite3.ErrNo{sqlite3.ErrCorrupt, sqlite3.ErrNotADB}, nil,
+		[]sqlite3.ErrNo{sqlite3.ErrCorrupt, sqlite3.ErrNotADB},
+		nil,
 	},
 	{
 		ErrReadOnly, "give the user of the server the right to write the data folder and its files, on a disk that can be written",
-		[]sqlite3.ErrNo{sqlite3.ErrReadonly, sqlite3.ErrCantOpen, sqlite3.ErrPerm}, []error{fs.ErrPermission, syscall.EROFS},
+		[]sqlite3.ErrNo{sqlite3.ErrReadonly, sqlite3.ErrCantOpen, sqlite3.ErrPerm},
+		[]error{fs.ErrPermission, syscall.EROFS},
 	},
 }
 
