@@ -24,7 +24,7 @@ type Durability uint8
 // The kinds.
 const (
 	Full   Durability = iota // the disk: what was acknowledged survives a power loss, if the disk keeps its word
-	Normal                   // the kernel: what was acknowledged survives the end of the process
+	Normal                   // the kernel: what was acknowledged survives the end of the process; queues have a new epoch at each opening
 )
 
 // Options says how to open a Store.
@@ -95,7 +95,7 @@ func (s *Store) open(o Options) error {
 	if s.writer, err = newWriter(path, o.Durability, s.logger); err != nil {
 		return err
 	}
-	if s.epoch, err = s.writer.epoch(); err != nil {
+	if s.epoch, err = s.writer.epoch(o.Durability); err != nil {
 		return err
 	}
 	if s.readers, err = sql.Open("sqlite3", dsn(path, "mode", "ro", "_query_only", "1", "_busy_timeout", "5000", "_stmt_cache_size", "8")); err != nil {
