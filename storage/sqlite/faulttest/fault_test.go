@@ -138,8 +138,8 @@ func (a *tally) add(b tally) {
 }
 
 func (a tally) String() string {
-	return fmt.Sprintf("%d runs: %d faults injected, %d kills, %d errors told, %d power losses; %d failures", a.runs, a.injected, a.kills, a.errors, a.points,
-		a.failures)
+	return fmt.Sprintf("%d runs: %d faults injected, %d kills, %d errors told, %d power losses; %d failures",
+		a.runs, a.injected, a.kills, a.errors, a.points, a.failures)
 }
 
 // play runs a scenario once. It returns what is wrong, and the power losses after which something was.
