@@ -63,7 +63,7 @@ func Open(o Options) (*Store, error) {
 	if o.CheckpointEvery <= 0 {
 		o.CheckpointEvery = checkpointEvery
 	}
-	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+	if err := makeFolder(o.Dir); err != nil {
 		return nil, fmt.Errorf("the data folder cannot be made: %w", advise(err))
 	}
 	lock, err := lockFolder(o.Dir)
@@ -76,6 +76,20 @@ func Open(o Options) (*Store, error) {
 		return nil, fmt.Errorf("open the database in %s: %w", o.Dir, advise(err))
 	}
 	return s, nil
+}
+
+// makeFolder makes a folder and those above it that are missing, and has their names on disk: SQLite syncs the names within the folder only.
+func makeFolder(dir string) error {
+	if _, err := os.Stat(dir); err == nil || filepath.Dir(dir) == dir {
+		return os.MkdirAll(dir, 0o700) // tells if it is no folder
+	}
+	if err := makeFolder(filepath.Dir(dir)); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return syncPath(filepath.Dir(dir))
 }
 
 func (s *Store) open(o Options) error {
