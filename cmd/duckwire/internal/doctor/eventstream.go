@@ -32,8 +32,8 @@ func (e *examination) eventStream(ctx context.Context) bool {
 		return false
 	}
 	hello := time.Since(began)
-	if coding := s.resp.Header.Get("Content-Encoding"); coding != "" {
-		e.Warn(check, "have the proxy not compress text/event-stream", "a proxy compresses it (%s), which may hold small events back", coding)
+	if s.resp.Uncompressed { // as every browser, net/http says that it takes gzip
+		e.Warn(check, "have the proxy not compress text/event-stream", "a proxy compresses it, which may hold small events back")
 	}
 	if !e.delivery(ctx, s, check) || !e.beats(s, check) {
 		return false
