@@ -20,6 +20,7 @@ GOTESTSUM := $(TOOL) gotestsum --format pkgname-and-test-fails --hide-summary=sk
 PACKAGES = $(shell go list ./... | grep -v /handlers/interop)
 
 FUZZTIME ?= 10s
+FAULTTIME ?= 5m
 BENCHFLAGS ?= --duration 5s --rounds 3
 ARGS     ?=
 
@@ -71,6 +72,16 @@ bench: build ## measure: Go benchmarks, then servers of our own under load besid
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME (10s)
 	.ci/fuzz $(FUZZTIME)
+
+.PHONY: faults
+faults: ## put faults below SQLite for FAULTTIME (5m), then lose power for as long
+	FAULTTEST_FOR=$(FAULTTIME) go test -count=1 -timeout 0 -v -run '^(TestFaults|TestPowerLoss)$$' ./storage/sqlite/faulttest | grep -vE '^=== |^ +--- PASS'
+
+ROUNDS ?= 2000
+
+.PHONY: crash
+crash: ## kill the server ROUNDS times (2000) while it works, and look at what is left
+	go test -count=1 -timeout 0 -v ./cmd/duckwire/internal/crash -rounds $(ROUNDS)
 
 .PHONY: eval
 eval: ## measure the built-in completer

@@ -31,7 +31,7 @@ func TestAnswersWithoutAToken(t *testing.T) {
 	for _, p := range contract.paths {
 		for method, op := range p.item.Operations() {
 			if _, needed := op.Responses.Map()["401"]; needed {
-				path := strings.NewReplacer("{id}", "x", "{topic}", "t", "{kind}", "analysis", "{job}", "x").Replace(p.template)
+				path := strings.NewReplacer("{id}", "x", "{topic}", "t", "{kind}", "analysis", "{job}", "x", "{user}", "u").Replace(p.template)
 				s.expect(http.StatusUnauthorized, method, path, "", "Authorization: Bearer none")
 			}
 		}

@@ -47,7 +47,7 @@ func TestAnswersWhileTheKeysAreAway(t *testing.T) {
 	for _, p := range contract.paths {
 		for method, op := range p.item.Operations() {
 			if _, needed := op.Responses.Map()["401"]; needed {
-				path := strings.NewReplacer("{id}", "x", "{topic}", "t", "{kind}", "analysis", "{job}", "x").Replace(p.template)
+				path := strings.NewReplacer("{id}", "x", "{topic}", "t", "{kind}", "analysis", "{job}", "x", "{user}", "u").Replace(p.template)
 				if s.expect(503, method, path, "", bearer).Header.Get("Retry-After") == "" {
 					t.Errorf("%s %s: no Retry-After", method, path)
 				}
@@ -103,6 +103,7 @@ func (undecided) Authorize(context.Context, *hub.Identity, string, hub.Action) e
 func TestAnswersAtTheCapOfConnections(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, func(o *handlers.Options) { o.ConnectionsPerUser = 1 })
 	s.stream("GET", eventsPath, "").want("hello")
+	s.expect(429, "GET", messagesPath+"?format=sse", "")
 	resp := s.do("GET", "/v1/events?topic=t", "", "Accept: */*") // no EventSource, so that it may know
 	defer resp.Body.Close()
 	if body, _ := io.ReadAll(resp.Body); resp.StatusCode != 429 || resp.Header.Get("Retry-After") == "" {

@@ -79,12 +79,45 @@ func jsonKind(kind string) string {
 	return "an object"
 }
 
-// hasMember reports whether a JSON object has the member at its top.
-func hasMember(raw []byte, name string) bool {
-	var members map[string]json.RawMessage
-	_, ok := members[name]
-	if json.Unmarshal(raw, &members) == nil {
-		_, ok = members[name]
+// readBatch reads a body that is a T, an array of them, or {"NAME": […]}.
+func readBatch[T any](s *server, r *http.Request, name string) ([]T, error) {
+	raw, err := s.readBody(r)
+	if err != nil {
+		return nil, err
 	}
-	return ok
+	var batch []T
+	if raw[0] == '[' {
+		err = decodeStrict(raw, &batch, name)
+		return batch, err
+	}
+	var members map[string]json.RawMessage
+	if raw[0] == '{' && json.Unmarshal(raw, &members) == nil && members[name] != nil {
+		for other := range members {
+			if other != name {
+				return nil, hub.Invalid(other, "is not a known member beside %s", name)
+			}
+		}
+		err = decodeStrict(members[name], &batch, name)
+		return batch, err
+	}
+	batch = make([]T, 1)
+	err = decodeStrict(raw, &batch[0], "")
+	return batch, err
+}
+
+// payloadBody is what an event or a message carries: a JSON value, or bytes in base64 in its place.
+type payloadBody struct {
+	Payload json.RawMessage `json:"payload"`
+	Bytes   *[]byte         `json:"bytes"`
+}
+
+// read returns the bytes; nil where the payload is JSON.
+func (b *payloadBody) read() ([]byte, error) {
+	switch {
+	case b.Bytes == nil:
+		return nil, nil
+	case b.Payload != nil:
+		return nil, hub.Invalid("bytes", "stands in place of payload; give one of the two")
+	}
+	return *b.Bytes, nil
 }

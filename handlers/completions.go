@@ -25,6 +25,9 @@ func (s *server) complete(d door) handlerFunc {
 		if err != nil {
 			return err
 		}
+		if !prefersAsync(r) { // from before the start: the answer may be whole before the response has begun
+			defer s.hub.EnterSession(middleware.IdentityFrom(r.Context()).User)()
+		}
 		stream, err := s.startCompletion(r, d, req)
 		if err != nil {
 			return err

@@ -38,7 +38,6 @@ var (
 	errAccept   = errors.New("not acceptable")
 	errMedia    = errors.New("unsupported media type")
 	errRange    = errors.New("range not satisfiable")
-	errMissing  = errors.New("not available on this server")
 	errNoRoute  = errors.New("no such path")
 	retryAtOnce = time.Second
 )
@@ -63,7 +62,7 @@ var kinds = []struct {
 	{hub.ErrConflict, http.StatusConflict, "conflict", "The request does not fit what is there"},
 	{hub.ErrTooLarge, http.StatusRequestEntityTooLarge, "too_large", "The request is too large"},
 	{hub.ErrLimited, http.StatusTooManyRequests, "rate_limited", "A limit is reached"},
-	{errMissing, http.StatusNotImplemented, "not_available", "This server does not offer it"},
+	{hub.ErrQueueFull, http.StatusTooManyRequests, "queue_full", "The user's queue is full"},
 	{hub.ErrClosed, http.StatusServiceUnavailable, "draining", "The server is going down"},
 	{hub.ErrUnavailable, http.StatusServiceUnavailable, "unavailable", "A part that the answer needs does not answer"},
 }

@@ -40,3 +40,13 @@ func (c *connections) leave(user string) {
 		delete(c.byUser, user)
 	}
 }
+
+// enter counts a session of the user in, which is there until leave is called. *hub.LimitError at a cap.
+func (s *server) enter(user string) (leave func(), err error) {
+	drop, err := s.live.enter(user, s.Connections, s.ConnectionsPerUser)
+	if err != nil {
+		return nil, err
+	}
+	gone := s.hub.EnterSession(user)
+	return func() { gone(); drop() }, nil
+}

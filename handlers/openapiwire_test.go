@@ -133,6 +133,8 @@ func blockSchema(r *http.Request, template string) func(event string) string {
 			}
 			return "CompletionBlock"
 		}
+	case strings.HasPrefix(template, "/v1/users/"):
+		named["messages_expired"], other = "MessagesExpired", "Message"
 	case strings.HasPrefix(template, "/v1/streams/"):
 		named["chunk"], named["end"], other = "Chunk", "End", "Entry"
 	}

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -84,4 +85,22 @@ func negotiate(r *http.Request, offered ...string) string {
 		return offered[0]
 	}
 	return goautoneg.Negotiate(accept, offered)
+}
+
+// liveOrJSON chooses between SSE and JSON by ?format= before Accept. what is what the client wants, for the error.
+func liveOrJSON(r *http.Request, what string) (media string, err error) {
+	switch format := r.URL.Query().Get("format"); format {
+	case "":
+	case "sse":
+		return mediaSSE, nil
+	case "json":
+		return mediaJSON, nil
+	default:
+		return "", hub.Invalid("?format", "must be sse or json; got %q", clip(format))
+	}
+	media = negotiate(r, mediaJSON, mediaSSE)
+	if media == "" {
+		return "", fmt.Errorf("%s can be had as %s and %s: %w", what, mediaJSON, mediaSSE, errAccept)
+	}
+	return media, nil
 }

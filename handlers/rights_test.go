@@ -52,6 +52,16 @@ func TestRights(t *testing.T) {
 		{"analyse on a topic elsewhere", "POST", "/v1/analyses", analysisJSON(`,"topic":"t:1"`), "", "t:2", "", 403},
 		{"take jobs", "GET", jobsPath + "?worker=w&types=none", "", "", "worker:analysis", "produce", 403},
 		{"take jobs elsewhere", "GET", jobsPath + "?worker=w&types=none", "", "", "worker:other", "", 403},
+		{"leave a message", "POST", "/v1/users/ada/messages", `{"event":"e"}`, "", "user:ada", "queue", 403},
+		{"leave a message elsewhere", "POST", "/v1/users/ada/messages", `{"event":"e"}`, "", "user:bob", "", 403},
+		{"leave oneself a message", "POST", messagesPath, `{"event":"e"}`, "", "user:guest", "queue", 403},
+		{"publish for somebody who is away", "POST", topic, `{"event":"e","to":["ada"],"durable":true}`, "", "user:ada", "", 403}, // without publish
+		{"publish for somebody elsewhere", "POST", topic, `{"event":"e","to":["ada"],"durable":true}`, "", "t:1", "", 403},
+		{"read another's messages", "GET", "/v1/users/ada/messages", "", "", "user:ada", "admin", 403},
+		{"follow another's messages", "GET", "/v1/users/ada/messages?max=1", "", "Accept: text/event-stream", "user:ada", "admin", 403},
+		{"read messages elsewhere", "GET", "/v1/users/ada/messages", "", "", "user:bob", "", 403},
+		{"acknowledge another's messages", "POST", "/v1/users/ada/messages/ack", `{"through":"0"}`, "", "user:ada", "admin", 403},
+		{"acknowledge messages elsewhere", "POST", "/v1/users/ada/messages/ack", `{"through":"0"}`, "", "user:bob", "", 403},
 		{"cancel another's", "DELETE", "/v1/streams/" + private, "", "", "stream:private", "", 404},
 	}
 	for _, c := range cases {
@@ -70,7 +80,7 @@ func TestRights(t *testing.T) {
 			}
 		}
 	}
-	for _, path := range []string{topic, "/v1/events?topic=a", "/v1/streams/" + mine, "/v1/streams", "/v1/models", jobsPath} {
+	for _, path := range []string{topic, "/v1/events?topic=a", "/v1/streams/" + mine, "/v1/streams", "/v1/models", jobsPath, messagesPath} {
 		for _, auth := range []string{"", "Bearer x", "Bearer " + token(t, "u") + "x", "Basic dTpw"} {
 			resp := s.do("GET", path, "", "Authorization: "+auth)
 			resp.Body.Close()

@@ -16,6 +16,7 @@ func (s *server) router() chi.Router {
 	r.Use(
 		middleware.RequestID,
 		middleware.AccessLog(s.logger, "/healthz", "/readyz", "POST /v1/streams/{id}/append", "POST /v1/topics/{topic}/events",
+			"POST /v1/users/{user}/messages",
 			"GET /v1/workers/{kind}/jobs", "GET /socket/longpoll", "POST /socket/longpoll", "POST /socket/sse"),
 		middleware.Recover(s.logger, s.WriteError),
 		middleware.SecurityHeaders,
@@ -65,6 +66,10 @@ func (s *server) router() chi.Router {
 		r.Get("/v1/topics/{topic}/events", s.handle(s.getEvents))
 		r.Get("/v1/topics/{topic}/presence", s.handle(s.getPresence))
 		r.Get("/v1/events", s.handle(s.manyEvents))
+
+		r.Post("/v1/users/{user}/messages", s.handle(s.leaveMessages))
+		r.Get("/v1/users/{user}/messages", s.handle(s.getMessages))
+		r.Post("/v1/users/{user}/messages/ack", s.handle(s.ackMessages))
 	})
 	return r
 }

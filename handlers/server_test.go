@@ -18,6 +18,7 @@ import (
 	"github.com/duckwire/duckwire/handlers"
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/storage/memory"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(held{m}) }
@@ -48,7 +49,7 @@ type testServer struct {
 func startServer(t testing.TB, provider hub.Provider, limits hub.Limits, change func(*handlers.Options)) *testServer {
 	t.Helper()
 	logger := slog.New(slog.DiscardHandler)
-	h := hub.New(hub.Options{Limits: limits, Provider: provider, Logger: logger})
+	h := hub.New(hub.Options{Limits: limits, Provider: provider, Queue: memory.NewQueue(), Logger: logger})
 	verifier, err := middleware.NewVerifier(context.Background(), middleware.VerifierOptions{Secret: []byte(testSecret), Logger: logger})
 	if err != nil {
 		t.Fatal(err)

@@ -21,7 +21,7 @@ func (s *server) newSockets() *socket.Server {
 	auth := middleware.NewSocketAuth(s.Verifier, middleware.AuthOptions{AllowedOrigins: s.AllowedOrigins})
 	return socket.NewServer(socket.Options{
 		Hub: s.hub, Authorizer: s.Authorizer, Logger: s.logger, Routes: s.channels.Routes, Identify: auth.Identify,
-		Enter:     func(user string) (func(), error) { return s.live.enter(user, s.Connections, s.ConnectionsPerUser) },
+		Enter:     s.enter,
 		AfterRush: debug.FreeOSMemory, // a handshake leaves three times as much behind as an idle socket needs
 		// A payload may be escaped, or be bytes in base64; the rest is the frame's own.
 		FrameBytes:        2*int64(s.hub.Limits().MessageBytes) + 16<<10,

@@ -54,6 +54,13 @@ type resetView struct {
 	From      string          `json:"from"`
 }
 
+func viewReset(r *hub.Reset) *resetView {
+	if r == nil {
+		return nil
+	}
+	return &resetView{r.Reason, r.Requested, r.From.String()}
+}
+
 // eventView is a structured entry that the text does not tell.
 type eventView struct {
 	Event    string          `json:"event"`
@@ -89,9 +96,7 @@ func (s *server) streamJSON(w http.ResponseWriter, r *http.Request, stream *hub.
 		s.awaitStream(r, stream, start, wake, time.Duration(wait)*time.Second)
 	}
 	view := s.viewStream(stream, reader, true)
-	if reset != nil {
-		view.Reset = &resetView{reset.Reason, reset.Requested, reset.From.String()}
-	}
+	view.Reset = viewReset(reset)
 	writeJSON(w, http.StatusOK, view)
 	return nil
 }
@@ -103,20 +108,10 @@ func (s *server) awaitStream(r *http.Request, stream *hub.Stream, after hub.Posi
 	}
 	probe, _ := stream.Watch(after, wake)
 	defer probe.Close()
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	for {
-		if items, _ := probe.ReadUpTo(nil, 1); len(items) > 0 || stream.Status().Ended() || s.hub.IsDraining() {
-			return
-		}
-		select {
-		case <-wake.C:
-		case <-timer.C:
-			return
-		case <-r.Context().Done():
-			return
-		}
-	}
+	s.await(r, wake, wait, func() bool {
+		items, _ := probe.ReadUpTo(nil, 1)
+		return len(items) > 0 || stream.Status().Ended()
+	})
 }
 
 // viewStream makes the JSON of a stream from the reader's place on. It reads the reader to the stream's tail, so that text, events and

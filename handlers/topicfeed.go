@@ -68,11 +68,13 @@ func (s *server) followTopics(w http.ResponseWriter, r *http.Request, topics []s
 	f := &topicFeed{many: many}
 	defer f.close()
 	var resets []byte
+	user := middleware.IdentityFrom(r.Context()).User
 	for i, topic := range topics {
 		reader, reset, err := s.hub.Subscribe(topic, from[i], pump)
 		if err != nil {
 			return err
 		}
+		reader.ReadFor(user)
 		f.readers = append(f.readers, reader)
 		if reset != nil {
 			resets = sse.AppendReset(resets, reset, topic)
@@ -149,31 +151,36 @@ func (f *topicFeed) next(dst []byte) ([]byte, chunk, bool) {
 		}
 		if len(f.items) == 1 && !f.many && len(dst) == chunkRoom {
 			if dst = f.present.append(dst); len(dst) == chunkRoom {
-				return dst, encodedBlock(&f.items[0], r), false
+				return dst, topicBlock(&f.items[0], r), false
 			}
 		}
 		for j := range f.items {
 			if f.many {
 				dst = f.appendMany(dst, i, &f.items[j])
 			} else {
-				dst = append(dst, encodedBlock(&f.items[j], r).body()...)
+				dst = append(dst, topicBlock(&f.items[j], r).body()...)
 			}
 		}
 	}
 	return f.present.append(dst), nil, false
 }
 
-// encodedBlock returns the block of one topic's event, made once for all readers.
-func encodedBlock(item *hub.Item, r *hub.TopicReader) chunk {
+// topicBlock returns the block of one topic's event.
+func topicBlock(item *hub.Item, r *hub.TopicReader) chunk {
+	return encodedBlock(item, blockName(item.Event), r.Start().Epoch)
+}
+
+// encodedBlock returns the block of one event of a log, made once for all readers.
+func encodedBlock(item *hub.Item, name, epoch string) chunk {
 	if b := item.Get(formatSSE); b != nil {
 		return b
 	}
 	var id string
 	if item.To > 0 {
-		id = hub.Position{Epoch: r.Start().Epoch, Offset: item.To}.String()
+		id = hub.Position{Epoch: epoch, Offset: item.To}.String()
 	}
-	b := make([]byte, chunkRoom, chunkRoom+len(item.Event.Data)+len(item.Event.Name)+64)
-	b = frameChunk(sse.AppendBlock(b, blockName(item.Event), item.Event.Data, id))
+	b := make([]byte, chunkRoom, chunkRoom+len(item.Event.Data)+len(name)+64)
+	b = frameChunk(sse.AppendBlock(b, name, item.Event.Data, id))
 	item.Put(formatSSE, b)
 	return b
 }

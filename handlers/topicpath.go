@@ -8,6 +8,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/middleware"
 )
 
 const topicsPrefix = "/v1/topics/"
@@ -39,4 +40,16 @@ func topicParam(r *http.Request) (string, error) {
 		return "", hub.Invalid("topic", "has a broken percent escape")
 	}
 	return topic, hub.ValidTopic(topic)
+}
+
+// userParam returns the user of the path, of whom there may be a topic; "me" is who asks.
+func userParam(r *http.Request) (string, error) {
+	user, err := url.PathUnescape(chi.URLParam(r, "user"))
+	if user == "me" {
+		user = middleware.IdentityFrom(r.Context()).User
+	}
+	if err != nil || hub.ValidTopic(hub.UserTopic(user)) != nil {
+		return "", hub.Invalid("user", "must be the id of a user, as tokens name it, or me")
+	}
+	return user, nil
 }

@@ -1,9 +1,7 @@
 package handlers
 
 import (
-	"bytes"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"time"
 
@@ -13,13 +11,12 @@ import (
 
 // eventBody is one event in POST /v1/topics/{topic}/events.
 type eventBody struct {
-	ID        string          `json:"id"`
-	Event     string          `json:"event"`
-	Payload   json.RawMessage `json:"payload"`
-	Bytes     *[]byte         `json:"bytes"` // base64, in place of payload
-	Ephemeral bool            `json:"ephemeral"`
-	To        []string        `json:"to"`
-	Durable   bool            `json:"durable"`
+	payloadBody
+	ID        string   `json:"id"`
+	Event     string   `json:"event"`
+	Ephemeral bool     `json:"ephemeral"`
+	To        []string `json:"to"`
+	Durable   bool     `json:"durable"`
 }
 
 // publishedView is what became of one event. An ephemeral one has no position.
@@ -54,44 +51,47 @@ func (s *server) publishEvents(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// readEvents reads the body: an event, an array of events, or {"events": […]}.
+// readEvents reads the body: an event, an array of events, or {"events": […]}. Where they are for users, it asks whether the client may leave
+// messages for them.
 func (s *server) readEvents(r *http.Request) ([]hub.EventInput, error) {
-	raw, err := s.readBody(r)
-	if err != nil {
-		return nil, err
-	}
-	var bodies []eventBody
-	var batch struct {
-		Events *[]eventBody `json:"events"`
-	}
-	switch {
-	case len(raw) > 0 && raw[0] == '[':
-		err = decodeStrict(raw, &bodies, "events")
-	case bytes.HasPrefix(raw, []byte(`{`)) && hasMember(raw, "events"):
-		if err = decodeStrict(raw, &batch, ""); err == nil && batch.Events != nil {
-			bodies = *batch.Events
-		}
-	default:
-		bodies = make([]eventBody, 1)
-		err = decodeStrict(raw, &bodies[0], "")
-	}
+	bodies, err := readBatch[eventBody](s, r, "events")
 	if err != nil {
 		return nil, err
 	}
 	events := make([]hub.EventInput, len(bodies))
-	for i, b := range bodies {
-		if b.Durable || len(b.To) > 0 {
-			return nil, fmt.Errorf(`"to" and "durable" need the queue: %w`, errMissing)
+	addressed := false
+	for i := range bodies {
+		b := &bodies[i]
+		events[i] = hub.EventInput{ID: b.ID, Event: b.Event, Payload: b.Payload, Ephemeral: b.Ephemeral, To: b.To, Durable: b.Durable}
+		if events[i].Bytes, err = b.read(); err != nil {
+			return nil, err
 		}
-		events[i] = hub.EventInput{ID: b.ID, Event: b.Event, Payload: b.Payload, Ephemeral: b.Ephemeral}
-		if b.Bytes != nil {
-			if b.Payload != nil {
-				return nil, hub.Invalid("bytes", "stands in place of payload; give one of the two")
-			}
-			events[i].Bytes = *b.Bytes
-		}
+		addressed = addressed || len(b.To) > 0
+	}
+	if addressed {
+		return events, s.mayLeaveFor(r, events)
 	}
 	return events, nil
+}
+
+// mayLeaveFor asks for the right to leave messages for each user that the events are for, once the events are known to be within the limits.
+func (s *server) mayLeaveFor(r *http.Request, events []hub.EventInput) error {
+	if err := s.hub.CheckEvents(events); err != nil {
+		return err
+	}
+	id, asked := middleware.IdentityFrom(r.Context()), make(map[string]bool)
+	for i := range events {
+		for _, user := range events[i].To {
+			if asked[user] {
+				continue
+			}
+			asked[user] = true
+			if err := s.Authorizer.Authorize(r.Context(), id, hub.UserTopic(user), hub.ActionQueue); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // getEvents answers GET /v1/topics/{topic}/events: SSE, or history as JSON.
@@ -104,7 +104,7 @@ func (s *server) getEvents(w http.ResponseWriter, r *http.Request) error {
 	if err := s.Authorizer.Authorize(r.Context(), id, topic, hub.ActionSubscribe); err != nil {
 		return err
 	}
-	media, err := topicShape(r)
+	media, err := liveOrJSON(r, "events")
 	if err != nil {
 		return err
 	}
@@ -115,23 +115,6 @@ func (s *server) getEvents(w http.ResponseWriter, r *http.Request) error {
 		return hub.Invalid("?presence", "is for %s: one is present as long as an answer goes on", mediaSSE)
 	}
 	return s.history(w, r, topic)
-}
-
-func topicShape(r *http.Request) (string, error) {
-	switch format := r.URL.Query().Get("format"); format {
-	case "":
-	case "sse":
-		return mediaSSE, nil
-	case "json":
-		return mediaJSON, nil
-	default:
-		return "", hub.Invalid("?format", "must be sse or json; got %q", clip(format))
-	}
-	media := negotiate(r, mediaJSON, mediaSSE)
-	if media == "" {
-		return "", fmt.Errorf("events can be had as %s and %s: %w", mediaJSON, mediaSSE, errAccept)
-	}
-	return media, nil
 }
 
 // historyView is a page of a topic's events. Position is where the next page begins.
@@ -171,18 +154,14 @@ func (s *server) history(w http.ResponseWriter, r *http.Request, topic string) e
 	if reset == nil {
 		reset = late
 	}
-	if reset != nil {
-		view.Reset = &resetView{reset.Reason, reset.Requested, reset.From.String()}
-	}
+	view.Reset = viewReset(reset)
 	writeJSON(w, http.StatusOK, view)
 	return nil
 }
 
 // readPage reads up to limit events; where there are none, it waits for some.
 func (s *server) readPage(r *http.Request, reader *hub.TopicReader, wake *hub.Wake, limit int, wait time.Duration) (items []hub.Item, reset *hub.Reset) {
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	for {
+	s.await(r, wake, wait, func() bool {
 		for len(items) < limit {
 			had := len(items)
 			var late *hub.Reset
@@ -193,15 +172,7 @@ func (s *server) readPage(r *http.Request, reader *hub.TopicReader, wake *hub.Wa
 				break
 			}
 		}
-		if len(items) > 0 || wait <= 0 || s.hub.IsDraining() {
-			return items, reset
-		}
-		select {
-		case <-wake.C:
-		case <-timer.C:
-			return items, reset
-		case <-r.Context().Done():
-			return items, reset
-		}
-	}
+		return len(items) > 0
+	})
+	return items, reset
 }

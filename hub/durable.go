@@ -47,7 +47,7 @@ func (h *Hub) keepForAway(name, sender string, events []EventInput) error {
 			in.ID = ulid.Make().String() // the same in every place
 		}
 		for _, user := range t.away(in.To) {
-			mi := MessageInput{User: user, ID: in.ID, Topic: name, Event: in.Event, Payload: in.Payload}
+			mi := MessageInput{User: user, ID: in.ID, Topic: name, Event: in.Event, Payload: in.Payload, Bytes: in.Bytes}
 			m, err := mi.stored(sender, eventField(i, len(events)), &h.limits, now)
 			if err != nil {
 				return err

@@ -170,6 +170,9 @@ func (h *Hub) Publish(name, sender string, events []EventInput) ([]Published, er
 	return h.append(name, sender, events)
 }
 
+// CheckEvents is what Publish checks of the events themselves, for callers that must know before they ask for rights.
+func (h *Hub) CheckEvents(events []EventInput) error { return h.check(events) }
+
 // check checks and compacts the events of one publish.
 func (h *Hub) check(events []EventInput) error {
 	if len(events) == 0 {

@@ -1,5 +1,7 @@
 package hub
 
+import "strconv"
+
 // QueueReader is one session's reading place in a user's queue. Reading is not acknowledging: every session of the user gets every message that
 // nobody has acknowledged before its turn. It belongs to one goroutine.
 type QueueReader struct {
@@ -13,6 +15,16 @@ type QueueReader struct {
 type Expired struct {
 	Count   int
 	Through Position
+}
+
+// ExpiredEvent is the name under which readers are told of it.
+const ExpiredEvent = "messages_expired"
+
+// AppendJSON appends it as clients see it.
+func (e *Expired) AppendJSON(dst []byte) []byte {
+	dst = strconv.AppendInt(append(dst, `{"expired":`...), int64(e.Count), 10)
+	dst = e.Through.Append(append(dst, `,"through":"`...))
+	return append(dst, `"}`...)
 }
 
 // openReader opens a reader after p; with a Reset, where p cannot be gone on from, of all messages.

@@ -32,7 +32,7 @@ func (r *results) init() { r.wake, r.stop = NewWake(), make(chan struct{}) }
 // leaveResult is called at a stream's end. Who cancelled it, or asked for something newer, does not want it; an external producer knows it.
 func (h *Hub) leaveResult(s *Stream, status Status) {
 	wanted := status == StatusDone || status == StatusFailed || status == StatusInterrupted
-	if h.queues.store == nil || !wanted || !s.provided && s.job == nil || h.IsThere(s.Owner) {
+	if h.queues.store == nil || !wanted || !s.provided && s.job == nil || !s.wasMissed() {
 		return
 	}
 	r := &h.results
@@ -44,6 +44,13 @@ func (h *Hub) leaveResult(s *Stream, status Status) {
 	}
 	r.streams = append(r.streams, s)
 	r.wake.Signal()
+}
+
+// wasMissed reports whether the stream's owner was not there at its end.
+func (s *Stream) wasMissed() bool {
+	s.log.mu.Lock()
+	defer s.log.mu.Unlock()
+	return s.missed
 }
 
 // retryResults is the pause before results that the store did not take are tried again.

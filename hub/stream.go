@@ -50,6 +50,7 @@ type Stream struct {
 	started  time.Time
 	first    time.Time // of the first text
 	ended    time.Time
+	missed   bool // at its end its owner was not there; who was there may go as soon as the end can be read
 	ending   Ending
 	info     CompletionInfo
 	startedC chan struct{} // closed when the status leaves queued
@@ -295,7 +296,7 @@ func (s *Stream) endLocked(status Status, e Ending) {
 	} else {
 		e.Usage = nil // what is no JSON on one line would break every reader's frame
 	}
-	s.status, s.ending, s.ended = status, e, time.Now()
+	s.status, s.ending, s.ended, s.missed = status, e, time.Now(), !s.hub.IsThere(s.Owner)
 	s.account.endedBy = e.by
 	s.appendEventLocked(&Event{Kind: EndEvent, Name: "end", Data: e.appendJSON(nil)})
 	close(s.doneC)

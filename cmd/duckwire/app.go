@@ -14,6 +14,7 @@ import (
 	"github.com/duckwire/duckwire/hub/provider/local"
 	"github.com/duckwire/duckwire/hub/provider/openai"
 	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/storage/sqlite"
 )
 
 // app is everything behind the listener.
@@ -54,12 +55,20 @@ func buildServer(cfg *Config, logger *slog.Logger) (_ *app, err error) {
 	if err != nil {
 		return nil, err
 	}
-	h := hub.New(hub.Options{Limits: hubLimits(cfg), Provider: provider, Logger: logger})
-	a.closers = append([]func() error{func() error { h.Close(); return nil }}, a.closers...) // the hub's streams end before their provider
+	store, err := a.openStore(cfg, logger)
+	if err != nil {
+		return nil, err
+	}
+	h := hub.New(hub.Options{Limits: hubLimits(cfg), Provider: provider, Streams: store, Queue: store, Logger: logger})
+	a.closers = append([]func() error{func() error { h.Close(); return nil }}, a.closers...) // the hub's streams end before their provider and the store
+	if err := h.Restore(); err != nil {
+		return nil, err
+	}
 	edge := handlers.New(handlers.Options{
 		Hub: h, Verifier: verifier, Authorizer: authorizer, Logger: logger, AllowedOrigins: cfg.AllowedOrigins, BodyBytes: int64(cfg.BodyBytes),
 		TopicsPerSession: cfg.TopicsPerSession, ChannelsPerSocket: cfg.ChannelsPerSocket, Connections: cfg.Connections, ConnectionsPerUser: cfg.ConnectionsPerUser,
 		WriteTimeout: cfg.WriteTimeout, Heartbeat: cfg.Heartbeat, PresenceGrace: presenceGrace(cfg),
+		Degraded: func() []string { return degraded(store.Err()) },
 		Ready: func(context.Context) error {
 			if !a.ready.Load() {
 				return hub.ErrClosed
@@ -76,6 +85,28 @@ func buildServer(cfg *Config, logger *slog.Logger) (_ *app, err error) {
 		sockets.Wait()
 	}
 	return a, nil
+}
+
+// openStore opens what survives the end of the process.
+func (a *app) openStore(cfg *Config, logger *slog.Logger) (*sqlite.Store, error) {
+	durability := sqlite.Full
+	if cfg.Durable == "normal" {
+		durability = sqlite.Normal
+	}
+	store, err := sqlite.Open(sqlite.Options{Dir: cfg.DataDir, Durability: durability, Logger: logger})
+	if err != nil {
+		return nil, err
+	}
+	a.closers = append(a.closers, store.Close)
+	return store, nil
+}
+
+// degraded tells what does not work while the store does not.
+func degraded(err error) []string {
+	if err == nil {
+		return nil
+	}
+	return []string{"messages and streams cannot be kept at the moment: " + err.Error()}
 }
 
 // provider is what makes completions and is closed when nobody asks it any longer.
@@ -150,6 +181,7 @@ func hubLimits(cfg *Config) hub.Limits {
 		HistoryTTL: cfg.HistoryTTL, Topics: cfg.Topics, EphemeralKeys: cfg.EphemeralKeys, EphemeralTTL: cfg.EphemeralTTL,
 		PresencePerTopic: cfg.PresencePerTopic, PresenceMetaBytes: int(cfg.PresenceMetaBytes),
 		StreamBytes: int64(cfg.StreamBytes), StreamTTL: cfg.StreamTTL, StreamsPerUser: cfg.StreamsPerUser, Lease: cfg.Lease, LogMemory: int64(cfg.LogMemory),
+		QueueMax: cfg.QueueMax, QueueBytes: int64(cfg.QueueBytes), QueueTTL: cfg.QueueTTL,
 		JobWait: cfg.JobWait, Jobs: cfg.Jobs, JobsPerUser: cfg.JobsPerUser, JobBytes: int64(cfg.JobBytes),
 	}
 }

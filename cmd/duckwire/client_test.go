@@ -33,16 +33,20 @@ func TestCommands(t *testing.T) {
 		code    int
 		stdout  string
 	}{
-		"complete":         {[]string{"complete", "hi"}, "", "GET /v1/streams/cmp_1?after=0", 0, "hello"},
-		"complete stdin":   {[]string{"complete", "--model", "m", "--max-tokens", "5"}, "hi", "POST /v1/completions", 0, "hello"},
-		"tail":             {[]string{"tail", "t", "--limit", "1", "--json"}, "", "GET /v1/topics/t/events", 0, ""},
-		"push":             {[]string{"push", "a/b", "saved", `{"x":1}`, "--id", "k"}, "", "POST /v1/topics/a%2Fb/events", 0, "e1.7\n"},
-		"push stdin":       {[]string{"push", "t", "saved", "-"}, "[1]", "POST /v1/topics/t/events", 0, "e1.7\n"},
-		"streams list":     {[]string{"streams", "list", "--status", "running", "-n", "5"}, "", "GET /v1/streams?limit=5&status=running", 0, "ID  STATUS  KIND  OWNER  WATCHERS  POSITION  TOPIC\n"},
-		"streams show":     {[]string{"streams", "show", "cmp_1"}, "", "GET /v1/streams/cmp_1", 0, "id:       cmp_1\nstatus:   done\nkind:     completion\nwatchers: 2\n\nso far\n"},
-		"streams show -f":  {[]string{"streams", "show", "cmp_1", "--follow"}, "", "GET /v1/streams/cmp_1?after=0", 0, "hello"},
-		"streams cancel":   {[]string{"streams", "cancel", "cmp/1"}, "", "DELETE /v1/streams/cmp%2F1", 0, "cancelled\n"},
-		"both is an error": {[]string{"streams", "show", "cmp_1", "--follow", "--json"}, "", "", 2, ""},
+		"complete":          {[]string{"complete", "hi"}, "", "GET /v1/streams/cmp_1?after=0", 0, "hello"},
+		"complete stdin":    {[]string{"complete", "--model", "m", "--max-tokens", "5"}, "hi", "POST /v1/completions", 0, "hello"},
+		"tail":              {[]string{"tail", "t", "--limit", "1", "--json"}, "", "GET /v1/topics/t/events", 0, ""},
+		"push":              {[]string{"push", "a/b", "saved", `{"x":1}`, "--id", "k"}, "", "POST /v1/topics/a%2Fb/events", 0, "e1.7\n"},
+		"push stdin":        {[]string{"push", "t", "saved", "-"}, "[1]", "POST /v1/topics/t/events", 0, "e1.7\n"},
+		"queue push":        {[]string{"queue", "push", "a/b", "note", `{"x":1}`, "--id", "k"}, "", "POST /v1/users/a%2Fb/messages", 0, "e1.7\n"},
+		"queue push --json": {[]string{"queue", "push", "ada", "note", "-", "--id", "k", "--json"}, "[1]", "POST /v1/users/ada/messages", 0, "{\n  \"messages\": [\n    {\n      \"id\": \"k\",\n      \"position\": \"e1.7\"\n    }\n  ]\n}\n"},
+		"queue ack":         {[]string{"queue", "ack", "e1.2"}, "", "POST /v1/users/me/messages/ack", 0, "e1.2\n"},
+		"queue ack --user":  {[]string{"queue", "ack", "e1.2", "--user", "ada", "--json"}, "", "POST /v1/users/ada/messages/ack", 0, "{\n  \"through\": \"e1.2\"\n}\n"},
+		"streams list":      {[]string{"streams", "list", "--status", "running", "-n", "5"}, "", "GET /v1/streams?limit=5&status=running", 0, "ID  STATUS  KIND  OWNER  WATCHERS  POSITION  TOPIC\n"},
+		"streams show":      {[]string{"streams", "show", "cmp_1"}, "", "GET /v1/streams/cmp_1", 0, "id:       cmp_1\nstatus:   done\nkind:     completion\nwatchers: 2\n\nso far\n"},
+		"streams show -f":   {[]string{"streams", "show", "cmp_1", "--follow"}, "", "GET /v1/streams/cmp_1?after=0", 0, "hello"},
+		"streams cancel":    {[]string{"streams", "cancel", "cmp/1"}, "", "DELETE /v1/streams/cmp%2F1", 0, "cancelled\n"},
+		"both is an error":  {[]string{"streams", "show", "cmp_1", "--follow", "--json"}, "", "", 2, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFakeServer(t)

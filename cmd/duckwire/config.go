@@ -20,6 +20,7 @@ import (
 type Config struct {
 	Addr     string `group:"Server" key:"addr" default:"127.0.0.1:4000" help:"address and port to listen on"`
 	DataDir  string `key:"data_dir" default:"duckwire-data" help:"folder of the database and of the development secret"`
+	Durable  string `key:"durability" default:"full" oneof:"full|normal" help:"full: what is acknowledged survives a power loss; normal: the end of the process only"`
 	TLSCert  string `key:"tls_cert" unset:"plain HTTP" help:"PEM file of the certificate, with its chain: HTTPS and HTTP/2"`
 	TLSKey   string `key:"tls_key" help:"PEM file of its private key"`
 	Dev      bool   `key:"dev" default:"false" help:"development: make and keep an own secret, print a ready token"`
@@ -69,8 +70,9 @@ type Config struct {
 	JobsPerUser        int           `key:"jobs_per_user" default:"20" min:"1" max:"100000" help:"unfinished analyses of one user with workers"`
 	JobBytes           Size          `key:"job_bytes" default:"64MiB" min:"64KiB" max:"64GiB" help:"code of all unfinished analyses with workers together"`
 	LogMemory          Size          `key:"log_memory" default:"512MiB" min:"1MiB" max:"1024GiB" help:"memory of all topics and streams together"`
-	QueueMax           int           `key:"queue_max" default:"1000" min:"1" max:"1000000" help:"unread messages of one user (not in this version)"`
-	QueueTTL           time.Duration `key:"queue_ttl" default:"24h" min:"1s" max:"8760h" help:"how long a message waits for its user (not in this version)"`
+	QueueMax           int           `key:"queue_max" default:"1000" min:"1" max:"1000000" help:"messages that wait for one user"`
+	QueueBytes         Size          `key:"queue_bytes" default:"16MiB" min:"64KiB" max:"1GiB" help:"bytes of their payloads"`
+	QueueTTL           time.Duration `key:"queue_ttl" default:"24h" min:"1s" max:"8760h" help:"how long a message waits for its user"`
 	Connections        int           `key:"connections" default:"100000" min:"1" max:"10000000" help:"connections at one time"`
 	ConnectionsPerUser int           `key:"connections_per_user" default:"1000" min:"1" max:"1000000" help:"connections of one user"`
 

@@ -26,6 +26,7 @@ type fakeServer struct {
 	finished bool     // the last block is a stream's end
 	live     bool     // hold the connection open at the tail
 	hb       int      // seconds; 0: 10
+	expired  int      // messages of the queue
 	script   []answer // for the next requests, before anything else
 	cut      func(n int) (at int, clean bool)
 	requests []string // METHOD path?query
@@ -84,6 +85,37 @@ func (f *fakeServer) envelope(topic string, i int) string {
 	return fmt.Sprintf(`{"id":"i%d","topic":"%s","event":"tick","payload":{"n":%d},"sender":"ada","time":"2026-11-23T00:00:00.000Z","position":"%s.%d"}`, i, topic, i, f.epoch, i+1)
 }
 
+// messages makes n messages of a queue.
+func (f *fakeServer) messages(n int) {
+	for i := range n {
+		f.blocks = append(f.blocks, fakeBlock{data: f.message(i)})
+	}
+}
+
+func (f *fakeServer) message(i int) string {
+	return fmt.Sprintf(`{"id":"i%d","position":"%s.%d","topic":"user:ada","event":"note","payload":{"n":%d},"sender":"ci","queued_at":"2026-11-23T00:00:00.000Z","expires_at":"2026-11-24T00:00:00.000Z"}`, i, f.epoch, i+1, i)
+}
+
+// page answers with at most two messages of the queue.
+func (f *fakeServer) page(w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	from, reset := f.place(r.URL.Query().Get("after"))
+	page := queuePage{Messages: []json.RawMessage{}, Expired: f.expired, Position: fmt.Sprintf("%s.%d", f.epoch, min(from+2, len(f.blocks)))}
+	if f.expired > 0 {
+		page.Through = f.epoch + ".0"
+	}
+	if reset {
+		page.Reset = &struct {
+			Reason string `json:"reason"`
+		}{"epoch"}
+	}
+	for _, b := range f.blocks[from:min(from+2, len(f.blocks))] {
+		page.Messages = append(page.Messages, json.RawMessage(b.data))
+	}
+	_ = json.NewEncoder(w).Encode(page) // the client has gone: there is nobody to tell
+}
+
 func (f *fakeServer) serve(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
 	f.requests = append(f.requests, r.Method+" "+r.URL.RequestURI())
@@ -102,6 +134,8 @@ func (f *fakeServer) serve(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, `{"object":"list","data":[{"id":"duckwire-local","object":"model"}]}`)
 	case r.Method == http.MethodDelete:
 		_, _ = io.WriteString(w, `{"id":"cmp_1","status":"cancelled"}`)
+	case strings.HasSuffix(r.URL.Path, "/messages") && r.Header.Get("Accept") == "application/json":
+		f.page(w, r)
 	case !strings.Contains(r.Header.Get("Accept"), "text/event-stream"):
 		_, _ = io.WriteString(w, `{"id":"cmp_1","status":"done","text":"so far","kind":"completion","watchers":2,"topic":null}`)
 	default:
@@ -115,8 +149,16 @@ func (f *fakeServer) post(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
 	f.bodies = append(f.bodies, body)
 	f.mu.Unlock()
-	if strings.HasSuffix(r.URL.Path, "/events") {
+	switch {
+	case strings.HasSuffix(r.URL.Path, "/events"):
 		fmt.Fprintf(w, `{"events":[{"id":%q,"position":"e1.7"}]}`, body["id"])
+		return
+	case strings.HasSuffix(r.URL.Path, "/messages"):
+		w.WriteHeader(http.StatusCreated)
+		fmt.Fprintf(w, `{"messages":[{"id":%q,"position":"e1.7"}]}`, body["id"])
+		return
+	case strings.HasSuffix(r.URL.Path, "/ack"):
+		fmt.Fprintf(w, `{"through":%q}`, body["through"])
 		return
 	}
 	w.Header().Set("Location", "/v1/streams/cmp_1")

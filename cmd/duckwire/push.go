@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net/http"
 	"net/url"
 	"strings"
 	"time"
@@ -99,16 +98,11 @@ func clip(s string) string {
 
 // push publishes ev, once, and returns its position: "" for an ephemeral event.
 func push(ctx context.Context, c *client, topic string, ev pushed, retry *retrier) (string, error) {
-	path := "/v1/topics/" + url.PathEscape(topic) + "/events"
-	for {
-		_, text, err := c.call(ctx, http.MethodPost, path, ev)
-		if err == nil {
-			return publishedAt(text)
-		}
-		if err := retry.after(ctx, err); err != nil {
-			return "", err
-		}
+	text, err := c.post(ctx, "/v1/topics/"+url.PathEscape(topic)+"/events", ev, retry)
+	if err != nil {
+		return "", err
 	}
+	return publishedAt(text)
 }
 
 func publishedAt(answer []byte) (string, error) {

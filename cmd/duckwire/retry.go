@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"math/rand/v2"
+	"net/http"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -57,6 +58,19 @@ func (r *retrier) after(ctx context.Context, err error) error {
 		r.note(err, wait)
 	}
 	return sleep(ctx, wait)
+}
+
+// post sends what may be sent again until it is answered, and returns the answer.
+func (c *client) post(ctx context.Context, path string, body any, retry *retrier) ([]byte, error) {
+	for {
+		_, text, err := c.call(ctx, http.MethodPost, path, body)
+		if err == nil {
+			return text, nil
+		}
+		if err := retry.after(ctx, err); err != nil {
+			return nil, err
+		}
+	}
 }
 
 // over reports whether a wait would go beyond the patience.

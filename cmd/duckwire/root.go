@@ -91,6 +91,7 @@ Start here:
   duckwire complete 'def add(a, b):'  in another terminal: stream a completion
   duckwire tail code:project:42       watch a topic
   duckwire push code:project:42 hello '{"from":"me"}'
+  duckwire queue push ada reminder    leave a message until ada acknowledges it
 
 Client commands find the server by --url or DUCKWIRE_URL (default http://127.0.0.1:4000) and show
 who they are by --token or DUCKWIRE_TOKEN. Without a token, and with a server on this machine that
@@ -117,8 +118,8 @@ func newRoot() *cobra.Command {
 			root.AddCommand(c)
 		}
 	}
-	add("server", newServeCmd(), newConfigCmd(), newTokenCmd(), newAPIKeyCmd(), newDoctorCmd(), newHealthCmd())
-	add("client", newCompleteCmd(), newTailCmd(), newPushCmd(), newStreamsCmd(), newWorkerCmd(), newBenchCmd())
+	add("server", newServeCmd(), newConfigCmd(), newTokenCmd(), newAPIKeyCmd(), newDoctorCmd(), newHealthCmd(), newBackupCmd())
+	add("client", newCompleteCmd(), newTailCmd(), newPushCmd(), newQueueCmd(), newStreamsCmd(), newWorkerCmd(), newBenchCmd())
 	add("", newVersionCmd())
 	asUsage(root)
 	return root

@@ -40,7 +40,8 @@ type published struct {
 	Position string `json:"position,omitempty"`
 }
 
-// Handle publishes the message as an event, if the token allows it. Its payload may hold "id", for idempotency, and "ephemeral": true.
+// Handle publishes the message as an event, if the token allows it. Its payload may hold "id", for idempotency, "ephemeral": true, and "durable": true
+// with "to", the users who find it in their queues if they are away.
 func (h *publisher) Handle(ctx context.Context, m *socket.Message) error {
 	if m.Event == eventAccessToken {
 		return errAccessToken
@@ -52,7 +53,37 @@ func (h *publisher) Handle(ctx context.Context, m *socket.Message) error {
 	if err := readPublishMembers(m, &in); err != nil {
 		return err
 	}
+	if err := h.readDurable(ctx, m, &in); err != nil {
+		return err
+	}
 	return publish(h.c, m, in)
+}
+
+// readDurable reads for whom a payload is to be kept, and asks whether the client may leave messages for them. "to" means nothing by itself: it
+// may well be the application's own.
+func (h *publisher) readDurable(ctx context.Context, m *socket.Message, in *hub.EventInput) error {
+	var flag struct {
+		Durable json.RawMessage `json:"durable"`
+	}
+	if m.Bytes != nil || json.Unmarshal(m.Payload, &flag) != nil || string(flag.Durable) != "true" {
+		return nil
+	}
+	var p struct {
+		To []string `json:"to"`
+	}
+	if err := m.Decode(&p); err != nil {
+		return err
+	}
+	in.Durable, in.To = true, p.To
+	if err := h.c.Hub().CheckEvents([]hub.EventInput{*in}); err != nil {
+		return err
+	}
+	for _, user := range in.To {
+		if err := h.c.Authorize(ctx, hub.UserTopic(user), hub.ActionQueue); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // publish publishes on the channel's topic, and replies with the position.

@@ -106,18 +106,19 @@ func (c *Channel) Subscribe(topic string) error {
 		if err != nil {
 			return nil, err
 		}
-		c.setRecovered(reset, r.Start())
+		r.ReadFor(c.User())
+		c.setRecovered(reset, r.Start().String())
 		return &topicSource{reader: r, epoch: r.Start().Epoch}, nil
 	})
 }
 
 // setRecovered tells those who asked whether they missed nothing, and where they are.
-func (c *Channel) setRecovered(reset *hub.Reset, at hub.Position) {
+func (c *Channel) setRecovered(reset *hub.Reset, at string) {
 	if !c.positions {
 		return
 	}
 	c.Set("recovered", reset == nil)
-	c.Set("position", at.String())
+	c.Set("position", at)
 	if reset != nil {
 		c.Set("reset", string(reset.Reason))
 	}
@@ -127,6 +128,7 @@ func (c *Channel) setRecovered(reset *hub.Reset, at hub.Position) {
 type topicSource struct {
 	reader *hub.TopicReader
 	epoch  string
+	places hub.Vector // what a position tells, the topic's place first; nil: the topic's alone
 }
 
 func (t *topicSource) close() { t.reader.Close() }
@@ -173,8 +175,11 @@ func (c *Channel) topicFrame(item *hub.Item, t *topicSource) frame {
 			return c.eventFrame(out.Event, out.Payload, at)
 		}
 	}
+	if t.places != nil && c.positions {
+		return c.broadcastFrame(ev, t.placesAt(at))
+	}
 	if c.topic != t.reader.Topic() || c.socket.version != phoenix.V2 || ev.Bytes != nil && !c.positions && !c.socket.binary {
-		return c.broadcastFrame(ev, at)
+		return c.broadcastFrame(ev, c.refSlot(at))
 	}
 	slot := formatFrame
 	if c.positions {
@@ -183,21 +188,21 @@ func (c *Channel) topicFrame(item *hub.Item, t *topicSource) frame {
 	if b := item.Get(slot); b != nil {
 		return b
 	}
-	f := c.broadcastFrame(ev, at)
+	f := c.broadcastFrame(ev, c.refSlot(at))
 	item.Put(slot, f)
 	return f
 }
 
 // broadcastFrame makes the frame of an event as everybody gets it: without a join_ref. A binary frame has no slot for a position, so those who
 // asked for positions get bytes as text.
-func (c *Channel) broadcastFrame(ev *hub.Event, at hub.Position) frame {
+func (c *Channel) broadcastFrame(ev *hub.Event, ref []byte) frame {
 	if ev.Bytes != nil && !c.positions && c.socket.binary {
 		if buf, err := phoenix.AppendBinaryBroadcast(room(len(ev.Bytes)), c.topic, ev.Name, ev.Bytes); err == nil {
 			return seal(buf, opBinary)
 		}
 	}
 	payload := asObject(ev.Payload())
-	return seal(phoenix.AppendText(room(len(payload)), c.socket.version, nil, c.refSlot(at), c.topic, ev.Name, payload), opText)
+	return seal(phoenix.AppendText(room(len(payload)), c.socket.version, nil, ref, c.topic, ev.Name, payload), opText)
 }
 
 // eventFrame makes the frame of an event for this client alone.

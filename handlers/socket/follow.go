@@ -56,7 +56,7 @@ func (c *Channel) FollowWhole(s *hub.Stream) error {
 	}
 	return c.newFeed(func(w hub.Waker) (source, error) {
 		r, reset := s.Watch(p, w)
-		c.setRecovered(reset, r.Start())
+		c.setRecovered(reset, r.Start().String())
 		return &streamSource{reader: r, shared: c.socket.version == phoenix.V2 && c.topic == "stream:"+s.ID}, nil
 	})
 }

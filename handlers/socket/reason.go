@@ -22,6 +22,7 @@ var reasons = []struct {
 	{hub.ErrConflict, "conflict"},
 	{hub.ErrTooLarge, "too_large"},
 	{hub.ErrLimited, "rate_limited"},
+	{hub.ErrQueueFull, "queue_full"},
 	{hub.ErrClosed, "draining"},
 	{hub.ErrUnavailable, "unavailable"},
 }

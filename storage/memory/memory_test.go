@@ -13,3 +13,9 @@ func TestStreams(t *testing.T) {
 		func(*testing.T) hub.StreamStore { return &memory.Store{} },
 		func(_ *testing.T, s hub.StreamStore) hub.StreamStore { return s.(*memory.Store).Clone() })
 }
+
+func TestQueue(t *testing.T) {
+	storagetest.Queue(t,
+		func(testing.TB) hub.QueueStore { return memory.NewQueue() },
+		func(_ testing.TB, s hub.QueueStore) hub.QueueStore { return s.(*memory.Queue).Clone() })
+}

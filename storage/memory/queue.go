@@ -68,7 +68,6 @@ func (q *Queue) check(messages []hub.StoredMessage, room hub.QueueRoom) error {
 	for i := range messages {
 		m := &messages[i]
 		u := q.user(m.User)
-		u.expire(m.QueuedAt, len(u.messages)) // what is over makes room
 		u.sweep(m.QueuedAt.Add(-idLife))
 		key := [3]string{m.User, m.Sender, m.ID}
 		if m.Named {
@@ -81,8 +80,12 @@ func (q *Queue) check(messages []hub.StoredMessage, room hub.QueueRoom) error {
 		l.messages++
 		l.bytes += int64(len(m.Payload))
 		more[m.User] = l
-		if err := hub.QueueFull(m.User, int(u.tail()-u.head)+l.messages, u.waiting()+l.bytes, room); err != nil {
-			return err
+		full := func() error { return hub.QueueFull(m.User, int(u.tail()-u.head)+l.messages, u.waiting()+l.bytes, room) }
+		if err := full(); err != nil {
+			u.expire(m.QueuedAt, len(u.messages)) // what is over makes room
+			if err := full(); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -104,7 +107,7 @@ func (u *userQueue) add(m hub.StoredMessage) uint64 {
 			return offset
 		}
 	}
-	if n := len(u.messages); n > 0 && u.messages[n-1].ExpiresAt.After(m.ExpiresAt) {
+	if n := len(u.messages); u.tail() > u.head && u.messages[n-1].ExpiresAt.After(m.ExpiresAt) {
 		m.ExpiresAt = u.messages[n-1].ExpiresAt
 	}
 	m.Offset = u.tail() + 1

@@ -55,6 +55,9 @@ func record(id string) hub.StreamRecord {
 		ID: id, Kind: "completion", Topic: "code:project:42", Owner: "u", ContentType: "text/plain", Epoch: "e-1", Digest: "d", Aliases: []string{"mine"},
 		Keep: hub.Keep{CancelAfter: time.Second}, Completion: &hub.CompletionMeta{Kind: hub.ChatCompletion, IncludeUsage: true, Model: "m"},
 		Info: hub.CompletionInfo{ID: "x", Created: 5, Model: "m"}, Status: hub.StatusRunning,
+		Ending: hub.Ending{Usage: []byte(`{"n":1}`), FinishReason: "stop", Error: &hub.EndError{
+			Code: "c", Message: "m", Type: "t", Status: 429, Retry: time.Second, Body: []byte(`{"e":1}`),
+		}},
 		Timings: hub.Timings{Created: at, Started: at, FirstToken: at}, Account: hub.Account{Made: 3, Unwatched: 1},
 		Producer: hub.ProducerRecord{Holder: "p", Epoch: 2, Known: map[string]hub.ProducerProgress{"p": {Epoch: 2, Last: 7}}},
 		Runs: []hub.Run{

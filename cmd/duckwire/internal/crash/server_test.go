@@ -1,0 +1,161 @@
+package crash_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+const secret = "a secret of the tests, of 32 bytes"
+
+// server is a duckwire process that can be killed and started again on the same folder and address.
+type server struct {
+	t    testing.TB
+	bin  string
+	dir  string
+	addr string
+
+	mu     sync.Mutex
+	cmd    *exec.Cmd
+	log    *bytes.Buffer // of this life; whole once exited is closed
+	exited chan struct{}
+}
+
+// newServer builds the binary, and chooses an address.
+func newServer(t testing.TB) *server {
+	t.Helper()
+	s := &server{t: t, dir: filepath.Join(t.TempDir(), "data"), bin: filepath.Join(t.TempDir(), "duckwire")}
+	if out, err := exec.Command("go", "build", "-o", s.bin, "github.com/duckwire/duckwire/cmd/duckwire").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.addr = ln.Addr().String()
+	ln.Close()
+	t.Cleanup(s.kill)
+	return s
+}
+
+// start starts a life, and returns when it serves.
+func (s *server) start() {
+	s.t.Helper()
+	cmd := exec.Command(s.bin, "serve", "--addr", s.addr, "--data-dir", s.dir)
+	cmd.Dir = filepath.Dir(s.bin)
+	cmd.Env = append(os.Environ(), "DUCKWIRE_JWT_SECRET="+secret)
+	log := new(bytes.Buffer)
+	cmd.Stderr = log
+	if err := cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	exited := make(chan struct{})
+	go func() { _ = cmd.Wait(); close(exited) }()
+	s.mu.Lock()
+	s.cmd, s.log, s.exited = cmd, log, exited
+	s.mu.Unlock()
+	for {
+		resp, err := http.Get("http://" + s.addr + "/readyz")
+		if err == nil {
+			resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return
+			}
+		}
+		select {
+		case <-exited:
+			s.t.Fatalf("the server does not start:\n%s", log)
+		case <-time.After(2 * time.Millisecond):
+		}
+	}
+}
+
+// kill ends the life with SIGKILL.
+func (s *server) kill() {
+	s.mu.Lock()
+	cmd, exited := s.cmd, s.exited
+	s.mu.Unlock()
+	if cmd != nil {
+		_ = cmd.Process.Kill()
+		<-exited
+	}
+}
+
+// stop ends the life with an interrupt, and expects exit code 0.
+func (s *server) stop() {
+	s.t.Helper()
+	_ = s.cmd.Process.Signal(os.Interrupt)
+	<-s.exited
+	if code := s.cmd.ProcessState.ExitCode(); code != 0 {
+		s.t.Errorf("the server ends with code %d:\n%s", code, s.log)
+	}
+}
+
+// token returns a token of a user who may do everything.
+func token(t testing.TB, user string) string {
+	t.Helper()
+	text, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{
+		"sub": user, "exp": time.Now().Add(time.Hour).Unix(), "caps": map[string][]string{"*": {"*"}},
+	}).SignedString([]byte(secret))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// client speaks for one user.
+type client struct {
+	s     *server
+	token string
+	http  *http.Client
+}
+
+func (s *server) client(user string) *client {
+	tr := &http.Transport{}
+	s.t.Cleanup(tr.CloseIdleConnections)
+	return &client{s: s, token: token(s.t, user), http: &http.Client{Transport: tr}}
+}
+
+func (c *client) request(method, path, body string, header ...string) *http.Request {
+	req, err := http.NewRequest(method, "http://"+c.s.addr+path, strings.NewReader(body))
+	if err != nil {
+		panic(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+c.token)
+	req.Header.Set("Content-Type", "application/json")
+	for i := 0; i < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	return req
+}
+
+// call makes a request and decodes its answer into out, which may be nil. A status of 0 means that there was none.
+func (c *client) call(method, path, body string, out any, header ...string) (status int, answer string) {
+	resp, err := c.http.Do(c.request(method, path, body, header...))
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return 0, err.Error()
+	}
+	if out != nil && resp.StatusCode < 300 {
+		if err := json.Unmarshal(raw, out); err != nil {
+			return 0, fmt.Sprintf("%v in %s", err, raw)
+		}
+	}
+	return resp.StatusCode, string(raw)
+}

@@ -1,0 +1,27 @@
+package handlers
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/middleware"
+)
+
+// await calls read, which says whether there is something to answer with, and again at each wake, for at most the wait. Who waits is there.
+func (s *server) await(r *http.Request, wake *hub.Wake, wait time.Duration, read func() bool) {
+	if wait > 0 {
+		defer s.hub.EnterSession(middleware.IdentityFrom(r.Context()).User)()
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	for !read() && wait > 0 && !s.hub.IsDraining() {
+		select {
+		case <-wake.C:
+		case <-timer.C:
+			return
+		case <-r.Context().Done():
+			return
+		}
+	}
+}

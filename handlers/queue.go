@@ -1,0 +1,122 @@
+package handlers
+
+import (
+	"net/http"
+
+	"github.com/duckwire/duckwire/handlers/socket"
+	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/middleware"
+)
+
+// messageBody is one message in POST /v1/users/{user}/messages.
+type messageBody struct {
+	payloadBody
+	ID    string `json:"id"`
+	Topic string `json:"topic"`
+	Event string `json:"event"`
+}
+
+// queuedView is what became of one message.
+type queuedView struct {
+	ID       string `json:"id"`
+	Position string `json:"position"`
+}
+
+// leaveMessages leaves one message or a batch for a user, all or none. They are on disk when it answers.
+func (s *server) leaveMessages(w http.ResponseWriter, r *http.Request) error {
+	user, err := userParam(r)
+	if err != nil {
+		return err
+	}
+	id := middleware.IdentityFrom(r.Context())
+	if err := s.Authorizer.Authorize(r.Context(), id, hub.UserTopic(user), hub.ActionQueue); err != nil {
+		return err
+	}
+	bodies, err := readBatch[messageBody](s, r, "messages")
+	if err != nil {
+		return err
+	}
+	messages := make([]hub.MessageInput, len(bodies))
+	for i := range bodies {
+		b := &bodies[i]
+		messages[i] = hub.MessageInput{User: user, ID: b.ID, Topic: b.Topic, Event: b.Event, Payload: b.Payload}
+		if messages[i].Bytes, err = b.read(); err != nil {
+			return err
+		}
+	}
+	queued, err := s.hub.Enqueue(id.User, messages)
+	if err != nil {
+		return err
+	}
+	views := make([]queuedView, len(queued))
+	for i, q := range queued {
+		views[i] = queuedView{q.ID, q.Position.String()}
+	}
+	writeJSON(w, http.StatusCreated, map[string]any{"messages": views})
+	return nil
+}
+
+// queueOwner returns the user of the path, whose queue the client may read and acknowledge: its own, or anybody's for an admin. To leave messages is
+// no right to take them away.
+func (s *server) queueOwner(r *http.Request) (string, error) {
+	user, err := userParam(r)
+	if err != nil {
+		return "", err
+	}
+	id := middleware.IdentityFrom(r.Context())
+	if user == id.User {
+		return user, nil
+	}
+	return user, s.Authorizer.Authorize(r.Context(), id, hub.UserTopic(user), hub.ActionAdmin)
+}
+
+// ackBody is the body of POST /v1/users/{user}/messages/ack.
+type ackBody struct {
+	Through string `json:"through"`
+}
+
+// ackMessages acknowledges all messages up to a position.
+func (s *server) ackMessages(w http.ResponseWriter, r *http.Request) error {
+	user, err := s.queueOwner(r)
+	if err != nil {
+		return err
+	}
+	var body ackBody
+	if err := s.readJSON(r, &body); err != nil {
+		return err
+	}
+	through, err := socket.QueuePosition("through", body.Through)
+	if err != nil {
+		return err
+	}
+	if err := s.hub.AckMessages(user, through); err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, ackBody{through.String()})
+	return nil
+}
+
+// queueFrom returns where the client wants to read a queue on: by default at the oldest message.
+func queueFrom(r *http.Request) (p hub.Position, err error) {
+	text := resumeFrom(r)
+	if text == "" {
+		return p, nil
+	}
+	return socket.QueuePosition("position", text)
+}
+
+// getMessages answers GET /v1/users/{user}/messages: SSE, or a page as JSON.
+func (s *server) getMessages(w http.ResponseWriter, r *http.Request) error {
+	user, err := s.queueOwner(r)
+	if err != nil {
+		return err
+	}
+	media, err := liveOrJSON(r, "messages")
+	if err != nil {
+		return err
+	}
+	if media == mediaSSE {
+		return s.followQueue(w, r, user)
+	}
+	return s.readQueue(w, r, user)
+}

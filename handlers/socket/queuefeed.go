@@ -1,0 +1,142 @@
+package socket
+
+import (
+	"strings"
+
+	"github.com/duckwire/duckwire/handlers/phoenix"
+	"github.com/duckwire/duckwire/hub"
+)
+
+// MessageEvent is the event as which messages of a queue are pushed.
+const MessageEvent = "message"
+
+// SubscribeWithQueue is Subscribe for a user's own topic, with the user's queue: its messages are pushed as MessageEvent, and what expired as
+// hub.ExpiredEvent. Where there are no queues it is Subscribe.
+//
+// A position is one of both logs then: a hub.Vector of the topic's place and the queue's. The join's "after" may be such a one, or one of a single
+// log. Where it says nothing of the topic, that is heard from now on; where it says nothing of the queue, that begins at the oldest message. Whether
+// the client may is not asked. It reads from the store, and so belongs into Join.
+func (c *Channel) SubscribeWithQueue(topic, user string) error {
+	if c.Hub().QueueEpoch() == "" {
+		return c.Subscribe(topic)
+	}
+	from, err := userPlaces(c.after, c.Hub().QueueEpoch())
+	if err != nil {
+		return err
+	}
+	return c.newFeed(func(w hub.Waker) (source, error) {
+		queue, lost, err := c.Hub().ReadQueue(user, from[1], w)
+		if err != nil {
+			return nil, err
+		}
+		r, reset, err := c.Hub().Subscribe(topic, from[0], w)
+		if err != nil {
+			queue.Close()
+			return nil, err
+		}
+		r.ReadFor(c.User())
+		if reset == nil {
+			reset = lost
+		}
+		places := hub.Vector{r.Start(), queue.Start()}
+		c.setRecovered(reset, string(places.Append(nil)))
+		return &userSource{topicSource{reader: r, epoch: r.Start().Epoch, places: places}, queue}, nil
+	})
+}
+
+// userPlaces reads a join's "after": the places in the topic and in the queue.
+func userPlaces(after, queueEpoch string) (hub.Vector, error) {
+	topic, queue := hub.Position{Now: true}, hub.Position{}
+	if isVector(after) {
+		v, err := hub.ParseVector(after, 2)
+		if err != nil {
+			return nil, hub.Invalid("after", "%v", err)
+		}
+		return v, nil
+	}
+	if after != "" {
+		p, err := hub.ParsePosition(after)
+		if err != nil {
+			return nil, hub.Invalid("after", "%v", err)
+		}
+		if p.Epoch == queueEpoch {
+			queue = p
+		} else {
+			topic = p
+		}
+	}
+	return hub.Vector{topic, queue}, nil
+}
+
+// isVector tells the text of several positions from that of one.
+func isVector(text string) bool { return strings.Contains(text, ".V") }
+
+// QueuePosition reads a position in a queue: one of its own, or one of a user's channel. field is its name in the caller's request.
+func QueuePosition(field, text string) (p hub.Position, err error) {
+	if isVector(text) {
+		var v hub.Vector
+		if v, err = hub.ParseVector(text, 2); err == nil {
+			return v[1], nil
+		}
+	} else if p, err = hub.ParsePosition(text); err == nil {
+		return p, nil
+	}
+	return p, hub.Invalid(field, `must be the position of a message, as it was received, or "0"`)
+}
+
+// userSource is a user's topic and queue.
+type userSource struct {
+	topicSource
+	queue *hub.QueueReader
+}
+
+func (u *userSource) close() {
+	u.topicSource.close()
+	u.queue.Close()
+}
+
+func (u *userSource) next(c *Channel, p *pull) outcome {
+	u.topicSource.next(c, p)
+	var expired *hub.Expired
+	p.items, expired = u.queue.Read(p.items[:0])
+	if expired != nil { // without a position: that does not say that it is known
+		p.add(c.eventFrame(hub.ExpiredEvent, expired.AppendJSON(nil), hub.Position{}))
+	}
+	for i := range p.items {
+		p.add(u.messageFrame(c, &p.items[i]))
+	}
+	return goesOn
+}
+
+// messageFrame returns the frame of one message: shared by all sessions, but for those who asked for positions. Theirs tell the topic's place, too.
+func (u *userSource) messageFrame(c *Channel, item *hub.Item) frame {
+	u.places[1].Offset = item.To
+	shared := c.socket.version == phoenix.V2 && !c.positions
+	if shared {
+		if b := item.Get(formatFrame); b != nil {
+			return b
+		}
+	}
+	var ref []byte
+	if c.positions {
+		ref = u.ref()
+	}
+	data := item.Event.Data
+	f := seal(phoenix.AppendText(room(len(data)), c.socket.version, nil, ref, c.topic, MessageEvent, data), opText)
+	if shared {
+		item.Put(formatFrame, f)
+	}
+	return f
+}
+
+// placesAt is the ref slot of an event at a place in the topic; nil where it has none.
+func (t *topicSource) placesAt(at hub.Position) []byte {
+	if at.Epoch == "" {
+		return nil
+	}
+	t.places[0].Offset = at.Offset
+	return t.ref()
+}
+
+// ref is the ref slot that tells all places.
+func (t *topicSource) ref() []byte { return append(t.places.Append([]byte{'"'}), '"') }

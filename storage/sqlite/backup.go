@@ -1,0 +1,65 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// Backup copies the database of a data folder into a new file, as it is at one moment: also while a server runs on it, which goes on meanwhile. The
+// file is there when it is whole and on disk, or not at all. Whoever opens the copy gives its queues a new epoch.
+func Backup(ctx context.Context, dir, file string) (err error) {
+	source := filepath.Join(dir, FileName)
+	if _, err := os.Stat(source); err != nil {
+		return fmt.Errorf("there is no database in %s: %w", dir, err)
+	}
+	if _, err := os.Lstat(file); err == nil {
+		return fmt.Errorf("%s is there already: %w", file, fs.ErrExist)
+	}
+	part := file + ".part"
+	if err := os.Remove(part); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("what an earlier backup has left: %w", err)
+	}
+	defer os.Remove(part)
+	if err := inFile(source, func(db *sql.DB) error {
+		_, err := db.ExecContext(ctx, `VACUUM INTO ?`, part)
+		return err
+	}); err != nil {
+		return fmt.Errorf("copy %s: %w", source, err)
+	}
+	if err := inFile(part, func(db *sql.DB) error {
+		_, err := db.ExecContext(ctx, `INSERT OR REPLACE INTO meta (key, value) VALUES (?, '1')`, metaCopy)
+		return err
+	}); err != nil {
+		return fmt.Errorf("mark the copy: %w", err)
+	}
+	if err := syncPath(part); err != nil {
+		return err
+	}
+	if err := os.Link(part, file); err != nil { // unlike a renaming, it replaces nothing
+		return fmt.Errorf("name the backup: %w", err)
+	}
+	return syncPath(filepath.Dir(file))
+}
+
+// inFile opens a database for a moment.
+func inFile(path string, f func(db *sql.DB) error) error {
+	db, err := sql.Open("sqlite3", dsn(path, "mode", "rw", "_busy_timeout", "5000", "_synchronous", "FULL"))
+	if err != nil {
+		return err
+	}
+	db.SetMaxOpenConns(1)
+	return errors.Join(f(db), db.Close())
+}
+
+func syncPath(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}

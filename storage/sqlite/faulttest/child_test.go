@@ -1,0 +1,263 @@
+//go:build linux
+
+package faulttest
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/storage/sqlite"
+)
+
+// The kinds of store.
+const (
+	full      = "full"      // what the promises are tested with
+	normal    = "normal"    // Durability Normal
+	unsettled = "unsettled" // full, but it does not settle its log
+)
+
+// checkpointEvery is short, so that a run of a tenth of a second has some.
+const checkpointEvery = 5 * time.Millisecond
+
+func openStore(kind, dir string) (*sqlite.Store, error) {
+	o := sqlite.Options{Dir: dir, CheckpointEvery: checkpointEvery, Logger: slog.New(slog.DiscardHandler)}
+	if kind == normal {
+		o.Durability = sqlite.Normal
+	}
+	return sqlite.Open(o)
+}
+
+// The words of a mark, by which a child tells what it tries and what the store answers.
+const (
+	markOpening = "opening"
+	markOpened  = "opened" // and the epoch
+	markFailed  = "failed" // to open
+	markTry     = "try"    // a request to enqueue, by its id
+	markOK      = "ok"     // and the offsets
+	markAcking  = "acking" // a user, and the offset
+	markAcked   = "acked"
+	markError   = "error"
+	markSilent  = "silent"
+	markStuck   = "stuck" // errors long after the faults ended
+	markEnd     = "end"
+)
+
+const childEnv = "FAULTTEST_WORKLOAD"
+
+// patience is how long a caller may be left without an answer, and the store may be degraded after the faults ended.
+const patience = 30 * time.Second
+
+func TestMain(m *testing.M) {
+	if w := os.Getenv(childEnv); w != "" {
+		os.Exit(child(w))
+	}
+	code := m.Run()
+	if shimDir != "" {
+		os.RemoveAll(shimDir)
+	}
+	os.Exit(code)
+}
+
+// worker is a child: publishers that enqueue one request after the other, and readers that acknowledge.
+type worker struct {
+	workload
+	marker
+	ctl      control
+	store    *sqlite.Store
+	accepted atomic.Int64
+	errors   atomic.Int64
+	armed    sync.Once
+	healed   sync.Once
+	healedAt atomic.Int64
+	waiting  sync.Map // who waits for the store → since when
+}
+
+func child(config string) int {
+	w := &worker{}
+	if err := json.Unmarshal([]byte(config), &w.workload); err != nil {
+		panic(err)
+	}
+	var err error
+	if w.marker, err = openMarker(w.Log); err != nil {
+		panic(err)
+	}
+	if w.ctl, err = openControl(w.Control); err != nil {
+		panic(err)
+	}
+	if w.ctl.get(ctlLoaded) != 1 {
+		fmt.Fprintln(os.Stderr, "the shim is not loaded")
+		return 4
+	}
+	w.watchSettling()
+	if w.Arm.AtStart {
+		w.arm()
+	}
+	if !w.open() {
+		return 0
+	}
+	if w.Arm.After == 0 && !w.Arm.AtStart {
+		w.arm()
+	}
+	w.work()
+	if w.Close {
+		if err := w.store.Close(); err != nil {
+			w.mark("%s close: %v", markError, err)
+		}
+	}
+	w.mark(markEnd)
+	return 0
+}
+
+// open tries until it succeeds, or the faults have no end.
+func (w *worker) open() bool {
+	w.mark(markOpening)
+	for {
+		var err error
+		if w.store, err = openStore(w.Store, w.Dir); err == nil {
+			w.mark("%s %s", markOpened, w.store.QueueEpoch())
+			return true
+		}
+		w.mark("%s %v", markFailed, err)
+		if w.failed(); w.HealAfter == 0 {
+			return false
+		}
+	}
+}
+
+func (w *worker) work() {
+	go w.watch()
+	var publishers, readers sync.WaitGroup
+	done := make(chan struct{})
+	for p, first := range w.Next {
+		publishers.Go(func() {
+			for n := first; n < first+w.Requests; n++ {
+				w.publish(w.request(p, n))
+			}
+		})
+	}
+	for u := range w.Readers {
+		readers.Go(func() { w.read(userName(u), rand.New(rand.NewPCG(w.Seed, uint64(u))), done) })
+	}
+	publishers.Wait()
+	close(done)
+	readers.Wait()
+}
+
+// watch ends a child that somebody waits in for too long. It ends with the process.
+func (w *worker) watch() {
+	for now := range time.Tick(patience / 20) {
+		w.waiting.Range(func(who, since any) bool {
+			if now.Sub(since.(time.Time)) > patience {
+				w.mark("%s %s", markSilent, who)
+				os.Exit(0)
+			}
+			return true
+		})
+	}
+}
+
+// call marks what is tried, and what comes of it.
+func (w *worker) call(who, word, what string, do func() (string, error)) error {
+	w.mark("%s %s", word, what)
+	w.waiting.Store(who, time.Now())
+	answer, err := do()
+	w.waiting.Delete(who)
+	if err == nil {
+		w.mark("%s", answer)
+		return nil
+	}
+	w.mark("%s %s %v", markError, what, err)
+	w.failed()
+	if at := w.healedAt.Load(); at != 0 && time.Since(time.UnixMilli(at)) > patience {
+		w.mark("%s %s %v", markStuck, what, err)
+		os.Exit(0)
+	}
+	time.Sleep(time.Millisecond) // a caller that tries again does not do so at once
+	return err
+}
+
+func (w *worker) publish(r request) {
+	for tries := 1; ; tries++ {
+		err := w.call(r.publisher(), markTry, r.id, func() (string, error) {
+			offsets, err := w.store.Enqueue(r.messages, plenty)
+			return fmt.Sprintf("%s %s %v", markOK, r.id, offsets), err
+		})
+		if err == nil && w.accepted.Add(1) >= w.Arm.After && !w.Arm.AtStart {
+			w.arm()
+		}
+		if err == nil || tries == w.GiveUp {
+			return
+		}
+	}
+}
+
+// read acknowledges what it reads, a part at a time.
+func (w *worker) read(user string, rng *rand.Rand, done <-chan struct{}) {
+	for {
+		page, err := w.store.Messages(user, 0, 1+rng.IntN(8))
+		if err == nil && len(page.Messages) > 0 {
+			through := page.Messages[len(page.Messages)-1].Offset
+			_ = w.call(user, markAcking, fmt.Sprintf("%s %d", user, through), func() (string, error) {
+				ahead, err := w.store.AckMessages(user, through)
+				if ahead {
+					err = fmt.Errorf("offset %d is ahead of a queue that had it", through)
+				}
+				return fmt.Sprintf("%s %s %d", markAcked, user, through), err
+			})
+		}
+		select {
+		case <-done:
+			return
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
+// arm puts the faults in place; counts in the plan are from this moment.
+func (w *worker) arm() {
+	w.armed.Do(func() {
+		counts := map[counter]counter{ctlWriteAt: ctlWrites, ctlSyncAt: ctlSyncs, ctlOtherAt: ctlOthers, ctlKillAt: ctlOps, ctlKillSync: ctlSyncs}
+		for _, now := range []bool{false, true} { // what says how before what says when
+			for word, v := range w.Arm.Set {
+				if of, counted := counts[word]; counted != now {
+					continue
+				} else if counted {
+					v += w.ctl.get(of)
+				}
+				w.ctl.set(word, v)
+			}
+		}
+	})
+}
+
+// failed counts an error, and ends the faults when it is time.
+func (w *worker) failed() {
+	if w.HealAfter > 0 && w.errors.Add(1) >= int64(w.HealAfter) {
+		w.healed.Do(func() {
+			w.ctl.heal()
+			w.healedAt.Store(time.Now().UnixMilli())
+		})
+	}
+}
+
+// split cuts a mark into its word, the id and the rest.
+func split(r record) (word, id, rest string) {
+	if r.op != opMark {
+		return "", "", ""
+	}
+	word, rest, _ = strings.Cut(string(r.data), " ")
+	id, rest, _ = strings.Cut(rest, " ")
+	return word, id, rest
+}
+
+// plenty is room for any number of messages.
+var plenty = hub.QueueRoom{Messages: 1 << 30, Bytes: 1 << 40}

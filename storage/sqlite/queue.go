@@ -1,0 +1,324 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/duckwire/duckwire/hub"
+)
+
+// idLife is how long the id of a message is remembered at least, from when the message came.
+const idLife = 10 * time.Minute
+
+// queueRow is a row of queues.
+type queueRow struct {
+	first, head, tail       int64
+	bytes                   int64
+	expired, expiredThrough int64
+	nextExpiry              sql.NullInt64
+}
+
+func (w *writer) queue(user string) (q queueRow, err error) {
+	q.first = 1
+	_, err = w.scan([]any{&q.first, &q.head, &q.tail, &q.bytes, &q.expired, &q.expiredThrough, &q.nextExpiry},
+		`SELECT first, head, tail, bytes, expired, expired_through, next_expiry FROM queues WHERE user = ?`, user)
+	return q, err
+}
+
+func (w *writer) putQueue(user string, q *queueRow) error {
+	_, err := w.exec(`INSERT OR REPLACE INTO queues (user, first, head, tail, bytes, expired, expired_through, next_expiry) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+		user, q.first, q.head, q.tail, q.bytes, q.expired, q.expiredThrough, q.nextExpiry)
+	return err
+}
+
+// Enqueue implements hub.QueueStore.
+func (s *Store) Enqueue(messages []hub.StoredMessage, room hub.QueueRoom) (offsets []uint64, err error) {
+	err = s.writer.write(func(w *writer) error {
+		offsets = make([]uint64, len(messages)) // anew where it is tried again
+		e := enqueuing{w: w, queues: make(map[string]*queueRow), named: make(map[[3]string]uint64)}
+		if err := e.check(messages, room); err != nil {
+			return err
+		}
+		return e.add(messages, offsets)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return offsets, nil
+}
+
+// enqueuing is one request to add messages.
+type enqueuing struct {
+	w      *writer
+	queues map[string]*queueRow
+	named  map[[3]string]uint64 // → offset; 0 until it has one
+}
+
+// queueLoad is what a request adds to a queue.
+type queueLoad struct {
+	messages int
+	bytes    int64
+}
+
+// check reads the queues, expires what is over in them, and refuses what does not fit.
+func (e *enqueuing) check(messages []hub.StoredMessage, room hub.QueueRoom) error {
+	more := make(map[string]*queueLoad)
+	for i := range messages {
+		m := &messages[i]
+		if e.queues[m.User] == nil {
+			q, err := e.w.queue(m.User)
+			if err != nil {
+				return err
+			}
+			e.queues[m.User], more[m.User] = &q, &queueLoad{}
+		}
+		fresh, err := e.isNew(m)
+		if err != nil {
+			return err
+		}
+		if !fresh {
+			continue
+		}
+		q, add := e.queues[m.User], more[m.User]
+		add.messages++
+		add.bytes += int64(len(m.Payload))
+		full := hub.QueueFull(m.User, int(q.tail-q.head)+add.messages, q.bytes+add.bytes, room)
+		if full != nil && q.isOver(m.QueuedAt) {
+			if _, err := e.w.expire(m.User, q, m.QueuedAt, room.Messages+1); err != nil {
+				return err
+			}
+			full = hub.QueueFull(m.User, int(q.tail-q.head)+add.messages, q.bytes+add.bytes, room)
+		}
+		if full != nil {
+			return full
+		}
+	}
+	return nil
+}
+
+// isNew reports whether a message is one that its queue does not know.
+func (e *enqueuing) isNew(m *hub.StoredMessage) (bool, error) {
+	if !m.Named {
+		return true, nil
+	}
+	key := [3]string{m.User, m.Sender, m.ID}
+	if _, again := e.named[key]; again {
+		return false, nil
+	}
+	var offset int64
+	known, err := e.w.scan([]any{&offset}, `SELECT offset FROM messages WHERE user = ? AND sender = ? AND id = ? AND named = 1`, m.User, m.Sender, m.ID)
+	e.named[key] = uint64(offset)
+	return !known, err
+}
+
+func (e *enqueuing) add(messages []hub.StoredMessage, offsets []uint64) error {
+	for i := range messages {
+		m := &messages[i]
+		key := [3]string{m.User, m.Sender, m.ID}
+		if m.Named && e.named[key] > 0 {
+			offsets[i] = e.named[key]
+			continue
+		}
+		if err := e.insert(m, e.queues[m.User]); err != nil {
+			return err
+		}
+		offsets[i] = uint64(e.queues[m.User].tail)
+		if m.Named {
+			e.named[key] = offsets[i]
+		}
+	}
+	for user, q := range e.queues {
+		if err := e.w.putQueue(user, q); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// insert adds one message behind the last one. It does not expire before that one.
+func (e *enqueuing) insert(m *hub.StoredMessage, q *queueRow) error {
+	expires := m.ExpiresAt.UnixMilli()
+	if q.tail > q.head {
+		var last int64
+		if _, err := e.w.scan([]any{&last}, `SELECT expires_at FROM messages WHERE user = ? AND offset = ?`, m.User, q.tail); err != nil {
+			return err
+		}
+		expires = max(expires, last)
+	} else {
+		q.nextExpiry = sql.NullInt64{Int64: expires, Valid: true}
+	}
+	q.tail++
+	q.bytes += int64(len(m.Payload))
+	_, err := e.w.exec(`INSERT INTO messages (user, offset, id, named, sender, topic, event, payload, queued_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		m.User, q.tail, m.ID, m.Named, m.Sender, m.Topic, m.Event, []byte(m.Payload), m.QueuedAt.UnixMilli(), expires)
+	return err
+}
+
+// AckMessages implements hub.QueueStore.
+func (s *Store) AckMessages(user string, through uint64) (ahead bool, err error) {
+	err = s.writer.write(func(w *writer) error {
+		ahead = false
+		q, err := w.queue(user)
+		if err != nil {
+			return err
+		}
+		if through > uint64(q.tail) {
+			ahead = true
+			return nil
+		}
+		to := int64(through)
+		if to <= q.head && (q.expired == 0 || to < q.expiredThrough) {
+			return nil
+		}
+		if to > q.head {
+			if err := w.moveHead(user, &q, to); err != nil {
+				return err
+			}
+		}
+		if to >= q.expiredThrough {
+			q.expired, q.expiredThrough = 0, 0
+		}
+		return w.putQueue(user, &q)
+	})
+	return ahead, err
+}
+
+// moveHead says that the messages up to an offset wait no longer.
+func (w *writer) moveHead(user string, q *queueRow, to int64) error {
+	var gone int64
+	if _, err := w.scan([]any{&gone}, `SELECT coalesce(sum(length(payload)), 0) FROM messages WHERE user = ? AND offset > ? AND offset <= ?`, user, q.head, to); err != nil {
+		return err
+	}
+	q.head, q.bytes, q.nextExpiry = to, q.bytes-gone, sql.NullInt64{}
+	if q.head == q.tail {
+		return nil
+	}
+	_, err := w.scan([]any{&q.nextExpiry}, `SELECT expires_at FROM messages WHERE user = ? AND offset = ?`, user, q.head+1)
+	return err
+}
+
+// isOver reports whether the oldest message that waits has expired.
+func (q *queueRow) isOver(now time.Time) bool {
+	return q.nextExpiry.Valid && q.nextExpiry.Int64 <= now.UnixMilli()
+}
+
+// expire counts expired messages of one queue as such, at most limit, and returns how many. It does not write the row.
+func (w *writer) expire(user string, q *queueRow, now time.Time, limit int) (int64, error) {
+	if !q.isOver(now) || limit <= 0 {
+		return 0, nil
+	}
+	var to int64 // no message expires before the one in front of it
+	_, err := w.scan([]any{&to}, `SELECT coalesce(max(offset), 0) FROM
+		(SELECT offset FROM messages WHERE user = ? AND offset > ? AND offset <= ? AND expires_at <= ? ORDER BY offset)`,
+		user, q.head, q.head+int64(limit), now.UnixMilli())
+	if err != nil || to <= q.head {
+		return 0, err
+	}
+	n := to - q.head
+	if err := w.moveHead(user, q, to); err != nil {
+		return 0, err
+	}
+	q.expired += n
+	q.expiredThrough = to
+	return n, nil
+}
+
+// ExpireMessages implements hub.QueueStore.
+func (s *Store) ExpireMessages(user string, now time.Time, limit int) (n int, err error) {
+	if nothing, err := s.nothingOver(user, now); err != nil || nothing {
+		return 0, err
+	}
+	err = s.writer.write(func(w *writer) error {
+		n = 0
+		for n < limit {
+			name, found := user, true
+			if user == "" {
+				var err error
+				if found, err = w.scan([]any{&name}, `SELECT user FROM queues WHERE next_expiry <= ? LIMIT 1`, now.UnixMilli()); err != nil {
+					return err
+				}
+			}
+			if !found {
+				return nil
+			}
+			q, err := w.queue(name)
+			if err != nil {
+				return err
+			}
+			over, err := w.expire(name, &q, now, limit-n)
+			if err != nil || over == 0 {
+				return err
+			}
+			if err := w.putQueue(name, &q); err != nil {
+				return err
+			}
+			if n += int(over); user != "" {
+				return nil
+			}
+		}
+		return nil
+	})
+	return n, err
+}
+
+// nothingOver looks without the writer, which has better things to do.
+func (s *Store) nothingOver(user string, now time.Time) (bool, error) {
+	query, args := `SELECT 1 FROM queues WHERE next_expiry <= ? LIMIT 1`, []any{now.UnixMilli()}
+	if user != "" {
+		query, args = `SELECT 1 FROM queues WHERE next_expiry <= ? AND user = ?`, append(args, user)
+	}
+	var one int
+	err := s.readers.QueryRowContext(context.Background(), query, args...).Scan(&one)
+	if errors.Is(err, sql.ErrNoRows) {
+		return true, nil
+	}
+	return false, unavailable(err)
+}
+
+// Messages implements hub.QueueStore. Everything in a page is of one moment.
+func (s *Store) Messages(user string, after uint64, limit int) (page hub.QueuePage, err error) {
+	ctx := context.Background()
+	tx, err := s.readers.BeginTx(ctx, nil)
+	if err != nil {
+		return page, unavailable(err)
+	}
+	defer func() { _ = tx.Rollback() }() // of a transaction that has only read
+	var head, tail, through int64
+	err = tx.QueryRowContext(ctx, `SELECT head, tail, expired, expired_through FROM queues WHERE user = ?`, user).Scan(&head, &tail, &page.Expired, &through)
+	if errors.Is(err, sql.ErrNoRows) {
+		return page, nil
+	}
+	if err != nil {
+		return page, unavailable(err)
+	}
+	page.Head, page.Tail, page.ExpiredThrough = uint64(head), uint64(tail), uint64(through)
+	rows, err := tx.QueryContext(ctx, `SELECT offset, id, named, sender, topic, event, payload, queued_at, expires_at FROM messages
+		WHERE user = ? AND offset > ? ORDER BY offset LIMIT ?`, user, max(int64(min(after, page.Tail)), head), limit)
+	if err != nil {
+		return page, unavailable(err)
+	}
+	defer rows.Close()
+	for size := 0; size < hub.PageBytes && rows.Next(); {
+		m := hub.StoredMessage{User: user}
+		var queued, expires int64
+		var payload []byte
+		if err := rows.Scan(&m.Offset, &m.ID, &m.Named, &m.Sender, &m.Topic, &m.Event, &payload, &queued, &expires); err != nil {
+			return page, unavailable(err)
+		}
+		m.Payload, m.QueuedAt, m.ExpiresAt = payload, time.UnixMilli(queued).UTC(), time.UnixMilli(expires).UTC()
+		page.Messages = append(page.Messages, m)
+		size += len(payload)
+	}
+	return page, unavailable(rows.Err())
+}
+
+// unavailable says of an error of SQLite's that it may pass.
+func unavailable(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", hub.ErrUnavailable, err)
+}

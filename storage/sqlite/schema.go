@@ -1,0 +1,70 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+)
+
+// migrations bring a file from one version to the next: the first makes a new one. PRAGMA user_version counts those that were done.
+var migrations = []string{`
+	CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+
+	-- A user's queue: the offsets head+1 … tail wait; first … head are done with, and kept for their ids. Rows stay, so that no offset is given twice.
+	CREATE TABLE queues (
+		user TEXT PRIMARY KEY,
+		first INTEGER NOT NULL,
+		head INTEGER NOT NULL,
+		tail INTEGER NOT NULL,
+		bytes INTEGER NOT NULL,             -- of payloads that wait
+		expired INTEGER NOT NULL,           -- messages that nobody was in time for, and nobody has acknowledged since
+		expired_through INTEGER NOT NULL,
+		next_expiry INTEGER                 -- of the oldest that waits; null: none
+	) STRICT, WITHOUT ROWID;
+	CREATE INDEX queues_expiry ON queues (next_expiry) WHERE next_expiry IS NOT NULL;
+	CREATE INDEX queues_done ON queues (user) WHERE first <= head;
+
+	CREATE TABLE messages (
+		user TEXT NOT NULL,
+		offset INTEGER NOT NULL,
+		id TEXT NOT NULL,
+		named INTEGER NOT NULL,
+		sender TEXT NOT NULL,
+		topic TEXT NOT NULL,
+		event TEXT NOT NULL,
+		payload BLOB NOT NULL,
+		queued_at INTEGER NOT NULL,         -- Unix milliseconds
+		expires_at INTEGER NOT NULL,
+		UNIQUE (user, offset)
+	) STRICT;
+	CREATE UNIQUE INDEX messages_id ON messages (user, sender, id) WHERE named = 1;
+
+	CREATE TABLE streams (id TEXT PRIMARY KEY, record BLOB NOT NULL) STRICT;
+	-- What one save added to a stream: the text of its runs, and the rest of them.
+	CREATE TABLE runs (
+		stream TEXT NOT NULL,
+		first INTEGER NOT NULL,             -- the offset of the first entry
+		text BLOB NOT NULL,
+		marks BLOB NOT NULL,
+		UNIQUE (stream, first)
+	) STRICT;
+`}
+
+// migrate brings the file to the newest version, each step in a transaction of its own.
+func migrate(ctx context.Context, c *sql.Conn) error {
+	var version int
+	if err := c.QueryRowContext(ctx, `PRAGMA user_version`).Scan(&version); err != nil {
+		return err
+	}
+	if version > len(migrations) {
+		return fmt.Errorf("%w: it has version %d, and this program knows up to %d; use the newer program, or restore a backup of before it", ErrNewer, version, len(migrations))
+	}
+	for ; version < len(migrations); version++ {
+		script := fmt.Sprintf("BEGIN IMMEDIATE; %s; PRAGMA user_version = %d; COMMIT", migrations[version], version+1)
+		if _, err := c.ExecContext(ctx, script); err != nil {
+			_, _ = c.ExecContext(ctx, `ROLLBACK`) // fails where there is nothing to roll back
+			return fmt.Errorf("migration to version %d: %w", version+1, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,209 @@
+package sqlite
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/duckwire/duckwire/hub"
+)
+
+// mark is a run without its text.
+type mark struct {
+	First   uint64          `json:"f"`
+	Bytes   int             `json:"b"` // of the text
+	Lengths []int           `json:"l,omitempty"`
+	Kind    hub.EventKind   `json:"k,omitempty"`
+	Name    string          `json:"n,omitempty"`
+	Data    json.RawMessage `json:"d,omitempty"`
+	Time    *time.Time      `json:"t,omitempty"`
+}
+
+// streamRecord is a stream's record as it is written: what hub's JSON leaves out of an error is added.
+type streamRecord struct {
+	hub.StreamRecord
+	Failure *failure `json:",omitempty"`
+}
+
+type failure struct {
+	Type   string
+	Status int
+	Retry  time.Duration
+	Body   json.RawMessage `json:",omitempty"`
+}
+
+func encodeRecord(rec hub.StreamRecord) ([]byte, error) {
+	rec.Runs = nil
+	out := streamRecord{StreamRecord: rec}
+	if e := rec.Ending.Error; e != nil {
+		out.Failure = &failure{e.Type, e.Status, e.Retry, e.Body}
+	}
+	return json.Marshal(&out)
+}
+
+func decodeRecord(raw []byte) (*hub.StreamRecord, error) {
+	in := new(streamRecord)
+	if err := json.Unmarshal(raw, in); err != nil {
+		return nil, err
+	}
+	if string(in.Ending.Usage) == "null" {
+		in.Ending.Usage = nil
+	}
+	if e, f := in.Ending.Error, in.Failure; e != nil && f != nil {
+		e.Type, e.Status, e.Retry, e.Body = f.Type, f.Status, f.Retry, f.Body
+	}
+	return &in.StreamRecord, nil
+}
+
+// Save implements hub.StreamStore.
+func (s *Store) Save(changes []hub.StreamChange) error {
+	rows, err := encodeStreams(changes) // not on the writer's time
+	if err != nil || len(rows) == 0 {
+		return err
+	}
+	return s.writer.write(func(w *writer) error {
+		for i := range rows {
+			if err := rows[i].put(w); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// streamRow is what a Save adds to one stream.
+type streamRow struct {
+	id     string
+	record []byte
+	first  uint64 // 0: no runs
+	text   []byte
+	marks  []byte
+}
+
+func encodeStreams(changes []hub.StreamChange) ([]streamRow, error) {
+	rows := make([]streamRow, len(changes))
+	for i := range changes {
+		row := &rows[i]
+		runs := changes[i].Runs
+		var err error
+		if row.record, err = encodeRecord(changes[i]); err != nil {
+			return nil, fmt.Errorf("stream %s: %w", changes[i].ID, err)
+		}
+		row.id = changes[i].ID
+		if len(runs) == 0 {
+			continue
+		}
+		row.first, row.text = runs[0].First, []byte{}
+		marks := make([]mark, len(runs))
+		for j := range runs {
+			r := &runs[j]
+			row.text = append(row.text, r.Text...)
+			marks[j] = mark{First: r.First, Bytes: len(r.Text), Lengths: r.Lengths, Kind: r.Kind, Name: r.Name, Data: r.Data}
+			if !r.Time.IsZero() {
+				marks[j].Time = &r.Time
+			}
+		}
+		if row.marks, err = json.Marshal(marks); err != nil {
+			return nil, fmt.Errorf("stream %s: %w", row.id, err)
+		}
+	}
+	return rows, nil
+}
+
+// put writes the row. A run of the same beginning, of a Save that failed only as far as anybody knows, is replaced: the hub sends it again, longer.
+func (r *streamRow) put(w *writer) error {
+	if _, err := w.exec(`INSERT INTO streams (id, record) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET record = excluded.record`, r.id, r.record); err != nil {
+		return err
+	}
+	if r.first == 0 {
+		return nil
+	}
+	_, err := w.exec(`INSERT OR REPLACE INTO runs (stream, first, text, marks) VALUES (?, ?, ?, ?)`, r.id, int64(r.first), r.text, r.marks)
+	return err
+}
+
+// Load implements hub.StreamStore: the streams in the order in which they were saved first.
+func (s *Store) Load(f func(*hub.StreamRecord) error) error {
+	ctx := context.Background()
+	rows, err := s.readers.QueryContext(ctx, `SELECT id, record FROM streams ORDER BY rowid`)
+	if err != nil {
+		return unavailable(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id string
+		var raw []byte
+		if err := rows.Scan(&id, &raw); err != nil {
+			return unavailable(err)
+		}
+		rec, err := decodeRecord(raw)
+		if err != nil {
+			return fmt.Errorf("stream %s in the database: %w", id, err)
+		}
+		if err := s.loadRuns(ctx, rec); err != nil {
+			return err
+		}
+		if err := f(rec); err != nil {
+			return err
+		}
+	}
+	return unavailable(rows.Err())
+}
+
+func (s *Store) loadRuns(ctx context.Context, rec *hub.StreamRecord) error {
+	rows, err := s.readers.QueryContext(ctx, `SELECT text, marks FROM runs WHERE stream = ? ORDER BY first`, rec.ID)
+	if err != nil {
+		return unavailable(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var text, raw []byte
+		if err := rows.Scan(&text, &raw); err != nil {
+			return unavailable(err)
+		}
+		var marks []mark
+		if err := json.Unmarshal(raw, &marks); err != nil {
+			return fmt.Errorf("stream %s in the database: %w", rec.ID, err)
+		}
+		for i := range marks {
+			m := &marks[i]
+			if m.Bytes > len(text) {
+				return fmt.Errorf("stream %s in the database: entry %d has less text than it should", rec.ID, m.First)
+			}
+			run := hub.Run{First: m.First, Lengths: m.Lengths, Kind: m.Kind, Name: m.Name, Data: m.Data}
+			if m.Bytes > 0 {
+				run.Text = text[:m.Bytes:m.Bytes]
+			}
+			if m.Time != nil {
+				run.Time = *m.Time
+			}
+			text = text[m.Bytes:]
+			rec.Runs = append(rec.Runs, run)
+		}
+	}
+	return unavailable(rows.Err())
+}
+
+// deleteStep is how many rows of runs one transaction deletes.
+const deleteStep = 50
+
+// Delete implements hub.StreamStore. It works in small steps, so that nobody waits long behind it.
+func (s *Store) Delete(ids []string) error {
+	for _, id := range ids {
+		for more := true; more; {
+			err := s.writer.write(func(w *writer) error {
+				n, err := w.exec(`DELETE FROM runs WHERE rowid IN (SELECT rowid FROM runs WHERE stream = ? LIMIT ?)`, id, deleteStep)
+				if more = n == deleteStep; more || err != nil {
+					return err
+				}
+				_, err = w.exec(`DELETE FROM streams WHERE id = ?`, id)
+				return err
+			})
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
