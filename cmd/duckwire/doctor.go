@@ -135,7 +135,7 @@ func (f *doctorFlags) examineHere(ctx context.Context, report *doctor.Report) er
 func localOf(l *Loaded, deep bool) *doctor.Local {
 	local := &doctor.Local{
 		Addr: l.Addr, DataDir: l.DataDir, TLSCert: l.TLSCert, TLSKey: l.TLSKey, ConfigFile: l.File, Dev: l.Dev, AllowedOrigins: l.AllowedOrigins,
-		JWKSURL: l.JWKSURL, AuthorizeURL: l.AuthorizeURL, Upstream: upstreamOptions(&l.Config), Deep: deep,
+		JWTSecret: l.JWTSecret, Audience: l.JWTAudience, JWKSURL: l.JWKSURL, AuthorizeURL: l.AuthorizeURL, Upstream: upstreamOptions(&l.Config), Deep: deep,
 		Connections: l.Connections, LogMemory: int64(l.LogMemory), JobBytes: int64(l.JobBytes),
 	}
 	for _, s := range settingsOf(&l.Config) {

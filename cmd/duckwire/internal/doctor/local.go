@@ -20,6 +20,8 @@ type Local struct {
 	Dev            bool
 	AllowedOrigins []string
 
+	JWTSecret    string
+	Audience     string // that tokens must have; "": not checked
 	JWKSURL      string
 	AuthorizeURL string
 	Upstream     openai.Options // without a BaseURL: the built-in completer
@@ -38,6 +40,7 @@ func (l *Local) Examine(ctx context.Context, r *Report) {
 	clocks := &clocks{next: http.DefaultTransport, begun: time.Now()}
 	client := &http.Client{Transport: clocks, Timeout: askTimeout}
 	l.checkFile(r)
+	l.checkTokens(r)
 	l.checkOrigins(r)
 	l.checkDev(r)
 	l.checkCertificate(r, time.Now())

@@ -34,6 +34,22 @@ func TestSettings(t *testing.T) {
 	(&Local{ConfigFile: open, SecretsInFile: true}).checkFile(r)
 	holds(t, r, "secrets", Warning, "mode 644")
 
+	for _, secret := range []string{"0123456789abcdef0123456789abcdef", "changemechangemechangemechangeme", strings.Repeat("a", 40) + "bcd", strings.Repeat("secret ", 5) + "sec"} {
+		r = &Report{}
+		(&Local{JWTSecret: secret}).checkTokens(r)
+		holds(t, r, "secrets", Warning, "guess")
+		if strings.Contains(text(t, r), secret[:8]) {
+			t.Error("the secret is shown")
+		}
+	}
+	r = &Report{}
+	(&Local{JWTSecret: "hA1IeZVXQ0RIYOQxzTZwvWVKbmhL6Pp0ZzJc3FLLU9s=", JWKSURL: "x", Audience: "duckwire"}).checkTokens(r)
+	if r.Level() != Fine {
+		t.Error(text(t, r))
+	}
+	(&Local{JWKSURL: "x"}).checkTokens(r)
+	holds(t, r, "audience", Warning, "other programs")
+
 	(&Local{AllowedOrigins: []string{"*", "http://app.example.com"}}).checkOrigins(r)
 	holds(t, r, "origins", Warning, "every site")
 	holds(t, r, "origins", Warning, "http://app.example.com is not encrypted")

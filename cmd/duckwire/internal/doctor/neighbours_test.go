@@ -84,7 +84,7 @@ func TestAuthorizeURL(t *testing.T) {
 		serve(t, 200, `{"allowed":true}`):  {Warning, "whom it cannot know"},
 		serve(t, 200, `{"allowed":false}`): {Fine, "refuses"},
 		serve(t, 403, ""):                  {Fine, "refuses"},
-		serveFunc(t, http.RedirectHandler("/", 302).ServeHTTP): {Broken, "302"},
+		serveFunc(t, http.RedirectHandler("/", http.StatusFound).ServeHTTP): {Broken, "302"},
 	} {
 		r := &Report{}
 		(&Local{AuthorizeURL: url}).checkAuthorizer(t.Context(), r, client(t))
