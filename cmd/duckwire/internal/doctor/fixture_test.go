@@ -33,6 +33,16 @@ const testSecret = "a secret of the tests, longer than 32 bytes"
 // startServer runs a real server behind a proxy, and returns the URL of the proxy. A nil proxy is none.
 func startServer(t *testing.T, proxy func(next http.Handler) http.Handler) string {
 	t.Helper()
+	url := startBare(t, (*httptest.Server).Start).URL
+	if proxy == nil {
+		return url
+	}
+	return startProxy(t, url, proxy)
+}
+
+// startBare runs a real server with nothing in front.
+func startBare(t *testing.T, start func(*httptest.Server)) *httptest.Server {
+	t.Helper()
 	logger := slog.New(slog.DiscardHandler)
 	verifier, err := middleware.NewVerifier(context.Background(), middleware.VerifierOptions{Secret: []byte(testSecret), Logger: logger})
 	if err != nil {
@@ -42,7 +52,7 @@ func startServer(t *testing.T, proxy func(next http.Handler) http.Handler) strin
 	edge := handlers.New(handlers.Options{Hub: h, Verifier: verifier, Logger: logger})
 	srv := httptest.NewUnstartedServer(edge)
 	srv.Config.ConnContext = handlers.KeepConn
-	srv.Start()
+	start(srv)
 	t.Cleanup(func() {
 		edge.Close()
 		h.Close()
@@ -50,10 +60,7 @@ func startServer(t *testing.T, proxy func(next http.Handler) http.Handler) strin
 		srv.Close()
 		verifier.Close()
 	})
-	if proxy == nil {
-		return srv.URL
-	}
-	return startProxy(t, srv.URL, proxy)
+	return srv
 }
 
 // startProxy runs a proxy in front of a server: one that passes everything on at once, but for what the given handler does around it.

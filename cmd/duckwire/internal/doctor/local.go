@@ -37,7 +37,9 @@ const askTimeout = 10 * time.Second
 
 // Examine looks at everything. What it writes it takes away again.
 func (l *Local) Examine(ctx context.Context, r *Report) {
-	clocks := &clocks{next: http.DefaultTransport, begun: time.Now()}
+	tr := http.DefaultTransport.(*http.Transport).Clone()
+	defer tr.CloseIdleConnections()
+	clocks := &clocks{next: tr, begun: time.Now()}
 	client := &http.Client{Transport: clocks, Timeout: askTimeout}
 	l.checkFile(r)
 	l.checkTokens(r)
@@ -52,5 +54,4 @@ func (l *Local) Examine(ctx context.Context, r *Report) {
 	l.checkAuthorizer(ctx, r, client)
 	l.checkUpstream(ctx, r, client)
 	clocks.check(r)
-	client.CloseIdleConnections()
 }

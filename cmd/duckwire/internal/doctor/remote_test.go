@@ -56,6 +56,23 @@ func TestNothingInBetween(t *testing.T) {
 	holds(t, r, "idle", Skipped, "--deep")
 }
 
+// TestHTTP2 has everything go over TLS and HTTP/2, but for WebSockets, which have connections of their own.
+func TestHTTP2(t *testing.T) {
+	t.Parallel()
+	srv := startBare(t, func(s *httptest.Server) {
+		s.EnableHTTP2 = true
+		s.StartTLS()
+	})
+	r := &Report{}
+	(&Remote{Base: srv.URL, Token: token(t, allCaps), Transport: srv.Client().Transport}).Examine(t.Context(), r)
+	if r.Level() != Fine {
+		t.Error(text(t, r))
+	}
+	holds(t, r, "server", Fine, "HTTP/2.0")
+	holds(t, r, "certificate", Fine, "example.com")
+	holds(t, r, "websocket", Fine, "it opens")
+}
+
 // holding is a proxy that passes an answer on when it has this many bytes, or its end, and knows no WebSockets.
 func holding(most int) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
