@@ -24,6 +24,7 @@ type Hub struct {
 	limits   Limits
 	provider Provider
 	logger   *slog.Logger
+	begun    time.Time
 	epochs   *epochs
 	logBytes atomic.Int64 // of all logs, about
 
@@ -55,6 +56,7 @@ func New(o Options) *Hub {
 		limits:   o.Limits.withDefaults(),
 		provider: o.Provider,
 		logger:   o.Logger,
+		begun:    time.Now(),
 		epochs:   newEpochs(),
 		topics:   make(map[string]*topic),
 		draining: make(chan struct{}),
@@ -81,6 +83,10 @@ func New(o Options) *Hub {
 
 // Limits returns the limits in force.
 func (h *Hub) Limits() Limits { return h.limits }
+
+// now is the time of the hub's start and what has passed since, by a clock that nobody can set: what waits on disk must not expire because the
+// system's clock was set ahead.
+func (h *Hub) now() time.Time { return h.begun.Add(time.Since(h.begun)) }
 
 // LogBytes returns about how many bytes all logs take.
 func (h *Hub) LogBytes() int64 { return h.logBytes.Load() }
