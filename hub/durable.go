@@ -29,7 +29,7 @@ func (in *EventInput) checkDurable(field string) error {
 // that a failure leaves nothing half done; one who comes in between gets it twice, with the same id.
 func (h *Hub) keepForAway(name, sender string, events []EventInput) error {
 	var messages []StoredMessage
-	now := h.now()
+	now := time.Now()
 	for i := range events {
 		in := &events[i]
 		if !in.Durable {

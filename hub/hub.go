@@ -84,9 +84,15 @@ func New(o Options) *Hub {
 // Limits returns the limits in force.
 func (h *Hub) Limits() Limits { return h.limits }
 
-// now is the time of the hub's start and what has passed since, by a clock that nobody can set: what waits on disk must not expire because the
-// system's clock was set ahead.
-func (h *Hub) now() time.Time { return h.begun.Add(time.Since(h.begun)) }
+// expiryTime is the earlier of what the system's clock says and of what has passed since the hub's start: what waits on disk must not expire because
+// the clock was set, ahead or back. It may stay longer.
+func (h *Hub) expiryTime() time.Time {
+	now, steady := time.Now(), h.begun.Add(time.Since(h.begun))
+	if steady.UnixNano() < now.UnixNano() { // by their wall clocks
+		return steady.Round(0)
+	}
+	return now.Round(0)
+}
 
 // LogBytes returns about how many bytes all logs take.
 func (h *Hub) LogBytes() int64 { return h.logBytes.Load() }

@@ -41,7 +41,7 @@ func (h *Hub) Enqueue(sender string, messages []MessageInput) ([]Queued, error) 
 	case len(messages) > h.limits.BatchEvents:
 		return nil, &LimitError{Kind: ErrTooLarge, Name: "messages in one request (batch_events)", Limit: int64(h.limits.BatchEvents)}
 	}
-	now := h.now()
+	now := time.Now()
 	stored := make([]StoredMessage, len(messages))
 	for i := range messages {
 		var err error

@@ -111,7 +111,7 @@ func (h *Hub) keepResult(s *Stream) error {
 		User: s.Owner, ID: s.ID + "." + strconv.FormatUint(st.Position.Offset, 10), Topic: topic, Event: ResultEvent,
 		Payload: s.appendResult(nil, &st, h.limits.MessageBytes),
 	}
-	m, err := in.stored("", "", &h.limits, h.now())
+	m, err := in.stored("", "", &h.limits, time.Now())
 	if err != nil {
 		return err
 	}
