@@ -44,7 +44,7 @@ func (s *server) router() chi.Router {
 	r.Post("/socket/sse", s.handle(s.sseSocketPost))
 
 	r.Group(func(r chi.Router) {
-		r.Use(middleware.Authenticate(s.Verifier, middleware.AuthOptions{AllowedOrigins: s.AllowedOrigins}, s.WriteError))
+		r.Use(middleware.Authenticate(s.Verifier, s.auth, s.WriteError))
 
 		r.Post("/v1/chat/completions", s.handle(s.complete(door{kind: hub.ChatCompletion})))
 		r.Post("/v1/completions", s.handle(s.complete(door{kind: hub.TextCompletion})))

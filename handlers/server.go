@@ -13,6 +13,7 @@ import (
 	"github.com/duckwire/duckwire/handlers/writers"
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/ratelimit"
 )
 
 // Options configures the HTTP edge. Hub and Verifier are needed; a zero field of the rest means its default.
@@ -29,6 +30,10 @@ type Options struct {
 
 	Connections        int // live responses at one time (100,000)
 	ConnectionsPerUser int // and of one user (1,000)
+
+	ConnectionsPerAddress int                 // and of one address (5,000)
+	Proxies               *middleware.Proxies // whose X-Forwarded-For tells the address; nil: none
+	Rates                 ratelimit.Limits    // how often users may do what
 
 	WriteTimeout time.Duration // for one write to a client (30 s)
 	Heartbeat    time.Duration // of silence before a sign of life (10 s)
@@ -61,6 +66,7 @@ func (o Options) withDefaults() Options {
 	def(&o.ChannelsPerSocket, 100)
 	def(&o.Connections, 100_000)
 	def(&o.ConnectionsPerUser, 1000)
+	def(&o.ConnectionsPerAddress, 5000)
 	def(&o.WriteTimeout, 30*time.Second)
 	def(&o.Heartbeat, 10*time.Second)
 	def(&o.CommitAfter, 5*time.Second)
@@ -81,6 +87,8 @@ type server struct {
 	hub     *hub.Hub
 	logger  *slog.Logger
 	live    connections
+	rates   *ratelimit.Set
+	auth    middleware.AuthOptions
 	writers writers.Pool // of long responses
 
 	channels *channels.Table
@@ -113,5 +121,8 @@ func newServer(o Options) *server {
 	o = o.withDefaults()
 	table := channels.NewTable()
 	o.Authorizer = table.Guard(o.Authorizer)
-	return &server{Options: o, hub: o.Hub, logger: o.Logger, channels: table}
+	return &server{
+		Options: o, hub: o.Hub, logger: o.Logger, channels: table, rates: ratelimit.NewSet(o.Rates),
+		auth: middleware.AuthOptions{AllowedOrigins: o.AllowedOrigins, Failures: middleware.NewFailures(o.Proxies, o.Rates.FailuresPerMinute)},
+	}
 }

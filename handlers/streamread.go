@@ -150,7 +150,7 @@ func (s *server) startLive(w http.ResponseWriter, media string) {
 // newPump prepares the loop of a long response, which counts as one connection until done is called. *hub.LimitError at a cap.
 func (s *server) newPump(w http.ResponseWriter, r *http.Request, opts live) (p *pump, done func(), err error) {
 	id := middleware.IdentityFrom(r.Context())
-	leave, err := s.enter(id.User)
+	leave, err := s.enter(r, id.User)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -30,8 +30,10 @@ func (f *Failures) note(r *http.Request, refusal error) error {
 	if f == nil || !errors.Is(refusal, hub.ErrUnauthenticated) && !errors.Is(refusal, hub.ErrForbidden) {
 		return refusal
 	}
-	if err := f.limiter.Take(f.proxies.ClientOf(r), 1); err != nil {
-		return err
+	if client := f.proxies.ClientOf(r); client != "" {
+		if err := f.limiter.Take(client, 1); err != nil {
+			return err
+		}
 	}
 	return refusal
 }

@@ -42,12 +42,28 @@ func (p *Proxies) Trusts(addr netip.Addr) bool {
 
 // ClientOf returns whom limits by address count a request for: the peer of the connection or, where that is a trusted proxy, the last address of
 // X-Forwarded-For that is none. What stands before that is the client's own word. An IPv6 client is its network of 64 bits: it has all of it.
+//
+// "" is nobody: limits by address do not hold for this machine itself. What comes from there is its owner, or a proxy that nobody has named and
+// behind which everybody would share one address.
 func (p *Proxies) ClientOf(r *http.Request) string {
 	addr := PeerAddr(r.RemoteAddr)
 	if p.Trusts(addr) {
 		addr = p.behind(addr, r.Header.Values("X-Forwarded-For"))
 	}
 	return AddrKey(addr)
+}
+
+// AddrKey names what an address is counted as; "" is not at all.
+func AddrKey(addr netip.Addr) string {
+	if !addr.IsValid() || addr.IsLoopback() {
+		return ""
+	}
+	if addr.Is6() {
+		if network, err := addr.Prefix(64); err == nil {
+			return network.String()
+		}
+	}
+	return addr.String()
 }
 
 // behind goes back over the proxies that passed a request on, beginning with the one that is connected.
@@ -83,14 +99,4 @@ func PeerAddr(text string) netip.Addr {
 		return netip.Addr{}
 	}
 	return addr.Unmap().WithZone("")
-}
-
-// AddrKey names what an address is counted as.
-func AddrKey(addr netip.Addr) string {
-	if addr.Is6() {
-		if network, err := addr.Prefix(64); err == nil {
-			return network.String()
-		}
-	}
-	return addr.String()
 }

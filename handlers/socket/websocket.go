@@ -38,7 +38,7 @@ func (s *Server) WebSocket(w http.ResponseWriter, r *http.Request, refuse Refuse
 		refuse(w, r, err)
 		return
 	}
-	leave, err := s.admit(h)
+	leave, err := s.admit(r, h)
 	if err != nil {
 		refuse(w, r, err)
 		return
