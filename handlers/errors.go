@@ -61,6 +61,7 @@ var kinds = []struct {
 	{errRange, http.StatusRequestedRangeNotSatisfiable, "range_not_satisfiable", "The range lies beyond the text"},
 	{hub.ErrConflict, http.StatusConflict, "conflict", "The request does not fit what is there"},
 	{hub.ErrTooLarge, http.StatusRequestEntityTooLarge, "too_large", "The request is too large"},
+	{middleware.ErrSlowBody, http.StatusRequestTimeout, "too_slow", "The request came too slowly"},
 	{hub.ErrLimited, http.StatusTooManyRequests, "rate_limited", "A limit is reached"},
 	{hub.ErrQueueFull, http.StatusTooManyRequests, "queue_full", "The user's queue is full"},
 	{hub.ErrClosed, http.StatusServiceUnavailable, "draining", "The server is going down"},

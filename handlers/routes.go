@@ -21,6 +21,7 @@ func (s *server) router() chi.Router {
 		middleware.Recover(s.logger, s.WriteError),
 		middleware.SecurityHeaders,
 		middleware.FreshWriteDeadline,
+		middleware.SteadyBody(s.BodyTimeout),
 		middleware.CORS(middleware.CORSOptions{
 			AllowedOrigins: s.AllowedOrigins,
 			AllowHeaders:   []string{"Range", "If-Range", "Stream-Closed", "X-Request-Id", "X-Phoenix-AuthToken", "X-Phoenix-Longpoll-Token"},

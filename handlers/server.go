@@ -35,10 +35,12 @@ type Options struct {
 	Proxies               *middleware.Proxies // whose X-Forwarded-For tells the address; nil: none
 	Rates                 ratelimit.Limits    // how often users may do what
 
-	WriteTimeout time.Duration // for one write to a client (30 s)
-	Heartbeat    time.Duration // of silence before a sign of life (10 s)
-	CommitAfter  time.Duration // how long a door waits for its provider before it answers 200 (5 s)
-	KeepAfter    time.Duration // how long a door's completion goes on without watchers (10 s)
+	WriteTimeout  time.Duration // for one write to a client (30 s)
+	BodyTimeout   time.Duration // how long a request's body may bring nothing (30 s); see middleware.SteadyBody
+	UploadSilence time.Duration // and a chunked upload to a stream (10 min)
+	Heartbeat     time.Duration // of silence before a sign of life (10 s)
+	CommitAfter   time.Duration // how long a door waits for its provider before it answers 200 (5 s)
+	KeepAfter     time.Duration // how long a door's completion goes on without watchers (10 s)
 
 	PresenceGrace time.Duration // how long somebody whose connection was lost stays present (15 s); negative: not at all
 
@@ -68,6 +70,8 @@ func (o Options) withDefaults() Options {
 	def(&o.ConnectionsPerUser, 1000)
 	def(&o.ConnectionsPerAddress, 5000)
 	def(&o.WriteTimeout, 30*time.Second)
+	def(&o.BodyTimeout, 30*time.Second)
+	def(&o.UploadSilence, 10*time.Minute)
 	def(&o.Heartbeat, 10*time.Second)
 	def(&o.CommitAfter, 5*time.Second)
 	def(&o.KeepAfter, 10*time.Second)

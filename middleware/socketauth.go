@@ -29,6 +29,7 @@ func (a *SocketAuth) Identify(r *http.Request, token string) (*hub.Identity, err
 	if err != nil {
 		return nil, a.failures.note(r, err)
 	}
+	welcome(r.Context())
 	return id, nil
 }
 

@@ -257,6 +257,7 @@ func ownServers(b *bench.Bench) error {
 	}
 	env := []string{
 		"DUCKWIRE_JWT_SECRET=" + secret, "DUCKWIRE_STREAMS_PER_USER=100000", "DUCKWIRE_CONNECTIONS_PER_USER=1000000",
+		"DUCKWIRE_HEAVY_PER_MINUTE=0", "DUCKWIRE_EVENTS_PER_SECOND=0", "DUCKWIRE_CURSORS_PER_SECOND=0", "DUCKWIRE_QUEUE_PER_SECOND=0", "DUCKWIRE_JOINS_PER_MINUTE=0",
 	}
 	for _, pair := range environ() {
 		if !strings.HasPrefix(pair, envPrefix) {
