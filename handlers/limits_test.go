@@ -77,8 +77,8 @@ func TestPublishesAreLimited(t *testing.T) {
 	s.wantLimited("cursors_per_second", 1, 49, "POST", eventsPath, batch(1, `,"ephemeral":true`))
 	s.expect(200, "POST", eventsPath, batch(9, `,"durable":true,"to":["ada"]`))
 	s.expect(201, "POST", "/v1/users/ada/messages", batch(1, ""))
-	s.wantLimited("queue_per_second", 1, 100, "POST", "/v1/users/ada/messages", batch(100, ""))
-	s.wantLimited("queue_per_second", 1, 100, "POST", eventsPath, batch(100, `,"durable":true,"to":["ada"]`))
+	s.wantLimited("queue_per_second", 1, 10, "POST", "/v1/users/ada/messages", batch(100, ""))
+	s.wantLimited("queue_per_second", 1, 10, "POST", eventsPath, batch(100, `,"durable":true,"to":["ada"]`))
 	s.expect(200, "POST", eventsPath, batch(10, ""), as(t, "ada", "*=*"))
 	history := call[historyJSON](s, 200, "GET", eventsPath+"?limit=1000", "")
 	if len(history.Events) != 119 { // 100, 9 durable ones, 10 of ada's
