@@ -1,0 +1,10 @@
+#!/bin/bash
+# Makes dist, which the server has within itself, from src. Names of parts hold a hash of what is in them, so browsers may keep them for ever.
+set -euo pipefail
+cd "$(dirname "$0")"
+make -s -C ../.. packages
+npx --no-install tsc --noEmit
+rm -rf dist
+npx --no-install esbuild src/main.tsx src/style.css --bundle --splitting --format=esm --target=es2022 --minify --jsx=automatic --jsx-import-source=preact \
+	--legal-comments=linked --entry-names='[name]' --chunk-names='part-[hash]' --outdir=dist --log-level=warning
+cp src/index.html dist/
