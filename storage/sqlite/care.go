@@ -45,8 +45,7 @@ func (s *Store) takeCare(ctx context.Context, checkpoints time.Duration) {
 // probe writes something, to find out.
 func (s *Store) probe() {
 	_ = s.writer.write(func(w *writer) error { // it notes the outcome itself
-		_, err := w.exec(`INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)`, metaProbe, time.Now().UTC().Format(time.RFC3339Nano))
-		return err
+		return w.putMeta(metaProbe, time.Now().UTC().Format(time.RFC3339Nano))
 	})
 }
 

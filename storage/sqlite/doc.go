@@ -3,7 +3,7 @@
 //
 // One goroutine writes. It takes whatever requests wait, commits them in one transaction, and answers all: while one fsync runs, the next batch
 // gathers (group commit), so 256 publishers cost little more than one. The write-ahead log is synced at each commit (synchronous=FULL, unless
-// Normal is asked for): what was acknowledged is on disk. Readers have a pool of their own, and neither wait for the writer nor hold it up.
+// Normal is asked for): what was acknowledged is on disk. Readers have a pool of their own, and wait only while the log is moved into the database.
 //
 // # When the disk fails
 //

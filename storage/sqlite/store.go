@@ -24,7 +24,7 @@ type Durability uint8
 // The kinds.
 const (
 	Full   Durability = iota // the disk: what was acknowledged survives a power loss, if the disk keeps its word
-	Normal                   // the kernel: what was acknowledged survives the end of the process
+	Normal                   // the kernel: what was acknowledged survives the end of the process; queues have a new epoch at each opening
 )
 
 // Options says how to open a Store.
@@ -63,7 +63,7 @@ func Open(o Options) (*Store, error) {
 	if o.CheckpointEvery <= 0 {
 		o.CheckpointEvery = checkpointEvery
 	}
-	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+	if err := makeFolder(o.Dir); err != nil {
 		return nil, fmt.Errorf("the data folder cannot be made: %w", advise(err))
 	}
 	lock, err := lockFolder(o.Dir)
@@ -76,6 +76,20 @@ func Open(o Options) (*Store, error) {
 		return nil, fmt.Errorf("open the database in %s: %w", o.Dir, advise(err))
 	}
 	return s, nil
+}
+
+// makeFolder makes a folder and those above it that are missing, and has their names on disk: SQLite syncs the names within the folder only.
+func makeFolder(dir string) error {
+	if _, err := os.Stat(dir); err == nil || filepath.Dir(dir) == dir {
+		return os.MkdirAll(dir, 0o700) // tells if it is no folder
+	}
+	if err := makeFolder(filepath.Dir(dir)); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return syncPath(filepath.Dir(dir))
 }
 
 func (s *Store) open(o Options) error {
@@ -95,7 +109,7 @@ func (s *Store) open(o Options) error {
 	if s.writer, err = newWriter(path, o.Durability, s.logger); err != nil {
 		return err
 	}
-	if s.epoch, err = s.writer.epoch(); err != nil {
+	if s.epoch, err = s.writer.epoch(o.Durability); err != nil {
 		return err
 	}
 	if s.readers, err = sql.Open("sqlite3", dsn(path, "mode", "ro", "_query_only", "1", "_busy_timeout", "5000", "_stmt_cache_size", "8")); err != nil {

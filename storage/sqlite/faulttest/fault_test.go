@@ -47,7 +47,8 @@ func failSyncs(n, evict, filter int64) func(rng *rand.Rand, w *workload) {
 			within = 2
 			w.Arm.After = 0
 		}
-		w.Arm.Set = atWord(ctlSyncAt, rng, within, map[counter]int64{ctlSyncErrno: int64(syscall.EIO), ctlSyncN: n, ctlSyncEvict: evict, ctlFilter: filter})
+		how := map[counter]int64{ctlSyncErrno: int64(syscall.EIO), ctlSyncN: n, ctlSyncEvict: evict, ctlFilter: filter}
+		w.Arm.Set = atWord(ctlSyncAt, rng, within, how)
 	}
 }
 
@@ -137,8 +138,8 @@ func (a *tally) add(b tally) {
 }
 
 func (a tally) String() string {
-	return fmt.Sprintf("%d runs: %d faults injected, %d kills, %d errors told to publishers, %d power losses; %d failures", a.runs, a.injected, a.kills, a.errors,
-		a.points, a.failures)
+	return fmt.Sprintf("%d runs: %d faults injected, %d kills, %d errors told, %d power losses; %d failures",
+		a.runs, a.injected, a.kills, a.errors, a.points, a.failures)
 }
 
 // play runs a scenario once. It returns what is wrong, and the power losses after which something was.

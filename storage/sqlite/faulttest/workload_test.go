@@ -39,7 +39,10 @@ type arm struct {
 }
 
 func busy(store string, seed uint64) workload {
-	return workload{Store: store, Seed: seed, Began: time.Now().UnixMilli(), Users: 4, Readers: 2, ReadEvery: time.Millisecond, Next: []int{1, 1, 1, 1, 1, 1}, Requests: 20}
+	return workload{
+		Store: store, Seed: seed, Began: time.Now().UnixMilli(),
+		Users: 4, Readers: 2, ReadEvery: time.Millisecond, Next: []int{1, 1, 1, 1, 1, 1}, Requests: 20,
+	}
 }
 
 // request is what a publisher asks for at once: messages that are kept all, or none.
