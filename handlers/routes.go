@@ -32,6 +32,8 @@ func (s *server) router() chi.Router {
 
 	r.Get("/healthz", s.healthz)
 	r.Get("/readyz", s.handle(s.readyz))
+	r.Get("/", s.handle(s.console))
+	r.Get("/console/{asset}", s.handle(s.consoleAsset))
 	r.Get("/docs", s.handle(s.docsPage))
 	r.Get("/docs/{asset}", s.handle(s.docsAsset))
 	r.Get("/openapi.yaml", s.handle(s.description))

@@ -1,7 +1,6 @@
 // A plot of the last minutes, by uPlot. It is loaded only where it is shown.
 
 import uPlot from 'uplot'
-import 'uplot/dist/uPlot.min.css'
 
 const kept = 150 // points
 
