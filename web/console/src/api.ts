@@ -36,6 +36,6 @@ export interface Stream {
   bytes: number
   position: string
   watchers: number
-  timings: { created: string; first_token_ms?: number | null }
-  account: { made: number; delivered: number; unwatched: number; ended_by?: string }
+  timings: { created: string }
+  account: { tokens_made: number; tokens_delivered: number; tokens_unwatched: number; ended_by: string | null }
 }

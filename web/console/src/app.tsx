@@ -39,7 +39,7 @@ export function App() {
   return (
     <>
       <header class="top">
-        <a class="brand" href="#/playground">🦆 Duckwire</a>
+        <a class="brand" href="#/playground">Duckwire</a>
         {known && (
           <nav aria-label="Views">
             <Place to="#/playground" on={!operations}>Playground</Place>

@@ -2,9 +2,10 @@
 
 import { defaultKeymap, history, historyKeymap } from '@codemirror/commands'
 import { javascript } from '@codemirror/lang-javascript'
-import { bracketMatching, defaultHighlightStyle, indentOnInput, syntaxHighlighting } from '@codemirror/language'
+import { bracketMatching, indentOnInput, syntaxHighlighting } from '@codemirror/language'
 import { Annotation, EditorState } from '@codemirror/state'
 import { drawSelection, EditorView, highlightActiveLine, keymap, lineNumbers, placeholder } from '@codemirror/view'
+import { classHighlighter } from '@lezer/highlight'
 import type { YTextEvent } from 'yjs'
 import { cursorField, dropCursor, setCursor } from './cursors'
 import { ghostOf, ghostText, setGhost } from './ghost'
@@ -42,7 +43,7 @@ export class Editor {
           indentOnInput(),
           bracketMatching(),
           highlightActiveLine(),
-          syntaxHighlighting(defaultHighlightStyle, { fallback: true }),
+          syntaxHighlighting(classHighlighter),
           javascript(),
           keymap.of([...defaultKeymap, ...historyKeymap]),
           placeholder('Type here. When you pause, a completion comes in grey.'),

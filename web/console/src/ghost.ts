@@ -37,7 +37,7 @@ const ghostField = StateField.define<Ghost | null>({
   provide: (field) =>
     EditorView.decorations.from(field, (ghost): DecorationSet => {
       if (!ghost?.text) return Decoration.none
-      return Decoration.set(Decoration.widget({ widget: new GhostWidget(ghost.text), side: 1 }).range(ghost.from))
+      return Decoration.set(Decoration.widget({ widget: new GhostWidget(ghost.text), side: 2 }).range(ghost.from))
     }),
 })
 

@@ -37,10 +37,10 @@ export function Operations() {
         const b = before.current
         const seconds = b.at ? (now - b.at) / 1000 : 0
         const gained = (map: Map<string, number>, id: string, n: number) => (seconds && map.has(id) ? n - map.get(id)! : 0)
-        setRows(streams.map((s) => ({ ...s, rate: seconds ? gained(b.made, s.id, s.account.made) / seconds : 0 })))
+        setRows(streams.map((s) => ({ ...s, rate: seconds ? gained(b.made, s.id, s.account.tokens_made) / seconds : 0 })))
         const sum = (map: Map<string, number>, of: (s: Stream) => number) => streams.reduce((n, s) => n + gained(map, s.id, of(s)), 0)
-        if (seconds) plotted.current?.add([sum(b.made, (s) => s.account.made) / seconds, sum(b.delivered, (s) => s.account.delivered) / seconds])
-        before.current = { at: now, made: new Map(streams.map((s) => [s.id, s.account.made])), delivered: new Map(streams.map((s) => [s.id, s.account.delivered])) }
+        if (seconds) plotted.current?.add([sum(b.made, (s) => s.account.tokens_made) / seconds, sum(b.delivered, (s) => s.account.tokens_delivered) / seconds])
+        before.current = { at: now, made: new Map(streams.map((s) => [s.id, s.account.tokens_made])), delivered: new Map(streams.map((s) => [s.id, s.account.tokens_delivered])) }
         setFault('')
       })
       .catch((error) => setFault(error instanceof Problem ? error.message : 'The server does not answer; it is tried again.'))
@@ -72,10 +72,10 @@ export function Operations() {
                   <td>{s.kind}</td>
                   <td>{s.owner}</td>
                   <td><span class={`badge ${s.status}`}>{s.status}</span></td>
-                  <td class="number">{s.account.made.toLocaleString('en')}</td>
+                  <td class="number">{s.account.tokens_made.toLocaleString('en')}</td>
                   <td class="number">{s.rate ? s.rate.toFixed(1) : ''}</td>
-                  <td class="number">{s.account.delivered.toLocaleString('en')}</td>
-                  <td class="number">{s.account.unwatched.toLocaleString('en')}</td>
+                  <td class="number">{s.account.tokens_delivered.toLocaleString('en')}</td>
+                  <td class="number">{s.account.tokens_unwatched.toLocaleString('en')}</td>
                   <td class="number">{s.watchers}</td>
                   <td>{new Date(s.timings.created).toLocaleTimeString()}</td>
                   <td>{(s.status === 'running' || s.status === 'queued') && <button type="button" class="quiet" onClick={() => void cancel(s.id)}>Cancel</button>}</td>

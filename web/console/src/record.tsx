@@ -18,7 +18,6 @@ export function Record({ entries, onClear }: { entries: Entry[]; onClear(): void
         <h2 id="record-title">Record of positions</h2>
         <button type="button" class="quiet" onClick={onClear} disabled={entries.length === 0}>Clear</button>
       </header>
-      {/* biome-ignore lint: it scrolls, so it must be reachable by keyboard */}
       <div class="rows" ref={list} tabIndex={0} role="region" aria-label="Pieces of completions as they came">
         {entries.length === 0 ? (
           <p class="hint">Each piece of a completion will stand here with its position and its place in bytes. Cut the connection in the middle, or reload the page: it goes on at the exact next byte.</p>
@@ -34,7 +33,7 @@ export function Record({ entries, onClear }: { entries: Entry[]; onClear(): void
                   <td>{e.via}</td>
                   <td>{words[e.kind]}</td>
                   <td class="number">{e.at.toLocaleString('en')}</td>
-                  <td class="code">{e.position.slice(-14)}</td>
+                  <td class="code"><span title={e.position}>{e.position.slice(-8)}</span></td>
                   <td class="code text">{e.text.replaceAll('\n', '⏎')}</td>
                 </tr>
               ))}
