@@ -53,6 +53,8 @@ func (s *server) router() chi.Router {
 		r.Post("/v1/fim/completions", s.handle(s.complete(door{kind: hub.TextCompletion, fim: true})))
 		r.Get("/v1/models", s.handle(s.listModels))
 
+		r.Get("/v1/overview", s.handle(s.overview))
+
 		r.Get("/v1/streams", s.handle(s.listStreams))
 		r.Post("/v1/streams", s.handle(s.createStream))
 		r.Get("/v1/streams/{id}", s.handle(s.getStream))

@@ -39,7 +39,7 @@ export function App() {
   return (
     <>
       <header class="top">
-        <a class="brand" href="#/playground">Duckwire</a>
+        <h1><a class="brand" href="#/playground">Duckwire</a></h1>
         {known && (
           <nav aria-label="Views">
             <Place to="#/playground" on={!operations}>Playground</Place>
@@ -74,7 +74,7 @@ function SignIn({ onToken }: { onToken(): void }) {
   return (
     <main class="signin">
       <form onSubmit={submit}>
-        <h1>Sign in</h1>
+        <h2>Sign in</h2>
         <p>Paste a token. <code>duckwire serve --dev</code> prints an address that has one; <code>duckwire token --user you --cap '*=*'</code> makes one.</p>
         <label for="token">Token</label>
         <input id="token" name="token" type="password" autocomplete="off" required />

@@ -14,10 +14,15 @@ const pause = 700 // after the last key, before a completion is asked for, in ms
 const cutFor = 3000
 const maxEntries = 300
 
-/** client is the name of this page, the same over reloads. */
-const client = (() => {
-  const key = 'duckwire.client'
-  const name = sessionStorage.getItem(key) ?? `web-${crypto.getRandomValues(new Uint32Array(1))[0].toString(36)}`
+const newName = () => `web-${crypto.getRandomValues(new Uint32Array(1))[0].toString(36)}`
+
+/** client is the name of this life of the page: after a reload its own edits are news to it. */
+const client = newName()
+
+/** tab is its name over reloads: of its completions, only the newest goes on. */
+const tab = (() => {
+  const key = 'duckwire.tab'
+  const name = sessionStorage.getItem(key) ?? newName()
   sessionStorage.setItem(key, name)
   return name
 })()
@@ -168,7 +173,7 @@ class Page {
     const from = editor.head
     const text = editor.text
     this.shown.status('Asking …')
-    Completion.start(this.#connection, from, text.slice(0, from), text.slice(from), `playground-${client}`, this.#watcher(from))
+    Completion.start(this.#connection, from, text.slice(0, from), text.slice(from), `playground-${tab}`, this.#watcher(from))
       .then((c) => {
         this.#completion = c
       })
