@@ -17,7 +17,7 @@ const keep = (thing) => (open.push(thing), thing)
 
 before(async () => {
   upstream = await startTapped()
-  server = await startServer({ DUCKWIRE_UPSTREAM_URL: upstream.url, DUCKWIRE_UPSTREAM_MODEL: 'up-1', DUCKWIRE_CONNECTIONS_PER_USER: '1000' })
+  server = await startServer({ DUCKWIRE_UPSTREAM_URL: upstream.url, DUCKWIRE_UPSTREAM_MODEL: 'up-1', DUCKWIRE_CONNECTIONS_PER_USER: '1000', DUCKWIRE_PRESENCE_GRACE: '1s' })
   browser = await launch()
 })
 afterEach(async () => {
@@ -53,7 +53,7 @@ test('two people edit one page, and see each other', async () => {
   await until("bob's text", async () => (await ada.code()) === 'let a = 1\nlet b = 2\n')
   await until("bob's cursor", async () => (await ada.carets()).join() === 'bob')
   await bob.page.close()
-  await until('bob is gone', async () => (await ada.people()).length === 1 && (await ada.carets()).length === 0, 60_000)
+  await until('bob is gone', async () => (await ada.people()).length === 1 && (await ada.carets()).length === 0)
 })
 
 for (const transport of transports) {

@@ -39,3 +39,11 @@ export interface Stream {
   timings: { created: string }
   account: { tokens_made: number; tokens_delivered: number; tokens_unwatched: number; ended_by: string | null }
 }
+
+/** Overview is how the server stands (GET /v1/overview). */
+export interface Overview {
+  log_bytes: number
+  topics: { total: number; list: { topic: string; readers: number; events: number; bytes: number; present: number; used: string }[] }
+  sessions: { total: number; users: number; by_transport: Record<string, number>; list: { user: string; total: number; by_transport: Record<string, number>; since: string }[] }
+  queues: { users: number; messages: number; bytes: number; list: { user: string; messages: number; bytes: number; oldest: string }[] }
+}

@@ -22,7 +22,7 @@ export class Plot {
       {
         ...this.#size(),
         scales: { y: { range: (_, _min, max) => [0, Math.max(10, max * 1.1)] } },
-        axes: [axis, axis],
+        axes: [{ ...axis, space: 90, values: (_, at) => at.map((t) => new Date(t * 1000).toLocaleTimeString()) }, axis],
         series: [{}, ...names.map((label, i) => ({ label, width: 2, stroke: colour(['--accent', '--good'][i] ?? '--ink'), points: { show: false } }))],
       },
       this.#data as uPlot.AlignedData,

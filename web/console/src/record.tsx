@@ -7,6 +7,9 @@ const words: Record<Entry['kind'], string> = {
   asked: 'asked for', chunk: 'text', resumed: 'resumed', reset: 'begun anew', end: 'end', fault: 'fault',
 }
 
+/** short is a position as far as there is room: what its log is called, and the place in it. */
+const short = (position: string): string => position.replace(/^(.{4}).*\./, '$1….')
+
 export function Record({ entries, onClear }: { entries: Entry[]; onClear(): void }) {
   const list = useRef<HTMLDivElement>(null)
   useEffect(() => {
@@ -33,7 +36,7 @@ export function Record({ entries, onClear }: { entries: Entry[]; onClear(): void
                   <td>{e.via}</td>
                   <td>{words[e.kind]}</td>
                   <td class="number">{e.at.toLocaleString('en')}</td>
-                  <td class="code"><span title={e.position}>{e.position.slice(-8)}</span></td>
+                  <td class="code"><span title={e.position}>{short(e.position)}</span></td>
                   <td class="code text">{e.text.replaceAll('\n', '⏎')}</td>
                 </tr>
               ))}
