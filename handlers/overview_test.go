@@ -45,7 +45,9 @@ type overviewJSON struct {
 func TestOverview(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	root := as(t, "root", "*=admin")
-	look := func(query string) overviewJSON { return call[overviewJSON](s, 200, "GET", "/v1/overview"+query, "", root) }
+	look := func(query string) overviewJSON {
+		return call[overviewJSON](s, 200, "GET", "/v1/overview"+query, "", root)
+	}
 	s.expect(403, "GET", "/v1/overview", "", as(t, "ada", "code:*=*", "user:*=admin"))
 	s.expect(401, "GET", "/v1/overview", "", "Authorization: Bearer no")
 	s.expect(400, "GET", "/v1/overview?limit=1001", "", root)
