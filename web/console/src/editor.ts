@@ -47,7 +47,7 @@ export class Editor {
           javascript(),
           keymap.of([...defaultKeymap, ...historyKeymap]),
           placeholder('Type here. When you pause, a completion comes in grey.'),
-          EditorView.contentAttributes.of({ 'aria-label': 'Shared code', 'aria-describedby': 'editor-help' }),
+          EditorView.contentAttributes.of({ tabindex: '0', 'aria-label': 'Shared code', 'aria-describedby': 'editor-help' }),
           EditorView.updateListener.of((update) => {
             if (update.docChanged && !update.transactions.some((tr) => tr.annotation(fromOthers))) {
               shared.doc.transact(() => {
