@@ -12,7 +12,7 @@ import (
 // counted as a connection. *hub.LimitError at a cap.
 func (s *server) await(r *http.Request, wake *hub.Wake, wait time.Duration, read func() bool) error {
 	if wait > 0 {
-		leave, err := s.enter(r, middleware.IdentityFrom(r.Context()).User)
+		leave, err := s.enter(r, middleware.IdentityFrom(r.Context()).User, hub.ViaWait)
 		if err != nil {
 			return err
 		}

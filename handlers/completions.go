@@ -57,9 +57,9 @@ func (s *server) enterToComplete(r *http.Request, streamed bool) (leave func(), 
 	case prefersAsync(r):
 		return func() {}, nil
 	case streamed:
-		return s.hub.EnterSession(user), nil
+		return s.hub.EnterSession(user, hub.ViaWait), nil
 	}
-	return s.enter(r, user)
+	return s.enter(r, user, hub.ViaWait)
 }
 
 func (s *server) readCompletion(r *http.Request, d door) (*openai.Request, error) {
@@ -145,7 +145,7 @@ func (s *server) streamOpenAI(w http.ResponseWriter, r *http.Request, stream *hu
 	if err != nil {
 		return err
 	}
-	pump, done, err := s.newPump(w, r, opts)
+	pump, done, err := s.newPump(w, r, hub.ViaSSE, opts)
 	if err != nil {
 		return err
 	}

@@ -58,12 +58,12 @@ func lessOne(counts map[string]int, key string) {
 }
 
 // enter counts a session of the user in, which is there until leave is called. *hub.LimitError at a cap.
-func (s *server) enter(r *http.Request, user string) (leave func(), err error) {
+func (s *server) enter(r *http.Request, user string, via hub.Transport) (leave func(), err error) {
 	drop, err := s.live.enter(user, s.Proxies.ClientOf(r), &s.Options)
 	if err != nil {
 		return nil, err
 	}
-	gone := s.hub.EnterSession(user)
+	gone := s.hub.EnterSession(user, via)
 	return func() { gone(); drop() }, nil
 }
 

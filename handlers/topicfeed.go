@@ -64,7 +64,7 @@ func (s *server) followTopics(w http.ResponseWriter, r *http.Request, topics []s
 	if err := s.spend(r, ratelimit.Joins, len(topics)); err != nil {
 		return err
 	}
-	pump, done, err := s.newPump(w, r, opts)
+	pump, done, err := s.newPump(w, r, hub.ViaSSE, opts)
 	if err != nil {
 		return err
 	}

@@ -27,7 +27,7 @@ type Options struct {
 	// Identify says who opens a socket. token is what came in the client's authToken, or ""; the request has the rest. An error refuses.
 	Identify func(r *http.Request, token string) (*hub.Identity, error)
 	// Enter counts a connection of a user, until leave is called; an error refuses. Nil: no limit.
-	Enter func(r *http.Request, user string) (leave func(), err error)
+	Enter func(r *http.Request, user string, via hub.Transport) (leave func(), err error)
 	// Rates say how often a user may do what; nil: there is no limit.
 	Rates *ratelimit.Set
 
@@ -54,7 +54,7 @@ func (o Options) withDefaults() Options {
 		o.Logger = slog.Default()
 	}
 	if o.Enter == nil {
-		o.Enter = func(*http.Request, string) (func(), error) { return func() {}, nil }
+		o.Enter = func(*http.Request, string, hub.Transport) (func(), error) { return func() {}, nil }
 	}
 	def(&o.ChannelsPerSocket, 100)
 	def(&o.FrameBytes, 2<<20)
@@ -121,11 +121,11 @@ func (s *Server) kindOf(topic string) Kind {
 }
 
 // admit counts the connection of a client that may come in, before anything is opened for it.
-func (s *Server) admit(r *http.Request, h *handshake) (leave func(), err error) {
+func (s *Server) admit(r *http.Request, h *handshake, via hub.Transport) (leave func(), err error) {
 	if s.isClosing() {
 		return nil, hub.ErrClosed
 	}
-	return s.Enter(r, h.identity.User)
+	return s.Enter(r, h.identity.User, via)
 }
 
 func (s *Server) isClosing() bool {
