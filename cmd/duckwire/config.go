@@ -89,6 +89,7 @@ type Config struct {
 	Heartbeat     time.Duration `group:"Times" key:"heartbeat" default:"10s" min:"1s" max:"60s" help:"silence after which a live connection gets a heartbeat"`
 	WriteTimeout  time.Duration `key:"write_timeout" default:"30s" min:"1s" max:"10m" help:"how long a reader may take no bytes"`
 	PresenceGrace time.Duration `key:"presence_grace" default:"15s" min:"0s" max:"10m" help:"how long somebody whose connection was lost stays present"`
+	HeaderTimeout time.Duration `key:"header_timeout" default:"10s" min:"100ms" max:"10m" help:"for a request's header, and for a handshake of TLS"`
 	BodyTimeout   time.Duration `key:"body_timeout" default:"30s" min:"1s" max:"1h" help:"how long a request's body may bring nothing; one that is read whole must also come at 1 KiB a second"`
 	UploadSilence time.Duration `key:"upload_silence" default:"10m" min:"1s" max:"24h" help:"how long a chunked upload to a stream may bring nothing"`
 	DrainTimeout  time.Duration `key:"drain_timeout" default:"10s" min:"0s" max:"10m" help:"how long a stop waits for clients and streams"`

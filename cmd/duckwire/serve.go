@@ -65,6 +65,7 @@ func serve(ctx context.Context, cfg *Config, stdout, stderr io.Writer) error {
 	}
 	defer app.close(logger)
 	srv := newHTTPServer(app.handler, logger)
+	srv.ReadHeaderTimeout = cfg.HeaderTimeout
 	app.guests.Watch(srv)
 	srv.TLSConfig = secure
 	served := make(chan error, 1)
