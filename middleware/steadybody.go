@@ -34,7 +34,7 @@ func SteadyBody(silence time.Duration) func(http.Handler) http.Handler {
 // Patient lets a request's body bring nothing for silence, as often as it likes.
 func Patient(r *http.Request, silence time.Duration) {
 	if b, ok := r.Body.(*steadyBody); ok {
-		b.silence, b.rate = silence, 0
+		b.silence, b.rate, b.until = silence, 0, time.Time{}
 		b.extend(time.Now())
 	}
 }
