@@ -127,7 +127,7 @@ func (s *server) WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	p.RequestID = middleware.RequestIDFrom(r.Context())
 	_, said := providerError(err)
 	if p.err != nil && !said && r.Context().Err() == nil {
-		s.logger.LogAttrs(r.Context(), slog.LevelError, "internal error", slog.String("path", r.URL.Path), slog.String("request_id", p.RequestID), slog.Any("error", err))
+		s.logger.LogAttrs(r.Context(), slog.LevelError, "internal error", slog.String("path", middleware.LogText(r.URL.Path)), slog.String("request_id", p.RequestID), slog.Any("error", err))
 	}
 	if said || isDoor(r) {
 		writeOpenAIError(w, p, err)
