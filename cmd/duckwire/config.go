@@ -77,8 +77,8 @@ type Config struct {
 	Connections        int           `key:"connections" default:"100000" min:"1" max:"10000000" help:"connections at one time"`
 	ConnectionsPerUser int           `key:"connections_per_user" default:"1000" min:"1" max:"1000000" help:"connections of one user"`
 	ConnectionsPerAddr int           `key:"connections_per_address" default:"5000" min:"1" max:"10000000" help:"connections of one address (IPv6: of one /64 network); this machine's own are not limited"`
-	Guests             int           `key:"guests" default:"5000" min:"1" max:"10000000" help:"connections on which nobody has shown a credential that holds"`
-	GuestsPerAddress   int           `key:"guests_per_address" default:"500" min:"1" max:"10000000" help:"such connections of one address; this machine's and trusted proxies' are not limited"`
+	Guests             int           `key:"guests" default:"10000" min:"1" max:"10000000" help:"connections on which nobody has shown a credential that holds"`
+	GuestsPerAddress   int           `key:"guests_per_address" default:"1000" min:"1" max:"10000000" help:"such connections of one address; this machine's and trusted proxies' are not limited"`
 	FailuresPerMinute  int           `key:"failures_per_minute" default:"10" min:"0" max:"1000000" help:"failed attempts to come in, of one address; 0: no limit"`
 	HeavyPerMinute     int           `key:"heavy_per_minute" default:"100" min:"0" max:"1000000" help:"completions, analyses and messages to a model that one user may begin; 0: no limit"`
 	EventsPerSecond    int           `key:"events_per_second" default:"100" min:"0" max:"1000000" help:"events of one user, on average; ten times as many at once; 0: no limit"`
