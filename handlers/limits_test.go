@@ -74,7 +74,7 @@ func TestPublishesAreLimited(t *testing.T) {
 	s.expect(200, "POST", eventsPath, batch(100, "")) // more than a bucket, so that it does not fill while the test runs
 	s.wantLimited("events_per_second", 1, 91, "POST", eventsPath, batch(1, ""))
 	s.expect(200, "POST", eventsPath, batch(50, `,"ephemeral":true`))
-	s.wantLimited("cursors_per_second", 1, 49, "POST", eventsPath, batch(1, `,"ephemeral":true`))
+	s.wantLimited("cursors_per_second", 1, 41, "POST", eventsPath, batch(1, `,"ephemeral":true`))
 	s.expect(200, "POST", eventsPath, batch(9, `,"durable":true,"to":["ada"]`))
 	s.expect(201, "POST", "/v1/users/ada/messages", batch(1, ""))
 	s.wantLimited("queue_per_second", 1, 10, "POST", "/v1/users/ada/messages", batch(100, ""))
@@ -164,10 +164,10 @@ func TestCursorsAreOfASession(t *testing.T) {
 		c.until(`"phx_reply",{"status":"ok"`)
 	}
 	move := `["1","m%d","code:project:1","cursor_position",{"position":{"line":1,"column":1}}]`
-	for n := range 100 {
+	for n := range 300 {
 		a.send(fmt.Sprintf(move, n))
 	}
-	wantThrottled(t, a.until(`["1","m99","code:project:1","phx_reply"`), "cursors_per_second", 5, 200)
+	wantThrottled(t, a.until(`["1","m299","code:project:1","phx_reply"`), "cursors_per_second", 5, 200)
 	b.send(fmt.Sprintf(move, 0))
 	if reply := b.until(`["1","m0","code:project:1","phx_reply"`); !strings.Contains(reply, `"status":"ok"`) {
 		t.Errorf("the other session's cursor: %s", reply)

@@ -81,10 +81,10 @@ type Config struct {
 	GuestsPerAddress   int           `key:"guests_per_address" default:"1000" min:"1" max:"10000000" help:"such connections of one address; this machine's and trusted proxies' are not limited"`
 	FailuresPerMinute  int           `key:"failures_per_minute" default:"10" min:"0" max:"1000000" help:"failed attempts to come in, of one address; 0: no limit"`
 	HeavyPerMinute     int           `key:"heavy_per_minute" default:"100" min:"0" max:"1000000" help:"completions, analyses and messages to a model that one user may begin; 0: no limit"`
-	EventsPerSecond    int           `key:"events_per_second" default:"100" min:"0" max:"1000000" help:"events of one user, on average; ten times as many at once; 0: no limit"`
-	CursorsPerSecond   int           `key:"cursors_per_second" default:"60" min:"0" max:"1000000" help:"cursor-like events of one session; twice as many at once; 0: no limit"`
-	QueuePerSecond     int           `key:"queue_per_second" default:"100" min:"0" max:"1000000" help:"messages that one user leaves in queues; ten times as many at once; 0: no limit"`
-	JoinsPerMinute     int           `key:"joins_per_minute" default:"1200" min:"0" max:"1000000" help:"joins of channels, and topics followed, of one user; 0: no limit"`
+	EventsPerSecond    int           `key:"events_per_second" default:"1000" min:"0" max:"1000000" help:"events of one user, on average; ten times as many at once; 0: no limit"`
+	CursorsPerSecond   int           `key:"cursors_per_second" default:"60" min:"0" max:"1000000" help:"cursor-like events of one session, on average; ten times as many at once; 0: no limit"`
+	QueuePerSecond     int           `key:"queue_per_second" default:"1000" min:"0" max:"1000000" help:"messages that one user leaves in queues, on average; ten times as many at once; 0: no limit"`
+	JoinsPerMinute     int           `key:"joins_per_minute" default:"6000" min:"0" max:"1000000" help:"joins of channels, and topics followed, of one user; 0: no limit"`
 
 	Heartbeat     time.Duration `group:"Times" key:"heartbeat" default:"10s" min:"1s" max:"60s" help:"silence after which a live connection gets a heartbeat"`
 	WriteTimeout  time.Duration `key:"write_timeout" default:"30s" min:"1s" max:"10m" help:"how long a reader may take no bytes"`

@@ -19,10 +19,10 @@ const (
 // no limit.
 type Limits struct {
 	HeavyPerMinute    int // (100)
-	EventsPerSecond   int // (100)
+	EventsPerSecond   int // (1,000)
 	CursorsPerSecond  int // (60)
-	QueuePerSecond    int // (100)
-	JoinsPerMinute    int // (1,200)
+	QueuePerSecond    int // (1,000)
+	JoinsPerMinute    int // (6,000)
 	FailuresPerMinute int // of one address (10); see middleware.Failures
 }
 
@@ -34,10 +34,10 @@ func (l Limits) WithDefaults() Limits {
 		}
 	}
 	def(&l.HeavyPerMinute, 100)
-	def(&l.EventsPerSecond, 100)
+	def(&l.EventsPerSecond, 1000)
 	def(&l.CursorsPerSecond, 60)
-	def(&l.QueuePerSecond, 100)
-	def(&l.JoinsPerMinute, 1200)
+	def(&l.QueuePerSecond, 1000)
+	def(&l.JoinsPerMinute, 6000)
 	def(&l.FailuresPerMinute, 10)
 	return l
 }
@@ -46,13 +46,14 @@ func (l Limits) WithDefaults() Limits {
 type Set struct{ limiters [kinds]*Limiter }
 
 // NewSet returns the limiters of l. How much may be done at once is a minute's worth of what is counted by the minute, and ten seconds' worth of what is
-// counted by the second, but two of cursors: who reads a page or comes back after a cut does many things at a time, and nobody moves in bursts.
+// counted by the second: who opens a page or comes back after a cut does many things at a time. The defaults of what is cheap are those of a program that
+// publishes for many people as one user.
 func NewSet(l Limits) *Set {
 	l = l.WithDefaults()
 	return &Set{[kinds]*Limiter{
 		Heavy:   New("completions, analyses and messages to a model of one user a minute (heavy_per_minute)", Rate{Limit: l.HeavyPerMinute, Per: time.Minute}),
 		Events:  New("events of one user a second (events_per_second)", Rate{Limit: l.EventsPerSecond, Per: time.Second, Burst: 10 * l.EventsPerSecond}),
-		Cursors: New("cursor-like events of one session a second (cursors_per_second)", Rate{Limit: l.CursorsPerSecond, Per: time.Second, Burst: 2 * l.CursorsPerSecond}),
+		Cursors: New("cursor-like events of one session a second (cursors_per_second)", Rate{Limit: l.CursorsPerSecond, Per: time.Second, Burst: 10 * l.CursorsPerSecond}),
 		Queue:   New("messages that one user leaves a second (queue_per_second)", Rate{Limit: l.QueuePerSecond, Per: time.Second, Burst: 10 * l.QueuePerSecond}),
 		Joins:   New("joins of one user a minute (joins_per_minute)", Rate{Limit: l.JoinsPerMinute, Per: time.Minute}),
 	}}
