@@ -80,7 +80,7 @@ func (h *Hub) dropStream(s *Stream) {
 	if h.streams.remove(s) {
 		h.forgetRecord(s)
 		s.log.mu.Lock()
-		h.logBytes.Add(-s.log.bytes)
+		h.logBytes.Add(-s.log.bytes - streamCost)
 		s.log.mu.Unlock()
 	}
 }
