@@ -33,7 +33,7 @@ type Limiter struct {
 
 const (
 	parts    = 16      // locks, so that few wait for each other
-	maxPart  = 1 << 16 // buckets behind one lock; a million in all, about 40 MB
+	maxPart  = 1 << 16 // buckets behind one lock; a million in a Limiter, about 40 MB
 	minSweep = 256     // buckets below which nobody looks for full ones
 )
 
