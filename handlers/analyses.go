@@ -6,6 +6,7 @@ import (
 
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/ratelimit"
 )
 
 // analysisBody is the body of POST /v1/analyses: files, or one of them at the top.
@@ -46,6 +47,9 @@ func (s *server) startAnalysis(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if err := s.mayComplete(r, body.Topic); err != nil {
+		return err
+	}
+	if err := s.spend(r, ratelimit.Heavy, 1); err != nil {
 		return err
 	}
 	spec.Owner = middleware.IdentityFrom(r.Context()).User

@@ -8,10 +8,15 @@ import (
 	"github.com/duckwire/duckwire/middleware"
 )
 
-// await calls read, which says whether there is something to answer with, and again at each wake, for at most the wait. Who waits is there.
-func (s *server) await(r *http.Request, wake *hub.Wake, wait time.Duration, read func() bool) {
+// await calls read, which says whether there is something to answer with, and again at each wake, for at most the wait. Who waits is there, and is
+// counted as a connection. *hub.LimitError at a cap.
+func (s *server) await(r *http.Request, wake *hub.Wake, wait time.Duration, read func() bool) error {
 	if wait > 0 {
-		defer s.hub.EnterSession(middleware.IdentityFrom(r.Context()).User, hub.ViaWait)()
+		leave, err := s.enter(r, middleware.IdentityFrom(r.Context()).User, hub.ViaWait)
+		if err != nil {
+			return err
+		}
+		defer leave()
 	}
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
@@ -19,9 +24,10 @@ func (s *server) await(r *http.Request, wake *hub.Wake, wait time.Duration, read
 		select {
 		case <-wake.C:
 		case <-timer.C:
-			return
+			return nil
 		case <-r.Context().Done():
-			return
+			return nil
 		}
 	}
+	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/duckwire/duckwire/handlers/openai"
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/ratelimit"
 )
 
 // door is one of the OpenAI-compatible paths.
@@ -25,9 +26,11 @@ func (s *server) complete(d door) handlerFunc {
 		if err != nil {
 			return err
 		}
-		if !prefersAsync(r) { // from before the start: the answer may be whole before the response has begun
-			defer s.hub.EnterSession(middleware.IdentityFrom(r.Context()).User, hub.ViaWait)()
+		leave, err := s.enterToComplete(r, req.Stream)
+		if err != nil {
+			return err
 		}
+		defer leave()
 		stream, err := s.startCompletion(r, d, req)
 		if err != nil {
 			return err
@@ -44,6 +47,19 @@ func (s *server) complete(d door) handlerFunc {
 		}
 		return nil
 	}
+}
+
+// enterToComplete counts the user of a completion in from before its start: the answer may be whole before the response has begun. A streamed one
+// counts as a connection when it begins, one that is waited for from now on.
+func (s *server) enterToComplete(r *http.Request, streamed bool) (leave func(), err error) {
+	user := middleware.IdentityFrom(r.Context()).User
+	switch {
+	case prefersAsync(r):
+		return func() {}, nil
+	case streamed:
+		return s.hub.EnterSession(user, hub.ViaWait), nil
+	}
+	return s.enter(r, user, hub.ViaWait)
 }
 
 func (s *server) readCompletion(r *http.Request, d door) (*openai.Request, error) {
@@ -71,6 +87,9 @@ func (s *server) readCompletion(r *http.Request, d door) (*openai.Request, error
 func (s *server) startCompletion(r *http.Request, d door, req *openai.Request) (*hub.Stream, error) {
 	id := middleware.IdentityFrom(r.Context())
 	if err := s.mayComplete(r, req.Topic); err != nil {
+		return nil, err
+	}
+	if err := s.spend(r, ratelimit.Heavy, 1); err != nil {
 		return nil, err
 	}
 	keep := hub.Keep{CancelAfter: s.KeepAfter}

@@ -61,6 +61,7 @@ var kinds = []struct {
 	{errRange, http.StatusRequestedRangeNotSatisfiable, "range_not_satisfiable", "The range lies beyond the text"},
 	{hub.ErrConflict, http.StatusConflict, "conflict", "The request does not fit what is there"},
 	{hub.ErrTooLarge, http.StatusRequestEntityTooLarge, "too_large", "The request is too large"},
+	{middleware.ErrSlowBody, http.StatusRequestTimeout, "too_slow", "The request came too slowly"},
 	{hub.ErrLimited, http.StatusTooManyRequests, "rate_limited", "A limit is reached"},
 	{hub.ErrQueueFull, http.StatusTooManyRequests, "queue_full", "The user's queue is full"},
 	{hub.ErrClosed, http.StatusServiceUnavailable, "draining", "The server is going down"},
@@ -126,7 +127,7 @@ func (s *server) WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	p.RequestID = middleware.RequestIDFrom(r.Context())
 	_, said := providerError(err)
 	if p.err != nil && !said && r.Context().Err() == nil {
-		s.logger.LogAttrs(r.Context(), slog.LevelError, "internal error", slog.String("path", r.URL.Path), slog.String("request_id", p.RequestID), slog.Any("error", err))
+		s.logger.LogAttrs(r.Context(), slog.LevelError, "internal error", slog.String("path", middleware.LogText(r.URL.Path)), slog.String("request_id", p.RequestID), slog.Any("error", err))
 	}
 	if said || isDoor(r) {
 		writeOpenAIError(w, p, err)

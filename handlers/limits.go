@@ -1,52 +1,102 @@
 package handlers
 
 import (
+	"net/http"
 	"sync"
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/ratelimit"
 )
 
-// connections counts live responses, all and each user's, and refuses those over the caps. Who is in is never put out for a newcomer.
+// connections counts live responses, all and each user's and address's, and refuses those over the caps. Who is in is never put out for a newcomer.
 type connections struct {
 	mu     sync.Mutex
 	total  int
 	byUser map[string]int
+	byAddr map[string]int
 }
 
-// enter counts one response of the user in, until leave is called. *LimitError at a cap.
-func (c *connections) enter(user string, total, perUser int) (leave func(), err error) {
+// enter counts one response to a user at an address in, until leave is called. *hub.LimitError at a cap of o.
+func (c *connections) enter(user, addr string, o *Options) (leave func(), err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.total >= total {
-		return nil, &hub.LimitError{Kind: hub.ErrLimited, Name: "live connections (connections)", Limit: int64(total), Retry: 5 * time.Second}
-	}
-	if c.byUser[user] >= perUser {
-		return nil, &hub.LimitError{Kind: hub.ErrLimited, Name: "live connections of one user (connections_per_user)", Limit: int64(perUser), Retry: 5 * time.Second}
+	switch {
+	case c.total >= o.Connections:
+		return nil, tooMany("live connections (connections)", o.Connections)
+	case c.byUser[user] >= o.ConnectionsPerUser:
+		return nil, tooMany("live connections of one user (connections_per_user)", o.ConnectionsPerUser)
+	case addr != "" && c.byAddr[addr] >= o.ConnectionsPerAddress:
+		return nil, tooMany("live connections of one address (connections_per_address)", o.ConnectionsPerAddress)
 	}
 	if c.byUser == nil {
-		c.byUser = make(map[string]int)
+		c.byUser, c.byAddr = make(map[string]int), make(map[string]int)
 	}
 	c.total++
 	c.byUser[user]++
-	return func() { c.leave(user) }, nil
+	c.byAddr[addr]++
+	return func() { c.leave(user, addr) }, nil
 }
 
-func (c *connections) leave(user string) {
+func tooMany(name string, limit int) error {
+	return &hub.LimitError{Kind: hub.ErrLimited, Name: name, Limit: int64(limit), Retry: 5 * time.Second}
+}
+
+func (c *connections) leave(user, addr string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.total--
-	if c.byUser[user]--; c.byUser[user] == 0 {
-		delete(c.byUser, user)
+	lessOne(c.byUser, user)
+	lessOne(c.byAddr, addr)
+}
+
+func lessOne(counts map[string]int, key string) {
+	if counts[key]--; counts[key] == 0 {
+		delete(counts, key)
 	}
 }
 
 // enter counts a session of the user in, which is there until leave is called. *hub.LimitError at a cap.
-func (s *server) enter(user string, via hub.Transport) (leave func(), err error) {
-	drop, err := s.live.enter(user, s.Connections, s.ConnectionsPerUser)
+func (s *server) enter(r *http.Request, user string, via hub.Transport) (leave func(), err error) {
+	drop, err := s.live.enter(user, s.Proxies.ClientOf(r), &s.Options)
 	if err != nil {
 		return nil, err
 	}
 	gone := s.hub.EnterSession(user, via)
 	return func() { gone(); drop() }, nil
+}
+
+// spend counts n of what a request does against its user's rate. *hub.LimitError beyond it.
+func (s *server) spend(r *http.Request, k ratelimit.Kind, n int) error {
+	if n == 0 {
+		return nil
+	}
+	key := middleware.IdentityFrom(r.Context()).User
+	if k == ratelimit.Cursors {
+		key = "requests of " + key // all of a user's requests are as one session
+	}
+	return s.rates.Take(k, key, n)
+}
+
+// spendEvents counts what is published, each event as what it is.
+func (s *server) spendEvents(r *http.Request, events []hub.EventInput) error {
+	var n struct{ events, cursors, queue int }
+	for i := range events {
+		switch {
+		case events[i].Durable:
+			n.queue++
+		case events[i].Ephemeral:
+			n.cursors++
+		default:
+			n.events++
+		}
+	}
+	if err := s.spend(r, ratelimit.Queue, n.queue); err != nil {
+		return err
+	}
+	if err := s.spend(r, ratelimit.Events, n.events); err != nil {
+		return err
+	}
+	return s.spend(r, ratelimit.Cursors, n.cursors)
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/ratelimit"
 )
 
 // messageBody is one message in POST /v1/users/{user}/messages.
@@ -43,6 +44,9 @@ func (s *server) leaveMessages(w http.ResponseWriter, r *http.Request) error {
 		if messages[i].Bytes, err = b.read(); err != nil {
 			return err
 		}
+	}
+	if err := s.spend(r, ratelimit.Queue, len(messages)); err != nil {
+		return err
 	}
 	queued, err := s.hub.Enqueue(id.User, messages)
 	if err != nil {

@@ -48,7 +48,9 @@ func (s *server) readQueue(w http.ResponseWriter, r *http.Request, user string) 
 	if reset == nil {
 		page.known = from.Offset
 	}
-	s.await(r, wake, time.Duration(wait)*time.Second, page.read)
+	if err := s.await(r, wake, time.Duration(wait)*time.Second, page.read); err != nil {
+		return err
+	}
 	view := page.view()
 	view.Reset = viewReset(reset)
 	writeJSON(w, http.StatusOK, view)

@@ -21,6 +21,7 @@ func (s *server) router() chi.Router {
 		middleware.Recover(s.logger, s.WriteError),
 		middleware.SecurityHeaders,
 		middleware.FreshWriteDeadline,
+		middleware.SteadyBody(s.BodyTimeout),
 		middleware.CORS(middleware.CORSOptions{
 			AllowedOrigins: s.AllowedOrigins,
 			AllowHeaders:   []string{"Range", "If-Range", "Stream-Closed", "X-Request-Id", "X-Phoenix-AuthToken", "X-Phoenix-Longpoll-Token"},
@@ -46,7 +47,7 @@ func (s *server) router() chi.Router {
 	r.Post("/socket/sse", s.handle(s.sseSocketPost))
 
 	r.Group(func(r chi.Router) {
-		r.Use(middleware.Authenticate(s.Verifier, middleware.AuthOptions{AllowedOrigins: s.AllowedOrigins}, s.WriteError))
+		r.Use(middleware.Authenticate(s.Verifier, s.auth, s.WriteError))
 
 		r.Post("/v1/chat/completions", s.handle(s.complete(door{kind: hub.ChatCompletion})))
 		r.Post("/v1/completions", s.handle(s.complete(door{kind: hub.TextCompletion})))

@@ -13,6 +13,7 @@ import (
 	"github.com/duckwire/duckwire/handlers/writers"
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/ratelimit"
 )
 
 // Options configures the HTTP edge. Hub and Verifier are needed; a zero field of the rest means its default.
@@ -30,10 +31,16 @@ type Options struct {
 	Connections        int // live responses at one time (100,000)
 	ConnectionsPerUser int // and of one user (1,000)
 
-	WriteTimeout time.Duration // for one write to a client (30 s)
-	Heartbeat    time.Duration // of silence before a sign of life (10 s)
-	CommitAfter  time.Duration // how long a door waits for its provider before it answers 200 (5 s)
-	KeepAfter    time.Duration // how long a door's completion goes on without watchers (10 s)
+	ConnectionsPerAddress int                 // and of one address (5,000)
+	Proxies               *middleware.Proxies // whose X-Forwarded-For tells the address; nil: none
+	Rates                 ratelimit.Limits    // how often users may do what
+
+	WriteTimeout  time.Duration // for one write to a client (30 s)
+	BodyTimeout   time.Duration // how long a request's body may bring nothing (30 s); see middleware.SteadyBody
+	UploadSilence time.Duration // and a chunked upload to a stream (10 min)
+	Heartbeat     time.Duration // of silence before a sign of life (10 s)
+	CommitAfter   time.Duration // how long a door waits for its provider before it answers 200 (5 s)
+	KeepAfter     time.Duration // how long a door's completion goes on without watchers (10 s)
 
 	PresenceGrace time.Duration // how long somebody whose connection was lost stays present (15 s); negative: not at all
 
@@ -61,7 +68,10 @@ func (o Options) withDefaults() Options {
 	def(&o.ChannelsPerSocket, 100)
 	def(&o.Connections, 100_000)
 	def(&o.ConnectionsPerUser, 1000)
+	def(&o.ConnectionsPerAddress, 5000)
 	def(&o.WriteTimeout, 30*time.Second)
+	def(&o.BodyTimeout, 30*time.Second)
+	def(&o.UploadSilence, 10*time.Minute)
 	def(&o.Heartbeat, 10*time.Second)
 	def(&o.CommitAfter, 5*time.Second)
 	def(&o.KeepAfter, 10*time.Second)
@@ -81,6 +91,8 @@ type server struct {
 	hub     *hub.Hub
 	logger  *slog.Logger
 	live    connections
+	rates   *ratelimit.Set
+	auth    middleware.AuthOptions
 	writers writers.Pool // of long responses
 
 	channels *channels.Table
@@ -113,5 +125,8 @@ func newServer(o Options) *server {
 	o = o.withDefaults()
 	table := channels.NewTable()
 	o.Authorizer = table.Guard(o.Authorizer)
-	return &server{Options: o, hub: o.Hub, logger: o.Logger, channels: table}
+	return &server{
+		Options: o, hub: o.Hub, logger: o.Logger, channels: table, rates: ratelimit.NewSet(o.Rates),
+		auth: middleware.AuthOptions{AllowedOrigins: o.AllowedOrigins, Failures: middleware.NewFailures(o.Proxies, o.Rates.FailuresPerMinute)},
+	}
 }

@@ -18,10 +18,11 @@ import (
 
 // newSockets makes the server of Phoenix sockets.
 func (s *server) newSockets() *socket.Server {
-	auth := middleware.NewSocketAuth(s.Verifier, middleware.AuthOptions{AllowedOrigins: s.AllowedOrigins})
+	auth := middleware.NewSocketAuth(s.Verifier, s.auth)
 	return socket.NewServer(socket.Options{
 		Hub: s.hub, Authorizer: s.Authorizer, Logger: s.logger, Routes: s.channels.Routes, Identify: auth.Identify,
 		Enter:     s.enter,
+		Rates:     s.rates,
 		AfterRush: debug.FreeOSMemory, // a handshake leaves three times as much behind as an idle socket needs
 		// A payload may be escaped, or be bytes in base64; the rest is the frame's own.
 		FrameBytes:        2*int64(s.hub.Limits().MessageBytes) + 16<<10,

@@ -93,7 +93,9 @@ func (s *server) streamJSON(w http.ResponseWriter, r *http.Request, stream *hub.
 	defer reader.Close()
 	start := reader.Start()
 	if reset == nil {
-		s.awaitStream(r, stream, start, wake, time.Duration(wait)*time.Second)
+		if err := s.awaitStream(r, stream, start, wake, time.Duration(wait)*time.Second); err != nil {
+			return err
+		}
 	}
 	view := s.viewStream(stream, reader, true)
 	view.Reset = viewReset(reset)
@@ -102,13 +104,13 @@ func (s *server) streamJSON(w http.ResponseWriter, r *http.Request, stream *hub.
 }
 
 // awaitStream returns when the stream has moved beyond the position, has ended, or the wait is over.
-func (s *server) awaitStream(r *http.Request, stream *hub.Stream, after hub.Position, wake *hub.Wake, wait time.Duration) {
+func (s *server) awaitStream(r *http.Request, stream *hub.Stream, after hub.Position, wake *hub.Wake, wait time.Duration) error {
 	if wait <= 0 {
-		return
+		return nil
 	}
 	probe, _ := stream.Watch(after, wake)
 	defer probe.Close()
-	s.await(r, wake, wait, func() bool {
+	return s.await(r, wake, wait, func() bool {
 		items, _ := probe.ReadUpTo(nil, 1)
 		return len(items) > 0 || stream.Status().Ended()
 	})

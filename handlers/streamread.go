@@ -154,7 +154,7 @@ func (s *server) startLive(w http.ResponseWriter, media string) {
 // newPump prepares the loop of a long response, which counts as one connection until done is called. *hub.LimitError at a cap.
 func (s *server) newPump(w http.ResponseWriter, r *http.Request, via hub.Transport, opts live) (p *pump, done func(), err error) {
 	id := middleware.IdentityFrom(r.Context())
-	leave, err := s.enter(id.User, via)
+	leave, err := s.enter(r, id.User, via)
 	if err != nil {
 		return nil, nil, err
 	}

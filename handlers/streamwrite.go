@@ -247,13 +247,24 @@ func (s *server) takeBody(w http.ResponseWriter, r *http.Request, a *hub.Appende
 		}
 		return nil, a.AddText(body)
 	}
+	leave, err := s.live.enter(middleware.IdentityFrom(r.Context()).User, s.Proxies.ClientOf(r), &s.Options)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	middleware.Patient(r, s.UploadSilence)
 	if lines {
 		return s.uploadLines(r.Body, a)
 	}
 	return nil, uploadText(r.Body, a)
 }
 
-func errCut(err error) error { return hub.Invalid("body", "could not be read to its end: %v", err) }
+func errCut(err error) error {
+	if errors.Is(err, middleware.ErrSlowBody) {
+		return err
+	}
+	return hub.Invalid("body", "could not be read to its end: %v", err)
+}
 
 // uploadText takes raw text as it comes.
 func uploadText(body io.Reader, a *hub.Appender) error {

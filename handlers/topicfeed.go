@@ -8,6 +8,7 @@ import (
 	"github.com/duckwire/duckwire/handlers/sse"
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/ratelimit"
 )
 
 // manyEvents answers GET /v1/events?topic=…&topic=…: several topics on one connection, with one id for all (protocol/sse.md 9.1).
@@ -58,6 +59,9 @@ func (s *server) followTopics(w http.ResponseWriter, r *http.Request, topics []s
 	}
 	ask, err := s.parsePresence(r, topics)
 	if err != nil {
+		return err
+	}
+	if err := s.spend(r, ratelimit.Joins, len(topics)); err != nil {
 		return err
 	}
 	pump, done, err := s.newPump(w, r, hub.ViaSSE, opts)

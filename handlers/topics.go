@@ -39,6 +39,9 @@ func (s *server) publishEvents(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if err := s.spendEvents(r, events); err != nil {
+		return err
+	}
 	published, err := s.hub.Publish(topic, id.User, events)
 	if err != nil {
 		return err
@@ -146,7 +149,10 @@ func (s *server) history(w http.ResponseWriter, r *http.Request, topic string) e
 		return err
 	}
 	defer reader.Close()
-	items, late := s.readPage(r, reader, wake, limit, time.Duration(wait)*time.Second)
+	items, late, err := s.readPage(r, reader, wake, limit, time.Duration(wait)*time.Second)
+	if err != nil {
+		return err
+	}
 	view := historyView{Events: make([]json.RawMessage, len(items)), Position: reader.Position().String()}
 	for i := range items {
 		view.Events[i] = items[i].Event.Data
@@ -160,8 +166,8 @@ func (s *server) history(w http.ResponseWriter, r *http.Request, topic string) e
 }
 
 // readPage reads up to limit events; where there are none, it waits for some.
-func (s *server) readPage(r *http.Request, reader *hub.TopicReader, wake *hub.Wake, limit int, wait time.Duration) (items []hub.Item, reset *hub.Reset) {
-	s.await(r, wake, wait, func() bool {
+func (s *server) readPage(r *http.Request, reader *hub.TopicReader, wake *hub.Wake, limit int, wait time.Duration) (items []hub.Item, reset *hub.Reset, err error) {
+	err = s.await(r, wake, wait, func() bool {
 		for len(items) < limit {
 			had := len(items)
 			var late *hub.Reset
@@ -174,5 +180,5 @@ func (s *server) readPage(r *http.Request, reader *hub.TopicReader, wake *hub.Wa
 		}
 		return len(items) > 0
 	})
-	return items, reset
+	return items, reset, err
 }

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -79,42 +80,74 @@ func (h *Hub) dropStream(s *Stream) {
 	if h.streams.remove(s) {
 		h.forgetRecord(s)
 		s.log.mu.Lock()
-		h.logBytes.Add(-s.log.bytes)
+		h.logBytes.Add(-s.log.bytes - streamCost)
 		s.log.mu.Unlock()
 	}
 }
 
-// makeRoom returns an error where all logs together take too much, and nothing can be evicted.
+// room is what is known of eviction for want of memory.
+type room struct {
+	mu   sync.Mutex
+	vain time.Time // when it was last not enough
+}
+
+// vainFor is how long nobody tries to evict anything after it was not enough: looking at everything for each publish would be an attack in itself.
+const vainFor = time.Second
+
+// makeRoom returns an error where all logs together take too much, and not enough can be evicted. It is asked before anything that can grow.
 func (h *Hub) makeRoom() error {
 	if h.logBytes.Load() <= h.limits.LogMemory {
 		return nil
 	}
-	if h.evict(); h.logBytes.Load() <= h.limits.LogMemory {
+	h.room.mu.Lock()
+	defer h.room.mu.Unlock()
+	if time.Since(h.room.vain) >= vainFor {
+		h.evict()
+	}
+	if h.logBytes.Load() <= h.limits.LogMemory {
 		return nil
+	}
+	if time.Since(h.room.vain) >= vainFor {
+		h.room.vain = time.Now()
 	}
 	return &LimitError{Kind: ErrLimited, Name: "memory for logs (log_memory)", Limit: h.limits.LogMemory, Retry: 5 * time.Second}
 }
 
-// evict makes room when all logs together take more than Limits.LogMemory: ended streams that nobody reads go first, the oldest before the
-// others; then topics that nobody reads. Who comes back for them is told by a reset, or by 404.
+// evict makes room when all logs together take more than Limits.LogMemory, down to 15/16 of it so that it is not called for each event: ended
+// streams that nobody reads go first, the oldest before the others; then topics that nobody reads, those first that have not been used for longest.
+// Who comes back for them is told by a reset, or by 404.
 func (h *Hub) evict() {
 	if h.logBytes.Load() <= h.limits.LogMemory {
 		return
 	}
+	enough := h.limits.LogMemory - h.limits.LogMemory/16
 	streams := h.streams.all()
 	slices.SortFunc(streams, func(a, b *Stream) int { return a.created.Compare(b.created) })
 	for _, s := range streams {
-		if h.logBytes.Load() <= h.limits.LogMemory {
+		if h.logBytes.Load() <= enough {
 			return
 		}
 		if s.idle() {
 			h.dropStream(s)
 		}
 	}
-	for _, t := range h.allTopics() {
-		if h.logBytes.Load() <= h.limits.LogMemory {
+	for _, t := range h.leastUsedTopics() {
+		if h.logBytes.Load() <= enough {
 			return
 		}
 		h.dropTopic(t)
 	}
+}
+
+// leastUsedTopics returns all topics, those first that have not been used for longest.
+func (h *Hub) leastUsedTopics() []*topic {
+	all := h.allTopics()
+	used := make(map[*topic]time.Time, len(all)) // of now, so that the order holds still
+	for _, t := range all {
+		t.mu.Lock()
+		used[t] = t.used
+		t.mu.Unlock()
+	}
+	slices.SortFunc(all, func(a, b *topic) int { return used[a].Compare(used[b]) })
+	return all
 }

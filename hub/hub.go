@@ -27,6 +27,7 @@ type Hub struct {
 	begun    time.Time
 	epochs   *epochs
 	logBytes atomic.Int64 // of all logs, about
+	room     room
 
 	topicMu sync.RWMutex
 	topics  map[string]*topic
@@ -175,6 +176,9 @@ func (h *Hub) Publish(name, sender string, events []EventInput) ([]Published, er
 	}
 	if h.IsDraining() {
 		return nil, ErrClosed
+	}
+	if err := h.makeRoom(); err != nil {
+		return nil, err
 	}
 	if err := h.keepForAway(name, sender, events); err != nil {
 		return nil, err

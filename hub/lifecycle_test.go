@@ -329,3 +329,22 @@ func TestStreamsAccountIsLogged(t *testing.T) {
 		t.Errorf("the log holds the text: %s", log.Bytes())
 	}
 }
+
+// Streams without a word in them fill memory, too: the oldest that have ended make room.
+func TestEmptyStreamsTakeRoom(t *testing.T) {
+	h := newHub(t, hub.Options{Limits: hub.Limits{LogMemory: 100_000}})
+	first := newStream(t, h, hub.StreamSpec{})
+	s := first
+	for range 60 { // at 2 KiB each
+		if _, err := send(s, hub.ProducerRef{}, "", &hub.Ending{Status: hub.StatusDone}); err != nil {
+			t.Fatal(err)
+		}
+		s = newStream(t, h, hub.StreamSpec{})
+	}
+	if _, err := h.Stream("u", first.ID); !errors.Is(err, hub.ErrNotFound) {
+		t.Errorf("the oldest of 60 streams is kept, in %d bytes: %v", h.LogBytes(), err)
+	}
+	if _, err := h.Stream("u", s.ID); err != nil {
+		t.Errorf("the newest: %v", err)
+	}
+}

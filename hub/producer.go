@@ -299,6 +299,9 @@ func (a *Appender) AddText(piece []byte) error {
 
 // locked runs f in the stream's critical section, where the appender still counts.
 func (a *Appender) locked(f func() error) error {
+	if err := a.s.hub.makeRoom(); err != nil {
+		return err
+	}
 	a.s.log.mu.Lock()
 	defer func() { a.s.log.unlockAndWake() }()
 	switch {

@@ -150,6 +150,9 @@ const (
 	SupersedeFinish Supersede = "finish"
 )
 
+// streamCost is what a stream takes beside its log, about, for accounting: many that are empty fill memory as well.
+const streamCost = 2 << 10
+
 // newStream registers a queued stream, or returns the one that has its id already (old is true), where that is the same owner's and of
 // the same request.
 func (h *Hub) newStream(spec *StreamSpec, meta *CompletionMeta) (s *Stream, old bool, err error) {
@@ -181,6 +184,7 @@ func (h *Hub) newStream(spec *StreamSpec, meta *CompletionMeta) (s *Stream, old 
 	} else if had != nil {
 		return sameStream(had, s)
 	}
+	h.logBytes.Add(streamCost)
 	h.changedStream(s, false)
 	h.supersede(s, spec.Supersede)
 	return s, false, nil

@@ -25,7 +25,7 @@ func (h *Hub) Restore() error {
 			s.log.addRun(&rec.Runs[i])
 		}
 		s.saved = s.log.tail()
-		h.logBytes.Add(s.log.bytes)
+		h.logBytes.Add(s.log.bytes + streamCost)
 		return h.adopt(s, rec)
 	})
 }

@@ -45,9 +45,9 @@ func AccessLog(logger *slog.Logger, quiet ...string) func(http.Handler) http.Han
 					return
 				}
 				attrs := append(make([]slog.Attr, 0, 11),
-					slog.String("method", cut(r.Method)),
+					slog.String("method", LogText(r.Method)),
 					slog.String("route", routePattern(r)),
-					slog.String("path", cut(path)),
+					slog.String("path", LogText(path)),
 					slog.Int("status", statusOf(rec, aborted)),
 					slog.Int64("bytes", rec.bytes),
 					slog.Duration("duration", time.Since(start)),
@@ -56,7 +56,7 @@ func AccessLog(logger *slog.Logger, quiet ...string) func(http.Handler) http.Han
 					attrs = append(attrs, slog.String("user", id.User))
 				}
 				if query != "" {
-					attrs = append(attrs, slog.String("query", cut(RedactQuery(query))))
+					attrs = append(attrs, slog.String("query", LogText(RedactQuery(query))))
 				}
 				if aborted {
 					attrs = append(attrs, slog.Bool("aborted", true))

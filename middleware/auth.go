@@ -12,8 +12,8 @@ import (
 //
 // The credential is taken from Authorization: Bearer, the cookie duckwire_token (from allowed pages only), ?token= or ?api_key=, in that order; the
 // first one counts alone. Those of the query are taken out of the request's URL, so that nothing behind this can log them. Refusals are
-// hub.ErrUnauthenticated, with WWW-Authenticate set as RFC 6750 §3 asks for; hub.ErrForbidden for a cookie from elsewhere; or hub.ErrUnavailable
-// while the issuer's keys cannot be had.
+// hub.ErrUnauthenticated, with WWW-Authenticate set as RFC 6750 §3 asks for; hub.ErrForbidden for a cookie from elsewhere; hub.ErrLimited for too
+// many of these from one address; or hub.ErrUnavailable while the issuer's keys cannot be had.
 func Authenticate(v *Verifier, o AuthOptions, fail ErrorWriter) func(http.Handler) http.Handler {
 	find := &credentials{allowed: newOrigins(o.AllowedOrigins)}
 	return func(next http.Handler) http.Handler {
@@ -28,6 +28,7 @@ func Authenticate(v *Verifier, o AuthOptions, fail ErrorWriter) func(http.Handle
 				id, err = v.Verify(r.Context(), token)
 			}
 			if err != nil {
+				err = o.Failures.note(r, err)
 				challenge(w.Header(), err)
 				fail(w, r, err)
 				return

@@ -14,7 +14,8 @@ const TokenCookie = "duckwire_token"
 
 // AuthOptions say where tokens may come from.
 type AuthOptions struct {
-	AllowedOrigins []string // pages of these origins may use the cookie, beside those of the server's own host; "*" counts for nothing here
+	AllowedOrigins []string  // pages of these origins may use the cookie, beside those of the server's own host; "*" counts for nothing here
+	Failures       *Failures // of those who are refused; nil: not counted
 }
 
 // credentials finds the token of a request.

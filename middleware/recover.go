@@ -32,7 +32,7 @@ func Recover(logger *slog.Logger, fail ErrorWriter) func(http.Handler) http.Hand
 				logger.LogAttrs(r.Context(), slog.LevelError, "panic",
 					slog.Any("panic", p),
 					slog.String("method", r.Method),
-					slog.String("path", cut(r.URL.Path)),
+					slog.String("path", LogText(r.URL.Path)),
 					slog.String("request_id", RequestIDFrom(r.Context())),
 					slog.String("stack", string(debug.Stack())))
 				switch {

@@ -2,6 +2,7 @@ package middleware
 
 import (
 	"net/url"
+	"regexp"
 	"strings"
 )
 
@@ -52,9 +53,15 @@ func isSecretParam(name string) bool {
 	return secretParams[strings.ToLower(plain)]
 }
 
-// cut keeps what comes from outside to a length that suits a log line.
-func cut(s string) string {
+// tokenShape is what a JWT or an API key looks like, wherever it stands: in a path, say, of a client that put it in the wrong place.
+var tokenShape = regexp.MustCompile(`eyJ[A-Za-z0-9_-]{8,}(\.[A-Za-z0-9_-]*)*|` + apiKeyPrefix + `[A-Za-z0-9_-]{16,}`)
+
+// LogText makes what comes from outside fit for a log line: without what looks like a token, and not too long.
+func LogText(s string) string {
 	const most = 1024
+	if strings.Contains(s, "eyJ") || strings.Contains(s, apiKeyPrefix) {
+		s = tokenShape.ReplaceAllString(s, redacted)
+	}
 	if len(s) <= most {
 		return s
 	}

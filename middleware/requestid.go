@@ -13,8 +13,8 @@ const maxRequestID = 128 // bytes
 
 type requestIDKey struct{}
 
-// RequestID gives each request an id: the incoming X-Request-Id if it is 1 to 128 characters of [A-Za-z0-9._~:/+=-], else a new random one of 26
-// characters. It is in the context (RequestIDFrom) and in the response's header.
+// RequestID gives each request an id: the incoming X-Request-Id if it is 1 to 128 characters of [A-Za-z0-9._~:/+=-] and no token, else a new random
+// one of 26 characters. It is in the context (RequestIDFrom) and in the response's header.
 func RequestID(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := r.Header.Get(RequestIDHeader)
@@ -34,7 +34,7 @@ func RequestIDFrom(ctx context.Context) string {
 
 // saneRequestID keeps what goes into logs and headers short and free of surprises.
 func saneRequestID(id string) bool {
-	if id == "" || len(id) > maxRequestID {
+	if id == "" || len(id) > maxRequestID || LogText(id) != id {
 		return false
 	}
 	for i := range len(id) {

@@ -12,18 +12,28 @@ import (
 type SocketAuth struct {
 	verifier *Verifier
 	find     *credentials
+	failures *Failures
 }
 
 // NewSocketAuth returns a SocketAuth. Pages of o.AllowedOrigins may open sockets, beside those of the server's own host; "*" lets any page, but
 // without the cookie.
 func NewSocketAuth(v *Verifier, o AuthOptions) *SocketAuth {
-	return &SocketAuth{verifier: v, find: &credentials{allowed: newOrigins(o.AllowedOrigins)}}
+	return &SocketAuth{verifier: v, find: &credentials{allowed: newOrigins(o.AllowedOrigins)}, failures: o.Failures}
 }
 
 // Identify returns who opens the socket: by token where it is given (Phoenix's authToken), else by what Authenticate looks at. A browser adds
 // its Origin and no CORS rule protects a WebSocket, so that is checked first (cross-site WebSocket hijacking). Errors: hub.ErrUnauthenticated,
-// hub.ErrForbidden, hub.ErrUnavailable.
+// hub.ErrForbidden, hub.ErrLimited for too many of these from one address, hub.ErrUnavailable.
 func (a *SocketAuth) Identify(r *http.Request, token string) (*hub.Identity, error) {
+	id, err := a.identify(r, token)
+	if err != nil {
+		return nil, a.failures.note(r, err)
+	}
+	welcome(r.Context())
+	return id, nil
+}
+
+func (a *SocketAuth) identify(r *http.Request, token string) (*hub.Identity, error) {
 	if err := a.checkOrigin(r); err != nil {
 		return nil, err
 	}

@@ -14,12 +14,14 @@ import (
 	"github.com/duckwire/duckwire/hub/provider/local"
 	"github.com/duckwire/duckwire/hub/provider/openai"
 	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/ratelimit"
 	"github.com/duckwire/duckwire/storage/sqlite"
 )
 
 // app is everything behind the listener.
 type app struct {
 	handler http.Handler
+	guests  *middleware.Guests        // of whatever serves the handler
 	ready   atomic.Bool               // what /readyz says: from listening until draining
 	drain   func(ctx context.Context) // tells clients to come back, settles streams and queues; nil: nothing to settle
 	closers []func() error            // in the order of closing
@@ -55,6 +57,10 @@ func buildServer(cfg *Config, logger *slog.Logger) (_ *app, err error) {
 	if err != nil {
 		return nil, err
 	}
+	proxies, err := middleware.ParseProxies(cfg.TrustedProxies)
+	if err != nil {
+		return nil, err
+	}
 	store, err := a.openStore(cfg, logger)
 	if err != nil {
 		return nil, err
@@ -67,6 +73,7 @@ func buildServer(cfg *Config, logger *slog.Logger) (_ *app, err error) {
 	edge := handlers.New(handlers.Options{
 		Hub: h, Verifier: verifier, Authorizer: authorizer, Logger: logger, AllowedOrigins: cfg.AllowedOrigins, BodyBytes: int64(cfg.BodyBytes),
 		TopicsPerSession: cfg.TopicsPerSession, ChannelsPerSocket: cfg.ChannelsPerSocket, Connections: cfg.Connections, ConnectionsPerUser: cfg.ConnectionsPerUser,
+		ConnectionsPerAddress: cfg.ConnectionsPerAddr, Proxies: proxies, Rates: rateLimits(cfg), BodyTimeout: cfg.BodyTimeout, UploadSilence: cfg.UploadSilence,
 		WriteTimeout: cfg.WriteTimeout, Heartbeat: cfg.Heartbeat, PresenceGrace: presenceGrace(cfg),
 		Degraded: func() []string { return degraded(store.Err()) },
 		Ready: func(context.Context) error {
@@ -77,6 +84,7 @@ func buildServer(cfg *Config, logger *slog.Logger) (_ *app, err error) {
 		},
 	})
 	a.handler = edge
+	a.guests = &middleware.Guests{Proxies: proxies, Most: cfg.Guests, PerAddress: cfg.GuestsPerAddress}
 	a.closers = append([]func() error{func() error { edge.Close(); return nil }}, a.closers...)
 	a.drain = func(ctx context.Context) {
 		var sockets sync.WaitGroup
@@ -173,6 +181,20 @@ func presenceGrace(cfg *Config) time.Duration {
 		return -1 // there 0 means the default
 	}
 	return cfg.PresenceGrace
+}
+
+// rateLimits are the limits by time; in the configuration 0 is none.
+func rateLimits(cfg *Config) ratelimit.Limits {
+	or := func(n int) int {
+		if n == 0 {
+			return -1 // there 0 means the default
+		}
+		return n
+	}
+	return ratelimit.Limits{
+		HeavyPerMinute: or(cfg.HeavyPerMinute), EventsPerSecond: or(cfg.EventsPerSecond), CursorsPerSecond: or(cfg.CursorsPerSecond),
+		QueuePerSecond: or(cfg.QueuePerSecond), JoinsPerMinute: or(cfg.JoinsPerMinute), FailuresPerMinute: or(cfg.FailuresPerMinute),
+	}
 }
 
 func hubLimits(cfg *Config) hub.Limits {

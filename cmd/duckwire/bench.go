@@ -21,7 +21,8 @@ Without --url each mode starts a server of its own (this program, on a free port
 and ends it again. fanout, streams and idle then put the same load on a bare loop: a process that does
 nothing but write bytes that are made already to as many plain connections. That is the floor for any
 server on Go's network library, and the ratio of the two is what compares machines and versions; figures
-of different machines do not.
+of different machines do not. With --url the server's own limits hold: heavy loads need some of them at 0
+or higher, such as events_per_second, connections_per_user and streams_per_user.
 
 Every event that is published is counted at every reader and held against its number. If one is lost,
 repeated or out of order, the bench fails.
@@ -257,6 +258,7 @@ func ownServers(b *bench.Bench) error {
 	}
 	env := []string{
 		"DUCKWIRE_JWT_SECRET=" + secret, "DUCKWIRE_STREAMS_PER_USER=100000", "DUCKWIRE_CONNECTIONS_PER_USER=1000000",
+		"DUCKWIRE_HEAVY_PER_MINUTE=0", "DUCKWIRE_EVENTS_PER_SECOND=0", "DUCKWIRE_CURSORS_PER_SECOND=0", "DUCKWIRE_QUEUE_PER_SECOND=0", "DUCKWIRE_JOINS_PER_MINUTE=0",
 	}
 	for _, pair := range environ() {
 		if !strings.HasPrefix(pair, envPrefix) {

@@ -36,6 +36,7 @@ type Config struct {
 	APIKeys        []string      `key:"api_keys" secret:"true" help:"API keys of servers: lines as 'duckwire apikey' prints them"`
 	AuthorizeURL   string        `key:"authorize_url" unset:"tokens decide" help:"application that is asked per topic and action"`
 	AuthorizeTTL   time.Duration `key:"authorize_ttl" default:"30s" min:"0s" max:"1h" help:"how long its answers are kept"`
+	TrustedProxies []string      `key:"trusted_proxies" unset:"none" help:"addresses or networks of proxies, such as 10.0.0.0/8, whose X-Forwarded-For tells the client's address"`
 	AllowedOrigins []string      `key:"allowed_origins" unset:"same origin only" help:"web origins that may connect, such as https://app.example.com; * for any, without cookies"`
 
 	UpstreamURL               string        `group:"Completions" key:"upstream_url" unset:"the built-in completer" help:"OpenAI-compatible server to ask; ends in /v1"`
@@ -75,10 +76,22 @@ type Config struct {
 	QueueTTL           time.Duration `key:"queue_ttl" default:"24h" min:"1s" max:"8760h" help:"how long a message waits for its user"`
 	Connections        int           `key:"connections" default:"100000" min:"1" max:"10000000" help:"connections at one time"`
 	ConnectionsPerUser int           `key:"connections_per_user" default:"1000" min:"1" max:"1000000" help:"connections of one user"`
+	ConnectionsPerAddr int           `key:"connections_per_address" default:"5000" min:"1" max:"10000000" help:"connections of one address (IPv6: of one /64 network); this machine's own are not limited"`
+	Guests             int           `key:"guests" default:"10000" min:"1" max:"10000000" help:"connections on which nobody has shown a credential that holds"`
+	GuestsPerAddress   int           `key:"guests_per_address" default:"1000" min:"1" max:"10000000" help:"such connections of one address; this machine's and trusted proxies' are not limited"`
+	FailuresPerMinute  int           `key:"failures_per_minute" default:"10" min:"0" max:"1000000" help:"failed attempts to come in, of one address; 0: no limit"`
+	HeavyPerMinute     int           `key:"heavy_per_minute" default:"100" min:"0" max:"1000000" help:"completions, analyses and messages to a model that one user may begin; 0: no limit"`
+	EventsPerSecond    int           `key:"events_per_second" default:"1000" min:"0" max:"1000000" help:"events of one user, on average; ten times as many at once; 0: no limit"`
+	CursorsPerSecond   int           `key:"cursors_per_second" default:"60" min:"0" max:"1000000" help:"cursor-like events of one session, on average; ten times as many at once; 0: no limit"`
+	QueuePerSecond     int           `key:"queue_per_second" default:"1000" min:"0" max:"1000000" help:"messages that one user leaves in queues, on average; ten times as many at once; 0: no limit"`
+	JoinsPerMinute     int           `key:"joins_per_minute" default:"6000" min:"0" max:"1000000" help:"joins of channels, and topics followed, of one user; 0: no limit"`
 
 	Heartbeat     time.Duration `group:"Times" key:"heartbeat" default:"10s" min:"1s" max:"60s" help:"silence after which a live connection gets a heartbeat"`
 	WriteTimeout  time.Duration `key:"write_timeout" default:"30s" min:"1s" max:"10m" help:"how long a reader may take no bytes"`
 	PresenceGrace time.Duration `key:"presence_grace" default:"15s" min:"0s" max:"10m" help:"how long somebody whose connection was lost stays present"`
+	HeaderTimeout time.Duration `key:"header_timeout" default:"10s" min:"100ms" max:"10m" help:"for a request's header, and for a handshake of TLS"`
+	BodyTimeout   time.Duration `key:"body_timeout" default:"30s" min:"1s" max:"1h" help:"how long a request's body may bring nothing; one that is read whole must also come at 1 KiB a second"`
+	UploadSilence time.Duration `key:"upload_silence" default:"10m" min:"1s" max:"24h" help:"how long a chunked upload to a stream may bring nothing"`
 	DrainTimeout  time.Duration `key:"drain_timeout" default:"10s" min:"0s" max:"10m" help:"how long a stop waits for clients and streams"`
 }
 

@@ -36,6 +36,8 @@ func checkConfig(l *Loaded, set settings, faults *faults) {
 	for _, o := range l.AllowedOrigins {
 		check("allowed_origins", checkOrigin(o))
 	}
+	_, err := middleware.ParseProxies(l.TrustedProxies)
+	check("trusted_proxies", err)
 	if l.DataDir == "" {
 		check("data_dir", errors.New("must not be empty"))
 	}

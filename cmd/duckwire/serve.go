@@ -65,6 +65,8 @@ func serve(ctx context.Context, cfg *Config, stdout, stderr io.Writer) error {
 	}
 	defer app.close(logger)
 	srv := newHTTPServer(app.handler, logger)
+	srv.ReadHeaderTimeout = cfg.HeaderTimeout
+	app.guests.Watch(srv)
 	srv.TLSConfig = secure
 	served := make(chan error, 1)
 	go func() { served <- serveOn(srv, ln) }()
@@ -144,6 +146,7 @@ func newHTTPServer(h http.Handler, logger *slog.Logger) *http.Server {
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 250},         // on one connection: as many tabs of a browser have one each
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug), // TLS probes, cut connections: not news
 	}
 	new(newConns).watch(srv)

@@ -27,9 +27,14 @@ func (h *conversationHandler) Rewrite(ev *hub.Event) (socket.Outgoing, bool) {
 func (h *conversationHandler) Handle(ctx context.Context, m *socket.Message) error {
 	err := h.handle(ctx, m)
 	if err != nil && ctx.Err() == nil {
-		h.c.Push("error", refusalOf(m.Event, err))
+		h.Refused(m, err)
 	}
 	return err
+}
+
+// Refused implements socket.Teller.
+func (h *conversationHandler) Refused(m *socket.Message, err error) {
+	h.c.Push("error", refusalOf(m.Event, err))
 }
 
 func (h *conversationHandler) handle(ctx context.Context, m *socket.Message) error {
@@ -63,7 +68,7 @@ func (h *conversationHandler) publish(ctx context.Context, m *socket.Message) er
 		return err
 	}
 	in := hub.EventInput{Event: m.Event, Payload: m.Payload, Bytes: m.Bytes}
-	if err := readPublishMembers(m, &in); err != nil {
+	if _, err := readPublishMembers(m, &in); err != nil {
 		return err
 	}
 	return publishOn(h.talk.topic, h.c, m, in)

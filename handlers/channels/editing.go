@@ -63,7 +63,7 @@ func (h *codeHandler) changeCode(ctx context.Context, m *socket.Message) error {
 	}
 	in := hub.EventInput{Event: "code_updated", Bytes: m.Bytes, Except: h.c.Client()}
 	if m.Bytes == nil {
-		if err := readPublishMembers(m, &in); err != nil {
+		if _, err := readPublishMembers(m, &in); err != nil {
 			return err
 		}
 		in.Ephemeral = false

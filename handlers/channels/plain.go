@@ -50,24 +50,21 @@ func (h *publisher) Handle(ctx context.Context, m *socket.Message) error {
 		return err
 	}
 	in := hub.EventInput{Event: m.Event, Payload: m.Payload, Bytes: m.Bytes}
-	if err := readPublishMembers(m, &in); err != nil {
+	durable, err := readPublishMembers(m, &in)
+	if err != nil {
 		return err
 	}
-	if err := h.readDurable(ctx, m, &in); err != nil {
-		return err
+	if durable {
+		if err := h.readDurable(ctx, m, &in); err != nil {
+			return err
+		}
 	}
 	return publish(h.c, m, in)
 }
 
-// readDurable reads for whom a payload is to be kept, and asks whether the client may leave messages for them. "to" means nothing by itself: it
-// may well be the application's own.
+// readDurable reads for whom a durable payload is to be kept, and asks whether the client may leave messages for them. Elsewhere "to" may well be the
+// application's own.
 func (h *publisher) readDurable(ctx context.Context, m *socket.Message, in *hub.EventInput) error {
-	var flag struct {
-		Durable json.RawMessage `json:"durable"`
-	}
-	if m.Bytes != nil || json.Unmarshal(m.Payload, &flag) != nil || string(flag.Durable) != "true" {
-		return nil
-	}
 	var p struct {
 		To []string `json:"to"`
 	}
@@ -101,25 +98,30 @@ func publishOn(topic string, c *socket.Channel, m *socket.Message, in hub.EventI
 	return nil
 }
 
-// readPublishMembers reads the members of a payload that say how it is to be published. A payload that is no object has none.
-func readPublishMembers(m *socket.Message, in *hub.EventInput) error {
-	if m.Bytes != nil {
-		return nil
+// publishMembers are the members of a payload that say how it is to be published. A payload that is no object has none.
+type publishMembers struct {
+	ID        json.RawMessage `json:"id"`
+	Ephemeral json.RawMessage `json:"ephemeral"`
+	Durable   json.RawMessage `json:"durable"`
+}
+
+func membersOf(m *socket.Message) (p publishMembers) {
+	if m.Bytes != nil || json.Unmarshal(m.Payload, &p) != nil {
+		return publishMembers{}
 	}
-	var p struct {
-		ID        json.RawMessage `json:"id"`
-		Ephemeral json.RawMessage `json:"ephemeral"`
-	}
-	if json.Unmarshal(m.Payload, &p) != nil {
-		return nil
-	}
+	return p
+}
+
+// readPublishMembers reads them. durable says that the event is to be kept for users; not every channel does that.
+func readPublishMembers(m *socket.Message, in *hub.EventInput) (durable bool, err error) {
+	p := membersOf(m)
 	var id string
 	if json.Unmarshal(p.ID, &id) == nil && id != "" { // an id of another type is the application's own matter
 		if err := hub.ValidName("id", id); err != nil {
-			return err
+			return false, err
 		}
 		in.ID = id
 	}
 	in.Ephemeral = string(p.Ephemeral) == "true"
-	return nil
+	return string(p.Durable) == "true", nil
 }

@@ -95,7 +95,7 @@ func (h *statusHandler) change(m *socket.Message, tellValid bool, reply string, 
 	if !h.changes.Allow() {
 		return &socket.Refusal{Response: map[string]any{
 			"reason": "rate_limit_exceeded", "message": "Too many subscription changes: at most 30 a minute", "limit": maxChanges,
-			"retry_after": (time.Minute / maxChanges).Milliseconds(),
+			"retry_after_ms": (time.Minute / maxChanges).Milliseconds(),
 		}}
 	}
 	given, err := readCategories(member(m.Payload, "categories"), tellValid)
@@ -136,7 +136,7 @@ func (h *statusHandler) report(ctx context.Context, m *socket.Message) error {
 	}
 	p.Timestamp = now()
 	in := hub.EventInput{Event: statusEvent}
-	if err := readPublishMembers(m, &in); err != nil {
+	if _, err := readPublishMembers(m, &in); err != nil {
 		return err
 	}
 	in.Payload, in.Ephemeral = encodeJSON(p), false

@@ -238,7 +238,11 @@ func (c *Channel) ask(ctx context.Context, m *Message) {
 			c.Crash()
 		}
 	}()
-	if err := c.handler.Handle(ctx, m); err != nil {
+	err := c.spend(m)
+	if err == nil {
+		err = c.handler.Handle(ctx, m)
+	}
+	if err != nil {
 		if isInternal(err) && ctx.Err() == nil {
 			c.Logger().Error("a channel's message failed", "topic", c.topic, "event", m.Event, "error", err)
 		}

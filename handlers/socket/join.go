@@ -8,6 +8,7 @@ import (
 
 	"github.com/duckwire/duckwire/handlers/phoenix"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/middleware/ratelimit"
 )
 
 // joinParams are the members of a join's params that mean the same to every kind of channel. An absent or null After is none.
@@ -61,6 +62,9 @@ func (c *Channel) askKind(ctx context.Context) (err error) {
 	}()
 	params, err := c.readParams()
 	if err != nil {
+		return err
+	}
+	if err := c.socket.server.Rates.Take(ratelimit.Joins, c.User(), 1); err != nil {
 		return err
 	}
 	h, err := c.kind.Join(ctx, c, params)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/middleware/ratelimit"
 )
 
 // A Kind is one kind of channel: what the topics of one pattern do. A new one is a file that implements it, and a line in the table of routes.
@@ -30,6 +31,17 @@ type Handler interface {
 // A Leaver is a Handler that wants to know when it is over, for whatever reason. Left is called once, after the last Handle; for a join that
 // was refused it is not.
 type Leaver interface{ Left() }
+
+// A Rated is a Handler that knows which of its messages are more than events, or less. A message is counted before it is handled; beyond the limit it is
+// answered with rate_limited, and the channel goes on. The messages of other Handlers are events.
+type Rated interface {
+	Rate(m *Message) ratelimit.Kind
+}
+
+// A Teller is a Handler that tells its client of refusals in words of its own, beside the reply.
+type Teller interface {
+	Refused(m *Message, err error)
+}
 
 // A Rewriter is a Handler that looks at each event of the topics it subscribed before the event goes to its client (Phoenix's intercept).
 // Rewrite is called from the goroutine that writes, at the same time as Handle: it must be fast, and guard what both use.

@@ -30,13 +30,13 @@ var reasons = []struct {
 // errorReply is the response of an error reply.
 type errorReply struct {
 	Reason     string `json:"reason"`
-	Detail     string `json:"detail,omitempty"`      // for people
-	Field      string `json:"field,omitempty"`       // which member of the payload is at fault
-	Limit      int64  `json:"limit,omitempty"`       // the limit that was met
-	RetryAfter int64  `json:"retry_after,omitempty"` // milliseconds, spread
+	Detail     string `json:"detail,omitempty"`         // for people
+	Field      string `json:"field,omitempty"`          // which member of the payload is at fault
+	Limit      int64  `json:"limit,omitempty"`          // the limit that was met
+	RetryAfter int64  `json:"retry_after_ms,omitempty"` // spread
 }
 
-// Reason returns the response of an error reply: a Refusal's own, else {"reason","detail"?,"field"?,"limit"?,"retry_after"?}. What is not in
+// Reason returns the response of an error reply: a Refusal's own, else {"reason","detail"?,"field"?,"limit"?,"retry_after_ms"?}. What is not in
 // the table is "internal", and says nothing of itself.
 func Reason(err error) any {
 	var refusal *Refusal

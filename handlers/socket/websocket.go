@@ -39,7 +39,7 @@ func (s *Server) WebSocket(w http.ResponseWriter, r *http.Request, refuse Refuse
 		refuse(w, r, err)
 		return
 	}
-	leave, err := s.admit(h, hub.ViaWebSocket)
+	leave, err := s.admit(r, h, hub.ViaWebSocket)
 	if err != nil {
 		refuse(w, r, err)
 		return

@@ -1,0 +1,20 @@
+package socket
+
+import "github.com/duckwire/duckwire/middleware/ratelimit"
+
+// spend counts a message against the rate of what it is. *hub.LimitError beyond it.
+func (c *Channel) spend(m *Message) error {
+	kind := ratelimit.Events
+	if h, ok := c.handler.(Rated); ok {
+		kind = h.Rate(m)
+	}
+	key := c.User()
+	if kind == ratelimit.Cursors {
+		key = c.socket.id // each window has a cursor of its own
+	}
+	err := c.socket.server.Rates.Take(kind, key, 1)
+	if h, ok := c.handler.(Teller); ok && err != nil {
+		h.Refused(m, err)
+	}
+	return err
+}

@@ -1,0 +1,39 @@
+package middleware
+
+import (
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/middleware/ratelimit"
+)
+
+// Failures counts for each address who tried to come in and could not. A nil one counts nothing.
+//
+// Beyond the limit such attempts get another answer, "come back later", and nothing else changes: a credential that holds always lets in. Behind one
+// address there may be an office, or a proxy that nobody has named: one forgotten tab with an expired token must not lock all others out, and
+// nobody guesses a signature or 256 random bits, however often they may try.
+type Failures struct {
+	proxies *Proxies
+	limiter *ratelimit.Limiter
+}
+
+// NewFailures returns a Failures that allows perMinute attempts; 0 means 10, less than 0 any number.
+func NewFailures(p *Proxies, perMinute int) *Failures {
+	perMinute = ratelimit.Limits{FailuresPerMinute: perMinute}.WithDefaults().FailuresPerMinute
+	return &Failures{p, ratelimit.New("failed attempts to come in from one address a minute (failures_per_minute)", ratelimit.Rate{Limit: perMinute, Per: time.Minute})}
+}
+
+// note counts a refusal, and returns what to answer: the refusal, or a *hub.LimitError in its place. What is no fault of the client's is not counted.
+func (f *Failures) note(r *http.Request, refusal error) error {
+	if f == nil || !errors.Is(refusal, hub.ErrUnauthenticated) && !errors.Is(refusal, hub.ErrForbidden) {
+		return refusal
+	}
+	if client := f.proxies.ClientOf(r); client != "" {
+		if err := f.limiter.Take(client, 1); err != nil {
+			return err
+		}
+	}
+	return refusal
+}
