@@ -130,7 +130,7 @@ export class SSETransport implements Transport {
       case 'message':
         this.#after = id
         // A task of its own, as a WebSocket does it: what one throws harms no other.
-        setTimeout(() => this.readyState !== closed && this.onmessage({ data }))
+        setTimeout(() => this.onmessage({ data }))
         return false
       case 'hello':
         this.#hello(JSON.parse(data) as Hello)

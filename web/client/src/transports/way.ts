@@ -59,6 +59,7 @@ export class Way {
   /** silent takes that an answer which had begun fell silent. */
   silent(): void {
     if (!this.#good) this.#options.onBad?.('answers begin, and then are held back')
+    this.#good = false // we may be on another network: look again
   }
 
   /** cut takes that an answer ended without a word of the server's. */
