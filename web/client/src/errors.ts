@@ -41,7 +41,7 @@ export function refusal(what: string, response: unknown): DuckwireError {
 }
 
 /** passing are the reasons that heal by waiting. */
-const passing = new Set(['rate_limited', 'queue_full', 'draining', 'unavailable', 'internal', 'unmatched topic'])
+const passing = new Set(['rate_limited', 'draining', 'unavailable', 'timeout'])
 
 /** heals reports whether it may be worth while to try again. */
 export function heals(error: unknown): boolean {

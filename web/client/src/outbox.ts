@@ -59,7 +59,7 @@ export class Outbox {
   readonly #drops = new Emitter<[Waiting, unknown]>()
   readonly #loaded: Promise<void>
   #size = 0
-  #count = 0
+  #order = 0
 
   /** @internal */
   constructor(store: Store, prefix: string, options: OutboxOptions = {}) {
@@ -87,18 +87,17 @@ export class Outbox {
 
   /** load takes up what earlier visits have left. */
   async #load(): Promise<void> {
+    const left: Entry[] = []
     try {
       for (const key of (await this.#store.keys(this.#prefix)).sort()) {
         const kept = (await recall(this.#store, key)) as Waiting | undefined
-        if (!kept) continue
-        const entry = { ...kept, key, resolve: () => {}, reject: () => {} }
-        const line = this.#line(entry.topic)
-        line.entries.splice(this.#count++, 0, entry) // before what was pushed meanwhile
-        this.#resize(1)
+        if (kept) left.push({ ...kept, key, resolve: () => {}, reject: () => {} })
       }
     } catch {
       // A store that cannot be read has nothing for us.
     }
+    for (const entry of left.reverse()) this.#line(entry.topic).entries.unshift(entry) // before what was pushed meanwhile
+    if (left.length > 0) this.#resize(left.length)
   }
 
   /** push sends a push as soon as that is possible, and returns the server's reply. */
@@ -118,7 +117,6 @@ export class Outbox {
       this.#pump(line)
     })
   }
-  #order = 0
 
   /** @internal joined takes that a channel is joined: what waits for it is sent, and what has no answer is sent again. */
   async joined(topic: string, send: Sender): Promise<void> {

@@ -21,7 +21,7 @@ export interface ClimberOptions {
 }
 
 const patience: Record<Rung, number> = { websocket: 4000, sse: 3000, padded: 3000, longpoll: 10_000 }
-const padding = 32_768 // more than what proxies were seen to hold back
+export const padding = 32_768 // bytes: more than what proxies were seen to hold back
 
 /** Climber is the transport of a Socket that goes by a ladder, and what looks for better rungs. */
 export interface Climber {
@@ -121,7 +121,7 @@ export function climber(options: ClimberOptions): Climber {
 
     /** leave ends the connection if it is on a rung that has turned out to be bad: the Socket comes back on another. */
     leave(rung: Rung, why: string): void {
-      if (this.#rung !== rung || this.readyState !== open) return
+      if (this.#rung !== rung || this.readyState !== open || ladder.best(usable) === rung) return
       this.#detach()
       this.#end({ code: 1006, reason: why, wasClean: false })
     }
@@ -282,6 +282,7 @@ function opened(transport: Transport, ms: number): Promise<Closed | undefined> {
     }
     const timer = setTimeout(() => settle({ code: 1006, reason: 'it did not open in time' }), ms)
     transport.onopen = () => settle()
+    transport.onerror = () => {} // a close follows
     transport.onclose = (event) => settle({ code: event.code, reason: event.reason || 'it did not open' })
   })
 }

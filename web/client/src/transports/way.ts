@@ -8,6 +8,8 @@ export interface WayOptions {
   pad?: number
   /** For how long to wait for an answer to begin, in ms. */
   hello?: number
+  /** Whether answers have been seen to come through. */
+  good?: boolean
   /** What to do when the way turns out to hold answers back. */
   onBad?: (why: string) => void
   /** What to do when answers have been seen to come through as they are sent. */
@@ -23,13 +25,14 @@ const seen = 3 // signs of life that show a way to be good
 export class Way {
   readonly #lifetimes = new Lifetimes()
   readonly #options: WayOptions
-  #good = false
+  #good: boolean
   #heartbeat = 0 // s
   #pulse = new Pulse()
   #begun = 0
 
   constructor(options: WayOptions = {}) {
     this.#options = options
+    this.#good = options.good ?? false
   }
 
   /** ask returns what is to be added to a request's query, and for how long to wait for its answer. */
