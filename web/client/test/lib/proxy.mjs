@@ -6,7 +6,7 @@ import { connect } from 'node:net'
 /**
  * startProxy starts one. upgrades: 'pass', 'refuse' (403), 'hang' (no answer) or 'swallow' (101, and then nothing comes back). streams, which are
  * answers of text/event-stream: 'pass', 'hold' (until they end), 'buffer' (the first 16 KiB, and all that follows, until there are 16 KiB more),
- * 'threshold' (held until there are 16 KiB, live from then on), 'clump' (what comes within three seconds comes at once).
+ * 'threshold' (held until there are 16 KiB, live from then on), 'clump' (what comes within 4.5 s comes at once).
  * Both can be changed while it runs. down cuts everything and lets nothing in.
  */
 export async function startProxy(target, { upgrades = 'pass', streams = 'pass' } = {}) {
@@ -92,7 +92,7 @@ function forward(answer, res, how) {
     held.push(data)
     const length = held.reduce((sum, part) => sum + part.length, 0)
     if ((how === 'threshold' && begun) || (how !== 'hold' && how !== 'clump' && length >= size)) let_go()
-    if (how === 'clump') timer ??= setTimeout(let_go, begun ? 7000 : 0)
+    if (how === 'clump') timer ??= setTimeout(let_go, begun ? 4500 : 0)
   })
   answer.on('end', () => {
     if (how !== 'pass') let_go()
