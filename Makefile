@@ -38,7 +38,7 @@ build: ## build ./bin/duckwire
 
 .PHONY: test
 test: packages browser ## run every test, other people's clients included
-	@if [ -x web/docs/lint.sh ]; then web/docs/lint.sh; fi
+	@for script in $$(find . -name node_modules -prune -o -name lint.sh -print); do $$script; done
 	$(GOTESTSUM) -- ./...
 
 .PHONY: check

@@ -19,7 +19,7 @@ func (h *Hub) cleanUp() {
 		case now := <-tick.C:
 			h.expireTopics(now)
 			h.expireStreams(now)
-			h.expireQueues(now)
+			h.expireQueues(h.expiryTime())
 			h.evict()
 		}
 	}

@@ -24,6 +24,7 @@ type Hub struct {
 	limits   Limits
 	provider Provider
 	logger   *slog.Logger
+	begun    time.Time
 	epochs   *epochs
 	logBytes atomic.Int64 // of all logs, about
 
@@ -55,6 +56,7 @@ func New(o Options) *Hub {
 		limits:   o.Limits.withDefaults(),
 		provider: o.Provider,
 		logger:   o.Logger,
+		begun:    time.Now(),
 		epochs:   newEpochs(),
 		topics:   make(map[string]*topic),
 		draining: make(chan struct{}),
@@ -81,6 +83,16 @@ func New(o Options) *Hub {
 
 // Limits returns the limits in force.
 func (h *Hub) Limits() Limits { return h.limits }
+
+// expiryTime is the earlier of what the system's clock says and of what has passed since the hub's start: what waits on disk must not expire because
+// the clock was set, ahead or back. It may stay longer.
+func (h *Hub) expiryTime() time.Time {
+	now, steady := time.Now(), h.begun.Add(time.Since(h.begun))
+	if steady.UnixNano() < now.UnixNano() { // by their wall clocks
+		return steady.Round(0)
+	}
+	return now.Round(0)
+}
 
 // LogBytes returns about how many bytes all logs take.
 func (h *Hub) LogBytes() int64 { return h.logBytes.Load() }

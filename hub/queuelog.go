@@ -29,7 +29,7 @@ func (q *queueLog) load() error {
 	if q.loaded {
 		return nil
 	}
-	if _, err := q.hub.queues.store.ExpireMessages(q.user, time.Now(), q.hub.limits.QueueMax); err != nil {
+	if _, err := q.hub.queues.store.ExpireMessages(q.user, q.hub.expiryTime(), q.hub.limits.QueueMax); err != nil {
 		return err
 	}
 	if err := q.catchUp(); err != nil {

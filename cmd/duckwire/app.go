@@ -118,10 +118,7 @@ type provider interface {
 // openProvider opens the upstream where there is one, else the built-in completer.
 func (a *app) openProvider(cfg *Config, logger *slog.Logger) (p provider, err error) {
 	if cfg.UpstreamURL != "" {
-		p, err = openai.New(openai.Options{
-			BaseURL: cfg.UpstreamURL, Key: cfg.UpstreamKey, Model: cfg.UpstreamModel, FIM: openai.FIM(cfg.UpstreamFIM),
-			ConnectTimeout: cfg.UpstreamConnectTimeout, FirstTokenTimeout: cfg.UpstreamFirstTokenTimeout, SilenceTimeout: cfg.UpstreamSilenceTimeout,
-		})
+		p, err = openai.New(upstreamOptions(cfg))
 	} else {
 		delay := cfg.LocalTokenDelay
 		if delay == 0 {
@@ -134,6 +131,13 @@ func (a *app) openProvider(cfg *Config, logger *slog.Logger) (p provider, err er
 	}
 	a.closers = append(a.closers, p.Close)
 	return p, nil
+}
+
+func upstreamOptions(cfg *Config) openai.Options {
+	return openai.Options{
+		BaseURL: cfg.UpstreamURL, Key: cfg.UpstreamKey, Model: cfg.UpstreamModel, FIM: openai.FIM(cfg.UpstreamFIM),
+		ConnectTimeout: cfg.UpstreamConnectTimeout, FirstTokenTimeout: cfg.UpstreamFirstTokenTimeout, SilenceTimeout: cfg.UpstreamSilenceTimeout,
+	}
 }
 
 // openVerifier opens what tells whose a token is.

@@ -225,7 +225,11 @@ func TestCompleteServerRestart(t *testing.T) {
 
 	restarted := make(chan *http.Server, 1)
 	go func() {
-		time.Sleep(50 * time.Millisecond)
+		for following := false; !following; time.Sleep(10 * time.Millisecond) { // the POST, and the GET that follows the stream
+			f.mu.Lock()
+			following = len(f.requests) > 1
+			f.mu.Unlock()
+		}
 		_ = first.Close()
 		f.mu.Lock()
 		f.blocks, f.finished, f.live = whole, true, false

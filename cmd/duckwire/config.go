@@ -85,6 +85,7 @@ type Config struct {
 // Loaded is a configuration and where each setting came from.
 type Loaded struct {
 	Config
+	File string            // that was read; "": none
 	From map[string]string // key → "default", "duckwire.yaml:3", "DUCKWIRE_ADDR", "--addr"
 }
 
@@ -140,6 +141,7 @@ func readFile(l *Loaded, set settings, src configSources, faults *faults) {
 		faults.add("", fmt.Errorf("the configuration file cannot be read: %w", err))
 		return
 	}
+	l.File = path
 	readYAML(l, set, path, text, faults)
 }
 

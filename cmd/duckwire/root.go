@@ -39,9 +39,11 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return exitPipe
 	}
 	code := exitCode(err)
-	if text := err.Error(); text != "" {
-		fmt.Fprintf(stderr, "duckwire: %s\n", text)
+	text := err.Error()
+	if text == "" { // the command has said everything
+		return code
 	}
+	fmt.Fprintf(stderr, "duckwire: %s\n", text)
 	if code == exitUsage && !isConfigError(err) {
 		fmt.Fprintf(stderr, "See '%s --help'.\n", cmd.CommandPath())
 	}
@@ -116,7 +118,7 @@ func newRoot() *cobra.Command {
 			root.AddCommand(c)
 		}
 	}
-	add("server", newServeCmd(), newConfigCmd(), newTokenCmd(), newAPIKeyCmd(), newBackupCmd())
+	add("server", newServeCmd(), newConfigCmd(), newTokenCmd(), newAPIKeyCmd(), newDoctorCmd(), newHealthCmd(), newBackupCmd())
 	add("client", newCompleteCmd(), newTailCmd(), newPushCmd(), newQueueCmd(), newStreamsCmd(), newWorkerCmd(), newBenchCmd())
 	add("", newVersionCmd())
 	asUsage(root)

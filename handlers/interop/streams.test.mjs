@@ -75,7 +75,7 @@ async function readCut(client, id, cut, options) {
   const proxy = await cutter(server.url, cut, options)
   const reader = transcript()
   try {
-    await within(30_000, `${client.name}, cut after ${cut} bytes`, client.read(`${proxy.url}/v1/streams/${id}`, bearer, reader))
+    await within(150_000, `${client.name}, cut after ${cut} bytes`, client.read(`${proxy.url}/v1/streams/${id}`, bearer, reader))
     const sent = proxy.sent()
     return { check: reader.check, sent, requests: proxy.requests() }
   } catch (error) {

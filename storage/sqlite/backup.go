@@ -12,7 +12,7 @@ import (
 
 // Backup copies the database of a data folder into a new file, as it is at one moment: also while a server runs on it, which goes on meanwhile. The
 // file is there when it is whole and on disk, or not at all. Whoever opens the copy gives its queues a new epoch.
-func Backup(ctx context.Context, dir, file string) (err error) {
+func Backup(ctx context.Context, dir, file string) error {
 	source := filepath.Join(dir, FileName)
 	if _, err := os.Stat(source); err != nil {
 		return fmt.Errorf("there is no database in %s: %w", dir, err)
@@ -20,30 +20,46 @@ func Backup(ctx context.Context, dir, file string) (err error) {
 	if _, err := os.Lstat(file); err == nil {
 		return fmt.Errorf("%s is there already: %w", file, fs.ErrExist)
 	}
-	part := file + ".part"
-	if err := os.Remove(part); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("what an earlier backup has left: %w", err)
+	temp, err := os.MkdirTemp(filepath.Dir(file), ".duckwire-backup-*") // 0700: nobody reads a part of it
+	if err != nil {
+		return fmt.Errorf("make room for the backup: %w", advise(err))
 	}
-	defer os.Remove(part)
+	defer os.RemoveAll(temp)
+	part := filepath.Join(temp, FileName)
 	if err := inFile(source, func(db *sql.DB) error {
 		_, err := db.ExecContext(ctx, `VACUUM INTO ?`, part)
 		return err
 	}); err != nil {
-		return fmt.Errorf("copy %s: %w", source, err)
+		return fmt.Errorf("copy %s: %w", source, advise(err))
 	}
 	if err := inFile(part, func(db *sql.DB) error {
 		_, err := db.ExecContext(ctx, `INSERT OR REPLACE INTO meta (key, value) VALUES (?, '1')`, metaCopy)
 		return err
 	}); err != nil {
-		return fmt.Errorf("mark the copy: %w", err)
+		return fmt.Errorf("mark the copy: %w", advise(err))
+	}
+	if err := os.Chmod(part, 0o600); err != nil {
+		return fmt.Errorf("keep the backup to its owner: %w", err)
 	}
 	if err := syncPath(part); err != nil {
-		return err
+		return fmt.Errorf("sync the backup: %w", err)
 	}
-	if err := os.Link(part, file); err != nil { // unlike a renaming, it replaces nothing
+	if err := name(part, file); err != nil {
 		return fmt.Errorf("name the backup: %w", err)
 	}
 	return syncPath(filepath.Dir(file))
+}
+
+// name gives a file its name, and replaces nothing. Where there are no hard links, somebody who makes the same file at the same moment loses.
+func name(part, file string) error {
+	err := os.Link(part, file)
+	if err == nil || errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	if _, err := os.Lstat(file); err == nil {
+		return fs.ErrExist
+	}
+	return os.Rename(part, file)
 }
 
 // inFile opens a database for a moment.

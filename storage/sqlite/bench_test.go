@@ -2,66 +2,86 @@ package sqlite_test
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
-	"github.com/duckwire/duckwire/storage/sqlite"
 )
 
-// BenchmarkEnqueue shows what group commit gives: messages a second and latency for 1, 16 and 256 publishers, and beside it one transaction, with
-// its fsync, for each message, as a publisher that waits its turn has it.
-func BenchmarkEnqueue(b *testing.B) {
+// benchPayload is how large the payloads of benchmarks are.
+const benchPayload = 200
+
+// BenchmarkGroupCommit adds messages from some publishers, each of which waits until its message is on disk. Each message is a request of its own.
+func BenchmarkGroupCommit(b *testing.B) {
 	for _, publishers := range []int{1, 16, 256} {
-		b.Run(fmt.Sprintf("publishers=%d", publishers), func(b *testing.B) { benchEnqueue(b, publishers, noTurns{}) })
-		b.Run(fmt.Sprintf("publishers=%d,fsync-each", publishers), func(b *testing.B) { benchEnqueue(b, publishers, new(sync.Mutex)) })
+		b.Run(fmt.Sprintf("publishers=%d", publishers), func(b *testing.B) {
+			s := folders{}.open(b)
+			before := s.Stats()
+			publish(b, publishers, func(publisher, n int) error {
+				user := fmt.Sprint("u", publisher)
+				_, err := s.Enqueue([]hub.StoredMessage{message(user, name(n), benchPayload)}, wide)
+				return err
+			})
+			after := s.Stats()
+			b.ReportMetric(float64(after.Requests-before.Requests)/float64(after.Commits-before.Commits), "msgs/commit")
+		})
 	}
 }
 
-// noTurns lets everybody publish at the same time.
-type noTurns struct{}
-
-func (noTurns) Lock()   {}
-func (noTurns) Unlock() {}
-
-func benchEnqueue(b *testing.B, publishers int, turns sync.Locker) {
-	s, err := sqlite.Open(sqlite.Options{Dir: b.TempDir(), Logger: quiet})
-	if err != nil {
-		b.Fatal(err)
+// BenchmarkSyncPerMessage is what to compare with: a file to which each message is appended and synced by itself.
+func BenchmarkSyncPerMessage(b *testing.B) {
+	for _, publishers := range []int{1, 16, 256} {
+		b.Run(fmt.Sprintf("publishers=%d", publishers), func(b *testing.B) {
+			f, err := os.Create(filepath.Join(b.TempDir(), "log"))
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer f.Close()
+			var mu sync.Mutex
+			payload := message("u", "a", benchPayload).Payload
+			publish(b, publishers, func(int, int) error {
+				mu.Lock()
+				defer mu.Unlock()
+				if _, err := f.Write(payload); err != nil {
+					return err
+				}
+				return f.Sync()
+			})
+		})
 	}
-	defer s.Close()
-	payload := []byte(`{"text":"a notification of about a hundred bytes, such as: the build of main has failed, see the log"}`)
-	room := hub.QueueRoom{Messages: 1 << 40, Bytes: 1 << 60}
-	took := make([][]time.Duration, publishers)
+}
+
+// publish has some publishers do b.N things in all, and reports how many they did in a second and how long each took.
+func publish(b *testing.B, publishers int, do func(publisher, n int) error) {
+	took := make([]time.Duration, b.N)
+	var next atomic.Int64
 	var work sync.WaitGroup
 	b.ResetTimer()
 	for p := range publishers {
-		n := b.N / publishers
-		if p < b.N%publishers {
-			n++
-		}
 		work.Go(func() {
-			for range n {
-				now := time.Now()
-				m := hub.StoredMessage{User: fmt.Sprint("u", p), ID: "x", Event: "e", Payload: payload, QueuedAt: now, ExpiresAt: now.Add(time.Hour)}
-				turns.Lock()
-				_, err := s.Enqueue([]hub.StoredMessage{m}, room)
-				turns.Unlock()
-				if err != nil {
-					b.Error(err)
+			for {
+				n := int(next.Add(1)) - 1
+				if n >= b.N {
+					return
 				}
-				took[p] = append(took[p], time.Since(now))
+				began := time.Now()
+				if err := do(p, n); err != nil {
+					b.Error(err)
+					return
+				}
+				took[n] = time.Since(began)
 			}
 		})
 	}
 	work.Wait()
 	b.StopTimer()
-	all := slices.Concat(took...)
-	slices.Sort(all)
+	slices.Sort(took)
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msgs/s")
-	b.ReportMetric(float64(all[len(all)/2].Microseconds())/1000, "p50-ms")
-	b.ReportMetric(float64(all[len(all)*99/100].Microseconds())/1000, "p99-ms")
-	b.ReportMetric(float64(s.Stats().Requests)/float64(s.Stats().Commits), "msgs/commit")
+	b.ReportMetric(float64(took[b.N/2].Microseconds())/1000, "p50-ms")
+	b.ReportMetric(float64(took[b.N*99/100].Microseconds())/1000, "p99-ms")
 }

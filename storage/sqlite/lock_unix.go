@@ -17,7 +17,7 @@ const lockName = "duckwire.lock"
 func lockFolder(dir string) (*os.File, error) {
 	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("the data folder %s cannot be written: %w; give the user of the server the right to", dir, err)
+		return nil, fmt.Errorf("lock the data folder %s: %w", dir, advise(err))
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		f.Close()

@@ -1,191 +1,249 @@
 package sqlite_test
 
 import (
+	"bytes"
 	"database/sql"
 	"errors"
-	"io/fs"
+	"fmt"
+	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
-	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/storage/sqlite"
 )
 
-func open(dir string) error {
-	s, err := sqlite.Open(sqlite.Options{Dir: dir, Logger: quiet})
-	if err != nil {
-		return err
-	}
-	return s.Close()
-}
-
-// inFile does something to a database that no store has open.
-func inFile(t *testing.T, dir, script string) {
+// refuses opens a folder and wants an error of a kind, with advice.
+func refuses(t *testing.T, dir string, kind error, advice string) {
 	t.Helper()
-	db, err := sql.Open("sqlite3", filepath.Join(dir, sqlite.FileName))
-	if err != nil {
-		t.Fatal(err)
+	s, err := sqlite.Open(sqlite.Options{Dir: dir, Logger: quiet})
+	if err == nil {
+		s.Close()
 	}
-	defer db.Close()
-	if _, err := db.Exec(script); err != nil {
-		t.Fatal(err)
+	if !errors.Is(err, kind) || !strings.Contains(fmt.Sprint(err), advice) {
+		t.Errorf("%v; want %q with %q", err, kind, advice)
 	}
 }
 
-func TestOneServerOnAFolder(t *testing.T) {
+func TestOpenWantsAFolder(t *testing.T) {
+	if _, err := sqlite.Open(sqlite.Options{}); err == nil || !strings.Contains(err.Error(), "Dir") {
+		t.Error(err)
+	}
+}
+
+func TestFolderBelowAFile(t *testing.T) {
+	dir := t.TempDir()
+	openIn(t, dir)
+	if _, err := sqlite.Open(sqlite.Options{Dir: filepath.Join(dir, sqlite.FileName, "a", "b"), Logger: quiet}); !errors.Is(err, syscall.ENOTDIR) {
+		t.Error(err)
+	}
+}
+
+func TestFolderIsTheUsersOwn(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a", "b")
+	openIn(t, dir)
+	info, err := os.Stat(dir)
+	if err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+}
+
+func TestSecondServer(t *testing.T) {
 	dir := t.TempDir()
 	s := openIn(t, dir)
-	if err := open(dir); !errors.Is(err, sqlite.ErrLocked) || !strings.Contains(err.Error(), "--data-dir") {
-		t.Errorf("the second: %v", err)
-	}
-	if err := s.Close(); err != nil {
+	refuses(t, dir, sqlite.ErrLocked, "stop it first")
+	s.Close()
+	openIn(t, dir)
+}
+
+func TestNewerFile(t *testing.T) {
+	dir := t.TempDir()
+	openIn(t, dir).Close()
+	change(t, dir, `PRAGMA user_version = 1000`)
+	refuses(t, dir, sqlite.ErrNewer, "newer program")
+}
+
+// change changes a database that nobody has open.
+func change(t *testing.T, dir, query string) {
+	t.Helper()
+	db, err := sql.Open("sqlite3", "file:"+filepath.Join(dir, sqlite.FileName))
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := open(dir); err != nil {
-		t.Errorf("after the first: %v", err)
+	_, err = db.Exec(query)
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
 	}
 }
 
-func TestFilesThatCannotBeUsed(t *testing.T) {
-	for name, tt := range map[string]struct {
-		spoil func(t *testing.T, dir string)
-		kind  error
-		says  string
-	}{
-		"newer":     {func(t *testing.T, dir string) { inFile(t, dir, `PRAGMA user_version = 99`) }, sqlite.ErrNewer, "version 99"},
-		"no header": {func(t *testing.T, dir string) { overwrite(t, dir, 0, 100) }, sqlite.ErrCorrupt, ".recover"},
-		"no schema": {func(t *testing.T, dir string) { overwrite(t, dir, 100, 3000) }, sqlite.ErrCorrupt, "backup"},
-		"no file":   {func(t *testing.T, dir string) { replaceByFolder(t, dir) }, nil, "right to write"},
+func TestDamagedFile(t *testing.T) {
+	for name, damage := range map[string]func(file []byte) []byte{
+		"something else": func([]byte) []byte { return bytes.Repeat([]byte("duck"), 4096) },
+		"too short":      func(file []byte) []byte { return file[:len(file)/2] },
+		"a page": func(file []byte) []byte {
+			copy(file[len(file)-3*4096:], bytes.Repeat([]byte{0xff}, 2*4096))
+			return file
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			if err := open(dir); err != nil {
+			s := openIn(t, dir)
+			for n := range 100 {
+				enqueue(t, s, message("u", fmt.Sprint(n), 500))
+			}
+			s.Close()
+			path := filepath.Join(dir, sqlite.FileName)
+			file, err := os.ReadFile(path)
+			if err != nil {
 				t.Fatal(err)
 			}
-			tt.spoil(t, dir)
-			for range 2 { // it changes nothing
-				err := open(dir)
-				if err == nil || tt.kind != nil && !errors.Is(err, tt.kind) || !strings.Contains(err.Error(), tt.says) || !strings.Contains(err.Error(), dir) {
-					t.Errorf("%v", err)
-				}
+			if err := os.WriteFile(path, damage(file), 0o600); err != nil {
+				t.Fatal(err)
 			}
+			refuses(t, dir, sqlite.ErrCorrupt, "restore a backup")
 		})
-	}
-	if err := open(filepath.Join("/dev/null", "data")); err == nil || !strings.Contains(err.Error(), "data folder") {
-		t.Errorf("a folder that cannot be made: %v", err)
 	}
 }
 
-// overwrite spoils a part of the file.
-func overwrite(t *testing.T, dir string, at, n int) {
-	t.Helper()
+func TestLogOfAnotherDatabase(t *testing.T) {
+	dir := t.TempDir()
+	s := openIn(t, dir)
+	enqueue(t, s, message("u", "a", 1))
+	backup := filepath.Join(t.TempDir(), "backup.db")
+	if err := sqlite.Backup(t.Context(), dir, backup); err != nil {
+		t.Fatal(err)
+	}
+	enqueue(t, s, message("u", "b", 1))
 	path := filepath.Join(dir, sqlite.FileName)
-	raw, err := os.ReadFile(path)
+	crashed := t.TempDir() // as the folder is while the server runs
+	move(t, path+"-wal", filepath.Join(crashed, sqlite.FileName+"-wal"))
+	refuses(t, crashed, sqlite.ErrStaleLog, "put back")
+	move(t, backup, filepath.Join(crashed, sqlite.FileName))
+	refuses(t, crashed, sqlite.ErrStaleLog, "-wal")
+	if err := os.Remove(filepath.Join(crashed, sqlite.FileName+"-wal")); err != nil {
+		t.Fatal(err)
+	}
+	if got := ids(t, openIn(t, crashed), "u"); len(got) != 1 {
+		t.Errorf("%v", got)
+	}
+}
+
+// move copies a file, and lets the one it is from be.
+func move(t *testing.T, from, to string) {
+	t.Helper()
+	content, err := os.ReadFile(from)
+	if err == nil {
+		err = os.WriteFile(to, content, 0o600)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	copy(raw[at:], strings.Repeat("x", n))
-	if err := os.WriteFile(path, raw, 0o600); err != nil {
-		t.Fatal(err)
-	}
 }
 
-func replaceByFolder(t *testing.T, dir string) {
-	t.Helper()
-	path := filepath.Join(dir, sqlite.FileName)
-	if err := errors.Join(os.Remove(path), os.Mkdir(path, 0o700)); err != nil {
-		t.Fatal(err)
+// openEnv tells the test's own program to open a folder and to print the error.
+const openEnv = "DUCKWIRE_TEST_OPEN"
+
+func openAlone(dir string) int {
+	s, err := sqlite.Open(sqlite.Options{Dir: dir, Logger: quiet})
+	if err == nil {
+		err = s.Close()
 	}
+	fmt.Println(err)
+	return 0
 }
 
-// TestReadOnlyFolder runs only where permissions hold: not as root.
+// TestReadOnlyFolder opens folders as a user who may not write there. Root may write anywhere, so another user does where the test is run by root.
 func TestReadOnlyFolder(t *testing.T) {
-	dir := t.TempDir()
-	if err := os.Chmod(dir, 0o500); err != nil {
+	top, err := os.MkdirTemp("", "duckwire-test-*") // unlike t.TempDir, its folders can be opened up
+	if err != nil {
 		t.Fatal(err)
 	}
-	if f, err := os.Create(filepath.Join(dir, "x")); err == nil {
-		f.Close()
-		t.Skip("this user may write everywhere")
+	t.Cleanup(func() { os.RemoveAll(top) })
+	program := filepath.Join(top, "program")
+	copyProgram(t, program)
+	dir := filepath.Join(top, "data")
+	openIn(t, dir).Close()
+	modes := func(folder, file os.FileMode) {
+		t.Helper()
+		if err := errors.Join(os.Chmod(top, 0o755), os.Chmod(dir, folder), os.Chmod(filepath.Join(dir, "duckwire.lock"), 0o666),
+			os.Chmod(filepath.Join(dir, sqlite.FileName), file)); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if err := open(dir); !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), "give the user") {
-		t.Errorf("%v", err)
+	open := func(dir string) string {
+		t.Helper()
+		cmd := exec.Command(program)
+		cmd.Env = append(os.Environ(), openEnv+"="+dir)
+		if os.Getuid() == 0 {
+			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+		}
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		return string(out)
+	}
+	wanted := []string{sqlite.ErrReadOnly.Error(), "give the user of the server the right"}
+	expect := func(what, got string) {
+		t.Helper()
+		for _, want := range wanted {
+			if !strings.Contains(got, want) {
+				t.Errorf("%s: %swant %q", what, got, want)
+			}
+		}
+	}
+	modes(0o777, 0o444)
+	expect("a file that cannot be written", open(dir))
+	modes(0o555, 0o444)
+	expect("nor can the folder", open(dir))
+	if os.Getuid() != 0 {
+		top = dir // which is read-only now; of root's own folders the one above is to another user
+	}
+	expect("a folder that cannot be made", open(filepath.Join(top, "more")))
+	if err := os.Chmod(dir, 0o700); err != nil {
+		t.Fatal(err)
 	}
 }
 
-// TestBackup: a copy that is made while messages come holds a beginning of them, and whoever opens it says that its offsets are another life's.
-func TestBackup(t *testing.T) {
+func copyProgram(t *testing.T, to string) {
+	t.Helper()
+	self, err := os.Open("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer self.Close()
+	f, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY, 0o755)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = io.Copy(f, self)
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestFullDisk has the log be a device that is full.
+func TestFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Symlink("/dev/full", filepath.Join(dir, sqlite.FileName+"-wal")); err != nil {
+		t.Fatal(err)
+	}
+	refuses(t, dir, sqlite.ErrFull, "make room")
+}
+
+// TestCloseLeavesOneFile: what was in the log is in the file, which can be copied by itself then.
+func TestCloseLeavesOneFile(t *testing.T) {
 	dir := t.TempDir()
 	s := openIn(t, dir)
-	m := func(id string) hub.StoredMessage {
-		return hub.StoredMessage{User: "u", ID: id, Event: "e", Payload: []byte(`{}`)}
-	}
-	room := hub.QueueRoom{Messages: 100, Bytes: 1 << 20}
-	if _, err := s.Enqueue([]hub.StoredMessage{m("a"), m("b")}, room); err != nil {
+	enqueue(t, s, message("u", "a", 1))
+	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	copied := filepath.Join(t.TempDir(), "copy", sqlite.FileName)
-	if err := os.Mkdir(filepath.Dir(copied), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := sqlite.Backup(t.Context(), dir, copied); err != nil {
-		t.Fatal(err)
-	}
-	if err := sqlite.Backup(t.Context(), dir, copied); !errors.Is(err, fs.ErrExist) {
-		t.Errorf("over another backup: %v", err)
-	}
-	if err := sqlite.Backup(t.Context(), t.TempDir(), copied+"2"); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("of no database: %v", err)
-	}
-	if _, err := s.Enqueue([]hub.StoredMessage{m("c")}, room); err != nil {
-		t.Fatal(err)
-	}
-	if left, _ := filepath.Glob(copied + "*"); len(left) != 1 {
-		t.Errorf("beside the copy: %v", left)
-	}
-	again := openIn(t, filepath.Dir(copied))
-	page, err := again.Messages("u", 0, 10)
-	if err != nil || len(page.Messages) != 2 || page.Tail != 2 {
-		t.Errorf("%+v, %v", page, err)
-	}
-	epoch := again.QueueEpoch()
-	if epoch == s.QueueEpoch() {
-		t.Error("the copy gives the same offsets to other messages, in the same epoch")
-	}
-	if err := again.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if third := openIn(t, filepath.Dir(copied)); third.QueueEpoch() != epoch {
-		t.Error("and again another epoch")
-	}
-}
-
-// TestClosed: whoever comes late is told.
-func TestClosed(t *testing.T) {
-	s := openIn(t, t.TempDir())
-	if err := errors.Join(s.Close(), s.Close()); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := s.Enqueue([]hub.StoredMessage{{User: "u"}}, hub.QueueRoom{Messages: 1}); !errors.Is(err, hub.ErrUnavailable) {
-		t.Errorf("%v", err)
-	}
-	if _, err := s.Messages("u", 0, 1); !errors.Is(err, hub.ErrUnavailable) {
-		t.Errorf("%v", err)
-	}
-}
-
-func TestNobodyElseReads(t *testing.T) {
-	dir := t.TempDir()
-	openIn(t, dir)
-	files, _ := filepath.Glob(filepath.Join(dir, "*"))
-	if len(files) != 4 {
-		t.Errorf("%v", files)
-	}
-	for _, f := range files {
-		if info, err := os.Stat(f); err != nil || info.Mode().Perm() != 0o600 {
-			t.Errorf("%s: %v, %v", f, info.Mode(), err)
-		}
+	left, err := filepath.Glob(filepath.Join(dir, sqlite.FileName+"*"))
+	if err != nil || len(left) != 1 {
+		t.Errorf("%v, %v", left, err)
 	}
 }

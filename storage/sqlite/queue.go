@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
@@ -16,6 +15,7 @@ const idLife = 10 * time.Minute
 // queueRow is a row of queues.
 type queueRow struct {
 	first, head, tail       int64
+	firstQueued             int64 // when the message at first came; it tells only where there is one
 	bytes                   int64
 	expired, expiredThrough int64
 	nextExpiry              sql.NullInt64
@@ -23,22 +23,24 @@ type queueRow struct {
 
 func (w *writer) queue(user string) (q queueRow, err error) {
 	q.first = 1
-	_, err = w.scan([]any{&q.first, &q.head, &q.tail, &q.bytes, &q.expired, &q.expiredThrough, &q.nextExpiry},
-		`SELECT first, head, tail, bytes, expired, expired_through, next_expiry FROM queues WHERE user = ?`, user)
+	_, err = w.scan([]any{&q.first, &q.firstQueued, &q.head, &q.tail, &q.bytes, &q.expired, &q.expiredThrough, &q.nextExpiry},
+		`SELECT first, first_queued, head, tail, bytes, expired, expired_through, next_expiry FROM queues WHERE user = ?`, user)
 	return q, err
 }
 
 func (w *writer) putQueue(user string, q *queueRow) error {
-	_, err := w.exec(`INSERT OR REPLACE INTO queues (user, first, head, tail, bytes, expired, expired_through, next_expiry) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-		user, q.first, q.head, q.tail, q.bytes, q.expired, q.expiredThrough, q.nextExpiry)
+	_, err := w.exec(`INSERT OR REPLACE INTO queues (user, first, first_queued, head, tail, bytes, expired, expired_through, next_expiry)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`, user, q.first, q.firstQueued, q.head, q.tail, q.bytes, q.expired, q.expiredThrough, q.nextExpiry)
 	return err
 }
 
 // Enqueue implements hub.QueueStore.
 func (s *Store) Enqueue(messages []hub.StoredMessage, room hub.QueueRoom) (offsets []uint64, err error) {
-	err = s.writer.write(func(w *writer) error {
-		offsets = make([]uint64, len(messages)) // anew where it is tried again
+	added := 0
+	err = s.writer.write(func(w *writer) error { // all anew where it is tried again
+		offsets = make([]uint64, len(messages))
 		e := enqueuing{w: w, queues: make(map[string]*queueRow), named: make(map[[3]string]uint64)}
+		defer func() { added = e.added }()
 		if err := e.check(messages, room); err != nil {
 			return err
 		}
@@ -47,6 +49,7 @@ func (s *Store) Enqueue(messages []hub.StoredMessage, room hub.QueueRoom) (offse
 	if err != nil {
 		return nil, err
 	}
+	s.writer.figures.messages.Add(int64(added))
 	return offsets, nil
 }
 
@@ -55,17 +58,16 @@ type enqueuing struct {
 	w      *writer
 	queues map[string]*queueRow
 	named  map[[3]string]uint64 // → offset; 0 until it has one
-}
-
-// queueLoad is what a request adds to a queue.
-type queueLoad struct {
-	messages int
-	bytes    int64
+	added  int
 }
 
 // check reads the queues, expires what is over in them, and refuses what does not fit.
 func (e *enqueuing) check(messages []hub.StoredMessage, room hub.QueueRoom) error {
-	more := make(map[string]*queueLoad)
+	type load struct {
+		messages int
+		bytes    int64
+	}
+	more := make(map[string]*load)
 	for i := range messages {
 		m := &messages[i]
 		if e.queues[m.User] == nil {
@@ -73,7 +75,7 @@ func (e *enqueuing) check(messages []hub.StoredMessage, room hub.QueueRoom) erro
 			if err != nil {
 				return err
 			}
-			e.queues[m.User], more[m.User] = &q, &queueLoad{}
+			e.queues[m.User], more[m.User] = &q, &load{}
 		}
 		fresh, err := e.isNew(m)
 		if err != nil {
@@ -87,7 +89,7 @@ func (e *enqueuing) check(messages []hub.StoredMessage, room hub.QueueRoom) erro
 		add.bytes += int64(len(m.Payload))
 		full := hub.QueueFull(m.User, int(q.tail-q.head)+add.messages, q.bytes+add.bytes, room)
 		if full != nil && q.isOver(m.QueuedAt) {
-			if _, err := e.w.expire(m.User, q, m.QueuedAt, room.Messages+1); err != nil {
+			if _, err := e.w.expire(m.User, q, m.QueuedAt, int(q.tail-q.head)); err != nil {
 				return err
 			}
 			full = hub.QueueFull(m.User, int(q.tail-q.head)+add.messages, q.bytes+add.bytes, room)
@@ -150,7 +152,11 @@ func (e *enqueuing) insert(m *hub.StoredMessage, q *queueRow) error {
 	} else {
 		q.nextExpiry = sql.NullInt64{Int64: expires, Valid: true}
 	}
+	e.added++
 	q.tail++
+	if q.first == q.tail {
+		q.firstQueued = m.QueuedAt.UnixMilli()
+	}
 	q.bytes += int64(len(m.Payload))
 	_, err := e.w.exec(`INSERT INTO messages (user, offset, id, named, sender, topic, event, payload, queued_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		m.User, q.tail, m.ID, m.Named, m.Sender, m.Topic, m.Event, []byte(m.Payload), m.QueuedAt.UnixMilli(), expires)
@@ -271,7 +277,9 @@ func (s *Store) nothingOver(user string, now time.Time) (bool, error) {
 		query, args = `SELECT 1 FROM queues WHERE next_expiry <= ? AND user = ?`, append(args, user)
 	}
 	var one int
-	err := s.readers.QueryRowContext(context.Background(), query, args...).Scan(&one)
+	db, done := s.reader()
+	defer done()
+	err := db.QueryRowContext(context.Background(), query, args...).Scan(&one)
 	if errors.Is(err, sql.ErrNoRows) {
 		return true, nil
 	}
@@ -281,7 +289,9 @@ func (s *Store) nothingOver(user string, now time.Time) (bool, error) {
 // Messages implements hub.QueueStore. Everything in a page is of one moment.
 func (s *Store) Messages(user string, after uint64, limit int) (page hub.QueuePage, err error) {
 	ctx := context.Background()
-	tx, err := s.readers.BeginTx(ctx, nil)
+	db, done := s.reader()
+	defer done()
+	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return page, unavailable(err)
 	}
@@ -313,12 +323,4 @@ func (s *Store) Messages(user string, after uint64, limit int) (page hub.QueuePa
 		size += len(payload)
 	}
 	return page, unavailable(rows.Err())
-}
-
-// unavailable says of an error of SQLite's that it may pass.
-func unavailable(err error) error {
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf("%w: %w", hub.ErrUnavailable, err)
 }

@@ -14,6 +14,7 @@ var migrations = []string{`
 	CREATE TABLE queues (
 		user TEXT PRIMARY KEY,
 		first INTEGER NOT NULL,
+		first_queued INTEGER NOT NULL,      -- of the message at first, Unix milliseconds
 		head INTEGER NOT NULL,
 		tail INTEGER NOT NULL,
 		bytes INTEGER NOT NULL,             -- of payloads that wait
@@ -22,7 +23,7 @@ var migrations = []string{`
 		next_expiry INTEGER                 -- of the oldest that waits; null: none
 	) STRICT, WITHOUT ROWID;
 	CREATE INDEX queues_expiry ON queues (next_expiry) WHERE next_expiry IS NOT NULL;
-	CREATE INDEX queues_done ON queues (user) WHERE first <= head;
+	CREATE INDEX queues_done ON queues (first_queued) WHERE first <= head;
 
 	CREATE TABLE messages (
 		user TEXT NOT NULL,

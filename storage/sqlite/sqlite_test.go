@@ -1,9 +1,14 @@
 package sqlite_test
 
 import (
+	"encoding/json"
+	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -13,7 +18,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("database/sql.(*DB).connectionOpener"))
+	if dir := os.Getenv(openEnv); dir != "" {
+		os.Exit(openAlone(dir))
+	}
+	goleak.VerifyTestMain(m)
 }
 
 var quiet = slog.New(slog.DiscardHandler)
@@ -62,3 +70,62 @@ func TestQueue(t *testing.T) {
 		func(t testing.TB) hub.QueueStore { return f.open(t) },
 		func(t testing.TB, s hub.QueueStore) hub.QueueStore { return f.reopen(t, s.(*sqlite.Store)) })
 }
+
+var (
+	noon = time.UnixMilli(1_800_000_000_000).UTC()
+	wide = hub.QueueRoom{Messages: 1 << 20, Bytes: 1 << 40}
+)
+
+// message makes a message of a size.
+func message(user, id string, bytes int) hub.StoredMessage {
+	return hub.StoredMessage{
+		User: user, ID: id, Named: true, Sender: "s", Topic: "user:" + user, Event: "e", Payload: json.RawMessage(`"` + strings.Repeat("x", bytes) + `"`),
+		QueuedAt: noon, ExpiresAt: noon.Add(24 * time.Hour),
+	}
+}
+
+func enqueue(t testing.TB, s *sqlite.Store, messages ...hub.StoredMessage) []uint64 {
+	t.Helper()
+	offsets, err := s.Enqueue(messages, wide)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return offsets
+}
+
+func ack(t testing.TB, s *sqlite.Store, user string, through uint64) {
+	t.Helper()
+	if ahead, err := s.AckMessages(user, through); ahead || err != nil {
+		t.Fatal(ahead, err)
+	}
+}
+
+// ids returns the ids of all messages of a user.
+func ids(t testing.TB, s *sqlite.Store, user string) (all []string) {
+	t.Helper()
+	for after := uint64(0); ; {
+		page, err := s.Messages(user, after, 1000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range page.Messages {
+			all = append(all, page.Messages[i].ID)
+			after = page.Messages[i].Offset
+		}
+		if len(page.Messages) == 0 {
+			return all
+		}
+	}
+}
+
+// wait waits until something is so.
+func wait(t testing.TB, what string, so func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); !so(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("never:", what)
+		}
+	}
+}
+
+func name(n int) string { return fmt.Sprintf("m%d", n) }

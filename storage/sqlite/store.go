@@ -2,20 +2,15 @@ package sqlite
 
 import (
 	"context"
-	"crypto/rand"
 	"database/sql"
-	"encoding/base32"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
-
-	"github.com/mattn/go-sqlite3"
 
 	"github.com/duckwire/duckwire/storage/sqlite/internal/settle"
 )
@@ -29,7 +24,7 @@ type Durability uint8
 // The kinds.
 const (
 	Full   Durability = iota // the disk: what was acknowledged survives a power loss, if the disk keeps its word
-	Normal                   // the kernel: what was acknowledged survives the end of the process
+	Normal                   // the kernel: what was acknowledged survives the end of the process; queues have a new epoch at each opening
 )
 
 // Options says how to open a Store.
@@ -56,23 +51,20 @@ type Store struct {
 	closed  error
 }
 
-// The errors of Open.
-var (
-	ErrLocked  = errors.New("another server is running on the data folder")
-	ErrNewer   = errors.New("the database was written by a newer version")
-	ErrCorrupt = errors.New("the database is damaged")
-)
-
-// Open opens the database in a folder, and makes it where there is none. Errors: ErrLocked, ErrNewer, ErrCorrupt, and the system's.
+// Open opens the database in a folder, and makes it where there is none. Errors, each with advice: ErrLocked, ErrNewer, ErrCorrupt, ErrReadOnly,
+// ErrFull, ErrStaleLog; and the system's.
 func Open(o Options) (*Store, error) {
+	if o.Dir == "" {
+		return nil, errors.New("the data folder (Dir) is not given")
+	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("the data folder cannot be made: %w", err)
-	}
 	if o.CheckpointEvery <= 0 {
 		o.CheckpointEvery = checkpointEvery
+	}
+	if err := makeFolder(o.Dir); err != nil {
+		return nil, fmt.Errorf("the data folder cannot be made: %w", advise(err))
 	}
 	lock, err := lockFolder(o.Dir)
 	if err != nil {
@@ -81,14 +73,34 @@ func Open(o Options) (*Store, error) {
 	s := &Store{dir: o.Dir, logger: o.Logger, lock: lock}
 	if err := s.open(o); err != nil {
 		s.Close()
-		return nil, explain(err, o.Dir)
+		return nil, fmt.Errorf("open the database in %s: %w", o.Dir, advise(err))
 	}
 	return s, nil
 }
 
+// makeFolder makes a folder and those above it that are missing, and has their names on disk: SQLite syncs the names within the folder only.
+func makeFolder(dir string) error {
+	if _, err := os.Stat(dir); err == nil || filepath.Dir(dir) == dir {
+		return os.MkdirAll(dir, 0o700) // tells if it is no folder
+	}
+	if err := makeFolder(filepath.Dir(dir)); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return syncPath(filepath.Dir(dir))
+}
+
 func (s *Store) open(o Options) error {
 	path := filepath.Join(s.dir, FileName)
+	if err := checkLog(path); err != nil {
+		return err
+	}
 	if err := settle.WAL(path); err != nil {
+		return err
+	}
+	if err := ownFile(path); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -97,12 +109,7 @@ func (s *Store) open(o Options) error {
 	if s.writer, err = newWriter(path, o.Durability, s.logger); err != nil {
 		return err
 	}
-	for _, end := range []string{"", "-wal", "-shm"} { // SQLite would let others read them
-		if err := os.Chmod(path+end, 0o600); err != nil {
-			return err
-		}
-	}
-	if s.epoch, err = s.writer.epoch(); err != nil {
+	if s.epoch, err = s.writer.epoch(o.Durability); err != nil {
 		return err
 	}
 	if s.readers, err = sql.Open("sqlite3", dsn(path, "mode", "ro", "_query_only", "1", "_busy_timeout", "5000", "_stmt_cache_size", "8")); err != nil {
@@ -110,8 +117,21 @@ func (s *Store) open(o Options) error {
 	}
 	s.readers.SetMaxOpenConns(4)
 	s.readers.SetMaxIdleConns(4)
+	if err := quickCheck(s.readers); err != nil {
+		return err
+	}
+	s.writer.start()
 	s.care.Go(func() { s.takeCare(ctx, o.CheckpointEvery) })
 	return nil
+}
+
+// ownFile makes the file, where there is none, for this user alone. SQLite gives the log and its index the same rights.
+func ownFile(path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	return f.Close()
 }
 
 // Close ends the store. It returns when every request has been answered and every goroutine has ended. A second call does nothing.
@@ -136,8 +156,14 @@ func (s *Store) close() error {
 	return errors.Join(errs...)
 }
 
-// Err returns why nothing can be kept at the moment, or nil.
-func (s *Store) Err() error { return s.writer.failure() }
+// Err returns why nothing can be kept at the moment, or nil: ErrFull, ErrReadOnly, ErrCorrupt, or what SQLite says. All but ErrCorrupt may pass.
+func (s *Store) Err() error { return s.writer.health.failure() }
+
+// reader returns the pool to read from, and what to call when all is read.
+func (s *Store) reader() (pool *sql.DB, done func()) {
+	s.writer.reading.RLock()
+	return s.readers, s.writer.reading.RUnlock
+}
 
 // QueueEpoch implements hub.QueueStore.
 func (s *Store) QueueEpoch() string { return s.epoch }
@@ -149,25 +175,4 @@ func dsn(path string, params ...string) string {
 		q.Set(params[i], params[i+1])
 	}
 	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + q.Encode()
-}
-
-func newEpoch() string {
-	var b [8]byte
-	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
-	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(b[:]))
-}
-
-// explain adds to an error of Open what to do about it.
-func explain(err error, dir string) error {
-	var e sqlite3.Error
-	switch {
-	case !errors.As(err, &e):
-	case e.Code == sqlite3.ErrCorrupt, e.Code == sqlite3.ErrNotADB:
-		return fmt.Errorf("%w: %s (%w); stop, keep a copy of the folder, and restore a backup, or try: sqlite3 %[2]s .recover", ErrCorrupt, filepath.Join(dir, FileName), err)
-	case e.Code == sqlite3.ErrReadonly, e.Code == sqlite3.ErrCantOpen, e.Code == sqlite3.ErrPerm:
-		return fmt.Errorf("the database in %s cannot be written: %w; give the user of the server the right to write the folder and its files", dir, err)
-	case e.Code == sqlite3.ErrFull:
-		return fmt.Errorf("the disk of %s is full: %w", dir, err)
-	}
-	return fmt.Errorf("open the database in %s: %w", dir, err)
 }

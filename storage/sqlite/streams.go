@@ -123,36 +123,59 @@ func (r *streamRow) put(w *writer) error {
 	return err
 }
 
+// loadPage is how many records Load reads at a time: a reader that stays holds up checkpoints.
+const loadPage = 100
+
 // Load implements hub.StreamStore: the streams in the order in which they were saved first.
 func (s *Store) Load(f func(*hub.StreamRecord) error) error {
-	ctx := context.Background()
-	rows, err := s.readers.QueryContext(ctx, `SELECT id, record FROM streams ORDER BY rowid`)
+	for after := int64(0); ; {
+		records, last, err := s.loadRecords(after)
+		if err != nil {
+			return err
+		}
+		for _, rec := range records {
+			if err := s.loadRuns(rec); err != nil {
+				return err
+			}
+			if err := f(rec); err != nil {
+				return err
+			}
+		}
+		if len(records) < loadPage {
+			return nil
+		}
+		after = last
+	}
+}
+
+// loadRecords returns a page of records, without their runs, and the last one's row.
+func (s *Store) loadRecords(after int64) (records []*hub.StreamRecord, last int64, err error) {
+	db, done := s.reader()
+	defer done()
+	rows, err := db.QueryContext(context.Background(), `SELECT rowid, id, record FROM streams WHERE rowid > ? ORDER BY rowid LIMIT ?`, after, loadPage)
 	if err != nil {
-		return unavailable(err)
+		return nil, 0, unavailable(err)
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var id string
 		var raw []byte
-		if err := rows.Scan(&id, &raw); err != nil {
-			return unavailable(err)
+		if err := rows.Scan(&last, &id, &raw); err != nil {
+			return nil, 0, unavailable(err)
 		}
 		rec, err := decodeRecord(raw)
 		if err != nil {
-			return fmt.Errorf("stream %s in the database: %w", id, err)
+			return nil, 0, fmt.Errorf("stream %s in the database: %w", id, err)
 		}
-		if err := s.loadRuns(ctx, rec); err != nil {
-			return err
-		}
-		if err := f(rec); err != nil {
-			return err
-		}
+		records = append(records, rec)
 	}
-	return unavailable(rows.Err())
+	return records, last, unavailable(rows.Err())
 }
 
-func (s *Store) loadRuns(ctx context.Context, rec *hub.StreamRecord) error {
-	rows, err := s.readers.QueryContext(ctx, `SELECT text, marks FROM runs WHERE stream = ? ORDER BY first`, rec.ID)
+func (s *Store) loadRuns(rec *hub.StreamRecord) error {
+	db, done := s.reader()
+	defer done()
+	rows, err := db.QueryContext(context.Background(), `SELECT text, marks FROM runs WHERE stream = ? ORDER BY first`, rec.ID)
 	if err != nil {
 		return unavailable(err)
 	}
@@ -185,25 +208,36 @@ func (s *Store) loadRuns(ctx context.Context, rec *hub.StreamRecord) error {
 	return unavailable(rows.Err())
 }
 
-// deleteStep is how many rows of runs one transaction deletes.
-const deleteStep = 50
+// deleteStep is how many rows one transaction deletes.
+const deleteStep = 200
 
 // Delete implements hub.StreamStore. It works in small steps, so that nobody waits long behind it.
 func (s *Store) Delete(ids []string) error {
-	for _, id := range ids {
-		for more := true; more; {
-			err := s.writer.write(func(w *writer) error {
-				n, err := w.exec(`DELETE FROM runs WHERE rowid IN (SELECT rowid FROM runs WHERE stream = ? LIMIT ?)`, id, deleteStep)
-				if more = n == deleteStep; more || err != nil {
-					return err
-				}
-				_, err = w.exec(`DELETE FROM streams WHERE id = ?`, id)
-				return err
-			})
-			if err != nil {
-				return err
-			}
+	for len(ids) > 0 {
+		var left []string
+		err := s.writer.write(func(w *writer) (err error) {
+			left, err = w.deleteSome(ids)
+			return err
+		})
+		if err != nil {
+			return err
 		}
+		ids = left
 	}
 	return nil
+}
+
+// deleteSome takes a step, and returns what is left to do. A stream goes when its runs are gone.
+func (w *writer) deleteSome(ids []string) (left []string, err error) {
+	for budget := int64(deleteStep); len(ids) > 0; ids = ids[1:] {
+		n, err := w.exec(`DELETE FROM runs WHERE rowid IN (SELECT rowid FROM runs WHERE stream = ? LIMIT ?)`, ids[0], budget)
+		if budget -= n; err != nil || budget <= 0 {
+			return ids, err
+		}
+		if _, err := w.exec(`DELETE FROM streams WHERE id = ?`, ids[0]); err != nil {
+			return ids, err
+		}
+		budget--
+	}
+	return nil, nil
 }

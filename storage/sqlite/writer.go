@@ -7,12 +7,10 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
-	"github.com/mattn/go-sqlite3"
-
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/storage/sqlite/internal/settle"
 )
 
 // maxBatch is how many requests share a transaction at most.
@@ -20,6 +18,12 @@ const maxBatch = 256
 
 // maxWaiting is how many requests may wait for the writer; more wait to wait.
 const maxWaiting = 1024
+
+// A log longer than that is shortened at once; each so many commits it is looked at.
+const (
+	veryLongLog  = 32 << 20
+	relieveEvery = 64
+)
 
 // request is something to be written. do makes all its checks before it writes anything: what it refuses leaves no trace.
 type request struct {
@@ -29,27 +33,28 @@ type request struct {
 
 // writer owns the one connection that writes.
 type writer struct {
-	db     *sql.DB
-	conn   *sql.Conn
-	logger *slog.Logger
-	ctx    context.Context // Background: a context that can end would cost a goroutine for each statement, and may roll back others' work
-	stmts  map[string]*sql.Stmt
-	begin  *sql.Stmt
-	commit *sql.Stmt
+	path  string
+	db    *sql.DB
+	conn  *sql.Conn
+	ctx   context.Context // Background: a context that can end would cost a goroutine for each statement, and may roll back others' work
+	stmts map[string]*sql.Stmt
 
 	requests chan request
 	chores   chan chore
 	work     sync.WaitGroup
 
-	mu      sync.RWMutex // held for reading while a request is handed over
-	closed  bool
-	failing atomic.Pointer[error]
+	// Whoever reads from the pool holds it for reading, so that nobody does while the log is moved into the database. SQLite would leave out what
+	// readers still need, count the rest as moved, and not sync it before all is; should that sync fail, it would not move the rest again.
+	reading sync.RWMutex
 
-	commits, committed, failures atomic.Int64
-	commitTime                   atomic.Int64 // nanoseconds, of all commits together
+	mu     sync.RWMutex // held for reading while a request is handed over
+	closed bool
+
+	health  health
+	figures figures
 }
 
-// newWriter opens the file, brings it to the newest version, and starts the goroutine.
+// newWriter opens the file and brings it to the newest version.
 func newWriter(path string, d Durability, logger *slog.Logger) (_ *writer, err error) {
 	synchronous := "FULL"
 	if d == Normal {
@@ -61,13 +66,13 @@ func newWriter(path string, d Durability, logger *slog.Logger) (_ *writer, err e
 		return nil, err
 	}
 	db.SetMaxOpenConns(1)
-	w := &writer{db: db, logger: logger, ctx: context.Background(), stmts: make(map[string]*sql.Stmt), requests: make(chan request, maxWaiting), chores: make(chan chore)}
+	w := &writer{
+		path: path, db: db, ctx: context.Background(), stmts: make(map[string]*sql.Stmt),
+		requests: make(chan request, maxWaiting), chores: make(chan chore), health: health{logger: logger},
+	}
 	defer func() {
 		if err != nil {
-			if w.conn != nil {
-				w.conn.Close()
-			}
-			db.Close()
+			_ = w.close() // the first error counts
 		}
 	}()
 	if w.conn, err = db.Conn(w.ctx); err != nil {
@@ -76,21 +81,17 @@ func newWriter(path string, d Durability, logger *slog.Logger) (_ *writer, err e
 	if err := migrate(w.ctx, w.conn); err != nil {
 		return nil, err
 	}
-	// Checkpoints are made by takeCare, not within somebody's commit, but for a log that has become very long.
-	for _, pragma := range []string{`PRAGMA wal_autocheckpoint = 8192`, `PRAGMA journal_size_limit = 8388608`} {
+	// No checkpoints within commits: SQLite would keep their errors to itself. See relieve and takeCare.
+	for _, pragma := range []string{`PRAGMA wal_autocheckpoint = 0`, `PRAGMA journal_size_limit = 8388608`} {
 		if _, err := w.conn.ExecContext(w.ctx, pragma); err != nil {
 			return nil, err
 		}
 	}
-	if w.begin, err = w.conn.PrepareContext(w.ctx, `BEGIN IMMEDIATE`); err != nil {
-		return nil, err
-	}
-	if w.commit, err = w.conn.PrepareContext(w.ctx, `COMMIT`); err != nil {
-		return nil, err
-	}
-	w.work.Go(w.run)
 	return w, nil
 }
+
+// start begins to serve. Before it, the caller has the connection for itself.
+func (w *writer) start() { w.work.Go(w.run) }
 
 func (w *writer) close() error {
 	w.mu.Lock()
@@ -98,11 +99,14 @@ func (w *writer) close() error {
 	w.mu.Unlock()
 	close(w.requests)
 	w.work.Wait()
-	errs := []error{w.begin.Close(), w.commit.Close()}
-	for _, s := range w.stmts {
-		errs = append(errs, s.Close())
+	var errs []error
+	for _, stmt := range w.stmts { // one that is left open would keep SQLite's connection open, and the log from being moved into the file
+		errs = append(errs, stmt.Close())
 	}
-	return errors.Join(append(errs, w.conn.Close(), w.db.Close())...) // the last connection empties the log
+	if w.conn != nil {
+		errs = append(errs, w.conn.Close()) // before db, which would leave it open
+	}
+	return errors.Join(append(errs, w.db.Close())...)
 }
 
 // write has a request done, and returns when it is on disk. Errors: do's own; ErrUnavailable where it could not be written.
@@ -156,10 +160,49 @@ func (w *writer) run() {
 				return
 			}
 			w.serve(w.gather(append(batch[:0], req)))
+			w.relieve()
 		case c := <-w.chores:
-			c.done <- w.drain(c.query)
+			c.done <- w.chore(c.query)
 		}
 	}
+}
+
+// chore runs a statement on a log that can be trusted, and notes what its failure says about the disk.
+func (w *writer) chore(query string) error {
+	if err := w.settle(); err != nil {
+		return err
+	}
+	w.reading.Lock()
+	err := w.drain(query)
+	w.reading.Unlock()
+	if err != nil {
+		w.figures.choreFailures.Add(1)
+		w.health.doubt(err)
+	}
+	return err
+}
+
+// relieve shortens a log that grows faster than takeCare looks after it.
+func (w *writer) relieve() {
+	if w.figures.commits.Load()%relieveEvery != 0 || w.health.failure() != nil || size(w.path+"-wal") < veryLongLog {
+		return
+	}
+	if err := w.chore(`PRAGMA wal_checkpoint(PASSIVE)`); err != nil {
+		w.health.logger.Warn("the log of the database cannot be shortened at the moment", "error", err)
+	}
+}
+
+// settle makes the log durable where the disk has failed since it was: a sync that succeeds after one that failed says nothing about what that one
+// should have written.
+func (w *writer) settle() error {
+	if !w.health.doubtful {
+		return nil
+	}
+	if err := settle.WAL(w.path); err != nil {
+		return err
+	}
+	w.health.doubtful = false
+	return nil
 }
 
 // gather adds to a batch what waits already.
@@ -182,6 +225,10 @@ func (w *writer) gather(batch []request) []request {
 // does not take the others with it.
 func (w *writer) serve(batch []request) {
 	errs := make([]error, len(batch))
+	if err := w.health.tooEarly(time.Now()); err != nil {
+		refuse(batch, errs, err)
+		return
+	}
 	err := w.transact(batch, errs)
 	if err != nil && len(batch) > 1 && !isDisk(err) {
 		for i := range batch {
@@ -194,7 +241,11 @@ func (w *writer) serve(batch []request) {
 
 // transact does the requests in one transaction: their own refusals go to errs, and an error means that nothing was written.
 func (w *writer) transact(batch []request, errs []error) error {
-	if _, err := w.begin.ExecContext(w.ctx); err != nil {
+	if err := w.settle(); err != nil {
+		return err
+	}
+	if _, err := w.exec(`BEGIN IMMEDIATE`); err != nil {
+		w.rollBack() // in case the last one was left open
 		return err
 	}
 	for i := range batch {
@@ -206,13 +257,11 @@ func (w *writer) transact(batch []request, errs []error) error {
 		}
 	}
 	began := time.Now()
-	if _, err := w.commit.ExecContext(w.ctx); err != nil {
+	if _, err := w.exec(`COMMIT`); err != nil {
 		w.rollBack()
 		return err
 	}
-	w.commits.Add(1)
-	w.committed.Add(int64(len(batch)))
-	w.commitTime.Add(int64(time.Since(began)))
+	w.figures.committed(len(batch), time.Since(began))
 	return nil
 }
 
@@ -221,122 +270,27 @@ func (w *writer) rollBack() { _, _ = w.conn.ExecContext(w.ctx, `ROLLBACK`) }
 
 // answer tells everybody, and notes how the store is doing.
 func (w *writer) answer(batch []request, errs []error, err error) {
-	w.note(err)
+	switch {
+	case err == nil:
+		w.health.succeeded()
+	case isDisk(err):
+		w.figures.failures.Add(1)
+		w.health.failed(err, time.Now())
+		refuse(batch, errs, w.health.failure())
+		return
+	default: // serve has tried the request by itself
+		w.figures.failures.Add(1)
+		errs[0] = err
+	}
 	for i := range batch {
-		if err != nil {
-			errs[i] = fmt.Errorf("%w: %w", hub.ErrUnavailable, err)
-		}
 		batch[i].done <- errs[i]
 	}
 }
 
-func (w *writer) note(err error) {
-	before := w.failing.Load()
-	switch {
-	case err != nil:
-		w.failures.Add(1)
-		w.failing.Store(&err)
-		if before == nil {
-			w.logger.Error("nothing can be kept; it is tried again", "error", err)
-		}
-	case before != nil:
-		w.failing.Store(nil)
-		w.logger.Info("things can be kept again")
+// refuse tells everybody that nothing was written, and why.
+func refuse(batch []request, errs []error, err error) {
+	for i := range batch {
+		errs[i] = unavailable(err)
+		batch[i].done <- errs[i]
 	}
-}
-
-func (w *writer) failure() error {
-	if p := w.failing.Load(); p != nil {
-		return *p
-	}
-	return nil
-}
-
-// storageError is an error of SQLite's within a request, as opposed to a refusal.
-type storageError struct{ error }
-
-func (e *storageError) Unwrap() error { return e.error }
-
-func broken(err error) error {
-	if err == nil {
-		return nil
-	}
-	return &storageError{err}
-}
-
-// isDisk reports whether an error is no fault of a request's.
-func isDisk(err error) bool {
-	var e sqlite3.Error
-	if !errors.As(err, &e) {
-		return true
-	}
-	return e.Code != sqlite3.ErrConstraint && e.Code != sqlite3.ErrMismatch && e.Code != sqlite3.ErrTooBig && e.Code != sqlite3.ErrError
-}
-
-// stmt returns a prepared statement. Only requests, on the writer's goroutine, may use it.
-func (w *writer) stmt(query string) (*sql.Stmt, error) {
-	if s := w.stmts[query]; s != nil {
-		return s, nil
-	}
-	s, err := w.conn.PrepareContext(w.ctx, query)
-	if err != nil {
-		return nil, broken(err)
-	}
-	w.stmts[query] = s
-	return s, nil
-}
-
-func (w *writer) exec(query string, args ...any) (rows int64, err error) {
-	s, err := w.stmt(query)
-	if err != nil {
-		return 0, err
-	}
-	res, err := s.ExecContext(w.ctx, args...)
-	if err != nil {
-		return 0, broken(err)
-	}
-	rows, err = res.RowsAffected()
-	return rows, broken(err)
-}
-
-// scan reads one row; found is false where there is none.
-func (w *writer) scan(dest []any, query string, args ...any) (found bool, err error) {
-	s, err := w.stmt(query)
-	if err != nil {
-		return false, err
-	}
-	err = s.QueryRowContext(w.ctx, args...).Scan(dest...)
-	if errors.Is(err, sql.ErrNoRows) {
-		return false, nil
-	}
-	return err == nil, broken(err)
-}
-
-// The keys of meta.
-const (
-	metaEpoch = "queue_epoch"
-	metaCopy  = "copy" // set in a backup: whoever opens it has a copy before it
-	metaProbe = "probe"
-)
-
-// epoch returns the epoch of the queues: a new one in a new file, and in a copy.
-func (w *writer) epoch() (epoch string, err error) {
-	err = w.write(func(w *writer) error {
-		var copied string
-		isCopy, err := w.scan([]any{&copied}, `SELECT value FROM meta WHERE key = ?`, metaCopy)
-		if err != nil {
-			return err
-		}
-		found, err := w.scan([]any{&epoch}, `SELECT value FROM meta WHERE key = ?`, metaEpoch)
-		if err != nil || found && !isCopy {
-			return err
-		}
-		epoch = newEpoch()
-		if _, err := w.exec(`DELETE FROM meta WHERE key = ?`, metaCopy); err != nil {
-			return err
-		}
-		_, err = w.exec(`INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)`, metaEpoch, epoch)
-		return err
-	})
-	return epoch, err
 }

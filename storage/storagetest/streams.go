@@ -3,7 +3,9 @@ package storagetest
 
 import (
 	"errors"
+	"fmt"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -35,6 +37,35 @@ func Streams(t *testing.T, open func(t *testing.T) hub.StreamStore, reopen func(
 		}
 		if got := load(t, reopen(t, s)); len(got) != 1 || got["b"].ID != "b" {
 			t.Errorf("%+v", got)
+		}
+	})
+	t.Run("many streams, and one with many runs", func(t *testing.T) {
+		s := open(t)
+		const many, saves = 250, 450
+		var ids []string
+		var all []hub.StreamChange
+		for n := range many {
+			ids = append(ids, fmt.Sprint("s", n))
+			all = append(all, record(ids[n]))
+		}
+		save(t, s, all...)
+		long := record(ids[0])
+		for n := range saves {
+			long.Runs = []hub.Run{{First: uint64(4 + n), Lengths: []int{1}, Text: []byte{'a' + byte(n%26)}}}
+			save(t, s, long)
+		}
+		s = reopen(t, s)
+		if got := order(t, s); !slices.Equal(got, ids) {
+			t.Errorf("%v", got)
+		}
+		if got := load(t, s)[ids[0]]; len(got.Runs) != len(record("").Runs)+saves || got.Runs[saves].First != uint64(2+saves) {
+			t.Errorf("%d runs", len(got.Runs))
+		}
+		if err := s.Delete(ids[:many-1]); err != nil {
+			t.Fatal(err)
+		}
+		if got := order(t, reopen(t, s)); !slices.Equal(got, ids[many-1:]) {
+			t.Errorf("%v are left", got)
 		}
 	})
 	t.Run("load ends with an error of its caller's", func(t *testing.T) {
@@ -81,4 +112,13 @@ func load(t *testing.T, s hub.StreamStore) map[string]hub.StreamRecord {
 		t.Fatal(err)
 	}
 	return got
+}
+
+// order returns the ids in the order in which they are loaded: the one in which they were saved first.
+func order(t *testing.T, s hub.StreamStore) (ids []string) {
+	t.Helper()
+	if err := s.Load(func(rec *hub.StreamRecord) error { ids = append(ids, rec.ID); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	return ids
 }

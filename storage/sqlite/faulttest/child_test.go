@@ -217,7 +217,7 @@ func (w *worker) read(user string, rng *rand.Rand, done <-chan struct{}) {
 		select {
 		case <-done:
 			return
-		case <-time.After(time.Millisecond):
+		case <-time.After(w.ReadEvery):
 		}
 	}
 }

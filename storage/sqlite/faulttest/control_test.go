@@ -37,6 +37,7 @@ const (
 	ctlKillAfter
 	ctlDelay
 	ctlLie
+	ctlSettled
 	ctlWords
 )
 

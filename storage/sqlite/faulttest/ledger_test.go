@@ -32,7 +32,7 @@ func newLedger(w workload, records []record) (*ledger, error) {
 	for _, r := range records {
 		switch word, id, rest := split(r); word {
 		case markOpened:
-			if l.epoch != "" && l.epoch != id {
+			if l.epoch != "" && l.epoch != id && l.Store != normal {
 				return l, fmt.Errorf("the epoch was %s and is %s", l.epoch, id)
 			}
 			l.epoch = id
@@ -102,7 +102,7 @@ func (l *ledger) check(dir string) error {
 }
 
 func (l *ledger) checkOpen(s *sqlite.Store, dir string) error {
-	if epoch := s.QueueEpoch(); l.epoch != "" && epoch != l.epoch {
+	if epoch := s.QueueEpoch(); l.epoch != "" && (epoch == l.epoch) != (l.Store != normal) {
 		return fmt.Errorf("the epoch was %s and is %s", l.epoch, epoch)
 	}
 	if err := integrity(dir); err != nil {

@@ -11,13 +11,13 @@ import (
 	"github.com/duckwire/duckwire/storage/sqlite/internal/settle"
 )
 
-// goFile logs what the store does without the C library, where the shim does not see it: it settles its log. No connection is open then, so
-// nothing runs beside it.
+// goFile does what the shim does, for what the store does without the C library: it settles its log. Only the writer's goroutine does so, and
+// nobody else writes then. A sync that fails here leaves the pages in memory.
 type goFile struct {
 	*os.File
 	marker
-	ino   uint64
-	syncs uint64
+	ctl control
+	ino uint64
 }
 
 // watchSettling puts goFile below package settle; or nothing at all, for the control.
@@ -30,24 +30,46 @@ func (w *worker) watchSettling() {
 		if err != nil {
 			return nil, err
 		}
-		g := &goFile{File: f, marker: w.marker, ino: inodeOf(f)}
-		g.put(record{op: opOpen, ino: g.ino, path: filepath.Base(path)})
+		g := &goFile{f, w.marker, w.ctl, inodeOf(f)}
+		g.put(record{op: opOpen, ino: g.ino, off: -1, path: filepath.Base(path)})
 		return g, nil
 	}
 }
 
 func (g *goFile) WriteAt(p []byte, at int64) (int, error) {
+	if g.due(ctlWrites, ctlWriteAt, ctlWriteN) && g.ctl.get(ctlWriteKind) != writeShort {
+		return 0, syscall.EIO
+	}
 	n, err := g.File.WriteAt(p, at)
 	g.put(record{op: opWrite, ino: g.ino, off: at, data: p[:n]})
 	return n, err
 }
 
 func (g *goFile) Sync() error {
-	g.syncs++
-	id := 1<<40 + g.syncs // no id of the shim's
+	const id = 1 << 40 // no id of the shim's
 	g.put(record{op: opSyncBegin, ino: g.ino, arg: id})
+	if g.due(ctlSyncs, ctlSyncAt, ctlSyncN) {
+		g.put(record{op: opSyncFail, ino: g.ino, arg: id})
+		return syscall.EIO
+	}
 	g.put(record{op: opSyncEnd, ino: g.ino, arg: id})
+	g.ctl.set(ctlSettled, int64(g.ino))
 	return nil
+}
+
+// due counts a call and tells whether it is to fail.
+func (g *goFile) due(count, at, n counter) bool {
+	if g.ctl.get(ctlFilter) == filterMain {
+		return false
+	}
+	i, first, times := g.ctl.get(count)+1, g.ctl.get(at), g.ctl.get(n)
+	g.ctl.set(count, i)
+	if first == 0 || i < first || times >= 0 && i >= first+times {
+		return false
+	}
+	g.ctl.set(ctlInjected, g.ctl.get(ctlInjected)+1)
+	g.put(record{op: opFault, arg: uint64(count)})
+	return true
 }
 
 func inodeOf(f *os.File) uint64 {

@@ -26,7 +26,8 @@ var shim = sync.OnceValues(func() (string, error) {
 	}
 	shimDir = dir
 	so := filepath.Join(dir, "shim.so")
-	if out, err := exec.Command(gcc, "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o", so, "testdata/shim.c", "-ldl", "-lpthread").CombinedOutput(); err != nil {
+	build := exec.Command(gcc, "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o", so, "testdata/shim.c", "-ldl", "-lpthread")
+	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("gcc: %v\n%s", err, out)
 	}
 	return so, nil

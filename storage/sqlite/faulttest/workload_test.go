@@ -17,13 +17,14 @@ import (
 type workload struct {
 	Store, Dir, Log, Control string
 
-	Seed     uint64
-	Began    int64 // when the messages came, in Unix milliseconds
-	Users    int
-	Readers  int   // of so many of the users
-	Next     []int // of each publisher, the number of its first request
-	Requests int   // of each publisher
-	Close    bool  // rather than to end as a killed process does
+	Seed      uint64
+	Began     int64 // when the messages came, in Unix milliseconds
+	Users     int
+	Readers   int // of so many of the users
+	ReadEvery time.Duration
+	Next      []int // of each publisher, the number of its first request
+	Requests  int   // of each publisher
+	Close     bool  // rather than to end as a killed process does
 
 	GiveUp    int // errors after which a publisher takes the next request; 0: it tries for ever
 	Arm       arm
@@ -38,7 +39,10 @@ type arm struct {
 }
 
 func busy(store string, seed uint64) workload {
-	return workload{Store: store, Seed: seed, Began: time.Now().UnixMilli(), Users: 4, Readers: 2, Next: []int{1, 1, 1, 1, 1, 1}, Requests: 20}
+	return workload{
+		Store: store, Seed: seed, Began: time.Now().UnixMilli(),
+		Users: 4, Readers: 2, ReadEvery: time.Millisecond, Next: []int{1, 1, 1, 1, 1, 1}, Requests: 20,
+	}
 }
 
 // request is what a publisher asks for at once: messages that are kept all, or none.

@@ -52,6 +52,7 @@ enum {
 	C_KILL_AFTER, // so many C_OPS after a fault; 0 is never
 	C_DELAY, // the longest pretended sync, in microseconds
 	C_LIE, // syncs succeed and do nothing
+	C_SETTLED, // the inode of a file that was made durable without the shim; it sets it to 0
 };
 enum { KIND_FAIL, KIND_SHORT, KIND_TORN };
 
@@ -86,7 +87,8 @@ static struct undo *undos;
 static int (*real_open)(const char *, int, ...), (*real_open64)(const char *, int, ...);
 static int (*real_openat)(int, const char *, int, ...), (*real_openat64)(int, const char *, int, ...);
 static int (*real_close)(int), (*real_fsync)(int), (*real_fdatasync)(int);
-static ssize_t (*real_write)(int, const void *, size_t), (*real_pwrite)(int, const void *, size_t, off_t), (*real_pwrite64)(int, const void *, size_t, off64_t);
+static ssize_t (*real_write)(int, const void *, size_t), (*real_pwrite)(int, const void *, size_t, off_t);
+static ssize_t (*real_pwrite64)(int, const void *, size_t, off64_t);
 static int (*real_ftruncate)(int, off_t), (*real_ftruncate64)(int, off64_t), (*real_unlink)(const char *), (*real_rename)(const char *, const char *);
 static void *(*real_mmap)(void *, size_t, int, int, int, off_t);
 
@@ -179,11 +181,6 @@ static void die9(void) {
 	for (;;) pause();
 }
 
-// step counts what a crash can fall between.
-static void step(void) {
-	if (++ctl[C_OPS] == ctl[C_KILL_AT]) die9();
-}
-
 static int64_t sizeOf(int fd) {
 	struct stat st;
 	return fstat(fd, &st) ? 0 : st.st_size;
@@ -194,6 +191,15 @@ static void forget(uint64_t ino, uint64_t sync) { // what a sync made durable
 		struct undo *u = *p;
 		if (u->ino == ino && (!sync || (u->sync && u->sync <= sync))) { *p = u->next; free(u); } else p = &u->next;
 	}
+}
+
+// step counts what a crash can fall between.
+static void step(void) {
+	if (ctl[C_SETTLED]) {
+		forget(ctl[C_SETTLED], 0);
+		ctl[C_SETTLED] = 0;
+	}
+	if (++ctl[C_OPS] == ctl[C_KILL_AT]) die9();
 }
 
 static void opened(int fd, const char *path, int flags, int existed) {
@@ -210,7 +216,7 @@ static void opened(int fd, const char *path, int flags, int existed) {
 	f->shm = ends(path, "-shm");
 	f->ino = st.st_ino;
 	uint64_t how = (existed ? 0 : F_CREATED) | ((flags & O_TRUNC) ? F_TRUNCATED : 0) | (f->dir ? F_DIR : 0);
-	if (!f->shm) put(OP_OPEN, f->ino, 0, how, path, NULL, 0);
+	if (!f->shm) put(OP_OPEN, f->ino, st.st_size, how, path, NULL, 0);
 }
 
 static int doOpen(int (*real)(int, const char *, int, ...), int dirfd, const char *path, int flags, mode_t mode) {
@@ -303,8 +309,14 @@ ssize_t write(int fd, const void *data, size_t n) {
 	if (w > 0) lseek(fd, w, SEEK_CUR);
 	return w;
 }
-ssize_t pwrite(int fd, const void *data, size_t n, off_t off) { struct file *f = watched(fd); return f ? doWrite(f, fd, data, n, off) : real_pwrite(fd, data, n, off); }
-ssize_t pwrite64(int fd, const void *data, size_t n, off64_t off) { struct file *f = watched(fd); return f ? doWrite(f, fd, data, n, off) : real_pwrite64(fd, data, n, off); }
+ssize_t pwrite(int fd, const void *data, size_t n, off_t off) {
+	struct file *f = watched(fd);
+	return f ? doWrite(f, fd, data, n, off) : real_pwrite(fd, data, n, off);
+}
+ssize_t pwrite64(int fd, const void *data, size_t n, off64_t off) {
+	struct file *f = watched(fd);
+	return f ? doWrite(f, fd, data, n, off) : real_pwrite64(fd, data, n, off);
+}
 
 // evict puts back what the disk has, where nothing newer is in the page cache: the kernel may drop pages whose sync failed.
 static void evict(int fd, uint64_t ino, uint64_t sync) {

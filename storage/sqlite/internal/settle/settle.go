@@ -10,7 +10,10 @@
 //     loss cuts the log at the hole.
 //
 // Within one process SQLite is safe: a transaction whose sync failed is not part of the log for it, and the next one overwrites it, which makes
-// the pages dirty again. So a store keeps its connection after a failed sync; it is opening that needs care.
+// the pages dirty again. So a store keeps its connection after a failed sync, and it is opening that needs care. To settle the log after an I/O error
+// too is a second string.
+//
+// This is not a theory: without it, TestFaultsAreSeen of storage/sqlite/faulttest loses messages.
 package settle
 
 import (
@@ -32,8 +35,8 @@ type File interface {
 // Open opens a file for reading and writing. The tests of storage/sqlite/faulttest, which see calls of the C library only, put their own here.
 var Open = func(path string) (File, error) { return os.OpenFile(path, os.O_RDWR, 0) }
 
-// WAL writes the log of the database at path once more, each byte as it is, and syncs it. It must have the folder to itself, and no connection
-// may be open. No log is no error.
+// WAL writes the log of the database at path once more, each byte as it is, and syncs it. The caller must have the folder to itself, and nobody may
+// write meanwhile; connections may be open, for SQLite locks other files than this one. No log is no error.
 func WAL(path string) error {
 	f, err := Open(path + "-wal")
 	if errors.Is(err, fs.ErrNotExist) {

@@ -1,0 +1,349 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/doctor"
+)
+
+// repository is the top of the source, from here.
+const repository = "../.."
+
+func readDeploy(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.FromSlash(path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// program looks for a program that a test needs, and skips the test aloud without it.
+func program(t *testing.T, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		t.Skipf("SKIPPED: %s is not installed (.ci/need does)", name)
+	}
+	return path
+}
+
+// instructions returns a Dockerfile's instructions, each on one line, without comments.
+func instructions(text string) []string {
+	text = regexp.MustCompile(`(?m)^#.*\n`).ReplaceAllString(text, "")
+	text = strings.ReplaceAll(text, "\\\n", "")
+	var list []string
+	for line := range strings.Lines(text) {
+		if line = strings.Join(strings.Fields(line), " "); line != "" {
+			list = append(list, line)
+		}
+	}
+	return list
+}
+
+// TestDockerfile holds the Dockerfile to what is there: the paths that it copies, which .dockerignore must let through, every package that is
+// built, and the commands of the program.
+func TestDockerfile(t *testing.T) {
+	t.Parallel()
+	list := instructions(readDeploy(t, repository+"/Dockerfile"))
+	let := strings.Split(readDeploy(t, repository+"/.dockerignore"), "\n")
+	var copied []string
+	for _, line := range list {
+		words := strings.Fields(line)
+		switch words[0] {
+		case "COPY":
+			if strings.Contains(line, "--from=") {
+				continue
+			}
+			for _, path := range words[1 : len(words)-1] {
+				copied = append(copied, path)
+				if _, err := os.Stat(filepath.Join(repository, path)); err != nil {
+					t.Errorf("%s: %v", line, err)
+				}
+				if !slices.Contains(let, "!"+path) {
+					t.Errorf("%s: .dockerignore keeps %s out", line, path)
+				}
+			}
+		case "ENTRYPOINT", "CMD", "HEALTHCHECK":
+			args := regexp.MustCompile(`"([^"]*)"`).FindAllStringSubmatch(line[strings.Index(line, "["):], -1)
+			var command []string
+			for _, arg := range args {
+				if arg[1] != "/duckwire" {
+					command = append(command, arg[1])
+				}
+			}
+			if len(command) > 0 {
+				knowsCommand(t, command...)
+			}
+		}
+	}
+	imports, err := exec.Command("go", "list", "-deps", "-f", `{{if not .Standard}}{{with .Module}}{{if .Main}}{{$.Dir}}{{end}}{{end}}{{end}}`, ".").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	top, err := filepath.Abs(repository)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range strings.Fields(string(imports)) {
+		rel, _ := filepath.Rel(top, dir)
+		if folder, _, _ := strings.Cut(filepath.ToSlash(rel), "/"); !slices.Contains(copied, folder) {
+			t.Errorf("%s is not copied, and the program needs it", rel)
+		}
+	}
+	if !slices.Contains(list, "USER 65532:65532") || !slices.Contains(list, "FROM scratch") {
+		t.Error("the last stage is not an empty one with a user of its own")
+	}
+}
+
+// knowsCommand fails the test unless the program has a command, and its flags.
+func knowsCommand(t *testing.T, args ...string) {
+	t.Helper()
+	root := newRoot()
+	cmd, rest, err := root.Find(args)
+	if err != nil || cmd == root {
+		t.Errorf("%v is no command: %v", args, err)
+		return
+	}
+	if err := cmd.ParseFlags(rest); err != nil {
+		t.Errorf("%v: %v", args, err)
+	}
+}
+
+// TestStaticBuild runs the build command of the Dockerfile: its program needs no library, and works.
+func TestStaticBuild(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("SKIPPED: it builds the program")
+	}
+	build := ""
+	for _, line := range instructions(readDeploy(t, repository+"/Dockerfile")) {
+		if strings.Contains(line, " go build ") {
+			build = strings.TrimPrefix(line, "RUN ")
+		}
+	}
+	bin := filepath.Join(t.TempDir(), "duckwire")
+	if !strings.Contains(build, "/out/duckwire") {
+		t.Fatalf("no build command: %q", build)
+	}
+	cmd := exec.Command(program(t, "sh"), "-c", strings.Replace(build, "/out/duckwire", bin, 1))
+	cmd.Dir = repository
+	cmd.Env = append(os.Environ(), "VERSION=v0.0.0-test", "GOFLAGS=")
+	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 { // a warning of the linker is a fault: something is looked for at run time
+		t.Fatalf("%s: %v\n%s", build, err, out)
+	}
+	if out, _ := exec.Command(program(t, "ldd"), bin).CombinedOutput(); !bytes.Contains(out, []byte("not a dynamic executable")) && !bytes.Contains(out, []byte("statically linked")) {
+		t.Errorf("ldd: %s", out)
+	}
+	if out, err := exec.Command(bin, "version").CombinedOutput(); err != nil || !bytes.Contains(out, []byte("v0.0.0-test")) {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
+// TestUnit has systemd itself read the unit, with this program in place of the installed one, and rate how much it could do.
+func TestUnit(t *testing.T) {
+	t.Parallel()
+	analyze := program(t, "systemd-analyze")
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	unit := readDeploy(t, "deploy/duckwire.service")
+	command := regexp.MustCompile(`(?m)^ExecStart=/usr/local/bin/duckwire (.*)$`).FindStringSubmatch(unit)
+	if command == nil {
+		t.Fatal("it starts something else")
+	}
+	knowsCommand(t, strings.Fields(command[1])...)
+	path := filepath.Join(t.TempDir(), "duckwire.service")
+	if err := os.WriteFile(path, []byte(strings.Replace(unit, "/usr/local/bin/duckwire serve", exe+" serve", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command(analyze, "verify", "--man=no", path).CombinedOutput(); err != nil || bytes.Contains(out, []byte("duckwire.service")) {
+		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
+	}
+	// 0.0 is a unit that can do nothing, 10 one that can do everything; most services of a distribution are above 9.
+	if out, err := exec.Command(analyze, "security", "--no-pager", "--offline=true", "--threshold=20", path).CombinedOutput(); err != nil {
+		t.Errorf("systemd-analyze security: %v\n%s", err, out)
+	}
+	drain, err := time.ParseDuration(settingsOf(&Config{}).byKey("drain_timeout").def)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop, err := time.ParseDuration(regexp.MustCompile(`(?m)^TimeoutStopSec=(.*)$`).FindStringSubmatch(unit)[1])
+	if err != nil || stop <= drain {
+		t.Errorf("a stop is given %s, and draining may take %s (%v)", stop, drain, err)
+	}
+}
+
+// TestEnvironmentFile reads the example as systemd does, with what is commented out: each name is a setting, and without a secret nothing starts.
+func TestEnvironmentFile(t *testing.T) {
+	t.Parallel()
+	set := settingsOf(&Config{})
+	var environ []string
+	for line := range strings.Lines(readDeploy(t, "deploy/duckwire.env")) {
+		line = strings.TrimSpace(line)
+		name, value, is := strings.Cut(strings.TrimPrefix(line, "#"), "=")
+		if !is || !strings.HasPrefix(name, envPrefix) {
+			continue
+		}
+		s := set.byEnv(name)
+		if s == nil {
+			t.Errorf("%s is no setting", name)
+			continue
+		}
+		if s.secret && value != "" {
+			t.Errorf("%s has a value", name)
+		}
+		if !strings.HasPrefix(line, "#") {
+			environ = append(environ, line)
+		}
+	}
+	cfg, err := loadConfig(configSources{file: filepath.Join(t.TempDir(), "none"), environ: environ})
+	if err == nil || cfg.Addr != "127.0.0.1:4000" {
+		t.Errorf("%v, %v", cfg.Addr, err)
+	}
+	if checkServe(&cfg.Config) == nil {
+		t.Error("the example starts a server")
+	}
+}
+
+// TestCompose holds the compose file to what is there.
+func TestCompose(t *testing.T) {
+	t.Parallel()
+	var file struct {
+		Services map[string]struct {
+			Build struct {
+				Context string
+			}
+			EnvFile     string `yaml:"env_file"`
+			Environment map[string]string
+			Volumes     []string
+			StopGrace   string `yaml:"stop_grace_period"`
+			Profiles    []string
+			ReadOnly    bool `yaml:"read_only"`
+		}
+	}
+	text := readDeploy(t, "deploy/compose.yaml")
+	if err := yaml.Unmarshal([]byte(text), &file); err != nil {
+		t.Fatal(err)
+	}
+	ours := file.Services["duckwire"]
+	if _, err := os.Stat(filepath.Join("deploy", ours.Build.Context, "Dockerfile")); err != nil {
+		t.Error(err)
+	}
+	for name := range ours.Environment {
+		if settingsOf(&Config{}).byEnv(name) == nil {
+			t.Errorf("%s is no setting", name)
+		}
+	}
+	if !strings.Contains(readDeploy(t, repository+"/.gitignore"), "cmd/duckwire/deploy/"+ours.EnvFile+"\n") {
+		t.Errorf("%s holds secrets, and git does not leave it out", ours.EnvFile)
+	}
+	if grace, err := time.ParseDuration(ours.StopGrace); err != nil || grace <= 10*time.Second || !ours.ReadOnly {
+		t.Errorf("%v, %v, %v", grace, err, ours.ReadOnly)
+	}
+	for _, name := range []string{"nginx", "redis"} {
+		if !slices.Contains(file.Services[name].Profiles, name) {
+			t.Errorf("%s starts without being asked for", name)
+		}
+	}
+	mounted, _, _ := strings.Cut(file.Services["nginx"].Volumes[0], ":")
+	if _, err := os.Stat(filepath.Join("deploy", mounted)); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestNginx puts nginx, as we configure it, in front of a server, and asks the doctor.
+func TestNginx(t *testing.T) {
+	t.Parallel()
+	nginx := program(t, "nginx")
+	a, err := buildServer(&Config{DataDir: t.TempDir(), JWTSecret: testSecret, BodyBytes: 8 << 20}, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.ready.Store(true)
+	srv := httptest.NewUnstartedServer(a.handler)
+	srv.Config = newHTTPServer(a.handler, quiet())
+	srv.Start()
+	addr, err := freeAddr()
+	if err != nil {
+		t.Fatal(err)
+	}
+	startNginx(t, nginx, addr, srv.Listener.Addr().String())
+	t.Cleanup(func() {
+		a.close(quiet())
+		srv.CloseClientConnections()
+		srv.Close()
+	})
+	token, err := signToken(testSecret, tokenClaims{user: "doctor", caps: devCaps, ttl: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr := &http.Transport{}
+	defer tr.CloseIdleConnections()
+	r := &doctor.Report{}
+	(&doctor.Remote{Base: "http://" + addr, Token: token, Transport: tr}).Examine(t.Context(), r)
+	if r.Level() != doctor.Fine {
+		var b strings.Builder
+		_ = r.WriteText(&b)
+		t.Error(b.String())
+	}
+}
+
+// startNginx runs nginx with deploy/nginx.conf at addr, in front of backend, until the test ends.
+func startNginx(t *testing.T, nginx, addr, backend string) {
+	t.Helper()
+	dir := t.TempDir()
+	site := strings.NewReplacer("listen 8080;", "listen "+addr+";", "server duckwire:4000;", "server "+backend+";").Replace(readDeploy(t, "deploy/nginx.conf"))
+	conf := fmt.Sprintf("daemon off; pid %[1]s/pid; error_log %[1]s/error.log; events {}\nhttp { access_log off; client_body_temp_path %[1]s/body; proxy_temp_path %[1]s/proxy; "+
+		"fastcgi_temp_path %[1]s/f; uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s;\n%[2]s}\n", dir, site)
+	if err := os.WriteFile(filepath.Join(dir, "nginx.conf"), []byte(conf), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(dir, 0o755); err != nil { // nginx's workers are another user where we are root
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cmd := exec.CommandContext(ctx, nginx, "-p", dir, "-c", "nginx.conf")
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // its workers end with it
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	t.Cleanup(func() {
+		cancel()
+		<-ended
+	})
+	for {
+		conn, err := net.Dial("tcp", addr)
+		if err == nil {
+			_ = conn.Close()
+			return
+		}
+		select {
+		case err := <-ended:
+			ended <- err
+			log, _ := os.ReadFile(filepath.Join(dir, "error.log"))
+			t.Fatalf("nginx ended: %v\n%s%s", err, said.String(), log)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}

@@ -1,0 +1,13 @@
+package doctor
+
+import "syscall"
+
+// clockIsSet reports whether the kernel's clock is kept by a time service (adjtimex(2)).
+func clockIsSet() (set, known bool) {
+	const unsynchronized = 0x40 // STA_UNSYNC
+	var t syscall.Timex
+	if _, err := syscall.Adjtimex(&t); err != nil {
+		return false, false
+	}
+	return t.Status&unsynchronized == 0, true
+}

@@ -1,0 +1,58 @@
+package doctor
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io/fs"
+	"net"
+	"net/http"
+	"syscall"
+)
+
+// checkPort looks whether the server could listen. That a server does so already is no fault: a doctor is asked most often beside one.
+func (l *Local) checkPort(ctx context.Context, r *Report) {
+	const check = "port"
+	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", l.Addr)
+	switch {
+	case err == nil:
+		_ = ln.Close()
+		r.Fine(check, "%s is free", l.Addr)
+	case errors.Is(err, syscall.EADDRINUSE) && l.isHealthy(ctx):
+		r.Fine(check, "a server answers on %s", l.Addr)
+	case errors.Is(err, syscall.EADDRINUSE):
+		r.Broken(check, "end it (ss -ltnp tells which it is), or choose another port with addr", "another program listens on %s", l.Addr)
+	case errors.Is(err, fs.ErrPermission):
+		r.Broken(check, "listen on a port above 1023 behind a proxy, or give the service CAP_NET_BIND_SERVICE", "this user may not listen on %s", l.Addr)
+	default:
+		r.Broken(check, "set addr to an address of this machine, such as 127.0.0.1:4000", "%v", err)
+	}
+}
+
+// isHealthy reports whether a server of ours answers.
+func (l *Local) isHealthy(ctx context.Context) bool {
+	return Health(ctx, l.Addr, l.TLSCert != "", false) == nil
+}
+
+// Health asks the server that listens on addr on this machine whether it answers (/healthz), or with ready whether it wants work (/readyz).
+func Health(ctx context.Context, addr string, secure, ready bool) error {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	path := "/healthz"
+	if ready {
+		path = "/readyz"
+	}
+	// The certificate is for the name that clients know, and not for this machine's own address. Nothing secret is sent.
+	tr := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+	defer tr.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, localURL(addr, secure)+path, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := (&http.Client{Transport: tr}).Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	return checkHealth(resp)
+}

@@ -1,0 +1,158 @@
+package doctor
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/provider/openai"
+)
+
+// checkUpstream asks for the models, and with Deep for one token.
+func (l *Local) checkUpstream(ctx context.Context, r *Report, client *http.Client) {
+	const check = "upstream"
+	if l.Upstream.BaseURL == "" {
+		r.Fine(check, "none: the built-in completer answers")
+		return
+	}
+	if isPlain(l.Upstream.BaseURL) && l.Upstream.Key != "" {
+		r.Warn(check, "use https in upstream_url", "its key and people's code go to it over plain http")
+	}
+	models, err := fetchModels(ctx, client, l.Upstream.BaseURL, l.Upstream.Key)
+	var refused *refusedError
+	switch {
+	case errors.As(err, &refused) && (refused.status == http.StatusUnauthorized || refused.status == http.StatusForbidden):
+		r.Broken(check, "set upstream_key to a key that it takes", "it refuses the key: %v", err)
+		return
+	case errors.As(err, &refused) && refused.status == http.StatusNotFound:
+		r.Warn(check, "see whether upstream_url is right: it ends in /v1; without a list, clients must know its models", "it has no list of models: %v", err)
+	case err != nil:
+		r.Broken(check, "start it, or see whether upstream_url is right, and reachable from here", "%v", withoutURL(err))
+		return
+	case l.Upstream.Model != "" && !slices.Contains(models, l.Upstream.Model):
+		r.Broken(check, "set upstream_model to one of its models: "+clipList(models), "it has no model %q", l.Upstream.Model)
+	case len(models) == 0:
+		r.Broken(check, "load a model there", "it has no models")
+	default:
+		r.Fine(check, "it answers, with %d models", len(models))
+	}
+	l.tryCompletion(ctx, r, check, models)
+}
+
+// fetchModels asks an upstream for its models, as it is now: the provider's own list would hide a failure behind the configured model.
+func fetchModels(ctx context.Context, client *http.Client, base, key string) ([]string, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/models", nil)
+	if err != nil {
+		return nil, err
+	}
+	if key != "" {
+		req.Header.Set("Authorization", "Bearer "+key)
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 4<<20))
+	if resp.StatusCode != http.StatusOK {
+		return nil, &refusedError{resp.StatusCode, string(body)}
+	}
+	if err != nil {
+		return nil, err
+	}
+	var list struct{ Data []struct{ ID string } }
+	if json.Unmarshal(body, &list) != nil {
+		return nil, errors.New("its list of models is not in OpenAI's form; is upstream_url right?")
+	}
+	var models []string
+	for _, m := range list.Data {
+		models = append(models, m.ID)
+	}
+	return models, nil
+}
+
+// tryCompletion asks for one token, by the way that all completions take.
+func (l *Local) tryCompletion(ctx context.Context, r *Report, check string, models []string) {
+	if !l.Deep {
+		r.Skip(check, "no completion was asked for (--deep does)")
+		return
+	}
+	model := l.Upstream.Model
+	if model == "" && len(models) > 0 {
+		model = models[0]
+	}
+	p, err := openai.New(l.Upstream)
+	if err != nil {
+		r.Broken(check, "see the settings upstream_…", "%v", err)
+		return
+	}
+	defer p.Close()
+	began, first := time.Now(), &firstText{}
+	err = p.Complete(ctx, tinyChat(model), first)
+	if err != nil {
+		r.Broken(check, "see what the upstream's own log says", "a completion of one token by %s fails: %v", model, err)
+		return
+	}
+	r.Fine(check, "%s completes; the first token came after %s", model, first.after(began).Round(time.Millisecond))
+}
+
+func tinyChat(model string) *hub.CompletionRequest {
+	name, _ := json.Marshal(model)
+	return &hub.CompletionRequest{
+		Kind: hub.ChatCompletion, Model: model, MaxTokens: 1, Messages: []hub.Message{{Role: "user", Content: "Say yes."}},
+		Body: map[string]json.RawMessage{"model": name, "max_tokens": json.RawMessage("1"), "stream": json.RawMessage("true"), "messages": json.RawMessage(`[{"role":"user","content":"Say yes."}]`)},
+	}
+}
+
+// firstText is a hub.CompletionWriter that notes when the answer began.
+type firstText struct{ at time.Time }
+
+func (f *firstText) note() {
+	if f.at.IsZero() {
+		f.at = time.Now()
+	}
+}
+
+func (f *firstText) after(began time.Time) time.Duration {
+	f.note() // an answer without text
+	return f.at.Sub(began)
+}
+
+func (f *firstText) Accepted()                               {}
+func (f *firstText) Describe(hub.CompletionInfo)             {}
+func (f *firstText) Finish(string, json.RawMessage, bool)    {}
+func (f *firstText) Text(string) error                       { f.note(); return nil }
+func (f *firstText) Chunk(_ json.RawMessage, _ string) error { f.note(); return nil }
+
+// refusedError is an answer that is none.
+type refusedError struct {
+	status int
+	body   string
+}
+
+func (e *refusedError) Error() string {
+	return strings.TrimSpace(fmt.Sprintf("%d %s %s", e.status, http.StatusText(e.status), clipText(e.body)))
+}
+
+// clipText makes one line, not too long, of what another server says.
+func clipText(text string) string {
+	text = strings.Join(strings.Fields(text), " ")
+	if len(text) > 200 {
+		return strings.ToValidUTF8(text[:200], "") + "…"
+	}
+	return strings.ToValidUTF8(text, "")
+}
+
+func clipList(list []string) string {
+	if len(list) > 10 {
+		return strings.Join(list[:10], ", ") + ", …"
+	}
+	return strings.Join(list, ", ")
+}
