@@ -1,7 +1,7 @@
 import { backoff, sleep } from './backoff.js'
 import { Emitter, type Unsubscribe } from './emitter.js'
 import { DuckwireError, heals, StreamError } from './errors.js'
-import type { Requester } from './http.js'
+import { problem, type Requester } from './http.js'
 import type { Ladder, Rung } from './ladder.js'
 import { newID } from './names.js'
 import { eventStream, NoHello, Silence, Status } from './transports/eventstream.js'
@@ -358,7 +358,7 @@ export class Completion implements AsyncIterable<string> {
   async #judge(rung: Rung, error: unknown): Promise<void> {
     if (error instanceof StreamError) throw error
     if (error instanceof NoHello && rung !== 'longpoll') return this.#suspect(rung)
-    if (error instanceof Status && error.refused) throw await this.#home.request.problem(error.response)
+    if (error instanceof Status && error.refused) throw problem(error.response, error.text)
     if (error instanceof DuckwireError && !mayHeal(error)) throw error
   }
 

