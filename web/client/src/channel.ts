@@ -50,7 +50,7 @@ export class Channel {
     this.#outbox = outbox
     this.#position = options.after ?? 'now'
     const params = (): object => {
-      const more = typeof options.params === 'function' ? options.params() : options.params
+      const more = typeof options.params === 'function' ? (options.params as () => object)() : options.params
       return { ...more, ...(this.#position && { after: this.#position }) }
     }
     this.phoenix = socket.channel(topic, params)

@@ -6,6 +6,7 @@ import type { Ladder, Rung } from './ladder.js'
 import { newID } from './names.js'
 import { eventStream, NoHello, Silence, Status } from './transports/eventstream.js'
 import type { Block } from './transports/parser.js'
+import { Turned } from './transports/turns.js'
 import type { Way } from './transports/way.js'
 
 /** CompletionRequest is what OpenAI's API takes: with `messages` a chat, with `prompt` (and `suffix`) a text. `duckwire` are this server's additions. */
@@ -97,7 +98,7 @@ export class Completion implements AsyncIterable<string> {
   #position: string
   #status: StreamStatus = 'queued'
   #ending: Ending | undefined
-  #heard = false // whether the last answer has brought anything
+  #heard = false
 
   /** @internal */
   constructor(home: Home, what: CompletionRequest | string, options: CompletionOptions = {}) {
@@ -204,7 +205,7 @@ export class Completion implements AsyncIterable<string> {
   /** readAll follows the stream over as many answers as it takes. */
   async *#readAll(): AsyncGenerator<string, void, undefined> {
     await this.#start()
-    for (let failures = 0; !this.#ending && !this.#abort.signal.aborted; ) {
+    for (let failures = 0; !this.#over(); ) {
       await this.#home.ladder.load()
       const rung = this.#home.ladder.best(this.#home.rungs)
       this.#heard = false
@@ -212,14 +213,24 @@ export class Completion implements AsyncIterable<string> {
       try {
         wait = yield* rung === 'longpoll' ? this.#poll() : this.#follow(rung)
       } catch (error) {
-        if (this.#abort.signal.aborted) return
+        if (this.#over()) return
         await this.#judge(rung, error)
         wait = -1
       }
-      if (this.#ending) return
-      failures = wait >= 0 || this.#heard ? 0 : failures + 1
+      if (this.#over()) return
+      failures = wait >= 0 || this.#hasHeard() ? 0 : failures + 1
       await sleep(failures > 0 ? backoff(failures, 250) : Math.max(wait, 0), this.#abort.signal)
     }
+  }
+
+  /** over reports whether there is nothing more to read. */
+  #over(): boolean {
+    return this.#ending !== undefined || this.#abort.signal.aborted
+  }
+
+  /** hasHeard reports whether the last answer has brought anything. */
+  #hasHeard(): boolean {
+    return this.#heard
   }
 
   /** start makes the request, unless the stream is there already, and returns the stream's id. */
@@ -256,7 +267,7 @@ export class Completion implements AsyncIterable<string> {
     const request = (signal: AbortSignal): Promise<Response> =>
       this.#home.request.fetch('GET', `${this.#path}?${new URLSearchParams(query).toString()}`, { signal, headers: { accept: 'text/event-stream' } })
     try {
-      for await (const heard of eventStream(request, patience, this.#abort.signal)) {
+      for await (const heard of eventStream(this.#home.request.origin, request, patience, this.#abort.signal)) {
         if (typeof heard === 'number') {
           this.#heard = true
           way.sign(heard)
@@ -271,6 +282,7 @@ export class Completion implements AsyncIterable<string> {
     } catch (error) {
       if (error instanceof Status && error.response.status === 204) return yield* this.#conclude()
       if (error instanceof Silence) way.silent()
+      else if (error instanceof Turned) return 0
       else if (!(error instanceof NoHello || error instanceof Status)) way.cut()
       throw error
     }

@@ -44,6 +44,7 @@ export class Duckwire {
   /** What waits to be sent, of all channels. */
   readonly outbox: Outbox
   readonly #ladder: Ladder
+  readonly #climber: Climber
   readonly #home: Home
   readonly #store: Store
   readonly #user: string | undefined
@@ -78,7 +79,8 @@ export class Duckwire {
         this.#rungs.emit(rung)
       },
     })
-    this.#home = { request: new Requester(base, tokens), ladder: this.#ladder, ...this.#streams(chosen, options) }
+    this.#climber = climb
+    this.#home = { request: new Requester(base, tokens), ladder: this.#ladder, rungs: answers(chosen), way: this.#ways(options) }
     this.socket = new Socket(`${base.replace(/^http/, 'ws')}/socket`, {
       reconnectAfterMs: (tries: number) => backoff(tries, 100),
       rejoinAfterMs: (tries: number) => backoff(tries, 500, 10_000),
@@ -95,26 +97,29 @@ export class Duckwire {
     return this.#ladder.onChange(() => climb.choose())
   }
 
-  /** streams says by which ways completions come. */
-  #streams(chosen: readonly Rung[], options: DuckwireOptions): Pick<Home, 'rungs' | 'way'> {
+  /** ways makes what is known of the ways by which completions come. */
+  #ways(options: DuckwireOptions): Home['way'] {
     const good = new Set<Rung>()
-    return {
-      rungs: chosen.some((rung) => rung !== 'websocket') ? chosen.filter((rung) => rung !== 'websocket') : ['sse'],
-      way: (rung) =>
-        new Way({
-          pad: rung === 'padded' ? padding : 0,
-          good: good.has(rung),
-          ...(options.patience?.[rung] && { hello: options.patience[rung] }),
-          onGood: () => {
-            good.add(rung)
-            this.#ladder.good(rung)
-          },
-          onBad: (why) => {
-            good.delete(rung)
-            this.#ladder.fail(rung, why)
-          },
-        }),
-    }
+    return (rung) =>
+      new Way({
+        pad: rung === 'padded' ? padding : 0,
+        good: good.has(rung),
+        ...(options.patience?.[rung] && { hello: options.patience[rung] }),
+        onGood: () => {
+          good.add(rung)
+          this.#ladder.good(rung)
+        },
+        onBad: (why) => {
+          good.delete(rung)
+          this.#ladder.fail(rung, why)
+        },
+      })
+  }
+
+  /** use changes the transports to use, the best one first: what is connected otherwise comes back on one of them, and goes on where it was. */
+  use(transports: readonly Rung[] = rungs): void {
+    this.#home.rungs = answers(transports)
+    this.#climber.use(transports)
   }
 
   /** How the socket is connected, or was last; undefined before the first time. */
@@ -161,4 +166,10 @@ export class Duckwire {
     this.#ladder.close()
     return new Promise((resolve) => this.socket.disconnect(resolve))
   }
+}
+
+/** answers are the ways by which completions come: by answers of their own, not over the socket. */
+function answers(transports: readonly Rung[]): Rung[] {
+  const ways = transports.filter((rung) => rung !== 'websocket')
+  return ways.length > 0 ? ways : ['sse']
 }

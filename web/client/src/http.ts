@@ -8,13 +8,17 @@ export class Requester {
   readonly #base: string
   readonly #tokens: Tokens
 
+  /** The server's origin. */
+  readonly origin: string
+
   constructor(base: string, tokens: Tokens) {
     this.#base = base
+    this.origin = new URL(base).origin
     this.#tokens = tokens
   }
 
   /** fetch makes a request. A token that is not taken is renewed once. */
-  async fetch(method: string, path: string, init: RequestInit & { headers?: Record<string, string> } = {}): Promise<Response> {
+  async fetch(method: string, path: string, init: Omit<RequestInit, 'headers'> & { headers?: Record<string, string> } = {}): Promise<Response> {
     const send = async (): Promise<Response> => {
       const token = await this.#tokens.get()
       const headers = { ...init.headers, ...(token && { authorization: `Bearer ${token}` }) }

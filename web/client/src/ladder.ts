@@ -134,5 +134,5 @@ function networkType(): string {
 
 /** unref lets a Node program end though the timer is still to come. */
 function unref(timer: unknown): void {
-  if (typeof timer === 'object' && timer !== null && 'unref' in timer && typeof timer.unref === 'function') timer.unref()
+  if (typeof timer === 'object') (timer as { unref?: () => void } | null)?.unref?.()
 }

@@ -150,5 +150,5 @@ export class Queue {
 /** alone runs a job while no other tab runs one of the same name. */
 function alone<T>(name: string, job: () => Promise<T>): Promise<T> {
   const locks = (globalThis.navigator as Navigator | undefined)?.locks
-  return locks ? (locks.request(name, job) as Promise<T>) : job()
+  return locks ? locks.request(name, job) : job()
 }

@@ -57,7 +57,9 @@ export function databaseStore(name = 'duckwire'): Store {
   }
   return {
     get: (key) => run('readonly', (t) => t.get(key) as IDBRequest<string | undefined>),
-    set: async (key, value) => void (await run('readwrite', (t) => t.put(value, key))),
+    set: async (key, value) => {
+      await run('readwrite', (t) => t.put(value, key))
+    },
     delete: (key) => run('readwrite', (t) => t.delete(key)),
     keys: async (prefix) => (await run('readonly', (t) => t.getAllKeys(IDBKeyRange.bound(prefix, `${prefix}\uffff`)))) as string[],
   }

@@ -28,6 +28,8 @@ export interface Climber {
   transport: TransportClass
   /** look reports whether a rung works, by a connection of its own. */
   look: (rung: Rung) => Promise<boolean>
+  /** use changes the rungs to use. The connection is left if its rung is not among them. */
+  use: (rungs: readonly Rung[]) => void
   /** choose closes the open connection if there is a better rung for it now, so that the Socket comes back on that. */
   choose: () => void
 }
@@ -38,7 +40,8 @@ export interface Climber {
  */
 export function climber(options: ClimberOptions): Climber {
   const { ladder, tokens } = options
-  const usable = options.rungs.filter((rung) => rung !== 'websocket' || options.webSocket)
+  const possible = (rungs: readonly Rung[]): Rung[] => rungs.filter((rung) => rung !== 'websocket' || options.webSocket)
+  let usable = possible(options.rungs)
   const wait = { ...patience, ...options.patience }
   const lifetimes = new Lifetimes()
   let endpoint = ''
@@ -97,6 +100,7 @@ export function climber(options: ClimberOptions): Climber {
       endpoint = url
       this.#url = url
       this.#given = protocols === undefined ? undefined : [protocols].flat()
+      // eslint-disable-next-line @typescript-eslint/no-this-alias -- of all connections, the one that is open or opening
       current = this
       setTimeout(() => void this.#climb())
     }
@@ -124,6 +128,13 @@ export function climber(options: ClimberOptions): Climber {
       if (this.#rung !== rung || this.readyState !== open || ladder.best(usable) === rung) return
       this.#detach()
       this.#end({ code: 1006, reason: why, wasClean: false })
+    }
+
+    /** reconsider ends the connection if its rung is not one of those to use. */
+    reconsider(): void {
+      if (this.readyState === open && this.#rung && usable.includes(this.#rung)) return
+      this.#detach()
+      this.#end({ code: 1006, reason: 'another transport is to be used', wasClean: false })
     }
 
     /** climbTo ends the connection if a better rung works now. */
@@ -276,6 +287,10 @@ export function climber(options: ClimberOptions): Climber {
   return {
     transport: ClimbingTransport,
     look,
+    use: (rungs) => {
+      usable = possible(rungs)
+      current?.reconsider()
+    },
     choose: () => current?.climbTo(ladder.best(usable)),
   }
 }

@@ -1,4 +1,5 @@
 import { Parser, type Heard } from './parser.js'
+import { takeTurn, Turned } from './turns.js'
 
 /** Patience is for how long to wait for an event stream, in ms. */
 export interface Patience {
@@ -31,15 +32,18 @@ export class Status extends Error {
 }
 
 /**
- * eventStream makes a request and reads its answer to the end. It looks at patience anew with each byte, so the caller may change it. The request
- * is given up when the caller stops to iterate. Errors: {@link Status}, {@link NoHello}, {@link Silence}, and those of fetch.
+ * eventStream makes a request to a server and reads its answer to the end. It looks at patience anew with each byte, so the caller may change it. The
+ * request is given up when the caller stops to iterate. Errors: {@link Status}, {@link NoHello}, {@link Silence}, {@link Turned}, and those of fetch.
  */
 export async function* eventStream(
+  origin: string,
   request: (signal: AbortSignal) => Promise<Response>,
   patience: Patience,
   signal: AbortSignal,
 ): AsyncGenerator<Heard, void, undefined> {
+  const turn = await takeTurn(origin, signal)
   const cut = new AbortController()
+  turn.onWanted(() => cut.abort(new Turned('another page has its turn')))
   const closed = (): void => cut.abort(signal.reason)
   signal.addEventListener('abort', closed)
   if (signal.aborted) closed()
@@ -67,6 +71,7 @@ export async function* eventStream(
     clearTimeout(timer)
     signal.removeEventListener('abort', closed)
     cut.abort()
+    turn.release()
   }
 }
 

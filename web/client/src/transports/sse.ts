@@ -3,6 +3,7 @@ import { closed, connecting, open, type Closed, type Transport, type TransportCl
 import { tokenOf } from '../token.js'
 import { eventStream, Silence, Status } from './eventstream.js'
 import type { Block } from './parser.js'
+import { Turned } from './turns.js'
 import { Way } from './way.js'
 
 const lifetime = 25_000 // for how long after the last sign of life the session may still be there, in ms: the server keeps it for 30 s
@@ -41,6 +42,7 @@ export class SSETransport implements Transport {
   onclose = (_event: Closed): void => {}
 
   readonly #url: string
+  readonly #origin: string
   readonly #headers: Record<string, string> = {}
   readonly #abort = new AbortController()
   readonly #way: Way
@@ -52,6 +54,7 @@ export class SSETransport implements Transport {
 
   constructor(url: string, protocols?: string | string[], way: Way = new Way({ hello: lifetime })) {
     this.#url = url.replace(/^ws/, 'http').replace(/\/websocket\/?(?=\?|$)/, '/sse')
+    this.#origin = new URL(this.#url).origin
     this.#way = way
     const token = tokenOf(protocols)
     if (token) this.#headers['x-phoenix-authtoken'] = token
@@ -83,7 +86,7 @@ export class SSETransport implements Transport {
   }
 
   /** Every request says who asks, as the first one did. */
-  #request(more: Record<string, string>, init: RequestInit): Promise<Response> {
+  #request(more: Record<string, string>, init: Omit<RequestInit, 'headers'> & { headers: Record<string, string> }): Promise<Response> {
     const url = this.#url + (this.#url.includes('?') ? '&' : '?') + new URLSearchParams(more).toString()
     return fetch(url, { ...init, headers: { ...this.#headers, ...init.headers }, cache: 'no-store' })
   }
@@ -98,6 +101,7 @@ export class SSETransport implements Transport {
         if (!this.#session) throw new Over('the answer ended before it began', 1006)
       } catch (error) {
         if (error instanceof Over || !this.#session || (error instanceof Status && error.refused)) return this.#fail(toOver(error))
+        if (error instanceof Turned) continue
         if (error instanceof Silence) this.#way.silent()
         else if (!(error instanceof Status)) this.#way.cut()
       }
@@ -115,7 +119,7 @@ export class SSETransport implements Transport {
     if (this.#session) Object.assign(query, { session: this.#session, after: this.#after })
     const request = (signal: AbortSignal): Promise<Response> => this.#request(query, { signal, headers: { accept: 'text/event-stream' } })
     let said = false
-    for await (const heard of eventStream(request, patience, this.#abort.signal)) {
+    for await (const heard of eventStream(this.#origin, request, patience, this.#abort.signal)) {
       this.#seen = performance.now()
       if (typeof heard === 'number') this.#way.sign(heard)
       else said = this.#take(heard)
