@@ -29,15 +29,15 @@ export class StreamError extends DuckwireError {
 interface Reply {
   reason?: unknown
   detail?: unknown
-  retry_after?: unknown
+  retry_after_ms?: unknown
 }
 
-/** refusal makes an error of the response of an error reply: `{"reason","detail"?,"retry_after"?}`. */
+/** refusal makes an error of the response of an error reply: `{"reason","detail"?,"retry_after_ms"?}`. */
 export function refusal(what: string, response: unknown): DuckwireError {
   const reply = (typeof response === 'object' && response !== null ? response : {}) as Reply
   const reason = typeof reply.reason === 'string' ? reply.reason : 'error'
   const detail = typeof reply.detail === 'string' ? reply.detail : reason
-  return new DuckwireError(`${what}: ${detail}`, reason, response, typeof reply.retry_after === 'number' ? reply.retry_after : undefined)
+  return new DuckwireError(`${what}: ${detail}`, reason, response, typeof reply.retry_after_ms === 'number' ? reply.retry_after_ms : undefined)
 }
 
 /** passing are the reasons that heal by waiting. */

@@ -2,9 +2,9 @@ import { Emitter, type Unsubscribe } from './emitter.js'
 import { recall, remember, type Store } from './store.js'
 
 /** Rung is a way to the server, the best one first: `websocket`, `sse`, `padded` (SSE that begins with padding), `longpoll`. */
-export type Rung = (typeof rungs)[number]
+export type Rung = 'websocket' | 'sse' | 'padded' | 'longpoll'
 
-export const rungs = ['websocket', 'sse', 'padded', 'longpoll'] as const
+export const rungs: readonly Rung[] = ['websocket', 'sse', 'padded', 'longpoll']
 
 const memory = 24 * 3600_000 // for how long a rung is known to be bad, in ms
 
