@@ -13,7 +13,7 @@ func TestConformance(t *testing.T) {
 		t.Skip("the conformance scripts are left out by -short: they need node, npm packages and half a minute")
 	}
 	checkNode(t)
-	installPackages(t)
+	installPackages(t, ".")
 	t.Parallel() // not before, so that packages are installed once
 	const (
 		latest = "node_modules/phoenix/priv/static/phoenix.mjs"

@@ -32,9 +32,8 @@ func TestNodeClients(t *testing.T) {
 		t.Skip("other people's clients are left out by -short: they need node, npm packages and a minute")
 	}
 	checkNode(t)
-	installPackages(t)
-	binary := filepath.Join(t.TempDir(), "duckwire")
-	run(t, nil, "go", "build", "-o", binary, "github.com/duckwire/duckwire/cmd/duckwire")
+	installPackages(t, ".")
+	binary := buildServer(t)
 	own, err := filepath.Glob("*.test.mjs")
 	more, err2 := filepath.Glob("*/*.test.mjs")
 	if err := errors.Join(err, err2); err != nil || len(own) == 0 || len(more) == 0 {
@@ -44,13 +43,27 @@ func TestNodeClients(t *testing.T) {
 	for _, file := range append(own, more...) {
 		t.Run(strings.TrimSuffix(file, ".test.mjs"), func(t *testing.T) {
 			t.Parallel()
-			// Messages of Node about its experiments would only hide ours. Some clients leave timers behind that run for a minute.
-			out := run(t, []string{"DUCKWIRE_BIN=" + binary, "NODE_NO_WARNINGS=1", "CHROMIUM=" + findChromium()},
-				"node", "--experimental-eventsource", "--test", "--test-force-exit", "--test-reporter=spec", file)
-			if !strings.Contains(out, "ℹ fail 0") || strings.Contains(out, "ℹ pass 0") {
-				t.Errorf("node ended well, and yet its report does not say so:\n%s", out)
-			}
+			runNodeTests(t, binary, file)
 		})
+	}
+}
+
+// buildServer builds the binary, and returns its path.
+func buildServer(t *testing.T) string {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), "duckwire")
+	run(t, nil, "go", "build", "-o", binary, "github.com/duckwire/duckwire/cmd/duckwire")
+	return binary
+}
+
+// runNodeTests runs one file of tests, all of which must pass.
+func runNodeTests(t *testing.T, binary, file string) {
+	t.Helper()
+	// Messages of Node about its experiments would only hide ours. Some clients leave timers behind that run for a minute.
+	out := run(t, []string{"DUCKWIRE_BIN=" + binary, "NODE_NO_WARNINGS=1", "CHROMIUM=" + findChromium()},
+		"node", "--experimental-eventsource", "--test", "--test-force-exit", "--test-reporter=spec", file)
+	if !strings.Contains(out, "ℹ fail 0") || strings.Contains(out, "ℹ pass 0") {
+		t.Errorf("node ended well, and yet its report does not say so:\n%s", out)
 	}
 }
 
@@ -78,18 +91,18 @@ func findChromium() string {
 	return ""
 }
 
-// installPackages installs what package-lock.json pins, unless that is what is there.
-func installPackages(t *testing.T) {
+// installPackages installs what a folder's package-lock.json pins, unless that is what is there.
+func installPackages(t *testing.T, dir string) {
 	t.Helper()
-	const stamp = "node_modules/.installed" // a copy of the lock file that was installed
-	lock, err := os.ReadFile("package-lock.json")
+	stamp := filepath.Join(dir, "node_modules/.installed") // a copy of the lock file that was installed
+	lock, err := os.ReadFile(filepath.Join(dir, "package-lock.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if had, err := os.ReadFile(stamp); err == nil && bytes.Equal(had, lock) {
 		return
 	}
-	run(t, nil, "npm", "ci", "--ignore-scripts")
+	run(t, nil, "npm", "--prefix", dir, "ci", "--ignore-scripts")
 	if err := os.WriteFile(stamp, lock, 0o644); err != nil {
 		t.Fatal(err)
 	}

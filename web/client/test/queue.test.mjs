@@ -1,0 +1,102 @@
+// Messages for those who are away: handled in order and once, acknowledged by themselves; and who is there, and where.
+
+import assert from 'node:assert/strict'
+import { after, afterEach, before, test } from 'node:test'
+import { Cursors, memoryStore, People } from '../dist/index.js'
+import { api, client, closeAll, cutter, kept, random, seed, startServer, token, until } from './lib/client.mjs'
+
+let server, app
+
+before(async () => {
+  server = await startServer({ DUCKWIRE_CONNECTIONS_PER_USER: '100000', DUCKWIRE_PRESENCE_GRACE: '1s' })
+  app = api(server, token('app'))
+})
+afterEach(closeAll)
+after(() => server?.close())
+
+const leave = (user, n) => app('POST', `/v1/users/${user}/messages`, { event: 'note', payload: { n } })
+const waiting = async (user) => (await api(server, token(user))('GET', '/v1/users/me/messages')).messages.length
+const count = (n) => Array.from({ length: n }, (_, i) => i)
+
+test('messages are handled in order and once, over cuts and visits', async (t) => {
+  t.diagnostic(`SEED=${seed}`)
+  const pick = random()
+  const proxy = await kept(cutter(server.url, () => 1500 + pick(4000)))
+  const store = memoryStore()
+  const handled = []
+  const visit = () => {
+    const duckwire = client(proxy.url, { token: token('eve'), user: 'eve', store })
+    const queue = duckwire.queue(async ({ payload, event }) => {
+      assert.equal(event, 'note')
+      await new Promise((resolve) => setTimeout(resolve, pick(3)))
+      handled.push(payload.n)
+    })
+    return { duckwire, queue }
+  }
+  let sent = 0
+  for (let n = 0; n < 4; n++) {
+    for (let i = 0; i < 10; i++) await leave('eve', sent++)
+    const { duckwire, queue } = visit()
+    for (let i = 0; i < 10; i++) await leave('eve', sent++)
+    await until('some messages', () => handled.length > sent - 15, 30_000)
+    await queue.close()
+    await duckwire.close()
+  }
+  visit()
+  await until('all messages', () => handled.length >= sent, 30_000)
+  await until('the acknowledgement', async () => (await waiting('eve')) === 0, 30_000)
+  assert.deepEqual(handled, count(sent))
+})
+
+test('a handler that fails gets the message again, unless it is skipped', async () => {
+  await leave('bob', 0)
+  await leave('bob', 1)
+  await leave('bob', 2)
+  const duckwire = client(server.url, { token: token('bob'), user: 'bob' })
+  const seen = []
+  const errors = []
+  duckwire.queue(({ payload: { n } }) => {
+    seen.push(n)
+    if (n === 0 && seen.length < 2) throw new Error('not yet')
+    if (n === 1) throw new Error('never')
+  }, {
+    onError(error, { payload: { n } }) {
+      errors.push(error.message)
+      return n === 1 ? 'skip' : undefined
+    },
+  })
+  await until('the last message', () => seen.at(-1) === 2)
+  assert.deepEqual([seen, errors], [[0, 0, 1, 2], ['not yet', 'never']])
+  await until('the acknowledgement', async () => (await waiting('bob')) === 0)
+})
+
+test('what expired is told', async () => {
+  const hasty = await kept(startServer({ DUCKWIRE_QUEUE_TTL: '1s' }))
+  await api(hasty, token('app'))('POST', '/v1/users/dan/messages', { event: 'note' })
+  await until('it expires', async () => (await api(hasty, token('dan'))('GET', '/v1/users/me/messages')).expired === 1, 30_000)
+  const expired = []
+  client(hasty.url, { token: token('dan'), user: 'dan' }).queue(() => {}, { onExpired: (e) => expired.push(e.expired) })
+  await until('the word of it', () => expired.length > 0)
+  assert.deepEqual(expired, [1])
+})
+
+test('who is there, and where', async () => {
+  const join = async (user) => {
+    const duckwire = client(server.url, { token: token(user), user })
+    const channel = duckwire.channel('code:file:cursors.js')
+    const people = new People(channel)
+    const cursors = new Cursors(channel, { event: 'cursor_position', heard: 'cursor_update' })
+    await channel.join()
+    return { duckwire, people, cursors }
+  }
+  const ada = await join('ada')
+  const moves = []
+  ada.cursors.onMove(({ position }) => moves.push(position.line))
+  const eve = await join('eve')
+  for (const { people } of [ada, eve]) await until('both', () => people.list().map((p) => p.user).join() === 'ada,eve')
+  for (let line = 1; line <= 200; line++) eve.cursors.move({ position: { line, column: 1 } })
+  await until('the last place', () => moves.at(-1) === 200)
+  assert.ok(moves.length < 10, `${moves.length} moves were sent, in an instant`)
+  await eve.duckwire.close()
+  await until('eve to be gone', () => ada.people.list().length === 1, 30_000)
+})

@@ -1,0 +1,56 @@
+// Each recipe of the README is run as it stands, by a process of its own.
+
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { after, before, test } from 'node:test'
+import { api, piece, startServer, startUpstream, token, within } from './lib/client.mjs'
+
+const folder = new URL('../dist/recipes/', import.meta.url) // within the package, so that its name means itself
+const recipes = [...readFileSync(new URL('../README.md', import.meta.url), 'utf8').matchAll(/^## ([^\n]*)\n\n```js\n(.*?)^```$/gms)].map(([, title, code]) => ({ title, code }))
+
+// What a recipe must print, in any order; and what others do meanwhile.
+const expected = {
+  'A completion that survives everything': [/progress 8 \S+ \w+$/m, /^a, b\) \{\}/m, /^ended done cmp_\w+$/m],
+  'A channel that misses nothing': [/^saved main.go \S+$/m, /^published \S+$/m],
+  'Messages that waited for you': [/^message review \{ n: 7 \} app$/m],
+  'Who is here, and where': [/^here ada$/m],
+  'Show people what happens': [/^connected by sse$/m],
+}
+
+let upstream, server
+
+before(async () => {
+  mkdirSync(folder, { recursive: true })
+  upstream = await startUpstream({ async *'duckwire-local'() { yield piece('a, b'); yield piece(') {}', 'stop'); yield 'data: [DONE]\n\n' } })
+  server = await startServer({ DUCKWIRE_UPSTREAM_URL: upstream.url, DUCKWIRE_UPSTREAM_MODEL: 'duckwire-local' })
+  await api(server, token('app'))('POST', '/v1/users/ada/messages', { event: 'review', payload: { n: 7 } })
+})
+after(async () => {
+  await server?.close()
+  upstream?.close()
+  rmSync(folder, { recursive: true, force: true })
+})
+
+test('the README has five recipes', () => assert.deepEqual(recipes.map(({ title }) => title), Object.keys(expected)))
+
+for (const [n, { title, code }] of recipes.entries()) {
+  test(title, async () => {
+    const file = new URL(`recipe-${n}.mjs`, folder)
+    writeFileSync(file, `const url = ${JSON.stringify(server.url)}, token = ${JSON.stringify(token('ada'))}, fetchToken = () => token\n${code}`)
+    const child = spawn(process.execPath, [file.pathname], { stdio: ['ignore', 'pipe', 'inherit'] })
+    try {
+      let out = ''
+      const done = (async () => {
+        for await (const data of child.stdout) {
+          out += data
+          if (expected[title].every((line) => line.test(out))) return
+        }
+        throw new Error(`it has printed:\n${out}`)
+      })()
+      await within(20_000, 'what it should print', done)
+    } finally {
+      child.kill('SIGKILL')
+    }
+  })
+}
