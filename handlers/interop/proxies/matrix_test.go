@@ -3,31 +3,155 @@
 package proxies_test
 
 import (
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"strings"
 	"testing"
 	"time"
 )
 
-// TestMatrix reads through each proxy by each rung.
+// TestMain runs more tests at one time than there are processors: they wait more than they compute.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	_ = flag.Set("test.parallel", "8")
+	os.Exit(m.Run())
+}
+
+// row is one proxy's line of the table.
+type row struct {
+	proxy   string
+	results map[string]result
+	header  bool // Last-Event-ID comes through
+}
+
+// TestMatrix takes every rung through each proxy. It holds each proxy to the least that must work, and the document to the table that comes out.
 func TestMatrix(t *testing.T) {
 	if testing.Short() {
 		t.Skip("real proxies are left out by -short: they are programs to install, and take half a minute")
 	}
+	checkPackages(t)
 	o := startOrigin(t)
-	direct := newCaller(t, o.addr, o.token)
-	for _, p := range hostile {
-		t.Run(p.name, func(t *testing.T) {
-			t.Parallel()
-			r := startRelay(t, o.addr)
-			through := newCaller(t, p.start(t, r.addr), o.token)
-			results := readAll(direct, through, func() {
-				time.Sleep(p.quiet)
-				if p.cut {
-					r.cut()
-				}
+	rows := make([]row, len(hostile))
+	t.Run("proxies", func(t *testing.T) {
+		for i, p := range hostile {
+			t.Run(p.name, func(t *testing.T) {
+				t.Parallel()
+				rows[i] = p.judge(t, o)
 			})
-			for _, how := range restRungs {
-				t.Log(how.name, results[how.name], results[how.name].first, results[how.name].why)
-			}
-		})
+		}
+	})
+	if t.Failed() {
+		return // a table with holes tells nothing
 	}
+	t.Logf("\n%s\n%s", rungTable(rows), timeTable(rows))
+}
+
+// judge starts the proxy and takes every rung through it.
+func (p *proxy) judge(t *testing.T, o *origin) row {
+	r := startRelay(t, o.addr)
+	addr := p.start(t, r.addr)
+	direct, through := newCaller(t, o.addr, o.token), newCaller(t, addr, o.token)
+	answers(t, direct, through)
+
+	line := row{proxy: p.name}
+	var err error
+	if line.header, err = resumesByHeader(direct, through); err != nil {
+		t.Errorf("Last-Event-ID: %v", err)
+	}
+	line.results = readAll(direct, through, func() {
+		time.Sleep(p.quiet)
+		if p.cut {
+			r.cut()
+		}
+	})
+	s := &nodeSettings{Base: through.base, Origin: direct.base, Token: o.token, Pieces: pieces, Quiet: p.quiet.Milliseconds()}
+	if p.cut {
+		s.Control = r.control
+	}
+	sockets, err := useSockets(t.Context(), o, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	maps.Copy(line.results, sockets)
+	line.hold(t)
+	return line
+}
+
+// answers holds what needs no rung to the same text as without the proxy: a completion as one answer, and as a stream.
+func answers(t *testing.T, direct, through *caller) {
+	t.Helper()
+	name := strings.TrimPrefix(through.base, "http://") // ids of completions are for this proxy only
+	want, err := wholeAnswer(direct, name+"-direct")
+	if err != nil || want == "" {
+		t.Fatalf("without the proxy: %q, %v", want, err)
+	}
+	if got, err := wholeAnswer(through, name+"-whole"); err != nil || got != want {
+		t.Errorf("a completion in one answer: %q, %v; want %q", got, err, want)
+	}
+	if got, err := streamedAnswer(through, name+"-streamed"); err != nil || got != want {
+		t.Errorf("a streamed completion: %q, %v; want %q", got, err, want)
+	}
+}
+
+// hold fails where a proxy leaves no way: no rung may lose anything but by not working at all, and long-polls always work, live.
+func (l *row) hold(t *testing.T) {
+	t.Helper()
+	for name, r := range l.results {
+		t.Logf("%s: %v after %v %s", name, r, r.first.Round(time.Millisecond), r.why)
+	}
+	for _, name := range []string{"long-poll", "long-poll socket"} {
+		if r := l.results[name]; !r.live || !r.works {
+			t.Errorf("%s: %v: %s", name, r, r.why)
+		}
+	}
+	for _, how := range restRungs {
+		if r := l.results[how.name]; !r.works {
+			t.Errorf("%s does not even arrive at last: %s", how.name, r.why)
+		}
+	}
+}
+
+// columns are the rungs of the table, the best first.
+func columns() []string {
+	names := append([]string(nil), socketRungs...)
+	for _, how := range restRungs {
+		names = append(names, how.name)
+	}
+	return names
+}
+
+// rungTable says which rung works through which proxy.
+func rungTable(rows []row) string {
+	return table(rows, append(columns(), "`Last-Event-ID`"), func(l *row, name string) string {
+		if r, ok := l.results[name]; ok {
+			return r.String()
+		}
+		return map[bool]string{true: "arrives", false: "stripped"}[l.header]
+	})
+}
+
+// timeTable says how long the first piece took.
+func timeTable(rows []row) string {
+	return table(rows, columns(), func(l *row, name string) string {
+		r := l.results[name]
+		if !r.works || !r.live {
+			return r.String()
+		}
+		return fmt.Sprintf("%d ms", r.first.Milliseconds())
+	})
+}
+
+func table(rows []row, names []string, cell func(l *row, name string) string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "| proxy | %s |\n|%s\n", strings.Join(names, " | "), strings.Repeat(" --- |", len(names)+1))
+	for i := range rows {
+		fmt.Fprintf(&b, "| %s |", rows[i].proxy)
+		for _, name := range names {
+			fmt.Fprintf(&b, " %s |", cell(&rows[i], name))
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
 }

@@ -17,8 +17,9 @@ import (
 
 // origin is the real server.
 type origin struct {
-	addr  string
-	token string
+	addr   string
+	binary string
+	token  string
 }
 
 var devToken = regexp.MustCompile(`export DUCKWIRE_TOKEN=(\S+)`)
@@ -30,7 +31,7 @@ func startOrigin(t *testing.T) *origin {
 	if out, err := exec.Command("go", "build", "-o", binary, "github.com/duckwire/duckwire/cmd/duckwire").CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
-	o := &origin{addr: freeAddr(t)}
+	o := &origin{addr: freeAddr(t), binary: binary}
 	var env []string
 	for _, pair := range os.Environ() { // those of the developer's shell must not count
 		if name, _, _ := strings.Cut(pair, "="); strings.HasPrefix(name, "DUCKWIRE_") {
@@ -89,7 +90,11 @@ func (c *caller) do(method, path string, body any, header ...string) (*http.Resp
 	if resp.StatusCode/100 != 2 {
 		defer resp.Body.Close()
 		text, _ := io.ReadAll(io.LimitReader(resp.Body, 300))
-		return nil, fmt.Errorf("%s %s: %s %s", method, path, resp.Status, text)
+		err := fmt.Errorf("%s %s: %s %s", method, path, resp.Status, text)
+		if resp.StatusCode < 500 {
+			return nil, &wrongError{err.Error()}
+		}
+		return nil, err
 	}
 	return resp, nil
 }
