@@ -2,7 +2,7 @@
 //
 //   node sockets.mjs '{"base", "origin", "token", "pieces", "quiet", "control"}'
 //
-// It prints what came of each as one line of JSON: {"NAME": {"works", "live", "resumed", "first", "why"}}.
+// Its last line is JSON, what came of each: {"NAME": {"works", "live", "resumed", "first", "why"}}.
 
 import { Presence } from 'phoenix'
 import WebSocket from 'ws'

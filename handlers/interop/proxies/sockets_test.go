@@ -56,7 +56,7 @@ func useSockets(ctx context.Context, o *origin, s *nodeSettings) (map[string]res
 	return results, nil
 }
 
-// runNode runs a script to its end, and reads the JSON that it prints.
+// runNode runs a script to its end, and reads the JSON of its last line.
 func runNode(ctx context.Context, o *origin, script string, s *nodeSettings, answer any) error {
 	told, err := json.Marshal(s)
 	if err != nil {
@@ -74,5 +74,9 @@ func runNode(ctx context.Context, o *origin, script string, s *nodeSettings, ans
 	if err != nil {
 		return fmt.Errorf("node %s: %w\n%s%s", script, err, out, said.String())
 	}
-	return json.Unmarshal(out, answer)
+	lines := bytes.Split(bytes.TrimSpace(out), []byte("\n")) // the Phoenix client, too, says there what it met
+	if err := json.Unmarshal(lines[len(lines)-1], answer); err != nil {
+		return fmt.Errorf("node %s: %w\n%s%s", script, err, out, said.String())
+	}
+	return nil
 }
