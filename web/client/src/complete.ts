@@ -1,0 +1,387 @@
+import { backoff, sleep } from './backoff.js'
+import { Emitter, type Unsubscribe } from './emitter.js'
+import { DuckwireError, heals, StreamError } from './errors.js'
+import type { Requester } from './http.js'
+import type { Ladder, Rung } from './ladder.js'
+import { newID } from './names.js'
+import { eventStream, NoHello, Silence, Status } from './transports/eventstream.js'
+import type { Block } from './transports/parser.js'
+import type { Way } from './transports/way.js'
+
+/** CompletionRequest is what OpenAI's API takes: with `messages` a chat, with `prompt` (and `suffix`) a text. `duckwire` are this server's additions. */
+export interface CompletionRequest {
+  messages?: object[]
+  prompt?: string
+  suffix?: string
+  model?: string
+  duckwire?: {
+    /** Makes the request idempotent: the same id is the same stream. One is made where none is given. */
+    id?: string
+    topic?: string
+    /** What happens when nobody watches; here it is `{ cancel_after: 60 }` by default, so that a cut of the network does not end it. */
+    keep?: { cancel_after: number } | 'finish'
+    slot?: string
+    supersede?: 'stop' | 'finish'
+  }
+  [member: string]: unknown
+}
+
+/** StreamStatus is what a stream is doing. */
+export type StreamStatus = 'queued' | 'running' | 'done' | 'failed' | 'cancelled' | 'superseded' | 'interrupted'
+
+/** Progress is for showing. */
+export interface Progress {
+  /** How many bytes of text have come, in UTF-8. */
+  bytes: number
+  position: string
+  status: StreamStatus
+}
+
+/** StreamEvent is a structured entry of a stream: an issue, a tool call, whatever is more than text. */
+export interface StreamEvent {
+  event: string
+  data: unknown
+  position: string
+}
+
+/** Ending is how a stream ended. */
+export interface Ending {
+  status: StreamStatus
+  finish_reason: string | null
+  usage: unknown
+  error: { code: string; message: string } | null
+}
+
+/** CompletionOptions are options of a completion, or of a stream. */
+export interface CompletionOptions {
+  /** Aborting it cancels the stream on the server, too. To leave without cancelling, end the iteration. */
+  signal?: AbortSignal
+  /** Where to go on in a stream: a position. */
+  after?: string
+  /** Of how many bytes the text before `after` was: what `bytes` counts from. */
+  bytes?: number
+}
+
+/** @internal What a Completion needs of its client. */
+export interface Home {
+  request: Requester
+  ladder: Ladder
+  rungs: readonly Rung[]
+  /** Of which nobody else knows. */
+  way: (rung: Rung) => Way
+}
+
+const mostTries = 5 // of a request that the server says to make later
+
+const encoder = new TextEncoder()
+const decoder = new TextDecoder()
+
+/**
+ * Completion is a stream of the server's, read piece by piece: the text is what iterating gives. It goes on after each cut at the next byte, by
+ * whatever way the network allows, and ends when the stream ends: normally after `done` and after {@link cancel}, else with a {@link StreamError}.
+ * Ending the iteration leaves the stream; the server's `keep` says what becomes of it then.
+ */
+export class Completion implements AsyncIterable<string> {
+  readonly #home: Home
+  readonly #ways = new Map<Rung, Way>()
+  readonly #request: CompletionRequest | undefined
+  readonly #signal: AbortSignal | undefined
+  readonly #abort = new AbortController() // ends the reading
+  readonly #changes = new Emitter<[Progress]>()
+  readonly #events = new Emitter<[StreamEvent]>()
+  #id: string | undefined
+  #started: Promise<string> | undefined
+  #iterated = false
+  #cancelled = false
+  #bytes: number
+  #position: string
+  #status: StreamStatus = 'queued'
+  #ending: Ending | undefined
+  #heard = false // whether the last answer has brought anything
+
+  /** @internal */
+  constructor(home: Home, what: CompletionRequest | string, options: CompletionOptions = {}) {
+    this.#home = home
+    this.#signal = options.signal
+    this.#bytes = options.bytes ?? 0
+    this.#position = options.after ?? ''
+    if (typeof what === 'string') this.#id = what
+    else {
+      const given = what.duckwire ?? {}
+      this.#request = { ...what, stream: true, duckwire: { keep: { cancel_after: 60 }, ...given, id: given.id ?? newID() } }
+    }
+  }
+
+  /** The stream's id on the server, once that has answered. With it anybody who may can go on reading, on any device. */
+  get id(): string | undefined {
+    return this.#id
+  }
+
+  /** How many bytes of text have come, in UTF-8. */
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  /** The position behind what has come. */
+  get position(): string {
+    return this.#position
+  }
+
+  get status(): StreamStatus {
+    return this.#status
+  }
+
+  /** How the stream ended, once it has. */
+  get ending(): Ending | undefined {
+    return this.#ending
+  }
+
+  /** onProgress calls a listener whenever something has come. */
+  onProgress(listener: (progress: Progress) => void): Unsubscribe {
+    return this.#changes.add(listener)
+  }
+
+  /** onEvent calls a listener with each structured entry, in its place between the pieces of text. */
+  onEvent(listener: (event: StreamEvent) => void): Unsubscribe {
+    return this.#events.add(listener)
+  }
+
+  /** cancel ends the stream on the server, and returns its final status. What is being iterated ends. */
+  async cancel(): Promise<StreamStatus> {
+    this.#cancelled = true
+    if (!this.#started && !this.#id) {
+      this.#abort.abort()
+      return (this.#status = 'cancelled')
+    }
+    try {
+      const id = await this.#start()
+      for (let tries = 1; ; tries++) {
+        try {
+          const { status } = await this.#home.request.json<{ status: StreamStatus }>('DELETE', `/v1/streams/${encodeURIComponent(id)}`)
+          return (this.#status = status)
+        } catch (error) {
+          if (tries === mostTries || !mayHeal(error)) throw error
+          await sleep(backoff(tries, 100))
+        }
+      }
+    } finally {
+      this.#abort.abort()
+    }
+  }
+
+  /** text reads to the end, and returns all that comes. */
+  async text(): Promise<string> {
+    let text = ''
+    for await (const piece of this) text += piece
+    return text
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<string, void, undefined> {
+    if (this.#iterated) throw new TypeError('a completion is iterated once; duckwire.stream(id) reads it again')
+    this.#iterated = true
+    const aborted = (): void => void this.cancel().catch(() => {}) // the caller gets the signal's reason
+    this.#signal?.throwIfAborted()
+    this.#signal?.addEventListener('abort', aborted)
+    try {
+      yield* this.#readAll()
+    } catch (error) {
+      if (!this.#abort.signal.aborted) throw error
+    } finally {
+      this.#signal?.removeEventListener('abort', aborted)
+      this.#abort.abort()
+    }
+    this.#signal?.throwIfAborted()
+    this.#settle()
+  }
+
+  /** settle throws for a stream that did not end as it was meant to. */
+  #settle(): void {
+    if (this.#cancelled || !this.#ending || this.#ending.status === 'done') return
+    const { status, error } = this.#ending
+    throw new StreamError(error?.message ?? `the stream ended as ${status}`, error?.code ?? status, status)
+  }
+
+  /** readAll follows the stream over as many answers as it takes. */
+  async *#readAll(): AsyncGenerator<string, void, undefined> {
+    await this.#start()
+    for (let failures = 0; !this.#ending && !this.#abort.signal.aborted; ) {
+      await this.#home.ladder.load()
+      const rung = this.#home.ladder.best(this.#home.rungs)
+      this.#heard = false
+      let wait = 0
+      try {
+        wait = yield* rung === 'longpoll' ? this.#poll() : this.#follow(rung)
+      } catch (error) {
+        if (this.#abort.signal.aborted) return
+        await this.#judge(rung, error)
+        wait = -1
+      }
+      if (this.#ending) return
+      failures = wait >= 0 || this.#heard ? 0 : failures + 1
+      await sleep(failures > 0 ? backoff(failures, 250) : Math.max(wait, 0), this.#abort.signal)
+    }
+  }
+
+  /** start makes the request, unless the stream is there already, and returns the stream's id. */
+  #start(): Promise<string> {
+    this.#started ??= this.#id === undefined ? this.#ask() : Promise.resolve(this.#id)
+    return this.#started
+  }
+
+  async #ask(): Promise<string> {
+    const door = this.#request?.messages ? '/v1/chat/completions' : '/v1/completions'
+    for (let tries = 1; ; tries++) {
+      try {
+        // The answer is a short one, so it comes by any way; and asked again, it is the same stream.
+        const { id } = await this.#home.request.json<{ id: string }>('POST', door, this.#request, { prefer: 'respond-async' })
+        this.#id = id
+        return id
+      } catch (error) {
+        if (!mayHeal(error) || this.#abort.signal.aborted || (error instanceof DuckwireError && tries === mostTries)) throw error
+        await sleep((error instanceof DuckwireError && error.retryAfter) || backoff(tries, 250), this.#abort.signal)
+      }
+    }
+  }
+
+  get #path(): string {
+    return `/v1/streams/${encodeURIComponent(this.#id ?? '')}`
+  }
+
+  /** follow reads one event stream, and returns how long to wait before the next; -1: it was cut. */
+  async *#follow(rung: Rung): AsyncGenerator<string, number, undefined> {
+    const way = this.#ways.get(rung) ?? this.#home.way(rung)
+    this.#ways.set(rung, way)
+    const { query, patience } = way.ask()
+    if (this.#position) query['after'] = this.#position
+    const request = (signal: AbortSignal): Promise<Response> =>
+      this.#home.request.fetch('GET', `${this.#path}?${new URLSearchParams(query).toString()}`, { signal, headers: { accept: 'text/event-stream' } })
+    try {
+      for await (const heard of eventStream(request, patience, this.#abort.signal)) {
+        if (typeof heard === 'number') {
+          this.#heard = true
+          way.sign(heard)
+          if (this.#home.ladder.best(this.#home.rungs) !== rung) return 0 // what has come is told; the rest comes by another way
+          continue
+        }
+        if (heard.event === 'hello') way.sign((JSON.parse(heard.data) as { now: number }).now)
+        if (heard.event === 'bye') return heard.retry ?? 1000
+        yield* this.#take(heard)
+        if (this.#ending) return 0
+      }
+    } catch (error) {
+      if (error instanceof Status && error.response.status === 204) return yield* this.#conclude()
+      if (error instanceof Silence) way.silent()
+      else if (!(error instanceof NoHello || error instanceof Status)) way.cut()
+      throw error
+    }
+    way.cut()
+    return -1
+  }
+
+  /** take takes one block. */
+  *#take(block: Block): Generator<string, void, undefined> {
+    const data = JSON.parse(block.data) as Record<string, unknown>
+    switch (block.event) {
+      case 'hello':
+        this.#status = data['status'] as StreamStatus
+        break
+      case 'reset':
+        this.#position = data['from'] as string
+        return
+      case 'chunk':
+        yield* this.#text(data['text'] as string, data['at'] as number)
+        break
+      case 'end':
+        this.#ending = data as unknown as Ending
+        this.#status = this.#ending.status
+        break
+      case 'message': // its name is one of ours, so that it stands within
+        this.#events.emit({ event: data['event'] as string, data: data['data'], position: block.id })
+        break
+      default:
+        this.#events.emit({ event: block.event, data, position: block.id })
+    }
+    this.#move(block.id)
+  }
+
+  #move(position: string): void {
+    if (position) {
+      this.#position = position
+      this.#heard = true
+    }
+    this.#changes.emit({ bytes: this.#bytes, position: this.#position, status: this.#status })
+  }
+
+  /** text tells what is new of a piece that begins at a byte of the whole. */
+  *#text(text: string, at: number): Generator<string, void, undefined> {
+    const known = this.#bytes - at
+    if (known < 0) throw new StreamError(`${-known} bytes of the text are missing`, 'gap', this.#status)
+    const bytes = encoder.encode(text)
+    if (bytes.length <= known) return
+    this.#bytes = at + bytes.length
+    yield known === 0 ? text : decoder.decode(bytes.subarray(known))
+  }
+
+  /** poll asks for what has come meanwhile, in answers that end. It returns how long to wait before the next. */
+  async *#poll(): AsyncGenerator<string, number, undefined> {
+    const query = new URLSearchParams({ wait: '20', ...(this.#position && { after: this.#position }) })
+    const signal = AbortSignal.any([this.#abort.signal, AbortSignal.timeout(40_000)])
+    const view = await this.#home.request.json<View>('GET', `${this.#path}?${query.toString()}`, undefined, {}, signal)
+    yield* this.#show(view)
+    return 0
+  }
+
+  /** conclude reads how a stream ended at whose end we are. */
+  async *#conclude(): AsyncGenerator<string, number, undefined> {
+    const view = await this.#home.request.json<View>('GET', this.#path, undefined, {}, this.#abort.signal)
+    yield* this.#show(view)
+    return 0
+  }
+
+  /** show tells what is new in a stream's JSON: the text, and the structured entries in their places. */
+  *#show(view: View): Generator<string, void, undefined> {
+    this.#status = view.status
+    const bytes = encoder.encode(view.text)
+    let at = view.at
+    const upTo = (place: number): string => decoder.decode(bytes.subarray(at - view.at, place - view.at))
+    for (const { event, data, position, at: place } of view.events ?? []) {
+      yield* this.#text(upTo(place), at)
+      at = place
+      this.#events.emit({ event, data, position })
+    }
+    yield* this.#text(upTo(view.at + bytes.length), at)
+    if (ended(view.status)) this.#ending = { status: view.status, finish_reason: view.finish_reason, usage: view.usage, error: view.error }
+    this.#move(view.position)
+  }
+
+  /** judge decides what a failed answer means: for the rung, or for us. It throws what does not heal. */
+  async #judge(rung: Rung, error: unknown): Promise<void> {
+    if (error instanceof StreamError) throw error
+    if (error instanceof NoHello && rung !== 'longpoll') return this.#suspect(rung)
+    if (error instanceof Status && error.refused) throw await this.#home.request.problem(error.response)
+    if (error instanceof DuckwireError && !mayHeal(error)) throw error
+  }
+
+  /** suspect asks in the shortest way whether the server is there: if it is, the rung is bad. */
+  async #suspect(rung: Rung): Promise<void> {
+    await this.#home.request.json('GET', `${this.#path}?${new URLSearchParams({ after: this.#position || '0' }).toString()}`, undefined, {}, AbortSignal.timeout(10_000)).then(
+      () => this.#home.ladder.fail(rung, 'no answer begins in time'),
+      () => {}, // it is not, or we are not
+    )
+  }
+}
+
+/** View is a stream as JSON. */
+interface View extends Ending {
+  text: string
+  at: number
+  position: string
+  events?: { event: string; position: string; at: number; data: unknown }[]
+}
+
+const ended = (status: StreamStatus): boolean => status !== 'queued' && status !== 'running'
+
+/** mayHeal reports whether a request may succeed when it is made again. */
+function mayHeal(error: unknown): boolean {
+  return heals(error) || (error instanceof DuckwireError && error.retryAfter !== undefined)
+}

@@ -1,0 +1,62 @@
+// What this package uses of the official client, by shape: a Socket of any version since 1.5 will do, whosever copy of the package it is of.
+
+/** SocketLike is the official client's `Socket`. */
+export interface SocketLike {
+  connect(): void
+  disconnect(callback?: () => void, code?: number, reason?: string): void
+  isConnected(): boolean
+  channel(topic: string, params?: object | (() => object)): ChannelLike
+  onOpen(callback: () => void): unknown
+  onClose(callback: (event: unknown) => void): unknown
+  onError(callback: (error: unknown) => void): unknown
+}
+
+/** ChannelLike is the official client's `Channel`. */
+export interface ChannelLike {
+  readonly topic: string
+  readonly state: string
+  join(timeout?: number): PushLike
+  leave(timeout?: number): PushLike
+  push(event: string, payload: object, timeout?: number): PushLike
+  on(event: string, callback: (payload: never, ref?: unknown) => void): number
+  off(event: string, ref?: number): void
+  onClose(callback: () => void): void
+  onError(callback: (reason: unknown) => void): unknown
+  onMessage(event: string, payload: unknown, ref: unknown, joinRef?: unknown): unknown
+}
+
+/** PushLike is the official client's `Push`. */
+export interface PushLike {
+  receive(status: string, callback: (response: unknown) => void): PushLike
+}
+
+/** TransportClass is what a Socket takes as its option `transport`. */
+export type TransportClass = new (url: string, protocols?: string | string[]) => Transport
+
+/** Transport is one connection. The Socket sets what stands first. */
+export interface Transport {
+  onopen: (event?: unknown) => void
+  onerror: (error?: unknown) => void
+  onmessage: (event: { data: string | ArrayBuffer }) => void
+  onclose: (event: Closed) => void
+  binaryType?: string
+  /** For how long one poll may take, in ms. */
+  timeout?: number
+  readonly readyState: number
+  readonly bufferedAmount?: number
+  readonly skipHeartbeat?: boolean
+  send(frame: string | ArrayBuffer): void
+  close(code?: number, reason?: string): void
+}
+
+/** Closed is how a connection ended. */
+export interface Closed {
+  code: number
+  reason?: string
+  wasClean?: boolean
+}
+
+/** The states of a connection, as WebSocket counts them. */
+export const connecting = 0
+export const open = 1
+export const closed = 3

@@ -1,0 +1,104 @@
+import { Presence } from 'phoenix'
+import type { Channel } from './channel.js'
+import { Emitter, type Unsubscribe } from './emitter.js'
+import { newID } from './names.js'
+
+/** Person is somebody who is on a channel. */
+export interface Person<M extends object = Record<string, unknown>> {
+  user: string
+  /** What each of the user's sessions says of itself, the newest last. */
+  metas: M[]
+}
+
+/** People is who is on a channel, kept by the official client's `Presence`. Make it before the channel is joined. */
+export class People<M extends object = Record<string, unknown>> {
+  readonly #presence: InstanceType<typeof Presence>
+  readonly #changes = new Emitter<[Person<M>[]]>()
+
+  constructor(channel: Channel) {
+    this.#presence = new Presence(channel.phoenix)
+    this.#presence.onSync(() => this.#changes.emit(this.list()))
+  }
+
+  /** list returns who is there, by user. */
+  list(): Person<M>[] {
+    return this.#presence.list((user, { metas }) => ({ user, metas: metas as M[] })).sort((a, b) => (a.user < b.user ? -1 : 1))
+  }
+
+  /** onChange calls a listener with who is there whenever somebody comes, goes or changes. */
+  onChange(listener: (people: Person<M>[]) => void): Unsubscribe {
+    return this.#changes.add(listener)
+  }
+}
+
+/** CursorOptions are options of {@link Cursors}. */
+export interface CursorOptions {
+  /** The event that is sent; `cursor` by default. On `code:*` it is `cursor_position`. */
+  event?: string
+  /** The event that comes from the others; the same by default. On `code:*` it is `cursor_update`. */
+  heard?: string
+  /** How often in a second to send at most: 60 by default, which is also the most. */
+  rate?: number
+}
+
+/**
+ * Cursors shows where everybody is. Only where somebody is now counts: what cannot be sent is replaced by what is newer, and nothing is kept by the server
+ * beyond each sender's last.
+ */
+export class Cursors<T extends object> {
+  readonly #channel: Channel
+  readonly #event: string
+  readonly #every: number // ms
+  readonly #client = newID()
+  readonly #moves = new Emitter<[T & { client: string }]>()
+  readonly #off: Unsubscribe[]
+  #next: T | undefined
+  #last = -Infinity
+  #timer: ReturnType<typeof setTimeout> | undefined
+
+  constructor(channel: Channel, { event = 'cursor', heard = event, rate = 60 }: CursorOptions = {}) {
+    this.#channel = channel
+    this.#event = event
+    this.#every = 1000 / Math.min(rate, 60)
+    this.#off = [
+      channel.on<T & { client: string }>(heard, (payload) => {
+        if (payload.client !== this.#client) this.#moves.emit(payload)
+      }),
+      channel.onJoin(() => this.#send()),
+    ]
+  }
+
+  /** move tells the others where we are, now or a little later. */
+  move(to: T): void {
+    this.#next = to
+    this.#send()
+  }
+
+  /** onMove calls a listener with where another is. `client` is a name for that other session. */
+  onMove(listener: (cursor: T & { client: string }) => void): Unsubscribe {
+    return this.#moves.add(listener)
+  }
+
+  #send(): void {
+    if (this.#next === undefined || this.#timer !== undefined || this.#channel.state !== 'joined') return
+    const wait = this.#last + this.#every - performance.now()
+    if (wait > 0) {
+      this.#timer = setTimeout(() => {
+        this.#timer = undefined
+        this.#send()
+      }, wait)
+      return
+    }
+    this.#last = performance.now()
+    const payload = { ...this.#next, client: this.#client, ephemeral: true }
+    this.#next = undefined
+    this.#channel.send(this.#event, payload).catch(() => {}) // the next one will do
+  }
+
+  /** close ends it. */
+  close(): void {
+    clearTimeout(this.#timer)
+    this.#next = undefined
+    for (const off of this.#off) off()
+  }
+}

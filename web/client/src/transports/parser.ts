@@ -1,0 +1,61 @@
+/** Block is one event of an event stream. */
+export interface Block {
+  event: string
+  data: string
+  id: string
+  /** What the server asks clients to wait before they come back, in ms. */
+  retry: number | undefined
+}
+
+/** Heard is what comes on an event stream: blocks, and the server's clock at its heartbeats. */
+export type Heard = Block | number
+
+/**
+ * Parser takes an event stream apart (WHATWG HTML §9.2.6, as far as this server goes: lines end in LF). An id counts only with its whole block.
+ */
+export class Parser {
+  #rest = ''
+  #block = emptyBlock()
+  #lines = 0
+
+  /** push returns what has become whole. */
+  push(text: string): Heard[] {
+    const lines = (this.#rest + text).split('\n')
+    this.#rest = lines.pop() ?? ''
+    const heard: Heard[] = []
+    for (const line of lines) {
+      const found = this.#line(line)
+      if (found !== undefined) heard.push(found)
+    }
+    return heard
+  }
+
+  #line(line: string): Heard | undefined {
+    if (line === '') return this.#end()
+    const colon = line.indexOf(':')
+    if (colon === 0) return /^:\d+$/.test(line) ? Number(line.slice(1)) : undefined
+    const name = colon < 0 ? line : line.slice(0, colon)
+    const value = colon < 0 ? '' : line.slice(line[colon + 1] === ' ' ? colon + 2 : colon + 1)
+    switch (name) {
+      case 'data':
+        this.#block.data += this.#lines++ === 0 ? value : `\n${value}`
+        break
+      case 'event':
+      case 'id':
+        this.#block[name] = value
+        break
+      case 'retry':
+        if (/^\d+$/.test(value)) this.#block.retry = Number(value)
+    }
+    return undefined
+  }
+
+  #end(): Block | undefined {
+    const block = this.#lines > 0 ? this.#block : undefined
+    this.#block = emptyBlock()
+    this.#lines = 0
+    return block
+  }
+}
+
+const emptyBlock = (): Block => ({ event: 'message', data: '', id: '', retry: undefined })

@@ -1,0 +1,213 @@
+import { backoff, sleep } from '../backoff.js'
+import { closed, connecting, open, type Closed, type Transport, type TransportClass } from '../phoenix.js'
+import { tokenOf } from '../token.js'
+import { eventStream, Silence, Status } from './eventstream.js'
+import type { Block } from './parser.js'
+import { Way } from './way.js'
+
+const lifetime = 25_000 // for how long after the last sign of life the session may still be there, in ms: the server keeps it for 30 s
+const longestWait = 2000 // between two tries to come back, in ms
+
+/** Over is that there is nothing to come back to. */
+class Over extends Error {
+  constructor(
+    message: string,
+    readonly code: number,
+  ) {
+    super(message)
+  }
+}
+
+/** refusedCode is the close code of who may not connect. No other way would let it in. */
+export const refusedCode = 1008
+
+/**
+ * SSETransport is a transport for the official Phoenix client: server-sent events down, POSTs up. For networks that let no WebSocket through.
+ *
+ * ```ts
+ * new Socket('wss://host/socket', { transport: SSETransport, params: { token } })
+ * ```
+ *
+ * Unlike `LongPoll` it survives a cut: it comes back to its session, and what did not arrive is sent again, in both directions. Only when the session
+ * is lost does the client join anew.
+ */
+export class SSETransport implements Transport {
+  readyState = connecting
+  /** The server's signs of life take the place of the client's heartbeats. */
+  readonly skipHeartbeat = true
+  onopen = (): void => {}
+  onerror = (_error?: unknown): void => {}
+  onmessage = (_event: { data: string | ArrayBuffer }): void => {}
+  onclose = (_event: Closed): void => {}
+
+  readonly #url: string
+  readonly #headers: Record<string, string> = {}
+  readonly #abort = new AbortController()
+  readonly #way: Way
+  #session = ''
+  #after = '0' // the number of the last frame that came whole
+  #seen = performance.now()
+  #queue: string[] = [] // lines of the next POST
+  #posting = 0 // lines of the one that is under way
+
+  constructor(url: string, protocols?: string | string[], way: Way = new Way({ hello: lifetime })) {
+    this.#url = url.replace(/^ws/, 'http').replace(/\/websocket\/?(?=\?|$)/, '/sse')
+    this.#way = way
+    const token = tokenOf(protocols)
+    if (token) this.#headers['x-phoenix-authtoken'] = token
+    setTimeout(() => void this.#run()) // the client sets its callbacks first
+  }
+
+  get bufferedAmount(): number {
+    return this.#queue.length + this.#posting
+  }
+
+  send(frame: string | ArrayBuffer): void {
+    if (this.readyState !== open) return
+    this.#queue.push(typeof frame === 'string' ? frame : base64(frame))
+    if (this.#queue.length === 1 && this.#posting === 0) setTimeout(() => void this.#post()) // with what else is sent in this turn
+  }
+
+  close(code = 1005, reason = ''): void {
+    if (this.readyState === closed) return
+    this.readyState = closed
+    this.#queue = []
+    this.#abort.abort()
+    setTimeout(() => this.onclose({ code, reason, wasClean: true })) // behind the messages that came
+  }
+
+  #fail(error: unknown): void {
+    if (this.readyState === closed) return
+    this.onerror(error)
+    this.close(error instanceof Over ? error.code : 1006, error instanceof Error ? error.message : '')
+  }
+
+  /** Every request says who asks, as the first one did. */
+  #request(more: Record<string, string>, init: RequestInit): Promise<Response> {
+    const url = this.#url + (this.#url.includes('?') ? '&' : '?') + new URLSearchParams(more).toString()
+    return fetch(url, { ...init, headers: { ...this.#headers, ...init.headers }, cache: 'no-store' })
+  }
+
+  /** run follows the session over as many answers as it takes. */
+  async #run(): Promise<void> {
+    for (let failures = 0; this.readyState !== closed; ) {
+      const begun = performance.now()
+      const after = this.#after
+      try {
+        if (!(await this.#follow())) this.#way.cut()
+        if (!this.#session) throw new Over('the answer ended before it began', 1006)
+      } catch (error) {
+        if (error instanceof Over || !this.#session || (error instanceof Status && error.refused)) return this.#fail(toOver(error))
+        if (error instanceof Silence) this.#way.silent()
+        else if (!(error instanceof Status)) this.#way.cut()
+      }
+      const now = performance.now()
+      if (now - this.#seen > lifetime) return this.#fail(new Over('the connection is lost', 1006))
+      // At once after a cut, and less and less often where nothing comes through.
+      failures = this.#after !== after || now - begun > longestWait ? 0 : failures + 1
+      if (failures > 0) await sleep(backoff(failures, 25, longestWait), this.#abort.signal)
+    }
+  }
+
+  /** follow reads one answer to its end, and reports whether the server has said that it ends. */
+  async #follow(): Promise<boolean> {
+    const { query, patience } = this.#way.ask()
+    if (this.#session) Object.assign(query, { session: this.#session, after: this.#after })
+    const request = (signal: AbortSignal): Promise<Response> => this.#request(query, { signal, headers: { accept: 'text/event-stream' } })
+    let said = false
+    for await (const heard of eventStream(request, patience, this.#abort.signal)) {
+      this.#seen = performance.now()
+      if (typeof heard === 'number') this.#way.sign(heard)
+      else said = this.#take(heard)
+      if (this.readyState === closed) return true
+    }
+    return said
+  }
+
+  /** take takes a block, and reports whether it is the last one of its answer. */
+  #take({ event, data, id }: Block): boolean {
+    switch (event) {
+      case 'message':
+        this.#after = id
+        // A task of its own, as a WebSocket does it: what one throws harms no other.
+        setTimeout(() => this.onmessage({ data }))
+        return false
+      case 'hello':
+        this.#hello(JSON.parse(data) as Hello)
+        return false
+      case 'bye': {
+        const { reason } = JSON.parse(data) as { reason: string }
+        if (reason === 'max') return true // this answer is long enough: the session goes on in the next
+        throw new Over(`the server says goodbye: ${reason}`, { drain: 1012, unauthorized: refusedCode }[reason] ?? 1011)
+      }
+    }
+    return false
+  }
+
+  #hello({ session, recovered, now }: Hello): void {
+    if (this.#session && !recovered) throw new Over('the session has lost messages', 1011)
+    this.#session = session
+    if (now) this.#way.sign(now)
+    if (this.readyState === connecting) {
+      this.readyState = open
+      this.onopen()
+    }
+  }
+
+  /** post sends what is queued, one request at a time, so that the order holds. */
+  async #post(): Promise<void> {
+    while (this.#queue.length > 0) {
+      const lines = this.#queue
+      this.#queue = []
+      this.#posting = lines.length
+      try {
+        await this.#deliver(lines.join('\n'))
+      } catch (error) {
+        return this.#fail(error)
+      } finally {
+        this.#posting = 0
+      }
+    }
+  }
+
+  /** deliver sends a body until it is known to have arrived. The server takes one that comes twice in a row once. */
+  async #deliver(body: string): Promise<void> {
+    for (let tries = 1; ; tries++) {
+      try {
+        const signal = AbortSignal.any([this.#abort.signal, AbortSignal.timeout(10_000)])
+        const init = { method: 'POST', signal, headers: { 'content-type': 'application/x-ndjson' }, body }
+        const { status } = (await (await this.#request({ session: this.#session }, init)).json()) as { status: number }
+        if (status === 200) return
+        throw new Over(`what was sent was not taken: status ${status}`, 1011)
+      } catch (error) {
+        if (error instanceof Over || this.readyState === closed) throw error
+        if (performance.now() - this.#seen > lifetime) throw new Over('what was sent may be lost', 1006)
+      }
+      await sleep(backoff(tries, 25, longestWait), this.#abort.signal)
+    }
+  }
+}
+
+interface Hello {
+  session: string
+  recovered: boolean
+  now?: number
+}
+
+const toOver = (error: unknown): unknown =>
+  error instanceof Status && error.refused ? new Over(`refused with status ${error.response.status}`, refusedCode) : error
+
+function base64(buffer: ArrayBuffer): string {
+  let bytes = ''
+  for (const byte of new Uint8Array(buffer)) bytes += String.fromCharCode(byte)
+  return btoa(bytes)
+}
+
+/** sseTransport returns an SSETransport that takes a way which others know of, too. */
+export function sseTransport(way: Way): TransportClass {
+  return class extends SSETransport {
+    constructor(url: string, protocols?: string | string[]) {
+      super(url, protocols, way)
+    }
+  }
+}
