@@ -24,6 +24,7 @@ type row struct {
 	proxy   string
 	results map[string]result
 	header  bool // Last-Event-ID comes through
+	ladder  ladderResult
 }
 
 // TestMatrix takes every rung through each proxy. It holds each proxy to the least that must work, and the document to the table that comes out.
@@ -33,6 +34,7 @@ func TestMatrix(t *testing.T) {
 	}
 	checkPackages(t)
 	o := startOrigin(t)
+	o.client = bundleClient(t)
 	rows := make([]row, len(hostile))
 	t.Run("proxies", func(t *testing.T) {
 		for i, p := range hostile {
@@ -53,7 +55,7 @@ func (p *proxy) judge(t *testing.T, o *origin) row {
 	r := startRelay(t, o.addr)
 	addr := p.start(t, r.addr)
 	direct, through := newCaller(t, o.addr, o.token), newCaller(t, addr, o.token)
-	answers(t, direct, through)
+	text := answers(t, direct, through)
 
 	line := row{proxy: p.name}
 	var err error
@@ -70,17 +72,24 @@ func (p *proxy) judge(t *testing.T, o *origin) row {
 	if p.cut {
 		s.Control = r.control
 	}
+	s.User = "ada-" + addr[strings.IndexByte(addr, ':')+1:] // a queue of its own
+	s.Client, s.Question, s.Answer = o.client, question("", true), text
 	sockets, err := useSockets(t.Context(), o, s)
 	if err != nil {
 		t.Fatal(err)
 	}
 	maps.Copy(line.results, sockets)
+	s.Token = o.tokenFor(t, s.User)
+	if line.ladder, err = climb(t.Context(), o, s); err != nil {
+		t.Fatal(err)
+	}
 	line.hold(t)
+	holdLadder(t, &line.ladder)
 	return line
 }
 
-// answers holds what needs no rung to the same text as without the proxy: a completion as one answer, and as a stream.
-func answers(t *testing.T, direct, through *caller) {
+// answers holds what needs no rung to the same text as without the proxy: a completion as one answer, and as a stream. It returns the text.
+func answers(t *testing.T, direct, through *caller) string {
 	t.Helper()
 	name := strings.TrimPrefix(through.base, "http://") // ids of completions are for this proxy only
 	want, err := wholeAnswer(direct, name+"-direct")
@@ -93,6 +102,7 @@ func answers(t *testing.T, direct, through *caller) {
 	if got, err := streamedAnswer(through, name+"-streamed"); err != nil || got != want {
 		t.Errorf("a streamed completion: %q, %v; want %q", got, err, want)
 	}
+	return want
 }
 
 // hold fails where a proxy leaves no way: no rung may lose anything but by not working at all, and long-polls always work, live.
@@ -124,17 +134,29 @@ func columns() []string {
 
 // rungTable says which rung works through which proxy.
 func rungTable(rows []row) string {
-	return table(rows, append(columns(), "`Last-Event-ID`"), func(l *row, name string) string {
-		if r, ok := l.results[name]; ok {
-			return r.String()
+	const client, header = "our client", "`Last-Event-ID`"
+	return table(rows, append(append([]string{client}, columns()...), header), func(l *row, name string) string {
+		switch name {
+		case client:
+			return l.ladder.String()
+		case header:
+			return map[bool]string{true: "arrives", false: "stripped"}[l.header]
 		}
-		return map[bool]string{true: "arrives", false: "stripped"}[l.header]
+		r := l.results[name]
+		return r.String()
 	})
 }
 
 // timeTable says how long the first piece took.
 func timeTable(rows []row) string {
-	return table(rows, columns(), func(l *row, name string) string {
+	const reached, first = "our client: joined", "our client: first piece"
+	return table(rows, append([]string{reached, first}, columns()...), func(l *row, name string) string {
+		switch name {
+		case reached:
+			return fmt.Sprintf("%.1f s", l.ladder.Reached/1000)
+		case first:
+			return fmt.Sprintf("%.0f ms", l.ladder.First)
+		}
 		r := l.results[name]
 		if !r.works || !r.live {
 			return r.String()

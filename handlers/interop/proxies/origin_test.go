@@ -19,6 +19,8 @@ import (
 type origin struct {
 	addr   string
 	binary string
+	data   string // its folder
+	client string // our own client, as one file
 	token  string
 }
 
@@ -31,15 +33,15 @@ func startOrigin(t *testing.T) *origin {
 	if out, err := exec.Command("go", "build", "-o", binary, "github.com/duckwire/duckwire/cmd/duckwire").CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
-	o := &origin{addr: freeAddr(t), binary: binary}
+	dir := t.TempDir()
+	o := &origin{addr: freeAddr(t), binary: binary, data: filepath.Join(dir, "data")}
 	var env []string
 	for _, pair := range os.Environ() { // those of the developer's shell must not count
 		if name, _, _ := strings.Cut(pair, "="); strings.HasPrefix(name, "DUCKWIRE_") {
 			env = append(env, name+"=")
 		}
 	}
-	dir := t.TempDir()
-	p := start(t, dir, env, binary, "serve", "--dev", "--addr", o.addr, "--data-dir", filepath.Join(dir, "data"))
+	p := start(t, dir, env, binary, "serve", "--dev", "--addr", o.addr, "--data-dir", o.data)
 	for end := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		if m := devToken.FindStringSubmatch(p.said.String()); m != nil {
 			o.token = m[1]
@@ -49,6 +51,16 @@ func startOrigin(t *testing.T) *origin {
 			t.Fatalf("duckwire does not start:\n%s", p.said.String())
 		}
 	}
+}
+
+// tokenFor makes a token of a user who may do everything.
+func (o *origin) tokenFor(t *testing.T, user string) string {
+	t.Helper()
+	out, err := exec.Command(o.binary, "token", "--user", user, "--data-dir", o.data).Output()
+	if err != nil {
+		t.Fatalf("duckwire token: %v", err)
+	}
+	return strings.TrimSpace(string(out))
 }
 
 // caller is a client that reaches the server at one address: its own, or a proxy's.

@@ -23,6 +23,12 @@ type nodeSettings struct {
 	Pieces  []string `json:"pieces"`
 	Quiet   int64    `json:"quiet"`   // ms
 	Control string   `json:"control"` // of the relay that is to cut; "" without
+
+	// For our own client.
+	User     string         `json:"user"`
+	Client   string         `json:"client"`   // a module
+	Question map[string]any `json:"question"` // a completion
+	Answer   string         `json:"answer"`   // its text
 }
 
 // nodeResult is what the scripts print of each rung.
