@@ -5,7 +5,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
-	"time"
 )
 
 // ladderResult is what our own client makes of a proxy.
@@ -44,14 +43,4 @@ func climb(ctx context.Context, o *origin, s *nodeSettings) (ladderResult, error
 	var r ladderResult
 	err := runNode(ctx, o, "ladder.mjs", s, &r)
 	return r, err
-}
-
-// holdLadder fails unless the client found a way that is live.
-func holdLadder(t *testing.T, r *ladderResult) {
-	t.Helper()
-	ms := func(n float64) time.Duration { return time.Duration(n) * time.Millisecond }
-	t.Logf("the client: %s after %v, first piece after %v %s", r.Rung, ms(r.Reached), ms(r.First), r.Why)
-	if !r.Works || !r.Live {
-		t.Errorf("our client is at %q, and live is %t: %s", r.Rung, r.Live, r.Why)
-	}
 }

@@ -8,7 +8,7 @@ import (
 )
 
 // patience is how long a first piece may take: what comes later is held until the end.
-const patience = 2 * time.Second
+const patience = 3 * time.Second
 
 // result is how one rung did.
 type result struct {

@@ -18,7 +18,8 @@ type proxy struct {
 	config string // of testdata, or a path
 	extra  string // lines of the configuration
 	run    func(t *testing.T, file, dir string) *process
-	icap   bool // answers go through c-icap
+	icap   bool   // answers go through c-icap
+	sample string // a configuration that stands in the docs; it is the extra lines
 
 	// The trouble that comes once a first piece has, or would have, arrived.
 	quiet time.Duration // nobody says anything for so long
@@ -108,7 +109,10 @@ func (p *proxy) start(t *testing.T, behind string) string {
 		extra += runICAP(t)
 	}
 	dir, addr := folder(t), freeAddr(t)
-	s := settings{Addr: addr, Origin: behind, Dir: dir, Extra: extra, Root: os.Getuid() == 0}
+	if p.sample != "" {
+		extra = inPlace(p.sample, addr, behind)
+	}
+	s := settings{Addr: addr, Origin: behind, Dir: dir, Modules: "/usr/lib/apache2/modules", Extra: extra, Root: os.Getuid() == 0}
 	s.Host, s.Port, _ = strings.Cut(addr, ":")
 	s.OriginHost, s.OriginPort, _ = strings.Cut(behind, ":")
 	file := filepath.Join(dir, "config")

@@ -10,7 +10,7 @@ import { collect, connect, disconnect, follow, transports } from '../lib/phoenix
 import { api } from '../lib/server.mjs'
 import { sleep, until } from '../lib/wait.mjs'
 
-const patience = 2000 // in ms: a first piece that takes longer is held
+const patience = 3000 // in ms: a first piece that takes longer is held
 const padding = 32_768 // bytes: what our own client asks for where a beginning is held back
 const settings = JSON.parse(process.argv[2])
 const call = api({ url: settings.origin }, settings.token)
