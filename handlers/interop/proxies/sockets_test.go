@@ -72,7 +72,7 @@ func runNode(ctx context.Context, o *origin, script string, s *nodeSettings, ans
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "node", script, string(told))
 	cmd.Env = append(os.Environ(), "DUCKWIRE_BIN="+o.binary, "NODE_NO_WARNINGS=1")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.SysProcAttr = procAttr()
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	var said bytes.Buffer
 	cmd.Stderr = &said
