@@ -122,6 +122,10 @@ matrix: packages proxies ## take every way of reading through each proxy, and wr
 generate: ## make the committed files that are made from others: every generate.sh there is
 	@for script in $$(find . -name node_modules -prune -o -name generate.sh -print); do echo $$script; (cd $$(dirname $$script) && ./generate.sh); done
 
+.PHONY: pictures
+pictures: packages browser ## take the pictures of the README anew
+	PICTURES=$(CURDIR)/web/pictures go test -count=1 -run 'TestNodeClients/console/pictures' ./handlers/interop
+
 .PHONY: clean
 clean: ## remove what was built and installed
 	rm -rf bin $$(find . -name node_modules -prune -print)

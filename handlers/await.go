@@ -11,7 +11,7 @@ import (
 // await calls read, which says whether there is something to answer with, and again at each wake, for at most the wait. Who waits is there.
 func (s *server) await(r *http.Request, wake *hub.Wake, wait time.Duration, read func() bool) {
 	if wait > 0 {
-		defer s.hub.EnterSession(middleware.IdentityFrom(r.Context()).User)()
+		defer s.hub.EnterSession(middleware.IdentityFrom(r.Context()).User, hub.ViaWait)()
 	}
 	timer := time.NewTimer(wait)
 	defer timer.Stop()

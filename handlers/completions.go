@@ -26,7 +26,7 @@ func (s *server) complete(d door) handlerFunc {
 			return err
 		}
 		if !prefersAsync(r) { // from before the start: the answer may be whole before the response has begun
-			defer s.hub.EnterSession(middleware.IdentityFrom(r.Context()).User)()
+			defer s.hub.EnterSession(middleware.IdentityFrom(r.Context()).User, hub.ViaWait)()
 		}
 		stream, err := s.startCompletion(r, d, req)
 		if err != nil {
@@ -126,7 +126,7 @@ func (s *server) streamOpenAI(w http.ResponseWriter, r *http.Request, stream *hu
 	if err != nil {
 		return err
 	}
-	pump, done, err := s.newPump(w, r, opts)
+	pump, done, err := s.newPump(w, r, hub.ViaSSE, opts)
 	if err != nil {
 		return err
 	}

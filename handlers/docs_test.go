@@ -38,7 +38,7 @@ func TestDocsNeedNothingElse(t *testing.T) {
 // What a browser has already is not sent again.
 func TestDocsAreRevalidated(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
-	for _, path := range []string{"/docs", "/docs/docs.js", "/openapi.yaml"} {
+	for _, path := range []string{"/docs", "/docs/docs.js", "/openapi.yaml", "/", "/console/main.js"} {
 		etag := s.expect(http.StatusOK, "GET", path, "").Header.Get("ETag")
 		for header, status := range map[string]int{
 			etag: 304, strings.TrimPrefix(etag, "W/"): 304, `"other", ` + etag: 304, "*": 304, `"other"`: 200, strings.Trim(etag, `W/"`): 200,

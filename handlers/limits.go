@@ -42,11 +42,11 @@ func (c *connections) leave(user string) {
 }
 
 // enter counts a session of the user in, which is there until leave is called. *hub.LimitError at a cap.
-func (s *server) enter(user string) (leave func(), err error) {
+func (s *server) enter(user string, via hub.Transport) (leave func(), err error) {
 	drop, err := s.live.enter(user, s.Connections, s.ConnectionsPerUser)
 	if err != nil {
 		return nil, err
 	}
-	gone := s.hub.EnterSession(user)
+	gone := s.hub.EnterSession(user, via)
 	return func() { gone(); drop() }, nil
 }

@@ -100,7 +100,7 @@ func (s *server) followQueue(w http.ResponseWriter, r *http.Request, user string
 	if err != nil {
 		return err
 	}
-	pump, done, err := s.newPump(w, r, opts)
+	pump, done, err := s.newPump(w, r, hub.ViaSSE, opts)
 	if err != nil {
 		return err
 	}

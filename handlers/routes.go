@@ -32,6 +32,8 @@ func (s *server) router() chi.Router {
 
 	r.Get("/healthz", s.healthz)
 	r.Get("/readyz", s.handle(s.readyz))
+	r.Get("/", s.handle(s.console))
+	r.Get("/console/{asset}", s.handle(s.consoleAsset))
 	r.Get("/docs", s.handle(s.docsPage))
 	r.Get("/docs/{asset}", s.handle(s.docsAsset))
 	r.Get("/openapi.yaml", s.handle(s.description))
@@ -50,6 +52,8 @@ func (s *server) router() chi.Router {
 		r.Post("/v1/completions", s.handle(s.complete(door{kind: hub.TextCompletion})))
 		r.Post("/v1/fim/completions", s.handle(s.complete(door{kind: hub.TextCompletion, fim: true})))
 		r.Get("/v1/models", s.handle(s.listModels))
+
+		r.Get("/v1/overview", s.handle(s.overview))
 
 		r.Get("/v1/streams", s.handle(s.listStreams))
 		r.Post("/v1/streams", s.handle(s.createStream))

@@ -165,7 +165,7 @@ func keepView(k hub.Keep) any {
 }
 
 func viewTimings(t *hub.Timings) timingsView {
-	v := timingsView{Created: t.Created.UTC().Format(hub.TimeFormat), Started: moment(t.Started), FirstToken: moment(t.FirstToken), Ended: moment(t.Ended)}
+	v := timingsView{Created: wireTime(t.Created), Started: moment(t.Started), FirstToken: moment(t.FirstToken), Ended: moment(t.Ended)}
 	if !t.FirstToken.IsZero() {
 		v.ToFirst = ptr(t.FirstToken.Sub(t.Created).Milliseconds())
 	}
@@ -179,7 +179,7 @@ func moment(t time.Time) *string {
 	if t.IsZero() {
 		return nil
 	}
-	return ptr(t.UTC().Format(hub.TimeFormat))
+	return ptr(wireTime(t))
 }
 
 func ptr[T any](v T) *T { return &v }

@@ -94,7 +94,11 @@ func (s *server) streamLive(w http.ResponseWriter, r *http.Request, stream *hub.
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
-	pump, done, err := s.newPump(w, r, opts)
+	via := hub.ViaSSE
+	if media == mediaNDJSON {
+		via = hub.ViaNDJSON
+	}
+	pump, done, err := s.newPump(w, r, via, opts)
 	if err != nil {
 		return err
 	}
@@ -148,9 +152,9 @@ func (s *server) startLive(w http.ResponseWriter, media string) {
 }
 
 // newPump prepares the loop of a long response, which counts as one connection until done is called. *hub.LimitError at a cap.
-func (s *server) newPump(w http.ResponseWriter, r *http.Request, opts live) (p *pump, done func(), err error) {
+func (s *server) newPump(w http.ResponseWriter, r *http.Request, via hub.Transport, opts live) (p *pump, done func(), err error) {
 	id := middleware.IdentityFrom(r.Context())
-	leave, err := s.enter(id.User)
+	leave, err := s.enter(id.User, via)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -197,7 +201,7 @@ func (s *server) streamText(w http.ResponseWriter, r *http.Request, stream *hub.
 	if err != nil {
 		return err
 	}
-	pump, done, err := s.newPump(w, r, live{hb: s.Heartbeat})
+	pump, done, err := s.newPump(w, r, hub.ViaText, live{hb: s.Heartbeat})
 	if err != nil {
 		return err
 	}

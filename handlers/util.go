@@ -5,6 +5,9 @@ import (
 	"encoding/hex"
 	"net/http"
 	"strings"
+	"time"
+
+	"github.com/duckwire/duckwire/hub"
 )
 
 // digest identifies what a request asked for, so that an idempotency id cannot be used for something else.
@@ -25,3 +28,6 @@ func isDoor(r *http.Request) bool {
 	}
 	return false
 }
+
+// wireTime writes a moment as every answer does.
+func wireTime(t time.Time) string { return t.UTC().Format(hub.TimeFormat) }

@@ -52,7 +52,7 @@ func (s *server) takeJobs(w http.ResponseWriter, r *http.Request) error {
 	if q.Get("types") != "" {
 		worker.Types = strings.Split(q.Get("types"), ",")
 	}
-	leave, err := s.enter(id.User)
+	leave, err := s.enter(id.User, hub.ViaWait)
 	if err != nil {
 		return err
 	}

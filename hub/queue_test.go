@@ -346,7 +346,7 @@ func TestResults(t *testing.T) {
 		if result.ID != "left" || result.Kind != "completion" || result.Status != "done" || result.Text != `some "text"` || result.Position != s.State().Position.String() {
 			t.Errorf("%+v", result)
 		}
-		leave := h.EnterSession("u")
+		leave := h.EnterSession("u", hub.ViaSSE)
 		<-begin("seen").Done()
 		synctest.Wait()
 		leave()

@@ -26,6 +26,9 @@ type QueueStore interface {
 	// ExpireMessages forgets, and counts for the reader, messages whose ExpiresAt is not after now: at most limit of them, of one user, or of
 	// any where user is "". It returns how many.
 	ExpireMessages(user string, now time.Time, limit int) (int, error)
+	// QueueSummaries returns the queues with the most messages waiting, at most limit, those of equal length by their users' names, and the
+	// figures of all.
+	QueueSummaries(limit int) ([]QueueSummary, QueueTotals, error)
 }
 
 // QueueRoom is how much one user's queue may hold.

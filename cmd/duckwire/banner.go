@@ -21,6 +21,10 @@ const bannerText = `
 
 curl -N %[1]s/v1/completions -H 'Authorization: Bearer %[3]s' -H 'Content-Type: application/json' -d '{"model":"duckwire-local","stream":true,"prompt":"app.get(\"/users\", (req, res) => {\n  res.json(db.users.all());\n});\napp.get(\"/orders\", (req, res) => {\n  res.json(db.orders.all());\n});\napp.get(\"/items\","}'
 
+  Or open the console in a browser: write code with completions in grey, cut the connection, and watch them go on
+
+    %[1]s/?token=%[3]s
+
   Other commands of duckwire, and your own scripts, find the server by
 
     export DUCKWIRE_URL=%[1]s

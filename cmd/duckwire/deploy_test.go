@@ -19,6 +19,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/duckwire/duckwire/cmd/duckwire/internal/doctor"
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/testnet"
 )
 
 // repository is the top of the source, from here.
@@ -280,10 +281,7 @@ func TestNginx(t *testing.T) {
 	srv := httptest.NewUnstartedServer(a.handler)
 	srv.Config = newHTTPServer(a.handler, quiet())
 	srv.Start()
-	addr, err := freeAddr()
-	if err != nil {
-		t.Fatal(err)
-	}
+	addr := testnet.FreeAddr(t)
 	startNginx(t, nginx, addr, srv.Listener.Addr().String())
 	t.Cleanup(func() {
 		a.close(quiet())

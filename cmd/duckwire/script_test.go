@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -15,6 +13,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"go.uber.org/goleak"
+
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/testnet"
 )
 
 // TestMain lets scripts run this binary as duckwire, and fails the package if a goroutine is left.
@@ -44,9 +44,8 @@ func TestScripts(t *testing.T) {
 		UpdateScripts:       os.Getenv("UPDATE") != "",
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("GORACE", "atexit_sleep_ms=0") // or each process of a -race build lingers for a second
-			addr, err := freeAddr()
-			env.Setenv("ADDR", addr)
-			return err
+			env.Setenv("ADDR", testnet.FreeAddr(t))
+			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"claims": claims,
@@ -54,18 +53,6 @@ func TestScripts(t *testing.T) {
 			"mode":   mode,
 		},
 	})
-}
-
-// freeAddr returns an address that nobody listens on. Its port is below those that systems give to outgoing connections: one of them could
-// take it before it is used.
-func freeAddr() (addr string, err error) {
-	for range 100 {
-		var ln net.Listener
-		if ln, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000))); err == nil {
-			return ln.Addr().String(), ln.Close()
-		}
-	}
-	return "", err
 }
 
 // claims FILE prints the payload of the one token that FILE holds to the file claims.json.

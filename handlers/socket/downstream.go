@@ -40,7 +40,7 @@ func (s *Server) OpenDownstream(r *http.Request, token string, after uint64, wak
 		if err != nil {
 			return nil, err
 		}
-		ses, err := s.openSession(h, s.FrameLife)
+		ses, err := s.openSession(h, hub.ViaSSESocket, s.FrameLife)
 		if err != nil {
 			return nil, err
 		}

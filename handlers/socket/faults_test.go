@@ -100,7 +100,7 @@ func (s *testServer) publish(topic, event, payload string) {
 // counter is an Options.Enter that counts who is in.
 type counter struct{ atomic.Int64 }
 
-func (n *counter) enter(string) (func(), error) {
+func (n *counter) enter(string, hub.Transport) (func(), error) {
 	n.Add(1)
 	return func() { n.Add(-1) }, nil
 }

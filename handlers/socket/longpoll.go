@@ -79,7 +79,7 @@ func (s *Server) pollOpen(r *http.Request) []byte {
 	if err != nil {
 		return pollError(err)
 	}
-	ses, err := s.openSession(h, s.PollLife)
+	ses, err := s.openSession(h, hub.ViaLongPoll, s.PollLife)
 	if err != nil {
 		return pollError(err)
 	}

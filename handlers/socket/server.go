@@ -26,7 +26,7 @@ type Options struct {
 	// Identify says who opens a socket. token is what came in the client's authToken, or ""; the request has the rest. An error refuses.
 	Identify func(r *http.Request, token string) (*hub.Identity, error)
 	// Enter counts a connection of a user, until leave is called; an error refuses. Nil: no limit.
-	Enter func(user string) (leave func(), err error)
+	Enter func(user string, via hub.Transport) (leave func(), err error)
 
 	// AfterRush is called when many sockets have been opened and it is quiet again: what their handshakes took can be given back. Nil: nothing.
 	AfterRush func()
@@ -51,7 +51,7 @@ func (o Options) withDefaults() Options {
 		o.Logger = slog.Default()
 	}
 	if o.Enter == nil {
-		o.Enter = func(string) (func(), error) { return func() {}, nil }
+		o.Enter = func(string, hub.Transport) (func(), error) { return func() {}, nil }
 	}
 	def(&o.ChannelsPerSocket, 100)
 	def(&o.FrameBytes, 2<<20)
@@ -118,11 +118,11 @@ func (s *Server) kindOf(topic string) Kind {
 }
 
 // admit counts the connection of a client that may come in, before anything is opened for it.
-func (s *Server) admit(h *handshake) (leave func(), err error) {
+func (s *Server) admit(h *handshake, via hub.Transport) (leave func(), err error) {
 	if s.isClosing() {
 		return nil, hub.ErrClosed
 	}
-	return s.Enter(h.identity.User)
+	return s.Enter(h.identity.User, via)
 }
 
 func (s *Server) isClosing() bool {

@@ -84,9 +84,9 @@ type session struct {
 var errSession = errors.New("the session is over; connect anew")
 
 // openSession opens a session for a client that was let in.
-func (s *Server) openSession(h *handshake, life time.Duration) (*session, error) {
+func (s *Server) openSession(h *handshake, via hub.Transport, life time.Duration) (*session, error) {
 	ses := &session{server: s, life: life, seen: time.Now(), turn: make(chan struct{}, 1), gone: make(chan struct{})}
-	leave, err := s.admit(h)
+	leave, err := s.admit(h, via)
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/duckwire/duckwire/handlers/phoenix"
 	"github.com/duckwire/duckwire/handlers/writers"
+	"github.com/duckwire/duckwire/hub"
 )
 
 // Refuse answers a request that is not let in.
@@ -38,7 +39,7 @@ func (s *Server) WebSocket(w http.ResponseWriter, r *http.Request, refuse Refuse
 		refuse(w, r, err)
 		return
 	}
-	leave, err := s.admit(h)
+	leave, err := s.admit(h, hub.ViaWebSocket)
 	if err != nil {
 		refuse(w, r, err)
 		return

@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strconv"
@@ -177,6 +178,26 @@ func (q *Queue) ExpireMessages(user string, now time.Time, limit int) (int, erro
 		u.sweep(now.Add(-idLife))
 	}
 	return n, nil
+}
+
+// QueueSummaries implements hub.QueueStore.
+func (q *Queue) QueueSummaries(limit int) (list []hub.QueueSummary, all hub.QueueTotals, err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for name, u := range q.users {
+		if u.head == u.tail() {
+			continue
+		}
+		one := hub.QueueSummary{User: name, Messages: int(u.tail() - u.head), Bytes: u.waiting(), Oldest: u.messages[u.head+1-u.first].QueuedAt}
+		list = append(list, one)
+		all.Users++
+		all.Messages += one.Messages
+		all.Bytes += one.Bytes
+	}
+	slices.SortFunc(list, func(a, b hub.QueueSummary) int {
+		return cmp.Or(cmp.Compare(b.Messages, a.Messages), cmp.Compare(a.User, b.User))
+	})
+	return list[:min(limit, len(list))], all, nil
 }
 
 func (u *userQueue) expire(now time.Time, limit int) (n int) {

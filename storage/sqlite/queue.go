@@ -324,3 +324,36 @@ func (s *Store) Messages(user string, after uint64, limit int) (page hub.QueuePa
 	}
 	return page, unavailable(rows.Err())
 }
+
+// QueueSummaries implements hub.QueueStore.
+func (s *Store) QueueSummaries(limit int) (list []hub.QueueSummary, all hub.QueueTotals, err error) {
+	ctx := context.Background()
+	db, done := s.reader()
+	defer done()
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return nil, all, unavailable(err)
+	}
+	defer func() { _ = tx.Rollback() }() // of a transaction that has only read
+	err = tx.QueryRowContext(ctx, `SELECT count(*), coalesce(sum(tail - head), 0), coalesce(sum(bytes), 0) FROM queues WHERE next_expiry IS NOT NULL`).
+		Scan(&all.Users, &all.Messages, &all.Bytes)
+	if err != nil {
+		return nil, all, unavailable(err)
+	}
+	rows, err := tx.QueryContext(ctx, `SELECT q.user, q.tail - q.head AS waiting, q.bytes, m.queued_at FROM queues q JOIN messages m ON m.user = q.user AND m.offset = q.head + 1
+		WHERE q.next_expiry IS NOT NULL ORDER BY waiting DESC, q.user LIMIT ?`, limit)
+	if err != nil {
+		return nil, all, unavailable(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var one hub.QueueSummary
+		var queued int64
+		if err := rows.Scan(&one.User, &one.Messages, &one.Bytes, &queued); err != nil {
+			return nil, all, unavailable(err)
+		}
+		one.Oldest = time.UnixMilli(queued).UTC()
+		list = append(list, one)
+	}
+	return list, all, unavailable(rows.Err())
+}

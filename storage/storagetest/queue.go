@@ -49,6 +49,32 @@ func Queue(t *testing.T, open func(t testing.TB) hub.QueueStore, reopen func(t t
 			t.Errorf("of nobody: %+v", p)
 		}
 	})
+	t.Run("summaries", func(t *testing.T) {
+		s := open(t)
+		if list, all, err := s.QueueSummaries(10); len(list) != 0 || all != (hub.QueueTotals{}) || err != nil {
+			t.Errorf("of nothing: %v, %v, %v", list, all, err)
+		}
+		later := message("u", "b")
+		later.QueuedAt = later.QueuedAt.Add(time.Second)
+		enqueue(t, s, message("u", "a"), later, message("u", "c"), message("v", "a"), message("w", "a"), message("w", "b"), message("x", "a"))
+		ack(t, s, "u", 1)
+		ack(t, s, "x", 1)
+		size := int64(len(later.Payload))
+		want := []hub.QueueSummary{
+			{User: "u", Messages: 2, Bytes: 2 * size, Oldest: later.QueuedAt}, {User: "w", Messages: 2, Bytes: 2 * size, Oldest: noon}, {User: "v", Messages: 1, Bytes: size, Oldest: noon},
+		}
+		for limit := range 4 {
+			list, all, err := s.QueueSummaries(limit)
+			if len(list) != limit || err != nil || all != (hub.QueueTotals{Users: 3, Messages: 5, Bytes: 5 * size}) {
+				t.Fatalf("%v, %v, %v", list, all, err)
+			}
+			for i := range list {
+				if list[i] != want[i] {
+					t.Errorf("%+v, want %+v", list[i], want[i])
+				}
+			}
+		}
+	})
 	t.Run("an id is taken once", func(t *testing.T) {
 		s := open(t)
 		enqueue(t, s, message("u", "a"))

@@ -5,17 +5,19 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/testnet"
 )
 
 const secret = "a secret of the tests, of 32 bytes"
@@ -27,6 +29,7 @@ type server struct {
 	dir  string
 	addr string
 
+	lives  atomic.Int64 // that have begun
 	mu     sync.Mutex
 	cmd    *exec.Cmd
 	log    *bytes.Buffer // of this life; whole once exited is closed
@@ -36,16 +39,10 @@ type server struct {
 // newServer builds the binary, and chooses an address.
 func newServer(t testing.TB) *server {
 	t.Helper()
-	s := &server{t: t, dir: filepath.Join(t.TempDir(), "data"), bin: filepath.Join(t.TempDir(), "duckwire")}
+	s := &server{t: t, addr: testnet.FreeAddr(t), dir: filepath.Join(t.TempDir(), "data"), bin: filepath.Join(t.TempDir(), "duckwire")}
 	if out, err := exec.Command("go", "build", "-o", s.bin, "github.com/duckwire/duckwire/cmd/duckwire").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.addr = ln.Addr().String()
-	ln.Close()
 	t.Cleanup(s.kill)
 	return s
 }
@@ -58,6 +55,7 @@ func (s *server) start() {
 	cmd.Env = append(os.Environ(), "DUCKWIRE_JWT_SECRET="+secret)
 	log := new(bytes.Buffer)
 	cmd.Stderr = log
+	s.lives.Add(1)
 	if err := cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}

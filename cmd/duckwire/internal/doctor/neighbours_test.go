@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -38,11 +39,22 @@ func client(t *testing.T) *http.Client {
 	return &http.Client{Transport: tr, Timeout: askTimeout}
 }
 
-// gone is the address of a server that was.
+// gone is the address of a server that is not there. Its port is bound, so that no other test's server gets it, and nobody listens.
 func gone(t *testing.T) string {
-	srv := httptest.NewServer(nil)
-	srv.Close()
-	return srv.URL
+	t.Helper()
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = syscall.Close(fd) })
+	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	addr, err := syscall.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("http://127.0.0.1:%d", addr.(*syscall.SockaddrInet4).Port)
 }
 
 func TestKeySet(t *testing.T) {

@@ -1,0 +1,180 @@
+// The console's playground in a real browser: what a person sees when connections break.
+
+import assert from 'node:assert/strict'
+import { after, afterEach, before, describe, test } from 'node:test'
+import { launch } from '../lib/browser.mjs'
+import { accessible, playground, seamless, startTapped, tap, user } from '../lib/console.mjs'
+import { cutter } from '../lib/cutter.mjs'
+import { startServer } from '../lib/server.mjs'
+import { until } from '../lib/wait.mjs'
+
+const transports = ['WebSocket', 'SSE + POST', 'Long-poll']
+const pieces = ['(req', ', res)', ' => {\n', '  const größe = ', '"日本"', '\n  return', ' größe', '\n}', ' // 🦆', '\n']
+
+let upstream, server, browser
+const open = []
+const keep = (thing) => (open.push(thing), thing)
+
+before(async () => {
+  upstream = await startTapped()
+  server = await startServer({ DUCKWIRE_UPSTREAM_URL: upstream.url, DUCKWIRE_UPSTREAM_MODEL: 'up-1', DUCKWIRE_CONNECTIONS_PER_USER: '1000', DUCKWIRE_PRESENCE_GRACE: '1s' })
+  browser = await launch()
+})
+afterEach(async () => {
+  upstream.set(undefined)
+  for (const o of open.splice(0).reverse()) await o.close()
+})
+after(async () => {
+  await browser?.close()
+  await server?.close()
+  upstream?.close()
+})
+
+/** enter opens the playground for somebody. */
+async function enter(name, topic, { url = server.url, ...options } = {}) {
+  const person = keep(await user(browser, name, options))
+  return playground(await person.open(url, `#/playground/${topic}`)).ready()
+}
+
+/** asked types a beginning and asks for the rest. */
+async function asked(p, t) {
+  upstream.set(t)
+  await p.page.getByLabel('complete when I pause').uncheck()
+  await p.type('const f = ')
+  await p.ask()
+}
+
+test('two people edit one page, and see each other', async () => {
+  const [ada, bob] = [await enter('ada', 'code:file:two.js'), await enter('bob', 'code:file:two.js')]
+  for (const p of [ada, bob]) await until('both', async () => (await p.people()).map((who) => who.split(' ')[0]).join() === 'ada,bob')
+  await ada.type('let a = 1\n')
+  await until("ada's text", async () => (await bob.code()) === 'let a = 1\n')
+  await bob.type('let b = 2\n')
+  await until("bob's text", async () => (await ada.code()) === 'let a = 1\nlet b = 2\n')
+  await until("bob's cursor", async () => (await ada.carets()).join() === 'bob')
+  await bob.page.close()
+  await until('bob is gone', async () => (await ada.people()).length === 1 && (await ada.carets()).length === 0)
+})
+
+for (const transport of transports) {
+  describe(transport, () => {
+    test('a completion goes on at the next byte after a cut of the network, and Tab takes it', async () => {
+      const proxy = keep(await cutter(server.url, Infinity))
+      const topic = `code:file:cut-${transports.indexOf(transport)}.js`
+      const [ada, bob] = [await enter('ada', topic, { url: proxy.url }), await enter('bob', topic)]
+      await ada.use(transport)
+      await ada.state('connected')
+      const t = tap(pieces)
+      await asked(ada, t)
+      for (let n = 1; n <= pieces.length; n++) {
+        t.let(1)
+        await ada.ghostIs(pieces.slice(0, n).join(''))
+        if (n % 3 === 1) proxy.cut()
+      }
+      await until('the end', async () => (await ada.record()).at(-1) === 'end')
+      await seamless(ada, t.text)
+      assert.ok((await ada.record()).includes('resumed') || transport !== 'WebSocket', 'a WebSocket that was cut joins again')
+      await ada.page.keyboard.press('Tab')
+      for (const p of [ada, bob]) await until('the code', async () => (await p.code()) === `const f = ${t.text}`)
+      assert.equal(await ada.ghost(), '')
+    })
+  })
+}
+
+test('the button cuts, what is made meanwhile comes afterwards, and the transport can be changed in the middle', async () => {
+  const ada = await enter('ada', 'code:file:button.js')
+  const t = tap(pieces)
+  await asked(ada, t)
+  t.let(3)
+  await ada.ghostIs(pieces.slice(0, 3).join(''))
+  await ada.page.getByRole('button', { name: 'Cut' }).click()
+  await ada.state('cut')
+  t.let(3)
+  await ada.state('connected')
+  await ada.ghostIs(pieces.slice(0, 6).join(''))
+  for (const transport of [...transports.slice(1), transports[0]]) {
+    await ada.use(transport)
+    await ada.state('connected')
+    t.let(1)
+  }
+  await ada.ghostIs(pieces.slice(0, 9).join(''))
+  t.let(1)
+  await until('the end', async () => (await ada.record()).at(-1) === 'end')
+  await seamless(ada, t.text)
+  assert.equal((await ada.record()).filter((kind) => kind === 'resumed').length, 4)
+})
+
+test('a reload in mid-completion loses nothing', async () => {
+  const ada = await enter('ada', 'code:file:reload.js')
+  const t = tap(pieces)
+  await asked(ada, t)
+  t.let(4)
+  await ada.ghostIs(pieces.slice(0, 4).join(''))
+  const before = upstream.requests.length
+  await ada.page.reload()
+  await ada.ready()
+  t.let(6)
+  await ada.ghostIs(t.text)
+  assert.equal(upstream.requests.length, before, 'the upstream was asked once')
+  await until('the code', async () => (await ada.code()) === 'const f = ')
+  assert.equal((await ada.record())[0], 'resumed')
+  assert.equal((await ada.pieces())[0][0], Buffer.byteLength(pieces.slice(0, 4).join('')))
+  await ada.page.locator('.cm-content').click()
+  await ada.page.keyboard.press('Tab')
+  await until('the code', async () => (await ada.code()) === `const f = ${t.text}`)
+})
+
+test('Escape cancels, up to the upstream', async () => {
+  const ada = await enter('ada', 'code:file:escape.js')
+  const t = tap(pieces)
+  await asked(ada, t)
+  t.let(2)
+  await ada.ghostIs(pieces.slice(0, 2).join(''))
+  const request = upstream.requests.at(-1)
+  await ada.page.keyboard.press('Escape')
+  await until('the upstream is let go', () => request.aborted)
+  assert.equal(await ada.ghost(), '')
+  assert.match(await ada.status(), /Cancelled/)
+})
+
+test('a page that was frozen has everything when it wakes', async () => {
+  const topic = 'code:file:sleep.js'
+  const [ada, bob] = [await enter('ada', topic), await enter('bob', topic)]
+  const t = tap(pieces)
+  await asked(ada, t)
+  t.let(2)
+  await ada.ghostIs(pieces.slice(0, 2).join(''))
+  const devtools = await ada.page.context().newCDPSession(ada.page)
+  await devtools.send('Page.setWebLifecycleState', { state: 'frozen' })
+  t.let(8)
+  await bob.type('\n// while you slept')
+  await until('the end at the server', async () => upstream.requests.at(-1) !== undefined && (await bob.code()).includes('slept'))
+  await devtools.send('Page.setWebLifecycleState', { state: 'active' })
+  await until('the end', async () => (await ada.record()).at(-1) === 'end')
+  await seamless(ada, t.text)
+  await until("bob's text", async () => (await ada.code()).includes('// while you slept'))
+})
+
+test('axe-core has nothing to say, in light and dark, also on a phone', async () => {
+  for (const options of [{ colorScheme: 'light' }, { colorScheme: 'dark' }, { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true }]) {
+    const ada = await enter('ada', 'code:file:axe.js', options)
+    const t = tap(pieces)
+    await asked(ada, t)
+    t.let(5)
+    await ada.ghostIs(pieces.slice(0, 5).join(''))
+    await accessible(ada.page)
+    const wide = await ada.page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)
+    assert.equal(wide, 0, 'the page is wider than its window')
+    await ada.page.goto(`${server.url}/#/operations`)
+    await ada.page.getByRole('heading', { name: 'Streams' }).waitFor()
+    await accessible(ada.page)
+  }
+})
+
+test('whoever has no token is asked for one', async () => {
+  const person = keep(await user(browser, 'ada'))
+  const page = await person.context.newPage()
+  await page.goto(server.url)
+  await page.getByRole('heading', { name: 'Sign in' }).waitFor()
+  await accessible(page)
+})

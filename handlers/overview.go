@@ -1,0 +1,108 @@
+package handlers
+
+import (
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/middleware"
+)
+
+// overviewView is what GET /v1/overview answers: how the server stands at one moment.
+type overviewView struct {
+	Time     string       `json:"time"`
+	LogBytes int64        `json:"log_bytes"`
+	Topics   topicsView   `json:"topics"`
+	Sessions sessionsView `json:"sessions"`
+	Queues   queuesView   `json:"queues"`
+}
+
+type topicsView struct {
+	Total int         `json:"total"`
+	List  []topicLine `json:"list"`
+}
+
+type topicLine struct {
+	Topic   string `json:"topic"`
+	Readers int    `json:"readers"`
+	Events  int    `json:"events"`
+	Bytes   int64  `json:"bytes"`
+	Present int    `json:"present"`
+	Used    string `json:"used"`
+}
+
+type sessionsView struct {
+	Total       int            `json:"total"`
+	Users       int            `json:"users"`
+	ByTransport map[string]int `json:"by_transport"`
+	List        []userLine     `json:"list"`
+}
+
+type userLine struct {
+	User        string         `json:"user"`
+	Total       int            `json:"total"`
+	ByTransport map[string]int `json:"by_transport"`
+	Since       string         `json:"since"`
+}
+
+type queuesView struct {
+	Users    int         `json:"users"`
+	Messages int         `json:"messages"`
+	Bytes    int64       `json:"bytes"`
+	List     []queueLine `json:"list"`
+}
+
+type queueLine struct {
+	User     string `json:"user"`
+	Messages int    `json:"messages"`
+	Bytes    int64  `json:"bytes"`
+	Oldest   string `json:"oldest"`
+}
+
+// overview answers GET /v1/overview, for admins of everything.
+func (s *server) overview(w http.ResponseWriter, r *http.Request) error {
+	if !middleware.IdentityFrom(r.Context()).Caps.Admin() {
+		return fmt.Errorf(`only a token with "admin" on "*" may see everyone's: %w`, hub.ErrForbidden)
+	}
+	limit, err := intParam(r.URL.Query(), "limit", 100, 0, 1000)
+	if err != nil {
+		return err
+	}
+	queues, totals, err := s.hub.QueueSummaries(limit)
+	if err != nil {
+		return err
+	}
+	v := overviewView{Time: wireTime(time.Now()), LogBytes: s.hub.LogBytes(), Topics: viewTopics(s.hub.TopicSummaries(limit)), Sessions: viewSessions(s.hub.Sessions(limit))}
+	v.Queues = queuesView{Users: totals.Users, Messages: totals.Messages, Bytes: totals.Bytes, List: make([]queueLine, len(queues))}
+	for i, q := range queues {
+		v.Queues.List[i] = queueLine{q.User, q.Messages, q.Bytes, wireTime(q.Oldest)}
+	}
+	writeJSON(w, http.StatusOK, v)
+	return nil
+}
+
+func viewTopics(list []hub.TopicSummary, total int) topicsView {
+	v := topicsView{Total: total, List: make([]topicLine, len(list))}
+	for i, t := range list {
+		v.List[i] = topicLine{t.Name, t.Readers, t.Events, t.Bytes, t.Present, wireTime(t.Used)}
+	}
+	return v
+}
+
+func viewSessions(list []hub.UserSessions, users int, by [hub.Transports]int) sessionsView {
+	v := sessionsView{Users: users, ByTransport: map[string]int{}, List: make([]userLine, len(list))}
+	for via, n := range by { // each transport is named, also one that nobody uses
+		v.ByTransport[hub.Transport(via).String()] = n
+		v.Total += n
+	}
+	for i, u := range list {
+		v.List[i] = userLine{u.User, u.Total, map[string]int{}, wireTime(u.Since)}
+		for via, n := range u.By {
+			if n > 0 {
+				v.List[i].ByTransport[hub.Transport(via).String()] = n
+			}
+		}
+	}
+	return v
+}

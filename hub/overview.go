@@ -1,0 +1,61 @@
+package hub
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// TopicSummary is how a topic stands.
+type TopicSummary struct {
+	Name    string
+	Readers int
+	Events  int   // that are kept
+	Bytes   int64 // that these take
+	Present int   // users who are present
+	Used    time.Time
+}
+
+// TopicSummaries returns the topics with the most readers, those that were used last before others, at most limit, and how many topics there are.
+func (h *Hub) TopicSummaries(limit int) (list []TopicSummary, total int) {
+	all := h.allTopics()
+	list = make([]TopicSummary, len(all))
+	for i, t := range all {
+		t.mu.Lock()
+		list[i] = TopicSummary{Name: t.name, Readers: t.readers, Events: len(t.entries), Bytes: t.bytes, Used: t.used}
+		presences := t.presences
+		t.mu.Unlock()
+		if presences != nil {
+			presences.mu.Lock()
+			list[i].Present = len(presences.byKey)
+			presences.mu.Unlock()
+		}
+	}
+	slices.SortFunc(list, func(a, b TopicSummary) int {
+		return cmp.Or(cmp.Compare(b.Readers, a.Readers), b.Used.Compare(a.Used), cmp.Compare(a.Name, b.Name))
+	})
+	return list[:min(limit, len(list))], len(all)
+}
+
+// QueueSummary is how one user's queue stands.
+type QueueSummary struct {
+	User     string
+	Messages int
+	Bytes    int64     // of payloads
+	Oldest   time.Time // when its oldest message came
+}
+
+// QueueTotals are the figures of all queues that have messages waiting.
+type QueueTotals struct {
+	Users    int
+	Messages int
+	Bytes    int64 // of payloads
+}
+
+// QueueSummaries returns the longest queues, at most limit, and the figures of all. Without a store there are none.
+func (h *Hub) QueueSummaries(limit int) ([]QueueSummary, QueueTotals, error) {
+	if h.queues.store == nil {
+		return nil, QueueTotals{}, nil
+	}
+	return h.queues.store.QueueSummaries(limit)
+}

@@ -1,0 +1,14 @@
+#!/bin/bash
+# Makes dist, which the server has within itself, from src. Names of parts hold a hash of what is in them, so browsers may keep them for ever.
+set -euo pipefail
+cd "$(dirname "$0")"
+make -s -C ../.. packages
+npx --no-install tsc --noEmit
+rm -rf dist
+npx --no-install esbuild src/main.tsx src/style.css --bundle --splitting --format=esm --target=es2022 --minify --jsx=automatic --jsx-import-source=preact \
+	--legal-comments=linked --entry-names='[name]' --chunk-names='part-[hash]' --outdir=dist --log-level=warning
+cp src/index.html dist/
+for package in @codemirror/{autocomplete,commands,lang-javascript,language,state,view} @lezer/{common,highlight,javascript,lr} @marijn/find-cluster-break crelt lib0 phoenix preact style-mod uplot w3c-keyname yjs; do
+	license=$(find node_modules/$package -maxdepth 1 -iname 'licen[sc]e*' | head -1)
+	if [ -n "$license" ]; then printf '== %s\n\n' "$package" && cat "$license" && echo; fi
+done >dist/LICENSES.txt

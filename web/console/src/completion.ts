@@ -1,0 +1,142 @@
+// A completion of the page's: started once, followed over whatever connection there is, and found again after a reload.
+
+import { api, type Stream } from './api'
+import type { Connection, Topic } from './connection'
+
+/** Entry is one line of the record of positions. */
+export interface Entry {
+  n: number
+  ms: number // since the completion was asked for
+  via: string
+  kind: 'asked' | 'chunk' | 'resumed' | 'reset' | 'end' | 'fault'
+  position: string
+  at: number // bytes before the text
+  text: string
+}
+
+/** Kept is a completion that is not over, as the tab remembers it. */
+export interface Kept {
+  id: string
+  from: number // where in the document it stands
+  text: string
+  position: string
+  began: number
+}
+
+const key = 'duckwire.completion'
+
+export function keptCompletion(): Kept | undefined {
+  try {
+    return JSON.parse(sessionStorage.getItem(key) ?? '')
+  } catch {
+    return undefined
+  }
+}
+
+export interface Watcher {
+  onText(text: string): void
+  onEntry(entry: Omit<Entry, 'n'>): void
+  onEnd(status: string): void
+}
+
+export class Completion {
+  #topic?: Topic
+  #bytes: number
+  #over = false
+
+  private constructor(
+    private readonly connection: Connection,
+    private readonly kept: Kept,
+    private readonly watcher: Watcher,
+  ) {
+    this.#bytes = byteLength(kept.text)
+  }
+
+  get text(): string {
+    return this.kept.text
+  }
+
+  get from(): number {
+    return this.kept.from
+  }
+
+  /** start asks for one. slot names the place of which only the newest completion goes on. */
+  static async start(connection: Connection, from: number, prefix: string, suffix: string, slot: string, watcher: Watcher): Promise<Completion> {
+    const began = Date.now()
+    const body = { prompt: prefix, suffix, max_tokens: 400, duckwire: { slot, supersede: 'stop', keep: 'finish' } }
+    const { id, position } = await api<Stream>('POST', '/v1/completions', body, { prefer: 'respond-async' })
+    const c = new Completion(connection, { id, from, text: '', position: '0', began }, watcher)
+    c.#note('asked', position, `${id}`)
+    c.#follow()
+    return c
+  }
+
+  /** goOn follows one that an earlier life of the page has left, from where that had got to. */
+  static goOn(connection: Connection, kept: Kept, watcher: Watcher): Completion {
+    const c = new Completion(connection, kept, watcher)
+    c.#note('resumed', kept.position, 'after a reload')
+    c.#follow()
+    return c
+  }
+
+  #follow(): void {
+    this.#keep()
+    this.#topic = this.connection.join(`stream:${this.kept.id}`, {
+      after: this.kept.position,
+      onJoin: ({ recovered, position }, again) => {
+        if (again) this.#note(recovered ? 'resumed' : 'reset', position ?? '', recovered ? 'exactly there' : 'from the beginning')
+      },
+      onRefused: ({ reason }) => this.#finish(reason ?? 'refused'),
+      onEvent: (event, payload, position) => this.#take(event, payload, position ?? ''),
+    })
+  }
+
+  #take(event: string, payload: any, position: string): void {
+    if (this.#over) return
+    if (position) this.kept.position = position
+    switch (event) {
+      case 'chunk':
+        // Every piece says where it stands: what is missing or doubled would show.
+        if (payload.at !== this.#bytes) this.#note('fault', position, `the text goes on at byte ${payload.at}, expected ${this.#bytes}`)
+        this.kept.text += payload.text
+        this.#note('chunk', position, payload.text)
+        this.#bytes = payload.at + byteLength(payload.text)
+        this.#keep()
+        this.watcher.onText(this.kept.text)
+        break
+      case 'reset':
+        this.kept.text = ''
+        this.#bytes = 0
+        this.#note('reset', position, payload.reason)
+        break
+      case 'end':
+        this.#note('end', position, payload.status)
+        this.#finish(payload.status)
+    }
+  }
+
+  #note(kind: Entry['kind'], position: string, text: string): void {
+    this.watcher.onEntry({ kind, position, text, at: this.#bytes, ms: Date.now() - this.kept.began, via: this.connection.transport })
+  }
+
+  #keep(): void {
+    sessionStorage.setItem(key, JSON.stringify(this.kept))
+  }
+
+  #finish(status: string): void {
+    if (this.#over) return
+    this.#over = true
+    sessionStorage.removeItem(key)
+    this.#topic?.leave()
+    this.watcher.onEnd(status)
+  }
+
+  /** cancel really ends it, at the server and above. */
+  async cancel(): Promise<void> {
+    if (this.#over) return
+    this.#finish('cancelled')
+    await api('DELETE', `/v1/streams/${this.kept.id}`).catch(() => {}) // it may have ended by itself
+  }
+}
+
+const byteLength = (text: string): number => new TextEncoder().encode(text).length

@@ -1,0 +1,243 @@
+// The playground: a page of code that several people edit, where completions stream in as grey text, and whose connection may be cut.
+
+import { Presence } from 'phoenix'
+import { useEffect, useRef, useState } from 'preact/hooks'
+import { Completion, type Entry, keptCompletion } from './completion'
+import { Connection, type State, type TransportName, transports } from './connection'
+import type { Editor } from './editor'
+import { People, type Person } from './people'
+import { Record } from './record'
+import { SharedText } from './shared'
+import { claims } from './token'
+
+const pause = 700 // after the last key, before a completion is asked for, in ms
+const cutFor = 3000
+const maxEntries = 300
+
+const newName = () => `web-${crypto.getRandomValues(new Uint32Array(1))[0].toString(36)}`
+
+/** client is the name of this life of the page: after a reload its own edits are news to it. */
+const client = newName()
+
+/** tab is its name over reloads: of its completions, only the newest goes on. */
+const tab = (() => {
+  const key = 'duckwire.tab'
+  const name = sessionStorage.getItem(key) ?? newName()
+  sessionStorage.setItem(key, name)
+  return name
+})()
+
+const example = `const users = []
+const orders = []
+
+app.get("/users", (req, res) => {
+  const page = Number(req.query.page ?? 1)
+  res.json(users.slice((page - 1) * 20, page * 20))
+})
+
+app.get("/orders", (req, res) => {
+  const page = Number(req.query.page ?? 1)
+  res.json(orders.slice((page - 1) * 20, page * 20))
+})
+
+app.get("/items", `
+
+export function Playground({ topic }: { topic: string }) {
+  const me = claims()?.user ?? ''
+  const [entries, setEntries] = useState<Entry[]>([])
+  const [people, setPeople] = useState<Person[]>([])
+  const [state, setState] = useState<State>('connecting')
+  const [transport, setTransport] = useState<TransportName>('WebSocket')
+  const [status, setStatus] = useState('Loading the editor …')
+  const [auto, setAuto] = useState(true)
+  const holder = useRef<HTMLDivElement>(null)
+  const page = useRef<Page | undefined>(undefined)
+
+  useEffect(() => {
+    const p = new Page(topic, {
+      entry: (e) => setEntries((all) => [...all, { ...e, n: (all.at(-1)?.n ?? 0) + 1 }].slice(-maxEntries)),
+      people: setPeople,
+      state: setState,
+      status: setStatus,
+    })
+    page.current = p
+    void import('./editor').then(({ Editor }) => p.open(Editor, holder.current!))
+    return () => p.close()
+  }, [topic])
+
+  const p = () => page.current
+  return (
+    <main class="playground">
+      <div class="bar">
+        <People people={people} me={me} />
+        <span class="grow" />
+        <fieldset class="segmented">
+          <legend class="hidden">Transport</legend>
+          {(Object.keys(transports) as TransportName[]).map((name) => (
+            <label key={name} class={name === transport ? 'on' : ''}>
+              <input type="radio" name="transport" checked={name === transport} onChange={() => { setTransport(name); p()?.use(name) }} />
+              {name}
+            </label>
+          ))}
+        </fieldset>
+        <button type="button" class="danger" onClick={() => p()?.cut()} disabled={state === 'cut'}>✂ Cut for 3 s</button>
+        <span class={`state ${state}`} role="status">{state}</span>
+      </div>
+      <div class="columns">
+        <section class="editor" aria-labelledby="editor-title">
+          <header>
+            <h2 id="editor-title" class="code">{topic}</h2>
+            <button type="button" class="quiet" onClick={() => p()?.insert(example)}>Insert an example</button>
+            <label class="check"><input type="checkbox" checked={auto} onChange={(e) => { setAuto(e.currentTarget.checked); p()?.setAuto(e.currentTarget.checked) }} /> complete when I pause</label>
+          </header>
+          <div class="holder" ref={holder} />
+          <footer>
+            <span id="editor-help"><kbd>Tab</kbd> takes it, <kbd>Esc</kbd> cancels, <kbd>Ctrl</kbd> <kbd>Space</kbd> asks</span>
+            <span class="grow" />
+            <span class="status" role="status" aria-live="polite">{status}</span>
+          </footer>
+        </section>
+        <Record entries={entries} onClear={() => setEntries([])} />
+      </div>
+    </main>
+  )
+}
+
+interface Shown {
+  entry(e: Omit<Entry, 'n'>): void
+  people(people: Person[]): void
+  state(state: State): void
+  status(text: string): void
+}
+
+/** Page is what lives behind the playground as long as it is shown. */
+class Page {
+  #connection: Connection
+  #shared: SharedText
+  #editor?: Editor
+  #completion?: Completion
+  #auto = true
+  #timer?: number
+  #moved = 0
+  #names = new Map<string, string>()
+
+  constructor(
+    topic: string,
+    private readonly shown: Shown,
+  ) {
+    this.#connection = new Connection('WebSocket', () => shown.state(this.#connection?.state ?? 'connecting'))
+    this.#shared = new SharedText(this.#connection, topic, client, (event, payload) => this.#hear(event, payload), {
+      onChannel: (channel) => {
+        const presence = new Presence(channel)
+        presence.onSync(() => this.#sync(presence))
+      },
+      onRefused: ({ reason }) => shown.status(`You may not join this page: ${reason ?? 'refused'}`),
+    })
+  }
+
+  open(Make: typeof Editor, parent: HTMLElement): void {
+    if (!parent.isConnected) return // it was left meanwhile
+    this.#editor = new Make(parent, this.#shared, {
+      ask: () => this.#ask(),
+      dismiss: () => this.#dismiss(),
+      accepted: () => {
+        this.#completion = undefined
+        this.shown.status('Taken.')
+      },
+      typed: () => this.#typed(),
+      moved: (line, column) => this.#move(line, column),
+    })
+    this.shown.status('Ready.')
+    const kept = keptCompletion()
+    if (!kept) return
+    // The text of the page comes back from its topic first; the proposal has its place in it.
+    this.#completion = Completion.goOn(this.#connection, kept, this.#watcher(kept.from))
+    this.shown.status('Going on with what was asked for before the reload …')
+  }
+
+  #watcher(from: number) {
+    return {
+      onText: (text: string) => {
+        this.#editor?.showGhost(this.#completion?.from ?? from, text)
+        this.shown.status(`${text.length} characters so far. Tab takes them.`)
+      },
+      onEntry: this.shown.entry,
+      onEnd: (status: string) => this.shown.status(status !== 'done' ? `The completion ended: ${status}.` : this.#editor?.ghost ? 'Complete. Tab takes it.' : 'Nothing to propose here.'),
+    }
+  }
+
+  #ask(): boolean {
+    const editor = this.#editor
+    if (!editor) return false
+    this.#dismiss()
+    const from = editor.head
+    const text = editor.text
+    this.shown.status('Asking …')
+    Completion.start(this.#connection, from, text.slice(0, from), text.slice(from), `playground-${tab}`, this.#watcher(from))
+      .then((c) => {
+        this.#completion = c
+      })
+      .catch((error) => this.shown.status(`It could not be asked for: ${error.message}`))
+    return true
+  }
+
+  #dismiss(): boolean {
+    clearTimeout(this.#timer)
+    const had = this.#completion !== undefined || Boolean(this.#editor?.ghost)
+    void this.#completion?.cancel()
+    this.#completion = undefined
+    this.#editor?.clearGhost()
+    if (had) this.shown.status('Cancelled.')
+    return had
+  }
+
+  #typed(): void {
+    this.#dismiss()
+    if (this.#auto) this.#timer = window.setTimeout(() => this.#ask(), pause)
+  }
+
+  /** move tells the others where the cursor is, at most twenty times a second. */
+  #move(line: number, column: number): void {
+    clearTimeout(this.#moved)
+    this.#moved = window.setTimeout(() => {
+      if (this.#shared.topic.joined) this.#shared.topic.push('cursor_position', { position: { line, column }, client })
+    }, 50)
+  }
+
+  #hear(event: string, payload: any): void {
+    if (event !== 'cursor_update' || !payload.position || payload.client === client) return
+    this.#names.set(payload.client, payload.user_id)
+    this.#editor?.showCursor(payload.client, payload.user_id ?? '?', payload.position.line, payload.position.column)
+  }
+
+  #sync(presence: Presence): void {
+    const people = presence.list((user, { metas }) => ({ user, sessions: metas.length, state: metas[0]?.state ?? 'active' }))
+    this.shown.people(people.sort((a, b) => a.user.localeCompare(b.user)))
+    const here = new Set(people.map((p) => p.user))
+    this.#editor?.keepCursors(new Set([...this.#names].filter(([, user]) => here.has(user)).map(([c]) => c)))
+  }
+
+  use(transport: TransportName): void {
+    this.#connection.use(transport)
+  }
+
+  cut(): void {
+    this.#connection.cut(cutFor)
+  }
+
+  setAuto(on: boolean): void {
+    this.#auto = on
+  }
+
+  insert(text: string): void {
+    this.#editor?.insert(text)
+  }
+
+  close(): void {
+    clearTimeout(this.#timer)
+    clearTimeout(this.#moved)
+    this.#editor?.close()
+    this.#shared.close()
+    this.#connection.close()
+  }
+}
