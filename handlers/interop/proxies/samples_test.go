@@ -62,5 +62,11 @@ func (l *row) holdOpen() {
 // inPlace puts addresses into a sample: that where it listens, and that of the server.
 func inPlace(sample, addr, behind string) string {
 	port := addr[strings.IndexByte(addr, ':'):]
-	return strings.NewReplacer("listen 8080", "listen "+addr, "bind :8080", "bind "+addr, "*:8080", "*"+port, "\n:8080", "\n"+port, "duckwire:4000", behind).Replace(sample)
+	return strings.NewReplacer(
+		"listen 8080", "listen "+addr, // nginx
+		"bind :8080", "bind "+addr, // HAProxy
+		"\n:8080", "\n"+port, // Caddy
+		"*:8080", "*"+port, // Apache
+		"duckwire:4000", behind,
+	).Replace(sample)
 }

@@ -113,7 +113,8 @@ async function pushed(channel, payload) {
   for (let tries = 0; tries < 5; tries++) {
     const status = await new Promise((resolve) => {
       const push = channel.push('edit', payload, 3000)
-      for (const status of ['ok', 'error', 'timeout']) push.receive(status, (response) => resolve(status === 'error' ? JSON.stringify(response) : status))
+      push.receive('ok', () => resolve('ok')).receive('timeout', () => resolve('timeout'))
+      push.receive('error', (response) => resolve(JSON.stringify(response)))
     })
     if (status === 'ok') return
     if (status !== 'timeout') throw new Error(`edit ${payload.n}: ${status}`)
