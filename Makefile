@@ -1,4 +1,5 @@
-# Duckwire. `make` lists the targets. All that they need is Go, gcc, git, make, and for the tests Node.js 20 with npm, and Chromium.
+# Duckwire. `make` lists the targets. All that they need is Go, gcc, git, make, and for the tests Node.js 20 with npm,
+# Chromium, and some proxies.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -ec
@@ -37,7 +38,7 @@ build: ## build ./bin/duckwire
 	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/duckwire ./cmd/duckwire
 
 .PHONY: test
-test: packages browser ## run every test, other people's clients included
+test: packages browser proxies ## run every test, other people's clients and proxies included
 	@for script in $$(find . -name node_modules -prune -o -name lint.sh -print); do $$script; done
 	$(GOTESTSUM) -- ./...
 
@@ -106,6 +107,16 @@ packages: ## install the npm packages that the tests use, where their lock files
 .PHONY: browser
 browser: ## install Chromium, which the tests drive, where there is none (CHROMIUM=... names another)
 	@[ -n "$(CHROMIUM)" ] || .ci/need chromium chromium
+
+.PHONY: proxies
+proxies: ## install the proxies that the tests take streams through, where they are missing (Debian's packages)
+	@for one in nginx:nginx-light haproxy:haproxy squid:squid c-icap:c-icap privoxy:privoxy lighttpd:lighttpd apache2:apache2-bin caddy:caddy; do \
+		.ci/need $${one%:*} $${one#*:}; \
+	done
+
+.PHONY: matrix
+matrix: packages proxies ## take every way of reading through each proxy, and write the tables of web/docs/proxies.md
+	go test -count=1 -run '^TestMatrix$$' ./handlers/interop/proxies -update
 
 .PHONY: generate
 generate: ## make the committed files that are made from others: every generate.sh there is

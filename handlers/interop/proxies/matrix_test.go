@@ -1,0 +1,215 @@
+// Package proxies_test holds the server to what real proxies do to streams: each is started, as a hostile administrator has configured it, in
+// front of the real binary. web/docs/proxies.md has the table that comes out.
+package proxies_test
+
+import (
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestMain runs more tests at one time than there are processors: they wait more than they compute.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	_ = flag.Set("test.parallel", "16")
+	os.Exit(m.Run())
+}
+
+// row is one proxy's line of the table.
+type row struct {
+	proxy   string
+	results map[string]result
+	header  bool // Last-Event-ID comes through
+	ladder  ladderResult
+	faults  []string // what must not be
+}
+
+func (l *row) fault(format string, args ...any) {
+	l.faults = append(l.faults, fmt.Sprintf(format, args...))
+}
+
+var update = flag.Bool("update", false, "write the tables into web/docs/proxies.md")
+
+// TestMatrix takes every rung through each proxy. It holds each proxy to the least that must work, and the document to the table that comes out.
+func TestMatrix(t *testing.T) {
+	o := prepare(t)
+	doc := readDocument(t)
+	rows := make([]row, len(hostile))
+	t.Run("proxies", func(t *testing.T) {
+		for i, p := range hostile {
+			t.Run(p.name, func(t *testing.T) {
+				t.Parallel()
+				rows[i] = p.judge(t, o, func(l *row) {
+					l.hold()
+					if cells := rungTable([]row{*l}); !*update && !doc.has(lastLine(cells)) {
+						l.fault("web/docs/proxies.md has no such line (make matrix writes it):\n%s", cells)
+					}
+				})
+			})
+		}
+	})
+	if t.Failed() {
+		return // a table with holes tells nothing
+	}
+	t.Logf("\n%s\n%s", rungTable(rows), timeTable(rows))
+	if *update {
+		doc.write(t, map[string]string{"rungs": rungTable(rows), "times": timeTable(rows)})
+	} else if got := doc.part(t, "rungs"); got != rungTable(rows) {
+		t.Errorf("web/docs/proxies.md (make matrix writes it) says\n%s", got)
+	}
+}
+
+// prepare starts what all proxies share.
+func prepare(t *testing.T) *origin {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("real proxies are left out by -short: they are programs to install, and take half a minute")
+	}
+	checkPackages(t)
+	o := startOrigin(t)
+	o.client = bundleClient(t)
+	return o
+}
+
+// judge starts the proxy, takes every rung through it, and then the row through check. Our clients have no endless patience: on a machine that
+// is too busy for them a rung may seem held. So there is a second chance.
+func (p *proxy) judge(t *testing.T, o *origin, check func(*row)) row {
+	var l row
+	for range 2 {
+		l = p.measure(t, o)
+		if check(&l); len(l.faults) == 0 {
+			break
+		}
+		t.Logf("%s", strings.Join(l.faults, "\n"))
+	}
+	if len(l.faults) > 0 {
+		t.Fail()
+	}
+	return l
+}
+
+func (p *proxy) measure(t *testing.T, o *origin) row {
+	r := startRelay(t, o.addr)
+	addr := p.start(t, r.addr)
+	direct, through := newCaller(t, o.addr, o.token), newCaller(t, addr, o.token)
+	l := row{proxy: p.name}
+	text := l.compareAnswers(t, direct, through)
+	var err error
+	if l.header, err = resumesByHeader(direct, through); err != nil {
+		l.fault("Last-Event-ID: %v", err)
+	}
+	l.results = readAll(direct, through, func() {
+		time.Sleep(p.quiet)
+		if p.cut {
+			r.cut()
+		}
+	})
+	s := &nodeSettings{Base: through.base, Origin: direct.base, Token: o.token, Pieces: pieces, Quiet: p.quiet.Milliseconds()}
+	if p.cut {
+		s.Control = r.control
+	}
+	sockets, err := useSockets(t.Context(), o, s)
+	if err != nil {
+		l.fault("%v", err)
+	}
+	maps.Copy(l.results, sockets)
+	s.User = "ada-" + addr[strings.IndexByte(addr, ':')+1:] // a queue of its own
+	s.Token, s.Client, s.Question, s.Answer = o.tokenFor(t, s.User), o.client, question("", true), text
+	if l.ladder, err = climb(t.Context(), o, s); err != nil {
+		l.fault("%v", err)
+	}
+	return l
+}
+
+// compareAnswers holds what needs no rung to the same text as without the proxy: a completion as one answer, and as a stream. It returns the text.
+func (l *row) compareAnswers(t *testing.T, direct, through *caller) string {
+	t.Helper()
+	name := strings.TrimPrefix(through.base, "http://") // ids of completions are for this proxy only
+	want, err := wholeAnswer(direct, name+"-direct")
+	if err != nil || want == "" {
+		t.Fatalf("without the proxy: %q, %v", want, err)
+	}
+	if got, err := wholeAnswer(through, name+"-whole"); err != nil || got != want {
+		l.fault("a completion in one answer: %q, %v; want %q", got, err, want)
+	}
+	if got, err := streamedAnswer(through, name+"-streamed"); err != nil || got != want {
+		l.fault("a streamed completion: %q, %v; want %q", got, err, want)
+	}
+	return want
+}
+
+// hold finds fault where a proxy leaves no way: all ways to read a stream bring it whole, long-polls are live everywhere, and so is our client.
+func (l *row) hold() {
+	for _, name := range []string{"long-poll", "long-poll socket"} {
+		if r := l.results[name]; !r.live || !r.works {
+			l.fault("%s: %v: %s", name, r, r.why)
+		}
+	}
+	for _, how := range restRungs {
+		if r := l.results[how.name]; !r.works {
+			l.fault("%s does not even arrive at last: %s", how.name, r.why)
+		}
+	}
+	if c := &l.ladder; !c.Works || !c.Live {
+		l.fault("our client is at %q, and live is %t: %s", c.Rung, c.Live, c.Why)
+	}
+}
+
+// columns are the rungs of the table, the best first.
+func columns() []string {
+	names := append([]string(nil), socketRungs...)
+	for _, how := range restRungs {
+		names = append(names, how.name)
+	}
+	return names
+}
+
+// rungTable says which rung works through which proxy.
+func rungTable(rows []row) string {
+	const client, header = "our client", "`Last-Event-ID`"
+	return table(rows, append(append([]string{client}, columns()...), header), func(l *row, name string) string {
+		switch name {
+		case client:
+			return l.ladder.String()
+		case header:
+			return map[bool]string{true: "arrives", false: "stripped"}[l.header]
+		}
+		r := l.results[name]
+		return r.String()
+	})
+}
+
+// timeTable says how long the first piece took.
+func timeTable(rows []row) string {
+	const reached, first = "our client: joined", "our client: first piece"
+	return table(rows, append([]string{reached, first}, columns()...), func(l *row, name string) string {
+		switch name {
+		case reached:
+			return fmt.Sprintf("%.1f s", l.ladder.Reached/1000)
+		case first:
+			return fmt.Sprintf("%.0f ms", l.ladder.First)
+		}
+		r := l.results[name]
+		if !r.works || !r.live {
+			return r.String()
+		}
+		return fmt.Sprintf("%d ms", r.first.Milliseconds())
+	})
+}
+
+func table(rows []row, names []string, cell func(l *row, name string) string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "| proxy | %s |\n|%s\n", strings.Join(names, " | "), strings.Repeat(" --- |", len(names)+1))
+	for i := range rows {
+		fmt.Fprintf(&b, "| %s |", rows[i].proxy)
+		for _, name := range names {
+			fmt.Fprintf(&b, " %s |", cell(&rows[i], name))
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
+}

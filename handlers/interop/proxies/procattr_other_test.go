@@ -1,0 +1,8 @@
+//go:build unix && !linux
+
+package proxies_test
+
+import "syscall"
+
+// procAttr makes a program the head of a process group.
+func procAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }

@@ -1,0 +1,82 @@
+package proxies_test
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+)
+
+// relay stands between a proxy and the server, so that a test can let the server die for the proxy alone.
+type relay struct {
+	addr    string
+	control string // POST here cuts, too: for clients that are processes of their own
+	target  string
+
+	mu    sync.Mutex
+	conns map[net.Conn]bool
+}
+
+func startRelay(t *testing.T, target string) *relay {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &relay{addr: ln.Addr().String(), target: target, conns: map[net.Conn]bool{}}
+	control := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { r.cut() }))
+	r.control = control.URL
+	var running sync.WaitGroup
+	running.Go(func() {
+		for {
+			conn, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			running.Go(func() { r.carry(conn) })
+		}
+	})
+	t.Cleanup(func() {
+		control.Close()
+		ln.Close()
+		r.cut()
+		running.Wait()
+	})
+	return r
+}
+
+// carry joins one connection of the proxy with one of the server, until either ends.
+func (r *relay) carry(front net.Conn) {
+	back, err := net.Dial("tcp", r.target)
+	if err != nil {
+		front.Close()
+		return
+	}
+	r.mu.Lock()
+	r.conns[front], r.conns[back] = true, true
+	r.mu.Unlock()
+	var both sync.WaitGroup
+	for to, from := range map[net.Conn]net.Conn{front: back, back: front} {
+		both.Go(func() {
+			_, _ = io.Copy(to, from) // either end's closing is the end
+			to.Close()
+			from.Close()
+		})
+	}
+	both.Wait()
+	r.mu.Lock()
+	delete(r.conns, front)
+	delete(r.conns, back)
+	r.mu.Unlock()
+}
+
+// cut ends all connections, as a server's death does.
+func (r *relay) cut() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for conn := range r.conns {
+		conn.Close()
+	}
+}
