@@ -21,6 +21,7 @@ func (s *server) newSockets() *socket.Server {
 	auth := middleware.NewSocketAuth(s.Verifier, middleware.AuthOptions{AllowedOrigins: s.AllowedOrigins})
 	return socket.NewServer(socket.Options{
 		Hub: s.hub, Authorizer: s.Authorizer, Logger: s.logger, Routes: s.channels.Routes, Identify: auth.Identify,
+		Renew:     s.Verifier.Verify,
 		Enter:     s.enter,
 		AfterRush: debug.FreeOSMemory, // a handshake leaves three times as much behind as an idle socket needs
 		// A payload may be escaped, or be bytes in base64; the rest is the frame's own.
@@ -82,7 +83,6 @@ func (s *server) sseSocket(w http.ResponseWriter, r *http.Request) error {
 	}
 	defer down.Close()
 	defer s.hub.OnDrain(p.wake)()
-	p.expires = down.Expires()
 	s.startLive(w, mediaSSE)
 	s.finishPump(p.run(r.Context(), &socketFeed{down: down, first: socketHello(down, opts, after)}))
 	return nil
@@ -131,7 +131,10 @@ func (f *socketFeed) next(dst []byte) ([]byte, chunk, bool) {
 		dst = strconv.AppendUint(dst, number, 10)
 		dst = append(dst, "\n\n"...)
 	})
-	if end {
+	switch {
+	case end && f.down.Expired():
+		dst = sse.AppendBye(dst, "unauthorized", 0)
+	case end:
 		dst = sse.AppendBye(dst, "session", 0)
 	}
 	return dst, nil, end

@@ -78,10 +78,10 @@ func newDownstream(ses *session, after uint64, wake hub.Waker) (*Downstream, err
 func (d *Downstream) Token() string { return d.ses.server.tokens.make(d.ses.socket.id, 0) }
 
 // User returns the session's user.
-func (d *Downstream) User() string { return d.ses.socket.identity.User }
+func (d *Downstream) User() string { return d.ses.socket.identity().User }
 
-// Expires returns when the session's token ends; zero: never.
-func (d *Downstream) Expires() time.Time { return d.ses.socket.identity.Expires }
+// Expired reports whether the session has ended because its token did.
+func (d *Downstream) Expired() bool { return d.ses.code.Load() == closeExpired }
 
 // Next calls each with the frames that follow, at most about 128 KiB of them; it wakes itself where there may be more. end says that the
 // connection is over: the session has ended, or the client has come back on another one.

@@ -25,6 +25,8 @@ type Options struct {
 
 	// Identify says who opens a socket. token is what came in the client's authToken, or ""; the request has the rest. An error refuses.
 	Identify func(r *http.Request, token string) (*hub.Identity, error)
+	// Renew says who a token is from that a client has sent on its socket. Nil: sockets live as long as the token that they were opened with.
+	Renew func(ctx context.Context, token string) (*hub.Identity, error)
 	// Enter counts a connection of a user, until leave is called; an error refuses. Nil: no limit.
 	Enter func(user string) (leave func(), err error)
 
@@ -133,7 +135,9 @@ func (s *Server) isClosing() bool {
 
 // newSocket makes the socket of an admitted client.
 func (s *Server) newSocket(h *handshake, t transport) *Socket {
-	return &Socket{server: s, id: "ses_" + ulid.Make().String(), identity: h.identity, version: h.version, transport: t}
+	sock := &Socket{server: s, id: "ses_" + ulid.Make().String(), version: h.version, transport: t}
+	sock.hold(h.identity)
+	return sock
 }
 
 // add begins to look after a socket whose transport is ready; ses is its session, or nil. It fails with ErrClosed once Close has been called. A
@@ -179,7 +183,7 @@ func (s *Server) all(list []*Socket, keep func(*Socket) bool) []*Socket {
 
 // Disconnect closes all sockets of a user with code 1001, and reports how many: the clients come back, if they may.
 func (s *Server) Disconnect(user string) int {
-	list := s.all(nil, func(sock *Socket) bool { return sock.identity.User == user })
+	list := s.all(nil, func(sock *Socket) bool { return sock.identity().User == user })
 	for _, sock := range list {
 		sock.transport.close(closeGoingAway, "disconnected")
 	}
@@ -191,10 +195,10 @@ const (
 	closeGoingAway  = 1001
 	closeProtocol   = 1002
 	closeUTF8       = 1007
-	closePolicy     = 1008
 	closeTooBig     = 1009
 	closeFrame      = 1011
 	closeRestarting = 1012
+	closeExpired    = 4001 // the token has ended: come back with a new one
 )
 
 const restarting = "the server restarts"
@@ -245,9 +249,7 @@ func (s *Server) sweep() {
 		case now := <-tick.C:
 			list = s.all(list, func(*Socket) bool { return true })
 			for _, sock := range list {
-				if e := sock.identity.Expires; !e.IsZero() && !now.Before(e) {
-					sock.transport.close(closePolicy, "the token has expired")
-				}
+				sock.watchToken(now)
 				sock.transport.tick(now)
 			}
 			if rush.isOver(len(list)) && s.AfterRush != nil {

@@ -1,0 +1,214 @@
+package handlers_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/duckwire/duckwire/hub"
+)
+
+// talker is a client of a socket, on whatever transport.
+type talker interface {
+	send(frame string, args ...any)
+	next() string
+}
+
+// talkers open a socket on each transport.
+var talkers = map[string]func(s *testServer, tok string) talker{
+	"WebSocket": func(s *testServer, tok string) talker { return s.dialSocket(tok) },
+	"long-poll": func(s *testServer, tok string) talker {
+		open := s.poll("GET", "token="+tok, "")
+		return &poller{s: s, app: "token=" + tok, token: open.Token}
+	},
+	"SSE": func(s *testServer, tok string) talker { return s.openSSESocket(tok) },
+}
+
+// poller is a client of a long-poll.
+type poller struct {
+	s          *testServer
+	app, token string
+	waiting    []string
+}
+
+func (p *poller) send(frame string, args ...any) {
+	p.s.t.Helper()
+	if a := p.s.poll("POST", p.app+"&token="+url.QueryEscape(p.token), fmt.Sprintf(frame, args...)); a.Status != 200 {
+		p.s.t.Fatalf("a POST was answered with %d", a.Status)
+	}
+}
+
+func (p *poller) next() string {
+	p.s.t.Helper()
+	for len(p.waiting) == 0 {
+		a := p.s.poll("GET", p.app+"&token="+url.QueryEscape(p.token), "")
+		if a.Status != 200 && a.Status != 204 {
+			return fmt.Sprintf("status %d", a.Status)
+		}
+		p.token, p.waiting = a.Token, a.Messages
+	}
+	frame := p.waiting[0]
+	p.waiting = p.waiting[1:]
+	return frame
+}
+
+// sseTalker is a client of an SSE socket.
+type sseTalker struct {
+	s       *testServer
+	app     string
+	session string
+	body    io.Closer
+	lines   *bufio.Scanner
+}
+
+func (s *testServer) openSSESocket(tok string) *sseTalker {
+	s.t.Helper()
+	c := &sseTalker{s: s, app: "vsn=2.0.0&token=" + tok}
+	c.follow("")
+	return c
+}
+
+// follow opens a response; more are parameters of it.
+func (c *sseTalker) follow(more string) {
+	c.s.t.Helper()
+	resp, err := http.Get(c.s.URL + "/socket/sse?" + c.app + more)
+	if err != nil || resp.StatusCode != 200 {
+		c.s.t.Fatal(resp, err)
+	}
+	c.s.t.Cleanup(func() { resp.Body.Close() })
+	c.body, c.lines = resp.Body, bufio.NewScanner(resp.Body)
+	hello := c.next()
+	_, rest, _ := strings.Cut(hello, `{"session":"`)
+	c.session, _, _ = strings.Cut(rest, `"`)
+}
+
+func (c *sseTalker) send(frame string, args ...any) {
+	c.s.t.Helper()
+	resp, err := http.Post(c.s.URL+"/socket/sse?"+c.app+"&session="+url.QueryEscape(c.session), "application/x-ndjson", strings.NewReader(fmt.Sprintf(frame, args...)))
+	if err != nil {
+		c.s.t.Fatal(err)
+	}
+	resp.Body.Close()
+}
+
+// next returns the data of the next block; of a farewell with its name.
+func (c *sseTalker) next() string {
+	c.s.t.Helper()
+	event := ""
+	for c.lines.Scan() {
+		line := c.lines.Text()
+		if name, ok := strings.CutPrefix(line, "event: "); ok {
+			event = name + " "
+		}
+		if data, ok := strings.CutPrefix(line, "data: "); ok {
+			if event != "bye " {
+				event = ""
+			}
+			return event + data
+		}
+	}
+	return "the end"
+}
+
+// ended is what the end of a socket by its token looks like.
+func ended(t *testing.T, c talker) string {
+	ws, ok := c.(*wsClient)
+	if !ok {
+		return c.next()
+	}
+	_, data, err := ws.conn.Read(ws.ctx)
+	if err == nil {
+		return string(data)
+	}
+	return fmt.Sprint(int(websocket.CloseStatus(err)))
+}
+
+func TestTokenRenewedOnEachTransport(t *testing.T) {
+	for name, open := range talkers {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := startServer(t, nil, hub.Limits{}, nil)
+			c := open(s, tokenFor(t, "ada", 4*time.Second, "*=*"))
+			for i, topic := range []string{"kept", "lost"} {
+				c.send(`["%d","%d",%q,"phx_join",{}]`, i, i, topic)
+				want(t, c.next(), fmt.Sprintf(`["%d","%d",%q,"phx_reply",{"status":"ok","response":{}}]`, i, i, topic))
+			}
+			wantPrefix(t, c.next(), `[null,null,"phoenix","token_expiring",{"expires_in":`)
+			good := token(t, "ada", "kept=*")
+			for tok, reason := range map[string]string{
+				good[:len(good)-8] + "AAAAAAAA": "unauthorized", token(t, "bob", "*=*"): "forbidden", tokenFor(t, "ada", -time.Second, "*=*"): "unauthorized",
+			} {
+				c.send(`[null,"8","phoenix","access_token",{"token":%q}]`, tok)
+				wantPrefix(t, c.next(), fmt.Sprintf(`[null,"8","phoenix","phx_reply",{"status":"error","response":{"reason":%q`, reason))
+			}
+			c.send(`["0","9","kept","access_token",{"access_token":%q}]`, good)
+			wantPrefix(t, c.next(), `["0","9","kept","phx_reply",{"status":"ok","response":{"expires_in":35`)
+			want(t, c.next(), `["1","1","lost","phx_close",{"reason":"forbidden"}]`)
+			for late := time.Now().Add(5 * time.Second); time.Now().Before(late); { // behind the first token's end
+				c.send(`["0","10","kept","say",{"ephemeral":true}]`)
+				got := c.next() + c.next()
+				if !strings.Contains(got, `"say"`) || !strings.Contains(got, `"status":"ok"`) {
+					t.Fatal(got)
+				}
+			}
+		})
+	}
+}
+
+func TestTokenEndsEachTransport(t *testing.T) {
+	ends := map[string]string{"WebSocket": "4001", "long-poll": "status 500", "SSE": `bye {"reason":"unauthorized"}`}
+	for name, open := range talkers {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := startServer(t, nil, hub.Limits{}, nil)
+			c := open(s, tokenFor(t, "ada", 3*time.Second, "*=*"))
+			wantPrefix(t, c.next(), `[null,null,"phoenix","token_expiring",{"expires_in":`)
+			want(t, ended(t, c), ends[name])
+		})
+	}
+}
+
+// A client of an SSE socket may come back on a new response after the renewal: the session's token lives, not the request's.
+func TestTokenRenewedAndFollowedAnew(t *testing.T) {
+	s := startServer(t, nil, hub.Limits{}, nil)
+	c := s.openSSESocket(tokenFor(t, "ada", 3*time.Second, "*=*"))
+	c.send(`[null,"1","phoenix","access_token",{"token":%q}]`, token(t, "ada", "*=*"))
+	for got := c.next(); !strings.HasPrefix(got, `[null,"1","phoenix","phx_reply",{"status":"ok"`); got = c.next() {
+		wantPrefix(t, got, `[null,null,"phoenix","token_expiring"`)
+	}
+	c.body.Close()
+	for { // until the old token is refused
+		resp := s.do("GET", "/v1/models", "", "Authorization: Bearer "+strings.TrimPrefix(c.app, "vsn=2.0.0&token="))
+		resp.Body.Close()
+		if resp.StatusCode == 401 {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	c.follow("&session=" + url.QueryEscape(c.session) + "&after=1")
+	c.send(`[null,"2","phoenix","heartbeat",{}]`)
+	for got := c.next(); got != `[null,"2","phoenix","phx_reply",{"status":"ok","response":{}}]`; got = c.next() {
+		wantPrefix(t, got, `[null,`)
+	}
+}
+
+func want(t *testing.T, got, want string) {
+	t.Helper()
+	if got != want {
+		t.Fatalf("got  %s\nwant %s", got, want)
+	}
+}
+
+func wantPrefix(t *testing.T, got, prefix string) {
+	t.Helper()
+	if !strings.HasPrefix(got, prefix) {
+		t.Fatalf("got  %s\nwant %s…", got, prefix)
+	}
+}
