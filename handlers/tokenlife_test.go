@@ -62,7 +62,7 @@ func (p *poller) next() string {
 // sseTalker is a client of an SSE socket.
 type sseTalker struct {
 	s       *testServer
-	app     string
+	bearer  string
 	session string
 	body    io.Closer
 	lines   *bufio.Scanner
@@ -70,7 +70,7 @@ type sseTalker struct {
 
 func (s *testServer) openSSESocket(tok string) *sseTalker {
 	s.t.Helper()
-	c := &sseTalker{s: s, app: "vsn=2.0.0&token=" + tok}
+	c := &sseTalker{s: s, bearer: "Authorization: Bearer " + tok}
 	c.follow("")
 	return c
 }
@@ -78,9 +78,9 @@ func (s *testServer) openSSESocket(tok string) *sseTalker {
 // follow opens a response; more are parameters of it.
 func (c *sseTalker) follow(more string) {
 	c.s.t.Helper()
-	resp, err := http.Get(c.s.URL + "/socket/sse?" + c.app + more)
-	if err != nil || resp.StatusCode != 200 {
-		c.s.t.Fatal(resp, err)
+	resp := c.s.do("GET", "/socket/sse?vsn=2.0.0"+more, "", c.bearer)
+	if resp.StatusCode != http.StatusOK {
+		c.s.t.Fatal(resp.Status)
 	}
 	c.s.t.Cleanup(func() { resp.Body.Close() })
 	c.body, c.lines = resp.Body, bufio.NewScanner(resp.Body)
@@ -91,10 +91,7 @@ func (c *sseTalker) follow(more string) {
 
 func (c *sseTalker) send(frame string, args ...any) {
 	c.s.t.Helper()
-	resp, err := http.Post(c.s.URL+"/socket/sse?"+c.app+"&session="+url.QueryEscape(c.session), "application/x-ndjson", strings.NewReader(fmt.Sprintf(frame, args...)))
-	if err != nil {
-		c.s.t.Fatal(err)
-	}
+	resp := c.s.do("POST", "/socket/sse?session="+url.QueryEscape(c.session), fmt.Sprintf(frame, args...), c.bearer, "Content-Type: application/x-ndjson")
 	resp.Body.Close()
 }
 
@@ -135,7 +132,8 @@ func TestTokenRenewedOnEachTransport(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := startServer(t, nil, hub.Limits{}, nil)
-			c := open(s, tokenFor(t, "ada", 4*time.Second, "*=*"))
+			first := tokenFor(t, "ada", 4*time.Second, "*=*")
+			c, control := open(s, first), s.dialSocket(first)
 			for i, topic := range []string{"kept", "lost"} {
 				c.send(`["%d","%d",%q,"phx_join",{}]`, i, i, topic)
 				want(t, c.next(), fmt.Sprintf(`["%d","%d",%q,"phx_reply",{"status":"ok","response":{}}]`, i, i, topic))
@@ -151,12 +149,13 @@ func TestTokenRenewedOnEachTransport(t *testing.T) {
 			c.send(`["0","9","kept","access_token",{"access_token":%q}]`, good)
 			wantPrefix(t, c.next(), `["0","9","kept","phx_reply",{"status":"ok","response":{"expires_in":35`)
 			want(t, c.next(), `["1","1","lost","phx_close",{"reason":"forbidden"}]`)
-			for late := time.Now().Add(5 * time.Second); time.Now().Before(late); { // behind the first token's end
-				c.send(`["0","10","kept","say",{"ephemeral":true}]`)
-				got := c.next() + c.next()
-				if !strings.Contains(got, `"say"`) || !strings.Contains(got, `"status":"ok"`) {
-					t.Fatal(got)
-				}
+			for got := ended(t, control); got != "4001"; got = ended(t, control) { // the first token is over
+				wantPrefix(t, got, `[null,null,"phoenix","token_expiring"`)
+			}
+			c.send(`["0","10","kept","say",{"ephemeral":true}]`)
+			got := c.next() + c.next()
+			if !strings.Contains(got, `"say"`) || !strings.Contains(got, `"status":"ok"`) {
+				t.Fatal(got)
 			}
 		})
 	}
@@ -178,19 +177,15 @@ func TestTokenEndsEachTransport(t *testing.T) {
 // A client of an SSE socket may come back on a new response after the renewal: the session's token lives, not the request's.
 func TestTokenRenewedAndFollowedAnew(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
-	c := s.openSSESocket(tokenFor(t, "ada", 3*time.Second, "*=*"))
+	first := tokenFor(t, "ada", 3*time.Second, "*=*")
+	c, control := s.openSSESocket(first), s.dialSocket(first)
 	c.send(`[null,"1","phoenix","access_token",{"token":%q}]`, token(t, "ada", "*=*"))
 	for got := c.next(); !strings.HasPrefix(got, `[null,"1","phoenix","phx_reply",{"status":"ok"`); got = c.next() {
 		wantPrefix(t, got, `[null,null,"phoenix","token_expiring"`)
 	}
 	c.body.Close()
-	for { // until the old token is refused
-		resp := s.do("GET", "/v1/models", "", "Authorization: Bearer "+strings.TrimPrefix(c.app, "vsn=2.0.0&token="))
-		resp.Body.Close()
-		if resp.StatusCode == 401 {
-			break
-		}
-		time.Sleep(50 * time.Millisecond)
+	for got := ended(t, control); got != "4001"; got = ended(t, control) {
+		wantPrefix(t, got, `[null,null,"phoenix","token_expiring"`)
 	}
 	c.follow("&session=" + url.QueryEscape(c.session) + "&after=1")
 	c.send(`[null,"2","phoenix","heartbeat",{}]`)
