@@ -83,6 +83,8 @@ type server struct {
 	live    connections
 	writers writers.Pool // of long responses
 
+	responses responses
+
 	channels *channels.Table
 	sockets  *socket.Server
 }

@@ -21,7 +21,7 @@ func (s *server) newSockets() *socket.Server {
 	auth := middleware.NewSocketAuth(s.Verifier, middleware.AuthOptions{AllowedOrigins: s.AllowedOrigins})
 	return socket.NewServer(socket.Options{
 		Hub: s.hub, Authorizer: s.Authorizer, Logger: s.logger, Routes: s.channels.Routes, Identify: auth.Identify,
-		Renew:     s.Verifier.Verify,
+		Renew: s.Verifier.Verify, Revoked: s.Verifier.Revocations().Revoked,
 		Enter:     s.enter,
 		AfterRush: debug.FreeOSMemory, // a handshake leaves three times as much behind as an idle socket needs
 		// A payload may be escaped, or be bytes in base64; the rest is the frame's own.
@@ -131,11 +131,8 @@ func (f *socketFeed) next(dst []byte) ([]byte, chunk, bool) {
 		dst = strconv.AppendUint(dst, number, 10)
 		dst = append(dst, "\n\n"...)
 	})
-	switch {
-	case end && f.down.Expired():
-		dst = sse.AppendBye(dst, "unauthorized", 0)
-	case end:
-		dst = sse.AppendBye(dst, "session", 0)
+	if end {
+		dst = sse.AppendBye(dst, f.down.Reason(), 0)
 	}
 	return dst, nil, end
 }

@@ -247,10 +247,13 @@ func (s *server) takeBody(w http.ResponseWriter, r *http.Request, a *hub.Appende
 		}
 		return nil, a.AddText(body)
 	}
+	u, done := s.watchUpload(w, r)
+	defer done()
 	if lines {
-		return s.uploadLines(r.Body, a)
+		ending, err := s.uploadLines(r.Body, a)
+		return ending, u.why(err)
 	}
-	return nil, uploadText(r.Body, a)
+	return nil, u.why(uploadText(r.Body, a))
 }
 
 func errCut(err error) error { return hub.Invalid("body", "could not be read to its end: %v", err) }

@@ -44,13 +44,15 @@ func expiresIn(id *hub.Identity, now time.Time) map[string]any {
 	return map[string]any{"expires_in": max(0, int64(id.Expires.Sub(now)/time.Second))}
 }
 
-// watchToken is the sweeper's look at the token: it warns once, and ends the socket at the token's end.
+// watchToken is the sweeper's look at the token: it warns once, and ends the socket at the token's end or after its revocation.
 func (s *Socket) watchToken(now time.Time) {
 	id, warnAt := s.identity(), s.warnAt.Load()
 	switch {
 	case id.Expires.IsZero():
 	case !now.Before(id.Expires):
 		s.transport.close(closeExpired, "the token has expired")
+	case s.server.Revoked(id):
+		s.transport.close(closeRevoked, revoked)
 	case warnAt != 0 && now.UnixMilli() >= warnAt && s.warnAt.CompareAndSwap(warnAt, 0):
 		s.post(textFrame(func(dst []byte) []byte {
 			return phoenix.AppendText(dst, s.version, nil, nil, phoenix.TopicPhoenix, eventTokenExpiring, encode(expiresIn(id, now)))

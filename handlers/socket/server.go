@@ -27,6 +27,8 @@ type Options struct {
 	Identify func(r *http.Request, token string) (*hub.Identity, error)
 	// Renew says who a token is from that a client has sent on its socket. Nil: sockets live as long as the token that they were opened with.
 	Renew func(ctx context.Context, token string) (*hub.Identity, error)
+	// Revoked says whether an identity's token has been revoked. Nil: none ever.
+	Revoked func(id *hub.Identity) bool
 	// Enter counts a connection of a user, until leave is called; an error refuses. Nil: no limit.
 	Enter func(user string) (leave func(), err error)
 
@@ -55,6 +57,9 @@ func (o Options) withDefaults() Options {
 	if o.Enter == nil {
 		o.Enter = func(string) (func(), error) { return func() {}, nil }
 	}
+	if o.Revoked == nil {
+		o.Revoked = neverRevoked
+	}
 	def(&o.ChannelsPerSocket, 100)
 	def(&o.FrameBytes, 2<<20)
 	def(&o.WriteTimeout, 30*time.Second)
@@ -76,8 +81,9 @@ func def[T comparable](field *T, value T) {
 // Server holds every socket of one node. Create it with NewServer; end it with Close. Safe for concurrent use.
 type Server struct {
 	Options
-	tokens  *tokens
-	writers writers.Pool
+	tokens      *tokens
+	writers     writers.Pool
+	disconnects disconnects
 
 	ctx    context.Context // ends when Close has closed the sockets
 	cancel context.CancelFunc
@@ -181,15 +187,6 @@ func (s *Server) all(list []*Socket, keep func(*Socket) bool) []*Socket {
 	return list
 }
 
-// Disconnect closes all sockets of a user with code 1001, and reports how many: the clients come back, if they may.
-func (s *Server) Disconnect(user string) int {
-	list := s.all(nil, func(sock *Socket) bool { return sock.identity().User == user })
-	for _, sock := range list {
-		sock.transport.close(closeGoingAway, "disconnected")
-	}
-	return len(list)
-}
-
 // WebSocket close codes (RFC 6455 §7.4.1). 1000 is never sent: older clients do not come back after it.
 const (
 	closeGoingAway  = 1001
@@ -199,6 +196,7 @@ const (
 	closeFrame      = 1011
 	closeRestarting = 1012
 	closeExpired    = 4001 // the token has ended: come back with a new one
+	closeRevoked    = 4003 // the token was revoked: the same
 )
 
 const restarting = "the server restarts"
@@ -286,4 +284,5 @@ func (r *rush) isOver(sockets int) bool {
 type handshake struct {
 	identity *hub.Identity
 	version  phoenix.Version
+	began    time.Time
 }

@@ -95,9 +95,9 @@ func (s *Server) openSession(h *handshake, life time.Duration) (*session, error)
 	if err = s.add(ses.socket, ses, leave); err != nil {
 		return nil, err
 	}
-	if s.isClosing() {
+	if code, _ := s.endedMeanwhile(h); code != 0 {
 		ses.finish(endLost)
-		return nil, hub.ErrClosed
+		return nil, hub.ErrClosed // the next handshake tells whether it may
 	}
 	return ses, nil
 }

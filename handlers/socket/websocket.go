@@ -70,8 +70,8 @@ func (s *Server) serve(h *handshake, t *webSocket, leave func()) {
 		t.socket.end(endLost)
 		return
 	}
-	if s.isClosing() {
-		t.close(closeRestarting, restarting)
+	if code, reason := s.endedMeanwhile(h); code != 0 {
+		t.close(code, reason)
 	}
 }
 
