@@ -14,9 +14,9 @@ const everyTopic = "*"
 
 // revocationBody is the body of POST /v1/revocations.
 type revocationBody struct {
-	User  string    `json:"user"`
-	Token string    `json:"jti"`
-	Until time.Time `json:"until"`
+	User  string `json:"user"`
+	Token string `json:"jti"`
+	Until string `json:"until"`
 }
 
 // revocationView is a revocation as its admins see it.
@@ -63,13 +63,18 @@ func (s *server) revoke(w http.ResponseWriter, r *http.Request) error {
 	if err := s.mayRevoke(r, body.User, body.Token); err != nil {
 		return err
 	}
-	revocations := s.Verifier.Revocations()
-	var one hub.Revocation
+	var until time.Time
 	var err error
+	if body.Until != "" {
+		if until, err = time.Parse(time.RFC3339, body.Until); err != nil {
+			return hub.Invalid("until", "must be a time such as 2026-03-01T12:00:00Z; got %q", clip(body.Until))
+		}
+	}
+	var one hub.Revocation
 	if body.User != "" {
-		one, err = revocations.RevokeUser(body.User, body.Until)
+		one, err = s.Verifier.Revocations().RevokeUser(body.User, until)
 	} else {
-		one, err = revocations.RevokeToken(body.Token, body.Until)
+		one, err = s.Verifier.Revocations().RevokeToken(body.Token, until)
 	}
 	if err != nil && !errors.Is(err, hub.ErrUnavailable) {
 		return err

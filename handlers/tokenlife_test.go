@@ -115,7 +115,7 @@ func (c *sseTalker) next() string {
 }
 
 // ended is what the end of a socket by its token looks like.
-func ended(t *testing.T, c talker) string {
+func ended(t testing.TB, c talker) string {
 	ws, ok := c.(*wsClient)
 	if !ok {
 		return c.next()
@@ -194,14 +194,14 @@ func TestTokenRenewedAndFollowedAnew(t *testing.T) {
 	}
 }
 
-func want(t *testing.T, got, want string) {
+func want(t testing.TB, got, want string) {
 	t.Helper()
 	if got != want {
 		t.Fatalf("got  %s\nwant %s", got, want)
 	}
 }
 
-func wantPrefix(t *testing.T, got, prefix string) {
+func wantPrefix(t testing.TB, got, prefix string) {
 	t.Helper()
 	if !strings.HasPrefix(got, prefix) {
 		t.Fatalf("got  %s\nwant %s…", got, prefix)

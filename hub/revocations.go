@@ -104,7 +104,7 @@ func (r *Revocations) Revoked(id *Identity) bool {
 // ahead. A revocation does not become shorter by another. Errors: ErrInvalid for until; ErrLimited; ErrUnavailable where the store does not work:
 // then it holds all the same, for as long as this process lives.
 func (r *Revocations) RevokeUser(user string, until time.Time) (Revocation, error) {
-	return r.revoke(Revocation{User: user, Issued: r.o.Now().UTC(), Until: until})
+	return r.revoke(Revocation{User: user, Until: until})
 }
 
 // RevokeToken revokes the token with this id (jti). The rest is as with RevokeUser.
@@ -122,6 +122,9 @@ func (r *Revocations) revoke(one Revocation) (Revocation, error) {
 		one.Until = latest
 	case !one.Until.After(now) || one.Until.After(latest):
 		return one, Invalid("until", "must be a time from now until %s (revocation_ttl)", latest.Format(time.RFC3339))
+	}
+	if one.User != "" {
+		one.Issued = now
 	}
 	r.forget(now)
 	before, known := r.get(one.User, one.TokenID)

@@ -65,12 +65,13 @@ func (s *Server) CloseRevoked() int {
 
 const revoked = "the token was revoked"
 
-func (s *Server) closeAll(which func(*Socket) bool, code int, reason string) int {
-	list := s.all(nil, which)
-	for _, sock := range list {
-		sock.transport.close(code, reason)
+func (s *Server) closeAll(which func(*Socket) bool, code int, reason string) (closed int) {
+	for _, sock := range s.all(nil, which) {
+		if sock.transport.close(code, reason) {
+			closed++
+		}
 	}
-	return len(list)
+	return closed
 }
 
 // endedMeanwhile returns how a client whose handshake has just been done is to be sent away again; code is 0 if it may stay.

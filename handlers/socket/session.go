@@ -162,9 +162,9 @@ func (ses *session) notify() {
 }
 
 // close implements transport: the client is told by the next answer, whatever the code.
-func (ses *session) close(code int, _ string) {
+func (ses *session) close(code int, _ string) bool {
 	ses.code.CompareAndSwap(0, int32(code))
-	ses.finish(endLost)
+	return ses.finish(endLost)
 }
 
 func (ses *session) abort() { ses.finish(endLost) }
@@ -179,18 +179,19 @@ func (ses *session) tick(now time.Time) {
 	}
 }
 
-// finish ends the session.
-func (ses *session) finish(how ending) {
+// finish ends the session, and reports whether it had not ended before.
+func (ses *session) finish(how ending) bool {
 	ses.mu.Lock()
 	if ses.dead {
 		ses.mu.Unlock()
-		return
+		return false
 	}
 	ses.dead = true
 	close(ses.gone)
 	ses.mu.Unlock()
 	ses.notify()
 	ses.socket.end(how)
+	return true
 }
 
 func (ses *session) isDead() bool {

@@ -41,8 +41,8 @@ type Socket struct {
 type transport interface {
 	// notify says that next may have more.
 	notify()
-	// close ends the connection with a WebSocket close code. The transport ends the socket then.
-	close(code int, reason string)
+	// close ends the connection with a WebSocket close code, and reports whether nobody had done so before. The transport ends the socket then.
+	close(code int, reason string) bool
 	// abort ends it without a word.
 	abort()
 	// tick is called about once a second.

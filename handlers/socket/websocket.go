@@ -219,13 +219,15 @@ func (t *webSocket) readMessage() (data []byte, binary bool, err error) {
 }
 
 // close says goodbye in a goroutine of its own: the closing handshake may take five seconds.
-func (t *webSocket) close(code int, reason string) {
-	if !t.closing.Swap(true) {
-		t.server.goes(func() {
-			t.goodbye(websocket.StatusCode(code), reason)
-			t.socket.hangUp()
-		})
+func (t *webSocket) close(code int, reason string) bool {
+	if t.closing.Swap(true) {
+		return false
 	}
+	t.server.goes(func() {
+		t.goodbye(websocket.StatusCode(code), reason)
+		t.socket.hangUp()
+	})
+	return true
 }
 
 // closeWait is how long a client has to answer a close.
