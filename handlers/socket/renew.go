@@ -48,11 +48,11 @@ func expiresIn(id *hub.Identity, now time.Time) map[string]any {
 func (s *Socket) watchToken(now time.Time) {
 	id, warnAt := s.identity(), s.warnAt.Load()
 	switch {
+	case s.server.Revoked(id):
+		s.transport.close(closeRevoked, revoked)
 	case id.Expires.IsZero():
 	case !now.Before(id.Expires):
 		s.transport.close(closeExpired, "the token has expired")
-	case s.server.Revoked(id):
-		s.transport.close(closeRevoked, revoked)
 	case warnAt != 0 && now.UnixMilli() >= warnAt && s.warnAt.CompareAndSwap(warnAt, 0):
 		s.post(textFrame(func(dst []byte) []byte {
 			return phoenix.AppendText(dst, s.version, nil, nil, phoenix.TopicPhoenix, eventTokenExpiring, encode(expiresIn(id, now)))
