@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coder/websocket"
+
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
 )
@@ -203,7 +205,7 @@ func TestRenewalThatHangs(t *testing.T) {
 }
 
 func TestTokenExpiringIsTold(t *testing.T) {
-	short := &hub.Identity{User: "ada", Expires: time.Now().Add(3 * time.Second)}
+	short := &hub.Identity{User: "ada", Expires: time.Now().Add(6 * time.Second)}
 	o := office{"old": short, "new": {User: "ada", Expires: time.Now().Add(time.Hour)}}
 	s := startOffice(t, o, nil)
 	c, other := s.dial("user=old"), s.dial("user=old")
@@ -212,6 +214,11 @@ func TestTokenExpiringIsTold(t *testing.T) {
 	}
 	c.send(`[null,"1","phoenix","access_token",{"token":"new"}]`)
 	c.renewed("null", `"1"`, "phoenix")
-	other.wantClose(4001)
-	c.settled() // it goes on behind the old token's end, and was told once
+	if got := other.next(); !strings.HasPrefix(got, `[null,null,"phoenix","token_expiring",{"expires_in":`) {
+		t.Fatal(got)
+	}
+	if _, data, err := other.conn.Read(other.ctx); websocket.CloseStatus(err) != 4001 { // told once
+		t.Fatalf("%s, %v", data, err)
+	}
+	c.settled() // it goes on behind the old token's end
 }
