@@ -2,17 +2,26 @@ package handlers_test
 
 import (
 	"bufio"
+	"crypto/ed25519"
+	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/coder/websocket"
+	"github.com/golang-jwt/jwt/v5"
 
+	"github.com/duckwire/duckwire/handlers"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/middleware"
 )
 
 // talker is a client of a socket, on whatever transport.
@@ -205,5 +214,94 @@ func wantPrefix(t testing.TB, got, prefix string) {
 	t.Helper()
 	if !strings.HasPrefix(got, prefix) {
 		t.Fatalf("got  %s\nwant %s…", got, prefix)
+	}
+}
+
+// keyring is an issuer whose key set changes.
+type keyring struct {
+	*httptest.Server
+	mu      sync.Mutex
+	keys    map[string]ed25519.PrivateKey
+	fetches int
+}
+
+func newKeyring(t *testing.T) *keyring {
+	k := &keyring{}
+	k.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		k.fetches++
+		var list []map[string]string
+		for kid, key := range k.keys {
+			x := base64.RawURLEncoding.EncodeToString(key.Public().(ed25519.PublicKey))
+			list = append(list, map[string]string{"kid": kid, "use": "sig", "kty": "OKP", "crv": "Ed25519", "x": x})
+		}
+		_ = json.NewEncoder(w).Encode(map[string]any{"keys": list})
+	}))
+	t.Cleanup(k.Close)
+	return k
+}
+
+// rotate leaves one key, a new one.
+func (k *keyring) rotate(kid string) ed25519.PrivateKey {
+	_, key, _ := ed25519.GenerateKey(nil) // never fails (crypto/rand)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.keys = map[string]ed25519.PrivateKey{kid: key}
+	return key
+}
+
+func signedBy(t *testing.T, key ed25519.PrivateKey, kid string) string {
+	t.Helper()
+	token := jwt.NewWithClaims(jwt.SigningMethodEdDSA, jwt.MapClaims{"sub": "ada", "exp": time.Now().Add(time.Hour).Unix(), "caps": map[string][]string{"*": {"*"}}})
+	token.Header["kid"] = kid
+	text, err := token.SignedString(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// When the issuer's keys change, nothing that is open is lost, the new key opens and renews at once, and the old one does no longer. Made-up key ids on
+// an open socket do not have the key set fetched more than a few times.
+func TestKeysRotateUnderLiveConnections(t *testing.T) {
+	ring := newKeyring(t)
+	old := ring.rotate("a")
+	v, err := middleware.NewVerifier(t.Context(), middleware.VerifierOptions{JWKSURL: ring.URL, HTTPClient: ring.Client(), Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(v.Close)
+	s := startServer(t, nil, hub.Limits{}, func(o *handlers.Options) { o.Verifier = v })
+	first := signedBy(t, old, "a")
+	open := map[string]talker{}
+	for name, opener := range talkers {
+		open[name] = opener(s, first)
+	}
+	sub := s.stream("GET", eventsPath, "", bearer(first))
+	sub.want("hello")
+
+	fresh := ring.rotate("b")
+	second := signedBy(t, fresh, "b")
+	for name, c := range open {
+		c.send(`[null,"1","phoenix","access_token",{"token":%q}]`, second)
+		if got := c.next(); !strings.HasPrefix(got, `[null,"1","phoenix","phx_reply",{"status":"ok"`) {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+	call[problem](s, 401, "GET", "/v1/streams", "", bearer(first))
+	call[any](s, 200, "GET", "/v1/streams", "", bearer(second))
+	call[any](s, 200, "POST", eventsPath, `{"event":"e"}`, bearer(second))
+	sub.want("e") // opened with the old key, and not renewed: its token was good
+
+	ws := open["WebSocket"]
+	for n := range 100 {
+		ws.send(`[null,"%d","phoenix","access_token",{"token":%q}]`, n, signedBy(t, old, fmt.Sprint("forged-", n)))
+		wantPrefix(t, ws.next(), fmt.Sprintf(`[null,"%d","phoenix","phx_reply",{"status":"error","response":{"reason":"unauthorized"`, n))
+	}
+	ring.mu.Lock()
+	defer ring.mu.Unlock()
+	if ring.fetches > 3 { // the first, and two at once
+		t.Errorf("the key set was fetched %d times", ring.fetches)
 	}
 }
