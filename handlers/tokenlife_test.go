@@ -217,6 +217,11 @@ func wantPrefix(t testing.TB, got, prefix string) {
 	}
 }
 
+func TestUploadEndsWithItsToken(t *testing.T) {
+	s := startServer(t, nil, hub.Limits{}, nil)
+	want(t, s.upload(tokenFor(t, "ada", 3*time.Second, "*=*")).end(), "401")
+}
+
 // keyring is an issuer whose key set changes.
 type keyring struct {
 	*httptest.Server
