@@ -215,6 +215,7 @@ func TestRevokeAToken(t *testing.T) {
 			t.Errorf("%s: %+v", path, page)
 		}
 	}
+	call[problem](s, 403, "DELETE", "/v1/revocations?jti=t/1", "", as(t, "ada", "user:*=admin"))
 	call[any](s, 204, "DELETE", "/v1/revocations?jti=t/1", "", as(t, "admin", "*=admin"))
 	call[problem](s, 404, "DELETE", "/v1/revocations?jti=t/1", "", as(t, "admin", "*=admin"))
 	call[any](s, 200, "GET", "/v1/models", "", bearer(issued(t, "ada", "t/1", 0)))
