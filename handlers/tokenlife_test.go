@@ -141,7 +141,7 @@ func TestTokenRenewedOnEachTransport(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := startServer(t, nil, hub.Limits{}, nil)
-			first := tokenFor(t, "ada", 4*time.Second, "*=*")
+			first := tokenFor(t, "ada", 7*time.Second, "*=*")
 			c, control := open(s, first), s.dialSocket(first)
 			for i, topic := range []string{"kept", "lost"} {
 				c.send(`["%d","%d",%q,"phx_join",{}]`, i, i, topic)
