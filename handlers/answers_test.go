@@ -95,6 +95,7 @@ func TestAnswersOfStreamsAndTopics(t *testing.T) {
 	s.expect(404, "GET", "/docs/passwd", "")
 	s.expect(406, "GET", "/v1/events?topic=a", "", "Accept: image/png")
 	s.expect(413, "POST", "/v1/streams", `{"kind":"`+strings.Repeat("x", 1000)+`"}`)
+	s.expect(413, "POST", "/v1/revocations", `{"user":"`+strings.Repeat("x", 1000)+`"}`)
 	s.expect(201, "POST", "/v1/streams", `{"id":"a","topic":"t"}`)
 	s.expect(201, "POST", "/v1/streams", `{"id":"b"}`)
 	s.expect(429, "POST", "/v1/streams", `{}`)

@@ -20,9 +20,15 @@ func (s *server) await(r *http.Request, wake *hub.Wake, wait time.Duration, read
 	}
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
+	ended := hub.NewWake()
+	if wait > 0 {
+		defer s.endable(r, func(string) { ended.Signal() })() // the client comes back, and is told then
+	}
 	for !read() && wait > 0 && !s.hub.IsDraining() {
 		select {
 		case <-wake.C:
+		case <-ended.C:
+			return nil
 		case <-timer.C:
 			return nil
 		case <-r.Context().Done():

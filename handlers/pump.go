@@ -50,6 +50,7 @@ type pump struct {
 	wanted atomic.Bool   // the handler waits for the turn
 	handed chan struct{} // the turn, on its way to the handler
 	gone   atomic.Bool   // the request's context has ended
+	ended  atomic.Value  // the reason, a string, for which somebody else ended it
 
 	// Of whoever has the turn.
 	feed     feed
@@ -79,6 +80,12 @@ func (p *pump) Signal() {
 	case p.turn.Take():
 		p.pool.Add(p)
 	}
+}
+
+// end has the response end soon, with a farewell for a reason of somebody else's.
+func (p *pump) end(reason string) {
+	p.ended.CompareAndSwap(nil, reason)
+	p.wake.Signal()
 }
 
 // run returns nil after a clean end, the client's leaving included, and an error when a write failed.
@@ -261,16 +268,24 @@ func (p *pump) count() {
 
 // leave says why the response should end now, or "".
 func (p *pump) leave() (reason string, retry time.Duration) {
+	ended, _ := p.ended.Load().(string)
 	switch {
+	case ended == byeDisconnected:
+		return ended, spread()
+	case ended != "":
+		return ended, 0
 	case p.drained() && !p.asked(): // what is left to be read goes out first
-		return "drain", 200*time.Millisecond + rand.N(4800*time.Millisecond)
+		return "drain", spread()
 	case !p.expires.IsZero() && !p.now.Before(p.expires):
-		return "unauthorized", 0
+		return byeUnauthorized, 0
 	case !p.stop.IsZero() && !p.now.Before(p.stop):
 		return "max", 50 * time.Millisecond
 	}
 	return "", 0
 }
+
+// spread is when a client should come back of many that are sent away together.
+func spread() time.Duration { return 200*time.Millisecond + rand.N(4800*time.Millisecond) }
 
 // sleep returns how long nothing needs to be looked at.
 func (p *pump) sleep() time.Duration {

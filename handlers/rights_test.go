@@ -62,6 +62,15 @@ func TestRights(t *testing.T) {
 		{"read messages elsewhere", "GET", "/v1/users/ada/messages", "", "", "user:bob", "", 403},
 		{"acknowledge another's messages", "POST", "/v1/users/ada/messages/ack", `{"through":"0"}`, "", "user:ada", "admin", 403},
 		{"acknowledge messages elsewhere", "POST", "/v1/users/ada/messages/ack", `{"through":"0"}`, "", "user:bob", "", 403},
+		{"disconnect a user", "POST", "/v1/users/ada/disconnect", "", "", "user:ada", "admin", 403},
+		{"disconnect a user elsewhere", "POST", "/v1/users/ada/disconnect", "", "", "user:bob", "", 403},
+		{"revoke a user's tokens", "POST", "/v1/revocations", `{"user":"ada"}`, "", "user:ada", "admin", 403},
+		{"revoke a user's tokens elsewhere", "POST", "/v1/revocations", `{"user":"ada"}`, "", "user:bob", "", 403},
+		{"revoke a token", "POST", "/v1/revocations", `{"jti":"t"}`, "", "*", "admin", 403},
+		{"revoke a token by less than everything", "POST", "/v1/revocations", `{"jti":"t"}`, "", "user:*", "", 403},
+		{"see a user's revocation", "GET", "/v1/revocations?user=ada", "", "", "user:ada", "admin", 403},
+		{"see all revocations", "GET", "/v1/revocations", "", "", "*", "admin", 403},
+		{"see all revocations by less than everything", "GET", "/v1/revocations", "", "", "user:*", "", 403},
 		{"cancel another's", "DELETE", "/v1/streams/" + private, "", "", "stream:private", "", 404},
 	}
 	for _, c := range cases {

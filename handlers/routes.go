@@ -75,6 +75,11 @@ func (s *server) router() chi.Router {
 		r.Post("/v1/users/{user}/messages", s.handle(s.leaveMessages))
 		r.Get("/v1/users/{user}/messages", s.handle(s.getMessages))
 		r.Post("/v1/users/{user}/messages/ack", s.handle(s.ackMessages))
+		r.Post("/v1/users/{user}/disconnect", s.handle(s.disconnectUser))
+
+		r.Post("/v1/revocations", s.handle(s.revoke))
+		r.Get("/v1/revocations", s.handle(s.listRevocations))
+		r.Delete("/v1/revocations", s.handle(s.liftRevocation))
 	})
 	return r
 }

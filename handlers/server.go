@@ -95,6 +95,8 @@ type server struct {
 	auth    middleware.AuthOptions
 	writers writers.Pool // of long responses
 
+	responses responses
+
 	channels *channels.Table
 	sockets  *socket.Server
 }

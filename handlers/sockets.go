@@ -21,6 +21,7 @@ func (s *server) newSockets() *socket.Server {
 	auth := middleware.NewSocketAuth(s.Verifier, s.auth)
 	return socket.NewServer(socket.Options{
 		Hub: s.hub, Authorizer: s.Authorizer, Logger: s.logger, Routes: s.channels.Routes, Identify: auth.Identify,
+		Renew: s.Verifier.Verify, Revoked: s.Verifier.Revocations().Revoked,
 		Enter:     s.enter,
 		Rates:     s.rates,
 		AfterRush: debug.FreeOSMemory, // a handshake leaves three times as much behind as an idle socket needs
@@ -83,7 +84,6 @@ func (s *server) sseSocket(w http.ResponseWriter, r *http.Request) error {
 	}
 	defer down.Close()
 	defer s.hub.OnDrain(p.wake)()
-	p.expires = down.Expires()
 	s.startLive(w, mediaSSE)
 	s.finishPump(p.run(r.Context(), &socketFeed{down: down, first: socketHello(down, opts, after)}))
 	return nil
@@ -133,7 +133,7 @@ func (f *socketFeed) next(dst []byte) ([]byte, chunk, bool) {
 		dst = append(dst, "\n\n"...)
 	})
 	if end {
-		dst = sse.AppendBye(dst, "session", 0)
+		dst = sse.AppendBye(dst, f.down.Reason(), 0)
 	}
 	return dst, nil, end
 }

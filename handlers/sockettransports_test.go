@@ -128,9 +128,10 @@ func TestSocketExpires(t *testing.T) {
 	tok := tokenFor(t, "u", 2*time.Second, "*=*")
 	c := s.dialSocket(tok)
 	open := s.poll("GET", "token="+tok, "")
-	if _, _, err := c.conn.Read(c.ctx); websocket.CloseStatus(err) != 1008 {
-		t.Errorf("%v, want 1008", err)
+	got := ended(t, c)
+	for ; strings.Contains(got, "token_expiring"); got = ended(t, c) {
 	}
+	want(t, got, "4001")
 	for end := time.Now().Add(5 * time.Second); ; time.Sleep(50 * time.Millisecond) {
 		if a := s.poll("POST", "token="+tok+"&token="+url.QueryEscape(open.Token), `[null,"1","phoenix","heartbeat",{}]`); a.Status == 410 {
 			break

@@ -160,8 +160,8 @@ func (s *server) newPump(w http.ResponseWriter, r *http.Request, via hub.Transpo
 	}
 	p = s.pumpOf(w, r, opts)
 	p.expires = id.Expires
-	forget := s.hub.OnDrain(p.wake)
-	return p, func() { forget(); leave() }, nil
+	forget, stay := s.hub.OnDrain(p.wake), s.endable(r, p.end)
+	return p, func() { stay(); forget(); leave() }, nil
 }
 
 // pumpOf makes the pump of a response. The handler has its turn.

@@ -253,10 +253,13 @@ func (s *server) takeBody(w http.ResponseWriter, r *http.Request, a *hub.Appende
 	}
 	defer leave()
 	middleware.Patient(r, s.UploadSilence)
+	u, done := s.watchUpload(w, r)
+	defer done()
 	if lines {
-		return s.uploadLines(r.Body, a)
+		ending, err := s.uploadLines(u, a)
+		return ending, u.why(err)
 	}
-	return nil, uploadText(r.Body, a)
+	return nil, u.why(uploadText(u, a))
 }
 
 func errCut(err error) error {

@@ -59,6 +59,7 @@ func (s *server) takeJobs(w http.ResponseWriter, r *http.Request) error {
 	defer leave()
 	ctx, cancel := context.WithTimeout(r.Context(), time.Duration(wait)*time.Second)
 	defer cancel()
+	defer s.endable(r, func(string) { cancel() })()
 	job, err := s.hub.TakeJob(ctx, &worker)
 	if err != nil {
 		return err

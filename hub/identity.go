@@ -22,6 +22,7 @@ type Identity struct {
 	User    string    // the token's subject; "user?id=UUID" is reduced to UUID. Never empty.
 	Caps    Caps      // what the credential itself grants
 	Expires time.Time // zero: never
+	Issued  time.Time // zero: the token does not tell
 	TokenID string    // the token's jti, or the API key's name; "" where it has none
 	Service bool      // an API key: a server, not a person
 }

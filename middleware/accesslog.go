@@ -16,6 +16,15 @@ import (
 // accessNote is where inner middlewares leave what the access log wants to know but cannot see: values put into a context go inwards only.
 type accessNote struct {
 	identity atomic.Pointer[hub.Identity]
+	start    time.Time
+}
+
+// StartOf returns when the request came, or the zero time where AccessLog does not know it.
+func StartOf(ctx context.Context) time.Time {
+	if note, ok := ctx.Value(accessNoteKey{}).(*accessNote); ok {
+		return note.start
+	}
+	return time.Time{}
 }
 
 type accessNoteKey struct{}
@@ -29,7 +38,7 @@ type accessNoteKey struct{}
 func AccessLog(logger *slog.Logger, quiet ...string) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			start, rec, note := time.Now(), record(w), &accessNote{}
+			rec, note := record(w), &accessNote{start: time.Now()}
 			// Taken now, as nobody inside may change them for the log.
 			path, query := r.URL.Path, r.URL.RawQuery
 			r = r.WithContext(context.WithValue(r.Context(), accessNoteKey{}, note))
@@ -50,7 +59,7 @@ func AccessLog(logger *slog.Logger, quiet ...string) func(http.Handler) http.Han
 					slog.String("path", LogText(path)),
 					slog.Int("status", statusOf(rec, aborted)),
 					slog.Int64("bytes", rec.bytes),
-					slog.Duration("duration", time.Since(start)),
+					slog.Duration("duration", time.Since(note.start)),
 					slog.String("request_id", RequestIDFrom(r.Context())))
 				if id := note.identity.Load(); id != nil {
 					attrs = append(attrs, slog.String("user", id.User))

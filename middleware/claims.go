@@ -24,6 +24,9 @@ func (v *Verifier) identityOf(claims jwt.MapClaims) (*hub.Identity, error) {
 	if id.Expires, err = v.expiry(claims); err != nil {
 		return nil, err
 	}
+	if iat, _ := claims.GetIssuedAt(); iat != nil { // one that is no number was refused before
+		id.Issued = iat.Time
+	}
 	if id.User, err = subject(claims); err != nil {
 		return nil, err
 	}

@@ -34,6 +34,7 @@ type VerifierOptions struct {
 	Issuer       string           // the iss that tokens must have; "": not checked
 	Audience     string           // the aud that tokens must have, maybe among others; "": not checked
 	Leeway       time.Duration    // how far the issuer's clock may be ahead (nbf, iat); 0: 30 s, negative: none. exp is exact
+	Revocations  *hub.Revocations // tokens that do not hold any more; nil: kept in memory
 	HTTPClient   *http.Client     // for JWKSURL; nil: one that follows few redirects
 	Logger       *slog.Logger     // nil: slog.Default()
 	Now          func() time.Time // the clock for claims; nil: time.Now
@@ -48,6 +49,7 @@ type Verifier struct {
 	parser  *jwt.Parser
 	now     func() time.Time
 	checked tokenCache
+	revoked *hub.Revocations
 
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
@@ -56,12 +58,15 @@ type Verifier struct {
 // NewVerifier checks the options and starts to fetch the key set, if there is one; ctx ends that. A key set that cannot be had is no error here but in Ready,
 // and is tried again. The Verifier must be closed.
 func NewVerifier(ctx context.Context, o VerifierOptions) (*Verifier, error) {
-	v := &Verifier{secret: bytes.Clone(o.Secret), apiKeys: o.APIKeys, now: o.Now, cancel: func() {}}
+	v := &Verifier{secret: bytes.Clone(o.Secret), apiKeys: o.APIKeys, now: o.Now, revoked: o.Revocations, cancel: func() {}}
 	if v.now == nil {
 		v.now = time.Now
 	}
 	if err := checkSecret(o.Secret); err != nil {
 		return nil, err
+	}
+	if v.revoked == nil {
+		v.revoked, _ = hub.NewRevocations(hub.RevocationOptions{Now: v.now}) // fails with a store only
 	}
 	if len(o.PublicKeyPEM) > 0 {
 		var err error
@@ -156,7 +161,7 @@ func (v *Verifier) Verify(ctx context.Context, token string) (*hub.Identity, err
 	}
 	hash, keys := sha256.Sum256([]byte(token)), v.keySet() // the keys before the check: if they change meanwhile, it does not count
 	if id := v.checked.get(hash, keys, v.now()); id != nil {
-		return id, nil
+		return v.unlessRevoked(id)
 	}
 	claims := jwt.MapClaims{} // not a struct: its names would match in any case
 	_, err := v.parser.ParseWithClaims(token, claims, func(t *jwt.Token) (any, error) { return v.keysFor(ctx, t) })
@@ -167,11 +172,25 @@ func (v *Verifier) Verify(ctx context.Context, token string) (*hub.Identity, err
 		return nil, tokenError(err)
 	}
 	id, err := v.identityOf(claims)
-	if err == nil {
-		v.checked.put(hash, keys, id)
+	if err != nil {
+		return nil, err
 	}
-	return id, err
+	v.checked.put(hash, keys, id)
+	return v.unlessRevoked(id)
 }
+
+var errRevoked = &TokenError{Reason: "token was revoked"}
+
+func (v *Verifier) unlessRevoked(id *hub.Identity) (*hub.Identity, error) {
+	if v.revoked.Revoked(id) {
+		return nil, errRevoked
+	}
+	return id, nil
+}
+
+// Revocations returns which tokens do not hold any more. What is revoked there is refused from then on; connections that are open are their
+// owners' to end.
+func (v *Verifier) Revocations() *hub.Revocations { return v.revoked }
 
 // keySet returns the fetched key set, nil where there is none.
 func (v *Verifier) keySet() *[]publicKey {

@@ -49,7 +49,11 @@ func buildServer(cfg *Config, logger *slog.Logger) (_ *app, err error) {
 	if err != nil {
 		return nil, err
 	}
-	verifier, err := a.openVerifier(cfg, logger)
+	store, err := a.openStore(cfg, logger)
+	if err != nil {
+		return nil, err
+	}
+	verifier, err := a.openVerifier(cfg, store, logger)
 	if err != nil {
 		return nil, err
 	}
@@ -58,10 +62,6 @@ func buildServer(cfg *Config, logger *slog.Logger) (_ *app, err error) {
 		return nil, err
 	}
 	proxies, err := middleware.ParseProxies(cfg.TrustedProxies)
-	if err != nil {
-		return nil, err
-	}
-	store, err := a.openStore(cfg, logger)
 	if err != nil {
 		return nil, err
 	}
@@ -148,14 +148,18 @@ func upstreamOptions(cfg *Config) openai.Options {
 	}
 }
 
-// openVerifier opens what tells whose a token is.
-func (a *app) openVerifier(cfg *Config, logger *slog.Logger) (*middleware.Verifier, error) {
+// openVerifier opens what tells whose a token is, and what was revoked.
+func (a *app) openVerifier(cfg *Config, store hub.RevocationStore, logger *slog.Logger) (*middleware.Verifier, error) {
+	revocations, err := hub.NewRevocations(hub.RevocationOptions{Store: store, TTL: cfg.RevocationTTL})
+	if err != nil {
+		return nil, err
+	}
 	keys, err := middleware.ParseAPIKeys(strings.Join(cfg.APIKeys, "\n"))
 	if err != nil {
 		return nil, err
 	}
 	v, err := middleware.NewVerifier(context.Background(), middleware.VerifierOptions{
-		Secret: []byte(cfg.JWTSecret), PublicKeyPEM: []byte(cfg.JWTPublicKey), JWKSURL: cfg.JWKSURL, APIKeys: keys, Issuer: cfg.JWTIssuer, Audience: cfg.JWTAudience, Logger: logger,
+		Secret: []byte(cfg.JWTSecret), PublicKeyPEM: []byte(cfg.JWTPublicKey), JWKSURL: cfg.JWKSURL, APIKeys: keys, Revocations: revocations, Issuer: cfg.JWTIssuer, Audience: cfg.JWTAudience, Logger: logger,
 	})
 	if err != nil {
 		return nil, err

@@ -29,11 +29,6 @@ func enter(ctx context.Context, c *socket.Channel) error {
 // publisher publishes what its channel does not define. Other handlers have it for the rest of their events.
 type publisher struct{ c *socket.Channel }
 
-// eventAccessToken is how Supabase's client tells a channel of a renewed token. It is nothing that the others should see.
-const eventAccessToken = "access_token"
-
-var errAccessToken = socket.Refuse("a token is read when the socket connects: connect anew with another")
-
 // published is the reply to what was published. An ephemeral event has no position.
 type published struct {
 	ID       string `json:"id"`
@@ -43,9 +38,6 @@ type published struct {
 // Handle publishes the message as an event, if the token allows it. Its payload may hold "id", for idempotency, "ephemeral": true, and "durable": true
 // with "to", the users who find it in their queues if they are away.
 func (h *publisher) Handle(ctx context.Context, m *socket.Message) error {
-	if m.Event == eventAccessToken {
-		return errAccessToken
-	}
 	if err := h.c.Authorize(ctx, h.c.Topic(), hub.ActionPublish); err != nil {
 		return err
 	}

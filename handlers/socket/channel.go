@@ -45,6 +45,8 @@ type Channel struct {
 	old     *Channel // that it replaces
 	waits   bool     // for the release of old
 
+	grants []question // what the join was granted; fixed once it is joined
+
 	presence *hub.Presence // nil: none
 	watching bool          // it is told who is present; set by the join
 }
@@ -61,24 +63,26 @@ const (
 type ending uint8
 
 const (
-	endLeft     ending = iota // the client left
-	endReplaced               // by a newer join
-	endStopped                // it is over, for good
-	endCrashed                // the client joins again
-	endRefused                // it never was
-	endGone                   // the socket was closed in good order
-	endLost                   // the socket broke
-	endSaid                   // its farewell has gone out
+	endLeft      ending = iota // the client left
+	endReplaced                // by a newer join
+	endStopped                 // it is over, for good
+	endCrashed                 // the client joins again
+	endRefused                 // it never was
+	endGone                    // the socket was closed in good order
+	endLost                    // the socket broke
+	endSaid                    // its farewell has gone out
+	endForbidden               // the renewed token does not allow it
+	endLessened                // the renewed token allows less than the join was given: the client joins again
 )
 
 // Topic returns the topic as the client named it.
 func (c *Channel) Topic() string { return c.topic }
 
 // User returns the client's user.
-func (c *Channel) User() string { return c.socket.identity.User }
+func (c *Channel) User() string { return c.Identity().User }
 
 // Identity returns whom the client's token names.
-func (c *Channel) Identity() *hub.Identity { return c.socket.identity }
+func (c *Channel) Identity() *hub.Identity { return c.socket.identity() }
 
 // Client returns the stable name of the client: the join's "client_id", else one that holds for this socket alone.
 func (c *Channel) Client() string { return c.client }
@@ -89,24 +93,33 @@ func (c *Channel) Hub() *hub.Hub { return c.socket.server.Hub }
 // Logger returns the server's logger.
 func (c *Channel) Logger() *slog.Logger { return c.socket.server.Logger }
 
-// Authorize asks whether the client may do a on a topic. Errors are hub.Authorizer's.
+// Authorize asks whether the client may do a on a topic. What it grants within Join is asked again when the client renews its token, and the channel
+// ends if that is refused; after Join it holds for the moment. Errors are hub.Authorizer's.
 func (c *Channel) Authorize(ctx context.Context, topic string, a hub.Action) error {
-	return c.socket.server.Authorizer.Authorize(ctx, c.socket.identity, topic, a)
+	err := c.socket.server.Authorizer.Authorize(ctx, c.Identity(), topic, a)
+	if err == nil {
+		c.granted(topic, a)
+	}
+	return err
 }
 
 // MayAnywhere asks whether the client may do a, on whatever topic. Errors are hub.Authorizer's.
 func (c *Channel) MayAnywhere(ctx context.Context, a hub.Action) error {
-	return hub.AuthorizeAnywhere(ctx, c.socket.server.Authorizer, c.socket.identity, a)
+	return hub.AuthorizeAnywhere(ctx, c.socket.server.Authorizer, c.Identity(), a)
 }
 
-// MayRead asks whether the client may read a stream. Errors: hub.ErrNotFound for no.
+// MayRead asks whether the client may read a stream, and again as Authorize does. Errors: hub.ErrNotFound for no.
 func (c *Channel) MayRead(ctx context.Context, s *hub.Stream) error {
-	return hub.AuthorizeRead(ctx, c.socket.server.Authorizer, c.socket.identity, s)
+	err := hub.AuthorizeRead(ctx, c.socket.server.Authorizer, c.Identity(), s)
+	if err == nil && s.Owner != c.User() {
+		c.granted(s.RightsTopic(), hub.ActionSubscribe)
+	}
+	return err
 }
 
 // MayCancel asks whether the client may cancel a stream. Errors: hub.ErrForbidden for no.
 func (c *Channel) MayCancel(ctx context.Context, s *hub.Stream) error {
-	return hub.AuthorizeCancel(ctx, c.socket.server.Authorizer, c.socket.identity, s)
+	return hub.AuthorizeCancel(ctx, c.socket.server.Authorizer, c.Identity(), s)
 }
 
 // Set puts a member into the reply to the join.
@@ -238,16 +251,22 @@ func (c *Channel) ask(ctx context.Context, m *Message) {
 			c.Crash()
 		}
 	}()
-	err := c.spend(m)
-	if err == nil {
-		err = c.handler.Handle(ctx, m)
-	}
-	if err != nil {
+	if err := c.answer(ctx, m); err != nil {
 		if isInternal(err) && ctx.Err() == nil {
 			c.Logger().Error("a channel's message failed", "topic", c.topic, "event", m.Event, "error", err)
 		}
 		m.Fail(err)
 	}
+}
+
+func (c *Channel) answer(ctx context.Context, m *Message) error {
+	if m.Event == eventAccessToken {
+		return c.renewToken(ctx, m)
+	}
+	if err := c.spend(m); err != nil {
+		return err
+	}
+	return c.handler.Handle(ctx, m)
 }
 
 // leave ends the channel at the client's wish: the reply, then phx_close.
@@ -305,6 +324,10 @@ func (c *Channel) farewell(how ending) frame {
 	switch how {
 	case endCrashed:
 		event, payload = phoenix.EventError, `{"reason":"channel_crash"}`
+	case endLessened:
+		event, payload = phoenix.EventError, `{"reason":"rights_changed"}`
+	case endForbidden:
+		payload = `{"reason":"forbidden"}`
 	case endLeft, endReplaced, endStopped:
 	default:
 		return nil

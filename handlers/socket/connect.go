@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/duckwire/duckwire/handlers/phoenix"
 	"github.com/duckwire/duckwire/hub"
@@ -13,7 +14,7 @@ import (
 // about 90 times a second (protocol/phoenix-v2.md 5).
 func (s *Server) connect(r *http.Request, authToken string) (*handshake, error) {
 	vsn := r.URL.Query()["vsn"]
-	h := &handshake{}
+	h := &handshake{began: time.Now()}
 	var ok bool
 	last := ""
 	if len(vsn) > 0 {

@@ -21,5 +21,5 @@
 // # Lock order
 //
 // A hub log's mutex may be held when a feed is signalled, and then Socket.mu is taken: so the hub is never called with Socket.mu held. Under
-// Socket.mu, Server.mu may be taken, to start a worker. session.reading, then any of these; session.mu and conn's mutexes by themselves.
+// Socket.mu, Server.mu may be taken, to start a worker. Socket.renewing and session.reading, then any of these; session.mu and conn's mutexes by themselves.
 package socket

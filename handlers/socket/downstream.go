@@ -78,10 +78,17 @@ func newDownstream(ses *session, after uint64, wake hub.Waker) (*Downstream, err
 func (d *Downstream) Token() string { return d.ses.server.tokens.make(d.ses.socket.id, 0) }
 
 // User returns the session's user.
-func (d *Downstream) User() string { return d.ses.socket.identity.User }
+func (d *Downstream) User() string { return d.ses.socket.identity().User }
 
-// Expires returns when the session's token ends; zero: never.
-func (d *Downstream) Expires() time.Time { return d.ses.socket.identity.Expires }
+// Reason is the reason of the farewell where the session has ended (protocol/sse.md 5): whether its client should come back with another token, or
+// just anew.
+func (d *Downstream) Reason() string {
+	switch d.ses.code.Load() {
+	case closeExpired, closeRevoked:
+		return "unauthorized"
+	}
+	return "session"
+}
 
 // Next calls each with the frames that follow, at most about 128 KiB of them; it wakes itself where there may be more. end says that the
 // connection is over: the session has ended, or the client has come back on another one.

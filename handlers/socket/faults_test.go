@@ -33,11 +33,15 @@ func TestHandshakeInProgress(t *testing.T) {
 	s := start(t, socket.Options{IdleTimeout: 40 * time.Millisecond}, hub.Limits{})
 	s.mux.HandleFunc("/slow", func(w http.ResponseWriter, r *http.Request) {
 		s.WebSocket(&slowHijack{w, func() {
-			s.Disconnect("u")
+			s.Disconnect("somebody else")
 			time.Sleep(50 * time.Millisecond) // the sweeper comes by
 		}}, r, refuse)
 	})
 	s.dialPath("/slow?vsn=2.0.0&user=u").settled()
+	s.mux.HandleFunc("/disconnected", func(w http.ResponseWriter, r *http.Request) {
+		s.WebSocket(&slowHijack{w, func() { s.Disconnect("u") }}, r, refuse)
+	})
+	s.dialPath("/disconnected?vsn=2.0.0&user=u").wantClose(1001)
 	s.mux.HandleFunc("/drained", func(w http.ResponseWriter, r *http.Request) {
 		s.WebSocket(&slowHijack{w, func() { s.Drain(context.Background()) }}, r, refuse)
 	})

@@ -21,8 +21,9 @@ var errJoinCrashed = Refuse("join crashed")
 
 // join asks the Kind, answers, and lets go what was held meanwhile.
 func (c *Channel) join(ctx context.Context) {
-	err := c.askKind(ctx)
 	s := c.socket
+	asked := s.identity()
+	err := c.askKind(ctx)
 	s.mu.Lock()
 	if c.state == over { // the socket has ended
 		s.mu.Unlock()
@@ -44,12 +45,15 @@ func (c *Channel) join(ctx context.Context) {
 	s.postLocked(c.closeOld()...)
 	s.postLocked(c.held...)
 	c.held, c.response = nil, nil
-	feeds := c.feeds
+	feeds, renewed := c.feeds, s.identity() != asked
 	s.mu.Unlock()
 	for _, f := range feeds { // what they have to say has waited for the reply
 		f.Signal()
 	}
 	s.transport.notify()
+	if renewed {
+		c.recheck(ctx)
+	}
 }
 
 // askKind runs the Kind's Join.

@@ -26,6 +26,10 @@ type Options struct {
 
 	// Identify says who opens a socket. token is what came in the client's authToken, or ""; the request has the rest. An error refuses.
 	Identify func(r *http.Request, token string) (*hub.Identity, error)
+	// Renew says who a token is from that a client has sent on its socket. Nil: sockets live as long as the token that they were opened with.
+	Renew func(ctx context.Context, token string) (*hub.Identity, error)
+	// Revoked says whether an identity's token has been revoked. Nil: none ever.
+	Revoked func(id *hub.Identity) bool
 	// Enter counts a connection of a user, until leave is called; an error refuses. Nil: no limit.
 	Enter func(r *http.Request, user string, via hub.Transport) (leave func(), err error)
 	// Rates say how often a user may do what; nil: there is no limit.
@@ -56,6 +60,9 @@ func (o Options) withDefaults() Options {
 	if o.Enter == nil {
 		o.Enter = func(*http.Request, string, hub.Transport) (func(), error) { return func() {}, nil }
 	}
+	if o.Revoked == nil {
+		o.Revoked = neverRevoked
+	}
 	def(&o.ChannelsPerSocket, 100)
 	def(&o.FrameBytes, 2<<20)
 	def(&o.WriteTimeout, 30*time.Second)
@@ -77,8 +84,9 @@ func def[T comparable](field *T, value T) {
 // Server holds every socket of one node. Create it with NewServer; end it with Close. Safe for concurrent use.
 type Server struct {
 	Options
-	tokens  *tokens
-	writers writers.Pool
+	tokens      *tokens
+	writers     writers.Pool
+	disconnects disconnects
 
 	ctx    context.Context // ends when Close has closed the sockets
 	cancel context.CancelFunc
@@ -136,7 +144,9 @@ func (s *Server) isClosing() bool {
 
 // newSocket makes the socket of an admitted client.
 func (s *Server) newSocket(h *handshake, t transport) *Socket {
-	return &Socket{server: s, id: "ses_" + ulid.Make().String(), identity: h.identity, version: h.version, transport: t}
+	sock := &Socket{server: s, id: "ses_" + ulid.Make().String(), version: h.version, transport: t}
+	sock.hold(h.identity)
+	return sock
 }
 
 // add begins to look after a socket whose transport is ready; ses is its session, or nil. It fails with ErrClosed once Close has been called. A
@@ -180,24 +190,16 @@ func (s *Server) all(list []*Socket, keep func(*Socket) bool) []*Socket {
 	return list
 }
 
-// Disconnect closes all sockets of a user with code 1001, and reports how many: the clients come back, if they may.
-func (s *Server) Disconnect(user string) int {
-	list := s.all(nil, func(sock *Socket) bool { return sock.identity.User == user })
-	for _, sock := range list {
-		sock.transport.close(closeGoingAway, "disconnected")
-	}
-	return len(list)
-}
-
 // WebSocket close codes (RFC 6455 §7.4.1). 1000 is never sent: older clients do not come back after it.
 const (
 	closeGoingAway  = 1001
 	closeProtocol   = 1002
 	closeUTF8       = 1007
-	closePolicy     = 1008
 	closeTooBig     = 1009
 	closeFrame      = 1011
 	closeRestarting = 1012
+	closeExpired    = 4001 // the token has ended: come back with a new one
+	closeRevoked    = 4003 // the token was revoked: the same
 )
 
 const restarting = "the server restarts"
@@ -248,9 +250,7 @@ func (s *Server) sweep() {
 		case now := <-tick.C:
 			list = s.all(list, func(*Socket) bool { return true })
 			for _, sock := range list {
-				if e := sock.identity.Expires; !e.IsZero() && !now.Before(e) {
-					sock.transport.close(closePolicy, "the token has expired")
-				}
+				sock.watchToken(now)
 				sock.transport.tick(now)
 			}
 			if rush.isOver(len(list)) && s.AfterRush != nil {
@@ -287,4 +287,5 @@ func (r *rush) isOver(sockets int) bool {
 type handshake struct {
 	identity *hub.Identity
 	version  phoenix.Version
+	began    time.Time
 }

@@ -68,6 +68,7 @@ type session struct {
 	turn   chan struct{} // one POST at a time is received: the order of messages is theirs
 	latest [8]post       // the last ones, newest first; whose turn it is uses them
 	gone   chan struct{} // closed when it is over
+	code   atomic.Int32  // that it was closed with, as a WebSocket would be; 0: none
 
 	mu     sync.Mutex
 	holder hub.Waker // of the request that reads; a newer one takes its place
@@ -94,9 +95,9 @@ func (s *Server) openSession(r *http.Request, h *handshake, via hub.Transport, l
 	if err = s.add(ses.socket, ses, leave); err != nil {
 		return nil, err
 	}
-	if s.isClosing() {
+	if code, _ := s.endedMeanwhile(h); code != 0 {
 		ses.finish(endLost)
-		return nil, hub.ErrClosed
+		return nil, hub.ErrClosed // the next handshake tells whether it may
 	}
 	return ses, nil
 }
@@ -111,7 +112,7 @@ func (s *Server) session(name string) *session {
 // belongs reports whether a request may use the session: its token says so, and if it names a user besides, then the same one.
 func (ses *session) belongs(r *http.Request, authToken string) bool {
 	id, err := ses.server.Identify(r, authToken)
-	return err != nil || id.User == ses.socket.identity.User
+	return err != nil || id.User == ses.socket.identity().User
 }
 
 // take makes w's request the one that reads from the session, and wakes the one that did until now. ok is false where the session is over.
@@ -161,7 +162,10 @@ func (ses *session) notify() {
 }
 
 // close implements transport: the client is told by the next answer, whatever the code.
-func (ses *session) close(int, string) { ses.finish(endLost) }
+func (ses *session) close(code int, _ string) bool {
+	ses.code.CompareAndSwap(0, int32(code))
+	return ses.finish(endLost)
+}
 
 func (ses *session) abort() { ses.finish(endLost) }
 
@@ -175,18 +179,19 @@ func (ses *session) tick(now time.Time) {
 	}
 }
 
-// finish ends the session.
-func (ses *session) finish(how ending) {
+// finish ends the session, and reports whether it had not ended before.
+func (ses *session) finish(how ending) bool {
 	ses.mu.Lock()
 	if ses.dead {
 		ses.mu.Unlock()
-		return
+		return false
 	}
 	ses.dead = true
 	close(ses.gone)
 	ses.mu.Unlock()
 	ses.notify()
 	ses.socket.end(how)
+	return true
 }
 
 func (ses *session) isDead() bool {

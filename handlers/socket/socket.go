@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/duckwire/duckwire/handlers/phoenix"
@@ -17,16 +18,20 @@ type Socket struct {
 	// Fixed.
 	server    *Server
 	id        string
-	identity  *hub.Identity
 	version   phoenix.Version
 	binary    bool // the transport and the version have binary frames
 	transport transport
 
+	holder   atomic.Pointer[hub.Identity] // see identity
+	warnAt   atomic.Int64                 // when to tell that the token ends, in Unix milliseconds; 0: not, or not again
+	renewing sync.Mutex                   // one renewal at a time
+
 	mu       sync.Mutex
 	channels []*Channel
-	urgent   []frame // the first lane
-	dirty    []*feed // the second lane: who has something to read
-	backlog  int     // bytes of the first lane and of the channels' inboxes
+	line     *Channel // of the topic phoenix, where its requests wait; nil: none yet
+	urgent   []frame  // the first lane
+	dirty    []*feed  // the second lane: who has something to read
+	backlog  int      // bytes of the first lane and of the channels' inboxes
 	over     bool
 	deaf     bool          // nothing more is read from the client
 	eased    chan struct{} // closed when the backlog has fallen, where somebody waits for that
@@ -36,8 +41,8 @@ type Socket struct {
 type transport interface {
 	// notify says that next may have more.
 	notify()
-	// close ends the connection with a WebSocket close code. The transport ends the socket then.
-	close(code int, reason string)
+	// close ends the connection with a WebSocket close code, and reports whether nobody had done so before. The transport ends the socket then.
+	close(code int, reason string) bool
 	// abort ends it without a word.
 	abort()
 	// tick is called about once a second.
@@ -128,6 +133,9 @@ func (s *Socket) dispatch(m *phoenix.Message) {
 	s.mu.Lock()
 	c := s.find(m)
 	switch {
+	case m.Topic == phoenix.TopicPhoenix && m.Event == eventAccessToken && c == nil && m.BadTopic == nil:
+		m.JoinRef = nil
+		s.queueLocked(s.lineLocked(), m)
 	case c == nil && m.Event == phoenix.EventJoin && m.BadTopic == nil:
 		s.beginLocked(m, nil, false, nil)
 	case c == nil:
@@ -301,6 +309,9 @@ func (s *Socket) end(how ending) {
 	}
 	s.over = true
 	channels := slices.Clone(s.channels)
+	if s.line != nil {
+		channels = append(channels, s.line)
+	}
 	s.urgent, s.dirty = nil, nil
 	idle := make([]bool, len(channels))
 	for i, c := range channels {

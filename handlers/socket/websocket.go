@@ -71,8 +71,8 @@ func (s *Server) serve(h *handshake, t *webSocket, leave func()) {
 		t.socket.end(endLost)
 		return
 	}
-	if s.isClosing() {
-		t.close(closeRestarting, restarting)
+	if code, reason := s.endedMeanwhile(h); code != 0 {
+		t.close(code, reason)
 	}
 }
 
@@ -220,13 +220,15 @@ func (t *webSocket) readMessage() (data []byte, binary bool, err error) {
 }
 
 // close says goodbye in a goroutine of its own: the closing handshake may take five seconds.
-func (t *webSocket) close(code int, reason string) {
-	if !t.closing.Swap(true) {
-		t.server.goes(func() {
-			t.goodbye(websocket.StatusCode(code), reason)
-			t.socket.hangUp()
-		})
+func (t *webSocket) close(code int, reason string) bool {
+	if t.closing.Swap(true) {
+		return false
 	}
+	t.server.goes(func() {
+		t.goodbye(websocket.StatusCode(code), reason)
+		t.socket.hangUp()
+	})
+	return true
 }
 
 // closeWait is how long a client has to answer a close.

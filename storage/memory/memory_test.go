@@ -19,3 +19,9 @@ func TestQueue(t *testing.T) {
 		func(testing.TB) hub.QueueStore { return memory.NewQueue() },
 		func(_ testing.TB, s hub.QueueStore) hub.QueueStore { return s.(*memory.Queue).Clone() })
 }
+
+func TestRevocations(t *testing.T) {
+	storagetest.Revocations(t,
+		func(testing.TB) hub.RevocationStore { return &memory.Revocations{} },
+		func(_ testing.TB, s hub.RevocationStore) hub.RevocationStore { return s })
+}

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/storage/sqlite"
 )
 
@@ -64,6 +65,26 @@ func TestNewerFile(t *testing.T) {
 	openIn(t, dir).Close()
 	change(t, dir, `PRAGMA user_version = 1000`)
 	refuses(t, dir, sqlite.ErrNewer, "newer program")
+}
+
+// A file of before there were revocations is brought up to date, and keeps what it has.
+func TestOlderFile(t *testing.T) {
+	dir := t.TempDir()
+	s := openIn(t, dir)
+	if err := s.Save([]hub.StreamChange{{ID: "a"}}); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	change(t, dir, `DROP TABLE revocations; PRAGMA user_version = 1`)
+	s = openIn(t, dir)
+	if err := s.SaveRevocation(hub.Revocation{User: "ada"}); err != nil {
+		t.Error(err)
+	}
+	var have []string
+	err := s.Load(func(rec *hub.StreamRecord) error { have = append(have, rec.ID); return nil })
+	if err != nil || len(have) != 1 || have[0] != "a" {
+		t.Errorf("%v, %v", have, err)
+	}
 }
 
 // change changes a database that nobody has open.

@@ -49,6 +49,16 @@ var migrations = []string{`
 		marks BLOB NOT NULL,
 		UNIQUE (stream, first)
 	) STRICT;
+`, `
+	-- Tokens that do not hold any more: a user's (token_id is ''), or one (user is ''). Times are Unix microseconds.
+	CREATE TABLE revocations (
+		user TEXT NOT NULL,
+		token_id TEXT NOT NULL,
+		issued INTEGER NOT NULL,            -- of a user: the tokens issued up to then
+		until INTEGER NOT NULL,             -- when it is forgotten
+		PRIMARY KEY (user, token_id)
+	) STRICT, WITHOUT ROWID;
+	CREATE INDEX revocations_until ON revocations (until);
 `}
 
 // migrate brings the file to the newest version, each step in a transaction of its own.

@@ -57,6 +57,13 @@ func (f folders) reopen(t testing.TB, s *sqlite.Store) *sqlite.Store {
 	return again
 }
 
+func TestRevocations(t *testing.T) {
+	f := folders{}
+	storagetest.Revocations(t,
+		func(t testing.TB) hub.RevocationStore { return f.open(t) },
+		func(t testing.TB, s hub.RevocationStore) hub.RevocationStore { return f.reopen(t, s.(*sqlite.Store)) })
+}
+
 func TestStreams(t *testing.T) {
 	f := folders{}
 	storagetest.Streams(t,

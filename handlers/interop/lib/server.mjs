@@ -17,8 +17,8 @@ function env(more) {
 }
 
 /** token returns a token; without caps it may do everything. */
-export function token(user = 'ada', caps = ['*=*']) {
-  const args = ['token', '--user', user, ...caps.flatMap((c) => ['--cap', c])]
+export function token(user = 'ada', caps = ['*=*'], ttl = '1h') {
+  const args = ['token', '--user', user, '--ttl', ttl, ...caps.flatMap((c) => ['--cap', c])]
   const run = spawnSync(binary, args, { env: env(), encoding: 'utf8' })
   if (run.status !== 0) throw new Error(`duckwire token: ${run.stderr}`)
   return run.stdout.trim()

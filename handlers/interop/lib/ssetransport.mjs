@@ -153,7 +153,7 @@ export class SSETransport {
       case 'bye': {
         const { reason } = JSON.parse(data)
         if (reason === 'max') return // this response is long enough: the session goes on in the next
-        throw new Over(`the server says goodbye: ${reason}`, { drain: 1012, unauthorized: 1008 }[reason] ?? 1011)
+        throw new Over(`the server says goodbye: ${reason}`, { drain: 1012, unauthorized: 4001 }[reason] ?? 1011)
       }
     }
   }

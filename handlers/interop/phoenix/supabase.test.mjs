@@ -18,6 +18,14 @@ import { until } from '../lib/wait.mjs'
 let server, bearer
 const open = []
 
+let connections = 0
+class Counted extends WebSocket {
+  constructor(...args) {
+    super(...args)
+    connections++
+  }
+}
+
 before(async () => {
   server = await startServer()
   bearer = token()
@@ -38,7 +46,7 @@ for (const [title, options] of Object.entries(ways)) {
 
     async function enter(bearer, name = topic) {
       const client = new RealtimeClient(`${server.url.replace(/^http/, 'ws')}/socket`, {
-        params: { apikey: 'none', token: bearer }, transport: WebSocket, ...options,
+        params: { apikey: 'none', token: bearer }, transport: Counted, ...options,
       })
       open.push(client)
       const channel = client.channel(name, { config: { broadcast: { ack: true } } })
@@ -75,6 +83,22 @@ for (const [title, options] of Object.entries(ways)) {
       await until('the mark', () => heard.includes('broadcast'))
       assert.deepEqual(heard, ['phx_reply', 'broadcast'])
       bob.leave()
+    })
+
+    test('a renewed token is one: the connection lives on behind the end of the first', async () => {
+      const short = token('ada', ['*=*'], '5s')
+      const ada = await enter(short)
+      const socket = connect(server.url, short)
+      open.push(socket)
+      let code
+      socket.onClose((event) => (code ??= event.code))
+      const before = connections
+      await ada.client.setAuth(token())
+      await until('the end of who did not renew', () => code !== undefined)
+      assert.equal(code, 4001)
+      assert.equal(await ada.channel.send({ type: 'broadcast', event: 'mark', payload: {} }), 'ok')
+      await until('the mark', () => ada.heard.length > 0)
+      assert.equal(connections, before)
     })
 
     test('is refused what its token does not allow', async () => {

@@ -1,0 +1,82 @@
+package handlers
+
+import (
+	"net/http"
+	"sync"
+
+	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/middleware"
+)
+
+// responses is the requests that take long, so that they can be ended for their user. The zero value is ready.
+type responses struct {
+	mu  sync.Mutex
+	all map[*response]struct{}
+}
+
+// response is one of them. end must not block, and may be called more than once.
+type response struct {
+	identity *hub.Identity
+	end      func(reason string)
+}
+
+// The reasons that a response may be ended for, beside its own (protocol/sse.md 5).
+const (
+	byeUnauthorized = "unauthorized" // the token does not hold any more
+	byeDisconnected = "disconnected" // come back
+)
+
+func (l *responses) add(r *response) (remove func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.all == nil {
+		l.all = make(map[*response]struct{})
+	}
+	l.all[r] = struct{}{}
+	return func() {
+		l.mu.Lock()
+		delete(l.all, r)
+		l.mu.Unlock()
+	}
+}
+
+// end ends those of which says yes, and reports how many.
+func (l *responses) end(which func(*hub.Identity) bool, reason string) int {
+	l.mu.Lock()
+	var list []*response
+	for r := range l.all {
+		if which(r.identity) {
+			list = append(list, r)
+		}
+	}
+	l.mu.Unlock()
+	for _, r := range list {
+		r.end(reason)
+	}
+	return len(list)
+}
+
+// endable has end called when the request's user is disconnected or its token revoked, until forget is called; at once where that has happened since
+// the request came.
+func (s *server) endable(r *http.Request, end func(reason string)) (forget func()) {
+	id := middleware.IdentityFrom(r.Context())
+	forget = s.responses.add(&response{id, end})
+	switch {
+	case s.Verifier.Revocations().Revoked(id):
+		end(byeUnauthorized)
+	case s.sockets.DisconnectedSince(id.User, middleware.StartOf(r.Context())):
+		end(byeDisconnected)
+	}
+	return forget
+}
+
+// disconnect ends everything of a user that goes on, and reports how much.
+func (s *server) disconnect(user string) int {
+	sockets := s.sockets.Disconnect(user) // first: it is what requests that are under way ask about
+	return sockets + s.responses.end(func(id *hub.Identity) bool { return id.User == user }, byeDisconnected)
+}
+
+// endRevoked ends everything whose token does not hold any more, and reports how much.
+func (s *server) endRevoked() int {
+	return s.sockets.CloseRevoked() + s.responses.end(s.Verifier.Revocations().Revoked, byeUnauthorized)
+}

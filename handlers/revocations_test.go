@@ -1,0 +1,329 @@
+package handlers_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/duckwire/duckwire/handlers"
+	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/storage/memory"
+)
+
+// issued signs a token for everything, with an id, that was issued some time from now.
+func issued(t testing.TB, user, id string, from time.Duration) string {
+	t.Helper()
+	claims := jwt.MapClaims{
+		"sub": user, "jti": id, "iat": time.Now().Add(from).Unix(), "exp": time.Now().Add(time.Hour).Unix(), "caps": map[string][]string{"*": {"*"}},
+	}
+	text, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString([]byte(testSecret))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+func bearer(tok string) string { return "Authorization: Bearer " + tok }
+
+// opened is something that goes on, and what its end looks like: by a revocation, and by a disconnect.
+type opened struct {
+	name                  string
+	end                   func() string
+	revoked, disconnected string
+}
+
+// openAll opens one of everything that goes on. What has perhaps not begun yet is ended by end as often as it takes.
+func (s *testServer) openAll(tok string, end func()) []opened {
+	s.t.Helper()
+	var all []opened
+	for name, open := range talkers {
+		c := open(s, tok)
+		c.send(`[null,"1","phoenix","heartbeat",{}]`)
+		want(s.t, c.next(), `[null,"1","phoenix","phx_reply",{"status":"ok","response":{}}]`)
+		o := opened{name, func() string { return ended(s.t, c) }, "4003", "1001"}
+		switch name {
+		case "long-poll":
+			o.revoked, o.disconnected = "status 500", "status 500"
+		case "SSE":
+			o.revoked, o.disconnected = `bye {"reason":"unauthorized"}`, `bye {"reason":"session"}`
+		}
+		all = append(all, o)
+	}
+	sub := s.stream("GET", eventsPath, "", bearer(tok))
+	sub.want("hello")
+	all = append(all, opened{"a topic's events", func() string { return sub.want("bye").data }, `{"reason":"unauthorized"}`, `{"reason":"disconnected"}`})
+	id := call[streamJSON](s, 201, "POST", "/v1/streams", `{}`, bearer(tok)).ID
+	lines := s.live("/v1/streams/"+id, tok, "application/x-ndjson")
+	all = append(all, opened{"a stream's lines", lastLine(s.t, lines), `{"event":"bye","reason":"unauthorized","retry":0}`, `{"event":"bye","reason":"disconnected","retry":`})
+	text := s.live("/v1/streams/"+id, tok, "text/plain")
+	all = append(all, opened{"a stream's text", func() string {
+		defer text.Body.Close()
+		_, err := io.ReadAll(text.Body)
+		return fmt.Sprint(errors.Is(err, io.ErrUnexpectedEOF))
+	}, "true", "true"})
+	return append(all, s.waitFor(tok, end), s.upload(tok))
+}
+
+// live gets what goes on, without the look at the whole body that the tests' client takes.
+func (s *testServer) live(path, tok, accept string) *http.Response {
+	s.t.Helper()
+	resp, err := s.Client().Transport.(checked).next.RoundTrip(s.request("GET", path, "", bearer(tok), "Accept: "+accept))
+	if err != nil || resp.StatusCode >= 300 {
+		s.t.Fatal(resp, err)
+	}
+	return resp
+}
+
+func lastLine(t testing.TB, resp *http.Response) func() string {
+	return func() string {
+		defer resp.Body.Close()
+		raw, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		lines := strings.Split(strings.TrimSpace(string(raw)), "\n")
+		return lines[len(lines)-1]
+	}
+}
+
+// waitFor waits for messages that never come.
+func (s *testServer) waitFor(tok string, end func()) opened {
+	done := make(chan string, 1)
+	r := s.request("GET", messagesPath+"?wait=60", "", bearer(tok))
+	go func() {
+		resp, err := s.Client().Do(r)
+		if err != nil {
+			done <- err.Error()
+			return
+		}
+		resp.Body.Close()
+		done <- fmt.Sprint(resp.StatusCode)
+	}()
+	return opened{"a wait for messages", func() string {
+		for {
+			select {
+			case got := <-done:
+				return got
+			case <-time.After(50 * time.Millisecond):
+				end()
+			}
+		}
+	}, "200", "200"}
+}
+
+// upload uploads a stream that does not end.
+func (s *testServer) upload(tok string) opened {
+	id := call[streamJSON](s, 201, "POST", "/v1/streams", `{}`, bearer(tok)).ID
+	body, feed := io.Pipe()
+	r := s.request("POST", "/v1/streams/"+id+"/append", "", bearer(tok), "Content-Type: text/plain")
+	r.Body = body
+	done := make(chan string, 1)
+	go func() {
+		resp, err := s.Client().Do(r)
+		if err != nil {
+			done <- err.Error()
+			return
+		}
+		resp.Body.Close()
+		done <- fmt.Sprint(resp.StatusCode)
+	}()
+	if _, err := feed.Write([]byte("text")); err != nil {
+		s.t.Fatal(err)
+	}
+	for call[streamJSON](s, 200, "GET", "/v1/streams/"+id, "", bearer(tok)).Text != "text" {
+	}
+	return opened{"an upload", func() string { defer feed.Close(); return <-done }, "401", "503"}
+}
+
+// revocationJSON is what tests look at of a revocation.
+type revocationJSON struct {
+	User, JTI    string
+	Issued       time.Time `json:"issued_until"`
+	Until        time.Time
+	Disconnected int
+}
+
+type revocationsJSON struct {
+	Revocations []revocationJSON
+	More        bool
+}
+
+func TestRevokeAUser(t *testing.T) {
+	s := startServer(t, nil, hub.Limits{}, nil)
+	old, bob := issued(t, "ada", "1", -time.Hour), s.dialSocket(issued(t, "bob", "2", -time.Hour))
+	before := time.Now()
+	var got revocationJSON
+	revoke := func() {
+		got = call[revocationJSON](s, 201, "POST", "/v1/revocations", `{"user":"ada"}`, as(t, "admin", "user:ada=admin"))
+	}
+	all := s.openAll(old, revoke)
+	revoke()
+	if n := got.Disconnected; n != len(all) && n != len(all)-1 || got.User != "ada" || got.Issued.Before(before) || got.Until.Sub(got.Issued) != 30*24*time.Hour {
+		t.Errorf("%+v", got)
+	}
+	for _, o := range all {
+		if got := o.end(); got != o.revoked {
+			t.Errorf("%s: %s, want %s", o.name, got, o.revoked)
+		}
+	}
+	s.refused(old)
+	for _, tok := range []string{issued(t, "ada", "3", 2*time.Second), issued(t, "bob", "1", -time.Hour)} { // one issued later, one of somebody else
+		call[any](s, 200, "GET", "/v1/models", "", bearer(tok))
+		s.dialSocket(tok)
+	}
+	call[problem](s, 401, "GET", "/v1/models", "", as(t, "ada", "*=*")) // does not tell when it was issued
+	bob.send(`[null,"1","phoenix","heartbeat",{}]`)
+	bob.want(`[null,"1","phoenix","phx_reply",{"status":"ok","response":{}}]`)
+}
+
+// refused expects that a token opens nothing any more.
+func (s *testServer) refused(tok string) {
+	s.t.Helper()
+	if p := call[problem](s, 401, "GET", "/v1/streams", "", bearer(tok)); p.Detail != "token was revoked" {
+		s.t.Errorf("%+v", p)
+	}
+	if status, _ := s.shake("?vsn=2.0.0&token=" + tok); status != 403 {
+		s.t.Errorf("a WebSocket: %d", status)
+	}
+	if a := s.poll("GET", "token="+tok, ""); a.Status != 403 {
+		s.t.Errorf("a long-poll: %+v", a)
+	}
+}
+
+func TestRevokeAToken(t *testing.T) {
+	s := startServer(t, nil, hub.Limits{}, nil)
+	one, other := s.dialSocket(issued(t, "ada", "t/1", 0)), s.dialSocket(issued(t, "ada", "t/2", 0))
+	one.send(`[null,"1","phoenix","heartbeat",{}]`)
+	one.next() // it is on the list: a handshake ends a moment earlier
+	got := call[revocationJSON](s, 201, "POST", "/v1/revocations", fmt.Sprintf(`{"jti":"t/1","until":%q}`, time.Now().Add(time.Hour).Format(time.RFC3339)), as(t, "admin", "*=admin"))
+	if got.Disconnected != 1 || !got.Issued.IsZero() || got.JTI != "t/1" || time.Until(got.Until) > time.Hour {
+		t.Errorf("%+v", got)
+	}
+	want(t, ended(t, one), "4003")
+	s.refused(issued(t, "ada", "t/1", time.Second))
+	other.send(`[null,"1","phoenix","access_token",{"token":%q}]`, issued(t, "ada", "t/1", 0))
+	wantPrefix(t, other.next(), `[null,"1","phoenix","phx_reply",{"status":"error","response":{"reason":"unauthorized"`)
+	for path, n := range map[string]int{"": 1, "?jti=t/1": 1, "?jti=t/2": 0, "?user=ada": 0} {
+		if page := call[revocationsJSON](s, 200, "GET", "/v1/revocations"+path, "", as(t, "admin", "*=admin")); len(page.Revocations) != n || page.More {
+			t.Errorf("%s: %+v", path, page)
+		}
+	}
+	call[problem](s, 403, "DELETE", "/v1/revocations?jti=t/1", "", as(t, "ada", "user:*=admin"))
+	call[any](s, 204, "DELETE", "/v1/revocations?jti=t/1", "", as(t, "admin", "*=admin"))
+	call[problem](s, 404, "DELETE", "/v1/revocations?jti=t/1", "", as(t, "admin", "*=admin"))
+	call[any](s, 200, "GET", "/v1/models", "", bearer(issued(t, "ada", "t/1", 0)))
+}
+
+func TestRevocationsRefuseBadInput(t *testing.T) {
+	s := startServer(t, nil, hub.Limits{}, nil)
+	for body, field := range map[string]string{
+		`{}`: "user", `{"user":"a","jti":"b"}`: "user", `{"user":"a","until":"2001-01-01T00:00:00Z"}`: "until", `{"user":"a","until":"9999-01-01T00:00:00Z"}`: "until",
+		`{"user":"` + strings.Repeat("x", 256) + `"}`: "user", `{"user":1}`: "user", `{"user":"a","until":"tomorrow"}`: "until",
+	} {
+		if p := call[problem](s, 400, "POST", "/v1/revocations", body); p.Field != field {
+			t.Errorf("%.60s: %+v", body, p)
+		}
+	}
+	call[problem](s, 400, "GET", "/v1/revocations?limit=0", "")
+	call[problem](s, 400, "DELETE", "/v1/revocations", "")
+	call[problem](s, 400, "POST", "/v1/users/a%00b/disconnect", "")
+}
+
+// noDisk is a store that keeps nothing.
+type noDisk struct{ memory.Revocations }
+
+func (*noDisk) SaveRevocation(hub.Revocation) error   { return hub.ErrUnavailable }
+func (*noDisk) DeleteRevocation(string, string) error { return hub.ErrUnavailable }
+
+// Where it cannot be kept, a revocation holds all the same; and there may not be more than so many.
+func TestRevocationsAtTheirLimits(t *testing.T) {
+	revocations, err := hub.NewRevocations(hub.RevocationOptions{Store: &noDisk{}, Max: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := middleware.NewVerifier(context.Background(), middleware.VerifierOptions{Secret: []byte(testSecret), Revocations: revocations, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(v.Close)
+	s := startServer(t, nil, hub.Limits{}, func(o *handlers.Options) { o.Verifier = v })
+	c := s.dialSocket(token(t, "ada", "*=*"))
+	call[problem](s, 503, "POST", "/v1/revocations", `{"user":"ada"}`)
+	want(t, ended(t, c), "4003")
+	s.refused(token(t, "ada", "*=*"))
+	call[problem](s, 503, "DELETE", "/v1/revocations?user=ada", "")
+	call[problem](s, 429, "POST", "/v1/revocations", `{"user":"bob"}`)
+}
+
+func TestDisconnectAUser(t *testing.T) {
+	s := startServer(t, nil, hub.Limits{}, nil)
+	tok := issued(t, "ada", "1", 0)
+	disconnect := func() int {
+		return call[struct{ Disconnected int }](s, 200, "POST", "/v1/users/ada/disconnect", "", as(t, "admin", "user:ada=admin")).Disconnected
+	}
+	all, bob := s.openAll(tok, func() { disconnect() }), s.dialSocket(token(t, "bob", "*=*"))
+	if n := disconnect(); n != len(all) && n != len(all)-1 {
+		t.Errorf("%d of %d", n, len(all))
+	}
+	for _, o := range all {
+		if got := o.end(); !strings.HasPrefix(got, o.disconnected) {
+			t.Errorf("%s: %s, want %s", o.name, got, o.disconnected)
+		}
+	}
+	s.dialSocket(tok) // they come back
+	sub := s.stream("GET", eventsPath, "", bearer(tok))
+	sub.want("hello")
+	bob.send(`[null,"1","phoenix","heartbeat",{}]`)
+	bob.want(`[null,"1","phoenix","phx_reply",{"status":"ok","response":{}}]`)
+}
+
+// slowAuthorizer lets questions about one topic wait.
+type slowAuthorizer struct{ asked, answer chan struct{} }
+
+func (a slowAuthorizer) Authorize(ctx context.Context, id *hub.Identity, topic string, action hub.Action) error {
+	if topic == "slow" {
+		a.asked <- struct{}{}
+		<-a.answer
+	}
+	return hub.CapsAuthorizer{}.Authorize(ctx, id, topic, action)
+}
+
+// What was granted to a request before the disconnect, and begins after it, does not slip through.
+func TestDisconnectDuringARequest(t *testing.T) {
+	slow := slowAuthorizer{make(chan struct{}), make(chan struct{})}
+	s := startServer(t, nil, hub.Limits{}, func(o *handlers.Options) { o.Authorizer = slow })
+	for _, end := range []struct{ method, path, body, reason string }{
+		{"POST", "/v1/users/ada/disconnect", "", `{"reason":"disconnected"}`},
+		{"POST", "/v1/revocations", `{"user":"ada"}`, `{"reason":"unauthorized"}`},
+	} {
+		got := make(chan string, 1)
+		r := s.request("GET", "/v1/topics/slow/events", "", bearer(issued(t, "ada", "1", 0)), "Accept: text/event-stream")
+		go func() {
+			resp, err := s.Client().Do(r)
+			if err != nil {
+				got <- err.Error()
+				return
+			}
+			defer resp.Body.Close()
+			raw, _ := io.ReadAll(resp.Body)
+			got <- string(raw)
+		}()
+		<-slow.asked
+		if resp := s.do(end.method, end.path, end.body); resp.StatusCode >= 300 {
+			t.Fatal(resp.Status)
+		}
+		slow.answer <- struct{}{}
+		if body := <-got; !strings.Contains(body, "event: bye\ndata: "+end.reason) {
+			t.Errorf("%s: %s", end.path, body)
+		}
+	}
+}

@@ -1,0 +1,92 @@
+package socket_test
+
+import (
+	"fmt"
+	"net/http"
+	"sync/atomic"
+	"testing"
+
+	"github.com/coder/websocket"
+
+	"github.com/duckwire/duckwire/handlers/socket"
+	"github.com/duckwire/duckwire/hub"
+)
+
+// slowDoor lets handshakes wait when they have been found good already.
+type slowDoor struct{ entered, open chan struct{} }
+
+func newSlowDoor() slowDoor { return slowDoor{make(chan struct{}), make(chan struct{})} }
+
+func (d slowDoor) identify(r *http.Request, _ string) (*hub.Identity, error) {
+	id := &hub.Identity{User: r.URL.Query().Get("user")}
+	if r.URL.Query().Has("slow") {
+		d.entered <- struct{}{}
+		<-d.open
+	}
+	return id, nil
+}
+
+// A client whose handshake is under way when its user is disconnected, or its token revoked, does not slip through.
+func TestHandshakesDoNotSlipThrough(t *testing.T) {
+	door, revoked := newSlowDoor(), atomic.Bool{}
+	s := start(t, socket.Options{Identify: door.identify, Revoked: func(*hub.Identity) bool { return revoked.Load() }}, hub.Limits{})
+	for i, end := range []struct {
+		do   func()
+		code int
+	}{
+		{func() { s.Disconnect("ada") }, 1001},
+		{func() { // so many that this one is not remembered
+			s.Disconnect("ada")
+			for i := range 300 {
+				s.Disconnect(fmt.Sprint(i))
+			}
+		}, 1001},
+		{func() { revoked.Store(true); s.CloseRevoked() }, 4003},
+	} {
+		open := make(chan *client, 1)
+		go func() { open <- s.dial("user=ada&slow") }()
+		<-door.entered
+		end.do()
+		door.open <- struct{}{}
+		(<-open).wantClose(websocket.StatusCode(end.code))
+		polled := make(chan answer, 1)
+		go func() { polled <- s.poll("GET", "user=ada&slow", "", "") }()
+		<-door.entered
+		end.do()
+		door.open <- struct{}{}
+		if a := <-polled; a.Status != 500 {
+			t.Errorf("%d: a long-poll: %+v", i, a)
+		}
+	}
+}
+
+// Who comes after a disconnect may stay, and so may everybody else who comes at that moment.
+func TestDisconnectIsOver(t *testing.T) {
+	door := newSlowDoor()
+	s := start(t, socket.Options{Identify: door.identify}, hub.Limits{})
+	open := make(chan *client, 1)
+	go func() { open <- s.dial("user=bob&slow") }()
+	<-door.entered
+	ada := s.dial("user=ada")
+	ada.settled() // it is on the list: a handshake ends a moment earlier
+	if n := s.Disconnect("ada"); n != 1 {
+		t.Errorf("disconnected %d", n)
+	}
+	door.open <- struct{}{}
+	ada.wantClose(1001)
+	(<-open).settled()
+	s.dial("user=ada").settled()
+}
+
+// What was revoked without a word, such as by another process, ends soon.
+func TestRevokedTokensEndSoon(t *testing.T) {
+	var revoked atomic.Bool
+	id := &hub.Identity{User: "ada"}
+	s := start(t, socket.Options{
+		Identify: func(*http.Request, string) (*hub.Identity, error) { return id, nil }, Revoked: func(*hub.Identity) bool { return revoked.Load() },
+	}, hub.Limits{})
+	c := s.dial("")
+	c.settled()
+	revoked.Store(true)
+	c.wantClose(4003)
+}

@@ -1,0 +1,54 @@
+package handlers
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/middleware"
+)
+
+// upload is a body that may come for as long as its client likes, and ends with the client's token.
+type upload struct {
+	body   io.Reader
+	rc     *http.ResponseController
+	reason atomic.Value // why it was ended, a string
+}
+
+// watchUpload ends the reading of a long body when the token does, or the user is disconnected, until done is called.
+func (s *server) watchUpload(w http.ResponseWriter, r *http.Request) (u *upload, done func()) {
+	u = &upload{body: r.Body, rc: http.NewResponseController(w)}
+	forget, stop := s.endable(r, u.end), func() bool { return true }
+	if expires := middleware.IdentityFrom(r.Context()).Expires; !expires.IsZero() {
+		stop = time.AfterFunc(time.Until(expires), func() { u.end(byeUnauthorized) }).Stop
+	}
+	return u, func() { stop(); forget() }
+}
+
+func (u *upload) end(reason string) {
+	u.reason.CompareAndSwap(nil, reason)
+	_ = u.rc.SetReadDeadline(time.Now()) // unsupported by test recorders only
+}
+
+// Read reads the body. The deadline of a slow body may have moved behind the one that ended it, so the reason is asked as well.
+func (u *upload) Read(p []byte) (int, error) {
+	if u.reason.Load() != nil {
+		return 0, os.ErrDeadlineExceeded
+	}
+	return u.body.Read(p)
+}
+
+// why returns the error to answer with for one of the reading.
+func (u *upload) why(err error) error {
+	switch reason, _ := u.reason.Load().(string); {
+	case err == nil || reason == "":
+		return err
+	case reason == byeUnauthorized:
+		return fmt.Errorf("the token does not hold any more: %w", hub.ErrUnauthenticated)
+	}
+	return fmt.Errorf("disconnected; go on with what was not taken: %w", hub.ErrUnavailable)
+}

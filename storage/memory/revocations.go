@@ -1,0 +1,58 @@
+package memory
+
+import (
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/duckwire/duckwire/hub"
+)
+
+// Revocations is a hub.RevocationStore in memory. The zero value is empty and ready. Safe for concurrent use.
+type Revocations struct {
+	mu  sync.Mutex
+	all map[subject]hub.Revocation
+}
+
+// subject is what was revoked: a user's tokens, or one token.
+type subject struct{ user, tokenID string }
+
+// SaveRevocation implements hub.RevocationStore.
+func (s *Revocations) SaveRevocation(r hub.Revocation) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.all == nil {
+		s.all = make(map[subject]hub.Revocation)
+	}
+	s.all[subject{r.User, r.TokenID}] = r
+	return nil
+}
+
+// DeleteRevocation implements hub.RevocationStore.
+func (s *Revocations) DeleteRevocation(user, tokenID string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.all, subject{user, tokenID})
+	return nil
+}
+
+// ForgetRevocations implements hub.RevocationStore.
+func (s *Revocations) ForgetRevocations(now time.Time) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	maps.DeleteFunc(s.all, func(_ subject, r hub.Revocation) bool { return !now.Before(r.Until) })
+	return nil
+}
+
+// LoadRevocations implements hub.RevocationStore.
+func (s *Revocations) LoadRevocations(f func(hub.Revocation) error) error {
+	s.mu.Lock()
+	all := maps.Clone(s.all)
+	s.mu.Unlock()
+	for _, r := range all {
+		if err := f(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}

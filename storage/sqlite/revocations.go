@@ -1,0 +1,77 @@
+package sqlite
+
+import (
+	"context"
+	"time"
+
+	"github.com/duckwire/duckwire/hub"
+)
+
+// SaveRevocation implements hub.RevocationStore.
+func (s *Store) SaveRevocation(r hub.Revocation) error {
+	return s.writer.write(func(w *writer) error {
+		_, err := w.exec(`INSERT OR REPLACE INTO revocations (user, token_id, issued, until) VALUES (?, ?, ?, ?)`,
+			r.User, r.TokenID, micros(r.Issued), micros(r.Until))
+		return err
+	})
+}
+
+// DeleteRevocation implements hub.RevocationStore.
+func (s *Store) DeleteRevocation(user, tokenID string) error {
+	return s.writer.write(func(w *writer) error {
+		_, err := w.exec(`DELETE FROM revocations WHERE user = ? AND token_id = ?`, user, tokenID)
+		return err
+	})
+}
+
+// ForgetRevocations implements hub.RevocationStore. It works in small steps, so that nobody waits long behind it.
+func (s *Store) ForgetRevocations(now time.Time) error {
+	for {
+		var n int64
+		err := s.writer.write(func(w *writer) (err error) {
+			n, err = w.exec(`DELETE FROM revocations WHERE (user, token_id) IN (SELECT user, token_id FROM revocations WHERE until <= ? LIMIT ?)`, micros(now), deleteStep)
+			return err
+		})
+		if err != nil || n < deleteStep {
+			return err
+		}
+	}
+}
+
+// LoadRevocations implements hub.RevocationStore.
+func (s *Store) LoadRevocations(f func(hub.Revocation) error) error {
+	db, done := s.reader()
+	defer done()
+	rows, err := db.QueryContext(context.Background(), `SELECT user, token_id, issued, until FROM revocations`)
+	if err != nil {
+		return unavailable(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var r hub.Revocation
+		var issued, until int64
+		if err := rows.Scan(&r.User, &r.TokenID, &issued, &until); err != nil {
+			return unavailable(err)
+		}
+		r.Issued, r.Until = fromMicros(issued), fromMicros(until)
+		if err := f(r); err != nil {
+			return err
+		}
+	}
+	return unavailable(rows.Err())
+}
+
+// micros is a time in Unix microseconds; 0 is none.
+func micros(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
+}
+
+func fromMicros(n int64) time.Time {
+	if n == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(n).UTC()
+}

@@ -1,0 +1,98 @@
+package storagetest
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/duckwire/duckwire/hub"
+)
+
+// Revocations holds a hub.RevocationStore to its contract. open returns an empty store; reopen returns it again as after a restart.
+func Revocations(t *testing.T, open func(t testing.TB) hub.RevocationStore, reopen func(t testing.TB, s hub.RevocationStore) hub.RevocationStore) {
+	hours := func(n int) time.Time { return noon.Add(time.Duration(n) * time.Hour) }
+	ada := hub.Revocation{User: "ada", Issued: noon.Add(123456 * time.Microsecond), Until: hours(1)}
+	token := hub.Revocation{TokenID: "ada", Until: hours(2)} // the same name, for something else
+
+	t.Run("they come back whole", func(t *testing.T) {
+		s := open(t)
+		wantRevocations(t, s)
+		odd := hub.Revocation{TokenID: strings.Repeat("é'\"%", 30), Until: hours(3)}
+		for _, r := range []hub.Revocation{ada, token, odd} {
+			saveRevocation(t, s, r)
+		}
+		wantRevocations(t, reopen(t, s), ada, token, odd)
+	})
+	t.Run("the last one counts", func(t *testing.T) {
+		s := open(t)
+		later := ada
+		later.Issued, later.Until = hours(4), hours(5)
+		saveRevocation(t, s, ada)
+		saveRevocation(t, s, later)
+		wantRevocations(t, reopen(t, s), later)
+	})
+	t.Run("one is deleted, and no other", func(t *testing.T) {
+		s := open(t)
+		saveRevocation(t, s, ada)
+		saveRevocation(t, s, token)
+		for _, user := range []string{"ada", "ada", "nobody"} {
+			if err := s.DeleteRevocation(user, ""); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s = reopen(t, s)
+		wantRevocations(t, s, token)
+		if err := s.DeleteRevocation("", "ada"); err != nil {
+			t.Fatal(err)
+		}
+		wantRevocations(t, reopen(t, s))
+	})
+	t.Run("those that are over are forgotten, however many", func(t *testing.T) {
+		s := open(t)
+		var work sync.WaitGroup
+		for i := range 450 {
+			work.Go(func() { saveRevocation(t, s, hub.Revocation{TokenID: fmt.Sprint(i), Until: hours(1)}) })
+		}
+		work.Wait()
+		saveRevocation(t, s, token)
+		if err := s.ForgetRevocations(hours(1)); err != nil {
+			t.Fatal(err)
+		}
+		wantRevocations(t, reopen(t, s), token)
+	})
+	t.Run("loading ends with the first error", func(t *testing.T) {
+		s := open(t)
+		saveRevocation(t, s, ada)
+		saveRevocation(t, s, token)
+		n, enough := 0, errors.New("enough")
+		if err := s.LoadRevocations(func(hub.Revocation) error { n++; return enough }); !errors.Is(err, enough) || n != 1 {
+			t.Errorf("%d calls, %v", n, err)
+		}
+	})
+}
+
+func saveRevocation(t testing.TB, s hub.RevocationStore, r hub.Revocation) {
+	t.Helper()
+	if err := s.SaveRevocation(r); err != nil {
+		t.Error(err)
+	}
+}
+
+func wantRevocations(t *testing.T, s hub.RevocationStore, want ...hub.Revocation) {
+	t.Helper()
+	got := map[[2]string]hub.Revocation{}
+	if err := s.LoadRevocations(func(r hub.Revocation) error { got[[2]string{r.User, r.TokenID}] = r; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	all := map[[2]string]hub.Revocation{}
+	for _, r := range want {
+		all[[2]string{r.User, r.TokenID}] = r
+	}
+	if !reflect.DeepEqual(got, all) {
+		t.Errorf("got %+v, want %+v", got, all)
+	}
+}
