@@ -159,7 +159,7 @@ func (s *server) newPump(w http.ResponseWriter, r *http.Request, via hub.Transpo
 		return nil, nil, err
 	}
 	p = s.pumpOf(w, r, opts)
-	p.expires = id.Expires
+	p.via, p.expires = via, id.Expires
 	forget := s.hub.OnDrain(p.wake)
 	return p, func() { forget(); leave() }, nil
 }

@@ -175,6 +175,7 @@ func (s *Stream) endAnalysis(ctx context.Context, w *analysisWriter, err error) 
 	case errors.Is(err, ErrTooLarge): // a part of the issues that looks like all of them would deceive
 		s.finish(StatusFailed, Ending{Error: &EndError{Code: "too_large", Message: err.Error()}, by: "provider"})
 	default:
+		s.hub.counts.providerError(err)
 		s.finish(StatusFailed, Ending{Error: endError(err), by: "provider"})
 	}
 }

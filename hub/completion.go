@@ -53,7 +53,11 @@ func (h *Hub) Models(ctx context.Context) ([]Model, error) {
 	if h.provider == nil {
 		return nil, nil
 	}
-	return h.provider.Models(ctx)
+	models, err := h.provider.Models(ctx)
+	if err != nil && ctx.Err() == nil {
+		h.counts.providerError(err)
+	}
+	return models, err
 }
 
 // provide runs the provider and turns its result into the stream's ending.
@@ -70,6 +74,7 @@ func (h *Hub) provide(ctx context.Context, s *Stream, req *CompletionRequest) {
 		// Whoever ended the stream has said why. Only the hub's own end leaves it to us.
 		s.finish(StatusInterrupted, errServerStopped)
 	default:
+		h.counts.providerError(err)
 		s.finish(StatusFailed, Ending{Error: endError(err), Usage: w.ending.Usage, by: "provider"})
 	}
 }

@@ -27,6 +27,7 @@ type Hub struct {
 	begun    time.Time
 	epochs   *epochs
 	logBytes atomic.Int64 // of all logs, about
+	counts   counts
 
 	topicMu sync.RWMutex
 	topics  map[string]*topic
@@ -65,6 +66,7 @@ func New(o Options) *Hub {
 	if h.logger == nil {
 		h.logger = slog.Default()
 	}
+	h.counts.init()
 	h.streams.init()
 	h.graces.init()
 	h.jobs.init(&h.limits)

@@ -181,7 +181,7 @@ func (l *log) read(r *Reader, dst []Item, limit int) ([]Item, *Reset) {
 		reset = &Reset{Reason: ResetTrimmed, Requested: l.position(r.after).String(), From: l.position(l.base)}
 		r.after = l.base
 	}
-	had := len(dst)
+	had, behind := len(dst), l.tail()-r.after
 	for size := 0; len(dst)-had < limit && size < readBytes && r.after < l.tail(); {
 		item := l.itemAfter(r.after)
 		r.after = item.To
@@ -200,18 +200,21 @@ func (l *log) read(r *Reader, dst []Item, limit int) ([]Item, *Reset) {
 		l.park(r)
 	}
 	if !r.silent {
-		l.countDelivered(r.after)
+		r.counts.items(len(dst)-had, behind)
+		r.counts.tokens(l.countDelivered(r.after))
 	}
 	return dst, reset
 }
 
-// countDelivered notes that some reader was given everything up to the offset.
-func (l *log) countDelivered(offset uint64) {
+// countDelivered notes that some reader was given everything up to the offset, and returns how many tokens nobody was given before.
+func (l *log) countDelivered(offset uint64) (tokens int) {
+	before := l.deliveredTokens
 	for ; l.delivered < offset; l.delivered++ {
 		if l.delivered >= l.base && l.entries[l.delivered-l.base].counts() {
 			l.deliveredTokens++
 		}
 	}
+	return l.deliveredTokens - before
 }
 
 // itemAfter returns the item that begins after the offset: one event, or all adjacent text up to readBytes of it.

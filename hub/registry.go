@@ -181,6 +181,7 @@ func (h *Hub) newStream(spec *StreamSpec, meta *CompletionMeta) (s *Stream, old 
 	} else if had != nil {
 		return sameStream(had, s)
 	}
+	h.counts.started[kindOf(s)].Add(1)
 	h.changedStream(s, false)
 	h.supersede(s, spec.Supersede)
 	return s, false, nil

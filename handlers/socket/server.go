@@ -132,8 +132,8 @@ func (s *Server) isClosing() bool {
 }
 
 // newSocket makes the socket of an admitted client.
-func (s *Server) newSocket(h *handshake, t transport) *Socket {
-	return &Socket{server: s, id: "ses_" + ulid.Make().String(), identity: h.identity, version: h.version, transport: t}
+func (s *Server) newSocket(h *handshake, t transport, via hub.Transport) *Socket {
+	return &Socket{server: s, id: "ses_" + ulid.Make().String(), identity: h.identity, version: h.version, transport: t, via: via}
 }
 
 // add begins to look after a socket whose transport is ready; ses is its session, or nil. It fails with ErrClosed once Close has been called. A

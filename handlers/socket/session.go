@@ -90,7 +90,7 @@ func (s *Server) openSession(h *handshake, via hub.Transport, life time.Duration
 	if err != nil {
 		return nil, err
 	}
-	ses.socket = s.newSocket(h, ses)
+	ses.socket = s.newSocket(h, ses, via)
 	if err = s.add(ses.socket, ses, leave); err != nil {
 		return nil, err
 	}

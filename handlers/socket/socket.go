@@ -21,6 +21,7 @@ type Socket struct {
 	version   phoenix.Version
 	binary    bool // the transport and the version have binary frames
 	transport transport
+	via       hub.Transport
 
 	mu       sync.Mutex
 	channels []*Channel

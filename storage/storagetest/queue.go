@@ -65,7 +65,7 @@ func Queue(t *testing.T, open func(t testing.TB) hub.QueueStore, reopen func(t t
 		}
 		for limit := range 4 {
 			list, all, err := s.QueueSummaries(limit)
-			if len(list) != limit || err != nil || all != (hub.QueueTotals{Users: 3, Messages: 5, Bytes: 5 * size}) {
+			if len(list) != limit || err != nil || all != (hub.QueueTotals{Users: 3, Messages: 5, Bytes: 5 * size, Oldest: noon}) {
 				t.Fatalf("%v, %v, %v", list, all, err)
 			}
 			for i := range list {
