@@ -6,9 +6,11 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/duckwire/duckwire/handlers/channels"
+	"github.com/duckwire/duckwire/handlers/metrics"
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/handlers/writers"
 	"github.com/duckwire/duckwire/hub"
@@ -41,6 +43,9 @@ type Options struct {
 	// Degraded tells what works less than it should, in words for people; shown at /readyz, which stays 200: what is left is still worth sending
 	// work for. Nil: nothing ever.
 	Degraded func() []string
+
+	Version     string // of the program, for /metrics
+	OpenMetrics bool   // everybody who can reach the server may read /metrics; false: admins of MetricsTopic
 }
 
 func (o Options) withDefaults() Options {
@@ -83,6 +88,10 @@ type server struct {
 	live    connections
 	writers writers.Pool // of long responses
 
+	responses middleware.Responses
+	metrics   http.Handler
+	profiling sync.Mutex // held while a profile is made
+
 	channels *channels.Table
 	sockets  *socket.Server
 }
@@ -113,5 +122,7 @@ func newServer(o Options) *server {
 	o = o.withDefaults()
 	table := channels.NewTable()
 	o.Authorizer = table.Guard(o.Authorizer)
-	return &server{Options: o, hub: o.Hub, logger: o.Logger, channels: table}
+	s := &server{Options: o, hub: o.Hub, logger: o.Logger, channels: table}
+	s.metrics = metrics.NewHandler(metrics.Source{Hub: o.Hub, Responses: &s.responses, Degraded: o.Degraded, Version: o.Version}, o.Logger)
+	return s
 }

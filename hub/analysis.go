@@ -173,6 +173,7 @@ func (s *Stream) endAnalysis(ctx context.Context, w *analysisWriter, err error) 
 	case ctx.Err() != nil:
 		s.finish(StatusInterrupted, errServerStopped)
 	case errors.Is(err, ErrTooLarge): // a part of the issues that looks like all of them would deceive
+		s.hub.CountLimit(err)
 		s.finish(StatusFailed, Ending{Error: &EndError{Code: "too_large", Message: err.Error()}, by: "provider"})
 	default:
 		s.hub.counts.providerError(err)

@@ -68,6 +68,7 @@ func (h *Hub) provide(ctx context.Context, s *Stream, req *CompletionRequest) {
 	case err == nil:
 		s.finish(StatusDone, w.ending)
 	case errors.Is(err, ErrTooLarge): // the client gets what fits, and is told why there is no more
+		h.CountLimit(err)
 		w.ending.FinishReason, w.ending.FinishSent = "length", false
 		s.finish(StatusDone, w.ending)
 	case ctx.Err() != nil:

@@ -68,6 +68,7 @@ func buildServer(cfg *Config, logger *slog.Logger) (_ *app, err error) {
 		Hub: h, Verifier: verifier, Authorizer: authorizer, Logger: logger, AllowedOrigins: cfg.AllowedOrigins, BodyBytes: int64(cfg.BodyBytes),
 		TopicsPerSession: cfg.TopicsPerSession, ChannelsPerSocket: cfg.ChannelsPerSocket, Connections: cfg.Connections, ConnectionsPerUser: cfg.ConnectionsPerUser,
 		WriteTimeout: cfg.WriteTimeout, Heartbeat: cfg.Heartbeat, PresenceGrace: presenceGrace(cfg),
+		Version: buildVersion(), OpenMetrics: cfg.Metrics == "open",
 		Degraded: func() []string { return degraded(store.Err()) },
 		Ready: func(context.Context) error {
 			if !a.ready.Load() {

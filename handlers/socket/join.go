@@ -21,6 +21,7 @@ var errJoinCrashed = Refuse("join crashed")
 // join asks the Kind, answers, and lets go what was held meanwhile.
 func (c *Channel) join(ctx context.Context) {
 	err := c.askKind(ctx)
+	c.Hub().CountLimit(err)
 	s := c.socket
 	s.mu.Lock()
 	if c.state == over { // the socket has ended
