@@ -40,7 +40,8 @@ const tallies = 16
 // tally is one part of what readers are counted in. They are spread over several, so that many who read at one time do not wait for one line of
 // the processors' memory.
 type tally struct {
-	delivered [Transports]atomic.Uint64
+	single    [Transports]atomic.Uint64 // items that readers were given alone, and one entry behind: nearly all, so they take one addition
+	delivered [Transports]atomic.Uint64 // all others
 	tokens    atomic.Uint64
 	resets    [len(resetReasons)]atomic.Uint64
 	lag       *meter.Histogram
@@ -72,7 +73,11 @@ func (c *counts) of(wake Waker) readerCounts {
 
 // items counts n items that the reader was given when it was behind by so many entries.
 func (r readerCounts) items(n int, behind uint64) {
-	if r.tally != nil && n > 0 {
+	switch {
+	case r.tally == nil || n == 0:
+	case n == 1 && behind == 1:
+		r.tally.single[r.via].Add(1)
+	default:
 		r.tally.delivered[r.via].Add(uint64(n))
 		r.tally.lag.Observe(float64(behind))
 	}

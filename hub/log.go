@@ -201,7 +201,9 @@ func (l *log) read(r *Reader, dst []Item, limit int) ([]Item, *Reset) {
 	}
 	if !r.silent {
 		r.counts.items(len(dst)-had, behind)
-		r.counts.tokens(l.countDelivered(r.after))
+		if l.delivered < r.after {
+			r.counts.tokens(l.countDelivered(r.after))
+		}
 	}
 	return dst, reset
 }

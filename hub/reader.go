@@ -60,12 +60,21 @@ type Reader struct {
 // Read appends to dst the items that follow, in order, and moves behind them: text of adjacent entries merged, bounded in number and bytes
 // (256 items, about 256 KiB). The reader's Wake will fire when there is more: at once where Read has left some. A Reset means that the
 // reader fell behind what is kept; the items are those after Reset.From. Items are shared: never change them.
-func (r *Reader) Read(dst []Item) ([]Item, *Reset) { return r.ReadUpTo(dst, readItems) }
+func (r *Reader) Read(dst []Item) ([]Item, *Reset) {
+	dst, reset := r.log.read(r, dst, readItems)
+	if reset != nil {
+		r.counts.reset(reset)
+	}
+	return dst, reset
+}
 
 // ReadUpTo is Read with at most limit items, 1 to 256.
 func (r *Reader) ReadUpTo(dst []Item, limit int) ([]Item, *Reset) {
 	dst, reset := r.log.read(r, dst, min(limit, readItems))
-	return dst, r.counts.reset(reset)
+	if reset != nil {
+		r.counts.reset(reset)
+	}
+	return dst, reset
 }
 
 // Position returns the place after the last item read.

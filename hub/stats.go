@@ -145,14 +145,18 @@ func (st *Stats) addCounts(c *counts) {
 	st.Resets = make(map[ResetReason]uint64)
 	for i := range c.tallies {
 		t := &c.tallies[i]
+		lag := t.lag.Snapshot()
 		for via := range t.delivered {
-			st.Delivered[via] += t.delivered[via].Load()
+			single := t.single[via].Load()
+			st.Delivered[via] += single + t.delivered[via].Load()
+			lag.Counts[0] += single // its bound is 1
+			lag.Sum += float64(single)
 		}
 		for j, reason := range resetReasons {
 			st.Resets[reason] += t.resets[j].Load()
 		}
 		st.TokensDelivered += t.tokens.Load()
-		st.Lag = st.Lag.Plus(t.lag.Snapshot())
+		st.Lag = st.Lag.Plus(lag)
 	}
 	st.StreamsStarted = make(map[string]uint64)
 	for kind := range c.started {
