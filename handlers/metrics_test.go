@@ -157,11 +157,11 @@ func measureTopics(t *testing.T, s *testServer) {
 		`duckwire_deliveries_total{transport="websocket"}`: 4, `duckwire_deliveries_total{transport="sse_socket"}`: 4,
 		`duckwire_deliveries_total{transport="longpoll"}`: 4, `duckwire_deliveries_total{transport="wait"}`: float64(len(page.Events)),
 		`duckwire_deliveries_total{transport="sse"}`: 4 + 4, // and what came behind the reset
-		`duckwire_resets_total{reason="epoch"}`:       1, `duckwire_resets_total{reason="trimmed"}`: 0,
+		`duckwire_resets_total{reason="epoch"}`:      1, `duckwire_resets_total{reason="trimmed"}`: 0,
 		`duckwire_connections_opened_total{transport="sse"}`: 2, `duckwire_connections{transport="sse"}`: 1,
-		`duckwire_http_responses_total{class="1xx",method="GET",route="/socket/websocket"}`:         1,
+		`duckwire_http_responses_total{class="1xx",method="GET",route="/socket/websocket"}`:          1,
 		`duckwire_http_responses_total{class="2xx",method="POST",route="/v1/topics/{topic}/events"}`: 3,
-		`duckwire_reader_lag_entries_bucket{le="+Inf"}`: s.figures()[`duckwire_reader_lag_entries_count`],
+		`duckwire_reader_lag_entries_bucket{le="+Inf"}`:                                              s.figures()[`duckwire_reader_lag_entries_count`],
 	})
 }
 
@@ -178,7 +178,7 @@ func measureStreams(s *testServer) {
 
 	path := newTestStream(s, `{}`)
 	s.expect(200, "POST", path+"/append", "{\"text\":\"a\"}\n{\"text\":\"b\"}\n{\"event\":\"found\",\"data\":{}}\n", ndjson, "Stream-Closed: true") // three tokens
-	for accept, items := range map[string]float64{"application/x-ndjson": 3, "text/plain": 3} { // the text, the entry and the end
+	for accept, items := range map[string]float64{"application/x-ndjson": 3, "text/plain": 3} {                                                     // the text, the entry and the end
 		via := map[string]string{"application/x-ndjson": "ndjson", "text/plain": "text"}[accept]
 		name := `duckwire_deliveries_total{transport="` + via + `"}`
 		resp := s.do("GET", path, "", "Accept: "+accept)

@@ -25,7 +25,9 @@ var families = []family{
 	}},
 	{
 		"duckwire_http_responses_total", "Finished requests, by method, route and class of status; 0xx: cut before there was one. Long responses count at their end.",
-		counter, []string{"method", "route", "class"}, responses,
+		counter,
+		[]string{"method", "route", "class"},
+		responses,
 	},
 
 	{"duckwire_users", "Users who have a session now.", gauge, nil, func(s *snapshot, emit emit) { emit(float64(s.Users)) }},
@@ -53,7 +55,9 @@ var families = []family{
 	}},
 	{
 		"duckwire_deliveries_total", "Events, messages and runs of text that were handed to clients' connections, by transport.",
-		counter, []string{"transport"}, func(s *snapshot, emit emit) { byTransport(&s.Delivered, emit) },
+		counter,
+		[]string{"transport"},
+		func(s *snapshot, emit emit) { byTransport(&s.Delivered, emit) },
 	},
 	{"duckwire_resets_total", "Readers that could not go on exactly where they were, by reason.", counter, []string{"reason"}, func(s *snapshot, emit emit) {
 		byName(s.Resets, emit)
@@ -84,7 +88,9 @@ var families = []family{
 	}},
 	{
 		"duckwire_provider_errors_total", "Completions, analyses and lists of models that the provider or its upstream failed, by code.",
-		counter, []string{"code"}, func(s *snapshot, emit emit) { byName(s.ProviderErrors, emit) },
+		counter,
+		[]string{"code"},
+		func(s *snapshot, emit emit) { byName(s.ProviderErrors, emit) },
 	},
 
 	{"duckwire_queue_users", "Users for whom messages wait.", gauge, nil, ofQueue(func(s *snapshot) float64 { return float64(s.Queue.Users) })},
