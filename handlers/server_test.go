@@ -51,11 +51,13 @@ func startServer(t testing.TB, provider hub.Provider, limits hub.Limits, change 
 	return startHub(t, hub.Options{Limits: limits, Provider: provider, Queue: memory.NewQueue()}, change)
 }
 
-// startHub is startServer with a hub of any kind.
+// startHub is startServer with a hub of any kind, whose log is everybody's.
 func startHub(t testing.TB, options hub.Options, change func(*handlers.Options)) *testServer {
 	t.Helper()
-	logger := slog.New(slog.DiscardHandler)
-	options.Logger = logger
+	if options.Logger == nil {
+		options.Logger = slog.New(slog.DiscardHandler)
+	}
+	logger := options.Logger
 	h := hub.New(options)
 	verifier, err := middleware.NewVerifier(context.Background(), middleware.VerifierOptions{Secret: []byte(testSecret), Logger: logger})
 	if err != nil {
