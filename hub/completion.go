@@ -18,9 +18,15 @@ func (h *Hub) Complete(req *CompletionRequest, spec StreamSpec, meta CompletionM
 	if h.provider == nil {
 		return nil, false, fmt.Errorf("no provider of completions is configured: %w", ErrUnavailable)
 	}
+	spec.requestID = req.RequestID
 	s, old, err := h.newStream(&spec, &meta)
 	if err != nil || old {
 		return s, old, err
+	}
+	if req.RequestID == "" { // it came through a socket: by the stream's id it is found in the upstream's log, too
+		named := *req
+		named.RequestID = s.ID
+		req = &named
 	}
 	ctx, ok := h.begin(s)
 	if !ok {

@@ -177,11 +177,12 @@ func (l *log) read(r *Reader, dst []Item, limit int) ([]Item, *Reset) {
 		return dst, nil
 	}
 	var reset *Reset
+	behind := l.tail() - r.after
 	if r.after < l.base { // trimmed while it lagged
 		reset = &Reset{Reason: ResetTrimmed, Requested: l.position(r.after).String(), From: l.position(l.base)}
 		r.after = l.base
 	}
-	had, behind := len(dst), l.tail()-r.after
+	had := len(dst)
 	for size := 0; len(dst)-had < limit && size < readBytes && r.after < l.tail(); {
 		item := l.itemAfter(r.after)
 		r.after = item.To

@@ -37,6 +37,7 @@ type Stream struct {
 	hub         *Hub
 	created     time.Time
 	provided    bool   // a provider of ours writes it
+	requestID   string // that it began with, for the log; "" for one of an external producer, or from before a restart
 	job         *job   // a worker writes it, who takes it as a job; nil otherwise
 	digest      string // of the request, to tell a repetition from another request under the same id
 	aliases     []aliasKey
