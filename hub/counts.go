@@ -3,6 +3,7 @@ package hub
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -23,7 +24,7 @@ type counts struct {
 	ended           [streamKinds][len(endStatuses)]atomic.Uint64
 	cancelled       [len(cancelReasons)]atomic.Uint64
 
-	providerErrors meter.Names
+	providerErrors [len(providerCodes)]atomic.Uint64
 	limits         meter.Names
 }
 
@@ -157,28 +158,36 @@ func (c *counts) end(s *Stream, status Status, e *EndError) {
 	}
 }
 
-// providerError counts what a provider ended with. Codes are told apart that are ours; what an upstream calls its own errors is one of a few.
-func (c *counts) providerError(err error) {
-	var p *ProviderError
-	name := "provider_error"
-	switch {
-	case !errors.As(err, &p):
-	case ownCodes[p.Code]:
-		name = p.Code
-	case p.Status == http.StatusTooManyRequests:
-		name = "rate_limited"
-	case p.Status >= 400 && p.Status < 500:
-		name = "refused"
-	default:
-		name = "upstream_error"
-	}
-	c.providerErrors.Add(name)
+// providerCodes are what a provider's errors are counted as: the codes of hub/provider/… and of the hub, and behind them what stands for the many
+// that upstreams have of their own.
+var providerCodes = [...]string{
+	"upstream_unreachable", "upstream_timeout", "upstream_truncated", "upstream_invalid", "upstream_redirect", "upstream_unauthorized", "upstream_error",
+	"bad_answer", "internal", "provider_error", "rate_limited", "refused",
 }
 
-// ownCodes are those of hub/provider/… and of the hub.
-var ownCodes = map[string]bool{
-	"upstream_unreachable": true, "upstream_timeout": true, "upstream_truncated": true, "upstream_invalid": true, "upstream_redirect": true,
-	"upstream_unauthorized": true, "upstream_error": true, "bad_answer": true, "internal": true,
+// providerError counts what a provider ended with.
+func (c *counts) providerError(err error) {
+	code := providerCode(err)
+	for i, known := range providerCodes {
+		if known == code {
+			c.providerErrors[i].Add(1)
+		}
+	}
+}
+
+func providerCode(err error) string {
+	var p *ProviderError
+	switch {
+	case !errors.As(err, &p):
+		return "provider_error"
+	case slices.Contains(providerCodes[:], p.Code):
+		return p.Code
+	case p.Status == http.StatusTooManyRequests:
+		return "rate_limited"
+	case p.Status >= 400 && p.Status < 500:
+		return "refused"
+	}
+	return "upstream_error"
 }
 
 // CountLimit counts that a client was refused, if err is a *LimitError. Whoever tells the client calls it.

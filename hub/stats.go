@@ -171,5 +171,9 @@ func (st *Stats) addCounts(c *counts) {
 		st.Cancelled[reason] = c.cancelled[i].Load()
 	}
 	st.TokensMade, st.TokensUnwatched, st.FirstToken = c.made.Load(), c.unwatched.Load(), c.firstToken.Snapshot()
-	st.ProviderErrors, st.Limits = c.providerErrors.Snapshot(), c.limits.Snapshot()
+	st.ProviderErrors = make(map[string]uint64)
+	for i, code := range providerCodes {
+		st.ProviderErrors[code] = c.providerErrors[i].Load()
+	}
+	st.Limits = c.limits.Snapshot()
 }

@@ -347,14 +347,18 @@ func (s *Store) QueueSummaries(limit int) (list []hub.QueueSummary, all hub.Queu
 	if err != nil {
 		return nil, all, unavailable(err)
 	}
-	var oldest sql.NullInt64
-	err = tx.QueryRowContext(ctx, `SELECT min(m.queued_at) FROM queues q JOIN messages m ON m.user = q.user AND m.offset = q.head + 1
-		WHERE q.next_expiry IS NOT NULL`).Scan(&oldest)
+	if all.Users == 0 {
+		return nil, all, nil
+	}
+	var oldest int64
+	err = tx.QueryRowContext(ctx, `SELECT m.queued_at FROM queues q JOIN messages m ON m.user = q.user AND m.offset = q.head + 1
+		WHERE q.next_expiry = (SELECT min(next_expiry) FROM queues WHERE next_expiry IS NOT NULL) LIMIT 1`).Scan(&oldest)
 	if err != nil {
 		return nil, all, unavailable(err)
 	}
-	if oldest.Valid {
-		all.Oldest = time.UnixMilli(oldest.Int64).UTC()
+	all.Oldest = time.UnixMilli(oldest).UTC()
+	if limit == 0 {
+		return nil, all, nil
 	}
 	rows, err := tx.QueryContext(ctx, `SELECT q.user, q.tail - q.head AS waiting, q.bytes, m.queued_at FROM queues q JOIN messages m ON m.user = q.user AND m.offset = q.head + 1
 		WHERE q.next_expiry IS NOT NULL ORDER BY waiting DESC, q.user LIMIT ?`, limit)
