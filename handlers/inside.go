@@ -20,8 +20,14 @@ func (s *server) getMetrics(w http.ResponseWriter, r *http.Request) error {
 	if err := s.Authorizer.Authorize(r.Context(), middleware.IdentityFrom(r.Context()), MetricsTopic, hub.ActionAdmin); err != nil {
 		return err
 	}
-	s.metrics.ServeHTTP(w, r)
+	s.openMetrics(w, r)
 	return nil
+}
+
+// openMetrics answers GET /metrics to whoever asks.
+func (s *server) openMetrics(w http.ResponseWriter, r *http.Request) {
+	limitWrite(w)
+	s.metrics.ServeHTTP(w, r)
 }
 
 // profiles are what GET /debug/pprof/{profile} answers with. Its own "cmdline" is not among them: a command line may hold what is nobody's business.
@@ -50,6 +56,7 @@ func (s *server) getProfile(w http.ResponseWriter, r *http.Request) error {
 	}
 	defer s.profiling.Unlock()
 	w.Header().Set("Cache-Control", "no-store")
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(maxProfile*time.Second + answerTimeout)) // a stalled client must not keep others from it
 	profile.ServeHTTP(w, r)
 	return nil
 }

@@ -34,7 +34,7 @@ func (s *server) router() chi.Router {
 	r.Get("/healthz", s.healthz)
 	r.Get("/readyz", s.handle(s.readyz))
 	if s.OpenMetrics {
-		r.Get("/metrics", s.metrics.ServeHTTP)
+		r.Get("/metrics", s.openMetrics)
 	}
 	r.Get("/", s.handle(s.console))
 	r.Get("/console/{asset}", s.handle(s.consoleAsset))

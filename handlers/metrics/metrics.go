@@ -4,11 +4,13 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	dto "github.com/prometheus/client_model/go"
 
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/meter"
@@ -23,21 +25,17 @@ type Source struct {
 	Version   string          // of the program
 }
 
-// maxScrapes is how many are answered at one time; others wait. Each looks at every topic and stream, which must not be what the server does.
-const maxScrapes = 2
-
-// NewHandler returns the handler that answers with all metrics.
+// NewHandler returns the handler that answers with all metrics. It looks for one answer at a time: a look is at every topic and stream, and however many
+// ask, that must not be what the server does. The writing, at the client's speed, is beside it.
 func NewHandler(s Source, logger *slog.Logger) http.Handler {
-	answer := promhttp.HandlerFor(NewRegistry(s), promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelError)})
-	turns := make(chan struct{}, maxScrapes)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		select {
-		case turns <- struct{}{}:
-			defer func() { <-turns }()
-			answer.ServeHTTP(w, r)
-		case <-r.Context().Done():
-		}
-	})
+	var turn sync.Mutex
+	registry := NewRegistry(s)
+	gather := func() ([]*dto.MetricFamily, error) {
+		turn.Lock()
+		defer turn.Unlock()
+		return registry.Gather()
+	}
+	return promhttp.HandlerFor(prometheus.GathererFunc(gather), promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelError)})
 }
 
 // NewRegistry returns the registry of all metrics. It is the server's own: two servers in one program have two.
