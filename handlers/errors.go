@@ -123,6 +123,7 @@ func retrySeconds(wait time.Duration) int {
 
 // WriteError answers with the problem document of err, and logs what is not the client's fault.
 func (s *server) WriteError(w http.ResponseWriter, r *http.Request, err error) {
+	s.hub.CountLimit(err)
 	p := problemOf(err)
 	p.RequestID = middleware.RequestIDFrom(r.Context())
 	_, said := providerError(err)

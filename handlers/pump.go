@@ -43,6 +43,7 @@ type pump struct {
 	drained func() bool
 	timeout time.Duration // for each write that waits
 	conn    net.Conn      // nil: everything passes through w
+	via     hub.Transport
 
 	pool   *writers.Pool   // nil: the handler writes everything
 	raw    syscall.RawConn // of conn, for the pool
@@ -87,6 +88,9 @@ func (p *pump) end(reason string) {
 	p.ended.CompareAndSwap(nil, reason)
 	p.wake.Signal()
 }
+
+// Transport implements hub.Client.
+func (p *pump) Transport() hub.Transport { return p.via }
 
 // run returns nil after a clean end, the client's leaving included, and an error when a write failed.
 func (p *pump) run(ctx context.Context, f feed) error {

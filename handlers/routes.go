@@ -15,7 +15,8 @@ func (s *server) router() chi.Router {
 	r := chi.NewRouter()
 	r.Use(
 		middleware.RequestID,
-		middleware.AccessLog(s.logger, "/healthz", "/readyz", "POST /v1/streams/{id}/append", "POST /v1/topics/{topic}/events",
+		s.answered.Count,
+		middleware.AccessLog(s.logger, "/healthz", "/readyz", "/metrics", "POST /v1/streams/{id}/append", "POST /v1/topics/{topic}/events",
 			"POST /v1/users/{user}/messages",
 			"GET /v1/workers/{kind}/jobs", "GET /socket/longpoll", "POST /socket/longpoll", "POST /socket/sse"),
 		middleware.Recover(s.logger, s.WriteError),
@@ -33,6 +34,9 @@ func (s *server) router() chi.Router {
 
 	r.Get("/healthz", s.healthz)
 	r.Get("/readyz", s.handle(s.readyz))
+	if s.OpenMetrics {
+		r.Get("/metrics", s.openMetrics)
+	}
 	r.Get("/", s.handle(s.console))
 	r.Get("/console/{asset}", s.handle(s.consoleAsset))
 	r.Get("/docs", s.handle(s.docsPage))
@@ -55,6 +59,10 @@ func (s *server) router() chi.Router {
 		r.Get("/v1/models", s.handle(s.listModels))
 
 		r.Get("/v1/overview", s.handle(s.overview))
+		if !s.OpenMetrics {
+			r.Get("/metrics", s.handle(s.getMetrics))
+		}
+		r.Get("/debug/pprof/{profile}", s.handle(s.getProfile))
 
 		r.Get("/v1/streams", s.handle(s.listStreams))
 		r.Post("/v1/streams", s.handle(s.createStream))

@@ -6,9 +6,11 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/duckwire/duckwire/handlers/channels"
+	"github.com/duckwire/duckwire/handlers/metrics"
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/handlers/writers"
 	"github.com/duckwire/duckwire/hub"
@@ -48,6 +50,9 @@ type Options struct {
 	// Degraded tells what works less than it should, in words for people; shown at /readyz, which stays 200: what is left is still worth sending
 	// work for. Nil: nothing ever.
 	Degraded func() []string
+
+	Version     string // of the program, for /metrics
+	OpenMetrics bool   // everybody who can reach the server may read /metrics; false: admins of MetricsTopic
 }
 
 func (o Options) withDefaults() Options {
@@ -95,7 +100,10 @@ type server struct {
 	auth    middleware.AuthOptions
 	writers writers.Pool // of long responses
 
-	responses responses
+	responses responses            // those that last, to be ended
+	answered  middleware.Responses // for the metrics
+	metrics   http.Handler
+	profiling sync.Mutex // held while a profile is made
 
 	channels *channels.Table
 	sockets  *socket.Server
@@ -127,8 +135,10 @@ func newServer(o Options) *server {
 	o = o.withDefaults()
 	table := channels.NewTable()
 	o.Authorizer = table.Guard(o.Authorizer)
-	return &server{
+	s := &server{
 		Options: o, hub: o.Hub, logger: o.Logger, channels: table, rates: ratelimit.NewSet(o.Rates),
 		auth: middleware.AuthOptions{AllowedOrigins: o.AllowedOrigins, Failures: middleware.NewFailures(o.Proxies, o.Rates.FailuresPerMinute)},
 	}
+	s.metrics = metrics.NewHandler(metrics.Source{Hub: o.Hub, Responses: &s.answered, Degraded: o.Degraded, Version: o.Version}, o.Logger)
+	return s
 }

@@ -48,8 +48,17 @@ type testServer struct {
 // startServer starts a server; change may alter its options.
 func startServer(t testing.TB, provider hub.Provider, limits hub.Limits, change func(*handlers.Options)) *testServer {
 	t.Helper()
-	logger := slog.New(slog.DiscardHandler)
-	h := hub.New(hub.Options{Limits: limits, Provider: provider, Queue: memory.NewQueue(), Logger: logger})
+	return startHub(t, hub.Options{Limits: limits, Provider: provider, Queue: memory.NewQueue()}, change)
+}
+
+// startHub is startServer with a hub of any kind, whose log is everybody's.
+func startHub(t testing.TB, options hub.Options, change func(*handlers.Options)) *testServer {
+	t.Helper()
+	if options.Logger == nil {
+		options.Logger = slog.New(slog.DiscardHandler)
+	}
+	logger := options.Logger
+	h := hub.New(options)
 	verifier, err := middleware.NewVerifier(context.Background(), middleware.VerifierOptions{Secret: []byte(testSecret), Logger: logger})
 	if err != nil {
 		t.Fatal(err)

@@ -159,7 +159,7 @@ func (s *server) newPump(w http.ResponseWriter, r *http.Request, via hub.Transpo
 		return nil, nil, err
 	}
 	p = s.pumpOf(w, r, opts)
-	p.expires = id.Expires
+	p.via, p.expires = via, id.Expires
 	forget, stay := s.hub.OnDrain(p.wake), s.endable(r, p.end)
 	return p, func() { stay(); forget(); leave() }, nil
 }

@@ -41,7 +41,7 @@ type AnalysisRequest struct {
 	Files     []AnalysisFile  // none: those of Project, which a worker has
 	Project   string          // "": none
 	Options   json.RawMessage // a JSON object of the caller's, for whoever runs it; nil: none
-	RequestID string
+	RequestID string          // passed on to the upstream as X-Request-Id; "": the stream's id is
 }
 
 // Bytes returns how much code there is.
@@ -121,7 +121,7 @@ func (h *Hub) Analyze(req *AnalysisRequest, spec StreamSpec) (s *Stream, attache
 	if err := req.check(); err != nil {
 		return nil, false, err
 	}
-	spec.Kind = "analysis"
+	spec.Kind, spec.requestID = "analysis", req.RequestID
 	if spec.ContentType == "" {
 		spec.ContentType = "text/plain; charset=utf-8"
 	}
@@ -149,6 +149,11 @@ func (h *Hub) analyzeHere(a Analyzer, req *AnalysisRequest, spec StreamSpec) (*S
 	if err != nil || old {
 		return s, old, err
 	}
+	if req.RequestID == "" { // as in Complete
+		named := *req
+		named.RequestID = s.ID
+		req = &named
+	}
 	ctx, ok := h.begin(s)
 	if !ok {
 		return s, false, nil
@@ -173,8 +178,10 @@ func (s *Stream) endAnalysis(ctx context.Context, w *analysisWriter, err error) 
 	case ctx.Err() != nil:
 		s.finish(StatusInterrupted, errServerStopped)
 	case errors.Is(err, ErrTooLarge): // a part of the issues that looks like all of them would deceive
+		s.hub.CountLimit(err)
 		s.finish(StatusFailed, Ending{Error: &EndError{Code: "too_large", Message: err.Error()}, by: "provider"})
 	default:
+		s.hub.counts.providerError(err)
 		s.finish(StatusFailed, Ending{Error: endError(err), by: "provider"})
 	}
 }

@@ -18,9 +18,15 @@ func (h *Hub) Complete(req *CompletionRequest, spec StreamSpec, meta CompletionM
 	if h.provider == nil {
 		return nil, false, fmt.Errorf("no provider of completions is configured: %w", ErrUnavailable)
 	}
+	spec.requestID = req.RequestID
 	s, old, err := h.newStream(&spec, &meta)
 	if err != nil || old {
 		return s, old, err
+	}
+	if req.RequestID == "" { // it came through a socket: by the stream's id it is found in the upstream's log, too
+		named := *req
+		named.RequestID = s.ID
+		req = &named
 	}
 	ctx, ok := h.begin(s)
 	if !ok {
@@ -53,7 +59,11 @@ func (h *Hub) Models(ctx context.Context) ([]Model, error) {
 	if h.provider == nil {
 		return nil, nil
 	}
-	return h.provider.Models(ctx)
+	models, err := h.provider.Models(ctx)
+	if err != nil && ctx.Err() == nil {
+		h.counts.providerError(err)
+	}
+	return models, err
 }
 
 // provide runs the provider and turns its result into the stream's ending.
@@ -64,12 +74,14 @@ func (h *Hub) provide(ctx context.Context, s *Stream, req *CompletionRequest) {
 	case err == nil:
 		s.finish(StatusDone, w.ending)
 	case errors.Is(err, ErrTooLarge): // the client gets what fits, and is told why there is no more
+		h.CountLimit(err)
 		w.ending.FinishReason, w.ending.FinishSent = "length", false
 		s.finish(StatusDone, w.ending)
 	case ctx.Err() != nil:
 		// Whoever ended the stream has said why. Only the hub's own end leaves it to us.
 		s.finish(StatusInterrupted, errServerStopped)
 	default:
+		h.counts.providerError(err)
 		s.finish(StatusFailed, Ending{Error: endError(err), Usage: w.ending.Usage, by: "provider"})
 	}
 }

@@ -28,6 +28,7 @@ type Hub struct {
 	epochs   *epochs
 	logBytes atomic.Int64 // of all logs, about
 	room     room
+	counts   counts
 
 	topicMu sync.RWMutex
 	topics  map[string]*topic
@@ -66,6 +67,7 @@ func New(o Options) *Hub {
 	if h.logger == nil {
 		h.logger = slog.Default()
 	}
+	h.counts.init()
 	h.streams.init()
 	h.graces.init()
 	h.jobs.init(&h.limits)

@@ -177,6 +177,7 @@ func (l *log) read(r *Reader, dst []Item, limit int) ([]Item, *Reset) {
 		return dst, nil
 	}
 	var reset *Reset
+	behind := l.tail() - r.after
 	if r.after < l.base { // trimmed while it lagged
 		reset = &Reset{Reason: ResetTrimmed, Requested: l.position(r.after).String(), From: l.position(l.base)}
 		r.after = l.base
@@ -200,18 +201,23 @@ func (l *log) read(r *Reader, dst []Item, limit int) ([]Item, *Reset) {
 		l.park(r)
 	}
 	if !r.silent {
-		l.countDelivered(r.after)
+		r.counts.items(len(dst)-had, behind)
+		if l.delivered < r.after {
+			r.counts.tokens(l.countDelivered(r.after))
+		}
 	}
 	return dst, reset
 }
 
-// countDelivered notes that some reader was given everything up to the offset.
-func (l *log) countDelivered(offset uint64) {
+// countDelivered notes that some reader was given everything up to the offset, and returns how many tokens nobody was given before.
+func (l *log) countDelivered(offset uint64) (tokens int) {
+	before := l.deliveredTokens
 	for ; l.delivered < offset; l.delivered++ {
 		if l.delivered >= l.base && l.entries[l.delivered-l.base].counts() {
 			l.deliveredTokens++
 		}
 	}
+	return l.deliveredTokens - before
 }
 
 // itemAfter returns the item that begins after the offset: one event, or all adjacent text up to readBytes of it.

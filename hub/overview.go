@@ -49,7 +49,8 @@ type QueueSummary struct {
 type QueueTotals struct {
 	Users    int
 	Messages int
-	Bytes    int64 // of payloads
+	Bytes    int64     // of payloads
+	Oldest   time.Time // when the one that expires first came, which is the oldest unless QueueTTL was changed; zero where none waits
 }
 
 // QueueSummaries returns the longest queues, at most limit, and the figures of all. Without a store there are none.

@@ -48,7 +48,7 @@ type CompletionRequest struct {
 	MaxTokens int      // 0: the provider's own limit
 	Stop      []string // nil: none
 	Seed      int64    // 0: none given
-	RequestID string   // passed on to the upstream as X-Request-Id
+	RequestID string   // passed on to the upstream as X-Request-Id; "": the stream's id is
 }
 
 // Message is one chat message, its content flattened to text (text parts joined, others left out).

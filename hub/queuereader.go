@@ -30,6 +30,7 @@ func (e *Expired) AppendJSON(dst []byte) []byte {
 // openReader opens a reader after p; with a Reset, where p cannot be gone on from, of all messages.
 func (q *queueLog) openReader(p Position, wake Waker) (*QueueReader, *Reset) {
 	r := &QueueReader{queue: q}
+	r.counts = q.hub.counts.of(wake)
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if p.Epoch == q.epoch {
@@ -37,7 +38,7 @@ func (q *queueLog) openReader(p Position, wake Waker) (*QueueReader, *Reset) {
 	}
 	reset := q.open(&r.Reader, p, wake)
 	r.onEnd = func() { q.hub.queues.leave(q) }
-	return r, reset
+	return r, r.counts.reset(reset)
 }
 
 // Read is Reader.Read, bounded in the same way. What expired, if anything did, is to be told before the items.
@@ -45,7 +46,7 @@ func (r *QueueReader) Read(dst []Item) ([]Item, *Expired) { return r.ReadUpTo(ds
 
 // ReadUpTo is Read with at most limit items, 1 to 256.
 func (r *QueueReader) ReadUpTo(dst []Item, limit int) ([]Item, *Expired) {
-	dst, _ = r.Reader.ReadUpTo(dst, limit) // what was trimmed was acknowledged, or is told now
+	dst, _ = r.log.read(&r.Reader, dst, min(limit, readItems)) // what was trimmed was acknowledged, or is told now
 	q := r.queue
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -23,7 +23,8 @@ type Reset struct {
 // several at a time: read again. It must not block, nor read in the call.
 type Waker interface{ Signal() }
 
-// Wake is a Waker for one goroutine that waits on a channel, however many logs it reads.
+// Wake is a Waker for one goroutine that waits on a channel, however many logs it reads. Where it is a reader's, what that reads is for a request
+// that waits.
 type Wake struct {
 	C chan struct{}
 }
@@ -39,6 +40,9 @@ func (w *Wake) Signal() {
 	}
 }
 
+// Transport implements Client.
+func (w *Wake) Transport() Transport { return ViaWait }
+
 // Reader is one reading place in one log: an offset. It belongs to one goroutine and must be closed by it.
 type Reader struct {
 	log   *log
@@ -50,16 +54,27 @@ type Reader struct {
 	onEnd func() // called once by Close; nil: nothing
 
 	silent bool // what it reads does not count as delivered to anybody
+	counts readerCounts
 }
 
 // Read appends to dst the items that follow, in order, and moves behind them: text of adjacent entries merged, bounded in number and bytes
 // (256 items, about 256 KiB). The reader's Wake will fire when there is more: at once where Read has left some. A Reset means that the
 // reader fell behind what is kept; the items are those after Reset.From. Items are shared: never change them.
-func (r *Reader) Read(dst []Item) ([]Item, *Reset) { return r.log.read(r, dst, readItems) }
+func (r *Reader) Read(dst []Item) ([]Item, *Reset) {
+	dst, reset := r.log.read(r, dst, readItems)
+	if reset != nil {
+		r.counts.reset(reset)
+	}
+	return dst, reset
+}
 
 // ReadUpTo is Read with at most limit items, 1 to 256.
 func (r *Reader) ReadUpTo(dst []Item, limit int) ([]Item, *Reset) {
-	return r.log.read(r, dst, min(limit, readItems))
+	dst, reset := r.log.read(r, dst, min(limit, readItems))
+	if reset != nil {
+		r.counts.reset(reset)
+	}
+	return dst, reset
 }
 
 // Position returns the place after the last item read.

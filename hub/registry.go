@@ -137,8 +137,9 @@ type StreamSpec struct {
 	Slot        string // at most one unfinished stream of the owner's is in a slot; "": none
 	Supersede   Supersede
 
-	provided bool // a provider of ours writes it
-	job      *job // of a worker's, or nil
+	provided  bool   // a provider of ours writes it
+	requestID string // of whose request it is; "": of none that is known
+	job       *job   // of a worker's, or nil
 }
 
 // Supersede says what becomes of the stream that a newer one pushes out of its slot.
@@ -169,7 +170,7 @@ func (h *Hub) newStream(spec *StreamSpec, meta *CompletionMeta) (s *Stream, old 
 	}
 	s = &Stream{
 		ID: spec.ID, Kind: spec.Kind, Topic: spec.Topic, Owner: spec.Owner, ContentType: spec.ContentType, Keep: spec.Keep, Completion: meta,
-		hub: h, created: time.Now(), provided: meta != nil || spec.provided, job: spec.job, digest: spec.Digest, status: StatusQueued,
+		hub: h, created: time.Now(), provided: meta != nil || spec.provided, requestID: spec.requestID, job: spec.job, digest: spec.Digest, status: StatusQueued,
 		startedC: make(chan struct{}), doneC: make(chan struct{}),
 	}
 	if s.ID == "" {
@@ -185,6 +186,7 @@ func (h *Hub) newStream(spec *StreamSpec, meta *CompletionMeta) (s *Stream, old 
 		return sameStream(had, s)
 	}
 	h.logBytes.Add(streamCost)
+	h.counts.started[kindOf(s)].Add(1)
 	h.changedStream(s, false)
 	h.supersede(s, spec.Supersede)
 	return s, false, nil
@@ -234,6 +236,9 @@ func (h *Hub) streamEnded(s *Stream) {
 	}
 	if !st.Timings.FirstToken.IsZero() {
 		attrs = append(attrs, slog.Int64("first_token_ms", st.Timings.FirstToken.Sub(st.Timings.Created).Milliseconds()))
+	}
+	if s.requestID != "" {
+		attrs = append(attrs, slog.String("request_id", s.requestID))
 	}
 	if st.Account.EndedBy != "" {
 		attrs = append(attrs, slog.String("ended_by", st.Account.EndedBy))

@@ -34,6 +34,7 @@ type sessions struct {
 	mu     sync.Mutex
 	byUser map[string]*UserSessions
 	all    [Transports]int
+	opened [Transports]uint64 // since the start
 }
 
 // UserSessions are one user's sessions.
@@ -58,6 +59,7 @@ func (h *Hub) EnterSession(user string, via Transport) (leave func()) {
 		s.byUser[user] = u
 	}
 	s.count(u, via, 1)
+	s.opened[via]++
 	return func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()

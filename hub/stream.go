@@ -37,6 +37,7 @@ type Stream struct {
 	hub         *Hub
 	created     time.Time
 	provided    bool   // a provider of ours writes it
+	requestID   string // that it began with, for the log; "" for one of an external producer, or from before a restart
 	job         *job   // a worker writes it, who takes it as a job; nil otherwise
 	digest      string // of the request, to tell a repetition from another request under the same id
 	aliases     []aliasKey
@@ -107,10 +108,10 @@ type account struct {
 func (s *Stream) Watch(p Position, wake Waker) (*Reader, *Reset) {
 	s.log.mu.Lock()
 	defer s.log.mu.Unlock()
-	r := &Reader{onEnd: s.unwatch}
+	r := &Reader{onEnd: s.unwatch, counts: s.hub.counts.of(wake)}
 	reset := s.log.open(r, p, wake)
 	s.watchLocked()
-	return r, reset
+	return r, r.counts.reset(reset)
 }
 
 // ResetAt returns what Watch would say of p: nil where the stream goes on exactly behind it.
@@ -132,7 +133,7 @@ func (s *Stream) WatchByte(at int, wake Waker) (r *Reader, skip int, ok bool) {
 		return nil, 0, false
 	}
 	after, skip := s.log.offsetAt(at)
-	r = &Reader{onEnd: s.unwatch}
+	r = &Reader{onEnd: s.unwatch, counts: s.hub.counts.of(wake)}
 	s.log.open(r, s.log.position(after), wake)
 	s.watchLocked()
 	return r, skip, true
@@ -167,7 +168,7 @@ func (s *Stream) armKeep(after time.Duration) {
 		due := s.idleStop == timer && s.watchers == 0
 		s.log.mu.Unlock()
 		if due {
-			s.finish(StatusCancelled, Ending{Error: &EndError{Code: "unwatched", Message: "nobody watched the stream"}, by: "unwatched"})
+			s.finish(StatusCancelled, Ending{Error: &EndError{Code: codeUnwatched, Message: "nobody watched the stream"}, by: "unwatched"})
 		}
 	})
 	s.idleStop = timer
@@ -262,10 +263,15 @@ func (s *Stream) growLocked(n int) error {
 func (s *Stream) countLocked() {
 	if s.account.made == 0 {
 		s.first = time.Now()
+		if s.Completion != nil {
+			s.hub.counts.firstToken.Observe(s.first.Sub(s.created).Seconds())
+		}
 	}
 	s.account.made++
+	s.hub.counts.made.Add(1)
 	if s.watchers == 0 {
 		s.account.unwatched++
+		s.hub.counts.unwatched.Add(1)
 	}
 }
 
@@ -298,6 +304,7 @@ func (s *Stream) endLocked(status Status, e Ending) {
 	}
 	s.status, s.ending, s.ended, s.missed = status, e, time.Now(), !s.hub.IsThere(s.Owner)
 	s.account.endedBy = e.by
+	s.hub.counts.end(s, status, e.Error)
 	s.appendEventLocked(&Event{Kind: EndEvent, Name: "end", Data: e.appendJSON(nil)})
 	close(s.doneC)
 	s.producer.stopLease()

@@ -95,7 +95,12 @@ func (s *Stream) Snapshot(r *Reader) (StreamState, []Item) {
 			events = append(events, s.log.itemAfter(s.log.base+i))
 		}
 	}
+	items := len(events)
+	if len(s.log.text) > at {
+		items++
+	}
+	r.counts.items(items, s.log.tail()-r.after)
 	r.after = s.log.tail()
-	s.log.countDelivered(r.after)
+	r.counts.tokens(s.log.countDelivered(r.after))
 	return s.stateLocked(at), events
 }

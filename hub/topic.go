@@ -76,6 +76,7 @@ func (t *topic) append(sender string, in *EventInput, now time.Time) Published {
 	}
 	ev := &Event{Name: in.Event, Time: now, Bytes: in.Bytes, Except: in.Except}
 	if in.Ephemeral {
+		t.hub.counts.ephemerals.Add(1)
 		ev.envelope(t.name, sender, in, "")
 		t.eph.put(sender, ev, t.hub.limits.EphemeralKeys)
 		t.watch.set(t.eph.version)
@@ -84,6 +85,7 @@ func (t *topic) append(sender string, in *EventInput, now time.Time) Published {
 	position := t.position(t.tail() + 1).String()
 	ev.envelope(t.name, sender, in, position)
 	t.appendEvent(ev)
+	t.hub.counts.events.Add(1)
 	if key.id != "" {
 		if t.ids == nil {
 			t.ids = make(map[eventKey]uint64)

@@ -29,15 +29,18 @@ func (r *TopicReader) Read(dst []Item) ([]Item, *Reset) {
 		return dst, reset
 	}
 	r.topic.mu.Lock()
+	had := len(dst)
 	dst = r.topic.eph.since(r.seen, dst)
 	r.seen = r.topic.eph.version
 	r.topic.mu.Unlock()
+	r.counts.latest(len(dst) - had)
 	return dst, reset
 }
 
 // subscribe opens a reader, or returns nil where the topic is gone.
 func (t *topic) subscribe(p Position, wake Waker) (*TopicReader, *Reset) {
 	r := &TopicReader{topic: t}
+	r.counts = t.hub.counts.of(wake)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.gone {
@@ -46,7 +49,7 @@ func (t *topic) subscribe(p Position, wake Waker) (*TopicReader, *Reset) {
 	t.trimOver(time.Now()) // what is too old was lost the moment it was
 	reset := t.open(&r.Reader, p, wake)
 	r.onEnd = t.left
-	return r, reset
+	return r, r.counts.reset(reset)
 }
 
 // ReadFor says whose reader it is, until it is closed: durable events for that user need not go to the queue meanwhile. It is called once, at first.

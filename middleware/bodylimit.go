@@ -29,7 +29,7 @@ func BodyLimit(limit int64, fail ErrorWriter) func(http.Handler) http.Handler {
 }
 
 func bodyTooLarge(limit int64) error {
-	return &hub.LimitError{Kind: hub.ErrTooLarge, Name: "request body in bytes", Limit: limit}
+	return &hub.LimitError{Kind: hub.ErrTooLarge, Name: "request body in bytes (body_bytes)", Limit: limit}
 }
 
 // limitedBody turns net/http's error into ours.

@@ -9,6 +9,7 @@ import (
 // secretParams are the query parameters that carry credentials. They never reach a log.
 var secretParams = map[string]bool{
 	"token": true, "api_key": true, "access_token": true, "authtoken": true, "auth_token": true, "apikey": true, "password": true, "secret": true,
+	"session": true, // of a socket over SSE: its bearer is the client
 }
 
 // redacted stands in a log for what must not be there.

@@ -75,6 +75,7 @@ func buildServer(cfg *Config, logger *slog.Logger) (_ *app, err error) {
 		TopicsPerSession: cfg.TopicsPerSession, ChannelsPerSocket: cfg.ChannelsPerSocket, Connections: cfg.Connections, ConnectionsPerUser: cfg.ConnectionsPerUser,
 		ConnectionsPerAddress: cfg.ConnectionsPerAddr, Proxies: proxies, Rates: rateLimits(cfg), BodyTimeout: cfg.BodyTimeout, UploadSilence: cfg.UploadSilence,
 		WriteTimeout: cfg.WriteTimeout, Heartbeat: cfg.Heartbeat, PresenceGrace: presenceGrace(cfg),
+		Version: buildVersion(), OpenMetrics: cfg.Metrics == "open",
 		Degraded: func() []string { return degraded(store.Err()) },
 		Ready: func(context.Context) error {
 			if !a.ready.Load() {

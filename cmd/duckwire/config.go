@@ -26,6 +26,7 @@ type Config struct {
 	Dev      bool   `key:"dev" default:"false" help:"development: make and keep an own secret, print a ready token"`
 	LogLevel string `key:"log_level" default:"info" oneof:"debug|info|warn|error" help:"least level that is logged"`
 	LogForm  string `key:"log_format" default:"json" oneof:"json|text" help:"form of the log on stderr"`
+	Metrics  string `key:"metrics" default:"admin" oneof:"admin|open" help:"who may read /metrics: who has admin on 'duckwire:metrics'; or everybody who can reach the server"`
 	RedisURL string `key:"redis_url" unset:"one node" secret:"true" help:"joins several nodes (not in this version)"`
 
 	JWTSecret      string        `group:"Who may come in (at least one of jwt_secret, jwt_public_key, jwks_url, api_keys; or dev)" key:"jwt_secret" secret:"true" help:"shared secret of HS256 tokens, 32 bytes or more"`

@@ -54,7 +54,7 @@ func newDeliveries(t testing.TB, n int) *deliveries {
 		c := &countingConn{}
 		w := &webSocket{server: s, net: newConn(c, time.Minute)}
 		w.turn.Take() // it is the test that writes
-		w.socket = s.newSocket(&handshake{identity: &hub.Identity{User: "u"}, version: phoenix.V2}, w)
+		w.socket = s.newSocket(&handshake{identity: &hub.Identity{User: "u"}, version: phoenix.V2}, w, hub.ViaWebSocket)
 		w.socket.binary = true
 		if err := w.socket.Receive(t.Context(), []byte(`["1","1","`+deliveryTopic+`","phx_join",{}]`), false); err != nil {
 			t.Fatal(err)

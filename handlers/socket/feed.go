@@ -55,6 +55,9 @@ func (f *feed) Signal() {
 	s.transport.notify()
 }
 
+// Transport implements hub.Client.
+func (f *feed) Transport() hub.Transport { return f.channel.socket.via }
+
 // newFeed adds a feed whose source is made by open, which gets the feed as its waker.
 func (c *Channel) newFeed(open func(w hub.Waker) (source, error)) error {
 	f := &feed{channel: c}

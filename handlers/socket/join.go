@@ -24,6 +24,7 @@ func (c *Channel) join(ctx context.Context) {
 	s := c.socket
 	asked := s.identity()
 	err := c.askKind(ctx)
+	c.Hub().CountLimit(err)
 	s.mu.Lock()
 	if c.state == over { // the socket has ended
 		s.mu.Unlock()

@@ -81,6 +81,7 @@ func (s *Server) pollOpen(r *http.Request) []byte {
 	}
 	ses, err := s.openSession(r, h, hub.ViaLongPoll, s.PollLife)
 	if err != nil {
+		s.Hub.CountLimit(err)
 		return pollError(err)
 	}
 	return ses.appendAnswer(nil, pollOpened, 0, nil)

@@ -52,7 +52,10 @@ func (m *Message) ReplyBytes(status string, response []byte) {
 }
 
 // Fail answers with an error, as Reason words it.
-func (m *Message) Fail(err error) { m.ReplyStatus("error", Reason(err)) }
+func (m *Message) Fail(err error) {
+	m.channel.Hub().CountLimit(err)
+	m.ReplyStatus("error", Reason(err))
+}
 
 // send sends the reply, unless there was one: a Handler that has replied may still fail.
 func (m *Message) send(f frame) {

@@ -143,8 +143,8 @@ func (s *Server) isClosing() bool {
 }
 
 // newSocket makes the socket of an admitted client.
-func (s *Server) newSocket(h *handshake, t transport) *Socket {
-	sock := &Socket{server: s, id: "ses_" + ulid.Make().String(), version: h.version, transport: t}
+func (s *Server) newSocket(h *handshake, t transport, via hub.Transport) *Socket {
+	sock := &Socket{server: s, id: "ses_" + ulid.Make().String(), version: h.version, transport: t, via: via}
 	sock.hold(h.identity)
 	return sock
 }

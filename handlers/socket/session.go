@@ -91,7 +91,7 @@ func (s *Server) openSession(r *http.Request, h *handshake, via hub.Transport, l
 	if err != nil {
 		return nil, err
 	}
-	ses.socket = s.newSocket(h, ses)
+	ses.socket = s.newSocket(h, ses, via)
 	if err = s.add(ses.socket, ses, leave); err != nil {
 		return nil, err
 	}

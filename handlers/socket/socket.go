@@ -21,6 +21,7 @@ type Socket struct {
 	version   phoenix.Version
 	binary    bool // the transport and the version have binary frames
 	transport transport
+	via       hub.Transport
 
 	holder   atomic.Pointer[hub.Identity] // see identity
 	warnAt   atomic.Int64                 // when to tell that the token ends, in Unix milliseconds; 0: not, or not again

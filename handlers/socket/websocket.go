@@ -60,7 +60,7 @@ func (s *Server) WebSocket(w http.ResponseWriter, r *http.Request, refuse Refuse
 
 // serve gives an accepted connection its socket and its goroutine.
 func (s *Server) serve(h *handshake, t *webSocket, leave func()) {
-	t.socket = s.newSocket(h, t)
+	t.socket = s.newSocket(h, t, hub.ViaWebSocket)
 	t.socket.binary = h.version == phoenix.V2
 	if err := s.add(t.socket, nil, leave); err != nil {
 		_ = t.conn.CloseNow()

@@ -193,6 +193,9 @@ func (q *Queue) QueueSummaries(limit int) (list []hub.QueueSummary, all hub.Queu
 		all.Users++
 		all.Messages += one.Messages
 		all.Bytes += one.Bytes
+		if all.Oldest.IsZero() || one.Oldest.Before(all.Oldest) {
+			all.Oldest = one.Oldest
+		}
 	}
 	slices.SortFunc(list, func(a, b hub.QueueSummary) int {
 		return cmp.Or(cmp.Compare(b.Messages, a.Messages), cmp.Compare(a.User, b.User))

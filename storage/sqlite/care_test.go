@@ -141,9 +141,15 @@ func TestStats(t *testing.T) {
 	before := s.Stats()
 	enqueue(t, s, message("u", "a", 1), message("u", "b", 1), message("u", "a", 1))
 	ack(t, s, "u", 1)
+	if n, err := s.ExpireMessages("", noon.AddDate(1, 0, 0), 10); n != 1 || err != nil {
+		t.Fatal(n, err)
+	}
 	got := s.Stats()
-	if got.Messages != 2 || got.Commits-before.Commits != 2 || got.Requests-before.Requests != 2 || got.LargestBatch != 1 || got.Failures != 0 {
+	if got.Messages != 2 || got.Commits-before.Commits != 3 || got.Requests-before.Requests != 3 || got.Expired != 1 || got.LargestBatch != 1 || got.Failures != 0 {
 		t.Errorf("%+v after %+v", got, before)
+	}
+	if d := got.CommitTimes; int64(d.Count()) != got.Commits || d.Sum < got.CommitTime.Seconds()/2 {
+		t.Errorf("%+v", got)
 	}
 	if got.CommitTime <= before.CommitTime || got.LongestCommit <= 0 || got.FileBytes == 0 || got.LogBytes <= before.LogBytes {
 		t.Errorf("%+v after %+v", got, before)

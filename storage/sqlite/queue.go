@@ -36,11 +36,10 @@ func (w *writer) putQueue(user string, q *queueRow) error {
 
 // Enqueue implements hub.QueueStore.
 func (s *Store) Enqueue(messages []hub.StoredMessage, room hub.QueueRoom) (offsets []uint64, err error) {
-	added := 0
+	var e enqueuing
 	err = s.writer.write(func(w *writer) error { // all anew where it is tried again
 		offsets = make([]uint64, len(messages))
-		e := enqueuing{w: w, queues: make(map[string]*queueRow), named: make(map[[3]string]uint64)}
-		defer func() { added = e.added }()
+		e = enqueuing{w: w, queues: make(map[string]*queueRow), named: make(map[[3]string]uint64)}
 		if err := e.check(messages, room); err != nil {
 			return err
 		}
@@ -49,7 +48,8 @@ func (s *Store) Enqueue(messages []hub.StoredMessage, room hub.QueueRoom) (offse
 	if err != nil {
 		return nil, err
 	}
-	s.writer.figures.messages.Add(int64(added))
+	s.writer.figures.messages.Add(int64(e.added))
+	s.writer.figures.expired.Add(e.expired)
 	return offsets, nil
 }
 
@@ -59,6 +59,8 @@ type enqueuing struct {
 	queues map[string]*queueRow
 	named  map[[3]string]uint64 // → offset; 0 until it has one
 	added  int
+
+	expired int64 // to make room
 }
 
 // check reads the queues, expires what is over in them, and refuses what does not fit.
@@ -89,9 +91,11 @@ func (e *enqueuing) check(messages []hub.StoredMessage, room hub.QueueRoom) erro
 		add.bytes += int64(len(m.Payload))
 		full := hub.QueueFull(m.User, int(q.tail-q.head)+add.messages, q.bytes+add.bytes, room)
 		if full != nil && q.isOver(m.QueuedAt) {
-			if _, err := e.w.expire(m.User, q, m.QueuedAt, int(q.tail-q.head)); err != nil {
+			over, err := e.w.expire(m.User, q, m.QueuedAt, int(q.tail-q.head))
+			if err != nil {
 				return err
 			}
+			e.expired += over
 			full = hub.QueueFull(m.User, int(q.tail-q.head)+add.messages, q.bytes+add.bytes, room)
 		}
 		if full != nil {
@@ -267,6 +271,9 @@ func (s *Store) ExpireMessages(user string, now time.Time, limit int) (n int, er
 		}
 		return nil
 	})
+	if err == nil {
+		s.writer.figures.expired.Add(int64(n))
+	}
 	return n, err
 }
 
@@ -339,6 +346,19 @@ func (s *Store) QueueSummaries(limit int) (list []hub.QueueSummary, all hub.Queu
 		Scan(&all.Users, &all.Messages, &all.Bytes)
 	if err != nil {
 		return nil, all, unavailable(err)
+	}
+	if all.Users == 0 {
+		return nil, all, nil
+	}
+	var oldest int64
+	err = tx.QueryRowContext(ctx, `SELECT m.queued_at FROM queues q JOIN messages m ON m.user = q.user AND m.offset = q.head + 1
+		WHERE q.next_expiry = (SELECT min(next_expiry) FROM queues WHERE next_expiry IS NOT NULL) LIMIT 1`).Scan(&oldest)
+	if err != nil {
+		return nil, all, unavailable(err)
+	}
+	all.Oldest = time.UnixMilli(oldest).UTC()
+	if limit == 0 {
+		return nil, all, nil
 	}
 	rows, err := tx.QueryContext(ctx, `SELECT q.user, q.tail - q.head AS waiting, q.bytes, m.queued_at FROM queues q JOIN messages m ON m.user = q.user AND m.offset = q.head + 1
 		WHERE q.next_expiry IS NOT NULL ORDER BY waiting DESC, q.user LIMIT ?`, limit)

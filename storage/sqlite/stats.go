@@ -5,26 +5,22 @@ import (
 	"path/filepath"
 	"sync/atomic"
 	"time"
-)
 
-// Stats are a store's figures since it was opened.
-type Stats struct {
-	FileBytes, LogBytes int64         // of the database and of its write-ahead log, now
-	Commits             int64         // transactions
-	Requests            int64         // that were committed in them; by Commits: the mean size of a batch
-	LargestBatch        int64         // the most that one transaction had
-	Messages            int64         // that were added to queues
-	CommitTime          time.Duration // of all commits together; with Full nearly all of it is fsync
-	LongestCommit       time.Duration
-	Failures            int64 // batches that could not be written
-	ChoreFailures       int64 // checkpoints and other tidying that failed
-}
+	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/meter"
+)
 
 // figures are counted by the writer's goroutine, and read by others.
 type figures struct {
-	commits, requests, largestBatch, messages atomic.Int64
-	commitTime, longestCommit                 atomic.Int64 // nanoseconds
-	failures, choreFailures                   atomic.Int64
+	commits, requests, largestBatch atomic.Int64
+	messages, expired               atomic.Int64
+	commitTime, longestCommit       atomic.Int64 // nanoseconds
+	commitTimes                     *meter.Histogram
+	failures, choreFailures         atomic.Int64
+}
+
+func newFigures() figures {
+	return figures{commitTimes: meter.NewHistogram(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)}
 }
 
 // committed counts a batch.
@@ -34,15 +30,16 @@ func (f *figures) committed(requests int, took time.Duration) {
 	f.largestBatch.Store(max(f.largestBatch.Load(), int64(requests)))
 	f.commitTime.Add(int64(took))
 	f.longestCommit.Store(max(f.longestCommit.Load(), int64(took)))
+	f.commitTimes.Observe(took.Seconds())
 }
 
-// Stats returns the figures of now.
-func (s *Store) Stats() Stats {
+// Stats implements hub.StoreMeter.
+func (s *Store) Stats() hub.StoreStats {
 	f := &s.writer.figures
-	return Stats{
+	return hub.StoreStats{
 		FileBytes: size(filepath.Join(s.dir, FileName)), LogBytes: s.logBytes(),
-		Commits: f.commits.Load(), Requests: f.requests.Load(), LargestBatch: f.largestBatch.Load(), Messages: f.messages.Load(),
-		CommitTime: time.Duration(f.commitTime.Load()), LongestCommit: time.Duration(f.longestCommit.Load()),
+		Commits: f.commits.Load(), Requests: f.requests.Load(), LargestBatch: f.largestBatch.Load(), Messages: f.messages.Load(), Expired: f.expired.Load(),
+		CommitTime: time.Duration(f.commitTime.Load()), LongestCommit: time.Duration(f.longestCommit.Load()), CommitTimes: f.commitTimes.Snapshot(),
 		Failures: f.failures.Load(), ChoreFailures: f.choreFailures.Load(),
 	}
 }

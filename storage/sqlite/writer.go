@@ -68,7 +68,7 @@ func newWriter(path string, d Durability, logger *slog.Logger) (_ *writer, err e
 	db.SetMaxOpenConns(1)
 	w := &writer{
 		path: path, db: db, ctx: context.Background(), stmts: make(map[string]*sql.Stmt),
-		requests: make(chan request, maxWaiting), chores: make(chan chore), health: health{logger: logger},
+		requests: make(chan request, maxWaiting), chores: make(chan chore), health: health{logger: logger}, figures: newFigures(),
 	}
 	defer func() {
 		if err != nil {

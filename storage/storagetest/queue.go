@@ -55,7 +55,7 @@ func Queue(t *testing.T, open func(t testing.TB) hub.QueueStore, reopen func(t t
 			t.Errorf("of nothing: %v, %v, %v", list, all, err)
 		}
 		later := message("u", "b")
-		later.QueuedAt = later.QueuedAt.Add(time.Second)
+		later.QueuedAt, later.ExpiresAt = later.QueuedAt.Add(time.Second), later.ExpiresAt.Add(time.Second)
 		enqueue(t, s, message("u", "a"), later, message("u", "c"), message("v", "a"), message("w", "a"), message("w", "b"), message("x", "a"))
 		ack(t, s, "u", 1)
 		ack(t, s, "x", 1)
@@ -65,7 +65,7 @@ func Queue(t *testing.T, open func(t testing.TB) hub.QueueStore, reopen func(t t
 		}
 		for limit := range 4 {
 			list, all, err := s.QueueSummaries(limit)
-			if len(list) != limit || err != nil || all != (hub.QueueTotals{Users: 3, Messages: 5, Bytes: 5 * size}) {
+			if len(list) != limit || err != nil || all != (hub.QueueTotals{Users: 3, Messages: 5, Bytes: 5 * size, Oldest: noon}) {
 				t.Fatalf("%v, %v, %v", list, all, err)
 			}
 			for i := range list {

@@ -1,0 +1,212 @@
+package hub
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"github.com/duckwire/duckwire/hub/meter"
+)
+
+// counts is what has happened since the hub's start. What hot paths touch are single atomic additions; the rest is rare.
+type counts struct {
+	tallies [tallies]tally
+	next    atomic.Uint32 // the tally of the next reader
+
+	events     atomic.Uint64 // published, that went into a log
+	ephemerals atomic.Uint64 // published, that did not
+
+	made, unwatched atomic.Uint64 // tokens
+	firstToken      *meter.Histogram
+	started         [streamKinds]atomic.Uint64
+	ended           [streamKinds][len(endStatuses)]atomic.Uint64
+	cancelled       [len(cancelReasons)]atomic.Uint64
+
+	providerErrors [len(providerCodes)]atomic.Uint64
+	limits         meter.Names
+}
+
+func (c *counts) init() {
+	for i := range c.tallies {
+		c.tallies[i].lag = meter.NewHistogram(1, 4, 16, 64, 256, 1024, 4096)
+	}
+	c.firstToken = meter.NewHistogram(0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+}
+
+// tallies is how many parts there are.
+const tallies = 16
+
+// tally is one part of what readers are counted in. They are spread over several, so that many who read at one time do not wait for one line of
+// the processors' memory.
+type tally struct {
+	single    [Transports]atomic.Uint64 // items that readers were given alone, and one entry behind: nearly all, so they take one addition
+	delivered [Transports]atomic.Uint64 // all others
+	tokens    atomic.Uint64
+	resets    [len(resetReasons)]atomic.Uint64
+	lag       *meter.Histogram
+	_         [64]byte
+}
+
+var resetReasons = [...]ResetReason{ResetEpoch, ResetTrimmed, ResetAhead}
+
+// A Client is a Waker that says over which transport its reader's items go to a client. They are counted then.
+type Client interface {
+	Waker
+	Transport() Transport
+}
+
+// readerCounts is where one reader's items are counted. The zero value counts nothing.
+type readerCounts struct {
+	tally *tally
+	via   Transport
+}
+
+// of returns where the items of a reader with that wake are counted.
+func (c *counts) of(wake Waker) readerCounts {
+	client, ok := wake.(Client)
+	if !ok {
+		return readerCounts{}
+	}
+	return readerCounts{&c.tallies[c.next.Add(1)%tallies], client.Transport()}
+}
+
+// items counts n items that the reader was given when it was behind by so many entries.
+func (r readerCounts) items(n int, behind uint64) {
+	switch {
+	case r.tally == nil || n == 0:
+	case n == 1 && behind == 1:
+		r.tally.single[r.via].Add(1)
+	default:
+		r.tally.delivered[r.via].Add(uint64(n))
+		r.tally.lag.Observe(float64(behind))
+	}
+}
+
+// latest counts items that have no place in a log.
+func (r readerCounts) latest(n int) {
+	if r.tally != nil && n > 0 {
+		r.tally.delivered[r.via].Add(uint64(n))
+	}
+}
+
+// tokens counts those that no reader was given before.
+func (r readerCounts) tokens(n int) {
+	if r.tally != nil && n > 0 {
+		r.tally.tokens.Add(uint64(n))
+	}
+}
+
+// reset counts one, if it is one, and returns it.
+func (r readerCounts) reset(reset *Reset) *Reset {
+	if r.tally != nil && reset != nil {
+		for i, reason := range resetReasons {
+			if reason == reset.Reason {
+				r.tally.resets[i].Add(1)
+			}
+		}
+	}
+	return reset
+}
+
+// streamKind is a stream's kind as it is counted: what producers call their streams are words from outside.
+type streamKind int
+
+const (
+	kindCompletion streamKind = iota
+	kindAnalysis
+	kindOther
+	streamKinds = iota
+)
+
+func kindOf(s *Stream) streamKind {
+	switch s.Kind {
+	case "completion":
+		return kindCompletion
+	case "analysis":
+		return kindAnalysis
+	}
+	return kindOther
+}
+
+func (k streamKind) String() string {
+	return [streamKinds]string{"completion", "analysis", "other"}[k]
+}
+
+var (
+	endStatuses   = [...]Status{StatusDone, StatusFailed, StatusCancelled, StatusSuperseded, StatusInterrupted}
+	cancelReasons = [...]string{"client", codeUnwatched}
+)
+
+// codeUnwatched is the error of a stream that was cancelled because nobody watched it.
+const codeUnwatched = "unwatched"
+
+// end counts the end of a stream.
+func (c *counts) end(s *Stream, status Status, e *EndError) {
+	for i, known := range endStatuses {
+		if known == status {
+			c.ended[kindOf(s)][i].Add(1)
+		}
+	}
+	if status == StatusCancelled {
+		reason := 0
+		if e != nil && e.Code == codeUnwatched {
+			reason = 1
+		}
+		c.cancelled[reason].Add(1)
+	}
+}
+
+// providerCodes are what a provider's errors are counted as: the codes of hub/provider/… and of the hub, and behind them what stands for the many
+// that upstreams have of their own.
+var providerCodes = [...]string{
+	"upstream_unreachable", "upstream_timeout", "upstream_truncated", "upstream_invalid", "upstream_redirect", "upstream_unauthorized", "upstream_error",
+	"bad_answer", "internal", "provider_error", "rate_limited", "refused",
+}
+
+// providerError counts what a provider ended with.
+func (c *counts) providerError(err error) {
+	code := providerCode(err)
+	for i, known := range providerCodes {
+		if known == code {
+			c.providerErrors[i].Add(1)
+		}
+	}
+}
+
+func providerCode(err error) string {
+	var p *ProviderError
+	switch {
+	case !errors.As(err, &p):
+		return "provider_error"
+	case slices.Contains(providerCodes[:], p.Code):
+		return p.Code
+	case p.Status == http.StatusTooManyRequests:
+		return "rate_limited"
+	case p.Status >= 400 && p.Status < 500:
+		return "refused"
+	}
+	return "upstream_error"
+}
+
+// CountLimit counts that a client was refused, if err is a *LimitError. Whoever tells the client calls it.
+func (h *Hub) CountLimit(err error) {
+	var limit *LimitError
+	if errors.As(err, &limit) {
+		h.counts.limits.Add(limit.Setting())
+	}
+}
+
+// Setting returns the name of the setting that has the limit, which stands in Name in parentheses; where there is none, Name if it is one word, else
+// "other".
+func (e *LimitError) Setting() string {
+	name := e.Name
+	if open, end := strings.LastIndexByte(name, '('), strings.LastIndexByte(name, ')'); open >= 0 && open < end {
+		name = name[open+1 : end]
+	}
+	if name == "" || strings.ContainsFunc(name, func(c rune) bool { return c != '_' && (c < 'a' || c > 'z') }) {
+		return meter.OtherName
+	}
+	return name
+}

@@ -1,0 +1,179 @@
+package hub
+
+import (
+	"time"
+
+	"github.com/duckwire/duckwire/hub/meter"
+)
+
+// Stats is how a hub stands, and what has happened in it since its start. It holds no names of users, topics or streams: maps have keys out of
+// fixed sets.
+type Stats struct {
+	Users    int                // who have a session
+	Sessions [Transports]int    // now
+	Opened   [Transports]uint64 // sessions since the start
+
+	Topics   int
+	Readers  int // of topics, streams and queues
+	Behind   int // readers that have not read everything: they are being written to, or are slow
+	Present  int // presences on all topics, those in their grace included
+	LogBytes int64
+
+	Delivered  [Transports]uint64 // items that clients' readers were given
+	Lag        meter.Distribution // how many entries behind readers were when they were given something
+	Resets     map[ResetReason]uint64
+	Events     uint64 // published with a position
+	Ephemerals uint64 // and without
+
+	Streams         map[Status]int
+	StreamsStarted  map[string]uint64 // by kind: "completion", "analysis", "other"
+	StreamsEnded    []EndCount
+	Cancelled       map[string]uint64 // by reason: "client", "unwatched"
+	TokensMade      uint64
+	TokensDelivered uint64             // to at least one watcher
+	TokensUnwatched uint64             // made while nobody watched
+	FirstToken      meter.Distribution // seconds from a completion's request to its first token
+
+	ProviderErrors map[string]uint64 // by code
+	Limits         map[string]uint64 // refusals, by the setting that has the limit
+
+	Queue *QueueTotals // nil: without a store, or it does not answer
+	Store *StoreStats  // nil: without a store that counts
+}
+
+// EndCount is how many streams of a kind have ended so.
+type EndCount struct {
+	Kind   string
+	Status Status
+	Count  uint64
+}
+
+// StoreStats are a store's figures since it was opened.
+type StoreStats struct {
+	FileBytes, LogBytes int64         // of the database and of its write-ahead log, now
+	Commits             int64         // transactions
+	Requests            int64         // that were committed in them; by Commits: the mean size of a batch
+	LargestBatch        int64         // the most that one transaction had
+	Messages            int64         // that were added to queues
+	Expired             int64         // messages that nobody acknowledged in time
+	CommitTime          time.Duration // of all commits together; with full durability nearly all of it is fsync
+	CommitTimes         meter.Distribution
+	LongestCommit       time.Duration
+	Failures            int64 // batches that could not be written
+	ChoreFailures       int64 // checkpoints and other tidying that failed
+}
+
+// A StoreMeter is a store that counts. The hub finds it by a type assertion.
+type StoreMeter interface{ Stats() StoreStats }
+
+// Stats takes a snapshot. It looks at every topic and stream for a moment each, so it is for whoever asks every few seconds.
+func (h *Hub) Stats() Stats {
+	st := Stats{LogBytes: h.LogBytes(), Events: h.counts.events.Load(), Ephemerals: h.counts.ephemerals.Load()}
+	st.addSessions(&h.sessions)
+	st.addTopics(h.allTopics())
+	st.addStreams(h.streams.all())
+	st.addQueues(&h.queues)
+	st.addCounts(&h.counts)
+	return st
+}
+
+func (st *Stats) addSessions(s *sessions) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st.Users, st.Sessions, st.Opened = len(s.byUser), s.all, s.opened
+}
+
+// addReaders counts a log's readers. l.mu is held.
+func (st *Stats) addReaders(l *log) {
+	st.Readers += l.readers
+	st.Behind += l.readers - len(l.parked)
+}
+
+func (st *Stats) addTopics(all []*topic) {
+	st.Topics = len(all)
+	for _, t := range all {
+		t.mu.Lock()
+		st.addReaders(&t.log)
+		presences := t.presences
+		t.mu.Unlock()
+		if presences != nil {
+			presences.mu.Lock()
+			st.Present += presences.metas
+			presences.mu.Unlock()
+		}
+	}
+}
+
+func (st *Stats) addStreams(all []*Stream) {
+	st.Streams = map[Status]int{StatusQueued: 0, StatusRunning: 0}
+	for _, status := range endStatuses {
+		st.Streams[status] = 0
+	}
+	for _, s := range all {
+		s.log.mu.Lock()
+		st.addReaders(&s.log)
+		st.Streams[s.status]++
+		s.log.mu.Unlock()
+	}
+}
+
+func (st *Stats) addQueues(q *queues) {
+	if q.store == nil {
+		return
+	}
+	q.mu.Lock()
+	open := make([]*queueLog, 0, len(q.open))
+	for _, ql := range q.open {
+		open = append(open, ql)
+	}
+	q.mu.Unlock()
+	for _, ql := range open {
+		ql.mu.Lock()
+		st.addReaders(&ql.log)
+		ql.mu.Unlock()
+	}
+	if _, totals, err := q.store.QueueSummaries(0); err == nil {
+		st.Queue = &totals
+	}
+	if m, ok := q.store.(StoreMeter); ok {
+		figures := m.Stats()
+		st.Store = &figures
+	}
+}
+
+func (st *Stats) addCounts(c *counts) {
+	st.Resets = make(map[ResetReason]uint64)
+	for i := range c.tallies {
+		t := &c.tallies[i]
+		lag := t.lag.Snapshot()
+		for via := range t.delivered {
+			single := t.single[via].Load()
+			st.Delivered[via] += single + t.delivered[via].Load()
+			lag.Counts[0] += single // its bound is 1
+			lag.Sum += float64(single)
+		}
+		for j, reason := range resetReasons {
+			st.Resets[reason] += t.resets[j].Load()
+		}
+		st.TokensDelivered += t.tokens.Load()
+		st.Lag = st.Lag.Plus(lag)
+	}
+	st.StreamsStarted = make(map[string]uint64)
+	for kind := range c.started {
+		name := streamKind(kind).String()
+		st.StreamsStarted[name] = c.started[kind].Load()
+		for i, status := range endStatuses {
+			st.StreamsEnded = append(st.StreamsEnded, EndCount{Kind: name, Status: status, Count: c.ended[kind][i].Load()})
+		}
+	}
+	st.Cancelled = make(map[string]uint64)
+	for i, reason := range cancelReasons {
+		st.Cancelled[reason] = c.cancelled[i].Load()
+	}
+	st.TokensMade, st.TokensUnwatched, st.FirstToken = c.made.Load(), c.unwatched.Load(), c.firstToken.Snapshot()
+	st.ProviderErrors = make(map[string]uint64)
+	for i, code := range providerCodes {
+		st.ProviderErrors[code] = c.providerErrors[i].Load()
+	}
+	st.Limits = c.limits.Snapshot()
+}
