@@ -18,6 +18,7 @@ import (
 	"github.com/duckwire/duckwire/handlers"
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/ratelimit"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -35,7 +36,7 @@ func duckwire(t *testing.T) *bench.Target {
 		t.Fatal(err)
 	}
 	t.Cleanup(v.Close)
-	edge := handlers.New(handlers.Options{Hub: h, Verifier: v, Logger: logger})
+	edge := handlers.New(handlers.Options{Hub: h, Verifier: v, Logger: logger, Rates: ratelimit.Limits{EventsPerSecond: -1}})
 	t.Cleanup(edge.Close)
 	s := httptest.NewUnstartedServer(edge)
 	s.Config.ConnContext = handlers.KeepConn
