@@ -28,7 +28,7 @@ type wsClient struct {
 // dialSocket opens a socket with a token.
 func (s *testServer) dialSocket(tok string) *wsClient {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	s.t.Cleanup(cancel)
 	conn, _, err := websocket.Dial(ctx, s.URL+"/socket/websocket?vsn=2.0.0&token="+tok, nil)
 	if err != nil {
