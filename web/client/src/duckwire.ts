@@ -160,6 +160,11 @@ export class Duckwire {
     return new Queue(this.socket, this.#user, handler as Handler, options, this.#store, `${this.#prefix}:queue`)
   }
 
+  /** cut breaks the connection as if the network had: the socket comes back by itself. It is for trying out what happens then. */
+  cut(): void {
+    this.#climber.cut()
+  }
+
   /** close closes the connection. What waits in the outbox stays in the store. */
   close(): Promise<void> {
     this.#unlisten()

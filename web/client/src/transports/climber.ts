@@ -30,6 +30,8 @@ export interface Climber {
   look: (rung: Rung) => Promise<boolean>
   /** use changes the rungs to use. The connection is left if its rung is not among them. */
   use: (rungs: readonly Rung[]) => void
+  /** cut ends the connection as if the network had. */
+  cut: () => void
   /** choose closes the open connection if there is a better rung for it now, so that the Socket comes back on that. */
   choose: () => void
 }
@@ -133,8 +135,12 @@ export function climber(options: ClimberOptions): Climber {
     /** reconsider ends the connection if its rung is not one of those to use. */
     reconsider(): void {
       if (this.readyState === open && this.#rung && usable.includes(this.#rung)) return
+      this.cut()
+    }
+
+    cut(): void {
       this.#detach()
-      this.#end({ code: 1006, reason: 'another transport is to be used', wasClean: false })
+      this.#end({ code: 1006, reason: 'cut', wasClean: false })
     }
 
     /** climbTo ends the connection if a better rung works now. */
@@ -291,6 +297,7 @@ export function climber(options: ClimberOptions): Climber {
       usable = possible(rungs)
       current?.reconsider()
     },
+    cut: () => current?.cut(),
     choose: () => current?.climbTo(ladder.best(usable)),
   }
 }
