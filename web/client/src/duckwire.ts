@@ -94,7 +94,9 @@ export class Duckwire {
   /** watch has the socket change to a better rung when one is found. */
   #watch(climb: Climber): Unsubscribe {
     this.#ladder.lookWith(climb.look)
-    return this.#ladder.onChange(() => climb.choose())
+    return this.#ladder.onChange((rung) => {
+      if (!this.#ladder.isBad(rung)) climb.choose()
+    })
   }
 
   /** ways makes what is known of the ways by which completions come. */

@@ -171,13 +171,13 @@ export function climber(options: ClimberOptions): Climber {
     }
 
     /**
-     * accuse takes that rungs did not open, and one below them did. They may only have come too early, while the server was away: one that failed at
-     * once is looked at again, now that the server is there.
+     * accuse takes that rungs did not open, and one below them did. They may only have come too early, while the server was away: those that failed at
+     * once are looked at again, now that the server is there.
      */
     async #accuse(suspects: [Rung, string][]): Promise<void> {
+      for (const [rung, why] of suspects) ladder.fail(rung, why)
       for (const [rung, why] of suspects) {
-        if (why !== late && (await look(rung).catch(() => false))) return this.climbTo(rung)
-        ladder.fail(rung, why)
+        if (why !== late && (await look(rung).catch(() => false))) return ladder.good(rung)
       }
     }
 
