@@ -177,6 +177,7 @@ export function climber(options: ClimberOptions): Climber {
     async #accuse(suspects: [Rung, string][]): Promise<void> {
       for (const [rung, why] of suspects) ladder.fail(rung, why)
       for (const [rung, why] of suspects) {
+        if (this.readyState !== open) return
         if (why !== late && (await look(rung).catch(() => false))) return ladder.good(rung)
       }
     }
