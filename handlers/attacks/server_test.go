@@ -234,7 +234,7 @@ func (s *server) socket(tok, topic string) *websocket.Conn {
 	return c
 }
 
-// push sends a frame and returns the next one that comes.
+// push sends a frame and returns the next reply that comes.
 func push(t testing.TB, c *websocket.Conn, frame string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -242,11 +242,15 @@ func push(t testing.TB, c *websocket.Conn, frame string) string {
 	if err := c.Write(ctx, websocket.MessageText, []byte(frame)); err != nil {
 		t.Fatal(err)
 	}
-	_, reply, err := c.Read(ctx)
-	if err != nil {
-		t.Fatal(err)
+	for {
+		_, reply, err := c.Read(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(reply), `"phx_reply"`) {
+			return string(reply)
+		}
 	}
-	return string(reply)
 }
 
 // shake makes a WebSocket handshake and returns its status.

@@ -61,7 +61,7 @@ func runNodeTests(t *testing.T, binary, file string) {
 	t.Helper()
 	// Messages of Node about its experiments would only hide ours. Some clients leave timers behind that run for a minute.
 	out := run(t, []string{"DUCKWIRE_BIN=" + binary, "NODE_NO_WARNINGS=1", "CHROMIUM=" + findChromium()},
-		"node", "--experimental-eventsource", "--test", "--test-force-exit", "--test-reporter=spec", file)
+		"node", "--experimental-eventsource", "--test", "--test-force-exit", "--test-timeout=240000", "--test-reporter=spec", file)
 	if !strings.Contains(out, "ℹ fail 0") || strings.Contains(out, "ℹ pass 0") {
 		t.Errorf("node ended well, and yet its report does not say so:\n%s", out)
 	}

@@ -155,6 +155,22 @@ test('a page that was frozen has everything when it wakes', async () => {
   await until("bob's text", async () => (await ada.code()).includes('// while you slept'))
 })
 
+test('six tabs of one browser, all of them on SSE over HTTP/1.1', async () => {
+  const ada = keep(await user(browser, 'ada'))
+  const tabs = []
+  for (let n = 0; n < 6; n++) {
+    const tab = await playground(await ada.open(server.url, '#/playground/code:file:tabs.js')).ready()
+    await tab.use('SSE + POST')
+    tabs.push(tab)
+  }
+  for (const [n, tab] of tabs.entries()) {
+    await tab.page.bringToFront()
+    await tab.type(`// ${n}\n`)
+  }
+  const all = (code) => tabs.every((_, n) => code.includes(`// ${n}\n`))
+  for (const tab of tabs) await until('the text of all tabs', async () => all(await tab.code()), 60_000)
+})
+
 test('axe-core has nothing to say, in light and dark, also on a phone', async () => {
   for (const options of [{ colorScheme: 'light' }, { colorScheme: 'dark' }, { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true }]) {
     const ada = await enter('ada', 'code:file:axe.js', options)

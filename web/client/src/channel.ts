@@ -37,6 +37,7 @@ type Listener = (payload: unknown, meta: Meta) => void
 export class Channel {
   /** The official client's channel: for its `Presence`, and for what is not here. */
   readonly phoenix: ChannelLike
+  readonly #socket: SocketLike
   readonly topic: string
   readonly #outbox: Outbox | undefined
   readonly #listeners = new Map<string, Emitter<[unknown, Meta]>>()
@@ -53,6 +54,7 @@ export class Channel {
       const more = typeof options.params === 'function' ? (options.params as () => object)() : options.params
       return { ...more, ...(this.#position && { after: this.#position }) }
     }
+    this.#socket = socket
     this.phoenix = socket.channel(topic, params)
     this.phoenix.onMessage = (event, payload, ref) => {
       this.#take(event, payload, ref)
@@ -111,7 +113,7 @@ export class Channel {
         .receive('ok', (response) => {
           const answer = response as Joined
           if (typeof answer.position === 'string') this.#position = answer.position
-          void this.#outbox?.joined(this.topic, (event, payload) => this.send(event, payload))
+          void this.#outbox?.joined(this.topic, (event, payload) => this.#sendNow(event, payload))
           this.#joins.emit(answer)
           resolve(answer)
         })
@@ -137,6 +139,15 @@ export class Channel {
   /** send sends an event, or bytes, once and at most once, as the official client does. It fails when no reply came in ten seconds. */
   send(event: string, payload: object = {}): Promise<unknown> {
     return answered(`${event} on ${this.topic}`, this.phoenix.push(event, payload))
+  }
+
+  /**
+   * sendNow sends for the outbox, or fails. Between the end of a connection and the news of it the official client would keep the push, and send it at
+   * the next join before those that the outbox sends again.
+   */
+  #sendNow(event: string, payload: object): Promise<unknown> {
+    if (this.#socket.isConnected() && this.phoenix.state === 'joined') return this.send(event, payload)
+    return Promise.reject(new DuckwireError(`${event} on ${this.topic}: no connection`, 'unavailable'))
   }
 
   /** leave leaves the channel for good. */

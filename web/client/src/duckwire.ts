@@ -94,7 +94,9 @@ export class Duckwire {
   /** watch has the socket change to a better rung when one is found. */
   #watch(climb: Climber): Unsubscribe {
     this.#ladder.lookWith(climb.look)
-    return this.#ladder.onChange(() => climb.choose())
+    return this.#ladder.onChange((rung) => {
+      if (!this.#ladder.isBad(rung)) climb.choose()
+    })
   }
 
   /** ways makes what is known of the ways by which completions come. */
@@ -158,6 +160,11 @@ export class Duckwire {
     if (this.#user === undefined) throw new TypeError('a queue needs the option "user" of Duckwire')
     this.connect()
     return new Queue(this.socket, this.#user, handler as Handler, options, this.#store, `${this.#prefix}:queue`)
+  }
+
+  /** cut breaks the connection as if the network had: the socket comes back by itself. It is for trying out what happens then. */
+  cut(): void {
+    this.#climber.cut()
   }
 
   /** close closes the connection. What waits in the outbox stays in the store. */

@@ -105,8 +105,9 @@ test('what was lost is told', async () => {
 test('another client goes on at a position', async () => {
   const first = client(server.url, { token: bearer }).channel('hand-over')
   await first.join()
+  const one = new Promise((resolve) => first.on('news', ({ n }, { position }) => n === 1 && resolve(position)))
   await publish('hand-over', [{ event: 'news', payload: { n: 1 } }, { event: 'news', payload: { n: 2 } }])
-  const at = await new Promise((resolve) => first.on('news', ({ n }, { position }) => n === 1 && resolve(position)))
+  const at = await one
   const second = client(server.url, { token: bearer, transports: ['sse'] }).channel('hand-over', { after: at })
   const heard = []
   second.on('news', ({ n }) => heard.push(n))

@@ -1,7 +1,8 @@
 // A completion of the page's: started once, followed over whatever connection there is, and found again after a reload.
 
 import { api, type Stream } from './api'
-import type { Connection, Topic } from './connection'
+import type { Channel } from '../../client/src/index'
+import type { Connection } from './connection'
 
 /** Entry is one line of the record of positions. */
 export interface Entry {
@@ -40,7 +41,8 @@ export interface Watcher {
 }
 
 export class Completion {
-  #topic?: Topic
+  #channel?: Channel
+  #joins = 0
   #bytes: number
   #over = false
 
@@ -81,14 +83,15 @@ export class Completion {
 
   #follow(): void {
     this.#keep()
-    this.#topic = this.connection.join(`stream:${this.kept.id}`, {
-      after: this.kept.position,
-      onJoin: ({ recovered, position }, again) => {
-        if (again) this.#note(recovered ? 'resumed' : 'reset', position ?? '', recovered ? 'exactly there' : 'from the beginning')
-      },
-      onRefused: ({ reason }) => this.#finish(reason ?? 'refused'),
-      onEvent: (event, payload, position) => this.#take(event, payload, position ?? ''),
+    const channel = this.connection.duckwire.channel(`stream:${this.kept.id}`, { after: this.kept.position })
+    this.#channel = channel
+    for (const event of ['chunk', 'reset', 'end']) {
+      channel.on<any>(event, (payload, { position }) => this.#take(event, payload, position ?? ''))
+    }
+    channel.onJoin(({ recovered, position }) => {
+      if (this.#joins++ > 0) this.#note(recovered ? 'resumed' : 'reset', position, recovered ? 'exactly there' : 'from the beginning')
     })
+    channel.join().catch((error: { code?: string }) => this.#finish(error.code ?? 'refused'))
   }
 
   #take(event: string, payload: any, position: string): void {
@@ -116,7 +119,7 @@ export class Completion {
   }
 
   #note(kind: Entry['kind'], position: string, text: string): void {
-    this.watcher.onEntry({ kind, position, text, at: this.#bytes, ms: Date.now() - this.kept.began, via: this.connection.transport })
+    this.watcher.onEntry({ kind, position, text, at: this.#bytes, ms: Date.now() - this.kept.began, via: this.connection.via })
   }
 
   #keep(): void {
@@ -127,7 +130,7 @@ export class Completion {
     if (this.#over) return
     this.#over = true
     sessionStorage.removeItem(key)
-    this.#topic?.leave()
+    void this.#channel?.leave()
     this.watcher.onEnd(status)
   }
 

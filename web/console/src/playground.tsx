@@ -1,7 +1,7 @@
 // The playground: a page of code that several people edit, where completions stream in as grey text, and whose connection may be cut.
 
-import { Presence } from 'phoenix'
 import { useEffect, useRef, useState } from 'preact/hooks'
+import { Cursors, People as Present } from '../../client/src/index'
 import { Completion, type Entry, keptCompletion } from './completion'
 import { Connection, type State, type TransportName, transports } from './connection'
 import type { Editor } from './editor'
@@ -47,7 +47,7 @@ export function Playground({ topic }: { topic: string }) {
   const [entries, setEntries] = useState<Entry[]>([])
   const [people, setPeople] = useState<Person[]>([])
   const [state, setState] = useState<State>('connecting')
-  const [transport, setTransport] = useState<TransportName>('WebSocket')
+  const [transport, setTransport] = useState<TransportName>('Auto')
   const [status, setStatus] = useState('Loading the editor …')
   const [auto, setAuto] = useState(true)
   const holder = useRef<HTMLDivElement>(null)
@@ -103,6 +103,12 @@ export function Playground({ topic }: { topic: string }) {
   )
 }
 
+/** Place is where somebody's cursor is. */
+interface Place {
+  user_id?: string
+  position?: { line: number; column: number }
+}
+
 interface Shown {
   entry(e: Omit<Entry, 'n'>): void
   people(people: Person[]): void
@@ -118,21 +124,22 @@ class Page {
   #completion?: Completion
   #auto = true
   #timer?: number
-  #moved = 0
+  #present: Present<{ state?: string }>
+  #cursors: Cursors<Place>
   #names = new Map<string, string>()
 
   constructor(
     topic: string,
     private readonly shown: Shown,
   ) {
-    this.#connection = new Connection('WebSocket', () => shown.state(this.#connection?.state ?? 'connecting'))
-    this.#shared = new SharedText(this.#connection, topic, client, (event, payload) => this.#hear(event, payload), {
-      onChannel: (channel) => {
-        const presence = new Presence(channel)
-        presence.onSync(() => this.#sync(presence))
-      },
-      onRefused: ({ reason }) => shown.status(`You may not join this page: ${reason ?? 'refused'}`),
-    })
+    this.#connection = new Connection(() => shown.state(this.#connection?.state ?? 'connecting'))
+    this.#shared = new SharedText(this.#connection.duckwire, topic, client)
+    const { channel } = this.#shared
+    this.#present = new Present(channel)
+    this.#present.onChange(() => this.#sync())
+    this.#cursors = new Cursors(channel, { event: 'cursor_position', heard: 'cursor_update', rate: 20 })
+    this.#cursors.onMove((place) => this.#hear(place))
+    channel.join().catch((error: Error) => shown.status(`You may not join this page: ${error.message}`))
   }
 
   open(Make: typeof Editor, parent: HTMLElement): void {
@@ -145,7 +152,7 @@ class Page {
         this.shown.status('Taken.')
       },
       typed: () => this.#typed(),
-      moved: (line, column) => this.#move(line, column),
+      moved: (line, column) => this.#cursors.move({ position: { line, column } }),
     })
     this.shown.status('Ready.')
     const kept = keptCompletion()
@@ -196,23 +203,15 @@ class Page {
     if (this.#auto) this.#timer = window.setTimeout(() => this.#ask(), pause)
   }
 
-  /** move tells the others where the cursor is, at most twenty times a second. */
-  #move(line: number, column: number): void {
-    clearTimeout(this.#moved)
-    this.#moved = window.setTimeout(() => {
-      if (this.#shared.topic.joined) this.#shared.topic.push('cursor_position', { position: { line, column }, client })
-    }, 50)
+  #hear({ client, user_id = '?', position }: Place & { client: string }): void {
+    if (!position) return
+    this.#names.set(client, user_id)
+    this.#editor?.showCursor(client, user_id, position.line, position.column)
   }
 
-  #hear(event: string, payload: any): void {
-    if (event !== 'cursor_update' || !payload.position || payload.client === client) return
-    this.#names.set(payload.client, payload.user_id)
-    this.#editor?.showCursor(payload.client, payload.user_id ?? '?', payload.position.line, payload.position.column)
-  }
-
-  #sync(presence: Presence): void {
-    const people = presence.list((user, { metas }) => ({ user, sessions: metas.length, state: metas[0]?.state ?? 'active' }))
-    this.shown.people(people.sort((a, b) => a.user.localeCompare(b.user)))
+  #sync(): void {
+    const people = this.#present.list().map(({ user, metas }) => ({ user, sessions: metas.length, state: metas.at(-1)?.state ?? 'active' }))
+    this.shown.people(people)
     const here = new Set(people.map((p) => p.user))
     this.#editor?.keepCursors(new Set([...this.#names].filter(([, user]) => here.has(user)).map(([c]) => c)))
   }
@@ -235,7 +234,7 @@ class Page {
 
   close(): void {
     clearTimeout(this.#timer)
-    clearTimeout(this.#moved)
+    this.#cursors.close()
     this.#editor?.close()
     this.#shared.close()
     this.#connection.close()

@@ -2,7 +2,7 @@
 // once, so whatever is unsure is sent again.
 
 import * as Y from 'yjs'
-import type { Connection, Topic } from './connection'
+import type { Channel, Duckwire } from '../../client/src/index'
 
 /** wholeEvery is how often a whole document goes out: the server keeps a bounded history, and a newcomer begins with what is kept. */
 const wholeEvery = 200
@@ -10,26 +10,22 @@ const wholeEvery = 200
 export class SharedText {
   readonly doc = new Y.Doc()
   readonly text = this.doc.getText('code')
-  readonly topic: Topic
+  /** channel is still to be joined. */
+  readonly channel: Channel
   #unsure = new Map<number, Uint8Array>()
   #sent = 0
+  #joins = 0
 
-  constructor(connection: Connection, name: string, client: string, hear: (event: string, payload: any) => void, enter: Pick<Parameters<Connection['join']>[1], 'onChannel' | 'onJoin' | 'onRefused'>) {
-    this.topic = connection.join(name, {
-      ...enter,
-      after: '0',
-      params: { client_id: client },
-      onJoin: (response, again) => {
-        const updates = [...this.#unsure.values()]
-        this.#unsure.clear()
-        if (again && response.recovered === false) updates.push(Y.encodeStateAsUpdate(this.doc)) // others may lack what is ours
-        if (updates.length > 0) this.#send(Y.mergeUpdates(updates))
-        enter.onJoin?.(response, again)
-      },
-      onEvent: (event, payload) => {
-        if (event === 'code_updated' && typeof payload.bytes === 'string') Y.applyUpdate(this.doc, fromBase64(payload.bytes), this)
-        else hear(event, payload)
-      },
+  constructor(duckwire: Duckwire, name: string, client: string) {
+    this.channel = duckwire.channel(name, { after: '0', params: { client_id: client } })
+    this.channel.on<{ bytes?: string }>('code_updated', ({ bytes }) => {
+      if (typeof bytes === 'string') Y.applyUpdate(this.doc, fromBase64(bytes), this)
+    })
+    this.channel.onJoin(({ recovered }) => {
+      const updates = [...this.#unsure.values()]
+      this.#unsure.clear()
+      if (this.#joins++ > 0 && !recovered) updates.push(Y.encodeStateAsUpdate(this.doc)) // others may lack what is ours
+      if (updates.length > 0) this.#send(Y.mergeUpdates(updates))
     })
     this.doc.on('update', (update: Uint8Array, origin: unknown) => {
       if (origin !== this) this.#send(update)
@@ -40,7 +36,10 @@ export class SharedText {
     const n = this.#sent++
     if (n % wholeEvery === wholeEvery - 1) update = Y.encodeStateAsUpdate(this.doc)
     this.#unsure.set(n, update)
-    this.topic.push('code_change', update.slice().buffer)?.receive('ok', () => this.#unsure.delete(n))
+    this.channel.send('code_change', update.slice().buffer).then(
+      () => this.#unsure.delete(n),
+      () => {}, // it goes out again with the next join
+    )
   }
 
   /** edit replaces a part of the text. */
@@ -50,7 +49,7 @@ export class SharedText {
   }
 
   close(): void {
-    this.topic.leave()
+    void this.channel.leave()
     this.doc.destroy()
   }
 }

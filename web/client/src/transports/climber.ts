@@ -30,6 +30,8 @@ export interface Climber {
   look: (rung: Rung) => Promise<boolean>
   /** use changes the rungs to use. The connection is left if its rung is not among them. */
   use: (rungs: readonly Rung[]) => void
+  /** cut ends the connection as if the network had. */
+  cut: () => void
   /** choose closes the open connection if there is a better rung for it now, so that the Socket comes back on that. */
   choose: () => void
 }
@@ -133,8 +135,12 @@ export function climber(options: ClimberOptions): Climber {
     /** reconsider ends the connection if its rung is not one of those to use. */
     reconsider(): void {
       if (this.readyState === open && this.#rung && usable.includes(this.#rung)) return
+      this.cut()
+    }
+
+    cut(): void {
       this.#detach()
-      this.#end({ code: 1006, reason: 'another transport is to be used', wasClean: false })
+      this.#end({ code: 1006, reason: 'cut', wasClean: false })
     }
 
     /** climbTo ends the connection if a better rung works now. */
@@ -165,13 +171,14 @@ export function climber(options: ClimberOptions): Climber {
     }
 
     /**
-     * accuse takes that rungs did not open, and one below them did. They may only have come too early, while the server was away: one that failed at
-     * once is looked at again, now that the server is there.
+     * accuse takes that rungs did not open, and one below them did. They may only have come too early, while the server was away: those that failed at
+     * once are looked at again, now that the server is there.
      */
     async #accuse(suspects: [Rung, string][]): Promise<void> {
+      for (const [rung, why] of suspects) ladder.fail(rung, why)
       for (const [rung, why] of suspects) {
-        if (why !== late && (await look(rung).catch(() => false))) return this.climbTo(rung)
-        ladder.fail(rung, why)
+        if (this.readyState !== open) return
+        if (why !== late && (await look(rung).catch(() => false))) return ladder.good(rung)
       }
     }
 
@@ -291,6 +298,7 @@ export function climber(options: ClimberOptions): Climber {
       usable = possible(rungs)
       current?.reconsider()
     },
+    cut: () => current?.cut(),
     choose: () => current?.climbTo(ladder.best(usable)),
   }
 }

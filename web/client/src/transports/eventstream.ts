@@ -54,8 +54,12 @@ export async function* eventStream(
     const decoder = new TextDecoder()
     const parser = new Parser()
     let begun = false
-    for (const reader = response.body.getReader(); ; ) {
+    const reader = response.body.getReader()
+    // Node's fetch forgets the signal of an answer once it has collected the request as garbage: then only this ends a read.
+    cut.signal.addEventListener('abort', () => void reader.cancel(cut.signal.reason).catch(() => {}))
+    for (;;) {
       const { done, value } = await reader.read()
+      cut.signal.throwIfAborted()
       if (done) return
       const heard = parser.push(decoder.decode(value, { stream: true }))
       begun ||= heard.length > 0
