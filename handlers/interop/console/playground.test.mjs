@@ -5,6 +5,7 @@ import { after, afterEach, before, describe, test } from 'node:test'
 import { launch } from '../lib/browser.mjs'
 import { accessible, playground, seamless, startTapped, tap, user } from '../lib/console.mjs'
 import { cutter } from '../lib/cutter.mjs'
+import { startNginx } from '../lib/nginx.mjs'
 import { startServer } from '../lib/server.mjs'
 import { until } from '../lib/wait.mjs'
 
@@ -80,6 +81,34 @@ for (const transport of transports) {
     })
   })
 }
+
+describe('behind a real proxy that lets no connection be upgraded', () => {
+  // What it does to streams besides, and the ways that are left.
+  for (const [what, more, ways] of [
+    ['nginx, default', '', ['SSE + POST']],
+    ['nginx, hostile buffering', 'proxy_ignore_headers X-Accel-Buffering; proxy_buffer_size 64k; proxy_buffers 16 64k; proxy_busy_buffers_size 128k;', ['padded SSE', 'Long-poll']],
+  ]) {
+    test(what, async () => {
+      const proxy = keep(await startNginx(server.url, more))
+      const topic = `code:file:${ways.length}.js`
+      const [ada, bob] = [await enter('ada', topic, { url: proxy.url }), await enter('bob', topic, { url: proxy.url })]
+      for (const p of [ada, bob]) await until('both', async () => (await p.people()).map((who) => who.split(' ')[0]).join() === 'ada,bob', 60_000)
+      await bob.type('// hello\n')
+      await until("bob's text", async () => (await ada.code()) === '// hello\n')
+      const t = tap(pieces)
+      await asked(ada, t)
+      for (let n = 1; n <= pieces.length; n++) {
+        t.let(1)
+        await ada.ghostIs(pieces.slice(0, n).join(''))
+      }
+      await until('the end', async () => (await ada.record()).at(-1) === 'end')
+      await seamless(ada, t.text)
+      for (const way of await ada.ways()) assert.ok(ways.includes(way), way)
+      await ada.page.keyboard.press('Tab')
+      await until('the code', async () => (await bob.code()) === `// hello\nconst f = ${t.text}`)
+    })
+  }
+})
 
 test('the button cuts, what is made meanwhile comes afterwards, and the transport can be changed in the middle', async () => {
   const ada = await enter('ada', 'code:file:button.js')

@@ -89,6 +89,8 @@ export function playground(page) {
     record: () => page.locator('.record tbody tr').evaluateAll((rows) => rows.map((row) => row.className)),
     /** pieces returns the byte at which each piece of text stood, and its text. */
     pieces: () => page.locator('.record tbody tr.chunk').evaluateAll((rows) => rows.map(({ cells }) => [Number(cells[3].textContent.replaceAll(',', '')), cells[5].textContent.replaceAll('⏎', '\n')])),
+    /** ways returns by what transports the pieces of text came. */
+    ways: () => page.locator('.record tbody tr.chunk').evaluateAll((rows) => [...new Set(rows.map(({ cells }) => cells[1].textContent))]),
     people: async () => (await text('.people li')).map((who) => who.trim()),
     carets: () => page.locator('.caret').evaluateAll((carets) => carets.map((c) => c.dataset.name)),
     use: (transport) => page.getByLabel(transport, { exact: true }).check(),

@@ -201,9 +201,11 @@ test('what fails says so, behind what came before', async () => {
 test('a newer one in its slot ends it', async () => {
   const duckwire = client(server.url, { token: bearer })
   const older = duckwire.complete(ask('endless', { slot: 'ghost' }))
+  let newer
   await assert.rejects(async () => {
-    for await (const _ of older) if (older.bytes > 20) void duckwire.complete(ask('text', { slot: 'ghost' })).text()
+    for await (const _ of older) if (older.bytes > 20) newer ??= duckwire.complete(ask('text', { slot: 'ghost' })).text()
   }, { status: 'superseded' })
+  assert.equal(await newer, text)
 })
 
 test('refusals', async () => {

@@ -1,0 +1,44 @@
+// A real nginx, as an administrator without a thought of streams has set it up. The folder proxies has many more; this one is for browsers.
+
+import { spawn } from 'node:child_process'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { until } from './wait.mjs'
+
+/** startNginx starts an nginx in front of a server. It lets no connection be upgraded; more is what its location has besides. */
+export async function startNginx(origin, more = '') {
+  const dir = mkdtempSync(join(tmpdir(), 'duckwire-nginx-'))
+  const port = await freePort()
+  const folders = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `${name}_temp_path ${dir}/${name};`).join(' ')
+  mkdirSync(join(dir, 'logs'))
+  writeFileSync(join(dir, 'nginx.conf'), `
+    daemon off; worker_processes 1; pid ${dir}/pid; error_log ${dir}/log; ${process.getuid() === 0 ? 'user root;' : ''}
+    events {}
+    http {
+      access_log off; ${folders}
+      server { listen 127.0.0.1:${port}; location / { proxy_pass ${origin}; ${more} } }
+    }`)
+  const child = spawn('nginx', ['-p', dir, '-e', join(dir, 'log'), '-c', join(dir, 'nginx.conf')], { stdio: 'ignore' })
+  const ended = new Promise((resolve) => child.once('exit', resolve))
+  process.once('exit', () => child.kill('SIGKILL'))
+  const url = `http://127.0.0.1:${port}`
+  await until('nginx', () => fetch(`${url}/healthz`).then((r) => r.ok, () => false))
+  return {
+    url,
+    async close() {
+      child.kill()
+      await ended
+      rmSync(dir, { recursive: true, force: true })
+    },
+  }
+}
+
+async function freePort() {
+  const server = createServer()
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address()
+  await new Promise((resolve) => server.close(resolve))
+  return port
+}
