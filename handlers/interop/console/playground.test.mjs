@@ -31,16 +31,17 @@ after(async () => {
   upstream?.close()
 })
 
-/** enter opens the playground for somebody. */
+/** enter opens the playground for somebody who gets completions only when they ask: there is one tap for all. */
 async function enter(name, topic, { url = server.url, ...options } = {}) {
   const person = keep(await user(browser, name, options))
-  return playground(await person.open(url, `#/playground/${topic}`)).ready()
+  const p = await playground(await person.open(url, `#/playground/${topic}`)).ready()
+  await p.page.getByLabel('complete when I pause').uncheck()
+  return p
 }
 
 /** asked types a beginning and asks for the rest. */
 async function asked(p, t) {
   upstream.set(t)
-  await p.page.getByLabel('complete when I pause').uncheck()
   await p.type('const f = ')
   await p.ask()
 }
