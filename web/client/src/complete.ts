@@ -204,6 +204,7 @@ export class Completion implements AsyncIterable<string> {
 
   /** readAll follows the stream over as many answers as it takes. */
   async *#readAll(): AsyncGenerator<string, void, undefined> {
+    if (this.#over()) return // cancelled before it was asked for
     await this.#start()
     for (let failures = 0; !this.#over(); ) {
       await this.#home.ladder.load()
