@@ -244,9 +244,10 @@ func TestAskedTwiceIsToldOnce(t *testing.T) {
 	if first["completion_id"] != second["completion_id"] {
 		t.Errorf("%v, then %v", first, second)
 	}
+	text := c.want("completion_chunk")["chunk"].(string)
 	c.ok(project, "cancel", `{"request_id":"mine"}`)
 	wait(t, stopped, "the provider's end")
-	if text, _ := readCompletion(c, "", "completion_error"); text != "tok" {
+	if text, _ := readCompletion(c, text, "completion_error"); text != "tok" {
 		t.Errorf("the text is %q", text)
 	}
 	c.ok(project, "say", `{}`)
