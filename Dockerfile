@@ -13,7 +13,9 @@ COPY storage storage
 COPY web web
 # Static with cgo, which SQLite needs: Go's own resolver and user lookup, so that nothing of glibc is looked for at run time.
 ARG VERSION=""
-RUN CGO_ENABLED=1 go build -trimpath -tags sqlite_omit_load_extension,netgo,osusergo \
+# otlp: with OpenTelemetry traces.
+ARG TAGS_EXTRA=""
+RUN CGO_ENABLED=1 go build -trimpath -tags "sqlite_omit_load_extension,netgo,osusergo,${TAGS_EXTRA}" \
     -ldflags "-s -w -X main.version=${VERSION} -linkmode external -extldflags -static" -o /out/duckwire ./cmd/duckwire
 # The data folder, which the user of the next stage must own: a new volume takes the owner of what it is mounted over.
 RUN mkdir -m 0700 /out/data

@@ -6,7 +6,10 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 # Tags that every build and every test has, so that they share one build cache: no loadable extensions in SQLite, and Go's own resolver.
-TAGS    := sqlite_omit_load_extension,netgo,osusergo
+# TAGS_EXTRA=otlp adds traces.
+PLAIN   := sqlite_omit_load_extension,netgo,osusergo
+comma   := ,
+TAGS    := $(PLAIN)$(addprefix $(comma),$(TAGS_EXTRA))
 export GOFLAGS := $(strip $(GOFLAGS) -tags=$(TAGS))
 
 # Without a tag, the version is the one that Go makes from the commit.
@@ -20,6 +23,10 @@ GOTESTSUM := $(TOOL) gotestsum --format pkgname-and-test-fails --hide-summary=sk
 # Packages but for interop: there the server is a process of its own, which -race and coverage do not see.
 PACKAGES = $(shell go list ./... | grep -v /handlers/interop)
 
+# What is different with traces, and its tests.
+TRACED     := -tags=$(PLAIN),otlp
+TRACED_PKG := ./middleware/tracing/... ./cmd/duckwire
+
 FUZZTIME ?= 10s
 FAULTTIME ?= 5m
 BENCHFLAGS ?= --duration 5s --rounds 3
@@ -27,30 +34,35 @@ ARGS     ?=
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: build ## build and start the server for development: it prints a line to paste (ARGS="--addr :4001")
 	./bin/duckwire serve --dev $(ARGS)
 
 .PHONY: build
-build: ## build ./bin/duckwire
+build: ## build ./bin/duckwire (TAGS_EXTRA=otlp: with OpenTelemetry traces)
 	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/duckwire ./cmd/duckwire
 
 .PHONY: test
-test: packages browser proxies ## run every test, other people's clients and proxies included
+test: packages browser proxies redis ## run every test, other people's clients and proxies included
 	@for script in $$(find . -name node_modules -prune -o -name lint.sh -print); do $$script; done
+	$(GOTESTSUM) -- $(TRACED) -run Trace $(TRACED_PKG)
 	$(GOTESTSUM) -- ./...
 
 .PHONY: check
 check: lint ## lint, and run the tests with the race detector
+	$(GOTESTSUM) -- -race $(TRACED) -run Trace $(TRACED_PKG)
 	$(GOTESTSUM) -- -race $(PACKAGES)
 
 .PHONY: lint
 lint: ## check format and code
 	@unformatted=$$($(TOOL) gofumpt -l .); if [ -n "$$unformatted" ]; then echo "not formatted (make fmt):"; echo "$$unformatted"; exit 1; fi
 	go vet ./...
+	go vet $(TRACED) $(TRACED_PKG)
 	$(TOOL) staticcheck ./...
+	$(TOOL) staticcheck $(TRACED) $(TRACED_PKG)
+	@linked=$$(go list -tags=$(PLAIN) -deps ./cmd/duckwire | grep -m 3 opentelemetry || true); if [ -n "$$linked" ]; then echo "linked without the tag otlp:"; echo "$$linked"; exit 1; fi
 
 .PHONY: fmt
 fmt: ## format the code
@@ -79,10 +91,27 @@ faults: ## put faults below SQLite for FAULTTIME (5m), then lose power for as lo
 	FAULTTEST_FOR=$(FAULTTIME) go test -count=1 -timeout 0 -v -run '^(TestFaults|TestPowerLoss)$$' ./storage/sqlite/faulttest | grep -vE '^=== |^ +--- PASS'
 
 ROUNDS ?= 2000
+SOAK ?= 600
 
 .PHONY: crash
 crash: ## kill the server ROUNDS times (2000) while it works, and look at what is left
 	go test -count=1 -timeout 0 -v ./cmd/duckwire/internal/crash -rounds $(ROUNDS)
+
+CONNECTIONS ?= 5000
+
+.PHONY: drain
+drain: ## stop the server with SIGTERM under CONNECTIONS (5000) event streams and sockets
+	go test -count=1 -timeout 5m -v -run '^TestDrain$$' ./cmd/duckwire/internal/crash -connections $(CONNECTIONS)
+
+.PHONY: soak
+soak: build packages ## mixed load for SOAK seconds (600), and what is left of it: goroutines, memory, files; a short form is in make test
+	cd web/client && npm run --silent build && SOAK=$(SOAK) DUCKWIRE_BIN=$(CURDIR)/bin/duckwire NODE_NO_WARNINGS=1 node --experimental-eventsource --test --test-force-exit --test-reporter=spec test/soak.test.mjs
+
+KILLS ?= 100
+
+.PHONY: nodes
+nodes: build packages proxies redis ## kill one of three nodes behind nginx, or their Redis, KILLS times (100) under clients of each transport
+	cd web/client && npm run --silent build && KILLS=$(KILLS) DUCKWIRE_BIN=$(CURDIR)/bin/duckwire NODE_NO_WARNINGS=1 node --experimental-eventsource --test --test-force-exit --test-reporter=spec test/nodes.test.mjs
 
 .PHONY: eval
 eval: ## measure the built-in completer
@@ -114,9 +143,17 @@ proxies: ## install the proxies that the tests take streams through, where they 
 		.ci/need $${one%:*} $${one#*:}; \
 	done
 
+.PHONY: redis
+redis: ## install redis-server, which joins nodes in the tests, where it is missing
+	@.ci/need redis-server redis-server
+
 .PHONY: matrix
 matrix: packages proxies ## take every way of reading through each proxy, and write the tables of web/docs/proxies.md
 	go test -count=1 -run '^TestMatrix$$' ./handlers/interop/proxies -update
+
+.PHONY: capabilities
+capabilities: ## ask everything with every capability, and write the tables of handlers/testdata, which people then read
+	go test -count=1 -run '^Test(Event)?CapabilityTable$$' ./handlers -update
 
 .PHONY: generate
 generate: ## make the committed files that are made from others: every generate.sh there is

@@ -7,6 +7,7 @@ import (
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/middleware"
 	"github.com/duckwire/duckwire/middleware/ratelimit"
+	"github.com/duckwire/duckwire/middleware/tracing"
 )
 
 // analysisBody is the body of POST /v1/analyses: files, or one of them at the top.
@@ -54,7 +55,7 @@ func (s *server) startAnalysis(w http.ResponseWriter, r *http.Request) error {
 	}
 	spec.Owner = middleware.IdentityFrom(r.Context()).User
 	spec.Digest = digest("analysis", string(raw))
-	req.RequestID = middleware.RequestIDFrom(r.Context())
+	req.RequestID, req.Trace = middleware.RequestIDFrom(r.Context()), tracing.Of(r.Context())
 	stream, _, err := s.hub.Analyze(req, spec)
 	if err != nil {
 		return err

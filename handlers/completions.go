@@ -11,6 +11,7 @@ import (
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/middleware"
 	"github.com/duckwire/duckwire/middleware/ratelimit"
+	"github.com/duckwire/duckwire/middleware/tracing"
 )
 
 // door is one of the OpenAI-compatible paths.
@@ -79,7 +80,7 @@ func (s *server) readCompletion(r *http.Request, d door) (*openai.Request, error
 			}
 		}
 	}
-	req.RequestID = middleware.RequestIDFrom(r.Context())
+	req.RequestID, req.Trace = middleware.RequestIDFrom(r.Context()), tracing.Of(r.Context())
 	return req, nil
 }
 
@@ -160,6 +161,10 @@ func (s *server) streamOpenAI(w http.ResponseWriter, r *http.Request, stream *hu
 	}
 	s.startLive(w, mediaSSE)
 	_ = pump.rc.Flush() // what fails now fails again at the first write
+	if stream.EndsWithDrain() {
+		// Few clients of this shape come back for the rest.
+		pump.drained = func() bool { return false }
+	}
 	f := newOpenAIFeed(streamFeed{stream: stream, reader: reader})
 	if err := pump.run(r.Context(), f); err != nil || f.failed {
 		panic(http.ErrAbortHandler)
@@ -226,9 +231,17 @@ func (s *server) wholeCompletion(w http.ResponseWriter, r *http.Request, stream 
 	wake := hub.NewWake()
 	reader, _ := stream.Watch(hub.Position{}, wake)
 	defer reader.Close()
-	defer s.hub.OnDrain(wake)()
+	ended := make(chan string, 1)
+	defer s.endable(r, func(reason string) {
+		select {
+		case ended <- reason:
+		default: // it is ended already
+		}
+	})()
 	select {
 	case <-stream.Done():
+	case reason := <-ended:
+		return endedFor(reason)
 	case <-r.Context().Done():
 		return nil
 	}

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"maps"
 	"net/http"
 	"sync"
 	"time"
@@ -18,16 +19,38 @@ type connections struct {
 	byAddr map[string]int
 }
 
+// What other nodes count, too.
+const (
+	heldByUser    = "connections_per_user"
+	heldByAddress = "connections_per_address"
+)
+
+// share has the connections of users and addresses counted over all nodes. How many there are in all is each node's own affair.
+func (c *connections) share(o *Options) {
+	for name, limit := range map[string]int{heldByUser: o.ConnectionsPerUser, heldByAddress: o.ConnectionsPerAddress} {
+		o.Hub.ShareHeld(name, limit, func(yield func(string, int) bool) {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			counts := c.byUser
+			if name == heldByAddress {
+				counts = c.byAddr
+			}
+			maps.All(counts)(yield)
+		})
+	}
+}
+
 // enter counts one response to a user at an address in, until leave is called. *hub.LimitError at a cap of o.
 func (c *connections) enter(user, addr string, o *Options) (leave func(), err error) {
+	userElsewhere, addrElsewhere := o.Hub.HeldElsewhere(heldByUser, user), o.Hub.HeldElsewhere(heldByAddress, addr)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
 	case c.total >= o.Connections:
 		return nil, tooMany("live connections (connections)", o.Connections)
-	case c.byUser[user] >= o.ConnectionsPerUser:
+	case c.byUser[user]+userElsewhere >= o.ConnectionsPerUser:
 		return nil, tooMany("live connections of one user (connections_per_user)", o.ConnectionsPerUser)
-	case addr != "" && c.byAddr[addr] >= o.ConnectionsPerAddress:
+	case addr != "" && c.byAddr[addr]+addrElsewhere >= o.ConnectionsPerAddress:
 		return nil, tooMany("live connections of one address (connections_per_address)", o.ConnectionsPerAddress)
 	}
 	if c.byUser == nil {

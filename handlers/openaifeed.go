@@ -56,7 +56,7 @@ func (f *openAIFeed) end(dst []byte, item *hub.Item, position string) []byte {
 		e := ending.Error
 		return sse.AppendBlock(dst, "", openai.AppendErrorBody(nil, e.Body, e.Message, errorType(e), "", e.Code), position)
 	}
-	before := hub.Position{Epoch: f.reader.Start().Epoch, Offset: item.To - 1}.String()
+	before := hub.Position{Epoch: f.reader.Epoch(), Offset: item.To - 1}.String()
 	if !ending.FinishSent {
 		dst = sse.AppendBlock(dst, "", f.enc.AppendFinish(nil, ending.FinishReason), before)
 	}

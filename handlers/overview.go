@@ -73,7 +73,8 @@ func (s *server) overview(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	v := overviewView{Time: wireTime(time.Now()), LogBytes: s.hub.LogBytes(), Topics: viewTopics(s.hub.TopicSummaries(limit)), Sessions: viewSessions(s.hub.Sessions(limit))}
+	o := s.hub.Overview(limit)
+	v := overviewView{Time: wireTime(time.Now()), LogBytes: o.LogBytes, Topics: viewTopics(o.Topics, o.AllTopics), Sessions: viewSessions(o.Sessions, o.Users, o.By)}
 	v.Queues = queuesView{Users: totals.Users, Messages: totals.Messages, Bytes: totals.Bytes, List: make([]queueLine, len(queues))}
 	for i, q := range queues {
 		v.Queues.List[i] = queueLine{q.User, q.Messages, q.Bytes, wireTime(q.Oldest)}

@@ -146,7 +146,7 @@ func (f *queueFeed) next(dst []byte) ([]byte, chunk, bool) {
 }
 
 func (f *queueFeed) block(item *hub.Item) chunk {
-	return encodedBlock(item, "", f.reader.Start().Epoch)
+	return encodedBlock(item, "", f.reader.Epoch())
 }
 
 func (f *queueFeed) heartbeat(dst []byte, now time.Time) []byte { return sse.AppendHeartbeat(dst, now) }

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"fmt"
 	"net/http"
 	"sync"
 
@@ -70,13 +71,21 @@ func (s *server) endable(r *http.Request, end func(reason string)) (forget func(
 	return forget
 }
 
-// disconnect ends everything of a user that goes on, and reports how much.
-func (s *server) disconnect(user string) int {
+// endedFor is the error that a request is answered with which was ended for a reason.
+func endedFor(reason string) error {
+	if reason == byeUnauthorized {
+		return fmt.Errorf("the token does not hold any more: %w", hub.ErrUnauthenticated)
+	}
+	return fmt.Errorf("disconnected; come back, and go on with what was not done: %w", hub.ErrUnavailable)
+}
+
+// disconnectHere ends everything of a user that goes on on this node, and reports how much.
+func (s *server) disconnectHere(user string) int {
 	sockets := s.sockets.Disconnect(user) // first: it is what requests that are under way ask about
 	return sockets + s.responses.end(func(id *hub.Identity) bool { return id.User == user }, byeDisconnected)
 }
 
-// endRevoked ends everything whose token does not hold any more, and reports how much.
+// endRevoked ends everything on this node whose token does not hold any more, and reports how much.
 func (s *server) endRevoked() int {
 	return s.sockets.CloseRevoked() + s.responses.end(s.Verifier.Revocations().Revoked, byeUnauthorized)
 }

@@ -79,7 +79,7 @@ func (s *server) revoke(w http.ResponseWriter, r *http.Request) error {
 	if err != nil && !errors.Is(err, hub.ErrUnavailable) {
 		return err
 	}
-	n := s.endRevoked() // also where it could not be kept: it holds
+	n := s.endRevoked() + s.tellRevoked(one) // also where it could not be kept: it holds
 	if err != nil {
 		return err
 	}
@@ -134,6 +134,7 @@ func (s *server) liftRevocation(w http.ResponseWriter, r *http.Request) error {
 	if err := s.Verifier.Revocations().Lift(user, token); err != nil {
 		return err
 	}
+	s.tellLifted(user, token)
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }
@@ -147,6 +148,6 @@ func (s *server) disconnectUser(w http.ResponseWriter, r *http.Request) error {
 	if err := s.Authorizer.Authorize(r.Context(), middleware.IdentityFrom(r.Context()), hub.UserTopic(user), hub.ActionAdmin); err != nil {
 		return err
 	}
-	writeJSON(w, http.StatusOK, map[string]int{"disconnected": s.disconnect(user)})
+	writeJSON(w, http.StatusOK, map[string]int{"disconnected": s.disconnectEverywhere(user)})
 	return nil
 }

@@ -327,3 +327,36 @@ func TestDisconnectDuringARequest(t *testing.T) {
 		}
 	}
 }
+
+// A completion that is asked for whole is not handed to whoever lost the right to it meanwhile.
+func TestRevokedWhileItIsMade(t *testing.T) {
+	for path, one := range map[string]struct {
+		body       string
+		told, want int
+	}{"/v1/revocations": {`{"user":"ada"}`, http.StatusCreated, http.StatusUnauthorized}, "/v1/users/ada/disconnect": {"", http.StatusOK, http.StatusServiceUnavailable}} {
+		asked, made := make(chan struct{}), make(chan struct{})
+		s := startServer(t, scripted(func(_ context.Context, _ *hub.CompletionRequest, w hub.CompletionWriter) error {
+			close(asked)
+			<-made
+			w.Finish("stop", nil, false)
+			return w.Text("secret")
+		}), hub.Limits{}, nil)
+		done := make(chan int, 1)
+		r := s.request("POST", "/v1/completions", `{"prompt":"x"}`, bearer(issued(t, "ada", "1", -time.Hour)))
+		go func() {
+			resp, err := s.Client().Do(r)
+			if err != nil {
+				done <- 0
+				return
+			}
+			resp.Body.Close()
+			done <- resp.StatusCode
+		}()
+		<-asked
+		call[struct{}](s, one.told, "POST", path, one.body, as(t, "admin", "user:ada=admin"))
+		if got := <-done; got != one.want {
+			t.Errorf("%s: %d, want %d", path, got, one.want)
+		}
+		close(made)
+	}
+}

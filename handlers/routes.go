@@ -13,8 +13,11 @@ import (
 // router is the table of every path.
 func (s *server) router() chi.Router {
 	r := chi.NewRouter()
+	r.Use(middleware.RequestID)
+	if s.Trace != nil {
+		r.Use(s.Trace)
+	}
 	r.Use(
-		middleware.RequestID,
 		s.answered.Count,
 		middleware.AccessLog(s.logger, "/healthz", "/readyz", "/metrics", "POST /v1/streams/{id}/append", "POST /v1/topics/{topic}/events",
 			"POST /v1/users/{user}/messages",

@@ -25,6 +25,8 @@ type Options struct {
 	Authorizer hub.Authorizer // nil: the token's capabilities alone
 	Logger     *slog.Logger   // nil: slog.Default
 
+	Conversations hub.ConversationStore // nil: they are kept in memory
+
 	AllowedOrigins    []string // for CORS and cookies; none by default
 	BodyBytes         int64    // of one request that is read whole (8 MiB)
 	TopicsPerSession  int      // on one SSE connection (16)
@@ -50,6 +52,8 @@ type Options struct {
 	// Degraded tells what works less than it should, in words for people; shown at /readyz, which stays 200: what is left is still worth sending
 	// work for. Nil: nothing ever.
 	Degraded func() []string
+
+	Trace func(http.Handler) http.Handler // around every request, once it has an id; nil: nothing
 
 	Version     string // of the program, for /metrics
 	OpenMetrics bool   // everybody who can reach the server may read /metrics; false: admins of MetricsTopic
@@ -94,9 +98,12 @@ func def[T comparable](field *T, value T) {
 type server struct {
 	Options
 	hub     *hub.Hub
+	whole   http.Handler // all of it, for what other nodes hand on
 	logger  *slog.Logger
 	live    connections
 	rates   *ratelimit.Set
+	sharing sync.WaitGroup // tells other nodes of the rates, until unshare
+	unshare context.CancelFunc
 	auth    middleware.AuthOptions
 	writers writers.Pool // of long responses
 
@@ -119,7 +126,13 @@ type Edge struct {
 func New(o Options) *Edge {
 	s := newServer(o)
 	s.sockets = s.newSockets()
-	return &Edge{escapeTopics(s.router()), s}
+	s.whole = escapeTopics(s.router())
+	s.joinNodes()
+	s.live.share(&s.Options)
+	var sharing context.Context
+	sharing, s.unshare = context.WithCancel(context.Background())
+	s.shareRates(sharing)
+	return &Edge{s.whole, s}
 }
 
 // Drain tells the sockets to come back elsewhere, spread over at most the time that ctx has left. Other responses end with the hub's draining.
@@ -127,13 +140,15 @@ func (e *Edge) Drain(ctx context.Context) { e.server.sockets.Drain(ctx) }
 
 // Close ends the sockets that are left, and returns when their goroutines have ended.
 func (e *Edge) Close() {
+	e.server.unshare()
+	e.server.sharing.Wait()
 	e.server.sockets.Close()
 	e.server.writers.Wait()
 }
 
 func newServer(o Options) *server {
 	o = o.withDefaults()
-	table := channels.NewTable()
+	table := channels.NewTable(o.Conversations)
 	o.Authorizer = table.Guard(o.Authorizer)
 	s := &server{
 		Options: o, hub: o.Hub, logger: o.Logger, channels: table, rates: ratelimit.NewSet(o.Rates),

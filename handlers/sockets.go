@@ -57,6 +57,9 @@ func (s *server) longPoll(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Access-Control-Allow-Origin", "*")
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, s.BodyBytes)
+	if s.relay(w, r, socket.PollToken(r)) {
+		return
+	}
 	s.sockets.LongPoll(w, r)
 }
 
@@ -149,6 +152,9 @@ func (f *socketFeed) bye(dst []byte, reason string, retry time.Duration) []byte 
 // sseSocketPost answers POST /socket/sse: what the client of an SSE socket sends, in long-poll's shapes.
 func (s *server) sseSocketPost(w http.ResponseWriter, r *http.Request) error {
 	r.Body = http.MaxBytesReader(w, r.Body, s.BodyBytes)
+	if s.relay(w, r, r.URL.Query().Get("session")) {
+		return nil
+	}
 	status := http.StatusOK
 	if err := s.sockets.Receive(r, r.URL.Query().Get("session")); err != nil {
 		var tooLarge *http.MaxBytesError

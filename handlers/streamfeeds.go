@@ -56,7 +56,7 @@ func (f *streamFeed) encoded(item *hub.Item) chunk {
 	if b := item.Get(f.format); b != nil {
 		return b
 	}
-	position := hub.Position{Epoch: f.reader.Start().Epoch, Offset: item.To}
+	position := hub.Position{Epoch: f.reader.Epoch(), Offset: item.To}
 	b := frameChunk(f.encode(make([]byte, chunkRoom, 128+len(item.Text)), item, position.String()))
 	if len(b) <= pumpBuffer { // a late reader's long catch-up is its own
 		item.Put(f.format, b)

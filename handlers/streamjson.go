@@ -205,6 +205,10 @@ func (s *server) listStreams(w http.ResponseWriter, r *http.Request) error {
 		return hub.Invalid("?status", "must be one of queued, running, done, failed, cancelled, superseded, interrupted; got %q", clip(string(status)))
 	}
 	id := middleware.IdentityFrom(r.Context())
+	s.hub.LearnStreams(id.User, limit)
+	if id.Caps.Admin() {
+		s.hub.LearnAllStreams(limit, status)
+	}
 	streams := s.hub.Streams(limit, func(st *hub.Stream) bool {
 		return (st.Owner == id.User || id.Caps.Admin()) && (status == "" || st.Status() == status)
 	})

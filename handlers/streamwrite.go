@@ -107,6 +107,9 @@ type receiptView struct {
 	Cancelled bool       `json:"cancelled"`
 }
 
+// wholeBytes is up to where a body is kept until all of it is there, where another node writes the stream.
+const wholeBytes = 64 << 10
+
 // appendStream takes a producer's body, whole or as one long upload, entry by entry as it comes.
 func (s *server) appendStream(w http.ResponseWriter, r *http.Request) error {
 	stream, err := s.producibleStream(r)
@@ -117,7 +120,11 @@ func (s *server) appendStream(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	a, err := stream.Append(ref)
+	begin := stream.Append
+	if n := r.ContentLength; n >= 0 && n <= wholeBytes {
+		begin = stream.AppendWhole
+	}
+	a, err := begin(ref)
 	if err != nil {
 		return appendError(w, err)
 	}
@@ -154,7 +161,9 @@ func (s *server) producibleStream(r *http.Request) (*hub.Stream, error) {
 	if err != nil {
 		return nil, err
 	}
-	if stream.HeldBy(id.User) {
+	if held, err := stream.HeldBy(id.User); err != nil {
+		return nil, err
+	} else if held {
 		return stream, s.Authorizer.Authorize(r.Context(), id, hub.WorkerTopic, hub.ActionProduce)
 	}
 	if stream.Owner == id.User && stream.Topic == "" {

@@ -153,6 +153,7 @@ func (f *topicFeed) next(dst []byte) ([]byte, chunk, bool) {
 		if reset != nil {
 			dst = sse.AppendReset(dst, reset, r.Topic())
 		}
+		f.at[i].Epoch = r.Epoch()
 		if len(f.items) == 1 && !f.many && len(dst) == chunkRoom {
 			if dst = f.present.append(dst); len(dst) == chunkRoom {
 				return dst, topicBlock(&f.items[0], r), false
@@ -171,7 +172,7 @@ func (f *topicFeed) next(dst []byte) ([]byte, chunk, bool) {
 
 // topicBlock returns the block of one topic's event.
 func topicBlock(item *hub.Item, r *hub.TopicReader) chunk {
-	return encodedBlock(item, blockName(item.Event), r.Start().Epoch)
+	return encodedBlock(item, blockName(item.Event), r.Epoch())
 }
 
 // encodedBlock returns the block of one event of a log, made once for all readers.

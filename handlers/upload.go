@@ -1,14 +1,12 @@
 package handlers
 
 import (
-	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"sync/atomic"
 	"time"
 
-	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/middleware"
 )
 
@@ -44,11 +42,8 @@ func (u *upload) Read(p []byte) (int, error) {
 
 // why returns the error to answer with for one of the reading.
 func (u *upload) why(err error) error {
-	switch reason, _ := u.reason.Load().(string); {
-	case err == nil || reason == "":
-		return err
-	case reason == byeUnauthorized:
-		return fmt.Errorf("the token does not hold any more: %w", hub.ErrUnauthenticated)
+	if reason, _ := u.reason.Load().(string); err != nil && reason != "" {
+		return endedFor(reason)
 	}
-	return fmt.Errorf("disconnected; go on with what was not taken: %w", hub.ErrUnavailable)
+	return err
 }

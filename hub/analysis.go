@@ -42,6 +42,7 @@ type AnalysisRequest struct {
 	Project   string          // "": none
 	Options   json.RawMessage // a JSON object of the caller's, for whoever runs it; nil: none
 	RequestID string          // passed on to the upstream as X-Request-Id; "": the stream's id is
+	Trace     any             // as in CompletionRequest
 }
 
 // Bytes returns how much code there is.
@@ -128,7 +129,7 @@ func (h *Hub) Analyze(req *AnalysisRequest, spec StreamSpec) (s *Stream, attache
 	if old := h.streams.aliased(spec.Owner, spec.Alias); old != nil { // whoever could run it today
 		return sameStream(old, &Stream{Owner: spec.Owner, digest: spec.Digest})
 	}
-	if h.jobs.serves(req.Type) {
+	if h.serves(req.Type, workerKey{}) {
 		return h.enqueue(req, spec)
 	}
 	if len(req.Files) == 0 {

@@ -6,6 +6,9 @@ package hub
 // who may still use the hub: nobody may call it once Close may have begun.
 func (h *Hub) Go(f func()) { h.work.Go(f) }
 
+// Closing is closed when Close begins to end what is left, after the completions of this node.
+func (h *Hub) Closing() <-chan struct{} { return h.ctx.Done() }
+
 // Conclude is Publish for the end of what was begun before: it is not refused while the hub drains.
 func (h *Hub) Conclude(name, sender string, events []EventInput) ([]Published, error) {
 	if err := h.check(events); err != nil {
@@ -25,5 +28,5 @@ func (s *Stream) Listen(p Position, wake Waker) *Reader {
 
 // Supersede ends the stream as superseded by something newer, which by names. On an ended stream it changes nothing.
 func (s *Stream) Supersede(by string) {
-	s.finish(StatusSuperseded, Ending{Error: &EndError{Code: "superseded", Message: "a newer request took its place"}, by: by})
+	s.end(StatusSuperseded, Ending{Error: &EndError{Code: "superseded", Message: "a newer request took its place"}, by: by})
 }

@@ -42,7 +42,7 @@ func (h *Hub) expireTopics(now time.Time) {
 		before := t.bytes
 		t.trimOver(now)
 		h.logBytes.Add(t.bytes - before)
-		idle := t.readers == 0 && t.presences == nil && len(t.entries) == 0 && now.Sub(t.used) > h.limits.HistoryTTL
+		idle := t.readers == 0 && t.presences == nil && (t.mirror != nil && now.Sub(t.used) > mirrorTTL || len(t.entries) == 0 && now.Sub(t.used) > h.limits.HistoryTTL)
 		t.mu.Unlock()
 		if idle {
 			h.dropTopic(t)
@@ -50,24 +50,35 @@ func (h *Hub) expireTopics(now time.Time) {
 	}
 }
 
+// mirrorTTL is how long a topic that nobody reads stays a mirror of what the nodes share.
+const mirrorTTL = time.Minute
+
 // dropTopic forgets a topic that nobody reads, and where nobody is present or looks at who is. Its next life has another epoch, so nobody is deceived.
 func (h *Hub) dropTopic(t *topic) {
+	if h.forgetTopic(t) {
+		t.dropMirror()
+	}
+}
+
+// forgetTopic reports whether it did.
+func (h *Hub) forgetTopic(t *topic) bool {
 	h.topicMu.Lock()
 	defer h.topicMu.Unlock()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.readers > 0 || t.presences != nil || t.gone {
-		return
+		return false
 	}
 	t.gone = true
 	h.logBytes.Add(-t.bytes)
 	delete(h.topics, t.name)
+	return true
 }
 
 func (h *Hub) expireStreams(now time.Time) {
 	for _, s := range h.streams.all() {
 		s.log.mu.Lock()
-		old := s.status.Ended() && now.Sub(s.ended) > h.limits.StreamTTL
+		old := s.status.Ended() && now.Sub(s.ended) > h.limits.StreamTTL || s.remote != nil && s.log.readers == 0 && now.Sub(s.remote.used) > mirrorTTL
 		s.log.mu.Unlock()
 		if old {
 			h.dropStream(s)
@@ -78,7 +89,11 @@ func (h *Hub) expireStreams(now time.Time) {
 func (h *Hub) dropStream(s *Stream) {
 	s.stopTimers()
 	if h.streams.remove(s) {
-		h.forgetRecord(s)
+		if s.isRemote() {
+			s.unfollow()
+		} else {
+			h.forgetRecord(s)
+		}
 		s.log.mu.Lock()
 		h.logBytes.Add(-s.log.bytes - streamCost)
 		s.log.mu.Unlock()

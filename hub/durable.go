@@ -1,6 +1,8 @@
 package hub
 
 import (
+	"encoding/json"
+	"maps"
 	"slices"
 	"time"
 
@@ -30,23 +32,23 @@ func (in *EventInput) checkDurable(field string) error {
 func (h *Hub) keepForAway(name, sender string, events []EventInput) error {
 	var messages []StoredMessage
 	now := time.Now()
+	away, err := h.away(name, events)
+	if err != nil {
+		return err
+	}
 	for i := range events {
 		in := &events[i]
 		if !in.Durable {
 			continue
 		}
-		if h.queues.store == nil {
-			return ErrNoQueue
-		}
-		t, err := h.topic(name)
-		if err != nil {
-			return err
-		}
 		named := in.ID != ""
 		if !named {
 			in.ID = ulid.Make().String() // the same in every place
 		}
-		for _, user := range t.away(in.To) {
+		for n, user := range in.To {
+			if !away[user] || slices.Contains(in.To[:n], user) {
+				continue
+			}
 			mi := MessageInput{User: user, ID: in.ID, Topic: name, Event: in.Event, Payload: in.Payload, Bytes: in.Bytes}
 			m, err := mi.stored(sender, eventField(i, len(events)), &h.limits, now)
 			if err != nil {
@@ -59,11 +61,73 @@ func (h *Hub) keepForAway(name, sender string, events []EventInput) error {
 	if len(messages) == 0 {
 		return nil
 	}
-	_, err := h.keepMessages(messages, QueueRoom{Messages: h.limits.QueueMax, Bytes: h.limits.QueueBytes})
+	_, err = h.keepMessages(messages, QueueRoom{Messages: h.limits.QueueMax, Bytes: h.limits.QueueBytes})
 	return err
 }
 
-// away returns those of the users who do not read the topic.
+// away returns those for whom durable events are and who do not read the topic, on any node. One that cannot be asked has no readers: whoever reads
+// there gets the event twice, with the same id.
+func (h *Hub) away(name string, events []EventInput) (map[string]bool, error) {
+	var users []string
+	for i := range events {
+		users = append(users, events[i].To...) // of durable ones
+	}
+	if len(users) == 0 {
+		return nil, nil
+	}
+	if h.queues.store == nil {
+		return nil, ErrNoQueue
+	}
+	t, err := h.topic(name)
+	if err != nil {
+		return nil, err
+	}
+	away := make(map[string]bool)
+	for _, user := range t.away(users) {
+		away[user] = true
+	}
+	if h.shared == nil || len(away) == 0 {
+		return away, nil
+	}
+	question, _ := json.Marshal(readersQuestion{name, slices.Sorted(maps.Keys(away))}) // of strings
+	for _, answer := range h.CallAll(callReaders, question) {
+		var there []string
+		if err := json.Unmarshal(answer, &there); err != nil {
+			h.logger.Error("another node's answer is not understood; nodes of different versions?", "error", err)
+		}
+		for _, user := range there {
+			delete(away, user)
+		}
+	}
+	return away, nil
+}
+
+// callReaders asks another node which of some users read a topic there.
+const callReaders = "readers"
+
+type readersQuestion struct {
+	Topic string   `json:"topic"`
+	Users []string `json:"users"`
+}
+
+// answerReaders answers it with their names.
+func (h *Hub) answerReaders(body []byte) ([]byte, error) {
+	var q readersQuestion
+	if err := json.Unmarshal(body, &q); err != nil {
+		return nil, err
+	}
+	h.topicMu.RLock()
+	t := h.topics[q.Topic]
+	h.topicMu.RUnlock()
+	there := []string{}
+	if t != nil {
+		away := t.away(q.Users)
+		there = slices.DeleteFunc(q.Users, func(user string) bool { return slices.Contains(away, user) })
+	}
+	return json.Marshal(there)
+}
+
+// away returns those of the users who do not read the topic here.
 func (t *topic) away(users []string) (away []string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -11,11 +11,13 @@ import (
 
 // Options configures a Hub. The zero value works, without completions.
 type Options struct {
-	Limits   Limits
-	Provider Provider     // where completions come from; nil: Complete answers ErrUnavailable
-	Streams  StreamStore  // keeps streams over a restart; nil: they live as long as the hub
-	Queue    QueueStore   // keeps users' messages; nil: Enqueue answers ErrUnavailable
-	Logger   *slog.Logger // nil: slog.Default
+	Limits    Limits
+	Provider  Provider      // where completions come from; nil: Complete answers ErrUnavailable
+	Streams   StreamStore   // keeps streams over a restart; nil: they live as long as the hub
+	Topics    TopicStore    // keeps topics for several nodes; nil: they are this node's alone
+	Presences PresenceStore // keeps who is present for several nodes, with Streams that they share; nil: presences are this node's alone
+	Queue     QueueStore    // keeps users' messages; nil: Enqueue answers ErrUnavailable
+	Logger    *slog.Logger  // nil: slog.Default
 }
 
 // Hub holds every topic and stream of one node and decides what happens to them. Safe for concurrent use. Create it with New; end it with
@@ -30,18 +32,29 @@ type Hub struct {
 	room     room
 	counts   counts
 
-	topicMu sync.RWMutex
-	topics  map[string]*topic
+	topicMu     sync.RWMutex
+	topics      map[string]*topic
+	mirrorsOver bool       // no goroutine of a mirror may begin
+	topicStore  TopicStore // nil: topics are this node's alone
 
-	graces       graces
-	presenceRefs atomic.Uint64 // how many phx_refs were made
+	graces        graces
+	presenceOut   presenceOut
+	presenceEnd   chan struct{} // closed when the other nodes are to be told for the last time
+	presenceWork  sync.WaitGroup
+	lastPresences sync.Once
+	presenceRefs  atomic.Uint64 // how many phx_refs were made
 
 	streams  registry
 	jobs     jobs
 	queues   queues
 	results  results
 	sessions sessions
-	recorder *recorder // nil without a store
+	recorder *recorder     // nil without a store
+	shared   SharedStreams // nil: streams are this node's alone
+	unserve  func()        // ends the answering of other nodes; nil without shared
+	appends  remoteAppends
+	calls    calls
+	held     held
 
 	ctx      context.Context // ends when Close begins: completions stop
 	cancel   context.CancelFunc
@@ -67,9 +80,15 @@ func New(o Options) *Hub {
 	if h.logger == nil {
 		h.logger = slog.Default()
 	}
+	h.topicStore = o.Topics
 	h.counts.init()
 	h.streams.init()
 	h.graces.init()
+	h.presenceEnd = make(chan struct{})
+	h.presenceOut.tables, h.presenceOut.wake = make(map[*presenceTable]struct{}), NewWake()
+	if _, ok := o.Streams.(SharedStreams); ok {
+		h.presenceOut.store = o.Presences
+	}
 	h.jobs.init(&h.limits)
 	h.queues.init(o.Queue)
 	h.ctx, h.cancel = context.WithCancel(context.Background())
@@ -80,6 +99,20 @@ func New(o Options) *Hub {
 	if o.Streams != nil {
 		h.recorder = newRecorder(o.Streams)
 		h.recorder.work.Go(func() { h.record(h.recorder.stop) })
+	}
+	if shared, ok := o.Streams.(SharedStreams); ok {
+		h.shared = shared
+		h.appends.init()
+		h.OnCall(callReaders, h.answerReaders)
+		h.OnCall(callSession, h.answerSession)
+		h.unserve = shared.Serve(NodeEvents{Answer: h.answer, Died: h.died, Lost: h.lost, Missed: h.missed})
+		h.work.Go(h.tellAllWatched)
+		h.shareHeld()
+		h.shareJobs()
+		h.shareOverview()
+		if o.Presences != nil {
+			h.presenceWork.Go(func() { h.sharePresences(h.presenceEnd) })
+		}
 	}
 	return h
 }
@@ -128,7 +161,7 @@ func (h *Hub) startDrain() {
 func (h *Hub) Drain(ctx context.Context) {
 	h.startDrain()
 	for _, s := range h.streams.all() {
-		if !s.provided {
+		if !s.EndsWithDrain() {
 			continue
 		}
 		select {
@@ -146,7 +179,16 @@ func (h *Hub) Close() {
 	for _, s := range h.streams.all() {
 		s.finish(StatusInterrupted, errServerStopped)
 	}
+	if h.presenceOut.store != nil {
+		h.lingerAll(nodeGrace)
+		h.lastPresences.Do(func() { close(h.presenceEnd) })
+		h.presenceWork.Wait()
+	}
 	h.cancel()
+	h.closeMirrors()
+	for _, s := range h.streams.all() {
+		s.unfollow()
+	}
 	h.work.Wait()
 	for _, s := range h.streams.all() {
 		s.stopTimers()
@@ -156,6 +198,9 @@ func (h *Hub) Close() {
 	if h.recorder != nil { // last, so that it saves every ending
 		h.recorder.closing.Do(func() { close(h.recorder.stop) })
 		h.recorder.work.Wait()
+	}
+	if h.unserve != nil { // the others hear that the node is gone when it has said everything
+		h.unserve()
 	}
 }
 
@@ -209,6 +254,9 @@ func (h *Hub) check(events []EventInput) error {
 
 // append publishes checked events, whatever the hub's state: a stream's ending is announced while it drains, too.
 func (h *Hub) append(name, sender string, events []EventInput) ([]Published, error) {
+	if h.topicStore != nil {
+		return h.share(name, sender, events)
+	}
 	for {
 		t, err := h.topic(name)
 		if err != nil {
@@ -225,6 +273,11 @@ func (h *Hub) Subscribe(name string, p Position, wake Waker) (*TopicReader, *Res
 	for {
 		t, err := h.topic(name)
 		if err != nil {
+			return nil, nil, err
+		}
+		if err := t.attach(); err == ErrClosed && !h.isClosing() {
+			continue // it was dropped just then
+		} else if err != nil {
 			return nil, nil, err
 		}
 		if r, reset := t.subscribe(p, wake); r != nil {
@@ -253,7 +306,9 @@ func (h *Hub) topic(name string) (*topic, error) {
 		return nil, &LimitError{Kind: ErrLimited, Name: "topics", Limit: int64(h.limits.Topics), Retry: 10 * time.Second}
 	}
 	t = &topic{name: name, hub: h, used: time.Now()}
-	t.epoch = h.epochs.take()
+	if h.topicStore == nil {
+		t.epoch = h.epochs.take()
+	}
 	h.topics[name] = t
 	return t, nil
 }

@@ -53,8 +53,8 @@ func (q *jobs) init(limits *Limits) {
 	q.limits, q.byUser, q.workers = limits, make(map[string]int), make(map[workerKey]*worker)
 }
 
-// reserve makes room for a job, or tells which limit is met.
-func (q *jobs) reserve(j *job) error {
+// reserve makes room for a job, or tells which limit is met. Other nodes have some of its user's.
+func (q *jobs) reserve(j *job, elsewhere int) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	switch l := q.limits; {
@@ -62,7 +62,7 @@ func (q *jobs) reserve(j *job) error {
 		return &LimitError{Kind: ErrTooLarge, Name: "code of an analysis in bytes (job_bytes)", Limit: l.JobBytes}
 	case len(q.queue) >= l.Jobs:
 		return &LimitError{Kind: ErrLimited, Name: "jobs that wait for a worker (jobs)", Limit: int64(l.Jobs), Retry: 10 * time.Second}
-	case q.byUser[j.owner] >= l.JobsPerUser:
+	case q.byUser[j.owner]+elsewhere >= l.JobsPerUser:
 		return &LimitError{Kind: ErrLimited, Name: "unfinished jobs of one user (jobs_per_user)", Limit: int64(l.JobsPerUser), Retry: 5 * time.Second}
 	case q.bytes+j.bytes > l.JobBytes:
 		return &LimitError{Kind: ErrLimited, Name: "code of all unfinished jobs in bytes (job_bytes)", Limit: l.JobBytes, Retry: 5 * time.Second}
@@ -112,7 +112,7 @@ func (j *job) release(heard time.Time) {
 // enqueue makes an analysis a job, and its stream.
 func (h *Hub) enqueue(req *AnalysisRequest, spec StreamSpec) (*Stream, bool, error) {
 	j := &job{req: req, owner: spec.Owner, bytes: req.Bytes(), epoch: 1}
-	if err := h.jobs.reserve(j); err != nil {
+	if err := h.jobs.reserve(j, h.HeldElsewhere(heldJobs, j.owner)); err != nil {
 		return nil, false, err
 	}
 	spec.job = j
@@ -149,6 +149,7 @@ func (h *Hub) offer(j *job) {
 	j.waiting = true
 	j.timer = time.AfterFunc(q.limits.JobWait, func() { h.jobUnwanted(j, epoch) })
 	q.wakeWorkers()
+	h.tellOfJob(j)
 }
 
 // announcement is the payload that tells of a job, without its code. jobs.mu is held, or nobody else knows the job.
@@ -212,12 +213,12 @@ func (h *Hub) jobLeaseDue(j *job) {
 		h.jobs.mu.Unlock()
 		return
 	}
-	h.retry(j, "")
+	h.retry(j, "", true)
 }
 
-// retry offers a job to another worker after the one that holds it fell silent, or refused it; or fails it. It lets go of jobs.mu, which
-// is held.
-func (h *Hub) retry(j *job, refused string) {
+// retry offers a job to another worker after the one that holds it fell silent, or refused it; or fails it: the second time, and where it
+// was refused and there are no others. It lets go of jobs.mu, which is held.
+func (h *Hub) retry(j *job, refused string, others bool) {
 	last := j.epoch >= maxAttempts
 	j.lost, j.refused = j.holder.key, refused
 	heard := time.Now()
@@ -230,7 +231,7 @@ func (h *Hub) retry(j *job, refused string) {
 	code, text := "worker_lost", "the worker fell silent, as the one before it"
 	if refused != "" {
 		code, text = "worker_refused", "the worker "+j.why()
-		last = last || !h.jobs.wantedByAny(j)
+		last = last || !others
 	}
 	if last {
 		h.jobs.mu.Unlock()

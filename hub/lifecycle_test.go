@@ -348,3 +348,43 @@ func TestEmptyStreamsTakeRoom(t *testing.T) {
 		t.Errorf("the newest: %v", err)
 	}
 }
+
+// What runs already may go on beyond log_memory, but not without end: then it ends with what there is, as at any other limit of length.
+func TestRunningStreamsFillMemory(t *testing.T) {
+	const most = 1 << 20
+	piece := strings.Repeat("x", 1000)
+	pieces := func(n int) hub.Provider {
+		return scripted(func(_ context.Context, w hub.CompletionWriter) error {
+			for range n {
+				if err := w.Text(piece); err != nil {
+					return err
+				}
+			}
+			w.Finish("stop", nil, false)
+			return nil
+		})
+	}
+	for _, tt := range []struct {
+		before, pieces int // of an ended stream, and of the one that runs
+		reason         string
+		whole          bool
+	}{{900, 900, "stop", true}, {0, 3000, "length", false}} {
+		h := newHub(t, hub.Options{Provider: pieces(tt.pieces), Limits: hub.Limits{LogMemory: most}})
+		ended := newStream(t, h, hub.StreamSpec{})
+		if _, err := send(ended, hub.ProducerRef{}, strings.Repeat(piece, tt.before), &hub.Ending{Status: hub.StatusDone}); err != nil {
+			t.Fatal(err)
+		}
+		s, _, err := h.Complete(&hub.CompletionRequest{Kind: hub.TextCompletion}, hub.StreamSpec{Kind: "completion", Owner: "u"}, hub.CompletionMeta{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-s.Done()
+		st := s.State()
+		if st.Status != hub.StatusDone || st.Ending.FinishReason != tt.reason || (len(st.Text) == tt.pieces*len(piece)) != tt.whole || len(st.Text) < most*7/10 {
+			t.Errorf("%d behind %d: %s, %s, %d bytes", tt.pieces, tt.before, st.Status, st.Ending.FinishReason, len(st.Text))
+		}
+		if n := h.LogBytes(); n > most*5/4+2048 {
+			t.Errorf("all logs take %d bytes", n)
+		}
+	}
+}

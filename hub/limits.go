@@ -54,6 +54,9 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
+// mostLogMemory is what all logs may take while nothing can be evicted: beyond LogMemory nothing new begins, and this is for what runs already.
+func (l *Limits) mostLogMemory() int64 { return l.LogMemory + l.LogMemory/4 }
+
 func def[T comparable](field *T, value T) {
 	var zero T
 	if *field == zero {

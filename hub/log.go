@@ -22,11 +22,11 @@ const (
 type log struct {
 	mu      sync.Mutex
 	epoch   string
-	before  Position // an earlier life's epoch, and up to where this log is the same; zero: none
-	base    uint64   // the offset of the newest entry that was trimmed
-	entries []entry  // base+1, base+2, …
-	text    []byte   // all text, from the beginning; logs with text are never trimmed
-	bytes   int64    // what the entries take, for limits
+	before  []Position // the epochs of earlier lives, the latest first, and up to where this log is the same
+	base    uint64     // the offset of the newest entry that was trimmed
+	entries []entry    // base+1, base+2, …
+	text    []byte     // all text, from the beginning; logs with text are never trimmed
+	bytes   int64      // what the entries take, for limits
 
 	delivered       uint64    // the highest offset that any reader was given
 	deliveredTokens int       // entries among those that count as tokens
@@ -145,19 +145,18 @@ func (l *log) open(r *Reader, p Position, wake Waker) *Reset {
 			reset = &Reset{Reason: l.lost(p), Requested: p.String(), From: l.position(l.base)}
 		}
 	}
-	r.start = r.after
+	r.epoch, r.start = l.epoch, r.after
 	l.readers++
 	return reset
 }
 
 // lost says why entries after p cannot be given exactly, or "".
 func (l *log) lost(p Position) ResetReason {
+	same, known := l.sameUpTo(p.Epoch)
 	switch {
-	case l.isBefore(p) && p.Offset > l.before.Offset:
-		return ResetAhead
-	case p.Epoch != l.epoch && !l.isBefore(p):
+	case !known:
 		return ResetEpoch
-	case p.Offset > l.tail():
+	case p.Offset > same:
 		return ResetAhead
 	case p.Offset < l.base:
 		return ResetTrimmed
@@ -165,8 +164,18 @@ func (l *log) lost(p Position) ResetReason {
 	return ""
 }
 
-// isBefore reports whether p is of the log's life before a restart.
-func (l *log) isBefore(p Position) bool { return p.Epoch != "" && p.Epoch == l.before.Epoch }
+// sameUpTo returns up to where the log is the same as in the life of an epoch. known is false where nothing is known of that.
+func (l *log) sameUpTo(epoch string) (offset uint64, known bool) {
+	if epoch == l.epoch {
+		return l.tail(), true
+	}
+	for i := range l.before {
+		if epoch == l.before[i].Epoch && epoch != "" {
+			return l.before[i].Offset, true
+		}
+	}
+	return 0, false
+}
 
 // read appends to dst what follows r, bounded by limit and readBytes, and moves r behind it. At the tail it parks r; before it, r's wake
 // fires at once. So whoever has read needs only to wait: one look at the log for each wake-up.
@@ -176,12 +185,8 @@ func (l *log) read(r *Reader, dst []Item, limit int) ([]Item, *Reset) {
 	if r.done.Load() { // closed by another goroutine: it must not be parked
 		return dst, nil
 	}
-	var reset *Reset
-	behind := l.tail() - r.after
-	if r.after < l.base { // trimmed while it lagged
-		reset = &Reset{Reason: ResetTrimmed, Requested: l.position(r.after).String(), From: l.position(l.base)}
-		r.after = l.base
-	}
+	behind := l.tail() - min(r.after, l.tail()) // of another epoch, it may be ahead
+	reset := l.catchUp(r)
 	had := len(dst)
 	for size := 0; len(dst)-had < limit && size < readBytes && r.after < l.tail(); {
 		item := l.itemAfter(r.after)
@@ -207,6 +212,35 @@ func (l *log) read(r *Reader, dst []Item, limit int) ([]Item, *Reset) {
 		}
 	}
 	return dst, reset
+}
+
+// catchUp moves a reader that can no longer go on where it is: its place was trimmed while it lagged, or the log has another epoch.
+func (l *log) catchUp(r *Reader) (reset *Reset) {
+	if r.after >= l.base && r.epoch == l.epoch {
+		return nil
+	}
+	p := Position{Epoch: r.epoch, Offset: r.after}
+	if why := l.lost(p); why != "" {
+		reset = &Reset{Reason: why, Requested: p.String(), From: l.position(l.base)}
+		r.after = l.base
+	}
+	r.epoch = l.epoch
+	return reset
+}
+
+// begin gives a log without text another life, in which nothing is kept yet. l.mu is held; the readers are woken by unlockAndWake.
+func (l *log) begin(epoch string, before []Position, base uint64) {
+	l.epoch, l.before, l.base, l.delivered = epoch, before, base, base
+	l.entries, l.bytes = nil, 0
+}
+
+// livesKept is of how many earlier lives it is known up to where the log is the same.
+const livesKept = 16
+
+// renew gives a log another epoch: up to here it is the same as in the life before. l.mu is held.
+func (l *log) renew(epoch string) {
+	before := append([]Position{l.position(l.tail())}, l.before...)
+	l.epoch, l.before = epoch, before[:min(len(before), livesKept)]
 }
 
 // countDelivered notes that some reader was given everything up to the offset, and returns how many tokens nobody was given before.

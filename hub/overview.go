@@ -1,10 +1,6 @@
 package hub
 
-import (
-	"cmp"
-	"slices"
-	"time"
-)
+import "time"
 
 // TopicSummary is how a topic stands.
 type TopicSummary struct {
@@ -31,10 +27,7 @@ func (h *Hub) TopicSummaries(limit int) (list []TopicSummary, total int) {
 			presences.mu.Unlock()
 		}
 	}
-	slices.SortFunc(list, func(a, b TopicSummary) int {
-		return cmp.Or(cmp.Compare(b.Readers, a.Readers), b.Used.Compare(a.Used), cmp.Compare(a.Name, b.Name))
-	})
-	return list[:min(limit, len(list))], len(all)
+	return sortTopics(list, limit), len(all)
 }
 
 // QueueSummary is how one user's queue stands.

@@ -41,7 +41,7 @@ func (h *Hub) track(topic, key, client string, meta json.RawMessage, online bool
 		return nil, err
 	}
 	noRoom := h.makeRoom()
-	t, err := h.lockPresences(topic)
+	t, err := h.attachPresences(topic)
 	if err != nil {
 		return nil, err
 	}
@@ -66,6 +66,7 @@ func (h *Hub) track(topic, key, client string, meta json.RawMessage, online bool
 	} else {
 		t.replace(m, meta)
 	}
+	t.shareMeta(m)
 	return p, nil
 }
 
@@ -85,6 +86,7 @@ func (p *Presence) Update(meta json.RawMessage) error {
 	defer t.unlock(t.tail())
 	if p.meta.owner == p && p.meta.until.IsZero() {
 		t.replace(p.meta, meta)
+		t.shareMeta(p.meta)
 	}
 	return nil
 }
@@ -96,6 +98,7 @@ func (p *Presence) Leave() {
 	defer t.unlock(t.tail())
 	if p.meta.owner == p {
 		t.remove(p.meta)
+		t.shareGone(p.meta)
 	}
 }
 
@@ -111,6 +114,7 @@ func (p *Presence) Drop(grace time.Duration) {
 	defer t.unlock(t.tail())
 	if p.meta.owner == p && p.meta.until.IsZero() {
 		t.linger(p.meta, time.Now().Add(grace))
+		t.shareMeta(p.meta)
 	}
 }
 

@@ -14,7 +14,7 @@ type PresenceReader struct {
 
 // SubscribePresence opens a reader of who is on a topic. The wake fires when there is more to read. Errors are Subscribe's.
 func (h *Hub) SubscribePresence(topic string, wake Waker) (*PresenceReader, error) {
-	t, err := h.lockPresences(topic)
+	t, err := h.attachPresences(topic)
 	if err != nil {
 		return nil, err
 	}
@@ -76,6 +76,12 @@ func (h *Hub) Presences(topic string) []byte {
 
 // PresenceSnapshot is Presences with the number of keys in it.
 func (h *Hub) PresenceSnapshot(topic string) (state []byte, keys int) {
+	if h.presenceOut.store != nil {
+		if t, err := h.attachPresences(topic); err == nil {
+			defer t.unlock(t.tail())
+			return t.encoded(), len(t.byKey)
+		}
+	}
 	if t := h.presences(topic); t != nil {
 		t.mu.Lock()
 		defer t.mu.Unlock()

@@ -30,6 +30,9 @@ type presenceTable struct {
 	state []byte // the encoding, or nil since the last change
 
 	counted int64 // its part of Hub.logBytes
+
+	own   int            // metas of this node's sessions
+	share *presenceShare // nil: all are this node's
 }
 
 // presenceKey is one user's metas, the oldest first. A meta that replaces another is the newest: so every client that applies the diffs has
@@ -52,6 +55,12 @@ type presenceMeta struct {
 	until  time.Time // when it leaves; zero: it is live
 
 	slot int // its index in graces.queue, or -1; guarded by graces.mu
+
+	in    bool   // it is in the table
+	id    string // the ref that it began with
+	node  string // of its session; "": this one
+	turn  int    // how many nodes have taken it over
+	given string // the ref that it is to get; "": a new one
 }
 
 // metaBytes estimates what a meta takes beside its text, for limits. The text counts twice: as it was given, and with its refs.
@@ -67,6 +76,7 @@ func (h *Hub) lockPresences(name string) (*presenceTable, error) {
 		t.mu.Lock()
 		if t.presences == nil && !t.gone {
 			t.presences = &presenceTable{topic: t, byKey: make(map[string]*list.Element)}
+			t.presences.shareTable()
 		}
 		p := t.presences
 		t.mu.Unlock()
@@ -101,7 +111,7 @@ func (t *presenceTable) unlock(before uint64) {
 }
 
 // empty reports whether nothing holds the table. t.mu is held.
-func (t *presenceTable) empty() bool { return t.metas == 0 && t.readers == 0 }
+func (t *presenceTable) empty() bool { return t.own == 0 && t.readers == 0 }
 
 // dropPresences forgets the topic's table if nothing holds it.
 func (t *topic) dropPresences() {
@@ -117,6 +127,7 @@ func (t *topic) dropPresences() {
 		return
 	}
 	p.gone = true
+	p.endShare()
 	t.presences = nil
 	t.used = time.Now()
 	t.hub.logBytes.Add(-p.counted)
@@ -149,6 +160,11 @@ func (t *presenceTable) returning(key, client string) *presenceMeta {
 // give makes p the owner of m, which leaves its grace if it is in it.
 func (t *presenceTable) give(m *presenceMeta, p *Presence, client string) {
 	t.topic.hub.graces.remove(m)
+	if m.node != "" { // its session was on another node
+		m.node = ""
+		m.turn++
+		t.own++
+	}
 	m.owner, m.client, m.until = p, client, time.Time{}
 }
 
@@ -168,13 +184,23 @@ func (t *presenceTable) add(m *presenceMeta, key string, meta json.RawMessage) {
 	}
 	m.key = el.Value.(*presenceKey)
 	m.set(meta, "")
+	if m.id == "" {
+		m.id = m.ref
+	}
+	if m.node == "" {
+		t.own++
+	}
+	if t.share != nil {
+		t.share.byID[m.id] = m
+	}
+	m.in = true
 	t.append(m)
 	t.publish(m.key.name, m.data, nil)
 }
 
 // replace gives m another meta, unless it says the same.
 func (t *presenceTable) replace(m *presenceMeta, meta json.RawMessage) {
-	if sameMeta(m.meta, meta) {
+	if m.given == "" && sameMeta(m.meta, meta) {
 		return
 	}
 	old := m.data
@@ -187,7 +213,13 @@ func (t *presenceTable) replace(m *presenceMeta, meta json.RawMessage) {
 // remove ends m.
 func (t *presenceTable) remove(m *presenceMeta) {
 	t.topic.hub.graces.remove(m)
-	m.owner = nil
+	m.owner, m.in = nil, false
+	if m.node == "" {
+		t.own--
+	}
+	if t.share != nil {
+		delete(t.share.byID, m.id)
+	}
 	t.cut(m)
 	if len(m.key.metas) == 0 {
 		t.order.Remove(t.byKey[m.key.name])
@@ -201,14 +233,18 @@ func (t *presenceTable) remove(m *presenceMeta) {
 func (t *presenceTable) expire(m *presenceMeta, now time.Time) {
 	t.mu.Lock()
 	defer t.unlock(t.tail())
-	if m.owner != nil && !m.until.IsZero() && !m.until.After(now) {
+	if m.in && !m.until.IsZero() && !m.until.After(now) {
 		t.remove(m)
+		t.shareGone(m)
 	}
 }
 
 // set gives m its content and a new ref; prev is the ref of the meta that it replaces.
 func (m *presenceMeta) set(meta json.RawMessage, prev string) {
-	m.meta, m.ref = meta, m.table.topic.hub.nextRef()
+	m.meta, m.ref, m.given = meta, m.given, ""
+	if m.ref == "" {
+		m.ref = m.table.topic.hub.nextRef()
+	}
 	m.data = withRefs(meta, m.ref, prev)
 }
 

@@ -167,6 +167,7 @@ type Appender struct {
 	taken     int
 	duplicate bool
 	done      bool
+	remote    *remoteAppender // where another node writes the stream; then the rest is there
 }
 
 // Append begins a request. Errors: *EndedError, *FencedError, *GapError, *LeaseError, *FieldError; ErrForbidden for a stream that a
@@ -174,6 +175,9 @@ type Appender struct {
 func (s *Stream) Append(ref ProducerRef) (*Appender, error) {
 	if s.provided {
 		return nil, fmt.Errorf("the stream is written by this server's provider: %w", ErrForbidden)
+	}
+	if s.isRemote() {
+		return s.appendRemote(ref)
 	}
 	s.log.mu.Lock()
 	defer s.log.mu.Unlock()
@@ -188,6 +192,15 @@ func (s *Stream) Append(ref ProducerRef) (*Appender, error) {
 	s.producer.open++
 	s.startLocked()
 	return a, nil
+}
+
+// AppendWhole is Append for a request whose body is known before its first part is added. Where another node writes the stream, that is asked once,
+// by End: what Append, Add and AddText would have refused, End does.
+func (s *Stream) AppendWhole(ref ProducerRef) (*Appender, error) {
+	if s.provided || !s.isRemote() {
+		return s.Append(ref)
+	}
+	return &Appender{s: s, ref: ref, remote: &remoteAppender{whole: &wholeBody{}}}, nil
 }
 
 // admit applies the rules of fencing and idempotency to a new request.
@@ -257,7 +270,7 @@ func (s *Stream) endedError() error { return &EndedError{Receipt: s.receiptLocke
 
 func (s *Stream) receiptLocked() Receipt {
 	return Receipt{
-		Position: s.log.position(s.log.tail()), Status: s.status, Watchers: s.watchers, Lag: int(s.log.tail() - s.log.delivered),
+		Position: s.log.position(s.log.tail()), Status: s.status, Watchers: s.watchersLocked(), Lag: int(s.log.tail() - s.log.delivered),
 		Cancelled: s.status == StatusCancelled || s.status == StatusSuperseded,
 	}
 }
@@ -268,6 +281,9 @@ func (a *Appender) Duplicate() bool { return a.duplicate }
 // Add appends parts, all or none. Errors: *EndedError once the stream was cancelled, *FencedError when another upload of the same request
 // has taken over, *LimitError.
 func (a *Appender) Add(parts []Part) error {
+	if a.remote != nil {
+		return a.addRemote(&nodeRequest{Do: addParts, Parts: parts})
+	}
 	if n := min(a.skip, len(parts)); n > 0 {
 		a.skip -= n
 		parts = parts[n:]
@@ -278,6 +294,9 @@ func (a *Appender) Add(parts []Part) error {
 // AddText appends raw text. Its pieces may be cut anywhere: the beginning of a UTF-8 sequence waits for its rest. Bytes that are not UTF-8
 // are a *FieldError, and nothing of the piece is kept.
 func (a *Appender) AddText(piece []byte) error {
+	if a.remote != nil {
+		return a.addRemote(&nodeRequest{Do: addText, Text: piece})
+	}
 	if n := min(a.skip, len(piece)); n > 0 {
 		a.skip -= n
 		piece = piece[n:]
@@ -344,6 +363,9 @@ func (s *Stream) appendPartLocked(p Part) {
 
 // End finishes the request: it counts as taken from now on. A non-nil ending closes the stream in the same step.
 func (a *Appender) End(ending *Ending) (Receipt, error) {
+	if a.remote != nil {
+		return a.endRemote(ending)
+	}
 	s := a.s
 	s.log.mu.Lock()
 	if a.duplicate {
@@ -384,12 +406,18 @@ func (a *Appender) endLocked(ending *Ending) error {
 
 // Abort ends a request whose upload was cut. What came is kept; the same request, sent again, goes on behind it.
 func (a *Appender) Abort() {
-	if a.duplicate {
-		return
+	switch {
+	case a.duplicate, a.done:
+	case a.remote != nil && a.remote.whole != nil:
+		a.done = true // its node has heard of nothing
+	case a.remote != nil:
+		a.done = true
+		_, _ = a.ask(&nodeRequest{Do: abortAppend}) // or its silence ends it
+	default:
+		a.s.log.mu.Lock()
+		defer a.s.log.mu.Unlock()
+		a.release()
 	}
-	a.s.log.mu.Lock()
-	defer a.s.log.mu.Unlock()
-	a.release()
 }
 
 // release ends the upload's hold on the lease.

@@ -49,6 +49,7 @@ type CompletionRequest struct {
 	Stop      []string // nil: none
 	Seed      int64    // 0: none given
 	RequestID string   // passed on to the upstream as X-Request-Id; "": the stream's id is
+	Trace     any      // the place of whoever asked in a trace, for a Provider that knows what that is; nil: none
 }
 
 // Message is one chat message, its content flattened to text (text parts joined, others left out).

@@ -13,19 +13,17 @@ var ErrNoQueue = fmt.Errorf("messages cannot be kept here: %w", ErrUnavailable)
 // queues holds the queues of the users who are reading theirs. The others' are in the store alone.
 type queues struct {
 	store QueueStore // nil: there are no queues
-	epoch string     // of every queue's positions
 
 	mu   sync.Mutex
 	open map[string]*queueLog
 }
 
-// init takes the store. Its epoch gets a '-', so that positions of queues can stand in a Vector.
-func (q *queues) init(store QueueStore) {
-	q.store, q.open = store, make(map[string]*queueLog)
-	if store != nil {
-		q.epoch = store.QueueEpoch() + "-q"
-	}
-}
+func (q *queues) init(store QueueStore) { q.store, q.open = store, make(map[string]*queueLog) }
+
+// epoch returns that of every queue's positions: the store's with a '-', so that positions of queues can stand in a Vector.
+func (q *queues) epoch() string { return queueEpoch(q.store.QueueEpoch()) }
+
+func queueEpoch(ofStore string) string { return ofStore + "-q" }
 
 // Enqueue leaves messages for users, all or none. When it returns, they are on disk, and on their way to the users who are there. Errors:
 // *FieldError, *LimitError (ErrTooLarge; ErrQueueFull), ErrUnavailable where they cannot be kept, ErrClosed while draining. Whether sender may
@@ -69,7 +67,7 @@ func (h *Hub) keepMessages(messages []StoredMessage, room QueueRoom) ([]Queued, 
 	told := make(map[string]bool)
 	for i := range messages {
 		m := &messages[i]
-		out[i] = Queued{ID: m.ID, Position: Position{Epoch: h.queues.epoch, Offset: offsets[i]}}
+		out[i] = Queued{ID: m.ID, Position: Position{Epoch: h.queues.epoch(), Offset: offsets[i]}}
 		if !told[m.User] {
 			told[m.User] = true
 			h.refreshQueue(m.User)
@@ -98,8 +96,9 @@ func (h *Hub) AckMessages(user string, through Position) error {
 		return Invalid("through", `must be the position of a message; "now" would acknowledge what has not been read`)
 	case through.Epoch == "": // the beginning: nothing
 		return nil
-	case through.Epoch != h.queues.epoch:
-		return Invalid("through", "is no position of this queue: of a topic or stream, or from before a backup was restored; read the messages again")
+	}
+	if err := h.checkQueuePosition(user, through); err != nil {
+		return err
 	}
 	ahead, err := h.queues.store.AckMessages(user, through.Offset)
 	if err != nil {
@@ -115,6 +114,31 @@ func (h *Hub) AckMessages(user string, through Position) error {
 		ql.acknowledged(through.Offset)
 	}
 	return nil
+}
+
+// checkQueuePosition returns an error for a position that does not mean a message of the user's queue any more, or never has.
+func (h *Hub) checkQueuePosition(user string, p Position) error {
+	if p.Epoch == h.queues.epoch() {
+		return nil
+	}
+	page, err := h.queues.store.Messages(user, 0, 1)
+	if err != nil {
+		return err
+	}
+	for _, before := range livesOf(&page) {
+		if p.Epoch == before.Epoch && p.Offset <= before.Offset {
+			return nil
+		}
+	}
+	return Invalid("through", "is no position of this queue: of a topic or stream, or from before a backup was restored; read the messages again")
+}
+
+// livesOf returns the epochs before of a queue, as positions have them.
+func livesOf(page *QueuePage) (before []Position) {
+	for _, p := range page.Before {
+		before = append(before, Position{Epoch: queueEpoch(p.Epoch), Offset: p.Offset})
+	}
+	return before
 }
 
 // ReadQueue opens a reader of a user's messages after p, or of all that wait where p is the beginning; where p cannot be gone on from, of all
@@ -133,33 +157,44 @@ func (h *Hub) ReadQueue(user string, p Position, wake Waker) (*QueueReader, *Res
 }
 
 // QueueEpoch returns the epoch that positions of queues have; "" where there are none.
-func (h *Hub) QueueEpoch() string { return h.queues.epoch }
+func (h *Hub) QueueEpoch() string {
+	if h.queues.store == nil {
+		return ""
+	}
+	return h.queues.epoch()
+}
 
 // enter returns the log of a user's queue, for one reader more.
 func (q *queues) enter(h *Hub, user string) *queueLog {
+	epoch := q.epoch()
 	q.mu.Lock()
-	defer q.mu.Unlock()
 	ql := q.open[user]
-	if ql == nil {
+	first := ql == nil
+	if first {
 		ql = &queueLog{hub: h, user: user}
-		ql.epoch = q.epoch
+		ql.epoch = epoch
 		q.open[user] = ql
 	}
 	ql.users++
+	q.mu.Unlock()
+	if first {
+		ql.follow()
+	}
 	return ql
 }
 
 // leave forgets the log when its last reader has gone.
 func (q *queues) leave(ql *queueLog) {
 	q.mu.Lock()
-	defer q.mu.Unlock()
-	if ql.users--; ql.users > 0 {
-		return
+	ql.users--
+	last := ql.users == 0
+	if last {
+		delete(q.open, ql.user)
 	}
-	delete(q.open, ql.user)
-	ql.mu.Lock()
-	ql.hub.logBytes.Add(-ql.bytes)
-	ql.mu.Unlock()
+	q.mu.Unlock()
+	if last {
+		ql.close()
+	}
 }
 
 // expireBatch is how many messages are expired in one step, so that nobody waits long for the store.

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -16,9 +17,13 @@ type queueLog struct {
 	reading sync.Mutex // held while it reads the store
 	loaded  bool       // guarded by reading
 
+	pending atomic.Bool // a look at the store is about to begin
+
 	// Guarded by log.mu.
-	failed         bool // the last look at the store did not succeed
-	expired        int  // messages that expired, and that nobody has acknowledged since
+	over           bool
+	stop           func() // ends the following; nil where the store is this node's alone
+	failed         bool   // the last look at the store did not succeed
+	expired        int    // messages that expired, and that nobody has acknowledged since
 	expiredThrough uint64
 }
 
@@ -59,23 +64,91 @@ const queuePage = 200
 // catchUp reads the store to its end. q.reading is held.
 func (q *queueLog) catchUp() error {
 	for {
-		q.mu.Lock()
-		after := q.tail()
-		q.mu.Unlock()
-		page, err := q.hub.queues.store.Messages(q.user, after, queuePage)
+		epoch := q.hub.queues.epoch()
+		page, err := q.hub.queues.store.Messages(q.user, q.end(epoch), queuePage)
 		if err != nil {
 			return err
 		}
-		if q.take(&page) {
+		if epoch == q.hub.queues.epoch() && q.take(&page, epoch) {
 			return nil
 		}
 	}
 }
 
-// take brings the log to a page of the store, and reports whether that was the last one.
-func (q *queueLog) take(page *QueuePage) (last bool) {
+// end returns up to where the store is known, in its epoch.
+func (q *queueLog) end(epoch string) uint64 {
 	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.epoch != epoch {
+		return 0
+	}
+	return q.tail()
+}
+
+// follow has other nodes' changes looked at.
+func (q *queueLog) follow() {
+	store, ok := q.hub.queues.store.(QueueFollower)
+	if !ok {
+		return
+	}
+	stop := store.FollowQueue(q.user, func() {
+		if !q.pending.Swap(true) && !q.hub.goes(q.look) {
+			q.pending.Store(false)
+		}
+	})
+	q.mu.Lock()
+	over := q.over
+	q.stop = stop
+	q.mu.Unlock()
+	if over {
+		stop()
+	}
+}
+
+// look refreshes the log, again and again until that succeeds or nobody reads it any longer.
+func (q *queueLog) look() {
+	for failures := 1; ; failures++ {
+		q.pending.Store(false)
+		if q.refresh() == nil || q.isOver() || !q.hub.PauseAfter(failures) {
+			return
+		}
+		if q.pending.Swap(true) {
+			return // another has begun
+		}
+	}
+}
+
+func (q *queueLog) isOver() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.over
+}
+
+// close ends the log, when its last reader has gone.
+func (q *queueLog) close() {
+	q.mu.Lock()
+	q.over = true
+	stop := q.stop
+	q.hub.logBytes.Add(-q.bytes)
+	q.mu.Unlock()
+	if stop != nil {
+		stop()
+	}
+}
+
+// take brings the log to a page of the store, and reports whether that was the last one. Where the store's offsets have begun anew, the log does so, too.
+func (q *queueLog) take(page *QueuePage, epoch string) (last bool) {
+	q.mu.Lock()
+	if q.over {
+		q.mu.Unlock()
+		return true
+	}
 	before := q.bytes
+	if q.epoch != epoch {
+		q.begin(epoch, nil, page.Head)
+		q.expired, q.expiredThrough = 0, 0
+	}
+	q.before = livesOf(page)
 	q.trimTo(page.Head)
 	changed := page.ExpiredThrough > q.expiredThrough
 	q.expired, q.expiredThrough = page.Expired, page.ExpiredThrough

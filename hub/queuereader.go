@@ -33,7 +33,7 @@ func (q *queueLog) openReader(p Position, wake Waker) (*QueueReader, *Reset) {
 	r.counts = q.hub.counts.of(wake)
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if p.Epoch == q.epoch {
+	if same, known := q.sameUpTo(p.Epoch); known && p.Offset <= same {
 		p.Offset = max(p.Offset, q.base) // what it has not seen is acknowledged, or expired and told
 	}
 	reset := q.open(&r.Reader, p, wake)

@@ -31,6 +31,14 @@ type QueueStore interface {
 	QueueSummaries(limit int) ([]QueueSummary, QueueTotals, error)
 }
 
+// A QueueFollower is a QueueStore of several nodes. What it returns from QueueEpoch may become another epoch at any time.
+type QueueFollower interface {
+	QueueStore
+	// FollowQueue calls changed, which must not block, when messages of a user may have come or gone on any node. It is not called after stop has
+	// returned, but for a call that runs at that moment.
+	FollowQueue(user string, changed func()) (stop func())
+}
+
 // QueueRoom is how much one user's queue may hold.
 type QueueRoom struct {
 	Messages int
@@ -57,6 +65,8 @@ type QueuePage struct {
 	Head, Tail     uint64 // the queue holds the offsets Head+1 … Tail
 	Expired        int    // messages that expired, and that nobody has acknowledged since
 	ExpiredThrough uint64 // the last of them; 0 where there is none
+
+	Before []Position // the epochs before QueueEpoch, the latest first, and up to where each is the same for this queue
 }
 
 // PageBytes is about how many bytes of payload a page of messages should not exceed.

@@ -47,6 +47,7 @@ func (w *Wake) Transport() Transport { return ViaWait }
 type Reader struct {
 	log   *log
 	wake  Waker
+	epoch string // of the log, as it was at the last Read
 	after uint64 // the offset of the last entry that was read
 	start uint64 // where it began
 	slot  int    // its index in log.parked, or -1; guarded by log.mu
@@ -78,10 +79,13 @@ func (r *Reader) ReadUpTo(dst []Item, limit int) ([]Item, *Reset) {
 }
 
 // Position returns the place after the last item read.
-func (r *Reader) Position() Position { return r.log.position(r.after) }
+func (r *Reader) Position() Position { return Position{Epoch: r.epoch, Offset: r.after} }
 
-// Start returns the place where the reader began.
-func (r *Reader) Start() Position { return r.log.position(r.start) }
+// Epoch returns the epoch of the items of the last Read: it is another one than before where Read has returned a Reset, and may be without one.
+func (r *Reader) Epoch() string { return r.epoch }
+
+// Start returns the place where the reader began. It is to be asked before the first Read.
+func (r *Reader) Start() Position { return Position{Epoch: r.epoch, Offset: r.start} }
 
 // Close ends the reader. A second call does nothing.
 func (r *Reader) Close() {

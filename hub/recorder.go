@@ -1,6 +1,8 @@
 package hub
 
 import (
+	"errors"
+	"slices"
 	"sync"
 	"time"
 )
@@ -93,26 +95,53 @@ func (r *recorder) save(h *Hub) {
 		upTo[s] = to
 	}
 	err := r.store.Save(changes)
-	if err == nil {
-		for s, to := range upTo {
-			s.saved = to
-		}
-		changed = nil
-		if len(dropped) > 0 {
-			err = r.store.Delete(dropped)
+	changed, err = h.saved(upTo, err)
+	if err == nil && len(dropped) > 0 {
+		err = r.store.Delete(dropped)
+		if err == nil {
+			dropped = nil
 		}
 	}
 	r.settle(h, err, changed, dropped)
 }
 
+// saved notes what a Save has done, and returns the streams that are to be saved again.
+func (h *Hub) saved(upTo map[*Stream]uint64, err error) (again map[*Stream]struct{}, _ error) {
+	var failed *SaveError
+	if err != nil && !errors.As(err, &failed) {
+		failed = &SaveError{Err: err}
+	}
+	again = make(map[*Stream]struct{})
+	for s, to := range upTo {
+		switch {
+		case failed == nil:
+			s.saved = to
+		case slices.Contains(failed.Taken, s.ID):
+			s.lose()
+		default:
+			again[s] = struct{}{}
+			if behind, ok := failed.Behind[s.ID]; ok {
+				s.saved = behind
+			} else if failed.Err == nil {
+				s.saved = to
+				delete(again, s)
+			}
+		}
+	}
+	if failed != nil {
+		return again, failed.Err
+	}
+	return again, nil
+}
+
 func (r *recorder) settle(h *Hub, err error, changed map[*Stream]struct{}, dropped []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	for s := range changed {
+		r.changed[s] = struct{}{}
+	}
+	r.dropped = append(r.dropped, dropped...)
 	if err != nil {
-		for s := range changed {
-			r.changed[s] = struct{}{}
-		}
-		r.dropped = append(r.dropped, dropped...)
 		if r.err == nil {
 			h.logger.Error("streams cannot be kept; they go on in memory", "error", err)
 		}
@@ -128,7 +157,7 @@ func (s *Stream) change() (StreamChange, uint64) {
 	defer s.log.mu.Unlock()
 	st := s.stateLocked(len(s.log.text))
 	rec := StreamRecord{
-		ID: s.ID, Kind: s.Kind, Topic: s.Topic, Owner: s.Owner, ContentType: s.ContentType, Epoch: s.log.epoch, Digest: s.digest, Keep: s.Keep,
+		ID: s.ID, Kind: s.Kind, Topic: s.Topic, Owner: s.Owner, ContentType: s.ContentType, Epoch: s.log.epoch, Before: s.log.before, Digest: s.digest, Keep: s.Keep,
 		Completion: s.Completion, Info: st.Info, Status: st.Status, Ending: st.Ending, Timings: st.Timings, Account: st.Account,
 		Producer: s.producer.record(),
 	}
@@ -137,6 +166,7 @@ func (s *Stream) change() (StreamChange, uint64) {
 	}
 	var to uint64
 	rec.Runs, to = s.log.newRuns(s.saved)
+	rec.Tail = to
 	return rec, to
 }
 

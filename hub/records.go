@@ -25,6 +25,8 @@ type StreamRecord struct {
 	ID, Kind, Topic, Owner, ContentType string
 
 	Epoch      string
+	Before     []Position // the epochs before, the latest first, and up to where each is the same as this one
+	Tail       uint64     // the offset of the last entry
 	Digest     string
 	Aliases    []string // the owner's own ids for it
 	Keep       Keep
@@ -53,15 +55,18 @@ type ProducerProgress struct {
 
 // Run is a number of adjacent entries: pieces of text, or one event.
 type Run struct {
-	First   uint64 // the offset of its first entry
-	Lengths []int  // of each piece of text, in bytes; empty for an event
-	Text    []byte // of all pieces, or the event's own
+	First   uint64 `json:"f"`           // the offset of its first entry
+	Lengths []int  `json:"l,omitempty"` // of each piece of text, in bytes; empty for an event
+	Text    []byte `json:"x,omitempty"` // of all pieces, or the event's own
 
-	Kind EventKind
-	Name string
-	Data json.RawMessage
-	Time time.Time // of an event
+	Kind EventKind       `json:"k,omitempty"`
+	Name string          `json:"n,omitempty"`
+	Data json.RawMessage `json:"d,omitempty"`
+	Time time.Time       `json:"t,omitzero"` // of an event
 }
+
+// Last returns the offset of the run's last entry.
+func (r *Run) Last() uint64 { return r.First + uint64(max(len(r.Lengths), 1)) - 1 }
 
 // newRuns returns the entries after the offset, and how far they go. l.mu is held.
 func (l *log) newRuns(after uint64) (runs []Run, to uint64) {
@@ -96,5 +101,17 @@ func (l *log) addRun(r *Run) {
 	for _, n := range r.Lengths {
 		l.appendText(string(text[:n]))
 		text = text[n:]
+	}
+}
+
+// Cut leaves of a run only the entries from the offset first to last.
+func (r *Run) Cut(first, last uint64) {
+	for r.First < first && len(r.Lengths) > 1 {
+		r.Text, r.Lengths = r.Text[r.Lengths[0]:], r.Lengths[1:]
+		r.First++
+	}
+	for r.Last() > last && len(r.Lengths) > 1 {
+		n := len(r.Lengths) - 1
+		r.Text, r.Lengths = r.Text[:len(r.Text)-r.Lengths[n]], r.Lengths[:n]
 	}
 }

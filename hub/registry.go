@@ -58,8 +58,9 @@ func (r *registry) aliased(owner, id string) *Stream {
 	return r.byAlias[aliasKey{owner, id}]
 }
 
-// add registers s unless its id or alias is taken: then it returns the stream that has it. max bounds the owner's unfinished streams.
-func (r *registry) add(s *Stream, alias string, limit int) (*Stream, error) {
+// add registers s unless its id or alias is taken: then it returns the stream that has it. limit bounds the owner's unfinished streams, of which other
+// nodes have some.
+func (r *registry) add(s *Stream, alias string, limit, elsewhere int) (*Stream, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if alias != "" {
@@ -70,7 +71,7 @@ func (r *registry) add(s *Stream, alias string, limit int) (*Stream, error) {
 	if old := r.byID[s.ID]; old != nil {
 		return old, nil
 	}
-	if r.running[s.Owner] >= limit {
+	if r.running[s.Owner]+elsewhere >= limit {
 		return nil, &LimitError{Kind: ErrLimited, Name: "unfinished streams of one user (streams_per_user)", Limit: int64(limit), Retry: 5 * time.Second}
 	}
 	r.running[s.Owner]++
@@ -180,9 +181,20 @@ func (h *Hub) newStream(spec *StreamSpec, meta *CompletionMeta) (s *Stream, old 
 	if spec.Slot != "" {
 		s.slot = slotKey{spec.Owner, spec.Slot}
 	}
-	if had, err := h.streams.add(s, spec.Alias, h.limits.StreamsPerUser); err != nil {
+	if had, err := h.streams.add(s, spec.Alias, h.limits.StreamsPerUser, h.HeldElsewhere(heldStreams, s.Owner)); err != nil {
 		return nil, false, err
 	} else if had != nil {
+		return sameStream(had, s)
+	}
+	if taken, err := h.addShared(s, spec); err != nil || taken != "" {
+		h.withdraw(s)
+		if err != nil {
+			return nil, false, err
+		}
+		had, err := h.Stream(s.Owner, taken)
+		if err != nil {
+			return nil, false, err
+		}
 		return sameStream(had, s)
 	}
 	h.logBytes.Add(streamCost)
@@ -190,6 +202,55 @@ func (h *Hub) newStream(spec *StreamSpec, meta *CompletionMeta) (s *Stream, old 
 	h.changedStream(s, false)
 	h.supersede(s, spec.Supersede)
 	return s, false, nil
+}
+
+// addShared registers a new stream for all nodes, and returns the id of the one that has its id or its alias. What was in its slot on another node
+// ends. A store that cannot be reached keeps nobody from working: the recorder brings the stream there later.
+func (h *Hub) addShared(s *Stream, spec *StreamSpec) (taken string, err error) {
+	if h.shared == nil {
+		return "", nil
+	}
+	rec, _ := s.change()
+	taken, superseded, err := h.shared.AddStream(&rec, spec.Slot)
+	switch {
+	case err != nil && (spec.ID != "" || spec.Alias != ""): // it could be there already
+		return "", err
+	case err != nil:
+		h.logger.Warn("a stream begins on this node alone", "stream", s.ID, "error", err)
+	case taken != "":
+		return taken, nil
+	case superseded != "" && spec.Supersede != SupersedeFinish:
+		if old, err := h.Stream(s.Owner, superseded); err == nil && old.isRemote() {
+			old.end(StatusSuperseded, supersededBy(s))
+		}
+	}
+	return "", nil
+}
+
+// withdraw takes a stream back that could not be registered for all nodes. Whoever has attached to it meanwhile sees it fail.
+func (h *Hub) withdraw(s *Stream) {
+	h.streams.ended(s)
+	h.streams.remove(s)
+	e := Ending{Status: StatusFailed, Error: &EndError{Code: "conflict", Message: "another node has a stream of that id; ask again"}}
+	s.log.mu.Lock()
+	s.remote = &remote{over: true} // nothing of it is saved
+	s.showLocked(StatusFailed, e, time.Now())
+	s.log.appendEvent(&Event{Kind: EndEvent, Name: EndName, Data: e.appendJSON(nil), Time: time.Now()})
+	s.log.unlockAndWake()
+}
+
+// addMirror registers a mirror, or returns the stream that has its id.
+func (r *registry) addMirror(s *Stream) *Stream {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if old := r.byID[s.ID]; old != nil {
+		return old
+	}
+	r.byID[s.ID] = s
+	for _, key := range s.aliases {
+		r.byAlias[key] = s
+	}
+	return nil
 }
 
 func sameStream(had, asked *Stream) (*Stream, bool, error) {
@@ -204,8 +265,12 @@ func (h *Hub) supersede(s *Stream, how Supersede) {
 		return
 	}
 	if old := h.streams.takeSlot(s); old != nil && how != SupersedeFinish {
-		old.finish(StatusSuperseded, Ending{Error: &EndError{Code: "superseded", Message: "a newer request in the same slot took its place"}, by: "stream " + s.ID})
+		old.end(StatusSuperseded, supersededBy(s))
 	}
+}
+
+func supersededBy(s *Stream) Ending {
+	return Ending{Error: &EndError{Code: "superseded", Message: "a newer request in the same slot took its place"}, by: "stream " + s.ID}
 }
 
 func streamPrefix(kind string) string {
@@ -252,10 +317,40 @@ func (h *Hub) streamEnded(s *Stream) {
 // Stream returns the stream of that id, or the one that user started under it as an idempotency id. ErrNotFound where there is none.
 // Whether the user may read it is the caller's to check (Stream.ReadableBy).
 func (h *Hub) Stream(user, id string) (*Stream, error) {
-	if s := h.streams.find(user, id); s != nil {
+	s := h.streams.find(user, id)
+	if h.shared == nil {
+		if s == nil {
+			return nil, ErrNotFound
+		}
 		return s, nil
 	}
-	return nil, ErrNotFound
+	if s == nil {
+		var err error
+		if s, err = h.findShared(user, id); err != nil {
+			return nil, err
+		}
+	}
+	h.settleRemote(s)
+	if err := s.settled(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// LearnStreams has this node know the newest streams of a user that other nodes write, at most limit, so that Streams returns them, too. What cannot be
+// had now is not there.
+func (h *Hub) LearnStreams(user string, limit int) {
+	if h.shared == nil {
+		return
+	}
+	ids, err := h.shared.StreamsOf(user, limit)
+	if err != nil {
+		h.logger.Warn("streams of other nodes are not known", "user", user, "error", err)
+		return
+	}
+	for _, id := range ids {
+		_, _ = h.Stream(user, id)
+	}
 }
 
 // Streams returns the streams for which keep says yes, newest first, at most limit of them.

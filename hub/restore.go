@@ -9,15 +9,8 @@ func (h *Hub) Restore() error {
 		return nil
 	}
 	return h.recorder.store.Load(func(rec *StreamRecord) error {
-		s := &Stream{
-			ID: rec.ID, Kind: rec.Kind, Topic: rec.Topic, Owner: rec.Owner, ContentType: rec.ContentType, Keep: rec.Keep, Completion: rec.Completion,
-			hub: h, created: rec.Timings.Created, provided: rec.Completion != nil, digest: rec.Digest, status: rec.Status, started: rec.Timings.Started,
-			first: rec.Timings.FirstToken, ended: rec.Timings.Ended, ending: rec.Ending, info: rec.Info,
-			startedC: make(chan struct{}), doneC: make(chan struct{}),
-		}
-		s.account = account{made: rec.Account.Made, unwatched: rec.Account.Unwatched, endedBy: rec.Account.EndedBy}
+		s := h.streamOf(rec)
 		s.producer.restore(&rec.Producer)
-		s.log.epoch = rec.Epoch
 		for i := range rec.Runs {
 			if want := s.log.tail() + 1; rec.Runs[i].First != want {
 				return fmt.Errorf("stream %s: a run begins at entry %d, expected %d", rec.ID, rec.Runs[i].First, want)
@@ -30,13 +23,29 @@ func (h *Hub) Restore() error {
 	})
 }
 
+// streamOf makes a stream of its record, without its runs.
+func (h *Hub) streamOf(rec *StreamRecord) *Stream {
+	s := &Stream{
+		ID: rec.ID, Kind: rec.Kind, Topic: rec.Topic, Owner: rec.Owner, ContentType: rec.ContentType, Keep: rec.Keep, Completion: rec.Completion,
+		hub: h, created: rec.Timings.Created, provided: rec.Completion != nil, digest: rec.Digest, status: rec.Status, started: rec.Timings.Started,
+		first: rec.Timings.FirstToken, ended: rec.Timings.Ended, ending: rec.Ending, info: rec.Info,
+		startedC: make(chan struct{}), doneC: make(chan struct{}),
+	}
+	s.account = account{made: rec.Account.Made, unwatched: rec.Account.Unwatched, endedBy: rec.Account.EndedBy}
+	s.log.epoch, s.log.before = rec.Epoch, rec.Before
+	for _, alias := range rec.Aliases {
+		s.aliases = append(s.aliases, aliasKey{rec.Owner, alias})
+	}
+	return s
+}
+
 // adopt registers a restored stream.
 func (h *Hub) adopt(s *Stream, rec *StreamRecord) error {
 	alias := ""
-	if len(rec.Aliases) > 0 {
+	if s.aliases = nil; len(rec.Aliases) > 0 { // add notes it
 		alias = rec.Aliases[0]
 	}
-	if old, err := h.streams.add(s, alias, int(^uint(0)>>1)); err != nil || old != nil {
+	if old, err := h.streams.add(s, alias, int(^uint(0)>>1), 0); err != nil || old != nil {
 		return fmt.Errorf("stream %s is kept twice", s.ID)
 	}
 	if s.status.Ended() {
@@ -45,8 +54,7 @@ func (h *Hub) adopt(s *Stream, rec *StreamRecord) error {
 		h.streams.ended(s)
 		return nil
 	}
-	s.log.before = Position{Epoch: s.log.epoch, Offset: s.log.tail()}
-	s.log.epoch = h.epochs.take()
+	s.log.renew(h.epochs.take())
 	s.finish(StatusInterrupted, Ending{by: "restart", Error: &EndError{Code: "server_restarted", Message: "the server ended while the stream was running"}})
 	return nil
 }

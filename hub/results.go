@@ -2,6 +2,7 @@ package hub
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -102,6 +103,9 @@ func (h *Hub) keepResults() bool {
 
 // keepResult leaves one result. Results may take a quarter of a queue, so that they do not keep out what people send.
 func (h *Hub) keepResult(s *Stream) error {
+	if h.isElsewhere(s.Owner) {
+		return nil
+	}
 	st := s.State()
 	topic := s.Topic
 	if topic == "" {
@@ -118,6 +122,21 @@ func (h *Hub) keepResult(s *Stream) error {
 	room := QueueRoom{Messages: max(1, h.limits.QueueMax/4), Bytes: h.limits.QueueBytes / 4}
 	_, err = h.keepMessages([]StoredMessage{m}, room)
 	return err
+}
+
+// callSession asks another node whether a user has a session there: the answer is empty where not.
+const callSession = "session"
+
+// isElsewhere reports whether a user has a session on another node. One that cannot be asked has none.
+func (h *Hub) isElsewhere(user string) bool {
+	return slices.ContainsFunc(h.CallAll(callSession, []byte(user)), func(answer []byte) bool { return len(answer) > 0 })
+}
+
+func (h *Hub) answerSession(user []byte) ([]byte, error) {
+	if h.IsThere(string(user)) {
+		return []byte("here"), nil
+	}
+	return nil, nil
 }
 
 // appendResult appends the stream in the shape of its JSON (design.md 2.5), with its text where it is not too long for a message: then

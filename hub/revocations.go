@@ -210,6 +210,43 @@ func (r *Revocations) get(user, tokenID string) (one Revocation, ok bool) {
 	return one, ok
 }
 
+// Take takes what was revoked on another node, and is kept already.
+func (r *Revocations) Take(one Revocation) {
+	r.writing.Lock()
+	defer r.writing.Unlock()
+	r.put(one)
+}
+
+// Drop takes that a revocation was lifted on another node.
+func (r *Revocations) Drop(user, tokenID string) {
+	r.writing.Lock()
+	defer r.writing.Unlock()
+	r.remove(user, tokenID)
+}
+
+// Reload takes from the store what other nodes have revoked and lifted. Errors: the store's, and then nothing has changed.
+func (r *Revocations) Reload() error {
+	if r.o.Store == nil {
+		return nil
+	}
+	r.writing.Lock()
+	defer r.writing.Unlock()
+	var all []Revocation
+	if err := r.o.Store.LoadRevocations(func(one Revocation) error { all = append(all, one); return nil }); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	clear(r.users)
+	clear(r.tokens)
+	r.mu.Unlock()
+	for _, one := range all {
+		if r.o.Now().Before(one.Until) {
+			r.put(one)
+		}
+	}
+	return nil
+}
+
 func (r *Revocations) put(one Revocation) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -1,8 +1,6 @@
 package hub
 
 import (
-	"cmp"
-	"slices"
 	"sync"
 	"time"
 )
@@ -93,6 +91,5 @@ func (h *Hub) Sessions(limit int) (list []UserSessions, users int, by [Transport
 	}
 	by = s.all
 	s.mu.Unlock()
-	slices.SortFunc(list, func(a, b UserSessions) int { return cmp.Or(cmp.Compare(b.Total, a.Total), cmp.Compare(a.User, b.User)) })
-	return list[:min(limit, len(list))], len(list), by
+	return sortSessions(list, limit), len(list), by
 }

@@ -112,7 +112,9 @@ func (st *Stats) addStreams(all []*Stream) {
 	for _, s := range all {
 		s.log.mu.Lock()
 		st.addReaders(&s.log)
-		st.Streams[s.status]++
+		if s.remote == nil { // its node counts it
+			st.Streams[s.status]++
+		}
 		s.log.mu.Unlock()
 	}
 }

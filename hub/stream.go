@@ -61,6 +61,10 @@ type Stream struct {
 	idleStop *time.Timer // cancels the stream when nobody has watched it for Keep.CancelAfter
 	account  account
 	producer producerState
+
+	remote    *remote              // nil: this node writes it
+	elsewhere map[string]time.Time // other nodes with watchers, and until when they count
+	heldBy    []string             // of a mirror: users whose workers have its job, as far as it is known here
 }
 
 // Keep is what becomes of a stream that nobody watches. The zero value lets it finish.
@@ -139,8 +143,14 @@ func (s *Stream) WatchByte(at int, wake Waker) (r *Reader, skip int, ok bool) {
 	return r, skip, true
 }
 
+// watchersLocked counts a node with watchers as one.
+func (s *Stream) watchersLocked() int { return s.watchers + len(s.elsewhere) }
+
 func (s *Stream) watchLocked() {
 	s.watchers++
+	if s.remote != nil && s.watchers == 1 {
+		s.hub.tellWatched(s.remote.node, []string{s.ID}, true)
+	}
 	if s.idleStop != nil {
 		s.idleStop.Stop()
 		s.idleStop = nil
@@ -151,6 +161,9 @@ func (s *Stream) unwatch() {
 	s.log.mu.Lock()
 	defer s.log.mu.Unlock()
 	s.watchers--
+	if s.remote != nil && s.watchers == 0 {
+		s.hub.tellWatched(s.remote.node, []string{s.ID}, false)
+	}
 	s.armKeep(s.Keep.CancelAfter)
 }
 
@@ -159,13 +172,13 @@ const firstWatcher = time.Second
 
 // armKeep starts the clock of Keep.CancelAfter where nobody watches a stream that runs. s.log.mu is held.
 func (s *Stream) armKeep(after time.Duration) {
-	if s.watchers > 0 || s.Keep.CancelAfter <= 0 || s.status.Ended() {
+	if s.watchersLocked() > 0 || s.Keep.CancelAfter <= 0 || s.status.Ended() || s.remote != nil {
 		return
 	}
 	var timer *time.Timer
 	timer = time.AfterFunc(after, func() {
 		s.log.mu.Lock()
-		due := s.idleStop == timer && s.watchers == 0
+		due := s.idleStop == timer && s.watchersLocked() == 0
 		s.log.mu.Unlock()
 		if due {
 			s.finish(StatusCancelled, Ending{Error: &EndError{Code: codeUnwatched, Message: "nobody watched the stream"}, by: "unwatched"})
@@ -184,9 +197,21 @@ func (s *Stream) Done() <-chan struct{} {
 	return s.doneC
 }
 
+// EndsWithDrain reports whether Hub.Drain waits for the stream's end: it is a completion or analysis that this node makes.
+func (s *Stream) EndsWithDrain() bool { return s.provided && !s.isRemote() }
+
 // Cancel ends the stream as cancelled by the user, and stops its producer. On an ended stream it changes nothing.
 func (s *Stream) Cancel(by string) {
-	s.finish(StatusCancelled, Ending{Error: &EndError{Code: "cancelled", Message: "the stream was cancelled"}, by: by})
+	s.end(StatusCancelled, Ending{Error: &EndError{Code: "cancelled", Message: "the stream was cancelled"}, by: by})
+}
+
+// end ends the stream, wherever it is written.
+func (s *Stream) end(status Status, e Ending) {
+	if s.isRemote() {
+		s.endRemote(status, e)
+		return
+	}
+	s.finish(status, e)
 }
 
 // start moves a queued stream to running.
@@ -203,11 +228,13 @@ func (s *Stream) startLocked() {
 	}
 }
 
-// addText appends one piece of text. Errors: ErrClosed when the stream has ended, a *LimitError at Limits.StreamBytes.
+// addText appends one piece of text. Errors: ErrClosed when the stream has ended, a *LimitError at Limits.StreamBytes, or where all logs together take
+// a quarter more than Limits.LogMemory, and nothing can be evicted.
 func (s *Stream) addText(text string) error {
 	if text == "" {
 		return nil
 	}
+	_ = s.hub.makeRoom() // what there is of it
 	s.log.mu.Lock()
 	if err := s.growLocked(len(text)); err != nil {
 		s.log.mu.Unlock()
@@ -227,6 +254,7 @@ func (s *Stream) appendTextLocked(text string) {
 
 // addEvent appends an entry that is more than text.
 func (s *Stream) addEvent(ev *Event) error {
+	_ = s.hub.makeRoom()
 	s.log.mu.Lock()
 	if err := s.growLocked(len(ev.Data)); err != nil {
 		s.log.mu.Unlock()
@@ -250,11 +278,14 @@ func (s *Stream) appendEventLocked(ev *Event) {
 
 // growLocked checks that the stream can take n bytes more, and that it runs.
 func (s *Stream) growLocked(n int) error {
-	if s.status.Ended() {
+	if s.status.Ended() || s.remote != nil {
 		return ErrClosed
 	}
 	if limit := s.hub.limits.StreamBytes; s.log.bytes+int64(n) > limit {
 		return &LimitError{Kind: ErrTooLarge, Name: "bytes of one stream (stream_bytes)", Limit: limit}
+	}
+	if limit := s.hub.limits.mostLogMemory(); s.hub.logBytes.Load()+int64(n) > limit {
+		return &LimitError{Kind: ErrTooLarge, Name: "memory for logs, with what running streams may take beyond log_memory", Limit: limit}
 	}
 	s.startLocked()
 	return nil
@@ -269,16 +300,16 @@ func (s *Stream) countLocked() {
 	}
 	s.account.made++
 	s.hub.counts.made.Add(1)
-	if s.watchers == 0 {
+	if s.watchersLocked() == 0 {
 		s.account.unwatched++
 		s.hub.counts.unwatched.Add(1)
 	}
 }
 
-// finish ends the stream: the first ending counts. It reports whether this one did.
+// finish ends a stream of this node's: the first ending counts. It reports whether this one did.
 func (s *Stream) finish(status Status, e Ending) bool {
 	s.log.mu.Lock()
-	if s.status.Ended() {
+	if s.status.Ended() || s.remote != nil {
 		s.log.mu.Unlock()
 		return false
 	}
@@ -302,7 +333,7 @@ func (s *Stream) endLocked(status Status, e Ending) {
 	} else {
 		e.Usage = nil // what is no JSON on one line would break every reader's frame
 	}
-	s.status, s.ending, s.ended, s.missed = status, e, time.Now(), !s.hub.IsThere(s.Owner)
+	s.status, s.ending, s.ended, s.missed = status, e, time.Now(), len(s.elsewhere) == 0 && !s.hub.IsThere(s.Owner)
 	s.account.endedBy = e.by
 	s.hub.counts.end(s, status, e.Error)
 	s.appendEventLocked(&Event{Kind: EndEvent, Name: "end", Data: e.appendJSON(nil)})

@@ -39,7 +39,7 @@ func (s *Stream) State() StreamState {
 func (s *Stream) stateLocked(at int) StreamState {
 	return StreamState{
 		Status: s.status, Position: s.log.position(s.log.tail()), Text: s.log.text[at:len(s.log.text):len(s.log.text)], At: at, Bytes: len(s.log.text),
-		Watchers: s.watchers, Ending: s.ending, Info: s.infoLocked(),
+		Watchers: s.watchersLocked(), Ending: s.ending, Info: s.infoLocked(),
 		Timings: Timings{Created: s.created, Started: s.started, FirstToken: s.first, Ended: s.ended},
 		Account: Account{Made: s.account.made, Delivered: s.log.deliveredTokens, Unwatched: s.account.unwatched, EndedBy: s.account.endedBy},
 	}

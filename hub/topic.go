@@ -42,6 +42,8 @@ type topic struct {
 	gone  bool      // evicted: whoever holds it must look it up again
 	watch topicVersion
 
+	mirror *mirror // nil: nobody has read it yet, or the log is this node's alone
+
 	presences *presenceTable // nil: nobody is present, and nobody looks
 	users     map[string]int // readers of each user, where they are known
 }

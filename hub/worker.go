@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -23,9 +24,17 @@ type workerKey struct{ user, id string }
 type worker struct {
 	key   workerKey
 	types []string
-	polls map[*Wake]struct{} // its questions that wait for an answer
+	polls map[*poll]struct{} // its questions that wait for an answer
 	jobs  []*job             // those that it holds
 	seen  time.Time          // when it was last heard of
+}
+
+// poll is a question for a job that waits for an answer.
+type poll struct {
+	wake *Wake // there may be a job of this node's
+	news *Wake // or of another's
+
+	told []waitingJob // what news was of, until the other nodes were asked in vain. Guarded by jobs.mu
 }
 
 // takes reports whether the worker does analyses of that type.
@@ -36,12 +45,12 @@ func (k *worker) alive(grace time.Duration) bool {
 	return len(k.polls) > 0 || len(k.jobs) > 0 || time.Since(k.seen) < grace
 }
 
-// serves reports whether there is a worker for analyses of that type.
-func (q *jobs) serves(kind string) bool {
+// serves reports whether there is a worker for analyses of that type, besides one.
+func (q *jobs) serves(kind string, besides workerKey) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, k := range q.workers {
-		if k.takes(kind) && k.alive(q.limits.Lease) {
+		if k.key != besides && k.takes(kind) && k.alive(q.limits.Lease) {
 			return true
 		}
 	}
@@ -69,14 +78,14 @@ func (q *jobs) wantedByAny(j *job) bool {
 
 func (q *jobs) wakeWorkers() {
 	for _, k := range q.workers {
-		for wake := range k.polls {
-			wake.Signal()
+		for p := range k.polls {
+			p.wake.Signal()
 		}
 	}
 }
 
 // enter notes that a worker asks for jobs, until leave is called.
-func (q *jobs) enter(w *Worker, wake *Wake) (*worker, error) {
+func (q *jobs) enter(w *Worker, p *poll) (*worker, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	key := workerKey{w.User, w.ID}
@@ -86,18 +95,18 @@ func (q *jobs) enter(w *Worker, wake *Wake) (*worker, error) {
 		if len(q.workers) >= maxWorkers {
 			return nil, &LimitError{Kind: ErrLimited, Name: "workers", Limit: maxWorkers, Retry: 10 * time.Second}
 		}
-		k = &worker{key: key, polls: make(map[*Wake]struct{})}
+		k = &worker{key: key, polls: make(map[*poll]struct{})}
 		q.workers[key] = k
 	}
 	k.types = w.Types
-	k.polls[wake] = struct{}{}
+	k.polls[p] = struct{}{}
 	return k, nil
 }
 
-func (q *jobs) leave(k *worker, wake *Wake) {
+func (q *jobs) leave(k *worker, p *poll) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	delete(k.polls, wake)
+	delete(k.polls, p)
 	k.seen = time.Now()
 }
 
@@ -111,39 +120,60 @@ func (q *jobs) forgetWorkers() {
 }
 
 // TakeJob waits for a job that the worker may do, and hands it out; nil when ctx ends before there is one. From then on the worker holds
-// it for Limits.Lease, and longer by each append.
+// it for Limits.Lease, and longer by each append. The jobs of other nodes are handed out behind those of this one.
 //
 // A job that was handed out and not begun by an append is handed out again to the same worker, since the answer may have been lost on its
 // way. Errors: *FieldError, *LimitError, ErrClosed while draining. Whether w.User may take jobs is the caller's to check.
 func (h *Hub) TakeJob(ctx context.Context, w *Worker) (*Job, error) {
-	if err := ValidName("worker", w.ID); err != nil {
+	if err := w.check(); err != nil {
 		return nil, err
 	}
-	for _, t := range w.Types {
-		if err := ValidName("types", t); err != nil {
-			return nil, err
-		}
-	}
-	wake := NewWake()
-	defer h.OnDrain(wake)()
-	k, err := h.jobs.enter(w, wake)
+	p := &poll{wake: NewWake(), news: NewWake()}
+	defer h.OnDrain(p.wake)()
+	k, err := h.jobs.enter(w, p)
 	if err != nil {
 		return nil, err
 	}
-	defer h.jobs.leave(k, wake)
-	for {
+	defer h.jobs.passOn(p) // once it has left
+	defer h.jobs.leave(k, p)
+	again, stop := h.askingAgain()
+	defer stop()
+	for elsewhere := true; ; {
 		if h.IsDraining() {
 			return nil, ErrClosed
 		}
 		if job := h.handOut(k); job != nil {
 			return job, nil
 		}
+		if elsewhere {
+			told := h.jobs.toldOf(p)
+			if job := h.takeElsewhere(w); job != nil {
+				return job, nil
+			}
+			h.jobs.settled(p, told)
+		}
+		elsewhere = true
 		select {
-		case <-wake.C:
+		case <-p.wake.C:
+			elsewhere = false
+		case <-p.news.C:
+		case <-again:
 		case <-ctx.Done():
 			return nil, nil
 		}
 	}
+}
+
+func (w *Worker) check() error {
+	if err := ValidName("worker", w.ID); err != nil {
+		return err
+	}
+	for _, t := range w.Types {
+		if err := ValidName("types", t); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // handOut gives the worker the job that it should be doing, or the first that waits for it.
@@ -190,16 +220,29 @@ func (q *jobs) next(k *worker) (j *job, fresh bool) {
 // RefuseJob gives a job back that the worker holds: another one may do it, and this one does not get it again. Errors: ErrNotFound where
 // the user never held such a job, *FencedError where the worker no longer does, *EndedError where it has ended.
 func (h *Hub) RefuseJob(w *Worker, id string, epoch int64, reason string) error {
-	s := h.streams.find(w.User, id)
-	if s == nil || s.job == nil || !s.HeldBy(w.User) {
+	s, err := h.Stream(w.User, id)
+	if err == nil && s.isRemote() {
+		return s.refuseElsewhere(&refusal{*w, id, epoch, reason})
+	}
+	if errors.Is(err, ErrUnavailable) {
+		return err
+	}
+	if err != nil || s.job == nil || !s.heldHere(w.User) {
 		return fmt.Errorf("no such job of yours: %w", ErrNotFound)
 	}
 	if reason = clean(reason, MaxName); reason == "" {
 		reason = "without a reason"
 	}
-	j := s.job
+	j, key := s.job, workerKey{w.User, w.ID}
 	h.jobs.mu.Lock()
-	if j.gone || j.holder == nil || j.holder.key != (workerKey{w.User, w.ID}) || j.epoch != epoch {
+	kind := ""
+	if j.heldBy(key, epoch) {
+		kind = j.req.Type
+	}
+	h.jobs.mu.Unlock()
+	others := kind != "" && h.serves(kind, key) // asks other nodes, so not under the lock
+	h.jobs.mu.Lock()
+	if !j.heldBy(key, epoch) {
 		defer h.jobs.mu.Unlock()
 		s.log.mu.Lock()
 		defer s.log.mu.Unlock()
@@ -208,13 +251,25 @@ func (h *Hub) RefuseJob(w *Worker, id string, epoch int64, reason string) error 
 		}
 		return &FencedError{Epoch: j.epoch, Job: true}
 	}
-	h.retry(j, reason)
+	h.retry(j, reason, others)
 	return nil
 }
 
+// heldBy reports whether the worker holds the job, in that attempt. jobs.mu is held.
+func (j *job) heldBy(key workerKey, epoch int64) bool {
+	return !j.gone && j.holder != nil && j.holder.key == key && j.epoch == epoch
+}
+
 // HeldBy reports whether the stream is that of a job which a worker of the user's holds, or has held: such a one may append to it, and be
-// told that it may not any longer.
-func (s *Stream) HeldBy(user string) bool {
+// told that it may not any longer. ErrUnavailable where the node that knows cannot be asked.
+func (s *Stream) HeldBy(user string) (bool, error) {
+	if s.isRemote() {
+		return s.heldElsewhere(user)
+	}
+	return s.heldHere(user), nil
+}
+
+func (s *Stream) heldHere(user string) bool {
 	if s.job == nil {
 		return false
 	}

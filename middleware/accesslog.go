@@ -47,7 +47,7 @@ func AccessLog(logger *slog.Logger, quiet ...string) func(http.Handler) http.Han
 				level := slog.LevelInfo
 				if rec.status >= 500 && !slices.Contains(quiet, path) {
 					level = slog.LevelWarn
-				} else if slices.Contains(quiet, path) || rec.status < 300 && !aborted && slices.Contains(quiet, r.Method+" "+routePattern(r)) {
+				} else if slices.Contains(quiet, path) || rec.status < 300 && !aborted && slices.Contains(quiet, r.Method+" "+RoutePattern(r)) {
 					level = slog.LevelDebug
 				}
 				if !logger.Enabled(r.Context(), level) {
@@ -55,7 +55,7 @@ func AccessLog(logger *slog.Logger, quiet ...string) func(http.Handler) http.Han
 				}
 				attrs := append(make([]slog.Attr, 0, 11),
 					slog.String("method", LogText(r.Method)),
-					slog.String("route", routePattern(r)),
+					slog.String("route", RoutePattern(r)),
 					slog.String("path", LogText(path)),
 					slog.Int("status", statusOf(rec, aborted)),
 					slog.Int64("bytes", rec.bytes),
@@ -86,8 +86,8 @@ func statusOf(rec *recorder, aborted bool) int {
 	return rec.status
 }
 
-// routePattern returns the pattern that the request matched, in chi's or else in net/http's router, or "".
-func routePattern(r *http.Request) string {
+// RoutePattern returns the pattern that the request matched, in chi's or else in net/http's router, or "".
+func RoutePattern(r *http.Request) string {
 	if c := chi.RouteContext(r.Context()); c != nil {
 		return c.RoutePattern()
 	}

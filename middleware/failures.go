@@ -25,6 +25,9 @@ func NewFailures(p *Proxies, perMinute int) *Failures {
 	return &Failures{p, ratelimit.New("failed attempts to come in from one address a minute (failures_per_minute)", ratelimit.Rate{Limit: perMinute, Per: time.Minute})}
 }
 
+// Limiter counts the attempts, by address. It is nil where there is no limit.
+func (f *Failures) Limiter() *ratelimit.Limiter { return f.limiter }
+
 // note counts a refusal, and returns what to answer: the refusal, or a *hub.LimitError in its place. What is no fault of the client's is not counted.
 func (f *Failures) note(r *http.Request, refusal error) error {
 	if f == nil || !errors.Is(refusal, hub.ErrUnauthenticated) && !errors.Is(refusal, hub.ErrForbidden) {

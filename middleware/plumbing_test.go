@@ -419,3 +419,47 @@ func (h failingHandler) Handle(_ context.Context, r slog.Record) error {
 }
 func (h failingHandler) WithAttrs([]slog.Attr) slog.Handler { return h }
 func (h failingHandler) WithGroup(string) slog.Handler      { return h }
+
+// TestObserve: a middleware of another package shares the recorder, and is told once that a response lasts.
+func TestObserve(t *testing.T) {
+	for name, c := range map[string]struct {
+		serve   func(w http.ResponseWriter)
+		lasting int // how often it was told
+		status  int
+	}{
+		"short": {func(w http.ResponseWriter) { w.WriteHeader(http.StatusTeapot) }, 0, http.StatusTeapot},
+		"empty": {func(http.ResponseWriter) {}, 0, http.StatusOK},
+		"flushed": {func(w http.ResponseWriter) {
+			rc := http.NewResponseController(w)
+			_ = rc.Flush()
+			fmt.Fprint(w, "x")
+			_ = rc.Flush()
+		}, 1, http.StatusOK},
+		"Flusher": {func(w http.ResponseWriter) { w.WriteHeader(http.StatusAccepted); w.(http.Flusher).Flush() }, 1, http.StatusAccepted},
+		"hijacked": {func(w http.ResponseWriter) {
+			w.WriteHeader(http.StatusSwitchingProtocols)
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err == nil {
+				conn.Close()
+			}
+		}, 1, http.StatusSwitchingProtocols},
+	} {
+		t.Run(name, func(t *testing.T) {
+			told, inside := 0, 0
+			got := make(chan int, 1)
+			var outer func(aborted bool) int
+			srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				w, outer = middleware.Observe(w, func() { told, inside = told+1, outer(false) })
+				middleware.Recover(slog.New(slog.DiscardHandler), fail)(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { c.serve(w) })).ServeHTTP(w, r)
+				got <- outer(false)
+			}))
+			defer srv.Close()
+			if resp, err := http.Get(srv.URL); err == nil { // none behind a connection that was taken over
+				resp.Body.Close()
+			}
+			if status := <-got; told != c.lasting || status != c.status || told > 0 && inside != c.status {
+				t.Errorf("told %d times, status %d, then %d", told, inside, status)
+			}
+		})
+	}
+}

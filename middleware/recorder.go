@@ -13,6 +13,7 @@ type recorder struct {
 	status   int   // 0: no header was sent
 	bytes    int64 // of the body
 	hijacked bool
+	lasting  func() // called once, when the response turns out to last; nil: nobody wants to know, or knows
 }
 
 // record returns w if it is a recorder already, so that several middlewares share one, and a new recorder otherwise.
@@ -49,6 +50,7 @@ func (rec *recorder) FlushError() error {
 	err := http.NewResponseController(rec.ResponseWriter).Flush()
 	if err == nil {
 		rec.sent()
+		rec.lasts()
 	}
 	return err
 }
@@ -61,8 +63,17 @@ func (rec *recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, rw, err := http.NewResponseController(rec.ResponseWriter).Hijack()
 	if err == nil {
 		rec.hijacked = true
+		rec.lasts()
 	}
 	return conn, rw, err
+}
+
+// lasts notes that the client has the header while the handler goes on.
+func (rec *recorder) lasts() {
+	if tell := rec.lasting; tell != nil {
+		rec.lasting = nil
+		tell()
+	}
 }
 
 // sent notes that the header is out; without a WriteHeader it was 200.
@@ -70,4 +81,13 @@ func (rec *recorder) sent() {
 	if rec.status == 0 {
 		rec.status = http.StatusOK
 	}
+}
+
+// Observe is for middlewares of other packages: it returns w as a writer that remembers what was sent, the one that all middlewares share, and what
+// tells the status that the client saw (0: none). lasting is called once, by the handler's goroutine, when the header is out while the handler goes on:
+// at the first flush, or when it takes the connection over.
+func Observe(w http.ResponseWriter, lasting func()) (observed http.ResponseWriter, status func(aborted bool) int) {
+	rec := record(w)
+	rec.lasting = lasting
+	return rec, func(aborted bool) int { return statusOf(rec, aborted) }
 }

@@ -21,7 +21,7 @@ type responseKey struct {
 func (c *Responses) Count(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		rec, aborted := record(w), true
-		defer func() { c.add(responseKey{methodName(r.Method), routePattern(r), statusOf(rec, aborted) / 100}) }()
+		defer func() { c.add(responseKey{methodName(r.Method), RoutePattern(r), statusOf(rec, aborted) / 100}) }()
 		next.ServeHTTP(rec, r)
 		aborted = false
 	})

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -15,6 +16,8 @@ import (
 	"github.com/duckwire/duckwire/hub/provider/openai"
 	"github.com/duckwire/duckwire/middleware"
 	"github.com/duckwire/duckwire/middleware/ratelimit"
+	"github.com/duckwire/duckwire/middleware/tracing"
+	"github.com/duckwire/duckwire/storage/redis"
 	"github.com/duckwire/duckwire/storage/sqlite"
 )
 
@@ -24,6 +27,7 @@ type app struct {
 	guests  *middleware.Guests        // of whatever serves the handler
 	ready   atomic.Bool               // what /readyz says: from listening until draining
 	drain   func(ctx context.Context) // tells clients to come back, settles streams and queues; nil: nothing to settle
+	until   time.Time                 // when the drain timeout is over; zero: no stop has begun
 	closers []func() error            // in the order of closing
 }
 
@@ -45,15 +49,19 @@ func buildServer(cfg *Config, logger *slog.Logger) (_ *app, err error) {
 			a.close(logger)
 		}
 	}()
-	provider, err := a.openProvider(cfg, logger)
+	traces, err := a.openTraces(logger)
 	if err != nil {
 		return nil, err
 	}
-	store, err := a.openStore(cfg, logger)
+	provider, err := a.openProvider(cfg, traces, logger)
 	if err != nil {
 		return nil, err
 	}
-	verifier, err := a.openVerifier(cfg, store, logger)
+	keep, err := a.openStores(cfg, logger)
+	if err != nil {
+		return nil, err
+	}
+	verifier, err := a.openVerifier(cfg, keep.revocations, logger)
 	if err != nil {
 		return nil, err
 	}
@@ -65,18 +73,18 @@ func buildServer(cfg *Config, logger *slog.Logger) (_ *app, err error) {
 	if err != nil {
 		return nil, err
 	}
-	h := hub.New(hub.Options{Limits: hubLimits(cfg), Provider: provider, Streams: store, Queue: store, Logger: logger})
+	h := hub.New(hub.Options{Limits: hubLimits(cfg), Provider: traces.Provider(provider), Streams: keep.streams, Topics: keep.topics, Presences: keep.presences, Queue: keep.queue, Logger: logger})
 	a.closers = append([]func() error{func() error { h.Close(); return nil }}, a.closers...) // the hub's streams end before their provider and the store
 	if err := h.Restore(); err != nil {
 		return nil, err
 	}
 	edge := handlers.New(handlers.Options{
-		Hub: h, Verifier: verifier, Authorizer: authorizer, Logger: logger, AllowedOrigins: cfg.AllowedOrigins, BodyBytes: int64(cfg.BodyBytes),
+		Hub: h, Verifier: verifier, Authorizer: authorizer, Conversations: keep.talks, Logger: logger, AllowedOrigins: cfg.AllowedOrigins, BodyBytes: int64(cfg.BodyBytes),
 		TopicsPerSession: cfg.TopicsPerSession, ChannelsPerSocket: cfg.ChannelsPerSocket, Connections: cfg.Connections, ConnectionsPerUser: cfg.ConnectionsPerUser,
 		ConnectionsPerAddress: cfg.ConnectionsPerAddr, Proxies: proxies, Rates: rateLimits(cfg), BodyTimeout: cfg.BodyTimeout, UploadSilence: cfg.UploadSilence,
 		WriteTimeout: cfg.WriteTimeout, Heartbeat: cfg.Heartbeat, PresenceGrace: presenceGrace(cfg),
-		Version: buildVersion(), OpenMetrics: cfg.Metrics == "open",
-		Degraded: func() []string { return degraded(store.Err()) },
+		Trace: traces.Requests(), Version: buildVersion(), OpenMetrics: cfg.Metrics == "open",
+		Degraded: func() []string { return degraded(keep.err()) },
 		Ready: func(context.Context) error {
 			if !a.ready.Load() {
 				return hub.ErrClosed
@@ -96,7 +104,43 @@ func buildServer(cfg *Config, logger *slog.Logger) (_ *app, err error) {
 	return a, nil
 }
 
-// openStore opens what survives the end of the process.
+// stores keep what survives the end of the process.
+type stores struct {
+	streams     hub.StreamStore
+	topics      hub.TopicStore    // nil: they do not
+	presences   hub.PresenceStore // nil: they do not
+	queue       hub.QueueStore
+	revocations hub.RevocationStore
+	talks       hub.ConversationStore // nil: they do not
+	err         func() error          // why nothing can be kept at the moment, or nil
+}
+
+// openStores opens the database of one node, or what several share.
+func (a *app) openStores(cfg *Config, logger *slog.Logger) (stores, error) {
+	if cfg.RedisURL != "" {
+		s, err := a.openRedis(cfg, logger)
+		if err != nil {
+			return stores{}, err
+		}
+		return stores{streams: s, topics: s, presences: s, queue: s, revocations: s, talks: s, err: s.Err}, nil
+	}
+	s, err := a.openStore(cfg, logger)
+	if err != nil {
+		return stores{}, err
+	}
+	return stores{streams: s, queue: s, revocations: s, err: s.Err}, nil
+}
+
+// openRedis joins the nodes that share a Redis, under a name of this process's own.
+func (a *app) openRedis(cfg *Config, logger *slog.Logger) (*redis.Store, error) {
+	s, err := redis.Open(redis.Options{URL: cfg.RedisURL, Node: strings.ToLower(rand.Text()[:12]), Logger: logger, StreamTTL: cfg.StreamTTL, Lease: cfg.NodeLease, Replicas: cfg.RedisReplicas})
+	if err != nil {
+		return nil, err
+	}
+	a.closers = append(a.closers, func() error { s.Close(); return nil })
+	return s, nil
+}
+
 func (a *app) openStore(cfg *Config, logger *slog.Logger) (*sqlite.Store, error) {
 	durability := sqlite.Full
 	if cfg.Durable == "normal" {
@@ -124,10 +168,29 @@ type provider interface {
 	Close() error
 }
 
+// leastFlush is how long the last traces may take where clients and streams took the whole drain timeout.
+const leastFlush = time.Second
+
+// openTraces begins to send traces where they are wanted. They are closed behind the hub, whose end ends the last spans, and before anything else.
+func (a *app) openTraces(logger *slog.Logger) (*tracing.Tracing, error) {
+	traces, err := tracing.Start(logger, buildVersion())
+	if err != nil || traces == nil {
+		return nil, err
+	}
+	a.closers = append(a.closers, func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), max(time.Until(a.until), leastFlush))
+		defer cancel()
+		return traces.Close(ctx)
+	})
+	return traces, nil
+}
+
 // openProvider opens the upstream where there is one, else the built-in completer.
-func (a *app) openProvider(cfg *Config, logger *slog.Logger) (p provider, err error) {
+func (a *app) openProvider(cfg *Config, traces *tracing.Tracing, logger *slog.Logger) (p provider, err error) {
 	if cfg.UpstreamURL != "" {
-		p, err = openai.New(upstreamOptions(cfg))
+		o := upstreamOptions(cfg)
+		o.Header = traces.Header()
+		p, err = openai.New(o)
 	} else {
 		delay := cfg.LocalTokenDelay
 		if delay == 0 {

@@ -34,6 +34,7 @@ own, the column "server CPU s".`
 type benchFlags struct {
 	conn   *clientFlags
 	rounds int
+	nodes  []int
 	asJSON bool
 }
 
@@ -71,6 +72,7 @@ notice, and the server's memory must stay bounded.`,
   duckwire bench fanout --transport ws
   duckwire bench fanout --max
   duckwire bench fanout --max --topics 1 --readers 100
+  duckwire bench fanout --nodes 1,2,3
   duckwire bench fanout --stalled 1`,
 		Args: cobra.NoArgs,
 	}
@@ -84,6 +86,7 @@ notice, and the server's memory must stay bounded.`,
 	flags.IntVar(&mode.Stalled, "stalled", 0, "readers more that never read")
 	flags.DurationVar(&mode.Duration, "duration", 10*time.Second, "how long, in each round")
 	addTransport(cmd, &mode.Over)
+	addNodes(cmd)
 	addBench(cmd, 3, func() (bench.Scenario, error) {
 		if mode.Max && !flags.Changed("topics") {
 			mode.Topics = min(100, mode.Readers)
@@ -104,6 +107,7 @@ token, or with --batch N one for N tokens of a stream.
 A stream makes --rate tokens a second: 5 by default, 20 with --batch.`,
 		Example: `  duckwire bench streams
   duckwire bench streams --batch 5
+  duckwire bench streams --nodes 1,2,3
   duckwire bench streams --streams 200 --rate 50 --producers 4`,
 		Args: cobra.NoArgs,
 	}
@@ -113,6 +117,7 @@ A stream makes --rate tokens a second: 5 by default, 20 with --batch.`,
 	flags.IntVar(&mode.Batch, "batch", 1, "tokens of one append")
 	flags.IntVar(&mode.Producers, "producers", 16, "connections that append")
 	flags.DurationVar(&mode.Duration, "duration", 10*time.Second, "how long, in each round")
+	addNodes(cmd)
 	addBench(cmd, 3, func() (bench.Scenario, error) {
 		if mode.Batch > 1 && !flags.Changed("rate") {
 			mode.Rate = 20
@@ -173,6 +178,11 @@ func addTransport(cmd *cobra.Command, over *bench.Transport) {
 	cmd.Flags().Var(over, "transport", "how readers read: sse, or ws, a Phoenix socket each")
 }
 
+// addNodes adds the flag of modes that may run on several nodes.
+func addNodes(cmd *cobra.Command) {
+	cmd.Flags().String("nodes", "", "numbers of nodes, such as 1,2,3: servers on a redis-server, each number in its turn, beside one server alone")
+}
+
 // newBenchBareCmd is the bare loop, which only bench itself starts.
 func newBenchBareCmd() *cobra.Command {
 	loop := &bench.BareLoop{}
@@ -199,6 +209,11 @@ func addBench(cmd *cobra.Command, rounds int, mode func() (bench.Scenario, error
 		if err != nil {
 			return err
 		}
+		if flag := cmd.Flags().Lookup("nodes"); flag != nil && flag.Changed {
+			if f.nodes, err = bench.ParseNodes(flag.Value.String()); err != nil {
+				return usageError{err}
+			}
+		}
 		report, err := f.run(cmd.Context(), scenario)
 		if err != nil {
 			return err
@@ -223,8 +238,11 @@ func atLeastOne(cmd *cobra.Command, names ...string) error {
 }
 
 func (f *benchFlags) run(ctx context.Context, s bench.Scenario) (*bench.Report, error) {
-	b := &bench.Bench{Rounds: f.rounds}
+	b := &bench.Bench{Rounds: f.rounds, Nodes: f.nodes}
 	if f.conn.url != "" {
+		if len(f.nodes) > 0 {
+			return nil, usagef("--nodes starts servers of its own, and goes with no --url")
+		}
 		client, err := f.conn.client()
 		if err != nil {
 			return nil, err

@@ -18,16 +18,18 @@ import (
 //	secret   (optional) masked when shown, and not a flag: command lines are for everyone to read
 //	group    (optional) a heading; it holds until the next one
 type Config struct {
-	Addr     string `group:"Server" key:"addr" default:"127.0.0.1:4000" help:"address and port to listen on"`
-	DataDir  string `key:"data_dir" default:"duckwire-data" help:"folder of the database and of the development secret"`
-	Durable  string `key:"durability" default:"full" oneof:"full|normal" help:"full: what is acknowledged survives a power loss; normal: the end of the process only"`
-	TLSCert  string `key:"tls_cert" unset:"plain HTTP" help:"PEM file of the certificate, with its chain: HTTPS and HTTP/2"`
-	TLSKey   string `key:"tls_key" help:"PEM file of its private key"`
-	Dev      bool   `key:"dev" default:"false" help:"development: make and keep an own secret, print a ready token"`
-	LogLevel string `key:"log_level" default:"info" oneof:"debug|info|warn|error" help:"least level that is logged"`
-	LogForm  string `key:"log_format" default:"json" oneof:"json|text" help:"form of the log on stderr"`
-	Metrics  string `key:"metrics" default:"admin" oneof:"admin|open" help:"who may read /metrics: who has admin on 'duckwire:metrics'; or everybody who can reach the server"`
-	RedisURL string `key:"redis_url" unset:"one node" secret:"true" help:"joins several nodes (not in this version)"`
+	Addr          string        `group:"Server" key:"addr" default:"127.0.0.1:4000" help:"address and port to listen on"`
+	DataDir       string        `key:"data_dir" default:"duckwire-data" help:"folder of the database and of the development secret"`
+	Durable       string        `key:"durability" default:"full" oneof:"full|normal" help:"full: what is acknowledged survives a power loss; normal: the end of the process only"`
+	TLSCert       string        `key:"tls_cert" unset:"plain HTTP" help:"PEM file of the certificate, with its chain: HTTPS and HTTP/2"`
+	TLSKey        string        `key:"tls_key" help:"PEM file of its private key"`
+	Dev           bool          `key:"dev" default:"false" help:"development: make and keep an own secret, print a ready token"`
+	LogLevel      string        `key:"log_level" default:"info" oneof:"debug|info|warn|error" help:"least level that is logged"`
+	LogForm       string        `key:"log_format" default:"json" oneof:"json|text" help:"form of the log on stderr"`
+	Metrics       string        `key:"metrics" default:"admin" oneof:"admin|open" help:"who may read /metrics: who has admin on 'duckwire:metrics'; or everybody who can reach the server"`
+	RedisURL      string        `key:"redis_url" unset:"one node" secret:"true" help:"redis://, rediss:// or unix:// of the Redis that joins several nodes"`
+	RedisReplicas int           `key:"redis_replicas" default:"0" min:"0" max:"100" help:"how many replicas of Redis must have a message before it is acknowledged"`
+	NodeLease     time.Duration `key:"node_lease" default:"10s" min:"1s" max:"10m" help:"after how long of silence the other nodes hold a node for dead"`
 
 	JWTSecret      string        `group:"Who may come in (at least one of jwt_secret, jwt_public_key, jwks_url, api_keys; or dev)" key:"jwt_secret" secret:"true" help:"shared secret of HS256 tokens, 32 bytes or more"`
 	JWTPublicKey   string        `key:"jwt_public_key" help:"public key of RS256, ES256 or EdDSA tokens: PEM text, or the path of a PEM file"`

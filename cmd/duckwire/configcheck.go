@@ -136,14 +136,9 @@ var errNoDoor = errors.New(`nobody could come in: no secret or key is configured
   to try it here:     duckwire serve --dev
   for a deployment:   set one of DUCKWIRE_JWT_SECRET, DUCKWIRE_JWT_PUBLIC_KEY, DUCKWIRE_JWKS_URL, DUCKWIRE_API_KEYS`)
 
-// errSeveralNodes is the answer to redis_url.
-var errSeveralNodes = errors.New("redis_url is set, but joining several nodes is not in this version; unset it to run one node")
-
 // checkServe says whether a server can be started with c.
 func checkServe(c *Config) error {
 	switch {
-	case c.RedisURL != "":
-		return errSeveralNodes
 	case !c.Dev && c.JWTSecret == "" && c.JWTPublicKey == "" && c.JWKSURL == "" && len(c.APIKeys) == 0:
 		return errNoDoor
 	}

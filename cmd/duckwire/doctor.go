@@ -15,7 +15,7 @@ const doctorLong = `Look for what is wrong, and say what to do about it.
 
 Without --url it examines what 'duckwire serve' would find here: the configuration and its secrets, certificate,
 port, data folder and disk, clock, limits of files and memory, and the servers that it depends on (key set,
-authorise URL, upstream). Run it as the user, and in the container or unit, that the server runs in.
+authorise URL, upstream, Redis). Run it as the user, and in the container or unit, that the server runs in.
 
 With --url it examines a server that runs, from where its clients are, through all proxies on the way: WebSocket,
 event stream, heartbeats, long-poll, resuming. It publishes a few events on a topic of its own, for which the
@@ -136,6 +136,7 @@ func localOf(l *Loaded, deep bool) *doctor.Local {
 	local := &doctor.Local{
 		Addr: l.Addr, DataDir: l.DataDir, TLSCert: l.TLSCert, TLSKey: l.TLSKey, ConfigFile: l.File, Dev: l.Dev, AllowedOrigins: l.AllowedOrigins,
 		JWTSecret: l.JWTSecret, Audience: l.JWTAudience, JWKSURL: l.JWKSURL, AuthorizeURL: l.AuthorizeURL, Upstream: upstreamOptions(&l.Config), Deep: deep,
+		RedisURL: l.RedisURL, Proxies: l.TrustedProxies,
 		Connections: l.Connections, LogMemory: int64(l.LogMemory), JobBytes: int64(l.JobBytes),
 	}
 	for _, s := range settingsOf(&l.Config) {

@@ -79,7 +79,7 @@ func exitCode(err error) int {
 
 func isConfigError(err error) bool {
 	var c *configError
-	return errors.As(err, &c) || errors.Is(err, errNoDoor) || errors.Is(err, errSeveralNodes)
+	return errors.As(err, &c) || errors.Is(err, errNoDoor)
 }
 
 const rootLong = `Duckwire streams code completions and analysis results, carries channels with presence
@@ -158,5 +158,5 @@ func unknownCommand(parent *cobra.Command, args []string) error {
 	return fmt.Errorf("unknown command %q; did you mean %s?", args[0], best)
 }
 
-// environ is the process's environment. Only this file asks for it.
+// environ is the process's environment. Only this file asks for it; the variables OTEL_… are those of package tracing.
 func environ() []string { return os.Environ() }

@@ -125,7 +125,8 @@ func stop(cfg *Config, srv *http.Server, app *app, logger *slog.Logger) {
 	started := time.Now()
 	logger.Info("draining", "timeout", showDuration(cfg.DrainTimeout))
 	app.ready.Store(false)
-	ctx, cancel := context.WithTimeout(context.Background(), cfg.DrainTimeout)
+	app.until = started.Add(cfg.DrainTimeout)
+	ctx, cancel := context.WithDeadline(context.Background(), app.until)
 	defer cancel()
 	if app.drain != nil {
 		app.drain(ctx)

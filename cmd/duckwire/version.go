@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/duckwire/duckwire/middleware/tracing"
 )
 
 // version is set by the linker in releases: -ldflags "-X main.version=v1.2.3".
@@ -37,7 +39,11 @@ func newVersionCmd() *cobra.Command {
 		Short: "Print the version",
 		Args:  cobra.NoArgs,
 		Run: func(cmd *cobra.Command, _ []string) {
-			fmt.Fprintf(cmd.OutOrStdout(), "duckwire %s %s %s/%s\n", buildVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			with := ""
+			if tracing.Built != "" {
+				with = " with " + tracing.Built
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "duckwire %s %s %s/%s%s\n", buildVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH, with)
 		},
 	}
 }

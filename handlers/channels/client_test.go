@@ -17,9 +17,10 @@ import (
 	"github.com/duckwire/duckwire/handlers/channels"
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/storage/redis/redistest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, redistest.Leftovers()...) }
 
 // server is a socket server on a loopback port.
 type server struct {
@@ -32,9 +33,16 @@ type server struct {
 // start starts a server with these channels ahead of the usual ones. A client says in the query who it is and what it may.
 func start(t testing.TB, provider hub.Provider, more ...socket.Route) *server {
 	t.Helper()
+	return serve(t, hub.Options{Provider: provider, Limits: hub.Limits{MessageBytes: 64 << 10}}, nil, more...)
+}
+
+// serve starts a server on a hub with those options, whose conversations are kept in the store; nil: in memory.
+func serve(t testing.TB, o hub.Options, conversations hub.ConversationStore, more ...socket.Route) *server {
+	t.Helper()
 	logger := slog.New(slog.DiscardHandler)
-	h := hub.New(hub.Options{Provider: provider, Logger: logger, Limits: hub.Limits{MessageBytes: 64 << 10}})
-	table := channels.NewTable()
+	o.Logger = logger
+	h := hub.New(o)
+	table := channels.NewTable(conversations)
 	sockets := socket.NewServer(socket.Options{
 		Hub: h, Logger: logger, Routes: append(more, table.Routes...), Authorizer: table.Guard(hub.CapsAuthorizer{}),
 		Identify: func(r *http.Request, _ string) (*hub.Identity, error) {

@@ -3,10 +3,10 @@ package channels
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"strings"
 	"unicode/utf8"
-
-	"github.com/oklog/ulid/v2"
 
 	"github.com/duckwire/duckwire/hub"
 )
@@ -38,52 +38,111 @@ type cancelled struct {
 	Timestamp      string         `json:"timestamp"`
 }
 
-// concludeLocked keeps the answer and publishes how it ended, once. The stream has ended, and talk.mu is held.
-func (u *turn) concludeLocked() {
-	if u.told {
-		return
+// conclude tells how the answer ended, as soon as the store can be reached.
+func (u *turn) conclude() {
+	for failures := 1; ; failures++ {
+		err := u.talk.alone(func(r record) error { return u.concludeLocked(&r) })
+		if err == nil {
+			return
+		}
+		if !u.hub.PauseAfter(failures) {
+			u.logger.Warn("how an answer ended is not told", "topic", u.talk.topic, "stream", u.question.Metadata.Stream, "error", err)
+			return
+		}
 	}
-	u.told = true
-	if u.talk.running == u {
-		u.talk.running = nil
+}
+
+// errAnswerAway means that an answer cannot be ended.
+var errAnswerAway = fmt.Errorf("the node that makes the answer cannot be reached: %w", hub.ErrUnavailable)
+
+// concludeLocked keeps the answer and publishes how it ended, once: where a node has died over it, another does what is left, and what the topic has
+// already is not published again. The stream has ended.
+func (u *turn) concludeLocked(r *record) error {
+	run := r.Running
+	if run == nil || run.Stream != u.question.Metadata.Stream {
+		return nil // it has been told
 	}
-	st := u.stream.State()
-	answer := u.keepLocked(&st)
+	st := u.state()
+	if !st.Status.Ended() {
+		return errAnswerAway
+	}
+	if u.talk.current == run.Stream {
+		u.talk.current = ""
+	}
+	if !run.Kept {
+		if err := u.keepLocked(r, &st); err != nil {
+			return err
+		}
+	}
+	if err := u.tell(run, &st); err != nil {
+		return err
+	}
+	r.Running = nil
+	return u.talk.saveLocked(r)
+}
+
+// state is how the stream is now. One that is nowhere was lost.
+func (u *turn) state() hub.StreamState {
+	if u.stream != nil {
+		return u.stream.State()
+	}
+	lost := &hub.EndError{Code: "stream_lost", Message: "the answer was lost with the node that made it"}
+	return hub.StreamState{Status: hub.StatusInterrupted, Ending: hub.Ending{Error: lost}}
+}
+
+// keepLocked puts the answer, as far as it came, among the messages.
+func (u *turn) keepLocked(r *record, st *hub.StreamState) error {
+	run := *r.Running
+	run.Kept = true
+	next := *r
+	next.Running = &run
+	text, cut := cutText(st.Text, longestKept)
+	if text != "" { // models refuse messages without content
+		m := chatMessage{
+			ID: run.Answer, Role: "assistant", Content: text, CreatedAt: now(),
+			Metadata: messageMetadata{Stream: run.Stream, ReplyTo: u.question.ID, Model: st.Info.Model, Truncated: cut},
+		}
+		if st.Status != hub.StatusDone {
+			m.Metadata.Status = string(st.Status)
+		}
+		next = next.with(m)
+	}
+	err := u.talk.saveLocked(&next)
+	if errors.Is(err, hub.ErrLimited) {
+		u.logger.Warn("an answer was not kept in its conversation", "topic", u.talk.topic, "stream", run.Stream, "error", err)
+		next = *r
+		next.Running = &run
+		err = u.talk.saveLocked(&next)
+	}
+	if err == nil {
+		*r = next
+	}
+	return err
+}
+
+// tell publishes how the answer ended.
+func (u *turn) tell(run *running, st *hub.StreamState) error {
+	category, text := "engine", "Processing completed"
+	var err error
 	switch st.Status {
 	case hub.StatusDone:
-		u.publishResponse(&st, answer)
-		u.publishProgress("engine", "Processing completed")
+		err = u.publishEnd("response", u.response(run, st))
 	case hub.StatusCancelled, hub.StatusSuperseded:
-		u.publishJSON("processing_cancelled", u.cancelled(&st))
-		u.publishProgress("engine", "Processing cancelled")
+		err = u.publishEnd("processing_cancelled", u.cancelled(run, st))
+		text = "Processing cancelled"
 	default:
 		e := failureOf(st.Ending.Error)
-		e.MessageID, e.Stream = u.question.ID, u.stream.ID
-		u.publishJSON("error", e)
-		u.publishProgress("error", e.Message)
+		e.MessageID, e.Stream = u.question.ID, run.Stream
+		err = u.publishEnd("error", e)
+		category, text = "error", e.Message
 	}
+	if err != nil {
+		return err
+	}
+	return u.publishProgress(category, text, run.Stream+".end")
 }
 
-// keepLocked puts the answer, as far as it came, among the messages, and returns it.
-func (u *turn) keepLocked(st *hub.StreamState) *chatMessage {
-	text, cut := cutText(st.Text, longestKept)
-	m := &chatMessage{
-		ID: "msg_" + ulid.Make().String(), Role: "assistant", Content: text, CreatedAt: now(),
-		Metadata: messageMetadata{Stream: u.stream.ID, ReplyTo: u.question.ID, Model: st.Info.Model, Truncated: cut},
-	}
-	if st.Status != hub.StatusDone {
-		m.Metadata.Status = string(st.Status)
-	}
-	if text == "" { // models refuse messages without content
-		return m
-	}
-	if err := u.talk.saveLocked(u.talk.record.with(*m)); err != nil {
-		u.logger.Warn("an answer was not kept in its conversation", "topic", u.talk.topic, "stream", u.stream.ID, "error", err)
-	}
-	return m
-}
-
-func (u *turn) publishResponse(st *hub.StreamState, m *chatMessage) {
+func (u *turn) response(run *running, st *hub.StreamState) response {
 	meta := map[string]any{"processing_time": elapsed(st)}
 	putText(meta, "model_used", st.Info.Model)
 	putText(meta, "provider", u.model.Provider)
@@ -93,19 +152,19 @@ func (u *turn) publishResponse(st *hub.StreamState, m *chatMessage) {
 	}
 	r := response{
 		Query: u.question.Content, Response: string(st.Text), ConversationType: "simple", RoutedTo: "completion", Timestamp: now(), Metadata: meta,
-		MessageID: u.question.ID, ResponseID: m.ID, Stream: u.stream.ID,
+		MessageID: u.question.ID, ResponseID: run.Answer, Stream: run.Stream,
 	}
 	limit := u.hub.Limits().MessageBytes
 	if len(encodeJSON(r)) > limit {
 		r.Response, r.Truncated = cutText(st.Text, limit/8) // JSON may write one byte as six
 	}
-	u.publishJSON("response", r)
+	return r
 }
 
-func (u *turn) cancelled(st *hub.StreamState) *cancelled {
+func (u *turn) cancelled(run *running, st *hub.StreamState) *cancelled {
 	c := &cancelled{
 		Message: "Processing was cancelled", TasksCancelled: 1, CancelledBy: st.Account.EndedBy, Reason: string(st.Status), Metadata: map[string]any{},
-		MessageID: u.question.ID, Stream: u.stream.ID, Timestamp: now(), SupersededBy: u.by,
+		MessageID: u.question.ID, Stream: run.Stream, Timestamp: now(), SupersededBy: run.By,
 	}
 	if st.Status == hub.StatusSuperseded {
 		c.Message = "Processing was cancelled: a newer message took its place"
@@ -113,8 +172,9 @@ func (u *turn) cancelled(st *hub.StreamState) *cancelled {
 	return c
 }
 
-func (u *turn) publishJSON(event string, v any) {
-	u.publish(event, hub.EventInput{Payload: encodeJSON(v)})
+// publishEnd publishes the event that ends the turn, under an id: it is not published twice.
+func (u *turn) publishEnd(event string, v any) error {
+	return u.publish(event, hub.EventInput{ID: u.question.Metadata.Stream + ".end", Payload: encodeJSON(v)})
 }
 
 func putText(m map[string]any, name, text string) {

@@ -68,7 +68,10 @@ func (h *conversationHandler) greet(created bool) error {
 	if err := h.c.Subscribe(h.talk.topic); err != nil {
 		return err
 	}
-	r, running := h.talk.snapshot()
+	r, err := h.talk.snapshot()
+	if err != nil {
+		return err
+	}
 	h.c.Set("conversation_id", r.ID)
 	h.c.Set("session_id", r.Session)
 	h.c.Set("created", created)
@@ -79,8 +82,9 @@ func (h *conversationHandler) greet(created bool) error {
 	if r.Metadata != nil {
 		h.c.Set("metadata", r.Metadata)
 	}
-	if running != nil { // it may be followed
-		h.c.Set("running", map[string]string{"message_id": running.question.ID, "stream": running.stream.ID})
+	if r.Running != nil { // it may be followed
+		h.c.Set("running", map[string]string{"message_id": r.Running.Message, "stream": r.Running.Stream})
+		h.talk.lookAfter(h.c.Hub(), h.c.Logger(), r.Running.Stream)
 	}
 	return nil
 }

@@ -20,6 +20,9 @@ func (h *conversationHandler) Left() { h.talk.release() }
 
 // Rewrite implements socket.Rewriter: the end of an answer waits for the pieces of it.
 func (h *conversationHandler) Rewrite(ev *hub.Event) (socket.Outgoing, bool) {
+	if ev.Name == "message" {
+		h.talk.lookAfter(h.c.Hub(), h.c.Logger(), textMember(ev.Payload(), "stream"))
+	}
 	return socket.Outgoing{}, h.answers.pass(ev)
 }
 
@@ -123,7 +126,10 @@ func (h *conversationHandler) getHistory(m *socket.Message) error {
 	if limit < 1 {
 		return hub.Invalid("limit", "must be a whole number from 1 on")
 	}
-	r, _ := h.talk.snapshot()
+	r, err := h.talk.snapshot()
+	if err != nil {
+		return err
+	}
 	list := r.last(limit)
 	if list == nil {
 		list = []chatMessage{}
@@ -139,13 +145,17 @@ func (h *conversationHandler) reset(ctx context.Context, m *socket.Message) erro
 		return err
 	}
 	var session string
-	err := h.talk.change(func(r *record) error {
-		h.talk.cancelLocked(h.c.User())
-		r.Messages, r.Context, r.Session = nil, nil, newSession()
-		session = r.Session
-		return nil
-	}, func(r *record) error {
-		return h.tell("conversation_reset", map[string]string{"session_id": r.Session, "timestamp": now()})
+	err := h.talk.alone(func(r record) error {
+		if _, err := h.talk.cancelLocked(h.c.Hub(), h.c.Logger(), &r, h.c.User()); err != nil {
+			return err
+		}
+		return h.talk.changeLocked(r, func(r *record) error {
+			r.Messages, r.Context, r.Session = nil, nil, newSession()
+			session = r.Session
+			return nil
+		}, func(r *record) error {
+			return h.tell("conversation_reset", map[string]string{"session_id": r.Session, "timestamp": now()})
+		})
 	})
 	if err != nil {
 		return err

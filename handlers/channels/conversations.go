@@ -3,8 +3,8 @@ package channels
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
-	"maps"
 	"sync"
 	"time"
 
@@ -21,20 +21,6 @@ type conversations struct {
 
 func newConversations(store recordStore) *conversations {
 	return &conversations{store: store, live: make(map[string]*talk)}
-}
-
-// talk is a conversation that somebody has joined, or that has an answer under way. It is the same for all sessions.
-type talk struct {
-	of    *conversations
-	id    string
-	topic string // where its events are
-	owner string
-
-	holders int // guarded by of.mu
-
-	mu      sync.Mutex // guards what follows, and makes one order of what is kept and what is published
-	record  record
-	running *turn // nil: none
 }
 
 // owner returns whose conversation that is, or "".
@@ -63,25 +49,51 @@ func (cs *conversations) lobby(user string) (string, error) {
 
 // enter returns the conversation for a client of user, until its release, or the new one that fresh describes; created tells which.
 func (cs *conversations) enter(id string, fresh record) (t *talk, created bool, err error) {
-	cs.mu.Lock()
-	defer cs.mu.Unlock()
-	if t = cs.live[id]; t != nil {
-		t.holders++
+	if t = cs.find(id); t != nil {
 		return t, false, nil
 	}
 	r, err := cs.store.load(id)
-	if err != nil {
+	if r == nil && err == nil {
+		r, err = cs.create(id, fresh)
+		created = err == nil
+	}
+	if errors.Is(err, hub.ErrConflict) { // somebody else has begun it meanwhile
+		r, err = cs.store.load(id)
+	}
+	switch {
+	case err != nil:
 		return nil, false, err
+	case r == nil:
+		return nil, false, errForgotten
 	}
-	if r == nil {
-		created = true
-		if r, err = cs.create(id, fresh); err != nil {
-			return nil, false, err
-		}
+	return cs.hold(r), created, nil
+}
+
+// errForgotten is that of who comes at the very moment at which a conversation is forgotten.
+var errForgotten = fmt.Errorf("the conversation has just been forgotten; ask again: %w", hub.ErrUnavailable)
+
+// find returns the talk of a conversation that somebody uses now, until its release; nil for none.
+func (cs *conversations) find(id string) *talk {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	t := cs.live[id]
+	if t != nil {
+		t.holders++
 	}
-	t = &talk{of: cs, id: id, topic: conversationTopic(id), owner: r.Owner, holders: 1, record: *r}
-	cs.live[id] = t
-	return t, created, nil
+	return t
+}
+
+// hold returns the talk of a conversation, until its release.
+func (cs *conversations) hold(r *record) *talk {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	t := cs.live[r.ID]
+	if t == nil {
+		t = &talk{of: cs, id: r.ID, topic: conversationTopic(r.ID), owner: r.Owner, last: *r}
+		cs.live[r.ID] = t
+	}
+	t.holders++
+	return t
 }
 
 // create keeps a new conversation, which begins with the model that its owner has made the default.
@@ -95,59 +107,6 @@ func (cs *conversations) create(id string, r record) (*record, error) {
 	}
 	r.ID, r.Session, r.Used = id, newSession(), time.Now()
 	return &r, cs.store.save(&r)
-}
-
-// hold keeps the talk alive for one user of it more.
-func (t *talk) hold() {
-	t.of.mu.Lock()
-	defer t.of.mu.Unlock()
-	t.holders++
-}
-
-// release ends what enter or hold began.
-func (t *talk) release() {
-	t.of.mu.Lock()
-	defer t.of.mu.Unlock()
-	if t.holders--; t.holders == 0 {
-		delete(t.of.live, t.id)
-	}
-}
-
-// snapshot returns the conversation as it is now, and the answer that is under way, or nil.
-func (t *talk) snapshot() (record, *turn) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.record, t.running
-}
-
-// saveLocked makes r what the conversation is. t.mu is held.
-func (t *talk) saveLocked(r record) error {
-	r.Used = time.Now()
-	if err := t.of.store.save(&r); err != nil {
-		return err
-	}
-	t.record = r
-	return nil
-}
-
-// change saves what edit makes of the conversation, and publishes an event of it: what everybody hears last is how it is.
-func (t *talk) change(edit func(r *record) error, publish func(r *record) error) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	before := t.record
-	r := before
-	r.Context = maps.Clone(r.Context)
-	if err := edit(&r); err != nil {
-		return err
-	}
-	if err := t.saveLocked(r); err != nil {
-		return err
-	}
-	if err := publish(&r); err != nil {
-		_ = t.saveLocked(before) // no larger than what was kept a moment ago
-		return err
-	}
-	return nil
 }
 
 const (
@@ -169,10 +128,4 @@ func newSession() string {
 	var b [8]byte
 	_, _ = rand.Read(b[:])
 	return "session_" + hex.EncodeToString(b[:])
-}
-
-// publishTo publishes what the server itself says, also while it drains.
-func publishTo(h *hub.Hub, topic, sender string, in hub.EventInput) error {
-	_, err := h.Conclude(topic, sender, []hub.EventInput{in})
-	return err
 }

@@ -23,21 +23,21 @@ const (
 func (u *turn) progress(category, text string) {
 	u.talk.mu.Lock()
 	defer u.talk.mu.Unlock()
-	if !u.told {
-		u.publishProgress(category, text)
+	if u.talk.current != u.stream.ID {
+		return
+	}
+	if err := u.publishProgress(category, text, ""); err != nil {
+		u.logger.Warn("how an answer gets on is not told", "conversation", u.talk.id, "error", err)
 	}
 }
 
-// publishProgress publishes a status_update on the conversation's status topic. Of the engine's the conversation itself hears, too: there they
-// are ephemeral, because they are of no use later. talk.mu is held.
-func (u *turn) publishProgress(category, text string) {
+// publishProgress publishes a status_update on the conversation's status topic, under an id where it must not be told twice. Of the engine's the
+// conversation itself hears, too: there they are ephemeral, because they are of no use later. talk.mu is held.
+func (u *turn) publishProgress(category, text, id string) error {
 	meta := encodeJSON(map[string]string{"message_id": u.question.ID, "stream": u.question.Metadata.Stream})
 	payload := encodeJSON(statusUpdate{category, text, meta, now()})
-	user := u.question.Metadata.User
-	if err := publishTo(u.hub, statusPrefix+u.talk.id, user, hub.EventInput{Event: statusEvent, Payload: payload}); err != nil {
-		u.logger.Warn("a status update was refused", "conversation", u.talk.id, "error", err)
+	if err := u.publishTo(statusPrefix+u.talk.id, hub.EventInput{ID: id, Event: statusEvent, Payload: payload}); err != nil || category != "engine" {
+		return err
 	}
-	if category == "engine" {
-		u.publish(statusEvent, hub.EventInput{Payload: payload, Ephemeral: true})
-	}
+	return u.publish(statusEvent, hub.EventInput{Payload: payload, Ephemeral: true})
 }

@@ -90,7 +90,10 @@ func (h *conversationHandler) inquiry(p *questionPayload) (*inquiry, error) {
 	if err := p.checkTemperature(); err != nil {
 		return nil, err
 	}
-	r, _ := h.talk.snapshot()
+	r, err := h.talk.snapshot()
+	if err != nil {
+		return nil, err
+	}
 	model := r.Model
 	if p.LLM.Model != "" || p.LLM.Provider != "" {
 		model = preference{Provider: p.LLM.Provider, Model: p.LLM.Model}
@@ -146,7 +149,10 @@ func (h *conversationHandler) follow(m *socket.Message) error {
 	if p.Message == "" && p.Stream == "" {
 		return hub.Invalid("message_id", "is missing; stream will do as well")
 	}
-	r, _ := h.talk.snapshot()
+	r, err := h.talk.snapshot()
+	if err != nil {
+		return err
+	}
 	for i := range r.Messages {
 		q := &r.Messages[i]
 		if q.Role == "user" && (q.ID == p.Message || q.Metadata.Stream == p.Stream) {
@@ -211,7 +217,10 @@ func (h *conversationHandler) cancelProcessing(ctx context.Context, m *socket.Me
 	if err := h.mayCancel(ctx); err != nil {
 		return err
 	}
-	n := h.talk.cancel(h.c.User())
+	n, err := h.talk.cancel(h.c.Hub(), h.c.Logger(), h.c.User())
+	if err != nil {
+		return err
+	}
 	m.Reply(map[string]int{"tasks_cancelled": n})
 	if n == 0 {
 		h.c.Push("processing_cancelled", &cancelled{
@@ -223,26 +232,13 @@ func (h *conversationHandler) cancelProcessing(ctx context.Context, m *socket.Me
 
 // mayCancel allows who asked the question, and the conversation's owner; both need the right to complete. Others must be admins.
 func (h *conversationHandler) mayCancel(ctx context.Context) error {
-	_, running := h.talk.snapshot()
+	r, err := h.talk.snapshot()
+	if err != nil {
+		return err
+	}
 	user := h.c.User()
-	if user == h.talk.owner || running == nil || running.question.Metadata.User == user {
+	if user == h.talk.owner || r.Running == nil || r.Running.User == user {
 		return h.may(ctx, hub.ActionComplete)
 	}
 	return h.may(ctx, hub.ActionAdmin)
-}
-
-// cancel ends the answer that is being made, and reports how many there were.
-func (t *talk) cancel(by string) int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.cancelLocked(by)
-}
-
-func (t *talk) cancelLocked(by string) int {
-	if t.running == nil {
-		return 0
-	}
-	t.running.stream.Cancel(by)
-	t.running.concludeLocked()
-	return 1
 }

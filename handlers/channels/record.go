@@ -24,7 +24,21 @@ type record struct {
 	Context  map[string]json.RawMessage `json:"context,omitempty"`
 	Model    preference                 `json:"llm_preference"`
 	Messages []chatMessage              `json:"messages"` // oldest first
+	Running  *running                   `json:"running,omitempty"`
 	Used     time.Time                  `json:"used"`
+
+	version int64 // of what is kept; 0: nothing is
+}
+
+// running is the question that is being answered, until its end has been told.
+type running struct {
+	Message string     `json:"message_id"`
+	User    string     `json:"user_id"` // who asked
+	Stream  string     `json:"stream"`
+	Model   preference `json:"llm_preference"`
+	Answer  string     `json:"answer_id"`      // the id that the answer gets among the messages
+	By      string     `json:"by,omitempty"`   // the message that supersedes it
+	Kept    bool       `json:"kept,omitempty"` // the answer is among the messages; it may not have been told yet
 }
 
 // chatMessage is one message as "history" tells it.

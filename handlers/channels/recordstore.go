@@ -2,6 +2,7 @@ package channels
 
 import (
 	"container/list"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -9,14 +10,19 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// recordStore keeps conversations. It is all that a database would have to do for them to survive a restart. Safe for concurrent use.
+// recordStore keeps conversations. Safe for concurrent use. Errors of one that nodes share: hub.ErrUnavailable.
 type recordStore interface {
 	// load returns the conversation of that id, or nil.
 	load(id string) (*record, error)
 	// latest returns the id of the conversation of the user's own that was saved last; "" is none.
 	latest(user string) (string, error)
-	// save keeps r in place of what was kept under its id. Errors: *hub.LimitError, and then what was kept stays.
+	// save keeps r in the place of the one of its version, or of none, and moves r.version on. Errors, and then what was kept stays: *hub.LimitError;
+	// hub.ErrConflict where another version is kept by now.
 	save(r *record) error
+	// lock returns once no other node has locked the conversation, until unlock is called.
+	lock(id string) (unlock func(), err error)
+	// shared reports whether other nodes have the same conversations.
+	shared() bool
 }
 
 // storeLimits bounds a memoryStore.
@@ -70,6 +76,9 @@ func (s *memoryStore) save(r *record) error {
 	defer s.mu.Unlock()
 	s.expire(time.Now())
 	old := s.byID[r.ID]
+	if old != nil && old.Value.(*record).version != r.version {
+		return fmt.Errorf("the conversation was changed meanwhile: %w", hub.ErrConflict)
+	}
 	more := r.size()
 	if old != nil {
 		more -= old.Value.(*record).size()
@@ -84,11 +93,18 @@ func (s *memoryStore) save(r *record) error {
 	} else {
 		s.remove(old)
 	}
-	s.byID[r.ID] = s.order.PushBack(r)
+	r.version++
+	kept := *r
+	s.byID[r.ID] = s.order.PushBack(&kept)
 	s.users[r.Owner] = append(s.users[r.Owner], r.ID)
 	s.bytes += r.size()
 	return nil
 }
+
+// lock implements recordStore: a talk is the only one of its conversation here.
+func (s *memoryStore) lock(string) (unlock func(), err error) { return func() {}, nil }
+
+func (s *memoryStore) shared() bool { return false }
 
 // room makes room for one conversation more of a user. s.mu is held.
 func (s *memoryStore) room(user string) error {

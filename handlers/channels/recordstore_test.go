@@ -15,7 +15,12 @@ func TestMemoryStoreHasLimits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newMemoryStore(storeLimits{conversations: 3, ofUser: 2, bytes: 8 << 10, ttl: time.Hour})
 		save := func(id, owner string, text int) error {
-			return s.save(&record{ID: id, Owner: owner, Used: time.Now(), Messages: []chatMessage{{Content: strings.Repeat("x", text)}}})
+			r := &record{ID: id, Owner: owner}
+			if kept, _ := s.load(id); kept != nil {
+				r.version = kept.version
+			}
+			r.Used, r.Messages = time.Now(), []chatMessage{{Content: strings.Repeat("x", text)}}
+			return s.save(r)
 		}
 		kept := func() (list string) {
 			for _, id := range []string{"a1", "a2", "a3", "b1", "c1"} {
@@ -42,6 +47,9 @@ func TestMemoryStoreHasLimits(t *testing.T) {
 		}
 		if err := save("b1", "b", 9<<10); !errors.As(err, &limit) || limit.Name != "bytes of all conversations" || kept() != "a1 a3 b1 " {
 			t.Errorf("too much: %v; kept %s", err, kept())
+		}
+		if err := s.save(&record{ID: "a1", Owner: "a"}); !errors.Is(err, hub.ErrConflict) {
+			t.Errorf("an older version was taken: %v", err)
 		}
 		time.Sleep(50 * time.Minute)
 		if err := save("a1", "a", 0); err != nil {

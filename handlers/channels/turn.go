@@ -21,10 +21,7 @@ type turn struct {
 	logger   *slog.Logger
 	question chatMessage
 	model    preference
-	stream   *hub.Stream
-
-	told bool   // guarded by talk.mu: its end is published
-	by   string // guarded by talk.mu: the message that superseded it
+	stream   *hub.Stream // nil: it was lost with the node that made it
 }
 
 // inquiry is a question as a client asks it.
@@ -38,42 +35,78 @@ type inquiry struct {
 // ask puts a question, which ends the one whose answer is still under way: loudly. One that the same user has put under the same id is not
 // asked twice: again is true, and the turn is nil. following is called with the stream before anything is published about it.
 func (t *talk) ask(c *socket.Channel, q *inquiry, following func(stream string)) (u *turn, m *chatMessage, again bool, err error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if q.req.ID != "" {
-		if m := t.record.find(c.User(), q.req.ID); m != nil && m.Metadata.Stream != "" {
-			return nil, m, true, nil
+	err = t.alone(func(r record) error {
+		if q.req.ID != "" {
+			if m = r.find(c.User(), q.req.ID); m != nil && m.Metadata.Stream != "" {
+				again = true
+				return nil
+			}
 		}
+		u = newTurn(t, c, q)
+		m = &u.question
+		if err := t.supersedeLocked(c, &r, m.ID); err != nil {
+			return err
+		}
+		return u.startLocked(c, q, r, following)
+	})
+	if err != nil || again {
+		return nil, m, again, err
 	}
-	u = &turn{talk: t, hub: c.Hub(), logger: c.Logger(), model: q.model, question: chatMessage{
+	return u, m, false, nil
+}
+
+func newTurn(t *talk, c *socket.Channel, q *inquiry) *turn {
+	return &turn{talk: t, hub: c.Hub(), logger: c.Logger(), model: q.model, question: chatMessage{
 		ID: "msg_" + ulid.Make().String(), Role: "user", Content: q.content, CreatedAt: now(),
 		Metadata: messageMetadata{User: c.User(), Alias: q.req.ID, Stream: "cmp_" + ulid.Make().String()},
 	}}
-	if t.running != nil {
-		t.running.by = u.question.ID
-		t.running.stream.Supersede(c.User())
-		t.running.concludeLocked()
-	}
-	before := t.record
-	if err := t.saveLocked(t.record.with(u.question)); err != nil {
-		return nil, nil, false, err
-	}
-	following(u.question.Metadata.Stream)
-	if err := u.begin(q, c.User()); err != nil {
-		_ = t.saveLocked(before)
-		return nil, nil, false, err
-	}
-	t.running = u
-	u.publish("message", hub.EventInput{Payload: u.questionJSON(), Except: c.Client()})
-	t.hold()
-	u.hub.Go(u.attend)
-	return u, &u.question, false, nil
 }
 
-// begin has the provider begin. talk.mu is held, and the question is the last of the record's messages.
-func (u *turn) begin(q *inquiry, user string) (err error) {
+// supersedeLocked ends the answer that is under way, on this node or another, in favour of a message.
+func (t *talk) supersedeLocked(c *socket.Channel, r *record, by string) error {
+	if r.Running == nil {
+		return nil
+	}
+	u, err := t.turn(c.Hub(), c.Logger(), r)
+	if err != nil {
+		return err
+	}
+	run := *r.Running
+	run.By, r.Running = by, &run
+	if err := t.saveLocked(r); err != nil { // whoever tells of the end knows of it
+		return err
+	}
+	if u.stream != nil {
+		u.stream.Supersede(c.User())
+	}
+	return u.concludeLocked(r)
+}
+
+// startLocked keeps the question, has the provider begin, and tells the others.
+func (u *turn) startLocked(c *socket.Channel, q *inquiry, r record, following func(stream string)) error {
+	t, before, stream := u.talk, r, u.question.Metadata.Stream
+	r = r.with(u.question)
+	r.Running = &running{Message: u.question.ID, User: c.User(), Stream: stream, Model: u.model, Answer: "msg_" + ulid.Make().String()}
+	if err := t.saveLocked(&r); err != nil {
+		return err
+	}
+	following(stream)
+	if err := u.begin(q, &r, c.User()); err != nil {
+		t.restoreLocked(&r, before)
+		return err
+	}
+	t.current = stream
+	t.attend(u.hub, stream, u.attend)
+	if err := u.publish("message", hub.EventInput{ID: stream + ".question", Payload: u.questionJSON(), Except: c.Client()}); err != nil {
+		u.logger.Warn("a question is not told to the others", "topic", t.topic, "error", err)
+	}
+	return nil
+}
+
+// begin has the provider begin. The question is the last of the record's messages.
+func (u *turn) begin(q *inquiry, r *record, user string) (err error) {
 	req := q.req
-	req.Messages = u.talk.record.prompt(q.context)
+	req.Messages = r.prompt(q.context)
 	if req.Body["messages"], err = encodeMessages(req.Messages); err != nil {
 		return err
 	}
@@ -114,18 +147,33 @@ func encodeMessages(list []hub.Message) (json.RawMessage, error) {
 
 // attend tells how the answer gets on, and at last what it is.
 func (u *turn) attend() {
-	defer u.talk.release()
-	<-u.stream.Started()
+	if !u.await(u.stream.Started()) {
+		return
+	}
 	if !u.stream.State().Timings.Started.IsZero() { // it may have ended before
 		u.progress("engine", "Processing started")
 	}
 	if u.awaitText() {
 		u.progress("progress", "The answer has begun")
 	}
-	<-u.stream.Done()
-	u.talk.mu.Lock()
-	defer u.talk.mu.Unlock()
-	u.concludeLocked()
+	if u.await(u.stream.Done()) {
+		u.conclude()
+	}
+}
+
+// await waits, and reports false where the hub closes first: what it runs itself ends before that.
+func (u *turn) await(done <-chan struct{}) bool {
+	select {
+	case <-done:
+		return true
+	case <-u.hub.Closing():
+	}
+	select {
+	case <-done:
+		return true
+	default:
+		return false
+	}
 }
 
 // awaitText waits for the first text, and reports false where the stream ended without any.
@@ -144,7 +192,11 @@ func (u *turn) awaitText() bool {
 		if endsStream(items) {
 			return false
 		}
-		<-wake.C // at the latest with the stream's end
+		select {
+		case <-wake.C: // at the latest with the stream's end
+		case <-u.hub.Closing():
+			return false
+		}
 	}
 }
 
@@ -156,12 +208,21 @@ func endsStream(items []hub.Item) bool {
 	return ev != nil && ev.Kind == hub.EndEvent
 }
 
-// publish publishes an event of the conversation, on its topic.
-func (u *turn) publish(event string, in hub.EventInput) {
+// publish publishes an event of the conversation, on its topic. What is refused for good is an error in the log, and no more.
+func (u *turn) publish(event string, in hub.EventInput) error {
 	in.Event = event
-	if err := publishTo(u.hub, u.talk.topic, u.question.Metadata.User, in); err != nil {
-		u.logger.Warn("an event of a conversation was refused", "topic", u.talk.topic, "event", event, "error", err)
+	return u.publishTo(u.talk.topic, in)
+}
+
+func (u *turn) publishTo(topic string, in hub.EventInput) error {
+	_, err := u.hub.Conclude(topic, u.question.Metadata.User, []hub.EventInput{in})
+	if errors.Is(err, hub.ErrUnavailable) {
+		return err
 	}
+	if err != nil {
+		u.logger.Warn("an event of a conversation was refused", "topic", topic, "event", in.Event, "error", err)
+	}
+	return nil
 }
 
 // questionJSON is the question as the others hear it.

@@ -67,7 +67,7 @@ var families = []family{
 		emit(float64(s.source.Hub.Limits().LogMemory))
 	}},
 
-	{"duckwire_streams", "Streams that are kept, by status.", gauge, []string{"status"}, func(s *snapshot, emit emit) {
+	{"duckwire_streams", "Streams of this node that are kept, by status.", gauge, []string{"status"}, func(s *snapshot, emit emit) {
 		for status, n := range s.Streams {
 			emit(float64(n), string(status))
 		}
@@ -93,9 +93,9 @@ var families = []family{
 		func(s *snapshot, emit emit) { byName(s.ProviderErrors, emit) },
 	},
 
-	{"duckwire_queue_users", "Users for whom messages wait.", gauge, nil, ofQueue(func(s *snapshot) float64 { return float64(s.Queue.Users) })},
-	{"duckwire_queue_messages", "Messages that wait, of all users.", gauge, nil, ofQueue(func(s *snapshot) float64 { return float64(s.Queue.Messages) })},
-	{"duckwire_queue_bytes", "Bytes of the payloads of messages that wait.", gauge, nil, ofQueue(func(s *snapshot) float64 { return float64(s.Queue.Bytes) })},
+	{"duckwire_queue_users", "Users for whom messages wait. Of several nodes, each tells the same.", gauge, nil, ofQueue(func(s *snapshot) float64 { return float64(s.Queue.Users) })},
+	{"duckwire_queue_messages", "Messages that wait, of all users. Of several nodes, each tells the same.", gauge, nil, ofQueue(func(s *snapshot) float64 { return float64(s.Queue.Messages) })},
+	{"duckwire_queue_bytes", "Bytes of the payloads of messages that wait. Of several nodes, each tells the same.", gauge, nil, ofQueue(func(s *snapshot) float64 { return float64(s.Queue.Bytes) })},
 	{"duckwire_queue_oldest_age_seconds", "How long the oldest message has waited; 0 where none waits.", gauge, nil, ofQueue(func(s *snapshot) float64 {
 		if s.Queue.Oldest.IsZero() {
 			return 0

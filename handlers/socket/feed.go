@@ -111,7 +111,7 @@ func (c *Channel) Subscribe(topic string) error {
 		}
 		r.ReadFor(c.User())
 		c.setRecovered(reset, r.Start().String())
-		return &topicSource{reader: r, epoch: r.Start().Epoch}, nil
+		return &topicSource{reader: r}, nil
 	})
 }
 
@@ -130,7 +130,6 @@ func (c *Channel) setRecovered(reset *hub.Reset, at string) {
 // topicSource is a topic's events.
 type topicSource struct {
 	reader *hub.TopicReader
-	epoch  string
 	places hub.Vector // what a position tells, the topic's place first; nil: the topic's alone
 }
 
@@ -166,7 +165,7 @@ func (c *Channel) topicFrame(item *hub.Item, t *topicSource) frame {
 	}
 	at := hub.Position{}
 	if item.To > 0 {
-		at = hub.Position{Epoch: t.epoch, Offset: item.To}
+		at = hub.Position{Epoch: t.reader.Epoch(), Offset: item.To}
 	}
 	if c.rewriter != nil {
 		out, keep := c.rewriter.Rewrite(ev)

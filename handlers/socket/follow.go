@@ -111,7 +111,7 @@ func (t *streamSource) frame(c *Channel, item *hub.Item) frame {
 		return nil
 	}
 	data = asObject(data)
-	ref := c.refSlot(hub.Position{Epoch: t.reader.Start().Epoch, Offset: item.To})
+	ref := c.refSlot(hub.Position{Epoch: t.reader.Epoch(), Offset: item.To})
 	f := seal(phoenix.AppendText(room(len(data)), c.socket.version, nil, ref, c.topic, name, data), opText)
 	if t.shared && len(f) <= maxShared {
 		item.Put(slot, f)

@@ -73,6 +73,17 @@ func (s *Server) pollToken(r *http.Request) (rest *http.Request, name string, co
 	return &clean, name, count, true
 }
 
+// PollToken returns the token of the session that a long-poll is for, ours or not; "" for none.
+func PollToken(r *http.Request) string {
+	if h := r.Header.Get(headerPollToken); h != "" {
+		return h
+	}
+	if values := r.URL.Query()["token"]; len(values) > 0 {
+		return values[len(values)-1]
+	}
+	return ""
+}
+
 // pollOpen opens a session.
 func (s *Server) pollOpen(r *http.Request) []byte {
 	h, err := s.connect(r, r.Header.Get(headerAuthToken))

@@ -40,7 +40,7 @@ func (c *Channel) SubscribeWithQueue(topic, user string) error {
 		}
 		places := hub.Vector{r.Start(), queue.Start()}
 		c.setRecovered(reset, string(places.Append(nil)))
-		return &userSource{topicSource{reader: r, epoch: r.Start().Epoch, places: places}, queue}, nil
+		return &userSource{topicSource{reader: r, places: places}, queue}, nil
 	})
 }
 
@@ -134,7 +134,7 @@ func (t *topicSource) placesAt(at hub.Position) []byte {
 	if at.Epoch == "" {
 		return nil
 	}
-	t.places[0].Offset = at.Offset
+	t.places[0] = at
 	return t.ref()
 }
 

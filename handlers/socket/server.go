@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -85,6 +86,7 @@ func def[T comparable](field *T, value T) {
 type Server struct {
 	Options
 	tokens      *tokens
+	parting     atomic.Int64 // WebSockets that are saying goodbye
 	writers     writers.Pool
 	disconnects disconnects
 
@@ -100,7 +102,7 @@ type Server struct {
 
 // NewServer returns a running server. It owns one goroutine for pings and timeouts, until Close.
 func NewServer(o Options) *Server {
-	s := &Server{Options: o.withDefaults(), tokens: newTokens(), sockets: make(map[*Socket]func()), sessions: make(map[string]*session)}
+	s := &Server{Options: o.withDefaults(), tokens: newTokens(o.Hub.Node()), sockets: make(map[*Socket]func()), sessions: make(map[string]*session)}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.work.Go(s.sweep)
 	return s
@@ -204,6 +206,9 @@ const (
 
 const restarting = "the server restarts"
 
+// partingTime is how long Drain waits for goodbyes to be said.
+const partingTime = 2 * time.Second
+
 // Drain closes all sockets with code 1012, spread over the time that ctx has left, at most half a second per thousand: clients come back ten
 // milliseconds after a close, all together. New ones are refused from now on. It returns when the last was told.
 func (s *Server) Drain(ctx context.Context) {
@@ -212,9 +217,18 @@ func (s *Server) Drain(ctx context.Context) {
 	s.mu.Unlock()
 	list := s.all(nil, func(*Socket) bool { return true })
 	rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
-	for i, sock := range list {
-		sock.transport.close(closeRestarting, restarting)
-		if i%100 == 99 {
+	inWaves(ctx, len(list), func(i int) { list[i].transport.close(closeRestarting, restarting) })
+	// Close would take the word out of the mouths of those that have not said it yet. Some clients never answer.
+	for end := time.Now().Add(partingTime); s.parting.Load() > 0 && ctx.Err() == nil && time.Now().Before(end); {
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// inWaves calls f with 0 to n-1: with a hundred, then 50 ms later with the next. Once ctx is over there are no pauses.
+func inWaves(ctx context.Context, n int, f func(i int)) {
+	for i := range n {
+		f(i)
+		if i%100 == 99 && i+1 < n {
 			select {
 			case <-time.After(50 * time.Millisecond):
 			case <-ctx.Done():

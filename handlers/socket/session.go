@@ -23,11 +23,15 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// tokens makes and checks the tokens of sessions whose clients come and go: NAME.COUNT.MAC. The bearer of a token is the session.
-type tokens struct{ key [32]byte }
+// tokens makes and checks the tokens of sessions whose clients come and go: NAME.COUNT.MAC, and .NODE behind that where there are several. The bearer
+// of a token is the session.
+type tokens struct {
+	key  [32]byte
+	node string // "": there is one
+}
 
-func newTokens() *tokens {
-	t := new(tokens)
+func newTokens(node string) *tokens {
+	t := &tokens{node: node}
 	_, _ = rand.Read(t.key[:]) // never fails (crypto/rand)
 	return t
 }
@@ -35,7 +39,22 @@ func newTokens() *tokens {
 // make returns the token of a session that has been answered count times.
 func (t *tokens) make(name string, count uint64) string {
 	body := name + "." + strconv.FormatUint(count, 36)
-	return body + "." + t.mac(body)
+	token := body + "." + t.mac(body)
+	if t.node != "" {
+		token += "." + t.node
+	}
+	return token
+}
+
+// tokenParts is how many parts the token of a session has that names its node.
+const tokenParts = 4
+
+// NodeOf returns the node that a session's token names, or "". Whether it is such a token at all is for that node to say.
+func NodeOf(token string) string {
+	if parts := strings.Split(token, "."); len(parts) == tokenParts {
+		return parts[tokenParts-1]
+	}
+	return ""
 }
 
 func (t *tokens) mac(body string) string {
@@ -46,6 +65,9 @@ func (t *tokens) mac(body string) string {
 
 // parse reads a token of ours. ok is false for anything else, such as a token of the application under the same name.
 func (t *tokens) parse(token string) (name string, count uint64, ok bool) {
+	if t.node != "" {
+		token = strings.TrimSuffix(token, "."+t.node)
+	}
 	i := strings.LastIndexByte(token, '.')
 	if i < 0 || !hmac.Equal([]byte(t.mac(token[:i])), []byte(token[i+1:])) {
 		return "", 0, false

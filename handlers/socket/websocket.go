@@ -224,10 +224,15 @@ func (t *webSocket) close(code int, reason string) bool {
 	if t.closing.Swap(true) {
 		return false
 	}
-	t.server.goes(func() {
+	t.server.parting.Add(1)
+	parting := t.server.goes(func() {
 		t.goodbye(websocket.StatusCode(code), reason)
+		t.server.parting.Add(-1)
 		t.socket.hangUp()
 	})
+	if !parting {
+		t.server.parting.Add(-1)
+	}
 	return true
 }
 

@@ -59,6 +59,11 @@ func NewSet(l Limits) *Set {
 	}}
 }
 
+// Shared returns the limiters that several nodes share, by names of their own: those of users. A session lives on one node.
+func (s *Set) Shared() map[string]*Limiter {
+	return map[string]*Limiter{"heavy": s.limiters[Heavy], "events": s.limiters[Events], "queue": s.limiters[Queue], "joins": s.limiters[Joins]}
+}
+
 // Take takes n from the bucket that a key has for a kind. Errors are Limiter.Take's.
 func (s *Set) Take(k Kind, key string, n int) error {
 	if s == nil {

@@ -42,6 +42,8 @@ type part struct {
 	mu   sync.Mutex
 	full map[uint64]time.Duration // hash of the key → when the bucket is full
 	next int                      // so many buckets, and the full ones are thrown away
+
+	spent map[string]int // what was taken since Spent was called; nil: nobody asks
 }
 
 // New returns a Limiter, nil where there is no limit. The name is what an error calls it: what is counted, and in brackets the setting.
@@ -74,11 +76,19 @@ func (l *Limiter) Take(key string, n int) error {
 	if wait := full + l.times(min(n, l.burst)) - now - l.times(l.burst); wait > 0 {
 		return &hub.LimitError{Kind: hub.ErrLimited, Name: l.name, Limit: l.limit, Retry: wait}
 	}
+	p.room(now)
+	p.full[hash] = full + l.times(n)
+	if p.spent != nil && (len(p.spent) < maxPart || p.spent[key] > 0) {
+		p.spent[key] += n
+	}
+	return nil
+}
+
+// room sees to it that another bucket may be kept. p.mu is held.
+func (p *part) room(now time.Duration) {
 	if len(p.full) >= p.next {
 		p.sweep(now)
 	}
-	p.full[hash] = full + l.times(n)
-	return nil
 }
 
 // times is what n times take, without an overflow.

@@ -20,6 +20,10 @@ func TestQueue(t *testing.T) {
 		func(_ testing.TB, s hub.QueueStore) hub.QueueStore { return s.(*memory.Queue).Clone() })
 }
 
+func TestTopics(t *testing.T) {
+	storagetest.Topics(t, func(testing.TB) hub.TopicStore { return memory.NewTopics() })
+}
+
 func TestRevocations(t *testing.T) {
 	storagetest.Revocations(t,
 		func(testing.TB) hub.RevocationStore { return &memory.Revocations{} },

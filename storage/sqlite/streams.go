@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/storage/internal/record"
 )
 
 // mark is a run without its text.
@@ -18,42 +19,6 @@ type mark struct {
 	Name    string          `json:"n,omitempty"`
 	Data    json.RawMessage `json:"d,omitempty"`
 	Time    *time.Time      `json:"t,omitempty"`
-}
-
-// streamRecord is a stream's record as it is written: what hub's JSON leaves out of an error is added.
-type streamRecord struct {
-	hub.StreamRecord
-	Failure *failure `json:",omitempty"`
-}
-
-type failure struct {
-	Type   string
-	Status int
-	Retry  time.Duration
-	Body   json.RawMessage `json:",omitempty"`
-}
-
-func encodeRecord(rec hub.StreamRecord) ([]byte, error) {
-	rec.Runs = nil
-	out := streamRecord{StreamRecord: rec}
-	if e := rec.Ending.Error; e != nil {
-		out.Failure = &failure{e.Type, e.Status, e.Retry, e.Body}
-	}
-	return json.Marshal(&out)
-}
-
-func decodeRecord(raw []byte) (*hub.StreamRecord, error) {
-	in := new(streamRecord)
-	if err := json.Unmarshal(raw, in); err != nil {
-		return nil, err
-	}
-	if string(in.Ending.Usage) == "null" {
-		in.Ending.Usage = nil
-	}
-	if e, f := in.Ending.Error, in.Failure; e != nil && f != nil {
-		e.Type, e.Status, e.Retry, e.Body = f.Type, f.Status, f.Retry, f.Body
-	}
-	return &in.StreamRecord, nil
 }
 
 // Save implements hub.StreamStore.
@@ -87,7 +52,7 @@ func encodeStreams(changes []hub.StreamChange) ([]streamRow, error) {
 		row := &rows[i]
 		runs := changes[i].Runs
 		var err error
-		if row.record, err = encodeRecord(changes[i]); err != nil {
+		if row.record, err = record.Encode(changes[i]); err != nil {
 			return nil, fmt.Errorf("stream %s: %w", changes[i].ID, err)
 		}
 		row.id = changes[i].ID
@@ -163,7 +128,7 @@ func (s *Store) loadRecords(after int64) (records []*hub.StreamRecord, last int6
 		if err := rows.Scan(&last, &id, &raw); err != nil {
 			return nil, 0, unavailable(err)
 		}
-		rec, err := decodeRecord(raw)
+		rec, err := record.Decode(raw)
 		if err != nil {
 			return nil, 0, fmt.Errorf("stream %s in the database: %w", id, err)
 		}

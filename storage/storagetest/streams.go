@@ -19,7 +19,7 @@ func Streams(t *testing.T, open func(t *testing.T) hub.StreamStore, reopen func(
 		rec := record("a")
 		save(t, s, rec)
 		more := rec
-		more.Status = hub.StatusDone
+		more.Status, more.Tail = hub.StatusDone, 4
 		more.Runs = []hub.Run{{First: 4, Lengths: []int{1}, Text: []byte("!")}}
 		save(t, s, more, record("b"))
 		got := load(t, reopen(t, s))
@@ -51,7 +51,8 @@ func Streams(t *testing.T, open func(t *testing.T) hub.StreamStore, reopen func(
 		save(t, s, all...)
 		long := record(ids[0])
 		for n := range saves {
-			long.Runs = []hub.Run{{First: uint64(4 + n), Lengths: []int{1}, Text: []byte{'a' + byte(n%26)}}}
+			long.Tail = uint64(4 + n)
+			long.Runs = []hub.Run{{First: long.Tail, Lengths: []int{1}, Text: []byte{'a' + byte(n%26)}}}
 			save(t, s, long)
 		}
 		s = reopen(t, s)
@@ -83,7 +84,7 @@ func Streams(t *testing.T, open func(t *testing.T) hub.StreamStore, reopen func(
 func record(id string) hub.StreamRecord {
 	at := time.UnixMilli(1700000000000).UTC()
 	return hub.StreamRecord{
-		ID: id, Kind: "completion", Topic: "code:project:42", Owner: "u", ContentType: "text/plain", Epoch: "e-1", Digest: "d", Aliases: []string{"mine"},
+		ID: id, Kind: "completion", Topic: "code:project:42", Owner: "u", ContentType: "text/plain", Epoch: "e-1", Tail: 3, Digest: "d", Aliases: []string{"mine"},
 		Keep: hub.Keep{CancelAfter: time.Second}, Completion: &hub.CompletionMeta{Kind: hub.ChatCompletion, IncludeUsage: true, Model: "m"},
 		Info: hub.CompletionInfo{ID: "x", Created: 5, Model: "m"}, Status: hub.StatusRunning,
 		Ending: hub.Ending{Usage: []byte(`{"n":1}`), FinishReason: "stop", Error: &hub.EndError{

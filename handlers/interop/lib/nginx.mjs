@@ -7,8 +7,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { until } from './wait.mjs'
 
-/** startNginx starts an nginx in front of a server. It lets no connection be upgraded; more is what its location has besides. */
-export async function startNginx(origin, more = '') {
+/** upgrades is what a location needs to let WebSockets through, and streams as they come. */
+export const upgrades = 'proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; proxy_read_timeout 1h;'
+
+/**
+ * startNginx starts an nginx in front of a server, or of several in turn. It lets no connection be upgraded, unless that is in more: what its location
+ * has besides.
+ */
+export async function startNginx(origins, more = '') {
+  const servers = [origins].flat().map((url) => `server ${new URL(url).host} max_fails=0;`).join(' ')
   const dir = mkdtempSync(join(tmpdir(), 'duckwire-nginx-'))
   const port = await freePort()
   const folders = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `${name}_temp_path ${dir}/${name};`).join(' ')
@@ -18,7 +25,8 @@ export async function startNginx(origin, more = '') {
     events {}
     http {
       access_log off; ${folders}
-      server { listen 127.0.0.1:${port}; location / { proxy_pass ${origin}; ${more} } }
+      upstream nodes { ${servers} }
+      server { listen 127.0.0.1:${port}; location / { proxy_pass http://nodes; ${more} } }
     }`)
   const child = spawn('nginx', ['-p', dir, '-e', join(dir, 'log'), '-c', join(dir, 'nginx.conf')], { stdio: 'ignore' })
   const ended = new Promise((resolve) => child.once('exit', resolve))

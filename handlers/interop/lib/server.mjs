@@ -30,7 +30,7 @@ export function token(user = 'ada', caps = ['*=*'], ttl = '1h') {
  */
 export async function startServer(settings = {}) {
   const dir = mkdtempSync(join(tmpdir(), 'duckwire-interop-'))
-  const server = { url: '', log: [], stop, restart, close }
+  const server = { url: '', dir, log: [], pid: () => child.pid, stop, restart, close }
   let child
 
   async function start(addr) {

@@ -1,6 +1,7 @@
 package openai
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -34,6 +35,8 @@ type Options struct {
 	ModelsTTL     time.Duration // how long that list is kept; default 30 s
 
 	Transport http.RoundTripper // nil: one of its own, with the standard proxy variables; ConnectTimeout holds only there
+
+	Header func(ctx context.Context, h http.Header) // adds to the headers of each request what its context says; nil: nothing
 }
 
 // FIM is a way to ask for what stands in the middle.

@@ -103,7 +103,7 @@ func (p *Provider) post(ctx context.Context, req *hub.CompletionRequest, payload
 	return nil, &refused{ProviderError: e, status: resp.StatusCode, options: resp.StatusCode == http.StatusBadRequest && bytes.Contains(body, []byte("stream_options"))}
 }
 
-// authorize sets the headers that say who asks.
+// authorize sets the headers that say who asks, and what for.
 func (p *Provider) authorize(r *http.Request, requestID string) {
 	r.Header.Set("User-Agent", "duckwire")
 	if p.opts.Key != "" {
@@ -111,6 +111,9 @@ func (p *Provider) authorize(r *http.Request, requestID string) {
 	}
 	if requestID != "" && !strings.ContainsFunc(requestID, func(c rune) bool { return c < ' ' || c > '~' }) {
 		r.Header.Set("X-Request-Id", requestID)
+	}
+	if p.opts.Header != nil {
+		p.opts.Header(r.Context(), r.Header)
 	}
 }
 

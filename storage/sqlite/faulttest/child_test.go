@@ -57,8 +57,9 @@ const childEnv = "FAULTTEST_WORKLOAD"
 const patience = 30 * time.Second
 
 func TestMain(m *testing.M) {
-	if w := os.Getenv(childEnv); w != "" {
-		os.Exit(child(w))
+	if config := os.Getenv(childEnv); config != "" {
+		w := &worker{}
+		w.exit(w.run(config))
 	}
 	code := m.Run()
 	if shimDir != "" {
@@ -81,8 +82,13 @@ type worker struct {
 	waiting  sync.Map // who waits for the store → since when
 }
 
-func child(config string) int {
-	w := &worker{}
+// exit ends the child. The store may be at work, in a checkpoint say.
+func (w *worker) exit(code int) {
+	w.ctl.stop()
+	os.Exit(code)
+}
+
+func (w *worker) run(config string) int {
 	if err := json.Unmarshal([]byte(config), &w.workload); err != nil {
 		panic(err)
 	}
@@ -158,7 +164,7 @@ func (w *worker) watch() {
 		w.waiting.Range(func(who, since any) bool {
 			if now.Sub(since.(time.Time)) > patience {
 				w.mark("%s %s", markSilent, who)
-				os.Exit(0)
+				w.exit(0)
 			}
 			return true
 		})
@@ -179,7 +185,7 @@ func (w *worker) call(who, word, what string, do func() (string, error)) error {
 	w.failed()
 	if at := w.healedAt.Load(); at != 0 && time.Since(time.UnixMilli(at)) > patience {
 		w.mark("%s %s %v", markStuck, what, err)
-		os.Exit(0)
+		w.exit(0)
 	}
 	time.Sleep(time.Millisecond) // a caller that tries again does not do so at once
 	return err

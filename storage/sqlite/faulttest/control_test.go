@@ -4,6 +4,7 @@ package faulttest
 
 import (
 	"os"
+	"runtime"
 	"sync/atomic"
 	"syscall"
 	"unsafe"
@@ -38,6 +39,8 @@ const (
 	ctlDelay
 	ctlLie
 	ctlSettled
+	ctlStopped
+	ctlBusy
 	ctlWords
 )
 
@@ -88,6 +91,13 @@ func (c control) close() {
 
 func (c control) get(w counter) int64    { return atomic.LoadInt64(&c.words[w]) }
 func (c control) set(w counter, v int64) { atomic.StoreInt64(&c.words[w], v) }
+
+// stop lets no call of this process change files any more. When it returns, what was done is in the log.
+func (c control) stop() {
+	for c.set(ctlStopped, 1); c.get(ctlBusy) != 0; {
+		runtime.Gosched()
+	}
+}
 
 // heal ends every fault.
 func (c control) heal() {

@@ -100,7 +100,9 @@ func (tr *trial) run(w workload) []record {
 	w.Dir, w.Log, w.Control = tr.w.Dir, tr.w.Log, tr.w.Control
 	config, err := json.Marshal(w)
 	must(tr.t, err)
-	tr.ctl.set(ctlLoaded, 0)
+	for _, word := range []counter{ctlLoaded, ctlStopped, ctlBusy} {
+		tr.ctl.set(word, 0)
+	}
 	ctx, cancel := context.WithTimeout(tr.t.Context(), 4*patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, os.Args[0])

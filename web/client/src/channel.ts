@@ -78,9 +78,12 @@ export class Channel {
   }
 
   /** take sees each message before the official client hands it to its own listeners. */
-  #take(event: string, payload: unknown, ref: unknown): void {
-    if (event.startsWith('phx_') || event.startsWith('chan_reply_')) return
+  #take(event: string | null, payload: unknown, ref: unknown): void {
+    // It is null where a push that was given up meets its time limit.
+    if (event === null || event.startsWith('phx_') || event.startsWith('chan_reply_')) return
     const position = typeof ref === 'string' ? ref : undefined
+    // A join that takes long is sent again, and the server may have answered both: what the first has brought comes twice.
+    if (position !== undefined && isBehind(position, this.#position)) return
     this.#listeners.get(event)?.emit(payload, { position })
     if (position !== undefined) this.#position = position
   }
@@ -112,7 +115,7 @@ export class Channel {
         .join()
         .receive('ok', (response) => {
           const answer = response as Joined
-          if (typeof answer.position === 'string') this.#position = answer.position
+          if (typeof answer.position === 'string' && !(answer.recovered && isBehind(answer.position, this.#position))) this.#position = answer.position
           void this.#outbox?.joined(this.topic, (event, payload) => this.#sendNow(event, payload))
           this.#joins.emit(answer)
           resolve(answer)
@@ -157,6 +160,12 @@ export class Channel {
       report, // nothing that the application could do: the channel is left at once
     )
   }
+}
+
+/** isBehind reports whether a position is another one, or one before it, of the same life of one log. */
+function isBehind(position: string, other: string): boolean {
+  const [a, b] = [position, other].map((text) => /^([^.,]+)\.(\d+)$/.exec(text))
+  return !!a && !!b && a[1] === b[1] && Number(a[2]) <= Number(b[2])
 }
 
 /** answered returns the reply to a push. */

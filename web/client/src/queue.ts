@@ -1,7 +1,7 @@
 import { backoff, sleep } from './backoff.js'
 import { Channel, type Joined } from './channel.js'
 import { report } from './emitter.js'
-import { heals } from './errors.js'
+import { DuckwireError, heals } from './errors.js'
 import type { SocketLike } from './phoenix.js'
 import { recall, remember, type Store } from './store.js'
 
@@ -139,8 +139,11 @@ export class Queue {
         await this.channel.send('ack', { through })
         this.#acknowledged = through
       } catch (error) {
-        if (!heals(error)) report(error)
-        await sleep(backoff(1, 1000))
+        if (heals(error)) await sleep(backoff(1, 1000))
+        else {
+          this.#acknowledged = through // where the queue has begun anew, what waits comes again with other positions
+          if (!(error instanceof DuckwireError && error.code === 'invalid')) report(error)
+        }
       }
     }
     this.#acknowledging = false

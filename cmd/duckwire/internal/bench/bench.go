@@ -14,7 +14,8 @@ type Bench struct {
 	Token  string  // for our own
 	Server func(dir string) Command
 	Bare   func(block int) Command
-	Rounds int // of each server
+	Nodes  []int // where not empty: so many servers of our own on a Redis, each in its turn, in the place of the bare loop
+	Rounds int   // of each server
 }
 
 // Scenario is one mode's load on one server that has just started.
@@ -27,25 +28,18 @@ type Scenario interface {
 	bare() bool
 }
 
-// Run runs a mode. With servers of our own it is the bare loop's turn after Duckwire's, and in every second round before it.
+// Run runs a mode. With servers of our own it is the bare loop's turn after Duckwire's, and in every second round before it; or that of several nodes.
 func (b *Bench) Run(ctx context.Context, s Scenario) (*Report, error) {
 	r := &Report{Machine: thisMachine()}
 	r.Mode, r.Load = s.load()
 	block := 0
 	for i := range b.Rounds {
-		servers := []string{duckwire}
-		if b.Target == nil && s.bare() {
-			servers = append(servers, bareLoop)
-			if i%2 == 1 {
-				servers[0], servers[1] = servers[1], servers[0]
-			}
-		}
-		for _, server := range servers {
+		for _, server := range b.servers(s, i) {
 			round, err := b.round(ctx, s, server, block)
 			if err != nil {
 				return nil, fmt.Errorf("%s, round %d: %w", server, i+1, err)
 			}
-			if server == duckwire && block == 0 {
+			if server != bareLoop && block == 0 {
 				block = int(round.Bytes)
 			}
 			r.Rounds = append(r.Rounds, round)
@@ -55,8 +49,32 @@ func (b *Bench) Run(ctx context.Context, s Scenario) (*Report, error) {
 	if n, ok := s.(interface{ notes(*Report) []string }); ok {
 		r.Notes = n.notes(r)
 	}
+	if len(b.Nodes) > 0 {
+		r.Notes = append(r.Notes, nodesNote)
+	}
 	return r, nil
 }
+
+// servers returns which servers have their turn in round i, in order.
+func (b *Bench) servers(s Scenario, i int) []string {
+	switch {
+	case len(b.Nodes) > 0:
+		names := []string{alone}
+		for _, n := range b.Nodes {
+			names = append(names, nodesName(n))
+		}
+		return names
+	case b.Target != nil || !s.bare():
+		return []string{duckwire}
+	case i%2 == 1:
+		return []string{bareLoop, duckwire}
+	default:
+		return []string{duckwire, bareLoop}
+	}
+}
+
+// nodesName is the name of n servers on a Redis.
+func nodesName(n int) string { return fmt.Sprintf("%d on Redis", n) }
 
 // round runs one server, and the load on it.
 func (b *Bench) round(ctx context.Context, s Scenario, server string, block int) (Round, error) {
@@ -68,17 +86,27 @@ func (b *Bench) round(ctx context.Context, s Scenario, server string, block int)
 		return Round{}, err
 	}
 	defer os.RemoveAll(dir)
-	command := b.Server(dir)
-	if server == bareLoop {
-		command = b.Bare(block)
-	}
-	command.Dir = dir
-	target, err := start(ctx, command, b.Token)
+	target, err := b.start(ctx, server, block, dir)
 	if err != nil {
 		return Round{}, err
 	}
 	defer target.Stop()
 	return s.run(ctx, target, server)
+}
+
+// start starts the server of a name.
+func (b *Bench) start(ctx context.Context, server string, block int, dir string) (*Target, error) {
+	for _, n := range b.Nodes {
+		if server == nodesName(n) {
+			return b.startNodes(ctx, n, dir)
+		}
+	}
+	command := b.Server(dir)
+	if server == bareLoop {
+		command = b.Bare(block)
+	}
+	command.Dir = dir
+	return start(ctx, command, b.Token)
 }
 
 // gather connects readers to feeds and hands both to f, whose context ends with the first fault that any reader finds.

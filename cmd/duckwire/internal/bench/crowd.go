@@ -42,9 +42,9 @@ func newCrowd(t *Target, feeds []*feed, n int, keepID bool, failed context.Cance
 func (c *crowd) connect(ctx context.Context) error {
 	group, gctx := errgroup.WithContext(ctx)
 	group.SetLimit(dialers)
-	for _, r := range c.readers {
+	for i, r := range c.readers {
 		group.Go(func() error {
-			if err := r.connect(gctx, c.target); err != nil {
+			if err := r.connect(gctx, c.target.node(i)); err != nil {
 				return err
 			}
 			c.running.Go(func() {

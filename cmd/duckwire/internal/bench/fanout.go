@@ -87,18 +87,18 @@ func (s *Fanout) phase(ctx context.Context, c *crowd, d time.Duration) error {
 
 // paced publishes single events at an even rate, to one topic after the other.
 func (s *Fanout) paced(ctx context.Context, c *crowd, d time.Duration) error {
-	p, err := newPoster(ctx, c.target)
+	posters, err := newPosters(ctx, c.target)
 	if err != nil {
 		return err
 	}
-	defer p.close()
+	defer posters.close()
 	var body []byte
 	return pace(ctx, s.Rate, d, func(i int) error {
 		f := c.feeds[i%len(c.feeds)]
 		n := f.published.Load() + 1
 		body = s.appendEvent(body[:0], n)
 		f.publish(n)
-		return p.post(f.write, jsonHeader(1), body)
+		return posters[i%len(posters)].post(f.write, jsonHeader(1), body)
 	})
 }
 
@@ -112,7 +112,7 @@ func (s *Fanout) flood(ctx context.Context, c *crowd, d time.Duration) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for i := range min(posters, len(c.feeds)) {
 		group.Go(func() error {
-			p, err := newPoster(ctx, c.target)
+			p, err := newPoster(ctx, c.target.node(i))
 			if err != nil {
 				return err
 			}

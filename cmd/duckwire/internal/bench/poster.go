@@ -38,6 +38,27 @@ func newPoster(ctx context.Context, t *Target) (*poster, error) {
 	return p, nil
 }
 
+// posters are one for each node.
+type posters []*poster
+
+func newPosters(ctx context.Context, t *Target) (all posters, err error) {
+	for i := range max(1, len(t.nodes)) {
+		p, err := newPoster(ctx, t.node(i))
+		if err != nil {
+			all.close()
+			return nil, err
+		}
+		all = append(all, p)
+	}
+	return all, nil
+}
+
+func (all posters) close() {
+	for _, p := range all {
+		p.close()
+	}
+}
+
 func (p *poster) close() {
 	p.stop()
 	_ = p.conn.Close()

@@ -102,6 +102,12 @@ func (t *Target) Stop() {
 	if t.proc != nil {
 		t.proc.stop()
 	}
+	for _, node := range t.nodes {
+		node.Stop()
+	}
+	if t.redis != nil {
+		t.redis.stop()
+	}
 }
 
 // usage is what a process has used: processor time since its start, memory now and at most.
@@ -111,9 +117,13 @@ type usage struct {
 	known     bool
 }
 
-func (t *Target) usage() usage {
-	if t.proc == nil {
-		return usage{}
+func (t *Target) usage() (u usage) {
+	if t.proc != nil {
+		return processUsage(t.proc.cmd.Process.Pid)
 	}
-	return processUsage(t.proc.cmd.Process.Pid)
+	for _, node := range t.nodes {
+		one := node.usage()
+		u = usage{cpu: u.cpu + one.cpu, rss: u.rss + one.rss, peak: u.peak + one.peak, known: one.known}
+	}
+	return u
 }

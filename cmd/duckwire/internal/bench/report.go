@@ -31,7 +31,7 @@ func thisMachine() Machine {
 
 // Round is one measurement of one server. What is not known, or not of the mode, is zero.
 type Round struct {
-	Server     string  `json:"server"` // "duckwire" or "bare loop"
+	Server     string  `json:"server"` // "duckwire" or "bare loop"; of several nodes "alone" or "N on Redis"
 	Seconds    float64 `json:"seconds"`
 	Published  uint64  `json:"published"`
 	Deliveries uint64  `json:"deliveries"` // each counted at its reader, in order, none lost or repeated
@@ -40,12 +40,15 @@ type Round struct {
 	Peak       int64   `json:"server_peak_rss_bytes,omitempty"`
 	Growth     int64   `json:"server_rss_growth_bytes,omitempty"` // while the load ran
 	PerConn    int64   `json:"server_bytes_per_reader,omitempty"` // idle
-	Latency    Latency `json:"latency"`                           // publish to receive; of reconnect: cut to whole
+	RedisCPU   float64 `json:"redis_cpu_seconds,omitempty"`
+	Scripts    uint64  `json:"redis_scripts,omitempty"` // that Redis ran
+	Latency    Latency `json:"latency"`                 // publish to receive; of reconnect: cut to whole
 }
 
 const (
 	duckwire = "duckwire"
 	bareLoop = "bare loop"
+	alone    = "alone" // one server, beside several on a Redis
 )
 
 // perMillion is the server's CPU-seconds for a million deliveries.
@@ -118,12 +121,17 @@ type meter struct {
 	before           usage
 	published        uint64
 	delivered, bytes uint64
+	redisCPU         time.Duration
+	scripts          uint64
 }
 
 func (c *crowd) begin(server string) *meter {
 	m := &meter{crowd: c, server: server, published: c.published()}
 	m.delivered, m.bytes = c.delivered()
 	c.latency.reset()
+	if redis := c.target.redis; redis != nil {
+		m.redisCPU, m.scripts = redis.used()
+	}
 	m.before, m.started = c.target.usage(), time.Now()
 	return m
 }
@@ -137,6 +145,10 @@ func (m *meter) end() Round {
 	}
 	if after.known {
 		r.CPU, r.Peak, r.Growth = (after.cpu - m.before.cpu).Seconds(), after.peak, after.rss-m.before.rss
+	}
+	if redis := m.crowd.target.redis; redis != nil {
+		cpu, scripts := redis.used()
+		r.RedisCPU, r.Scripts = (cpu - m.redisCPU).Seconds(), scripts-m.scripts
 	}
 	return r
 }

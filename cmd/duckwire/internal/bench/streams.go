@@ -49,13 +49,14 @@ func (s *Streams) run(ctx context.Context, t *Target, server string) (round Roun
 
 // create makes the streams.
 func (s *Streams) create(ctx context.Context, t *Target) ([]*feed, error) {
-	p, err := newPoster(ctx, t)
+	posters, err := newPosters(ctx, t)
 	if err != nil {
 		return nil, err
 	}
-	defer p.close()
+	defer posters.close()
 	feeds := make([]*feed, s.Streams)
 	for i := range feeds {
+		p := posters[i/len(posters)%len(posters)] // its reader comes to the i-th node: any pair of nodes comes about as often
 		if err := p.post("/v1/streams", "Content-Type: application/json\r\n", []byte(`{"kind":"bench"}`)); err != nil {
 			return nil, fmt.Errorf("%w (after %d streams; the server's limit is streams_per_user)", err, i)
 		}
@@ -90,7 +91,7 @@ func (s *Streams) phase(ctx context.Context, c *crowd, d time.Duration) error {
 
 // produce appends to every producers-th stream.
 func (s *Streams) produce(ctx context.Context, c *crowd, first, producers int, rate float64, d time.Duration) error {
-	p, err := newPoster(ctx, c.target)
+	p, err := newPoster(ctx, c.target.node(first))
 	if err != nil {
 		return err
 	}

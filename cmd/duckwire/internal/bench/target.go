@@ -11,6 +11,9 @@ type Target struct {
 	addr  string // host:port
 	token string
 	proc  *process // nil: somebody else's, whose processor time and memory are not known
+
+	nodes []*Target // where it is several, which share redis; addr is the first one's
+	redis *redisServer
 }
 
 // NewTarget returns a server that runs already, at an http URL.

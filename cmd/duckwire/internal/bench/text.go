@@ -3,6 +3,7 @@ package bench
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 )
@@ -67,6 +68,8 @@ var columns = []column{
 	{"bytes each", func(r *Round) float64 { return r.Bytes }, count},
 	{"server CPU s", func(r *Round) float64 { return r.CPU }, decimals(2)},
 	{"CPU s/million", (*Round).perMillion, decimals(2)},
+	{"Redis CPU s", func(r *Round) float64 { return r.RedisCPU }, decimals(2)},
+	{"scripts/1,000 published", func(r *Round) float64 { return float64(r.Scripts) / float64(r.Published) * 1000 }, count},
 	{"p50 ms", func(r *Round) float64 { return r.Latency.P50 }, decimals(2)},
 	{"p99 ms", func(r *Round) float64 { return r.Latency.P99 }, decimals(2)},
 	{"max ms", func(r *Round) float64 { return r.Latency.Max }, decimals(2)},
@@ -118,19 +121,24 @@ func greatest(rounds []Round, figure func(*Round) float64) (most float64) {
 	return most
 }
 
-// writeBars draws what a CPU-second of each server delivers.
+// writeBars draws what a CPU-second of each server delivers, where there is more than one.
 func (r *Report) writeBars(b *strings.Builder) {
-	if r.Ratio == 0 {
+	var names []string
+	var values []float64
+	for i := range r.Rounds {
+		if name := r.Rounds[i].Server; !slices.Contains(names, name) {
+			names, values = append(names, name), append(values, middle(r.of(name), (*Round).perCPU))
+		}
+	}
+	if len(names) < 2 || slices.Max(values) == 0 {
 		return
 	}
-	own, bare := middle(r.of(duckwire), (*Round).perCPU), middle(r.of(bareLoop), (*Round).perCPU)
 	fmt.Fprintln(b, "\ndeliveries per CPU-second of the server (medians):")
-	for _, bar := range []struct {
-		name  string
-		value float64
-	}{{duckwire, own}, {bareLoop, bare}} {
-		n := int(bar.value / max(own, bare) * barWidth)
-		fmt.Fprintf(b, "  %-9s %-*s %s\n", bar.name, barWidth, strings.Repeat("#", n), count(bar.value))
+	for i, name := range names {
+		n := int(values[i] / slices.Max(values) * barWidth)
+		fmt.Fprintf(b, "  %-10s %-*s %s\n", name, barWidth, strings.Repeat("#", n), count(values[i]))
 	}
-	fmt.Fprintf(b, "duckwire gives %.0f %% of the bare loop's deliveries for the same processor time\n", r.Ratio*100)
+	if r.Ratio > 0 {
+		fmt.Fprintf(b, "duckwire gives %.0f %% of the bare loop's deliveries for the same processor time\n", r.Ratio*100)
+	}
 }

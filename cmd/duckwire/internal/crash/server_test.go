@@ -28,6 +28,7 @@ type server struct {
 	bin  string
 	dir  string
 	addr string
+	env  []string // more of its environment
 
 	lives  atomic.Int64 // that have begun
 	mu     sync.Mutex
@@ -36,10 +37,10 @@ type server struct {
 	exited chan struct{}
 }
 
-// newServer builds the binary, and chooses an address.
-func newServer(t testing.TB) *server {
+// newServer builds the binary, and chooses an address; env is more of its environment.
+func newServer(t testing.TB, env ...string) *server {
 	t.Helper()
-	s := &server{t: t, addr: testnet.FreeAddr(t), dir: filepath.Join(t.TempDir(), "data"), bin: filepath.Join(t.TempDir(), "duckwire")}
+	s := &server{t: t, env: env, addr: testnet.FreeAddr(t), dir: filepath.Join(t.TempDir(), "data"), bin: filepath.Join(t.TempDir(), "duckwire")}
 	if out, err := exec.Command("go", "build", "-o", s.bin, "github.com/duckwire/duckwire/cmd/duckwire").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -52,7 +53,7 @@ func (s *server) start() {
 	s.t.Helper()
 	cmd := exec.Command(s.bin, "serve", "--addr", s.addr, "--data-dir", s.dir)
 	cmd.Dir = filepath.Dir(s.bin)
-	cmd.Env = append(os.Environ(), "DUCKWIRE_JWT_SECRET="+secret)
+	cmd.Env = append(append(os.Environ(), "DUCKWIRE_JWT_SECRET="+secret), s.env...)
 	log := new(bytes.Buffer)
 	cmd.Stderr = log
 	s.lives.Add(1)

@@ -19,13 +19,14 @@ import (
 	"github.com/duckwire/duckwire/handlers"
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/storage/redis/redistest"
 )
 
 func TestMain(m *testing.M) {
 	if inChild() {
 		return
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(m, redistest.Leftovers()...)
 }
 
 const testSecret = "a secret of the tests, longer than 32 bytes"

@@ -24,6 +24,8 @@ type Local struct {
 	Audience     string // that tokens must have; "": not checked
 	JWKSURL      string
 	AuthorizeURL string
+	RedisURL     string         // "": one node
+	Proxies      []string       // trusted_proxies
 	Upstream     openai.Options // without a BaseURL: the built-in completer
 	Deep         bool           // also what costs something: a tiny completion
 
@@ -47,11 +49,13 @@ func (l *Local) Examine(ctx context.Context, r *Report) {
 	l.checkDev(r)
 	l.checkCertificate(r, time.Now())
 	l.checkPort(ctx, r)
+	l.checkProxies(r)
 	l.checkData(r)
 	l.checkFiles(r)
 	l.checkMemory(r)
 	l.checkKeySet(ctx, r, client)
 	l.checkAuthorizer(ctx, r, client)
 	l.checkUpstream(ctx, r, client)
+	l.checkRedis(ctx, r)
 	clocks.check(r)
 }

@@ -53,6 +53,8 @@ enum {
 	C_DELAY, // the longest pretended sync, in microseconds
 	C_LIE, // syncs succeed and do nothing
 	C_SETTLED, // the inode of a file that was made durable without the shim; it sets it to 0
+	C_STOPPED, // no call may begin any more
+	C_BUSY, // set by the shim: a call changes files, and may not be in the log yet
 };
 enum { KIND_FAIL, KIND_SHORT, KIND_TORN };
 
@@ -120,6 +122,21 @@ static void put(uint32_t op, uint64_t ino, int64_t off, uint64_t arg, const char
 	int e = errno;
 	if (syscall(SYS_writev, logfd, v, 3) != (long)(sizeof r + r.npath + ndata)) die("cannot write the log", strerror(errno));
 	errno = e;
+}
+
+// lock begins a call. A process may end at any moment, and would do so between a change and its record: it stops the calls before it ends.
+static void lock(void) {
+	pthread_mutex_lock(&mu);
+	__atomic_store_n(&ctl[C_BUSY], 1, __ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&ctl[C_STOPPED], __ATOMIC_SEQ_CST)) {
+		__atomic_store_n(&ctl[C_BUSY], 0, __ATOMIC_SEQ_CST);
+		for (;;) pause();
+	}
+}
+
+static void unlock(void) {
+	__atomic_store_n(&ctl[C_BUSY], 0, __ATOMIC_SEQ_CST);
+	pthread_mutex_unlock(&mu);
 }
 
 static uint64_t draw(uint64_t n) {
@@ -224,7 +241,7 @@ static int doOpen(int (*real)(int, const char *, int, ...), int dirfd, const cha
 	const char *rel = below(dirfd, path, buf);
 	if (!rel) return real(dirfd, path, flags, mode);
 	if (flags & (O_APPEND | O_DIRECT | TMPFILE)) die("open with O_APPEND, O_DIRECT or O_TMPFILE", path);
-	pthread_mutex_lock(&mu);
+	lock();
 	struct stat st;
 	int existed = !fstatat(dirfd, path, &st, 0), fd;
 	if (!existed && (flags & O_CREAT) && due(rel, C_OTHERS, C_OTHER_AT, C_OTHER_N)) {
@@ -234,7 +251,7 @@ static int doOpen(int (*real)(int, const char *, int, ...), int dirfd, const cha
 		fd = real(dirfd, path, flags, mode);
 		opened(fd, rel, flags, existed);
 	}
-	pthread_mutex_unlock(&mu);
+	unlock();
 	return fd;
 }
 
@@ -251,10 +268,10 @@ int creat(const char *path, mode_t mode) { return doOpen(real_openat, AT_FDCWD, 
 
 int close(int fd) {
 	if (watched(fd)) {
-		pthread_mutex_lock(&mu);
+		lock();
 		files[fd].watched = 0;
 		int r = real_close(fd);
-		pthread_mutex_unlock(&mu);
+		unlock();
 		return r;
 	}
 	return real_close(fd);
@@ -281,7 +298,7 @@ static ssize_t store(struct file *f, int fd, const void *data, size_t n, int64_t
 
 static ssize_t doWrite(struct file *f, int fd, const void *data, size_t n, int64_t off) {
 	if (f->dir) { errno = EBADF; return -1; }
-	pthread_mutex_lock(&mu);
+	lock();
 	ssize_t w;
 	step();
 	if (due(f->path, C_WRITES, C_WRITE_AT, C_WRITE_N)) {
@@ -298,7 +315,7 @@ static ssize_t doWrite(struct file *f, int fd, const void *data, size_t n, int64
 		} else w = store(f, fd, data, n, off);
 		ctl[C_SPACE] -= sizeOf(fd) - size;
 	} else w = store(f, fd, data, n, off);
-	pthread_mutex_unlock(&mu);
+	unlock();
 	return w;
 }
 
@@ -332,19 +349,19 @@ static void evict(int fd, uint64_t ino, uint64_t sync) {
 }
 
 static int doSync(struct file *f, int fd) {
-	pthread_mutex_lock(&mu);
+	lock();
 	step();
 	uint64_t id = ++syncs;
 	put(OP_SYNC_BEGIN, f->ino, 0, id | (f->dir ? 1ull << 63 : 0), f->path, NULL, 0);
 	for (struct undo *u = undos; u; u = u->next)
 		if (u->ino == f->ino && !u->sync) u->sync = id;
 	int64_t delay = ctl[C_DELAY] > 0 ? draw(ctl[C_DELAY]) : 0;
-	pthread_mutex_unlock(&mu);
+	unlock();
 
 	// The kernel need not sync: the tests' model of the disk decides what was. It is the wait that lets other writes fall in between.
 	if (delay) nanosleep(&(struct timespec){delay / 1000000, delay % 1000000 * 1000}, NULL);
 
-	pthread_mutex_lock(&mu);
+	lock();
 	step();
 	if (ctl[C_KILL_SYNC] && ctl[C_SYNCS] + 1 == ctl[C_KILL_SYNC]) die9();
 	int r = 0;
@@ -358,7 +375,7 @@ static int doSync(struct file *f, int fd) {
 		forget(f->ino, id);
 		put(OP_SYNC_END, f->ino, 0, id | (f->dir ? 1ull << 63 : 0), f->path, NULL, 0);
 	}
-	pthread_mutex_unlock(&mu);
+	unlock();
 	return r;
 }
 
@@ -366,7 +383,7 @@ int fsync(int fd) { struct file *f = watched(fd); return f ? doSync(f, fd) : rea
 int fdatasync(int fd) { struct file *f = watched(fd); return f ? doSync(f, fd) : real_fdatasync(fd); }
 
 static int doTruncate(struct file *f, int fd, int64_t size) {
-	pthread_mutex_lock(&mu);
+	lock();
 	int r = -1;
 	if (!f->shm) step();
 	if (!f->shm && due(f->path, C_OTHERS, C_OTHER_AT, C_OTHER_N)) errno = ctl[C_OTHER_ERRNO];
@@ -378,7 +395,7 @@ static int doTruncate(struct file *f, int fd, int64_t size) {
 			if (ctl[C_SPACE] >= 0 && size < before) ctl[C_SPACE] += before - size;
 		}
 	}
-	pthread_mutex_unlock(&mu);
+	unlock();
 	return r;
 }
 int ftruncate(int fd, off_t size) { struct file *f = watched(fd); return f ? doTruncate(f, fd, size) : real_ftruncate(fd, size); }
@@ -388,17 +405,17 @@ int unlink(const char *path) {
 	char buf[PATH_MAX];
 	const char *rel = below(AT_FDCWD, path, buf);
 	if (!rel || ends(rel, "-shm")) return real_unlink(path);
-	pthread_mutex_lock(&mu);
+	lock();
 	int r = -1;
 	struct stat st = {0};
-	if (stat(path, &st)) { pthread_mutex_unlock(&mu); return real_unlink(path); }
+	if (stat(path, &st)) { unlock(); return real_unlink(path); }
 	step();
 	if (due(rel, C_OTHERS, C_OTHER_AT, C_OTHER_N)) errno = ctl[C_OTHER_ERRNO];
 	else if ((r = real_unlink(path)) == 0) {
 		put(OP_UNLINK, 0, 0, 0, rel, NULL, 0);
 		if (ctl[C_SPACE] >= 0) ctl[C_SPACE] += st.st_size;
 	}
-	pthread_mutex_unlock(&mu);
+	unlock();
 	return r;
 }
 
@@ -407,12 +424,12 @@ int rename(const char *from, const char *to) {
 	const char *x = below(AT_FDCWD, from, a), *y = below(AT_FDCWD, to, b);
 	if (!x && !y) return real_rename(from, to);
 	if (!x || !y) die("rename out of or into the folder", from);
-	pthread_mutex_lock(&mu);
+	lock();
 	int r = -1;
 	step();
 	if (due(x, C_OTHERS, C_OTHER_AT, C_OTHER_N)) errno = ctl[C_OTHER_ERRNO];
 	else if ((r = real_rename(from, to)) == 0) put(OP_RENAME, 0, 0, 0, x, y, strlen(y));
-	pthread_mutex_unlock(&mu);
+	unlock();
 	return r;
 }
 

@@ -1,0 +1,203 @@
+package crash_test
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/duckwire/duckwire/hub/provider/openai/eventstream"
+	"github.com/duckwire/duckwire/storage/redis/redistest"
+)
+
+var cutFor = flag.Duration("cut", 30*time.Second, "how long TestCutOff cuts a node off from Redis")
+
+// follower reads a topic over one connection for the whole of a test, and keeps the numbers of its events.
+type follower struct {
+	numbers atomic.Int64 // that came: 0, 1, 2 …
+	ended   chan struct{}
+}
+
+func follow(t *testing.T, ctx context.Context, c *client) *follower {
+	t.Helper()
+	resp, err := c.http.Do(c.request("GET", "/v1/topics/room/events", "", "Accept", "text/event-stream").WithContext(ctx))
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatal(err, resp)
+	}
+	f := &follower{ended: make(chan struct{})}
+	go func() {
+		defer close(f.ended)
+		defer resp.Body.Close()
+		events := eventstream.NewReader(resp.Body, 0)
+		for {
+			ev, err := events.Next()
+			if err != nil {
+				if ctx.Err() == nil {
+					t.Errorf("a reader lost its connection: %v", err)
+				}
+				return
+			}
+			var data struct{ Payload struct{ N *int64 } }
+			_ = json.Unmarshal(ev.Data, &data)
+			switch {
+			case ev.Type == "reset":
+				t.Errorf("a reader was told of a gap: %s", ev.Data)
+			case data.Payload.N != nil && !f.numbers.CompareAndSwap(*data.Payload.N, *data.Payload.N+1):
+				t.Errorf("a reader got number %d, expected %d", *data.Payload.N, f.numbers.Load())
+			}
+		}
+	}()
+	return f
+}
+
+func eventually(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for end := time.Now().Add(60 * time.Second); !done(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("never: " + what)
+		}
+	}
+}
+
+// present reports whether ada is, as a node tells it.
+func present(c *client) bool {
+	_, answer := c.call("GET", "/v1/topics/code:project:room/presence", "", nil)
+	return strings.Contains(answer, `"ada"`)
+}
+
+func degraded(s *server) bool {
+	_, answer := s.client("ada").call("GET", "/readyz", "", nil)
+	return strings.Contains(answer, "degraded")
+}
+
+// say leaves a number on the topic, again and again until it is taken.
+func say(t *testing.T, c *client, n int64) {
+	eventually(t, "an event is taken", func() bool {
+		status, answer := c.call("POST", "/v1/topics/room/events", fmt.Sprintf(`{"id":"%d","event":"number","payload":{"n":%d}}`, n, n), nil)
+		if status != http.StatusOK && status != http.StatusCreated && status != http.StatusServiceUnavailable {
+			t.Errorf("publishing: %d %s", status, answer)
+		}
+		return status < 300 && status > 0
+	})
+	time.Sleep(*cutFor / 700) // a topic keeps 1,000 events, and a lease's time comes to this
+}
+
+// join has ada present, over a socket that must live until the test ends.
+func join(t *testing.T, ctx context.Context, c *client) (left func()) {
+	t.Helper()
+	conn, _, err := websocket.Dial(ctx, "ws://"+c.s.addr+"/socket/websocket?vsn=2.0.0&token="+c.token, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.Write(ctx, websocket.MessageText, []byte(`["1","1","code:project:room","phx_join",{}]`)); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			if _, _, err := conn.Read(ctx); err != nil {
+				if ctx.Err() == nil {
+					t.Errorf("a socket lost its connection: %v", err)
+				}
+				return
+			}
+		}
+	}()
+	go func() {
+		for n := 2; ctx.Err() == nil; n++ { // a socket that says nothing is closed
+			_ = conn.Write(ctx, websocket.MessageText, fmt.Appendf(nil, `[null,"%d","phoenix","heartbeat",{}]`, n))
+			select {
+			case <-time.After(10 * time.Second):
+			case <-ctx.Done():
+			}
+		}
+	}()
+	return func() { <-ended }
+}
+
+// TestCutOff cuts one of two nodes off from Redis by a line that goes dead, for longer than its lease. It says so and keeps its clients; the other
+// goes on without its people. When the line is mended, everybody has everything, each event once and in order, over the connections that they had.
+func TestCutOff(t *testing.T) {
+	server := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
+	l := newLine(t, "127.0.0.1:"+server.Port)
+	a := newServer(t, "DUCKWIRE_REDIS_URL=redis://127.0.0.1:"+server.Port)
+	b := newServer(t, "DUCKWIRE_REDIS_URL=redis://"+l.addr)
+	a.start()
+	b.start()
+	ctx, cancel := context.WithCancel(t.Context())
+	ca, cb := a.client("writer"), b.client("writer")
+	here, there := follow(t, ctx, a.client("ada")), follow(t, ctx, b.client("ada"))
+	left := join(t, ctx, b.client("ada"))
+	eventually(t, "ada is present", func() bool { return present(ca) })
+	p := beginProducer(t, b, a)
+
+	l.cut(true)
+	began := time.Now()
+	var n int64
+	eventually(t, "the node says that it has no Redis", func() bool { say(t, ca, n); n++; return degraded(b) })
+	if status, answer := cb.call("POST", "/v1/users/ada/messages", `{"event":"e","payload":{}}`, nil); status != http.StatusServiceUnavailable {
+		t.Errorf("a message that cannot be kept: %d %s", status, answer)
+	}
+	eventually(t, "the people of the node leave", func() bool { say(t, ca, n); n++; return !present(ca) })
+	if !present(cb) {
+		t.Error("the node has lost its own people")
+	}
+	for time.Since(began) < *cutFor {
+		say(t, ca, n)
+		n++
+	}
+
+	l.cut(false)
+	eventually(t, "the node has its Redis", func() bool { return !degraded(b) })
+	say(t, cb, n)
+	n++
+	eventually(t, "both readers have everything", func() bool { return here.numbers.Load() == n && there.numbers.Load() == n })
+	eventually(t, "ada is present again", func() bool { return present(ca) })
+	p.finish()
+	cancel()
+	<-here.ended
+	<-there.ended
+	left()
+	a.stop()
+	b.stop()
+	t.Logf("%d events, %d takings of the stream", n, p.trials[0].takings.Load())
+}
+
+// producing is a stream whose producer talks to one node, while both nodes have watchers of it.
+type producing struct {
+	trials []*streamTrial // of each node; the first is the producer's
+	work   sync.WaitGroup
+}
+
+func beginProducer(t *testing.T, nodes ...*server) *producing {
+	t.Helper()
+	if status, answer := nodes[0].client("owner").call("POST", "/v1/streams", `{"id":"s0"}`, nil); status != http.StatusCreated {
+		t.Fatal(status, answer)
+	}
+	p := &producing{}
+	for _, s := range nodes {
+		tr := &streamTrial{t: t, s: s, moves: true}
+		p.trials = append(p.trials, tr)
+		p.work.Go(func() { tr.watch(0, rand.New(rand.NewPCG(1, 1))) })
+	}
+	p.work.Go(func() { p.trials[0].produce(0, rand.New(rand.NewPCG(2, 2))) })
+	return p
+}
+
+// finish ends the stream, and waits until its watchers have all of it.
+func (p *producing) finish() {
+	for _, tr := range p.trials {
+		tr.over.Store(true)
+	}
+	p.work.Wait()
+}

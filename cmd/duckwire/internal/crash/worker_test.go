@@ -1,0 +1,59 @@
+package crash_test
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/duckwire/duckwire/storage/redis/redistest"
+)
+
+// TestWorkerOfAnotherNode runs the real worker against one of three nodes, and asks the others for analyses, one of which the worker cannot know of.
+func TestWorkerOfAnotherNode(t *testing.T) {
+	redis := "DUCKWIRE_REDIS_URL=" + redistest.Start(t).URL()
+	a, b, c := newServer(t, redis), newServer(t, redis), newServer(t, redis)
+	a.start()
+	b.start()
+	ctx, stop := context.WithCancel(t.Context())
+	worker := exec.CommandContext(ctx, a.bin, "worker", "--types", "style", "--url", "http://"+a.addr, "--token", token(t, "linter"), "--", "sh", "-c", "echo a.go:1:9: no ducks")
+	worker.Cancel = func() error { return worker.Process.Signal(os.Interrupt) }
+	worker.Stderr = os.Stderr
+	if err := worker.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		stop()
+		_ = worker.Wait()
+	}()
+	analyse := func(s *server) string {
+		var out struct{ ID string }
+		if status, answer := s.client("ada").call("POST", "/v1/analyses", `{"type":"style","path":"a.go","code":"package a"}`, &out); status != http.StatusAccepted {
+			t.Fatalf("%d %s", status, answer)
+		}
+		_, text := a.client("ada").call("GET", "/v1/streams/"+out.ID, "", nil, "Accept", "application/x-ndjson")
+		return text
+	}
+	byWorker := func(text string) bool {
+		lines := strings.Split(strings.TrimSpace(text), "\n")
+		var end struct{ Status string }
+		return json.Unmarshal([]byte(lines[len(lines)-1]), &end) == nil && end.Status == "done" && strings.Contains(text, "no ducks")
+	}
+	text := analyse(b)
+	for late := time.Now().Add(20 * time.Second); !byWorker(text); text = analyse(b) { // the worker has yet to ask for the first time: until then the built-in checks do it
+		if time.Now().After(late) {
+			t.Fatalf("the analysis of b is\n%s", text)
+		}
+	}
+	c.start() // it has never heard of the worker
+	if text := analyse(c); !byWorker(text) {
+		t.Errorf("the analysis of c is\n%s", text)
+	}
+	c.stop()
+	b.stop()
+	a.stop()
+}

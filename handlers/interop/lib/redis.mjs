@@ -1,0 +1,39 @@
+// A real redis-server on a Unix socket in a folder of its own.
+
+import { spawn } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { createConnection } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { until } from './wait.mjs'
+
+/** startRedis starts one; settings are as on its command line. kill() and start() are a crash and the return. */
+export async function startRedis(settings = []) {
+  const dir = mkdtempSync(join(tmpdir(), 'duckwire-redis-'))
+  const path = join(dir, 's')
+  let child
+  const answers = () => new Promise((resolve) => {
+    const socket = createConnection(path, () => socket.end('PING\r\n'))
+    socket.once('data', (data) => resolve(String(data).startsWith('+PONG')))
+    socket.once('error', () => resolve(false))
+  })
+  const redis = {
+    url: `unix://${path}`,
+    async start() {
+      child = spawn('redis-server', ['--port', '0', '--unixsocket', path, '--dir', dir, '--save', '', ...settings], { stdio: 'ignore' })
+      await until('redis-server', answers)
+    },
+    kill() {
+      const ended = new Promise((resolve) => child.once('exit', resolve))
+      child.kill('SIGKILL')
+      return ended
+    },
+    async close() {
+      await redis.kill()
+      rmSync(dir, { recursive: true, force: true })
+    },
+  }
+  process.once('exit', () => child.kill('SIGKILL'))
+  await redis.start()
+  return redis
+}

@@ -1,0 +1,76 @@
+package handlers
+
+import (
+	"encoding/json"
+	"strconv"
+
+	"github.com/duckwire/duckwire/hub"
+)
+
+// What this edge asks of those on other nodes.
+const (
+	callRelay      = "relay"
+	callDisconnect = "disconnect"
+	callRevoke     = "revoke"
+	callLift       = "lift"
+)
+
+// joinNodes answers what other nodes ask. On one node nobody asks.
+func (s *server) joinNodes() {
+	s.hub.OnCall(callRelay, s.answerRelay)
+	s.hub.OnCall(callDisconnect, func(user []byte) ([]byte, error) { return count(s.disconnectHere(string(user))), nil })
+	s.hub.OnCall(callRevoke, func(body []byte) ([]byte, error) {
+		var one hub.Revocation
+		if err := json.Unmarshal(body, &one); err != nil {
+			return nil, err
+		}
+		s.Verifier.Revocations().Take(one)
+		return count(s.endRevoked()), nil
+	})
+	s.hub.OnCall(callLift, func(body []byte) ([]byte, error) {
+		var one hub.Revocation
+		if err := json.Unmarshal(body, &one); err != nil {
+			return nil, err
+		}
+		s.Verifier.Revocations().Drop(one.User, one.TokenID)
+		return nil, nil
+	})
+	s.hub.OnMissed(s.reloadRevocations)
+	if s.hub.Node() != "" {
+		s.reloadRevocations() // what was revoked after they were read first, and before this node could be told
+	}
+}
+
+func (s *server) reloadRevocations() {
+	if err := s.Verifier.Revocations().Reload(); err != nil {
+		s.logger.Error("what other nodes have revoked is not known", "error", err)
+		return
+	}
+	s.endRevoked()
+}
+
+func count(n int) []byte { return strconv.AppendInt(nil, int64(n), 10) }
+
+func sum(answers [][]byte) (n int) {
+	for _, answer := range answers {
+		one, _ := strconv.Atoi(string(answer)) // another node's count wrote it
+		n += one
+	}
+	return n
+}
+
+// disconnectEverywhere ends everything of a user that goes on, on all nodes, and reports how much.
+func (s *server) disconnectEverywhere(user string) int {
+	return s.disconnectHere(user) + sum(s.hub.CallAll(callDisconnect, []byte(user)))
+}
+
+// tellRevoked has the other nodes end what is open with revoked tokens, and returns how much that was.
+func (s *server) tellRevoked(one hub.Revocation) int {
+	body, _ := json.Marshal(one) // of strings and times
+	return sum(s.hub.CallAll(callRevoke, body))
+}
+
+func (s *server) tellLifted(user, tokenID string) {
+	body, _ := json.Marshal(hub.Revocation{User: user, TokenID: tokenID}) // of strings
+	s.hub.CallAll(callLift, body)
+}

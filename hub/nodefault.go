@@ -1,0 +1,91 @@
+package hub
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// errNotMine means that a node was asked about a stream that it does not write.
+var errNotMine = fmt.Errorf("the stream is not this node's: %w", ErrNotFound)
+
+// nodeFault is an error on its way from one node to another: what the other's callers tell errors by is kept.
+type nodeFault struct {
+	Kind    string   `json:"kind"`
+	Message string   `json:"message"`
+	Receipt *Receipt `json:"receipt,omitempty"` // ended
+	Epoch   int64    `json:"epoch,omitempty"`   // fenced
+	Job     bool     `json:"job,omitempty"`
+	A, B    int64    `json:",omitempty"` // gap: expected, received; lease: left in ns; limit: the limit, retry in ns
+	Field   string   `json:"field,omitempty"`
+}
+
+// kinds are the errors that are told by what they match.
+var kinds = map[string]error{
+	"not mine": errNotMine, "forbidden": ErrForbidden, "not found": ErrNotFound, "conflict": ErrConflict, "too large": ErrTooLarge, "limited": ErrLimited,
+	"queue full": ErrQueueFull, "closed": ErrClosed, "unavailable": ErrUnavailable,
+}
+
+func faultOf(err error) *nodeFault {
+	f := &nodeFault{Kind: "other", Message: err.Error()}
+	var (
+		ended  *EndedError
+		fenced *FencedError
+		gap    *GapError
+		lease  *LeaseError
+		field  *FieldError
+		limit  *LimitError
+	)
+	switch {
+	case errors.As(err, &ended):
+		f.Kind, f.Receipt = "ended", &ended.Receipt
+	case errors.As(err, &fenced):
+		f.Kind, f.Epoch, f.Job = "fenced", fenced.Epoch, fenced.Job
+	case errors.As(err, &gap):
+		f.Kind, f.A, f.B = "gap", gap.Expected, gap.Received
+	case errors.As(err, &lease):
+		f.Kind, f.A = "lease", int64(lease.Left)
+	case errors.As(err, &field):
+		f.Kind, f.Field, f.Message = "field", field.Field, field.Reason
+	case errors.As(err, &limit):
+		f.Kind, f.Field, f.Message, f.A, f.B = "limit", kindName(limit.Kind), limit.Name, limit.Limit, int64(limit.Retry)
+	default:
+		f.Kind = kindName(err)
+	}
+	return f
+}
+
+func kindName(err error) string {
+	if errors.Is(err, errNotMine) {
+		return "not mine"
+	}
+	for name, kind := range kinds {
+		if errors.Is(err, kind) {
+			return name
+		}
+	}
+	return "other"
+}
+
+func (f *nodeFault) error() error {
+	switch f.Kind {
+	case "ended":
+		return &EndedError{Receipt: *f.Receipt}
+	case "fenced":
+		return &FencedError{Epoch: f.Epoch, Job: f.Job}
+	case "gap":
+		return &GapError{Expected: f.A, Received: f.B}
+	case "lease":
+		return &LeaseError{Left: time.Duration(f.A)}
+	case "field":
+		return &FieldError{Field: f.Field, Reason: f.Message}
+	case "limit":
+		return &LimitError{Kind: kinds[f.Field], Name: f.Message, Limit: f.A, Retry: time.Duration(f.B)}
+	case "not mine":
+		return errNotMine
+	}
+	if kind := kinds[f.Kind]; kind != nil {
+		return fmt.Errorf("%s: %w", f.Message, kind)
+	}
+	return errors.New(f.Message)
+}

@@ -1,0 +1,136 @@
+package hub
+
+import (
+	"cmp"
+	"encoding/json"
+	"slices"
+)
+
+// What is seen of all nodes.
+const (
+	callOverview = "overview" // the most entries of a list → Overview
+	callStreams  = "streams"  // streamsAsked → ids
+)
+
+// Overview is how a hub stands at one moment, or several nodes together.
+type Overview struct {
+	LogBytes  int64
+	Topics    []TopicSummary // those with the most readers
+	AllTopics int            // how many there are; of several nodes, at least so many
+	Sessions  []UserSessions // those with the most
+	Users     int            // how many there are; of several nodes, at least so many
+	By        [Transports]int
+}
+
+// streamsAsked is which streams of a node's another one wants to know.
+type streamsAsked struct {
+	Limit  int    `json:"limit"`
+	Status Status `json:"status,omitempty"` // "": any
+}
+
+// shareOverview has this node answer the others.
+func (h *Hub) shareOverview() {
+	h.OnCall(callOverview, answering(func(limit *int) (any, error) { return h.overviewHere(*limit), nil }))
+	h.OnCall(callStreams, answering(func(asked *streamsAsked) (any, error) {
+		ids := []string{}
+		for _, s := range h.Streams(asked.Limit, func(s *Stream) bool { return !s.isRemote() && (asked.Status == "" || s.Status() == asked.Status) }) {
+			ids = append(ids, s.ID)
+		}
+		return ids, nil
+	}))
+}
+
+func (h *Hub) overviewHere(limit int) Overview {
+	o := Overview{LogBytes: h.LogBytes()}
+	o.Topics, o.AllTopics = h.TopicSummaries(limit)
+	o.Sessions, o.Users, o.By = h.Sessions(limit)
+	return o
+}
+
+// Overview returns how all nodes stand together, with at most limit entries of each list. A node that does not answer is left out.
+func (h *Hub) Overview(limit int) Overview {
+	o := h.overviewHere(limit)
+	if h.shared == nil {
+		return o
+	}
+	for _, answer := range h.callAll(callOverview, limit) {
+		var other Overview
+		if err := json.Unmarshal(answer, &other); err != nil {
+			h.logger.Warn("how another node stands is not understood; nodes of different versions?", "error", err)
+			continue
+		}
+		o.add(&other)
+	}
+	o.Topics, o.Sessions = sortTopics(o.Topics, limit), sortSessions(o.Sessions, limit)
+	return o
+}
+
+// add adds another node's. A topic's log and its people are the same on all nodes that have it; its readers are not.
+func (o *Overview) add(other *Overview) {
+	o.LogBytes += other.LogBytes
+	for _, t := range other.Topics {
+		i := slices.IndexFunc(o.Topics, func(mine TopicSummary) bool { return mine.Name == t.Name })
+		if i < 0 {
+			o.Topics = append(o.Topics, t)
+			continue
+		}
+		mine := &o.Topics[i]
+		mine.Readers += t.Readers
+		mine.Events, mine.Bytes, mine.Present = max(mine.Events, t.Events), max(mine.Bytes, t.Bytes), max(mine.Present, t.Present)
+		if t.Used.After(mine.Used) {
+			mine.Used = t.Used
+		}
+	}
+	o.AllTopics = max(o.AllTopics, other.AllTopics, len(o.Topics))
+	for _, u := range other.Sessions {
+		i := slices.IndexFunc(o.Sessions, func(mine UserSessions) bool { return mine.User == u.User })
+		if i < 0 {
+			o.Sessions = append(o.Sessions, u)
+			continue
+		}
+		mine := &o.Sessions[i]
+		mine.Total += u.Total
+		for via, n := range u.By {
+			mine.By[via] += n
+		}
+		if u.Since.Before(mine.Since) {
+			mine.Since = u.Since
+		}
+	}
+	o.Users = max(o.Users, other.Users, len(o.Sessions))
+	for via, n := range other.By {
+		o.By[via] += n
+	}
+}
+
+func sortTopics(list []TopicSummary, limit int) []TopicSummary {
+	slices.SortFunc(list, func(a, b TopicSummary) int {
+		return cmp.Or(cmp.Compare(b.Readers, a.Readers), b.Used.Compare(a.Used), cmp.Compare(a.Name, b.Name))
+	})
+	return list[:min(limit, len(list))]
+}
+
+func sortSessions(list []UserSessions, limit int) []UserSessions {
+	slices.SortFunc(list, func(a, b UserSessions) int { return cmp.Or(cmp.Compare(b.Total, a.Total), cmp.Compare(a.User, b.User)) })
+	return list[:min(limit, len(list))]
+}
+
+// LearnAllStreams has this node know the newest streams that other nodes write, at most limit of each and of that status (""; any), so that Streams
+// returns them, too. What cannot be had now is not there.
+func (h *Hub) LearnAllStreams(limit int, status Status) {
+	for _, answer := range h.callAll(callStreams, streamsAsked{limit, status}) {
+		var ids []string
+		if err := json.Unmarshal(answer, &ids); err != nil {
+			h.logger.Warn("streams of another node are not known; nodes of different versions?", "error", err)
+		}
+		for _, id := range ids {
+			_, _ = h.Stream("", id)
+		}
+	}
+}
+
+// callAll is CallAll with a question in JSON.
+func (h *Hub) callAll(name string, asked any) [][]byte {
+	body, _ := json.Marshal(asked) // our own types
+	return h.CallAll(name, body)
+}

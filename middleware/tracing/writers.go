@@ -1,0 +1,90 @@
+//go:build otlp
+
+package tracing
+
+import (
+	"encoding/json"
+
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/duckwire/duckwire/hub"
+)
+
+// firsts are the events of a span: what happens to it for the first time.
+type firsts struct {
+	span            trace.Span
+	accepted, first bool
+}
+
+func (f *firsts) accept() {
+	if !f.accepted {
+		f.accepted = true
+		f.span.AddEvent("accepted")
+	}
+}
+
+func (f *firsts) made(what string) {
+	f.accept()
+	if !f.first {
+		f.first = true
+		f.span.AddEvent(what)
+	}
+}
+
+// completionWriter sees what a completion is made of.
+type completionWriter struct {
+	hub.CompletionWriter
+	firsts
+	bytes  int
+	reason string
+}
+
+func (w *completionWriter) Accepted() {
+	w.accept()
+	w.CompletionWriter.Accepted()
+}
+
+func (w *completionWriter) Text(text string) error {
+	if text != "" {
+		w.made("first token")
+		w.bytes += len(text)
+	}
+	return w.CompletionWriter.Text(text)
+}
+
+func (w *completionWriter) Chunk(raw json.RawMessage, text string) error {
+	w.made("first token")
+	w.bytes += len(text)
+	return w.CompletionWriter.Chunk(raw, text)
+}
+
+func (w *completionWriter) Finish(reason string, usage json.RawMessage, sent bool) {
+	w.accept()
+	w.reason = reason
+	w.CompletionWriter.Finish(reason, usage, sent)
+}
+
+// analysisWriter sees what an analysis finds.
+type analysisWriter struct {
+	hub.AnalysisWriter
+	firsts
+	issues int
+}
+
+func (w *analysisWriter) Accepted() {
+	w.accept()
+	w.AnalysisWriter.Accepted()
+}
+
+func (w *analysisWriter) Progress(index int) error {
+	w.accept()
+	return w.AnalysisWriter.Progress(index)
+}
+
+func (w *analysisWriter) Issues(found ...hub.Issue) error {
+	if len(found) > 0 {
+		w.made("first issue")
+		w.issues += len(found)
+	}
+	return w.AnalysisWriter.Issues(found...)
+}

@@ -1,0 +1,130 @@
+package redis
+
+import (
+	"crypto/rand"
+	_ "embed"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"github.com/duckwire/duckwire/hub"
+)
+
+//go:embed conversation_save.lua
+var conversationSaveLua string
+
+var (
+	conversationSaveScript   = newScript(conversationSaveLua)
+	conversationUnlockScript = newScript("if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end")
+)
+
+// A conversation is a hash: v (its version), o (its owner) and d (its data). Beside it is its lock, and in another place its owner's list of all, by
+// when each was saved.
+func conversationKey(id string) string     { return "dw:{c:" + id + "}" }
+func conversationLockKey(id string) string { return conversationKey(id) + ":lock" }
+func conversationsKey(owner string) string { return ownerKey(owner) + "c" }
+
+// LoadConversation implements hub.ConversationStore.
+func (s *Store) LoadConversation(id string) (*hub.KeptConversation, error) {
+	fields, err := s.do(s.client.B().Hgetall().Key(conversationKey(id)).Build()).AsStrMap()
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	if len(fields) == 0 {
+		return nil, nil
+	}
+	version, err := strconv.ParseInt(fields["v"], 10, 64)
+	if err != nil {
+		return nil, fmt.Errorf("the conversation %q in Redis is none of ours: %w", id, err)
+	}
+	return &hub.KeptConversation{ID: id, Owner: fields["o"], Version: version, Data: []byte(fields["d"])}, nil
+}
+
+// LatestConversation implements hub.ConversationStore.
+func (s *Store) LatestConversation(owner string) (string, error) {
+	ids, err := s.do(s.client.B().Zrevrange().Key(conversationsKey(owner)).Start(0).Stop(0).Build()).AsStrSlice()
+	if err != nil {
+		return "", unavailable(err)
+	}
+	if len(ids) == 0 {
+		return "", nil
+	}
+	return ids[0], nil
+}
+
+// SaveConversation implements hub.ConversationStore.
+func (s *Store) SaveConversation(c *hub.KeptConversation, room hub.ConversationRoom) error {
+	args := []string{strconv.FormatInt(c.Version, 10), c.Owner, rueidis.BinaryString(c.Data), millis(room.TTL)}
+	version, err := s.run(conversationSaveScript, []string{conversationKey(c.ID)}, args).AsInt64()
+	switch {
+	case err != nil:
+		return unavailable(err)
+	case version < 0:
+		return fmt.Errorf("the conversation has been changed by another node meanwhile; ask again: %w", hub.ErrConflict)
+	}
+	isNew := c.Version == 0
+	c.Version = version
+	return s.list(c, isNew, room)
+}
+
+// list puts a conversation at the end of its owner's list, and drops what is too much. The list may lie on another server than the conversation, so
+// the two are not changed as one: one that is missing there is not found as the latest until it is saved again.
+func (s *Store) list(c *hub.KeptConversation, isNew bool, room hub.ConversationRoom) error {
+	key, now := conversationsKey(c.Owner), time.Now().UnixMilli()
+	b := s.client.B
+	_, err := s.doAll(
+		b().Zadd().Key(key).ScoreMember().ScoreMember(float64(now), c.ID).Build(),
+		b().Pexpire().Key(key).Milliseconds(room.TTL.Milliseconds()).Build(),
+	)
+	if err != nil || !isNew {
+		return err
+	}
+	answers, err := s.doAll(
+		b().Zremrangebyscore().Key(key).Min("-inf").Max(strconv.FormatInt(now-room.TTL.Milliseconds(), 10)).Build(),
+		b().Zrange().Key(key).Min("0").Max(strconv.Itoa(-room.OfUser-1)).Build(),
+	)
+	if err != nil {
+		return err
+	}
+	tooMany, err := answers[1].AsStrSlice()
+	if err != nil || len(tooMany) == 0 {
+		return err
+	}
+	drop := []rueidis.Completed{b().Zrem().Key(key).Member(tooMany...).Build()}
+	for _, id := range tooMany {
+		drop = append(drop, b().Del().Key(conversationKey(id)).Build())
+	}
+	_, err = s.doAll(drop...)
+	return err
+}
+
+// LockConversation implements hub.ConversationStore.
+func (s *Store) LockConversation(id string) (unlock func(), err error) {
+	key, token := conversationLockKey(id), rand.Text()
+	take := s.client.B().Set().Key(key).Value(token).Nx().Px(hub.ConversationLock).Build().Pin() // it is sent again and again
+	begun := time.Now()
+	for pause := 5 * time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
+		err := s.do(take).Error()
+		switch {
+		case err == nil:
+			return func() { s.unlockConversation(key, token) }, nil
+		case !rueidis.IsRedisNil(err):
+			return nil, unavailable(err)
+		case time.Since(begun) > hub.ConversationPatience:
+			return nil, fmt.Errorf("the conversation is being changed by another node: %w", hub.ErrUnavailable)
+		}
+		select {
+		case <-time.After(pause):
+		case <-s.ctx.Done():
+			return nil, unavailable(s.ctx.Err())
+		}
+	}
+}
+
+func (s *Store) unlockConversation(key, token string) {
+	if err := s.run(conversationUnlockScript, []string{key}, []string{token}).Error(); err != nil && !rueidis.IsRedisNil(err) {
+		s.Logger.Warn("a conversation stays locked for a while", "error", err)
+	}
+}

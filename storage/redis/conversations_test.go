@@ -1,0 +1,31 @@
+package redis_test
+
+import (
+	"testing"
+
+	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/storage/redis"
+	"github.com/duckwire/duckwire/storage/redis/redistest"
+	"github.com/duckwire/duckwire/storage/storagetest"
+)
+
+func TestConversations(t *testing.T) {
+	for name, start := range map[string]func(testing.TB) string{
+		"miniredis":    startMini,
+		"redis-server": func(t testing.TB) string { return redistest.Start(t).URL() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			urls := make(map[hub.ConversationStore]string)
+			storagetest.Conversations(t,
+				func(t testing.TB) hub.ConversationStore {
+					url := start(t)
+					s := open(t, redis.Options{URL: url})
+					urls[s] = url
+					return s
+				},
+				func(t testing.TB, s hub.ConversationStore) hub.ConversationStore {
+					return open(t, redis.Options{URL: urls[s]})
+				})
+		})
+	}
+}

@@ -1,0 +1,74 @@
+package redis_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/storage/redis/redistest"
+)
+
+// eventually waits for what other nodes, or time, must bring.
+func eventually(t testing.TB, what string, done func() bool) {
+	t.Helper()
+	for end := time.Now().Add(30 * time.Second); !done(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("never: " + what)
+		}
+	}
+}
+
+// A Redis that is full refuses what is new, as a whole, and takes what makes room. Nodes know, live on, and go on by themselves when there is room.
+func TestFullRedis(t *testing.T) {
+	server := redistest.Start(t, "--maxmemory-policy", "noeviction")
+	a, b := startNode(t, server), startNode(t, server)
+	leave(t, a, "before")
+	queue := readQueue(t, b)
+	queue.until("before")
+	const pieces = 2000
+	there := watch(t, b.find(t, asked(t, a, pieces)), hub.Position{})
+	there.until(func() bool { return there.text != "" })
+
+	server.Command("CONFIG", "SET", "maxmemory", "1000")
+	if _, err := a.Publish("t", "bob", []hub.EventInput{{Event: "refused", Payload: []byte(`{}`)}}); !errors.Is(err, hub.ErrUnavailable) || !strings.Contains(err.Error(), "maxmemory") {
+		t.Errorf("an event: %v", err)
+	}
+	eventually(t, "both nodes tell that Redis is full", func() bool {
+		return a.store.Err() != nil && b.store.Err() != nil && strings.Contains(a.store.Err().Error(), "maxmemory")
+	})
+	if _, err := a.Enqueue("bob", []hub.MessageInput{{User: "ada", Event: "refused", Payload: []byte(`{}`)}}); !errors.Is(err, hub.ErrUnavailable) {
+		t.Errorf("a message: %v", err)
+	}
+	if err := b.AckMessages("ada", queue.last); err != nil {
+		t.Errorf("an acknowledgement, which makes room: %v", err)
+	}
+	if err := a.store.SaveRevocation(hub.Revocation{User: "eve", Until: time.Now().Add(time.Hour)}); err != nil {
+		t.Errorf("a revocation: %v", err)
+	}
+	time.Sleep(3 * shortLease) // nobody is found dead meanwhile
+	if !slices.Contains(a.store.Others(), b.store.Node()) || !b.store.Alive(a.store.Node()) {
+		t.Error("a node was found dead because Redis was full")
+	}
+
+	server.Command("CONFIG", "SET", "maxmemory", "0")
+	there.toEnd()
+	if there.text != text(pieces) || len(there.resets) > 0 {
+		t.Errorf("%d bytes of a completion, resets %v, want %d and none", len(there.text), there.resets, len(text(pieces)))
+	}
+	eventually(t, "both nodes are well", func() bool { return a.store.Err() == nil && b.store.Err() == nil })
+	leave(t, a, "after")
+	queue.until("before", "after")
+	late := readQueue(t, a)
+	late.until("after")
+}
+
+// asked asks for a completion of so many pieces, and returns its id.
+func asked(t testing.TB, n *node, pieces int) string {
+	t.Helper()
+	s, _ := n.ask(t, fmt.Sprint(pieces), hub.StreamSpec{})
+	return s.ID
+}

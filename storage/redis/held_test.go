@@ -1,0 +1,81 @@
+package redis_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/storage/redis/redistest"
+)
+
+// What a user may have at one time is counted over all nodes, without those that have died.
+func TestHeldOverNodes(t *testing.T) {
+	server := redistest.Start(t)
+	limits := hub.Limits{StreamsPerUser: 4, JobsPerUser: 2}
+	a, b := startNodeWith(t, server, limits), startNodeWith(t, server, limits)
+	held := func(n *node, name string, want int) func() bool {
+		return func() bool { return n.HeldElsewhere(name, "ada") == want }
+	}
+	start := func(n *node, user string) (*hub.Stream, error) {
+		s, _, err := n.Hub.Complete(&hub.CompletionRequest{Kind: hub.TextCompletion, Prompt: "endless"}, hub.StreamSpec{Kind: "completion", Owner: user}, hub.CompletionMeta{})
+		return s, err
+	}
+	var limit *hub.LimitError
+	for range 3 {
+		if _, err := start(a, "ada"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "b knows of ada's three", held(b, "streams_per_user", 3))
+	fourth, err := start(b, "ada")
+	if err != nil {
+		t.Fatal("the fourth:", err)
+	}
+	if _, err := start(b, "ada"); !errors.As(err, &limit) || limit.Limit != 4 {
+		t.Errorf("the fifth: %v", err)
+	}
+	eventually(t, "a knows of ada's fourth", held(a, "streams_per_user", 1))
+	if _, err := start(a, "ada"); !errors.As(err, &limit) {
+		t.Errorf("the fifth, on the other node: %v", err)
+	}
+	if _, err := start(a, "bob"); err != nil {
+		t.Errorf("somebody else: %v", err)
+	}
+	fourth.Cancel("ada")
+	eventually(t, "a knows of the fourth's end", held(a, "streams_per_user", 0))
+	if _, err := start(a, "ada"); err != nil {
+		t.Errorf("in its place: %v", err)
+	}
+	eventually(t, "b knows", held(b, "streams_per_user", 4))
+	a.die()
+	eventually(t, "b counts a dead node's no longer", held(b, "streams_per_user", 0))
+	if _, err := start(b, "ada"); err != nil {
+		t.Errorf("after a node's death: %v", err)
+	}
+}
+
+func TestJobsHeldOverNodes(t *testing.T) {
+	server := redistest.Start(t)
+	limits := hub.Limits{JobsPerUser: 2}
+	a, b := startNodeWith(t, server, limits), startNodeWith(t, server, limits)
+	all := []*node{a, b}
+	a.none(t, "w") // now there is one
+	for i, n := range all {
+		other := all[1-i]
+		eventually(t, "the other's jobs are known", func() bool { return n.HeldElsewhere("jobs_per_user", "ada") == i })
+		if _, _, err := analyse(n); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the job is known", func() bool { return other.HeldElsewhere("jobs_per_user", "ada") == 1 })
+	}
+	var limit *hub.LimitError
+	for _, n := range all {
+		if _, _, err := analyse(n); !errors.As(err, &limit) || limit.Limit != 2 {
+			t.Errorf("the third: %v", err)
+		}
+	}
+}
+
+func analyse(n *node) (*hub.Stream, bool, error) {
+	return n.Analyze(&hub.AnalysisRequest{Files: []hub.AnalysisFile{{Path: "a.go", Code: "package a"}}}, hub.StreamSpec{Owner: "ada"})
+}

@@ -1,0 +1,279 @@
+package redis_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/storage/redis"
+	"github.com/duckwire/duckwire/storage/redis/redistest"
+)
+
+// cluster is a number of hubs on one Redis, which may become another one.
+type cluster struct {
+	t      testing.TB
+	target atomic.Pointer[string] // the socket of the Redis that nodes find
+	hubs   []*hub.Hub
+}
+
+func startCluster(t testing.TB, nodes int, server *redistest.Server) *cluster {
+	c := &cluster{t: t}
+	c.moveTo(server)
+	for range nodes {
+		store := open(t, redis.Options{URL: "redis://redis.test:1", Timeout: time.Second, Dial: func(ctx context.Context, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", *c.target.Load())
+		}})
+		h := hub.New(hub.Options{Topics: store, Limits: hub.Limits{HistoryEvents: 100_000, HistoryBytes: 64 << 20}}) // nothing goes before a node is back
+		t.Cleanup(h.Close)
+		c.hubs = append(c.hubs, h)
+	}
+	return c
+}
+
+func (c *cluster) moveTo(server *redistest.Server) {
+	path := filepath.Join(server.Dir, "s")
+	c.target.Store(&path)
+}
+
+// tell publishes a number on a node, again and again until the node knows that it was taken.
+func (c *cluster) tell(node int, publisher string, n int) {
+	for {
+		_, err := c.hubs[node].Publish("t", publisher, []hub.EventInput{{ID: strconv.Itoa(n), Event: "n", Payload: json.RawMessage(strconv.Itoa(n))}})
+		if err == nil {
+			return
+		}
+		if !errors.Is(err, hub.ErrUnavailable) {
+			c.t.Error(err)
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// reading is what one reader has seen, each publisher's numbers.
+type reading struct {
+	t      testing.TB
+	reader *hub.TopicReader
+	wake   *hub.Wake
+	seen   map[string]int // the last number of each publisher, plus one
+	resets []hub.ResetReason
+	epochs int
+	exact  bool // nothing may be missing, and nothing come twice
+}
+
+func (c *cluster) read(node int, from hub.Position) *reading {
+	c.t.Helper()
+	r := &reading{t: c.t, wake: hub.NewWake(), seen: make(map[string]int)}
+	var reset *hub.Reset
+	var err error
+	for {
+		if r.reader, reset, err = c.hubs[node].Subscribe("t", from, r.wake); err == nil {
+			break
+		}
+		if !errors.Is(err, hub.ErrUnavailable) {
+			c.t.Fatal(err)
+		}
+	}
+	if reset != nil {
+		r.resets = append(r.resets, reset.Reason)
+	}
+	return r
+}
+
+// until reads until done says so.
+func (r *reading) until(done func() bool) {
+	late := time.NewTimer(60 * time.Second)
+	defer late.Stop()
+	epoch := r.reader.Epoch()
+	for !done() {
+		items, reset := r.reader.Read(nil)
+		if reset != nil {
+			r.resets = append(r.resets, reset.Reason)
+		}
+		if r.reader.Epoch() != epoch {
+			epoch = r.reader.Epoch()
+			r.epochs++
+		}
+		for i := range items {
+			var e struct {
+				Sender  string
+				Payload int
+			}
+			if err := json.Unmarshal(items[i].Event.Data, &e); err != nil {
+				r.t.Error(err)
+			}
+			if r.exact && e.Payload != r.seen[e.Sender] {
+				r.t.Errorf("%s: %d, expected %d", e.Sender, e.Payload, r.seen[e.Sender])
+			}
+			r.seen[e.Sender] = e.Payload + 1
+		}
+		if len(items) == 0 && reset == nil {
+			select {
+			case <-r.wake.C:
+			case <-late.C:
+				r.t.Fatalf("nothing more comes; seen %v, resets %v", r.seen, r.resets)
+			}
+		}
+	}
+}
+
+// A Redis that keeps everything on disk is killed again and again under publishers and readers, and a position of before is good afterwards.
+func TestRedisThatKeepsEverything(t *testing.T) {
+	server := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
+	epochs := exactUnder(t, server, 8, func() {
+		time.Sleep(time.Duration(rand.IntN(150)) * time.Millisecond)
+		server.Kill()
+		server.Start()
+	})
+	if epochs == 0 {
+		t.Error("no reader saw that Redis may have gone back")
+	}
+}
+
+// A Redis that stops again and again, for shorter and for longer than anybody waits, may have done what nobody heard of.
+func TestRedisThatHesitates(t *testing.T) {
+	server := redistest.Start(t)
+	exactUnder(t, server, 4, func() {
+		time.Sleep(time.Duration(rand.IntN(150)) * time.Millisecond)
+		server.Signal(syscall.SIGSTOP)
+		time.Sleep(time.Duration(rand.IntN(2500)) * time.Millisecond) // the time for a command is 1 s here
+		server.Signal(syscall.SIGCONT)
+	})
+}
+
+// exactUnder has three nodes publish and read while trouble is made a number of times: each number comes to each reader once and in order, and nobody
+// is told of a gap. It returns how often a reader went on in another epoch.
+func exactUnder(t *testing.T, server *redistest.Server, times int, trouble func()) (epochs int) {
+	const publishers = 3
+	c := startCluster(t, 3, server)
+	var work, reads sync.WaitGroup
+	var over atomic.Bool
+	var told [publishers]atomic.Int64
+	for p := range publishers {
+		work.Go(func() {
+			for n := 0; !over.Load(); n++ {
+				c.tell((p+n)%len(c.hubs), fmt.Sprint("p", p), n)
+				told[p].Store(int64(n + 1))
+			}
+		})
+	}
+	var readings []*reading
+	for node := range c.hubs {
+		r := c.read(node, hub.Position{})
+		r.exact = true
+		defer r.reader.Close()
+		readings = append(readings, r)
+		reads.Go(func() { r.until(func() bool { return r.seen["end"] == 1 }) })
+	}
+	for range times {
+		trouble()
+	}
+	time.Sleep(100 * time.Millisecond)
+	over.Store(true)
+	work.Wait()
+	c.tell(0, "end", 0)
+	reads.Wait()
+	for _, r := range readings {
+		for p := range told {
+			if got := r.seen[fmt.Sprint("p", p)]; got != int(told[p].Load()) {
+				t.Errorf("p%d: %d of %d", p, got, told[p].Load())
+			}
+		}
+		if len(r.resets) > 0 {
+			t.Errorf("resets %v", r.resets)
+		}
+		epochs += r.epochs
+	}
+	t.Log("told", told[0].Load(), told[1].Load(), told[2].Load())
+	return epochs
+}
+
+// A Redis that keeps nothing has lost the topics when it comes back: readers are told, and go on with what comes.
+func TestRedisThatKeepsNothing(t *testing.T) {
+	server := redistest.Start(t)
+	c := startCluster(t, 2, server)
+	a, b := c.read(0, hub.Position{}), c.read(1, hub.Position{})
+	defer a.reader.Close()
+	defer b.reader.Close()
+	for n := range 10 {
+		c.tell(n%2, "p", n)
+	}
+	for _, r := range []*reading{a, b} {
+		r.until(func() bool { return r.seen["p"] == 10 })
+	}
+	before := a.reader.Position()
+	server.Kill()
+	server.Start()
+	for n := range 3 {
+		c.tell(0, "q", n)
+	}
+	for _, r := range []*reading{a, b} {
+		r.until(func() bool { return r.seen["q"] == 3 })
+		if len(r.resets) != 1 || r.resets[0] != hub.ResetEpoch {
+			t.Errorf("resets: %v", r.resets)
+		}
+	}
+	late := c.read(1, before)
+	defer late.reader.Close()
+	if len(late.resets) != 1 || late.resets[0] != hub.ResetEpoch {
+		t.Errorf("a position of before: %v", late.resets)
+	}
+}
+
+// The replica that takes over has not all that the master had: who saw it is told, who did not goes on.
+func TestReplicaThatLags(t *testing.T) {
+	master := redistest.Start(t)
+	replica := redistest.Start(t)
+	c := startCluster(t, 2, master)
+	replica.Follow(master)
+	ahead, behind := c.read(0, hub.Position{}), c.read(1, hub.Position{})
+	defer ahead.reader.Close()
+	for n := range 10 {
+		c.tell(0, "p", n)
+	}
+	behind.until(func() bool { return behind.seen["p"] == 10 })
+	kept := behind.reader.Position()
+	behind.reader.Close()
+	replica.CatchUp(master)
+	replica.Command("REPLICAOF", "NO", "ONE") // what the master gets from now on is not there
+	for n := 10; n < 15; n++ {
+		c.tell(1, "p", n)
+	}
+	ahead.until(func() bool { return ahead.seen["p"] == 15 })
+	lost := ahead.reader.Position()
+	master.Kill()
+	c.moveTo(replica)
+	for n := range 8 { // offsets that were given before
+		c.tell(n%2, "q", n)
+	}
+	ahead.until(func() bool { return ahead.seen["q"] == 8 })
+	if len(ahead.resets) != 1 || ahead.resets[0] != hub.ResetAhead {
+		t.Errorf("who saw what is lost: %v", ahead.resets)
+	}
+	there := c.read(1, hub.Position{}) // until node 1 has noticed, it shows what the master had
+	there.until(func() bool { return there.seen["q"] == 8 })
+	there.reader.Close()
+	exact := c.read(1, kept)
+	defer exact.reader.Close()
+	exact.exact = true
+	exact.until(func() bool { return exact.seen["q"] == 8 })
+	if len(exact.resets) != 0 || exact.seen["p"] != 0 {
+		t.Errorf("who saw only what is kept: %v, %v", exact.resets, exact.seen)
+	}
+	gone := c.read(0, lost)
+	defer gone.reader.Close()
+	if len(gone.resets) != 1 || gone.resets[0] != hub.ResetAhead {
+		t.Errorf("a position that is lost: %v", gone.resets)
+	}
+}

@@ -1,0 +1,81 @@
+package redis
+
+import (
+	_ "embed"
+	"encoding/json"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"github.com/duckwire/duckwire/hub"
+)
+
+//go:embed presence_save.lua
+var presenceSave string
+
+var presenceScript = newScript(presenceSave)
+
+// presenceTTL is how long a topic's metas are kept that nobody changes. A node that is there longer says so again when it finds them gone.
+const presenceTTL = 7 * 24 * time.Hour
+
+// presenceKey is the hash of a topic's metas, by their ids, each with its turn before it; and the channel on which they are heard.
+func presenceKey(topic string) string { return "dw:{p:" + topic + "}" }
+
+// SavePresences implements hub.PresenceStore.
+func (s *Store) SavePresences(topic string, metas []hub.SharedPresence) error {
+	key := presenceKey(topic)
+	args := append(make([]string, 0, 2+4*len(metas)), key, millis(presenceTTL))
+	for i := range metas {
+		m := &metas[i]
+		raw, err := json.Marshal(m)
+		if err != nil {
+			return err
+		}
+		gone := "0"
+		if m.Gone {
+			gone = "1"
+		}
+		args = append(args, m.ID, strconv.Itoa(m.Turn), gone, rueidis.BinaryString(raw))
+	}
+	if err := s.run(presenceScript, []string{key}, args).Error(); err != nil {
+		return unavailable(err)
+	}
+	return nil
+}
+
+// Presences implements hub.PresenceStore.
+func (s *Store) Presences(topic string) ([]hub.SharedPresence, error) {
+	texts, err := s.do(s.client.B().Hvals().Key(presenceKey(topic)).Build()).AsStrSlice()
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	for i := range texts {
+		_, texts[i], _ = strings.Cut(texts[i], " ")
+	}
+	return parsePresences(texts)
+}
+
+func parsePresences(texts []string) ([]hub.SharedPresence, error) {
+	metas := make([]hub.SharedPresence, len(texts))
+	for i := range texts {
+		if err := json.Unmarshal([]byte(texts[i]), &metas[i]); err != nil {
+			return nil, err
+		}
+	}
+	return metas, nil
+}
+
+// FollowPresences implements hub.PresenceStore.
+func (s *Store) FollowPresences(topic string, heard func([]hub.SharedPresence), gap func()) (stop func()) {
+	return s.bus.follow(presenceKey(topic), &follower{gap: gap, heard: func(message string) {
+		metas, err := parsePresences(strings.Split(message, "\n"))
+		if err != nil {
+			s.Logger.Error("what another node tells of presences is not understood; nodes of different versions?", "topic", topic, "error", err)
+			gap()
+			return
+		}
+		heard(metas)
+	}})
+}

@@ -1,0 +1,119 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/rueidis"
+)
+
+// Facts are what a Redis tells of itself.
+type Facts struct {
+	Version   string        // "7.0.15"
+	RoundTrip time.Duration // the median of some
+	Ahead     time.Duration // its clock, of this machine's
+	Cluster   bool
+	Replicas  int // that are connected to it
+
+	Memory, MaxMemory int64  // bytes; MaxMemory 0: no limit
+	Policy            string // what it does when that is full
+	AppendOnly        bool   // whether it has an append-only file
+	AppendFsync       string // "" where the user may not see it
+
+	Denied error // what its user may not do that nodes need
+}
+
+// Probe looks at a Redis as a node would find it. The error names no password.
+func Probe(ctx context.Context, url string) (*Facts, error) {
+	opts, err := clientOptions(&Options{URL: url, Node: "probe", Timeout: 5 * time.Second})
+	if err != nil {
+		return nil, err
+	}
+	client, err := rueidis.NewClient(opts)
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	info, err := client.Do(ctx, client.B().Info().Build()).ToString()
+	if err != nil {
+		return nil, err
+	}
+	f := &Facts{
+		Version: infoField(info, "redis_version"), Cluster: infoField(info, "cluster_enabled") == "1", Policy: infoField(info, "maxmemory_policy"),
+		AppendOnly: infoField(info, "aof_enabled") == "1", Memory: infoNumber(info, "used_memory"), MaxMemory: infoNumber(info, "maxmemory"),
+		Replicas: int(infoNumber(info, "connected_slaves")),
+	}
+	if settings, err := client.Do(ctx, client.B().ConfigGet().Parameter("appendfsync").Build()).AsStrMap(); err == nil {
+		f.AppendFsync = settings["appendfsync"]
+	}
+	if f.RoundTrip, f.Ahead, err = measure(ctx, client); err != nil {
+		return nil, err
+	}
+	f.Denied = tryRights(ctx, client)
+	return f, nil
+}
+
+// measure asks for the time again and again.
+func measure(ctx context.Context, client rueidis.Client) (roundTrip, ahead time.Duration, err error) {
+	var trips, aheads []time.Duration
+	for range 9 {
+		begun := time.Now()
+		parts, err := client.Do(ctx, client.B().Time().Build()).AsStrSlice()
+		if err != nil {
+			return 0, 0, err
+		}
+		trip := time.Since(begun)
+		seconds, _ := strconv.ParseInt(parts[0], 10, 64)
+		micros, _ := strconv.ParseInt(parts[1], 10, 64)
+		trips = append(trips, trip)
+		aheads = append(aheads, time.Unix(seconds, micros*1000).Sub(begun.Add(trip/2)))
+	}
+	slices.Sort(trips)
+	slices.Sort(aheads)
+	return trips[len(trips)/2], aheads[len(aheads)/2], nil
+}
+
+// probeKey is written, and deleted again.
+const probeKey = "dw:{probe}"
+
+// tryRights does what nodes do, and leaves nothing.
+func tryRights(ctx context.Context, client rueidis.Client) error {
+	writing := rueidis.NewLuaScript(`redis.call('SET', KEYS[1], 1) redis.call('PUBLISH', KEYS[1], 1) redis.call('DEL', KEYS[1]) return 1`)
+	if err := writing.Exec(ctx, client, []string{probeKey}, nil).Error(); err != nil {
+		return fmt.Errorf("running a script: %w", err)
+	}
+	return client.Dedicated(func(conn rueidis.DedicatedClient) error {
+		defer conn.Close()
+		lost := conn.SetPubSubHooks(rueidis.PubSubHooks{OnMessage: func(rueidis.PubSubMessage) {}})
+		err := conn.Do(ctx, conn.B().Subscribe().Channel(probeKey).Build()).Error()
+		select {
+		case gone := <-lost:
+			err = errors.Join(err, gone)
+		default:
+		}
+		if err != nil {
+			return fmt.Errorf("subscribing: %w", err)
+		}
+		return nil
+	})
+}
+
+// infoField returns a field of what INFO tells, or "".
+func infoField(info, name string) string {
+	for line := range strings.Lines(info) {
+		if value, ok := strings.CutPrefix(strings.TrimSpace(line), name+":"); ok {
+			return value
+		}
+	}
+	return ""
+}
+
+func infoNumber(info, name string) int64 {
+	n, _ := strconv.ParseInt(infoField(info, name), 10, 64)
+	return n
+}

@@ -1,0 +1,171 @@
+package redis
+
+import (
+	"crypto/rand"
+	_ "embed"
+	"encoding/json"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"github.com/duckwire/duckwire/hub"
+)
+
+//go:embed queue_lib.lua
+var queueLib string
+
+//go:embed queue_add.lua
+var queueAdd string
+
+//go:embed queue_page.lua
+var queuePage string
+
+//go:embed queue_ack.lua
+var queueAck string
+
+//go:embed queue_expire.lua
+var queueExpire string
+
+//go:embed queue_summary.lua
+var queueSummary string
+
+var (
+	queueAddScript     = newPromise(queueLib, queueAdd)
+	queuePageScript    = newScript(queueLib, queuePage)
+	queueAckScript     = newScript(queueLib, queueAck)
+	queueExpireScript  = newScript(queueLib, queueExpire)
+	queueSummaryScript = newScript(queueLib, queueSummary)
+)
+
+// queuePrefix is what the keys of all queues begin with; with c:USER behind it, the channel on which a user's is heard.
+const queuePrefix = "dw:{queue}:"
+
+// idLife is how long the id of a message is known after the message came, even if it is acknowledged.
+const idLife = 10 * time.Minute
+
+// runQueue runs a script of the queues, and notes the epoch that it says. Its other values are texts.
+func (s *Store) runQueue(script *script, args ...string) ([]string, error) {
+	fresh := strings.ToLower(rand.Text()[:16])
+	out, err := s.run(script, []string{queuePrefix}, append([]string{fresh}, args...)).AsStrSlice()
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	if len(out) == 0 {
+		return nil, errAnswer
+	}
+	if was := s.queueEpoch.Swap(&out[0]); was != nil && *was != out[0] {
+		s.Logger.Warn("Redis may have gone back: positions of queues begin anew, and what waits is told again")
+	}
+	return out[1:], nil
+}
+
+// QueueEpoch implements hub.QueueStore. Before Redis has been asked with success it is "".
+func (s *Store) QueueEpoch() string {
+	if epoch := s.queueEpoch.Load(); epoch != nil {
+		return *epoch
+	}
+	return ""
+}
+
+// Enqueue implements hub.QueueStore.
+func (s *Store) Enqueue(messages []hub.StoredMessage, room hub.QueueRoom) ([]uint64, error) {
+	args := append(make([]string, 0, 3+6*len(messages)), strconv.Itoa(room.Messages), strconv.FormatInt(room.Bytes, 10), millis(idLife))
+	for i := range messages {
+		m := &messages[i]
+		raw, err := json.Marshal(m)
+		if err != nil {
+			return nil, err
+		}
+		key := ""
+		if m.Named {
+			key = m.Sender + "\x00" + m.ID
+		}
+		args = append(args, m.User, key, unixMilli(m.QueuedAt), unixMilli(m.ExpiresAt), strconv.Itoa(len(m.Payload)), rueidis.BinaryString(raw))
+	}
+	out, err := s.runQueue(queueAddScript, args...)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(out) == 4 && out[0] == "full":
+		return nil, hub.QueueFull(out[1], int(number(out[2])), int64(number(out[3])), room)
+	case len(out) != len(messages):
+		return nil, errAnswer
+	}
+	offsets := make([]uint64, len(out))
+	for i := range out {
+		offsets[i] = number(out[i])
+	}
+	return offsets, nil
+}
+
+// Messages implements hub.QueueStore.
+func (s *Store) Messages(user string, after uint64, limit int) (page hub.QueuePage, err error) {
+	out, err := s.runQueue(queuePageScript, user, strconv.FormatUint(after, 10), strconv.Itoa(limit), strconv.Itoa(hub.PageBytes))
+	if err != nil {
+		return page, err
+	}
+	if len(out) < 5 {
+		return page, errAnswer
+	}
+	page = hub.QueuePage{Head: number(out[0]), Tail: number(out[1]), Expired: int(number(out[2])), ExpiredThrough: number(out[3]), Before: parseBefore(out[4])}
+	for rest := out[5:]; len(rest) >= 3; rest = rest[3:] {
+		var m hub.StoredMessage
+		if err := json.Unmarshal([]byte(rest[2]), &m); err != nil {
+			return page, err
+		}
+		m.Offset, m.ExpiresAt = number(rest[0]), time.UnixMilli(int64(number(rest[1]))).UTC()
+		page.Messages = append(page.Messages, m)
+	}
+	return page, nil
+}
+
+// AckMessages implements hub.QueueStore.
+func (s *Store) AckMessages(user string, through uint64) (ahead bool, err error) {
+	out, err := s.runQueue(queueAckScript, user, strconv.FormatUint(through, 10))
+	return err == nil && out[0] == "ahead", err
+}
+
+// ExpireMessages implements hub.QueueStore.
+func (s *Store) ExpireMessages(user string, now time.Time, limit int) (int, error) {
+	out, err := s.runQueue(queueExpireScript, user, unixMilli(now), strconv.Itoa(limit), millis(idLife))
+	if err != nil {
+		return 0, err
+	}
+	return int(number(out[0])), nil
+}
+
+// QueueSummaries implements hub.QueueStore.
+func (s *Store) QueueSummaries(limit int) (list []hub.QueueSummary, all hub.QueueTotals, err error) {
+	out, err := s.runQueue(queueSummaryScript, strconv.Itoa(limit))
+	if err != nil {
+		return nil, all, err
+	}
+	if len(out) < 4 {
+		return nil, all, errAnswer
+	}
+	all = hub.QueueTotals{Users: int(number(out[0])), Messages: int(number(out[1])), Bytes: int64(number(out[2]))}
+	if oldest := number(out[3]); oldest > 0 {
+		all.Oldest = time.UnixMilli(int64(oldest)).UTC()
+	}
+	for rest := out[4:]; len(rest) >= 4; rest = rest[4:] {
+		list = append(list, hub.QueueSummary{
+			User: rest[0], Messages: int(number(rest[1])), Bytes: int64(number(rest[2])), Oldest: time.UnixMilli(int64(number(rest[3]))).UTC(),
+		})
+	}
+	return list, all, nil
+}
+
+// FollowQueue implements hub.QueueFollower.
+func (s *Store) FollowQueue(user string, changed func()) (stop func()) {
+	return s.bus.follow(queuePrefix+"c:"+user, &follower{heard: func(string) { changed() }, gap: changed})
+}
+
+func unixMilli(t time.Time) string { return strconv.FormatInt(t.UnixMilli(), 10) }
+
+// number reads what a script wrote.
+func number(text string) uint64 {
+	n, _ := strconv.ParseUint(text, 10, 64)
+	return n
+}

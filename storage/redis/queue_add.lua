@@ -1,0 +1,51 @@
+-- Adds messages, all or none.
+-- ARGV: an epoch that is new, messages and bytes that a queue may hold, how long ids are known (ms),
+--       then for each message: user, key of its id ('': none), when it came, when it expires (ms), bytes, JSON
+-- Returns the epoch, and each message's offset; or the epoch, 'full', the user, messages and bytes that there would be.
+local epoch = life(ARGV[1])
+local maxMessages, maxBytes, idLife = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local users, order, new = {}, {}, {}
+for i = 5, #ARGV, 6 do
+	local name, key, queued, bytes = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), tonumber(ARGV[i + 4])
+	local u = users[name]
+	if not u then
+		u = load(name, epoch)
+		users[name], u.more, u.moreBytes = u, 0, 0
+		order[#order + 1] = u
+	end
+	sweep(u, queued - idLife)
+	local named = name .. '\0' .. key
+	if key == '' or not (new[named] or redis.call('HGET', P .. 'i:' .. name, key)) then
+		if key ~= '' then new[named] = true end
+		u.more, u.moreBytes = u.more + 1, u.moreBytes + bytes
+		local function full() return u.tail - u.head + u.more > maxMessages or u.bytes + u.moreBytes > maxBytes end
+		if full() then
+			expire(u, queued, u.tail)
+			if full() then
+				for _, touched in ipairs(order) do save(touched) end
+				return { epoch, 'full', name, tostring(u.tail - u.head + u.more), tostring(u.bytes + u.moreBytes) }
+			end
+		end
+	end
+end
+
+local out = { epoch }
+for i = 5, #ARGV, 6 do
+	local u, key, expires, bytes = users[ARGV[i]], ARGV[i + 1], tonumber(ARGV[i + 3]), tonumber(ARGV[i + 4])
+	local known = key ~= '' and redis.call('HGET', P .. 'i:' .. u.name, key)
+	if known then
+		out[#out + 1] = tostring(known)
+	else
+		if u.tail > u.head then expires = math.max(expires, entry(u, u.tail).expires) end
+		u.tail, u.bytes = u.tail + 1, u.bytes + bytes
+		local head = string.format('%.0f %.0f %.0f %.0f ', tonumber(ARGV[i + 2]), expires, bytes, #key)
+		redis.call('HSET', P .. 'l:' .. u.name, u.tail, head .. key .. ARGV[i + 5])
+		if key ~= '' then redis.call('HSET', P .. 'i:' .. u.name, key, u.tail) end
+		out[#out + 1] = tostring(u.tail)
+	end
+end
+for _, u in ipairs(order) do
+	save(u)
+	tell(u)
+end
+return out

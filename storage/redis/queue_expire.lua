@@ -1,0 +1,27 @@
+-- Forgets what has expired, of one user or of any, and what is known of ids for no longer.
+-- ARGV: an epoch that is new, user ('': any), now (ms), how many at most, how long ids are known (ms). Returns the epoch, and how many.
+shrink()
+local epoch, now, limit, n = life(ARGV[1]), tonumber(ARGV[3]), tonumber(ARGV[4]), 0
+if ARGV[2] ~= '' then
+	local u = load(ARGV[2], epoch)
+	n = expire(u, now, limit)
+	if n > 0 then
+		save(u)
+		tell(u)
+	end
+	return { epoch, tostring(n) }
+end
+for _, name in ipairs(redis.call('ZRANGEBYSCORE', P .. 'w', '-inf', now, 'LIMIT', 0, limit)) do
+	if n < limit then
+		local u = load(name, epoch)
+		n = n + expire(u, now, limit - n)
+		save(u)
+		tell(u)
+	end
+end
+for _, name in ipairs(redis.call('ZRANGEBYSCORE', P .. 's', '-inf', now - ARGV[5], 'LIMIT', 0, limit)) do
+	local u = load(name, epoch)
+	sweep(u, now - ARGV[5])
+	save(u)
+end
+return { epoch, tostring(n) }

@@ -1,0 +1,180 @@
+package redis_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/storage/redis"
+	"github.com/duckwire/duckwire/storage/redis/redistest"
+	"github.com/duckwire/duckwire/storage/storagetest"
+)
+
+func TestQueue(t *testing.T) {
+	backends(t, func(t *testing.T, url string) {
+		storagetest.Queue(t,
+			func(t testing.TB) hub.QueueStore {
+				s := open(t, redis.Options{URL: url})
+				if err := s.Forget(); err != nil {
+					t.Fatal(err)
+				}
+				s.Close()
+				return open(t, redis.Options{URL: url})
+			},
+			func(t testing.TB, _ hub.QueueStore) hub.QueueStore { return open(t, redis.Options{URL: url}) })
+	})
+}
+
+// queueReader is one session's reading of its queue.
+type queueReader struct {
+	t      testing.TB
+	reader *hub.QueueReader
+	wake   *hub.Wake
+	got    []string // names of events
+	last   hub.Position
+}
+
+func readQueue(t testing.TB, n *node) *queueReader {
+	r := &queueReader{t: t, wake: hub.NewWake()}
+	eventually(t, "a queue is read", func() bool {
+		var err error
+		if r.reader, _, err = n.ReadQueue("ada", hub.Position{}, r.wake); err != nil && !errors.Is(err, hub.ErrUnavailable) {
+			t.Fatal(err)
+		}
+		return err == nil
+	})
+	t.Cleanup(r.reader.Close)
+	return r
+}
+
+func (r *queueReader) until(names ...string) {
+	r.t.Helper()
+	late := time.NewTimer(20 * time.Second)
+	defer late.Stop()
+	for !slices.Equal(r.got, names) {
+		items, _ := r.reader.Read(nil)
+		for i := range items {
+			r.got = append(r.got, items[i].Event.Name)
+			r.last = r.reader.Position()
+		}
+		if len(items) > 0 {
+			continue
+		}
+		select {
+		case <-r.wake.C:
+		case <-late.C:
+			r.t.Fatalf("got %v, want %v", r.got, names)
+		}
+	}
+}
+
+func leave(t testing.TB, n *node, name string) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); ; {
+		_, err := n.Enqueue("bob", []hub.MessageInput{{User: "ada", ID: name, Event: name, Payload: []byte(`{}`)}})
+		if err == nil {
+			return
+		}
+		if !errors.Is(err, hub.ErrUnavailable) || time.Now().After(end) {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestQueueOverNodes(t *testing.T) {
+	server := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
+	a, b := startNode(t, server), startNode(t, server)
+	leave(t, a, "before")
+	here, there := readQueue(t, a), readQueue(t, b)
+	leave(t, a, "one")
+	leave(t, b, "two")
+	leave(t, b, "two") // again
+	for _, r := range []*queueReader{here, there} {
+		r.until("before", "one", "two")
+	}
+	if err := b.AckMessages("ada", there.last); err != nil {
+		t.Fatal(err)
+	}
+	late := readQueue(t, a)
+	server.Kill()
+	server.Start()
+	leave(t, a, "three")
+	late.until("three")
+	for _, r := range []*queueReader{here, there} { // the restart may have taken offsets back, so what waits is told again: here it is nothing more
+		r.until("before", "one", "two", "three")
+	}
+}
+
+// A Redis that keeps nothing has lost what waited: who reads goes on with what comes, and no position means something else.
+func TestQueueForgotten(t *testing.T) {
+	server := redistest.Start(t)
+	a, b := startNode(t, server), startNode(t, server)
+	leave(t, a, "one")
+	r := readQueue(t, b)
+	r.until("one")
+	before := r.last
+	server.Kill()
+	server.Start()
+	leave(t, a, "two")
+	r.until("one", "two")
+	if r.last.Epoch == before.Epoch {
+		t.Errorf("%v and %v are of one epoch", before, r.last)
+	}
+	var err error
+	eventually(t, "an acknowledgement reaches Redis", func() bool { err = a.AckMessages("ada", before); return !errors.Is(err, hub.ErrUnavailable) })
+	if !errors.Is(err, hub.ErrInvalid) {
+		t.Errorf("a position of before: %v", err)
+	}
+}
+
+// A durable event is left for those who read its topic on no node.
+func TestDurableEventOverNodes(t *testing.T) {
+	server := redistest.Start(t)
+	a, b := startNode(t, server), startNode(t, server)
+	wake := hub.NewWake()
+	r, _, err := b.Subscribe("t", hub.Position{Now: true}, wake)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	r.ReadFor("ada")
+	if _, err := a.Publish("t", "bob", []hub.EventInput{{Event: "e", Payload: []byte(`{}`), Durable: true, To: []string{"ada", "eve"}}}); err != nil {
+		t.Fatal(err)
+	}
+	for user, want := range map[string]int{"ada": 0, "eve": 1} {
+		page, err := a.store.Messages(user, 0, 10)
+		if err != nil || len(page.Messages) != want {
+			t.Errorf("%s: %d messages wait, %v; want %d", user, len(page.Messages), err, want)
+		}
+	}
+}
+
+// The result of a completion is left for a requester who has a session on no node.
+func TestResultOverNodes(t *testing.T) {
+	server := redistest.Start(t)
+	a, b := startNode(t, server), startNode(t, server)
+	leave := b.EnterSession("ada", hub.ViaSSE)
+	s, _ := a.ask(t, "3", hub.StreamSpec{ID: "seen"})
+	<-s.Done()
+	other, _ := a.ask(t, "3", hub.StreamSpec{ID: "others", Owner: "eve"}) // results are looked at one after the other
+	<-other.Done()
+	eventually(t, "the first result has been looked at", func() bool {
+		page, err := a.store.Messages("eve", 0, 10)
+		return err == nil && len(page.Messages) > 0
+	})
+	leave()
+	s, _ = a.ask(t, "4", hub.StreamSpec{ID: "missed"})
+	<-s.Done()
+	var page hub.QueuePage
+	eventually(t, "a result is left", func() bool {
+		var err error
+		page, err = a.store.Messages("ada", 0, 10)
+		return err == nil && len(page.Messages) > 0
+	})
+	if len(page.Messages) != 1 || !strings.HasPrefix(page.Messages[0].ID, "missed.") {
+		t.Errorf("%+v", page.Messages)
+	}
+}

@@ -1,0 +1,133 @@
+package redis_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"go.uber.org/goleak"
+
+	"github.com/duckwire/duckwire/storage/redis"
+	"github.com/duckwire/duckwire/storage/redis/redistest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, redistest.Leftovers()...) }
+
+// startMini starts a miniredis, and returns its URL.
+func startMini(t testing.TB) string { return "redis://" + miniredis.RunT(t).Addr() }
+
+var nodes atomic.Int64
+
+// open returns a node's store, which is closed with the test.
+func open(t testing.TB, o redis.Options) *redis.Store {
+	t.Helper()
+	if o.Node == "" {
+		o.Node = fmt.Sprintf("n%d", nodes.Add(1))
+	}
+	o.Logger = slog.New(slog.DiscardHandler)
+	s, err := redis.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+// backends are what a test runs on: miniredis, for speed, and a real server.
+func backends(t *testing.T, test func(t *testing.T, url string)) {
+	t.Run("miniredis", func(t *testing.T) {
+		test(t, startMini(t))
+	})
+	t.Run("redis-server", func(t *testing.T) { test(t, redistest.Start(t).URL()) })
+}
+
+// TestFollow hears what others publish, over the end of the connection.
+func TestFollow(t *testing.T) {
+	backends(t, func(t *testing.T, url string) {
+		s := open(t, redis.Options{URL: url})
+		heard, gaps := make(chan string, 100), make(chan struct{}, 100)
+		stop := s.Follow("dw:test", func(m string) { heard <- m }, func() { gaps <- struct{}{} })
+		<-gaps
+		s.Publish("dw:test", "one")
+		if m := <-heard; m != "one" {
+			t.Fatal(m)
+		}
+		second := s.Follow("dw:test", func(m string) { heard <- "2" + m }, func() { gaps <- struct{}{} })
+		<-gaps
+		s.Publish("dw:test", "two")
+		if a, b := <-heard, <-heard; a+b != "two2two" {
+			t.Fatal(a, b)
+		}
+		stop()
+		s.Publish("dw:test", "three")
+		if m := <-heard; m != "2three" {
+			t.Fatal(m)
+		}
+		second()
+	})
+}
+
+// TestFollowComesBack kills the server under a subscription.
+func TestFollowComesBack(t *testing.T) {
+	server := redistest.Start(t)
+	s := open(t, redis.Options{URL: server.URL()})
+	heard, gaps := make(chan string, 100), make(chan struct{}, 100)
+	defer s.Follow("dw:test", func(m string) { heard <- m }, func() { gaps <- struct{}{} })()
+	<-gaps
+	for n := range 3 {
+		server.Kill()
+		server.Start()
+		<-gaps
+		want := fmt.Sprint("after ", n)
+		for {
+			if s.Publish("dw:test", want) == nil {
+				break
+			}
+		}
+		for m := range heard {
+			if m == want {
+				break
+			}
+		}
+	}
+}
+
+// A server that takes the connection and says nothing counts as lost.
+func TestFollowOfTheDeaf(t *testing.T) {
+	server := redistest.Start(t)
+	var deaf atomic.Bool
+	var dials atomic.Int64
+	s := open(t, redis.Options{URL: server.URL(), Timeout: 200 * time.Millisecond, Dial: func(ctx context.Context, address string) (net.Conn, error) {
+		dials.Add(1)
+		conn, err := new(net.Dialer).DialContext(ctx, "unix", address)
+		return &muffled{Conn: conn, deaf: &deaf}, err
+	}})
+	gaps := make(chan struct{}, 100)
+	defer s.Follow("dw:test", func(string) {}, func() { gaps <- struct{}{} })()
+	<-gaps
+	deaf.Store(true)
+	before := dials.Load()
+	for dials.Load() == before {
+		time.Sleep(time.Millisecond)
+	}
+	deaf.Store(false)
+	<-gaps
+}
+
+// muffled loses what is written to it while deaf says so.
+type muffled struct {
+	net.Conn
+	deaf *atomic.Bool
+}
+
+func (m *muffled) Write(b []byte) (int, error) {
+	if m.deaf.Load() {
+		return len(b), nil
+	}
+	return m.Conn.Write(b)
+}

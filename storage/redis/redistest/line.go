@@ -1,0 +1,53 @@
+package redistest
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"sync"
+)
+
+// Line is the way from one node to a server. Others cannot tell a node whose line is cut from one that has died. The zero value is whole.
+type Line struct {
+	mu    sync.Mutex
+	cut   bool
+	conns []net.Conn
+}
+
+// Dial connects to a server: redis.Options.Dial.
+func (l *Line) Dial(ctx context.Context, address string) (net.Conn, error) {
+	network := "tcp"
+	if strings.HasPrefix(address, "/") {
+		network = "unix"
+	}
+	conn, err := new(net.Dialer).DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.cut {
+		conn.Close()
+		return nil, errors.New("the line is cut")
+	}
+	l.conns = append(l.conns, conn)
+	return conn, nil
+}
+
+// Cut ends all connections, and lets no other be made.
+func (l *Line) Cut() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.cut = true
+	for _, conn := range l.conns {
+		conn.Close()
+	}
+}
+
+// Mend lets connections be made again.
+func (l *Line) Mend() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.cut = false
+}

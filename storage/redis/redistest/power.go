@@ -1,0 +1,107 @@
+package redistest
+
+import (
+	_ "embed"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+//go:embed testdata/synced.c
+var syncedSource []byte
+
+// Powered is a redis-server whose machine can lose power: what its files had beyond their last fsync is then gone.
+type Powered struct{ *Server }
+
+// StartPowered starts one, with an append-only file that is made durable as appendfsync says.
+func StartPowered(t testing.TB, appendfsync string) Powered {
+	t.Helper()
+	if _, err := exec.LookPath("gcc"); err != nil {
+		t.Skip("SKIPPED: gcc is not installed")
+	}
+	s := newServer(t, "--appendonly", "yes", "--appendfsync", appendfsync)
+	source, library := filepath.Join(s.Dir, "synced.c"), filepath.Join(s.Dir, "synced.so")
+	if err := os.WriteFile(source, syncedSource, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("gcc", "-shared", "-fPIC", "-O1", "-Wall", "-o", library, source, "-ldl").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	p := Powered{s}
+	s.env = []string{"LD_PRELOAD=" + library, "SYNCED=" + p.log()}
+	s.Start()
+	return p
+}
+
+func (p Powered) log() string { return filepath.Join(p.Dir, "synced") }
+
+// Settle waits until all that was written so far is durable.
+func (p Powered) Settle() {
+	p.t.Helper()
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		lost := int64(0)
+		p.files(func(_ string, size, durable int64) { lost += size - durable })
+		if lost == 0 {
+			return
+		}
+		if time.Now().After(end) {
+			p.t.Fatalf("%d bytes never are durable", lost)
+		}
+	}
+}
+
+// Hold has nothing become durable from now on.
+func (p Powered) Hold() {
+	p.t.Helper()
+	if err := os.WriteFile(p.log()+".hold", nil, 0o600); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// LosePower ends the server, and with it what was not durable. It returns how many bytes that was.
+func (p Powered) LosePower() (lost int64) {
+	p.t.Helper()
+	p.Kill()
+	p.files(func(path string, size, durable int64) {
+		lost += size - durable
+		if err := os.Truncate(path, durable); err != nil {
+			p.t.Fatal(err)
+		}
+	})
+	_ = os.Remove(p.log() + ".hold")
+	return lost
+}
+
+// files tells of each file of the append-only log how large it is, and how much of that is durable.
+func (p Powered) files(each func(path string, size, durable int64)) {
+	p.t.Helper()
+	lines, _ := os.ReadFile(p.log())
+	durable := make(map[uint64]int64)
+	for line := range strings.Lines(string(lines)) {
+		var inode uint64
+		var size int64
+		if _, err := fmt.Sscan(line, &inode, &size); err == nil { // the last line may be just being written
+			durable[inode] = size
+		}
+	}
+	err := filepath.WalkDir(filepath.Join(p.Dir, "appendonlydir"), func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		info, err := entry.Info()
+		if err != nil {
+			return err
+		}
+		each(path, info.Size(), durable[info.Sys().(*syscall.Stat_t).Ino])
+		return nil
+	})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+}

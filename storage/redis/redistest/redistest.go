@@ -1,0 +1,152 @@
+// Package redistest runs real redis-servers for tests.
+package redistest
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Server is a real redis-server, on a Unix socket and a port of 127.0.0.1 in a folder of its own, which can be killed and started again.
+type Server struct {
+	Dir  string // its socket, named s, and its files
+	Port string
+
+	t    testing.TB
+	args []string
+	env  []string
+	cmd  *exec.Cmd
+}
+
+// Start starts one; args are settings as on its command line. It keeps nothing on disk unless they say so.
+func Start(t testing.TB, args ...string) *Server {
+	t.Helper()
+	s := newServer(t, args...)
+	s.Start()
+	return s
+}
+
+// newServer makes a folder and chooses a port.
+func newServer(t testing.TB, args ...string) *Server {
+	t.Helper()
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		t.Skip("SKIPPED: redis-server is not installed (.ci/need does)")
+	}
+	dir, err := os.MkdirTemp("", "duckwire-redis-") // short: the path of a socket may have 107 bytes
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := strconv.Itoa(freePort(t)) // for replicas and clusters, which do not take sockets
+	s := &Server{t: t, Dir: dir, Port: port, args: append([]string{"--port", port, "--unixsocket", filepath.Join(dir, "s"), "--dir", dir, "--save", "", "--repl-diskless-sync-delay", "0"}, args...)}
+	t.Cleanup(func() { s.Kill(); os.RemoveAll(dir) })
+	return s
+}
+
+// freePort returns a port that nobody listens on, and neither 10,000 above it, where servers of a cluster meet. Both are below those that systems
+// give to outgoing connections.
+func freePort(t testing.TB) int {
+	t.Helper()
+	free := func(port int) bool {
+		ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err == nil {
+			ln.Close()
+		}
+		return err == nil
+	}
+	for range 100 {
+		if port := 10_000 + rand.IntN(10_000); free(port) && free(port+10_000) {
+			return port
+		}
+	}
+	t.Fatal("no free port")
+	return 0
+}
+
+// URL is what a store is given.
+func (s *Server) URL() string { return "unix://" + filepath.Join(s.Dir, "s") }
+
+// Start starts it (again), and returns when it answers.
+func (s *Server) Start() {
+	s.t.Helper()
+	s.cmd = exec.Command("redis-server", s.args...)
+	s.cmd.Env = append(os.Environ(), s.env...)
+	if err := s.cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		if conn, err := net.Dial("unix", filepath.Join(s.Dir, "s")); err == nil {
+			fmt.Fprint(conn, "PING\r\n")
+			b := make([]byte, 5)
+			n, _ := conn.Read(b)
+			conn.Close()
+			if string(b[:n]) == "+PONG" {
+				return
+			}
+		}
+		if time.Now().After(end) {
+			s.t.Fatal("redis-server does not answer")
+		}
+	}
+}
+
+// Kill ends it with SIGKILL.
+func (s *Server) Kill() {
+	if s.cmd != nil {
+		_ = s.cmd.Process.Kill()
+		_ = s.cmd.Wait()
+		s.cmd = nil
+	}
+}
+
+// Command runs a command, and returns its answer as text.
+func (s *Server) Command(args ...string) string {
+	s.t.Helper()
+	out, err := exec.Command("redis-cli", append([]string{"-s", filepath.Join(s.Dir, "s")}, args...)...).CombinedOutput()
+	if err != nil {
+		s.t.Fatalf("%v\n%s", err, out)
+	}
+	return string(out)
+}
+
+// Follow makes the server a replica of a master, and waits until it has what that has.
+func (s *Server) Follow(master *Server) {
+	s.t.Helper()
+	s.Command("REPLICAOF", "127.0.0.1", master.Port)
+	s.CatchUp(master)
+}
+
+// CatchUp waits until a replica has what its master has.
+func (s *Server) CatchUp(master *Server) {
+	s.t.Helper()
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		info := s.Command("INFO", "replication")
+		if strings.Contains(info, "master_link_status:up") && Offset(info, "slave_repl_offset") >= Offset(master.Command("INFO", "replication"), "master_repl_offset") {
+			return
+		}
+		if time.Now().After(end) {
+			s.t.Fatalf("the replica does not catch up:\n%s", info)
+		}
+	}
+}
+
+// Offset returns a number of what INFO tells.
+func Offset(info, name string) int {
+	_, rest, _ := strings.Cut(info, name+":")
+	n, _ := strconv.Atoi(strings.TrimSpace(strings.SplitN(rest, "\n", 2)[0]))
+	return n
+}
+
+// Signal sends the server a signal.
+func (s *Server) Signal(signal os.Signal) {
+	s.t.Helper()
+	if err := s.cmd.Process.Signal(signal); err != nil {
+		s.t.Fatal(err)
+	}
+}

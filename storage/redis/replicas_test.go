@@ -1,0 +1,45 @@
+package redis_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/storage/redis"
+	"github.com/duckwire/duckwire/storage/redis/redistest"
+)
+
+// With Options.Replicas a message is taken when the replica has it: the master may be lost at any time, and nothing is that was taken.
+func TestReplicasHaveIt(t *testing.T) {
+	master, replica := redistest.Start(t), redistest.Start(t)
+	replica.Follow(master)
+	s := open(t, redis.Options{URL: master.URL(), Replicas: 1})
+	h := hub.New(hub.Options{Queue: s})
+	defer h.Close()
+	send := func(n int) error {
+		_, err := h.Enqueue("bob", []hub.MessageInput{{User: "ada", ID: fmt.Sprint(n), Event: "e", Payload: []byte(`{}`)}})
+		return err
+	}
+	for n := range 100 {
+		if err := send(n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	replica.Signal(syscall.SIGSTOP)
+	if err := send(100); !errors.Is(err, hub.ErrUnavailable) || !strings.Contains(err.Error(), "redis_replicas") {
+		t.Fatalf("with a replica that does not answer: %v", err)
+	}
+	replica.Signal(syscall.SIGCONT)
+	if err := send(100); err != nil {
+		t.Fatalf("again: %v", err)
+	}
+	master.Kill()
+	replica.Command("REPLICAOF", "NO", "ONE")
+	page, err := open(t, redis.Options{URL: replica.URL()}).Messages("ada", 0, 1000)
+	if err != nil || len(page.Messages) != 101 {
+		t.Fatalf("%d messages are left of 101, %v", len(page.Messages), err)
+	}
+}

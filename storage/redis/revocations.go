@@ -1,0 +1,84 @@
+package redis
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"github.com/duckwire/duckwire/hub"
+)
+
+// revocationsKey is the hash of all revocations: of a user's tokens by u:USER, of one by t:ID.
+const revocationsKey = "dw:{revocations}"
+
+func revocationField(user, tokenID string) string {
+	if user != "" {
+		return "u:" + user
+	}
+	return "t:" + tokenID
+}
+
+// revokeScript writes although Redis is full: whether it is, is looked at before the first write only, unless that one deletes.
+var revokeScript = newPromise("redis.call('HDEL', KEYS[1], ARGV[1]) redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])")
+
+// SaveRevocation implements hub.RevocationStore. It returns when Redis has it; whether that outlives Redis is for its settings to say.
+func (s *Store) SaveRevocation(r hub.Revocation) error {
+	raw, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	err = s.run(revokeScript, []string{revocationsKey}, []string{revocationField(r.User, r.TokenID), rueidis.BinaryString(raw)}).Error()
+	if err != nil && !rueidis.IsRedisNil(err) {
+		return unavailable(err)
+	}
+	return nil
+}
+
+// DeleteRevocation implements hub.RevocationStore.
+func (s *Store) DeleteRevocation(user, tokenID string) error {
+	return s.dropRevocations(revocationField(user, tokenID))
+}
+
+func (s *Store) dropRevocations(fields ...string) error {
+	if len(fields) == 0 {
+		return nil
+	}
+	if err := s.do(s.client.B().Hdel().Key(revocationsKey).Field(fields...).Build()).Error(); err != nil {
+		return unavailable(err)
+	}
+	return nil
+}
+
+// ForgetRevocations implements hub.RevocationStore.
+func (s *Store) ForgetRevocations(now time.Time) error {
+	var over []string
+	err := s.LoadRevocations(func(r hub.Revocation) error {
+		if !r.Until.After(now) {
+			over = append(over, revocationField(r.User, r.TokenID))
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return s.dropRevocations(over...)
+}
+
+// LoadRevocations implements hub.RevocationStore.
+func (s *Store) LoadRevocations(f func(hub.Revocation) error) error {
+	texts, err := s.do(s.client.B().Hvals().Key(revocationsKey).Build()).AsStrSlice()
+	if err != nil {
+		return unavailable(err)
+	}
+	for _, text := range texts {
+		var r hub.Revocation
+		if err := json.Unmarshal([]byte(text), &r); err != nil {
+			return err
+		}
+		if err := f(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,33 @@
+package redis_test
+
+import (
+	"testing"
+
+	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/storage/redis"
+	"github.com/duckwire/duckwire/storage/redis/redistest"
+	"github.com/duckwire/duckwire/storage/storagetest"
+)
+
+func TestRevocations(t *testing.T) {
+	for name, start := range map[string]func(testing.TB) string{
+		"miniredis":    startMini,
+		"redis-server": func(t testing.TB) string { return redistest.Start(t).URL() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			urls := make(map[hub.RevocationStore]string)
+			storagetest.Revocations(t,
+				func(t testing.TB) hub.RevocationStore {
+					url := start(t)
+					s := open(t, redis.Options{URL: url})
+					urls[s] = url
+					return s
+				},
+				func(t testing.TB, s hub.RevocationStore) hub.RevocationStore {
+					again := open(t, redis.Options{URL: urls[s]})
+					urls[again] = urls[s]
+					return again
+				})
+		})
+	}
+}

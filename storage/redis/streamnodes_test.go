@@ -1,0 +1,456 @@
+package redis_test
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/storage/redis"
+	"github.com/duckwire/duckwire/storage/redis/redistest"
+)
+
+const shortLease = 600 * time.Millisecond
+
+// node is one hub on a Redis that it can be cut off from.
+type node struct {
+	*hub.Hub
+	store   *redis.Store
+	stopped chan string // prompts whose completion was ended from outside
+
+	line redistest.Line
+}
+
+// addressed is a Redis that has an address.
+type addressed interface{ URL() string }
+
+// startNode starts one. Its provider makes pieces until it is told the number that is the prompt, one in a millisecond; "endless" has no end.
+func startNode(t testing.TB, server addressed) *node { return startNodeWith(t, server, hub.Limits{}) }
+
+func startNodeWith(t testing.TB, server addressed, limits hub.Limits) *node {
+	n := &node{stopped: make(chan string, 9)}
+	n.store = open(t, redis.Options{URL: server.URL(), Timeout: 2 * time.Second, Lease: shortLease, Dial: n.line.Dial})
+	n.Hub = hub.New(hub.Options{Topics: n.store, Presences: n.store, Streams: n.store, Queue: n.store, Provider: n, Limits: limits})
+	t.Cleanup(n.Close)
+	return n
+}
+
+// die cuts the node off from Redis for good.
+func (n *node) die() { n.line.Cut() }
+
+func (n *node) Models(context.Context) ([]hub.Model, error) { return nil, nil }
+
+func (n *node) Complete(ctx context.Context, req *hub.CompletionRequest, w hub.CompletionWriter) error {
+	prompt := req.Prompt
+	pieces := -1
+	_, _ = fmt.Sscan(prompt, &pieces)
+	for i := 0; i != pieces; i++ {
+		if err := w.Text(piece(i)); err != nil {
+			n.stopped <- prompt
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			n.stopped <- prompt
+			return ctx.Err()
+		case <-time.After(time.Millisecond):
+		}
+	}
+	w.Finish("stop", nil, false)
+	return nil
+}
+
+func piece(i int) string { return fmt.Sprintf("%d·", i) }
+
+func text(pieces int) string {
+	var b strings.Builder
+	for i := range pieces {
+		b.WriteString(piece(i))
+	}
+	return b.String()
+}
+
+func (n *node) ask(t testing.TB, prompt string, spec hub.StreamSpec) (s *hub.Stream, attached bool) {
+	t.Helper()
+	spec.Kind, spec.Owner, spec.Digest = "completion", cmp.Or(spec.Owner, "ada"), prompt
+	s, attached, err := n.Hub.Complete(&hub.CompletionRequest{Kind: hub.TextCompletion, Prompt: prompt}, spec, hub.CompletionMeta{Kind: hub.TextCompletion})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, attached
+}
+
+func (n *node) find(t testing.TB, id string) *hub.Stream {
+	t.Helper()
+	s, err := n.Stream("ada", id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// streamReader reads one stream.
+type streamReader struct {
+	t      testing.TB
+	stream *hub.Stream
+	reader *hub.Reader
+	wake   *hub.Wake
+	text   string
+	resets []hub.ResetReason
+	ended  bool
+}
+
+func watch(t testing.TB, s *hub.Stream, p hub.Position) *streamReader {
+	r := &streamReader{t: t, stream: s, wake: hub.NewWake()}
+	var reset *hub.Reset
+	r.reader, reset = s.Watch(p, r.wake)
+	if reset != nil {
+		r.resets = append(r.resets, reset.Reason)
+	}
+	return r
+}
+
+func (r *streamReader) until(done func() bool) {
+	r.t.Helper()
+	late := time.NewTimer(30 * time.Second)
+	defer late.Stop()
+	for !done() {
+		items, reset := r.reader.Read(nil)
+		if reset != nil {
+			r.resets = append(r.resets, reset.Reason)
+			r.text = ""
+		}
+		for i := range items {
+			if items[i].At != len(r.text) {
+				r.t.Fatalf("text at %d, expected at %d", items[i].At, len(r.text))
+			}
+			r.text += string(items[i].Text)
+			r.ended = items[i].Event != nil && items[i].Event.Kind == hub.EndEvent
+		}
+		if len(items) > 0 || reset != nil {
+			continue
+		}
+		select {
+		case <-r.wake.C:
+		case <-late.C:
+			r.t.Fatalf("nothing more comes after %d bytes; %s", len(r.text), r.stream.Status())
+		}
+	}
+}
+
+func (r *streamReader) toEnd() { r.t.Helper(); r.until(func() bool { return r.ended }) }
+
+func TestCompletionOnAnotherNode(t *testing.T) { completionOnAnotherNode(t, redistest.Start(t)) }
+
+func completionOnAnotherNode(t *testing.T, server addressed) {
+	a, b := startNode(t, server), startNode(t, server)
+	s, _ := a.ask(t, "700", hub.StreamSpec{Alias: "mine"})
+	readers := []*streamReader{watch(t, s, hub.Position{}), watch(t, b.find(t, s.ID), hub.Position{}), watch(t, b.find(t, "mine"), hub.Position{})}
+	half := readers[1]
+	half.until(func() bool { return len(half.text) > 500 })
+	at, had := half.reader.Position(), half.text
+	half.reader.Close()
+	c := startNode(t, server)
+	again, attached := c.ask(t, "700", hub.StreamSpec{Alias: "mine"})
+	if again.ID != s.ID || !attached {
+		t.Errorf("the same request on another node is %s, %t", again.ID, attached)
+	}
+	half = watch(t, again, at)
+	half.text = had
+	readers[1] = half
+	for _, r := range readers {
+		r.toEnd()
+		if r.text != text(700) || len(r.resets) > 0 {
+			t.Errorf("%d bytes of %d, resets %v", len(r.text), len(text(700)), r.resets)
+		}
+		if st := r.stream.State(); st.Status != hub.StatusDone || st.Ending.FinishReason != "stop" || st.Account.Made != 700 {
+			t.Errorf("%+v", st)
+		}
+	}
+}
+
+func TestCancelOnAnotherNode(t *testing.T) { cancelOnAnotherNode(t, redistest.Start(t)) }
+
+func cancelOnAnotherNode(t *testing.T, server addressed) {
+	a, b := startNode(t, server), startNode(t, server)
+	s, _ := a.ask(t, "endless", hub.StreamSpec{})
+	there := b.find(t, s.ID)
+	there.Cancel("eve")
+	if st := there.State(); st.Status != hub.StatusCancelled || st.Account.EndedBy != "eve" {
+		t.Errorf("%+v", st)
+	}
+	<-a.stopped
+	s, _ = a.ask(t, "endless", hub.StreamSpec{Slot: "ghost"})
+	b.ask(t, "3", hub.StreamSpec{Slot: "ghost"})
+	<-a.stopped
+	if st := s.State(); st.Status != hub.StatusSuperseded {
+		t.Errorf("what was in the slot on another node is %s", st.Status)
+	}
+}
+
+// A stream that is to end when nobody watches goes on while somebody does on another node.
+func TestWatchedOnAnotherNode(t *testing.T) { watchedOnAnotherNode(t, redistest.Start(t)) }
+
+func watchedOnAnotherNode(t *testing.T, server addressed) {
+	a, b := startNode(t, server), startNode(t, server)
+	s, _ := a.ask(t, "endless", hub.StreamSpec{Keep: hub.Keep{CancelAfter: 50 * time.Millisecond}})
+	r := watch(t, b.find(t, s.ID), hub.Position{})
+	r.until(func() bool { return len(r.text) > 8000 }) // over a second
+	if st := s.State(); st.Status != hub.StatusRunning || st.Watchers != 1 {
+		t.Errorf("%s, %d watchers", st.Status, st.Watchers)
+	}
+	r.reader.Close()
+	<-a.stopped
+	<-s.Done()
+	if st := s.State(); st.Account.EndedBy != "unwatched" {
+		t.Errorf("%+v", st)
+	}
+}
+
+func TestNodeDiesWithStreams(t *testing.T) { nodeDiesWithStreams(t, redistest.Start(t)) }
+
+func nodeDiesWithStreams(t *testing.T, server addressed) {
+	a, b, c := startNode(t, server), startNode(t, server), startNode(t, server)
+	s, _ := a.ask(t, "endless", hub.StreamSpec{})
+	unseen, _ := a.ask(t, "endless", hub.StreamSpec{})
+	r := watch(t, b.find(t, s.ID), hub.Position{})
+	r.until(func() bool { return len(r.text) > 1000 })
+	time.Sleep(2 * shortLease) // until the nodes know each other, and trust what they do not hear
+	a.die()
+	r.toEnd()
+	if st := r.stream.State(); st.Status != hub.StatusInterrupted || st.Ending.Error == nil || st.Ending.Error.Code != "node_lost" {
+		t.Errorf("%+v", st)
+	}
+	late := watch(t, c.find(t, s.ID), hub.Position{})
+	late.toEnd()
+	if late.text != r.text || !strings.HasPrefix(text(1_000_000), r.text) || len(r.resets) > 0 {
+		t.Errorf("%d and %d bytes, resets %v", len(late.text), len(r.text), r.resets)
+	}
+	left := watch(t, c.find(t, unseen.ID), hub.Position{})
+	left.toEnd()
+	if st := left.stream.Status(); st != hub.StatusInterrupted {
+		t.Errorf("a stream that nobody looked at is %s", st)
+	}
+}
+
+func appendText(s *hub.Stream, ref hub.ProducerRef, text string, ending *hub.Ending) (hub.Receipt, error) {
+	begin := s.Append
+	if ref.Seq%2 == 1 {
+		begin = s.AppendWhole
+	}
+	a, err := begin(ref)
+	if err != nil {
+		return hub.Receipt{}, err
+	}
+	if !a.Duplicate() {
+		if err := a.Add([]hub.Part{{Text: text}}); err != nil {
+			a.Abort()
+			return hub.Receipt{}, err
+		}
+	}
+	return a.End(ending)
+}
+
+func TestProducerOverAnyNode(t *testing.T) {
+	server := redistest.Start(t)
+	nodes := []*node{startNode(t, server), startNode(t, server), startNode(t, server)}
+	s, _, err := nodes[0].CreateStream(hub.StreamSpec{ID: "build", Owner: "ada"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if had, old, err := nodes[1].CreateStream(hub.StreamSpec{ID: "build", Owner: "ada"}); err != nil || !old || had.ID != s.ID {
+		t.Errorf("made twice: %v, %t, %v", had, old, err)
+	}
+	if _, _, err := nodes[1].CreateStream(hub.StreamSpec{ID: "build", Owner: "eve"}); !errors.Is(err, hub.ErrConflict) {
+		t.Errorf("somebody else's: %v", err)
+	}
+	r := watch(t, nodes[2].find(t, "build"), hub.Position{})
+	ref := hub.ProducerRef{ID: "p"}
+	want := ""
+	for n := range 30 { // by each node in both ways
+		ref.Seq = int64(n)
+		want += piece(n)
+		for again := range 2 { // the second is a repetition
+			receipt, err := appendText(nodes[n%3].find(t, "build"), ref, piece(n), nil)
+			if err != nil || receipt.Duplicate != (again == 1) {
+				t.Fatal(n, receipt, err)
+			}
+		}
+	}
+	ref.Seq = 40
+	var gap *hub.GapError
+	if _, err := appendText(nodes[1].find(t, "build"), ref, "x", nil); !errors.As(err, &gap) || gap.Expected != 30 || gap.Received != 40 {
+		t.Errorf("a gap: %v", err)
+	}
+	var lease *hub.LeaseError
+	if _, err := appendText(nodes[1].find(t, "build"), hub.ProducerRef{ID: "q"}, "x", nil); !errors.As(err, &lease) || lease.Left <= 0 {
+		t.Errorf("another producer: %v", err)
+	}
+	r.until(func() bool { return len(r.text) == len(want) })
+	time.Sleep(2 * shortLease)
+	nodes[0].die()
+	ref.Epoch, ref.Seq = 1, 0
+	more := nodes[1].find(t, "build")
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) { // until the node is found dead
+		if _, err = appendText(more, ref, "and on", &hub.Ending{Status: hub.StatusDone}); err == nil {
+			break
+		}
+		if !errors.Is(err, hub.ErrUnavailable) || time.Now().After(end) {
+			t.Fatal(err)
+		}
+	}
+	r.until(func() bool { return strings.HasSuffix(r.text, "on") && r.ended })
+	if r.text != want+"and on" {
+		t.Errorf("%q", r.text)
+	}
+}
+
+// slowFinds is a store whose finds can be held up.
+type slowFinds struct {
+	*redis.Store
+	asked chan string // ids that are looked for; full, or nobody cares
+	held  atomic.Pointer[chan struct{}]
+}
+
+func (s *slowFinds) FindStream(user, id string) (*hub.SharedStream, error) {
+	if held := s.held.Load(); held != nil {
+		select {
+		case s.asked <- id:
+		default:
+		}
+		<-*held
+	}
+	return s.Store.FindStream(user, id)
+}
+
+// A node that was away for so long that another has taken its stream shows and takes nothing of it until it has what that one has: a producer would go on
+// behind a text that is not there any more.
+func TestStreamIsLost(t *testing.T) {
+	server := redistest.Start(t)
+	other, n := startNode(t, server), &node{}
+	slow := &slowFinds{Store: open(t, redis.Options{URL: server.URL(), Timeout: 2 * time.Second, Lease: shortLease, Dial: n.line.Dial}), asked: make(chan string, 1)}
+	n.Hub = hub.New(hub.Options{Topics: slow, Presences: slow, Streams: slow, Queue: slow})
+	t.Cleanup(n.Close)
+	s, _, err := n.CreateStream(hub.StreamSpec{ID: "build", Owner: "ada"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ref := hub.ProducerRef{ID: "p"}
+	if _, err := appendText(s, ref, "kept", nil); err != nil {
+		t.Fatal(err)
+	}
+	r := watch(t, other.find(t, "build"), hub.Position{})
+	r.until(func() bool { return r.text == "kept" })
+	time.Sleep(2 * shortLease) // until the nodes know each other, and trust what they do not hear
+
+	n.line.Cut()
+	for ref.Seq = 1; ref.Seq < 4; ref.Seq++ {
+		if _, err := appendText(s, ref, ", and lost", nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.toEnd()
+	hold := make(chan struct{})
+	slow.held.Store(&hold)
+	n.line.Mend()
+	<-slow.asked // it knows that it has lost the stream
+
+	var work sync.WaitGroup
+	work.Go(func() {
+		if found, err := n.Stream("ada", "build"); err != nil || found.Status() != hub.StatusInterrupted || string(found.State().Text) != "kept" {
+			t.Errorf("%v, %+v", err, found.State())
+		}
+		for seq := range int64(2) {
+			ending := &hub.Ending{Status: hub.StatusDone}
+			if seq == 0 {
+				ending = nil
+			}
+			if receipt, err := appendText(s, hub.ProducerRef{ID: "p", Epoch: 1, Seq: seq}, " on", ending); err != nil {
+				t.Errorf("%v, %+v", err, receipt)
+			}
+		}
+	})
+	work.Go(func() {
+		if _, err := appendText(s, hub.ProducerRef{ID: "q"}, "", nil); !errors.As(err, new(*hub.LeaseError)) && !errors.Is(err, hub.ErrForbidden) {
+			t.Errorf("a producer of a lower epoch: %v", err)
+		}
+	})
+	time.Sleep(100 * time.Millisecond) // what is wrong would be done by now
+	slow.held.Store(nil)
+	close(hold)
+	work.Wait()
+	r.until(func() bool { return r.ended && len(r.text) > len("kept on") })
+	if r.text != "kept on on" {
+		t.Errorf("%q", r.text)
+	}
+}
+
+// A Redis that keeps nothing is killed under a completion: who reads it on another node has all of it in the end.
+func TestRedisForgetsStreams(t *testing.T) {
+	server := redistest.Start(t)
+	a, b := startNode(t, server), startNode(t, server)
+	s, _ := a.ask(t, "3000", hub.StreamSpec{})
+	here, there := watch(t, s, hub.Position{}), watch(t, b.find(t, s.ID), hub.Position{})
+	for range 3 {
+		time.Sleep(300 * time.Millisecond)
+		server.Kill()
+		time.Sleep(100 * time.Millisecond)
+		server.Start()
+	}
+	here.toEnd()
+	there.toEnd()
+	if here.text != text(3000) || there.text != text(3000) {
+		t.Errorf("%d and %d bytes of %d; %s, resets %v", len(here.text), len(there.text), len(text(3000)), there.stream.Status(), there.resets)
+	}
+}
+
+// A token costs Redis the same, however many read it on however many nodes: a write for each 250 ms in which there are some.
+func TestCommandsOfTokens(t *testing.T) {
+	const tokens, most = 1000, 50
+	server := redistest.Start(t)
+	a, b := startNode(t, server), startNode(t, server)
+	scripts := func() (n int) {
+		_, rest, _ := strings.Cut(server.Command("INFO", "commandstats"), "cmdstat_evalsha:calls=")
+		_, _ = fmt.Sscan(strings.SplitN(rest, ",", 2)[0], &n)
+		return n
+	}
+	for _, readers := range []int{1, 100} {
+		s, _ := a.ask(t, strconv.Itoa(tokens), hub.StreamSpec{})
+		var list []*streamReader
+		for range readers {
+			list = append(list, watch(t, b.find(t, s.ID), hub.Position{}))
+		}
+		before := scripts()
+		for _, r := range list {
+			r.toEnd()
+			if r.text != text(tokens) {
+				t.Fatalf("%d bytes", len(r.text))
+			}
+		}
+		took := time.Since(s.State().Timings.Started)
+		n := scripts() - before
+		t.Logf("%d tokens in %v, %d readers on another node: %d scripts", tokens, took, readers, n)
+		if most := most + int(took.Seconds()*4); n == 0 || n > most { // at 100 tokens a second these are 40
+			t.Errorf("%d scripts", n)
+		}
+	}
+}
+
+// A node that has just come is asked with the others: what is revoked then is revoked there, too.
+func TestNewcomerIsAsked(t *testing.T) {
+	server := redistest.Start(t)
+	a := startNode(t, server)
+	for n := range 5 {
+		startNode(t, server).OnCall("here?", func([]byte) ([]byte, error) { return []byte("here"), nil })
+		if answers := a.CallAll("here?", nil); len(answers) != n+1 {
+			t.Fatalf("%d of %d nodes have answered", len(answers), n+1)
+		}
+	}
+}

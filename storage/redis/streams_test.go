@@ -1,0 +1,170 @@
+package redis_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/storage/redis"
+	"github.com/duckwire/duckwire/storage/redis/redistest"
+	"github.com/duckwire/duckwire/storage/storagetest"
+)
+
+func TestStreams(t *testing.T) {
+	backends(t, func(t *testing.T, url string) {
+		used := make(map[hub.StreamStore]string) // the node's name
+		storagetest.Streams(t,
+			func(t *testing.T) hub.StreamStore {
+				s := open(t, redis.Options{URL: url})
+				t.Cleanup(func() { forget(t, s) })
+				used[s] = s.Node()
+				return s
+			},
+			func(t *testing.T, s hub.StreamStore) hub.StreamStore {
+				again := open(t, redis.Options{URL: url, Node: used[s]})
+				used[again] = used[s]
+				return again
+			})
+	})
+}
+
+// forget deletes what a test has left: the suite uses the same ids again.
+func forget(t testing.TB, s *redis.Store) {
+	t.Helper()
+	var ids []string
+	if err := s.Load(func(rec *hub.StreamRecord) error { ids = append(ids, rec.ID); return nil }); err != nil {
+		t.Error(err)
+	}
+	if err := s.Delete(ids); err != nil {
+		t.Error(err)
+	}
+}
+
+func streamRecord(id, text string, aliases ...string) *hub.StreamRecord {
+	rec := &hub.StreamRecord{ID: id, Owner: "ada", Epoch: "e-1", Aliases: aliases, Status: hub.StatusRunning, Timings: hub.Timings{Created: time.Now()}}
+	if text != "" {
+		rec.Runs = []hub.Run{{First: 1, Lengths: []int{len(text)}, Text: []byte(text)}}
+	}
+	return rec
+}
+
+func TestStreamsOfOthers(t *testing.T) {
+	backends(t, func(t *testing.T, url string) {
+		a, b := open(t, redis.Options{URL: url}), open(t, redis.Options{URL: url})
+		want := func(taken, superseded, wantTaken, wantSuperseded string, err error) {
+			t.Helper()
+			if err != nil || taken != wantTaken || superseded != wantSuperseded {
+				t.Errorf("%q, %q, %v; want %q, %q", taken, superseded, err, wantTaken, wantSuperseded)
+			}
+		}
+		add := func(s *redis.Store, rec *hub.StreamRecord, slot, wantTaken, wantSuperseded string) {
+			t.Helper()
+			taken, superseded, err := s.AddStream(rec, slot)
+			want(taken, superseded, wantTaken, wantSuperseded, err)
+		}
+		add(a, streamRecord("1", "héllo", "mine"), "ghost", "", "")
+		add(b, streamRecord("1", ""), "", "1", "")
+		add(b, streamRecord("2", "", "mine"), "", "1", "")
+		add(b, streamRecord("3", "", "other"), "ghost", "", "1")
+		if ids, err := a.StreamsOf("ada", 10); err != nil || len(ids) != 2 || !slices.Contains(ids, "3") {
+			t.Errorf("%v, %v", ids, err)
+		}
+		found, err := b.FindStream("ada", "mine")
+		if err != nil || found.Node != a.Node() || found.Record.ID != "1" || string(found.Record.Runs[0].Text) != "héllo" || found.Record.Tail != 1 {
+			t.Fatalf("%+v, %v", found, err)
+		}
+		if _, err := b.FindStream("eve", "mine"); !errors.Is(err, hub.ErrNotFound) {
+			t.Errorf("an alias of somebody else's: %v", err)
+		}
+
+		heard, gap := make(chan *hub.SharedStream, 9), make(chan bool, 9)
+		defer b.FollowStream("1", func(c *hub.SharedStream) { heard <- c }, func() { gap <- true })()
+		<-gap
+		more := *streamRecord("1", "")
+		more.Runs = []hub.Run{{First: 2, Lengths: []int{1, 2}, Text: []byte("abb")}}
+		if err := a.Save([]hub.StreamChange{more}); err != nil {
+			t.Fatal(err)
+		}
+		if c := <-heard; c.Node != a.Node() || c.Record.Tail != 3 || len(c.Record.Runs) != 1 || c.Record.Runs[0].First != 2 {
+			t.Errorf("%+v", c)
+		}
+		more.Runs = []hub.Run{{First: 2, Lengths: []int{1, 2, 3}, Text: []byte("abbccc")}} // the answer was lost, and more came since
+		if err := a.Save([]hub.StreamChange{more}); err != nil {
+			t.Fatal(err)
+		}
+		if found, err := b.FindStream("ada", "1"); err != nil || found.Record.Tail != 4 || len(found.Record.Runs) != 2 || string(found.Record.Runs[1].Text) != "abbccc" {
+			t.Errorf("%+v, %v", found, err)
+		}
+
+		more.Runs, more.Tail = []hub.Run{{First: 9, Lengths: []int{1}, Text: []byte("x")}}, 0
+		var failed *hub.SaveError
+		if err := a.Save([]hub.StreamChange{more}); !errors.As(err, &failed) || failed.Behind["1"] != 4 {
+			t.Errorf("entries are missing: %v", err)
+		}
+		if claimed, err := b.ClaimStream("1", "nobody"); err != nil || claimed {
+			t.Errorf("%v, %v", claimed, err)
+		}
+		if claimed, err := b.ClaimStream("1", a.Node()); err != nil || !claimed {
+			t.Errorf("%v, %v", claimed, err)
+		}
+		more.Runs, more.Tail = nil, 4
+		if err := a.Save([]hub.StreamChange{more}); !errors.As(err, &failed) || len(failed.Taken) != 1 {
+			t.Errorf("another node's: %v", err)
+		}
+		if err := b.Save([]hub.StreamChange{more}); err != nil {
+			t.Error(err)
+		}
+		if err := b.Delete([]string{"1", "3"}); err != nil {
+			t.Error(err)
+		}
+		add(a, streamRecord("4", "", "mine"), "", "", "") // the alias's stream is gone
+	})
+}
+
+func TestNodesAskEachOther(t *testing.T) {
+	backends(t, func(t *testing.T, url string) {
+		a, b := open(t, redis.Options{URL: url}), open(t, redis.Options{URL: url})
+		echo := func(from string, request []byte) []byte { return fmt.Appendf(nil, "%s to %s", request, from) }
+		defer a.Serve(hub.NodeEvents{Answer: echo, Died: nobodyDied(t)})()
+		defer b.Serve(hub.NodeEvents{Answer: echo, Died: nobodyDied(t)})()
+		for n := range 50 {
+			if answer, err := a.Ask(t.Context(), b.Node(), fmt.Append(nil, n)); err != nil || string(answer) != fmt.Sprintf("%d to %s", n, a.Node()) {
+				t.Fatalf("%s, %v", answer, err)
+			}
+		}
+		if !a.Alive(b.Node()) {
+			t.Error("a node that serves is not alive")
+		}
+	})
+}
+
+func nobodyDied(t *testing.T) func(string, []string) {
+	return func(node string, _ []string) { t.Errorf("%s is found dead", node) }
+}
+
+func TestDeadNode(t *testing.T) {
+	url := redistest.Start(t).URL()
+	const lease = 400 * time.Millisecond
+	a, b := open(t, redis.Options{URL: url, Lease: lease}), open(t, redis.Options{URL: url, Lease: lease})
+	deaths := make(chan []string, 9)
+	defer b.Serve(hub.NodeEvents{Died: func(node string, streams []string) { deaths <- append(streams, node) }})()
+	stop := a.Serve(hub.NodeEvents{Died: nobodyDied(t)})
+	if _, _, err := a.AddStream(streamRecord("1", "x"), ""); err != nil {
+		t.Fatal(err)
+	}
+	for begun := time.Now(); time.Since(begun) < 3*lease; time.Sleep(lease / 10) {
+		if !b.Alive(a.Node()) {
+			t.Fatal("a node that beats is not alive")
+		}
+	}
+	stop()
+	if got := <-deaths; !slices.Equal(got, []string{"1", a.Node()}) {
+		t.Errorf("%v", got)
+	}
+	if b.Alive(a.Node()) {
+		t.Error("a node that has ended is alive")
+	}
+}

@@ -1,0 +1,63 @@
+-- Adds events to a topic, all or none, and tells all nodes.
+-- KEYS: meta, log, ids, ephemerals
+-- ARGV: channel, an epoch that is new, events to keep, bytes to keep, how long to keep them (ms), ephemerals to keep, how long (ms), now (ms),
+--       then for each event: kind (n: named, e: ephemeral, -: neither), key, size, JSON
+-- Returns the epoch, and each event's offset (0: it has none).
+local meta, log, ids, ephemerals = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local maxEvents, maxBytes, ttl, now = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[8])
+local epoch, tail, base, bytes = life(meta, ARGV[2])
+
+local out, told, first = { epoch }, {}, 0
+for i = 9, #ARGV, 4 do
+	local kind, key, size, json = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 3]
+	local known = kind == 'n' and redis.call('HGET', ids, key)
+	if kind == 'e' then
+		redis.call('HSET', ephemerals, key, redis.call('HINCRBY', meta, 'v', 1) .. ' ' .. json)
+		out[#out + 1] = 0
+		told[#told + 1] = json
+	elseif known then
+		out[#out + 1] = tonumber(known)
+	else
+		tail = tail + 1
+		if first == 0 then first = tail end
+		redis.call('XADD', log, tail .. '-0', 'd', json, 'k', kind == 'n' and key or '', 'z', size, 't', now)
+		if kind == 'n' then redis.call('HSET', ids, key, tail) end
+		bytes = bytes + size
+		out[#out + 1] = tail
+		told[#told + 1] = json
+	end
+end
+
+-- The oldest make room, and those whose time is over.
+local over, look = true, 1
+while over and base < tail do
+	local oldest = redis.call('XRANGE', log, '-', '+', 'COUNT', look)
+	look = math.min(look * 2, 16) -- mostly none has to go, or one
+	if #oldest == 0 then -- the log was lost, and not what is known of it
+		base, bytes = tail, 0
+	end
+	local gone, forgotten = {}, {}
+	for _, entry in ipairs(oldest) do
+		local f = entry[2]
+		over = tail - base > maxEvents or bytes > maxBytes or tonumber(f[8]) < now - ttl
+		if not over then break end
+		gone[#gone + 1] = entry[1]
+		if f[4] ~= '' then forgotten[#forgotten + 1] = f[4] end
+		bytes = bytes - tonumber(f[6])
+		base = tonumber(string.match(entry[1], '^%d+'))
+	end
+	if #gone > 0 then redis.call('XDEL', log, unpack(gone)) end
+	if #forgotten > 0 then redis.call('HDEL', ids, unpack(forgotten)) end
+end
+
+redis.call('HSET', meta, 's', tail, 'b', base, 'z', bytes)
+redis.call('PEXPIRE', meta, lifetime)
+if first > 0 then
+	redis.call('PEXPIRE', log, ttl + 60000)
+	redis.call('PEXPIRE', ids, ttl + 60000)
+end
+crowd(ephemerals, tonumber(ARGV[6]), tonumber(ARGV[7]))
+if #told > 0 then
+	redis.call('PUBLISH', ARGV[1], epoch .. ' ' .. first .. '\n' .. table.concat(told, '\n'))
+end
+return out

@@ -1,0 +1,37 @@
+-- Returns what is kept of a topic behind a place: epoch, epochs before (see life), base, tail, offset of the first event, the events, the ephemerals.
+-- KEYS: meta, log, ephemerals
+-- ARGV: an epoch that is new, the place's epoch, its offset, bytes of a page
+local meta, log, ephemerals = KEYS[1], KEYS[2], KEYS[3]
+local epoch, tail, base = life(meta, ARGV[1])
+redis.call('PEXPIRE', meta, lifetime)
+local after, room = tonumber(ARGV[3]), tonumber(ARGV[4])
+local same = ARGV[2] == epoch
+if not same or after < base or after > tail then after = base end
+
+local events, at = {}, after
+while room > 0 and at < tail do
+	local entries = redis.call('XRANGE', log, (at + 1) .. '-0', '+', 'COUNT', 64)
+	if #entries == 0 then break end
+	for _, entry in ipairs(entries) do
+		events[#events + 1] = entry[2][2]
+		room = room - #entry[2][2]
+		at = tonumber(string.match(entry[1], '^%d+'))
+		if room <= 0 then break end
+	end
+end
+if at == after and at < tail then -- the log was lost, and not what is known of it
+	base, after = tail, tail
+	redis.call('HSET', meta, 'b', base, 'z', 0)
+end
+
+local current = {}
+if not same then
+	local all = redis.call('HGETALL', ephemerals)
+	for i = 2, #all, 2 do
+		local version, json = string.match(all[i], '^(%d+) (.*)$')
+		current[#current + 1] = { tonumber(version), json }
+	end
+	table.sort(current, function(a, b) return a[1] < b[1] end)
+	for i, e in ipairs(current) do current[i] = e[2] end
+end
+return { epoch, redis.call('HGET', meta, 'p') or '', base, tail, after + 1, events, current }

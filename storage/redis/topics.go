@@ -1,0 +1,204 @@
+package redis
+
+import (
+	"crypto/rand"
+	_ "embed"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"github.com/duckwire/duckwire/hub"
+)
+
+//go:embed topic_lib.lua
+var topicLib string
+
+//go:embed topic_append.lua
+var topicAppend string
+
+//go:embed topic_page.lua
+var topicPage string
+
+var (
+	appendScript = newScript(topicLib, topicAppend)
+	pageScript   = newScript(topicLib, topicPage)
+)
+
+// topicKey is what the keys of a topic begin with, and the channel on which it is heard.
+func topicKey(topic string) string { return "dw:{t:" + topic + "}" }
+
+// newEpoch returns the epoch that a log gets if it needs a new one: BOOT-N, as the hub's own, or it could not stand in a hub.Vector.
+func newEpoch() string {
+	var b [9]byte
+	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
+	return base64.RawURLEncoding.EncodeToString(b[:]) + "-0"
+}
+
+// AppendEvents implements hub.TopicStore.
+func (s *Store) AppendEvents(topic string, events []hub.SharedEvent, room hub.TopicRoom) ([]hub.Position, error) {
+	key := topicKey(topic)
+	args := append(make([]string, 0, 8+4*len(events)),
+		key, newEpoch(), strconv.Itoa(room.Events), strconv.FormatInt(room.Bytes, 10), millis(room.TTL), strconv.Itoa(room.Ephemerals), millis(room.EphemeralTTL),
+		strconv.FormatInt(time.Now().UnixMilli(), 10))
+	for i := range events {
+		e := &events[i]
+		raw, err := json.Marshal(e)
+		if err != nil {
+			return nil, err
+		}
+		kind, name := "-", ""
+		switch {
+		case e.Ephemeral:
+			kind, name = "e", e.Sender+"\x00"+e.Event
+		case e.Named:
+			kind, name = "n", e.Sender+"\x00"+e.ID
+		}
+		args = append(args, kind, name, strconv.Itoa(len(raw)), rueidis.BinaryString(raw))
+	}
+	out, err := s.run(appendScript, []string{key + ":m", key + ":l", key + ":i", key + ":e"}, args).ToArray()
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	if len(out) != 1+len(events) {
+		return nil, errAnswer
+	}
+	epoch, err := out[0].ToString()
+	if err != nil {
+		return nil, errAnswer
+	}
+	places := make([]hub.Position, len(events))
+	for i := range places {
+		n, err := out[1+i].AsInt64()
+		if err != nil {
+			return nil, errAnswer
+		}
+		if n > 0 {
+			places[i] = hub.Position{Epoch: epoch, Offset: uint64(n)}
+		}
+	}
+	return places, nil
+}
+
+// Events implements hub.TopicStore.
+func (s *Store) Events(topic, epoch string, after uint64) (page hub.TopicPage, err error) {
+	key := topicKey(topic)
+	out, err := s.run(pageScript, []string{key + ":m", key + ":l", key + ":e"}, []string{
+		newEpoch(), epoch, strconv.FormatUint(after, 10), strconv.Itoa(hub.PageBytes),
+	}).ToArray()
+	if err != nil {
+		return page, unavailable(err)
+	}
+	r := answer{values: out}
+	page.Epoch = r.text()
+	page.Before = parseBefore(r.text())
+	page.Base, page.Tail, page.First = r.number(), r.number(), r.number()
+	page.Events, page.Ephemerals = r.events(), r.events()
+	return page, r.err
+}
+
+// parseBefore reads "EPOCH OFFSET EPOCH OFFSET …".
+func parseBefore(text string) (before []hub.Position) {
+	words := strings.Fields(text)
+	for i := 0; i+1 < len(words); i += 2 {
+		offset, _ := strconv.ParseUint(words[i+1], 10, 64) // a script wrote it
+		before = append(before, hub.Position{Epoch: words[i], Offset: offset})
+	}
+	return before
+}
+
+// FollowTopic implements hub.TopicStore.
+func (s *Store) FollowTopic(topic string, heard func(hub.EventBatch), gap func()) (stop func()) {
+	return s.bus.follow(topicKey(topic), &follower{gap: gap, heard: func(message string) {
+		batch, err := parseBatch(message)
+		if err != nil {
+			s.Logger.Error("what another node published on a topic is not understood; nodes of different versions?", "topic", topic, "error", err)
+			gap()
+			return
+		}
+		heard(batch)
+	}})
+}
+
+// parseBatch reads what topic_append.lua publishes: "EPOCH FIRST" and the events, a line each.
+func parseBatch(message string) (b hub.EventBatch, err error) {
+	head, rest, _ := strings.Cut(message, "\n")
+	epoch, first, _ := strings.Cut(head, " ")
+	b.Epoch = epoch
+	if b.First, err = strconv.ParseUint(first, 10, 64); err != nil {
+		return b, err
+	}
+	for line := range strings.SplitSeq(rest, "\n") {
+		var e hub.SharedEvent
+		if err := json.Unmarshal([]byte(line), &e); err != nil {
+			return b, err
+		}
+		b.Events = append(b.Events, e)
+	}
+	return b, nil
+}
+
+var errAnswer = errors.New("a script of Redis answered otherwise than it does")
+
+// unavailable says that Redis did not do what was asked, as far as is known.
+func unavailable(err error) error {
+	return fmt.Errorf("what the nodes share in Redis cannot be reached (it is tried again): %v: %w", err, hub.ErrUnavailable)
+}
+
+func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
+
+// answer reads the values of a script's answer, one after the other. The first error stays.
+type answer struct {
+	values []rueidis.RedisMessage
+	err    error
+}
+
+func (a *answer) next() (m rueidis.RedisMessage, ok bool) {
+	if len(a.values) == 0 {
+		a.err = errAnswer
+	}
+	if a.err != nil {
+		return m, false
+	}
+	m, a.values = a.values[0], a.values[1:]
+	return m, true
+}
+
+func (a *answer) text() (s string) {
+	if m, ok := a.next(); ok {
+		s, a.err = m.ToString()
+	}
+	return s
+}
+
+func (a *answer) number() uint64 {
+	m, ok := a.next()
+	if !ok {
+		return 0
+	}
+	n, err := m.AsInt64()
+	a.err = err
+	return uint64(n)
+}
+
+func (a *answer) events() (events []hub.SharedEvent) {
+	m, ok := a.next()
+	if !ok {
+		return nil
+	}
+	list, err := m.AsStrSlice()
+	a.err = err
+	for _, text := range list {
+		var e hub.SharedEvent
+		if err := json.Unmarshal([]byte(text), &e); err != nil {
+			a.err = err
+		}
+		events = append(events, e)
+	}
+	return events
+}
