@@ -254,13 +254,17 @@ func (t *webSocket) abort() {
 var pingFrame = seal(room(0), opPing)
 
 // tick pings a client that has been silent for half the timeout, and gives up one that has been for all of it: nobody is there any more, or
-// the network lost the connection without a word.
+// the network lost the connection without a word. It gives nobody up whom it has not asked in time: after a pause of the whole process, every
+// client would seem to have been silent.
 func (t *webSocket) tick(now time.Time) {
-	silent := now.Sub(t.net.lastHeard())
+	heard, patience := t.net.lastHeard(), t.server.IdleTimeout
+	silent := now.Sub(heard)
+	asked := t.pinged.After(heard)
 	switch {
-	case silent >= t.server.IdleTimeout:
+	case silent < patience/2, asked && now.Sub(t.pinged) < patience/4: // it has time
+	case silent >= patience && (asked || t.server.NoPing):
 		t.close(closeProtocol, "nothing was heard for too long")
-	case !t.server.NoPing && silent >= t.server.IdleTimeout/2 && now.Sub(t.pinged) >= t.server.IdleTimeout/4:
+	case !t.server.NoPing:
 		t.pinged = now
 		t.socket.post(pingFrame)
 	}
