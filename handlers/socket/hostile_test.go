@@ -188,7 +188,7 @@ func TestNeverReads(t *testing.T) {
 func TestHalfOpenPeer(t *testing.T) {
 	t.Parallel()
 	var in counter
-	s := start(t, socket.Options{Enter: in.enter, IdleTimeout: 400 * time.Millisecond}, hub.Limits{})
+	s := start(t, socket.Options{Enter: in.enter, IdleTimeout: 4 * time.Second}, hub.Limits{})
 	c := s.dialRaw("user=u") // it answers nothing
 	alive := s.dial("user=alive")
 	go func() { _, _, _ = alive.conn.Read(alive.ctx) }() // it answers pings

@@ -253,19 +253,38 @@ func (t *webSocket) abort() {
 // pingFrame asks a silent client for a sign of life.
 var pingFrame = seal(room(0), opPing)
 
-// tick pings a client that has been silent for half the timeout, and gives up one that has been for all of it: nobody is there any more, or
-// the network lost the connection without a word. It gives nobody up whom it has not asked in time: after a pause of the whole process, every
-// client would seem to have been silent.
+// tick pings a client that is silent, and gives up one that stays so.
 func (t *webSocket) tick(now time.Time) {
-	heard, patience := t.net.lastHeard(), t.server.IdleTimeout
-	silent := now.Sub(heard)
-	asked := t.pinged.After(heard)
-	switch {
-	case silent < patience/2, asked && now.Sub(t.pinged) < patience/4: // it has time
-	case silent >= patience && (asked || t.server.NoPing):
-		t.close(closeProtocol, "nothing was heard for too long")
-	case !t.server.NoPing:
+	switch t.server.onSilence(now, t.net.lastHeard(), t.pinged) {
+	case askIt:
 		t.pinged = now
 		t.socket.post(pingFrame)
+	case giveItUp:
+		t.close(closeProtocol, "nothing was heard for too long")
 	}
+}
+
+// silence is what is done about a client's.
+type silence int
+
+const (
+	letIt silence = iota
+	askIt
+	giveItUp
+)
+
+// onSilence says what to do about a client that was last heard and last pinged at those times. One that has been silent for half the timeout is
+// pinged, and one that has been for all of it is given up: nobody is there any more, or the network lost the connection without a word. But it
+// has always a quarter of the timeout to answer: after a pause of the whole process, every client seems to have been silent.
+func (o *Options) onSilence(now, heard, pinged time.Time) silence {
+	silent, asked := now.Sub(heard), pinged.After(heard)
+	switch {
+	case silent < o.IdleTimeout/2, asked && now.Sub(pinged) < o.IdleTimeout/4:
+		return letIt
+	case silent >= o.IdleTimeout && (asked || o.NoPing):
+		return giveItUp
+	case o.NoPing:
+		return letIt
+	}
+	return askIt
 }

@@ -1,0 +1,39 @@
+package socket
+
+import (
+	"testing"
+	"time"
+)
+
+// TestSilence: seconds since a client was heard, and since it was pinged (0: never), with a timeout of 60 s.
+func TestSilence(t *testing.T) {
+	for _, c := range []struct {
+		heard, pinged int
+		noPing        bool
+		want          silence
+	}{
+		{heard: 29, want: letIt},
+		{heard: 30, want: askIt},
+		{heard: 30, pinged: 40, want: askIt}, // it answered that one
+		{heard: 44, pinged: 14, want: letIt},
+		{heard: 45, pinged: 15, want: askIt},
+		{heard: 59, pinged: 14, want: letIt},
+		{heard: 60, pinged: 15, want: giveItUp},
+		{heard: 60, pinged: 14, want: letIt},     // the ping was late
+		{heard: 3600, want: askIt},               // the process was stopped
+		{heard: 3600, pinged: 3610, want: askIt}, // likewise
+		{heard: 3601, pinged: 1, want: letIt},
+		{heard: 3615, pinged: 15, want: giveItUp},
+		{heard: 59, noPing: true, want: letIt},
+		{heard: 60, noPing: true, want: giveItUp},
+	} {
+		o := Options{IdleTimeout: time.Minute, NoPing: c.noPing}
+		now, pinged := time.Now(), time.Time{}
+		if c.pinged > 0 {
+			pinged = now.Add(-time.Duration(c.pinged) * time.Second)
+		}
+		if got := o.onSilence(now, now.Add(-time.Duration(c.heard)*time.Second), pinged); got != c.want {
+			t.Errorf("%+v: %d", c, got)
+		}
+	}
+}
