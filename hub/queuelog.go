@@ -27,11 +27,15 @@ type queueLog struct {
 	expiredThrough uint64
 }
 
-// load reads the store for the first reader. What has expired is not given to anybody.
+// load reads the store for the first reader. What has expired is not given to anybody. For a later one it is read again where other nodes have
+// it, too: whoever acknowledges on one node and then reads on another is not told of the same messages again.
 func (q *queueLog) load() error {
 	q.reading.Lock()
 	defer q.reading.Unlock()
 	if q.loaded {
+		if q.shared() != nil && !q.isFailed() { // one that is away is not waited for again
+			_ = q.renew()
+		}
 		return nil
 	}
 	if _, err := q.hub.queues.store.ExpireMessages(q.user, q.hub.expiryTime(), q.hub.limits.QueueMax); err != nil {
@@ -51,6 +55,11 @@ func (q *queueLog) refresh() error {
 	if !q.loaded {
 		return nil // who loads it does it
 	}
+	return q.renew()
+}
+
+// renew reads what is new, and notes whether that went well. q.reading is held.
+func (q *queueLog) renew() error {
 	err := q.catchUp()
 	q.mu.Lock()
 	q.failed = err != nil
@@ -85,10 +94,16 @@ func (q *queueLog) end(epoch string) uint64 {
 	return q.tail()
 }
 
+// shared returns the store, if other nodes have it, too.
+func (q *queueLog) shared() QueueFollower {
+	store, _ := q.hub.queues.store.(QueueFollower)
+	return store
+}
+
 // follow has other nodes' changes looked at.
 func (q *queueLog) follow() {
-	store, ok := q.hub.queues.store.(QueueFollower)
-	if !ok {
+	store := q.shared()
+	if store == nil {
 		return
 	}
 	stop := store.FollowQueue(q.user, func() {
@@ -188,6 +203,12 @@ func (q *queueLog) acknowledged(through uint64) {
 		q.expired, q.expiredThrough = 0, 0
 	}
 	q.hub.logBytes.Add(q.bytes - before)
+}
+
+func (q *queueLog) isFailed() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.failed
 }
 
 // isStale reports whether the store has something else: a look failed, or the oldest message has expired.

@@ -3,6 +3,7 @@ package redis_test
 import (
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -105,6 +106,31 @@ func TestQueueOverNodes(t *testing.T) {
 	late.until("three")
 	for _, r := range []*queueReader{here, there} { // the restart may have taken offsets back, so what waits is told again: here it is nothing more
 		r.until("before", "one", "two", "three")
+	}
+}
+
+// What was acknowledged on one node is not told to who then reads on another, however late that one hears of it.
+func TestQueueReadAfterAck(t *testing.T) {
+	server := redistest.Start(t)
+	a, b := startNode(t, server), startNode(t, server)
+	var names []string
+	here, there := readQueue(t, a), readQueue(t, b) // both nodes have the queue
+	for i := range 50 {
+		names = append(names, strconv.Itoa(i))
+		leave(t, a, names[i])
+		here.until(names...)
+		there.until(names...)
+		if err := b.AckMessages("ada", there.last); err != nil {
+			t.Fatal(err)
+		}
+		late, _, err := a.ReadQueue("ada", hub.Position{}, hub.NewWake())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if items, _ := late.Read(nil); len(items) > 0 {
+			t.Fatalf("%s was acknowledged", items[0].Event.Name)
+		}
+		late.Close()
 	}
 }
 
