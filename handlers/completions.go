@@ -138,6 +138,9 @@ func (s *server) streamOpenAI(w http.ResponseWriter, r *http.Request, stream *hu
 	if err != nil {
 		return err
 	}
+	if err := stream.CatchUp(p); err != nil {
+		return err
+	}
 	if stream.AtEnd(p) {
 		w.WriteHeader(http.StatusNoContent)
 		return nil

@@ -124,8 +124,9 @@ func TestSocketsAreLimitedAndDrained(t *testing.T) {
 }
 
 func TestSocketExpires(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil, hub.Limits{}, nil)
-	tok := tokenFor(t, "u", 2*time.Second, "*=*")
+	tok := tokenFor(t, "u", 5*time.Second, "*=*")
 	c := s.dialSocket(tok)
 	open := s.poll("GET", "token="+tok, "")
 	got := ended(t, c)

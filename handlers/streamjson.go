@@ -87,6 +87,11 @@ func (s *server) streamJSON(w http.ResponseWriter, r *http.Request, stream *hub.
 	if q.Get("after") == "" && r.Header.Get("Last-Event-ID") == "" {
 		p = hub.Position{}
 	}
+	if stream.Renew() != nil { // what this node has will do, if it has p
+		if err := stream.CatchUp(p); err != nil {
+			return err
+		}
+	}
 	wake := hub.NewWake()
 	defer s.hub.OnDrain(wake)()
 	reader, reset := stream.Watch(p, wake)

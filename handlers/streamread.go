@@ -90,6 +90,9 @@ func (s *server) streamLive(w http.ResponseWriter, r *http.Request, stream *hub.
 	if err != nil {
 		return err
 	}
+	if err := stream.CatchUp(p); err != nil {
+		return err
+	}
 	if stream.AtEnd(p) { // the one way to tell an EventSource to stop
 		w.WriteHeader(http.StatusNoContent)
 		return nil
@@ -199,6 +202,9 @@ func (s *server) streamText(w http.ResponseWriter, r *http.Request, stream *hub.
 	h.Set("ETag", etag)
 	at, ranged, err := byteRange(r, etag)
 	if err != nil {
+		return err
+	}
+	if err := stream.CatchUpToByte(at); err != nil {
 		return err
 	}
 	pump, done, err := s.newPump(w, r, hub.ViaText, live{hb: s.Heartbeat})

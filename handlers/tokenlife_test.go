@@ -176,7 +176,7 @@ func TestTokenEndsEachTransport(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := startServer(t, nil, hub.Limits{}, nil)
-			c := open(s, tokenFor(t, "ada", 3*time.Second, "*=*"))
+			c := open(s, tokenFor(t, "ada", 6*time.Second, "*=*"))
 			wantPrefix(t, c.next(), `[null,null,"phoenix","token_expiring",{"expires_in":`)
 			want(t, ended(t, c), ends[name])
 		})
@@ -185,8 +185,9 @@ func TestTokenEndsEachTransport(t *testing.T) {
 
 // A client of an SSE socket may come back on a new response after the renewal: the session's token lives, not the request's.
 func TestTokenRenewedAndFollowedAnew(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil, hub.Limits{}, nil)
-	first := tokenFor(t, "ada", 3*time.Second, "*=*")
+	first := tokenFor(t, "ada", 6*time.Second, "*=*")
 	c, control := s.openSSESocket(first), s.dialSocket(first)
 	c.send(`[null,"1","phoenix","access_token",{"token":%q}]`, token(t, "ada", "*=*"))
 	for got := c.next(); !strings.HasPrefix(got, `[null,"1","phoenix","phx_reply",{"status":"ok"`); got = c.next() {
@@ -218,8 +219,9 @@ func wantPrefix(t testing.TB, got, prefix string) {
 }
 
 func TestUploadEndsWithItsToken(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil, hub.Limits{}, nil)
-	want(t, s.upload(tokenFor(t, "ada", 3*time.Second, "*=*")).end(), "401")
+	want(t, s.upload(tokenFor(t, "ada", 5*time.Second, "*=*")).end(), "401")
 }
 
 // keyring is an issuer whose key set changes.

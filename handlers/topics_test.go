@@ -246,8 +246,9 @@ func TestPaddingHeartbeatsMaxAndDrain(t *testing.T) {
 
 // A connection ends with its token: bye, and the reconnect meets 401.
 func TestResponseEndsWithItsToken(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil, hub.Limits{}, nil)
-	short := "Authorization: Bearer " + tokenFor(t, "u", 2*time.Second, "*=*")
+	short := "Authorization: Bearer " + tokenFor(t, "u", 5*time.Second, "*=*")
 	sub := s.stream("GET", eventsPath, "", short)
 	sub.want("hello")
 	if bye := sub.want("bye"); bye.data != `{"reason":"unauthorized"}` {

@@ -280,6 +280,11 @@ func (h *Hub) Subscribe(name string, p Position, wake Waker) (*TopicReader, *Res
 		} else if err != nil {
 			return nil, nil, err
 		}
+		if err := t.catchUp(p); err == ErrClosed && !h.isClosing() {
+			continue
+		} else if err != nil {
+			return nil, nil, err
+		}
 		if r, reset := t.subscribe(p, wake); r != nil {
 			return r, reset, nil
 		}

@@ -207,8 +207,8 @@ func (l *log) read(r *Reader, dst []Item, limit int) ([]Item, *Reset) {
 	}
 	if !r.silent {
 		r.counts.items(len(dst)-had, behind)
-		if l.delivered < r.after {
-			r.counts.tokens(l.countDelivered(r.after))
+		if at := min(r.after, l.tail()); l.delivered < at { // a queue's log that is read anew may be shorter for a moment
+			r.counts.tokens(l.countDelivered(at))
 		}
 	}
 	return dst, reset

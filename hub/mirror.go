@@ -60,21 +60,27 @@ func (t *topic) attach() error {
 	} else {
 		t.mu.Unlock()
 	}
-	return m.wait()
+	return m.wait(func() bool { return m.loaded })
 }
 
-// wait waits until the store has been asked with success once.
-func (m *mirror) wait() error {
+// renew asks the store, and waits until it has answered.
+func (m *mirror) renew() error {
+	m.gap()
+	return m.wait(func() bool { return !m.loading && m.err == nil })
+}
+
+// wait waits until done, which is called with m.mu held, says that the store has been asked with success.
+func (m *mirror) wait(done func() bool) error {
 	late := time.NewTimer(mirrorTimeout)
 	defer late.Stop()
 	for {
 		m.mu.Lock()
-		loaded, over, err, changed := m.loaded, m.over, m.err, m.changed
+		enough, over, err, changed := done(), m.over, m.err, m.changed
 		m.mu.Unlock()
 		switch {
 		case over:
 			return ErrClosed
-		case loaded:
+		case enough:
 			return nil
 		case err != nil:
 			return err
@@ -169,18 +175,21 @@ func (m *mirror) load() {
 	}
 }
 
-// loadOnce reads what the store has behind what the topic has.
+// loadOnce reads what the store has behind what the topic has. The topic gets it as a whole: one that has begun anew, and is still shorter than what
+// its readers have had, is of no use to anybody.
 func (m *mirror) loadOnce() error {
-	for {
-		epoch, after := m.topic.end()
-		page, err := m.store.Events(m.topic.name, epoch, after)
-		if err != nil {
-			return err
-		}
-		if m.topic.adopt(&page); len(page.Events) == 0 || page.First+uint64(len(page.Events))-1 >= page.Tail {
-			return nil
+	epoch, after := m.topic.end()
+	all, err := m.store.Events(m.topic.name, epoch, after)
+	for err == nil && len(all.Events) > 0 && all.last() < all.Tail {
+		var more TopicPage
+		if more, err = m.store.Events(m.topic.name, all.Epoch, all.last()); err == nil {
+			all.join(&more)
 		}
 	}
+	if err == nil {
+		m.topic.adopt(&all)
+	}
+	return err
 }
 
 // tell wakes those who wait. m.mu is held.

@@ -3,7 +3,9 @@ package hub_test
 import (
 	"encoding/json"
 	"fmt"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/storage/memory"
@@ -110,5 +112,77 @@ func TestHeardWhileTheLoadingEnds(t *testing.T) {
 			t.Fatal(got)
 		}
 		r.Close()
+	}
+}
+
+// slowPages is a store that begins a new epoch, and then gives what it has a few events at a time, and only when it may.
+type slowPages struct {
+	hub.TopicStore
+	gap   func()
+	epoch atomic.Pointer[string] // the new one
+	may   chan struct{}
+}
+
+func (s *slowPages) FollowTopic(topic string, heard func(hub.EventBatch), gap func()) (stop func()) {
+	s.gap = gap
+	return s.TopicStore.FollowTopic(topic, heard, gap)
+}
+
+func (s *slowPages) Events(topic, epoch string, after uint64) (hub.TopicPage, error) {
+	to := s.epoch.Load()
+	if to == nil {
+		return s.TopicStore.Events(topic, epoch, after)
+	}
+	<-s.may
+	if epoch != *to {
+		after = 0
+	}
+	page, err := s.TopicStore.Events(topic, "", 0)
+	page.Before = []hub.Position{{Epoch: page.Epoch, Offset: page.Tail}}
+	page.Epoch, page.First = *to, after+1
+	page.Events = page.Events[after:min(after+10, page.Tail)]
+	return page, err
+}
+
+// A topic whose store has begun anew comes back as a whole: readers go on where they were, and who begins now does not begin in the past.
+func TestNewEpochInManyPages(t *testing.T) {
+	store := &slowPages{TopicStore: memory.NewTopics(), may: make(chan struct{})}
+	h := nodes(t, 1, store, hub.Limits{})[0]
+	wake := hub.NewWake()
+	r, _, err := h.Subscribe("t", hub.Position{}, wake)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	for n := range 50 {
+		publish(t, h, "t", number(n))
+	}
+	numbersOf(t, r, wake, 50)
+	store.epoch.Store(new("new-1"))
+	store.gap()
+	var now []*hub.TopicReader
+	for page := range 5 {
+		if items, reset := r.Read(nil); len(items) > 0 || reset != nil {
+			t.Errorf("after %d pages: %d items, %v", page, len(items), reset)
+		}
+		n, _, err := h.Subscribe("t", hub.Position{Now: true}, hub.NewWake())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer n.Close()
+		now = append(now, n)
+		store.may <- struct{}{}
+		time.Sleep(time.Millisecond) // or the page is there too late to do harm
+	}
+	for r.Epoch() != "new-1" {
+		<-wake.C
+		if items, reset := r.Read(nil); len(items) > 0 || reset != nil {
+			t.Errorf("afterwards: %d items, %v", len(items), reset)
+		}
+	}
+	for page, n := range now {
+		if items, reset := n.Read(nil); len(items) > 0 || reset != nil {
+			t.Errorf("who began after %d pages is told %d events of before, %v", page, len(items), reset)
+		}
 	}
 }

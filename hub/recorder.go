@@ -13,7 +13,7 @@ const recordEvery = 250 * time.Millisecond
 // recorder writes streams to the store: it collects those that changed, and saves them in one batch.
 type recorder struct {
 	store StreamStore
-	now   *Wake // a stream has ended: save at once
+	now   *Wake // some streams are wanted at once
 
 	work    sync.WaitGroup
 	stop    chan struct{}
@@ -22,11 +22,44 @@ type recorder struct {
 	mu      sync.Mutex
 	changed map[*Stream]struct{}
 	dropped []string
-	err     error // of the last Save; nil when the store keeps up
+	wanted  map[*Stream]*flush // to be saved at once, alone: what is behind does not depend on how often streams end or are asked for
+	err     error              // of the last Save; nil when the store keeps up
+}
+
+// flush is the saving of a stream for which somebody may wait.
+type flush struct {
+	done   chan struct{}
+	failed bool // set before done is closed
+}
+
+// want has a stream saved at once, and returns when that is done.
+func (r *recorder) want(s *Stream) *flush {
+	r.mu.Lock()
+	f := r.wanted[s]
+	if f == nil {
+		f = &flush{done: make(chan struct{})}
+		r.wanted[s] = f
+	}
+	r.mu.Unlock()
+	r.now.Signal()
+	return f
+}
+
+// flush returns when what s has by now is saved. Errors match ErrUnavailable.
+func (r *recorder) flush(s *Stream) error {
+	f := r.want(s)
+	select {
+	case <-f.done:
+		if !f.failed {
+			return nil
+		}
+	case <-r.stop:
+	}
+	return errAway
 }
 
 func newRecorder(store StreamStore) *recorder {
-	return &recorder{store: store, now: NewWake(), stop: make(chan struct{}), changed: make(map[*Stream]struct{})}
+	return &recorder{store: store, now: NewWake(), stop: make(chan struct{}), changed: make(map[*Stream]struct{}), wanted: make(map[*Stream]*flush)}
 }
 
 // changedStream notes that s has something to be saved. It takes no lock but the recorder's, and may be called under s.log.mu.
@@ -38,7 +71,7 @@ func (h *Hub) changedStream(s *Stream, ended bool) {
 	h.recorder.changed[s] = struct{}{}
 	h.recorder.mu.Unlock()
 	if ended {
-		h.recorder.now.Signal()
+		h.recorder.want(s)
 	}
 }
 
@@ -69,21 +102,45 @@ func (h *Hub) record(stop <-chan struct{}) {
 	for {
 		select {
 		case <-stop:
-			h.recorder.save(h)
+			h.recorder.save(h, true)
 			return
 		case <-tick.C:
+			h.recorder.save(h, true)
 		case <-h.recorder.now.C:
+			h.recorder.save(h, false)
 		}
-		h.recorder.save(h)
 	}
 }
 
-// save writes what changed. What could not be saved stays noted for the next time.
-func (r *recorder) save(h *Hub) {
+// take returns what is to be saved now: all that changed, or of that only what is wanted at once.
+func (r *recorder) take(all bool) (changed map[*Stream]struct{}, dropped []string, wanted map[*Stream]*flush) {
 	r.mu.Lock()
-	changed, dropped := r.changed, r.dropped
-	r.changed, r.dropped = make(map[*Stream]struct{}), nil
-	r.mu.Unlock()
+	defer r.mu.Unlock()
+	wanted, r.wanted = r.wanted, make(map[*Stream]*flush)
+	changed = make(map[*Stream]struct{})
+	if all {
+		changed, r.changed = r.changed, changed
+		dropped, r.dropped = r.dropped, nil
+		return changed, dropped, wanted
+	}
+	for s := range wanted {
+		if _, ok := r.changed[s]; ok {
+			changed[s] = struct{}{}
+			delete(r.changed, s)
+		}
+	}
+	return changed, nil, wanted
+}
+
+// save writes what changed. What could not be saved stays noted for the next time.
+func (r *recorder) save(h *Hub, all bool) {
+	changed, dropped, wanted := r.take(all)
+	defer func() {
+		for s, f := range wanted {
+			_, f.failed = changed[s]
+			close(f.done)
+		}
+	}()
 	if len(changed) == 0 && len(dropped) == 0 {
 		return
 	}

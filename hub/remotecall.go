@@ -25,6 +25,7 @@ type nodeVerb string
 
 const (
 	endStream   nodeVerb = "end"
+	saveStream  nodeVerb = "save"
 	watchStream nodeVerb = "watch"
 	leaveStream nodeVerb = "leave"
 	beginAppend nodeVerb = "begin append"
@@ -56,6 +57,10 @@ var errAway = fmt.Errorf("the node that writes the stream cannot be reached: %w"
 
 // askOwner asks the node that writes the stream. A node that has died is found so: then the stream is this node's, and taken is true.
 func (s *Stream) askOwner(req *nodeRequest) (answer nodeAnswer, taken bool, err error) {
+	return s.askOwnerWithin(askTimeout, req)
+}
+
+func (s *Stream) askOwnerWithin(timeout time.Duration, req *nodeRequest) (answer nodeAnswer, taken bool, err error) {
 	req.Stream = s.ID
 	for range 3 {
 		node, err := s.writer()
@@ -68,7 +73,7 @@ func (s *Stream) askOwner(req *nodeRequest) (answer nodeAnswer, taken bool, err 
 			}
 			continue // somebody else has taken it
 		}
-		if answer, err = s.hub.ask(node, req); errors.Is(err, errNotMine) {
+		if answer, err = s.hub.askWithin(timeout, node, req); errors.Is(err, errNotMine) {
 			s.refresh()
 			s.hub.Pause(50 * time.Millisecond)
 			continue
@@ -82,7 +87,11 @@ func (s *Stream) askOwner(req *nodeRequest) (answer nodeAnswer, taken bool, err 
 const askTimeout = 5 * time.Second
 
 func (h *Hub) ask(node string, req *nodeRequest) (answer nodeAnswer, err error) {
-	ctx, cancel := context.WithTimeout(h.ctx, askTimeout)
+	return h.askWithin(askTimeout, node, req)
+}
+
+func (h *Hub) askWithin(timeout time.Duration, node string, req *nodeRequest) (answer nodeAnswer, err error) {
+	ctx, cancel := context.WithTimeout(h.ctx, timeout)
 	defer cancel()
 	return h.askFor(ctx, node, req)
 }
@@ -168,6 +177,8 @@ func (h *Hub) answerTo(from string, req *nodeRequest, a *nodeAnswer) error {
 		e := req.Ending.ending()
 		s.finish(e.Status, *e)
 		return nil
+	case saveStream:
+		return h.recorder.flush(s)
 	case beginAppend:
 		return h.appends.begin(s, req, a)
 	case wholeAppend:

@@ -82,7 +82,11 @@ func (s *Stream) AtEnd(p Position) bool {
 }
 
 // Epoch returns the epoch of the stream's log.
-func (s *Stream) Epoch() string { return s.log.epoch }
+func (s *Stream) Epoch() string {
+	s.log.mu.Lock()
+	defer s.log.mu.Unlock()
+	return s.log.epoch
+}
 
 // Snapshot reads r to the tail and returns the stream's state at that moment: Text is what followed r, and the items are the events there.
 func (s *Stream) Snapshot(r *Reader) (StreamState, []Item) {

@@ -59,3 +59,20 @@ type TopicPage struct {
 	Events     []SharedEvent
 	Ephemerals []SharedEvent // current ones, those that changed first before the others; with the first page only
 }
+
+// join adds the next page, or begins with it where the store has begun anew, or has trimmed what was to come.
+func (p *TopicPage) join(next *TopicPage) {
+	switch {
+	case next.Epoch != p.Epoch:
+		*p = *next
+	case next.First != p.last()+1 || len(next.Events) == 0:
+		current := p.Ephemerals
+		*p = *next
+		p.Ephemerals = current
+	default:
+		p.Events = append(p.Events, next.Events...)
+	}
+}
+
+// last returns the offset of the last of the page's events.
+func (p *TopicPage) last() uint64 { return p.First + uint64(len(p.Events)) - 1 }

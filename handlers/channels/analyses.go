@@ -119,21 +119,20 @@ func (a *analyses) stream(ctx context.Context, m *socket.Message, p *ask, what *
 	if err != nil {
 		return err
 	}
-	reply := map[string]any{"analysis_id": s.ID, "request_id": s.ID}
-	fresh := jsonw.IsNull(p.After)
-	if !fresh {
-		reset := s.ResetAt(after)
-		reply["recovered"] = reset == nil
-		if reset != nil {
-			reply["reset"] = reset.Reason
-		}
+	resume, err := resumeOf(s, p, after)
+	if err != nil {
+		return err
 	}
-	m.Reply(reply) // before the first finding
+	m.Reply(struct {
+		Analysis string `json:"analysis_id"`
+		Request  string `json:"request_id"`
+		resumed
+	}{s.ID, s.ID, resume}) // before the first finding
 	if !a.followed.add(s.ID) {
 		return nil
 	}
 	t := &analysisTelling{stream: s, what: what, words: w, over: func() { a.followed.remove(s.ID) }}
-	if fresh {
+	if jsonw.IsNull(p.After) {
 		a.c.Push("analysis_started", t.open(hub.Position{}))
 	}
 	_, err = a.c.Follow(s, after, t.render)

@@ -122,12 +122,33 @@ func (a *asks) start(ctx context.Context, req *openai.Request, keep time.Duratio
 	return s, err
 }
 
+// resumed is the part of a reply for those who gave "after".
+type resumed struct {
+	Recovered *bool           `json:"recovered,omitempty"` // what follows begins exactly behind it
+	Reset     hub.ResetReason `json:"reset,omitempty"`     // why not; then it begins at the beginning
+}
+
+// resumeOf says whether a stream goes on exactly where the client says.
+func resumeOf(s *hub.Stream, p *ask, after hub.Position) (r resumed, err error) {
+	if jsonw.IsNull(p.After) {
+		return r, nil
+	}
+	if err := s.CatchUp(after); err != nil {
+		return r, err
+	}
+	reset := s.ResetAt(after)
+	r.Recovered = new(reset == nil)
+	if reset != nil {
+		r.Reset = reset.Reason
+	}
+	return r, nil
+}
+
 // asked is the reply to what began a completion.
 type asked struct {
-	Completion string          `json:"completion_id"`
-	Request    string          `json:"request_id"`
-	Recovered  *bool           `json:"recovered,omitempty"` // for those who gave "after": what follows begins exactly behind it
-	Reset      hub.ResetReason `json:"reset,omitempty"`     // why not; then it begins at the beginning
+	Completion string `json:"completion_id"`
+	Request    string `json:"request_id"`
+	resumed
 }
 
 // stream starts a completion, answers with its id, and pushes what it makes in those words.
@@ -140,14 +161,10 @@ func (a *asks) stream(ctx context.Context, m *socket.Message, p *ask, req *opena
 	if err != nil {
 		return err
 	}
-	reply := asked{Completion: s.ID, Request: s.ID}
-	if !jsonw.IsNull(p.After) {
-		reset := s.ResetAt(after)
-		reply.Recovered = new(reset == nil)
-		if reset != nil {
-			reply.Reset = reset.Reason
-		}
+	resume, err := resumeOf(s, p, after)
+	if err != nil {
+		return err
 	}
-	m.Reply(reply) // before the first chunk
+	m.Reply(asked{s.ID, s.ID, resume}) // before the first chunk
 	return a.follow(s, after, w)
 }

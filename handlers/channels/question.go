@@ -35,11 +35,10 @@ type questionPayload struct {
 
 // asking is the reply to a question.
 type asking struct {
-	Message   string          `json:"message_id"`
-	Stream    string          `json:"stream"`
-	Duplicate bool            `json:"duplicate,omitempty"` // it was asked before, and is not asked again
-	Recovered *bool           `json:"recovered,omitempty"` // for those who gave "after": the pieces begin exactly behind it
-	Reset     hub.ResetReason `json:"reset,omitempty"`     // why not; then they begin at the beginning
+	Message   string `json:"message_id"`
+	Stream    string `json:"stream"`
+	Duplicate bool   `json:"duplicate,omitempty"` // it was asked before, and is not asked again
+	resumed
 }
 
 // message asks a question, and has its answer told.
@@ -172,12 +171,8 @@ func (h *conversationHandler) resume(m *socket.Message, reply asking, p *ask, af
 	if err != nil {
 		return err
 	}
-	if !jsonw.IsNull(p.After) {
-		reset := s.ResetAt(after)
-		reply.Recovered = new(reset == nil)
-		if reset != nil {
-			reply.Reset = reset.Reason
-		}
+	if reply.resumed, err = resumeOf(s, p, after); err != nil {
+		return err
 	}
 	m.Reply(reply)
 	if !h.answers.expect(s.ID) { // it is being told

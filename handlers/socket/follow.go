@@ -11,6 +11,9 @@ import (
 //
 // The client counts as a watcher of the stream while it follows. Whether it may read the stream is not asked.
 func (c *Channel) Follow(s *hub.Stream, p hub.Position, render func(dst []Outgoing, item *hub.Item) []Outgoing) (*hub.Reset, error) {
+	if err := s.CatchUp(p); err != nil {
+		return nil, err
+	}
 	var reset *hub.Reset
 	err := c.newFeed(func(w hub.Waker) (source, error) {
 		var r *hub.Reader
@@ -53,6 +56,9 @@ func (c *Channel) FollowWhole(s *hub.Stream) error {
 		if p, err = hub.ParsePosition(c.after); err != nil {
 			return hub.Invalid("after", "%v", err)
 		}
+	}
+	if err := s.CatchUp(p); err != nil {
+		return err
 	}
 	return c.newFeed(func(w hub.Waker) (source, error) {
 		r, reset := s.Watch(p, w)

@@ -25,11 +25,12 @@ func eventually(t testing.TB, what string, done func() bool) {
 // A Redis that is full refuses what is new, as a whole, and takes what makes room. Nodes know, live on, and go on by themselves when there is room.
 func TestFullRedis(t *testing.T) {
 	server := redistest.Start(t, "--maxmemory-policy", "noeviction")
-	a, b := startNode(t, server), startNode(t, server)
+	const lease = 3 * time.Second // long enough for a machine that is busy
+	a, b := startNodeLeased(t, server, lease, hub.Limits{}), startNodeLeased(t, server, lease, hub.Limits{})
 	leave(t, a, "before")
 	queue := readQueue(t, b)
 	queue.until("before")
-	const pieces = 2000
+	const pieces = 6000 // as many milliseconds, and longer than Redis is full
 	there := watch(t, b.find(t, asked(t, a, pieces)), hub.Position{})
 	there.until(func() bool { return there.text != "" })
 
@@ -49,7 +50,7 @@ func TestFullRedis(t *testing.T) {
 	if err := a.store.SaveRevocation(hub.Revocation{User: "eve", Until: time.Now().Add(time.Hour)}); err != nil {
 		t.Errorf("a revocation: %v", err)
 	}
-	time.Sleep(3 * shortLease) // nobody is found dead meanwhile
+	time.Sleep(lease + lease/2) // nobody is found dead meanwhile
 	if !slices.Contains(a.store.Others(), b.store.Node()) || !b.store.Alive(a.store.Node()) {
 		t.Error("a node was found dead because Redis was full")
 	}

@@ -35,8 +35,12 @@ type addressed interface{ URL() string }
 func startNode(t testing.TB, server addressed) *node { return startNodeWith(t, server, hub.Limits{}) }
 
 func startNodeWith(t testing.TB, server addressed, limits hub.Limits) *node {
+	return startNodeLeased(t, server, shortLease, limits)
+}
+
+func startNodeLeased(t testing.TB, server addressed, lease time.Duration, limits hub.Limits) *node {
 	n := &node{stopped: make(chan string, 9)}
-	n.store = open(t, redis.Options{URL: server.URL(), Timeout: 2 * time.Second, Lease: shortLease, Dial: n.line.Dial})
+	n.store = open(t, redis.Options{URL: server.URL(), Timeout: 2 * time.Second, Lease: lease, Dial: n.line.Dial})
 	n.Hub = hub.New(hub.Options{Topics: n.store, Presences: n.store, Streams: n.store, Queue: n.store, Provider: n, Limits: limits})
 	t.Cleanup(n.Close)
 	return n
@@ -453,4 +457,50 @@ func TestNewcomerIsAsked(t *testing.T) {
 			t.Fatalf("%d of %d nodes have answered", len(answers), n+1)
 		}
 	}
+}
+
+// Whoever has read a stream on its own node goes on at exactly that place on another one, which hears of it later.
+func TestStreamGoesOnElsewhere(t *testing.T) {
+	server := redistest.Start(t)
+	a, b := startNode(t, server), startNode(t, server)
+	s, _ := a.ask(t, "endless", hub.StreamSpec{})
+	known := watch(t, b.find(t, s.ID), hub.Position{}) // b has a mirror
+	known.until(func() bool { return known.text != "" })
+	r := watch(t, s, hub.Position{})
+	for range 5 {
+		for _, n := range []*node{a, b} {
+			had := len(r.text)
+			r.until(func() bool { return len(r.text) > had+100 })
+			r.reader.Close()
+			r.stream = n.find(t, s.ID)
+			if err := r.stream.CatchUp(r.reader.Position()); err != nil {
+				t.Fatal(err)
+			}
+			there := watch(t, r.stream, r.reader.Position())
+			r.reader, r.wake, r.resets = there.reader, there.wake, append(r.resets, there.resets...)
+		}
+	}
+	if len(r.resets) > 0 || !strings.HasPrefix(text(100_000), r.text) {
+		t.Errorf("resets %v, text %q", r.resets, r.text)
+	}
+	mirror, made := b.find(t, s.ID), s.State().Bytes
+	if err := mirror.CatchUpToByte(made); err != nil || mirror.State().Bytes < made {
+		t.Errorf("%v, %+v", err, mirror.State())
+	}
+	made = s.State().Bytes
+	if err := mirror.Renew(); err != nil || mirror.State().Bytes < made {
+		t.Errorf("%v, %+v", err, mirror.State())
+	}
+
+	// A place that the stream never had is found so; and where nobody can be asked, nothing is said of it.
+	p := r.reader.Position()
+	p.Offset += 1_000_000
+	if err := r.stream.CatchUp(p); err != nil || r.stream.ResetAt(p) == nil {
+		t.Errorf("a place that is none: %v, %v", err, r.stream.ResetAt(p))
+	}
+	b.line.Cut()
+	if err := b.find(t, s.ID).CatchUp(p); !errors.Is(err, hub.ErrUnavailable) {
+		t.Errorf("without Redis: %v", err)
+	}
+	s.Cancel("test")
 }

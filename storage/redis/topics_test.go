@@ -1,6 +1,7 @@
 package redis_test
 
 import (
+	"encoding/json"
 	"testing"
 
 	"github.com/duckwire/duckwire/hub"
@@ -16,4 +17,25 @@ func TestTopics(t *testing.T) {
 	t.Run("redis-server", func(t *testing.T) {
 		storagetest.Topics(t, func(t testing.TB) hub.TopicStore { return open(t, redis.Options{URL: redistest.Start(t).URL()}) })
 	})
+}
+
+// A position of one node is good on another at once, however late that one hears of it.
+func TestTopicGoesOnElsewhere(t *testing.T) {
+	c := startCluster(t, 2, redistest.Start(t))
+	defer c.read(1, hub.Position{}).reader.Close() // node 1 has a mirror
+	for n := range 200 {
+		out, err := c.hubs[0].Publish("t", "p", []hub.EventInput{{Event: "n", Payload: json.RawMessage("1")}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := hub.ParsePosition(out[0].Position)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := c.read(1, p)
+		r.reader.Close()
+		if len(r.resets) > 0 {
+			t.Fatalf("event %d: %v", n, r.resets)
+		}
+	}
 }

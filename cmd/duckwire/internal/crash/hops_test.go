@@ -1,0 +1,221 @@
+package crash_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/duckwire/duckwire/hub/provider/openai/eventstream"
+	"github.com/duckwire/duckwire/storage/redis/redistest"
+)
+
+// hopPieces is how many pieces the upstream's completion has: a few seconds.
+const hopPieces = 1500
+
+// slowUpstream completes whatever it is asked, a letter of content(0, …) every two milliseconds.
+func slowUpstream(t *testing.T) string {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		for i := range hopPieces {
+			fmt.Fprintf(w, "data: {\"choices\":[{\"index\":0,\"text\":%q}]}\n\n", content(0, i, i+1))
+			_ = http.NewResponseController(w).Flush()
+			select {
+			case <-time.After(2 * time.Millisecond):
+			case <-r.Context().Done():
+				return
+			}
+		}
+		fmt.Fprint(w, "data: {\"choices\":[{\"index\":0,\"text\":\"\",\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n")
+	}))
+	t.Cleanup(s.Close)
+	return s.URL + "/v1"
+}
+
+// hopper reads one stream over one transport, a short time on each of several nodes. It is told what it must not be: that text is missing.
+type hopper struct {
+	t    *testing.T
+	id   string
+	text string
+	last string // position, of the transports that have one
+	over bool
+}
+
+// hops are the transports: each reads from a node until its time is over.
+var hops = map[string]func(h *hopper, ctx context.Context, c *client){
+	"events": func(h *hopper, ctx context.Context, c *client) { h.events(ctx, c, "") },
+	"OpenAI": func(h *hopper, ctx context.Context, c *client) { h.events(ctx, c, "?format=openai") },
+	"lines":  (*hopper).lines, "JSON": (*hopper).poll, "bytes": (*hopper).bytes, "socket": (*hopper).socket,
+}
+
+func (h *hopper) get(ctx context.Context, c *client, query string, header ...string) *http.Response {
+	resp, err := c.http.Do(c.request("GET", "/v1/streams/"+h.id+query, "", header...).WithContext(ctx))
+	if err != nil {
+		return nil // its time is over
+	}
+	if resp.StatusCode >= 300 {
+		raw, _ := io.ReadAll(resp.Body)
+		h.t.Errorf("%s: %s", resp.Status, raw)
+	}
+	h.over = h.over || resp.StatusCode == http.StatusNoContent
+	return resp
+}
+
+// take notes what came, in the words of events, lines and sockets.
+func (h *hopper) take(event, position string, data []byte) {
+	var d struct {
+		Text    string
+		At      int
+		Choices []struct{ Text string }
+	}
+	if event == "reset" || json.Unmarshal(data, &d) != nil && string(data) != "[DONE]" {
+		h.t.Errorf("%s: %s", event, data)
+	}
+	if event == "chunk" && d.At != len(h.text) {
+		h.t.Errorf("text at %d, expected at %d", d.At, len(h.text))
+	}
+	h.text += d.Text
+	for _, choice := range d.Choices {
+		h.text += choice.Text
+	}
+	if position != "" {
+		h.last = position
+	}
+	h.over = h.over || event == "end" || string(data) == "[DONE]"
+}
+
+func (h *hopper) events(ctx context.Context, c *client, query string) {
+	header := []string{"Accept", "text/event-stream"}
+	if h.last != "" {
+		header = append(header, "Last-Event-ID", h.last)
+	}
+	resp := h.get(ctx, c, query, header...)
+	if resp == nil {
+		return
+	}
+	defer resp.Body.Close()
+	events := eventstream.NewReader(resp.Body, 0)
+	for !h.over {
+		ev, err := events.Next()
+		if err != nil {
+			return
+		}
+		h.take(ev.Type, ev.ID, ev.Data)
+	}
+}
+
+func (h *hopper) lines(ctx context.Context, c *client) {
+	resp := h.get(ctx, c, "?after="+h.last, "Accept", "application/x-ndjson")
+	if resp == nil {
+		return
+	}
+	defer resp.Body.Close()
+	for d := json.NewDecoder(resp.Body); !h.over; {
+		var line json.RawMessage
+		if d.Decode(&line) != nil {
+			return
+		}
+		var in struct{ Event, Position string }
+		if err := json.Unmarshal(line, &in); err != nil {
+			h.t.Error(err)
+		}
+		h.take(in.Event, in.Position, line)
+	}
+}
+
+func (h *hopper) poll(ctx context.Context, c *client) {
+	for ctx.Err() == nil && !h.over {
+		var st struct {
+			Text, Status, Position string
+			Reset                  json.RawMessage
+		}
+		status, answer := c.call("GET", "/v1/streams/"+h.id+"?wait=1&after="+h.last, "", &st, "Accept", "application/json")
+		if status != http.StatusOK || st.Reset != nil {
+			h.t.Errorf("%d %s", status, answer)
+			return
+		}
+		h.text, h.last, h.over = h.text+st.Text, st.Position, st.Status == "done"
+	}
+}
+
+func (h *hopper) bytes(ctx context.Context, c *client) {
+	resp := h.get(ctx, c, "", "Accept", "text/plain", "Range", fmt.Sprintf("bytes=%d-", len(h.text)))
+	if resp == nil {
+		return
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	h.text, h.over = h.text+string(raw), err == nil
+}
+
+func (h *hopper) socket(ctx context.Context, c *client) {
+	conn, _, err := websocket.Dial(ctx, "ws://"+c.s.addr+"/socket/websocket?vsn=2.0.0&token="+c.token, nil)
+	if err != nil {
+		return
+	}
+	defer conn.CloseNow()
+	after := h.last
+	if err := conn.Write(ctx, websocket.MessageText, fmt.Appendf(nil, `["1","1","stream:%s","phx_join",{"after":%q}]`, h.id, after)); err != nil {
+		return
+	}
+	for !h.over {
+		_, raw, err := conn.Read(ctx)
+		if err != nil {
+			return
+		}
+		var frame struct {
+			position, event string
+			payload         json.RawMessage
+		}
+		if err := json.Unmarshal(raw, &[]any{new(any), &frame.position, new(any), &frame.event, &frame.payload}); err != nil {
+			h.t.Errorf("%s: %v", raw, err)
+		}
+		switch {
+		case frame.event != "phx_reply":
+			h.take(frame.event, frame.position, frame.payload)
+		case !strings.Contains(string(frame.payload), `"status":"ok"`), after != "" && !strings.Contains(string(frame.payload), `"recovered":true`):
+			h.t.Errorf("joining: %s", frame.payload)
+		}
+	}
+}
+
+// TestHopsBetweenNodes reads a completion over each transport, a moment on one node and a moment on the other. Nothing comes twice, nothing is
+// missing, nobody is told to begin anew, although the nodes tell each other of a stream's text only four times a second.
+func TestHopsBetweenNodes(t *testing.T) {
+	env := []string{"DUCKWIRE_REDIS_URL=" + redistest.Start(t).URL(), "DUCKWIRE_UPSTREAM_URL=" + slowUpstream(t)}
+	a, b := newServer(t, env...), newServer(t, env...)
+	a.start()
+	b.start()
+	nodes := []*client{a.client("ada"), b.client("ada")}
+	var st struct{ ID string }
+	if status, answer := nodes[0].call("POST", "/v1/completions", `{"prompt":"x","model":"m"}`, &st, "Prefer", "respond-async"); status != http.StatusAccepted {
+		t.Fatal(status, answer)
+	}
+	var readers sync.WaitGroup
+	for name, hop := range hops {
+		readers.Go(func() {
+			h := &hopper{t: t, id: st.ID}
+			n := 0
+			for ; !h.over && !t.Failed(); n++ {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(30+rand.IntN(60))*time.Millisecond)
+				hop(h, ctx, nodes[n%2])
+				cancel()
+			}
+			if want := content(0, 0, hopPieces); h.text != want || n < 4 {
+				t.Errorf("%s: after %d hops %d bytes, want %d: %.100q", name, n, len(h.text), len(want), h.text)
+			}
+		})
+	}
+	readers.Wait()
+	a.stop()
+	b.stop()
+}

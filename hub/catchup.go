@@ -1,0 +1,98 @@
+package hub
+
+import (
+	"errors"
+	"time"
+)
+
+// CatchUp makes sure that this node has what follows p, where another node writes the stream: nodes tell each other of a stream's text a few times
+// a second, and a reader that comes over from the stream's own node knows more. It returns when this node has heard of p, or the stream has no such
+// place. Errors match ErrUnavailable: nobody can be asked at the moment.
+func (s *Stream) CatchUp(p Position) error {
+	return s.catchUp(func() bool { return !s.log.mayCome(p) })
+}
+
+// CatchUpToByte is CatchUp for a place in the text.
+func (s *Stream) CatchUpToByte(at int) error {
+	return s.catchUp(func() bool { return at <= len(s.log.text) })
+}
+
+// catchUp asks for more until has, which is called under s.log.mu, says that it is enough: first the store, then the node that has not told it yet.
+func (s *Stream) catchUp(has func() bool) error {
+	enough := func() bool {
+		s.log.mu.Lock()
+		defer s.log.mu.Unlock()
+		return s.remote == nil || has()
+	}
+	if enough() {
+		return nil
+	}
+	if err := s.look(); err != nil || enough() || s.Status().Ended() {
+		return err
+	}
+	return s.renew(askTimeout)
+}
+
+// renewPatience is for how long whoever wants the newest waits for another node, before what is known here will do.
+const renewPatience = time.Second
+
+// Renew makes sure, where another node writes the stream, that this one has what that one had when it was called. Errors match ErrUnavailable: it
+// has what it had.
+func (s *Stream) Renew() error {
+	if !s.isRemote() || s.Status().Ended() {
+		return nil
+	}
+	return s.renew(renewPatience)
+}
+
+// renew has the stream's node save it, and takes that.
+func (s *Stream) renew(patience time.Duration) error {
+	_, taken, err := s.askOwnerWithin(patience, &nodeRequest{Do: saveStream})
+	if err != nil || taken {
+		return err
+	}
+	return s.look()
+}
+
+// look takes what the store has of a mirror's stream.
+func (s *Stream) look() error {
+	for {
+		epoch := s.Epoch()
+		found, err := s.hub.shared.FindStream(s.Owner, s.ID)
+		if errors.Is(err, ErrNotFound) {
+			return nil // there is no more to come
+		} else if err != nil {
+			return err
+		}
+		s.log.mu.Lock()
+		same := s.log.epoch == epoch // else what was found may be older than what was heard meanwhile
+		if same && s.remote != nil {
+			s.takeLocked(found, true)
+		}
+		s.log.unlockAndWake()
+		if same {
+			return nil
+		}
+	}
+}
+
+// catchUp makes sure that a topic's mirror has what follows p, if the store has: another node may have heard of it before this one.
+func (t *topic) catchUp(p Position) error {
+	t.mu.Lock()
+	m := t.mirror
+	enough := m == nil || !t.mayCome(p)
+	t.mu.Unlock()
+	if enough {
+		return nil
+	}
+	return m.renew()
+}
+
+// mayCome reports whether p is no place in the log, but may be one when the log has gone on. l.mu is held.
+func (l *log) mayCome(p Position) bool {
+	if p.Now || p.Epoch == "" {
+		return false
+	}
+	why := l.lost(p)
+	return why == ResetAhead || why == ResetEpoch
+}
