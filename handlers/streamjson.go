@@ -84,13 +84,11 @@ func (s *server) streamJSON(w http.ResponseWriter, r *http.Request, stream *hub.
 	if err != nil {
 		return err
 	}
-	if q.Get("after") == "" && r.Header.Get("Last-Event-ID") == "" {
-		p = hub.Position{}
+	if resumeFrom(r) == "" {
+		_ = stream.Renew() // or what this node has will do
 	}
-	if stream.Renew() != nil { // what this node has will do, if it has p
-		if err := stream.CatchUp(p); err != nil {
-			return err
-		}
+	if err := stream.CatchUp(p); err != nil {
+		return err
 	}
 	wake := hub.NewWake()
 	defer s.hub.OnDrain(wake)()

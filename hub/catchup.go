@@ -17,20 +17,21 @@ func (s *Stream) CatchUpToByte(at int) error {
 	return s.catchUp(func() bool { return at <= len(s.log.text) })
 }
 
-// catchUp asks for more until has, which is called under s.log.mu, says that it is enough: first the store, then the node that has not told it yet.
-func (s *Stream) catchUp(has func() bool) error {
-	enough := func() bool {
+// catchUp has the stream fetched until enough, which is called under s.log.mu, says so, or there is no more. Many may come over at one time: they
+// share what is fetched, and what was asked for before somebody came may not be enough for that one.
+func (s *Stream) catchUp(enough func() bool) error {
+	for range 2 {
 		s.log.mu.Lock()
-		defer s.log.mu.Unlock()
-		return s.remote == nil || has()
+		done := s.remote == nil || enough()
+		s.log.mu.Unlock()
+		if done {
+			return nil
+		}
+		if _, err, _ := s.hub.fetches.Do(s.ID, func() (any, error) { return nil, s.fetch(askTimeout) }); err != nil {
+			return err
+		}
 	}
-	if enough() {
-		return nil
-	}
-	if err := s.look(); err != nil || enough() || s.Status().Ended() {
-		return err
-	}
-	return s.renew(askTimeout)
+	return nil
 }
 
 // renewPatience is for how long whoever wants the newest waits for another node, before what is known here will do.
@@ -42,14 +43,15 @@ func (s *Stream) Renew() error {
 	if !s.isRemote() || s.Status().Ended() {
 		return nil
 	}
-	return s.renew(renewPatience)
+	return s.fetch(renewPatience)
 }
 
-// renew has the stream's node save it, and takes that.
-func (s *Stream) renew(patience time.Duration) error {
-	_, taken, err := s.askOwnerWithin(patience, &nodeRequest{Do: saveStream})
-	if err != nil || taken {
-		return err
+// fetch has the stream's node save it, and takes what the store has then.
+func (s *Stream) fetch(patience time.Duration) error {
+	if !s.Status().Ended() {
+		if _, taken, err := s.askOwnerWithin(patience, &nodeRequest{Do: saveStream}); err != nil || taken {
+			return err
+		}
 	}
 	return s.look()
 }

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/singleflight"
 )
 
 // Options configures a Hub. The zero value works, without completions.
@@ -49,9 +51,10 @@ type Hub struct {
 	queues   queues
 	results  results
 	sessions sessions
-	recorder *recorder     // nil without a store
-	shared   SharedStreams // nil: streams are this node's alone
-	unserve  func()        // ends the answering of other nodes; nil without shared
+	recorder *recorder          // nil without a store
+	shared   SharedStreams      // nil: streams are this node's alone
+	fetches  singleflight.Group // of other nodes' streams
+	unserve  func()             // ends the answering of other nodes; nil without shared
 	appends  remoteAppends
 	calls    calls
 	held     held
