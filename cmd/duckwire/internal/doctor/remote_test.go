@@ -273,7 +273,7 @@ func TestCutWhenSilent(t *testing.T) {
 		wait  time.Duration
 		level Level
 		found string
-	}{{cut, time.Minute, Broken, "is cut after 0s"}, {nil, 200 * time.Millisecond, Fine, "are not cut"}} {
+	}{{cut, time.Minute, Broken, "is cut after "}, {nil, 200 * time.Millisecond, Fine, "are not cut"}} {
 		r := &Report{}
 		e := newExamination(&Remote{Base: startServer(t, c.proxy), Token: token(t, allCaps), Idle: c.wait}, r)
 		e.idle(t.Context(), true)
