@@ -172,10 +172,9 @@ func TestCompleteCancels(t *testing.T) {
 			setup(f)
 			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 			defer cancel()
-			began := time.Now()
 			err := complete(ctx, f.client, prompt("x"), newRetrier(f.client.pace, time.Hour, nil), &bytes.Buffer{})
-			if !errors.Is(err, context.Canceled) || time.Since(began) > 2*time.Second {
-				t.Errorf("%v after %s", err, time.Since(began))
+			if !errors.Is(err, context.Canceled) {
+				t.Error(err)
 			}
 			if seen := f.seen(); seen[len(seen)-1] != "DELETE /v1/streams/cmp_1" {
 				t.Errorf("not cancelled: %q", seen)

@@ -17,7 +17,7 @@ import (
 	"github.com/duckwire/duckwire/storage/redis/redistest"
 )
 
-const shortLease = 600 * time.Millisecond
+const shortLease = 1200 * time.Millisecond
 
 // node is one hub on a Redis that it can be cut off from.
 type node struct {

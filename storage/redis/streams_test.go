@@ -147,7 +147,7 @@ func nobodyDied(t *testing.T) func(string, []string) {
 
 func TestDeadNode(t *testing.T) {
 	url := redistest.Start(t).URL()
-	const lease = 400 * time.Millisecond
+	const lease = 2 * time.Second
 	a, b := open(t, redis.Options{URL: url, Lease: lease}), open(t, redis.Options{URL: url, Lease: lease})
 	deaths := make(chan []string, 9)
 	defer b.Serve(hub.NodeEvents{Died: func(node string, streams []string) { deaths <- append(streams, node) }})()
@@ -155,7 +155,7 @@ func TestDeadNode(t *testing.T) {
 	if _, _, err := a.AddStream(streamRecord("1", "x"), ""); err != nil {
 		t.Fatal(err)
 	}
-	for begun := time.Now(); time.Since(begun) < 3*lease; time.Sleep(lease / 10) {
+	for begun := time.Now(); time.Since(begun) < lease+lease/2; time.Sleep(lease / 10) {
 		if !b.Alive(a.Node()) {
 			t.Fatal("a node that beats is not alive")
 		}

@@ -370,18 +370,14 @@ func TestCancelAborts(t *testing.T) {
 			})
 			ctx, cancel := context.WithCancel(t.Context())
 			done := make(chan error, 1)
-			p := newProvider(t, openai.Options{BaseURL: url, RetryWait: time.Minute, RetryMost: time.Hour})
+			p := newProvider(t, openai.Options{BaseURL: url, RetryWait: time.Hour, RetryMost: time.Hour})
 			go func() { done <- p.Complete(ctx, chatRequest(t), &recorder{}) }()
 			<-reached
-			began := time.Now()
 			cancel()
 			if err := <-done; !errors.Is(err, context.Canceled) {
 				t.Errorf("error %v", err)
 			}
 			<-gone
-			if took := time.Since(began); took > 2*time.Second {
-				t.Errorf("took %v", took)
-			}
 		})
 	}
 }
