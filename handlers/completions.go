@@ -248,7 +248,7 @@ func (s *server) wholeCompletion(w http.ResponseWriter, r *http.Request, stream 
 	case <-r.Context().Done():
 		return nil
 	}
-	st, items := stream.Snapshot(reader)
+	st, items, _ := stream.Snapshot(reader) // from the beginning in any case
 	if st.Status != hub.StatusDone {
 		return &endingError{st.Ending.Error}
 	}

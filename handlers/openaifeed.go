@@ -12,8 +12,7 @@ import (
 // openAIFeed is a stream as OpenAI's chunks (protocol/sse.md 7).
 type openAIFeed struct {
 	streamFeed
-	enc    openai.Encoder
-	failed bool // it ended badly, or was left early: the body must not look whole
+	enc openai.Encoder
 }
 
 func newOpenAIFeed(f streamFeed) *openAIFeed {
@@ -26,7 +25,7 @@ func newOpenAIFeed(f streamFeed) *openAIFeed {
 func (f *openAIFeed) next(dst []byte) ([]byte, chunk, bool) {
 	dst, piece, end := f.streamFeed.next(dst)
 	if end {
-		f.failed = f.stream.Status() != hub.StatusDone
+		f.failed = f.failed || f.stream.Status() != hub.StatusDone
 	}
 	return dst, piece, end
 }

@@ -26,6 +26,10 @@ type streamFeed struct {
 	items  []hub.Item
 	format hub.Format
 	encode func(dst []byte, item *hub.Item, position string) []byte
+	// tellReset tells a reader that the stream is not what it has read: a node that was cut off has lost it to another, which has less of it. Shapes
+	// without a word for that have none: their response is aborted.
+	tellReset func(dst []byte, r *hub.Reset) []byte
+	failed    bool // the body must not look whole
 }
 
 // next appends what the reader has, encoded once for all readers that keep up with each other.
@@ -38,8 +42,13 @@ func (f *streamFeed) next(dst []byte) ([]byte, chunk, bool) {
 	if f.first != nil {
 		dst, f.first = append(dst, f.first...), nil
 	}
-	if reset != nil { // streams are not trimmed; kept so that none is ever silent
-		dst = sse.AppendReset(dst, reset, "")
+	switch {
+	case reset == nil:
+	case f.tellReset == nil:
+		f.failed = true
+		return dst, nil, true
+	default:
+		dst = f.tellReset(dst, reset)
 	}
 	for i := range f.items {
 		dst = append(dst, f.encoded(&f.items[i]).body()...)
@@ -69,9 +78,11 @@ type sseFeed struct{ streamFeed }
 
 func newSSEFeed(f streamFeed) *sseFeed {
 	f.format = formatSSE
-	f.encode = appendStreamBlock
+	f.encode, f.tellReset = appendStreamBlock, appendResetBlock
 	return &sseFeed{f}
 }
+
+func appendResetBlock(dst []byte, r *hub.Reset) []byte { return sse.AppendReset(dst, r, "") }
 
 func (f *sseFeed) heartbeat(dst []byte, now time.Time) []byte { return sse.AppendHeartbeat(dst, now) }
 
@@ -97,8 +108,13 @@ type ndjsonFeed struct{ streamFeed }
 
 func newNDJSONFeed(f streamFeed) *ndjsonFeed {
 	f.format = formatNDJSON
-	f.encode = appendStreamLine
+	f.encode, f.tellReset = appendStreamLine, appendResetLine
 	return &ndjsonFeed{f}
+}
+
+func appendResetLine(dst []byte, r *hub.Reset) []byte {
+	dst = append(dst, `{"event":"reset",`...)
+	return append(sse.AppendResetJSON(dst, r, ""), "}\n"...)
 }
 
 func (f *ndjsonFeed) heartbeat(dst []byte, now time.Time) []byte {
@@ -152,12 +168,15 @@ func spliceable(data []byte) bool {
 // textFeed is a stream as nothing but its text.
 type textFeed struct {
 	streamFeed
-	skip   int // bytes of the first item that the client has
-	failed bool
+	skip int // bytes of the first item that the client has
 }
 
 func (f *textFeed) next(dst []byte) ([]byte, chunk, bool) {
-	f.items, _ = f.reader.Read(f.items[:0])
+	var reset *hub.Reset
+	if f.items, reset = f.reader.Read(f.items[:0]); reset != nil {
+		f.failed = true
+		return dst, nil, true
+	}
 	for i := range f.items {
 		item := &f.items[i]
 		n := min(f.skip, len(item.Text))

@@ -101,7 +101,9 @@ func (s *server) streamJSON(w http.ResponseWriter, r *http.Request, stream *hub.
 		}
 	}
 	view := s.viewStream(stream, reader, true)
-	view.Reset = viewReset(reset)
+	if reset != nil {
+		view.Reset = viewReset(reset)
+	}
 	writeJSON(w, http.StatusOK, view)
 	return nil
 }
@@ -126,7 +128,9 @@ func (s *server) viewStream(stream *hub.Stream, reader *hub.Reader, withText boo
 	v := &streamView{ID: stream.ID, Kind: stream.Kind, Owner: stream.Owner, Usage: json.RawMessage("null"), Keep: keepView(stream.Keep)}
 	if withText {
 		var items []hub.Item
-		st, items = stream.Snapshot(reader)
+		var reset *hub.Reset
+		st, items, reset = stream.Snapshot(reader)
+		v.Reset = viewReset(reset)
 		v.Text = ptr(string(st.Text))
 		v.Events = eventViews(items, stream.Epoch())
 	} else {

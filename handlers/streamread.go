@@ -125,15 +125,14 @@ func appendGreeting(media string, pad int, hello *sse.Greeting, reset *hub.Reset
 		}
 		b = sse.AppendHello(b, hello)
 		if reset != nil {
-			b = sse.AppendReset(b, reset, "")
+			b = appendResetBlock(b, reset)
 		}
 		return b
 	}
 	b = append(b, `{"event":"hello",`...)
 	b = append(hello.AppendJSON(b), "}\n"...)
 	if reset != nil {
-		b = append(b, `{"event":"reset",`...)
-		b = append(sse.AppendResetJSON(b, reset, ""), "}\n"...)
+		b = appendResetLine(b, reset)
 	}
 	return b
 }

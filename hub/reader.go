@@ -19,6 +19,13 @@ type Reset struct {
 	From      Position
 }
 
+// End is the reset in the words of a stream's end, for readers that have no other word for it: what they read goes on no more, and may be asked for
+// again.
+func (r *Reset) End() Item {
+	e := Ending{Status: StatusInterrupted, Error: &EndError{Code: "reset", Message: "the stream is not what was told of it; ask for it again"}}
+	return Item{Event: &Event{Kind: EndEvent, Name: EndName, Data: e.appendJSON(nil)}}
+}
+
 // A Waker is told that a log has more for its reader. Signal carries no data, may come without cause, late or doubled, from any goroutine and
 // several at a time: read again. It must not block, nor read in the call.
 type Waker interface{ Signal() }

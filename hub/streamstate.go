@@ -88,10 +88,12 @@ func (s *Stream) Epoch() string {
 	return s.log.epoch
 }
 
-// Snapshot reads r to the tail and returns the stream's state at that moment: Text is what followed r, and the items are the events there.
-func (s *Stream) Snapshot(r *Reader) (StreamState, []Item) {
+// Snapshot reads r to the tail and returns the stream's state at that moment: Text is what followed r, and the items are the events there. With a
+// Reset, r could not go on where it was, and these are of what follows Reset.From.
+func (s *Stream) Snapshot(r *Reader) (StreamState, []Item, *Reset) {
 	s.log.mu.Lock()
 	defer s.log.mu.Unlock()
+	reset := r.counts.reset(s.log.catchUp(r))
 	at := s.log.textOffset(r.after)
 	var events []Item
 	for i := r.after - s.log.base; i < uint64(len(s.log.entries)); i++ {
@@ -106,5 +108,5 @@ func (s *Stream) Snapshot(r *Reader) (StreamState, []Item) {
 	r.counts.items(items, s.log.tail()-r.after)
 	r.after = s.log.tail()
 	r.counts.tokens(s.log.countDelivered(r.after))
-	return s.stateLocked(at), events
+	return s.stateLocked(at), events, reset
 }

@@ -30,7 +30,7 @@ type finding struct {
 func findingsOf(s *hub.Stream) *findings {
 	reader, _ := s.Watch(hub.Position{}, hub.NewWake())
 	defer reader.Close()
-	_, items := s.Snapshot(reader)
+	_, items, _ := s.Snapshot(reader)
 	out := &findings{Issues: []json.RawMessage{}}
 	var results []json.RawMessage
 	counts, files, said := map[string]int{}, map[string]bool{}, map[string]any{}

@@ -5,7 +5,7 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// Follow pushes what render makes of a stream's entries to this client: everything after p, then live, until the stream's end. render appends to
+// Follow pushes what render makes of a stream's entries to this client: everything after p, then live, until the stream's end, or hub.Reset.End. render appends to
 // dst the events of one item; it is called from the goroutine that writes. Where a client is to know positions of the stream, they stand in the
 // payload: Outgoing.At is the topic's. *hub.Reset means that the stream has nothing exactly after p: the client gets all from Reset.From.
 //
@@ -33,7 +33,10 @@ type followSource struct {
 func (f *followSource) close() { f.reader.Close() }
 
 func (f *followSource) next(c *Channel, p *pull) outcome {
-	p.items, _ = f.reader.Read(p.items[:0]) // streams are not trimmed
+	var reset *hub.Reset
+	if p.items, reset = f.reader.Read(p.items[:0]); reset != nil {
+		p.items = append(p.items[:0], reset.End()) // a node that was cut off has lost the stream to another, which has less of it
+	}
 	for i := range p.items {
 		item := &p.items[i]
 		f.out = f.render(f.out[:0], item)
@@ -76,7 +79,10 @@ type streamSource struct {
 func (t *streamSource) close() { t.reader.Close() }
 
 func (t *streamSource) next(c *Channel, p *pull) outcome {
-	p.items, _ = t.reader.Read(p.items[:0])
+	var reset *hub.Reset
+	if p.items, reset = t.reader.Read(p.items[:0]); reset != nil {
+		p.add(c.resetFrame(reset))
+	}
 	for i := range p.items {
 		if f := t.frame(c, &p.items[i]); f != nil {
 			p.add(f)
