@@ -23,10 +23,10 @@ import (
 const hopPieces = 1500
 
 // slowUpstream completes whatever it is asked, a letter of content(0, …) every two milliseconds.
-func slowUpstream(t *testing.T) string {
+func slowUpstream(t *testing.T, pieces int) string {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
-		for i := range hopPieces {
+		for i := range pieces {
 			fmt.Fprintf(w, "data: {\"choices\":[{\"index\":0,\"text\":%q}]}\n\n", content(0, i, i+1))
 			_ = http.NewResponseController(w).Flush()
 			select {
@@ -191,7 +191,7 @@ func (h *hopper) socket(ctx context.Context, c *client) {
 // TestHopsBetweenNodes reads a completion over each transport, a moment on one node and a moment on the other. Nothing comes twice, nothing is
 // missing, nobody is told to begin anew, although the nodes tell each other of a stream's text only four times a second.
 func TestHopsBetweenNodes(t *testing.T) {
-	env := []string{"DUCKWIRE_REDIS_URL=" + redistest.Start(t).URL(), "DUCKWIRE_UPSTREAM_URL=" + slowUpstream(t)}
+	env := []string{"DUCKWIRE_REDIS_URL=" + redistest.Start(t).URL(), "DUCKWIRE_UPSTREAM_URL=" + slowUpstream(t, hopPieces)}
 	a, b := newServer(t, env...), newServer(t, env...)
 	a.start()
 	b.start()

@@ -1,0 +1,155 @@
+package crash_test
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/duckwire/duckwire/storage/redis/redistest"
+)
+
+// lostReader reads a stream over one connection until that ends, or it is told that the stream is not what it has read.
+type lostReader struct {
+	name  string
+	got   atomic.Pointer[string]
+	ended chan error
+}
+
+func (r *lostReader) has(part string) bool {
+	got := r.got.Load()
+	return got != nil && strings.Contains(*got, part)
+}
+
+// readOn collects what read returns.
+func readOn(name, told string, read func() ([]byte, error)) *lostReader {
+	r := &lostReader{name: name, ended: make(chan error, 1)}
+	go func() {
+		got := ""
+		for {
+			b, err := read()
+			got += string(b)
+			r.got.Store(new(got))
+			if err != nil || told != "" && strings.Contains(got, told) {
+				r.ended <- err
+				return
+			}
+		}
+	}()
+	return r
+}
+
+func readBody(t *testing.T, ctx context.Context, c *client, name, told, path string, header ...string) *lostReader {
+	t.Helper()
+	resp, err := c.http.Do(c.request("GET", path, "", header...).WithContext(ctx))
+	if err != nil || resp.StatusCode >= 300 {
+		t.Fatal(err, resp)
+	}
+	t.Cleanup(func() { resp.Body.Close() })
+	b := make([]byte, 1<<16)
+	return readOn(name, told, func() ([]byte, error) { n, err := resp.Body.Read(b); return b[:n], err })
+}
+
+func readSocket(t *testing.T, ctx context.Context, c *client, name, told string, frames ...string) *lostReader {
+	t.Helper()
+	conn, _, err := websocket.Dial(ctx, "ws://"+c.s.addr+"/socket/websocket?vsn=2.0.0&token="+c.token, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.SetReadLimit(-1)
+	t.Cleanup(func() { _ = conn.CloseNow() })
+	for _, f := range frames {
+		if err := conn.Write(ctx, websocket.MessageText, []byte(f)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return readOn(name, told, func() ([]byte, error) { _, b, err := conn.Read(ctx); return append(b, '\n'), err })
+}
+
+// TestReadersOfALostStream has a node lose streams to another that has less of them, because it was cut off. Its readers have more than that: each is
+// told so, in the words of its transport, or its response breaks off; none is given text twice without a word.
+func TestReadersOfALostStream(t *testing.T) {
+	server := redistest.Start(t)
+	l := newLine(t, "127.0.0.1:"+server.Port)
+	lease, model := "DUCKWIRE_NODE_LEASE=2s", "DUCKWIRE_UPSTREAM_URL="+slowUpstream(t, 1_000_000)
+	a, b := newServer(t, "DUCKWIRE_REDIS_URL=redis://"+l.addr, lease, model), newServer(t, "DUCKWIRE_REDIS_URL="+server.URL(), lease, model)
+	a.start()
+	b.start()
+	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+	defer cancel()
+	ca, cb := a.client("ada"), b.client("ada")
+	post := func(path, body string, want int, out any, header ...string) {
+		t.Helper()
+		if status, answer := ca.call("POST", path, body, out, header...); status != want {
+			t.Fatal(path, status, answer)
+		}
+	}
+	var completion struct{ ID string }
+	post("/v1/streams", `{"id":"build"}`, http.StatusCreated, nil)
+	post("/v1/streams/build/append", "kept", http.StatusOK, nil, "Content-Type", "text/plain")
+	post("/v1/completions", `{"prompt":"x","model":"m"}`, http.StatusAccepted, &completion, "Prefer", "respond-async")
+	channel := readSocket(t, ctx, ca, "channel", `"code":"reset"`, `["1","1","code:file:x","phx_join",{}]`,
+		`["1","2","code:file:x","request_completion",{"id":"asked","model":"m","code":"xy","cursor_position":{"line":1,"column":1}}]`)
+	state := func(c *client, id string) string {
+		_, answer := c.call("GET", "/v1/streams/"+id, "", nil, "Accept", "application/json")
+		return answer
+	}
+	eventually(t, "the other node has all", func() bool {
+		return strings.Contains(state(cb, "build"), `"kept"`) && strings.Contains(state(cb, completion.ID), `"running"`) && strings.Contains(state(cb, "asked"), `"running"`)
+	})
+	time.Sleep(5 * time.Second) // twice the lease: the nodes know each other, and trust what they do not hear
+
+	l.cut(true)
+	const lost = " and lost"
+	var receipt struct{ Position string }
+	post("/v1/streams/build/append", lost, http.StatusOK, &receipt, "Content-Type", "text/plain")
+	readers := []*lostReader{
+		readBody(t, ctx, ca, "events", "event: reset", "/v1/streams/build", "Accept", "text/event-stream"),
+		readBody(t, ctx, ca, "lines", `{"event":"reset"`, "/v1/streams/build", "Accept", "application/x-ndjson"),
+		readBody(t, ctx, ca, "text", "", "/v1/streams/build", "Accept", "text/plain"),
+		readSocket(t, ctx, ca, "socket", `"reset"`, `["1","1","stream:build","phx_join",{}]`),
+	}
+	for _, r := range readers {
+		eventually(t, r.name+" has it", func() bool { return r.has(lost) })
+	}
+	chunks := readBody(t, ctx, ca, "OpenAI", "", "/v1/streams/"+completion.ID+"?format=openai", "Accept", "text/event-stream")
+	readers = append(readers, chunks, channel)
+	poll := make(chan string, 1)
+	go func() {
+		_, answer := ca.call("GET", "/v1/streams/build?wait=60&after="+receipt.Position, "", nil, "Accept", "application/json")
+		poll <- answer
+	}()
+	eventually(t, "the other node has taken all", func() bool {
+		return strings.Contains(state(cb, "build"), `"interrupted"`) && strings.Contains(state(cb, completion.ID), `"interrupted"`) && strings.Contains(state(cb, "asked"), `"interrupted"`)
+	})
+
+	l.cut(false)
+	for _, r := range readers {
+		var err error
+		select {
+		case err = <-r.ended:
+		case <-ctx.Done():
+			t.Fatalf("%s is told nothing: %.500s", r.name, *r.got.Load())
+		}
+		switch got := *r.got.Load(); {
+		case r.name == "text" && (got != "kept"+lost || err == nil || err == io.EOF):
+			t.Errorf("text: %q, %v", got, err)
+		case r.name == "OpenAI" && (err == nil || err == io.EOF || strings.Contains(got, "event:") || strings.Contains(got, "[DONE]")):
+			t.Errorf("OpenAI: %v, …%s", err, got[max(0, len(got)-300):])
+		case r.name == "channel" && !strings.Contains(got, `"completion_error"`):
+			t.Errorf("channel: …%s", got[max(0, len(got)-300):])
+		case r.name != "text" && r.name != "OpenAI" && err != nil && err != io.EOF:
+			t.Errorf("%s: %v after %s", r.name, err, got)
+		}
+	}
+	if answer := <-poll; !strings.Contains(answer, `"reset":{"reason":"ahead"`) || !strings.Contains(answer, `"text":"kept"`) {
+		t.Errorf("JSON: %s", answer)
+	}
+	a.stop()
+	b.stop()
+}
