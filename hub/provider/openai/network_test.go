@@ -447,15 +447,16 @@ func TestTimeouts(t *testing.T) {
 
 // TestCommentsKeepAlive holds that an upstream which says that it is at work is not taken for dead.
 func TestCommentsKeepAlive(t *testing.T) {
+	t.Parallel()
 	rec, err := ask(t, func(w http.ResponseWriter, r *http.Request) {
 		sends(data(delta("a")))(w, r)
 		for range 30 {
 			_, _ = io.WriteString(w, ": still here\n")
 			_ = http.NewResponseController(w).Flush()
-			time.Sleep(20 * time.Millisecond)
+			time.Sleep(100 * time.Millisecond)
 		}
 		_, _ = io.WriteString(w, "\n"+data(delta("b"), finished, done))
-	}, openai.Options{SilenceTimeout: 300 * time.Millisecond})
+	}, openai.Options{SilenceTimeout: 2 * time.Second})
 	if err != nil || rec.text.String() != "ab" {
 		t.Errorf("%v, %q", err, rec.log)
 	}
