@@ -1,5 +1,5 @@
-# Duckwire. `make` lists the targets. All that they need is Go, gcc, git, make, and for the tests Node.js 20 with npm,
-# Chromium, and some proxies.
+# Duckwire. `make` lists the targets. They need Go, gcc, git and make; make test needs Node.js 20 with npm besides, and make test-all
+# installs what else it needs.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -ec
@@ -17,8 +17,7 @@ VERSION := $(shell git describe --tags --dirty 2>/dev/null)
 LDFLAGS := -s -w $(if $(VERSION),-X main.version=$(VERSION))
 
 # Linters and the test runner, pinned in tools/go.mod. Go builds them once and keeps them.
-TOOL      := go tool -modfile=tools/go.mod
-GOTESTSUM := $(TOOL) gotestsum --format pkgname-and-test-fails --hide-summary=skipped --post-run-command .ci/tally
+TOOL := go tool -modfile=tools/go.mod
 
 # Packages but for interop: there the server is a process of its own, which -race and coverage do not see.
 PACKAGES = $(shell go list ./... | grep -v /handlers/interop)
@@ -31,6 +30,8 @@ FUZZTIME ?= 10s
 FAULTTIME ?= 5m
 BENCHFLAGS ?= --duration 5s --rounds 3
 ARGS     ?=
+RUN      ?=
+PKG      ?=
 
 .PHONY: help
 help: ## list the targets
@@ -45,15 +46,24 @@ build: ## build ./bin/duckwire (TAGS_EXTRA=otlp: with OpenTelemetry traces)
 	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/duckwire ./cmd/duckwire
 
 .PHONY: test
-test: packages browser proxies redis ## run every test, other people's clients and proxies included
-	@for script in $$(find . -name node_modules -prune -o -name lint.sh -print); do $$script; done
-	$(GOTESTSUM) -- $(TRACED) -run Trace $(TRACED_PKG)
-	$(GOTESTSUM) -- ./...
+test: ## run the tests that need Go, gcc and Node.js alone; with RUN=TestName, PKG=./folder or both: those, heavy ones too
+ifeq ($(RUN)$(PKG),)
+	@$(MAKE) -s packages LOCKS="handlers/interop web/client"
+	@.ci/test quick
+else
+	@.ci/test one '$(RUN)' $(PKG)
+endif
+
+.PHONY: test-all
+test-all: needs ## run every test: other people's clients and proxies, Chromium, kill loops, faults below SQLite, real Redis, soak
+	@PLAIN_TAGS=$(PLAIN) .ci/test all
+
+.PHONY: race
+race: ## run the quick tests with the race detector
+	@.ci/test race
 
 .PHONY: check
-check: lint ## lint, and run the tests with the race detector
-	$(GOTESTSUM) -- -race $(TRACED) -run Trace $(TRACED_PKG)
-	$(GOTESTSUM) -- -race $(PACKAGES)
+check: lint race ## lint, and run the quick tests with the race detector
 
 .PHONY: lint
 lint: ## check format and code
@@ -104,13 +114,13 @@ drain: ## stop the server with SIGTERM under CONNECTIONS (5000) event streams an
 	go test -count=1 -timeout 5m -v -run '^TestDrain$$' ./cmd/duckwire/internal/crash -connections $(CONNECTIONS)
 
 .PHONY: soak
-soak: build packages ## mixed load for SOAK seconds (600), and what is left of it: goroutines, memory, files; a short form is in make test
+soak: build packages ## mixed load for SOAK seconds (600), and what is left of it: goroutines, memory, files; a short form is in make test-all
 	cd web/client && npm run --silent build && SOAK=$(SOAK) DUCKWIRE_BIN=$(CURDIR)/bin/duckwire NODE_NO_WARNINGS=1 node --experimental-eventsource --test --test-force-exit --test-reporter=spec test/soak.test.mjs
 
 KILLS ?= 100
 
 .PHONY: nodes
-nodes: build packages proxies redis ## kill one of three nodes behind nginx, or their Redis, KILLS times (100) under clients of each transport
+nodes: build needs ## kill one of three nodes behind nginx, or their Redis, KILLS times (100) under clients of each transport
 	cd web/client && npm run --silent build && KILLS=$(KILLS) DUCKWIRE_BIN=$(CURDIR)/bin/duckwire NODE_NO_WARNINGS=1 node --experimental-eventsource --test --test-force-exit --test-reporter=spec test/nodes.test.mjs
 
 .PHONY: eval
@@ -124,31 +134,29 @@ cover: ## tell how much of the code the tests reach, and write bin/cover.html
 	go tool cover -html=bin/cover.out -o bin/cover.html
 	go tool cover -func=bin/cover.out | tail -1
 
+# Folders whose package-lock.json names npm packages.
+LOCKS = $(shell git ls-files '*package-lock.json' | xargs -n 1 dirname)
+
 .PHONY: packages
-packages: ## install the npm packages that the tests use, where their lock files changed
-	@for lock in $$(find . -name node_modules -prune -o -name package-lock.json -print); do \
-		dir=$$(dirname $$lock); \
-		cmp -s $$lock $$dir/node_modules/.installed && continue; \
+packages: ## install the npm packages that the tests use, where their lock files changed (LOCKS="web/client": of these folders)
+	@for dir in $(LOCKS); do \
+		cmp -s $$dir/package-lock.json $$dir/node_modules/.installed && continue; \
 		echo "npm ci in $$dir"; \
 		(cd $$dir && npm ci --ignore-scripts --no-audit --no-fund && cp package-lock.json node_modules/.installed); \
 	done
 
-.PHONY: browser
-browser: ## install Chromium, which the tests drive, where there is none (CHROMIUM=... names another)
-	@[ -n "$(CHROMIUM)" ] || .ci/need chromium chromium
+# Programs that the tests run, each with Debian's package that brings it. CHROMIUM=... names another browser.
+BROWSER := $(if $(CHROMIUM),,chromium:chromium)
+PROXIES := nginx:nginx-light haproxy:haproxy squid:squid c-icap:c-icap privoxy:privoxy lighttpd:lighttpd apache2:apache2-bin caddy:caddy
+REDIS   := redis-server:redis-server
 
-.PHONY: proxies
-proxies: ## install the proxies that the tests take streams through, where they are missing (Debian's packages)
-	@for one in nginx:nginx-light haproxy:haproxy squid:squid c-icap:c-icap privoxy:privoxy lighttpd:lighttpd apache2:apache2-bin caddy:caddy; do \
-		.ci/need $${one%:*} $${one#*:}; \
-	done
-
-.PHONY: redis
-redis: ## install redis-server, which joins nodes in the tests, where it is missing
-	@.ci/need redis-server redis-server
+.PHONY: needs
+needs: ## install what make test-all needs, where it is missing: Debian's packages, which it names first, and npm packages
+	@.ci/need $(BROWSER) $(PROXIES) $(REDIS) systemd-analyze:systemd
+	@$(MAKE) -s packages
 
 .PHONY: matrix
-matrix: packages proxies ## take every way of reading through each proxy, and write the tables of web/docs/proxies.md
+matrix: needs ## take every way of reading through each proxy, and write the tables of web/docs/proxies.md
 	go test -count=1 -run '^TestMatrix$$' ./handlers/interop/proxies -update
 
 .PHONY: capabilities
@@ -160,8 +168,8 @@ generate: ## make the committed files that are made from others: every generate.
 	@for script in $$(find . -name node_modules -prune -o -name generate.sh -print); do echo $$script; (cd $$(dirname $$script) && ./generate.sh); done
 
 .PHONY: pictures
-pictures: packages browser ## take the pictures of the README anew
-	PICTURES=$(CURDIR)/web/pictures go test -count=1 -run 'TestNodeClients/console/pictures' ./handlers/interop
+pictures: needs ## take the pictures of the README anew
+	PICTURES=$(CURDIR)/web/pictures go test -count=1 -run 'TestBrowser/console/pictures' ./handlers/interop
 
 .PHONY: clean
 clean: ## remove what was built and installed

@@ -6,7 +6,7 @@ import { chromium } from 'playwright-core'
 
 /** launch starts the browser. */
 export function launch() {
-  if (!process.env.CHROMIUM) throw new Error('these tests need Chromium: make browser installs it, or CHROMIUM=... names one')
+  if (!process.env.CHROMIUM) throw new Error('these tests need Chromium: make needs installs it, or CHROMIUM=... names one')
   return chromium.launch({ executablePath: process.env.CHROMIUM })
 }
 

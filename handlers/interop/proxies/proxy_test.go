@@ -85,7 +85,7 @@ func runICAP(t *testing.T) string {
 	t.Helper()
 	modules, err := filepath.Glob("/usr/lib/*/c_icap/srv_echo.so")
 	if err != nil || len(modules) == 0 {
-		t.Fatal("c-icap's echo service is not installed: make proxies installs it")
+		t.Fatal("c-icap's echo service is not installed: make needs installs it")
 	}
 	dir, addr := folder(t), freeAddr(t)
 	file := filepath.Join(dir, "config")

@@ -1,0 +1,174 @@
+package interop_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// nodeResult is what lib/reporter.mjs says of one test.
+type nodeResult struct {
+	Name, Skip, Words string
+	OK                bool
+	Seconds           float64
+	notes             []string
+}
+
+// hung is after how many milliseconds a test of Node's is said to hang.
+const hung = "600000"
+
+// screen is how many lines of notes a failed test shows.
+const screen = 30
+
+// runNodeFiles runs files of Node's tests, each as a test whose parts are the file's tests.
+func runNodeFiles(t *testing.T, files []string, env ...string) {
+	t.Helper()
+	if len(files) == 0 {
+		t.Fatal("no tests here")
+	}
+	binary := buildServer(t)
+	t.Parallel()
+	for _, file := range files {
+		name := strings.TrimSuffix(filepath.ToSlash(strings.TrimPrefix(file, clientFolder+"/test/")), ".test.mjs")
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			reportNode(t, runNode(t, file, append(env, "DUCKWIRE_BIN="+binary)))
+		})
+	}
+}
+
+// runNode runs the tests of a file, and returns what came of them.
+func runNode(t *testing.T, file string, env []string) (results []nodeResult) {
+	t.Helper()
+	// Messages of Node about its experiments would only hide ours. Some clients leave timers behind that run for a minute.
+	args := []string{
+		"--experimental-eventsource", "--test", "--test-force-exit", "--test-timeout=" + hung, "--test-reporter=./lib/reporter.mjs",
+	}
+	if pattern := nodePattern(t.Name()); pattern != "" {
+		args = append(args, "--test-name-pattern="+pattern)
+	}
+	env = append(env, "NODE_NO_WARNINGS=1", "CHROMIUM="+findChromium())
+	if testing.Short() {
+		env = append(env, "QUICK=1")
+	}
+	out, err := try(t, env, "node", append(args, file)...)
+	var said []string
+	for line := range strings.Lines(out) {
+		var r struct {
+			nodeResult
+			Note, Said string
+		}
+		last := len(results) - 1
+		switch {
+		case json.Unmarshal([]byte(line), &r) != nil:
+			said = append(said, strings.TrimRight(line, "\n"))
+		case r.Name != "":
+			r.notes, said = said, nil
+			results = append(results, r.nodeResult)
+		case r.Said != "":
+			said = append(said, r.Said)
+		case last >= 0:
+			results[last].notes = append(results[last].notes, r.Note)
+		}
+	}
+	if err != nil && !hasFailed(results) || len(results) == 0 {
+		t.Fatalf("node did not run the tests of %s: %v\n%s", file, err, strings.Join(lastOf(said), "\n"))
+	}
+	return results
+}
+
+func hasFailed(results []nodeResult) bool {
+	for i := range results {
+		if !results[i].OK {
+			return true
+		}
+	}
+	return false
+}
+
+// reportNode makes each of Node's tests a test of Go's.
+func reportNode(t *testing.T, results []nodeResult) {
+	t.Helper()
+	for _, r := range results {
+		t.Run(strings.ReplaceAll(r.Name, "/", "|"), func(t *testing.T) {
+			t.Logf("%.1f s", r.Seconds)
+			switch {
+			case r.Skip != "":
+				t.Skip(r.Skip)
+			case !r.OK:
+				t.Errorf("%s\n%s", r.Words, strings.Join(lastOf(r.notes), "\n"))
+			}
+		})
+	}
+}
+
+// lastOf returns the last lines, as many as a screen takes.
+func lastOf(notes []string) []string {
+	lines := strings.Split(strings.Join(notes, "\n"), "\n")
+	return lines[max(0, len(lines)-screen):]
+}
+
+// nodePattern is the pattern for Node's names of tests where -run names some in the file of a test.
+func nodePattern(test string) string {
+	levels := strings.Split(flag.Lookup("test.run").Value.String(), "/")
+	if depth := strings.Count(test, "/") + 1; len(levels) > depth {
+		name := strings.Join(levels[depth:], "/")
+		name = strings.Trim(name, "^$")
+		name = name[strings.LastIndex(name, "›")+len("›")*min(1, strings.Count(name, "›")):] // Node looks at the last name alone
+		return strings.ReplaceAll(strings.TrimLeft(name, "_ "), "_", ".")
+	}
+	return ""
+}
+
+var importsBrowser = regexp.MustCompile(`(?m)^import .*lib/(browser|console)\.mjs'`)
+
+// nodeFiles returns the files of Node's tests that match, those that drive a browser or the others.
+func nodeFiles(t *testing.T, browser bool, patterns ...string) (files []string) {
+	t.Helper()
+	for _, pattern := range patterns {
+		matches, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range matches {
+			if importsBrowser.Match(readFile(t, file)) == browser {
+				files = append(files, file)
+			}
+		}
+	}
+	return files
+}
+
+// TestReporter holds lib/reporter.mjs and what is made of it to a file whose tests fail on purpose.
+func TestReporter(t *testing.T) {
+	checkNode(t)
+	results := runNode(t, "lib/testdata/failing.mjs", nil)
+	var got bytes.Buffer
+	for _, r := range results {
+		got.WriteString(r.Name + "|" + r.Skip + "|" + strings.Join(r.notes, ",") + "|" + strings.Join(strings.Fields(r.Words), " ") + "\n")
+	}
+	for _, want := range []string{
+		"passes||said,noted|\n",
+		"is left out|no reason||\n",
+		"outer › inner|||Expected values to be strictly equal: 1 !== 2",
+		"outer|||'1 subtest failed'\n",
+	} {
+		if !strings.Contains(got.String(), want) {
+			t.Errorf("it has no line %q:\n%s", want, got.String())
+		}
+	}
+}
+
+func readFile(t *testing.T, path string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
