@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -18,11 +19,15 @@ import (
 	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
-// TestMain runs more tests at one time than there are processors: they wait more than they compute.
+// TestMain runs somewhat more tests at one time than there are processors: they wait more than they compute.
 func TestMain(m *testing.M) {
 	flag.Parse()
-	_ = flag.Set("test.parallel", "8")
-	os.Exit(m.Run())
+	_ = flag.Set("test.parallel", "4")
+	code := m.Run()
+	if built.dir != "" {
+		_ = os.RemoveAll(built.dir)
+	}
+	os.Exit(code)
 }
 
 // leastNode has the EventSource behind --experimental-eventsource.
@@ -45,12 +50,24 @@ func TestBrowser(t *testing.T) {
 	runNodeFiles(t, nodeFiles(t, true, "*.test.mjs", "*/*.test.mjs", clientFolder+"/test/*.test.mjs"))
 }
 
+// built is the server's binary, which all tests share.
+var built struct {
+	once sync.Once
+	dir  string
+}
+
 // buildServer builds the binary, and returns its path.
 func buildServer(t *testing.T) string {
 	t.Helper()
-	binary := filepath.Join(t.TempDir(), "duckwire")
-	run(t, nil, "go", "build", "-o", binary, "github.com/duckwire/duckwire/cmd/duckwire")
-	return binary
+	built.once.Do(func() {
+		dir, err := os.MkdirTemp("", "duckwire-interop-")
+		if err != nil {
+			t.Fatal(err)
+		}
+		built.dir = dir
+		run(t, nil, "go", "build", "-o", filepath.Join(dir, "duckwire"), "github.com/duckwire/duckwire/cmd/duckwire")
+	})
+	return filepath.Join(built.dir, "duckwire")
 }
 
 // checkNode leaves a test out of the quick run where there is no Node.js; in the whole run it must be there.

@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
 // nodeResult is what lib/reporter.mjs says of one test.
@@ -25,6 +27,9 @@ const hung = "600000"
 // screen is how many lines of notes a failed test shows.
 const screen = 30
 
+// fullOnly is the line of a file that the quick run leaves out.
+var fullOnly = regexp.MustCompile(`(?m)^// Only in make test-all: it needs (.*)\.$`)
+
 // runNodeFiles runs files of Node's tests, each as a test whose parts are the file's tests.
 func runNodeFiles(t *testing.T, files []string, env ...string) {
 	t.Helper()
@@ -36,6 +41,9 @@ func runNodeFiles(t *testing.T, files []string, env ...string) {
 	for _, file := range files {
 		name := strings.TrimSuffix(filepath.ToSlash(strings.TrimPrefix(file, clientFolder+"/test/")), ".test.mjs")
 		t.Run(name, func(t *testing.T) {
+			if needs := fullOnly.FindSubmatch(readFile(t, file)); needs != nil {
+				hubtest.Full(t, string(needs[1]))
+			}
 			t.Parallel()
 			reportNode(t, runNode(t, file, append(env, "DUCKWIRE_BIN="+binary)))
 		})

@@ -5,6 +5,7 @@ import { after, before, describe, test } from 'node:test'
 import { clients } from './lib/clients.mjs'
 import { answer, cutter } from './lib/cutter.mjs'
 import { api, startServer, token } from './lib/server.mjs'
+import { quick } from './lib/quick.mjs'
 import { each, sleep, within } from './lib/wait.mjs'
 
 // Readers at one time: each spends its second or three waiting to reconnect, so many must wait together.
@@ -97,12 +98,13 @@ function ownFault(client, sent) {
 }
 
 /**
- * cutEverywhere reads a stream once for each number of bytes from 0 to below n, and fails with all cuts that went wrong. It returns the
+ * cutEverywhere reads a stream once for each number of bytes from 0 to below n (make test: each 23rd), and fails with all cuts that went wrong. It returns the
  * number of cuts that met a client's own fault.
  */
 async function cutEverywhere(client, id, n, options) {
   let own = 0
-  const cuts = Array.from({ length: n }, (_, i) => i)
+  const step = quick ? 23 : 1
+  const cuts = Array.from({ length: Math.ceil(n / step) }, (_, i) => i * step)
   const errors = await each(cuts, WIDTH, async (cut) => {
     const { check, sent } = await readCut(client, id, cut, options)
     if (ownFault(client, sent)) {
@@ -134,7 +136,7 @@ describe('a finished stream, cut at every byte', { concurrency: true }, () => {
       t.diagnostic(`${whole.sent.length} bytes`)
       const own = await cutEverywhere(client, id, whole.sent.length)
       // Each text, each note and the end has an id, and one cut falls behind each.
-      if (client === clients.microsoft) assert.equal(own, 2 * pieces.length + 1, 'cuts behind an id')
+      if (client === clients.microsoft && !quick) assert.equal(own, 2 * pieces.length + 1, 'cuts behind an id')
       if (client === clients.npm) assert.equal(own, 0)
     })
     // Behind an HTTP/1.0 hop a cut is a clean end, which fetch-event-source takes for the end: it leaves the rest to the application.

@@ -1,4 +1,6 @@
 // What an application does on a plain topic, with four generations of the official client, on every transport that they know.
+//
+// Only in make test-all: it needs half a minute for three older generations of phoenix.
 
 import '../lib/xhr.mjs' // before the clients: the older ones look for it once, and poll with nothing else
 import assert from 'node:assert/strict'

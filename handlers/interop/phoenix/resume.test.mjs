@@ -5,11 +5,12 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { cutter } from '../lib/cutter.mjs'
 import { connect, disconnect, follow, transports } from '../lib/phoenix.mjs'
+import { quick } from '../lib/quick.mjs'
 import { random, seed } from '../lib/random.mjs'
 import { api, startServer, token } from '../lib/server.mjs'
 import { until } from '../lib/wait.mjs'
 
-const CUTS = 300
+const CUTS = quick ? 30 : 300
 const AHEAD = 20 // events that the publisher may be ahead of the reader: a poll's answer comes whole or not at all
 
 let server, bearer, call

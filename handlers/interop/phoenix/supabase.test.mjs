@@ -6,6 +6,8 @@
 //   answered. track() is an event like any other: who wants presence joins a topic that has it.
 // - It wants an `apikey`, which here is nothing: the token is a param beside it.
 // - Its topics all begin with realtime:. The REST calls (httpSend) and database changes are Supabase's own.
+//
+// Only in make test-all: it needs the lives of tokens, in seconds.
 
 import assert from 'node:assert/strict'
 import { after, afterEach, before, describe, test } from 'node:test'

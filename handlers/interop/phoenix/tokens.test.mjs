@@ -1,4 +1,6 @@
 // The life of a token, as the official client sees it on each of its transports.
+//
+// Only in make test-all: it needs the lives of tokens, in seconds.
 
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'

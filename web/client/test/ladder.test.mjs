@@ -1,4 +1,6 @@
 // Which way leads to the server, through proxies of the unhelpful kinds.
+//
+// Only in make test-all: it needs half a minute of patience with bad proxies.
 
 import assert from 'node:assert/strict'
 import { after, afterEach, before, describe, test } from 'node:test'

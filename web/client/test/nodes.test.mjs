@@ -1,4 +1,6 @@
 // Three nodes on a real Redis, behind a real nginx that sends each request to the next of them: one server, as far as anybody can see.
+//
+// Only in make test-all: it needs nginx and redis-server.
 
 import assert from 'node:assert/strict'
 import { after, afterEach, before, describe, test } from 'node:test'

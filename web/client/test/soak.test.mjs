@@ -1,5 +1,7 @@
 // Mixed load with cuts, hops, cancels and renewed tokens, for SOAK seconds (20; make soak takes ten minutes). What the clients see is right all the
 // time, and when they have gone and what was kept has run out, the server is as it was: goroutines, memory, file descriptors and the database's log.
+//
+// Only in make test-all: it needs half a minute of load.
 
 import assert from 'node:assert/strict'
 import { existsSync, readdirSync, statSync } from 'node:fs'
