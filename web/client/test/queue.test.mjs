@@ -38,13 +38,13 @@ test('messages are handled in order and once, over cuts and visits', async (t) =
     for (let i = 0; i < 10; i++) await leave('eve', sent++)
     const { duckwire, queue } = visit()
     for (let i = 0; i < 10; i++) await leave('eve', sent++)
-    await until('some messages', () => handled.length > sent - 15, 30_000)
+    await until('some messages', () => handled.length > sent - 15)
     await queue.close()
     await duckwire.close()
   }
   visit()
-  await until('all messages', () => handled.length >= sent, 30_000)
-  await until('the acknowledgement', async () => (await waiting('eve')) === 0, 30_000)
+  await until('all messages', () => handled.length >= sent)
+  await until('the acknowledgement', async () => (await waiting('eve')) === 0)
   assert.deepEqual(handled, count(sent))
 })
 
@@ -73,14 +73,14 @@ test('a handler that fails gets the message again, unless it is skipped', async 
 test('what expired is told', async () => {
   const hasty = await kept(startServer({ DUCKWIRE_QUEUE_TTL: '1s' }))
   await api(hasty, token('app'))('POST', '/v1/users/dan/messages', { event: 'note' })
-  await until('it expires', async () => (await api(hasty, token('dan'))('GET', '/v1/users/me/messages')).expired === 1, 30_000)
+  await until('it expires', async () => (await api(hasty, token('dan'))('GET', '/v1/users/me/messages')).expired === 1)
   const expired = []
   client(hasty.url, { token: token('dan'), user: 'dan' }).queue(() => {}, { onExpired: (e) => expired.push(e.expired) })
   await until('the word of it', () => expired.length > 0)
   assert.deepEqual(expired, [1])
 })
 
-test('who is there, and where', async () => {
+test('who is there, and where', async (t) => {
   const join = async (user) => {
     const duckwire = client(server.url, { token: token(user), user })
     const channel = duckwire.channel('code:file:cursors.js')
@@ -94,9 +94,13 @@ test('who is there, and where', async () => {
   ada.cursors.onMove(({ position }) => moves.push(position.line))
   const eve = await join('eve')
   for (const { people } of [ada, eve]) await until('both', () => people.list().map((p) => p.user).join() === 'ada,eve')
+  // In one instant, however long it takes: the first is sent at once, and the last when it is due.
+  const now = performance.now()
+  const clock = t.mock.method(performance, 'now', () => now)
   for (let line = 1; line <= 200; line++) eve.cursors.move({ position: { line, column: 1 } })
+  clock.mock.restore()
   await until('the last place', () => moves.at(-1) === 200)
-  assert.ok(moves.length < 10, `${moves.length} moves were sent, in an instant`)
+  assert.ok(moves.length <= 2, `${moves.length} moves were sent, in an instant`)
   await eve.duckwire.close()
-  await until('eve to be gone', () => ada.people.list().length === 1, 30_000)
+  await until('eve to be gone', () => ada.people.list().length === 1)
 })
