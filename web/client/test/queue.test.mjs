@@ -1,9 +1,11 @@
 // Messages for those who are away: handled in order and once, acknowledged by themselves; and who is there, and where.
 
 import assert from 'node:assert/strict'
-import { after, afterEach, before, test } from 'node:test'
+import { after, afterEach, before, describe, test } from 'node:test'
+import { setImmediate as turn } from 'node:timers/promises'
 import { Cursors, memoryStore, People } from '../dist/index.js'
 import { api, client, closeAll, cutter, kept, random, seed, startServer, token, until } from './lib/client.mjs'
+import { frameProxy } from './lib/frames.mjs'
 
 let server, app
 
@@ -68,6 +70,71 @@ test('a handler that fails gets the message again, unless it is skipped', async 
   await until('the last message', () => seen.at(-1) === 2)
   assert.deepEqual([seen, errors], [[0, 0, 1, 2], ['not yet', 'never']])
   await until('the acknowledgement', async () => (await waiting('bob')) === 0)
+})
+
+test('to close the client is to close its queues', async () => {
+  for (const n of count(3)) await leave('gil', n)
+  const duckwire = client(server.url, { token: token('gil'), user: 'gil' })
+  const handled = []
+  let finish
+  duckwire.queue(({ payload }) => {
+    handled.push(payload.n)
+    return new Promise((resolve) => (finish = resolve))
+  })
+  await until('the first message', () => handled.length > 0)
+  const closing = duckwire.close()
+  finish()
+  await closing
+  assert.deepEqual([handled, await waiting('gil')], [[0], 2])
+})
+
+describe('to close a queue takes', () => {
+  const never = new Promise(() => {})
+
+  /** closed has a queue that was closed go on for a few turns, and reports whether it is closed then. */
+  async function closed(closing) {
+    let is = false
+    void closing.then(() => (is = true))
+    for (let n = 0; n < 5; n++) await turn()
+    return is
+  }
+
+  test('no time without a connection', async () => {
+    await leave('fay', 0)
+    const isAck = (way, text) => way === 'up' && text.includes('"ack"')
+    const proxy = await frameProxy(server.url, (...frame) => (isAck(...frame) ? never : undefined))
+    const handled = []
+    const queue = client(proxy.url, { token: token('fay'), user: 'fay', transports: ['websocket'] }).queue(() => void handled.push(1))
+    await until('the message', () => handled.length > 0)
+    proxy.close()
+    await until('the cut', () => queue.channel.state === 'errored')
+    assert.equal(await closed(queue.close()), true)
+  })
+
+  for (const what of ['handler', 'acknowledgement']) {
+    test(`ten seconds at most, though the ${what} has no end`, async (t) => {
+      const user = `hal-${what}`
+      await leave(user, 0)
+      const hangs = (one) => (one === what ? never : undefined)
+      const see = (way, text) => (way === 'up' && text.includes('"ack"') ? hangs('acknowledgement') : undefined)
+      const proxy = await kept(frameProxy(server.url, see))
+      const handled = []
+      const queue = client(proxy.url, { token: token(user), user, transports: ['websocket'] }).queue(() => {
+        handled.push(1)
+        return hangs('handler')
+      })
+      await until('the message', () => handled.length > 0)
+      t.mock.timers.enable({ apis: ['setTimeout'] })
+      const closing = queue.close()
+      for (let n = 0; n < 5; n++) await turn()
+      t.mock.timers.tick(9999)
+      assert.equal(await closed(closing), false)
+      t.mock.timers.tick(1)
+      assert.equal(await closed(closing), true)
+      t.mock.timers.reset()
+      await queue.close() // again changes nothing
+    })
+  }
 })
 
 test('what expired is told', async () => {
