@@ -6,7 +6,7 @@ import { clients } from './lib/clients.mjs'
 import { answer, cutter } from './lib/cutter.mjs'
 import { api, startServer, token } from './lib/server.mjs'
 import { quick } from './lib/quick.mjs'
-import { each, sleep, within } from './lib/wait.mjs'
+import { each, hung, sleep, within } from './lib/wait.mjs'
 
 // Readers at one time: each spends its second or three waiting to reconnect, so many must wait together.
 const WIDTH = 400
@@ -179,7 +179,7 @@ describe('a stream that ended', { concurrency: true }, () => {
       const proxy = await cutter(server.url, Infinity)
       const reader = transcript()
       try {
-        await within(10_000, client.name, client.read(`${proxy.url}/v1/streams/${id}`, bearer, reader))
+        await within(hung, client.name, client.read(`${proxy.url}/v1/streams/${id}`, bearer, reader))
         reader.check()
         const requests = proxy.requests().length
         assert.ok(requests <= 2, `${requests} requests`) // the second one meets 204
@@ -208,7 +208,7 @@ for (const [name, client] of Object.entries(clients)) {
         else all.event(event, data)
       },
     }
-    await within(10_000, client.name, client.read(`${server.url}/v1/streams/${id}?after=elsewhere.3`, bearer, on))
+    await within(hung, client.name, client.read(`${server.url}/v1/streams/${id}?after=elsewhere.3`, bearer, on))
     assert.deepEqual(seen.slice(0, 3), ['hello', 'reset', 'chunk'])
     all.check()
   })

@@ -93,7 +93,7 @@ describe('behind a real proxy that lets no connection be upgraded', () => {
       const proxy = keep(await startNginx(server.url, more))
       const topic = `code:file:${ways.length}.js`
       const [ada, bob] = [await enter('ada', topic, { url: proxy.url }), await enter('bob', topic, { url: proxy.url })]
-      for (const p of [ada, bob]) await until('both', async () => (await p.people()).map((who) => who.split(' ')[0]).join() === 'ada,bob', 60_000)
+      for (const p of [ada, bob]) await until('both', async () => (await p.people()).map((who) => who.split(' ')[0]).join() === 'ada,bob')
       await bob.type('// hello\n')
       await until("bob's text", async () => (await ada.code()) === '// hello\n')
       const t = tap(pieces)
@@ -200,7 +200,7 @@ test('six tabs of one browser, all of them on SSE over HTTP/1.1', async () => {
   const whole = [...'012345'].map((n) => n.repeat(5)).join('')
   const codes = () => Promise.all(tabs.map((tab) => tab.code()))
   const agree = (all) => all.every((code) => code === all[0] && [...code.trim()].sort().join('') === whole)
-  await until('one text in all tabs', async () => agree(await codes()), 60_000).catch(async (error) => {
+  await until('one text in all tabs', async () => agree(await codes())).catch(async (error) => {
     throw new Error(`${error.message}: ${JSON.stringify(await codes())}`)
   })
 })

@@ -5,7 +5,7 @@ import { createRequire } from 'node:module'
 import { readFileSync } from 'node:fs'
 import { piece, startUpstream } from './upstream.mjs'
 import { token } from './server.mjs'
-import { until } from './wait.mjs'
+import { hung, until } from './wait.mjs'
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 
@@ -46,6 +46,7 @@ export async function user(browser, name, options) {
     context,
     async open(url, hash = '') {
       const page = await context.newPage()
+      page.setDefaultTimeout(hung)
       page.on('pageerror', (error) => faults.push(`${name}: ${error}`))
       page.on('console', (message) => {
         if (message.type() === 'error' && !/Failed to load resource|WebSocket connection to/.test(message.text())) faults.push(`${name}: ${message.text()}`)

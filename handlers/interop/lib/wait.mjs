@@ -1,3 +1,6 @@
+/** hung is after how many milliseconds something is taken to hang. No test depends on how fast the machine is. */
+export const hung = 120_000
+
 /** sleep waits for so many milliseconds. */
 export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
 
@@ -15,7 +18,7 @@ export async function within(ms, what, promise) {
 }
 
 /** until waits until a condition holds, and returns its value. */
-export async function until(what, condition, ms = 10_000) {
+export async function until(what, condition, ms = hung) {
   for (const end = Date.now() + ms; ; await sleep(10)) {
     const value = await condition()
     if (value) return value

@@ -7,7 +7,7 @@ import { cutter } from '../lib/cutter.mjs'
 import { transports } from '../lib/phoenix.mjs'
 import { random, seed } from '../lib/random.mjs'
 import { api, startServer, token } from '../lib/server.mjs'
-import { until } from '../lib/wait.mjs'
+import { hung, until } from '../lib/wait.mjs'
 
 const EDITS = 150 // of each page, at least
 const CUTS = 40
@@ -38,6 +38,7 @@ after(async () => {
 /** newPage opens a page. Its calls are the functions of page.mjs. */
 async function newPage() {
   const tab = await browser.newPage()
+  tab.setDefaultTimeout(hung)
   await tab.goto(site.url)
   await tab.waitForFunction(() => globalThis.page !== undefined)
   const call = (name) => (...args) => tab.evaluate(([name, args]) => globalThis.page[name](...args), [name, args])
@@ -129,7 +130,7 @@ for (const name of Object.keys(transports)) {
     await until('every edit on every page', async () => {
       docs = await Promise.all(editors.map(({ page }) => page.document()))
       return docs.every((doc) => doc.idle && doc.edits.length >= done.length)
-    }, 30_000).catch((error) => {
+    }).catch((error) => {
       const told = docs.map(({ text, edits, ...rest }) => ({ ...rest, edits: edits.length }))
       throw new Error(`${error.message}: ${done.length} edits were made; ${JSON.stringify(told)}`)
     })

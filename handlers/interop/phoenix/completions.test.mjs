@@ -73,7 +73,7 @@ class Telling {
   }
 
   async end() {
-    await until('the end', () => this.done.length + this.failed.length > 0, 30_000)
+    await until('the end', () => this.done.length + this.failed.length > 0)
   }
 }
 

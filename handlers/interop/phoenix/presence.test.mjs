@@ -14,7 +14,7 @@ let server
 const open = []
 
 before(async () => {
-  server = await startServer({ DUCKWIRE_PRESENCE_GRACE: '2s' })
+  server = await startServer({ DUCKWIRE_PRESENCE_GRACE: '60s' })
   for (const user of users) tokens[user] = token(user)
 })
 afterEach(() => Promise.all(open.splice(0).map((o) => (o.close ? o.close() : disconnect(o)))))
@@ -93,8 +93,10 @@ for (const [name, transport] of Object.entries(transports)) {
 
 test('who is cut and does not come back leaves after the grace', async () => {
   const topic = 'code:project:gone'
-  const proxy = await cutter(server.url, Infinity)
-  const bob = await look(dial('bob', transports.WebSocket), topic)
+  const hasty = await startServer({ DUCKWIRE_PRESENCE_GRACE: '1s' })
+  open.push(hasty)
+  const proxy = await cutter(hasty.url, Infinity)
+  const bob = await look(dial('bob', transports.WebSocket, hasty.url), topic)
   await look(dial('ada', transports.WebSocket, proxy.url), topic)
   await until('both', () => bob.who() === 'ada×1,bob×1')
   bob.told.length = 0

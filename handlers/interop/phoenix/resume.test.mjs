@@ -49,7 +49,7 @@ for (const [name, transport] of Object.entries(transports)) {
       function push(id) {
         channel.push('echo', { id, text: pending.get(id) }).receive('ok', () => pending.delete(id))
       }
-      await until('the first join', () => channel.state === 'joined', 30_000)
+      await until('the first join', () => channel.state === 'joined')
 
       let published = 0
       let pushed = 0
@@ -63,11 +63,11 @@ for (const [name, transport] of Object.entries(transports)) {
           pending.set(id, 'x'.repeat(pick(200)))
           push(id)
         }
-        await until('the reader to come near', () => heard.length > published - AHEAD, 30_000)
+        await until('the reader to come near', () => heard.length > published - AHEAD)
       }
       healed = true
       proxy.cut()
-      await until('every event', () => heard.length >= published && pending.size === 0 && echoes.length >= pushed, 30_000)
+      await until('every event', () => heard.length >= published && pending.size === 0 && echoes.length >= pushed)
 
       assert.deepEqual(heard, Array.from({ length: published }, (_, n) => n))
       assert.deepEqual(echoes.toSorted(), Array.from({ length: pushed }, (_, n) => `push-${n}`).toSorted())
@@ -99,9 +99,9 @@ test('SSE comes back to its session: a cut costs no join', async (t) => {
     while (proxy.cuts() < 100) {
       const events = Array.from({ length: 1 + pick(8) }, () => ({ event: 'news', payload: { n: published++ } }))
       await call('POST', `/v1/topics/${topic}/events`, { events })
-      await until('the reader to come near', () => heard.length > published - AHEAD, 30_000)
+      await until('the reader to come near', () => heard.length > published - AHEAD)
     }
-    await until('every event', () => heard.length >= published, 30_000)
+    await until('every event', () => heard.length >= published)
     assert.deepEqual(heard, Array.from({ length: published }, (_, n) => n))
     assert.equal(joins, 1)
   } finally {
@@ -129,7 +129,7 @@ for (const signal of ['SIGTERM', 'SIGKILL']) {
       await until('the first event', () => readers.every(({ heard }) => heard.length === 1))
       await server.restart(signal)
       // Topics live in memory: the log of before is gone, and a position in it means nothing any longer.
-      await until('all joins', () => readers.every(({ answers }) => answers.length === 2), 20_000)
+      await until('all joins', () => readers.every(({ answers }) => answers.length === 2))
       for (const { name, answers } of readers) {
         assert.deepEqual(answers.map(({ recovered, reset }) => [recovered, reset]), [[true, undefined], [false, 'epoch']], name)
       }

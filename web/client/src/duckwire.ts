@@ -50,6 +50,7 @@ export class Duckwire {
   readonly #user: string | undefined
   readonly #prefix: string
   readonly #rungs = new Emitter<[Rung]>()
+  readonly #queues = new Set<Queue>()
   readonly #unlisten: Unsubscribe
   #rung: Rung | undefined
 
@@ -159,7 +160,10 @@ export class Duckwire {
   queue<T = unknown>(handler: Handler<T>, options: QueueOptions = {}): Queue {
     if (this.#user === undefined) throw new TypeError('a queue needs the option "user" of Duckwire')
     this.connect()
-    return new Queue(this.socket, this.#user, handler as Handler, options, this.#store, `${this.#prefix}:queue`)
+    const queue = new Queue(this.socket, this.#user, handler as Handler, options, this.#store, `${this.#prefix}:queue`)
+    this.#queues.add(queue)
+    queue.channel.onEnd(() => this.#queues.delete(queue))
+    return queue
   }
 
   /** cut breaks the connection as if the network had: the socket comes back by itself. It is for trying out what happens then. */
@@ -167,11 +171,12 @@ export class Duckwire {
     this.#climber.cut()
   }
 
-  /** close closes the connection. What waits in the outbox stays in the store. */
-  close(): Promise<void> {
+  /** close closes the queues, as {@link Queue.close} does, and then the connection. What waits in the outbox stays in the store. */
+  async close(): Promise<void> {
     this.#unlisten()
     this.#ladder.close()
-    return new Promise((resolve) => this.socket.disconnect(resolve))
+    await Promise.all([...this.#queues].map((queue) => queue.close()))
+    await new Promise<void>((resolve) => this.socket.disconnect(resolve))
   }
 }
 

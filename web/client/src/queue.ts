@@ -1,6 +1,6 @@
 import { backoff, sleep } from './backoff.js'
 import { Channel, type Joined } from './channel.js'
-import { report } from './emitter.js'
+import { Emitter, report } from './emitter.js'
 import { DuckwireError, heals } from './errors.js'
 import type { SocketLike } from './phoenix.js'
 import { recall, remember, type Store } from './store.js'
@@ -37,6 +37,7 @@ export interface QueueOptions {
 export type Handler<T = unknown> = (message: QueuedMessage<T>) => void | Promise<void>
 
 const remembered = 1000 // ids
+const longestFarewell = 10_000 // ms
 
 /**
  * Queue hands a user's messages to the application one after the other, in order, and acknowledges each when it has been handled. The server gives each
@@ -56,8 +57,10 @@ export class Queue {
   #waiting: QueuedMessage[] = []
   #handled: string | undefined // the position to acknowledge
   #acknowledged: string | undefined
-  #acknowledging = false
+  #acknowledging: Promise<void> | undefined
   #running: Promise<void> | undefined
+  #closing: Promise<void> | undefined
+  readonly #turns = new Emitter<[]>() // whenever the channel is joined, cut off, or over
 
   /** @internal */
   constructor(socket: SocketLike, user: string, handler: Handler, options: QueueOptions, store: Store, prefix: string) {
@@ -67,6 +70,7 @@ export class Queue {
     this.#key = `${prefix}:handled`
     this.channel = new Channel(socket, `user:${user}`)
     this.channel.on<QueuedMessage>('message', (message) => {
+      if (this.#closing) return
       this.#waiting.push(message)
       this.#running ??= this.#run()
     })
@@ -74,7 +78,12 @@ export class Queue {
       this.#options.onExpired?.(expired)
       this.#acknowledge(expired.through)
     })
-    this.channel.onJoin(() => void this.#flush())
+    this.channel.onJoin(() => {
+      this.#turns.emit()
+      void this.#flush()
+    })
+    this.channel.phoenix.onError(() => this.#turns.emit())
+    this.channel.onEnd(() => this.#turns.emit())
     this.joined = this.channel.join()
   }
 
@@ -83,12 +92,30 @@ export class Queue {
     return this.#waiting.length
   }
 
-  /** close ends the handling, and leaves the channel. What is not acknowledged comes again. */
-  async close(): Promise<void> {
+  /**
+   * close ends the handling, and leaves the channel. Before that it waits for the handler that is at work, and, while there is a connection, until what
+   * was handled is acknowledged: for ten seconds at most. It does not fail. What is not acknowledged comes again. A handler must not wait for it.
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
     this.#abort.abort()
     this.#waiting = []
-    await this.#running
+    await atMost(longestFarewell, this.#settle())
     await this.channel.leave()
+  }
+
+  /** settle waits until what was handled is acknowledged, or cannot be, for want of a connection. */
+  async #settle(): Promise<void> {
+    await this.#running
+    while (this.#owes()) {
+      if (this.channel.state === 'joined') await this.#flush()
+      else if (this.channel.state === 'joining') await this.#orTurn(new Promise(() => {}))
+      else return
+    }
   }
 
   async #run(): Promise<void> {
@@ -126,18 +153,40 @@ export class Queue {
 
   #acknowledge(position: string): void {
     this.#handled = position
-    if (!this.#acknowledging) void this.#flush()
+    void this.#flush()
+  }
+
+  /** owes reports whether something was handled that is not acknowledged. */
+  #owes(): boolean {
+    return this.#handled !== undefined && this.#handled !== this.#acknowledged
+  }
+
+  #mayAcknowledge(): boolean {
+    return this.#owes() && this.channel.state === 'joined'
+  }
+
+  /** orTurn waits until a job has ended, or the channel is joined, cut off, or over. It reports whether the job has. */
+  #orTurn(job: Promise<unknown>): Promise<boolean> {
+    let off = (): unknown => undefined
+    const turn = new Promise<boolean>((resolve) => {
+      off = this.#turns.add(() => resolve(false))
+    })
+    return Promise.race([job.then(() => true), turn]).finally(() => off())
   }
 
   /** flush acknowledges what has been handled: what comes together, together. After a cut it is called again. */
   async #flush(): Promise<void> {
-    if (this.#acknowledging) return
-    this.#acknowledging = true
-    while (this.#handled !== undefined && this.#handled !== this.#acknowledged && this.channel.state === 'joined') {
-      const through = this.#handled
+    if (!this.#mayAcknowledge()) return
+    this.#acknowledging ??= this.#acknowledgeAll()
+    await this.#acknowledging
+  }
+
+  async #acknowledgeAll(): Promise<void> {
+    do {
+      const through = this.#handled as string
       try {
-        await this.channel.send('ack', { through })
-        this.#acknowledged = through
+        // After a cut no answer comes: the next join acknowledges anew.
+        if (await this.#orTurn(this.channel.send('ack', { through }))) this.#acknowledged = through
       } catch (error) {
         if (heals(error)) await sleep(backoff(1, 1000))
         else {
@@ -145,9 +194,17 @@ export class Queue {
           if (!(error instanceof DuckwireError && error.code === 'invalid')) report(error)
         }
       }
-    }
-    this.#acknowledging = false
+    } while (this.#mayAcknowledge())
+    this.#acknowledging = undefined
   }
+}
+
+/** atMost waits until a job has ended, well or not, but no longer than so many ms. */
+function atMost(ms: number, job: Promise<void>): Promise<void> {
+  const ended = new AbortController()
+  const end = (): void => ended.abort()
+  job.then(end, end)
+  return sleep(ms, ended.signal)
 }
 
 /** alone runs a job while no other tab runs one of the same name. */

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { after, afterEach, before, test } from 'node:test'
 import { launch, servePage } from '../../../handlers/interop/lib/browser.mjs'
-import { api, closeAll, cutter, kept, piece, startServer, startUpstream, token, until } from './lib/client.mjs'
+import { api, closeAll, cutter, hung, kept, piece, startServer, startUpstream, token, until } from './lib/client.mjs'
 
 const pieces = Array.from({ length: 60 }, (_, n) => `${n} Grüße 🦆\n`)
 const script = {
@@ -49,6 +49,7 @@ async function newBrowser() {
 /** open opens a page of a browser, and returns its functions. */
 async function open(c, url, transports) {
   const tab = await c.newPage()
+  tab.setDefaultTimeout(hung)
   const faults = []
   tab.on('pageerror', (error) => faults.push(String(error)))
   const page = { tab, faults }
@@ -119,7 +120,7 @@ test('eight tabs of one browser on event streams over HTTP/1.1: all of them hear
   await Promise.all(tabs.map((tab, n) => tab.push('web:tabs', n)))
   await call('POST', '/v1/topics/web:tabs/events', { events: [{ event: 'note', payload: { n: 8 } }] })
   for (const tab of tabs) {
-    await until('all notes', async () => (await tab.heard('web:tabs')).length === 9, 60_000)
+    await until('all notes', async () => (await tab.heard('web:tabs')).length === 9)
     assert.deepEqual((await tab.heard('web:tabs')).toSorted(), [0, 1, 2, 3, 4, 5, 6, 7, 8])
     assert.deepEqual(tab.faults, [])
   }

@@ -30,7 +30,7 @@ const scripts = {
   },
   async *broken() {
     yield piece('so far')
-    yield { wait: 50 } // or the reset overtakes it
+    await new Promise((resolve) => (breakOff = resolve)) // or the reset overtakes it
     yield { reset: true }
   },
   async *busy(_, requests) {
@@ -40,6 +40,7 @@ const scripts = {
 }
 
 let upstream, server, bearer, call
+let breakOff = () => {} // has the upstream of broken reset its connection
 
 before(async () => {
   upstream = await startUpstream(scripts)
@@ -195,7 +196,10 @@ test('what fails says so, behind what came before', async () => {
   const completion = client(server.url, { token: bearer }).complete(ask('broken'))
   let got = ''
   await assert.rejects(async () => {
-    for await (const more of completion) got += more
+    for await (const more of completion) {
+      got += more
+      breakOff()
+    }
   }, (error) => error instanceof StreamError && error.status === 'failed')
   assert.equal(got, 'so far')
 })

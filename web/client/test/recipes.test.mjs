@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { after, before, test } from 'node:test'
-import { api, piece, startServer, startUpstream, token, within } from './lib/client.mjs'
+import { api, hung, piece, startServer, startUpstream, token, within } from './lib/client.mjs'
 
 const folder = new URL('../dist/recipes/', import.meta.url) // within the package, so that its name means itself
 const recipes = [...readFileSync(new URL('../README.md', import.meta.url), 'utf8').matchAll(/^## ([^\n]*)\n\n```js\n(.*?)^```$/gms)].map(([, title, code]) => ({ title, code }))
@@ -48,7 +48,7 @@ for (const [n, { title, code }] of recipes.entries()) {
         }
         throw new Error(`it has printed:\n${out}`)
       })()
-      await within(20_000, 'what it should print', done)
+      await within(hung, 'what it should print', done)
     } finally {
       child.kill('SIGKILL')
     }

@@ -61,11 +61,11 @@ async function visit(n, user, pick) {
     await queue.joined
     const edits = 5 + pick(20)
     for (let i = 0; i < edits; i++) await channel.push('edit', { by, n: i })
-    await until('the edits', () => mine.length >= edits, 60_000)
+    await until('the edits', () => mine.length >= edits)
     assert.deepEqual(mine, mine.map((_, i) => i))
-    await until('to be present', () => people.list().some((one) => one.user === user), 30_000)
+    await until('to be present', () => people.list().some((one) => one.user === user))
     for (let i = 0; i < 3; i++) await call('POST', `/v1/users/${user}/messages`, { event: 'note', payload: { by, n: i } })
-    await until('the messages', () => handled.length >= 3, 60_000)
+    await until('the messages', () => handled.length >= 3)
     assert.deepEqual(handled, [0, 1, 2])
     const completion = duckwire.complete({ model: 'text', prompt: 'def f():' })
     if (pick(3) === 0) {
@@ -80,13 +80,15 @@ async function visit(n, user, pick) {
   }
 }
 
+let visits = 0 // of all loads: what one visit could not acknowledge before it was cut off, no other takes for its own
+
 /** load has eight people come and go until a time. It returns how many visits there were. */
 async function load(until, pick) {
-  let visits = 0
+  const before = visits
   await Promise.all(Array.from({ length: 8 }, async (_, person) => {
     while (Date.now() < until) await visit(visits++, `u${person}`, pick)
   }))
-  return visits
+  return visits - before
 }
 
 /** figures is what the server takes. */
@@ -98,22 +100,22 @@ async function figures() {
   return { goroutines, heap, files: readdirSync(`/proc/${server.pid()}/fd`).length, wal: existsSync(wal) ? statSync(wal).size : 0 }
 }
 
-test('what the server takes under load it gives back', { timeout: (seconds + 200) * 1000 }, async (t) => {
+test('what the server takes under load it gives back', { timeout: (seconds + 900) * 1000 }, async (t) => {
   t.diagnostic(`SEED=${seed}`)
   const pick = random()
   await load(Date.now() + Math.min(5000, seconds * 200), pick) // caches and pools have their size then
   await sleep(3000)
   const before = await figures()
-  const visits = await load(Date.now() + seconds * 1000, pick)
+  const made = await load(Date.now() + seconds * 1000, pick)
   await closeAll()
-  assert.ok(visits > 8)
+  assert.ok(made >= 8)
   let now
   const back = async () => {
     now = await figures()
     return now.goroutines <= before.goroutines + 4 && now.files <= before.files + 4 && now.heap <= before.heap * 1.25 + 4e6 && now.wal <= Math.max(before.wal, 8 << 20) // journal_size_limit
   }
-  await until('the server to be as it was', back, 90_000).catch((error) => {
+  await until('the server to be as it was', back).catch((error) => {
     throw new Error(`${error.message}: ${JSON.stringify({ before, now })}`)
   })
-  t.diagnostic(`${visits} visits; ${JSON.stringify({ before, now })}`)
+  t.diagnostic(`${made} visits; ${JSON.stringify({ before, now })}`)
 })

@@ -2,14 +2,14 @@
 
 import WebSocket from 'ws'
 import { Duckwire, memoryStore } from '../../dist/index.js'
-import { within } from '../../../../handlers/interop/lib/wait.mjs'
+import { hung, within } from '../../../../handlers/interop/lib/wait.mjs'
 
 export { cutter } from '../../../../handlers/interop/lib/cutter.mjs'
 export { random, seed } from '../../../../handlers/interop/lib/random.mjs'
 export { api, startServer, token } from '../../../../handlers/interop/lib/server.mjs'
 export { piece, startUpstream } from '../../../../handlers/interop/lib/upstream.mjs'
 export { until } from '../../../../handlers/interop/lib/wait.mjs'
-export { within }
+export { hung, within }
 
 /** opened is what a test has opened. */
 export const opened = []
