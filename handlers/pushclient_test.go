@@ -61,7 +61,7 @@ func (c *pushClient) until(text string) string {
 }
 
 func (c *pushClient) overWebSocket(ctx context.Context, s *testServer, tok string, frames chan<- string) func() {
-	conn, _, err := websocket.Dial(ctx, s.URL+"/socket/websocket?vsn=2.0.0&token="+tok, nil)
+	conn, _, err := websocket.Dial(ctx, s.URL+"/socket/websocket?vsn=2.0.0&token="+tok, &websocket.DialOptions{HTTPClient: s.plain})
 	if err != nil {
 		c.t.Fatal(err)
 	}

@@ -40,9 +40,10 @@ const testSecret = "a secret of the tests, longer than 32 bytes"
 // testServer is a real server on a loopback port, and a client of it.
 type testServer struct {
 	*httptest.Server
-	t    testing.TB
-	hub  *hub.Hub
-	edge *handlers.Edge
+	t     testing.TB
+	hub   *hub.Hub
+	edge  *handlers.Edge
+	plain *http.Client // whose answers nobody checks
 }
 
 // startServer starts a server; change may alter its options.
@@ -68,14 +69,18 @@ func startHub(t testing.TB, options hub.Options, change func(*handlers.Options))
 		change(&o)
 	}
 	edge := handlers.New(o)
-	s := &testServer{Server: httptest.NewUnstartedServer(edge), t: t, hub: h, edge: edge}
+	s := &testServer{Server: listen(edge), t: t, hub: h, edge: edge}
 	s.Config.ConnContext = handlers.KeepConn // as cmd does
 	s.Start()
-	s.Client().Transport = checked{t: t, next: s.Client().Transport}
+	s.plain = &http.Client{Transport: s.Client().Transport}
+	if p, ok := s.Listener.(*pipes); ok {
+		s.plain.Transport = p.transport()
+	}
+	s.Client().Transport = checked{t: t, next: s.plain.Transport}
 	t.Cleanup(func() {
 		edge.Close()
 		h.Close()
-		s.Client().CloseIdleConnections()
+		s.plain.CloseIdleConnections()
 		s.Close()
 		verifier.Close()
 	})

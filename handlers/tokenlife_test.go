@@ -185,23 +185,24 @@ func TestTokenEndsEachTransport(t *testing.T) {
 
 // A client of an SSE socket may come back on a new response after the renewal: the session's token lives, not the request's.
 func TestTokenRenewedAndFollowedAnew(t *testing.T) {
-	t.Parallel()
-	s := startServer(t, nil, hub.Limits{}, nil)
-	first := tokenFor(t, "ada", 6*time.Second, "*=*")
-	c, control := s.openSSESocket(first), s.dialSocket(first)
-	c.send(`[null,"1","phoenix","access_token",{"token":%q}]`, token(t, "ada", "*=*"))
-	for got := c.next(); !strings.HasPrefix(got, `[null,"1","phoenix","phx_reply",{"status":"ok"`); got = c.next() {
-		wantPrefix(t, got, `[null,null,"phoenix","token_expiring"`)
-	}
-	c.body.Close()
-	for got := ended(t, control); got != "4001"; got = ended(t, control) {
-		wantPrefix(t, got, `[null,null,"phoenix","token_expiring"`)
-	}
-	c.follow("&session=" + url.QueryEscape(c.session) + "&after=1")
-	c.send(`[null,"2","phoenix","heartbeat",{}]`)
-	for got := c.next(); got != `[null,"2","phoenix","phx_reply",{"status":"ok","response":{}}]`; got = c.next() {
-		wantPrefix(t, got, `[null,`)
-	}
+	onOwnClock(t, func(t *testing.T) {
+		s := startServer(t, nil, hub.Limits{}, nil)
+		first := tokenFor(t, "ada", 6*time.Second, "*=*")
+		c, control := s.openSSESocket(first), s.dialSocket(first)
+		c.send(`[null,"1","phoenix","access_token",{"token":%q}]`, token(t, "ada", "*=*"))
+		for got := c.next(); !strings.HasPrefix(got, `[null,"1","phoenix","phx_reply",{"status":"ok"`); got = c.next() {
+			wantPrefix(t, got, `[null,null,"phoenix","token_expiring"`)
+		}
+		c.body.Close()
+		for got := ended(t, control); got != "4001"; got = ended(t, control) {
+			wantPrefix(t, got, `[null,null,"phoenix","token_expiring"`)
+		}
+		c.follow("&session=" + url.QueryEscape(c.session) + "&after=1")
+		c.send(`[null,"2","phoenix","heartbeat",{}]`)
+		for got := c.next(); got != `[null,"2","phoenix","phx_reply",{"status":"ok","response":{}}]`; got = c.next() {
+			wantPrefix(t, got, `[null,`)
+		}
+	})
 }
 
 func want(t testing.TB, got, want string) {
@@ -219,9 +220,10 @@ func wantPrefix(t testing.TB, got, prefix string) {
 }
 
 func TestUploadEndsWithItsToken(t *testing.T) {
-	t.Parallel()
-	s := startServer(t, nil, hub.Limits{}, nil)
-	want(t, s.upload(tokenFor(t, "ada", 5*time.Second, "*=*")).end(), "401")
+	onOwnClock(t, func(t *testing.T) {
+		s := startServer(t, nil, hub.Limits{}, nil)
+		want(t, s.upload(tokenFor(t, "ada", 5*time.Second, "*=*")).end(), "401")
+	})
 }
 
 // keyring is an issuer whose key set changes.
