@@ -29,14 +29,6 @@ func listen(edge http.Handler) *httptest.Server {
 	return &httptest.Server{Listener: &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}, Config: &http.Server{Handler: edge}}
 }
 
-// dialTo dials a server that listen has made.
-func dialTo(s *httptest.Server) (net.Conn, error) {
-	if p, ok := s.Listener.(*pipes); ok {
-		return p.dial()
-	}
-	return net.Dial("tcp", s.Listener.Addr().String())
-}
-
 // pipes is a net.Listener without a network.
 type pipes struct {
 	conns  chan net.Conn

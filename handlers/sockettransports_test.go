@@ -11,12 +11,14 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/coder/websocket"
 
 	"github.com/duckwire/duckwire/handlers"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
 // shake makes a WebSocket handshake, and returns the answer's status and subprotocol.
@@ -135,13 +137,9 @@ func TestSocketExpires(t *testing.T) {
 		for ; strings.Contains(got, "token_expiring"); got = ended(t, c) {
 		}
 		want(t, got, "4001")
-		for end := time.Now().Add(5 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-			if a := s.poll("POST", "token="+tok+"&token="+url.QueryEscape(open.Token), `[null,"1","phoenix","heartbeat",{}]`); a.Status == 410 {
-				break
-			}
-			if time.Now().After(end) {
-				t.Fatal("the long-poll's session outlives its token")
-			}
+		synctest.Wait()
+		if a := s.poll("POST", "token="+tok+"&token="+url.QueryEscape(open.Token), `[null,"1","phoenix","heartbeat",{}]`); a.Status != 410 {
+			t.Errorf("the long-poll's session outlives its token: %+v", a)
 		}
 		if a := s.poll("GET", "token="+tok, ""); a.Status != 403 {
 			t.Errorf("%+v, want 403", a)
@@ -235,23 +233,23 @@ func TestLongPollPreflight(t *testing.T) {
 
 // TestLongPollNewerGetTakesOver: the newer of two GETs gets what comes.
 func TestLongPollNewerGetTakesOver(t *testing.T) {
-	s := startServer(t, nil, hub.Limits{}, nil)
-	app := "token=" + token(t, "u", "*=*")
-	session := app + "&token=" + url.QueryEscape(s.poll("GET", app, "").Token)
-	older := make(chan int)
-	go func() { older <- s.poll("GET", session, "").Status }()
-	newer := make(chan []string)
-	go func() {
-		time.Sleep(50 * time.Millisecond) // so that it is the newer one
-		newer <- s.poll("GET", session, "").Messages
-	}()
-	if status := <-older; status != 204 {
-		t.Errorf("the older GET: %d, want 204", status)
-	}
-	s.poll("POST", session, `[null,"1","phoenix","heartbeat",{}]`)
-	if got := <-newer; len(got) != 1 {
-		t.Errorf("the newer GET: %q", got)
-	}
+	onOwnClock(t, func(t *testing.T) {
+		s := startServer(t, nil, hub.Limits{}, nil)
+		app := "token=" + token(t, "u", "*=*")
+		session := app + "&token=" + url.QueryEscape(s.poll("GET", app, "").Token)
+		older := make(chan int)
+		go func() { older <- s.poll("GET", session, "").Status }()
+		synctest.Wait() // so that the other is the newer one
+		newer := make(chan []string)
+		go func() { newer <- s.poll("GET", session, "").Messages }()
+		if status := <-older; status != 204 {
+			t.Errorf("the older GET: %d, want 204", status)
+		}
+		s.poll("POST", session, `[null,"1","phoenix","heartbeat",{}]`)
+		if got := <-newer; len(got) != 1 {
+			t.Errorf("the newer GET: %q", got)
+		}
+	})
 }
 
 // TestSSESocketLosses: what is no longer kept, and what never was, is told; and a session is its user's.
@@ -260,7 +258,7 @@ func TestSSESocketLosses(t *testing.T) {
 	tok := token(t, "u", "*=*")
 	path := "/socket/sse?vsn=2.0.0&token=" + tok
 	ask := func(query string) string {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), hubtest.Hung)
 		defer cancel()
 		r, _ := http.NewRequestWithContext(ctx, "GET", s.URL+path+query, nil)
 		resp, err := s.Client().Do(r)
