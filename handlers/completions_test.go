@@ -326,7 +326,7 @@ func TestNewerInTheSlotSupersedes(t *testing.T) {
 }
 
 func TestSlowProviderGetsItsTwoHundredAndHeartbeats(t *testing.T) {
-	onOwnClock(t, func(t *testing.T) {
+	hubtest.OwnClock(t, func(t *testing.T) {
 		release := make(chan struct{})
 		s := startServer(t, scripted(func(_ context.Context, _ *hub.CompletionRequest, w hub.CompletionWriter) error {
 			<-release

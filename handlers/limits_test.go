@@ -12,6 +12,7 @@ import (
 
 	"github.com/duckwire/duckwire/handlers"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/hubtest"
 	"github.com/duckwire/duckwire/middleware"
 	"github.com/duckwire/duckwire/middleware/ratelimit"
 )
@@ -48,7 +49,7 @@ func (s *testServer) wantLimited(name string, limit, least int, method, path, bo
 }
 
 func TestHeavyRequestsAreLimited(t *testing.T) {
-	onOwnClock(t, func(t *testing.T) {
+	hubtest.OwnClock(t, func(t *testing.T) {
 		s := withRates(t, scripted(hello), ratelimit.Limits{HeavyPerMinute: 2})
 		s.expect(200, "POST", chatPath, chatBody(""))
 		s.expect(200, "POST", chatPath, chatBody(`,"stream":true`))
@@ -68,7 +69,7 @@ func TestHeavyRequestsAreLimited(t *testing.T) {
 }
 
 func TestPublishesAreLimited(t *testing.T) {
-	onOwnClock(t, func(t *testing.T) {
+	hubtest.OwnClock(t, func(t *testing.T) {
 		s := withRates(t, nil, ratelimit.Limits{EventsPerSecond: 1, CursorsPerSecond: 1, QueuePerSecond: 1})
 		batch := func(n int, more string) string {
 			one := `{"event":"e"` + more + `}`
@@ -91,7 +92,7 @@ func TestPublishesAreLimited(t *testing.T) {
 }
 
 func TestFollowingIsLimited(t *testing.T) {
-	onOwnClock(t, func(t *testing.T) {
+	hubtest.OwnClock(t, func(t *testing.T) {
 		s := withRates(t, nil, ratelimit.Limits{JoinsPerMinute: 3})
 		s.stream("GET", "/v1/events?topic=a&topic=b", "").want("hello")
 		s.stream("GET", eventsPath, "").want("hello")
@@ -106,7 +107,7 @@ func TestFollowingIsLimited(t *testing.T) {
 func TestBurstsOnSocketsAreThrottled(t *testing.T) {
 	for _, transport := range []string{"WebSocket", "long-poll", "SSE"} {
 		t.Run(transport, func(t *testing.T) {
-			onOwnClock(t, func(t *testing.T) {
+			hubtest.OwnClock(t, func(t *testing.T) {
 				s := withRates(t, nil, ratelimit.Limits{EventsPerSecond: 2, CursorsPerSecond: 2})
 				c := s.pushes(transport, token(t, "u", "*=*"))
 				c.send(`["1","1","lobby","phx_join",{}]`)
@@ -159,7 +160,7 @@ func wantThrottled(t *testing.T, frame, name string, limit, least int) {
 
 // Cursors are counted for each session, events for the user.
 func TestCursorsAreOfASession(t *testing.T) {
-	onOwnClock(t, func(t *testing.T) {
+	hubtest.OwnClock(t, func(t *testing.T) {
 		s := withRates(t, nil, ratelimit.Limits{EventsPerSecond: 1, CursorsPerSecond: 5})
 		tok := token(t, "u", "*=*")
 		a, b := s.pushes("WebSocket", tok), s.pushes("WebSocket", tok)
@@ -187,7 +188,7 @@ func TestCursorsAreOfASession(t *testing.T) {
 
 // A conversation tells of a throttled message as of any other that fails: by the reply, and by the event that RubberDuck's clients wait for.
 func TestHeavyMessagesOnSocketsAreLimited(t *testing.T) {
-	onOwnClock(t, func(t *testing.T) {
+	hubtest.OwnClock(t, func(t *testing.T) {
 		s := withRates(t, scripted(hello), ratelimit.Limits{HeavyPerMinute: 1})
 		c := s.pushes("WebSocket", token(t, "u", "*=*"))
 		c.send(`["1","1","conversation:7","phx_join",{}]`)
@@ -207,7 +208,7 @@ func TestHeavyMessagesOnSocketsAreLimited(t *testing.T) {
 }
 
 func TestJoinsAreLimited(t *testing.T) {
-	onOwnClock(t, func(t *testing.T) {
+	hubtest.OwnClock(t, func(t *testing.T) {
 		s := withRates(t, nil, ratelimit.Limits{JoinsPerMinute: 2})
 		c := s.pushes("WebSocket", token(t, "u", "*=*"))
 		for n := range 2 {
@@ -239,7 +240,7 @@ func TestConnectionsAreLimited(t *testing.T) {
 		{"connections_per_address", "198.51.100.1", func(o *handlers.Options) { o.ConnectionsPerAddress = 1 }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			onOwnClock(t, func(t *testing.T) {
+			hubtest.OwnClock(t, func(t *testing.T) {
 				s := startServer(t, scripted(endlessly), hub.Limits{}, func(o *handlers.Options) { o.Proxies = proxies; c.limit(o) })
 				newTestStream(s, `{"id":"s"}`)
 				s.stream("GET", eventsPath, "", "X-Forwarded-For: 198.51.100.1").want("hello")

@@ -10,6 +10,7 @@ import (
 
 	"github.com/duckwire/duckwire/handlers"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
 type presencesJSON map[string]struct{ Metas []map[string]any }
@@ -89,7 +90,7 @@ func TestPresenceOverSSE(t *testing.T) {
 
 // A connection that is cut and comes back, and one that is replaced before its end is noticed, are seen by nobody.
 func TestPresenceOverSSESurvivesABlip(t *testing.T) {
-	onOwnClock(t, func(t *testing.T) {
+	hubtest.OwnClock(t, func(t *testing.T) {
 		s := startServer(t, nil, hub.Limits{}, nil)
 		bob := "Authorization: Bearer " + token(t, "bob", "*=*")
 		for _, path := range []string{eventsPath + "?presence=1", eventsPath + "?presence=1&client=tab"} {

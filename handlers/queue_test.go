@@ -256,7 +256,7 @@ func TestQueueFull(t *testing.T) {
 
 // What nobody read in time is counted, and told to every reader until somebody says that it is known.
 func TestQueueTellsWhatExpired(t *testing.T) {
-	onOwnClock(t, func(t *testing.T) {
+	hubtest.OwnClock(t, func(t *testing.T) {
 		s := startServer(t, nil, hub.Limits{QueueTTL: 100 * time.Millisecond}, nil)
 		ada := as(t, "ada")
 		s.leave("ada", 1)

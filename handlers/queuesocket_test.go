@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
 // pushedFrame is a frame that is no reply to be compared as a whole.
@@ -298,7 +299,7 @@ func TestSocketQueueTellsAGap(t *testing.T) {
 }
 
 func TestSocketQueueTellsWhatExpired(t *testing.T) {
-	onOwnClock(t, func(t *testing.T) {
+	hubtest.OwnClock(t, func(t *testing.T) {
 		s := startServer(t, nil, hub.Limits{QueueTTL: 100 * time.Millisecond}, nil)
 		s.leave("ada", 1)
 		time.Sleep(100 * time.Millisecond)

@@ -9,11 +9,12 @@ import (
 	"testing"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
 // TestRights is the table of every path × every capability: each is allowed exactly where it should be, and a refusal tells nothing.
 func TestRights(t *testing.T) {
-	onOwnClock(t, func(t *testing.T) {
+	hubtest.OwnClock(t, func(t *testing.T) {
 		s := startServer(t, analyst{scripted(hello), noIssues}, hub.Limits{}, nil)
 		owner := "Authorization: Bearer " + token(t, "owner", "*=*")
 		mine := call[streamJSON](s, 201, "POST", "/v1/streams", `{"id":"on-topic","topic":"t:1"}`, owner).ID

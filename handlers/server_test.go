@@ -17,6 +17,7 @@ import (
 
 	"github.com/duckwire/duckwire/handlers"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/hubtest"
 	"github.com/duckwire/duckwire/middleware"
 	"github.com/duckwire/duckwire/storage/memory"
 )
@@ -69,13 +70,10 @@ func startHub(t testing.TB, options hub.Options, change func(*handlers.Options))
 		change(&o)
 	}
 	edge := handlers.New(o)
-	s := &testServer{Server: listen(edge), t: t, hub: h, edge: edge}
+	s := &testServer{Server: hubtest.Server(edge), t: t, hub: h, edge: edge}
 	s.Config.ConnContext = handlers.KeepConn // as cmd does
 	s.Start()
-	s.plain = &http.Client{Transport: s.Client().Transport}
-	if p, ok := s.Listener.(*pipes); ok {
-		s.plain.Transport = p.transport()
-	}
+	s.plain = &http.Client{Transport: hubtest.Transport(s.Server)}
 	s.Client().Transport = checked{t: t, next: s.plain.Transport}
 	t.Cleanup(func() {
 		edge.Close()

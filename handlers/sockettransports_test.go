@@ -91,7 +91,7 @@ func TestSocketHandshake(t *testing.T) {
 }
 
 func TestSocketsAreLimitedAndDrained(t *testing.T) {
-	onOwnClock(t, func(t *testing.T) {
+	hubtest.OwnClock(t, func(t *testing.T) {
 		s := startServer(t, nil, hub.Limits{}, func(o *handlers.Options) { o.ConnectionsPerUser = 1 })
 		tok := token(t, "u", "*=*")
 		c := s.dialSocket(tok)
@@ -128,7 +128,7 @@ func TestSocketsAreLimitedAndDrained(t *testing.T) {
 }
 
 func TestSocketExpires(t *testing.T) {
-	onOwnClock(t, func(t *testing.T) {
+	hubtest.OwnClock(t, func(t *testing.T) {
 		s := startServer(t, nil, hub.Limits{}, nil)
 		tok := tokenFor(t, "u", 5*time.Second, "*=*")
 		c := s.dialSocket(tok)
@@ -233,7 +233,7 @@ func TestLongPollPreflight(t *testing.T) {
 
 // TestLongPollNewerGetTakesOver: the newer of two GETs gets what comes.
 func TestLongPollNewerGetTakesOver(t *testing.T) {
-	onOwnClock(t, func(t *testing.T) {
+	hubtest.OwnClock(t, func(t *testing.T) {
 		s := startServer(t, nil, hub.Limits{}, nil)
 		app := "token=" + token(t, "u", "*=*")
 		session := app + "&token=" + url.QueryEscape(s.poll("GET", app, "").Token)

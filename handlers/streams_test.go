@@ -164,7 +164,7 @@ func TestLongUploadStreamsAndIsToldOfACancel(t *testing.T) {
 }
 
 func TestJSONLongPollWaits(t *testing.T) {
-	onOwnClock(t, func(t *testing.T) {
+	hubtest.OwnClock(t, func(t *testing.T) {
 		s := startServer(t, nil, hub.Limits{}, nil)
 		path := newTestStream(s, `{}`)
 		start := call[streamJSON](s, 200, "GET", path, "")

@@ -21,6 +21,7 @@ import (
 
 	"github.com/duckwire/duckwire/handlers"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/hubtest"
 	"github.com/duckwire/duckwire/middleware"
 )
 
@@ -139,7 +140,7 @@ func ended(t testing.TB, c talker) string {
 func TestTokenRenewedOnEachTransport(t *testing.T) {
 	for name, open := range talkers {
 		t.Run(name, func(t *testing.T) {
-			onOwnClock(t, func(t *testing.T) {
+			hubtest.OwnClock(t, func(t *testing.T) {
 				s := startServer(t, nil, hub.Limits{}, nil)
 				first := tokenFor(t, "ada", 7*time.Second, "*=*")
 				c, control := open(s, first), s.dialSocket(first)
@@ -175,7 +176,7 @@ func TestTokenEndsEachTransport(t *testing.T) {
 	ends := map[string]string{"WebSocket": "4001", "long-poll": "status 500", "SSE": `bye {"reason":"unauthorized"}`}
 	for name, open := range talkers {
 		t.Run(name, func(t *testing.T) {
-			onOwnClock(t, func(t *testing.T) {
+			hubtest.OwnClock(t, func(t *testing.T) {
 				s := startServer(t, nil, hub.Limits{}, nil)
 				c := open(s, tokenFor(t, "ada", 6*time.Second, "*=*"))
 				wantPrefix(t, c.next(), `[null,null,"phoenix","token_expiring",{"expires_in":`)
@@ -187,7 +188,7 @@ func TestTokenEndsEachTransport(t *testing.T) {
 
 // A client of an SSE socket may come back on a new response after the renewal: the session's token lives, not the request's.
 func TestTokenRenewedAndFollowedAnew(t *testing.T) {
-	onOwnClock(t, func(t *testing.T) {
+	hubtest.OwnClock(t, func(t *testing.T) {
 		s := startServer(t, nil, hub.Limits{}, nil)
 		first := tokenFor(t, "ada", 6*time.Second, "*=*")
 		c, control := s.openSSESocket(first), s.dialSocket(first)
@@ -222,7 +223,7 @@ func wantPrefix(t testing.TB, got, prefix string) {
 }
 
 func TestUploadEndsWithItsToken(t *testing.T) {
-	onOwnClock(t, func(t *testing.T) {
+	hubtest.OwnClock(t, func(t *testing.T) {
 		s := startServer(t, nil, hub.Limits{}, nil)
 		want(t, s.upload(tokenFor(t, "ada", 5*time.Second, "*=*")).end(), "401")
 	})

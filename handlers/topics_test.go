@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
 type publishedJSON struct {
@@ -220,7 +221,7 @@ func TestTopicNamesMayHoldSlashes(t *testing.T) {
 }
 
 func TestPaddingHeartbeatsMaxAndDrain(t *testing.T) {
-	onOwnClock(t, func(t *testing.T) {
+	hubtest.OwnClock(t, func(t *testing.T) {
 		s := startServer(t, nil, hub.Limits{}, nil)
 		sub := s.stream("GET", eventsPath+"?pad=4096&hb=1&max=3", "")
 		sub.want("hello")
@@ -248,7 +249,7 @@ func TestPaddingHeartbeatsMaxAndDrain(t *testing.T) {
 
 // A connection ends with its token: bye, and the reconnect meets 401.
 func TestResponseEndsWithItsToken(t *testing.T) {
-	onOwnClock(t, func(t *testing.T) {
+	hubtest.OwnClock(t, func(t *testing.T) {
 		s := startServer(t, nil, hub.Limits{}, nil)
 		short := "Authorization: Bearer " + tokenFor(t, "u", 5*time.Second, "*=*")
 		sub := s.stream("GET", eventsPath, "", short)
