@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/duckwire/duckwire/handlers/socket"
@@ -132,7 +133,8 @@ func flood(t *testing.T, c net.Conn, b []byte, limit int) (taken int) {
 	return taken
 }
 
-// TestFloodWithoutReading: who sends and never reads is read no further once its backlog is full, and is cut.
+// TestFloodWithoutReading: who sends and never reads is read no further once its backlog is full, and is cut. Its connections are real: how
+// the server writes to them without waiting is part of it.
 func TestFloodWithoutReading(t *testing.T) {
 	for name, frame := range map[string][]byte{
 		"heartbeats": wsFrame(finText, `[null,"1","phoenix","heartbeat",{}]`),
@@ -178,17 +180,19 @@ func TestQueuedFramesCountWhole(t *testing.T) {
 		"space":   `["1","1","slow","e",` + strings.Repeat(" ", 500<<10) + `{}]`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			g := newGate()
-			var in counter
-			s := start(t, socket.Options{Enter: in.enter, Routes: []socket.Route{{Pattern: "slow", Kind: g}}}, hub.Limits{})
-			c := s.dialRaw("user=u")
-			_, _ = c.Write(wsFrame(finText, `["1","1","slow","phx_join",{}]`))
-			<-g.entered
-			if taken := flood(t, c, wsFrame(finText, frame), 100<<20); taken > 30<<20 {
-				t.Errorf("%d MiB are queued behind one join", taken>>20)
-			}
-			s.Disconnect("u") // which must reach a socket that is not being read
-			in.falls(t, 0)
+			hubtest.OwnClock(t, func(t *testing.T) {
+				g := newGate()
+				var in counter
+				s := start(t, socket.Options{Enter: in.enter, Routes: []socket.Route{{Pattern: "slow", Kind: g}}}, hub.Limits{})
+				c := s.dialRaw("user=u")
+				_, _ = c.Write(wsFrame(finText, `["1","1","slow","phx_join",{}]`))
+				<-g.entered
+				if taken := flood(t, c, wsFrame(finText, frame), 100<<20); taken > 30<<20 {
+					t.Errorf("%d MiB are queued behind one join", taken>>20)
+				}
+				s.Disconnect("u") // which must reach a socket that is not being read
+				in.falls(t, 0)
+			})
 		})
 	}
 }
@@ -224,39 +228,41 @@ func TestReplacedPollConfirmsNothing(t *testing.T) {
 
 // TestPostFlood: many POSTs of one session at a time hold one body in memory, not one each, and none for ever.
 func TestPostFlood(t *testing.T) {
-	g := newGate()
-	s := start(t, socket.Options{Routes: []socket.Route{{Pattern: "slow", Kind: g}}, PollLife: 3 * time.Second}, hub.Limits{})
-	open := s.poll("GET", "user=u", "", "")
-	other := s.dial("user=other")
-	s.poll("POST", "user=u", open.Token, `["1","1","slow","phx_join",{}]`)
-	<-g.entered
-	line := `["1","1","slow","e",{"x":"` + strings.Repeat("x", 1<<20) + `"}]` + "\n"
-	body := strings.Repeat(line, 6)
-	before := heap()
-	answers := make(chan string, 60)
-	for range cap(answers) {
-		go func() {
-			_, raw, err := s.tryPoll(context.Background(), "POST", "user=u", open.Token, body)
-			answers <- fmt.Sprint(raw, err)
-		}()
-	}
-	time.Sleep(300 * time.Millisecond) // until they have sent what they can
-	other.settled()
-	grown := int64(heap()) - int64(before) - 60<<10
-	t.Logf("the heap grew by %d KiB", grown>>10)
-	if grown > 64<<20 {
-		t.Errorf("the heap grew by %d MiB", grown>>20)
-	}
-	for range cap(answers) { // the session dies for want of polls; until then somebody waits
-		select {
-		case a := <-answers:
-			if !strings.HasPrefix(a, `{"status":`) && !strings.Contains(a, "reset") && !strings.Contains(a, "broken pipe") && !strings.Contains(a, "EOF") {
-				t.Error(a)
-			}
-		case <-time.After(hubtest.Hung):
-			t.Fatal("it hangs: a POST is never answered")
+	hubtest.OwnClock(t, func(t *testing.T) {
+		g := newGate()
+		s := start(t, socket.Options{Routes: []socket.Route{{Pattern: "slow", Kind: g}}, PollLife: 3 * time.Second}, hub.Limits{})
+		open := s.poll("GET", "user=u", "", "")
+		other := s.dial("user=other")
+		s.poll("POST", "user=u", open.Token, `["1","1","slow","phx_join",{}]`)
+		<-g.entered
+		line := `["1","1","slow","e",{"x":"` + strings.Repeat("x", 1<<20) + `"}]` + "\n"
+		body := strings.Repeat(line, 6)
+		before := heap()
+		answers := make(chan string, 60)
+		for range cap(answers) {
+			go func() {
+				_, raw, err := s.tryPoll(context.Background(), "POST", "user=u", open.Token, body)
+				answers <- fmt.Sprint(raw, err)
+			}()
 		}
-	}
+		synctest.Wait() // until they have sent what they can
+		other.settled()
+		grown := int64(heap()) - int64(before) - 60<<10
+		t.Logf("the heap grew by %d KiB", grown>>10)
+		if grown > 64<<20 {
+			t.Errorf("the heap grew by %d MiB", grown>>20)
+		}
+		for range cap(answers) { // the session dies for want of polls; until then somebody waits
+			select {
+			case a := <-answers:
+				if !strings.HasPrefix(a, `{"status":`) && !strings.Contains(a, "reset") && !strings.Contains(a, "broken pipe") && !strings.Contains(a, "EOF") {
+					t.Error(a)
+				}
+			case <-time.After(hubtest.Hung):
+				t.Fatal("it hangs: a POST is never answered")
+			}
+		}
+	})
 }
 
 // TestShortWriteTimeout: a write deadline that has passed while nothing was written is not held against the next write.

@@ -124,58 +124,60 @@ var neverRead = flag.Int("sockets.mib", 32, "how much TestNeverReads publishes, 
 // TestNeverReads: a client that never reads while much is published costs bounded memory, is cut, and harms nobody; one that reads slowly, but
 // reads, gets everything or is told, and is not cut.
 func TestNeverReads(t *testing.T) {
-	var in counter
-	s := start(t, socket.Options{Enter: in.enter, WriteTimeout: 2 * time.Second}, hub.Limits{HistoryBytes: 4 << 20})
-	deaf := s.dialRaw("user=deaf")
-	_, _ = deaf.Write(wsFrame(finText, `["1","1","room:1","phx_join",{"after":"now"}]`))
-	if _, _, err := deaf.frame(); err != nil {
-		t.Fatal(err)
-	}
-	slow := s.dialRaw("user=slow")
-	_, _ = slow.Write(wsFrame(finText, `["1","1","room:1","phx_join",{"after":"now"}]`))
-	if _, _, err := slow.frame(); err != nil {
-		t.Fatal(err)
-	}
-	fast := s.dial("user=fast")
-	fast.send(`["1","1","room:1","phx_join",{"after":"now"}]`)
-	fast.next()
-	const size = 200 << 10
-	slowly := make(chan error, 1)
-	go func() { // about 256 KiB in three times the timeout before it reads on as fast as it can
-		for range 60 {
-			b := make([]byte, 4<<10)
-			if _, err := slow.r.Read(b); err != nil {
-				slowly <- err
-				return
-			}
-			time.Sleep(100 * time.Millisecond)
+	hubtest.OwnClock(t, func(t *testing.T) {
+		var in counter
+		s := start(t, socket.Options{Enter: in.enter, WriteTimeout: 2 * time.Second}, hub.Limits{HistoryBytes: 4 << 20})
+		deaf := s.dialRaw("user=deaf")
+		_, _ = deaf.Write(wsFrame(finText, `["1","1","room:1","phx_join",{"after":"now"}]`))
+		if _, _, err := deaf.frame(); err != nil {
+			t.Fatal(err)
 		}
-		slowly <- nil
-	}()
-	before := heap()
-	next := 0
-	for n := range *neverRead << 20 / size {
-		s.publish("room:1", "e", fmt.Sprintf(`{"n":%d,"x":%q}`, n, strings.Repeat("x", size)))
-		for next <= n { // it keeps up
-			var f []json.RawMessage
-			var p struct{ N int }
-			frame := fast.next()
-			if json.Unmarshal([]byte(frame), &f) != nil || json.Unmarshal(f[4], &p) != nil || p.N != next || string(f[3]) != `"e"` {
-				t.Fatalf("waiting for %d: %.100s", next, frame)
-			}
-			next++
+		slow := s.dialRaw("user=slow")
+		_, _ = slow.Write(wsFrame(finText, `["1","1","room:1","phx_join",{"after":"now"}]`))
+		if _, _, err := slow.frame(); err != nil {
+			t.Fatal(err)
 		}
-	}
-	grown := int64(heap()) - int64(before)
-	t.Logf("%d MiB published, the heap grew by %d KiB", *neverRead, grown>>10)
-	if grown > 32<<20 {
-		t.Errorf("the heap grew by %d MiB", grown>>20)
-	}
-	in.falls(t, 2)
-	if err := <-slowly; err != nil {
-		t.Errorf("the slow reader was cut: %v", err)
-	}
-	fast.settled()
+		fast := s.dial("user=fast")
+		fast.send(`["1","1","room:1","phx_join",{"after":"now"}]`)
+		fast.next()
+		const size = 200 << 10
+		slowly := make(chan error, 1)
+		go func() { // about 256 KiB in three times the timeout before it reads on as fast as it can
+			for range 60 {
+				b := make([]byte, 4<<10)
+				if _, err := slow.r.Read(b); err != nil {
+					slowly <- err
+					return
+				}
+				time.Sleep(100 * time.Millisecond)
+			}
+			slowly <- nil
+		}()
+		before := heap()
+		next := 0
+		for n := range *neverRead << 20 / size {
+			s.publish("room:1", "e", fmt.Sprintf(`{"n":%d,"x":%q}`, n, strings.Repeat("x", size)))
+			for next <= n { // it keeps up
+				var f []json.RawMessage
+				var p struct{ N int }
+				frame := fast.next()
+				if json.Unmarshal([]byte(frame), &f) != nil || json.Unmarshal(f[4], &p) != nil || p.N != next || string(f[3]) != `"e"` {
+					t.Fatalf("waiting for %d: %.100s", next, frame)
+				}
+				next++
+			}
+		}
+		grown := int64(heap()) - int64(before)
+		t.Logf("%d MiB published, the heap grew by %d KiB", *neverRead, grown>>10)
+		if grown > 32<<20 {
+			t.Errorf("the heap grew by %d MiB", grown>>20)
+		}
+		in.falls(t, 2)
+		if err := <-slowly; err != nil {
+			t.Errorf("the slow reader was cut: %v", err)
+		}
+		fast.settled()
+	})
 }
 
 // TestHalfOpenPeer: a client whose network is gone without a word is pinged, and given up; one that answers pings stays.

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -86,7 +87,7 @@ func (p *pipe) give(b []byte) (n int, err error) {
 			case p.ended:
 				err = net.ErrClosed
 			case p.left:
-				err = io.ErrClosedPipe
+				err = syscall.EPIPE
 			case !p.write.IsZero() && !time.Now().Before(p.write):
 				err = os.ErrDeadlineExceeded
 			default:
