@@ -19,28 +19,31 @@ func OwnClock(t *testing.T, test func(t *testing.T)) {
 	synctest.Test(t, test)
 }
 
-// hasOwnClock tells whether the caller is inside OwnClock: there the clock begins in the year 2000.
-func hasOwnClock() bool { return time.Now().Year() < 2020 }
+// HasOwnClock tells whether the caller is inside OwnClock: there the clock begins in the year 2000.
+func HasOwnClock() bool { return time.Now().Year() < 2020 }
 
 // Server makes an HTTP server that is yet to be started: on a loopback port, or on pipes inside OwnClock. Its clients are those of Transport.
 func Server(h http.Handler) *httptest.Server {
-	if !hasOwnClock() {
+	if !HasOwnClock() {
 		return httptest.NewUnstartedServer(h)
 	}
 	return &httptest.Server{Listener: &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}, Config: &http.Server{Handler: h}}
 }
 
 // Dial opens a connection to a Server.
-func Dial(s *httptest.Server) (net.Conn, error) {
-	if p, ok := s.Listener.(*pipes); ok {
+func Dial(s *httptest.Server) (net.Conn, error) { return dial(s.Listener) }
+
+func dial(l net.Listener) (net.Conn, error) {
+	if p, ok := l.(*pipes); ok {
 		return p.dial()
 	}
-	return net.Dial("tcp", s.Listener.Addr().String())
+	return net.Dial("tcp", l.Addr().String())
 }
 
-// Transport makes a transport whose connections are all to a Server.
+// Transport makes a transport whose connections are all to a Server. For one with TLS it is asked for before the start.
 func Transport(s *httptest.Server) *http.Transport {
-	return &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return Dial(s) }}
+	l := s.Listener
+	return &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return dial(l) }}
 }
 
 // pipes is a net.Listener without a network.
