@@ -7,10 +7,10 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/duckwire/duckwire/handlers"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
 const jobsPath = "/v1/workers/analysis/jobs"
@@ -167,14 +167,12 @@ func TestWorkerOverHTTP(t *testing.T) {
 	took := make(chan jobJSON)
 	go func() { took <- call[jobJSON](s, 200, "GET", jobsPath+"?worker=w1&types=style&wait=10", "", worker) }()
 	var id string
-	for id == "" { // until the worker is known
+	hubtest.Until(t, "the worker to be known", func() bool {
 		resp := s.do("POST", "/v1/analyses", analysisJSON(`,"type":"style","topic":"analysis:project:1"`))
-		if resp.StatusCode == http.StatusAccepted {
-			id = resp.Header.Get("Duckwire-Stream")
-		}
 		resp.Body.Close()
-		time.Sleep(10 * time.Millisecond)
-	}
+		id = resp.Header.Get("Duckwire-Stream")
+		return resp.StatusCode == http.StatusAccepted
+	})
 	got := <-took
 	if len(got.Jobs) != 1 || got.Jobs[0].Stream != id || got.Jobs[0].Files[0].Code != "package a" || got.Jobs[0].Epoch != 1 || got.Jobs[0].Producer != "w1" {
 		t.Fatalf("%+v", got)

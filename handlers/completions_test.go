@@ -12,6 +12,7 @@ import (
 
 	"github.com/duckwire/duckwire/handlers"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
 // scripted is a provider that does what a test says.
@@ -59,8 +60,8 @@ func waitFor(t *testing.T, c <-chan struct{}, what string) {
 	t.Helper()
 	select {
 	case <-c:
-	case <-time.After(20 * time.Second):
-		t.Fatalf("%s did not happen", what)
+	case <-time.After(hubtest.Hung):
+		t.Fatalf("it hangs: %s did not happen", what)
 	}
 }
 
@@ -325,19 +326,21 @@ func TestNewerInTheSlotSupersedes(t *testing.T) {
 }
 
 func TestSlowProviderGetsItsTwoHundredAndHeartbeats(t *testing.T) {
-	release := make(chan struct{})
-	s := startServer(t, scripted(func(_ context.Context, _ *hub.CompletionRequest, w hub.CompletionWriter) error {
-		<-release
-		_ = w.Text("late")
-		w.Finish("stop", nil, false)
-		return nil
-	}), hub.Limits{}, func(o *handlers.Options) { o.CommitAfter = time.Millisecond; o.Heartbeat = time.Second })
-	sub := s.stream("POST", chatPath, chatBody(`,"stream":true`))
-	time.AfterFunc(1500*time.Millisecond, func() { close(release) })
-	b, _ := sub.next()
-	if len(sub.comments) == 0 || strings.HasPrefix(sub.comments[0], ": ping") || !strings.Contains(b.data, `"role":"assistant"`) {
-		t.Errorf("%q, %+v", sub.comments, b)
-	}
+	hubtest.OwnClock(t, func(t *testing.T) {
+		release := make(chan struct{})
+		s := startServer(t, scripted(func(_ context.Context, _ *hub.CompletionRequest, w hub.CompletionWriter) error {
+			<-release
+			_ = w.Text("late")
+			w.Finish("stop", nil, false)
+			return nil
+		}), hub.Limits{}, func(o *handlers.Options) { o.CommitAfter = time.Millisecond; o.Heartbeat = time.Second })
+		sub := s.stream("POST", chatPath, chatBody(`,"stream":true`))
+		time.AfterFunc(1500*time.Millisecond, func() { close(release) })
+		b, _ := sub.next()
+		if len(sub.comments) != 1 || strings.HasPrefix(sub.comments[0], ": ping") || !strings.Contains(b.data, `"role":"assistant"`) {
+			t.Errorf("%q, %+v", sub.comments, b)
+		}
+	})
 }
 
 func TestModels(t *testing.T) {

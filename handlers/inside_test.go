@@ -2,14 +2,15 @@ package handlers_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/duckwire/duckwire/handlers"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
 // Metrics are for whoever may, by a right that is good for nothing else, or for all where the server is set so.
@@ -69,11 +70,7 @@ func TestProfiles(t *testing.T) {
 		return resp.StatusCode
 	}
 	await := func(want int) {
-		for end := time.Now().Add(20 * time.Second); status() != want; time.Sleep(time.Millisecond) {
-			if time.Now().After(end) {
-				t.Fatalf("never %d", want)
-			}
-		}
+		hubtest.Until(t, fmt.Sprintf("the status %d", want), func() bool { return status() == want })
 	}
 	await(429) // as long as the trace is made
 	stop()

@@ -14,6 +14,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/hubtest"
 	"github.com/duckwire/duckwire/storage/memory"
 )
 
@@ -83,7 +84,7 @@ func (s *testServer) tryEverywhere(t *testing.T, tok string) (made []string) {
 		get(path + also + "token=" + query + "&token=" + query)
 		get(path + also + "TOKEN=" + query + "&access_token=" + query + "&authToken=" + query)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), hubtest.Hung)
 	defer cancel()
 	subprotocol := "base64url.bearer.phx." + base64.RawURLEncoding.EncodeToString([]byte(tok))
 	for _, o := range []*websocket.DialOptions{

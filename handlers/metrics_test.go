@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/hubtest"
 	"github.com/duckwire/duckwire/storage/sqlite"
 )
 
@@ -55,7 +56,7 @@ func (s *testServer) figures() map[string]float64 {
 // wantFigures waits for the figures: some are counted when an answer has gone already.
 func (s *testServer) wantFigures(want map[string]float64) {
 	s.t.Helper()
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(hubtest.Hung); ; time.Sleep(5 * time.Millisecond) { // no Until: the figures that are wrong are to be told
 		got, wrong := s.figures(), []string(nil)
 		for _, name := range slices.Sorted(maps.Keys(want)) {
 			if v, ok := got[name]; !ok || v != want[name] {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
 type overviewJSON struct {
@@ -73,9 +74,7 @@ func TestOverview(t *testing.T) {
 		s.expect(200, "POST", "/v1/topics/code:project:1/events", fmt.Sprintf(`{"event":"e","payload":%d}`, i), root)
 	}
 
-	for look("").Sessions.Total < 6 { // nobody has waited for the answers to u
-		time.Sleep(time.Millisecond)
-	}
+	hubtest.Until(t, "six sessions", func() bool { return look("").Sessions.Total == 6 }) // nobody has waited for the answers to u
 	v := look("?limit=2")
 	want := map[string]int{"websocket": 1, "sse_socket": 1, "longpoll": 1, "sse": 1, "ndjson": 1, "text": 1, "wait": 0}
 	if v.Sessions.Total != 6 || v.Sessions.Users != 3 || !maps.Equal(v.Sessions.ByTransport, want) || len(v.Sessions.List) != 2 {
@@ -97,13 +96,8 @@ func TestOverview(t *testing.T) {
 	for _, conn := range raw {
 		conn.Close()
 	}
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	hubtest.Until(t, "all to be gone but those that wait for their clients", func() bool {
 		left := look("").Sessions
-		if left.Total == 2 && left.ByTransport["sse_socket"] == 1 && left.ByTransport["longpoll"] == 1 { // these wait for their clients
-			return
-		}
-		if time.Now().After(end) {
-			t.Fatalf("still there: %v", left)
-		}
-	}
+		return left.Total == 2 && left.ByTransport["sse_socket"] == 1 && left.ByTransport["longpoll"] == 1
+	})
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/duckwire/duckwire/handlers"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
 type presencesJSON map[string]struct{ Metas []map[string]any }
@@ -89,32 +90,34 @@ func TestPresenceOverSSE(t *testing.T) {
 
 // A connection that is cut and comes back, and one that is replaced before its end is noticed, are seen by nobody.
 func TestPresenceOverSSESurvivesABlip(t *testing.T) {
-	s := startServer(t, nil, hub.Limits{}, nil)
-	bob := "Authorization: Bearer " + token(t, "bob", "*=*")
-	for _, path := range []string{eventsPath + "?presence=1", eventsPath + "?presence=1&client=tab"} {
-		ada := s.stream("GET", path+"&max=1", "")
-		ada.want("hello")
-		was := ada.wantState("code:project:42")["u"].Metas
-		watcher := s.stream("GET", eventsPath+"?presence=1&client=bob", "", bob)
-		watcher.want("hello")
-		watcher.wantState("code:project:42")
-		if !strings.HasSuffix(path, "tab") { // else the old connection is still there
-			ada.want("presence_diff")
-			ada.want("bye")
-			if b, ok := ada.next(); ok {
-				t.Errorf("%+v after bye", b)
+	hubtest.OwnClock(t, func(t *testing.T) {
+		s := startServer(t, nil, hub.Limits{}, nil)
+		bob := "Authorization: Bearer " + token(t, "bob", "*=*")
+		for _, path := range []string{eventsPath + "?presence=1", eventsPath + "?presence=1&client=tab"} {
+			ada := s.stream("GET", path+"&max=1", "")
+			ada.want("hello")
+			was := ada.wantState("code:project:42")["u"].Metas
+			watcher := s.stream("GET", eventsPath+"?presence=1&client=bob", "", bob)
+			watcher.want("hello")
+			watcher.wantState("code:project:42")
+			if !strings.HasSuffix(path, "tab") { // else the old connection is still there
+				ada.want("presence_diff")
+				ada.want("bye")
+				if b, ok := ada.next(); ok {
+					t.Errorf("%+v after bye", b)
+				}
 			}
+			again := s.stream("GET", path, "")
+			again.want("hello")
+			if is := again.wantState("code:project:42")["u"].Metas; fmt.Sprint(is) != fmt.Sprint(was) {
+				t.Errorf("%v, was %v", is, was)
+			}
+			call[publishedJSON](s, 200, "POST", eventsPath, `{"event":"quiet"}`)
+			watcher.want("quiet")
+			again.resp.Body.Close()
+			watcher.resp.Body.Close()
 		}
-		again := s.stream("GET", path, "")
-		again.want("hello")
-		if is := again.wantState("code:project:42")["u"].Metas; fmt.Sprint(is) != fmt.Sprint(was) {
-			t.Errorf("%v, was %v", is, was)
-		}
-		call[publishedJSON](s, 200, "POST", eventsPath, `{"event":"quiet"}`)
-		watcher.want("quiet")
-		again.resp.Body.Close()
-		watcher.resp.Body.Close()
-	}
+	})
 }
 
 func TestPresenceOnManyTopics(t *testing.T) {

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+
+	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
 // pushClient is a client of a socket on any transport, which looks for frames among those that come.
@@ -44,7 +46,7 @@ func (s *testServer) pushes(transport, tok string) *pushClient {
 // until returns the next frame that holds a text.
 func (c *pushClient) until(text string) string {
 	c.t.Helper()
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(hubtest.Hung)
 	for {
 		select {
 		case frame, ok := <-c.frames:
@@ -55,13 +57,13 @@ func (c *pushClient) until(text string) string {
 				return frame
 			}
 		case <-deadline:
-			c.t.Fatalf("no %s", text)
+			c.t.Fatalf("it hangs: no %s", text)
 		}
 	}
 }
 
 func (c *pushClient) overWebSocket(ctx context.Context, s *testServer, tok string, frames chan<- string) func() {
-	conn, _, err := websocket.Dial(ctx, s.URL+"/socket/websocket?vsn=2.0.0&token="+tok, nil)
+	conn, _, err := websocket.Dial(ctx, s.URL+"/socket/websocket?vsn=2.0.0&token="+tok, &websocket.DialOptions{HTTPClient: s.plain})
 	if err != nil {
 		c.t.Fatal(err)
 	}

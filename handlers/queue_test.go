@@ -1,17 +1,18 @@
 package handlers_test
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/duckwire/duckwire/handlers"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
 // messagesPath is the queue of whoever asks.
@@ -135,9 +136,7 @@ func TestQueueLongPollWaitsForAMessage(t *testing.T) {
 	old := s.leave("ada", 1)
 	got := make(chan queueJSON, 1)
 	go func() { got <- call[queueJSON](s, 200, "GET", messagesPath+"?wait=20&after="+old, "", as(t, "ada")) }()
-	for !s.hub.IsThere("ada") && len(got) == 0 {
-		time.Sleep(time.Millisecond)
-	}
+	hubtest.Until(t, "ada to wait", func() bool { return s.hub.IsThere("ada") })
 	s.leave("ada", 2)
 	if page := <-got; payloads(page.Messages) != "2" {
 		t.Errorf("%+v", page)
@@ -257,51 +256,43 @@ func TestQueueFull(t *testing.T) {
 
 // What nobody read in time is counted, and told to every reader until somebody says that it is known.
 func TestQueueTellsWhatExpired(t *testing.T) {
-	s := startServer(t, nil, hub.Limits{QueueTTL: 100 * time.Millisecond}, nil)
-	ada := as(t, "ada")
-	s.leave("ada", 1)
-	s.leave("ada", 2)
-	var page queueJSON
-	for page.Expired < 2 { // opening a queue that nobody reads expires what is too old
-		page = call[queueJSON](s, 200, "GET", messagesPath, "", ada)
-	}
-	if page.ExpiredThrough == "" || len(page.Messages) != 0 || page.Position != page.ExpiredThrough {
-		t.Errorf("%+v", page)
-	}
-	sub := s.stream("GET", messagesPath, "", ada)
-	sub.want("hello")
-	b := sub.want("messages_expired")
-	if b.data != fmt.Sprintf(`{"expired":2,"through":%q}`, page.ExpiredThrough) || b.id != "" {
-		t.Errorf("%+v", b)
-	}
-	// It is news to who has not been there: the wait ends at once. Who goes on behind it waits, and is reminded.
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	resp, err := s.Client().Do(s.request("GET", messagesPath+"?wait=60", "", ada).WithContext(ctx))
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp.Body.Close()
-	sub.resp.Body.Close()
-	for s.hub.IsThere("ada") {
-		time.Sleep(time.Millisecond)
-	}
-	got := make(chan queueJSON, 1)
-	go func() {
-		got <- call[queueJSON](s, 200, "GET", messagesPath+"?wait=20&after="+page.Position, "", as(t, "ada"))
-	}()
-	for !s.hub.IsThere("ada") && len(got) == 0 {
-		time.Sleep(time.Millisecond)
-	}
-	s.leave("ada", 3)
-	// On a machine that is very slow, the third has expired meanwhile.
-	if again := <-got; (again.Expired != 2 || payloads(again.Messages) != "3") && again.Expired != 3 {
-		t.Errorf("%+v", again)
-	}
-	s.ack("ada", page.ExpiredThrough)
-	if after := call[queueJSON](s, 200, "GET", messagesPath, "", ada); after.ExpiredThrough == page.ExpiredThrough {
-		t.Errorf("after it was acknowledged: %+v", after)
-	}
+	hubtest.OwnClock(t, func(t *testing.T) {
+		s := startServer(t, nil, hub.Limits{QueueTTL: 100 * time.Millisecond}, nil)
+		ada := as(t, "ada")
+		s.leave("ada", 1)
+		s.leave("ada", 2)
+		time.Sleep(100 * time.Millisecond)
+		page := call[queueJSON](s, 200, "GET", messagesPath, "", ada) // opening a queue that nobody reads expires what is too old
+		if page.Expired != 2 || page.ExpiredThrough == "" || len(page.Messages) != 0 || page.Position != page.ExpiredThrough {
+			t.Errorf("%+v", page)
+		}
+		sub := s.stream("GET", messagesPath, "", ada)
+		sub.want("hello")
+		b := sub.want("messages_expired")
+		if b.data != fmt.Sprintf(`{"expired":2,"through":%q}`, page.ExpiredThrough) || b.id != "" {
+			t.Errorf("%+v", b)
+		}
+		// It is news to who has not been there: the wait ends at once. Who goes on behind it waits, and is reminded.
+		before := time.Now()
+		call[queueJSON](s, 200, "GET", messagesPath+"?wait=60", "", ada)
+		if waited := time.Since(before); waited != 0 {
+			t.Errorf("who has not been there waited for %v", waited)
+		}
+		sub.resp.Body.Close()
+		got := make(chan queueJSON, 1)
+		go func() {
+			got <- call[queueJSON](s, 200, "GET", messagesPath+"?wait=20&after="+page.Position, "", as(t, "ada"))
+		}()
+		synctest.Wait()
+		s.leave("ada", 3)
+		if again := <-got; again.Expired != 2 || payloads(again.Messages) != "3" {
+			t.Errorf("%+v", again)
+		}
+		s.ack("ada", page.ExpiredThrough)
+		if after := call[queueJSON](s, 200, "GET", messagesPath, "", ada); after.ExpiredThrough == page.ExpiredThrough {
+			t.Errorf("after it was acknowledged: %+v", after)
+		}
+	})
 }
 
 // A durable event is left for those who do not follow the topic, with the topic's name and the same id.

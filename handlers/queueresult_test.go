@@ -3,11 +3,12 @@ package handlers_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"testing"
-	"time"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
 // gated is a provider that writes hello once it is let.
@@ -31,22 +32,18 @@ type result struct {
 // results returns what streams have left for ada, once there are n.
 func results(t *testing.T, s *testServer, n int) []result {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
-		page := call[queueJSON](s, 200, "GET", messagesPath, "", as(t, "ada"))
-		if len(page.Messages) < n {
-			if time.Now().After(deadline) {
-				t.Fatalf("%d results, want %d", len(page.Messages), n)
-			}
-			continue
+	var page queueJSON
+	hubtest.Until(t, fmt.Sprintf("%d results", n), func() bool {
+		page = call[queueJSON](s, 200, "GET", messagesPath, "", as(t, "ada"))
+		return len(page.Messages) >= n
+	})
+	out := make([]result, len(page.Messages))
+	for i, m := range page.Messages {
+		if m.Event != "stream_result" || json.Unmarshal(m.Payload, &out[i]) != nil {
+			t.Fatalf("no result: %+v", m)
 		}
-		out := make([]result, len(page.Messages))
-		for i, m := range page.Messages {
-			if m.Event != "stream_result" || json.Unmarshal(m.Payload, &out[i]) != nil {
-				t.Fatalf("no result: %+v", m)
-			}
-		}
-		return out
 	}
+	return out
 }
 
 // startAway has ada ask for a completion, and go.
@@ -74,13 +71,11 @@ func TestResultsWaitForWhoIsAway(t *testing.T) {
 	sub.want("hello")
 	startAway(t, s, "connected")
 	call[streamJSON](s, 200, "GET", "/v1/streams/connected?after=now&wait=20", "", ada)
-	for call[streamJSON](s, 200, "GET", "/v1/streams/connected", "", ada).Status != "done" {
-		time.Sleep(time.Millisecond)
-	}
+	hubtest.Until(t, "the stream's end", func() bool {
+		return call[streamJSON](s, 200, "GET", "/v1/streams/connected", "", ada).Status == "done"
+	})
 	sub.resp.Body.Close()
-	for s.hub.IsThere("ada") {
-		time.Sleep(time.Millisecond)
-	}
+	hubtest.Until(t, "ada to be gone", func() bool { return !s.hub.IsThere("ada") })
 	startAway(t, s, "last")
 	if got = results(t, s, 2); len(got) != 2 || got[0].ID == got[1].ID {
 		t.Errorf("%+v", got)
@@ -100,9 +95,7 @@ func TestResultsAreNotLeftForWhoGetsThem(t *testing.T) {
 			resp.Body.Close()
 		}
 	}
-	for s.hub.IsThere("ada") { // the last response's end
-		time.Sleep(time.Millisecond)
-	}
+	hubtest.Until(t, "the last response's end", func() bool { return !s.hub.IsThere("ada") })
 	startAway(t, s, "last")
 	if got := results(t, s, 1); len(got) != 1 {
 		t.Errorf("%d results beside the one that was to be left", len(got)-1)
@@ -114,11 +107,7 @@ func TestWhoIsThere(t *testing.T) {
 	s := startServer(t, scripted(endlessly), hub.Limits{}, nil)
 	gone := func(what string) {
 		t.Helper()
-		for deadline := time.Now().Add(20 * time.Second); s.hub.IsThere("ada"); time.Sleep(time.Millisecond) {
-			if time.Now().After(deadline) {
-				t.Fatalf("%s: she is there after its end", what)
-			}
-		}
+		hubtest.Until(t, what+" to be gone, and ada with it", func() bool { return !s.hub.IsThere("ada") })
 	}
 	ada := as(t, "ada", "*=*")
 	stream := newTestStream(s, `{"id":"s"}`)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
 // pushedFrame is a frame that is no reply to be compared as a whole.
@@ -298,26 +299,29 @@ func TestSocketQueueTellsAGap(t *testing.T) {
 }
 
 func TestSocketQueueTellsWhatExpired(t *testing.T) {
-	s := startServer(t, nil, hub.Limits{QueueTTL: 100 * time.Millisecond}, nil)
-	s.leave("ada", 1)
-	for call[queueJSON](s, 200, "GET", messagesPath, "", as(t, "ada")).Expired == 0 {
-		time.Sleep(time.Millisecond)
-	}
-	c := s.dialSocket(token(t, "ada"))
-	c.joinUser("ada", `{"after":"now"}`)
-	f := c.pushed("messages_expired")
-	var e struct {
-		Expired int
-		Through string
-	}
-	if json.Unmarshal(f.Payload, &e) != nil || e.Expired != 1 || e.Through == "" || f.Ref != "" {
-		t.Fatalf("%+v", f)
-	}
-	c.send(`["1","2","user:ada","ack",{"through":%q}]`, e.Through)
-	c.want(`["1","2","user:ada","phx_reply",{"status":"ok","response":{"through":%q}}]`, e.Through)
-	again := s.dialSocket(token(t, "ada"))
-	again.joinUser("ada", `{}`)
-	again.silence()
+	hubtest.OwnClock(t, func(t *testing.T) {
+		s := startServer(t, nil, hub.Limits{QueueTTL: 100 * time.Millisecond}, nil)
+		s.leave("ada", 1)
+		time.Sleep(100 * time.Millisecond)
+		if page := call[queueJSON](s, 200, "GET", messagesPath, "", as(t, "ada")); page.Expired != 1 {
+			t.Fatalf("%+v", page)
+		}
+		c := s.dialSocket(token(t, "ada"))
+		c.joinUser("ada", `{"after":"now"}`)
+		f := c.pushed("messages_expired")
+		var e struct {
+			Expired int
+			Through string
+		}
+		if json.Unmarshal(f.Payload, &e) != nil || e.Expired != 1 || e.Through == "" || f.Ref != "" {
+			t.Fatalf("%+v", f)
+		}
+		c.send(`["1","2","user:ada","ack",{"through":%q}]`, e.Through)
+		c.want(`["1","2","user:ada","phx_reply",{"status":"ok","response":{"through":%q}}]`, e.Through)
+		again := s.dialSocket(token(t, "ada"))
+		again.joinUser("ada", `{}`)
+		again.silence()
+	})
 }
 
 // A client that takes nothing while many large messages come gets all of them, in order, and its replies do not wait for them.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/duckwire/duckwire/handlers"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/hubtest"
 	"github.com/duckwire/duckwire/middleware"
 	"github.com/duckwire/duckwire/storage/memory"
 )
@@ -139,8 +140,9 @@ func (s *testServer) upload(tok string) opened {
 	if _, err := feed.Write([]byte("text")); err != nil {
 		s.t.Fatal(err)
 	}
-	for call[streamJSON](s, 200, "GET", "/v1/streams/"+id, "", bearer(tok)).Text != "text" {
-	}
+	hubtest.Until(s.t, "the beginning of an upload", func() bool {
+		return call[streamJSON](s, 200, "GET", "/v1/streams/"+id, "", bearer(tok)).Text == "text"
+	})
 	return opened{"an upload", func() string { defer feed.Close(); return <-done }, "401", "503"}
 }
 

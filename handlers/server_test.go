@@ -17,6 +17,7 @@ import (
 
 	"github.com/duckwire/duckwire/handlers"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/hubtest"
 	"github.com/duckwire/duckwire/middleware"
 	"github.com/duckwire/duckwire/storage/memory"
 )
@@ -40,9 +41,10 @@ const testSecret = "a secret of the tests, longer than 32 bytes"
 // testServer is a real server on a loopback port, and a client of it.
 type testServer struct {
 	*httptest.Server
-	t    testing.TB
-	hub  *hub.Hub
-	edge *handlers.Edge
+	t     testing.TB
+	hub   *hub.Hub
+	edge  *handlers.Edge
+	plain *http.Client // whose answers nobody checks
 }
 
 // startServer starts a server; change may alter its options.
@@ -68,14 +70,15 @@ func startHub(t testing.TB, options hub.Options, change func(*handlers.Options))
 		change(&o)
 	}
 	edge := handlers.New(o)
-	s := &testServer{Server: httptest.NewUnstartedServer(edge), t: t, hub: h, edge: edge}
+	s := &testServer{Server: hubtest.Server(edge), t: t, hub: h, edge: edge}
 	s.Config.ConnContext = handlers.KeepConn // as cmd does
 	s.Start()
-	s.Client().Transport = checked{t: t, next: s.Client().Transport}
+	s.plain = &http.Client{Transport: hubtest.Transport(s.Server)}
+	s.Client().Transport = checked{t: t, next: s.plain.Transport}
 	t.Cleanup(func() {
 		edge.Close()
 		h.Close()
-		s.Client().CloseIdleConnections()
+		s.plain.CloseIdleConnections()
 		s.Close()
 		verifier.Close()
 	})

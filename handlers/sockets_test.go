@@ -10,12 +10,12 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/coder/websocket"
 
 	"github.com/duckwire/duckwire/handlers"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
 // wsClient is a plain client of the WebSocket: what it sends and gets are frames as text.
@@ -28,9 +28,9 @@ type wsClient struct {
 // dialSocket opens a socket with a token.
 func (s *testServer) dialSocket(tok string) *wsClient {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), hubtest.Hung)
 	s.t.Cleanup(cancel)
-	conn, _, err := websocket.Dial(ctx, s.URL+"/socket/websocket?vsn=2.0.0&token="+tok, nil)
+	conn, _, err := websocket.Dial(ctx, s.URL+"/socket/websocket?vsn=2.0.0&token="+tok, &websocket.DialOptions{HTTPClient: s.plain})
 	if err != nil {
 		s.t.Fatal(err)
 	}

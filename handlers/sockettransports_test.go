@@ -11,12 +11,14 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/coder/websocket"
 
 	"github.com/duckwire/duckwire/handlers"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
 // shake makes a WebSocket handshake, and returns the answer's status and subprotocol.
@@ -89,61 +91,60 @@ func TestSocketHandshake(t *testing.T) {
 }
 
 func TestSocketsAreLimitedAndDrained(t *testing.T) {
-	s := startServer(t, nil, hub.Limits{}, func(o *handlers.Options) { o.ConnectionsPerUser = 1 })
-	tok := token(t, "u", "*=*")
-	c := s.dialSocket(tok)
-	if status, _ := s.shake("?vsn=2.0.0&token=" + tok); status != 429 {
-		t.Errorf("WebSocket: %d, want 429", status)
-	}
-	if a := s.poll("GET", "token="+tok, ""); a.Status != 500 { // what heals by itself
-		t.Errorf("long-poll: %+v, want 500", a)
-	}
-	resp := s.do("GET", "/socket/sse?vsn=2.0.0&token="+tok, "", "Authorization: ")
-	resp.Body.Close()
-	if resp.StatusCode != 429 {
-		t.Errorf("SSE: %s, want 429", resp.Status)
-	}
-	c.send(`["1","1","lobby","phx_join",{}]`)
-	c.want(`["1","1","lobby","phx_reply",{"status":"ok","response":{}}]`)
-	s.edge.Drain(t.Context())
-	if _, _, err := c.conn.Read(c.ctx); websocket.CloseStatus(err) != 1012 {
-		t.Errorf("%v, want 1012", err)
-	}
-	other := token(t, "other", "*=*")
-	if status, _ := s.shake("?vsn=2.0.0&token=" + other); status != 503 {
-		t.Errorf("WebSocket: %d, want 503", status)
-	}
-	if a := s.poll("GET", "token="+other, ""); a.Status != 500 {
-		t.Errorf("long-poll: %+v, want 500", a)
-	}
-	resp = s.do("GET", "/socket/sse?vsn=2.0.0&token="+other, "", "Authorization: ")
-	resp.Body.Close()
-	if resp.StatusCode != 503 {
-		t.Errorf("SSE: %s, want 503", resp.Status)
-	}
+	hubtest.OwnClock(t, func(t *testing.T) {
+		s := startServer(t, nil, hub.Limits{}, func(o *handlers.Options) { o.ConnectionsPerUser = 1 })
+		tok := token(t, "u", "*=*")
+		c := s.dialSocket(tok)
+		if status, _ := s.shake("?vsn=2.0.0&token=" + tok); status != 429 {
+			t.Errorf("WebSocket: %d, want 429", status)
+		}
+		if a := s.poll("GET", "token="+tok, ""); a.Status != 500 { // what heals by itself
+			t.Errorf("long-poll: %+v, want 500", a)
+		}
+		resp := s.do("GET", "/socket/sse?vsn=2.0.0&token="+tok, "", "Authorization: ")
+		resp.Body.Close()
+		if resp.StatusCode != 429 {
+			t.Errorf("SSE: %s, want 429", resp.Status)
+		}
+		c.send(`["1","1","lobby","phx_join",{}]`)
+		c.want(`["1","1","lobby","phx_reply",{"status":"ok","response":{}}]`)
+		s.edge.Drain(t.Context())
+		if _, _, err := c.conn.Read(c.ctx); websocket.CloseStatus(err) != 1012 {
+			t.Errorf("%v, want 1012", err)
+		}
+		other := token(t, "other", "*=*")
+		if status, _ := s.shake("?vsn=2.0.0&token=" + other); status != 503 {
+			t.Errorf("WebSocket: %d, want 503", status)
+		}
+		if a := s.poll("GET", "token="+other, ""); a.Status != 500 {
+			t.Errorf("long-poll: %+v, want 500", a)
+		}
+		resp = s.do("GET", "/socket/sse?vsn=2.0.0&token="+other, "", "Authorization: ")
+		resp.Body.Close()
+		if resp.StatusCode != 503 {
+			t.Errorf("SSE: %s, want 503", resp.Status)
+		}
+	})
 }
 
 func TestSocketExpires(t *testing.T) {
-	t.Parallel()
-	s := startServer(t, nil, hub.Limits{}, nil)
-	tok := tokenFor(t, "u", 5*time.Second, "*=*")
-	c := s.dialSocket(tok)
-	open := s.poll("GET", "token="+tok, "")
-	got := ended(t, c)
-	for ; strings.Contains(got, "token_expiring"); got = ended(t, c) {
-	}
-	want(t, got, "4001")
-	for end := time.Now().Add(5 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-		if a := s.poll("POST", "token="+tok+"&token="+url.QueryEscape(open.Token), `[null,"1","phoenix","heartbeat",{}]`); a.Status == 410 {
-			break
+	hubtest.OwnClock(t, func(t *testing.T) {
+		s := startServer(t, nil, hub.Limits{}, nil)
+		tok := tokenFor(t, "u", 5*time.Second, "*=*")
+		c := s.dialSocket(tok)
+		open := s.poll("GET", "token="+tok, "")
+		got := ended(t, c)
+		for ; strings.Contains(got, "token_expiring"); got = ended(t, c) {
 		}
-		if time.Now().After(end) {
-			t.Fatal("the long-poll's session outlives its token")
+		want(t, got, "4001")
+		synctest.Wait()
+		if a := s.poll("POST", "token="+tok+"&token="+url.QueryEscape(open.Token), `[null,"1","phoenix","heartbeat",{}]`); a.Status != 410 {
+			t.Errorf("the long-poll's session outlives its token: %+v", a)
 		}
-	}
-	if a := s.poll("GET", "token="+tok, ""); a.Status != 403 {
-		t.Errorf("%+v, want 403", a)
-	}
+		if a := s.poll("GET", "token="+tok, ""); a.Status != 403 {
+			t.Errorf("%+v, want 403", a)
+		}
+	})
 }
 
 func TestLongPollByTheBook(t *testing.T) {
@@ -232,23 +233,23 @@ func TestLongPollPreflight(t *testing.T) {
 
 // TestLongPollNewerGetTakesOver: the newer of two GETs gets what comes.
 func TestLongPollNewerGetTakesOver(t *testing.T) {
-	s := startServer(t, nil, hub.Limits{}, nil)
-	app := "token=" + token(t, "u", "*=*")
-	session := app + "&token=" + url.QueryEscape(s.poll("GET", app, "").Token)
-	older := make(chan int)
-	go func() { older <- s.poll("GET", session, "").Status }()
-	newer := make(chan []string)
-	go func() {
-		time.Sleep(50 * time.Millisecond) // so that it is the newer one
-		newer <- s.poll("GET", session, "").Messages
-	}()
-	if status := <-older; status != 204 {
-		t.Errorf("the older GET: %d, want 204", status)
-	}
-	s.poll("POST", session, `[null,"1","phoenix","heartbeat",{}]`)
-	if got := <-newer; len(got) != 1 {
-		t.Errorf("the newer GET: %q", got)
-	}
+	hubtest.OwnClock(t, func(t *testing.T) {
+		s := startServer(t, nil, hub.Limits{}, nil)
+		app := "token=" + token(t, "u", "*=*")
+		session := app + "&token=" + url.QueryEscape(s.poll("GET", app, "").Token)
+		older := make(chan int)
+		go func() { older <- s.poll("GET", session, "").Status }()
+		synctest.Wait() // so that the other is the newer one
+		newer := make(chan []string)
+		go func() { newer <- s.poll("GET", session, "").Messages }()
+		if status := <-older; status != 204 {
+			t.Errorf("the older GET: %d, want 204", status)
+		}
+		s.poll("POST", session, `[null,"1","phoenix","heartbeat",{}]`)
+		if got := <-newer; len(got) != 1 {
+			t.Errorf("the newer GET: %q", got)
+		}
+	})
 }
 
 // TestSSESocketLosses: what is no longer kept, and what never was, is told; and a session is its user's.
@@ -257,7 +258,7 @@ func TestSSESocketLosses(t *testing.T) {
 	tok := token(t, "u", "*=*")
 	path := "/socket/sse?vsn=2.0.0&token=" + tok
 	ask := func(query string) string {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), hubtest.Hung)
 		defer cancel()
 		r, _ := http.NewRequestWithContext(ctx, "GET", s.URL+path+query, nil)
 		resp, err := s.Client().Do(r)

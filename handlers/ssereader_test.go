@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
 // block is one block of an event stream as a careful client reads it.
@@ -35,7 +37,7 @@ func (s *testServer) stream(method, path, body string, headers ...string) *sseRe
 func (r *sseReader) next() (b block, ok bool) {
 	r.t.Helper()
 	r.comments = nil
-	guard := time.AfterFunc(20*time.Second, func() { r.resp.Body.Close() })
+	guard := time.AfterFunc(hubtest.Hung, func() { r.resp.Body.Close() })
 	defer guard.Stop()
 	for {
 		line, err := r.lines.ReadString('\n')

@@ -1,16 +1,19 @@
 package handlers_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
+	"testing/synctest"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
 type receiptJSON struct {
@@ -161,19 +164,21 @@ func TestLongUploadStreamsAndIsToldOfACancel(t *testing.T) {
 }
 
 func TestJSONLongPollWaits(t *testing.T) {
-	s := startServer(t, nil, hub.Limits{}, nil)
-	path := newTestStream(s, `{}`)
-	start := call[streamJSON](s, 200, "GET", path, "")
-	got := make(chan streamJSON)
-	go func() { got <- call[streamJSON](s, 200, "GET", path+"?wait=20&after="+start.Position, "") }()
-	time.Sleep(20 * time.Millisecond) // so that it most likely waits; the answer is the same if not
-	call[receiptJSON](s, 200, "POST", path+"/append", "x", "Content-Type: text/plain")
-	if st := <-got; st.Text != "x" || st.At != 0 {
-		t.Errorf("%+v", st)
-	}
-	if st := call[streamJSON](s, 200, "GET", path+"?after=bad-1.7", ""); st.Reset == nil || st.Reset.Reason != "epoch" || st.Text != "x" {
-		t.Errorf("%+v", st)
-	}
+	hubtest.OwnClock(t, func(t *testing.T) {
+		s := startServer(t, nil, hub.Limits{}, nil)
+		path := newTestStream(s, `{}`)
+		start := call[streamJSON](s, 200, "GET", path, "")
+		got := make(chan streamJSON)
+		go func() { got <- call[streamJSON](s, 200, "GET", path+"?wait=20&after="+start.Position, "") }()
+		synctest.Wait()
+		call[receiptJSON](s, 200, "POST", path+"/append", "x", "Content-Type: text/plain")
+		if st := <-got; st.Text != "x" || st.At != 0 {
+			t.Errorf("%+v", st)
+		}
+		if st := call[streamJSON](s, 200, "GET", path+"?after=bad-1.7", ""); st.Reset == nil || st.Reset.Reason != "epoch" || st.Text != "x" {
+			t.Errorf("%+v", st)
+		}
+	})
 }
 
 // Real curl prints a stream as it is made, and goes on with it where it was cut.
@@ -187,15 +192,23 @@ func TestCurlResumesPlainText(t *testing.T) {
 	text := strings.Repeat("0123456789é\n", 1000)
 	call[receiptJSON](s, 200, "POST", path+"/append", text[:7000], "Content-Type: text/plain")
 	file := filepath.Join(t.TempDir(), "out")
-	run := func(args ...string) error {
+	run := func(ctx context.Context, args ...string) error {
 		args = append(args, "-sS", "-H", "Authorization: Bearer "+token(t, "u", "*=*"), "-H", "Accept: text/plain", "-o", file, s.URL+path)
-		return exec.CommandContext(t.Context(), curl, args...).Run()
+		return exec.CommandContext(ctx, curl, args...).Run()
 	}
-	if err := run("-N", "--max-time", "1"); err == nil {
+	ctx, cut := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- run(ctx, "-N") }()
+	hubtest.Until(t, "curl to print what is there", func() bool {
+		printed, err := os.Stat(file)
+		return err == nil && printed.Size() == 7000
+	})
+	cut()
+	if err := <-ended; err == nil {
 		t.Error("curl came to an end of a stream that runs")
 	}
 	call[receiptJSON](s, 200, "POST", path+"/append", text[7000:], "Content-Type: text/plain", "Stream-Closed: true")
-	if err := run("-C", "-"); err != nil {
+	if err := run(t.Context(), "-C", "-"); err != nil {
 		t.Errorf("curl -C -: %v", err)
 	}
 	got, err := exec.CommandContext(t.Context(), "cat", file).Output()

@@ -21,6 +21,7 @@ import (
 
 	"github.com/duckwire/duckwire/handlers"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/hubtest"
 	"github.com/duckwire/duckwire/middleware"
 )
 
@@ -139,33 +140,34 @@ func ended(t testing.TB, c talker) string {
 func TestTokenRenewedOnEachTransport(t *testing.T) {
 	for name, open := range talkers {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s := startServer(t, nil, hub.Limits{}, nil)
-			first := tokenFor(t, "ada", 7*time.Second, "*=*")
-			c, control := open(s, first), s.dialSocket(first)
-			for i, topic := range []string{"kept", "lost"} {
-				c.send(`["%d","%d",%q,"phx_join",{}]`, i, i, topic)
-				want(t, c.next(), fmt.Sprintf(`["%d","%d",%q,"phx_reply",{"status":"ok","response":{}}]`, i, i, topic))
-			}
-			wantPrefix(t, c.next(), `[null,null,"phoenix","token_expiring",{"expires_in":`)
-			good := token(t, "ada", "kept=*")
-			for tok, reason := range map[string]string{
-				good[:len(good)-8] + "AAAAAAAA": "unauthorized", token(t, "bob", "*=*"): "forbidden", tokenFor(t, "ada", -time.Second, "*=*"): "unauthorized",
-			} {
-				c.send(`[null,"8","phoenix","access_token",{"token":%q}]`, tok)
-				wantPrefix(t, c.next(), fmt.Sprintf(`[null,"8","phoenix","phx_reply",{"status":"error","response":{"reason":%q`, reason))
-			}
-			c.send(`["0","9","kept","access_token",{"access_token":%q}]`, good)
-			wantPrefix(t, c.next(), `["0","9","kept","phx_reply",{"status":"ok","response":{"expires_in":35`)
-			want(t, c.next(), `["1","1","lost","phx_close",{"reason":"forbidden"}]`)
-			for got := ended(t, control); got != "4001"; got = ended(t, control) { // the first token is over
-				wantPrefix(t, got, `[null,null,"phoenix","token_expiring"`)
-			}
-			c.send(`["0","10","kept","say",{"ephemeral":true}]`)
-			got := c.next() + c.next()
-			if !strings.Contains(got, `"say"`) || !strings.Contains(got, `"status":"ok"`) {
-				t.Fatal(got)
-			}
+			hubtest.OwnClock(t, func(t *testing.T) {
+				s := startServer(t, nil, hub.Limits{}, nil)
+				first := tokenFor(t, "ada", 7*time.Second, "*=*")
+				c, control := open(s, first), s.dialSocket(first)
+				for i, topic := range []string{"kept", "lost"} {
+					c.send(`["%d","%d",%q,"phx_join",{}]`, i, i, topic)
+					want(t, c.next(), fmt.Sprintf(`["%d","%d",%q,"phx_reply",{"status":"ok","response":{}}]`, i, i, topic))
+				}
+				wantPrefix(t, c.next(), `[null,null,"phoenix","token_expiring",{"expires_in":`)
+				good := token(t, "ada", "kept=*")
+				for tok, reason := range map[string]string{
+					good[:len(good)-8] + "AAAAAAAA": "unauthorized", token(t, "bob", "*=*"): "forbidden", tokenFor(t, "ada", -time.Second, "*=*"): "unauthorized",
+				} {
+					c.send(`[null,"8","phoenix","access_token",{"token":%q}]`, tok)
+					wantPrefix(t, c.next(), fmt.Sprintf(`[null,"8","phoenix","phx_reply",{"status":"error","response":{"reason":%q`, reason))
+				}
+				c.send(`["0","9","kept","access_token",{"access_token":%q}]`, good)
+				wantPrefix(t, c.next(), `["0","9","kept","phx_reply",{"status":"ok","response":{"expires_in":3600}`)
+				want(t, c.next(), `["1","1","lost","phx_close",{"reason":"forbidden"}]`)
+				for got := ended(t, control); got != "4001"; got = ended(t, control) { // the first token is over
+					wantPrefix(t, got, `[null,null,"phoenix","token_expiring"`)
+				}
+				c.send(`["0","10","kept","say",{"ephemeral":true}]`)
+				got := c.next() + c.next()
+				if !strings.Contains(got, `"say"`) || !strings.Contains(got, `"status":"ok"`) {
+					t.Fatal(got)
+				}
+			})
 		})
 	}
 }
@@ -174,34 +176,36 @@ func TestTokenEndsEachTransport(t *testing.T) {
 	ends := map[string]string{"WebSocket": "4001", "long-poll": "status 500", "SSE": `bye {"reason":"unauthorized"}`}
 	for name, open := range talkers {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s := startServer(t, nil, hub.Limits{}, nil)
-			c := open(s, tokenFor(t, "ada", 6*time.Second, "*=*"))
-			wantPrefix(t, c.next(), `[null,null,"phoenix","token_expiring",{"expires_in":`)
-			want(t, ended(t, c), ends[name])
+			hubtest.OwnClock(t, func(t *testing.T) {
+				s := startServer(t, nil, hub.Limits{}, nil)
+				c := open(s, tokenFor(t, "ada", 6*time.Second, "*=*"))
+				wantPrefix(t, c.next(), `[null,null,"phoenix","token_expiring",{"expires_in":`)
+				want(t, ended(t, c), ends[name])
+			})
 		})
 	}
 }
 
 // A client of an SSE socket may come back on a new response after the renewal: the session's token lives, not the request's.
 func TestTokenRenewedAndFollowedAnew(t *testing.T) {
-	t.Parallel()
-	s := startServer(t, nil, hub.Limits{}, nil)
-	first := tokenFor(t, "ada", 6*time.Second, "*=*")
-	c, control := s.openSSESocket(first), s.dialSocket(first)
-	c.send(`[null,"1","phoenix","access_token",{"token":%q}]`, token(t, "ada", "*=*"))
-	for got := c.next(); !strings.HasPrefix(got, `[null,"1","phoenix","phx_reply",{"status":"ok"`); got = c.next() {
-		wantPrefix(t, got, `[null,null,"phoenix","token_expiring"`)
-	}
-	c.body.Close()
-	for got := ended(t, control); got != "4001"; got = ended(t, control) {
-		wantPrefix(t, got, `[null,null,"phoenix","token_expiring"`)
-	}
-	c.follow("&session=" + url.QueryEscape(c.session) + "&after=1")
-	c.send(`[null,"2","phoenix","heartbeat",{}]`)
-	for got := c.next(); got != `[null,"2","phoenix","phx_reply",{"status":"ok","response":{}}]`; got = c.next() {
-		wantPrefix(t, got, `[null,`)
-	}
+	hubtest.OwnClock(t, func(t *testing.T) {
+		s := startServer(t, nil, hub.Limits{}, nil)
+		first := tokenFor(t, "ada", 6*time.Second, "*=*")
+		c, control := s.openSSESocket(first), s.dialSocket(first)
+		c.send(`[null,"1","phoenix","access_token",{"token":%q}]`, token(t, "ada", "*=*"))
+		for got := c.next(); !strings.HasPrefix(got, `[null,"1","phoenix","phx_reply",{"status":"ok"`); got = c.next() {
+			wantPrefix(t, got, `[null,null,"phoenix","token_expiring"`)
+		}
+		c.body.Close()
+		for got := ended(t, control); got != "4001"; got = ended(t, control) {
+			wantPrefix(t, got, `[null,null,"phoenix","token_expiring"`)
+		}
+		c.follow("&session=" + url.QueryEscape(c.session) + "&after=1")
+		c.send(`[null,"2","phoenix","heartbeat",{}]`)
+		for got := c.next(); got != `[null,"2","phoenix","phx_reply",{"status":"ok","response":{}}]`; got = c.next() {
+			wantPrefix(t, got, `[null,`)
+		}
+	})
 }
 
 func want(t testing.TB, got, want string) {
@@ -219,9 +223,10 @@ func wantPrefix(t testing.TB, got, prefix string) {
 }
 
 func TestUploadEndsWithItsToken(t *testing.T) {
-	t.Parallel()
-	s := startServer(t, nil, hub.Limits{}, nil)
-	want(t, s.upload(tokenFor(t, "ada", 5*time.Second, "*=*")).end(), "401")
+	hubtest.OwnClock(t, func(t *testing.T) {
+		s := startServer(t, nil, hub.Limits{}, nil)
+		want(t, s.upload(tokenFor(t, "ada", 5*time.Second, "*=*")).end(), "401")
+	})
 }
 
 // keyring is an issuer whose key set changes.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
 type publishedJSON struct {
@@ -220,44 +221,47 @@ func TestTopicNamesMayHoldSlashes(t *testing.T) {
 }
 
 func TestPaddingHeartbeatsMaxAndDrain(t *testing.T) {
-	s := startServer(t, nil, hub.Limits{}, nil)
-	sub := s.stream("GET", eventsPath+"?pad=4096&hb=1&max=3", "")
-	sub.want("hello")
-	if len(sub.comments) != 1 || len(sub.comments[0]) != 4095 {
-		t.Errorf("%d comments before hello", len(sub.comments))
-	}
-	bye := sub.want("bye")
-	if bye.data != `{"reason":"max"}` || bye.retry != "50" || len(sub.comments) == 0 {
-		t.Errorf("%+v after %d heartbeats", bye, len(sub.comments))
-	}
-	if _, ok := sub.next(); ok {
-		t.Error("the response goes on after bye")
-	}
-	sub = s.stream("GET", eventsPath, "")
-	sub.want("hello")
-	go s.hub.Drain(t.Context())
-	if bye := sub.want("bye"); bye.data != `{"reason":"drain"}` || bye.retry == "" {
-		t.Errorf("%+v", bye)
-	}
-	if p := call[problem](s, http.StatusServiceUnavailable, "POST", eventsPath, `{"event":"e"}`); p.Code != "draining" {
-		t.Errorf("%+v", p)
-	}
+	hubtest.OwnClock(t, func(t *testing.T) {
+		s := startServer(t, nil, hub.Limits{}, nil)
+		sub := s.stream("GET", eventsPath+"?pad=4096&hb=1&max=3", "")
+		sub.want("hello")
+		if len(sub.comments) != 1 || len(sub.comments[0]) != 4095 {
+			t.Errorf("%d comments before hello", len(sub.comments))
+		}
+		bye := sub.want("bye")
+		if bye.data != `{"reason":"max"}` || bye.retry != "50" || len(sub.comments) == 0 {
+			t.Errorf("%+v after %d heartbeats", bye, len(sub.comments))
+		}
+		if _, ok := sub.next(); ok {
+			t.Error("the response goes on after bye")
+		}
+		sub = s.stream("GET", eventsPath, "")
+		sub.want("hello")
+		go s.hub.Drain(t.Context())
+		if bye := sub.want("bye"); bye.data != `{"reason":"drain"}` || bye.retry == "" {
+			t.Errorf("%+v", bye)
+		}
+		if p := call[problem](s, http.StatusServiceUnavailable, "POST", eventsPath, `{"event":"e"}`); p.Code != "draining" {
+			t.Errorf("%+v", p)
+		}
+	})
 }
 
 // A connection ends with its token: bye, and the reconnect meets 401.
 func TestResponseEndsWithItsToken(t *testing.T) {
-	t.Parallel()
-	s := startServer(t, nil, hub.Limits{}, nil)
-	short := "Authorization: Bearer " + tokenFor(t, "u", 5*time.Second, "*=*")
-	sub := s.stream("GET", eventsPath, "", short)
-	sub.want("hello")
-	if bye := sub.want("bye"); bye.data != `{"reason":"unauthorized"}` {
-		t.Errorf("%+v", bye)
-	}
-	if _, ok := sub.next(); ok {
-		t.Error("the response goes on after bye")
-	}
-	call[problem](s, http.StatusUnauthorized, "GET", eventsPath, "", short)
+	hubtest.OwnClock(t, func(t *testing.T) {
+		s := startServer(t, nil, hub.Limits{}, nil)
+		short := "Authorization: Bearer " + tokenFor(t, "u", 5*time.Second, "*=*")
+		sub := s.stream("GET", eventsPath, "", short)
+		sub.want("hello")
+		if bye := sub.want("bye"); bye.data != `{"reason":"unauthorized"}` {
+			t.Errorf("%+v", bye)
+		}
+		if _, ok := sub.next(); ok {
+			t.Error("the response goes on after bye")
+		}
+		call[problem](s, http.StatusUnauthorized, "GET", eventsPath, "", short)
+	})
 }
 
 // An EventSource that is cut before its first event comes back with the id of hello, and misses nothing.

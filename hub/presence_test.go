@@ -329,54 +329,56 @@ func TestPresenceNeedsMemory(t *testing.T) {
 
 // Sessions come and go from many goroutines, while readers sleep until they are woken: each ends with what the table holds.
 func TestPresenceFromManyGoroutines(t *testing.T) {
-	h := newHub(t, hub.Options{})
-	var sessions, readers sync.WaitGroup
-	stop := make(chan struct{})
-	for range 4 {
-		wake := hub.NewWake()
-		c := newPresenceClient(t, h, presenceTopic, wake)
-		readers.Go(func() {
-			defer c.reader.Close()
-			for {
-				c.read()
-				select {
-				case <-wake.C:
-					continue
-				default:
-				}
-				select {
-				case <-wake.C:
-				case <-stop:
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub(t, hub.Options{})
+		var sessions, readers sync.WaitGroup
+		stop := make(chan struct{})
+		for range 4 {
+			wake := hub.NewWake()
+			c := newPresenceClient(t, h, presenceTopic, wake)
+			readers.Go(func() {
+				defer c.reader.Close()
+				for {
 					c.read()
-					c.want(decodePeople(t, h.Presences(presenceTopic)))
-					return
+					select {
+					case <-wake.C:
+						continue
+					default:
+					}
+					select {
+					case <-wake.C:
+					case <-stop:
+						c.read()
+						c.want(decodePeople(t, h.Presences(presenceTopic)))
+						return
+					}
 				}
-			}
-		})
-	}
-	for i := range 8 {
-		sessions.Go(func() {
-			for n := range 200 {
-				key, client := fmt.Sprint("u", i%3), []string{"", "tab"}[n%2]
-				p, err := h.Track(presenceTopic, key, client, json.RawMessage(fmt.Sprintf(`{"n":%d}`, n%5)))
-				if err != nil {
-					t.Error(err)
-					return
+			})
+		}
+		for i := range 8 {
+			sessions.Go(func() {
+				for n := range 200 {
+					key, client := fmt.Sprint("u", i%3), []string{"", "tab"}[n%2]
+					p, err := h.Track(presenceTopic, key, client, json.RawMessage(fmt.Sprintf(`{"n":%d}`, n%5)))
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					switch n % 4 {
+					case 0:
+						p.Leave()
+					case 1:
+						p.Drop(time.Duration(n) * time.Microsecond)
+					case 2:
+						_ = p.Update(json.RawMessage(`{}`))
+						p.Drop(time.Millisecond)
+					}
 				}
-				switch n % 4 {
-				case 0:
-					p.Leave()
-				case 1:
-					p.Drop(time.Duration(n) * time.Microsecond)
-				case 2:
-					_ = p.Update(json.RawMessage(`{}`))
-					p.Drop(time.Millisecond)
-				}
-			}
-		})
-	}
-	sessions.Wait()
-	time.Sleep(20 * time.Millisecond) // until the last grace is over
-	close(stop)
-	readers.Wait()
+			})
+		}
+		sessions.Wait()
+		time.Sleep(time.Second) // until the last grace is over
+		close(stop)
+		readers.Wait()
+	})
 }

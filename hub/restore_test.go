@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/hubtest"
 	"github.com/duckwire/duckwire/storage/memory"
 )
 
@@ -72,9 +73,7 @@ func TestCloseSavesEverything(t *testing.T) {
 		t.Fatal(err)
 	}
 	running := complete(t, h, hub.StreamSpec{Alias: "mine", Digest: "d"})
-	for running.Status() != hub.StatusRunning {
-		time.Sleep(time.Millisecond)
-	}
+	hubtest.Until(t, "the completion to begin", func() bool { return running.Status() == hub.StatusRunning })
 	position := done.State().Position
 	h.Close()
 

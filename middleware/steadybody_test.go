@@ -9,26 +9,31 @@ import (
 	"testing"
 	"time"
 
+	"github.com/duckwire/duckwire/hub/hubtest"
 	"github.com/duckwire/duckwire/middleware"
 )
 
 // steady is a server whose handler reads bodies that may be silent for a while, over HTTP/1.1 or HTTP/2.
 func steady(t *testing.T, http2 bool, silence time.Duration, handle http.HandlerFunc) *httptest.Server {
 	t.Helper()
-	s := httptest.NewUnstartedServer(middleware.SteadyBody(silence)(handle))
+	s := hubtest.Server(middleware.SteadyBody(silence)(handle))
 	s.EnableHTTP2 = http2
+	dial := hubtest.Transport(s).DialContext
 	if http2 {
 		s.StartTLS()
 	} else {
 		s.Start()
 	}
+	s.Client().Transport.(*http.Transport).DialContext = dial
 	t.Cleanup(s.Close)
 	return s
 }
 
 func eachHTTP(t *testing.T, f func(t *testing.T, http2 bool)) {
 	for name, http2 := range map[string]bool{"HTTP/1.1": false, "HTTP/2": true} {
-		t.Run(name, func(t *testing.T) { f(t, http2) })
+		t.Run(name, func(t *testing.T) {
+			hubtest.OwnClock(t, func(t *testing.T) { f(t, http2) })
+		})
 	}
 }
 

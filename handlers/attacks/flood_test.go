@@ -8,7 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
+
+	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
 // TestConnectionFlood: connections on which nobody says who it is fill no more than their share, and put nobody out.
@@ -47,16 +48,13 @@ func TestConnectionFlood(t *testing.T) {
 	for _, c := range idle {
 		c.Close()
 	}
-	for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+	hubtest.Until(t, "the flood to be over", func() bool {
 		resp, err := http.Get(s.url + "/healthz")
 		if err == nil {
 			resp.Body.Close()
-			break
 		}
-		if time.Now().After(end) {
-			t.Fatalf("after the flood: %v", err)
-		}
-	}
+		return err == nil
+	})
 }
 
 // TestFailedAttempts: an address that fails again and again is told to wait, on every transport; a credential that holds is let in nonetheless.

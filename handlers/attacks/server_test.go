@@ -20,6 +20,8 @@ import (
 
 	"github.com/coder/websocket"
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
 const secret = "a secret of the tests, longer than 32 bytes"
@@ -158,7 +160,7 @@ func (s *server) do(method, path, body string, headers ...string) (status int, a
 // open sends a request, and leaves the body to be read. It is closed with the test.
 func (s *server) open(method, path, body string, headers ...string) *http.Response {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), hubtest.Hung)
 	s.t.Cleanup(cancel)
 	r, err := http.NewRequestWithContext(ctx, method, s.url+path, strings.NewReader(body))
 	if err != nil {
@@ -195,7 +197,7 @@ func (s *server) dial() net.Conn {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(func() { c.Close() })
-	_ = c.SetDeadline(time.Now().Add(time.Minute))
+	_ = c.SetDeadline(time.Now().Add(hubtest.Hung))
 	return c
 }
 
@@ -220,7 +222,7 @@ func answers(t testing.TB, c net.Conn) string {
 // socket opens a WebSocket and joins a topic.
 func (s *server) socket(tok, topic string) *websocket.Conn {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), hubtest.Hung)
 	s.t.Cleanup(cancel)
 	c, _, err := websocket.Dial(ctx, s.url+"/socket/websocket?vsn=2.0.0&token="+tok, nil)
 	if err != nil {
@@ -237,7 +239,7 @@ func (s *server) socket(tok, topic string) *websocket.Conn {
 // push sends a frame and returns the next reply that comes.
 func push(t testing.TB, c *websocket.Conn, frame string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), hubtest.Hung)
 	defer cancel()
 	if err := c.Write(ctx, websocket.MessageText, []byte(frame)); err != nil {
 		t.Fatal(err)

@@ -8,22 +8,22 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
-// patience is how long these tests wait for what must come much sooner.
-const patience = 40 * time.Second
-
 // drip writes a byte every now and then, until the connection is closed.
-func drip(t *testing.T, c net.Conn) {
+func drip(t testing.TB, c net.Conn) {
 	t.Helper()
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(hubtest.Hung); time.Now().Before(end); time.Sleep(20 * time.Millisecond) { // slowly: that is the attack
 		if _, err := c.Write([]byte("a")); err != nil {
 			return
 		}
 	}
-	t.Error("the server reads on and on")
+	t.Error("it hangs: the server reads on and on")
 }
 
 // TestSlowHeaders: who does not get on with a request's header is cut off.
@@ -48,37 +48,20 @@ func TestSlowHeaders(t *testing.T) {
 
 // TestSlowBodies: a body must get on, whoever sends it; what a producer uploads may be silent for longer.
 func TestSlowBodies(t *testing.T) {
-	s := start(t, "BODY_TIMEOUT=1s", "UPLOAD_SILENCE=20s")
+	t.Parallel()
+	s := start(t, "BODY_TIMEOUT=1s", "UPLOAD_SILENCE=10m")
 	ada := bearer(t, "ada")
 	s.want(201, "POST", "/v1/streams", `{"id":"s"}`, ada)
 	upload := s.dial()
 	send(t, upload, "POST /v1/streams/s/append HTTP/1.1\r\nHost: x\r\n%s\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n", ada)
-	t.Run("bodies", func(t *testing.T) { // each takes longer than BODY_TIMEOUT, and the upload above waits for all
-		for name, c := range map[string]struct{ request, auth, want string }{
-			"of a known length":   {"POST /v1/topics/t/events HTTP/1.1\r\nContent-Length: 1000", ada, "408"},
-			"in chunks":           {"POST /v1/topics/t/events HTTP/1.1\r\nTransfer-Encoding: chunked", ada, "408"},
-			"of a completion":     {"POST /v1/completions HTTP/1.1\r\nContent-Length: 1000", ada, "408"},
-			"of a small append":   {"POST /v1/streams/s/append HTTP/1.1\r\nContent-Length: 1000", ada, "408"},
-			"of a long-poll":      {"POST /socket/longpoll HTTP/1.1\r\nContent-Length: 1000", ada, "200"},
-			"of somebody unknown": {"POST /v1/topics/t/events HTTP/1.1\r\nContent-Length: 1000", "X-No: token", "401"},
-			"that nobody reads":   {"POST /healthz HTTP/1.1\r\nContent-Length: 1000", ada, "405"},
-		} {
-			t.Run(name, func(t *testing.T) {
-				t.Parallel()
-				silent, dripping := s.dial(), s.dial()
-				for _, conn := range []net.Conn{silent, dripping} {
-					send(t, conn, "%s\r\nHost: x\r\n%s\r\n\r\n", c.request, c.auth)
-				}
-				if strings.Contains(c.request, "chunked") {
-					send(t, silent, "10000\r\n")
-					send(t, dripping, "10000\r\n")
-				}
-				if answer := answers(t, silent); !strings.HasPrefix(answer, "HTTP/1.1 "+c.want) || c.want == "408" && !strings.Contains(answer, `too_slow`) {
-					t.Errorf("a silent body: %.400q", answer)
-				}
-				drip(t, dripping)
-			})
-		}
+	s.sendSlowBodies(map[string]slowBody{ // for longer than BODY_TIMEOUT, and the upload above waits for all
+		"of a known length":   {"POST /v1/topics/t/events HTTP/1.1\r\nContent-Length: 1000", ada, "408"},
+		"in chunks":           {"POST /v1/topics/t/events HTTP/1.1\r\nTransfer-Encoding: chunked", ada, "408"},
+		"of a completion":     {"POST /v1/completions HTTP/1.1\r\nContent-Length: 1000", ada, "408"},
+		"of a small append":   {"POST /v1/streams/s/append HTTP/1.1\r\nContent-Length: 1000", ada, "408"},
+		"of a long-poll":      {"POST /socket/longpoll HTTP/1.1\r\nContent-Length: 1000", ada, "200"},
+		"of somebody unknown": {"POST /v1/topics/t/events HTTP/1.1\r\nContent-Length: 1000", "X-No: token", "401"},
+		"that nobody reads":   {"POST /healthz HTTP/1.1\r\nContent-Length: 1000", ada, "405"},
 	})
 	send(t, upload, "3\r\ntwo\r\n0\r\n\r\n")
 	resp, err := http.ReadResponse(bufio.NewReader(upload), nil)
@@ -90,8 +73,37 @@ func TestSlowBodies(t *testing.T) {
 	}
 }
 
+// slowBody is a request whose body does not get on, and the status that answers it.
+type slowBody struct{ request, auth, want string }
+
+// sendSlowBodies sends each request twice, all at the same time: once its body is silent, once it drips.
+func (s *server) sendSlowBodies(bodies map[string]slowBody) {
+	s.t.Helper()
+	var dripping sync.WaitGroup
+	silent := map[string]net.Conn{}
+	for name, body := range bodies {
+		conns := [2]net.Conn{s.dial(), s.dial()}
+		for _, conn := range conns {
+			send(s.t, conn, "%s\r\nHost: x\r\n%s\r\n\r\n", body.request, body.auth)
+			if strings.Contains(body.request, "chunked") {
+				send(s.t, conn, "10000\r\n")
+			}
+		}
+		silent[name] = conns[0]
+		dripping.Go(func() { drip(s.t, conns[1]) })
+	}
+	for name, conn := range silent {
+		want := bodies[name].want
+		if answer := answers(s.t, conn); !strings.HasPrefix(answer, "HTTP/1.1 "+want) || want == "408" && !strings.Contains(answer, `too_slow`) {
+			s.t.Errorf("a silent body %s: want %s, got %.400q", name, want, answer)
+		}
+	}
+	dripping.Wait()
+}
+
 // TestSilentUploads: uploads to streams have a limit of their own.
 func TestSilentUploads(t *testing.T) {
+	t.Parallel()
 	s := start(t, "UPLOAD_SILENCE=1s")
 	ada := bearer(t, "ada")
 	s.want(201, "POST", "/v1/streams", `{"id":"s"}`, ada)
@@ -107,6 +119,7 @@ func TestSilentUploads(t *testing.T) {
 
 // TestSlowReads: who follows what is much and takes nothing is cut off. Answers that are whole have half a minute.
 func TestSlowReads(t *testing.T) {
+	t.Parallel()
 	s := start(t, "WRITE_TIMEOUT=1s", "HISTORY_BYTES=64MiB")
 	ada := bearer(t, "ada")
 	body := fmt.Sprintf(`{"event":"e","payload":%q}`, strings.Repeat("x", 1<<20-100))
@@ -114,16 +127,9 @@ func TestSlowReads(t *testing.T) {
 		s.want(200, "POST", "/v1/topics/t/events", body, ada)
 	}
 	send(t, s.dial(), "GET /v1/topics/t/events?after=0 HTTP/1.1\r\nHost: x\r\n%s\r\nAccept: text/event-stream\r\nX-Request-Id: slow\r\n\r\n", ada)
-	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
-		if entry := s.logged("slow"); entry != nil {
-			if entry.Bytes >= 24<<20 {
-				t.Errorf("%d bytes were taken by who reads none", entry.Bytes)
-			}
-			return
-		}
-		if time.Now().After(end) {
-			t.Fatal("the server waits for its reader for ever")
-		}
+	hubtest.Until(t, "the server to give its reader up", func() bool { return s.logged("slow") != nil })
+	if taken := s.logged("slow").Bytes; taken >= 24<<20 {
+		t.Errorf("%d bytes were taken by who reads none", taken)
 	}
 }
 

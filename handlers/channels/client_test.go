@@ -9,7 +9,6 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/coder/websocket"
 	"go.uber.org/goleak"
@@ -17,6 +16,7 @@ import (
 	"github.com/duckwire/duckwire/handlers/channels"
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/hubtest"
 	"github.com/duckwire/duckwire/storage/redis/redistest"
 )
 
@@ -94,7 +94,7 @@ func (s *server) dial(user string, caps ...string) *client {
 	if len(caps) == 0 {
 		caps = []string{"*=*"}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), hubtest.Hung)
 	s.t.Cleanup(cancel)
 	conn, _, err := websocket.Dial(ctx, s.URL+"/?vsn=2.0.0&user="+user+"&cap="+strings.Join(caps, "&cap="), nil)
 	if err != nil {

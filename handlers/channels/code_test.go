@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
 const project = "code:project:42"
@@ -46,8 +47,8 @@ func wait(t *testing.T, c <-chan struct{}, what string) {
 	t.Helper()
 	select {
 	case <-c:
-	case <-time.After(20 * time.Second):
-		t.Fatalf("%s did not happen", what)
+	case <-time.After(hubtest.Hung):
+		t.Fatalf("it hangs: %s did not happen", what)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/duckwire/duckwire/handlers/phoenix"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
 // countingConn is a connection that takes everything and keeps its length.
@@ -62,12 +63,10 @@ func newDeliveries(t testing.TB, n int) *deliveries {
 		d.sockets, d.conns = append(d.sockets, w), append(d.conns, c)
 	}
 	for _, w := range d.sockets {
-		for deadline := time.Now().Add(10 * time.Second); w.net.Conn.(*countingConn).bytes == 0; time.Sleep(time.Millisecond) {
-			w.flushOnce(t) // until the join has been answered
-			if time.Now().After(deadline) {
-				t.Fatal("no answer to the join")
-			}
-		}
+		hubtest.Until(t, "the answer to the join", func() bool {
+			w.flushOnce(t)
+			return w.net.Conn.(*countingConn).bytes > 0
+		})
 	}
 	return d
 }

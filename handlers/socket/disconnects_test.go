@@ -10,6 +10,7 @@ import (
 
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
 // slowDoor lets handshakes wait when they have been found good already.
@@ -80,13 +81,15 @@ func TestDisconnectIsOver(t *testing.T) {
 
 // What was revoked without a word, such as by another process, ends soon.
 func TestRevokedTokensEndSoon(t *testing.T) {
-	var revoked atomic.Bool
-	id := &hub.Identity{User: "ada"}
-	s := start(t, socket.Options{
-		Identify: func(*http.Request, string) (*hub.Identity, error) { return id, nil }, Revoked: func(*hub.Identity) bool { return revoked.Load() },
-	}, hub.Limits{})
-	c := s.dial("")
-	c.settled()
-	revoked.Store(true)
-	c.wantClose(4003)
+	hubtest.OwnClock(t, func(t *testing.T) {
+		var revoked atomic.Bool
+		id := &hub.Identity{User: "ada"}
+		s := start(t, socket.Options{
+			Identify: func(*http.Request, string) (*hub.Identity, error) { return id, nil }, Revoked: func(*hub.Identity) bool { return revoked.Load() },
+		}, hub.Limits{})
+		c := s.dial("")
+		c.settled()
+		revoked.Store(true)
+		c.wantClose(4003)
+	})
 }

@@ -7,12 +7,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/coder/websocket"
 
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
 // TestTwoJoinsInOneFlush is what clients send whose first connect failed: both are answered, in order, and the second counts.
@@ -283,17 +283,11 @@ func TestLeftIsCalledOnce(t *testing.T) {
 		c.next()
 	}
 	c.conn.CloseNow()
-	for end := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+	hubtest.Until(t, "all handlers to be gone", func() bool {
 		mu.Lock()
-		n := live
-		mu.Unlock()
-		if n == 0 {
-			break
-		}
-		if time.Now().After(end) {
-			t.Fatalf("%d handlers are left", n)
-		}
-	}
+		defer mu.Unlock()
+		return live == 0
+	})
 	for _, name := range []string{"l:leave1", "l:boom1", "l:twice1", "l:twice2", "l:gone1"} {
 		if left[name] != 1 {
 			t.Errorf("%s: Left was called %d times", name, left[name])

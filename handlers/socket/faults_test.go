@@ -11,10 +11,12 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
 // slowHijack is a ResponseWriter that does something in the middle of the handshake.
@@ -30,22 +32,24 @@ func (w *slowHijack) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 
 // TestHandshakeInProgress: what closes and looks after sockets finds none that is not whole yet.
 func TestHandshakeInProgress(t *testing.T) {
-	s := start(t, socket.Options{IdleTimeout: 40 * time.Millisecond}, hub.Limits{})
-	s.mux.HandleFunc("/slow", func(w http.ResponseWriter, r *http.Request) {
-		s.WebSocket(&slowHijack{w, func() {
-			s.Disconnect("somebody else")
-			time.Sleep(50 * time.Millisecond) // the sweeper comes by
-		}}, r, refuse)
+	hubtest.OwnClock(t, func(t *testing.T) {
+		s := start(t, socket.Options{IdleTimeout: 40 * time.Millisecond}, hub.Limits{})
+		s.mux.HandleFunc("/slow", func(w http.ResponseWriter, r *http.Request) {
+			s.WebSocket(&slowHijack{w, func() {
+				s.Disconnect("somebody else")
+				time.Sleep(50 * time.Millisecond) // the sweeper comes by
+			}}, r, refuse)
+		})
+		s.dialPath("/slow?vsn=2.0.0&user=u").settled()
+		s.mux.HandleFunc("/disconnected", func(w http.ResponseWriter, r *http.Request) {
+			s.WebSocket(&slowHijack{w, func() { s.Disconnect("u") }}, r, refuse)
+		})
+		s.dialPath("/disconnected?vsn=2.0.0&user=u").wantClose(1001)
+		s.mux.HandleFunc("/drained", func(w http.ResponseWriter, r *http.Request) {
+			s.WebSocket(&slowHijack{w, func() { s.Drain(context.Background()) }}, r, refuse)
+		})
+		s.dialPath("/drained?vsn=2.0.0&user=u").wantClose(1012)
 	})
-	s.dialPath("/slow?vsn=2.0.0&user=u").settled()
-	s.mux.HandleFunc("/disconnected", func(w http.ResponseWriter, r *http.Request) {
-		s.WebSocket(&slowHijack{w, func() { s.Disconnect("u") }}, r, refuse)
-	})
-	s.dialPath("/disconnected?vsn=2.0.0&user=u").wantClose(1001)
-	s.mux.HandleFunc("/drained", func(w http.ResponseWriter, r *http.Request) {
-		s.WebSocket(&slowHijack{w, func() { s.Drain(context.Background()) }}, r, refuse)
-	})
-	s.dialPath("/drained?vsn=2.0.0&user=u").wantClose(1012)
 }
 
 // slowRewriter lets the test hold the goroutine that writes.
@@ -109,17 +113,14 @@ func (n *counter) enter(*http.Request, string, hub.Transport) (func(), error) {
 	return func() { n.Add(-1) }, nil
 }
 
-// falls waits until nobody is in.
-func (n *counter) falls(t *testing.T, within time.Duration) {
+// falls waits until no more than some are in.
+func (n *counter) falls(t *testing.T, left int64) {
 	t.Helper()
-	for end := time.Now().Add(within); n.Load() > 0; time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%d sockets are left", n.Load())
-		}
-	}
+	hubtest.Until(t, fmt.Sprintf("all sockets but %d to be gone", left), func() bool { return n.Load() <= left })
 }
 
-// flood writes the same bytes until the server takes no more of them, or for limit bytes, and returns how many it took.
+// flood writes the same bytes until the server takes no more of them, or for limit bytes, and returns how many it took. Where the clock is
+// the machine's, and the machine is busy, it gives up early: it then proves less, and fails no test.
 func flood(t *testing.T, c net.Conn, b []byte, limit int) (taken int) {
 	t.Helper()
 	for taken < limit {
@@ -132,7 +133,8 @@ func flood(t *testing.T, c net.Conn, b []byte, limit int) (taken int) {
 	return taken
 }
 
-// TestFloodWithoutReading: who sends and never reads is read no further once its backlog is full, and is cut.
+// TestFloodWithoutReading: who sends and never reads is read no further once its backlog is full, and is cut. Its connections are real: how
+// the server writes to them without waiting is part of it.
 func TestFloodWithoutReading(t *testing.T) {
 	for name, frame := range map[string][]byte{
 		"heartbeats": wsFrame(finText, `[null,"1","phoenix","heartbeat",{}]`),
@@ -156,7 +158,7 @@ func TestFloodWithoutReading(t *testing.T) {
 			if taken >= 64<<20 || grown > 24<<20 {
 				t.Errorf("%d MiB were taken, the heap grew by %d MiB", taken>>20, grown>>20)
 			}
-			in.falls(t, 10*time.Second)
+			in.falls(t, 0)
 		})
 	}
 }
@@ -170,7 +172,6 @@ func heap() uint64 {
 
 // TestQueuedFramesCountWhole: messages behind a slow join count with all of their frame, wherever its bytes are.
 func TestQueuedFramesCountWhole(t *testing.T) {
-	t.Parallel()
 	big := strings.Repeat("x", 500<<10)
 	for name, frame := range map[string]string{
 		"ref":     `["1","` + big + `","slow","e",{}]`,
@@ -179,18 +180,19 @@ func TestQueuedFramesCountWhole(t *testing.T) {
 		"space":   `["1","1","slow","e",` + strings.Repeat(" ", 500<<10) + `{}]`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			g := newGate()
-			var in counter
-			s := start(t, socket.Options{Enter: in.enter, Routes: []socket.Route{{Pattern: "slow", Kind: g}}}, hub.Limits{})
-			c := s.dialRaw("user=u")
-			_, _ = c.Write(wsFrame(finText, `["1","1","slow","phx_join",{}]`))
-			<-g.entered
-			if taken := flood(t, c, wsFrame(finText, frame), 100<<20); taken > 30<<20 {
-				t.Errorf("%d MiB are queued behind one join", taken>>20)
-			}
-			s.Disconnect("u") // which must reach a socket that is not being read
-			in.falls(t, 15*time.Second)
+			hubtest.OwnClock(t, func(t *testing.T) {
+				g := newGate()
+				var in counter
+				s := start(t, socket.Options{Enter: in.enter, Routes: []socket.Route{{Pattern: "slow", Kind: g}}}, hub.Limits{})
+				c := s.dialRaw("user=u")
+				_, _ = c.Write(wsFrame(finText, `["1","1","slow","phx_join",{}]`))
+				<-g.entered
+				if taken := flood(t, c, wsFrame(finText, frame), 100<<20); taken > 30<<20 {
+					t.Errorf("%d MiB are queued behind one join", taken>>20)
+				}
+				s.Disconnect("u") // which must reach a socket that is not being read
+				in.falls(t, 0)
+			})
 		})
 	}
 }
@@ -226,55 +228,57 @@ func TestReplacedPollConfirmsNothing(t *testing.T) {
 
 // TestPostFlood: many POSTs of one session at a time hold one body in memory, not one each, and none for ever.
 func TestPostFlood(t *testing.T) {
-	g := newGate()
-	s := start(t, socket.Options{Routes: []socket.Route{{Pattern: "slow", Kind: g}}, PollLife: 3 * time.Second}, hub.Limits{})
-	open := s.poll("GET", "user=u", "", "")
-	other := s.dial("user=other")
-	s.poll("POST", "user=u", open.Token, `["1","1","slow","phx_join",{}]`)
-	<-g.entered
-	line := `["1","1","slow","e",{"x":"` + strings.Repeat("x", 1<<20) + `"}]` + "\n"
-	body := strings.Repeat(line, 6)
-	before := heap()
-	answers := make(chan string, 60)
-	for range cap(answers) {
-		go func() {
-			_, raw, err := s.tryPoll(context.Background(), "POST", "user=u", open.Token, body)
-			answers <- fmt.Sprint(raw, err)
-		}()
-	}
-	time.Sleep(300 * time.Millisecond) // until they have sent what they can
-	other.settled()
-	grown := int64(heap()) - int64(before) - 60<<10
-	t.Logf("the heap grew by %d KiB", grown>>10)
-	if grown > 64<<20 {
-		t.Errorf("the heap grew by %d MiB", grown>>20)
-	}
-	for range cap(answers) { // the session dies for want of polls; until then somebody waits
-		select {
-		case a := <-answers:
-			if !strings.HasPrefix(a, `{"status":`) && !strings.Contains(a, "reset") && !strings.Contains(a, "broken pipe") && !strings.Contains(a, "EOF") {
-				t.Error(a)
-			}
-		case <-time.After(20 * time.Second):
-			t.Fatal("a POST is never answered")
+	hubtest.OwnClock(t, func(t *testing.T) {
+		g := newGate()
+		s := start(t, socket.Options{Routes: []socket.Route{{Pattern: "slow", Kind: g}}, PollLife: 3 * time.Second}, hub.Limits{})
+		open := s.poll("GET", "user=u", "", "")
+		other := s.dial("user=other")
+		s.poll("POST", "user=u", open.Token, `["1","1","slow","phx_join",{}]`)
+		<-g.entered
+		line := `["1","1","slow","e",{"x":"` + strings.Repeat("x", 1<<20) + `"}]` + "\n"
+		body := strings.Repeat(line, 6)
+		before := heap()
+		answers := make(chan string, 60)
+		for range cap(answers) {
+			go func() {
+				_, raw, err := s.tryPoll(context.Background(), "POST", "user=u", open.Token, body)
+				answers <- fmt.Sprint(raw, err)
+			}()
 		}
-	}
+		synctest.Wait() // until they have sent what they can
+		other.settled()
+		grown := int64(heap()) - int64(before) - 60<<10
+		t.Logf("the heap grew by %d KiB", grown>>10)
+		if grown > 64<<20 {
+			t.Errorf("the heap grew by %d MiB", grown>>20)
+		}
+		for range cap(answers) { // the session dies for want of polls; until then somebody waits
+			select {
+			case a := <-answers:
+				if !strings.HasPrefix(a, `{"status":`) && !strings.Contains(a, "reset") && !strings.Contains(a, "broken pipe") && !strings.Contains(a, "EOF") {
+					t.Error(a)
+				}
+			case <-time.After(hubtest.Hung):
+				t.Fatal("it hangs: a POST is never answered")
+			}
+		}
+	})
 }
 
 // TestShortWriteTimeout: a write deadline that has passed while nothing was written is not held against the next write.
 func TestShortWriteTimeout(t *testing.T) {
-	t.Parallel()
-	s := start(t, socket.Options{WriteTimeout: 100 * time.Millisecond}, hub.Limits{})
-	c := s.dial("user=u")
-	for range 8 {
-		c.settled()
-		time.Sleep(130 * time.Millisecond)
-	}
+	hubtest.OwnClock(t, func(t *testing.T) {
+		s := start(t, socket.Options{WriteTimeout: 100 * time.Millisecond}, hub.Limits{})
+		c := s.dial("user=u")
+		for range 8 {
+			c.settled()
+			time.Sleep(130 * time.Millisecond)
+		}
+	})
 }
 
 // TestTooLargeFrameIsTold: a client that is still sending its huge frame is told why it is cut.
 func TestTooLargeFrameIsTold(t *testing.T) {
-	t.Parallel()
 	s := start(t, socket.Options{FrameBytes: 64 << 10}, hub.Limits{})
 	for range 3 {
 		c := s.dialRaw("user=u")
@@ -327,22 +331,22 @@ func TestPushesToTheDeaf(t *testing.T) {
 	if n := <-done; n == 5000 {
 		t.Error("500 MB were queued for a client that reads nothing")
 	}
-	in.falls(t, 10*time.Second)
+	in.falls(t, 0)
 }
 
 // TestGarbageBeforeHalfAFrame: a client that is told goodbye in the middle of a frame does not stay because the rest never comes.
 func TestGarbageBeforeHalfAFrame(t *testing.T) {
-	t.Parallel()
 	for name, garbage := range map[string][]byte{
 		"frame": wsFrame(finText, "garbage"), "utf8": wsFrame(finText, "\xff"), "large": wsFrame(finText, strings.Repeat("x", 100<<10)),
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			var in counter
-			s := start(t, socket.Options{Enter: in.enter, FrameBytes: 64 << 10}, hub.Limits{})
-			c := s.dialRaw("user=u")
-			_, _ = c.Write(append(garbage, wsFrame(finText, strings.Repeat("x", 1000))[:500]...))
-			in.falls(t, 10*time.Second)
+			hubtest.OwnClock(t, func(t *testing.T) {
+				var in counter
+				s := start(t, socket.Options{Enter: in.enter, FrameBytes: 64 << 10}, hub.Limits{})
+				c := s.dialRaw("user=u")
+				_, _ = c.Write(append(garbage, wsFrame(finText, strings.Repeat("x", 1000))[:500]...))
+				in.falls(t, 0)
+			})
 		})
 	}
 }

@@ -14,13 +14,13 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/coder/websocket"
 	"go.uber.org/goleak"
 
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -102,10 +102,11 @@ func (g *gate) Join(ctx context.Context, c *socket.Channel, _ json.RawMessage) (
 // testServer is a socket.Server behind a real HTTP server. The parameter "user" names the client's user; nobody may come in as "nobody".
 type testServer struct {
 	*socket.Server
-	t    testing.TB
-	hub  *hub.Hub
-	http *httptest.Server
-	mux  *http.ServeMux
+	t      testing.TB
+	hub    *hub.Hub
+	http   *httptest.Server
+	client *http.Client
+	mux    *http.ServeMux
 }
 
 func start(t testing.TB, o socket.Options, limits hub.Limits) *testServer {
@@ -129,11 +130,13 @@ func start(t testing.TB, o socket.Options, limits hub.Limits) *testServer {
 		r.Body = http.MaxBytesReader(w, r.Body, 8<<20)
 		s.LongPoll(w, r)
 	})
-	s.http = httptest.NewServer(s.mux)
+	s.http = hubtest.Server(s.mux)
+	s.http.Start()
+	s.client = &http.Client{Transport: hubtest.Transport(s.http)}
 	t.Cleanup(func() {
 		s.Close()
 		h.Close()
-		s.http.Client().CloseIdleConnections()
+		s.client.CloseIdleConnections()
 		s.http.Close()
 	})
 	return s
@@ -158,9 +161,9 @@ func (s *testServer) dial(query string) *client { return s.dialPath("/websocket?
 
 func (s *testServer) dialPath(path string) *client {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), hubtest.Hung)
 	s.t.Cleanup(cancel)
-	conn, _, err := websocket.Dial(ctx, s.http.URL+path, nil)
+	conn, _, err := websocket.Dial(ctx, s.http.URL+path, &websocket.DialOptions{HTTPClient: s.client})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -253,12 +256,14 @@ type raw struct {
 
 func (s *testServer) dialRaw(query string) *raw {
 	s.t.Helper()
-	conn, err := net.Dial("tcp", s.http.Listener.Addr().String())
+	conn, err := hubtest.Dial(s.http)
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(func() { conn.Close() })
-	_ = conn.(*net.TCPConn).SetReadBuffer(8 << 10)
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetReadBuffer(8 << 10)
+	}
 	fmt.Fprintf(conn, "GET /websocket?vsn=2.0.0&%s HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"+
 		"Sec-WebSocket-Key: MDEyMzQ1Njc4OTAxMjM0NQ==\r\n\r\n", query)
 	c := &raw{conn, s.t, bufio.NewReaderSize(conn, 4<<10)}
@@ -337,7 +342,7 @@ func (s *testServer) tryPoll(ctx context.Context, method, query, token, body str
 	if token != "" {
 		r.Header.Set("X-Phoenix-Longpoll-Token", token)
 	}
-	resp, err := s.http.Client().Do(r)
+	resp, err := s.client.Do(r)
 	if err != nil {
 		return a, "", err
 	}

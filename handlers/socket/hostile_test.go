@@ -14,6 +14,7 @@ import (
 
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
 // TestBadFramesHarmTheirSenderAlone: each ends its own connection with the right code, and nobody else's.
@@ -70,11 +71,8 @@ func TestBadFramesHarmTheirSenderAlone(t *testing.T) {
 	good.settled() // nothing of all this reached the topic
 	s.publish("room:1", "e", `{}`)
 	good.want(`[null,null,"room:1","e",{}]`)
-	for end := time.Now().Add(10 * time.Second); in.Load() > 1 || runtime.NumGoroutine() > before+3; time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%d sockets and %d goroutines are left, before there were 1 and %d", in.Load(), runtime.NumGoroutine(), before)
-		}
-	}
+	in.falls(t, 1)
+	hubtest.Until(t, fmt.Sprintf("no more than %d goroutines", before+3), func() bool { return runtime.NumGoroutine() <= before+3 })
 }
 
 // TestOddPayloads: any JSON value may come as params or payload.
@@ -126,123 +124,120 @@ var neverRead = flag.Int("sockets.mib", 32, "how much TestNeverReads publishes, 
 // TestNeverReads: a client that never reads while much is published costs bounded memory, is cut, and harms nobody; one that reads slowly, but
 // reads, gets everything or is told, and is not cut.
 func TestNeverReads(t *testing.T) {
-	var in counter
-	s := start(t, socket.Options{Enter: in.enter, WriteTimeout: 2 * time.Second}, hub.Limits{HistoryBytes: 4 << 20})
-	deaf := s.dialRaw("user=deaf")
-	_, _ = deaf.Write(wsFrame(finText, `["1","1","room:1","phx_join",{"after":"now"}]`))
-	if _, _, err := deaf.frame(); err != nil {
-		t.Fatal(err)
-	}
-	slow := s.dialRaw("user=slow")
-	_, _ = slow.Write(wsFrame(finText, `["1","1","room:1","phx_join",{"after":"now"}]`))
-	if _, _, err := slow.frame(); err != nil {
-		t.Fatal(err)
-	}
-	fast := s.dial("user=fast")
-	fast.send(`["1","1","room:1","phx_join",{"after":"now"}]`)
-	fast.next()
-	const size = 200 << 10
-	slowly := make(chan error, 1)
-	go func() { // about 256 KiB in three times the timeout before it reads on as fast as it can
-		for range 60 {
-			b := make([]byte, 4<<10)
-			if _, err := slow.r.Read(b); err != nil {
-				slowly <- err
-				return
+	hubtest.OwnClock(t, func(t *testing.T) {
+		var in counter
+		s := start(t, socket.Options{Enter: in.enter, WriteTimeout: 2 * time.Second}, hub.Limits{HistoryBytes: 4 << 20})
+		deaf := s.dialRaw("user=deaf")
+		_, _ = deaf.Write(wsFrame(finText, `["1","1","room:1","phx_join",{"after":"now"}]`))
+		if _, _, err := deaf.frame(); err != nil {
+			t.Fatal(err)
+		}
+		slow := s.dialRaw("user=slow")
+		_, _ = slow.Write(wsFrame(finText, `["1","1","room:1","phx_join",{"after":"now"}]`))
+		if _, _, err := slow.frame(); err != nil {
+			t.Fatal(err)
+		}
+		fast := s.dial("user=fast")
+		fast.send(`["1","1","room:1","phx_join",{"after":"now"}]`)
+		fast.next()
+		const size = 200 << 10
+		slowly := make(chan error, 1)
+		go func() { // about 256 KiB in three times the timeout before it reads on as fast as it can
+			for range 60 {
+				b := make([]byte, 4<<10)
+				if _, err := slow.r.Read(b); err != nil {
+					slowly <- err
+					return
+				}
+				time.Sleep(100 * time.Millisecond)
 			}
-			time.Sleep(100 * time.Millisecond)
-		}
-		slowly <- nil
-	}()
-	before := heap()
-	next := 0
-	for n := range *neverRead << 20 / size {
-		s.publish("room:1", "e", fmt.Sprintf(`{"n":%d,"x":%q}`, n, strings.Repeat("x", size)))
-		for next <= n { // it keeps up
-			var f []json.RawMessage
-			var p struct{ N int }
-			frame := fast.next()
-			if json.Unmarshal([]byte(frame), &f) != nil || json.Unmarshal(f[4], &p) != nil || p.N != next || string(f[3]) != `"e"` {
-				t.Fatalf("waiting for %d: %.100s", next, frame)
+			slowly <- nil
+		}()
+		before := heap()
+		next := 0
+		for n := range *neverRead << 20 / size {
+			s.publish("room:1", "e", fmt.Sprintf(`{"n":%d,"x":%q}`, n, strings.Repeat("x", size)))
+			for next <= n { // it keeps up
+				var f []json.RawMessage
+				var p struct{ N int }
+				frame := fast.next()
+				if json.Unmarshal([]byte(frame), &f) != nil || json.Unmarshal(f[4], &p) != nil || p.N != next || string(f[3]) != `"e"` {
+					t.Fatalf("waiting for %d: %.100s", next, frame)
+				}
+				next++
 			}
-			next++
 		}
-	}
-	grown := int64(heap()) - int64(before)
-	t.Logf("%d MiB published, the heap grew by %d KiB", *neverRead, grown>>10)
-	if grown > 32<<20 {
-		t.Errorf("the heap grew by %d MiB", grown>>20)
-	}
-	for end := time.Now().Add(15 * time.Second); in.Load() > 2; time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%d sockets are left", in.Load())
+		grown := int64(heap()) - int64(before)
+		t.Logf("%d MiB published, the heap grew by %d KiB", *neverRead, grown>>10)
+		if grown > 32<<20 {
+			t.Errorf("the heap grew by %d MiB", grown>>20)
 		}
-	}
-	if err := <-slowly; err != nil {
-		t.Errorf("the slow reader was cut: %v", err)
-	}
-	fast.settled()
+		in.falls(t, 2)
+		if err := <-slowly; err != nil {
+			t.Errorf("the slow reader was cut: %v", err)
+		}
+		fast.settled()
+	})
 }
 
 // TestHalfOpenPeer: a client whose network is gone without a word is pinged, and given up; one that answers pings stays.
 func TestHalfOpenPeer(t *testing.T) {
-	t.Parallel()
-	var in counter
-	s := start(t, socket.Options{Enter: in.enter, IdleTimeout: 4 * time.Second}, hub.Limits{})
-	c := s.dialRaw("user=u") // it answers nothing
-	alive := s.dial("user=alive")
-	go func() { _, _, _ = alive.conn.Read(alive.ctx) }() // it answers pings
-	if first, _, err := c.frame(); err != nil || first != 0x89 {
-		t.Errorf("%x, %v; want a ping", first, err)
-	}
-	for {
-		first, payload, err := c.frame()
-		if err != nil {
-			t.Fatal(err)
+	hubtest.OwnClock(t, func(t *testing.T) {
+		var in counter
+		s := start(t, socket.Options{Enter: in.enter, IdleTimeout: 4 * time.Second}, hub.Limits{})
+		c := s.dialRaw("user=u") // it answers nothing
+		alive := s.dial("user=alive")
+		go func() { _, _, _ = alive.conn.Read(alive.ctx) }() // it answers pings
+		if first, _, err := c.frame(); err != nil || first != 0x89 {
+			t.Errorf("%x, %v; want a ping", first, err)
 		}
-		if first == 0x88 {
-			if code := int(payload[0])<<8 | int(payload[1]); code != 1002 {
-				t.Errorf("closed with %d, want 1002", code)
+		for {
+			first, payload, err := c.frame()
+			if err != nil {
+				t.Fatal(err)
 			}
-			break
+			if first == 0x88 {
+				if code := int(payload[0])<<8 | int(payload[1]); code != 1002 {
+					t.Errorf("closed with %d, want 1002", code)
+				}
+				break
+			}
 		}
-	}
-	for end := time.Now().Add(10 * time.Second); in.Load() > 1; time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("the half-open connection stays")
+		in.falls(t, 1)
+		if in.Load() != 1 {
+			t.Error("the one that answers pings was closed, too")
 		}
-	}
-	if in.Load() != 1 {
-		t.Error("the one that answers pings was closed, too")
-	}
+	})
 }
 
 func TestDisconnectAndDrain(t *testing.T) {
-	s := start(t, socket.Options{PollWindow: 20 * time.Second}, hub.Limits{})
-	a, b, other := s.dial("user=u"), s.dial("user=u"), s.dial("user=other")
-	session := s.poll("GET", "user=u", "", "").Token
-	a.send(`["1","1","room:1","phx_join",{}]`)
-	a.want(ok(`"1"`, `"1"`, "room:1"))
-	b.settled() // a client has its handshake before the server has the socket
-	other.settled()
-	polled := make(chan int)
-	go func() { polled <- s.poll("GET", "user=u", session, "").Status }()
-	if n := s.Disconnect("u"); n != 3 {
-		t.Errorf("%d sockets of u, want 3", n)
-	}
-	a.wantClose(1001) // and no frame of the channel before it
-	b.wantClose(1001)
-	if status := <-polled; status != 500 {
-		t.Errorf("the poll: %d, want 500", status)
-	}
-	other.settled()
-	var many []*client
-	for range 250 { // three waves
-		many = append(many, s.dial("user=many"))
-	}
-	s.Drain(t.Context())
-	other.wantClose(1012)
-	for _, c := range many {
-		c.wantClose(1012)
-	}
+	hubtest.OwnClock(t, func(t *testing.T) {
+		s := start(t, socket.Options{PollWindow: 20 * time.Second}, hub.Limits{})
+		a, b, other := s.dial("user=u"), s.dial("user=u"), s.dial("user=other")
+		session := s.poll("GET", "user=u", "", "").Token
+		a.send(`["1","1","room:1","phx_join",{}]`)
+		a.want(ok(`"1"`, `"1"`, "room:1"))
+		b.settled() // a client has its handshake before the server has the socket
+		other.settled()
+		polled := make(chan int)
+		go func() { polled <- s.poll("GET", "user=u", session, "").Status }()
+		if n := s.Disconnect("u"); n != 3 {
+			t.Errorf("%d sockets of u, want 3", n)
+		}
+		a.wantClose(1001) // and no frame of the channel before it
+		b.wantClose(1001)
+		if status := <-polled; status != 500 {
+			t.Errorf("the poll: %d, want 500", status)
+		}
+		other.settled()
+		var many []*client
+		for range 250 { // three waves
+			many = append(many, s.dial("user=many"))
+		}
+		s.Drain(t.Context())
+		other.wantClose(1012)
+		for _, c := range many {
+			c.wantClose(1012)
+		}
+	})
 }

@@ -7,12 +7,12 @@ import (
 	"net/http/httptest"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/coder/websocket"
 
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
 // refusing is a Kind that has made a handler before it refuses, unless the client says otherwise.
@@ -41,7 +41,7 @@ func TestLeftIsNotCalledForARefusedJoin(t *testing.T) {
 		server.WebSocket(w, r, func(_ http.ResponseWriter, _ *http.Request, err error) { t.Error(err) })
 	}))
 	defer edge.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), hubtest.Hung)
 	defer cancel()
 	conn, _, err := websocket.Dial(ctx, edge.URL+"/?vsn=2.0.0", nil)
 	if err != nil {

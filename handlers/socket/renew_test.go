@@ -14,6 +14,7 @@ import (
 
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
 // office issues tokens, by name.
@@ -52,71 +53,71 @@ func startOffice(t *testing.T, o office, az hub.Authorizer, routes ...socket.Rou
 	return start(t, socket.Options{Identify: o.identify, Renew: o.renew, Authorizer: az, Routes: append(routes, socket.Route{Pattern: "g:*", Kind: kind(guarded)})}, hub.Limits{})
 }
 
-// renewed expects the reply of a renewal to a token of an hour.
+// renewed expects the reply of a renewal to a token of an hour, on a clock of its own.
 func (c *client) renewed(joinRef, ref, topic string) {
 	c.t.Helper()
-	got := c.next()
-	prefix := fmt.Sprintf(`[%s,%s,%q,"phx_reply",{"status":"ok","response":{"expires_in":35`, joinRef, ref, topic)
-	if !strings.HasPrefix(got, prefix) {
-		c.t.Fatalf("got  %s\nwant %s…", got, prefix)
-	}
+	c.want(fmt.Sprintf(`[%s,%s,%q,"phx_reply",{"status":"ok","response":{"expires_in":3600}}]`, joinRef, ref, topic))
 }
 
 func TestRenewalAsksForRightsAgain(t *testing.T) {
-	hour := time.Now().Add(time.Hour)
-	all := []string{"subscribe", "presence"}
-	o := office{
-		"old": {User: "ada", Expires: hour, Caps: caps(t, map[string][]string{"g:kept": all, "g:lost": all, "g:less": all, "g:more": {"subscribe"}})},
-		"new": {User: "ada", Expires: hour, Caps: caps(t, map[string][]string{"g:kept": all, "g:less": {"subscribe"}, "g:more": all})},
-		"bob": {User: "bob", Expires: hour, Caps: caps(t, map[string][]string{"*": {"*"}})},
-		"key": {User: "ada", Service: true, Caps: caps(t, map[string][]string{"*": {"*"}})},
-	}
-	s := startOffice(t, o, nil)
-	c := s.dial("user=old")
-	for i, name := range []string{"kept", "lost", "less", "more"} {
-		c.send(fmt.Sprintf(`["%d","%d","g:%s","phx_join",{}]`, i, i, name))
-		c.want(fmt.Sprintf(`["%d","%d","g:%s","phx_reply",{"status":"ok","response":{"seen":%t}}]`, i, i, name, name != "more"))
-	}
-	for token, reason := range map[string]string{"forged": "unauthorized", "bob": "forbidden", "key": "forbidden", "": "invalid"} {
-		c.send(fmt.Sprintf(`[null,"r","phoenix","access_token",{"token":%q}]`, token))
-		if got := c.next(); !strings.HasPrefix(got, fmt.Sprintf(`[null,"r","phoenix","phx_reply",{"status":"error","response":{"reason":%q`, reason)) {
-			t.Errorf("the token %q: %s", token, got)
+	hubtest.OwnClock(t, func(t *testing.T) {
+		hour := time.Now().Add(time.Hour)
+		all := []string{"subscribe", "presence"}
+		o := office{
+			"old": {User: "ada", Expires: hour, Caps: caps(t, map[string][]string{"g:kept": all, "g:lost": all, "g:less": all, "g:more": {"subscribe"}})},
+			"new": {User: "ada", Expires: hour, Caps: caps(t, map[string][]string{"g:kept": all, "g:less": {"subscribe"}, "g:more": all})},
+			"bob": {User: "bob", Expires: hour, Caps: caps(t, map[string][]string{"*": {"*"}})},
+			"key": {User: "ada", Service: true, Caps: caps(t, map[string][]string{"*": {"*"}})},
 		}
-	}
-	c.settled() // nobody lost anything
-	c.send(`["0","9","g:kept","access_token",{"access_token":"new"}]`)
-	c.renewed(`"0"`, `"9"`, "g:kept")
-	c.want(`["1","1","g:lost","phx_close",{"reason":"forbidden"}]`, `["2","2","g:less","phx_error",{"reason":"rights_changed"}]`)
-	c.send(`["5","5","g:less","phx_join",{}]`)
-	c.want(`["5","5","g:less","phx_reply",{"status":"ok","response":{"seen":false}}]`)
-	c.send(`["6","6","g:lost","phx_join",{}]`)
-	if got := c.next(); !strings.Contains(got, `"reason":"forbidden"`) {
-		t.Errorf("the lost channel again: %s", got)
-	}
-	for _, ref := range []string{"0", "3"} { // on without a gap
-		topic := map[string]string{"0": "g:kept", "3": "g:more"}[ref]
-		if _, err := s.hub.Publish(topic, "x", []hub.EventInput{{Event: "news", Payload: json.RawMessage(`{}`)}}); err != nil {
-			t.Fatal(err)
+		s := startOffice(t, o, nil)
+		c := s.dial("user=old")
+		for i, name := range []string{"kept", "lost", "less", "more"} {
+			c.send(fmt.Sprintf(`["%d","%d","g:%s","phx_join",{}]`, i, i, name))
+			c.want(fmt.Sprintf(`["%d","%d","g:%s","phx_reply",{"status":"ok","response":{"seen":%t}}]`, i, i, name, name != "more"))
 		}
-		c.want(fmt.Sprintf(`[null,null,%q,"news",{}]`, topic))
-	}
-	c.send(`[null,"7","phoenix","access_token",{"token":"new"}]`) // the same once more
-	c.renewed("null", `"7"`, "phoenix")
-	c.settled()
+		for token, reason := range map[string]string{"forged": "unauthorized", "bob": "forbidden", "key": "forbidden", "": "invalid"} {
+			c.send(fmt.Sprintf(`[null,"r","phoenix","access_token",{"token":%q}]`, token))
+			if got := c.next(); !strings.HasPrefix(got, fmt.Sprintf(`[null,"r","phoenix","phx_reply",{"status":"error","response":{"reason":%q`, reason)) {
+				t.Errorf("the token %q: %s", token, got)
+			}
+		}
+		c.settled() // nobody lost anything
+		c.send(`["0","9","g:kept","access_token",{"access_token":"new"}]`)
+		c.renewed(`"0"`, `"9"`, "g:kept")
+		c.want(`["1","1","g:lost","phx_close",{"reason":"forbidden"}]`, `["2","2","g:less","phx_error",{"reason":"rights_changed"}]`)
+		c.send(`["5","5","g:less","phx_join",{}]`)
+		c.want(`["5","5","g:less","phx_reply",{"status":"ok","response":{"seen":false}}]`)
+		c.send(`["6","6","g:lost","phx_join",{}]`)
+		if got := c.next(); !strings.Contains(got, `"reason":"forbidden"`) {
+			t.Errorf("the lost channel again: %s", got)
+		}
+		for _, ref := range []string{"0", "3"} { // on without a gap
+			topic := map[string]string{"0": "g:kept", "3": "g:more"}[ref]
+			if _, err := s.hub.Publish(topic, "x", []hub.EventInput{{Event: "news", Payload: json.RawMessage(`{}`)}}); err != nil {
+				t.Fatal(err)
+			}
+			c.want(fmt.Sprintf(`[null,null,%q,"news",{}]`, topic))
+		}
+		c.send(`[null,"7","phoenix","access_token",{"token":"new"}]`) // the same once more
+		c.renewed("null", `"7"`, "phoenix")
+		c.settled()
+	})
 }
 
 // The channel that the token came on may be one that ends: its reply comes first.
 func TestRenewalOnAChannelThatItEnds(t *testing.T) {
-	hour := time.Now().Add(time.Hour)
-	o := office{"old": {User: "ada", Expires: hour, Caps: caps(t, map[string][]string{"g:a": {"subscribe"}})}, "new": {User: "ada", Expires: hour}}
-	c := startOffice(t, o, nil).dial("user=old")
-	c.send(`["1","1","g:a","phx_join",{}]`)
-	c.want(`["1","1","g:a","phx_reply",{"status":"ok","response":{"seen":false}}]`)
-	c.send(`["1","2","g:a","access_token",{"token":"new"}]`)
-	c.renewed(`"1"`, `"2"`, "g:a")
-	c.want(`["1","1","g:a","phx_close",{"reason":"forbidden"}]`)
-	c.send(`["1","3","g:a","access_token",{"token":"new"}]`)
-	c.want(unmatched(`"3"`, "g:a"))
+	hubtest.OwnClock(t, func(t *testing.T) {
+		hour := time.Now().Add(time.Hour)
+		o := office{"old": {User: "ada", Expires: hour, Caps: caps(t, map[string][]string{"g:a": {"subscribe"}})}, "new": {User: "ada", Expires: hour}}
+		c := startOffice(t, o, nil).dial("user=old")
+		c.send(`["1","1","g:a","phx_join",{}]`)
+		c.want(`["1","1","g:a","phx_reply",{"status":"ok","response":{"seen":false}}]`)
+		c.send(`["1","2","g:a","access_token",{"token":"new"}]`)
+		c.renewed(`"1"`, `"2"`, "g:a")
+		c.want(`["1","1","g:a","phx_close",{"reason":"forbidden"}]`)
+		c.send(`["1","3","g:a","access_token",{"token":"new"}]`)
+		c.want(unmatched(`"3"`, "g:a"))
+	})
 }
 
 // authorizer is a hub.Authorizer made of a function.
@@ -128,62 +129,66 @@ func (f authorizer) Authorize(_ context.Context, id *hub.Identity, topic string,
 
 // A join that was granted by the old token, and is decided after the renewal, holds for the new one.
 func TestRenewalDuringAJoin(t *testing.T) {
-	hour := time.Now().Add(time.Hour)
-	old, fresh := &hub.Identity{User: "ada", Expires: hour}, &hub.Identity{User: "ada", Expires: hour}
-	g := newGate()
-	slow := kind(func(ctx context.Context, c *socket.Channel, params json.RawMessage) (socket.Handler, error) {
-		if err := c.Authorize(ctx, c.Topic(), hub.ActionSubscribe); err != nil {
-			return nil, err
-		}
-		return g.Join(ctx, c, params)
+	hubtest.OwnClock(t, func(t *testing.T) {
+		hour := time.Now().Add(time.Hour)
+		old, fresh := &hub.Identity{User: "ada", Expires: hour}, &hub.Identity{User: "ada", Expires: hour}
+		g := newGate()
+		slow := kind(func(ctx context.Context, c *socket.Channel, params json.RawMessage) (socket.Handler, error) {
+			if err := c.Authorize(ctx, c.Topic(), hub.ActionSubscribe); err != nil {
+				return nil, err
+			}
+			return g.Join(ctx, c, params)
+		})
+		az := authorizer(func(id *hub.Identity, topic string) error {
+			if id == fresh {
+				return hub.Forbidden(topic, hub.ActionSubscribe)
+			}
+			return nil
+		})
+		s := startOffice(t, office{"old": old, "new": fresh}, az, socket.Route{Pattern: "slow", Kind: slow})
+		c := s.dial("user=old")
+		c.send(`["1","1","slow","phx_join",{}]`)
+		<-g.entered
+		c.send(`[null,"2","phoenix","access_token",{"token":"new"}]`)
+		c.renewed("null", `"2"`, "phoenix")
+		g.open <- true
+		c.want(ok(`"1"`, `"1"`, "slow"), `["1","1","slow","phx_close",{"reason":"forbidden"}]`)
 	})
-	az := authorizer(func(id *hub.Identity, topic string) error {
-		if id == fresh {
-			return hub.Forbidden(topic, hub.ActionSubscribe)
-		}
-		return nil
-	})
-	s := startOffice(t, office{"old": old, "new": fresh}, az, socket.Route{Pattern: "slow", Kind: slow})
-	c := s.dial("user=old")
-	c.send(`["1","1","slow","phx_join",{}]`)
-	<-g.entered
-	c.send(`[null,"2","phoenix","access_token",{"token":"new"}]`)
-	c.renewed("null", `"2"`, "phoenix")
-	g.open <- true
-	c.want(ok(`"1"`, `"1"`, "slow"), `["1","1","slow","phx_close",{"reason":"forbidden"}]`)
 }
 
 // While the rights cannot be asked for, the old token holds, and nobody loses a channel.
 func TestRenewalWhileRightsAreUnknown(t *testing.T) {
-	hour := time.Now().Add(time.Hour)
-	old, fresh := &hub.Identity{User: "ada", Expires: hour}, &hub.Identity{User: "ada", Expires: hour}
-	var down atomic.Bool
-	az := authorizer(func(id *hub.Identity, topic string) error {
-		switch {
-		case id == old || topic == "g:b":
-			return nil
-		case down.Load():
-			return hub.ErrUnavailable
+	hubtest.OwnClock(t, func(t *testing.T) {
+		hour := time.Now().Add(time.Hour)
+		old, fresh := &hub.Identity{User: "ada", Expires: hour}, &hub.Identity{User: "ada", Expires: hour}
+		var down atomic.Bool
+		az := authorizer(func(id *hub.Identity, topic string) error {
+			switch {
+			case id == old || topic == "g:b":
+				return nil
+			case down.Load():
+				return hub.ErrUnavailable
+			}
+			return hub.Forbidden(topic, hub.ActionSubscribe)
+		})
+		down.Store(true)
+		c := startOffice(t, office{"old": old, "new": fresh}, az).dial("user=old")
+		for _, name := range []string{"a", "b"} {
+			c.send(fmt.Sprintf(`["1","1","g:%s","phx_join",{}]`, name))
+			c.want(fmt.Sprintf(`["1","1","g:%s","phx_reply",{"status":"ok","response":{"seen":true}}]`, name))
 		}
-		return hub.Forbidden(topic, hub.ActionSubscribe)
+		c.send(`[null,"2","phoenix","access_token",{"token":"new"}]`)
+		if got := c.next(); !strings.Contains(got, `{"status":"error","response":{"reason":"unavailable"`) {
+			t.Fatal(got)
+		}
+		c.send(`["1","3","g:a","hello",{}]`)
+		c.want(ok(`"1"`, `"3"`, "g:a"))
+		down.Store(false)
+		c.send(`[null,"4","phoenix","access_token",{"token":"new"}]`)
+		c.renewed("null", `"4"`, "phoenix")
+		c.want(`["1","1","g:a","phx_close",{"reason":"forbidden"}]`)
+		c.settled()
 	})
-	down.Store(true)
-	c := startOffice(t, office{"old": old, "new": fresh}, az).dial("user=old")
-	for _, name := range []string{"a", "b"} {
-		c.send(fmt.Sprintf(`["1","1","g:%s","phx_join",{}]`, name))
-		c.want(fmt.Sprintf(`["1","1","g:%s","phx_reply",{"status":"ok","response":{"seen":true}}]`, name))
-	}
-	c.send(`[null,"2","phoenix","access_token",{"token":"new"}]`)
-	if got := c.next(); !strings.Contains(got, `{"status":"error","response":{"reason":"unavailable"`) {
-		t.Fatal(got)
-	}
-	c.send(`["1","3","g:a","hello",{}]`)
-	c.want(ok(`"1"`, `"3"`, "g:a"))
-	down.Store(false)
-	c.send(`[null,"4","phoenix","access_token",{"token":"new"}]`)
-	c.renewed("null", `"4"`, "phoenix")
-	c.want(`["1","1","g:a","phx_close",{"reason":"forbidden"}]`)
-	c.settled()
 }
 
 // A renewal that takes long holds up nothing else, and a client that goes away meanwhile leaves nothing behind.
@@ -205,20 +210,22 @@ func TestRenewalThatHangs(t *testing.T) {
 }
 
 func TestTokenExpiringIsTold(t *testing.T) {
-	short := &hub.Identity{User: "ada", Expires: time.Now().Add(6 * time.Second)}
-	o := office{"old": short, "new": {User: "ada", Expires: time.Now().Add(time.Hour)}}
-	s := startOffice(t, o, nil)
-	c, other := s.dial("user=old"), s.dial("user=old")
-	if got := c.next(); !strings.HasPrefix(got, `[null,null,"phoenix","token_expiring",{"expires_in":`) {
-		t.Fatal(got)
-	}
-	c.send(`[null,"1","phoenix","access_token",{"token":"new"}]`)
-	c.renewed("null", `"1"`, "phoenix")
-	if got := other.next(); !strings.HasPrefix(got, `[null,null,"phoenix","token_expiring",{"expires_in":`) {
-		t.Fatal(got)
-	}
-	if _, data, err := other.conn.Read(other.ctx); websocket.CloseStatus(err) != 4001 { // told once
-		t.Fatalf("%s, %v", data, err)
-	}
-	c.settled() // it goes on behind the old token's end
+	hubtest.OwnClock(t, func(t *testing.T) {
+		short := &hub.Identity{User: "ada", Expires: time.Now().Add(6 * time.Second)}
+		o := office{"old": short, "new": {User: "ada", Expires: time.Now().Add(time.Hour)}}
+		s := startOffice(t, o, nil)
+		c, other := s.dial("user=old"), s.dial("user=old")
+		if got := c.next(); !strings.HasPrefix(got, `[null,null,"phoenix","token_expiring",{"expires_in":`) {
+			t.Fatal(got)
+		}
+		c.send(`[null,"1","phoenix","access_token",{"token":"new"}]`)
+		c.renewed("null", `"1"`, "phoenix")
+		if got := other.next(); !strings.HasPrefix(got, `[null,null,"phoenix","token_expiring",{"expires_in":`) {
+			t.Fatal(got)
+		}
+		if _, data, err := other.conn.Read(other.ctx); websocket.CloseStatus(err) != 4001 { // told once
+			t.Fatalf("%s, %v", data, err)
+		}
+		c.settled() // it goes on behind the old token's end
+	})
 }

@@ -1,10 +1,14 @@
 package hubtest_test
 
 import (
+	"fmt"
+	"io"
+	"net/http"
 	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/duckwire/duckwire/hub/hubtest"
 )
@@ -56,4 +60,34 @@ func TestUntilAsksAgain(t *testing.T) {
 	if asked != 3 {
 		t.Errorf("asked %d times", asked)
 	}
+}
+
+// A server is the same on its own clock as on a port, but for the time that it takes.
+func TestServer(t *testing.T) {
+	ask := func(t *testing.T) {
+		s := hubtest.Server(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.RemoteAddr) }))
+		s.Start()
+		defer s.Close()
+		client := &http.Client{Transport: hubtest.Transport(s)}
+		defer client.CloseIdleConnections()
+		resp, err := client.Get(s.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		if body, _ := io.ReadAll(resp.Body); !strings.HasPrefix(string(body), "127.0.0.1:") {
+			t.Errorf("it was asked from %q", body)
+		}
+	}
+	t.Run("on a port", ask)
+	t.Run("on its own clock", func(t *testing.T) {
+		hubtest.OwnClock(t, func(t *testing.T) {
+			ask(t)
+			begun := time.Now()
+			time.Sleep(time.Hour)
+			if slept := time.Since(begun); slept != time.Hour {
+				t.Errorf("slept for %v", slept)
+			}
+		})
+	})
 }

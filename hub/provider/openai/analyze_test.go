@@ -10,9 +10,9 @@ import (
 	"reflect"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/hubtest"
 	"github.com/duckwire/duckwire/hub/provider/openai"
 )
 
@@ -74,7 +74,7 @@ func analyze(t *testing.T, h http.HandlerFunc, o openai.Options, req *hub.Analys
 		o.Model = "m"
 	}
 	n := &notes{}
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), hubtest.Hung)
 	defer cancel()
 	return n, newProvider(t, o).Analyze(ctx, req, n)
 }
@@ -164,7 +164,7 @@ func TestBadAnswers(t *testing.T) {
 	if !errors.As(err, &e) {
 		t.Error(err)
 	}
-	_, err = analyze(t, cuts(data(opening, delta(oneIssue+"\n")), false), openai.Options{}, analysis("a.go"))
+	_, err = analyze(t, cuts(data(opening, delta(oneIssue+"\n")), nil), openai.Options{}, analysis("a.go"))
 	providerError(t, err, 502, "upstream_truncated")
 }
 

@@ -11,11 +11,11 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/hubtest"
 	"github.com/duckwire/duckwire/hub/provider/openai"
 )
 
@@ -68,8 +68,9 @@ func sends(stream string) http.HandlerFunc {
 	}
 }
 
-// cuts answers with an event stream of these bytes and then breaks the connection: reset, or merely without the end of the chunked body.
-func cuts(stream string, reset bool) http.HandlerFunc {
+// cuts answers with an event stream of these bytes and then breaks the connection: without the end of the chunked body, or by a reset, which
+// waits until the client has read the bytes, because it may overtake them.
+func cuts(stream string, reset *taking) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		conn, _, err := http.NewResponseController(w).Hijack()
@@ -78,11 +79,43 @@ func cuts(stream string, reset bool) http.HandlerFunc {
 		}
 		defer conn.Close()
 		fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n", len(stream), stream)
-		if reset {
-			time.Sleep(20 * time.Millisecond) // or the reset overtakes the bytes
+		if reset != nil {
+			<-reset.taken
 			_ = conn.(*net.TCPConn).SetLinger(0)
 		}
 	}
+}
+
+// taking is a transport that tells when so many bytes of an answer's body have been read.
+type taking struct {
+	http.Transport
+	left  int
+	taken chan struct{}
+}
+
+func newTaking(n int) *taking { return &taking{left: n, taken: make(chan struct{})} }
+
+func (t *taking) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := t.Transport.RoundTrip(r)
+	if err == nil {
+		resp.Body = &takenBody{resp.Body, t}
+	}
+	return resp, err
+}
+
+type takenBody struct {
+	io.ReadCloser
+	by *taking
+}
+
+func (b *takenBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if had := b.by.left; had > 0 {
+		if b.by.left = had - n; had <= n {
+			close(b.by.taken)
+		}
+	}
+	return n, err
 }
 
 func newProvider(t testing.TB, o openai.Options) *openai.Provider {
@@ -124,9 +157,14 @@ func chatRequest(t testing.TB) *hub.CompletionRequest {
 // ask completes against a handler and returns what the writer was told.
 func ask(t testing.TB, h http.HandlerFunc, o openai.Options) (*recorder, error) {
 	t.Helper()
-	o.BaseURL = upstream(t, h)
+	srv := hubtest.Server(h)
+	srv.Start()
+	t.Cleanup(srv.Close)
+	if o.BaseURL = srv.URL + "/v1"; hubtest.HasOwnClock() {
+		o.Transport = hubtest.Transport(srv)
+	}
 	rec := &recorder{}
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), hubtest.Hung)
 	defer cancel()
 	return rec, newProvider(t, o).Complete(ctx, chatRequest(t), rec)
 }

@@ -163,12 +163,22 @@ func TestErrorsWithinAStream(t *testing.T) {
 
 func TestCuts(t *testing.T) {
 	stream := data(opening, delta("Hel"), delta("lo"))
+	cut := func(stream string, reset bool) (*recorder, error) {
+		if !reset {
+			return ask(t, cuts(stream, nil), openai.Options{})
+		}
+		through := newTaking(len(stream))
+		return ask(t, cuts(stream, through), openai.Options{Transport: through})
+	}
 	for _, reset := range []bool{false, true} {
 		for _, n := range []int{0, 1, len(stream) / 2, len(stream)} {
-			_, err := ask(t, cuts(stream[:n], reset), openai.Options{})
+			if n == 0 && reset { // there is nothing to read
+				continue
+			}
+			_, err := cut(stream[:n], reset)
 			providerError(t, err, http.StatusBadGateway, "upstream_truncated")
 		}
-		rec, err := ask(t, cuts(stream+data(finished), reset), openai.Options{})
+		rec, err := cut(stream+data(finished), reset)
 		if err != nil || rec.text.String() != "Hello" {
 			t.Errorf("after the finish: %v, %q", err, rec.log)
 		}

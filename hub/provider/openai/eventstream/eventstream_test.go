@@ -10,6 +10,7 @@ import (
 	"testing/iotest"
 	"time"
 
+	"github.com/duckwire/duckwire/hub/hubtest"
 	"github.com/duckwire/duckwire/hub/provider/openai/eventstream"
 )
 
@@ -147,13 +148,8 @@ func TestEventComesAtOnce(t *testing.T) {
 		if _, err := pw.Write([]byte(stream)); err != nil {
 			t.Fatal(err)
 		}
-		select {
-		case s := <-got:
-			if s != "a <nil>" {
-				t.Errorf("%q: %s", stream, s)
-			}
-		case <-time.After(5 * time.Second):
-			t.Errorf("%q: waits for more", stream)
+		if s := hubtest.Recv(t, fmt.Sprintf("the event of %q, which waits for more", stream), got); s != "a <nil>" {
+			t.Errorf("%q: %s", stream, s)
 		}
 		_ = pw.Close()
 	}
