@@ -83,17 +83,28 @@ func (s *Server) Start() {
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
-	hubtest.Until(s.t, "redis-server to answer", func() bool {
-		conn, err := net.Dial("unix", filepath.Join(s.Dir, "s"))
-		if err != nil {
-			return false
-		}
-		defer conn.Close()
-		fmt.Fprint(conn, "PING\r\n")
-		b := make([]byte, 5)
-		n, _ := conn.Read(b)
-		return string(b[:n]) == "+PONG"
-	})
+	hubtest.Until(s.t, "redis-server to answer", func() bool { return s.tell("PING") == "+PONG" })
+}
+
+// tell sends a command of one word, and returns the beginning of its answer. "" is none.
+func (s *Server) tell(command string) string {
+	conn, err := net.Dial("unix", filepath.Join(s.Dir, "s"))
+	if err != nil {
+		return ""
+	}
+	defer conn.Close()
+	fmt.Fprint(conn, command, "\r\n")
+	b := make([]byte, 5)
+	n, _ := conn.Read(b)
+	return strings.TrimSpace(string(b[:n]))
+}
+
+// Empty has the server forget everything.
+func (s *Server) Empty() {
+	s.t.Helper()
+	if answer := s.tell("FLUSHALL"); answer != "+OK" {
+		s.t.Fatalf("FLUSHALL: %q", answer)
+	}
 }
 
 // Kill ends it with SIGKILL.
