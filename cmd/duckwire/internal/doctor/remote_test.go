@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
 var allCaps = map[string][]string{"*": {"*"}}
@@ -19,11 +21,12 @@ var allCaps = map[string][]string{"*": {"*"}}
 func examine(t *testing.T, proxy func(http.Handler) http.Handler) *Report {
 	t.Helper()
 	r := &Report{}
-	(&Remote{Base: startServer(t, proxy), Token: token(t, allCaps)}).Examine(t.Context(), r)
+	(&Remote{Base: startServer(t, proxy), Token: token(t, allCaps), Patience: hubtest.Hung}).Examine(t.Context(), r)
 	return r
 }
 
-// only makes some of the checks of a server behind a proxy.
+// only makes some of the checks of a server behind a proxy. What is there for the checks to find comes at once, or never: a patience is how long
+// to wait for what never comes.
 func only(t *testing.T, patience time.Duration, proxy func(http.Handler) http.Handler, checks ...func(e *examination)) *Report {
 	t.Helper()
 	r := &Report{}
@@ -64,7 +67,7 @@ func TestHTTP2(t *testing.T) {
 		s.StartTLS()
 	})
 	r := &Report{}
-	(&Remote{Base: srv.URL, Token: token(t, allCaps), Transport: srv.Client().Transport}).Examine(t.Context(), r)
+	(&Remote{Base: srv.URL, Token: token(t, allCaps), Patience: hubtest.Hung, Transport: srv.Client().Transport}).Examine(t.Context(), r)
 	if r.Level() != Fine {
 		t.Error(text(t, r))
 	}
@@ -173,13 +176,13 @@ func changed(change func(r *http.Request)) func(http.Handler) http.Handler {
 
 func TestProxyThatStripsHeaders(t *testing.T) {
 	t.Parallel()
-	r := only(t, 0, changed(func(r *http.Request) { r.Header.Del("Last-Event-ID") }), resumes)
+	r := only(t, hubtest.Hung, changed(func(r *http.Request) { r.Header.Del("Last-Event-ID") }), resumes)
 	holds(t, r, "resume", Broken, "Last-Event-ID does not reach the server")
 }
 
 func TestProxyThatRenamesTheHost(t *testing.T) {
 	t.Parallel()
-	r := only(t, 0, changed(func(r *http.Request) { r.Host = "duckwire:4000" }), sockets)
+	r := only(t, hubtest.Hung, changed(func(r *http.Request) { r.Host = "duckwire:4000" }), sockets)
 	holds(t, r, "websocket", Fine, "")
 	holds(t, r, "origin", Warning, "another name")
 }
