@@ -32,7 +32,7 @@ func startLintServer(t *testing.T, env ...string) *lintServer {
 	t.Helper()
 	cmd := exec.Command("duckwire", "serve", "--addr", "127.0.0.1:0", "--data-dir", t.TempDir())
 	cmd.Dir = t.TempDir()
-	cmd.Env = append(os.Environ(), append([]string{"DUCKWIRE_JWT_SECRET=" + testSecret, "DUCKWIRE_LEASE=5s", "GORACE=atexit_sleep_ms=0"}, env...)...)
+	cmd.Env = append(os.Environ(), append([]string{"DUCKWIRE_JWT_SECRET=" + testSecret, "DUCKWIRE_LEASE=5s", "DUCKWIRE_HEAVY_PER_MINUTE=100000", "GORACE=atexit_sleep_ms=0"}, env...)...)
 	cmd.SysProcAttr = testnet.ProcAttr()
 	logs, err := cmd.StderrPipe()
 	if err != nil {

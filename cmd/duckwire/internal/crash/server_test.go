@@ -45,11 +45,9 @@ var folder string
 // TestMain runs more tests at one time than there are processors: they wait more than they compute.
 func TestMain(m *testing.M) {
 	flag.Parse()
-	flag.VisitAll(func(f *flag.Flag) {
-		if f.Name == "test.parallel" && f.Value.String() == f.DefValue {
-			_ = f.Value.Set("8")
-		}
-	})
+	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
+		_ = f.Value.Set("8")
+	}
 	var err error
 	if folder, err = os.MkdirTemp("", "duckwire-crash-"); err != nil {
 		panic(err)

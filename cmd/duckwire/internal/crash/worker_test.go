@@ -18,8 +18,9 @@ import (
 func TestWorkerOfAnotherNode(t *testing.T) {
 	hubtest.Full(t, "redis-server")
 	t.Parallel()
+	const often = "DUCKWIRE_HEAVY_PER_MINUTE=100000" // analyses are asked for until the worker takes one
 	redis := "DUCKWIRE_REDIS_URL=" + redistest.Start(t).URL()
-	a, b, c := newServer(t, redis), newServer(t, redis), newServer(t, redis)
+	a, b, c := newServer(t, redis, often), newServer(t, redis, often), newServer(t, redis, often)
 	a.start()
 	b.start()
 	ctx, stop := context.WithCancel(t.Context())
