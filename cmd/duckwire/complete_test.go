@@ -164,7 +164,9 @@ func TestCompleteCancels(t *testing.T) {
 	t.Parallel()
 	for name, setup := range map[string]func(f *fakeServer, cancel func()){
 		"while text comes": func(f *fakeServer, _ func()) { f.live, f.finished = true, false },
-		"while waiting":    func(f *fakeServer, _ func()) { f.script = []answer{nil, nil, refuse(429, "Retry-After", "60")} },
+		"while waiting": func(f *fakeServer, _ func()) {
+			f.script = []answer{nil, nil, refuse(429, "Retry-After", "60")}
+		},
 		"while connecting": func(f *fakeServer, cancel func()) {
 			f.script = []answer{nil, nil, func(w http.ResponseWriter, r *http.Request) { cancel(); hang(w, r) }}
 		},
@@ -178,7 +180,8 @@ func TestCompleteCancels(t *testing.T) {
 			defer cancel()
 			setup(f, cancel)
 			retry := newRetrier(f.client.pace, time.Hour, func(error, time.Duration) { cancel() })
-			err := complete(ctx, f.client, prompt("x"), retry, writer(func(p []byte) (int, error) { cancel(); return len(p), nil }))
+			out := writer(func(p []byte) (int, error) { cancel(); return len(p), nil })
+			err := complete(ctx, f.client, prompt("x"), retry, out)
 			if !errors.Is(err, context.Canceled) {
 				t.Error(err)
 			}

@@ -32,7 +32,9 @@ func startLintServer(t *testing.T, env ...string) *lintServer {
 	t.Helper()
 	cmd := exec.Command("duckwire", "serve", "--addr", "127.0.0.1:0", "--data-dir", t.TempDir())
 	cmd.Dir = t.TempDir()
-	cmd.Env = append(os.Environ(), append([]string{"DUCKWIRE_JWT_SECRET=" + testSecret, "DUCKWIRE_LEASE=5s", "DUCKWIRE_HEAVY_PER_MINUTE=100000", "GORACE=atexit_sleep_ms=0"}, env...)...)
+	cmd.Env = append(os.Environ(), "DUCKWIRE_JWT_SECRET="+testSecret, "DUCKWIRE_LEASE=5s",
+		"DUCKWIRE_HEAVY_PER_MINUTE=100000", "GORACE=atexit_sleep_ms=0")
+	cmd.Env = append(cmd.Env, env...)
 	cmd.SysProcAttr = testnet.ProcAttr()
 	logs, err := cmd.StderrPipe()
 	if err != nil {
@@ -58,7 +60,8 @@ func startLintServer(t *testing.T, env ...string) *lintServer {
 	})
 	token := lintToken(t, "tester", "*=*")
 	base := hubtest.Recv(t, "the server to listen", listening)
-	c := &client{base: base, http: newHTTPClient(), pace: 10 * time.Millisecond, token: func() (string, error) { return token, nil }}
+	c := &client{base: base, http: newHTTPClient(), pace: 10 * time.Millisecond}
+	c.token = func() (string, error) { return token, nil }
 	t.Cleanup(c.close)
 	return &lintServer{t, c}
 }
@@ -77,7 +80,8 @@ func lintToken(t *testing.T, user, grant string) string {
 func (s *lintServer) worker(args ...string) *exec.Cmd {
 	s.t.Helper()
 	cmd := exec.Command("duckwire", append([]string{"worker"}, args...)...)
-	cmd.Env = append(os.Environ(), "DUCKWIRE_URL="+s.c.base, "DUCKWIRE_TOKEN="+lintToken(s.t, "linter", "worker:analysis=produce"), "GORACE=atexit_sleep_ms=0")
+	cmd.Env = append(os.Environ(), "DUCKWIRE_URL="+s.c.base, "DUCKWIRE_TOKEN="+lintToken(s.t, "linter", "worker:analysis=produce"),
+		"GORACE=atexit_sleep_ms=0", "TMPDIR="+s.t.TempDir()) // a worker that is killed leaves its job's folder
 	cmd.SysProcAttr = testnet.ProcAttr()
 	var log strings.Builder
 	cmd.Stderr = &log
@@ -297,7 +301,7 @@ func TestWorkerGivesBackItsJob(t *testing.T) {
 	id := s.analyze("style", "a.go", "package a\n")
 	s.worker("--", "echo", "a.go:2:2: second")
 	s.wait(id, func(st *lintState) bool { return st.last(hub.EntryProgress) != "" })
-	time.Sleep(500 * time.Millisecond) // for the second one to ask
+	time.Sleep(500 * time.Millisecond) // for the second one to ask, of which nothing tells; if it has not, it is given the job later
 	if err := first.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}

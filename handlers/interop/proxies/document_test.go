@@ -26,7 +26,8 @@ func readDocument(t *testing.T) *document {
 
 func (d *document) has(line string) bool { return slices.Contains(strings.Split(d.text, "\n"), line) }
 
-// expects returns what the table of rungs has of a proxy. Where it has nothing, because it is being written, patience is short.
+// expects returns what the table of rungs has of a proxy. Where it has nothing, because it is being written, patience is
+// short.
 func (d *document) expects(proxy string) expected {
 	live := map[string]bool{}
 	if line := lineOf(d.text, "| "+proxy+" |"); line != "" && !*update {

@@ -12,7 +12,8 @@ import (
 // patience is how long to wait for a first piece that should not come, for it is held until the end.
 const patience = 3 * time.Second
 
-// expected tells how long to wait for the first piece of a rung: for what should come, however long that takes on a machine that is busy.
+// expected tells how long to wait for the first piece of a rung: for what should come, however long that takes on a machine that
+// is busy.
 type expected func(rung string) time.Duration
 
 // allLive expects that every rung is live.

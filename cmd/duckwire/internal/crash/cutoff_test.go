@@ -22,7 +22,8 @@ import (
 
 var cutFor = flag.Duration("cut", 8*time.Second, "how long TestCutOff cuts a node off from Redis, at least")
 
-// lease is that of nodes, where a test waits for a node to be found dead. It is long enough for a machine that stands still for two seconds.
+// lease is that of nodes, where a test waits for a node to be found dead. It is long enough for a machine that stands still for
+// two seconds.
 const lease = "DUCKWIRE_NODE_LEASE=5s"
 
 // follower reads a topic over one connection for the whole of a test, and keeps the numbers of its events.

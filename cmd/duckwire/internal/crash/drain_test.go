@@ -15,7 +15,7 @@ import (
 	"github.com/coder/websocket"
 )
 
-var drainConnections = flag.Int("connections", 0, "connections that TestDrain holds; 0: 40 with -short, and 500 without")
+var drainConnections = flag.Int("connections", 0, "that TestDrain holds; 0: 40 with -short, and 500 without")
 
 // farewells is what the clients of one server were told at its end.
 type farewells struct {

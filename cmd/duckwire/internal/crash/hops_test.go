@@ -25,7 +25,8 @@ const (
 	leastHops = 6   // of each reader, before the completion ends
 )
 
-// slowUpstream completes whatever it is asked, a letter of content(0, …) every two milliseconds. The last one waits until it may end.
+// slowUpstream completes whatever it is asked, a letter of content(0, …) every two milliseconds. The last one waits until it may
+// end.
 func slowUpstream(t *testing.T, pieces int, end <-chan struct{}) string {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
@@ -225,7 +226,8 @@ func TestHopsBetweenNodes(t *testing.T) {
 				if n == leastHops {
 					enough()
 				}
-				stay := time.Duration(30+rand.IntN(60)) * time.Millisecond * time.Duration(1+n/40) // longer where that is too short to read
+				stay := time.Duration(30+rand.IntN(60)) * time.Millisecond
+				stay *= time.Duration(1 + n/40) // longer where that is too short to read
 				ctx, cancel := context.WithTimeout(t.Context(), stay)
 				hop(h, ctx, nodes[n%2])
 				cancel()

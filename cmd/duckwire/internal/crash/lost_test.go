@@ -142,7 +142,8 @@ func TestReadersOfALostStream(t *testing.T) {
 			t.Errorf("%s: %v after %s", r.name, err, got)
 		}
 	}
-	if answer := hubtest.Recv(t, "the poll to be told", poll); !strings.Contains(answer, `"reset":{"reason":"ahead"`) || !strings.Contains(answer, `"text":"kept"`) {
+	answer := hubtest.Recv(t, "the poll to be told", poll)
+	if !strings.Contains(answer, `"reset":{"reason":"ahead"`) || !strings.Contains(answer, `"text":"kept"`) {
 		t.Errorf("JSON: %s", answer)
 	}
 	a.stop()

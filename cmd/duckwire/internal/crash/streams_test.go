@@ -77,7 +77,8 @@ func TestKillStreams(t *testing.T) {
 	tr.over.Store(true)
 	work.Wait()
 	s.stop()
-	t.Logf("%d kills, %d streams, taken on %d times, %d connections of watchers, %d resets", kills()/2, streams, tr.takings.Load(), tr.resumes.Load(), tr.resets.Load())
+	t.Logf("%d kills, %d streams, taken on %d times, %d connections of watchers, %d resets",
+		kills()/2, streams, tr.takings.Load(), tr.resumes.Load(), tr.resets.Load())
 }
 
 // streamJSON is a stream as GET answers it.
@@ -160,7 +161,8 @@ type watched struct {
 	done bool   // the stream is known to be done
 }
 
-// watchOnce is one connection, which is cut as long as producers write. It reports whether the stream is done, and all of it is here.
+// watchOnce is one connection, which is cut as long as producers write. It reports whether the stream is done, and all of it is
+// here.
 func (tr *streamTrial) watchOnce(c *client, n int, rng *rand.Rand, w *watched) (done bool) {
 	cut := time.Duration(20+rng.IntN(300)) * time.Millisecond
 	if tr.over.Load() {

@@ -26,6 +26,7 @@ func TestWorkerOfAnotherNode(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	worker := exec.CommandContext(ctx, a.bin, "worker", "--types", "style", "--url", "http://"+a.addr, "--token", token(t, "linter"), "--", "sh", "-c", "echo a.go:1:9: no ducks")
 	worker.Cancel = func() error { return worker.Process.Signal(os.Interrupt) }
+	worker.Env = append(os.Environ(), "TMPDIR="+t.TempDir())
 	worker.WaitDelay = hubtest.Hung
 	worker.SysProcAttr = testnet.ProcAttr()
 	if err := worker.Start(); err != nil {
