@@ -12,6 +12,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/testnet"
+	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
 func prompt(text string) map[string]any {
@@ -159,20 +162,26 @@ func TestCompleteLeftOutBytes(t *testing.T) {
 // TestCompleteCancels interrupts a completion at each of its stages: it must end at once and cancel what it began.
 func TestCompleteCancels(t *testing.T) {
 	t.Parallel()
-	for name, setup := range map[string]func(*fakeServer){
-		"while text comes": func(f *fakeServer) { f.live, f.finished = true, false },
-		"while waiting":    func(f *fakeServer) { f.script = []answer{nil, nil, refuse(429, "Retry-After", "60")} },
-		"while connecting": func(f *fakeServer) { f.script = []answer{nil, nil, hang} },
+	for name, setup := range map[string]func(f *fakeServer, cancel func()){
+		"while text comes": func(f *fakeServer, _ func()) { f.live, f.finished = true, false },
+		"while waiting": func(f *fakeServer, _ func()) {
+			f.script = []answer{nil, nil, refuse(429, "Retry-After", "60")}
+		},
+		"while connecting": func(f *fakeServer, cancel func()) {
+			f.script = []answer{nil, nil, func(w http.ResponseWriter, r *http.Request) { cancel(); hang(w, r) }}
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := newFakeServer(t)
 			f.chunks([]string{"a"}, "done")
 			f.blocks = f.blocks[:1]
-			setup(f)
-			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
-			err := complete(ctx, f.client, prompt("x"), newRetrier(f.client.pace, time.Hour, nil), &bytes.Buffer{})
+			setup(f, cancel)
+			retry := newRetrier(f.client.pace, time.Hour, func(error, time.Duration) { cancel() })
+			out := writer(func(p []byte) (int, error) { cancel(); return len(p), nil })
+			err := complete(ctx, f.client, prompt("x"), retry, out)
 			if !errors.Is(err, context.Canceled) {
 				t.Error(err)
 			}
@@ -182,6 +191,11 @@ func TestCompleteCancels(t *testing.T) {
 		})
 	}
 }
+
+// writer is a function that is written to.
+type writer func(p []byte) (int, error)
+
+func (w writer) Write(p []byte) (int, error) { return w(p) }
 
 // TestCompleteReaderGone has nobody read the output: the stream is cancelled.
 func TestCompleteReaderGone(t *testing.T) {
@@ -209,43 +223,30 @@ func TestCompleteServerRestart(t *testing.T) {
 	whole := f.blocks
 	f.blocks, f.finished, f.live = whole[:9], false, true
 
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := ln.Addr().String()
-	start := func(ln net.Listener) *http.Server {
+	addr := testnet.FreeAddr(t)
+	start := func() *http.Server {
+		ln, err := net.Listen("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
 		srv := &http.Server{Handler: http.HandlerFunc(f.serve)}
 		go func() { _ = srv.Serve(ln) }()
 		return srv
 	}
-	first := start(ln)
+	first := start()
 	f.client.base = "http://" + addr
 
-	restarted := make(chan *http.Server, 1)
-	go func() {
-		for following := false; !following; time.Sleep(10 * time.Millisecond) { // the POST, and the GET that follows the stream
-			f.mu.Lock()
-			following = len(f.requests) > 1
-			f.mu.Unlock()
-		}
-		_ = first.Close()
-		f.mu.Lock()
-		f.blocks, f.finished, f.live = whole, true, false
-		f.mu.Unlock()
-		time.Sleep(50 * time.Millisecond) // refused meanwhile
-		ln, err := net.Listen("tcp", addr)
-		if err != nil {
-			restarted <- nil
-			return
-		}
-		restarted <- start(ln)
-	}()
 	var out bytes.Buffer
-	err = complete(t.Context(), f.client, prompt("x"), f.retrier(), &out)
-	if second := <-restarted; second != nil {
-		defer second.Close()
-	}
+	completed := make(chan error, 1)
+	go func() { completed <- complete(t.Context(), f.client, prompt("x"), f.retrier(), &out) }()
+	hubtest.Until(t, "the POST, and the GET that follows the stream", func() bool { return len(f.seen()) > 1 })
+	_ = first.Close()
+	f.mu.Lock()
+	f.blocks, f.finished, f.live = whole, true, false
+	f.mu.Unlock()
+	time.Sleep(50 * time.Millisecond) // so that connections are refused for a while
+	defer start().Close()
+	err := hubtest.Recv(t, "the completion to end", completed)
 	if err != nil || out.String() != text {
 		t.Errorf("%v\ngot  %q\nwant %q", err, out.String(), text)
 	}
@@ -285,13 +286,13 @@ func TestCompletePatience(t *testing.T) {
 		w.Header().Set("Content-Type", "text/event-stream")
 		_, _ = io.WriteString(w, f.render(0, false))
 		_ = http.NewResponseController(w).Flush()
-		time.Sleep(400 * time.Millisecond)
+		time.Sleep(1500 * time.Millisecond) // longer than the patience
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		f.chunks([]string{"late"}, "done")
 	}}
 	var out bytes.Buffer
-	err := complete(t.Context(), f.client, prompt("x"), newRetrier(f.client.pace, 200*time.Millisecond, nil), &out)
+	err := complete(t.Context(), f.client, prompt("x"), newRetrier(f.client.pace, time.Second, nil), &out)
 	if err != nil || out.String() != "late" {
 		t.Errorf("%v, %q", err, out.String())
 	}

@@ -20,6 +20,7 @@ import (
 
 	"github.com/duckwire/duckwire/cmd/duckwire/internal/doctor"
 	"github.com/duckwire/duckwire/cmd/duckwire/internal/testnet"
+	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
 // repository is the top of the source, from here.
@@ -128,10 +129,8 @@ func knowsCommand(t *testing.T, args ...string) {
 
 // TestStaticBuild runs the build command of the Dockerfile: its program needs no library, and works.
 func TestStaticBuild(t *testing.T) {
+	hubtest.Full(t, "a static build")
 	t.Parallel()
-	if testing.Short() {
-		t.Skip("SKIPPED: it builds the program")
-	}
 	build := ""
 	for _, line := range instructions(readDeploy(t, repository+"/Dockerfile")) {
 		if strings.Contains(line, " go build ") {
@@ -158,6 +157,7 @@ func TestStaticBuild(t *testing.T) {
 
 // TestUnit has systemd itself read the unit, with this program in place of the installed one, and rate how much it could do.
 func TestUnit(t *testing.T) {
+	hubtest.Full(t, "systemd")
 	t.Parallel()
 	analyze := program(t, "systemd-analyze")
 	exe, err := os.Executable()
@@ -271,6 +271,7 @@ func TestCompose(t *testing.T) {
 
 // TestNginx puts nginx, as we configure it, in front of a server, and asks the doctor.
 func TestNginx(t *testing.T) {
+	hubtest.Full(t, "nginx")
 	t.Parallel()
 	nginx := program(t, "nginx")
 	a, err := buildServer(&Config{DataDir: t.TempDir(), JWTSecret: testSecret, BodyBytes: 8 << 20}, quiet())
@@ -319,6 +320,8 @@ func startNginx(t *testing.T, nginx, addr, backend string) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cmd := exec.CommandContext(ctx, nginx, "-p", dir, "-c", "nginx.conf")
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // its workers end with it
+	cmd.WaitDelay = hubtest.Hung
+	cmd.SysProcAttr = testnet.ProcAttr()
 	var said bytes.Buffer
 	cmd.Stderr = &said
 	if err := cmd.Start(); err != nil {
@@ -330,18 +333,18 @@ func startNginx(t *testing.T, nginx, addr, backend string) {
 		cancel()
 		<-ended
 	})
-	for {
-		conn, err := net.Dial("tcp", addr)
-		if err == nil {
-			_ = conn.Close()
-			return
-		}
+	hubtest.Until(t, "nginx to listen", func() bool {
 		select {
 		case err := <-ended:
 			ended <- err
 			log, _ := os.ReadFile(filepath.Join(dir, "error.log"))
-			t.Fatalf("nginx ended: %v\n%s%s", err, said.String(), log)
-		case <-time.After(20 * time.Millisecond):
+			t.Fatalf("nginx ended: %v\n%s", err, testnet.Tail(said.String()+string(log)))
+		default:
 		}
-	}
+		conn, err := net.Dial("tcp", addr)
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err == nil
+	})
 }

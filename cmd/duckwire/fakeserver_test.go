@@ -12,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
 // fakeServer speaks the contract (design.md 2, protocol/sse.md) from a script: one log of blocks, read at any position, cut where a test
@@ -55,7 +57,7 @@ func newFakeServer(t *testing.T) *fakeServer {
 	return f
 }
 
-func (f *fakeServer) retrier() *retrier { return newRetrier(f.client.pace, 20*time.Second, nil) }
+func (f *fakeServer) retrier() *retrier { return newRetrier(f.client.pace, hubtest.Hung, nil) }
 
 // chunks makes a finished stream of pieces of text.
 func (f *fakeServer) chunks(pieces []string, status string) string {

@@ -12,6 +12,8 @@ import (
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
+
+	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
 // rawHTTP2 is a client that keeps to no limit.
@@ -29,7 +31,7 @@ func dialHTTP2(t *testing.T, url string, pool *x509.CertPool, token string) *raw
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(hubtest.Hung)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := io.WriteString(conn, http2.ClientPreface); err != nil {
@@ -135,7 +137,7 @@ func TestHTTP2RapidReset(t *testing.T) {
 	}
 	tr := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, ForceAttemptHTTP2: true}
 	defer tr.CloseIdleConnections()
-	resp, err := (&http.Client{Transport: tr, Timeout: 20 * time.Second}).Get(url + "/healthz")
+	resp, err := (&http.Client{Transport: tr, Timeout: hubtest.Hung}).Get(url + "/healthz")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/duckwire/duckwire/cmd/duckwire/internal/testnet"
+	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
 // TestMain lets scripts run this binary as duckwire, and fails the package if a goroutine is left.
@@ -73,8 +74,8 @@ func claims(ts *testscript.TestScript, neg bool, args []string) {
 // status CODE URL waits until a GET of URL answers with CODE.
 func status(ts *testscript.TestScript, neg bool, args []string) {
 	var got string
-	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	for end := time.Now().Add(hubtest.Hung); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		ctx, cancel := context.WithTimeout(context.Background(), hubtest.Hung)
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, args[1], nil)
 		ts.Check(err)
 		req.Close = true

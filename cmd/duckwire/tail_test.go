@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
 // tail runs a tail against f and returns what it printed.
@@ -161,9 +163,7 @@ func TestTailGivesUp(t *testing.T) {
 			t.Parallel()
 			f := newFakeServer(t)
 			f.script = []answer{c.answer}
-			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-			defer cancel()
-			_, _, err := f.tail(ctx, tailing{}, "code:x")
+			_, _, err := f.tail(t.Context(), tailing{}, "code:x")
 			if err == nil || !strings.Contains(err.Error(), c.want) || len(f.seen()) != 1 {
 				t.Errorf("%v after %d requests", err, len(f.seen()))
 			}
@@ -183,12 +183,10 @@ func TestTailNoticesSilence(t *testing.T) {
 		_, _, err := f.tail(ctx, tailing{}, "code:x")
 		done <- err
 	}()
-	for deadline := time.Now().Add(8 * time.Second); len(f.seen()) < 2 && time.Now().Before(deadline); {
-		time.Sleep(20 * time.Millisecond)
-	}
+	hubtest.Until(t, "a second request", func() bool { return len(f.seen()) > 1 })
 	cancel()
-	if err := <-done; !errors.Is(err, context.Canceled) || len(f.seen()) < 2 {
-		t.Errorf("%v after %d requests", err, len(f.seen()))
+	if err := hubtest.Recv(t, "tail to end", done); !errors.Is(err, context.Canceled) {
+		t.Error(err)
 	}
 }
 

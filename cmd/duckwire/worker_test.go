@@ -16,7 +16,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/testnet"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
 // lintServer is a server process, and a client of it with every right.
@@ -30,7 +32,10 @@ func startLintServer(t *testing.T, env ...string) *lintServer {
 	t.Helper()
 	cmd := exec.Command("duckwire", "serve", "--addr", "127.0.0.1:0", "--data-dir", t.TempDir())
 	cmd.Dir = t.TempDir()
-	cmd.Env = append(os.Environ(), append([]string{"DUCKWIRE_JWT_SECRET=" + testSecret, "DUCKWIRE_LEASE=5s", "GORACE=atexit_sleep_ms=0"}, env...)...)
+	cmd.Env = append(os.Environ(), "DUCKWIRE_JWT_SECRET="+testSecret, "DUCKWIRE_LEASE=5s",
+		"DUCKWIRE_HEAVY_PER_MINUTE=100000", "GORACE=atexit_sleep_ms=0")
+	cmd.Env = append(cmd.Env, env...)
+	cmd.SysProcAttr = testnet.ProcAttr()
 	logs, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -53,16 +58,12 @@ func startLintServer(t *testing.T, env ...string) *lintServer {
 		<-drained
 		_ = cmd.Wait()
 	})
-	select {
-	case base := <-listening:
-		token := lintToken(t, "tester", "*=*")
-		c := &client{base: base, http: newHTTPClient(), pace: 10 * time.Millisecond, token: func() (string, error) { return token, nil }}
-		t.Cleanup(c.close)
-		return &lintServer{t, c}
-	case <-time.After(20 * time.Second):
-		t.Fatal("no server")
-		return nil
-	}
+	token := lintToken(t, "tester", "*=*")
+	base := hubtest.Recv(t, "the server to listen", listening)
+	c := &client{base: base, http: newHTTPClient(), pace: 10 * time.Millisecond}
+	c.token = func() (string, error) { return token, nil }
+	t.Cleanup(c.close)
+	return &lintServer{t, c}
 }
 
 func lintToken(t *testing.T, user, grant string) string {
@@ -79,7 +80,9 @@ func lintToken(t *testing.T, user, grant string) string {
 func (s *lintServer) worker(args ...string) *exec.Cmd {
 	s.t.Helper()
 	cmd := exec.Command("duckwire", append([]string{"worker"}, args...)...)
-	cmd.Env = append(os.Environ(), "DUCKWIRE_URL="+s.c.base, "DUCKWIRE_TOKEN="+lintToken(s.t, "linter", "worker:analysis=produce"), "GORACE=atexit_sleep_ms=0")
+	cmd.Env = append(os.Environ(), "DUCKWIRE_URL="+s.c.base, "DUCKWIRE_TOKEN="+lintToken(s.t, "linter", "worker:analysis=produce"),
+		"GORACE=atexit_sleep_ms=0", "TMPDIR="+s.t.TempDir()) // a worker that is killed leaves its job's folder
+	cmd.SysProcAttr = testnet.ProcAttr()
 	var log strings.Builder
 	cmd.Stderr = &log
 	if err := cmd.Start(); err != nil {
@@ -89,7 +92,7 @@ func (s *lintServer) worker(args ...string) *exec.Cmd {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		_ = cmd.Wait() // some tests have killed it
 		if s.t.Failed() {
-			s.t.Logf("worker %q:\n%s", args, log.String())
+			s.t.Logf("worker %q:\n%s", args, testnet.Tail(log.String()))
 		}
 	})
 	return cmd
@@ -104,19 +107,16 @@ func (s *lintServer) analyze(kind string, files ...string) string {
 		list = append(list, hub.AnalysisFile{Path: files[i], Code: files[i+1]})
 	}
 	body["files"] = list
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		header, raw, err := s.c.call(s.t.Context(), http.MethodPost, "/v1/analyses", body)
+	var id string
+	hubtest.Until(s.t, "a worker to take "+kind, func() bool {
+		header, _, err := s.c.call(s.t.Context(), http.MethodPost, "/v1/analyses", body)
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		id := header.Get("Duckwire-Stream")
-		if st := s.wait(id, func(st *lintState) bool { return len(st.Events) > 0 || st.ended() }); st.byWorker() {
-			return id
-		}
-		if time.Now().After(deadline) {
-			s.t.Fatalf("no worker took it: %s", raw)
-		}
-	}
+		id = header.Get("Duckwire-Stream")
+		return s.wait(id, func(st *lintState) bool { return len(st.Events) > 0 || st.ended() }).byWorker()
+	})
+	return id
 }
 
 // lintState is a stream's JSON.
@@ -139,19 +139,15 @@ func (st *lintState) byWorker() bool {
 // wait returns the stream's state once it is as wanted.
 func (s *lintServer) wait(id string, wanted func(*lintState) bool) *lintState {
 	s.t.Helper()
-	for deadline := time.Now().Add(60 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		var st lintState
+	var st lintState
+	hubtest.Until(s.t, "a stream to be as wanted", func() bool {
+		st = lintState{}
 		if err := s.c.get(s.t.Context(), streamPath(id), &st); err != nil {
 			s.t.Fatal(err)
 		}
-		if wanted(&st) {
-			return &st
-		}
-		if time.Now().After(deadline) {
-			raw, _ := json.Marshal(st)
-			s.t.Fatalf("still %s", raw)
-		}
-	}
+		return wanted(&st)
+	})
+	return &st
 }
 
 func (s *lintServer) end(id string) *lintState {
@@ -252,13 +248,11 @@ func TestKilledWorkerIsReplaced(t *testing.T) {
 
 func pidIn(t *testing.T, file string) (pid int) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); pid == 0 && time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	hubtest.Until(t, "a process id in "+file, func() bool {
 		text, _ := os.ReadFile(file) // not there yet, or not whole
 		_, _ = fmt.Sscanf(string(text), "%d\n", &pid)
-	}
-	if pid == 0 {
-		t.Fatal("no process id in " + file)
-	}
+		return pid != 0
+	})
 	return pid
 }
 
@@ -282,15 +276,15 @@ func TestCancelKillsTheLinter(t *testing.T) {
 	if !alive(pid) {
 		t.Fatal("it does not run")
 	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	})
 	if _, _, err := s.c.call(t.Context(), http.MethodDelete, streamPath(id), nil); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(20 * time.Second); alive(pid); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			_ = syscall.Kill(pid, syscall.SIGKILL)
-			t.Fatal("it still runs")
-		}
-	}
+	hubtest.Until(t, "the linter's child to end", func() bool { return !alive(pid) })
 	if !alive(worker.Process.Pid) {
 		t.Error("the worker ended, too")
 	}
@@ -307,7 +301,7 @@ func TestWorkerGivesBackItsJob(t *testing.T) {
 	id := s.analyze("style", "a.go", "package a\n")
 	s.worker("--", "echo", "a.go:2:2: second")
 	s.wait(id, func(st *lintState) bool { return st.last(hub.EntryProgress) != "" })
-	time.Sleep(500 * time.Millisecond) // for the second one to ask
+	time.Sleep(500 * time.Millisecond) // for the second one to ask, of which nothing tells; if it has not, it is given the job later
 	if err := first.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/hubtest"
 	"github.com/duckwire/duckwire/storage/redis"
 	"github.com/duckwire/duckwire/storage/redis/redistest"
 	"github.com/duckwire/duckwire/storage/storagetest"
@@ -19,13 +20,13 @@ func startShards(t testing.TB) (all shards) {
 	t.Helper()
 	create := []string{"--cluster", "create"}
 	for range 3 {
-		s := redistest.Start(t, "--cluster-enabled", "yes", "--cluster-node-timeout", "2000")
+		s := redistest.Start(t, "--cluster-enabled", "yes", "--cluster-node-timeout", "60000")
 		all = append(all, s)
 		create = append(create, net.JoinHostPort("127.0.0.1", s.Port))
 	}
 	all[0].Command(append(create, "--cluster-yes")...)
 	for _, s := range all {
-		eventually(t, "the cluster stands", func() bool { return strings.Contains(s.Command("CLUSTER", "INFO"), "cluster_state:ok") })
+		hubtest.Until(t, "the cluster to stand", func() bool { return strings.Contains(s.Command("CLUSTER", "INFO"), "cluster_state:ok") })
 	}
 	return all
 }
@@ -35,11 +36,13 @@ func (s shards) URL() string { return "redis://127.0.0.1:" + s[0].Port }
 
 // On a Redis Cluster the same holds as on one server: the keys of a script lie in one slot, and what is published is heard on any server.
 func TestRedisCluster(t *testing.T) {
+	hubtest.Full(t, "redis-server")
+	t.Parallel()
 	shards := startShards(t)
 	url := shards.URL()
 	fresh := func(t testing.TB, node string) *redis.Store {
 		for _, s := range shards {
-			s.Command("FLUSHALL")
+			s.Empty()
 		}
 		return open(t, redis.Options{URL: url, Node: node})
 	}

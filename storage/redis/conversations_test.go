@@ -4,17 +4,22 @@ import (
 	"testing"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/hubtest"
 	"github.com/duckwire/duckwire/storage/redis"
 	"github.com/duckwire/duckwire/storage/redis/redistest"
 	"github.com/duckwire/duckwire/storage/storagetest"
 )
 
 func TestConversations(t *testing.T) {
+	t.Parallel()
 	for name, start := range map[string]func(testing.TB) string{
 		"miniredis":    startMini,
 		"redis-server": func(t testing.TB) string { return redistest.Start(t).URL() },
 	} {
 		t.Run(name, func(t *testing.T) {
+			if name == "redis-server" {
+				hubtest.Full(t, name)
+			}
 			urls := make(map[hub.ConversationStore]string)
 			storagetest.Conversations(t,
 				func(t testing.TB) hub.ConversationStore {

@@ -9,24 +9,13 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
-	"github.com/duckwire/duckwire/storage/redis/redistest"
+	"github.com/duckwire/duckwire/hub/hubtest"
 )
-
-// eventually waits for what other nodes, or time, must bring.
-func eventually(t testing.TB, what string, done func() bool) {
-	t.Helper()
-	for end := time.Now().Add(30 * time.Second); !done(); time.Sleep(2 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("never: " + what)
-		}
-	}
-}
 
 // A Redis that is full refuses what is new, as a whole, and takes what makes room. Nodes know, live on, and go on by themselves when there is room.
 func TestFullRedis(t *testing.T) {
-	server := redistest.Start(t, "--maxmemory-policy", "noeviction")
-	const lease = 3 * time.Second // long enough for a machine that is busy
-	a, b := startNodeLeased(t, server, lease, hub.Limits{}), startNodeLeased(t, server, lease, hub.Limits{})
+	server := startRedis(t, "--maxmemory-policy", "noeviction")
+	a, b := startNode(t, server), startNode(t, server)
 	leave(t, a, "before")
 	queue := readQueue(t, b)
 	queue.until("before")
@@ -38,7 +27,7 @@ func TestFullRedis(t *testing.T) {
 	if _, err := a.Publish("t", "bob", []hub.EventInput{{Event: "refused", Payload: []byte(`{}`)}}); !errors.Is(err, hub.ErrUnavailable) || !strings.Contains(err.Error(), "maxmemory") {
 		t.Errorf("an event: %v", err)
 	}
-	eventually(t, "both nodes tell that Redis is full", func() bool {
+	hubtest.Until(t, "both nodes to tell that Redis is full", func() bool {
 		return a.store.Err() != nil && b.store.Err() != nil && strings.Contains(a.store.Err().Error(), "maxmemory")
 	})
 	if _, err := a.Enqueue("bob", []hub.MessageInput{{User: "ada", Event: "refused", Payload: []byte(`{}`)}}); !errors.Is(err, hub.ErrUnavailable) {
@@ -50,7 +39,9 @@ func TestFullRedis(t *testing.T) {
 	if err := a.store.SaveRevocation(hub.Revocation{User: "eve", Until: time.Now().Add(time.Hour)}); err != nil {
 		t.Errorf("a revocation: %v", err)
 	}
-	time.Sleep(lease + lease/2) // nobody is found dead meanwhile
+	for _, n := range []*node{a, b} { // nobody is found dead meanwhile
+		n.beat(t, 2)
+	}
 	if !slices.Contains(a.store.Others(), b.store.Node()) || !b.store.Alive(a.store.Node()) {
 		t.Error("a node was found dead because Redis was full")
 	}
@@ -60,7 +51,7 @@ func TestFullRedis(t *testing.T) {
 	if there.text != text(pieces) || len(there.resets) > 0 {
 		t.Errorf("%d bytes of a completion, resets %v, want %d and none", len(there.text), there.resets, len(text(pieces)))
 	}
-	eventually(t, "both nodes are well", func() bool { return a.store.Err() == nil && b.store.Err() == nil })
+	hubtest.Until(t, "both nodes to be well", func() bool { return a.store.Err() == nil && b.store.Err() == nil })
 	leave(t, a, "after")
 	queue.until("before", "after")
 	late := readQueue(t, a)

@@ -5,12 +5,12 @@ import (
 	"testing"
 
 	"github.com/duckwire/duckwire/hub"
-	"github.com/duckwire/duckwire/storage/redis/redistest"
+	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
 // What a user may have at one time is counted over all nodes, without those that have died.
 func TestHeldOverNodes(t *testing.T) {
-	server := redistest.Start(t)
+	server := startRedis(t)
 	limits := hub.Limits{StreamsPerUser: 4, JobsPerUser: 2}
 	a, b := startNodeWith(t, server, limits), startNodeWith(t, server, limits)
 	held := func(n *node, name string, want int) func() bool {
@@ -26,7 +26,7 @@ func TestHeldOverNodes(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	eventually(t, "b knows of ada's three", held(b, "streams_per_user", 3))
+	hubtest.Until(t, "b to know of ada's three", held(b, "streams_per_user", 3))
 	fourth, err := start(b, "ada")
 	if err != nil {
 		t.Fatal("the fourth:", err)
@@ -34,7 +34,7 @@ func TestHeldOverNodes(t *testing.T) {
 	if _, err := start(b, "ada"); !errors.As(err, &limit) || limit.Limit != 4 {
 		t.Errorf("the fifth: %v", err)
 	}
-	eventually(t, "a knows of ada's fourth", held(a, "streams_per_user", 1))
+	hubtest.Until(t, "a to know of ada's fourth", held(a, "streams_per_user", 1))
 	if _, err := start(a, "ada"); !errors.As(err, &limit) {
 		t.Errorf("the fifth, on the other node: %v", err)
 	}
@@ -42,31 +42,31 @@ func TestHeldOverNodes(t *testing.T) {
 		t.Errorf("somebody else: %v", err)
 	}
 	fourth.Cancel("ada")
-	eventually(t, "a knows of the fourth's end", held(a, "streams_per_user", 0))
+	hubtest.Until(t, "a to know of the fourth's end", held(a, "streams_per_user", 0))
 	if _, err := start(a, "ada"); err != nil {
 		t.Errorf("in its place: %v", err)
 	}
-	eventually(t, "b knows", held(b, "streams_per_user", 4))
-	a.die()
-	eventually(t, "b counts a dead node's no longer", held(b, "streams_per_user", 0))
+	hubtest.Until(t, "b to know", held(b, "streams_per_user", 4))
+	a.die(t, b)
+	hubtest.Until(t, "b to count a dead node's no longer", held(b, "streams_per_user", 0))
 	if _, err := start(b, "ada"); err != nil {
 		t.Errorf("after a node's death: %v", err)
 	}
 }
 
 func TestJobsHeldOverNodes(t *testing.T) {
-	server := redistest.Start(t)
+	server := startRedis(t)
 	limits := hub.Limits{JobsPerUser: 2}
 	a, b := startNodeWith(t, server, limits), startNodeWith(t, server, limits)
 	all := []*node{a, b}
 	a.none(t, "w") // now there is one
 	for i, n := range all {
 		other := all[1-i]
-		eventually(t, "the other's jobs are known", func() bool { return n.HeldElsewhere("jobs_per_user", "ada") == i })
+		hubtest.Until(t, "the other's jobs to be known", func() bool { return n.HeldElsewhere("jobs_per_user", "ada") == i })
 		if _, _, err := analyse(n); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "the job is known", func() bool { return other.HeldElsewhere("jobs_per_user", "ada") == 1 })
+		hubtest.Until(t, "the job to be known", func() bool { return other.HeldElsewhere("jobs_per_user", "ada") == 1 })
 	}
 	var limit *hub.LimitError
 	for _, n := range all {

@@ -11,7 +11,6 @@ import (
 
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/storage/internal/record"
-	"github.com/duckwire/duckwire/storage/redis/redistest"
 )
 
 // asksOnce is the context of a worker that asks for a job, and does not wait.
@@ -73,7 +72,7 @@ func entryNames(t testing.TB, s *hub.Stream) (list []string) {
 
 // A job is taken, given back, taken again and done through nodes that are not its own.
 func TestJobsOverNodes(t *testing.T) {
-	server := redistest.Start(t)
+	server := startRedis(t)
 	b := startNode(t, server)
 	b.none(t, "w1")
 	a, c := startNode(t, server), startNode(t, server) // these have never heard of the worker
@@ -135,7 +134,7 @@ func TestJobsOverNodes(t *testing.T) {
 	if job := <-waits; job.ID != s.ID {
 		t.Errorf("it gets %+v", job)
 	}
-	b.die()
+	b.die(t, a, c)
 	<-c.find(t, s.ID).Done()
 	if held, err := a.find(t, s.ID).HeldBy("w"); err != nil || held { // and with the node its jobs
 		t.Errorf("a dead node's job: %v %v", held, err)
@@ -144,7 +143,7 @@ func TestJobsOverNodes(t *testing.T) {
 
 // A refused job waits for a worker that is alive on another node, even one that its own node has never heard of.
 func TestRefusedJobsOverNodes(t *testing.T) {
-	server := redistest.Start(t)
+	server := startRedis(t)
 	a, b := startNode(t, server), startNode(t, server)
 	b.none(t, "w1") // asks a as well
 	if _, _, err := analyse(b); err != nil {
@@ -172,7 +171,7 @@ func TestRefusedJobsOverNodes(t *testing.T) {
 
 // Many jobs of all nodes for many workers of all nodes: none is given to two, and each is done.
 func TestJobsOverNodesUnderContention(t *testing.T) {
-	server := redistest.Start(t)
+	server := startRedis(t)
 	limits := hub.Limits{JobsPerUser: 1000}
 	all := []*node{startNodeWith(t, server, limits), startNodeWith(t, server, limits), startNodeWith(t, server, limits)}
 	all[0].none(t, "w0")
@@ -227,7 +226,7 @@ func TestJobsOverNodesUnderContention(t *testing.T) {
 
 // News of a stream that is older than what a node knows already, from a question put to Redis meanwhile, takes nothing back.
 func TestOldNewsOfAStream(t *testing.T) {
-	server := redistest.Start(t)
+	server := startRedis(t)
 	a, b := startNode(t, server), startNode(t, server)
 	a.none(t, "w1")
 	s, _, err := analyse(a)
@@ -258,7 +257,7 @@ func TestOldNewsOfAStream(t *testing.T) {
 		if err := a.store.Publish("dw:test", "behind it"); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Millisecond)
+		time.Sleep(time.Millisecond) // not more often than that
 	}
 	if mirror.Status() != hub.StatusRunning {
 		t.Errorf("the mirror is %s again", mirror.Status())

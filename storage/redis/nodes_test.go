@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/hubtest"
 	"github.com/duckwire/duckwire/storage/redis"
 	"github.com/duckwire/duckwire/storage/redis/redistest"
 )
@@ -57,7 +58,7 @@ func (c *cluster) tell(node int, publisher string, n int) {
 			c.t.Error(err)
 			return
 		}
-		time.Sleep(5 * time.Millisecond)
+		time.Sleep(5 * time.Millisecond) // a client does not try again at once
 	}
 }
 
@@ -93,7 +94,7 @@ func (c *cluster) read(node int, from hub.Position) *reading {
 
 // until reads until done says so.
 func (r *reading) until(done func() bool) {
-	late := time.NewTimer(60 * time.Second)
+	late := time.NewTimer(hubtest.Hung)
 	defer late.Stop()
 	epoch := r.reader.Epoch()
 	for !done() {
@@ -130,9 +131,9 @@ func (r *reading) until(done func() bool) {
 
 // A Redis that keeps everything on disk is killed again and again under publishers and readers, and a position of before is good afterwards.
 func TestRedisThatKeepsEverything(t *testing.T) {
-	server := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
+	server := startRedis(t, "--appendonly", "yes", "--appendfsync", "always")
 	epochs := exactUnder(t, server, 8, func() {
-		time.Sleep(time.Duration(rand.IntN(150)) * time.Millisecond)
+		time.Sleep(time.Duration(rand.IntN(150)) * time.Millisecond) // it is killed at any moment
 		server.Kill()
 		server.Start()
 	})
@@ -143,9 +144,9 @@ func TestRedisThatKeepsEverything(t *testing.T) {
 
 // A Redis that stops again and again, for shorter and for longer than anybody waits, may have done what nobody heard of.
 func TestRedisThatHesitates(t *testing.T) {
-	server := redistest.Start(t)
+	server := startRedis(t)
 	exactUnder(t, server, 4, func() {
-		time.Sleep(time.Duration(rand.IntN(150)) * time.Millisecond)
+		time.Sleep(time.Duration(rand.IntN(150)) * time.Millisecond) // it stops at any moment
 		server.Signal(syscall.SIGSTOP)
 		time.Sleep(time.Duration(rand.IntN(2500)) * time.Millisecond) // the time for a command is 1 s here
 		server.Signal(syscall.SIGCONT)
@@ -179,7 +180,7 @@ func exactUnder(t *testing.T, server *redistest.Server, times int, trouble func(
 	for range times {
 		trouble()
 	}
-	time.Sleep(100 * time.Millisecond)
+	time.Sleep(100 * time.Millisecond) // some more comes after the trouble
 	over.Store(true)
 	work.Wait()
 	c.tell(0, "end", 0)
@@ -201,7 +202,7 @@ func exactUnder(t *testing.T, server *redistest.Server, times int, trouble func(
 
 // A Redis that keeps nothing has lost the topics when it comes back: readers are told, and go on with what comes.
 func TestRedisThatKeepsNothing(t *testing.T) {
-	server := redistest.Start(t)
+	server := startRedis(t)
 	c := startCluster(t, 2, server)
 	a, b := c.read(0, hub.Position{}), c.read(1, hub.Position{})
 	defer a.reader.Close()
@@ -233,7 +234,7 @@ func TestRedisThatKeepsNothing(t *testing.T) {
 
 // The replica that takes over has not all that the master had: who saw it is told, who did not goes on.
 func TestReplicaThatLags(t *testing.T) {
-	master := redistest.Start(t)
+	master := startRedis(t)
 	replica := redistest.Start(t)
 	c := startCluster(t, 2, master)
 	replica.Follow(master)

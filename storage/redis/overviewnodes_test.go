@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
 // How all nodes stand is told by any of them.
@@ -29,7 +30,7 @@ func TestOverviewOfNodes(t *testing.T) {
 		ended, _ := b.ask(t, "1", hub.StreamSpec{Owner: "bob"})
 		<-ended.Done()
 		for _, n := range []*node{a, b} {
-			eventually(t, "the log is there", func() bool { o := n.Overview(10); return len(o.Topics) > 0 && o.Topics[0].Events == 3 })
+			hubtest.Until(t, "the log to be there", func() bool { o := n.Overview(10); return len(o.Topics) > 0 && o.Topics[0].Events == 3 })
 			o := n.Overview(10)
 			if len(o.Topics) != 1 || o.Topics[0].Readers != 3 || o.AllTopics != 1 || o.LogBytes <= n.LogBytes() {
 				t.Errorf("topics: %+v; %d bytes", o.Topics, o.LogBytes)
@@ -40,7 +41,7 @@ func TestOverviewOfNodes(t *testing.T) {
 			if o := n.Overview(1); len(o.Topics) != 1 || len(o.Sessions) != 1 || o.Users != 2 {
 				t.Errorf("in short: %+v", o)
 			}
-			eventually(t, "the streams that run are listed, the newest first", func() bool { // Redis hears a moment later that they do
+			hubtest.Until(t, "the streams that run to be listed, the newest first", func() bool { // Redis hears a moment later that they do
 				n.LearnAllStreams(10, hub.StatusRunning)
 				list := n.Streams(10, func(s *hub.Stream) bool { return s.Status() == hub.StatusRunning })
 				return len(list) == 2 && list[0].ID == theirs.ID && list[1].ID == mine.ID

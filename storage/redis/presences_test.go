@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
-	"github.com/duckwire/duckwire/storage/redis/redistest"
+	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
 // crowd is what one client of a topic's presences knows, kept as phoenix.js does: the state, and the changes in it.
@@ -102,7 +102,7 @@ func (c *crowd) take() {
 // until reads until these keys are there, each as often as it has sessions.
 func (c *crowd) until(keys ...string) {
 	c.t.Helper()
-	late := time.NewTimer(20 * time.Second)
+	late := time.NewTimer(hubtest.Hung)
 	defer late.Stop()
 	for {
 		c.take()
@@ -126,7 +126,9 @@ func track(t testing.TB, n *node, key, client, meta string) *hub.Presence {
 	return p
 }
 
-func TestPresenceOverNodes(t *testing.T) { presenceOverNodes(t, redistest.Start(t)) }
+func TestPresenceOverNodes(t *testing.T) {
+	backends(t, func(t *testing.T, url string) { presenceOverNodes(t, address(url)) })
+}
 
 func presenceOverNodes(t *testing.T, server addressed) {
 	a, b, c := startNode(t, server), startNode(t, server), startNode(t, server)
@@ -160,7 +162,7 @@ func presenceOverNodes(t *testing.T, server addressed) {
 
 // A client whose connection broke comes back to another node: nobody sees it leave. One that does not come back leaves once.
 func TestPresenceComesBackElsewhere(t *testing.T) {
-	server := redistest.Start(t)
+	server := startRedis(t)
 	a, b := startNode(t, server), startNode(t, server)
 	watchers := []*crowd{watchCrowd(t, a), watchCrowd(t, b)}
 	ada, bob := track(t, a, "ada", "web-1", `{"v":1}`), track(t, a, "bob", "web-2", `{}`)
@@ -190,7 +192,7 @@ func TestPresenceComesBackElsewhere(t *testing.T) {
 }
 
 func TestPresenceOfDeadNode(t *testing.T) {
-	server := redistest.Start(t)
+	server := startRedis(t)
 	a, b, c := startNode(t, server), startNode(t, server), startNode(t, server)
 	watchers := []*crowd{watchCrowd(t, b), watchCrowd(t, c)}
 	for i := range 20 {
@@ -206,8 +208,7 @@ func TestPresenceOfDeadNode(t *testing.T) {
 	for _, w := range watchers {
 		w.until(everybody...)
 	}
-	time.Sleep(2 * shortLease)
-	a.die()
+	a.die(t, b, c)
 	for _, w := range watchers {
 		w.until("v")
 		if len(w.diffs) != 21+20 {
@@ -218,7 +219,7 @@ func TestPresenceOfDeadNode(t *testing.T) {
 
 // Nodes are replaced one after the other: their clients come back to another, and nobody sees anything of it.
 func TestPresenceOverRollingDeploy(t *testing.T) {
-	server := redistest.Start(t)
+	server := startRedis(t)
 	nodes := []*node{startNode(t, server), startNode(t, server), startNode(t, server)}
 	var sessions []*hub.Presence
 	var keys []string
@@ -234,7 +235,7 @@ func TestPresenceOverRollingDeploy(t *testing.T) {
 		old := nodes[round]
 		for i, p := range sessions {
 			if i%3 == round {
-				p.Drop(10 * time.Second)
+				p.Drop(hubtest.Hung)
 			}
 		}
 		old.Close()
@@ -244,7 +245,11 @@ func TestPresenceOverRollingDeploy(t *testing.T) {
 			}
 		}
 		nodes[round] = next
-		time.Sleep(3 * shortLease) // until the others have seen that it is gone
+		old.buried(t, nodes...)
+		for _, n := range nodes { // until the others have seen that it is gone, and done what there is to do
+			hubtest.Until(t, "a node to see that another is gone", func() bool { return !n.store.Knows(old.store.Node()) })
+			n.beat(t, 1)
+		}
 		w.until(keys...)
 		if len(w.diffs) > 0 {
 			t.Errorf("round %d: %v", round, w.diffs)
@@ -254,7 +259,7 @@ func TestPresenceOverRollingDeploy(t *testing.T) {
 
 // A Redis that keeps nothing is restarted: everybody is there afterwards, also for those who come only then.
 func TestPresenceForgotten(t *testing.T) {
-	server := redistest.Start(t)
+	server := startRedis(t)
 	a, b := startNode(t, server), startNode(t, server)
 	track(t, a, "ada", "", `{}`)
 	w := watchCrowd(t, b)

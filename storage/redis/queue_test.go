@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/hubtest"
 	"github.com/duckwire/duckwire/storage/redis"
-	"github.com/duckwire/duckwire/storage/redis/redistest"
 	"github.com/duckwire/duckwire/storage/storagetest"
 )
 
@@ -40,7 +40,7 @@ type queueReader struct {
 
 func readQueue(t testing.TB, n *node) *queueReader {
 	r := &queueReader{t: t, wake: hub.NewWake()}
-	eventually(t, "a queue is read", func() bool {
+	hubtest.Until(t, "a queue to be read", func() bool {
 		var err error
 		if r.reader, _, err = n.ReadQueue("ada", hub.Position{}, r.wake); err != nil && !errors.Is(err, hub.ErrUnavailable) {
 			t.Fatal(err)
@@ -53,7 +53,7 @@ func readQueue(t testing.TB, n *node) *queueReader {
 
 func (r *queueReader) until(names ...string) {
 	r.t.Helper()
-	late := time.NewTimer(20 * time.Second)
+	late := time.NewTimer(hubtest.Hung)
 	defer late.Stop()
 	for !slices.Equal(r.got, names) {
 		items, _ := r.reader.Read(nil)
@@ -74,19 +74,17 @@ func (r *queueReader) until(names ...string) {
 
 func leave(t testing.TB, n *node, name string) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); ; {
+	hubtest.Until(t, "a message to be taken", func() bool {
 		_, err := n.Enqueue("bob", []hub.MessageInput{{User: "ada", ID: name, Event: name, Payload: []byte(`{}`)}})
-		if err == nil {
-			return
-		}
-		if !errors.Is(err, hub.ErrUnavailable) || time.Now().After(end) {
+		if err != nil && !errors.Is(err, hub.ErrUnavailable) {
 			t.Fatal(err)
 		}
-	}
+		return err == nil
+	})
 }
 
 func TestQueueOverNodes(t *testing.T) {
-	server := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
+	server := startRedis(t, "--appendonly", "yes", "--appendfsync", "always")
 	a, b := startNode(t, server), startNode(t, server)
 	leave(t, a, "before")
 	here, there := readQueue(t, a), readQueue(t, b)
@@ -111,7 +109,7 @@ func TestQueueOverNodes(t *testing.T) {
 
 // What was acknowledged on one node is not told to who then reads on another, however late that one hears of it.
 func TestQueueReadAfterAck(t *testing.T) {
-	server := redistest.Start(t)
+	server := startRedis(t)
 	a, b := startNode(t, server), startNode(t, server)
 	var names []string
 	here, there := readQueue(t, a), readQueue(t, b) // both nodes have the queue
@@ -136,7 +134,7 @@ func TestQueueReadAfterAck(t *testing.T) {
 
 // A Redis that keeps nothing has lost what waited: who reads goes on with what comes, and no position means something else.
 func TestQueueForgotten(t *testing.T) {
-	server := redistest.Start(t)
+	server := startRedis(t)
 	a, b := startNode(t, server), startNode(t, server)
 	leave(t, a, "one")
 	r := readQueue(t, b)
@@ -150,7 +148,7 @@ func TestQueueForgotten(t *testing.T) {
 		t.Errorf("%v and %v are of one epoch", before, r.last)
 	}
 	var err error
-	eventually(t, "an acknowledgement reaches Redis", func() bool { err = a.AckMessages("ada", before); return !errors.Is(err, hub.ErrUnavailable) })
+	hubtest.Until(t, "an acknowledgement to reach Redis", func() bool { err = a.AckMessages("ada", before); return !errors.Is(err, hub.ErrUnavailable) })
 	if !errors.Is(err, hub.ErrInvalid) {
 		t.Errorf("a position of before: %v", err)
 	}
@@ -158,7 +156,7 @@ func TestQueueForgotten(t *testing.T) {
 
 // A durable event is left for those who read its topic on no node.
 func TestDurableEventOverNodes(t *testing.T) {
-	server := redistest.Start(t)
+	server := startRedis(t)
 	a, b := startNode(t, server), startNode(t, server)
 	wake := hub.NewWake()
 	r, _, err := b.Subscribe("t", hub.Position{Now: true}, wake)
@@ -180,14 +178,14 @@ func TestDurableEventOverNodes(t *testing.T) {
 
 // The result of a completion is left for a requester who has a session on no node.
 func TestResultOverNodes(t *testing.T) {
-	server := redistest.Start(t)
+	server := startRedis(t)
 	a, b := startNode(t, server), startNode(t, server)
 	leave := b.EnterSession("ada", hub.ViaSSE)
 	s, _ := a.ask(t, "3", hub.StreamSpec{ID: "seen"})
 	<-s.Done()
 	other, _ := a.ask(t, "3", hub.StreamSpec{ID: "others", Owner: "eve"}) // results are looked at one after the other
 	<-other.Done()
-	eventually(t, "the first result has been looked at", func() bool {
+	hubtest.Until(t, "the first result to be looked at", func() bool {
 		page, err := a.store.Messages("eve", 0, 10)
 		return err == nil && len(page.Messages) > 0
 	})
@@ -195,7 +193,7 @@ func TestResultOverNodes(t *testing.T) {
 	s, _ = a.ask(t, "4", hub.StreamSpec{ID: "missed"})
 	<-s.Done()
 	var page hub.QueuePage
-	eventually(t, "a result is left", func() bool {
+	hubtest.Until(t, "a result to be left", func() bool {
 		var err error
 		page, err = a.store.Messages("ada", 0, 10)
 		return err == nil && len(page.Messages) > 0

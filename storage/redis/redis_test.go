@@ -2,6 +2,7 @@ package redis_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"log/slog"
 	"net"
@@ -12,11 +13,19 @@ import (
 	"github.com/alicebob/miniredis/v2"
 	"go.uber.org/goleak"
 
+	"github.com/duckwire/duckwire/hub/hubtest"
 	"github.com/duckwire/duckwire/storage/redis"
 	"github.com/duckwire/duckwire/storage/redis/redistest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m, redistest.Leftovers()...) }
+// TestMain runs more tests at one time than there are processors: they wait more than they compute.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
+		_ = f.Value.Set("8")
+	}
+	goleak.VerifyTestMain(m, redistest.Leftovers()...)
+}
 
 // startMini starts a miniredis, and returns its URL.
 func startMini(t testing.TB) string { return "redis://" + miniredis.RunT(t).Addr() }
@@ -38,12 +47,19 @@ func open(t testing.TB, o redis.Options) *redis.Store {
 	return s
 }
 
+// startRedis starts a redis-server for a test that runs beside others.
+func startRedis(t *testing.T, args ...string) *redistest.Server {
+	t.Helper()
+	hubtest.Full(t, "redis-server")
+	t.Parallel()
+	return redistest.Start(t, args...)
+}
+
 // backends are what a test runs on: miniredis, for speed, and a real server.
 func backends(t *testing.T, test func(t *testing.T, url string)) {
-	t.Run("miniredis", func(t *testing.T) {
-		test(t, startMini(t))
-	})
-	t.Run("redis-server", func(t *testing.T) { test(t, redistest.Start(t).URL()) })
+	t.Parallel()
+	t.Run("miniredis", func(t *testing.T) { test(t, startMini(t)) })
+	t.Run("redis-server", func(t *testing.T) { test(t, startRedis(t).URL()) })
 }
 
 // TestFollow hears what others publish, over the end of the connection.
@@ -74,7 +90,7 @@ func TestFollow(t *testing.T) {
 
 // TestFollowComesBack kills the server under a subscription.
 func TestFollowComesBack(t *testing.T) {
-	server := redistest.Start(t)
+	server := startRedis(t)
 	s := open(t, redis.Options{URL: server.URL()})
 	heard, gaps := make(chan string, 100), make(chan struct{}, 100)
 	defer s.Follow("dw:test", func(m string) { heard <- m }, func() { gaps <- struct{}{} })()
@@ -99,10 +115,10 @@ func TestFollowComesBack(t *testing.T) {
 
 // A server that takes the connection and says nothing counts as lost.
 func TestFollowOfTheDeaf(t *testing.T) {
-	server := redistest.Start(t)
+	server := startRedis(t)
 	var deaf atomic.Bool
 	var dials atomic.Int64
-	s := open(t, redis.Options{URL: server.URL(), Timeout: 200 * time.Millisecond, Dial: func(ctx context.Context, address string) (net.Conn, error) {
+	s := open(t, redis.Options{URL: server.URL(), Timeout: 3 * time.Second, Dial: func(ctx context.Context, address string) (net.Conn, error) {
 		dials.Add(1)
 		conn, err := new(net.Dialer).DialContext(ctx, "unix", address)
 		return &muffled{Conn: conn, deaf: &deaf}, err
@@ -112,9 +128,7 @@ func TestFollowOfTheDeaf(t *testing.T) {
 	<-gaps
 	deaf.Store(true)
 	before := dials.Load()
-	for dials.Load() == before {
-		time.Sleep(time.Millisecond)
-	}
+	hubtest.Until(t, "the store to connect again", func() bool { return dials.Load() > before })
 	deaf.Store(false)
 	<-gaps
 }

@@ -14,7 +14,7 @@ import (
 
 // With Options.Replicas a message is taken when the replica has it: the master may be lost at any time, and nothing is that was taken.
 func TestReplicasHaveIt(t *testing.T) {
-	master, replica := redistest.Start(t), redistest.Start(t)
+	master, replica := startRedis(t), redistest.Start(t)
 	replica.Follow(master)
 	s := open(t, redis.Options{URL: master.URL(), Replicas: 1})
 	h := hub.New(hub.Options{Queue: s})

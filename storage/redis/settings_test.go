@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/duckwire/duckwire/hub/hubtest"
 	"github.com/duckwire/duckwire/storage/redis/redistest"
 )
 
@@ -19,6 +20,7 @@ func names(first, last int) (list []string) {
 // it, at a kill of Redis and at a loss of power. Ten messages are taken, time passes, and ten more; what is left is told to who reads from the
 // beginning; and who has read what is lost is told again what waits, and then what comes.
 func TestSettings(t *testing.T) {
+	hubtest.Full(t, "redis-server")
 	power := func(s redistest.Powered) func(t *testing.T) {
 		return func(t *testing.T) { t.Logf("%d bytes were not durable", s.LosePower()); s.Start() }
 	}

@@ -13,11 +13,13 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/hubtest"
 	"github.com/duckwire/duckwire/storage/redis"
 	"github.com/duckwire/duckwire/storage/redis/redistest"
 )
 
-const shortLease = 1200 * time.Millisecond
+// lease is long enough for a machine that stands still for two seconds. A node that is to be found dead is so at the next beat: see die.
+const lease = 8 * time.Second
 
 // node is one hub on a Redis that it can be cut off from.
 type node struct {
@@ -35,19 +37,37 @@ type addressed interface{ URL() string }
 func startNode(t testing.TB, server addressed) *node { return startNodeWith(t, server, hub.Limits{}) }
 
 func startNodeWith(t testing.TB, server addressed, limits hub.Limits) *node {
-	return startNodeLeased(t, server, shortLease, limits)
-}
-
-func startNodeLeased(t testing.TB, server addressed, lease time.Duration, limits hub.Limits) *node {
 	n := &node{stopped: make(chan string, 9)}
-	n.store = open(t, redis.Options{URL: server.URL(), Timeout: 2 * time.Second, Lease: lease, Dial: n.line.Dial})
+	n.store = open(t, redis.Options{URL: server.URL(), Timeout: hubtest.Hung, Lease: lease, Dial: n.line.Dial})
 	n.Hub = hub.New(hub.Options{Topics: n.store, Presences: n.store, Streams: n.store, Queue: n.store, Provider: n, Limits: limits})
 	t.Cleanup(n.Close)
 	return n
 }
 
-// die cuts the node off from Redis for good.
-func (n *node) die() { n.line.Cut() }
+// die cuts the node off from Redis for good. The others find it dead at their next beat.
+func (n *node) die(t testing.TB, others ...*node) {
+	t.Helper()
+	n.line.Cut()
+	n.buried(t, others...)
+}
+
+func (n *node) buried(t testing.TB, others ...*node) {
+	t.Helper()
+	for _, other := range others {
+		if err := other.store.Bury(n.store.Node()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// beat waits until the node has beaten so many times more.
+func (n *node) beat(t testing.TB, times int) {
+	t.Helper()
+	for range times {
+		last := n.store.Beaten()
+		hubtest.Until(t, "a node to beat", func() bool { return n.store.Beaten() != last })
+	}
+}
 
 func (n *node) Models(context.Context) ([]hub.Model, error) { return nil, nil }
 
@@ -123,7 +143,7 @@ func watch(t testing.TB, s *hub.Stream, p hub.Position) *streamReader {
 
 func (r *streamReader) until(done func() bool) {
 	r.t.Helper()
-	late := time.NewTimer(30 * time.Second)
+	late := time.NewTimer(hubtest.Hung)
 	defer late.Stop()
 	for !done() {
 		items, reset := r.reader.Read(nil)
@@ -151,7 +171,9 @@ func (r *streamReader) until(done func() bool) {
 
 func (r *streamReader) toEnd() { r.t.Helper(); r.until(func() bool { return r.ended }) }
 
-func TestCompletionOnAnotherNode(t *testing.T) { completionOnAnotherNode(t, redistest.Start(t)) }
+func TestCompletionOnAnotherNode(t *testing.T) {
+	backends(t, func(t *testing.T, url string) { completionOnAnotherNode(t, address(url)) })
+}
 
 func completionOnAnotherNode(t *testing.T, server addressed) {
 	a, b := startNode(t, server), startNode(t, server)
@@ -180,7 +202,9 @@ func completionOnAnotherNode(t *testing.T, server addressed) {
 	}
 }
 
-func TestCancelOnAnotherNode(t *testing.T) { cancelOnAnotherNode(t, redistest.Start(t)) }
+func TestCancelOnAnotherNode(t *testing.T) {
+	backends(t, func(t *testing.T, url string) { cancelOnAnotherNode(t, address(url)) })
+}
 
 func cancelOnAnotherNode(t *testing.T, server addressed) {
 	a, b := startNode(t, server), startNode(t, server)
@@ -200,13 +224,19 @@ func cancelOnAnotherNode(t *testing.T, server addressed) {
 }
 
 // A stream that is to end when nobody watches goes on while somebody does on another node.
-func TestWatchedOnAnotherNode(t *testing.T) { watchedOnAnotherNode(t, redistest.Start(t)) }
+func TestWatchedOnAnotherNode(t *testing.T) {
+	backends(t, func(t *testing.T, url string) { watchedOnAnotherNode(t, address(url)) })
+}
 
 func watchedOnAnotherNode(t *testing.T, server addressed) {
 	a, b := startNode(t, server), startNode(t, server)
-	s, _ := a.ask(t, "endless", hub.StreamSpec{Keep: hub.Keep{CancelAfter: 50 * time.Millisecond}})
-	r := watch(t, b.find(t, s.ID), hub.Position{})
-	r.until(func() bool { return len(r.text) > 8000 }) // over a second
+	const unwatched = time.Second
+	s, _ := a.ask(t, "endless", hub.StreamSpec{Keep: hub.Keep{CancelAfter: unwatched}})
+	here, r := watch(t, s, hub.Position{}), watch(t, b.find(t, s.ID), hub.Position{})
+	hubtest.Until(t, "both watchers to be known", func() bool { return s.State().Watchers == 2 })
+	here.reader.Close()
+	more := len(r.text) + len(text(int(unwatched.Milliseconds())+500)) // no piece is there sooner than a millisecond after another
+	r.until(func() bool { return len(r.text) > more })
 	if st := s.State(); st.Status != hub.StatusRunning || st.Watchers != 1 {
 		t.Errorf("%s, %d watchers", st.Status, st.Watchers)
 	}
@@ -218,7 +248,9 @@ func watchedOnAnotherNode(t *testing.T, server addressed) {
 	}
 }
 
-func TestNodeDiesWithStreams(t *testing.T) { nodeDiesWithStreams(t, redistest.Start(t)) }
+func TestNodeDiesWithStreams(t *testing.T) {
+	backends(t, func(t *testing.T, url string) { nodeDiesWithStreams(t, address(url)) })
+}
 
 func nodeDiesWithStreams(t *testing.T, server addressed) {
 	a, b, c := startNode(t, server), startNode(t, server), startNode(t, server)
@@ -226,8 +258,7 @@ func nodeDiesWithStreams(t *testing.T, server addressed) {
 	unseen, _ := a.ask(t, "endless", hub.StreamSpec{})
 	r := watch(t, b.find(t, s.ID), hub.Position{})
 	r.until(func() bool { return len(r.text) > 1000 })
-	time.Sleep(2 * shortLease) // until the nodes know each other, and trust what they do not hear
-	a.die()
+	a.die(t, b, c)
 	r.toEnd()
 	if st := r.stream.State(); st.Status != hub.StatusInterrupted || st.Ending.Error == nil || st.Ending.Error.Code != "node_lost" {
 		t.Errorf("%+v", st)
@@ -263,7 +294,7 @@ func appendText(s *hub.Stream, ref hub.ProducerRef, text string, ending *hub.End
 }
 
 func TestProducerOverAnyNode(t *testing.T) {
-	server := redistest.Start(t)
+	server := startRedis(t)
 	nodes := []*node{startNode(t, server), startNode(t, server), startNode(t, server)}
 	s, _, err := nodes[0].CreateStream(hub.StreamSpec{ID: "build", Owner: "ada"})
 	if err != nil {
@@ -298,18 +329,15 @@ func TestProducerOverAnyNode(t *testing.T) {
 		t.Errorf("another producer: %v", err)
 	}
 	r.until(func() bool { return len(r.text) == len(want) })
-	time.Sleep(2 * shortLease)
-	nodes[0].die()
+	nodes[0].die(t, nodes[1:]...)
 	ref.Epoch, ref.Seq = 1, 0
 	more := nodes[1].find(t, "build")
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) { // until the node is found dead
-		if _, err = appendText(more, ref, "and on", &hub.Ending{Status: hub.StatusDone}); err == nil {
-			break
-		}
-		if !errors.Is(err, hub.ErrUnavailable) || time.Now().After(end) {
+	hubtest.Until(t, "the node to be found dead", func() bool {
+		if _, err = appendText(more, ref, "and on", &hub.Ending{Status: hub.StatusDone}); err != nil && !errors.Is(err, hub.ErrUnavailable) {
 			t.Fatal(err)
 		}
-	}
+		return err == nil
+	})
 	r.until(func() bool { return strings.HasSuffix(r.text, "on") && r.ended })
 	if r.text != want+"and on" {
 		t.Errorf("%q", r.text)
@@ -337,9 +365,10 @@ func (s *slowFinds) FindStream(user, id string) (*hub.SharedStream, error) {
 // A node that was away for so long that another has taken its stream shows and takes nothing of it until it has what that one has: a producer would go on
 // behind a text that is not there any more.
 func TestStreamIsLost(t *testing.T) {
-	server := redistest.Start(t)
+	server := startRedis(t)
 	other, n := startNode(t, server), &node{}
-	slow := &slowFinds{Store: open(t, redis.Options{URL: server.URL(), Timeout: 2 * time.Second, Lease: shortLease, Dial: n.line.Dial}), asked: make(chan string, 1)}
+	n.store = open(t, redis.Options{URL: server.URL(), Timeout: hubtest.Hung, Lease: lease, Dial: n.line.Dial})
+	slow := &slowFinds{Store: n.store, asked: make(chan string, 1)}
 	n.Hub = hub.New(hub.Options{Topics: slow, Presences: slow, Streams: slow, Queue: slow})
 	t.Cleanup(n.Close)
 	s, _, err := n.CreateStream(hub.StreamSpec{ID: "build", Owner: "ada"})
@@ -352,7 +381,6 @@ func TestStreamIsLost(t *testing.T) {
 	}
 	r := watch(t, other.find(t, "build"), hub.Position{})
 	r.until(func() bool { return r.text == "kept" })
-	time.Sleep(2 * shortLease) // until the nodes know each other, and trust what they do not hear
 
 	n.line.Cut()
 	for ref.Seq = 1; ref.Seq < 4; ref.Seq++ {
@@ -360,6 +388,7 @@ func TestStreamIsLost(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	n.buried(t, other)
 	r.toEnd()
 	hold := make(chan struct{})
 	slow.held.Store(&hold)
@@ -398,14 +427,14 @@ func TestStreamIsLost(t *testing.T) {
 
 // A Redis that keeps nothing is killed under a completion: who reads it on another node has all of it in the end.
 func TestRedisForgetsStreams(t *testing.T) {
-	server := redistest.Start(t)
+	server := startRedis(t)
 	a, b := startNode(t, server), startNode(t, server)
 	s, _ := a.ask(t, "3000", hub.StreamSpec{})
 	here, there := watch(t, s, hub.Position{}), watch(t, b.find(t, s.ID), hub.Position{})
 	for range 3 {
-		time.Sleep(300 * time.Millisecond)
+		time.Sleep(300 * time.Millisecond) // some text is saved meanwhile
 		server.Kill()
-		time.Sleep(100 * time.Millisecond)
+		time.Sleep(100 * time.Millisecond) // some text is not
 		server.Start()
 	}
 	here.toEnd()
@@ -418,7 +447,7 @@ func TestRedisForgetsStreams(t *testing.T) {
 // A token costs Redis the same, however many read it on however many nodes: a write for each 250 ms in which there are some.
 func TestCommandsOfTokens(t *testing.T) {
 	const tokens, most = 1000, 50
-	server := redistest.Start(t)
+	server := startRedis(t)
 	a, b := startNode(t, server), startNode(t, server)
 	scripts := func() (n int) {
 		_, rest, _ := strings.Cut(server.Command("INFO", "commandstats"), "cmdstat_evalsha:calls=")
@@ -449,7 +478,7 @@ func TestCommandsOfTokens(t *testing.T) {
 
 // A node that has just come is asked with the others: what is revoked then is revoked there, too.
 func TestNewcomerIsAsked(t *testing.T) {
-	server := redistest.Start(t)
+	server := startRedis(t)
 	a := startNode(t, server)
 	for n := range 5 {
 		startNode(t, server).OnCall("here?", func([]byte) ([]byte, error) { return []byte("here"), nil })
@@ -461,7 +490,7 @@ func TestNewcomerIsAsked(t *testing.T) {
 
 // Whoever has read a stream on its own node goes on at exactly that place on another one, which hears of it later.
 func TestStreamGoesOnElsewhere(t *testing.T) {
-	server := redistest.Start(t)
+	server := startRedis(t)
 	a, b := startNode(t, server), startNode(t, server)
 	s, _ := a.ask(t, "endless", hub.StreamSpec{})
 	known := watch(t, b.find(t, s.ID), hub.Position{}) // b has a mirror

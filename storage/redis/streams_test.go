@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/hubtest"
 	"github.com/duckwire/duckwire/storage/redis"
-	"github.com/duckwire/duckwire/storage/redis/redistest"
 	"github.com/duckwire/duckwire/storage/storagetest"
 )
 
@@ -146,8 +146,8 @@ func nobodyDied(t *testing.T) func(string, []string) {
 }
 
 func TestDeadNode(t *testing.T) {
-	url := redistest.Start(t).URL()
-	const lease = 2 * time.Second
+	url := startRedis(t).URL()
+	const lease = 4 * time.Second // a machine may stand still for two seconds
 	a, b := open(t, redis.Options{URL: url, Lease: lease}), open(t, redis.Options{URL: url, Lease: lease})
 	deaths := make(chan []string, 9)
 	defer b.Serve(hub.NodeEvents{Died: func(node string, streams []string) { deaths <- append(streams, node) }})()
@@ -155,13 +155,13 @@ func TestDeadNode(t *testing.T) {
 	if _, _, err := a.AddStream(streamRecord("1", "x"), ""); err != nil {
 		t.Fatal(err)
 	}
-	for begun := time.Now(); time.Since(begun) < lease+lease/2; time.Sleep(lease / 10) {
+	for begun := a.Beaten(); a.Beaten().Sub(begun) < lease+lease/4; time.Sleep(lease / 40) { // beats are as rare
 		if !b.Alive(a.Node()) {
 			t.Fatal("a node that beats is not alive")
 		}
 	}
 	stop()
-	if got := <-deaths; !slices.Equal(got, []string{"1", a.Node()}) {
+	if got := hubtest.Recv(t, "the node to be found dead", deaths); !slices.Equal(got, []string{"1", a.Node()}) {
 		t.Errorf("%v", got)
 	}
 	if b.Alive(a.Node()) {

@@ -5,23 +5,26 @@ import (
 	"testing"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/hubtest"
 	"github.com/duckwire/duckwire/storage/redis"
 	"github.com/duckwire/duckwire/storage/redis/redistest"
 	"github.com/duckwire/duckwire/storage/storagetest"
 )
 
 func TestTopics(t *testing.T) {
+	t.Parallel()
 	t.Run("miniredis", func(t *testing.T) {
 		storagetest.Topics(t, func(t testing.TB) hub.TopicStore { return open(t, redis.Options{URL: startMini(t)}) })
 	})
 	t.Run("redis-server", func(t *testing.T) {
+		hubtest.Full(t, "redis-server")
 		storagetest.Topics(t, func(t testing.TB) hub.TopicStore { return open(t, redis.Options{URL: redistest.Start(t).URL()}) })
 	})
 }
 
 // A position of one node is good on another at once, however late that one hears of it.
 func TestTopicGoesOnElsewhere(t *testing.T) {
-	c := startCluster(t, 2, redistest.Start(t))
+	c := startCluster(t, 2, startRedis(t))
 	defer c.read(1, hub.Position{}).reader.Close() // node 1 has a mirror
 	for n := range 200 {
 		out, err := c.hubs[0].Publish("t", "p", []hub.EventInput{{Event: "n", Payload: json.RawMessage("1")}})

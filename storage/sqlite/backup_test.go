@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/hubtest"
 	"github.com/duckwire/duckwire/storage/sqlite"
 )
 
@@ -35,7 +36,7 @@ func TestBackupWhileRunning(t *testing.T) {
 			acknowledged.Store(int64(n + 1))
 		}
 	})
-	wait(t, "some are kept", func() bool { return acknowledged.Load() > 100 })
+	hubtest.Until(t, "some to be kept", func() bool { return acknowledged.Load() > 100 })
 	before := acknowledged.Load()
 	target := t.TempDir()
 	file := filepath.Join(target, "backup.db")

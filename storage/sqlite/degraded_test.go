@@ -11,6 +11,7 @@ import (
 	"github.com/mattn/go-sqlite3"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/hubtest"
 	"github.com/duckwire/duckwire/storage/sqlite"
 	"github.com/duckwire/duckwire/storage/sqlite/internal/settle"
 )
@@ -27,7 +28,7 @@ func refused(t *testing.T, s *sqlite.Store, m hub.StoredMessage, reason error) {
 // enqueueSoon adds a message as soon as the store lets it.
 func enqueueSoon(t *testing.T, s *sqlite.Store, m hub.StoredMessage) {
 	t.Helper()
-	wait(t, "the store heals", func() bool {
+	hubtest.Until(t, "the store to heal", func() bool {
 		_, err := s.Enqueue([]hub.StoredMessage{m}, wide)
 		if err != nil && !errors.Is(err, hub.ErrUnavailable) {
 			t.Fatal(err)
@@ -89,7 +90,7 @@ func TestFailedDisk(t *testing.T) {
 		t.Errorf("%v, %+v", s.Err(), s.Stats())
 	}
 	failing.Store(false)
-	wait(t, "the store heals by itself", func() bool { return s.Err() == nil })
+	hubtest.Until(t, "the store to heal by itself", func() bool { return s.Err() == nil })
 	if settled.Load() == before {
 		t.Error("the log was not settled")
 	}
@@ -131,7 +132,7 @@ func TestOneOfABatch(t *testing.T) {
 	for n := range good {
 		work.Go(func() { _, errs[n] = s.Enqueue([]hub.StoredMessage{message("u", fmt.Sprint(n), 1)}, wide) })
 	}
-	wait(t, "all wait", func() bool { return s.Waiting() == good+2 })
+	hubtest.Until(t, "all to wait", func() bool { return s.Waiting() == good+2 })
 	release()
 	work.Wait()
 	var e sqlite3.Error
@@ -166,7 +167,7 @@ func TestCloseUnderLoad(t *testing.T) {
 			}
 		})
 	}
-	wait(t, "some are kept", func() bool { return kept.Load() > 100 })
+	hubtest.Until(t, "some to be kept", func() bool { return kept.Load() > 100 })
 	again := f.reopen(t, s)
 	work.Wait()
 	if got := ids(t, again, "u"); int64(len(got)) != kept.Load() {

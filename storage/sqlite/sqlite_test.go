@@ -125,14 +125,4 @@ func ids(t testing.TB, s *sqlite.Store, user string) (all []string) {
 	}
 }
 
-// wait waits until something is so.
-func wait(t testing.TB, what string, so func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !so(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("never:", what)
-		}
-	}
-}
-
 func name(n int) string { return fmt.Sprintf("m%d", n) }

@@ -5,6 +5,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
 const documentPath = "../../../web/docs/proxies.md"
@@ -22,6 +25,35 @@ func readDocument(t *testing.T) *document {
 }
 
 func (d *document) has(line string) bool { return slices.Contains(strings.Split(d.text, "\n"), line) }
+
+// expects returns what the table of rungs has of a proxy. Where it has nothing, because it is being written, patience is
+// short.
+func (d *document) expects(proxy string) expected {
+	live := map[string]bool{}
+	if line := lineOf(d.text, "| "+proxy+" |"); line != "" && !*update {
+		cells := strings.Split(line, " | ")[1:]
+		live[cells[0]] = true // the rung of our client
+		for i, name := range columns() {
+			live[name] = strings.HasPrefix(cells[i+1], "live")
+		}
+	}
+	return func(rung string) time.Duration {
+		if live[rung] {
+			return hubtest.Hung
+		}
+		return patience
+	}
+}
+
+// lineOf returns the first line that begins so.
+func lineOf(text, begins string) string {
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(line, begins) {
+			return line
+		}
+	}
+	return ""
+}
 
 // part returns what stands between the marks of a name.
 func (d *document) part(t *testing.T, name string) string {

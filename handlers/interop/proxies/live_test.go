@@ -5,10 +5,19 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
-// patience is how long a first piece may take: what comes later is held until the end.
+// patience is how long to wait for a first piece that should not come, for it is held until the end.
 const patience = 3 * time.Second
+
+// expected tells how long to wait for the first piece of a rung: for what should come, however long that takes on a machine that
+// is busy.
+type expected func(rung string) time.Duration
+
+// allLive expects that every rung is live.
+func allLive(string) time.Duration { return hubtest.Hung }
 
 // result is how one rung did.
 type result struct {
@@ -37,7 +46,7 @@ var pieces = strings.SplitAfter("func größe() int {\n\treturn 42 // 鴨\n}\n\n
 
 // readAll reads one stream by each rung, all at once. A producer makes each of them: the first piece, then, once all readers had the time to
 // get it, the trouble, then the rest.
-func readAll(direct, through *caller, trouble func()) map[string]result {
+func readAll(direct, through *caller, expects expected, trouble func()) map[string]result {
 	var (
 		mu      sync.Mutex
 		results = map[string]result{}
@@ -48,7 +57,7 @@ func readAll(direct, through *caller, trouble func()) map[string]result {
 	for _, how := range restRungs {
 		first.Add(1)
 		all.Go(func() {
-			r, err := readOne(direct, through, how, first.Done, after)
+			r, err := readOne(direct, through, how, expects(how.name), first.Done, after)
 			if err != nil {
 				r.why = err.Error()
 			}
@@ -65,7 +74,9 @@ func readAll(direct, through *caller, trouble func()) map[string]result {
 	return results
 }
 
-func readOne(direct, through *caller, how rung, firstDone func(), after <-chan struct{}) (res result, err error) {
+func readOne(
+	direct, through *caller, how rung, wait time.Duration, firstDone func(), after <-chan struct{},
+) (res result, err error) {
 	p := producer{caller: direct}
 	err = p.begin()
 	if err == nil {
@@ -83,7 +94,7 @@ func readOne(direct, through *caller, how rung, firstDone func(), after <-chan s
 	select {
 	case came = <-r.got:
 		res.live = true
-	case <-time.After(patience):
+	case <-time.After(wait):
 	}
 	firstDone()
 	<-after

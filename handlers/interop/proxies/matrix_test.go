@@ -10,13 +10,17 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
 // TestMain runs more tests at one time than there are processors: they wait more than they compute.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	_ = flag.Set("test.parallel", "16")
-	os.Exit(m.Run())
+	code := m.Run()
+	os.RemoveAll(buildFolder)
+	os.Exit(code)
 }
 
 // row is one proxy's line of the table.
@@ -36,6 +40,7 @@ var update = flag.Bool("update", false, "write the tables into web/docs/proxies.
 
 // TestMatrix takes every rung through each proxy. It holds each proxy to the least that must work, and the document to the table that comes out.
 func TestMatrix(t *testing.T) {
+	t.Parallel()
 	o := prepare(t)
 	doc := readDocument(t)
 	rows := make([]row, len(hostile))
@@ -43,7 +48,7 @@ func TestMatrix(t *testing.T) {
 		for i, p := range hostile {
 			t.Run(p.name, func(t *testing.T) {
 				t.Parallel()
-				rows[i] = p.judge(t, o, func(l *row) {
+				rows[i] = p.judge(t, o, doc.expects(p.name), func(l *row) {
 					l.hold()
 					if cells := rungTable([]row{*l}); !*update && !doc.has(lastLine(cells)) {
 						l.fault("web/docs/proxies.md has no such line (make matrix writes it):\n%s", cells)
@@ -66,21 +71,19 @@ func TestMatrix(t *testing.T) {
 // prepare starts what all proxies share.
 func prepare(t *testing.T) *origin {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("real proxies are left out by -short: they are programs to install, and take half a minute")
-	}
+	hubtest.Full(t, "proxies, Node.js and npm packages")
 	checkPackages(t)
 	o := startOrigin(t)
 	o.client = bundleClient(t)
 	return o
 }
 
-// judge starts the proxy, takes every rung through it, and then the row through check. Our clients have no endless patience: on a machine that
-// is too busy for them a rung may seem held. So there is a second chance.
-func (p *proxy) judge(t *testing.T, o *origin, check func(*row)) row {
+// judge starts the proxy, takes every rung through it, and then the row through check. There is a second chance, because proxies have limits in
+// seconds: a server that stands still for as long is cut where it is not otherwise.
+func (p *proxy) judge(t *testing.T, o *origin, expects expected, check func(*row)) row {
 	var l row
 	for range 2 {
-		l = p.measure(t, o)
+		l = p.measure(t, o, expects)
 		if check(&l); len(l.faults) == 0 {
 			break
 		}
@@ -92,7 +95,7 @@ func (p *proxy) judge(t *testing.T, o *origin, check func(*row)) row {
 	return l
 }
 
-func (p *proxy) measure(t *testing.T, o *origin) row {
+func (p *proxy) measure(t *testing.T, o *origin, expects expected) row {
 	r := startRelay(t, o.addr)
 	addr := p.start(t, r.addr)
 	direct, through := newCaller(t, o.addr, o.token), newCaller(t, addr, o.token)
@@ -102,13 +105,16 @@ func (p *proxy) measure(t *testing.T, o *origin) row {
 	if l.header, err = resumesByHeader(direct, through); err != nil {
 		l.fault("Last-Event-ID: %v", err)
 	}
-	l.results = readAll(direct, through, func() {
-		time.Sleep(p.quiet)
+	l.results = readAll(direct, through, expects, func() {
+		time.Sleep(p.quiet) // more than the proxy's limit, which is what is tested
 		if p.cut {
 			r.cut()
 		}
 	})
-	s := &nodeSettings{Base: through.base, Origin: direct.base, Token: o.token, Pieces: pieces, Quiet: p.quiet.Milliseconds()}
+	s := &nodeSettings{Base: through.base, Origin: direct.base, Token: o.token, Pieces: pieces, Quiet: p.quiet.Milliseconds(), Patience: map[string]int64{}}
+	for _, name := range append([]string{"websocket", "sse", "padded", "longpoll"}, socketRungs...) {
+		s.Patience[name] = expects(name).Milliseconds()
+	}
 	if p.cut {
 		s.Control = r.control
 	}

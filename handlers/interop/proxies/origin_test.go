@@ -11,8 +11,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
-	"time"
 )
 
 // origin is the real server.
@@ -26,12 +26,28 @@ type origin struct {
 
 var devToken = regexp.MustCompile(`export DUCKWIRE_TOKEN=(\S+)`)
 
-// startOrigin builds the server and starts it as a developer does: with --dev, and the token that it prints.
+// buildFolder is where the binary is, once it is built.
+var buildFolder string
+
+// build builds the server, once.
+var build = sync.OnceValues(func() (binary string, err error) {
+	if buildFolder, err = os.MkdirTemp("", "duckwire-proxies-"); err != nil {
+		return "", err
+	}
+	binary = filepath.Join(buildFolder, "duckwire")
+	out, err := exec.Command("go", "build", "-o", binary, "github.com/duckwire/duckwire/cmd/duckwire").CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return binary, err
+})
+
+// startOrigin starts the server as a developer does: with --dev, and the token that it prints.
 func startOrigin(t *testing.T) *origin {
 	t.Helper()
-	binary := filepath.Join(t.TempDir(), "duckwire")
-	if out, err := exec.Command("go", "build", "-o", binary, "github.com/duckwire/duckwire/cmd/duckwire").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
+	binary, err := build()
+	if err != nil {
+		t.Fatal(err)
 	}
 	dir := t.TempDir()
 	o := &origin{addr: freeAddr(t), binary: binary, data: filepath.Join(dir, "data")}
@@ -42,15 +58,14 @@ func startOrigin(t *testing.T) *origin {
 		}
 	}
 	p := start(t, dir, env, binary, "serve", "--dev", "--addr", o.addr, "--data-dir", o.data)
-	for end := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		if m := devToken.FindStringSubmatch(p.said.String()); m != nil {
+	p.await(t, dir, func() bool {
+		m := devToken.FindStringSubmatch(p.said.String())
+		if m != nil {
 			o.token = m[1]
-			return o
 		}
-		if time.Now().After(end) {
-			t.Fatalf("duckwire does not start:\n%s", p.said.String())
-		}
-	}
+		return m != nil
+	})
+	return o
 }
 
 // tokenFor makes a token of a user who may do everything.

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"text/template"
 	"time"
+
+	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
 // proxy is one program in one configuration.
@@ -123,7 +125,7 @@ func (p *proxy) start(t *testing.T, behind string) string {
 
 // serves returns a condition: the proxy at addr is up, and reaches the server.
 func serves(addr string) func() bool {
-	client := http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	client := http.Client{Timeout: hubtest.Hung, Transport: &http.Transport{DisableKeepAlives: true}}
 	return func() bool {
 		resp, err := client.Get("http://" + addr + "/readyz")
 		if err != nil {
@@ -137,18 +139,21 @@ func serves(addr string) func() bool {
 // await waits until a program does what it is there for.
 func (p *process) await(t *testing.T, dir string, ready func() bool) {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); !ready(); time.Sleep(20 * time.Millisecond) {
-		over := time.Now().After(end)
+	hubtest.Until(t, p.cmd.Path+" to serve", func() bool {
 		select {
 		case <-p.ended:
-			over = true
+			log, _ := os.ReadFile(filepath.Join(dir, "log"))
+			t.Fatalf("%s does not serve:\n%s", p.cmd.Path, tail(p.said.String()+string(log)))
 		default:
 		}
-		if over {
-			log, _ := os.ReadFile(filepath.Join(dir, "log"))
-			t.Fatalf("%s does not serve:\n%s%s", p.cmd.Path, p.said.String(), log)
-		}
-	}
+		return ready()
+	})
+}
+
+// tail is the end of a log, as long as a screen holds.
+func tail(log string) string {
+	lines := strings.Split(strings.TrimSpace(log), "\n")
+	return strings.Join(lines[max(0, len(lines)-30):], "\n")
 }
 
 // folder is a folder where a program that has given up root may write, too.

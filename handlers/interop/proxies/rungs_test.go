@@ -8,6 +8,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/duckwire/duckwire/hub/hubtest"
 	"github.com/duckwire/duckwire/hub/provider/openai/eventstream"
 )
 
@@ -38,7 +39,7 @@ type reader struct {
 }
 
 const (
-	readingTimeout = 20 * time.Second // of one answer, and of one stream
+	readingTimeout = 2 * hubtest.Hung // of one answer, and of one stream
 	mostAnswers    = 200              // of one stream
 	breath         = 25 * time.Millisecond
 )

@@ -30,6 +30,7 @@ func runApache(t *testing.T, file, dir string) *process {
 
 // TestSamples holds the sample configurations to what they are for: every rung is live, and our client needs no fallback.
 func TestSamples(t *testing.T) {
+	t.Parallel()
 	o := prepare(t)
 	t.Run("proxies", func(t *testing.T) {
 		for _, s := range samples {
@@ -40,7 +41,7 @@ func TestSamples(t *testing.T) {
 					t.Fatal(err)
 				}
 				s.proxy.sample = string(text)
-				s.proxy.judge(t, o, (*row).holdOpen)
+				s.proxy.judge(t, o, allLive, (*row).holdOpen)
 			})
 		}
 	})

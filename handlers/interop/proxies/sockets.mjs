@@ -1,6 +1,6 @@
 // The transports of a Phoenix socket through one proxy, with the official client: a stream, and a channel with edits and presence.
 //
-//   node sockets.mjs '{"base", "origin", "token", "pieces", "quiet", "control"}'
+//   node sockets.mjs '{"base", "origin", "token", "pieces", "quiet", "control", "patience"}'
 //
 // Its last line is JSON, what came of each: {"NAME": {"works", "live", "resumed", "first", "why"}}.
 
@@ -10,7 +10,7 @@ import { collect, connect, disconnect, follow, transports } from '../lib/phoenix
 import { api } from '../lib/server.mjs'
 import { sleep, until } from '../lib/wait.mjs'
 
-const patience = 3000 // in ms: a first piece that takes longer is held
+const hung = 120_000 // in ms: nothing takes so long
 const padding = 32_768 // bytes: what our own client asks for where a beginning is held back
 const settings = JSON.parse(process.argv[2])
 const call = api({ url: settings.origin }, settings.token)
@@ -30,11 +30,11 @@ const trouble = new Promise((resolve) => (begin = resolve)).then(async () => {
   if (settings.control) await fetch(settings.control, { method: 'POST' })
 })
 
-const results = await Promise.all(Object.entries(rungs).map(async ([name, options]) => [name, await judge(options)]))
+const results = await Promise.all(Object.entries(rungs).map(async ([name, options]) => [name, await judge(options, settings.patience[name])]))
 console.log(JSON.stringify(Object.fromEntries(results)))
 process.exit()
 
-async function judge(options) {
+async function judge(options, patience) {
   const result = { works: false, live: false, resumed: false, first: 0, why: '' }
   let told = false
   const ready = () => {
@@ -42,7 +42,7 @@ async function judge(options) {
     told = true
   }
   try {
-    await run(options, result, ready)
+    await run(options, result, ready, patience)
     result.works = true
   } catch (error) {
     result.why = error.message
@@ -52,14 +52,14 @@ async function judge(options) {
   return result
 }
 
-async function run(options, result, ready) {
+async function run(options, result, ready, patience) {
   const socket = connect(settings.base, settings.token, options)
   const bob = connect(settings.origin, settings.token, { transport: WebSocket })
   try {
     let opened = 0
     socket.onOpen(() => opened++)
     await until('the socket to open', () => opened > 0, patience + 1000)
-    await readStream(socket, result, ready)
+    await readStream(socket, result, ready, patience)
     await edit(socket, bob)
     result.resumed = opened > 1
   } finally {
@@ -73,7 +73,7 @@ async function edit(socket, bob) {
   const [mine, his] = [socket, bob].map((s, by) => follow(s, topic, { from: '0', params: { client_id: `${by}-${topic}` } }))
   const presence = new Presence(mine)
   const heard = collect(mine, 'edit')
-  await until('both to be present', () => presence.list((_, { metas }) => metas.length)[0] === 2)
+  await until('both to be present', () => presence.list((_, { metas }) => metas.length)[0] === 2, hung)
   // Each edit is numbered, so that what is lost, twice or out of order shows. One that is not answered is sent again under its id, and published
   // once.
   await Promise.all(
@@ -81,7 +81,7 @@ async function edit(socket, bob) {
       for (const n of edits) await pushed(channel, { by, n, id: `${topic}-${by}-${n}` })
     }),
   )
-  await until('all edits', () => heard.length >= 2 * edits.length)
+  await until('all edits', () => heard.length >= 2 * edits.length, hung)
   for (const by of [0, 1]) {
     const numbers = heard.filter((one) => one.by === by).map((one) => one.n)
     if (String(numbers) !== String(edits)) throw new Error(`edits of ${by} came as ${numbers}`)
@@ -89,7 +89,7 @@ async function edit(socket, bob) {
 }
 
 /** readStream reads a stream whose first piece comes alone, then the trouble, then the rest. */
-async function readStream(socket, result, ready) {
+async function readStream(socket, result, ready, patience) {
   const { id } = await call('POST', '/v1/streams', { kind: 'completion' })
   const append = (entry) => call('POST', `/v1/streams/${id}/append`, entry)
   await append({ text: settings.pieces[0] })
@@ -103,14 +103,14 @@ async function readStream(socket, result, ready) {
   await trouble
   for (const piece of settings.pieces.slice(1)) await append({ text: piece })
   await append({ event: 'end' })
-  await until('the end', () => ends.length > 0, 15_000)
+  await until('the end', () => ends.length > 0, hung)
   result.first ||= performance.now() - begun
   if (text() !== settings.pieces.join('')) throw new Error(`the stream came as ${JSON.stringify(text())}`)
 }
 
 /** pushed pushes until there is an answer. */
 async function pushed(channel, payload) {
-  for (let tries = 0; tries < 5; tries++) {
+  for (let tries = 0; tries < 40; tries++) {
     const status = await new Promise((resolve) => {
       const push = channel.push('edit', payload, 3000)
       push.receive('ok', () => resolve('ok')).receive('timeout', () => resolve('timeout'))

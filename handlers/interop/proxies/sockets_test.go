@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
 var socketRungs = []string{"WebSocket", "SSE socket", "SSE socket, padded", "long-poll socket"}
@@ -23,6 +25,8 @@ type nodeSettings struct {
 	Pieces  []string `json:"pieces"`
 	Quiet   int64    `json:"quiet"`   // ms
 	Control string   `json:"control"` // of the relay that is to cut; "" without
+
+	Patience map[string]int64 `json:"patience"` // ms, for the first piece of each rung
 
 	// For our own client.
 	User     string         `json:"user"`
@@ -68,7 +72,7 @@ func runNode(ctx context.Context, o *origin, script string, s *nodeSettings, ans
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 4*hubtest.Hung)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "node", script, string(told))
 	cmd.Env = append(os.Environ(), "DUCKWIRE_BIN="+o.binary, "NODE_NO_WARNINGS=1")

@@ -10,7 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
+
+	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
 //go:embed testdata/synced.c
@@ -44,16 +45,11 @@ func (p Powered) log() string { return filepath.Join(p.Dir, "synced") }
 // Settle waits until all that was written so far is durable.
 func (p Powered) Settle() {
 	p.t.Helper()
-	for end := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	hubtest.Until(p.t, "what was written to be durable", func() bool {
 		lost := int64(0)
 		p.files(func(_ string, size, durable int64) { lost += size - durable })
-		if lost == 0 {
-			return
-		}
-		if time.Now().After(end) {
-			p.t.Fatalf("%d bytes never are durable", lost)
-		}
-	}
+		return lost == 0
+	})
 }
 
 // Hold has nothing become durable from now on.

@@ -11,7 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
+
+	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
 // Server is a real redis-server, on a Unix socket and a port of 127.0.0.1 in a folder of its own, which can be killed and started again.
@@ -36,6 +37,7 @@ func Start(t testing.TB, args ...string) *Server {
 // newServer makes a folder and chooses a port.
 func newServer(t testing.TB, args ...string) *Server {
 	t.Helper()
+	hubtest.Full(t, "redis-server")
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		t.Skip("SKIPPED: redis-server is not installed (.ci/need does)")
 	}
@@ -77,22 +79,31 @@ func (s *Server) Start() {
 	s.t.Helper()
 	s.cmd = exec.Command("redis-server", s.args...)
 	s.cmd.Env = append(os.Environ(), s.env...)
+	s.cmd.SysProcAttr = procAttr()
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		if conn, err := net.Dial("unix", filepath.Join(s.Dir, "s")); err == nil {
-			fmt.Fprint(conn, "PING\r\n")
-			b := make([]byte, 5)
-			n, _ := conn.Read(b)
-			conn.Close()
-			if string(b[:n]) == "+PONG" {
-				return
-			}
-		}
-		if time.Now().After(end) {
-			s.t.Fatal("redis-server does not answer")
-		}
+	hubtest.Until(s.t, "redis-server to answer", func() bool { return s.tell("PING") == "+PONG" })
+}
+
+// tell sends a command of one word, and returns the beginning of its answer. "" is none.
+func (s *Server) tell(command string) string {
+	conn, err := net.Dial("unix", filepath.Join(s.Dir, "s"))
+	if err != nil {
+		return ""
+	}
+	defer conn.Close()
+	fmt.Fprint(conn, command, "\r\n")
+	b := make([]byte, 5)
+	n, _ := conn.Read(b)
+	return strings.TrimSpace(string(b[:n]))
+}
+
+// Empty has the server forget everything.
+func (s *Server) Empty() {
+	s.t.Helper()
+	if answer := s.tell("FLUSHALL"); answer != "+OK" {
+		s.t.Fatalf("FLUSHALL: %q", answer)
 	}
 }
 
@@ -125,15 +136,11 @@ func (s *Server) Follow(master *Server) {
 // CatchUp waits until a replica has what its master has.
 func (s *Server) CatchUp(master *Server) {
 	s.t.Helper()
-	for end := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	hubtest.Until(s.t, "the replica to catch up", func() bool {
 		info := s.Command("INFO", "replication")
-		if strings.Contains(info, "master_link_status:up") && Offset(info, "slave_repl_offset") >= Offset(master.Command("INFO", "replication"), "master_repl_offset") {
-			return
-		}
-		if time.Now().After(end) {
-			s.t.Fatalf("the replica does not catch up:\n%s", info)
-		}
-	}
+		has, all := Offset(info, "slave_repl_offset"), Offset(master.Command("INFO", "replication"), "master_repl_offset")
+		return strings.Contains(info, "master_link_status:up") && has >= all
+	})
 }
 
 // Offset returns a number of what INFO tells.

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/hubtest"
 	"github.com/duckwire/duckwire/storage/sqlite"
 )
 
@@ -54,7 +55,7 @@ const (
 const childEnv = "FAULTTEST_WORKLOAD"
 
 // patience is how long a caller may be left without an answer, and the store may be degraded after the faults ended.
-const patience = 30 * time.Second
+const patience = hubtest.Hung
 
 func TestMain(m *testing.M) {
 	if config := os.Getenv(childEnv); config != "" {

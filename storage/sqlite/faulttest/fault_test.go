@@ -9,6 +9,8 @@ import (
 	"slices"
 	"syscall"
 	"testing"
+
+	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
 // A scenario is a fault, in a run that a second one follows on the same folder, with a disk that works.
@@ -209,12 +211,15 @@ func silence(records []record) (failures []string) {
 	return failures
 }
 
-// TestFaults plays every scenario.
+// TestFaults plays every scenario, and in the quick run each third one.
 func TestFaults(t *testing.T) {
 	seed := newSeed(t)
 	all := make([]tally, len(scenarios))
 	for round := range rounds(t) {
 		for i, sc := range scenarios {
+			if testing.Short() && i%3 != 1 {
+				continue
+			}
 			t.Run(sc.name, func(t *testing.T) {
 				tr := newTrial(t, busy(full, seed+uint64(i)*1000003+round), past{})
 				n, failures, lost := sc.play(tr, 8)
@@ -229,7 +234,7 @@ func TestFaults(t *testing.T) {
 	var sum tally
 	for i, sc := range scenarios {
 		if all[i].runs == 0 {
-			continue // go test -run asked for another one
+			continue // go test asked for others
 		}
 		t.Logf("%s: %v", sc.name, all[i])
 		if all[i].injected+all[i].kills == 0 && !sc.unarmed {
@@ -242,6 +247,7 @@ func TestFaults(t *testing.T) {
 
 // TestFaultsAreSeen is the control: a store that does not settle its log when it opens loses what it accepted, and that must come to light.
 func TestFaultsAreSeen(t *testing.T) {
+	hubtest.Full(t, "faults below SQLite for long")
 	seed := newSeed(t)
 	for _, name := range []string{"a sync fails, then the process is killed", "the process is killed in a sync"} {
 		sc := scenarios[slices.IndexFunc(scenarios, func(sc scenario) bool { return sc.name == name })]

@@ -17,8 +17,12 @@ const syncTakes = 1000
 func TestPowerLoss(t *testing.T) {
 	seed := newSeed(t)
 	var lives, points, records int
+	most := uint64(3)
+	if testing.Short() {
+		most = 1
+	}
 	for round := range rounds(t) {
-		for life := range uint64(3) {
+		for life := range most {
 			t.Run(fmt.Sprintf("life %d", life), func(t *testing.T) {
 				w := busy(full, seed+round*100+life*10)
 				var p past

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -106,6 +107,7 @@ func (tr *trial) run(w workload) []record {
 	ctx, cancel := context.WithTimeout(tr.t.Context(), 4*patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, os.Args[0])
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	cmd.Env = append(os.Environ(), childEnv+"="+string(config), "LD_PRELOAD="+needShim(tr.t), "FAULTTEST_ROOT="+w.Dir, "FAULTTEST_LOG="+w.Log,
 		"FAULTTEST_CONTROL="+w.Control, "GORACE=atexit_sleep_ms=0") // the race detector would wait for a second
 	out, err := cmd.CombinedOutput()
@@ -269,6 +271,9 @@ const (
 // newSeed returns the seed that the environment asks for, or a new one, and prints it.
 func newSeed(t testing.TB) uint64 {
 	seed := uint64(time.Now().UnixNano()) % 1e9
+	if testing.Short() {
+		seed = 1 // the quick run does the same each time
+	}
 	if s := os.Getenv(seedEnv); s != "" {
 		var err error
 		seed, err = strconv.ParseUint(s, 10, 64)

@@ -15,18 +15,29 @@ import (
 
 	"github.com/coder/websocket"
 
+	"github.com/duckwire/duckwire/hub/hubtest"
 	"github.com/duckwire/duckwire/hub/provider/openai/eventstream"
 	"github.com/duckwire/duckwire/storage/redis/redistest"
 )
 
-// hopPieces is how many pieces the upstream's completion has: a few seconds.
-const hopPieces = 1500
+const (
+	hopPieces = 600 // of the upstream's completion: more than a second
+	leastHops = 6   // of each reader, before the completion ends
+)
 
-// slowUpstream completes whatever it is asked, a letter of content(0, …) every two milliseconds.
-func slowUpstream(t *testing.T, pieces int) string {
+// slowUpstream completes whatever it is asked, a letter of content(0, …) every two milliseconds. The last one waits until it may
+// end.
+func slowUpstream(t *testing.T, pieces int, end <-chan struct{}) string {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
 		for i := range pieces {
+			if i == pieces-1 {
+				select {
+				case <-end:
+				case <-r.Context().Done():
+					return
+				}
+			}
 			fmt.Fprintf(w, "data: {\"choices\":[{\"index\":0,\"text\":%q}]}\n\n", content(0, i, i+1))
 			_ = http.NewResponseController(w).Flush()
 			select {
@@ -191,7 +202,10 @@ func (h *hopper) socket(ctx context.Context, c *client) {
 // TestHopsBetweenNodes reads a completion over each transport, a moment on one node and a moment on the other. Nothing comes twice, nothing is
 // missing, nobody is told to begin anew, although the nodes tell each other of a stream's text only four times a second.
 func TestHopsBetweenNodes(t *testing.T) {
-	env := []string{"DUCKWIRE_REDIS_URL=" + redistest.Start(t).URL(), "DUCKWIRE_UPSTREAM_URL=" + slowUpstream(t, hopPieces)}
+	hubtest.Full(t, "redis-server")
+	t.Parallel()
+	hopped, end := sync.WaitGroup{}, make(chan struct{})
+	env := []string{"DUCKWIRE_REDIS_URL=" + redistest.Start(t).URL(), "DUCKWIRE_UPSTREAM_URL=" + slowUpstream(t, hopPieces, end)}
 	a, b := newServer(t, env...), newServer(t, env...)
 	a.start()
 	b.start()
@@ -201,17 +215,25 @@ func TestHopsBetweenNodes(t *testing.T) {
 		t.Fatal(status, answer)
 	}
 	var readers sync.WaitGroup
+	hopped.Add(len(hops))
+	go func() { hopped.Wait(); close(end) }()
 	for name, hop := range hops {
 		readers.Go(func() {
 			h := &hopper{t: t, id: st.ID}
-			n := 0
-			for ; !h.over && !t.Failed(); n++ {
-				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(30+rand.IntN(60))*time.Millisecond)
+			enough := sync.OnceFunc(hopped.Done)
+			defer enough()
+			for n := 0; !h.over && !t.Failed(); n++ {
+				if n == leastHops {
+					enough()
+				}
+				stay := time.Duration(30+rand.IntN(60)) * time.Millisecond
+				stay *= time.Duration(1 + n/40) // longer where that is too short to read
+				ctx, cancel := context.WithTimeout(t.Context(), stay)
 				hop(h, ctx, nodes[n%2])
 				cancel()
 			}
-			if want := content(0, 0, hopPieces); h.text != want || n < 4 {
-				t.Errorf("%s: after %d hops %d bytes, want %d: %.100q", name, n, len(h.text), len(want), h.text)
+			if want := content(0, 0, hopPieces); h.text != want {
+				t.Errorf("%s: %d bytes, want %d: %.100q", name, len(h.text), len(want), h.text)
 			}
 		})
 	}

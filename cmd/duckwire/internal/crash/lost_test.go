@@ -7,10 +7,10 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/coder/websocket"
 
+	"github.com/duckwire/duckwire/hub/hubtest"
 	"github.com/duckwire/duckwire/storage/redis/redistest"
 )
 
@@ -74,14 +74,15 @@ func readSocket(t *testing.T, ctx context.Context, c *client, name, told string,
 // TestReadersOfALostStream has a node lose streams to another that has less of them, because it was cut off. Its readers have more than that: each is
 // told so, in the words of its transport, or its response breaks off; none is given text twice without a word.
 func TestReadersOfALostStream(t *testing.T) {
+	hubtest.Full(t, "redis-server")
+	t.Parallel()
 	server := redistest.Start(t)
 	l := newLine(t, "127.0.0.1:"+server.Port)
-	lease, model := "DUCKWIRE_NODE_LEASE=2s", "DUCKWIRE_UPSTREAM_URL="+slowUpstream(t, 1_000_000)
+	model := "DUCKWIRE_UPSTREAM_URL=" + slowUpstream(t, 1_000_000, make(chan struct{}))
 	a, b := newServer(t, "DUCKWIRE_REDIS_URL=redis://"+l.addr, lease, model), newServer(t, "DUCKWIRE_REDIS_URL="+server.URL(), lease, model)
 	a.start()
 	b.start()
-	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
-	defer cancel()
+	ctx := t.Context()
 	ca, cb := a.client("ada"), b.client("ada")
 	post := func(path, body string, want int, out any, header ...string) {
 		t.Helper()
@@ -99,10 +100,9 @@ func TestReadersOfALostStream(t *testing.T) {
 		_, answer := c.call("GET", "/v1/streams/"+id, "", nil, "Accept", "application/json")
 		return answer
 	}
-	eventually(t, "the other node has all", func() bool {
+	hubtest.Until(t, "the other node to have all", func() bool {
 		return strings.Contains(state(cb, "build"), `"kept"`) && strings.Contains(state(cb, completion.ID), `"running"`) && strings.Contains(state(cb, "asked"), `"running"`)
 	})
-	time.Sleep(5 * time.Second) // twice the lease: the nodes know each other, and trust what they do not hear
 
 	l.cut(true)
 	const lost = " and lost"
@@ -115,7 +115,7 @@ func TestReadersOfALostStream(t *testing.T) {
 		readSocket(t, ctx, ca, "socket", `"reset"`, `["1","1","stream:build","phx_join",{}]`),
 	}
 	for _, r := range readers {
-		eventually(t, r.name+" has it", func() bool { return r.has(lost) })
+		hubtest.Until(t, r.name+" to have it", func() bool { return r.has(lost) })
 	}
 	chunks := readBody(t, ctx, ca, "OpenAI", "", "/v1/streams/"+completion.ID+"?format=openai", "Accept", "text/event-stream")
 	readers = append(readers, chunks, channel)
@@ -124,18 +124,13 @@ func TestReadersOfALostStream(t *testing.T) {
 		_, answer := ca.call("GET", "/v1/streams/build?wait=60&after="+receipt.Position, "", nil, "Accept", "application/json")
 		poll <- answer
 	}()
-	eventually(t, "the other node has taken all", func() bool {
+	hubtest.Until(t, "the other node to have taken all", func() bool {
 		return strings.Contains(state(cb, "build"), `"interrupted"`) && strings.Contains(state(cb, completion.ID), `"interrupted"`) && strings.Contains(state(cb, "asked"), `"interrupted"`)
 	})
 
 	l.cut(false)
 	for _, r := range readers {
-		var err error
-		select {
-		case err = <-r.ended:
-		case <-ctx.Done():
-			t.Fatalf("%s is told nothing: %.500s", r.name, *r.got.Load())
-		}
+		err := hubtest.Recv(t, r.name+" to be told", r.ended)
 		switch got := *r.got.Load(); {
 		case r.name == "text" && (got != "kept"+lost || err == nil || err == io.EOF):
 			t.Errorf("text: %q, %v", got, err)
@@ -147,7 +142,8 @@ func TestReadersOfALostStream(t *testing.T) {
 			t.Errorf("%s: %v after %s", r.name, err, got)
 		}
 	}
-	if answer := <-poll; !strings.Contains(answer, `"reset":{"reason":"ahead"`) || !strings.Contains(answer, `"text":"kept"`) {
+	answer := hubtest.Recv(t, "the poll to be told", poll)
+	if !strings.Contains(answer, `"reset":{"reason":"ahead"`) || !strings.Contains(answer, `"text":"kept"`) {
 		t.Errorf("JSON: %s", answer)
 	}
 	a.stop()

@@ -9,15 +9,15 @@ import (
 	"net/http"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/duckwire/duckwire/hub/hubtest"
 	"github.com/duckwire/duckwire/hub/provider/openai/eventstream"
 )
 
 var (
-	rounds = flag.Int("rounds", 50, "how often the server is killed")
+	rounds = flag.Int("rounds", 0, "how often the server is killed; 0: a few times with -short, and 24 times without")
 	seed   = flag.Uint64("seed", 0, "of what is random; 0: another each time")
 )
 
@@ -26,8 +26,19 @@ func newSeed(t *testing.T) uint64 {
 	if s == 0 {
 		s = rand.Uint64()
 	}
-	t.Logf("-seed %d -rounds %d", s, *rounds)
+	t.Logf("-seed %d -rounds %d", s, kills())
 	return s
+}
+
+// kills is how often the server is killed.
+func kills() int {
+	switch {
+	case *rounds > 0:
+		return *rounds
+	case testing.Short():
+		return 4
+	}
+	return 24
 }
 
 const (
@@ -38,9 +49,10 @@ const (
 
 // trial is what is known of the messages in one test.
 type trial struct {
-	t    *testing.T
-	s    *server
-	stop context.Context // publishers end
+	t     *testing.T
+	s     *server
+	stop  context.Context // publishers end, and readers are cut no more
+	whole context.Context // everything that was accepted has been seen
 
 	mu       sync.Mutex
 	accepted map[string]string // id → position, as the publisher was told
@@ -53,29 +65,32 @@ type trial struct {
 // TestKill kills the server at random moments while messages are published, read and acknowledged, and clients are cut. What was accepted is
 // there, once for each id, in the order of each publisher.
 func TestKill(t *testing.T) {
+	t.Parallel()
 	seed := newSeed(t)
 	s := newServer(t)
 	stop, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	tr := &trial{t: t, s: s, stop: stop, accepted: make(map[string]string), seen: make(map[string]string)}
+	whole, seen := context.WithCancel(t.Context())
+	defer seen()
+	tr := &trial{t: t, s: s, stop: stop, whole: whole, accepted: make(map[string]string), seen: make(map[string]string)}
 	s.start()
 	var publishing, reading sync.WaitGroup
 	for p := range publishers {
 		publishing.Go(func() { tr.publish(p, rand.New(rand.NewPCG(seed, uint64(p)))) })
 	}
-	whole := &atomic.Bool{} // everything that was accepted has been seen
 	for n := range users * sessions {
-		reading.Go(func() { tr.read(n%users, rand.New(rand.NewPCG(seed, uint64(100+n))), whole) })
+		reading.Go(func() { tr.read(n%users, rand.New(rand.NewPCG(seed, uint64(100+n)))) })
 	}
 	rng := rand.New(rand.NewPCG(seed, 1000))
-	for range *rounds {
-		time.Sleep(time.Duration(rng.IntN(120)) * time.Millisecond)
+	for range kills() {
+		time.Sleep(time.Duration(rng.IntN(120)) * time.Millisecond) // a kill comes at any moment
 		s.kill()
 		s.start()
 	}
 	cancel()
 	publishing.Wait()
-	tr.settle(whole)
+	tr.settle()
+	seen()
 	reading.Wait()
 	tr.account()
 	tr.empty()
@@ -109,7 +124,7 @@ func (tr *trial) publish(p int, rng *rand.Rand) {
 			tr.mu.Lock()
 			tr.repeats++
 			tr.mu.Unlock()
-			time.Sleep(time.Duration(1+rng.IntN(10)) * time.Millisecond)
+			time.Sleep(time.Duration(1+rng.IntN(10)) * time.Millisecond) // a client does not try again at once
 		}
 		time.Sleep(time.Duration(rng.IntN(8)) * time.Millisecond) // so that a queue is not full while its readers are cut
 	}
@@ -127,10 +142,10 @@ func (tr *trial) accept(messages []struct{ ID, Position string }) {
 }
 
 // read is one session of a user, in many lives: it follows the queue, is cut, comes back where it was or at the beginning, and acknowledges.
-func (tr *trial) read(user int, rng *rand.Rand, whole *atomic.Bool) {
+func (tr *trial) read(user int, rng *rand.Rand) {
 	c := tr.s.client(fmt.Sprint("u", user))
 	last := ""
-	for !whole.Load() && !tr.t.Failed() {
+	for tr.whole.Err() == nil && !tr.t.Failed() {
 		if rng.IntN(3) == 0 {
 			last = ""
 		}
@@ -144,14 +159,18 @@ func (tr *trial) read(user int, rng *rand.Rand, whole *atomic.Bool) {
 			tr.acks++
 			tr.mu.Unlock()
 		}
-		time.Sleep(time.Duration(rng.IntN(5)) * time.Millisecond)
+		time.Sleep(time.Duration(rng.IntN(5)) * time.Millisecond) // a client does not come back at once
 	}
 }
 
-// life is one connection that is cut after some time. It returns how far it got.
+// life is one connection that is cut after some time, as long as there are kills. It returns how far it got.
 func (tr *trial) life(c *client, rng *rand.Rand, last string) string {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(10+rng.IntN(200))*time.Millisecond)
+	ctx, cancel := context.WithCancel(tr.whole)
 	defer cancel()
+	if cut := time.Duration(10+rng.IntN(200)) * time.Millisecond; tr.stop.Err() == nil {
+		ctx, cancel = context.WithTimeout(ctx, cut)
+		defer cancel()
+	}
 	header := []string{"Accept", "text/event-stream"}
 	if last != "" {
 		header = append(header, "Last-Event-ID", last)
@@ -208,27 +227,25 @@ func (tr *trial) see(id, position string, order map[string]int) {
 }
 
 // settle waits until everything that was accepted has been seen.
-func (tr *trial) settle(whole *atomic.Bool) {
-	deadline := time.Now().Add(20 * time.Second)
-	for {
-		missing := ""
+func (tr *trial) settle() {
+	missing := ""
+	tr.t.Cleanup(func() {
+		if missing != "" {
+			tr.t.Log("not seen: " + missing)
+		}
+	})
+	hubtest.Until(tr.t, "everything that was accepted to be seen", func() bool {
 		tr.mu.Lock()
+		defer tr.mu.Unlock()
+		missing = ""
 		for id, position := range tr.accepted {
 			if tr.seen[id] != position {
 				missing = fmt.Sprintf("%s, accepted at %s, was seen at %q", id, position, tr.seen[id])
 				break
 			}
 		}
-		tr.mu.Unlock()
-		if missing == "" || tr.t.Failed() || time.Now().After(deadline) {
-			if missing != "" {
-				tr.t.Error(missing)
-			}
-			whole.Store(true)
-			return
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
+		return missing == "" || tr.t.Failed()
+	})
 }
 
 // account prints what was done, and looks for what was never published.
@@ -239,7 +256,7 @@ func (tr *trial) account() {
 		}
 	}
 	tr.t.Logf("%d kills, %d messages accepted, %d requests repeated, %d connections of readers, %d acknowledgements",
-		*rounds, len(tr.accepted), tr.repeats, tr.lives, tr.acks)
+		kills(), len(tr.accepted), tr.repeats, tr.lives, tr.acks)
 }
 
 // empty acknowledges what is left, and finds nothing after another kill.

@@ -1,14 +1,14 @@
 package crash_test
 
 import (
-	"bytes"
 	"net/http"
 	"os"
-	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
 
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/testnet"
+	"github.com/duckwire/duckwire/hub/hubtest"
 	"github.com/duckwire/duckwire/storage/redis/redistest"
 )
 
@@ -28,6 +28,8 @@ func aclUser(t *testing.T) []string {
 
 // TestTLSAndACL runs two nodes on a Redis that is reached by TLS only, as a user who may do no more than the README says.
 func TestTLSAndACL(t *testing.T) {
+	hubtest.Full(t, "redis-server")
+	t.Parallel()
 	server, certificate := redistest.StartTLS(t)
 	server.Command(append([]string{"ACL", "SETUSER"}, aclUser(t)...)...)
 	server.Command("ACL", "SETUSER", "default", "resetpass", ">another")
@@ -43,7 +45,7 @@ func TestTLSAndACL(t *testing.T) {
 	if status, answer := cb.call("POST", "/v1/streams/s0/append", "text", nil, "Content-Type", "text/plain", "Stream-Closed", "true"); status != http.StatusOK {
 		t.Error(status, answer)
 	}
-	eventually(t, "the stream is done on both nodes", func() bool {
+	hubtest.Until(t, "the stream to be done on both nodes", func() bool {
 		_, here := ca.call("GET", "/v1/streams/s0", "", nil, "Accept", "application/json")
 		_, there := cb.call("GET", "/v1/streams/s0", "", nil, "Accept", "application/json")
 		return strings.Contains(here, `"done"`) && strings.Contains(there, `"done"`) && strings.Contains(there, `"text"`)
@@ -57,7 +59,7 @@ func TestTLSAndACL(t *testing.T) {
 		}
 	}
 	for path, want := range map[string]string{"/v1/topics/room/events?after=0": `"e"`, "/v1/users/me/messages": `"e"`, "/v1/revocations": "eve"} {
-		eventually(t, path+" has it on the other node", func() bool {
+		hubtest.Until(t, path+" to have it on the other node", func() bool {
 			_, answer := cb.call("GET", path, "", nil)
 			return strings.Contains(answer, want)
 		})
@@ -71,6 +73,8 @@ func TestTLSAndACL(t *testing.T) {
 
 // TestRedisRefuses starts nodes that Redis does not let in: they end at once, name the setting, and tell nobody the password.
 func TestRedisRefuses(t *testing.T) {
+	hubtest.Full(t, "redis-server")
+	t.Parallel()
 	server, certificate := redistest.StartTLS(t)
 	server.Command(append([]string{"ACL", "SETUSER"}, aclUser(t)...)...)
 	at := "127.0.0.1:" + server.Port
@@ -80,13 +84,10 @@ func TestRedisRefuses(t *testing.T) {
 		"no TLS":                                {"redis://duckwire:guess-1234@" + at, certificate},
 	} {
 		s := newServer(t, "DUCKWIRE_REDIS_URL="+one.url, "SSL_CERT_FILE="+one.file)
-		cmd := exec.Command(s.bin, "serve", "--addr", s.addr, "--data-dir", s.dir)
-		cmd.Env = append(append(os.Environ(), "DUCKWIRE_JWT_SECRET="+secret), s.env...)
-		var log bytes.Buffer
-		cmd.Stderr = &log
+		cmd, log := s.command()
 		err := cmd.Run()
 		if err == nil || !strings.Contains(log.String(), "redis_url") || strings.Contains(log.String(), "guess-1234") {
-			t.Errorf("%s: %v, %s", name, err, &log)
+			t.Errorf("%s: %v, %s", name, err, testnet.Tail(log.String()))
 		}
 	}
 }

@@ -3,6 +3,7 @@ package crash_test
 import (
 	"bytes"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -18,6 +19,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/duckwire/duckwire/cmd/duckwire/internal/testnet"
+	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
 const secret = "a secret of the tests, of 32 bytes"
@@ -37,25 +39,60 @@ type server struct {
 	exited chan struct{}
 }
 
-// newServer builds the binary, and chooses an address; env is more of its environment.
+// folder has what all tests share: the binary.
+var folder string
+
+// TestMain runs more tests at one time than there are processors: they wait more than they compute.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
+		_ = f.Value.Set("8")
+	}
+	var err error
+	if folder, err = os.MkdirTemp("", "duckwire-crash-"); err != nil {
+		panic(err)
+	}
+	code := m.Run()
+	os.RemoveAll(folder)
+	os.Exit(code)
+}
+
+// build builds the binary, once.
+var build = sync.OnceValues(func() (bin string, err error) {
+	bin = filepath.Join(folder, "duckwire")
+	out, err := exec.Command("go", "build", "-o", bin, "github.com/duckwire/duckwire/cmd/duckwire").CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("%w\n%s", err, out)
+	}
+	return bin, err
+})
+
+// newServer chooses an address; env is more of its environment.
 func newServer(t testing.TB, env ...string) *server {
 	t.Helper()
-	s := &server{t: t, env: env, addr: testnet.FreeAddr(t), dir: filepath.Join(t.TempDir(), "data"), bin: filepath.Join(t.TempDir(), "duckwire")}
-	if out, err := exec.Command("go", "build", "-o", s.bin, "github.com/duckwire/duckwire/cmd/duckwire").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	bin, err := build()
+	if err != nil {
+		t.Fatal(err)
 	}
+	s := &server{t: t, env: env, addr: testnet.FreeAddr(t), dir: filepath.Join(t.TempDir(), "data"), bin: bin}
 	t.Cleanup(s.kill)
 	return s
+}
+
+// command is what starts a life.
+func (s *server) command() (cmd *exec.Cmd, log *bytes.Buffer) {
+	cmd, log = exec.Command(s.bin, "serve", "--addr", s.addr, "--data-dir", s.dir), new(bytes.Buffer)
+	cmd.Dir = filepath.Dir(s.dir)
+	cmd.Env = append(append(os.Environ(), "DUCKWIRE_JWT_SECRET="+secret), s.env...)
+	cmd.Stderr = log
+	cmd.SysProcAttr = testnet.ProcAttr()
+	return cmd, log
 }
 
 // start starts a life, and returns when it serves.
 func (s *server) start() {
 	s.t.Helper()
-	cmd := exec.Command(s.bin, "serve", "--addr", s.addr, "--data-dir", s.dir)
-	cmd.Dir = filepath.Dir(s.bin)
-	cmd.Env = append(append(os.Environ(), "DUCKWIRE_JWT_SECRET="+secret), s.env...)
-	log := new(bytes.Buffer)
-	cmd.Stderr = log
+	cmd, log := s.command()
 	s.lives.Add(1)
 	if err := cmd.Start(); err != nil {
 		s.t.Fatal(err)
@@ -65,20 +102,19 @@ func (s *server) start() {
 	s.mu.Lock()
 	s.cmd, s.log, s.exited = cmd, log, exited
 	s.mu.Unlock()
-	for {
-		resp, err := http.Get("http://" + s.addr + "/readyz")
-		if err == nil {
-			resp.Body.Close()
-			if resp.StatusCode == http.StatusOK {
-				return
-			}
-		}
+	hubtest.Until(s.t, "a server to be ready", func() bool {
 		select {
 		case <-exited:
-			s.t.Fatalf("the server does not start:\n%s", log)
-		case <-time.After(2 * time.Millisecond):
+			s.t.Fatalf("the server does not start:\n%s", testnet.Tail(log.String()))
+		default:
 		}
-	}
+		resp, err := http.Get("http://" + s.addr + "/readyz")
+		if err != nil {
+			return false
+		}
+		resp.Body.Close()
+		return resp.StatusCode == http.StatusOK
+	})
 }
 
 // kill ends the life with SIGKILL.
@@ -96,9 +132,20 @@ func (s *server) kill() {
 func (s *server) stop() {
 	s.t.Helper()
 	_ = s.cmd.Process.Signal(os.Interrupt)
-	<-s.exited
+	s.wait()
+}
+
+// wait waits for the life's end, and expects exit code 0.
+func (s *server) wait() {
+	s.t.Helper()
+	select {
+	case <-s.exited:
+	case <-time.After(hubtest.Hung):
+		s.kill()
+		s.t.Fatalf("the server does not end:\n%s", testnet.Tail(s.log.String()))
+	}
 	if code := s.cmd.ProcessState.ExitCode(); code != 0 {
-		s.t.Errorf("the server ends with code %d:\n%s", code, s.log)
+		s.t.Errorf("the server ends with code %d, expected 0:\n%s", code, testnet.Tail(s.log.String()))
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/duckwire/duckwire/hub/hubtest"
 	"github.com/duckwire/duckwire/hub/provider/openai/eventstream"
 )
 
@@ -46,23 +47,27 @@ type streamTrial struct {
 // TestKillStreams kills the server while programs append to streams and others watch. A stream is found again with a beginning of its text, its
 // producer takes it on by a higher epoch, and watchers go on exactly, or are told to begin anew.
 func TestKillStreams(t *testing.T) {
+	t.Parallel()
 	seed := newSeed(t)
 	s := newServer(t)
 	s.start()
 	tr := &streamTrial{t: t, s: s}
-	var work sync.WaitGroup
 	for n := range streams {
 		c := s.client("owner")
 		if status, answer := c.call("POST", "/v1/streams", fmt.Sprintf(`{"id":"s%d"}`, n), nil); status != http.StatusCreated {
 			t.Fatal(status, answer)
 		}
+	}
+	s.stop() // so that the streams have been saved: a stream that nobody has is no stream
+	s.start()
+	var work sync.WaitGroup
+	for n := range streams {
 		work.Go(func() { tr.produce(n, rand.New(rand.NewPCG(seed, uint64(n)))) })
 		work.Go(func() { tr.watch(n, rand.New(rand.NewPCG(seed, uint64(100+n)))) })
 	}
 	rng := rand.New(rand.NewPCG(seed, 1000))
-	time.Sleep(300 * time.Millisecond) // until the streams have been saved once: a stream that nobody has is no stream
-	for range *rounds / 2 {
-		time.Sleep(time.Duration(rng.IntN(600)) * time.Millisecond)
+	for range kills() / 2 {
+		time.Sleep(time.Duration(rng.IntN(600)) * time.Millisecond) // some longer than it takes until a stream is saved
 		s.kill()
 		s.start()
 		for n := range streams {
@@ -72,7 +77,8 @@ func TestKillStreams(t *testing.T) {
 	tr.over.Store(true)
 	work.Wait()
 	s.stop()
-	t.Logf("%d kills, %d streams, taken on %d times, %d connections of watchers, %d resets", *rounds/2, streams, tr.takings.Load(), tr.resumes.Load(), tr.resets.Load())
+	t.Logf("%d kills, %d streams, taken on %d times, %d connections of watchers, %d resets",
+		kills()/2, streams, tr.takings.Load(), tr.resumes.Load(), tr.resets.Load())
 }
 
 // streamJSON is a stream as GET answers it.
@@ -102,7 +108,7 @@ func (tr *streamTrial) produce(n int, rng *rand.Rand) {
 	for epoch := 1; !tr.t.Failed(); epoch++ {
 		var st streamJSON
 		if status, _ := c.call("GET", path, "", &st, "Accept", "application/json"); status != http.StatusOK {
-			time.Sleep(5 * time.Millisecond)
+			time.Sleep(5 * time.Millisecond) // a client does not try again at once
 			continue
 		}
 		tr.takings.Add(1)
@@ -131,7 +137,7 @@ func (tr *streamTrial) produce(n int, rng *rand.Rand) {
 				break
 			}
 			at += len(piece)
-			time.Sleep(time.Duration(rng.IntN(4)) * time.Millisecond)
+			time.Sleep(time.Duration(rng.IntN(4)) * time.Millisecond) // text comes in its own time
 		}
 	}
 }
@@ -144,7 +150,7 @@ func (tr *streamTrial) watch(n int, rng *rand.Rand) {
 		if tr.watchOnce(c, n, rng, &w) {
 			return
 		}
-		time.Sleep(time.Duration(1+rng.IntN(5)) * time.Millisecond)
+		time.Sleep(time.Duration(1+rng.IntN(5)) * time.Millisecond) // a client does not come back at once
 	}
 }
 
@@ -155,9 +161,14 @@ type watched struct {
 	done bool   // the stream is known to be done
 }
 
-// watchOnce is one connection. It reports whether the stream is done, and all of it is here.
+// watchOnce is one connection, which is cut as long as producers write. It reports whether the stream is done, and all of it is
+// here.
 func (tr *streamTrial) watchOnce(c *client, n int, rng *rand.Rand, w *watched) (done bool) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(20+rng.IntN(300))*time.Millisecond)
+	cut := time.Duration(20+rng.IntN(300)) * time.Millisecond
+	if tr.over.Load() {
+		cut = hubtest.Hung
+	}
+	ctx, cancel := context.WithTimeout(tr.t.Context(), cut)
 	defer cancel()
 	header := []string{"Accept", "text/event-stream"}
 	if w.last != "" {

@@ -8,21 +8,27 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
-	"time"
 
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/testnet"
+	"github.com/duckwire/duckwire/hub/hubtest"
 	"github.com/duckwire/duckwire/storage/redis/redistest"
 )
 
 // TestWorkerOfAnotherNode runs the real worker against one of three nodes, and asks the others for analyses, one of which the worker cannot know of.
 func TestWorkerOfAnotherNode(t *testing.T) {
+	hubtest.Full(t, "redis-server")
+	t.Parallel()
+	const often = "DUCKWIRE_HEAVY_PER_MINUTE=100000" // analyses are asked for until the worker takes one
 	redis := "DUCKWIRE_REDIS_URL=" + redistest.Start(t).URL()
-	a, b, c := newServer(t, redis), newServer(t, redis), newServer(t, redis)
+	a, b, c := newServer(t, redis, often), newServer(t, redis, often), newServer(t, redis, often)
 	a.start()
 	b.start()
 	ctx, stop := context.WithCancel(t.Context())
 	worker := exec.CommandContext(ctx, a.bin, "worker", "--types", "style", "--url", "http://"+a.addr, "--token", token(t, "linter"), "--", "sh", "-c", "echo a.go:1:9: no ducks")
 	worker.Cancel = func() error { return worker.Process.Signal(os.Interrupt) }
-	worker.Stderr = os.Stderr
+	worker.Env = append(os.Environ(), "TMPDIR="+t.TempDir())
+	worker.WaitDelay = hubtest.Hung
+	worker.SysProcAttr = testnet.ProcAttr()
 	if err := worker.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -43,12 +49,7 @@ func TestWorkerOfAnotherNode(t *testing.T) {
 		var end struct{ Status string }
 		return json.Unmarshal([]byte(lines[len(lines)-1]), &end) == nil && end.Status == "done" && strings.Contains(text, "no ducks")
 	}
-	text := analyse(b)
-	for late := time.Now().Add(20 * time.Second); !byWorker(text); text = analyse(b) { // the worker has yet to ask for the first time: until then the built-in checks do it
-		if time.Now().After(late) {
-			t.Fatalf("the analysis of b is\n%s", text)
-		}
-	}
+	hubtest.Until(t, "the worker to ask: until then the built-in checks do it", func() bool { return byWorker(analyse(b)) })
 	c.start() // it has never heard of the worker
 	if text := analyse(c); !byWorker(text) {
 		t.Errorf("the analysis of c is\n%s", text)

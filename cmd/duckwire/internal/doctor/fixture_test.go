@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"flag"
 	"io"
 	"log"
 	"log/slog"
@@ -22,9 +23,14 @@ import (
 	"github.com/duckwire/duckwire/storage/redis/redistest"
 )
 
+// TestMain runs more tests at one time than there are processors: they wait more than they compute.
 func TestMain(m *testing.M) {
 	if inChild() {
 		return
+	}
+	flag.Parse()
+	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
+		_ = f.Value.Set("8")
 	}
 	goleak.VerifyTestMain(m, redistest.Leftovers()...)
 }

@@ -1,4 +1,4 @@
-// Package testnet finds addresses for servers of tests.
+// Package testnet finds addresses for servers of tests, and keeps their processes together.
 package testnet
 
 import (

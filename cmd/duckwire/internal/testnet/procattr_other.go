@@ -1,0 +1,8 @@
+//go:build unix && !linux
+
+package testnet
+
+import "syscall"
+
+// ProcAttr makes a program the head of a process group.
+func ProcAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
