@@ -38,7 +38,7 @@ func TestSocketModel(t *testing.T) {
 	t.Parallel()
 	if *socketTime == 0 {
 		if *socketTime = 6 * time.Second; testing.Short() {
-			*socketTime = time.Second
+			*socketTime = 2 * time.Second
 		}
 	}
 	seed := *socketSeed

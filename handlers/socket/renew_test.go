@@ -212,7 +212,7 @@ func TestRenewalThatHangs(t *testing.T) {
 func TestTokenExpiringIsTold(t *testing.T) {
 	hubtest.OwnClock(t, func(t *testing.T) {
 		short := &hub.Identity{User: "ada", Expires: time.Now().Add(6 * time.Second)}
-		o := office{"old": short, "new": {User: "ada", Expires: time.Now().Add(time.Hour)}}
+		o := office{"old": short, "new": {User: "ada", Expires: time.Now().Add(4*time.Second + time.Hour)}} // it is told after 4 s
 		s := startOffice(t, o, nil)
 		c, other := s.dial("user=old"), s.dial("user=old")
 		if got := c.next(); !strings.HasPrefix(got, `[null,null,"phoenix","token_expiring",{"expires_in":`) {

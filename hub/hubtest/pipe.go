@@ -65,10 +65,13 @@ func (p *pipe) take(b []byte) (n int, err error) {
 		switch {
 		case p.left:
 			err = net.ErrClosed
+		case err != nil:
+		case !p.read.IsZero() && !time.Now().Before(p.read):
+			err = os.ErrDeadlineExceeded
 		case len(p.bytes) > 0:
-			n, err = copy(b, p.bytes), nil
+			n = copy(b, p.bytes)
 			p.bytes = p.bytes[n:]
-		case err == nil:
+		default:
 			err = io.EOF
 		}
 	})
