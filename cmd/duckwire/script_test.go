@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/base64"
+	"flag"
 	"fmt"
 	"net/http"
 	"os"
@@ -25,7 +26,12 @@ func TestMain(m *testing.M) {
 
 type leakChecked struct{ *testing.M }
 
+// Run runs more tests at one time than there are processors: they wait more than they compute.
 func (m leakChecked) Run() int {
+	flag.Parse()
+	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
+		_ = f.Value.Set("6")
+	}
 	code := m.M.Run()
 	if code != 0 {
 		return code

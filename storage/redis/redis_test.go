@@ -38,6 +38,9 @@ func open(t testing.TB, o redis.Options) *redis.Store {
 	if o.Node == "" {
 		o.Node = fmt.Sprintf("n%d", nodes.Add(1))
 	}
+	if o.Timeout == 0 {
+		o.Timeout = hubtest.Hung // on a machine that is busy nothing counts as unreachable
+	}
 	o.Logger = slog.New(slog.DiscardHandler)
 	s, err := redis.Open(o)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/storage/redis"
@@ -16,7 +17,7 @@ import (
 func TestReplicasHaveIt(t *testing.T) {
 	master, replica := startRedis(t), redistest.Start(t)
 	replica.Follow(master)
-	s := open(t, redis.Options{URL: master.URL(), Replicas: 1})
+	s := open(t, redis.Options{URL: master.URL(), Replicas: 1, Timeout: 5 * time.Second})
 	h := hub.New(hub.Options{Queue: s})
 	defer h.Close()
 	send := func(n int) error {

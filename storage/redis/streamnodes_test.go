@@ -38,7 +38,7 @@ func startNode(t testing.TB, server addressed) *node { return startNodeWith(t, s
 
 func startNodeWith(t testing.TB, server addressed, limits hub.Limits) *node {
 	n := &node{stopped: make(chan string, 9)}
-	n.store = open(t, redis.Options{URL: server.URL(), Timeout: hubtest.Hung, Lease: lease, Dial: n.line.Dial})
+	n.store = open(t, redis.Options{URL: server.URL(), Lease: lease, Dial: n.line.Dial})
 	n.Hub = hub.New(hub.Options{Topics: n.store, Presences: n.store, Streams: n.store, Queue: n.store, Provider: n, Limits: limits})
 	t.Cleanup(n.Close)
 	return n
@@ -367,7 +367,7 @@ func (s *slowFinds) FindStream(user, id string) (*hub.SharedStream, error) {
 func TestStreamIsLost(t *testing.T) {
 	server := startRedis(t)
 	other, n := startNode(t, server), &node{}
-	n.store = open(t, redis.Options{URL: server.URL(), Timeout: hubtest.Hung, Lease: lease, Dial: n.line.Dial})
+	n.store = open(t, redis.Options{URL: server.URL(), Lease: lease, Dial: n.line.Dial})
 	slow := &slowFinds{Store: n.store, asked: make(chan string, 1)}
 	n.Hub = hub.New(hub.Options{Topics: slow, Presences: slow, Streams: slow, Queue: slow})
 	t.Cleanup(n.Close)
