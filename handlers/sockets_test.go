@@ -51,7 +51,7 @@ func (c *wsClient) next() string {
 	c.t.Helper()
 	_, data, err := c.conn.Read(c.ctx)
 	if err != nil {
-		c.t.Fatal(err)
+		c.t.Fatalf("no frame came: %v", err)
 	}
 	return string(data)
 }

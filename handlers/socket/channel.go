@@ -39,6 +39,8 @@ type Channel struct {
 	inbox   []phoenix.Message // what came while the worker was busy
 	joins   int               // joins in the inbox
 	working bool
+	asked   bool               // the worker has a message
+	atEnd   bool               // a feed has said all; the channel ends once the message that the worker has is answered
 	cancel  context.CancelFunc // of the worker's context
 	held    []frame            // what was pushed before the reply to the join
 	feeds   []*feed
@@ -70,7 +72,6 @@ const (
 	endRefused                 // it never was
 	endGone                    // the socket was closed in good order
 	endLost                    // the socket broke
-	endSaid                    // its farewell has gone out
 	endForbidden               // the renewed token does not allow it
 	endLessened                // the renewed token allows less than the join was given: the client joins again
 )
@@ -203,11 +204,18 @@ func (c *Channel) work() {
 	}
 }
 
-// take returns the next message, or ends the worker.
+// take returns the next message, or ends the worker. The one before it is answered.
 func (c *Channel) take() (m phoenix.Message, ok bool) {
 	s := c.socket
 	s.mu.Lock()
+	c.asked = false
+	if c.atEnd && c.state == joined {
+		s.mu.Unlock()
+		c.end(endStopped)
+		s.mu.Lock()
+	}
 	if c.state == joined && len(c.inbox) > 0 {
+		c.asked = true
 		m = c.inbox[0]
 		c.inbox[0] = phoenix.Message{}
 		c.inbox = c.inbox[1:]
@@ -300,6 +308,19 @@ func (c *Channel) end(how ending, reply ...frame) {
 		c.left()
 	}
 	c.goOn()
+}
+
+// finish ends the channel because one of its feeds has said all. A message that the worker has is answered before: it may be what ended the
+// stream, and to a channel that is over no answer goes out.
+func (c *Channel) finish() {
+	s := c.socket
+	s.mu.Lock()
+	c.atEnd = true
+	asked := c.asked
+	s.mu.Unlock()
+	if !asked {
+		c.end(endStopped)
+	}
 }
 
 // overLocked takes the channel off its socket: nothing more of it goes out. It returns what the channel has not handled. Socket.mu is held.

@@ -301,3 +301,33 @@ type leaver struct {
 }
 
 func (l *leaver) Left() { l.left() }
+
+// A message that ends its channel's stream is answered before the channel closes, however soon the client has the end.
+func TestEndOfStreamWaitsForTheAnswer(t *testing.T) {
+	var stream *hub.Stream
+	read := make(chan struct{})
+	whole := kind(func(_ context.Context, c *socket.Channel, _ json.RawMessage) (socket.Handler, error) {
+		return handler(func(ctx context.Context, m *socket.Message) error {
+			stream.Cancel("u")
+			select {
+			case <-read:
+			case <-ctx.Done():
+			}
+			m.Reply(nil)
+			return nil
+		}), c.FollowWhole(stream)
+	})
+	s := start(t, socket.Options{Routes: []socket.Route{{Pattern: "whole:*", Kind: whole}}}, hub.Limits{})
+	var err error
+	if stream, _, err = s.hub.CreateStream(hub.StreamSpec{Owner: "u", Kind: "test"}); err != nil {
+		t.Fatal(err)
+	}
+	c := s.dial("user=u")
+	c.send(`["1","1","whole:1","phx_join",{}]`)
+	c.want(ok(`"1"`, `"1"`, "whole:1"))
+	c.send(`["1","2","whole:1","cancel",{}]`, `["1","3","whole:1","cancel",{}]`)
+	for !strings.Contains(c.next(), `"whole:1","end",`) {
+	}
+	close(read)
+	c.want(ok(`"1"`, `"2"`, "whole:1"), closed(`"1"`, "whole:1"), unmatched(`"3"`, "whole:1"))
+}

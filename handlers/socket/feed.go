@@ -35,7 +35,7 @@ type outcome uint8
 const (
 	goesOn      outcome = iota
 	feedEnds            // the channel goes on without it
-	channelEnds         // the channel is over; its farewell has been added
+	channelEnds         // the channel is over
 )
 
 // Signal implements hub.Waker.

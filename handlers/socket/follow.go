@@ -89,7 +89,6 @@ func (t *streamSource) next(c *Channel, p *pull) outcome {
 		}
 	}
 	if endOf(p.items) {
-		p.add(c.farewell(endStopped))
 		return channelEnds
 	}
 	return goesOn

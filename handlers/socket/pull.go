@@ -114,6 +114,6 @@ func (f *feed) read(p *pull) {
 	case feedEnds:
 		f.drop()
 	case channelEnds:
-		c.end(endSaid)
+		c.finish()
 	}
 }
