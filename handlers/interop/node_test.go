@@ -121,16 +121,15 @@ func lastOf(notes []string) []string {
 	return lines[max(0, len(lines)-screen):]
 }
 
-// nodePattern is the pattern for Node's names of tests where -run names some in the file of a test.
+// nodePattern is the pattern for Node's names of tests where -run names some in the file of a test; else "". Node looks at the last name alone.
 func nodePattern(test string) string {
 	levels := strings.Split(flag.Lookup("test.run").Value.String(), "/")
-	if depth := strings.Count(test, "/") + 1; len(levels) > depth {
-		name := strings.Join(levels[depth:], "/")
-		name = strings.Trim(name, "^$")
-		name = name[strings.LastIndex(name, "›")+len("›")*min(1, strings.Count(name, "›")):] // Node looks at the last name alone
-		return strings.ReplaceAll(strings.TrimLeft(name, "_ "), "_", ".")
+	depth := strings.Count(test, "/") + 1
+	if len(levels) <= depth {
+		return ""
 	}
-	return ""
+	names := strings.Split(strings.Join(levels[depth:], "/"), "›")
+	return strings.ReplaceAll(strings.Trim(names[len(names)-1], "^$_ "), "_", ".")
 }
 
 var importsBrowser = regexp.MustCompile(`(?m)^import .*lib/(browser|console)\.mjs'`)
