@@ -56,7 +56,7 @@ endif
 
 .PHONY: test-all
 test-all: needs ## run every test: other people's clients and proxies, Chromium, kill loops, faults below SQLite, real Redis, soak
-	@PLAIN_TAGS=$(PLAIN) .ci/test all
+	@TRACED='$(TRACED) $(TRACED_PKG)' .ci/test all
 
 .PHONY: race
 race: ## run the quick tests with the race detector

@@ -321,7 +321,7 @@ func startNginx(t *testing.T, nginx, addr, backend string) {
 	cmd := exec.CommandContext(ctx, nginx, "-p", dir, "-c", "nginx.conf")
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // its workers end with it
 	cmd.WaitDelay = hubtest.Hung
-	cmd.SysProcAttr = testnet.ProcAttr()
+	cmd.SysProcAttr = hubtest.ProcAttr()
 	var said bytes.Buffer
 	cmd.Stderr = &said
 	if err := cmd.Start(); err != nil {

@@ -35,7 +35,7 @@ func startLintServer(t *testing.T, env ...string) *lintServer {
 	cmd.Env = append(os.Environ(), "DUCKWIRE_JWT_SECRET="+testSecret, "DUCKWIRE_LEASE=5s",
 		"DUCKWIRE_HEAVY_PER_MINUTE=100000", "GORACE=atexit_sleep_ms=0")
 	cmd.Env = append(cmd.Env, env...)
-	cmd.SysProcAttr = testnet.ProcAttr()
+	cmd.SysProcAttr = hubtest.ProcAttr()
 	logs, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -82,7 +82,7 @@ func (s *lintServer) worker(args ...string) *exec.Cmd {
 	cmd := exec.Command("duckwire", append([]string{"worker"}, args...)...)
 	cmd.Env = append(os.Environ(), "DUCKWIRE_URL="+s.c.base, "DUCKWIRE_TOKEN="+lintToken(s.t, "linter", "worker:analysis=produce"),
 		"GORACE=atexit_sleep_ms=0", "TMPDIR="+s.t.TempDir()) // a worker that is killed leaves its job's folder
-	cmd.SysProcAttr = testnet.ProcAttr()
+	cmd.SysProcAttr = hubtest.ProcAttr()
 	var log strings.Builder
 	cmd.Stderr = &log
 	if err := cmd.Start(); err != nil {

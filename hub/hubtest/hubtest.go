@@ -1,5 +1,6 @@
 // Package hubtest has what the tests of all packages share: a way to wait that does not depend on how fast the machine is, and
-// the mark of tests that the quick run leaves out. It imports nothing of the project.
+// the mark of tests that the quick run leaves out, servers on a clock of their own, and processes that end with their tests. It
+// imports nothing of the project.
 package hubtest
 
 import (

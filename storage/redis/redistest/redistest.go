@@ -79,7 +79,7 @@ func (s *Server) Start() {
 	s.t.Helper()
 	s.cmd = exec.Command("redis-server", s.args...)
 	s.cmd.Env = append(os.Environ(), s.env...)
-	s.cmd.SysProcAttr = procAttr()
+	s.cmd.SysProcAttr = hubtest.ProcAttr()
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}

@@ -85,7 +85,7 @@ func (s *server) command() (cmd *exec.Cmd, log *bytes.Buffer) {
 	cmd.Dir = filepath.Dir(s.dir)
 	cmd.Env = append(append(os.Environ(), "DUCKWIRE_JWT_SECRET="+secret), s.env...)
 	cmd.Stderr = log
-	cmd.SysProcAttr = testnet.ProcAttr()
+	cmd.SysProcAttr = hubtest.ProcAttr()
 	return cmd, log
 }
 

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/duckwire/duckwire/cmd/duckwire/internal/testnet"
 	"github.com/duckwire/duckwire/hub/hubtest"
 	"github.com/duckwire/duckwire/storage/redis/redistest"
 )
@@ -28,7 +27,7 @@ func TestWorkerOfAnotherNode(t *testing.T) {
 	worker.Cancel = func() error { return worker.Process.Signal(os.Interrupt) }
 	worker.Env = append(os.Environ(), "TMPDIR="+t.TempDir())
 	worker.WaitDelay = hubtest.Hung
-	worker.SysProcAttr = testnet.ProcAttr()
+	worker.SysProcAttr = hubtest.ProcAttr()
 	if err := worker.Start(); err != nil {
 		t.Fatal(err)
 	}

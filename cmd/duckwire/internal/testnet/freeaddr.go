@@ -1,4 +1,4 @@
-// Package testnet finds addresses for servers of tests, and keeps their processes together.
+// Package testnet finds addresses for servers of tests, and shortens what they log.
 package testnet
 
 import (

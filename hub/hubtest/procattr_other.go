@@ -1,6 +1,6 @@
 //go:build unix && !linux
 
-package testnet
+package hubtest
 
 import "syscall"
 
