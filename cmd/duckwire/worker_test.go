@@ -297,11 +297,11 @@ func TestCancelKillsTheLinter(t *testing.T) {
 func TestWorkerGivesBackItsJob(t *testing.T) {
 	t.Parallel()
 	s := startLintServer(t, "DUCKWIRE_LEASE=60s")
-	first := s.worker("--", "sleep", "60")
+	first := s.worker("--types", "style", "--", "sleep", "60")
 	id := s.analyze("style", "a.go", "package a\n")
-	s.worker("--", "echo", "a.go:2:2: second")
+	s.worker("--types", "style,other", "--", "echo", "a.go:2:2: second")
+	s.end(s.analyze("other", "a.go", "package a\n")) // which the second one does: so it has asked, for both types
 	s.wait(id, func(st *lintState) bool { return st.last(hub.EntryProgress) != "" })
-	time.Sleep(500 * time.Millisecond) // for the second one to ask, of which nothing tells; if it has not, it is given the job later
 	if err := first.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
