@@ -92,7 +92,7 @@ func (f *sseFeed) bye(dst []byte, reason string, retry time.Duration) []byte {
 
 // appendStreamBlock appends one item of a stream as a block. What says nothing in this shape appends nothing.
 func appendStreamBlock(dst []byte, item *hub.Item, position string) []byte {
-	name, data := item.StreamData(nil)
+	name, data := hub.StreamData(item, nil)
 	if name == "" {
 		return dst
 	}
@@ -134,7 +134,7 @@ func (f *ndjsonFeed) bye(dst []byte, reason string, retry time.Duration) []byte 
 // appendStreamLine appends one item as a line. An object's members become the line's own; any other JSON value, and an object that has
 // members of the line's names, stands under "data".
 func appendStreamLine(dst []byte, item *hub.Item, position string) []byte {
-	name, data := item.StreamData(nil)
+	name, data := hub.StreamData(item, nil)
 	if name == "" {
 		return dst
 	}

@@ -63,8 +63,8 @@ func (a *announcer) run(r *Reader, wake *Wake) {
 }
 
 // item announces one item, and reports whether it was the stream's end.
-func (a *announcer) item(item *Item, l *log) (end bool) {
-	at := Position{Epoch: l.epoch, Offset: item.To}
+func (a *announcer) item(item *Item, l *Log) (end bool) {
+	at := Position{Epoch: l.Epoch(), Offset: item.To}
 	switch {
 	case item.Event == nil:
 		a.chunks(item.Text, item.At, at.String())

@@ -19,10 +19,10 @@ func (h *Hub) Conclude(name, sender string, events []EventInput) ([]Published, e
 
 // Listen opens a reader of the stream after p that is nobody: it is no watcher, and what it reads was not delivered.
 func (s *Stream) Listen(p Position, wake Waker) *Reader {
-	r := &Reader{silent: true}
-	s.log.mu.Lock()
-	defer s.log.mu.Unlock()
-	s.log.open(r, p, wake)
+	r := new(Reader)
+	s.log.Lock()
+	defer s.log.Unlock()
+	s.log.Open(r, p, wake, ReaderOptions{Silent: true})
 	return r
 }
 

@@ -9,21 +9,21 @@ import (
 // a second, and a reader that comes over from the stream's own node knows more. It returns when this node has heard of p, or the stream has no such
 // place. Errors match ErrUnavailable: nobody can be asked at the moment.
 func (s *Stream) CatchUp(p Position) error {
-	return s.catchUp(func() bool { return !s.log.mayCome(p) })
+	return s.catchUp(func() bool { return !s.log.MayCome(p) })
 }
 
 // CatchUpToByte is CatchUp for a place in the text.
 func (s *Stream) CatchUpToByte(at int) error {
-	return s.catchUp(func() bool { return at <= len(s.log.text) })
+	return s.catchUp(func() bool { return at <= s.log.TextLen() })
 }
 
 // catchUp has the stream fetched until enough, which is called under s.log.mu, says so, or there is no more. Many may come over at one time: they
 // share what is fetched, and what was asked for before somebody came may not be enough for that one.
 func (s *Stream) catchUp(enough func() bool) error {
 	for range 2 {
-		s.log.mu.Lock()
+		s.log.Lock()
 		done := s.remote == nil || enough()
-		s.log.mu.Unlock()
+		s.log.Unlock()
 		if done {
 			return nil
 		}
@@ -66,12 +66,12 @@ func (s *Stream) look() error {
 		} else if err != nil {
 			return err
 		}
-		s.log.mu.Lock()
-		same := s.log.epoch == epoch // else what was found may be older than what was heard meanwhile
+		s.log.Lock()
+		same := s.log.Epoch() == epoch // else what was found may be older than what was heard meanwhile
 		if same && s.remote != nil {
 			s.takeLocked(found, true)
 		}
-		s.log.unlockAndWake()
+		s.log.UnlockAndWake()
 		if same {
 			return nil
 		}
@@ -80,21 +80,12 @@ func (s *Stream) look() error {
 
 // catchUp makes sure that a topic's mirror has what follows p, if the store has: another node may have heard of it before this one.
 func (t *topic) catchUp(p Position) error {
-	t.mu.Lock()
+	t.Lock()
 	m := t.mirror
-	enough := m == nil || !t.mayCome(p)
-	t.mu.Unlock()
+	enough := m == nil || !t.MayCome(p)
+	t.Unlock()
 	if enough {
 		return nil
 	}
 	return m.renew()
-}
-
-// mayCome reports whether p is no place in the log, but may be one when the log has gone on. l.mu is held.
-func (l *log) mayCome(p Position) bool {
-	if p.Now || p.Epoch == "" {
-		return false
-	}
-	why := l.lost(p)
-	return why == ResetAhead || why == ResetEpoch
 }

@@ -38,12 +38,12 @@ func (h *Hub) allTopics() []*topic {
 
 func (h *Hub) expireTopics(now time.Time) {
 	for _, t := range h.allTopics() {
-		t.mu.Lock()
-		before := t.bytes
+		t.Lock()
+		before := t.Size()
 		t.trimOver(now)
-		h.logBytes.Add(t.bytes - before)
-		idle := t.readers == 0 && t.presences == nil && (t.mirror != nil && now.Sub(t.used) > mirrorTTL || len(t.entries) == 0 && now.Sub(t.used) > h.limits.HistoryTTL)
-		t.mu.Unlock()
+		h.logBytes.Add(t.Size() - before)
+		idle := t.readers == 0 && t.presences == nil && (t.mirror != nil && now.Sub(t.used) > mirrorTTL || t.Len() == 0 && now.Sub(t.used) > h.limits.HistoryTTL)
+		t.Unlock()
 		if idle {
 			h.dropTopic(t)
 		}
@@ -64,22 +64,22 @@ func (h *Hub) dropTopic(t *topic) {
 func (h *Hub) forgetTopic(t *topic) bool {
 	h.topicMu.Lock()
 	defer h.topicMu.Unlock()
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	t.Lock()
+	defer t.Unlock()
 	if t.readers > 0 || t.presences != nil || t.gone {
 		return false
 	}
 	t.gone = true
-	h.logBytes.Add(-t.bytes)
+	h.logBytes.Add(-t.Size())
 	delete(h.topics, t.name)
 	return true
 }
 
 func (h *Hub) expireStreams(now time.Time) {
 	for _, s := range h.streams.all() {
-		s.log.mu.Lock()
+		s.log.Lock()
 		old := s.status.Ended() && now.Sub(s.ended) > h.limits.StreamTTL || s.remote != nil && s.log.readers == 0 && now.Sub(s.remote.used) > mirrorTTL
-		s.log.mu.Unlock()
+		s.log.Unlock()
 		if old {
 			h.dropStream(s)
 		}
@@ -94,9 +94,9 @@ func (h *Hub) dropStream(s *Stream) {
 		} else {
 			h.forgetRecord(s)
 		}
-		s.log.mu.Lock()
-		h.logBytes.Add(-s.log.bytes - streamCost)
-		s.log.mu.Unlock()
+		s.log.Lock()
+		h.logBytes.Add(-s.log.Size() - streamCost)
+		s.log.Unlock()
 	}
 }
 
@@ -159,9 +159,9 @@ func (h *Hub) leastUsedTopics() []*topic {
 	all := h.allTopics()
 	used := make(map[*topic]time.Time, len(all)) // of now, so that the order holds still
 	for _, t := range all {
-		t.mu.Lock()
+		t.Lock()
 		used[t] = t.used
-		t.mu.Unlock()
+		t.Unlock()
 	}
 	slices.SortFunc(all, func(a, b *topic) int { return used[a].Compare(used[b]) })
 	return all

@@ -43,11 +43,11 @@ func (h *Hub) Complete(req *CompletionRequest, spec StreamSpec, meta CompletionM
 // begin returns the context that a stream's provider works in. ok is false where the stream has ended already.
 func (h *Hub) begin(s *Stream) (ctx context.Context, ok bool) {
 	ctx, stop := context.WithCancelCause(h.ctx)
-	s.log.mu.Lock()
+	s.log.Lock()
 	s.stop = stop
 	ended := s.status.Ended()
 	s.armKeep(max(s.Keep.CancelAfter, firstWatcher))
-	s.log.mu.Unlock()
+	s.log.Unlock()
 	if ended { // cancelled or superseded between its registration and here
 		stop(errStreamEnded)
 	}
@@ -116,8 +116,8 @@ type completionWriter struct {
 func (w *completionWriter) Accepted() { w.stream.start() }
 
 func (w *completionWriter) Describe(info CompletionInfo) {
-	w.stream.log.mu.Lock()
-	defer w.stream.log.mu.Unlock()
+	w.stream.log.Lock()
+	defer w.stream.log.Unlock()
 	if w.stream.info == (CompletionInfo{}) {
 		w.stream.info = info
 	}

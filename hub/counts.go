@@ -13,6 +13,7 @@ import (
 // counts is what has happened since the hub's start. What hot paths touch are single atomic additions; the rest is rare.
 type counts struct {
 	tallies [tallies]tally
+	readers [tallies][Transports]readerCounts
 	next    atomic.Uint32 // the tally of the next reader
 
 	events     atomic.Uint64 // published, that went into a log
@@ -31,6 +32,9 @@ type counts struct {
 func (c *counts) init() {
 	for i := range c.tallies {
 		c.tallies[i].lag = meter.NewHistogram(1, 4, 16, 64, 256, 1024, 4096)
+		for via := range Transport(Transports) {
+			c.readers[i][via] = readerCounts{&c.tallies[i], via}
+		}
 	}
 	c.firstToken = meter.NewHistogram(0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 }
@@ -57,25 +61,29 @@ type Client interface {
 	Transport() Transport
 }
 
-// readerCounts is where one reader's items are counted. The zero value counts nothing.
+// readerCounts is where the items of readers over one transport are counted: the Observer of such a reader.
 type readerCounts struct {
 	tally *tally
 	via   Transport
 }
 
-// of returns where the items of a reader with that wake are counted.
-func (c *counts) of(wake Waker) readerCounts {
-	client, ok := wake.(Client)
-	if !ok {
-		return readerCounts{}
+// observer returns where the items of a reader with that wake are counted; nil: nowhere.
+func (c *counts) observer(wake Waker) Observer {
+	via := ViaWait
+	switch w := wake.(type) {
+	case Client:
+		via = w.Transport()
+	case *Wake: // of a request that waits
+	default:
+		return nil
 	}
-	return readerCounts{&c.tallies[c.next.Add(1)%tallies], client.Transport()}
+	return &c.readers[c.next.Add(1)%tallies][via]
 }
 
-// items counts n items that the reader was given when it was behind by so many entries.
-func (r readerCounts) items(n int, behind uint64) {
+// Items implements Observer.
+func (r *readerCounts) Items(n int, behind uint64) {
 	switch {
-	case r.tally == nil || n == 0:
+	case n == 0:
 	case n == 1 && behind == 1:
 		r.tally.single[r.via].Add(1)
 	default:
@@ -84,30 +92,23 @@ func (r readerCounts) items(n int, behind uint64) {
 	}
 }
 
-// latest counts items that have no place in a log.
-func (r readerCounts) latest(n int) {
-	if r.tally != nil && n > 0 {
-		r.tally.delivered[r.via].Add(uint64(n))
-	}
-}
-
-// tokens counts those that no reader was given before.
-func (r readerCounts) tokens(n int) {
-	if r.tally != nil && n > 0 {
+// Tokens implements Observer.
+func (r *readerCounts) Tokens(n int) {
+	if n > 0 {
 		r.tally.tokens.Add(uint64(n))
 	}
 }
 
-// reset counts one, if it is one, and returns it.
-func (r readerCounts) reset(reset *Reset) *Reset {
-	if r.tally != nil && reset != nil {
-		for i, reason := range resetReasons {
-			if reason == reset.Reason {
-				r.tally.resets[i].Add(1)
-			}
-		}
+// Reset implements Observer.
+func (r *readerCounts) Reset(reason ResetReason) {
+	r.tally.resets[slices.Index(resetReasons[:], reason)].Add(1)
+}
+
+// latest counts items that have no place in a log. r may be nil.
+func (r *readerCounts) latest(n int) {
+	if r != nil && n > 0 {
+		r.tally.delivered[r.via].Add(uint64(n))
 	}
-	return reset
 }
 
 // streamKind is a stream's kind as it is counted: what producers call their streams are words from outside.

@@ -129,8 +129,8 @@ func (h *Hub) answerReaders(body []byte) ([]byte, error) {
 
 // away returns those of the users who do not read the topic here.
 func (t *topic) away(users []string) (away []string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	t.Lock()
+	defer t.Unlock()
 	for i, user := range users {
 		if t.users[user] == 0 && !slices.Contains(users[:i], user) {
 			away = append(away, user)

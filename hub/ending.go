@@ -52,3 +52,10 @@ func appendRawOrNull(b []byte, raw json.RawMessage) []byte {
 	}
 	return append(b, raw...)
 }
+
+// ResetEnd is a reset in the words of a stream's end, for readers that have no other word for it: what they read goes on no more, and may be
+// asked for again.
+func ResetEnd() Item {
+	e := Ending{Status: StatusInterrupted, Error: &EndError{Code: "reset", Message: "the stream is not what was told of it; ask for it again"}}
+	return Item{Event: &Event{Kind: EndEvent, Name: EndName, Data: e.appendJSON(nil)}}
+}

@@ -1,43 +1,8 @@
 package hub
 
-import (
-	"sync/atomic"
-	"time"
-)
+import "time"
 
-// Format is a wire format's slot in an Encoding. The packages that write a format choose their slot; the hub only keeps the bytes.
-type Format uint8
-
-// MaxFormats is the number of slots.
-const MaxFormats = 6
-
-// Encoding holds the bytes of one item in each wire format, made once by whichever reader comes first and shared by all. The zero value
-// is ready. Safe for concurrent use; two readers that come at the same time may both encode, and one result is kept.
-type Encoding struct {
-	slots [MaxFormats]atomic.Pointer[[]byte]
-}
-
-// Get returns the bytes in slot f, or nil.
-func (e *Encoding) Get(f Format) []byte {
-	if p := e.slots[f].Load(); p != nil {
-		return *p
-	}
-	return nil
-}
-
-// Put fills slot f. b must not be changed afterwards.
-func (e *Encoding) Put(f Format, b []byte) { e.slots[f].Store(&b) }
-
-// drop frees the bytes: the entry is so far behind the tail that its readers are late ones, who can afford to encode.
-func (e *Encoding) drop() {
-	for i := range e.slots {
-		if e.slots[i].Load() != nil {
-			e.slots[i].Store(nil)
-		}
-	}
-}
-
-// EventKind tells what an Event is to its readers.
+// EventKind says what an Event is to its readers.
 type EventKind uint8
 
 // The kinds.
@@ -62,13 +27,18 @@ type Event struct {
 	Time   time.Time
 	Offset uint64 // 0 for an ephemeral event
 
-	payload, payloadEnd int // TopicEvent: where the payload stands in Data
+	PayloadAt, PayloadEnd int // TopicEvent: where the payload stands in Data
 
-	key eventKey // under which a topic remembers it; zero: under none
+	Sender, ID string // TopicEvent: the sender and its own id for the event; "": it came without one
 }
 
 // Payload returns the JSON value that a topic's event carries, a part of Data. It must not be changed.
-func (ev *Event) Payload() []byte { return ev.Data[ev.payload:ev.payloadEnd:ev.payloadEnd] }
+func (ev *Event) Payload() []byte { return ev.Data[ev.PayloadAt:ev.PayloadEnd:ev.PayloadEnd] }
+
+// Size returns about how many bytes the event takes, its envelope counted once.
+func (ev *Event) Size() int64 {
+	return int64(len(ev.Data)+len(ev.Name)+len(ev.Bytes)) + EntryBytes + 224
+}
 
 // Item is what a reader gets: one event, or text that may span many entries.
 type Item struct {
@@ -77,4 +47,13 @@ type Item struct {
 	Text  []byte // shared, never to be changed; nil for an event without text
 	Event *Event // nil for text
 	*Encoding
+}
+
+// size is what an item counts for in the bounds of one Read.
+func (item *Item) size() int {
+	n := len(item.Text) + 64
+	if item.Event != nil {
+		n += len(item.Event.Data)
+	}
+	return n
 }

@@ -1,3 +1,4 @@
+// Package errs has the errors of the model, which every layer matches and only the edge turns into statuses.
 package hub
 
 import (
@@ -18,11 +19,6 @@ var (
 	ErrQueueFull       = errors.New("queue full")              // a user's queue holds as much as it may; wrapped by *LimitError
 	ErrClosed          = errors.New("closed")                  // the stream has ended, or the hub is draining
 	ErrUnavailable     = errors.New("temporarily unavailable") // a part that the answer depends on does not answer
-)
-
-var (
-	errNotUTF8 = errors.New("is not valid UTF-8")
-	errIDTaken = fmt.Errorf("the id is in use for another stream or request: %w", ErrConflict)
 )
 
 // FieldError is a fault in one named field of the caller's input. It matches ErrInvalid.

@@ -29,7 +29,7 @@ type Hub struct {
 	provider Provider
 	logger   *slog.Logger
 	begun    time.Time
-	epochs   *epochs
+	epochs   *Epochs
 	logBytes atomic.Int64 // of all logs, about
 	room     room
 	counts   counts
@@ -75,7 +75,7 @@ func New(o Options) *Hub {
 		provider: o.Provider,
 		logger:   o.Logger,
 		begun:    time.Now(),
-		epochs:   newEpochs(),
+		epochs:   NewEpochs(),
 		topics:   make(map[string]*topic),
 		draining: make(chan struct{}),
 		wakes:    make(map[Waker]struct{}),
@@ -315,7 +315,7 @@ func (h *Hub) topic(name string) (*topic, error) {
 	}
 	t = &topic{name: name, hub: h, used: time.Now()}
 	if h.topicStore == nil {
-		t.epoch = h.epochs.take()
+		t.Init(h.epochs.Next(), nil)
 	}
 	h.topics[name] = t
 	return t, nil

@@ -237,8 +237,8 @@ func (s *Stream) refuseElsewhere(r *refusal) error {
 	body, _ := json.Marshal(r) // of strings and numbers
 	_, taken, err := s.askOwner(&nodeRequest{Do: callNode, Call: callRefuseJob, Text: body})
 	if taken { // its node has died, and with it the job
-		s.log.mu.Lock()
-		defer s.log.mu.Unlock()
+		s.log.Lock()
+		defer s.log.Unlock()
 		return s.endedError()
 	}
 	return err
@@ -246,9 +246,9 @@ func (s *Stream) refuseElsewhere(r *refusal) error {
 
 // heldElsewhere asks the node that has the stream's job. That somebody has had a job stays true.
 func (s *Stream) heldElsewhere(user string) (bool, error) {
-	s.log.mu.Lock()
+	s.log.Lock()
 	known := slices.Contains(s.heldBy, user)
-	s.log.mu.Unlock()
+	s.log.Unlock()
 	if known || s.Kind != "analysis" { // others are nobody's jobs
 		return known, nil
 	}
@@ -257,8 +257,8 @@ func (s *Stream) heldElsewhere(user string) (bool, error) {
 	if err != nil || taken || string(answer.Body) != "true" {
 		return false, err
 	}
-	s.log.mu.Lock()
-	defer s.log.mu.Unlock()
+	s.log.Lock()
+	defer s.log.Unlock()
 	s.heldBy = append(s.heldBy, user)
 	return true, nil
 }

@@ -121,10 +121,10 @@ func (h *Hub) enqueue(req *AnalysisRequest, spec StreamSpec) (*Stream, bool, err
 		h.jobs.remove(j)
 		return s, old, err
 	}
-	s.log.mu.Lock()
+	s.log.Lock()
 	s.producer.epoch = j.epoch
 	s.armKeep(max(s.Keep.CancelAfter, firstWatcher))
-	s.log.mu.Unlock()
+	s.log.Unlock()
 	h.announce(s)
 	h.jobs.mu.Lock()
 	j.stream = s
@@ -198,7 +198,7 @@ func (j *job) fail(code, text string) {
 func (h *Hub) jobLeaseDue(j *job) {
 	h.jobs.mu.Lock()
 	s := j.stream
-	s.log.mu.Lock()
+	s.log.Lock()
 	p := &s.producer
 	left := time.Until(p.leased)
 	if p.open > 0 {
@@ -208,7 +208,7 @@ func (h *Hub) jobLeaseDue(j *job) {
 	if p.lease != nil && left > 0 {
 		p.lease.Reset(left)
 	}
-	s.log.mu.Unlock()
+	s.log.Unlock()
 	if !due {
 		h.jobs.mu.Unlock()
 		return
@@ -246,8 +246,8 @@ func (h *Hub) retry(j *job, refused string, others bool) {
 
 // fence takes a job's stream from the worker that writes it: what that one sends from now on is refused.
 func (s *Stream) fence(epoch int64) {
-	s.log.mu.Lock()
-	defer s.log.mu.Unlock()
+	s.log.Lock()
+	defer s.log.Unlock()
 	p := &s.producer
 	p.holder, p.epoch, p.current, p.pending = "", epoch, nil, nil
 	p.stopLease()
@@ -256,8 +256,8 @@ func (s *Stream) fence(epoch int64) {
 // handTo makes a worker the one who may write the job's stream. ok is false where the stream has ended. Whoever reads it is to be woken
 // once jobs.mu, which is held, is let go (log.wakeAll).
 func (s *Stream) handTo(worker string, j *job) (ok bool) {
-	s.log.mu.Lock()
-	defer s.log.mu.Unlock()
+	s.log.Lock()
+	defer s.log.Unlock()
 	if s.status.Ended() {
 		return false
 	}
@@ -273,8 +273,8 @@ func (s *Stream) handTo(worker string, j *job) (ok bool) {
 
 // begun reports whether the worker has appended anything in the current attempt.
 func (s *Stream) begun() bool {
-	s.log.mu.Lock()
-	defer s.log.mu.Unlock()
+	s.log.Lock()
+	defer s.log.Unlock()
 	known := s.producer.known[s.producer.holder]
 	return known != nil && known.epoch == s.producer.epoch
 }

@@ -39,16 +39,16 @@ func (t *topic) attach() error {
 	if t.hub.topicStore == nil {
 		return nil
 	}
-	t.mu.Lock()
+	t.Lock()
 	if t.gone {
-		t.mu.Unlock()
+		t.Unlock()
 		return ErrClosed
 	}
 	m := t.mirror
 	if m == nil {
 		m = &mirror{topic: t, store: t.hub.topicStore, changed: make(chan struct{})}
 		t.mirror = m
-		t.mu.Unlock()
+		t.Unlock()
 		stop := m.store.FollowTopic(t.name, m.hear, m.gap)
 		m.mu.Lock()
 		m.stop = stop
@@ -58,7 +58,7 @@ func (t *topic) attach() error {
 			stop()
 		}
 	} else {
-		t.mu.Unlock()
+		t.Unlock()
 	}
 	return m.wait(func() bool { return m.loaded })
 }
@@ -222,18 +222,18 @@ func (m *mirror) close() {
 
 // end returns up to where the topic is known.
 func (t *topic) end() (epoch string, after uint64) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.epoch, t.tail()
+	t.Lock()
+	defer t.Unlock()
+	return t.Epoch(), t.Tail()
 }
 
 // adopt takes a page of the store's.
 func (t *topic) adopt(p *TopicPage) {
 	now := time.Now()
-	t.mu.Lock()
-	before := t.bytes
-	if t.epoch != p.Epoch || p.Tail < t.tail() || p.Base > t.tail() {
-		t.begin(p.Epoch, p.Before, p.Base)
+	t.Lock()
+	before := t.Size()
+	if t.Epoch() != p.Epoch || p.Tail < t.Tail() || p.Base > t.Tail() {
+		t.Begin(p.Epoch, p.Before, p.Base)
 		t.ids = nil
 	}
 	t.take(p.First, p.Events)
@@ -241,24 +241,24 @@ func (t *topic) adopt(p *TopicPage) {
 		t.putShared(&p.Ephemerals[i])
 	}
 	t.trimOver(now)
-	t.hub.logBytes.Add(t.bytes - before)
-	t.unlockAndWake()
+	t.hub.logBytes.Add(t.Size() - before)
+	t.UnlockAndWake()
 }
 
 // join takes a batch that goes on exactly where the topic ends, and what it has already. Otherwise it reports false.
 func (t *topic) join(b *EventBatch) bool {
 	now := time.Now()
-	t.mu.Lock()
-	if b.First > 0 && (b.Epoch != t.epoch || b.First > t.tail()+1) {
-		t.mu.Unlock()
+	t.Lock()
+	if b.First > 0 && (b.Epoch != t.Epoch() || b.First > t.Tail()+1) {
+		t.Unlock()
 		return false
 	}
-	before := t.bytes
+	before := t.Size()
 	t.take(b.First, b.Events)
 	t.trimOver(now)
 	t.used = now
-	t.hub.logBytes.Add(t.bytes - before)
-	t.unlockAndWake()
+	t.hub.logBytes.Add(t.Size() - before)
+	t.UnlockAndWake()
 	return true
 }
 
@@ -270,10 +270,10 @@ func (t *topic) take(first uint64, events []SharedEvent) {
 			t.putShared(e)
 			continue
 		}
-		if first > t.tail() {
+		if first > t.Tail() {
 			ev, in := e.event()
-			ev.envelope(t.name, e.Sender, &in, t.position(first).String())
-			t.appendEvent(ev)
+			putEnvelope(ev, t.name, e.Sender, &in, t.Position(first).String())
+			t.Append(ev)
 		}
 		first++
 	}
@@ -281,7 +281,7 @@ func (t *topic) take(first uint64, events []SharedEvent) {
 
 func (t *topic) putShared(e *SharedEvent) {
 	ev, in := e.event()
-	ev.envelope(t.name, e.Sender, &in, "")
+	putEnvelope(ev, t.name, e.Sender, &in, "")
 	t.eph.put(e.Sender, ev, t.hub.limits.EphemeralKeys)
 	t.watch.set(t.eph.version)
 }
@@ -354,10 +354,10 @@ func (h *Hub) noticeEpoch(name, epoch string) {
 	if t == nil {
 		return
 	}
-	t.mu.Lock()
+	t.Lock()
 	m := t.mirror
-	other := t.epoch != epoch
-	t.mu.Unlock()
+	other := t.Epoch() != epoch
+	t.Unlock()
 	if m != nil && other {
 		m.gap()
 	}
@@ -375,9 +375,9 @@ func (h *Hub) closeMirrors() {
 
 // dropMirror ends the topic's mirror, if it has one.
 func (t *topic) dropMirror() {
-	t.mu.Lock()
+	t.Lock()
 	m := t.mirror
-	t.mu.Unlock()
+	t.Unlock()
 	if m != nil {
 		m.close()
 	}

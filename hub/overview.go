@@ -17,14 +17,14 @@ func (h *Hub) TopicSummaries(limit int) (list []TopicSummary, total int) {
 	all := h.allTopics()
 	list = make([]TopicSummary, len(all))
 	for i, t := range all {
-		t.mu.Lock()
-		list[i] = TopicSummary{Name: t.name, Readers: t.readers, Events: len(t.entries), Bytes: t.bytes, Used: t.used}
+		t.Lock()
+		list[i] = TopicSummary{Name: t.name, Readers: t.readers, Events: t.Len(), Bytes: t.Size(), Used: t.used}
 		presences := t.presences
-		t.mu.Unlock()
+		t.Unlock()
 		if presences != nil {
-			presences.mu.Lock()
+			presences.Lock()
 			list[i].Present = len(presences.byKey)
-			presences.mu.Unlock()
+			presences.Unlock()
 		}
 	}
 	return sortTopics(list, limit), len(all)

@@ -45,7 +45,7 @@ func (h *Hub) track(topic, key, client string, meta json.RawMessage, online bool
 	if err != nil {
 		return nil, err
 	}
-	defer t.unlock(t.tail())
+	defer t.unlock(t.Tail())
 	m := t.returning(key, client)
 	if m == nil {
 		if noRoom == nil {
@@ -82,8 +82,8 @@ func (p *Presence) Update(meta json.RawMessage) error {
 	if p.online {
 		meta = withOnline(meta, p.meta.since)
 	}
-	t.mu.Lock()
-	defer t.unlock(t.tail())
+	t.Lock()
+	defer t.unlock(t.Tail())
 	if p.meta.owner == p && p.meta.until.IsZero() {
 		t.replace(p.meta, meta)
 		t.shareMeta(p.meta)
@@ -94,8 +94,8 @@ func (p *Presence) Update(meta json.RawMessage) error {
 // Leave ends the presence now, also one that waits in its grace.
 func (p *Presence) Leave() {
 	t := p.table
-	t.mu.Lock()
-	defer t.unlock(t.tail())
+	t.Lock()
+	defer t.unlock(t.Tail())
 	if p.meta.owner == p {
 		t.remove(p.meta)
 		t.shareGone(p.meta)
@@ -110,8 +110,8 @@ func (p *Presence) Drop(grace time.Duration) {
 		return
 	}
 	t := p.table
-	t.mu.Lock()
-	defer t.unlock(t.tail())
+	t.Lock()
+	defer t.unlock(t.Tail())
 	if p.meta.owner == p && p.meta.until.IsZero() {
 		t.linger(p.meta, time.Now().Add(grace))
 		t.shareMeta(p.meta)
@@ -120,5 +120,5 @@ func (p *Presence) Drop(grace time.Duration) {
 
 // nextRef returns a phx_ref: unique among all nodes' and all starts', as the epochs of logs are.
 func (h *Hub) nextRef() string {
-	return h.epochs.boot + "." + strconv.FormatUint(h.presenceRefs.Add(1), 36)
+	return h.epochs.Boot() + "." + strconv.FormatUint(h.presenceRefs.Add(1), 36)
 }

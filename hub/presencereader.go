@@ -18,18 +18,16 @@ func (h *Hub) SubscribePresence(topic string, wake Waker) (*PresenceReader, erro
 	if err != nil {
 		return nil, err
 	}
-	defer t.unlock(t.tail())
+	defer t.unlock(t.Tail())
 	r := &PresenceReader{table: t}
-	t.open(&r.reader, Position{Now: true}, wake)
-	r.reader.silent = true
-	r.reader.onEnd = t.left
+	t.Open(&r.reader, Position{Now: true}, wake, ReaderOptions{Silent: true, OnClose: t.left})
 	return r, nil
 }
 
 // left drops the table with its last reader.
 func (t *presenceTable) left() {
-	t.mu.Lock()
-	t.unlock(t.tail())
+	t.Lock()
+	t.unlock(t.Tail())
 }
 
 // Topic returns the topic's name.
@@ -39,10 +37,9 @@ func (r *PresenceReader) Topic() string { return r.table.topic.name }
 // changes since. The wake will fire when there are some. The bytes are shared: never change them.
 func (r *PresenceReader) State() []byte {
 	t := r.table
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	r.reader.after = t.tail()
-	t.park(&r.reader)
+	t.Lock()
+	defer t.Unlock()
+	t.SkipToTail(&r.reader)
 	return t.encoded()
 }
 
@@ -78,13 +75,13 @@ func (h *Hub) Presences(topic string) []byte {
 func (h *Hub) PresenceSnapshot(topic string) (state []byte, keys int) {
 	if h.presenceOut.store != nil {
 		if t, err := h.attachPresences(topic); err == nil {
-			defer t.unlock(t.tail())
+			defer t.unlock(t.Tail())
 			return t.encoded(), len(t.byKey)
 		}
 	}
 	if t := h.presences(topic); t != nil {
-		t.mu.Lock()
-		defer t.mu.Unlock()
+		t.Lock()
+		defer t.Unlock()
 		return t.encoded(), len(t.byKey)
 	}
 	return []byte("{}"), 0
@@ -98,14 +95,14 @@ func (h *Hub) presences(name string) *presenceTable {
 	if t == nil {
 		return nil
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	t.Lock()
+	defer t.Unlock()
 	return t.presences
 }
 
 // presenceEvent returns an event about the topic's presences, of no sender's.
 func (t *topic) presenceEvent(name string, payload []byte) *Event {
 	ev := &Event{Name: name, Time: time.Now()}
-	ev.envelope(t.name, "", &EventInput{ID: ulid.Make().String(), Event: name, Payload: payload}, "")
+	putEnvelope(ev, t.name, "", &EventInput{ID: ulid.Make().String(), Event: name, Payload: payload}, "")
 	return ev
 }

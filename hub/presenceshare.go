@@ -84,16 +84,16 @@ func (h *Hub) attachPresences(name string) (*presenceTable, error) {
 			t.share.stop = func() {}
 		}
 		t.readers++ // it stays
-		t.mu.Unlock()
+		t.Unlock()
 		if begin {
 			t.follow()
 		}
 		err = h.await(loaded)
-		t.mu.Lock()
+		t.Lock()
 		t.readers--
 		if err != nil {
 			if h.isClosing() {
-				t.unlock(t.tail())
+				t.unlock(t.Tail())
 				return nil, ErrClosed
 			}
 			h.logger.Warn("who is present on other nodes is not known yet", "topic", name, "error", err)
@@ -102,7 +102,7 @@ func (h *Hub) attachPresences(name string) (*presenceTable, error) {
 		if !t.gone {
 			return t, nil
 		}
-		t.mu.Unlock()
+		t.Unlock()
 	}
 }
 
@@ -124,10 +124,10 @@ func (h *Hub) await(loaded <-chan struct{}) error {
 // follow begins to hear of what other nodes save.
 func (t *presenceTable) follow() {
 	stop := t.topic.hub.presenceOut.store.FollowPresences(t.topic.name, t.hear, t.refresh)
-	t.mu.Lock()
+	t.Lock()
 	over := t.share.over
 	t.share.stop = stop
-	t.mu.Unlock()
+	t.Unlock()
 	if over {
 		stop()
 	}
@@ -149,8 +149,8 @@ func (t *presenceTable) endShare() {
 
 // hear takes what a node has saved.
 func (t *presenceTable) hear(metas []SharedPresence) {
-	t.mu.Lock()
-	defer t.unlock(t.tail())
+	t.Lock()
+	defer t.unlock(t.Tail())
 	s := t.share
 	switch {
 	case t.gone:
@@ -171,8 +171,8 @@ func (t *presenceTable) takeEach(metas []SharedPresence) {
 
 // refresh has the store asked who is there.
 func (t *presenceTable) refresh() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	t.Lock()
+	defer t.Unlock()
 	if s := t.share; !s.over {
 		s.stale = true
 		if !s.loading {
@@ -185,10 +185,10 @@ func (t *presenceTable) refresh() {
 func (t *presenceTable) reload() {
 	h := t.topic.hub
 	for failures := 0; ; {
-		t.mu.Lock()
+		t.Lock()
 		if t.share.over || !t.share.stale {
 			t.share.loading = false
-			before := t.tail()
+			before := t.Tail()
 			if !t.gone {
 				t.takeEach(t.share.held)
 			}
@@ -197,7 +197,7 @@ func (t *presenceTable) reload() {
 			return
 		}
 		t.share.stale = false
-		t.mu.Unlock()
+		t.Unlock()
 		metas, err := h.presenceOut.store.Presences(t.topic.name)
 		if err == nil {
 			failures = 0
@@ -205,13 +205,13 @@ func (t *presenceTable) reload() {
 			continue
 		}
 		failures++
-		t.mu.Lock()
+		t.Lock()
 		t.share.stale = true
-		t.mu.Unlock()
+		t.Unlock()
 		if !h.PauseAfter(failures) {
-			t.mu.Lock()
+			t.Lock()
 			t.share.loading = false
-			t.mu.Unlock()
+			t.Unlock()
 			return
 		}
 	}
@@ -225,8 +225,8 @@ func (t *presenceTable) takeAll(metas []SharedPresence) {
 			m.Gone = true // its node has died, and nobody was there to see it
 		}
 	}
-	t.mu.Lock()
-	defer t.unlock(t.tail())
+	t.Lock()
+	defer t.unlock(t.Tail())
 	if t.gone {
 		return
 	}
@@ -356,10 +356,10 @@ func (h *Hub) savePresences() bool {
 }
 
 func (t *presenceTable) saveUnsaved() bool {
-	t.mu.Lock()
+	t.Lock()
 	unsaved := t.share.unsaved
 	t.share.unsaved = make(map[string]SharedPresence)
-	t.mu.Unlock()
+	t.Unlock()
 	metas := make([]SharedPresence, 0, len(unsaved))
 	for _, p := range unsaved {
 		metas = append(metas, p)
@@ -367,8 +367,8 @@ func (t *presenceTable) saveUnsaved() bool {
 	if len(metas) == 0 || t.topic.hub.presenceOut.store.SavePresences(t.topic.name, metas) == nil {
 		return true
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	t.Lock()
+	defer t.Unlock()
 	for _, p := range metas {
 		if _, newer := t.share.unsaved[p.ID]; !newer {
 			t.save(p)
@@ -380,14 +380,14 @@ func (t *presenceTable) saveUnsaved() bool {
 // presencesOf calls f with each table, locked.
 func (h *Hub) eachPresences(f func(t *presenceTable)) {
 	for _, topic := range h.allTopics() {
-		topic.mu.Lock()
+		topic.Lock()
 		t := topic.presences
-		topic.mu.Unlock()
+		topic.Unlock()
 		if t == nil || t.share == nil {
 			continue
 		}
-		t.mu.Lock()
-		before := t.tail()
+		t.Lock()
+		before := t.Tail()
 		f(t)
 		t.unlock(before)
 	}

@@ -20,7 +20,7 @@ const (
 // presenceTable is who is on a topic, and the log of what changed: a reader has the state at some offset, and reads on from there. Each change
 // appends one entry, so the log's tail is the table's version. A topic has a table while it holds a meta or has a reader; log.mu guards it.
 type presenceTable struct {
-	log
+	Log
 	topic *topic
 	gone  bool      // dropped: whoever holds it must look it up again
 	order list.List // of *presenceKey, those that came first before the others
@@ -73,37 +73,37 @@ func (h *Hub) lockPresences(name string) (*presenceTable, error) {
 		if err != nil {
 			return nil, err
 		}
-		t.mu.Lock()
+		t.Lock()
 		if t.presences == nil && !t.gone {
 			t.presences = &presenceTable{topic: t, byKey: make(map[string]*list.Element)}
 			t.presences.shareTable()
 		}
 		p := t.presences
-		t.mu.Unlock()
+		t.Unlock()
 		if p == nil {
 			continue
 		}
-		if p.mu.Lock(); !p.gone {
+		if p.Lock(); !p.gone {
 			return p, nil
 		}
-		p.mu.Unlock()
+		p.Unlock()
 	}
 }
 
 // unlock ends a critical section that began with the log's tail at before: readers are woken if there was a change. An empty table is dropped.
 func (t *presenceTable) unlock(before uint64) {
 	if t.gone { // of a session that left it long ago
-		t.mu.Unlock()
+		t.Unlock()
 		return
 	}
-	size := t.bytes + 2*t.size + int64(t.metas)*metaBytes
+	size := t.Size() + 2*t.size + int64(t.metas)*metaBytes
 	t.topic.hub.logBytes.Add(size - t.counted)
 	t.counted = size
 	empty := t.empty()
-	if t.tail() != before {
-		t.unlockAndWake()
+	if t.Tail() != before {
+		t.UnlockAndWake()
 	} else {
-		t.mu.Unlock()
+		t.Unlock()
 	}
 	if empty {
 		t.topic.dropPresences()
@@ -115,14 +115,14 @@ func (t *presenceTable) empty() bool { return t.own == 0 && t.readers == 0 }
 
 // dropPresences forgets the topic's table if nothing holds it.
 func (t *topic) dropPresences() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	t.Lock()
+	defer t.Unlock()
 	p := t.presences
 	if p == nil {
 		return
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.Lock()
+	defer p.Unlock()
 	if !p.empty() {
 		return
 	}
@@ -231,8 +231,8 @@ func (t *presenceTable) remove(m *presenceMeta) {
 
 // expire ends m if its grace is over: it may have come back since that was seen.
 func (t *presenceTable) expire(m *presenceMeta, now time.Time) {
-	t.mu.Lock()
-	defer t.unlock(t.tail())
+	t.Lock()
+	defer t.unlock(t.Tail())
 	if m.in && !m.until.IsZero() && !m.until.After(now) {
 		t.remove(m)
 		t.shareGone(m)
@@ -278,10 +278,10 @@ func (t *presenceTable) publish(key string, join, leave []byte) {
 	b = append(b, `},"leaves":{`...)
 	b = appendPresent(b, key, leave)
 	ev := t.topic.presenceEvent(PresenceDiff, append(b, "}}"...))
-	t.appendEvent(ev)
+	t.Append(ev)
 	ev.Offset = 0 // its place is nobody's to resume from
-	over := len(t.entries) - keptDiffs
-	t.trim(func(*Event) bool { over--; return over >= 0 })
+	over := t.Len() - keptDiffs
+	t.Trim(func(*Event) bool { over--; return over >= 0 })
 }
 
 // appendPresent appends one key with one meta; nothing for none.

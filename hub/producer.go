@@ -115,10 +115,10 @@ func (h *Hub) CreateStream(spec StreamSpec) (s *Stream, old bool, err error) {
 	if err != nil || old {
 		return s, old, err
 	}
-	s.log.mu.Lock()
+	s.log.Lock()
 	s.renewLease()
 	s.armKeep(max(s.Keep.CancelAfter, firstWatcher))
-	s.log.mu.Unlock()
+	s.log.Unlock()
 	h.announce(s)
 	return s, false, nil
 }
@@ -142,7 +142,7 @@ func (s *Stream) leaseDue() {
 		s.hub.jobLeaseDue(s.job)
 		return
 	}
-	s.log.mu.Lock()
+	s.log.Lock()
 	p := &s.producer
 	left := time.Until(p.leased)
 	if p.open > 0 {
@@ -152,7 +152,7 @@ func (s *Stream) leaseDue() {
 		p.lease.Reset(left)
 	}
 	due := p.lease != nil && left <= 0
-	s.log.mu.Unlock()
+	s.log.Unlock()
 	if due {
 		s.finish(StatusInterrupted, Ending{Error: &EndError{Code: "lease_expired", Message: "the producer fell silent"}, by: "lease"})
 	}
@@ -179,8 +179,8 @@ func (s *Stream) Append(ref ProducerRef) (*Appender, error) {
 	if s.isRemote() {
 		return s.appendRemote(ref)
 	}
-	s.log.mu.Lock()
-	defer s.log.mu.Unlock()
+	s.log.Lock()
+	defer s.log.Unlock()
 	a := &Appender{s: s, ref: ref}
 	if err := s.admit(a); err != nil || a.duplicate {
 		return a, err
@@ -270,7 +270,7 @@ func (s *Stream) endedError() error { return &EndedError{Receipt: s.receiptLocke
 
 func (s *Stream) receiptLocked() Receipt {
 	return Receipt{
-		Position: s.log.position(s.log.tail()), Status: s.status, Watchers: s.watchersLocked(), Lag: int(s.log.tail() - s.log.delivered),
+		Position: s.log.Position(s.log.Tail()), Status: s.status, Watchers: s.watchersLocked(), Lag: int(s.log.Tail() - s.log.delivered),
 		Cancelled: s.status == StatusCancelled || s.status == StatusSuperseded,
 	}
 }
@@ -321,8 +321,8 @@ func (a *Appender) locked(f func() error) error {
 	if err := a.s.hub.makeRoom(); err != nil {
 		return err
 	}
-	a.s.log.mu.Lock()
-	defer func() { a.s.log.unlockAndWake() }()
+	a.s.log.Lock()
+	defer func() { a.s.log.UnlockAndWake() }()
 	switch {
 	case a.s.status.Ended():
 		return a.s.endedError()
@@ -367,9 +367,9 @@ func (a *Appender) End(ending *Ending) (Receipt, error) {
 		return a.endRemote(ending)
 	}
 	s := a.s
-	s.log.mu.Lock()
+	s.log.Lock()
 	if a.duplicate {
-		defer s.log.mu.Unlock()
+		defer s.log.Unlock()
 		r := s.receiptLocked()
 		r.Duplicate = true
 		return r, nil
@@ -377,7 +377,7 @@ func (a *Appender) End(ending *Ending) (Receipt, error) {
 	err := a.endLocked(ending)
 	ended := err == nil && ending != nil
 	receipt := s.receiptLocked()
-	s.log.unlockAndWake()
+	s.log.UnlockAndWake()
 	if ended {
 		s.hub.streamEnded(s)
 	}
@@ -414,8 +414,8 @@ func (a *Appender) Abort() {
 		a.done = true
 		_, _ = a.ask(&nodeRequest{Do: abortAppend}) // or its silence ends it
 	default:
-		a.s.log.mu.Lock()
-		defer a.s.log.mu.Unlock()
+		a.s.log.Lock()
+		defer a.s.log.Unlock()
 		a.release()
 	}
 }

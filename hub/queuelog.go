@@ -9,7 +9,7 @@ import (
 // queueLog is the queue of a user who is reading it: the log of what the store has. Its offsets are the store's, so whatever is in doubt is
 // read again from there: nothing is handed on past it, and nothing can get out of order.
 type queueLog struct {
-	log   // base is the head
+	Log   // base is the head
 	hub   *Hub
 	user  string
 	users int // readers, and those who are about to be; guarded by queues.mu
@@ -61,9 +61,9 @@ func (q *queueLog) refresh() error {
 // renew reads what is new, and notes whether that went well. q.reading is held.
 func (q *queueLog) renew() error {
 	err := q.catchUp()
-	q.mu.Lock()
+	q.Lock()
 	q.failed = err != nil
-	q.mu.Unlock()
+	q.Unlock()
 	return err
 }
 
@@ -86,12 +86,12 @@ func (q *queueLog) catchUp() error {
 
 // end returns up to where the store is known, in its epoch.
 func (q *queueLog) end(epoch string) uint64 {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.epoch != epoch {
+	q.Lock()
+	defer q.Unlock()
+	if q.Epoch() != epoch {
 		return 0
 	}
-	return q.tail()
+	return q.Tail()
 }
 
 // shared returns the store, if other nodes have it, too.
@@ -111,10 +111,10 @@ func (q *queueLog) follow() {
 			q.pending.Store(false)
 		}
 	})
-	q.mu.Lock()
+	q.Lock()
 	over := q.over
 	q.stop = stop
-	q.mu.Unlock()
+	q.Unlock()
 	if over {
 		stop()
 	}
@@ -134,18 +134,18 @@ func (q *queueLog) look() {
 }
 
 func (q *queueLog) isOver() bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
+	q.Lock()
+	defer q.Unlock()
 	return q.over
 }
 
 // close ends the log, when its last reader has gone.
 func (q *queueLog) close() {
-	q.mu.Lock()
+	q.Lock()
 	q.over = true
 	stop := q.stop
-	q.hub.logBytes.Add(-q.bytes)
-	q.mu.Unlock()
+	q.hub.logBytes.Add(-q.Size())
+	q.Unlock()
 	if stop != nil {
 		stop()
 	}
@@ -153,14 +153,14 @@ func (q *queueLog) close() {
 
 // take brings the log to a page of the store, and reports whether that was the last one. Where the store's offsets have begun anew, the log does so, too.
 func (q *queueLog) take(page *QueuePage, epoch string) (last bool) {
-	q.mu.Lock()
+	q.Lock()
 	if q.over {
-		q.mu.Unlock()
+		q.Unlock()
 		return true
 	}
-	before := q.bytes
-	if q.epoch != epoch {
-		q.begin(epoch, nil, page.Head)
+	before := q.Size()
+	if q.Epoch() != epoch {
+		q.Begin(epoch, nil, page.Head)
 		q.expired, q.expiredThrough = 0, 0
 	}
 	q.before = livesOf(page)
@@ -169,51 +169,51 @@ func (q *queueLog) take(page *QueuePage, epoch string) (last bool) {
 	q.expired, q.expiredThrough = page.Expired, page.ExpiredThrough
 	for i := range page.Messages {
 		m := &page.Messages[i]
-		if len(q.entries) == 0 {
+		if q.Len() == 0 {
 			q.base = m.Offset - 1 // the head, as it was a moment later
 		}
-		q.appendEvent(&Event{Kind: QueueEvent, Name: m.Event, Data: m.AppendJSON(nil, q.epoch), Time: m.ExpiresAt})
+		q.Append(&Event{Kind: QueueEvent, Name: m.Event, Data: m.AppendJSON(nil, q.Epoch()), Time: m.ExpiresAt})
 		changed = true
 	}
-	q.hub.logBytes.Add(q.bytes - before)
-	last = len(page.Messages) == 0 || q.tail() >= page.Tail
+	q.hub.logBytes.Add(q.Size() - before)
+	last = len(page.Messages) == 0 || q.Tail() >= page.Tail
 	if changed {
-		q.unlockAndWake()
+		q.UnlockAndWake()
 	} else {
-		q.mu.Unlock()
+		q.Unlock()
 	}
 	return last
 }
 
 // trimTo drops the messages up to the offset. q.mu is held.
 func (q *queueLog) trimTo(head uint64) {
-	q.trim(func(ev *Event) bool { return ev.Offset <= head })
-	if len(q.entries) == 0 {
+	q.Trim(func(ev *Event) bool { return ev.Offset <= head })
+	if q.Len() == 0 {
 		q.base = max(q.base, head)
 	}
 }
 
 // acknowledged drops what nobody needs any longer.
 func (q *queueLog) acknowledged(through uint64) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	before := q.bytes
-	q.trimTo(min(through, q.tail())) // what is beyond it is on its way, and will be found gone
+	q.Lock()
+	defer q.Unlock()
+	before := q.Size()
+	q.trimTo(min(through, q.Tail())) // what is beyond it is on its way, and will be found gone
 	if through >= q.expiredThrough {
 		q.expired, q.expiredThrough = 0, 0
 	}
-	q.hub.logBytes.Add(q.bytes - before)
+	q.hub.logBytes.Add(q.Size() - before)
 }
 
 func (q *queueLog) isFailed() bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
+	q.Lock()
+	defer q.Unlock()
 	return q.failed
 }
 
 // isStale reports whether the store has something else: a look failed, or the oldest message has expired.
 func (q *queueLog) isStale(now time.Time) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.failed || len(q.entries) > 0 && !q.entries[0].event.Time.After(now)
+	q.Lock()
+	defer q.Unlock()
+	return q.failed || q.Len() > 0 && !q.entries[0].event.Time.After(now)
 }

@@ -30,29 +30,29 @@ func (e *Expired) AppendJSON(dst []byte) []byte {
 // openReader opens a reader after p; with a Reset, where p cannot be gone on from, of all messages.
 func (q *queueLog) openReader(p Position, wake Waker) (*QueueReader, *Reset) {
 	r := &QueueReader{queue: q}
-	r.counts = q.hub.counts.of(wake)
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if same, known := q.sameUpTo(p.Epoch); known && p.Offset <= same {
-		p.Offset = max(p.Offset, q.base) // what it has not seen is acknowledged, or expired and told
+	q.Lock()
+	defer q.Unlock()
+	if same, known := q.SameUpTo(p.Epoch); known && p.Offset <= same {
+		p.Offset = max(p.Offset, q.Base()) // what it has not seen is acknowledged, or expired and told
 	}
-	reset := q.open(&r.Reader, p, wake)
-	r.onEnd = func() { q.hub.queues.leave(q) }
-	return r, r.counts.reset(reset)
+	return r, q.Open(&r.Reader, p, wake, ReaderOptions{
+		Observer: q.hub.counts.observer(wake),
+		OnClose:  func() { q.hub.queues.leave(q) },
+	})
 }
 
 // Read is Reader.Read, bounded in the same way. What expired, if anything did, is to be told before the items.
-func (r *QueueReader) Read(dst []Item) ([]Item, *Expired) { return r.ReadUpTo(dst, readItems) }
+func (r *QueueReader) Read(dst []Item) ([]Item, *Expired) { return r.ReadUpTo(dst, MaxReadItems) }
 
 // ReadUpTo is Read with at most limit items, 1 to 256.
 func (r *QueueReader) ReadUpTo(dst []Item, limit int) ([]Item, *Expired) {
-	dst, _ = r.log.read(&r.Reader, dst, min(limit, readItems)) // what was trimmed was acknowledged, or is told now
+	dst, _ = r.Reader.ReadUpTo(dst, limit) // what was trimmed was acknowledged, or is told now
 	q := r.queue
-	q.mu.Lock()
-	defer q.mu.Unlock()
+	q.Lock()
+	defer q.Unlock()
 	if q.expiredThrough <= r.told {
 		return dst, nil
 	}
 	r.told = q.expiredThrough
-	return dst, &Expired{Count: q.expired, Through: q.position(q.expiredThrough)}
+	return dst, &Expired{Count: q.expired, Through: q.Position(q.expiredThrough)}
 }

@@ -70,4 +70,4 @@ type QueuePage struct {
 }
 
 // PageBytes is about how many bytes of payload a page of messages should not exceed.
-const PageBytes = readBytes
+const PageBytes = MaxReadBytes

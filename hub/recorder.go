@@ -62,7 +62,7 @@ func newRecorder(store StreamStore) *recorder {
 	return &recorder{store: store, now: NewWake(), stop: make(chan struct{}), changed: make(map[*Stream]struct{}), wanted: make(map[*Stream]*flush)}
 }
 
-// changedStream notes that s has something to be saved. It takes no lock but the recorder's, and may be called under s.log.mu.
+// changedStream notes that s has something to be saved. It takes no lock but the recorder's, and may be called under s.log.
 func (h *Hub) changedStream(s *Stream, ended bool) {
 	if h.recorder == nil {
 		return
@@ -210,11 +210,11 @@ func (r *recorder) settle(h *Hub, err error, changed map[*Stream]struct{}, dropp
 
 // change returns what is not saved yet of s, and up to where. s.saved belongs to the recorder's goroutine.
 func (s *Stream) change() (StreamChange, uint64) {
-	s.log.mu.Lock()
-	defer s.log.mu.Unlock()
-	st := s.stateLocked(len(s.log.text))
+	s.log.Lock()
+	defer s.log.Unlock()
+	st := s.stateLocked(s.log.TextLen())
 	rec := StreamRecord{
-		ID: s.ID, Kind: s.Kind, Topic: s.Topic, Owner: s.Owner, ContentType: s.ContentType, Epoch: s.log.epoch, Before: s.log.before, Digest: s.digest, Keep: s.Keep,
+		ID: s.ID, Kind: s.Kind, Topic: s.Topic, Owner: s.Owner, ContentType: s.ContentType, Epoch: s.log.Epoch(), Before: s.log.before, Digest: s.digest, Keep: s.Keep,
 		Completion: s.Completion, Info: st.Info, Status: st.Status, Ending: st.Ending, Timings: st.Timings, Account: st.Account,
 		Producer: s.producer.record(),
 	}
@@ -222,7 +222,7 @@ func (s *Stream) change() (StreamChange, uint64) {
 		rec.Aliases = append(rec.Aliases, a.id)
 	}
 	var to uint64
-	rec.Runs, to = s.log.newRuns(s.saved)
+	rec.Runs, to = s.log.Runs(s.saved)
 	rec.Tail = to
 	return rec, to
 }

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"cmp"
+	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -19,6 +20,8 @@ type registry struct {
 	bySlot  map[slotKey]*Stream
 	running map[string]int // unfinished streams of each owner
 }
+
+var errIDTaken = fmt.Errorf("the id is in use for another stream or request: %w", ErrConflict)
 
 type aliasKey struct{ owner, id string }
 
@@ -177,7 +180,7 @@ func (h *Hub) newStream(spec *StreamSpec, meta *CompletionMeta) (s *Stream, old 
 	if s.ID == "" {
 		s.ID = streamPrefix(spec.Kind) + ulid.Make().String()
 	}
-	s.log.epoch = h.epochs.take()
+	s.log.Init(h.epochs.Next(), nil)
 	if spec.Slot != "" {
 		s.slot = slotKey{spec.Owner, spec.Slot}
 	}
@@ -232,11 +235,11 @@ func (h *Hub) withdraw(s *Stream) {
 	h.streams.ended(s)
 	h.streams.remove(s)
 	e := Ending{Status: StatusFailed, Error: &EndError{Code: "conflict", Message: "another node has a stream of that id; ask again"}}
-	s.log.mu.Lock()
+	s.log.Lock()
 	s.remote = &remote{over: true} // nothing of it is saved
 	s.showLocked(StatusFailed, e, time.Now())
-	s.log.appendEvent(&Event{Kind: EndEvent, Name: EndName, Data: e.appendJSON(nil), Time: time.Now()})
-	s.log.unlockAndWake()
+	s.log.Append(&Event{Kind: EndEvent, Name: EndName, Data: e.appendJSON(nil), Time: time.Now()})
+	s.log.UnlockAndWake()
 }
 
 // addMirror registers a mirror, or returns the stream that has its id.

@@ -18,15 +18,15 @@ type remote struct {
 
 // isRemote reports whether another node writes the stream.
 func (s *Stream) isRemote() bool {
-	s.log.mu.Lock()
-	defer s.log.mu.Unlock()
+	s.log.Lock()
+	defer s.log.Unlock()
 	return s.remote != nil
 }
 
 // remoteNode returns the node that writes the stream, or "" for this one, and where it is not known.
 func (s *Stream) remoteNode() string {
-	s.log.mu.Lock()
-	defer s.log.mu.Unlock()
+	s.log.Lock()
+	defer s.log.Unlock()
 	if s.remote == nil {
 		return ""
 	}
@@ -39,12 +39,12 @@ const lostPatience = 5 * time.Second
 // settled waits, for a stream that this node has just lost, until the other node's is here: what this one had is not true any more. Errors match
 // ErrUnavailable.
 func (s *Stream) settled() error {
-	s.log.mu.Lock()
+	s.log.Lock()
 	var known chan struct{}
 	if s.remote != nil {
 		known = s.remote.known
 	}
-	s.log.mu.Unlock()
+	s.log.Unlock()
 	if known == nil {
 		return nil
 	}
@@ -64,8 +64,8 @@ func (s *Stream) writer() (string, error) {
 	if err := s.settled(); err != nil {
 		return "", err
 	}
-	s.log.mu.Lock()
-	defer s.log.mu.Unlock()
+	s.log.Lock()
+	defer s.log.Unlock()
 	switch {
 	case s.remote == nil:
 		return "", nil
@@ -96,7 +96,7 @@ func (h *Hub) findShared(user, id string) (*Stream, error) {
 	if had := h.streams.addMirror(s); had != nil {
 		return had, nil
 	}
-	h.logBytes.Add(s.log.bytes + streamCost)
+	h.logBytes.Add(s.log.Size() + streamCost)
 	s.follow()
 	return s, nil
 }
@@ -112,7 +112,7 @@ func (h *Hub) mirrorOf(found *SharedStream) *Stream {
 		close(s.doneC)
 	}
 	for i := range found.Record.Runs {
-		s.log.addRun(&found.Record.Runs[i])
+		s.log.AppendRun(&found.Record.Runs[i])
 	}
 	return s
 }
@@ -120,13 +120,13 @@ func (h *Hub) mirrorOf(found *SharedStream) *Stream {
 // follow begins to hear of a mirror's stream.
 func (s *Stream) follow() {
 	stop := s.hub.shared.FollowStream(s.ID, s.hear, s.refresh)
-	s.log.mu.Lock()
+	s.log.Lock()
 	r := s.remote
 	over := r == nil || r.over
 	if !over {
 		r.stop = stop
 	}
-	s.log.mu.Unlock()
+	s.log.Unlock()
 	if over {
 		stop()
 	}
@@ -134,13 +134,13 @@ func (s *Stream) follow() {
 
 // unfollow ends a mirror. No lock may be held: the store may be telling the stream something at the moment.
 func (s *Stream) unfollow() {
-	s.log.mu.Lock()
+	s.log.Lock()
 	var stop func()
 	if s.remote != nil {
 		s.remote.over = true
 		stop, s.remote.stop = s.remote.stop, nil
 	}
-	s.log.mu.Unlock()
+	s.log.Unlock()
 	if stop != nil {
 		stop()
 	}
@@ -148,10 +148,10 @@ func (s *Stream) unfollow() {
 
 // hear takes a change of the stream.
 func (s *Stream) hear(c *SharedStream) {
-	s.log.mu.Lock()
+	s.log.Lock()
 	r := s.remote
 	joined := r == nil || s.takeLocked(c, false)
-	s.log.unlockAndWake()
+	s.log.UnlockAndWake()
 	if !joined {
 		s.refresh()
 	}
@@ -159,8 +159,8 @@ func (s *Stream) hear(c *SharedStream) {
 
 // refresh has the store asked for the whole stream.
 func (s *Stream) refresh() {
-	s.log.mu.Lock()
-	defer s.log.mu.Unlock()
+	s.log.Lock()
+	defer s.log.Unlock()
 	r := s.remote
 	if r == nil || r.over {
 		return
@@ -174,17 +174,17 @@ func (s *Stream) refresh() {
 // reload asks the store until nothing is missing.
 func (s *Stream) reload(r *remote) {
 	for failures := 0; ; {
-		s.log.mu.Lock()
+		s.log.Lock()
 		if r.over || s.remote != r || !r.stale {
 			r.loading = false
-			s.log.mu.Unlock()
+			s.log.Unlock()
 			return
 		}
 		r.stale = false
-		s.log.mu.Unlock()
+		s.log.Unlock()
 		found, err := s.hub.shared.FindStream(s.Owner, s.ID)
 		alive := !errors.Is(err, ErrNotFound) || s.hub.shared.Alive(s.remoteNode())
-		s.log.mu.Lock()
+		s.log.Lock()
 		switch {
 		case s.remote != r:
 		case err == nil:
@@ -201,11 +201,11 @@ func (s *Stream) reload(r *remote) {
 			failures++
 			r.stale = true
 		}
-		s.log.unlockAndWake()
+		s.log.UnlockAndWake()
 		if failures > 0 && !s.hub.PauseAfter(failures) {
-			s.log.mu.Lock()
+			s.log.Lock()
 			r.loading = false
-			s.log.mu.Unlock()
+			s.log.Unlock()
 			return
 		}
 	}
@@ -218,39 +218,39 @@ func (s *Stream) endMirrorLocked() {
 		return
 	}
 	e := Ending{Status: StatusInterrupted, Error: &EndError{Code: "stream_lost", Message: "what the nodes share has lost the stream"}}
-	s.log.renew(s.hub.epochs.take()) // the end has a place that nobody else has given
+	s.log.NewEpoch(s.hub.epochs.Next()) // the end has a place that nobody else has given
 	s.showLocked(StatusInterrupted, e, time.Now())
-	s.log.appendEvent(&Event{Kind: EndEvent, Name: EndName, Data: e.appendJSON(nil), Time: time.Now()})
+	s.log.Append(&Event{Kind: EndEvent, Name: EndName, Data: e.appendJSON(nil), Time: time.Now()})
 }
 
 // takeLocked takes what the stream's node tells of it, or the whole stream. It reports false where entries between are missing. s.log.mu is held.
 func (s *Stream) takeLocked(c *SharedStream, whole bool) bool {
 	rec := &c.Record
-	before := s.log.bytes
-	defer func() { s.hub.logBytes.Add(s.log.bytes - before) }()
-	if rec.Epoch != s.log.epoch {
+	before := s.log.Size()
+	defer func() { s.hub.logBytes.Add(s.log.Size() - before) }()
+	if rec.Epoch != s.log.Epoch() {
 		if !whole {
 			return false
 		}
-		s.log.begin(rec.Epoch, rec.Before, 0)
+		s.log.Begin(rec.Epoch, rec.Before, 0)
 		s.log.text, s.log.deliveredTokens, s.log.spans = nil, 0, spanCache{}
 	}
 	for i := range rec.Runs {
 		run := rec.Runs[i]
-		switch tail := s.log.tail(); {
+		switch tail := s.log.Tail(); {
 		case run.Last() <= tail:
 			continue
 		case run.First > tail+1:
 			return false
 		default:
 			run.Cut(tail+1, run.Last())
-			s.log.addRun(&run)
+			s.log.AppendRun(&run)
 		}
 	}
-	if rec.Tail > s.log.tail() {
+	if rec.Tail > s.log.Tail() {
 		return false
 	}
-	if rec.Tail == s.log.tail() && (rec.Status != StatusQueued || s.status == StatusQueued) { // else it is an older one
+	if rec.Tail == s.log.Tail() && (rec.Status != StatusQueued || s.status == StatusQueued) { // else it is an older one
 		s.remote.node = c.Node
 		s.remote.knownLocked()
 		s.info, s.started, s.first = rec.Info, rec.Timings.Started, rec.Timings.FirstToken
@@ -277,9 +277,9 @@ func (s *Stream) showLocked(status Status, e Ending, ended time.Time) {
 
 // lose makes a mirror of a stream that was this node's: another has taken it, while this one could not be reached.
 func (s *Stream) lose() {
-	s.log.mu.Lock()
+	s.log.Lock()
 	if s.remote != nil {
-		s.log.mu.Unlock()
+		s.log.Unlock()
 		return
 	}
 	s.remote = &remote{known: make(chan struct{}), used: time.Now()}
@@ -290,7 +290,7 @@ func (s *Stream) lose() {
 		s.idleStop.Stop()
 		s.idleStop = nil
 	}
-	s.log.mu.Unlock()
+	s.log.Unlock()
 	if stop != nil {
 		stop(errNodeGone)
 	}
@@ -319,18 +319,18 @@ func (h *Hub) takeOver(s *Stream) (bool, error) {
 		return false, err
 	}
 	s.unfollow()
-	s.log.mu.Lock()
+	s.log.Lock()
 	s.takeLocked(found, true)
 	s.remote.knownLocked()
 	s.remote = nil
 	s.producer.restore(&found.Record.Producer)
 	ended := s.status.Ended()
-	s.saved = s.log.tail()
+	s.saved = s.log.Tail()
 	if !ended {
-		s.log.renew(h.epochs.take())
+		s.log.NewEpoch(h.epochs.Next())
 		h.streams.resumed(s)
 	}
-	s.log.mu.Unlock()
+	s.log.Unlock()
 	if !ended {
 		s.finish(StatusInterrupted, Ending{by: "node", Error: &EndError{Code: "node_lost", Message: "the node that wrote the stream has died"}})
 	}
@@ -368,12 +368,12 @@ func (h *Hub) lost() {
 
 // settleRemote takes over a mirror's stream if its node has died.
 func (h *Hub) settleRemote(s *Stream) {
-	s.log.mu.Lock()
+	s.log.Lock()
 	r, ended := s.remote, s.status.Ended()
 	if r != nil {
 		r.used = time.Now()
 	}
-	s.log.mu.Unlock()
+	s.log.Unlock()
 	if node := s.remoteNode(); node != "" && !ended && !h.shared.Alive(node) {
 		if _, err := h.takeOver(s); err != nil {
 			h.logger.Warn("a dead node's stream is not taken over", "stream", s.ID, "node", node, "error", err)

@@ -215,12 +215,12 @@ func (h *Hub) tellAllWatched() {
 	for h.Pause(watchEvery) {
 		watched := make(map[string][]string)
 		for _, s := range h.streams.all() {
-			s.log.mu.Lock()
+			s.log.Lock()
 			if s.remote != nil && s.remote.node != "" && s.watchers > 0 && !s.status.Ended() {
 				watched[s.remote.node] = append(watched[s.remote.node], s.ID)
 			}
 			s.forgetElsewhere()
-			s.log.mu.Unlock()
+			s.log.Unlock()
 		}
 		for node, streams := range watched {
 			h.tellWatched(node, streams, true)
@@ -238,8 +238,8 @@ func (h *Hub) tellAllWatched() {
 
 // watchedBy notes that the stream is watched on another node, or is not any more.
 func (s *Stream) watchedBy(node string, watched bool) {
-	s.log.mu.Lock()
-	defer s.log.mu.Unlock()
+	s.log.Lock()
+	defer s.log.Unlock()
 	if !watched {
 		delete(s.elsewhere, node)
 		s.armKeep(s.Keep.CancelAfter)

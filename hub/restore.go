@@ -12,13 +12,13 @@ func (h *Hub) Restore() error {
 		s := h.streamOf(rec)
 		s.producer.restore(&rec.Producer)
 		for i := range rec.Runs {
-			if want := s.log.tail() + 1; rec.Runs[i].First != want {
+			if want := s.log.Tail() + 1; rec.Runs[i].First != want {
 				return fmt.Errorf("stream %s: a run begins at entry %d, expected %d", rec.ID, rec.Runs[i].First, want)
 			}
-			s.log.addRun(&rec.Runs[i])
+			s.log.AppendRun(&rec.Runs[i])
 		}
-		s.saved = s.log.tail()
-		h.logBytes.Add(s.log.bytes + streamCost)
+		s.saved = s.log.Tail()
+		h.logBytes.Add(s.log.Size() + streamCost)
 		return h.adopt(s, rec)
 	})
 }
@@ -32,7 +32,7 @@ func (h *Hub) streamOf(rec *StreamRecord) *Stream {
 		startedC: make(chan struct{}), doneC: make(chan struct{}),
 	}
 	s.account = account{made: rec.Account.Made, unwatched: rec.Account.Unwatched, endedBy: rec.Account.EndedBy}
-	s.log.epoch, s.log.before = rec.Epoch, rec.Before
+	s.log.Init(rec.Epoch, rec.Before)
 	for _, alias := range rec.Aliases {
 		s.aliases = append(s.aliases, aliasKey{rec.Owner, alias})
 	}
@@ -54,7 +54,7 @@ func (h *Hub) adopt(s *Stream, rec *StreamRecord) error {
 		h.streams.ended(s)
 		return nil
 	}
-	s.log.renew(h.epochs.take())
+	s.log.NewEpoch(h.epochs.Next())
 	s.finish(StatusInterrupted, Ending{by: "restart", Error: &EndError{Code: "server_restarted", Message: "the server ended while the stream was running"}})
 	return nil
 }

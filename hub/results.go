@@ -49,8 +49,8 @@ func (h *Hub) leaveResult(s *Stream, status Status) {
 
 // wasMissed reports whether the stream's owner was not there at its end.
 func (s *Stream) wasMissed() bool {
-	s.log.mu.Lock()
-	defer s.log.mu.Unlock()
+	s.log.Lock()
+	defer s.log.Unlock()
 	return s.missed
 }
 

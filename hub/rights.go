@@ -14,14 +14,6 @@ func (s *Stream) RightsTopic() string {
 	return "stream:" + s.ID
 }
 
-// AuthorizeAnywhere allows what names no topic: whoever may do it on any, or to whom the application allows it on their own user topic.
-func AuthorizeAnywhere(ctx context.Context, az Authorizer, id *Identity, a Action) error {
-	if id.Caps.AllowsAny(a) {
-		return nil
-	}
-	return az.Authorize(ctx, id, "user:"+id.User, a)
-}
-
 // AuthorizeRead allows a stream's owner, and who may subscribe its topic. For anybody else the stream does not exist (ErrNotFound), so that
 // ids cannot be guessed at.
 func AuthorizeRead(ctx context.Context, az Authorizer, id *Identity, s *Stream) error {

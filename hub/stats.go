@@ -84,22 +84,23 @@ func (st *Stats) addSessions(s *sessions) {
 }
 
 // addReaders counts a log's readers. l.mu is held.
-func (st *Stats) addReaders(l *log) {
-	st.Readers += l.readers
-	st.Behind += l.readers - len(l.parked)
+func (st *Stats) addReaders(l *Log) {
+	open, parked := l.Readers()
+	st.Readers += open
+	st.Behind += open - parked
 }
 
 func (st *Stats) addTopics(all []*topic) {
 	st.Topics = len(all)
 	for _, t := range all {
-		t.mu.Lock()
-		st.addReaders(&t.log)
+		t.Lock()
+		st.addReaders(&t.Log)
 		presences := t.presences
-		t.mu.Unlock()
+		t.Unlock()
 		if presences != nil {
-			presences.mu.Lock()
+			presences.Lock()
 			st.Present += presences.metas
-			presences.mu.Unlock()
+			presences.Unlock()
 		}
 	}
 }
@@ -110,12 +111,12 @@ func (st *Stats) addStreams(all []*Stream) {
 		st.Streams[status] = 0
 	}
 	for _, s := range all {
-		s.log.mu.Lock()
+		s.log.Lock()
 		st.addReaders(&s.log)
 		if s.remote == nil { // its node counts it
 			st.Streams[s.status]++
 		}
-		s.log.mu.Unlock()
+		s.log.Unlock()
 	}
 }
 
@@ -130,9 +131,9 @@ func (st *Stats) addQueues(q *queues) {
 	}
 	q.mu.Unlock()
 	for _, ql := range open {
-		ql.mu.Lock()
-		st.addReaders(&ql.log)
-		ql.mu.Unlock()
+		ql.Lock()
+		st.addReaders(&ql.Log)
+		ql.Unlock()
 	}
 	if _, totals, err := q.store.QueueSummaries(0); err == nil {
 		st.Queue = &totals

@@ -45,7 +45,7 @@ type Stream struct {
 
 	saved uint64 // the offset up to which the store has it; the recorder's goroutine alone uses it
 
-	log log // its mu guards everything below
+	log Log // its mu guards everything below
 
 	status   Status
 	started  time.Time
@@ -110,37 +110,39 @@ type account struct {
 
 // Watch opens a reader of the stream after p, which counts as a watcher until it is closed. Whether the caller may read is checked before.
 func (s *Stream) Watch(p Position, wake Waker) (*Reader, *Reset) {
-	s.log.mu.Lock()
-	defer s.log.mu.Unlock()
-	r := &Reader{onEnd: s.unwatch, counts: s.hub.counts.of(wake)}
-	reset := s.log.open(r, p, wake)
+	s.log.Lock()
+	defer s.log.Unlock()
+	r := new(Reader)
+	reset := s.log.Open(r, p, wake, s.watcher(wake))
 	s.watchLocked()
-	return r, r.counts.reset(reset)
+	return r, reset
 }
 
 // ResetAt returns what Watch would say of p: nil where the stream goes on exactly behind it.
 func (s *Stream) ResetAt(p Position) *Reset {
-	s.log.mu.Lock()
-	defer s.log.mu.Unlock()
-	if p.Now || p.Epoch == "" || s.log.lost(p) == "" {
-		return nil
-	}
-	return &Reset{Reason: s.log.lost(p), Requested: p.String(), From: s.log.position(s.log.base)}
+	s.log.Lock()
+	defer s.log.Unlock()
+	return s.log.ResetAt(p)
 }
 
 // WatchByte opens a reader at the entry that holds the byte at of the text, and says how many bytes of its text come before it. ok is false
 // where the stream has no such place: at is beyond what was made.
 func (s *Stream) WatchByte(at int, wake Waker) (r *Reader, skip int, ok bool) {
-	s.log.mu.Lock()
-	defer s.log.mu.Unlock()
-	if at > len(s.log.text) {
+	s.log.Lock()
+	defer s.log.Unlock()
+	if at > s.log.TextLen() {
 		return nil, 0, false
 	}
-	after, skip := s.log.offsetAt(at)
-	r = &Reader{onEnd: s.unwatch, counts: s.hub.counts.of(wake)}
-	s.log.open(r, s.log.position(after), wake)
+	after, skip := s.log.OffsetAt(at)
+	r = new(Reader)
+	s.log.Open(r, s.log.Position(after), wake, s.watcher(wake))
 	s.watchLocked()
 	return r, skip, true
+}
+
+// watcher is what a reader counts for that is a watcher.
+func (s *Stream) watcher(wake Waker) ReaderOptions {
+	return ReaderOptions{Observer: s.hub.counts.observer(wake), OnClose: s.unwatch}
 }
 
 // watchersLocked counts a node with watchers as one.
@@ -158,8 +160,8 @@ func (s *Stream) watchLocked() {
 }
 
 func (s *Stream) unwatch() {
-	s.log.mu.Lock()
-	defer s.log.mu.Unlock()
+	s.log.Lock()
+	defer s.log.Unlock()
 	s.watchers--
 	if s.remote != nil && s.watchers == 0 {
 		s.hub.tellWatched(s.remote.node, []string{s.ID}, false)
@@ -177,9 +179,9 @@ func (s *Stream) armKeep(after time.Duration) {
 	}
 	var timer *time.Timer
 	timer = time.AfterFunc(after, func() {
-		s.log.mu.Lock()
+		s.log.Lock()
 		due := s.idleStop == timer && s.watchersLocked() == 0
-		s.log.mu.Unlock()
+		s.log.Unlock()
 		if due {
 			s.finish(StatusCancelled, Ending{Error: &EndError{Code: codeUnwatched, Message: "nobody watched the stream"}, by: "unwatched"})
 		}
@@ -192,8 +194,8 @@ func (s *Stream) Started() <-chan struct{} { return s.startedC }
 
 // Done returns a channel that is closed when the stream has ended.
 func (s *Stream) Done() <-chan struct{} {
-	s.log.mu.Lock()
-	defer s.log.mu.Unlock()
+	s.log.Lock()
+	defer s.log.Unlock()
 	return s.doneC
 }
 
@@ -216,9 +218,9 @@ func (s *Stream) end(status Status, e Ending) {
 
 // start moves a queued stream to running.
 func (s *Stream) start() {
-	s.log.mu.Lock()
+	s.log.Lock()
 	s.startLocked()
-	s.log.unlockAndWake()
+	s.log.UnlockAndWake()
 }
 
 func (s *Stream) startLocked() {
@@ -235,44 +237,44 @@ func (s *Stream) addText(text string) error {
 		return nil
 	}
 	_ = s.hub.makeRoom() // what there is of it
-	s.log.mu.Lock()
+	s.log.Lock()
 	if err := s.growLocked(len(text)); err != nil {
-		s.log.mu.Unlock()
+		s.log.Unlock()
 		return err
 	}
 	s.countLocked()
 	s.appendTextLocked(text)
-	s.log.unlockAndWake()
+	s.log.UnlockAndWake()
 	return nil
 }
 
 func (s *Stream) appendTextLocked(text string) {
-	s.log.appendText(text)
-	s.hub.logBytes.Add(int64(len(text)) + entryBytes)
+	s.log.AppendText(text)
+	s.hub.logBytes.Add(int64(len(text)) + EntryBytes)
 	s.hub.changedStream(s, false)
 }
 
 // addEvent appends an entry that is more than text.
 func (s *Stream) addEvent(ev *Event) error {
 	_ = s.hub.makeRoom()
-	s.log.mu.Lock()
+	s.log.Lock()
 	if err := s.growLocked(len(ev.Data)); err != nil {
-		s.log.mu.Unlock()
+		s.log.Unlock()
 		return err
 	}
 	if ev.Kind != OpenEvent {
 		s.countLocked()
 	}
 	s.appendEventLocked(ev)
-	s.log.unlockAndWake()
+	s.log.UnlockAndWake()
 	return nil
 }
 
 func (s *Stream) appendEventLocked(ev *Event) {
-	before := s.log.bytes
+	before := s.log.Size()
 	ev.Time = time.Now()
-	s.log.appendEvent(ev)
-	s.hub.logBytes.Add(s.log.bytes - before)
+	s.log.Append(ev)
+	s.hub.logBytes.Add(s.log.Size() - before)
 	s.hub.changedStream(s, ev.Kind == EndEvent)
 }
 
@@ -281,7 +283,7 @@ func (s *Stream) growLocked(n int) error {
 	if s.status.Ended() || s.remote != nil {
 		return ErrClosed
 	}
-	if limit := s.hub.limits.StreamBytes; s.log.bytes+int64(n) > limit {
+	if limit := s.hub.limits.StreamBytes; s.log.Size()+int64(n) > limit {
 		return &LimitError{Kind: ErrTooLarge, Name: "bytes of one stream (stream_bytes)", Limit: limit}
 	}
 	if limit := s.hub.limits.mostLogMemory(); s.hub.logBytes.Load()+int64(n) > limit {
@@ -308,14 +310,14 @@ func (s *Stream) countLocked() {
 
 // finish ends a stream of this node's: the first ending counts. It reports whether this one did.
 func (s *Stream) finish(status Status, e Ending) bool {
-	s.log.mu.Lock()
+	s.log.Lock()
 	if s.status.Ended() || s.remote != nil {
-		s.log.mu.Unlock()
+		s.log.Unlock()
 		return false
 	}
 	s.endLocked(status, e)
 	stop := s.stop
-	s.log.unlockAndWake()
+	s.log.UnlockAndWake()
 	if stop != nil {
 		stop(errStreamEnded)
 	}
@@ -346,8 +348,8 @@ func (s *Stream) endLocked(status Status, e Ending) {
 }
 
 func (s *Stream) stopTimers() {
-	s.log.mu.Lock()
-	defer s.log.mu.Unlock()
+	s.log.Lock()
+	defer s.log.Unlock()
 	s.producer.stopLease()
 	if s.idleStop != nil {
 		s.idleStop.Stop()
@@ -357,7 +359,7 @@ func (s *Stream) stopTimers() {
 
 // idle reports whether the stream has ended and nobody reads it.
 func (s *Stream) idle() bool {
-	s.log.mu.Lock()
-	defer s.log.mu.Unlock()
+	s.log.Lock()
+	defer s.log.Unlock()
 	return s.status.Ended() && s.log.readers == 0
 }

@@ -14,24 +14,24 @@ const (
 
 // StreamData appends the JSON value of one item of a stream, and returns it with the name of the event that it is: {"text","at"} of a chunk,
 // the ending of an end, a structured entry as its producer gave it. The name is "" for what is nothing but an OpenAI matter.
-func (item *Item) StreamData(dst []byte) (name string, data []byte) {
+func StreamData(item *Item, dst []byte) (name string, data []byte) {
 	ev := item.Event
 	switch {
 	case ev == nil:
-		return ChunkName, append(item.appendChunk(append(dst, '{')), '}')
+		return ChunkName, append(appendChunk(item, append(dst, '{')), '}')
 	case ev.Kind == EndEvent:
 		return EndName, append(dst, ev.Data...)
 	case ev.Kind == OpenEvent:
 		return "", nil
 	case ev.Kind == ChunkEvent && len(item.Text) > 0:
-		dst = item.appendChunk(append(dst, '{'))
+		dst = appendChunk(item, append(dst, '{'))
 		dst = append(append(dst, `,"delta":`...), ev.Data...)
 		return ChunkName, append(dst, '}')
 	}
 	return ev.Name, append(dst, ev.Data...)
 }
 
-func (item *Item) appendChunk(dst []byte) []byte {
+func appendChunk(item *Item, dst []byte) []byte {
 	dst = append(dst, `"text":`...)
 	dst = jsonw.AppendString(dst, item.Text)
 	dst = append(dst, `,"at":`...)

@@ -31,17 +31,18 @@ type Account struct {
 
 // State returns the stream's state with the text from the beginning.
 func (s *Stream) State() StreamState {
-	s.log.mu.Lock()
-	defer s.log.mu.Unlock()
+	s.log.Lock()
+	defer s.log.Unlock()
 	return s.stateLocked(0)
 }
 
 func (s *Stream) stateLocked(at int) StreamState {
+	_, delivered := s.log.Delivered()
 	return StreamState{
-		Status: s.status, Position: s.log.position(s.log.tail()), Text: s.log.text[at:len(s.log.text):len(s.log.text)], At: at, Bytes: len(s.log.text),
+		Status: s.status, Position: s.log.Position(s.log.Tail()), Text: s.log.Text(at), At: at, Bytes: s.log.TextLen(),
 		Watchers: s.watchersLocked(), Ending: s.ending, Info: s.infoLocked(),
 		Timings: Timings{Created: s.created, Started: s.started, FirstToken: s.first, Ended: s.ended},
-		Account: Account{Made: s.account.made, Delivered: s.log.deliveredTokens, Unwatched: s.account.unwatched, EndedBy: s.account.endedBy},
+		Account: Account{Made: s.account.made, Delivered: delivered, Unwatched: s.account.unwatched, EndedBy: s.account.endedBy},
 	}
 }
 
@@ -62,51 +63,37 @@ func (s *Stream) infoLocked() CompletionInfo {
 
 // Status returns where the stream stands.
 func (s *Stream) Status() Status {
-	s.log.mu.Lock()
-	defer s.log.mu.Unlock()
+	s.log.Lock()
+	defer s.log.Unlock()
 	return s.status
 }
 
 // Info returns what stands equally in all chunks of a completion.
 func (s *Stream) Info() CompletionInfo {
-	s.log.mu.Lock()
-	defer s.log.mu.Unlock()
+	s.log.Lock()
+	defer s.log.Unlock()
 	return s.infoLocked()
 }
 
 // AtEnd reports whether the stream has ended and p is its very end, or the tail: nothing is left to read.
 func (s *Stream) AtEnd(p Position) bool {
-	s.log.mu.Lock()
-	defer s.log.mu.Unlock()
-	return s.status.Ended() && (p.Now || p == s.log.position(s.log.tail()))
+	s.log.Lock()
+	defer s.log.Unlock()
+	return s.status.Ended() && (p.Now || p == s.log.Position(s.log.Tail()))
 }
 
 // Epoch returns the epoch of the stream's log.
 func (s *Stream) Epoch() string {
-	s.log.mu.Lock()
-	defer s.log.mu.Unlock()
-	return s.log.epoch
+	s.log.Lock()
+	defer s.log.Unlock()
+	return s.log.Epoch()
 }
 
 // Snapshot reads r to the tail and returns the stream's state at that moment: Text is what followed r, and the items are the events there. With a
 // Reset, r could not go on where it was, and these are of what follows Reset.From.
 func (s *Stream) Snapshot(r *Reader) (StreamState, []Item, *Reset) {
-	s.log.mu.Lock()
-	defer s.log.mu.Unlock()
-	reset := r.counts.reset(s.log.catchUp(r))
-	at := s.log.textOffset(r.after)
-	var events []Item
-	for i := r.after - s.log.base; i < uint64(len(s.log.entries)); i++ {
-		if s.log.entries[i].event != nil {
-			events = append(events, s.log.itemAfter(s.log.base+i))
-		}
-	}
-	items := len(events)
-	if len(s.log.text) > at {
-		items++
-	}
-	r.counts.items(items, s.log.tail()-r.after)
-	r.after = s.log.tail()
-	r.counts.tokens(s.log.countDelivered(r.after))
+	s.log.Lock()
+	defer s.log.Unlock()
+	events, at, reset := s.log.ReadEvents(r)
 	return s.stateLocked(at), events, reset
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -33,7 +34,7 @@ type Published struct {
 
 // Topic is a named log of events. Topics come into being when they are first used and go when nobody has used them for Limits.HistoryTTL.
 type topic struct {
-	log
+	Log
 	name  string
 	hub   *Hub
 	ids   map[eventKey]uint64 // offsets of kept events that came with an id
@@ -53,19 +54,19 @@ type eventKey struct{ sender, id string }
 // publish appends the events, all or none. ErrClosed means that the topic is gone: look it up again.
 func (t *topic) publish(sender string, events []EventInput, now time.Time) ([]Published, error) {
 	out := make([]Published, len(events))
-	t.mu.Lock()
+	t.Lock()
 	if t.gone {
-		t.mu.Unlock()
+		t.Unlock()
 		return nil, ErrClosed
 	}
-	before := t.bytes
+	before := t.Size()
 	for i := range events {
 		out[i] = t.append(sender, &events[i], now)
 	}
 	t.trimOver(now)
 	t.used = now
-	t.hub.logBytes.Add(t.bytes - before)
-	t.unlockAndWake()
+	t.hub.logBytes.Add(t.Size() - before)
+	t.UnlockAndWake()
 	return out, nil
 }
 
@@ -74,26 +75,26 @@ func (t *topic) append(sender string, in *EventInput, now time.Time) Published {
 	if in.ID == "" {
 		in.ID = ulid.Make().String()
 	} else if offset, ok := t.ids[key]; ok && !in.Ephemeral {
-		return Published{ID: in.ID, Position: t.position(offset).String()}
+		return Published{ID: in.ID, Position: t.Position(offset).String()}
 	}
 	ev := &Event{Name: in.Event, Time: now, Bytes: in.Bytes, Except: in.Except}
 	if in.Ephemeral {
 		t.hub.counts.ephemerals.Add(1)
-		ev.envelope(t.name, sender, in, "")
+		putEnvelope(ev, t.name, sender, in, "")
 		t.eph.put(sender, ev, t.hub.limits.EphemeralKeys)
 		t.watch.set(t.eph.version)
 		return Published{ID: in.ID}
 	}
-	position := t.position(t.tail() + 1).String()
-	ev.envelope(t.name, sender, in, position)
-	t.appendEvent(ev)
+	position := t.Position(t.Tail() + 1).String()
+	putEnvelope(ev, t.name, sender, in, position)
+	t.Append(ev)
 	t.hub.counts.events.Add(1)
 	if key.id != "" {
 		if t.ids == nil {
 			t.ids = make(map[eventKey]uint64)
 		}
 		t.ids[key] = ev.Offset
-		ev.key = key
+		ev.Sender, ev.ID = sender, in.ID
 	}
 	return Published{ID: in.ID, Position: position}
 }
@@ -102,25 +103,25 @@ func (t *topic) append(sender string, in *EventInput, now time.Time) Published {
 func (t *topic) trimOver(now time.Time) {
 	l := &t.hub.limits
 	old := now.Add(-l.HistoryTTL)
-	over := len(t.entries) - l.HistoryEvents
-	bytes := t.bytes - l.HistoryBytes
-	dropped := t.trim(func(ev *Event) bool {
+	over := t.Len() - l.HistoryEvents
+	bytes := t.Size() - l.HistoryBytes
+	dropped := t.Trim(func(ev *Event) bool {
 		if over <= 0 && bytes <= 0 && !ev.Time.Before(old) {
 			return false
 		}
-		over, bytes = over-1, bytes-eventBytes(ev)
+		over, bytes = over-1, bytes-ev.Size()
 		return true
 	})
 	for _, ev := range dropped {
-		if ev.key.id != "" {
-			delete(t.ids, ev.key)
+		if ev.ID != "" {
+			delete(t.ids, eventKey{ev.Sender, ev.ID})
 		}
 	}
 	t.eph.expire(now.Add(-l.EphemeralTTL))
 }
 
-// envelope makes Data the JSON object of design.md 2.3. in.Payload is compact JSON already.
-func (ev *Event) envelope(topic, sender string, in *EventInput, position string) {
+// putEnvelope makes Data the JSON object of design.md 2.3. in.Payload is compact JSON already.
+func putEnvelope(ev *Event, topic, sender string, in *EventInput, position string) {
 	b := make([]byte, 0, len(topic)+len(sender)+len(in.ID)+len(in.Event)+len(in.Payload)+len(position)+128)
 	b = append(b, `{"id":`...)
 	b = jsonw.AppendString(b, in.ID)
@@ -129,9 +130,9 @@ func (ev *Event) envelope(topic, sender string, in *EventInput, position string)
 	b = append(b, `,"event":`...)
 	b = jsonw.AppendString(b, in.Event)
 	b = append(b, `,"payload":`...)
-	ev.payload = len(b)
+	ev.PayloadAt = len(b)
 	b = append(b, in.Payload...)
-	ev.payloadEnd = len(b)
+	ev.PayloadEnd = len(b)
 	b = append(b, `,"sender":`...)
 	b = jsonw.AppendString(b, sender)
 	b = append(b, `,"time":"`...)
@@ -191,6 +192,8 @@ func (in *EventInput) check(field string, l *Limits) error {
 	return nil
 }
 
+var errNotUTF8 = errors.New("is not valid UTF-8")
+
 // compactJSON checks a JSON value once, at the door, so that it can be copied into any frame from then on: valid, UTF-8, without newlines.
 func compactJSON(raw json.RawMessage) (json.RawMessage, error) {
 	if len(raw) == 0 {
@@ -216,9 +219,13 @@ func ValidName(field, s string) error {
 		return Invalid(field, "must be 1 to %d bytes long; got %d", MaxName, len(s))
 	}
 	for i := range len(s) {
-		if c := s[i]; !isAlnum(c) && !strings.ContainsRune("._~:-", rune(c)) || c >= utf8.RuneSelf {
+		if c := s[i]; !isAlphanumeric(c) && !strings.ContainsRune("._~:-", rune(c)) || c >= utf8.RuneSelf {
 			return Invalid(field, "may hold only A-Z a-z 0-9 . _ ~ : -")
 		}
 	}
 	return nil
+}
+
+func isAlphanumeric(c byte) bool {
+	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
 }

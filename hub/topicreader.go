@@ -15,6 +15,8 @@ type TopicReader struct {
 	Reader
 	topic *topic
 	seen  uint64 // the version of the ephemeral table that was read
+
+	counts *readerCounts // where its ephemeral events are counted; nil: nowhere
 }
 
 // Topic returns the topic's name.
@@ -28,11 +30,11 @@ func (r *TopicReader) Read(dst []Item) ([]Item, *Reset) {
 	if r.topic.watch.v.Load() == r.seen {
 		return dst, reset
 	}
-	r.topic.mu.Lock()
+	r.topic.Lock()
 	had := len(dst)
 	dst = r.topic.eph.since(r.seen, dst)
 	r.seen = r.topic.eph.version
-	r.topic.mu.Unlock()
+	r.topic.Unlock()
 	r.counts.latest(len(dst) - had)
 	return dst, reset
 }
@@ -40,42 +42,41 @@ func (r *TopicReader) Read(dst []Item) ([]Item, *Reset) {
 // subscribe opens a reader, or returns nil where the topic is gone.
 func (t *topic) subscribe(p Position, wake Waker) (*TopicReader, *Reset) {
 	r := &TopicReader{topic: t}
-	r.counts = t.hub.counts.of(wake)
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	observer := t.hub.counts.observer(wake)
+	t.Lock()
+	defer t.Unlock()
 	if t.gone {
 		return nil, nil
 	}
 	t.trimOver(time.Now()) // what is too old was lost the moment it was
-	reset := t.open(&r.Reader, p, wake)
-	r.onEnd = t.left
-	return r, r.counts.reset(reset)
+	r.counts, _ = observer.(*readerCounts)
+	return r, t.Open(&r.Reader, p, wake, ReaderOptions{Observer: observer, OnClose: t.left})
 }
 
 // ReadFor says whose reader it is, until it is closed: durable events for that user need not go to the queue meanwhile. It is called once, at first.
 func (r *TopicReader) ReadFor(user string) {
 	t := r.topic
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	t.Lock()
+	defer t.Unlock()
 	if t.users == nil {
 		t.users = make(map[string]int)
 	}
 	t.users[user]++
-	r.onEnd = func() { t.leftBy(user) }
+	r.SetOnClose(func() { t.leftBy(user) })
 }
 
 // left notes that a reader has gone, so that the topic is kept for its return.
 func (t *topic) left() {
-	t.mu.Lock()
+	t.Lock()
 	t.used = time.Now()
-	t.mu.Unlock()
+	t.Unlock()
 }
 
 func (t *topic) leftBy(user string) {
-	t.mu.Lock()
+	t.Lock()
 	if t.users[user]--; t.users[user] == 0 {
 		delete(t.users, user)
 	}
-	t.mu.Unlock()
+	t.Unlock()
 	t.left()
 }

@@ -187,7 +187,7 @@ func (h *Hub) handOut(k *worker) *Job {
 	view := &Job{ID: j.stream.ID, Request: j.req, Epoch: j.epoch, Lease: h.limits.Lease}
 	h.jobs.mu.Unlock()
 	if fresh {
-		j.stream.log.wakeAll()
+		j.stream.log.WakeAll()
 	}
 	return view
 }
@@ -244,8 +244,8 @@ func (h *Hub) RefuseJob(w *Worker, id string, epoch int64, reason string) error 
 	h.jobs.mu.Lock()
 	if !j.heldBy(key, epoch) {
 		defer h.jobs.mu.Unlock()
-		s.log.mu.Lock()
-		defer s.log.mu.Unlock()
+		s.log.Lock()
+		defer s.log.Unlock()
 		if s.status.Ended() {
 			return s.endedError()
 		}

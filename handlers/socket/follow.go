@@ -35,7 +35,7 @@ func (f *followSource) close() { f.reader.Close() }
 func (f *followSource) next(c *Channel, p *pull) outcome {
 	var reset *hub.Reset
 	if p.items, reset = f.reader.Read(p.items[:0]); reset != nil {
-		p.items = append(p.items[:0], reset.End()) // a node that was cut off has lost the stream to another, which has less of it
+		p.items = append(p.items[:0], hub.ResetEnd()) // a node that was cut off has lost the stream to another, which has less of it
 	}
 	for i := range p.items {
 		item := &p.items[i]
@@ -117,7 +117,7 @@ func (t *streamSource) frame(c *Channel, item *hub.Item) frame {
 			return b
 		}
 	}
-	name, data := item.StreamData(nil)
+	name, data := hub.StreamData(item, nil)
 	if name == "" {
 		return nil
 	}

@@ -1,0 +1,97 @@
+package hub
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"strconv"
+	"strings"
+)
+
+// Vector is a place in several logs at once: the id of a block on GET /v1/events, in the order of the URL's topics (protocol/sse.md 9.1).
+type Vector []Position
+
+// MaxVector is how long the text of a vector may be before a browser's reconnect costs a CORS preflight (protocol/sse.md 3.2), in bytes.
+// Sixteen logs that were begun by one program stay below it; logs of several programs may take up to maxVectorText.
+const MaxVector = 128
+
+// maxVectorText bounds what ParseVector reads of n positions.
+func maxVectorText(n int) int { return MaxVector + n*MaxPosition }
+
+// Append appends the vector's text: "V" and the base64url of, for each position, uvarint(count of its epoch) and uvarint(offset), behind
+// the BOOT that they share. A position of another BOOT is written with it. Only '.', '_', '-' and alphanumerics occur.
+func (v Vector) Append(dst []byte) []byte {
+	var boot string
+	if len(v) > 0 {
+		boot, _ = splitEpoch(v[0].Epoch)
+	}
+	raw := make([]byte, 0, 96)
+	for _, p := range v {
+		b, n := splitEpoch(p.Epoch)
+		if b == boot {
+			raw = binary.AppendUvarint(raw, n<<1)
+		} else {
+			raw = binary.AppendUvarint(raw, n<<1|1)
+			raw = append(raw, byte(len(b)))
+			raw = append(raw, b...)
+		}
+		raw = binary.AppendUvarint(raw, p.Offset)
+	}
+	dst = append(dst, boot...)
+	dst = append(dst, '.', 'V')
+	return base64.RawURLEncoding.AppendEncode(dst, raw)
+}
+
+// ParseVector reads the text of a vector of n positions. "0" and "now" stand for n of them.
+func ParseVector(s string, n int) (Vector, error) {
+	if s == "0" || s == "now" {
+		v := make(Vector, n)
+		for i := range v {
+			v[i].Now = s == "now"
+		}
+		return v, nil
+	}
+	boot, text, ok := strings.Cut(s, ".V")
+	if !ok || len(s) > maxVectorText(n) || !validEpoch(boot) {
+		return nil, errVector
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(text)
+	if err != nil {
+		return nil, errVector
+	}
+	v := make(Vector, 0, n)
+	for len(raw) > 0 && len(v) < n {
+		var p Position
+		if p, raw, ok = takePosition(raw, boot); !ok {
+			return nil, errVector
+		}
+		v = append(v, p)
+	}
+	if len(v) != n || len(raw) > 0 {
+		return nil, Invalid("position", "is of another number of topics than the %d asked for; resume with the same topics in the same order", n)
+	}
+	return v, nil
+}
+
+var errVector = Invalid("position", `must be an id as it was received from this endpoint for these topics, or "0", or "now"`)
+
+func takePosition(raw []byte, boot string) (Position, []byte, bool) {
+	n, k := binary.Uvarint(raw)
+	if k <= 0 {
+		return Position{}, nil, false
+	}
+	raw = raw[k:]
+	if n&1 == 1 {
+		if len(raw) < 1 || len(raw) < 1+int(raw[0]) {
+			return Position{}, nil, false
+		}
+		boot, raw = string(raw[1:1+raw[0]]), raw[1+raw[0]:]
+		if !validEpoch(boot) {
+			return Position{}, nil, false
+		}
+	}
+	offset, k := binary.Uvarint(raw)
+	if k <= 0 || offset > 1<<63-1 {
+		return Position{}, nil, false
+	}
+	return Position{Epoch: boot + "-" + strconv.FormatUint(n>>1, 36), Offset: offset}, raw[k:], true
+}
