@@ -42,7 +42,7 @@ func (h *Hub) expireTopics(now time.Time) {
 		before := t.Size()
 		t.trimOver(now)
 		h.logBytes.Add(t.Size() - before)
-		idle := t.readers == 0 && t.presences == nil && (t.mirror != nil && now.Sub(t.used) > mirrorTTL || t.Len() == 0 && now.Sub(t.used) > h.limits.HistoryTTL)
+		idle := t.Readers() == 0 && t.presences == nil && (t.mirror != nil && now.Sub(t.used) > mirrorTTL || t.Len() == 0 && now.Sub(t.used) > h.limits.HistoryTTL)
 		t.Unlock()
 		if idle {
 			h.dropTopic(t)
@@ -66,7 +66,7 @@ func (h *Hub) forgetTopic(t *topic) bool {
 	defer h.topicMu.Unlock()
 	t.Lock()
 	defer t.Unlock()
-	if t.readers > 0 || t.presences != nil || t.gone {
+	if t.Readers() > 0 || t.presences != nil || t.gone {
 		return false
 	}
 	t.gone = true
@@ -78,7 +78,7 @@ func (h *Hub) forgetTopic(t *topic) bool {
 func (h *Hub) expireStreams(now time.Time) {
 	for _, s := range h.streams.all() {
 		s.log.Lock()
-		old := s.status.Ended() && now.Sub(s.ended) > h.limits.StreamTTL || s.remote != nil && s.log.readers == 0 && now.Sub(s.remote.used) > mirrorTTL
+		old := s.status.Ended() && now.Sub(s.ended) > h.limits.StreamTTL || s.remote != nil && s.log.Readers() == 0 && now.Sub(s.remote.used) > mirrorTTL
 		s.log.Unlock()
 		if old {
 			h.dropStream(s)

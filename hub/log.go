@@ -85,8 +85,11 @@ func (l *Log) First() *Event {
 	return l.entries[0].event
 }
 
-// Readers returns how many readers are open, and how many of them are parked at the tail.
-func (l *Log) Readers() (open, parked int) { return l.readers, len(l.parked) }
+// Readers returns how many readers are open.
+func (l *Log) Readers() int { return l.readers }
+
+// Parked returns how many readers have read everything and wait.
+func (l *Log) Parked() int { return len(l.parked) }
 
 // Delivered returns the highest offset that any reader was given, and how many tokens there are up to it.
 func (l *Log) Delivered() (offset uint64, tokens int) { return l.delivered, l.deliveredTokens }

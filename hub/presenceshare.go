@@ -83,14 +83,14 @@ func (h *Hub) attachPresences(name string) (*presenceTable, error) {
 		if begin {
 			t.share.stop = func() {}
 		}
-		t.readers++ // it stays
+		t.waiting++ // it stays
 		t.Unlock()
 		if begin {
 			t.follow()
 		}
 		err = h.await(loaded)
 		t.Lock()
-		t.readers--
+		t.waiting--
 		if err != nil {
 			if h.isClosing() {
 				t.unlock(t.Tail())

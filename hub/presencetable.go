@@ -31,8 +31,9 @@ type presenceTable struct {
 
 	counted int64 // its part of Hub.logBytes
 
-	own   int            // metas of this node's sessions
-	share *presenceShare // nil: all are this node's
+	own     int            // metas of this node's sessions
+	waiting int            // callers that wait until the other nodes' metas are known: the table stays
+	share   *presenceShare // nil: all are this node's
 }
 
 // presenceKey is one user's metas, the oldest first. A meta that replaces another is the newest: so every client that applies the diffs has
@@ -111,7 +112,7 @@ func (t *presenceTable) unlock(before uint64) {
 }
 
 // empty reports whether nothing holds the table. t.mu is held.
-func (t *presenceTable) empty() bool { return t.own == 0 && t.readers == 0 }
+func (t *presenceTable) empty() bool { return t.own == 0 && t.Readers() == 0 && t.waiting == 0 }
 
 // dropPresences forgets the topic's table if nothing holds it.
 func (t *topic) dropPresences() {

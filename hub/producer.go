@@ -270,7 +270,7 @@ func (s *Stream) endedError() error { return &EndedError{Receipt: s.receiptLocke
 
 func (s *Stream) receiptLocked() Receipt {
 	return Receipt{
-		Position: s.log.Position(s.log.Tail()), Status: s.status, Watchers: s.watchersLocked(), Lag: int(s.log.Tail() - s.log.delivered),
+		Position: s.log.Position(s.log.Tail()), Status: s.status, Watchers: s.watchersLocked(), Lag: s.lagLocked(),
 		Cancelled: s.status == StatusCancelled || s.status == StatusSuperseded,
 	}
 }
@@ -456,4 +456,10 @@ func invalidUTF8(b []byte) int {
 		i += n
 	}
 	return -1
+}
+
+// lagLocked returns how many entries no reader was given yet.
+func (s *Stream) lagLocked() int {
+	delivered, _ := s.log.Delivered()
+	return int(s.log.Tail() - delivered)
 }

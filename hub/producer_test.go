@@ -2,6 +2,7 @@ package hub_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -215,6 +216,41 @@ func TestOpenUploadHoldsTheLease(t *testing.T) {
 		time.Sleep(31 * time.Second)
 		if st := s.Status(); st != hub.StatusInterrupted {
 			t.Errorf("%s after a cut upload and a lease", st)
+		}
+	})
+}
+
+// FuzzAppendedText: raw text that is valid UTF-8 arrives whole however it is cut, and never with half a character; anything else is refused.
+func FuzzAppendedText(f *testing.F) {
+	f.Add([]byte("one 🦆 two"), 3)
+	f.Add([]byte("\xff"), 1)
+	f.Fuzz(func(t *testing.T, raw []byte, size int) {
+		if size < 1 || len(raw) > 1000 {
+			t.Skip()
+		}
+		h := newHub(t, hub.Options{})
+		s := newStream(t, h, hub.StreamSpec{})
+		a, err := s.Append(hub.ProducerRef{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for rest := raw; len(rest) > 0 && err == nil; rest = rest[min(size, len(rest)):] {
+			err = a.AddText(rest[:min(size, len(rest))])
+			if got := text(s); !strings.HasPrefix(string(raw), got) || strings.ToValidUTF8(got, "") != got {
+				t.Fatalf("%q let out %q", raw, got)
+			}
+		}
+		valid := strings.ToValidUTF8(string(raw), "") == string(raw)
+		if err == nil {
+			_, err = a.End(&hub.Ending{Status: hub.StatusDone})
+		} else {
+			a.Abort()
+		}
+		if (err == nil) != valid {
+			t.Fatalf("%q: %v", raw, err)
+		}
+		if valid && text(s) != string(raw) {
+			t.Fatalf("%q became %q", raw, text(s))
 		}
 	})
 }

@@ -163,15 +163,13 @@ func (q *queueLog) take(page *QueuePage, epoch string) (last bool) {
 		q.Begin(epoch, nil, page.Head)
 		q.expired, q.expiredThrough = 0, 0
 	}
-	q.before = livesOf(page)
+	q.SetBefore(livesOf(page))
 	q.trimTo(page.Head)
 	changed := page.ExpiredThrough > q.expiredThrough
 	q.expired, q.expiredThrough = page.Expired, page.ExpiredThrough
 	for i := range page.Messages {
 		m := &page.Messages[i]
-		if q.Len() == 0 {
-			q.base = m.Offset - 1 // the head, as it was a moment later
-		}
+		q.SkipTo(m.Offset - 1) // the head, as it was a moment later
 		q.Append(&Event{Kind: QueueEvent, Name: m.Event, Data: m.AppendJSON(nil, q.Epoch()), Time: m.ExpiresAt})
 		changed = true
 	}
@@ -188,9 +186,7 @@ func (q *queueLog) take(page *QueuePage, epoch string) (last bool) {
 // trimTo drops the messages up to the offset. q.mu is held.
 func (q *queueLog) trimTo(head uint64) {
 	q.Trim(func(ev *Event) bool { return ev.Offset <= head })
-	if q.Len() == 0 {
-		q.base = max(q.base, head)
-	}
+	q.SkipTo(head)
 }
 
 // acknowledged drops what nobody needs any longer.
@@ -215,5 +211,6 @@ func (q *queueLog) isFailed() bool {
 func (q *queueLog) isStale(now time.Time) bool {
 	q.Lock()
 	defer q.Unlock()
-	return q.failed || q.Len() > 0 && !q.entries[0].event.Time.After(now)
+	oldest := q.First()
+	return q.failed || oldest != nil && !oldest.Time.After(now)
 }

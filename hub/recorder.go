@@ -214,7 +214,7 @@ func (s *Stream) change() (StreamChange, uint64) {
 	defer s.log.Unlock()
 	st := s.stateLocked(s.log.TextLen())
 	rec := StreamRecord{
-		ID: s.ID, Kind: s.Kind, Topic: s.Topic, Owner: s.Owner, ContentType: s.ContentType, Epoch: s.log.Epoch(), Before: s.log.before, Digest: s.digest, Keep: s.Keep,
+		ID: s.ID, Kind: s.Kind, Topic: s.Topic, Owner: s.Owner, ContentType: s.ContentType, Epoch: s.log.Epoch(), Before: s.log.Before(), Digest: s.digest, Keep: s.Keep,
 		Completion: s.Completion, Info: st.Info, Status: st.Status, Ending: st.Ending, Timings: st.Timings, Account: st.Account,
 		Producer: s.producer.record(),
 	}

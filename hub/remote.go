@@ -233,7 +233,6 @@ func (s *Stream) takeLocked(c *SharedStream, whole bool) bool {
 			return false
 		}
 		s.log.Begin(rec.Epoch, rec.Before, 0)
-		s.log.text, s.log.deliveredTokens, s.log.spans = nil, 0, spanCache{}
 	}
 	for i := range rec.Runs {
 		run := rec.Runs[i]
@@ -255,7 +254,7 @@ func (s *Stream) takeLocked(c *SharedStream, whole bool) bool {
 		s.remote.knownLocked()
 		s.info, s.started, s.first = rec.Info, rec.Timings.Started, rec.Timings.FirstToken
 		s.account = account{made: rec.Account.Made, unwatched: rec.Account.Unwatched, endedBy: rec.Account.EndedBy}
-		s.log.before = rec.Before
+		s.log.SetBefore(rec.Before)
 		s.showLocked(rec.Status, rec.Ending, rec.Timings.Ended)
 	}
 	return true

@@ -85,9 +85,8 @@ func (st *Stats) addSessions(s *sessions) {
 
 // addReaders counts a log's readers. l.mu is held.
 func (st *Stats) addReaders(l *Log) {
-	open, parked := l.Readers()
-	st.Readers += open
-	st.Behind += open - parked
+	st.Readers += l.Readers()
+	st.Behind += l.Readers() - l.Parked()
 }
 
 func (st *Stats) addTopics(all []*topic) {

@@ -361,5 +361,5 @@ func (s *Stream) stopTimers() {
 func (s *Stream) idle() bool {
 	s.log.Lock()
 	defer s.log.Unlock()
-	return s.status.Ended() && s.log.readers == 0
+	return s.status.Ended() && s.log.Readers() == 0
 }

@@ -55,8 +55,8 @@ func FuzzValidTopic(f *testing.F) {
 		}
 		// A topic as a pattern is exactly itself.
 		if !strings.Contains(s, "{sub}") {
-			caps := mustCaps(t, map[string][]string{s: {"publish"}}, "u")
-			if !caps.Allows(s, hub.ActionPublish) || caps.Allows(s+"x", hub.ActionPublish) {
+			caps, err := hub.ParseCaps(map[string][]string{s: {"publish"}}, "u")
+			if err != nil || !caps.Allows(s, hub.ActionPublish) || caps.Allows(s+"x", hub.ActionPublish) {
 				t.Fatalf("%q as a pattern is not itself", s)
 			}
 		}
