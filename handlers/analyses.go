@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/middleware"
 	"github.com/duckwire/duckwire/middleware/ratelimit"
 	"github.com/duckwire/duckwire/middleware/tracing"
@@ -70,7 +71,7 @@ func (b *analysisBody) request() (*hub.AnalysisRequest, error) {
 	files := b.Files
 	if b.Code != nil {
 		if len(files) > 0 {
-			return nil, hub.Invalid("code", "stands in place of files; give one of the two")
+			return nil, errs.Invalid("code", "stands in place of files; give one of the two")
 		}
 		path := b.Path
 		if path == "" {
@@ -97,7 +98,7 @@ func (b *analysisBody) spec() (hub.StreamSpec, error) {
 	switch b.Supersede {
 	case "", hub.SupersedeStop, hub.SupersedeFinish:
 	default:
-		return spec, hub.Invalid("supersede", `must be "stop" or "finish"; got %q`, clip(string(b.Supersede)))
+		return spec, errs.Invalid("supersede", `must be "stop" or "finish"; got %q`, clip(string(b.Supersede)))
 	}
 	var err error
 	spec.Keep, err = parseKeep(b.Keep)

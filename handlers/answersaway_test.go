@@ -15,6 +15,8 @@ import (
 
 	"github.com/duckwire/duckwire/handlers"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/rights"
 	"github.com/duckwire/duckwire/middleware"
 )
 
@@ -96,8 +98,8 @@ func TestAnswersWhileTheApplicationIsAway(t *testing.T) {
 // undecided does not know.
 type undecided struct{}
 
-func (undecided) Authorize(context.Context, *hub.Identity, string, hub.Action) error {
-	return hub.ErrUnavailable
+func (undecided) Authorize(context.Context, *rights.Identity, string, rights.Action) error {
+	return errs.ErrUnavailable
 }
 
 func TestAnswersAtTheCapOfConnections(t *testing.T) {

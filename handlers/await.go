@@ -5,12 +5,13 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/log"
 	"github.com/duckwire/duckwire/middleware"
 )
 
 // await calls read, which says whether there is something to answer with, and again at each wake, for at most the wait. Who waits is there, and is
-// counted as a connection. *hub.LimitError at a cap.
-func (s *server) await(r *http.Request, wake *hub.Wake, wait time.Duration, read func() bool) error {
+// counted as a connection. *errs.LimitError at a cap.
+func (s *server) await(r *http.Request, wake *log.Wake, wait time.Duration, read func() bool) error {
 	if wait > 0 {
 		leave, err := s.enter(r, middleware.IdentityFrom(r.Context()).User, hub.ViaWait)
 		if err != nil {
@@ -20,7 +21,7 @@ func (s *server) await(r *http.Request, wake *hub.Wake, wait time.Duration, read
 	}
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
-	ended := hub.NewWake()
+	ended := log.NewWake()
 	if wait > 0 {
 		defer s.endable(r, func(string) { ended.Signal() })() // the client comes back, and is told then
 	}

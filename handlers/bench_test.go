@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/log"
 )
 
 // countingConn is a connection that takes everything and keeps its length.
@@ -40,12 +41,12 @@ func newDeliveries(t testing.TB, n int, direct bool) *deliveries {
 	t.Cleanup(d.hub.Close)
 	for range n {
 		w := &discardWriter{}
-		p := &pump{w: w, rc: http.NewResponseController(w), wake: hub.NewWake(), hb: time.Minute, drained: d.hub.IsDraining, now: time.Now()}
+		p := &pump{w: w, rc: http.NewResponseController(w), wake: log.NewWake(), hb: time.Minute, drained: d.hub.IsDraining, now: time.Now()}
 		conn := &countingConn{}
 		if direct {
 			p.conn, p.begun = conn, true
 		}
-		r, _, err := d.hub.Subscribe(deliveryTopic, hub.Position{Now: true}, p.wake)
+		r, _, err := d.hub.Subscribe(deliveryTopic, log.Position{Now: true}, p.wake)
 		if err != nil {
 			t.Fatal(err)
 		}

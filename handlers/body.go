@@ -9,7 +9,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 )
 
 // readBody reads a request's JSON body whole, without the white space around it.
@@ -19,13 +19,13 @@ func (s *server) readBody(r *http.Request) ([]byte, error) {
 		return nil, errCut(err)
 	}
 	if int64(len(raw)) > s.BodyBytes {
-		return nil, &hub.LimitError{Kind: hub.ErrTooLarge, Name: "body in bytes (body_bytes)", Limit: s.BodyBytes}
+		return nil, &errs.LimitError{Kind: errs.ErrTooLarge, Name: "body in bytes (body_bytes)", Limit: s.BodyBytes}
 	}
 	if !utf8.Valid(raw) {
-		return nil, hub.Invalid("body", "is not valid UTF-8")
+		return nil, errs.Invalid("body", "is not valid UTF-8")
 	}
 	if raw = bytes.TrimSpace(raw); len(raw) == 0 {
-		return nil, hub.Invalid("body", "is empty; a JSON object is needed")
+		return nil, errs.Invalid("body", "is empty; a JSON object is needed")
 	}
 	return raw, nil
 }
@@ -46,7 +46,7 @@ func decodeStrict(raw []byte, v any, root string) error {
 	err := dec.Decode(v)
 	if err == nil {
 		if _, err := dec.Token(); err != io.EOF {
-			return hub.Invalid("body", "holds more than one JSON value")
+			return errs.Invalid("body", "holds more than one JSON value")
 		}
 		return nil
 	}
@@ -56,12 +56,12 @@ func decodeStrict(raw []byte, v any, root string) error {
 		if field == "" {
 			field = "body"
 		}
-		return hub.Invalid(field, "must be %s, not a JSON %s", jsonKind(typed.Type.Kind().String()), typed.Value)
+		return errs.Invalid(field, "must be %s, not a JSON %s", jsonKind(typed.Type.Kind().String()), typed.Value)
 	}
 	if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
-		return hub.Invalid(strings.Trim(name, `"`), "is not a known member")
+		return errs.Invalid(strings.Trim(name, `"`), "is not a known member")
 	}
-	return hub.Invalid("body", "is not valid JSON: %v", err)
+	return errs.Invalid("body", "is not valid JSON: %v", err)
 }
 
 // jsonKind says what a Go kind is in JSON.
@@ -94,7 +94,7 @@ func readBatch[T any](s *server, r *http.Request, name string) ([]T, error) {
 	if raw[0] == '{' && json.Unmarshal(raw, &members) == nil && members[name] != nil {
 		for other := range members {
 			if other != name {
-				return nil, hub.Invalid(other, "is not a known member beside %s", name)
+				return nil, errs.Invalid(other, "is not a known member beside %s", name)
 			}
 		}
 		err = decodeStrict(members[name], &batch, name)
@@ -117,7 +117,7 @@ func (b *payloadBody) read() ([]byte, error) {
 	case b.Bytes == nil:
 		return nil, nil
 	case b.Payload != nil:
-		return nil, hub.Invalid("bytes", "stands in place of payload; give one of the two")
+		return nil, errs.Invalid("bytes", "stands in place of payload; give one of the two")
 	}
 	return *b.Bytes, nil
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/rights"
 )
 
 var updateCapabilities = flag.Bool("update", false, "write the tables of capabilities in testdata anew")
@@ -69,7 +70,7 @@ var probes = map[string]probe{
 func TestCapabilityTable(t *testing.T) {
 	s := startServer(t, analyst{scripted(hello), noIssues}, hub.Limits{}, nil)
 	columns := []string{"no-token", "no-caps"}
-	for _, a := range []hub.Action{hub.ActionSubscribe, hub.ActionPublish, hub.ActionPresence, hub.ActionComplete, hub.ActionProduce, hub.ActionQueue, hub.ActionAdmin, hub.ActionAll} {
+	for _, a := range []rights.Action{rights.ActionSubscribe, rights.ActionPublish, rights.ActionPresence, rights.ActionComplete, rights.ActionProduce, rights.ActionQueue, rights.ActionAdmin, rights.ActionAll} {
 		columns = append(columns, string(a))
 	}
 	columns = append(columns, "elsewhere") // every action, on another topic and another user

@@ -9,6 +9,9 @@ import (
 
 	"github.com/duckwire/duckwire/handlers/openai"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/log"
+	"github.com/duckwire/duckwire/hub/rights"
 	"github.com/duckwire/duckwire/middleware"
 	"github.com/duckwire/duckwire/middleware/ratelimit"
 	"github.com/duckwire/duckwire/middleware/tracing"
@@ -111,9 +114,9 @@ func (s *server) startCompletion(r *http.Request, d door, req *openai.Request) (
 func (s *server) mayComplete(r *http.Request, topic string) error {
 	id := middleware.IdentityFrom(r.Context())
 	if topic != "" {
-		return s.Authorizer.Authorize(r.Context(), id, topic, hub.ActionComplete)
+		return s.Authorizer.Authorize(r.Context(), id, topic, rights.ActionComplete)
 	}
-	return hub.AuthorizeAnywhere(r.Context(), s.Authorizer, id, hub.ActionComplete)
+	return rights.AuthorizeAnywhere(r.Context(), s.Authorizer, id, rights.ActionComplete)
 }
 
 // prefersAsync reads "Prefer: respond-async" (RFC 7240 §4.1).
@@ -132,9 +135,9 @@ func prefersAsync(r *http.Request) bool {
 // that a refusal can still be an HTTP status (protocol/sse.md 7.2).
 func (s *server) streamOpenAI(w http.ResponseWriter, r *http.Request, stream *hub.Stream) error {
 	if stream.Completion == nil {
-		return hub.Invalid("?format", "openai is for completions; this stream is of kind %q", stream.Kind)
+		return errs.Invalid("?format", "openai is for completions; this stream is of kind %q", stream.Kind)
 	}
-	p, err := parsePosition(resumeFrom(r), hub.Position{})
+	p, err := parsePosition(resumeFrom(r), log.Position{})
 	if err != nil {
 		return err
 	}
@@ -157,7 +160,7 @@ func (s *server) streamOpenAI(w http.ResponseWriter, r *http.Request, stream *hu
 	reader, reset := stream.Watch(p, pump)
 	defer reader.Close()
 	if reset != nil { // no block of this shape can tell it
-		return hub.Invalid("Last-Event-ID", "cannot be resumed (%s); start again without it", reset.Reason)
+		return errs.Invalid("Last-Event-ID", "cannot be resumed (%s); start again without it", reset.Reason)
 	}
 	if refusal := s.awaitProvider(r.Context(), stream); refusal != nil {
 		return refusal
@@ -231,8 +234,8 @@ func endStatus(code string) int {
 
 // wholeCompletion answers stream:false: it waits for the end, and folds the chunks into one object.
 func (s *server) wholeCompletion(w http.ResponseWriter, r *http.Request, stream *hub.Stream) error {
-	wake := hub.NewWake()
-	reader, _ := stream.Watch(hub.Position{}, wake)
+	wake := log.NewWake()
+	reader, _ := stream.Watch(log.Position{}, wake)
 	defer reader.Close()
 	ended := make(chan string, 1)
 	defer s.endable(r, func(reason string) {

@@ -14,6 +14,7 @@ import (
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/handlers/sse"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/middleware"
 )
 
@@ -50,22 +51,22 @@ var kinds = []struct {
 	title  string
 }{
 	{socket.ErrUpgrade, http.StatusUpgradeRequired, "upgrade_required", "The path speaks WebSocket"},
-	{hub.ErrInvalid, http.StatusBadRequest, "invalid", "The request is not valid"},
-	{hub.ErrUnauthenticated, http.StatusUnauthorized, "unauthorized", "A valid token is needed"},
-	{hub.ErrForbidden, http.StatusForbidden, "forbidden", "The token does not allow this"},
-	{hub.ErrNotFound, http.StatusNotFound, "not_found", "There is no such thing, or not for this token"},
+	{errs.ErrInvalid, http.StatusBadRequest, "invalid", "The request is not valid"},
+	{errs.ErrUnauthenticated, http.StatusUnauthorized, "unauthorized", "A valid token is needed"},
+	{errs.ErrForbidden, http.StatusForbidden, "forbidden", "The token does not allow this"},
+	{errs.ErrNotFound, http.StatusNotFound, "not_found", "There is no such thing, or not for this token"},
 	{errNoRoute, http.StatusNotFound, "no_such_path", "There is nothing at this path"},
 	{errMethod, http.StatusMethodNotAllowed, "method_not_allowed", "The path does not answer this method"},
 	{errAccept, http.StatusNotAcceptable, "not_acceptable", "None of the accepted media types can be had"},
 	{errMedia, http.StatusUnsupportedMediaType, "unsupported_media_type", "The body's media type is not understood"},
 	{errRange, http.StatusRequestedRangeNotSatisfiable, "range_not_satisfiable", "The range lies beyond the text"},
-	{hub.ErrConflict, http.StatusConflict, "conflict", "The request does not fit what is there"},
-	{hub.ErrTooLarge, http.StatusRequestEntityTooLarge, "too_large", "The request is too large"},
+	{errs.ErrConflict, http.StatusConflict, "conflict", "The request does not fit what is there"},
+	{errs.ErrTooLarge, http.StatusRequestEntityTooLarge, "too_large", "The request is too large"},
 	{middleware.ErrSlowBody, http.StatusRequestTimeout, "too_slow", "The request came too slowly"},
-	{hub.ErrLimited, http.StatusTooManyRequests, "rate_limited", "A limit is reached"},
-	{hub.ErrQueueFull, http.StatusTooManyRequests, "queue_full", "The user's queue is full"},
-	{hub.ErrClosed, http.StatusServiceUnavailable, "draining", "The server is going down"},
-	{hub.ErrUnavailable, http.StatusServiceUnavailable, "unavailable", "A part that the answer needs does not answer"},
+	{errs.ErrLimited, http.StatusTooManyRequests, "rate_limited", "A limit is reached"},
+	{errs.ErrQueueFull, http.StatusTooManyRequests, "queue_full", "The user's queue is full"},
+	{errs.ErrClosed, http.StatusServiceUnavailable, "draining", "The server is going down"},
+	{errs.ErrUnavailable, http.StatusServiceUnavailable, "unavailable", "A part that the answer needs does not answer"},
 }
 
 // problemOf turns an error into its problem document. What is not in the table is "internal", and says nothing of itself.
@@ -84,8 +85,8 @@ func problemOf(err error) *Problem {
 // addData fills what the typed errors carry.
 func (p *Problem) addData(err error) {
 	var (
-		field  *hub.FieldError
-		limit  *hub.LimitError
+		field  *errs.FieldError
+		limit  *errs.LimitError
 		ended  *hub.EndedError
 		fenced *hub.FencedError
 		gap    *hub.GapError

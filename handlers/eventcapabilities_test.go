@@ -14,12 +14,13 @@ import (
 	"testing"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/rights"
 )
 
 // Columns that are no action: no capability at all, and every action elsewhere beside the right to join.
 const (
-	noAction  hub.Action = "no-caps"
-	elsewhere hub.Action = "elsewhere"
+	noAction  rights.Action = "no-caps"
+	elsewhere rights.Action = "elsewhere"
 )
 
 const eventsFile = "testdata/eventcapabilities.txt"
@@ -70,7 +71,7 @@ func TestEventCapabilityTable(t *testing.T) {
 	if got := owner.reply("1"); got != "ok" {
 		t.Fatal(got)
 	}
-	columns := []hub.Action{noAction, hub.ActionSubscribe, hub.ActionPublish, hub.ActionPresence, hub.ActionComplete, hub.ActionProduce, hub.ActionQueue, hub.ActionAdmin, hub.ActionAll, elsewhere}
+	columns := []rights.Action{noAction, rights.ActionSubscribe, rights.ActionPublish, rights.ActionPresence, rights.ActionComplete, rights.ActionProduce, rights.ActionQueue, rights.ActionAdmin, rights.ActionAll, elsewhere}
 	var table strings.Builder
 	fmt.Fprintf(&table, "%-20s %-24s", "topic", "event")
 	for _, c := range columns {
@@ -214,7 +215,7 @@ func (s *eventSource) text(e ast.Expr) string {
 // pushWith joins the topic and pushes the event as somebody who may join and do a. It returns what the reply says: "ok", the reason,
 // "no-join", or "refused" where the reason is a sentence of the channel's own.
 // {stream} is a stream of somebody else's, new for each push; its rights are the topic's.
-func (s *testServer) pushWith(topic, event string, a hub.Action) string {
+func (s *testServer) pushWith(topic, event string, a rights.Action) string {
 	s.t.Helper()
 	payload := cmp.Or(eventPayloads[event], "{}")
 	body := `{}`
@@ -229,7 +230,7 @@ func (s *testServer) pushWith(topic, event string, a hub.Action) string {
 	switch a {
 	case noAction:
 		caps = nil
-	case hub.ActionSubscribe:
+	case rights.ActionSubscribe:
 		caps = []string{topic + "=subscribe"}
 	case elsewhere:
 		caps = []string{topic + "=subscribe", "t:2=*", "user:bob=*"}

@@ -3,7 +3,7 @@ package handlers
 import (
 	"net/http"
 
-	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 )
 
 // healthz says that the process answers.
@@ -14,7 +14,7 @@ func (s *server) healthz(w http.ResponseWriter, _ *http.Request) {
 // readyz says whether new work should be sent here: 503 while draining, or while something that answers depend on is missing.
 func (s *server) readyz(w http.ResponseWriter, r *http.Request) error {
 	if s.hub.IsDraining() {
-		return hub.ErrClosed
+		return errs.ErrClosed
 	}
 	if err := s.Ready(r.Context()); err != nil {
 		return err

@@ -8,7 +8,8 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
-	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/rights"
 	"github.com/duckwire/duckwire/middleware"
 )
 
@@ -17,7 +18,7 @@ const MetricsTopic = "duckwire:metrics"
 
 // getMetrics answers GET /metrics where it is not open.
 func (s *server) getMetrics(w http.ResponseWriter, r *http.Request) error {
-	if err := s.Authorizer.Authorize(r.Context(), middleware.IdentityFrom(r.Context()), MetricsTopic, hub.ActionAdmin); err != nil {
+	if err := s.Authorizer.Authorize(r.Context(), middleware.IdentityFrom(r.Context()), MetricsTopic, rights.ActionAdmin); err != nil {
 		return err
 	}
 	s.openMetrics(w, r)
@@ -42,7 +43,7 @@ const maxProfile = 60
 // getProfile answers GET /debug/pprof/{profile}, for admins of everything, one at a time.
 func (s *server) getProfile(w http.ResponseWriter, r *http.Request) error {
 	if !middleware.IdentityFrom(r.Context()).Caps.Admin() {
-		return fmt.Errorf(`only a token with "admin" on "*" may look inside: %w`, hub.ErrForbidden)
+		return fmt.Errorf(`only a token with "admin" on "*" may look inside: %w`, errs.ErrForbidden)
 	}
 	profile, ok := profiles[chi.URLParam(r, "profile")]
 	if !ok {
@@ -52,7 +53,7 @@ func (s *server) getProfile(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if !s.profiling.TryLock() {
-		return &hub.LimitError{Kind: hub.ErrLimited, Name: "profiles at one time (profiles)", Limit: 1, Retry: 10 * time.Second}
+		return &errs.LimitError{Kind: errs.ErrLimited, Name: "profiles at one time (profiles)", Limit: 1, Retry: 10 * time.Second}
 	}
 	defer s.profiling.Unlock()
 	w.Header().Set("Cache-Control", "no-store")

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/middleware"
 	"github.com/duckwire/duckwire/middleware/ratelimit"
 )
@@ -40,7 +41,7 @@ func (c *connections) share(o *Options) {
 	}
 }
 
-// enter counts one response to a user at an address in, until leave is called. *hub.LimitError at a cap of o.
+// enter counts one response to a user at an address in, until leave is called. *errs.LimitError at a cap of o.
 func (c *connections) enter(user, addr string, o *Options) (leave func(), err error) {
 	userElsewhere, addrElsewhere := o.Hub.HeldElsewhere(heldByUser, user), o.Hub.HeldElsewhere(heldByAddress, addr)
 	c.mu.Lock()
@@ -63,7 +64,7 @@ func (c *connections) enter(user, addr string, o *Options) (leave func(), err er
 }
 
 func tooMany(name string, limit int) error {
-	return &hub.LimitError{Kind: hub.ErrLimited, Name: name, Limit: int64(limit), Retry: 5 * time.Second}
+	return &errs.LimitError{Kind: errs.ErrLimited, Name: name, Limit: int64(limit), Retry: 5 * time.Second}
 }
 
 func (c *connections) leave(user, addr string) {
@@ -80,7 +81,7 @@ func lessOne(counts map[string]int, key string) {
 	}
 }
 
-// enter counts a session of the user in, which is there until leave is called. *hub.LimitError at a cap.
+// enter counts a session of the user in, which is there until leave is called. *errs.LimitError at a cap.
 func (s *server) enter(r *http.Request, user string, via hub.Transport) (leave func(), err error) {
 	drop, err := s.live.enter(user, s.Proxies.ClientOf(r), &s.Options)
 	if err != nil {
@@ -90,7 +91,7 @@ func (s *server) enter(r *http.Request, user string, via hub.Transport) (leave f
 	return func() { gone(); drop() }, nil
 }
 
-// spend counts n of what a request does against its user's rate. *hub.LimitError beyond it.
+// spend counts n of what a request does against its user's rate. *errs.LimitError beyond it.
 func (s *server) spend(r *http.Request, k ratelimit.Kind, n int) error {
 	if n == 0 {
 		return nil

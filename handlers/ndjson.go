@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 )
 
 // addLines takes a whole body of NDJSON lines, or of one JSON object or array of them: all or nothing.
@@ -19,7 +20,7 @@ func addLines(a *hub.Appender, body []byte, media string) (*hub.Ending, error) {
 	switch {
 	case media == mediaJSON && len(trimmed) > 0 && trimmed[0] == '[':
 		if err := json.Unmarshal(trimmed, &raws); err != nil {
-			return nil, hub.Invalid("body", "is not a JSON array: %v", err)
+			return nil, errs.Invalid("body", "is not a JSON array: %v", err)
 		}
 	case media == mediaJSON && len(trimmed) > 0:
 		raws = append(raws, trimmed)
@@ -50,7 +51,7 @@ func (s *server) uploadLines(body io.Reader, a *hub.Appender) (*hub.Ending, erro
 	for n := 1; ; n++ {
 		line, err := readLine(lines, s.BodyBytes)
 		if err != nil && (err != io.EOF || len(bytes.TrimSpace(line)) > 0 && !json.Valid(line)) {
-			if errors.Is(err, hub.ErrTooLarge) {
+			if errors.Is(err, errs.ErrTooLarge) {
 				return nil, err
 			}
 			return nil, errCut(err)
@@ -77,7 +78,7 @@ func readLine(r *bufio.Reader, limit int64) ([]byte, error) {
 		part, err := r.ReadSlice('\n')
 		line = append(line, part...)
 		if int64(len(line)) > limit {
-			return nil, &hub.LimitError{Kind: hub.ErrTooLarge, Name: "bytes of one line (body_bytes)", Limit: limit}
+			return nil, &errs.LimitError{Kind: errs.ErrTooLarge, Name: "bytes of one line (body_bytes)", Limit: limit}
 		}
 		if err != bufio.ErrBufferFull {
 			return line, err
@@ -95,18 +96,18 @@ func parseLine(raw []byte, n int) (*hub.Part, *hub.Ending, error) {
 	}
 	field := func(name string) string { return fmt.Sprintf("line %d%s", n, name) }
 	if !utf8.Valid(raw) {
-		return nil, nil, hub.Invalid(field(""), "is not valid UTF-8")
+		return nil, nil, errs.Invalid(field(""), "is not valid UTF-8")
 	}
 	if text, ok := plainText(raw); ok {
 		return &hub.Part{Text: text}, nil, nil
 	}
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(raw, &members); err != nil || members == nil {
-		return nil, nil, hub.Invalid(field(""), `must be a JSON object such as {"text":"…"} or {"event":"NAME",…}`)
+		return nil, nil, errs.Invalid(field(""), `must be a JSON object such as {"text":"…"} or {"event":"NAME",…}`)
 	}
 	event := "chunk"
 	if e, ok := members["event"]; ok && json.Unmarshal(e, &event) != nil {
-		return nil, nil, hub.Invalid(field(".event"), "must be a string")
+		return nil, nil, errs.Invalid(field(".event"), "must be a string")
 	}
 	switch event {
 	case "hello", "hb", "bye", "reset":
@@ -114,7 +115,7 @@ func parseLine(raw []byte, n int) (*hub.Part, *hub.Ending, error) {
 	case "chunk":
 		var text *string
 		if json.Unmarshal(members["text"], &text) != nil || text == nil {
-			return nil, nil, hub.Invalid(field(".text"), "must be a string")
+			return nil, nil, errs.Invalid(field(".text"), "must be a string")
 		}
 		return &hub.Part{Text: *text}, nil, nil
 	case "end":
@@ -154,13 +155,13 @@ func eventData(members map[string]json.RawMessage) []byte {
 func parseEnding(members map[string]json.RawMessage, field func(string) string) (*hub.Ending, error) {
 	e := &hub.Ending{Status: hub.StatusDone}
 	if raw, ok := members["status"]; ok && json.Unmarshal(raw, &e.Status) != nil || e.Status != hub.StatusDone && e.Status != hub.StatusFailed {
-		return nil, hub.Invalid(field(".status"), `must be "done" or "failed"`)
+		return nil, errs.Invalid(field(".status"), `must be "done" or "failed"`)
 	}
 	if raw, ok := members["finish_reason"]; ok && json.Unmarshal(raw, &e.FinishReason) != nil {
-		return nil, hub.Invalid(field(".finish_reason"), "must be a string or null")
+		return nil, errs.Invalid(field(".finish_reason"), "must be a string or null")
 	}
 	if raw, ok := members["error"]; ok && json.Unmarshal(raw, &e.Error) != nil {
-		return nil, hub.Invalid(field(".error"), `must be {"code","message"} or null`)
+		return nil, errs.Invalid(field(".error"), `must be {"code","message"} or null`)
 	}
 	if e.Status == hub.StatusFailed && e.Error == nil {
 		e.Error = &hub.EndError{Code: "producer_failed", Message: "the producer reported a failure"}

@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"strconv"
 
-	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/rights"
 )
 
 // What this edge asks of those on other nodes.
@@ -20,7 +20,7 @@ func (s *server) joinNodes() {
 	s.hub.OnCall(callRelay, s.answerRelay)
 	s.hub.OnCall(callDisconnect, func(user []byte) ([]byte, error) { return count(s.disconnectHere(string(user))), nil })
 	s.hub.OnCall(callRevoke, func(body []byte) ([]byte, error) {
-		var one hub.Revocation
+		var one rights.Revocation
 		if err := json.Unmarshal(body, &one); err != nil {
 			return nil, err
 		}
@@ -28,7 +28,7 @@ func (s *server) joinNodes() {
 		return count(s.endRevoked()), nil
 	})
 	s.hub.OnCall(callLift, func(body []byte) ([]byte, error) {
-		var one hub.Revocation
+		var one rights.Revocation
 		if err := json.Unmarshal(body, &one); err != nil {
 			return nil, err
 		}
@@ -65,12 +65,12 @@ func (s *server) disconnectEverywhere(user string) int {
 }
 
 // tellRevoked has the other nodes end what is open with revoked tokens, and returns how much that was.
-func (s *server) tellRevoked(one hub.Revocation) int {
+func (s *server) tellRevoked(one rights.Revocation) int {
 	body, _ := json.Marshal(one) // of strings and times
 	return sum(s.hub.CallAll(callRevoke, body))
 }
 
 func (s *server) tellLifted(user, tokenID string) {
-	body, _ := json.Marshal(hub.Revocation{User: user, TokenID: tokenID}) // of strings
+	body, _ := json.Marshal(rights.Revocation{User: user, TokenID: tokenID}) // of strings
 	s.hub.CallAll(callLift, body)
 }

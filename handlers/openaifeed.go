@@ -7,6 +7,7 @@ import (
 	"github.com/duckwire/duckwire/handlers/openai"
 	"github.com/duckwire/duckwire/handlers/sse"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/log"
 )
 
 // openAIFeed is a stream as OpenAI's chunks (protocol/sse.md 7).
@@ -32,16 +33,16 @@ func (f *openAIFeed) next(dst []byte) ([]byte, chunk, bool) {
 
 // block appends one item as unnamed blocks. The end is up to three of them, which share one log entry: only the last carries its position,
 // the others that of the entry before, so that a client cut among them gets them all again.
-func (f *openAIFeed) block(dst []byte, item *hub.Item, position string) []byte {
+func (f *openAIFeed) block(dst []byte, item *log.Item, position string) []byte {
 	var data []byte
 	switch ev := item.Event; {
 	case ev == nil:
 		data = f.enc.AppendText(nil, item.Text)
-	case ev.Kind == hub.OpenEvent:
+	case ev.Kind == log.OpenEvent:
 		if data = f.enc.AppendRole(nil); data == nil {
 			return dst
 		}
-	case ev.Kind == hub.EndEvent:
+	case ev.Kind == log.EndEvent:
 		return f.end(dst, item, position)
 	default:
 		data = f.enc.AppendChunk(nil, ev.Data)
@@ -49,13 +50,13 @@ func (f *openAIFeed) block(dst []byte, item *hub.Item, position string) []byte {
 	return sse.AppendBlock(dst, "", data, position)
 }
 
-func (f *openAIFeed) end(dst []byte, item *hub.Item, position string) []byte {
+func (f *openAIFeed) end(dst []byte, item *log.Item, position string) []byte {
 	ending := f.stream.State().Ending
 	if ending.Status != hub.StatusDone {
 		e := ending.Error
 		return sse.AppendBlock(dst, "", openai.AppendErrorBody(nil, e.Body, e.Message, errorType(e), "", e.Code), position)
 	}
-	before := hub.Position{Epoch: f.reader.Epoch(), Offset: item.To - 1}.String()
+	before := log.Position{Epoch: f.reader.Epoch(), Offset: item.To - 1}.String()
 	if !ending.FinishSent {
 		dst = sse.AppendBlock(dst, "", f.enc.AppendFinish(nil, ending.FinishReason), before)
 	}
@@ -84,11 +85,11 @@ func (f *openAIFeed) bye(dst []byte, _ string, _ time.Duration) []byte {
 }
 
 // aggregate folds a finished stream into the answer to stream:false.
-func aggregate(stream *hub.Stream, st *hub.StreamState, items []hub.Item) []byte {
+func aggregate(stream *hub.Stream, st *hub.StreamState, items []log.Item) []byte {
 	a := openai.NewAggregate(stream.Completion)
 	at := 0
 	for i := range items {
-		if ev := items[i].Event; ev.Kind == hub.ChunkEvent {
+		if ev := items[i].Event; ev.Kind == log.ChunkEvent {
 			a.Text(st.Text[at:items[i].At])
 			a.Chunk(ev.Data)
 			at = items[i].At + len(items[i].Text)

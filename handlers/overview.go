@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/middleware"
 )
 
@@ -63,7 +64,7 @@ type queueLine struct {
 // overview answers GET /v1/overview, for admins of everything.
 func (s *server) overview(w http.ResponseWriter, r *http.Request) error {
 	if !middleware.IdentityFrom(r.Context()).Caps.Admin() {
-		return fmt.Errorf(`only a token with "admin" on "*" may see everyone's: %w`, hub.ErrForbidden)
+		return fmt.Errorf(`only a token with "admin" on "*" may see everyone's: %w`, errs.ErrForbidden)
 	}
 	limit, err := intParam(r.URL.Query(), "limit", 100, 0, 1000)
 	if err != nil {

@@ -8,6 +8,9 @@ import (
 
 	"github.com/duckwire/duckwire/handlers/sse"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/log"
+	"github.com/duckwire/duckwire/hub/rights"
 	"github.com/duckwire/duckwire/middleware"
 )
 
@@ -35,12 +38,12 @@ func (s *server) getPresence(w http.ResponseWriter, r *http.Request) error {
 // maySeePresence allows those who may be present, or subscribe. Where one of the two cannot be decided, the other may still allow it.
 func (s *server) maySeePresence(r *http.Request, topic string) error {
 	id := middleware.IdentityFrom(r.Context())
-	err := s.Authorizer.Authorize(r.Context(), id, topic, hub.ActionSubscribe)
+	err := s.Authorizer.Authorize(r.Context(), id, topic, rights.ActionSubscribe)
 	if err == nil {
 		return nil
 	}
-	other := s.Authorizer.Authorize(r.Context(), id, topic, hub.ActionPresence)
-	if other != nil && errors.Is(other, hub.ErrForbidden) {
+	other := s.Authorizer.Authorize(r.Context(), id, topic, rights.ActionPresence)
+	if other != nil && errors.Is(other, errs.ErrForbidden) {
 		return err
 	}
 	return other
@@ -68,11 +71,11 @@ func (s *server) parsePresence(r *http.Request, topics []string) (*presenceAsk, 
 	if text := q.Get("presence"); text != "" && text != "1" {
 		ask.meta = json.RawMessage(text)
 		if text[0] != '{' {
-			return nil, hub.Invalid("?presence", "must be 1, or a JSON object that others will see; got %q", clip(text))
+			return nil, errs.Invalid("?presence", "must be 1, or a JSON object that others will see; got %q", clip(text))
 		}
 	}
 	for _, topic := range topics {
-		if err := s.Authorizer.Authorize(r.Context(), id, topic, hub.ActionPresence); err != nil {
+		if err := s.Authorizer.Authorize(r.Context(), id, topic, rights.ActionPresence); err != nil {
 			return nil, err
 		}
 	}
@@ -80,7 +83,7 @@ func (s *server) parsePresence(r *http.Request, topics []string) (*presenceAsk, 
 }
 
 // bePresent lets the subscriber be present on the topics, and f tell of who else is. What it has begun, f.end ends.
-func (s *server) bePresent(f *presenceFeed, ask *presenceAsk, topics []string, wake hub.Waker) error {
+func (s *server) bePresent(f *presenceFeed, ask *presenceAsk, topics []string, wake log.Waker) error {
 	for _, topic := range topics {
 		p, err := s.hub.TrackOnline(topic, ask.user, ask.client, ask.meta)
 		if err != nil {
@@ -98,9 +101,9 @@ func (s *server) bePresent(f *presenceFeed, ask *presenceAsk, topics []string, w
 
 // ofParameter names the fault of a meta as the client wrote it.
 func ofParameter(err error) error {
-	var field *hub.FieldError
+	var field *errs.FieldError
 	if errors.As(err, &field) && field.Field == "meta" {
-		return &hub.FieldError{Field: "?presence", Reason: field.Reason}
+		return &errs.FieldError{Field: "?presence", Reason: field.Reason}
 	}
 	return err
 }
@@ -110,7 +113,7 @@ type presenceFeed struct {
 	own     []*hub.Presence
 	readers []*hub.PresenceReader
 	told    int // how many readers have given their state
-	items   []hub.Item
+	items   []log.Item
 }
 
 // end leaves the topics after the grace, for the connection may come back.

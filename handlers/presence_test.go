@@ -11,6 +11,7 @@ import (
 	"github.com/duckwire/duckwire/handlers"
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/hubtest"
+	"github.com/duckwire/duckwire/hub/log"
 )
 
 type presencesJSON map[string]struct{ Metas []map[string]any }
@@ -148,7 +149,7 @@ func TestPresenceOnManyTopics(t *testing.T) {
 // Who fell behind what is kept is told all anew, and nothing twice.
 func TestPresenceTellsAllAnewAfterALoss(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
-	reader, err := s.hub.SubscribePresence("t", hub.NewWake())
+	reader, err := s.hub.SubscribePresence("t", log.NewWake())
 	if err != nil {
 		t.Fatal(err)
 	}

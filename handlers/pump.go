@@ -12,6 +12,7 @@ import (
 
 	"github.com/duckwire/duckwire/handlers/writers"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/log"
 )
 
 // feed is one long response: it turns what its readers have into bytes. Its methods append to dst; they belong to the handler's goroutine.
@@ -36,7 +37,7 @@ const pumpBuffer = 64 << 10
 type pump struct {
 	w       http.ResponseWriter
 	rc      *http.ResponseController
-	wake    *hub.Wake // the handler's
+	wake    *log.Wake // the handler's
 	hb      time.Duration
 	stop    time.Time // when to say bye for the time limit; zero: never
 	expires time.Time // when the token ends; zero: never
@@ -73,7 +74,7 @@ type handover struct {
 	panic any
 }
 
-// Signal implements hub.Waker: there is something to read.
+// Signal implements log.Waker: there is something to read.
 func (p *pump) Signal() {
 	switch {
 	case p.pool == nil:

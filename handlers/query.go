@@ -9,7 +9,8 @@ import (
 
 	"github.com/munnerz/goautoneg"
 
-	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/log"
 )
 
 // intParam reads a whole number from the query; absent is def. Anything else is an error that names the parameter and its range.
@@ -19,7 +20,7 @@ func intParam(q url.Values, name string, def, lo, hi int) (int, error) {
 	}
 	n, err := strconv.Atoi(q.Get(name))
 	if err != nil || n < lo || n > hi {
-		return 0, hub.Invalid("?"+name, "must be a whole number from %d to %d; got %q", lo, hi, clip(q.Get(name)))
+		return 0, errs.Invalid("?"+name, "must be a whole number from %d to %d; got %q", lo, hi, clip(q.Get(name)))
 	}
 	return n, nil
 }
@@ -42,11 +43,11 @@ func resumeFrom(r *http.Request) string {
 }
 
 // parsePosition reads resumeFrom's answer; absent is def.
-func parsePosition(text string, def hub.Position) (hub.Position, error) {
+func parsePosition(text string, def log.Position) (log.Position, error) {
 	if text == "" {
 		return def, nil
 	}
-	return hub.ParsePosition(text)
+	return log.ParsePosition(text)
 }
 
 // live is what a long response may be asked for in its query (protocol/sse.md 5).
@@ -96,7 +97,7 @@ func liveOrJSON(r *http.Request, what string) (media string, err error) {
 	case "json":
 		return mediaJSON, nil
 	default:
-		return "", hub.Invalid("?format", "must be sse or json; got %q", clip(format))
+		return "", errs.Invalid("?format", "must be sse or json; got %q", clip(format))
 	}
 	media = negotiate(r, mediaJSON, mediaSSE)
 	if media == "" {

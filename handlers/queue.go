@@ -5,6 +5,8 @@ import (
 
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/log"
+	"github.com/duckwire/duckwire/hub/rights"
 	"github.com/duckwire/duckwire/middleware"
 	"github.com/duckwire/duckwire/middleware/ratelimit"
 )
@@ -30,7 +32,7 @@ func (s *server) leaveMessages(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	id := middleware.IdentityFrom(r.Context())
-	if err := s.Authorizer.Authorize(r.Context(), id, hub.UserTopic(user), hub.ActionQueue); err != nil {
+	if err := s.Authorizer.Authorize(r.Context(), id, hub.UserTopic(user), rights.ActionQueue); err != nil {
 		return err
 	}
 	bodies, err := readBatch[messageBody](s, r, "messages")
@@ -71,7 +73,7 @@ func (s *server) queueOwner(r *http.Request) (string, error) {
 	if user == id.User {
 		return user, nil
 	}
-	return user, s.Authorizer.Authorize(r.Context(), id, hub.UserTopic(user), hub.ActionAdmin)
+	return user, s.Authorizer.Authorize(r.Context(), id, hub.UserTopic(user), rights.ActionAdmin)
 }
 
 // ackBody is the body of POST /v1/users/{user}/messages/ack.
@@ -101,7 +103,7 @@ func (s *server) ackMessages(w http.ResponseWriter, r *http.Request) error {
 }
 
 // queueFrom returns where the client wants to read a queue on: by default at the oldest message.
-func queueFrom(r *http.Request) (p hub.Position, err error) {
+func queueFrom(r *http.Request) (p log.Position, err error) {
 	text := resumeFrom(r)
 	if text == "" {
 		return p, nil

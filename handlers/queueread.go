@@ -7,6 +7,7 @@ import (
 
 	"github.com/duckwire/duckwire/handlers/sse"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/log"
 )
 
 // queueView is a page of a queue. Position is where the next page begins. Expired is how many messages nobody read in time, as long as nobody has
@@ -37,7 +38,7 @@ func (s *server) readQueue(w http.ResponseWriter, r *http.Request, user string) 
 	if err != nil {
 		return err
 	}
-	wake := hub.NewWake()
+	wake := log.NewWake()
 	defer s.hub.OnDrain(wake)()
 	reader, reset, err := s.hub.ReadQueue(user, from, wake)
 	if err != nil {
@@ -62,7 +63,7 @@ type queuePage struct {
 	reader  *hub.QueueReader
 	limit   int
 	known   uint64 // what expired up to here is no news to the client: it was told with that position
-	items   []hub.Item
+	items   []log.Item
 	expired *hub.Expired
 }
 
@@ -124,7 +125,7 @@ func (s *server) followQueue(w http.ResponseWriter, r *http.Request, user string
 type queueFeed struct {
 	reader *hub.QueueReader
 	first  []byte
-	items  []hub.Item
+	items  []log.Item
 }
 
 func (f *queueFeed) next(dst []byte) ([]byte, chunk, bool) {
@@ -145,7 +146,7 @@ func (f *queueFeed) next(dst []byte) ([]byte, chunk, bool) {
 	return dst, nil, false
 }
 
-func (f *queueFeed) block(item *hub.Item) chunk {
+func (f *queueFeed) block(item *log.Item) chunk {
 	return encodedBlock(item, "", f.reader.Epoch())
 }
 

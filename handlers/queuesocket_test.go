@@ -10,6 +10,7 @@ import (
 
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/hubtest"
+	"github.com/duckwire/duckwire/hub/log"
 )
 
 // pushedFrame is a frame that is no reply to be compared as a whole.
@@ -196,7 +197,7 @@ func TestSocketQueueResumes(t *testing.T) {
 	publish(4)
 	c.pushed("e")
 	for _, v := range []string{first.Ref, second.Ref, third.Ref} {
-		if !strings.Contains(v, ".V") || len(v) > hub.MaxVector {
+		if !strings.Contains(v, ".V") || len(v) > log.MaxVector {
 			t.Errorf("position %q", v)
 		}
 	}

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/handlers/socket"
-	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 )
 
 // A socket whose client comes and goes (long-poll, SSE with POST) lives on one node. A load balancer without sticky sessions sends its requests to
@@ -64,7 +64,7 @@ func (s *server) relay(w http.ResponseWriter, r *http.Request, token string) boo
 	if raw, err = s.hub.Call(ctx, node, callRelay, raw); err == nil {
 		err = json.Unmarshal(raw, &answer)
 	}
-	if errors.Is(err, hub.ErrUnavailable) {
+	if errors.Is(err, errs.ErrUnavailable) {
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		return false
 	}
@@ -90,7 +90,7 @@ func (s *server) answerRelay(body []byte) ([]byte, error) {
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, req.Method, req.URI, bytes.NewReader(req.Body))
 	if err != nil {
-		return nil, hub.Invalid("uri", "nodes of different versions? %v", err)
+		return nil, errs.Invalid("uri", "nodes of different versions? %v", err)
 	}
 	r.Header, r.Host, r.RemoteAddr, r.RequestURI = req.Header, req.Host, req.Remote, req.URI
 	w := &keptAnswer{relayedAnswer{Status: http.StatusOK, Header: make(http.Header)}}

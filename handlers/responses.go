@@ -5,7 +5,8 @@ import (
 	"net/http"
 	"sync"
 
-	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/rights"
 	"github.com/duckwire/duckwire/middleware"
 )
 
@@ -17,7 +18,7 @@ type responses struct {
 
 // response is one of them. end must not block, and may be called more than once.
 type response struct {
-	identity *hub.Identity
+	identity *rights.Identity
 	end      func(reason string)
 }
 
@@ -42,7 +43,7 @@ func (l *responses) add(r *response) (remove func()) {
 }
 
 // end ends those of which says yes, and reports how many.
-func (l *responses) end(which func(*hub.Identity) bool, reason string) int {
+func (l *responses) end(which func(*rights.Identity) bool, reason string) int {
 	l.mu.Lock()
 	var list []*response
 	for r := range l.all {
@@ -74,15 +75,15 @@ func (s *server) endable(r *http.Request, end func(reason string)) (forget func(
 // endedFor is the error that a request is answered with which was ended for a reason.
 func endedFor(reason string) error {
 	if reason == byeUnauthorized {
-		return fmt.Errorf("the token does not hold any more: %w", hub.ErrUnauthenticated)
+		return fmt.Errorf("the token does not hold any more: %w", errs.ErrUnauthenticated)
 	}
-	return fmt.Errorf("disconnected; come back, and go on with what was not done: %w", hub.ErrUnavailable)
+	return fmt.Errorf("disconnected; come back, and go on with what was not done: %w", errs.ErrUnavailable)
 }
 
 // disconnectHere ends everything of a user that goes on on this node, and reports how much.
 func (s *server) disconnectHere(user string) int {
 	sockets := s.sockets.Disconnect(user) // first: it is what requests that are under way ask about
-	return sockets + s.responses.end(func(id *hub.Identity) bool { return id.User == user }, byeDisconnected)
+	return sockets + s.responses.end(func(id *rights.Identity) bool { return id.User == user }, byeDisconnected)
 }
 
 // endRevoked ends everything on this node whose token does not hold any more, and reports how much.

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/rights"
 	"github.com/duckwire/duckwire/middleware"
 )
 
@@ -28,7 +30,7 @@ type revocationView struct {
 	Disconnected *int       `json:"disconnected,omitempty"`
 }
 
-func viewRevocation(r hub.Revocation) revocationView {
+func viewRevocation(r rights.Revocation) revocationView {
 	v := revocationView{User: r.User, Token: r.TokenID, Until: r.Until.UTC()}
 	if r.User != "" {
 		v.Issued = &r.Issued
@@ -42,13 +44,13 @@ func (s *server) mayRevoke(r *http.Request, user, token string) error {
 	topic := everyTopic
 	switch {
 	case (user == "") == (token == ""):
-		return hub.Invalid("user", "must be given, or jti, and not both")
+		return errs.Invalid("user", "must be given, or jti, and not both")
 	case len(user) > maxSubject || len(token) > maxSubject:
-		return hub.Invalid("user", "and jti must be at most %d bytes long", maxSubject)
+		return errs.Invalid("user", "and jti must be at most %d bytes long", maxSubject)
 	case user != "":
 		topic = hub.UserTopic(user)
 	}
-	return s.Authorizer.Authorize(r.Context(), middleware.IdentityFrom(r.Context()), topic, hub.ActionAdmin)
+	return s.Authorizer.Authorize(r.Context(), middleware.IdentityFrom(r.Context()), topic, rights.ActionAdmin)
 }
 
 // maxSubject is how long a user or a jti may be, in bytes: that of tokens is not longer.
@@ -67,16 +69,16 @@ func (s *server) revoke(w http.ResponseWriter, r *http.Request) error {
 	var err error
 	if body.Until != "" {
 		if until, err = time.Parse(time.RFC3339, body.Until); err != nil {
-			return hub.Invalid("until", "must be a time such as 2026-03-01T12:00:00Z; got %q", clip(body.Until))
+			return errs.Invalid("until", "must be a time such as 2026-03-01T12:00:00Z; got %q", clip(body.Until))
 		}
 	}
-	var one hub.Revocation
+	var one rights.Revocation
 	if body.User != "" {
 		one, err = s.Verifier.Revocations().RevokeUser(body.User, until)
 	} else {
 		one, err = s.Verifier.Revocations().RevokeToken(body.Token, until)
 	}
-	if err != nil && !errors.Is(err, hub.ErrUnavailable) {
+	if err != nil && !errors.Is(err, errs.ErrUnavailable) {
 		return err
 	}
 	n := s.endRevoked() + s.tellRevoked(one) // also where it could not be kept: it holds
@@ -109,7 +111,7 @@ func (s *server) listRevocations(w http.ResponseWriter, r *http.Request) error {
 		writeJSON(w, http.StatusOK, page)
 		return nil
 	}
-	if err := s.Authorizer.Authorize(r.Context(), middleware.IdentityFrom(r.Context()), everyTopic, hub.ActionAdmin); err != nil {
+	if err := s.Authorizer.Authorize(r.Context(), middleware.IdentityFrom(r.Context()), everyTopic, rights.ActionAdmin); err != nil {
 		return err
 	}
 	limit, err := intParam(q, "limit", 100, 1, 10_000)
@@ -145,7 +147,7 @@ func (s *server) disconnectUser(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := s.Authorizer.Authorize(r.Context(), middleware.IdentityFrom(r.Context()), hub.UserTopic(user), hub.ActionAdmin); err != nil {
+	if err := s.Authorizer.Authorize(r.Context(), middleware.IdentityFrom(r.Context()), hub.UserTopic(user), rights.ActionAdmin); err != nil {
 		return err
 	}
 	writeJSON(w, http.StatusOK, map[string]int{"disconnected": s.disconnectEverywhere(user)})

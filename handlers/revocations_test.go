@@ -15,7 +15,9 @@ import (
 
 	"github.com/duckwire/duckwire/handlers"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/hubtest"
+	"github.com/duckwire/duckwire/hub/rights"
 	"github.com/duckwire/duckwire/middleware"
 	"github.com/duckwire/duckwire/storage/memory"
 )
@@ -243,12 +245,12 @@ func TestRevocationsRefuseBadInput(t *testing.T) {
 // noDisk is a store that keeps nothing.
 type noDisk struct{ memory.Revocations }
 
-func (*noDisk) SaveRevocation(hub.Revocation) error   { return hub.ErrUnavailable }
-func (*noDisk) DeleteRevocation(string, string) error { return hub.ErrUnavailable }
+func (*noDisk) SaveRevocation(rights.Revocation) error { return errs.ErrUnavailable }
+func (*noDisk) DeleteRevocation(string, string) error  { return errs.ErrUnavailable }
 
 // Where it cannot be kept, a revocation holds all the same; and there may not be more than so many.
 func TestRevocationsAtTheirLimits(t *testing.T) {
-	revocations, err := hub.NewRevocations(hub.RevocationOptions{Store: &noDisk{}, Max: 1})
+	revocations, err := rights.NewRevocations(rights.RevocationOptions{Store: &noDisk{}, Max: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -291,12 +293,12 @@ func TestDisconnectAUser(t *testing.T) {
 // slowAuthorizer lets questions about one topic wait.
 type slowAuthorizer struct{ asked, answer chan struct{} }
 
-func (a slowAuthorizer) Authorize(ctx context.Context, id *hub.Identity, topic string, action hub.Action) error {
+func (a slowAuthorizer) Authorize(ctx context.Context, id *rights.Identity, topic string, action rights.Action) error {
 	if topic == "slow" {
 		a.asked <- struct{}{}
 		<-a.answer
 	}
-	return hub.CapsAuthorizer{}.Authorize(ctx, id, topic, action)
+	return rights.CapsAuthorizer{}.Authorize(ctx, id, topic, action)
 }
 
 // What was granted to a request before the disconnect, and begins after it, does not slip through.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/hubtest"
+	"github.com/duckwire/duckwire/hub/rights"
 )
 
 // TestRights is the table of every path × every capability: each is allowed exactly where it should be, and a refusal tells nothing.
@@ -19,7 +20,7 @@ func TestRights(t *testing.T) {
 		owner := "Authorization: Bearer " + token(t, "owner", "*=*")
 		mine := call[streamJSON](s, 201, "POST", "/v1/streams", `{"id":"on-topic","topic":"t:1"}`, owner).ID
 		private := call[streamJSON](s, 201, "POST", "/v1/streams", `{"id":"private"}`, owner).ID
-		all := []hub.Action{hub.ActionSubscribe, hub.ActionPublish, hub.ActionPresence, hub.ActionComplete, hub.ActionProduce, hub.ActionQueue, hub.ActionAdmin, hub.ActionAll}
+		all := []rights.Action{rights.ActionSubscribe, rights.ActionPublish, rights.ActionPresence, rights.ActionComplete, rights.ActionProduce, rights.ActionQueue, rights.ActionAdmin, rights.ActionAll}
 		const topic = "/v1/topics/t:1/events"
 		cases := []struct {
 			name, method, path, body string
@@ -77,9 +78,9 @@ func TestRights(t *testing.T) {
 		}
 		for _, c := range cases {
 			for _, a := range all {
-				allowed := strings.Contains(" "+c.allowed+" ", " "+string(a)+" ") || c.allowed != "" && (a == hub.ActionAdmin || a == hub.ActionAll)
+				allowed := strings.Contains(" "+c.allowed+" ", " "+string(a)+" ") || c.allowed != "" && (a == rights.ActionAdmin || a == rights.ActionAll)
 				if c.method == "DELETE" {
-					allowed = a == hub.ActionAdmin || a == hub.ActionAll
+					allowed = a == rights.ActionAdmin || a == rights.ActionAll
 				}
 				resp := s.do(c.method, c.path, c.body, "Authorization: Bearer "+token(t, "guest", fmt.Sprintf("%s=%s", c.pattern, a)), cmp.Or(c.headers, "X-None: 1"))
 				raw, _ := io.ReadAll(resp.Body)

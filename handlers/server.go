@@ -14,6 +14,7 @@ import (
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/handlers/writers"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/rights"
 	"github.com/duckwire/duckwire/middleware"
 	"github.com/duckwire/duckwire/middleware/ratelimit"
 )
@@ -22,8 +23,8 @@ import (
 type Options struct {
 	Hub        *hub.Hub
 	Verifier   *middleware.Verifier
-	Authorizer hub.Authorizer // nil: the token's capabilities alone
-	Logger     *slog.Logger   // nil: slog.Default
+	Authorizer rights.Authorizer // nil: the token's capabilities alone
+	Logger     *slog.Logger      // nil: slog.Default
 
 	Conversations hub.ConversationStore // nil: they are kept in memory
 
@@ -61,7 +62,7 @@ type Options struct {
 
 func (o Options) withDefaults() Options {
 	if o.Authorizer == nil {
-		o.Authorizer = hub.CapsAuthorizer{}
+		o.Authorizer = rights.CapsAuthorizer{}
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()

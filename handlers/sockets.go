@@ -11,7 +11,7 @@ import (
 
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/handlers/sse"
-	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/jsonw"
 	"github.com/duckwire/duckwire/middleware"
 )
@@ -41,8 +41,8 @@ func (s *server) webSocket(w http.ResponseWriter, r *http.Request) {
 
 // refuseSocket answers who may not open a socket: with 403 for every doubt about who it is, as Phoenix does. Clients see no difference.
 func (s *server) refuseSocket(w http.ResponseWriter, r *http.Request, err error) {
-	if errors.Is(err, hub.ErrUnauthenticated) || errors.Is(err, hub.ErrInvalid) {
-		err = fmt.Errorf("%v: %w", err, hub.ErrForbidden)
+	if errors.Is(err, errs.ErrUnauthenticated) || errors.Is(err, errs.ErrInvalid) {
+		err = fmt.Errorf("%v: %w", err, errs.ErrForbidden)
 	}
 	if errors.Is(err, socket.ErrUpgrade) {
 		w.Header().Set("Upgrade", "websocket")
@@ -99,7 +99,7 @@ func frameNumber(text string) (uint64, error) {
 	}
 	n, err := strconv.ParseUint(text, 10, 64)
 	if err != nil {
-		return 0, hub.Invalid("?after", "must be the id of the last frame that was received; got %q", clip(text))
+		return 0, errs.Invalid("?after", "must be the id of the last frame that was received; got %q", clip(text))
 	}
 	return n, nil
 }

@@ -8,11 +8,12 @@ import (
 	"github.com/duckwire/duckwire/handlers/sse"
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/jsonw"
+	"github.com/duckwire/duckwire/hub/log"
 )
 
-// The slots of hub.Encoding, one for each wire format whose bytes are shared among readers. handlers/socket has the two after these.
+// The slots of log.Encoding, one for each wire format whose bytes are shared among readers. handlers/socket has the two after these.
 const (
-	formatSSE hub.Format = iota
+	formatSSE log.Format = iota
 	formatNDJSON
 	formatOpenAI
 	formatEnvelope // a topic's block without its id
@@ -21,20 +22,20 @@ const (
 // streamFeed reads one stream; the shapes of its output embed it.
 type streamFeed struct {
 	stream *hub.Stream
-	reader *hub.Reader
+	reader *log.Reader
 	first  []byte // what goes out before anything else
-	items  []hub.Item
-	format hub.Format
-	encode func(dst []byte, item *hub.Item, position string) []byte
+	items  []log.Item
+	format log.Format
+	encode func(dst []byte, item *log.Item, position string) []byte
 	// tellReset tells a reader that the stream is not what it has read: a node that was cut off has lost it to another, which has less of it. Shapes
 	// without a word for that have none: their response is aborted.
-	tellReset func(dst []byte, r *hub.Reset) []byte
+	tellReset func(dst []byte, r *log.Reset) []byte
 	failed    bool // the body must not look whole
 }
 
 // next appends what the reader has, encoded once for all readers that keep up with each other.
 func (f *streamFeed) next(dst []byte) ([]byte, chunk, bool) {
-	var reset *hub.Reset
+	var reset *log.Reset
 	f.items, reset = f.reader.Read(f.items[:0])
 	if len(f.items) == 1 && f.first == nil && reset == nil {
 		return dst, f.encoded(&f.items[0]), isEnd(&f.items[0])
@@ -59,13 +60,13 @@ func (f *streamFeed) next(dst []byte) ([]byte, chunk, bool) {
 	return dst, nil, false
 }
 
-func isEnd(item *hub.Item) bool { return item.Event != nil && item.Event.Kind == hub.EndEvent }
+func isEnd(item *log.Item) bool { return item.Event != nil && item.Event.Kind == log.EndEvent }
 
-func (f *streamFeed) encoded(item *hub.Item) chunk {
+func (f *streamFeed) encoded(item *log.Item) chunk {
 	if b := item.Get(f.format); b != nil {
 		return b
 	}
-	position := hub.Position{Epoch: f.reader.Epoch(), Offset: item.To}
+	position := log.Position{Epoch: f.reader.Epoch(), Offset: item.To}
 	b := frameChunk(f.encode(make([]byte, chunkRoom, 128+len(item.Text)), item, position.String()))
 	if len(b) <= pumpBuffer { // a late reader's long catch-up is its own
 		item.Put(f.format, b)
@@ -82,7 +83,7 @@ func newSSEFeed(f streamFeed) *sseFeed {
 	return &sseFeed{f}
 }
 
-func appendResetBlock(dst []byte, r *hub.Reset) []byte { return sse.AppendReset(dst, r, "") }
+func appendResetBlock(dst []byte, r *log.Reset) []byte { return sse.AppendReset(dst, r, "") }
 
 func (f *sseFeed) heartbeat(dst []byte, now time.Time) []byte { return sse.AppendHeartbeat(dst, now) }
 
@@ -91,12 +92,12 @@ func (f *sseFeed) bye(dst []byte, reason string, retry time.Duration) []byte {
 }
 
 // appendStreamBlock appends one item of a stream as a block. What says nothing in this shape appends nothing.
-func appendStreamBlock(dst []byte, item *hub.Item, position string) []byte {
+func appendStreamBlock(dst []byte, item *log.Item, position string) []byte {
 	name, data := hub.StreamData(item, nil)
 	if name == "" {
 		return dst
 	}
-	if sse.Reserved(name) && item.Event != nil && item.Event.Kind == hub.StreamEvent {
+	if sse.Reserved(name) && item.Event != nil && item.Event.Kind == log.StreamEvent {
 		data = append(append(append([]byte(`{"event":`), jsonw.AppendString(nil, name)...), `,"data":`...), append(data, '}')...)
 		name = ""
 	}
@@ -112,7 +113,7 @@ func newNDJSONFeed(f streamFeed) *ndjsonFeed {
 	return &ndjsonFeed{f}
 }
 
-func appendResetLine(dst []byte, r *hub.Reset) []byte {
+func appendResetLine(dst []byte, r *log.Reset) []byte {
 	dst = append(dst, `{"event":"reset",`...)
 	return append(sse.AppendResetJSON(dst, r, ""), "}\n"...)
 }
@@ -133,7 +134,7 @@ func (f *ndjsonFeed) bye(dst []byte, reason string, retry time.Duration) []byte 
 
 // appendStreamLine appends one item as a line. An object's members become the line's own; any other JSON value, and an object that has
 // members of the line's names, stands under "data".
-func appendStreamLine(dst []byte, item *hub.Item, position string) []byte {
+func appendStreamLine(dst []byte, item *log.Item, position string) []byte {
 	name, data := hub.StreamData(item, nil)
 	if name == "" {
 		return dst
@@ -143,7 +144,7 @@ func appendStreamLine(dst []byte, item *hub.Item, position string) []byte {
 	dst = append(dst, `,"position":"`...)
 	dst = append(dst, position...)
 	dst = append(dst, '"')
-	if item.Event != nil && item.Event.Kind == hub.StreamEvent && !spliceable(data) {
+	if item.Event != nil && item.Event.Kind == log.StreamEvent && !spliceable(data) {
 		dst = append(append(dst, `,"data":`...), data...)
 	} else if len(data) > len("{}") {
 		dst = append(append(dst, ','), data[1:len(data)-1]...)
@@ -172,7 +173,7 @@ type textFeed struct {
 }
 
 func (f *textFeed) next(dst []byte) ([]byte, chunk, bool) {
-	var reset *hub.Reset
+	var reset *log.Reset
 	if f.items, reset = f.reader.Read(f.items[:0]); reset != nil {
 		f.failed = true
 		return dst, nil, true

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/log"
 	"github.com/duckwire/duckwire/middleware"
 )
 
@@ -49,12 +51,12 @@ type accountView struct {
 }
 
 type resetView struct {
-	Reason    hub.ResetReason `json:"reason"`
+	Reason    log.ResetReason `json:"reason"`
 	Requested string          `json:"requested"`
 	From      string          `json:"from"`
 }
 
-func viewReset(r *hub.Reset) *resetView {
+func viewReset(r *log.Reset) *resetView {
 	if r == nil {
 		return nil
 	}
@@ -76,7 +78,7 @@ const maxWait = 60
 // there is some, or the stream ends.
 func (s *server) streamJSON(w http.ResponseWriter, r *http.Request, stream *hub.Stream) error {
 	q := r.URL.Query()
-	p, err := parsePosition(resumeFrom(r), hub.Position{})
+	p, err := parsePosition(resumeFrom(r), log.Position{})
 	if err != nil {
 		return err
 	}
@@ -90,7 +92,7 @@ func (s *server) streamJSON(w http.ResponseWriter, r *http.Request, stream *hub.
 	if err := stream.CatchUp(p); err != nil {
 		return err
 	}
-	wake := hub.NewWake()
+	wake := log.NewWake()
 	defer s.hub.OnDrain(wake)()
 	reader, reset := stream.Watch(p, wake)
 	defer reader.Close()
@@ -109,7 +111,7 @@ func (s *server) streamJSON(w http.ResponseWriter, r *http.Request, stream *hub.
 }
 
 // awaitStream returns when the stream has moved beyond the position, has ended, or the wait is over.
-func (s *server) awaitStream(r *http.Request, stream *hub.Stream, after hub.Position, wake *hub.Wake, wait time.Duration) error {
+func (s *server) awaitStream(r *http.Request, stream *hub.Stream, after log.Position, wake *log.Wake, wait time.Duration) error {
 	if wait <= 0 {
 		return nil
 	}
@@ -123,12 +125,12 @@ func (s *server) awaitStream(r *http.Request, stream *hub.Stream, after hub.Posi
 
 // viewStream makes the JSON of a stream from the reader's place on. It reads the reader to the stream's tail, so that text, events and
 // position are of one moment. A nil reader leaves text and events out.
-func (s *server) viewStream(stream *hub.Stream, reader *hub.Reader, withText bool) *streamView {
+func (s *server) viewStream(stream *hub.Stream, reader *log.Reader, withText bool) *streamView {
 	var st hub.StreamState
 	v := &streamView{ID: stream.ID, Kind: stream.Kind, Owner: stream.Owner, Usage: json.RawMessage("null"), Keep: keepView(stream.Keep)}
 	if withText {
-		var items []hub.Item
-		var reset *hub.Reset
+		var items []log.Item
+		var reset *log.Reset
 		st, items, reset = stream.Snapshot(reader)
 		v.Reset = viewReset(reset)
 		v.Text = ptr(string(st.Text))
@@ -154,14 +156,14 @@ func (s *server) viewStream(stream *hub.Stream, reader *hub.Reader, withText boo
 	return v
 }
 
-func eventViews(items []hub.Item, epoch string) []eventView {
+func eventViews(items []log.Item, epoch string) []eventView {
 	var views []eventView
 	for i := range items {
 		ev := items[i].Event
-		if ev == nil || ev.Kind == hub.OpenEvent || ev.Kind == hub.EndEvent {
+		if ev == nil || ev.Kind == log.OpenEvent || ev.Kind == log.EndEvent {
 			continue
 		}
-		views = append(views, eventView{ev.Name, hub.Position{Epoch: epoch, Offset: items[i].To}.String(), items[i].At, json.RawMessage(ev.Data)})
+		views = append(views, eventView{ev.Name, log.Position{Epoch: epoch, Offset: items[i].To}.String(), items[i].At, json.RawMessage(ev.Data)})
 	}
 	return views
 }
@@ -209,7 +211,7 @@ func (s *server) listStreams(w http.ResponseWriter, r *http.Request) error {
 	}
 	status := hub.Status(q.Get("status"))
 	if !knownStatus(status) {
-		return hub.Invalid("?status", "must be one of queued, running, done, failed, cancelled, superseded, interrupted; got %q", clip(string(status)))
+		return errs.Invalid("?status", "must be one of queued, running, done, failed, cancelled, superseded, interrupted; got %q", clip(string(status)))
 	}
 	id := middleware.IdentityFrom(r.Context())
 	s.hub.LearnStreams(id.User, limit)

@@ -12,6 +12,8 @@ import (
 	"github.com/duckwire/duckwire/handlers/sse"
 	"github.com/duckwire/duckwire/handlers/writers"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/log"
 	"github.com/duckwire/duckwire/middleware"
 )
 
@@ -52,7 +54,7 @@ func streamShape(r *http.Request) (media, format string, err error) {
 	case "json":
 		return mediaJSON, format, nil
 	default:
-		return "", "", hub.Invalid("?format", "must be one of sse, openai, ndjson, text, json; got %q", clip(format))
+		return "", "", errs.Invalid("?format", "must be one of sse, openai, ndjson, text, json; got %q", clip(format))
 	}
 	offered := []string{mediaJSON, mediaSSE, mediaNDJSON, mediaText}
 	if r.Header.Get("Range") != "" {
@@ -82,7 +84,7 @@ func setStreamHeaders(h http.Header, stream *hub.Stream) {
 
 // streamLive answers with SSE or NDJSON: hello, perhaps reset, then everything after the position, then live.
 func (s *server) streamLive(w http.ResponseWriter, r *http.Request, stream *hub.Stream, shape func(streamFeed) feed, media string) error {
-	p, err := parsePosition(resumeFrom(r), hub.Position{})
+	p, err := parsePosition(resumeFrom(r), log.Position{})
 	if err != nil {
 		return err
 	}
@@ -117,7 +119,7 @@ func (s *server) streamLive(w http.ResponseWriter, r *http.Request, stream *hub.
 }
 
 // appendGreeting makes what goes out first: padding where it was asked for, hello, and the reset if there is one.
-func appendGreeting(media string, pad int, hello *sse.Greeting, reset *hub.Reset) []byte {
+func appendGreeting(media string, pad int, hello *sse.Greeting, reset *log.Reset) []byte {
 	var b []byte
 	if media == mediaSSE {
 		if pad > 0 {
@@ -153,7 +155,7 @@ func (s *server) startLive(w http.ResponseWriter, media string) {
 	w.WriteHeader(http.StatusOK)
 }
 
-// newPump prepares the loop of a long response, which counts as one connection until done is called. *hub.LimitError at a cap.
+// newPump prepares the loop of a long response, which counts as one connection until done is called. *errs.LimitError at a cap.
 func (s *server) newPump(w http.ResponseWriter, r *http.Request, via hub.Transport, opts live) (p *pump, done func(), err error) {
 	id := middleware.IdentityFrom(r.Context())
 	leave, err := s.enter(r, id.User, via)
@@ -169,7 +171,7 @@ func (s *server) newPump(w http.ResponseWriter, r *http.Request, via hub.Transpo
 // pumpOf makes the pump of a response. The handler has its turn.
 func (s *server) pumpOf(w http.ResponseWriter, r *http.Request, opts live) *pump {
 	p := &pump{
-		w: w, rc: http.NewResponseController(w), wake: hub.NewWake(), hb: opts.hb, drained: s.hub.IsDraining,
+		w: w, rc: http.NewResponseController(w), wake: log.NewWake(), hb: opts.hb, drained: s.hub.IsDraining,
 		conn: directConn(w, r), timeout: s.WriteTimeout, handed: make(chan struct{}, 1),
 	}
 	p.turn.Take()
@@ -263,7 +265,7 @@ func byteRange(r *http.Request, etag string) (at int, ranged bool, err error) {
 	}
 	at, err = strconv.Atoi(first)
 	if err != nil || at < 0 || first[0] == '+' {
-		return 0, false, hub.Invalid("Range", "must be of the form bytes=N-, N a number of bytes; got %q", clip(spec))
+		return 0, false, errs.Invalid("Range", "must be of the form bytes=N-, N a number of bytes; got %q", clip(spec))
 	}
 	return at, true, nil
 }

@@ -13,6 +13,8 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/rights"
 	"github.com/duckwire/duckwire/middleware"
 )
 
@@ -57,9 +59,9 @@ func (s *server) createStream(w http.ResponseWriter, r *http.Request) error {
 func (s *server) mayProduce(r *http.Request, topic string) error {
 	id := middleware.IdentityFrom(r.Context())
 	if topic != "" {
-		return s.Authorizer.Authorize(r.Context(), id, topic, hub.ActionProduce)
+		return s.Authorizer.Authorize(r.Context(), id, topic, rights.ActionProduce)
 	}
-	return hub.AuthorizeAnywhere(r.Context(), s.Authorizer, id, hub.ActionProduce)
+	return rights.AuthorizeAnywhere(r.Context(), s.Authorizer, id, rights.ActionProduce)
 }
 
 func (b *newStreamBody) spec() (hub.StreamSpec, error) {
@@ -73,7 +75,7 @@ func (b *newStreamBody) spec() (hub.StreamSpec, error) {
 	if b.ContentType == "" {
 		spec.ContentType = "text/plain; charset=utf-8"
 	} else if _, _, err := mime.ParseMediaType(b.ContentType); err != nil {
-		return spec, hub.Invalid("content_type", "must be a media type such as text/plain; got %q", clip(b.ContentType))
+		return spec, errs.Invalid("content_type", "must be a media type such as text/plain; got %q", clip(b.ContentType))
 	}
 	var err error
 	if spec.Keep, err = parseKeep(b.Keep); err != nil {
@@ -93,7 +95,7 @@ func parseKeep(raw json.RawMessage) (hub.Keep, error) {
 		CancelAfter *float64 `json:"cancel_after"`
 	}
 	if json.Unmarshal(raw, &keep) != nil || keep.CancelAfter == nil || *keep.CancelAfter < 0.001 || *keep.CancelAfter > 7*86400 {
-		return hub.Keep{}, hub.Invalid("keep", `must be "finish" or {"cancel_after": SECONDS}, SECONDS from 0.001 to 604800`)
+		return hub.Keep{}, errs.Invalid("keep", `must be "finish" or {"cancel_after": SECONDS}, SECONDS from 0.001 to 604800`)
 	}
 	return hub.Keep{CancelAfter: time.Duration(*keep.CancelAfter * float64(time.Second))}, nil
 }
@@ -164,13 +166,13 @@ func (s *server) producibleStream(r *http.Request) (*hub.Stream, error) {
 	if held, err := stream.HeldBy(id.User); err != nil {
 		return nil, err
 	} else if held {
-		return stream, s.Authorizer.Authorize(r.Context(), id, hub.WorkerTopic, hub.ActionProduce)
+		return stream, s.Authorizer.Authorize(r.Context(), id, hub.WorkerTopic, rights.ActionProduce)
 	}
 	if stream.Owner == id.User && stream.Topic == "" {
-		return stream, hub.AuthorizeAnywhere(r.Context(), s.Authorizer, id, hub.ActionProduce)
+		return stream, rights.AuthorizeAnywhere(r.Context(), s.Authorizer, id, rights.ActionProduce)
 	}
-	err = s.Authorizer.Authorize(r.Context(), id, stream.RightsTopic(), hub.ActionProduce)
-	if errors.Is(err, hub.ErrForbidden) {
+	err = s.Authorizer.Authorize(r.Context(), id, stream.RightsTopic(), rights.ActionProduce)
+	if errors.Is(err, errs.ErrForbidden) {
 		if _, unseen := s.readableStream(r); unseen != nil {
 			return nil, unseen
 		}
@@ -227,7 +229,7 @@ func producerRef(h http.Header) (ref hub.ProducerRef, err error) {
 	}{{"Producer-Epoch", epoch, &ref.Epoch}, {"Producer-Seq", seq, &ref.Seq}} {
 		n, err := strconv.ParseUint(f.text, 10, 53)
 		if err != nil || n > most {
-			return ref, hub.Invalid(f.name, "must be a whole number from 0 to %d, and stand beside Producer-Id; got %q", int64(most), clip(f.text))
+			return ref, errs.Invalid(f.name, "must be a whole number from 0 to %d, and stand beside Producer-Id; got %q", int64(most), clip(f.text))
 		}
 		*f.value = int64(n)
 	}
@@ -245,7 +247,7 @@ func (s *server) takeBody(w http.ResponseWriter, r *http.Request, a *hub.Appende
 	lines := media == mediaNDJSON || media == mediaJSON
 	if n := r.ContentLength; n >= 0 {
 		if n > s.BodyBytes {
-			return nil, &hub.LimitError{Kind: hub.ErrTooLarge, Name: "body in bytes (body_bytes); a chunked upload may be longer", Limit: s.BodyBytes}
+			return nil, &errs.LimitError{Kind: errs.ErrTooLarge, Name: "body in bytes (body_bytes); a chunked upload may be longer", Limit: s.BodyBytes}
 		}
 		body, err := io.ReadAll(io.LimitReader(r.Body, n))
 		if err != nil {
@@ -275,7 +277,7 @@ func errCut(err error) error {
 	if errors.Is(err, middleware.ErrSlowBody) {
 		return err
 	}
-	return hub.Invalid("body", "could not be read to its end: %v", err)
+	return errs.Invalid("body", "could not be read to its end: %v", err)
 }
 
 // uploadText takes raw text as it comes.

@@ -7,6 +7,9 @@ import (
 
 	"github.com/duckwire/duckwire/handlers/sse"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/log"
+	"github.com/duckwire/duckwire/hub/rights"
 	"github.com/duckwire/duckwire/middleware"
 	"github.com/duckwire/duckwire/middleware/ratelimit"
 )
@@ -25,10 +28,10 @@ func (s *server) manyEvents(w http.ResponseWriter, r *http.Request) error {
 
 func (s *server) checkTopics(r *http.Request, topics []string) error {
 	if len(topics) == 0 {
-		return hub.Invalid("?topic", "must be given at least once")
+		return errs.Invalid("?topic", "must be given at least once")
 	}
 	if len(topics) > s.TopicsPerSession {
-		return &hub.LimitError{Kind: hub.ErrTooLarge, Name: "?topic on one connection (topics_per_session)", Limit: int64(s.TopicsPerSession)}
+		return &errs.LimitError{Kind: errs.ErrTooLarge, Name: "?topic on one connection (topics_per_session)", Limit: int64(s.TopicsPerSession)}
 	}
 	id := middleware.IdentityFrom(r.Context())
 	seen := make(map[string]bool, len(topics))
@@ -37,10 +40,10 @@ func (s *server) checkTopics(r *http.Request, topics []string) error {
 			return err
 		}
 		if seen[topic] {
-			return hub.Invalid("?topic", "names %q twice", clip(topic))
+			return errs.Invalid("?topic", "names %q twice", clip(topic))
 		}
 		seen[topic] = true
-		if err := s.Authorizer.Authorize(r.Context(), id, topic, hub.ActionSubscribe); err != nil {
+		if err := s.Authorizer.Authorize(r.Context(), id, topic, rights.ActionSubscribe); err != nil {
 			return err
 		}
 	}
@@ -98,15 +101,15 @@ func (s *server) followTopics(w http.ResponseWriter, r *http.Request, topics []s
 }
 
 // topicPositions reads the position of one topic, or of many.
-func topicPositions(text string, n int, many bool) (hub.Vector, error) {
+func topicPositions(text string, n int, many bool) (log.Vector, error) {
 	if text == "" {
 		text = "now"
 	}
 	if many {
-		return hub.ParseVector(text, n)
+		return log.ParseVector(text, n)
 	}
-	p, err := hub.ParsePosition(text)
-	return hub.Vector{p}, err
+	p, err := log.ParsePosition(text)
+	return log.Vector{p}, err
 }
 
 // topicFeed reads one or more topics as blocks whose data is the envelope.
@@ -115,8 +118,8 @@ type topicFeed struct {
 	present presenceFeed
 	many    bool
 	first   []byte
-	items   []hub.Item
-	at      hub.Vector // for many: how far each topic was sent
+	items   []log.Item
+	at      log.Vector // for many: how far each topic was sent
 }
 
 func (f *topicFeed) close() {
@@ -148,7 +151,7 @@ func (f *topicFeed) next(dst []byte) ([]byte, chunk, bool) {
 		dst, f.first = append(dst, f.first...), nil
 	}
 	for i, r := range f.readers {
-		var reset *hub.Reset
+		var reset *log.Reset
 		f.items, reset = r.Read(f.items[:0])
 		if reset != nil {
 			dst = sse.AppendReset(dst, reset, r.Topic())
@@ -171,18 +174,18 @@ func (f *topicFeed) next(dst []byte) ([]byte, chunk, bool) {
 }
 
 // topicBlock returns the block of one topic's event.
-func topicBlock(item *hub.Item, r *hub.TopicReader) chunk {
+func topicBlock(item *log.Item, r *hub.TopicReader) chunk {
 	return encodedBlock(item, blockName(item.Event), r.Epoch())
 }
 
 // encodedBlock returns the block of one event of a log, made once for all readers.
-func encodedBlock(item *hub.Item, name, epoch string) chunk {
+func encodedBlock(item *log.Item, name, epoch string) chunk {
 	if b := item.Get(formatSSE); b != nil {
 		return b
 	}
 	var id string
 	if item.To > 0 {
-		id = hub.Position{Epoch: epoch, Offset: item.To}.String()
+		id = log.Position{Epoch: epoch, Offset: item.To}.String()
 	}
 	b := make([]byte, chunkRoom, chunkRoom+len(item.Event.Data)+len(name)+64)
 	b = frameChunk(sse.AppendBlock(b, name, item.Event.Data, id))
@@ -191,7 +194,7 @@ func encodedBlock(item *hub.Item, name, epoch string) chunk {
 }
 
 // appendMany appends the shared part of a block, and the id that only this reader has.
-func (f *topicFeed) appendMany(dst []byte, topic int, item *hub.Item) []byte {
+func (f *topicFeed) appendMany(dst []byte, topic int, item *log.Item) []byte {
 	dst = append(dst, encodedHead(item)...)
 	if item.To > 0 {
 		f.at[topic].Offset = item.To
@@ -203,7 +206,7 @@ func (f *topicFeed) appendMany(dst []byte, topic int, item *hub.Item) []byte {
 }
 
 // encodedHead returns a topic event's block without its id and its end, made once for all readers.
-func encodedHead(item *hub.Item) []byte {
+func encodedHead(item *log.Item) []byte {
 	head := item.Get(formatEnvelope)
 	if head == nil {
 		head = sse.AppendHead(nil, blockName(item.Event), item.Event.Data)
@@ -213,7 +216,7 @@ func encodedHead(item *hub.Item) []byte {
 }
 
 // blockName leaves out the names that mean something else on the wire: the envelope tells them.
-func blockName(ev *hub.Event) string {
+func blockName(ev *log.Event) string {
 	if sse.Reserved(ev.Name) {
 		return ""
 	}

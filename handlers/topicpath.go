@@ -8,6 +8,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/middleware"
 )
 
@@ -37,7 +38,7 @@ func escapeTopics(next http.Handler) http.Handler {
 func topicParam(r *http.Request) (string, error) {
 	topic, err := url.PathUnescape(chi.URLParam(r, "topic"))
 	if err != nil {
-		return "", hub.Invalid("topic", "has a broken percent escape")
+		return "", errs.Invalid("topic", "has a broken percent escape")
 	}
 	return topic, hub.ValidTopic(topic)
 }
@@ -49,7 +50,7 @@ func userParam(r *http.Request) (string, error) {
 		user = middleware.IdentityFrom(r.Context()).User
 	}
 	if err != nil || hub.ValidTopic(hub.UserTopic(user)) != nil {
-		return "", hub.Invalid("user", "must be the id of a user, as tokens name it, or me")
+		return "", errs.Invalid("user", "must be the id of a user, as tokens name it, or me")
 	}
 	return user, nil
 }

@@ -6,6 +6,9 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/log"
+	"github.com/duckwire/duckwire/hub/rights"
 	"github.com/duckwire/duckwire/middleware"
 )
 
@@ -32,7 +35,7 @@ func (s *server) publishEvents(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	id := middleware.IdentityFrom(r.Context())
-	if err := s.Authorizer.Authorize(r.Context(), id, topic, hub.ActionPublish); err != nil {
+	if err := s.Authorizer.Authorize(r.Context(), id, topic, rights.ActionPublish); err != nil {
 		return err
 	}
 	events, err := s.readEvents(r)
@@ -89,7 +92,7 @@ func (s *server) mayLeaveFor(r *http.Request, events []hub.EventInput) error {
 				continue
 			}
 			asked[user] = true
-			if err := s.Authorizer.Authorize(r.Context(), id, hub.UserTopic(user), hub.ActionQueue); err != nil {
+			if err := s.Authorizer.Authorize(r.Context(), id, hub.UserTopic(user), rights.ActionQueue); err != nil {
 				return err
 			}
 		}
@@ -104,7 +107,7 @@ func (s *server) getEvents(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	id := middleware.IdentityFrom(r.Context())
-	if err := s.Authorizer.Authorize(r.Context(), id, topic, hub.ActionSubscribe); err != nil {
+	if err := s.Authorizer.Authorize(r.Context(), id, topic, rights.ActionSubscribe); err != nil {
 		return err
 	}
 	media, err := liveOrJSON(r, "events")
@@ -115,7 +118,7 @@ func (s *server) getEvents(w http.ResponseWriter, r *http.Request) error {
 		return s.followTopics(w, r, []string{topic}, false)
 	}
 	if r.URL.Query().Has("presence") {
-		return hub.Invalid("?presence", "is for %s: one is present as long as an answer goes on", mediaSSE)
+		return errs.Invalid("?presence", "is for %s: one is present as long as an answer goes on", mediaSSE)
 	}
 	return s.history(w, r, topic)
 }
@@ -130,7 +133,7 @@ type historyView struct {
 // history answers with what is kept after a position, at most ?limit= events, and with ?wait= waits for the first.
 func (s *server) history(w http.ResponseWriter, r *http.Request, topic string) error {
 	q := r.URL.Query()
-	p, err := parsePosition(resumeFrom(r), hub.Position{})
+	p, err := parsePosition(resumeFrom(r), log.Position{})
 	if err != nil {
 		return err
 	}
@@ -142,7 +145,7 @@ func (s *server) history(w http.ResponseWriter, r *http.Request, topic string) e
 	if err != nil {
 		return err
 	}
-	wake := hub.NewWake()
+	wake := log.NewWake()
 	defer s.hub.OnDrain(wake)()
 	reader, reset, err := s.hub.Subscribe(topic, p, wake)
 	if err != nil {
@@ -166,11 +169,11 @@ func (s *server) history(w http.ResponseWriter, r *http.Request, topic string) e
 }
 
 // readPage reads up to limit events; where there are none, it waits for some.
-func (s *server) readPage(r *http.Request, reader *hub.TopicReader, wake *hub.Wake, limit int, wait time.Duration) (items []hub.Item, reset *hub.Reset, err error) {
+func (s *server) readPage(r *http.Request, reader *hub.TopicReader, wake *log.Wake, limit int, wait time.Duration) (items []log.Item, reset *log.Reset, err error) {
 	err = s.await(r, wake, wait, func() bool {
 		for len(items) < limit {
 			had := len(items)
-			var late *hub.Reset
+			var late *log.Reset
 			if items, late = reader.ReadUpTo(items, limit-had); late != nil {
 				reset = late
 			}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/hubtest"
+	"github.com/duckwire/duckwire/hub/log"
 )
 
 type publishedJSON struct {
@@ -158,7 +159,7 @@ func TestManyTopicsHaveOneID(t *testing.T) {
 	second := sub.want("e")
 	publish("c", 3)
 	publish("a", 4)
-	if len(second.id) > hub.MaxVector || first.id == second.id {
+	if len(second.id) > log.MaxVector || first.id == second.id {
 		t.Errorf("ids %q and %q", first.id, second.id)
 	}
 	for _, c := range []struct {

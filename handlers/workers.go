@@ -11,6 +11,8 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/rights"
 	"github.com/duckwire/duckwire/middleware"
 )
 
@@ -30,9 +32,9 @@ type jobView struct {
 // mayWork checks the kind of work in the path, and the right to do it.
 func (s *server) mayWork(r *http.Request) error {
 	if kind := chi.URLParam(r, "kind"); kind != "analysis" {
-		return fmt.Errorf("there are no workers of the kind %q; there is analysis: %w", clip(kind), hub.ErrNotFound)
+		return fmt.Errorf("there are no workers of the kind %q; there is analysis: %w", clip(kind), errs.ErrNotFound)
 	}
-	return s.Authorizer.Authorize(r.Context(), middleware.IdentityFrom(r.Context()), hub.WorkerTopic, hub.ActionProduce)
+	return s.Authorizer.Authorize(r.Context(), middleware.IdentityFrom(r.Context()), hub.WorkerTopic, rights.ActionProduce)
 }
 
 // takeJobs hands a worker its next job, and waits for one where there is none.

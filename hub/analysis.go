@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/log"
 	"strings"
 	"unicode"
 )
@@ -63,25 +65,25 @@ func (r *AnalysisRequest) check() error {
 		return err
 	}
 	if n := len(r.Files); n == 0 && r.Project == "" || n > MaxAnalysisFiles {
-		return Invalid("files", "must be 1 to %d files; got %d", MaxAnalysisFiles, n)
+		return errs.Invalid("files", "must be 1 to %d files; got %d", MaxAnalysisFiles, n)
 	}
 	seen := make(map[string]bool, len(r.Files))
 	for i := range r.Files {
 		field, path := fmt.Sprintf("files[%d].path", i), r.Files[i].Path
 		switch {
 		case path == "" || len(path) > maxPath:
-			return Invalid(field, "must be 1 to %d bytes long; got %d", maxPath, len(path))
+			return errs.Invalid(field, "must be 1 to %d bytes long; got %d", maxPath, len(path))
 		case strings.ContainsFunc(path, unicode.IsControl):
-			return Invalid(field, "holds a control character")
+			return errs.Invalid(field, "holds a control character")
 		case seen[path]:
-			return Invalid(field, "is the path of another file of this request, too")
+			return errs.Invalid(field, "is the path of another file of this request, too")
 		}
 		seen[path] = true
 	}
 	if r.Options != nil {
 		options, err := compactJSON(r.Options)
 		if err != nil || options[0] != '{' {
-			return Invalid("options", "must be a JSON object")
+			return errs.Invalid("options", "must be a JSON object")
 		}
 		r.Options = options
 	}
@@ -134,13 +136,13 @@ func (h *Hub) Analyze(req *AnalysisRequest, spec StreamSpec) (s *Stream, attache
 	}
 	if len(req.Files) == 0 {
 		return nil, false, fmt.Errorf("a project whose files are not sent along is analysed by a worker that has them, and none has lately asked for analyses of type %q: %w",
-			req.Type, ErrUnavailable)
+			req.Type, errs.ErrUnavailable)
 	}
 	if a, ok := h.provider.(Analyzer); ok {
 		return h.analyzeHere(a, req, spec)
 	}
 	return nil, false, fmt.Errorf("no worker has lately asked for analyses of type %q, and no provider that analyses is configured; "+
-		"start one with 'duckwire worker -- COMMAND', or set DUCKWIRE_UPSTREAM_URL: %w", req.Type, ErrUnavailable)
+		"start one with 'duckwire worker -- COMMAND', or set DUCKWIRE_UPSTREAM_URL: %w", req.Type, errs.ErrUnavailable)
 }
 
 // analyzeHere has the provider run an analysis.
@@ -178,7 +180,7 @@ func (s *Stream) endAnalysis(ctx context.Context, w *analysisWriter, err error) 
 		s.finish(StatusDone, Ending{FinishReason: "stop"})
 	case ctx.Err() != nil:
 		s.finish(StatusInterrupted, errServerStopped)
-	case errors.Is(err, ErrTooLarge): // a part of the issues that looks like all of them would deceive
+	case errors.Is(err, errs.ErrTooLarge): // a part of the issues that looks like all of them would deceive
 		s.hub.CountLimit(err)
 		s.finish(StatusFailed, Ending{Error: &EndError{Code: "too_large", Message: err.Error()}, by: "provider"})
 	default:
@@ -248,5 +250,5 @@ func (w *analysisWriter) entry(name string, data any) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	return w.stream.addEvent(&Event{Kind: StreamEvent, Name: name, Data: raw})
+	return w.stream.addEvent(&log.Event{Kind: log.StreamEvent, Name: name, Data: raw})
 }

@@ -13,7 +13,9 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/hubtest"
+	"github.com/duckwire/duckwire/hub/log"
 )
 
 // analyst is a provider that analyses as a test says.
@@ -42,12 +44,12 @@ func analyze(t *testing.T, h *hub.Hub, spec hub.StreamSpec) *hub.Stream {
 
 // entries returns a stream's structured entries, as "NAME DATA" each.
 func entries(s *hub.Stream) []string {
-	r, _ := s.Watch(hub.Position{}, hub.NewWake())
+	r, _ := s.Watch(log.Position{}, log.NewWake())
 	defer r.Close()
 	items, _ := r.Read(nil)
 	var all []string
 	for _, item := range items {
-		if item.Event != nil && item.Event.Kind == hub.StreamEvent {
+		if item.Event != nil && item.Event.Kind == log.StreamEvent {
 			all = append(all, item.Event.Name+" "+string(item.Event.Data))
 		}
 	}
@@ -93,7 +95,7 @@ func TestAnalysesFailWithACode(t *testing.T) {
 	for want, err := range map[string]error{
 		"failed bad_answer":     &hub.ProviderError{Code: "bad_answer"},
 		"failed provider_error": errors.New("boom"),
-		"failed too_large":      hub.ErrTooLarge,
+		"failed too_large":      errs.ErrTooLarge,
 	} {
 		h := newHub(t, hub.Options{Provider: analyst{analyze: func(context.Context, *hub.AnalysisRequest, hub.AnalysisWriter) error { return err }}})
 		s := analyze(t, h, hub.StreamSpec{})
@@ -120,7 +122,7 @@ func TestAnalysisIsIdempotentAndCancelled(t *testing.T) {
 	if again != s || !attached || err != nil {
 		t.Errorf("%v %v", attached, err)
 	}
-	if _, _, err := h.Analyze(request(), hub.StreamSpec{Owner: "u", Alias: "mine", Digest: "2"}); !errors.Is(err, hub.ErrConflict) {
+	if _, _, err := h.Analyze(request(), hub.StreamSpec{Owner: "u", Alias: "mine", Digest: "2"}); !errors.Is(err, errs.ErrConflict) {
 		t.Error(err)
 	}
 	s.Cancel("u")
@@ -131,7 +133,7 @@ func TestAnalysisIsIdempotentAndCancelled(t *testing.T) {
 
 func TestNobodyAnalyzes(t *testing.T) {
 	h := newHub(t, hub.Options{Provider: scripted(nil)})
-	if _, _, err := h.Analyze(request(), hub.StreamSpec{Owner: "u"}); !errors.Is(err, hub.ErrUnavailable) || !strings.Contains(err.Error(), "duckwire worker") {
+	if _, _, err := h.Analyze(request(), hub.StreamSpec{Owner: "u"}); !errors.Is(err, errs.ErrUnavailable) || !strings.Contains(err.Error(), "duckwire worker") {
 		t.Error(err)
 	}
 }
@@ -147,7 +149,7 @@ func TestAnalysisRequestsAreChecked(t *testing.T) {
 	} {
 		req := request()
 		change(req)
-		var fault *hub.FieldError
+		var fault *errs.FieldError
 		if _, _, err := h.Analyze(req, hub.StreamSpec{Owner: "u"}); !errors.As(err, &fault) || fault.Field != field {
 			t.Errorf("%s: %v", field, err)
 		}
@@ -200,7 +202,7 @@ func TestProjectsWithoutFiles(t *testing.T) {
 			_, _, err := h.Analyze(&hub.AnalysisRequest{Project: "42"}, hub.StreamSpec{Owner: "u"})
 			return err
 		}
-		if err := ask(); !errors.Is(err, hub.ErrUnavailable) {
+		if err := ask(); !errors.Is(err, errs.ErrUnavailable) {
 			t.Errorf("by the provider: %v", err)
 		}
 		poll(t, h, "w1")
@@ -219,13 +221,13 @@ func TestWorkerDoesAJob(t *testing.T) {
 		defer h.Close()
 		poll(t, h, "w1", "style")
 		s := analyze(t, h, hub.StreamSpec{Topic: "t"})
-		if _, _, err := h.Analyze(&hub.AnalysisRequest{Type: "security", Files: request().Files}, hub.StreamSpec{Owner: "u"}); !errors.Is(err, hub.ErrUnavailable) {
+		if _, _, err := h.Analyze(&hub.AnalysisRequest{Type: "security", Files: request().Files}, hub.StreamSpec{Owner: "u"}); !errors.Is(err, errs.ErrUnavailable) {
 			t.Errorf("a job for nobody: %v", err)
 		}
 		if poll(t, h, "w2", "security") != nil {
 			t.Error("a job for the wrong worker")
 		}
-		if err := write(s, "w1", 1, 0, nil); !errors.Is(err, hub.ErrForbidden) {
+		if err := write(s, "w1", 1, 0, nil); !errors.Is(err, errs.ErrForbidden) {
 			t.Errorf("written before it was taken: %v", err)
 		}
 		job := mustPoll(t, h, "w1")
@@ -318,10 +320,10 @@ func TestRefusedJobs(t *testing.T) {
 		mustPoll(t, h, "w1")
 		poll(t, h, "w2", "semantic")
 		poll(t, h, "w3")
-		if err := h.RefuseJob(w2, s.ID, 1, ""); !errors.Is(err, hub.ErrForbidden) {
+		if err := h.RefuseJob(w2, s.ID, 1, ""); !errors.Is(err, errs.ErrForbidden) {
 			t.Error(err)
 		}
-		if err := h.RefuseJob(&hub.Worker{ID: "w1", User: "x"}, s.ID, 1, ""); !errors.Is(err, hub.ErrNotFound) {
+		if err := h.RefuseJob(&hub.Worker{ID: "w1", User: "x"}, s.ID, 1, ""); !errors.Is(err, errs.ErrNotFound) {
 			t.Error(err)
 		}
 		if err := h.RefuseJob(w1, s.ID, 1, ""); err != nil {
@@ -333,7 +335,7 @@ func TestRefusedJobs(t *testing.T) {
 		if err := h.RefuseJob(&hub.Worker{ID: "w3", User: "w"}, mustPoll(t, h, "w3").ID, 2, "me neither"); err != nil || endCode(s) != "failed worker_refused" {
 			t.Error(err, endCode(s))
 		}
-		if err := h.RefuseJob(w1, s.ID, 1, ""); !errors.Is(err, hub.ErrClosed) {
+		if err := h.RefuseJob(w1, s.ID, 1, ""); !errors.Is(err, errs.ErrClosed) {
 			t.Error(err)
 		}
 	})
@@ -384,7 +386,7 @@ func TestJobLimits(t *testing.T) {
 		analyze(t, h, hub.StreamSpec{})
 		limit := func(owner, code, name string) {
 			t.Helper()
-			var over *hub.LimitError
+			var over *errs.LimitError
 			_, _, err := h.Analyze(&hub.AnalysisRequest{Files: []hub.AnalysisFile{{Path: "a", Code: code}}}, hub.StreamSpec{Owner: owner})
 			if errors.As(err, &over); over == nil && name != "" || over != nil && !strings.Contains(over.Name, "("+name+")") {
 				t.Errorf("%v, want %q", err, name)
@@ -402,8 +404,8 @@ func TestJobLimits(t *testing.T) {
 
 func TestJobsAreAnnouncedWithoutTheirCode(t *testing.T) {
 	h := newHub(t, hub.Options{})
-	wake := hub.NewWake()
-	r, _, err := h.Subscribe(hub.WorkerTopic, hub.Position{}, wake)
+	wake := log.NewWake()
+	r, _, err := h.Subscribe(hub.WorkerTopic, log.Position{}, wake)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -459,7 +461,7 @@ func TestJobsUnderContention(t *testing.T) {
 	for i := 0; i < 150; i++ {
 		s, _, err := h.Analyze(request(), hub.StreamSpec{Owner: "u"})
 		switch {
-		case errors.Is(err, hub.ErrUnavailable), errors.Is(err, hub.ErrLimited):
+		case errors.Is(err, errs.ErrUnavailable), errors.Is(err, errs.ErrLimited):
 			time.Sleep(time.Millisecond) // until there is room; nothing is expected of it
 			i--
 		case err != nil:

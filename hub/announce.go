@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/hub/jsonw"
+	"github.com/duckwire/duckwire/hub/log"
 )
 
 // announceEvery is the pause between two announcements of a running stream: what is made meanwhile goes out as one event, so that a
@@ -17,8 +18,8 @@ func (h *Hub) announce(s *Stream) {
 	if s.Topic == "" {
 		return
 	}
-	wake := NewWake()
-	r := s.Listen(Position{}, wake)
+	wake := log.NewWake()
+	r := s.Listen(log.Position{}, wake)
 	h.work.Go(func() {
 		defer r.Close()
 		a := announcer{hub: h, stream: s, kind: s.Kind}
@@ -35,13 +36,13 @@ type announcer struct {
 	kind   string
 }
 
-func (a *announcer) run(r *Reader, wake *Wake) {
+func (a *announcer) run(r *log.Reader, wake *log.Wake) {
 	a.publish(a.kind+"_started", a.open().str("kind", a.stream.Kind).str("owner", a.stream.Owner))
-	var items []Item
+	var items []log.Item
 	for {
 		items, _ = r.Read(items[:0])
 		for i := range items {
-			if a.item(&items[i], r.log) {
+			if a.item(&items[i], r.Epoch()) {
 				return
 			}
 		}
@@ -63,21 +64,21 @@ func (a *announcer) run(r *Reader, wake *Wake) {
 }
 
 // item announces one item, and reports whether it was the stream's end.
-func (a *announcer) item(item *Item, l *Log) (end bool) {
-	at := Position{Epoch: l.Epoch(), Offset: item.To}
+func (a *announcer) item(item *log.Item, epoch string) (end bool) {
+	at := log.Position{Epoch: epoch, Offset: item.To}
 	switch {
 	case item.Event == nil:
 		a.chunks(item.Text, item.At, at.String())
-	case item.Event.Kind == EndEvent:
+	case item.Event.Kind == log.EndEvent:
 		name := "_done"
 		if st := a.stream.Status(); st != StatusDone {
 			name = "_error"
 		}
 		a.publish(a.kind+name, a.open().str("position", at.String()).raw("result", item.Event.Data))
 		return true
-	case item.Event.Kind == ChunkEvent:
+	case item.Event.Kind == log.ChunkEvent:
 		a.publish(a.kind+"_delta", a.open().raw("delta", item.Event.Data).num("at", item.At).str("position", at.String()))
-	case item.Event.Kind == StreamEvent:
+	case item.Event.Kind == log.StreamEvent:
 		a.publish(item.Event.Name, a.open().str("position", at.String()).raw("data", item.Event.Data))
 	}
 	return false

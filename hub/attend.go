@@ -1,5 +1,7 @@
 package hub
 
+import "github.com/duckwire/duckwire/hub/log"
+
 // What a part of the server needs that sees a stream to its end, whoever is still there.
 
 // Go runs f in a goroutine of the hub's, for which Close waits. f may wait for streams, which Close ends, and for nothing else. It belongs to
@@ -18,11 +20,11 @@ func (h *Hub) Conclude(name, sender string, events []EventInput) ([]Published, e
 }
 
 // Listen opens a reader of the stream after p that is nobody: it is no watcher, and what it reads was not delivered.
-func (s *Stream) Listen(p Position, wake Waker) *Reader {
-	r := new(Reader)
+func (s *Stream) Listen(p log.Position, wake log.Waker) *log.Reader {
+	r := new(log.Reader)
 	s.log.Lock()
 	defer s.log.Unlock()
-	s.log.Open(r, p, wake, ReaderOptions{Silent: true})
+	s.log.Open(r, p, wake, log.ReaderOptions{Silent: true})
 	return r
 }
 

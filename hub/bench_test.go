@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/log"
 )
 
 // benchReaders is how many readers follow a log in the benchmarks.
@@ -18,8 +19,8 @@ func BenchmarkPublish(b *testing.B) {
 	defer h.Close()
 	crowd := newBenchCrowd()
 	for range benchReaders {
-		wake := hub.NewWake()
-		r, _, err := h.Subscribe("code:project:42", hub.Position{Now: true}, wake)
+		wake := log.NewWake()
+		r, _, err := h.Subscribe("code:project:42", log.Position{Now: true}, wake)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -48,8 +49,8 @@ func BenchmarkAppend(b *testing.B) {
 	}
 	crowd := newBenchCrowd()
 	for range benchReaders {
-		wake := hub.NewWake()
-		r, _ := s.Watch(hub.Position{Now: true}, wake)
+		wake := log.NewWake()
+		r, _ := s.Watch(log.Position{Now: true}, wake)
 		defer r.Close()
 		crowd.add(r, wake)
 	}
@@ -74,18 +75,18 @@ func BenchmarkAppend(b *testing.B) {
 // benchCrowd is readers that one goroutine drives: what is measured is the log, not the scheduler.
 type benchCrowd struct {
 	readers []interface {
-		Read([]hub.Item) ([]hub.Item, *hub.Reset)
+		Read([]log.Item) ([]log.Item, *log.Reset)
 	}
-	wakes []*hub.Wake
-	items []hub.Item
+	wakes []*log.Wake
+	items []log.Item
 }
 
-func newBenchCrowd() *benchCrowd { return &benchCrowd{items: make([]hub.Item, 0, 8)} }
+func newBenchCrowd() *benchCrowd { return &benchCrowd{items: make([]log.Item, 0, 8)} }
 
 // add takes a reader that has nothing to read, and parks it.
 func (c *benchCrowd) add(r interface {
-	Read([]hub.Item) ([]hub.Item, *hub.Reset)
-}, w *hub.Wake,
+	Read([]log.Item) ([]log.Item, *log.Reset)
+}, w *log.Wake,
 ) {
 	c.items, _ = r.Read(c.items[:0])
 	c.readers, c.wakes = append(c.readers, r), append(c.wakes, w)
@@ -113,7 +114,7 @@ func BenchmarkPresence(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
-			r, err := h.SubscribePresence("code:project:42", hub.NewWake())
+			r, err := h.SubscribePresence("code:project:42", log.NewWake())
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -141,9 +142,9 @@ func BenchmarkPresenceDiff(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	wakes, readers := make([]*hub.Wake, benchReaders), make([]*hub.PresenceReader, benchReaders)
+	wakes, readers := make([]*log.Wake, benchReaders), make([]*hub.PresenceReader, benchReaders)
 	for i := range readers {
-		wakes[i] = hub.NewWake()
+		wakes[i] = log.NewWake()
 		if readers[i], err = h.SubscribePresence("code:project:42", wakes[i]); err != nil {
 			b.Fatal(err)
 		}
@@ -151,7 +152,7 @@ func BenchmarkPresenceDiff(b *testing.B) {
 		readers[i].State()
 	}
 	metas := []json.RawMessage{[]byte(`{"line":1}`), []byte(`{"line":2}`)}
-	var items []hub.Item
+	var items []log.Item
 	b.ReportAllocs()
 	for n := 0; b.Loop(); n++ {
 		if err := p.Update(metas[n&1]); err != nil {

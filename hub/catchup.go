@@ -2,13 +2,15 @@ package hub
 
 import (
 	"errors"
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/log"
 	"time"
 )
 
 // CatchUp makes sure that this node has what follows p, where another node writes the stream: nodes tell each other of a stream's text a few times
 // a second, and a reader that comes over from the stream's own node knows more. It returns when this node has heard of p, or the stream has no such
 // place. Errors match ErrUnavailable: nobody can be asked at the moment.
-func (s *Stream) CatchUp(p Position) error {
+func (s *Stream) CatchUp(p log.Position) error {
 	return s.catchUp(func() bool { return !s.log.MayCome(p) })
 }
 
@@ -17,7 +19,7 @@ func (s *Stream) CatchUpToByte(at int) error {
 	return s.catchUp(func() bool { return at <= s.log.TextLen() })
 }
 
-// catchUp has the stream fetched until enough, which is called under s.log.mu, says so, or there is no more. Many may come over at one time: they
+// catchUp has the stream fetched until enough, which is called with s.log locked, says so, or there is no more. Many may come over at one time: they
 // share what is fetched, and what was asked for before somebody came may not be enough for that one.
 func (s *Stream) catchUp(enough func() bool) error {
 	for range 2 {
@@ -61,7 +63,7 @@ func (s *Stream) look() error {
 	for {
 		epoch := s.Epoch()
 		found, err := s.hub.shared.FindStream(s.Owner, s.ID)
-		if errors.Is(err, ErrNotFound) {
+		if errors.Is(err, errs.ErrNotFound) {
 			return nil // there is no more to come
 		} else if err != nil {
 			return err
@@ -79,7 +81,7 @@ func (s *Stream) look() error {
 }
 
 // catchUp makes sure that a topic's mirror has what follows p, if the store has: another node may have heard of it before this one.
-func (t *topic) catchUp(p Position) error {
+func (t *topic) catchUp(p log.Position) error {
 	t.Lock()
 	m := t.mirror
 	enough := m == nil || !t.MayCome(p)

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"github.com/duckwire/duckwire/hub/errs"
 	"slices"
 	"sync"
 	"time"
@@ -125,7 +126,7 @@ func (h *Hub) makeRoom() error {
 	if time.Since(h.room.vain) >= vainFor {
 		h.room.vain = time.Now()
 	}
-	return &LimitError{Kind: ErrLimited, Name: "memory for logs (log_memory)", Limit: h.limits.LogMemory, Retry: 5 * time.Second}
+	return &errs.LimitError{Kind: errs.ErrLimited, Name: "memory for logs (log_memory)", Limit: h.limits.LogMemory, Retry: 5 * time.Second}
 }
 
 // evict makes room when all logs together take more than Limits.LogMemory, down to 15/16 of it so that it is not called for each event: ended

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/log"
 	"runtime/debug"
 	"unicode/utf8"
 )
@@ -16,7 +18,7 @@ import (
 // *LimitError, *FieldError.
 func (h *Hub) Complete(req *CompletionRequest, spec StreamSpec, meta CompletionMeta) (s *Stream, attached bool, err error) {
 	if h.provider == nil {
-		return nil, false, fmt.Errorf("no provider of completions is configured: %w", ErrUnavailable)
+		return nil, false, fmt.Errorf("no provider of completions is configured: %w", errs.ErrUnavailable)
 	}
 	spec.requestID = req.RequestID
 	s, old, err := h.newStream(&spec, &meta)
@@ -73,7 +75,7 @@ func (h *Hub) provide(ctx context.Context, s *Stream, req *CompletionRequest) {
 	switch {
 	case err == nil:
 		s.finish(StatusDone, w.ending)
-	case errors.Is(err, ErrTooLarge): // the client gets what fits, and is told why there is no more
+	case errors.Is(err, errs.ErrTooLarge): // the client gets what fits, and is told why there is no more
 		h.CountLimit(err)
 		w.ending.FinishReason, w.ending.FinishSent = "length", false
 		s.finish(StatusDone, w.ending)
@@ -141,7 +143,7 @@ func (w *completionWriter) Chunk(raw json.RawMessage, text string) error {
 	if err := w.open(); err != nil {
 		return err
 	}
-	return w.stream.addEvent(&Event{Kind: ChunkEvent, Name: "delta", Data: data, Text: text})
+	return w.stream.addEvent(&log.Event{Kind: log.ChunkEvent, Name: "delta", Data: data, Text: text})
 }
 
 // open appends the entry that OpenAI clients see as the chunk that names the role. It is an entry like any other, so that a resumed
@@ -151,7 +153,7 @@ func (w *completionWriter) open() error {
 		return nil
 	}
 	w.opened = true
-	return w.stream.addEvent(&Event{Kind: OpenEvent, Name: "open"})
+	return w.stream.addEvent(&log.Event{Kind: log.OpenEvent, Name: "open"})
 }
 
 func (w *completionWriter) Finish(reason string, usage json.RawMessage, sent bool) {

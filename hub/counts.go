@@ -4,9 +4,10 @@ import (
 	"errors"
 	"net/http"
 	"slices"
-	"strings"
 	"sync/atomic"
 
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/log"
 	"github.com/duckwire/duckwire/hub/meter"
 )
 
@@ -53,11 +54,11 @@ type tally struct {
 	_         [64]byte
 }
 
-var resetReasons = [...]ResetReason{ResetEpoch, ResetTrimmed, ResetAhead}
+var resetReasons = [...]log.ResetReason{log.ResetEpoch, log.ResetTrimmed, log.ResetAhead}
 
 // A Client is a Waker that says over which transport its reader's items go to a client. They are counted then.
 type Client interface {
-	Waker
+	log.Waker
 	Transport() Transport
 }
 
@@ -68,12 +69,12 @@ type readerCounts struct {
 }
 
 // observer returns where the items of a reader with that wake are counted; nil: nowhere.
-func (c *counts) observer(wake Waker) Observer {
+func (c *counts) observer(wake log.Waker) log.Observer {
 	via := ViaWait
 	switch w := wake.(type) {
 	case Client:
 		via = w.Transport()
-	case *Wake: // of a request that waits
+	case *log.Wake: // of a request that waits
 	default:
 		return nil
 	}
@@ -100,7 +101,7 @@ func (r *readerCounts) Tokens(n int) {
 }
 
 // Reset implements Observer.
-func (r *readerCounts) Reset(reason ResetReason) {
+func (r *readerCounts) Reset(reason log.ResetReason) {
 	r.tally.resets[slices.Index(resetReasons[:], reason)].Add(1)
 }
 
@@ -193,21 +194,8 @@ func providerCode(err error) string {
 
 // CountLimit counts that a client was refused, if err is a *LimitError. Whoever tells the client calls it.
 func (h *Hub) CountLimit(err error) {
-	var limit *LimitError
+	var limit *errs.LimitError
 	if errors.As(err, &limit) {
 		h.counts.limits.Add(limit.Setting())
 	}
-}
-
-// Setting returns the name of the setting that has the limit, which stands in Name in parentheses; where there is none, Name if it is one word, else
-// "other".
-func (e *LimitError) Setting() string {
-	name := e.Name
-	if open, end := strings.LastIndexByte(name, '('), strings.LastIndexByte(name, ')'); open >= 0 && open < end {
-		name = name[open+1 : end]
-	}
-	if name == "" || strings.ContainsFunc(name, func(c rune) bool { return c != '_' && (c < 'a' || c > 'z') }) {
-		return meter.OtherName
-	}
-	return name
 }

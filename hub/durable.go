@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/oklog/ulid/v2"
 )
 
@@ -16,13 +17,13 @@ const maxTo = 100
 func (in *EventInput) checkDurable(field string) error {
 	switch {
 	case in.Durable && in.Ephemeral:
-		return Invalid(field+"durable", "cannot be had with ephemeral: such an event is not kept")
+		return errs.Invalid(field+"durable", "cannot be had with ephemeral: such an event is not kept")
 	case in.Durable && len(in.To) == 0:
-		return Invalid(field+"to", "must name the users for whom a durable event is kept")
+		return errs.Invalid(field+"to", "must name the users for whom a durable event is kept")
 	case !in.Durable && len(in.To) > 0:
-		return Invalid(field+"to", "is for durable events, which are kept for users who are away; set durable as well")
+		return errs.Invalid(field+"to", "is for durable events, which are kept for users who are away; set durable as well")
 	case len(in.To) > maxTo:
-		return &LimitError{Kind: ErrTooLarge, Name: field + "to, in users", Limit: maxTo}
+		return &errs.LimitError{Kind: errs.ErrTooLarge, Name: field + "to, in users", Limit: maxTo}
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/duckwire/duckwire/hub/jsonw"
+	"github.com/duckwire/duckwire/hub/log"
 )
 
 // errStreamEnded is the cause with which a producer's context ends.
@@ -55,7 +56,7 @@ func appendRawOrNull(b []byte, raw json.RawMessage) []byte {
 
 // ResetEnd is a reset in the words of a stream's end, for readers that have no other word for it: what they read goes on no more, and may be
 // asked for again.
-func ResetEnd() Item {
+func ResetEnd() log.Item {
 	e := Ending{Status: StatusInterrupted, Error: &EndError{Code: "reset", Message: "the stream is not what was told of it; ask for it again"}}
-	return Item{Event: &Event{Kind: EndEvent, Name: EndName, Data: e.appendJSON(nil)}}
+	return log.Item{Event: &log.Event{Kind: log.EndEvent, Name: EndName, Data: e.appendJSON(nil)}}
 }

@@ -2,12 +2,13 @@ package hub
 
 import (
 	"container/list"
+	"github.com/duckwire/duckwire/hub/log"
 	"time"
 )
 
 // ephemerals is a topic's table of events without history (cursors, typing): the newest of each sender and name, in the order of their last
 // change. A reader holds the version up to which it has seen; one that lags gets the newest of each, a late joiner what is current. It is
-// guarded by the topic's log.mu.
+// guarded by the topic's lock.
 type ephemerals struct {
 	version uint64
 	order   list.List // of *ephemeral, oldest change first
@@ -19,11 +20,11 @@ type ephemeralKey struct{ sender, name string }
 type ephemeral struct {
 	key     ephemeralKey
 	version uint64
-	event   *Event
+	event   *log.Event
 }
 
 // put stores ev as the newest of its sender and name. Beyond maxKeys the one that has not changed for longest makes room.
-func (t *ephemerals) put(sender string, ev *Event, maxKeys int) {
+func (t *ephemerals) put(sender string, ev *log.Event, maxKeys int) {
 	if t.byKey == nil {
 		t.byKey = make(map[ephemeralKey]*list.Element)
 	}
@@ -38,7 +39,7 @@ func (t *ephemerals) put(sender string, ev *Event, maxKeys int) {
 }
 
 // since appends what changed after the version, in the order of change.
-func (t *ephemerals) since(version uint64, dst []Item) []Item {
+func (t *ephemerals) since(version uint64, dst []log.Item) []log.Item {
 	el := t.order.Back()
 	for el != nil && el.Value.(*ephemeral).version > version {
 		el = el.Prev()
@@ -50,7 +51,7 @@ func (t *ephemerals) since(version uint64, dst []Item) []Item {
 	}
 	for ; el != nil; el = el.Next() {
 		ev := el.Value.(*ephemeral).event
-		dst = append(dst, Item{Event: ev, Encoding: &ev.Encoding})
+		dst = append(dst, log.Item{Event: ev, Encoding: &ev.Encoding})
 	}
 	return dst
 }

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"container/heap"
+	"github.com/duckwire/duckwire/hub/log"
 	"sync"
 	"time"
 )
@@ -11,7 +12,7 @@ import (
 type graces struct {
 	mu    sync.Mutex
 	queue graceHeap
-	wake  Wake // the first to leave is another one
+	wake  log.Wake // the first to leave is another one
 }
 
 func (g *graces) init() { g.wake.C = make(chan struct{}, 1) }

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/log"
 	"golang.org/x/sync/singleflight"
 )
 
@@ -29,7 +31,7 @@ type Hub struct {
 	provider Provider
 	logger   *slog.Logger
 	begun    time.Time
-	epochs   *Epochs
+	epochs   *log.Epochs
 	logBytes atomic.Int64 // of all logs, about
 	room     room
 	counts   counts
@@ -65,7 +67,7 @@ type Hub struct {
 	draining chan struct{}  // closed by Drain
 	drain    sync.Once
 	wakesMu  sync.Mutex
-	wakes    map[Waker]struct{} // who is told of the draining
+	wakes    map[log.Waker]struct{} // who is told of the draining
 }
 
 // New returns a running hub. It owns goroutines for cleaning up, for presences, for results, and for records, until Close.
@@ -75,10 +77,10 @@ func New(o Options) *Hub {
 		provider: o.Provider,
 		logger:   o.Logger,
 		begun:    time.Now(),
-		epochs:   NewEpochs(),
+		epochs:   log.NewEpochs(),
 		topics:   make(map[string]*topic),
 		draining: make(chan struct{}),
-		wakes:    make(map[Waker]struct{}),
+		wakes:    make(map[log.Waker]struct{}),
 	}
 	if h.logger == nil {
 		h.logger = slog.Default()
@@ -88,7 +90,7 @@ func New(o Options) *Hub {
 	h.streams.init()
 	h.graces.init()
 	h.presenceEnd = make(chan struct{})
-	h.presenceOut.tables, h.presenceOut.wake = make(map[*presenceTable]struct{}), NewWake()
+	h.presenceOut.tables, h.presenceOut.wake = make(map[*presenceTable]struct{}), log.NewWake()
 	if _, ok := o.Streams.(SharedStreams); ok {
 		h.presenceOut.store = o.Presences
 	}
@@ -137,7 +139,7 @@ func (h *Hub) expiryTime() time.Time {
 func (h *Hub) LogBytes() int64 { return h.logBytes.Load() }
 
 // OnDrain has w signalled when the hub begins to drain, until forget is called.
-func (h *Hub) OnDrain(w Waker) (forget func()) {
+func (h *Hub) OnDrain(w log.Waker) (forget func()) {
 	h.wakesMu.Lock()
 	h.wakes[w] = struct{}{}
 	h.wakesMu.Unlock()
@@ -225,7 +227,7 @@ func (h *Hub) Publish(name, sender string, events []EventInput) ([]Published, er
 		return nil, err
 	}
 	if h.IsDraining() {
-		return nil, ErrClosed
+		return nil, errs.ErrClosed
 	}
 	if err := h.makeRoom(); err != nil {
 		return nil, err
@@ -242,10 +244,10 @@ func (h *Hub) CheckEvents(events []EventInput) error { return h.check(events) }
 // check checks and compacts the events of one publish.
 func (h *Hub) check(events []EventInput) error {
 	if len(events) == 0 {
-		return Invalid("events", "must hold at least one event")
+		return errs.Invalid("events", "must hold at least one event")
 	}
 	if len(events) > h.limits.BatchEvents {
-		return &LimitError{Kind: ErrTooLarge, Name: "events in one request (batch_events)", Limit: int64(h.limits.BatchEvents)}
+		return &errs.LimitError{Kind: errs.ErrTooLarge, Name: "events in one request (batch_events)", Limit: int64(h.limits.BatchEvents)}
 	}
 	for i := range events {
 		if err := events[i].check(eventField(i, len(events)), &h.limits); err != nil {
@@ -265,25 +267,25 @@ func (h *Hub) append(name, sender string, events []EventInput) ([]Published, err
 		if err != nil {
 			return nil, err
 		}
-		if out, err := t.publish(sender, events, time.Now()); err != ErrClosed {
+		if out, err := t.publish(sender, events, time.Now()); err != errs.ErrClosed {
 			return out, err
 		}
 	}
 }
 
 // Subscribe opens a reader of a topic after p (absent: Position{Now: true}). The wake fires when there is more to read.
-func (h *Hub) Subscribe(name string, p Position, wake Waker) (*TopicReader, *Reset, error) {
+func (h *Hub) Subscribe(name string, p log.Position, wake log.Waker) (*TopicReader, *log.Reset, error) {
 	for {
 		t, err := h.topic(name)
 		if err != nil {
 			return nil, nil, err
 		}
-		if err := t.attach(); err == ErrClosed && !h.isClosing() {
+		if err := t.attach(); err == errs.ErrClosed && !h.isClosing() {
 			continue // it was dropped just then
 		} else if err != nil {
 			return nil, nil, err
 		}
-		if err := t.catchUp(p); err == ErrClosed && !h.isClosing() {
+		if err := t.catchUp(p); err == errs.ErrClosed && !h.isClosing() {
 			continue
 		} else if err != nil {
 			return nil, nil, err
@@ -311,7 +313,7 @@ func (h *Hub) topic(name string) (*topic, error) {
 		return t, nil
 	}
 	if len(h.topics) >= h.limits.Topics {
-		return nil, &LimitError{Kind: ErrLimited, Name: "topics", Limit: int64(h.limits.Topics), Retry: 10 * time.Second}
+		return nil, &errs.LimitError{Kind: errs.ErrLimited, Name: "topics", Limit: int64(h.limits.Topics), Retry: 10 * time.Second}
 	}
 	t = &topic{name: name, hub: h, used: time.Now()}
 	if h.topicStore == nil {

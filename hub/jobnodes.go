@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"encoding/json"
+	"github.com/duckwire/duckwire/hub/log"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -92,7 +93,7 @@ func (h *Hub) takeHere(w *Worker) (*nodeJob, error) {
 	if err := w.check(); err != nil {
 		return nil, err
 	}
-	p := &poll{wake: NewWake(), news: NewWake()}
+	p := &poll{wake: log.NewWake(), news: log.NewWake()}
 	k, err := h.jobs.enter(w, p)
 	if err != nil {
 		return nil, err

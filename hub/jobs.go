@@ -1,6 +1,8 @@
 package hub
 
 import (
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/log"
 	"slices"
 	"sync"
 	"time"
@@ -59,13 +61,13 @@ func (q *jobs) reserve(j *job, elsewhere int) error {
 	defer q.mu.Unlock()
 	switch l := q.limits; {
 	case j.bytes > l.JobBytes:
-		return &LimitError{Kind: ErrTooLarge, Name: "code of an analysis in bytes (job_bytes)", Limit: l.JobBytes}
+		return &errs.LimitError{Kind: errs.ErrTooLarge, Name: "code of an analysis in bytes (job_bytes)", Limit: l.JobBytes}
 	case len(q.queue) >= l.Jobs:
-		return &LimitError{Kind: ErrLimited, Name: "jobs that wait for a worker (jobs)", Limit: int64(l.Jobs), Retry: 10 * time.Second}
+		return &errs.LimitError{Kind: errs.ErrLimited, Name: "jobs that wait for a worker (jobs)", Limit: int64(l.Jobs), Retry: 10 * time.Second}
 	case q.byUser[j.owner]+elsewhere >= l.JobsPerUser:
-		return &LimitError{Kind: ErrLimited, Name: "unfinished jobs of one user (jobs_per_user)", Limit: int64(l.JobsPerUser), Retry: 5 * time.Second}
+		return &errs.LimitError{Kind: errs.ErrLimited, Name: "unfinished jobs of one user (jobs_per_user)", Limit: int64(l.JobsPerUser), Retry: 5 * time.Second}
 	case q.bytes+j.bytes > l.JobBytes:
-		return &LimitError{Kind: ErrLimited, Name: "code of all unfinished jobs in bytes (job_bytes)", Limit: l.JobBytes, Retry: 5 * time.Second}
+		return &errs.LimitError{Kind: errs.ErrLimited, Name: "code of all unfinished jobs in bytes (job_bytes)", Limit: l.JobBytes, Retry: 5 * time.Second}
 	}
 	q.bytes += j.bytes
 	q.byUser[j.owner]++
@@ -264,7 +266,7 @@ func (s *Stream) handTo(worker string, j *job) (ok bool) {
 	s.producer.holder, s.producer.epoch = worker, j.epoch
 	if j.epoch > 1 {
 		p := payload{}.num("attempt", int(j.epoch)).str("reason", j.why())
-		s.appendEventLocked(&Event{Kind: StreamEvent, Name: EntryRestarted, Data: append(p.b, '}')})
+		s.appendEventLocked(&log.Event{Kind: log.StreamEvent, Name: EntryRestarted, Data: append(p.b, '}')})
 	}
 	s.startLocked()
 	s.renewLease()

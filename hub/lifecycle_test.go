@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/log"
 )
 
 // scripted is a provider that does what a test says.
@@ -54,7 +56,7 @@ func TestKeepNothingWaitsForTheFirstWatcher(t *testing.T) {
 		defer h.Close()
 		s, unseen := complete(t, h, hub.StreamSpec{Keep: hub.Keep{CancelAfter: 1}}), complete(t, h, hub.StreamSpec{Keep: hub.Keep{CancelAfter: 1}})
 		time.Sleep(100 * time.Millisecond)
-		r, _ := s.Watch(hub.Position{}, hub.NewWake())
+		r, _ := s.Watch(log.Position{}, log.NewWake())
 		time.Sleep(time.Minute)
 		if s.Status() != hub.StatusRunning || unseen.Status() != hub.StatusCancelled {
 			t.Errorf("watched: %s, never watched: %s", s.Status(), unseen.Status())
@@ -72,11 +74,11 @@ func TestKeepCancelsWhatNobodyWatches(t *testing.T) {
 		h := hub.New(hub.Options{Provider: scripted(endless)})
 		defer h.Close()
 		s := complete(t, h, hub.StreamSpec{Keep: hub.Keep{CancelAfter: 10 * time.Second}})
-		r, _ := s.Watch(hub.Position{}, hub.NewWake())
+		r, _ := s.Watch(log.Position{}, log.NewWake())
 		time.Sleep(time.Minute)
 		r.Close()
 		time.Sleep(9 * time.Second)
-		r, _ = s.Watch(hub.Position{}, hub.NewWake()) // back in time
+		r, _ = s.Watch(log.Position{}, log.NewWake()) // back in time
 		time.Sleep(time.Minute)
 		r.Close()
 		time.Sleep(9 * time.Second)
@@ -149,7 +151,7 @@ func TestIdempotentCompletion(t *testing.T) {
 	if b, attached, err := start("u", "x"); b != a || !attached || err != nil {
 		t.Errorf("the same id and request: %v %v", attached, err)
 	}
-	if _, _, err := start("u", "y"); !errors.Is(err, hub.ErrConflict) {
+	if _, _, err := start("u", "y"); !errors.Is(err, errs.ErrConflict) {
 		t.Errorf("the same id, another request: %v", err)
 	}
 	c, attached, err := start("v", "x")
@@ -160,7 +162,7 @@ func TestIdempotentCompletion(t *testing.T) {
 	if got, err := h.Stream("u", "mine"); got != a || err != nil {
 		t.Errorf("found by the owner's id: %v", err)
 	}
-	if _, err := h.Stream("w", "mine"); !errors.Is(err, hub.ErrNotFound) {
+	if _, err := h.Stream("w", "mine"); !errors.Is(err, errs.ErrNotFound) {
 		t.Errorf("found by a stranger: %v", err)
 	}
 	if n := calls.Load(); n != 2 {
@@ -215,7 +217,7 @@ func TestDrainWaitsAndCloseInterrupts(t *testing.T) {
 		if st := s.Status(); st != hub.StatusDone {
 			t.Errorf("%s after the drain", st)
 		}
-		if _, _, err := h.Complete(&hub.CompletionRequest{}, hub.StreamSpec{Owner: "u"}, hub.CompletionMeta{}); !errors.Is(err, hub.ErrClosed) {
+		if _, _, err := h.Complete(&hub.CompletionRequest{}, hub.StreamSpec{Owner: "u"}, hub.CompletionMeta{}); !errors.Is(err, errs.ErrClosed) {
 			t.Errorf("new work while draining: %v", err)
 		}
 		h.Close()
@@ -236,7 +238,7 @@ func TestCleanUp(t *testing.T) {
 		if _, err := h.Publish("a", "u", []hub.EventInput{{Event: "e"}}); err != nil {
 			t.Fatal(err)
 		}
-		r, _, err := h.Subscribe("a", hub.Position{}, hub.NewWake())
+		r, _, err := h.Subscribe("a", log.Position{}, log.NewWake())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -247,14 +249,14 @@ func TestCleanUp(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(3 * time.Minute)
-		if _, err := h.Stream("u", s.ID); !errors.Is(err, hub.ErrNotFound) {
+		if _, err := h.Stream("u", s.ID); !errors.Is(err, errs.ErrNotFound) {
 			t.Errorf("an old stream: %v", err)
 		}
 		if n := h.LogBytes(); n != 0 {
 			t.Errorf("%d bytes are left of logs", n)
 		}
-		r, reset, err := h.Subscribe("a", old, hub.NewWake())
-		if err != nil || reset == nil || reset.Reason != hub.ResetEpoch {
+		r, reset, err := h.Subscribe("a", old, log.NewWake())
+		if err != nil || reset == nil || reset.Reason != log.ResetEpoch {
 			t.Errorf("an evicted topic: %v, %v", reset, err)
 		}
 		r.Close()
@@ -275,8 +277,8 @@ func TestLimits(t *testing.T) {
 	h := newHub(t, hub.Options{Limits: hub.Limits{StreamsPerUser: 2, Topics: 1, MessageBytes: 10, BatchEvents: 2}})
 	newStream(t, h, hub.StreamSpec{})
 	newStream(t, h, hub.StreamSpec{})
-	var limit *hub.LimitError
-	if _, _, err := h.CreateStream(hub.StreamSpec{Owner: "u"}); !errors.As(err, &limit) || limit.Limit != 2 || !errors.Is(err, hub.ErrLimited) {
+	var limit *errs.LimitError
+	if _, _, err := h.CreateStream(hub.StreamSpec{Owner: "u"}); !errors.As(err, &limit) || limit.Limit != 2 || !errors.Is(err, errs.ErrLimited) {
 		t.Errorf("a third stream: %v", err)
 	}
 	publish := func(topic string, events ...hub.EventInput) error {
@@ -290,15 +292,15 @@ func TestLimits(t *testing.T) {
 		want error
 	}{
 		{"first topic", publish("a", e), nil},
-		{"second topic", publish("b", e), hub.ErrLimited},
-		{"batch", publish("a", e, e, e), hub.ErrTooLarge},
-		{"message", publish("a", hub.EventInput{Event: "e", Payload: json.RawMessage(`"12345678901"`)}), hub.ErrTooLarge},
-		{"no events", publish("a"), hub.ErrInvalid},
-		{"no name", publish("a", hub.EventInput{}), hub.ErrInvalid},
-		{"newline in the name", publish("a", hub.EventInput{Event: "a\nid: 1"}), hub.ErrInvalid},
-		{"reserved name", publish("a", hub.EventInput{Event: "phx_reply"}), hub.ErrInvalid},
-		{"bad payload", publish("a", hub.EventInput{Event: "e", Payload: json.RawMessage(`{`)}), hub.ErrInvalid},
-		{"payload not UTF-8", publish("a", hub.EventInput{Event: "e", Payload: json.RawMessage("\"\xff\"")}), hub.ErrInvalid},
+		{"second topic", publish("b", e), errs.ErrLimited},
+		{"batch", publish("a", e, e, e), errs.ErrTooLarge},
+		{"message", publish("a", hub.EventInput{Event: "e", Payload: json.RawMessage(`"12345678901"`)}), errs.ErrTooLarge},
+		{"no events", publish("a"), errs.ErrInvalid},
+		{"no name", publish("a", hub.EventInput{}), errs.ErrInvalid},
+		{"newline in the name", publish("a", hub.EventInput{Event: "a\nid: 1"}), errs.ErrInvalid},
+		{"reserved name", publish("a", hub.EventInput{Event: "phx_reply"}), errs.ErrInvalid},
+		{"bad payload", publish("a", hub.EventInput{Event: "e", Payload: json.RawMessage(`{`)}), errs.ErrInvalid},
+		{"payload not UTF-8", publish("a", hub.EventInput{Event: "e", Payload: json.RawMessage("\"\xff\"")}), errs.ErrInvalid},
 	} {
 		if !errors.Is(c.err, c.want) {
 			t.Errorf("%s: %v, want %v", c.name, c.err, c.want)
@@ -341,7 +343,7 @@ func TestEmptyStreamsTakeRoom(t *testing.T) {
 		}
 		s = newStream(t, h, hub.StreamSpec{})
 	}
-	if _, err := h.Stream("u", first.ID); !errors.Is(err, hub.ErrNotFound) {
+	if _, err := h.Stream("u", first.ID); !errors.Is(err, errs.ErrNotFound) {
 		t.Errorf("the oldest of 60 streams is kept, in %d bytes: %v", h.LogBytes(), err)
 	}
 	if _, err := h.Stream("u", s.ID); err != nil {

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/log"
 	"github.com/oklog/ulid/v2"
 )
 
@@ -42,7 +44,7 @@ func (t *topic) attach() error {
 	t.Lock()
 	if t.gone {
 		t.Unlock()
-		return ErrClosed
+		return errs.ErrClosed
 	}
 	m := t.mirror
 	if m == nil {
@@ -79,7 +81,7 @@ func (m *mirror) wait(done func() bool) error {
 		m.mu.Unlock()
 		switch {
 		case over:
-			return ErrClosed
+			return errs.ErrClosed
 		case enough:
 			return nil
 		case err != nil:
@@ -88,7 +90,7 @@ func (m *mirror) wait(done func() bool) error {
 		select {
 		case <-changed:
 		case <-late.C:
-			return fmt.Errorf("the topic has not come from the other nodes in time: %w", ErrUnavailable)
+			return fmt.Errorf("the topic has not come from the other nodes in time: %w", errs.ErrUnavailable)
 		}
 	}
 }
@@ -108,7 +110,7 @@ func (m *mirror) ask() {
 	}
 	m.loading, m.err = true, nil
 	if !m.topic.hub.goes(m.load) {
-		m.finish(ErrClosed)
+		m.finish(errs.ErrClosed)
 	}
 }
 
@@ -148,7 +150,7 @@ func (m *mirror) load() {
 			m.mu.Unlock()
 			if !m.topic.hub.PauseAfter(failures) {
 				m.mu.Lock()
-				m.finish(ErrClosed)
+				m.finish(errs.ErrClosed)
 				m.mu.Unlock()
 				return
 			}
@@ -212,7 +214,7 @@ func (m *mirror) close() {
 		stop = nil
 	} else {
 		m.over = true
-		m.tell(ErrClosed)
+		m.tell(errs.ErrClosed)
 	}
 	m.mu.Unlock()
 	if stop != nil {
@@ -286,12 +288,12 @@ func (t *topic) putShared(e *SharedEvent) {
 	t.watch.set(t.eph.version)
 }
 
-func (e *SharedEvent) event() (*Event, EventInput) {
+func (e *SharedEvent) event() (*log.Event, EventInput) {
 	in := EventInput{ID: e.ID, Event: e.Event, Payload: e.Payload, Bytes: e.Bytes}
 	if e.Bytes != nil {
 		in.Payload = bytesPayload(e.Bytes)
 	}
-	return &Event{Name: e.Event, Time: time.UnixMilli(e.Millis), Bytes: e.Bytes, Except: e.Except}, in
+	return &log.Event{Name: e.Event, Time: time.UnixMilli(e.Millis), Bytes: e.Bytes, Except: e.Except}, in
 }
 
 // share publishes checked events for all nodes.
@@ -333,14 +335,14 @@ const appendPatience = 5 * time.Second
 
 // appendShared adds events to the store. Those that have names are offered again where it cannot be reached: it knows them if it has them already. So
 // what the same sender publishes next does not overtake them while Redis comes back.
-func (h *Hub) appendShared(name string, events []SharedEvent) (places []Position, err error) {
+func (h *Hub) appendShared(name string, events []SharedEvent) (places []log.Position, err error) {
 	l := &h.limits
 	room := TopicRoom{Events: l.HistoryEvents, Bytes: l.HistoryBytes, TTL: l.HistoryTTL, Ephemerals: l.EphemeralKeys, EphemeralTTL: l.EphemeralTTL}
 	again := !slices.ContainsFunc(events, func(e SharedEvent) bool { return !e.Named })
 	begun := time.Now()
 	for pause := 10 * time.Millisecond; ; pause = min(2*pause, 500*time.Millisecond) {
 		places, err = h.topicStore.AppendEvents(name, events, room)
-		if !again || !errors.Is(err, ErrUnavailable) || time.Since(begun) > appendPatience || !h.Pause(pause) {
+		if !again || !errors.Is(err, errs.ErrUnavailable) || time.Since(begun) > appendPatience || !h.Pause(pause) {
 			return places, err
 		}
 	}

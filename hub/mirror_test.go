@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/log"
 	"github.com/duckwire/duckwire/storage/memory"
 )
 
@@ -22,7 +23,7 @@ func nodes(t *testing.T, n int, store hub.TopicStore, limits hub.Limits) []*hub.
 }
 
 // numbersOf reads n events of a reader, and returns what they carry.
-func numbersOf(t *testing.T, r *hub.TopicReader, wake *hub.Wake, n int) (got []string) {
+func numbersOf(t *testing.T, r *hub.TopicReader, wake *log.Wake, n int) (got []string) {
 	t.Helper()
 	for len(got) < n {
 		items, reset := r.Read(nil)
@@ -33,7 +34,7 @@ func numbersOf(t *testing.T, r *hub.TopicReader, wake *hub.Wake, n int) (got []s
 			got = append(got, string(items[i].Event.Payload()))
 			if items[i].To > 0 {
 				var envelope struct{ Position string }
-				if err := json.Unmarshal(items[i].Event.Data, &envelope); err != nil || envelope.Position != (hub.Position{Epoch: r.Epoch(), Offset: items[i].To}).String() {
+				if err := json.Unmarshal(items[i].Event.Data, &envelope); err != nil || envelope.Position != (log.Position{Epoch: r.Epoch(), Offset: items[i].To}).String() {
 					t.Errorf("%s stands at %d of %s", items[i].Event.Data, items[i].To, r.Epoch())
 				}
 			}
@@ -61,8 +62,8 @@ func number(n int) hub.EventInput {
 // What is published on one node is read on all, from any place that another node gave.
 func TestTopicsOfSeveralNodes(t *testing.T) {
 	all := nodes(t, 3, memory.NewTopics(), hub.Limits{})
-	wakeA, wakeB := hub.NewWake(), hub.NewWake()
-	a, _, err := all[0].Subscribe("t", hub.Position{Now: true}, wakeA)
+	wakeA, wakeB := log.NewWake(), log.NewWake()
+	a, _, err := all[0].Subscribe("t", log.Position{Now: true}, wakeA)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +76,7 @@ func TestTopicsOfSeveralNodes(t *testing.T) {
 	if got := fmt.Sprint(numbersOf(t, a, wakeA, 4)); got != "[0 1 2 3]" {
 		t.Error(got)
 	}
-	from, err := hub.ParsePosition(out[1].Position)
+	from, err := log.ParsePosition(out[1].Position)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +89,7 @@ func TestTopicsOfSeveralNodes(t *testing.T) {
 	if got := fmt.Sprint(numbersOf(t, b, wakeB, 4)); got != "[2 3 5 4]" {
 		t.Error(got)
 	}
-	late, _, err := all[1].Subscribe("t", hub.Position{Now: true}, wakeB)
+	late, _, err := all[1].Subscribe("t", log.Position{Now: true}, wakeB)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,8 +103,8 @@ func TestTopicsOfSeveralNodes(t *testing.T) {
 func TestHeardWhileTheLoadingEnds(t *testing.T) {
 	all := nodes(t, 2, memory.NewTopics(), hub.Limits{Topics: 10_000})
 	for n := range 3000 {
-		topic, wake := fmt.Sprint("t", n), hub.NewWake()
-		r, _, err := all[0].Subscribe(topic, hub.Position{}, wake)
+		topic, wake := fmt.Sprint("t", n), log.NewWake()
+		r, _, err := all[0].Subscribe(topic, log.Position{}, wake)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -138,7 +139,7 @@ func (s *slowPages) Events(topic, epoch string, after uint64) (hub.TopicPage, er
 		after = 0
 	}
 	page, err := s.TopicStore.Events(topic, "", 0)
-	page.Before = []hub.Position{{Epoch: page.Epoch, Offset: page.Tail}}
+	page.Before = []log.Position{{Epoch: page.Epoch, Offset: page.Tail}}
 	page.Epoch, page.First = *to, after+1
 	page.Events = page.Events[after:min(after+10, page.Tail)]
 	return page, err
@@ -148,8 +149,8 @@ func (s *slowPages) Events(topic, epoch string, after uint64) (hub.TopicPage, er
 func TestNewEpochInManyPages(t *testing.T) {
 	store := &slowPages{TopicStore: memory.NewTopics(), may: make(chan struct{})}
 	h := nodes(t, 1, store, hub.Limits{})[0]
-	wake := hub.NewWake()
-	r, _, err := h.Subscribe("t", hub.Position{}, wake)
+	wake := log.NewWake()
+	r, _, err := h.Subscribe("t", log.Position{}, wake)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +166,7 @@ func TestNewEpochInManyPages(t *testing.T) {
 		if items, reset := r.Read(nil); len(items) > 0 || reset != nil {
 			t.Errorf("after %d pages: %d items, %v", page, len(items), reset)
 		}
-		n, _, err := h.Subscribe("t", hub.Position{Now: true}, hub.NewWake())
+		n, _, err := h.Subscribe("t", log.Position{Now: true}, log.NewWake())
 		if err != nil {
 			t.Fatal(err)
 		}

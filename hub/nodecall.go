@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"github.com/duckwire/duckwire/hub/errs"
 	"sync"
 )
 
@@ -46,7 +47,7 @@ func (c *calls) answer(req *nodeRequest, a *nodeAnswer) (err error) {
 	f := c.by[req.Call]
 	c.mu.RUnlock()
 	if f == nil {
-		return fmt.Errorf("nodes of different versions? %q: %w", req.Call, ErrUnavailable)
+		return fmt.Errorf("nodes of different versions? %q: %w", req.Call, errs.ErrUnavailable)
 	}
 	a.Body, err = f(req.Text)
 	return err

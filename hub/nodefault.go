@@ -3,11 +3,12 @@ package hub
 import (
 	"errors"
 	"fmt"
+	"github.com/duckwire/duckwire/hub/errs"
 	"time"
 )
 
 // errNotMine means that a node was asked about a stream that it does not write.
-var errNotMine = fmt.Errorf("the stream is not this node's: %w", ErrNotFound)
+var errNotMine = fmt.Errorf("the stream is not this node's: %w", errs.ErrNotFound)
 
 // nodeFault is an error on its way from one node to another: what the other's callers tell errors by is kept.
 type nodeFault struct {
@@ -22,8 +23,8 @@ type nodeFault struct {
 
 // kinds are the errors that are told by what they match.
 var kinds = map[string]error{
-	"not mine": errNotMine, "forbidden": ErrForbidden, "not found": ErrNotFound, "conflict": ErrConflict, "too large": ErrTooLarge, "limited": ErrLimited,
-	"queue full": ErrQueueFull, "closed": ErrClosed, "unavailable": ErrUnavailable,
+	"not mine": errNotMine, "forbidden": errs.ErrForbidden, "not found": errs.ErrNotFound, "conflict": errs.ErrConflict, "too large": errs.ErrTooLarge, "limited": errs.ErrLimited,
+	"queue full": errs.ErrQueueFull, "closed": errs.ErrClosed, "unavailable": errs.ErrUnavailable,
 }
 
 func faultOf(err error) *nodeFault {
@@ -33,8 +34,8 @@ func faultOf(err error) *nodeFault {
 		fenced *FencedError
 		gap    *GapError
 		lease  *LeaseError
-		field  *FieldError
-		limit  *LimitError
+		field  *errs.FieldError
+		limit  *errs.LimitError
 	)
 	switch {
 	case errors.As(err, &ended):
@@ -78,9 +79,9 @@ func (f *nodeFault) error() error {
 	case "lease":
 		return &LeaseError{Left: time.Duration(f.A)}
 	case "field":
-		return &FieldError{Field: f.Field, Reason: f.Message}
+		return &errs.FieldError{Field: f.Field, Reason: f.Message}
 	case "limit":
-		return &LimitError{Kind: kinds[f.Field], Name: f.Message, Limit: f.A, Retry: time.Duration(f.B)}
+		return &errs.LimitError{Kind: kinds[f.Field], Name: f.Message, Limit: f.A, Retry: time.Duration(f.B)}
 	case "not mine":
 		return errNotMine
 	}

@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/log"
 )
 
 const presenceTopic = "code:project:42"
@@ -26,10 +27,10 @@ func TestPresenceReadersAgreeWithTheTable(t *testing.T) {
 			h := hub.New(hub.Options{Logger: slog.New(slog.DiscardHandler)})
 			defer h.Close()
 			m := &presenceModel{t: t, hub: h, metas: map[string][]*modelMeta{}}
-			m.observer = newPresenceClient(t, h, presenceTopic, hub.NewWake())
+			m.observer = newPresenceClient(t, h, presenceTopic, log.NewWake())
 			defer m.observer.reader.Close()
 			for range 3 {
-				c := newPresenceClient(t, h, presenceTopic, hub.NewWake())
+				c := newPresenceClient(t, h, presenceTopic, log.NewWake())
 				defer c.reader.Close()
 				m.readers = append(m.readers, c)
 			}

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/log"
 )
 
 func track(t testing.TB, h *hub.Hub, key, client, meta string) *hub.Presence {
@@ -31,7 +33,7 @@ func metas(t testing.TB, h *hub.Hub, key string) []map[string]any {
 func TestPresenceUpdateIsOneDiff(t *testing.T) {
 	h := newHub(t, hub.Options{})
 	p := track(t, h, "u1", "", `{"status":"on"}`)
-	c := newPresenceClient(t, h, presenceTopic, hub.NewWake())
+	c := newPresenceClient(t, h, presenceTopic, log.NewWake())
 	defer c.reader.Close()
 	var ref []string
 	for i, step := range []struct {
@@ -81,17 +83,17 @@ func TestPresenceRefusals(t *testing.T) {
 		{"t", "u", "", "{\"a\":\"\xff\"}", "meta"},
 	} {
 		_, err := h.Track(c.topic, c.key, c.client, json.RawMessage(c.meta))
-		var field *hub.FieldError
+		var field *errs.FieldError
 		if !errors.As(err, &field) || field.Field != c.field {
 			t.Errorf("%+v: %v", c, err)
 		}
 	}
 	p := track(t, h, "u1", "c", `{"a": "0123456789ab", "phx_ref":"is not counted"}`)
-	if err := p.Update(json.RawMessage(`{"a":"0123456789abc"}`)); !errors.Is(err, hub.ErrTooLarge) {
+	if err := p.Update(json.RawMessage(`{"a":"0123456789abc"}`)); !errors.Is(err, errs.ErrTooLarge) {
 		t.Errorf("a meta over the limit: %v", err)
 	}
 	track(t, h, "u1", "d", "")
-	if _, err := h.Track(presenceTopic, "u2", "", nil); !errors.Is(err, hub.ErrLimited) {
+	if _, err := h.Track(presenceTopic, "u2", "", nil); !errors.Is(err, errs.ErrLimited) {
 		t.Errorf("one too many: %v", err)
 	}
 	track(t, h, "u1", "c", `{}`) // comes back
@@ -108,7 +110,7 @@ func TestPresenceSurvivesABlip(t *testing.T) {
 	for _, client := range []string{"", "tab"} {
 		synctest.Test(t, func(t *testing.T) {
 			h := newHub(t, hub.Options{})
-			wake := hub.NewWake()
+			wake := log.NewWake()
 			c := newPresenceClient(t, h, presenceTopic, wake)
 			defer c.reader.Close()
 			other := track(t, h, "u1", "other", `{"tab":2}`)
@@ -240,16 +242,16 @@ func TestPresenceKeepsItsTopic(t *testing.T) {
 		}
 		p := track(t, h, "u1", "", `{}`)
 		time.Sleep(time.Hour)
-		if err := other(); !errors.Is(err, hub.ErrLimited) {
+		if err := other(); !errors.Is(err, errs.ErrLimited) {
 			t.Errorf("the topic has gone with somebody on it: %v", err)
 		}
-		r, err := h.SubscribePresence(presenceTopic, hub.NewWake())
+		r, err := h.SubscribePresence(presenceTopic, log.NewWake())
 		if err != nil {
 			t.Fatal(err)
 		}
 		p.Leave()
 		time.Sleep(time.Hour)
-		if err := other(); !errors.Is(err, hub.ErrLimited) {
+		if err := other(); !errors.Is(err, errs.ErrLimited) {
 			t.Errorf("the topic has gone with a reader on it: %v", err)
 		}
 		r.Close()
@@ -288,7 +290,7 @@ func TestPresenceIsNotEvicted(t *testing.T) {
 // What comes before a state is in it, and what comes after it wakes its reader.
 func TestPresenceStateMovesTheReader(t *testing.T) {
 	h := newHub(t, hub.Options{})
-	wake := hub.NewWake()
+	wake := log.NewWake()
 	r, err := h.SubscribePresence(presenceTopic, wake)
 	if err != nil {
 		t.Fatal(err)
@@ -317,7 +319,7 @@ func TestPresenceNeedsMemory(t *testing.T) {
 	h := newHub(t, hub.Options{Limits: hub.Limits{LogMemory: 10_000}})
 	for i := range 1000 {
 		_, err := h.Track(presenceTopic, fmt.Sprint("u", i), "", json.RawMessage(`{}`))
-		if errors.Is(err, hub.ErrLimited) {
+		if errors.Is(err, errs.ErrLimited) {
 			return
 		}
 		if err != nil {
@@ -334,7 +336,7 @@ func TestPresenceFromManyGoroutines(t *testing.T) {
 		var sessions, readers sync.WaitGroup
 		stop := make(chan struct{})
 		for range 4 {
-			wake := hub.NewWake()
+			wake := log.NewWake()
 			c := newPresenceClient(t, h, presenceTopic, wake)
 			readers.Go(func() {
 				defer c.reader.Close()

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/log"
 )
 
 // people is a map of presences as phoenix.js holds it.
@@ -47,7 +48,7 @@ type fataler interface {
 	Fatalf(format string, args ...any)
 }
 
-func newPresenceClient(t fataler, h *hub.Hub, topic string, wake hub.Waker) *presenceClient {
+func newPresenceClient(t fataler, h *hub.Hub, topic string, wake log.Waker) *presenceClient {
 	t.Helper()
 	r, err := h.SubscribePresence(topic, wake)
 	if err != nil {
@@ -85,7 +86,7 @@ type diff struct {
 	Leaves people `json:"leaves"`
 }
 
-func decodeDiff(t fataler, item hub.Item) diff {
+func decodeDiff(t fataler, item log.Item) diff {
 	t.Helper()
 	var d diff
 	if err := json.Unmarshal(item.Event.Payload(), &d); err != nil || d.Joins == nil || d.Leaves == nil {

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"time"
 
+	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/jsonw"
 )
 
@@ -22,10 +23,10 @@ const MaxPresenceKey = 512
 // checkPresence checks who is to be present, and returns the meta as it is kept.
 func (l *Limits) checkPresence(key, client string, meta json.RawMessage) (json.RawMessage, error) {
 	if key == "" || len(key) > MaxPresenceKey {
-		return nil, Invalid("key", "must be 1 to %d bytes long; got %d", MaxPresenceKey, len(key))
+		return nil, errs.Invalid("key", "must be 1 to %d bytes long; got %d", MaxPresenceKey, len(key))
 	}
 	if len(client) > MaxName {
-		return nil, Invalid("client", "must be at most %d bytes long; got %d", MaxName, len(client))
+		return nil, errs.Invalid("client", "must be at most %d bytes long; got %d", MaxName, len(client))
 	}
 	return l.checkMeta(meta)
 }
@@ -35,16 +36,16 @@ func (l *Limits) checkPresence(key, client string, meta json.RawMessage) (json.R
 func (l *Limits) checkMeta(raw json.RawMessage) (json.RawMessage, error) {
 	meta, err := compactJSON(raw)
 	if err != nil {
-		return nil, Invalid("meta", "%v", err)
+		return nil, errs.Invalid("meta", "%v", err)
 	}
 	if meta[0] != '{' {
-		return nil, Invalid("meta", "must be a JSON object")
+		return nil, errs.Invalid("meta", "must be a JSON object")
 	}
 	if meta, err = withoutRefs(meta); err != nil {
-		return nil, Invalid("meta", "%v", err)
+		return nil, errs.Invalid("meta", "%v", err)
 	}
 	if len(meta) > l.PresenceMetaBytes {
-		return nil, &LimitError{Kind: ErrTooLarge, Name: "meta in bytes (presence_meta_bytes)", Limit: int64(l.PresenceMetaBytes)}
+		return nil, &errs.LimitError{Kind: errs.ErrTooLarge, Name: "meta in bytes (presence_meta_bytes)", Limit: int64(l.PresenceMetaBytes)}
 	}
 	return meta, nil
 }

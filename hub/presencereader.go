@@ -3,24 +3,25 @@ package hub
 import (
 	"time"
 
+	"github.com/duckwire/duckwire/hub/log"
 	"github.com/oklog/ulid/v2"
 )
 
 // PresenceReader is a place in the changes of a topic's presences. It belongs to one goroutine and must be closed by it.
 type PresenceReader struct {
-	reader Reader
+	reader log.Reader
 	table  *presenceTable
 }
 
 // SubscribePresence opens a reader of who is on a topic. The wake fires when there is more to read. Errors are Subscribe's.
-func (h *Hub) SubscribePresence(topic string, wake Waker) (*PresenceReader, error) {
+func (h *Hub) SubscribePresence(topic string, wake log.Waker) (*PresenceReader, error) {
 	t, err := h.attachPresences(topic)
 	if err != nil {
 		return nil, err
 	}
 	defer t.unlock(t.Tail())
 	r := &PresenceReader{table: t}
-	t.Open(&r.reader, Position{Now: true}, wake, ReaderOptions{Silent: true, OnClose: t.left})
+	t.Open(&r.reader, log.Position{Now: true}, wake, log.ReaderOptions{Silent: true, OnClose: t.left})
 	return r, nil
 }
 
@@ -44,14 +45,14 @@ func (r *PresenceReader) State() []byte {
 }
 
 // StateEvent is State as an event, PresenceState, whose payload it is.
-func (r *PresenceReader) StateEvent() *Event {
+func (r *PresenceReader) StateEvent() *log.Event {
 	return r.table.topic.presenceEvent(PresenceState, r.State())
 }
 
 // Read appends to dst the changes that follow, in order, and moves behind them: events PresenceDiff, with the payload {"joins":{…},"leaves":{…}}.
 // They have no position. lost says that the reader fell behind what is kept: nothing was appended, and State must tell all anew. Otherwise
 // Read is as Reader.Read.
-func (r *PresenceReader) Read(dst []Item) (items []Item, lost bool) {
+func (r *PresenceReader) Read(dst []log.Item) (items []log.Item, lost bool) {
 	items, reset := r.reader.Read(dst)
 	if reset != nil {
 		return dst, true
@@ -101,8 +102,8 @@ func (h *Hub) presences(name string) *presenceTable {
 }
 
 // presenceEvent returns an event about the topic's presences, of no sender's.
-func (t *topic) presenceEvent(name string, payload []byte) *Event {
-	ev := &Event{Name: name, Time: time.Now()}
+func (t *topic) presenceEvent(name string, payload []byte) *log.Event {
+	ev := &log.Event{Name: name, Time: time.Now()}
 	putEnvelope(ev, t.name, "", &EventInput{ID: ulid.Make().String(), Event: name, Payload: payload}, "")
 	return ev
 }

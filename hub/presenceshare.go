@@ -3,6 +3,8 @@ package hub
 import (
 	"encoding/json"
 	"fmt"
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/log"
 	"sync"
 	"time"
 )
@@ -34,7 +36,7 @@ type SharedPresence struct {
 	Gone   bool            `json:"gone,omitempty"`  // it has left
 }
 
-// presenceShare is a table's part in what the nodes share. Its table's log.mu guards it.
+// presenceShare is a table's part in what the nodes share. Its table's lock guards it.
 type presenceShare struct {
 	stop    func()
 	over    bool
@@ -52,7 +54,7 @@ type presenceOut struct {
 	store  PresenceStore // nil: presences are this node's alone
 	mu     sync.Mutex
 	tables map[*presenceTable]struct{}
-	wake   *Wake
+	wake   *log.Wake
 }
 
 // shareTable makes a new table one of what the nodes share. t is locked by nobody else yet.
@@ -94,7 +96,7 @@ func (h *Hub) attachPresences(name string) (*presenceTable, error) {
 		if err != nil {
 			if h.isClosing() {
 				t.unlock(t.Tail())
-				return nil, ErrClosed
+				return nil, errs.ErrClosed
 			}
 			h.logger.Warn("who is present on other nodes is not known yet", "topic", name, "error", err)
 			t.share.late = true
@@ -118,7 +120,7 @@ func (h *Hub) await(loaded <-chan struct{}) error {
 	case <-late.C:
 	case <-h.ctx.Done():
 	}
-	return fmt.Errorf("it has not come in time: %w", ErrUnavailable)
+	return fmt.Errorf("it has not come in time: %w", errs.ErrUnavailable)
 }
 
 // follow begins to hear of what other nodes save.

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/jsonw"
+	"github.com/duckwire/duckwire/hub/log"
 )
 
 // keptDiffs is how many changes of a topic's presences are kept for readers that lag. Those that lag more get the whole state.
@@ -18,9 +20,9 @@ const (
 )
 
 // presenceTable is who is on a topic, and the log of what changed: a reader has the state at some offset, and reads on from there. Each change
-// appends one entry, so the log's tail is the table's version. A topic has a table while it holds a meta or has a reader; log.mu guards it.
+// appends one entry, so the log's tail is the table's version. A topic has a table while it holds a meta or has a reader; its log's lock guards it.
 type presenceTable struct {
-	Log
+	log.Log
 	topic *topic
 	gone  bool      // dropped: whoever holds it must look it up again
 	order list.List // of *presenceKey, those that came first before the others
@@ -43,7 +45,7 @@ type presenceKey struct {
 	metas []*presenceMeta
 }
 
-// presenceMeta is one session's meta. Its table's log.mu guards it, but for slot.
+// presenceMeta is one session's meta. Its table's lock guards it, but for slot.
 type presenceMeta struct {
 	table  *presenceTable
 	key    *presenceKey // nil until it is in the table
@@ -141,7 +143,7 @@ func (t *presenceTable) full() error {
 	if t.metas < limit {
 		return nil
 	}
-	return &LimitError{Kind: ErrLimited, Name: "presences on one topic (presence_per_topic)", Limit: int64(limit), Retry: 10 * time.Second}
+	return &errs.LimitError{Kind: errs.ErrLimited, Name: "presences on one topic (presence_per_topic)", Limit: int64(limit), Retry: 10 * time.Second}
 }
 
 // returning finds the meta that a new session takes over, or nil.
@@ -282,7 +284,7 @@ func (t *presenceTable) publish(key string, join, leave []byte) {
 	t.Append(ev)
 	ev.Offset = 0 // its place is nobody's to resume from
 	over := t.Len() - keptDiffs
-	t.Trim(func(*Event) bool { over--; return over >= 0 })
+	t.Trim(func(*log.Event) bool { over--; return over >= 0 })
 }
 
 // appendPresent appends one key with one meta; nothing for none.

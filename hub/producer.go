@@ -3,6 +3,8 @@ package hub
 import (
 	"bytes"
 	"fmt"
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/log"
 	"time"
 	"unicode/utf8"
 )
@@ -24,7 +26,7 @@ type Part struct {
 
 // Receipt is the answer to an append: where the stream stands and who watches.
 type Receipt struct {
-	Position  Position
+	Position  log.Position
 	Status    Status
 	Watchers  int
 	Lag       int  // entries that no watcher was given yet
@@ -46,7 +48,7 @@ func (e *FencedError) Error() string {
 }
 
 // Is reports that a FencedError is an ErrForbidden.
-func (e *FencedError) Is(target error) bool { return target == ErrForbidden }
+func (e *FencedError) Is(target error) bool { return target == errs.ErrForbidden }
 
 // GapError says that requests of the producer are missing before this one. It matches ErrConflict.
 type GapError struct{ Expected, Received int64 }
@@ -56,7 +58,7 @@ func (e *GapError) Error() string {
 }
 
 // Is reports that a GapError is an ErrConflict.
-func (e *GapError) Is(target error) bool { return target == ErrConflict }
+func (e *GapError) Is(target error) bool { return target == errs.ErrConflict }
 
 // LeaseError says that another producer holds the stream. It matches ErrConflict.
 type LeaseError struct{ Left time.Duration }
@@ -66,7 +68,7 @@ func (e *LeaseError) Error() string {
 }
 
 // Is reports that a LeaseError is an ErrConflict.
-func (e *LeaseError) Is(target error) bool { return target == ErrConflict }
+func (e *LeaseError) Is(target error) bool { return target == errs.ErrConflict }
 
 // EndedError says that the stream takes nothing more. It matches ErrClosed.
 type EndedError struct{ Receipt Receipt }
@@ -76,9 +78,9 @@ func (e *EndedError) Error() string {
 }
 
 // Is reports that an EndedError is an ErrClosed.
-func (e *EndedError) Is(target error) bool { return target == ErrClosed }
+func (e *EndedError) Is(target error) bool { return target == errs.ErrClosed }
 
-// producerState is what a stream knows of its external producers. Guarded by the stream's log.mu.
+// producerState is what a stream knows of its external producers. Guarded by the stream's log.
 type producerState struct {
 	holder  string // the named producer that wrote last; "" for none
 	epoch   int64  // of the holder
@@ -124,7 +126,7 @@ func (h *Hub) CreateStream(spec StreamSpec) (s *Stream, old bool, err error) {
 }
 
 // renewLease lets the producer be silent for Limits.Lease more. The timer is left as it is: moving it with each append would cost more than
-// the append. s.log.mu is held.
+// the append. s.log is locked.
 func (s *Stream) renewLease() {
 	p := &s.producer
 	if p.open > 0 || s.status.Ended() {
@@ -174,7 +176,7 @@ type Appender struct {
 // provider of this server writes. A repetition of a finished request gives an Appender that takes nothing and answers Duplicate.
 func (s *Stream) Append(ref ProducerRef) (*Appender, error) {
 	if s.provided {
-		return nil, fmt.Errorf("the stream is written by this server's provider: %w", ErrForbidden)
+		return nil, fmt.Errorf("the stream is written by this server's provider: %w", errs.ErrForbidden)
 	}
 	if s.isRemote() {
 		return s.appendRemote(ref)
@@ -240,7 +242,7 @@ func (s *Stream) take(a *Appender, known *producerSeq) error {
 	if known == nil || a.ref.Epoch > known.epoch {
 		if a.ref.Seq != 0 {
 			if known != nil {
-				return Invalid("Producer-Seq", "must be 0 in the first request of a new Producer-Epoch; got %d", a.ref.Seq)
+				return errs.Invalid("Producer-Seq", "must be 0 in the first request of a new Producer-Epoch; got %d", a.ref.Seq)
 			}
 			return &GapError{Expected: 0, Received: a.ref.Seq}
 		}
@@ -306,7 +308,7 @@ func (a *Appender) AddText(piece []byte) error {
 		text := append(p.pending[:len(p.pending):len(p.pending)], piece...)
 		whole := wholeRunes(text)
 		if i := invalidUTF8(text[:whole]); i >= 0 {
-			return Invalid("body", "is not valid UTF-8 at byte %d of the upload", a.taken+i-len(p.pending))
+			return errs.Invalid("body", "is not valid UTF-8 at byte %d of the upload", a.taken+i-len(p.pending))
 		}
 		if err := a.addLocked([]Part{{Text: string(text[:whole])}}, len(piece)); err != nil {
 			return err
@@ -354,7 +356,7 @@ func (s *Stream) appendPartLocked(p Part) {
 	switch {
 	case p.Name != "":
 		s.countLocked()
-		s.appendEventLocked(&Event{Kind: StreamEvent, Name: p.Name, Data: p.Data})
+		s.appendEventLocked(&log.Event{Kind: log.StreamEvent, Name: p.Name, Data: p.Data})
 	case p.Text != "":
 		s.countLocked()
 		s.appendTextLocked(p.Text)
@@ -393,7 +395,7 @@ func (a *Appender) endLocked(ending *Ending) error {
 	case a.seq != nil && s.producer.current != a:
 		return &FencedError{Epoch: s.producer.epoch}
 	case ending != nil && len(s.producer.pending) > 0:
-		return Invalid("body", "ends inside a UTF-8 sequence")
+		return errs.Invalid("body", "ends inside a UTF-8 sequence")
 	}
 	if a.seq != nil {
 		a.seq.last, a.seq.partial, a.seq.closed = a.ref.Seq, 0, ending != nil

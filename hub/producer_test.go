@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/log"
 )
 
 func newStream(t *testing.T, h *hub.Hub, spec hub.StreamSpec) *hub.Stream {
@@ -60,7 +62,7 @@ func TestProducerSequence(t *testing.T) {
 			var gap *hub.GapError
 			return errors.As(err, &gap) && gap.Expected == 2 && gap.Received == 3
 		}},
-		{"new epoch must begin at 0", ref(2, 5), "x", func(_ hub.Receipt, err error) bool { return errors.Is(err, hub.ErrInvalid) }},
+		{"new epoch must begin at 0", ref(2, 5), "x", func(_ hub.Receipt, err error) bool { return errors.Is(err, errs.ErrInvalid) }},
 		{"new epoch", ref(2, 0), "c", func(r hub.Receipt, err error) bool { return err == nil && !r.Duplicate }},
 		{"the old epoch is fenced off", ref(0, 2), "x", func(_ hub.Receipt, err error) bool {
 			var fenced *hub.FencedError
@@ -70,7 +72,7 @@ func TestProducerSequence(t *testing.T) {
 			var lease *hub.LeaseError
 			return errors.As(err, &lease) && lease.Left > 0
 		}},
-		{"so does one without a name", hub.ProducerRef{}, "x", func(_ hub.Receipt, err error) bool { return errors.Is(err, hub.ErrConflict) }},
+		{"so does one without a name", hub.ProducerRef{}, "x", func(_ hub.Receipt, err error) bool { return errors.Is(err, errs.ErrConflict) }},
 	}
 	for _, step := range steps {
 		if r, err := send(s, step.ref, step.text, nil); !step.check(r, err) {
@@ -116,7 +118,7 @@ func TestCutUploadGoesOnWhereItWasCut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := a.AddText(whole[6:]); !errors.Is(err, hub.ErrForbidden) {
+	if err := a.AddText(whole[6:]); !errors.Is(err, errs.ErrForbidden) {
 		t.Errorf("the old upload still writes: %v", err)
 	}
 	a.Abort()
@@ -143,7 +145,7 @@ func TestRawTextMustBeUTF8(t *testing.T) {
 	if err := a.AddText([]byte("ok")); err != nil {
 		t.Fatal(err)
 	}
-	var field *hub.FieldError
+	var field *errs.FieldError
 	if err := a.AddText([]byte("a\xffb")); !errors.As(err, &field) || field.Reason != "is not valid UTF-8 at byte 3 of the upload" {
 		t.Errorf("got %v", err)
 	}
@@ -157,8 +159,8 @@ func TestLeaseLapsesAndAnotherTakesOver(t *testing.T) {
 		h := hub.New(hub.Options{Limits: hub.Limits{Lease: 30 * time.Second}})
 		defer h.Close()
 		s := newStream(t, h, hub.StreamSpec{})
-		wake := hub.NewWake()
-		r, _ := s.Watch(hub.Position{}, wake)
+		wake := log.NewWake()
+		r, _ := s.Watch(log.Position{}, wake)
 		defer r.Close()
 		if _, err := send(s, hub.ProducerRef{ID: "p", Epoch: 1}, "a", nil); err != nil {
 			t.Fatal(err)
@@ -175,7 +177,7 @@ func TestLeaseLapsesAndAnotherTakesOver(t *testing.T) {
 		if st := s.State(); st.Status != hub.StatusInterrupted || st.Ending.Error.Code != "lease_expired" || st.Account.EndedBy != "lease" {
 			t.Fatalf("%+v after the lease was over", st)
 		}
-		if _, err := send(s, hub.ProducerRef{ID: "q", Epoch: 1}, "x", nil); !errors.Is(err, hub.ErrForbidden) {
+		if _, err := send(s, hub.ProducerRef{ID: "q", Epoch: 1}, "x", nil); !errors.Is(err, errs.ErrForbidden) {
 			t.Errorf("a producer of the same epoch: %v", err)
 		}
 		if _, err := send(s, hub.ProducerRef{ID: "q", Epoch: 2}, "c", &hub.Ending{Status: hub.StatusDone}); err != nil {
@@ -188,7 +190,7 @@ func TestLeaseLapsesAndAnotherTakesOver(t *testing.T) {
 		items, _ := r.Read(nil)
 		ends := 0
 		for _, item := range items {
-			if item.Event != nil && item.Event.Kind == hub.EndEvent {
+			if item.Event != nil && item.Event.Kind == log.EndEvent {
 				ends++
 			}
 		}

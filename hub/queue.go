@@ -3,12 +3,14 @@ package hub
 import (
 	"errors"
 	"fmt"
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/log"
 	"sync"
 	"time"
 )
 
 // ErrNoQueue means that the hub was made without a QueueStore.
-var ErrNoQueue = fmt.Errorf("messages cannot be kept here: %w", ErrUnavailable)
+var ErrNoQueue = fmt.Errorf("messages cannot be kept here: %w", errs.ErrUnavailable)
 
 // queues holds the queues of the users who are reading theirs. The others' are in the store alone.
 type queues struct {
@@ -33,11 +35,11 @@ func (h *Hub) Enqueue(sender string, messages []MessageInput) ([]Queued, error) 
 	case h.queues.store == nil:
 		return nil, ErrNoQueue
 	case h.IsDraining():
-		return nil, ErrClosed
+		return nil, errs.ErrClosed
 	case len(messages) == 0:
-		return nil, Invalid("messages", "must hold at least one message")
+		return nil, errs.Invalid("messages", "must hold at least one message")
 	case len(messages) > h.limits.BatchEvents:
-		return nil, &LimitError{Kind: ErrTooLarge, Name: "messages in one request (batch_events)", Limit: int64(h.limits.BatchEvents)}
+		return nil, &errs.LimitError{Kind: errs.ErrTooLarge, Name: "messages in one request (batch_events)", Limit: int64(h.limits.BatchEvents)}
 	}
 	now := time.Now()
 	stored := make([]StoredMessage, len(messages))
@@ -67,7 +69,7 @@ func (h *Hub) keepMessages(messages []StoredMessage, room QueueRoom) ([]Queued, 
 	told := make(map[string]bool)
 	for i := range messages {
 		m := &messages[i]
-		out[i] = Queued{ID: m.ID, Position: Position{Epoch: h.queues.epoch(), Offset: offsets[i]}}
+		out[i] = Queued{ID: m.ID, Position: log.Position{Epoch: h.queues.epoch(), Offset: offsets[i]}}
 		if !told[m.User] {
 			told[m.User] = true
 			h.refreshQueue(m.User)
@@ -88,12 +90,12 @@ func (h *Hub) refreshQueue(user string) {
 
 // AckMessages acknowledges all messages of a user up to and with the one at a position. Acknowledging again changes nothing. Errors: *FieldError
 // where the position is none of this queue; ErrUnavailable.
-func (h *Hub) AckMessages(user string, through Position) error {
+func (h *Hub) AckMessages(user string, through log.Position) error {
 	switch {
 	case h.queues.store == nil:
 		return ErrNoQueue
 	case through.Now:
-		return Invalid("through", `must be the position of a message; "now" would acknowledge what has not been read`)
+		return errs.Invalid("through", `must be the position of a message; "now" would acknowledge what has not been read`)
 	case through.Epoch == "": // the beginning: nothing
 		return nil
 	}
@@ -105,7 +107,7 @@ func (h *Hub) AckMessages(user string, through Position) error {
 		return err
 	}
 	if ahead {
-		return Invalid("through", "is behind the newest message")
+		return errs.Invalid("through", "is behind the newest message")
 	}
 	h.queues.mu.Lock()
 	ql := h.queues.open[user]
@@ -117,7 +119,7 @@ func (h *Hub) AckMessages(user string, through Position) error {
 }
 
 // checkQueuePosition returns an error for a position that does not mean a message of the user's queue any more, or never has.
-func (h *Hub) checkQueuePosition(user string, p Position) error {
+func (h *Hub) checkQueuePosition(user string, p log.Position) error {
 	if p.Epoch == h.queues.epoch() {
 		return nil
 	}
@@ -130,20 +132,20 @@ func (h *Hub) checkQueuePosition(user string, p Position) error {
 			return nil
 		}
 	}
-	return Invalid("through", "is no position of this queue: of a topic or stream, or from before a backup was restored; read the messages again")
+	return errs.Invalid("through", "is no position of this queue: of a topic or stream, or from before a backup was restored; read the messages again")
 }
 
 // livesOf returns the epochs before of a queue, as positions have them.
-func livesOf(page *QueuePage) (before []Position) {
+func livesOf(page *QueuePage) (before []log.Position) {
 	for _, p := range page.Before {
-		before = append(before, Position{Epoch: queueEpoch(p.Epoch), Offset: p.Offset})
+		before = append(before, log.Position{Epoch: queueEpoch(p.Epoch), Offset: p.Offset})
 	}
 	return before
 }
 
 // ReadQueue opens a reader of a user's messages after p, or of all that wait where p is the beginning; where p cannot be gone on from, of all
 // with a Reset. The wake fires when there is more to read. Errors: ErrUnavailable. It reads from the store.
-func (h *Hub) ReadQueue(user string, p Position, wake Waker) (*QueueReader, *Reset, error) {
+func (h *Hub) ReadQueue(user string, p log.Position, wake log.Waker) (*QueueReader, *log.Reset, error) {
 	if h.queues.store == nil {
 		return nil, nil, ErrNoQueue
 	}
@@ -207,7 +209,7 @@ func (h *Hub) expireQueues(now time.Time) {
 	}
 	for !h.isClosing() {
 		n, err := h.queues.store.ExpireMessages("", now, expireBatch)
-		if err != nil && !errors.Is(err, ErrUnavailable) {
+		if err != nil && !errors.Is(err, errs.ErrUnavailable) {
 			h.logger.Error("expired messages stay for now", "error", err)
 		}
 		if err != nil || n < expireBatch {

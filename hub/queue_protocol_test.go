@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/log"
 	"github.com/duckwire/duckwire/storage/memory"
 )
 
@@ -228,7 +229,7 @@ func (x *protocolHub) do(m protocolMove, model *protocol) (got protocolRead) {
 			x.readers[m.who].Close()
 			x.readers[m.who] = nil
 		} else {
-			x.open(m.who, hub.Position{})
+			x.open(m.who, log.Position{})
 		}
 	case actResume:
 		at := x.readers[m.who].Position()
@@ -252,12 +253,12 @@ func (x *protocolHub) publish(n uint8) {
 	}
 }
 
-func (x *protocolHub) position(n uint8) hub.Position {
-	return hub.Position{Epoch: x.hub.QueueEpoch(), Offset: uint64(n)}
+func (x *protocolHub) position(n uint8) log.Position {
+	return log.Position{Epoch: x.hub.QueueEpoch(), Offset: uint64(n)}
 }
 
-func (x *protocolHub) open(who int, at hub.Position) {
-	r, reset, err := x.hub.ReadQueue("u", at, hub.NewWake())
+func (x *protocolHub) open(who int, at log.Position) {
+	r, reset, err := x.hub.ReadQueue("u", at, log.NewWake())
 	if err != nil || reset != nil {
 		x.t.Fatalf("open at %v: %+v, %v", at, reset, err)
 	}

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/log"
 	"github.com/duckwire/duckwire/storage/memory"
 )
 
@@ -24,7 +26,7 @@ type faultyQueue struct {
 	blind  atomic.Bool // for reading alone
 }
 
-var errDisk = fmt.Errorf("the disk is full: %w", hub.ErrUnavailable)
+var errDisk = fmt.Errorf("the disk is full: %w", errs.ErrUnavailable)
 
 func (q *faultyQueue) Enqueue(messages []hub.StoredMessage, room hub.QueueRoom) ([]uint64, error) {
 	if q.broken.Load() {
@@ -59,10 +61,10 @@ func leave(t *testing.T, h *hub.Hub, user, id, payload string) hub.Queued {
 	return out[0]
 }
 
-func readQueue(t *testing.T, h *hub.Hub, user string) (*hub.QueueReader, *hub.Wake) {
+func readQueue(t *testing.T, h *hub.Hub, user string) (*hub.QueueReader, *log.Wake) {
 	t.Helper()
-	wake := hub.NewWake()
-	r, reset, err := h.ReadQueue(user, hub.Position{}, wake)
+	wake := log.NewWake()
+	r, reset, err := h.ReadQueue(user, log.Position{}, wake)
 	if err != nil || reset != nil {
 		t.Fatal(reset, err)
 	}
@@ -125,7 +127,7 @@ func TestMessagesOfAQueue(t *testing.T) {
 }
 
 // wakeAfter calls f and returns a channel that is ready when the wake has fired.
-func wakeAfter(w *hub.Wake, f func()) <-chan struct{} {
+func wakeAfter(w *log.Wake, f func()) <-chan struct{} {
 	select {
 	case <-w.C:
 	default:
@@ -141,18 +143,18 @@ func TestQueueRefuses(t *testing.T) {
 		kind error
 		says string
 	}{
-		"no message":  {nil, hub.ErrInvalid, "messages"},
-		"batch":       {make([]hub.MessageInput, 5), hub.ErrTooLarge, "batch_events"},
-		"no user":     {[]hub.MessageInput{{Event: "e"}}, hub.ErrInvalid, "user"},
-		"user":        {[]hub.MessageInput{{User: "a\nb", Event: "e"}}, hub.ErrInvalid, "user"},
-		"no event":    {[]hub.MessageInput{{User: "u"}}, hub.ErrInvalid, "event"},
-		"topic":       {[]hub.MessageInput{{User: "u", Event: "e", Topic: "a\nb"}}, hub.ErrInvalid, "topic"},
-		"id":          {[]hub.MessageInput{{User: "u", Event: "e"}, {User: "u", Event: "e", ID: "a b"}}, hub.ErrInvalid, "messages[1].id"},
-		"payload":     {[]hub.MessageInput{{User: "u", Event: "e", Payload: json.RawMessage(`{`)}}, hub.ErrInvalid, "payload"},
-		"large":       {[]hub.MessageInput{{User: "u", Event: "e", Payload: json.RawMessage(`"` + strings.Repeat("x", 50) + `"`)}}, hub.ErrTooLarge, "message_bytes"},
-		"four":        {[]hub.MessageInput{{User: "u", Event: "e"}, {User: "u", Event: "e"}, {User: "u", Event: "e"}, {User: "u", Event: "e"}}, hub.ErrQueueFull, "queue_max"},
-		"many bytes":  {[]hub.MessageInput{{User: "u", Event: "e", Payload: bytesOf(40)}, {User: "u", Event: "e", Payload: bytesOf(40)}}, hub.ErrQueueFull, "queue_bytes"},
-		"full at one": {[]hub.MessageInput{{User: "v", Event: "e"}, {User: "u", Event: "e", Payload: bytesOf(40)}, {User: "u", Event: "e", Payload: bytesOf(40)}}, hub.ErrQueueFull, "queue_bytes"},
+		"no message":  {nil, errs.ErrInvalid, "messages"},
+		"batch":       {make([]hub.MessageInput, 5), errs.ErrTooLarge, "batch_events"},
+		"no user":     {[]hub.MessageInput{{Event: "e"}}, errs.ErrInvalid, "user"},
+		"user":        {[]hub.MessageInput{{User: "a\nb", Event: "e"}}, errs.ErrInvalid, "user"},
+		"no event":    {[]hub.MessageInput{{User: "u"}}, errs.ErrInvalid, "event"},
+		"topic":       {[]hub.MessageInput{{User: "u", Event: "e", Topic: "a\nb"}}, errs.ErrInvalid, "topic"},
+		"id":          {[]hub.MessageInput{{User: "u", Event: "e"}, {User: "u", Event: "e", ID: "a b"}}, errs.ErrInvalid, "messages[1].id"},
+		"payload":     {[]hub.MessageInput{{User: "u", Event: "e", Payload: json.RawMessage(`{`)}}, errs.ErrInvalid, "payload"},
+		"large":       {[]hub.MessageInput{{User: "u", Event: "e", Payload: json.RawMessage(`"` + strings.Repeat("x", 50) + `"`)}}, errs.ErrTooLarge, "message_bytes"},
+		"four":        {[]hub.MessageInput{{User: "u", Event: "e"}, {User: "u", Event: "e"}, {User: "u", Event: "e"}, {User: "u", Event: "e"}}, errs.ErrQueueFull, "queue_max"},
+		"many bytes":  {[]hub.MessageInput{{User: "u", Event: "e", Payload: bytesOf(40)}, {User: "u", Event: "e", Payload: bytesOf(40)}}, errs.ErrQueueFull, "queue_bytes"},
+		"full at one": {[]hub.MessageInput{{User: "v", Event: "e"}, {User: "u", Event: "e", Payload: bytesOf(40)}, {User: "u", Event: "e", Payload: bytesOf(40)}}, errs.ErrQueueFull, "queue_bytes"},
 	} {
 		if _, err := h.Enqueue("s", tt.in); !errors.Is(err, tt.kind) || !strings.Contains(err.Error(), tt.says) {
 			t.Errorf("%s: %v", name, err)
@@ -164,21 +166,21 @@ func TestQueueRefuses(t *testing.T) {
 		}
 	}
 	at := leave(t, h, "u", "", `{}`).Position
-	for name, p := range map[string]hub.Position{
+	for name, p := range map[string]log.Position{
 		"now": {Now: true}, "another life": {Epoch: "x-q", Offset: 1}, "ahead": {Epoch: at.Epoch, Offset: at.Offset + 1},
 	} {
-		if err := h.AckMessages("u", p); !errors.Is(err, hub.ErrInvalid) {
+		if err := h.AckMessages("u", p); !errors.Is(err, errs.ErrInvalid) {
 			t.Errorf("ack of %s: %v", name, err)
 		}
 	}
-	if err := h.AckMessages("u", hub.Position{}); err != nil {
+	if err := h.AckMessages("u", log.Position{}); err != nil {
 		t.Error(err)
 	}
 	none := newHub(t, hub.Options{})
-	if _, err := none.Enqueue("s", []hub.MessageInput{{User: "u", Event: "e"}}); !errors.Is(err, hub.ErrUnavailable) {
+	if _, err := none.Enqueue("s", []hub.MessageInput{{User: "u", Event: "e"}}); !errors.Is(err, errs.ErrUnavailable) {
 		t.Error(err)
 	}
-	if _, _, err := none.ReadQueue("u", hub.Position{}, hub.NewWake()); !errors.Is(err, hub.ErrUnavailable) {
+	if _, _, err := none.ReadQueue("u", log.Position{}, log.NewWake()); !errors.Is(err, errs.ErrUnavailable) {
 		t.Error(err)
 	}
 }
@@ -190,10 +192,10 @@ func bytesOf(n int) json.RawMessage { return json.RawMessage(`"` + strings.Repea
 func TestQueueEpoch(t *testing.T) {
 	h := newHub(t, hub.Options{Queue: memory.NewQueue()})
 	at := leave(t, h, "u", "", `{}`).Position
-	for reason, p := range map[hub.ResetReason]hub.Position{
-		hub.ResetEpoch: {Epoch: "other-q", Offset: 1}, hub.ResetAhead: {Epoch: at.Epoch, Offset: 9},
+	for reason, p := range map[log.ResetReason]log.Position{
+		log.ResetEpoch: {Epoch: "other-q", Offset: 1}, log.ResetAhead: {Epoch: at.Epoch, Offset: 9},
 	} {
-		r, reset, err := h.ReadQueue("u", p, hub.NewWake())
+		r, reset, err := h.ReadQueue("u", p, log.NewWake())
 		if err != nil || reset == nil || reset.Reason != reason {
 			t.Fatalf("%+v, %v; want %s", reset, err, reason)
 		}
@@ -202,8 +204,8 @@ func TestQueueEpoch(t *testing.T) {
 		}
 		r.Close()
 	}
-	v := hub.Vector{at, {Epoch: "boot-3", Offset: 7}}
-	if back, err := hub.ParseVector(string(v.Append(nil)), 2); err != nil || back[0] != at || back[1] != v[1] {
+	v := log.Vector{at, {Epoch: "boot-3", Offset: 7}}
+	if back, err := log.ParseVector(string(v.Append(nil)), 2); err != nil || back[0] != at || back[1] != v[1] {
 		t.Errorf("in a vector: %+v, %v", back, err)
 	}
 }
@@ -217,10 +219,10 @@ func TestQueueHeals(t *testing.T) {
 		r, wake := readQueue(t, h, "u")
 		defer r.Close()
 		store.broken.Store(true)
-		if _, err := h.Enqueue("s", []hub.MessageInput{{User: "u", Event: "e"}}); !errors.Is(err, hub.ErrUnavailable) {
+		if _, err := h.Enqueue("s", []hub.MessageInput{{User: "u", Event: "e"}}); !errors.Is(err, errs.ErrUnavailable) {
 			t.Errorf("%v", err)
 		}
-		if _, _, err := h.ReadQueue("v", hub.Position{}, hub.NewWake()); !errors.Is(err, hub.ErrUnavailable) {
+		if _, _, err := h.ReadQueue("v", log.Position{}, log.NewWake()); !errors.Is(err, errs.ErrUnavailable) {
 			t.Errorf("%v", err)
 		}
 		store.broken.Store(false)
@@ -240,7 +242,7 @@ func TestQueueHeals(t *testing.T) {
 // TestDurableEvents: an event for users is left for those of them who do not read its topic.
 func TestDurableEvents(t *testing.T) {
 	h := newHub(t, hub.Options{Queue: memory.NewQueue(), Limits: hub.Limits{QueueMax: 2}})
-	here, _, err := h.Subscribe("code:file:x", hub.Position{Now: true}, hub.NewWake())
+	here, _, err := h.Subscribe("code:file:x", log.Position{Now: true}, log.NewWake())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -281,18 +283,18 @@ func TestDurableEvents(t *testing.T) {
 		in   hub.EventInput
 		kind error
 	}{
-		"full":      {hub.EventInput{Event: "e", Durable: true, To: []string{"away"}}, hub.ErrQueueFull},
-		"no to":     {hub.EventInput{Event: "e", Durable: true}, hub.ErrInvalid},
-		"to alone":  {hub.EventInput{Event: "e", To: []string{"away"}}, hub.ErrInvalid},
-		"ephemeral": {hub.EventInput{Event: "e", Durable: true, Ephemeral: true, To: []string{"away"}}, hub.ErrInvalid},
-		"nobody":    {hub.EventInput{Event: "e", Durable: true, To: []string{""}}, hub.ErrInvalid},
-		"many":      {hub.EventInput{Event: "e", Durable: true, To: make([]string, 101)}, hub.ErrTooLarge},
+		"full":      {hub.EventInput{Event: "e", Durable: true, To: []string{"away"}}, errs.ErrQueueFull},
+		"no to":     {hub.EventInput{Event: "e", Durable: true}, errs.ErrInvalid},
+		"to alone":  {hub.EventInput{Event: "e", To: []string{"away"}}, errs.ErrInvalid},
+		"ephemeral": {hub.EventInput{Event: "e", Durable: true, Ephemeral: true, To: []string{"away"}}, errs.ErrInvalid},
+		"nobody":    {hub.EventInput{Event: "e", Durable: true, To: []string{""}}, errs.ErrInvalid},
+		"many":      {hub.EventInput{Event: "e", Durable: true, To: make([]string, 101)}, errs.ErrTooLarge},
 	} {
 		if _, err := publish(tt.in); !errors.Is(err, tt.kind) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	r, _, err := h.Subscribe("code:file:x", hub.Position{}, hub.NewWake())
+	r, _, err := h.Subscribe("code:file:x", log.Position{}, log.NewWake())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -400,7 +402,7 @@ func TestQueueInOrder(t *testing.T) {
 	for reader := range 2 {
 		work.Go(func() {
 			rng := rand.New(rand.NewPCG(seed, uint64(10+reader)))
-			at := hub.Position{}
+			at := log.Position{}
 			for !over() && !t.Failed() {
 				at = readSome(t, h, rng, at, func(id string) {
 					mu.Lock()
@@ -414,8 +416,8 @@ func TestQueueInOrder(t *testing.T) {
 }
 
 // readSome is one session: it reads for a while from a position, acknowledges now and then, and returns where it got to.
-func readSome(t *testing.T, h *hub.Hub, rng *rand.Rand, at hub.Position, see func(id string)) hub.Position {
-	wake := hub.NewWake()
+func readSome(t *testing.T, h *hub.Hub, rng *rand.Rand, at log.Position, see func(id string)) log.Position {
+	wake := log.NewWake()
 	r, reset, err := h.ReadQueue("u", at, wake)
 	if err != nil || reset != nil {
 		t.Error(reset, err)
@@ -453,7 +455,7 @@ func readSome(t *testing.T, h *hub.Hub, rng *rand.Rand, at hub.Position, see fun
 		}
 	}
 	if rng.IntN(4) == 0 {
-		return hub.Position{}
+		return log.Position{}
 	}
 	return r.Position()
 }

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"github.com/duckwire/duckwire/hub/log"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -9,17 +10,17 @@ import (
 // queueLog is the queue of a user who is reading it: the log of what the store has. Its offsets are the store's, so whatever is in doubt is
 // read again from there: nothing is handed on past it, and nothing can get out of order.
 type queueLog struct {
-	Log   // base is the head
-	hub   *Hub
-	user  string
-	users int // readers, and those who are about to be; guarded by queues.mu
+	log.Log // base is the head
+	hub     *Hub
+	user    string
+	users   int // readers, and those who are about to be; guarded by queues.mu
 
 	reading sync.Mutex // held while it reads the store
 	loaded  bool       // guarded by reading
 
 	pending atomic.Bool // a look at the store is about to begin
 
-	// Guarded by log.mu.
+	// Guarded by the log's lock.
 	over           bool
 	stop           func() // ends the following; nil where the store is this node's alone
 	failed         bool   // the last look at the store did not succeed
@@ -170,7 +171,7 @@ func (q *queueLog) take(page *QueuePage, epoch string) (last bool) {
 	for i := range page.Messages {
 		m := &page.Messages[i]
 		q.SkipTo(m.Offset - 1) // the head, as it was a moment later
-		q.Append(&Event{Kind: QueueEvent, Name: m.Event, Data: m.AppendJSON(nil, q.Epoch()), Time: m.ExpiresAt})
+		q.Append(&log.Event{Kind: log.QueueEvent, Name: m.Event, Data: m.AppendJSON(nil, q.Epoch()), Time: m.ExpiresAt})
 		changed = true
 	}
 	q.hub.logBytes.Add(q.Size() - before)
@@ -185,7 +186,7 @@ func (q *queueLog) take(page *QueuePage, epoch string) (last bool) {
 
 // trimTo drops the messages up to the offset. q.mu is held.
 func (q *queueLog) trimTo(head uint64) {
-	q.Trim(func(ev *Event) bool { return ev.Offset <= head })
+	q.Trim(func(ev *log.Event) bool { return ev.Offset <= head })
 	q.SkipTo(head)
 }
 

@@ -7,7 +7,9 @@ import (
 
 	"github.com/oklog/ulid/v2"
 
+	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/jsonw"
+	"github.com/duckwire/duckwire/hub/log"
 )
 
 // MessageInput is a message to be left for a user.
@@ -23,7 +25,7 @@ type MessageInput struct {
 // Queued is what became of a message.
 type Queued struct {
 	ID       string
-	Position Position
+	Position log.Position
 }
 
 // AppendJSON appends the message as clients see it (design.md 2.5). epoch is its queue's.
@@ -31,7 +33,7 @@ func (m *StoredMessage) AppendJSON(dst []byte, epoch string) []byte {
 	dst = append(dst, `{"id":`...)
 	dst = jsonw.AppendString(dst, m.ID)
 	dst = append(dst, `,"position":"`...)
-	dst = Position{Epoch: epoch, Offset: m.Offset}.Append(dst)
+	dst = log.Position{Epoch: epoch, Offset: m.Offset}.Append(dst)
 	dst = append(dst, `","topic":`...)
 	dst = jsonw.AppendString(dst, m.Topic)
 	dst = append(dst, `,"event":`...)
@@ -54,9 +56,9 @@ func UserTopic(user string) string { return "user:" + user }
 func QueueFull(user string, messages int, bytes int64, room QueueRoom) error {
 	switch {
 	case messages > room.Messages:
-		return &LimitError{Kind: ErrQueueFull, Name: fmt.Sprintf("messages that wait for user %q (queue_max)", user), Limit: int64(room.Messages), Retry: time.Minute}
+		return &errs.LimitError{Kind: errs.ErrQueueFull, Name: fmt.Sprintf("messages that wait for user %q (queue_max)", user), Limit: int64(room.Messages), Retry: time.Minute}
 	case bytes > room.Bytes:
-		return &LimitError{Kind: ErrQueueFull, Name: fmt.Sprintf("bytes that wait for user %q (queue_bytes)", user), Limit: room.Bytes, Retry: time.Minute}
+		return &errs.LimitError{Kind: errs.ErrQueueFull, Name: fmt.Sprintf("bytes that wait for user %q (queue_bytes)", user), Limit: room.Bytes, Retry: time.Minute}
 	}
 	return nil
 }
@@ -64,7 +66,7 @@ func QueueFull(user string, messages int, bytes int64, room QueueRoom) error {
 // stored checks a message, and returns it as it is to be kept. field is its name in the caller's request.
 func (in *MessageInput) stored(sender, field string, l *Limits, now time.Time) (StoredMessage, error) {
 	if err := ValidTopic(UserTopic(in.User)); in.User == "" || err != nil {
-		return StoredMessage{}, Invalid("user", "must be the id of a user, as tokens name it")
+		return StoredMessage{}, errs.Invalid("user", "must be the id of a user, as tokens name it")
 	}
 	ev := EventInput{ID: in.ID, Event: in.Event, Payload: in.Payload, Bytes: in.Bytes}
 	if err := ev.check(field, l); err != nil {

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"encoding/json"
+	"github.com/duckwire/duckwire/hub/log"
 	"time"
 )
 
@@ -66,8 +67,8 @@ type QueuePage struct {
 	Expired        int    // messages that expired, and that nobody has acknowledged since
 	ExpiredThrough uint64 // the last of them; 0 where there is none
 
-	Before []Position // the epochs before QueueEpoch, the latest first, and up to where each is the same for this queue
+	Before []log.Position // the epochs before QueueEpoch, the latest first, and up to where each is the same for this queue
 }
 
 // PageBytes is about how many bytes of payload a page of messages should not exceed.
-const PageBytes = MaxReadBytes
+const PageBytes = log.MaxReadBytes

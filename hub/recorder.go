@@ -2,6 +2,7 @@ package hub
 
 import (
 	"errors"
+	"github.com/duckwire/duckwire/hub/log"
 	"slices"
 	"sync"
 	"time"
@@ -13,7 +14,7 @@ const recordEvery = 250 * time.Millisecond
 // recorder writes streams to the store: it collects those that changed, and saves them in one batch.
 type recorder struct {
 	store StreamStore
-	now   *Wake // some streams are wanted at once
+	now   *log.Wake // some streams are wanted at once
 
 	work    sync.WaitGroup
 	stop    chan struct{}
@@ -59,7 +60,7 @@ func (r *recorder) flush(s *Stream) error {
 }
 
 func newRecorder(store StreamStore) *recorder {
-	return &recorder{store: store, now: NewWake(), stop: make(chan struct{}), changed: make(map[*Stream]struct{}), wanted: make(map[*Stream]*flush)}
+	return &recorder{store: store, now: log.NewWake(), stop: make(chan struct{}), changed: make(map[*Stream]struct{}), wanted: make(map[*Stream]*flush)}
 }
 
 // changedStream notes that s has something to be saved. It takes no lock but the recorder's, and may be called under s.log.

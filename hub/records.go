@@ -1,6 +1,6 @@
 package hub
 
-import ()
+import "github.com/duckwire/duckwire/hub/log"
 
 // A StreamStore keeps streams over restarts of the server. The hub calls Save and Delete from one goroutine of its own, at most 250 ms behind
 // what readers see and at once when a stream ends; Load once, before anything else. Whoever opened the store closes it, after the hub.
@@ -22,8 +22,8 @@ type StreamRecord struct {
 	ID, Kind, Topic, Owner, ContentType string
 
 	Epoch      string
-	Before     []Position // the epochs before, the latest first, and up to where each is the same as this one
-	Tail       uint64     // the offset of the last entry
+	Before     []log.Position // the epochs before, the latest first, and up to where each is the same as this one
+	Tail       uint64         // the offset of the last entry
 	Digest     string
 	Aliases    []string // the owner's own ids for it
 	Keep       Keep
@@ -34,7 +34,7 @@ type StreamRecord struct {
 	Timings    Timings
 	Account    Account
 	Producer   ProducerRecord
-	Runs       []Run // in a change: only the new ones
+	Runs       []log.Run // in a change: only the new ones
 }
 
 // ProducerRecord is what fencing needs to know after a restart.

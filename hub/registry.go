@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/log"
 	"github.com/oklog/ulid/v2"
 )
 
@@ -21,7 +23,7 @@ type registry struct {
 	running map[string]int // unfinished streams of each owner
 }
 
-var errIDTaken = fmt.Errorf("the id is in use for another stream or request: %w", ErrConflict)
+var errIDTaken = fmt.Errorf("the id is in use for another stream or request: %w", errs.ErrConflict)
 
 type aliasKey struct{ owner, id string }
 
@@ -75,7 +77,7 @@ func (r *registry) add(s *Stream, alias string, limit, elsewhere int) (*Stream, 
 		return old, nil
 	}
 	if r.running[s.Owner]+elsewhere >= limit {
-		return nil, &LimitError{Kind: ErrLimited, Name: "unfinished streams of one user (streams_per_user)", Limit: int64(limit), Retry: 5 * time.Second}
+		return nil, &errs.LimitError{Kind: errs.ErrLimited, Name: "unfinished streams of one user (streams_per_user)", Limit: int64(limit), Retry: 5 * time.Second}
 	}
 	r.running[s.Owner]++
 	r.byID[s.ID] = s
@@ -162,7 +164,7 @@ const streamCost = 2 << 10
 // the same request.
 func (h *Hub) newStream(spec *StreamSpec, meta *CompletionMeta) (s *Stream, old bool, err error) {
 	if h.IsDraining() {
-		return nil, false, ErrClosed
+		return nil, false, errs.ErrClosed
 	}
 	if spec.Topic != "" {
 		if err := ValidTopic(spec.Topic); err != nil {
@@ -238,7 +240,7 @@ func (h *Hub) withdraw(s *Stream) {
 	s.log.Lock()
 	s.remote = &remote{over: true} // nothing of it is saved
 	s.showLocked(StatusFailed, e, time.Now())
-	s.log.Append(&Event{Kind: EndEvent, Name: EndName, Data: e.appendJSON(nil), Time: time.Now()})
+	s.log.Append(&log.Event{Kind: log.EndEvent, Name: EndName, Data: e.appendJSON(nil), Time: time.Now()})
 	s.log.UnlockAndWake()
 }
 
@@ -323,7 +325,7 @@ func (h *Hub) Stream(user, id string) (*Stream, error) {
 	s := h.streams.find(user, id)
 	if h.shared == nil {
 		if s == nil {
-			return nil, ErrNotFound
+			return nil, errs.ErrNotFound
 		}
 		return s, nil
 	}

@@ -2,10 +2,12 @@ package hub
 
 import (
 	"errors"
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/log"
 	"time"
 )
 
-// remote is what makes a stream of this hub a mirror of another node's. Guarded by the stream's log.mu, but for the following's own state.
+// remote is what makes a stream of this hub a mirror of another node's. Guarded by the stream's log, but for the following's own state.
 type remote struct {
 	node    string        // whose the stream is; "" where this node has lost it, and does not know to whom
 	known   chan struct{} // closed when this node has what that one has; nil where it has
@@ -75,7 +77,7 @@ func (s *Stream) writer() (string, error) {
 	return s.remote.node, nil
 }
 
-// knownLocked ends the waiting for what has become of a stream. The stream's log.mu is held.
+// knownLocked ends the waiting for what has become of a stream. The stream's log is locked.
 func (r *remote) knownLocked() {
 	if r.known != nil {
 		close(r.known)
@@ -90,7 +92,7 @@ func (h *Hub) findShared(user, id string) (*Stream, error) {
 		return nil, err
 	}
 	if found.Node == h.shared.Node() {
-		return nil, ErrNotFound // it is being made, or being dropped
+		return nil, errs.ErrNotFound // it is being made, or being dropped
 	}
 	s := h.mirrorOf(found)
 	if had := h.streams.addMirror(s); had != nil {
@@ -183,7 +185,7 @@ func (s *Stream) reload(r *remote) {
 		r.stale = false
 		s.log.Unlock()
 		found, err := s.hub.shared.FindStream(s.Owner, s.ID)
-		alive := !errors.Is(err, ErrNotFound) || s.hub.shared.Alive(s.remoteNode())
+		alive := !errors.Is(err, errs.ErrNotFound) || s.hub.shared.Alive(s.remoteNode())
 		s.log.Lock()
 		switch {
 		case s.remote != r:
@@ -193,7 +195,7 @@ func (s *Stream) reload(r *remote) {
 				r.node = found.Node // which is about to interrupt it
 			}
 			s.takeLocked(found, true)
-		case errors.Is(err, ErrNotFound): // deleted, or lost: then its node brings it again
+		case errors.Is(err, errs.ErrNotFound): // deleted, or lost: then its node brings it again
 			if !alive {
 				s.endMirrorLocked()
 			}
@@ -211,7 +213,7 @@ func (s *Stream) reload(r *remote) {
 	}
 }
 
-// endMirrorLocked ends a mirror whose node has died, and whose stream is nowhere any more. s.log.mu is held.
+// endMirrorLocked ends a mirror whose node has died, and whose stream is nowhere any more. s.log is locked.
 func (s *Stream) endMirrorLocked() {
 	s.remote.knownLocked()
 	if s.status.Ended() {
@@ -220,10 +222,10 @@ func (s *Stream) endMirrorLocked() {
 	e := Ending{Status: StatusInterrupted, Error: &EndError{Code: "stream_lost", Message: "what the nodes share has lost the stream"}}
 	s.log.NewEpoch(s.hub.epochs.Next()) // the end has a place that nobody else has given
 	s.showLocked(StatusInterrupted, e, time.Now())
-	s.log.Append(&Event{Kind: EndEvent, Name: EndName, Data: e.appendJSON(nil), Time: time.Now()})
+	s.log.Append(&log.Event{Kind: log.EndEvent, Name: EndName, Data: e.appendJSON(nil), Time: time.Now()})
 }
 
-// takeLocked takes what the stream's node tells of it, or the whole stream. It reports false where entries between are missing. s.log.mu is held.
+// takeLocked takes what the stream's node tells of it, or the whole stream. It reports false where entries between are missing. s.log is locked.
 func (s *Stream) takeLocked(c *SharedStream, whole bool) bool {
 	rec := &c.Record
 	before := s.log.Size()
@@ -260,7 +262,7 @@ func (s *Stream) takeLocked(c *SharedStream, whole bool) bool {
 	return true
 }
 
-// showLocked moves a mirror to a status. s.log.mu is held.
+// showLocked moves a mirror to a status. s.log is locked.
 func (s *Stream) showLocked(status Status, e Ending, ended time.Time) {
 	if s.status == StatusQueued && status != StatusQueued {
 		close(s.startedC)

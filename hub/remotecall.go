@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"github.com/duckwire/duckwire/hub/errs"
 	"time"
 )
 
@@ -53,7 +54,7 @@ type remoteEnding struct {
 }
 
 // errAway means that a stream's node cannot be asked. It matches ErrUnavailable.
-var errAway = fmt.Errorf("the node that writes the stream cannot be reached: %w", ErrUnavailable)
+var errAway = fmt.Errorf("the node that writes the stream cannot be reached: %w", errs.ErrUnavailable)
 
 // askOwner asks the node that writes the stream. A node that has died is found so: then the stream is this node's, and taken is true.
 func (s *Stream) askOwner(req *nodeRequest) (answer nodeAnswer, taken bool, err error) {
@@ -106,7 +107,7 @@ func (h *Hub) askFor(ctx context.Context, node string, req *nodeRequest) (answer
 		return answer, err
 	}
 	if err := json.Unmarshal(got, &answer); err != nil {
-		return answer, fmt.Errorf("node %s answered what is not understood; nodes of different versions? %w", node, ErrUnavailable)
+		return answer, fmt.Errorf("node %s answered what is not understood; nodes of different versions? %w", node, errs.ErrUnavailable)
 	}
 	if answer.Fault != nil {
 		return answer, answer.Fault.error()
@@ -187,7 +188,7 @@ func (h *Hub) answerTo(from string, req *nodeRequest, a *nodeAnswer) error {
 		a.Receipt = &receipt
 		return err
 	}
-	return Invalid("do", "nodes of different versions? %q", req.Do)
+	return errs.Invalid("do", "nodes of different versions? %q", req.Do)
 }
 
 // Watchers on other nodes: each node with some says so again and again.
@@ -196,7 +197,7 @@ const (
 	watchLasts = 10 * time.Second
 )
 
-// tellWatched tells a node that streams of its have watchers here, or have none any more. s.log.mu may be held.
+// tellWatched tells a node that streams of its have watchers here, or have none any more. s.log may be locked.
 func (h *Hub) tellWatched(node string, streams []string, watched bool) {
 	if node == "" {
 		return // it is not known, and will be told
@@ -255,7 +256,7 @@ func (s *Stream) watchedBy(node string, watched bool) {
 	}
 }
 
-// forgetElsewhere forgets nodes that have not spoken of their watchers for too long. s.log.mu is held.
+// forgetElsewhere forgets nodes that have not spoken of their watchers for too long. s.log is locked.
 func (s *Stream) forgetElsewhere() {
 	now, had := time.Now(), len(s.elsewhere)
 	for node, until := range s.elsewhere {

@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/hubtest"
+	"github.com/duckwire/duckwire/hub/log"
 	"github.com/duckwire/duckwire/storage/memory"
 )
 
@@ -45,19 +47,19 @@ func TestStreamsSurviveACrash(t *testing.T) {
 		if st.Status != hub.StatusInterrupted || string(st.Text) != "saved" || st.Ending.Error.Code != "server_restarted" {
 			t.Fatalf("%s, %q, %+v", st.Status, st.Text, st.Ending)
 		}
-		if _, err := send(s, hub.ProducerRef{ID: "p", Epoch: 1, Seq: 1}, "x", nil); !errors.Is(err, hub.ErrForbidden) {
+		if _, err := send(s, hub.ProducerRef{ID: "p", Epoch: 1, Seq: 1}, "x", nil); !errors.Is(err, errs.ErrForbidden) {
 			t.Errorf("the producer of before: %v", err)
 		}
 		if _, err := send(s, hub.ProducerRef{ID: "q", Epoch: 2}, " and more", &hub.Ending{Status: hub.StatusDone}); err != nil {
 			t.Fatal(err)
 		}
-		r, reset := s.Watch(saved, hub.NewWake())
+		r, reset := s.Watch(saved, log.NewWake())
 		if items, _ := r.Read(nil); reset != nil || len(items) != 2 || string(items[0].Text) != " and more" || items[0].At != len("saved") {
 			t.Errorf("behind what was saved: %v, %+v", reset, items)
 		}
 		r.Close()
-		r, reset = s.Watch(ahead, hub.NewWake())
-		if items, _ := r.Read(nil); reset == nil || reset.Reason != hub.ResetAhead || string(items[0].Text) != "saved" {
+		r, reset = s.Watch(ahead, log.NewWake())
+		if items, _ := r.Read(nil); reset == nil || reset.Reason != log.ResetAhead || string(items[0].Text) != "saved" {
 			t.Errorf("ahead of what was saved: %v, %+v", reset, items)
 		}
 		r.Close()

@@ -7,7 +7,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/jsonw"
+	"github.com/duckwire/duckwire/hub/log"
 )
 
 // ResultEvent is the name of the message that a stream leaves for its requester.
@@ -20,7 +22,7 @@ const maxResults = 1000
 // stream must not wait for the disk.
 type results struct {
 	work    sync.WaitGroup
-	wake    *Wake
+	wake    *log.Wake
 	stop    chan struct{}
 	closing sync.Once
 
@@ -28,7 +30,7 @@ type results struct {
 	streams []*Stream // oldest first
 }
 
-func (r *results) init() { r.wake, r.stop = NewWake(), make(chan struct{}) }
+func (r *results) init() { r.wake, r.stop = log.NewWake(), make(chan struct{}) }
 
 // leaveResult is called at a stream's end. Who cancelled it, or asked for something newer, does not want it; an external producer knows it.
 func (h *Hub) leaveResult(s *Stream, status Status) {
@@ -87,7 +89,7 @@ func (h *Hub) keepResults() bool {
 		s := r.streams[0]
 		r.mu.Unlock()
 		err := h.keepResult(s)
-		if errors.Is(err, ErrUnavailable) {
+		if errors.Is(err, errs.ErrUnavailable) {
 			return false
 		}
 		if err != nil {

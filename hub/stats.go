@@ -3,6 +3,7 @@ package hub
 import (
 	"time"
 
+	"github.com/duckwire/duckwire/hub/log"
 	"github.com/duckwire/duckwire/hub/meter"
 )
 
@@ -21,7 +22,7 @@ type Stats struct {
 
 	Delivered  [Transports]uint64 // items that clients' readers were given
 	Lag        meter.Distribution // how many entries behind readers were when they were given something
-	Resets     map[ResetReason]uint64
+	Resets     map[log.ResetReason]uint64
 	Events     uint64 // published with a position
 	Ephemerals uint64 // and without
 
@@ -84,7 +85,7 @@ func (st *Stats) addSessions(s *sessions) {
 }
 
 // addReaders counts a log's readers. l.mu is held.
-func (st *Stats) addReaders(l *Log) {
+func (st *Stats) addReaders(l *log.Log) {
 	st.Readers += l.Readers()
 	st.Behind += l.Readers() - l.Parked()
 }
@@ -144,7 +145,7 @@ func (st *Stats) addQueues(q *queues) {
 }
 
 func (st *Stats) addCounts(c *counts) {
-	st.Resets = make(map[ResetReason]uint64)
+	st.Resets = make(map[log.ResetReason]uint64)
 	for i := range c.tallies {
 		t := &c.tallies[i]
 		lag := t.lag.Snapshot()

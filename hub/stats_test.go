@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/log"
 )
 
 // asking is a provider that tells the id of each request that it gets.
@@ -83,7 +85,7 @@ func TestRequestIDs(t *testing.T) {
 func TestStatsOfReaders(t *testing.T) {
 	h := newHub(t, hub.Options{Limits: hub.Limits{HistoryEvents: 10}})
 	open := func() *hub.TopicReader {
-		r, _, err := h.Subscribe("t:1", hub.Position{Now: true}, hub.NewWake())
+		r, _, err := h.Subscribe("t:1", log.Position{Now: true}, log.NewWake())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -96,7 +98,7 @@ func TestStatsOfReaders(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	nobody := s.Listen(hub.Position{}, hub.NewWake())
+	nobody := s.Listen(log.Position{}, log.NewWake())
 	t.Cleanup(nobody.Close)
 	nobody.Read(nil)
 	if st := h.Stats(); st.Readers != 3 || st.Behind != 0 || st.Topics != 1 || st.Streams[hub.StatusQueued]+st.Streams[hub.StatusRunning] != 1 {
@@ -115,7 +117,7 @@ func TestStatsOfReaders(t *testing.T) {
 	if items, reset := slow.Read(nil); len(items) != 10 || reset == nil {
 		t.Fatal(len(items), reset)
 	}
-	if st := h.Stats(); st.Behind != 0 || st.Delivered[hub.ViaWait] != 40 || st.Resets[hub.ResetTrimmed] != 1 || st.Lag.Count() != 31 || st.Lag.Sum != 60 {
+	if st := h.Stats(); st.Behind != 0 || st.Delivered[hub.ViaWait] != 40 || st.Resets[log.ResetTrimmed] != 1 || st.Lag.Count() != 31 || st.Lag.Sum != 60 {
 		t.Errorf("%+v", st)
 	}
 }
@@ -127,7 +129,7 @@ func TestLimitSetting(t *testing.T) {
 		"body in bytes (body_bytes); a chunked upload may be longer": "body_bytes", "bytes of all conversations": "other", "": "other", "odd (": "other",
 		`to "someone" (Evil Name)`: "other",
 	} {
-		if got := (&hub.LimitError{Name: name}).Setting(); got != want {
+		if got := (&errs.LimitError{Name: name}).Setting(); got != want {
 			t.Errorf("%q: %q, want %q", name, got, want)
 		}
 	}

@@ -3,6 +3,8 @@ package hub
 import (
 	"context"
 	"encoding/json"
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/log"
 	"time"
 )
 
@@ -45,7 +47,7 @@ type Stream struct {
 
 	saved uint64 // the offset up to which the store has it; the recorder's goroutine alone uses it
 
-	log Log // its mu guards everything below
+	log log.Log // its mu guards everything below
 
 	status   Status
 	started  time.Time
@@ -109,17 +111,17 @@ type account struct {
 }
 
 // Watch opens a reader of the stream after p, which counts as a watcher until it is closed. Whether the caller may read is checked before.
-func (s *Stream) Watch(p Position, wake Waker) (*Reader, *Reset) {
+func (s *Stream) Watch(p log.Position, wake log.Waker) (*log.Reader, *log.Reset) {
 	s.log.Lock()
 	defer s.log.Unlock()
-	r := new(Reader)
+	r := new(log.Reader)
 	reset := s.log.Open(r, p, wake, s.watcher(wake))
 	s.watchLocked()
 	return r, reset
 }
 
 // ResetAt returns what Watch would say of p: nil where the stream goes on exactly behind it.
-func (s *Stream) ResetAt(p Position) *Reset {
+func (s *Stream) ResetAt(p log.Position) *log.Reset {
 	s.log.Lock()
 	defer s.log.Unlock()
 	return s.log.ResetAt(p)
@@ -127,22 +129,22 @@ func (s *Stream) ResetAt(p Position) *Reset {
 
 // WatchByte opens a reader at the entry that holds the byte at of the text, and says how many bytes of its text come before it. ok is false
 // where the stream has no such place: at is beyond what was made.
-func (s *Stream) WatchByte(at int, wake Waker) (r *Reader, skip int, ok bool) {
+func (s *Stream) WatchByte(at int, wake log.Waker) (r *log.Reader, skip int, ok bool) {
 	s.log.Lock()
 	defer s.log.Unlock()
 	if at > s.log.TextLen() {
 		return nil, 0, false
 	}
 	after, skip := s.log.OffsetAt(at)
-	r = new(Reader)
+	r = new(log.Reader)
 	s.log.Open(r, s.log.Position(after), wake, s.watcher(wake))
 	s.watchLocked()
 	return r, skip, true
 }
 
 // watcher is what a reader counts for that is a watcher.
-func (s *Stream) watcher(wake Waker) ReaderOptions {
-	return ReaderOptions{Observer: s.hub.counts.observer(wake), OnClose: s.unwatch}
+func (s *Stream) watcher(wake log.Waker) log.ReaderOptions {
+	return log.ReaderOptions{Observer: s.hub.counts.observer(wake), OnClose: s.unwatch}
 }
 
 // watchersLocked counts a node with watchers as one.
@@ -172,7 +174,7 @@ func (s *Stream) unwatch() {
 // firstWatcher is how long a new stream waits at least for its first watcher, who must be given the time to come.
 const firstWatcher = time.Second
 
-// armKeep starts the clock of Keep.CancelAfter where nobody watches a stream that runs. s.log.mu is held.
+// armKeep starts the clock of Keep.CancelAfter where nobody watches a stream that runs. s.log is locked.
 func (s *Stream) armKeep(after time.Duration) {
 	if s.watchersLocked() > 0 || s.Keep.CancelAfter <= 0 || s.status.Ended() || s.remote != nil {
 		return
@@ -250,19 +252,19 @@ func (s *Stream) addText(text string) error {
 
 func (s *Stream) appendTextLocked(text string) {
 	s.log.AppendText(text)
-	s.hub.logBytes.Add(int64(len(text)) + EntryBytes)
+	s.hub.logBytes.Add(int64(len(text)) + log.EntryBytes)
 	s.hub.changedStream(s, false)
 }
 
 // addEvent appends an entry that is more than text.
-func (s *Stream) addEvent(ev *Event) error {
+func (s *Stream) addEvent(ev *log.Event) error {
 	_ = s.hub.makeRoom()
 	s.log.Lock()
 	if err := s.growLocked(len(ev.Data)); err != nil {
 		s.log.Unlock()
 		return err
 	}
-	if ev.Kind != OpenEvent {
+	if ev.Kind != log.OpenEvent {
 		s.countLocked()
 	}
 	s.appendEventLocked(ev)
@@ -270,24 +272,24 @@ func (s *Stream) addEvent(ev *Event) error {
 	return nil
 }
 
-func (s *Stream) appendEventLocked(ev *Event) {
+func (s *Stream) appendEventLocked(ev *log.Event) {
 	before := s.log.Size()
 	ev.Time = time.Now()
 	s.log.Append(ev)
 	s.hub.logBytes.Add(s.log.Size() - before)
-	s.hub.changedStream(s, ev.Kind == EndEvent)
+	s.hub.changedStream(s, ev.Kind == log.EndEvent)
 }
 
 // growLocked checks that the stream can take n bytes more, and that it runs.
 func (s *Stream) growLocked(n int) error {
 	if s.status.Ended() || s.remote != nil {
-		return ErrClosed
+		return errs.ErrClosed
 	}
 	if limit := s.hub.limits.StreamBytes; s.log.Size()+int64(n) > limit {
-		return &LimitError{Kind: ErrTooLarge, Name: "bytes of one stream (stream_bytes)", Limit: limit}
+		return &errs.LimitError{Kind: errs.ErrTooLarge, Name: "bytes of one stream (stream_bytes)", Limit: limit}
 	}
 	if limit := s.hub.limits.mostLogMemory(); s.hub.logBytes.Load()+int64(n) > limit {
-		return &LimitError{Kind: ErrTooLarge, Name: "memory for logs, with what running streams may take beyond log_memory", Limit: limit}
+		return &errs.LimitError{Kind: errs.ErrTooLarge, Name: "memory for logs, with what running streams may take beyond log_memory", Limit: limit}
 	}
 	s.startLocked()
 	return nil
@@ -338,7 +340,7 @@ func (s *Stream) endLocked(status Status, e Ending) {
 	s.status, s.ending, s.ended, s.missed = status, e, time.Now(), len(s.elsewhere) == 0 && !s.hub.IsThere(s.Owner)
 	s.account.endedBy = e.by
 	s.hub.counts.end(s, status, e.Error)
-	s.appendEventLocked(&Event{Kind: EndEvent, Name: "end", Data: e.appendJSON(nil)})
+	s.appendEventLocked(&log.Event{Kind: log.EndEvent, Name: "end", Data: e.appendJSON(nil)})
 	close(s.doneC)
 	s.producer.stopLease()
 	if s.idleStop != nil {

@@ -7,6 +7,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/log"
 )
 
 // pieces are what a model might write: every length of UTF-8, what JSON and SSE must escape, and long runs.
@@ -44,8 +45,8 @@ type streamModel struct {
 }
 
 type streamClient struct {
-	reader *hub.Reader
-	after  hub.Position
+	reader *log.Reader
+	after  log.Position
 	text   strings.Builder
 	events []string
 	ended  bool
@@ -81,8 +82,8 @@ func (m *streamModel) read(t *rapid.T) { m.readOne(rapid.IntRange(0, 2).Draw(t, 
 func (m *streamModel) readOne(i int) {
 	c := &m.clients[i]
 	if c.reader == nil {
-		var reset *hub.Reset
-		c.reader, reset = m.stream.Watch(c.after, hub.NewWake())
+		var reset *log.Reset
+		c.reader, reset = m.stream.Watch(c.after, log.NewWake())
 		if reset != nil {
 			m.t.Fatalf("client %d, after %v: reset %v", i, c.after, reset)
 		}
@@ -98,12 +99,12 @@ func (m *streamModel) readOne(i int) {
 		c.text.Write(item.Text)
 		switch {
 		case item.Event == nil:
-		case item.Event.Kind == hub.EndEvent:
+		case item.Event.Kind == log.EndEvent:
 			c.ended = true
 		default:
 			c.events = append(c.events, item.Event.Name)
 		}
-		c.after = hub.Position{Epoch: m.stream.Epoch(), Offset: item.To}
+		c.after = log.Position{Epoch: m.stream.Epoch(), Offset: item.To}
 	}
 	if got, made := c.text.String(), m.made.String(); !strings.HasPrefix(made, got) {
 		m.t.Fatalf("client %d has %q, which is no prefix of %q", i, got, made)
@@ -122,7 +123,7 @@ func (m *streamModel) cut(t *rapid.T) {
 func (m *streamModel) byByte(t *rapid.T) {
 	made := m.made.String()
 	at := rapid.IntRange(0, len(made)).Draw(t, "at")
-	r, skip, ok := m.stream.WatchByte(at, hub.NewWake())
+	r, skip, ok := m.stream.WatchByte(at, log.NewWake())
 	if !ok {
 		t.Fatalf("byte %d of %d cannot be had", at, len(made))
 	}

@@ -1,11 +1,14 @@
 package hub
 
-import "time"
+import (
+	"github.com/duckwire/duckwire/hub/log"
+	"time"
+)
 
 // StreamState is a stream at one moment.
 type StreamState struct {
 	Status   Status
-	Position Position
+	Position log.Position
 	Text     []byte // what was asked for of it; shared, never to be changed
 	At       int    // where Text begins, in bytes from the beginning
 	Bytes    int    // of the whole text so far
@@ -76,7 +79,7 @@ func (s *Stream) Info() CompletionInfo {
 }
 
 // AtEnd reports whether the stream has ended and p is its very end, or the tail: nothing is left to read.
-func (s *Stream) AtEnd(p Position) bool {
+func (s *Stream) AtEnd(p log.Position) bool {
 	s.log.Lock()
 	defer s.log.Unlock()
 	return s.status.Ended() && (p.Now || p == s.log.Position(s.log.Tail()))
@@ -91,7 +94,7 @@ func (s *Stream) Epoch() string {
 
 // Snapshot reads r to the tail and returns the stream's state at that moment: Text is what followed r, and the items are the events there. With a
 // Reset, r could not go on where it was, and these are of what follows Reset.From.
-func (s *Stream) Snapshot(r *Reader) (StreamState, []Item, *Reset) {
+func (s *Stream) Snapshot(r *log.Reader) (StreamState, []log.Item, *log.Reset) {
 	s.log.Lock()
 	defer s.log.Unlock()
 	events, at, reset := s.log.ReadEvents(r)

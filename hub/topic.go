@@ -11,7 +11,9 @@ import (
 
 	"github.com/oklog/ulid/v2"
 
+	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/jsonw"
+	"github.com/duckwire/duckwire/hub/log"
 )
 
 // EventInput is one event to be published.
@@ -34,7 +36,7 @@ type Published struct {
 
 // Topic is a named log of events. Topics come into being when they are first used and go when nobody has used them for Limits.HistoryTTL.
 type topic struct {
-	Log
+	log.Log
 	name  string
 	hub   *Hub
 	ids   map[eventKey]uint64 // offsets of kept events that came with an id
@@ -57,7 +59,7 @@ func (t *topic) publish(sender string, events []EventInput, now time.Time) ([]Pu
 	t.Lock()
 	if t.gone {
 		t.Unlock()
-		return nil, ErrClosed
+		return nil, errs.ErrClosed
 	}
 	before := t.Size()
 	for i := range events {
@@ -77,7 +79,7 @@ func (t *topic) append(sender string, in *EventInput, now time.Time) Published {
 	} else if offset, ok := t.ids[key]; ok && !in.Ephemeral {
 		return Published{ID: in.ID, Position: t.Position(offset).String()}
 	}
-	ev := &Event{Name: in.Event, Time: now, Bytes: in.Bytes, Except: in.Except}
+	ev := &log.Event{Name: in.Event, Time: now, Bytes: in.Bytes, Except: in.Except}
 	if in.Ephemeral {
 		t.hub.counts.ephemerals.Add(1)
 		putEnvelope(ev, t.name, sender, in, "")
@@ -105,7 +107,7 @@ func (t *topic) trimOver(now time.Time) {
 	old := now.Add(-l.HistoryTTL)
 	over := t.Len() - l.HistoryEvents
 	bytes := t.Size() - l.HistoryBytes
-	dropped := t.Trim(func(ev *Event) bool {
+	dropped := t.Trim(func(ev *log.Event) bool {
 		if over <= 0 && bytes <= 0 && !ev.Time.Before(old) {
 			return false
 		}
@@ -121,7 +123,7 @@ func (t *topic) trimOver(now time.Time) {
 }
 
 // putEnvelope makes Data the JSON object of design.md 2.3. in.Payload is compact JSON already.
-func putEnvelope(ev *Event, topic, sender string, in *EventInput, position string) {
+func putEnvelope(ev *log.Event, topic, sender string, in *EventInput, position string) {
 	b := make([]byte, 0, len(topic)+len(sender)+len(in.ID)+len(in.Event)+len(in.Payload)+len(position)+128)
 	b = append(b, `{"id":`...)
 	b = jsonw.AppendString(b, in.ID)
@@ -166,7 +168,7 @@ func (in *EventInput) check(field string, l *Limits) error {
 		return err
 	}
 	if strings.HasPrefix(in.Event, "phx_") || strings.HasPrefix(in.Event, "presence_") || strings.HasPrefix(in.Event, "chan_reply_") {
-		return Invalid(field+"event", "names beginning with phx_, presence_ and chan_reply_ belong to the protocol; choose another")
+		return errs.Invalid(field+"event", "names beginning with phx_, presence_ and chan_reply_ belong to the protocol; choose another")
 	}
 	if in.ID != "" {
 		if err := ValidName(field+"id", in.ID); err != nil {
@@ -182,12 +184,12 @@ func (in *EventInput) check(field string, l *Limits) error {
 	} else {
 		payload, err := compactJSON(in.Payload)
 		if err != nil {
-			return Invalid(field+"payload", "%v", err)
+			return errs.Invalid(field+"payload", "%v", err)
 		}
 		in.Payload, size = payload, len(payload)
 	}
 	if size > l.MessageBytes {
-		return &LimitError{Kind: ErrTooLarge, Name: field + "payload in bytes (message_bytes)", Limit: int64(l.MessageBytes)}
+		return &errs.LimitError{Kind: errs.ErrTooLarge, Name: field + "payload in bytes (message_bytes)", Limit: int64(l.MessageBytes)}
 	}
 	return nil
 }
@@ -216,11 +218,11 @@ const MaxName = 128
 // ValidName checks an event's name or id: 1 to MaxName bytes of [A-Za-z0-9._~:-] (protocol/sse.md 2.4). The error names field.
 func ValidName(field, s string) error {
 	if s == "" || len(s) > MaxName {
-		return Invalid(field, "must be 1 to %d bytes long; got %d", MaxName, len(s))
+		return errs.Invalid(field, "must be 1 to %d bytes long; got %d", MaxName, len(s))
 	}
 	for i := range len(s) {
 		if c := s[i]; !isAlphanumeric(c) && !strings.ContainsRune("._~:-", rune(c)) || c >= utf8.RuneSelf {
-			return Invalid(field, "may hold only A-Z a-z 0-9 . _ ~ : -")
+			return errs.Invalid(field, "may hold only A-Z a-z 0-9 . _ ~ : -")
 		}
 	}
 	return nil

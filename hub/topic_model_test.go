@@ -8,6 +8,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/log"
 )
 
 // TestTopicReadersSeeEachEventOrAreTold holds a topic with a short history to a model: each reader gets consecutive events, or a reset
@@ -47,7 +48,7 @@ type topicModel struct {
 
 type topicClient struct {
 	reader *hub.TopicReader
-	after  hub.Position
+	after  log.Position
 	joined bool
 	next   int // the event that must come next
 	seen   map[string]int
@@ -101,9 +102,9 @@ func (m *topicModel) readOne(i int) {
 	c := &m.clients[i]
 	told := false
 	if c.reader == nil {
-		var reset *hub.Reset
+		var reset *log.Reset
 		var err error
-		if c.reader, reset, err = m.hub.Subscribe("code:file:x", c.after, hub.NewWake()); err != nil {
+		if c.reader, reset, err = m.hub.Subscribe("code:file:x", c.after, log.NewWake()); err != nil {
 			m.t.Fatal(err)
 		}
 		c.seen = map[string]int{}
@@ -131,7 +132,7 @@ func (m *topicModel) readOne(i int) {
 	}
 }
 
-func (m *topicModel) take(i int, item hub.Item, told *bool) {
+func (m *topicModel) take(i int, item log.Item, told *bool) {
 	c := &m.clients[i]
 	var envelope struct{ Payload json.RawMessage }
 	if err := json.Unmarshal(item.Event.Data, &envelope); err != nil {
@@ -157,5 +158,5 @@ func (m *topicModel) take(i int, item hub.Item, told *bool) {
 	}
 	*told = false
 	c.next = n + 1
-	c.after = hub.Position{Epoch: c.reader.Start().Epoch, Offset: item.To}
+	c.after = log.Position{Epoch: c.reader.Start().Epoch, Offset: item.To}
 }

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"fmt"
+	"github.com/duckwire/duckwire/hub/errs"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -26,7 +27,7 @@ const phoenixTopic = "phoenix"
 // Names are compared byte by byte; nothing is normalised. The error is a *FieldError for the field "topic".
 func ValidTopic(s string) error {
 	if reason := topicFault(s); reason != "" {
-		return &FieldError{Field: "topic", Reason: reason}
+		return &errs.FieldError{Field: "topic", Reason: reason}
 	}
 	return nil
 }

@@ -8,6 +8,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/rights"
 )
 
 func TestValidTopic(t *testing.T) {
@@ -25,8 +27,8 @@ func TestValidTopic(t *testing.T) {
 		"a\xff", "\xc0\x80", "..", ".", "a/../b", "a/./b", "a/..", "code:file:x/..", strings.Repeat("a", hub.MaxTopic+1), strings.Repeat("é", 128),
 	} {
 		err := hub.ValidTopic(s)
-		var field *hub.FieldError
-		if !errors.As(err, &field) || field.Field != "topic" || !errors.Is(err, hub.ErrInvalid) {
+		var field *errs.FieldError
+		if !errors.As(err, &field) || field.Field != "topic" || !errors.Is(err, errs.ErrInvalid) {
 			t.Errorf("ValidTopic(%q): %v", s, err)
 		}
 	}
@@ -40,7 +42,7 @@ func FuzzValidTopic(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		err := hub.ValidTopic(s)
 		if err != nil {
-			if !errors.Is(err, hub.ErrInvalid) || !utf8.ValidString(err.Error()) || len(err.Error()) > 200 {
+			if !errors.Is(err, errs.ErrInvalid) || !utf8.ValidString(err.Error()) || len(err.Error()) > 200 {
 				t.Fatalf("ValidTopic(%q): %q", s, err)
 			}
 			return
@@ -55,8 +57,8 @@ func FuzzValidTopic(f *testing.F) {
 		}
 		// A topic as a pattern is exactly itself.
 		if !strings.Contains(s, "{sub}") {
-			caps, err := hub.ParseCaps(map[string][]string{s: {"publish"}}, "u")
-			if err != nil || !caps.Allows(s, hub.ActionPublish) || caps.Allows(s+"x", hub.ActionPublish) {
+			caps, err := rights.ParseCaps(map[string][]string{s: {"publish"}}, "u")
+			if err != nil || !caps.Allows(s, rights.ActionPublish) || caps.Allows(s+"x", rights.ActionPublish) {
 				t.Fatalf("%q as a pattern is not itself", s)
 			}
 		}

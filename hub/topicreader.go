@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"github.com/duckwire/duckwire/hub/log"
 	"sync/atomic"
 	"time"
 )
@@ -12,7 +13,7 @@ func (t *topicVersion) set(v uint64) { t.v.Store(v) }
 
 // TopicReader is a subscription: a Reader of a topic's log that sees its ephemeral events too. It belongs to one goroutine.
 type TopicReader struct {
-	Reader
+	log.Reader
 	topic *topic
 	seen  uint64 // the version of the ephemeral table that was read
 
@@ -24,7 +25,7 @@ func (r *TopicReader) Topic() string { return r.topic.name }
 
 // Read is Reader.Read, with the ephemeral events that changed since the last Read behind the log's items: of each sender and name only the
 // newest, and at the first Read all that are current.
-func (r *TopicReader) Read(dst []Item) ([]Item, *Reset) {
+func (r *TopicReader) Read(dst []log.Item) ([]log.Item, *log.Reset) {
 	dst, reset := r.Reader.Read(dst)
 	// The log's read has parked the reader, or has woken it, so a change after this look will wake it.
 	if r.topic.watch.v.Load() == r.seen {
@@ -40,7 +41,7 @@ func (r *TopicReader) Read(dst []Item) ([]Item, *Reset) {
 }
 
 // subscribe opens a reader, or returns nil where the topic is gone.
-func (t *topic) subscribe(p Position, wake Waker) (*TopicReader, *Reset) {
+func (t *topic) subscribe(p log.Position, wake log.Waker) (*TopicReader, *log.Reset) {
 	r := &TopicReader{topic: t}
 	observer := t.hub.counts.observer(wake)
 	t.Lock()
@@ -50,7 +51,7 @@ func (t *topic) subscribe(p Position, wake Waker) (*TopicReader, *Reset) {
 	}
 	t.trimOver(time.Now()) // what is too old was lost the moment it was
 	r.counts, _ = observer.(*readerCounts)
-	return r, t.Open(&r.Reader, p, wake, ReaderOptions{Observer: observer, OnClose: t.left})
+	return r, t.Open(&r.Reader, p, wake, log.ReaderOptions{Observer: observer, OnClose: t.left})
 }
 
 // ReadFor says whose reader it is, until it is closed: durable events for that user need not go to the queue meanwhile. It is called once, at first.

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"encoding/json"
+	"github.com/duckwire/duckwire/hub/log"
 	"time"
 )
 
@@ -12,7 +13,7 @@ type TopicStore interface {
 	// AppendEvents adds events behind the last one of a topic, in order, all or none, and returns their places. A Named event that the topic has
 	// from that sender is not added again: its first place is returned. An Ephemeral one has no place: it takes that of the sender's last one of its
 	// name.
-	AppendEvents(topic string, events []SharedEvent, room TopicRoom) ([]Position, error)
+	AppendEvents(topic string, events []SharedEvent, room TopicRoom) ([]log.Position, error)
 	// Events returns what is kept of a topic behind an offset of an epoch, oldest first, about PageBytes at a time; of another epoch, from the
 	// beginning. A topic that there is not has an epoch from now on.
 	Events(topic, epoch string, after uint64) (TopicPage, error)
@@ -53,9 +54,9 @@ type EventBatch struct {
 // TopicPage is what is kept of a topic, or a part of it.
 type TopicPage struct {
 	Epoch      string
-	Before     []Position // the epochs before, the latest first, and up to where each is the same as this one
-	Base, Tail uint64     // the offsets Base+1 … Tail are kept
-	First      uint64     // the offset of the first of Events
+	Before     []log.Position // the epochs before, the latest first, and up to where each is the same as this one
+	Base, Tail uint64         // the offsets Base+1 … Tail are kept
+	First      uint64         // the offset of the first of Events
 	Events     []SharedEvent
 	Ephemerals []SharedEvent // current ones, those that changed first before the others; with the first page only
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/log"
 	"slices"
 	"time"
 )
@@ -31,8 +33,8 @@ type worker struct {
 
 // poll is a question for a job that waits for an answer.
 type poll struct {
-	wake *Wake // there may be a job of this node's
-	news *Wake // or of another's
+	wake *log.Wake // there may be a job of this node's
+	news *log.Wake // or of another's
 
 	told []waitingJob // what news was of, until the other nodes were asked in vain. Guarded by jobs.mu
 }
@@ -93,7 +95,7 @@ func (q *jobs) enter(w *Worker, p *poll) (*worker, error) {
 	if k == nil {
 		q.forgetWorkers()
 		if len(q.workers) >= maxWorkers {
-			return nil, &LimitError{Kind: ErrLimited, Name: "workers", Limit: maxWorkers, Retry: 10 * time.Second}
+			return nil, &errs.LimitError{Kind: errs.ErrLimited, Name: "workers", Limit: maxWorkers, Retry: 10 * time.Second}
 		}
 		k = &worker{key: key, polls: make(map[*poll]struct{})}
 		q.workers[key] = k
@@ -128,7 +130,7 @@ func (h *Hub) TakeJob(ctx context.Context, w *Worker) (*Job, error) {
 	if err := w.check(); err != nil {
 		return nil, err
 	}
-	p := &poll{wake: NewWake(), news: NewWake()}
+	p := &poll{wake: log.NewWake(), news: log.NewWake()}
 	defer h.OnDrain(p.wake)()
 	k, err := h.jobs.enter(w, p)
 	if err != nil {
@@ -140,7 +142,7 @@ func (h *Hub) TakeJob(ctx context.Context, w *Worker) (*Job, error) {
 	defer stop()
 	for elsewhere := true; ; {
 		if h.IsDraining() {
-			return nil, ErrClosed
+			return nil, errs.ErrClosed
 		}
 		if job := h.handOut(k); job != nil {
 			return job, nil
@@ -224,11 +226,11 @@ func (h *Hub) RefuseJob(w *Worker, id string, epoch int64, reason string) error 
 	if err == nil && s.isRemote() {
 		return s.refuseElsewhere(&refusal{*w, id, epoch, reason})
 	}
-	if errors.Is(err, ErrUnavailable) {
+	if errors.Is(err, errs.ErrUnavailable) {
 		return err
 	}
 	if err != nil || s.job == nil || !s.heldHere(w.User) {
-		return fmt.Errorf("no such job of yours: %w", ErrNotFound)
+		return fmt.Errorf("no such job of yours: %w", errs.ErrNotFound)
 	}
 	if reason = clean(reason, MaxName); reason == "" {
 		reason = "without a reason"

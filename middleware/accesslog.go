@@ -10,12 +10,12 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
-	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/rights"
 )
 
 // accessNote is where inner middlewares leave what the access log wants to know but cannot see: values put into a context go inwards only.
 type accessNote struct {
-	identity atomic.Pointer[hub.Identity]
+	identity atomic.Pointer[rights.Identity]
 	start    time.Time
 }
 

@@ -10,7 +10,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/rights"
 )
 
 const (
@@ -24,15 +24,15 @@ const (
 
 // APIKey is what the server keeps of a key for servers: enough to know it again.
 type APIKey struct {
-	Name string   // the identity's user and token id
-	Hash [32]byte // SHA-256 of the key; keys are random, so a slow hash would only cost time
-	Caps hub.Caps // what it allows
+	Name string      // the identity's user and token id
+	Hash [32]byte    // SHA-256 of the key; keys are random, so a slow hash would only cost time
+	Caps rights.Caps // what it allows
 }
 
 // defaultAPIKeyCaps is for keys that are configured without capabilities: all that a server does, but no administration.
 var defaultAPIKeyCaps = map[string][]string{"*": {
-	string(hub.ActionSubscribe), string(hub.ActionPublish), string(hub.ActionPresence),
-	string(hub.ActionComplete), string(hub.ActionProduce), string(hub.ActionQueue),
+	string(rights.ActionSubscribe), string(rights.ActionPublish), string(rights.ActionPresence),
+	string(rights.ActionComplete), string(rights.ActionProduce), string(rights.ActionQueue),
 }}
 
 // NewAPIKey makes a key of 32 random bytes, dwk_ and 43 characters of [A-Za-z0-9_-], and the sha256:HEX to configure. The key is to be shown once and kept by
@@ -50,7 +50,7 @@ func NewAPIKey() (plaintext, hash string) {
 //	[NAME=]KEY[;PATTERN=ACTION|ACTION…]…
 //
 // KEY is sha256: and 64 hex digits, as NewAPIKey makes them, or the key itself, at least 32 characters without spaces, of which only the hash is kept. NAME
-// is 1 to 64 characters of [A-Za-z0-9._-]; without one it is "key-" and the first 8 hex digits of the hash. A PATTERN is one of capabilities (hub.ParseCaps; {sub}
+// is 1 to 64 characters of [A-Za-z0-9._-]; without one it is "key-" and the first 8 hex digits of the hash. A PATTERN is one of capabilities (rights.ParseCaps; {sub}
 // is the name). Without any the key allows every action but admin on every topic. Names and keys must not repeat. Errors name the entry by its
 // number, and never quote the key.
 func ParseAPIKeys(s string) ([]APIKey, error) {
@@ -90,7 +90,7 @@ func parseAPIKey(entry string) (APIKey, error) {
 			return APIKey{}, err
 		}
 	}
-	key.Caps, err = hub.ParseCaps(raw, key.Name)
+	key.Caps, err = rights.ParseCaps(raw, key.Name)
 	return key, err
 }
 
@@ -168,7 +168,7 @@ func checkAPIKeys(keys []APIKey) error {
 }
 
 // findAPIKey returns whose key it is, or nil. It compares with every key, in constant time, so that timing tells nothing about any.
-func (v *Verifier) findAPIKey(plaintext string) *hub.Identity {
+func (v *Verifier) findAPIKey(plaintext string) *rights.Identity {
 	if len(v.apiKeys) == 0 {
 		return nil
 	}
@@ -182,5 +182,5 @@ func (v *Verifier) findAPIKey(plaintext string) *hub.Identity {
 		return nil
 	}
 	k := &v.apiKeys[found]
-	return &hub.Identity{User: k.Name, Caps: k.Caps, TokenID: k.Name, Service: true}
+	return &rights.Identity{User: k.Name, Caps: k.Caps, TokenID: k.Name, Service: true}
 }

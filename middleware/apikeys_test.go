@@ -7,7 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/rights"
 	"github.com/duckwire/duckwire/middleware"
 )
 
@@ -34,7 +35,7 @@ func TestNewAPIKey(t *testing.T) {
 			t.Error("the key is kept in plain text")
 		}
 		for _, wrong := range []string{again, plaintext[:len(plaintext)-1], plaintext + "A", hash, hash[7:]} {
-			if id, err := v.Verify(t.Context(), wrong); id != nil || !errors.Is(err, hub.ErrUnauthenticated) {
+			if id, err := v.Verify(t.Context(), wrong); id != nil || !errors.Is(err, errs.ErrUnauthenticated) {
 				t.Errorf("%q: %+v, %v", wrong, id, err)
 			}
 		}
@@ -53,7 +54,7 @@ func TestParseAPIKeys(t *testing.T) {
 		t.Fatalf("got %+v", keys)
 	}
 	worker, standard := keys[0].Caps, keys[1].Caps
-	for _, a := range []hub.Action{"publish", "produce", "queue"} {
+	for _, a := range []rights.Action{"publish", "produce", "queue"} {
 		if !worker.Allows("code:1", a) {
 			t.Errorf("the worker may not %s", a)
 		}
@@ -61,7 +62,7 @@ func TestParseAPIKeys(t *testing.T) {
 	if worker.Allows("code:1", "subscribe") || worker.Allows("x", "publish") || !worker.Allows("user:worker", "admin") || worker.Allows("user:ci", "queue") {
 		t.Errorf("the worker may %v", worker.Map())
 	}
-	for _, a := range []hub.Action{"subscribe", "publish", "presence", "complete", "produce", "queue"} {
+	for _, a := range []rights.Action{"subscribe", "publish", "presence", "complete", "produce", "queue"} {
 		if !standard.Allows("any:topic", a) {
 			t.Errorf("by default a key may not %s", a)
 		}

@@ -5,15 +5,15 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/rights"
 )
 
-// Authenticate lets requests with a credential that holds through, with its hub.Identity in the context (IdentityFrom). Nothing is anonymous.
+// Authenticate lets requests with a credential that holds through, with its rights.Identity in the context (IdentityFrom). Nothing is anonymous.
 //
 // The credential is taken from Authorization: Bearer, the cookie duckwire_token (from allowed pages only), ?token= or ?api_key=, in that order; the
 // first one counts alone. Those of the query are taken out of the request's URL, so that nothing behind this can log them. Refusals are
-// hub.ErrUnauthenticated, with WWW-Authenticate set as RFC 6750 §3 asks for; hub.ErrForbidden for a cookie from elsewhere; hub.ErrLimited for too
-// many of these from one address; or hub.ErrUnavailable while the issuer's keys cannot be had.
+// errs.ErrUnauthenticated, with WWW-Authenticate set as RFC 6750 §3 asks for; errs.ErrForbidden for a cookie from elsewhere; errs.ErrLimited for too
+// many of these from one address; or errs.ErrUnavailable while the issuer's keys cannot be had.
 func Authenticate(v *Verifier, o AuthOptions, fail ErrorWriter) func(http.Handler) http.Handler {
 	find := &credentials{allowed: newOrigins(o.AllowedOrigins)}
 	return func(next http.Handler) http.Handler {
@@ -23,7 +23,7 @@ func Authenticate(v *Verifier, o AuthOptions, fail ErrorWriter) func(http.Handle
 			if err == nil && token == "" {
 				err = errNoToken
 			}
-			var id *hub.Identity
+			var id *rights.Identity
 			if err == nil {
 				id, err = v.Verify(r.Context(), token)
 			}

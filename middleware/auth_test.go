@@ -12,14 +12,14 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
-	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/middleware"
 )
 
 // fail is the error writer of the tests: the status, and the error as it is.
 func fail(w http.ResponseWriter, _ *http.Request, err error) {
 	status := http.StatusInternalServerError
-	for sentinel, s := range map[error]int{hub.ErrUnauthenticated: 401, hub.ErrForbidden: 403, hub.ErrTooLarge: 413, hub.ErrUnavailable: 503} {
+	for sentinel, s := range map[error]int{errs.ErrUnauthenticated: 401, errs.ErrForbidden: 403, errs.ErrTooLarge: 413, errs.ErrUnavailable: 503} {
 		if errors.Is(err, sentinel) {
 			status = s
 		}

@@ -11,18 +11,18 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/rights"
 )
 
 const maxAuthorizeBody = 64 << 10 // bytes of an answer
 
 // question is what the application is asked, and the key of its answer.
 type question struct {
-	User    string     `json:"user"`
-	Topic   string     `json:"topic"`
-	Action  hub.Action `json:"action"`
-	TokenID string     `json:"token_id"`
-	Service bool       `json:"service"`
+	User    string        `json:"user"`
+	Topic   string        `json:"topic"`
+	Action  rights.Action `json:"action"`
+	TokenID string        `json:"token_id"`
+	Service bool          `json:"service"`
 }
 
 // key is the question as one string; lengths keep its parts apart, whatever they hold.

@@ -10,7 +10,8 @@ import (
 
 	"golang.org/x/sync/singleflight"
 
-	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/rights"
 )
 
 // Defaults and limits of a URLAuthorizer.
@@ -25,19 +26,19 @@ const (
 
 // URLAuthorizerOptions configure a URLAuthorizer.
 type URLAuthorizerOptions struct {
-	URL        string         // http or https; asked with POST
-	Timeout    time.Duration  // of one question; 0: 2 s
-	TTL        time.Duration  // how long an answer that names no ttl is kept; 0: 30 s, negative: not at all
-	MaxEntries int            // answers kept, the least recently used go first; 0: 10,000
-	Next       hub.Authorizer // asked first, its yes is final; nil: hub.CapsAuthorizer
-	HTTPClient *http.Client   // nil: one with at most 64 connections; redirects are not followed either way
+	URL        string            // http or https; asked with POST
+	Timeout    time.Duration     // of one question; 0: 2 s
+	TTL        time.Duration     // how long an answer that names no ttl is kept; 0: 30 s, negative: not at all
+	MaxEntries int               // answers kept, the least recently used go first; 0: 10,000
+	Next       rights.Authorizer // asked first, its yes is final; nil: rights.CapsAuthorizer
+	HTTPClient *http.Client      // nil: one with at most 64 connections; redirects are not followed either way
 }
 
 // URLAuthorizer asks an application what an identity's own capabilities do not allow.
 //
 // The question is a POST of {"user","topic","action","token_id","service"}; the answer 200 with {"allowed": true|false} and optionally "ttl", in seconds, 0 for
 // do not keep, at most an hour. 401 and 403 are a no as well. Answers are kept per user, token id, service, topic and action, and the same question is asked
-// once at a time. Anything else (no answer in time, another status, a redirect, no such JSON) is hub.ErrUnavailable for the second to come: it fails closed.
+// once at a time. Anything else (no answer in time, another status, a redirect, no such JSON) is errs.ErrUnavailable for the second to come: it fails closed.
 //
 // It is safe for concurrent use, and starts no goroutine.
 type URLAuthorizer struct {
@@ -45,7 +46,7 @@ type URLAuthorizer struct {
 	client  *http.Client
 	timeout time.Duration
 	ttl     time.Duration
-	next    hub.Authorizer
+	next    rights.Authorizer
 	answers *answerCache
 	flights singleflight.Group
 }
@@ -64,7 +65,7 @@ func NewURLAuthorizer(o URLAuthorizerOptions) (*URLAuthorizer, error) {
 		a.ttl = defaultAuthorizeTTL
 	}
 	if a.next == nil {
-		a.next = hub.CapsAuthorizer{}
+		a.next = rights.CapsAuthorizer{}
 	}
 	if o.MaxEntries <= 0 {
 		o.MaxEntries = defaultAuthorizeEntries
@@ -87,10 +88,10 @@ func noRedirects(client *http.Client) *http.Client {
 	return &c
 }
 
-// Authorize implements hub.Authorizer.
-func (a *URLAuthorizer) Authorize(ctx context.Context, id *hub.Identity, topic string, action hub.Action) error {
+// Authorize implements rights.Authorizer.
+func (a *URLAuthorizer) Authorize(ctx context.Context, id *rights.Identity, topic string, action rights.Action) error {
 	err := a.next.Authorize(ctx, id, topic, action)
-	if err == nil || !errors.Is(err, hub.ErrForbidden) {
+	if err == nil || !errors.Is(err, errs.ErrForbidden) {
 		return err
 	}
 	q := question{User: id.User, Topic: topic, Action: action, TokenID: id.TokenID, Service: id.Service}
@@ -109,7 +110,7 @@ func (a *URLAuthorizer) Authorize(ctx context.Context, id *hub.Identity, topic s
 	case verdictNo:
 		return err
 	}
-	return fmt.Errorf("the application that decides about %q on %.255q does not answer: %w", string(action), topic, hub.ErrUnavailable)
+	return fmt.Errorf("the application that decides about %q on %.255q does not answer: %w", string(action), topic, errs.ErrUnavailable)
 }
 
 // ask has the question answered and keeps the answer. The one request that asks may go away: others wait for the answer too.

@@ -15,7 +15,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/rights"
 	"github.com/duckwire/duckwire/middleware"
 )
 
@@ -61,10 +62,10 @@ func newURLAuthorizer(t *testing.T, app *application, o middleware.URLAuthorizer
 	return a
 }
 
-func identity(user string, caps map[string][]string) *hub.Identity {
-	c, err := hub.ParseCaps(caps, user)
+func identity(user string, caps map[string][]string) *rights.Identity {
+	c, err := rights.ParseCaps(caps, user)
 	must(err)
-	return &hub.Identity{User: user, Caps: c, TokenID: "t-" + user}
+	return &rights.Identity{User: user, Caps: c, TokenID: "t-" + user}
 }
 
 func TestURLAuthorizerQuestion(t *testing.T) {
@@ -80,7 +81,7 @@ func TestURLAuthorizerQuestion(t *testing.T) {
 	if want := `{"user":"ada","topic":"code:1","action":"subscribe","token_id":"t-ada","service":false}`; app.asked[0] != want {
 		t.Errorf("asked %s", app.asked[0])
 	}
-	if err := a.Authorize(t.Context(), nil, "code:1", "subscribe"); !errors.Is(err, hub.ErrUnauthenticated) || app.count() != 1 {
+	if err := a.Authorize(t.Context(), nil, "code:1", "subscribe"); !errors.Is(err, errs.ErrUnauthenticated) || app.count() != 1 {
 		t.Errorf("nobody: %v", err)
 	}
 }
@@ -94,32 +95,32 @@ func TestURLAuthorizerAnswers(t *testing.T) {
 		kept   time.Duration // until just before then the same answer is given without asking
 	}{
 		"yes":                  {200, `{"allowed":true}`, nil, 30 * time.Second},
-		"no":                   {200, `{"allowed":false}`, hub.ErrForbidden, 30 * time.Second},
+		"no":                   {200, `{"allowed":false}`, errs.ErrForbidden, 30 * time.Second},
 		"yes for a while":      {200, `{"allowed":true,"ttl":5,"more":[]}`, nil, 5 * time.Second},
-		"no for half a second": {200, `{"allowed":false,"ttl":0.5}`, hub.ErrForbidden, time.Second / 2},
+		"no for half a second": {200, `{"allowed":false,"ttl":0.5}`, errs.ErrForbidden, time.Second / 2},
 		"yes, this once":       {200, `{"allowed":true,"ttl":0}`, nil, 0},
 		"yes for ever":         {200, `{"allowed":true,"ttl":1e300}`, nil, time.Hour},
-		"401":                  {401, `{"allowed":true}`, hub.ErrForbidden, 30 * time.Second},
-		"403":                  {403, ``, hub.ErrForbidden, 30 * time.Second},
-		"500":                  {500, `{"allowed":true}`, hub.ErrUnavailable, time.Second},
-		"404":                  {404, `{"allowed":true}`, hub.ErrUnavailable, time.Second},
-		"201":                  {201, `{"allowed":true}`, hub.ErrUnavailable, time.Second},
-		"204":                  {204, ``, hub.ErrUnavailable, time.Second},
-		"a redirect":           {302, `{"allowed":true}`, hub.ErrUnavailable, time.Second},
-		"a 307":                {307, `{"allowed":true}`, hub.ErrUnavailable, time.Second},
-		"nothing":              {200, ``, hub.ErrUnavailable, time.Second},
-		"no JSON":              {200, `yes`, hub.ErrUnavailable, time.Second},
-		"true":                 {200, `true`, hub.ErrUnavailable, time.Second},
-		"null":                 {200, `null`, hub.ErrUnavailable, time.Second},
-		"neither":              {200, `{"ok":true}`, hub.ErrUnavailable, time.Second},
-		"allowed null":         {200, `{"allowed":null}`, hub.ErrUnavailable, time.Second},
-		"allowed a text":       {200, `{"allowed":"true"}`, hub.ErrUnavailable, time.Second},
-		"allowed a number":     {200, `{"allowed":1}`, hub.ErrUnavailable, time.Second},
-		"a negative ttl":       {200, `{"allowed":true,"ttl":-1}`, hub.ErrUnavailable, time.Second},
-		"a ttl in words":       {200, `{"allowed":true,"ttl":"5s"}`, hub.ErrUnavailable, time.Second},
-		"two answers":          {200, `{"allowed":true}{"allowed":true}`, hub.ErrUnavailable, time.Second},
-		"cut off":              {200, `{"allowed":true`, hub.ErrUnavailable, time.Second},
-		"enormous":             {200, `{"allowed":true}` + strings.Repeat(" ", 64<<10), hub.ErrUnavailable, time.Second},
+		"401":                  {401, `{"allowed":true}`, errs.ErrForbidden, 30 * time.Second},
+		"403":                  {403, ``, errs.ErrForbidden, 30 * time.Second},
+		"500":                  {500, `{"allowed":true}`, errs.ErrUnavailable, time.Second},
+		"404":                  {404, `{"allowed":true}`, errs.ErrUnavailable, time.Second},
+		"201":                  {201, `{"allowed":true}`, errs.ErrUnavailable, time.Second},
+		"204":                  {204, ``, errs.ErrUnavailable, time.Second},
+		"a redirect":           {302, `{"allowed":true}`, errs.ErrUnavailable, time.Second},
+		"a 307":                {307, `{"allowed":true}`, errs.ErrUnavailable, time.Second},
+		"nothing":              {200, ``, errs.ErrUnavailable, time.Second},
+		"no JSON":              {200, `yes`, errs.ErrUnavailable, time.Second},
+		"true":                 {200, `true`, errs.ErrUnavailable, time.Second},
+		"null":                 {200, `null`, errs.ErrUnavailable, time.Second},
+		"neither":              {200, `{"ok":true}`, errs.ErrUnavailable, time.Second},
+		"allowed null":         {200, `{"allowed":null}`, errs.ErrUnavailable, time.Second},
+		"allowed a text":       {200, `{"allowed":"true"}`, errs.ErrUnavailable, time.Second},
+		"allowed a number":     {200, `{"allowed":1}`, errs.ErrUnavailable, time.Second},
+		"a negative ttl":       {200, `{"allowed":true,"ttl":-1}`, errs.ErrUnavailable, time.Second},
+		"a ttl in words":       {200, `{"allowed":true,"ttl":"5s"}`, errs.ErrUnavailable, time.Second},
+		"two answers":          {200, `{"allowed":true}{"allowed":true}`, errs.ErrUnavailable, time.Second},
+		"cut off":              {200, `{"allowed":true`, errs.ErrUnavailable, time.Second},
+		"enormous":             {200, `{"allowed":true}` + strings.Repeat(" ", 64<<10), errs.ErrUnavailable, time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -152,7 +153,7 @@ func TestURLAuthorizerHang(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 20 {
 			wg.Go(func() {
-				if err := a.Authorize(t.Context(), identity("ada", nil), "code:1", "publish"); !errors.Is(err, hub.ErrUnavailable) {
+				if err := a.Authorize(t.Context(), identity("ada", nil), "code:1", "publish"); !errors.Is(err, errs.ErrUnavailable) {
 					t.Errorf("got %v", err)
 				}
 			})
@@ -199,17 +200,17 @@ func TestURLAuthorizerKeys(t *testing.T) {
 	app := &application{answer: always(200, `{"allowed":true}`)}
 	a := newURLAuthorizer(t, app, middleware.URLAuthorizerOptions{})
 	for i, q := range []struct {
-		id     hub.Identity
+		id     rights.Identity
 		topic  string
-		action hub.Action
+		action rights.Action
 	}{
-		{hub.Identity{User: "ada", TokenID: "1"}, "a", "publish"},
-		{hub.Identity{User: "ada", TokenID: "2"}, "a", "publish"},
-		{hub.Identity{User: "bob", TokenID: "1"}, "a", "publish"},
-		{hub.Identity{User: "ada", TokenID: "1"}, "b", "publish"},
-		{hub.Identity{User: "ada", TokenID: "1"}, "a", "subscribe"},
-		{hub.Identity{User: "ada", TokenID: "1", Service: true}, "a", "publish"},
-		{hub.Identity{User: "ada1", TokenID: ""}, "a", "publish"},
+		{rights.Identity{User: "ada", TokenID: "1"}, "a", "publish"},
+		{rights.Identity{User: "ada", TokenID: "2"}, "a", "publish"},
+		{rights.Identity{User: "bob", TokenID: "1"}, "a", "publish"},
+		{rights.Identity{User: "ada", TokenID: "1"}, "b", "publish"},
+		{rights.Identity{User: "ada", TokenID: "1"}, "a", "subscribe"},
+		{rights.Identity{User: "ada", TokenID: "1", Service: true}, "a", "publish"},
+		{rights.Identity{User: "ada1", TokenID: ""}, "a", "publish"},
 	} {
 		for range 2 {
 			if err := a.Authorize(t.Context(), &q.id, q.topic, q.action); err != nil || app.count() != i+1 {
@@ -236,7 +237,9 @@ func TestURLAuthorizerBound(t *testing.T) {
 // denyAll is an Authorizer with an error of its own.
 type denyAll struct{ err error }
 
-func (d denyAll) Authorize(context.Context, *hub.Identity, string, hub.Action) error { return d.err }
+func (d denyAll) Authorize(context.Context, *rights.Identity, string, rights.Action) error {
+	return d.err
+}
 
 func TestURLAuthorizerNext(t *testing.T) {
 	app := &application{answer: always(200, `{"allowed":true}`)}
@@ -271,7 +274,7 @@ func TestURLAuthorizerOverHTTP(t *testing.T) {
 	for _, c := range []struct {
 		path, topic string
 		want        error
-	}{{"/ask", "a", nil}, {"/ask", "b", hub.ErrForbidden}, {"/away", "a", hub.ErrUnavailable}, {"/none", "a", hub.ErrUnavailable}} {
+	}{{"/ask", "a", nil}, {"/ask", "b", errs.ErrForbidden}, {"/away", "a", errs.ErrUnavailable}, {"/none", "a", errs.ErrUnavailable}} {
 		a, err := middleware.NewURLAuthorizer(middleware.URLAuthorizerOptions{URL: server.URL + c.path, HTTPClient: server.Client()})
 		must(err)
 		if err := a.Authorize(t.Context(), identity("ada", nil), c.topic, "publish"); !errors.Is(err, c.want) {
@@ -281,7 +284,7 @@ func TestURLAuthorizerOverHTTP(t *testing.T) {
 	server.Close()
 	a, err := middleware.NewURLAuthorizer(middleware.URLAuthorizerOptions{URL: server.URL + "/ask"})
 	must(err)
-	if err := a.Authorize(t.Context(), identity("ada", nil), "a", "publish"); !errors.Is(err, hub.ErrUnavailable) || strings.Contains(err.Error(), "127.0.0.1") {
+	if err := a.Authorize(t.Context(), identity("ada", nil), "a", "publish"); !errors.Is(err, errs.ErrUnavailable) || strings.Contains(err.Error(), "127.0.0.1") {
 		t.Errorf("a server that is gone: %v", err)
 	}
 }

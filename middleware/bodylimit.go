@@ -5,10 +5,10 @@ import (
 	"io"
 	"net/http"
 
-	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 )
 
-// BodyLimit refuses request bodies of more than limit bytes with a *hub.LimitError that matches hub.ErrTooLarge: at once where Content-Length tells,
+// BodyLimit refuses request bodies of more than limit bytes with a *errs.LimitError that matches errs.ErrTooLarge: at once where Content-Length tells,
 // else from the Read that goes beyond it. The connection is then closed, so that the rest need not be read.
 func BodyLimit(limit int64, fail ErrorWriter) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
@@ -29,7 +29,7 @@ func BodyLimit(limit int64, fail ErrorWriter) func(http.Handler) http.Handler {
 }
 
 func bodyTooLarge(limit int64) error {
-	return &hub.LimitError{Kind: hub.ErrTooLarge, Name: "request body in bytes (body_bytes)", Limit: limit}
+	return &errs.LimitError{Kind: errs.ErrTooLarge, Name: "request body in bytes (body_bytes)", Limit: limit}
 }
 
 // limitedBody turns net/http's error into ours.

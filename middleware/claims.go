@@ -8,7 +8,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
-	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/rights"
 )
 
 // maxClaim is how long a user's or a token's id may be, in bytes.
@@ -18,8 +18,8 @@ const maxClaim = 255
 const maxTime = 253402300799
 
 // identityOf reads the claims of a token whose signature is good.
-func (v *Verifier) identityOf(claims jwt.MapClaims) (*hub.Identity, error) {
-	id := &hub.Identity{}
+func (v *Verifier) identityOf(claims jwt.MapClaims) (*rights.Identity, error) {
+	id := &rights.Identity{}
 	var err error
 	if id.Expires, err = v.expiry(claims); err != nil {
 		return nil, err
@@ -37,7 +37,7 @@ func (v *Verifier) identityOf(claims jwt.MapClaims) (*hub.Identity, error) {
 	if err != nil {
 		return nil, err
 	}
-	if id.Caps, err = hub.ParseCaps(raw, id.User); err != nil {
+	if id.Caps, err = rights.ParseCaps(raw, id.User); err != nil {
 		return nil, &TokenError{Reason: "token has bad capabilities: " + err.Error()} // not wrapped: the request itself is valid
 	}
 	return id, nil

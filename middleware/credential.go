@@ -6,7 +6,7 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 )
 
 // TokenCookie is the cookie that a token may travel in.
@@ -22,7 +22,7 @@ type AuthOptions struct {
 type credentials struct{ allowed *origins }
 
 // find returns the one credential that counts, in the order Authorization: Bearer, cookie, ?token=, ?api_key=. Others are not even looked at: a bad
-// one never falls back to the next. "" is none at all. Errors: a *TokenError for what is ambiguous or empty, one that matches hub.ErrForbidden for
+// one never falls back to the next. "" is none at all. Errors: a *TokenError for what is ambiguous or empty, one that matches errs.ErrForbidden for
 // a cookie that the page may not use.
 func (c *credentials) find(r *http.Request, query queryCredentials) (string, error) {
 	token, ok, err := bearerToken(r.Header)
@@ -91,20 +91,20 @@ func (c *credentials) checkCookie(r *http.Request) error {
 	origin, site := r.Header.Values("Origin"), r.Header.Get("Sec-Fetch-Site")
 	switch {
 	case len(origin) > 1:
-		return fmt.Errorf("the request has several Origin headers: %w", hub.ErrForbidden)
+		return fmt.Errorf("the request has several Origin headers: %w", errs.ErrForbidden)
 	case len(origin) == 1:
 		if sameHost(origin[0], r) || c.allowed.named(origin[0]) {
 			return nil
 		}
-		return fmt.Errorf("the cookie may not be used by pages of %.100q: %w", origin[0], hub.ErrForbidden)
+		return fmt.Errorf("the cookie may not be used by pages of %.100q: %w", origin[0], errs.ErrForbidden)
 	case site == "same-origin" || site == "none":
 		return nil
 	case site != "":
-		return fmt.Errorf("the cookie may not be used by pages of other origins: %w", hub.ErrForbidden)
+		return fmt.Errorf("the cookie may not be used by pages of other origins: %w", errs.ErrForbidden)
 	case r.Method == http.MethodGet || r.Method == http.MethodHead:
 		return nil
 	}
-	return fmt.Errorf("with the cookie, a request that changes something needs an Origin: %w", hub.ErrForbidden)
+	return fmt.Errorf("with the cookie, a request that changes something needs an Origin: %w", errs.ErrForbidden)
 }
 
 // queryCredentials are the credentials of a query.

@@ -5,7 +5,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/middleware/ratelimit"
 )
 
@@ -28,9 +28,9 @@ func NewFailures(p *Proxies, perMinute int) *Failures {
 // Limiter counts the attempts, by address. It is nil where there is no limit.
 func (f *Failures) Limiter() *ratelimit.Limiter { return f.limiter }
 
-// note counts a refusal, and returns what to answer: the refusal, or a *hub.LimitError in its place. What is no fault of the client's is not counted.
+// note counts a refusal, and returns what to answer: the refusal, or a *errs.LimitError in its place. What is no fault of the client's is not counted.
 func (f *Failures) note(r *http.Request, refusal error) error {
-	if f == nil || !errors.Is(refusal, hub.ErrUnauthenticated) && !errors.Is(refusal, hub.ErrForbidden) {
+	if f == nil || !errors.Is(refusal, errs.ErrUnauthenticated) && !errors.Is(refusal, errs.ErrForbidden) {
 		return refusal
 	}
 	if client := f.proxies.ClientOf(r); client != "" {

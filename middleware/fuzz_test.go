@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/middleware"
 )
 
@@ -25,7 +25,7 @@ func FuzzVerify(f *testing.F) {
 		}
 		v := newVerifier(t, middleware.VerifierOptions{Secret: secret, PublicKeyPEM: all})
 		id, err := v.Verify(t.Context(), token)
-		if id != nil || !errors.Is(err, hub.ErrUnauthenticated) {
+		if id != nil || !errors.Is(err, errs.ErrUnauthenticated) {
 			t.Fatalf("got %+v, %v", id, err)
 		}
 	})

@@ -4,20 +4,20 @@ import (
 	"context"
 	"net/http"
 
-	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/rights"
 )
 
 type identityKey struct{}
 
 // IdentityFrom returns who the request comes from, or nil where nobody was authenticated.
-func IdentityFrom(ctx context.Context) *hub.Identity {
-	id, _ := ctx.Value(identityKey{}).(*hub.Identity)
+func IdentityFrom(ctx context.Context) *rights.Identity {
+	id, _ := ctx.Value(identityKey{}).(*rights.Identity)
 	return id
 }
 
 // WithIdentity returns a shallow copy of r that comes from id, and tells the access log. It is for handlers that authenticate by themselves, such as
 // sockets, and for tests.
-func WithIdentity(r *http.Request, id *hub.Identity) *http.Request {
+func WithIdentity(r *http.Request, id *rights.Identity) *http.Request {
 	welcome(r.Context())
 	if note, ok := r.Context().Value(accessNoteKey{}).(*accessNote); ok {
 		note.identity.Store(id)

@@ -14,7 +14,7 @@ import (
 
 	"golang.org/x/time/rate"
 
-	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 )
 
 // When the key set is fetched.
@@ -27,7 +27,7 @@ const (
 	jwksAskBurst   = 2                // and so many at once
 )
 
-var errKeysUnavailable = fmt.Errorf("the keys that tokens are signed with cannot be fetched now: %w", hub.ErrUnavailable)
+var errKeysUnavailable = fmt.Errorf("the keys that tokens are signed with cannot be fetched now: %w", errs.ErrUnavailable)
 
 // errAskedEnough is for an unknown key when the set was fetched a moment ago.
 var errAskedEnough = errors.New("the key set was just fetched")

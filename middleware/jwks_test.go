@@ -16,7 +16,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
-	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/middleware"
 )
 
@@ -97,11 +97,11 @@ func TestJWKSEachAlgorithm(t *testing.T) {
 			wantVerify(t, v, s.sign(bubbleClaims(), nil), nil) // no kid: any key of the algorithm
 			for other := range signers() {
 				if other != alg {
-					wantVerify(t, v, s.sign(bubbleClaims(), kid("k-"+other)), hub.ErrUnauthenticated)
+					wantVerify(t, v, s.sign(bubbleClaims(), kid("k-"+other)), errs.ErrUnauthenticated)
 				}
 			}
 		}
-		wantVerify(t, v, signWith(jwt.SigningMethodHS256, secret, bubbleClaims(), nil), hub.ErrUnauthenticated)
+		wantVerify(t, v, signWith(jwt.SigningMethodHS256, secret, bubbleClaims(), nil), errs.ErrUnauthenticated)
 	})
 }
 
@@ -114,11 +114,11 @@ func TestJWKSRotation(t *testing.T) {
 		wantVerify(t, v, a.sign(bubbleClaims(), kid("a")), nil)
 		i.set(func() { i.body = keySet(b.jwk("b", nil)) })
 		wantVerify(t, v, b.sign(bubbleClaims(), kid("b")), nil)
-		wantVerify(t, v, a.sign(bubbleClaims(), kid("a")), hub.ErrUnauthenticated)
+		wantVerify(t, v, a.sign(bubbleClaims(), kid("a")), errs.ErrUnauthenticated)
 		// A key that is only taken away goes with the next regular fetch.
 		i.set(func() { i.body = keySet() })
 		time.Sleep(12 * time.Minute)
-		wantVerify(t, v, b.sign(bubbleClaims(), kid("b")), hub.ErrUnauthenticated)
+		wantVerify(t, v, b.sign(bubbleClaims(), kid("b")), errs.ErrUnauthenticated)
 	})
 }
 
@@ -154,7 +154,7 @@ func TestJWKSForgedKeyIDs(t *testing.T) {
 			}
 			time.Sleep(time.Second)
 		}
-		wantVerify(t, v, a.sign(bubbleClaims(), kid("a")), hub.ErrUnauthenticated)
+		wantVerify(t, v, a.sign(bubbleClaims(), kid("a")), errs.ErrUnauthenticated)
 	})
 }
 
@@ -190,9 +190,9 @@ func TestJWKSDownAtStart(t *testing.T) {
 		i := &issuer{body: keySet(a.jwk("a", nil)), down: true}
 		v := bubbleVerifier(t, i)
 		token := a.sign(bubbleClaims(), kid("a"))
-		wantVerify(t, v, token, hub.ErrUnavailable)
-		wantVerify(t, v, a.sign(bubbleClaims(), nil), hub.ErrUnavailable)
-		if err := v.Ready(); !errors.Is(err, hub.ErrUnavailable) {
+		wantVerify(t, v, token, errs.ErrUnavailable)
+		wantVerify(t, v, a.sign(bubbleClaims(), nil), errs.ErrUnavailable)
+		if err := v.Ready(); !errors.Is(err, errs.ErrUnavailable) {
 			t.Errorf("ready: %v", err)
 		}
 		time.Sleep(10 * time.Minute)
@@ -210,7 +210,7 @@ func TestJWKSDownAtStart(t *testing.T) {
 		i.set(func() { i.down = true })
 		time.Sleep(time.Hour)
 		wantVerify(t, v, token, nil)
-		wantVerify(t, v, a.sign(bubbleClaims(), kid("new")), hub.ErrUnavailable)
+		wantVerify(t, v, a.sign(bubbleClaims(), kid("new")), errs.ErrUnavailable)
 		if err := v.Ready(); err != nil {
 			t.Errorf("ready in an outage: %v", err)
 		}
@@ -222,12 +222,12 @@ func TestJWKSHanging(t *testing.T) {
 		i := &issuer{delay: 1000 * time.Hour}
 		v := bubbleVerifier(t, i)
 		start := time.Now()
-		wantVerify(t, v, newEdSigner().sign(bubbleClaims(), kid("a")), hub.ErrUnavailable)
+		wantVerify(t, v, newEdSigner().sign(bubbleClaims(), kid("a")), errs.ErrUnavailable)
 		if d := time.Since(start); d > 11*time.Second {
 			t.Errorf("waited %s", d)
 		}
 		v.Close() // within a fetch: waits for the goroutine, which the bubble checks
-		wantVerify(t, v, newEdSigner().sign(bubbleClaims(), kid("a")), hub.ErrUnavailable)
+		wantVerify(t, v, newEdSigner().sign(bubbleClaims(), kid("a")), errs.ErrUnavailable)
 	})
 }
 
@@ -304,14 +304,14 @@ func TestJWKSKeyMembers(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				other := newEdSigner()
 				v := bubbleVerifier(t, &issuer{body: keySet(c.key, map[string]any{"kty": "EC"}, other.jwk("other", nil))})
-				var want error = hub.ErrUnauthenticated
+				var want error = errs.ErrUnauthenticated
 				if c.want {
 					want = nil
 				}
 				wantVerify(t, v, c.by.sign(bubbleClaims(), kid("k")), want)
 				wantVerify(t, v, c.by.sign(bubbleClaims(), nil), want)
 				wantVerify(t, v, other.sign(bubbleClaims(), kid("other")), nil)
-				wantVerify(t, v, signWith(jwt.SigningMethodHS256, secret, bubbleClaims(), kid("k")), hub.ErrUnauthenticated)
+				wantVerify(t, v, signWith(jwt.SigningMethodHS256, secret, bubbleClaims(), kid("k")), errs.ErrUnauthenticated)
 			})
 		})
 	}
@@ -330,7 +330,7 @@ func TestJWKSAndPublicKey(t *testing.T) {
 		if n := i.count(); n != 1 {
 			t.Errorf("%d fetches", n)
 		}
-		wantVerify(t, v, b.sign(bubbleClaims(), kid("b")), hub.ErrUnavailable)
+		wantVerify(t, v, b.sign(bubbleClaims(), kid("b")), errs.ErrUnavailable)
 	})
 }
 
@@ -348,7 +348,7 @@ func TestJWKSOverHTTP(t *testing.T) {
 	for _, c := range []struct {
 		path string
 		want error
-	}{{"/jwks", nil}, {"/away", hub.ErrUnavailable}} {
+	}{{"/jwks", nil}, {"/away", errs.ErrUnavailable}} {
 		client := secure.Client()
 		v := newVerifier(t, middleware.VerifierOptions{JWKSURL: secure.URL + c.path, HTTPClient: client})
 		wantVerify(t, v, a.sign(claims(nil), kid("a")), c.want)

@@ -19,7 +19,7 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
-	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/middleware"
 )
 
@@ -56,7 +56,7 @@ func TestRequestID(t *testing.T) {
 }
 
 func TestSecurityHeaders(t *testing.T) {
-	h := middleware.SecurityHeaders(middleware.CORS(middleware.CORSOptions{})(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fail(w, r, hub.ErrForbidden) })))
+	h := middleware.SecurityHeaders(middleware.CORS(middleware.CORSOptions{})(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fail(w, r, errs.ErrForbidden) })))
 	for _, method := range []string{"GET", "OPTIONS"} {
 		if w := serve(h, method, "/", "Origin", "https://x.example", "Access-Control-Request-Method", "GET"); w.Header().Get("X-Content-Type-Options") != "nosniff" {
 			t.Errorf("%s: %v", method, w.Header())
@@ -94,7 +94,7 @@ func TestCORS(t *testing.T) {
 			reached := false
 			h := middleware.CORS(middleware.CORSOptions{AllowedOrigins: c.allowed})(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				reached = true
-				fail(w, r, hub.ErrUnauthenticated) // errors carry the headers too, and preflights need no authentication
+				fail(w, r, errs.ErrUnauthenticated) // errors carry the headers too, and preflights need no authentication
 			}))
 			check := func(what string, w *httptest.ResponseRecorder, status int, more map[string]string) {
 				t.Helper()
@@ -143,7 +143,7 @@ func TestBodyLimit(t *testing.T) {
 	h := middleware.BodyLimit(10, fail)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		b, err := io.ReadAll(r.Body)
 		if err != nil {
-			var limit *hub.LimitError
+			var limit *errs.LimitError
 			if !errors.As(err, &limit) || limit.Limit != 10 {
 				t.Errorf("got %v", err)
 			}

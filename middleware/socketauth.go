@@ -4,7 +4,8 @@ import (
 	"fmt"
 	"net/http"
 
-	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/rights"
 )
 
 // SocketAuth finds out who opens a socket. Unlike Authenticate it is asked by the handler, because a socket's credential may travel where no
@@ -22,9 +23,9 @@ func NewSocketAuth(v *Verifier, o AuthOptions) *SocketAuth {
 }
 
 // Identify returns who opens the socket: by token where it is given (Phoenix's authToken), else by what Authenticate looks at. A browser adds
-// its Origin and no CORS rule protects a WebSocket, so that is checked first (cross-site WebSocket hijacking). Errors: hub.ErrUnauthenticated,
-// hub.ErrForbidden, hub.ErrLimited for too many of these from one address, hub.ErrUnavailable.
-func (a *SocketAuth) Identify(r *http.Request, token string) (*hub.Identity, error) {
+// its Origin and no CORS rule protects a WebSocket, so that is checked first (cross-site WebSocket hijacking). Errors: errs.ErrUnauthenticated,
+// errs.ErrForbidden, errs.ErrLimited for too many of these from one address, errs.ErrUnavailable.
+func (a *SocketAuth) Identify(r *http.Request, token string) (*rights.Identity, error) {
 	id, err := a.identify(r, token)
 	if err != nil {
 		return nil, a.failures.note(r, err)
@@ -33,7 +34,7 @@ func (a *SocketAuth) Identify(r *http.Request, token string) (*hub.Identity, err
 	return id, nil
 }
 
-func (a *SocketAuth) identify(r *http.Request, token string) (*hub.Identity, error) {
+func (a *SocketAuth) identify(r *http.Request, token string) (*rights.Identity, error) {
 	if err := a.checkOrigin(r); err != nil {
 		return nil, err
 	}
@@ -62,5 +63,5 @@ func (a *SocketAuth) checkOrigin(r *http.Request) error {
 	if len(origins) == 1 && (a.find.allowed.any || a.find.allowed.named(origins[0]) || sameHost(origins[0], r)) {
 		return nil
 	}
-	return fmt.Errorf("pages of %.100q may not open a socket (allowed_origins): %w", origins[0], hub.ErrForbidden)
+	return fmt.Errorf("pages of %.100q may not open a socket (allowed_origins): %w", origins[0], errs.ErrForbidden)
 }

@@ -5,7 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/rights"
 )
 
 // tokenCacheSize is how many tokens are remembered.
@@ -20,12 +20,12 @@ type tokenCache struct {
 }
 
 type cachedToken struct {
-	identity *hub.Identity
+	identity *rights.Identity
 	keys     *[]publicKey // the key set at that time; nil without one
 }
 
 // get returns whose the token is, if it was checked with these keys and has not expired.
-func (c *tokenCache) get(hash [sha256.Size]byte, keys *[]publicKey, now time.Time) *hub.Identity {
+func (c *tokenCache) get(hash [sha256.Size]byte, keys *[]publicKey, now time.Time) *rights.Identity {
 	c.mu.RLock()
 	t, ok := c.tokens[hash]
 	c.mu.RUnlock()
@@ -36,7 +36,7 @@ func (c *tokenCache) get(hash [sha256.Size]byte, keys *[]publicKey, now time.Tim
 }
 
 // put remembers a token. When there are too many, any one makes room: it will be checked again.
-func (c *tokenCache) put(hash [sha256.Size]byte, keys *[]publicKey, id *hub.Identity) {
+func (c *tokenCache) put(hash [sha256.Size]byte, keys *[]publicKey, id *rights.Identity) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.tokens == nil {

@@ -5,7 +5,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/middleware"
 )
 
@@ -29,12 +29,12 @@ func TestCheckedTokensAreRememberedNoLongerThanTheyHold(t *testing.T) {
 			t.Errorf("checked again (%v)", err)
 		}
 		wantVerify(t, v, short, nil)
-		wantVerify(t, v, long[:len(long)-4]+"AAAA", hub.ErrUnauthenticated)
+		wantVerify(t, v, long[:len(long)-4]+"AAAA", errs.ErrUnauthenticated)
 		time.Sleep(61 * time.Second)
-		wantVerify(t, v, short, hub.ErrUnauthenticated)
+		wantVerify(t, v, short, errs.ErrUnauthenticated)
 		i.set(func() { i.body = keySet(b.jwk("b", nil)) })
 		time.Sleep(12 * time.Minute) // a regular fetch
-		wantVerify(t, v, long, hub.ErrUnauthenticated)
+		wantVerify(t, v, long, errs.ErrUnauthenticated)
 	})
 }
 

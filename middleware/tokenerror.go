@@ -5,17 +5,17 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
-	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 )
 
-// TokenError says why a credential does not hold. It matches hub.ErrUnauthenticated. Reason may be shown to whoever sent the credential: it never holds
+// TokenError says why a credential does not hold. It matches errs.ErrUnauthenticated. Reason may be shown to whoever sent the credential: it never holds
 // any of it, but for claims of a token whose signature is good.
 type TokenError struct{ Reason string }
 
 func (e *TokenError) Error() string { return e.Reason }
 
 // Is reports that a TokenError is an ErrUnauthenticated.
-func (e *TokenError) Is(target error) bool { return target == hub.ErrUnauthenticated }
+func (e *TokenError) Is(target error) bool { return target == errs.ErrUnauthenticated }
 
 // errNoToken is for requests without any credential.
 var errNoToken = &TokenError{Reason: "a token is needed"}
@@ -42,7 +42,7 @@ func tokenError(err error) error {
 	if errors.As(err, &own) {
 		return own
 	}
-	if errors.Is(err, hub.ErrUnavailable) {
+	if errors.Is(err, errs.ErrUnavailable) {
 		return errKeysUnavailable
 	}
 	for _, r := range tokenReasons {

@@ -14,7 +14,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
-	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/rights"
 )
 
 // Limits of tokens.
@@ -27,17 +27,17 @@ const (
 
 // VerifierOptions say which credentials hold. At least one of Secret, PublicKeyPEM, JWKSURL and APIKeys must be set.
 type VerifierOptions struct {
-	Secret       []byte           // shared secret of HS256 tokens, at least 32 bytes
-	PublicKeyPEM []byte           // PEM blocks: public keys or certificates; RSA (RS256), EC (ES256, ES384, ES512) or Ed25519 (EdDSA)
-	JWKSURL      string           // where the issuer's key set is
-	APIKeys      []APIKey         // see ParseAPIKeys
-	Issuer       string           // the iss that tokens must have; "": not checked
-	Audience     string           // the aud that tokens must have, maybe among others; "": not checked
-	Leeway       time.Duration    // how far the issuer's clock may be ahead (nbf, iat); 0: 30 s, negative: none. exp is exact
-	Revocations  *hub.Revocations // tokens that do not hold any more; nil: kept in memory
-	HTTPClient   *http.Client     // for JWKSURL; nil: one that follows few redirects
-	Logger       *slog.Logger     // nil: slog.Default()
-	Now          func() time.Time // the clock for claims; nil: time.Now
+	Secret       []byte              // shared secret of HS256 tokens, at least 32 bytes
+	PublicKeyPEM []byte              // PEM blocks: public keys or certificates; RSA (RS256), EC (ES256, ES384, ES512) or Ed25519 (EdDSA)
+	JWKSURL      string              // where the issuer's key set is
+	APIKeys      []APIKey            // see ParseAPIKeys
+	Issuer       string              // the iss that tokens must have; "": not checked
+	Audience     string              // the aud that tokens must have, maybe among others; "": not checked
+	Leeway       time.Duration       // how far the issuer's clock may be ahead (nbf, iat); 0: 30 s, negative: none. exp is exact
+	Revocations  *rights.Revocations // tokens that do not hold any more; nil: kept in memory
+	HTTPClient   *http.Client        // for JWKSURL; nil: one that follows few redirects
+	Logger       *slog.Logger        // nil: slog.Default()
+	Now          func() time.Time    // the clock for claims; nil: time.Now
 }
 
 // Verifier tells whose a token or an API key is. It is safe for concurrent use.
@@ -49,7 +49,7 @@ type Verifier struct {
 	parser  *jwt.Parser
 	now     func() time.Time
 	checked tokenCache
-	revoked *hub.Revocations
+	revoked *rights.Revocations
 
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
@@ -66,7 +66,7 @@ func NewVerifier(ctx context.Context, o VerifierOptions) (*Verifier, error) {
 		return nil, err
 	}
 	if v.revoked == nil {
-		v.revoked, _ = hub.NewRevocations(hub.RevocationOptions{Now: v.now}) // fails with a store only
+		v.revoked, _ = rights.NewRevocations(rights.RevocationOptions{Now: v.now}) // fails with a store only
 	}
 	if len(o.PublicKeyPEM) > 0 {
 		var err error
@@ -141,9 +141,9 @@ func (v *Verifier) parserOptions(o *VerifierOptions) []jwt.ParserOption {
 
 // Verify returns who the token or API key is from.
 //
-// Errors: a *TokenError, which matches hub.ErrUnauthenticated and whose text is safe to show; one that matches hub.ErrUnavailable if the keys cannot be had now; or
+// Errors: a *TokenError, which matches errs.ErrUnauthenticated and whose text is safe to show; one that matches errs.ErrUnavailable if the keys cannot be had now; or
 // ctx's error. No error holds the token.
-func (v *Verifier) Verify(ctx context.Context, token string) (*hub.Identity, error) {
+func (v *Verifier) Verify(ctx context.Context, token string) (*rights.Identity, error) {
 	switch {
 	case token == "":
 		return nil, errNoToken
@@ -181,7 +181,7 @@ func (v *Verifier) Verify(ctx context.Context, token string) (*hub.Identity, err
 
 var errRevoked = &TokenError{Reason: "token was revoked"}
 
-func (v *Verifier) unlessRevoked(id *hub.Identity) (*hub.Identity, error) {
+func (v *Verifier) unlessRevoked(id *rights.Identity) (*rights.Identity, error) {
 	if v.revoked.Revoked(id) {
 		return nil, errRevoked
 	}
@@ -190,7 +190,7 @@ func (v *Verifier) unlessRevoked(id *hub.Identity) (*hub.Identity, error) {
 
 // Revocations returns which tokens do not hold any more. What is revoked there is refused from then on; connections that are open are their
 // owners' to end.
-func (v *Verifier) Revocations() *hub.Revocations { return v.revoked }
+func (v *Verifier) Revocations() *rights.Revocations { return v.revoked }
 
 // keySet returns the fetched key set, nil where there is none.
 func (v *Verifier) keySet() *[]publicKey {
@@ -275,7 +275,7 @@ func verifiesWith(t *jwt.Token, keys jwt.VerificationKeySet) bool {
 	return false
 }
 
-// Ready returns nil once every key that is needed is there: at once, or when the key set was first fetched. Its error matches hub.ErrUnavailable.
+// Ready returns nil once every key that is needed is there: at once, or when the key set was first fetched. Its error matches errs.ErrUnavailable.
 func (v *Verifier) Ready() error {
 	if v.jwks == nil {
 		return nil

@@ -17,7 +17,8 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
-	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/rights"
 	"github.com/duckwire/duckwire/middleware"
 )
 
@@ -29,14 +30,14 @@ func TestVerifyEachAlgorithm(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if id.User != "ada" || id.TokenID != "t1" || id.Service || !id.Expires.Equal(now.Add(time.Hour)) || !id.Caps.Allows("user:ada", hub.ActionAdmin) || id.Caps.Allows("user:bob", hub.ActionSubscribe) {
+			if id.User != "ada" || id.TokenID != "t1" || id.Service || !id.Expires.Equal(now.Add(time.Hour)) || !id.Caps.Allows("user:ada", rights.ActionAdmin) || id.Caps.Allows("user:bob", rights.ActionSubscribe) {
 				t.Errorf("got %+v", id)
 			}
 			for other, o := range signers() {
 				if other == alg {
 					continue
 				}
-				if _, err := v.Verify(t.Context(), o.sign(claims(nil), nil)); !errors.Is(err, hub.ErrUnauthenticated) {
+				if _, err := v.Verify(t.Context(), o.sign(claims(nil), nil)); !errors.Is(err, errs.ErrUnauthenticated) {
 					t.Errorf("signed by %s: %v", other, err)
 				}
 			}
@@ -136,7 +137,7 @@ func TestVerifyClaims(t *testing.T) {
 			}
 			id, err := v.Verify(t.Context(), hs256(claims(base)))
 			if text, bad := strings.CutPrefix(c.want, "!"); bad {
-				if !errors.Is(err, hub.ErrUnauthenticated) || errors.Is(err, hub.ErrInvalid) || !strings.Contains(err.Error(), text) || id != nil {
+				if !errors.Is(err, errs.ErrUnauthenticated) || errors.Is(err, errs.ErrInvalid) || !strings.Contains(err.Error(), text) || id != nil {
 					t.Errorf("got %+v, %v; want %q", id, err, text)
 				}
 				return
@@ -232,7 +233,7 @@ func TestVerifyAttacks(t *testing.T) {
 	for name, token := range tokens {
 		t.Run(name, func(t *testing.T) {
 			id, err := v.Verify(t.Context(), token)
-			if id != nil || !errors.Is(err, hub.ErrUnauthenticated) {
+			if id != nil || !errors.Is(err, errs.ErrUnauthenticated) {
 				t.Fatalf("got %+v, %v", id, err)
 			}
 			for part := range strings.SplitSeq(token, ".") {
@@ -249,7 +250,7 @@ func TestVerifyOnlyPublicKeys(t *testing.T) {
 	rs := signers()["RS256"]
 	v := newVerifier(t, middleware.VerifierOptions{PublicKeyPEM: rs.pem()})
 	for _, key := range [][]byte{rs.pem(), {}, nil, secret} {
-		if _, err := v.Verify(t.Context(), rawHS256(key, `{"alg":"HS256"}`, `{"sub":"ada","exp":9999999999}`)); !errors.Is(err, hub.ErrUnauthenticated) {
+		if _, err := v.Verify(t.Context(), rawHS256(key, `{"alg":"HS256"}`, `{"sub":"ada","exp":9999999999}`)); !errors.Is(err, errs.ErrUnauthenticated) {
 			t.Errorf("got %v", err)
 		}
 	}
@@ -259,7 +260,7 @@ func TestVerifyOnlyPublicKeys(t *testing.T) {
 	must(err)
 	v = newVerifier(t, middleware.VerifierOptions{APIKeys: keys})
 	for _, token := range []string{b64(`{"alg":"none"}`) + "." + b64(`{"sub":"ada","exp":9999999999}`) + ".", rawHS256(nil, `{"alg":"HS256"}`, `{"sub":"ada","exp":9999999999}`)} {
-		if _, err := v.Verify(t.Context(), token); !errors.Is(err, hub.ErrUnauthenticated) {
+		if _, err := v.Verify(t.Context(), token); !errors.Is(err, errs.ErrUnauthenticated) {
 			t.Errorf("got %v", err)
 		}
 	}
@@ -272,7 +273,7 @@ func TestVerifyCurveConfusion(t *testing.T) {
 	for _, alg := range []string{"ES256", "ES512"} {
 		header, body, _ := strings.Cut(s.sign(claims(nil), nil), ".")
 		_ = header
-		if _, err := v.Verify(t.Context(), b64(`{"alg":"`+alg+`"}`)+"."+body); !errors.Is(err, hub.ErrUnauthenticated) {
+		if _, err := v.Verify(t.Context(), b64(`{"alg":"`+alg+`"}`)+"."+body); !errors.Is(err, errs.ErrUnauthenticated) {
 			t.Errorf("%s: %v", alg, err)
 		}
 	}
@@ -299,7 +300,7 @@ func TestVerifyTampered(t *testing.T) {
 				for bit := range 8 {
 					bad := []byte(token)
 					bad[i] ^= 1 << bit
-					if id, err := v.Verify(context.Background(), string(bad)); id != nil || !errors.Is(err, hub.ErrUnauthenticated) {
+					if id, err := v.Verify(context.Background(), string(bad)); id != nil || !errors.Is(err, errs.ErrUnauthenticated) {
 						t.Fatalf("with bit %d of byte %d of %d: %+v, %v", bit, i, len(token), id, err)
 					}
 				}

@@ -12,8 +12,10 @@ import (
 
 	"github.com/duckwire/duckwire/handlers"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/provider/local"
 	"github.com/duckwire/duckwire/hub/provider/openai"
+	"github.com/duckwire/duckwire/hub/rights"
 	"github.com/duckwire/duckwire/middleware"
 	"github.com/duckwire/duckwire/middleware/ratelimit"
 	"github.com/duckwire/duckwire/middleware/tracing"
@@ -87,7 +89,7 @@ func buildServer(cfg *Config, logger *slog.Logger) (_ *app, err error) {
 		Degraded: func() []string { return degraded(keep.err()) },
 		Ready: func(context.Context) error {
 			if !a.ready.Load() {
-				return hub.ErrClosed
+				return errs.ErrClosed
 			}
 			return verifier.Ready()
 		},
@@ -110,7 +112,7 @@ type stores struct {
 	topics      hub.TopicStore    // nil: they do not
 	presences   hub.PresenceStore // nil: they do not
 	queue       hub.QueueStore
-	revocations hub.RevocationStore
+	revocations rights.RevocationStore
 	talks       hub.ConversationStore // nil: they do not
 	err         func() error          // why nothing can be kept at the moment, or nil
 }
@@ -213,8 +215,8 @@ func upstreamOptions(cfg *Config) openai.Options {
 }
 
 // openVerifier opens what tells whose a token is, and what was revoked.
-func (a *app) openVerifier(cfg *Config, store hub.RevocationStore, logger *slog.Logger) (*middleware.Verifier, error) {
-	revocations, err := hub.NewRevocations(hub.RevocationOptions{Store: store, TTL: cfg.RevocationTTL})
+func (a *app) openVerifier(cfg *Config, store rights.RevocationStore, logger *slog.Logger) (*middleware.Verifier, error) {
+	revocations, err := rights.NewRevocations(rights.RevocationOptions{Store: store, TTL: cfg.RevocationTTL})
 	if err != nil {
 		return nil, err
 	}
@@ -233,9 +235,9 @@ func (a *app) openVerifier(cfg *Config, store hub.RevocationStore, logger *slog.
 }
 
 // newAuthorizer returns who decides: the token's capabilities, and behind them the application where it wants to be asked.
-func newAuthorizer(cfg *Config) (hub.Authorizer, error) {
+func newAuthorizer(cfg *Config) (rights.Authorizer, error) {
 	if cfg.AuthorizeURL == "" {
-		return hub.CapsAuthorizer{}, nil
+		return rights.CapsAuthorizer{}, nil
 	}
 	ttl := cfg.AuthorizeTTL
 	if ttl == 0 {

@@ -10,7 +10,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/spf13/cobra"
 
-	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/rights"
 )
 
 // capabilities is the claim caps of a token: what may be done on the topics that match each pattern (design.md 2.7).
@@ -118,7 +118,7 @@ func parseCaps(texts []string, user string) (capabilities, error) {
 			caps[text[:i]] = append(caps[text[:i]], strings.TrimSpace(action))
 		}
 	}
-	if _, err := hub.ParseCaps(caps, user); err != nil { // as the server will
+	if _, err := rights.ParseCaps(caps, user); err != nil { // as the server will
 		return nil, usagef("--cap: %w", err)
 	}
 	return caps, nil

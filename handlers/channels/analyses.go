@@ -8,7 +8,10 @@ import (
 	"github.com/duckwire/duckwire/handlers/openai"
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/jsonw"
+	"github.com/duckwire/duckwire/hub/log"
+	"github.com/duckwire/duckwire/hub/rights"
 )
 
 // analysisAsk is what is to be analysed: code, or the project or file that the channel is of.
@@ -82,7 +85,7 @@ func (a *analyses) ofCode(ctx context.Context, m *socket.Message, w analysisWord
 		return err
 	}
 	if p.Code == nil {
-		return hub.Invalid("code", "is missing")
+		return errs.Invalid("code", "is missing")
 	}
 	if p.Type == "" {
 		p.Type = "general"
@@ -97,7 +100,7 @@ func (a *analyses) ofCode(ctx context.Context, m *socket.Message, w analysisWord
 
 // stream begins an analysis, answers with its id, and pushes what it finds.
 func (a *analyses) stream(ctx context.Context, m *socket.Message, p *ask, what *analysisAsk, w analysisWords) error {
-	if err := a.c.Authorize(ctx, a.c.Topic(), hub.ActionComplete); err != nil {
+	if err := a.c.Authorize(ctx, a.c.Topic(), rights.ActionComplete); err != nil {
 		return err
 	}
 	scope, id := scopeOf(a.c.Topic())
@@ -133,7 +136,7 @@ func (a *analyses) stream(ctx context.Context, m *socket.Message, p *ask, what *
 	}
 	t := &analysisTelling{stream: s, what: what, words: w, over: func() { a.followed.remove(s.ID) }}
 	if jsonw.IsNull(p.After) {
-		a.c.Push("analysis_started", t.open(hub.Position{}))
+		a.c.Push("analysis_started", t.open(log.Position{}))
 	}
 	_, err = a.c.Follow(s, after, t.render)
 	return err

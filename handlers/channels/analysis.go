@@ -6,7 +6,7 @@ import (
 	"errors"
 
 	"github.com/duckwire/duckwire/handlers/socket"
-	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 )
 
 // analysis is analysis:project:ID, analysis:file:ID and, by the same rules, any other analysis:… topic: analyses that a client starts, and the
@@ -15,7 +15,7 @@ type analysis struct{ begin beginAnalysis }
 
 func (k analysis) Join(ctx context.Context, c *socket.Channel, _ json.RawMessage) (socket.Handler, error) {
 	if err := enter(ctx, c); err != nil {
-		if errors.Is(err, hub.ErrForbidden) {
+		if errors.Is(err, errs.ErrForbidden) {
 			return nil, socket.Refuse("unauthorized")
 		}
 		return nil, err

@@ -7,6 +7,7 @@ import (
 
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/log"
 )
 
 // analysisWords is how the good end of an analysis is told.
@@ -55,7 +56,7 @@ func (t *analysisTelling) result(f *findings) map[string]any {
 }
 
 // open begins a payload: whose it is, and where the client goes on after it.
-func (t *analysisTelling) open(at hub.Position) map[string]any {
+func (t *analysisTelling) open(at log.Position) map[string]any {
 	p := map[string]any{"analysis_id": t.stream.ID, "request_id": t.stream.ID, "timestamp": now()}
 	if at.Epoch != "" {
 		p["position"] = at.String()
@@ -70,17 +71,17 @@ func (t *analysisTelling) open(at hub.Position) map[string]any {
 }
 
 // render implements the function that Channel.Follow takes: structured entries under their own names, text as analysis_chunk, the end.
-func (t *analysisTelling) render(dst []socket.Outgoing, item *hub.Item) []socket.Outgoing {
-	p := t.open(hub.Position{Epoch: t.stream.Epoch(), Offset: item.To})
+func (t *analysisTelling) render(dst []socket.Outgoing, item *log.Item) []socket.Outgoing {
+	p := t.open(log.Position{Epoch: t.stream.Epoch(), Offset: item.To})
 	ev := item.Event
 	switch {
 	case ev == nil:
 		p["chunk"], p["at"] = string(item.Text), item.At
 		return append(dst, outgoing("analysis_chunk", p))
-	case ev.Kind == hub.EndEvent:
+	case ev.Kind == log.EndEvent:
 		t.over()
 		return t.end(dst, readEnd(ev.Data), p)
-	case ev.Kind != hub.StreamEvent || !tellable(ev.Name):
+	case ev.Kind != log.StreamEvent || !tellable(ev.Name):
 		return dst
 	}
 	var members map[string]json.RawMessage

@@ -8,6 +8,7 @@ import (
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/jsonw"
+	"github.com/duckwire/duckwire/hub/log"
 )
 
 // answers are those that one client follows piece by piece. Their pieces come from the stream and their ends from the topic, two places that
@@ -47,7 +48,7 @@ func (a *answers) forget(stream string) {
 }
 
 // pass reports whether an event of the topic may go out now; else it is held.
-func (a *answers) pass(ev *hub.Event) bool {
+func (a *answers) pass(ev *log.Event) bool {
 	if ev.Offset == 0 { // ephemeral: it is of no order
 		return true
 	}
@@ -78,7 +79,7 @@ func (a *answers) ended(stream string, dst []socket.Outgoing) []socket.Outgoing 
 }
 
 // endOfAnswer returns the stream whose end an event tells, or "".
-func endOfAnswer(ev *hub.Event) string {
+func endOfAnswer(ev *log.Event) string {
 	switch ev.Name {
 	case "response", "error", "processing_cancelled":
 	default:
@@ -88,8 +89,8 @@ func endOfAnswer(ev *hub.Event) string {
 }
 
 // positionOf returns the position of a kept event.
-func positionOf(ev *hub.Event) hub.Position {
-	p, _ := hub.ParsePosition(textMember(ev.Data, "position")) // the hub wrote it
+func positionOf(ev *log.Event) log.Position {
+	p, _ := log.ParsePosition(textMember(ev.Data, "position")) // the hub wrote it
 	return p
 }
 
@@ -105,15 +106,15 @@ func textMember(object []byte, name string) string {
 }
 
 // follow pushes an answer from behind p.
-func (a *answers) follow(c *socket.Channel, s *hub.Stream, message string, p hub.Position) error {
-	_, err := c.Follow(s, p, func(dst []socket.Outgoing, item *hub.Item) []socket.Outgoing {
+func (a *answers) follow(c *socket.Channel, s *hub.Stream, message string, p log.Position) error {
+	_, err := c.Follow(s, p, func(dst []socket.Outgoing, item *log.Item) []socket.Outgoing {
 		ev := item.Event
 		switch {
-		case ev == nil || ev.Kind == hub.ChunkEvent && len(item.Text) > 0:
+		case ev == nil || ev.Kind == log.ChunkEvent && len(item.Text) > 0:
 			return append(dst, socket.Outgoing{Event: "response_chunk", Payload: piece(s, message, item)})
-		case ev.Kind == hub.ChunkEvent: // tool calls, reasoning: what is more than text
+		case ev.Kind == log.ChunkEvent: // tool calls, reasoning: what is more than text
 			return append(dst, socket.Outgoing{Event: "response_delta", Payload: piece(s, message, item)})
-		case ev.Kind == hub.EndEvent:
+		case ev.Kind == log.EndEvent:
 			return a.ended(s.ID, dst)
 		}
 		return dst
@@ -122,7 +123,7 @@ func (a *answers) follow(c *socket.Channel, s *hub.Stream, message string, p hub
 }
 
 // piece is the payload of one piece of an answer.
-func piece(s *hub.Stream, message string, item *hub.Item) json.RawMessage {
+func piece(s *hub.Stream, message string, item *log.Item) json.RawMessage {
 	b := openAnswer(message, s.ID)
 	if item.Text != nil {
 		b = jsonw.AppendString(append(b, `,"chunk":`...), item.Text)
@@ -131,6 +132,6 @@ func piece(s *hub.Stream, message string, item *hub.Item) json.RawMessage {
 		b = append(append(b, `,"delta":`...), item.Event.Data...)
 	}
 	b = strconv.AppendInt(append(b, `,"at":`...), int64(item.At), 10)
-	b = jsonw.AppendString(append(b, `,"position":`...), hub.Position{Epoch: s.Epoch(), Offset: item.To}.String())
+	b = jsonw.AppendString(append(b, `,"position":`...), log.Position{Epoch: s.Epoch(), Offset: item.To}.String())
 	return append(b, '}')
 }

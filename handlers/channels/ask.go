@@ -10,7 +10,10 @@ import (
 	"github.com/duckwire/duckwire/handlers/openai"
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/jsonw"
+	"github.com/duckwire/duckwire/hub/log"
+	"github.com/duckwire/duckwire/hub/rights"
 )
 
 // keepOnChannels is how long a completion goes on without its client, unless the client says otherwise: long enough to reconnect.
@@ -58,13 +61,13 @@ func (a *ask) request(kind hub.CompletionKind, body map[string]any) (*openai.Req
 		return nil, err
 	}
 	req, err := openai.DecodeRequest(kind, raw)
-	var fault *hub.FieldError
+	var fault *errs.FieldError
 	if errors.As(err, &fault) { // as the client wrote it
 		field, ours := strings.CutPrefix(fault.Field, "duckwire.")
 		if name := asked[field]; name != "" && !ours {
 			field = "options." + name
 		}
-		return nil, &hub.FieldError{Field: field, Reason: fault.Reason}
+		return nil, &errs.FieldError{Field: field, Reason: fault.Reason}
 	}
 	return req, err
 }
@@ -77,23 +80,23 @@ func put(members map[string]any, name string, raw json.RawMessage) {
 
 func (a *ask) options() (members map[string]json.RawMessage, err error) {
 	if !jsonw.IsNull(a.Options) && json.Unmarshal(a.Options, &members) != nil {
-		return nil, hub.Invalid("options", "must be an object")
+		return nil, errs.Invalid("options", "must be an object")
 	}
 	return members, nil
 }
 
 // position reads After; without one it is the beginning.
-func (a *ask) position() (hub.Position, error) {
+func (a *ask) position() (log.Position, error) {
 	if jsonw.IsNull(a.After) {
-		return hub.Position{}, nil
+		return log.Position{}, nil
 	}
 	var text string
 	if json.Unmarshal(a.After, &text) != nil {
-		return hub.Position{}, hub.Invalid("after", "must be a string")
+		return log.Position{}, errs.Invalid("after", "must be a string")
 	}
-	p, err := hub.ParsePosition(text)
+	p, err := log.ParsePosition(text)
 	if err != nil {
-		return p, hub.Invalid("after", "%v", err)
+		return p, errs.Invalid("after", "%v", err)
 	}
 	return p, nil
 }
@@ -108,7 +111,7 @@ func newAsks(c *socket.Channel) *asks { return &asks{c: c} }
 
 // start starts the completion, or finds the one that the same user started under the same id.
 func (a *asks) start(ctx context.Context, req *openai.Request, keep time.Duration) (*hub.Stream, error) {
-	if err := a.c.Authorize(ctx, a.c.Topic(), hub.ActionComplete); err != nil {
+	if err := a.c.Authorize(ctx, a.c.Topic(), rights.ActionComplete); err != nil {
 		return nil, err
 	}
 	spec := hub.StreamSpec{
@@ -125,11 +128,11 @@ func (a *asks) start(ctx context.Context, req *openai.Request, keep time.Duratio
 // resumed is the part of a reply for those who gave "after".
 type resumed struct {
 	Recovered *bool           `json:"recovered,omitempty"` // what follows begins exactly behind it
-	Reset     hub.ResetReason `json:"reset,omitempty"`     // why not; then it begins at the beginning
+	Reset     log.ResetReason `json:"reset,omitempty"`     // why not; then it begins at the beginning
 }
 
 // resumeOf says whether a stream goes on exactly where the client says.
-func resumeOf(s *hub.Stream, p *ask, after hub.Position) (r resumed, err error) {
+func resumeOf(s *hub.Stream, p *ask, after log.Position) (r resumed, err error) {
 	if jsonw.IsNull(p.After) {
 		return r, nil
 	}

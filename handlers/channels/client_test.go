@@ -17,6 +17,7 @@ import (
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/hubtest"
+	"github.com/duckwire/duckwire/hub/rights"
 	"github.com/duckwire/duckwire/storage/redis/redistest"
 )
 
@@ -44,16 +45,16 @@ func serve(t testing.TB, o hub.Options, conversations hub.ConversationStore, mor
 	h := hub.New(o)
 	table := channels.NewTable(conversations)
 	sockets := socket.NewServer(socket.Options{
-		Hub: h, Logger: logger, Routes: append(more, table.Routes...), Authorizer: table.Guard(hub.CapsAuthorizer{}),
-		Identify: func(r *http.Request, _ string) (*hub.Identity, error) {
+		Hub: h, Logger: logger, Routes: append(more, table.Routes...), Authorizer: table.Guard(rights.CapsAuthorizer{}),
+		Identify: func(r *http.Request, _ string) (*rights.Identity, error) {
 			q := r.URL.Query()
 			caps := map[string][]string{}
 			for _, c := range q["cap"] {
 				pattern, actions, _ := strings.Cut(c, "=")
 				caps[pattern] = strings.Split(actions, ",")
 			}
-			parsed, err := hub.ParseCaps(caps, q.Get("user"))
-			return &hub.Identity{User: q.Get("user"), Caps: parsed}, err
+			parsed, err := rights.ParseCaps(caps, q.Get("user"))
+			return &rights.Identity{User: q.Get("user"), Caps: parsed}, err
 		},
 	})
 	s := &server{t: t, hub: h, sockets: sockets}

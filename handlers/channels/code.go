@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/duckwire/duckwire/handlers/socket"
-	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/jsonw"
 )
 
@@ -24,7 +24,7 @@ type codeJoin struct {
 func (k code) Join(ctx context.Context, c *socket.Channel, params json.RawMessage) (socket.Handler, error) {
 	scope, id := scopeOf(c.Topic())
 	if err := enter(ctx, c); err != nil {
-		if scope != "" && errors.Is(err, hub.ErrForbidden) {
+		if scope != "" && errors.Is(err, errs.ErrForbidden) {
 			return nil, socket.Refuse("Unauthorized access to " + scope)
 		}
 		return nil, err

@@ -9,6 +9,8 @@ import (
 
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/log"
 )
 
 // requestCompletion begins a completion at the cursor; its text follows as chunks.
@@ -23,7 +25,7 @@ func (a *asks) requestCompletion(ctx context.Context, m *socket.Message) error {
 		return err
 	}
 	if p.Code == nil {
-		return hub.Invalid("code", "is missing")
+		return errs.Invalid("code", "is missing")
 	}
 	at, err := readCursor("cursor_position", p.Cursor)
 	if err != nil {
@@ -83,8 +85,8 @@ func (a *asks) complete(ctx context.Context, m *socket.Message) error {
 		return err
 	}
 	language := languageOf(p.Language, p.FilePath)
-	_, err = a.c.Follow(s, hub.Position{}, func(dst []socket.Outgoing, item *hub.Item) []socket.Outgoing {
-		if item.Event != nil && item.Event.Kind == hub.EndEvent {
+	_, err = a.c.Follow(s, log.Position{}, func(dst []socket.Outgoing, item *log.Item) []socket.Outgoing {
+		if item.Event != nil && item.Event.Kind == log.EndEvent {
 			replySuggestions(m, s, readEnd(item.Event.Data), language)
 		}
 		return dst

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 )
 
 // response is the event of a whole answer. RubberDuck names what kind of conversation an engine took it for; there is one kind here.
@@ -53,7 +54,7 @@ func (u *turn) conclude() {
 }
 
 // errAnswerAway means that an answer cannot be ended.
-var errAnswerAway = fmt.Errorf("the node that makes the answer cannot be reached: %w", hub.ErrUnavailable)
+var errAnswerAway = fmt.Errorf("the node that makes the answer cannot be reached: %w", errs.ErrUnavailable)
 
 // concludeLocked keeps the answer and publishes how it ended, once: where a node has died over it, another does what is left, and what the topic has
 // already is not published again. The stream has ended.
@@ -108,7 +109,7 @@ func (u *turn) keepLocked(r *record, st *hub.StreamState) error {
 		next = next.with(m)
 	}
 	err := u.talk.saveLocked(&next)
-	if errors.Is(err, hub.ErrLimited) {
+	if errors.Is(err, errs.ErrLimited) {
 		u.logger.Warn("an answer was not kept in its conversation", "topic", u.talk.topic, "stream", run.Stream, "error", err)
 		next = *r
 		next.Running = &run

@@ -10,7 +10,9 @@ import (
 
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/jsonw"
+	"github.com/duckwire/duckwire/hub/rights"
 )
 
 // conversation is conversation:ID: questions and answers, the same for all sessions that have joined it. conversation:lobby is the client's
@@ -96,14 +98,14 @@ func readConversationJoin(params json.RawMessage) (r record, err error) {
 	var kind *json.UnmarshalTypeError
 	switch {
 	case errors.As(err, &kind) && kind.Field == "title":
-		return r, hub.Invalid("title", "must be a string; got %s", kind.Value)
+		return r, errs.Invalid("title", "must be a string; got %s", kind.Value)
 	case utf8.RuneCountInString(p.Title) > longestTitle:
-		return r, hub.Invalid("title", "must be at most %d characters long", longestTitle)
+		return r, errs.Invalid("title", "must be at most %d characters long", longestTitle)
 	case jsonw.IsNull(p.Metadata):
 	case p.Metadata[0] != '{':
-		return r, hub.Invalid("metadata", "must be an object")
+		return r, errs.Invalid("metadata", "must be an object")
 	case len(p.Metadata) > longestMetadata:
-		return r, hub.Invalid("metadata", "must be at most %d bytes long", longestMetadata)
+		return r, errs.Invalid("metadata", "must be at most %d bytes long", longestMetadata)
 	default:
 		r.Metadata = bytes.Clone(p.Metadata)
 	}
@@ -127,8 +129,8 @@ func (k conversation) enter(ctx context.Context, c *socket.Channel, id string, f
 
 // mayJoin asks whether a client may hear of the conversation that its topic is about. Whose it is is Table.Guard's to know.
 func mayJoin(ctx context.Context, c *socket.Channel) error {
-	err := c.Authorize(ctx, c.Topic(), hub.ActionSubscribe)
-	if errors.Is(err, hub.ErrForbidden) {
+	err := c.Authorize(ctx, c.Topic(), rights.ActionSubscribe)
+	if errors.Is(err, errs.ErrForbidden) {
 		return socket.Refuse("unauthorized")
 	}
 	return err

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/log"
 )
 
 const chat = "conversation:c-1"
@@ -343,7 +344,7 @@ func TestEndsFromElsewhereAreTold(t *testing.T) {
 	}
 	c.ok(chat, "message", `{"content":"two"}`)
 	p := <-model.asked
-	draining, drained := hub.NewWake(), make(chan struct{})
+	draining, drained := log.NewWake(), make(chan struct{})
 	defer s.hub.OnDrain(draining)()
 	go func() {
 		s.hub.Drain(t.Context())

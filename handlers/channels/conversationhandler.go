@@ -6,6 +6,9 @@ import (
 
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/log"
+	"github.com/duckwire/duckwire/hub/rights"
 )
 
 // conversationHandler is one client's join of a conversation.
@@ -19,7 +22,7 @@ type conversationHandler struct {
 func (h *conversationHandler) Left() { h.talk.release() }
 
 // Rewrite implements socket.Rewriter: the end of an answer waits for the pieces of it.
-func (h *conversationHandler) Rewrite(ev *hub.Event) (socket.Outgoing, bool) {
+func (h *conversationHandler) Rewrite(ev *log.Event) (socket.Outgoing, bool) {
 	if ev.Name == "message" {
 		h.talk.lookAfter(h.c.Hub(), h.c.Logger(), textMember(ev.Payload(), "stream"))
 	}
@@ -67,7 +70,7 @@ func (h *conversationHandler) handle(ctx context.Context, m *socket.Message) err
 
 // publish publishes what is not known here on the conversation's topic, which the lobby's clients do not know by name.
 func (h *conversationHandler) publish(ctx context.Context, m *socket.Message) error {
-	if err := h.may(ctx, hub.ActionPublish); err != nil {
+	if err := h.may(ctx, rights.ActionPublish); err != nil {
 		return err
 	}
 	in := hub.EventInput{Event: m.Event, Payload: m.Payload, Bytes: m.Bytes}
@@ -78,13 +81,13 @@ func (h *conversationHandler) publish(ctx context.Context, m *socket.Message) er
 }
 
 // may asks whether the client may do a in the conversation.
-func (h *conversationHandler) may(ctx context.Context, a hub.Action) error {
+func (h *conversationHandler) may(ctx context.Context, a rights.Action) error {
 	return h.c.Authorize(ctx, h.c.Topic(), a)
 }
 
 // typing tells the others.
 func (h *conversationHandler) typing(ctx context.Context, m *socket.Message) error {
-	if err := h.may(ctx, hub.ActionPublish); err != nil {
+	if err := h.may(ctx, rights.ActionPublish); err != nil {
 		return err
 	}
 	var p struct {
@@ -94,7 +97,7 @@ func (h *conversationHandler) typing(ctx context.Context, m *socket.Message) err
 		return err
 	}
 	if p.Typing == nil {
-		return hub.Invalid("typing", "is missing")
+		return errs.Invalid("typing", "is missing")
 	}
 	payload := encodeJSON(map[string]any{"user_id": h.c.User(), "typing": *p.Typing, "timestamp": now()})
 	if _, err := h.c.Publish(h.talk.topic, hub.EventInput{Event: "typing", Payload: payload, Ephemeral: true, Except: h.c.Client()}); err != nil {
@@ -124,7 +127,7 @@ func (h *conversationHandler) getHistory(m *socket.Message) error {
 		limit = *p.Limit
 	}
 	if limit < 1 {
-		return hub.Invalid("limit", "must be a whole number from 1 on")
+		return errs.Invalid("limit", "must be a whole number from 1 on")
 	}
 	r, err := h.talk.snapshot()
 	if err != nil {
@@ -141,7 +144,7 @@ func (h *conversationHandler) getHistory(m *socket.Message) error {
 
 // reset begins the conversation anew, for all its sessions.
 func (h *conversationHandler) reset(ctx context.Context, m *socket.Message) error {
-	if err := h.may(ctx, hub.ActionPublish); err != nil {
+	if err := h.may(ctx, rights.ActionPublish); err != nil {
 		return err
 	}
 	var session string
@@ -166,7 +169,7 @@ func (h *conversationHandler) reset(ctx context.Context, m *socket.Message) erro
 
 // setContext merges what the client knows into the conversation's context.
 func (h *conversationHandler) setContext(ctx context.Context, m *socket.Message) error {
-	if err := h.may(ctx, hub.ActionPublish); err != nil {
+	if err := h.may(ctx, rights.ActionPublish); err != nil {
 		return err
 	}
 	var p struct {
@@ -176,7 +179,7 @@ func (h *conversationHandler) setContext(ctx context.Context, m *socket.Message)
 		return err
 	}
 	if p.Context == nil {
-		return hub.Invalid("context", "is missing; it must be an object")
+		return errs.Invalid("context", "is missing; it must be an object")
 	}
 	err := h.talk.change(func(r *record) error {
 		r.Context = mergeContext(r.Context, p.Context)
@@ -214,7 +217,7 @@ func mergeContext(a, b map[string]json.RawMessage) map[string]json.RawMessage {
 
 func checkContext(known map[string]json.RawMessage) error {
 	if n := len(encodeJSON(known)); n > longestContext {
-		return hub.Invalid("context", "has %d bytes; at most %d are kept", n, longestContext)
+		return errs.Invalid("context", "has %d bytes; at most %d are kept", n, longestContext)
 	}
 	return nil
 }

@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 )
 
 // conversations are those of one server: what is kept of each, and a talk for each that somebody uses now.
@@ -57,7 +57,7 @@ func (cs *conversations) enter(id string, fresh record) (t *talk, created bool, 
 		r, err = cs.create(id, fresh)
 		created = err == nil
 	}
-	if errors.Is(err, hub.ErrConflict) { // somebody else has begun it meanwhile
+	if errors.Is(err, errs.ErrConflict) { // somebody else has begun it meanwhile
 		r, err = cs.store.load(id)
 	}
 	switch {
@@ -70,7 +70,7 @@ func (cs *conversations) enter(id string, fresh record) (t *talk, created bool, 
 }
 
 // errForgotten is that of who comes at the very moment at which a conversation is forgotten.
-var errForgotten = fmt.Errorf("the conversation has just been forgotten; ask again: %w", hub.ErrUnavailable)
+var errForgotten = fmt.Errorf("the conversation has just been forgotten; ask again: %w", errs.ErrUnavailable)
 
 // find returns the talk of a conversation that somebody uses now, until its release; nil for none.
 func (cs *conversations) find(id string) *talk {

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/jsonw"
 )
 
@@ -19,11 +19,11 @@ type cursor struct {
 // readCursor reads a cursor. The error names what is wrong under field.
 func readCursor(field string, raw json.RawMessage) (cursor, error) {
 	if jsonw.IsNull(raw) {
-		return cursor{}, hub.Invalid(field, "is missing")
+		return cursor{}, errs.Invalid(field, "is missing")
 	}
 	var p struct{ Line, Column json.RawMessage }
 	if raw[0] != '{' || json.Unmarshal(raw, &p) != nil {
-		return cursor{}, hub.Invalid(field, `must be an object like {"line": 1, "column": 0}`)
+		return cursor{}, errs.Invalid(field, `must be an object like {"line": 1, "column": 0}`)
 	}
 	line, err := readCount(field+".line", p.Line, 1)
 	if err != nil {
@@ -35,10 +35,10 @@ func readCursor(field string, raw json.RawMessage) (cursor, error) {
 
 func readCount(field string, raw json.RawMessage, least int) (n int, err error) {
 	if jsonw.IsNull(raw) {
-		return 0, hub.Invalid(field, "is missing")
+		return 0, errs.Invalid(field, "is missing")
 	}
 	if json.Unmarshal(raw, &n) != nil || n < least {
-		return 0, hub.Invalid(field, "must be a whole number from %d on", least)
+		return 0, errs.Invalid(field, "must be a whole number from %d on", least)
 	}
 	return n, nil
 }

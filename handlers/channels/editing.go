@@ -7,12 +7,14 @@ import (
 
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/jsonw"
+	"github.com/duckwire/duckwire/hub/rights"
 )
 
 // moveCursor shows the others where this client's cursor is. Nobody needs to know where it was: the event is ephemeral.
 func (h *codeHandler) moveCursor(ctx context.Context, m *socket.Message) error {
-	if err := h.c.Authorize(ctx, h.c.Topic(), hub.ActionPublish); err != nil {
+	if err := h.c.Authorize(ctx, h.c.Topic(), rights.ActionPublish); err != nil {
 		return err
 	}
 	var p struct {
@@ -36,7 +38,7 @@ func (h *codeHandler) moveCursor(ctx context.Context, m *socket.Message) error {
 
 // setActivity shows in the client's presence what its user does: is there, has gone quiet, or is typing.
 func (h *codeHandler) setActivity(ctx context.Context, m *socket.Message) error {
-	if err := h.c.Authorize(ctx, h.c.Topic(), hub.ActionPresence); err != nil {
+	if err := h.c.Authorize(ctx, h.c.Topic(), rights.ActionPresence); err != nil {
 		return err
 	}
 	var p struct {
@@ -48,7 +50,7 @@ func (h *codeHandler) setActivity(ctx context.Context, m *socket.Message) error 
 	switch p.State {
 	case "active", "idle", "typing":
 	default:
-		return hub.Invalid("state", "must be active, idle or typing")
+		return errs.Invalid("state", "must be active, idle or typing")
 	}
 	h.present.set("state", p.State)
 	m.Reply(nil)
@@ -58,7 +60,7 @@ func (h *codeHandler) setActivity(ctx context.Context, m *socket.Message) error 
 // changeCode hands a change to the others, in order and to be resumed: {"changes": …, and whatever else the client says of it}. What is no
 // object, or has no "changes", is itself the change; bytes stay bytes.
 func (h *codeHandler) changeCode(ctx context.Context, m *socket.Message) error {
-	if err := h.c.Authorize(ctx, h.c.Topic(), hub.ActionPublish); err != nil {
+	if err := h.c.Authorize(ctx, h.c.Topic(), rights.ActionPublish); err != nil {
 		return err
 	}
 	in := hub.EventInput{Event: "code_updated", Bytes: m.Bytes, Except: h.c.Client()}
@@ -74,8 +76,8 @@ func (h *codeHandler) changeCode(ctx context.Context, m *socket.Message) error {
 		in.Payload = payload
 	}
 	err := publish(h.c, m, in)
-	var limit *hub.LimitError
-	if errors.As(err, &limit) && limit.Kind == hub.ErrTooLarge {
+	var limit *errs.LimitError
+	if errors.As(err, &limit) && limit.Kind == errs.ErrTooLarge {
 		return &socket.Refusal{Response: map[string]any{"reason": "Changes exceed maximum message size", "detail": err.Error(), "limit": limit.Limit}}
 	}
 	return err
@@ -90,7 +92,7 @@ func changePayload(user string, sent json.RawMessage) (json.RawMessage, error) {
 		return appendFrom([]byte{'{'}, user, sent), nil
 	}
 	if s := string(sent); s == "" || s == "null" || s == "{}" {
-		return nil, hub.Invalid("changes", "is missing")
+		return nil, errs.Invalid("changes", "is missing")
 	}
 	return appendFrom(append(append([]byte(`{"changes":`), sent...), ','), user, nil), nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/rights"
 )
 
 // What stands between the two marks is shown in ARCHITECTURE.md; TestExampleIsWhatTheDocumentShows holds them together.
@@ -25,7 +26,7 @@ type poll struct {
 
 // Join implements socket.Kind.
 func (p *poll) Join(ctx context.Context, c *socket.Channel, _ json.RawMessage) (socket.Handler, error) {
-	if err := c.Authorize(ctx, c.Topic(), hub.ActionSubscribe); err != nil {
+	if err := c.Authorize(ctx, c.Topic(), rights.ActionSubscribe); err != nil {
 		return nil, err
 	}
 	return &voter{p, c}, c.Subscribe(c.Topic())
@@ -42,7 +43,7 @@ func (v *voter) Handle(ctx context.Context, m *socket.Message) error {
 	if m.Event != "vote" {
 		return socket.Refuse("unknown event; a poll knows vote")
 	}
-	if err := v.c.Authorize(ctx, v.c.Topic(), hub.ActionPublish); err != nil {
+	if err := v.c.Authorize(ctx, v.c.Topic(), rights.ActionPublish); err != nil {
 		return err // the client gets {"reason": "forbidden", …}
 	}
 	var ballot struct {

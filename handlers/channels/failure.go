@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 )
 
 // failure is the event "error" of conversations.
@@ -42,12 +43,12 @@ func failureOf(e *hub.EndError) *failure {
 }
 
 // errNoModel is where nothing here makes completions.
-var errNoModel = fmt.Errorf("no model is configured: %w", hub.ErrUnavailable)
+var errNoModel = fmt.Errorf("no model is configured: %w", errs.ErrUnavailable)
 
 // refusalOf tells why a client's message was refused. The reply has the same in the words of every channel.
 func refusalOf(event string, err error) *failure {
 	f := &failure{Type: "processing_error", Message: "The message could not be processed", Details: err.Error(), Timestamp: now()}
-	var field *hub.FieldError
+	var field *errs.FieldError
 	switch {
 	case errors.As(err, &field):
 		f.Type, f.Message, f.Details, f.Field = "invalid_message", field.Reason, "", field.Field
@@ -56,13 +57,13 @@ func refusalOf(event string, err error) *failure {
 		}
 	case errors.Is(err, errNoModel):
 		f.Type, f.Message = "llm_not_configured", "Please configure your LLM provider and model in settings."
-	case errors.Is(err, hub.ErrForbidden):
+	case errors.Is(err, errs.ErrForbidden):
 		f.Type, f.Message = "forbidden", "You may not do this"
-	case errors.Is(err, hub.ErrLimited):
+	case errors.Is(err, errs.ErrLimited):
 		f.Type, f.Recoverable = "rate_limited", true
-	case errors.Is(err, hub.ErrTooLarge):
+	case errors.Is(err, errs.ErrTooLarge):
 		f.Type = "too_large"
-	case errors.Is(err, hub.ErrUnavailable), errors.Is(err, hub.ErrClosed):
+	case errors.Is(err, errs.ErrUnavailable), errors.Is(err, errs.ErrClosed):
 		f.Recoverable = true
 	}
 	if event == "get_history" {

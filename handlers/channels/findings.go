@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/log"
 )
 
 // findings are what an analysis has found as a whole: added up from the stream's own entries, so that a client that comes late or back is told
@@ -28,7 +29,7 @@ type finding struct {
 
 // findingsOf reads an analysis from its beginning. Issues of updates count; only where there are none, those of the results of its files.
 func findingsOf(s *hub.Stream) *findings {
-	reader, _ := s.Watch(hub.Position{}, hub.NewWake())
+	reader, _ := s.Watch(log.Position{}, log.NewWake())
 	defer reader.Close()
 	_, items, _ := s.Snapshot(reader)
 	out := &findings{Issues: []json.RawMessage{}}
@@ -37,7 +38,7 @@ func findingsOf(s *hub.Stream) *findings {
 	for i := range items {
 		var f finding
 		ev := items[i].Event
-		if ev.Kind != hub.StreamEvent || json.Unmarshal(ev.Data, &f) != nil {
+		if ev.Kind != log.StreamEvent || json.Unmarshal(ev.Data, &f) != nil {
 			continue
 		}
 		switch ev.Name {

@@ -9,6 +9,7 @@ import (
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/jsonw"
+	"github.com/duckwire/duckwire/hub/log"
 )
 
 // words is how the end of a completion is told.
@@ -46,7 +47,7 @@ func (f *followed) remove(id string) {
 
 // follow pushes a completion from behind p: completion_chunk for text, however much of it there is at one time, completion_delta for what is
 // more than text, and its end.
-func (a *asks) follow(s *hub.Stream, p hub.Position, w words) error {
+func (a *asks) follow(s *hub.Stream, p log.Position, w words) error {
 	if !a.followed.add(s.ID) {
 		return nil
 	}
@@ -63,17 +64,17 @@ type telling struct {
 }
 
 // render implements the function that Channel.Follow takes.
-func (t *telling) render(dst []socket.Outgoing, item *hub.Item) []socket.Outgoing {
-	at := hub.Position{Epoch: t.stream.Epoch(), Offset: item.To}.String()
+func (t *telling) render(dst []socket.Outgoing, item *log.Item) []socket.Outgoing {
+	at := log.Position{Epoch: t.stream.Epoch(), Offset: item.To}.String()
 	ev := item.Event
 	switch {
 	case ev == nil:
 		return append(dst, socket.Outgoing{Event: "completion_chunk", Payload: t.chunk(item, nil, at)})
-	case ev.Kind == hub.ChunkEvent && len(item.Text) > 0:
+	case ev.Kind == log.ChunkEvent && len(item.Text) > 0:
 		return append(dst, socket.Outgoing{Event: "completion_chunk", Payload: t.chunk(item, ev.Data, at)})
-	case ev.Kind == hub.ChunkEvent:
+	case ev.Kind == log.ChunkEvent:
 		return append(dst, socket.Outgoing{Event: "completion_delta", Payload: t.chunk(item, ev.Data, at)})
-	case ev.Kind == hub.EndEvent:
+	case ev.Kind == log.EndEvent:
 		t.over()
 		return append(dst, t.end(readEnd(ev.Data), at))
 	}
@@ -81,7 +82,7 @@ func (t *telling) render(dst []socket.Outgoing, item *hub.Item) []socket.Outgoin
 }
 
 // chunk is the payload of text, or of an upstream's chunk that is more than text, or both.
-func (t *telling) chunk(item *hub.Item, delta []byte, at string) json.RawMessage {
+func (t *telling) chunk(item *log.Item, delta []byte, at string) json.RawMessage {
 	b := make([]byte, 0, len(item.Text)+len(item.Text)/8+len(delta)+256)
 	b = jsonw.AppendString(append(b, `{"completion_id":`...), t.stream.ID)
 	b = jsonw.AppendString(append(b, `,"request_id":`...), t.stream.ID)

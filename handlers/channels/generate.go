@@ -7,6 +7,7 @@ import (
 
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 )
 
 // generate has the model write code from a description. The answer's text comes as chunks; the last event has the code in it by itself.
@@ -27,7 +28,7 @@ func (a *asks) generate(ctx context.Context, m *socket.Message) error {
 		return err
 	}
 	if p.Prompt == "" && p.PartialCode == "" {
-		return hub.Invalid("prompt", "is missing; partial_code will do as well")
+		return errs.Invalid("prompt", "is missing; partial_code will do as well")
 	}
 	language := languageOf(p.Language, p.CurrentFile)
 	if language == "" {

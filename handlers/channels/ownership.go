@@ -4,7 +4,7 @@ import (
 	"context"
 	"strings"
 
-	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/rights"
 )
 
 // Guard returns an authorizer that knows whose conversations are whose, so that the sockets and every other door say the same. Topics that are
@@ -14,15 +14,15 @@ import (
 // been given that topic: by a token that names it and not only a pattern that takes it in, or by the application where it is asked for rights.
 // For a token for chats may well say conversation:*, and means the user's own. Admins of the topic and servers with an API key are held to
 // their rights alone; so is who publishes the progress of work on status topics.
-func (t *Table) Guard(next hub.Authorizer) hub.Authorizer { return ownership{t.talks, next} }
+func (t *Table) Guard(next rights.Authorizer) rights.Authorizer { return ownership{t.talks, next} }
 
 type ownership struct {
 	talks *conversations
-	next  hub.Authorizer
+	next  rights.Authorizer
 }
 
-// Authorize implements hub.Authorizer.
-func (o ownership) Authorize(ctx context.Context, id *hub.Identity, topic string, a hub.Action) error {
+// Authorize implements rights.Authorizer.
+func (o ownership) Authorize(ctx context.Context, id *rights.Identity, topic string, a rights.Action) error {
 	conversation, begun, ok := conversationOf(topic, a)
 	if !ok || id == nil || id.Service {
 		return o.next.Authorize(ctx, id, topic, a)
@@ -34,13 +34,13 @@ func (o ownership) Authorize(ctx context.Context, id *hub.Identity, topic string
 	case owner == id.User:
 		return o.authorizeOwner(ctx, id, topic, a)
 	case owner == "" && !begun:
-	case id.Caps.Allows(topic, a) && !id.Caps.Names(topic, a) && !id.Caps.Allows(topic, hub.ActionAdmin):
-		return hub.Forbidden(topic, a)
+	case id.Caps.Allows(topic, a) && !id.Caps.Names(topic, a) && !id.Caps.Allows(topic, rights.ActionAdmin):
+		return rights.Forbidden(topic, a)
 	}
 	return o.next.Authorize(ctx, id, topic, a)
 }
 
-func (o ownership) authorizeOwner(ctx context.Context, id *hub.Identity, topic string, a hub.Action) error {
+func (o ownership) authorizeOwner(ctx context.Context, id *rights.Identity, topic string, a rights.Action) error {
 	err := o.next.Authorize(ctx, id, topic, a)
 	if err != nil && o.next.Authorize(ctx, id, lobbyTopic, a) == nil {
 		return nil
@@ -50,7 +50,7 @@ func (o ownership) authorizeOwner(ctx context.Context, id *hub.Identity, topic s
 
 // conversationOf returns the conversation that the right to do a on a topic is about; ok is false for none. begun says that there must be one:
 // whoever waits for the status of a conversation that another user is about to begin would hear it.
-func conversationOf(topic string, a hub.Action) (id string, begun, ok bool) {
+func conversationOf(topic string, a rights.Action) (id string, begun, ok bool) {
 	if topic == lobbyTopic {
 		return "", false, false
 	}
@@ -58,5 +58,5 @@ func conversationOf(topic string, a hub.Action) (id string, begun, ok bool) {
 		return id, false, true
 	}
 	id, ok = strings.CutPrefix(topic, statusPrefix)
-	return id, true, ok && (a == hub.ActionSubscribe || a == hub.ActionPresence)
+	return id, true, ok && (a == rights.ActionSubscribe || a == rights.ActionPresence)
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/rights"
 )
 
 // plain is a channel of no vocabulary of its own: whatever its clients push is published on its topic, to all of them, the sender included.
@@ -23,7 +24,7 @@ func enter(ctx context.Context, c *socket.Channel) error {
 	if err := hub.ValidTopic(c.Topic()); err != nil {
 		return err
 	}
-	return c.Authorize(ctx, c.Topic(), hub.ActionSubscribe)
+	return c.Authorize(ctx, c.Topic(), rights.ActionSubscribe)
 }
 
 // publisher publishes what its channel does not define. Other handlers have it for the rest of their events.
@@ -38,7 +39,7 @@ type published struct {
 // Handle publishes the message as an event, if the token allows it. Its payload may hold "id", for idempotency, "ephemeral": true, and "durable": true
 // with "to", the users who find it in their queues if they are away.
 func (h *publisher) Handle(ctx context.Context, m *socket.Message) error {
-	if err := h.c.Authorize(ctx, h.c.Topic(), hub.ActionPublish); err != nil {
+	if err := h.c.Authorize(ctx, h.c.Topic(), rights.ActionPublish); err != nil {
 		return err
 	}
 	in := hub.EventInput{Event: m.Event, Payload: m.Payload, Bytes: m.Bytes}
@@ -68,7 +69,7 @@ func (h *publisher) readDurable(ctx context.Context, m *socket.Message, in *hub.
 		return err
 	}
 	for _, user := range in.To {
-		if err := h.c.Authorize(ctx, hub.UserTopic(user), hub.ActionQueue); err != nil {
+		if err := h.c.Authorize(ctx, hub.UserTopic(user), rights.ActionQueue); err != nil {
 			return err
 		}
 	}

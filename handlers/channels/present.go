@@ -8,7 +8,8 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/handlers/socket"
-	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/rights"
 )
 
 // presenceEvery is how often one client's meta is shown to the others while it changes all the time.
@@ -31,10 +32,10 @@ func bePresent(ctx context.Context, c *socket.Channel, meta map[string]any) (*pr
 		return nil, err
 	}
 	p := &present{c: c, meta: meta}
-	switch err := c.Authorize(ctx, c.Topic(), hub.ActionPresence); {
+	switch err := c.Authorize(ctx, c.Topic(), rights.ActionPresence); {
 	case err == nil:
 		return p, c.Track(meta)
-	case errors.Is(err, hub.ErrForbidden):
+	case errors.Is(err, errs.ErrForbidden):
 		return p, nil // it reads, unseen
 	default:
 		return nil, err

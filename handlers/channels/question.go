@@ -10,7 +10,10 @@ import (
 	"github.com/duckwire/duckwire/handlers/openai"
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/jsonw"
+	"github.com/duckwire/duckwire/hub/log"
+	"github.com/duckwire/duckwire/hub/rights"
 )
 
 // longestQuestion is RubberDuck's limit of a message, in characters.
@@ -43,7 +46,7 @@ type asking struct {
 
 // message asks a question, and has its answer told.
 func (h *conversationHandler) message(ctx context.Context, m *socket.Message) error {
-	if err := h.may(ctx, hub.ActionComplete); err != nil {
+	if err := h.may(ctx, rights.ActionComplete); err != nil {
 		return err
 	}
 	var p questionPayload
@@ -72,16 +75,16 @@ func (h *conversationHandler) message(ctx context.Context, m *socket.Message) er
 	}
 	m.Reply(asking{Message: asked.ID, Stream: u.stream.ID})
 	h.c.Push("thinking", map[string]string{"message_id": asked.ID, "stream": u.stream.ID})
-	return h.answers.follow(h.c, u.stream, asked.ID, hub.Position{})
+	return h.answers.follow(h.c, u.stream, asked.ID, log.Position{})
 }
 
 // inquiry checks a question, before it ends the one that is being answered.
 func (h *conversationHandler) inquiry(p *questionPayload) (*inquiry, error) {
 	if p.Content == nil || strings.TrimSpace(*p.Content) == "" {
-		return nil, hub.Invalid("content", contentRequired)
+		return nil, errs.Invalid("content", contentRequired)
 	}
 	if n := utf8.RuneCountInString(*p.Content); n > longestQuestion {
-		return nil, hub.Invalid("content", "has %d characters; at most %d are allowed", n, longestQuestion)
+		return nil, errs.Invalid("content", "has %d characters; at most %d are allowed", n, longestQuestion)
 	}
 	if err := checkContext(p.Context); err != nil {
 		return nil, err
@@ -113,9 +116,9 @@ func (p *questionPayload) request(content, model string) (*openai.Request, error
 	put(body, "temperature", p.LLM.Temperature)
 	put(body, "max_tokens", p.LLM.MaxTokens)
 	req, err := p.ask.request(hub.ChatCompletion, body)
-	var fault *hub.FieldError
+	var fault *errs.FieldError
 	if errors.As(err, &fault) && fault.Field == "max_tokens" && !jsonw.IsNull(p.LLM.MaxTokens) {
-		return nil, &hub.FieldError{Field: "llm_config.max_tokens", Reason: fault.Reason}
+		return nil, &errs.FieldError{Field: "llm_config.max_tokens", Reason: fault.Reason}
 	}
 	return req, err
 }
@@ -126,7 +129,7 @@ func (p *questionPayload) checkTemperature() error {
 	}
 	var t float64
 	if json.Unmarshal(p.LLM.Temperature, &t) != nil || t < 0 || t > 2 {
-		return hub.Invalid("llm_config.temperature", "must be a number from 0 to 2")
+		return errs.Invalid("llm_config.temperature", "must be a number from 0 to 2")
 	}
 	return nil
 }
@@ -146,7 +149,7 @@ func (h *conversationHandler) follow(m *socket.Message) error {
 		return err
 	}
 	if p.Message == "" && p.Stream == "" {
-		return hub.Invalid("message_id", "is missing; stream will do as well")
+		return errs.Invalid("message_id", "is missing; stream will do as well")
 	}
 	r, err := h.talk.snapshot()
 	if err != nil {
@@ -158,11 +161,11 @@ func (h *conversationHandler) follow(m *socket.Message) error {
 			return h.resume(m, asking{Message: q.ID, Stream: q.Metadata.Stream}, &p.ask, after)
 		}
 	}
-	return hub.ErrNotFound
+	return errs.ErrNotFound
 }
 
 // resume has the rest of an answer told. One whose stream is no longer kept has its end on the topic and in the history.
-func (h *conversationHandler) resume(m *socket.Message, reply asking, p *ask, after hub.Position) error {
+func (h *conversationHandler) resume(m *socket.Message, reply asking, p *ask, after log.Position) error {
 	s, err := h.c.Hub().Stream(h.c.User(), reply.Stream)
 	if err != nil && reply.Duplicate {
 		m.Reply(reply)
@@ -183,7 +186,7 @@ func (h *conversationHandler) resume(m *socket.Message, reply asking, p *ask, af
 
 // setPreference says which model the conversation's questions go to, unless they say otherwise.
 func (h *conversationHandler) setPreference(ctx context.Context, m *socket.Message) error {
-	if err := h.may(ctx, hub.ActionPublish); err != nil {
+	if err := h.may(ctx, rights.ActionPublish); err != nil {
 		return err
 	}
 	var p preference
@@ -191,10 +194,10 @@ func (h *conversationHandler) setPreference(ctx context.Context, m *socket.Messa
 		return err
 	}
 	if p.Model == "" {
-		return hub.Invalid("model", "is missing")
+		return errs.Invalid("model", "is missing")
 	}
 	if len(p.Model) > longestTitle || len(p.Provider) > longestTitle {
-		return hub.Invalid("model", "and provider must be at most %d bytes long", longestTitle)
+		return errs.Invalid("model", "and provider must be at most %d bytes long", longestTitle)
 	}
 	err := h.talk.change(func(r *record) error {
 		r.Model = p
@@ -233,7 +236,7 @@ func (h *conversationHandler) mayCancel(ctx context.Context) error {
 	}
 	user := h.c.User()
 	if user == h.talk.owner || r.Running == nil || r.Running.User == user {
-		return h.may(ctx, hub.ActionComplete)
+		return h.may(ctx, rights.ActionComplete)
 	}
-	return h.may(ctx, hub.ActionAdmin)
+	return h.may(ctx, rights.ActionAdmin)
 }

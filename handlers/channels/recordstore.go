@@ -7,17 +7,17 @@ import (
 	"sync"
 	"time"
 
-	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 )
 
-// recordStore keeps conversations. Safe for concurrent use. Errors of one that nodes share: hub.ErrUnavailable.
+// recordStore keeps conversations. Safe for concurrent use. Errors of one that nodes share: errs.ErrUnavailable.
 type recordStore interface {
 	// load returns the conversation of that id, or nil.
 	load(id string) (*record, error)
 	// latest returns the id of the conversation of the user's own that was saved last; "" is none.
 	latest(user string) (string, error)
-	// save keeps r in the place of the one of its version, or of none, and moves r.version on. Errors, and then what was kept stays: *hub.LimitError;
-	// hub.ErrConflict where another version is kept by now.
+	// save keeps r in the place of the one of its version, or of none, and moves r.version on. Errors, and then what was kept stays: *errs.LimitError;
+	// errs.ErrConflict where another version is kept by now.
 	save(r *record) error
 	// lock returns once no other node has locked the conversation, until unlock is called.
 	lock(id string) (unlock func(), err error)
@@ -77,14 +77,14 @@ func (s *memoryStore) save(r *record) error {
 	s.expire(time.Now())
 	old := s.byID[r.ID]
 	if old != nil && old.Value.(*record).version != r.version {
-		return fmt.Errorf("the conversation was changed meanwhile: %w", hub.ErrConflict)
+		return fmt.Errorf("the conversation was changed meanwhile: %w", errs.ErrConflict)
 	}
 	more := r.size()
 	if old != nil {
 		more -= old.Value.(*record).size()
 	}
 	if s.bytes+more > s.limits.bytes && more > 0 {
-		return &hub.LimitError{Kind: hub.ErrLimited, Name: "bytes of all conversations", Limit: int64(s.limits.bytes), Retry: time.Minute}
+		return &errs.LimitError{Kind: errs.ErrLimited, Name: "bytes of all conversations", Limit: int64(s.limits.bytes), Retry: time.Minute}
 	}
 	if old == nil {
 		if err := s.room(r.Owner); err != nil {
@@ -111,7 +111,7 @@ func (s *memoryStore) room(user string) error {
 	if ids := s.users[user]; len(ids) >= s.limits.ofUser {
 		s.remove(s.byID[ids[0]])
 	} else if len(s.byID) >= s.limits.conversations {
-		return &hub.LimitError{Kind: hub.ErrLimited, Name: "conversations", Limit: int64(s.limits.conversations), Retry: time.Minute}
+		return &errs.LimitError{Kind: errs.ErrLimited, Name: "conversations", Limit: int64(s.limits.conversations), Retry: time.Minute}
 	}
 	return nil
 }

@@ -8,7 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 )
 
 func TestMemoryStoreHasLimits(t *testing.T) {
@@ -41,14 +41,14 @@ func TestMemoryStoreHasLimits(t *testing.T) {
 		if err := save("b1", "b", 10); err != nil {
 			t.Fatal(err)
 		}
-		var limit *hub.LimitError
+		var limit *errs.LimitError
 		if err := save("c1", "c", 10); !errors.As(err, &limit) || limit.Name != "conversations" {
 			t.Errorf("one too many: %v", err)
 		}
 		if err := save("b1", "b", 9<<10); !errors.As(err, &limit) || limit.Name != "bytes of all conversations" || kept() != "a1 a3 b1 " {
 			t.Errorf("too much: %v; kept %s", err, kept())
 		}
-		if err := s.save(&record{ID: "a1", Owner: "a"}); !errors.Is(err, hub.ErrConflict) {
+		if err := s.save(&record{ID: "a1", Owner: "a"}); !errors.Is(err, errs.ErrConflict) {
 			t.Errorf("an older version was taken: %v", err)
 		}
 		time.Sleep(50 * time.Minute)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/jsonw"
 )
 
@@ -26,7 +27,7 @@ func (a *asks) refactor(ctx context.Context, m *socket.Message) error {
 		return err
 	}
 	if p.Code == "" {
-		return hub.Invalid("code", "is missing")
+		return errs.Invalid("code", "is missing")
 	}
 	wishes, err := p.options()
 	if err != nil {

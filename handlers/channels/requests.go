@@ -6,7 +6,7 @@ import (
 	"errors"
 
 	"github.com/duckwire/duckwire/handlers/socket"
-	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 )
 
 // requestID reads which request a message is about: by whichever name the client's generation has for it.
@@ -22,7 +22,7 @@ func requestID(m *socket.Message) (string, error) {
 	}
 	id := cmp.Or(p.Request, p.Completion, p.Analysis, p.ID)
 	if id == "" {
-		return "", hub.Invalid("request_id", "is missing; completion_id or analysis_id will do as well")
+		return "", errs.Invalid("request_id", "is missing; completion_id or analysis_id will do as well")
 	}
 	return id, nil
 }
@@ -53,7 +53,7 @@ func getStatus(ctx context.Context, c *socket.Channel, m *socket.Message) error 
 	}
 	s, err := readable(ctx, c, id)
 	switch {
-	case errors.Is(err, hub.ErrNotFound):
+	case errors.Is(err, errs.ErrNotFound):
 		m.Reply(map[string]string{"status": "not_found"})
 	case err != nil:
 		return err

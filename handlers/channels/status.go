@@ -11,7 +11,10 @@ import (
 
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/jsonw"
+	"github.com/duckwire/duckwire/hub/log"
+	"github.com/duckwire/duckwire/hub/rights"
 )
 
 // status is status:CONVERSATION: how work gets on, of the categories that a client has subscribed, and of none before that. The conversation's
@@ -118,7 +121,7 @@ func member(object json.RawMessage, name string) json.RawMessage {
 
 // report publishes a status_update of the client's.
 func (h *statusHandler) report(ctx context.Context, m *socket.Message) error {
-	if err := h.c.Authorize(ctx, h.c.Topic(), hub.ActionPublish); err != nil {
+	if err := h.c.Authorize(ctx, h.c.Topic(), rights.ActionPublish); err != nil {
 		return err
 	}
 	var p statusUpdate
@@ -132,7 +135,7 @@ func (h *statusHandler) report(ctx context.Context, m *socket.Message) error {
 		p.Metadata = json.RawMessage("{}")
 	}
 	if p.Metadata[0] != '{' {
-		return hub.Invalid("metadata", "must be an object")
+		return errs.Invalid("metadata", "must be an object")
 	}
 	p.Timestamp = now()
 	in := hub.EventInput{Event: statusEvent}
@@ -144,7 +147,7 @@ func (h *statusHandler) report(ctx context.Context, m *socket.Message) error {
 }
 
 // Rewrite implements socket.Rewriter. An update that came without a timestamp or metadata gets them.
-func (h *statusHandler) Rewrite(ev *hub.Event) (out socket.Outgoing, keep bool) {
+func (h *statusHandler) Rewrite(ev *log.Event) (out socket.Outgoing, keep bool) {
 	if ev.Name != statusEvent {
 		return out, true
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 )
 
 // talk is a conversation that somebody on this node has joined, or that has an answer under way here. It is the same for all sessions. What it says is
@@ -66,7 +67,7 @@ func (t *talk) loadLocked() (record, error) {
 		return record{}, err
 	case r == nil: // it was forgotten; whoever is still here goes on with it
 	case r.Owner != t.owner:
-		return record{}, fmt.Errorf("the conversation was forgotten, and is another one now: %w", hub.ErrNotFound)
+		return record{}, fmt.Errorf("the conversation was forgotten, and is another one now: %w", errs.ErrNotFound)
 	default:
 		t.last = *r
 	}
@@ -158,7 +159,7 @@ func (t *talk) turn(h *hub.Hub, logger *slog.Logger, r *record) (*turn, error) {
 		u.question = *q
 	}
 	s, err := h.Stream(run.User, run.Stream)
-	if err != nil && !errors.Is(err, hub.ErrNotFound) {
+	if err != nil && !errors.Is(err, errs.ErrNotFound) {
 		return nil, err
 	}
 	u.stream = s

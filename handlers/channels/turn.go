@@ -11,7 +11,9 @@ import (
 	"github.com/duckwire/duckwire/handlers/openai"
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/jsonw"
+	"github.com/duckwire/duckwire/hub/log"
 )
 
 // turn is one question and the answer that is being made. It does not depend on who asked: it ends, and is told, when nobody is there.
@@ -117,7 +119,7 @@ func (u *turn) begin(q *inquiry, r *record, user string) (err error) {
 		spec.Keep = *req.Keep
 	}
 	u.stream, _, err = u.hub.Complete(&req.CompletionRequest, spec, hub.CompletionMeta{Kind: req.Kind, Model: req.Model})
-	if errors.Is(err, hub.ErrUnavailable) {
+	if errors.Is(err, errs.ErrUnavailable) {
 		return errNoModel
 	}
 	return err
@@ -178,10 +180,10 @@ func (u *turn) await(done <-chan struct{}) bool {
 
 // awaitText waits for the first text, and reports false where the stream ended without any.
 func (u *turn) awaitText() bool {
-	wake := hub.NewWake()
-	r := u.stream.Listen(hub.Position{}, wake)
+	wake := log.NewWake()
+	r := u.stream.Listen(log.Position{}, wake)
 	defer r.Close()
-	var items []hub.Item
+	var items []log.Item
 	for {
 		items, _ = r.Read(items[:0])
 		for i := range items {
@@ -200,12 +202,12 @@ func (u *turn) awaitText() bool {
 	}
 }
 
-func endsStream(items []hub.Item) bool {
+func endsStream(items []log.Item) bool {
 	if len(items) == 0 {
 		return false
 	}
 	ev := items[len(items)-1].Event
-	return ev != nil && ev.Kind == hub.EndEvent
+	return ev != nil && ev.Kind == log.EndEvent
 }
 
 // publish publishes an event of the conversation, on its topic. What is refused for good is an error in the log, and no more.
@@ -216,7 +218,7 @@ func (u *turn) publish(event string, in hub.EventInput) error {
 
 func (u *turn) publishTo(topic string, in hub.EventInput) error {
 	_, err := u.hub.Conclude(topic, u.question.Metadata.User, []hub.EventInput{in})
-	if errors.Is(err, hub.ErrUnavailable) {
+	if errors.Is(err, errs.ErrUnavailable) {
 		return err
 	}
 	if err != nil {

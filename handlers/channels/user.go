@@ -8,6 +8,8 @@ import (
 
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/rights"
 )
 
 // user is user:ID: what is meant for one user, on all of the user's sessions: the topic's events, and the queue. Its own user may join it without
@@ -17,14 +19,14 @@ type user struct{}
 func (user) Join(ctx context.Context, c *socket.Channel, _ json.RawMessage) (socket.Handler, error) {
 	h := &mailbox{publisher{c}, strings.TrimPrefix(c.Topic(), hub.UserTopic(""))}
 	if h.user != c.User() {
-		if err := c.Authorize(ctx, c.Topic(), hub.ActionSubscribe); err != nil {
+		if err := c.Authorize(ctx, c.Topic(), rights.ActionSubscribe); err != nil {
 			return nil, err
 		}
 	}
 	switch err := h.mayRead(ctx); {
 	case err == nil:
 		return h, c.SubscribeWithQueue(c.Topic(), h.user)
-	case errors.Is(err, hub.ErrForbidden):
+	case errors.Is(err, errs.ErrForbidden):
 		return h, c.Subscribe(c.Topic())
 	default:
 		return nil, err
@@ -45,7 +47,7 @@ func (h *mailbox) mayRead(ctx context.Context) error {
 	if h.user == h.c.User() {
 		return nil
 	}
-	return h.c.Authorize(ctx, h.c.Topic(), hub.ActionAdmin)
+	return h.c.Authorize(ctx, h.c.Topic(), rights.ActionAdmin)
 }
 
 // Handle implements socket.Handler.

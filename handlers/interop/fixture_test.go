@@ -14,6 +14,9 @@ import (
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/handlers/sse"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/log"
+	"github.com/duckwire/duckwire/hub/rights"
 )
 
 // pollWindow is how long a long-poll waits: client.mjs waits for some of them to run out.
@@ -59,16 +62,16 @@ func startFixture(t *testing.T) string {
 }
 
 // identifyByQuery lets everybody in, but for those who ask to be refused.
-func identifyByQuery(r *http.Request, _ string) (*hub.Identity, error) {
+func identifyByQuery(r *http.Request, _ string) (*rights.Identity, error) {
 	q := r.URL.Query()
 	if q.Get("reject") == "true" {
-		return nil, hub.ErrForbidden
+		return nil, errs.ErrForbidden
 	}
 	user := q.Get("user")
 	if user == "" {
 		user = "nobody"
 	}
-	return &hub.Identity{User: user}, nil
+	return &rights.Identity{User: user}, nil
 }
 
 func refuse(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusForbidden) }
@@ -88,7 +91,7 @@ func pollFromAnywhere(s *socket.Server, w http.ResponseWriter, r *http.Request) 
 func serveBlocks(s *socket.Server, w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	after, _ := strconv.ParseUint(q.Get("after"), 10, 64) // none is 0
-	wake := hub.NewWake()
+	wake := log.NewWake()
 	down, err := s.OpenDownstream(r, q.Get("session"), after, wake)
 	if err != nil {
 		refuse(w, r, err)
@@ -223,7 +226,7 @@ func (h member) Handle(_ context.Context, m *socket.Message) error {
 }
 
 // Rewrite is Phoenix's intercept of the event icpt.
-func (h member) Rewrite(ev *hub.Event) (out socket.Outgoing, keep bool) {
+func (h member) Rewrite(ev *log.Event) (out socket.Outgoing, keep bool) {
 	if ev.Name != "icpt" {
 		return socket.Outgoing{}, true
 	}

@@ -6,7 +6,7 @@ import (
 	"math"
 	"strconv"
 
-	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 )
 
 // decoder reads members of one JSON object and keeps the first fault. After a fault its methods return zero values.
@@ -18,7 +18,7 @@ type decoder struct {
 
 func (d *decoder) fail(name, format string, args ...any) {
 	if d.err == nil {
-		d.err = hub.Invalid(d.path+name, format, args...)
+		d.err = errs.Invalid(d.path+name, format, args...)
 	}
 }
 

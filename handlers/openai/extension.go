@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 )
 
 // maxCancelAfter is the longest time, in seconds, that a stream may wait for watchers.
@@ -69,7 +70,7 @@ func (d *decoder) topic() string {
 	if d.get("topic") == nil {
 		return ""
 	}
-	if err, ok := hub.ValidTopic(s).(*hub.FieldError); ok {
+	if err, ok := hub.ValidTopic(s).(*errs.FieldError); ok {
 		d.fail("topic", "%s", err.Reason)
 	}
 	return s

@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 )
 
 // MaxStop is how many stop sequences a request may name. OpenAI allows 4; templates for filling in the middle need more.
@@ -32,7 +33,7 @@ type Request struct {
 // accepted. All of them stay in Request.Body as the client wrote them, but for "duckwire", where unknown members are refused. Of members
 // of the same name the last counts. The Request keeps references into a copy of body made by encoding/json, not into body.
 //
-// The error is a *hub.FieldError that names the field as OpenAI's "param" does: messages[0].role, duckwire.keep.cancel_after; "body" for
+// The error is a *errs.FieldError that names the field as OpenAI's "param" does: messages[0].role, duckwire.keep.cancel_after; "body" for
 // what is no JSON object at all.
 func DecodeRequest(kind hub.CompletionKind, body []byte) (*Request, error) {
 	members, err := decodeBody(body)
@@ -59,18 +60,18 @@ func DecodeRequest(kind hub.CompletionKind, body []byte) (*Request, error) {
 // decodeBody splits the body into its members. encoding/json bounds the depth (10,000).
 func decodeBody(body []byte) (map[string]json.RawMessage, error) {
 	if !utf8.Valid(body) {
-		return nil, hub.Invalid("body", "is not valid UTF-8")
+		return nil, errs.Invalid("body", "is not valid UTF-8")
 	}
 	if b := bytes.TrimLeft(body, " \t\r\n"); len(b) > 0 && b[0] != '{' {
-		return nil, hub.Invalid("body", "must be a JSON object")
+		return nil, errs.Invalid("body", "must be a JSON object")
 	}
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(body, &members); err != nil {
 		var syntax *json.SyntaxError
 		if errors.As(err, &syntax) {
-			return nil, hub.Invalid("body", "is not valid JSON: %v, at byte %d", err, syntax.Offset)
+			return nil, errs.Invalid("body", "is not valid JSON: %v, at byte %d", err, syntax.Offset)
 		}
-		return nil, hub.Invalid("body", "is not valid JSON: %v", err)
+		return nil, errs.Invalid("body", "is not valid JSON: %v", err)
 	}
 	return members, nil
 }

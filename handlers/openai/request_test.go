@@ -12,6 +12,7 @@ import (
 
 	"github.com/duckwire/duckwire/handlers/openai"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 )
 
 func TestDecodeChat(t *testing.T) {
@@ -159,7 +160,7 @@ func TestDecodeRefuses(t *testing.T) {
 func refuses(t *testing.T, kind hub.CompletionKind, body, field, reason string) {
 	t.Helper()
 	req, err := openai.DecodeRequest(kind, []byte(body))
-	var e *hub.FieldError
+	var e *errs.FieldError
 	if !errors.As(err, &e) || req != nil || e.Field != field || !strings.Contains(e.Reason, reason) {
 		t.Errorf("%.100s: %+v, %v; want %s: …%s…", body, req, err, field, reason)
 	}
@@ -183,7 +184,7 @@ func FuzzDecodeRequest(f *testing.F) {
 		for _, kind := range []hub.CompletionKind{hub.ChatCompletion, hub.TextCompletion} {
 			req, err := openai.DecodeRequest(kind, body)
 			if err != nil {
-				var e *hub.FieldError
+				var e *errs.FieldError
 				if req != nil || !errors.As(err, &e) || e.Field == "" || e.Reason == "" {
 					t.Fatalf("%v, %v", req, err)
 				}

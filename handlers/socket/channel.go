@@ -9,6 +9,7 @@ import (
 
 	"github.com/duckwire/duckwire/handlers/phoenix"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/rights"
 )
 
 // Channel is one client's join of one topic, as its Kind sees it. Its methods may be called from any goroutine until the channel ends, and do
@@ -83,7 +84,7 @@ func (c *Channel) Topic() string { return c.topic }
 func (c *Channel) User() string { return c.Identity().User }
 
 // Identity returns whom the client's token names.
-func (c *Channel) Identity() *hub.Identity { return c.socket.identity() }
+func (c *Channel) Identity() *rights.Identity { return c.socket.identity() }
 
 // Client returns the stable name of the client: the join's "client_id", else one that holds for this socket alone.
 func (c *Channel) Client() string { return c.client }
@@ -95,8 +96,8 @@ func (c *Channel) Hub() *hub.Hub { return c.socket.server.Hub }
 func (c *Channel) Logger() *slog.Logger { return c.socket.server.Logger }
 
 // Authorize asks whether the client may do a on a topic. What it grants within Join is asked again when the client renews its token, and the channel
-// ends if that is refused; after Join it holds for the moment. Errors are hub.Authorizer's.
-func (c *Channel) Authorize(ctx context.Context, topic string, a hub.Action) error {
+// ends if that is refused; after Join it holds for the moment. Errors are rights.Authorizer's.
+func (c *Channel) Authorize(ctx context.Context, topic string, a rights.Action) error {
 	err := c.socket.server.Authorizer.Authorize(ctx, c.Identity(), topic, a)
 	if err == nil {
 		c.granted(topic, a)
@@ -104,21 +105,21 @@ func (c *Channel) Authorize(ctx context.Context, topic string, a hub.Action) err
 	return err
 }
 
-// MayAnywhere asks whether the client may do a, on whatever topic. Errors are hub.Authorizer's.
-func (c *Channel) MayAnywhere(ctx context.Context, a hub.Action) error {
-	return hub.AuthorizeAnywhere(ctx, c.socket.server.Authorizer, c.Identity(), a)
+// MayAnywhere asks whether the client may do a, on whatever topic. Errors are rights.Authorizer's.
+func (c *Channel) MayAnywhere(ctx context.Context, a rights.Action) error {
+	return rights.AuthorizeAnywhere(ctx, c.socket.server.Authorizer, c.Identity(), a)
 }
 
-// MayRead asks whether the client may read a stream, and again as Authorize does. Errors: hub.ErrNotFound for no.
+// MayRead asks whether the client may read a stream, and again as Authorize does. Errors: errs.ErrNotFound for no.
 func (c *Channel) MayRead(ctx context.Context, s *hub.Stream) error {
 	err := hub.AuthorizeRead(ctx, c.socket.server.Authorizer, c.Identity(), s)
 	if err == nil && s.Owner != c.User() {
-		c.granted(s.RightsTopic(), hub.ActionSubscribe)
+		c.granted(s.RightsTopic(), rights.ActionSubscribe)
 	}
 	return err
 }
 
-// MayCancel asks whether the client may cancel a stream. Errors: hub.ErrForbidden for no.
+// MayCancel asks whether the client may cancel a stream. Errors: errs.ErrForbidden for no.
 func (c *Channel) MayCancel(ctx context.Context, s *hub.Stream) error {
 	return hub.AuthorizeCancel(ctx, c.socket.server.Authorizer, c.Identity(), s)
 }

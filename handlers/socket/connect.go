@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/handlers/phoenix"
-	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 )
 
 // connect lets a client in, or says why not. It must be right before anything is opened: a client that is let in and then closed comes back
@@ -21,7 +21,7 @@ func (s *Server) connect(r *http.Request, authToken string) (*handshake, error) 
 		last = vsn[len(vsn)-1]
 	}
 	if h.version, ok = phoenix.ParseVersion(last, len(vsn) > 0 || r.URL.Query().Has("vsn[]")); !ok {
-		return nil, hub.Invalid("?vsn", "must be 2.0.0 or 1.0.0; got %.40q", last)
+		return nil, errs.Invalid("?vsn", "must be 2.0.0 or 1.0.0; got %.40q", last)
 	}
 	var err error
 	h.identity, err = s.Identify(r, authToken)
@@ -47,7 +47,7 @@ func readProtocols(r *http.Request) (token string, offered bool, err error) {
 			case p == protocolPhoenix:
 				offered, known = true, true
 			case isToken && token != "":
-				return "", false, hub.Invalid("Sec-WebSocket-Protocol", "holds several tokens")
+				return "", false, errs.Invalid("Sec-WebSocket-Protocol", "holds several tokens")
 			case isToken:
 				known = true
 				if token, err = decodeToken(coded); err != nil {
@@ -59,7 +59,7 @@ func readProtocols(r *http.Request) (token string, offered bool, err error) {
 		}
 	}
 	if offered && !known {
-		return "", false, hub.Invalid("Sec-WebSocket-Protocol", `must hold "phoenix", or nothing at all`)
+		return "", false, errs.Invalid("Sec-WebSocket-Protocol", `must hold "phoenix", or nothing at all`)
 	}
 	return token, known, nil
 }
@@ -68,7 +68,7 @@ func decodeToken(coded string) (string, error) {
 	coded = strings.NewReplacer("-", "+", "_", "/").Replace(strings.TrimRight(coded, "="))
 	raw, err := base64.RawStdEncoding.DecodeString(coded)
 	if err != nil || len(raw) == 0 {
-		return "", hub.Invalid("Sec-WebSocket-Protocol", "holds a token that is not base64")
+		return "", errs.Invalid("Sec-WebSocket-Protocol", "holds a token that is not base64")
 	}
 	return string(raw), nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/duckwire/duckwire/handlers/phoenix"
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/hubtest"
+	"github.com/duckwire/duckwire/hub/rights"
 )
 
 // countingConn is a connection that takes everything and keeps its length.
@@ -48,14 +49,14 @@ func newDeliveries(t testing.TB, n int) *deliveries {
 	t.Helper()
 	logger := slog.New(slog.DiscardHandler)
 	h := hub.New(hub.Options{Logger: logger})
-	s := NewServer(Options{Hub: h, Logger: logger, Routes: []Route{{"*", heard{}}}, Identify: func(*http.Request, string) (*hub.Identity, error) { return nil, nil }})
+	s := NewServer(Options{Hub: h, Logger: logger, Routes: []Route{{"*", heard{}}}, Identify: func(*http.Request, string) (*rights.Identity, error) { return nil, nil }})
 	t.Cleanup(func() { s.Close(); h.Close() })
 	d := &deliveries{hub: h}
 	for range n {
 		c := &countingConn{}
 		w := &webSocket{server: s, net: newConn(c, time.Minute)}
 		w.turn.Take() // it is the test that writes
-		w.socket = s.newSocket(&handshake{identity: &hub.Identity{User: "u"}, version: phoenix.V2}, w, hub.ViaWebSocket)
+		w.socket = s.newSocket(&handshake{identity: &rights.Identity{User: "u"}, version: phoenix.V2}, w, hub.ViaWebSocket)
 		w.socket.binary = true
 		if err := w.socket.Receive(t.Context(), []byte(`["1","1","`+deliveryTopic+`","phx_join",{}]`), false); err != nil {
 			t.Fatal(err)

@@ -5,7 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/rights"
 )
 
 // maxDisconnects is how many disconnects are remembered.
@@ -87,4 +87,4 @@ func (s *Server) endedMeanwhile(h *handshake) (code int, reason string) {
 	return 0, ""
 }
 
-func neverRevoked(*hub.Identity) bool { return false }
+func neverRevoked(*rights.Identity) bool { return false }

@@ -11,6 +11,7 @@ import (
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/hubtest"
+	"github.com/duckwire/duckwire/hub/rights"
 )
 
 // slowDoor lets handshakes wait when they have been found good already.
@@ -18,8 +19,8 @@ type slowDoor struct{ entered, open chan struct{} }
 
 func newSlowDoor() slowDoor { return slowDoor{make(chan struct{}), make(chan struct{})} }
 
-func (d slowDoor) identify(r *http.Request, _ string) (*hub.Identity, error) {
-	id := &hub.Identity{User: r.URL.Query().Get("user")}
+func (d slowDoor) identify(r *http.Request, _ string) (*rights.Identity, error) {
+	id := &rights.Identity{User: r.URL.Query().Get("user")}
 	if r.URL.Query().Has("slow") {
 		d.entered <- struct{}{}
 		<-d.open
@@ -30,7 +31,7 @@ func (d slowDoor) identify(r *http.Request, _ string) (*hub.Identity, error) {
 // A client whose handshake is under way when its user is disconnected, or its token revoked, does not slip through.
 func TestHandshakesDoNotSlipThrough(t *testing.T) {
 	door, revoked := newSlowDoor(), atomic.Bool{}
-	s := start(t, socket.Options{Identify: door.identify, Revoked: func(*hub.Identity) bool { return revoked.Load() }}, hub.Limits{})
+	s := start(t, socket.Options{Identify: door.identify, Revoked: func(*rights.Identity) bool { return revoked.Load() }}, hub.Limits{})
 	for i, end := range []struct {
 		do   func()
 		code int
@@ -83,9 +84,9 @@ func TestDisconnectIsOver(t *testing.T) {
 func TestRevokedTokensEndSoon(t *testing.T) {
 	hubtest.OwnClock(t, func(t *testing.T) {
 		var revoked atomic.Bool
-		id := &hub.Identity{User: "ada"}
+		id := &rights.Identity{User: "ada"}
 		s := start(t, socket.Options{
-			Identify: func(*http.Request, string) (*hub.Identity, error) { return id, nil }, Revoked: func(*hub.Identity) bool { return revoked.Load() },
+			Identify: func(*http.Request, string) (*rights.Identity, error) { return id, nil }, Revoked: func(*rights.Identity) bool { return revoked.Load() },
 		}, hub.Limits{})
 		c := s.dial("")
 		c.settled()

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/log"
 )
 
 // maxKept is how many bytes of frames an SSE session keeps for a client that comes back.
@@ -27,14 +28,14 @@ type sentFrame struct {
 // goroutine that opened it.
 type Downstream struct {
 	ses    *session
-	wake   hub.Waker
+	wake   log.Waker
 	sentTo uint64 // the number of the last frame that this connection was given
 }
 
 // OpenDownstream opens a session for a client that comes with none (token is ""), or takes on the session of the token behind the frame number
 // after. Errors: errors of a refusal; one that matches ErrSession where the session is over, or has not kept what the client missed: the
 // client must connect anew. wake is signalled when Next may have something, until Close.
-func (s *Server) OpenDownstream(r *http.Request, token string, after uint64, wake hub.Waker) (*Downstream, error) {
+func (s *Server) OpenDownstream(r *http.Request, token string, after uint64, wake log.Waker) (*Downstream, error) {
 	if token == "" {
 		h, err := s.connect(r, r.Header.Get(headerAuthToken))
 		if err != nil {
@@ -58,7 +59,7 @@ func (s *Server) OpenDownstream(r *http.Request, token string, after uint64, wak
 // ErrSession means that a session is over.
 var ErrSession = errSession
 
-func newDownstream(ses *session, after uint64, wake hub.Waker) (*Downstream, error) {
+func newDownstream(ses *session, after uint64, wake log.Waker) (*Downstream, error) {
 	if !ses.take(wake) {
 		return nil, ErrSession
 	}

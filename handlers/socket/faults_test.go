@@ -17,6 +17,7 @@ import (
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/hubtest"
+	"github.com/duckwire/duckwire/hub/log"
 )
 
 // slowHijack is a ResponseWriter that does something in the middle of the handshake.
@@ -58,7 +59,7 @@ type slowRewriter struct {
 	writing, goOn chan struct{}
 }
 
-func (r *slowRewriter) Rewrite(*hub.Event) (socket.Outgoing, bool) {
+func (r *slowRewriter) Rewrite(*log.Event) (socket.Outgoing, bool) {
 	r.writing <- struct{}{}
 	<-r.goOn
 	return socket.Outgoing{}, true

@@ -6,13 +6,15 @@ import (
 
 	"github.com/duckwire/duckwire/handlers/phoenix"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/jsonw"
+	"github.com/duckwire/duckwire/hub/log"
 )
 
-// The slots of hub.Encoding for frames that all readers share; handlers/streamfeeds.go has the others.
+// The slots of log.Encoding for frames that all readers share; handlers/streamfeeds.go has the others.
 const (
-	formatFrame   hub.Format = 4 // for clients that did not ask for positions
-	formatFrameAt hub.Format = 5 // with the position in the ref slot
+	formatFrame   log.Format = 4 // for clients that did not ask for positions
+	formatFrameAt log.Format = 5 // with the position in the ref slot
 )
 
 // feed is one reading place of a channel in the second lane.
@@ -38,7 +40,7 @@ const (
 	channelEnds         // the channel is over
 )
 
-// Signal implements hub.Waker.
+// Signal implements log.Waker.
 func (f *feed) Signal() {
 	if f.pending.Swap(true) {
 		return
@@ -59,7 +61,7 @@ func (f *feed) Signal() {
 func (f *feed) Transport() hub.Transport { return f.channel.socket.via }
 
 // newFeed adds a feed whose source is made by open, which gets the feed as its waker.
-func (c *Channel) newFeed(open func(w hub.Waker) (source, error)) error {
+func (c *Channel) newFeed(open func(w log.Waker) (source, error)) error {
 	f := &feed{channel: c}
 	src, err := open(f)
 	if err != nil {
@@ -71,7 +73,7 @@ func (c *Channel) newFeed(open func(w hub.Waker) (source, error)) error {
 	if c.state == over {
 		s.mu.Unlock()
 		src.close()
-		return hub.ErrClosed
+		return errs.ErrClosed
 	}
 	c.feeds = append(c.feeds, f)
 	s.mu.Unlock()
@@ -94,17 +96,17 @@ func (f *feed) drop() {
 	f.source.close()
 }
 
-// Subscribe begins to hear the events of a topic, from where the join's "after" says (hub.ErrInvalid for what is no position), else from now
+// Subscribe begins to hear the events of a topic, from where the join's "after" says (errs.ErrInvalid for what is no position), else from now
 // on. To those who gave an "after" the reply to the join tells "recovered" and "position". Whether the client may is not asked.
 func (c *Channel) Subscribe(topic string) error {
-	p := hub.Position{Now: true}
+	p := log.Position{Now: true}
 	if c.after != "" {
 		var err error
-		if p, err = hub.ParsePosition(c.after); err != nil {
-			return hub.Invalid("after", "%v", err)
+		if p, err = log.ParsePosition(c.after); err != nil {
+			return errs.Invalid("after", "%v", err)
 		}
 	}
-	return c.newFeed(func(w hub.Waker) (source, error) {
+	return c.newFeed(func(w log.Waker) (source, error) {
 		r, reset, err := c.Hub().Subscribe(topic, p, w)
 		if err != nil {
 			return nil, err
@@ -116,7 +118,7 @@ func (c *Channel) Subscribe(topic string) error {
 }
 
 // setRecovered tells those who asked whether they missed nothing, and where they are.
-func (c *Channel) setRecovered(reset *hub.Reset, at string) {
+func (c *Channel) setRecovered(reset *log.Reset, at string) {
 	if !c.positions {
 		return
 	}
@@ -130,13 +132,13 @@ func (c *Channel) setRecovered(reset *hub.Reset, at string) {
 // topicSource is a topic's events.
 type topicSource struct {
 	reader *hub.TopicReader
-	places hub.Vector // what a position tells, the topic's place first; nil: the topic's alone
+	places log.Vector // what a position tells, the topic's place first; nil: the topic's alone
 }
 
 func (t *topicSource) close() { t.reader.Close() }
 
 func (t *topicSource) next(c *Channel, p *pull) outcome {
-	var reset *hub.Reset
+	var reset *log.Reset
 	p.items, reset = t.reader.Read(p.items[:0])
 	if reset != nil {
 		p.add(c.resetFrame(reset))
@@ -150,22 +152,22 @@ func (t *topicSource) next(c *Channel, p *pull) outcome {
 }
 
 // resetFrame tells a client that fell behind what it does not get.
-func (c *Channel) resetFrame(r *hub.Reset) frame {
+func (c *Channel) resetFrame(r *log.Reset) frame {
 	payload := append(jsonw.AppendString([]byte(`{"reason":`), string(r.Reason)), `,"requested":`...)
 	payload = append(jsonw.AppendString(payload, r.Requested), `,"from":`...)
 	payload = append(jsonw.AppendString(payload, r.From.String()), '}')
-	return c.eventFrame("reset", payload, hub.Position{})
+	return c.eventFrame("reset", payload, log.Position{})
 }
 
 // topicFrame returns the frame of one event for this client: the shared one, its own, or nil for none.
-func (c *Channel) topicFrame(item *hub.Item, t *topicSource) frame {
+func (c *Channel) topicFrame(item *log.Item, t *topicSource) frame {
 	ev := item.Event
 	if ev.Except != "" && ev.Except == c.client {
 		return nil
 	}
-	at := hub.Position{}
+	at := log.Position{}
 	if item.To > 0 {
-		at = hub.Position{Epoch: t.reader.Epoch(), Offset: item.To}
+		at = log.Position{Epoch: t.reader.Epoch(), Offset: item.To}
 	}
 	if c.rewriter != nil {
 		out, keep := c.rewriter.Rewrite(ev)
@@ -197,7 +199,7 @@ func (c *Channel) topicFrame(item *hub.Item, t *topicSource) frame {
 
 // broadcastFrame makes the frame of an event as everybody gets it: without a join_ref. A binary frame has no slot for a position, so those who
 // asked for positions get bytes as text.
-func (c *Channel) broadcastFrame(ev *hub.Event, ref []byte) frame {
+func (c *Channel) broadcastFrame(ev *log.Event, ref []byte) frame {
 	if ev.Bytes != nil && !c.positions && c.socket.binary {
 		if buf, err := phoenix.AppendBinaryBroadcast(room(len(ev.Bytes)), c.topic, ev.Name, ev.Bytes); err == nil {
 			return seal(buf, opBinary)
@@ -208,13 +210,13 @@ func (c *Channel) broadcastFrame(ev *hub.Event, ref []byte) frame {
 }
 
 // eventFrame makes the frame of an event for this client alone.
-func (c *Channel) eventFrame(event string, payload json.RawMessage, at hub.Position) frame {
+func (c *Channel) eventFrame(event string, payload json.RawMessage, at log.Position) frame {
 	payload = asObject(payload)
 	return seal(phoenix.AppendText(room(len(payload)), c.socket.version, c.pushRef, c.refSlot(at), c.topic, event, payload), opText)
 }
 
 // refSlot is what stands in the ref of a message that is no reply: its position, for those who asked.
-func (c *Channel) refSlot(at hub.Position) []byte {
+func (c *Channel) refSlot(at log.Position) []byte {
 	if !c.positions || at.Epoch == "" {
 		return nil
 	}

@@ -20,7 +20,9 @@ import (
 
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/hubtest"
+	"github.com/duckwire/duckwire/hub/rights"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -116,12 +118,12 @@ func start(t testing.TB, o socket.Options, limits hub.Limits) *testServer {
 	o.Hub, o.Logger = h, log
 	o.Routes = append(o.Routes, socket.Route{Pattern: "room:*", Kind: kind(room)})
 	if o.Identify == nil {
-		o.Identify = func(r *http.Request, token string) (*hub.Identity, error) {
+		o.Identify = func(r *http.Request, token string) (*rights.Identity, error) {
 			user := r.URL.Query().Get("user")
 			if user == "nobody" {
-				return nil, hub.ErrUnauthenticated
+				return nil, errs.ErrUnauthenticated
 			}
-			return &hub.Identity{User: user}, nil
+			return &rights.Identity{User: user}, nil
 		}
 	}
 	s := &testServer{Server: socket.NewServer(o), t: t, hub: h, mux: http.NewServeMux()}

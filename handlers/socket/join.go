@@ -8,6 +8,7 @@ import (
 
 	"github.com/duckwire/duckwire/handlers/phoenix"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/middleware/ratelimit"
 )
 
@@ -93,7 +94,7 @@ func (c *Channel) readParams() (json.RawMessage, error) {
 	if err := json.Unmarshal(raw, &p); err != nil {
 		var kind *json.UnmarshalTypeError
 		if errors.As(err, &kind) && kind.Field != "" {
-			return nil, hub.Invalid(kind.Field, "must be a string; got %s", kind.Value)
+			return nil, errs.Invalid(kind.Field, "must be a string; got %s", kind.Value)
 		}
 		p = joinParams{}
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/hubtest"
+	"github.com/duckwire/duckwire/hub/rights"
 )
 
 // refusing is a Kind that has made a handler before it refuses, unless the client says otherwise.
@@ -35,7 +36,7 @@ func TestLeftIsNotCalledForARefusedJoin(t *testing.T) {
 	defer h.Close()
 	server := socket.NewServer(socket.Options{
 		Hub: h, Routes: []socket.Route{{Pattern: "*", Kind: kind}},
-		Identify: func(*http.Request, string) (*hub.Identity, error) { return &hub.Identity{User: "u"}, nil },
+		Identify: func(*http.Request, string) (*rights.Identity, error) { return &rights.Identity{User: "u"}, nil },
 	})
 	edge := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		server.WebSocket(w, r, func(_ http.ResponseWriter, _ *http.Request, err error) { t.Error(err) })

@@ -4,7 +4,7 @@ import (
 	"context"
 	"encoding/json"
 
-	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/log"
 	"github.com/duckwire/duckwire/middleware/ratelimit"
 )
 
@@ -15,7 +15,7 @@ type Kind interface {
 	// or nil where it was bytes. In it the channel subscribes what it wants to hear of, and may set members of the reply (Channel.Set); what
 	// it pushes goes out after the reply. ctx ends with the socket.
 	//
-	// An error refuses the join: a *Refusal as it says; *hub.FieldError and the hub's other errors as Reason words them; nothing is left
+	// An error refuses the join: a *Refusal as it says; *errs.FieldError and the hub's other errors as Reason words them; nothing is left
 	// subscribed. A panic is answered with "join crashed".
 	Join(ctx context.Context, c *Channel, params json.RawMessage) (Handler, error)
 }
@@ -48,14 +48,14 @@ type Teller interface {
 type Rewriter interface {
 	// Rewrite returns what the client gets in the event's place; out.Event "" is nothing. keep says that the event goes out as it is, in
 	// the bytes that all clients share.
-	Rewrite(ev *hub.Event) (out Outgoing, keep bool)
+	Rewrite(ev *log.Event) (out Outgoing, keep bool)
 }
 
 // Outgoing is an event for one client. Payload is a JSON object.
 type Outgoing struct {
 	Event   string
 	Payload json.RawMessage
-	At      hub.Position // where a client that asked for positions goes on after it; zero: it has none
+	At      log.Position // where a client that asked for positions goes on after it; zero: it has none
 }
 
 // Refusal is a Kind's or Handler's own word: the response of an error reply.

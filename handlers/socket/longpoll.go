@@ -6,7 +6,9 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/jsonw"
+	"github.com/duckwire/duckwire/hub/log"
 )
 
 // The statuses of a long-poll, in its JSON: the client looks at no other. On a GET no client understands more than these.
@@ -100,7 +102,7 @@ func (s *Server) pollOpen(r *http.Request) []byte {
 
 // pollError answers a client that is not let in. What heals by itself must not look like a refusal for good.
 func pollError(err error) []byte {
-	if errors.Is(err, hub.ErrClosed) || errors.Is(err, hub.ErrUnavailable) || errors.Is(err, hub.ErrLimited) {
+	if errors.Is(err, errs.ErrClosed) || errors.Is(err, errs.ErrUnavailable) || errors.Is(err, errs.ErrLimited) {
 		return []byte(`{"status":` + pollAgain + `}`)
 	}
 	return []byte(`{"status":` + pollRefused + `}`)
@@ -110,14 +112,14 @@ func pollError(err error) []byte {
 func (s *Server) poll(r *http.Request, name string, count uint64) []byte {
 	ses := s.session(name)
 	if ses == nil {
-		return pollError(hub.ErrClosed)
+		return pollError(errs.ErrClosed)
 	}
 	if !ses.belongs(r, r.Header.Get(headerAuthToken)) {
-		return pollError(hub.ErrForbidden)
+		return pollError(errs.ErrForbidden)
 	}
-	wake := hub.NewWake()
+	wake := log.NewWake()
 	if !ses.take(wake) {
-		return pollError(hub.ErrClosed)
+		return pollError(errs.ErrClosed)
 	}
 	defer ses.done(wake)
 	window := time.NewTimer(s.PollWindow)
@@ -137,12 +139,12 @@ func (s *Server) poll(r *http.Request, name string, count uint64) []byte {
 }
 
 // answer returns what there is to be said to the request of wake, which has seen count answers; ok is false where there is nothing yet.
-func (ses *session) answer(wake *hub.Wake, count uint64) (answer []byte, ok bool) {
+func (ses *session) answer(wake *log.Wake, count uint64) (answer []byte, ok bool) {
 	ses.reading.Lock()
 	defer ses.reading.Unlock()
 	switch {
 	case ses.isDead():
-		return pollError(hub.ErrClosed), true
+		return pollError(errs.ErrClosed), true
 	case !ses.holds(wake): // a newer poll has come, which gets what comes
 		return ses.appendAnswer(nil, pollNothing, count, nil), true
 	case ses.poll.answer != nil && count < ses.poll.count: // it did not arrive
@@ -196,7 +198,7 @@ func (s *Server) pollPost(r *http.Request, name string, ours bool) []byte {
 		return []byte(`{"status":` + pollOpened + `}`)
 	}
 	if !ses.belongs(r, r.Header.Get(headerAuthToken)) {
-		return pollError(hub.ErrForbidden)
+		return pollError(errs.ErrForbidden)
 	}
 	err := ses.receive(r)
 	var tooLarge *http.MaxBytesError

@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 
 	"github.com/duckwire/duckwire/handlers/phoenix"
-	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 )
 
 // Message is one message of a client to a channel that it has joined.
@@ -19,10 +19,10 @@ type Message struct {
 	replied atomic.Bool
 }
 
-// Decode reads the payload, which must be a JSON object, into v. Errors are *hub.FieldError.
+// Decode reads the payload, which must be a JSON object, into v. Errors are *errs.FieldError.
 func (m *Message) Decode(v any) error {
 	if m.Bytes != nil {
-		return hub.Invalid("payload", "must be a JSON object; got bytes")
+		return errs.Invalid("payload", "must be a JSON object; got bytes")
 	}
 	return decodeObject(m.Payload, v)
 }

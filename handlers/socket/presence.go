@@ -5,6 +5,8 @@ import (
 
 	"github.com/duckwire/duckwire/handlers/phoenix"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/log"
 )
 
 // Track makes the client present on the channel's topic under its user, with meta, which must encode as a JSON object; "online_at" is added.
@@ -39,7 +41,7 @@ func (c *Channel) track(begin func(client string) (*hub.Presence, error)) error 
 	s.mu.Unlock()
 	if over {
 		p.Leave()
-		return hub.ErrClosed
+		return errs.ErrClosed
 	}
 	return nil
 }
@@ -95,7 +97,7 @@ func (c *Channel) endPresence(how ending) {
 // It belongs into Join. Whether the client may is not asked.
 func (c *Channel) WatchPresence() error {
 	c.watching = true
-	return c.newFeed(func(w hub.Waker) (source, error) {
+	return c.newFeed(func(w log.Waker) (source, error) {
 		r, err := c.Hub().SubscribePresence(c.topic, w)
 		if err != nil {
 			return nil, err
@@ -121,7 +123,7 @@ func (t *presenceSource) next(c *Channel, p *pull) outcome {
 	var lost bool
 	if p.items, lost = t.reader.Read(p.items[:0]); lost { // too far behind for single changes
 		p.items = p.items[:0]
-		p.add(c.eventFrame(hub.PresenceState, t.reader.State(), hub.Position{}))
+		p.add(c.eventFrame(hub.PresenceState, t.reader.State(), log.Position{}))
 		return goesOn
 	}
 	for i := range p.items {
@@ -131,7 +133,7 @@ func (t *presenceSource) next(c *Channel, p *pull) outcome {
 }
 
 // frame returns the frame of one change, shared by all who keep up.
-func (t *presenceSource) frame(c *Channel, item *hub.Item) frame {
+func (t *presenceSource) frame(c *Channel, item *log.Item) frame {
 	if c.socket.version == phoenix.V2 {
 		if b := item.Get(formatFrame); b != nil {
 			return b

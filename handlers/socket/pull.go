@@ -3,7 +3,7 @@ package socket
 import (
 	"sync"
 
-	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/log"
 )
 
 // pullBytes is how much next takes before it lets the first lane go first again.
@@ -12,7 +12,7 @@ const pullBytes = 64 << 10
 // pull is what a transport takes from a socket in one go. It is borrowed, so that idle sockets hold none.
 type pull struct {
 	frames []frame
-	items  []hub.Item
+	items  []log.Item
 	buf    []byte // for the transport
 	bytes  int
 }

@@ -2,7 +2,7 @@ package socket
 
 import "github.com/duckwire/duckwire/middleware/ratelimit"
 
-// spend counts a message against the rate of what it is. *hub.LimitError beyond it.
+// spend counts a message against the rate of what it is. *errs.LimitError beyond it.
 func (c *Channel) spend(m *Message) error {
 	kind := ratelimit.Events
 	if h, ok := c.handler.(Rated); ok {

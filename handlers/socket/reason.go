@@ -7,7 +7,7 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 )
 
 // reasons is the one table from errors to the reason of an error reply, first match first.
@@ -15,16 +15,16 @@ var reasons = []struct {
 	err    error
 	reason string
 }{
-	{hub.ErrInvalid, "invalid"},
-	{hub.ErrUnauthenticated, "unauthorized"},
-	{hub.ErrForbidden, "forbidden"},
-	{hub.ErrNotFound, "not_found"},
-	{hub.ErrConflict, "conflict"},
-	{hub.ErrTooLarge, "too_large"},
-	{hub.ErrLimited, "rate_limited"},
-	{hub.ErrQueueFull, "queue_full"},
-	{hub.ErrClosed, "draining"},
-	{hub.ErrUnavailable, "unavailable"},
+	{errs.ErrInvalid, "invalid"},
+	{errs.ErrUnauthenticated, "unauthorized"},
+	{errs.ErrForbidden, "forbidden"},
+	{errs.ErrNotFound, "not_found"},
+	{errs.ErrConflict, "conflict"},
+	{errs.ErrTooLarge, "too_large"},
+	{errs.ErrLimited, "rate_limited"},
+	{errs.ErrQueueFull, "queue_full"},
+	{errs.ErrClosed, "draining"},
+	{errs.ErrUnavailable, "unavailable"},
 }
 
 // errorReply is the response of an error reply.
@@ -50,8 +50,8 @@ func Reason(err error) any {
 			break
 		}
 	}
-	var field *hub.FieldError
-	var limit *hub.LimitError
+	var field *errs.FieldError
+	var limit *errs.LimitError
 	switch {
 	case errors.As(err, &field):
 		r.Field = field.Field
@@ -70,10 +70,10 @@ func isInternal(err error) bool {
 	return ok && r.Reason == "internal"
 }
 
-// decodeObject reads a JSON object into v. Errors are *hub.FieldError.
+// decodeObject reads a JSON object into v. Errors are *errs.FieldError.
 func decodeObject(raw json.RawMessage, v any) error {
 	if trimmed := bytes.TrimLeft(raw, " \t\r\n"); len(trimmed) == 0 || trimmed[0] != '{' {
-		return hub.Invalid("payload", "must be a JSON object")
+		return errs.Invalid("payload", "must be a JSON object")
 	}
 	err := json.Unmarshal(raw, v)
 	var kind *json.UnmarshalTypeError
@@ -82,10 +82,10 @@ func decodeObject(raw json.RawMessage, v any) error {
 		if field == "" {
 			field = "payload"
 		}
-		return hub.Invalid(field, "must be %s; got %s", typeName(kind), kind.Value)
+		return errs.Invalid(field, "must be %s; got %s", typeName(kind), kind.Value)
 	}
 	if err != nil {
-		return hub.Invalid("payload", "%v", err)
+		return errs.Invalid("payload", "%v", err)
 	}
 	return nil
 }

@@ -8,7 +8,8 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/handlers/phoenix"
-	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/rights"
 )
 
 // eventAccessToken is how a client renews its token: {"token": TOKEN}, on the topic phoenix or on a channel that it has joined. Supabase's client
@@ -24,10 +25,10 @@ const eventTokenExpiring = "token_expiring"
 const warnBefore = time.Minute
 
 // identity returns whom the client's token names, as of its last renewal.
-func (s *Socket) identity() *hub.Identity { return s.holder.Load() }
+func (s *Socket) identity() *rights.Identity { return s.holder.Load() }
 
 // hold makes id the socket's identity from now on.
-func (s *Socket) hold(id *hub.Identity) {
+func (s *Socket) hold(id *rights.Identity) {
 	s.holder.Store(id)
 	warnAt := int64(0)
 	if !id.Expires.IsZero() {
@@ -37,7 +38,7 @@ func (s *Socket) hold(id *hub.Identity) {
 }
 
 // expiresIn is what clients are told of a token's end; nil: never.
-func expiresIn(id *hub.Identity, now time.Time) map[string]any {
+func expiresIn(id *rights.Identity, now time.Time) map[string]any {
 	if id.Expires.IsZero() {
 		return map[string]any{"expires_in": nil}
 	}
@@ -86,7 +87,7 @@ func (c *Channel) renewToken(ctx context.Context, m *Message) error {
 		p.Token = p.AccessToken
 	}
 	if p.Token == "" {
-		return hub.Invalid("token", "must be the new token")
+		return errs.Invalid("token", "must be the new token")
 	}
 	lost, err := c.socket.renew(ctx, p.Token)
 	if err != nil {
@@ -106,7 +107,7 @@ type loss struct {
 }
 
 // renew has the socket go on under another token of the same user, and returns the channels that must end. After an error nothing has changed.
-// Errors: those of Options.Renew; hub.ErrForbidden for a token of somebody else; hub.ErrUnavailable if rights cannot be asked for now.
+// Errors: those of Options.Renew; errs.ErrForbidden for a token of somebody else; errs.ErrUnavailable if rights cannot be asked for now.
 func (s *Socket) renew(ctx context.Context, token string) ([]loss, error) {
 	if s.server.Renew == nil {
 		return nil, errNoRenewal
@@ -122,7 +123,7 @@ func (s *Socket) renew(ctx context.Context, token string) ([]loss, error) {
 	case id == before: // the same token once more, as from each of Supabase's channels
 		return nil, nil
 	case id.User != before.User || id.Service != before.Service:
-		return nil, fmt.Errorf("the token is not of this socket's user: %w", hub.ErrForbidden)
+		return nil, fmt.Errorf("the token is not of this socket's user: %w", errs.ErrForbidden)
 	}
 	s.hold(id) // before the joined channels are listed: a join that is under way asks again by itself
 	lost, err := s.reask(ctx)
@@ -153,11 +154,11 @@ func (s *Socket) reask(ctx context.Context) (lost []loss, err error) {
 // question is what a join asked for.
 type question struct {
 	topic  string
-	action hub.Action
+	action rights.Action
 }
 
 // granted notes what the join was granted. What is asked later is asked each time, and not noted.
-func (c *Channel) granted(topic string, a hub.Action) {
+func (c *Channel) granted(topic string, a rights.Action) {
 	s := c.socket
 	s.mu.Lock()
 	if q := (question{topic, a}); c.state == joining && !slices.Contains(c.grants, q) {
@@ -167,16 +168,16 @@ func (c *Channel) granted(topic string, a hub.Action) {
 }
 
 // reask asks again for what the join was granted; ok is false where something is refused now. Who may not hear the topic any more is sent away for
-// good; who may do less joins anew, and then gets what there is left. Errors: hub.ErrUnavailable.
+// good; who may do less joins anew, and then gets what there is left. Errors: errs.ErrUnavailable.
 func (c *Channel) reask(ctx context.Context) (how ending, ok bool, err error) {
 	ok = true
 	for _, q := range c.grants {
 		err := c.socket.server.Authorizer.Authorize(ctx, c.socket.identity(), q.topic, q.action)
 		switch {
 		case err == nil:
-		case !errors.Is(err, hub.ErrForbidden):
+		case !errors.Is(err, errs.ErrForbidden):
 			return 0, false, err
-		case q.action == hub.ActionSubscribe:
+		case q.action == rights.ActionSubscribe:
 			return endForbidden, false, nil
 		default:
 			how, ok = endLessened, false

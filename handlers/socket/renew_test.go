@@ -14,42 +14,44 @@ import (
 
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/hubtest"
+	"github.com/duckwire/duckwire/hub/rights"
 )
 
 // office issues tokens, by name.
-type office map[string]*hub.Identity
+type office map[string]*rights.Identity
 
-func (o office) renew(_ context.Context, token string) (*hub.Identity, error) {
+func (o office) renew(_ context.Context, token string) (*rights.Identity, error) {
 	if id := o[token]; id != nil {
 		return id, nil
 	}
-	return nil, fmt.Errorf("token signature is invalid: %w", hub.ErrUnauthenticated)
+	return nil, fmt.Errorf("token signature is invalid: %w", errs.ErrUnauthenticated)
 }
 
-func (o office) identify(r *http.Request, _ string) (*hub.Identity, error) {
+func (o office) identify(r *http.Request, _ string) (*rights.Identity, error) {
 	return o.renew(r.Context(), r.URL.Query().Get("user"))
 }
 
 // guarded is a Kind that asks for the rights that its topic names: room, or room with presence if it may.
 func guarded(ctx context.Context, c *socket.Channel, _ json.RawMessage) (socket.Handler, error) {
-	if err := c.Authorize(ctx, c.Topic(), hub.ActionSubscribe); err != nil {
+	if err := c.Authorize(ctx, c.Topic(), rights.ActionSubscribe); err != nil {
 		return nil, err
 	}
-	c.Set("seen", c.Authorize(ctx, c.Topic(), hub.ActionPresence) == nil)
+	c.Set("seen", c.Authorize(ctx, c.Topic(), rights.ActionPresence) == nil)
 	return echo(c), c.Subscribe(c.Topic())
 }
 
-func caps(t *testing.T, text map[string][]string) hub.Caps {
+func caps(t *testing.T, text map[string][]string) rights.Caps {
 	t.Helper()
-	c, err := hub.ParseCaps(text, "ada")
+	c, err := rights.ParseCaps(text, "ada")
 	if err != nil {
 		t.Fatal(err)
 	}
 	return c
 }
 
-func startOffice(t *testing.T, o office, az hub.Authorizer, routes ...socket.Route) *testServer {
+func startOffice(t *testing.T, o office, az rights.Authorizer, routes ...socket.Route) *testServer {
 	return start(t, socket.Options{Identify: o.identify, Renew: o.renew, Authorizer: az, Routes: append(routes, socket.Route{Pattern: "g:*", Kind: kind(guarded)})}, hub.Limits{})
 }
 
@@ -120,10 +122,10 @@ func TestRenewalOnAChannelThatItEnds(t *testing.T) {
 	})
 }
 
-// authorizer is a hub.Authorizer made of a function.
-type authorizer func(id *hub.Identity, topic string) error
+// authorizer is a rights.Authorizer made of a function.
+type authorizer func(id *rights.Identity, topic string) error
 
-func (f authorizer) Authorize(_ context.Context, id *hub.Identity, topic string, _ hub.Action) error {
+func (f authorizer) Authorize(_ context.Context, id *rights.Identity, topic string, _ rights.Action) error {
 	return f(id, topic)
 }
 
@@ -131,17 +133,17 @@ func (f authorizer) Authorize(_ context.Context, id *hub.Identity, topic string,
 func TestRenewalDuringAJoin(t *testing.T) {
 	hubtest.OwnClock(t, func(t *testing.T) {
 		hour := time.Now().Add(time.Hour)
-		old, fresh := &hub.Identity{User: "ada", Expires: hour}, &hub.Identity{User: "ada", Expires: hour}
+		old, fresh := &rights.Identity{User: "ada", Expires: hour}, &rights.Identity{User: "ada", Expires: hour}
 		g := newGate()
 		slow := kind(func(ctx context.Context, c *socket.Channel, params json.RawMessage) (socket.Handler, error) {
-			if err := c.Authorize(ctx, c.Topic(), hub.ActionSubscribe); err != nil {
+			if err := c.Authorize(ctx, c.Topic(), rights.ActionSubscribe); err != nil {
 				return nil, err
 			}
 			return g.Join(ctx, c, params)
 		})
-		az := authorizer(func(id *hub.Identity, topic string) error {
+		az := authorizer(func(id *rights.Identity, topic string) error {
 			if id == fresh {
-				return hub.Forbidden(topic, hub.ActionSubscribe)
+				return rights.Forbidden(topic, rights.ActionSubscribe)
 			}
 			return nil
 		})
@@ -160,16 +162,16 @@ func TestRenewalDuringAJoin(t *testing.T) {
 func TestRenewalWhileRightsAreUnknown(t *testing.T) {
 	hubtest.OwnClock(t, func(t *testing.T) {
 		hour := time.Now().Add(time.Hour)
-		old, fresh := &hub.Identity{User: "ada", Expires: hour}, &hub.Identity{User: "ada", Expires: hour}
+		old, fresh := &rights.Identity{User: "ada", Expires: hour}, &rights.Identity{User: "ada", Expires: hour}
 		var down atomic.Bool
-		az := authorizer(func(id *hub.Identity, topic string) error {
+		az := authorizer(func(id *rights.Identity, topic string) error {
 			switch {
 			case id == old || topic == "g:b":
 				return nil
 			case down.Load():
-				return hub.ErrUnavailable
+				return errs.ErrUnavailable
 			}
-			return hub.Forbidden(topic, hub.ActionSubscribe)
+			return rights.Forbidden(topic, rights.ActionSubscribe)
 		})
 		down.Store(true)
 		c := startOffice(t, office{"old": old, "new": fresh}, az).dial("user=old")
@@ -194,13 +196,13 @@ func TestRenewalWhileRightsAreUnknown(t *testing.T) {
 // A renewal that takes long holds up nothing else, and a client that goes away meanwhile leaves nothing behind.
 func TestRenewalThatHangs(t *testing.T) {
 	entered, left := make(chan struct{}, 1), make(chan struct{}, 1)
-	id := &hub.Identity{User: "ada", Expires: time.Now().Add(time.Hour)}
-	s := start(t, socket.Options{Renew: func(ctx context.Context, _ string) (*hub.Identity, error) {
+	id := &rights.Identity{User: "ada", Expires: time.Now().Add(time.Hour)}
+	s := start(t, socket.Options{Renew: func(ctx context.Context, _ string) (*rights.Identity, error) {
 		entered <- struct{}{}
 		<-ctx.Done()
 		left <- struct{}{}
 		return nil, ctx.Err()
-	}, Identify: func(*http.Request, string) (*hub.Identity, error) { return id, nil }}, hub.Limits{})
+	}, Identify: func(*http.Request, string) (*rights.Identity, error) { return id, nil }}, hub.Limits{})
 	c := s.dial("")
 	c.send(`[null,"1","phoenix","access_token",{"token":"new"}]`)
 	<-entered
@@ -211,7 +213,7 @@ func TestRenewalThatHangs(t *testing.T) {
 
 func TestTokenExpiringIsTold(t *testing.T) {
 	hubtest.OwnClock(t, func(t *testing.T) {
-		short := &hub.Identity{User: "ada", Expires: time.Now().Add(6 * time.Second)}
+		short := &rights.Identity{User: "ada", Expires: time.Now().Add(6 * time.Second)}
 		o := office{"old": short, "new": {User: "ada", Expires: time.Now().Add(4*time.Second + time.Hour)}} // it is told after 4 s
 		s := startOffice(t, o, nil)
 		c, other := s.dial("user=old"), s.dial("user=old")

@@ -15,22 +15,24 @@ import (
 	"github.com/duckwire/duckwire/handlers/phoenix"
 	"github.com/duckwire/duckwire/handlers/writers"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/rights"
 	"github.com/duckwire/duckwire/middleware/ratelimit"
 )
 
 // Options configures a Server. Hub, Identify and Routes are needed; a zero field of the rest means its default.
 type Options struct {
 	Hub        *hub.Hub
-	Authorizer hub.Authorizer // nil: the token's capabilities alone
-	Logger     *slog.Logger   // nil: slog.Default
+	Authorizer rights.Authorizer // nil: the token's capabilities alone
+	Logger     *slog.Logger      // nil: slog.Default
 	Routes     []Route
 
 	// Identify says who opens a socket. token is what came in the client's authToken, or ""; the request has the rest. An error refuses.
-	Identify func(r *http.Request, token string) (*hub.Identity, error)
+	Identify func(r *http.Request, token string) (*rights.Identity, error)
 	// Renew says who a token is from that a client has sent on its socket. Nil: sockets live as long as the token that they were opened with.
-	Renew func(ctx context.Context, token string) (*hub.Identity, error)
+	Renew func(ctx context.Context, token string) (*rights.Identity, error)
 	// Revoked says whether an identity's token has been revoked. Nil: none ever.
-	Revoked func(id *hub.Identity) bool
+	Revoked func(id *rights.Identity) bool
 	// Enter counts a connection of a user, until leave is called; an error refuses. Nil: no limit.
 	Enter func(r *http.Request, user string, via hub.Transport) (leave func(), err error)
 	// Rates say how often a user may do what; nil: there is no limit.
@@ -53,7 +55,7 @@ type Options struct {
 
 func (o Options) withDefaults() Options {
 	if o.Authorizer == nil {
-		o.Authorizer = hub.CapsAuthorizer{}
+		o.Authorizer = rights.CapsAuthorizer{}
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
@@ -133,7 +135,7 @@ func (s *Server) kindOf(topic string) Kind {
 // admit counts the connection of a client that may come in, before anything is opened for it.
 func (s *Server) admit(r *http.Request, h *handshake, via hub.Transport) (leave func(), err error) {
 	if s.isClosing() {
-		return nil, hub.ErrClosed
+		return nil, errs.ErrClosed
 	}
 	return s.Enter(r, h.identity.User, via)
 }
@@ -158,7 +160,7 @@ func (s *Server) add(sock *Socket, ses *session, leave func()) error {
 	defer s.mu.Unlock()
 	if s.ctx.Err() != nil {
 		leave()
-		return hub.ErrClosed
+		return errs.ErrClosed
 	}
 	s.sockets[sock] = leave
 	if ses != nil {
@@ -299,7 +301,7 @@ func (r *rush) isOver(sockets int) bool {
 
 // handshake is what a client that was let in asked for.
 type handshake struct {
-	identity *hub.Identity
+	identity *rights.Identity
 	version  phoenix.Version
 	began    time.Time
 }

@@ -21,6 +21,8 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/log"
 )
 
 // tokens makes and checks the tokens of sessions whose clients come and go: NAME.COUNT.MAC, and .NODE behind that where there are several. The bearer
@@ -93,7 +95,7 @@ type session struct {
 	code   atomic.Int32  // that it was closed with, as a WebSocket would be; 0: none
 
 	mu     sync.Mutex
-	holder hub.Waker // of the request that reads; a newer one takes its place
+	holder log.Waker // of the request that reads; a newer one takes its place
 	users  int       // requests that read now: 0 or 1, and those that are being replaced
 	seen   time.Time // when the last one began or ended
 	dead   bool
@@ -119,7 +121,7 @@ func (s *Server) openSession(r *http.Request, h *handshake, via hub.Transport, l
 	}
 	if code, _ := s.endedMeanwhile(h); code != 0 {
 		ses.finish(endLost)
-		return nil, hub.ErrClosed // the next handshake tells whether it may
+		return nil, errs.ErrClosed // the next handshake tells whether it may
 	}
 	return ses, nil
 }
@@ -138,7 +140,7 @@ func (ses *session) belongs(r *http.Request, authToken string) bool {
 }
 
 // take makes w's request the one that reads from the session, and wakes the one that did until now. ok is false where the session is over.
-func (ses *session) take(w hub.Waker) (ok bool) {
+func (ses *session) take(w log.Waker) (ok bool) {
 	ses.mu.Lock()
 	if ses.dead {
 		ses.mu.Unlock()
@@ -156,14 +158,14 @@ func (ses *session) take(w hub.Waker) (ok bool) {
 }
 
 // holds reports whether w's request is still the one that reads.
-func (ses *session) holds(w hub.Waker) bool {
+func (ses *session) holds(w log.Waker) bool {
 	ses.mu.Lock()
 	defer ses.mu.Unlock()
 	return ses.holder == w && !ses.dead
 }
 
 // done ends what take began.
-func (ses *session) done(w hub.Waker) {
+func (ses *session) done(w log.Waker) {
 	ses.mu.Lock()
 	defer ses.mu.Unlock()
 	ses.users--

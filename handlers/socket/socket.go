@@ -10,7 +10,9 @@ import (
 
 	"github.com/duckwire/duckwire/handlers/phoenix"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/jsonw"
+	"github.com/duckwire/duckwire/hub/rights"
 )
 
 // Socket is one client's session, whatever its transport.
@@ -23,9 +25,9 @@ type Socket struct {
 	transport transport
 	via       hub.Transport
 
-	holder   atomic.Pointer[hub.Identity] // see identity
-	warnAt   atomic.Int64                 // when to tell that the token ends, in Unix milliseconds; 0: not, or not again
-	renewing sync.Mutex                   // one renewal at a time
+	holder   atomic.Pointer[rights.Identity] // see identity
+	warnAt   atomic.Int64                    // when to tell that the token ends, in Unix milliseconds; 0: not, or not again
+	renewing sync.Mutex                      // one renewal at a time
 
 	mu       sync.Mutex
 	channels []*Channel
@@ -58,7 +60,7 @@ const maxBacklog = 1 << 20
 const maxOwed = 16 << 20
 
 // Receive takes one frame of the client and dispatches it. It blocks while the client has too much waiting. Errors: phoenix.ErrUTF8 and
-// phoenix.ErrFrame, after which the socket must be closed; ctx's; hub.ErrClosed after the socket's end.
+// phoenix.ErrFrame, after which the socket must be closed; ctx's; errs.ErrClosed after the socket's end.
 func (s *Socket) Receive(ctx context.Context, data []byte, binary bool) error {
 	var m phoenix.Message
 	var err error
@@ -87,7 +89,7 @@ func (s *Socket) waitForRoom(ctx context.Context) error {
 		s.mu.Lock()
 		if s.over || s.deaf {
 			s.mu.Unlock()
-			return hub.ErrClosed
+			return errs.ErrClosed
 		}
 		if s.backlog < maxBacklog {
 			s.mu.Unlock()

@@ -7,8 +7,8 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/jsonw"
+	"github.com/duckwire/duckwire/hub/log"
 )
 
 // ContentType is that of every event stream.
@@ -139,14 +139,14 @@ func AppendHello(dst []byte, g *Greeting) []byte {
 }
 
 // AppendReset appends the block that tells a gap. topic is "" where there is only one.
-func AppendReset(dst []byte, r *hub.Reset, topic string) []byte {
+func AppendReset(dst []byte, r *log.Reset, topic string) []byte {
 	dst = append(dst, "event: reset\ndata: {"...)
 	dst = AppendResetJSON(dst, r, topic)
 	return append(dst, "}\n\n"...)
 }
 
 // AppendResetJSON appends a reset's members, without braces.
-func AppendResetJSON(dst []byte, r *hub.Reset, topic string) []byte {
+func AppendResetJSON(dst []byte, r *log.Reset, topic string) []byte {
 	dst = append(dst, `"reason":"`...)
 	dst = append(dst, r.Reason...)
 	dst = append(dst, `","requested":`...)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/duckwire/duckwire/handlers/sse"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/log"
 	"github.com/duckwire/duckwire/hub/provider/openai/eventstream"
 )
 
@@ -59,7 +60,7 @@ func FuzzBlock(f *testing.F) {
 func TestBlocks(t *testing.T) {
 	at := time.UnixMilli(1700000000123)
 	greeting := &sse.Greeting{Position: "e-1.4", Recovered: true, Now: at, Heartbeat: 10 * time.Second, Status: "running"}
-	reset := &hub.Reset{Reason: hub.ResetTrimmed, Requested: `a"b`, From: hub.Position{Epoch: "e-1", Offset: 9}}
+	reset := &log.Reset{Reason: log.ResetTrimmed, Requested: `a"b`, From: log.Position{Epoch: "e-1", Offset: 9}}
 	for _, c := range []struct{ name, got, want string }{
 		{"block", string(sse.AppendBlock(nil, "saved", []byte(`{}`), "e-1.4")), "event: saved\ndata: {}\nid: e-1.4\n\n"},
 		{"unnamed, unmoved", string(sse.AppendBlock(nil, "", []byte(`1`), "")), "data: 1\n\n"},

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 )
 
 // Rate is how often something may be done: Limit times in Per, on average, and Burst times at once. A Limit of 0 or less is no limit.
@@ -61,7 +61,7 @@ func New(name string, r Rate) *Limiter {
 	return l
 }
 
-// Take takes n from the bucket of a key, or nothing. The error is a *hub.LimitError that tells when there will be n. What is more than a whole
+// Take takes n from the bucket of a key, or nothing. The error is a *errs.LimitError that tells when there will be n. What is more than a whole
 // bucket may be taken from a full one; it is longer until that is full again.
 func (l *Limiter) Take(key string, n int) error {
 	if l == nil || n <= 0 {
@@ -74,7 +74,7 @@ func (l *Limiter) Take(key string, n int) error {
 	defer p.mu.Unlock()
 	full := max(p.full[hash], now)
 	if wait := full + l.times(min(n, l.burst)) - now - l.times(l.burst); wait > 0 {
-		return &hub.LimitError{Kind: hub.ErrLimited, Name: l.name, Limit: l.limit, Retry: wait}
+		return &errs.LimitError{Kind: errs.ErrLimited, Name: l.name, Limit: l.limit, Retry: wait}
 	}
 	p.room(now)
 	p.full[hash] = full + l.times(n)

@@ -10,7 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/middleware/ratelimit"
 )
 
@@ -18,7 +18,7 @@ import (
 var perMinute = ratelimit.Rate{Limit: 10, Per: time.Minute}
 
 // taken takes n times one, and returns how often that was allowed and the last refusal.
-func taken(l *ratelimit.Limiter, key string, n int) (allowed int, refusal *hub.LimitError) {
+func taken(l *ratelimit.Limiter, key string, n int) (allowed int, refusal *errs.LimitError) {
 	for range n {
 		if err := l.Take(key, 1); err == nil {
 			allowed++
@@ -36,7 +36,7 @@ func TestBurstThenRate(t *testing.T) {
 		if allowed != 10 || refusal == nil {
 			t.Fatalf("at once: %d of 30, want the burst of 10", allowed)
 		}
-		if !errors.Is(refusal, hub.ErrLimited) || refusal.Limit != 10 || refusal.Name != "pushes (pushes_per_minute)" || refusal.Retry != 6*time.Second {
+		if !errors.Is(refusal, errs.ErrLimited) || refusal.Limit != 10 || refusal.Name != "pushes (pushes_per_minute)" || refusal.Retry != 6*time.Second {
 			t.Fatalf("refusal: %+v", refusal)
 		}
 		time.Sleep(refusal.Retry - time.Millisecond)
@@ -68,7 +68,7 @@ func TestMoreThanABucket(t *testing.T) {
 		if err := l.Take("ada", 25); err != nil {
 			t.Fatalf("a batch that is larger than the bucket could never be sent: %v", err)
 		}
-		var refusal *hub.LimitError
+		var refusal *errs.LimitError
 		if err := l.Take("ada", 1); !errors.As(err, &refusal) || refusal.Retry != 1600*time.Millisecond {
 			t.Fatalf("after it: %v, want a wait of 1.6 s", err)
 		}

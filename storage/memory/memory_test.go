@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/rights"
 	"github.com/duckwire/duckwire/storage/memory"
 	"github.com/duckwire/duckwire/storage/storagetest"
 )
@@ -26,6 +27,6 @@ func TestTopics(t *testing.T) {
 
 func TestRevocations(t *testing.T) {
 	storagetest.Revocations(t,
-		func(testing.TB) hub.RevocationStore { return &memory.Revocations{} },
-		func(_ testing.TB, s hub.RevocationStore) hub.RevocationStore { return s })
+		func(testing.TB) rights.RevocationStore { return &memory.Revocations{} },
+		func(_ testing.TB, s rights.RevocationStore) rights.RevocationStore { return s })
 }

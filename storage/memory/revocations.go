@@ -5,30 +5,30 @@ import (
 	"sync"
 	"time"
 
-	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/rights"
 )
 
-// Revocations is a hub.RevocationStore in memory. The zero value is empty and ready. Safe for concurrent use.
+// Revocations is a rights.RevocationStore in memory. The zero value is empty and ready. Safe for concurrent use.
 type Revocations struct {
 	mu  sync.Mutex
-	all map[subject]hub.Revocation
+	all map[subject]rights.Revocation
 }
 
 // subject is what was revoked: a user's tokens, or one token.
 type subject struct{ user, tokenID string }
 
-// SaveRevocation implements hub.RevocationStore.
-func (s *Revocations) SaveRevocation(r hub.Revocation) error {
+// SaveRevocation implements rights.RevocationStore.
+func (s *Revocations) SaveRevocation(r rights.Revocation) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.all == nil {
-		s.all = make(map[subject]hub.Revocation)
+		s.all = make(map[subject]rights.Revocation)
 	}
 	s.all[subject{r.User, r.TokenID}] = r
 	return nil
 }
 
-// DeleteRevocation implements hub.RevocationStore.
+// DeleteRevocation implements rights.RevocationStore.
 func (s *Revocations) DeleteRevocation(user, tokenID string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -36,16 +36,16 @@ func (s *Revocations) DeleteRevocation(user, tokenID string) error {
 	return nil
 }
 
-// ForgetRevocations implements hub.RevocationStore.
+// ForgetRevocations implements rights.RevocationStore.
 func (s *Revocations) ForgetRevocations(now time.Time) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	maps.DeleteFunc(s.all, func(_ subject, r hub.Revocation) bool { return !now.Before(r.Until) })
+	maps.DeleteFunc(s.all, func(_ subject, r rights.Revocation) bool { return !now.Before(r.Until) })
 	return nil
 }
 
-// LoadRevocations implements hub.RevocationStore.
-func (s *Revocations) LoadRevocations(f func(hub.Revocation) error) error {
+// LoadRevocations implements rights.RevocationStore.
+func (s *Revocations) LoadRevocations(f func(rights.Revocation) error) error {
 	s.mu.Lock()
 	all := maps.Clone(s.all)
 	s.mu.Unlock()

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/log"
 )
 
 // Topics is a hub.TopicStore in memory, for several hubs in one process. Make it with NewTopics. Safe for concurrent use.
@@ -43,12 +44,12 @@ func (s *Topics) topic(name string) *sharedTopic {
 }
 
 // AppendEvents implements hub.TopicStore.
-func (s *Topics) AppendEvents(topic string, events []hub.SharedEvent, room hub.TopicRoom) ([]hub.Position, error) {
+func (s *Topics) AppendEvents(topic string, events []hub.SharedEvent, room hub.TopicRoom) ([]log.Position, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := s.topic(topic)
 	batch := hub.EventBatch{Epoch: t.epoch}
-	places := make([]hub.Position, len(events))
+	places := make([]log.Position, len(events))
 	for i := range events {
 		e := events[i]
 		key := senderID{e.Sender, e.ID}
@@ -57,11 +58,11 @@ func (s *Topics) AppendEvents(topic string, events []hub.SharedEvent, room hub.T
 			t.ephemerals = append(slices.DeleteFunc(t.ephemerals, func(o hub.SharedEvent) bool { return o.Sender == e.Sender && o.Event == e.Event }), e)
 			t.ephemerals = t.ephemerals[max(0, len(t.ephemerals)-room.Ephemerals):]
 		case e.Named && known:
-			places[i] = hub.Position{Epoch: t.epoch, Offset: offset}
+			places[i] = log.Position{Epoch: t.epoch, Offset: offset}
 			continue
 		default:
 			t.events = append(t.events, e)
-			places[i] = hub.Position{Epoch: t.epoch, Offset: t.tail()}
+			places[i] = log.Position{Epoch: t.epoch, Offset: t.tail()}
 			if batch.First == 0 {
 				batch.First = t.tail()
 			}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/hubtest"
+	"github.com/duckwire/duckwire/hub/rights"
 	"github.com/duckwire/duckwire/storage/redis"
 	"github.com/duckwire/duckwire/storage/redis/redistest"
 	"github.com/duckwire/duckwire/storage/storagetest"
@@ -74,8 +75,8 @@ func TestRedisCluster(t *testing.T) {
 	})
 	t.Run("revocations", func(t *testing.T) {
 		storagetest.Revocations(t,
-			func(t testing.TB) hub.RevocationStore { return fresh(t, "same") },
-			func(t testing.TB, _ hub.RevocationStore) hub.RevocationStore { return again(t) })
+			func(t testing.TB) rights.RevocationStore { return fresh(t, "same") },
+			func(t testing.TB, _ rights.RevocationStore) rights.RevocationStore { return again(t) })
 	})
 	t.Run("conversations", func(t *testing.T) {
 		storagetest.Conversations(t,

@@ -10,6 +10,7 @@ import (
 	"github.com/redis/rueidis"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 )
 
 //go:embed conversation_save.lua
@@ -62,7 +63,7 @@ func (s *Store) SaveConversation(c *hub.KeptConversation, room hub.ConversationR
 	case err != nil:
 		return unavailable(err)
 	case version < 0:
-		return fmt.Errorf("the conversation has been changed by another node meanwhile; ask again: %w", hub.ErrConflict)
+		return fmt.Errorf("the conversation has been changed by another node meanwhile; ask again: %w", errs.ErrConflict)
 	}
 	isNew := c.Version == 0
 	c.Version = version
@@ -113,7 +114,7 @@ func (s *Store) LockConversation(id string) (unlock func(), err error) {
 		case !rueidis.IsRedisNil(err):
 			return nil, unavailable(err)
 		case time.Since(begun) > hub.ConversationPatience:
-			return nil, fmt.Errorf("the conversation is being changed by another node: %w", hub.ErrUnavailable)
+			return nil, fmt.Errorf("the conversation is being changed by another node: %w", errs.ErrUnavailable)
 		}
 		select {
 		case <-time.After(pause):

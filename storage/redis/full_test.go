@@ -9,7 +9,10 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/hubtest"
+	"github.com/duckwire/duckwire/hub/log"
+	"github.com/duckwire/duckwire/hub/rights"
 )
 
 // A Redis that is full refuses what is new, as a whole, and takes what makes room. Nodes know, live on, and go on by themselves when there is room.
@@ -20,23 +23,23 @@ func TestFullRedis(t *testing.T) {
 	queue := readQueue(t, b)
 	queue.until("before")
 	const pieces = 6000 // as many milliseconds, and longer than Redis is full
-	there := watch(t, b.find(t, asked(t, a, pieces)), hub.Position{})
+	there := watch(t, b.find(t, asked(t, a, pieces)), log.Position{})
 	there.until(func() bool { return there.text != "" })
 
 	server.Command("CONFIG", "SET", "maxmemory", "1000")
-	if _, err := a.Publish("t", "bob", []hub.EventInput{{Event: "refused", Payload: []byte(`{}`)}}); !errors.Is(err, hub.ErrUnavailable) || !strings.Contains(err.Error(), "maxmemory") {
+	if _, err := a.Publish("t", "bob", []hub.EventInput{{Event: "refused", Payload: []byte(`{}`)}}); !errors.Is(err, errs.ErrUnavailable) || !strings.Contains(err.Error(), "maxmemory") {
 		t.Errorf("an event: %v", err)
 	}
 	hubtest.Until(t, "both nodes to tell that Redis is full", func() bool {
 		return a.store.Err() != nil && b.store.Err() != nil && strings.Contains(a.store.Err().Error(), "maxmemory")
 	})
-	if _, err := a.Enqueue("bob", []hub.MessageInput{{User: "ada", Event: "refused", Payload: []byte(`{}`)}}); !errors.Is(err, hub.ErrUnavailable) {
+	if _, err := a.Enqueue("bob", []hub.MessageInput{{User: "ada", Event: "refused", Payload: []byte(`{}`)}}); !errors.Is(err, errs.ErrUnavailable) {
 		t.Errorf("a message: %v", err)
 	}
 	if err := b.AckMessages("ada", queue.last); err != nil {
 		t.Errorf("an acknowledgement, which makes room: %v", err)
 	}
-	if err := a.store.SaveRevocation(hub.Revocation{User: "eve", Until: time.Now().Add(time.Hour)}); err != nil {
+	if err := a.store.SaveRevocation(rights.Revocation{User: "eve", Until: time.Now().Add(time.Hour)}); err != nil {
 		t.Errorf("a revocation: %v", err)
 	}
 	for _, n := range []*node{a, b} { // nobody is found dead meanwhile

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
@@ -20,7 +21,7 @@ func TestHeldOverNodes(t *testing.T) {
 		s, _, err := n.Hub.Complete(&hub.CompletionRequest{Kind: hub.TextCompletion, Prompt: "endless"}, hub.StreamSpec{Kind: "completion", Owner: user}, hub.CompletionMeta{})
 		return s, err
 	}
-	var limit *hub.LimitError
+	var limit *errs.LimitError
 	for range 3 {
 		if _, err := start(a, "ada"); err != nil {
 			t.Fatal(err)
@@ -68,7 +69,7 @@ func TestJobsHeldOverNodes(t *testing.T) {
 		}
 		hubtest.Until(t, "the job to be known", func() bool { return other.HeldElsewhere("jobs_per_user", "ada") == 1 })
 	}
-	var limit *hub.LimitError
+	var limit *errs.LimitError
 	for _, n := range all {
 		if _, _, err := analyse(n); !errors.As(err, &limit) || limit.Limit != 2 {
 			t.Errorf("the third: %v", err)

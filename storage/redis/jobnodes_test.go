@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/log"
 	"github.com/duckwire/duckwire/storage/internal/record"
 )
 
@@ -59,7 +61,7 @@ func (n *node) report(t testing.TB, worker string, job *hub.Job) error {
 // entryNames are those of the entries of a stream.
 func entryNames(t testing.TB, s *hub.Stream) (list []string) {
 	t.Helper()
-	r := s.Listen(hub.Position{}, hub.NewWake())
+	r := s.Listen(log.Position{}, log.NewWake())
 	defer r.Close()
 	items, _ := r.Read(nil)
 	for i := range items {
@@ -100,7 +102,7 @@ func TestJobsOverNodes(t *testing.T) {
 	if held, err := c.find(t, s.ID).HeldBy("x"); held || err != nil {
 		t.Error("anybody has it:", err)
 	}
-	if err := b.RefuseJob(&hub.Worker{ID: "w1", User: "x"}, job.ID, 1, ""); !errors.Is(err, hub.ErrNotFound) {
+	if err := b.RefuseJob(&hub.Worker{ID: "w1", User: "x"}, job.ID, 1, ""); !errors.Is(err, errs.ErrNotFound) {
 		t.Errorf("refused by somebody else: %v", err)
 	}
 	if err := b.RefuseJob(&hub.Worker{ID: "w1", User: "w"}, job.ID, 1, "no gcc"); err != nil {

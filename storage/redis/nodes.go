@@ -11,6 +11,7 @@ import (
 	"github.com/redis/rueidis"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 )
 
 // nodesKey is the set of all nodes that have not been found dead.
@@ -71,7 +72,7 @@ func (s *Store) Ask(ctx context.Context, node string, request []byte) ([]byte, e
 		return nil, err
 	}
 	if heard == 0 && !s.cluster { // of a cluster's servers each counts its own listeners only
-		return nil, fmt.Errorf("node %s is not there: %w", node, hub.ErrUnavailable)
+		return nil, fmt.Errorf("node %s is not there: %w", node, errs.ErrUnavailable)
 	}
 	look := time.NewTicker(s.Lease / 4)
 	defer look.Stop()
@@ -86,7 +87,7 @@ func (s *Store) Ask(ctx context.Context, node string, request []byte) ([]byte, e
 		case <-ctx.Done():
 		case <-s.ctx.Done():
 		}
-		return nil, fmt.Errorf("node %s does not answer: %w", node, hub.ErrUnavailable)
+		return nil, fmt.Errorf("node %s does not answer: %w", node, errs.ErrUnavailable)
 	}
 }
 

@@ -16,7 +16,9 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/hubtest"
+	"github.com/duckwire/duckwire/hub/log"
 	"github.com/duckwire/duckwire/storage/redis"
 	"github.com/duckwire/duckwire/storage/redis/redistest"
 )
@@ -54,7 +56,7 @@ func (c *cluster) tell(node int, publisher string, n int) {
 		if err == nil {
 			return
 		}
-		if !errors.Is(err, hub.ErrUnavailable) {
+		if !errors.Is(err, errs.ErrUnavailable) {
 			c.t.Error(err)
 			return
 		}
@@ -66,23 +68,23 @@ func (c *cluster) tell(node int, publisher string, n int) {
 type reading struct {
 	t      testing.TB
 	reader *hub.TopicReader
-	wake   *hub.Wake
+	wake   *log.Wake
 	seen   map[string]int // the last number of each publisher, plus one
-	resets []hub.ResetReason
+	resets []log.ResetReason
 	epochs int
 	exact  bool // nothing may be missing, and nothing come twice
 }
 
-func (c *cluster) read(node int, from hub.Position) *reading {
+func (c *cluster) read(node int, from log.Position) *reading {
 	c.t.Helper()
-	r := &reading{t: c.t, wake: hub.NewWake(), seen: make(map[string]int)}
-	var reset *hub.Reset
+	r := &reading{t: c.t, wake: log.NewWake(), seen: make(map[string]int)}
+	var reset *log.Reset
 	var err error
 	for {
 		if r.reader, reset, err = c.hubs[node].Subscribe("t", from, r.wake); err == nil {
 			break
 		}
-		if !errors.Is(err, hub.ErrUnavailable) {
+		if !errors.Is(err, errs.ErrUnavailable) {
 			c.t.Fatal(err)
 		}
 	}
@@ -171,7 +173,7 @@ func exactUnder(t *testing.T, server *redistest.Server, times int, trouble func(
 	}
 	var readings []*reading
 	for node := range c.hubs {
-		r := c.read(node, hub.Position{})
+		r := c.read(node, log.Position{})
 		r.exact = true
 		defer r.reader.Close()
 		readings = append(readings, r)
@@ -204,7 +206,7 @@ func exactUnder(t *testing.T, server *redistest.Server, times int, trouble func(
 func TestRedisThatKeepsNothing(t *testing.T) {
 	server := startRedis(t)
 	c := startCluster(t, 2, server)
-	a, b := c.read(0, hub.Position{}), c.read(1, hub.Position{})
+	a, b := c.read(0, log.Position{}), c.read(1, log.Position{})
 	defer a.reader.Close()
 	defer b.reader.Close()
 	for n := range 10 {
@@ -221,13 +223,13 @@ func TestRedisThatKeepsNothing(t *testing.T) {
 	}
 	for _, r := range []*reading{a, b} {
 		r.until(func() bool { return r.seen["q"] == 3 })
-		if len(r.resets) != 1 || r.resets[0] != hub.ResetEpoch {
+		if len(r.resets) != 1 || r.resets[0] != log.ResetEpoch {
 			t.Errorf("resets: %v", r.resets)
 		}
 	}
 	late := c.read(1, before)
 	defer late.reader.Close()
-	if len(late.resets) != 1 || late.resets[0] != hub.ResetEpoch {
+	if len(late.resets) != 1 || late.resets[0] != log.ResetEpoch {
 		t.Errorf("a position of before: %v", late.resets)
 	}
 }
@@ -238,7 +240,7 @@ func TestReplicaThatLags(t *testing.T) {
 	replica := redistest.Start(t)
 	c := startCluster(t, 2, master)
 	replica.Follow(master)
-	ahead, behind := c.read(0, hub.Position{}), c.read(1, hub.Position{})
+	ahead, behind := c.read(0, log.Position{}), c.read(1, log.Position{})
 	defer ahead.reader.Close()
 	for n := range 10 {
 		c.tell(0, "p", n)
@@ -259,10 +261,10 @@ func TestReplicaThatLags(t *testing.T) {
 		c.tell(n%2, "q", n)
 	}
 	ahead.until(func() bool { return ahead.seen["q"] == 8 })
-	if len(ahead.resets) != 1 || ahead.resets[0] != hub.ResetAhead {
+	if len(ahead.resets) != 1 || ahead.resets[0] != log.ResetAhead {
 		t.Errorf("who saw what is lost: %v", ahead.resets)
 	}
-	there := c.read(1, hub.Position{}) // until node 1 has noticed, it shows what the master had
+	there := c.read(1, log.Position{}) // until node 1 has noticed, it shows what the master had
 	there.until(func() bool { return there.seen["q"] == 8 })
 	there.reader.Close()
 	exact := c.read(1, kept)
@@ -274,7 +276,7 @@ func TestReplicaThatLags(t *testing.T) {
 	}
 	gone := c.read(0, lost)
 	defer gone.reader.Close()
-	if len(gone.resets) != 1 || gone.resets[0] != hub.ResetAhead {
+	if len(gone.resets) != 1 || gone.resets[0] != log.ResetAhead {
 		t.Errorf("a position that is lost: %v", gone.resets)
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/hubtest"
+	"github.com/duckwire/duckwire/hub/log"
 )
 
 // How all nodes stand is told by any of them.
@@ -15,7 +16,7 @@ func TestOverviewOfNodes(t *testing.T) {
 		a, b := startNode(t, server), startNode(t, server)
 		for i, n := range []*node{a, b, b} {
 			defer n.EnterSession("ada", hub.ViaSSE)()
-			r, _, err := n.Subscribe("room", hub.Position{}, hub.NewWake())
+			r, _, err := n.Subscribe("room", log.Position{}, log.NewWake())
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -11,19 +11,20 @@ import (
 
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/hubtest"
+	"github.com/duckwire/duckwire/hub/log"
 )
 
 // crowd is what one client of a topic's presences knows, kept as phoenix.js does: the state, and the changes in it.
 type crowd struct {
 	t      testing.TB
 	reader *hub.PresenceReader
-	wake   *hub.Wake
+	wake   *log.Wake
 	refs   map[string]string // by phx_ref, the key
 	diffs  []string          // +KEY, -KEY, and ~KEY for an update
 }
 
 func watchCrowd(t testing.TB, n *node) *crowd {
-	c := &crowd{t: t, wake: hub.NewWake()}
+	c := &crowd{t: t, wake: log.NewWake()}
 	var err error
 	if c.reader, err = n.SubscribePresence("room", c.wake); err != nil {
 		t.Fatal(err)

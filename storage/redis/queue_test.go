@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/hubtest"
+	"github.com/duckwire/duckwire/hub/log"
 	"github.com/duckwire/duckwire/storage/redis"
 	"github.com/duckwire/duckwire/storage/storagetest"
 )
@@ -33,16 +35,16 @@ func TestQueue(t *testing.T) {
 type queueReader struct {
 	t      testing.TB
 	reader *hub.QueueReader
-	wake   *hub.Wake
+	wake   *log.Wake
 	got    []string // names of events
-	last   hub.Position
+	last   log.Position
 }
 
 func readQueue(t testing.TB, n *node) *queueReader {
-	r := &queueReader{t: t, wake: hub.NewWake()}
+	r := &queueReader{t: t, wake: log.NewWake()}
 	hubtest.Until(t, "a queue to be read", func() bool {
 		var err error
-		if r.reader, _, err = n.ReadQueue("ada", hub.Position{}, r.wake); err != nil && !errors.Is(err, hub.ErrUnavailable) {
+		if r.reader, _, err = n.ReadQueue("ada", log.Position{}, r.wake); err != nil && !errors.Is(err, errs.ErrUnavailable) {
 			t.Fatal(err)
 		}
 		return err == nil
@@ -76,7 +78,7 @@ func leave(t testing.TB, n *node, name string) {
 	t.Helper()
 	hubtest.Until(t, "a message to be taken", func() bool {
 		_, err := n.Enqueue("bob", []hub.MessageInput{{User: "ada", ID: name, Event: name, Payload: []byte(`{}`)}})
-		if err != nil && !errors.Is(err, hub.ErrUnavailable) {
+		if err != nil && !errors.Is(err, errs.ErrUnavailable) {
 			t.Fatal(err)
 		}
 		return err == nil
@@ -121,7 +123,7 @@ func TestQueueReadAfterAck(t *testing.T) {
 		if err := b.AckMessages("ada", there.last); err != nil {
 			t.Fatal(err)
 		}
-		late, _, err := a.ReadQueue("ada", hub.Position{}, hub.NewWake())
+		late, _, err := a.ReadQueue("ada", log.Position{}, log.NewWake())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -148,8 +150,8 @@ func TestQueueForgotten(t *testing.T) {
 		t.Errorf("%v and %v are of one epoch", before, r.last)
 	}
 	var err error
-	hubtest.Until(t, "an acknowledgement to reach Redis", func() bool { err = a.AckMessages("ada", before); return !errors.Is(err, hub.ErrUnavailable) })
-	if !errors.Is(err, hub.ErrInvalid) {
+	hubtest.Until(t, "an acknowledgement to reach Redis", func() bool { err = a.AckMessages("ada", before); return !errors.Is(err, errs.ErrUnavailable) })
+	if !errors.Is(err, errs.ErrInvalid) {
 		t.Errorf("a position of before: %v", err)
 	}
 }
@@ -158,8 +160,8 @@ func TestQueueForgotten(t *testing.T) {
 func TestDurableEventOverNodes(t *testing.T) {
 	server := startRedis(t)
 	a, b := startNode(t, server), startNode(t, server)
-	wake := hub.NewWake()
-	r, _, err := b.Subscribe("t", hub.Position{Now: true}, wake)
+	wake := log.NewWake()
+	r, _, err := b.Subscribe("t", log.Position{Now: true}, wake)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/storage/redis"
 	"github.com/duckwire/duckwire/storage/redis/redistest"
 )
@@ -30,7 +31,7 @@ func TestReplicasHaveIt(t *testing.T) {
 		}
 	}
 	replica.Signal(syscall.SIGSTOP)
-	if err := send(100); !errors.Is(err, hub.ErrUnavailable) || !strings.Contains(err.Error(), "redis_replicas") {
+	if err := send(100); !errors.Is(err, errs.ErrUnavailable) || !strings.Contains(err.Error(), "redis_replicas") {
 		t.Fatalf("with a replica that does not answer: %v", err)
 	}
 	replica.Signal(syscall.SIGCONT)

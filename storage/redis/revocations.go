@@ -6,7 +6,7 @@ import (
 
 	"github.com/redis/rueidis"
 
-	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/rights"
 )
 
 // revocationsKey is the hash of all revocations: of a user's tokens by u:USER, of one by t:ID.
@@ -22,8 +22,8 @@ func revocationField(user, tokenID string) string {
 // revokeScript writes although Redis is full: whether it is, is looked at before the first write only, unless that one deletes.
 var revokeScript = newPromise("redis.call('HDEL', KEYS[1], ARGV[1]) redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])")
 
-// SaveRevocation implements hub.RevocationStore. It returns when Redis has it; whether that outlives Redis is for its settings to say.
-func (s *Store) SaveRevocation(r hub.Revocation) error {
+// SaveRevocation implements rights.RevocationStore. It returns when Redis has it; whether that outlives Redis is for its settings to say.
+func (s *Store) SaveRevocation(r rights.Revocation) error {
 	raw, err := json.Marshal(r)
 	if err != nil {
 		return err
@@ -35,7 +35,7 @@ func (s *Store) SaveRevocation(r hub.Revocation) error {
 	return nil
 }
 
-// DeleteRevocation implements hub.RevocationStore.
+// DeleteRevocation implements rights.RevocationStore.
 func (s *Store) DeleteRevocation(user, tokenID string) error {
 	return s.dropRevocations(revocationField(user, tokenID))
 }
@@ -50,10 +50,10 @@ func (s *Store) dropRevocations(fields ...string) error {
 	return nil
 }
 
-// ForgetRevocations implements hub.RevocationStore.
+// ForgetRevocations implements rights.RevocationStore.
 func (s *Store) ForgetRevocations(now time.Time) error {
 	var over []string
-	err := s.LoadRevocations(func(r hub.Revocation) error {
+	err := s.LoadRevocations(func(r rights.Revocation) error {
 		if !r.Until.After(now) {
 			over = append(over, revocationField(r.User, r.TokenID))
 		}
@@ -65,14 +65,14 @@ func (s *Store) ForgetRevocations(now time.Time) error {
 	return s.dropRevocations(over...)
 }
 
-// LoadRevocations implements hub.RevocationStore.
-func (s *Store) LoadRevocations(f func(hub.Revocation) error) error {
+// LoadRevocations implements rights.RevocationStore.
+func (s *Store) LoadRevocations(f func(rights.Revocation) error) error {
 	texts, err := s.do(s.client.B().Hvals().Key(revocationsKey).Build()).AsStrSlice()
 	if err != nil {
 		return unavailable(err)
 	}
 	for _, text := range texts {
-		var r hub.Revocation
+		var r rights.Revocation
 		if err := json.Unmarshal([]byte(text), &r); err != nil {
 			return err
 		}

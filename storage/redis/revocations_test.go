@@ -3,8 +3,8 @@ package redis_test
 import (
 	"testing"
 
-	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/hubtest"
+	"github.com/duckwire/duckwire/hub/rights"
 	"github.com/duckwire/duckwire/storage/redis"
 	"github.com/duckwire/duckwire/storage/redis/redistest"
 	"github.com/duckwire/duckwire/storage/storagetest"
@@ -20,15 +20,15 @@ func TestRevocations(t *testing.T) {
 			if name == "redis-server" {
 				hubtest.Full(t, name)
 			}
-			urls := make(map[hub.RevocationStore]string)
+			urls := make(map[rights.RevocationStore]string)
 			storagetest.Revocations(t,
-				func(t testing.TB) hub.RevocationStore {
+				func(t testing.TB) rights.RevocationStore {
 					url := start(t)
 					s := open(t, redis.Options{URL: url})
 					urls[s] = url
 					return s
 				},
-				func(t testing.TB, s hub.RevocationStore) hub.RevocationStore {
+				func(t testing.TB, s rights.RevocationStore) rights.RevocationStore {
 					again := open(t, redis.Options{URL: urls[s]})
 					urls[again] = urls[s]
 					return again

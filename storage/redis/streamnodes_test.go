@@ -13,7 +13,9 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/hubtest"
+	"github.com/duckwire/duckwire/hub/log"
 	"github.com/duckwire/duckwire/storage/redis"
 	"github.com/duckwire/duckwire/storage/redis/redistest"
 )
@@ -124,16 +126,16 @@ func (n *node) find(t testing.TB, id string) *hub.Stream {
 type streamReader struct {
 	t      testing.TB
 	stream *hub.Stream
-	reader *hub.Reader
-	wake   *hub.Wake
+	reader *log.Reader
+	wake   *log.Wake
 	text   string
-	resets []hub.ResetReason
+	resets []log.ResetReason
 	ended  bool
 }
 
-func watch(t testing.TB, s *hub.Stream, p hub.Position) *streamReader {
-	r := &streamReader{t: t, stream: s, wake: hub.NewWake()}
-	var reset *hub.Reset
+func watch(t testing.TB, s *hub.Stream, p log.Position) *streamReader {
+	r := &streamReader{t: t, stream: s, wake: log.NewWake()}
+	var reset *log.Reset
 	r.reader, reset = s.Watch(p, r.wake)
 	if reset != nil {
 		r.resets = append(r.resets, reset.Reason)
@@ -156,7 +158,7 @@ func (r *streamReader) until(done func() bool) {
 				r.t.Fatalf("text at %d, expected at %d", items[i].At, len(r.text))
 			}
 			r.text += string(items[i].Text)
-			r.ended = items[i].Event != nil && items[i].Event.Kind == hub.EndEvent
+			r.ended = items[i].Event != nil && items[i].Event.Kind == log.EndEvent
 		}
 		if len(items) > 0 || reset != nil {
 			continue
@@ -178,7 +180,7 @@ func TestCompletionOnAnotherNode(t *testing.T) {
 func completionOnAnotherNode(t *testing.T, server addressed) {
 	a, b := startNode(t, server), startNode(t, server)
 	s, _ := a.ask(t, "700", hub.StreamSpec{Alias: "mine"})
-	readers := []*streamReader{watch(t, s, hub.Position{}), watch(t, b.find(t, s.ID), hub.Position{}), watch(t, b.find(t, "mine"), hub.Position{})}
+	readers := []*streamReader{watch(t, s, log.Position{}), watch(t, b.find(t, s.ID), log.Position{}), watch(t, b.find(t, "mine"), log.Position{})}
 	half := readers[1]
 	half.until(func() bool { return len(half.text) > 500 })
 	at, had := half.reader.Position(), half.text
@@ -232,7 +234,7 @@ func watchedOnAnotherNode(t *testing.T, server addressed) {
 	a, b := startNode(t, server), startNode(t, server)
 	const unwatched = time.Second
 	s, _ := a.ask(t, "endless", hub.StreamSpec{Keep: hub.Keep{CancelAfter: unwatched}})
-	here, r := watch(t, s, hub.Position{}), watch(t, b.find(t, s.ID), hub.Position{})
+	here, r := watch(t, s, log.Position{}), watch(t, b.find(t, s.ID), log.Position{})
 	hubtest.Until(t, "both watchers to be known", func() bool { return s.State().Watchers == 2 })
 	here.reader.Close()
 	more := len(r.text) + len(text(int(unwatched.Milliseconds())+500)) // no piece is there sooner than a millisecond after another
@@ -256,19 +258,19 @@ func nodeDiesWithStreams(t *testing.T, server addressed) {
 	a, b, c := startNode(t, server), startNode(t, server), startNode(t, server)
 	s, _ := a.ask(t, "endless", hub.StreamSpec{})
 	unseen, _ := a.ask(t, "endless", hub.StreamSpec{})
-	r := watch(t, b.find(t, s.ID), hub.Position{})
+	r := watch(t, b.find(t, s.ID), log.Position{})
 	r.until(func() bool { return len(r.text) > 1000 })
 	a.die(t, b, c)
 	r.toEnd()
 	if st := r.stream.State(); st.Status != hub.StatusInterrupted || st.Ending.Error == nil || st.Ending.Error.Code != "node_lost" {
 		t.Errorf("%+v", st)
 	}
-	late := watch(t, c.find(t, s.ID), hub.Position{})
+	late := watch(t, c.find(t, s.ID), log.Position{})
 	late.toEnd()
 	if late.text != r.text || !strings.HasPrefix(text(1_000_000), r.text) || len(r.resets) > 0 {
 		t.Errorf("%d and %d bytes, resets %v", len(late.text), len(r.text), r.resets)
 	}
-	left := watch(t, c.find(t, unseen.ID), hub.Position{})
+	left := watch(t, c.find(t, unseen.ID), log.Position{})
 	left.toEnd()
 	if st := left.stream.Status(); st != hub.StatusInterrupted {
 		t.Errorf("a stream that nobody looked at is %s", st)
@@ -303,10 +305,10 @@ func TestProducerOverAnyNode(t *testing.T) {
 	if had, old, err := nodes[1].CreateStream(hub.StreamSpec{ID: "build", Owner: "ada"}); err != nil || !old || had.ID != s.ID {
 		t.Errorf("made twice: %v, %t, %v", had, old, err)
 	}
-	if _, _, err := nodes[1].CreateStream(hub.StreamSpec{ID: "build", Owner: "eve"}); !errors.Is(err, hub.ErrConflict) {
+	if _, _, err := nodes[1].CreateStream(hub.StreamSpec{ID: "build", Owner: "eve"}); !errors.Is(err, errs.ErrConflict) {
 		t.Errorf("somebody else's: %v", err)
 	}
-	r := watch(t, nodes[2].find(t, "build"), hub.Position{})
+	r := watch(t, nodes[2].find(t, "build"), log.Position{})
 	ref := hub.ProducerRef{ID: "p"}
 	want := ""
 	for n := range 30 { // by each node in both ways
@@ -333,7 +335,7 @@ func TestProducerOverAnyNode(t *testing.T) {
 	ref.Epoch, ref.Seq = 1, 0
 	more := nodes[1].find(t, "build")
 	hubtest.Until(t, "the node to be found dead", func() bool {
-		if _, err = appendText(more, ref, "and on", &hub.Ending{Status: hub.StatusDone}); err != nil && !errors.Is(err, hub.ErrUnavailable) {
+		if _, err = appendText(more, ref, "and on", &hub.Ending{Status: hub.StatusDone}); err != nil && !errors.Is(err, errs.ErrUnavailable) {
 			t.Fatal(err)
 		}
 		return err == nil
@@ -379,7 +381,7 @@ func TestStreamIsLost(t *testing.T) {
 	if _, err := appendText(s, ref, "kept", nil); err != nil {
 		t.Fatal(err)
 	}
-	r := watch(t, other.find(t, "build"), hub.Position{})
+	r := watch(t, other.find(t, "build"), log.Position{})
 	r.until(func() bool { return r.text == "kept" })
 
 	n.line.Cut()
@@ -411,7 +413,7 @@ func TestStreamIsLost(t *testing.T) {
 		}
 	})
 	work.Go(func() {
-		if _, err := appendText(s, hub.ProducerRef{ID: "q"}, "", nil); !errors.As(err, new(*hub.LeaseError)) && !errors.Is(err, hub.ErrForbidden) {
+		if _, err := appendText(s, hub.ProducerRef{ID: "q"}, "", nil); !errors.As(err, new(*hub.LeaseError)) && !errors.Is(err, errs.ErrForbidden) {
 			t.Errorf("a producer of a lower epoch: %v", err)
 		}
 	})
@@ -430,7 +432,7 @@ func TestRedisForgetsStreams(t *testing.T) {
 	server := startRedis(t)
 	a, b := startNode(t, server), startNode(t, server)
 	s, _ := a.ask(t, "3000", hub.StreamSpec{})
-	here, there := watch(t, s, hub.Position{}), watch(t, b.find(t, s.ID), hub.Position{})
+	here, there := watch(t, s, log.Position{}), watch(t, b.find(t, s.ID), log.Position{})
 	for range 3 {
 		time.Sleep(300 * time.Millisecond) // some text is saved meanwhile
 		server.Kill()
@@ -458,7 +460,7 @@ func TestCommandsOfTokens(t *testing.T) {
 		s, _ := a.ask(t, strconv.Itoa(tokens), hub.StreamSpec{})
 		var list []*streamReader
 		for range readers {
-			list = append(list, watch(t, b.find(t, s.ID), hub.Position{}))
+			list = append(list, watch(t, b.find(t, s.ID), log.Position{}))
 		}
 		before := scripts()
 		for _, r := range list {
@@ -493,9 +495,9 @@ func TestStreamGoesOnElsewhere(t *testing.T) {
 	server := startRedis(t)
 	a, b := startNode(t, server), startNode(t, server)
 	s, _ := a.ask(t, "endless", hub.StreamSpec{})
-	known := watch(t, b.find(t, s.ID), hub.Position{}) // b has a mirror
+	known := watch(t, b.find(t, s.ID), log.Position{}) // b has a mirror
 	known.until(func() bool { return known.text != "" })
-	r := watch(t, s, hub.Position{})
+	r := watch(t, s, log.Position{})
 	for range 5 {
 		for _, n := range []*node{a, b} {
 			had := len(r.text)
@@ -528,7 +530,7 @@ func TestStreamGoesOnElsewhere(t *testing.T) {
 		t.Errorf("a place that is none: %v, %v", err, r.stream.ResetAt(p))
 	}
 	b.line.Cut()
-	if err := b.find(t, s.ID).CatchUp(p); !errors.Is(err, hub.ErrUnavailable) {
+	if err := b.find(t, s.ID).CatchUp(p); !errors.Is(err, errs.ErrUnavailable) {
 		t.Errorf("without Redis: %v", err)
 	}
 	s.Cancel("test")

@@ -13,6 +13,8 @@ import (
 	"github.com/redis/rueidis"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/log"
 	"github.com/duckwire/duckwire/storage/internal/record"
 )
 
@@ -137,7 +139,7 @@ func (e errBehind) Error() string { return fmt.Sprintf("entries behind %d are mi
 type change struct {
 	Node   string          `json:"n"`
 	Record json.RawMessage `json:"r"`
-	Runs   []hub.Run       `json:"u,omitempty"`
+	Runs   []log.Run       `json:"u,omitempty"`
 }
 
 func (s *Store) saveOne(rec *hub.StreamRecord) error {
@@ -233,7 +235,7 @@ func (s *Store) Load(f func(*hub.StreamRecord) error) error {
 	}
 	for _, id := range ids {
 		found, err := s.readStream(id)
-		if errors.Is(err, hub.ErrNotFound) || err == nil && found.Node != s.Options.Node {
+		if errors.Is(err, errs.ErrNotFound) || err == nil && found.Node != s.Options.Node {
 			continue
 		}
 		if err != nil {
@@ -272,12 +274,12 @@ func (s *Store) Delete(ids []string) error {
 // FindStream implements hub.SharedStreams.
 func (s *Store) FindStream(user, id string) (*hub.SharedStream, error) {
 	found, err := s.readStream(id)
-	if !errors.Is(err, hub.ErrNotFound) {
+	if !errors.Is(err, errs.ErrNotFound) {
 		return found, err
 	}
 	named, err := s.do(s.client.B().Get().Key(aliasKey(user, id)).Build()).ToString()
 	if rueidis.IsRedisNil(err) {
-		return nil, hub.ErrNotFound
+		return nil, errs.ErrNotFound
 	} else if err != nil {
 		return nil, unavailable(err)
 	}
@@ -294,7 +296,7 @@ func (s *Store) readStream(id string) (*hub.SharedStream, error) {
 		return nil, unavailable(err)
 	}
 	if len(head) != 2 || head[0].IsNil() {
-		return nil, hub.ErrNotFound
+		return nil, errs.ErrNotFound
 	}
 	node, err := head[0].ToString()
 	raw, err2 := head[1].AsBytes()
@@ -313,15 +315,15 @@ func (s *Store) readStream(id string) (*hub.SharedStream, error) {
 }
 
 // parseRuns reads the runs up to an offset, in order. What was sent twice, after an answer was lost, is there in other pieces, too.
-func parseRuns(texts []string, tail uint64) ([]hub.Run, error) {
-	all := make([]hub.Run, len(texts))
+func parseRuns(texts []string, tail uint64) ([]log.Run, error) {
+	all := make([]log.Run, len(texts))
 	for i := range texts {
 		if err := json.Unmarshal([]byte(texts[i]), &all[i]); err != nil {
 			return nil, err
 		}
 	}
-	slices.SortFunc(all, func(a, b hub.Run) int { return cmp.Compare(a.First, b.First) })
-	var runs []hub.Run
+	slices.SortFunc(all, func(a, b log.Run) int { return cmp.Compare(a.First, b.First) })
+	var runs []log.Run
 	next := uint64(1)
 	for i := range all {
 		r := &all[i]

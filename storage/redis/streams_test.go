@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/hubtest"
+	"github.com/duckwire/duckwire/hub/log"
 	"github.com/duckwire/duckwire/storage/redis"
 	"github.com/duckwire/duckwire/storage/storagetest"
 )
@@ -46,7 +48,7 @@ func forget(t testing.TB, s *redis.Store) {
 func streamRecord(id, text string, aliases ...string) *hub.StreamRecord {
 	rec := &hub.StreamRecord{ID: id, Owner: "ada", Epoch: "e-1", Aliases: aliases, Status: hub.StatusRunning, Timings: hub.Timings{Created: time.Now()}}
 	if text != "" {
-		rec.Runs = []hub.Run{{First: 1, Lengths: []int{len(text)}, Text: []byte(text)}}
+		rec.Runs = []log.Run{{First: 1, Lengths: []int{len(text)}, Text: []byte(text)}}
 	}
 	return rec
 }
@@ -76,7 +78,7 @@ func TestStreamsOfOthers(t *testing.T) {
 		if err != nil || found.Node != a.Node() || found.Record.ID != "1" || string(found.Record.Runs[0].Text) != "héllo" || found.Record.Tail != 1 {
 			t.Fatalf("%+v, %v", found, err)
 		}
-		if _, err := b.FindStream("eve", "mine"); !errors.Is(err, hub.ErrNotFound) {
+		if _, err := b.FindStream("eve", "mine"); !errors.Is(err, errs.ErrNotFound) {
 			t.Errorf("an alias of somebody else's: %v", err)
 		}
 
@@ -84,14 +86,14 @@ func TestStreamsOfOthers(t *testing.T) {
 		defer b.FollowStream("1", func(c *hub.SharedStream) { heard <- c }, func() { gap <- true })()
 		<-gap
 		more := *streamRecord("1", "")
-		more.Runs = []hub.Run{{First: 2, Lengths: []int{1, 2}, Text: []byte("abb")}}
+		more.Runs = []log.Run{{First: 2, Lengths: []int{1, 2}, Text: []byte("abb")}}
 		if err := a.Save([]hub.StreamChange{more}); err != nil {
 			t.Fatal(err)
 		}
 		if c := <-heard; c.Node != a.Node() || c.Record.Tail != 3 || len(c.Record.Runs) != 1 || c.Record.Runs[0].First != 2 {
 			t.Errorf("%+v", c)
 		}
-		more.Runs = []hub.Run{{First: 2, Lengths: []int{1, 2, 3}, Text: []byte("abbccc")}} // the answer was lost, and more came since
+		more.Runs = []log.Run{{First: 2, Lengths: []int{1, 2, 3}, Text: []byte("abbccc")}} // the answer was lost, and more came since
 		if err := a.Save([]hub.StreamChange{more}); err != nil {
 			t.Fatal(err)
 		}
@@ -99,7 +101,7 @@ func TestStreamsOfOthers(t *testing.T) {
 			t.Errorf("%+v, %v", found, err)
 		}
 
-		more.Runs, more.Tail = []hub.Run{{First: 9, Lengths: []int{1}, Text: []byte("x")}}, 0
+		more.Runs, more.Tail = []log.Run{{First: 9, Lengths: []int{1}, Text: []byte("x")}}, 0
 		var failed *hub.SaveError
 		if err := a.Save([]hub.StreamChange{more}); !errors.As(err, &failed) || failed.Behind["1"] != 4 {
 			t.Errorf("entries are missing: %v", err)

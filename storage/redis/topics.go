@@ -14,6 +14,8 @@ import (
 	"github.com/redis/rueidis"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/log"
 )
 
 //go:embed topic_lib.lua
@@ -33,7 +35,7 @@ var (
 // topicKey is what the keys of a topic begin with, and the channel on which it is heard.
 func topicKey(topic string) string { return "dw:{t:" + topic + "}" }
 
-// newEpoch returns the epoch that a log gets if it needs a new one: BOOT-N, as the hub's own, or it could not stand in a hub.Vector.
+// newEpoch returns the epoch that a log gets if it needs a new one: BOOT-N, as the hub's own, or it could not stand in a log.Vector.
 func newEpoch() string {
 	var b [9]byte
 	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
@@ -41,7 +43,7 @@ func newEpoch() string {
 }
 
 // AppendEvents implements hub.TopicStore.
-func (s *Store) AppendEvents(topic string, events []hub.SharedEvent, room hub.TopicRoom) ([]hub.Position, error) {
+func (s *Store) AppendEvents(topic string, events []hub.SharedEvent, room hub.TopicRoom) ([]log.Position, error) {
 	key := topicKey(topic)
 	args := append(make([]string, 0, 8+4*len(events)),
 		key, newEpoch(), strconv.Itoa(room.Events), strconv.FormatInt(room.Bytes, 10), millis(room.TTL), strconv.Itoa(room.Ephemerals), millis(room.EphemeralTTL),
@@ -72,14 +74,14 @@ func (s *Store) AppendEvents(topic string, events []hub.SharedEvent, room hub.To
 	if err != nil {
 		return nil, errAnswer
 	}
-	places := make([]hub.Position, len(events))
+	places := make([]log.Position, len(events))
 	for i := range places {
 		n, err := out[1+i].AsInt64()
 		if err != nil {
 			return nil, errAnswer
 		}
 		if n > 0 {
-			places[i] = hub.Position{Epoch: epoch, Offset: uint64(n)}
+			places[i] = log.Position{Epoch: epoch, Offset: uint64(n)}
 		}
 	}
 	return places, nil
@@ -103,11 +105,11 @@ func (s *Store) Events(topic, epoch string, after uint64) (page hub.TopicPage, e
 }
 
 // parseBefore reads "EPOCH OFFSET EPOCH OFFSET …".
-func parseBefore(text string) (before []hub.Position) {
+func parseBefore(text string) (before []log.Position) {
 	words := strings.Fields(text)
 	for i := 0; i+1 < len(words); i += 2 {
 		offset, _ := strconv.ParseUint(words[i+1], 10, 64) // a script wrote it
-		before = append(before, hub.Position{Epoch: words[i], Offset: offset})
+		before = append(before, log.Position{Epoch: words[i], Offset: offset})
 	}
 	return before
 }
@@ -147,7 +149,7 @@ var errAnswer = errors.New("a script of Redis answered otherwise than it does")
 
 // unavailable says that Redis did not do what was asked, as far as is known.
 func unavailable(err error) error {
-	return fmt.Errorf("what the nodes share in Redis cannot be reached (it is tried again): %v: %w", err, hub.ErrUnavailable)
+	return fmt.Errorf("what the nodes share in Redis cannot be reached (it is tried again): %v: %w", err, errs.ErrUnavailable)
 }
 
 func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }

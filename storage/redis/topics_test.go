@@ -6,6 +6,7 @@ import (
 
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/hubtest"
+	"github.com/duckwire/duckwire/hub/log"
 	"github.com/duckwire/duckwire/storage/redis"
 	"github.com/duckwire/duckwire/storage/redis/redistest"
 	"github.com/duckwire/duckwire/storage/storagetest"
@@ -25,13 +26,13 @@ func TestTopics(t *testing.T) {
 // A position of one node is good on another at once, however late that one hears of it.
 func TestTopicGoesOnElsewhere(t *testing.T) {
 	c := startCluster(t, 2, startRedis(t))
-	defer c.read(1, hub.Position{}).reader.Close() // node 1 has a mirror
+	defer c.read(1, log.Position{}).reader.Close() // node 1 has a mirror
 	for n := range 200 {
 		out, err := c.hubs[0].Publish("t", "p", []hub.EventInput{{Event: "n", Payload: json.RawMessage("1")}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		p, err := hub.ParsePosition(out[0].Position)
+		p, err := log.ParsePosition(out[0].Position)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/mattn/go-sqlite3"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/hubtest"
 	"github.com/duckwire/duckwire/storage/sqlite"
 	"github.com/duckwire/duckwire/storage/sqlite/internal/settle"
@@ -20,7 +21,7 @@ import (
 func refused(t *testing.T, s *sqlite.Store, m hub.StoredMessage, reason error) {
 	t.Helper()
 	_, err := s.Enqueue([]hub.StoredMessage{m}, wide)
-	if !errors.Is(err, hub.ErrUnavailable) || !errors.Is(err, reason) {
+	if !errors.Is(err, errs.ErrUnavailable) || !errors.Is(err, reason) {
 		t.Errorf("%v, want %v", err, reason)
 	}
 }
@@ -30,7 +31,7 @@ func enqueueSoon(t *testing.T, s *sqlite.Store, m hub.StoredMessage) {
 	t.Helper()
 	hubtest.Until(t, "the store to heal", func() bool {
 		_, err := s.Enqueue([]hub.StoredMessage{m}, wide)
-		if err != nil && !errors.Is(err, hub.ErrUnavailable) {
+		if err != nil && !errors.Is(err, errs.ErrUnavailable) {
 			t.Fatal(err)
 		}
 		return err == nil
@@ -80,10 +81,10 @@ func TestFailedDisk(t *testing.T) {
 	enqueue(t, s, message("u", "a", 1))
 	before := settled.Load()
 	failing.Store(true)
-	if err := s.Fail(sqlite3.ErrIoErr); !errors.Is(err, hub.ErrUnavailable) {
+	if err := s.Fail(sqlite3.ErrIoErr); !errors.Is(err, errs.ErrUnavailable) {
 		t.Fatal(err)
 	}
-	if _, err := s.Enqueue([]hub.StoredMessage{message("u", "b", 1)}, wide); !errors.Is(err, hub.ErrUnavailable) {
+	if _, err := s.Enqueue([]hub.StoredMessage{message("u", "b", 1)}, wide); !errors.Is(err, errs.ErrUnavailable) {
 		t.Fatal(err)
 	}
 	if s.Err() == nil || s.Stats().Failures < 2 {
@@ -128,18 +129,18 @@ func TestOneOfABatch(t *testing.T) {
 		_, full = s.Enqueue([]hub.StoredMessage{message("v", "a", 1), message("v", "b", 1)}, hub.QueueRoom{Messages: 1, Bytes: 100})
 	})
 	const good = 5
-	errs := make([]error, good)
+	failures := make([]error, good)
 	for n := range good {
-		work.Go(func() { _, errs[n] = s.Enqueue([]hub.StoredMessage{message("u", fmt.Sprint(n), 1)}, wide) })
+		work.Go(func() { _, failures[n] = s.Enqueue([]hub.StoredMessage{message("u", fmt.Sprint(n), 1)}, wide) })
 	}
 	hubtest.Until(t, "all to wait", func() bool { return s.Waiting() == good+2 })
 	release()
 	work.Wait()
 	var e sqlite3.Error
-	if !errors.As(bad, &e) || e.Code != sqlite3.ErrConstraint || errors.Is(bad, hub.ErrUnavailable) || !errors.Is(full, hub.ErrQueueFull) {
+	if !errors.As(bad, &e) || e.Code != sqlite3.ErrConstraint || errors.Is(bad, errs.ErrUnavailable) || !errors.Is(full, errs.ErrQueueFull) {
 		t.Errorf("%v, %v", bad, full)
 	}
-	if err := errors.Join(errs...); err != nil || s.Err() != nil {
+	if err := errors.Join(failures...); err != nil || s.Err() != nil {
 		t.Errorf("%v; the store: %v", err, s.Err())
 	}
 	if got := ids(t, s, "u"); len(got) != good || len(ids(t, s, "v")) > 0 {
@@ -158,7 +159,7 @@ func TestCloseUnderLoad(t *testing.T) {
 			for n := 0; ; n++ {
 				_, err := s.Enqueue([]hub.StoredMessage{message("u", fmt.Sprintf("%d.%d", p, n), 1)}, wide)
 				if err != nil {
-					if !errors.Is(err, hub.ErrUnavailable) {
+					if !errors.Is(err, errs.ErrUnavailable) {
 						t.Error(err)
 					}
 					return

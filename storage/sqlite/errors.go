@@ -8,7 +8,7 @@ import (
 
 	"github.com/mattn/go-sqlite3"
 
-	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 )
 
 // The errors of Open, and of Err. Each comes with advice.
@@ -70,8 +70,8 @@ func damage(found string) error {
 
 // unavailable says of an error that it may pass.
 func unavailable(err error) error {
-	if err == nil || errors.Is(err, hub.ErrUnavailable) {
+	if err == nil || errors.Is(err, errs.ErrUnavailable) {
 		return err
 	}
-	return fmt.Errorf("%w: %w", hub.ErrUnavailable, err)
+	return fmt.Errorf("%w: %w", errs.ErrUnavailable, err)
 }

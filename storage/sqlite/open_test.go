@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/rights"
 	"github.com/duckwire/duckwire/storage/sqlite"
 )
 
@@ -77,7 +78,7 @@ func TestOlderFile(t *testing.T) {
 	s.Close()
 	change(t, dir, `DROP TABLE revocations; PRAGMA user_version = 1`)
 	s = openIn(t, dir)
-	if err := s.SaveRevocation(hub.Revocation{User: "ada"}); err != nil {
+	if err := s.SaveRevocation(rights.Revocation{User: "ada"}); err != nil {
 		t.Error(err)
 	}
 	var have []string

@@ -4,11 +4,11 @@ import (
 	"context"
 	"time"
 
-	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/rights"
 )
 
-// SaveRevocation implements hub.RevocationStore.
-func (s *Store) SaveRevocation(r hub.Revocation) error {
+// SaveRevocation implements rights.RevocationStore.
+func (s *Store) SaveRevocation(r rights.Revocation) error {
 	return s.writer.write(func(w *writer) error {
 		_, err := w.exec(`INSERT OR REPLACE INTO revocations (user, token_id, issued, until) VALUES (?, ?, ?, ?)`,
 			r.User, r.TokenID, micros(r.Issued), micros(r.Until))
@@ -16,7 +16,7 @@ func (s *Store) SaveRevocation(r hub.Revocation) error {
 	})
 }
 
-// DeleteRevocation implements hub.RevocationStore.
+// DeleteRevocation implements rights.RevocationStore.
 func (s *Store) DeleteRevocation(user, tokenID string) error {
 	return s.writer.write(func(w *writer) error {
 		_, err := w.exec(`DELETE FROM revocations WHERE user = ? AND token_id = ?`, user, tokenID)
@@ -24,7 +24,7 @@ func (s *Store) DeleteRevocation(user, tokenID string) error {
 	})
 }
 
-// ForgetRevocations implements hub.RevocationStore. It works in small steps, so that nobody waits long behind it.
+// ForgetRevocations implements rights.RevocationStore. It works in small steps, so that nobody waits long behind it.
 func (s *Store) ForgetRevocations(now time.Time) error {
 	for {
 		var n int64
@@ -38,8 +38,8 @@ func (s *Store) ForgetRevocations(now time.Time) error {
 	}
 }
 
-// LoadRevocations implements hub.RevocationStore.
-func (s *Store) LoadRevocations(f func(hub.Revocation) error) error {
+// LoadRevocations implements rights.RevocationStore.
+func (s *Store) LoadRevocations(f func(rights.Revocation) error) error {
 	db, done := s.reader()
 	defer done()
 	rows, err := db.QueryContext(context.Background(), `SELECT user, token_id, issued, until FROM revocations`)
@@ -48,7 +48,7 @@ func (s *Store) LoadRevocations(f func(hub.Revocation) error) error {
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var r hub.Revocation
+		var r rights.Revocation
 		var issued, until int64
 		if err := rows.Scan(&r.User, &r.TokenID, &issued, &until); err != nil {
 			return unavailable(err)

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/rights"
 	"github.com/duckwire/duckwire/storage/sqlite"
 	"github.com/duckwire/duckwire/storage/storagetest"
 )
@@ -60,8 +61,10 @@ func (f folders) reopen(t testing.TB, s *sqlite.Store) *sqlite.Store {
 func TestRevocations(t *testing.T) {
 	f := folders{}
 	storagetest.Revocations(t,
-		func(t testing.TB) hub.RevocationStore { return f.open(t) },
-		func(t testing.TB, s hub.RevocationStore) hub.RevocationStore { return f.reopen(t, s.(*sqlite.Store)) })
+		func(t testing.TB) rights.RevocationStore { return f.open(t) },
+		func(t testing.TB, s rights.RevocationStore) rights.RevocationStore {
+			return f.reopen(t, s.(*sqlite.Store))
+		})
 }
 
 func TestStreams(t *testing.T) {

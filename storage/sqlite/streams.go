@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/log"
 	"github.com/duckwire/duckwire/storage/internal/record"
 )
 
@@ -15,7 +16,7 @@ type mark struct {
 	First   uint64          `json:"f"`
 	Bytes   int             `json:"b"` // of the text
 	Lengths []int           `json:"l,omitempty"`
-	Kind    hub.EventKind   `json:"k,omitempty"`
+	Kind    log.EventKind   `json:"k,omitempty"`
 	Name    string          `json:"n,omitempty"`
 	Data    json.RawMessage `json:"d,omitempty"`
 	Time    *time.Time      `json:"t,omitempty"`
@@ -159,7 +160,7 @@ func (s *Store) loadRuns(rec *hub.StreamRecord) error {
 			if m.Bytes > len(text) {
 				return fmt.Errorf("stream %s in the database: entry %d has less text than it should", rec.ID, m.First)
 			}
-			run := hub.Run{First: m.First, Lengths: m.Lengths, Kind: m.Kind, Name: m.Name, Data: m.Data}
+			run := log.Run{First: m.First, Lengths: m.Lengths, Kind: m.Kind, Name: m.Name, Data: m.Data}
 			if m.Bytes > 0 {
 				run.Text = text[:m.Bytes:m.Bytes]
 			}

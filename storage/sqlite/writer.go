@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/storage/sqlite/internal/settle"
 )
 
@@ -115,7 +115,7 @@ func (w *writer) write(do func(w *writer) error) error {
 	w.mu.RLock()
 	if w.closed {
 		w.mu.RUnlock()
-		return fmt.Errorf("the store is closed: %w", hub.ErrUnavailable)
+		return fmt.Errorf("the store is closed: %w", errs.ErrUnavailable)
 	}
 	w.requests <- req
 	w.mu.RUnlock()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 )
 
 // Conversations holds a hub.ConversationStore to its contract. open returns an empty store, and again returns another node's hand on it.
@@ -39,7 +40,7 @@ func Conversations(t *testing.T, open func(t testing.TB) hub.ConversationStore, 
 		c := &hub.KeptConversation{ID: "c1", Owner: "ada", Data: []byte("1")}
 		save(t, s, c)
 		for _, version := range []int64{0, 2} {
-			if err := s.SaveConversation(&hub.KeptConversation{ID: "c1", Owner: "eve", Version: version}, room); !errors.Is(err, hub.ErrConflict) {
+			if err := s.SaveConversation(&hub.KeptConversation{ID: "c1", Owner: "eve", Version: version}, room); !errors.Is(err, errs.ErrConflict) {
 				t.Errorf("version %d: %v", version, err)
 			}
 		}

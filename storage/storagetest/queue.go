@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 )
 
 // noon is when nothing has expired yet.
@@ -147,7 +148,7 @@ func Queue(t *testing.T, open func(t testing.TB) hub.QueueStore, reopen func(t t
 		enqueue(t, s, message("u", "a"))
 		refuse := func(room hub.QueueRoom, name string, messages ...hub.StoredMessage) {
 			t.Helper()
-			if _, err := s.Enqueue(messages, room); !errors.Is(err, hub.ErrQueueFull) || !strings.Contains(err.Error(), name) {
+			if _, err := s.Enqueue(messages, room); !errors.Is(err, errs.ErrQueueFull) || !strings.Contains(err.Error(), name) {
 				t.Errorf("%v, want %s", err, name)
 			}
 		}

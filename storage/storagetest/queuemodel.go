@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 )
 
 // modelQueue is one user's queue as simple as can be: everything that was ever left, and how far it is done with.
@@ -62,7 +63,7 @@ func likeModel(t testing.TB, rt *rapid.T, s hub.QueueStore, reopen func(t testin
 			}
 			offsets, err := s.Enqueue([]hub.StoredMessage{m}, room)
 			if full {
-				if !errors.Is(err, hub.ErrQueueFull) {
+				if !errors.Is(err, errs.ErrQueueFull) {
 					rt.Fatalf("%v, %v; want it full", offsets, err)
 				}
 				return

@@ -9,20 +9,20 @@ import (
 	"testing"
 	"time"
 
-	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/rights"
 )
 
-// Revocations holds a hub.RevocationStore to its contract. open returns an empty store; reopen returns it again as after a restart.
-func Revocations(t *testing.T, open func(t testing.TB) hub.RevocationStore, reopen func(t testing.TB, s hub.RevocationStore) hub.RevocationStore) {
+// Revocations holds a rights.RevocationStore to its contract. open returns an empty store; reopen returns it again as after a restart.
+func Revocations(t *testing.T, open func(t testing.TB) rights.RevocationStore, reopen func(t testing.TB, s rights.RevocationStore) rights.RevocationStore) {
 	hours := func(n int) time.Time { return noon.Add(time.Duration(n) * time.Hour) }
-	ada := hub.Revocation{User: "ada", Issued: noon.Add(123456 * time.Microsecond), Until: hours(1)}
-	token := hub.Revocation{TokenID: "ada", Until: hours(2)} // the same name, for something else
+	ada := rights.Revocation{User: "ada", Issued: noon.Add(123456 * time.Microsecond), Until: hours(1)}
+	token := rights.Revocation{TokenID: "ada", Until: hours(2)} // the same name, for something else
 
 	t.Run("they come back whole", func(t *testing.T) {
 		s := open(t)
 		wantRevocations(t, s)
-		odd := hub.Revocation{TokenID: strings.Repeat("é'\"%", 30), Until: hours(3)}
-		for _, r := range []hub.Revocation{ada, token, odd} {
+		odd := rights.Revocation{TokenID: strings.Repeat("é'\"%", 30), Until: hours(3)}
+		for _, r := range []rights.Revocation{ada, token, odd} {
 			saveRevocation(t, s, r)
 		}
 		wantRevocations(t, reopen(t, s), ada, token, odd)
@@ -55,7 +55,7 @@ func Revocations(t *testing.T, open func(t testing.TB) hub.RevocationStore, reop
 		s := open(t)
 		var work sync.WaitGroup
 		for i := range 450 {
-			work.Go(func() { saveRevocation(t, s, hub.Revocation{TokenID: fmt.Sprint(i), Until: hours(1)}) })
+			work.Go(func() { saveRevocation(t, s, rights.Revocation{TokenID: fmt.Sprint(i), Until: hours(1)}) })
 		}
 		work.Wait()
 		saveRevocation(t, s, token)
@@ -69,26 +69,26 @@ func Revocations(t *testing.T, open func(t testing.TB) hub.RevocationStore, reop
 		saveRevocation(t, s, ada)
 		saveRevocation(t, s, token)
 		n, enough := 0, errors.New("enough")
-		if err := s.LoadRevocations(func(hub.Revocation) error { n++; return enough }); !errors.Is(err, enough) || n != 1 {
+		if err := s.LoadRevocations(func(rights.Revocation) error { n++; return enough }); !errors.Is(err, enough) || n != 1 {
 			t.Errorf("%d calls, %v", n, err)
 		}
 	})
 }
 
-func saveRevocation(t testing.TB, s hub.RevocationStore, r hub.Revocation) {
+func saveRevocation(t testing.TB, s rights.RevocationStore, r rights.Revocation) {
 	t.Helper()
 	if err := s.SaveRevocation(r); err != nil {
 		t.Error(err)
 	}
 }
 
-func wantRevocations(t *testing.T, s hub.RevocationStore, want ...hub.Revocation) {
+func wantRevocations(t *testing.T, s rights.RevocationStore, want ...rights.Revocation) {
 	t.Helper()
-	got := map[[2]string]hub.Revocation{}
-	if err := s.LoadRevocations(func(r hub.Revocation) error { got[[2]string{r.User, r.TokenID}] = r; return nil }); err != nil {
+	got := map[[2]string]rights.Revocation{}
+	if err := s.LoadRevocations(func(r rights.Revocation) error { got[[2]string{r.User, r.TokenID}] = r; return nil }); err != nil {
 		t.Fatal(err)
 	}
-	all := map[[2]string]hub.Revocation{}
+	all := map[[2]string]rights.Revocation{}
 	for _, r := range want {
 		all[[2]string{r.User, r.TokenID}] = r
 	}

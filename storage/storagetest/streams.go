@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/log"
 )
 
 // Streams holds a hub.StreamStore to its contract. open returns an empty store; reopen returns it again as after a restart.
@@ -20,11 +21,11 @@ func Streams(t *testing.T, open func(t *testing.T) hub.StreamStore, reopen func(
 		save(t, s, rec)
 		more := rec
 		more.Status, more.Tail = hub.StatusDone, 4
-		more.Runs = []hub.Run{{First: 4, Lengths: []int{1}, Text: []byte("!")}}
+		more.Runs = []log.Run{{First: 4, Lengths: []int{1}, Text: []byte("!")}}
 		save(t, s, more, record("b"))
 		got := load(t, reopen(t, s))
 		want := more
-		want.Runs = append(append([]hub.Run{}, rec.Runs...), more.Runs...)
+		want.Runs = append(append([]log.Run{}, rec.Runs...), more.Runs...)
 		if len(got) != 2 || !reflect.DeepEqual(got["a"], want) || !reflect.DeepEqual(got["b"], record("b")) {
 			t.Errorf("got %+v\nwant %+v", got["a"], want)
 		}
@@ -52,7 +53,7 @@ func Streams(t *testing.T, open func(t *testing.T) hub.StreamStore, reopen func(
 		long := record(ids[0])
 		for n := range saves {
 			long.Tail = uint64(4 + n)
-			long.Runs = []hub.Run{{First: long.Tail, Lengths: []int{1}, Text: []byte{'a' + byte(n%26)}}}
+			long.Runs = []log.Run{{First: long.Tail, Lengths: []int{1}, Text: []byte{'a' + byte(n%26)}}}
 			save(t, s, long)
 		}
 		s = reopen(t, s)
@@ -92,9 +93,9 @@ func record(id string) hub.StreamRecord {
 		}},
 		Timings: hub.Timings{Created: at, Started: at, FirstToken: at}, Account: hub.Account{Made: 3, Unwatched: 1},
 		Producer: hub.ProducerRecord{Holder: "p", Epoch: 2, Known: map[string]hub.ProducerProgress{"p": {Epoch: 2, Last: 7}}},
-		Runs: []hub.Run{
+		Runs: []log.Run{
 			{First: 1, Lengths: []int{2, 4}, Text: []byte("hi🦆")},
-			{First: 3, Kind: hub.StreamEvent, Name: "note", Data: []byte(`{"a":1}`), Time: at},
+			{First: 3, Kind: log.StreamEvent, Name: "note", Data: []byte(`{"a":1}`), Time: at},
 		},
 	}
 }

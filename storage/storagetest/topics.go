@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/log"
 )
 
 var topicRoom = hub.TopicRoom{Events: 100, Bytes: 1 << 20, TTL: time.Hour, Ephemerals: 10, EphemeralTTL: time.Minute}
@@ -18,8 +19,8 @@ func Topics(t *testing.T, open func(t testing.TB) hub.TopicStore) {
 	t.Run("events come back whole and in order", func(t *testing.T) {
 		s := open(t)
 		empty := topicEvents(t, s, "t", "", 0)
-		place := hub.Vector{{Epoch: empty.Epoch, Offset: 7}}
-		if again, err := hub.ParseVector(string(place.Append(nil)), 1); err != nil || again[0] != place[0] {
+		place := log.Vector{{Epoch: empty.Epoch, Offset: 7}}
+		if again, err := log.ParseVector(string(place.Append(nil)), 1); err != nil || again[0] != place[0] {
 			t.Errorf("%v comes back from the text of a vector as %v, %v", place, again, err)
 		}
 		if empty.Epoch == "" || empty.Tail != 0 || empty.First != 1 || len(empty.Events) != 0 {
@@ -30,7 +31,7 @@ func Topics(t *testing.T, open func(t testing.TB) hub.TopicStore) {
 		all := []hub.SharedEvent{event("a"), binary, event("c")}
 		places := appendEvents(t, s, "t", topicRoom, all...)
 		for i, p := range places {
-			if p != (hub.Position{Epoch: empty.Epoch, Offset: uint64(i) + 1}) {
+			if p != (log.Position{Epoch: empty.Epoch, Offset: uint64(i) + 1}) {
 				t.Errorf("place %d: %v of %s", i, p, empty.Epoch)
 			}
 		}
@@ -116,7 +117,7 @@ func Topics(t *testing.T, open func(t testing.TB) hub.TopicStore) {
 		first, second, cursor := ephemeral("cursor", 1), ephemeral("cursor", 2), ephemeral("typing", 3)
 		places := appendEvents(t, s, "t", topicRoom, first, event("a"), second)
 		appendEvents(t, s, "t", topicRoom, cursor)
-		if places[0] != (hub.Position{}) || places[1].Offset != 1 || places[2] != (hub.Position{}) {
+		if places[0] != (log.Position{}) || places[1].Offset != 1 || places[2] != (log.Position{}) {
 			t.Errorf("%v", places)
 		}
 		p := topicEvents(t, s, "t", "", 0)
@@ -214,7 +215,7 @@ func ephemeral(name string, n int) hub.SharedEvent {
 	return hub.SharedEvent{ID: "x", Sender: "s", Event: name, Payload: json.RawMessage(fmt.Sprint(n)), Ephemeral: true, Millis: time.Now().UnixMilli()}
 }
 
-func appendEvents(t testing.TB, s hub.TopicStore, topic string, room hub.TopicRoom, events ...hub.SharedEvent) []hub.Position {
+func appendEvents(t testing.TB, s hub.TopicStore, topic string, room hub.TopicRoom, events ...hub.SharedEvent) []log.Position {
 	t.Helper()
 	places, err := s.AppendEvents(topic, events, room)
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/provider/local"
 )
 
@@ -200,8 +201,8 @@ func TestCancelledContextAndClosedWriter(t *testing.T) {
 	if err := p.Complete(ctx, req, r); !errors.Is(err, context.Canceled) || len(r.texts) > 0 {
 		t.Errorf("cancelled: %v, %q", err, r.texts)
 	}
-	r = &recorder{t: t, onText: func() error { return hub.ErrClosed }}
-	if err := p.Complete(context.Background(), req, r); !errors.Is(err, hub.ErrClosed) || len(r.texts) != 1 {
+	r = &recorder{t: t, onText: func() error { return errs.ErrClosed }}
+	if err := p.Complete(context.Background(), req, r); !errors.Is(err, errs.ErrClosed) || len(r.texts) != 1 {
 		t.Errorf("closed: %v, %q", err, r.texts)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/hubtest"
 	"github.com/duckwire/duckwire/hub/provider/openai"
 )
@@ -193,9 +194,9 @@ func TestAnalyzeInBatches(t *testing.T) {
 }
 
 func TestAnalyzeStopsWithItsWriter(t *testing.T) {
-	n := &notes{onIssue: func() error { return hub.ErrClosed }}
+	n := &notes{onIssue: func() error { return errs.ErrClosed }}
 	p := newProvider(t, openai.Options{Model: "m", BaseURL: upstream(t, sends(answers(oneIssue+"\n"+oneIssue, "stop")))})
-	if err := p.Analyze(t.Context(), analysis("a.go"), n); !errors.Is(err, hub.ErrClosed) || len(n.log) != 2 {
+	if err := p.Analyze(t.Context(), analysis("a.go"), n); !errors.Is(err, errs.ErrClosed) || len(n.log) != 2 {
 		t.Errorf("%v %v", err, n.log)
 	}
 }

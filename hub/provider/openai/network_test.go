@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/hubtest"
 	"github.com/duckwire/duckwire/hub/provider/openai"
 )
@@ -393,8 +394,8 @@ func TestWriterErrorAborts(t *testing.T) {
 		<-r.Context().Done()
 		close(gone)
 	})
-	rec := &recorder{onText: func() error { return hub.ErrTooLarge }}
-	if err := newProvider(t, openai.Options{BaseURL: url}).Complete(t.Context(), chatRequest(t), rec); !errors.Is(err, hub.ErrTooLarge) {
+	rec := &recorder{onText: func() error { return errs.ErrTooLarge }}
+	if err := newProvider(t, openai.Options{BaseURL: url}).Complete(t.Context(), chatRequest(t), rec); !errors.Is(err, errs.ErrTooLarge) {
 		t.Errorf("error %v", err)
 	}
 	<-gone

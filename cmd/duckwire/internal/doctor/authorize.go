@@ -4,7 +4,7 @@ import (
 	"context"
 	"net/http"
 
-	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/rights"
 	"github.com/duckwire/duckwire/middleware"
 )
 
@@ -18,7 +18,7 @@ func (l *Local) checkAuthorizer(ctx context.Context, r *Report, client *http.Cli
 		r.Warn(check, "use https in authorize_url", "it is asked over plain http: whoever is on the way can answer")
 	}
 	const user, topic = "duckwire-doctor", "duckwire:doctor"
-	allowed, err := middleware.TryAuthorizeURL(ctx, client, l.AuthorizeURL, user, topic, hub.ActionPublish)
+	allowed, err := middleware.TryAuthorizeURL(ctx, client, l.AuthorizeURL, user, topic, rights.ActionPublish)
 	switch {
 	case err != nil:
 		r.Broken(check, `have it answer a POST of {"user","topic","action"} with 200 and {"allowed": true|false}, within 2s; until then nothing is allowed but by tokens`, "it gives no answer: %v", withoutURL(err))

@@ -1,7 +1,8 @@
-package hub
+package rights
 
 import (
 	"fmt"
+	"github.com/duckwire/duckwire/hub/errs"
 	"strings"
 )
 
@@ -59,14 +60,14 @@ func (s actionSet) names() []string {
 // parseActions reads the actions that a capability lists for a pattern. Repeating one is no error.
 func parseActions(pattern string, list []string) (actionSet, error) {
 	if len(list) > MaxCapsActions {
-		return 0, Invalid(capsField(pattern), "lists %d actions; at most %d are allowed", len(list), MaxCapsActions)
+		return 0, errs.Invalid(capsField(pattern), "lists %d actions; at most %d are allowed", len(list), MaxCapsActions)
 	}
 	var s actionSet
 	for i, name := range list {
 		bits := parsedActions(list[i : i+1])
 		if bits == 0 {
 			field := fmt.Sprintf("%s[%d]", capsField(pattern), i)
-			return 0, Invalid(field, "%.40q is no action; there are %s, *", name, joinActions())
+			return 0, errs.Invalid(field, "%.40q is no action; there are %s, *", name, joinActions())
 		}
 		s |= bits
 	}

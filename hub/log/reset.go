@@ -1,4 +1,4 @@
-package hub
+package log
 
 // ResetReason says why a position could not be resumed exactly (protocol/sse.md 4.4).
 type ResetReason string

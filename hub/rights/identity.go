@@ -1,4 +1,4 @@
-package hub
+package rights
 
 import "time"
 

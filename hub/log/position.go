@@ -1,6 +1,7 @@
-package hub
+package log
 
 import (
+	"github.com/duckwire/duckwire/hub/errs"
 	"strconv"
 	"strings"
 )
@@ -25,7 +26,7 @@ func ParsePosition(s string) (Position, error) {
 	case s == "now":
 		return Position{Now: true}, nil
 	case len(s) > MaxPosition:
-		return Position{}, Invalid("position", "must be at most %d bytes, as it was received; got %d", MaxPosition, len(s))
+		return Position{}, errs.Invalid("position", "must be at most %d bytes, as it was received; got %d", MaxPosition, len(s))
 	}
 	epoch, digits, ok := strings.Cut(s, ".")
 	if !ok || !validEpoch(epoch) {
@@ -38,7 +39,7 @@ func ParsePosition(s string) (Position, error) {
 	return Position{Epoch: epoch, Offset: offset}, nil
 }
 
-var errPosition = Invalid("position", `must be a position as it was received (EPOCH.OFFSET), or "0", or "now"`)
+var errPosition = errs.Invalid("position", `must be a position as it was received (EPOCH.OFFSET), or "0", or "now"`)
 
 // String returns the text that ParsePosition reads.
 func (p Position) String() string {

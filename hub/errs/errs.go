@@ -1,13 +1,14 @@
 // Package errs has the errors of the model, which every layer matches and only the edge turns into statuses.
-package hub
+package errs
 
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
-// The hub's errors. Match them with errors.Is; handlers/errors.go is the one place that turns them into statuses.
+// What went wrong.
 var (
 	ErrInvalid         = errors.New("invalid")                 // the caller's input is wrong; wrapped by *FieldError
 	ErrUnauthenticated = errors.New("unauthenticated")         // no credential, or one that does not hold
@@ -49,3 +50,16 @@ func (e *LimitError) Error() string { return fmt.Sprintf("%s: the limit is %d", 
 
 // Is reports that a LimitError is of its Kind.
 func (e *LimitError) Is(target error) bool { return target == e.Kind }
+
+// Setting returns the name of the setting that has the limit, which stands in Name in parentheses; where there is none, Name if it is one word, else
+// "other".
+func (e *LimitError) Setting() string {
+	name := e.Name
+	if open, end := strings.LastIndexByte(name, '('), strings.LastIndexByte(name, ')'); open >= 0 && open < end {
+		name = name[open+1 : end]
+	}
+	if name == "" || strings.ContainsFunc(name, func(c rune) bool { return c != '_' && (c < 'a' || c > 'z') }) {
+		return "other"
+	}
+	return name
+}

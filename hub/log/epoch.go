@@ -1,4 +1,4 @@
-package hub
+package log
 
 import (
 	"crypto/rand"

@@ -1,4 +1,4 @@
-package hub_test
+package rights_test
 
 import (
 	"errors"
@@ -6,7 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/rights"
 	"github.com/duckwire/duckwire/storage/memory"
 )
 
@@ -15,9 +16,9 @@ type clock struct{ now time.Time }
 
 func (c *clock) Now() time.Time { return c.now }
 
-func openRevocations(t *testing.T, o hub.RevocationOptions) *hub.Revocations {
+func openRevocations(t *testing.T, o rights.RevocationOptions) *rights.Revocations {
 	t.Helper()
-	r, err := hub.NewRevocations(o)
+	r, err := rights.NewRevocations(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,27 +28,29 @@ func openRevocations(t *testing.T, o hub.RevocationOptions) *hub.Revocations {
 func TestRevocationsOfAUser(t *testing.T) {
 	c := &clock{time.Unix(1_800_000_000, 700_000_000)}
 	store := &memory.Revocations{}
-	o := hub.RevocationOptions{Store: store, TTL: time.Hour, Now: c.Now}
+	o := rights.RevocationOptions{Store: store, TTL: time.Hour, Now: c.Now}
 	r := openRevocations(t, o)
 	second := c.now.Truncate(time.Second)
-	ada := func(issued time.Time) *hub.Identity { return &hub.Identity{User: "ada", TokenID: "t", Issued: issued} }
+	ada := func(issued time.Time) *rights.Identity {
+		return &rights.Identity{User: "ada", TokenID: "t", Issued: issued}
+	}
 	if r.Revoked(ada(second)) {
 		t.Error("revoked before anything was")
 	}
 	if _, err := r.RevokeUser("ada", time.Time{}); err != nil {
 		t.Fatal(err)
 	}
-	for _, r := range []*hub.Revocations{r, openRevocations(t, o)} { // and after a restart
+	for _, r := range []*rights.Revocations{r, openRevocations(t, o)} { // and after a restart
 		for what, c := range map[string]struct {
-			id      *hub.Identity
+			id      *rights.Identity
 			revoked bool
 		}{
 			"issued long before":        {ada(second.Add(-time.Hour)), true},
 			"issued in that second":     {ada(second), true},
 			"that does not tell when":   {ada(time.Time{}), true},
 			"issued in the next second": {ada(second.Add(time.Second)), false},
-			"of somebody else":          {&hub.Identity{User: "bob"}, false},
-			"of the same name as a key": {&hub.Identity{User: "ada", Service: true}, false},
+			"of somebody else":          {&rights.Identity{User: "bob"}, false},
+			"of the same name as a key": {&rights.Identity{User: "ada", Service: true}, false},
 		} {
 			if got := r.Revoked(c.id); got != c.revoked {
 				t.Errorf("a token %s: revoked=%v", what, got)
@@ -64,7 +67,7 @@ func TestRevocationsOfAUser(t *testing.T) {
 	if _, err := r.RevokeToken("other", time.Time{}); err != nil { // it forgets what is over, in the store, too
 		t.Fatal(err)
 	}
-	_ = store.LoadRevocations(func(one hub.Revocation) error {
+	_ = store.LoadRevocations(func(one rights.Revocation) error {
 		if one.User == "ada" {
 			t.Error("the store has it still")
 		}
@@ -74,19 +77,19 @@ func TestRevocationsOfAUser(t *testing.T) {
 
 func TestRevocationsOfATokenAndLifted(t *testing.T) {
 	c := &clock{time.Unix(1_800_000_000, 0)}
-	o := hub.RevocationOptions{Store: &memory.Revocations{}, TTL: time.Hour, Now: c.Now}
+	o := rights.RevocationOptions{Store: &memory.Revocations{}, TTL: time.Hour, Now: c.Now}
 	r := openRevocations(t, o)
-	one := &hub.Identity{User: "ada", TokenID: "t1", Issued: c.now.Add(time.Minute)}
+	one := &rights.Identity{User: "ada", TokenID: "t1", Issued: c.now.Add(time.Minute)}
 	if _, err := r.RevokeToken("t1", c.now.Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
-	if !r.Revoked(one) || r.Revoked(&hub.Identity{User: "ada", TokenID: "t2"}) || r.Revoked(&hub.Identity{User: "ada"}) {
+	if !r.Revoked(one) || r.Revoked(&rights.Identity{User: "ada", TokenID: "t2"}) || r.Revoked(&rights.Identity{User: "ada"}) {
 		t.Error("not this token alone")
 	}
 	if again, err := r.RevokeToken("t1", c.now.Add(time.Second)); err != nil || !again.Until.Equal(c.now.Add(time.Minute)) {
 		t.Errorf("%+v, %v: it became shorter", again, err)
 	}
-	if err := r.Lift("t1", ""); !errors.Is(err, hub.ErrNotFound) {
+	if err := r.Lift("t1", ""); !errors.Is(err, errs.ErrNotFound) {
 		t.Errorf("%v for a user of that name", err)
 	}
 	if err := r.Lift("", "t1"); err != nil || r.Revoked(one) || openRevocations(t, o).Revoked(one) {
@@ -96,9 +99,9 @@ func TestRevocationsOfATokenAndLifted(t *testing.T) {
 
 func TestRevocationsAreBounded(t *testing.T) {
 	c := &clock{time.Unix(1_800_000_000, 0)}
-	r := openRevocations(t, hub.RevocationOptions{TTL: time.Hour, Max: 3, Now: c.Now})
+	r := openRevocations(t, rights.RevocationOptions{TTL: time.Hour, Max: 3, Now: c.Now})
 	for _, until := range []time.Time{c.now, c.now.Add(-time.Second), c.now.Add(time.Hour + time.Second)} {
-		if _, err := r.RevokeUser("ada", until); !errors.Is(err, hub.ErrInvalid) {
+		if _, err := r.RevokeUser("ada", until); !errors.Is(err, errs.ErrInvalid) {
 			t.Errorf("until %s: %v", until, err)
 		}
 	}
@@ -107,7 +110,7 @@ func TestRevocationsAreBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := r.RevokeUser("ada", time.Time{}); !errors.Is(err, hub.ErrLimited) {
+	if _, err := r.RevokeUser("ada", time.Time{}); !errors.Is(err, errs.ErrLimited) {
 		t.Fatal(err)
 	}
 	if _, err := r.RevokeToken("1", time.Time{}); err != nil {
@@ -129,17 +132,17 @@ func TestRevocationsAreBounded(t *testing.T) {
 // broken is a store that keeps nothing.
 type broken struct{ memory.Revocations }
 
-func (*broken) SaveRevocation(hub.Revocation) error   { return hub.ErrUnavailable }
-func (*broken) DeleteRevocation(string, string) error { return hub.ErrUnavailable }
+func (*broken) SaveRevocation(rights.Revocation) error { return errs.ErrUnavailable }
+func (*broken) DeleteRevocation(string, string) error  { return errs.ErrUnavailable }
 
 // Where it cannot be kept, a revocation holds all the same, and says so.
 func TestRevocationsWhileTheStoreIsBroken(t *testing.T) {
-	r := openRevocations(t, hub.RevocationOptions{Store: &broken{}})
-	id := &hub.Identity{User: "ada"}
-	if _, err := r.RevokeUser("ada", time.Time{}); !errors.Is(err, hub.ErrUnavailable) || !r.Revoked(id) {
+	r := openRevocations(t, rights.RevocationOptions{Store: &broken{}})
+	id := &rights.Identity{User: "ada"}
+	if _, err := r.RevokeUser("ada", time.Time{}); !errors.Is(err, errs.ErrUnavailable) || !r.Revoked(id) {
 		t.Errorf("%v, revoked=%v", err, r.Revoked(id))
 	}
-	if err := r.Lift("ada", ""); !errors.Is(err, hub.ErrUnavailable) || !r.Revoked(id) {
+	if err := r.Lift("ada", ""); !errors.Is(err, errs.ErrUnavailable) || !r.Revoked(id) {
 		t.Errorf("%v, revoked=%v", err, r.Revoked(id))
 	}
 }

@@ -1,4 +1,4 @@
-package hub
+package log
 
 import "sync/atomic"
 

@@ -1,4 +1,4 @@
-package hub
+package log
 
 // Bounds of one Read, so that the memory of a lagging reader stays bounded.
 const (

@@ -1,4 +1,4 @@
-package hub_test
+package log_test
 
 import (
 	"strings"
@@ -6,7 +6,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/log"
 )
 
 // FuzzPosition: what is accepted has one text only, of the bytes that SSE ids may have, and no more than 64 of them.
@@ -15,9 +15,9 @@ func FuzzPosition(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		p, err := hub.ParsePosition(s)
+		p, err := log.ParsePosition(s)
 		if err != nil {
-			if p != (hub.Position{}) {
+			if p != (log.Position{}) {
 				t.Fatalf("%q: an error and %+v", s, p)
 			}
 			return
@@ -25,7 +25,7 @@ func FuzzPosition(f *testing.F) {
 		if p.String() != s {
 			t.Fatalf("%q came back as %q", s, p)
 		}
-		if len(s) > hub.MaxPosition || strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~-") != "" {
+		if len(s) > log.MaxPosition || strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~-") != "" {
 			t.Fatalf("%q was accepted", s)
 		}
 	})
@@ -40,7 +40,7 @@ func FuzzVector(f *testing.F) {
 		if n < 0 || n > 64 {
 			t.Skip("no such number of topics")
 		}
-		if v, err := hub.ParseVector(s, n); err == nil && len(v) != n {
+		if v, err := log.ParseVector(s, n); err == nil && len(v) != n {
 			t.Fatalf("%q of %d has %d", s, n, len(v))
 		}
 	})
@@ -51,13 +51,13 @@ func TestVectorRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(1, 16).Draw(t, "n")
 		boots := rapid.SliceOfN(rapid.SampledFrom([]string{"AbCd_-12", "zzzzzzzz"}), n, n).Draw(t, "boots")
-		var v hub.Vector
+		var v log.Vector
 		for i := range n {
 			count := rapid.Uint64Range(0, 1<<20).Draw(t, "count")
-			v = append(v, hub.Position{Epoch: boots[i] + "-" + base36(count), Offset: rapid.Uint64Range(0, 1<<40).Draw(t, "offset")})
+			v = append(v, log.Position{Epoch: boots[i] + "-" + base36(count), Offset: rapid.Uint64Range(0, 1<<40).Draw(t, "offset")})
 		}
 		text := string(v.Append(nil))
-		back, err := hub.ParseVector(text, n)
+		back, err := log.ParseVector(text, n)
 		if err != nil {
 			t.Fatalf("%q: %v", text, err)
 		}
@@ -66,16 +66,16 @@ func TestVectorRoundTrip(t *testing.T) {
 				t.Fatalf("%+v came back as %+v", v[i], back[i])
 			}
 		}
-		if _, err := hub.ParseVector(text, n+1); err == nil {
+		if _, err := log.ParseVector(text, n+1); err == nil {
 			t.Fatal("accepted for another number of topics")
 		}
 	})
-	var v hub.Vector
+	var v log.Vector
 	for i := range 16 {
-		v = append(v, hub.Position{Epoch: "AbCd_-12-" + base36(uint64(8000+i)), Offset: 2_000_000})
+		v = append(v, log.Position{Epoch: "AbCd_-12-" + base36(uint64(8000+i)), Offset: 2_000_000})
 	}
-	if n := len(v.Append(nil)); n > hub.MaxVector {
-		t.Errorf("sixteen topics take %d bytes, more than %d", n, hub.MaxVector)
+	if n := len(v.Append(nil)); n > log.MaxVector {
+		t.Errorf("sixteen topics take %d bytes, more than %d", n, log.MaxVector)
 	}
 }
 

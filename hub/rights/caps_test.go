@@ -1,4 +1,4 @@
-package hub_test
+package rights_test
 
 import (
 	"encoding/json"
@@ -14,14 +14,15 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/rights"
 )
 
-var allActions = []hub.Action{hub.ActionSubscribe, hub.ActionPublish, hub.ActionPresence, hub.ActionComplete, hub.ActionProduce, hub.ActionQueue, hub.ActionAdmin, hub.ActionAll}
+var allActions = []rights.Action{rights.ActionSubscribe, rights.ActionPublish, rights.ActionPresence, rights.ActionComplete, rights.ActionProduce, rights.ActionQueue, rights.ActionAdmin, rights.ActionAll}
 
-func mustCaps(t testing.TB, raw map[string][]string, user string) hub.Caps {
+func mustCaps(t testing.TB, raw map[string][]string, user string) rights.Caps {
 	t.Helper()
-	c, err := hub.ParseCaps(raw, user)
+	c, err := rights.ParseCaps(raw, user)
 	if err != nil {
 		t.Fatalf("ParseCaps(%v, %q): %v", raw, user, err)
 	}
@@ -33,7 +34,7 @@ func TestCapsAllows(t *testing.T) {
 		raw    map[string][]string
 		user   string
 		topic  string
-		action hub.Action
+		action rights.Action
 		want   bool
 	}{
 		"exact":                      {map[string][]string{"code:1": {"publish"}}, "u", "code:1", "publish", true},
@@ -73,7 +74,7 @@ func TestCapsAllows(t *testing.T) {
 
 func TestParseCapsFaults(t *testing.T) {
 	many := map[string][]string{}
-	for i := range hub.MaxCapsPatterns + 1 {
+	for i := range rights.MaxCapsPatterns + 1 {
 		many["t:"+strconv.Itoa(i)] = []string{"publish"}
 	}
 	for name, c := range map[string]struct {
@@ -90,21 +91,21 @@ func TestParseCapsFaults(t *testing.T) {
 		"a control character":      {map[string][]string{"a\nb": {"publish"}}, "u", `caps["a\nb"]`},
 		"a C1 control character":   {map[string][]string{"a\u0085b": {"publish"}}, "u", `caps["a\u0085b"]`},
 		"not UTF-8":                {map[string][]string{"a\xff": {"publish"}}, "u", `caps["a\xff"]`},
-		"a pattern too long":       {map[string][]string{strings.Repeat("a", hub.MaxCapsPattern+1): {"publish"}}, "u", `caps["` + strings.Repeat("a", 64) + `…"]`},
+		"a pattern too long":       {map[string][]string{strings.Repeat("a", rights.MaxCapsPattern+1): {"publish"}}, "u", `caps["` + strings.Repeat("a", 64) + `…"]`},
 		"too many patterns":        {many, "u", "caps"},
 		"an unknown action":        {map[string][]string{"code:*": {"publish", "dance"}}, "u", `caps["code:*"][1]`},
 		"an action in capitals":    {map[string][]string{"a": {"Publish"}}, "u", `caps["a"][0]`},
 		"an empty action":          {map[string][]string{"a": {""}}, "u", `caps["a"][0]`},
-		"too many actions":         {map[string][]string{"a": slices.Repeat([]string{"publish"}, hub.MaxCapsActions+1)}, "u", `caps["a"]`},
+		"too many actions":         {map[string][]string{"a": slices.Repeat([]string{"publish"}, rights.MaxCapsActions+1)}, "u", `caps["a"]`},
 		"the first of two, always": {map[string][]string{"b": {"x"}, "a": {"x"}, "c": {"x"}}, "u", `caps["a"][0]`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := hub.ParseCaps(c.raw, c.user)
-			var field *hub.FieldError
+			got, err := rights.ParseCaps(c.raw, c.user)
+			var field *errs.FieldError
 			if !errors.As(err, &field) || field.Field != c.field {
 				t.Fatalf("got %v, want a fault of %s", err, c.field)
 			}
-			if !errors.Is(err, hub.ErrInvalid) || !reflect.DeepEqual(got, hub.Caps{}) {
+			if !errors.Is(err, errs.ErrInvalid) || !reflect.DeepEqual(got, rights.Caps{}) {
 				t.Errorf("got %v with the error %v", got, err)
 			}
 		})
@@ -121,7 +122,7 @@ func TestCapsAnyAndAdmin(t *testing.T) {
 			t.Errorf("Admin() = %t for admin on %q", got, raw)
 		}
 	}
-	if mustCaps(t, map[string][]string{"*": {"publish"}}, "u").Admin() || (hub.Caps{}).Admin() {
+	if mustCaps(t, map[string][]string{"*": {"publish"}}, "u").Admin() || (rights.Caps{}).Admin() {
 		t.Error("Admin() without admin")
 	}
 	if mustCaps(t, map[string][]string{"{sub}": {"*"}}, "*").Admin() {
@@ -135,7 +136,7 @@ func TestCapsJSON(t *testing.T) {
 	if want := `{"a":["admin"],"code:*":["subscribe","publish"],"user:7":["*"]}`; err != nil || string(got) != want {
 		t.Errorf("got %s, %v; want %s", got, err, want)
 	}
-	if got, _ := json.Marshal(hub.Caps{}); string(got) != "{}" {
+	if got, _ := json.Marshal(rights.Caps{}); string(got) != "{}" {
 		t.Errorf("no capabilities are %s", got)
 	}
 	merged := mustCaps(t, map[string][]string{"user:{sub}": {"publish"}, "user:7": {"queue"}}, "7").Map()
@@ -146,13 +147,13 @@ func TestCapsJSON(t *testing.T) {
 
 func TestAllowsDoesNotAllocate(t *testing.T) {
 	c := mustCaps(t, map[string][]string{"user:{sub}": {"*"}, "code:*": {"publish"}, "a": {"admin"}}, "7")
-	if n := testing.AllocsPerRun(100, func() { _ = c.Allows("code:project:42", hub.ActionPublish) && c.AllowsAny(hub.ActionAdmin) }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { _ = c.Allows("code:project:42", rights.ActionPublish) && c.AllowsAny(rights.ActionAdmin) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }
 
 // naiveAllows is the model: it matches strings, with no parsing and no sets. The user's own * is hidden as a character that no pattern has.
-func naiveAllows(raw map[string][]string, user, topic string, a hub.Action) bool {
+func naiveAllows(raw map[string][]string, user, topic string, a rights.Action) bool {
 	const hidden = "\x00"
 	user, topic = strings.ReplaceAll(user, "*", hidden), strings.ReplaceAll(topic, "*", hidden)
 	for pattern, actions := range raw {
@@ -180,11 +181,11 @@ func TestCapsModel(t *testing.T) {
 		word := rapid.Custom(func(t *rapid.T) string { return string(action.Draw(t, "action")) })
 		raw := rapid.MapOfN(pattern, rapid.SliceOfN(word, 0, 3), 0, 4).Draw(t, "caps")
 		user := rapid.StringOfN(rapid.SampledFrom([]rune("ab:*é")), 1, 3, -1).Draw(t, "user")
-		caps, err := hub.ParseCaps(raw, user)
+		caps, err := rights.ParseCaps(raw, user)
 		if err != nil {
 			t.Fatalf("ParseCaps: %v", err)
 		}
-		again, err := hub.ParseCaps(caps.Map(), user)
+		again, err := rights.ParseCaps(caps.Map(), user)
 		if err != nil {
 			t.Fatalf("ParseCaps of its own Map: %v", err)
 		}
@@ -210,14 +211,14 @@ func FuzzParseCaps(f *testing.F) {
 	f.Add("a\x00*", "queue", "", "a\x00")
 	f.Fuzz(func(t *testing.T, pattern, action, user, topic string) {
 		raw := map[string][]string{pattern: {action}}
-		caps, err := hub.ParseCaps(raw, user)
+		caps, err := rights.ParseCaps(raw, user)
 		if err != nil {
-			if !errors.Is(err, hub.ErrInvalid) || len(caps.Map()) != 0 {
+			if !errors.Is(err, errs.ErrInvalid) || len(caps.Map()) != 0 {
 				t.Fatalf("got %v with the error %v", caps, err)
 			}
 			return
 		}
-		again, err := hub.ParseCaps(caps.Map(), user)
+		again, err := rights.ParseCaps(caps.Map(), user)
 		// A user may hold what no pattern may: then Map is for showing only.
 		if err != nil && !strings.ContainsFunc(user, unicode.IsControl) && utf8.ValidString(user) && len(user) < 64 && len(pattern) < 40 {
 			t.Fatalf("ParseCaps(%v): %v", caps.Map(), err)
@@ -237,20 +238,20 @@ func FuzzParseCaps(f *testing.F) {
 }
 
 func TestCapsNames(t *testing.T) {
-	c, err := hub.ParseCaps(map[string][]string{"chat:*": {"*"}, "chat:7": {"subscribe"}, "user:{sub}": {"publish"}}, "u")
+	c, err := rights.ParseCaps(map[string][]string{"chat:*": {"*"}, "chat:7": {"subscribe"}, "user:{sub}": {"publish"}}, "u")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, tt := range []struct {
 		topic  string
-		action hub.Action
+		action rights.Action
 		want   bool
 	}{
-		{"chat:7", hub.ActionSubscribe, true},
-		{"chat:7", hub.ActionPublish, false}, // allowed, by the pattern
-		{"chat:8", hub.ActionSubscribe, false},
-		{"user:u", hub.ActionPublish, true},
-		{"user:v", hub.ActionPublish, false},
+		{"chat:7", rights.ActionSubscribe, true},
+		{"chat:7", rights.ActionPublish, false}, // allowed, by the pattern
+		{"chat:8", rights.ActionSubscribe, false},
+		{"user:u", rights.ActionPublish, true},
+		{"user:v", rights.ActionPublish, false},
 	} {
 		if got := c.Names(tt.topic, tt.action); got != tt.want {
 			t.Errorf("%s %s: %v", tt.topic, tt.action, got)

@@ -1,8 +1,9 @@
-package hub
+package rights
 
 import (
 	"context"
 	"fmt"
+	"github.com/duckwire/duckwire/hub/errs"
 )
 
 // Authorizer decides whether an identity may do something on a topic.
@@ -20,7 +21,7 @@ type CapsAuthorizer struct{}
 func (CapsAuthorizer) Authorize(_ context.Context, id *Identity, topic string, a Action) error {
 	switch {
 	case id == nil:
-		return ErrUnauthenticated
+		return errs.ErrUnauthenticated
 	case id.Caps.Allows(topic, a):
 		return nil
 	}
@@ -29,7 +30,7 @@ func (CapsAuthorizer) Authorize(_ context.Context, id *Identity, topic string, a
 
 // Forbidden returns the error for an action that is not allowed on a topic. It matches ErrForbidden.
 func Forbidden(topic string, a Action) error {
-	return fmt.Errorf("the action %q is not allowed on the topic %.255q: %w", string(a), topic, ErrForbidden)
+	return fmt.Errorf("the action %q is not allowed on the topic %.255q: %w", string(a), topic, errs.ErrForbidden)
 }
 
 // AuthorizeAnywhere allows what names no topic: whoever may do it on any, or to whom the application allows it on their own user topic.

@@ -1,7 +1,8 @@
-package hub
+package rights
 
 import (
 	"fmt"
+	"github.com/duckwire/duckwire/hub/errs"
 	"maps"
 	"slices"
 	"strings"
@@ -121,7 +122,7 @@ func (r *Revocations) revoke(one Revocation) (Revocation, error) {
 	case one.Until.IsZero():
 		one.Until = latest
 	case !one.Until.After(now) || one.Until.After(latest):
-		return one, Invalid("until", "must be a time from now until %s (revocation_ttl)", latest.Format(time.RFC3339))
+		return one, errs.Invalid("until", "must be a time from now until %s (revocation_ttl)", latest.Format(time.RFC3339))
 	}
 	if one.User != "" {
 		one.Issued = now
@@ -132,7 +133,7 @@ func (r *Revocations) revoke(one Revocation) (Revocation, error) {
 		one.Until = before.Until
 	}
 	if !known && r.count.Load() >= int64(r.o.Max) {
-		return one, &LimitError{Kind: ErrLimited, Name: "revocations", Limit: int64(r.o.Max)}
+		return one, &errs.LimitError{Kind: errs.ErrLimited, Name: "revocations", Limit: int64(r.o.Max)}
 	}
 	r.put(one)
 	if r.o.Store == nil {
@@ -149,7 +150,7 @@ func (r *Revocations) Lift(user, tokenID string) error {
 	r.writing.Lock()
 	defer r.writing.Unlock()
 	if _, ok := r.get(user, tokenID); !ok {
-		return fmt.Errorf("nothing is revoked there: %w", ErrNotFound)
+		return fmt.Errorf("nothing is revoked there: %w", errs.ErrNotFound)
 	}
 	if r.o.Store != nil {
 		if err := r.o.Store.DeleteRevocation(user, tokenID); err != nil {

@@ -1,4 +1,4 @@
-package hub
+package log
 
 // A Waker is told that a log has more for its reader. A signal carries no data: it may come without cause, late or doubled, from any
 // goroutine and from several at a time. It means: read again. Signal must not block, and must not read.

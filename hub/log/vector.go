@@ -1,8 +1,9 @@
-package hub
+package log
 
 import (
 	"encoding/base64"
 	"encoding/binary"
+	"github.com/duckwire/duckwire/hub/errs"
 	"strconv"
 	"strings"
 )
@@ -67,12 +68,12 @@ func ParseVector(s string, n int) (Vector, error) {
 		v = append(v, p)
 	}
 	if len(v) != n || len(raw) > 0 {
-		return nil, Invalid("position", "is of another number of topics than the %d asked for; resume with the same topics in the same order", n)
+		return nil, errs.Invalid("position", "is of another number of topics than the %d asked for; resume with the same topics in the same order", n)
 	}
 	return v, nil
 }
 
-var errVector = Invalid("position", `must be an id as it was received from this endpoint for these topics, or "0", or "now"`)
+var errVector = errs.Invalid("position", `must be an id as it was received from this endpoint for these topics, or "0", or "now"`)
 
 func takePosition(raw []byte, boot string) (Position, []byte, bool) {
 	n, k := binary.Uvarint(raw)

@@ -1,8 +1,9 @@
-package hub
+package rights
 
 import (
 	"encoding/json"
 	"fmt"
+	"github.com/duckwire/duckwire/hub/errs"
 	"sort"
 	"strings"
 	"unicode"
@@ -40,7 +41,7 @@ type grant struct {
 // one for the same input.
 func ParseCaps(raw map[string][]string, user string) (Caps, error) {
 	if len(raw) > MaxCapsPatterns {
-		return Caps{}, Invalid("caps", "has %d patterns; at most %d are allowed", len(raw), MaxCapsPatterns)
+		return Caps{}, errs.Invalid("caps", "has %d patterns; at most %d are allowed", len(raw), MaxCapsPatterns)
 	}
 	patterns := make([]string, 0, len(raw))
 	for p := range raw {
@@ -67,7 +68,7 @@ func ParseCaps(raw map[string][]string, user string) (Caps, error) {
 func parsePattern(raw, user string) (grant, error) {
 	field := capsField(raw)
 	if reason := patternFault(raw, user); reason != "" {
-		return grant{}, &FieldError{Field: field, Reason: reason}
+		return grant{}, &errs.FieldError{Field: field, Reason: reason}
 	}
 	text, prefix := strings.CutSuffix(raw, "*")
 	// Replaced only now: a * that comes from the user is not the pattern's own.
