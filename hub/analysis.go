@@ -5,10 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"github.com/duckwire/duckwire/hub/errs"
-	"github.com/duckwire/duckwire/hub/log"
 	"strings"
 	"unicode"
+
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/log"
 )
 
 // The entries of an analysis's stream, whoever writes it. Their data are JSON objects.

@@ -2,9 +2,10 @@ package hub
 
 import (
 	"errors"
+	"time"
+
 	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/log"
-	"time"
 )
 
 // CatchUp makes sure that this node has what follows p, where another node writes the stream: nodes tell each other of a stream's text a few times

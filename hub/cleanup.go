@@ -1,10 +1,11 @@
 package hub
 
 import (
-	"github.com/duckwire/duckwire/hub/errs"
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/duckwire/duckwire/hub/errs"
 )
 
 // cleanUpEvery is how often what has expired is dropped.

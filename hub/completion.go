@@ -5,10 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"github.com/duckwire/duckwire/hub/errs"
-	"github.com/duckwire/duckwire/hub/log"
 	"runtime/debug"
 	"unicode/utf8"
+
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/log"
 )
 
 // Complete starts a completion as a stream of its own, or returns the one that the same owner started under the same id with the same

@@ -6,8 +6,9 @@ import (
 	"slices"
 	"time"
 
-	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/oklog/ulid/v2"
+
+	"github.com/duckwire/duckwire/hub/errs"
 )
 
 // maxTo is how many users one durable event may be for.

@@ -2,8 +2,9 @@ package hub
 
 import (
 	"container/list"
-	"github.com/duckwire/duckwire/hub/log"
 	"time"
+
+	"github.com/duckwire/duckwire/hub/log"
 )
 
 // ephemerals is a topic's table of events without history (cursors, typing): the newest of each sender and name, in the order of their last

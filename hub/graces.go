@@ -2,9 +2,10 @@ package hub
 
 import (
 	"container/heap"
-	"github.com/duckwire/duckwire/hub/log"
 	"sync"
 	"time"
+
+	"github.com/duckwire/duckwire/hub/log"
 )
 
 // graces are the metas of sessions that were lost and may come back, by the time at which they leave: one heap, one timer and one goroutine for

@@ -3,10 +3,11 @@ package hub
 import (
 	"context"
 	"encoding/json"
-	"github.com/duckwire/duckwire/hub/log"
 	"math/rand/v2"
 	"slices"
 	"time"
+
+	"github.com/duckwire/duckwire/hub/log"
 )
 
 // A job stays with the node where it was asked for: that one knows who has had it, and writes its stream. Workers ask any node, and that one asks the

@@ -1,11 +1,12 @@
 package hub
 
 import (
-	"github.com/duckwire/duckwire/hub/errs"
-	"github.com/duckwire/duckwire/hub/log"
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/log"
 )
 
 // WorkerTopic is where each job is announced, as an event "job" without its code. Who may produce there may take jobs.

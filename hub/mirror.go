@@ -7,9 +7,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/oklog/ulid/v2"
+
 	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/log"
-	"github.com/oklog/ulid/v2"
 )
 
 // mirror keeps a topic's log on this node as it is in the store that the nodes share. A topic has one from its first reader on, and until it is

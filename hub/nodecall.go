@@ -4,8 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"github.com/duckwire/duckwire/hub/errs"
 	"sync"
+
+	"github.com/duckwire/duckwire/hub/errs"
 )
 
 // calls are what the program's other parts ask of their likes on other nodes, through the hub.

@@ -3,8 +3,9 @@ package hub
 import (
 	"errors"
 	"fmt"
-	"github.com/duckwire/duckwire/hub/errs"
 	"time"
+
+	"github.com/duckwire/duckwire/hub/errs"
 )
 
 // errNotMine means that a node was asked about a stream that it does not write.

@@ -3,8 +3,9 @@ package hub
 import (
 	"time"
 
-	"github.com/duckwire/duckwire/hub/log"
 	"github.com/oklog/ulid/v2"
+
+	"github.com/duckwire/duckwire/hub/log"
 )
 
 // PresenceReader is a place in the changes of a topic's presences. It belongs to one goroutine and must be closed by it.

@@ -3,10 +3,11 @@ package hub
 import (
 	"encoding/json"
 	"fmt"
-	"github.com/duckwire/duckwire/hub/errs"
-	"github.com/duckwire/duckwire/hub/log"
 	"sync"
 	"time"
+
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/log"
 )
 
 // A PresenceStore keeps who is present on topics for several nodes: what one saves, all that follow the topic hear. Safe for concurrent use. Errors

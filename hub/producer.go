@@ -3,10 +3,11 @@ package hub
 import (
 	"bytes"
 	"fmt"
-	"github.com/duckwire/duckwire/hub/errs"
-	"github.com/duckwire/duckwire/hub/log"
 	"time"
 	"unicode/utf8"
+
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/log"
 )
 
 // ProducerRef names one request of an external producer, for fencing and idempotency (protocol/durable-streams.md 1.4). The zero value is

@@ -3,10 +3,11 @@ package hub
 import (
 	"errors"
 	"fmt"
-	"github.com/duckwire/duckwire/hub/errs"
-	"github.com/duckwire/duckwire/hub/log"
 	"sync"
 	"time"
+
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/log"
 )
 
 // ErrNoQueue means that the hub was made without a QueueStore.

@@ -1,10 +1,11 @@
 package hub
 
 import (
-	"github.com/duckwire/duckwire/hub/log"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/duckwire/duckwire/hub/log"
 )
 
 // queueLog is the queue of a user who is reading it: the log of what the store has. Its offsets are the store's, so whatever is in doubt is

@@ -1,8 +1,9 @@
 package hub
 
 import (
-	"github.com/duckwire/duckwire/hub/log"
 	"strconv"
+
+	"github.com/duckwire/duckwire/hub/log"
 )
 
 // QueueReader is one session's reading place in a user's queue. Reading is not acknowledging: every session of the user gets every message that

@@ -2,8 +2,9 @@ package hub
 
 import (
 	"encoding/json"
-	"github.com/duckwire/duckwire/hub/log"
 	"time"
+
+	"github.com/duckwire/duckwire/hub/log"
 )
 
 // A QueueStore keeps users' messages until they are acknowledged. A user's queue is a log that only loses its beginning: messages have the

@@ -2,10 +2,11 @@ package hub
 
 import (
 	"errors"
-	"github.com/duckwire/duckwire/hub/log"
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/duckwire/duckwire/hub/log"
 )
 
 // recordEvery is how far the kept streams may be behind the live ones.

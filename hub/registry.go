@@ -8,9 +8,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/oklog/ulid/v2"
+
 	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/log"
-	"github.com/oklog/ulid/v2"
 )
 
 // registry is where streams are found: by id, by the id that their owner gave them, and by the owner's slot.

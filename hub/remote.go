@@ -2,9 +2,10 @@ package hub
 
 import (
 	"errors"
+	"time"
+
 	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/log"
-	"time"
 )
 
 // remote is what makes a stream of this hub a mirror of another node's. Guarded by the stream's log, but for the following's own state.

@@ -5,8 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"github.com/duckwire/duckwire/hub/errs"
 	"time"
+
+	"github.com/duckwire/duckwire/hub/errs"
 )
 
 // nodeRequest is what one hub asks of another, which writes the stream.

@@ -3,9 +3,10 @@ package hub
 import (
 	"context"
 	"encoding/json"
+	"time"
+
 	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/log"
-	"time"
 )
 
 // Status is where a stream stands.

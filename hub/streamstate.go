@@ -1,8 +1,9 @@
 package hub
 
 import (
-	"github.com/duckwire/duckwire/hub/log"
 	"time"
+
+	"github.com/duckwire/duckwire/hub/log"
 )
 
 // StreamState is a stream at one moment.

@@ -2,10 +2,11 @@ package hub
 
 import (
 	"fmt"
-	"github.com/duckwire/duckwire/hub/errs"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/duckwire/duckwire/hub/errs"
 )
 
 // MaxTopic is how long a topic's name may be, in bytes.

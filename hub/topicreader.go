@@ -1,9 +1,10 @@
 package hub
 
 import (
-	"github.com/duckwire/duckwire/hub/log"
 	"sync/atomic"
 	"time"
+
+	"github.com/duckwire/duckwire/hub/log"
 )
 
 // topicVersion is the version of a topic's ephemeral table, to be looked at without the lock.

@@ -2,8 +2,9 @@ package hub
 
 import (
 	"encoding/json"
-	"github.com/duckwire/duckwire/hub/log"
 	"time"
+
+	"github.com/duckwire/duckwire/hub/log"
 )
 
 // A TopicStore keeps the logs of topics for several nodes: what one appends, all that follow the topic hear. Offsets count from 1; an epoch is one

@@ -1,9 +1,10 @@
 package log
 
 import (
-	"github.com/duckwire/duckwire/hub/errs"
 	"strconv"
 	"strings"
+
+	"github.com/duckwire/duckwire/hub/errs"
 )
 
 // MaxPosition is the longest position that ParsePosition reads, in bytes (protocol/sse.md 3.2).

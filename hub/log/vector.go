@@ -3,9 +3,10 @@ package log
 import (
 	"encoding/base64"
 	"encoding/binary"
-	"github.com/duckwire/duckwire/hub/errs"
 	"strconv"
 	"strings"
+
+	"github.com/duckwire/duckwire/hub/errs"
 )
 
 // Vector is a place in several logs at once: the id of a block on GET /v1/events, in the order of the URL's topics (protocol/sse.md 9.1).

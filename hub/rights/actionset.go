@@ -2,8 +2,9 @@ package rights
 
 import (
 	"fmt"
-	"github.com/duckwire/duckwire/hub/errs"
 	"strings"
+
+	"github.com/duckwire/duckwire/hub/errs"
 )
 
 // actionSet is a set of actions, one bit each.

@@ -3,6 +3,7 @@ package rights
 import (
 	"context"
 	"fmt"
+
 	"github.com/duckwire/duckwire/hub/errs"
 )
 

@@ -3,11 +3,12 @@ package rights
 import (
 	"encoding/json"
 	"fmt"
-	"github.com/duckwire/duckwire/hub/errs"
 	"sort"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/duckwire/duckwire/hub/errs"
 )
 
 // Limits of a set of capabilities.

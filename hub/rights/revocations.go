@@ -2,13 +2,14 @@ package rights
 
 import (
 	"fmt"
-	"github.com/duckwire/duckwire/hub/errs"
 	"maps"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/duckwire/duckwire/hub/errs"
 )
 
 // Revocation says that tokens do not hold any more, though they have not expired: one, by its id, or all of a user's that were issued until then.

@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/middleware"
 )
 
@@ -118,9 +119,9 @@ func howEnded(ctx context.Context, err error) (how string, failed bool) {
 	switch {
 	case err == nil:
 		return "done", false
-	case errors.Is(err, hub.ErrTooLarge):
+	case errors.Is(err, errs.ErrTooLarge):
 		return "too_large", true
-	case ctx.Err() != nil, errors.Is(err, hub.ErrClosed):
+	case ctx.Err() != nil, errors.Is(err, errs.ErrClosed):
 		return "cancelled", false
 	case errors.As(err, &p):
 		return word(p.Code), true
