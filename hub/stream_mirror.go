@@ -95,14 +95,23 @@ func (h *Hub) findShared(user, id string) (*Stream, error) {
 	if found.Node == h.shared.Node() {
 		return nil, errs.ErrNotFound // it is being made, or being dropped
 	}
+	return h.addMirror(found), nil
+}
+
+// addMirror has this hub mirror a stream, and returns the mirror, or what it has under the same id already.
+func (h *Hub) addMirror(found *SharedStream) *Stream {
 	s := h.mirrorOf(found)
 	if had := h.streams.addMirror(s); had != nil {
-		return had, nil
+		return had
 	}
 	h.logBytes.Add(s.log.Size() + streamCost)
 	s.follow()
-	return s, nil
+	return s
 }
+
+// orphaned reports whether nobody writes the stream of a mirror whose node this is: the node has died, or it is this one, which has claimed the stream
+// and was not told so.
+func (h *Hub) orphaned(node string) bool { return node == h.shared.Node() || !h.shared.Alive(node) }
 
 // mirrorOf makes a stream of a record.
 func (h *Hub) mirrorOf(found *SharedStream) *Stream {
@@ -186,7 +195,7 @@ func (s *Stream) reload(r *remote) {
 		r.stale = false
 		s.log.Unlock()
 		found, err := s.hub.shared.FindStream(s.Owner, s.ID)
-		alive := !errors.Is(err, errs.ErrNotFound) || s.hub.shared.Alive(s.remoteNode())
+		alive := !errors.Is(err, errs.ErrNotFound) || !s.hub.orphaned(s.remoteNode())
 		s.log.Lock()
 		switch {
 		case s.remote != r:
@@ -303,27 +312,34 @@ func (s *Stream) lose() {
 }
 
 // takeOver makes a stream this node's, whose own node has died: it is interrupted, with what was kept of it. It reports whether this node has it now.
+// After an error it is done again: a claim whose answer was lost counts.
 func (h *Hub) takeOver(s *Stream) (bool, error) {
+	s.log.Lock()
+	r := s.remote
+	s.log.Unlock()
+	if r == nil {
+		return true, nil
+	}
 	node := s.remoteNode()
 	if node == "" {
 		return !s.isRemote(), nil
 	}
-	claimed, err := h.shared.ClaimStream(s.ID, node)
-	if err != nil {
+	found, err := h.shared.ClaimStream(s.ID, node)
+	if err != nil && !errors.Is(err, errs.ErrNotFound) {
 		return false, err
 	}
-	if !claimed {
+	if err != nil || found.Node != h.shared.Node() {
 		s.refresh()
 		return false, nil
 	}
-	found, err := h.shared.FindStream(s.Owner, s.ID)
-	if err != nil {
-		return false, err
-	}
 	s.unfollow()
 	s.log.Lock()
+	if s.remote != r { // it was taken over, or lost, meanwhile
+		defer s.log.Unlock()
+		return s.remote == nil, nil
+	}
 	s.takeLocked(found, true)
-	s.remote.knownLocked()
+	r.knownLocked()
 	s.remote = nil
 	s.producer.restore(&found.Record.Producer)
 	ended := s.status.Ended()
@@ -339,23 +355,39 @@ func (h *Hub) takeOver(s *Stream) (bool, error) {
 	return true, nil
 }
 
-// died is told by the store of a node that has died with streams of its own.
-func (h *Hub) died(node string, streams []string) {
+// died is told by the store of a node that has died with streams of its own. It reports whether all is done that its death asks for.
+func (h *Hub) died(node string, streams []string) bool {
 	h.buryPresences(node)
+	done := true
 	for _, id := range streams {
-		s := h.streams.find("", id)
-		if s == nil {
-			var err error
-			if s, err = h.findShared("", id); err != nil {
-				continue // ended, deleted, or Redis is away: whoever looks for it finds it later
-			}
-		}
-		if s.remoteNode() == node && !s.Status().Ended() {
-			if _, err := h.takeOver(s); err != nil {
-				h.logger.Warn("a dead node's stream is not taken over", "stream", id, "node", node, "error", err)
-			}
+		if err := h.inherit(node, id); err != nil {
+			h.logger.Warn("a dead node's stream is not taken over yet", "stream", id, "node", node, "error", err)
+			done = false
 		}
 	}
+	return done
+}
+
+// inherit takes over a stream of a dead node's, if it has not ended and nobody else has it.
+func (h *Hub) inherit(node, id string) error {
+	s := h.streams.find("", id)
+	if s == nil {
+		found, err := h.shared.FindStream("", id)
+		switch {
+		case errors.Is(err, errs.ErrNotFound):
+			return nil
+		case err != nil:
+			return err
+		case found.Record.Status.Ended():
+			return nil
+		}
+		s = h.addMirror(found)
+	}
+	if now := s.remoteNode(); s.Status().Ended() || now != node && now != h.shared.Node() {
+		return nil
+	}
+	_, err := h.takeOver(s)
+	return err
 }
 
 // lost is told by the store when what the nodes share is gone: all that this node has is brought again.
@@ -376,7 +408,7 @@ func (h *Hub) settleRemote(s *Stream) {
 		r.used = time.Now()
 	}
 	s.log.Unlock()
-	if node := s.remoteNode(); node != "" && !ended && !h.shared.Alive(node) {
+	if node := s.remoteNode(); node != "" && !ended && h.orphaned(node) {
 		if _, err := h.takeOver(s); err != nil {
 			h.logger.Warn("a dead node's stream is not taken over", "stream", s.ID, "node", node, "error", err)
 		}

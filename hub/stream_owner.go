@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -64,16 +65,20 @@ func (s *Stream) askOwner(req *nodeRequest) (answer nodeAnswer, taken bool, err 
 
 func (s *Stream) askOwnerWithin(timeout time.Duration, req *nodeRequest) (answer nodeAnswer, taken bool, err error) {
 	req.Stream = s.ID
+	var last error
 	for range 3 {
 		node, err := s.writer()
 		if err != nil || node == "" {
 			return answer, err == nil, err
 		}
-		if !s.hub.shared.Alive(node) {
-			if taken, err := s.hub.takeOver(s); err != nil || taken {
-				return answer, taken, err
+		if s.hub.orphaned(node) {
+			var taken bool
+			if taken, err = s.hub.takeOver(s); taken {
+				return answer, true, nil
 			}
-			continue // somebody else has taken it
+			last = err
+			s.hub.Pause(50 * time.Millisecond)
+			continue // somebody else has taken it, or one command has failed
 		}
 		if answer, err = s.hub.askWithin(timeout, node, req); errors.Is(err, errNotMine) {
 			s.refresh()
@@ -82,7 +87,7 @@ func (s *Stream) askOwnerWithin(timeout time.Duration, req *nodeRequest) (answer
 		}
 		return answer, false, err
 	}
-	return answer, false, errAway
+	return answer, false, cmp.Or(last, errAway)
 }
 
 // askTimeout is how long a node may take to answer.
@@ -226,7 +231,7 @@ func (h *Hub) tellAllWatched() {
 		}
 		for node, streams := range watched {
 			h.tellWatched(node, streams, true)
-			if h.shared.Alive(node) {
+			if !h.orphaned(node) {
 				continue
 			}
 			for _, id := range streams {

@@ -19,8 +19,10 @@ type SharedStreams interface {
 	// when the following begins. They are called one at a time, and must not block. None is called after stop has returned, but for one that runs at
 	// that moment.
 	FollowStream(id string, heard func(*SharedStream), gap func()) (stop func())
-	// ClaimStream makes a stream this node's that was another's. It reports false where it is not that one's any more.
-	ClaimStream(id, from string) (bool, error)
+	// ClaimStream makes a stream this node's that was node from's, and returns it as it is kept, with its runs. One that is this node's already counts
+	// as claimed: the answer to an earlier claim may have been lost. Where another node has it, that is what is returned: Node says whose it is.
+	// ErrNotFound where there is none.
+	ClaimStream(id, from string) (*SharedStream, error)
 	// StreamsOf returns the ids of an owner's streams, the newest first, at most limit.
 	StreamsOf(owner string, limit int) ([]string, error)
 
@@ -46,7 +48,7 @@ type Nodes interface {
 // NodeEvents are called with what other nodes ask, and what happens to them. They may be called at the same time.
 type NodeEvents struct {
 	Answer func(from string, request []byte) []byte // a request of another node, in a goroutine of its own
-	Died   func(node string, streams []string)      // a node has ended without ending these streams of its own
+	Died   func(node string, streams []string) bool // a node has ended without ending these streams of its own; false: to be told again
 	Lost   func()                                   // what the nodes share is gone, and is to be saved again
 	Missed func()                                   // requests may have been missed: this node could not be reached
 }

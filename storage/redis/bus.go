@@ -18,13 +18,28 @@ type bus struct {
 
 	mu     sync.Mutex
 	wanted map[string][]*follower // by channel
-	on     map[string]bool        // channels that this connection has asked for; true: and has been given
+	on     map[string]bool        // channels that this connection has asked for; true: the subscription stands
 }
 
-// follower hears one channel.
+// follower hears one channel. Its functions are called one at a time, and must not block.
 type follower struct {
-	heard func(message string) // one after the other, in the order in which Redis published; must not block
-	gap   func()               // messages may be missing, or the subscription has begun: read what is kept. It must not block
+	heard func(message string) // in the order in which Redis published
+	gap   func()               // messages may be missing, or the subscription has begun: read what is kept
+
+	calling sync.Mutex // held while one of the two runs: the bus has two goroutines that call them
+	told    bool       // that the subscription stands; guarded by bus.mu
+}
+
+func (f *follower) hear(message string) {
+	f.calling.Lock()
+	defer f.calling.Unlock()
+	f.heard(message)
+}
+
+func (f *follower) missed() {
+	f.calling.Lock()
+	defer f.calling.Unlock()
+	f.gap()
 }
 
 func newBus(s *Store) *bus {
@@ -36,13 +51,8 @@ func newBus(s *Store) *bus {
 func (b *bus) follow(channel string, f *follower) (stop func()) {
 	b.mu.Lock()
 	b.wanted[channel] = append(b.wanted[channel], f)
-	standing := len(b.wanted[channel]) > 1 && b.on[channel]
 	b.mu.Unlock()
-	if standing {
-		f.gap()
-	} else {
-		b.signal()
-	}
+	b.signal() // the connection's goroutine tells f where the subscription stands already: the caller may hold locks that f.gap takes
 	return func() {
 		b.mu.Lock()
 		defer b.mu.Unlock()
@@ -92,6 +102,7 @@ func (b *bus) serve(ctx context.Context) error {
 	b.mu.Lock()
 	b.on = make(map[string]bool)
 	b.mu.Unlock()
+	defer b.fell()
 	tick := time.NewTicker(pingEvery)
 	defer tick.Stop()
 	for {
@@ -112,18 +123,31 @@ func (b *bus) serve(ctx context.Context) error {
 	}
 }
 
+// fell notes that the connection has ended: no subscription stands.
+func (b *bus) fell() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	clear(b.on)
+}
+
 // pingEvery is how often something is asked on the connection: one that nobody answers on would be silent for ever.
 const pingEvery = 5 * time.Second
 
-// aliveChannel is subscribed to again and again, because on a connection that hears there is little else to ask.
+// aliveChannel is subscribed to again and again, because on a connection that hears there is little else to ask. Nobody follows it.
 const aliveChannel = "dw:alive"
 
-// adjust subscribes to what is wanted, and leaves what is not.
+// adjust subscribes to what is wanted, and leaves what is not. Whoever follows a channel whose subscription stands already is told so: the last one
+// that followed it may have left a moment ago, so that it was never given up.
 func (b *bus) adjust(ctx context.Context, conn rueidis.DedicatedClient) error {
 	b.mu.Lock()
 	var more, less []string
-	for channel := range b.wanted {
-		if _, asked := b.on[channel]; !asked {
+	var late []*follower
+	for channel, list := range b.wanted {
+		stands, asked := b.on[channel]
+		switch {
+		case stands:
+			late = append(late, tellAll(list)...)
+		case !asked:
 			more = append(more, channel)
 			b.on[channel] = false
 		}
@@ -135,6 +159,9 @@ func (b *bus) adjust(ctx context.Context, conn rueidis.DedicatedClient) error {
 		}
 	}
 	b.mu.Unlock()
+	for _, f := range late {
+		f.missed()
+	}
 	for part := range slices.Chunk(more, 256) {
 		if err := b.ask(ctx, conn, part...); err != nil {
 			return err
@@ -164,7 +191,7 @@ func (b *bus) hear(m rueidis.PubSubMessage) {
 	list := b.wanted[m.Channel]
 	b.mu.Unlock()
 	for _, f := range list {
-		f.heard(m.Message)
+		f.hear(m.Message)
 	}
 }
 
@@ -174,10 +201,24 @@ func (b *bus) subscribed(s rueidis.PubSubSubscription) {
 		return
 	}
 	b.mu.Lock()
-	b.on[s.Channel] = true
+	if _, asked := b.on[s.Channel]; asked {
+		b.on[s.Channel] = true
+	}
 	list := b.wanted[s.Channel]
+	tellAll(list)
 	b.mu.Unlock()
 	for _, f := range list {
-		f.gap()
+		f.missed()
 	}
+}
+
+// tellAll notes that followers are told that their subscription stands, and returns those who were not. bus.mu is held.
+func tellAll(list []*follower) (untold []*follower) {
+	for _, f := range list {
+		if !f.told {
+			f.told = true
+			untold = append(untold, f)
+		}
+	}
+	return untold
 }

@@ -227,17 +227,23 @@ func (s *Store) hasRoom() error {
 	return nil
 }
 
-// bury tells of a dead node, and forgets it.
-func (n *nodes) bury(node string, died func(node string, streams []string)) {
+// bury tells of a dead node, and forgets it. What fails is done again at the next beat.
+func (n *nodes) bury(node string, died func(node string, streams []string) bool) {
 	s := n.store
 	ids, err := s.do(s.client.B().Zrange().Key(ownKey(node)).Min("0").Max("-1").Build()).AsStrSlice()
-	if err != nil {
-		return // at the next beat
+	if err == nil && died(node, ids) {
+		s.Logger.Info("another node is gone", "node", node, "streams", len(ids))
+		err = s.do(s.client.B().Del().Key(ownKey(node)).Build()).Error() // what is left has an end of its own
+		if err == nil {
+			err = s.do(s.client.B().Srem().Key(nodesKey).Member(node).Build()).Error()
+		}
+		if err == nil {
+			return
+		}
 	}
-	s.Logger.Info("another node is gone", "node", node, "streams", len(ids))
-	died(node, ids)
-	_ = s.do(s.client.B().Del().Key(ownKey(node)).Build()) // what is left has an end of its own
-	_ = s.do(s.client.B().Srem().Key(nodesKey).Member(node).Build())
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.seen[node] = true // and so gone says again that it is dead, also where it is in the set no more
 }
 
 // Others implements hub.Nodes. It asks Redis: a node that has just come is among them. Where that cannot be asked, they are those of the last beat.

@@ -161,6 +161,18 @@ func presenceOverNodes(t *testing.T, server addressed) {
 	}
 }
 
+// Whoever looks again at once who is there on other nodes sees it each time.
+func TestPresenceAgainAtOnce(t *testing.T) {
+	server := address(startMini(t))
+	a, b := startNode(t, server), startNode(t, server)
+	track(t, a, "ada", "", `{}`)
+	for range 20 {
+		w := watchCrowd(t, b)
+		w.until("ada")
+		w.reader.Close()
+	}
+}
+
 // A client whose connection broke comes back to another node: nobody sees it leave. One that does not come back leaves once.
 func TestPresenceComesBackElsewhere(t *testing.T) {
 	server := startRedis(t)

@@ -91,6 +91,38 @@ func TestFollow(t *testing.T) {
 	})
 }
 
+// Whoever follows a channel that somebody has just left is told that the subscription stands, each time.
+func TestFollowAgainAtOnce(t *testing.T) {
+	backends(t, func(t *testing.T, url string) {
+		s := open(t, redis.Options{URL: url})
+		for range 100 {
+			gaps := make(chan struct{}, 9)
+			stop := s.Follow("dw:test", func(string) {}, func() { gaps <- struct{}{} })
+			hubtest.Recv(t, "the subscription to stand", gaps)
+			stop() // and the next one follows at once
+		}
+	})
+}
+
+// A second follower of a channel is told so as well, and both hear what comes.
+func TestFollowBeside(t *testing.T) {
+	s := open(t, redis.Options{URL: startMini(t)})
+	for range 100 {
+		heard, gaps := make(chan string, 9), make(chan struct{}, 9)
+		hear, gap := func(m string) { heard <- m }, func() { gaps <- struct{}{} }
+		first := s.Follow("dw:test", hear, gap)
+		hubtest.Recv(t, "the first one's subscription", gaps)
+		second := s.Follow("dw:test", hear, gap)
+		first()
+		hubtest.Recv(t, "the second one's subscription", gaps)
+		if err := s.Publish("dw:test", "one"); err != nil {
+			t.Fatal(err)
+		}
+		hubtest.Recv(t, "what is published", heard)
+		second()
+	}
+}
+
 // TestFollowComesBack kills the server under a subscription.
 func TestFollowComesBack(t *testing.T) {
 	server := startRedis(t)

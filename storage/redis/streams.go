@@ -196,28 +196,35 @@ func (s *Store) saved(rec *hub.StreamRecord, result rueidis.RedisResult) error {
 		n, _ := strconv.ParseUint(out, 10, 64) // the script wrote it
 		return errBehind(n)
 	}
-	return s.mine(rec)
+	return s.mine(rec.ID)
 }
 
 // mine keeps the set of this node's streams, by which others find what it leaves behind when it dies: those that have not ended, and those
 // that are still to be deleted.
-func (s *Store) mine(rec *hub.StreamRecord) error {
+func (s *Store) mine(id string) error {
 	s.ownMu.Lock()
-	known := s.own[rec.ID]
-	s.own[rec.ID] = true
+	known := s.own[id]
+	s.own[id] = true
 	s.ownMu.Unlock()
 	if known {
 		return nil
 	}
 	score := float64(s.ownOrder.Add(1))
-	err := s.do(s.client.B().Zadd().Key(ownKey(s.Options.Node)).Nx().ScoreMember().ScoreMember(score, rec.ID).Build()).Error()
+	err := s.do(s.client.B().Zadd().Key(ownKey(s.Options.Node)).Nx().ScoreMember().ScoreMember(score, id).Build()).Error()
 	if err != nil {
-		s.ownMu.Lock()
-		delete(s.own, rec.ID)
-		s.ownMu.Unlock()
+		s.disown(id)
 		return unavailable(err)
 	}
 	return nil
+}
+
+// disown notes that streams may not be in the set of this node's.
+func (s *Store) disown(ids ...string) {
+	s.ownMu.Lock()
+	defer s.ownMu.Unlock()
+	for _, id := range ids {
+		delete(s.own, id)
+	}
 }
 
 // forgetOwn has the set of this node's streams made anew.
@@ -262,11 +269,7 @@ func (s *Store) Delete(ids []string) error {
 				return unavailable(err)
 			}
 		}
-		s.ownMu.Lock()
-		for _, id := range part {
-			delete(s.own, id)
-		}
-		s.ownMu.Unlock()
+		s.disown(part...)
 	}
 	return nil
 }
@@ -290,25 +293,49 @@ func (s *Store) FindStream(user, id string) (*hub.SharedStream, error) {
 func (s *Store) readStream(id string) (*hub.SharedStream, error) {
 	key := streamKey(id)
 	// The record is read before the runs: these may then go further, and are cut to what the record says.
-	results := s.client.DoMulti(s.ctx, s.client.B().Hmget().Key(key).Field("n", "r").Build(), s.client.B().Hvals().Key(key+":r").Build())
+	results, err := s.doAll(s.client.B().Hmget().Key(key).Field("n", "r").Build(), s.client.B().Hvals().Key(key+":r").Build())
+	if err != nil {
+		return nil, err
+	}
 	head, err := results[0].ToArray()
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	if len(head) != 2 || head[0].IsNil() {
+	runs, err := results[1].ToMessage()
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	return parseStream(id, append(head, runs))
+}
+
+// parseStream reads a stream: whose it is, its record, and its runs.
+func parseStream(id string, values []rueidis.RedisMessage) (*hub.SharedStream, error) {
+	found, err := parseHead(id, values)
+	if err != nil {
+		return nil, err
+	}
+	texts, err := values[2].AsStrSlice()
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	if found.Record.Runs, err = parseRuns(texts, found.Record.Tail); err != nil {
+		return nil, fmt.Errorf("stream %s: %w", id, err)
+	}
+	return found, nil
+}
+
+// parseHead reads what is kept of a stream but its runs. ErrNotFound where there is none.
+func parseHead(id string, values []rueidis.RedisMessage) (*hub.SharedStream, error) {
+	if len(values) < 2 || values[0].IsNil() {
 		return nil, errs.ErrNotFound
 	}
-	node, err := head[0].ToString()
-	raw, err2 := head[1].AsBytes()
-	texts, err3 := results[1].AsStrSlice()
-	if err := errors.Join(err, err2, err3); err != nil {
+	node, err := values[0].ToString()
+	raw, err2 := values[1].AsBytes()
+	if err := errors.Join(err, err2); err != nil {
 		return nil, unavailable(err)
 	}
 	rec, err := record.Decode(raw)
 	if err != nil {
-		return nil, fmt.Errorf("stream %s: %w", id, err)
-	}
-	if rec.Runs, err = parseRuns(texts, rec.Tail); err != nil {
 		return nil, fmt.Errorf("stream %s: %w", id, err)
 	}
 	return &hub.SharedStream{Node: node, Record: *rec}, nil
@@ -359,13 +386,23 @@ func (s *Store) FollowStream(id string, heard func(*hub.SharedStream), gap func(
 	}})
 }
 
-// ClaimStream implements hub.SharedStreams.
-func (s *Store) ClaimStream(id, from string) (bool, error) {
-	n, err := s.run(claimScript, []string{streamKey(id)}, []string{from, s.Options.Node}).AsInt64()
-	if err != nil {
-		return false, unavailable(err)
+// ClaimStream implements hub.SharedStreams. The stream is put into this node's set first: should this node die as soon as it has claimed the stream,
+// others find it there.
+func (s *Store) ClaimStream(id, from string) (*hub.SharedStream, error) {
+	if err := s.mine(id); err != nil {
+		return nil, err
 	}
-	return n == 1, nil
+	key := streamKey(id)
+	out, err := s.run(claimScript, []string{key, key + ":r"}, []string{from, s.Options.Node}).ToArray()
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	found, err := parseStream(id, out)
+	if errors.Is(err, errs.ErrNotFound) || err == nil && found.Node != s.Options.Node {
+		s.disown(id)
+		_ = s.do(s.client.B().Zrem().Key(ownKey(s.Options.Node)).Member(id).Build()) // what stays in the set by mistake does no harm
+	}
+	return found, err
 }
 
 // StreamsOf implements hub.SharedStreams.

@@ -1,0 +1,98 @@
+package redis_test
+
+import (
+	"fmt"
+	"sync/atomic"
+	"testing"
+
+	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/hubtest"
+	"github.com/duckwire/duckwire/storage/redis"
+)
+
+// stumbling is a store of which one call fails.
+type stumbling struct {
+	*redis.Store
+	calls atomic.Int64 // to go until it fails; not above 0: none does
+	done  bool         // the call that fails is done all the same: its answer is lost
+}
+
+// stumble does a call, unless it is the one that fails.
+func (s *stumbling) stumble(call func() error) error {
+	fails := s.calls.Add(-1) == 0
+	if fails && !s.done {
+		return fmt.Errorf("not done: %w", errs.ErrUnavailable)
+	}
+	err := call()
+	if fails {
+		return fmt.Errorf("the answer is lost: %w", errs.ErrUnavailable)
+	}
+	return err
+}
+
+func (s *stumbling) ClaimStream(id, from string) (found *hub.SharedStream, err error) {
+	err = s.stumble(func() (err error) { found, err = s.Store.ClaimStream(id, from); return err })
+	return found, err
+}
+
+func (s *stumbling) FindStream(user, id string) (found *hub.SharedStream, err error) {
+	err = s.stumble(func() (err error) { found, err = s.Store.FindStream(user, id); return err })
+	return found, err
+}
+
+func (s *stumbling) Save(changes []hub.StreamChange) error {
+	return s.stumble(func() error { return s.Store.Save(changes) })
+}
+
+// A node dies, and whichever one call fails as another takes its stream over, whether done or not, the stream ends: whether somebody reads it there, has
+// cancelled it there, or nobody knows of it.
+func TestTakeOverSurvivesAFailure(t *testing.T) {
+	for _, how := range []string{"read", "cancelled", "unknown"} {
+		for _, done := range []bool{false, true} {
+			for call := int64(1); call <= 3; call++ {
+				t.Run(fmt.Sprintf("%s, call %d, done %t", how, call, done), func(t *testing.T) {
+					t.Parallel()
+					takeOverWithFailure(t, how, call, done)
+				})
+			}
+		}
+	}
+}
+
+func takeOverWithFailure(t *testing.T, how string, call int64, done bool) {
+	server := address(startMini(t))
+	a, b := startNode(t, server), &node{stopped: make(chan string, 9)}
+	b.store = open(t, redis.Options{URL: server.URL(), Lease: lease})
+	store := &stumbling{Store: b.store, done: done}
+	b.Hub = hub.New(hub.Options{Streams: store, Provider: b})
+	t.Cleanup(b.Close)
+	s, _ := a.ask(t, "endless", hub.StreamSpec{})
+	hubtest.Until(t, "the stream to be kept", func() bool {
+		found, err := b.store.FindStream("", s.ID)
+		return err == nil && found.Record.Tail > 0
+	})
+	var mirror *hub.Stream
+	if how != "unknown" {
+		mirror = b.find(t, s.ID)
+		defer watch(t, mirror, hub.Position{}).reader.Close()
+	}
+	store.calls.Store(call)
+	a.die(t, b)
+	if how == "cancelled" {
+		hubtest.Until(t, "the node to be found dead", func() bool { return !b.store.Alive(a.store.Node()) })
+		if mirror.Cancel("eve"); !mirror.Status().Ended() {
+			t.Errorf("after it was cancelled it is %s", mirror.Status())
+		}
+	}
+	hubtest.Until(t, "the stream to end for everybody", func() bool {
+		found, err := b.store.FindStream("", s.ID)
+		return err == nil && found.Record.Status.Ended() && found.Node == b.store.Node()
+	})
+	if mirror != nil && !mirror.Status().Ended() {
+		t.Errorf("for who reads it, it is %s", mirror.Status())
+	}
+	if store.calls.Load() > 0 {
+		t.Error("no call has failed")
+	}
+}
