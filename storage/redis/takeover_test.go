@@ -8,6 +8,7 @@ import (
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/hubtest"
+	"github.com/duckwire/duckwire/hub/log"
 	"github.com/duckwire/duckwire/storage/redis"
 )
 
@@ -75,7 +76,7 @@ func takeOverWithFailure(t *testing.T, how string, call int64, done bool) {
 	var mirror *hub.Stream
 	if how != "unknown" {
 		mirror = b.find(t, s.ID)
-		defer watch(t, mirror, hub.Position{}).reader.Close()
+		defer watch(t, mirror, log.Position{}).reader.Close()
 	}
 	store.calls.Store(call)
 	a.die(t, b)
