@@ -29,7 +29,7 @@ const (
 // share has the connections of users and addresses counted over all nodes. How many there are in all is each node's own affair.
 func (c *connections) share(o *Options) {
 	for name, limit := range map[string]int{heldByUser: o.ConnectionsPerUser, heldByAddress: o.ConnectionsPerAddress} {
-		o.Hub.ShareHeld(name, limit, func(yield func(string, int) bool) {
+		o.Hub.ShareUsage(name, limit, func(yield func(string, int) bool) {
 			c.mu.Lock()
 			defer c.mu.Unlock()
 			counts := c.byUser
@@ -43,7 +43,7 @@ func (c *connections) share(o *Options) {
 
 // enter counts one response to a user at an address in, until leave is called. *errs.LimitError at a cap of o.
 func (c *connections) enter(user, addr string, o *Options) (leave func(), err error) {
-	userElsewhere, addrElsewhere := o.Hub.HeldElsewhere(heldByUser, user), o.Hub.HeldElsewhere(heldByAddress, addr)
+	userElsewhere, addrElsewhere := o.Hub.UsageElsewhere(heldByUser, user), o.Hub.UsageElsewhere(heldByAddress, addr)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {

@@ -115,7 +115,7 @@ func (s *server) awaitStream(r *http.Request, stream *hub.Stream, after log.Posi
 	if wait <= 0 {
 		return nil
 	}
-	probe := stream.Listen(after, wake) // the answer is what is delivered
+	probe := stream.WatchUncounted(after, wake) // the answer is what is delivered
 	defer probe.Close()
 	return s.await(r, wake, wait, func() bool {
 		items, _ := probe.ReadUpTo(nil, 1)

@@ -1,34 +1,71 @@
 package hub
 
-import "github.com/duckwire/duckwire/hub/log"
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
 
-// What a part of the server needs that sees a stream to its end, whoever is still there.
+// background owns the goroutines of a hub. Its lock is taken last and is no other part's, so whoever begins a goroutine may hold any lock.
+// It is the mirror.Host of all mirrors.
+type background struct {
+	ctx  context.Context // ends when the hub closes
+	work sync.WaitGroup
 
-// Go runs f in a goroutine of the hub's, for which Close waits. f may wait for streams, which Close ends, and for nothing else. It belongs to
-// who may still use the hub: nobody may call it once Close may have begun.
-func (h *Hub) Go(f func()) { h.work.Go(f) }
+	mu     sync.Mutex
+	closed bool // TryGo begins nothing any more
+}
+
+// Go runs f in a goroutine. Only what is waited for itself may call it: the hub's own goroutines, and those who use the hub.
+func (b *background) Go(f func()) { b.work.Go(f) }
+
+// TryGo implements mirror.Host: it runs f in a goroutine, unless the hub closes.
+func (b *background) TryGo(f func()) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return false
+	}
+	b.work.Go(f)
+	return true
+}
+
+// Pause waits, and reports false where the hub closes meanwhile.
+func (b *background) Pause(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-b.ctx.Done():
+		return false
+	}
+}
+
+// PauseAfter implements mirror.Host: it waits after so many failures in a row, up to two seconds. It reports what Pause does.
+func (b *background) PauseAfter(failures int) bool {
+	d := min(50*time.Millisecond<<min(failures, 6), 2*time.Second)
+	return b.Pause(d/2 + rand.N(d/2))
+}
+
+// close lets TryGo begin nothing more.
+func (b *background) close() {
+	b.mu.Lock()
+	b.closed = true
+	b.mu.Unlock()
+}
+
+// RunInBackground runs f in a goroutine of the hub's, for which Close waits. f may wait for streams, which Close ends, and for nothing else.
+// Nobody may call it once Close may have begun.
+func (h *Hub) RunInBackground(f func()) { h.background.Go(f) }
 
 // Closing is closed when Close begins to end what is left, after the completions of this node.
 func (h *Hub) Closing() <-chan struct{} { return h.ctx.Done() }
 
-// Conclude is Publish for the end of what was begun before: it is not refused while the hub drains.
-func (h *Hub) Conclude(name, sender string, events []EventInput) ([]Published, error) {
-	if err := h.check(events); err != nil {
-		return nil, err
-	}
-	return h.append(name, sender, events)
-}
+// Pause waits, and reports false where the hub closes meanwhile.
+func (h *Hub) Pause(d time.Duration) bool { return h.background.Pause(d) }
 
-// Listen opens a reader of the stream after p that is nobody: it is no watcher, and what it reads was not delivered.
-func (s *Stream) Listen(p log.Position, wake log.Waker) *log.Reader {
-	r := new(log.Reader)
-	s.log.Lock()
-	defer s.log.Unlock()
-	s.log.Open(r, p, wake, log.ReaderOptions{Silent: true})
-	return r
-}
-
-// Supersede ends the stream as superseded by something newer, which by names. On an ended stream it changes nothing.
-func (s *Stream) Supersede(by string) {
-	s.end(StatusSuperseded, Ending{Error: &EndError{Code: "superseded", Message: "a newer request took its place"}, by: by})
-}
+// PauseAfter waits after so many failures in a row: longer each time, up to two seconds, and never the same time twice. It reports what Pause
+// does.
+func (h *Hub) PauseAfter(failures int) bool { return h.background.PauseAfter(failures) }

@@ -28,16 +28,13 @@ type streamsAsked struct {
 	Status Status `json:"status,omitempty"` // "": any
 }
 
-// shareOverview has this node answer the others.
-func (h *Hub) shareOverview() {
-	h.OnCall(callOverview, answering(func(limit *int) (any, error) { return h.overviewHere(*limit), nil }))
-	h.OnCall(callStreams, answering(func(asked *streamsAsked) (any, error) {
-		ids := []string{}
-		for _, s := range h.Streams(asked.Limit, func(s *Stream) bool { return !s.isRemote() && (asked.Status == "" || s.Status() == asked.Status) }) {
-			ids = append(ids, s.ID)
-		}
-		return ids, nil
-	}))
+// streamsHere returns the ids of the newest streams that this node writes.
+func (h *Hub) streamsHere(asked *streamsAsked) (any, error) {
+	ids := []string{}
+	for _, s := range h.Streams(asked.Limit, func(s *Stream) bool { return !s.isRemote() && (asked.Status == "" || s.Status() == asked.Status) }) {
+		ids = append(ids, s.ID)
+	}
+	return ids, nil
 }
 
 func (h *Hub) overviewHere(limit int) Overview {
@@ -50,7 +47,7 @@ func (h *Hub) overviewHere(limit int) Overview {
 // Overview returns how all nodes stand together, with at most limit entries of each list. A node that does not answer is left out.
 func (h *Hub) Overview(limit int) Overview {
 	o := h.overviewHere(limit)
-	if h.shared == nil {
+	if !h.cluster.sharesStreams() {
 		return o
 	}
 	for _, answer := range h.callAll(callOverview, limit) {
@@ -127,10 +124,4 @@ func (h *Hub) LearnAllStreams(limit int, status Status) {
 			_, _ = h.Stream("", id)
 		}
 	}
-}
-
-// callAll is CallAll with a question in JSON.
-func (h *Hub) callAll(name string, asked any) [][]byte {
-	body, _ := json.Marshal(asked) // our own types
-	return h.CallAll(name, body)
 }

@@ -8,58 +8,64 @@ import (
 	"time"
 )
 
-// What users hold at one time (connections, unfinished streams and jobs) is limited over all nodes: each tells the others again and again how much
-// of it there is with it, and counts theirs as its own. Nobody waits for that, so what comes to several nodes within a moment may be more.
+// What users have at one time (connections, unfinished streams, jobs) is limited over all nodes. Each node tells the others every second how
+// much there is with it, and counts theirs as its own. Nobody waits for that, so what comes to several nodes within a moment may be more.
 
 // Times of telling.
 const (
-	tellHeldEvery = time.Second
-	heldLasts     = 5 * time.Second // a node that was not heard of for so long holds nothing
+	tellUsageEvery = time.Second
+	usageLasts     = 5 * time.Second // a node that was not heard of for so long holds nothing
 )
 
-// callHeld tells other nodes what is held here.
-const callHeld = "held"
+// callUsage tells other nodes what is held here.
+const callUsage = "usage"
 
 // Most users never come near a limit: nobody is told of what is not more than one in so many of it, nor of more than so many keys of a limit.
 const (
-	littleHeld  = 64
-	maxHeldKeys = 10_000
+	littleUsed   = 64
+	maxUsageKeys = 10_000
 )
 
-// held is what is held, here and on other nodes.
-type held struct {
+// usage is how much of its limits users take, here and on other nodes.
+type usage struct {
 	mu     sync.RWMutex
-	here   []holding
-	others map[string]*nodeHeld
+	here   []limitUsage
+	others map[string]*nodeUsage
 }
 
-// holding is one limit's.
-type holding struct {
+// limitUsage is one limit's.
+type limitUsage struct {
 	name   string
 	least  int // of a key: others are told of more
 	counts iter.Seq2[string, int]
 }
 
-// nodeHeld is what another node has told.
-type nodeHeld struct {
-	Node string                    `json:"node"`
-	Held map[string]map[string]int `json:"held"` // by limit and key
-	at   time.Time
+// nodeUsage is what another node has told.
+type nodeUsage struct {
+	Node  string                    `json:"node"`
+	Usage map[string]map[string]int `json:"usage"` // by limit and key
+	at    time.Time
 }
 
-// ShareHeld has what is held of a limit counted over all nodes. counts goes through all keys of it; on one node nobody asks it to.
-func (h *Hub) ShareHeld(name string, limit int, counts iter.Seq2[string, int]) {
-	h.held.mu.Lock()
-	defer h.held.mu.Unlock()
-	h.held.here = append(h.held.here, holding{name, limit / littleHeld, counts})
+// ShareUsage has what is held of a limit counted over all nodes. counts goes through all keys of it; on one node nobody asks it to.
+func (h *Hub) ShareUsage(name string, limit int, counts iter.Seq2[string, int]) {
+	if h.cluster == nil {
+		return
+	}
+	h.cluster.usage.mu.Lock()
+	defer h.cluster.usage.mu.Unlock()
+	h.cluster.usage.here = append(h.cluster.usage.here, limitUsage{name, limit / littleUsed, counts})
 }
 
-// HeldElsewhere returns how much of a limit a key holds on other nodes.
-func (h *Hub) HeldElsewhere(name, key string) (n int) {
-	h.held.mu.RLock()
-	defer h.held.mu.RUnlock()
-	for _, other := range h.held.others {
-		if count := other.Held[name][key]; count > 0 && time.Since(other.at) < heldLasts {
+// UsageElsewhere returns how much of a limit a key holds on other nodes.
+func (h *Hub) UsageElsewhere(name, key string) (n int) {
+	if h.cluster == nil {
+		return 0
+	}
+	h.cluster.usage.mu.RLock()
+	defer h.cluster.usage.mu.RUnlock()
+	for _, other := range h.cluster.usage.others {
+		if count := other.Usage[name][key]; count > 0 && time.Since(other.at) < usageLasts {
 			n += count
 		}
 	}
@@ -67,39 +73,38 @@ func (h *Hub) HeldElsewhere(name, key string) (n int) {
 }
 
 // hear takes what another node tells.
-func (l *held) hear(body []byte) ([]byte, error) {
-	told := &nodeHeld{at: time.Now()}
+func (l *usage) hear(body []byte) ([]byte, error) {
+	told := &nodeUsage{at: time.Now()}
 	if err := json.Unmarshal(body, told); err != nil {
 		return nil, err
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.others == nil {
-		l.others = make(map[string]*nodeHeld)
+		l.others = make(map[string]*nodeUsage)
 	}
 	l.others[told.Node] = told
 	for node, other := range l.others {
-		if len(other.Held) == 0 || time.Since(other.at) >= heldLasts {
+		if len(other.Usage) == 0 || time.Since(other.at) >= usageLasts {
 			delete(l.others, node)
 		}
 	}
 	return nil, nil
 }
 
-// tellHeld tells the others, until the hub closes.
-func (h *Hub) tellHeld() {
-	for told := false; h.Pause(tellHeldEvery); {
-		all := h.held.all()
+// tellUsage tells the others, until the hub closes.
+func (h *Hub) tellUsage() {
+	for told := false; h.Pause(tellUsageEvery); {
+		all := h.cluster.usage.all()
 		if len(all) > 0 || told { // that there is nothing any more is told once
-			body, _ := json.Marshal(nodeHeld{Node: h.Node(), Held: all}) // of strings and numbers
-			h.TellAll(callHeld, body)
+			h.TellAll(callUsage, mustJSON(nodeUsage{Node: h.Node(), Usage: all}))
 		}
 		told = len(all) > 0
 	}
 }
 
 // all returns what is held here.
-func (l *held) all() map[string]map[string]int {
+func (l *usage) all() map[string]map[string]int {
 	l.mu.RLock()
 	here := l.here
 	l.mu.RUnlock()
@@ -111,7 +116,7 @@ func (l *held) all() map[string]map[string]int {
 				keys[key] = n
 			}
 		}
-		if len(keys) > 0 && len(keys) <= maxHeldKeys {
+		if len(keys) > 0 && len(keys) <= maxUsageKeys {
 			all[limit.name] = keys
 		}
 	}
@@ -120,22 +125,22 @@ func (l *held) all() map[string]map[string]int {
 
 // What the hub itself shares.
 const (
-	heldStreams = "streams_per_user"
-	heldJobs    = "jobs_per_user"
+	usageStreams = "streams_per_user"
+	usageJobs    = "jobs_per_user"
 )
 
-// shareHeld begins the telling.
-func (h *Hub) shareHeld() {
-	h.ShareHeld(heldStreams, h.limits.StreamsPerUser, func(yield func(string, int) bool) {
+// shareUsage begins the telling.
+func (h *Hub) shareUsage() {
+	h.ShareUsage(usageStreams, h.limits.StreamsPerUser, func(yield func(string, int) bool) {
 		h.streams.mu.RLock()
 		defer h.streams.mu.RUnlock()
 		maps.All(h.streams.running)(yield)
 	})
-	h.ShareHeld(heldJobs, h.limits.JobsPerUser, func(yield func(string, int) bool) {
+	h.ShareUsage(usageJobs, h.limits.JobsPerUser, func(yield func(string, int) bool) {
 		h.jobs.mu.Lock()
 		defer h.jobs.mu.Unlock()
 		maps.All(h.jobs.byUser)(yield)
 	})
-	h.OnCall(callHeld, h.held.hear)
-	h.work.Go(h.tellHeld)
+	h.OnCall(callUsage, h.cluster.usage.hear)
+	h.background.Go(h.tellUsage)
 }

@@ -8,8 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/singleflight"
-
 	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/log"
 )
@@ -28,44 +26,35 @@ type Options struct {
 // Hub holds every topic and stream of one node and decides what happens to them. Safe for concurrent use. Create it with New; end it with
 // Drain and Close.
 type Hub struct {
+	// Fixed by New.
 	limits   Limits
 	provider Provider
 	logger   *slog.Logger
 	begun    time.Time
-	epochs   *log.Epochs
-	logBytes atomic.Int64 // of all logs, about
-	room     room
-	counts   counts
+	cluster  *cluster  // nil: this node is alone
+	recorder *recorder // nil without a store for streams
 
-	topicMu     sync.RWMutex
-	topics      map[string]*topic
-	mirrorsOver bool       // no goroutine of a mirror may begin
-	topicStore  TopicStore // nil: topics are this node's alone
+	// Each has a lock of its own, or is atomic.
+	background   background
+	epochs       *log.Epochs
+	logBytes     atomic.Int64 // of all logs, about
+	room         room
+	counts       counts
+	streams      registry
+	jobs         jobs
+	queues       queues
+	results      results
+	sessions     sessions
+	expiry       presenceExpiry
+	presenceRefs atomic.Uint64 // how many phx_refs were made
 
-	graces        graces
-	presenceOut   presenceOut
-	presenceEnd   chan struct{} // closed when the other nodes are to be told for the last time
-	presenceWork  sync.WaitGroup
-	lastPresences sync.Once
-	presenceRefs  atomic.Uint64 // how many phx_refs were made
+	topicMu sync.RWMutex
+	topics  map[string]*topic
 
-	streams  registry
-	jobs     jobs
-	queues   queues
-	results  results
-	sessions sessions
-	recorder *recorder          // nil without a store
-	shared   SharedStreams      // nil: streams are this node's alone
-	fetches  singleflight.Group // of other nodes' streams
-	unserve  func()             // ends the answering of other nodes; nil without shared
-	appends  remoteAppends
-	calls    calls
-	held     held
-
+	// The end.
 	ctx      context.Context // ends when Close begins: completions stop
 	cancel   context.CancelFunc
-	work     sync.WaitGroup // completions, analyses, announcers, the janitor, the graces' end
-	draining chan struct{}  // closed by Drain
+	draining chan struct{} // closed by Drain
 	drain    sync.Once
 	wakesMu  sync.Mutex
 	wakes    map[log.Waker]struct{} // who is told of the draining
@@ -78,6 +67,7 @@ func New(o Options) *Hub {
 		provider: o.Provider,
 		logger:   o.Logger,
 		begun:    time.Now(),
+		cluster:  newCluster(&o),
 		epochs:   log.NewEpochs(),
 		topics:   make(map[string]*topic),
 		draining: make(chan struct{}),
@@ -86,40 +76,22 @@ func New(o Options) *Hub {
 	if h.logger == nil {
 		h.logger = slog.Default()
 	}
-	h.topicStore = o.Topics
+	h.ctx, h.cancel = context.WithCancel(context.Background())
+	h.background.ctx = h.ctx
 	h.counts.init()
 	h.streams.init()
-	h.graces.init()
-	h.presenceEnd = make(chan struct{})
-	h.presenceOut.tables, h.presenceOut.wake = make(map[*presenceTable]struct{}), log.NewWake()
-	if _, ok := o.Streams.(SharedStreams); ok {
-		h.presenceOut.store = o.Presences
-	}
+	h.expiry.init()
 	h.jobs.init(&h.limits)
 	h.queues.init(o.Queue)
-	h.ctx, h.cancel = context.WithCancel(context.Background())
-	h.work.Go(h.cleanUp)
-	h.work.Go(h.endGraces)
 	h.results.init()
+	h.background.Go(h.cleanUp)
+	h.background.Go(h.expirePresences)
 	h.results.work.Go(h.leaveResults)
 	if o.Streams != nil {
 		h.recorder = newRecorder(o.Streams)
 		h.recorder.work.Go(func() { h.record(h.recorder.stop) })
 	}
-	if shared, ok := o.Streams.(SharedStreams); ok {
-		h.shared = shared
-		h.appends.init()
-		h.OnCall(callReaders, h.answerReaders)
-		h.OnCall(callSession, h.answerSession)
-		h.unserve = shared.Serve(NodeEvents{Answer: h.answer, Died: h.died, Lost: h.lost, Missed: h.missed})
-		h.work.Go(h.tellAllWatched)
-		h.shareHeld()
-		h.shareJobs()
-		h.shareOverview()
-		if o.Presences != nil {
-			h.presenceWork.Go(func() { h.sharePresences(h.presenceEnd) })
-		}
-	}
+	h.joinCluster()
 	return h
 }
 
@@ -185,17 +157,16 @@ func (h *Hub) Close() {
 	for _, s := range h.streams.all() {
 		s.finish(StatusInterrupted, errServerStopped)
 	}
-	if h.presenceOut.store != nil {
-		h.lingerAll(nodeGrace)
-		h.lastPresences.Do(func() { close(h.presenceEnd) })
-		h.presenceWork.Wait()
-	}
+	h.endPresences()
 	h.cancel()
-	h.closeMirrors()
+	h.background.close()
+	for _, t := range h.allTopics() {
+		t.dropMirror()
+	}
 	for _, s := range h.streams.all() {
 		s.unfollow()
 	}
-	h.work.Wait()
+	h.background.work.Wait()
 	for _, s := range h.streams.all() {
 		s.stopTimers()
 	}
@@ -205,9 +176,7 @@ func (h *Hub) Close() {
 		h.recorder.closing.Do(func() { close(h.recorder.stop) })
 		h.recorder.work.Wait()
 	}
-	if h.unserve != nil { // the others hear that the node is gone when it has said everything
-		h.unserve()
-	}
+	h.cluster.leave()
 }
 
 // IsDraining reports whether Drain or Close has begun.
@@ -260,7 +229,7 @@ func (h *Hub) check(events []EventInput) error {
 
 // append publishes checked events, whatever the hub's state: a stream's ending is announced while it drains, too.
 func (h *Hub) append(name, sender string, events []EventInput) ([]Published, error) {
-	if h.topicStore != nil {
+	if h.cluster.sharesTopics() {
 		return h.share(name, sender, events)
 	}
 	for {
@@ -272,6 +241,14 @@ func (h *Hub) append(name, sender string, events []EventInput) ([]Published, err
 			return out, err
 		}
 	}
+}
+
+// Conclude is Publish for the end of what was begun before: it is not refused while the hub drains.
+func (h *Hub) Conclude(name, sender string, events []EventInput) ([]Published, error) {
+	if err := h.check(events); err != nil {
+		return nil, err
+	}
+	return h.append(name, sender, events)
 }
 
 // Subscribe opens a reader of a topic after p (absent: Position{Now: true}). The wake fires when there is more to read.
@@ -317,7 +294,7 @@ func (h *Hub) topic(name string) (*topic, error) {
 		return nil, &errs.LimitError{Kind: errs.ErrLimited, Name: "topics", Limit: int64(h.limits.Topics), Retry: 10 * time.Second}
 	}
 	t = &topic{name: name, hub: h, used: time.Now()}
-	if h.topicStore == nil {
+	if !h.cluster.sharesTopics() {
 		t.Init(h.epochs.Next(), nil)
 	}
 	h.topics[name] = t

@@ -163,7 +163,7 @@ func (h *Hub) analyzeHere(a Analyzer, req *AnalysisRequest, spec StreamSpec) (*S
 		return s, false, nil
 	}
 	h.announce(s)
-	h.work.Go(func() {
+	h.background.Go(func() {
 		defer s.stop(nil)
 		w := &analysisWriter{stream: s, req: req}
 		s.endAnalysis(ctx, w, h.guard("analysis", func() error { return a.Analyze(ctx, req, w) }))

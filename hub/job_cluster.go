@@ -56,8 +56,8 @@ type jobHolder struct {
 	User string `json:"user"`
 }
 
-// shareJobs has this node answer the others.
-func (h *Hub) shareJobs() {
+// answerJobs has this node answer the others.
+func (h *Hub) answerJobs() {
 	h.OnCall(callTakeJob, answering(func(w *Worker) (any, error) { return h.takeHere(w) }))
 	h.OnCall(callJobWaits, answering(func(j *waitingJob) (any, error) {
 		h.jobs.hear(j)
@@ -69,21 +69,6 @@ func (h *Hub) shareJobs() {
 		s := h.streams.find("", who.Job)
 		return s != nil && s.heldHere(who.User), nil
 	}))
-}
-
-// answering has f answer calls in JSON.
-func answering[T any](f func(asked *T) (any, error)) func([]byte) ([]byte, error) {
-	return func(body []byte) ([]byte, error) {
-		asked := new(T)
-		if err := json.Unmarshal(body, asked); err != nil {
-			return nil, err
-		}
-		answer, err := f(asked)
-		if err != nil {
-			return nil, err
-		}
-		return json.Marshal(answer)
-	}
 }
 
 // takeHere hands out a job of this node's to a worker that asks another one.
@@ -110,7 +95,7 @@ func (h *Hub) takeHere(w *Worker) (*nodeJob, error) {
 
 // askingAgain says when a question that waits is to be put to the other nodes anew. On one node it never is.
 func (h *Hub) askingAgain() (again <-chan time.Time, stop func()) {
-	if h.shared == nil {
+	if !h.cluster.sharesStreams() {
 		return nil, func() {}
 	}
 	tick := time.NewTicker(min(askJobsEvery, h.limits.Lease/4))
@@ -120,13 +105,13 @@ func (h *Hub) askingAgain() (again <-chan time.Time, stop func()) {
 // takeElsewhere asks the other nodes, one after the other, for a job of theirs. Whether the worker's client is still there does not matter: what it does
 // not begin, it is handed again.
 func (h *Hub) takeElsewhere(w *Worker) *Job {
-	if h.shared == nil {
+	if !h.cluster.sharesStreams() {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(h.ctx, askTimeout)
 	defer cancel()
-	body, _ := json.Marshal(w) // of strings
-	nodes := slices.Clone(h.shared.Others())
+	body := mustJSON(w)
+	nodes := slices.Clone(h.cluster.streams.Others())
 	rand.Shuffle(len(nodes), func(i, j int) { nodes[i], nodes[j] = nodes[j], nodes[i] }) // so that no node's jobs wait behind all others'
 	for _, node := range nodes {
 		answer, err := h.Call(ctx, node, callTakeJob, body)
@@ -148,11 +133,11 @@ func (h *Hub) takeElsewhere(w *Worker) *Job {
 
 // tellOfJob tells the other nodes of a job for which no worker waits here. jobs.mu is held.
 func (h *Hub) tellOfJob(j *job) {
-	if h.shared == nil || h.jobs.awaited(j) {
+	if !h.cluster.sharesStreams() || h.jobs.awaited(j) {
 		return
 	}
-	body, _ := json.Marshal(waitingJob{j.req.Type, j.lost.user, j.lost.id}) // of strings
-	h.goes(func() { h.TellAll(callJobWaits, body) })
+	body := mustJSON(waitingJob{j.req.Type, j.lost.user, j.lost.id})
+	h.background.TryGo(func() { h.TellAll(callJobWaits, body) })
 }
 
 // awaited reports whether a worker waits for such a job on this node. q.mu is held.
@@ -236,8 +221,7 @@ func (h *Hub) serves(kind string, besides workerKey) bool {
 
 // refuseElsewhere gives a job back to the node that has it.
 func (s *Stream) refuseElsewhere(r *refusal) error {
-	body, _ := json.Marshal(r) // of strings and numbers
-	_, taken, err := s.askOwner(&nodeRequest{Do: callNode, Call: callRefuseJob, Text: body})
+	_, taken, err := s.askOwner(askTimeout, callRefuseJob, mustJSON(r))
 	if taken { // its node has died, and with it the job
 		s.log.Lock()
 		defer s.log.Unlock()
@@ -254,9 +238,8 @@ func (s *Stream) heldElsewhere(user string) (bool, error) {
 	if known || s.Kind != "analysis" { // others are nobody's jobs
 		return known, nil
 	}
-	body, _ := json.Marshal(jobHolder{s.ID, user}) // of strings
-	answer, taken, err := s.askOwner(&nodeRequest{Do: callNode, Call: callHolds, Text: body})
-	if err != nil || taken || string(answer.Body) != "true" {
+	answer, taken, err := s.askOwner(askTimeout, callHolds, mustJSON(jobHolder{s.ID, user}))
+	if err != nil || taken || string(answer) != "true" {
 		return false, err
 	}
 	s.log.Lock()

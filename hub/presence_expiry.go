@@ -8,50 +8,50 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// graces are the metas of sessions that were lost and may come back, by the time at which they leave: one heap, one timer and one goroutine for
+// presenceExpiry are the metas of sessions that were lost and may come back, by the time at which they leave: one heap, one timer and one goroutine for
 // all topics of a hub. Under its mu no other lock is taken.
-type graces struct {
+type presenceExpiry struct {
 	mu    sync.Mutex
-	queue graceHeap
+	queue expiryHeap
 	wake  log.Wake // the first to leave is another one
 }
 
-func (g *graces) init() { g.wake.C = make(chan struct{}, 1) }
+func (e *presenceExpiry) init() { e.wake.C = make(chan struct{}, 1) }
 
 // add puts m in, by its until, which does not change as long as it is here.
-func (g *graces) add(m *presenceMeta) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	heap.Push(&g.queue, m)
+func (e *presenceExpiry) add(m *presenceMeta) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	heap.Push(&e.queue, m)
 	if m.slot == 0 {
-		g.wake.Signal()
+		e.wake.Signal()
 	}
 }
 
 // remove takes m out, if it is in.
-func (g *graces) remove(m *presenceMeta) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
+func (e *presenceExpiry) remove(m *presenceMeta) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	if m.slot >= 0 {
-		heap.Remove(&g.queue, m.slot)
+		heap.Remove(&e.queue, m.slot)
 	}
 }
 
 // due takes out the first whose time has come; nil where there is none: then it says how long until the next, and 0 where none waits.
-func (g *graces) due(now time.Time) (m *presenceMeta, wait time.Duration) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if len(g.queue) == 0 {
+func (e *presenceExpiry) due(now time.Time) (m *presenceMeta, wait time.Duration) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.queue) == 0 {
 		return nil, 0
 	}
-	if wait = g.queue[0].until.Sub(now); wait > 0 {
+	if wait = e.queue[0].until.Sub(now); wait > 0 {
 		return nil, wait
 	}
-	return heap.Pop(&g.queue).(*presenceMeta), 0
+	return heap.Pop(&e.queue).(*presenceMeta), 0
 }
 
-// endGraces lets presences leave when their grace is over, until the hub closes.
-func (h *Hub) endGraces() {
+// expirePresences lets presences leave when their grace is over, until the hub closes.
+func (h *Hub) expirePresences() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -63,7 +63,7 @@ func (h *Hub) endGraces() {
 		select {
 		case <-h.ctx.Done():
 			return
-		case <-h.graces.wake.C:
+		case <-h.expiry.wake.C:
 		case <-timer.C:
 		}
 	}
@@ -72,7 +72,7 @@ func (h *Hub) endGraces() {
 // endDue lets those leave whose time has come, and returns how long until the next; 0: none waits.
 func (h *Hub) endDue(now time.Time) time.Duration {
 	for {
-		m, wait := h.graces.due(now)
+		m, wait := h.expiry.due(now)
 		if m == nil {
 			return wait
 		}
@@ -80,26 +80,26 @@ func (h *Hub) endDue(now time.Time) time.Duration {
 	}
 }
 
-// graceHeap orders metas by the time at which they leave. It keeps their slots (container/heap).
-type graceHeap []*presenceMeta
+// expiryHeap orders metas by the time at which they leave. It keeps their slots (container/heap).
+type expiryHeap []*presenceMeta
 
-func (q graceHeap) Len() int           { return len(q) }
-func (q graceHeap) Less(i, j int) bool { return q[i].until.Before(q[j].until) }
+func (q expiryHeap) Len() int           { return len(q) }
+func (q expiryHeap) Less(i, j int) bool { return q[i].until.Before(q[j].until) }
 
-func (q graceHeap) Swap(i, j int) {
+func (q expiryHeap) Swap(i, j int) {
 	q[i], q[j] = q[j], q[i]
 	q[i].slot, q[j].slot = i, j
 }
 
 // Push is heap.Push's.
-func (q *graceHeap) Push(x any) {
+func (q *expiryHeap) Push(x any) {
 	m := x.(*presenceMeta)
 	m.slot = len(*q)
 	*q = append(*q, m)
 }
 
 // Pop is heap.Pop's.
-func (q *graceHeap) Pop() any {
+func (q *expiryHeap) Pop() any {
 	last := len(*q) - 1
 	m := (*q)[last]
 	(*q)[last] = nil

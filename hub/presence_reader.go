@@ -75,7 +75,7 @@ func (h *Hub) Presences(topic string) []byte {
 
 // PresenceSnapshot is Presences with the number of keys in it.
 func (h *Hub) PresenceSnapshot(topic string) (state []byte, keys int) {
-	if h.presenceOut.store != nil {
+	if h.cluster.sharesPresences() {
 		if t, err := h.attachPresences(topic); err == nil {
 			defer t.unlock(t.Tail())
 			return t.encoded(), len(t.byKey)

@@ -8,6 +8,7 @@ import (
 	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/jsonw"
 	"github.com/duckwire/duckwire/hub/log"
+	"github.com/duckwire/duckwire/hub/mirror"
 )
 
 // keptDiffs is how many changes of a topic's presences are kept for readers that lag. Those that lag more get the whole state.
@@ -57,7 +58,7 @@ type presenceMeta struct {
 	owner  *Presence // nil: it has left
 	until  time.Time // when it leaves; zero: it is live
 
-	slot int // its index in graces.queue, or -1; guarded by graces.mu
+	slot int // its index in expiry.queue, or -1; guarded by expiry.mu
 
 	in    bool   // it is in the table
 	id    string // the ref that it began with
@@ -118,23 +119,30 @@ func (t *presenceTable) empty() bool { return t.own == 0 && t.Readers() == 0 && 
 
 // dropPresences forgets the topic's table if nothing holds it.
 func (t *topic) dropPresences() {
+	if m := t.forgetPresences(); m != nil {
+		m.Close()
+	}
+}
+
+// forgetPresences returns the mirror of a table that it has forgotten, which is to be closed.
+func (t *topic) forgetPresences() *mirror.Mirror[[]SharedPresence] {
 	t.Lock()
 	defer t.Unlock()
 	p := t.presences
 	if p == nil {
-		return
+		return nil
 	}
 	p.Lock()
 	defer p.Unlock()
 	if !p.empty() {
-		return
+		return nil
 	}
 	p.gone = true
-	p.endShare()
 	t.presences = nil
 	t.used = time.Now()
 	t.hub.logBytes.Add(-p.counted)
 	p.counted = 0
+	return p.endShare()
 }
 
 // full returns the error for one meta too many.
@@ -162,7 +170,7 @@ func (t *presenceTable) returning(key, client string) *presenceMeta {
 
 // give makes p the owner of m, which leaves its grace if it is in it.
 func (t *presenceTable) give(m *presenceMeta, p *Presence, client string) {
-	t.topic.hub.graces.remove(m)
+	t.topic.hub.expiry.remove(m)
 	if m.node != "" { // its session was on another node
 		m.node = ""
 		m.turn++
@@ -174,7 +182,7 @@ func (t *presenceTable) give(m *presenceMeta, p *Presence, client string) {
 // linger lets m leave at a time.
 func (t *presenceTable) linger(m *presenceMeta, until time.Time) {
 	m.until = until
-	t.topic.hub.graces.add(m)
+	t.topic.hub.expiry.add(m)
 }
 
 // add puts a new meta under key.
@@ -215,7 +223,7 @@ func (t *presenceTable) replace(m *presenceMeta, meta json.RawMessage) {
 
 // remove ends m.
 func (t *presenceTable) remove(m *presenceMeta) {
-	t.topic.hub.graces.remove(m)
+	t.topic.hub.expiry.remove(m)
 	m.owner, m.in = nil, false
 	if m.node == "" {
 		t.own--

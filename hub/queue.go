@@ -8,6 +8,7 @@ import (
 
 	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/log"
+	"github.com/duckwire/duckwire/hub/mirror"
 )
 
 // ErrNoQueue means that the hub was made without a QueueStore.
@@ -79,13 +80,13 @@ func (h *Hub) keepMessages(messages []StoredMessage, room QueueRoom) ([]Queued, 
 	return out, nil
 }
 
-// refreshQueue has a queue that is being read look at the store. What fails is tried again by the janitor.
+// refreshQueue has a queue that is being read look at the store, and waits for it. What fails is tried again by the queue's mirror.
 func (h *Hub) refreshQueue(user string) {
 	h.queues.mu.Lock()
 	ql := h.queues.open[user]
 	h.queues.mu.Unlock()
 	if ql != nil {
-		_ = ql.refresh() // the queue remembers it
+		_ = ql.mirror.Refresh(queuePatience)
 	}
 }
 
@@ -151,7 +152,7 @@ func (h *Hub) ReadQueue(user string, p log.Position, wake log.Waker) (*QueueRead
 		return nil, nil, ErrNoQueue
 	}
 	ql := h.queues.enter(h, user)
-	if err := ql.load(); err != nil {
+	if err := ql.open(); err != nil {
 		h.queues.leave(ql)
 		return nil, nil, err
 	}
@@ -176,12 +177,13 @@ func (q *queues) enter(h *Hub, user string) *queueLog {
 	if first {
 		ql = &queueLog{hub: h, user: user}
 		ql.Init(epoch, nil)
+		ql.mirror = mirror.New[struct{}](ql, &h.background)
 		q.open[user] = ql
 	}
 	ql.users++
 	q.mu.Unlock()
 	if first {
-		ql.follow()
+		ql.mirror.Start()
 	}
 	return ql
 }
@@ -218,15 +220,15 @@ func (h *Hub) expireQueues(now time.Time) {
 		}
 	}
 	h.queues.mu.Lock()
-	var stale []*queueLog
+	var expired []*queueLog
 	for _, ql := range h.queues.open {
-		if ql.isStale(now) {
-			stale = append(stale, ql)
+		if ql.hasExpired(now) {
+			expired = append(expired, ql)
 		}
 	}
 	h.queues.mu.Unlock()
-	for _, ql := range stale {
-		_ = ql.refresh() // tried again in some seconds
+	for _, ql := range expired {
+		ql.mirror.Gap()
 	}
 }
 

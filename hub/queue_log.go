@@ -1,89 +1,84 @@
 package hub
 
 import (
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/duckwire/duckwire/hub/log"
+	"github.com/duckwire/duckwire/hub/mirror"
 )
 
+// queuePatience is how long somebody waits for the store to be read.
+const queuePatience = 10 * time.Second
+
+// queuePage is how many messages are read at a time.
+const queuePage = 200
+
 // queueLog is the queue of a user who is reading it: the log of what the store has. Its offsets are the store's, so whatever is in doubt is
-// read again from there: nothing is handed on past it, and nothing can get out of order.
+// read again from there: nothing is handed on past it, and nothing can get out of order. It is the replica that its mirror keeps.
 type queueLog struct {
 	log.Log // base is the head
 	hub     *Hub
 	user    string
 	users   int // readers, and those who are about to be; guarded by queues.mu
+	mirror  *mirror.Mirror[struct{}]
 
-	reading sync.Mutex // held while it reads the store
-	loaded  bool       // guarded by reading
-
-	pending atomic.Bool // a look at the store is about to begin
+	loaded bool // Load's own: it has succeeded
 
 	// Guarded by the log's lock.
 	over           bool
-	stop           func() // ends the following; nil where the store is this node's alone
-	failed         bool   // the last look at the store did not succeed
-	expired        int    // messages that expired, and that nobody has acknowledged since
+	expired        int // messages that expired, and that nobody has acknowledged since
 	expiredThrough uint64
 }
 
-// load reads the store for the first reader. What has expired is not given to anybody. For a later one it is read again where other nodes have
-// it, too: whoever acknowledges on one node and then reads on another is not told of the same messages again.
-func (q *queueLog) load() error {
-	q.reading.Lock()
-	defer q.reading.Unlock()
-	if q.loaded {
-		if q.shared() != nil && !q.isFailed() { // one that is away is not waited for again
-			_ = q.renew()
-		}
-		return nil
+// Follow implements mirror.Replica. That something has changed is all that is told of a queue. On one node nothing is: who changes the store asks
+// for a refresh.
+func (q *queueLog) Follow(_ func(struct{}), gap func()) (stop func()) {
+	if store := q.shared(); store != nil {
+		return store.FollowQueue(q.user, gap)
 	}
-	if _, err := q.hub.queues.store.ExpireMessages(q.user, q.hub.expiryTime(), q.hub.limits.QueueMax); err != nil {
-		return err
-	}
-	if err := q.catchUp(); err != nil {
-		return err
-	}
-	q.loaded = true
-	return nil
+	return func() {}
 }
 
-// refresh reads what is new in the store.
-func (q *queueLog) refresh() error {
-	q.reading.Lock()
-	defer q.reading.Unlock()
+// Take implements mirror.Replica.
+func (q *queueLog) Take(struct{}) bool { return false }
+
+// Load implements mirror.Replica: it reads the store to its end. What has expired before the first time is not given to anybody.
+func (q *queueLog) Load() error {
+	store := q.hub.queues.store
 	if !q.loaded {
-		return nil // who loads it does it
+		if _, err := store.ExpireMessages(q.user, q.hub.expiryTime(), q.hub.limits.QueueMax); err != nil {
+			return err
+		}
 	}
-	return q.renew()
-}
-
-// renew reads what is new, and notes whether that went well. q.reading is held.
-func (q *queueLog) renew() error {
-	err := q.catchUp()
-	q.Lock()
-	q.failed = err != nil
-	q.Unlock()
-	return err
-}
-
-// queuePage is how many messages are read at a time.
-const queuePage = 200
-
-// catchUp reads the store to its end. q.reading is held.
-func (q *queueLog) catchUp() error {
 	for {
 		epoch := q.hub.queues.epoch()
-		page, err := q.hub.queues.store.Messages(q.user, q.end(epoch), queuePage)
+		page, err := store.Messages(q.user, q.end(epoch), queuePage)
 		if err != nil {
 			return err
 		}
 		if epoch == q.hub.queues.epoch() && q.take(&page, epoch) {
+			q.loaded = true
 			return nil
 		}
 	}
+}
+
+// open has the log read for one more reader. Where other nodes have the queue, too, it is read again each time: whoever acknowledges on one node
+// and then reads on another is not told of the same messages again. A store that is away is waited for by the first reader alone.
+func (q *queueLog) open() error {
+	if err := q.mirror.Loaded(0); err != nil {
+		return q.mirror.Refresh(queuePatience)
+	}
+	if q.shared() != nil && q.mirror.Failing() == nil {
+		_ = q.mirror.Refresh(queuePatience)
+	}
+	return nil
+}
+
+// shared returns the store, if other nodes have it, too.
+func (q *queueLog) shared() QueueFollower {
+	store, _ := q.hub.queues.store.(QueueFollower)
+	return store
 }
 
 // end returns up to where the store is known, in its epoch.
@@ -96,61 +91,13 @@ func (q *queueLog) end(epoch string) uint64 {
 	return q.Tail()
 }
 
-// shared returns the store, if other nodes have it, too.
-func (q *queueLog) shared() QueueFollower {
-	store, _ := q.hub.queues.store.(QueueFollower)
-	return store
-}
-
-// follow has other nodes' changes looked at.
-func (q *queueLog) follow() {
-	store := q.shared()
-	if store == nil {
-		return
-	}
-	stop := store.FollowQueue(q.user, func() {
-		if !q.pending.Swap(true) && !q.hub.goes(q.look) {
-			q.pending.Store(false)
-		}
-	})
-	q.Lock()
-	over := q.over
-	q.stop = stop
-	q.Unlock()
-	if over {
-		stop()
-	}
-}
-
-// look refreshes the log, again and again until that succeeds or nobody reads it any longer.
-func (q *queueLog) look() {
-	for failures := 1; ; failures++ {
-		q.pending.Store(false)
-		if q.refresh() == nil || q.isOver() || !q.hub.PauseAfter(failures) {
-			return
-		}
-		if q.pending.Swap(true) {
-			return // another has begun
-		}
-	}
-}
-
-func (q *queueLog) isOver() bool {
-	q.Lock()
-	defer q.Unlock()
-	return q.over
-}
-
 // close ends the log, when its last reader has gone.
 func (q *queueLog) close() {
 	q.Lock()
 	q.over = true
-	stop := q.stop
 	q.hub.logBytes.Add(-q.Size())
 	q.Unlock()
-	if stop != nil {
-		stop()
-	}
+	q.mirror.Close()
 }
 
 // take brings the log to a page of the store, and reports whether that was the last one. Where the store's offsets have begun anew, the log does so, too.
@@ -203,16 +150,10 @@ func (q *queueLog) acknowledged(through uint64) {
 	q.hub.logBytes.Add(q.Size() - before)
 }
 
-func (q *queueLog) isFailed() bool {
-	q.Lock()
-	defer q.Unlock()
-	return q.failed
-}
-
-// isStale reports whether the store has something else: a look failed, or the oldest message has expired.
-func (q *queueLog) isStale(now time.Time) bool {
+// hasExpired reports whether the oldest message has expired.
+func (q *queueLog) hasExpired(now time.Time) bool {
 	q.Lock()
 	defer q.Unlock()
 	oldest := q.First()
-	return q.failed || oldest != nil && !oldest.Time.After(now)
+	return oldest != nil && !oldest.Time.After(now)
 }

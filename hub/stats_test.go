@@ -98,7 +98,7 @@ func TestStatsOfReaders(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	nobody := s.Listen(log.Position{}, log.NewWake())
+	nobody := s.WatchUncounted(log.Position{}, log.NewWake())
 	t.Cleanup(nobody.Close)
 	nobody.Read(nil)
 	if st := h.Stats(); st.Readers != 3 || st.Behind != 0 || st.Topics != 1 || st.Streams[hub.StatusQueued]+st.Streams[hub.StatusRunning] != 1 {

@@ -121,6 +121,15 @@ func (s *Stream) Watch(p log.Position, wake log.Waker) (*log.Reader, *log.Reset)
 	return r, reset
 }
 
+// WatchUncounted is Watch for a reader that is no watcher, and what it reads was not delivered.
+func (s *Stream) WatchUncounted(p log.Position, wake log.Waker) *log.Reader {
+	r := new(log.Reader)
+	s.log.Lock()
+	defer s.log.Unlock()
+	s.log.Open(r, p, wake, log.ReaderOptions{Silent: true})
+	return r
+}
+
 // ResetAt returns what Watch would say of p: nil where the stream goes on exactly behind it.
 func (s *Stream) ResetAt(p log.Position) *log.Reset {
 	s.log.Lock()
@@ -208,6 +217,11 @@ func (s *Stream) EndsWithDrain() bool { return s.provided && !s.isRemote() }
 // Cancel ends the stream as cancelled by the user, and stops its producer. On an ended stream it changes nothing.
 func (s *Stream) Cancel(by string) {
 	s.end(StatusCancelled, Ending{Error: &EndError{Code: "cancelled", Message: "the stream was cancelled"}, by: by})
+}
+
+// Supersede ends the stream as superseded by something newer, which by names. On an ended stream it changes nothing.
+func (s *Stream) Supersede(by string) {
+	s.end(StatusSuperseded, Ending{Error: &EndError{Code: "superseded", Message: "a newer request took its place"}, by: by})
 }
 
 // end ends the stream, wherever it is written.

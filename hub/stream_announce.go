@@ -19,8 +19,8 @@ func (h *Hub) announce(s *Stream) {
 		return
 	}
 	wake := log.NewWake()
-	r := s.Listen(log.Position{}, wake)
-	h.work.Go(func() {
+	r := s.WatchUncounted(log.Position{}, wake)
+	h.background.Go(func() {
 		defer r.Close()
 		a := announcer{hub: h, stream: s, kind: s.Kind}
 		if a.kind != "completion" && a.kind != "analysis" {

@@ -1,10 +1,8 @@
 package hub
 
 import (
-	"errors"
 	"time"
 
-	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/log"
 )
 
@@ -30,7 +28,7 @@ func (s *Stream) catchUp(enough func() bool) error {
 		if done {
 			return nil
 		}
-		if _, err, _ := s.hub.fetches.Do(s.ID, func() (any, error) { return nil, s.fetch(askTimeout) }); err != nil {
+		if _, err, _ := s.hub.cluster.fetches.Do(s.ID, func() (any, error) { return nil, s.fetch(askTimeout) }); err != nil {
 			return err
 		}
 	}
@@ -52,43 +50,15 @@ func (s *Stream) Renew() error {
 // fetch has the stream's node save it, and takes what the store has then.
 func (s *Stream) fetch(patience time.Duration) error {
 	if !s.Status().Ended() {
-		if _, taken, err := s.askOwnerWithin(patience, &nodeRequest{Do: saveStream}); err != nil || taken {
+		if _, taken, err := s.askOwner(patience, callSaveStream, withBytes(streamQuestion{s.ID}, nil)); err != nil || taken {
 			return err
 		}
 	}
-	return s.look()
-}
-
-// look takes what the store has of a mirror's stream.
-func (s *Stream) look() error {
-	for {
-		epoch := s.Epoch()
-		found, err := s.hub.shared.FindStream(s.Owner, s.ID)
-		if errors.Is(err, errs.ErrNotFound) {
-			return nil // there is no more to come
-		} else if err != nil {
-			return err
-		}
-		s.log.Lock()
-		same := s.log.Epoch() == epoch // else what was found may be older than what was heard meanwhile
-		if same && s.remote != nil {
-			s.takeLocked(found, true)
-		}
-		s.log.UnlockAndWake()
-		if same {
-			return nil
-		}
-	}
-}
-
-// catchUp makes sure that a topic's mirror has what follows p, if the store has: another node may have heard of it before this one.
-func (t *topic) catchUp(p log.Position) error {
-	t.Lock()
-	m := t.mirror
-	enough := m == nil || !t.MayCome(p)
-	t.Unlock()
-	if enough {
+	s.log.Lock()
+	r := s.remote
+	s.log.Unlock()
+	if r == nil || r.mirror == nil {
 		return nil
 	}
-	return m.renew()
+	return r.mirror.Refresh(patience)
 }

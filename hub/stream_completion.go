@@ -36,7 +36,7 @@ func (h *Hub) Complete(req *CompletionRequest, spec StreamSpec, meta CompletionM
 		return s, false, nil
 	}
 	h.announce(s)
-	h.work.Go(func() {
+	h.background.Go(func() {
 		defer s.stop(nil)
 		h.provide(ctx, s, req)
 	})

@@ -6,17 +6,15 @@ import (
 
 	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/log"
+	"github.com/duckwire/duckwire/hub/mirror"
 )
 
-// remote is what makes a stream of this hub a mirror of another node's. Guarded by the stream's log, but for the following's own state.
+// remote is what makes a stream of this hub a mirror of another node's. Guarded by the stream's log.
 type remote struct {
-	node    string        // whose the stream is; "" where this node has lost it, and does not know to whom
-	known   chan struct{} // closed when this node has what that one has; nil where it has
-	stop    func()        // ends the following; nil while it begins
-	used    time.Time     // when somebody last asked for it
-	over    bool
-	loading bool // a goroutine asks the store
-	stale   bool // it must be asked again
+	node   string                        // whose the stream is; "" where this node has lost it, and does not know to whom
+	known  chan struct{}                 // closed when this node has what that one has; nil where it has
+	used   time.Time                     // when somebody last asked for it
+	mirror *mirror.Mirror[*SharedStream] // nil: nothing of the stream is kept for other nodes
 }
 
 // isRemote reports whether another node writes the stream.
@@ -88,11 +86,11 @@ func (r *remote) knownLocked() {
 
 // findShared returns a stream that this node does not know yet as a mirror.
 func (h *Hub) findShared(user, id string) (*Stream, error) {
-	found, err := h.shared.FindStream(user, id)
+	found, err := h.cluster.streams.FindStream(user, id)
 	if err != nil {
 		return nil, err
 	}
-	if found.Node == h.shared.Node() {
+	if found.Node == h.cluster.streams.Node() {
 		return nil, errs.ErrNotFound // it is being made, or being dropped
 	}
 	return h.addMirror(found), nil
@@ -111,12 +109,14 @@ func (h *Hub) addMirror(found *SharedStream) *Stream {
 
 // orphaned reports whether nobody writes the stream of a mirror whose node this is: the node has died, or it is this one, which has claimed the stream
 // and was not told so.
-func (h *Hub) orphaned(node string) bool { return node == h.shared.Node() || !h.shared.Alive(node) }
+func (h *Hub) orphaned(node string) bool {
+	return node == h.cluster.streams.Node() || !h.cluster.streams.Alive(node)
+}
 
 // mirrorOf makes a stream of a record.
 func (h *Hub) mirrorOf(found *SharedStream) *Stream {
 	s := h.streamOf(&found.Record)
-	s.remote = &remote{node: found.Node, used: time.Now()}
+	s.mirrorLocked(found.Node)
 	if s.status != StatusQueued {
 		close(s.startedC)
 	}
@@ -129,98 +129,83 @@ func (h *Hub) mirrorOf(found *SharedStream) *Stream {
 	return s
 }
 
+// mirrorLocked makes the stream a mirror of a node's. s.log is locked, or s is new.
+func (s *Stream) mirrorLocked(node string) *remote {
+	r := &remote{node: node, used: time.Now()}
+	r.mirror = mirror.New(streamReplica{s, r}, &s.hub.background)
+	s.remote = r
+	return r
+}
+
 // follow begins to hear of a mirror's stream.
 func (s *Stream) follow() {
-	stop := s.hub.shared.FollowStream(s.ID, s.hear, s.refresh)
 	s.log.Lock()
 	r := s.remote
-	over := r == nil || r.over
-	if !over {
-		r.stop = stop
-	}
 	s.log.Unlock()
-	if over {
-		stop()
+	if r != nil && r.mirror != nil {
+		r.mirror.Start()
 	}
 }
 
-// unfollow ends a mirror. No lock may be held: the store may be telling the stream something at the moment.
+// unfollow ends a mirror. The stream must not be locked.
 func (s *Stream) unfollow() {
 	s.log.Lock()
-	var stop func()
-	if s.remote != nil {
-		s.remote.over = true
-		stop, s.remote.stop = s.remote.stop, nil
-	}
-	s.log.Unlock()
-	if stop != nil {
-		stop()
-	}
-}
-
-// hear takes a change of the stream.
-func (s *Stream) hear(c *SharedStream) {
-	s.log.Lock()
 	r := s.remote
-	joined := r == nil || s.takeLocked(c, false)
-	s.log.UnlockAndWake()
-	if !joined {
-		s.refresh()
+	s.log.Unlock()
+	if r != nil && r.mirror != nil {
+		r.mirror.Close()
 	}
 }
 
 // refresh has the store asked for the whole stream.
 func (s *Stream) refresh() {
 	s.log.Lock()
-	defer s.log.Unlock()
 	r := s.remote
-	if r == nil || r.over {
-		return
-	}
-	r.stale = true
-	if !r.loading {
-		r.loading = s.hub.goes(func() { s.reload(r) })
+	s.log.Unlock()
+	if r != nil && r.mirror != nil {
+		r.mirror.Gap()
 	}
 }
 
-// reload asks the store until nothing is missing.
-func (s *Stream) reload(r *remote) {
-	for failures := 0; ; {
-		s.log.Lock()
-		if r.over || s.remote != r || !r.stale {
-			r.loading = false
-			s.log.Unlock()
-			return
-		}
-		r.stale = false
-		s.log.Unlock()
-		found, err := s.hub.shared.FindStream(s.Owner, s.ID)
-		alive := !errors.Is(err, errs.ErrNotFound) || !s.hub.orphaned(s.remoteNode())
-		s.log.Lock()
-		switch {
-		case s.remote != r:
-		case err == nil:
-			failures = 0
-			if r.node == "" {
-				r.node = found.Node // which is about to interrupt it
-			}
-			s.takeLocked(found, true)
-		case errors.Is(err, errs.ErrNotFound): // deleted, or lost: then its node brings it again
-			if !alive {
-				s.endMirrorLocked()
-			}
-		default:
-			failures++
-			r.stale = true
-		}
-		s.log.UnlockAndWake()
-		if failures > 0 && !s.hub.PauseAfter(failures) {
-			s.log.Lock()
-			r.loading = false
-			s.log.Unlock()
-			return
-		}
+// streamReplica is a stream of another node's as its mirror sees it.
+type streamReplica struct {
+	*Stream
+	remote *remote
+}
+
+// Follow implements mirror.Replica.
+func (r streamReplica) Follow(heard func(*SharedStream), gap func()) (stop func()) {
+	return r.hub.cluster.streams.FollowStream(r.ID, heard, gap)
+}
+
+// Take implements mirror.Replica. When the stream is this node's by now, nothing is missing.
+func (r streamReplica) Take(c *SharedStream) bool {
+	r.log.Lock()
+	defer r.log.UnlockAndWake()
+	return r.Stream.remote != r.remote || r.takeLocked(c, false)
+}
+
+// Load implements mirror.Replica.
+func (r streamReplica) Load() error {
+	found, err := r.hub.cluster.streams.FindStream(r.Owner, r.ID)
+	missing := errors.Is(err, errs.ErrNotFound)
+	if err != nil && !missing {
+		return err
 	}
+	lost := missing && r.hub.orphaned(r.remoteNode()) // else it was deleted, or its node brings it again
+	r.log.Lock()
+	defer r.log.UnlockAndWake()
+	switch {
+	case r.Stream.remote != r.remote:
+	case lost:
+		r.endMirrorLocked()
+	case !missing:
+		if r.remote.node == "" {
+			r.remote.node = found.Node // which is about to interrupt it
+		}
+		r.takeLocked(found, true)
+	}
+	return nil
 }
 
 // endMirrorLocked ends a mirror whose node has died, and whose stream is nowhere any more. s.log is locked.
@@ -286,14 +271,14 @@ func (s *Stream) showLocked(status Status, e Ending, ended time.Time) {
 	s.status, s.ending, s.ended = status, e, ended
 }
 
-// lose makes a mirror of a stream that was this node's: another has taken it, while this one could not be reached.
-func (s *Stream) lose() {
+// demote makes a mirror of a stream that was this node's: another has taken it, while this one could not be reached.
+func (s *Stream) demote() {
 	s.log.Lock()
 	if s.remote != nil {
 		s.log.Unlock()
 		return
 	}
-	s.remote = &remote{known: make(chan struct{}), used: time.Now()}
+	s.mirrorLocked("").known = make(chan struct{})
 	running := !s.status.Ended()
 	stop := s.stop
 	s.producer.stopLease()
@@ -324,11 +309,11 @@ func (h *Hub) takeOver(s *Stream) (bool, error) {
 	if node == "" {
 		return !s.isRemote(), nil
 	}
-	found, err := h.shared.ClaimStream(s.ID, node)
+	found, err := h.cluster.streams.ClaimStream(s.ID, node)
 	if err != nil && !errors.Is(err, errs.ErrNotFound) {
 		return false, err
 	}
-	if err != nil || found.Node != h.shared.Node() {
+	if err != nil || found.Node != h.cluster.streams.Node() {
 		s.refresh()
 		return false, nil
 	}
@@ -355,24 +340,11 @@ func (h *Hub) takeOver(s *Stream) (bool, error) {
 	return true, nil
 }
 
-// died is told by the store of a node that has died with streams of its own. It reports whether all is done that its death asks for.
-func (h *Hub) died(node string, streams []string) bool {
-	h.buryPresences(node)
-	done := true
-	for _, id := range streams {
-		if err := h.inherit(node, id); err != nil {
-			h.logger.Warn("a dead node's stream is not taken over yet", "stream", id, "node", node, "error", err)
-			done = false
-		}
-	}
-	return done
-}
-
 // inherit takes over a stream of a dead node's, if it has not ended and nobody else has it.
 func (h *Hub) inherit(node, id string) error {
 	s := h.streams.find("", id)
 	if s == nil {
-		found, err := h.shared.FindStream("", id)
+		found, err := h.cluster.streams.FindStream("", id)
 		switch {
 		case errors.Is(err, errs.ErrNotFound):
 			return nil
@@ -383,21 +355,11 @@ func (h *Hub) inherit(node, id string) error {
 		}
 		s = h.addMirror(found)
 	}
-	if now := s.remoteNode(); s.Status().Ended() || now != node && now != h.shared.Node() {
+	if now := s.remoteNode(); s.Status().Ended() || now != node && now != h.cluster.streams.Node() {
 		return nil
 	}
 	_, err := h.takeOver(s)
 	return err
-}
-
-// lost is told by the store when what the nodes share is gone: all that this node has is brought again.
-func (h *Hub) lost() {
-	for _, s := range h.streams.all() {
-		if !s.isRemote() {
-			h.changedStream(s, false)
-		}
-	}
-	h.shareAllPresences()
 }
 
 // settleRemote takes over a mirror's stream if its node has died.

@@ -1,8 +1,6 @@
 package hub
 
 import (
-	"cmp"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,42 +9,28 @@ import (
 	"github.com/duckwire/duckwire/hub/errs"
 )
 
-// nodeRequest is what one hub asks of another, which writes the stream.
-type nodeRequest struct {
-	Do     nodeVerb      `json:"do"`
-	Stream string        `json:"stream,omitempty"`
-	Ending *remoteEnding `json:"ending,omitempty"` // of endStream, and of endAppend and wholeAppend where the request closes the stream
-	Watch  []string      `json:"watch,omitempty"`  // streams
-	Ref    *ProducerRef  `json:"ref,omitempty"`
-	Append string        `json:"append,omitempty"` // an upload under way
-	Parts  []Part        `json:"parts,omitempty"`
-	Text   []byte        `json:"text,omitempty"`
-	Call   string        `json:"call,omitempty"` // of callNode: what is asked; Text is the request
-}
-
-type nodeVerb string
-
+// What the node that writes a stream is asked about it.
 const (
-	endStream   nodeVerb = "end"
-	saveStream  nodeVerb = "save"
-	watchStream nodeVerb = "watch"
-	leaveStream nodeVerb = "leave"
-	beginAppend nodeVerb = "begin append"
-	addParts    nodeVerb = "add parts"
-	addText     nodeVerb = "add text"
-	endAppend   nodeVerb = "end append"
-	wholeAppend nodeVerb = "append"
-	abortAppend nodeVerb = "abort append"
-	callNode    nodeVerb = "call"
+	callEndStream    = "end stream"    // endQuestion
+	callSaveStream   = "save stream"   // streamQuestion
+	callWatchStreams = "watch streams" // watchQuestion
 )
 
-// nodeAnswer is the answer.
-type nodeAnswer struct {
-	Fault     *nodeFault `json:"fault,omitempty"`
-	Append    string     `json:"append,omitempty"`
-	Duplicate bool       `json:"duplicate,omitempty"`
-	Receipt   *Receipt   `json:"receipt,omitempty"`
-	Body      []byte     `json:"body,omitempty"` // of callNode
+// streamQuestion is about one stream. Others embed it.
+type streamQuestion struct {
+	Stream string `json:"stream"`
+}
+
+func (q *streamQuestion) stream() string { return q.Stream }
+
+type endQuestion struct {
+	streamQuestion
+	Ending remoteEnding `json:"ending"`
+}
+
+type watchQuestion struct {
+	Streams []string `json:"streams"`
+	Watched bool     `json:"watched"`
 }
 
 // remoteEnding is an Ending with what its JSON leaves out.
@@ -55,70 +39,97 @@ type remoteEnding struct {
 	By string
 }
 
+func remoteEndingOf(e *Ending) *remoteEnding {
+	if e == nil {
+		return nil
+	}
+	return &remoteEnding{Ending: *e, By: e.by}
+}
+
+// ending returns what remoteEndingOf was given.
+func (e *remoteEnding) ending() *Ending {
+	if e == nil {
+		return nil
+	}
+	ending := e.Ending
+	ending.by = e.By
+	return &ending
+}
+
+// answerStreams has this node answer what others ask about its streams.
+func (h *Hub) answerStreams() {
+	h.OnCall(callEndStream, onStream(h, func(s *Stream, q *endQuestion, _ []byte) (any, error) {
+		e := q.Ending.ending()
+		s.finish(e.Status, *e)
+		return nil, nil
+	}))
+	h.OnCall(callSaveStream, onStream(h, func(s *Stream, _ *streamQuestion, _ []byte) (any, error) { return nil, h.recorder.flush(s) }))
+	h.cluster.calls.on(callWatchStreams, func(from string, body []byte) ([]byte, error) {
+		return answering(func(q *watchQuestion) (any, error) {
+			for _, id := range q.Streams {
+				if s := h.streams.find("", id); s != nil {
+					s.watchedBy(from, q.Watched)
+				}
+			}
+			return nil, nil
+		})(body)
+	})
+}
+
+// onStream has f answer a call about a stream that this node writes. The question came by withBytes.
+func onStream[T any, Q interface {
+	*T
+	stream() string
+}](h *Hub, f func(s *Stream, q Q, bytes []byte) (any, error)) func([]byte) ([]byte, error) {
+	return func(body []byte) ([]byte, error) {
+		q := Q(new(T))
+		bytes, err := cutBytes(body, q)
+		if err != nil {
+			return nil, err
+		}
+		s := h.streams.find("", q.stream())
+		if s == nil || s.isRemote() {
+			return nil, errNotMine
+		}
+		answer, err := f(s, q, bytes)
+		if err != nil {
+			return nil, err
+		}
+		return json.Marshal(answer)
+	}
+}
+
 // errAway means that a stream's node cannot be asked. It matches ErrUnavailable.
 var errAway = fmt.Errorf("the node that writes the stream cannot be reached: %w", errs.ErrUnavailable)
 
-// askOwner asks the node that writes the stream. A node that has died is found so: then the stream is this node's, and taken is true.
-func (s *Stream) askOwner(req *nodeRequest) (answer nodeAnswer, taken bool, err error) {
-	return s.askOwnerWithin(askTimeout, req)
-}
+// askAgainAfter is how long to wait before the node is asked again that a stream has moved to, or a dead node's stream is claimed again.
+const askAgainAfter = 50 * time.Millisecond
 
-func (s *Stream) askOwnerWithin(timeout time.Duration, req *nodeRequest) (answer nodeAnswer, taken bool, err error) {
-	req.Stream = s.ID
-	var last error
-	for range 3 {
+// askOwner asks the node that writes the stream, with a body made by withBytes or in JSON. A node that has died is found so: then the stream
+// is this node's, and taken is true. It tries three times, so that neither one failed command nor a stream that moves is an error.
+func (s *Stream) askOwner(patience time.Duration, name string, body []byte) (answer []byte, taken bool, err error) {
+	for try := range 3 {
+		if try > 0 {
+			s.hub.Pause(askAgainAfter)
+		}
 		node, err := s.writer()
 		if err != nil || node == "" {
-			return answer, err == nil, err
+			return nil, err == nil, err
 		}
 		if s.hub.orphaned(node) {
-			var taken bool
-			if taken, err = s.hub.takeOver(s); taken {
-				return answer, true, nil
+			if taken, err := s.hub.takeOver(s); taken {
+				return nil, true, nil
+			} else if err != nil {
+				s.hub.logger.Warn("a dead node's stream is not taken over yet", "stream", s.ID, "node", node, "error", err)
 			}
-			last = err
-			s.hub.Pause(50 * time.Millisecond)
-			continue // somebody else has taken it, or one command has failed
+			continue // or somebody else has taken it
 		}
-		if answer, err = s.hub.askWithin(timeout, node, req); errors.Is(err, errNotMine) {
-			s.refresh()
-			s.hub.Pause(50 * time.Millisecond)
-			continue
+		if answer, err = s.hub.callWithin(patience, node, name, body); !errors.Is(err, errNotMine) {
+			return answer, false, err
 		}
-		return answer, false, err
+		s.refresh()
 	}
-	return answer, false, cmp.Or(last, errAway)
-}
-
-// askTimeout is how long a node may take to answer.
-const askTimeout = 5 * time.Second
-
-func (h *Hub) ask(node string, req *nodeRequest) (answer nodeAnswer, err error) {
-	return h.askWithin(askTimeout, node, req)
-}
-
-func (h *Hub) askWithin(timeout time.Duration, node string, req *nodeRequest) (answer nodeAnswer, err error) {
-	ctx, cancel := context.WithTimeout(h.ctx, timeout)
-	defer cancel()
-	return h.askFor(ctx, node, req)
-}
-
-func (h *Hub) askFor(ctx context.Context, node string, req *nodeRequest) (answer nodeAnswer, err error) {
-	raw, err := json.Marshal(req)
-	if err != nil {
-		return answer, err
-	}
-	got, err := h.shared.Ask(ctx, node, raw)
-	if err != nil {
-		return answer, err
-	}
-	if err := json.Unmarshal(got, &answer); err != nil {
-		return answer, fmt.Errorf("node %s answered what is not understood; nodes of different versions? %w", node, errs.ErrUnavailable)
-	}
-	if answer.Fault != nil {
-		return answer, answer.Fault.error()
-	}
-	return answer, nil
+	return nil, false, errAway
 }
 
 // endWait is for how long whoever ends another node's stream waits to see it ended.
@@ -127,7 +138,8 @@ const endWait = 5 * time.Second
 // endRemote has the stream's node end it, and waits until its end is seen here.
 func (s *Stream) endRemote(status Status, e Ending) {
 	e.Status = status
-	_, taken, err := s.askOwner(&nodeRequest{Do: endStream, Ending: &remoteEnding{Ending: e, By: e.by}})
+	question := endQuestion{streamQuestion{s.ID}, remoteEnding{Ending: e, By: e.by}}
+	_, taken, err := s.askOwner(askTimeout, callEndStream, withBytes(question, nil))
 	switch {
 	case err != nil:
 		s.hub.logger.Warn("a stream of another node cannot be ended", "stream", s.ID, "error", err)
@@ -143,60 +155,6 @@ func (s *Stream) endRemote(status Status, e Ending) {
 	}
 }
 
-// answer does what another node asks.
-func (h *Hub) answer(from string, request []byte) []byte {
-	var req nodeRequest
-	var a nodeAnswer
-	err := json.Unmarshal(request, &req)
-	if err == nil {
-		err = h.answerTo(from, &req, &a)
-	}
-	if err != nil {
-		a.Fault = faultOf(err)
-	}
-	raw, err := json.Marshal(&a)
-	if err != nil {
-		h.logger.Error("an answer to another node cannot be written", "error", err)
-	}
-	return raw
-}
-
-func (h *Hub) answerTo(from string, req *nodeRequest, a *nodeAnswer) error {
-	switch req.Do {
-	case watchStream, leaveStream:
-		for _, id := range req.Watch {
-			if s := h.streams.find("", id); s != nil {
-				s.watchedBy(from, req.Do == watchStream)
-			}
-		}
-		return nil
-	case callNode:
-		return h.calls.answer(req, a)
-	case addParts, addText, endAppend, abortAppend:
-		return h.appends.work(req, a)
-	}
-	s := h.streams.find("", req.Stream)
-	if s == nil || s.isRemote() {
-		return errNotMine
-	}
-	switch req.Do {
-	case endStream:
-		e := req.Ending.ending()
-		s.finish(e.Status, *e)
-		return nil
-	case saveStream:
-		return h.recorder.flush(s)
-	case beginAppend:
-		return h.appends.begin(s, req, a)
-	case wholeAppend:
-		body := wholeBody{req.Parts, req.Text}
-		receipt, err := body.append(s, *req.Ref, req.Ending.ending())
-		a.Receipt = &receipt
-		return err
-	}
-	return errs.Invalid("do", "nodes of different versions? %q", req.Do)
-}
-
 // Watchers on other nodes: each node with some says so again and again.
 const (
 	watchEvery = 3 * time.Second
@@ -208,12 +166,9 @@ func (h *Hub) tellWatched(node string, streams []string, watched bool) {
 	if node == "" {
 		return // it is not known, and will be told
 	}
-	verb := leaveStream
-	if watched {
-		verb = watchStream
-	}
-	h.goes(func() {
-		_, _ = h.ask(node, &nodeRequest{Do: verb, Watch: streams}) // it is said again
+	body := mustJSON(watchQuestion{streams, watched})
+	h.background.TryGo(func() {
+		_, _ = h.callWithin(askTimeout, node, callWatchStreams, body) // it is said again
 	})
 }
 

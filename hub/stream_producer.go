@@ -2,6 +2,7 @@ package hub
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"time"
 	"unicode/utf8"
@@ -20,9 +21,9 @@ type ProducerRef struct {
 
 // Part is one entry to be appended: text, or a structured event.
 type Part struct {
-	Text string
-	Name string // "" for text
-	Data []byte // compact JSON
+	Text string          `json:"text,omitempty"`
+	Name string          `json:"name,omitempty"` // "" for text
+	Data json.RawMessage `json:"data,omitempty"` // compact JSON
 }
 
 // Receipt is the answer to an append: where the stream stands and who watches.
@@ -285,7 +286,7 @@ func (a *Appender) Duplicate() bool { return a.duplicate }
 // has taken over, *LimitError.
 func (a *Appender) Add(parts []Part) error {
 	if a.remote != nil {
-		return a.addRemote(&nodeRequest{Do: addParts, Parts: parts})
+		return a.addRemote(parts, nil)
 	}
 	if n := min(a.skip, len(parts)); n > 0 {
 		a.skip -= n
@@ -298,7 +299,7 @@ func (a *Appender) Add(parts []Part) error {
 // are a *FieldError, and nothing of the piece is kept.
 func (a *Appender) AddText(piece []byte) error {
 	if a.remote != nil {
-		return a.addRemote(&nodeRequest{Do: addText, Text: piece})
+		return a.addRemote(nil, piece)
 	}
 	if n := min(a.skip, len(piece)); n > 0 {
 		a.skip -= n
@@ -415,7 +416,7 @@ func (a *Appender) Abort() {
 		a.done = true // its node has heard of nothing
 	case a.remote != nil:
 		a.done = true
-		_, _ = a.ask(&nodeRequest{Do: abortAppend}) // or its silence ends it
+		_, _ = a.askUpload(callAbortUpload, &uploadQuestion{}, nil) // or its silence ends it
 	default:
 		a.s.log.Lock()
 		defer a.s.log.Unlock()

@@ -176,7 +176,7 @@ func (h *Hub) saved(upTo map[*Stream]uint64, err error) (again map[*Stream]struc
 		case failed == nil:
 			s.saved = to
 		case slices.Contains(failed.Taken, s.ID):
-			s.lose()
+			s.demote()
 		default:
 			again[s] = struct{}{}
 			if behind, ok := failed.Behind[s.ID]; ok {

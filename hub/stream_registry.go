@@ -187,7 +187,7 @@ func (h *Hub) newStream(spec *StreamSpec, meta *CompletionMeta) (s *Stream, old 
 	if spec.Slot != "" {
 		s.slot = slotKey{spec.Owner, spec.Slot}
 	}
-	if had, err := h.streams.add(s, spec.Alias, h.limits.StreamsPerUser, h.HeldElsewhere(heldStreams, s.Owner)); err != nil {
+	if had, err := h.streams.add(s, spec.Alias, h.limits.StreamsPerUser, h.UsageElsewhere(usageStreams, s.Owner)); err != nil {
 		return nil, false, err
 	} else if had != nil {
 		return sameStream(had, s)
@@ -213,11 +213,11 @@ func (h *Hub) newStream(spec *StreamSpec, meta *CompletionMeta) (s *Stream, old 
 // addShared registers a new stream for all nodes, and returns the id of the one that has its id or its alias. What was in its slot on another node
 // ends. A store that cannot be reached keeps nobody from working: the recorder brings the stream there later.
 func (h *Hub) addShared(s *Stream, spec *StreamSpec) (taken string, err error) {
-	if h.shared == nil {
+	if !h.cluster.sharesStreams() {
 		return "", nil
 	}
 	rec, _ := s.change()
-	taken, superseded, err := h.shared.AddStream(&rec, spec.Slot)
+	taken, superseded, err := h.cluster.streams.AddStream(&rec, spec.Slot)
 	switch {
 	case err != nil && (spec.ID != "" || spec.Alias != ""): // it could be there already
 		return "", err
@@ -239,7 +239,7 @@ func (h *Hub) withdraw(s *Stream) {
 	h.streams.remove(s)
 	e := Ending{Status: StatusFailed, Error: &EndError{Code: "conflict", Message: "another node has a stream of that id; ask again"}}
 	s.log.Lock()
-	s.remote = &remote{over: true} // nothing of it is saved
+	s.remote = new(remote) // nothing of it is saved
 	s.showLocked(StatusFailed, e, time.Now())
 	s.log.Append(&log.Event{Kind: log.EndEvent, Name: EndName, Data: e.appendJSON(nil), Time: time.Now()})
 	s.log.UnlockAndWake()
@@ -324,7 +324,7 @@ func (h *Hub) streamEnded(s *Stream) {
 // Whether the user may read it is the caller's to check (Stream.ReadableBy).
 func (h *Hub) Stream(user, id string) (*Stream, error) {
 	s := h.streams.find(user, id)
-	if h.shared == nil {
+	if !h.cluster.sharesStreams() {
 		if s == nil {
 			return nil, errs.ErrNotFound
 		}
@@ -346,10 +346,10 @@ func (h *Hub) Stream(user, id string) (*Stream, error) {
 // LearnStreams has this node know the newest streams of a user that other nodes write, at most limit, so that Streams returns them, too. What cannot be
 // had now is not there.
 func (h *Hub) LearnStreams(user string, limit int) {
-	if h.shared == nil {
+	if !h.cluster.sharesStreams() {
 		return
 	}
-	ids, err := h.shared.StreamsOf(user, limit)
+	ids, err := h.cluster.streams.StreamsOf(user, limit)
 	if err != nil {
 		h.logger.Warn("streams of other nodes are not known", "user", user, "error", err)
 		return

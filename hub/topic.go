@@ -14,6 +14,7 @@ import (
 	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/jsonw"
 	"github.com/duckwire/duckwire/hub/log"
+	"github.com/duckwire/duckwire/hub/mirror"
 )
 
 // EventInput is one event to be published.
@@ -45,7 +46,7 @@ type topic struct {
 	gone  bool      // evicted: whoever holds it must look it up again
 	watch topicVersion
 
-	mirror *mirror // nil: nobody has read it yet, or the log is this node's alone
+	mirror *mirror.Mirror[EventBatch] // nil: nobody has read it yet, or the log is this node's alone
 
 	presences *presenceTable // nil: nobody is present, and nobody looks
 	users     map[string]int // readers of each user, where they are known

@@ -88,11 +88,10 @@ func (h *Hub) away(name string, events []EventInput) (map[string]bool, error) {
 	for _, user := range t.away(users) {
 		away[user] = true
 	}
-	if h.shared == nil || len(away) == 0 {
+	if !h.cluster.sharesStreams() || len(away) == 0 {
 		return away, nil
 	}
-	question, _ := json.Marshal(readersQuestion{name, slices.Sorted(maps.Keys(away))}) // of strings
-	for _, answer := range h.CallAll(callReaders, question) {
+	for _, answer := range h.callAll(callReaders, readersQuestion{name, slices.Sorted(maps.Keys(away))}) {
 		var there []string
 		if err := json.Unmarshal(answer, &there); err != nil {
 			h.logger.Error("another node's answer is not understood; nodes of different versions?", "error", err)
@@ -112,12 +111,8 @@ type readersQuestion struct {
 	Users []string `json:"users"`
 }
 
-// answerReaders answers it with their names.
-func (h *Hub) answerReaders(body []byte) ([]byte, error) {
-	var q readersQuestion
-	if err := json.Unmarshal(body, &q); err != nil {
-		return nil, err
-	}
+// readersHere answers it with their names.
+func (h *Hub) readersHere(q *readersQuestion) (any, error) {
 	h.topicMu.RLock()
 	t := h.topics[q.Topic]
 	h.topicMu.RUnlock()
@@ -126,7 +121,7 @@ func (h *Hub) answerReaders(body []byte) ([]byte, error) {
 		away := t.away(q.Users)
 		there = slices.DeleteFunc(q.Users, func(user string) bool { return slices.Contains(away, user) })
 	}
-	return json.Marshal(there)
+	return there, nil
 }
 
 // away returns those of the users who do not read the topic here.

@@ -41,7 +41,7 @@ func (t *talk) lookAfter(h *hub.Hub, logger *slog.Logger, stream string) {
 // outlive waits for the end of another node's stream, and a while more. It reports false where the hub closes first.
 func (u *turn) outlive() bool {
 	if u.stream != nil {
-		reader := u.stream.Listen(log.Position{Now: true}, log.NewWake()) // the mirror stays as long as it has readers
+		reader := u.stream.WatchUncounted(log.Position{Now: true}, log.NewWake()) // the mirror stays as long as it has readers
 		defer reader.Close()
 		if !u.await(u.stream.Done()) {
 			return false

@@ -46,7 +46,7 @@ func (t *talk) attend(h *hub.Hub, stream string, wait func()) {
 	}
 	t.of.mu.Unlock()
 	if !known {
-		h.Go(func() {
+		h.RunInBackground(func() {
 			defer t.release()
 			wait()
 		})

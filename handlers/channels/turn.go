@@ -181,7 +181,7 @@ func (u *turn) await(done <-chan struct{}) bool {
 // awaitText waits for the first text, and reports false where the stream ended without any.
 func (u *turn) awaitText() bool {
 	wake := log.NewWake()
-	r := u.stream.Listen(log.Position{}, wake)
+	r := u.stream.WatchUncounted(log.Position{}, wake)
 	defer r.Close()
 	var items []log.Item
 	for {

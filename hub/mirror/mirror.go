@@ -191,13 +191,15 @@ func (m *Mirror[C]) want() {
 // load reads the source until nothing is wanted any more.
 func (m *Mirror[C]) load() {
 	for failures, restless := 0, 0; ; {
-		upTo, more := m.begin()
-		if !more {
+		upTo, ok := m.begin()
+		if !ok {
 			return
 		}
 		err := m.replica.Load()
-		joined := m.loaded(upTo, err)
+		more, joined := m.loaded(upTo, err)
 		switch {
+		case !more:
+			return
 		case err != nil:
 			failures++
 		case joined:
@@ -214,11 +216,11 @@ func (m *Mirror[C]) load() {
 	}
 }
 
-// begin says up to what the next load covers what was wanted, or that nothing is wanted.
-func (m *Mirror[C]) begin() (upTo uint64, more bool) {
+// begin says up to what the next load covers what was wanted. It returns false for a closed mirror.
+func (m *Mirror[C]) begin() (upTo uint64, ok bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.closed || m.covered == m.wanted {
+	if m.closed {
 		m.loading = false
 		return 0, false
 	}
@@ -226,8 +228,9 @@ func (m *Mirror[C]) begin() (upTo uint64, more bool) {
 	return m.wanted, true
 }
 
-// loaded notes what a load has brought, and reports whether all buffered changes have joined.
-func (m *Mirror[C]) loaded(upTo uint64, err error) (joined bool) {
+// loaded notes what a load has brought. It reports whether more is wanted, and whether all buffered changes have joined. Where nothing more is
+// wanted, the loading ends here: whatever is heard from then on is taken at once.
+func (m *Mirror[C]) loaded(upTo uint64, err error) (more, joined bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.err = err
@@ -236,8 +239,9 @@ func (m *Mirror[C]) loaded(upTo uint64, err error) (joined bool) {
 		m.covered = upTo
 		joined = m.takeBuffered()
 	}
+	m.loading = !m.closed && m.covered < m.wanted
 	m.tell()
-	return joined
+	return m.loading, joined
 }
 
 // takeBuffered takes what was heard meanwhile. m.mu is held.

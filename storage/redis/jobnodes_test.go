@@ -61,7 +61,7 @@ func (n *node) report(t testing.TB, worker string, job *hub.Job) error {
 // entryNames are those of the entries of a stream.
 func entryNames(t testing.TB, s *hub.Stream) (list []string) {
 	t.Helper()
-	r := s.Listen(log.Position{}, log.NewWake())
+	r := s.WatchUncounted(log.Position{}, log.NewWake())
 	defer r.Close()
 	items, _ := r.Read(nil)
 	for i := range items {

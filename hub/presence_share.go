@@ -1,0 +1,182 @@
+package hub
+
+import (
+	"sync"
+	"time"
+
+	"github.com/duckwire/duckwire/hub/log"
+)
+
+// shareMeta has the other nodes told of a meta of this node's. t.mu is held.
+func (t *presenceTable) shareMeta(m *presenceMeta) {
+	if t.share == nil || m.key == nil {
+		return
+	}
+	p := SharedPresence{
+		ID: m.id, Turn: m.turn, Node: t.topic.hub.Node(), Key: m.key.name, Client: m.client, Meta: m.meta, Ref: m.ref, Since: m.since.UnixMilli(),
+	}
+	if !m.until.IsZero() {
+		p.Until = m.until.UnixMilli()
+	}
+	t.save(p)
+}
+
+// shareGone has the other nodes told that a meta has left. t.mu is held.
+func (t *presenceTable) shareGone(m *presenceMeta) {
+	if t.share != nil {
+		t.save(SharedPresence{ID: m.id, Turn: m.turn, Node: t.topic.hub.Node(), Gone: true})
+	}
+}
+
+func (t *presenceTable) save(p SharedPresence) {
+	t.share.unsaved[p.ID] = p
+	t.topic.hub.cluster.presenceOut.add(t)
+}
+
+// presenceEvery is for how long changes of presences are gathered before the other nodes are told.
+const presenceEvery = 10 * time.Millisecond
+
+// presenceOut are the tables with changes that the other nodes have not been told.
+type presenceOut struct {
+	stop    chan struct{} // closed when the others are to be told for the last time
+	stopped sync.Once
+	work    sync.WaitGroup
+	wake    *log.Wake
+
+	mu     sync.Mutex
+	tables map[*presenceTable]struct{}
+}
+
+func (o *presenceOut) init() {
+	o.stop, o.wake, o.tables = make(chan struct{}), log.NewWake(), make(map[*presenceTable]struct{})
+}
+
+// add notes that a table has changes. It may be locked.
+func (o *presenceOut) add(t *presenceTable) {
+	o.mu.Lock()
+	o.tables[t] = struct{}{}
+	o.mu.Unlock()
+	o.wake.Signal()
+}
+
+// sharePresences tells the other nodes of changes until that is stopped, and once more then.
+func (h *Hub) sharePresences() {
+	out := &h.cluster.presenceOut
+	for {
+		select {
+		case <-out.stop:
+			out.save()
+			return
+		case <-out.wake.C:
+		}
+		if !out.save() {
+			out.wake.Signal()
+			h.Pause(time.Second)
+		}
+		h.Pause(presenceEvery)
+	}
+}
+
+// save reports whether all was saved.
+func (o *presenceOut) save() bool {
+	o.mu.Lock()
+	tables := o.tables
+	o.tables = make(map[*presenceTable]struct{})
+	o.mu.Unlock()
+	ok := true
+	for t := range tables {
+		ok = t.saveUnsaved() && ok
+	}
+	return ok
+}
+
+// endPresences tells the other nodes that this one ends: its sessions may come back to another. It returns when that is said.
+func (h *Hub) endPresences() {
+	if !h.cluster.sharesPresences() {
+		return
+	}
+	h.expireAll(nodeGrace)
+	out := &h.cluster.presenceOut
+	out.stopped.Do(func() { close(out.stop) })
+	out.work.Wait()
+}
+
+func (t *presenceTable) saveUnsaved() bool {
+	t.Lock()
+	unsaved := t.share.unsaved
+	t.share.unsaved = make(map[string]SharedPresence)
+	t.Unlock()
+	metas := make([]SharedPresence, 0, len(unsaved))
+	for _, p := range unsaved {
+		metas = append(metas, p)
+	}
+	if len(metas) == 0 || t.topic.hub.cluster.presences.SavePresences(t.topic.name, metas) == nil {
+		return true
+	}
+	t.Lock()
+	defer t.Unlock()
+	for _, p := range metas {
+		if _, newer := t.share.unsaved[p.ID]; !newer {
+			t.save(p)
+		}
+	}
+	return false
+}
+
+// eachPresences calls f with each table, locked.
+func (h *Hub) eachPresences(f func(t *presenceTable)) {
+	if !h.cluster.sharesPresences() {
+		return
+	}
+	for _, topic := range h.allTopics() {
+		topic.Lock()
+		t := topic.presences
+		topic.Unlock()
+		if t == nil || t.share == nil {
+			continue
+		}
+		t.Lock()
+		before := t.Tail()
+		f(t)
+		t.unlock(before)
+	}
+}
+
+// removeDeadPresences ends the metas of a node that has died, but for those that leave by themselves.
+func (h *Hub) removeDeadPresences(node string) {
+	h.eachPresences(func(t *presenceTable) {
+		for _, m := range t.share.byID {
+			if m.node == node && m.until.IsZero() {
+				t.remove(m)
+				t.shareGone(m)
+			}
+		}
+	})
+}
+
+// shareAllPresences tells the other nodes of all metas of this node's again.
+func (h *Hub) shareAllPresences() {
+	h.eachPresences(func(t *presenceTable) {
+		for _, m := range t.share.byID {
+			if m.node == "" {
+				t.shareMeta(m)
+			}
+		}
+	})
+}
+
+// nodeGrace is for how long the sessions of a node that ends may come back to another, where nobody has said how long yet.
+const nodeGrace = 15 * time.Second
+
+// expireAll lets all metas of this node's that are live leave after a time: the node ends, and its sessions may come back to another.
+func (h *Hub) expireAll(grace time.Duration) {
+	until := time.Now().Add(grace)
+	h.eachPresences(func(t *presenceTable) {
+		for _, m := range t.share.byID {
+			if m.node == "" && m.until.IsZero() {
+				t.linger(m, until)
+				t.shareMeta(m)
+			}
+		}
+	})
+}
