@@ -2,9 +2,11 @@ package handlers
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"slices"
 	"sync/atomic"
 	"syscall"
@@ -70,7 +72,7 @@ type handover struct {
 	rest  chunk // that the client did not take
 	end   bool  // the feed is at its end
 	err   error
-	panic any
+	panic error // what the feed panicked with, and its stack
 }
 
 // Signal implements hub.Waker: there is something to read.
@@ -150,7 +152,7 @@ func (p *pump) rest() {
 func (p *pump) Flush(y *writers.Try) {
 	defer func() {
 		if v := recover(); v != nil { // it is the handler's to answer for
-			p.handover.panic = v
+			p.handover.panic = fmt.Errorf("in a feed: %v\n%s", v, debug.Stack())
 			p.handOver()
 		}
 	}()
