@@ -30,7 +30,8 @@ type Hub struct {
 	logger   *slog.Logger
 	begun    time.Time
 	epochs   *epochs
-	logBytes atomic.Int64 // of all logs, about
+	logBytes atomic.Int64 // of all logs, about; without encodings
+	encoded  atomic.Int64 // bytes of encodings that logs keep for their readers
 	room     room
 	counts   counts
 
@@ -133,8 +134,8 @@ func (h *Hub) expiryTime() time.Time {
 	return now.Round(0)
 }
 
-// LogBytes returns about how many bytes all logs take.
-func (h *Hub) LogBytes() int64 { return h.logBytes.Load() }
+// LogBytes returns about how many bytes all logs take, with the encodings that they keep for their readers.
+func (h *Hub) LogBytes() int64 { return h.logBytes.Load() + h.encoded.Load() }
 
 // OnDrain has w signalled when the hub begins to drain, until forget is called.
 func (h *Hub) OnDrain(w Waker) (forget func()) {
@@ -314,6 +315,7 @@ func (h *Hub) topic(name string) (*topic, error) {
 		return nil, &LimitError{Kind: ErrLimited, Name: "topics", Limit: int64(h.limits.Topics), Retry: 10 * time.Second}
 	}
 	t = &topic{name: name, hub: h, used: time.Now()}
+	t.encodings = &h.encoded
 	if h.topicStore == nil {
 		t.epoch = h.epochs.take()
 	}

@@ -3,9 +3,10 @@ package hub
 import (
 	"sort"
 	"sync"
+	"sync/atomic"
 )
 
-// encodedTail is how many entries behind the tail keep their encoded bytes.
+// encodedTail is how many of the newest entries keep their encoded bytes.
 const encodedTail = 64
 
 // Limits of one Read: what a lagging reader takes in one go, so that its memory stays bounded.
@@ -26,7 +27,9 @@ type log struct {
 	base    uint64     // the offset of the newest entry that was trimmed
 	entries []entry    // base+1, base+2, …
 	text    []byte     // all text, from the beginning; logs with text are never trimmed
-	bytes   int64      // what the entries take, for limits
+	bytes   int64      // what the entries take, for limits; without their encodings
+
+	encodings *atomic.Int64 // where the bytes of encodings are counted; set once, before the first entry
 
 	delivered       uint64    // the highest offset that any reader was given
 	deliveredTokens int       // entries among those that count as tokens
@@ -57,9 +60,8 @@ func (l *log) position(offset uint64) Position { return Position{Epoch: l.epoch,
 // appendText adds one text entry. l.mu is held, and let go by unlockAndWake.
 func (l *log) appendText(text string) uint64 {
 	l.text = append(l.text, text...)
-	l.entries = append(l.entries, entry{end: len(l.text)})
+	l.push(entry{end: len(l.text)})
 	l.bytes += int64(len(text)) + entryBytes
-	l.dropEncoded()
 	return l.tail()
 }
 
@@ -67,9 +69,9 @@ func (l *log) appendText(text string) uint64 {
 func (l *log) appendEvent(ev *Event) uint64 {
 	l.text = append(l.text, ev.Text...)
 	ev.Offset = l.tail() + 1
-	l.entries = append(l.entries, entry{end: len(l.text), event: ev})
+	ev.Encoding.size = l.encodings
+	l.push(entry{end: len(l.text), event: ev})
 	l.bytes += eventBytes(ev) + int64(len(ev.Text))
-	l.dropEncoded()
 	return ev.Offset
 }
 
@@ -78,10 +80,39 @@ func eventBytes(ev *Event) int64 {
 	return int64(len(ev.Data)+len(ev.Name)+len(ev.Bytes)) + entryBytes + 224
 }
 
-// dropEncoded frees the encoded bytes of the entry that has just left the encoded tail.
-func (l *log) dropEncoded() {
+// push adds an entry. The one that leaves the encoded tail with that keeps its encodings no longer.
+func (l *log) push(e entry) {
+	l.entries = append(l.entries, e)
 	if i := len(l.entries) - 1 - encodedTail; i >= 0 && l.entries[i].event != nil {
-		l.entries[i].event.drop()
+		l.entries[i].event.close()
+	}
+}
+
+// retire frees the encodings of a log that the hub forgets. Readers that it still has encode for themselves, or keep what
+// goes with them. l.mu is held.
+func (l *log) retire() {
+	l.eachEncoding((*Encoding).close)
+	l.encodings = nil
+}
+
+// clearEncodings frees the encodings of a log. Whoever needs them makes them again.
+func (l *log) clearEncodings() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.eachEncoding((*Encoding).clear)
+}
+
+// eachEncoding calls f with all encodings that may hold something: those of the encoded tail, and of spans of text.
+func (l *log) eachEncoding(f func(*Encoding)) {
+	for _, e := range l.entries[max(0, len(l.entries)-encodedTail):] {
+		if e.event != nil {
+			f(&e.event.Encoding)
+		}
+	}
+	for i := range l.spans.spans {
+		if enc := l.spans.spans[i].enc; enc != nil {
+			f(enc)
+		}
 	}
 }
 
@@ -90,6 +121,7 @@ func (l *log) trim(drop func(ev *Event) bool) (dropped []*Event) {
 	n := 0
 	for n < len(l.entries) && drop(l.entries[n].event) {
 		l.bytes -= eventBytes(l.entries[n].event)
+		l.entries[n].event.close()
 		dropped = append(dropped, l.entries[n].event)
 		n++
 	}
@@ -230,8 +262,9 @@ func (l *log) catchUp(r *Reader) (reset *Reset) {
 
 // begin gives a log without text another life, in which nothing is kept yet. l.mu is held; the readers are woken by unlockAndWake.
 func (l *log) begin(epoch string, before []Position, base uint64) {
+	l.eachEncoding((*Encoding).close)
 	l.epoch, l.before, l.base, l.delivered = epoch, before, base, base
-	l.entries, l.bytes = nil, 0
+	l.entries, l.bytes, l.spans = nil, 0, spanCache{}
 }
 
 // livesKept is of how many earlier lives it is known up to where the log is the same.
@@ -273,7 +306,7 @@ func (l *log) itemAfter(after uint64) Item {
 		j++
 	}
 	to, end := l.base+uint64(j)+1, l.entries[j].end
-	return Item{To: to, At: at, Text: l.text[at:end:end], Encoding: l.spans.get(after, to)}
+	return Item{To: to, At: at, Text: l.text[at:end:end], Encoding: l.spans.get(after, to, l.encodings)}
 }
 
 // offsetAt returns the offset of the first entry whose text ends beyond the byte at, that is, the place to read on for a client that has
@@ -325,7 +358,7 @@ type span struct {
 	enc      *Encoding
 }
 
-func (c *spanCache) get(from, to uint64) *Encoding {
+func (c *spanCache) get(from, to uint64, size *atomic.Int64) *Encoding {
 	for i := range c.spans {
 		if s := &c.spans[i]; s.enc != nil && s.from == from && s.to == to {
 			return s.enc
@@ -333,6 +366,9 @@ func (c *spanCache) get(from, to uint64) *Encoding {
 	}
 	s := &c.spans[c.next]
 	c.next = (c.next + 1) % len(c.spans)
-	*s = span{from: from, to: to, enc: new(Encoding)}
+	if s.enc != nil {
+		s.enc.close()
+	}
+	*s = span{from: from, to: to, enc: &Encoding{size: size}}
 	return s.enc
 }

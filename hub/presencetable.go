@@ -76,6 +76,7 @@ func (h *Hub) lockPresences(name string) (*presenceTable, error) {
 		t.mu.Lock()
 		if t.presences == nil && !t.gone {
 			t.presences = &presenceTable{topic: t, byKey: make(map[string]*list.Element)}
+			t.presences.encodings = &h.encoded
 			t.presences.shareTable()
 		}
 		p := t.presences
@@ -127,6 +128,7 @@ func (t *topic) dropPresences() {
 		return
 	}
 	p.gone = true
+	p.retire()
 	p.endShare()
 	t.presences = nil
 	t.used = time.Now()

@@ -172,7 +172,7 @@ func (q *queues) enter(h *Hub, user string) *queueLog {
 	first := ql == nil
 	if first {
 		ql = &queueLog{hub: h, user: user}
-		ql.epoch = epoch
+		ql.epoch, ql.encodings = epoch, &h.encoded
 		q.open[user] = ql
 	}
 	ql.users++

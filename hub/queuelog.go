@@ -144,6 +144,7 @@ func (q *queueLog) close() {
 	q.mu.Lock()
 	q.over = true
 	stop := q.stop
+	q.retire()
 	q.hub.logBytes.Add(-q.bytes)
 	q.mu.Unlock()
 	if stop != nil {

@@ -177,7 +177,7 @@ func (h *Hub) newStream(spec *StreamSpec, meta *CompletionMeta) (s *Stream, old 
 	if s.ID == "" {
 		s.ID = streamPrefix(spec.Kind) + ulid.Make().String()
 	}
-	s.log.epoch = h.epochs.take()
+	s.log.epoch, s.log.encodings = h.epochs.take(), &h.encoded
 	if spec.Slot != "" {
 		s.slot = slotKey{spec.Owner, spec.Slot}
 	}

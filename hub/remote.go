@@ -233,7 +233,7 @@ func (s *Stream) takeLocked(c *SharedStream, whole bool) bool {
 			return false
 		}
 		s.log.begin(rec.Epoch, rec.Before, 0)
-		s.log.text, s.log.deliveredTokens, s.log.spans = nil, 0, spanCache{}
+		s.log.text, s.log.deliveredTokens = nil, 0
 	}
 	for i := range rec.Runs {
 		run := rec.Runs[i]

@@ -284,7 +284,7 @@ func (s *Stream) growLocked(n int) error {
 	if limit := s.hub.limits.StreamBytes; s.log.bytes+int64(n) > limit {
 		return &LimitError{Kind: ErrTooLarge, Name: "bytes of one stream (stream_bytes)", Limit: limit}
 	}
-	if limit := s.hub.limits.mostLogMemory(); s.hub.logBytes.Load()+int64(n) > limit {
+	if limit := s.hub.limits.mostLogMemory(); s.hub.LogBytes()+int64(n) > limit {
 		return &LimitError{Kind: ErrTooLarge, Name: "memory for logs, with what running streams may take beyond log_memory", Limit: limit}
 	}
 	s.startLocked()
