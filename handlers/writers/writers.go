@@ -18,7 +18,9 @@ type Job interface {
 // Pool holds the goroutines of one server. The zero value is ready. Safe for concurrent use.
 type Pool struct {
 	mu      sync.Mutex
-	ready   []Job // oldest first
+	ready   []Job // those that came last, oldest first
+	next    []Job // those before them, oldest first: what is taken next begins at taken
+	taken   int   // how many of next are taken
 	running int
 	still   chan struct{} // closed when the last goroutine ends, where somebody waits for that
 }
@@ -73,14 +75,17 @@ func (p *Pool) run() {
 	}
 }
 
-// take moves ready jobs into list, or ends the caller's running.
+// take moves ready jobs into list, or ends the caller's running. It takes as long for one job among many as among few:
+// the others stay where they are.
 func (p *Pool) take(list []Job) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n := copy(list, p.ready)
-	rest := copy(p.ready, p.ready[n:])
-	clear(p.ready[rest:])
-	p.ready = p.ready[:rest]
+	if p.taken == len(p.next) {
+		p.next, p.ready, p.taken = p.ready, p.next[:0], 0
+	}
+	n := copy(list, p.next[p.taken:])
+	clear(p.next[p.taken : p.taken+n]) // or jobs that are done stay in memory
+	p.taken += n
 	if n == 0 {
 		p.running--
 		if p.running == 0 && p.still != nil {
