@@ -57,8 +57,8 @@ func publishSome(t *testing.T, h *hub.Hub, topic string, n int) {
 	}
 }
 
-// TestLateReadersLeaveNothing: what late readers encode is theirs; what the newest entries keep is in LogBytes, and goes
-// when they are no longer the newest.
+// TestLateReadersLeaveNothing: what late readers encode is theirs; what the newest entries keep is in LogBytes, and
+// goes when they are no longer the newest.
 func TestLateReadersLeaveNothing(t *testing.T) {
 	h := hub.New(hub.Options{})
 	defer h.Close()
@@ -122,8 +122,8 @@ func TestEncodingsGoFirst(t *testing.T) {
 	}
 }
 
-// TestEncodingsAreCounted walks random histories of a topic and a stream. At each step LogBytes holds, beside what the same
-// history takes in a hub without readers, just the bytes that can be reached.
+// TestEncodingsAreCounted walks random histories of a topic and a stream. At each step LogBytes holds, beside what
+// the same history takes in a hub without readers, just the bytes that can be reached.
 func TestEncodingsAreCounted(t *testing.T) {
 	for range 30 {
 		seed := rand.Uint64()
@@ -158,7 +158,8 @@ func walkEncodings(t *testing.T, rnd *rand.Rand) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if err := a.Add([]hub.Part{{Text: strings.Repeat("y", n)}, {Name: "e", Data: []byte(`{}`)}, {Text: "z"}}); err != nil {
+				parts := []hub.Part{{Text: strings.Repeat("y", n)}, {Name: "e", Data: []byte(`{}`)}, {Text: "z"}}
+				if err := a.Add(parts); err != nil {
 					t.Fatal(err)
 				}
 				a.Abort()

@@ -62,6 +62,8 @@ type Stream struct {
 	account  account
 	producer producerState
 
+	announced bool // an announcer reads it
+
 	remote    *remote              // nil: this node writes it
 	elsewhere map[string]time.Time // other nodes with watchers, and until when they count
 	heldBy    []string             // of a mirror: users whose workers have its job, as far as it is known here
@@ -313,9 +315,11 @@ func (s *Stream) finish(status Status, e Ending) bool {
 		s.log.mu.Unlock()
 		return false
 	}
+	a := s.announcerLocked(s.log.position(s.log.tail()))
 	s.endLocked(status, e)
 	stop := s.stop
 	s.log.unlockAndWake()
+	a.start(func() {})
 	if stop != nil {
 		stop(errStreamEnded)
 	}

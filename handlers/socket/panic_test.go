@@ -128,8 +128,8 @@ type panicsInJSON struct{}
 
 func (panicsInJSON) MarshalJSON() ([]byte, error) { panic("in MarshalJSON") }
 
-// TestPanicEndsItsChannelAlone: a panic in the code of a channel's Kind, whatever goroutine calls it, ends that channel. The socket, another
-// channel on it, and the process go on.
+// TestPanicEndsItsChannelAlone: a panic in the code of a channel's Kind, whatever goroutine calls it, ends that
+// channel. The socket, another channel on it, and the process go on.
 func TestPanicEndsItsChannelAlone(t *testing.T) {
 	const crashed, left = `"phx_error",{"reason":"channel_crash"}]`, `"phx_close",{}]`
 	cases := map[string]struct {
@@ -150,7 +150,8 @@ func TestPanicEndsItsChannelAlone(t *testing.T) {
 				if err != nil {
 					return nil, err
 				}
-				_, err = c.Follow(stream, hub.Position{}, func([]socket.Outgoing, *hub.Item) []socket.Outgoing { panic("in render") })
+				render := func([]socket.Outgoing, *hub.Item) []socket.Outgoing { panic("in render") }
+				_, err = c.Follow(stream, hub.Position{}, render)
 				stream.Cancel("")
 				return echo(c), err
 			},
@@ -180,7 +181,8 @@ func TestPanicEndsItsChannelAlone(t *testing.T) {
 					return tc.join(s, c)
 				})
 				s = start(t, socket.Options{
-					Routes: []socket.Route{{Pattern: "odd", Kind: odd}}, Logger: slog.New(slog.NewTextHandler(&log, nil)),
+					Routes: []socket.Route{{Pattern: "odd", Kind: odd}},
+					Logger: slog.New(slog.NewTextHandler(&log, nil)),
 				}, hub.Limits{})
 				p := open(s)
 				p.send(`["1","1","room:1","phx_join",{}]`)

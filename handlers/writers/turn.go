@@ -2,8 +2,8 @@ package writers
 
 import "sync/atomic"
 
-// Turn says whose turn it is to write to one connection: nobody's, somebody's, or somebody's who should look again before leaving. The zero
-// value is nobody's. Safe for concurrent use.
+// Turn says whose turn it is to write to one connection: nobody's, somebody's, or somebody's who should look again
+// before leaving. The zero value is nobody's. Safe for concurrent use.
 type Turn struct {
 	state atomic.Int32
 	left  chan struct{} // closed by who had the turn when End was called
@@ -38,7 +38,8 @@ func (t *Turn) Take() bool {
 // Asked reports whether the one who has the turn was told to look again.
 func (t *Turn) Asked() bool { return t.state.Load() == again }
 
-// Again gives the turn back, or reports that there is more to be written after all: what came meanwhile has asked to take it.
+// Again gives the turn back, or reports that there is more to be written after all: what came meanwhile has asked
+// to take it.
 func (t *Turn) Again() bool {
 	switch {
 	case t.state.CompareAndSwap(taken, free):
@@ -50,7 +51,8 @@ func (t *Turn) Again() bool {
 	return false
 }
 
-// End lets nobody take the turn from now on, and returns when nobody has it. It is called once, by who does not have it.
+// End lets nobody take the turn from now on, and returns when nobody has it. It is called once, by who does not
+// have it.
 func (t *Turn) End() {
 	t.left = make(chan struct{})
 	if t.state.Swap(over) != free {

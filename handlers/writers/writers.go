@@ -1,6 +1,7 @@
-// Package writers writes to many connections with few goroutines: as many as there are processors, and none while there is nothing to be
-// written. They never wait for a client. So an event for a thousand readers wakes two goroutines, not a thousand, and a client that takes
-// nothing holds up nobody: what its connection does not take at once is left to a goroutine of its own.
+// Package writers writes to many connections with few goroutines: as many as there are processors, and none while
+// there is nothing to be written. They never wait for a client. So an event for a thousand readers wakes two
+// goroutines, not a thousand, and a client that takes nothing holds up nobody: what its connection does not take at
+// once is left to a goroutine of its own.
 package writers
 
 import (
@@ -10,8 +11,8 @@ import (
 
 // A Job is a connection that has something to be written.
 type Job interface {
-	// Flush writes it, without waiting for the client: by y, or by handing it on to a goroutine of the connection's own. It is called by one
-	// goroutine at a time for as long as the job sees to that with a Turn.
+	// Flush writes it, without waiting for the client: by y, or by handing it on to a goroutine of the connection's
+	// own. It is called by one goroutine at a time for as long as the job sees to that with a Turn.
 	Flush(y *Try)
 }
 
