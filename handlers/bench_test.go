@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -40,7 +41,8 @@ func newDeliveries(t testing.TB, n int, direct bool) *deliveries {
 	t.Cleanup(d.hub.Close)
 	for range n {
 		w := &discardWriter{}
-		p := &pump{w: w, rc: http.NewResponseController(w), wake: hub.NewWake(), hb: time.Minute, drained: d.hub.IsDraining, now: time.Now()}
+		p := newPump(w, httptest.NewRequest("GET", "/", nil), d.hub, nil, pumpOptions{Heartbeat: time.Minute})
+		p.now = time.Now()
 		conn := &countingConn{}
 		if direct {
 			p.conn, p.begun = conn, true
@@ -50,8 +52,9 @@ func newDeliveries(t testing.TB, n int, direct bool) *deliveries {
 			t.Fatal(err)
 		}
 		t.Cleanup(r.Close)
-		f := &topicFeed{readers: []*hub.TopicReader{r}}
-		f.first = f.greeting(live{hb: time.Second}, nil)
+		f := newTopicFeed(false)
+		f.add(r, nil)
+		f.greet(pumpOptions{Heartbeat: time.Second})
 		p.feed = f
 		d.pumps, d.feeds, d.conns = append(d.pumps, p), append(d.feeds, f), append(d.conns, conn)
 	}

@@ -149,6 +149,7 @@ func (s *server) streamOpenAI(w http.ResponseWriter, r *http.Request, stream *hu
 	if err != nil {
 		return err
 	}
+	opts.ThroughDrain = stream.EndsWithDrain() // few clients of this shape come back for the rest
 	pump, done, err := s.newPump(w, r, hub.ViaSSE, opts)
 	if err != nil {
 		return err
@@ -162,16 +163,9 @@ func (s *server) streamOpenAI(w http.ResponseWriter, r *http.Request, stream *hu
 	if refusal := s.awaitProvider(r.Context(), stream); refusal != nil {
 		return refusal
 	}
-	s.startLive(w, mediaSSE)
-	_ = pump.rc.Flush() // what fails now fails again at the first write
-	if stream.EndsWithDrain() {
-		// Few clients of this shape come back for the rest.
-		pump.drained = func() bool { return false }
-	}
-	f := newOpenAIFeed(streamFeed{stream: stream, reader: reader})
-	if err := pump.run(r.Context(), f); err != nil || f.failed {
-		panic(http.ErrAbortHandler)
-	}
+	startLive(w, mediaSSE)
+	_ = http.NewResponseController(w).Flush() // what fails now fails again at the first write
+	finishPump(pump.run(r.Context(), newOpenAIFeed(stream, reader)))
 	return nil
 }
 

@@ -160,7 +160,7 @@ func (s *server) writeBye(w http.ResponseWriter, p *Problem) {
 		reason = "drain"
 	}
 	limitWrite(w)
-	s.startLive(w, mediaSSE)
+	startLive(w, mediaSSE)
 	_, _ = w.Write(sse.AppendBye(nil, reason, time.Duration(p.RetryAfter)*time.Second)) // the client has gone: there is nobody to tell
 }
 

@@ -11,6 +11,7 @@ func Routes(o Options) chi.Routes { return newServer(o).router() }
 
 // FollowPresence returns what writes all that a connection which follows a topic's presences is told at the time.
 func FollowPresence(r *hub.PresenceReader) func() string {
-	f := &presenceFeed{readers: []*hub.PresenceReader{r}}
+	f := new(presenceFeed)
+	f.follow(r)
 	return func() string { return string(f.append(nil)) }
 }

@@ -82,7 +82,7 @@ func lessOne(counts map[string]int, key string) {
 
 // enter counts a session of the user in, which is there until leave is called. *hub.LimitError at a cap.
 func (s *server) enter(r *http.Request, user string, via hub.Transport) (leave func(), err error) {
-	drop, err := s.live.enter(user, s.Proxies.ClientOf(r), &s.Options)
+	drop, err := s.connections.enter(user, s.Proxies.ClientOf(r), &s.Options)
 	if err != nil {
 		return nil, err
 	}

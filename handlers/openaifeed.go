@@ -1,7 +1,6 @@
 package handlers
 
 import (
-	"net/http"
 	"time"
 
 	"github.com/duckwire/duckwire/handlers/openai"
@@ -15,15 +14,17 @@ type openAIFeed struct {
 	enc openai.Encoder
 }
 
-func newOpenAIFeed(f streamFeed) *openAIFeed {
-	f.format = formatOpenAI
-	o := &openAIFeed{streamFeed: f, enc: openai.NewEncoder(*f.stream.Completion, f.stream.Info())}
+func newOpenAIFeed(stream *hub.Stream, reader *hub.Reader) *openAIFeed {
+	o := &openAIFeed{
+		streamFeed: streamFeed{stream: stream, reader: reader, format: formatOpenAI},
+		enc:        openai.NewEncoder(*stream.Completion, stream.Info()),
+	}
 	o.encode = o.block
 	return o
 }
 
-func (f *openAIFeed) next(dst []byte) ([]byte, chunk, bool) {
-	dst, piece, end := f.streamFeed.next(dst)
+func (f *openAIFeed) Next(dst []byte) ([]byte, chunk, bool) {
+	dst, piece, end := f.streamFeed.Next(dst)
 	if end {
 		f.failed = f.failed || f.stream.Status() != hub.StatusDone
 	}
@@ -53,7 +54,7 @@ func (f *openAIFeed) end(dst []byte, item *hub.Item, position string) []byte {
 	ending := f.stream.State().Ending
 	if ending.Status != hub.StatusDone {
 		e := ending.Error
-		return sse.AppendBlock(dst, "", openai.AppendErrorBody(nil, e.Body, e.Message, errorType(e), "", e.Code), position)
+		return sse.AppendBlock(dst, "", openai.AppendErrorBody(nil, e.Body, e.Message, openai.ErrorType(e), "", e.Code), position)
 	}
 	before := hub.Position{Epoch: f.reader.Epoch(), Offset: item.To - 1}.String()
 	if !ending.FinishSent {
@@ -65,72 +66,12 @@ func (f *openAIFeed) end(dst []byte, item *hub.Item, position string) []byte {
 	return sse.AppendBlock(dst, "", []byte(openai.Done), position)
 }
 
-// finishReason is never absent from a completion that is whole: clients take its absence for a cut.
-func finishReason(e *hub.Ending) string {
-	if e.FinishReason == "" {
-		return "stop"
-	}
-	return e.FinishReason
-}
-
-func (f *openAIFeed) heartbeat(dst []byte, now time.Time) []byte {
+func (f *openAIFeed) Heartbeat(dst []byte, now time.Time) []byte {
 	return sse.AppendHeartbeat(dst, now)
 }
 
-// bye says nothing: this shape has no word for it. The response is aborted, so that nobody takes it for the end.
-func (f *openAIFeed) bye(dst []byte, _ string, _ time.Duration) []byte {
+// Bye says nothing: this shape has no word for it. The response is aborted, so that nobody takes it for the end.
+func (f *openAIFeed) Bye(dst []byte, _ string, _ time.Duration) []byte {
 	f.failed = true
 	return dst
-}
-
-// aggregate folds a finished stream into the answer to stream:false.
-func aggregate(stream *hub.Stream, st *hub.StreamState, items []hub.Item) []byte {
-	a := openai.NewAggregate(stream.Completion)
-	at := 0
-	for i := range items {
-		if ev := items[i].Event; ev.Kind == hub.ChunkEvent {
-			a.Text(st.Text[at:items[i].At])
-			a.Chunk(ev.Data)
-			at = items[i].At + len(items[i].Text)
-		}
-	}
-	a.Text(st.Text[at:])
-	return a.Append(nil, &st.Info, finishReason(&st.Ending), st.Ending.Usage)
-}
-
-// errorType is OpenAI's word for the kind of a failure.
-func errorType(e *hub.EndError) string {
-	if e.Type != "" {
-		return e.Type
-	}
-	return typeOfStatus(e.Status)
-}
-
-func typeOfStatus(status int) string {
-	switch {
-	case status == http.StatusUnauthorized:
-		return "authentication_error"
-	case status == http.StatusForbidden:
-		return "permission_error"
-	case status == http.StatusTooManyRequests:
-		return "rate_limit_error"
-	case status >= 400 && status < 500:
-		return "invalid_request_error"
-	}
-	return "server_error"
-}
-
-// writeOpenAIError answers in OpenAI's shape: the problem, or what a provider said.
-func writeOpenAIError(w http.ResponseWriter, p *Problem, err error) {
-	e, ok := providerError(err)
-	if ok {
-		p.Status, p.RetryAfter = e.Status, retrySeconds(e.Retry)
-	} else {
-		e = &hub.EndError{Code: p.Code, Message: p.Detail, Status: p.Status}
-	}
-	if p.Status < 400 || p.Status > 599 {
-		p.Status = http.StatusBadGateway
-	}
-	p.header(w.Header())
-	answer(w, p.Status, mediaJSON, openai.AppendErrorBody(nil, e.Body, e.Message, errorType(e), p.Field, e.Code))
 }

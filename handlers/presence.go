@@ -4,9 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"time"
 
-	"github.com/duckwire/duckwire/handlers/sse"
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/middleware"
 )
@@ -86,12 +84,12 @@ func (s *server) bePresent(f *presenceFeed, ask *presenceAsk, topics []string, w
 		if err != nil {
 			return ofParameter(err)
 		}
-		f.own = append(f.own, p)
+		f.be(p)
 		reader, err := s.hub.SubscribePresence(topic, wake)
 		if err != nil {
 			return err
 		}
-		f.readers = append(f.readers, reader)
+		f.follow(reader)
 	}
 	return nil
 }
@@ -103,45 +101,4 @@ func ofParameter(err error) error {
 		return &hub.FieldError{Field: "?presence", Reason: field.Reason}
 	}
 	return err
-}
-
-// presenceFeed is a subscriber's being present on the topics of its connection, and what it is told of the others. The zero value is neither.
-type presenceFeed struct {
-	own     []*hub.Presence
-	readers []*hub.PresenceReader
-	told    int // how many readers have given their state
-	items   []hub.Item
-}
-
-// end leaves the topics after the grace, for the connection may come back.
-func (f *presenceFeed) end(grace time.Duration) {
-	for _, p := range f.own {
-		p.Drop(grace)
-	}
-	for _, r := range f.readers {
-		r.Close()
-	}
-}
-
-// append appends what there is: of each topic first who is there, then what changes, without ids. Who lags too much is told all anew.
-func (f *presenceFeed) append(dst []byte) []byte {
-	for i, r := range f.readers {
-		if i >= f.told {
-			f.told++
-			dst = appendState(dst, r)
-		}
-		var lost bool
-		if f.items, lost = r.Read(f.items[:0]); lost {
-			dst = appendState(dst, r)
-		}
-		for j := range f.items {
-			dst = append(append(dst, encodedHead(&f.items[j])...), '\n')
-		}
-	}
-	return dst
-}
-
-func appendState(dst []byte, r *hub.PresenceReader) []byte {
-	ev := r.StateEvent()
-	return sse.AppendBlock(dst, ev.Name, ev.Data, "")
 }

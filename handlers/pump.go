@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -18,14 +19,33 @@ import (
 
 // feed is one long response: it turns what its readers have into bytes. Its methods append to dst; they belong to the handler's goroutine.
 type feed interface {
-	// next appends what is there to be sent; or, where that is one piece that all readers share, it returns the piece. end says that nothing
+	// Next appends what is there to be sent; or, where that is one piece that all readers share, it returns the piece. end says that nothing
 	// more will come.
-	next(dst []byte) (out []byte, piece chunk, end bool)
-	// heartbeat appends a sign of life.
-	heartbeat(dst []byte, now time.Time) []byte
-	// bye appends a farewell that is not the stream's end; nothing for formats that have none.
-	bye(dst []byte, reason string, retry time.Duration) []byte
+	Next(dst []byte) (out []byte, piece chunk, end bool)
+	// Heartbeat appends a sign of life.
+	Heartbeat(dst []byte, now time.Time) []byte
+	// Bye appends a farewell that is not the stream's end; nothing for formats that have none.
+	Bye(dst []byte, reason string, retry time.Duration) []byte
 }
+
+// pumpOptions is what a long response is asked for, and what bounds it. Heartbeat is needed.
+type pumpOptions struct {
+	Heartbeat    time.Duration // of silence, before a sign of life
+	Pad          int           // bytes before anything else, for proxies that hold back the first ones
+	Max          time.Duration // 0: no limit
+	Expires      time.Time     // when the client's token ends; zero: never
+	WriteTimeout time.Duration // for each write that waits; 0: none
+	ThroughDrain bool          // it goes on while the hub drains
+	Via          hub.Transport
+}
+
+// The reasons of a farewell (protocol/sse.md 5). The first two are given by who ends the response.
+const (
+	byeUnauthorized = "unauthorized" // the token does not hold any more
+	byeDisconnected = "disconnected" // come back
+	byeDrain        = "drain"        // the server stops: come back
+	byeMax          = "max"          // the response has lasted for as long as it may
+)
 
 // pumpBuffer is the size at which a feed's output is written even if there is more to come.
 const pumpBuffer = 64 << 10
@@ -36,16 +56,14 @@ const pumpBuffer = 64 << 10
 // waits for the client. The handler's goroutine sleeps, and has the turn for everything else: the beginning and the end, signs of life, and as
 // long as the client takes less than there is. Without a connection that can be written to without waiting, it has it always.
 type pump struct {
+	// Fixed.
 	w       http.ResponseWriter
 	rc      *http.ResponseController
+	hub     *hub.Hub
+	options pumpOptions
 	wake    *hub.Wake // the handler's
-	hb      time.Duration
 	stop    time.Time // when to say bye for the time limit; zero: never
-	expires time.Time // when the token ends; zero: never
-	drained func() bool
-	timeout time.Duration // for each write that waits
-	conn    net.Conn      // nil: everything passes through w
-	via     hub.Transport
+	conn    net.Conn  // nil: everything passes through w
 
 	pool   *writers.Pool   // nil: the handler writes everything
 	raw    syscall.RawConn // of conn, for the pool
@@ -66,6 +84,25 @@ type pump struct {
 	direct   int64     // bytes that went out past w
 	handover handover
 }
+
+// newPump makes the pump of a response. The handler has its turn.
+func newPump(w http.ResponseWriter, r *http.Request, h *hub.Hub, pool *writers.Pool, o pumpOptions) *pump {
+	p := &pump{
+		w: w, rc: http.NewResponseController(w), hub: h, options: o, wake: hub.NewWake(), conn: directConn(w, r),
+		handed: make(chan struct{}, 1),
+	}
+	p.turn.Take()
+	if p.raw = writers.Raw(p.conn); p.raw != nil {
+		p.pool = pool
+	}
+	if o.Max > 0 {
+		p.stop = time.Now().Add(o.Max)
+	}
+	return p
+}
+
+// heedDrain has the response end when the hub begins to drain, until forget is called.
+func (p *pump) heedDrain() (forget func()) { return p.hub.OnDrain(p.wake) }
 
 // handover is what a writer of the pool leaves to the handler.
 type handover struct {
@@ -92,10 +129,23 @@ func (p *pump) end(reason string) {
 }
 
 // Transport implements hub.Client.
-func (p *pump) Transport() hub.Transport { return p.via }
+func (p *pump) Transport() hub.Transport { return p.options.Via }
 
-// run returns nil after a clean end, the client's leaving included, and an error when a write failed.
+// errNotWhole means that the body must not look whole, though every byte of it went out.
+var errNotWhole = errors.New("the stream's end is not the body's")
+
+// run writes what the feed has until one of the ends. It returns nil after a clean end, the client's leaving included, and
+// an error where the response is to be aborted: a write failed, or the body must not look whole.
 func (p *pump) run(ctx context.Context, f feed) error {
+	err := p.loop(ctx, f)
+	if s, ok := f.(interface{ whole() bool }); ok && err == nil && !s.whole() {
+		return errNotWhole
+	}
+	return err
+}
+
+// loop is the handler's part of the writing.
+func (p *pump) loop(ctx context.Context, f feed) error {
 	defer p.count()
 	defer context.AfterFunc(ctx, func() { p.gone.Store(true); p.wake.Signal() })()
 	p.feed = f
@@ -110,7 +160,7 @@ func (p *pump) run(ctx context.Context, f feed) error {
 			return err
 		}
 		if reason, retry := p.leave(); reason != "" {
-			return p.write(f.bye(p.room(), reason, retry))
+			return p.write(f.Bye(p.room(), reason, retry))
 		}
 		if !p.now.Before(p.due) {
 			if err := p.beat(f); err != nil {
@@ -188,7 +238,7 @@ func (p *pump) handOver() {
 
 // nextChunk returns what the feed has.
 func (p *pump) nextChunk() (c chunk, end bool) {
-	buf, piece, end := p.feed.next(p.room())
+	buf, piece, end := p.feed.Next(p.room())
 	if len(piece) > 0 {
 		return piece, end
 	}
@@ -223,10 +273,10 @@ func (p *pump) room() []byte {
 
 // beat sends a sign of life, if nothing else has gone out for long enough.
 func (p *pump) beat(f feed) error {
-	if p.now.Sub(p.written) < p.hb {
+	if p.now.Sub(p.written) < p.options.Heartbeat {
 		return nil
 	}
-	return p.write(f.heartbeat(p.room(), p.now))
+	return p.write(f.Heartbeat(p.room(), p.now))
 }
 
 // write sends what stands behind the room of buf.
@@ -240,8 +290,8 @@ func (p *pump) send(c chunk) error {
 	if len(c) == 0 {
 		return nil
 	}
-	if p.timeout > 0 && p.deadline.Sub(p.now) < p.timeout-time.Second {
-		p.deadline = p.now.Add(p.timeout)
+	if p.options.WriteTimeout > 0 && p.deadline.Sub(p.now) < p.options.WriteTimeout-time.Second {
+		p.deadline = p.now.Add(p.options.WriteTimeout)
 		_ = p.rc.SetWriteDeadline(p.deadline) // unsupported by test recorders only
 	}
 	p.written = p.now
@@ -280,12 +330,12 @@ func (p *pump) leave() (reason string, retry time.Duration) {
 		return ended, spread()
 	case ended != "":
 		return ended, 0
-	case p.drained() && !p.asked(): // what is left to be read goes out first
-		return "drain", spread()
-	case !p.expires.IsZero() && !p.now.Before(p.expires):
+	case p.hub.IsDraining() && !p.options.ThroughDrain && !p.asked(): // what is left to be read goes out first
+		return byeDrain, spread()
+	case !p.options.Expires.IsZero() && !p.now.Before(p.options.Expires):
 		return byeUnauthorized, 0
 	case !p.stop.IsZero() && !p.now.Before(p.stop):
-		return "max", 50 * time.Millisecond
+		return byeMax, 50 * time.Millisecond
 	}
 	return "", 0
 }
@@ -295,12 +345,12 @@ func spread() time.Duration { return 200*time.Millisecond + rand.N(4800*time.Mil
 
 // sleep returns how long nothing needs to be looked at.
 func (p *pump) sleep() time.Duration {
-	d := p.written.Add(p.hb).Sub(p.now)
+	d := p.written.Add(p.options.Heartbeat).Sub(p.now)
 	if !p.stop.IsZero() {
 		d = min(d, p.stop.Sub(p.now))
 	}
-	if !p.expires.IsZero() {
-		d = min(d, p.expires.Sub(p.now))
+	if !p.options.Expires.IsZero() {
+		d = min(d, p.options.Expires.Sub(p.now))
 	}
 	return max(d, time.Millisecond)
 }

@@ -49,33 +49,22 @@ func parsePosition(text string, def hub.Position) (hub.Position, error) {
 	return hub.ParsePosition(text)
 }
 
-// live is what a long response may be asked for in its query (protocol/sse.md 5).
-type live struct {
-	hb  time.Duration
-	pad int
-	max time.Duration // 0: none
-}
-
-func (s *server) parseLive(q url.Values) (l live, err error) {
+// parseLive reads what a long response is asked for in its query (protocol/sse.md 5).
+func (s *server) parseLive(q url.Values) (o pumpOptions, err error) {
 	hb, err := intParam(q, "hb", int(s.Heartbeat/time.Second), 1, 60)
 	if err != nil {
-		return l, err
+		return o, err
 	}
-	if l.pad, err = intParam(q, "pad", 0, 0, 65536); err != nil {
-		return l, err
+	if o.Pad, err = intParam(q, "pad", 0, 0, 65536); err != nil {
+		return o, err
 	}
 	most, err := intParam(q, "max", 0, 1, 24*3600)
-	l.hb, l.max = time.Duration(hb)*time.Second, time.Duration(most)*time.Second
-	return l, err
+	o.Heartbeat, o.Max = time.Duration(hb)*time.Second, time.Duration(most)*time.Second
+	return o, err
 }
 
-// The media types of GET on logs.
-const (
-	mediaSSE    = "text/event-stream"
-	mediaNDJSON = "application/x-ndjson"
-	mediaText   = "text/plain"
-	mediaJSON   = "application/json"
-)
+// mediaJSON is the media type of short answers.
+const mediaJSON = "application/json"
 
 // negotiate chooses among the offered media types by ?format= (a short name) or by Accept; the first offered is for clients that take
 // anything. "" means that none will do.

@@ -21,12 +21,6 @@ type response struct {
 	end      func(reason string)
 }
 
-// The reasons that a response may be ended for, beside its own (protocol/sse.md 5).
-const (
-	byeUnauthorized = "unauthorized" // the token does not hold any more
-	byeDisconnected = "disconnected" // come back
-)
-
 func (l *responses) add(r *response) (remove func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -97,15 +97,15 @@ func def[T comparable](field *T, value T) {
 
 type server struct {
 	Options
-	hub     *hub.Hub
-	whole   http.Handler // all of it, for what other nodes hand on
-	logger  *slog.Logger
-	live    connections
-	rates   *ratelimit.Set
-	sharing sync.WaitGroup // tells other nodes of the rates, until unshare
-	unshare context.CancelFunc
-	auth    middleware.AuthOptions
-	writers writers.Pool // of long responses
+	hub         *hub.Hub
+	whole       http.Handler // all of it, for what other nodes hand on
+	logger      *slog.Logger
+	connections connections
+	rates       *ratelimit.Set
+	sharing     sync.WaitGroup // tells other nodes of the rates, until unshare
+	unshare     context.CancelFunc
+	auth        middleware.AuthOptions
+	writers     writers.Pool // of long responses
 
 	responses responses            // those that last, to be ended
 	answered  middleware.Responses // for the metrics
@@ -128,7 +128,7 @@ func New(o Options) *Edge {
 	s.sockets = s.newSockets()
 	s.whole = escapeTopics(s.router())
 	s.joinNodes()
-	s.live.share(&s.Options)
+	s.connections.share(&s.Options)
 	var sharing context.Context
 	sharing, s.unshare = context.WithCancel(context.Background())
 	s.shareRates(sharing)

@@ -74,10 +74,11 @@ func (s *server) sseSocket(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	p := s.pumpOf(w, r, opts)
+	opts.WriteTimeout = s.WriteTimeout
+	p := newPump(w, r, s.hub, &s.writers, opts)
 	down, err := s.sockets.OpenDownstream(r, q.Get("session"), after, p)
 	if errors.Is(err, socket.ErrSession) {
-		s.startLive(w, mediaSSE)
+		startLive(w, mediaSSE)
 		_, _ = w.Write(sse.AppendBye(nil, "session", 0)) // the client has gone: there is nobody to tell
 		return nil
 	}
@@ -86,9 +87,9 @@ func (s *server) sseSocket(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	defer down.Close()
-	defer s.hub.OnDrain(p.wake)()
-	s.startLive(w, mediaSSE)
-	s.finishPump(p.run(r.Context(), &socketFeed{down: down, first: socketHello(down, opts, after)}))
+	defer p.heedDrain()()
+	startLive(w, mediaSSE)
+	finishPump(p.run(r.Context(), &socketFeed{down: down, first: socketHello(down, opts, after)}))
 	return nil
 }
 
@@ -104,17 +105,17 @@ func frameNumber(text string) (uint64, error) {
 	return n, nil
 }
 
-func socketHello(down *socket.Downstream, opts live, after uint64) []byte {
+func socketHello(down *socket.Downstream, opts pumpOptions, after uint64) []byte {
 	var b []byte
-	if opts.pad > 0 {
-		b = sse.AppendPad(b, opts.pad)
+	if opts.Pad > 0 {
+		b = sse.AppendPad(b, opts.Pad)
 	}
 	data := append(jsonw.AppendString([]byte(`{"session":`), down.Token()), `,"recovered":true,"frame":`...)
 	data = strconv.AppendUint(data, after, 10)
 	data = append(data, `,"now":`...)
 	data = strconv.AppendInt(data, time.Now().UnixMilli(), 10)
 	data = append(data, `,"hb":`...)
-	data = append(strconv.AppendInt(data, int64(opts.hb/time.Second), 10), '}')
+	data = append(strconv.AppendInt(data, int64(opts.Heartbeat/time.Second), 10), '}')
 	return sse.AppendBlock(b, "hello", data, "")
 }
 
@@ -124,7 +125,7 @@ type socketFeed struct {
 	first []byte
 }
 
-func (f *socketFeed) next(dst []byte) ([]byte, chunk, bool) {
+func (f *socketFeed) Next(dst []byte) ([]byte, chunk, bool) {
 	if f.first != nil {
 		dst, f.first = append(dst, f.first...), nil
 	}
@@ -141,11 +142,11 @@ func (f *socketFeed) next(dst []byte) ([]byte, chunk, bool) {
 	return dst, nil, end
 }
 
-func (f *socketFeed) heartbeat(dst []byte, now time.Time) []byte {
+func (f *socketFeed) Heartbeat(dst []byte, now time.Time) []byte {
 	return sse.AppendHeartbeat(dst, now)
 }
 
-func (f *socketFeed) bye(dst []byte, reason string, retry time.Duration) []byte {
+func (f *socketFeed) Bye(dst []byte, reason string, retry time.Duration) []byte {
 	return sse.AppendBye(dst, reason, retry)
 }
 

@@ -32,8 +32,8 @@ type streamFeed struct {
 	failed    bool // the body must not look whole
 }
 
-// next appends what the reader has, encoded once for all readers that keep up with each other.
-func (f *streamFeed) next(dst []byte) ([]byte, chunk, bool) {
+// Next appends what the reader has, encoded once for all readers that keep up with each other.
+func (f *streamFeed) Next(dst []byte) ([]byte, chunk, bool) {
 	var reset *hub.Reset
 	f.items, reset = f.reader.Read(f.items[:0])
 	if len(f.items) == 1 && f.first == nil && reset == nil {
@@ -59,6 +59,15 @@ func (f *streamFeed) next(dst []byte) ([]byte, chunk, bool) {
 	return dst, nil, false
 }
 
+// greetStream makes what goes out first of a stream.
+func greetStream(media string, stream *hub.Stream, reader *hub.Reader, o pumpOptions, reset *hub.Reset) []byte {
+	hello := sse.Greeting{Position: reader.Start().String(), Recovered: reset == nil, Status: string(stream.Status())}
+	return appendGreeting(media, o, hello, reset)
+}
+
+// whole reports whether the body is what it looks like to a client that sees its clean end.
+func (f *streamFeed) whole() bool { return !f.failed }
+
 func isEnd(item *hub.Item) bool { return item.Event != nil && item.Event.Kind == hub.EndEvent }
 
 func (f *streamFeed) encoded(item *hub.Item) chunk {
@@ -76,17 +85,18 @@ func (f *streamFeed) encoded(item *hub.Item) chunk {
 // sseFeed is a stream as our own blocks (protocol/sse.md 5 and 6).
 type sseFeed struct{ streamFeed }
 
-func newSSEFeed(f streamFeed) *sseFeed {
-	f.format = formatSSE
-	f.encode, f.tellReset = appendStreamBlock, appendResetBlock
-	return &sseFeed{f}
+func newSSEFeed(stream *hub.Stream, reader *hub.Reader, o pumpOptions, reset *hub.Reset) *sseFeed {
+	return &sseFeed{streamFeed{
+		stream: stream, reader: reader, first: greetStream(mediaSSE, stream, reader, o, reset),
+		format: formatSSE, encode: appendStreamBlock, tellReset: appendResetBlock,
+	}}
 }
 
 func appendResetBlock(dst []byte, r *hub.Reset) []byte { return sse.AppendReset(dst, r, "") }
 
-func (f *sseFeed) heartbeat(dst []byte, now time.Time) []byte { return sse.AppendHeartbeat(dst, now) }
+func (f *sseFeed) Heartbeat(dst []byte, now time.Time) []byte { return sse.AppendHeartbeat(dst, now) }
 
-func (f *sseFeed) bye(dst []byte, reason string, retry time.Duration) []byte {
+func (f *sseFeed) Bye(dst []byte, reason string, retry time.Duration) []byte {
 	return sse.AppendBye(dst, reason, retry)
 }
 
@@ -106,10 +116,11 @@ func appendStreamBlock(dst []byte, item *hub.Item, position string) []byte {
 // ndjsonFeed is a stream as lines: {"event","position", …the members of the SSE data}.
 type ndjsonFeed struct{ streamFeed }
 
-func newNDJSONFeed(f streamFeed) *ndjsonFeed {
-	f.format = formatNDJSON
-	f.encode, f.tellReset = appendStreamLine, appendResetLine
-	return &ndjsonFeed{f}
+func newNDJSONFeed(stream *hub.Stream, reader *hub.Reader, o pumpOptions, reset *hub.Reset) *ndjsonFeed {
+	return &ndjsonFeed{streamFeed{
+		stream: stream, reader: reader, first: greetStream(mediaNDJSON, stream, reader, o, reset),
+		format: formatNDJSON, encode: appendStreamLine, tellReset: appendResetLine,
+	}}
 }
 
 func appendResetLine(dst []byte, r *hub.Reset) []byte {
@@ -117,13 +128,13 @@ func appendResetLine(dst []byte, r *hub.Reset) []byte {
 	return append(sse.AppendResetJSON(dst, r, ""), "}\n"...)
 }
 
-func (f *ndjsonFeed) heartbeat(dst []byte, now time.Time) []byte {
+func (f *ndjsonFeed) Heartbeat(dst []byte, now time.Time) []byte {
 	dst = append(dst, `{"event":"hb","now":`...)
 	dst = strconv.AppendInt(dst, now.UnixMilli(), 10)
 	return append(dst, "}\n"...)
 }
 
-func (f *ndjsonFeed) bye(dst []byte, reason string, retry time.Duration) []byte {
+func (f *ndjsonFeed) Bye(dst []byte, reason string, retry time.Duration) []byte {
 	dst = append(dst, `{"event":"bye","reason":`...)
 	dst = jsonw.AppendString(dst, reason)
 	dst = append(dst, `,"retry":`...)
@@ -171,7 +182,11 @@ type textFeed struct {
 	skip int // bytes of the first item that the client has
 }
 
-func (f *textFeed) next(dst []byte) ([]byte, chunk, bool) {
+func newTextFeed(stream *hub.Stream, reader *hub.Reader, skip int) *textFeed {
+	return &textFeed{streamFeed: streamFeed{stream: stream, reader: reader}, skip: skip}
+}
+
+func (f *textFeed) Next(dst []byte) ([]byte, chunk, bool) {
 	var reset *hub.Reset
 	if f.items, reset = f.reader.Read(f.items[:0]); reset != nil {
 		f.failed = true
@@ -191,9 +206,9 @@ func (f *textFeed) next(dst []byte) ([]byte, chunk, bool) {
 }
 
 // Plain text has no room for anything but the text.
-func (f *textFeed) heartbeat(dst []byte, _ time.Time) []byte { return dst }
+func (f *textFeed) Heartbeat(dst []byte, _ time.Time) []byte { return dst }
 
-func (f *textFeed) bye(dst []byte, _ string, _ time.Duration) []byte {
+func (f *textFeed) Bye(dst []byte, _ string, _ time.Duration) []byte {
 	f.failed = true // the body must not look whole
 	return dst
 }

@@ -256,7 +256,7 @@ func (s *server) takeBody(w http.ResponseWriter, r *http.Request, a *hub.Appende
 		}
 		return nil, a.AddText(body)
 	}
-	leave, err := s.live.enter(middleware.IdentityFrom(r.Context()).User, s.Proxies.ClientOf(r), &s.Options)
+	leave, err := s.connections.enter(middleware.IdentityFrom(r.Context()).User, s.Proxies.ClientOf(r), &s.Options)
 	if err != nil {
 		return nil, err
 	}

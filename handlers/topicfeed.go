@@ -1,149 +1,55 @@
 package handlers
 
 import (
-	"fmt"
-	"net/http"
 	"time"
 
 	"github.com/duckwire/duckwire/handlers/sse"
 	"github.com/duckwire/duckwire/hub"
-	"github.com/duckwire/duckwire/middleware"
-	"github.com/duckwire/duckwire/middleware/ratelimit"
 )
-
-// manyEvents answers GET /v1/events?topic=…&topic=…: several topics on one connection, with one id for all (protocol/sse.md 9.1).
-func (s *server) manyEvents(w http.ResponseWriter, r *http.Request) error {
-	topics := r.URL.Query()["topic"]
-	if err := s.checkTopics(r, topics); err != nil {
-		return err
-	}
-	if media := negotiate(r, mediaSSE); media == "" {
-		return fmt.Errorf("this path speaks %s only: %w", mediaSSE, errAccept)
-	}
-	return s.followTopics(w, r, topics, true)
-}
-
-func (s *server) checkTopics(r *http.Request, topics []string) error {
-	if len(topics) == 0 {
-		return hub.Invalid("?topic", "must be given at least once")
-	}
-	if len(topics) > s.TopicsPerSession {
-		return &hub.LimitError{Kind: hub.ErrTooLarge, Name: "?topic on one connection (topics_per_session)", Limit: int64(s.TopicsPerSession)}
-	}
-	id := middleware.IdentityFrom(r.Context())
-	seen := make(map[string]bool, len(topics))
-	for _, topic := range topics {
-		if err := hub.ValidTopic(topic); err != nil {
-			return err
-		}
-		if seen[topic] {
-			return hub.Invalid("?topic", "names %q twice", clip(topic))
-		}
-		seen[topic] = true
-		if err := s.Authorizer.Authorize(r.Context(), id, topic, hub.ActionSubscribe); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// followTopics sends what follows the client's position on each topic (nothing given: the tail), then live.
-func (s *server) followTopics(w http.ResponseWriter, r *http.Request, topics []string, many bool) error {
-	from, err := topicPositions(resumeFrom(r), len(topics), many)
-	if err != nil {
-		return err
-	}
-	opts, err := s.parseLive(r.URL.Query())
-	if err != nil {
-		return err
-	}
-	ask, err := s.parsePresence(r, topics)
-	if err != nil {
-		return err
-	}
-	if err := s.spend(r, ratelimit.Joins, len(topics)); err != nil {
-		return err
-	}
-	pump, done, err := s.newPump(w, r, hub.ViaSSE, opts)
-	if err != nil {
-		return err
-	}
-	defer done()
-	f := &topicFeed{many: many}
-	defer f.close()
-	var resets []byte
-	user := middleware.IdentityFrom(r.Context()).User
-	for i, topic := range topics {
-		reader, reset, err := s.hub.Subscribe(topic, from[i], pump)
-		if err != nil {
-			return err
-		}
-		reader.ReadFor(user)
-		f.readers = append(f.readers, reader)
-		if reset != nil {
-			resets = sse.AppendReset(resets, reset, topic)
-		}
-	}
-	if ask != nil {
-		if err := s.bePresent(&f.present, ask, topics, pump); err != nil {
-			f.present.end(0)
-			return err
-		}
-		defer f.present.end(s.PresenceGrace)
-	}
-	f.first = f.greeting(opts, resets)
-	s.startLive(w, mediaSSE)
-	s.finishPump(pump.run(r.Context(), f))
-	return nil
-}
-
-// topicPositions reads the position of one topic, or of many.
-func topicPositions(text string, n int, many bool) (hub.Vector, error) {
-	if text == "" {
-		text = "now"
-	}
-	if many {
-		return hub.ParseVector(text, n)
-	}
-	p, err := hub.ParsePosition(text)
-	return hub.Vector{p}, err
-}
 
 // topicFeed reads one or more topics as blocks whose data is the envelope.
 type topicFeed struct {
 	readers []*hub.TopicReader
 	present presenceFeed
 	many    bool
-	first   []byte
+	resets  []byte // that go out with the greeting
+	first   []byte // the greeting, until it has gone out
 	items   []hub.Item
 	at      hub.Vector // for many: how far each topic was sent
 }
 
-func (f *topicFeed) close() {
-	for _, r := range f.readers {
-		r.Close()
+func newTopicFeed(many bool) *topicFeed { return &topicFeed{many: many} }
+
+// add has the feed read a topic. The reset, if there is one, is told with the greeting.
+func (f *topicFeed) add(r *hub.TopicReader, reset *hub.Reset) {
+	f.readers = append(f.readers, r)
+	f.at = append(f.at, r.Start())
+	if reset != nil {
+		f.resets = sse.AppendReset(f.resets, reset, r.Topic())
 	}
 }
 
-func (f *topicFeed) greeting(opts live, resets []byte) []byte {
-	for _, r := range f.readers {
-		f.at = append(f.at, r.Start())
-	}
-	var b []byte
-	if opts.pad > 0 {
-		b = sse.AppendPad(b, opts.pad)
-	}
+// greet makes what goes out first, once all topics are there.
+func (f *topicFeed) greet(o pumpOptions) {
 	position := f.at[0].String()
 	if f.many {
 		position = string(f.at.Append(nil))
 	}
 	// The id is what protocol/sse.md 3.3 leaves out: without it an EventSource that is cut before its first event would come back to
 	// the tail, and what was published meanwhile would be lost without a word.
-	hello := sse.Greeting{Position: position, Recovered: resets == nil, Now: time.Now(), Heartbeat: opts.hb, ID: position}
-	return append(sse.AppendHello(b, &hello), resets...)
+	hello := sse.Greeting{Position: position, Recovered: f.resets == nil, ID: position}
+	f.first = append(appendGreeting(mediaSSE, o, hello, nil), f.resets...)
+	f.resets = nil
 }
 
-func (f *topicFeed) next(dst []byte) ([]byte, chunk, bool) {
+// close ends the reading.
+func (f *topicFeed) close() {
+	for _, r := range f.readers {
+		r.Close()
+	}
+}
+
+func (f *topicFeed) Next(dst []byte) ([]byte, chunk, bool) {
 	if f.first != nil {
 		dst, f.first = append(dst, f.first...), nil
 	}
@@ -220,8 +126,8 @@ func blockName(ev *hub.Event) string {
 	return ev.Name
 }
 
-func (f *topicFeed) heartbeat(dst []byte, now time.Time) []byte { return sse.AppendHeartbeat(dst, now) }
+func (f *topicFeed) Heartbeat(dst []byte, now time.Time) []byte { return sse.AppendHeartbeat(dst, now) }
 
-func (f *topicFeed) bye(dst []byte, reason string, retry time.Duration) []byte {
+func (f *topicFeed) Bye(dst []byte, reason string, retry time.Duration) []byte {
 	return sse.AppendBye(dst, reason, retry)
 }

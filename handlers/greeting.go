@@ -1,0 +1,54 @@
+package handlers
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/duckwire/duckwire/handlers/sse"
+	"github.com/duckwire/duckwire/hub"
+)
+
+// The media types of long responses.
+const (
+	mediaSSE    = "text/event-stream"
+	mediaNDJSON = "application/x-ndjson"
+	mediaText   = "text/plain"
+)
+
+// appendGreeting makes what goes out first: padding where it was asked for, hello, and the reset if there is one.
+func appendGreeting(media string, o pumpOptions, hello sse.Greeting, reset *hub.Reset) []byte {
+	hello.Now, hello.Heartbeat = time.Now(), o.Heartbeat
+	var b []byte
+	if media == mediaSSE {
+		if o.Pad > 0 {
+			b = sse.AppendPad(b, o.Pad)
+		}
+		b = sse.AppendHello(b, &hello)
+		if reset != nil {
+			b = appendResetBlock(b, reset)
+		}
+		return b
+	}
+	b = append(b, `{"event":"hello",`...)
+	b = append(hello.AppendJSON(b), "}\n"...)
+	if reset != nil {
+		b = appendResetLine(b, reset)
+	}
+	return b
+}
+
+// startLive sends the headers of a long response (protocol/sse.md 1.1).
+func startLive(w http.ResponseWriter, media string) {
+	h := w.Header()
+	switch media {
+	case mediaSSE:
+		h.Set("Content-Type", sse.ContentType)
+	case mediaText:
+		h.Set("Content-Type", "text/plain; charset=utf-8")
+	default:
+		h.Set("Content-Type", media)
+	}
+	h.Set("Cache-Control", "private, no-cache, no-store, no-transform")
+	h.Set("X-Accel-Buffering", "no")
+	w.WriteHeader(http.StatusOK)
+}

@@ -1,0 +1,104 @@
+package handlers
+
+import (
+	"fmt"
+	"net/http"
+
+	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/ratelimit"
+)
+
+// manyEvents answers GET /v1/events?topic=…&topic=…: several topics on one connection, with one id for all (protocol/sse.md 9.1).
+func (s *server) manyEvents(w http.ResponseWriter, r *http.Request) error {
+	topics := r.URL.Query()["topic"]
+	if err := s.checkTopics(r, topics); err != nil {
+		return err
+	}
+	if media := negotiate(r, mediaSSE); media == "" {
+		return fmt.Errorf("this path speaks %s only: %w", mediaSSE, errAccept)
+	}
+	return s.followTopics(w, r, topics, true)
+}
+
+func (s *server) checkTopics(r *http.Request, topics []string) error {
+	if len(topics) == 0 {
+		return hub.Invalid("?topic", "must be given at least once")
+	}
+	if len(topics) > s.TopicsPerSession {
+		return &hub.LimitError{Kind: hub.ErrTooLarge, Name: "?topic on one connection (topics_per_session)", Limit: int64(s.TopicsPerSession)}
+	}
+	id := middleware.IdentityFrom(r.Context())
+	seen := make(map[string]bool, len(topics))
+	for _, topic := range topics {
+		if err := hub.ValidTopic(topic); err != nil {
+			return err
+		}
+		if seen[topic] {
+			return hub.Invalid("?topic", "names %q twice", clip(topic))
+		}
+		seen[topic] = true
+		if err := s.Authorizer.Authorize(r.Context(), id, topic, hub.ActionSubscribe); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// followTopics sends what follows the client's position on each topic (nothing given: the tail), then live.
+func (s *server) followTopics(w http.ResponseWriter, r *http.Request, topics []string, many bool) error {
+	from, err := topicPositions(resumeFrom(r), len(topics), many)
+	if err != nil {
+		return err
+	}
+	opts, err := s.parseLive(r.URL.Query())
+	if err != nil {
+		return err
+	}
+	ask, err := s.parsePresence(r, topics)
+	if err != nil {
+		return err
+	}
+	if err := s.spend(r, ratelimit.Joins, len(topics)); err != nil {
+		return err
+	}
+	pump, done, err := s.newPump(w, r, hub.ViaSSE, opts)
+	if err != nil {
+		return err
+	}
+	defer done()
+	f := newTopicFeed(many)
+	defer f.close()
+	user := middleware.IdentityFrom(r.Context()).User
+	for i, topic := range topics {
+		reader, reset, err := s.hub.Subscribe(topic, from[i], pump)
+		if err != nil {
+			return err
+		}
+		reader.ReadFor(user)
+		f.add(reader, reset)
+	}
+	if ask != nil {
+		if err := s.bePresent(&f.present, ask, topics, pump); err != nil {
+			f.present.end(0)
+			return err
+		}
+		defer f.present.end(s.PresenceGrace)
+	}
+	f.greet(opts)
+	startLive(w, mediaSSE)
+	finishPump(pump.run(r.Context(), f))
+	return nil
+}
+
+// topicPositions reads the position of one topic, or of many.
+func topicPositions(text string, n int, many bool) (hub.Vector, error) {
+	if text == "" {
+		text = "now"
+	}
+	if many {
+		return hub.ParseVector(text, n)
+	}
+	p, err := hub.ParsePosition(text)
+	return hub.Vector{p}, err
+}
