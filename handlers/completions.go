@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/duckwire/duckwire/handlers/live"
 	"github.com/duckwire/duckwire/handlers/openai"
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/middleware"
@@ -163,9 +164,9 @@ func (s *server) streamOpenAI(w http.ResponseWriter, r *http.Request, stream *hu
 	if refusal := s.awaitProvider(r.Context(), stream); refusal != nil {
 		return refusal
 	}
-	startLive(w, mediaSSE)
+	live.Start(w, live.MediaSSE)
 	_ = http.NewResponseController(w).Flush() // what fails now fails again at the first write
-	finishPump(pump.run(r.Context(), newOpenAIFeed(stream, reader)))
+	finishPump(pump.Run(r.Context(), live.OpenAI(stream, reader)))
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/duckwire/duckwire/handlers/live"
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/middleware"
 )
@@ -78,18 +79,18 @@ func (s *server) parsePresence(r *http.Request, topics []string) (*presenceAsk, 
 }
 
 // bePresent lets the subscriber be present on the topics, and f tell of who else is. What it has begun, f.end ends.
-func (s *server) bePresent(f *presenceFeed, ask *presenceAsk, topics []string, wake hub.Waker) error {
+func (s *server) bePresent(f *live.PresenceFeed, ask *presenceAsk, topics []string, wake hub.Waker) error {
 	for _, topic := range topics {
 		p, err := s.hub.TrackOnline(topic, ask.user, ask.client, ask.meta)
 		if err != nil {
 			return ofParameter(err)
 		}
-		f.be(p)
+		f.Be(p)
 		reader, err := s.hub.SubscribePresence(topic, wake)
 		if err != nil {
 			return err
 		}
-		f.follow(reader)
+		f.Follow(reader)
 	}
 	return nil
 }

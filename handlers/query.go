@@ -9,6 +9,7 @@ import (
 
 	"github.com/munnerz/goautoneg"
 
+	"github.com/duckwire/duckwire/handlers/live"
 	"github.com/duckwire/duckwire/hub"
 )
 
@@ -50,7 +51,7 @@ func parsePosition(text string, def hub.Position) (hub.Position, error) {
 }
 
 // parseLive reads what a long response is asked for in its query (protocol/sse.md 5).
-func (s *server) parseLive(q url.Values) (o pumpOptions, err error) {
+func (s *server) parseLive(q url.Values) (o live.Options, err error) {
 	hb, err := intParam(q, "hb", int(s.Heartbeat/time.Second), 1, 60)
 	if err != nil {
 		return o, err
@@ -81,15 +82,15 @@ func liveOrJSON(r *http.Request, what string) (media string, err error) {
 	switch format := r.URL.Query().Get("format"); format {
 	case "":
 	case "sse":
-		return mediaSSE, nil
+		return live.MediaSSE, nil
 	case "json":
 		return mediaJSON, nil
 	default:
 		return "", hub.Invalid("?format", "must be sse or json; got %q", clip(format))
 	}
-	media = negotiate(r, mediaJSON, mediaSSE)
+	media = negotiate(r, mediaJSON, live.MediaSSE)
 	if media == "" {
-		return "", fmt.Errorf("%s can be had as %s and %s: %w", what, mediaJSON, mediaSSE, errAccept)
+		return "", fmt.Errorf("%s can be had as %s and %s: %w", what, mediaJSON, live.MediaSSE, errAccept)
 	}
 	return media, nil
 }

@@ -3,6 +3,7 @@ package handlers
 import (
 	"net/http"
 
+	"github.com/duckwire/duckwire/handlers/live"
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/middleware"
@@ -119,7 +120,7 @@ func (s *server) getMessages(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if media == mediaSSE {
+	if media == live.MediaSSE {
 		return s.followQueue(w, r, user)
 	}
 	return s.readQueue(w, r, user)

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/duckwire/duckwire/handlers/live"
 	"github.com/duckwire/duckwire/hub"
 )
 
@@ -111,7 +112,7 @@ func (s *server) followQueue(w http.ResponseWriter, r *http.Request, user string
 		return err
 	}
 	defer reader.Close()
-	startLive(w, mediaSSE)
-	finishPump(pump.run(r.Context(), newQueueFeed(reader, opts, reset)))
+	live.Start(w, live.MediaSSE)
+	finishPump(pump.Run(r.Context(), live.Queue(reader, opts, reset)))
 	return nil
 }

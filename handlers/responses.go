@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"sync"
 
+	"github.com/duckwire/duckwire/handlers/live"
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/middleware"
 )
@@ -58,16 +59,16 @@ func (s *server) endable(r *http.Request, end func(reason string)) (forget func(
 	forget = s.responses.add(&response{id, end})
 	switch {
 	case s.Verifier.Revocations().Revoked(id):
-		end(byeUnauthorized)
+		end(live.ByeUnauthorized)
 	case s.sockets.DisconnectedSince(id.User, middleware.StartOf(r.Context())):
-		end(byeDisconnected)
+		end(live.ByeDisconnected)
 	}
 	return forget
 }
 
 // endedFor is the error that a request is answered with which was ended for a reason.
 func endedFor(reason string) error {
-	if reason == byeUnauthorized {
+	if reason == live.ByeUnauthorized {
 		return fmt.Errorf("the token does not hold any more: %w", hub.ErrUnauthenticated)
 	}
 	return fmt.Errorf("disconnected; come back, and go on with what was not done: %w", hub.ErrUnavailable)
@@ -76,10 +77,10 @@ func endedFor(reason string) error {
 // disconnectHere ends everything of a user that goes on on this node, and reports how much.
 func (s *server) disconnectHere(user string) int {
 	sockets := s.sockets.Disconnect(user) // first: it is what requests that are under way ask about
-	return sockets + s.responses.end(func(id *hub.Identity) bool { return id.User == user }, byeDisconnected)
+	return sockets + s.responses.end(func(id *hub.Identity) bool { return id.User == user }, live.ByeDisconnected)
 }
 
 // endRevoked ends everything on this node whose token does not hold any more, and reports how much.
 func (s *server) endRevoked() int {
-	return s.sockets.CloseRevoked() + s.responses.end(s.Verifier.Revocations().Revoked, byeUnauthorized)
+	return s.sockets.CloseRevoked() + s.responses.end(s.Verifier.Revocations().Revoked, live.ByeUnauthorized)
 }

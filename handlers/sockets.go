@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/duckwire/duckwire/handlers/live"
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/handlers/sse"
 	"github.com/duckwire/duckwire/hub"
@@ -75,10 +76,10 @@ func (s *server) sseSocket(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	opts.WriteTimeout = s.WriteTimeout
-	p := newPump(w, r, s.hub, &s.writers, opts)
+	p := live.New(w, r, s.hub, &s.writers, opts)
 	down, err := s.sockets.OpenDownstream(r, q.Get("session"), after, p)
 	if errors.Is(err, socket.ErrSession) {
-		startLive(w, mediaSSE)
+		live.Start(w, live.MediaSSE)
 		_, _ = w.Write(sse.AppendBye(nil, "session", 0)) // the client has gone: there is nobody to tell
 		return nil
 	}
@@ -87,9 +88,9 @@ func (s *server) sseSocket(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	defer down.Close()
-	defer p.heedDrain()()
-	startLive(w, mediaSSE)
-	finishPump(p.run(r.Context(), &socketFeed{down: down, first: socketHello(down, opts, after)}))
+	defer p.HeedDrain()()
+	live.Start(w, live.MediaSSE)
+	finishPump(p.Run(r.Context(), &socketFeed{down: down, first: socketHello(down, opts, after)}))
 	return nil
 }
 
@@ -105,7 +106,7 @@ func frameNumber(text string) (uint64, error) {
 	return n, nil
 }
 
-func socketHello(down *socket.Downstream, opts pumpOptions, after uint64) []byte {
+func socketHello(down *socket.Downstream, opts live.Options, after uint64) []byte {
 	var b []byte
 	if opts.Pad > 0 {
 		b = sse.AppendPad(b, opts.Pad)
@@ -125,7 +126,7 @@ type socketFeed struct {
 	first []byte
 }
 
-func (f *socketFeed) Next(dst []byte) ([]byte, chunk, bool) {
+func (f *socketFeed) Next(dst []byte) ([]byte, live.Chunk, bool) {
 	if f.first != nil {
 		dst, f.first = append(dst, f.first...), nil
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
+	"github.com/duckwire/duckwire/handlers/live"
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/middleware"
 )
@@ -26,11 +27,11 @@ func (s *server) getStream(w http.ResponseWriter, r *http.Request) error {
 	switch {
 	case shape == "openai":
 		return s.streamOpenAI(w, r, stream)
-	case media == mediaSSE:
-		return s.streamLive(w, r, stream, mediaSSE)
-	case media == mediaNDJSON:
-		return s.streamLive(w, r, stream, mediaNDJSON)
-	case media == mediaText:
+	case media == live.MediaSSE:
+		return s.streamLive(w, r, stream, live.MediaSSE)
+	case media == live.MediaNDJSON:
+		return s.streamLive(w, r, stream, live.MediaNDJSON)
+	case media == live.MediaText:
 		return s.streamText(w, r, stream)
 	}
 	return s.streamJSON(w, r, stream)
@@ -41,19 +42,19 @@ func streamShape(r *http.Request) (media, format string, err error) {
 	switch format = r.URL.Query().Get("format"); format {
 	case "":
 	case "sse", "openai":
-		return mediaSSE, format, nil
+		return live.MediaSSE, format, nil
 	case "ndjson":
-		return mediaNDJSON, format, nil
+		return live.MediaNDJSON, format, nil
 	case "text":
-		return mediaText, format, nil
+		return live.MediaText, format, nil
 	case "json":
 		return mediaJSON, format, nil
 	default:
 		return "", "", hub.Invalid("?format", "must be one of sse, openai, ndjson, text, json; got %q", clip(format))
 	}
-	offered := []string{mediaJSON, mediaSSE, mediaNDJSON, mediaText}
+	offered := []string{mediaJSON, live.MediaSSE, live.MediaNDJSON, live.MediaText}
 	if r.Header.Get("Range") != "" {
-		offered = []string{mediaText, mediaJSON, mediaSSE, mediaNDJSON}
+		offered = []string{live.MediaText, mediaJSON, live.MediaSSE, live.MediaNDJSON}
 	}
 	if media = negotiate(r, offered...); media == "" {
 		return "", "", fmt.Errorf("a stream can be had as %s: %w", strings.Join(offered, ", "), errAccept)
@@ -95,7 +96,7 @@ func (s *server) streamLive(w http.ResponseWriter, r *http.Request, stream *hub.
 		return nil
 	}
 	via := hub.ViaSSE
-	if media == mediaNDJSON {
+	if media == live.MediaNDJSON {
 		via = hub.ViaNDJSON
 	}
 	pump, done, err := s.newPump(w, r, via, opts)
@@ -105,25 +106,25 @@ func (s *server) streamLive(w http.ResponseWriter, r *http.Request, stream *hub.
 	defer done()
 	reader, reset := stream.Watch(p, pump)
 	defer reader.Close()
-	var f feed = newSSEFeed(stream, reader, opts, reset)
-	if media == mediaNDJSON {
-		f = newNDJSONFeed(stream, reader, opts, reset)
+	var f live.Feed = live.SSE(stream, reader, opts, reset)
+	if media == live.MediaNDJSON {
+		f = live.NDJSON(stream, reader, opts, reset)
 	}
-	startLive(w, media)
-	finishPump(pump.run(r.Context(), f))
+	live.Start(w, media)
+	finishPump(pump.Run(r.Context(), f))
 	return nil
 }
 
 // newPump prepares the loop of a long response, which counts as one connection until done is called. *hub.LimitError at a cap.
-func (s *server) newPump(w http.ResponseWriter, r *http.Request, via hub.Transport, o pumpOptions) (p *pump, done func(), err error) {
+func (s *server) newPump(w http.ResponseWriter, r *http.Request, via hub.Transport, o live.Options) (p *live.Pump, done func(), err error) {
 	id := middleware.IdentityFrom(r.Context())
 	leave, err := s.enter(r, id.User, via)
 	if err != nil {
 		return nil, nil, err
 	}
 	o.Via, o.Expires, o.WriteTimeout = via, id.Expires, s.WriteTimeout
-	p = newPump(w, r, s.hub, &s.writers, o)
-	forget, stay := p.heedDrain(), s.endable(r, p.end)
+	p = live.New(w, r, s.hub, &s.writers, o)
+	forget, stay := p.HeedDrain(), s.endable(r, p.End)
 	return p, func() { stay(); forget(); leave() }, nil
 }
 
@@ -151,7 +152,7 @@ func (s *server) streamText(w http.ResponseWriter, r *http.Request, stream *hub.
 	if err := stream.CatchUpToByte(at); err != nil {
 		return err
 	}
-	pump, done, err := s.newPump(w, r, hub.ViaText, pumpOptions{Heartbeat: s.Heartbeat})
+	pump, done, err := s.newPump(w, r, hub.ViaText, live.Options{Heartbeat: s.Heartbeat})
 	if err != nil {
 		return err
 	}
@@ -167,7 +168,7 @@ func (s *server) streamText(w http.ResponseWriter, r *http.Request, stream *hub.
 	}
 	defer reader.Close()
 	startText(w, at, ranged, &st)
-	finishPump(pump.run(r.Context(), newTextFeed(stream, reader, skip)))
+	finishPump(pump.Run(r.Context(), live.Text(stream, reader, skip)))
 	return nil
 }
 
@@ -175,7 +176,7 @@ func startText(w http.ResponseWriter, at int, ranged bool, st *hub.StreamState) 
 	h := w.Header()
 	h.Set("Duckwire-Status", string(st.Status))
 	if !ranged {
-		startLive(w, mediaText)
+		live.Start(w, live.MediaText)
 		_ = http.NewResponseController(w).Flush() // what fails now fails again at the first write
 		return
 	}

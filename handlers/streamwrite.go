@@ -12,6 +12,7 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
+	"github.com/duckwire/duckwire/handlers/live"
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/middleware"
 )
@@ -242,7 +243,7 @@ func (s *server) takeBody(w http.ResponseWriter, r *http.Request, a *hub.Appende
 		return nil, nil
 	}
 	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	lines := media == mediaNDJSON || media == mediaJSON
+	lines := media == live.MediaNDJSON || media == mediaJSON
 	if n := r.ContentLength; n >= 0 {
 		if n > s.BodyBytes {
 			return nil, &hub.LimitError{Kind: hub.ErrTooLarge, Name: "body in bytes (body_bytes); a chunked upload may be longer", Limit: s.BodyBytes}

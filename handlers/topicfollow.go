@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/duckwire/duckwire/handlers/live"
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/middleware"
 	"github.com/duckwire/duckwire/middleware/ratelimit"
@@ -15,8 +16,8 @@ func (s *server) manyEvents(w http.ResponseWriter, r *http.Request) error {
 	if err := s.checkTopics(r, topics); err != nil {
 		return err
 	}
-	if media := negotiate(r, mediaSSE); media == "" {
-		return fmt.Errorf("this path speaks %s only: %w", mediaSSE, errAccept)
+	if media := negotiate(r, live.MediaSSE); media == "" {
+		return fmt.Errorf("this path speaks %s only: %w", live.MediaSSE, errAccept)
 	}
 	return s.followTopics(w, r, topics, true)
 }
@@ -67,8 +68,8 @@ func (s *server) followTopics(w http.ResponseWriter, r *http.Request, topics []s
 		return err
 	}
 	defer done()
-	f := newTopicFeed(many)
-	defer f.close()
+	f := live.Topics(many)
+	defer f.Close()
 	user := middleware.IdentityFrom(r.Context()).User
 	for i, topic := range topics {
 		reader, reset, err := s.hub.Subscribe(topic, from[i], pump)
@@ -76,18 +77,18 @@ func (s *server) followTopics(w http.ResponseWriter, r *http.Request, topics []s
 			return err
 		}
 		reader.ReadFor(user)
-		f.add(reader, reset)
+		f.Add(reader, reset)
 	}
 	if ask != nil {
-		if err := s.bePresent(&f.present, ask, topics, pump); err != nil {
-			f.present.end(0)
+		if err := s.bePresent(&f.Present, ask, topics, pump); err != nil {
+			f.Present.End(0)
 			return err
 		}
-		defer f.present.end(s.PresenceGrace)
+		defer f.Present.End(s.PresenceGrace)
 	}
-	f.greet(opts)
-	startLive(w, mediaSSE)
-	finishPump(pump.run(r.Context(), f))
+	f.Greet(opts)
+	live.Start(w, live.MediaSSE)
+	finishPump(pump.Run(r.Context(), f))
 	return nil
 }
 

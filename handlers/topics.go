@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/duckwire/duckwire/handlers/live"
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/middleware"
 )
@@ -111,11 +112,11 @@ func (s *server) getEvents(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if media == mediaSSE {
+	if media == live.MediaSSE {
 		return s.followTopics(w, r, []string{topic}, false)
 	}
 	if r.URL.Query().Has("presence") {
-		return hub.Invalid("?presence", "is for %s: one is present as long as an answer goes on", mediaSSE)
+		return hub.Invalid("?presence", "is for %s: one is present as long as an answer goes on", live.MediaSSE)
 	}
 	return s.history(w, r, topic)
 }

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/duckwire/duckwire/handlers/live"
 	"github.com/duckwire/duckwire/middleware"
 )
 
@@ -22,7 +23,7 @@ func (s *server) watchUpload(w http.ResponseWriter, r *http.Request) (u *upload,
 	u = &upload{body: r.Body, rc: http.NewResponseController(w)}
 	forget, stop := s.endable(r, u.end), func() bool { return true }
 	if expires := middleware.IdentityFrom(r.Context()).Expires; !expires.IsZero() {
-		stop = time.AfterFunc(time.Until(expires), func() { u.end(byeUnauthorized) }).Stop
+		stop = time.AfterFunc(time.Until(expires), func() { u.end(live.ByeUnauthorized) }).Stop
 	}
 	return u, func() { stop(); forget() }
 }

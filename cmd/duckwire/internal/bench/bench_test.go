@@ -16,6 +16,7 @@ import (
 
 	"github.com/duckwire/duckwire/cmd/duckwire/internal/bench"
 	"github.com/duckwire/duckwire/handlers"
+	"github.com/duckwire/duckwire/handlers/live"
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/middleware"
 	"github.com/duckwire/duckwire/middleware/ratelimit"
@@ -39,7 +40,7 @@ func duckwire(t *testing.T) *bench.Target {
 	edge := handlers.New(handlers.Options{Hub: h, Verifier: v, Logger: logger, Rates: ratelimit.Limits{EventsPerSecond: -1}})
 	t.Cleanup(edge.Close)
 	s := httptest.NewUnstartedServer(edge)
-	s.Config.ConnContext = handlers.KeepConn
+	s.Config.ConnContext = live.KeepConn
 	s.Start()
 	t.Cleanup(s.Close)
 	claims := jwt.MapClaims{"sub": "u", "exp": time.Now().Add(time.Hour).Unix(), "caps": map[string][]string{"*": {"*"}}}

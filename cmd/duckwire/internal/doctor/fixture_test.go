@@ -18,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/duckwire/duckwire/handlers"
+	"github.com/duckwire/duckwire/handlers/live"
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/middleware"
 	"github.com/duckwire/duckwire/storage/redis/redistest"
@@ -58,7 +59,7 @@ func startBare(t *testing.T, start func(*httptest.Server)) *httptest.Server {
 	h := hub.New(hub.Options{Logger: logger})
 	edge := handlers.New(handlers.Options{Hub: h, Verifier: verifier, Logger: logger})
 	srv := httptest.NewUnstartedServer(edge)
-	srv.Config.ConnContext = handlers.KeepConn
+	srv.Config.ConnContext = live.KeepConn
 	start(srv)
 	t.Cleanup(func() {
 		edge.Close()

@@ -1,4 +1,4 @@
-package handlers
+package live
 
 import (
 	"time"
@@ -7,22 +7,22 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// presenceFeed is a subscriber's being present on the topics of its connection, and what it is told of the others. The zero value is neither.
-type presenceFeed struct {
+// PresenceFeed is a subscriber's being present on the topics of its connection, and what it is told of the others. The zero value is neither.
+type PresenceFeed struct {
 	own     []*hub.Presence
 	readers []*hub.PresenceReader
 	told    int // how many readers have given their state
 	items   []hub.Item
 }
 
-// be has the feed end a presence with the connection.
-func (f *presenceFeed) be(p *hub.Presence) { f.own = append(f.own, p) }
+// Be has the feed end a presence with the connection.
+func (f *PresenceFeed) Be(p *hub.Presence) { f.own = append(f.own, p) }
 
-// follow has the feed tell of who is present on a topic.
-func (f *presenceFeed) follow(r *hub.PresenceReader) { f.readers = append(f.readers, r) }
+// Follow has the feed tell of who is present on a topic.
+func (f *PresenceFeed) Follow(r *hub.PresenceReader) { f.readers = append(f.readers, r) }
 
-// end leaves the topics after the grace, for the connection may come back.
-func (f *presenceFeed) end(grace time.Duration) {
+// End leaves the topics after the grace, for the connection may come back.
+func (f *PresenceFeed) End(grace time.Duration) {
 	for _, p := range f.own {
 		p.Drop(grace)
 	}
@@ -31,8 +31,8 @@ func (f *presenceFeed) end(grace time.Duration) {
 	}
 }
 
-// append appends what there is: of each topic first who is there, then what changes, without ids. Who lags too much is told all anew.
-func (f *presenceFeed) append(dst []byte) []byte {
+// Append appends what there is: of each topic first who is there, then what changes, without ids. Who lags too much is told all anew.
+func (f *PresenceFeed) Append(dst []byte) []byte {
 	for i, r := range f.readers {
 		if i >= f.told {
 			f.told++

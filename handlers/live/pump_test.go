@@ -1,4 +1,4 @@
-package handlers
+package live
 
 import (
 	"bytes"
@@ -27,7 +27,7 @@ func (c *countingConn) Write(b []byte) (int, error) {
 // deliveries is a topic with readers on it, each with the pump and the feed that a request has.
 type deliveries struct {
 	hub   *hub.Hub
-	pumps []*pump
+	pumps []*Pump
 	feeds []*topicFeed
 	conns []*countingConn
 }
@@ -41,7 +41,7 @@ func newDeliveries(t testing.TB, n int, direct bool) *deliveries {
 	t.Cleanup(d.hub.Close)
 	for range n {
 		w := &discardWriter{}
-		p := newPump(w, httptest.NewRequest("GET", "/", nil), d.hub, nil, pumpOptions{Heartbeat: time.Minute})
+		p := New(w, httptest.NewRequest("GET", "/", nil), d.hub, nil, Options{Heartbeat: time.Minute})
 		p.now = time.Now()
 		conn := &countingConn{}
 		if direct {
@@ -52,9 +52,9 @@ func newDeliveries(t testing.TB, n int, direct bool) *deliveries {
 			t.Fatal(err)
 		}
 		t.Cleanup(r.Close)
-		f := newTopicFeed(false)
-		f.add(r, nil)
-		f.greet(pumpOptions{Heartbeat: time.Second})
+		f := Topics(false)
+		f.Add(r, nil)
+		f.Greet(Options{Heartbeat: time.Second})
 		p.feed = f
 		d.pumps, d.feeds, d.conns = append(d.pumps, p), append(d.feeds, f), append(d.conns, conn)
 	}

@@ -1,4 +1,4 @@
-package handlers
+package live
 
 import (
 	"time"
@@ -14,7 +14,7 @@ type openAIFeed struct {
 	enc openai.Encoder
 }
 
-func newOpenAIFeed(stream *hub.Stream, reader *hub.Reader) *openAIFeed {
+func OpenAI(stream *hub.Stream, reader *hub.Reader) *openAIFeed {
 	o := &openAIFeed{
 		streamFeed: streamFeed{stream: stream, reader: reader, format: formatOpenAI},
 		enc:        openai.NewEncoder(*stream.Completion, stream.Info()),
@@ -23,7 +23,7 @@ func newOpenAIFeed(stream *hub.Stream, reader *hub.Reader) *openAIFeed {
 	return o
 }
 
-func (f *openAIFeed) Next(dst []byte) ([]byte, chunk, bool) {
+func (f *openAIFeed) Next(dst []byte) ([]byte, Chunk, bool) {
 	dst, piece, end := f.streamFeed.Next(dst)
 	if end {
 		f.failed = f.failed || f.stream.Status() != hub.StatusDone

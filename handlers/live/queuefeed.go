@@ -1,4 +1,4 @@
-package handlers
+package live
 
 import (
 	"time"
@@ -14,13 +14,13 @@ type queueFeed struct {
 	items  []hub.Item
 }
 
-func newQueueFeed(reader *hub.QueueReader, o pumpOptions, reset *hub.Reset) *queueFeed {
+func Queue(reader *hub.QueueReader, o Options, reset *hub.Reset) *queueFeed {
 	position := reader.Start().String()
 	hello := sse.Greeting{Position: position, Recovered: reset == nil, ID: position}
-	return &queueFeed{reader: reader, first: appendGreeting(mediaSSE, o, hello, reset)}
+	return &queueFeed{reader: reader, first: appendGreeting(MediaSSE, o, hello, reset)}
 }
 
-func (f *queueFeed) Next(dst []byte) ([]byte, chunk, bool) {
+func (f *queueFeed) Next(dst []byte) ([]byte, Chunk, bool) {
 	var expired *hub.Expired
 	f.items, expired = f.reader.Read(f.items[:0])
 	if len(f.items) == 1 && f.first == nil && expired == nil {
@@ -38,7 +38,7 @@ func (f *queueFeed) Next(dst []byte) ([]byte, chunk, bool) {
 	return dst, nil, false
 }
 
-func (f *queueFeed) block(item *hub.Item) chunk {
+func (f *queueFeed) block(item *hub.Item) Chunk {
 	return encodedBlock(item, "", f.reader.Epoch())
 }
 

@@ -1,4 +1,4 @@
-package handlers
+package live
 
 import (
 	"time"
@@ -10,7 +10,7 @@ import (
 // topicFeed reads one or more topics as blocks whose data is the envelope.
 type topicFeed struct {
 	readers []*hub.TopicReader
-	present presenceFeed
+	Present PresenceFeed
 	many    bool
 	resets  []byte // that go out with the greeting
 	first   []byte // the greeting, until it has gone out
@@ -18,10 +18,10 @@ type topicFeed struct {
 	at      hub.Vector // for many: how far each topic was sent
 }
 
-func newTopicFeed(many bool) *topicFeed { return &topicFeed{many: many} }
+func Topics(many bool) *topicFeed { return &topicFeed{many: many} }
 
-// add has the feed read a topic. The reset, if there is one, is told with the greeting.
-func (f *topicFeed) add(r *hub.TopicReader, reset *hub.Reset) {
+// Add has the feed read a topic. The reset, if there is one, is told with the greeting.
+func (f *topicFeed) Add(r *hub.TopicReader, reset *hub.Reset) {
 	f.readers = append(f.readers, r)
 	f.at = append(f.at, r.Start())
 	if reset != nil {
@@ -29,8 +29,8 @@ func (f *topicFeed) add(r *hub.TopicReader, reset *hub.Reset) {
 	}
 }
 
-// greet makes what goes out first, once all topics are there.
-func (f *topicFeed) greet(o pumpOptions) {
+// Greet makes what goes out first, once all topics are there.
+func (f *topicFeed) Greet(o Options) {
 	position := f.at[0].String()
 	if f.many {
 		position = string(f.at.Append(nil))
@@ -38,18 +38,18 @@ func (f *topicFeed) greet(o pumpOptions) {
 	// The id is what protocol/sse.md 3.3 leaves out: without it an EventSource that is cut before its first event would come back to
 	// the tail, and what was published meanwhile would be lost without a word.
 	hello := sse.Greeting{Position: position, Recovered: f.resets == nil, ID: position}
-	f.first = append(appendGreeting(mediaSSE, o, hello, nil), f.resets...)
+	f.first = append(appendGreeting(MediaSSE, o, hello, nil), f.resets...)
 	f.resets = nil
 }
 
-// close ends the reading.
-func (f *topicFeed) close() {
+// Close ends the reading.
+func (f *topicFeed) Close() {
 	for _, r := range f.readers {
 		r.Close()
 	}
 }
 
-func (f *topicFeed) Next(dst []byte) ([]byte, chunk, bool) {
+func (f *topicFeed) Next(dst []byte) ([]byte, Chunk, bool) {
 	if f.first != nil {
 		dst, f.first = append(dst, f.first...), nil
 	}
@@ -61,7 +61,7 @@ func (f *topicFeed) Next(dst []byte) ([]byte, chunk, bool) {
 		}
 		f.at[i].Epoch = r.Epoch()
 		if len(f.items) == 1 && !f.many && len(dst) == chunkRoom {
-			if dst = f.present.append(dst); len(dst) == chunkRoom {
+			if dst = f.Present.Append(dst); len(dst) == chunkRoom {
 				return dst, topicBlock(&f.items[0], r), false
 			}
 		}
@@ -73,16 +73,16 @@ func (f *topicFeed) Next(dst []byte) ([]byte, chunk, bool) {
 			}
 		}
 	}
-	return f.present.append(dst), nil, false
+	return f.Present.Append(dst), nil, false
 }
 
 // topicBlock returns the block of one topic's event.
-func topicBlock(item *hub.Item, r *hub.TopicReader) chunk {
+func topicBlock(item *hub.Item, r *hub.TopicReader) Chunk {
 	return encodedBlock(item, blockName(item.Event), r.Epoch())
 }
 
 // encodedBlock returns the block of one event of a log, made once for all readers.
-func encodedBlock(item *hub.Item, name, epoch string) chunk {
+func encodedBlock(item *hub.Item, name, epoch string) Chunk {
 	if b := item.Get(formatSSE); b != nil {
 		return b
 	}

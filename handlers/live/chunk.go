@@ -1,4 +1,4 @@
-package handlers
+package live
 
 import (
 	"bytes"
@@ -27,18 +27,18 @@ func directConn(w http.ResponseWriter, r *http.Request) net.Conn {
 	return c
 }
 
-// chunk is a piece of a body, framed for chunked coding (RFC 9112 §7.1): made once, shared by all readers, written without being copied. An
+// Chunk is a piece of a body, framed for chunked coding (RFC 9112 §7.1): made once, shared by all readers, written without being copied. An
 // empty one stands for nothing: on the wire it would end the body.
-type chunk []byte
+type Chunk []byte
 
 // chunkRoom is what a buffer leaves free in front of a body for the line of its size.
 const chunkRoom = 10
 
 // frameChunk makes a chunk of what stands behind the chunkRoom of buf.
-func frameChunk(buf []byte) chunk {
+func frameChunk(buf []byte) Chunk {
 	n := len(buf) - chunkRoom
 	if n == 0 {
-		return chunk{}
+		return Chunk{}
 	}
 	var room [chunkRoom]byte
 	line := append(strconv.AppendUint(room[:0], uint64(n), 16), "\r\n"...)
@@ -48,7 +48,7 @@ func frameChunk(buf []byte) chunk {
 }
 
 // body returns the piece itself.
-func (c chunk) body() []byte {
+func (c Chunk) body() []byte {
 	if len(c) == 0 {
 		return nil
 	}

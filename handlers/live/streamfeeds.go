@@ -1,4 +1,4 @@
-package handlers
+package live
 
 import (
 	"encoding/json"
@@ -33,7 +33,7 @@ type streamFeed struct {
 }
 
 // Next appends what the reader has, encoded once for all readers that keep up with each other.
-func (f *streamFeed) Next(dst []byte) ([]byte, chunk, bool) {
+func (f *streamFeed) Next(dst []byte) ([]byte, Chunk, bool) {
 	var reset *hub.Reset
 	f.items, reset = f.reader.Read(f.items[:0])
 	if len(f.items) == 1 && f.first == nil && reset == nil {
@@ -60,7 +60,7 @@ func (f *streamFeed) Next(dst []byte) ([]byte, chunk, bool) {
 }
 
 // greetStream makes what goes out first of a stream.
-func greetStream(media string, stream *hub.Stream, reader *hub.Reader, o pumpOptions, reset *hub.Reset) []byte {
+func greetStream(media string, stream *hub.Stream, reader *hub.Reader, o Options, reset *hub.Reset) []byte {
 	hello := sse.Greeting{Position: reader.Start().String(), Recovered: reset == nil, Status: string(stream.Status())}
 	return appendGreeting(media, o, hello, reset)
 }
@@ -70,7 +70,7 @@ func (f *streamFeed) whole() bool { return !f.failed }
 
 func isEnd(item *hub.Item) bool { return item.Event != nil && item.Event.Kind == hub.EndEvent }
 
-func (f *streamFeed) encoded(item *hub.Item) chunk {
+func (f *streamFeed) encoded(item *hub.Item) Chunk {
 	if b := item.Get(f.format); b != nil {
 		return b
 	}
@@ -85,9 +85,9 @@ func (f *streamFeed) encoded(item *hub.Item) chunk {
 // sseFeed is a stream as our own blocks (protocol/sse.md 5 and 6).
 type sseFeed struct{ streamFeed }
 
-func newSSEFeed(stream *hub.Stream, reader *hub.Reader, o pumpOptions, reset *hub.Reset) *sseFeed {
+func SSE(stream *hub.Stream, reader *hub.Reader, o Options, reset *hub.Reset) *sseFeed {
 	return &sseFeed{streamFeed{
-		stream: stream, reader: reader, first: greetStream(mediaSSE, stream, reader, o, reset),
+		stream: stream, reader: reader, first: greetStream(MediaSSE, stream, reader, o, reset),
 		format: formatSSE, encode: appendStreamBlock, tellReset: appendResetBlock,
 	}}
 }
@@ -116,9 +116,9 @@ func appendStreamBlock(dst []byte, item *hub.Item, position string) []byte {
 // ndjsonFeed is a stream as lines: {"event","position", …the members of the SSE data}.
 type ndjsonFeed struct{ streamFeed }
 
-func newNDJSONFeed(stream *hub.Stream, reader *hub.Reader, o pumpOptions, reset *hub.Reset) *ndjsonFeed {
+func NDJSON(stream *hub.Stream, reader *hub.Reader, o Options, reset *hub.Reset) *ndjsonFeed {
 	return &ndjsonFeed{streamFeed{
-		stream: stream, reader: reader, first: greetStream(mediaNDJSON, stream, reader, o, reset),
+		stream: stream, reader: reader, first: greetStream(MediaNDJSON, stream, reader, o, reset),
 		format: formatNDJSON, encode: appendStreamLine, tellReset: appendResetLine,
 	}}
 }
@@ -182,11 +182,11 @@ type textFeed struct {
 	skip int // bytes of the first item that the client has
 }
 
-func newTextFeed(stream *hub.Stream, reader *hub.Reader, skip int) *textFeed {
+func Text(stream *hub.Stream, reader *hub.Reader, skip int) *textFeed {
 	return &textFeed{streamFeed: streamFeed{stream: stream, reader: reader}, skip: skip}
 }
 
-func (f *textFeed) Next(dst []byte) ([]byte, chunk, bool) {
+func (f *textFeed) Next(dst []byte) ([]byte, Chunk, bool) {
 	var reset *hub.Reset
 	if f.items, reset = f.reader.Read(f.items[:0]); reset != nil {
 		f.failed = true

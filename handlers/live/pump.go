@@ -1,4 +1,4 @@
-package handlers
+package live
 
 import (
 	"context"
@@ -17,19 +17,19 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// feed is one long response: it turns what its readers have into bytes. Its methods append to dst; they belong to the handler's goroutine.
-type feed interface {
+// Feed is one long response: it turns what its readers have into bytes. Its methods append to dst; they belong to the handler's goroutine.
+type Feed interface {
 	// Next appends what is there to be sent; or, where that is one piece that all readers share, it returns the piece. end says that nothing
 	// more will come.
-	Next(dst []byte) (out []byte, piece chunk, end bool)
+	Next(dst []byte) (out []byte, piece Chunk, end bool)
 	// Heartbeat appends a sign of life.
 	Heartbeat(dst []byte, now time.Time) []byte
 	// Bye appends a farewell that is not the stream's end; nothing for formats that have none.
 	Bye(dst []byte, reason string, retry time.Duration) []byte
 }
 
-// pumpOptions is what a long response is asked for, and what bounds it. Heartbeat is needed.
-type pumpOptions struct {
+// Options is what a long response is asked for, and what bounds it. Heartbeat is needed.
+type Options struct {
 	Heartbeat    time.Duration // of silence, before a sign of life
 	Pad          int           // bytes before anything else, for proxies that hold back the first ones
 	Max          time.Duration // 0: no limit
@@ -41,8 +41,8 @@ type pumpOptions struct {
 
 // The reasons of a farewell (protocol/sse.md 5). The first two are given by who ends the response.
 const (
-	byeUnauthorized = "unauthorized" // the token does not hold any more
-	byeDisconnected = "disconnected" // come back
+	ByeUnauthorized = "unauthorized" // the token does not hold any more
+	ByeDisconnected = "disconnected" // come back
 	byeDrain        = "drain"        // the server stops: come back
 	byeMax          = "max"          // the response has lasted for as long as it may
 )
@@ -50,17 +50,17 @@ const (
 // pumpBuffer is the size at which a feed's output is written even if there is more to come.
 const pumpBuffer = 64 << 10
 
-// pump writes a feed until its end, the client's, the token's or the server's.
+// Pump writes a feed until its end, the client's, the token's or the server's.
 //
 // Whoever has the turn writes. While there is nothing special about the connection, that is one of the few goroutines of writers.Pool, which never
 // waits for the client. The handler's goroutine sleeps, and has the turn for everything else: the beginning and the end, signs of life, and as
 // long as the client takes less than there is. Without a connection that can be written to without waiting, it has it always.
-type pump struct {
+type Pump struct {
 	// Fixed.
 	w       http.ResponseWriter
 	rc      *http.ResponseController
 	hub     *hub.Hub
-	options pumpOptions
+	options Options
 	wake    *hub.Wake // the handler's
 	stop    time.Time // when to say bye for the time limit; zero: never
 	conn    net.Conn  // nil: everything passes through w
@@ -74,7 +74,7 @@ type pump struct {
 	ended  atomic.Value  // the reason, a string, for which somebody else ended it
 
 	// Of whoever has the turn.
-	feed     feed
+	feed     Feed
 	buf      []byte    // chunkRoom, and what is written next
 	now      time.Time // of this round: clocks cost, too
 	due      time.Time // when the timer has fired
@@ -85,9 +85,9 @@ type pump struct {
 	handover handover
 }
 
-// newPump makes the pump of a response. The handler has its turn.
-func newPump(w http.ResponseWriter, r *http.Request, h *hub.Hub, pool *writers.Pool, o pumpOptions) *pump {
-	p := &pump{
+// New makes the pump of a response. The handler has its turn.
+func New(w http.ResponseWriter, r *http.Request, h *hub.Hub, pool *writers.Pool, o Options) *Pump {
+	p := &Pump{
 		w: w, rc: http.NewResponseController(w), hub: h, options: o, wake: hub.NewWake(), conn: directConn(w, r),
 		handed: make(chan struct{}, 1),
 	}
@@ -101,19 +101,19 @@ func newPump(w http.ResponseWriter, r *http.Request, h *hub.Hub, pool *writers.P
 	return p
 }
 
-// heedDrain has the response end when the hub begins to drain, until forget is called.
-func (p *pump) heedDrain() (forget func()) { return p.hub.OnDrain(p.wake) }
+// HeedDrain has the response end when the hub begins to drain, until forget is called.
+func (p *Pump) HeedDrain() (forget func()) { return p.hub.OnDrain(p.wake) }
 
 // handover is what a writer of the pool leaves to the handler.
 type handover struct {
-	rest  chunk // that the client did not take
+	rest  Chunk // that the client did not take
 	end   bool  // the feed is at its end
 	err   error
 	panic error // what the feed panicked with, and its stack
 }
 
 // Signal implements hub.Waker: there is something to read.
-func (p *pump) Signal() {
+func (p *Pump) Signal() {
 	switch {
 	case p.pool == nil:
 		p.wake.Signal()
@@ -122,21 +122,21 @@ func (p *pump) Signal() {
 	}
 }
 
-// end has the response end soon, with a farewell for a reason of somebody else's.
-func (p *pump) end(reason string) {
+// End has the response end soon, with a farewell for a reason of somebody else's.
+func (p *Pump) End(reason string) {
 	p.ended.CompareAndSwap(nil, reason)
 	p.wake.Signal()
 }
 
 // Transport implements hub.Client.
-func (p *pump) Transport() hub.Transport { return p.options.Via }
+func (p *Pump) Transport() hub.Transport { return p.options.Via }
 
 // errNotWhole means that the body must not look whole, though every byte of it went out.
 var errNotWhole = errors.New("the stream's end is not the body's")
 
-// run writes what the feed has until one of the ends. It returns nil after a clean end, the client's leaving included, and
+// Run writes what the feed has until one of the ends. It returns nil after a clean end, the client's leaving included, and
 // an error where the response is to be aborted: a write failed, or the body must not look whole.
-func (p *pump) run(ctx context.Context, f feed) error {
+func (p *Pump) Run(ctx context.Context, f Feed) error {
 	err := p.loop(ctx, f)
 	if s, ok := f.(interface{ whole() bool }); ok && err == nil && !s.whole() {
 		return errNotWhole
@@ -145,7 +145,7 @@ func (p *pump) run(ctx context.Context, f feed) error {
 }
 
 // loop is the handler's part of the writing.
-func (p *pump) loop(ctx context.Context, f feed) error {
+func (p *Pump) loop(ctx context.Context, f Feed) error {
 	defer p.count()
 	defer context.AfterFunc(ctx, func() { p.gone.Store(true); p.wake.Signal() })()
 	p.feed = f
@@ -178,7 +178,7 @@ func (p *pump) loop(ctx context.Context, f feed) error {
 }
 
 // rest gives the turn away until there is something for the handler to do.
-func (p *pump) rest() {
+func (p *Pump) rest() {
 	if p.pool == nil {
 		<-p.wake.C
 		return
@@ -199,7 +199,7 @@ func (p *pump) rest() {
 }
 
 // Flush implements writers.Job.
-func (p *pump) Flush(y *writers.Try) {
+func (p *Pump) Flush(y *writers.Try) {
 	defer func() {
 		if v := recover(); v != nil { // it is the handler's to answer for
 			p.handover.panic = fmt.Errorf("in a feed: %v\n%s", v, debug.Stack())
@@ -231,13 +231,13 @@ func (p *pump) Flush(y *writers.Try) {
 }
 
 // handOver gives the turn to the handler.
-func (p *pump) handOver() {
+func (p *Pump) handOver() {
 	p.handed <- struct{}{}
 	p.wake.Signal()
 }
 
 // nextChunk returns what the feed has.
-func (p *pump) nextChunk() (c chunk, end bool) {
+func (p *Pump) nextChunk() (c Chunk, end bool) {
 	buf, piece, end := p.feed.Next(p.room())
 	if len(piece) > 0 {
 		return piece, end
@@ -247,7 +247,7 @@ func (p *pump) nextChunk() (c chunk, end bool) {
 }
 
 // flush writes what a writer of the pool has left, and then what the feed has: there will be another turn if that is not all.
-func (p *pump) flush() (end bool, err error) {
+func (p *Pump) flush() (end bool, err error) {
 	h := p.handover
 	p.handover = handover{}
 	switch {
@@ -264,7 +264,7 @@ func (p *pump) flush() (end bool, err error) {
 }
 
 // room returns the buffer, with nothing behind its chunkRoom.
-func (p *pump) room() []byte {
+func (p *Pump) room() []byte {
 	if cap(p.buf) < chunkRoom || cap(p.buf) > 4*pumpBuffer { // a late reader's catch-up should not stay in memory
 		p.buf = make([]byte, chunkRoom, 512)
 	}
@@ -272,7 +272,7 @@ func (p *pump) room() []byte {
 }
 
 // beat sends a sign of life, if nothing else has gone out for long enough.
-func (p *pump) beat(f feed) error {
+func (p *Pump) beat(f Feed) error {
 	if p.now.Sub(p.written) < p.options.Heartbeat {
 		return nil
 	}
@@ -280,13 +280,13 @@ func (p *pump) beat(f feed) error {
 }
 
 // write sends what stands behind the room of buf.
-func (p *pump) write(buf []byte) error {
+func (p *Pump) write(buf []byte) error {
 	p.buf = slices.Grow(buf, len("\r\n"))
 	return p.send(frameChunk(p.buf))
 }
 
 // send writes a chunk in one go, under a deadline of its own. The deadline is moved at most once a second: it costs more than the copying.
-func (p *pump) send(c chunk) error {
+func (p *Pump) send(c Chunk) error {
 	if len(c) == 0 {
 		return nil
 	}
@@ -308,7 +308,7 @@ func (p *pump) send(c chunk) error {
 }
 
 // asked reports whether there may be more to be read.
-func (p *pump) asked() bool {
+func (p *Pump) asked() bool {
 	if p.pool == nil {
 		return len(p.wake.C) > 0
 	}
@@ -316,24 +316,24 @@ func (p *pump) asked() bool {
 }
 
 // count tells the access log of the bytes that went past it.
-func (p *pump) count() {
+func (p *Pump) count() {
 	if log, ok := p.w.(interface{ Sent(n int64) }); ok {
 		log.Sent(p.direct)
 	}
 }
 
 // leave says why the response should end now, or "".
-func (p *pump) leave() (reason string, retry time.Duration) {
+func (p *Pump) leave() (reason string, retry time.Duration) {
 	ended, _ := p.ended.Load().(string)
 	switch {
-	case ended == byeDisconnected:
+	case ended == ByeDisconnected:
 		return ended, spread()
 	case ended != "":
 		return ended, 0
 	case p.hub.IsDraining() && !p.options.ThroughDrain && !p.asked(): // what is left to be read goes out first
 		return byeDrain, spread()
 	case !p.options.Expires.IsZero() && !p.now.Before(p.options.Expires):
-		return byeUnauthorized, 0
+		return ByeUnauthorized, 0
 	case !p.stop.IsZero() && !p.now.Before(p.stop):
 		return byeMax, 50 * time.Millisecond
 	}
@@ -344,7 +344,7 @@ func (p *pump) leave() (reason string, retry time.Duration) {
 func spread() time.Duration { return 200*time.Millisecond + rand.N(4800*time.Millisecond) }
 
 // sleep returns how long nothing needs to be looked at.
-func (p *pump) sleep() time.Duration {
+func (p *Pump) sleep() time.Duration {
 	d := p.written.Add(p.options.Heartbeat).Sub(p.now)
 	if !p.stop.IsZero() {
 		d = min(d, p.stop.Sub(p.now))

@@ -1,4 +1,4 @@
-package handlers
+package live
 
 import (
 	"net/http"
@@ -10,16 +10,16 @@ import (
 
 // The media types of long responses.
 const (
-	mediaSSE    = "text/event-stream"
-	mediaNDJSON = "application/x-ndjson"
-	mediaText   = "text/plain"
+	MediaSSE    = "text/event-stream"
+	MediaNDJSON = "application/x-ndjson"
+	MediaText   = "text/plain"
 )
 
 // appendGreeting makes what goes out first: padding where it was asked for, hello, and the reset if there is one.
-func appendGreeting(media string, o pumpOptions, hello sse.Greeting, reset *hub.Reset) []byte {
+func appendGreeting(media string, o Options, hello sse.Greeting, reset *hub.Reset) []byte {
 	hello.Now, hello.Heartbeat = time.Now(), o.Heartbeat
 	var b []byte
-	if media == mediaSSE {
+	if media == MediaSSE {
 		if o.Pad > 0 {
 			b = sse.AppendPad(b, o.Pad)
 		}
@@ -37,13 +37,13 @@ func appendGreeting(media string, o pumpOptions, hello sse.Greeting, reset *hub.
 	return b
 }
 
-// startLive sends the headers of a long response (protocol/sse.md 1.1).
-func startLive(w http.ResponseWriter, media string) {
+// Start sends the headers of a long response (protocol/sse.md 1.1).
+func Start(w http.ResponseWriter, media string) {
 	h := w.Header()
 	switch media {
-	case mediaSSE:
+	case MediaSSE:
 		h.Set("Content-Type", sse.ContentType)
-	case mediaText:
+	case MediaText:
 		h.Set("Content-Type", "text/plain; charset=utf-8")
 	default:
 		h.Set("Content-Type", media)
