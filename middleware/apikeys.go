@@ -14,7 +14,6 @@ import (
 )
 
 const (
-	apiKeyPrefix     = "dwk_"    // lets secret scanners and people know one
 	apiKeyHashPrefix = "sha256:" // of a key's hash
 	apiKeyBytes      = 32        // of randomness in a new key
 	minAPIKey        = 32        // characters of a key
@@ -40,7 +39,7 @@ var defaultAPIKeyCaps = map[string][]string{"*": {
 func NewAPIKey() (plaintext, hash string) {
 	var b [apiKeyBytes]byte
 	_, _ = rand.Read(b[:]) // never fails: it would end the program
-	plaintext = apiKeyPrefix + base64.RawURLEncoding.EncodeToString(b[:])
+	plaintext = APIKeyPrefix + base64.RawURLEncoding.EncodeToString(b[:])
 	sum := sha256.Sum256([]byte(plaintext))
 	return plaintext, apiKeyHashPrefix + hex.EncodeToString(sum[:])
 }

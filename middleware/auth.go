@@ -15,7 +15,7 @@ import (
 // hub.ErrUnauthenticated, with WWW-Authenticate set as RFC 6750 §3 asks for; hub.ErrForbidden for a cookie from elsewhere; hub.ErrLimited for too
 // many of these from one address; or hub.ErrUnavailable while the issuer's keys cannot be had.
 func Authenticate(v *Verifier, o AuthOptions, fail ErrorWriter) func(http.Handler) http.Handler {
-	find := &credentials{allowed: newOrigins(o.AllowedOrigins)}
+	find := &credentials{allowed: NewOrigins(o.AllowedOrigins)}
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			r, query := withoutQueryCredentials(r)

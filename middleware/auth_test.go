@@ -1,8 +1,10 @@
 package middleware_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -200,6 +202,17 @@ func TestChallengeIsOneHeader(t *testing.T) {
 	got := w.Header().Get("WWW-Authenticate")
 	if w.Code != 401 || strings.Count(got, `"`) != 6 || strings.ContainsAny(got, "\r\n\\é") {
 		t.Errorf("got %d %s", w.Code, got)
+	}
+}
+
+// TestAuthenticateIsLogged: the access log names who was let in, and holds no credential.
+func TestAuthenticateIsLogged(t *testing.T) {
+	var log bytes.Buffer
+	h := middleware.AccessLog(slog.New(slog.NewTextHandler(&log, nil)))(authHandler(t))
+	ada := tokenFor("ada")
+	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/?token="+ada, nil))
+	if got := log.String(); !strings.Contains(got, "user=ada") || strings.Contains(got, ada) {
+		t.Errorf("the access log says %s", got)
 	}
 }
 

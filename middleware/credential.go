@@ -19,7 +19,7 @@ type AuthOptions struct {
 }
 
 // credentials finds the token of a request.
-type credentials struct{ allowed *origins }
+type credentials struct{ allowed *Origins }
 
 // find returns the one credential that counts, in the order Authorization: Bearer, cookie, ?token=, ?api_key=. Others are not even looked at: a bad
 // one never falls back to the next. "" is none at all. Errors: a *TokenError for what is ambiguous or empty, one that matches hub.ErrForbidden for
@@ -93,7 +93,7 @@ func (c *credentials) checkCookie(r *http.Request) error {
 	case len(origin) > 1:
 		return fmt.Errorf("the request has several Origin headers: %w", hub.ErrForbidden)
 	case len(origin) == 1:
-		if sameHost(origin[0], r) || c.allowed.named(origin[0]) {
+		if SameHost(origin[0], r) || c.allowed.Named(origin[0]) {
 			return nil
 		}
 		return fmt.Errorf("the cookie may not be used by pages of %.100q: %w", origin[0], hub.ErrForbidden)

@@ -18,9 +18,7 @@ func IdentityFrom(ctx context.Context) *hub.Identity {
 // WithIdentity returns a shallow copy of r that comes from id, and tells the access log. It is for handlers that authenticate by themselves, such as
 // sockets, and for tests.
 func WithIdentity(r *http.Request, id *hub.Identity) *http.Request {
-	welcome(r.Context())
-	if note, ok := r.Context().Value(accessNoteKey{}).(*accessNote); ok {
-		note.identity.Store(id)
-	}
+	Welcome(r.Context())
+	NoteUser(r.Context(), id.User)
 	return r.WithContext(context.WithValue(r.Context(), identityKey{}, id))
 }

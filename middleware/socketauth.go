@@ -18,7 +18,7 @@ type SocketAuth struct {
 // NewSocketAuth returns a SocketAuth. Pages of o.AllowedOrigins may open sockets, beside those of the server's own host; "*" lets any page, but
 // without the cookie.
 func NewSocketAuth(v *Verifier, o AuthOptions) *SocketAuth {
-	return &SocketAuth{verifier: v, find: &credentials{allowed: newOrigins(o.AllowedOrigins)}, failures: o.Failures}
+	return &SocketAuth{verifier: v, find: &credentials{allowed: NewOrigins(o.AllowedOrigins)}, failures: o.Failures}
 }
 
 // Identify returns who opens the socket: by token where it is given (Phoenix's authToken), else by what Authenticate looks at. A browser adds
@@ -29,7 +29,7 @@ func (a *SocketAuth) Identify(r *http.Request, token string) (*hub.Identity, err
 	if err != nil {
 		return nil, a.failures.note(r, err)
 	}
-	welcome(r.Context())
+	Welcome(r.Context())
 	return id, nil
 }
 
@@ -59,7 +59,7 @@ func (a *SocketAuth) checkOrigin(r *http.Request) error {
 	if len(origins) == 0 {
 		return nil
 	}
-	if len(origins) == 1 && (a.find.allowed.any || a.find.allowed.named(origins[0]) || sameHost(origins[0], r)) {
+	if len(origins) == 1 && (a.find.allowed.Any || a.find.allowed.Named(origins[0]) || SameHost(origins[0], r)) {
 		return nil
 	}
 	return fmt.Errorf("pages of %.100q may not open a socket (allowed_origins): %w", origins[0], hub.ErrForbidden)

@@ -154,7 +154,7 @@ func (v *Verifier) Verify(ctx context.Context, token string) (*hub.Identity, err
 		return id, nil
 	}
 	switch {
-	case strings.HasPrefix(token, apiKeyPrefix):
+	case strings.HasPrefix(token, APIKeyPrefix):
 		return nil, &TokenError{Reason: "API key is unknown"}
 	case !isCompactJWS(token):
 		return nil, &TokenError{Reason: "token is malformed"}
