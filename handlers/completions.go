@@ -11,6 +11,7 @@ import (
 	"github.com/duckwire/duckwire/handlers/openai"
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/auth"
 	"github.com/duckwire/duckwire/middleware/ratelimit"
 	"github.com/duckwire/duckwire/middleware/tracing"
 )
@@ -54,7 +55,7 @@ func (s *server) complete(d door) handlerFunc {
 // enterToComplete counts the user of a completion in from before its start: the answer may be whole before the response has begun. A streamed one
 // counts as a connection when it begins, one that is waited for from now on.
 func (s *server) enterToComplete(r *http.Request, streamed bool) (leave func(), err error) {
-	user := middleware.IdentityFrom(r.Context()).User
+	user := auth.IdentityFrom(r.Context()).User
 	switch {
 	case prefersAsync(r):
 		return func() {}, nil
@@ -87,7 +88,7 @@ func (s *server) readCompletion(r *http.Request, d door) (*openai.Request, error
 
 // startCompletion checks the right to complete and starts the stream, or attaches to the one of the same id and request.
 func (s *server) startCompletion(r *http.Request, d door, req *openai.Request) (*hub.Stream, error) {
-	id := middleware.IdentityFrom(r.Context())
+	id := auth.IdentityFrom(r.Context())
 	if err := s.mayComplete(r, req.Topic); err != nil {
 		return nil, err
 	}
@@ -110,7 +111,7 @@ func (s *server) startCompletion(r *http.Request, d door, req *openai.Request) (
 
 // mayComplete checks the right to start completions and analyses: on the topic where there is one, else on any.
 func (s *server) mayComplete(r *http.Request, topic string) error {
-	id := middleware.IdentityFrom(r.Context())
+	id := auth.IdentityFrom(r.Context())
 	if topic != "" {
 		return s.Authorizer.Authorize(r.Context(), id, topic, hub.ActionComplete)
 	}

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
-	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/auth"
 	"github.com/duckwire/duckwire/middleware/ratelimit"
 )
 
@@ -95,7 +95,7 @@ func (s *server) spend(r *http.Request, k ratelimit.Kind, n int) error {
 	if n == 0 {
 		return nil
 	}
-	key := middleware.IdentityFrom(r.Context()).User
+	key := auth.IdentityFrom(r.Context()).User
 	if k == ratelimit.Cursors {
 		key = "requests of " + key // all of a user's requests are as one session
 	}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/duckwire/duckwire/handlers/live"
 	"github.com/duckwire/duckwire/hub"
-	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/auth"
 )
 
 // presenceView is who is on a topic.
@@ -33,7 +33,7 @@ func (s *server) getPresence(w http.ResponseWriter, r *http.Request) error {
 
 // maySeePresence allows those who may be present, or subscribe. Where one of the two cannot be decided, the other may still allow it.
 func (s *server) maySeePresence(r *http.Request, topic string) error {
-	id := middleware.IdentityFrom(r.Context())
+	id := auth.IdentityFrom(r.Context())
 	err := s.Authorizer.Authorize(r.Context(), id, topic, hub.ActionSubscribe)
 	if err == nil {
 		return nil
@@ -54,7 +54,7 @@ type presenceAsk struct {
 // parsePresence reads whether the subscriber wants to be present on the topics, and checks that they may; nil is no.
 func (s *server) parsePresence(r *http.Request, topics []string) (*presenceAsk, error) {
 	q := r.URL.Query()
-	id := middleware.IdentityFrom(r.Context())
+	id := auth.IdentityFrom(r.Context())
 	ask := &presenceAsk{user: id.User, client: q.Get("client")}
 	if q.Has("client") {
 		if err := hub.ValidName("?client", ask.client); err != nil {

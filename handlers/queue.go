@@ -6,7 +6,7 @@ import (
 	"github.com/duckwire/duckwire/handlers/live"
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
-	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/auth"
 	"github.com/duckwire/duckwire/middleware/ratelimit"
 )
 
@@ -30,7 +30,7 @@ func (s *server) leaveMessages(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	id := middleware.IdentityFrom(r.Context())
+	id := auth.IdentityFrom(r.Context())
 	if err := s.Authorizer.Authorize(r.Context(), id, hub.UserTopic(user), hub.ActionQueue); err != nil {
 		return err
 	}
@@ -68,7 +68,7 @@ func (s *server) queueOwner(r *http.Request) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	id := middleware.IdentityFrom(r.Context())
+	id := auth.IdentityFrom(r.Context())
 	if user == id.User {
 		return user, nil
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/duckwire/duckwire/handlers/live"
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/auth"
 )
 
 // responses is the requests that take long, so that they can be ended for their user. The zero value is ready.
@@ -55,7 +56,7 @@ func (l *responses) end(which func(*hub.Identity) bool, reason string) int {
 // endable has end called when the request's user is disconnected or its token revoked, until forget is called; at once where that has happened since
 // the request came.
 func (s *server) endable(r *http.Request, end func(reason string)) (forget func()) {
-	id := middleware.IdentityFrom(r.Context())
+	id := auth.IdentityFrom(r.Context())
 	forget = s.responses.add(&response{id, end})
 	switch {
 	case s.Verifier.Revocations().Revoked(id):

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
-	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/auth"
 )
 
 // everyTopic is the topic to be an admin of for what is nobody's own: no pattern but * takes it in.
@@ -48,7 +48,7 @@ func (s *server) mayRevoke(r *http.Request, user, token string) error {
 	case user != "":
 		topic = hub.UserTopic(user)
 	}
-	return s.Authorizer.Authorize(r.Context(), middleware.IdentityFrom(r.Context()), topic, hub.ActionAdmin)
+	return s.Authorizer.Authorize(r.Context(), auth.IdentityFrom(r.Context()), topic, hub.ActionAdmin)
 }
 
 // maxSubject is how long a user or a jti may be, in bytes: that of tokens is not longer.
@@ -109,7 +109,7 @@ func (s *server) listRevocations(w http.ResponseWriter, r *http.Request) error {
 		writeJSON(w, http.StatusOK, page)
 		return nil
 	}
-	if err := s.Authorizer.Authorize(r.Context(), middleware.IdentityFrom(r.Context()), everyTopic, hub.ActionAdmin); err != nil {
+	if err := s.Authorizer.Authorize(r.Context(), auth.IdentityFrom(r.Context()), everyTopic, hub.ActionAdmin); err != nil {
 		return err
 	}
 	limit, err := intParam(q, "limit", 100, 1, 10_000)
@@ -145,7 +145,7 @@ func (s *server) disconnectUser(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := s.Authorizer.Authorize(r.Context(), middleware.IdentityFrom(r.Context()), hub.UserTopic(user), hub.ActionAdmin); err != nil {
+	if err := s.Authorizer.Authorize(r.Context(), auth.IdentityFrom(r.Context()), hub.UserTopic(user), hub.ActionAdmin); err != nil {
 		return err
 	}
 	writeJSON(w, http.StatusOK, map[string]int{"disconnected": s.disconnectEverywhere(user)})

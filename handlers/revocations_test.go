@@ -16,7 +16,7 @@ import (
 	"github.com/duckwire/duckwire/handlers"
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/hubtest"
-	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/auth"
 	"github.com/duckwire/duckwire/storage/memory"
 )
 
@@ -252,7 +252,7 @@ func TestRevocationsAtTheirLimits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v, err := middleware.NewVerifier(context.Background(), middleware.VerifierOptions{Secret: []byte(testSecret), Revocations: revocations, Logger: slog.New(slog.DiscardHandler)})
+	v, err := auth.NewVerifier(context.Background(), auth.VerifierOptions{Secret: []byte(testSecret), Revocations: revocations, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

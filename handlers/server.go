@@ -15,13 +15,14 @@ import (
 	"github.com/duckwire/duckwire/handlers/writers"
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/auth"
 	"github.com/duckwire/duckwire/middleware/ratelimit"
 )
 
 // Options configures the HTTP edge. Hub and Verifier are needed; a zero field of the rest means its default.
 type Options struct {
 	Hub        *hub.Hub
-	Verifier   *middleware.Verifier
+	Verifier   *auth.Verifier
 	Authorizer hub.Authorizer // nil: the token's capabilities alone
 	Logger     *slog.Logger   // nil: slog.Default
 
@@ -104,7 +105,7 @@ type server struct {
 	rates       *ratelimit.Set
 	sharing     sync.WaitGroup // tells other nodes of the rates, until unshare
 	unshare     context.CancelFunc
-	auth        middleware.AuthOptions
+	auth        auth.Options
 	writers     writers.Pool // of long responses
 
 	responses responses            // those that last, to be ended
@@ -152,7 +153,7 @@ func newServer(o Options) *server {
 	o.Authorizer = table.Guard(o.Authorizer)
 	s := &server{
 		Options: o, hub: o.Hub, logger: o.Logger, channels: table, rates: ratelimit.NewSet(o.Rates),
-		auth: middleware.AuthOptions{AllowedOrigins: o.AllowedOrigins, Failures: middleware.NewFailures(o.Proxies, o.Rates.FailuresPerMinute)},
+		auth: auth.Options{AllowedOrigins: o.AllowedOrigins, Failures: auth.NewFailures(o.Proxies, o.Rates.FailuresPerMinute)},
 	}
 	s.metrics = metrics.NewHandler(metrics.Source{Hub: o.Hub, Responses: &s.answered, Degraded: o.Degraded, Version: o.Version}, o.Logger)
 	return s

@@ -19,7 +19,7 @@ import (
 	"github.com/duckwire/duckwire/handlers/live"
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/hubtest"
-	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/auth"
 	"github.com/duckwire/duckwire/storage/memory"
 )
 
@@ -62,7 +62,7 @@ func startHub(t testing.TB, options hub.Options, change func(*handlers.Options))
 	}
 	logger := options.Logger
 	h := hub.New(options)
-	verifier, err := middleware.NewVerifier(context.Background(), middleware.VerifierOptions{Secret: []byte(testSecret), Logger: logger})
+	verifier, err := auth.NewVerifier(context.Background(), auth.VerifierOptions{Secret: []byte(testSecret), Logger: logger})
 	if err != nil {
 		t.Fatal(err)
 	}

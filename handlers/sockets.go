@@ -14,12 +14,12 @@ import (
 	"github.com/duckwire/duckwire/handlers/sse"
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/jsonw"
-	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/auth"
 )
 
 // newSockets makes the server of Phoenix sockets.
 func (s *server) newSockets() *socket.Server {
-	auth := middleware.NewSocketAuth(s.Verifier, s.auth)
+	auth := auth.NewSockets(s.Verifier, s.auth)
 	return socket.NewServer(socket.Options{
 		Hub: s.hub, Authorizer: s.Authorizer, Logger: s.logger, Routes: s.channels.Routes, Identify: auth.Identify,
 		Renew: s.Verifier.Verify, Revoked: s.Verifier.Revocations().Revoked,

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
-	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/auth"
 )
 
 // streamView is a stream as JSON (design.md 2.5).
@@ -211,7 +211,7 @@ func (s *server) listStreams(w http.ResponseWriter, r *http.Request) error {
 	if !knownStatus(status) {
 		return hub.Invalid("?status", "must be one of queued, running, done, failed, cancelled, superseded, interrupted; got %q", clip(string(status)))
 	}
-	id := middleware.IdentityFrom(r.Context())
+	id := auth.IdentityFrom(r.Context())
 	s.hub.LearnStreams(id.User, limit)
 	if id.Caps.Admin() {
 		s.hub.LearnAllStreams(limit, status)

@@ -10,7 +10,7 @@ import (
 
 	"github.com/duckwire/duckwire/handlers/live"
 	"github.com/duckwire/duckwire/hub"
-	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/auth"
 )
 
 // GET /v1/streams/{id} in its four shapes (design.md 2.2).
@@ -65,7 +65,7 @@ func streamShape(r *http.Request) (media, format string, err error) {
 // readableStream finds the stream of the request, if the caller may read it: its owner, or a subscriber of its topic. For anybody else it
 // does not exist, so that ids cannot be guessed at.
 func (s *server) readableStream(r *http.Request) (*hub.Stream, error) {
-	id := middleware.IdentityFrom(r.Context())
+	id := auth.IdentityFrom(r.Context())
 	stream, err := s.hub.Stream(id.User, chi.URLParam(r, "id"))
 	if err != nil {
 		return nil, err
@@ -117,7 +117,7 @@ func (s *server) streamLive(w http.ResponseWriter, r *http.Request, stream *hub.
 
 // newPump prepares the loop of a long response, which counts as one connection until done is called. *hub.LimitError at a cap.
 func (s *server) newPump(w http.ResponseWriter, r *http.Request, via hub.Transport, o live.Options) (p *live.Pump, done func(), err error) {
-	id := middleware.IdentityFrom(r.Context())
+	id := auth.IdentityFrom(r.Context())
 	leave, err := s.enter(r, id.User, via)
 	if err != nil {
 		return nil, nil, err

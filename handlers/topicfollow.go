@@ -6,7 +6,7 @@ import (
 
 	"github.com/duckwire/duckwire/handlers/live"
 	"github.com/duckwire/duckwire/hub"
-	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/auth"
 	"github.com/duckwire/duckwire/middleware/ratelimit"
 )
 
@@ -29,7 +29,7 @@ func (s *server) checkTopics(r *http.Request, topics []string) error {
 	if len(topics) > s.TopicsPerSession {
 		return &hub.LimitError{Kind: hub.ErrTooLarge, Name: "?topic on one connection (topics_per_session)", Limit: int64(s.TopicsPerSession)}
 	}
-	id := middleware.IdentityFrom(r.Context())
+	id := auth.IdentityFrom(r.Context())
 	seen := make(map[string]bool, len(topics))
 	for _, topic := range topics {
 		if err := hub.ValidTopic(topic); err != nil {
@@ -70,7 +70,7 @@ func (s *server) followTopics(w http.ResponseWriter, r *http.Request, topics []s
 	defer done()
 	f := live.Topics(many)
 	defer f.Close()
-	user := middleware.IdentityFrom(r.Context()).User
+	user := auth.IdentityFrom(r.Context()).User
 	for i, topic := range topics {
 		reader, reset, err := s.hub.Subscribe(topic, from[i], pump)
 		if err != nil {

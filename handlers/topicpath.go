@@ -8,7 +8,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/duckwire/duckwire/hub"
-	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/auth"
 )
 
 const topicsPrefix = "/v1/topics/"
@@ -46,7 +46,7 @@ func topicParam(r *http.Request) (string, error) {
 func userParam(r *http.Request) (string, error) {
 	user, err := url.PathUnescape(chi.URLParam(r, "user"))
 	if user == "me" {
-		user = middleware.IdentityFrom(r.Context()).User
+		user = auth.IdentityFrom(r.Context()).User
 	}
 	if err != nil || hub.ValidTopic(hub.UserTopic(user)) != nil {
 		return "", hub.Invalid("user", "must be the id of a user, as tokens name it, or me")

@@ -7,7 +7,7 @@ import (
 
 	"github.com/duckwire/duckwire/handlers/live"
 	"github.com/duckwire/duckwire/hub"
-	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/auth"
 )
 
 // eventBody is one event in POST /v1/topics/{topic}/events.
@@ -32,7 +32,7 @@ func (s *server) publishEvents(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	id := middleware.IdentityFrom(r.Context())
+	id := auth.IdentityFrom(r.Context())
 	if err := s.Authorizer.Authorize(r.Context(), id, topic, hub.ActionPublish); err != nil {
 		return err
 	}
@@ -83,7 +83,7 @@ func (s *server) mayLeaveFor(r *http.Request, events []hub.EventInput) error {
 	if err := s.hub.CheckEvents(events); err != nil {
 		return err
 	}
-	id, asked := middleware.IdentityFrom(r.Context()), make(map[string]bool)
+	id, asked := auth.IdentityFrom(r.Context()), make(map[string]bool)
 	for i := range events {
 		for _, user := range events[i].To {
 			if asked[user] {
@@ -104,7 +104,7 @@ func (s *server) getEvents(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	id := middleware.IdentityFrom(r.Context())
+	id := auth.IdentityFrom(r.Context())
 	if err := s.Authorizer.Authorize(r.Context(), id, topic, hub.ActionSubscribe); err != nil {
 		return err
 	}

@@ -18,7 +18,7 @@ import (
 	"github.com/duckwire/duckwire/handlers"
 	"github.com/duckwire/duckwire/handlers/live"
 	"github.com/duckwire/duckwire/hub"
-	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/auth"
 	"github.com/duckwire/duckwire/middleware/ratelimit"
 )
 
@@ -32,7 +32,7 @@ func duckwire(t *testing.T) *bench.Target {
 	logger := slog.New(slog.DiscardHandler)
 	h := hub.New(hub.Options{Logger: logger})
 	t.Cleanup(h.Close)
-	v, err := middleware.NewVerifier(context.Background(), middleware.VerifierOptions{Secret: []byte(secret), Logger: logger})
+	v, err := auth.NewVerifier(context.Background(), auth.VerifierOptions{Secret: []byte(secret), Logger: logger})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,7 +20,7 @@ import (
 	"github.com/duckwire/duckwire/handlers"
 	"github.com/duckwire/duckwire/handlers/live"
 	"github.com/duckwire/duckwire/hub"
-	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/auth"
 	"github.com/duckwire/duckwire/storage/redis/redistest"
 )
 
@@ -52,7 +52,7 @@ func startServer(t *testing.T, proxy func(next http.Handler) http.Handler) strin
 func startBare(t *testing.T, start func(*httptest.Server)) *httptest.Server {
 	t.Helper()
 	logger := slog.New(slog.DiscardHandler)
-	verifier, err := middleware.NewVerifier(context.Background(), middleware.VerifierOptions{Secret: []byte(testSecret), Logger: logger})
+	verifier, err := auth.NewVerifier(context.Background(), auth.VerifierOptions{Secret: []byte(testSecret), Logger: logger})
 	if err != nil {
 		t.Fatal(err)
 	}

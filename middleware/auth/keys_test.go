@@ -1,4 +1,4 @@
-package middleware_test
+package auth_test
 
 import (
 	"context"
@@ -22,7 +22,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
-	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/auth"
 )
 
 // now is the time of every test that injects a clock.
@@ -140,7 +140,7 @@ func keySet(keys ...map[string]any) []byte {
 }
 
 // newVerifier fills in the tests' clock and a silent logger.
-func newVerifier(t testing.TB, o middleware.VerifierOptions) *middleware.Verifier {
+func newVerifier(t testing.TB, o auth.VerifierOptions) *auth.Verifier {
 	t.Helper()
 	if o.Now == nil {
 		o.Now = func() time.Time { return now }
@@ -148,7 +148,7 @@ func newVerifier(t testing.TB, o middleware.VerifierOptions) *middleware.Verifie
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	v, err := middleware.NewVerifier(context.Background(), o)
+	v, err := auth.NewVerifier(context.Background(), o)
 	if err != nil {
 		t.Fatalf("NewVerifier: %v", err)
 	}

@@ -1,4 +1,4 @@
-package middleware_test
+package auth_test
 
 import (
 	"errors"
@@ -8,24 +8,24 @@ import (
 	"testing"
 
 	"github.com/duckwire/duckwire/hub"
-	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/auth"
 )
 
 func TestNewAPIKey(t *testing.T) {
-	plaintext, hash := middleware.NewAPIKey()
+	plaintext, hash := auth.NewAPIKey()
 	if !regexp.MustCompile(`^dwk_[A-Za-z0-9_-]{43}$`).MatchString(plaintext) || !regexp.MustCompile(`^sha256:[0-9a-f]{64}$`).MatchString(hash) {
 		t.Errorf("got %q, %q", plaintext, hash)
 	}
-	again, _ := middleware.NewAPIKey()
+	again, _ := auth.NewAPIKey()
 	if plaintext == again {
 		t.Error("the same key twice")
 	}
 	for _, config := range []string{hash, plaintext, "sha256:" + strings.ToUpper(hash[7:])} {
-		keys, err := middleware.ParseAPIKeys("ci=" + config)
+		keys, err := auth.ParseAPIKeys("ci=" + config)
 		if err != nil {
 			t.Fatal(err)
 		}
-		v := newVerifier(t, middleware.VerifierOptions{APIKeys: keys})
+		v := newVerifier(t, auth.VerifierOptions{APIKeys: keys})
 		id, err := v.Verify(t.Context(), plaintext)
 		if err != nil || id.User != "ci" || id.TokenID != "ci" || !id.Service || !id.Expires.IsZero() {
 			t.Errorf("got %+v, %v", id, err)
@@ -45,7 +45,7 @@ func TestParseAPIKeys(t *testing.T) {
 	hash := "sha256:" + strings.Repeat("ab", 32)
 	other := "sha256:" + strings.Repeat("cd", 32)
 	base64Key := strings.Repeat("k", 43) + "="
-	keys, err := middleware.ParseAPIKeys(" worker=" + hash + ";code:*=publish|produce;user:{sub}=*;code:*=queue ,\r\n\n" + other + "\n" + base64Key + ",ci=" + base64Key + "x,")
+	keys, err := auth.ParseAPIKeys(" worker=" + hash + ";code:*=publish|produce;user:{sub}=*;code:*=queue ,\r\n\n" + other + "\n" + base64Key + ",ci=" + base64Key + "x,")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +69,7 @@ func TestParseAPIKeys(t *testing.T) {
 	if standard.Admin() || standard.Allows("any:topic", "admin") {
 		t.Error("by default a key is admin")
 	}
-	if none, err := middleware.ParseAPIKeys(" \n, "); err != nil || none != nil {
+	if none, err := auth.ParseAPIKeys(" \n, "); err != nil || none != nil {
 		t.Errorf("no keys: %v, %v", none, err)
 	}
 }
@@ -94,7 +94,7 @@ func TestParseAPIKeysFaults(t *testing.T) {
 		"a name with a space": {"my ci=" + hash, "NAME=sha256:HEX"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			keys, err := middleware.ParseAPIKeys(c.config)
+			keys, err := auth.ParseAPIKeys(c.config)
 			if err == nil || keys != nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %+v, %v; want %q", keys, err, c.want)
 			}

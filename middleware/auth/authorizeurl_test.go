@@ -1,4 +1,4 @@
-package middleware_test
+package auth_test
 
 import (
 	"bytes"
@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
-	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/auth"
 )
 
 const authorizeURL = "https://app.example/authorize"
@@ -53,10 +53,10 @@ func always(status int, text string) func(int, context.Context) (int, string) {
 	return func(int, context.Context) (int, string) { return status, text }
 }
 
-func newURLAuthorizer(t *testing.T, app *application, o middleware.URLAuthorizerOptions) *middleware.URLAuthorizer {
+func newURLAuthorizer(t *testing.T, app *application, o auth.URLAuthorizerOptions) *auth.URLAuthorizer {
 	t.Helper()
 	o.URL, o.HTTPClient = authorizeURL, &http.Client{Transport: app}
-	a, err := middleware.NewURLAuthorizer(o)
+	a, err := auth.NewURLAuthorizer(o)
 	must(err)
 	return a
 }
@@ -69,7 +69,7 @@ func identity(user string, caps map[string][]string) *hub.Identity {
 
 func TestURLAuthorizerQuestion(t *testing.T) {
 	app := &application{answer: always(200, `{"allowed":true}`)}
-	a := newURLAuthorizer(t, app, middleware.URLAuthorizerOptions{})
+	a := newURLAuthorizer(t, app, auth.URLAuthorizerOptions{})
 	id := identity("ada", map[string][]string{"code:1": {"publish"}})
 	if err := a.Authorize(t.Context(), id, "code:1", "publish"); err != nil || app.count() != 0 {
 		t.Errorf("what the token allows was asked about: %v", err)
@@ -124,7 +124,7 @@ func TestURLAuthorizerAnswers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				app := &application{answer: always(c.status, c.body)}
-				a := newURLAuthorizer(t, app, middleware.URLAuthorizerOptions{})
+				a := newURLAuthorizer(t, app, auth.URLAuthorizerOptions{})
 				ask := func(times int) {
 					t.Helper()
 					if err := a.Authorize(t.Context(), identity("ada", nil), "code:1", "publish"); !errors.Is(err, c.want) || app.count() != times {
@@ -147,7 +147,7 @@ func TestURLAuthorizerAnswers(t *testing.T) {
 func TestURLAuthorizerHang(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := &application{answer: func(_ int, ctx context.Context) (int, string) { <-ctx.Done(); return 0, "" }}
-		a := newURLAuthorizer(t, app, middleware.URLAuthorizerOptions{})
+		a := newURLAuthorizer(t, app, auth.URLAuthorizerOptions{})
 		start := time.Now()
 		var wg sync.WaitGroup
 		for range 20 {
@@ -171,7 +171,7 @@ func TestURLAuthorizerCallerLeaves(t *testing.T) {
 			time.Sleep(time.Second)
 			return 200, `{"allowed":true}`
 		}}
-		a := newURLAuthorizer(t, app, middleware.URLAuthorizerOptions{})
+		a := newURLAuthorizer(t, app, auth.URLAuthorizerOptions{})
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		wg.Go(func() {
@@ -197,7 +197,7 @@ func TestURLAuthorizerCallerLeaves(t *testing.T) {
 // TestURLAuthorizerKeys: an answer counts for the very same question only.
 func TestURLAuthorizerKeys(t *testing.T) {
 	app := &application{answer: always(200, `{"allowed":true}`)}
-	a := newURLAuthorizer(t, app, middleware.URLAuthorizerOptions{})
+	a := newURLAuthorizer(t, app, auth.URLAuthorizerOptions{})
 	for i, q := range []struct {
 		id     hub.Identity
 		topic  string
@@ -222,7 +222,7 @@ func TestURLAuthorizerKeys(t *testing.T) {
 // TestURLAuthorizerBound: the least recently used answer goes first.
 func TestURLAuthorizerBound(t *testing.T) {
 	app := &application{answer: always(200, `{"allowed":true}`)}
-	a := newURLAuthorizer(t, app, middleware.URLAuthorizerOptions{MaxEntries: 2})
+	a := newURLAuthorizer(t, app, auth.URLAuthorizerOptions{MaxEntries: 2})
 	for i, step := range []struct {
 		topic string
 		asked int
@@ -241,11 +241,11 @@ func (d denyAll) Authorize(context.Context, *hub.Identity, string, hub.Action) e
 func TestURLAuthorizerNext(t *testing.T) {
 	app := &application{answer: always(200, `{"allowed":true}`)}
 	broken := errors.New("broken")
-	a := newURLAuthorizer(t, app, middleware.URLAuthorizerOptions{Next: denyAll{broken}})
+	a := newURLAuthorizer(t, app, auth.URLAuthorizerOptions{Next: denyAll{broken}})
 	if err := a.Authorize(t.Context(), identity("ada", nil), "a", "publish"); !errors.Is(err, broken) || app.count() != 0 {
 		t.Errorf("got %v", err)
 	}
-	a = newURLAuthorizer(t, app, middleware.URLAuthorizerOptions{Next: denyAll{nil}})
+	a = newURLAuthorizer(t, app, auth.URLAuthorizerOptions{Next: denyAll{nil}})
 	if err := a.Authorize(t.Context(), identity("ada", nil), "a", "publish"); err != nil || app.count() != 0 {
 		t.Errorf("got %v", err)
 	}
@@ -272,14 +272,14 @@ func TestURLAuthorizerOverHTTP(t *testing.T) {
 		path, topic string
 		want        error
 	}{{"/ask", "a", nil}, {"/ask", "b", hub.ErrForbidden}, {"/away", "a", hub.ErrUnavailable}, {"/none", "a", hub.ErrUnavailable}} {
-		a, err := middleware.NewURLAuthorizer(middleware.URLAuthorizerOptions{URL: server.URL + c.path, HTTPClient: server.Client()})
+		a, err := auth.NewURLAuthorizer(auth.URLAuthorizerOptions{URL: server.URL + c.path, HTTPClient: server.Client()})
 		must(err)
 		if err := a.Authorize(t.Context(), identity("ada", nil), c.topic, "publish"); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v", c.path, err)
 		}
 	}
 	server.Close()
-	a, err := middleware.NewURLAuthorizer(middleware.URLAuthorizerOptions{URL: server.URL + "/ask"})
+	a, err := auth.NewURLAuthorizer(auth.URLAuthorizerOptions{URL: server.URL + "/ask"})
 	must(err)
 	if err := a.Authorize(t.Context(), identity("ada", nil), "a", "publish"); !errors.Is(err, hub.ErrUnavailable) || strings.Contains(err.Error(), "127.0.0.1") {
 		t.Errorf("a server that is gone: %v", err)
@@ -288,7 +288,7 @@ func TestURLAuthorizerOverHTTP(t *testing.T) {
 
 func TestNewURLAuthorizerRefuses(t *testing.T) {
 	for _, u := range []string{"", "/ask", "ftp://x/", "app.example:80/ask"} {
-		if a, err := middleware.NewURLAuthorizer(middleware.URLAuthorizerOptions{URL: u}); a != nil || err == nil {
+		if a, err := auth.NewURLAuthorizer(auth.URLAuthorizerOptions{URL: u}); a != nil || err == nil {
 			t.Errorf("%q is taken", u)
 		}
 	}
@@ -299,7 +299,7 @@ func TestURLAuthorizerLoad(t *testing.T) {
 	app := &application{answer: func(n int, _ context.Context) (int, string) {
 		return 200, fmt.Sprintf(`{"allowed":%t,"ttl":%d}`, true, n%3)
 	}}
-	a := newURLAuthorizer(t, app, middleware.URLAuthorizerOptions{MaxEntries: 8})
+	a := newURLAuthorizer(t, app, auth.URLAuthorizerOptions{MaxEntries: 8})
 	var wg sync.WaitGroup
 	for g := range 8 {
 		wg.Go(func() {

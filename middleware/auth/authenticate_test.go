@@ -1,4 +1,4 @@
-package middleware_test
+package auth_test
 
 import (
 	"bytes"
@@ -16,6 +16,7 @@ import (
 
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/auth"
 )
 
 // fail is the error writer of the tests: the status, and the error as it is.
@@ -36,17 +37,17 @@ var whoami = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	if r.ParseForm() == nil {
 		form = r.Form.Encode()
 	}
-	fmt.Fprintf(w, "%s %s %s %s", middleware.IdentityFrom(r.Context()).User, r.URL, r.RequestURI, form)
+	fmt.Fprintf(w, "%s %s %s %s", auth.IdentityFrom(r.Context()).User, r.URL, r.RequestURI, form)
 })
 
 func tokenFor(user string) string { return hs256(claims(jwt.MapClaims{"sub": user})) }
 
 func authHandler(t *testing.T) http.Handler {
-	_, hash := middleware.NewAPIKey()
-	keys, err := middleware.ParseAPIKeys("ci=" + apiKey + ",other=" + hash)
+	_, hash := auth.NewAPIKey()
+	keys, err := auth.ParseAPIKeys("ci=" + apiKey + ",other=" + hash)
 	must(err)
-	v := newVerifier(t, middleware.VerifierOptions{Secret: secret, APIKeys: keys})
-	return middleware.Authenticate(v, middleware.AuthOptions{AllowedOrigins: []string{"https://app.example.com", "*"}}, fail)(whoami)
+	v := newVerifier(t, auth.VerifierOptions{Secret: secret, APIKeys: keys})
+	return auth.Authenticate(v, auth.Options{AllowedOrigins: []string{"https://app.example.com", "*"}}, fail)(whoami)
 }
 
 const apiKey = "dwk_0123456789012345678901234567890123456789012"
@@ -185,9 +186,9 @@ func TestAuthenticateHidesQuery(t *testing.T) {
 
 // TestAuthenticateUnavailable: while the keys cannot be had, it is not the token that is refused.
 func TestAuthenticateUnavailable(t *testing.T) {
-	v := newVerifier(t, middleware.VerifierOptions{JWKSURL: jwksURL, HTTPClient: (&issuer{down: true}).client()})
+	v := newVerifier(t, auth.VerifierOptions{JWKSURL: jwksURL, HTTPClient: (&issuer{down: true}).client()})
 	w := httptest.NewRecorder()
-	middleware.Authenticate(v, middleware.AuthOptions{}, fail)(whoami).ServeHTTP(w, httptest.NewRequest("GET", "/?token="+url.QueryEscape(newEdSigner().sign(claims(nil), nil)), nil))
+	auth.Authenticate(v, auth.Options{}, fail)(whoami).ServeHTTP(w, httptest.NewRequest("GET", "/?token="+url.QueryEscape(newEdSigner().sign(claims(nil), nil)), nil))
 	if w.Code != 503 || w.Header().Get("WWW-Authenticate") != "" {
 		t.Errorf("got %d %v", w.Code, w.Header())
 	}
@@ -217,7 +218,7 @@ func TestAuthenticateIsLogged(t *testing.T) {
 }
 
 func TestIdentityFromNothing(t *testing.T) {
-	if id := middleware.IdentityFrom(t.Context()); id != nil {
+	if id := auth.IdentityFrom(t.Context()); id != nil {
 		t.Errorf("got %+v", id)
 	}
 }

@@ -1,4 +1,4 @@
-package middleware_test
+package auth_test
 
 import (
 	"bytes"
@@ -18,13 +18,13 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/duckwire/duckwire/hub"
-	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/auth"
 )
 
 func TestVerifyEachAlgorithm(t *testing.T) {
 	for alg, s := range signers() {
 		t.Run(alg, func(t *testing.T) {
-			v := newVerifier(t, middleware.VerifierOptions{PublicKeyPEM: s.pem()})
+			v := newVerifier(t, auth.VerifierOptions{PublicKeyPEM: s.pem()})
 			id, err := v.Verify(t.Context(), s.sign(claims(jwt.MapClaims{"jti": "t1", "caps": map[string]any{"user:{sub}": []string{"*"}}}), nil))
 			if err != nil {
 				t.Fatal(err)
@@ -43,7 +43,7 @@ func TestVerifyEachAlgorithm(t *testing.T) {
 		})
 	}
 	t.Run("HS256", func(t *testing.T) {
-		v := newVerifier(t, middleware.VerifierOptions{Secret: secret})
+		v := newVerifier(t, auth.VerifierOptions{Secret: secret})
 		if id, err := v.Verify(t.Context(), hs256(claims(nil))); err != nil || id.User != "ada" {
 			t.Errorf("got %+v, %v", id, err)
 		}
@@ -53,7 +53,7 @@ func TestVerifyEachAlgorithm(t *testing.T) {
 		for _, s := range signers() {
 			all = append(append(all, s.pem()...), "\r\n  "...)
 		}
-		v := newVerifier(t, middleware.VerifierOptions{Secret: secret, PublicKeyPEM: all})
+		v := newVerifier(t, auth.VerifierOptions{Secret: secret, PublicKeyPEM: all})
 		for alg, s := range signers() {
 			if _, err := v.Verify(t.Context(), s.sign(claims(nil), map[string]any{"kid": "whatever"})); err != nil {
 				t.Errorf("%s: %v", alg, err)
@@ -73,7 +73,7 @@ func TestVerifyKeyForms(t *testing.T) {
 		"certificate": {Type: "CERTIFICATE", Bytes: der},
 		"PKCS #1":     {Type: "RSA PUBLIC KEY", Bytes: x509.MarshalPKCS1PublicKey(&mustRSA(s).PublicKey)},
 	} {
-		v := newVerifier(t, middleware.VerifierOptions{PublicKeyPEM: pem.EncodeToMemory(block)})
+		v := newVerifier(t, auth.VerifierOptions{PublicKeyPEM: pem.EncodeToMemory(block)})
 		if _, err := v.Verify(t.Context(), s.sign(claims(nil), nil)); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -84,7 +84,7 @@ func TestVerifyKeyForms(t *testing.T) {
 func TestVerifyClaims(t *testing.T) {
 	at := func(d time.Duration) int64 { return now.Add(d).Unix() }
 	const uuid = "5e0f4dd2-8a3c-4f3a-9d4e-0f1a2b3c4d5e"
-	v := newVerifier(t, middleware.VerifierOptions{Secret: secret, Issuer: "us", Audience: "duckwire"})
+	v := newVerifier(t, auth.VerifierOptions{Secret: secret, Issuer: "us", Audience: "duckwire"})
 	for name, c := range map[string]struct {
 		over jwt.MapClaims
 		want string // the user, or "!" and a part of the error's text
@@ -151,7 +151,7 @@ func TestVerifyClaims(t *testing.T) {
 func TestVerifyLeeway(t *testing.T) {
 	token := hs256(claims(jwt.MapClaims{"nbf": now.Add(10 * time.Second).Unix()}))
 	for leeway, want := range map[time.Duration]bool{0: true, 5 * time.Second: false, time.Minute: true, -1: false} {
-		v := newVerifier(t, middleware.VerifierOptions{Secret: secret, Leeway: leeway})
+		v := newVerifier(t, auth.VerifierOptions{Secret: secret, Leeway: leeway})
 		if _, err := v.Verify(t.Context(), token); (err == nil) != want {
 			t.Errorf("leeway %s: %v", leeway, err)
 		}
@@ -172,7 +172,7 @@ func rawHS256(key []byte, header, claims string) string {
 // TestVerifyAttacks is the list of what must never come through, against a verifier that takes secret, public keys and API keys at once.
 func TestVerifyAttacks(t *testing.T) {
 	ec, rs, other := signers()["ES256"], signers()["RS256"], newEdSigner()
-	v := newVerifier(t, middleware.VerifierOptions{Secret: secret, PublicKeyPEM: slices.Concat(ec.pem(), rs.pem())})
+	v := newVerifier(t, auth.VerifierOptions{Secret: secret, PublicKeyPEM: slices.Concat(ec.pem(), rs.pem())})
 	good, err := json.Marshal(claims(jwt.MapClaims{"caps": map[string]any{"*": []string{"*"}}}))
 	must(err)
 	none := func(alg string) string { return b64(`{"alg":"`+alg+`","typ":"JWT"}`) + "." + b64(string(good)) + "." }
@@ -226,7 +226,7 @@ func TestVerifyAttacks(t *testing.T) {
 		"the scheme once more":            "Bearer " + hs256(claims(nil)),
 		"only dots":                       "..",
 		"empty":                           "",
-		"too long":                        rawHS256(secret, `{"alg":"HS256"}`, `{"sub":"ada","exp":9999999999,"x":"`+strings.Repeat("x", middleware.MaxToken)+`"}`),
+		"too long":                        rawHS256(secret, `{"alg":"HS256"}`, `{"sub":"ada","exp":9999999999,"x":"`+strings.Repeat("x", auth.MaxToken)+`"}`),
 		"an unknown API key":              "dwk_" + strings.Repeat("A", 43),
 	}
 	for name, token := range tokens {
@@ -247,17 +247,17 @@ func TestVerifyAttacks(t *testing.T) {
 // TestVerifyOnlyPublicKeys: without a secret, HS256 is not even looked at.
 func TestVerifyOnlyPublicKeys(t *testing.T) {
 	rs := signers()["RS256"]
-	v := newVerifier(t, middleware.VerifierOptions{PublicKeyPEM: rs.pem()})
+	v := newVerifier(t, auth.VerifierOptions{PublicKeyPEM: rs.pem()})
 	for _, key := range [][]byte{rs.pem(), {}, nil, secret} {
 		if _, err := v.Verify(t.Context(), rawHS256(key, `{"alg":"HS256"}`, `{"sub":"ada","exp":9999999999}`)); !errors.Is(err, hub.ErrUnauthenticated) {
 			t.Errorf("got %v", err)
 		}
 	}
 	// And with API keys alone, no token at all is.
-	_, hash := middleware.NewAPIKey()
-	keys, err := middleware.ParseAPIKeys(hash)
+	_, hash := auth.NewAPIKey()
+	keys, err := auth.ParseAPIKeys(hash)
 	must(err)
-	v = newVerifier(t, middleware.VerifierOptions{APIKeys: keys})
+	v = newVerifier(t, auth.VerifierOptions{APIKeys: keys})
 	for _, token := range []string{b64(`{"alg":"none"}`) + "." + b64(`{"sub":"ada","exp":9999999999}`) + ".", rawHS256(nil, `{"alg":"HS256"}`, `{"sub":"ada","exp":9999999999}`)} {
 		if _, err := v.Verify(t.Context(), token); !errors.Is(err, hub.ErrUnauthenticated) {
 			t.Errorf("got %v", err)
@@ -268,7 +268,7 @@ func TestVerifyOnlyPublicKeys(t *testing.T) {
 // TestVerifyCurveConfusion: ES256 over a P-384 key is no ES256.
 func TestVerifyCurveConfusion(t *testing.T) {
 	s := signers()["ES384"]
-	v := newVerifier(t, middleware.VerifierOptions{PublicKeyPEM: s.pem()})
+	v := newVerifier(t, auth.VerifierOptions{PublicKeyPEM: s.pem()})
 	for _, alg := range []string{"ES256", "ES512"} {
 		header, body, _ := strings.Cut(s.sign(claims(nil), nil), ".")
 		_ = header
@@ -286,9 +286,9 @@ func TestVerifyTampered(t *testing.T) {
 	}
 	for alg, token := range tokens {
 		t.Run(alg, func(t *testing.T) {
-			o := middleware.VerifierOptions{Secret: secret}
+			o := auth.VerifierOptions{Secret: secret}
 			if alg != "HS256" {
-				o = middleware.VerifierOptions{PublicKeyPEM: signers()[alg].pem()}
+				o = auth.VerifierOptions{PublicKeyPEM: signers()[alg].pem()}
 			}
 			v := newVerifier(t, o)
 			slow := alg == "ES384" || alg == "ES512"
@@ -314,25 +314,25 @@ func TestNewVerifierRefuses(t *testing.T) {
 	must(err)
 	x := signers()["EdDSA"].pem()
 	for name, c := range map[string]struct {
-		o    middleware.VerifierOptions
+		o    auth.VerifierOptions
 		want string
 	}{
-		"nothing":                {middleware.VerifierOptions{}, "no credential could ever hold"},
-		"a short secret":         {middleware.VerifierOptions{Secret: []byte("short")}, "openssl rand"},
-		"a PEM as the secret":    {middleware.VerifierOptions{Secret: x}, "a public key is no secret"},
-		"a short RSA key":        {middleware.VerifierOptions{PublicKeyPEM: small.pem()}, "at least 2048"},
-		"a private key":          {middleware.VerifierOptions{PublicKeyPEM: pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})}, "private key"},
-		"no PEM":                 {middleware.VerifierOptions{PublicKeyPEM: []byte("/etc/key.pem")}, "not PEM text"},
-		"blanks":                 {middleware.VerifierOptions{PublicKeyPEM: []byte(" \n")}, "empty"},
-		"something behind":       {middleware.VerifierOptions{PublicKeyPEM: append(slices.Clone(x), "rest"...)}, "not PEM text"},
-		"a damaged PEM":          {middleware.VerifierOptions{PublicKeyPEM: x[:len(x)-10]}, "damaged"},
-		"another kind of PEM":    {middleware.VerifierOptions{PublicKeyPEM: pem.EncodeToMemory(&pem.Block{Type: "X509 CRL"})}, "no public key"},
-		"garbage in a PEM":       {middleware.VerifierOptions{PublicKeyPEM: pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: []byte("x")})}, "block 1"},
-		"a JWKS URL without one": {middleware.VerifierOptions{JWKSURL: "jwks.json"}, "JWKS URL"},
-		"a JWKS file":            {middleware.VerifierOptions{JWKSURL: "file:///etc/passwd"}, "JWKS URL"},
+		"nothing":                {auth.VerifierOptions{}, "no credential could ever hold"},
+		"a short secret":         {auth.VerifierOptions{Secret: []byte("short")}, "openssl rand"},
+		"a PEM as the secret":    {auth.VerifierOptions{Secret: x}, "a public key is no secret"},
+		"a short RSA key":        {auth.VerifierOptions{PublicKeyPEM: small.pem()}, "at least 2048"},
+		"a private key":          {auth.VerifierOptions{PublicKeyPEM: pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})}, "private key"},
+		"no PEM":                 {auth.VerifierOptions{PublicKeyPEM: []byte("/etc/key.pem")}, "not PEM text"},
+		"blanks":                 {auth.VerifierOptions{PublicKeyPEM: []byte(" \n")}, "empty"},
+		"something behind":       {auth.VerifierOptions{PublicKeyPEM: append(slices.Clone(x), "rest"...)}, "not PEM text"},
+		"a damaged PEM":          {auth.VerifierOptions{PublicKeyPEM: x[:len(x)-10]}, "damaged"},
+		"another kind of PEM":    {auth.VerifierOptions{PublicKeyPEM: pem.EncodeToMemory(&pem.Block{Type: "X509 CRL"})}, "no public key"},
+		"garbage in a PEM":       {auth.VerifierOptions{PublicKeyPEM: pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: []byte("x")})}, "block 1"},
+		"a JWKS URL without one": {auth.VerifierOptions{JWKSURL: "jwks.json"}, "JWKS URL"},
+		"a JWKS file":            {auth.VerifierOptions{JWKSURL: "file:///etc/passwd"}, "JWKS URL"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			v, err := middleware.NewVerifier(t.Context(), c.o)
+			v, err := auth.NewVerifier(t.Context(), c.o)
 			if v != nil || err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want %q", err, c.want)
 			}

@@ -1,4 +1,4 @@
-package middleware
+package auth
 
 import (
 	"fmt"
@@ -7,19 +7,20 @@ import (
 	"strings"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/middleware"
 )
 
 // TokenCookie is the cookie that a token may travel in.
 const TokenCookie = "duckwire_token"
 
-// AuthOptions say where tokens may come from.
-type AuthOptions struct {
+// Options say where tokens may come from.
+type Options struct {
 	AllowedOrigins []string  // pages of these origins may use the cookie, beside those of the server's own host; "*" counts for nothing here
 	Failures       *Failures // of those who are refused; nil: not counted
 }
 
 // credentials finds the token of a request.
-type credentials struct{ allowed *Origins }
+type credentials struct{ allowed *middleware.Origins }
 
 // find returns the one credential that counts, in the order Authorization: Bearer, cookie, ?token=, ?api_key=. Others are not even looked at: a bad
 // one never falls back to the next. "" is none at all. Errors: a *TokenError for what is ambiguous or empty, one that matches hub.ErrForbidden for
@@ -93,7 +94,7 @@ func (c *credentials) checkCookie(r *http.Request) error {
 	case len(origin) > 1:
 		return fmt.Errorf("the request has several Origin headers: %w", hub.ErrForbidden)
 	case len(origin) == 1:
-		if SameHost(origin[0], r) || c.allowed.Named(origin[0]) {
+		if middleware.SameHost(origin[0], r) || c.allowed.Named(origin[0]) {
 			return nil
 		}
 		return fmt.Errorf("the cookie may not be used by pages of %.100q: %w", origin[0], hub.ErrForbidden)

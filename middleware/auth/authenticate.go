@@ -1,4 +1,4 @@
-package middleware
+package auth
 
 import (
 	"errors"
@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/middleware"
 )
 
 // Authenticate lets requests with a credential that holds through, with its hub.Identity in the context (IdentityFrom). Nothing is anonymous.
@@ -14,8 +15,8 @@ import (
 // first one counts alone. Those of the query are taken out of the request's URL, so that nothing behind this can log them. Refusals are
 // hub.ErrUnauthenticated, with WWW-Authenticate set as RFC 6750 §3 asks for; hub.ErrForbidden for a cookie from elsewhere; hub.ErrLimited for too
 // many of these from one address; or hub.ErrUnavailable while the issuer's keys cannot be had.
-func Authenticate(v *Verifier, o AuthOptions, fail ErrorWriter) func(http.Handler) http.Handler {
-	find := &credentials{allowed: NewOrigins(o.AllowedOrigins)}
+func Authenticate(v *Verifier, o Options, fail middleware.ErrorWriter) func(http.Handler) http.Handler {
+	find := &credentials{allowed: middleware.NewOrigins(o.AllowedOrigins)}
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			r, query := withoutQueryCredentials(r)

@@ -1,4 +1,4 @@
-package middleware
+package auth
 
 import (
 	"crypto/rand"
@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/middleware"
 )
 
 const (
@@ -39,7 +40,7 @@ var defaultAPIKeyCaps = map[string][]string{"*": {
 func NewAPIKey() (plaintext, hash string) {
 	var b [apiKeyBytes]byte
 	_, _ = rand.Read(b[:]) // never fails: it would end the program
-	plaintext = APIKeyPrefix + base64.RawURLEncoding.EncodeToString(b[:])
+	plaintext = middleware.APIKeyPrefix + base64.RawURLEncoding.EncodeToString(b[:])
 	sum := sha256.Sum256([]byte(plaintext))
 	return plaintext, apiKeyHashPrefix + hex.EncodeToString(sum[:])
 }

@@ -1,4 +1,4 @@
-package middleware
+package auth
 
 import (
 	"errors"
@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/middleware"
 	"github.com/duckwire/duckwire/middleware/ratelimit"
 )
 
@@ -15,12 +16,12 @@ import (
 // address there may be an office, or a proxy that nobody has named: one forgotten tab with an expired token must not lock all others out, and
 // nobody guesses a signature or 256 random bits, however often they may try.
 type Failures struct {
-	proxies *Proxies
+	proxies *middleware.Proxies
 	limiter *ratelimit.Limiter
 }
 
 // NewFailures returns a Failures that allows perMinute attempts; 0 means 10, less than 0 any number.
-func NewFailures(p *Proxies, perMinute int) *Failures {
+func NewFailures(p *middleware.Proxies, perMinute int) *Failures {
 	perMinute = ratelimit.Limits{FailuresPerMinute: perMinute}.WithDefaults().FailuresPerMinute
 	return &Failures{p, ratelimit.New("failed attempts to come in from one address a minute (failures_per_minute)", ratelimit.Rate{Limit: perMinute, Per: time.Minute})}
 }

@@ -1,39 +1,40 @@
-package middleware
+package auth
 
 import (
 	"fmt"
 	"net/http"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/middleware"
 )
 
-// SocketAuth finds out who opens a socket. Unlike Authenticate it is asked by the handler, because a socket's credential may travel where no
+// Sockets finds out who opens a socket. Unlike Authenticate it is asked by the handler, because a socket's credential may travel where no
 // other request has one, and because a refusal looks different on each transport.
-type SocketAuth struct {
+type Sockets struct {
 	verifier *Verifier
 	find     *credentials
 	failures *Failures
 }
 
-// NewSocketAuth returns a SocketAuth. Pages of o.AllowedOrigins may open sockets, beside those of the server's own host; "*" lets any page, but
+// NewSockets returns a SocketAuth. Pages of o.AllowedOrigins may open sockets, beside those of the server's own host; "*" lets any page, but
 // without the cookie.
-func NewSocketAuth(v *Verifier, o AuthOptions) *SocketAuth {
-	return &SocketAuth{verifier: v, find: &credentials{allowed: NewOrigins(o.AllowedOrigins)}, failures: o.Failures}
+func NewSockets(v *Verifier, o Options) *Sockets {
+	return &Sockets{verifier: v, find: &credentials{allowed: middleware.NewOrigins(o.AllowedOrigins)}, failures: o.Failures}
 }
 
 // Identify returns who opens the socket: by token where it is given (Phoenix's authToken), else by what Authenticate looks at. A browser adds
 // its Origin and no CORS rule protects a WebSocket, so that is checked first (cross-site WebSocket hijacking). Errors: hub.ErrUnauthenticated,
 // hub.ErrForbidden, hub.ErrLimited for too many of these from one address, hub.ErrUnavailable.
-func (a *SocketAuth) Identify(r *http.Request, token string) (*hub.Identity, error) {
+func (a *Sockets) Identify(r *http.Request, token string) (*hub.Identity, error) {
 	id, err := a.identify(r, token)
 	if err != nil {
 		return nil, a.failures.note(r, err)
 	}
-	Welcome(r.Context())
+	middleware.Welcome(r.Context())
 	return id, nil
 }
 
-func (a *SocketAuth) identify(r *http.Request, token string) (*hub.Identity, error) {
+func (a *Sockets) identify(r *http.Request, token string) (*hub.Identity, error) {
 	if err := a.checkOrigin(r); err != nil {
 		return nil, err
 	}
@@ -54,12 +55,12 @@ func (a *SocketAuth) identify(r *http.Request, token string) (*hub.Identity, err
 }
 
 // checkOrigin returns nil for a request of no page, of a page of our own host, or of an allowed one.
-func (a *SocketAuth) checkOrigin(r *http.Request) error {
+func (a *Sockets) checkOrigin(r *http.Request) error {
 	origins := r.Header.Values("Origin")
 	if len(origins) == 0 {
 		return nil
 	}
-	if len(origins) == 1 && (a.find.allowed.Any || a.find.allowed.Named(origins[0]) || SameHost(origins[0], r)) {
+	if len(origins) == 1 && (a.find.allowed.Any || a.find.allowed.Named(origins[0]) || middleware.SameHost(origins[0], r)) {
 		return nil
 	}
 	return fmt.Errorf("pages of %.100q may not open a socket (allowed_origins): %w", origins[0], hub.ErrForbidden)

@@ -1,10 +1,11 @@
-package middleware
+package auth
 
 import (
 	"context"
 	"net/http"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/middleware"
 )
 
 type identityKey struct{}
@@ -18,7 +19,7 @@ func IdentityFrom(ctx context.Context) *hub.Identity {
 // WithIdentity returns a shallow copy of r that comes from id, and tells the access log. It is for handlers that authenticate by themselves, such as
 // sockets, and for tests.
 func WithIdentity(r *http.Request, id *hub.Identity) *http.Request {
-	Welcome(r.Context())
-	NoteUser(r.Context(), id.User)
+	middleware.Welcome(r.Context())
+	middleware.NoteUser(r.Context(), id.User)
 	return r.WithContext(context.WithValue(r.Context(), identityKey{}, id))
 }

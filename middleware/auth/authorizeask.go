@@ -1,4 +1,4 @@
-package middleware
+package auth
 
 import (
 	"bytes"
@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/middleware"
 )
 
 const maxAuthorizeBody = 64 << 10 // bytes of an answer
@@ -51,8 +52,8 @@ func askApplication(ctx context.Context, client *http.Client, url string, q ques
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Accept", "application/json")
-	if id := RequestIDFrom(ctx); id != "" {
-		req.Header.Set(RequestIDHeader, id)
+	if id := middleware.RequestIDFrom(ctx); id != "" {
+		req.Header.Set(middleware.RequestIDHeader, id)
 	}
 	res, err := client.Do(req)
 	if err != nil {

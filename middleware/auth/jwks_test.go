@@ -1,4 +1,4 @@
-package middleware_test
+package auth_test
 
 import (
 	"context"
@@ -17,7 +17,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/duckwire/duckwire/hub"
-	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/auth"
 )
 
 const jwksURL = "https://issuer.example/jwks"
@@ -66,8 +66,8 @@ func (i *issuer) count() int {
 func (i *issuer) client() *http.Client { return &http.Client{Transport: i} }
 
 // bubbleVerifier runs on the bubble's clock.
-func bubbleVerifier(t *testing.T, i *issuer) *middleware.Verifier {
-	return newVerifier(t, middleware.VerifierOptions{JWKSURL: jwksURL, HTTPClient: i.client(), Now: time.Now})
+func bubbleVerifier(t *testing.T, i *issuer) *auth.Verifier {
+	return newVerifier(t, auth.VerifierOptions{JWKSURL: jwksURL, HTTPClient: i.client(), Now: time.Now})
 }
 
 func bubbleClaims() jwt.MapClaims {
@@ -77,7 +77,7 @@ func bubbleClaims() jwt.MapClaims {
 func kid(k string) map[string]any { return map[string]any{"kid": k} }
 
 // wantVerify checks for a sentinel; nil is success.
-func wantVerify(t *testing.T, v *middleware.Verifier, token string, want error) {
+func wantVerify(t *testing.T, v *auth.Verifier, token string, want error) {
 	t.Helper()
 	if id, err := v.Verify(t.Context(), token); !errors.Is(err, want) || (id == nil) != (err != nil) {
 		t.Errorf("got %+v, %v; want %v", id, err, want)
@@ -322,7 +322,7 @@ func TestJWKSAndPublicKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := newEdSigner(), newEdSigner()
 		i := &issuer{down: true}
-		v := newVerifier(t, middleware.VerifierOptions{JWKSURL: jwksURL, HTTPClient: i.client(), PublicKeyPEM: a.pem(), Now: time.Now})
+		v := newVerifier(t, auth.VerifierOptions{JWKSURL: jwksURL, HTTPClient: i.client(), PublicKeyPEM: a.pem(), Now: time.Now})
 		synctest.Wait()
 		for range 10 {
 			wantVerify(t, v, a.sign(bubbleClaims(), kid("local")), nil)
@@ -350,7 +350,7 @@ func TestJWKSOverHTTP(t *testing.T) {
 		want error
 	}{{"/jwks", nil}, {"/away", hub.ErrUnavailable}} {
 		client := secure.Client()
-		v := newVerifier(t, middleware.VerifierOptions{JWKSURL: secure.URL + c.path, HTTPClient: client})
+		v := newVerifier(t, auth.VerifierOptions{JWKSURL: secure.URL + c.path, HTTPClient: client})
 		wantVerify(t, v, a.sign(claims(nil), kid("a")), c.want)
 		v.Close()
 		client.CloseIdleConnections()
@@ -361,7 +361,7 @@ func TestJWKSOverHTTP(t *testing.T) {
 func TestJWKSLogsNoPassword(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log strings.Builder
-		v := newVerifier(t, middleware.VerifierOptions{
+		v := newVerifier(t, auth.VerifierOptions{
 			JWKSURL: "https://user:hunter2@issuer.example/jwks", HTTPClient: (&issuer{status: 500}).client(),
 			Logger: slog.New(slog.NewJSONHandler(&log, nil)),
 		})

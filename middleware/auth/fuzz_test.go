@@ -1,4 +1,4 @@
-package middleware_test
+package auth_test
 
 import (
 	"errors"
@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/duckwire/duckwire/hub"
-	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/auth"
 )
 
 // FuzzVerify: whatever it is, it is refused; what is not made by the holder of the secret cannot come through.
@@ -22,7 +22,7 @@ func FuzzVerify(f *testing.F) {
 		if token == good {
 			return
 		}
-		v := newVerifier(t, middleware.VerifierOptions{Secret: secret, PublicKeyPEM: all})
+		v := newVerifier(t, auth.VerifierOptions{Secret: secret, PublicKeyPEM: all})
 		id, err := v.Verify(t.Context(), token)
 		if id != nil || !errors.Is(err, hub.ErrUnauthenticated) {
 			t.Fatalf("got %+v, %v", id, err)
@@ -35,7 +35,7 @@ func FuzzAuthenticateQuery(f *testing.F) {
 	f.Add("a=1&b=2")
 	f.Add("a&&=&%zz=1&c=%C3%A9")
 	f.Add("token=x&api_key=y")
-	v := newVerifier(f, middleware.VerifierOptions{Secret: secret})
+	v := newVerifier(f, auth.VerifierOptions{Secret: secret})
 	bearer := "Bearer " + tokenFor("ada")
 	f.Fuzz(func(t *testing.T, raw string) {
 		r := httptest.NewRequest("GET", "/", nil)
@@ -44,7 +44,7 @@ func FuzzAuthenticateQuery(f *testing.F) {
 		before := r.URL.Query()
 		inner := &seen{}
 		w := httptest.NewRecorder()
-		middleware.Authenticate(v, middleware.AuthOptions{}, fail)(inner).ServeHTTP(w, r)
+		auth.Authenticate(v, auth.Options{}, fail)(inner).ServeHTTP(w, r)
 		before.Del("token")
 		before.Del("api_key")
 		if w.Code != 200 || inner.query.Encode() != before.Encode() {
@@ -59,7 +59,7 @@ func FuzzParseAPIKeys(f *testing.F) {
 	f.Add(apiKey + "\n" + apiKey)
 	f.Add("a=b=c;;=,")
 	f.Fuzz(func(t *testing.T, config string) {
-		keys, err := middleware.ParseAPIKeys(config)
+		keys, err := auth.ParseAPIKeys(config)
 		if err != nil {
 			if len(config) >= 32 && !strings.Contains(config, ";") && strings.Contains(err.Error(), config) {
 				t.Fatalf("%v quotes %q", err, config)

@@ -1,4 +1,4 @@
-package middleware_test
+package auth_test
 
 import (
 	"testing"
@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
-	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/auth"
 )
 
 // A token that was checked is remembered: not beyond its end, not beyond its key, and never another one in its place.
@@ -39,7 +39,7 @@ func TestCheckedTokensAreRememberedNoLongerThanTheyHold(t *testing.T) {
 }
 
 func BenchmarkVerifySameToken(b *testing.B) {
-	v := newVerifier(b, middleware.VerifierOptions{Secret: secret})
+	v := newVerifier(b, auth.VerifierOptions{Secret: secret})
 	token := hs256(claims(nil))
 	b.ReportAllocs()
 	for b.Loop() {

@@ -1,4 +1,4 @@
-package middleware
+package auth
 
 import (
 	"bytes"
@@ -15,6 +15,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/middleware"
 )
 
 // Limits of tokens.
@@ -154,7 +155,7 @@ func (v *Verifier) Verify(ctx context.Context, token string) (*hub.Identity, err
 		return id, nil
 	}
 	switch {
-	case strings.HasPrefix(token, APIKeyPrefix):
+	case strings.HasPrefix(token, middleware.APIKeyPrefix):
 		return nil, &TokenError{Reason: "API key is unknown"}
 	case !isCompactJWS(token):
 		return nil, &TokenError{Reason: "token is malformed"}
