@@ -77,7 +77,7 @@ func (s *server) sseSocket(w http.ResponseWriter, r *http.Request) error {
 	}
 	opts.WriteTimeout = s.WriteTimeout
 	p := live.New(w, r, s.hub, &s.writers, opts)
-	down, err := s.sockets.OpenDownstream(r, q.Get("session"), after, p)
+	down, err := s.sockets.OpenSSE(r, q.Get("session"), after, p)
 	if errors.Is(err, socket.ErrSession) {
 		live.Start(w, live.MediaSSE)
 		_, _ = w.Write(sse.AppendBye(nil, "session", 0)) // the client has gone: there is nobody to tell
@@ -88,7 +88,7 @@ func (s *server) sseSocket(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	defer down.Close()
-	defer p.HeedDrain()()
+	defer p.EndOnDrain()()
 	live.Start(w, live.MediaSSE)
 	finishPump(p.Run(r.Context(), &socketFeed{down: down, first: socketHello(down, opts, after)}))
 	return nil
@@ -106,7 +106,7 @@ func frameNumber(text string) (uint64, error) {
 	return n, nil
 }
 
-func socketHello(down *socket.Downstream, opts live.Options, after uint64) []byte {
+func socketHello(down *socket.SSEConn, opts live.Options, after uint64) []byte {
 	var b []byte
 	if opts.Pad > 0 {
 		b = sse.AppendPad(b, opts.Pad)
@@ -122,7 +122,7 @@ func socketHello(down *socket.Downstream, opts live.Options, after uint64) []byt
 
 // socketFeed is a socket's frames as blocks: the frame as data, its number as id.
 type socketFeed struct {
-	down  *socket.Downstream
+	down  *socket.SSEConn
 	first []byte
 }
 

@@ -101,8 +101,8 @@ func New(w http.ResponseWriter, r *http.Request, h *hub.Hub, pool *writers.Pool,
 	return p
 }
 
-// HeedDrain has the response end when the hub begins to drain, until forget is called.
-func (p *Pump) HeedDrain() (forget func()) { return p.hub.OnDrain(p.wake) }
+// EndOnDrain has the response end when the hub begins to drain, until forget is called.
+func (p *Pump) EndOnDrain() (forget func()) { return p.hub.OnDrain(p.wake) }
 
 // handover is what a writer of the pool leaves to the handler.
 type handover struct {

@@ -52,15 +52,15 @@ func (p *poller) next() string {
 	return f
 }
 
-// downstream is a client on an SSE socket.
-type downstream struct {
+// sseClient is a client on an SSE socket.
+type sseClient struct {
 	s    *testServer
-	down *socket.Downstream
+	down *socket.SSEConn
 	wake *hub.Wake
 	got  []string
 }
 
-func (d *downstream) send(frames ...string) {
+func (d *sseClient) send(frames ...string) {
 	d.s.t.Helper()
 	for _, f := range frames {
 		r := httptest.NewRequest("POST", "/sse?user=u&vsn=2.0.0", strings.NewReader(f))
@@ -70,7 +70,7 @@ func (d *downstream) send(frames ...string) {
 	}
 }
 
-func (d *downstream) next() string {
+func (d *sseClient) next() string {
 	d.s.t.Helper()
 	for len(d.got) == 0 {
 		if d.down.Next(time.Now(), func(_ uint64, payload []byte) { d.got = append(d.got, string(payload)) }) {
@@ -90,12 +90,12 @@ var transports = map[string]func(*testServer) peer{
 	"longpoll":  func(s *testServer) peer { return &poller{s: s, token: s.poll("GET", "user=u", "", "").Token} },
 	"sse": func(s *testServer) peer {
 		wake := hub.NewWake()
-		down, err := s.OpenDownstream(httptest.NewRequest("GET", "/sse?user=u&vsn=2.0.0", nil), "", 0, wake)
+		down, err := s.OpenSSE(httptest.NewRequest("GET", "/sse?user=u&vsn=2.0.0", nil), "", 0, wake)
 		if err != nil {
 			s.t.Fatal(err)
 		}
 		s.t.Cleanup(down.Close)
-		return &downstream{s: s, down: down, wake: wake}
+		return &sseClient{s: s, down: down, wake: wake}
 	},
 }
 

@@ -23,18 +23,18 @@ type sentFrame struct {
 	at    time.Time
 }
 
-// Downstream is one connection of an SSE client to its session: it reads the socket's frames, numbered 1, 2, 3 …, and belongs to the
+// SSEConn is one connection of an SSE client to its session: it reads the socket's frames, numbered 1, 2, 3 …, and belongs to the
 // goroutine that opened it.
-type Downstream struct {
+type SSEConn struct {
 	ses    *session
 	wake   hub.Waker
 	sentTo uint64 // the number of the last frame that this connection was given
 }
 
-// OpenDownstream opens a session for a client that comes with none (token is ""), or takes on the session of the token behind the frame number
+// OpenSSE opens a session for a client that comes with none (token is ""), or takes on the session of the token behind the frame number
 // after. Errors: errors of a refusal; one that matches ErrSession where the session is over, or has not kept what the client missed: the
 // client must connect anew. wake is signalled when Next may have something, until Close.
-func (s *Server) OpenDownstream(r *http.Request, token string, after uint64, wake hub.Waker) (*Downstream, error) {
+func (s *Server) OpenSSE(r *http.Request, token string, after uint64, wake hub.Waker) (*SSEConn, error) {
 	if token == "" {
 		h, err := s.connect(r, r.Header.Get(headerAuthToken))
 		if err != nil {
@@ -45,20 +45,20 @@ func (s *Server) OpenDownstream(r *http.Request, token string, after uint64, wak
 			return nil, err
 		}
 		ses.sse.next = 1
-		return newDownstream(ses, 0, wake)
+		return newSSEConn(ses, 0, wake)
 	}
 	name, _, ok := s.tokens.parse(token)
 	ses := s.session(name)
 	if !ok || ses == nil || !ses.belongs(r, r.Header.Get(headerAuthToken)) {
 		return nil, ErrSession
 	}
-	return newDownstream(ses, after, wake)
+	return newSSEConn(ses, after, wake)
 }
 
 // ErrSession means that a session is over.
 var ErrSession = errSession
 
-func newDownstream(ses *session, after uint64, wake hub.Waker) (*Downstream, error) {
+func newSSEConn(ses *session, after uint64, wake hub.Waker) (*SSEConn, error) {
 	if !ses.take(wake) {
 		return nil, ErrSession
 	}
@@ -71,18 +71,18 @@ func newDownstream(ses *session, after uint64, wake hub.Waker) (*Downstream, err
 		ses.finish(endLost)
 		return nil, ErrSession
 	}
-	return &Downstream{ses: ses, wake: wake, sentTo: after}, nil
+	return &SSEConn{ses: ses, wake: wake, sentTo: after}, nil
 }
 
 // Token returns the session's token, for the client's POSTs and its return.
-func (d *Downstream) Token() string { return d.ses.server.tokens.make(d.ses.socket.id, 0) }
+func (d *SSEConn) Token() string { return d.ses.server.tokens.make(d.ses.socket.id, 0) }
 
 // User returns the session's user.
-func (d *Downstream) User() string { return d.ses.socket.identity().User }
+func (d *SSEConn) User() string { return d.ses.socket.identity().User }
 
 // Reason is the reason of the farewell where the session has ended (protocol/sse.md 5): whether its client should come back with another token, or
 // just anew.
-func (d *Downstream) Reason() string {
+func (d *SSEConn) Reason() string {
 	switch d.ses.code.Load() {
 	case closeExpired, closeRevoked:
 		return "unauthorized"
@@ -92,7 +92,7 @@ func (d *Downstream) Reason() string {
 
 // Next calls each with the frames that follow, at most about 128 KiB of them; it wakes itself where there may be more. end says that the
 // connection is over: the session has ended, or the client has come back on another one.
-func (d *Downstream) Next(now time.Time, each func(number uint64, payload []byte)) (end bool) {
+func (d *SSEConn) Next(now time.Time, each func(number uint64, payload []byte)) (end bool) {
 	ses := d.ses
 	ses.reading.Lock()
 	defer ses.reading.Unlock()
@@ -141,7 +141,7 @@ func (st *sseState) forget(before time.Time) {
 }
 
 // Close ends the connection; the session waits for the client.
-func (d *Downstream) Close() {
+func (d *SSEConn) Close() {
 	d.ses.done(d.wake)
 }
 
