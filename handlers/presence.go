@@ -78,14 +78,14 @@ func (s *server) parsePresence(r *http.Request, topics []string) (*presenceAsk, 
 	return ask, nil
 }
 
-// bePresent lets the subscriber be present on the topics, and f tell of who else is. What it has begun, f.end ends.
+// bePresent lets the subscriber be present on the topics, and f tell of who else is. What it has begun, f.End ends.
 func (s *server) bePresent(f *live.PresenceFeed, ask *presenceAsk, topics []string, wake hub.Waker) error {
 	for _, topic := range topics {
 		p, err := s.hub.TrackOnline(topic, ask.user, ask.client, ask.meta)
 		if err != nil {
 			return ofParameter(err)
 		}
-		f.Be(p)
+		f.Add(p)
 		reader, err := s.hub.SubscribePresence(topic, wake)
 		if err != nil {
 			return err

@@ -106,7 +106,7 @@ func (s *server) streamLive(w http.ResponseWriter, r *http.Request, stream *hub.
 	defer done()
 	reader, reset := stream.Watch(p, pump)
 	defer reader.Close()
-	var f live.Feed = live.SSE(stream, reader, opts, reset)
+	f := live.SSE(stream, reader, opts, reset)
 	if media == live.MediaNDJSON {
 		f = live.NDJSON(stream, reader, opts, reset)
 	}

@@ -15,8 +15,8 @@ const (
 	MediaText   = "text/plain"
 )
 
-// appendGreeting makes what goes out first: padding where it was asked for, hello, and the reset if there is one.
-func appendGreeting(media string, o Options, hello sse.Greeting, reset *hub.Reset) []byte {
+// greeting makes what goes out first: padding where it was asked for, hello, and the reset if there is one.
+func greeting(media string, o Options, hello sse.Greeting, reset *hub.Reset) []byte {
 	hello.Now, hello.Heartbeat = time.Now(), o.Heartbeat
 	var b []byte
 	if media == MediaSSE {
@@ -37,7 +37,7 @@ func appendGreeting(media string, o Options, hello sse.Greeting, reset *hub.Rese
 	return b
 }
 
-// Start sends the headers of a long response (protocol/sse.md 1.1).
+// Start sends the header of a long response (protocol/sse.md 1.1).
 func Start(w http.ResponseWriter, media string) {
 	h := w.Header()
 	switch media {

@@ -8,13 +8,14 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// openAIFeed is a stream as OpenAI's chunks (protocol/sse.md 7).
+// openAIFeed is a completion as OpenAI's chunks (protocol/sse.md 7).
 type openAIFeed struct {
 	streamFeed
 	enc openai.Encoder
 }
 
-func OpenAI(stream *hub.Stream, reader *hub.Reader) *openAIFeed {
+// OpenAI returns the feed of a completion in OpenAI's chunks.
+func OpenAI(stream *hub.Stream, reader *hub.Reader) Feed {
 	o := &openAIFeed{
 		streamFeed: streamFeed{stream: stream, reader: reader, format: formatOpenAI},
 		enc:        openai.NewEncoder(*stream.Completion, stream.Info()),
@@ -31,8 +32,9 @@ func (f *openAIFeed) Next(dst []byte) ([]byte, Chunk, bool) {
 	return dst, piece, end
 }
 
-// block appends one item as unnamed blocks. The end is up to three of them, which share one log entry: only the last carries its position,
-// the others that of the entry before, so that a client cut among them gets them all again.
+// block appends one item as blocks without names. The end is up to three blocks of one log entry: the last has the
+// position of that entry, and the others have that of the entry before, so that a client that is cut among them
+// gets all of them again.
 func (f *openAIFeed) block(dst []byte, item *hub.Item, position string) []byte {
 	var data []byte
 	switch ev := item.Event; {
@@ -54,7 +56,8 @@ func (f *openAIFeed) end(dst []byte, item *hub.Item, position string) []byte {
 	ending := f.stream.State().Ending
 	if ending.Status != hub.StatusDone {
 		e := ending.Error
-		return sse.AppendBlock(dst, "", openai.AppendErrorBody(nil, e.Body, e.Message, openai.ErrorType(e), "", e.Code), position)
+		body := openai.AppendErrorBody(nil, e.Body, e.Message, openai.ErrorType(e), "", e.Code)
+		return sse.AppendBlock(dst, "", body, position)
 	}
 	before := hub.Position{Epoch: f.reader.Epoch(), Offset: item.To - 1}.String()
 	if !ending.FinishSent {
@@ -70,7 +73,7 @@ func (f *openAIFeed) Heartbeat(dst []byte, now time.Time) []byte {
 	return sse.AppendHeartbeat(dst, now)
 }
 
-// Bye says nothing: this shape has no word for it. The response is aborted, so that nobody takes it for the end.
+// Bye implements Feed: the format has no farewell. The response is aborted, so that no client takes it for the end.
 func (f *openAIFeed) Bye(dst []byte, _ string, _ time.Duration) []byte {
 	f.failed = true
 	return dst

@@ -7,21 +7,22 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// PresenceFeed is a subscriber's being present on the topics of its connection, and what it is told of the others. The zero value is neither.
+// PresenceFeed is the presence of a subscriber on the topics of its connection, and what it is told of the presence of
+// others. The zero value is neither.
 type PresenceFeed struct {
 	own     []*hub.Presence
 	readers []*hub.PresenceReader
-	told    int // how many readers have given their state
+	told    int // how many of the readers have given the first state
 	items   []hub.Item
 }
 
-// Be has the feed end a presence with the connection.
-func (f *PresenceFeed) Be(p *hub.Presence) { f.own = append(f.own, p) }
+// Add adds a presence, which End ends.
+func (f *PresenceFeed) Add(p *hub.Presence) { f.own = append(f.own, p) }
 
-// Follow has the feed tell of who is present on a topic.
+// Follow adds a topic whose presences are told; End closes the reader.
 func (f *PresenceFeed) Follow(r *hub.PresenceReader) { f.readers = append(f.readers, r) }
 
-// End leaves the topics after the grace, for the connection may come back.
+// End ends the presences after the grace, within which the client may come back.
 func (f *PresenceFeed) End(grace time.Duration) {
 	for _, p := range f.own {
 		p.Drop(grace)
@@ -31,7 +32,8 @@ func (f *PresenceFeed) End(grace time.Duration) {
 	}
 }
 
-// Append appends what there is: of each topic first who is there, then what changes, without ids. Who lags too much is told all anew.
+// Append appends what there is to tell: of each topic first the state, then what changes, without ids; for a reader
+// that lags too far behind for single changes, the state again.
 func (f *PresenceFeed) Append(dst []byte) []byte {
 	for i, r := range f.readers {
 		if i >= f.told {

@@ -17,29 +17,30 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// Feed is one long response: it turns what its readers have into bytes. Its methods append to dst; they belong to the handler's goroutine.
+// Feed turns what its readers have into the bytes of one response. Its methods append to dst. They are called by one
+// goroutine at a time, but not always by the same one; a panic in them ends the response, and nothing else.
 type Feed interface {
-	// Next appends what is there to be sent; or, where that is one piece that all readers share, it returns the piece. end says that nothing
-	// more will come.
+	// Next appends what there is to be sent. Where that is one piece that readers share, it returns the piece instead.
+	// end says that nothing more will come.
 	Next(dst []byte) (out []byte, piece Chunk, end bool)
 	// Heartbeat appends a sign of life.
 	Heartbeat(dst []byte, now time.Time) []byte
-	// Bye appends a farewell that is not the stream's end; nothing for formats that have none.
+	// Bye appends a farewell that is not the stream's end, or nothing where the format has no such thing.
 	Bye(dst []byte, reason string, retry time.Duration) []byte
 }
 
-// Options is what a long response is asked for, and what bounds it. Heartbeat is needed.
+// Options say what the client asked for, and what bounds the response. Heartbeat is needed.
 type Options struct {
 	Heartbeat    time.Duration // of silence, before a sign of life
-	Pad          int           // bytes before anything else, for proxies that hold back the first ones
+	Pad          int           // bytes of padding at the beginning, for proxies that buffer
 	Max          time.Duration // 0: no limit
 	Expires      time.Time     // when the client's token ends; zero: never
-	WriteTimeout time.Duration // for each write that waits; 0: none
-	ThroughDrain bool          // it goes on while the hub drains
-	Via          hub.Transport
+	WriteTimeout time.Duration // how long the client may take no bytes; 0: no limit
+	ThroughDrain bool          // the response goes on while the hub drains
+	Via          hub.Transport // for statistics
 }
 
-// The reasons of a farewell (protocol/sse.md 5). The first two are given by who ends the response.
+// The reasons of a farewell (protocol/sse.md 5). The first two are for Pump.End.
 const (
 	ByeUnauthorized = "unauthorized" // the token does not hold any more
 	ByeDisconnected = "disconnected" // come back
@@ -47,45 +48,64 @@ const (
 	byeMax          = "max"          // the response has lasted for as long as it may
 )
 
-// pumpBuffer is the size at which a feed's output is written even if there is more to come.
+// pumpBuffer bounds what is shared, and what a pump keeps between writes (4 times as much), in bytes.
 const pumpBuffer = 64 << 10
 
-// Pump writes a feed until its end, the client's, the token's or the server's.
+// Pump writes a feed until the feed ends, the client leaves, the token ends, or the server stops.
 //
-// Whoever has the turn writes. While there is nothing special about the connection, that is one of the few goroutines of writers.Pool, which never
-// waits for the client. The handler's goroutine sleeps, and has the turn for everything else: the beginning and the end, signs of life, and as
-// long as the client takes less than there is. Without a connection that can be written to without waiting, it has it always.
+// Two kinds of goroutines write to the connection, and a writers.Turn says whose turn it is:
+//
+//   - The writers of the pool, which never wait for a client. They write what readers are woken for (Signal, Flush),
+//     as long as the connection takes everything at once.
+//   - The handler, which waits. It has the turn at the beginning and at the end, for heartbeats, and while the
+//     client takes less than there is. Else it sleeps in rest. Without a pool, or a connection that can be written
+//     to without waiting (HTTP/2, TLS), it has the turn always.
+//
+// These rules keep the response whole:
+//
+//  1. Only who has the turn calls the feed, writes, or uses the last group of fields below.
+//  2. A wake-up is never lost. Signal takes the turn and hands the pump to the pool, or tells whoever has the turn
+//     to look again before giving it back (Turn.Again). So every signal is followed by a look at the feed.
+//  3. A writer of the pool that cannot finish (the client takes no more, the feed ended or panicked, the write
+//     failed, the handler wants the turn) keeps the turn for the handler: it leaves what is left in handover and
+//     sends to handed, which has room for one, so it does not wait. The handler writes handover.rest before anything
+//     else: bytes keep their order.
+//  4. The handler asks for the turn by wanted. Either nobody has it and Take succeeds, or a writer has it: Take then
+//     tells that one to look again, it sees wanted, and sends to handed.
+//  5. No write deadline is set while the pool may write: one that has passed would fail a write that does not wait.
+//  6. Run ends with Turn.EndMine, so that no writer touches the pump after Run has returned.
 type Pump struct {
 	// Fixed.
 	w       http.ResponseWriter
 	rc      *http.ResponseController
 	hub     *hub.Hub
 	options Options
-	wake    *hub.Wake // the handler's
-	stop    time.Time // when to say bye for the time limit; zero: never
-	conn    net.Conn  // nil: everything passes through w
+	wake    *hub.Wake       // for the handler
+	stop    time.Time       // when Options.Max is over; zero: never
+	conn    net.Conn        // nil: everything passes through w
+	raw     syscall.RawConn // of conn, for the pool
+	pool    *writers.Pool   // nil: the handler writes everything
 
-	pool   *writers.Pool   // nil: the handler writes everything
-	raw    syscall.RawConn // of conn, for the pool
+	// Used by all.
 	turn   writers.Turn
 	wanted atomic.Bool   // the handler waits for the turn
-	handed chan struct{} // the turn, on its way to the handler
+	handed chan struct{} // a writer gives the turn to the handler
 	gone   atomic.Bool   // the request's context has ended
-	ended  atomic.Value  // the reason, a string, for which somebody else ended it
+	ended  atomic.Value  // the reason, a string, that End was called with
 
-	// Of whoever has the turn.
+	// Used by who has the turn.
 	feed     Feed
 	buf      []byte    // chunkRoom, and what is written next
-	now      time.Time // of this round: clocks cost, too
-	due      time.Time // when the timer has fired
+	now      time.Time // read once a round, because reading the clock has a price
+	due      time.Time // when the handler's timer fires
 	written  time.Time // when bytes last went out
-	deadline time.Time // that is set on the connection; zero: none
-	begun    bool      // the response's header is out: what follows may go past net/http
-	direct   int64     // bytes that went out past w
+	deadline time.Time // of writes, as it is set on the connection; zero: none
+	begun    bool      // net/http has sent the header: what follows may be written to conn
+	direct   int64     // bytes written to conn
 	handover handover
 }
 
-// New makes the pump of a response. The handler has its turn.
+// New returns the pump of a response, whose turn the caller has. pool is one for all pumps of a server.
 func New(w http.ResponseWriter, r *http.Request, h *hub.Hub, pool *writers.Pool, o Options) *Pump {
 	p := &Pump{
 		w: w, rc: http.NewResponseController(w), hub: h, options: o, wake: hub.NewWake(), conn: directConn(w, r),
@@ -101,7 +121,7 @@ func New(w http.ResponseWriter, r *http.Request, h *hub.Hub, pool *writers.Pool,
 	return p
 }
 
-// EndOnDrain has the response end when the hub begins to drain, until forget is called.
+// EndOnDrain ends the response when the hub begins to drain, until forget is called.
 func (p *Pump) EndOnDrain() (forget func()) { return p.hub.OnDrain(p.wake) }
 
 // handover is what a writer of the pool leaves to the handler.
@@ -112,7 +132,7 @@ type handover struct {
 	panic error // what the feed panicked with, and its stack
 }
 
-// Signal implements hub.Waker: there is something to read.
+// Signal implements hub.Waker: the feed may have something.
 func (p *Pump) Signal() {
 	switch {
 	case p.pool == nil:
@@ -122,7 +142,7 @@ func (p *Pump) Signal() {
 	}
 }
 
-// End has the response end soon, with a farewell for a reason of somebody else's.
+// End ends the response soon, with a farewell for that reason. It does not wait. The first reason counts.
 func (p *Pump) End(reason string) {
 	p.ended.CompareAndSwap(nil, reason)
 	p.wake.Signal()
@@ -131,11 +151,13 @@ func (p *Pump) End(reason string) {
 // Transport implements hub.Client.
 func (p *Pump) Transport() hub.Transport { return p.options.Via }
 
-// errNotWhole means that the body must not look whole, though every byte of it went out.
-var errNotWhole = errors.New("the stream's end is not the body's")
+// errNotWhole is returned where the body ends, but the format has no words to tell that the stream did not end well.
+var errNotWhole = errors.New("the body must not look whole")
 
-// Run writes what the feed has until one of the ends. It returns nil after a clean end, the client's leaving included, and
-// an error where the response is to be aborted: a write failed, or the body must not look whole.
+// Run writes what the feed has, until the end. It returns nil after a clean end, also where the client left. After
+// an error the response is to be aborted (http.ErrAbortHandler), so that no client takes the body for the whole: a
+// write failed, or the stream did not end well and the format cannot tell it. A panic in the feed becomes a panic
+// of Run.
 func (p *Pump) Run(ctx context.Context, f Feed) error {
 	err := p.loop(ctx, f)
 	if s, ok := f.(interface{ whole() bool }); ok && err == nil && !s.whole() {
@@ -144,7 +166,7 @@ func (p *Pump) Run(ctx context.Context, f Feed) error {
 	return err
 }
 
-// loop is the handler's part of the writing.
+// loop is what the handler does: flush, look whether it is time to leave or to send a heartbeat, rest.
 func (p *Pump) loop(ctx context.Context, f Feed) error {
 	defer p.count()
 	defer context.AfterFunc(ctx, func() { p.gone.Store(true); p.wake.Signal() })()
@@ -177,13 +199,13 @@ func (p *Pump) loop(ctx context.Context, f Feed) error {
 	}
 }
 
-// rest gives the turn away until there is something for the handler to do.
+// rest gives the turn back, and returns with it when there is something for the handler to do.
 func (p *Pump) rest() {
 	if p.pool == nil {
 		<-p.wake.C
 		return
 	}
-	if !p.deadline.IsZero() { // it would fail a write that does not wait
+	if !p.deadline.IsZero() { // rule 5
 		p.deadline = time.Time{}
 		_ = p.rc.SetWriteDeadline(p.deadline)
 	}
@@ -198,10 +220,10 @@ func (p *Pump) rest() {
 	p.wanted.Store(false)
 }
 
-// Flush implements writers.Job.
+// Flush implements writers.Job: it writes what the feed has, as far as the connection takes it at once.
 func (p *Pump) Flush(y *writers.Try) {
 	defer func() {
-		if v := recover(); v != nil { // it is the handler's to answer for
+		if v := recover(); v != nil { // the handler panics with it, and what is around the handler answers
 			p.handover.panic = fmt.Errorf("in a feed: %v\n%s", v, debug.Stack())
 			p.handOver()
 		}
@@ -230,13 +252,13 @@ func (p *Pump) Flush(y *writers.Try) {
 	}
 }
 
-// handOver gives the turn to the handler.
+// handOver gives the turn to the handler (rule 3).
 func (p *Pump) handOver() {
 	p.handed <- struct{}{}
 	p.wake.Signal()
 }
 
-// nextChunk returns what the feed has.
+// nextChunk returns what the feed has, as one chunk.
 func (p *Pump) nextChunk() (c Chunk, end bool) {
 	buf, piece, end := p.feed.Next(p.room())
 	if len(piece) > 0 {
@@ -246,7 +268,8 @@ func (p *Pump) nextChunk() (c Chunk, end bool) {
 	return frameChunk(p.buf), end
 }
 
-// flush writes what a writer of the pool has left, and then what the feed has: there will be another turn if that is not all.
+// flush writes what a writer of the pool has left, and then what the feed has. Where the feed has more, its readers
+// signal.
 func (p *Pump) flush() (end bool, err error) {
 	h := p.handover
 	p.handover = handover{}
@@ -265,13 +288,13 @@ func (p *Pump) flush() (end bool, err error) {
 
 // room returns the buffer, with nothing behind its chunkRoom.
 func (p *Pump) room() []byte {
-	if cap(p.buf) < chunkRoom || cap(p.buf) > 4*pumpBuffer { // a late reader's catch-up should not stay in memory
+	if cap(p.buf) < chunkRoom || cap(p.buf) > 4*pumpBuffer { // what a late reader needed does not stay in memory
 		p.buf = make([]byte, chunkRoom, 512)
 	}
 	return p.buf[:chunkRoom]
 }
 
-// beat sends a sign of life, if nothing else has gone out for long enough.
+// beat sends a heartbeat, if nothing has gone out for long enough.
 func (p *Pump) beat(f Feed) error {
 	if p.now.Sub(p.written) < p.options.Heartbeat {
 		return nil
@@ -285,7 +308,8 @@ func (p *Pump) write(buf []byte) error {
 	return p.send(frameChunk(p.buf))
 }
 
-// send writes a chunk in one go, under a deadline of its own. The deadline is moved at most once a second: it costs more than the copying.
+// send writes a chunk in one call, and waits for the client, up to a deadline. The deadline is moved at most once a
+// second, because moving it costs more than copying the bytes.
 func (p *Pump) send(c Chunk) error {
 	if len(c) == 0 {
 		return nil
@@ -307,7 +331,7 @@ func (p *Pump) send(c Chunk) error {
 	return p.rc.Flush()
 }
 
-// asked reports whether there may be more to be read.
+// asked reports whether the feed may have more.
 func (p *Pump) asked() bool {
 	if p.pool == nil {
 		return len(p.wake.C) > 0
@@ -315,14 +339,14 @@ func (p *Pump) asked() bool {
 	return p.turn.Asked()
 }
 
-// count tells the access log of the bytes that went past it.
+// count tells the access log how many bytes did not pass through it.
 func (p *Pump) count() {
 	if log, ok := p.w.(interface{ Sent(n int64) }); ok {
 		log.Sent(p.direct)
 	}
 }
 
-// leave says why the response should end now, or "".
+// leave says why the response is to end now, or "", and after what pause the client should come back (0: at once).
 func (p *Pump) leave() (reason string, retry time.Duration) {
 	ended, _ := p.ended.Load().(string)
 	switch {
@@ -330,7 +354,7 @@ func (p *Pump) leave() (reason string, retry time.Duration) {
 		return ended, spread()
 	case ended != "":
 		return ended, 0
-	case p.hub.IsDraining() && !p.options.ThroughDrain && !p.asked(): // what is left to be read goes out first
+	case p.hub.IsDraining() && !p.options.ThroughDrain && !p.asked(): // what there is to be read goes out first
 		return byeDrain, spread()
 	case !p.options.Expires.IsZero() && !p.now.Before(p.options.Expires):
 		return ByeUnauthorized, 0
@@ -340,10 +364,10 @@ func (p *Pump) leave() (reason string, retry time.Duration) {
 	return "", 0
 }
 
-// spread is when a client should come back of many that are sent away together.
+// spread returns a random pause, so that clients who are sent away together do not come back together.
 func spread() time.Duration { return 200*time.Millisecond + rand.N(4800*time.Millisecond) }
 
-// sleep returns how long nothing needs to be looked at.
+// sleep returns how long the handler has nothing to do, if nobody signals.
 func (p *Pump) sleep() time.Duration {
 	d := p.written.Add(p.options.Heartbeat).Sub(p.now)
 	if !p.stop.IsZero() {

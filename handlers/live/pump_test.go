@@ -2,14 +2,19 @@ package live
 
 import (
 	"bytes"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime/debug"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/duckwire/duckwire/handlers/writers"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
 // countingConn is a connection that takes everything and keeps its length.
@@ -28,7 +33,7 @@ func (c *countingConn) Write(b []byte) (int, error) {
 type deliveries struct {
 	hub   *hub.Hub
 	pumps []*Pump
-	feeds []*topicFeed
+	feeds []*TopicFeed
 	conns []*countingConn
 }
 
@@ -64,7 +69,8 @@ func newDeliveries(t testing.TB, n int, direct bool) *deliveries {
 
 // publish appends one event.
 func (d *deliveries) publish(t testing.TB) {
-	if _, err := d.hub.Publish(deliveryTopic, "bench", []hub.EventInput{{Event: "tick", Payload: []byte(`{"n":1}`)}}); err != nil {
+	tick := hub.EventInput{Event: "tick", Payload: []byte(`{"n":1}`)}
+	if _, err := d.hub.Publish(deliveryTopic, "bench", []hub.EventInput{tick}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -91,8 +97,9 @@ func (*discardWriter) WriteHeader(int)             {}
 func (*discardWriter) Write(b []byte) (int, error) { return len(b), nil }
 func (*discardWriter) FlushError() error           { return nil }
 
-// TestDeliveryDoesNotAllocate holds the promise of "encode once": what one more reader costs is no allocation, on the direct way and through
-// net/http, for one event and for several in one go. The publish itself allocates, so what a publish with one reader takes is subtracted.
+// TestDeliveryDoesNotAllocate holds the promise of "encode once": what one more reader costs is no allocation, on
+// the direct way and through net/http, for one event and for several in one go. The publish itself allocates, so
+// what a publish with one reader takes is subtracted.
 func TestDeliveryDoesNotAllocate(t *testing.T) {
 	const few, many, rounds = 1, 201, 100
 	for name, direct := range map[string]bool{"direct": true, "through net/http": false} {
@@ -115,7 +122,8 @@ func TestDeliveryDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// TestOneWritePerFlush shows that whatever a reader has to be given goes out in one write, and that the bytes are the same for all.
+// TestOneWritePerFlush shows that whatever a reader has to be given goes out in one write, and that the bytes are
+// the same for all.
 func TestOneWritePerFlush(t *testing.T) {
 	d := newDeliveries(t, 3, true)
 	for _, events := range []int{1, 5, 100} {
@@ -133,6 +141,64 @@ func TestOneWritePerFlush(t *testing.T) {
 			}
 		}
 	}
+}
+
+// panics is a feed that says hello, and panics when a writer of the pool asks it for more.
+type panics struct {
+	Feed
+	greeted bool
+}
+
+func (f *panics) Next(dst []byte) ([]byte, Chunk, bool) {
+	if strings.Contains(string(debug.Stack()), "writers.(*Pool)") {
+		panic("in Next")
+	}
+	if !f.greeted {
+		f.greeted = true
+		dst = append(dst, "hello"...)
+	}
+	return dst, nil, false
+}
+
+// TestPanicInFeed: a panic of a feed, in a writer of the pool, becomes the handler's, with the writer's stack. The pool
+// goes on.
+func TestPanicInFeed(t *testing.T) {
+	h := hub.New(hub.Options{Logger: slog.New(slog.DiscardHandler)})
+	defer h.Close()
+	var pool writers.Pool
+	pumps, panicked := make(chan *Pump, 1), make(chan any, 1)
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() { panicked <- recover() }()
+		p := New(w, r, h, &pool, Options{Heartbeat: time.Minute})
+		if p.pool == nil {
+			t.Error("the connection cannot be written to without waiting: the test shows nothing")
+		}
+		pumps <- p
+		_ = p.Run(r.Context(), &panics{})
+	}))
+	s.Config.ConnContext = KeepConn
+	s.Start()
+	defer s.Close()
+	resp, err := s.Client().Get(s.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	p := <-pumps
+	var with any
+	hubtest.Until(t, "the handler to panic", func() bool {
+		p.Signal() // until a writer of the pool has the turn
+		select {
+		case with = <-panicked:
+			return true
+		default:
+			return false
+		}
+	})
+	if text := fmt.Sprint(with); !strings.Contains(text, "in Next") || !strings.Contains(text, "pump_test.go") {
+		t.Errorf("the handler panicked with %s", text)
+	}
+	pool.Wait()
 }
 
 func TestFrameChunk(t *testing.T) {

@@ -7,17 +7,18 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// queueFeed is a user's queue as blocks without names, whose data is the message.
+// queueFeed is the queue of a user as blocks without names, whose data is the message.
 type queueFeed struct {
 	reader *hub.QueueReader
 	first  []byte
 	items  []hub.Item
 }
 
-func Queue(reader *hub.QueueReader, o Options, reset *hub.Reset) *queueFeed {
+// Queue returns the feed of a user's queue. The reset is what Hub.ReadQueue returned, or nil.
+func Queue(reader *hub.QueueReader, o Options, reset *hub.Reset) Feed {
 	position := reader.Start().String()
 	hello := sse.Greeting{Position: position, Recovered: reset == nil, ID: position}
-	return &queueFeed{reader: reader, first: appendGreeting(MediaSSE, o, hello, reset)}
+	return &queueFeed{reader: reader, first: greeting(MediaSSE, o, hello, reset)}
 }
 
 func (f *queueFeed) Next(dst []byte) ([]byte, Chunk, bool) {
@@ -29,7 +30,7 @@ func (f *queueFeed) Next(dst []byte) ([]byte, Chunk, bool) {
 	if f.first != nil {
 		dst, f.first = append(dst, f.first...), nil
 	}
-	if expired != nil { // without an id, like a reset: a position does not say that it is known
+	if expired != nil { // without an id: a position does not say that the client knows of it
 		dst = sse.AppendBlock(dst, hub.ExpiredEvent, expired.AppendJSON(nil), "")
 	}
 	for i := range f.items {

@@ -10,7 +10,7 @@ import (
 	"github.com/duckwire/duckwire/hub/jsonw"
 )
 
-// The slots of hub.Encoding, one for each wire format whose bytes are shared among readers. handlers/socket has the two after these.
+// The slots of hub.Encoding, one for each wire format whose bytes readers share. handlers/socket has the next two.
 const (
 	formatSSE hub.Format = iota
 	formatNDJSON
@@ -18,21 +18,21 @@ const (
 	formatEnvelope // a topic's block without its id
 )
 
-// streamFeed reads one stream; the shapes of its output embed it.
+// streamFeed reads one stream. The feed of each format embeds it.
 type streamFeed struct {
 	stream *hub.Stream
 	reader *hub.Reader
-	first  []byte // what goes out before anything else
+	first  []byte // the greeting, until it has gone out
 	items  []hub.Item
 	format hub.Format
 	encode func(dst []byte, item *hub.Item, position string) []byte
-	// tellReset tells a reader that the stream is not what it has read: a node that was cut off has lost it to another, which has less of it. Shapes
-	// without a word for that have none: their response is aborted.
+	// tellReset tells a client that the stream is not what it was sent: this node was cut off, and lost the stream to
+	// another node, which has less of it. Nil: the format has no words for that, and the response is aborted.
 	tellReset func(dst []byte, r *hub.Reset) []byte
-	failed    bool // the body must not look whole
+	failed    bool // the body must not look whole; see Pump.Run
 }
 
-// Next appends what the reader has, encoded once for all readers that keep up with each other.
+// Next implements Feed. A single item is one shared piece.
 func (f *streamFeed) Next(dst []byte) ([]byte, Chunk, bool) {
 	var reset *hub.Reset
 	f.items, reset = f.reader.Read(f.items[:0])
@@ -59,13 +59,13 @@ func (f *streamFeed) Next(dst []byte) ([]byte, Chunk, bool) {
 	return dst, nil, false
 }
 
-// greetStream makes what goes out first of a stream.
+// greetStream makes the greeting of a stream.
 func greetStream(media string, stream *hub.Stream, reader *hub.Reader, o Options, reset *hub.Reset) []byte {
 	hello := sse.Greeting{Position: reader.Start().String(), Recovered: reset == nil, Status: string(stream.Status())}
-	return appendGreeting(media, o, hello, reset)
+	return greeting(media, o, hello, reset)
 }
 
-// whole reports whether the body is what it looks like to a client that sees its clean end.
+// whole is for Pump.Run.
 func (f *streamFeed) whole() bool { return !f.failed }
 
 func isEnd(item *hub.Item) bool { return item.Event != nil && item.Event.Kind == hub.EndEvent }
@@ -76,16 +76,17 @@ func (f *streamFeed) encoded(item *hub.Item) Chunk {
 	}
 	position := hub.Position{Epoch: f.reader.Epoch(), Offset: item.To}
 	b := frameChunk(f.encode(make([]byte, chunkRoom, 128+len(item.Text)), item, position.String()))
-	if len(b) <= pumpBuffer { // a late reader's long catch-up is its own
+	if len(b) <= pumpBuffer { // a longer one is of a late reader, and of no use to others
 		item.Put(f.format, b)
 	}
 	return b
 }
 
-// sseFeed is a stream as our own blocks (protocol/sse.md 5 and 6).
+// sseFeed is a stream as blocks of Duckwire's own (protocol/sse.md 5 and 6).
 type sseFeed struct{ streamFeed }
 
-func SSE(stream *hub.Stream, reader *hub.Reader, o Options, reset *hub.Reset) *sseFeed {
+// SSE returns the feed of a stream as an event stream. The reset is what Stream.Watch returned, or nil.
+func SSE(stream *hub.Stream, reader *hub.Reader, o Options, reset *hub.Reset) Feed {
 	return &sseFeed{streamFeed{
 		stream: stream, reader: reader, first: greetStream(MediaSSE, stream, reader, o, reset),
 		format: formatSSE, encode: appendStreamBlock, tellReset: appendResetBlock,
@@ -100,15 +101,15 @@ func (f *sseFeed) Bye(dst []byte, reason string, retry time.Duration) []byte {
 	return sse.AppendBye(dst, reason, retry)
 }
 
-// appendStreamBlock appends one item of a stream as a block. What says nothing in this shape appends nothing.
+// appendStreamBlock appends one item of a stream as a block, or nothing for an item that has no place in this format.
 func appendStreamBlock(dst []byte, item *hub.Item, position string) []byte {
 	name, data := item.StreamData(nil)
 	if name == "" {
 		return dst
 	}
 	if sse.Reserved(name) && item.Event != nil && item.Event.Kind == hub.StreamEvent {
-		data = append(append(append([]byte(`{"event":`), jsonw.AppendString(nil, name)...), `,"data":`...), append(data, '}')...)
-		name = ""
+		named := append(jsonw.AppendString([]byte(`{"event":`), name), `,"data":`...)
+		name, data = "", append(append(named, data...), '}')
 	}
 	return sse.AppendBlock(dst, name, data, position)
 }
@@ -116,7 +117,8 @@ func appendStreamBlock(dst []byte, item *hub.Item, position string) []byte {
 // ndjsonFeed is a stream as lines: {"event","position", …the members of the SSE data}.
 type ndjsonFeed struct{ streamFeed }
 
-func NDJSON(stream *hub.Stream, reader *hub.Reader, o Options, reset *hub.Reset) *ndjsonFeed {
+// NDJSON returns the feed of a stream as lines of JSON. The reset is what Stream.Watch returned, or nil.
+func NDJSON(stream *hub.Stream, reader *hub.Reader, o Options, reset *hub.Reset) Feed {
 	return &ndjsonFeed{streamFeed{
 		stream: stream, reader: reader, first: greetStream(MediaNDJSON, stream, reader, o, reset),
 		format: formatNDJSON, encode: appendStreamLine, tellReset: appendResetLine,
@@ -142,8 +144,8 @@ func (f *ndjsonFeed) Bye(dst []byte, reason string, retry time.Duration) []byte 
 	return append(dst, "}\n"...)
 }
 
-// appendStreamLine appends one item as a line. An object's members become the line's own; any other JSON value, and an object that has
-// members of the line's names, stands under "data".
+// appendStreamLine appends one item as a line. The members of an object become members of the line. Any other JSON
+// value, and an object with a member that the line has itself, stands under "data".
 func appendStreamLine(dst []byte, item *hub.Item, position string) []byte {
 	name, data := item.StreamData(nil)
 	if name == "" {
@@ -162,7 +164,7 @@ func appendStreamLine(dst []byte, item *hub.Item, position string) []byte {
 	return append(dst, "}\n"...)
 }
 
-// spliceable reports whether a JSON value is an object whose members can stand in a line beside its own.
+// spliceable reports whether a JSON value is an object whose members can become members of a line.
 func spliceable(data []byte) bool {
 	var members map[string]json.RawMessage
 	if data[0] != '{' || json.Unmarshal(data, &members) != nil {
@@ -182,7 +184,8 @@ type textFeed struct {
 	skip int // bytes of the first item that the client has
 }
 
-func Text(stream *hub.Stream, reader *hub.Reader, skip int) *textFeed {
+// Text returns the feed of a stream as nothing but its text, without the first skip bytes of the first item.
+func Text(stream *hub.Stream, reader *hub.Reader, skip int) Feed {
 	return &textFeed{streamFeed: streamFeed{stream: stream, reader: reader}, skip: skip}
 }
 
@@ -205,10 +208,11 @@ func (f *textFeed) Next(dst []byte) ([]byte, Chunk, bool) {
 	return dst, nil, false
 }
 
-// Plain text has no room for anything but the text.
+// Heartbeat implements Feed: plain text has no place for anything but the text.
 func (f *textFeed) Heartbeat(dst []byte, _ time.Time) []byte { return dst }
 
+// Bye implements Feed: the response is aborted, so that the text does not look whole.
 func (f *textFeed) Bye(dst []byte, _ string, _ time.Duration) []byte {
-	f.failed = true // the body must not look whole
+	f.failed = true
 	return dst
 }

@@ -7,21 +7,24 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// topicFeed reads one or more topics as blocks whose data is the envelope.
-type topicFeed struct {
+// TopicFeed is one or more topics as blocks, whose data is each event's envelope. Create it with Topics, Add the
+// topics, and Greet before Pump.Run.
+type TopicFeed struct {
 	readers []*hub.TopicReader
 	Present PresenceFeed
 	many    bool
 	resets  []byte // that go out with the greeting
 	first   []byte // the greeting, until it has gone out
 	items   []hub.Item
-	at      hub.Vector // for many: how far each topic was sent
+	at      hub.Vector // how far each topic was sent
 }
 
-func Topics(many bool) *topicFeed { return &topicFeed{many: many} }
+// Topics returns a feed of topics. many says that the ids of its blocks tell the places in several topics, also where
+// there is only one (protocol/sse.md 9.1).
+func Topics(many bool) *TopicFeed { return &TopicFeed{many: many} }
 
-// Add has the feed read a topic. The reset, if there is one, is told with the greeting.
-func (f *topicFeed) Add(r *hub.TopicReader, reset *hub.Reset) {
+// Add adds a topic, which Close closes. The reset, if there is one, is told with the greeting.
+func (f *TopicFeed) Add(r *hub.TopicReader, reset *hub.Reset) {
 	f.readers = append(f.readers, r)
 	f.at = append(f.at, r.Start())
 	if reset != nil {
@@ -29,27 +32,27 @@ func (f *topicFeed) Add(r *hub.TopicReader, reset *hub.Reset) {
 	}
 }
 
-// Greet makes what goes out first, once all topics are there.
-func (f *topicFeed) Greet(o Options) {
+// Greet makes the greeting, once all topics are added.
+func (f *TopicFeed) Greet(o Options) {
 	position := f.at[0].String()
 	if f.many {
 		position = string(f.at.Append(nil))
 	}
-	// The id is what protocol/sse.md 3.3 leaves out: without it an EventSource that is cut before its first event would come back to
-	// the tail, and what was published meanwhile would be lost without a word.
+	// protocol/sse.md 3.3 asks for no id here. Without one, an EventSource that is cut before its first event would
+	// come back to the tail, and miss what was published meanwhile without being told.
 	hello := sse.Greeting{Position: position, Recovered: f.resets == nil, ID: position}
-	f.first = append(appendGreeting(MediaSSE, o, hello, nil), f.resets...)
+	f.first = append(greeting(MediaSSE, o, hello, nil), f.resets...)
 	f.resets = nil
 }
 
-// Close ends the reading.
-func (f *topicFeed) Close() {
+// Close closes the readers of the topics.
+func (f *TopicFeed) Close() {
 	for _, r := range f.readers {
 		r.Close()
 	}
 }
 
-func (f *topicFeed) Next(dst []byte) ([]byte, Chunk, bool) {
+func (f *TopicFeed) Next(dst []byte) ([]byte, Chunk, bool) {
 	if f.first != nil {
 		dst, f.first = append(dst, f.first...), nil
 	}
@@ -81,7 +84,7 @@ func topicBlock(item *hub.Item, r *hub.TopicReader) Chunk {
 	return encodedBlock(item, blockName(item.Event), r.Epoch())
 }
 
-// encodedBlock returns the block of one event of a log, made once for all readers.
+// encodedBlock returns the block of one event of a log, which readers share.
 func encodedBlock(item *hub.Item, name, epoch string) Chunk {
 	if b := item.Get(formatSSE); b != nil {
 		return b
@@ -96,8 +99,8 @@ func encodedBlock(item *hub.Item, name, epoch string) Chunk {
 	return b
 }
 
-// appendMany appends the shared part of a block, and the id that only this reader has.
-func (f *topicFeed) appendMany(dst []byte, topic int, item *hub.Item) []byte {
+// appendMany appends a block: the part that readers share, and an id of this reader's own.
+func (f *TopicFeed) appendMany(dst []byte, topic int, item *hub.Item) []byte {
 	dst = append(dst, encodedHead(item)...)
 	if item.To > 0 {
 		f.at[topic].Offset = item.To
@@ -108,7 +111,7 @@ func (f *topicFeed) appendMany(dst []byte, topic int, item *hub.Item) []byte {
 	return append(dst, '\n')
 }
 
-// encodedHead returns a topic event's block without its id and its end, made once for all readers.
+// encodedHead returns the block of a topic's event without its id and its end, which readers share.
 func encodedHead(item *hub.Item) []byte {
 	head := item.Get(formatEnvelope)
 	if head == nil {
@@ -118,7 +121,8 @@ func encodedHead(item *hub.Item) []byte {
 	return head
 }
 
-// blockName leaves out the names that mean something else on the wire: the envelope tells them.
+// blockName returns the name of an event's block: none where the event's name has another meaning on the wire. The
+// envelope tells it.
 func blockName(ev *hub.Event) string {
 	if sse.Reserved(ev.Name) {
 		return ""
@@ -126,8 +130,8 @@ func blockName(ev *hub.Event) string {
 	return ev.Name
 }
 
-func (f *topicFeed) Heartbeat(dst []byte, now time.Time) []byte { return sse.AppendHeartbeat(dst, now) }
+func (f *TopicFeed) Heartbeat(dst []byte, now time.Time) []byte { return sse.AppendHeartbeat(dst, now) }
 
-func (f *topicFeed) Bye(dst []byte, reason string, retry time.Duration) []byte {
+func (f *TopicFeed) Bye(dst []byte, reason string, retry time.Duration) []byte {
 	return sse.AppendBye(dst, reason, retry)
 }

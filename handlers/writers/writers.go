@@ -1,7 +1,7 @@
 // Package writers writes to many connections with few goroutines: as many as there are processors, and none while
-// there is nothing to be written. They never wait for a client. So an event for a thousand readers wakes two
-// goroutines, not a thousand, and a client that takes nothing holds up nobody: what its connection does not take at
-// once is left to a goroutine of its own.
+// there is nothing to write. They never wait for a client: what a connection does not take at once is left to a
+// goroutine of that connection. So an event for a thousand readers wakes two goroutines on two processors, and a
+// client that takes nothing delays nobody else.
 package writers
 
 import (
@@ -11,8 +11,8 @@ import (
 
 // A Job is a connection that has something to be written.
 type Job interface {
-	// Flush writes it, without waiting for the client: by y, or by handing it on to a goroutine of the connection's
-	// own. It is called by one goroutine at a time for as long as the job sees to that with a Turn.
+	// Flush writes it without waiting for the client: with y, or by leaving it to a goroutine of the connection.
+	// The job sees to it, with a Turn, that one goroutine at a time calls it. It must not panic.
 	Flush(y *Try)
 }
 
@@ -29,7 +29,7 @@ type Pool struct {
 // share is how many jobs a goroutine takes at a time.
 const share = 32
 
-// Add has a job flushed soon.
+// Add has a job flushed soon. Where one job is added twice before it is flushed, it is flushed twice.
 func (p *Pool) Add(j Job) {
 	p.mu.Lock()
 	p.ready = append(p.ready, j)
