@@ -9,7 +9,7 @@ import (
 	"github.com/duckwire/duckwire/hub/jsonw"
 )
 
-// The slots of hub.Encoding for frames that all readers share; handlers/streamfeeds.go has the others.
+// The slots of hub.Encoding for frames that all readers share; handlers/live has the others.
 const (
 	formatFrame   hub.Format = 4 // for clients that did not ask for positions
 	formatFrameAt hub.Format = 5 // with the position in the ref slot
