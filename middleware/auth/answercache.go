@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// answerCache keeps answers until they are too old, or until newer questions need their room: the least recently used goes first. It is safe for concurrent use.
+// answerCache keeps answers until they are too old, or until newer questions need their room: the least recently
+// used goes first. It is safe for concurrent use.
 type answerCache struct {
 	mu    sync.Mutex
 	most  int

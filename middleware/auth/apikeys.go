@@ -29,14 +29,15 @@ type APIKey struct {
 	Caps hub.Caps // what it allows
 }
 
-// defaultAPIKeyCaps is for keys that are configured without capabilities: all that a server does, but no administration.
+// defaultAPIKeyCaps is for keys that are configured without capabilities: all that a server does, but no
+// administration.
 var defaultAPIKeyCaps = map[string][]string{"*": {
 	string(hub.ActionSubscribe), string(hub.ActionPublish), string(hub.ActionPresence),
 	string(hub.ActionComplete), string(hub.ActionProduce), string(hub.ActionQueue),
 }}
 
-// NewAPIKey makes a key of 32 random bytes, dwk_ and 43 characters of [A-Za-z0-9_-], and the sha256:HEX to configure. The key is to be shown once and kept by
-// whoever uses it.
+// NewAPIKey makes a key of 32 random bytes, dwk_ and 43 characters of [A-Za-z0-9_-], and the sha256:HEX to
+// configure. The key is to be shown once and kept by whoever uses it.
 func NewAPIKey() (plaintext, hash string) {
 	var b [apiKeyBytes]byte
 	_, _ = rand.Read(b[:]) // never fails: it would end the program
@@ -49,10 +50,11 @@ func NewAPIKey() (plaintext, hash string) {
 //
 //	[NAME=]KEY[;PATTERN=ACTION|ACTION…]…
 //
-// KEY is sha256: and 64 hex digits, as NewAPIKey makes them, or the key itself, at least 32 characters without spaces, of which only the hash is kept. NAME
-// is 1 to 64 characters of [A-Za-z0-9._-]; without one it is "key-" and the first 8 hex digits of the hash. A PATTERN is one of capabilities (hub.ParseCaps; {sub}
-// is the name). Without any the key allows every action but admin on every topic. Names and keys must not repeat. Errors name the entry by its
-// number, and never quote the key.
+// KEY is sha256: and 64 hex digits, as NewAPIKey makes them, or the key itself, at least 32 characters without
+// spaces, of which only the hash is kept. NAME is 1 to 64 characters of [A-Za-z0-9._-]; without one it is "key-"
+// and the first 8 hex digits of the hash. A PATTERN is one of capabilities (hub.ParseCaps; {sub} is the name).
+// Without any the key allows every action but admin on every topic. Names and keys must not repeat. Errors name the
+// entry by its number, and never quote the key.
 func ParseAPIKeys(s string) ([]APIKey, error) {
 	var keys []APIKey
 	entries := strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == '\n' || r == '\r' })
@@ -94,18 +96,22 @@ func parseAPIKey(entry string) (APIKey, error) {
 	return key, err
 }
 
-// splitAPIKeyName finds the name before a key. A = may also be base64's filling at a key's end: there, too little follows to be a key.
+// splitAPIKeyName finds the name before a key. A = may also be base64's filling at a key's end: there, too little
+// follows to be a key.
 func splitAPIKeyName(s string) (name, text string) {
 	before, after, ok := strings.Cut(s, "=")
 	before, after = strings.TrimSpace(before), strings.TrimSpace(after)
-	if ok && validAPIKeyName(before) && (strings.HasPrefix(after, apiKeyHashPrefix) || len(before) < minAPIKey || len(after) >= minAPIKey) {
+	isKey := strings.HasPrefix(after, apiKeyHashPrefix) || len(before) < minAPIKey || len(after) >= minAPIKey
+	if ok && validAPIKeyName(before) && isKey {
 		return before, after
 	}
 	return "", strings.TrimSpace(s)
 }
 
+const apiKeyNameChars = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
+
 func validAPIKeyName(s string) bool {
-	return s != "" && len(s) <= maxAPIKeyName && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") == ""
+	return s != "" && len(s) <= maxAPIKeyName && strings.Trim(s, apiKeyNameChars) == ""
 }
 
 // apiKeyHash decodes a hash, or makes that of a key in plain text.
@@ -121,7 +127,8 @@ func apiKeyHash(text string) (sum [32]byte, err error) {
 	}
 	switch {
 	case len(text) < minAPIKey:
-		return sum, fmt.Errorf("has %d characters; at least %d are needed, and 'duckwire apikey' makes good ones", len(text), minAPIKey)
+		return sum, fmt.Errorf("has %d characters; at least %d are needed, and 'duckwire apikey' makes good ones",
+			len(text), minAPIKey)
 	case len(text) > MaxToken:
 		return sum, fmt.Errorf("has more than %d characters", MaxToken)
 	case strings.Contains(text, apiKeyHashPrefix):
@@ -167,7 +174,8 @@ func checkAPIKeys(keys []APIKey) error {
 	return nil
 }
 
-// findAPIKey returns whose key it is, or nil. It compares with every key, in constant time, so that timing tells nothing about any.
+// findAPIKey returns whose key it is, or nil. It compares with every key, in constant time, so that timing tells
+// nothing about any.
 func (v *Verifier) findAPIKey(plaintext string) *hub.Identity {
 	if len(v.apiKeys) == 0 {
 		return nil

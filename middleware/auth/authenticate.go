@@ -9,12 +9,14 @@ import (
 	"github.com/duckwire/duckwire/middleware"
 )
 
-// Authenticate lets requests with a credential that holds through, with its hub.Identity in the context (IdentityFrom). Nothing is anonymous.
+// Authenticate lets requests with a credential that holds through, with its hub.Identity in the context
+// (IdentityFrom). Nothing is anonymous.
 //
-// The credential is taken from Authorization: Bearer, the cookie duckwire_token (from allowed pages only), ?token= or ?api_key=, in that order; the
-// first one counts alone. Those of the query are taken out of the request's URL, so that nothing behind this can log them. Refusals are
-// hub.ErrUnauthenticated, with WWW-Authenticate set as RFC 6750 §3 asks for; hub.ErrForbidden for a cookie from elsewhere; hub.ErrLimited for too
-// many of these from one address; or hub.ErrUnavailable while the issuer's keys cannot be had.
+// The credential is taken from Authorization: Bearer, the cookie duckwire_token (from allowed pages only), ?token=
+// or ?api_key=, in that order; only the first one counts. Those of the query are removed from the request's URL,
+// so that no handler can log them. Refusals are hub.ErrUnauthenticated, with WWW-Authenticate set as RFC 6750 §3
+// asks for; hub.ErrForbidden for a cookie from elsewhere; hub.ErrLimited for too many of these from one address;
+// or hub.ErrUnavailable while the issuer's keys cannot be fetched.
 func Authenticate(v *Verifier, o Options, fail middleware.ErrorWriter) func(http.Handler) http.Handler {
 	find := &credentials{allowed: middleware.NewOrigins(o.AllowedOrigins)}
 	return func(next http.Handler) http.Handler {
@@ -58,7 +60,8 @@ func challenge(h http.Header, err error) {
 	case err == error(errNoToken):
 		h.Set("WWW-Authenticate", `Bearer realm="duckwire"`)
 	case errors.As(err, &bad):
-		h.Set("WWW-Authenticate", `Bearer realm="duckwire", error="invalid_token", error_description="`+headerText(bad.Reason)+`"`)
+		h.Set("WWW-Authenticate",
+			`Bearer realm="duckwire", error="invalid_token", error_description="`+headerText(bad.Reason)+`"`)
 	}
 }
 

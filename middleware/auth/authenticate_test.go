@@ -52,7 +52,8 @@ func authHandler(t *testing.T) http.Handler {
 
 const apiKey = "dwk_0123456789012345678901234567890123456789012"
 
-// TestAuthenticate is the table of where a credential may be, and of who then asks. The server is example.com (httptest's Host).
+// TestAuthenticate is the table of where a credential may be, and of who then asks. The server is example.com
+// (httptest's Host).
 func TestAuthenticate(t *testing.T) {
 	h := authHandler(t)
 	ada, bob, eve := tokenFor("ada"), tokenFor("bob"), tokenFor("eve")

@@ -28,7 +28,8 @@ type question struct {
 
 // key is the question as one string; lengths keep its parts apart, whatever they hold.
 func (q question) key() string {
-	return strconv.Itoa(len(q.User)) + ":" + q.User + strconv.Itoa(len(q.TokenID)) + ":" + q.TokenID + strconv.FormatBool(q.Service) + ":" + string(q.Action) + ":" + q.Topic
+	part := func(s string) string { return strconv.Itoa(len(s)) + ":" + s }
+	return part(q.User) + part(q.TokenID) + strconv.FormatBool(q.Service) + ":" + string(q.Action) + ":" + q.Topic
 }
 
 // verdictKind is an answer.
@@ -41,7 +42,9 @@ const (
 )
 
 // askApplication asks once. ttl is negative where the answer names none.
-func askApplication(ctx context.Context, client *http.Client, url string, q question) (verdict verdictKind, ttl time.Duration, err error) {
+func askApplication(
+	ctx context.Context, client *http.Client, url string, q question,
+) (verdict verdictKind, ttl time.Duration, err error) {
 	body, err := json.Marshal(q)
 	if err != nil {
 		return verdictNone, 0, err

@@ -19,7 +19,7 @@ const (
 	defaultAuthorizeTTL     = 30 * time.Second
 	defaultAuthorizeEntries = 10_000
 	maxAuthorizeTTL         = time.Hour
-	authorizeFailTTL        = time.Second // how long a failure answers for the application, so that it is not asked in a rush
+	authorizeFailTTL        = time.Second // how long a failure is kept as an answer
 	maxAuthorizeConns       = 64          // questions under way at one time
 )
 
@@ -35,9 +35,11 @@ type URLAuthorizerOptions struct {
 
 // URLAuthorizer asks an application what an identity's own capabilities do not allow.
 //
-// The question is a POST of {"user","topic","action","token_id","service"}; the answer 200 with {"allowed": true|false} and optionally "ttl", in seconds, 0 for
-// do not keep, at most an hour. 401 and 403 are a no as well. Answers are kept per user, token id, service, topic and action, and the same question is asked
-// once at a time. Anything else (no answer in time, another status, a redirect, no such JSON) is hub.ErrUnavailable for the second to come: it fails closed.
+// The question is a POST of {"user","topic","action","token_id","service"}; the answer 200 with {"allowed":
+// true|false} and optionally "ttl", in seconds, 0 for do not keep, at most an hour. 401 and 403 are a no as well.
+// Answers are kept per user, token id, service, topic and action, and the same question is asked once at a time.
+// Anything else (no answer in time, another status, a redirect, no such JSON) is hub.ErrUnavailable for the second
+// to come: it fails closed.
 //
 // It is safe for concurrent use, and starts no goroutine.
 type URLAuthorizer struct {
@@ -54,7 +56,7 @@ type URLAuthorizer struct {
 func NewURLAuthorizer(o URLAuthorizerOptions) (*URLAuthorizer, error) {
 	u, err := url.Parse(o.URL)
 	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-		return nil, errors.New("authorize URL: must be an absolute http or https URL") // not quoted: it may hold a password
+		return nil, errors.New("authorize URL: must be an absolute http or https URL") // it may hold a password
 	}
 	a := &URLAuthorizer{url: o.URL, timeout: o.Timeout, ttl: o.TTL, next: o.Next, client: noRedirects(o.HTTPClient)}
 	if a.timeout <= 0 {
@@ -96,7 +98,8 @@ func (a *URLAuthorizer) Authorize(ctx context.Context, id *hub.Identity, topic s
 	q := question{User: id.User, Topic: topic, Action: action, TokenID: id.TokenID, Service: id.Service}
 	verdict, ok := a.answers.get(q, time.Now())
 	if !ok {
-		// Not a goroutine of its own: whoever asks first asks for all, and takes at most the timeout longer than its own request.
+		// Not a goroutine of its own: whoever asks first asks for all, and takes at most the timeout longer than
+		// its own request.
 		shared, _, _ := a.flights.Do(q.key(), func() (any, error) { return a.ask(ctx, q), nil })
 		verdict = shared.(verdictKind)
 	}
@@ -109,10 +112,12 @@ func (a *URLAuthorizer) Authorize(ctx context.Context, id *hub.Identity, topic s
 	case verdictNo:
 		return err
 	}
-	return fmt.Errorf("the application that decides about %q on %.255q does not answer: %w", string(action), topic, hub.ErrUnavailable)
+	return fmt.Errorf("the application that decides about %q on %.255q does not answer: %w",
+		string(action), topic, hub.ErrUnavailable)
 }
 
-// ask has the question answered and keeps the answer. The one request that asks may go away: others wait for the answer too.
+// ask has the question answered and keeps the answer. The one request that asks may go away: others wait for the
+// answer too.
 func (a *URLAuthorizer) ask(ctx context.Context, q question) verdictKind {
 	if verdict, ok := a.answers.get(q, time.Now()); ok {
 		return verdict // came between our look and our turn

@@ -14,7 +14,8 @@ import (
 // maxClaim is how long a user's or a token's id may be, in bytes.
 const maxClaim = 255
 
-// maxTime is the end of the year 9999. Beyond it times cannot be written; and who puts milliseconds into exp lands there.
+// maxTime is the end of the year 9999. Beyond it times cannot be written; and who puts milliseconds into exp lands
+// there.
 const maxTime = 253402300799
 
 // identityOf reads the claims of a token whose signature is good.
@@ -38,13 +39,14 @@ func (v *Verifier) identityOf(claims jwt.MapClaims) (*hub.Identity, error) {
 		return nil, err
 	}
 	if id.Caps, err = hub.ParseCaps(raw, id.User); err != nil {
-		return nil, &TokenError{Reason: "token has bad capabilities: " + err.Error()} // not wrapped: the request itself is valid
+		// Not wrapped: the request itself is valid.
+		return nil, &TokenError{Reason: "token has bad capabilities: " + err.Error()}
 	}
 	return id, nil
 }
 
-// expiry returns exp. It holds without leeway (the library's is for clocks that are ahead): a connection is ended at exp, and coming back must then
-// fail, not start a circle (sse.md 5.6).
+// expiry returns exp. It holds without leeway (the library's is for clocks that are ahead): a connection is ended
+// at exp, and coming back must then fail, not start a circle (sse.md 5.6).
 func (v *Verifier) expiry(claims jwt.MapClaims) (time.Time, error) {
 	exp, err := claims.GetExpirationTime()
 	switch {

@@ -15,16 +15,18 @@ const TokenCookie = "duckwire_token"
 
 // Options say where tokens may come from.
 type Options struct {
-	AllowedOrigins []string  // pages of these origins may use the cookie, beside those of the server's own host; "*" counts for nothing here
-	Failures       *Failures // of those who are refused; nil: not counted
+	// AllowedOrigins are origins whose pages may use the cookie, beside those of the server's own host. "*" counts for
+	// nothing here.
+	AllowedOrigins []string
+	Failures       *Failures // counts the refusals; nil: not counted
 }
 
 // credentials finds the token of a request.
 type credentials struct{ allowed *middleware.Origins }
 
-// find returns the one credential that counts, in the order Authorization: Bearer, cookie, ?token=, ?api_key=. Others are not even looked at: a bad
-// one never falls back to the next. "" is none at all. Errors: a *TokenError for what is ambiguous or empty, one that matches hub.ErrForbidden for
-// a cookie that the page may not use.
+// find returns the one credential that counts, in the order Authorization: Bearer, cookie, ?token=, ?api_key=.
+// Others are not even looked at: a bad one never falls back to the next. "" is none at all. Errors: a *TokenError
+// for what is ambiguous or empty, one that matches hub.ErrForbidden for a cookie that the page may not use.
 func (c *credentials) find(r *http.Request, query queryCredentials) (string, error) {
 	token, ok, err := bearerToken(r.Header)
 	if ok || err != nil {
@@ -52,7 +54,8 @@ func (c *credentials) find(r *http.Request, query queryCredentials) (string, err
 	return "", refused
 }
 
-// bearerToken reads the Authorization header (RFC 6750 §2.1). Another scheme, such as Basic for a proxy in front, is none of ours.
+// bearerToken reads the Authorization header (RFC 6750 §2.1). Another scheme, such as Basic for a proxy in front,
+// is none of ours.
 func bearerToken(h http.Header) (token string, ok bool, err error) {
 	values := h.Values("Authorization")
 	if len(values) > 1 {
@@ -71,7 +74,8 @@ func bearerToken(h http.Header) (token string, ok bool, err error) {
 	return token, true, nil
 }
 
-// cookieToken reads the cookie. Two that differ are refused: another host of the same site can add one, and which comes first is its choice.
+// cookieToken reads the cookie. Two that differ are refused: another host of the same site can add one, and which
+// comes first is its choice.
 func cookieToken(r *http.Request) (token string, ok bool, err error) {
 	for _, cookie := range r.CookiesNamed(TokenCookie) {
 		if ok && cookie.Value != token {
@@ -85,9 +89,10 @@ func cookieToken(r *http.Request) (token string, ok bool, err error) {
 	return token, ok, nil
 }
 
-// checkCookie returns nil if the request comes from a page that may use the cookie: one of our own host or of an allowed origin, by its Origin header or,
-// where that is missing, by Sec-Fetch-Site. With neither (no browser, or an old one) only requests that change nothing pass: browsers that old still
-// send an Origin with what could forge a change and be read.
+// checkCookie returns nil if the request comes from a page that may use the cookie: one of our own host or of an
+// allowed origin, by its Origin header or, where that is missing, by Sec-Fetch-Site. With neither (no browser, or
+// an old one) only requests that change nothing pass: browsers that old still send an Origin with what could forge
+// a change and be read.
 func (c *credentials) checkCookie(r *http.Request) error {
 	origin, site := r.Header.Values("Origin"), r.Header.Get("Sec-Fetch-Site")
 	switch {
@@ -111,7 +116,8 @@ func (c *credentials) checkCookie(r *http.Request) error {
 // queryCredentials are the credentials of a query.
 type queryCredentials struct{ token, apiKey []string }
 
-// takeQueryCredentials separates the credentials of a raw query from the rest, which stays as it was written. Like net/url, it knows only & as a separator.
+// takeQueryCredentials separates the credentials of a raw query from the rest, which stays as it was written. Like
+// net/url, it knows only & as a separator.
 func takeQueryCredentials(raw string) (rest string, c queryCredentials) {
 	if raw == "" {
 		return "", c

@@ -16,8 +16,8 @@ func IdentityFrom(ctx context.Context) *hub.Identity {
 	return id
 }
 
-// WithIdentity returns a shallow copy of r that comes from id, and tells the access log. It is for handlers that authenticate by themselves, such as
-// sockets, and for tests.
+// WithIdentity returns a shallow copy of r that comes from id, and tells the access log. It is for handlers that
+// authenticate by themselves, such as sockets, and for tests.
 func WithIdentity(r *http.Request, id *hub.Identity) *http.Request {
 	middleware.Welcome(r.Context())
 	middleware.NoteUser(r.Context(), id.User)

@@ -27,17 +27,20 @@ const (
 	jwksAskBurst   = 2                // and so many at once
 )
 
-var errKeysUnavailable = fmt.Errorf("the keys that tokens are signed with cannot be fetched now: %w", hub.ErrUnavailable)
+var errKeysUnavailable = fmt.Errorf("the keys that tokens are signed with cannot be fetched now: %w",
+	hub.ErrUnavailable)
 
 // errAskedEnough is for an unknown key when the set was fetched a moment ago.
 var errAskedEnough = errors.New("the key set was just fetched")
 
-// jwks keeps the keys of a JWKS URL (RFC 7517 §5). One goroutine, run, does every fetch: in turn, and when a token names a key that the set does not
-// have. Such questions share one fetch and are limited, as anyone can make up a name. A fetch brings every new key, whatever name it was
-// made for, so a flood of made-up names delays a real rotation by at most jwksAskEvery.
+// jwks keeps the keys of a JWKS URL (RFC 7517 §5). One goroutine, run, does every fetch: in turn, and when a token
+// names a key that the set does not have. Such questions share one fetch and are limited, as anyone can make up a
+// name. A fetch brings every new key, whatever name it was made for, so a flood of made-up names delays a real
+// rotation by at most jwksAskEvery.
 //
-// The set of keyfunc and jwkset's own HTTP storage were not used, only jwkset's parser: their wait for the limiter also bounds the fetch behind it, their
-// refresh goroutine cannot be waited for, one unusable key fails a whole set, and a token without a key id skips the checks of use and alg.
+// The set of keyfunc and jwkset's own HTTP storage were not used, only jwkset's parser: their wait for the limiter
+// also bounds the fetch behind it, their refresh goroutine cannot be waited for, one unusable key fails a whole
+// set, and a token without a key id skips the checks of use and alg.
 type jwks struct {
 	url    string
 	client *http.Client
@@ -133,7 +136,8 @@ func (j *jwks) fetch() error {
 	j.fresh.Store(err == nil)
 	if err != nil {
 		if j.ctx.Err() == nil {
-			j.logger.LogAttrs(ctx, slog.LevelWarn, "the key set cannot be fetched", slog.Any("error", err), slog.Bool("have_older", j.set.Load() != nil))
+			j.logger.LogAttrs(ctx, slog.LevelWarn, "the key set cannot be fetched",
+				slog.Any("error", err), slog.Bool("have_older", j.set.Load() != nil))
 		}
 		return err
 	}
@@ -171,8 +175,8 @@ func (j *jwks) ask(ctx context.Context) error {
 	}
 }
 
-// find returns the keys for a token's alg and kid. A token without a kid may be signed with any key of its algorithm. An unknown kid has the set
-// fetched anew, if that was not done a moment ago.
+// find returns the keys for a token's alg and kid. A token without a kid may be signed with any key of its
+// algorithm. An unknown kid has the set fetched anew, if that was not done a moment ago.
 func (j *jwks) find(ctx context.Context, alg, kid string) ([]publicKey, error) {
 	if keys := j.match(alg, kid); len(keys) > 0 || (kid == "" && j.set.Load() != nil) {
 		return keys, nil

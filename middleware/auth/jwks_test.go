@@ -274,7 +274,8 @@ func TestJWKSAnswers(t *testing.T) {
 	}
 }
 
-// TestJWKSKeyMembers: use, key_ops and alg count, also for tokens without a kid; symmetric, short and damaged keys are never used and spoil nothing.
+// TestJWKSKeyMembers: use, key_ops and alg count, also for tokens without a kid; symmetric, short and damaged keys
+// are never used and spoil nothing.
 func TestJWKSKeyMembers(t *testing.T) {
 	a, rs := signers()["ES256"], signers()["RS256"]
 	small := newRSASigner(1024)

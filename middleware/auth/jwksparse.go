@@ -40,8 +40,8 @@ func fetchKeySet(ctx context.Context, client *http.Client, url string) ([]public
 	return parseKeySet(body)
 }
 
-// parseKeySet reads a JWK Set (RFC 7517 §5): keys for signatures, of the types that newPublicKey knows. Others, symmetric ones first of all, are skipped,
-// as §5 asks for, and told in the second value.
+// parseKeySet reads a JWK Set (RFC 7517 §5): keys for signatures, of the types that newPublicKey knows. Others,
+// symmetric ones first of all, are skipped, as §5 asks for, and told in the second value.
 func parseKeySet(body []byte) (keys []publicKey, skipped []string, err error) {
 	if len(body) > maxJWKSBytes {
 		return nil, nil, fmt.Errorf("the key set has more than %d bytes", maxJWKSBytes)
@@ -69,7 +69,8 @@ func parseKeySet(body []byte) (keys []publicKey, skipped []string, err error) {
 	return keys, skipped, nil
 }
 
-// parseJWK reads one key (RFC 7517 §4). Its use, key_ops and alg must be those of a key that verifies our signatures, where it has them.
+// parseJWK reads one key (RFC 7517 §4). Its use, key_ops and alg must be those of a key that verifies our
+// signatures, where it has them.
 func parseJWK(raw json.RawMessage) (publicKey, error) {
 	jwk, err := jwkset.NewJWKFromRawJSON(raw, jwkset.JWKMarshalOptions{}, jwkset.JWKValidateOptions{})
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 // minRSABits is the least size of an RSA key (RFC 7518 §3.3).
 const minRSABits = 2048
 
-// publicKey is a key that tokens may be signed with. Each has one algorithm only, by its type, so that a token's header never chooses how a key is used
-// (RFC 8725 §3.1).
+// publicKey is a key that tokens may be signed with. Each has one algorithm only, by its type, so that a token's
+// header never chooses how a key is used (RFC 8725 §3.1).
 type publicKey struct {
 	kid string // "" where it has none
 	alg string // RS256, ES256, ES384, ES512 or EdDSA
@@ -31,7 +31,8 @@ func newPublicKey(kid string, key any) (publicKey, error) {
 	switch key := key.(type) {
 	case *rsa.PublicKey:
 		if key.N.BitLen() < minRSABits {
-			return publicKey{}, fmt.Errorf("the RSA key has %d bits; at least %d are needed", key.N.BitLen(), minRSABits)
+			return publicKey{}, fmt.Errorf("the RSA key has %d bits; at least %d are needed",
+				key.N.BitLen(), minRSABits)
 		}
 		k.alg = "RS256"
 	case *ecdsa.PublicKey:
@@ -43,7 +44,8 @@ func newPublicKey(kid string, key any) (publicKey, error) {
 		case 521:
 			k.alg = "ES512"
 		default:
-			return publicKey{}, fmt.Errorf("the curve %s is not supported; use P-256, P-384 or P-521", key.Curve.Params().Name)
+			return publicKey{}, fmt.Errorf("the curve %s is not supported; use P-256, P-384 or P-521",
+				key.Curve.Params().Name)
 		}
 	case ed25519.PublicKey:
 		k.alg = "EdDSA"
@@ -53,8 +55,9 @@ func newPublicKey(kid string, key any) (publicKey, error) {
 	return k, nil
 }
 
-// parsePublicKeys reads one or several PEM blocks: public keys (PKIX or PKCS #1) or certificates, of which only the key counts, not how long they
-// hold. Anything between and behind the blocks but white space is an error, and so is a private key.
+// parsePublicKeys reads one or several PEM blocks: public keys (PKIX or PKCS #1) or certificates, of which only the
+// key counts, not how long they hold. Anything between and behind the blocks but white space is an error, and so is
+// a private key.
 func parsePublicKeys(text []byte) ([]publicKey, error) {
 	var keys []publicKey
 	for rest := bytes.TrimSpace(text); len(rest) > 0; rest = bytes.TrimSpace(rest) {
@@ -94,7 +97,8 @@ func parsePEMBlock(block *pem.Block) (any, error) {
 		}
 		return cert.PublicKey, nil
 	case "PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY", "ENCRYPTED PRIVATE KEY":
-		return nil, errors.New("this is a private key, which belongs to the issuer of tokens alone; give the public one (openssl pkey -pubout)")
+		return nil, errors.New("this is a private key, which belongs to the issuer of tokens alone; " +
+			"give the public one (openssl pkey -pubout)")
 	}
 	return nil, fmt.Errorf("%.40q is no public key", block.Type)
 }

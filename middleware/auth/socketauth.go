@@ -8,23 +8,25 @@ import (
 	"github.com/duckwire/duckwire/middleware"
 )
 
-// Sockets finds out who opens a socket. Unlike Authenticate it is asked by the handler, because a socket's credential may travel where no
-// other request has one, and because a refusal looks different on each transport.
+// Sockets finds out who opens a socket. Unlike Authenticate it is asked by the handler, because a socket's
+// credential may travel where no other request has one, and because a refusal looks different on each transport.
 type Sockets struct {
 	verifier *Verifier
 	find     *credentials
 	failures *Failures
 }
 
-// NewSockets returns a SocketAuth. Pages of o.AllowedOrigins may open sockets, beside those of the server's own host; "*" lets any page, but
-// without the cookie.
+// NewSockets returns a SocketAuth. Pages of o.AllowedOrigins may open sockets, beside those of the server's own
+// host; "*" lets any page, but without the cookie.
 func NewSockets(v *Verifier, o Options) *Sockets {
-	return &Sockets{verifier: v, find: &credentials{allowed: middleware.NewOrigins(o.AllowedOrigins)}, failures: o.Failures}
+	find := &credentials{allowed: middleware.NewOrigins(o.AllowedOrigins)}
+	return &Sockets{verifier: v, find: find, failures: o.Failures}
 }
 
-// Identify returns who opens the socket: by token where it is given (Phoenix's authToken), else by what Authenticate looks at. A browser adds
-// its Origin and no CORS rule protects a WebSocket, so that is checked first (cross-site WebSocket hijacking). Errors: hub.ErrUnauthenticated,
-// hub.ErrForbidden, hub.ErrLimited for too many of these from one address, hub.ErrUnavailable.
+// Identify returns who opens the socket: by token where it is given (Phoenix's authToken), else by what
+// Authenticate looks at. A browser adds its Origin and no CORS rule protects a WebSocket, so that is checked first
+// (cross-site WebSocket hijacking). Errors: hub.ErrUnauthenticated, hub.ErrForbidden, hub.ErrLimited for too many
+// of these from one address, hub.ErrUnavailable.
 func (a *Sockets) Identify(r *http.Request, token string) (*hub.Identity, error) {
 	id, err := a.identify(r, token)
 	if err != nil {
@@ -60,7 +62,8 @@ func (a *Sockets) checkOrigin(r *http.Request) error {
 	if len(origins) == 0 {
 		return nil
 	}
-	if len(origins) == 1 && (a.find.allowed.Any || a.find.allowed.Named(origins[0]) || middleware.SameHost(origins[0], r)) {
+	allowed := a.find.allowed
+	if len(origins) == 1 && (allowed.Any || allowed.Named(origins[0]) || middleware.SameHost(origins[0], r)) {
 		return nil
 	}
 	return fmt.Errorf("pages of %.100q may not open a socket (allowed_origins): %w", origins[0], hub.ErrForbidden)

@@ -11,9 +11,10 @@ import (
 // tokenCacheSize is how many tokens are remembered.
 const tokenCacheSize = 10_000
 
-// tokenCache remembers tokens whose signature was good, so that who sends the same one with each request has it checked once: that is most of
-// what a small append costs. It holds hashes, not tokens. What may change is looked at each time: whether the token has expired, and whether
-// the key set is still the one that it was checked with. The zero value is ready, and safe for concurrent use.
+// tokenCache remembers tokens whose signature was valid, so that one which comes with each request is checked once:
+// the check is most of what a small append costs. It has hashes, not tokens. What can change is checked each time:
+// whether the token has expired, and whether the key set is still the one that it was checked with. The zero value
+// is ready. Safe for concurrent use.
 type tokenCache struct {
 	mu     sync.RWMutex
 	tokens map[[sha256.Size]byte]cachedToken

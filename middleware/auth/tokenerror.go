@@ -8,8 +8,8 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// TokenError says why a credential does not hold. It matches hub.ErrUnauthenticated. Reason may be shown to whoever sent the credential: it never holds
-// any of it, but for claims of a token whose signature is good.
+// TokenError says why a credential does not hold. It matches hub.ErrUnauthenticated. Reason may be shown to whoever
+// sent the credential: it never holds any of it, but for claims of a token whose signature is good.
 type TokenError struct{ Reason string }
 
 func (e *TokenError) Error() string { return e.Reason }
@@ -20,7 +20,8 @@ func (e *TokenError) Is(target error) bool { return target == hub.ErrUnauthentic
 // errNoToken is for requests without any credential.
 var errNoToken = &TokenError{Reason: "a token is needed"}
 
-// tokenReasons turns what the JWT library says into what is shown, first match first. Its own texts may quote the token.
+// tokenReasons turns what the JWT library says into what is shown, first match first. Its own texts may quote the
+// token.
 var tokenReasons = []struct {
 	err    error
 	reason string

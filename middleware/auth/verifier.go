@@ -29,19 +29,19 @@ const (
 // VerifierOptions say which credentials hold. At least one of Secret, PublicKeyPEM, JWKSURL and APIKeys must be set.
 type VerifierOptions struct {
 	Secret       []byte           // shared secret of HS256 tokens, at least 32 bytes
-	PublicKeyPEM []byte           // PEM blocks: public keys or certificates; RSA (RS256), EC (ES256, ES384, ES512) or Ed25519 (EdDSA)
+	PublicKeyPEM []byte           // public keys or certificates: RSA (RS256), EC (ES256, ES384, ES512), Ed25519 (EdDSA)
 	JWKSURL      string           // where the issuer's key set is
 	APIKeys      []APIKey         // see ParseAPIKeys
 	Issuer       string           // the iss that tokens must have; "": not checked
 	Audience     string           // the aud that tokens must have, maybe among others; "": not checked
-	Leeway       time.Duration    // how far the issuer's clock may be ahead (nbf, iat); 0: 30 s, negative: none. exp is exact
+	Leeway       time.Duration    // how far the issuer's clock may be ahead (nbf, iat); 0: 30 s, negative: none
 	Revocations  *hub.Revocations // tokens that do not hold any more; nil: kept in memory
 	HTTPClient   *http.Client     // for JWKSURL; nil: one that follows few redirects
 	Logger       *slog.Logger     // nil: slog.Default()
 	Now          func() time.Time // the clock for claims; nil: time.Now
 }
 
-// Verifier tells whose a token or an API key is. It is safe for concurrent use.
+// Verifier says whose a token or an API key is. It is safe for concurrent use.
 type Verifier struct {
 	secret  []byte
 	static  []publicKey // of PublicKeyPEM
@@ -56,10 +56,12 @@ type Verifier struct {
 	wg     sync.WaitGroup
 }
 
-// NewVerifier checks the options and starts to fetch the key set, if there is one; ctx ends that. A key set that cannot be had is no error here but in Ready,
-// and is tried again. The Verifier must be closed.
+// NewVerifier checks the options and starts to fetch the key set, if there is one; ctx ends that. A key set that
+// cannot be had is no error here but in Ready, and is tried again. The Verifier must be closed.
 func NewVerifier(ctx context.Context, o VerifierOptions) (*Verifier, error) {
-	v := &Verifier{secret: bytes.Clone(o.Secret), apiKeys: o.APIKeys, now: o.Now, revoked: o.Revocations, cancel: func() {}}
+	v := &Verifier{
+		secret: bytes.Clone(o.Secret), apiKeys: o.APIKeys, now: o.Now, revoked: o.Revocations, cancel: func() {},
+	}
 	if v.now == nil {
 		v.now = time.Now
 	}
@@ -106,12 +108,13 @@ func checkSecret(secret []byte) error {
 	case bytes.Contains(secret, []byte("-----BEGIN ")):
 		return errors.New("JWT secret: this is PEM text; a public key is no secret, set it as the public key")
 	case len(secret) < minSecret:
-		return fmt.Errorf("JWT secret: has %d bytes; at least %d are needed, make one with: openssl rand -base64 48", len(secret), minSecret)
+		return fmt.Errorf("JWT secret: has %d bytes; at least %d are needed, make one with: openssl rand -base64 48",
+			len(secret), minSecret)
 	}
 	return nil
 }
 
-// parserOptions makes the library check all that it can; see dependencies.md: every check is opt-in.
+// parserOptions has the library check all that it can. Each of its checks must be asked for.
 func (v *Verifier) parserOptions(o *VerifierOptions) []jwt.ParserOption {
 	var methods []string
 	if len(v.secret) > 0 {
@@ -142,8 +145,8 @@ func (v *Verifier) parserOptions(o *VerifierOptions) []jwt.ParserOption {
 
 // Verify returns who the token or API key is from.
 //
-// Errors: a *TokenError, which matches hub.ErrUnauthenticated and whose text is safe to show; one that matches hub.ErrUnavailable if the keys cannot be had now; or
-// ctx's error. No error holds the token.
+// Errors: a *TokenError, which matches hub.ErrUnauthenticated and whose text is safe to show; one that matches
+// hub.ErrUnavailable if the keys cannot be had now; or ctx's error. No error holds the token.
 func (v *Verifier) Verify(ctx context.Context, token string) (*hub.Identity, error) {
 	switch {
 	case token == "":
@@ -160,7 +163,8 @@ func (v *Verifier) Verify(ctx context.Context, token string) (*hub.Identity, err
 	case !isCompactJWS(token):
 		return nil, &TokenError{Reason: "token is malformed"}
 	}
-	hash, keys := sha256.Sum256([]byte(token)), v.keySet() // the keys before the check: if they change meanwhile, it does not count
+	// The key set is read before the check: if it changes meanwhile, what was checked is not found again.
+	hash, keys := sha256.Sum256([]byte(token)), v.keySet()
 	if id := v.checked.get(hash, keys, v.now()); id != nil {
 		return v.unlessRevoked(id)
 	}
@@ -189,8 +193,8 @@ func (v *Verifier) unlessRevoked(id *hub.Identity) (*hub.Identity, error) {
 	return id, nil
 }
 
-// Revocations returns which tokens do not hold any more. What is revoked there is refused from then on; connections that are open are their
-// owners' to end.
+// Revocations returns which tokens do not hold any more. What is revoked there is refused from then on; connections
+// that are open are their owners' to end.
 func (v *Verifier) Revocations() *hub.Revocations { return v.revoked }
 
 // keySet returns the fetched key set, nil where there is none.
@@ -201,7 +205,8 @@ func (v *Verifier) keySet() *[]publicKey {
 	return v.jwks.set.Load()
 }
 
-// isCompactJWS checks the alphabet of RFC 7515 §7.1. Go's base64 decoder skips line breaks, which would give a token many spellings.
+// isCompactJWS checks the alphabet of RFC 7515 §7.1. Go's base64 decoder skips line breaks, which would give a
+// token many spellings.
 func isCompactJWS(token string) bool {
 	for i := range len(token) {
 		switch c := token[i]; {
@@ -213,8 +218,9 @@ func isCompactJWS(token string) bool {
 	return true
 }
 
-// keysFor returns the keys that may have signed a token. Of its header only alg (already held against the accepted ones) and kid count; kid is
-// compared with those of the key set and used for nothing else. jwk, jku, x5c and x5u are never looked at.
+// keysFor returns the keys that may have signed a token. Of its header only alg (already held against the accepted
+// ones) and kid count; kid is compared with those of the key set and used for nothing else. jwk, jku, x5c and x5u
+// are never looked at.
 func (v *Verifier) keysFor(ctx context.Context, t *jwt.Token) (any, error) {
 	if _, ok := t.Header["crit"]; ok {
 		// RFC 7515 §4.1.11: extensions that are not understood; we understand none.
@@ -238,7 +244,7 @@ func (v *Verifier) keysFor(ctx context.Context, t *jwt.Token) (any, error) {
 		return keys, nil
 	}
 	if len(keys.Keys) > 0 && v.jwks.match(alg, kid) == nil && verifiesWith(t, keys) {
-		return keys, nil // so that its kid, unknown to the key set, has nothing fetched
+		return keys, nil // its kid, which the key set does not know, is no reason to fetch
 	}
 	found, err := v.jwks.find(ctx, alg, kid)
 	if err != nil {
@@ -276,7 +282,8 @@ func verifiesWith(t *jwt.Token, keys jwt.VerificationKeySet) bool {
 	return false
 }
 
-// Ready returns nil once every key that is needed is there: at once, or when the key set was first fetched. Its error matches hub.ErrUnavailable.
+// Ready returns nil once every key that is needed is there: at once, or when the key set was first fetched. Its
+// error matches hub.ErrUnavailable.
 func (v *Verifier) Ready() error {
 	if v.jwks == nil {
 		return nil

@@ -169,7 +169,8 @@ func rawHS256(key []byte, header, claims string) string {
 	return signed + "." + base64.RawURLEncoding.EncodeToString(sig)
 }
 
-// TestVerifyAttacks is the list of what must never come through, against a verifier that takes secret, public keys and API keys at once.
+// TestVerifyAttacks is the list of what must never come through, against a verifier that takes secret, public keys
+// and API keys at once.
 func TestVerifyAttacks(t *testing.T) {
 	ec, rs, other := signers()["ES256"], signers()["RS256"], newEdSigner()
 	v := newVerifier(t, auth.VerifierOptions{Secret: secret, PublicKeyPEM: slices.Concat(ec.pem(), rs.pem())})
@@ -278,7 +279,8 @@ func TestVerifyCurveConfusion(t *testing.T) {
 	}
 }
 
-// TestVerifyTampered flips every bit of a token of each kind; with the slow curves some bits, but all of the end, where base64 has spare ones.
+// TestVerifyTampered flips every bit of a token of each kind; with the slow curves some bits, but all of the end,
+// where base64 has spare ones.
 func TestVerifyTampered(t *testing.T) {
 	tokens := map[string]string{"HS256": hs256(claims(nil))}
 	for alg, s := range signers() {
