@@ -7,6 +7,7 @@ import (
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/auth"
 	"github.com/duckwire/duckwire/middleware/ratelimit"
 	"github.com/duckwire/duckwire/middleware/tracing"
 )
@@ -54,7 +55,7 @@ func (s *server) startAnalysis(w http.ResponseWriter, r *http.Request) error {
 	if err := s.spend(r, ratelimit.Heavy, 1); err != nil {
 		return err
 	}
-	spec.Owner = middleware.IdentityFrom(r.Context()).User
+	spec.Owner = auth.IdentityFrom(r.Context()).User
 	spec.Digest = digest("analysis", string(raw))
 	req.RequestID, req.Trace = middleware.RequestIDFrom(r.Context()), tracing.Of(r.Context())
 	stream, _, err := s.hub.Analyze(req, spec)

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// answerTimeout is how long a client may take to take a short answer. Long ones have a deadline for each write (pump.go).
+// answerTimeout is how long a client may take to take a short answer. Long ones have a deadline for each write (handlers/live).
 const answerTimeout = 30 * time.Second
 
 // answer sends a short answer whole: one that nobody should keep.

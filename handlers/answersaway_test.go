@@ -17,7 +17,7 @@ import (
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/rights"
-	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/auth"
 )
 
 // roundTrip is a transport that is a function.
@@ -29,7 +29,7 @@ func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f
 // understands.
 func TestAnswersWhileTheKeysAreAway(t *testing.T) {
 	away := roundTrip(func(*http.Request) (*http.Response, error) { return nil, errors.New("away") })
-	v, err := middleware.NewVerifier(t.Context(), middleware.VerifierOptions{
+	v, err := auth.NewVerifier(t.Context(), auth.VerifierOptions{
 		JWKSURL: "http://issuer.test/keys", HTTPClient: &http.Client{Transport: away}, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

@@ -6,14 +6,14 @@ import (
 
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/log"
-	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/auth"
 )
 
 // await calls read, which says whether there is something to answer with, and again at each wake, for at most the wait. Who waits is there, and is
 // counted as a connection. *errs.LimitError at a cap.
 func (s *server) await(r *http.Request, wake *log.Wake, wait time.Duration, read func() bool) error {
 	if wait > 0 {
-		leave, err := s.enter(r, middleware.IdentityFrom(r.Context()).User, hub.ViaWait)
+		leave, err := s.enter(r, auth.IdentityFrom(r.Context()).User, hub.ViaWait)
 		if err != nil {
 			return err
 		}

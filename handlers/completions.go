@@ -7,12 +7,14 @@ import (
 	"strings"
 	"time"
 
+	"github.com/duckwire/duckwire/handlers/live"
 	"github.com/duckwire/duckwire/handlers/openai"
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/log"
 	"github.com/duckwire/duckwire/hub/rights"
 	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/auth"
 	"github.com/duckwire/duckwire/middleware/ratelimit"
 	"github.com/duckwire/duckwire/middleware/tracing"
 )
@@ -56,7 +58,7 @@ func (s *server) complete(d door) handlerFunc {
 // enterToComplete counts the user of a completion in from before its start: the answer may be whole before the response has begun. A streamed one
 // counts as a connection when it begins, one that is waited for from now on.
 func (s *server) enterToComplete(r *http.Request, streamed bool) (leave func(), err error) {
-	user := middleware.IdentityFrom(r.Context()).User
+	user := auth.IdentityFrom(r.Context()).User
 	switch {
 	case prefersAsync(r):
 		return func() {}, nil
@@ -89,7 +91,7 @@ func (s *server) readCompletion(r *http.Request, d door) (*openai.Request, error
 
 // startCompletion checks the right to complete and starts the stream, or attaches to the one of the same id and request.
 func (s *server) startCompletion(r *http.Request, d door, req *openai.Request) (*hub.Stream, error) {
-	id := middleware.IdentityFrom(r.Context())
+	id := auth.IdentityFrom(r.Context())
 	if err := s.mayComplete(r, req.Topic); err != nil {
 		return nil, err
 	}
@@ -112,7 +114,7 @@ func (s *server) startCompletion(r *http.Request, d door, req *openai.Request) (
 
 // mayComplete checks the right to start completions and analyses: on the topic where there is one, else on any.
 func (s *server) mayComplete(r *http.Request, topic string) error {
-	id := middleware.IdentityFrom(r.Context())
+	id := auth.IdentityFrom(r.Context())
 	if topic != "" {
 		return s.Authorizer.Authorize(r.Context(), id, topic, rights.ActionComplete)
 	}
@@ -152,6 +154,7 @@ func (s *server) streamOpenAI(w http.ResponseWriter, r *http.Request, stream *hu
 	if err != nil {
 		return err
 	}
+	opts.ThroughDrain = stream.EndsWithDrain() // few clients of this shape come back for the rest
 	pump, done, err := s.newPump(w, r, hub.ViaSSE, opts)
 	if err != nil {
 		return err
@@ -165,16 +168,9 @@ func (s *server) streamOpenAI(w http.ResponseWriter, r *http.Request, stream *hu
 	if refusal := s.awaitProvider(r.Context(), stream); refusal != nil {
 		return refusal
 	}
-	s.startLive(w, mediaSSE)
-	_ = pump.rc.Flush() // what fails now fails again at the first write
-	if stream.EndsWithDrain() {
-		// Few clients of this shape come back for the rest.
-		pump.drained = func() bool { return false }
-	}
-	f := newOpenAIFeed(streamFeed{stream: stream, reader: reader})
-	if err := pump.run(r.Context(), f); err != nil || f.failed {
-		panic(http.ErrAbortHandler)
-	}
+	live.Start(w, live.MediaSSE)
+	_ = http.NewResponseController(w).Flush() // what fails now fails again at the first write
+	finishPump(pump.Run(r.Context(), live.OpenAI(stream, reader)))
 	return nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/duckwire/duckwire/handlers/live"
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/handlers/sse"
 	"github.com/duckwire/duckwire/hub"
@@ -151,7 +152,7 @@ func heals(status int) bool {
 
 // mayBeEventSource reports whether the request may be a browser's EventSource, which any status but 200 puts off for good.
 func mayBeEventSource(r *http.Request) bool {
-	return r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), mediaSSE)
+	return r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), live.MediaSSE)
 }
 
 // writeBye tells an EventSource to come back after a wait (protocol/sse.md 6.4).
@@ -161,7 +162,7 @@ func (s *server) writeBye(w http.ResponseWriter, p *Problem) {
 		reason = "drain"
 	}
 	limitWrite(w)
-	s.startLive(w, mediaSSE)
+	live.Start(w, live.MediaSSE)
 	_, _ = w.Write(sse.AppendBye(nil, reason, time.Duration(p.RetryAfter)*time.Second)) // the client has gone: there is nobody to tell
 }
 

@@ -10,7 +10,7 @@ import (
 
 	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/rights"
-	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/auth"
 )
 
 // MetricsTopic is where who reads /metrics needs "admin": so a monitor's token need not be good for anything else.
@@ -18,7 +18,7 @@ const MetricsTopic = "duckwire:metrics"
 
 // getMetrics answers GET /metrics where it is not open.
 func (s *server) getMetrics(w http.ResponseWriter, r *http.Request) error {
-	if err := s.Authorizer.Authorize(r.Context(), middleware.IdentityFrom(r.Context()), MetricsTopic, rights.ActionAdmin); err != nil {
+	if err := s.Authorizer.Authorize(r.Context(), auth.IdentityFrom(r.Context()), MetricsTopic, rights.ActionAdmin); err != nil {
 		return err
 	}
 	s.openMetrics(w, r)
@@ -42,7 +42,7 @@ const maxProfile = 60
 
 // getProfile answers GET /debug/pprof/{profile}, for admins of everything, one at a time.
 func (s *server) getProfile(w http.ResponseWriter, r *http.Request) error {
-	if !middleware.IdentityFrom(r.Context()).Caps.Admin() {
+	if !auth.IdentityFrom(r.Context()).Caps.Admin() {
 		return fmt.Errorf(`only a token with "admin" on "*" may look inside: %w`, errs.ErrForbidden)
 	}
 	profile, ok := profiles[chi.URLParam(r, "profile")]

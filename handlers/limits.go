@@ -8,7 +8,7 @@ import (
 
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/errs"
-	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/auth"
 	"github.com/duckwire/duckwire/middleware/ratelimit"
 )
 
@@ -83,7 +83,7 @@ func lessOne(counts map[string]int, key string) {
 
 // enter counts a session of the user in, which is there until leave is called. *errs.LimitError at a cap.
 func (s *server) enter(r *http.Request, user string, via hub.Transport) (leave func(), err error) {
-	drop, err := s.live.enter(user, s.Proxies.ClientOf(r), &s.Options)
+	drop, err := s.connections.enter(user, s.Proxies.ClientOf(r), &s.Options)
 	if err != nil {
 		return nil, err
 	}
@@ -96,7 +96,7 @@ func (s *server) spend(r *http.Request, k ratelimit.Kind, n int) error {
 	if n == 0 {
 		return nil
 	}
-	key := middleware.IdentityFrom(r.Context()).User
+	key := auth.IdentityFrom(r.Context()).User
 	if k == ratelimit.Cursors {
 		key = "requests of " + key // all of a user's requests are as one session
 	}

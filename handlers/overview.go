@@ -7,7 +7,7 @@ import (
 
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/errs"
-	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/auth"
 )
 
 // overviewView is what GET /v1/overview answers: how the server stands at one moment.
@@ -63,7 +63,7 @@ type queueLine struct {
 
 // overview answers GET /v1/overview, for admins of everything.
 func (s *server) overview(w http.ResponseWriter, r *http.Request) error {
-	if !middleware.IdentityFrom(r.Context()).Caps.Admin() {
+	if !auth.IdentityFrom(r.Context()).Caps.Admin() {
 		return fmt.Errorf(`only a token with "admin" on "*" may see everyone's: %w`, errs.ErrForbidden)
 	}
 	limit, err := intParam(r.URL.Query(), "limit", 100, 0, 1000)

@@ -4,14 +4,13 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"time"
 
-	"github.com/duckwire/duckwire/handlers/sse"
+	"github.com/duckwire/duckwire/handlers/live"
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/log"
 	"github.com/duckwire/duckwire/hub/rights"
-	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/auth"
 )
 
 // presenceView is who is on a topic.
@@ -37,7 +36,7 @@ func (s *server) getPresence(w http.ResponseWriter, r *http.Request) error {
 
 // maySeePresence allows those who may be present, or subscribe. Where one of the two cannot be decided, the other may still allow it.
 func (s *server) maySeePresence(r *http.Request, topic string) error {
-	id := middleware.IdentityFrom(r.Context())
+	id := auth.IdentityFrom(r.Context())
 	err := s.Authorizer.Authorize(r.Context(), id, topic, rights.ActionSubscribe)
 	if err == nil {
 		return nil
@@ -58,7 +57,7 @@ type presenceAsk struct {
 // parsePresence reads whether the subscriber wants to be present on the topics, and checks that they may; nil is no.
 func (s *server) parsePresence(r *http.Request, topics []string) (*presenceAsk, error) {
 	q := r.URL.Query()
-	id := middleware.IdentityFrom(r.Context())
+	id := auth.IdentityFrom(r.Context())
 	ask := &presenceAsk{user: id.User, client: q.Get("client")}
 	if q.Has("client") {
 		if err := hub.ValidName("?client", ask.client); err != nil {
@@ -82,19 +81,19 @@ func (s *server) parsePresence(r *http.Request, topics []string) (*presenceAsk, 
 	return ask, nil
 }
 
-// bePresent lets the subscriber be present on the topics, and f tell of who else is. What it has begun, f.end ends.
-func (s *server) bePresent(f *presenceFeed, ask *presenceAsk, topics []string, wake log.Waker) error {
+// bePresent lets the subscriber be present on the topics, and f tell of who else is. What it has begun, f.End ends.
+func (s *server) bePresent(f *live.PresenceFeed, ask *presenceAsk, topics []string, wake log.Waker) error {
 	for _, topic := range topics {
 		p, err := s.hub.TrackOnline(topic, ask.user, ask.client, ask.meta)
 		if err != nil {
 			return ofParameter(err)
 		}
-		f.own = append(f.own, p)
+		f.Add(p)
 		reader, err := s.hub.SubscribePresence(topic, wake)
 		if err != nil {
 			return err
 		}
-		f.readers = append(f.readers, reader)
+		f.Follow(reader)
 	}
 	return nil
 }
@@ -106,45 +105,4 @@ func ofParameter(err error) error {
 		return &errs.FieldError{Field: "?presence", Reason: field.Reason}
 	}
 	return err
-}
-
-// presenceFeed is a subscriber's being present on the topics of its connection, and what it is told of the others. The zero value is neither.
-type presenceFeed struct {
-	own     []*hub.Presence
-	readers []*hub.PresenceReader
-	told    int // how many readers have given their state
-	items   []log.Item
-}
-
-// end leaves the topics after the grace, for the connection may come back.
-func (f *presenceFeed) end(grace time.Duration) {
-	for _, p := range f.own {
-		p.Drop(grace)
-	}
-	for _, r := range f.readers {
-		r.Close()
-	}
-}
-
-// append appends what there is: of each topic first who is there, then what changes, without ids. Who lags too much is told all anew.
-func (f *presenceFeed) append(dst []byte) []byte {
-	for i, r := range f.readers {
-		if i >= f.told {
-			f.told++
-			dst = appendState(dst, r)
-		}
-		var lost bool
-		if f.items, lost = r.Read(f.items[:0]); lost {
-			dst = appendState(dst, r)
-		}
-		for j := range f.items {
-			dst = append(append(dst, encodedHead(&f.items[j])...), '\n')
-		}
-	}
-	return dst
-}
-
-func appendState(dst []byte, r *hub.PresenceReader) []byte {
-	ev := r.StateEvent()
-	return sse.AppendBlock(dst, ev.Name, ev.Data, "")
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/munnerz/goautoneg"
 
+	"github.com/duckwire/duckwire/handlers/live"
 	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/log"
 )
@@ -50,33 +51,22 @@ func parsePosition(text string, def log.Position) (log.Position, error) {
 	return log.ParsePosition(text)
 }
 
-// live is what a long response may be asked for in its query (protocol/sse.md 5).
-type live struct {
-	hb  time.Duration
-	pad int
-	max time.Duration // 0: none
-}
-
-func (s *server) parseLive(q url.Values) (l live, err error) {
+// parseLive reads what a long response is asked for in its query (protocol/sse.md 5).
+func (s *server) parseLive(q url.Values) (o live.Options, err error) {
 	hb, err := intParam(q, "hb", int(s.Heartbeat/time.Second), 1, 60)
 	if err != nil {
-		return l, err
+		return o, err
 	}
-	if l.pad, err = intParam(q, "pad", 0, 0, 65536); err != nil {
-		return l, err
+	if o.Pad, err = intParam(q, "pad", 0, 0, 65536); err != nil {
+		return o, err
 	}
 	most, err := intParam(q, "max", 0, 1, 24*3600)
-	l.hb, l.max = time.Duration(hb)*time.Second, time.Duration(most)*time.Second
-	return l, err
+	o.Heartbeat, o.Max = time.Duration(hb)*time.Second, time.Duration(most)*time.Second
+	return o, err
 }
 
-// The media types of GET on logs.
-const (
-	mediaSSE    = "text/event-stream"
-	mediaNDJSON = "application/x-ndjson"
-	mediaText   = "text/plain"
-	mediaJSON   = "application/json"
-)
+// mediaJSON is the media type of short answers.
+const mediaJSON = "application/json"
 
 // negotiate chooses among the offered media types by ?format= (a short name) or by Accept; the first offered is for clients that take
 // anything. "" means that none will do.
@@ -93,15 +83,15 @@ func liveOrJSON(r *http.Request, what string) (media string, err error) {
 	switch format := r.URL.Query().Get("format"); format {
 	case "":
 	case "sse":
-		return mediaSSE, nil
+		return live.MediaSSE, nil
 	case "json":
 		return mediaJSON, nil
 	default:
 		return "", errs.Invalid("?format", "must be sse or json; got %q", clip(format))
 	}
-	media = negotiate(r, mediaJSON, mediaSSE)
+	media = negotiate(r, mediaJSON, live.MediaSSE)
 	if media == "" {
-		return "", fmt.Errorf("%s can be had as %s and %s: %w", what, mediaJSON, mediaSSE, errAccept)
+		return "", fmt.Errorf("%s can be had as %s and %s: %w", what, mediaJSON, live.MediaSSE, errAccept)
 	}
 	return media, nil
 }

@@ -3,11 +3,12 @@ package handlers
 import (
 	"net/http"
 
+	"github.com/duckwire/duckwire/handlers/live"
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/log"
 	"github.com/duckwire/duckwire/hub/rights"
-	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/auth"
 	"github.com/duckwire/duckwire/middleware/ratelimit"
 )
 
@@ -31,7 +32,7 @@ func (s *server) leaveMessages(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	id := middleware.IdentityFrom(r.Context())
+	id := auth.IdentityFrom(r.Context())
 	if err := s.Authorizer.Authorize(r.Context(), id, hub.UserTopic(user), rights.ActionQueue); err != nil {
 		return err
 	}
@@ -69,7 +70,7 @@ func (s *server) queueOwner(r *http.Request) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	id := middleware.IdentityFrom(r.Context())
+	id := auth.IdentityFrom(r.Context())
 	if user == id.User {
 		return user, nil
 	}
@@ -121,7 +122,7 @@ func (s *server) getMessages(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if media == mediaSSE {
+	if media == live.MediaSSE {
 		return s.followQueue(w, r, user)
 	}
 	return s.readQueue(w, r, user)

@@ -5,7 +5,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/duckwire/duckwire/handlers/sse"
+	"github.com/duckwire/duckwire/handlers/live"
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/log"
 )
@@ -113,45 +113,7 @@ func (s *server) followQueue(w http.ResponseWriter, r *http.Request, user string
 		return err
 	}
 	defer reader.Close()
-	position := reader.Start().String()
-	hello := sse.Greeting{Position: position, Recovered: reset == nil, Now: time.Now(), Heartbeat: opts.hb, ID: position}
-	f := &queueFeed{reader: reader, first: appendGreeting(mediaSSE, opts.pad, &hello, reset)}
-	s.startLive(w, mediaSSE)
-	s.finishPump(pump.run(r.Context(), f))
+	live.Start(w, live.MediaSSE)
+	finishPump(pump.Run(r.Context(), live.Queue(reader, opts, reset)))
 	return nil
-}
-
-// queueFeed is a user's queue as blocks without names, whose data is the message.
-type queueFeed struct {
-	reader *hub.QueueReader
-	first  []byte
-	items  []log.Item
-}
-
-func (f *queueFeed) next(dst []byte) ([]byte, chunk, bool) {
-	var expired *hub.Expired
-	f.items, expired = f.reader.Read(f.items[:0])
-	if len(f.items) == 1 && f.first == nil && expired == nil {
-		return dst, f.block(&f.items[0]), false
-	}
-	if f.first != nil {
-		dst, f.first = append(dst, f.first...), nil
-	}
-	if expired != nil { // without an id, like a reset: a position does not say that it is known
-		dst = sse.AppendBlock(dst, hub.ExpiredEvent, expired.AppendJSON(nil), "")
-	}
-	for i := range f.items {
-		dst = append(dst, f.block(&f.items[i]).body()...)
-	}
-	return dst, nil, false
-}
-
-func (f *queueFeed) block(item *log.Item) chunk {
-	return encodedBlock(item, "", f.reader.Epoch())
-}
-
-func (f *queueFeed) heartbeat(dst []byte, now time.Time) []byte { return sse.AppendHeartbeat(dst, now) }
-
-func (f *queueFeed) bye(dst []byte, reason string, retry time.Duration) []byte {
-	return sse.AppendBye(dst, reason, retry)
 }

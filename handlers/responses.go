@@ -5,9 +5,11 @@ import (
 	"net/http"
 	"sync"
 
+	"github.com/duckwire/duckwire/handlers/live"
 	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/rights"
 	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/auth"
 )
 
 // responses is the requests that take long, so that they can be ended for their user. The zero value is ready.
@@ -21,12 +23,6 @@ type response struct {
 	identity *rights.Identity
 	end      func(reason string)
 }
-
-// The reasons that a response may be ended for, beside its own (protocol/sse.md 5).
-const (
-	byeUnauthorized = "unauthorized" // the token does not hold any more
-	byeDisconnected = "disconnected" // come back
-)
 
 func (l *responses) add(r *response) (remove func()) {
 	l.mu.Lock()
@@ -61,20 +57,20 @@ func (l *responses) end(which func(*rights.Identity) bool, reason string) int {
 // endable has end called when the request's user is disconnected or its token revoked, until forget is called; at once where that has happened since
 // the request came.
 func (s *server) endable(r *http.Request, end func(reason string)) (forget func()) {
-	id := middleware.IdentityFrom(r.Context())
+	id := auth.IdentityFrom(r.Context())
 	forget = s.responses.add(&response{id, end})
 	switch {
 	case s.Verifier.Revocations().Revoked(id):
-		end(byeUnauthorized)
+		end(live.ByeUnauthorized)
 	case s.sockets.DisconnectedSince(id.User, middleware.StartOf(r.Context())):
-		end(byeDisconnected)
+		end(live.ByeDisconnected)
 	}
 	return forget
 }
 
 // endedFor is the error that a request is answered with which was ended for a reason.
 func endedFor(reason string) error {
-	if reason == byeUnauthorized {
+	if reason == live.ByeUnauthorized {
 		return fmt.Errorf("the token does not hold any more: %w", errs.ErrUnauthenticated)
 	}
 	return fmt.Errorf("disconnected; come back, and go on with what was not done: %w", errs.ErrUnavailable)
@@ -83,10 +79,10 @@ func endedFor(reason string) error {
 // disconnectHere ends everything of a user that goes on on this node, and reports how much.
 func (s *server) disconnectHere(user string) int {
 	sockets := s.sockets.Disconnect(user) // first: it is what requests that are under way ask about
-	return sockets + s.responses.end(func(id *rights.Identity) bool { return id.User == user }, byeDisconnected)
+	return sockets + s.responses.end(func(id *rights.Identity) bool { return id.User == user }, live.ByeDisconnected)
 }
 
 // endRevoked ends everything on this node whose token does not hold any more, and reports how much.
 func (s *server) endRevoked() int {
-	return s.sockets.CloseRevoked() + s.responses.end(s.Verifier.Revocations().Revoked, byeUnauthorized)
+	return s.sockets.CloseRevoked() + s.responses.end(s.Verifier.Revocations().Revoked, live.ByeUnauthorized)
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/rights"
-	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/auth"
 )
 
 // everyTopic is the topic to be an admin of for what is nobody's own: no pattern but * takes it in.
@@ -50,7 +50,7 @@ func (s *server) mayRevoke(r *http.Request, user, token string) error {
 	case user != "":
 		topic = hub.UserTopic(user)
 	}
-	return s.Authorizer.Authorize(r.Context(), middleware.IdentityFrom(r.Context()), topic, rights.ActionAdmin)
+	return s.Authorizer.Authorize(r.Context(), auth.IdentityFrom(r.Context()), topic, rights.ActionAdmin)
 }
 
 // maxSubject is how long a user or a jti may be, in bytes: that of tokens is not longer.
@@ -111,7 +111,7 @@ func (s *server) listRevocations(w http.ResponseWriter, r *http.Request) error {
 		writeJSON(w, http.StatusOK, page)
 		return nil
 	}
-	if err := s.Authorizer.Authorize(r.Context(), middleware.IdentityFrom(r.Context()), everyTopic, rights.ActionAdmin); err != nil {
+	if err := s.Authorizer.Authorize(r.Context(), auth.IdentityFrom(r.Context()), everyTopic, rights.ActionAdmin); err != nil {
 		return err
 	}
 	limit, err := intParam(q, "limit", 100, 1, 10_000)
@@ -147,7 +147,7 @@ func (s *server) disconnectUser(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := s.Authorizer.Authorize(r.Context(), middleware.IdentityFrom(r.Context()), hub.UserTopic(user), rights.ActionAdmin); err != nil {
+	if err := s.Authorizer.Authorize(r.Context(), auth.IdentityFrom(r.Context()), hub.UserTopic(user), rights.ActionAdmin); err != nil {
 		return err
 	}
 	writeJSON(w, http.StatusOK, map[string]int{"disconnected": s.disconnectEverywhere(user)})

@@ -8,6 +8,7 @@ import (
 
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/auth"
 )
 
 // router is the table of every path.
@@ -54,7 +55,7 @@ func (s *server) router() chi.Router {
 	r.Post("/socket/sse", s.handle(s.sseSocketPost))
 
 	r.Group(func(r chi.Router) {
-		r.Use(middleware.Authenticate(s.Verifier, s.auth, s.WriteError))
+		r.Use(auth.Authenticate(s.Verifier, s.auth, s.WriteError))
 
 		r.Post("/v1/chat/completions", s.handle(s.complete(door{kind: hub.ChatCompletion})))
 		r.Post("/v1/completions", s.handle(s.complete(door{kind: hub.TextCompletion})))

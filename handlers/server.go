@@ -16,13 +16,14 @@ import (
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/rights"
 	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/auth"
 	"github.com/duckwire/duckwire/middleware/ratelimit"
 )
 
 // Options configures the HTTP edge. Hub and Verifier are needed; a zero field of the rest means its default.
 type Options struct {
 	Hub        *hub.Hub
-	Verifier   *middleware.Verifier
+	Verifier   *auth.Verifier
 	Authorizer rights.Authorizer // nil: the token's capabilities alone
 	Logger     *slog.Logger      // nil: slog.Default
 
@@ -98,15 +99,15 @@ func def[T comparable](field *T, value T) {
 
 type server struct {
 	Options
-	hub     *hub.Hub
-	whole   http.Handler // all of it, for what other nodes hand on
-	logger  *slog.Logger
-	live    connections
-	rates   *ratelimit.Set
-	sharing sync.WaitGroup // tells other nodes of the rates, until unshare
-	unshare context.CancelFunc
-	auth    middleware.AuthOptions
-	writers writers.Pool // of long responses
+	hub         *hub.Hub
+	whole       http.Handler // all of it, for what other nodes hand on
+	logger      *slog.Logger
+	connections connections
+	rates       *ratelimit.Set
+	sharing     sync.WaitGroup // tells other nodes of the rates, until unshare
+	unshare     context.CancelFunc
+	auth        auth.Options
+	writers     writers.Pool // of long responses
 
 	responses responses            // those that last, to be ended
 	answered  middleware.Responses // for the metrics
@@ -129,7 +130,7 @@ func New(o Options) *Edge {
 	s.sockets = s.newSockets()
 	s.whole = escapeTopics(s.router())
 	s.joinNodes()
-	s.live.share(&s.Options)
+	s.connections.share(&s.Options)
 	var sharing context.Context
 	sharing, s.unshare = context.WithCancel(context.Background())
 	s.shareRates(sharing)
@@ -153,7 +154,7 @@ func newServer(o Options) *server {
 	o.Authorizer = table.Guard(o.Authorizer)
 	s := &server{
 		Options: o, hub: o.Hub, logger: o.Logger, channels: table, rates: ratelimit.NewSet(o.Rates),
-		auth: middleware.AuthOptions{AllowedOrigins: o.AllowedOrigins, Failures: middleware.NewFailures(o.Proxies, o.Rates.FailuresPerMinute)},
+		auth: auth.Options{AllowedOrigins: o.AllowedOrigins, Failures: auth.NewFailures(o.Proxies, o.Rates.FailuresPerMinute)},
 	}
 	s.metrics = metrics.NewHandler(metrics.Source{Hub: o.Hub, Responses: &s.answered, Degraded: o.Degraded, Version: o.Version}, o.Logger)
 	return s

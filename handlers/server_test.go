@@ -16,9 +16,10 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/duckwire/duckwire/handlers"
+	"github.com/duckwire/duckwire/handlers/live"
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/hubtest"
-	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/auth"
 	"github.com/duckwire/duckwire/storage/memory"
 )
 
@@ -61,7 +62,7 @@ func startHub(t testing.TB, options hub.Options, change func(*handlers.Options))
 	}
 	logger := options.Logger
 	h := hub.New(options)
-	verifier, err := middleware.NewVerifier(context.Background(), middleware.VerifierOptions{Secret: []byte(testSecret), Logger: logger})
+	verifier, err := auth.NewVerifier(context.Background(), auth.VerifierOptions{Secret: []byte(testSecret), Logger: logger})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +72,7 @@ func startHub(t testing.TB, options hub.Options, change func(*handlers.Options))
 	}
 	edge := handlers.New(o)
 	s := &testServer{Server: hubtest.Server(edge), t: t, hub: h, edge: edge}
-	s.Config.ConnContext = handlers.KeepConn // as cmd does
+	s.Config.ConnContext = live.KeepConn // as cmd does
 	s.Start()
 	s.plain = &http.Client{Transport: hubtest.Transport(s.Server)}
 	s.Client().Transport = checked{t: t, next: s.plain.Transport}

@@ -9,16 +9,17 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/duckwire/duckwire/handlers/live"
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/handlers/sse"
 	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/jsonw"
-	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/auth"
 )
 
 // newSockets makes the server of Phoenix sockets.
 func (s *server) newSockets() *socket.Server {
-	auth := middleware.NewSocketAuth(s.Verifier, s.auth)
+	auth := auth.NewSockets(s.Verifier, s.auth)
 	return socket.NewServer(socket.Options{
 		Hub: s.hub, Authorizer: s.Authorizer, Logger: s.logger, Routes: s.channels.Routes, Identify: auth.Identify,
 		Renew: s.Verifier.Verify, Revoked: s.Verifier.Revocations().Revoked,
@@ -74,10 +75,11 @@ func (s *server) sseSocket(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	p := s.pumpOf(w, r, opts)
-	down, err := s.sockets.OpenDownstream(r, q.Get("session"), after, p)
+	opts.WriteTimeout = s.WriteTimeout
+	p := live.New(w, r, s.hub, &s.writers, opts)
+	down, err := s.sockets.OpenSSE(r, q.Get("session"), after, p)
 	if errors.Is(err, socket.ErrSession) {
-		s.startLive(w, mediaSSE)
+		live.Start(w, live.MediaSSE)
 		_, _ = w.Write(sse.AppendBye(nil, "session", 0)) // the client has gone: there is nobody to tell
 		return nil
 	}
@@ -86,9 +88,9 @@ func (s *server) sseSocket(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	defer down.Close()
-	defer s.hub.OnDrain(p.wake)()
-	s.startLive(w, mediaSSE)
-	s.finishPump(p.run(r.Context(), &socketFeed{down: down, first: socketHello(down, opts, after)}))
+	defer p.EndOnDrain()()
+	live.Start(w, live.MediaSSE)
+	finishPump(p.Run(r.Context(), &socketFeed{down: down, first: socketHello(down, opts, after)}))
 	return nil
 }
 
@@ -104,27 +106,27 @@ func frameNumber(text string) (uint64, error) {
 	return n, nil
 }
 
-func socketHello(down *socket.Downstream, opts live, after uint64) []byte {
+func socketHello(down *socket.SSEConn, opts live.Options, after uint64) []byte {
 	var b []byte
-	if opts.pad > 0 {
-		b = sse.AppendPad(b, opts.pad)
+	if opts.Pad > 0 {
+		b = sse.AppendPad(b, opts.Pad)
 	}
 	data := append(jsonw.AppendString([]byte(`{"session":`), down.Token()), `,"recovered":true,"frame":`...)
 	data = strconv.AppendUint(data, after, 10)
 	data = append(data, `,"now":`...)
 	data = strconv.AppendInt(data, time.Now().UnixMilli(), 10)
 	data = append(data, `,"hb":`...)
-	data = append(strconv.AppendInt(data, int64(opts.hb/time.Second), 10), '}')
+	data = append(strconv.AppendInt(data, int64(opts.Heartbeat/time.Second), 10), '}')
 	return sse.AppendBlock(b, "hello", data, "")
 }
 
 // socketFeed is a socket's frames as blocks: the frame as data, its number as id.
 type socketFeed struct {
-	down  *socket.Downstream
+	down  *socket.SSEConn
 	first []byte
 }
 
-func (f *socketFeed) next(dst []byte) ([]byte, chunk, bool) {
+func (f *socketFeed) Next(dst []byte) ([]byte, live.Chunk, bool) {
 	if f.first != nil {
 		dst, f.first = append(dst, f.first...), nil
 	}
@@ -141,11 +143,11 @@ func (f *socketFeed) next(dst []byte) ([]byte, chunk, bool) {
 	return dst, nil, end
 }
 
-func (f *socketFeed) heartbeat(dst []byte, now time.Time) []byte {
+func (f *socketFeed) Heartbeat(dst []byte, now time.Time) []byte {
 	return sse.AppendHeartbeat(dst, now)
 }
 
-func (f *socketFeed) bye(dst []byte, reason string, retry time.Duration) []byte {
+func (f *socketFeed) Bye(dst []byte, reason string, retry time.Duration) []byte {
 	return sse.AppendBye(dst, reason, retry)
 }
 

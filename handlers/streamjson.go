@@ -8,7 +8,7 @@ import (
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/log"
-	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/auth"
 )
 
 // streamView is a stream as JSON (design.md 2.5).
@@ -213,7 +213,7 @@ func (s *server) listStreams(w http.ResponseWriter, r *http.Request) error {
 	if !knownStatus(status) {
 		return errs.Invalid("?status", "must be one of queued, running, done, failed, cancelled, superseded, interrupted; got %q", clip(string(status)))
 	}
-	id := middleware.IdentityFrom(r.Context())
+	id := auth.IdentityFrom(r.Context())
 	s.hub.LearnStreams(id.User, limit)
 	if id.Caps.Admin() {
 		s.hub.LearnAllStreams(limit, status)

@@ -5,16 +5,14 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/go-chi/chi/v5"
 
-	"github.com/duckwire/duckwire/handlers/sse"
-	"github.com/duckwire/duckwire/handlers/writers"
+	"github.com/duckwire/duckwire/handlers/live"
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/log"
-	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/auth"
 )
 
 // GET /v1/streams/{id} in its four shapes (design.md 2.2).
@@ -31,11 +29,11 @@ func (s *server) getStream(w http.ResponseWriter, r *http.Request) error {
 	switch {
 	case shape == "openai":
 		return s.streamOpenAI(w, r, stream)
-	case media == mediaSSE:
-		return s.streamLive(w, r, stream, func(f streamFeed) feed { return newSSEFeed(f) }, media)
-	case media == mediaNDJSON:
-		return s.streamLive(w, r, stream, func(f streamFeed) feed { return newNDJSONFeed(f) }, media)
-	case media == mediaText:
+	case media == live.MediaSSE:
+		return s.streamLive(w, r, stream, live.MediaSSE)
+	case media == live.MediaNDJSON:
+		return s.streamLive(w, r, stream, live.MediaNDJSON)
+	case media == live.MediaText:
 		return s.streamText(w, r, stream)
 	}
 	return s.streamJSON(w, r, stream)
@@ -46,19 +44,19 @@ func streamShape(r *http.Request) (media, format string, err error) {
 	switch format = r.URL.Query().Get("format"); format {
 	case "":
 	case "sse", "openai":
-		return mediaSSE, format, nil
+		return live.MediaSSE, format, nil
 	case "ndjson":
-		return mediaNDJSON, format, nil
+		return live.MediaNDJSON, format, nil
 	case "text":
-		return mediaText, format, nil
+		return live.MediaText, format, nil
 	case "json":
 		return mediaJSON, format, nil
 	default:
 		return "", "", errs.Invalid("?format", "must be one of sse, openai, ndjson, text, json; got %q", clip(format))
 	}
-	offered := []string{mediaJSON, mediaSSE, mediaNDJSON, mediaText}
+	offered := []string{mediaJSON, live.MediaSSE, live.MediaNDJSON, live.MediaText}
 	if r.Header.Get("Range") != "" {
-		offered = []string{mediaText, mediaJSON, mediaSSE, mediaNDJSON}
+		offered = []string{live.MediaText, mediaJSON, live.MediaSSE, live.MediaNDJSON}
 	}
 	if media = negotiate(r, offered...); media == "" {
 		return "", "", fmt.Errorf("a stream can be had as %s: %w", strings.Join(offered, ", "), errAccept)
@@ -69,7 +67,7 @@ func streamShape(r *http.Request) (media, format string, err error) {
 // readableStream finds the stream of the request, if the caller may read it: its owner, or a subscriber of its topic. For anybody else it
 // does not exist, so that ids cannot be guessed at.
 func (s *server) readableStream(r *http.Request) (*hub.Stream, error) {
-	id := middleware.IdentityFrom(r.Context())
+	id := auth.IdentityFrom(r.Context())
 	stream, err := s.hub.Stream(id.User, chi.URLParam(r, "id"))
 	if err != nil {
 		return nil, err
@@ -83,7 +81,7 @@ func setStreamHeaders(h http.Header, stream *hub.Stream) {
 }
 
 // streamLive answers with SSE or NDJSON: hello, perhaps reset, then everything after the position, then live.
-func (s *server) streamLive(w http.ResponseWriter, r *http.Request, stream *hub.Stream, shape func(streamFeed) feed, media string) error {
+func (s *server) streamLive(w http.ResponseWriter, r *http.Request, stream *hub.Stream, media string) error {
 	p, err := parsePosition(resumeFrom(r), log.Position{})
 	if err != nil {
 		return err
@@ -100,7 +98,7 @@ func (s *server) streamLive(w http.ResponseWriter, r *http.Request, stream *hub.
 		return nil
 	}
 	via := hub.ViaSSE
-	if media == mediaNDJSON {
+	if media == live.MediaNDJSON {
 		via = hub.ViaNDJSON
 	}
 	pump, done, err := s.newPump(w, r, via, opts)
@@ -110,82 +108,30 @@ func (s *server) streamLive(w http.ResponseWriter, r *http.Request, stream *hub.
 	defer done()
 	reader, reset := stream.Watch(p, pump)
 	defer reader.Close()
-	f := streamFeed{stream: stream, reader: reader}
-	hello := sse.Greeting{Position: reader.Start().String(), Recovered: reset == nil, Now: time.Now(), Heartbeat: opts.hb, Status: string(stream.Status())}
-	f.first = appendGreeting(media, opts.pad, &hello, reset)
-	s.startLive(w, media)
-	s.finishPump(pump.run(r.Context(), shape(f)))
+	f := live.SSE(stream, reader, opts, reset)
+	if media == live.MediaNDJSON {
+		f = live.NDJSON(stream, reader, opts, reset)
+	}
+	live.Start(w, media)
+	finishPump(pump.Run(r.Context(), f))
 	return nil
 }
 
-// appendGreeting makes what goes out first: padding where it was asked for, hello, and the reset if there is one.
-func appendGreeting(media string, pad int, hello *sse.Greeting, reset *log.Reset) []byte {
-	var b []byte
-	if media == mediaSSE {
-		if pad > 0 {
-			b = sse.AppendPad(b, pad)
-		}
-		b = sse.AppendHello(b, hello)
-		if reset != nil {
-			b = appendResetBlock(b, reset)
-		}
-		return b
-	}
-	b = append(b, `{"event":"hello",`...)
-	b = append(hello.AppendJSON(b), "}\n"...)
-	if reset != nil {
-		b = appendResetLine(b, reset)
-	}
-	return b
-}
-
-// startLive sends the headers of a long response (protocol/sse.md 1.1).
-func (s *server) startLive(w http.ResponseWriter, media string) {
-	h := w.Header()
-	switch media {
-	case mediaSSE:
-		h.Set("Content-Type", sse.ContentType)
-	case mediaText:
-		h.Set("Content-Type", "text/plain; charset=utf-8")
-	default:
-		h.Set("Content-Type", media)
-	}
-	h.Set("Cache-Control", "private, no-cache, no-store, no-transform")
-	h.Set("X-Accel-Buffering", "no")
-	w.WriteHeader(http.StatusOK)
-}
-
 // newPump prepares the loop of a long response, which counts as one connection until done is called. *errs.LimitError at a cap.
-func (s *server) newPump(w http.ResponseWriter, r *http.Request, via hub.Transport, opts live) (p *pump, done func(), err error) {
-	id := middleware.IdentityFrom(r.Context())
+func (s *server) newPump(w http.ResponseWriter, r *http.Request, via hub.Transport, o live.Options) (p *live.Pump, done func(), err error) {
+	id := auth.IdentityFrom(r.Context())
 	leave, err := s.enter(r, id.User, via)
 	if err != nil {
 		return nil, nil, err
 	}
-	p = s.pumpOf(w, r, opts)
-	p.via, p.expires = via, id.Expires
-	forget, stay := s.hub.OnDrain(p.wake), s.endable(r, p.end)
+	o.Via, o.Expires, o.WriteTimeout = via, id.Expires, s.WriteTimeout
+	p = live.New(w, r, s.hub, &s.writers, o)
+	forget, stay := p.EndOnDrain(), s.endable(r, p.End)
 	return p, func() { stay(); forget(); leave() }, nil
 }
 
-// pumpOf makes the pump of a response. The handler has its turn.
-func (s *server) pumpOf(w http.ResponseWriter, r *http.Request, opts live) *pump {
-	p := &pump{
-		w: w, rc: http.NewResponseController(w), wake: log.NewWake(), hb: opts.hb, drained: s.hub.IsDraining,
-		conn: directConn(w, r), timeout: s.WriteTimeout, handed: make(chan struct{}, 1),
-	}
-	p.turn.Take()
-	if p.raw = writers.Raw(p.conn); p.raw != nil {
-		p.pool = &s.writers
-	}
-	if opts.max > 0 {
-		p.stop = time.Now().Add(opts.max)
-	}
-	return p
-}
-
 // finishPump aborts the response when a write failed: there must be no clean end that looks like the stream's (protocol/sse.md 6.3).
-func (s *server) finishPump(err error) {
+func finishPump(err error) {
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
@@ -208,7 +154,7 @@ func (s *server) streamText(w http.ResponseWriter, r *http.Request, stream *hub.
 	if err := stream.CatchUpToByte(at); err != nil {
 		return err
 	}
-	pump, done, err := s.newPump(w, r, hub.ViaText, live{hb: s.Heartbeat})
+	pump, done, err := s.newPump(w, r, hub.ViaText, live.Options{Heartbeat: s.Heartbeat})
 	if err != nil {
 		return err
 	}
@@ -223,20 +169,16 @@ func (s *server) streamText(w http.ResponseWriter, r *http.Request, stream *hub.
 		return fmt.Errorf("the text has %d bytes so far: %w", st.Bytes, errRange)
 	}
 	defer reader.Close()
-	f := &textFeed{streamFeed: streamFeed{stream: stream, reader: reader}, skip: skip}
-	startText(w, s, at, ranged, &st)
-	err = pump.run(r.Context(), f)
-	if err != nil || f.failed {
-		panic(http.ErrAbortHandler)
-	}
+	startText(w, at, ranged, &st)
+	finishPump(pump.Run(r.Context(), live.Text(stream, reader, skip)))
 	return nil
 }
 
-func startText(w http.ResponseWriter, s *server, at int, ranged bool, st *hub.StreamState) {
+func startText(w http.ResponseWriter, at int, ranged bool, st *hub.StreamState) {
 	h := w.Header()
 	h.Set("Duckwire-Status", string(st.Status))
 	if !ranged {
-		s.startLive(w, mediaText)
+		live.Start(w, live.MediaText)
 		_ = http.NewResponseController(w).Flush() // what fails now fails again at the first write
 		return
 	}

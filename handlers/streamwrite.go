@@ -12,10 +12,12 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
+	"github.com/duckwire/duckwire/handlers/live"
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/rights"
 	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/auth"
 )
 
 // newStreamBody is the body of POST /v1/streams.
@@ -37,7 +39,7 @@ func (s *server) createStream(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	id := middleware.IdentityFrom(r.Context())
+	id := auth.IdentityFrom(r.Context())
 	spec.Owner = id.User
 	if err := s.mayProduce(r, body.Topic); err != nil {
 		return err
@@ -57,7 +59,7 @@ func (s *server) createStream(w http.ResponseWriter, r *http.Request) error {
 
 // mayProduce checks the right to produce: on the topic where there is one, else on any.
 func (s *server) mayProduce(r *http.Request, topic string) error {
-	id := middleware.IdentityFrom(r.Context())
+	id := auth.IdentityFrom(r.Context())
 	if topic != "" {
 		return s.Authorizer.Authorize(r.Context(), id, topic, rights.ActionProduce)
 	}
@@ -158,7 +160,7 @@ func (s *server) appendStream(w http.ResponseWriter, r *http.Request) error {
 // producibleStream finds the stream of an append. Who may not even read it is told that there is none. The worker that has a stream's job
 // needs the right to work, and none on the stream.
 func (s *server) producibleStream(r *http.Request) (*hub.Stream, error) {
-	id := middleware.IdentityFrom(r.Context())
+	id := auth.IdentityFrom(r.Context())
 	stream, err := s.hub.Stream(id.User, chi.URLParam(r, "id"))
 	if err != nil {
 		return nil, err
@@ -244,7 +246,7 @@ func (s *server) takeBody(w http.ResponseWriter, r *http.Request, a *hub.Appende
 		return nil, nil
 	}
 	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	lines := media == mediaNDJSON || media == mediaJSON
+	lines := media == live.MediaNDJSON || media == mediaJSON
 	if n := r.ContentLength; n >= 0 {
 		if n > s.BodyBytes {
 			return nil, &errs.LimitError{Kind: errs.ErrTooLarge, Name: "body in bytes (body_bytes); a chunked upload may be longer", Limit: s.BodyBytes}
@@ -258,7 +260,7 @@ func (s *server) takeBody(w http.ResponseWriter, r *http.Request, a *hub.Appende
 		}
 		return nil, a.AddText(body)
 	}
-	leave, err := s.live.enter(middleware.IdentityFrom(r.Context()).User, s.Proxies.ClientOf(r), &s.Options)
+	leave, err := s.connections.enter(auth.IdentityFrom(r.Context()).User, s.Proxies.ClientOf(r), &s.Options)
 	if err != nil {
 		return nil, err
 	}
@@ -305,7 +307,7 @@ func (s *server) cancelStream(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	id := middleware.IdentityFrom(r.Context())
+	id := auth.IdentityFrom(r.Context())
 	if err := hub.AuthorizeCancel(r.Context(), s.Authorizer, id, stream); err != nil {
 		return err
 	}

@@ -22,7 +22,7 @@ import (
 	"github.com/duckwire/duckwire/handlers"
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/hubtest"
-	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/auth"
 )
 
 // talker is a client of a socket, on whatever transport.
@@ -279,7 +279,7 @@ func signedBy(t *testing.T, key ed25519.PrivateKey, kid string) string {
 func TestKeysRotateUnderLiveConnections(t *testing.T) {
 	ring := newKeyring(t)
 	old := ring.rotate("a")
-	v, err := middleware.NewVerifier(t.Context(), middleware.VerifierOptions{JWKSURL: ring.URL, HTTPClient: ring.Client(), Logger: slog.New(slog.DiscardHandler)})
+	v, err := auth.NewVerifier(t.Context(), auth.VerifierOptions{JWKSURL: ring.URL, HTTPClient: ring.Client(), Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,7 +9,7 @@ import (
 
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/errs"
-	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/auth"
 )
 
 const topicsPrefix = "/v1/topics/"
@@ -47,7 +47,7 @@ func topicParam(r *http.Request) (string, error) {
 func userParam(r *http.Request) (string, error) {
 	user, err := url.PathUnescape(chi.URLParam(r, "user"))
 	if user == "me" {
-		user = middleware.IdentityFrom(r.Context()).User
+		user = auth.IdentityFrom(r.Context()).User
 	}
 	if err != nil || hub.ValidTopic(hub.UserTopic(user)) != nil {
 		return "", errs.Invalid("user", "must be the id of a user, as tokens name it, or me")

@@ -5,11 +5,12 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/duckwire/duckwire/handlers/live"
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/log"
 	"github.com/duckwire/duckwire/hub/rights"
-	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/auth"
 )
 
 // eventBody is one event in POST /v1/topics/{topic}/events.
@@ -34,7 +35,7 @@ func (s *server) publishEvents(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	id := middleware.IdentityFrom(r.Context())
+	id := auth.IdentityFrom(r.Context())
 	if err := s.Authorizer.Authorize(r.Context(), id, topic, rights.ActionPublish); err != nil {
 		return err
 	}
@@ -85,7 +86,7 @@ func (s *server) mayLeaveFor(r *http.Request, events []hub.EventInput) error {
 	if err := s.hub.CheckEvents(events); err != nil {
 		return err
 	}
-	id, asked := middleware.IdentityFrom(r.Context()), make(map[string]bool)
+	id, asked := auth.IdentityFrom(r.Context()), make(map[string]bool)
 	for i := range events {
 		for _, user := range events[i].To {
 			if asked[user] {
@@ -106,7 +107,7 @@ func (s *server) getEvents(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	id := middleware.IdentityFrom(r.Context())
+	id := auth.IdentityFrom(r.Context())
 	if err := s.Authorizer.Authorize(r.Context(), id, topic, rights.ActionSubscribe); err != nil {
 		return err
 	}
@@ -114,11 +115,11 @@ func (s *server) getEvents(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if media == mediaSSE {
+	if media == live.MediaSSE {
 		return s.followTopics(w, r, []string{topic}, false)
 	}
 	if r.URL.Query().Has("presence") {
-		return errs.Invalid("?presence", "is for %s: one is present as long as an answer goes on", mediaSSE)
+		return errs.Invalid("?presence", "is for %s: one is present as long as an answer goes on", live.MediaSSE)
 	}
 	return s.history(w, r, topic)
 }

@@ -7,7 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/handlers/live"
+	"github.com/duckwire/duckwire/middleware/auth"
 )
 
 // upload is a body that may come for as long as its client likes, and ends with the client's token.
@@ -21,8 +22,8 @@ type upload struct {
 func (s *server) watchUpload(w http.ResponseWriter, r *http.Request) (u *upload, done func()) {
 	u = &upload{body: r.Body, rc: http.NewResponseController(w)}
 	forget, stop := s.endable(r, u.end), func() bool { return true }
-	if expires := middleware.IdentityFrom(r.Context()).Expires; !expires.IsZero() {
-		stop = time.AfterFunc(time.Until(expires), func() { u.end(byeUnauthorized) }).Stop
+	if expires := auth.IdentityFrom(r.Context()).Expires; !expires.IsZero() {
+		stop = time.AfterFunc(time.Until(expires), func() { u.end(live.ByeUnauthorized) }).Stop
 	}
 	return u, func() { stop(); forget() }
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/rights"
-	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/auth"
 )
 
 // jobView is a job as its worker gets it.
@@ -34,7 +34,7 @@ func (s *server) mayWork(r *http.Request) error {
 	if kind := chi.URLParam(r, "kind"); kind != "analysis" {
 		return fmt.Errorf("there are no workers of the kind %q; there is analysis: %w", clip(kind), errs.ErrNotFound)
 	}
-	return s.Authorizer.Authorize(r.Context(), middleware.IdentityFrom(r.Context()), hub.WorkerTopic, rights.ActionProduce)
+	return s.Authorizer.Authorize(r.Context(), auth.IdentityFrom(r.Context()), hub.WorkerTopic, rights.ActionProduce)
 }
 
 // takeJobs hands a worker its next job, and waits for one where there is none.
@@ -42,7 +42,7 @@ func (s *server) takeJobs(w http.ResponseWriter, r *http.Request) error {
 	if err := s.mayWork(r); err != nil {
 		return err
 	}
-	id, q := middleware.IdentityFrom(r.Context()), r.URL.Query()
+	id, q := auth.IdentityFrom(r.Context()), r.URL.Query()
 	wait, err := intParam(q, "wait", 0, 0, maxWait)
 	if err != nil {
 		return err
@@ -108,7 +108,7 @@ func (s *server) refuseJob(w http.ResponseWriter, r *http.Request) error {
 	if err := hub.ValidName("worker", body.Worker); err != nil {
 		return err
 	}
-	worker := hub.Worker{ID: body.Worker, User: middleware.IdentityFrom(r.Context()).User}
+	worker := hub.Worker{ID: body.Worker, User: auth.IdentityFrom(r.Context()).User}
 	if err := s.hub.RefuseJob(&worker, chi.URLParam(r, "job"), body.Epoch, body.Reason); err != nil {
 		return err
 	}

@@ -37,7 +37,8 @@ type Hub struct {
 	// Each has a lock of its own, or is atomic.
 	background   background
 	epochs       *log.Epochs
-	logBytes     atomic.Int64 // of all logs, about
+	logBytes     atomic.Int64 // of all logs, about; without encodings
+	encoded      atomic.Int64 // bytes of encodings that logs keep for their readers
 	room         room
 	counts       counts
 	streams      registry
@@ -108,8 +109,8 @@ func (h *Hub) expiryTime() time.Time {
 	return now.Round(0)
 }
 
-// LogBytes returns about how many bytes all logs take.
-func (h *Hub) LogBytes() int64 { return h.logBytes.Load() }
+// LogBytes returns about how many bytes all logs take, with the encodings that they keep for their readers.
+func (h *Hub) LogBytes() int64 { return h.logBytes.Load() + h.encoded.Load() }
 
 // OnDrain has w signalled when the hub begins to drain, until forget is called.
 func (h *Hub) OnDrain(w log.Waker) (forget func()) {
@@ -294,9 +295,11 @@ func (h *Hub) topic(name string) (*topic, error) {
 		return nil, &errs.LimitError{Kind: errs.ErrLimited, Name: "topics", Limit: int64(h.limits.Topics), Retry: 10 * time.Second}
 	}
 	t = &topic{name: name, hub: h, used: time.Now()}
+	epoch := ""
 	if !h.cluster.sharesTopics() {
-		t.Init(h.epochs.Next(), nil)
+		epoch = h.epochs.Next()
 	}
+	t.Init(epoch, nil, &h.encoded)
 	h.topics[name] = t
 	return t, nil
 }

@@ -72,6 +72,7 @@ func (h *Hub) forgetTopic(t *topic) bool {
 		return false
 	}
 	t.gone = true
+	t.Retire()
 	h.logBytes.Add(-t.Size())
 	delete(h.topics, t.name)
 	return true
@@ -97,6 +98,7 @@ func (h *Hub) dropStream(s *Stream) {
 			h.forgetRecord(s)
 		}
 		s.log.Lock()
+		s.log.Retire()
 		h.logBytes.Add(-s.log.Size() - streamCost)
 		s.log.Unlock()
 	}
@@ -113,7 +115,7 @@ const vainFor = time.Second
 
 // makeRoom returns an error where all logs together take too much, and not enough can be evicted. It is asked before anything that can grow.
 func (h *Hub) makeRoom() error {
-	if h.logBytes.Load() <= h.limits.LogMemory {
+	if h.LogBytes() <= h.limits.LogMemory {
 		return nil
 	}
 	h.room.mu.Lock()
@@ -121,7 +123,7 @@ func (h *Hub) makeRoom() error {
 	if time.Since(h.room.vain) >= vainFor {
 		h.evict()
 	}
-	if h.logBytes.Load() <= h.limits.LogMemory {
+	if h.LogBytes() <= h.limits.LogMemory {
 		return nil
 	}
 	if time.Since(h.room.vain) >= vainFor {
@@ -130,18 +132,26 @@ func (h *Hub) makeRoom() error {
 	return &errs.LimitError{Kind: errs.ErrLimited, Name: "memory for logs (log_memory)", Limit: h.limits.LogMemory, Retry: 5 * time.Second}
 }
 
-// evict makes room when all logs together take more than Limits.LogMemory, down to 15/16 of it so that it is not called for each event: ended
-// streams that nobody reads go first, the oldest before the others; then topics that nobody reads, those first that have not been used for longest.
-// Who comes back for them is told by a reset, or by 404.
+// evict makes room when all logs together take more than Limits.LogMemory, down to 15/16 of it so that it is not called for each event. First go
+// the encodings, which can be made again; then ended streams that nobody reads, the oldest before the others; then topics that nobody reads,
+// those first that have not been used for longest. Whoever comes back for a stream or topic that is gone is told by a reset, or by 404.
 func (h *Hub) evict() {
-	if h.logBytes.Load() <= h.limits.LogMemory {
+	if h.LogBytes() <= h.limits.LogMemory {
 		return
 	}
 	enough := h.limits.LogMemory - h.limits.LogMemory/16
 	streams := h.streams.all()
+	if h.encoded.Load() > 0 {
+		for _, s := range streams {
+			s.log.ClearEncodings()
+		}
+		for _, t := range h.allTopics() {
+			t.ClearEncodings()
+		}
+	}
 	slices.SortFunc(streams, func(a, b *Stream) int { return a.created.Compare(b.created) })
 	for _, s := range streams {
-		if h.logBytes.Load() <= enough {
+		if h.LogBytes() <= enough {
 			return
 		}
 		if s.idle() {
@@ -149,7 +159,7 @@ func (h *Hub) evict() {
 		}
 	}
 	for _, t := range h.leastUsedTopics() {
-		if h.logBytes.Load() <= enough {
+		if h.LogBytes() <= enough {
 			return
 		}
 		h.dropTopic(t)

@@ -80,6 +80,7 @@ func (h *Hub) lockPresences(name string) (*presenceTable, error) {
 		t.Lock()
 		if t.presences == nil && !t.gone {
 			t.presences = &presenceTable{topic: t, byKey: make(map[string]*list.Element)}
+			t.presences.Init("", nil, &h.encoded)
 			t.presences.shareTable()
 		}
 		p := t.presences
@@ -138,6 +139,7 @@ func (t *topic) forgetPresences() *mirror.Mirror[[]SharedPresence] {
 		return nil
 	}
 	p.gone = true
+	p.Retire()
 	t.presences = nil
 	t.used = time.Now()
 	t.hub.logBytes.Add(-p.counted)

@@ -176,7 +176,7 @@ func (q *queues) enter(h *Hub, user string) *queueLog {
 	first := ql == nil
 	if first {
 		ql = &queueLog{hub: h, user: user}
-		ql.Init(epoch, nil)
+		ql.Init(epoch, nil, &h.encoded)
 		ql.mirror = mirror.New[struct{}](ql, &h.background)
 		q.open[user] = ql
 	}

@@ -95,6 +95,7 @@ func (q *queueLog) end(epoch string) uint64 {
 func (q *queueLog) close() {
 	q.Lock()
 	q.over = true
+	q.Retire()
 	q.hub.logBytes.Add(-q.Size())
 	q.Unlock()
 	q.mirror.Close()

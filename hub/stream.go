@@ -65,6 +65,8 @@ type Stream struct {
 	account  account
 	producer producerState
 
+	announced bool // an announcer reads it
+
 	remote    *remote              // nil: this node writes it
 	elsewhere map[string]time.Time // other nodes with watchers, and until when they count
 	heldBy    []string             // of a mirror: users whose workers have its job, as far as it is known here
@@ -303,7 +305,7 @@ func (s *Stream) growLocked(n int) error {
 	if limit := s.hub.limits.StreamBytes; s.log.Size()+int64(n) > limit {
 		return &errs.LimitError{Kind: errs.ErrTooLarge, Name: "bytes of one stream (stream_bytes)", Limit: limit}
 	}
-	if limit := s.hub.limits.mostLogMemory(); s.hub.logBytes.Load()+int64(n) > limit {
+	if limit := s.hub.limits.mostLogMemory(); s.hub.LogBytes()+int64(n) > limit {
 		return &errs.LimitError{Kind: errs.ErrTooLarge, Name: "memory for logs, with what running streams may take beyond log_memory", Limit: limit}
 	}
 	s.startLocked()
@@ -332,9 +334,11 @@ func (s *Stream) finish(status Status, e Ending) bool {
 		s.log.Unlock()
 		return false
 	}
+	a := s.announcerLocked(s.log.Position(s.log.Tail()))
 	s.endLocked(status, e)
 	stop := s.stop
 	s.log.UnlockAndWake()
+	a.start(func() {})
 	if stop != nil {
 		stop(errStreamEnded)
 	}

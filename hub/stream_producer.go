@@ -183,11 +183,23 @@ func (s *Stream) Append(ref ProducerRef) (*Appender, error) {
 	if s.isRemote() {
 		return s.appendRemote(ref)
 	}
-	s.log.Lock()
-	defer s.log.Unlock()
 	a := &Appender{s: s, ref: ref}
+	s.log.Lock()
+	at, interrupted := s.log.Position(s.log.Tail()), s.status == StatusInterrupted
+	err := s.openLocked(a)
+	var again *announcer
+	if interrupted && !s.status.Ended() {
+		again = s.announcerLocked(at)
+	}
+	s.log.Unlock()
+	again.start(func() { again.started(at) })
+	return a, err
+}
+
+// openLocked admits a request, and opens it.
+func (s *Stream) openLocked(a *Appender) error {
 	if err := s.admit(a); err != nil || a.duplicate {
-		return a, err
+		return err
 	}
 	if a.seq != nil {
 		a.skip = a.seq.partial
@@ -195,7 +207,7 @@ func (s *Stream) Append(ref ProducerRef) (*Appender, error) {
 	}
 	s.producer.open++
 	s.startLocked()
-	return a, nil
+	return nil
 }
 
 // AppendWhole is Append for a request whose body is known before its first part is added. Where another node writes the stream, that is asked once,

@@ -183,7 +183,7 @@ func (h *Hub) newStream(spec *StreamSpec, meta *CompletionMeta) (s *Stream, old 
 	if s.ID == "" {
 		s.ID = streamPrefix(spec.Kind) + ulid.Make().String()
 	}
-	s.log.Init(h.epochs.Next(), nil)
+	s.log.Init(h.epochs.Next(), nil, &h.encoded)
 	if spec.Slot != "" {
 		s.slot = slotKey{spec.Owner, spec.Slot}
 	}

@@ -32,7 +32,7 @@ func (h *Hub) streamOf(rec *StreamRecord) *Stream {
 		startedC: make(chan struct{}), doneC: make(chan struct{}),
 	}
 	s.account = account{made: rec.Account.Made, unwatched: rec.Account.Unwatched, endedBy: rec.Account.EndedBy}
-	s.log.Init(rec.Epoch, rec.Before)
+	s.log.Init(rec.Epoch, rec.Before, &h.encoded)
 	for _, alias := range rec.Aliases {
 		s.aliases = append(s.aliases, aliasKey{rec.Owner, alias})
 	}

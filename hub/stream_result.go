@@ -109,6 +109,9 @@ func (h *Hub) keepResult(s *Stream) error {
 		return nil
 	}
 	st := s.State()
+	if !st.Status.Ended() {
+		return nil // another producer has taken the stream on: its end leaves another result
+	}
 	topic := s.Topic
 	if topic == "" {
 		topic = UserTopic(s.Owner)

@@ -9,14 +9,19 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5"
-
-	"github.com/duckwire/duckwire/hub/rights"
 )
 
 // accessNote is where inner middlewares leave what the access log wants to know but cannot see: values put into a context go inwards only.
 type accessNote struct {
-	identity atomic.Pointer[rights.Identity]
-	start    time.Time
+	user  atomic.Pointer[string]
+	start time.Time
+}
+
+// NoteUser tells the access log who a request comes from.
+func NoteUser(ctx context.Context, user string) {
+	if note, ok := ctx.Value(accessNoteKey{}).(*accessNote); ok {
+		note.user.Store(&user)
+	}
 }
 
 // StartOf returns when the request came, or the zero time where AccessLog does not know it.
@@ -61,8 +66,8 @@ func AccessLog(logger *slog.Logger, quiet ...string) func(http.Handler) http.Han
 					slog.Int64("bytes", rec.bytes),
 					slog.Duration("duration", time.Since(note.start)),
 					slog.String("request_id", RequestIDFrom(r.Context())))
-				if id := note.identity.Load(); id != nil {
-					attrs = append(attrs, slog.String("user", id.User))
+				if user := note.user.Load(); user != nil {
+					attrs = append(attrs, slog.String("user", *user))
 				}
 				if query != "" {
 					attrs = append(attrs, slog.String("query", LogText(RedactQuery(query))))

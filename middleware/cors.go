@@ -27,7 +27,7 @@ var (
 //
 // Headers are set before the handler runs, so that whatever it answers has them.
 func CORS(o CORSOptions) func(http.Handler) http.Handler {
-	allowed := newOrigins(o.AllowedOrigins)
+	allowed := NewOrigins(o.AllowedOrigins)
 	allowHeaders := strings.Join(append(append([]string{}, corsAllowHeaders...), o.AllowHeaders...), ", ")
 	exposeHeaders := strings.Join(append(append([]string{}, corsExposeHeaders...), o.ExposeHeaders...), ", ")
 	return func(next http.Handler) http.Handler {
@@ -51,17 +51,17 @@ func CORS(o CORSOptions) func(http.Handler) http.Handler {
 }
 
 // markOrigin sets what lets a page of the origin read the response, and reports whether it may.
-func markOrigin(h http.Header, origin string, allowed *origins) bool {
-	if len(allowed.exact) > 0 || allowed.any {
+func markOrigin(h http.Header, origin string, allowed *Origins) bool {
+	if len(allowed.exact) > 0 || allowed.Any {
 		h.Add("Vary", "Origin") // also where it is not allowed: a cache must not hand that answer to one that is
 	}
 	switch {
 	case origin == "":
 		return false
-	case allowed.named(origin):
+	case allowed.Named(origin):
 		h.Set("Access-Control-Allow-Origin", origin)
 		h.Set("Access-Control-Allow-Credentials", "true")
-	case allowed.any:
+	case allowed.Any:
 		h.Set("Access-Control-Allow-Origin", "*")
 	default:
 		return false

@@ -99,8 +99,8 @@ func (g *Guests) Len() int {
 	return len(g.open)
 }
 
-// welcome says that a request was let in: its connection is no guest any longer.
-func welcome(ctx context.Context) {
+// Welcome says that a request was let in: its connection is no guest any longer.
+func Welcome(ctx context.Context) {
 	if guest, ok := ctx.Value(guestKey{}).(*guest); ok && !guest.welcome.Load() {
 		guest.welcome.Store(true)
 		guest.host.leave(guest.conn)

@@ -54,13 +54,16 @@ func isSecretParam(name string) bool {
 	return secretParams[strings.ToLower(plain)]
 }
 
+// APIKeyPrefix is how every API key begins, so that secret scanners, people and this package know one.
+const APIKeyPrefix = "dwk_"
+
 // tokenShape is what a JWT or an API key looks like, wherever it stands: in a path, say, of a client that put it in the wrong place.
-var tokenShape = regexp.MustCompile(`eyJ[A-Za-z0-9_-]{8,}(\.[A-Za-z0-9_-]*)*|` + apiKeyPrefix + `[A-Za-z0-9_-]{16,}`)
+var tokenShape = regexp.MustCompile(`eyJ[A-Za-z0-9_-]{8,}(\.[A-Za-z0-9_-]*)*|` + APIKeyPrefix + `[A-Za-z0-9_-]{16,}`)
 
 // LogText makes what comes from outside fit for a log line: without what looks like a token, and not too long.
 func LogText(s string) string {
 	const most = 1024
-	if strings.Contains(s, "eyJ") || strings.Contains(s, apiKeyPrefix) {
+	if strings.Contains(s, "eyJ") || strings.Contains(s, APIKeyPrefix) {
 		s = tokenShape.ReplaceAllString(s, redacted)
 	}
 	if len(s) <= most {

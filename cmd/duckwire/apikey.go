@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/auth"
 )
 
 func newAPIKeyCmd() *cobra.Command {
@@ -27,7 +27,7 @@ every action but admin on every topic. The key is used like a token: Authorizati
 	cmd.Flags().StringVar(&name, "name", "", "who uses it: the user that its events come from (default: made of its hash)")
 	cmd.Flags().StringArrayVar(&caps, "cap", nil, "PATTERN=ACTION,ACTION: what it allows; may be repeated")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		key, hash := middleware.NewAPIKey()
+		key, hash := auth.NewAPIKey()
 		line, err := apiKeyLine(name, hash, caps)
 		if err != nil {
 			return err
@@ -38,7 +38,7 @@ every action but admin on every topic. The key is used like a token: Authorizati
 	return cmd
 }
 
-// apiKeyLine writes what middleware.ParseAPIKeys reads.
+// apiKeyLine writes what auth.ParseAPIKeys reads.
 func apiKeyLine(name, hash string, caps []string) (string, error) {
 	if _, err := parseCaps(caps, firstOf(name, "key")); err != nil {
 		return "", err
@@ -54,7 +54,7 @@ func apiKeyLine(name, hash string, caps []string) (string, error) {
 		}
 		line += ";" + c[:i+1] + strings.ReplaceAll(c[i+1:], ",", "|")
 	}
-	keys, err := middleware.ParseAPIKeys(line)
+	keys, err := auth.ParseAPIKeys(line)
 	if err != nil || len(keys) != 1 || name != "" && keys[0].Name != name { // all the rest was checked
 		return "", usagef("--name %q must be 1 to 64 characters of A-Z, a-z, 0-9 and . _ -", name)
 	}

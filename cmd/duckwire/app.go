@@ -17,6 +17,7 @@ import (
 	"github.com/duckwire/duckwire/hub/provider/openai"
 	"github.com/duckwire/duckwire/hub/rights"
 	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/auth"
 	"github.com/duckwire/duckwire/middleware/ratelimit"
 	"github.com/duckwire/duckwire/middleware/tracing"
 	"github.com/duckwire/duckwire/storage/redis"
@@ -215,16 +216,16 @@ func upstreamOptions(cfg *Config) openai.Options {
 }
 
 // openVerifier opens what tells whose a token is, and what was revoked.
-func (a *app) openVerifier(cfg *Config, store rights.RevocationStore, logger *slog.Logger) (*middleware.Verifier, error) {
+func (a *app) openVerifier(cfg *Config, store rights.RevocationStore, logger *slog.Logger) (*auth.Verifier, error) {
 	revocations, err := rights.NewRevocations(rights.RevocationOptions{Store: store, TTL: cfg.RevocationTTL})
 	if err != nil {
 		return nil, err
 	}
-	keys, err := middleware.ParseAPIKeys(strings.Join(cfg.APIKeys, "\n"))
+	keys, err := auth.ParseAPIKeys(strings.Join(cfg.APIKeys, "\n"))
 	if err != nil {
 		return nil, err
 	}
-	v, err := middleware.NewVerifier(context.Background(), middleware.VerifierOptions{
+	v, err := auth.NewVerifier(context.Background(), auth.VerifierOptions{
 		Secret: []byte(cfg.JWTSecret), PublicKeyPEM: []byte(cfg.JWTPublicKey), JWKSURL: cfg.JWKSURL, APIKeys: keys, Revocations: revocations, Issuer: cfg.JWTIssuer, Audience: cfg.JWTAudience, Logger: logger,
 	})
 	if err != nil {
@@ -243,7 +244,7 @@ func newAuthorizer(cfg *Config) (rights.Authorizer, error) {
 	if ttl == 0 {
 		ttl = -1 // there 0 means the default
 	}
-	return middleware.NewURLAuthorizer(middleware.URLAuthorizerOptions{URL: cfg.AuthorizeURL, TTL: ttl})
+	return auth.NewURLAuthorizer(auth.URLAuthorizerOptions{URL: cfg.AuthorizeURL, TTL: ttl})
 }
 
 func presenceGrace(cfg *Config) time.Duration {

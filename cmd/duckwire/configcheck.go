@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/auth"
 )
 
 // minSecret is the least length of an HS256 secret in bytes: that of the hash (RFC 7518 section 3.2).
@@ -81,7 +82,7 @@ func loadPublicKey(key *string) error {
 
 // checkAPIKeys has the keys read as the server will; errors hold no key.
 func checkAPIKeys(lines []string) error {
-	_, err := middleware.ParseAPIKeys(strings.Join(lines, "\n"))
+	_, err := auth.ParseAPIKeys(strings.Join(lines, "\n"))
 	return err
 }
 

@@ -13,7 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/duckwire/duckwire/handlers"
+	"github.com/duckwire/duckwire/handlers/live"
 )
 
 func newServeCmd() *cobra.Command {
@@ -143,7 +143,7 @@ func stop(cfg *Config, srv *http.Server, app *app, logger *slog.Logger) {
 func newHTTPServer(h http.Handler, logger *slog.Logger) *http.Server {
 	srv := &http.Server{
 		Handler:           h,
-		ConnContext:       handlers.KeepConn,
+		ConnContext:       live.KeepConn,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,

@@ -92,7 +92,7 @@ func serveBlocks(s *socket.Server, w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	after, _ := strconv.ParseUint(q.Get("after"), 10, 64) // none is 0
 	wake := log.NewWake()
-	down, err := s.OpenDownstream(r, q.Get("session"), after, wake)
+	down, err := s.OpenSSE(r, q.Get("session"), after, wake)
 	if err != nil {
 		refuse(w, r, err)
 		return

@@ -3,8 +3,10 @@ package openai
 import (
 	"bytes"
 	"encoding/json"
+	"net/http"
 	"unicode/utf8"
 
+	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/jsonw"
 )
 
@@ -51,4 +53,26 @@ func compact(body []byte) []byte {
 		return nil
 	}
 	return b.Bytes()
+}
+
+// ErrorType is OpenAI's word for the kind of a failure.
+func ErrorType(e *hub.EndError) string {
+	if e.Type != "" {
+		return e.Type
+	}
+	return typeOfStatus(e.Status)
+}
+
+func typeOfStatus(status int) string {
+	switch {
+	case status == http.StatusUnauthorized:
+		return "authentication_error"
+	case status == http.StatusForbidden:
+		return "permission_error"
+	case status == http.StatusTooManyRequests:
+		return "rate_limit_error"
+	case status >= 400 && status < 500:
+		return "invalid_request_error"
+	}
+	return "server_error"
 }

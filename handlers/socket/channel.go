@@ -254,18 +254,25 @@ func sameRef(a, b json.RawMessage) bool {
 
 // ask has the handler handle a message, and answers with its error. A panic ends the channel.
 func (c *Channel) ask(ctx context.Context, m *Message) {
-	defer func() {
-		if p := recover(); p != nil {
-			c.Logger().Error("a channel crashed", "topic", c.topic, "event", m.Event, "panic", p, "stack", string(debug.Stack()))
-			c.Crash()
-		}
-	}()
+	defer c.contain("event", m.Event)
 	if err := c.answer(ctx, m); err != nil {
 		if isInternal(err) && ctx.Err() == nil {
 			c.Logger().Error("a channel's message failed", "topic", c.topic, "event", m.Event, "error", err)
 		}
 		m.Fail(err)
 	}
+}
+
+// contain is deferred around the code of the channel's Kind, whatever goroutine runs it: a worker, a writer of the pool,
+// a transport's reader or a request. A panic there is logged with its stack and ends this channel; the client joins again.
+// The socket, its other channels and the process go on. attrs say what was being done.
+func (c *Channel) contain(attrs ...any) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	c.Logger().With(attrs...).Error("a channel crashed", "topic", c.topic, "panic", p, "stack", string(debug.Stack()))
+	c.Crash()
 }
 
 func (c *Channel) answer(ctx context.Context, m *Message) error {
@@ -374,6 +381,7 @@ func (c *Channel) release(how ending) {
 
 // left tells the handler, if it wants to know.
 func (c *Channel) left() {
+	defer c.contain("event", phoenix.EventClose)
 	if l, ok := c.handler.(Leaver); ok {
 		l.Left()
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// The slots of log.Encoding for frames that all readers share; handlers/streamfeeds.go has the others.
+// The slots of log.Encoding for frames that all readers share; handlers/live has the others.
 const (
 	formatFrame   log.Format = 4 // for clients that did not ask for positions
 	formatFrameAt log.Format = 5 // with the position in the ref slot

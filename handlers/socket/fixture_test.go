@@ -115,7 +115,10 @@ func start(t testing.TB, o socket.Options, limits hub.Limits) *testServer {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	h := hub.New(hub.Options{Limits: limits, Logger: log})
-	o.Hub, o.Logger = h, log
+	o.Hub = h
+	if o.Logger == nil {
+		o.Logger = log
+	}
 	o.Routes = append(o.Routes, socket.Route{Pattern: "room:*", Kind: kind(room)})
 	if o.Identify == nil {
 		o.Identify = func(r *http.Request, token string) (*rights.Identity, error) {

@@ -24,7 +24,7 @@ var errJoinCrashed = Refuse("join crashed")
 func (c *Channel) join(ctx context.Context) {
 	s := c.socket
 	asked := s.identity()
-	err := c.askKind(ctx)
+	reply, err := c.askKind(ctx)
 	c.Hub().CountLimit(err)
 	s.mu.Lock()
 	if c.state == over { // the socket has ended
@@ -33,7 +33,7 @@ func (c *Channel) join(ctx context.Context) {
 		return
 	}
 	if err != nil {
-		s.postLocked(c.joinReply("error", Reason(err)))
+		s.postLocked(reply)
 		s.postLocked(c.closeOld()...)
 		s.againLocked(c.overLocked())
 		s.mu.Unlock()
@@ -43,7 +43,7 @@ func (c *Channel) join(ctx context.Context) {
 		return
 	}
 	c.state = joined
-	s.postLocked(c.joinReply("ok", c.response))
+	s.postLocked(reply)
 	s.postLocked(c.closeOld()...)
 	s.postLocked(c.held...)
 	c.held, c.response = nil, nil
@@ -58,14 +58,22 @@ func (c *Channel) join(ctx context.Context) {
 	}
 }
 
-// askKind runs the Kind's Join.
-func (c *Channel) askKind(ctx context.Context) (err error) {
+// askKind runs the Kind's Join and makes the reply, which may call code of the Kind's, too: a MarshalJSON, or an Error.
+func (c *Channel) askKind(ctx context.Context) (reply frame, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			c.Logger().Error("a join crashed", "topic", c.topic, "panic", p, "stack", string(debug.Stack()))
-			err = errJoinCrashed
+			reply, err = c.joinReply("error", Reason(errJoinCrashed)), errJoinCrashed
 		}
 	}()
+	if err := c.callKind(ctx); err != nil {
+		return c.joinReply("error", Reason(err)), err
+	}
+	return c.joinReply("ok", c.response), nil
+}
+
+// callKind runs the Kind's Join.
+func (c *Channel) callKind(ctx context.Context) error {
 	params, err := c.readParams()
 	if err != nil {
 		return err

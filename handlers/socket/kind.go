@@ -24,7 +24,8 @@ type Kind interface {
 type Handler interface {
 	// Handle handles one message; ctx ends when the client leaves, and soon after the last message that is there has been handled: what goes on
 	// for longer must not use it. Whatever reply it wants to give it gives itself, at once or later (Message.Reply), at most one. An error
-	// becomes an error reply; a panic ends the channel, and the client joins again.
+	// becomes an error reply. A panic crashes the channel: it is logged, the client gets phx_error and joins again. So does a panic in
+	// any other method of the Handler's, or in what Follow was given.
 	Handle(ctx context.Context, m *Message) error
 }
 

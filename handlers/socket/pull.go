@@ -102,13 +102,14 @@ func (s *Socket) takeDirty() *feed {
 	return f
 }
 
-// read adds what the feed has.
+// read adds what the feed has. A source calls code of the channel's Kind (Rewriter, Channel.Follow).
 func (f *feed) read(p *pull) {
 	f.pending.Store(false) // before the reading: what comes during it signals again
 	c := f.channel
 	if c.ended.Load() {
 		return
 	}
+	defer c.contain()
 	switch f.source.next(c, p) {
 	case goesOn:
 	case feedEnds:

@@ -188,6 +188,7 @@ func (c *Channel) reask(ctx context.Context) (how ending, ok bool, err error) {
 
 // recheck is for a join during which the token was renewed: it may have been granted what the new one does not allow.
 func (c *Channel) recheck(ctx context.Context) {
+	defer c.contain("event", phoenix.EventJoin)
 	how, ok, err := c.reask(ctx)
 	switch {
 	case err != nil:

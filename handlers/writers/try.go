@@ -5,7 +5,8 @@ import (
 	"syscall"
 )
 
-// Try writes without waiting. It belongs to one goroutine, and is kept between writes: a function made for each would be an allocation.
+// Try writes without waiting. It belongs to one goroutine, which keeps it between writes: the function that
+// RawConn.Write takes would else be an allocation for each write.
 type Try struct {
 	call func(fd uintptr) bool
 	buf  []byte
@@ -27,8 +28,8 @@ func (y *Try) do(fd uintptr) bool {
 	}
 }
 
-// Write returns how much of b the connection took at once, perhaps nothing. An error is the connection's end. No write deadline may be set that
-// can have passed.
+// Write returns how many bytes of b the connection took at once, perhaps none. After an error the connection is
+// broken. No write deadline may be set on it that can have passed.
 func (y *Try) Write(raw syscall.RawConn, b []byte) (int, error) {
 	y.buf = b
 	err := raw.Write(y.call)
@@ -44,7 +45,8 @@ func (y *Try) Write(raw syscall.RawConn, b []byte) (int, error) {
 	return y.n, nil
 }
 
-// Raw returns what Try writes to, or nil for a connection that cannot be written to without waiting, such as one with TLS.
+// Raw returns what Try writes to, or nil for a connection that cannot be written to without waiting, such as one
+// with TLS.
 func Raw(c any) syscall.RawConn {
 	s, ok := c.(syscall.Conn)
 	if !ok {

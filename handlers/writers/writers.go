@@ -1,6 +1,7 @@
-// Package writers writes to many connections with few goroutines: as many as there are processors, and none while there is nothing to be
-// written. They never wait for a client. So an event for a thousand readers wakes two goroutines, not a thousand, and a client that takes
-// nothing holds up nobody: what its connection does not take at once is left to a goroutine of its own.
+// Package writers writes to many connections with few goroutines: as many as there are processors, and none while
+// there is nothing to write. They never wait for a client: what a connection does not take at once is left to a
+// goroutine of that connection. So an event for a thousand readers wakes two goroutines on two processors, and a
+// client that takes nothing delays nobody else.
 package writers
 
 import (
@@ -10,15 +11,17 @@ import (
 
 // A Job is a connection that has something to be written.
 type Job interface {
-	// Flush writes it, without waiting for the client: by y, or by handing it on to a goroutine of the connection's own. It is called by one
-	// goroutine at a time for as long as the job sees to that with a Turn.
+	// Flush writes it without waiting for the client: with y, or by leaving it to a goroutine of the connection.
+	// The job sees to it, with a Turn, that one goroutine at a time calls it. It must not panic.
 	Flush(y *Try)
 }
 
 // Pool holds the goroutines of one server. The zero value is ready. Safe for concurrent use.
 type Pool struct {
 	mu      sync.Mutex
-	ready   []Job // oldest first
+	ready   []Job // those that came last, oldest first
+	next    []Job // those before them, oldest first: what is taken next begins at taken
+	taken   int   // how many of next are taken
 	running int
 	still   chan struct{} // closed when the last goroutine ends, where somebody waits for that
 }
@@ -26,7 +29,7 @@ type Pool struct {
 // share is how many jobs a goroutine takes at a time.
 const share = 32
 
-// Add has a job flushed soon.
+// Add has a job flushed soon. Where one job is added twice before it is flushed, it is flushed twice.
 func (p *Pool) Add(j Job) {
 	p.mu.Lock()
 	p.ready = append(p.ready, j)
@@ -73,14 +76,17 @@ func (p *Pool) run() {
 	}
 }
 
-// take moves ready jobs into list, or ends the caller's running.
+// take moves ready jobs into list, or ends the caller's running. It takes as long for one job among many as among few:
+// the others stay where they are.
 func (p *Pool) take(list []Job) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n := copy(list, p.ready)
-	rest := copy(p.ready, p.ready[n:])
-	clear(p.ready[rest:])
-	p.ready = p.ready[:rest]
+	if p.taken == len(p.next) {
+		p.next, p.ready, p.taken = p.ready, p.next[:0], 0
+	}
+	n := copy(list, p.next[p.taken:])
+	clear(p.next[p.taken : p.taken+n]) // or jobs that are done stay in memory
+	p.taken += n
 	if n == 0 {
 		p.running--
 		if p.running == 0 && p.still != nil {

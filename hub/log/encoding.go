@@ -8,11 +8,18 @@ type Format uint8
 // MaxFormats is the number of slots.
 const MaxFormats = 6
 
-// Encoding holds the bytes of one item in each wire format. Whichever reader comes first makes them, and all others share them. The zero
-// value is ready. Safe for concurrent use; two readers that come at the same time may both encode, and one result is kept.
+// Encoding shares the bytes of one item in each wire format: the first reader that needs them makes them, and those that come soon after use
+// them. The zero value is ready. Safe for concurrent use; where two readers encode at the same time, one result is kept.
+//
+// What is kept is counted in size, byte for byte: a slot that is filled adds to it, and one that is emptied subtracts. An entry that leaves its
+// log's encoded tail is closed: late readers encode for themselves, and leave nothing behind.
 type Encoding struct {
 	slots [MaxFormats]atomic.Pointer[[]byte]
+	size  *atomic.Int64 // of all encodings of the hub; nil: not counted
 }
+
+// closed is in the slots of an Encoding that keeps nothing any more.
+var closed []byte
 
 // Get returns the bytes in slot f, or nil.
 func (e *Encoding) Get(f Format) []byte {
@@ -22,15 +29,30 @@ func (e *Encoding) Get(f Format) []byte {
 	return nil
 }
 
-// Put fills slot f. b must not be changed afterwards.
-func (e *Encoding) Put(f Format, b []byte) { e.slots[f].Store(&b) }
+// Put offers bytes for slot f. They are kept where it is empty. b must not be changed afterwards.
+func (e *Encoding) Put(f Format, b []byte) {
+	if e.slots[f].CompareAndSwap(nil, &b) {
+		e.count(len(b))
+	}
+}
 
-// drop frees the bytes: the entry is so far behind the tail that its readers are late ones, who can afford to encode.
-func (e *Encoding) drop() {
+// close frees the bytes for good: a reader that has the item already can put nothing into it any more.
+func (e *Encoding) close() { e.empty(&closed) }
+
+// clear frees the bytes for now.
+func (e *Encoding) clear() { e.empty(nil) }
+
+func (e *Encoding) empty(with *[]byte) {
 	for i := range e.slots {
-		if e.slots[i].Load() != nil {
-			e.slots[i].Store(nil)
+		if before := e.slots[i].Swap(with); before != nil {
+			e.count(-len(*before))
 		}
+	}
+}
+
+func (e *Encoding) count(n int) {
+	if e.size != nil {
+		e.size.Add(int64(n))
 	}
 }
 
@@ -45,7 +67,7 @@ type span struct {
 	enc      *Encoding
 }
 
-func (c *spanCache) get(from, to uint64) *Encoding {
+func (c *spanCache) get(from, to uint64, size *atomic.Int64) *Encoding {
 	for i := range c.spans {
 		if s := &c.spans[i]; s.enc != nil && s.from == from && s.to == to {
 			return s.enc
@@ -53,6 +75,9 @@ func (c *spanCache) get(from, to uint64) *Encoding {
 	}
 	s := &c.spans[c.next]
 	c.next = (c.next + 1) % len(c.spans)
-	*s = span{from: from, to: to, enc: new(Encoding)}
+	if s.enc != nil {
+		s.enc.close()
+	}
+	*s = span{from: from, to: to, enc: &Encoding{size: size}}
 	return s.enc
 }

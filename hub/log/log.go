@@ -3,9 +3,10 @@ package log
 import (
 	"sort"
 	"sync"
+	"sync/atomic"
 )
 
-// EncodedTail is how many entries behind the tail keep their encoded bytes.
+// EncodedTail is how many of the newest entries keep their encoded bytes.
 const EncodedTail = 64
 
 // EntryBytes is what the account of a log adds for each entry beside its content: the entry and the slack of its slice.
@@ -22,7 +23,9 @@ type Log struct {
 	base    uint64     // the offset of the newest entry that was trimmed
 	entries []entry    // base+1, base+2, …
 	text    []byte     // all text, from the beginning; a log with text is never trimmed
-	bytes   int64      // what the entries take, for limits
+	bytes   int64      // what the entries take, for limits; without their encodings
+
+	encodings *atomic.Int64 // where the bytes of encodings are counted
 
 	delivered       uint64    // the highest offset that any reader was given
 	deliveredTokens int       // how many entries up to there count as tokens
@@ -43,8 +46,11 @@ func (e *entry) isToken() bool {
 	return e.event == nil || e.event.Kind == StreamEvent || e.event.Kind == ChunkEvent
 }
 
-// Init gives an empty log its epoch, and what is known of earlier ones (Begin).
-func (l *Log) Init(epoch string, before []Position) { l.epoch, l.before = epoch, before }
+// Init gives an empty log its epoch, and what is known of earlier ones (Before). encodings is where the bytes are counted that the log keeps
+// encoded for its readers; nil: nowhere.
+func (l *Log) Init(epoch string, before []Position, encodings *atomic.Int64) {
+	l.epoch, l.before, l.encodings = epoch, before, encodings
+}
 
 // Epoch returns the log's epoch.
 func (l *Log) Epoch() string { return l.epoch }
@@ -97,24 +103,51 @@ func (l *Log) Delivered() (offset uint64, tokens int) { return l.delivered, l.de
 // AppendText adds one text entry. UnlockAndWake ends the critical section.
 func (l *Log) AppendText(text string) {
 	l.text = append(l.text, text...)
-	l.entries = append(l.entries, entry{end: len(l.text)})
+	l.push(entry{end: len(l.text)})
 	l.bytes += int64(len(text)) + EntryBytes
-	l.dropEncoded()
 }
 
 // Append adds ev and sets its offset. UnlockAndWake ends the critical section.
 func (l *Log) Append(ev *Event) {
 	l.text = append(l.text, ev.Text...)
 	ev.Offset = l.Tail() + 1
-	l.entries = append(l.entries, entry{end: len(l.text), event: ev})
+	ev.Encoding.size = l.encodings
+	l.push(entry{end: len(l.text), event: ev})
 	l.bytes += ev.Size() + int64(len(ev.Text))
-	l.dropEncoded()
 }
 
-// dropEncoded frees the encoded bytes of the entry that has just left the encoded tail.
-func (l *Log) dropEncoded() {
+// push adds an entry. The one that leaves the encoded tail with that keeps its encodings no longer.
+func (l *Log) push(e entry) {
+	l.entries = append(l.entries, e)
 	if i := len(l.entries) - 1 - EncodedTail; i >= 0 && l.entries[i].event != nil {
-		l.entries[i].event.drop()
+		l.entries[i].event.close()
+	}
+}
+
+// Retire frees the encodings of a log that its owner forgets. Readers that it still has encode for themselves.
+func (l *Log) Retire() {
+	l.eachEncoding((*Encoding).close)
+	l.encodings = nil
+}
+
+// ClearEncodings frees the encodings of a log. Whoever needs them makes them again. It takes the lock itself.
+func (l *Log) ClearEncodings() {
+	l.Lock()
+	defer l.Unlock()
+	l.eachEncoding((*Encoding).clear)
+}
+
+// eachEncoding calls f with all encodings that may hold something: those of the encoded tail, and of runs of text.
+func (l *Log) eachEncoding(f func(*Encoding)) {
+	for _, e := range l.entries[max(0, len(l.entries)-EncodedTail):] {
+		if e.event != nil {
+			f(&e.event.Encoding)
+		}
+	}
+	for i := range l.spans.spans {
+		if enc := l.spans.spans[i].enc; enc != nil {
+			f(enc)
+		}
 	}
 }
 
@@ -123,6 +156,7 @@ func (l *Log) Trim(drop func(ev *Event) bool) (dropped []*Event) {
 	n := 0
 	for n < len(l.entries) && drop(l.entries[n].event) {
 		l.bytes -= l.entries[n].event.Size()
+		l.entries[n].event.close()
 		dropped = append(dropped, l.entries[n].event)
 		n++
 	}
@@ -145,6 +179,7 @@ func (l *Log) SkipTo(offset uint64) {
 // Begin empties the log and gives it another epoch, in which entries are kept behind base. before is as in Before. Readers learn of it when
 // they read next: UnlockAndWake ends the critical section.
 func (l *Log) Begin(epoch string, before []Position, base uint64) {
+	l.eachEncoding((*Encoding).close)
 	l.epoch, l.before, l.base, l.delivered = epoch, before, base, base
 	l.entries, l.bytes = nil, 0
 	l.text, l.deliveredTokens, l.spans = nil, 0, spanCache{}

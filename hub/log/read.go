@@ -150,5 +150,5 @@ func (l *Log) itemAfter(after uint64) Item {
 		j++
 	}
 	to, end := l.base+uint64(j)+1, l.entries[j].end
-	return Item{To: to, At: at, Text: l.text[at:end:end], Encoding: l.spans.get(after, to)}
+	return Item{To: to, At: at, Text: l.text[at:end:end], Encoding: l.spans.get(after, to, l.encodings)}
 }

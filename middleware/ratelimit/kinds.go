@@ -23,7 +23,7 @@ type Limits struct {
 	CursorsPerSecond  int // (60)
 	QueuePerSecond    int // (1,000)
 	JoinsPerMinute    int // (6,000)
-	FailuresPerMinute int // of one address (10); see middleware.Failures
+	FailuresPerMinute int // of one address (10); see auth.Failures
 }
 
 // WithDefaults returns l with the defaults in the place of zeros.

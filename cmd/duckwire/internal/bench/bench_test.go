@@ -16,8 +16,9 @@ import (
 
 	"github.com/duckwire/duckwire/cmd/duckwire/internal/bench"
 	"github.com/duckwire/duckwire/handlers"
+	"github.com/duckwire/duckwire/handlers/live"
 	"github.com/duckwire/duckwire/hub"
-	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/auth"
 	"github.com/duckwire/duckwire/middleware/ratelimit"
 )
 
@@ -31,7 +32,7 @@ func duckwire(t *testing.T) *bench.Target {
 	logger := slog.New(slog.DiscardHandler)
 	h := hub.New(hub.Options{Logger: logger})
 	t.Cleanup(h.Close)
-	v, err := middleware.NewVerifier(context.Background(), middleware.VerifierOptions{Secret: []byte(secret), Logger: logger})
+	v, err := auth.NewVerifier(context.Background(), auth.VerifierOptions{Secret: []byte(secret), Logger: logger})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +40,7 @@ func duckwire(t *testing.T) *bench.Target {
 	edge := handlers.New(handlers.Options{Hub: h, Verifier: v, Logger: logger, Rates: ratelimit.Limits{EventsPerSecond: -1}})
 	t.Cleanup(edge.Close)
 	s := httptest.NewUnstartedServer(edge)
-	s.Config.ConnContext = handlers.KeepConn
+	s.Config.ConnContext = live.KeepConn
 	s.Start()
 	t.Cleanup(s.Close)
 	claims := jwt.MapClaims{"sub": "u", "exp": time.Now().Add(time.Hour).Unix(), "caps": map[string][]string{"*": {"*"}}}

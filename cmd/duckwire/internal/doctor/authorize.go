@@ -5,7 +5,7 @@ import (
 	"net/http"
 
 	"github.com/duckwire/duckwire/hub/rights"
-	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/auth"
 )
 
 // checkAuthorizer asks the application what it should answer with no: may somebody whom it does not know write what it has never heard of?
@@ -18,7 +18,7 @@ func (l *Local) checkAuthorizer(ctx context.Context, r *Report, client *http.Cli
 		r.Warn(check, "use https in authorize_url", "it is asked over plain http: whoever is on the way can answer")
 	}
 	const user, topic = "duckwire-doctor", "duckwire:doctor"
-	allowed, err := middleware.TryAuthorizeURL(ctx, client, l.AuthorizeURL, user, topic, rights.ActionPublish)
+	allowed, err := auth.TryAuthorizeURL(ctx, client, l.AuthorizeURL, user, topic, rights.ActionPublish)
 	switch {
 	case err != nil:
 		r.Broken(check, `have it answer a POST of {"user","topic","action"} with 200 and {"allowed": true|false}, within 2s; until then nothing is allowed but by tokens`, "it gives no answer: %v", withoutURL(err))

@@ -18,8 +18,9 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/duckwire/duckwire/handlers"
+	"github.com/duckwire/duckwire/handlers/live"
 	"github.com/duckwire/duckwire/hub"
-	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/auth"
 	"github.com/duckwire/duckwire/storage/redis/redistest"
 )
 
@@ -51,14 +52,14 @@ func startServer(t *testing.T, proxy func(next http.Handler) http.Handler) strin
 func startBare(t *testing.T, start func(*httptest.Server)) *httptest.Server {
 	t.Helper()
 	logger := slog.New(slog.DiscardHandler)
-	verifier, err := middleware.NewVerifier(context.Background(), middleware.VerifierOptions{Secret: []byte(testSecret), Logger: logger})
+	verifier, err := auth.NewVerifier(context.Background(), auth.VerifierOptions{Secret: []byte(testSecret), Logger: logger})
 	if err != nil {
 		t.Fatal(err)
 	}
 	h := hub.New(hub.Options{Logger: logger})
 	edge := handlers.New(handlers.Options{Hub: h, Verifier: verifier, Logger: logger})
 	srv := httptest.NewUnstartedServer(edge)
-	srv.Config.ConnContext = handlers.KeepConn
+	srv.Config.ConnContext = live.KeepConn
 	start(srv)
 	t.Cleanup(func() {
 		edge.Close()

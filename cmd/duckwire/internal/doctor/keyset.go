@@ -5,7 +5,7 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/auth"
 )
 
 // checkKeySet fetches the key set as the server would.
@@ -17,7 +17,7 @@ func (l *Local) checkKeySet(ctx context.Context, r *Report, client *http.Client)
 	if isPlain(l.JWKSURL) {
 		r.Warn(check, "use https in jwks_url", "it comes over plain http: whoever is on the way can put in a key, and sign tokens")
 	}
-	keys, skipped, err := middleware.TryKeySet(ctx, client, l.JWKSURL)
+	keys, skipped, err := auth.TryKeySet(ctx, client, l.JWKSURL)
 	switch {
 	case err != nil:
 		r.Broken(check, "see whether jwks_url is right, and reachable from here; until then no token is taken that it signs", "it cannot be had: %v", withoutURL(err))

@@ -1,0 +1,54 @@
+package live
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/duckwire/duckwire/handlers/sse"
+	"github.com/duckwire/duckwire/hub/log"
+)
+
+// The media types of long responses.
+const (
+	MediaSSE    = "text/event-stream"
+	MediaNDJSON = "application/x-ndjson"
+	MediaText   = "text/plain"
+)
+
+// greeting makes what goes out first: padding where it was asked for, hello, and the reset if there is one.
+func greeting(media string, o Options, hello sse.Greeting, reset *log.Reset) []byte {
+	hello.Now, hello.Heartbeat = time.Now(), o.Heartbeat
+	var b []byte
+	if media == MediaSSE {
+		if o.Pad > 0 {
+			b = sse.AppendPad(b, o.Pad)
+		}
+		b = sse.AppendHello(b, &hello)
+		if reset != nil {
+			b = appendResetBlock(b, reset)
+		}
+		return b
+	}
+	b = append(b, `{"event":"hello",`...)
+	b = append(hello.AppendJSON(b), "}\n"...)
+	if reset != nil {
+		b = appendResetLine(b, reset)
+	}
+	return b
+}
+
+// Start sends the header of a long response (protocol/sse.md 1.1).
+func Start(w http.ResponseWriter, media string) {
+	h := w.Header()
+	switch media {
+	case MediaSSE:
+		h.Set("Content-Type", sse.ContentType)
+	case MediaText:
+		h.Set("Content-Type", "text/plain; charset=utf-8")
+	default:
+		h.Set("Content-Type", media)
+	}
+	h.Set("Cache-Control", "private, no-cache, no-store, no-transform")
+	h.Set("X-Accel-Buffering", "no")
+	w.WriteHeader(http.StatusOK)
+}

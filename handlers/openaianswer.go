@@ -1,0 +1,47 @@
+package handlers
+
+import (
+	"net/http"
+
+	"github.com/duckwire/duckwire/handlers/openai"
+	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/log"
+)
+
+// aggregate folds a finished stream into the answer to stream:false.
+func aggregate(stream *hub.Stream, st *hub.StreamState, items []log.Item) []byte {
+	a := openai.NewAggregate(stream.Completion)
+	at := 0
+	for i := range items {
+		if ev := items[i].Event; ev.Kind == log.ChunkEvent {
+			a.Text(st.Text[at:items[i].At])
+			a.Chunk(ev.Data)
+			at = items[i].At + len(items[i].Text)
+		}
+	}
+	a.Text(st.Text[at:])
+	return a.Append(nil, &st.Info, finishReason(&st.Ending), st.Ending.Usage)
+}
+
+// finishReason is never absent from a completion that is whole: clients take its absence for a cut.
+func finishReason(e *hub.Ending) string {
+	if e.FinishReason == "" {
+		return "stop"
+	}
+	return e.FinishReason
+}
+
+// writeOpenAIError answers in OpenAI's shape: the problem, or what a provider said.
+func writeOpenAIError(w http.ResponseWriter, p *Problem, err error) {
+	e, ok := providerError(err)
+	if ok {
+		p.Status, p.RetryAfter = e.Status, retrySeconds(e.Retry)
+	} else {
+		e = &hub.EndError{Code: p.Code, Message: p.Detail, Status: p.Status}
+	}
+	if p.Status < 400 || p.Status > 599 {
+		p.Status = http.StatusBadGateway
+	}
+	p.header(w.Header())
+	answer(w, p.Status, mediaJSON, openai.AppendErrorBody(nil, e.Body, e.Message, openai.ErrorType(e), p.Field, e.Code))
+}

@@ -1,0 +1,108 @@
+package handlers
+
+import (
+	"fmt"
+	"net/http"
+
+	"github.com/duckwire/duckwire/handlers/live"
+	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/log"
+	"github.com/duckwire/duckwire/hub/rights"
+	"github.com/duckwire/duckwire/middleware/auth"
+	"github.com/duckwire/duckwire/middleware/ratelimit"
+)
+
+// manyEvents answers GET /v1/events?topic=…&topic=…: several topics on one connection, with one id for all (protocol/sse.md 9.1).
+func (s *server) manyEvents(w http.ResponseWriter, r *http.Request) error {
+	topics := r.URL.Query()["topic"]
+	if err := s.checkTopics(r, topics); err != nil {
+		return err
+	}
+	if media := negotiate(r, live.MediaSSE); media == "" {
+		return fmt.Errorf("this path speaks %s only: %w", live.MediaSSE, errAccept)
+	}
+	return s.followTopics(w, r, topics, true)
+}
+
+func (s *server) checkTopics(r *http.Request, topics []string) error {
+	if len(topics) == 0 {
+		return errs.Invalid("?topic", "must be given at least once")
+	}
+	if len(topics) > s.TopicsPerSession {
+		return &errs.LimitError{Kind: errs.ErrTooLarge, Name: "?topic on one connection (topics_per_session)", Limit: int64(s.TopicsPerSession)}
+	}
+	id := auth.IdentityFrom(r.Context())
+	seen := make(map[string]bool, len(topics))
+	for _, topic := range topics {
+		if err := hub.ValidTopic(topic); err != nil {
+			return err
+		}
+		if seen[topic] {
+			return errs.Invalid("?topic", "names %q twice", clip(topic))
+		}
+		seen[topic] = true
+		if err := s.Authorizer.Authorize(r.Context(), id, topic, rights.ActionSubscribe); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// followTopics sends what follows the client's position on each topic (nothing given: the tail), then live.
+func (s *server) followTopics(w http.ResponseWriter, r *http.Request, topics []string, many bool) error {
+	from, err := topicPositions(resumeFrom(r), len(topics), many)
+	if err != nil {
+		return err
+	}
+	opts, err := s.parseLive(r.URL.Query())
+	if err != nil {
+		return err
+	}
+	ask, err := s.parsePresence(r, topics)
+	if err != nil {
+		return err
+	}
+	if err := s.spend(r, ratelimit.Joins, len(topics)); err != nil {
+		return err
+	}
+	pump, done, err := s.newPump(w, r, hub.ViaSSE, opts)
+	if err != nil {
+		return err
+	}
+	defer done()
+	f := live.Topics(many)
+	defer f.Close()
+	user := auth.IdentityFrom(r.Context()).User
+	for i, topic := range topics {
+		reader, reset, err := s.hub.Subscribe(topic, from[i], pump)
+		if err != nil {
+			return err
+		}
+		reader.ReadFor(user)
+		f.Add(reader, reset)
+	}
+	if ask != nil {
+		if err := s.bePresent(&f.Present, ask, topics, pump); err != nil {
+			f.Present.End(0)
+			return err
+		}
+		defer f.Present.End(s.PresenceGrace)
+	}
+	f.Greet(opts)
+	live.Start(w, live.MediaSSE)
+	finishPump(pump.Run(r.Context(), f))
+	return nil
+}
+
+// topicPositions reads the position of one topic, or of many.
+func topicPositions(text string, n int, many bool) (log.Vector, error) {
+	if text == "" {
+		text = "now"
+	}
+	if many {
+		return log.ParseVector(text, n)
+	}
+	p, err := log.ParsePosition(text)
+	return log.Vector{p}, err
+}

@@ -1,0 +1,56 @@
+package writers
+
+import "testing"
+
+// numbered is a job that does nothing.
+type numbered int
+
+func (numbered) Flush(*Try) {}
+
+// TestTakeMovesNoOther: jobs are taken in their order, each once, while others come; and what is taken is all that is
+// touched, so that the price of a job does not grow with the number of those that wait.
+func TestTakeMovesNoOther(t *testing.T) {
+	p := &Pool{running: 1 << 30} // so that none is started
+	added, taken := 0, 0
+	add := func(n int) {
+		for range n {
+			p.Add(numbered(added))
+			added++
+		}
+	}
+	var mine [share]Job
+	take := func() (n int) {
+		n = p.take(mine[:])
+		for _, j := range mine[:n] {
+			if j != numbered(taken) {
+				t.Fatalf("job %d was taken in the place of job %d", j, taken)
+			}
+			taken++
+		}
+		return n
+	}
+	add(1000)
+	take()
+	last := &p.next[len(p.next)-1]
+	for *last != nil {
+		add(100) // faster than they are taken
+		if take() == 0 {
+			t.Fatal("jobs are ready, and were not taken")
+		}
+		if taken < 1000 && *last != numbered(999) {
+			t.Fatalf("after %d jobs were taken, job 999 is not where it was", taken)
+		}
+	}
+	for take() > 0 {
+	}
+	if taken != added {
+		t.Errorf("%d of %d jobs were taken", taken, added)
+	}
+	for _, list := range [][]Job{p.ready[:cap(p.ready)], p.next[:cap(p.next)]} {
+		for _, j := range list {
+			if j != nil {
+				t.Fatalf("job %d is still in memory", j)
+			}
+		}
+	}
+}

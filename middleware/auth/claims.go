@@ -1,0 +1,140 @@
+package auth
+
+import (
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/duckwire/duckwire/hub/rights"
+)
+
+// maxClaim is how long a user's or a token's id may be, in bytes.
+const maxClaim = 255
+
+// maxTime is the end of the year 9999. Beyond it times cannot be written; and who puts milliseconds into exp lands
+// there.
+const maxTime = 253402300799
+
+// identityOf reads the claims of a token whose signature is good.
+func (v *Verifier) identityOf(claims jwt.MapClaims) (*rights.Identity, error) {
+	id := &rights.Identity{}
+	var err error
+	if id.Expires, err = v.expiry(claims); err != nil {
+		return nil, err
+	}
+	if iat, _ := claims.GetIssuedAt(); iat != nil { // one that is no number was refused before
+		id.Issued = iat.Time
+	}
+	if id.User, err = subject(claims); err != nil {
+		return nil, err
+	}
+	if id.TokenID, err = stringClaim(claims, "jti"); err != nil {
+		return nil, err
+	}
+	raw, err := capsClaim(claims["caps"])
+	if err != nil {
+		return nil, err
+	}
+	if id.Caps, err = rights.ParseCaps(raw, id.User); err != nil {
+		// Not wrapped: the request itself is valid.
+		return nil, &TokenError{Reason: "token has bad capabilities: " + err.Error()}
+	}
+	return id, nil
+}
+
+// expiry returns exp. It holds without leeway (the library's is for clocks that are ahead): a connection is ended
+// at exp, and coming back must then fail, not start a circle (sse.md 5.6).
+func (v *Verifier) expiry(claims jwt.MapClaims) (time.Time, error) {
+	exp, err := claims.GetExpirationTime()
+	switch {
+	case err != nil || exp == nil:
+		return time.Time{}, &TokenError{Reason: "token has no exp"}
+	case exp.Unix() < 0 || exp.Unix() > maxTime:
+		return time.Time{}, &TokenError{Reason: "token has an exp that is no time in seconds since 1970"}
+	case !v.now().Before(exp.Time):
+		return time.Time{}, &TokenError{Reason: "token expired"}
+	}
+	return exp.Time, nil
+}
+
+// subject returns the user. RubberDuck writes user?id=UUID.
+func subject(claims jwt.MapClaims) (string, error) {
+	sub, err := stringClaim(claims, "sub")
+	if err != nil {
+		return "", err
+	}
+	if sub == "" {
+		return "", &TokenError{Reason: "token has no sub"}
+	}
+	if id, ok := strings.CutPrefix(sub, "user?id="); ok && isUUID(id) {
+		return id, nil
+	}
+	return sub, nil
+}
+
+// stringClaim returns a claim that may be missing, but must be a short plain string where it is there.
+func stringClaim(claims jwt.MapClaims, name string) (string, error) {
+	value, ok := claims[name]
+	if !ok {
+		return "", nil
+	}
+	s, ok := value.(string)
+	switch {
+	case !ok:
+		return "", &TokenError{Reason: "token has a " + name + " that is no string"}
+	case len(s) > maxClaim:
+		return "", &TokenError{Reason: fmt.Sprintf("token has a %s of more than %d bytes", name, maxClaim)}
+	case hasControl(s):
+		return "", &TokenError{Reason: "token has a " + name + " with control characters"}
+	}
+	return s, nil
+}
+
+// capsClaim turns the claim's JSON into what ParseCaps takes. No claim is no capabilities.
+func capsClaim(value any) (map[string][]string, error) {
+	if value == nil {
+		return nil, nil
+	}
+	members, ok := value.(map[string]any)
+	if !ok {
+		return nil, &TokenError{Reason: "token has caps that are no JSON object"}
+	}
+	caps := make(map[string][]string, len(members))
+	for pattern, value := range members {
+		list, ok := value.([]any)
+		if !ok {
+			return nil, &TokenError{Reason: "token has caps that are no lists of actions"}
+		}
+		caps[pattern] = make([]string, len(list))
+		for i, action := range list {
+			if caps[pattern][i], ok = action.(string); !ok {
+				return nil, &TokenError{Reason: "token has caps that are no lists of actions"}
+			}
+		}
+	}
+	return caps, nil
+}
+
+// isUUID checks the form of RFC 9562 §4, whatever the version.
+func isUUID(s string) bool {
+	if len(s) != 36 {
+		return false
+	}
+	for i := range len(s) {
+		switch c := s[i]; {
+		case i == 8 || i == 13 || i == 18 || i == 23:
+			if c != '-' {
+				return false
+			}
+		case '0' <= c && c <= '9', 'a' <= c && c <= 'f', 'A' <= c && c <= 'F':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+func hasControl(s string) bool { return strings.IndexFunc(s, unicode.IsControl) >= 0 }

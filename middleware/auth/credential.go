@@ -1,0 +1,144 @@
+package auth
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/middleware"
+)
+
+// TokenCookie is the cookie that a token may travel in.
+const TokenCookie = "duckwire_token"
+
+// Options say where tokens may come from.
+type Options struct {
+	// AllowedOrigins are origins whose pages may use the cookie, beside those of the server's own host. "*" counts for
+	// nothing here.
+	AllowedOrigins []string
+	Failures       *Failures // counts the refusals; nil: not counted
+}
+
+// credentials finds the token of a request.
+type credentials struct{ allowed *middleware.Origins }
+
+// find returns the one credential that counts, in the order Authorization: Bearer, cookie, ?token=, ?api_key=.
+// Others are not even looked at: a bad one never falls back to the next. "" is none at all. Errors: a *TokenError
+// for what is ambiguous or empty, one that matches errs.ErrForbidden for a cookie that the page may not use.
+func (c *credentials) find(r *http.Request, query queryCredentials) (string, error) {
+	token, ok, err := bearerToken(r.Header)
+	if ok || err != nil {
+		return token, err
+	}
+	refused := error(nil)
+	if token, ok, err = cookieToken(r); err != nil {
+		return "", err
+	} else if ok {
+		if refused = c.checkCookie(r); refused == nil {
+			return token, nil
+		}
+		// Browsers add cookies by themselves: one that may not be used is as good as not sent.
+	}
+	for _, values := range [][]string{query.token, query.apiKey} {
+		switch {
+		case len(values) > 1:
+			return "", &TokenError{Reason: "the query holds several tokens"}
+		case len(values) == 1 && values[0] == "":
+			return "", &TokenError{Reason: "the query holds an empty token"}
+		case len(values) == 1:
+			return values[0], nil
+		}
+	}
+	return "", refused
+}
+
+// bearerToken reads the Authorization header (RFC 6750 §2.1). Another scheme, such as Basic for a proxy in front,
+// is none of ours.
+func bearerToken(h http.Header) (token string, ok bool, err error) {
+	values := h.Values("Authorization")
+	if len(values) > 1 {
+		return "", false, &TokenError{Reason: "there are several Authorization headers"}
+	}
+	if len(values) == 0 {
+		return "", false, nil
+	}
+	scheme, token, _ := strings.Cut(strings.TrimSpace(values[0]), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return "", false, nil
+	}
+	if token = strings.TrimSpace(token); token == "" {
+		return "", false, &TokenError{Reason: "the Authorization header holds no token"}
+	}
+	return token, true, nil
+}
+
+// cookieToken reads the cookie. Two that differ are refused: another host of the same site can add one, and which
+// comes first is its choice.
+func cookieToken(r *http.Request) (token string, ok bool, err error) {
+	for _, cookie := range r.CookiesNamed(TokenCookie) {
+		if ok && cookie.Value != token {
+			return "", false, &TokenError{Reason: "there are several cookies named " + TokenCookie}
+		}
+		token, ok = cookie.Value, true
+	}
+	if ok && token == "" {
+		return "", false, &TokenError{Reason: "the cookie " + TokenCookie + " is empty"}
+	}
+	return token, ok, nil
+}
+
+// checkCookie returns nil if the request comes from a page that may use the cookie: one of our own host or of an
+// allowed origin, by its Origin header or, where that is missing, by Sec-Fetch-Site. With neither (no browser, or
+// an old one) only requests that change nothing pass: browsers that old still send an Origin with what could forge
+// a change and be read.
+func (c *credentials) checkCookie(r *http.Request) error {
+	origin, site := r.Header.Values("Origin"), r.Header.Get("Sec-Fetch-Site")
+	switch {
+	case len(origin) > 1:
+		return fmt.Errorf("the request has several Origin headers: %w", errs.ErrForbidden)
+	case len(origin) == 1:
+		if middleware.SameHost(origin[0], r) || c.allowed.Named(origin[0]) {
+			return nil
+		}
+		return fmt.Errorf("the cookie may not be used by pages of %.100q: %w", origin[0], errs.ErrForbidden)
+	case site == "same-origin" || site == "none":
+		return nil
+	case site != "":
+		return fmt.Errorf("the cookie may not be used by pages of other origins: %w", errs.ErrForbidden)
+	case r.Method == http.MethodGet || r.Method == http.MethodHead:
+		return nil
+	}
+	return fmt.Errorf("with the cookie, a request that changes something needs an Origin: %w", errs.ErrForbidden)
+}
+
+// queryCredentials are the credentials of a query.
+type queryCredentials struct{ token, apiKey []string }
+
+// takeQueryCredentials separates the credentials of a raw query from the rest, which stays as it was written. Like
+// net/url, it knows only & as a separator.
+func takeQueryCredentials(raw string) (rest string, c queryCredentials) {
+	if raw == "" {
+		return "", c
+	}
+	kept := make([]string, 0, 8)
+	for part := range strings.SplitSeq(raw, "&") {
+		name, value, _ := strings.Cut(part, "=")
+		into := &c.token
+		switch name, _ := url.QueryUnescape(name); name {
+		case "token":
+		case "api_key":
+			into = &c.apiKey
+		default:
+			kept = append(kept, part)
+			continue
+		}
+		plain, err := url.QueryUnescape(value)
+		if err != nil {
+			plain = "" // an empty token is an error in its turn
+		}
+		*into = append(*into, plain)
+	}
+	return strings.Join(kept, "&"), c
+}

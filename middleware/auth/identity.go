@@ -1,0 +1,25 @@
+package auth
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/duckwire/duckwire/hub/rights"
+	"github.com/duckwire/duckwire/middleware"
+)
+
+type identityKey struct{}
+
+// IdentityFrom returns who the request comes from, or nil where nobody was authenticated.
+func IdentityFrom(ctx context.Context) *rights.Identity {
+	id, _ := ctx.Value(identityKey{}).(*rights.Identity)
+	return id
+}
+
+// WithIdentity returns a shallow copy of r that comes from id, and tells the access log. It is for handlers that
+// authenticate by themselves, such as sockets, and for tests.
+func WithIdentity(r *http.Request, id *rights.Identity) *http.Request {
+	middleware.Welcome(r.Context())
+	middleware.NoteUser(r.Context(), id.User)
+	return r.WithContext(context.WithValue(r.Context(), identityKey{}, id))
+}
