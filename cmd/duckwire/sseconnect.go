@@ -5,50 +5,68 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
 	"net/url"
-	"strconv"
 	"sync/atomic"
 	"time"
 
-	"github.com/r3labs/sse/v2"
-	"gopkg.in/cenkalti/backoff.v1"
+	"github.com/duckwire/duckwire/hub/provider/openai/eventstream"
 )
 
 // connection is one request of a follower.
 type connection struct {
 	follower *follower
-	stop     context.CancelFunc
 	patience atomic.Int64 // nanoseconds of silence after which the connection is dead
 	body     *watchedBody
 	greeted  bool   // hello came
-	lastID   string // the library repeats the last id in blocks that have none
-	bye      error  // a *byeError: the server ended it, and wants us back
+	lastID   string // of the block before: a block without an id has that one
+	bye      error  // a *byeError: the server ended it, and asks for a new connection
 	result   error  // of handle, once it has ended the following
 }
 
-// run makes the request and reads it to its end.
+// run makes the request, and reads its answer until bye or result is set, or an error ends it.
 func (c *connection) run(ctx context.Context) error {
-	ctx, c.stop = context.WithCancel(ctx)
-	defer c.stop()
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	c.expectBeat(10)
-	auth, err := c.follower.client.authorization()
+	resp, err := c.ask(ctx)
 	if err != nil {
 		return err
 	}
-	lib := sse.NewClient(c.url(), sse.ClientMaxBufferSize(maxBlock+1024))
-	lib.Connection = c.follower.client.http
-	lib.ReconnectStrategy = &backoff.StopBackOff{} // one request; the follower decides about the next
-	lib.ResponseValidator = c.validate
-	if auth != "" {
-		lib.Headers["Authorization"] = auth
+	c.body = newWatchedBody(resp.Body, &c.patience, stop)
+	defer c.body.Close()
+	for events := eventstream.NewReader(c.body, maxBlock); c.result == nil && c.bye == nil; {
+		ev, err := events.Next()
+		if err != nil {
+			return err
+		}
+		c.take(ev, events.Retry())
 	}
-	return lib.SubscribeRawWithContext(ctx, c.take)
+	return nil
 }
 
-func (c *connection) url() string {
+// ask sends the request. The answer is an event stream, and its body is the caller's to close.
+func (c *connection) ask(ctx context.Context) (*http.Response, error) {
+	req, err := c.follower.client.request(ctx, http.MethodGet, c.path(), nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Accept", "text/event-stream")
+	req.Header.Set("Cache-Control", "no-cache")
+	resp, err := c.follower.client.http.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	if err := refused(resp); err != nil {
+		resp.Body.Close()
+		return nil, err
+	}
+	return resp, nil
+}
+
+// path is what the request asks for: what follows the position.
+func (c *connection) path() string {
 	query := url.Values{}
 	for k, v := range c.follower.query {
 		query[k] = v
@@ -56,22 +74,16 @@ func (c *connection) url() string {
 	if c.follower.cursor != "" {
 		query.Set("after", c.follower.cursor)
 	}
-	u := c.follower.client.base + c.follower.path
-	if len(query) > 0 {
-		u += "?" + query.Encode()
+	if len(query) == 0 {
+		return c.follower.path
 	}
-	return u
+	return c.follower.path + "?" + query.Encode()
 }
 
 var errNotSSE = errors.New("the answer is no event stream")
 
-// validate looks at the head of the answer. It closes the body where it returns an error, because the library does not.
-func (c *connection) validate(_ *sse.Client, resp *http.Response) (err error) {
-	defer func() {
-		if err != nil {
-			resp.Body.Close()
-		}
-	}()
+// refused is the error of an answer that is no event stream, or nil.
+func refused(resp *http.Response) error {
 	switch kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); {
 	case resp.StatusCode == http.StatusNoContent:
 		return errOver
@@ -80,21 +92,16 @@ func (c *connection) validate(_ *sse.Client, resp *http.Response) (err error) {
 	case resp.StatusCode != http.StatusOK || kind != "text/event-stream":
 		return fmt.Errorf("%w, but %d %q; is DUCKWIRE_URL right?", errNotSSE, resp.StatusCode, kind)
 	}
-	c.body = newWatchedBody(resp.Body, &c.patience, c.stop)
-	resp.Body = struct {
-		io.Reader
-		io.Closer
-	}{newWholeBlocks(c.body, maxBlock), c.body}
 	return nil
 }
 
-// take handles one block from the library.
-func (c *connection) take(ev *sse.Event) {
-	if c.result != nil || c.bye != nil || len(ev.Data) == 0 {
+// take handles one block. retry is the wait before a new connection that the server asked for last.
+func (c *connection) take(ev eventstream.Event, retry time.Duration) {
+	if len(ev.Data) == 0 {
 		return
 	}
-	b := block{name: string(ev.Event), data: ev.Data}
-	if !json.Valid(b.data) { // published so by someone: it counts for the position, and says nothing to us
+	b := block{name: ev.Type, data: ev.Data}
+	if !json.Valid(b.data) { // a publisher's own text: it moves the position, and has no meaning here
 		b.data, _ = json.Marshal(string(ev.Data))
 	}
 	switch b.name {
@@ -102,7 +109,7 @@ func (c *connection) take(ev *sse.Event) {
 		c.hello(b.data)
 		return
 	case blockBye:
-		c.goodbye(b.data, ev.Retry)
+		c.goodbye(b.data, retry)
 		return
 	case blockReset:
 		c.reset(b.data)
@@ -110,10 +117,9 @@ func (c *connection) take(ev *sse.Event) {
 	c.follower.retry.success()
 	if err := c.follower.handle(b); err != nil {
 		c.result = err
-		c.stop()
 	}
-	if id := string(ev.ID); id != c.lastID { // after handle: a block counts once it is done with
-		c.follower.cursor, c.lastID = id, id
+	if ev.ID != c.lastID { // after handle: the position moves behind a block once it is handled
+		c.follower.cursor, c.lastID = ev.ID, ev.ID
 	}
 }
 
@@ -142,13 +148,11 @@ func (c *connection) expectBeat(hb float64) {
 }
 
 // goodbye notes when to come back.
-func (c *connection) goodbye(data, retry []byte) {
+func (c *connection) goodbye(data []byte, retry time.Duration) {
 	bye := &byeError{}
 	_ = json.Unmarshal(data, bye)
-	ms, _ := strconv.Atoi(string(retry))
-	bye.retry = min(time.Duration(max(ms, 0))*time.Millisecond, 30*time.Second)
+	bye.retry = min(retry, 30*time.Second)
 	c.bye = bye
-	c.stop()
 }
 
 // reset moves the position to where the server goes on.

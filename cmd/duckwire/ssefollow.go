@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,6 +8,8 @@ import (
 	"io"
 	"net/url"
 	"time"
+
+	"github.com/duckwire/duckwire/hub/provider/openai/eventstream"
 )
 
 // maxBlock is the longest block that a client takes: well above the largest event or piece of text that a server sends in one.
@@ -44,8 +45,7 @@ func (e *byeError) Error() string { return "the server closes: " + e.Reason }
 var errOver = errors.New("the stream is over")
 
 // follower reads an event stream across cuts, restarts and drains of the server: it keeps the position and asks for what follows it
-// (protocol/sse.md sections 4, 5 and 10). It wraps the SSE client library, which by itself would give up at the first clean end, retry
-// refusals, and mistake half a block for a whole one.
+// (protocol/sse.md sections 4, 5 and 10).
 type follower struct {
 	client *client
 	path   string     // "/v1/streams/ID"
@@ -72,10 +72,12 @@ func (f *follower) run(ctx context.Context) error {
 			return context.Canceled
 		case conn.bye != nil:
 			err = conn.bye
-		case errors.Is(err, bufio.ErrTooLong):
+		case errors.As(err, new(*eventstream.TooLongError)):
 			return fmt.Errorf("the server sent a block of more than %s", Size(maxBlock))
-		case err == nil || !isRefusal(err):
-			err = f.client.noAnswer(firstError(err, io.ErrUnexpectedEOF))
+		case err == io.EOF: // an answer that ends without bye is a cut, wherever it ends
+			err = f.client.noAnswer(io.ErrUnexpectedEOF)
+		case !isRefusal(err):
+			err = f.client.noAnswer(err)
 		}
 		if err := f.retry.after(ctx, err); err != nil {
 			return err
@@ -88,13 +90,6 @@ func doneIsNil(err error) error {
 		return nil
 	}
 	return err
-}
-
-func firstError(a, b error) error {
-	if a != nil {
-		return a
-	}
-	return b
 }
 
 // isRefusal reports whether err is an answer of the server, and not a failure to get one.

@@ -142,7 +142,7 @@ func TestTailGivesUp(t *testing.T) {
 	}
 	huge := func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
-		for range maxBlock/1024 + 2 {
+		for range maxBlock / 1000 {
 			_, _ = io.WriteString(w, "data: "+strings.Repeat("x", 1017)+"\n")
 		}
 	}
