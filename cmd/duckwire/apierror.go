@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,7 +22,7 @@ type apiError struct {
 
 // Error says the code, the detail and what to do next.
 func (e *apiError) Error() string {
-	text := firstOf(e.Code, strconv.Itoa(e.Status)) + ": " + firstOf(e.Detail, http.StatusText(e.Status))
+	text := cmp.Or(e.Code, strconv.Itoa(e.Status)) + ": " + cmp.Or(e.Detail, http.StatusText(e.Status))
 	if e.Field != "" {
 		text += " (" + e.Field + ")"
 	}
@@ -53,8 +54,8 @@ func readError(resp *http.Response) error {
 		Error                      struct{ Message, Type, Code string }
 	}
 	_ = json.Unmarshal(text, &doc) // a proxy's page is no JSON: the status must do
-	e.Code = firstOf(doc.Code, doc.Error.Code, doc.Error.Type)
-	e.Detail = firstOf(doc.Detail, doc.Error.Message, doc.Title)
+	e.Code = cmp.Or(doc.Code, doc.Error.Code, doc.Error.Type)
+	e.Detail = cmp.Or(doc.Detail, doc.Error.Message, doc.Title)
 	e.Field = doc.Field
 	return e
 }

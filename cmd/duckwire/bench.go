@@ -274,15 +274,9 @@ func ownServers(b *bench.Bench) error {
 	if b.Token, err = signToken(secret, tokenClaims{user: "bench", caps: devCaps, ttl: time.Hour}); err != nil {
 		return err
 	}
-	env := []string{
-		"DUCKWIRE_JWT_SECRET=" + secret, "DUCKWIRE_STREAMS_PER_USER=100000", "DUCKWIRE_CONNECTIONS_PER_USER=1000000",
-		"DUCKWIRE_HEAVY_PER_MINUTE=0", "DUCKWIRE_EVENTS_PER_SECOND=0", "DUCKWIRE_CURSORS_PER_SECOND=0", "DUCKWIRE_QUEUE_PER_SECOND=0", "DUCKWIRE_JOINS_PER_MINUTE=0",
-	}
-	for _, pair := range environ() {
-		if !strings.HasPrefix(pair, envPrefix) {
-			env = append(env, pair)
-		}
-	}
+	env := append(foreignEnviron(),
+		"DUCKWIRE_JWT_SECRET="+secret, "DUCKWIRE_STREAMS_PER_USER=100000", "DUCKWIRE_CONNECTIONS_PER_USER=1000000",
+		"DUCKWIRE_HEAVY_PER_MINUTE=0", "DUCKWIRE_EVENTS_PER_SECOND=0", "DUCKWIRE_CURSORS_PER_SECOND=0", "DUCKWIRE_QUEUE_PER_SECOND=0", "DUCKWIRE_JOINS_PER_MINUTE=0")
 	command := func(args ...string) bench.Command {
 		return bench.Command{Path: exe, Args: append([]string{os.Args[0]}, args...), Env: env}
 	}

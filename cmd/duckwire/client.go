@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -42,28 +43,18 @@ func addClientFlags(cmd *cobra.Command) *clientFlags {
 
 // client returns the client that the flags and the environment ask for.
 func (f *clientFlags) client() (*client, error) {
-	env := environ()
-	base := firstOf(f.url, lookupEnv(env, envURL), defaultURL)
+	base := cmp.Or(f.url, serverURL(), defaultURL)
 	u, err := url.Parse(base)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return nil, usagef("the server's URL %q must look like %s", base, defaultURL)
 	}
 	c := &client{base: strings.TrimSuffix(base, "/"), http: newHTTPClient(), pace: 500 * time.Millisecond}
-	if token := firstOf(f.token, lookupEnv(env, envToken)); token != "" {
+	if token := cmp.Or(f.token, serverToken()); token != "" {
 		c.token = func() (string, error) { return token, nil }
 	} else if isLocal(u.Hostname()) {
 		c.token = localDevToken
 	}
 	return c, nil
-}
-
-func firstOf(texts ...string) string {
-	for _, t := range texts {
-		if t != "" {
-			return t
-		}
-	}
-	return ""
 }
 
 func isLocal(host string) bool {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -61,7 +62,7 @@ func TestCommands(t *testing.T) {
 			if code != c.code || out != c.stdout {
 				t.Errorf("code %d, stdout %q, stderr %q", code, out, errs)
 			}
-			if c.request != "" && !contains(f.seen(), c.request) {
+			if c.request != "" && !slices.Contains(f.seen(), c.request) {
 				t.Errorf("requests %q lack %q", f.seen(), c.request)
 			}
 			for _, a := range f.authorizations() {

@@ -106,6 +106,16 @@ type Loaded struct {
 	From map[string]string // key → "default", "duckwire.yaml:3", "DUCKWIRE_ADDR", "--addr"
 }
 
+// secretsInFile reports whether the file says a secret.
+func (l *Loaded) secretsInFile() bool {
+	for _, s := range settingsOf(&l.Config) {
+		if s.secret && strings.Contains(l.From[s.key], ":") { // a line of a file
+			return true
+		}
+	}
+	return false
+}
+
 // configSources is where settings are read from, lowest rank first: file, environment, flags.
 type configSources struct {
 	file    string            // path of the YAML file; "": duckwire.yaml, if there is one
@@ -113,7 +123,7 @@ type configSources struct {
 	flags   map[string]string // key → text
 }
 
-// loadConfig reads the sources over the defaults. Its error tells every fault, one a line.
+// loadConfig reads the sources over the defaults. Its error names every fault, one a line.
 func loadConfig(src configSources) (*Loaded, error) {
 	l := &Loaded{From: map[string]string{}}
 	set := settingsOf(&l.Config)
@@ -160,39 +170,4 @@ func readFile(l *Loaded, set settings, src configSources, faults *faults) {
 	}
 	l.File = path
 	readYAML(l, set, path, text, faults)
-}
-
-// Variables of the environment that are no settings.
-const (
-	envPrefix = "DUCKWIRE_"
-	envURL    = "DUCKWIRE_URL"    // for client commands
-	envToken  = "DUCKWIRE_TOKEN"  // for client commands
-	envConfig = "DUCKWIRE_CONFIG" // path of the YAML file
-)
-
-// readEnviron sets what DUCKWIRE_… variables say. An empty variable counts as not set.
-func readEnviron(l *Loaded, set settings, environ []string, faults *faults) {
-	for _, pair := range environ {
-		name, text, _ := strings.Cut(pair, "=")
-		if !strings.HasPrefix(name, envPrefix) || name == envURL || name == envToken || name == envConfig || text == "" {
-			continue
-		}
-		s := set.byEnv(name)
-		if s == nil {
-			faults.add("", fmt.Errorf("%s is no setting%s", name, set.suggest(name, (*setting).env)))
-			continue
-		}
-		l.From[s.key] = name
-		faults.add(name, s.set(text))
-	}
-}
-
-// lookupEnv returns the value of a variable in environ, or "".
-func lookupEnv(environ []string, name string) string {
-	for _, pair := range environ {
-		if k, v, _ := strings.Cut(pair, "="); k == name {
-			return v
-		}
-	}
-	return ""
 }

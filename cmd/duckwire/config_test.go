@@ -2,22 +2,11 @@ package main
 
 import (
 	"os"
-	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
 	"time"
 )
-
-const testSecret = "0123456789abcdef0123456789abcdef"
-
-// inEmptyDir keeps a test from the settings of whoever runs it.
-func inEmptyDir(t *testing.T) string {
-	t.Helper()
-	dir := t.TempDir()
-	t.Chdir(dir)
-	return dir
-}
 
 func TestSettingsAreWellFormed(t *testing.T) {
 	seen := map[string]bool{}
@@ -47,9 +36,9 @@ func TestSettingsAreWellFormed(t *testing.T) {
 }
 
 func TestPrecedence(t *testing.T) {
-	dir := inEmptyDir(t)
-	write(t, dir, "duckwire.yaml", "addr: :1\nlog_level: error\nqueue_max: 1\ntopics: 1\n")
-	write(t, dir, "other.yaml", "topics: 7\n")
+	t.Chdir(t.TempDir())
+	writeFile(t, "duckwire.yaml", "addr: :1\nlog_level: error\nqueue_max: 1\ntopics: 1\n")
+	writeFile(t, "other.yaml", "topics: 7\n")
 	l, err := loadConfig(configSources{
 		environ: []string{"HOME=/", "DUCKWIRE_LOG_LEVEL=warn", "DUCKWIRE_QUEUE_MAX=2", "DUCKWIRE_TOKEN=x", "DUCKWIRE_URL=y", "DUCKWIRE_TOPICS="},
 		flags:   map[string]string{"queue_max": "3"},
@@ -74,8 +63,8 @@ func TestPrecedence(t *testing.T) {
 }
 
 func TestFaults(t *testing.T) {
-	dir := inEmptyDir(t)
-	write(t, dir, "key.txt", "no key")
+	t.Chdir(t.TempDir())
+	writeFile(t, "key.txt", "no key")
 	for name, c := range map[string]struct{ env, want string }{
 		"addr":                {"ADDR=4000", `addr: "4000" must be HOST:PORT`},
 		"unknown":             {"ADRR=x", `DUCKWIRE_ADRR is no setting; did you mean DUCKWIRE_ADDR?`},
@@ -131,7 +120,8 @@ func TestYAMLForms(t *testing.T) {
 		"unknown":         {"\n\nque_max: 5\n", "duckwire.yaml:3: que_max is no setting; did you mean queue_max?"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			write(t, inEmptyDir(t), "duckwire.yaml", c.text)
+			t.Chdir(t.TempDir())
+			writeFile(t, "duckwire.yaml", c.text)
 			_, err := loadConfig(configSources{})
 			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 				t.Errorf("got %v, want %s", err, c.want)
@@ -140,15 +130,15 @@ func TestYAMLForms(t *testing.T) {
 	}
 }
 
-func TestServeNeedsADoor(t *testing.T) {
+func TestServeNeedsAKey(t *testing.T) {
 	for name, c := range map[string]struct {
 		cfg  Config
 		want error
 	}{
-		"nothing":       {Config{}, errNoDoor},
-		"authorize url": {Config{AuthorizeURL: "http://a"}, errNoDoor}, // it decides what may be done, not who comes
+		"nothing":       {Config{}, errNoKey},
+		"authorize url": {Config{AuthorizeURL: "http://a"}, errNoKey}, // it decides what may be done, not who comes
 		"dev":           {Config{Dev: true}, nil},
-		"secret":        {Config{JWTSecret: testSecret}, nil},
+		"secret":        {Config{JWTSecret: strings.Repeat("s", minSecret)}, nil},
 		"public key":    {Config{JWTPublicKey: "k"}, nil},
 		"jwks":          {Config{JWKSURL: "http://a"}, nil},
 		"API keys":      {Config{APIKeys: []string{"k"}}, nil},
@@ -178,17 +168,6 @@ func TestSize(t *testing.T) {
 	}
 }
 
-func TestEditDistance(t *testing.T) {
-	for _, c := range []struct {
-		a, b string
-		want int
-	}{{"", "", 0}, {"", "abc", 3}, {"addr", "addr", 0}, {"adr", "addr", 1}, {"addrs", "addr", 1}, {"adrd", "addr", 1}, {"xyz", "addr", 4}} {
-		if got := editDistance(c.a, c.b); got != c.want {
-			t.Errorf("%q %q: %d, want %d", c.a, c.b, got, c.want)
-		}
-	}
-}
-
 func TestShowDuration(t *testing.T) {
 	for text, want := range map[string]string{"1h": "1h", "90m": "1h30m", "10s": "10s", "60s": "1m", "0s": "0s", "1h0m5s": "1h0m5s", "10m": "10m", "100h": "100h"} {
 		d, _ := time.ParseDuration(text)
@@ -198,9 +177,10 @@ func TestShowDuration(t *testing.T) {
 	}
 }
 
-func write(t *testing.T, dir, name, text string) {
+// writeFile writes a file in the working folder.
+func writeFile(t *testing.T, name, text string) {
 	t.Helper()
-	if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 }

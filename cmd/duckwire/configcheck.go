@@ -131,16 +131,15 @@ func checkFolder(path string) error {
 	return nil
 }
 
-// errNoDoor is the answer to a start without any way to tell who comes: there is no open door.
-var errNoDoor = errors.New(`nobody could come in: no secret or key is configured
+// errNoKey is the error of a server without a way to check who a client is: it would refuse everybody.
+var errNoKey = errors.New(`nobody could come in: no secret or key is configured
   to try it here:     duckwire serve --dev
   for a deployment:   set one of DUCKWIRE_JWT_SECRET, DUCKWIRE_JWT_PUBLIC_KEY, DUCKWIRE_JWKS_URL, DUCKWIRE_API_KEYS`)
 
 // checkServe says whether a server can be started with c.
 func checkServe(c *Config) error {
-	switch {
-	case !c.Dev && c.JWTSecret == "" && c.JWTPublicKey == "" && c.JWKSURL == "" && len(c.APIKeys) == 0:
-		return errNoDoor
+	if !c.Dev && c.JWTSecret == "" && c.JWTPublicKey == "" && c.JWKSURL == "" && len(c.APIKeys) == 0 {
+		return errNoKey
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -44,7 +45,7 @@ func addConfigFlags(cmd *cobra.Command, shown ...string) *configFlags {
 		if _, isBool := s.field.Interface().(bool); isBool {
 			flag.NoOptDefVal, text.kind = "true", "bool"
 		}
-		flag.Hidden = !contains(shown, s.key)
+		flag.Hidden = !slices.Contains(shown, s.key)
 	}
 	return f
 }

@@ -28,8 +28,9 @@ func readDevSecret(dataDir string) (string, error) {
 	return secret, nil
 }
 
-// keepDevSecret returns the secret of this data folder, making it at the first call: 32 random bytes, readable by the owner alone.
-func keepDevSecret(dataDir string) (string, error) {
+// ensureDevSecret returns the secret of this data folder. The first call makes it: 32 random bytes, readable by the owner
+// alone.
+func ensureDevSecret(dataDir string) (string, error) {
 	secret, err := readDevSecret(dataDir)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return secret, err

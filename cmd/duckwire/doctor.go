@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -120,7 +119,7 @@ func (f *doctorFlags) examineHere(ctx context.Context, report *doctor.Report) er
 		return err
 	}
 	switch err := checkServe(&cfg.Config); {
-	case errors.Is(err, errNoDoor):
+	case errors.Is(err, errNoKey):
 		report.Broken(check, "set jwt_secret, jwt_public_key, jwks_url or api_keys; to try it here: duckwire serve --dev", "nobody could come in: no secret or key is configured")
 	case err != nil:
 		report.Broken(check, "change that setting", "%v", err)
@@ -133,17 +132,10 @@ func (f *doctorFlags) examineHere(ctx context.Context, report *doctor.Report) er
 
 // localOf takes from a configuration what a doctor looks at.
 func localOf(l *Loaded, deep bool) *doctor.Local {
-	local := &doctor.Local{
+	return &doctor.Local{
 		Addr: l.Addr, DataDir: l.DataDir, TLSCert: l.TLSCert, TLSKey: l.TLSKey, ConfigFile: l.File, Dev: l.Dev, AllowedOrigins: l.AllowedOrigins,
 		JWTSecret: l.JWTSecret, Audience: l.JWTAudience, JWKSURL: l.JWKSURL, AuthorizeURL: l.AuthorizeURL, Upstream: upstreamOptions(&l.Config), Deep: deep,
-		RedisURL: l.RedisURL, Proxies: l.TrustedProxies,
+		RedisURL: l.RedisURL, SecretsInFile: l.secretsInFile(), Proxies: l.TrustedProxies,
 		Connections: l.Connections, LogMemory: int64(l.LogMemory), JobBytes: int64(l.JobBytes),
 	}
-	for _, s := range settingsOf(&l.Config) {
-		local.SecretsInFile = local.SecretsInFile || s.secret && isFromFile(l.From[s.key])
-	}
-	return local
 }
-
-// isFromFile reports whether a setting's source is a line of a file, "duckwire.yaml:3".
-func isFromFile(from string) bool { return strings.Contains(from, ":") }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
-	"slices"
 	"strings"
 	"time"
 
@@ -74,7 +73,7 @@ func (w *workerCmd) execute(ctx context.Context, out *lintOutput, s *jobStream) 
 	argv := out.folder.command(w.argv)
 	stdout, stderr := &outputPipe{out: out, main: true}, &outputPipe{out: out}
 	cmd := exec.CommandContext(running, argv[0], argv[1:]...)
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = out.folder.dir, linterEnviron(), stdout, stderr
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = out.folder.dir, foreignEnviron(), stdout, stderr
 	cmd.WaitDelay = 3 * time.Second // for what it left behind and holds its outputs
 	ownGroup(cmd)
 	if err := cmd.Start(); err != nil {
@@ -120,9 +119,4 @@ func (w *workerCmd) stream(ctx context.Context, out *lintOutput, s *jobStream, e
 			return err
 		}
 	}
-}
-
-// linterEnviron is the environment without what is ours: a linter has no business with the token.
-func linterEnviron() []string {
-	return slices.DeleteFunc(slices.Clone(environ()), func(pair string) bool { return strings.HasPrefix(pair, envPrefix) })
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -79,7 +78,7 @@ func exitCode(err error) int {
 
 func isConfigError(err error) bool {
 	var c *configError
-	return errors.As(err, &c) || errors.Is(err, errNoDoor)
+	return errors.As(err, &c) || errors.Is(err, errNoKey)
 }
 
 const rootLong = `Duckwire streams code completions and analysis results, carries channels with presence
@@ -146,17 +145,15 @@ func unknownCommand(parent *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	best, at := "", len(args[0])/2+1
-	for _, c := range parent.Commands() {
-		if d := editDistance(args[0], c.Name()); d < at && c.IsAvailableCommand() {
-			best, at = c.Name(), d
+	meant := nearestName(args[0], func(yield func(string) bool) {
+		for _, c := range parent.Commands() {
+			if c.IsAvailableCommand() && !yield(c.Name()) {
+				return
+			}
 		}
-	}
-	if best == "" {
+	})
+	if meant == "" {
 		return fmt.Errorf("unknown command %q", args[0])
 	}
-	return fmt.Errorf("unknown command %q; did you mean %s?", args[0], best)
+	return fmt.Errorf("unknown command %q; did you mean %s?", args[0], meant)
 }
-
-// environ is the process's environment. Only this file asks for it; the variables OTEL_… are those of package tracing.
-func environ() []string { return os.Environ() }

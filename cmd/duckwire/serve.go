@@ -110,7 +110,7 @@ func serveOn(srv *http.Server, ln net.Listener) error {
 // openApp makes the development secret where it is needed, and then the app.
 func openApp(cfg *Config, logger *slog.Logger) (*app, error) {
 	if cfg.Dev && cfg.JWTSecret == "" {
-		secret, err := keepDevSecret(cfg.DataDir)
+		secret, err := ensureDevSecret(cfg.DataDir)
 		if err != nil {
 			return nil, err
 		}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -60,18 +61,19 @@ func (set settings) byEnv(name string) *setting {
 	return nil
 }
 
-// suggest returns "; did you mean X?" for the name nearest to an unknown one, or where all names are to be found.
+// suggest returns "; did you mean X?" for the name nearest to an unknown one, or where all names are listed.
 func (set settings) suggest(unknown string, name func(*setting) string) string {
-	best, at := "", len(unknown)/2+1
-	for _, s := range set {
-		if d := editDistance(unknown, name(s)); d < at {
-			best, at = name(s), d
+	meant := nearestName(unknown, func(yield func(string) bool) {
+		for _, s := range set {
+			if !yield(name(s)) {
+				return
+			}
 		}
-	}
-	if best == "" {
+	})
+	if meant == "" {
 		return "; 'duckwire serve --help' lists them all"
 	}
-	return "; did you mean " + best + "?"
+	return "; did you mean " + meant + "?"
 }
 
 // set reads text into the field and checks its bounds. The error names key, value and limit.
@@ -99,7 +101,7 @@ func (s *setting) quote(text string) string {
 
 // bounds checks v against the tags min, max and oneof.
 func (s *setting) bounds(v reflect.Value) error {
-	if s.oneof != "" && !contains(strings.Split(s.oneof, "|"), v.String()) {
+	if s.oneof != "" && !slices.Contains(strings.Split(s.oneof, "|"), v.String()) {
 		return errors.New("must be one of " + strings.ReplaceAll(s.oneof, "|", ", "))
 	}
 	if s.min != "" {
@@ -145,16 +147,7 @@ func or(err error, text string) error {
 	return errors.New(text)
 }
 
-func contains(list []string, s string) bool {
-	for _, x := range list {
-		if x == s {
-			return true
-		}
-	}
-	return false
-}
-
-// splitList takes a list in one text apart, at commas and line breaks.
+// splitList splits a text at commas and line breaks.
 func splitList(text string) []string {
 	var list []string
 	for part := range strings.FieldsFuncSeq(text, func(r rune) bool { return r == ',' || r == '\n' }) {

@@ -1,6 +1,19 @@
 package main
 
-// editDistance is how many bytes must be put in, left out, replaced or swapped with a neighbour to make b of a
+import "iter"
+
+// nearestName returns the one of names that unknown most likely stands for, or "" where none is near.
+func nearestName(unknown string, names iter.Seq[string]) string {
+	best, at := "", len(unknown)/2+1
+	for name := range names {
+		if d := editDistance(unknown, name); d < at {
+			best, at = name, d
+		}
+	}
+	return best
+}
+
+// editDistance is the number of insertions, deletions, substitutions and swaps of neighbouring bytes that turn a into b
 // (optimal string alignment).
 func editDistance(a, b string) int {
 	before, prev, cur := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
