@@ -57,14 +57,14 @@ is signed with a development secret.`,
   export DUCKWIRE_TOKEN=$(duckwire token --user ada)`,
 		Args: cobra.NoArgs,
 	}
-	config := addConfigFlags(cmd, "data_dir")
+	settings := addConfigFlags(cmd, "data_dir")
 	flags := cmd.Flags()
 	flags.StringVar(&user, "user", "", "who the token is for (its sub)")
 	flags.StringArrayVar(&caps, "cap", nil, "PATTERN=ACTION,ACTION: what it allows; may be repeated")
 	flags.DurationVar(&ttl, "ttl", time.Hour, "how long it holds")
 	flags.StringVar(&jti, "jti", "", "its id, to revoke it by")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		cfg, err := config.load()
+		cfg, err := settings.load()
 		if err != nil {
 			return err
 		}
