@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/config"
 	"github.com/duckwire/duckwire/handlers"
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/provider/local"
@@ -42,7 +43,7 @@ func (a *app) close(logger *slog.Logger) {
 
 // buildServer puts the app together from its parts: provider → hub → handlers. What it opens stands in closers; after an error nothing is
 // left open.
-func buildServer(cfg *Config, logger *slog.Logger) (_ *app, err error) {
+func buildServer(cfg *config.Config, logger *slog.Logger) (_ *app, err error) {
 	a := &app{}
 	defer func() {
 		if err != nil {
@@ -116,7 +117,7 @@ type stores struct {
 }
 
 // openStores opens the database of one node, or what several share.
-func (a *app) openStores(cfg *Config, logger *slog.Logger) (stores, error) {
+func (a *app) openStores(cfg *config.Config, logger *slog.Logger) (stores, error) {
 	if cfg.RedisURL != "" {
 		s, err := a.openRedis(cfg, logger)
 		if err != nil {
@@ -132,7 +133,7 @@ func (a *app) openStores(cfg *Config, logger *slog.Logger) (stores, error) {
 }
 
 // openRedis joins the nodes that share a Redis, under a name of this process's own.
-func (a *app) openRedis(cfg *Config, logger *slog.Logger) (*redis.Store, error) {
+func (a *app) openRedis(cfg *config.Config, logger *slog.Logger) (*redis.Store, error) {
 	s, err := redis.Open(redis.Options{URL: cfg.RedisURL, Node: strings.ToLower(rand.Text()[:12]), Logger: logger, StreamTTL: cfg.StreamTTL, Lease: cfg.NodeLease, Replicas: cfg.RedisReplicas})
 	if err != nil {
 		return nil, err
@@ -141,7 +142,7 @@ func (a *app) openRedis(cfg *Config, logger *slog.Logger) (*redis.Store, error) 
 	return s, nil
 }
 
-func (a *app) openStore(cfg *Config, logger *slog.Logger) (*sqlite.Store, error) {
+func (a *app) openStore(cfg *config.Config, logger *slog.Logger) (*sqlite.Store, error) {
 	durability := sqlite.Full
 	if cfg.Durable == "normal" {
 		durability = sqlite.Normal
@@ -186,7 +187,7 @@ func (a *app) openTraces(logger *slog.Logger) (*tracing.Tracing, error) {
 }
 
 // openProvider opens the upstream where there is one, else the built-in completer.
-func (a *app) openProvider(cfg *Config, traces *tracing.Tracing, logger *slog.Logger) (p provider, err error) {
+func (a *app) openProvider(cfg *config.Config, traces *tracing.Tracing, logger *slog.Logger) (p provider, err error) {
 	if cfg.UpstreamURL != "" {
 		o := upstreamOptions(cfg)
 		o.Header = traces.Header()
@@ -205,7 +206,7 @@ func (a *app) openProvider(cfg *Config, traces *tracing.Tracing, logger *slog.Lo
 	return p, nil
 }
 
-func upstreamOptions(cfg *Config) openai.Options {
+func upstreamOptions(cfg *config.Config) openai.Options {
 	return openai.Options{
 		BaseURL: cfg.UpstreamURL, Key: cfg.UpstreamKey, Model: cfg.UpstreamModel, FIM: openai.FIM(cfg.UpstreamFIM),
 		ConnectTimeout: cfg.UpstreamConnectTimeout, FirstTokenTimeout: cfg.UpstreamFirstTokenTimeout, SilenceTimeout: cfg.UpstreamSilenceTimeout,
@@ -213,7 +214,7 @@ func upstreamOptions(cfg *Config) openai.Options {
 }
 
 // openVerifier opens what tells whose a token is, and what was revoked.
-func (a *app) openVerifier(cfg *Config, store hub.RevocationStore, logger *slog.Logger) (*middleware.Verifier, error) {
+func (a *app) openVerifier(cfg *config.Config, store hub.RevocationStore, logger *slog.Logger) (*middleware.Verifier, error) {
 	revocations, err := hub.NewRevocations(hub.RevocationOptions{Store: store, TTL: cfg.RevocationTTL})
 	if err != nil {
 		return nil, err
@@ -233,7 +234,7 @@ func (a *app) openVerifier(cfg *Config, store hub.RevocationStore, logger *slog.
 }
 
 // newAuthorizer returns who decides: the token's capabilities, and behind them the application where it wants to be asked.
-func newAuthorizer(cfg *Config) (hub.Authorizer, error) {
+func newAuthorizer(cfg *config.Config) (hub.Authorizer, error) {
 	if cfg.AuthorizeURL == "" {
 		return hub.CapsAuthorizer{}, nil
 	}
@@ -244,7 +245,7 @@ func newAuthorizer(cfg *Config) (hub.Authorizer, error) {
 	return middleware.NewURLAuthorizer(middleware.URLAuthorizerOptions{URL: cfg.AuthorizeURL, TTL: ttl})
 }
 
-func presenceGrace(cfg *Config) time.Duration {
+func presenceGrace(cfg *config.Config) time.Duration {
 	if cfg.PresenceGrace == 0 {
 		return -1 // there 0 means the default
 	}
@@ -252,7 +253,7 @@ func presenceGrace(cfg *Config) time.Duration {
 }
 
 // rateLimits are the limits by time; in the configuration 0 is none.
-func rateLimits(cfg *Config) ratelimit.Limits {
+func rateLimits(cfg *config.Config) ratelimit.Limits {
 	or := func(n int) int {
 		if n == 0 {
 			return -1 // there 0 means the default
@@ -265,7 +266,7 @@ func rateLimits(cfg *Config) ratelimit.Limits {
 	}
 }
 
-func hubLimits(cfg *Config) hub.Limits {
+func hubLimits(cfg *config.Config) hub.Limits {
 	return hub.Limits{
 		MessageBytes: int(cfg.MessageBytes), BatchEvents: cfg.BatchEvents, HistoryEvents: cfg.HistoryEvents, HistoryBytes: int64(cfg.HistoryBytes),
 		HistoryTTL: cfg.HistoryTTL, Topics: cfg.Topics, EphemeralKeys: cfg.EphemeralKeys, EphemeralTTL: cfg.EphemeralTTL,

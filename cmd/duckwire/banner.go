@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/config"
 	"io"
 	"time"
 )
@@ -33,13 +34,13 @@ curl -N %[1]s/v1/completions -H 'Authorization: Bearer %[3]s' -H 'Content-Type: 
 `
 
 // printBanner tells a developer how to try the server: the URL, a token, and lines to paste.
-func printBanner(w io.Writer, cfg *Config, url string) error {
+func printBanner(w io.Writer, cfg *config.Config, url string) error {
 	token, err := signToken(cfg.JWTSecret, tokenClaims{
 		user: devUser, caps: devCaps, ttl: devTokenTTL, issuer: cfg.JWTIssuer, audience: cfg.JWTAudience,
 	})
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(w, bannerText, url, devSecretPath(cfg.DataDir), token)
+	_, err = fmt.Fprintf(w, bannerText, url, config.DevSecretPath(cfg.DataDir), token)
 	return err
 }

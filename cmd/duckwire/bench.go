@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/duckwire/duckwire/cmd/duckwire/internal/bench"
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/config"
 )
 
 const benchLong = `Put a server under load and report what it and this machine bear.
@@ -274,7 +275,7 @@ func ownServers(b *bench.Bench) error {
 	if b.Token, err = signToken(secret, tokenClaims{user: "bench", caps: devCaps, ttl: time.Hour}); err != nil {
 		return err
 	}
-	env := append(foreignEnviron(),
+	env := append(config.ForeignEnviron(),
 		"DUCKWIRE_JWT_SECRET="+secret, "DUCKWIRE_STREAMS_PER_USER=100000", "DUCKWIRE_CONNECTIONS_PER_USER=1000000",
 		"DUCKWIRE_HEAVY_PER_MINUTE=0", "DUCKWIRE_EVENTS_PER_SECOND=0", "DUCKWIRE_CURSORS_PER_SECOND=0", "DUCKWIRE_QUEUE_PER_SECOND=0", "DUCKWIRE_JOINS_PER_MINUTE=0")
 	command := func(args ...string) bench.Command {

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/config"
 	"github.com/spf13/cobra"
 )
 
@@ -43,13 +44,13 @@ func addClientFlags(cmd *cobra.Command) *clientFlags {
 
 // client returns the client that the flags and the environment ask for.
 func (f *clientFlags) client() (*client, error) {
-	base := cmp.Or(f.url, serverURL(), defaultURL)
+	base := cmp.Or(f.url, config.ServerURL(), defaultURL)
 	u, err := url.Parse(base)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return nil, usagef("the server's URL %q must look like %s", base, defaultURL)
 	}
 	c := &client{base: strings.TrimSuffix(base, "/"), http: newHTTPClient(), pace: 500 * time.Millisecond}
-	if token := cmp.Or(f.token, serverToken()); token != "" {
+	if token := cmp.Or(f.token, config.ServerToken()); token != "" {
 		c.token = func() (string, error) { return token, nil }
 	} else if isLocal(u.Hostname()) {
 		c.token = localDevToken
@@ -65,8 +66,8 @@ func isLocal(host string) bool {
 // localDevToken makes a token with the secret of a development server on this machine, if its data folder can be read. It is asked for local
 // servers only, so that no other ever sees one.
 func localDevToken() (string, error) {
-	cfg, _ := loadConfig(configSources{environ: environ()}) // a faulty configuration is no client's concern
-	secret, err := readDevSecret(cfg.DataDir)
+	cfg, _ := config.Load(config.Sources{Environ: config.Environ()}) // a faulty configuration is no client's concern
+	secret, err := config.ReadDevSecret(cfg.DataDir)
 	if err != nil {
 		return "", nil // no token: the server's 401 says what to do
 	}

@@ -13,13 +13,14 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/config"
 	"github.com/golang-jwt/jwt/v5"
 )
 
 // command runs one command line in this process, in an empty folder, against f.
 func (f *fakeServer) command(t *testing.T, stdin string, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
-	t.Setenv(envURL, f.URL)
+	t.Setenv(config.EnvURL, f.URL)
 	var out, errs bytes.Buffer
 	code = run(t.Context(), args, strings.NewReader(stdin), &out, &errs)
 	return code, out.String(), errs.String()
@@ -27,7 +28,7 @@ func (f *fakeServer) command(t *testing.T, stdin string, args ...string) (code i
 
 func TestCommands(t *testing.T) {
 	inEmptyDir(t)
-	t.Setenv(envToken, "tok")
+	t.Setenv(config.EnvToken, "tok")
 	for name, c := range map[string]struct {
 		args    []string
 		stdin   string

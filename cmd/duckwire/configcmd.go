@@ -1,6 +1,7 @@
 package main
 
 import (
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/config"
 	"github.com/spf13/cobra"
 )
 
@@ -11,19 +12,19 @@ func newConfigCmd() *cobra.Command {
 		Long: `Print the configuration that 'duckwire serve' would have here, and where each setting came from.
 Secrets are hidden. The first two columns are valid YAML.
 
-` + settingsHelp(),
+` + config.Help(),
 		Example: `  duckwire config
   duckwire config --config /etc/duckwire.yaml
   DUCKWIRE_QUEUE_MAX=50 duckwire config | grep queue`,
 		Args: cobra.NoArgs,
 	}
-	flags := addConfigFlags(cmd)
+	flags := config.AddFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		loaded, err := flags.load()
+		loaded, err := flags.Load()
 		if err != nil {
 			return err
 		}
-		return printConfig(cmd.OutOrStdout(), loaded)
+		return config.Print(cmd.OutOrStdout(), loaded)
 	}
 	return cmd
 }

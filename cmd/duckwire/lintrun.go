@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/config"
 	"github.com/duckwire/duckwire/hub"
 )
 
@@ -73,7 +74,7 @@ func (w *workerCmd) execute(ctx context.Context, out *lintOutput, s *jobStream) 
 	argv := out.folder.command(w.argv)
 	stdout, stderr := &outputPipe{out: out, main: true}, &outputPipe{out: out}
 	cmd := exec.CommandContext(running, argv[0], argv[1:]...)
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = out.folder.dir, foreignEnviron(), stdout, stderr
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = out.folder.dir, config.ForeignEnviron(), stdout, stderr
 	cmd.WaitDelay = 3 * time.Second // for what it left behind and holds its outputs
 	ownGroup(cmd)
 	if err := cmd.Start(); err != nil {

@@ -7,6 +7,8 @@ import (
 	"io"
 	"syscall"
 
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/config"
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/nearest"
 	"github.com/spf13/cobra"
 )
 
@@ -77,8 +79,8 @@ func exitCode(err error) int {
 }
 
 func isConfigError(err error) bool {
-	var c *configError
-	return errors.As(err, &c) || errors.Is(err, errNoKey)
+	var c *config.Error
+	return errors.As(err, &c) || errors.Is(err, config.ErrNoKey)
 }
 
 const rootLong = `Duckwire streams code completions and analysis results, carries channels with presence
@@ -145,7 +147,7 @@ func unknownCommand(parent *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	meant := nearestName(args[0], func(yield func(string) bool) {
+	meant := nearest.Name(args[0], func(yield func(string) bool) {
 		for _, c := range parent.Commands() {
 			if c.IsAvailableCommand() && !yield(c.Name()) {
 				return

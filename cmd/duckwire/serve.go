@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/config"
 	"github.com/duckwire/duckwire/handlers"
 )
 
@@ -26,20 +27,20 @@ settles streams and queues, and ends with code 0. A second signal ends it at onc
 With --dev it makes a secret, keeps it in the data folder and prints a token that may do everything.
 Without --dev it starts only if it can tell who comes: set a secret, a key, a key set or API keys.
 
-` + settingsHelp(),
+` + config.Help(),
 		Example: `  duckwire serve --dev
   DUCKWIRE_JWT_SECRET=… duckwire serve --addr :4000 --data-dir /var/lib/duckwire
   DUCKWIRE_UPSTREAM_URL=http://127.0.0.1:11434/v1 duckwire serve --dev
   duckwire serve --config /etc/duckwire.yaml`,
 		Args: cobra.NoArgs,
 	}
-	flags := addConfigFlags(cmd, "addr", "data_dir", "dev")
+	flags := config.AddFlags(cmd, "addr", "data_dir", "dev")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		cfg, err := flags.load()
+		cfg, err := flags.Load()
 		if err != nil {
 			return err
 		}
-		if err := checkServe(&cfg.Config); err != nil {
+		if err := config.CheckServe(&cfg.Config); err != nil {
 			return err
 		}
 		return serve(cmd.Context(), &cfg.Config, cmd.OutOrStdout(), cmd.ErrOrStderr())
@@ -48,7 +49,7 @@ Without --dev it starts only if it can tell who comes: set a secret, a key, a ke
 }
 
 // serve runs the server until ctx ends, then stops it in order. It returns nil after an orderly stop.
-func serve(ctx context.Context, cfg *Config, stdout, stderr io.Writer) error {
+func serve(ctx context.Context, cfg *config.Config, stdout, stderr io.Writer) error {
 	logger := newLogger(cfg, stderr)
 	// The address comes first: a second server on it must not touch the first one's data.
 	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.Addr)
@@ -89,7 +90,7 @@ func serve(ctx context.Context, cfg *Config, stdout, stderr io.Writer) error {
 }
 
 // tlsConfig returns what HTTPS needs; nil is plain HTTP.
-func tlsConfig(cfg *Config, logger *slog.Logger) (*tls.Config, error) {
+func tlsConfig(cfg *config.Config, logger *slog.Logger) (*tls.Config, error) {
 	if cfg.TLSCert == "" {
 		return nil, nil
 	}
@@ -108,9 +109,9 @@ func serveOn(srv *http.Server, ln net.Listener) error {
 }
 
 // openApp makes the development secret where it is needed, and then the app.
-func openApp(cfg *Config, logger *slog.Logger) (*app, error) {
+func openApp(cfg *config.Config, logger *slog.Logger) (*app, error) {
 	if cfg.Dev && cfg.JWTSecret == "" {
-		secret, err := ensureDevSecret(cfg.DataDir)
+		secret, err := config.EnsureDevSecret(cfg.DataDir)
 		if err != nil {
 			return nil, err
 		}
@@ -121,9 +122,9 @@ func openApp(cfg *Config, logger *slog.Logger) (*app, error) {
 
 // stop ends an app's service within the drain timeout, in this order: not ready any longer; the hub tells its clients when to come back and
 // settles its streams; the listener closes and requests run out; what is left after the time is cut. Storage closes after that.
-func stop(cfg *Config, srv *http.Server, app *app, logger *slog.Logger) {
+func stop(cfg *config.Config, srv *http.Server, app *app, logger *slog.Logger) {
 	started := time.Now()
-	logger.Info("draining", "timeout", showDuration(cfg.DrainTimeout))
+	logger.Info("draining", "timeout", config.ShowDuration(cfg.DrainTimeout))
 	app.ready.Store(false)
 	app.until = started.Add(cfg.DrainTimeout)
 	ctx, cancel := context.WithDeadline(context.Background(), app.until)
@@ -154,7 +155,7 @@ func newHTTPServer(h http.Handler, logger *slog.Logger) *http.Server {
 	return srv
 }
 
-func newLogger(cfg *Config, w io.Writer) *slog.Logger {
+func newLogger(cfg *config.Config, w io.Writer) *slog.Logger {
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(cfg.LogLevel)) // checked by oneof
 	opts := &slog.HandlerOptions{Level: level}

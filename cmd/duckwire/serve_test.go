@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/config"
 	"io"
 	"log/slog"
 	"net"
@@ -16,8 +17,8 @@ func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)
 // TestStopInOrder checks what holds while the hub drains, and that nothing outlasts the drain timeout.
 func TestStopInOrder(t *testing.T) {
 	t.Parallel()
-	cfg := &Config{DrainTimeout: 300 * time.Millisecond}
-	a, err := buildServer(&Config{DataDir: t.TempDir(), JWTSecret: testSecret, DrainTimeout: cfg.DrainTimeout}, quiet())
+	cfg := &config.Config{DrainTimeout: 300 * time.Millisecond}
+	a, err := buildServer(&config.Config{DataDir: t.TempDir(), JWTSecret: testSecret, DrainTimeout: cfg.DrainTimeout}, quiet())
 	if err != nil {
 		t.Fatal(err)
 	}

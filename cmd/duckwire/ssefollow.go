@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/config"
 	"github.com/duckwire/duckwire/hub/provider/openai/eventstream"
 )
 
@@ -73,7 +74,7 @@ func (f *follower) run(ctx context.Context) error {
 		case conn.bye != nil:
 			err = conn.bye
 		case errors.As(err, new(*eventstream.TooLongError)):
-			return fmt.Errorf("the server sent a block of more than %s", Size(maxBlock))
+			return fmt.Errorf("the server sent a block of more than %s", config.Size(maxBlock))
 		case err == io.EOF: // an answer that ends without bye is a cut, wherever it ends
 			err = f.client.noAnswer(io.ErrUnexpectedEOF)
 		case !isRefusal(err):

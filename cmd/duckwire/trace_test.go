@@ -19,6 +19,7 @@ import (
 	"github.com/coder/websocket"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/config"
 	"github.com/duckwire/duckwire/middleware/tracing/collectortest"
 )
 
@@ -34,7 +35,7 @@ const (
 type tracedServer struct {
 	t     *testing.T
 	app   *app
-	cfg   *Config
+	cfg   *config.Config
 	http  *http.Server
 	url   string
 	token string
@@ -43,7 +44,7 @@ type tracedServer struct {
 
 func startTraced(t *testing.T, upstream http.HandlerFunc) *tracedServer {
 	t.Helper()
-	s := &tracedServer{t: t, cfg: &Config{DataDir: t.TempDir(), JWTSecret: testSecret, DrainTimeout: time.Minute, StreamsPerUser: 10}}
+	s := &tracedServer{t: t, cfg: &config.Config{DataDir: t.TempDir(), JWTSecret: testSecret, DrainTimeout: time.Minute, StreamsPerUser: 10}}
 	if upstream != nil {
 		u := httptest.NewServer(upstream)
 		t.Cleanup(u.Close)

@@ -1,21 +1,21 @@
-package main
+package nearest
 
 import "iter"
 
-// nearestName returns the one of names that unknown most likely stands for, or "" where none is near.
-func nearestName(unknown string, names iter.Seq[string]) string {
+// Name returns the one of names that unknown most likely stands for, or "" where none is near.
+func Name(unknown string, names iter.Seq[string]) string {
 	best, at := "", len(unknown)/2+1
 	for name := range names {
-		if d := editDistance(unknown, name); d < at {
+		if d := distance(unknown, name); d < at {
 			best, at = name, d
 		}
 	}
 	return best
 }
 
-// editDistance is the number of insertions, deletions, substitutions and swaps of neighbouring bytes that turn a into b
+// distance is the number of insertions, deletions, substitutions and swaps of neighbouring bytes that turn a into b
 // (optimal string alignment).
-func editDistance(a, b string) int {
+func distance(a, b string) int {
 	before, prev, cur := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range prev {
 		prev[j] = j

@@ -1,4 +1,4 @@
-package main
+package nearest
 
 import "testing"
 
@@ -7,7 +7,7 @@ func TestEditDistance(t *testing.T) {
 		a, b string
 		want int
 	}{{"", "", 0}, {"", "abc", 3}, {"addr", "addr", 0}, {"adr", "addr", 1}, {"addrs", "addr", 1}, {"adrd", "addr", 1}, {"xyz", "addr", 4}} {
-		if got := editDistance(c.a, c.b); got != c.want {
+		if got := distance(c.a, c.b); got != c.want {
 			t.Errorf("%q %q: %d, want %d", c.a, c.b, got, c.want)
 		}
 	}

@@ -1,15 +1,15 @@
-package main
+package config
 
 import (
 	"fmt"
 	"io"
 )
 
-// printConfig writes one line a setting: key, value, and as a comment its source.
-func printConfig(w io.Writer, l *Loaded) error {
-	for _, s := range settingsOf(&l.Config) {
+// Print writes one line a setting: key, value, and as a comment its source.
+func Print(w io.Writer, l *Loaded) error {
+	for _, s := range SettingsOf(&l.Config) {
 		value, from := s.show(), l.From[s.key]
-		if s.secret && value != "" {
+		if s.Secret && value != "" {
 			value, from = "", "hidden; from "+from // whoever reads this back must not take a mask for the secret
 		}
 		if _, err := fmt.Fprintf(w, "%-29s %-24s # %s\n", s.key+":", yamlText(value), from); err != nil {

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"errors"
@@ -11,7 +11,7 @@ import (
 
 // readYAML sets what the text of a YAML file says: one mapping of keys to scalars, or to lists of scalars. It reads nodes, not a struct, so
 // that a fault can be told with its line and the known key that is nearest.
-func readYAML(l *Loaded, set settings, path string, text []byte, faults *faults) {
+func readYAML(l *Loaded, set Settings, path string, text []byte, faults *faults) {
 	name := filepath.Base(path)
 	var doc yaml.Node
 	if err := yaml.Unmarshal(text, &doc); err != nil {
@@ -29,9 +29,9 @@ func readYAML(l *Loaded, set settings, path string, text []byte, faults *faults)
 	for i := 0; i+1 < len(root.Content); i += 2 {
 		key, value := root.Content[i], root.Content[i+1]
 		where := fmt.Sprintf("%s:%d", name, key.Line)
-		s := set.byKey(key.Value)
+		s := set.ByKey(key.Value)
 		if s == nil {
-			faults.add("", fmt.Errorf("%s: %s is no setting%s", where, key.Value, set.suggest(key.Value, (*setting).name)))
+			faults.add("", fmt.Errorf("%s: %s is no setting%s", where, key.Value, set.suggest(key.Value, (*Setting).name)))
 			continue
 		}
 		if strings.HasPrefix(l.From[s.key], name+":") {
@@ -44,7 +44,7 @@ func readYAML(l *Loaded, set settings, path string, text []byte, faults *faults)
 }
 
 // setNode reads a YAML value into the field.
-func (s *setting) setNode(n *yaml.Node) error {
+func (s *Setting) setNode(n *yaml.Node) error {
 	if n.Kind == yaml.AliasNode {
 		n = n.Alias
 	}

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"fmt"
@@ -106,44 +106,44 @@ type Loaded struct {
 	From map[string]string // key → "default", "duckwire.yaml:3", "DUCKWIRE_ADDR", "--addr"
 }
 
-// secretsInFile reports whether the file says a secret.
-func (l *Loaded) secretsInFile() bool {
-	for _, s := range settingsOf(&l.Config) {
-		if s.secret && strings.Contains(l.From[s.key], ":") { // a line of a file
+// SecretsInFile reports whether the file says a secret.
+func (l *Loaded) SecretsInFile() bool {
+	for _, s := range SettingsOf(&l.Config) {
+		if s.Secret && strings.Contains(l.From[s.key], ":") { // a line of a file
 			return true
 		}
 	}
 	return false
 }
 
-// configSources is where settings are read from, lowest rank first: file, environment, flags.
-type configSources struct {
-	file    string            // path of the YAML file; "": duckwire.yaml, if there is one
-	environ []string          // as os.Environ gives it
-	flags   map[string]string // key → text
+// Sources is where settings are read from, lowest rank first: file, environment, flags.
+type Sources struct {
+	File    string            // path of the YAML file; "": duckwire.yaml, if there is one
+	Environ []string          // as os.Environ gives it
+	Flags   map[string]string // key → text
 }
 
-// loadConfig reads the sources over the defaults. Its error names every fault, one a line.
-func loadConfig(src configSources) (*Loaded, error) {
+// Load reads the sources over the defaults. Its error names every fault, one a line.
+func Load(src Sources) (*Loaded, error) {
 	l := &Loaded{From: map[string]string{}}
-	set := settingsOf(&l.Config)
+	set := SettingsOf(&l.Config)
 	var faults faults
 	for _, s := range set {
 		l.From[s.key] = "default"
-		if s.def != "" {
-			faults.add("default", s.set(s.def))
+		if s.Default != "" {
+			faults.add("default", s.set(s.Default))
 		}
 	}
 	readFile(l, set, src, &faults)
-	readEnviron(l, set, src.environ, &faults)
+	readEnviron(l, set, src.Environ, &faults)
 	for _, s := range set {
-		if text, ok := src.flags[s.key]; ok {
+		if text, ok := src.Flags[s.key]; ok {
 			l.From[s.key] = "--" + s.flag()
 			faults.add(l.From[s.key], s.set(text))
 		}
 	}
 	if len(faults) == 0 {
-		checkConfig(l, set, &faults)
+		checkAll(l, set, &faults)
 	}
 	return l, faults.err()
 }
@@ -152,10 +152,10 @@ func loadConfig(src configSources) (*Loaded, error) {
 const defaultFile = "duckwire.yaml"
 
 // readFile sets what the YAML file says.
-func readFile(l *Loaded, set settings, src configSources, faults *faults) {
-	path, named := src.file, true
+func readFile(l *Loaded, set Settings, src Sources, faults *faults) {
+	path, named := src.File, true
 	if path == "" {
-		path = lookupEnv(src.environ, envConfig)
+		path = lookupEnv(src.Environ, envConfig)
 	}
 	if path == "" {
 		path, named = defaultFile, false

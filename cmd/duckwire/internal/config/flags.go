@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"fmt"
@@ -8,8 +8,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// configFlags are the flags of a command that reads the server's configuration.
-type configFlags struct {
+// Flags are the flags of a command that reads the server's configuration.
+type Flags struct {
 	file string
 	text map[string]*settingFlag
 }
@@ -25,21 +25,21 @@ func (f *settingFlag) String() string        { return f.text }
 func (f *settingFlag) Type() string          { return f.kind }
 func (f *settingFlag) Set(text string) error { f.text, f.set = text, true; return nil }
 
-// addConfigFlags gives cmd the flag --config and one for each setting that is not secret; those not named in shown are left out of the
+// AddFlags gives cmd the flag --config and one for each setting that is not secret; those not named in shown are left out of the
 // list of flags (settingsHelp tells them).
-func addConfigFlags(cmd *cobra.Command, shown ...string) *configFlags {
-	f := &configFlags{text: map[string]*settingFlag{}}
+func AddFlags(cmd *cobra.Command, shown ...string) *Flags {
+	f := &Flags{text: map[string]*settingFlag{}}
 	flags := cmd.Flags()
 	flags.StringVar(&f.file, "config", "", "YAML file of settings (default: duckwire.yaml in this folder, if there is one)")
-	for _, s := range settingsOf(&Config{}) {
-		if s.secret {
+	for _, s := range SettingsOf(&Config{}) {
+		if s.Secret {
 			continue
 		}
 		text := &settingFlag{kind: "value"}
 		f.text[s.key] = text
 		help := s.help
-		if s.def != "" && s.def != "false" {
-			help += " (default " + s.def + ")"
+		if s.Default != "" && s.Default != "false" {
+			help += " (default " + s.Default + ")"
 		}
 		flag := flags.VarPF(text, s.flag(), "", help)
 		if _, isBool := s.field.Interface().(bool); isBool {
@@ -50,25 +50,25 @@ func addConfigFlags(cmd *cobra.Command, shown ...string) *configFlags {
 	return f
 }
 
-// load reads the configuration with the flags that were given.
-func (f *configFlags) load() (*Loaded, error) {
+// Load reads the configuration with the flags that were given.
+func (f *Flags) Load() (*Loaded, error) {
 	given := map[string]string{}
 	for key, flag := range f.text {
 		if flag.set {
 			given[key] = flag.text
 		}
 	}
-	return loadConfig(configSources{file: f.file, environ: environ(), flags: given})
+	return Load(Sources{File: f.file, Environ: Environ(), Flags: given})
 }
 
-// settingsHelp lists every setting, for --help.
-func settingsHelp() string {
+// Help lists every setting, for --help.
+func Help() string {
 	var b strings.Builder
 	b.WriteString(`Settings: from a flag (--data-dir), else the environment (DUCKWIRE_DATA_DIR), else duckwire.yaml
 (data_dir: …), else the default. Secrets are not taken from flags. 'duckwire config' shows what holds.
 `)
 	group := ""
-	for _, s := range settingsOf(&Config{}) {
+	for _, s := range SettingsOf(&Config{}) {
 		if s.group != group {
 			group = s.group
 			fmt.Fprintf(&b, "\n%s\n", group)
@@ -78,14 +78,14 @@ func settingsHelp() string {
 	return b.String()
 }
 
-func (s *setting) defaultText() string {
-	if s.def == "" {
+func (s *Setting) defaultText() string {
+	if s.Default == "" {
 		return "-"
 	}
-	return s.def
+	return s.Default
 }
 
-func (s *setting) helpText() string {
+func (s *Setting) helpText() string {
 	help := s.help
 	if s.oneof != "" {
 		help += ": " + strings.ReplaceAll(s.oneof, "|", ", ")

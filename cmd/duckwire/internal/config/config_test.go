@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"os"
@@ -10,12 +10,12 @@ import (
 
 func TestSettingsAreWellFormed(t *testing.T) {
 	seen := map[string]bool{}
-	for _, s := range settingsOf(&Config{}) {
+	for _, s := range SettingsOf(&Config{}) {
 		if s.key == "" || s.help == "" || seen[s.key] {
 			t.Errorf("setting %q: no key, no help, or twice", s.key)
 		}
 		seen[s.key] = true
-		if err := s.set(s.def); err != nil && s.def != "" {
+		if err := s.set(s.Default); err != nil && s.Default != "" {
 			t.Errorf("default: %v", err)
 		}
 		for _, bound := range []string{s.min, s.max} {
@@ -28,7 +28,7 @@ func TestSettingsAreWellFormed(t *testing.T) {
 		}
 		switch s.field.Interface().(type) {
 		case int, Size, time.Duration:
-			if s.min == "" || s.max == "" || s.def == "" {
+			if s.min == "" || s.max == "" || s.Default == "" {
 				t.Errorf("%s: everything that can grow has a limit and a default", s.key)
 			}
 		}
@@ -39,9 +39,9 @@ func TestPrecedence(t *testing.T) {
 	t.Chdir(t.TempDir())
 	writeFile(t, "duckwire.yaml", "addr: :1\nlog_level: error\nqueue_max: 1\ntopics: 1\n")
 	writeFile(t, "other.yaml", "topics: 7\n")
-	l, err := loadConfig(configSources{
-		environ: []string{"HOME=/", "DUCKWIRE_LOG_LEVEL=warn", "DUCKWIRE_QUEUE_MAX=2", "DUCKWIRE_TOKEN=x", "DUCKWIRE_URL=y", "DUCKWIRE_TOPICS="},
-		flags:   map[string]string{"queue_max": "3"},
+	l, err := Load(Sources{
+		Environ: []string{"HOME=/", "DUCKWIRE_LOG_LEVEL=warn", "DUCKWIRE_QUEUE_MAX=2", "DUCKWIRE_TOKEN=x", "DUCKWIRE_URL=y", "DUCKWIRE_TOPICS="},
+		Flags:   map[string]string{"queue_max": "3"},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -56,7 +56,7 @@ func TestPrecedence(t *testing.T) {
 			t.Errorf("%s is from %s, want %s", key, l.From[key], from)
 		}
 	}
-	l, err = loadConfig(configSources{environ: []string{"DUCKWIRE_CONFIG=other.yaml"}})
+	l, err = Load(Sources{Environ: []string{"DUCKWIRE_CONFIG=other.yaml"}})
 	if err != nil || l.Topics != 7 || l.Addr != "127.0.0.1:4000" {
 		t.Errorf("DUCKWIRE_CONFIG: %v, %d, %s", err, l.Topics, l.Addr)
 	}
@@ -91,9 +91,9 @@ func TestFaults(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var environ []string
 			for _, pair := range strings.Split(c.env, "\n") {
-				environ = append(environ, envPrefix+pair)
+				environ = append(environ, EnvPrefix+pair)
 			}
-			_, err := loadConfig(configSources{environ: environ})
+			_, err := Load(Sources{Environ: environ})
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v\nwant %s", err, c.want)
 			}
@@ -122,7 +122,7 @@ func TestYAMLForms(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Chdir(t.TempDir())
 			writeFile(t, "duckwire.yaml", c.text)
-			_, err := loadConfig(configSources{})
+			_, err := Load(Sources{})
 			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 				t.Errorf("got %v, want %s", err, c.want)
 			}
@@ -135,8 +135,8 @@ func TestServeNeedsAKey(t *testing.T) {
 		cfg  Config
 		want error
 	}{
-		"nothing":       {Config{}, errNoKey},
-		"authorize url": {Config{AuthorizeURL: "http://a"}, errNoKey}, // it decides what may be done, not who comes
+		"nothing":       {Config{}, ErrNoKey},
+		"authorize url": {Config{AuthorizeURL: "http://a"}, ErrNoKey}, // it decides what may be done, not who comes
 		"dev":           {Config{Dev: true}, nil},
 		"secret":        {Config{JWTSecret: strings.Repeat("s", minSecret)}, nil},
 		"public key":    {Config{JWTPublicKey: "k"}, nil},
@@ -144,7 +144,7 @@ func TestServeNeedsAKey(t *testing.T) {
 		"API keys":      {Config{APIKeys: []string{"k"}}, nil},
 		"redis":         {Config{Dev: true, RedisURL: "redis://h"}, nil},
 	} {
-		if err := checkServe(&c.cfg); err != c.want {
+		if err := CheckServe(&c.cfg); err != c.want {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -171,7 +171,7 @@ func TestSize(t *testing.T) {
 func TestShowDuration(t *testing.T) {
 	for text, want := range map[string]string{"1h": "1h", "90m": "1h30m", "10s": "10s", "60s": "1m", "0s": "0s", "1h0m5s": "1h0m5s", "10m": "10m", "100h": "100h"} {
 		d, _ := time.ParseDuration(text)
-		if got := showDuration(d); got != want {
+		if got := ShowDuration(d); got != want {
 			t.Errorf("%s: %s, want %s", text, got, want)
 		}
 	}

@@ -1,8 +1,9 @@
-package main
+package config
 
 import (
 	"errors"
 	"fmt"
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/nearest"
 	"reflect"
 	"slices"
 	"strconv"
@@ -10,40 +11,40 @@ import (
 	"time"
 )
 
-// setting is one field of a Config, by its tags. Text from every source goes through set.
-type setting struct {
-	key, def, help, unset, min, max, oneof, group string
-	secret                                        bool
-	field                                         reflect.Value
+// Setting is one field of a Config, by its tags. Text from every source goes through set.
+type Setting struct {
+	key, Default, help, unset, min, max, oneof, group string
+	Secret                                            bool
+	field                                             reflect.Value
 }
 
-// settings are all settings of one Config, in the order of its fields.
-type settings []*setting
+// Settings are all settings of one Config, in the order of its fields.
+type Settings []*Setting
 
-// settingsOf returns the settings of c; setting one changes c.
-func settingsOf(c *Config) settings {
+// SettingsOf returns the settings of c; setting one changes c.
+func SettingsOf(c *Config) Settings {
 	v := reflect.ValueOf(c).Elem()
-	var set settings
+	var set Settings
 	group := ""
 	for i := range v.NumField() {
 		tag := v.Type().Field(i).Tag
 		if g := tag.Get("group"); g != "" {
 			group = g
 		}
-		set = append(set, &setting{
-			key: tag.Get("key"), def: tag.Get("default"), help: tag.Get("help"), unset: tag.Get("unset"),
+		set = append(set, &Setting{
+			key: tag.Get("key"), Default: tag.Get("default"), help: tag.Get("help"), unset: tag.Get("unset"),
 			min: tag.Get("min"), max: tag.Get("max"), oneof: tag.Get("oneof"), group: group,
-			secret: tag.Get("secret") != "", field: v.Field(i),
+			Secret: tag.Get("secret") != "", field: v.Field(i),
 		})
 	}
 	return set
 }
 
-func (s *setting) env() string  { return envPrefix + strings.ToUpper(s.key) }
-func (s *setting) flag() string { return strings.ReplaceAll(s.key, "_", "-") }
-func (s *setting) name() string { return s.key }
+func (s *Setting) env() string  { return EnvPrefix + strings.ToUpper(s.key) }
+func (s *Setting) flag() string { return strings.ReplaceAll(s.key, "_", "-") }
+func (s *Setting) name() string { return s.key }
 
-func (set settings) byKey(key string) *setting {
+func (set Settings) ByKey(key string) *Setting {
 	for _, s := range set {
 		if s.key == key {
 			return s
@@ -52,7 +53,7 @@ func (set settings) byKey(key string) *setting {
 	return nil
 }
 
-func (set settings) byEnv(name string) *setting {
+func (set Settings) ByEnv(name string) *Setting {
 	for _, s := range set {
 		if s.env() == name {
 			return s
@@ -62,8 +63,8 @@ func (set settings) byEnv(name string) *setting {
 }
 
 // suggest returns "; did you mean X?" for the name nearest to an unknown one, or where all names are listed.
-func (set settings) suggest(unknown string, name func(*setting) string) string {
-	meant := nearestName(unknown, func(yield func(string) bool) {
+func (set Settings) suggest(unknown string, name func(*Setting) string) string {
+	meant := nearest.Name(unknown, func(yield func(string) bool) {
 		for _, s := range set {
 			if !yield(name(s)) {
 				return
@@ -77,7 +78,7 @@ func (set settings) suggest(unknown string, name func(*setting) string) string {
 }
 
 // set reads text into the field and checks its bounds. The error names key, value and limit.
-func (s *setting) set(text string) error {
+func (s *Setting) set(text string) error {
 	if s.key != "jwt_public_key" { // a PEM text may end in a line feed
 		text = strings.TrimSpace(text)
 	}
@@ -92,15 +93,15 @@ func (s *setting) set(text string) error {
 	return nil
 }
 
-func (s *setting) quote(text string) string {
-	if s.secret {
+func (s *Setting) quote(text string) string {
+	if s.Secret {
 		return "the value"
 	}
 	return strconv.Quote(text)
 }
 
 // bounds checks v against the tags min, max and oneof.
-func (s *setting) bounds(v reflect.Value) error {
+func (s *Setting) bounds(v reflect.Value) error {
 	if s.oneof != "" && !slices.Contains(strings.Split(s.oneof, "|"), v.String()) {
 		return errors.New("must be one of " + strings.ReplaceAll(s.oneof, "|", ", "))
 	}
@@ -159,25 +160,25 @@ func splitList(text string) []string {
 }
 
 // show returns the value in the form that set reads; masked if it is secret.
-func (s *setting) show() string {
-	if s.field.IsZero() && s.def == "" {
+func (s *Setting) show() string {
+	if s.field.IsZero() && s.Default == "" {
 		return ""
 	}
-	if s.secret {
+	if s.Secret {
 		return "(set, hidden)"
 	}
 	switch v := s.field.Interface().(type) {
 	case []string:
 		return strings.Join(v, ",")
 	case time.Duration:
-		return showDuration(v)
+		return ShowDuration(v)
 	default:
 		return fmt.Sprint(v)
 	}
 }
 
-// showDuration leaves out the zero units that Duration.String writes: "1h", not "1h0m0s".
-func showDuration(d time.Duration) string {
+// ShowDuration leaves out the zero units that Duration.String writes: "1h", not "1h0m0s".
+func ShowDuration(d time.Duration) string {
 	s := d.String()
 	if strings.HasSuffix(s, "m0s") {
 		s = strings.TrimSuffix(s, "0s")
@@ -207,15 +208,15 @@ func (f faults) err() error {
 	if len(f) == 0 {
 		return nil
 	}
-	return &configError{faults: f}
+	return &Error{Faults: f}
 }
 
-// configError is a configuration that cannot be used.
-type configError struct{ faults []string }
+// Error is a configuration that cannot be used.
+type Error struct{ Faults []string }
 
-func (e *configError) Error() string {
-	if len(e.faults) == 1 {
-		return "configuration: " + e.faults[0]
+func (e *Error) Error() string {
+	if len(e.Faults) == 1 {
+		return "configuration: " + e.Faults[0]
 	}
-	return "configuration:\n  " + strings.Join(e.faults, "\n  ")
+	return "configuration:\n  " + strings.Join(e.Faults, "\n  ")
 }

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"errors"
@@ -14,8 +14,8 @@ import (
 // minSecret is the least length of an HS256 secret in bytes: that of the hash (RFC 7518 section 3.2).
 const minSecret = 32
 
-// checkConfig looks at what bounds and types alone do not say.
-func checkConfig(l *Loaded, set settings, faults *faults) {
+// checkAll looks at what bounds and types alone do not say.
+func checkAll(l *Loaded, set Settings, faults *faults) {
 	check := func(key string, err error) {
 		if err == nil {
 			return
@@ -131,15 +131,15 @@ func checkFolder(path string) error {
 	return nil
 }
 
-// errNoKey is the error of a server without a way to check who a client is: it would refuse everybody.
-var errNoKey = errors.New(`nobody could come in: no secret or key is configured
+// ErrNoKey is the error of a server without a way to check who a client is: it would refuse everybody.
+var ErrNoKey = errors.New(`nobody could come in: no secret or key is configured
   to try it here:     duckwire serve --dev
   for a deployment:   set one of DUCKWIRE_JWT_SECRET, DUCKWIRE_JWT_PUBLIC_KEY, DUCKWIRE_JWKS_URL, DUCKWIRE_API_KEYS`)
 
-// checkServe says whether a server can be started with c.
-func checkServe(c *Config) error {
+// CheckServe says whether a server can be started with c.
+func CheckServe(c *Config) error {
 	if !c.Dev && c.JWTSecret == "" && c.JWTPublicKey == "" && c.JWKSURL == "" && len(c.APIKeys) == 0 {
-		return errNoKey
+		return ErrNoKey
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"crypto/rand"
@@ -11,12 +11,12 @@ import (
 	"strings"
 )
 
-// devSecretPath is where a --dev server of this data folder keeps its secret.
-func devSecretPath(dataDir string) string { return filepath.Join(dataDir, "dev-secret") }
+// DevSecretPath is where a --dev server of this data folder keeps its secret.
+func DevSecretPath(dataDir string) string { return filepath.Join(dataDir, "dev-secret") }
 
-// readDevSecret returns the secret that a --dev server made here earlier.
-func readDevSecret(dataDir string) (string, error) {
-	path := devSecretPath(dataDir)
+// ReadDevSecret returns the secret that a --dev server made here earlier.
+func ReadDevSecret(dataDir string) (string, error) {
+	path := DevSecretPath(dataDir)
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return "", err
@@ -28,10 +28,10 @@ func readDevSecret(dataDir string) (string, error) {
 	return secret, nil
 }
 
-// ensureDevSecret returns the secret of this data folder. The first call makes it: 32 random bytes, readable by the owner
+// EnsureDevSecret returns the secret of this data folder. The first call makes it: 32 random bytes, readable by the owner
 // alone.
-func ensureDevSecret(dataDir string) (string, error) {
-	secret, err := readDevSecret(dataDir)
+func EnsureDevSecret(dataDir string) (string, error) {
+	secret, err := ReadDevSecret(dataDir)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return secret, err
 	}
@@ -41,7 +41,7 @@ func ensureDevSecret(dataDir string) (string, error) {
 	raw := make([]byte, 32)
 	_, _ = rand.Read(raw) // never fails (crypto/rand)
 	secret = base64.RawURLEncoding.EncodeToString(raw)
-	f, err := os.OpenFile(devSecretPath(dataDir), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err := os.OpenFile(DevSecretPath(dataDir), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return "", err
 	}

@@ -1,0 +1,58 @@
+package config
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+)
+
+// Only this file asks for the process's environment; the variables OTEL_… are those of package tracing.
+
+// Variables of the environment that are no settings.
+const (
+	EnvPrefix = "DUCKWIRE_"
+	EnvURL    = "DUCKWIRE_URL"    // for client commands
+	EnvToken  = "DUCKWIRE_TOKEN"  // for client commands
+	envConfig = "DUCKWIRE_CONFIG" // path of the YAML file
+)
+
+// readEnviron sets what DUCKWIRE_… variables say. An empty variable counts as not set.
+func readEnviron(l *Loaded, set Settings, environ []string, faults *faults) {
+	for _, pair := range environ {
+		name, text, _ := strings.Cut(pair, "=")
+		if !strings.HasPrefix(name, EnvPrefix) || name == EnvURL || name == EnvToken || name == envConfig || text == "" {
+			continue
+		}
+		s := set.ByEnv(name)
+		if s == nil {
+			faults.add("", fmt.Errorf("%s is no setting%s", name, set.suggest(name, (*Setting).env)))
+			continue
+		}
+		l.From[s.key] = name
+		faults.add(name, s.set(text))
+	}
+}
+
+// lookupEnv returns the value of a variable in environ, or "".
+func lookupEnv(environ []string, name string) string {
+	for _, pair := range environ {
+		if k, v, _ := strings.Cut(pair, "="); k == name {
+			return v
+		}
+	}
+	return ""
+}
+
+// Environ is the process's environment.
+func Environ() []string { return os.Environ() }
+
+// ServerURL and serverToken are what the environment tells client commands of their server; "" for nothing.
+func ServerURL() string { return os.Getenv(EnvURL) }
+
+func ServerToken() string { return os.Getenv(EnvToken) }
+
+// ForeignEnviron is the environment for a program that must not see our settings, and above all not the token.
+func ForeignEnviron() []string {
+	return slices.DeleteFunc(os.Environ(), func(pair string) bool { return strings.HasPrefix(pair, EnvPrefix) })
+}
