@@ -2,9 +2,10 @@ package main
 
 import (
 	"fmt"
-	"github.com/duckwire/duckwire/cmd/duckwire/internal/config"
 	"io"
 	"time"
+
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/config"
 )
 
 // The user and the rights of the token that --dev prints.

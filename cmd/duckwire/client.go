@@ -14,8 +14,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/duckwire/duckwire/cmd/duckwire/internal/config"
 	"github.com/spf13/cobra"
+
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/config"
 )
 
 // defaultURL is where client commands look for a server.

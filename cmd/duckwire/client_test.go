@@ -13,8 +13,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/duckwire/duckwire/cmd/duckwire/internal/config"
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/config"
 )
 
 // command runs one command line in this process, in an empty folder, against f.

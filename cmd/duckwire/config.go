@@ -1,8 +1,9 @@
 package main
 
 import (
-	"github.com/duckwire/duckwire/cmd/duckwire/internal/config"
 	"github.com/spf13/cobra"
+
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/config"
 )
 
 func newConfigCmd() *cobra.Command {

@@ -7,8 +7,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/duckwire/duckwire/cmd/duckwire/internal/config"
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/config"
 )
 
 // TestRevocationsSurviveARestart: what was revoked stays so in the next process on the same data folder.

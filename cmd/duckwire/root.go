@@ -7,9 +7,10 @@ import (
 	"io"
 	"syscall"
 
+	"github.com/spf13/cobra"
+
 	"github.com/duckwire/duckwire/cmd/duckwire/internal/config"
 	"github.com/duckwire/duckwire/cmd/duckwire/internal/nearest"
-	"github.com/spf13/cobra"
 )
 
 // Exit codes.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"github.com/duckwire/duckwire/cmd/duckwire/internal/config"
 	"io"
 	"log/slog"
 	"net"
@@ -10,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/config"
 )
 
 func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }

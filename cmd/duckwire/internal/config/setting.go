@@ -3,12 +3,13 @@ package config
 import (
 	"errors"
 	"fmt"
-	"github.com/duckwire/duckwire/cmd/duckwire/internal/nearest"
 	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/nearest"
 )
 
 // Setting is one field of a Config, by its tags. Text from every source goes through set.
