@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strconv"
 	"time"
@@ -37,6 +38,32 @@ func (e *apiError) Error() string {
 		}
 	}
 	return text
+}
+
+// byeError is an end of a connection after which the server expects a new one (protocol/sse.md 5.4 to 5.6, 6.4).
+type byeError struct {
+	Reason string
+	Retry  time.Duration `json:"-"` // how long to wait before
+}
+
+func (e *byeError) Error() string { return "the server closes: " + e.Reason }
+
+// connectError is a server that did not answer.
+type connectError struct {
+	base string
+	err  error
+}
+
+func (e *connectError) Error() string {
+	return fmt.Sprintf("no answer from %s (%v)\n  is the server running? start one with 'duckwire serve --dev', or set DUCKWIRE_URL", e.base, e.err)
+}
+
+func (e *connectError) Unwrap() error { return e.err }
+
+// isAbsent reports whether err says that nobody listens there.
+func isAbsent(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "dial"
 }
 
 // maxProblem bounds what is read of an error's body.
@@ -84,7 +111,7 @@ func retryAfter(err error) time.Duration {
 	}
 	var bye *byeError
 	if errors.As(err, &bye) {
-		return bye.retry
+		return bye.Retry
 	}
 	return 0
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,14 +12,7 @@ import (
 	"net/url"
 	"strings"
 	"time"
-
-	"github.com/spf13/cobra"
-
-	"github.com/duckwire/duckwire/cmd/duckwire/internal/config"
 )
-
-// defaultURL is where client commands look for a server.
-const defaultURL = "http://127.0.0.1:4000"
 
 // callTimeout bounds one request that is answered at once, its body included.
 const callTimeout = 30 * time.Second
@@ -28,51 +20,14 @@ const callTimeout = 30 * time.Second
 // client speaks to a server for the client commands. Safe for concurrent use.
 type client struct {
 	base  string                 // "http://127.0.0.1:4000", without a slash at the end
-	token func() (string, error) // asked before every request; "" for none
+	token func() (string, error) // its answer "" is no token; nil: none
 	http  *http.Client
 	pace  time.Duration // the mean of the first wait before trying again
 }
 
-// clientFlags are the flags that all client commands have.
-type clientFlags struct{ url, token string }
-
-func addClientFlags(cmd *cobra.Command) *clientFlags {
-	f := &clientFlags{}
-	cmd.Flags().StringVar(&f.url, "url", "", "the server (default: DUCKWIRE_URL, else "+defaultURL+")")
-	cmd.Flags().StringVar(&f.token, "token", "", "who you are (default: DUCKWIRE_TOKEN, else a development server's secret)")
-	return f
-}
-
-// client returns the client that the flags and the environment ask for.
-func (f *clientFlags) client() (*client, error) {
-	base := cmp.Or(f.url, config.ServerURL(), defaultURL)
-	u, err := url.Parse(base)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, usagef("the server's URL %q must look like %s", base, defaultURL)
-	}
-	c := &client{base: strings.TrimSuffix(base, "/"), http: newHTTPClient(), pace: 500 * time.Millisecond}
-	if token := cmp.Or(f.token, config.ServerToken()); token != "" {
-		c.token = func() (string, error) { return token, nil }
-	} else if isLocal(u.Hostname()) {
-		c.token = localDevToken
-	}
-	return c, nil
-}
-
-func isLocal(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
-}
-
-// localDevToken makes a token with the secret of a development server on this machine, if its data folder can be read. It is asked for local
-// servers only, so that no other ever sees one.
-func localDevToken() (string, error) {
-	cfg, _ := config.Load(config.Sources{Environ: config.Environ()}) // a faulty configuration is no client's concern
-	secret, err := config.ReadDevSecret(cfg.DataDir)
-	if err != nil {
-		return "", nil // no token: the server's 401 says what to do
-	}
-	return signToken(secret, tokenClaims{user: devUser, caps: devCaps, ttl: time.Hour, issuer: cfg.JWTIssuer, audience: cfg.JWTAudience})
+// newClient returns a client of the server at base. token is asked before every request, and may be nil.
+func newClient(base string, token func() (string, error)) *client {
+	return &client{base: strings.TrimSuffix(base, "/"), token: token, http: newHTTPClient(), pace: 500 * time.Millisecond}
 }
 
 func newHTTPClient() *http.Client {
@@ -87,7 +42,7 @@ func newHTTPClient() *http.Client {
 	}}
 }
 
-// close lets go of idle connections.
+// close closes idle connections.
 func (c *client) close() { c.http.CloseIdleConnections() }
 
 // call sends one request and returns its answer. body may be nil. A status of 400 or more is an *apiError.
@@ -119,6 +74,19 @@ func (c *client) do(req *http.Request, header []string) (http.Header, []byte, er
 		return nil, nil, c.unreachable(err)
 	}
 	return resp.Header, text, nil
+}
+
+// post sends what may be sent again until it is answered, and returns the answer.
+func (c *client) post(ctx context.Context, path string, body any, retry *retrier) ([]byte, error) {
+	for {
+		_, text, err := c.call(ctx, http.MethodPost, path, body)
+		if err == nil {
+			return text, nil
+		}
+		if err := retry.after(ctx, err); err != nil {
+			return nil, err
+		}
+	}
 }
 
 // get reads a JSON answer into v.
@@ -187,22 +155,4 @@ func (c *client) noAnswer(err error) error {
 		err = u.Err // without the URL, which may hold a secret
 	}
 	return &connectError{base: c.base, err: err}
-}
-
-// connectError is a server that did not answer.
-type connectError struct {
-	base string
-	err  error
-}
-
-func (e *connectError) Error() string {
-	return fmt.Sprintf("no answer from %s (%v)\n  is the server running? start one with 'duckwire serve --dev', or set DUCKWIRE_URL", e.base, e.err)
-}
-
-func (e *connectError) Unwrap() error { return e.err }
-
-// isAbsent reports whether err says that nobody listens there.
-func isAbsent(err error) bool {
-	var op *net.OpError
-	return errors.As(err, &op) && op.Op == "dial"
 }

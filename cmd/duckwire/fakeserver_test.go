@@ -48,7 +48,8 @@ type answer func(w http.ResponseWriter, r *http.Request)
 func newFakeServer(t *testing.T) *fakeServer {
 	f := &fakeServer{epoch: "e1"}
 	f.Server = httptest.NewServer(http.HandlerFunc(f.serve))
-	f.client = &client{base: f.URL, http: newHTTPClient(), pace: 100 * time.Microsecond}
+	f.client = newClient(f.URL, nil)
+	f.client.pace = 100 * time.Microsecond
 	t.Cleanup(func() {
 		f.CloseClientConnections()
 		f.Close()

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"time"
 )
 
 // ending is the data of a stream's end (protocol/sse.md 6.1).
@@ -22,7 +21,12 @@ type ending struct {
 	} `json:"error"`
 }
 
-// err is nil for a stream that is done; otherwise it tells how it ended, with the exit code for that.
+// failedError is a stream that ended, but not well.
+type failedError struct{ error }
+
+func (e *failedError) Unwrap() error { return e.error }
+
+// err is nil for a stream that is done; otherwise it says how the stream ended.
 func (e *ending) err() error {
 	var err error
 	switch {
@@ -34,9 +38,9 @@ func (e *ending) err() error {
 		err = fmt.Errorf("the stream ended as %s", e.Status)
 	}
 	if e.Status == "interrupted" {
-		return codeError{fmt.Errorf("%w; the text so far is whole, ask again for the rest", err), exitError}
+		return fmt.Errorf("%w; the text so far is whole, ask again for the rest", err)
 	}
-	return codeError{err, exitFailed}
+	return &failedError{err}
 }
 
 // streamText writes a stream's text, exactly: from its beginning, each byte once, across cuts and restarts of the server.
@@ -90,7 +94,7 @@ func (s *streamText) chunk(data []byte) error {
 		return fmt.Errorf("a piece of text cannot be read: %w", err)
 	}
 	if piece.At > s.at {
-		return codeError{fmt.Errorf("the server left out bytes %d to %d of the text", s.at, piece.At), exitError}
+		return fmt.Errorf("the server left out bytes %d to %d of the text", s.at, piece.At)
 	}
 	have := s.at - piece.At
 	if have >= int64(len(piece.Text)) {
@@ -106,20 +110,11 @@ func (s *streamText) chunk(data []byte) error {
 func (s *streamText) lost(data []byte) error {
 	var reset struct{ Reason string }
 	_ = json.Unmarshal(data, &reset)
-	return codeError{fmt.Errorf("the server lost the stream's record (reset: %s) after byte %d of the text; 'duckwire streams show' prints what it has, or ask again", reset.Reason, s.at), exitError}
+	return fmt.Errorf("the server lost the stream's record (reset: %s) after byte %d of the text; "+
+		"'duckwire streams show' prints what it has, or ask again", reset.Reason, s.at)
 }
 
 func (s *streamText) askEnding(ctx context.Context, c *client, id string) error {
 	s.ending = &ending{}
 	return c.get(ctx, "/v1/streams/"+url.PathEscape(id), s.ending)
-}
-
-// noter returns a function that tells of waits on w, or nil where nobody sees them.
-func noter(w io.Writer) func(error, time.Duration) {
-	if !isTerminal(w) {
-		return nil
-	}
-	return func(err error, wait time.Duration) {
-		fmt.Fprintf(w, "duckwire: %s; again in %s\n", firstLine(err.Error()), wait.Round(10*time.Millisecond))
-	}
 }

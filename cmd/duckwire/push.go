@@ -5,9 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -65,35 +63,6 @@ position. Without --id it gets one, so that trying again after a cut cannot publ
 		return err
 	}
 	return cmd
-}
-
-// payloadArg reads the payload that the command line names.
-func payloadArg(args []string, stdin io.Reader) (json.RawMessage, error) {
-	text := "{}"
-	if len(args) > 0 {
-		text = args[0]
-	}
-	file, isFile := strings.CutPrefix(text, "@")
-	if text == "-" {
-		file, isFile = "-", true
-	}
-	if isFile {
-		var err error
-		if text, err = readAll(file, stdin); err != nil {
-			return nil, err
-		}
-	}
-	if !json.Valid([]byte(text)) {
-		return nil, usagef("the payload is no JSON: %s\n  a text needs quotes of its own: '\"text\"'", clip(text))
-	}
-	return json.RawMessage(strings.TrimSpace(text)), nil
-}
-
-func clip(s string) string {
-	if s = printable(s); len(s) > 60 {
-		return s[:60] + "…"
-	}
-	return s
 }
 
 // push publishes ev, once, and returns its position: "" for an ephemeral event.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/url"
@@ -62,7 +63,10 @@ func (w *queueListing) run(ctx context.Context, c *client, p *messagePrinter, re
 		f := &follower{client: c, path: messagesPath(w.user), cursor: w.after, handle: p.take, retry: retry}
 		return f.run(ctx)
 	}
-	return doneIsNil(w.pages(ctx, c, p))
+	if err := w.pages(ctx, c, p); !errors.Is(err, errDone) {
+		return err
+	}
+	return nil
 }
 
 // queuePage is an answer to GET /v1/users/{user}/messages.

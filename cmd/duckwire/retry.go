@@ -2,8 +2,9 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"math/rand/v2"
-	"net/http"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -60,19 +61,6 @@ func (r *retrier) after(ctx context.Context, err error) error {
 	return sleep(ctx, wait)
 }
 
-// post sends what may be sent again until it is answered, and returns the answer.
-func (c *client) post(ctx context.Context, path string, body any, retry *retrier) ([]byte, error) {
-	for {
-		_, text, err := c.call(ctx, http.MethodPost, path, body)
-		if err == nil {
-			return text, nil
-		}
-		if err := retry.after(ctx, err); err != nil {
-			return nil, err
-		}
-	}
-}
-
 // over reports whether a wait would go beyond the patience.
 func (r *retrier) over(wait time.Duration) bool {
 	patience := r.patience
@@ -91,5 +79,15 @@ func sleep(ctx context.Context, d time.Duration) error {
 		return context.Canceled
 	case <-t.C:
 		return nil
+	}
+}
+
+// noter returns a function that tells of waits on w, or nil where nobody sees them.
+func noter(w io.Writer) func(error, time.Duration) {
+	if !isTerminal(w) {
+		return nil
+	}
+	return func(err error, wait time.Duration) {
+		fmt.Fprintf(w, "duckwire: %s; again in %s\n", firstLine(err.Error()), wait.Round(10*time.Millisecond))
 	}
 }

@@ -59,7 +59,7 @@ func (e usageError) Unwrap() error { return e.error }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
-// exitError is an error with an exit code of its own.
+// codeError is an error with an exit code of its own.
 type codeError struct {
 	error
 	code int
@@ -75,6 +75,8 @@ func exitCode(err error) int {
 		return coded.code
 	case errors.As(err, &usage), isConfigError(err):
 		return exitUsage
+	case errors.As(err, new(*failedError)):
+		return exitFailed
 	}
 	return exitError
 }

@@ -151,7 +151,7 @@ func (c *connection) expectBeat(hb float64) {
 func (c *connection) goodbye(data []byte, retry time.Duration) {
 	bye := &byeError{}
 	_ = json.Unmarshal(data, bye)
-	bye.retry = min(retry, 30*time.Second)
+	bye.Retry = min(retry, 30*time.Second)
 	c.bye = bye
 }
 

@@ -7,9 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
-	"time"
 
-	"github.com/duckwire/duckwire/cmd/duckwire/internal/config"
 	"github.com/duckwire/duckwire/hub/provider/openai/eventstream"
 )
 
@@ -33,14 +31,6 @@ type block struct {
 
 // errDone is returned by a follower's handler when it has seen all it wants.
 var errDone = errors.New("done")
-
-// byeError is the server's end of a connection that it wants back (protocol/sse.md 5.4 to 5.6, 6.4).
-type byeError struct {
-	Reason string
-	retry  time.Duration
-}
-
-func (e *byeError) Error() string { return "the server closes: " + e.Reason }
 
 // errOver is the server's 204: a stream that ended, and was read to its end.
 var errOver = errors.New("the stream is over")
@@ -67,14 +57,16 @@ func (f *follower) run(ctx context.Context) error {
 			f.retry.contact()
 		}
 		switch {
+		case errors.Is(conn.result, errDone):
+			return nil
 		case conn.result != nil:
-			return doneIsNil(conn.result)
+			return conn.result
 		case ctx.Err() != nil:
 			return context.Canceled
 		case conn.bye != nil:
 			err = conn.bye
 		case errors.As(err, new(*eventstream.TooLongError)):
-			return fmt.Errorf("the server sent a block of more than %s", config.Size(maxBlock))
+			return fmt.Errorf("the server sent a block of more than %dMiB", maxBlock>>20)
 		case err == io.EOF: // an answer that ends without bye is a cut, wherever it ends
 			err = f.client.noAnswer(io.ErrUnexpectedEOF)
 		case !isRefusal(err):
@@ -84,13 +76,6 @@ func (f *follower) run(ctx context.Context) error {
 			return err
 		}
 	}
-}
-
-func doneIsNil(err error) error {
-	if errors.Is(err, errDone) {
-		return nil
-	}
-	return err
 }
 
 // isRefusal reports whether err is an answer of the server, and not a failure to get one.

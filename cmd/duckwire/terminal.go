@@ -1,7 +1,6 @@
 package main
 
 import (
-	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -40,13 +39,3 @@ func printable(s string) string {
 }
 
 func unprintable(r rune) bool { return !unicode.IsPrint(r) }
-
-// readAll reads a file, or stdin for "-".
-func readAll(path string, stdin io.Reader) (string, error) {
-	if path == "-" {
-		text, err := io.ReadAll(stdin)
-		return string(text), err
-	}
-	text, err := os.ReadFile(path)
-	return string(text), err
-}

@@ -60,8 +60,8 @@ func startLintServer(t *testing.T, env ...string) *lintServer {
 	})
 	token := lintToken(t, "tester", "*=*")
 	base := hubtest.Recv(t, "the server to listen", listening)
-	c := &client{base: base, http: newHTTPClient(), pace: 10 * time.Millisecond}
-	c.token = func() (string, error) { return token, nil }
+	c := newClient(base, func() (string, error) { return token, nil })
+	c.pace = 10 * time.Millisecond
 	t.Cleanup(c.close)
 	return &lintServer{t, c}
 }

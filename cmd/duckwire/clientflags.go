@@ -1,0 +1,57 @@
+package main
+
+import (
+	"cmp"
+	"net"
+	"net/url"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/config"
+)
+
+// defaultURL is where client commands look for a server.
+const defaultURL = "http://127.0.0.1:4000"
+
+// clientFlags are the flags that all client commands have.
+type clientFlags struct{ url, token string }
+
+func addClientFlags(cmd *cobra.Command) *clientFlags {
+	f := &clientFlags{}
+	cmd.Flags().StringVar(&f.url, "url", "", "the server (default: DUCKWIRE_URL, else "+defaultURL+")")
+	cmd.Flags().StringVar(&f.token, "token", "", "who you are (default: DUCKWIRE_TOKEN, else a development server's secret)")
+	return f
+}
+
+// client returns the client that the flags and the environment ask for.
+func (f *clientFlags) client() (*client, error) {
+	base := cmp.Or(f.url, config.ServerURL(), defaultURL)
+	u, err := url.Parse(base)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return nil, usagef("the server's URL %q must look like %s", base, defaultURL)
+	}
+	if token := cmp.Or(f.token, config.ServerToken()); token != "" {
+		return newClient(base, func() (string, error) { return token, nil }), nil
+	}
+	if isLocal(u.Hostname()) {
+		return newClient(base, localDevToken), nil
+	}
+	return newClient(base, nil), nil
+}
+
+func isLocal(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// localDevToken makes a token with the secret of a development server on this machine, if its data folder can be read. It is asked for local
+// servers only, so that no other ever sees one.
+func localDevToken() (string, error) {
+	cfg, _ := config.Load(config.Sources{Environ: config.Environ()}) // a faulty configuration is no client's concern
+	secret, err := config.ReadDevSecret(cfg.DataDir)
+	if err != nil {
+		return "", nil // no token: the server's 401 says what to do
+	}
+	return signToken(secret, tokenClaims{user: devUser, caps: devCaps, ttl: time.Hour, issuer: cfg.JWTIssuer, audience: cfg.JWTAudience})
+}
