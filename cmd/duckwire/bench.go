@@ -244,17 +244,11 @@ func (f *benchFlags) run(ctx context.Context, s bench.Scenario) (*bench.Report, 
 		if len(f.nodes) > 0 {
 			return nil, usagef("--nodes starts servers of its own, and goes with no --url")
 		}
-		client, err := f.conn.client()
+		base, token, err := f.conn.server()
 		if err != nil {
 			return nil, err
 		}
-		var token string
-		if client.token != nil {
-			if token, err = client.token(); err != nil {
-				return nil, err
-			}
-		}
-		if b.Target, err = bench.NewTarget(client.base, token); err != nil {
+		if b.Target, err = bench.NewTarget(base, token); err != nil {
 			return nil, usageError{err}
 		}
 		return b.Run(ctx, s)

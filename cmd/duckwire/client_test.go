@@ -2,16 +2,11 @@ package main
 
 import (
 	"bytes"
-	"context"
-	"errors"
 	"io"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 
@@ -138,28 +133,4 @@ func TestLocalDevToken(t *testing.T) {
 			t.Errorf("%s: the token given was not taken", url)
 		}
 	}
-}
-
-// TestPatience checks that waiting has an end, and none where the server was never there.
-func TestPatience(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		absent := &connectError{base: "x", err: &net.OpError{Op: "dial", Err: io.EOF}}
-		r := newRetrier(time.Millisecond, 50*time.Millisecond, nil)
-		if err := r.after(t.Context(), absent); err != absent {
-			t.Errorf("a server that was never there: %v", err)
-		}
-		r.success()
-		waits := 0
-		for ; waits < 1000 && r.after(t.Context(), absent) == nil; waits++ {
-		}
-		if waits == 0 || waits == 1000 {
-			t.Errorf("%d waits, expected some and an end", waits)
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		cancel()
-		if err := r.after(ctx, absent); !errors.Is(err, context.Canceled) {
-			t.Errorf("cancelled: %v", err)
-		}
-	})
 }

@@ -40,6 +40,18 @@ func (f *clientFlags) client() (*client, error) {
 	return newClient(base, nil), nil
 }
 
+// server returns the server's URL, without a slash at its end, and a token for it: "" for none.
+func (f *clientFlags) server() (base, token string, err error) {
+	c, err := f.client()
+	if err != nil {
+		return "", "", err
+	}
+	if c.token != nil {
+		token, err = c.token()
+	}
+	return c.base, token, err
+}
+
 func isLocal(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()

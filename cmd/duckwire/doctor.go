@@ -87,16 +87,11 @@ func verdict(r *doctor.Report) error {
 
 // examineThere looks at a server that runs.
 func (f *doctorFlags) examineThere(ctx context.Context, report *doctor.Report) error {
-	client, err := f.conn.client()
+	base, token, err := f.conn.server()
 	if err != nil {
 		return err
 	}
-	remote := &doctor.Remote{Base: client.base, Topic: f.topic}
-	if client.token != nil {
-		if remote.Token, err = client.token(); err != nil {
-			return err
-		}
-	}
+	remote := &doctor.Remote{Base: base, Token: token, Topic: f.topic}
 	if f.deep {
 		remote.Idle = f.idle
 	}
