@@ -126,10 +126,10 @@ func TestLocalDevToken(t *testing.T) {
 	}
 	for url, local := range map[string]bool{"http://127.0.0.1:1": true, "http://localhost:1": true, "http://[::1]:1": true, "http://10.0.0.1:1": false, "https://example.com": false, "http://localhost.example.com": false} {
 		c, err := (&clientFlags{url: url}).client()
-		if err != nil || (c.token != nil) != local {
-			t.Errorf("%s: %v, token %t", url, err, c.token != nil)
+		if err != nil || (c.Token != nil) != local {
+			t.Errorf("%s: %v, token %t", url, err, c.Token != nil)
 		}
-		if c, _ = (&clientFlags{url: url, token: "x"}).client(); c.token == nil {
+		if c, _ = (&clientFlags{url: url, token: "x"}).client(); c.Token == nil {
 			t.Errorf("%s: the token given was not taken", url)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/client"
 	"github.com/duckwire/duckwire/cmd/duckwire/internal/config"
 )
 
@@ -25,19 +26,19 @@ func addClientFlags(cmd *cobra.Command) *clientFlags {
 }
 
 // client returns the client that the flags and the environment ask for.
-func (f *clientFlags) client() (*client, error) {
+func (f *clientFlags) client() (*client.Client, error) {
 	base := cmp.Or(f.url, config.ServerURL(), defaultURL)
 	u, err := url.Parse(base)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return nil, usagef("the server's URL %q must look like %s", base, defaultURL)
 	}
 	if token := cmp.Or(f.token, config.ServerToken()); token != "" {
-		return newClient(base, func() (string, error) { return token, nil }), nil
+		return client.New(base, func() (string, error) { return token, nil }), nil
 	}
 	if isLocal(u.Hostname()) {
-		return newClient(base, localDevToken), nil
+		return client.New(base, localDevToken), nil
 	}
-	return newClient(base, nil), nil
+	return client.New(base, nil), nil
 }
 
 // server returns the server's URL, without a slash at its end, and a token for it: "" for none.
@@ -46,10 +47,10 @@ func (f *clientFlags) server() (base, token string, err error) {
 	if err != nil {
 		return "", "", err
 	}
-	if c.token != nil {
-		token, err = c.token()
+	if c.Token != nil {
+		token, err = c.Token()
 	}
-	return c.base, token, err
+	return c.Base, token, err
 }
 
 func isLocal(host string) bool {

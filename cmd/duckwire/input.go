@@ -5,6 +5,8 @@ import (
 	"io"
 	"os"
 	"strings"
+
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/terminal"
 )
 
 // readAll reads a file, or stdin for "-".
@@ -40,7 +42,7 @@ func payloadArg(args []string, stdin io.Reader) (json.RawMessage, error) {
 }
 
 func clip(s string) string {
-	if s = printable(s); len(s) > 60 {
+	if s = terminal.Printable(s); len(s) > 60 {
 		return s[:60] + "…"
 	}
 	return s

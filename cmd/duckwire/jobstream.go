@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/client"
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/terminal"
 	"github.com/duckwire/duckwire/hub"
 )
 
@@ -19,7 +21,7 @@ var errJobGone = errors.New("the server wants no more of it")
 
 // jobStream writes a job's stream. It belongs to one goroutine.
 type jobStream struct {
-	c    *client
+	c    *client.Client
 	id   string // the worker's
 	job  *job
 	seq  int64
@@ -28,7 +30,9 @@ type jobStream struct {
 	lines bytes.Buffer // entries that were not sent yet
 }
 
-func newJobStream(c *client, id string, j *job) *jobStream { return &jobStream{c: c, id: id, job: j} }
+func newJobStream(c *client.Client, id string, j *job) *jobStream {
+	return &jobStream{c: c, id: id, job: j}
+}
 
 // beat is how long the stream is silent at most: often enough to keep the lease, and to hear of a cancel soon.
 func (s *jobStream) beat() time.Duration {
@@ -49,8 +53,8 @@ func (s *jobStream) add(event string, data any) {
 func (s *jobStream) send(ctx context.Context) error {
 	body := bytes.Clone(s.lines.Bytes())
 	s.lines.Reset()
-	retry := newRetrier(s.c.pace, time.Duration(s.job.Lease*float64(time.Second)), nil)
-	retry.contact() // the server gave us the job
+	retry := client.NewRetrier(s.c.Pace, time.Duration(s.job.Lease*float64(time.Second)), nil)
+	retry.Contact() // the server gave us the job
 	for {
 		err := s.post(ctx, body)
 		if err == nil {
@@ -58,30 +62,30 @@ func (s *jobStream) send(ctx context.Context) error {
 			s.sent = time.Now()
 			return nil
 		}
-		var api *apiError
+		var api *client.APIError
 		if errors.As(err, &api) {
 			switch api.Status {
 			case http.StatusConflict, http.StatusForbidden, http.StatusNotFound:
-				return fmt.Errorf("%w: %s", errJobGone, firstLine(api.Detail))
+				return fmt.Errorf("%w: %s", errJobGone, terminal.FirstLine(api.Detail))
 			}
 		}
-		if err := retry.after(ctx, err); err != nil {
+		if err := retry.After(ctx, err); err != nil {
 			return err
 		}
 	}
 }
 
 func (s *jobStream) post(ctx context.Context, body []byte) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, client.Timeout)
 	defer cancel()
-	req, err := s.c.request(ctx, http.MethodPost, streamPath(s.job.Stream)+"/append", nil)
+	req, err := s.c.Request(ctx, http.MethodPost, streamPath(s.job.Stream)+"/append", nil)
 	if err != nil {
 		return err
 	}
 	if len(body) > 0 {
 		req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	}
-	_, _, err = s.c.do(req, []string{
+	_, _, err = s.c.Do(req, []string{
 		"Content-Type", "application/x-ndjson", "Producer-Id", s.id,
 		"Producer-Epoch", strconv.FormatInt(s.job.Epoch, 10), "Producer-Seq", strconv.FormatInt(s.seq, 10),
 	})

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/client"
 )
 
 // pushPatience is how long a push tries to reach a server that is restarting or overloaded.
@@ -50,12 +52,12 @@ position. Without --id it gets one, so that trying again after a cut cannot publ
 		if err != nil {
 			return err
 		}
-		defer c.close()
+		defer c.Close()
 		ev.Event, ev.Payload = args[1], payload
 		if ev.ID == "" {
 			ev.ID = "cli-" + rand.Text()
 		}
-		retry := newRetrier(c.pace, pushPatience, noter(cmd.ErrOrStderr()))
+		retry := client.NewRetrier(c.Pace, pushPatience, client.Noter(cmd.ErrOrStderr()))
 		position, err := push(cmd.Context(), c, args[0], ev, retry)
 		if position != "" {
 			fmt.Fprintln(cmd.OutOrStdout(), position)
@@ -66,8 +68,8 @@ position. Without --id it gets one, so that trying again after a cut cannot publ
 }
 
 // push publishes ev, once, and returns its position: "" for an ephemeral event.
-func push(ctx context.Context, c *client, topic string, ev pushed, retry *retrier) (string, error) {
-	text, err := c.post(ctx, "/v1/topics/"+url.PathEscape(topic)+"/events", ev, retry)
+func push(ctx context.Context, c *client.Client, topic string, ev pushed, retry *client.Retrier) (string, error) {
+	text, err := c.Post(ctx, "/v1/topics/"+url.PathEscape(topic)+"/events", ev, retry)
 	if err != nil {
 		return "", err
 	}
@@ -78,7 +80,7 @@ func publishedAt(answer []byte) (string, error) {
 	var published struct {
 		Events []struct{ Position string }
 	}
-	if err := decodeAnswer(answer, &published); err != nil || len(published.Events) == 0 {
+	if err := client.DecodeAnswer(answer, &published); err != nil || len(published.Events) == 0 {
 		return "", err
 	}
 	return published.Events[0].Position, nil

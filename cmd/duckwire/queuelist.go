@@ -9,6 +9,10 @@ import (
 	"net/url"
 
 	"github.com/spf13/cobra"
+
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/client"
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/sseclient"
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/terminal"
 )
 
 // queueListing is what 'duckwire queue list' was asked for.
@@ -51,19 +55,19 @@ anybody acknowledged them are told on stderr, until their position is acknowledg
 		if err != nil {
 			return err
 		}
-		defer c.close()
+		defer c.Close()
 		p := &messagePrinter{out: cmd.OutOrStdout(), notes: cmd.ErrOrStderr(), asJSON: want.asJSON, left: want.limit}
-		return want.run(cmd.Context(), c, p, newRetrier(c.pace, 0, noter(cmd.ErrOrStderr())))
+		return want.run(cmd.Context(), c, p, client.NewRetrier(c.Pace, 0, client.Noter(cmd.ErrOrStderr())))
 	}
 	return cmd
 }
 
-func (w *queueListing) run(ctx context.Context, c *client, p *messagePrinter, retry *retrier) error {
+func (w *queueListing) run(ctx context.Context, c *client.Client, p *messagePrinter, retry *client.Retrier) error {
 	if w.follow {
-		f := &follower{client: c, path: messagesPath(w.user), cursor: w.after, handle: p.take, retry: retry}
-		return f.run(ctx)
+		f := &sseclient.Follower{Client: c, Path: messagesPath(w.user), Cursor: w.after, Handle: p.take, Retry: retry}
+		return f.Run(ctx)
 	}
-	if err := w.pages(ctx, c, p); !errors.Is(err, errDone) {
+	if err := w.pages(ctx, c, p); !errors.Is(err, sseclient.ErrDone) {
 		return err
 	}
 	return nil
@@ -81,14 +85,14 @@ type queuePage struct {
 }
 
 // pages prints what waits at the moment.
-func (w *queueListing) pages(ctx context.Context, c *client, p *messagePrinter) error {
+func (w *queueListing) pages(ctx context.Context, c *client.Client, p *messagePrinter) error {
 	query := url.Values{}
 	for after := w.after; ; {
 		if after != "" {
 			query.Set("after", after)
 		}
 		var page queuePage
-		if err := c.get(ctx, messagesPath(w.user)+"?"+query.Encode(), &page); err != nil {
+		if err := c.Get(ctx, messagesPath(w.user)+"?"+query.Encode(), &page); err != nil {
 			return err
 		}
 		if page.Reset != nil {
@@ -121,27 +125,27 @@ type messagePrinter struct {
 const blockExpired = "messages_expired"
 
 // take prints a block of an event stream.
-func (p *messagePrinter) take(b block) error {
-	switch b.name {
-	case blockReset:
+func (p *messagePrinter) take(b sseclient.Block) error {
+	switch b.Name {
+	case sseclient.BlockReset:
 		var reset struct{ Reason string }
-		_ = json.Unmarshal(b.data, &reset)
+		_ = json.Unmarshal(b.Data, &reset)
 		p.reset(reset.Reason)
 	case blockExpired:
 		var e struct {
 			Expired int
 			Through string
 		}
-		_ = json.Unmarshal(b.data, &e)
+		_ = json.Unmarshal(b.Data, &e)
 		p.expired(e.Expired, e.Through)
 	case "":
-		return p.message(b.data)
+		return p.message(b.Data)
 	}
 	return nil
 }
 
 func (p *messagePrinter) reset(reason string) {
-	fmt.Fprintf(p.notes, "duckwire: the position is none of this queue's any longer (%s); beginning at the oldest message\n", printable(reason))
+	fmt.Fprintf(p.notes, "duckwire: the position is none of this queue's any longer (%s); beginning at the oldest message\n", terminal.Printable(reason))
 }
 
 func (p *messagePrinter) expired(n int, through string) {
@@ -149,7 +153,7 @@ func (p *messagePrinter) expired(n int, through string) {
 		return
 	}
 	p.told = through
-	fmt.Fprintf(p.notes, "duckwire: messages that expired unread: %d; 'duckwire queue ack %s' says that you know\n", n, printable(through))
+	fmt.Fprintf(p.notes, "duckwire: messages that expired unread: %d; 'duckwire queue ack %s' says that you know\n", n, terminal.Printable(through))
 }
 
 // message prints one message.
@@ -170,13 +174,13 @@ func (p *messagePrinter) message(raw json.RawMessage) error {
 		_, err = fmt.Fprintf(p.out, "%s\n", raw)
 	} else {
 		_, err = fmt.Fprintf(p.out, "%s  %s  %s  %s  %s  %s\n",
-			printable(m.QueuedAt), printable(m.Position), printable(m.Topic), printable(m.Event), printable(m.Sender), printable(string(m.Payload)))
+			terminal.Printable(m.QueuedAt), terminal.Printable(m.Position), terminal.Printable(m.Topic), terminal.Printable(m.Event), terminal.Printable(m.Sender), terminal.Printable(string(m.Payload)))
 	}
 	if err != nil {
 		return err
 	}
 	if p.left--; p.left == 0 {
-		return errDone
+		return sseclient.ErrDone
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/duckwire/duckwire/cmd/duckwire/internal/config"
 	"github.com/duckwire/duckwire/cmd/duckwire/internal/nearest"
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/sseclient"
 )
 
 // Exit codes.
@@ -75,7 +76,7 @@ func exitCode(err error) int {
 		return coded.code
 	case errors.As(err, &usage), isConfigError(err):
 		return exitUsage
-	case errors.As(err, new(*failedError)):
+	case errors.As(err, new(*sseclient.FailedError)):
 		return exitFailed
 	}
 	return exitError

@@ -15,6 +15,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/client"
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/terminal"
 	"github.com/duckwire/duckwire/hub"
 )
 
@@ -31,7 +33,7 @@ type workerCmd struct {
 	once    bool
 	argv    []string
 
-	c   *client
+	c   *client.Client
 	log io.Writer
 }
 
@@ -76,7 +78,7 @@ run at the same time.`,
 		if err != nil {
 			return err
 		}
-		defer c.close()
+		defer c.Close()
 		w.c, w.log = c, cmd.ErrOrStderr()
 		return w.run(cmd.Context())
 	}
@@ -104,17 +106,17 @@ func (w *workerCmd) check() error {
 
 // run takes jobs until ctx ends.
 func (w *workerCmd) run(ctx context.Context) error {
-	retry := newRetrier(w.c.pace, 0, noter(w.log))
+	retry := client.NewRetrier(w.c.Pace, 0, client.Noter(w.log))
 	w.note("worker %s asks for jobs", w.id)
 	for {
 		jobs, err := w.take(ctx)
 		if err != nil {
-			if err = retry.after(ctx, err); err == nil {
+			if err = retry.After(ctx, err); err == nil {
 				continue
 			}
 			return asked(ctx, err)
 		}
-		retry.success()
+		retry.Success()
 		for i := range jobs {
 			err := w.do(ctx, &jobs[i])
 			if w.once || ctx.Err() != nil {
@@ -149,7 +151,7 @@ func (w *workerCmd) take(ctx context.Context) ([]job, error) {
 		query.Set("types", strings.Join(w.types, ","))
 	}
 	var answer struct{ Jobs []job }
-	err := w.c.get(ctx, w.jobsPath()+"?"+query.Encode(), &answer)
+	err := w.c.Get(ctx, w.jobsPath()+"?"+query.Encode(), &answer)
 	return answer.Jobs, err
 }
 
@@ -186,7 +188,7 @@ func (w *workerCmd) refuse(j *job, reason string) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	body := map[string]any{"worker": w.id, "producer_epoch": j.Epoch, "reason": reason}
-	_, _, err := w.c.call(ctx, http.MethodPost, w.jobsPath()+"/"+url.PathEscape(j.ID)+"/refuse", body)
+	_, _, err := w.c.Call(ctx, http.MethodPost, w.jobsPath()+"/"+url.PathEscape(j.ID)+"/refuse", body)
 	if err != nil {
 		w.note("job %s could not be given back: %v", j.ID, err)
 		return
@@ -195,5 +197,5 @@ func (w *workerCmd) refuse(j *job, reason string) {
 }
 
 func (w *workerCmd) note(format string, args ...any) {
-	fmt.Fprintf(w.log, "duckwire: %s\n", printable(fmt.Sprintf(format, args...)))
+	fmt.Fprintf(w.log, "duckwire: %s\n", terminal.Printable(fmt.Sprintf(format, args...)))
 }

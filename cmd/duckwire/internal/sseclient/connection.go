@@ -1,4 +1,4 @@
-package main
+package sseclient
 
 import (
 	"context"
@@ -11,12 +11,13 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/client"
 	"github.com/duckwire/duckwire/hub/provider/openai/eventstream"
 )
 
 // connection is one request of a follower.
 type connection struct {
-	follower *follower
+	follower *Follower
 	patience atomic.Int64 // nanoseconds of silence after which the connection is dead
 	body     *watchedBody
 	greeted  bool   // hello came
@@ -36,7 +37,7 @@ func (c *connection) run(ctx context.Context) error {
 	}
 	c.body = newWatchedBody(resp.Body, &c.patience, stop)
 	defer c.body.Close()
-	for events := eventstream.NewReader(c.body, maxBlock); c.result == nil && c.bye == nil; {
+	for events := eventstream.NewReader(c.body, MaxBlock); c.result == nil && c.bye == nil; {
 		ev, err := events.Next()
 		if err != nil {
 			return err
@@ -48,13 +49,13 @@ func (c *connection) run(ctx context.Context) error {
 
 // ask sends the request. The answer is an event stream, and its body is the caller's to close.
 func (c *connection) ask(ctx context.Context) (*http.Response, error) {
-	req, err := c.follower.client.request(ctx, http.MethodGet, c.path(), nil)
+	req, err := c.follower.Client.Request(ctx, http.MethodGet, c.path(), nil)
 	if err != nil {
 		return nil, err
 	}
 	req.Header.Set("Accept", "text/event-stream")
 	req.Header.Set("Cache-Control", "no-cache")
-	resp, err := c.follower.client.http.Do(req)
+	resp, err := c.follower.Client.HTTP.Do(req)
 	if err != nil {
 		return nil, err
 	}
@@ -68,16 +69,16 @@ func (c *connection) ask(ctx context.Context) (*http.Response, error) {
 // path is what the request asks for: what follows the position.
 func (c *connection) path() string {
 	query := url.Values{}
-	for k, v := range c.follower.query {
+	for k, v := range c.follower.Query {
 		query[k] = v
 	}
-	if c.follower.cursor != "" {
-		query.Set("after", c.follower.cursor)
+	if c.follower.Cursor != "" {
+		query.Set("after", c.follower.Cursor)
 	}
 	if len(query) == 0 {
-		return c.follower.path
+		return c.follower.Path
 	}
-	return c.follower.path + "?" + query.Encode()
+	return c.follower.Path + "?" + query.Encode()
 }
 
 var errNotSSE = errors.New("the answer is no event stream")
@@ -88,7 +89,7 @@ func refused(resp *http.Response) error {
 	case resp.StatusCode == http.StatusNoContent:
 		return errOver
 	case resp.StatusCode >= 400:
-		return readError(resp)
+		return client.ReadError(resp)
 	case resp.StatusCode != http.StatusOK || kind != "text/event-stream":
 		return fmt.Errorf("%w, but %d %q; is DUCKWIRE_URL right?", errNotSSE, resp.StatusCode, kind)
 	}
@@ -100,26 +101,26 @@ func (c *connection) take(ev eventstream.Event, retry time.Duration) {
 	if len(ev.Data) == 0 {
 		return
 	}
-	b := block{name: ev.Type, data: ev.Data}
-	if !json.Valid(b.data) { // a publisher's own text: it moves the position, and has no meaning here
-		b.data, _ = json.Marshal(string(ev.Data))
+	b := Block{Name: ev.Type, Data: ev.Data}
+	if !json.Valid(b.Data) { // a publisher's own text: it moves the position, and has no meaning here
+		b.Data, _ = json.Marshal(string(ev.Data))
 	}
-	switch b.name {
+	switch b.Name {
 	case blockHello:
-		c.hello(b.data)
+		c.hello(b.Data)
 		return
 	case blockBye:
-		c.goodbye(b.data, retry)
+		c.goodbye(b.Data, retry)
 		return
-	case blockReset:
-		c.reset(b.data)
+	case BlockReset:
+		c.reset(b.Data)
 	}
-	c.follower.retry.success()
-	if err := c.follower.handle(b); err != nil {
+	c.follower.Retry.Success()
+	if err := c.follower.Handle(b); err != nil {
 		c.result = err
 	}
 	if ev.ID != c.lastID { // after handle: the position moves behind a block once it is handled
-		c.follower.cursor, c.lastID = ev.ID, ev.ID
+		c.follower.Cursor, c.lastID = ev.ID, ev.ID
 	}
 }
 
@@ -130,8 +131,8 @@ func (c *connection) hello(data []byte) {
 		HB       float64
 	}
 	_ = json.Unmarshal(data, &hello)
-	if c.follower.cursor == "" {
-		c.follower.cursor = hello.Position
+	if c.follower.Cursor == "" {
+		c.follower.Cursor = hello.Position
 	}
 	if hello.HB >= 1 {
 		c.expectBeat(hello.HB)
@@ -149,7 +150,7 @@ func (c *connection) expectBeat(hb float64) {
 
 // goodbye notes when to come back.
 func (c *connection) goodbye(data []byte, retry time.Duration) {
-	bye := &byeError{}
+	bye := &client.ByeError{}
 	_ = json.Unmarshal(data, bye)
 	bye.Retry = min(retry, 30*time.Second)
 	c.bye = bye
@@ -159,7 +160,7 @@ func (c *connection) goodbye(data []byte, retry time.Duration) {
 func (c *connection) reset(data []byte) {
 	var reset struct{ From string }
 	_ = json.Unmarshal(data, &reset)
-	if reset.From != "" && !c.follower.many {
-		c.follower.cursor = reset.From
+	if reset.From != "" && !c.follower.Many {
+		c.follower.Cursor = reset.From
 	}
 }

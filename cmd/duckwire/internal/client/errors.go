@@ -1,4 +1,4 @@
-package main
+package client
 
 import (
 	"cmp"
@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// apiError is a refusal by the server: a problem document (RFC 9457), or OpenAI's error object.
-type apiError struct {
+// APIError is a refusal by the server: a problem document (RFC 9457), or OpenAI's error object.
+type APIError struct {
 	Status     int
 	Code       string
 	Detail     string
@@ -22,7 +22,7 @@ type apiError struct {
 }
 
 // Error says the code, the detail and what to do next.
-func (e *apiError) Error() string {
+func (e *APIError) Error() string {
 	text := cmp.Or(e.Code, strconv.Itoa(e.Status)) + ": " + cmp.Or(e.Detail, http.StatusText(e.Status))
 	if e.Field != "" {
 		text += " (" + e.Field + ")"
@@ -40,13 +40,13 @@ func (e *apiError) Error() string {
 	return text
 }
 
-// byeError is an end of a connection after which the server expects a new one (protocol/sse.md 5.4 to 5.6, 6.4).
-type byeError struct {
+// ByeError is an end of a connection after which the server expects a new one (protocol/sse.md 5.4 to 5.6, 6.4).
+type ByeError struct {
 	Reason string
 	Retry  time.Duration `json:"-"` // how long to wait before
 }
 
-func (e *byeError) Error() string { return "the server closes: " + e.Reason }
+func (e *ByeError) Error() string { return "the server closes: " + e.Reason }
 
 // connectError is a server that did not answer.
 type connectError struct {
@@ -69,9 +69,9 @@ func isAbsent(err error) bool {
 // maxProblem bounds what is read of an error's body.
 const maxProblem = 64 << 10
 
-// readError reads a response of status 400 or more. It does not close the body.
-func readError(resp *http.Response) error {
-	e := &apiError{Status: resp.StatusCode}
+// ReadError reads a response of status 400 or more. It does not close the body.
+func ReadError(resp *http.Response) error {
+	e := &APIError{Status: resp.StatusCode}
 	if seconds, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && seconds > 0 {
 		e.RetryAfter = time.Duration(seconds) * time.Second
 	}
@@ -89,7 +89,7 @@ func readError(resp *http.Response) error {
 
 // heals reports whether waiting may help: the network, an overloaded or restarting server, a proxy without one.
 func heals(err error) bool {
-	var api *apiError
+	var api *APIError
 	if errors.As(err, &api) {
 		switch api.Status {
 		case http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusBadGateway,
@@ -99,17 +99,17 @@ func heals(err error) bool {
 		return false
 	}
 	var conn *connectError
-	var bye *byeError
+	var bye *ByeError
 	return errors.As(err, &conn) || errors.As(err, &bye)
 }
 
 // retryAfter is how long the server asked to wait, or 0.
 func retryAfter(err error) time.Duration {
-	var api *apiError
+	var api *APIError
 	if errors.As(err, &api) {
 		return api.RetryAfter
 	}
-	var bye *byeError
+	var bye *ByeError
 	if errors.As(err, &bye) {
 		return bye.Retry
 	}

@@ -1,4 +1,4 @@
-package main
+package sseclient
 
 import (
 	"context"
@@ -8,6 +8,8 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/client"
 )
 
 // ending is the data of a stream's end (protocol/sse.md 6.1).
@@ -21,10 +23,10 @@ type ending struct {
 	} `json:"error"`
 }
 
-// failedError is a stream that ended, but not well.
-type failedError struct{ error }
+// FailedError is a stream that ended, but not well.
+type FailedError struct{ error }
 
-func (e *failedError) Unwrap() error { return e.error }
+func (e *FailedError) Unwrap() error { return e.error }
 
 // err is nil for a stream that is done; otherwise it says how the stream ended.
 func (e *ending) err() error {
@@ -40,52 +42,52 @@ func (e *ending) err() error {
 	if e.Status == "interrupted" {
 		return fmt.Errorf("%w; the text so far is whole, ask again for the rest", err)
 	}
-	return &failedError{err}
+	return &FailedError{err}
 }
 
-// streamText writes a stream's text, exactly: from its beginning, each byte once, across cuts and restarts of the server.
-type streamText struct {
-	out      io.Writer
-	at       int64 // bytes written
-	unwanted bool  // out takes no more
-	ending   *ending
+// Text writes a stream's text, exactly: from its beginning, each byte once, across cuts and restarts of the server.
+type Text struct {
+	Out       io.Writer
+	At        int64 // bytes written
+	OutFailed bool  // out takes no more
+	ending    *ending
 }
 
-// follow writes the text of stream id to its end. The error is that of a gap, of an end that is not well, of out, or of the follower.
-func (s *streamText) follow(ctx context.Context, c *client, id string, retry *retrier) error {
-	f := &follower{client: c, path: "/v1/streams/" + url.PathEscape(id), cursor: "0", handle: s.take, retry: retry}
-	err := f.run(ctx)
+// Follow writes the text of stream id to its end. The error is that of a gap, of an end that is not well, of out, or of the follower.
+func (s *Text) Follow(ctx context.Context, c *client.Client, id string, retry *client.Retrier) error {
+	f := &Follower{Client: c, Path: "/v1/streams/" + url.PathEscape(id), Cursor: "0", Handle: s.take, Retry: retry}
+	err := f.Run(ctx)
 	if err == errOver && s.ending == nil { // it ended between the last text and us
 		err = s.askEnding(ctx, c, id)
 	}
-	var api *apiError
+	var api *client.APIError
 	switch {
 	case err == nil:
 		return s.ending.err()
-	case errors.As(err, &api) && api.Status == http.StatusNotFound && f.cursor != "0":
-		return fmt.Errorf("the server lost the stream after byte %d of its text; ask again (%w)", s.at, err)
+	case errors.As(err, &api) && api.Status == http.StatusNotFound && f.Cursor != "0":
+		return fmt.Errorf("the server lost the stream after byte %d of its text; ask again (%w)", s.At, err)
 	}
 	return err
 }
 
-func (s *streamText) take(b block) error {
-	switch b.name {
-	case blockChunk:
-		return s.chunk(b.data)
-	case blockReset:
-		return s.lost(b.data)
-	case blockEnd:
+func (s *Text) take(b Block) error {
+	switch b.Name {
+	case BlockChunk:
+		return s.chunk(b.Data)
+	case BlockReset:
+		return s.lost(b.Data)
+	case BlockEnd:
 		s.ending = &ending{}
-		if err := json.Unmarshal(b.data, s.ending); err != nil {
+		if err := json.Unmarshal(b.Data, s.ending); err != nil {
 			return fmt.Errorf("the stream's end cannot be read: %w", err)
 		}
-		return errDone
+		return ErrDone
 	}
 	return nil // structured events are not text
 }
 
 // chunk writes what is new of a piece of text that begins at byte At of the stream.
-func (s *streamText) chunk(data []byte) error {
+func (s *Text) chunk(data []byte) error {
 	var piece struct {
 		Text string
 		At   int64
@@ -93,28 +95,28 @@ func (s *streamText) chunk(data []byte) error {
 	if err := json.Unmarshal(data, &piece); err != nil {
 		return fmt.Errorf("a piece of text cannot be read: %w", err)
 	}
-	if piece.At > s.at {
-		return fmt.Errorf("the server left out bytes %d to %d of the text", s.at, piece.At)
+	if piece.At > s.At {
+		return fmt.Errorf("the server left out bytes %d to %d of the text", s.At, piece.At)
 	}
-	have := s.at - piece.At
+	have := s.At - piece.At
 	if have >= int64(len(piece.Text)) {
 		return nil
 	}
-	n, err := io.WriteString(s.out, piece.Text[have:])
-	s.at += int64(n)
-	s.unwanted = err != nil
+	n, err := io.WriteString(s.Out, piece.Text[have:])
+	s.At += int64(n)
+	s.OutFailed = err != nil
 	return err
 }
 
 // lost tells that the server no longer has what the text was read from.
-func (s *streamText) lost(data []byte) error {
+func (s *Text) lost(data []byte) error {
 	var reset struct{ Reason string }
 	_ = json.Unmarshal(data, &reset)
 	return fmt.Errorf("the server lost the stream's record (reset: %s) after byte %d of the text; "+
-		"'duckwire streams show' prints what it has, or ask again", reset.Reason, s.at)
+		"'duckwire streams show' prints what it has, or ask again", reset.Reason, s.At)
 }
 
-func (s *streamText) askEnding(ctx context.Context, c *client, id string) error {
+func (s *Text) askEnding(ctx context.Context, c *client.Client, id string) error {
 	s.ending = &ending{}
-	return c.get(ctx, "/v1/streams/"+url.PathEscape(id), s.ending)
+	return c.Get(ctx, "/v1/streams/"+url.PathEscape(id), s.ending)
 }

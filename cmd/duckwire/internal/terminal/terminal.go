@@ -1,4 +1,4 @@
-package main
+package terminal
 
 import (
 	"os"
@@ -7,8 +7,8 @@ import (
 	"unicode"
 )
 
-// isTerminal reports whether v, a reader or writer, is a terminal.
-func isTerminal(v any) bool {
+// IsTerminal reports whether v, a reader or writer, is a terminal.
+func IsTerminal(v any) bool {
 	f, ok := v.(*os.File)
 	if !ok {
 		return false
@@ -17,13 +17,13 @@ func isTerminal(v any) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-func firstLine(s string) string {
+func FirstLine(s string) string {
 	line, _, _ := strings.Cut(s, "\n")
 	return line
 }
 
-// printable returns s with what could steer a terminal written as an escape.
-func printable(s string) string {
+// Printable returns s with what could steer a terminal written as an escape.
+func Printable(s string) string {
 	if strings.IndexFunc(s, unprintable) < 0 {
 		return s
 	}

@@ -1,4 +1,4 @@
-package main
+package client
 
 import (
 	"context"
@@ -15,20 +15,20 @@ func TestPatience(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		absent := &connectError{base: "x", err: &net.OpError{Op: "dial", Err: io.EOF}}
-		r := newRetrier(time.Millisecond, 50*time.Millisecond, nil)
-		if err := r.after(t.Context(), absent); err != absent {
+		r := NewRetrier(time.Millisecond, 50*time.Millisecond, nil)
+		if err := r.After(t.Context(), absent); err != absent {
 			t.Errorf("a server that was never there: %v", err)
 		}
-		r.success()
+		r.Success()
 		waits := 0
-		for ; waits < 1000 && r.after(t.Context(), absent) == nil; waits++ {
+		for ; waits < 1000 && r.After(t.Context(), absent) == nil; waits++ {
 		}
 		if waits == 0 || waits == 1000 {
 			t.Errorf("%d waits, expected some and an end", waits)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if err := r.after(ctx, absent); !errors.Is(err, context.Canceled) {
+		if err := r.After(ctx, absent); !errors.Is(err, context.Canceled) {
 			t.Errorf("cancelled: %v", err)
 		}
 	})

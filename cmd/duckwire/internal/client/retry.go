@@ -1,4 +1,4 @@
-package main
+package client
 
 import (
 	"context"
@@ -8,10 +8,12 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/terminal"
 )
 
-// retrier paces attempts: waits grow and are spread by chance, and it gives up after some time without success.
-type retrier struct {
+// Retrier paces attempts: waits grow and are spread by chance, and it gives up after some time without success.
+type Retrier struct {
 	wait     *backoff.ExponentialBackOff
 	patience time.Duration // 0: for ever
 	since    time.Time     // of the last contact, or the start
@@ -19,28 +21,28 @@ type retrier struct {
 	note     func(err error, wait time.Duration)
 }
 
-// newRetrier returns a retrier whose first waits are pace in the mean. note is told of each wait, and may be nil.
-func newRetrier(pace, patience time.Duration, note func(error, time.Duration)) *retrier {
+// NewRetrier returns a retrier whose first waits are pace in the mean. note is told of each wait, and may be nil.
+func NewRetrier(pace, patience time.Duration, note func(error, time.Duration)) *Retrier {
 	// Full jitter (protocol/sse.md 10): from nothing to twice the interval, at most 30 s.
 	wait := &backoff.ExponentialBackOff{InitialInterval: pace, RandomizationFactor: 1, Multiplier: 2, MaxInterval: 15 * time.Second}
-	return &retrier{wait: wait, patience: patience, since: time.Now(), note: note}
+	return &Retrier{wait: wait, patience: patience, since: time.Now(), note: note}
 }
 
-// success starts the waits and the patience anew.
-func (r *retrier) success() {
+// Success starts the waits and the patience anew.
+func (r *Retrier) Success() {
 	r.wait.Reset()
-	r.contact()
+	r.Contact()
 }
 
-// contact notes that the server is there. It does not shorten the waits: a connection that brings nothing is no success.
-func (r *retrier) contact() { r.since, r.reached = time.Now(), true }
+// Contact notes that the server is there. It does not shorten the waits: a connection that brings nothing is no success.
+func (r *Retrier) Contact() { r.since, r.reached = time.Now(), true }
 
 // firstPatience bounds how long a server is tried that never answered.
 const firstPatience = 20 * time.Second
 
-// after waits before the next attempt. It returns err where there should be none: what does not heal, nobody listening where nobody ever
+// After waits before the next attempt. It returns err where there should be none: what does not heal, nobody listening where nobody ever
 // was, or patience at its end; and context.Canceled when ctx ends.
-func (r *retrier) after(ctx context.Context, err error) error {
+func (r *Retrier) After(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Canceled
 	}
@@ -62,7 +64,7 @@ func (r *retrier) after(ctx context.Context, err error) error {
 }
 
 // over reports whether a wait would go beyond the patience.
-func (r *retrier) over(wait time.Duration) bool {
+func (r *Retrier) over(wait time.Duration) bool {
 	patience := r.patience
 	if !r.reached && (patience == 0 || patience > firstPatience) {
 		patience = firstPatience
@@ -82,12 +84,12 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// noter returns a function that tells of waits on w, or nil where nobody sees them.
-func noter(w io.Writer) func(error, time.Duration) {
-	if !isTerminal(w) {
+// Noter returns a function that tells of waits on w, or nil where nobody sees them.
+func Noter(w io.Writer) func(error, time.Duration) {
+	if !terminal.IsTerminal(w) {
 		return nil
 	}
 	return func(err error, wait time.Duration) {
-		fmt.Fprintf(w, "duckwire: %s; again in %s\n", firstLine(err.Error()), wait.Round(10*time.Millisecond))
+		fmt.Fprintf(w, "duckwire: %s; again in %s\n", terminal.FirstLine(err.Error()), wait.Round(10*time.Millisecond))
 	}
 }

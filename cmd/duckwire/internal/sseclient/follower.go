@@ -1,0 +1,86 @@
+package sseclient
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/client"
+	"github.com/duckwire/duckwire/hub/provider/openai/eventstream"
+)
+
+// MaxBlock is the longest block that a client takes: well above the largest event or piece of text that a server sends in one.
+const MaxBlock = 8 << 20
+
+// Names of blocks (protocol/sse.md 2.5).
+const (
+	blockHello = "hello"
+	BlockEnd   = "end"
+	BlockReset = "reset"
+	blockBye   = "bye"
+	BlockChunk = "chunk"
+)
+
+// Block is one block of an event stream.
+type Block struct {
+	Name string
+	Data json.RawMessage
+}
+
+// ErrDone is returned by a follower's handler when it has seen all it wants.
+var ErrDone = errors.New("done")
+
+// errOver is the server's 204: a stream that ended, and was read to its end.
+var errOver = errors.New("the stream is over")
+
+// Follower reads an event stream across cuts, restarts and drains of the server: it keeps the position and asks for what follows it
+// (protocol/sse.md sections 4, 5 and 10).
+type Follower struct {
+	Client *client.Client
+	Path   string     // "/v1/streams/ID"
+	Query  url.Values // without after
+	Cursor string     // the position after the last block that was handled; "" for where the server begins
+	Many   bool       // several topics: a reset tells of one of them, and the cursor is of all
+	// handle takes each block but hello and bye. errDone ends the following, any other error too, with that error.
+	Handle func(Block) error
+	Retry  *client.Retrier
+}
+
+// Run follows until handle is done, the stream is over (errOver), something does not heal, or ctx ends.
+func (f *Follower) Run(ctx context.Context) error {
+	for {
+		conn := &connection{follower: f}
+		err := conn.run(ctx)
+		if conn.greeted { // patience counts from here, however long the server had nothing to say
+			f.Retry.Contact()
+		}
+		switch {
+		case errors.Is(conn.result, ErrDone):
+			return nil
+		case conn.result != nil:
+			return conn.result
+		case ctx.Err() != nil:
+			return context.Canceled
+		case conn.bye != nil:
+			err = conn.bye
+		case errors.As(err, new(*eventstream.TooLongError)):
+			return fmt.Errorf("the server sent a block of more than %dMiB", MaxBlock>>20)
+		case err == io.EOF: // an answer that ends without bye is a cut, wherever it ends
+			err = f.Client.NoAnswer(io.ErrUnexpectedEOF)
+		case !isRefusal(err):
+			err = f.Client.NoAnswer(err)
+		}
+		if err := f.Retry.After(ctx, err); err != nil {
+			return err
+		}
+	}
+}
+
+// isRefusal reports whether err is an answer of the server, and not a failure to get one.
+func isRefusal(err error) bool {
+	var api *client.APIError
+	return errors.As(err, &api) || errors.Is(err, errOver) || errors.Is(err, errNotSSE)
+}
