@@ -186,7 +186,7 @@ func firstModel(ctx context.Context, c *client.Client) (string, error) {
 func stopStream(c *client.Client, id string) {
 	ctx, cancel := context.WithTimeout(context.Background(), cancelTime)
 	defer cancel()
-	_, _, _ = c.Call(ctx, http.MethodDelete, "/v1/streams/"+url.PathEscape(id), nil)
+	_, _, _ = c.Call(ctx, http.MethodDelete, client.StreamPath(id), nil)
 }
 
 // outlive returns a context that ends some time after ctx does.

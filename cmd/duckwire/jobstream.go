@@ -78,7 +78,7 @@ func (s *jobStream) send(ctx context.Context) error {
 func (s *jobStream) post(ctx context.Context, body []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, client.Timeout)
 	defer cancel()
-	req, err := s.c.Request(ctx, http.MethodPost, streamPath(s.job.Stream)+"/append", nil)
+	req, err := s.c.Request(ctx, http.MethodPost, client.StreamPath(s.job.Stream)+"/append", nil)
 	if err != nil {
 		return err
 	}

@@ -2,23 +2,18 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os/exec"
 	"strings"
 	"time"
 
-	"github.com/duckwire/duckwire/cmd/duckwire/internal/config"
 	"github.com/duckwire/duckwire/hub"
 )
 
 // flushEvery is how long an issue waits for others that are sent with it.
 const flushEvery = 200 * time.Millisecond
 
-var errTimeout = errors.New("the command ran for too long")
-
 // lint runs the command over a job's files and streams what it finds, with the summary and the end. An error leaves the stream open.
-func (w *workerCmd) lint(ctx context.Context, j *job, s *jobStream) (*hub.AnalysisSummary, error) {
+func (w *worker) lint(ctx context.Context, j *job, s *jobStream) (*hub.AnalysisSummary, error) {
 	s.add(hub.EntryProgress, map[string]any{"current": 0, "total": len(j.Files), "file": ""})
 	if err := s.send(ctx); err != nil { // at once: it confirms that we have the job
 		return nil, err
@@ -32,7 +27,8 @@ func (w *workerCmd) lint(ctx context.Context, j *job, s *jobStream) (*hub.Analys
 		return nil, err
 	}
 	out := newLintOutput(folder, w.format, j.Type)
-	code, err := w.execute(ctx, out, s)
+	command := lintCommand{argv: w.argv, env: w.env, timeout: w.timeout}
+	code, err := command.run(ctx, folder, out, func(ended <-chan struct{}) error { return w.stream(ctx, out, s, ended) })
 	if err != nil {
 		return nil, err
 	}
@@ -46,7 +42,7 @@ func (w *workerCmd) lint(ctx context.Context, j *job, s *jobStream) (*hub.Analys
 }
 
 // report sends what is left, the summary, and the end.
-func (w *workerCmd) report(ctx context.Context, j *job, s *jobStream, out *lintOutput, code int) error {
+func (w *worker) report(ctx context.Context, j *job, s *jobStream, out *lintOutput, code int) error {
 	for found := out.take(); len(found) > 0; found = out.take() {
 		s.issues(found)
 		if err := s.send(ctx); err != nil {
@@ -66,44 +62,8 @@ func (w *workerCmd) report(ctx context.Context, j *job, s *jobStream, out *lintO
 	return s.end(ctx, map[string]any{"event": "end", "status": "done"})
 }
 
-// execute runs the command to its end and returns its exit status. Its whole process group is killed when ctx ends, the time is over, or
-// the server wants no more.
-func (w *workerCmd) execute(ctx context.Context, out *lintOutput, s *jobStream) (code int, err error) {
-	running, stop := context.WithTimeoutCause(ctx, w.timeout, errTimeout)
-	defer stop()
-	argv := out.folder.command(w.argv)
-	stdout, stderr := &outputPipe{out: out, main: true}, &outputPipe{out: out}
-	cmd := exec.CommandContext(running, argv[0], argv[1:]...)
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = out.folder.dir, config.ForeignEnviron(), stdout, stderr
-	cmd.WaitDelay = 3 * time.Second // for what it left behind and holds its outputs
-	ownGroup(cmd)
-	if err := cmd.Start(); err != nil {
-		return 0, fmt.Errorf("the command cannot be run: %w", err)
-	}
-	ended := make(chan struct{})
-	go func() {
-		_ = cmd.Wait() // its result stands in ProcessState
-		close(ended)
-	}()
-	lost := w.stream(ctx, out, s, ended)
-	stop()
-	<-ended
-	killGroup(cmd) // what it left running
-	switch {
-	case ctx.Err() != nil:
-		return 0, context.Canceled
-	case lost != nil:
-		return 0, lost
-	case errors.Is(context.Cause(running), errTimeout):
-		return 0, fmt.Errorf("%w: more than %v", errTimeout, w.timeout)
-	}
-	stdout.finish()
-	stderr.finish()
-	return cmd.ProcessState.ExitCode(), nil
-}
-
-// stream sends what the command finds, and signs of life, until it has ended.
-func (w *workerCmd) stream(ctx context.Context, out *lintOutput, s *jobStream, ended <-chan struct{}) error {
+// stream sends what the command finds, and a request at least every beat, until the command has ended.
+func (w *worker) stream(ctx context.Context, out *lintOutput, s *jobStream, ended <-chan struct{}) error {
 	tick := time.NewTicker(flushEvery)
 	defer tick.Stop()
 	for {

@@ -50,8 +50,6 @@ yours, print one, or cancel it.`,
 	return cmd
 }
 
-func streamPath(id string) string { return "/v1/streams/" + url.PathEscape(id) }
-
 func newStreamsListCmd() *cobra.Command {
 	var status string
 	var limit int
@@ -135,7 +133,7 @@ how it ended, as that of 'duckwire complete' does. Ctrl-C leaves the stream runn
 			return text.Follow(cmd.Context(), c, args[0], client.NewRetrier(c.Pace, 0, client.Noter(cmd.ErrOrStderr())))
 		}
 		var raw json.RawMessage
-		if err := c.Get(cmd.Context(), streamPath(args[0]), &raw); err != nil {
+		if err := c.Get(cmd.Context(), client.StreamPath(args[0]), &raw); err != nil {
 			return err
 		}
 		if asJSON {
@@ -192,7 +190,7 @@ ended already stays as it is. Prints the final status.`,
 			return err
 		}
 		defer c.Close()
-		_, text, err := c.Call(cmd.Context(), http.MethodDelete, streamPath(args[0]), nil)
+		_, text, err := c.Call(cmd.Context(), http.MethodDelete, client.StreamPath(args[0]), nil)
 		if err != nil {
 			return err
 		}

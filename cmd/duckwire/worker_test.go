@@ -143,7 +143,7 @@ func (s *lintServer) wait(id string, wanted func(*lintState) bool) *lintState {
 	var st lintState
 	hubtest.Until(s.t, "a stream to be as wanted", func() bool {
 		st = lintState{}
-		if err := s.c.Get(s.t.Context(), streamPath(id), &st); err != nil {
+		if err := s.c.Get(s.t.Context(), client.StreamPath(id), &st); err != nil {
 			s.t.Fatal(err)
 		}
 		return wanted(&st)
@@ -282,7 +282,7 @@ func TestCancelKillsTheLinter(t *testing.T) {
 			_ = syscall.Kill(pid, syscall.SIGKILL)
 		}
 	})
-	if _, _, err := s.c.Call(t.Context(), http.MethodDelete, streamPath(id), nil); err != nil {
+	if _, _, err := s.c.Call(t.Context(), http.MethodDelete, client.StreamPath(id), nil); err != nil {
 		t.Fatal(err)
 	}
 	hubtest.Until(t, "the linter's child to end", func() bool { return !alive(pid) })
@@ -373,54 +373,6 @@ func TestWorkerUsage(t *testing.T) {
 		var stderr strings.Builder
 		if code := run(t.Context(), append([]string{"worker"}, strings.Fields(args)...), strings.NewReader(""), io.Discard, &stderr); code != exitUsage {
 			t.Errorf("%q: %d %s", args, code, stderr.String())
-		}
-	}
-}
-
-func TestLintFolder(t *testing.T) {
-	t.Parallel()
-	for path, want := range map[string]string{
-		"a.go": "a.go", "../../etc/passwd": "etc/passwd", "/etc/passwd": "etc/passwd", `C:\x\a.go`: "x/a.go", `..\..\a.go`: "a.go",
-		"a/../../b.go": "b.go", "..": "", "/": "", "./a//b.go": "a/b.go",
-	} {
-		if got := safePath(path); got != want {
-			t.Errorf("%s: %s, want %s", path, got, want)
-		}
-	}
-	f, err := newLintFolder([]hub.AnalysisFile{{Path: "/lib/a.go", Code: "package a"}, {Path: "../b.txt", Code: "b"}, {Path: "temp_file", Language: "Go"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.remove()
-	if err := f.addGoMod(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if text, err := os.ReadFile(filepath.Join(f.dir, "go.mod")); err != nil || !strings.HasPrefix(string(text), "module job\n\ngo 1.") {
-		t.Errorf("%s %v", text, err)
-	}
-	for reported, want := range map[string]string{
-		"lib/a.go": "/lib/a.go", "./lib/a.go": "/lib/a.go", f.dir + "/b.txt": "../b.txt", f.real + "/lib/a.go": "/lib/a.go", "lib/../b.txt": "../b.txt",
-		"./temp_file.go": "temp_file", "go.mod": "", "/etc/passwd": "", "": "", "..": "",
-	} {
-		if got, _ := f.own(reported); got != want {
-			t.Errorf("%s: %q, want %q", reported, got, want)
-		}
-	}
-	own, err := newLintFolder([]hub.AnalysisFile{{Path: "x/go.mod", Code: "module x\n"}, {Path: "x/y/a.go"}, {Path: "b.py"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer own.remove()
-	if err := own.addGoMod(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(filepath.Join(own.dir, "go.mod")); !os.IsNotExist(err) {
-		t.Errorf("a module around one that came: %v", err)
-	}
-	for _, files := range [][]hub.AnalysisFile{{{Path: "a"}, {Path: "/a"}}, {{Path: ".."}}, {{Path: "a"}, {Path: "a/b"}}, {{Path: strings.Repeat("x", 1000)}}} {
-		if f, err := newLintFolder(files); err == nil {
-			f.remove()
-			t.Errorf("%+v: taken", files)
 		}
 	}
 }

@@ -156,3 +156,6 @@ func (c *Client) NoAnswer(err error) error {
 	}
 	return &connectError{base: c.Base, err: err}
 }
+
+// StreamPath is the path of a stream.
+func StreamPath(id string) string { return "/v1/streams/" + url.PathEscape(id) }

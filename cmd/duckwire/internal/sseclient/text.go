@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 
 	"github.com/duckwire/duckwire/cmd/duckwire/internal/client"
 )
@@ -55,7 +54,7 @@ type Text struct {
 
 // Follow writes the text of stream id to its end. The error is that of a gap, of an end that is not well, of out, or of the follower.
 func (s *Text) Follow(ctx context.Context, c *client.Client, id string, retry *client.Retrier) error {
-	f := &Follower{Client: c, Path: "/v1/streams/" + url.PathEscape(id), Cursor: "0", Handle: s.take, Retry: retry}
+	f := &Follower{Client: c, Path: client.StreamPath(id), Cursor: "0", Handle: s.take, Retry: retry}
 	err := f.Run(ctx)
 	if err == errOver && s.ending == nil { // it ended between the last text and us
 		err = s.askEnding(ctx, c, id)
@@ -118,5 +117,5 @@ func (s *Text) lost(data []byte) error {
 
 func (s *Text) askEnding(ctx context.Context, c *client.Client, id string) error {
 	s.ending = &ending{}
-	return c.Get(ctx, "/v1/streams/"+url.PathEscape(id), s.ending)
+	return c.Get(ctx, client.StreamPath(id), s.ending)
 }
