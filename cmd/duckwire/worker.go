@@ -9,10 +9,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/duckwire/duckwire/cmd/duckwire/internal/config"
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/worker"
 )
 
 func newWorkerCmd() *cobra.Command {
-	w := &worker{}
+	w := &worker.Worker{}
 	cmd := &cobra.Command{
 		Use:   "worker [flags] -- COMMAND [ARG…]",
 		Short: "Run a linter for the server's analyses",
@@ -36,15 +37,15 @@ run at the same time.`,
 	}
 	flags := cmd.Flags()
 	flags.SetInterspersed(false) // what follows COMMAND is its own
-	flags.StringVar(&w.kind, "kind", "analysis", "kind of jobs; there is analysis")
-	flags.StringVar(&w.id, "id", "", "the worker's id, another one for each of its lives (default: by chance)")
-	flags.StringSliceVar(&w.types, "types", nil, "types of analyses to take, such as style,security (default: all)")
-	flags.StringVar(&w.format, "format", "auto", "what COMMAND prints: auto, lines or sarif")
-	flags.DurationVar(&w.timeout, "timeout", 5*time.Minute, "how long COMMAND may run")
-	flags.BoolVar(&w.once, "once", false, "end after one job; the exit code tells whether it went well")
+	flags.StringVar(&w.Kind, "kind", "analysis", "kind of jobs; there is analysis")
+	flags.StringVar(&w.Id, "id", "", "the worker's id, another one for each of its lives (default: by chance)")
+	flags.StringSliceVar(&w.Types, "types", nil, "types of analyses to take, such as style,security (default: all)")
+	flags.StringVar(&w.Format, "format", "auto", "what COMMAND prints: auto, lines or sarif")
+	flags.DurationVar(&w.Timeout, "timeout", 5*time.Minute, "how long COMMAND may run")
+	flags.BoolVar(&w.Once, "once", false, "end after one job; the exit code tells whether it went well")
 	conn := addClientFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		w.argv = args
+		w.Argv = args
 		if err := checkWorker(w); err != nil {
 			return err
 		}
@@ -53,28 +54,28 @@ run at the same time.`,
 			return err
 		}
 		defer c.Close()
-		w.client, w.log, w.env = c, cmd.ErrOrStderr(), config.ForeignEnviron()
-		return w.run(cmd.Context())
+		w.Client, w.Log, w.Env = c, cmd.ErrOrStderr(), config.ForeignEnviron()
+		return w.Run(cmd.Context())
 	}
 	return cmd
 }
 
 // checkWorker checks the command line, and gives a worker without an id one.
-func checkWorker(w *worker) error {
-	if !slices.Contains([]string{"auto", "lines", "sarif"}, w.format) {
-		return usagef("--format must be auto, lines or sarif; got %q", w.format)
+func checkWorker(w *worker.Worker) error {
+	if !slices.Contains([]string{"auto", "lines", "sarif"}, w.Format) {
+		return usagef("--format must be auto, lines or sarif; got %q", w.Format)
 	}
-	if w.kind != "analysis" {
-		return usagef("--kind must be analysis; got %q", w.kind)
+	if w.Kind != "analysis" {
+		return usagef("--kind must be analysis; got %q", w.Kind)
 	}
-	if w.timeout <= 0 {
+	if w.Timeout <= 0 {
 		return usagef("--timeout must be more than 0")
 	}
-	if _, err := exec.LookPath(w.argv[0]); err != nil {
+	if _, err := exec.LookPath(w.Argv[0]); err != nil {
 		return usagef("the command cannot be run: %w", err)
 	}
-	if w.id == "" {
-		w.id = "worker-" + rand.Text()
+	if w.Id == "" {
+		w.Id = "worker-" + rand.Text()
 	}
 	return nil
 }

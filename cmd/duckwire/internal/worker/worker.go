@@ -1,4 +1,4 @@
-package main
+package worker
 
 import (
 	"context"
@@ -18,25 +18,25 @@ import (
 // jobWait is how many seconds one request for a job may wait.
 const jobWait = 20
 
-// worker takes analyses as jobs from a server, and runs a linter over the files of each.
-type worker struct {
-	kind    string        // of jobs
-	id      string        // another one for each of its lives
-	types   []string      // of analyses; none: all
-	format  string        // what the command prints: auto, lines or sarif
-	timeout time.Duration // of the command
-	once    bool          // end after one job
-	argv    []string      // the command
-	env     []string      // its environment
+// Worker takes analyses as jobs from a server, and runs a linter over the files of each.
+type Worker struct {
+	Kind    string        // of jobs
+	Id      string        // another one for each of its lives
+	Types   []string      // of analyses; none: all
+	Format  string        // what the command prints: auto, lines or sarif
+	Timeout time.Duration // of the command
+	Once    bool          // end after one job
+	Argv    []string      // the command
+	Env     []string      // its environment
 
-	client *client.Client
-	log    io.Writer
+	Client *client.Client
+	Log    io.Writer
 }
 
-// run takes jobs until ctx ends.
-func (w *worker) run(ctx context.Context) error {
-	retry := client.NewRetrier(w.client.Pace, 0, client.Noter(w.log))
-	w.note("worker %s asks for jobs", w.id)
+// Run takes jobs until ctx ends.
+func (w *Worker) Run(ctx context.Context) error {
+	retry := client.NewRetrier(w.Client.Pace, 0, client.Noter(w.Log))
+	w.note("worker %s asks for jobs", w.Id)
 	for {
 		jobs, err := w.take(ctx)
 		if err != nil {
@@ -48,7 +48,7 @@ func (w *worker) run(ctx context.Context) error {
 		retry.Success()
 		for i := range jobs {
 			err := w.do(ctx, &jobs[i])
-			if w.once || ctx.Err() != nil {
+			if w.Once || ctx.Err() != nil {
 				return asked(ctx, err)
 			}
 		}
@@ -71,30 +71,30 @@ type job struct {
 	Epoch            int64   `json:"producer_epoch"`
 }
 
-func (w *worker) jobsPath() string { return "/v1/workers/" + url.PathEscape(w.kind) + "/jobs" }
+func (w *Worker) jobsPath() string { return "/v1/workers/" + url.PathEscape(w.Kind) + "/jobs" }
 
 // take asks for a job, and waits some time for it.
-func (w *worker) take(ctx context.Context) ([]job, error) {
-	query := url.Values{"worker": {w.id}, "wait": {fmt.Sprint(jobWait)}}
-	if len(w.types) > 0 {
-		query.Set("types", strings.Join(w.types, ","))
+func (w *Worker) take(ctx context.Context) ([]job, error) {
+	query := url.Values{"worker": {w.Id}, "wait": {fmt.Sprint(jobWait)}}
+	if len(w.Types) > 0 {
+		query.Set("types", strings.Join(w.Types, ","))
 	}
 	var answer struct{ Jobs []job }
-	err := w.client.Get(ctx, w.jobsPath()+"?"+query.Encode(), &answer)
+	err := w.Client.Get(ctx, w.jobsPath()+"?"+query.Encode(), &answer)
 	return answer.Jobs, err
 }
 
 var errNoFiles = errors.New("the job has no files")
 
 // do does one job, whatever comes of it, and tells of it.
-func (w *worker) do(ctx context.Context, j *job) error {
+func (w *Worker) do(ctx context.Context, j *job) error {
 	began := time.Now()
 	w.note("job %s: %s, %d files", j.ID, j.Type, len(j.Files))
 	if len(j.Files) == 0 {
 		w.refuse(j, "no files came with the job, and this worker has none of the project's")
 		return errNoFiles
 	}
-	out := newJobStream(w.client, w.id, j)
+	out := newJobStream(w.Client, w.Id, j)
 	summary, err := w.lint(ctx, j, out)
 	switch took := time.Since(began).Round(time.Millisecond); {
 	case err == nil:
@@ -113,11 +113,11 @@ func (w *worker) do(ctx context.Context, j *job) error {
 }
 
 // refuse gives a job back, so that another worker gets it at once and not when the lease is over.
-func (w *worker) refuse(j *job, reason string) {
+func (w *Worker) refuse(j *job, reason string) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	body := map[string]any{"worker": w.id, "producer_epoch": j.Epoch, "reason": reason}
-	_, _, err := w.client.Call(ctx, http.MethodPost, w.jobsPath()+"/"+url.PathEscape(j.ID)+"/refuse", body)
+	body := map[string]any{"worker": w.Id, "producer_epoch": j.Epoch, "reason": reason}
+	_, _, err := w.Client.Call(ctx, http.MethodPost, w.jobsPath()+"/"+url.PathEscape(j.ID)+"/refuse", body)
 	if err != nil {
 		w.note("job %s could not be given back: %v", j.ID, err)
 		return
@@ -125,6 +125,6 @@ func (w *worker) refuse(j *job, reason string) {
 	w.note("job %s was given back", j.ID)
 }
 
-func (w *worker) note(format string, args ...any) {
-	fmt.Fprintf(w.log, "duckwire: %s\n", terminal.Printable(fmt.Sprintf(format, args...)))
+func (w *Worker) note(format string, args ...any) {
+	fmt.Fprintf(w.Log, "duckwire: %s\n", terminal.Printable(fmt.Sprintf(format, args...)))
 }

@@ -1,11 +1,10 @@
-package main
+package lint
 
 import (
 	"bytes"
 	"strings"
 	"sync"
 
-	"github.com/duckwire/duckwire/cmd/duckwire/internal/lint"
 	"github.com/duckwire/duckwire/hub"
 )
 
@@ -18,31 +17,31 @@ const (
 	maxTail      = 20       // lines that are kept for telling of a failure
 )
 
-// lintOutput reads what a linter prints, on both of its outputs. Safe for concurrent use.
-type lintOutput struct {
-	folder *lintFolder
+// Output reads what a linter prints, on both of its outputs. Safe for concurrent use.
+type Output struct {
+	folder *Folder
 	format string // auto, lines, sarif
 	kind   string // of issues that do not say
 
-	mu       sync.Mutex
-	found    []hub.Issue // that nobody has taken yet
-	counts   map[string]int
-	summary  hub.AnalysisSummary
-	unparsed int // lines that named no place in one of the files
-	omitted  int // issues beyond maxJobIssues
-	tail     []string
-	sarif    bytes.Buffer
-	isSARIF  bool
-	read     bool // a whole SARIF log was read
+	mu        sync.Mutex
+	found     []hub.Issue // that nobody has taken yet
+	Counts    map[string]int
+	Summary   hub.AnalysisSummary
+	Unparsed  int // lines that named no place in one of the files
+	Omitted   int // issues beyond maxJobIssues
+	tail      []string
+	sarif     bytes.Buffer
+	isSARIF   bool
+	ReadSARIF bool // a whole SARIF log was read
 }
 
-func newLintOutput(folder *lintFolder, format, kind string) *lintOutput {
-	return &lintOutput{folder: folder, format: format, kind: kind, counts: make(map[string]int), isSARIF: format == "sarif"}
+func NewOutput(folder *Folder, format, kind string) *Output {
+	return &Output{folder: folder, format: format, kind: kind, Counts: make(map[string]int), isSARIF: format == "sarif"}
 }
 
 // outputPipe is one of a linter's two outputs, an io.Writer for exec.Cmd.
 type outputPipe struct {
-	out    *lintOutput
+	out    *Output
 	main   bool // stdout: where SARIF comes
 	begun  bool
 	unread []byte // the beginning of a line whose end has not come
@@ -87,9 +86,9 @@ func (p *outputPipe) finish() {
 	if !p.main || !p.out.isSARIF || p.out.sarif.Len() == 0 {
 		return
 	}
-	issues, err := lint.ReadSARIF(p.out.sarif.Bytes())
+	issues, err := ReadSARIF(p.out.sarif.Bytes())
 	if err == nil {
-		p.out.read = true
+		p.out.ReadSARIF = true
 		for _, i := range issues {
 			p.out.add(i)
 		}
@@ -105,9 +104,9 @@ func (p *outputPipe) finish() {
 }
 
 // line reads one line. o.mu is held.
-func (o *lintOutput) line(line string) {
+func (o *Output) line(line string) {
 	if o.format != "sarif" {
-		if issue, ok := lint.ParseLine(line); ok {
+		if issue, ok := ParseLine(line); ok {
 			if _, ours := o.folder.own(issue.File); ours {
 				o.add(issue)
 				return
@@ -115,12 +114,12 @@ func (o *lintOutput) line(line string) {
 		}
 	}
 	if line = strings.TrimSpace(line); line != "" {
-		o.unparsed++
+		o.Unparsed++
 		o.keep(line)
 	}
 }
 
-func (o *lintOutput) keep(line string) {
+func (o *Output) keep(line string) {
 	if len(o.tail) == maxTail {
 		o.tail = o.tail[1:]
 	}
@@ -128,21 +127,21 @@ func (o *lintOutput) keep(line string) {
 }
 
 // add takes an issue in. o.mu is held.
-func (o *lintOutput) add(i hub.Issue) {
-	if o.summary.Total >= maxJobIssues {
-		o.omitted++
+func (o *Output) add(i hub.Issue) {
+	if o.Summary.Total >= maxJobIssues {
+		o.Omitted++
 		return
 	}
 	i.File, _ = o.folder.own(i.File) // in none of the files: of all
 	i.Message = o.folder.hide(i.Message)
 	i = i.Normal(o.kind)
-	o.counts[i.File]++
-	o.summary.Count(&i)
+	o.Counts[i.File]++
+	o.Summary.Count(&i)
 	o.found = append(o.found, i)
 }
 
-// take returns what was found since the last time, or the first of it: as much as one message bears.
-func (o *lintOutput) take() []hub.Issue {
+// Take returns what was found since the last time, or the first of it: as much as one message bears.
+func (o *Output) Take() []hub.Issue {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	n := min(len(o.found), maxUpdate)
@@ -151,11 +150,11 @@ func (o *lintOutput) take() []hub.Issue {
 	return found
 }
 
-// understood reports whether the tool has said anything that we could read.
-func (o *lintOutput) understood() bool { return o.summary.Total > 0 || o.read }
+// Understood reports whether the tool has said anything that we could read.
+func (o *Output) Understood() bool { return o.Summary.Total > 0 || o.ReadSARIF }
 
-// last returns the end of what could not be read, for people.
-func (o *lintOutput) last() string {
+// Last returns the end of what could not be read, for people.
+func (o *Output) Last() string {
 	text := strings.ToValidUTF8(o.folder.hide(strings.Join(o.tail, "\n")), "\uFFFD")
 	if text == "" {
 		return "it printed nothing"

@@ -1,4 +1,4 @@
-package main
+package lint
 
 import (
 	"context"
@@ -10,22 +10,22 @@ import (
 
 var errTimeout = errors.New("the command ran for too long")
 
-// lintCommand is a linter's command line.
-type lintCommand struct {
-	argv    []string // with {} for the folder and {files} for the paths of all files
-	env     []string
-	timeout time.Duration
+// Command is a linter's command line.
+type Command struct {
+	Argv    []string // with {} for the folder and {files} for the paths of all files
+	Env     []string
+	Timeout time.Duration
 }
 
-// run runs the command in the folder to its end, and returns its exit status. Its whole process group is killed when ctx ends, after the
+// Run runs the command in the folder to its end, and returns its exit status. Its whole process group is killed when ctx ends, after the
 // timeout, and where during returns an error. during is called once, while the command runs, and returns when ended is closed.
-func (c *lintCommand) run(ctx context.Context, folder *lintFolder, out *lintOutput, during func(ended <-chan struct{}) error) (code int, err error) {
-	running, stop := context.WithTimeoutCause(ctx, c.timeout, errTimeout)
+func (c *Command) Run(ctx context.Context, folder *Folder, out *Output, during func(ended <-chan struct{}) error) (code int, err error) {
+	running, stop := context.WithTimeoutCause(ctx, c.Timeout, errTimeout)
 	defer stop()
-	argv := folder.command(c.argv)
+	argv := folder.command(c.Argv)
 	stdout, stderr := &outputPipe{out: out, main: true}, &outputPipe{out: out}
 	cmd := exec.CommandContext(running, argv[0], argv[1:]...)
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = folder.dir, c.env, stdout, stderr
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = folder.dir, c.Env, stdout, stderr
 	cmd.WaitDelay = 3 * time.Second // for processes that it left behind and that have its outputs open
 	ownGroup(cmd)
 	if err := cmd.Start(); err != nil {
@@ -46,7 +46,7 @@ func (c *lintCommand) run(ctx context.Context, folder *lintFolder, out *lintOutp
 	case failed != nil:
 		return 0, failed
 	case errors.Is(context.Cause(running), errTimeout):
-		return 0, fmt.Errorf("%w: more than %v", errTimeout, c.timeout)
+		return 0, fmt.Errorf("%w: more than %v", errTimeout, c.Timeout)
 	}
 	stdout.finish()
 	stderr.finish()

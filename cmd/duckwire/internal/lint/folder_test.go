@@ -1,4 +1,4 @@
-package main
+package lint
 
 import (
 	"os"
@@ -19,12 +19,12 @@ func TestLintFolder(t *testing.T) {
 			t.Errorf("%s: %s, want %s", path, got, want)
 		}
 	}
-	f, err := newLintFolder([]hub.AnalysisFile{{Path: "/lib/a.go", Code: "package a"}, {Path: "../b.txt", Code: "b"}, {Path: "temp_file", Language: "Go"}})
+	f, err := NewFolder([]hub.AnalysisFile{{Path: "/lib/a.go", Code: "package a"}, {Path: "../b.txt", Code: "b"}, {Path: "temp_file", Language: "Go"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.remove()
-	if err := f.addGoMod(t.Context()); err != nil {
+	defer f.Remove()
+	if err := f.AddGoMod(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if text, err := os.ReadFile(filepath.Join(f.dir, "go.mod")); err != nil || !strings.HasPrefix(string(text), "module job\n\ngo 1.") {
@@ -38,20 +38,20 @@ func TestLintFolder(t *testing.T) {
 			t.Errorf("%s: %q, want %q", reported, got, want)
 		}
 	}
-	own, err := newLintFolder([]hub.AnalysisFile{{Path: "x/go.mod", Code: "module x\n"}, {Path: "x/y/a.go"}, {Path: "b.py"}})
+	own, err := NewFolder([]hub.AnalysisFile{{Path: "x/go.mod", Code: "module x\n"}, {Path: "x/y/a.go"}, {Path: "b.py"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer own.remove()
-	if err := own.addGoMod(t.Context()); err != nil {
+	defer own.Remove()
+	if err := own.AddGoMod(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(filepath.Join(own.dir, "go.mod")); !os.IsNotExist(err) {
 		t.Errorf("a module around one that came: %v", err)
 	}
 	for _, files := range [][]hub.AnalysisFile{{{Path: "a"}, {Path: "/a"}}, {{Path: ".."}}, {{Path: "a"}, {Path: "a/b"}}, {{Path: strings.Repeat("x", 1000)}}} {
-		if f, err := newLintFolder(files); err == nil {
-			f.remove()
+		if f, err := NewFolder(files); err == nil {
+			f.Remove()
 			t.Errorf("%+v: taken", files)
 		}
 	}

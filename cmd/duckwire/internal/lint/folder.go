@@ -1,4 +1,4 @@
-package main
+package lint
 
 import (
 	"context"
@@ -12,24 +12,24 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// lintFolder is a fresh folder with a job's files in it.
-type lintFolder struct {
+// Folder is a fresh folder with a job's files in it.
+type Folder struct {
 	dir, real string            // its path as made, and without symbolic links
 	files     []string          // the files' paths in it, with slashes
 	names     map[string]string // of these, as the job has them
 }
 
-// newLintFolder writes the files. A path never leads out of the folder, whatever it is: it counts from there, and what .. would leave is
+// NewFolder writes the files. A path never leads out of the folder, whatever it is: it counts from there, and what .. would leave is
 // left out. The caller removes the folder.
-func newLintFolder(files []hub.AnalysisFile) (_ *lintFolder, err error) {
+func NewFolder(files []hub.AnalysisFile) (_ *Folder, err error) {
 	dir, err := os.MkdirTemp("", "duckwire-job-")
 	if err != nil {
 		return nil, err
 	}
-	f := &lintFolder{dir: dir, real: dir, names: make(map[string]string)}
+	f := &Folder{dir: dir, real: dir, names: make(map[string]string)}
 	defer func() {
 		if err != nil {
-			f.remove()
+			f.Remove()
 		}
 	}()
 	if real, err := filepath.EvalSymlinks(dir); err == nil {
@@ -48,11 +48,11 @@ func newLintFolder(files []hub.AnalysisFile) (_ *lintFolder, err error) {
 	return f, nil
 }
 
-func (f *lintFolder) remove() {
+func (f *Folder) Remove() {
 	_ = os.RemoveAll(f.dir) // what is left of a temporary folder is the system's to clear
 }
 
-func (f *lintFolder) write(root *os.Root, file *hub.AnalysisFile) error {
+func (f *Folder) write(root *os.Root, file *hub.AnalysisFile) error {
 	name := safePath(file.Path)
 	if name != "" && path.Ext(name) == "" { // linters choose by extension, and editors send buffers without a name
 		name += extensions[strings.ToLower(file.Language)]
@@ -88,8 +88,8 @@ func safePath(p string) string {
 	return strings.TrimPrefix(path.Clean("/"+p), "/")
 }
 
-// addGoMod makes a module of the folder where it holds Go that is in none: Go's tools refuse it otherwise.
-func (f *lintFolder) addGoMod(ctx context.Context) error {
+// AddGoMod makes a module of the folder where it holds Go that is in none: Go's tools refuse it otherwise.
+func (f *Folder) AddGoMod(ctx context.Context) error {
 	for _, name := range f.files {
 		if strings.HasSuffix(name, ".go") && !f.inModule(name) {
 			text := "module job\n\ngo " + goVersion(ctx) + "\n"
@@ -100,7 +100,7 @@ func (f *lintFolder) addGoMod(ctx context.Context) error {
 }
 
 // inModule reports whether a go.mod came with the file, beside it or above.
-func (f *lintFolder) inModule(name string) bool {
+func (f *Folder) inModule(name string) bool {
 	for dir := path.Dir(name); ; dir = path.Dir(dir) {
 		if f.names[path.Join(dir, "go.mod")] != "" {
 			return true
@@ -122,7 +122,7 @@ func goVersion(ctx context.Context) string {
 }
 
 // own finds the job's file that a tool means; ok is false where it is none of them.
-func (f *lintFolder) own(reported string) (name string, ok bool) {
+func (f *Folder) own(reported string) (name string, ok bool) {
 	p := filepath.ToSlash(reported)
 	for _, dir := range []string{f.dir, f.real} {
 		p = strings.TrimPrefix(p, filepath.ToSlash(dir)+"/")
@@ -132,7 +132,7 @@ func (f *lintFolder) own(reported string) (name string, ok bool) {
 }
 
 // hide takes the folder's own path out of a text: it is nobody's concern, and another one each time.
-func (f *lintFolder) hide(text string) string {
+func (f *Folder) hide(text string) string {
 	for _, dir := range []string{f.real, f.dir} {
 		text = strings.ReplaceAll(text, dir+string(filepath.Separator), "")
 		text = strings.ReplaceAll(text, dir, ".")
@@ -141,7 +141,7 @@ func (f *lintFolder) hide(text string) string {
 }
 
 // command fills the places of a command line: {} is the folder, {files} all files, and a lone command gets the folder.
-func (f *lintFolder) command(argv []string) []string {
+func (f *Folder) command(argv []string) []string {
 	if len(argv) == 1 {
 		return []string{argv[0], "."}
 	}
