@@ -14,7 +14,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/duckwire/duckwire/cmd/duckwire/internal/config"
-	"github.com/duckwire/duckwire/handlers"
 )
 
 func newServeCmd() *cobra.Command {
@@ -70,7 +69,7 @@ func serve(ctx context.Context, cfg *config.Config, stdout, stderr io.Writer) er
 	app.guests.Watch(srv)
 	srv.TLSConfig = secure
 	served := make(chan error, 1)
-	go func() { served <- serveOn(srv, ln) }()
+	go func() { served <- serveHTTP(srv, ln) }()
 	app.ready.Store(true)
 	url := localURL(ln.Addr(), secure != nil)
 	logger.Info("listening", "addr", ln.Addr().String(), "url", url, "version", buildVersion())
@@ -99,13 +98,6 @@ func tlsConfig(cfg *config.Config, logger *slog.Logger) (*tls.Config, error) {
 		return nil, err
 	}
 	return cert.config(), nil
-}
-
-func serveOn(srv *http.Server, ln net.Listener) error {
-	if srv.TLSConfig != nil {
-		return srv.ServeTLS(ln, "", "") // the files are the certificate's own matter
-	}
-	return srv.Serve(ln)
 }
 
 // openApp makes the development secret where it is needed, and then the app.
@@ -137,22 +129,6 @@ func stop(cfg *config.Config, srv *http.Server, app *app, logger *slog.Logger) {
 		_ = srv.Close()
 	}
 	logger.Info("stopped", "took", time.Since(started).Round(time.Millisecond).String())
-}
-
-// newHTTPServer returns the server with the time limits that hold for every request. There is no WriteTimeout: streams last, and every write
-// has a deadline of its own (protocol/sse.md 1.4).
-func newHTTPServer(h http.Handler, logger *slog.Logger) *http.Server {
-	srv := &http.Server{
-		Handler:           h,
-		ConnContext:       handlers.KeepConn,
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
-		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 250},         // on one connection: as many tabs of a browser have one each
-		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug), // TLS probes, cut connections: not news
-	}
-	new(newConns).watch(srv)
-	return srv
 }
 
 func newLogger(cfg *config.Config, w io.Writer) *slog.Logger {

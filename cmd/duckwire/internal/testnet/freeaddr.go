@@ -1,4 +1,4 @@
-// Package testnet finds addresses for servers of tests, and shortens what they log.
+// Package testnet has what tests of servers need: free addresses, certificates, and the end of a log.
 package testnet
 
 import (

@@ -1,0 +1,34 @@
+package main
+
+import (
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/duckwire/duckwire/handlers"
+)
+
+// newHTTPServer returns the server with the time limits that hold for every request. There is no WriteTimeout: streams last, and every write
+// has a deadline of its own (protocol/sse.md 1.4).
+func newHTTPServer(h http.Handler, logger *slog.Logger) *http.Server {
+	srv := &http.Server{
+		Handler:           h,
+		ConnContext:       handlers.KeepConn,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 250},         // on one connection: as many tabs of a browser have one each
+		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug), // TLS probes, cut connections: not news
+	}
+	new(newConns).watch(srv)
+	return srv
+}
+
+// serveHTTP serves HTTPS where the server has a certificate, and HTTP where it has none.
+func serveHTTP(srv *http.Server, ln net.Listener) error {
+	if srv.TLSConfig != nil {
+		return srv.ServeTLS(ln, "", "") // TLSConfig has the certificate
+	}
+	return srv.Serve(ln)
+}
