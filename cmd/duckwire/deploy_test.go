@@ -20,6 +20,7 @@ import (
 
 	"github.com/duckwire/duckwire/cmd/duckwire/internal/config"
 	"github.com/duckwire/duckwire/cmd/duckwire/internal/doctor"
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/httpserver"
 	"github.com/duckwire/duckwire/cmd/duckwire/internal/testnet"
 	"github.com/duckwire/duckwire/hub/hubtest"
 )
@@ -281,7 +282,7 @@ func TestNginx(t *testing.T) {
 	}
 	a.ready.Store(true)
 	srv := httptest.NewUnstartedServer(a.handler)
-	srv.Config = newHTTPServer(a.handler, quiet())
+	srv.Config = httpserver.New(a.handler, quiet())
 	srv.Start()
 	addr := testnet.FreeAddr(t)
 	startNginx(t, nginx, addr, srv.Listener.Addr().String())

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/duckwire/duckwire/cmd/duckwire/internal/config"
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/httpserver"
 )
 
 func newServeCmd() *cobra.Command {
@@ -64,12 +65,12 @@ func serve(ctx context.Context, cfg *config.Config, stdout, stderr io.Writer) er
 		return errors.Join(err, ln.Close())
 	}
 	defer app.close(logger)
-	srv := newHTTPServer(app.handler, logger)
+	srv := httpserver.New(app.handler, logger)
 	srv.ReadHeaderTimeout = cfg.HeaderTimeout
 	app.guests.Watch(srv)
 	srv.TLSConfig = secure
 	served := make(chan error, 1)
-	go func() { served <- serveHTTP(srv, ln) }()
+	go func() { served <- httpserver.Serve(srv, ln) }()
 	app.ready.Store(true)
 	url := localURL(ln.Addr(), secure != nil)
 	logger.Info("listening", "addr", ln.Addr().String(), "url", url, "version", buildVersion())
@@ -93,11 +94,11 @@ func tlsConfig(cfg *config.Config, logger *slog.Logger) (*tls.Config, error) {
 	if cfg.TLSCert == "" {
 		return nil, nil
 	}
-	cert, err := loadCertificate(cfg.TLSCert, cfg.TLSKey, logger)
+	cert, err := httpserver.LoadCertificate(cfg.TLSCert, cfg.TLSKey, logger)
 	if err != nil {
 		return nil, err
 	}
-	return cert.config(), nil
+	return cert.Config(), nil
 }
 
 // openApp makes the development secret where it is needed, and then the app.

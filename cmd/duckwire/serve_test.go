@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/cmd/duckwire/internal/config"
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/httpserver"
 )
 
 func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
@@ -45,7 +46,7 @@ func TestStopInOrder(t *testing.T) {
 		close(entered)
 		<-r.Context().Done() // until it is cut
 	})
-	srv := newHTTPServer(mux, quiet())
+	srv := httpserver.New(mux, quiet())
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(ln) }()
 

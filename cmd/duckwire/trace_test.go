@@ -20,6 +20,7 @@ import (
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 
 	"github.com/duckwire/duckwire/cmd/duckwire/internal/config"
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/httpserver"
 	"github.com/duckwire/duckwire/middleware/tracing/collectortest"
 )
 
@@ -55,7 +56,7 @@ func startTraced(t *testing.T, upstream http.HandlerFunc) *tracedServer {
 		t.Fatal(err)
 	}
 	srv := httptest.NewUnstartedServer(nil)
-	srv.Config = newHTTPServer(s.app.handler, quiet())
+	srv.Config = httpserver.New(s.app.handler, quiet())
 	srv.Start()
 	s.http, s.url = srv.Config, srv.URL
 	t.Cleanup(srv.Close)

@@ -1,4 +1,4 @@
-package main
+package httpserver
 
 import (
 	"errors"
@@ -15,7 +15,7 @@ func TestUnusedConnectionsAreClosedAtAStop(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := newHTTPServer(http.NotFoundHandler(), slog.New(slog.DiscardHandler))
+	srv := New(http.NotFoundHandler(), slog.New(slog.DiscardHandler))
 	conns := &newConns{}
 	conns.watch(srv)
 	known := make(chan struct{}, 8)

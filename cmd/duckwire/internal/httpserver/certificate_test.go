@@ -1,4 +1,4 @@
-package main
+package httpserver
 
 import (
 	"log/slog"
@@ -15,7 +15,7 @@ import (
 func TestCertificateIsReadAgain(t *testing.T) {
 	dir := t.TempDir()
 	certFile, keyFile, _ := testnet.WriteCertificate(t, dir, 1)
-	c, err := loadCertificate(certFile, keyFile, slog.New(slog.DiscardHandler))
+	c, err := LoadCertificate(certFile, keyFile, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +48,7 @@ func TestCertificateIsReadAgain(t *testing.T) {
 	if got := serial(); got != 2 {
 		t.Errorf("with new files: serial %d", got)
 	}
-	if _, err := loadCertificate(filepath.Join(dir, "none.pem"), keyFile, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "none.pem") {
+	if _, err := LoadCertificate(filepath.Join(dir, "none.pem"), keyFile, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "none.pem") {
 		t.Errorf("%v", err)
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package httpserver
 
 import (
 	"log/slog"
@@ -9,9 +9,9 @@ import (
 	"github.com/duckwire/duckwire/handlers"
 )
 
-// newHTTPServer returns the server with the time limits that hold for every request. There is no WriteTimeout: streams last, and every write
+// New returns the server with the time limits that hold for every request. There is no WriteTimeout: streams last, and every write
 // has a deadline of its own (protocol/sse.md 1.4).
-func newHTTPServer(h http.Handler, logger *slog.Logger) *http.Server {
+func New(h http.Handler, logger *slog.Logger) *http.Server {
 	srv := &http.Server{
 		Handler:           h,
 		ConnContext:       handlers.KeepConn,
@@ -25,8 +25,8 @@ func newHTTPServer(h http.Handler, logger *slog.Logger) *http.Server {
 	return srv
 }
 
-// serveHTTP serves HTTPS where the server has a certificate, and HTTP where it has none.
-func serveHTTP(srv *http.Server, ln net.Listener) error {
+// Serve serves HTTPS where the server has a certificate, and HTTP where it has none.
+func Serve(srv *http.Server, ln net.Listener) error {
 	if srv.TLSConfig != nil {
 		return srv.ServeTLS(ln, "", "") // TLSConfig has the certificate
 	}

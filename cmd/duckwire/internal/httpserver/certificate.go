@@ -1,4 +1,4 @@
-package main
+package httpserver
 
 import (
 	"crypto/tls"
@@ -23,8 +23,8 @@ type certificate struct {
 // lookAgain is how often the files are looked at, at most.
 const lookAgain = 5 * time.Second
 
-// loadCertificate reads the files. The error says which is wrong.
-func loadCertificate(certFile, keyFile string, logger *slog.Logger) (*certificate, error) {
+// LoadCertificate reads the files. The error says which is wrong.
+func LoadCertificate(certFile, keyFile string, logger *slog.Logger) (*certificate, error) {
 	c := &certificate{certFile: certFile, keyFile: keyFile, logger: logger}
 	if err := c.load(); err != nil {
 		return nil, err
@@ -32,8 +32,8 @@ func loadCertificate(certFile, keyFile string, logger *slog.Logger) (*certificat
 	return c, nil
 }
 
-// config returns the settings of a server with this certificate: HTTP/2 and HTTP/1.1, TLS 1.2 and newer.
-func (c *certificate) config() *tls.Config {
+// Config returns the settings of a server with this certificate: HTTP/2 and HTTP/1.1, TLS 1.2 and newer.
+func (c *certificate) Config() *tls.Config {
 	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: c.get, NextProtos: []string{"h2", "http/1.1"}}
 }
 
