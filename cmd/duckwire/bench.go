@@ -123,7 +123,8 @@ func (f *benchFlags) run(ctx context.Context, s bench.Scenario) (*bench.Report, 
 	return b.Run(ctx, s)
 }
 
-// ownServers has a bench start this program: as a server with a secret of its own and limits that the load does not meet, and as bare loop.
+// ownServers has a bench start this program, as a server with a secret of its own and limits above the load, and as
+// bare loop.
 func ownServers(b *bench.Bench) error {
 	exe, err := os.Executable()
 	if err != nil {

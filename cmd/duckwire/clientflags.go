@@ -18,6 +18,7 @@ const defaultURL = "http://127.0.0.1:4000"
 // clientFlags are the flags that all client commands have.
 type clientFlags struct{ url, token string }
 
+// addClientFlags adds the flags to cmd.
 func addClientFlags(cmd *cobra.Command) *clientFlags {
 	f := &clientFlags{}
 	cmd.Flags().StringVar(&f.url, "url", "", "the server (default: DUCKWIRE_URL, else "+defaultURL+")")
@@ -53,15 +54,16 @@ func (f *clientFlags) server() (base, token string, err error) {
 	return c.Base, token, err
 }
 
+// isLocal reports whether a host is this machine.
 func isLocal(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// localDevToken makes a token with the secret of a development server on this machine, if its data folder can be read. It is asked for local
-// servers only, so that no other ever sees one.
+// localDevToken makes a token with the secret of a development server on this machine, if its data folder can be read.
+// It is used for local servers only, so that no other server sees such a token.
 func localDevToken() (string, error) {
-	cfg, _ := config.Load(config.Sources{Environ: config.Environ()}) // a faulty configuration is no client's concern
+	cfg, _ := config.Load(config.Sources{Environ: config.Environ()}) // errors in the server's configuration do not matter here
 	secret, err := config.ReadDevSecret(cfg.DataDir)
 	if err != nil {
 		return "", nil // no token: the server's 401 says what to do

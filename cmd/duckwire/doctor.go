@@ -74,7 +74,7 @@ func newDoctorCmd() *cobra.Command {
 	return cmd
 }
 
-// verdict is the exit code of a report, which has said everything.
+// verdict is the exit code of a report, which was printed.
 func verdict(r *doctor.Report) error {
 	switch r.Level() {
 	case doctor.Broken:

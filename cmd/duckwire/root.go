@@ -17,11 +17,11 @@ import (
 // Exit codes.
 const (
 	exitOK          = 0
-	exitError       = 1   // it did not work: no server, refused, a stream with a gap
+	exitError       = 1   // it did not work: no server, a refusal, a stream with a gap
 	exitUsage       = 2   // the command line or the configuration is wrong
-	exitFailed      = 3   // the stream ended, but not well
+	exitFailed      = 3   // the stream failed, was cancelled or was superseded
 	exitInterrupted = 130 // Ctrl-C, as shells count it
-	exitPipe        = 141 // nobody reads the output any longer, as shells count it
+	exitPipe        = 141 // nothing reads the output any longer, as shells count it
 )
 
 // run executes one command line and returns the exit code. It is main without the process: tests start it.
@@ -38,12 +38,12 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	switch {
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		return exitInterrupted
-	case errors.Is(err, syscall.EPIPE): // whoever reads our output has seen enough
+	case errors.Is(err, syscall.EPIPE): // the reader of our output has closed it
 		return exitPipe
 	}
 	code := exitCode(err)
 	text := err.Error()
-	if text == "" { // the command has said everything
+	if text == "" { // the command has printed everything
 		return code
 	}
 	fmt.Fprintf(stderr, "duckwire: %s\n", text)
@@ -53,7 +53,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	return code
 }
 
-// usageError is a command line that does not say what to do.
+// usageError is a command line that is wrong.
 type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
@@ -130,7 +130,7 @@ func newRoot() *cobra.Command {
 	return root
 }
 
-// asUsage makes the faults that cobra finds in flags and arguments usage errors, in the whole tree.
+// asUsage makes the errors that cobra finds in flags and arguments usage errors, in the whole tree.
 func asUsage(cmd *cobra.Command) {
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	if check := cmd.Args; check != nil {

@@ -51,7 +51,7 @@ Without --dev it starts only if it can tell who comes: set a secret, a key, a ke
 // serve runs the server until ctx ends, then stops it in order. It returns nil after an orderly stop.
 func serve(ctx context.Context, cfg *config.Config, stdout, stderr io.Writer) error {
 	logger := newLogger(cfg, stderr)
-	// The address comes first: a second server on it must not touch the first one's data.
+	// The address comes first: a second server on the same address must not touch the first one's data.
 	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.Addr)
 	if err != nil {
 		return fmt.Errorf("%w; is another server running there? choose another with --addr", err)
@@ -113,8 +113,9 @@ func openApp(cfg *config.Config, logger *slog.Logger) (*app, error) {
 	return buildServer(cfg, logger)
 }
 
-// stop ends an app's service within the drain timeout, in this order: not ready any longer; the hub tells its clients when to come back and
-// settles its streams; the listener closes and requests run out; what is left after the time is cut. Storage closes after that.
+// stop ends an app's service within the drain timeout, in this order: not ready any longer; the hub tells its clients
+// when to come back and settles its streams; the listener closes and requests run out; what is left after the time is
+// cut. Storage closes after that.
 func stop(cfg *config.Config, srv *http.Server, app *app, logger *slog.Logger) {
 	started := time.Now()
 	logger.Info("draining", "timeout", config.ShowDuration(cfg.DrainTimeout))

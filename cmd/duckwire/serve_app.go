@@ -22,7 +22,7 @@ import (
 // app is everything behind the listener.
 type app struct {
 	handler http.Handler
-	guests  *middleware.Guests        // of whatever serves the handler
+	guests  *middleware.Guests        // connections without a valid credential
 	ready   atomic.Bool               // what /readyz says: from listening until draining
 	drain   func(ctx context.Context) // tells clients to come back, settles streams and queues; nil: nothing to settle
 	until   time.Time                 // when the drain timeout is over; zero: no stop has begun
@@ -38,7 +38,8 @@ func (a *app) close(logger *slog.Logger) {
 	}
 }
 
-// buildServer puts the app together from its parts: provider and stores → hub → handlers. After an error nothing is left open.
+// buildServer puts the app together from its parts: provider and stores → hub → handlers. After an error nothing is
+// left open.
 func buildServer(cfg *config.Config, logger *slog.Logger) (_ *app, err error) {
 	a := &app{}
 	defer func() {
@@ -124,8 +125,8 @@ type provider interface {
 // leastFlush is how long the last traces may take where clients and streams took the whole drain timeout.
 const leastFlush = time.Second
 
-// openTraces starts to send traces where they are wanted. They are closed after the hub, whose end ends the last spans, and before anything
-// else.
+// openTraces starts to send traces where they are wanted. They are closed after the hub, whose end ends the last spans,
+// and before anything else.
 func (a *app) openTraces(logger *slog.Logger) (*tracing.Tracing, error) {
 	traces, err := tracing.Start(logger, buildVersion())
 	if err != nil || traces == nil {

@@ -34,7 +34,8 @@ func upstreamOptions(cfg *config.Config) openai.Options {
 	}
 }
 
-// newAuthorizer returns who decides: the token's capabilities, and behind them the application where it wants to be asked.
+// newAuthorizer returns who decides: the token's capabilities, and behind them the application where it wants to be
+// asked.
 func newAuthorizer(cfg *config.Config) (hub.Authorizer, error) {
 	if cfg.AuthorizeURL == "" {
 		return hub.CapsAuthorizer{}, nil

@@ -65,7 +65,7 @@ func (a *app) openStore(cfg *config.Config, logger *slog.Logger) (*sqlite.Store,
 	return store, nil
 }
 
-// degraded tells what does not work while the store does not.
+// degraded returns what does not work while the store has this error.
 func degraded(err error) []string {
 	if err == nil {
 		return nil

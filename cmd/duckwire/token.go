@@ -86,7 +86,8 @@ is signed with a development secret.`,
 	return cmd
 }
 
-// makeToken signs with the configured secret, or with the development secret, and fills in the rights where none are given.
+// makeToken signs with the configured secret, or with the development secret, and fills in the rights where none are
+// given.
 func makeToken(cfg *config.Config, c tokenClaims) (string, error) {
 	if c.ttl < time.Second {
 		return "", usagef("--ttl %s is too little; the least is 1s", c.ttl)

@@ -38,7 +38,7 @@ run at the same time.`,
 	flags := cmd.Flags()
 	flags.SetInterspersed(false) // what follows COMMAND is its own
 	flags.StringVar(&w.Kind, "kind", "analysis", "kind of jobs; there is analysis")
-	flags.StringVar(&w.Id, "id", "", "the worker's id, another one for each of its lives (default: by chance)")
+	flags.StringVar(&w.ID, "id", "", "the worker's id, another one for each of its lives (default: by chance)")
 	flags.StringSliceVar(&w.Types, "types", nil, "types of analyses to take, such as style,security (default: all)")
 	flags.StringVar(&w.Format, "format", "auto", "what COMMAND prints: auto, lines or sarif")
 	flags.DurationVar(&w.Timeout, "timeout", 5*time.Minute, "how long COMMAND may run")
@@ -74,8 +74,8 @@ func checkWorker(w *worker.Worker) error {
 	if _, err := exec.LookPath(w.Argv[0]); err != nil {
 		return usagef("the command cannot be run: %w", err)
 	}
-	if w.Id == "" {
-		w.Id = "worker-" + rand.Text()
+	if w.ID == "" {
+		w.ID = "worker-" + rand.Text()
 	}
 	return nil
 }

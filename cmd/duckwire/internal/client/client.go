@@ -1,3 +1,4 @@
+// Package client makes requests to a server for the client commands, and decides when one is tried again.
 package client
 
 import (
@@ -14,7 +15,7 @@ import (
 	"time"
 )
 
-// Timeout bounds one request that is answered at once, its body included.
+// Timeout bounds a request that is answered at once, and the reading of its answer.
 const Timeout = 30 * time.Second
 
 // Client speaks to a server for the client commands. Safe for concurrent use.
@@ -22,7 +23,7 @@ type Client struct {
 	Base  string                 // "http://127.0.0.1:4000", without a slash at the end
 	Token func() (string, error) // its answer "" is no token; nil: none
 	HTTP  *http.Client
-	Pace  time.Duration // the mean of the first wait before trying again
+	Pace  time.Duration // the mean of the first wait before a new attempt
 }
 
 // New returns a client of the server at base. token is asked before every request, and may be nil.
@@ -30,6 +31,7 @@ func New(base string, token func() (string, error)) *Client {
 	return &Client{Base: strings.TrimSuffix(base, "/"), Token: token, HTTP: newHTTPClient(), Pace: 500 * time.Millisecond}
 }
 
+// newHTTPClient has time limits for everything but the reading of an answer: event streams last.
 func newHTTPClient() *http.Client {
 	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 15 * time.Second}
 	return &http.Client{Transport: &http.Transport{
@@ -45,7 +47,7 @@ func newHTTPClient() *http.Client {
 // Close closes idle connections.
 func (c *Client) Close() { c.HTTP.CloseIdleConnections() }
 
-// Call sends one request and returns its answer. body may be nil. A status of 400 or more is an *apiError.
+// Call sends one request and returns its answer. body may be nil. A status of 400 or more is an *APIError.
 func (c *Client) Call(ctx context.Context, method, path string, body any, header ...string) (http.Header, []byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, Timeout)
 	defer cancel()
@@ -56,7 +58,7 @@ func (c *Client) Call(ctx context.Context, method, path string, body any, header
 	return c.Do(req, header)
 }
 
-// Do sends a request with more headers, each a name and a value, and returns its answer.
+// Do sends a request with further headers, each a name and a value, and returns its answer.
 func (c *Client) Do(req *http.Request, header []string) (http.Header, []byte, error) {
 	for i := 0; i+1 < len(header); i += 2 {
 		req.Header.Set(header[i], header[i+1])
@@ -76,7 +78,8 @@ func (c *Client) Do(req *http.Request, header []string) (http.Header, []byte, er
 	return resp.Header, text, nil
 }
 
-// Post sends what may be sent again until it is answered, and returns the answer.
+// Post sends a request until it is answered, and returns the answer. It is for requests that have the same effect when
+// they are repeated.
 func (c *Client) Post(ctx context.Context, path string, body any, retry *Retrier) ([]byte, error) {
 	for {
 		_, text, err := c.Call(ctx, http.MethodPost, path, body)
@@ -106,6 +109,7 @@ func DecodeAnswer(text []byte, v any) error {
 	return nil
 }
 
+// Request makes a request with the client's token. body is sent as JSON, and may be nil.
 func (c *Client) Request(ctx context.Context, method, path string, body any) (*http.Request, error) {
 	var r io.Reader
 	if body != nil {
@@ -141,7 +145,7 @@ func (c *Client) authorization() (string, error) {
 	return "Bearer " + token, nil
 }
 
-// unreachable is the error of a request: that of its context, or what to do next.
+// unreachable is the error of a request without an answer: context.Canceled, or that of NoAnswer.
 func (c *Client) unreachable(err error) error {
 	if errors.Is(err, context.Canceled) {
 		return context.Canceled
@@ -149,6 +153,7 @@ func (c *Client) unreachable(err error) error {
 	return c.NoAnswer(err)
 }
 
+// NoAnswer is the error of a server that did not answer, with what to do next.
 func (c *Client) NoAnswer(err error) error {
 	var u *url.Error
 	if errors.As(err, &u) {

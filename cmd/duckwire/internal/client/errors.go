@@ -18,10 +18,10 @@ type APIError struct {
 	Code       string
 	Detail     string
 	Field      string
-	RetryAfter time.Duration // 0: not told
+	RetryAfter time.Duration // 0: the server did not say
 }
 
-// Error says the code, the detail and what to do next.
+// Error has the code, the detail and what to do next.
 func (e *APIError) Error() string {
 	text := cmp.Or(e.Code, strconv.Itoa(e.Status)) + ": " + cmp.Or(e.Detail, http.StatusText(e.Status))
 	if e.Field != "" {
@@ -40,10 +40,11 @@ func (e *APIError) Error() string {
 	return text
 }
 
-// ByeError is an end of a connection after which the server expects a new one (protocol/sse.md 5.4 to 5.6, 6.4).
+// ByeError is the end of an event stream after which the server expects a new request (protocol/sse.md 5.4 to 5.6,
+// 6.4).
 type ByeError struct {
 	Reason string
-	Retry  time.Duration `json:"-"` // how long to wait before
+	Retry  time.Duration `json:"-"` // how long to wait before that request
 }
 
 func (e *ByeError) Error() string { return "the server closes: " + e.Reason }
@@ -60,7 +61,7 @@ func (e *connectError) Error() string {
 
 func (e *connectError) Unwrap() error { return e.err }
 
-// isAbsent reports whether err says that nobody listens there.
+// isAbsent reports whether nothing listens at the server's address.
 func isAbsent(err error) bool {
 	var op *net.OpError
 	return errors.As(err, &op) && op.Op == "dial"
@@ -87,7 +88,8 @@ func ReadError(resp *http.Response) error {
 	return e
 }
 
-// heals reports whether waiting may help: the network, an overloaded or restarting server, a proxy without one.
+// heals reports whether a later attempt may succeed: after a failure of the network, an overloaded or restarting
+// server, or a proxy without its server.
 func heals(err error) bool {
 	var api *APIError
 	if errors.As(err, &api) {

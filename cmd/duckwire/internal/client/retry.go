@@ -12,36 +12,38 @@ import (
 	"github.com/duckwire/duckwire/cmd/duckwire/internal/terminal"
 )
 
-// Retrier paces attempts: waits grow and are spread by chance, and it gives up after some time without success.
+// Retrier waits between attempts. Waits grow and are random, and it gives up after some time without success.
 type Retrier struct {
 	wait     *backoff.ExponentialBackOff
 	patience time.Duration // 0: for ever
 	since    time.Time     // of the last contact, or the start
-	reached  bool          // the server answered once: from now on, its absence is a restart
+	reached  bool          // the server answered once: if nothing listens later, it is restarting
 	note     func(err error, wait time.Duration)
 }
 
-// NewRetrier returns a retrier whose first waits are pace in the mean. note is told of each wait, and may be nil.
+// NewRetrier returns a retrier whose first wait is pace on average. note is called before each wait, and may be nil.
 func NewRetrier(pace, patience time.Duration, note func(error, time.Duration)) *Retrier {
 	// Full jitter (protocol/sse.md 10): from nothing to twice the interval, at most 30 s.
 	wait := &backoff.ExponentialBackOff{InitialInterval: pace, RandomizationFactor: 1, Multiplier: 2, MaxInterval: 15 * time.Second}
 	return &Retrier{wait: wait, patience: patience, since: time.Now(), note: note}
 }
 
-// Success starts the waits and the patience anew.
+// Success resets the waits and the patience.
 func (r *Retrier) Success() {
 	r.wait.Reset()
 	r.Contact()
 }
 
-// Contact notes that the server is there. It does not shorten the waits: a connection that brings nothing is no success.
+// Contact resets the patience: the server answered. It does not shorten the waits, as a connection that brings nothing
+// is no success.
 func (r *Retrier) Contact() { r.since, r.reached = time.Now(), true }
 
-// firstPatience bounds how long a server is tried that never answered.
+// firstPatience bounds the attempts to reach a server that has never answered.
 const firstPatience = 20 * time.Second
 
-// After waits before the next attempt. It returns err where there should be none: what does not heal, nobody listening where nobody ever
-// was, or patience at its end; and context.Canceled when ctx ends.
+// After waits before the next attempt. It returns err where no attempt should follow: after an error that a later
+// attempt cannot mend, where nothing listens and nothing ever answered, or when the patience is over; and
+// context.Canceled when ctx ends.
 func (r *Retrier) After(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Canceled
@@ -52,7 +54,7 @@ func (r *Retrier) After(ctx context.Context, err error) error {
 	wait := r.wait.NextBackOff()
 	if asked := retryAfter(err); asked > 0 {
 		r.reached = true
-		wait = asked + rand.N(asked/4+1) // not all at the same moment
+		wait = asked + rand.N(asked/4+1) // not all clients at the same moment
 	}
 	if r.over(wait) {
 		return err
@@ -84,7 +86,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Noter returns a function that tells of waits on w, or nil where nobody sees them.
+// Noter returns a function that prints waits on w, or nil where w is no terminal.
 func Noter(w io.Writer) func(error, time.Duration) {
 	if !terminal.IsTerminal(w) {
 		return nil

@@ -14,7 +14,7 @@ import (
 // minSecret is the least length of an HS256 secret in bytes: that of the hash (RFC 7518 section 3.2).
 const minSecret = 32
 
-// checkAll looks at what bounds and types alone do not say.
+// checkAll checks what types and bounds do not cover.
 func checkAll(l *Loaded, set Settings, faults *faults) {
 	check := func(key string, err error) {
 		if err == nil {
@@ -79,7 +79,7 @@ func loadPublicKey(key *string) error {
 	return nil
 }
 
-// checkAPIKeys has the keys read as the server will; errors hold no key.
+// checkAPIKeys reads the keys as the server will. Its errors contain no key.
 func checkAPIKeys(lines []string) error {
 	_, err := middleware.ParseAPIKeys(strings.Join(lines, "\n"))
 	return err
@@ -136,7 +136,7 @@ var ErrNoKey = errors.New(`nobody could come in: no secret or key is configured
   to try it here:     duckwire serve --dev
   for a deployment:   set one of DUCKWIRE_JWT_SECRET, DUCKWIRE_JWT_PUBLIC_KEY, DUCKWIRE_JWKS_URL, DUCKWIRE_API_KEYS`)
 
-// CheckServe says whether a server can be started with c.
+// CheckServe returns an error if no server can be started with c.
 func CheckServe(c *Config) error {
 	if !c.Dev && c.JWTSecret == "" && c.JWTPublicKey == "" && c.JWKSURL == "" && len(c.APIKeys) == 0 {
 		return ErrNoKey

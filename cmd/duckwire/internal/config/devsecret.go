@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// DevSecretPath is where a --dev server of this data folder keeps its secret.
+// DevSecretPath is the file of the secret of a --dev server with this data folder.
 func DevSecretPath(dataDir string) string { return filepath.Join(dataDir, "dev-secret") }
 
 // ReadDevSecret returns the secret that a --dev server made here earlier.
@@ -28,8 +28,8 @@ func ReadDevSecret(dataDir string) (string, error) {
 	return secret, nil
 }
 
-// EnsureDevSecret returns the secret of this data folder. The first call makes it: 32 random bytes, readable by the owner
-// alone.
+// EnsureDevSecret returns the secret of this data folder. The first call makes it: 32 random bytes, readable by the
+// owner alone.
 func EnsureDevSecret(dataDir string) (string, error) {
 	secret, err := ReadDevSecret(dataDir)
 	if !errors.Is(err, fs.ErrNotExist) {

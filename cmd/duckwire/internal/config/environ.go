@@ -7,11 +7,9 @@ import (
 	"strings"
 )
 
-// Only this file asks for the process's environment; the variables OTEL_… are those of package tracing.
-
-// Variables of the environment that are no settings.
+// Variables of the environment that are no settings. Those that begin with OTEL_ belong to package tracing.
 const (
-	EnvPrefix = "DUCKWIRE_"
+	EnvPrefix = "DUCKWIRE_"       // of all of ours
 	EnvURL    = "DUCKWIRE_URL"    // for client commands
 	EnvToken  = "DUCKWIRE_TOKEN"  // for client commands
 	envConfig = "DUCKWIRE_CONFIG" // path of the YAML file
@@ -47,12 +45,13 @@ func lookupEnv(environ []string, name string) string {
 // Environ is the process's environment.
 func Environ() []string { return os.Environ() }
 
-// ServerURL and serverToken are what the environment tells client commands of their server; "" for nothing.
+// ServerURL is the URL of the server that client commands speak to, or "".
 func ServerURL() string { return os.Getenv(EnvURL) }
 
+// ServerToken is the token of client commands, or "".
 func ServerToken() string { return os.Getenv(EnvToken) }
 
-// ForeignEnviron is the environment for a program that must not see our settings, and above all not the token.
+// ForeignEnviron is the environment without our variables, for programs that must not see the token and the settings.
 func ForeignEnviron() []string {
 	return slices.DeleteFunc(os.Environ(), func(pair string) bool { return strings.HasPrefix(pair, EnvPrefix) })
 }

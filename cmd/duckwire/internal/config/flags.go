@@ -14,7 +14,7 @@ type Flags struct {
 	text map[string]*settingFlag
 }
 
-// settingFlag is a flag that keeps its text; loadConfig reads it, as it reads the other sources.
+// settingFlag is a flag that stores its text. Load reads the text, as it reads that of the other sources.
 type settingFlag struct {
 	text string
 	set  bool
@@ -25,8 +25,8 @@ func (f *settingFlag) String() string        { return f.text }
 func (f *settingFlag) Type() string          { return f.kind }
 func (f *settingFlag) Set(text string) error { f.text, f.set = text, true; return nil }
 
-// AddFlags gives cmd the flag --config and one for each setting that is not secret; those not named in shown are left out of the
-// list of flags (settingsHelp tells them).
+// AddFlags gives cmd the flag --config and one for each setting that is not secret; those not named in shown are left
+// out of the list of flags (Help lists them).
 func AddFlags(cmd *cobra.Command, shown ...string) *Flags {
 	f := &Flags{text: map[string]*settingFlag{}}
 	flags := cmd.Flags()

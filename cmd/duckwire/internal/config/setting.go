@@ -12,7 +12,7 @@ import (
 	"github.com/duckwire/duckwire/cmd/duckwire/internal/nearest"
 )
 
-// Setting is one field of a Config, by its tags. Text from every source goes through set.
+// Setting is one field of a Config, as its tags describe it. Text from every source goes through set.
 type Setting struct {
 	key, Default, help, unset, min, max, oneof, group string
 	Secret                                            bool
@@ -45,6 +45,7 @@ func (s *Setting) env() string  { return EnvPrefix + strings.ToUpper(s.key) }
 func (s *Setting) flag() string { return strings.ReplaceAll(s.key, "_", "-") }
 func (s *Setting) name() string { return s.key }
 
+// ByKey returns the setting with this name in YAML, or nil.
 func (set Settings) ByKey(key string) *Setting {
 	for _, s := range set {
 		if s.key == key {
@@ -54,6 +55,7 @@ func (set Settings) ByKey(key string) *Setting {
 	return nil
 }
 
+// ByEnv returns the setting with this name in the environment, or nil.
 func (set Settings) ByEnv(name string) *Setting {
 	for _, s := range set {
 		if s.env() == name {
@@ -178,7 +180,7 @@ func (s *Setting) show() string {
 	}
 }
 
-// ShowDuration leaves out the zero units that Duration.String writes: "1h", not "1h0m0s".
+// ShowDuration returns d as text without the zero units that Duration.String writes: "1h", not "1h0m0s".
 func ShowDuration(d time.Duration) string {
 	s := d.String()
 	if strings.HasSuffix(s, "m0s") {
@@ -188,36 +190,4 @@ func ShowDuration(d time.Duration) string {
 		s = strings.TrimSuffix(s, "0m")
 	}
 	return s
-}
-
-// faults collects what is wrong with a configuration, so that one start tells it all.
-type faults []string
-
-// add notes err, if it is one, with the place it stands in.
-func (f *faults) add(where string, err error) {
-	switch {
-	case err == nil:
-	case where == "":
-		*f = append(*f, err.Error())
-	default:
-		*f = append(*f, fmt.Sprintf("%s (from %s)", err, where))
-	}
-}
-
-// err returns all faults as one *configError, or nil.
-func (f faults) err() error {
-	if len(f) == 0 {
-		return nil
-	}
-	return &Error{Faults: f}
-}
-
-// Error is a configuration that cannot be used.
-type Error struct{ Faults []string }
-
-func (e *Error) Error() string {
-	if len(e.Faults) == 1 {
-		return "configuration: " + e.Faults[0]
-	}
-	return "configuration:\n  " + strings.Join(e.Faults, "\n  ")
 }

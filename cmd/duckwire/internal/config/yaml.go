@@ -9,8 +9,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// readYAML sets what the text of a YAML file says: one mapping of keys to scalars, or to lists of scalars. It reads nodes, not a struct, so
-// that a fault can be told with its line and the known key that is nearest.
+// readYAML sets what the text of a YAML file says: one mapping of keys to scalars, or to lists of scalars. It reads
+// nodes, not a struct, so that an error can name the line, and the known key that is nearest.
 func readYAML(l *Loaded, set Settings, path string, text []byte, faults *faults) {
 	name := filepath.Base(path)
 	var doc yaml.Node

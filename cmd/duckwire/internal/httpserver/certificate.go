@@ -9,23 +9,24 @@ import (
 	"time"
 )
 
-// certificate is the server's TLS certificate, read from its files again when they have changed: a renewal needs no restart. Safe for concurrent use.
-type certificate struct {
+// Certificate is the server's TLS certificate. It is read again when its files have changed, so that a renewal needs no
+// restart. Safe for concurrent use.
+type Certificate struct {
 	certFile, keyFile string
 	logger            *slog.Logger
 
 	mu     sync.Mutex
 	cert   *tls.Certificate
-	read   [2]time.Time // when the files were changed that it was read from
+	read   [2]time.Time // when the files that it was read from were changed
 	looked time.Time
 }
 
-// lookAgain is how often the files are looked at, at most.
+// lookAgain is the least time between two looks at the files.
 const lookAgain = 5 * time.Second
 
-// LoadCertificate reads the files. The error says which is wrong.
-func LoadCertificate(certFile, keyFile string, logger *slog.Logger) (*certificate, error) {
-	c := &certificate{certFile: certFile, keyFile: keyFile, logger: logger}
+// LoadCertificate reads the files. The error names the one that is wrong.
+func LoadCertificate(certFile, keyFile string, logger *slog.Logger) (*Certificate, error) {
+	c := &Certificate{certFile: certFile, keyFile: keyFile, logger: logger}
 	if err := c.load(); err != nil {
 		return nil, err
 	}
@@ -33,12 +34,13 @@ func LoadCertificate(certFile, keyFile string, logger *slog.Logger) (*certificat
 }
 
 // Config returns the settings of a server with this certificate: HTTP/2 and HTTP/1.1, TLS 1.2 and newer.
-func (c *certificate) Config() *tls.Config {
+func (c *Certificate) Config() *tls.Config {
 	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: c.get, NextProtos: []string{"h2", "http/1.1"}}
 }
 
-// get returns the certificate for a handshake. Files that cannot be read, such as a pair of which one is not written yet, leave the old one in use.
-func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+// get returns the certificate for a handshake. Where the files cannot be read, for example because only
+// one of the two is written yet, the old one stays in use.
+func (c *Certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if now := time.Now(); now.Sub(c.looked) >= lookAgain {
@@ -54,7 +56,7 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return c.cert, nil
 }
 
-func (c *certificate) load() error {
+func (c *Certificate) load() error {
 	stamps, err := c.stamps()
 	if err != nil {
 		return err
@@ -67,7 +69,7 @@ func (c *certificate) load() error {
 	return nil
 }
 
-func (c *certificate) stamps() (at [2]time.Time, err error) {
+func (c *Certificate) stamps() (at [2]time.Time, err error) {
 	for i, path := range []string{c.certFile, c.keyFile} {
 		info, err := os.Stat(path)
 		if err != nil {

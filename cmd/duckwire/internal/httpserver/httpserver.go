@@ -1,3 +1,5 @@
+// Package httpserver makes the http.Server: its time limits, its certificate, and what happens to unused connections at
+// a stop.
 package httpserver
 
 import (
@@ -9,8 +11,8 @@ import (
 	"github.com/duckwire/duckwire/handlers"
 )
 
-// New returns the server with the time limits that hold for every request. There is no WriteTimeout: streams last, and every write
-// has a deadline of its own (protocol/sse.md 1.4).
+// New returns the server with the time limits that hold for every request. There is no WriteTimeout: streams last, and
+// every write has a deadline of its own (protocol/sse.md 1.4).
 func New(h http.Handler, logger *slog.Logger) *http.Server {
 	srv := &http.Server{
 		Handler:           h,
@@ -18,8 +20,8 @@ func New(h http.Handler, logger *slog.Logger) *http.Server {
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
-		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 250},         // on one connection: as many tabs of a browser have one each
-		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug), // TLS probes, cut connections: not news
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 250},         // on one connection: one for each tab of a browser
+		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug), // TLS probes and cut connections are common
 	}
 	new(newConns).watch(srv)
 	return srv

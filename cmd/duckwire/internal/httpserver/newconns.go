@@ -6,14 +6,14 @@ import (
 	"sync"
 )
 
-// newConns knows the connections on which no request has begun. http.Server.Shutdown waits five seconds for each of them, though browsers and
-// Node.js open some ahead of need: they are closed at once instead.
+// newConns are the connections on which no request has begun. http.Server.Shutdown waits five seconds for each of them,
+// and browsers and Node.js open some before they need them. So they are closed at once instead.
 type newConns struct {
 	mu   sync.Mutex
 	open map[net.Conn]struct{}
 }
 
-// watch begins to follow a server's connections, and closes the new ones when it shuts down.
+// watch follows a server's connections, and closes the new ones when the server shuts down.
 func (n *newConns) watch(srv *http.Server) {
 	n.open = make(map[net.Conn]struct{})
 	srv.ConnState = n.state

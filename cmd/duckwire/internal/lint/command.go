@@ -17,8 +17,9 @@ type Command struct {
 	Timeout time.Duration
 }
 
-// Run runs the command in the folder to its end, and returns its exit status. Its whole process group is killed when ctx ends, after the
-// timeout, and where during returns an error. during is called once, while the command runs, and returns when ended is closed.
+// Run runs the command in the folder to its end, and returns its exit status. Its whole process group is killed when
+// ctx ends, after the timeout, and where during returns an error. during is called once, while the command runs, and
+// returns when ended is closed.
 func (c *Command) Run(ctx context.Context, folder *Folder, out *Output, during func(ended <-chan struct{}) error) (code int, err error) {
 	running, stop := context.WithTimeoutCause(ctx, c.Timeout, errTimeout)
 	defer stop()
@@ -39,7 +40,7 @@ func (c *Command) Run(ctx context.Context, folder *Folder, out *Output, during f
 	failed := during(ended)
 	stop()
 	<-ended
-	killGroup(cmd) // what it left running
+	killGroup(cmd) // processes that it left running
 	switch {
 	case ctx.Err() != nil:
 		return 0, context.Canceled

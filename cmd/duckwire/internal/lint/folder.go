@@ -19,8 +19,8 @@ type Folder struct {
 	names     map[string]string // of these, as the job has them
 }
 
-// NewFolder writes the files. A path never leads out of the folder, whatever it is: it counts from there, and what .. would leave is
-// left out. The caller removes the folder.
+// NewFolder writes the files. Paths are relative to the folder, and a .. that would leave it has no effect. The caller
+// removes the folder.
 func NewFolder(files []hub.AnalysisFile) (_ *Folder, err error) {
 	dir, err := os.MkdirTemp("", "duckwire-job-")
 	if err != nil {
@@ -35,7 +35,7 @@ func NewFolder(files []hub.AnalysisFile) (_ *Folder, err error) {
 	if real, err := filepath.EvalSymlinks(dir); err == nil {
 		f.real = real
 	}
-	root, err := os.OpenRoot(dir) // refuses to leave the folder, should all else fail
+	root, err := os.OpenRoot(dir) // refuses to leave the folder, even if safePath failed
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +49,7 @@ func NewFolder(files []hub.AnalysisFile) (_ *Folder, err error) {
 }
 
 func (f *Folder) Remove() {
-	_ = os.RemoveAll(f.dir) // what is left of a temporary folder is the system's to clear
+	_ = os.RemoveAll(f.dir) // the system clears temporary folders
 }
 
 func (f *Folder) write(root *os.Root, file *hub.AnalysisFile) error {
@@ -88,7 +88,7 @@ func safePath(p string) string {
 	return strings.TrimPrefix(path.Clean("/"+p), "/")
 }
 
-// AddGoMod makes a module of the folder where it holds Go that is in none: Go's tools refuse it otherwise.
+// AddGoMod makes the folder a Go module if it contains Go files that are in none, which Go's tools refuse.
 func (f *Folder) AddGoMod(ctx context.Context) error {
 	for _, name := range f.files {
 		if strings.HasSuffix(name, ".go") && !f.inModule(name) {
@@ -118,10 +118,10 @@ func goVersion(ctx context.Context) string {
 	if parts := strings.SplitN(version, ".", 3); err == nil && ok && len(parts) > 1 {
 		return parts[0] + "." + strings.TrimRight(parts[1], "-abcdefghijklmnopqrstuvwxyz")
 	}
-	return "1.22" // there is none: whatever reads it does so on its own
+	return "1.22" // no Go is installed: any linter that reads go.mod accepts this version
 }
 
-// own finds the job's file that a tool means; ok is false where it is none of them.
+// own returns the job's name of a file that a tool reported; ok is false for a file that is not the job's.
 func (f *Folder) own(reported string) (name string, ok bool) {
 	p := filepath.ToSlash(reported)
 	for _, dir := range []string{f.dir, f.real} {
@@ -131,7 +131,7 @@ func (f *Folder) own(reported string) (name string, ok bool) {
 	return name, ok
 }
 
-// hide takes the folder's own path out of a text: it is nobody's concern, and another one each time.
+// hide removes the folder's path from a text: it is random, and of no use to the reader.
 func (f *Folder) hide(text string) string {
 	for _, dir := range []string{f.real, f.dir} {
 		text = strings.ReplaceAll(text, dir+string(filepath.Separator), "")
@@ -140,7 +140,7 @@ func (f *Folder) hide(text string) string {
 	return text
 }
 
-// command fills the places of a command line: {} is the folder, {files} all files, and a lone command gets the folder.
+// command replaces {} by the folder and {files} by all files. A command without arguments gets the folder.
 func (f *Folder) command(argv []string) []string {
 	if len(argv) == 1 {
 		return []string{argv[0], "."}
@@ -152,7 +152,7 @@ func (f *Folder) command(argv []string) []string {
 			filled = append(filled, ".")
 		case "{files}":
 			for _, name := range f.files {
-				filled = append(filled, "./"+name) // never an option, however it is called
+				filled = append(filled, "./"+name) // so that no name can be an option
 			}
 		default:
 			filled = append(filled, arg)

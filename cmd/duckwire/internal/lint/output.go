@@ -14,17 +14,17 @@ const (
 	maxUpdate    = 50 // issues in one entry
 	maxSARIF     = 64 << 20
 	maxLint      = 64 << 10 // of one line
-	maxTail      = 20       // lines that are kept for telling of a failure
+	maxTail      = 20       // last lines, for the message of a failure
 )
 
-// Output reads what a linter prints, on both of its outputs. Safe for concurrent use.
+// Output reads what a linter prints on stdout and stderr. Safe for concurrent use.
 type Output struct {
 	folder *Folder
 	format string // auto, lines, sarif
-	kind   string // of issues that do not say
+	kind   string // of issues without a type
 
 	mu        sync.Mutex
-	found     []hub.Issue // that nobody has taken yet
+	found     []hub.Issue // since the last Take
 	Counts    map[string]int
 	Summary   hub.AnalysisSummary
 	Unparsed  int // lines that named no place in one of the files
@@ -42,7 +42,7 @@ func NewOutput(folder *Folder, format, kind string) *Output {
 // outputPipe is one of a linter's two outputs, an io.Writer for exec.Cmd.
 type outputPipe struct {
 	out    *Output
-	main   bool // stdout: where SARIF comes
+	main   bool // stdout, where SARIF is expected
 	begun  bool
 	unread []byte // the beginning of a line whose end has not come
 }
@@ -70,7 +70,7 @@ func (p *outputPipe) Write(b []byte) (int, error) {
 		p.out.line(string(line[:min(len(line), maxLint)]))
 		p.unread = rest
 	}
-	if len(p.unread) > maxLint { // an endless line: its beginning will do
+	if len(p.unread) > maxLint { // only the beginning of a long line is read
 		p.unread = p.unread[:maxLint]
 	}
 	return len(b), nil
@@ -95,15 +95,15 @@ func (p *outputPipe) finish() {
 		return
 	}
 	if p.out.format == "sarif" {
-		p.out.keep("SARIF: " + err.Error())
+		p.out.addTail("SARIF: " + err.Error())
 		return
 	}
-	for line := range strings.Lines(p.out.sarif.String()) { // it only began like one
+	for line := range strings.Lines(p.out.sarif.String()) { // it only looked like SARIF
 		p.out.line(strings.TrimRight(line, "\n"))
 	}
 }
 
-// line reads one line. o.mu is held.
+// line reads one line. o.mu is locked.
 func (o *Output) line(line string) {
 	if o.format != "sarif" {
 		if issue, ok := ParseLine(line); ok {
@@ -115,24 +115,25 @@ func (o *Output) line(line string) {
 	}
 	if line = strings.TrimSpace(line); line != "" {
 		o.Unparsed++
-		o.keep(line)
+		o.addTail(line)
 	}
 }
 
-func (o *Output) keep(line string) {
+// addTail stores a line for Last.
+func (o *Output) addTail(line string) {
 	if len(o.tail) == maxTail {
 		o.tail = o.tail[1:]
 	}
 	o.tail = append(o.tail, line[:min(len(line), 500)])
 }
 
-// add takes an issue in. o.mu is held.
+// add adds an issue. o.mu is locked.
 func (o *Output) add(i hub.Issue) {
 	if o.Summary.Total >= maxJobIssues {
 		o.Omitted++
 		return
 	}
-	i.File, _ = o.folder.own(i.File) // in none of the files: of all
+	i.File, _ = o.folder.own(i.File) // "" for none of the job's: the issue is about all files
 	i.Message = o.folder.hide(i.Message)
 	i = i.Normal(o.kind)
 	o.Counts[i.File]++
@@ -140,7 +141,7 @@ func (o *Output) add(i hub.Issue) {
 	o.found = append(o.found, i)
 }
 
-// Take returns what was found since the last time, or the first of it: as much as one message bears.
+// Take returns the issues found since the last time, at most maxUpdate of them.
 func (o *Output) Take() []hub.Issue {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -150,10 +151,10 @@ func (o *Output) Take() []hub.Issue {
 	return found
 }
 
-// Understood reports whether the tool has said anything that we could read.
+// Understood reports whether anything that the tool printed could be read.
 func (o *Output) Understood() bool { return o.Summary.Total > 0 || o.ReadSARIF }
 
-// Last returns the end of what could not be read, for people.
+// Last returns the last lines that could not be read, for an error's text.
 func (o *Output) Last() string {
 	text := strings.ToValidUTF8(o.folder.hide(strings.Join(o.tail, "\n")), "\uFFFD")
 	if text == "" {

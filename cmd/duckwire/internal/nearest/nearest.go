@@ -1,3 +1,4 @@
+// Package nearest finds the name that a misspelt one stands for.
 package nearest
 
 import "iter"

@@ -20,10 +20,10 @@ type connection struct {
 	follower *Follower
 	patience atomic.Int64 // nanoseconds of silence after which the connection is dead
 	body     *watchedBody
-	greeted  bool   // hello came
+	greeted  bool   // hello has come
 	lastID   string // of the block before: a block without an id has that one
-	bye      error  // a *byeError: the server ended it, and asks for a new connection
-	result   error  // of handle, once it has ended the following
+	bye      error  // a *client.ByeError, once the server has sent bye
+	result   error  // of Handle, once it is an error
 }
 
 // run makes the request, and reads its answer until bye or result is set, or an error ends it.
@@ -66,7 +66,7 @@ func (c *connection) ask(ctx context.Context) (*http.Response, error) {
 	return resp, nil
 }
 
-// path is what the request asks for: what follows the position.
+// path is the path and query of the request: they ask for what follows the position.
 func (c *connection) path() string {
 	query := url.Values{}
 	for k, v := range c.follower.Query {
@@ -124,7 +124,8 @@ func (c *connection) take(ev eventstream.Event, retry time.Duration) {
 	}
 }
 
-// hello takes the heartbeat's period, and the place where a reader without a position began: its next attempt must not begin elsewhere.
+// hello reads the heartbeat's period, and the position where a reader without one began: its next attempt must begin
+// there.
 func (c *connection) hello(data []byte) {
 	var hello struct {
 		Position string
@@ -140,7 +141,8 @@ func (c *connection) hello(data []byte) {
 	c.greeted = true
 }
 
-// expectBeat says that a heartbeat comes every hb seconds; 2.5 times that without a byte is death (protocol/sse.md 10).
+// expectBeat says that a heartbeat comes every hb seconds; after 2.5 times that without a byte the connection is dead
+// (protocol/sse.md 10).
 func (c *connection) expectBeat(hb float64) {
 	c.patience.Store(int64(2.5 * hb * float64(time.Second)))
 	if c.body != nil {
@@ -148,7 +150,7 @@ func (c *connection) expectBeat(hb float64) {
 	}
 }
 
-// goodbye notes when to come back.
+// goodbye notes how long to wait before the next request.
 func (c *connection) goodbye(data []byte, retry time.Duration) {
 	bye := &client.ByeError{}
 	_ = json.Unmarshal(data, bye)
@@ -156,7 +158,7 @@ func (c *connection) goodbye(data []byte, retry time.Duration) {
 	c.bye = bye
 }
 
-// reset moves the position to where the server goes on.
+// reset moves the position to the one where the server continues.
 func (c *connection) reset(data []byte) {
 	var reset struct{ From string }
 	_ = json.Unmarshal(data, &reset)

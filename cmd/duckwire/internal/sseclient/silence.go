@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// watchedBody is a body that ends its request after a silence.
+// watchedBody is the body of an answer. It calls dead once no byte has come for the time in patience.
 type watchedBody struct {
 	io.ReadCloser
 	patience *atomic.Int64
@@ -25,7 +25,7 @@ func (b *watchedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// alive starts the silence anew.
+// alive restarts the time.
 func (b *watchedBody) alive() { b.timer.Reset(time.Duration(b.patience.Load())) }
 
 func (b *watchedBody) Close() error {

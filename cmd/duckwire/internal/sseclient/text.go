@@ -22,12 +22,12 @@ type ending struct {
 	} `json:"error"`
 }
 
-// FailedError is a stream that ended, but not well.
+// FailedError is the error of a stream that failed, was cancelled or was superseded.
 type FailedError struct{ error }
 
 func (e *FailedError) Unwrap() error { return e.error }
 
-// err is nil for a stream that is done; otherwise it says how the stream ended.
+// err is nil for a stream that is done, and otherwise how it ended.
 func (e *ending) err() error {
 	var err error
 	switch {
@@ -44,19 +44,20 @@ func (e *ending) err() error {
 	return &FailedError{err}
 }
 
-// Text writes a stream's text, exactly: from its beginning, each byte once, across cuts and restarts of the server.
+// Text writes a stream's text from its beginning, each byte once, across cuts and restarts of the server.
 type Text struct {
 	Out       io.Writer
 	At        int64 // bytes written
-	OutFailed bool  // out takes no more
+	OutFailed bool  // a write to Out failed
 	ending    *ending
 }
 
-// Follow writes the text of stream id to its end. The error is that of a gap, of an end that is not well, of out, or of the follower.
+// Follow writes the text of stream id to its end. Its error is about a gap, about an end other than done, or from Out
+// or the follower.
 func (s *Text) Follow(ctx context.Context, c *client.Client, id string, retry *client.Retrier) error {
 	f := &Follower{Client: c, Path: client.StreamPath(id), Cursor: "0", Handle: s.take, Retry: retry}
 	err := f.Run(ctx)
-	if err == errOver && s.ending == nil { // it ended between the last text and us
+	if err == errOver && s.ending == nil { // it ended after the last text, before this request
 		err = s.askEnding(ctx, c, id)
 	}
 	var api *client.APIError
@@ -107,7 +108,7 @@ func (s *Text) chunk(data []byte) error {
 	return err
 }
 
-// lost tells that the server no longer has what the text was read from.
+// lost is the error of a stream whose record the server no longer has.
 func (s *Text) lost(data []byte) error {
 	var reset struct{ Reason string }
 	_ = json.Unmarshal(data, &reset)

@@ -1,3 +1,5 @@
+// Package terminal has what a command needs to know about terminals: whether it writes to one, and what is safe to
+// write there.
 package terminal
 
 import (
@@ -17,12 +19,13 @@ func IsTerminal(v any) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
+// FirstLine returns s up to its first line break.
 func FirstLine(s string) string {
 	line, _, _ := strings.Cut(s, "\n")
 	return line
 }
 
-// Printable returns s with what could steer a terminal written as an escape.
+// Printable returns s with characters that could control a terminal written as escapes.
 func Printable(s string) string {
 	if strings.IndexFunc(s, unprintable) < 0 {
 		return s

@@ -16,10 +16,10 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// errJobGone says that the job is no longer ours: cancelled, or another worker's.
+// errJobGone is the error of a job that was cancelled, or that another worker has now.
 var errJobGone = errors.New("the server wants no more of it")
 
-// jobStream writes a job's stream. It belongs to one goroutine.
+// jobStream writes a job's stream. Not safe for concurrent use.
 type jobStream struct {
 	c    *client.Client
 	id   string // the worker's
@@ -34,22 +34,22 @@ func newJobStream(c *client.Client, id string, j *job) *jobStream {
 	return &jobStream{c: c, id: id, job: j}
 }
 
-// beat is how long the stream is silent at most: often enough to keep the lease, and to hear of a cancel soon.
+// beat is the most time between two requests: short enough to extend the lease, and to learn of a cancel soon.
 func (s *jobStream) beat() time.Duration {
 	return min(2*time.Second, max(100*time.Millisecond, time.Duration(s.job.Lease/3*float64(time.Second))))
 }
 
-// add makes an entry ready to be sent.
+// add adds an entry to what send sends.
 func (s *jobStream) add(event string, data any) {
 	raw, err := json.Marshal(map[string]any{"event": event, "data": data})
 	if err != nil {
-		panic(err) // of texts and numbers
+		panic(err) // cannot happen: it has only texts and numbers
 	}
 	s.lines.Write(append(raw, '\n'))
 }
 
-// send sends what is ready; nothing is a sign of life. It is tried again for as long as the lease may hold, and counts once. errJobGone
-// says to stop.
+// send sends the entries added since the last time; without any, the request only extends the lease. It is tried again
+// for as long as the lease may last, and has its effect once. After errJobGone the job is over.
 func (s *jobStream) send(ctx context.Context) error {
 	body := bytes.Clone(s.lines.Bytes())
 	s.lines.Reset()

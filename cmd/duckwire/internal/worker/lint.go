@@ -10,13 +10,14 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// flushEvery is how long an issue waits for others that are sent with it.
+// flushEvery is how long an issue waits for others, to be sent with them.
 const flushEvery = 200 * time.Millisecond
 
-// lint runs the command over a job's files and streams what it finds, with the summary and the end. An error leaves the stream open.
+// lint runs the command over a job's files and streams what it finds, with the summary and the end. An error leaves the
+// stream open.
 func (w *Worker) lint(ctx context.Context, j *job, s *jobStream) (*hub.AnalysisSummary, error) {
 	s.add(hub.EntryProgress, map[string]any{"current": 0, "total": len(j.Files), "file": ""})
-	if err := s.send(ctx); err != nil { // at once: it confirms that we have the job
+	if err := s.send(ctx); err != nil { // confirms to the server that the job was taken
 		return nil, err
 	}
 	folder, err := lint.NewFolder(j.Files)

@@ -1,3 +1,4 @@
+// Package worker takes analyses as jobs from a server and runs a linter for each. It is a plain client of the HTTP API.
 package worker
 
 import (
@@ -21,7 +22,7 @@ const jobWait = 20
 // Worker takes analyses as jobs from a server, and runs a linter over the files of each.
 type Worker struct {
 	Kind    string        // of jobs
-	Id      string        // another one for each of its lives
+	ID      string        // another one for each of its lives
 	Types   []string      // of analyses; none: all
 	Format  string        // what the command prints: auto, lines or sarif
 	Timeout time.Duration // of the command
@@ -33,10 +34,10 @@ type Worker struct {
 	Log    io.Writer
 }
 
-// Run takes jobs until ctx ends.
+// Run takes jobs until ctx ends, which is no error.
 func (w *Worker) Run(ctx context.Context) error {
 	retry := client.NewRetrier(w.Client.Pace, 0, client.Noter(w.Log))
-	w.note("worker %s asks for jobs", w.Id)
+	w.note("worker %s asks for jobs", w.ID)
 	for {
 		jobs, err := w.take(ctx)
 		if err != nil {
@@ -55,7 +56,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	}
 }
 
-// asked makes the end of a worker that was asked to stop a good one.
+// asked returns nil once ctx has ended: then the worker was asked to stop.
 func asked(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return nil
@@ -75,7 +76,7 @@ func (w *Worker) jobsPath() string { return "/v1/workers/" + url.PathEscape(w.Ki
 
 // take asks for a job, and waits some time for it.
 func (w *Worker) take(ctx context.Context) ([]job, error) {
-	query := url.Values{"worker": {w.Id}, "wait": {fmt.Sprint(jobWait)}}
+	query := url.Values{"worker": {w.ID}, "wait": {fmt.Sprint(jobWait)}}
 	if len(w.Types) > 0 {
 		query.Set("types", strings.Join(w.Types, ","))
 	}
@@ -86,7 +87,7 @@ func (w *Worker) take(ctx context.Context) ([]job, error) {
 
 var errNoFiles = errors.New("the job has no files")
 
-// do does one job, whatever comes of it, and tells of it.
+// do does one job and prints how it went.
 func (w *Worker) do(ctx context.Context, j *job) error {
 	began := time.Now()
 	w.note("job %s: %s, %d files", j.ID, j.Type, len(j.Files))
@@ -94,7 +95,7 @@ func (w *Worker) do(ctx context.Context, j *job) error {
 		w.refuse(j, "no files came with the job, and this worker has none of the project's")
 		return errNoFiles
 	}
-	out := newJobStream(w.Client, w.Id, j)
+	out := newJobStream(w.Client, w.ID, j)
 	summary, err := w.lint(ctx, j, out)
 	switch took := time.Since(began).Round(time.Millisecond); {
 	case err == nil:
@@ -112,11 +113,11 @@ func (w *Worker) do(ctx context.Context, j *job) error {
 	return err
 }
 
-// refuse gives a job back, so that another worker gets it at once and not when the lease is over.
+// refuse returns a job to the server, so that another worker gets it now and not after the lease.
 func (w *Worker) refuse(j *job, reason string) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	body := map[string]any{"worker": w.Id, "producer_epoch": j.Epoch, "reason": reason}
+	body := map[string]any{"worker": w.ID, "producer_epoch": j.Epoch, "reason": reason}
 	_, _, err := w.Client.Call(ctx, http.MethodPost, w.jobsPath()+"/"+url.PathEscape(j.ID)+"/refuse", body)
 	if err != nil {
 		w.note("job %s could not be given back: %v", j.ID, err)
