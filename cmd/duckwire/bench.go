@@ -95,7 +95,8 @@ func newBenchModeCmd(mode *bench.Mode) *cobra.Command {
 // atLeastOne refuses numbers below one (and durations of nothing).
 func atLeastOne(cmd *cobra.Command, names []string) error {
 	for _, name := range names {
-		if text := cmd.Flags().Lookup(name).Value.String(); strings.HasPrefix(text, "-") || strings.HasPrefix(text, "0") && !strings.HasPrefix(text, "0.") {
+		text := cmd.Flags().Lookup(name).Value.String()
+		if strings.HasPrefix(text, "-") || strings.HasPrefix(text, "0") && !strings.HasPrefix(text, "0.") {
 			return usagef("--%s %s is too little", name, text)
 		}
 	}
@@ -136,7 +137,8 @@ func ownServers(b *bench.Bench) error {
 	}
 	env := append(config.ForeignEnviron(),
 		"DUCKWIRE_JWT_SECRET="+secret, "DUCKWIRE_STREAMS_PER_USER=100000", "DUCKWIRE_CONNECTIONS_PER_USER=1000000",
-		"DUCKWIRE_HEAVY_PER_MINUTE=0", "DUCKWIRE_EVENTS_PER_SECOND=0", "DUCKWIRE_CURSORS_PER_SECOND=0", "DUCKWIRE_QUEUE_PER_SECOND=0", "DUCKWIRE_JOINS_PER_MINUTE=0")
+		"DUCKWIRE_HEAVY_PER_MINUTE=0", "DUCKWIRE_EVENTS_PER_SECOND=0", "DUCKWIRE_CURSORS_PER_SECOND=0",
+		"DUCKWIRE_QUEUE_PER_SECOND=0", "DUCKWIRE_JOINS_PER_MINUTE=0")
 	command := func(args ...string) bench.Command {
 		return bench.Command{Path: exe, Args: append([]string{os.Args[0]}, args...), Env: env}
 	}

@@ -42,6 +42,12 @@ func (f *clientFlags) client() (*client.Client, error) {
 	return client.New(base, nil), nil
 }
 
+// retrier returns what waits between a command's attempts, for patience in all (0: for ever). On a terminal it prints
+// each wait.
+func retrier(cmd *cobra.Command, c *client.Client, patience time.Duration) *client.Retrier {
+	return client.NewRetrier(c.Pace, patience, client.Noter(cmd.ErrOrStderr()))
+}
+
 // server returns the server's URL, without a slash at its end, and a token for it: "" for none.
 func (f *clientFlags) server() (base, token string, err error) {
 	c, err := f.client()
@@ -63,10 +69,13 @@ func isLocal(host string) bool {
 // localDevToken makes a token with the secret of a development server on this machine, if its data folder can be read.
 // It is used for local servers only, so that no other server sees such a token.
 func localDevToken() (string, error) {
-	cfg, _ := config.Load(config.Sources{Environ: config.Environ()}) // errors in the server's configuration do not matter here
+	// Errors in the server's configuration do not matter here.
+	cfg, _ := config.Load(config.Sources{Environ: config.Environ()})
 	secret, err := config.ReadDevSecret(cfg.DataDir)
 	if err != nil {
 		return "", nil // no token: the server's 401 says what to do
 	}
-	return signToken(secret, tokenClaims{user: devUser, caps: devCaps, ttl: time.Hour, issuer: cfg.JWTIssuer, audience: cfg.JWTAudience})
+	return signToken(secret, tokenClaims{
+		user: devUser, caps: devCaps, ttl: time.Hour, issuer: cfg.JWTIssuer, audience: cfg.JWTAudience,
+	})
 }

@@ -60,7 +60,7 @@ completion on the server, so that it costs nothing more, and exits with 130.`,
 			return err
 		}
 		defer c.Close()
-		retry := client.NewRetrier(c.Pace, want.patience, client.Noter(cmd.ErrOrStderr()))
+		retry := retrier(cmd, c, want.patience)
 		return complete(cmd.Context(), c, body, retry, cmd.OutOrStdout())
 	}
 	return cmd

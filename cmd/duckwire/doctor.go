@@ -116,7 +116,8 @@ func (f *doctorFlags) examineHere(ctx context.Context, report *doctor.Report) er
 	}
 	switch err := config.CheckServe(&cfg.Config); {
 	case errors.Is(err, config.ErrNoKey):
-		report.Broken(check, "set jwt_secret, jwt_public_key, jwks_url or api_keys; to try it here: duckwire serve --dev", "nobody could come in: no secret or key is configured")
+		report.Broken(check, "set jwt_secret, jwt_public_key, jwks_url or api_keys; to try it here: duckwire serve --dev",
+			"nobody could come in: no secret or key is configured")
 	case err != nil:
 		report.Broken(check, "change that setting", "%v", err)
 	default:
@@ -129,8 +130,9 @@ func (f *doctorFlags) examineHere(ctx context.Context, report *doctor.Report) er
 // localOf takes from a configuration what a doctor looks at.
 func localOf(l *config.Loaded, deep bool) *doctor.Local {
 	return &doctor.Local{
-		Addr: l.Addr, DataDir: l.DataDir, TLSCert: l.TLSCert, TLSKey: l.TLSKey, ConfigFile: l.File, Dev: l.Dev, AllowedOrigins: l.AllowedOrigins,
-		JWTSecret: l.JWTSecret, Audience: l.JWTAudience, JWKSURL: l.JWKSURL, AuthorizeURL: l.AuthorizeURL, Upstream: upstreamOptions(&l.Config), Deep: deep,
+		Addr: l.Addr, DataDir: l.DataDir, TLSCert: l.TLSCert, TLSKey: l.TLSKey, ConfigFile: l.File, Dev: l.Dev,
+		AllowedOrigins: l.AllowedOrigins, JWTSecret: l.JWTSecret, Audience: l.JWTAudience, JWKSURL: l.JWKSURL,
+		AuthorizeURL: l.AuthorizeURL, Upstream: upstreamOptions(&l.Config), Deep: deep,
 		RedisURL: l.RedisURL, SecretsInFile: l.SecretsInFile(), Proxies: l.TrustedProxies,
 		Connections: l.Connections, LogMemory: int64(l.LogMemory), JobBytes: int64(l.JobBytes),
 	}

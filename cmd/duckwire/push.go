@@ -57,7 +57,7 @@ position. Without --id it gets one, so that trying again after a cut cannot publ
 		if ev.ID == "" {
 			ev.ID = "cli-" + rand.Text()
 		}
-		retry := client.NewRetrier(c.Pace, pushPatience, client.Noter(cmd.ErrOrStderr()))
+		retry := retrier(cmd, c, pushPatience)
 		position, err := push(cmd.Context(), c, args[0], ev, retry)
 		if position != "" {
 			fmt.Fprintln(cmd.OutOrStdout(), position)

@@ -61,7 +61,7 @@ session gets them again. To acknowledge again changes nothing. Prints the positi
 		var done struct {
 			Through string `json:"through"`
 		}
-		text, err := c.Post(cmd.Context(), messagesPath(user)+"/ack", map[string]string{"through": args[0]}, client.NewRetrier(c.Pace, pushPatience, client.Noter(cmd.ErrOrStderr())))
+		text, err := c.Post(cmd.Context(), messagesPath(user)+"/ack", map[string]string{"through": args[0]}, retrier(cmd, c, pushPatience))
 		if err != nil {
 			return err
 		}
@@ -119,7 +119,7 @@ Without --id it gets one, so that trying again after a cut cannot leave it twice
 		if m.ID == "" {
 			m.ID = "cli-" + rand.Text()
 		}
-		text, err := c.Post(cmd.Context(), messagesPath(args[0]), m, client.NewRetrier(c.Pace, pushPatience, client.Noter(cmd.ErrOrStderr())))
+		text, err := c.Post(cmd.Context(), messagesPath(args[0]), m, retrier(cmd, c, pushPatience))
 		if err != nil {
 			return err
 		}

@@ -57,7 +57,7 @@ anybody acknowledged them are told on stderr, until their position is acknowledg
 		}
 		defer c.Close()
 		p := &messagePrinter{out: cmd.OutOrStdout(), notes: cmd.ErrOrStderr(), asJSON: want.asJSON, left: want.limit}
-		return want.run(cmd.Context(), c, p, client.NewRetrier(c.Pace, 0, client.Noter(cmd.ErrOrStderr())))
+		return want.run(cmd.Context(), c, p, retrier(cmd, c, 0))
 	}
 	return cmd
 }
@@ -145,7 +145,8 @@ func (p *messagePrinter) take(b sseclient.Block) error {
 }
 
 func (p *messagePrinter) reset(reason string) {
-	fmt.Fprintf(p.notes, "duckwire: the position is none of this queue's any longer (%s); beginning at the oldest message\n", terminal.Printable(reason))
+	fmt.Fprintf(p.notes, "duckwire: the position is none of this queue's any longer (%s); beginning at the oldest message\n",
+		terminal.Printable(reason))
 }
 
 func (p *messagePrinter) expired(n int, through string) {
@@ -153,7 +154,8 @@ func (p *messagePrinter) expired(n int, through string) {
 		return
 	}
 	p.told = through
-	fmt.Fprintf(p.notes, "duckwire: messages that expired unread: %d; 'duckwire queue ack %s' says that you know\n", n, terminal.Printable(through))
+	fmt.Fprintf(p.notes, "duckwire: messages that expired unread: %d; 'duckwire queue ack %s' says that you know\n",
+		n, terminal.Printable(through))
 }
 
 // message prints one message.
@@ -173,8 +175,7 @@ func (p *messagePrinter) message(raw json.RawMessage) error {
 	if p.asJSON {
 		_, err = fmt.Fprintf(p.out, "%s\n", raw)
 	} else {
-		_, err = fmt.Fprintf(p.out, "%s  %s  %s  %s  %s  %s\n",
-			terminal.Printable(m.QueuedAt), terminal.Printable(m.Position), terminal.Printable(m.Topic), terminal.Printable(m.Event), terminal.Printable(m.Sender), terminal.Printable(string(m.Payload)))
+		err = printColumns(p.out, m.QueuedAt, m.Position, m.Topic, m.Event, m.Sender, string(m.Payload))
 	}
 	if err != nil {
 		return err

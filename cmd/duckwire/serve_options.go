@@ -30,7 +30,8 @@ func handlerOptions(cfg *config.Config) (handlers.Options, error) {
 func upstreamOptions(cfg *config.Config) openai.Options {
 	return openai.Options{
 		BaseURL: cfg.UpstreamURL, Key: cfg.UpstreamKey, Model: cfg.UpstreamModel, FIM: openai.FIM(cfg.UpstreamFIM),
-		ConnectTimeout: cfg.UpstreamConnectTimeout, FirstTokenTimeout: cfg.UpstreamFirstTokenTimeout, SilenceTimeout: cfg.UpstreamSilenceTimeout,
+		ConnectTimeout: cfg.UpstreamConnectTimeout, FirstTokenTimeout: cfg.UpstreamFirstTokenTimeout,
+		SilenceTimeout: cfg.UpstreamSilenceTimeout,
 	}
 }
 
@@ -54,17 +55,19 @@ func zeroAsNone[T int | time.Duration](n T) T {
 // rateLimits are the limits by time.
 func rateLimits(cfg *config.Config) ratelimit.Limits {
 	return ratelimit.Limits{
-		HeavyPerMinute: zeroAsNone(cfg.HeavyPerMinute), EventsPerSecond: zeroAsNone(cfg.EventsPerSecond), CursorsPerSecond: zeroAsNone(cfg.CursorsPerSecond),
-		QueuePerSecond: zeroAsNone(cfg.QueuePerSecond), JoinsPerMinute: zeroAsNone(cfg.JoinsPerMinute), FailuresPerMinute: zeroAsNone(cfg.FailuresPerMinute),
+		HeavyPerMinute: zeroAsNone(cfg.HeavyPerMinute), EventsPerSecond: zeroAsNone(cfg.EventsPerSecond),
+		CursorsPerSecond: zeroAsNone(cfg.CursorsPerSecond), QueuePerSecond: zeroAsNone(cfg.QueuePerSecond),
+		JoinsPerMinute: zeroAsNone(cfg.JoinsPerMinute), FailuresPerMinute: zeroAsNone(cfg.FailuresPerMinute),
 	}
 }
 
 func hubLimits(cfg *config.Config) hub.Limits {
 	return hub.Limits{
-		MessageBytes: int(cfg.MessageBytes), BatchEvents: cfg.BatchEvents, HistoryEvents: cfg.HistoryEvents, HistoryBytes: int64(cfg.HistoryBytes),
-		HistoryTTL: cfg.HistoryTTL, Topics: cfg.Topics, EphemeralKeys: cfg.EphemeralKeys, EphemeralTTL: cfg.EphemeralTTL,
+		MessageBytes: int(cfg.MessageBytes), BatchEvents: cfg.BatchEvents, HistoryEvents: cfg.HistoryEvents,
+		HistoryBytes: int64(cfg.HistoryBytes), HistoryTTL: cfg.HistoryTTL, Topics: cfg.Topics, EphemeralKeys: cfg.EphemeralKeys, EphemeralTTL: cfg.EphemeralTTL,
 		PresencePerTopic: cfg.PresencePerTopic, PresenceMetaBytes: int(cfg.PresenceMetaBytes),
-		StreamBytes: int64(cfg.StreamBytes), StreamTTL: cfg.StreamTTL, StreamsPerUser: cfg.StreamsPerUser, Lease: cfg.Lease, LogMemory: int64(cfg.LogMemory),
+		StreamBytes: int64(cfg.StreamBytes), StreamTTL: cfg.StreamTTL, StreamsPerUser: cfg.StreamsPerUser,
+		Lease: cfg.Lease, LogMemory: int64(cfg.LogMemory),
 		QueueMax: cfg.QueueMax, QueueBytes: int64(cfg.QueueBytes), QueueTTL: cfg.QueueTTL,
 		JobWait: cfg.JobWait, Jobs: cfg.Jobs, JobsPerUser: cfg.JobsPerUser, JobBytes: int64(cfg.JobBytes),
 	}

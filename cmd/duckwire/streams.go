@@ -99,7 +99,8 @@ func printStreams(w io.Writer, answer []byte) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "ID\tSTATUS\tKIND\tOWNER\tWATCHERS\tPOSITION\tTOPIC")
 	for _, s := range list.Streams {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%s\t%s\n", terminal.Printable(s.ID), terminal.Printable(s.Status), terminal.Printable(s.Kind), terminal.Printable(s.Owner), s.Watchers, terminal.Printable(s.Position), terminal.Printable(s.Topic))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%s\t%s\n", terminal.Printable(s.ID), terminal.Printable(s.Status),
+			terminal.Printable(s.Kind), terminal.Printable(s.Owner), s.Watchers, terminal.Printable(s.Position), terminal.Printable(s.Topic))
 	}
 	return t.Flush()
 }
@@ -130,7 +131,7 @@ how it ended, as that of 'duckwire complete' does. Ctrl-C leaves the stream runn
 		defer c.Close()
 		if follow {
 			text := &sseclient.Text{Out: cmd.OutOrStdout()}
-			return text.Follow(cmd.Context(), c, args[0], client.NewRetrier(c.Pace, 0, client.Noter(cmd.ErrOrStderr())))
+			return text.Follow(cmd.Context(), c, args[0], retrier(cmd, c, 0))
 		}
 		var raw json.RawMessage
 		if err := c.Get(cmd.Context(), client.StreamPath(args[0]), &raw); err != nil {
@@ -202,14 +203,4 @@ ended already stays as it is. Prints the final status.`,
 		return nil
 	}
 	return cmd
-}
-
-// printJSON writes a JSON text with line breaks.
-func printJSON(w io.Writer, raw json.RawMessage) error {
-	text, err := json.MarshalIndent(raw, "", "  ")
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(w, "%s\n", text)
-	return err
 }

@@ -9,7 +9,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/duckwire/duckwire/cmd/duckwire/internal/client"
 	"github.com/duckwire/duckwire/cmd/duckwire/internal/sseclient"
 	"github.com/duckwire/duckwire/cmd/duckwire/internal/terminal"
 )
@@ -53,7 +52,7 @@ can be given to --after later.`,
 			return err
 		}
 		defer f.Client.Close()
-		f.Retry = client.NewRetrier(f.Client.Pace, 0, client.Noter(cmd.ErrOrStderr()))
+		f.Retry = retrier(cmd, f.Client, 0)
 		return f.Run(cmd.Context())
 	}
 	return cmd
@@ -113,7 +112,7 @@ func (p *eventPrinter) take(b sseclient.Block) error {
 	if p.asJSON {
 		_, err = fmt.Fprintf(p.out, "%s\n", b.Data)
 	} else {
-		_, err = fmt.Fprintf(p.out, "%s  %s  %s  %s  %s\n", terminal.Printable(ev.Time), terminal.Printable(ev.Topic), terminal.Printable(ev.Event), terminal.Printable(ev.Sender), terminal.Printable(string(ev.Payload)))
+		err = printColumns(p.out, ev.Time, ev.Topic, ev.Event, ev.Sender, string(ev.Payload))
 	}
 	if err != nil {
 		return err

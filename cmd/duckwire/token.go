@@ -96,7 +96,8 @@ func makeToken(cfg *config.Config, c tokenClaims) (string, error) {
 	if secret == "" {
 		var err error
 		if secret, err = config.ReadDevSecret(cfg.DataDir); errors.Is(err, fs.ErrNotExist) {
-			return "", fmt.Errorf("there is no secret to sign with: set DUCKWIRE_JWT_SECRET to the server's, or run 'duckwire serve --dev' here first (it keeps one in %s)", config.DevSecretPath(cfg.DataDir))
+			return "", fmt.Errorf("there is no secret to sign with: set DUCKWIRE_JWT_SECRET to the server's, "+
+				"or run 'duckwire serve --dev' here first (it keeps one in %s)", config.DevSecretPath(cfg.DataDir))
 		} else if err != nil {
 			return "", err
 		}

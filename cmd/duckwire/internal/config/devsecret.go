@@ -23,7 +23,8 @@ func ReadDevSecret(dataDir string) (string, error) {
 	}
 	secret := strings.TrimSpace(string(text))
 	if len(secret) < minSecret {
-		return "", fmt.Errorf("%s holds %d bytes, too few for a secret (%d); delete it, and 'duckwire serve --dev' makes a new one", path, len(secret), minSecret)
+		return "", fmt.Errorf("%s holds %d bytes, too few for a secret (%d); "+
+			"delete it, and 'duckwire serve --dev' makes a new one", path, len(secret), minSecret)
 	}
 	return secret, nil
 }

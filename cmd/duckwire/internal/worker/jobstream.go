@@ -101,7 +101,8 @@ func (s *jobStream) issues(found []hub.Issue) {
 
 // fail ends the stream as failed.
 func (s *jobStream) fail(ctx context.Context, why error) error {
-	return s.end(ctx, map[string]any{"event": "end", "status": "failed", "error": map[string]string{"code": "worker_failed", "message": why.Error()}})
+	reason := map[string]string{"code": "worker_failed", "message": why.Error()}
+	return s.end(ctx, map[string]any{"event": "end", "status": "failed", "error": reason})
 }
 
 // end sends the last line.
