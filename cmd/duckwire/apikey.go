@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -40,7 +41,7 @@ every action but admin on every topic. The key is used like a token: Authorizati
 
 // apiKeyLine writes what auth.ParseAPIKeys reads.
 func apiKeyLine(name, hash string, caps []string) (string, error) {
-	if _, err := parseCaps(caps, firstOf(name, "key")); err != nil {
+	if _, err := parseCaps(caps, cmp.Or(name, "key")); err != nil {
 		return "", err
 	}
 	line := hash

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/config"
 	"github.com/duckwire/duckwire/storage/sqlite"
 )
 
@@ -22,9 +23,9 @@ are told to begin anew, instead of being given other messages under positions th
 		Example: `  duckwire backup --data-dir /var/lib/duckwire /backup/duckwire-$(date +%F).db`,
 		Args:    cobra.ExactArgs(1),
 	}
-	flags := addConfigFlags(cmd, "data_dir")
+	flags := config.AddFlags(cmd, "data_dir")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		cfg, err := flags.load()
+		cfg, err := flags.Load()
 		if err != nil {
 			return err
 		}
@@ -35,7 +36,7 @@ are told to begin anew, instead of being given other messages under positions th
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n", args[0], Size(info.Size()))
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n", args[0], config.Size(info.Size()))
 		return err
 	}
 	return cmd

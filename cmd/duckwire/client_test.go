@@ -2,23 +2,21 @@ package main
 
 import (
 	"bytes"
-	"context"
-	"errors"
 	"io"
-	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/config"
 )
 
 // command runs one command line in this process, in an empty folder, against f.
 func (f *fakeServer) command(t *testing.T, stdin string, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
-	t.Setenv(envURL, f.URL)
+	t.Setenv(config.EnvURL, f.URL)
 	var out, errs bytes.Buffer
 	code = run(t.Context(), args, strings.NewReader(stdin), &out, &errs)
 	return code, out.String(), errs.String()
@@ -26,7 +24,7 @@ func (f *fakeServer) command(t *testing.T, stdin string, args ...string) (code i
 
 func TestCommands(t *testing.T) {
 	inEmptyDir(t)
-	t.Setenv(envToken, "tok")
+	t.Setenv(config.EnvToken, "tok")
 	for name, c := range map[string]struct {
 		args    []string
 		stdin   string
@@ -61,7 +59,7 @@ func TestCommands(t *testing.T) {
 			if code != c.code || out != c.stdout {
 				t.Errorf("code %d, stdout %q, stderr %q", code, out, errs)
 			}
-			if c.request != "" && !contains(f.seen(), c.request) {
+			if c.request != "" && !slices.Contains(f.seen(), c.request) {
 				t.Errorf("requests %q lack %q", f.seen(), c.request)
 			}
 			for _, a := range f.authorizations() {
@@ -128,35 +126,11 @@ func TestLocalDevToken(t *testing.T) {
 	}
 	for url, local := range map[string]bool{"http://127.0.0.1:1": true, "http://localhost:1": true, "http://[::1]:1": true, "http://10.0.0.1:1": false, "https://example.com": false, "http://localhost.example.com": false} {
 		c, err := (&clientFlags{url: url}).client()
-		if err != nil || (c.token != nil) != local {
-			t.Errorf("%s: %v, token %t", url, err, c.token != nil)
+		if err != nil || (c.Token != nil) != local {
+			t.Errorf("%s: %v, token %t", url, err, c.Token != nil)
 		}
-		if c, _ = (&clientFlags{url: url, token: "x"}).client(); c.token == nil {
+		if c, _ = (&clientFlags{url: url, token: "x"}).client(); c.Token == nil {
 			t.Errorf("%s: the token given was not taken", url)
 		}
 	}
-}
-
-// TestPatience checks that waiting has an end, and none where the server was never there.
-func TestPatience(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		absent := &connectError{base: "x", err: &net.OpError{Op: "dial", Err: io.EOF}}
-		r := newRetrier(time.Millisecond, 50*time.Millisecond, nil)
-		if err := r.after(t.Context(), absent); err != absent {
-			t.Errorf("a server that was never there: %v", err)
-		}
-		r.success()
-		waits := 0
-		for ; waits < 1000 && r.after(t.Context(), absent) == nil; waits++ {
-		}
-		if waits == 0 || waits == 1000 {
-			t.Errorf("%d waits, expected some and an end", waits)
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		cancel()
-		if err := r.after(ctx, absent); !errors.Is(err, context.Canceled) {
-			t.Errorf("cancelled: %v", err)
-		}
-	})
 }

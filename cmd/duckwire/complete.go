@@ -13,6 +13,10 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/client"
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/sseclient"
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/terminal"
 )
 
 // completion is what 'duckwire complete' was asked for.
@@ -55,8 +59,8 @@ completion on the server, so that it costs nothing more, and exits with 130.`,
 		if err != nil {
 			return err
 		}
-		defer c.close()
-		retry := newRetrier(c.pace, want.patience, noter(cmd.ErrOrStderr()))
+		defer c.Close()
+		retry := retrier(cmd, c, want.patience)
 		return complete(cmd.Context(), c, body, retry, cmd.OutOrStdout())
 	}
 	return cmd
@@ -98,7 +102,7 @@ func (w *completion) prompt(args []string, stdin io.Reader) (string, error) {
 		return "", usagef("stdin can be the prefix or the suffix, not both")
 	case w.prefixFile != "":
 		return readAll(w.prefixFile, stdin)
-	case w.suffixFile == "-" || isTerminal(stdin):
+	case w.suffixFile == "-" || terminal.IsTerminal(stdin):
 		return "", nil
 	}
 	return readAll("-", stdin)
@@ -108,7 +112,7 @@ func (w *completion) prompt(args []string, stdin io.Reader) (string, error) {
 const cancelTime = 3 * time.Second
 
 // complete starts a completion and writes its text to out. When ctx ends, or out takes no more, it cancels the stream.
-func complete(ctx context.Context, c *client, body map[string]any, retry *retrier, out io.Writer) error {
+func complete(ctx context.Context, c *client.Client, body map[string]any, retry *client.Retrier, out io.Writer) error {
 	// An interrupted start is finished first: otherwise the stream's id would stay unknown, and nobody could cancel it.
 	startCtx, cancel := outlive(ctx, cancelTime)
 	defer cancel()
@@ -116,33 +120,33 @@ func complete(ctx context.Context, c *client, body map[string]any, retry *retrie
 	if err != nil {
 		return err
 	}
-	text := &streamText{out: out}
-	err = text.follow(ctx, c, id, retry)
-	if ctx.Err() != nil || text.unwanted {
+	text := &sseclient.Text{Out: out}
+	err = text.Follow(ctx, c, id, retry)
+	if ctx.Err() != nil || text.OutFailed {
 		stopStream(c, id)
 	}
-	if isTerminal(out) && text.at > 0 {
+	if terminal.IsTerminal(out) && text.At > 0 {
 		fmt.Fprintln(out)
 	}
 	return err
 }
 
 // startCompletion has the server start a completion, once, however often it must ask, and returns the stream's id.
-func startCompletion(ctx, startCtx context.Context, c *client, body map[string]any, retry *retrier) (string, error) {
+func startCompletion(ctx, startCtx context.Context, c *client.Client, body map[string]any, retry *client.Retrier) (string, error) {
 	body["duckwire"] = map[string]any{"id": "cli-" + rand.Text(), "keep": "finish"} // the same id attaches to the same stream
 	for {
 		id, err := tryStart(startCtx, c, body)
 		if err == nil {
-			retry.success()
+			retry.Success()
 			return id, nil
 		}
-		if err := retry.after(ctx, err); err != nil {
+		if err := retry.After(ctx, err); err != nil {
 			return "", err
 		}
 	}
 }
 
-func tryStart(ctx context.Context, c *client, body map[string]any) (string, error) {
+func tryStart(ctx context.Context, c *client.Client, body map[string]any) (string, error) {
 	if body["model"] == "" {
 		model, err := firstModel(ctx, c)
 		if err != nil {
@@ -150,7 +154,7 @@ func tryStart(ctx context.Context, c *client, body map[string]any) (string, erro
 		}
 		body["model"] = model
 	}
-	head, _, err := c.call(ctx, http.MethodPost, "/v1/completions", body, "Prefer", "respond-async")
+	head, _, err := c.Call(ctx, http.MethodPost, "/v1/completions", body, "Prefer", "respond-async")
 	if err != nil {
 		return "", err
 	}
@@ -165,11 +169,11 @@ func tryStart(ctx context.Context, c *client, body map[string]any) (string, erro
 }
 
 // firstModel asks the server what it has.
-func firstModel(ctx context.Context, c *client) (string, error) {
+func firstModel(ctx context.Context, c *client.Client) (string, error) {
 	var list struct {
 		Data []struct{ ID string }
 	}
-	if err := c.get(ctx, "/v1/models", &list); err != nil {
+	if err := c.Get(ctx, "/v1/models", &list); err != nil {
 		return "", err
 	}
 	if len(list.Data) == 0 {
@@ -179,10 +183,10 @@ func firstModel(ctx context.Context, c *client) (string, error) {
 }
 
 // stopStream cancels a stream that is no longer wanted. If that fails the stream runs to its own end.
-func stopStream(c *client, id string) {
+func stopStream(c *client.Client, id string) {
 	ctx, cancel := context.WithTimeout(context.Background(), cancelTime)
 	defer cancel()
-	_, _, _ = c.call(ctx, http.MethodDelete, "/v1/streams/"+url.PathEscape(id), nil)
+	_, _, _ = c.Call(ctx, http.MethodDelete, client.StreamPath(id), nil)
 }
 
 // outlive returns a context that ends some time after ctx does.

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/client"
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/sseclient"
 	"github.com/duckwire/duckwire/cmd/duckwire/internal/testnet"
 	"github.com/duckwire/duckwire/hub/hubtest"
 )
@@ -38,8 +40,8 @@ func TestCompleteSurvivesEveryCut(t *testing.T) {
 				return whole, true
 			}
 			var out bytes.Buffer
-			s := &streamText{out: &out}
-			if err := s.follow(t.Context(), f.client, "cmp_1", reachedRetrier(f)); err != nil || out.String() != text {
+			s := &sseclient.Text{Out: &out}
+			if err := s.Follow(t.Context(), f.client, "cmp_1", reachedRetrier(f)); err != nil || out.String() != text {
 				t.Fatalf("cut at %d (clean %t): %v\ngot  %q\nwant %q", n, clean, err, out.String(), text)
 			}
 		}
@@ -47,9 +49,9 @@ func TestCompleteSurvivesEveryCut(t *testing.T) {
 }
 
 // reachedRetrier is one that has seen the server already: a connection cut before its first byte is then a restart.
-func reachedRetrier(f *fakeServer) *retrier {
+func reachedRetrier(f *fakeServer) *client.Retrier {
 	r := f.retrier()
-	r.contact()
+	r.Contact()
 	return r
 }
 
@@ -150,7 +152,7 @@ func TestCompleteTellsAGap(t *testing.T) {
 func TestCompleteLeftOutBytes(t *testing.T) {
 	t.Parallel()
 	f := newFakeServer(t)
-	f.blocks = []fakeBlock{{name: blockChunk, data: `{"text":"a","at":0}`}, {name: blockChunk, data: `{"text":"c","at":2}`}}
+	f.blocks = []fakeBlock{{name: sseclient.BlockChunk, data: `{"text":"a","at":0}`}, {name: sseclient.BlockChunk, data: `{"text":"c","at":2}`}}
 	f.end("done")
 	var out bytes.Buffer
 	err := complete(t.Context(), f.client, prompt("x"), f.retrier(), &out)
@@ -179,7 +181,7 @@ func TestCompleteCancels(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			setup(f, cancel)
-			retry := newRetrier(f.client.pace, time.Hour, func(error, time.Duration) { cancel() })
+			retry := client.NewRetrier(f.client.Pace, time.Hour, func(error, time.Duration) { cancel() })
 			out := writer(func(p []byte) (int, error) { cancel(); return len(p), nil })
 			err := complete(ctx, f.client, prompt("x"), retry, out)
 			if !errors.Is(err, context.Canceled) {
@@ -234,7 +236,7 @@ func TestCompleteServerRestart(t *testing.T) {
 		return srv
 	}
 	first := start()
-	f.client.base = "http://" + addr
+	f.client.Base = "http://" + addr
 
 	var out bytes.Buffer
 	completed := make(chan error, 1)
@@ -292,7 +294,7 @@ func TestCompletePatience(t *testing.T) {
 		f.chunks([]string{"late"}, "done")
 	}}
 	var out bytes.Buffer
-	err := complete(t.Context(), f.client, prompt("x"), newRetrier(f.client.pace, time.Second, nil), &out)
+	err := complete(t.Context(), f.client, prompt("x"), client.NewRetrier(f.client.Pace, time.Second, nil), &out)
 	if err != nil || out.String() != "late" {
 		t.Errorf("%v, %q", err, out.String())
 	}

@@ -18,7 +18,9 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/config"
 	"github.com/duckwire/duckwire/cmd/duckwire/internal/doctor"
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/httpserver"
 	"github.com/duckwire/duckwire/cmd/duckwire/internal/testnet"
 	"github.com/duckwire/duckwire/hub/hubtest"
 )
@@ -181,7 +183,7 @@ func TestUnit(t *testing.T) {
 	if out, err := exec.Command(analyze, "security", "--no-pager", "--offline=true", "--threshold=20", path).CombinedOutput(); err != nil {
 		t.Errorf("systemd-analyze security: %v\n%s", err, out)
 	}
-	drain, err := time.ParseDuration(settingsOf(&Config{}).byKey("drain_timeout").def)
+	drain, err := time.ParseDuration(config.SettingsOf(&config.Config{}).ByKey("drain_timeout").Default)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,31 +196,31 @@ func TestUnit(t *testing.T) {
 // TestEnvironmentFile reads the example as systemd does, with what is commented out: each name is a setting, and without a secret nothing starts.
 func TestEnvironmentFile(t *testing.T) {
 	t.Parallel()
-	set := settingsOf(&Config{})
+	set := config.SettingsOf(&config.Config{})
 	var environ []string
 	for line := range strings.Lines(readDeploy(t, "deploy/duckwire.env")) {
 		line = strings.TrimSpace(line)
 		name, value, is := strings.Cut(strings.TrimPrefix(line, "#"), "=")
-		if !is || !strings.HasPrefix(name, envPrefix) {
+		if !is || !strings.HasPrefix(name, config.EnvPrefix) {
 			continue
 		}
-		s := set.byEnv(name)
+		s := set.ByEnv(name)
 		if s == nil {
 			t.Errorf("%s is no setting", name)
 			continue
 		}
-		if s.secret && value != "" {
+		if s.Secret && value != "" {
 			t.Errorf("%s has a value", name)
 		}
 		if !strings.HasPrefix(line, "#") {
 			environ = append(environ, line)
 		}
 	}
-	cfg, err := loadConfig(configSources{file: filepath.Join(t.TempDir(), "none"), environ: environ})
+	cfg, err := config.Load(config.Sources{File: filepath.Join(t.TempDir(), "none"), Environ: environ})
 	if err == nil || cfg.Addr != "127.0.0.1:4000" {
 		t.Errorf("%v, %v", cfg.Addr, err)
 	}
-	if checkServe(&cfg.Config) == nil {
+	if config.CheckServe(&cfg.Config) == nil {
 		t.Error("the example starts a server")
 	}
 }
@@ -248,7 +250,7 @@ func TestCompose(t *testing.T) {
 		t.Error(err)
 	}
 	for name := range ours.Environment {
-		if settingsOf(&Config{}).byEnv(name) == nil {
+		if config.SettingsOf(&config.Config{}).ByEnv(name) == nil {
 			t.Errorf("%s is no setting", name)
 		}
 	}
@@ -274,13 +276,13 @@ func TestNginx(t *testing.T) {
 	hubtest.Full(t, "nginx")
 	t.Parallel()
 	nginx := program(t, "nginx")
-	a, err := buildServer(&Config{DataDir: t.TempDir(), JWTSecret: testSecret, BodyBytes: 8 << 20}, quiet())
+	a, err := buildServer(&config.Config{DataDir: t.TempDir(), JWTSecret: testSecret, BodyBytes: 8 << 20}, quiet())
 	if err != nil {
 		t.Fatal(err)
 	}
 	a.ready.Store(true)
 	srv := httptest.NewUnstartedServer(a.handler)
-	srv.Config = newHTTPServer(a.handler, quiet())
+	srv.Config = httpserver.New(a.handler, quiet())
 	srv.Start()
 	addr := testnet.FreeAddr(t)
 	startNginx(t, nginx, addr, srv.Listener.Addr().String())

@@ -3,11 +3,11 @@ package main
 import (
 	"context"
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/config"
 	"github.com/duckwire/duckwire/cmd/duckwire/internal/doctor"
 )
 
@@ -29,7 +29,7 @@ Exit codes: 0 all is fine, 1 there are warnings, 2 something is broken.`
 // doctorFlags are the flags of doctor beside those of the configuration.
 type doctorFlags struct {
 	conn   *clientFlags
-	config *configFlags
+	config *config.Flags
 	topic  string
 	idle   time.Duration
 	deep   bool
@@ -46,7 +46,7 @@ func newDoctorCmd() *cobra.Command {
   duckwire doctor --url https://stream.example.com --token "$(duckwire token --user doctor --cap 'duckwire:doctor:*=subscribe,publish')"`,
 		Args: cobra.NoArgs,
 	}
-	f := &doctorFlags{config: addConfigFlags(cmd, "addr", "data_dir"), conn: addClientFlags(cmd)}
+	f := &doctorFlags{config: config.AddFlags(cmd, "addr", "data_dir"), conn: addClientFlags(cmd)}
 	flags := cmd.Flags()
 	flags.Lookup("url").Usage = "a server that runs, to be examined in place of this machine"
 	flags.StringVar(&f.topic, "topic", "", "topic to publish on, with --url (default: one of its own under duckwire:doctor:)")
@@ -74,7 +74,7 @@ func newDoctorCmd() *cobra.Command {
 	return cmd
 }
 
-// verdict is the exit code of a report, which has said everything.
+// verdict is the exit code of a report, which was printed.
 func verdict(r *doctor.Report) error {
 	switch r.Level() {
 	case doctor.Broken:
@@ -87,16 +87,11 @@ func verdict(r *doctor.Report) error {
 
 // examineThere looks at a server that runs.
 func (f *doctorFlags) examineThere(ctx context.Context, report *doctor.Report) error {
-	client, err := f.conn.client()
+	base, token, err := f.conn.server()
 	if err != nil {
 		return err
 	}
-	remote := &doctor.Remote{Base: client.base, Topic: f.topic}
-	if client.token != nil {
-		if remote.Token, err = client.token(); err != nil {
-			return err
-		}
-	}
+	remote := &doctor.Remote{Base: base, Token: token, Topic: f.topic}
 	if f.deep {
 		remote.Idle = f.idle
 	}
@@ -107,10 +102,10 @@ func (f *doctorFlags) examineThere(ctx context.Context, report *doctor.Report) e
 // examineHere looks at what a server would find here.
 func (f *doctorFlags) examineHere(ctx context.Context, report *doctor.Report) error {
 	const check = "configuration"
-	cfg, err := f.config.load()
-	var faulty *configError
+	cfg, err := f.config.Load()
+	var faulty *config.Error
 	if errors.As(err, &faulty) {
-		for _, fault := range faulty.faults {
+		for _, fault := range faulty.Faults {
 			report.Broken(check, "'duckwire serve --help' lists every setting", "%s", fault)
 		}
 		report.Skip("the rest", "it depends on the configuration")
@@ -119,9 +114,10 @@ func (f *doctorFlags) examineHere(ctx context.Context, report *doctor.Report) er
 	if err != nil {
 		return err
 	}
-	switch err := checkServe(&cfg.Config); {
-	case errors.Is(err, errNoDoor):
-		report.Broken(check, "set jwt_secret, jwt_public_key, jwks_url or api_keys; to try it here: duckwire serve --dev", "nobody could come in: no secret or key is configured")
+	switch err := config.CheckServe(&cfg.Config); {
+	case errors.Is(err, config.ErrNoKey):
+		report.Broken(check, "set jwt_secret, jwt_public_key, jwks_url or api_keys; to try it here: duckwire serve --dev",
+			"nobody could come in: no secret or key is configured")
 	case err != nil:
 		report.Broken(check, "change that setting", "%v", err)
 	default:
@@ -132,18 +128,12 @@ func (f *doctorFlags) examineHere(ctx context.Context, report *doctor.Report) er
 }
 
 // localOf takes from a configuration what a doctor looks at.
-func localOf(l *Loaded, deep bool) *doctor.Local {
-	local := &doctor.Local{
-		Addr: l.Addr, DataDir: l.DataDir, TLSCert: l.TLSCert, TLSKey: l.TLSKey, ConfigFile: l.File, Dev: l.Dev, AllowedOrigins: l.AllowedOrigins,
-		JWTSecret: l.JWTSecret, Audience: l.JWTAudience, JWKSURL: l.JWKSURL, AuthorizeURL: l.AuthorizeURL, Upstream: upstreamOptions(&l.Config), Deep: deep,
-		RedisURL: l.RedisURL, Proxies: l.TrustedProxies,
+func localOf(l *config.Loaded, deep bool) *doctor.Local {
+	return &doctor.Local{
+		Addr: l.Addr, DataDir: l.DataDir, TLSCert: l.TLSCert, TLSKey: l.TLSKey, ConfigFile: l.File, Dev: l.Dev,
+		AllowedOrigins: l.AllowedOrigins, JWTSecret: l.JWTSecret, Audience: l.JWTAudience, JWKSURL: l.JWKSURL,
+		AuthorizeURL: l.AuthorizeURL, Upstream: upstreamOptions(&l.Config), Deep: deep,
+		RedisURL: l.RedisURL, SecretsInFile: l.SecretsInFile(), Proxies: l.TrustedProxies,
 		Connections: l.Connections, LogMemory: int64(l.LogMemory), JobBytes: int64(l.JobBytes),
 	}
-	for _, s := range settingsOf(&l.Config) {
-		local.SecretsInFile = local.SecretsInFile || s.secret && isFromFile(l.From[s.key])
-	}
-	return local
 }
-
-// isFromFile reports whether a setting's source is a line of a file, "duckwire.yaml:3".
-func isFromFile(from string) bool { return strings.Contains(from, ":") }

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/client"
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/sseclient"
 	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
@@ -20,7 +22,7 @@ import (
 // wants it.
 type fakeServer struct {
 	*httptest.Server
-	client *client
+	client *client.Client
 
 	mu       sync.Mutex
 	epoch    string
@@ -48,23 +50,26 @@ type answer func(w http.ResponseWriter, r *http.Request)
 func newFakeServer(t *testing.T) *fakeServer {
 	f := &fakeServer{epoch: "e1"}
 	f.Server = httptest.NewServer(http.HandlerFunc(f.serve))
-	f.client = &client{base: f.URL, http: newHTTPClient(), pace: 100 * time.Microsecond}
+	f.client = client.New(f.URL, nil)
+	f.client.Pace = 100 * time.Microsecond
 	t.Cleanup(func() {
 		f.CloseClientConnections()
 		f.Close()
-		f.client.close()
+		f.client.Close()
 	})
 	return f
 }
 
-func (f *fakeServer) retrier() *retrier { return newRetrier(f.client.pace, hubtest.Hung, nil) }
+func (f *fakeServer) retrier() *client.Retrier {
+	return client.NewRetrier(f.client.Pace, hubtest.Hung, nil)
+}
 
 // chunks makes a finished stream of pieces of text.
 func (f *fakeServer) chunks(pieces []string, status string) string {
 	at := 0
 	for _, p := range pieces {
 		text, _ := json.Marshal(p)
-		f.blocks = append(f.blocks, fakeBlock{name: blockChunk, data: fmt.Sprintf(`{"text":%s,"at":%d}`, text, at)})
+		f.blocks = append(f.blocks, fakeBlock{name: sseclient.BlockChunk, data: fmt.Sprintf(`{"text":%s,"at":%d}`, text, at)})
 		at += len(p)
 	}
 	f.end(status)
@@ -72,7 +77,7 @@ func (f *fakeServer) chunks(pieces []string, status string) string {
 }
 
 func (f *fakeServer) end(status string) {
-	f.blocks = append(f.blocks, fakeBlock{name: blockEnd, data: `{"status":"` + status + `","error":null}`})
+	f.blocks = append(f.blocks, fakeBlock{name: sseclient.BlockEnd, data: `{"status":"` + status + `","error":null}`})
 	f.finished = true
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"github.com/spf13/cobra"
 
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/config"
 	"github.com/duckwire/duckwire/cmd/duckwire/internal/doctor"
 )
 
@@ -18,10 +19,10 @@ wants work: not while it drains, nor while what its answers depend on is missing
   duckwire health --ready --addr 127.0.0.1:4001`,
 		Args: cobra.NoArgs,
 	}
-	flags := addConfigFlags(cmd, "addr")
+	flags := config.AddFlags(cmd, "addr")
 	cmd.Flags().BoolVar(&ready, "ready", false, "ask whether it wants work, too")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		cfg, err := flags.load()
+		cfg, err := flags.Load()
 		if err != nil {
 			return err
 		}

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/testnet"
 	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
@@ -65,7 +66,7 @@ func (c *rawHTTP2) ask(n int) (id uint32, err error) {
 // On one connection 250 answers last at one time; those beyond are refused, and the others go on.
 func TestHTTP2StreamsAreLimited(t *testing.T) {
 	inEmptyDir(t)
-	certFile, keyFile, pool := writeCertificate(t, t.TempDir(), 1)
+	certFile, keyFile, pool := testnet.WriteCertificate(t, t.TempDir(), 1)
 	url := startSecure(t, certFile, keyFile)
 	token, err := signToken(testSecret, tokenClaims{user: "u", caps: devCaps, ttl: time.Hour})
 	if err != nil {
@@ -118,7 +119,7 @@ func TestHTTP2StreamsAreLimited(t *testing.T) {
 // Requests that are taken back at once, thousands of them (CVE-2023-44487), keep nobody else from being served.
 func TestHTTP2RapidReset(t *testing.T) {
 	inEmptyDir(t)
-	certFile, keyFile, pool := writeCertificate(t, t.TempDir(), 1)
+	certFile, keyFile, pool := testnet.WriteCertificate(t, t.TempDir(), 1)
 	url := startSecure(t, certFile, keyFile)
 	token, err := signToken(testSecret, tokenClaims{user: "u", caps: devCaps, ttl: time.Hour})
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop)   // the first signal asks, the second one kills
-	signal.Ignore(syscall.SIGPIPE) // a reader that left is an error like others: 'duckwire complete | head' cancels its stream
+	context.AfterFunc(ctx, stop)   // after the first signal, the second one ends the process
+	signal.Ignore(syscall.SIGPIPE) // so that 'duckwire complete | head' gets an error, and cancels its stream
 	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }

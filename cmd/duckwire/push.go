@@ -5,12 +5,12 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/client"
 )
 
 // pushPatience is how long a push tries to reach a server that is restarting or overloaded.
@@ -52,12 +52,12 @@ position. Without --id it gets one, so that trying again after a cut cannot publ
 		if err != nil {
 			return err
 		}
-		defer c.close()
+		defer c.Close()
 		ev.Event, ev.Payload = args[1], payload
 		if ev.ID == "" {
 			ev.ID = "cli-" + rand.Text()
 		}
-		retry := newRetrier(c.pace, pushPatience, noter(cmd.ErrOrStderr()))
+		retry := retrier(cmd, c, pushPatience)
 		position, err := push(cmd.Context(), c, args[0], ev, retry)
 		if position != "" {
 			fmt.Fprintln(cmd.OutOrStdout(), position)
@@ -67,38 +67,9 @@ position. Without --id it gets one, so that trying again after a cut cannot publ
 	return cmd
 }
 
-// payloadArg reads the payload that the command line names.
-func payloadArg(args []string, stdin io.Reader) (json.RawMessage, error) {
-	text := "{}"
-	if len(args) > 0 {
-		text = args[0]
-	}
-	file, isFile := strings.CutPrefix(text, "@")
-	if text == "-" {
-		file, isFile = "-", true
-	}
-	if isFile {
-		var err error
-		if text, err = readAll(file, stdin); err != nil {
-			return nil, err
-		}
-	}
-	if !json.Valid([]byte(text)) {
-		return nil, usagef("the payload is no JSON: %s\n  a text needs quotes of its own: '\"text\"'", clip(text))
-	}
-	return json.RawMessage(strings.TrimSpace(text)), nil
-}
-
-func clip(s string) string {
-	if s = printable(s); len(s) > 60 {
-		return s[:60] + "…"
-	}
-	return s
-}
-
 // push publishes ev, once, and returns its position: "" for an ephemeral event.
-func push(ctx context.Context, c *client, topic string, ev pushed, retry *retrier) (string, error) {
-	text, err := c.post(ctx, "/v1/topics/"+url.PathEscape(topic)+"/events", ev, retry)
+func push(ctx context.Context, c *client.Client, topic string, ev pushed, retry *client.Retrier) (string, error) {
+	text, err := c.Post(ctx, "/v1/topics/"+url.PathEscape(topic)+"/events", ev, retry)
 	if err != nil {
 		return "", err
 	}
@@ -109,7 +80,7 @@ func publishedAt(answer []byte) (string, error) {
 	var published struct {
 		Events []struct{ Position string }
 	}
-	if err := decodeAnswer(answer, &published); err != nil || len(published.Events) == 0 {
+	if err := client.DecodeAnswer(answer, &published); err != nil || len(published.Events) == 0 {
 		return "", err
 	}
 	return published.Events[0].Position, nil

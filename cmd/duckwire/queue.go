@@ -7,6 +7,9 @@ import (
 	"net/url"
 
 	"github.com/spf13/cobra"
+
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/client"
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/terminal"
 )
 
 func newQueueCmd() *cobra.Command {
@@ -54,21 +57,21 @@ session gets them again. To acknowledge again changes nothing. Prints the positi
 		if err != nil {
 			return err
 		}
-		defer c.close()
+		defer c.Close()
 		var done struct {
 			Through string `json:"through"`
 		}
-		text, err := c.post(cmd.Context(), messagesPath(user)+"/ack", map[string]string{"through": args[0]}, newRetrier(c.pace, pushPatience, noter(cmd.ErrOrStderr())))
+		text, err := c.Post(cmd.Context(), messagesPath(user)+"/ack", map[string]string{"through": args[0]}, retrier(cmd, c, pushPatience))
 		if err != nil {
 			return err
 		}
-		if err := decodeAnswer(text, &done); err != nil {
+		if err := client.DecodeAnswer(text, &done); err != nil {
 			return err
 		}
 		if asJSON {
 			return printJSON(cmd.OutOrStdout(), text)
 		}
-		fmt.Fprintln(cmd.OutOrStdout(), printable(done.Through))
+		fmt.Fprintln(cmd.OutOrStdout(), terminal.Printable(done.Through))
 		return nil
 	}
 	return cmd
@@ -111,23 +114,23 @@ Without --id it gets one, so that trying again after a cut cannot leave it twice
 		if err != nil {
 			return err
 		}
-		defer c.close()
+		defer c.Close()
 		m.Event, m.Payload = args[1], payload
 		if m.ID == "" {
 			m.ID = "cli-" + rand.Text()
 		}
-		text, err := c.post(cmd.Context(), messagesPath(args[0]), m, newRetrier(c.pace, pushPatience, noter(cmd.ErrOrStderr())))
+		text, err := c.Post(cmd.Context(), messagesPath(args[0]), m, retrier(cmd, c, pushPatience))
 		if err != nil {
 			return err
 		}
 		var queued struct{ Messages []struct{ Position string } }
-		if err := decodeAnswer(text, &queued); err != nil || len(queued.Messages) == 0 {
+		if err := client.DecodeAnswer(text, &queued); err != nil || len(queued.Messages) == 0 {
 			return err
 		}
 		if asJSON {
 			return printJSON(cmd.OutOrStdout(), text)
 		}
-		fmt.Fprintln(cmd.OutOrStdout(), printable(queued.Messages[0].Position))
+		fmt.Fprintln(cmd.OutOrStdout(), terminal.Printable(queued.Messages[0].Position))
 		return nil
 	}
 	return cmd

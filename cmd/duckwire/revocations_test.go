@@ -8,13 +8,15 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/config"
 )
 
 // TestRevocationsSurviveARestart: what was revoked stays so in the next process on the same data folder.
 func TestRevocationsSurviveARestart(t *testing.T) {
 	const secret = "a secret of the tests, longer than 32 bytes"
-	src := configSources{flags: map[string]string{"data_dir": t.TempDir()}, environ: []string{"DUCKWIRE_JWT_SECRET=" + secret}}
-	cfg, err := loadConfig(src)
+	src := config.Sources{Flags: map[string]string{"data_dir": t.TempDir()}, Environ: []string{"DUCKWIRE_JWT_SECRET=" + secret}}
+	cfg, err := config.Load(src)
 	if err != nil {
 		t.Fatal(err)
 	}

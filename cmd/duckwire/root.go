@@ -5,20 +5,23 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/config"
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/nearest"
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/sseclient"
 )
 
 // Exit codes.
 const (
 	exitOK          = 0
-	exitError       = 1   // it did not work: no server, refused, a stream with a gap
+	exitError       = 1   // it did not work: no server, a refusal, a stream with a gap
 	exitUsage       = 2   // the command line or the configuration is wrong
-	exitFailed      = 3   // the stream ended, but not well
+	exitFailed      = 3   // the stream failed, was cancelled or was superseded
 	exitInterrupted = 130 // Ctrl-C, as shells count it
-	exitPipe        = 141 // nobody reads the output any longer, as shells count it
+	exitPipe        = 141 // nothing reads the output any longer, as shells count it
 )
 
 // run executes one command line and returns the exit code. It is main without the process: tests start it.
@@ -35,12 +38,12 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	switch {
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		return exitInterrupted
-	case errors.Is(err, syscall.EPIPE): // whoever reads our output has seen enough
+	case errors.Is(err, syscall.EPIPE): // the reader of our output has closed it
 		return exitPipe
 	}
 	code := exitCode(err)
 	text := err.Error()
-	if text == "" { // the command has said everything
+	if text == "" { // the command has printed everything
 		return code
 	}
 	fmt.Fprintf(stderr, "duckwire: %s\n", text)
@@ -50,14 +53,14 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	return code
 }
 
-// usageError is a command line that does not say what to do.
+// usageError is a command line that is wrong.
 type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
-// exitError is an error with an exit code of its own.
+// codeError is an error with an exit code of its own.
 type codeError struct {
 	error
 	code int
@@ -73,13 +76,15 @@ func exitCode(err error) int {
 		return coded.code
 	case errors.As(err, &usage), isConfigError(err):
 		return exitUsage
+	case errors.As(err, new(*sseclient.FailedError)):
+		return exitFailed
 	}
 	return exitError
 }
 
 func isConfigError(err error) bool {
-	var c *configError
-	return errors.As(err, &c) || errors.Is(err, errNoDoor)
+	var c *config.Error
+	return errors.As(err, &c) || errors.Is(err, config.ErrNoKey)
 }
 
 const rootLong = `Duckwire streams code completions and analysis results, carries channels with presence
@@ -125,7 +130,7 @@ func newRoot() *cobra.Command {
 	return root
 }
 
-// asUsage makes the faults that cobra finds in flags and arguments usage errors, in the whole tree.
+// asUsage makes the errors that cobra finds in flags and arguments usage errors, in the whole tree.
 func asUsage(cmd *cobra.Command) {
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	if check := cmd.Args; check != nil {
@@ -146,17 +151,15 @@ func unknownCommand(parent *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	best, at := "", len(args[0])/2+1
-	for _, c := range parent.Commands() {
-		if d := editDistance(args[0], c.Name()); d < at && c.IsAvailableCommand() {
-			best, at = c.Name(), d
+	meant := nearest.Name(args[0], func(yield func(string) bool) {
+		for _, c := range parent.Commands() {
+			if c.IsAvailableCommand() && !yield(c.Name()) {
+				return
+			}
 		}
-	}
-	if best == "" {
+	})
+	if meant == "" {
 		return fmt.Errorf("unknown command %q", args[0])
 	}
-	return fmt.Errorf("unknown command %q; did you mean %s?", args[0], best)
+	return fmt.Errorf("unknown command %q; did you mean %s?", args[0], meant)
 }
-
-// environ is the process's environment. Only this file asks for it; the variables OTEL_… are those of package tracing.
-func environ() []string { return os.Environ() }

@@ -13,7 +13,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/duckwire/duckwire/handlers/live"
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/config"
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/httpserver"
 )
 
 func newServeCmd() *cobra.Command {
@@ -26,20 +27,20 @@ settles streams and queues, and ends with code 0. A second signal ends it at onc
 With --dev it makes a secret, keeps it in the data folder and prints a token that may do everything.
 Without --dev it starts only if it can tell who comes: set a secret, a key, a key set or API keys.
 
-` + settingsHelp(),
+` + config.Help(),
 		Example: `  duckwire serve --dev
   DUCKWIRE_JWT_SECRET=… duckwire serve --addr :4000 --data-dir /var/lib/duckwire
   DUCKWIRE_UPSTREAM_URL=http://127.0.0.1:11434/v1 duckwire serve --dev
   duckwire serve --config /etc/duckwire.yaml`,
 		Args: cobra.NoArgs,
 	}
-	flags := addConfigFlags(cmd, "addr", "data_dir", "dev")
+	flags := config.AddFlags(cmd, "addr", "data_dir", "dev")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		cfg, err := flags.load()
+		cfg, err := flags.Load()
 		if err != nil {
 			return err
 		}
-		if err := checkServe(&cfg.Config); err != nil {
+		if err := config.CheckServe(&cfg.Config); err != nil {
 			return err
 		}
 		return serve(cmd.Context(), &cfg.Config, cmd.OutOrStdout(), cmd.ErrOrStderr())
@@ -48,9 +49,9 @@ Without --dev it starts only if it can tell who comes: set a secret, a key, a ke
 }
 
 // serve runs the server until ctx ends, then stops it in order. It returns nil after an orderly stop.
-func serve(ctx context.Context, cfg *Config, stdout, stderr io.Writer) error {
+func serve(ctx context.Context, cfg *config.Config, stdout, stderr io.Writer) error {
 	logger := newLogger(cfg, stderr)
-	// The address comes first: a second server on it must not touch the first one's data.
+	// The address comes first: a second server on the same address must not touch the first one's data.
 	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.Addr)
 	if err != nil {
 		return fmt.Errorf("%w; is another server running there? choose another with --addr", err)
@@ -64,12 +65,12 @@ func serve(ctx context.Context, cfg *Config, stdout, stderr io.Writer) error {
 		return errors.Join(err, ln.Close())
 	}
 	defer app.close(logger)
-	srv := newHTTPServer(app.handler, logger)
+	srv := httpserver.New(app.handler, logger)
 	srv.ReadHeaderTimeout = cfg.HeaderTimeout
 	app.guests.Watch(srv)
 	srv.TLSConfig = secure
 	served := make(chan error, 1)
-	go func() { served <- serveOn(srv, ln) }()
+	go func() { served <- httpserver.Serve(srv, ln) }()
 	app.ready.Store(true)
 	url := localURL(ln.Addr(), secure != nil)
 	logger.Info("listening", "addr", ln.Addr().String(), "url", url, "version", buildVersion())
@@ -89,28 +90,21 @@ func serve(ctx context.Context, cfg *Config, stdout, stderr io.Writer) error {
 }
 
 // tlsConfig returns what HTTPS needs; nil is plain HTTP.
-func tlsConfig(cfg *Config, logger *slog.Logger) (*tls.Config, error) {
+func tlsConfig(cfg *config.Config, logger *slog.Logger) (*tls.Config, error) {
 	if cfg.TLSCert == "" {
 		return nil, nil
 	}
-	cert, err := loadCertificate(cfg.TLSCert, cfg.TLSKey, logger)
+	cert, err := httpserver.LoadCertificate(cfg.TLSCert, cfg.TLSKey, logger)
 	if err != nil {
 		return nil, err
 	}
-	return cert.config(), nil
-}
-
-func serveOn(srv *http.Server, ln net.Listener) error {
-	if srv.TLSConfig != nil {
-		return srv.ServeTLS(ln, "", "") // the files are the certificate's own matter
-	}
-	return srv.Serve(ln)
+	return cert.Config(), nil
 }
 
 // openApp makes the development secret where it is needed, and then the app.
-func openApp(cfg *Config, logger *slog.Logger) (*app, error) {
+func openApp(cfg *config.Config, logger *slog.Logger) (*app, error) {
 	if cfg.Dev && cfg.JWTSecret == "" {
-		secret, err := keepDevSecret(cfg.DataDir)
+		secret, err := config.EnsureDevSecret(cfg.DataDir)
 		if err != nil {
 			return nil, err
 		}
@@ -119,11 +113,12 @@ func openApp(cfg *Config, logger *slog.Logger) (*app, error) {
 	return buildServer(cfg, logger)
 }
 
-// stop ends an app's service within the drain timeout, in this order: not ready any longer; the hub tells its clients when to come back and
-// settles its streams; the listener closes and requests run out; what is left after the time is cut. Storage closes after that.
-func stop(cfg *Config, srv *http.Server, app *app, logger *slog.Logger) {
+// stop ends an app's service within the drain timeout, in this order: not ready any longer; the hub tells its clients
+// when to come back and settles its streams; the listener closes and requests run out; what is left after the time is
+// cut. Storage closes after that.
+func stop(cfg *config.Config, srv *http.Server, app *app, logger *slog.Logger) {
 	started := time.Now()
-	logger.Info("draining", "timeout", showDuration(cfg.DrainTimeout))
+	logger.Info("draining", "timeout", config.ShowDuration(cfg.DrainTimeout))
 	app.ready.Store(false)
 	app.until = started.Add(cfg.DrainTimeout)
 	ctx, cancel := context.WithDeadline(context.Background(), app.until)
@@ -138,23 +133,7 @@ func stop(cfg *Config, srv *http.Server, app *app, logger *slog.Logger) {
 	logger.Info("stopped", "took", time.Since(started).Round(time.Millisecond).String())
 }
 
-// newHTTPServer returns the server with the time limits that hold for every request. There is no WriteTimeout: streams last, and every write
-// has a deadline of its own (protocol/sse.md 1.4).
-func newHTTPServer(h http.Handler, logger *slog.Logger) *http.Server {
-	srv := &http.Server{
-		Handler:           h,
-		ConnContext:       live.KeepConn,
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
-		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 250},         // on one connection: as many tabs of a browser have one each
-		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug), // TLS probes, cut connections: not news
-	}
-	new(newConns).watch(srv)
-	return srv
-}
-
-func newLogger(cfg *Config, w io.Writer) *slog.Logger {
+func newLogger(cfg *config.Config, w io.Writer) *slog.Logger {
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(cfg.LogLevel)) // checked by oneof
 	opts := &slog.HandlerOptions{Level: level}

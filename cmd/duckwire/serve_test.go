@@ -9,6 +9,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/config"
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/httpserver"
 )
 
 func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
@@ -16,8 +19,8 @@ func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)
 // TestStopInOrder checks what holds while the hub drains, and that nothing outlasts the drain timeout.
 func TestStopInOrder(t *testing.T) {
 	t.Parallel()
-	cfg := &Config{DrainTimeout: 300 * time.Millisecond}
-	a, err := buildServer(&Config{DataDir: t.TempDir(), JWTSecret: testSecret, DrainTimeout: cfg.DrainTimeout}, quiet())
+	cfg := &config.Config{DrainTimeout: 300 * time.Millisecond}
+	a, err := buildServer(&config.Config{DataDir: t.TempDir(), JWTSecret: testSecret, DrainTimeout: cfg.DrainTimeout}, quiet())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +46,7 @@ func TestStopInOrder(t *testing.T) {
 		close(entered)
 		<-r.Context().Done() // until it is cut
 	})
-	srv := newHTTPServer(mux, quiet())
+	srv := httpserver.New(mux, quiet())
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(ln) }()
 

@@ -10,6 +10,10 @@ import (
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
+
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/client"
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/sseclient"
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/terminal"
 )
 
 // streamInfo is what the commands show of a stream's JSON (design.md 2.5).
@@ -46,8 +50,6 @@ yours, print one, or cancel it.`,
 	return cmd
 }
 
-func streamPath(id string) string { return "/v1/streams/" + url.PathEscape(id) }
-
 func newStreamsListCmd() *cobra.Command {
 	var status string
 	var limit int
@@ -68,7 +70,7 @@ func newStreamsListCmd() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		defer c.close()
+		defer c.Close()
 		query := url.Values{}
 		if status != "" {
 			query.Set("status", status)
@@ -77,7 +79,7 @@ func newStreamsListCmd() *cobra.Command {
 			query.Set("limit", strconv.Itoa(limit))
 		}
 		var raw json.RawMessage
-		if err := c.get(cmd.Context(), "/v1/streams?"+query.Encode(), &raw); err != nil {
+		if err := c.Get(cmd.Context(), "/v1/streams?"+query.Encode(), &raw); err != nil {
 			return err
 		}
 		if asJSON {
@@ -91,13 +93,14 @@ func newStreamsListCmd() *cobra.Command {
 // printStreams writes a table of the streams in the server's answer.
 func printStreams(w io.Writer, answer []byte) error {
 	var list struct{ Streams []streamInfo }
-	if err := decodeAnswer(answer, &list); err != nil {
+	if err := client.DecodeAnswer(answer, &list); err != nil {
 		return err
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "ID\tSTATUS\tKIND\tOWNER\tWATCHERS\tPOSITION\tTOPIC")
 	for _, s := range list.Streams {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%s\t%s\n", printable(s.ID), printable(s.Status), printable(s.Kind), printable(s.Owner), s.Watchers, printable(s.Position), printable(s.Topic))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%s\t%s\n", terminal.Printable(s.ID), terminal.Printable(s.Status),
+			terminal.Printable(s.Kind), terminal.Printable(s.Owner), s.Watchers, terminal.Printable(s.Position), terminal.Printable(s.Topic))
 	}
 	return t.Flush()
 }
@@ -125,13 +128,13 @@ how it ended, as that of 'duckwire complete' does. Ctrl-C leaves the stream runn
 		if err != nil {
 			return err
 		}
-		defer c.close()
+		defer c.Close()
 		if follow {
-			text := &streamText{out: cmd.OutOrStdout()}
-			return text.follow(cmd.Context(), c, args[0], newRetrier(c.pace, 0, noter(cmd.ErrOrStderr())))
+			text := &sseclient.Text{Out: cmd.OutOrStdout()}
+			return text.Follow(cmd.Context(), c, args[0], retrier(cmd, c, 0))
 		}
 		var raw json.RawMessage
-		if err := c.get(cmd.Context(), streamPath(args[0]), &raw); err != nil {
+		if err := c.Get(cmd.Context(), client.StreamPath(args[0]), &raw); err != nil {
 			return err
 		}
 		if asJSON {
@@ -145,13 +148,13 @@ how it ended, as that of 'duckwire complete' does. Ctrl-C leaves the stream runn
 // printStream writes a stream's state as lines of the form "key: value", an empty line, and its text.
 func printStream(w io.Writer, answer []byte) error {
 	var s streamInfo
-	if err := decodeAnswer(answer, &s); err != nil {
+	if err := client.DecodeAnswer(answer, &s); err != nil {
 		return err
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 1, ' ', 0)
 	line := func(key, value string) {
 		if value != "" && value != "null" {
-			fmt.Fprintf(t, "%s:\t%s\n", key, printable(value))
+			fmt.Fprintf(t, "%s:\t%s\n", key, terminal.Printable(value))
 		}
 	}
 	line("id", s.ID)
@@ -187,27 +190,17 @@ ended already stays as it is. Prints the final status.`,
 		if err != nil {
 			return err
 		}
-		defer c.close()
-		_, text, err := c.call(cmd.Context(), http.MethodDelete, streamPath(args[0]), nil)
+		defer c.Close()
+		_, text, err := c.Call(cmd.Context(), http.MethodDelete, client.StreamPath(args[0]), nil)
 		if err != nil {
 			return err
 		}
 		var s streamInfo
-		if err := decodeAnswer(text, &s); err != nil {
+		if err := client.DecodeAnswer(text, &s); err != nil {
 			return err
 		}
-		fmt.Fprintln(cmd.OutOrStdout(), printable(s.Status))
+		fmt.Fprintln(cmd.OutOrStdout(), terminal.Printable(s.Status))
 		return nil
 	}
 	return cmd
-}
-
-// printJSON writes a JSON text with line breaks.
-func printJSON(w io.Writer, raw json.RawMessage) error {
-	text, err := json.MarshalIndent(raw, "", "  ")
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(w, "%s\n", text)
-	return err
 }

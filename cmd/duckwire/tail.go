@@ -8,6 +8,9 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/sseclient"
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/terminal"
 )
 
 // tailing is what 'duckwire tail' was asked for.
@@ -45,18 +48,18 @@ can be given to --after later.`,
 		if err != nil {
 			return err
 		}
-		if f.client, err = conn.client(); err != nil {
+		if f.Client, err = conn.client(); err != nil {
 			return err
 		}
-		defer f.client.close()
-		f.retry = newRetrier(f.client.pace, 0, noter(cmd.ErrOrStderr()))
-		return f.run(cmd.Context())
+		defer f.Client.Close()
+		f.Retry = retrier(cmd, f.Client, 0)
+		return f.Run(cmd.Context())
 	}
 	return cmd
 }
 
 // follower returns what follows the topics, without its client.
-func (w *tailing) follower(topics []string, stdout, stderr io.Writer) (*follower, error) {
+func (w *tailing) follower(topics []string, stdout, stderr io.Writer) (*sseclient.Follower, error) {
 	for _, t := range topics {
 		if id, ok := strings.CutPrefix(t, "stream:"); ok {
 			return nil, usagef("%s is a stream; watch it with: duckwire streams show %s --follow", t, id)
@@ -71,9 +74,9 @@ func (w *tailing) follower(topics []string, stdout, stderr io.Writer) (*follower
 		return nil, usagef("--limit %d is too little; the least is 1", w.limit)
 	}
 	p := &eventPrinter{out: stdout, notes: stderr, asJSON: w.asJSON, left: w.limit}
-	f := &follower{path: "/v1/topics/" + url.PathEscape(topics[0]) + "/events", cursor: w.after, handle: p.take}
+	f := &sseclient.Follower{Path: "/v1/topics/" + url.PathEscape(topics[0]) + "/events", Cursor: w.after, Handle: p.take}
 	if len(topics) > 1 {
-		f.path, f.query, f.many = "/v1/events", url.Values{"topic": topics}, true
+		f.Path, f.Query, f.Many = "/v1/events", url.Values{"topic": topics}, true
 	}
 	return f, nil
 }
@@ -94,28 +97,28 @@ type envelope struct {
 	Time    string          `json:"time"`
 }
 
-func (p *eventPrinter) take(b block) error {
-	if b.name == blockReset {
+func (p *eventPrinter) take(b sseclient.Block) error {
+	if b.Name == sseclient.BlockReset {
 		var reset struct{ Reason, Topic string }
-		_ = json.Unmarshal(b.data, &reset)
+		_ = json.Unmarshal(b.Data, &reset)
 		_, err := fmt.Fprintf(p.notes, "duckwire: events were missed%s (%s); going on with what the server has\n", inTopic(reset.Topic), reset.Reason)
 		return err
 	}
 	var ev envelope
-	if err := json.Unmarshal(b.data, &ev); err != nil || ev.Topic == "" {
+	if err := json.Unmarshal(b.Data, &ev); err != nil || ev.Topic == "" {
 		return nil // not an event of a topic
 	}
 	var err error
 	if p.asJSON {
-		_, err = fmt.Fprintf(p.out, "%s\n", b.data)
+		_, err = fmt.Fprintf(p.out, "%s\n", b.Data)
 	} else {
-		_, err = fmt.Fprintf(p.out, "%s  %s  %s  %s  %s\n", printable(ev.Time), printable(ev.Topic), printable(ev.Event), printable(ev.Sender), printable(string(ev.Payload)))
+		err = printColumns(p.out, ev.Time, ev.Topic, ev.Event, ev.Sender, string(ev.Payload))
 	}
 	if err != nil {
 		return err
 	}
 	if p.left--; p.left == 0 {
-		return errDone
+		return sseclient.ErrDone
 	}
 	return nil
 }
@@ -124,5 +127,5 @@ func inTopic(topic string) string {
 	if topic == "" {
 		return ""
 	}
-	return " on " + printable(topic)
+	return " on " + terminal.Printable(topic)
 }

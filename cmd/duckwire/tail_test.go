@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/sseclient"
 	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
@@ -22,8 +23,8 @@ func (f *fakeServer) tail(ctx context.Context, want tailing, topics ...string) (
 	if err != nil {
 		return "", "", err
 	}
-	follow.client, follow.retry = f.client, f.retrier()
-	err = follow.run(ctx)
+	follow.Client, follow.Retry = f.client, f.retrier()
+	err = follow.Run(ctx)
 	return out.String(), notes.String(), err
 }
 
@@ -96,9 +97,9 @@ func TestTailEphemeral(t *testing.T) {
 		t.Fatal(err)
 	}
 	follow, _ := (&tailing{sinceStart: true, limit: 2}).follower([]string{"code:x"}, &bytes.Buffer{}, &bytes.Buffer{})
-	follow.client, follow.retry = f.client, f.retrier()
-	if err := follow.run(t.Context()); err != nil || follow.cursor != "e1.1" {
-		t.Errorf("%v, at %s", err, follow.cursor)
+	follow.Client, follow.Retry = f.client, f.retrier()
+	if err := follow.Run(t.Context()); err != nil || follow.Cursor != "e1.1" {
+		t.Errorf("%v, at %s", err, follow.Cursor)
 	}
 }
 
@@ -106,7 +107,7 @@ func TestTailManyTopics(t *testing.T) {
 	t.Parallel()
 	f := newFakeServer(t)
 	f.events("code:b", 1)
-	f.blocks = append(f.blocks, fakeBlock{name: blockReset, data: `{"reason":"trimmed","topic":"code:a","from":"e9.3"}`, ephemeral: true})
+	f.blocks = append(f.blocks, fakeBlock{name: sseclient.BlockReset, data: `{"reason":"trimmed","topic":"code:a","from":"e9.3"}`, ephemeral: true})
 	f.blocks = append(f.blocks, fakeBlock{name: "", data: f.envelope("code:a", 1)})
 	out, notes, err := f.tail(t.Context(), tailing{asJSON: true, limit: 2}, "code:a", "code:b")
 	if err != nil || strings.Count(out, "\n") != 2 || !strings.Contains(out, `"topic":"code:a"`) || !strings.Contains(notes, "missed on code:a (trimmed)") {
@@ -142,7 +143,7 @@ func TestTailGivesUp(t *testing.T) {
 	}
 	huge := func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
-		for range maxBlock/1024 + 2 {
+		for range sseclient.MaxBlock / 1000 {
 			_, _ = io.WriteString(w, "data: "+strings.Repeat("x", 1017)+"\n")
 		}
 	}

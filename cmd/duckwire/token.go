@@ -10,6 +10,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/spf13/cobra"
 
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/config"
 	"github.com/duckwire/duckwire/hub/rights"
 )
 
@@ -57,14 +58,14 @@ is signed with a development secret.`,
   export DUCKWIRE_TOKEN=$(duckwire token --user ada)`,
 		Args: cobra.NoArgs,
 	}
-	config := addConfigFlags(cmd, "data_dir")
+	settings := config.AddFlags(cmd, "data_dir")
 	flags := cmd.Flags()
 	flags.StringVar(&user, "user", "", "who the token is for (its sub)")
 	flags.StringArrayVar(&caps, "cap", nil, "PATTERN=ACTION,ACTION: what it allows; may be repeated")
 	flags.DurationVar(&ttl, "ttl", time.Hour, "how long it holds")
 	flags.StringVar(&jti, "jti", "", "its id, to revoke it by")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		cfg, err := config.load()
+		cfg, err := settings.Load()
 		if err != nil {
 			return err
 		}
@@ -85,16 +86,18 @@ is signed with a development secret.`,
 	return cmd
 }
 
-// makeToken signs with the configured secret, or with the development secret, and fills in the rights where none are given.
-func makeToken(cfg *Config, c tokenClaims) (string, error) {
+// makeToken signs with the configured secret, or with the development secret, and fills in the rights where none are
+// given.
+func makeToken(cfg *config.Config, c tokenClaims) (string, error) {
 	if c.ttl < time.Second {
 		return "", usagef("--ttl %s is too little; the least is 1s", c.ttl)
 	}
 	secret, standard := cfg.JWTSecret, capabilities{"user:{sub}": {"*"}}
 	if secret == "" {
 		var err error
-		if secret, err = readDevSecret(cfg.DataDir); errors.Is(err, fs.ErrNotExist) {
-			return "", fmt.Errorf("there is no secret to sign with: set DUCKWIRE_JWT_SECRET to the server's, or run 'duckwire serve --dev' here first (it keeps one in %s)", devSecretPath(cfg.DataDir))
+		if secret, err = config.ReadDevSecret(cfg.DataDir); errors.Is(err, fs.ErrNotExist) {
+			return "", fmt.Errorf("there is no secret to sign with: set DUCKWIRE_JWT_SECRET to the server's, "+
+				"or run 'duckwire serve --dev' here first (it keeps one in %s)", config.DevSecretPath(cfg.DataDir))
 		} else if err != nil {
 			return "", err
 		}

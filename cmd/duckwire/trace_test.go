@@ -19,6 +19,8 @@ import (
 	"github.com/coder/websocket"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/config"
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/httpserver"
 	"github.com/duckwire/duckwire/middleware/tracing/collectortest"
 )
 
@@ -34,7 +36,7 @@ const (
 type tracedServer struct {
 	t     *testing.T
 	app   *app
-	cfg   *Config
+	cfg   *config.Config
 	http  *http.Server
 	url   string
 	token string
@@ -43,7 +45,7 @@ type tracedServer struct {
 
 func startTraced(t *testing.T, upstream http.HandlerFunc) *tracedServer {
 	t.Helper()
-	s := &tracedServer{t: t, cfg: &Config{DataDir: t.TempDir(), JWTSecret: testSecret, DrainTimeout: time.Minute, StreamsPerUser: 10}}
+	s := &tracedServer{t: t, cfg: &config.Config{DataDir: t.TempDir(), JWTSecret: testSecret, DrainTimeout: time.Minute, StreamsPerUser: 10}}
 	if upstream != nil {
 		u := httptest.NewServer(upstream)
 		t.Cleanup(u.Close)
@@ -54,7 +56,7 @@ func startTraced(t *testing.T, upstream http.HandlerFunc) *tracedServer {
 		t.Fatal(err)
 	}
 	srv := httptest.NewUnstartedServer(nil)
-	srv.Config = newHTTPServer(s.app.handler, quiet())
+	srv.Config = httpserver.New(s.app.handler, quiet())
 	srv.Start()
 	s.http, s.url = srv.Config, srv.URL
 	t.Cleanup(srv.Close)

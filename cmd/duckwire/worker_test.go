@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/client"
 	"github.com/duckwire/duckwire/cmd/duckwire/internal/testnet"
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/hubtest"
@@ -24,7 +25,7 @@ import (
 // lintServer is a server process, and a client of it with every right.
 type lintServer struct {
 	t *testing.T
-	c *client
+	c *client.Client
 }
 
 // startLintServer starts a server whose leases are short.
@@ -60,9 +61,9 @@ func startLintServer(t *testing.T, env ...string) *lintServer {
 	})
 	token := lintToken(t, "tester", "*=*")
 	base := hubtest.Recv(t, "the server to listen", listening)
-	c := &client{base: base, http: newHTTPClient(), pace: 10 * time.Millisecond}
-	c.token = func() (string, error) { return token, nil }
-	t.Cleanup(c.close)
+	c := client.New(base, func() (string, error) { return token, nil })
+	c.Pace = 10 * time.Millisecond
+	t.Cleanup(c.Close)
 	return &lintServer{t, c}
 }
 
@@ -80,7 +81,7 @@ func lintToken(t *testing.T, user, grant string) string {
 func (s *lintServer) worker(args ...string) *exec.Cmd {
 	s.t.Helper()
 	cmd := exec.Command("duckwire", append([]string{"worker"}, args...)...)
-	cmd.Env = append(os.Environ(), "DUCKWIRE_URL="+s.c.base, "DUCKWIRE_TOKEN="+lintToken(s.t, "linter", "worker:analysis=produce"),
+	cmd.Env = append(os.Environ(), "DUCKWIRE_URL="+s.c.Base, "DUCKWIRE_TOKEN="+lintToken(s.t, "linter", "worker:analysis=produce"),
 		"GORACE=atexit_sleep_ms=0", "TMPDIR="+s.t.TempDir()) // a worker that is killed leaves its job's folder
 	cmd.SysProcAttr = hubtest.ProcAttr()
 	var log strings.Builder
@@ -109,7 +110,7 @@ func (s *lintServer) analyze(kind string, files ...string) string {
 	body["files"] = list
 	var id string
 	hubtest.Until(s.t, "a worker to take "+kind, func() bool {
-		header, _, err := s.c.call(s.t.Context(), http.MethodPost, "/v1/analyses", body)
+		header, _, err := s.c.Call(s.t.Context(), http.MethodPost, "/v1/analyses", body)
 		if err != nil {
 			s.t.Fatal(err)
 		}
@@ -142,7 +143,7 @@ func (s *lintServer) wait(id string, wanted func(*lintState) bool) *lintState {
 	var st lintState
 	hubtest.Until(s.t, "a stream to be as wanted", func() bool {
 		st = lintState{}
-		if err := s.c.get(s.t.Context(), streamPath(id), &st); err != nil {
+		if err := s.c.Get(s.t.Context(), client.StreamPath(id), &st); err != nil {
 			s.t.Fatal(err)
 		}
 		return wanted(&st)
@@ -281,7 +282,7 @@ func TestCancelKillsTheLinter(t *testing.T) {
 			_ = syscall.Kill(pid, syscall.SIGKILL)
 		}
 	})
-	if _, _, err := s.c.call(t.Context(), http.MethodDelete, streamPath(id), nil); err != nil {
+	if _, _, err := s.c.Call(t.Context(), http.MethodDelete, client.StreamPath(id), nil); err != nil {
 		t.Fatal(err)
 	}
 	hubtest.Until(t, "the linter's child to end", func() bool { return !alive(pid) })
@@ -357,7 +358,7 @@ func TestWorkerRefusesAProject(t *testing.T) {
 	s := startLintServer(t)
 	s.worker("--", "true")
 	s.end(s.analyze("style", "a.go", "package a\n")) // so that the worker is known
-	header, _, err := s.c.call(t.Context(), http.MethodPost, "/v1/analyses", map[string]any{"project": "42"})
+	header, _, err := s.c.Call(t.Context(), http.MethodPost, "/v1/analyses", map[string]any{"project": "42"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -372,54 +373,6 @@ func TestWorkerUsage(t *testing.T) {
 		var stderr strings.Builder
 		if code := run(t.Context(), append([]string{"worker"}, strings.Fields(args)...), strings.NewReader(""), io.Discard, &stderr); code != exitUsage {
 			t.Errorf("%q: %d %s", args, code, stderr.String())
-		}
-	}
-}
-
-func TestLintFolder(t *testing.T) {
-	t.Parallel()
-	for path, want := range map[string]string{
-		"a.go": "a.go", "../../etc/passwd": "etc/passwd", "/etc/passwd": "etc/passwd", `C:\x\a.go`: "x/a.go", `..\..\a.go`: "a.go",
-		"a/../../b.go": "b.go", "..": "", "/": "", "./a//b.go": "a/b.go",
-	} {
-		if got := safePath(path); got != want {
-			t.Errorf("%s: %s, want %s", path, got, want)
-		}
-	}
-	f, err := newLintFolder([]hub.AnalysisFile{{Path: "/lib/a.go", Code: "package a"}, {Path: "../b.txt", Code: "b"}, {Path: "temp_file", Language: "Go"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.remove()
-	if err := f.addGoMod(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if text, err := os.ReadFile(filepath.Join(f.dir, "go.mod")); err != nil || !strings.HasPrefix(string(text), "module job\n\ngo 1.") {
-		t.Errorf("%s %v", text, err)
-	}
-	for reported, want := range map[string]string{
-		"lib/a.go": "/lib/a.go", "./lib/a.go": "/lib/a.go", f.dir + "/b.txt": "../b.txt", f.real + "/lib/a.go": "/lib/a.go", "lib/../b.txt": "../b.txt",
-		"./temp_file.go": "temp_file", "go.mod": "", "/etc/passwd": "", "": "", "..": "",
-	} {
-		if got, _ := f.own(reported); got != want {
-			t.Errorf("%s: %q, want %q", reported, got, want)
-		}
-	}
-	own, err := newLintFolder([]hub.AnalysisFile{{Path: "x/go.mod", Code: "module x\n"}, {Path: "x/y/a.go"}, {Path: "b.py"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer own.remove()
-	if err := own.addGoMod(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(filepath.Join(own.dir, "go.mod")); !os.IsNotExist(err) {
-		t.Errorf("a module around one that came: %v", err)
-	}
-	for _, files := range [][]hub.AnalysisFile{{{Path: "a"}, {Path: "/a"}}, {{Path: ".."}}, {{Path: "a"}, {Path: "a/b"}}, {{Path: strings.Repeat("x", 1000)}}} {
-		if f, err := newLintFolder(files); err == nil {
-			f.remove()
-			t.Errorf("%+v: taken", files)
 		}
 	}
 }
@@ -446,7 +399,7 @@ func TestAnalysisByAModel(t *testing.T) {
 	s := startLintServer(t, "DUCKWIRE_UPSTREAM_URL="+upstream.URL+"/v1", "DUCKWIRE_UPSTREAM_MODEL=m")
 	for kind, want := range map[string]string{"good": "done ", "prose": "failed bad_answer", "broken": "failed bad_answer"} {
 		body := map[string]any{"type": kind, "path": "a.go", "code": "package a\n"}
-		header, _, err := s.c.call(t.Context(), http.MethodPost, "/v1/analyses", body)
+		header, _, err := s.c.Call(t.Context(), http.MethodPost, "/v1/analyses", body)
 		if err != nil {
 			t.Fatal(err)
 		}

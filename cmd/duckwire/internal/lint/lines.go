@@ -1,4 +1,4 @@
-// Package lint reads what linters print: lines, and SARIF. It runs nothing.
+// Package lint runs a linter over the files of a job, and reads what it prints: lines, or SARIF.
 package lint
 
 import (
@@ -13,7 +13,8 @@ import (
 const maxLineBytes = 16 << 10
 
 var (
-	// place finds "path:line:col: " and "path:line: ", as gcc writes them and most after it, and TypeScript's "path(line,col): ".
+	// place finds "path:line:col: " and "path:line: ", as gcc writes them and most after it, and TypeScript's
+	// "path(line,col): ".
 	place = regexp.MustCompile(`^((?:[A-Za-z]:[\\/])?[^:]*[^:\s]):(\d{1,9})(?::(\d{1,9}))?(?:-(\d{1,9}))?:\s*(.*)$`)
 	paren = regexp.MustCompile(`^(.*[^\s(])\((\d{1,9})(?:,(\d{1,9}))?\):\s*(.*)$`)
 	// level finds the word for a severity in front of a message, and TypeScript's code behind it.
@@ -30,8 +31,8 @@ var (
 //	lib/a.c:3:5: warning: unused variable 'x' [-Wunused-variable]
 //	src/a.ts(3,5): error TS2322: Type 'string' is not assignable to type 'number'.
 //
-// ok is false for a line that names no place. The issue's file is as the tool wrote it; whether there is such a file is for the caller to
-// check, since "12:30:45: done" looks like a place, too. A line that says no severity is of medium.
+// ok is false for a line that names no place. The issue's file is as the tool wrote it; whether there is such a file is
+// for the caller to check, since "12:30:45: done" looks like a place, too. A line that says no severity is of medium.
 func ParseLine(line string) (issue hub.Issue, ok bool) {
 	if len(line) > maxLineBytes {
 		line = line[:maxLineBytes]

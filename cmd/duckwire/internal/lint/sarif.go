@@ -86,8 +86,8 @@ type sarifFile struct {
 
 var errNoSARIF = errors.New("it is no SARIF log: an object with version and runs is needed")
 
-// ReadSARIF reads a SARIF 2.1.0 log. What was suppressed, and results that are no failures, are left out. Files are as the tool wrote them,
-// with their percent escapes and file:// taken off.
+// ReadSARIF reads a SARIF 2.1.0 log. What was suppressed, and results that are no failures, are left out. Files are as
+// the tool wrote them, with their percent escapes and file:// taken off.
 func ReadSARIF(data []byte) ([]hub.Issue, error) {
 	var log sarifLog
 	if err := json.Unmarshal(bytes.TrimPrefix(data, []byte("\ufeff")), &log); err != nil {
@@ -161,7 +161,8 @@ func (r *sarifResult) text(rule *sarifRule) string {
 	return text
 }
 
-// severity is the level of a result, or of its rule, or SARIF's own default; finer where the rule tells how bad it is for security.
+// severity is the level of a result, or of its rule, or SARIF's own default; finer where the rule tells how bad it is
+// for security.
 func severity(r *sarifResult, rule *sarifRule) hub.Severity {
 	score, err := strconv.ParseFloat(fmt.Sprint(rule.Properties.Severity), 64)
 	if err == nil && score >= 9 {

@@ -48,7 +48,8 @@ type Reader struct {
 	retry time.Duration
 }
 
-// NewReader returns a Reader of r that accepts events of up to limit bytes, field names and line ends included; 0 is DefaultLimit.
+// NewReader returns a Reader of r that accepts events of up to limit bytes: of their data, and of a line with its field name. 0 is
+// DefaultLimit.
 func NewReader(r io.Reader, limit int) *Reader {
 	if limit <= 0 {
 		limit = DefaultLimit

@@ -1,0 +1,166 @@
+// Package client makes requests to a server for the client commands, and decides when one is tried again.
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Timeout bounds a request that is answered at once, and the reading of its answer.
+const Timeout = 30 * time.Second
+
+// Client speaks to a server for the client commands. Safe for concurrent use.
+type Client struct {
+	Base  string                 // "http://127.0.0.1:4000", without a slash at the end
+	Token func() (string, error) // its answer "" is no token; nil: none
+	HTTP  *http.Client
+	Pace  time.Duration // the mean of the first wait before a new attempt
+}
+
+// New returns a client of the server at base. token is asked before every request, and may be nil.
+func New(base string, token func() (string, error)) *Client {
+	return &Client{Base: strings.TrimSuffix(base, "/"), Token: token, HTTP: newHTTPClient(), Pace: 500 * time.Millisecond}
+}
+
+// newHTTPClient has time limits for everything but the reading of an answer: event streams last.
+func newHTTPClient() *http.Client {
+	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 15 * time.Second}
+	return &http.Client{Transport: &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           dialer.DialContext,
+		ForceAttemptHTTP2:     true,
+		TLSHandshakeTimeout:   10 * time.Second,
+		ResponseHeaderTimeout: 30 * time.Second,
+		IdleConnTimeout:       30 * time.Second,
+	}}
+}
+
+// Close closes idle connections.
+func (c *Client) Close() { c.HTTP.CloseIdleConnections() }
+
+// Call sends one request and returns its answer. body may be nil. A status of 400 or more is an *APIError.
+func (c *Client) Call(ctx context.Context, method, path string, body any, header ...string) (http.Header, []byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, Timeout)
+	defer cancel()
+	req, err := c.Request(ctx, method, path, body)
+	if err != nil {
+		return nil, nil, err
+	}
+	return c.Do(req, header)
+}
+
+// Do sends a request with further headers, each a name and a value, and returns its answer.
+func (c *Client) Do(req *http.Request, header []string) (http.Header, []byte, error) {
+	for i := 0; i+1 < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	resp, err := c.HTTP.Do(req)
+	if err != nil {
+		return nil, nil, c.unreachable(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode >= 400 {
+		return resp.Header, nil, ReadError(resp)
+	}
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, nil, c.unreachable(err)
+	}
+	return resp.Header, text, nil
+}
+
+// Post sends a request until it is answered, and returns the answer. It is for requests that have the same effect when
+// they are repeated.
+func (c *Client) Post(ctx context.Context, path string, body any, retry *Retrier) ([]byte, error) {
+	for {
+		_, text, err := c.Call(ctx, http.MethodPost, path, body)
+		if err == nil {
+			return text, nil
+		}
+		if err := retry.After(ctx, err); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// Get reads a JSON answer into v.
+func (c *Client) Get(ctx context.Context, path string, v any) error {
+	_, text, err := c.Call(ctx, http.MethodGet, path, nil, "Accept", "application/json")
+	if err != nil {
+		return err
+	}
+	return DecodeAnswer(text, v)
+}
+
+// DecodeAnswer reads a JSON answer.
+func DecodeAnswer(text []byte, v any) error {
+	if err := json.Unmarshal(text, v); err != nil {
+		return fmt.Errorf("the answer is not what a Duckwire server gives: %w; is DUCKWIRE_URL right?", err)
+	}
+	return nil
+}
+
+// Request makes a request with the client's token. body is sent as JSON, and may be nil.
+func (c *Client) Request(ctx context.Context, method, path string, body any) (*http.Request, error) {
+	var r io.Reader
+	if body != nil {
+		text, err := json.Marshal(body)
+		if err != nil {
+			return nil, err
+		}
+		r = bytes.NewReader(text)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, c.Base+path, r)
+	if err != nil {
+		return nil, err
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	auth, err := c.authorization()
+	if auth != "" {
+		req.Header.Set("Authorization", auth)
+	}
+	return req, err
+}
+
+// authorization returns the Authorization header for one request, or "".
+func (c *Client) authorization() (string, error) {
+	if c.Token == nil {
+		return "", nil
+	}
+	token, err := c.Token()
+	if token == "" || err != nil {
+		return "", err
+	}
+	return "Bearer " + token, nil
+}
+
+// unreachable is the error of a request without an answer: context.Canceled, or that of NoAnswer.
+func (c *Client) unreachable(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return context.Canceled
+	}
+	return c.NoAnswer(err)
+}
+
+// NoAnswer is the error of a server that did not answer, with what to do next.
+func (c *Client) NoAnswer(err error) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		err = u.Err // without the URL, which may hold a secret
+	}
+	return &connectError{base: c.Base, err: err}
+}
+
+// StreamPath is the path of a stream.
+func StreamPath(id string) string { return "/v1/streams/" + url.PathEscape(id) }

@@ -1,0 +1,146 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/auth"
+)
+
+// minSecret is the least length of an HS256 secret in bytes: that of the hash (RFC 7518 section 3.2).
+const minSecret = 32
+
+// checkAll checks what types and bounds do not cover.
+func checkAll(l *Loaded, set Settings, faults *faults) {
+	check := func(key string, err error) {
+		if err == nil {
+			return
+		}
+		faults.add(l.From[key], fmt.Errorf("%s: %w", key, err))
+	}
+	check("addr", checkAddr(l.Addr))
+	if (l.TLSCert == "") != (l.TLSKey == "") {
+		check("tls_cert", errors.New("tls_cert and tls_key must be given together"))
+	}
+	check("jwt_secret", checkSecret(l.JWTSecret))
+	check("jwt_public_key", loadPublicKey(&l.JWTPublicKey))
+	check("api_keys", checkAPIKeys(l.APIKeys))
+	check("jwks_url", checkURL(l.JWKSURL))
+	check("authorize_url", checkURL(l.AuthorizeURL))
+	check("upstream_url", checkUpstream(l.UpstreamURL))
+	check("local_corpus", checkFolder(l.LocalCorpus))
+	for _, o := range l.AllowedOrigins {
+		check("allowed_origins", checkOrigin(o))
+	}
+	_, err := middleware.ParseProxies(l.TrustedProxies)
+	check("trusted_proxies", err)
+	if l.DataDir == "" {
+		check("data_dir", errors.New("must not be empty"))
+	}
+	if l.MessageBytes > l.BodyBytes {
+		check("message_bytes", fmt.Errorf("%s is more than a whole body may have (body_bytes is %s)", l.MessageBytes, l.BodyBytes))
+	}
+	if l.MessageBytes > l.HistoryBytes {
+		check("message_bytes", fmt.Errorf("%s is more than a topic keeps (history_bytes is %s)", l.MessageBytes, l.HistoryBytes))
+	}
+}
+
+func checkAddr(addr string) error {
+	if _, _, err := net.SplitHostPort(addr); err != nil {
+		return fmt.Errorf(`%q must be HOST:PORT, such as "127.0.0.1:4000" or ":4000" for every interface`, addr)
+	}
+	return nil
+}
+
+func checkSecret(secret string) error {
+	if secret != "" && len(secret) < minSecret {
+		return fmt.Errorf("has %d bytes; the least is %d (make one with: openssl rand -base64 32)", len(secret), minSecret)
+	}
+	return nil
+}
+
+// loadPublicKey replaces the path of a PEM file by its text.
+func loadPublicKey(key *string) error {
+	if *key == "" || strings.Contains(*key, "-----BEGIN ") {
+		return nil
+	}
+	text, err := os.ReadFile(*key)
+	if err != nil {
+		return fmt.Errorf("is neither PEM text nor a file that can be read: %w", err)
+	}
+	if !strings.Contains(string(text), "-----BEGIN ") {
+		return fmt.Errorf("the file %s holds no PEM text", *key)
+	}
+	*key = string(text)
+	return nil
+}
+
+// checkAPIKeys reads the keys as the server will. Its errors contain no key.
+func checkAPIKeys(lines []string) error {
+	_, err := auth.ParseAPIKeys(strings.Join(lines, "\n"))
+	return err
+}
+
+func checkURL(text string) error {
+	if text == "" {
+		return nil
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return fmt.Errorf("%q must be a whole http or https URL", text)
+	}
+	return nil
+}
+
+func checkUpstream(text string) error {
+	if err := checkURL(text); err != nil || text == "" {
+		return err
+	}
+	if !strings.HasSuffix(text, "/v1") {
+		return fmt.Errorf("%q must end in /v1, as in http://127.0.0.1:11434/v1", text)
+	}
+	return nil
+}
+
+func checkOrigin(origin string) error {
+	if origin == "*" {
+		return nil
+	}
+	u, err := url.Parse(origin)
+	if err != nil || u.Scheme == "" || u.Host == "" || strings.TrimSuffix(origin, "/") != u.Scheme+"://"+u.Host {
+		return fmt.Errorf("%q must be an origin, scheme and host alone, such as https://app.example.com", origin)
+	}
+	return nil
+}
+
+func checkFolder(path string) error {
+	if path == "" {
+		return nil
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return fmt.Errorf("the folder cannot be read: %w", err)
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("%s is no folder", path)
+	}
+	return nil
+}
+
+// ErrNoKey is the error of a server without a way to check who a client is: it would refuse everybody.
+var ErrNoKey = errors.New(`nobody could come in: no secret or key is configured
+  to try it here:     duckwire serve --dev
+  for a deployment:   set one of DUCKWIRE_JWT_SECRET, DUCKWIRE_JWT_PUBLIC_KEY, DUCKWIRE_JWKS_URL, DUCKWIRE_API_KEYS`)
+
+// CheckServe returns an error if no server can be started with c.
+func CheckServe(c *Config) error {
+	if !c.Dev && c.JWTSecret == "" && c.JWTPublicKey == "" && c.JWKSURL == "" && len(c.APIKeys) == 0 {
+		return ErrNoKey
+	}
+	return nil
+}

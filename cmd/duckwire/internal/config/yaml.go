@@ -1,0 +1,68 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// readYAML sets what the text of a YAML file says: one mapping of keys to scalars, or to lists of scalars. It reads
+// nodes, not a struct, so that an error can name the line, and the known key that is nearest.
+func readYAML(l *Loaded, set Settings, path string, text []byte, faults *faults) {
+	name := filepath.Base(path)
+	var doc yaml.Node
+	if err := yaml.Unmarshal(text, &doc); err != nil {
+		faults.add("", fmt.Errorf("%s: %s", name, strings.TrimPrefix(err.Error(), "yaml: ")))
+		return
+	}
+	if doc.Kind == 0 || doc.Content[0].Tag == "!!null" { // an empty file, or comments alone
+		return
+	}
+	root := doc.Content[0]
+	if root.Kind != yaml.MappingNode {
+		faults.add("", fmt.Errorf("%s:%d: must be lines of the form 'key: value'", name, root.Line))
+		return
+	}
+	for i := 0; i+1 < len(root.Content); i += 2 {
+		key, value := root.Content[i], root.Content[i+1]
+		where := fmt.Sprintf("%s:%d", name, key.Line)
+		s := set.ByKey(key.Value)
+		if s == nil {
+			faults.add("", fmt.Errorf("%s: %s is no setting%s", where, key.Value, set.suggest(key.Value, (*Setting).name)))
+			continue
+		}
+		if strings.HasPrefix(l.From[s.key], name+":") {
+			faults.add(where, fmt.Errorf("%s: is set twice", s.key))
+			continue
+		}
+		l.From[s.key] = where
+		faults.add(where, s.setNode(value))
+	}
+}
+
+// setNode reads a YAML value into the field.
+func (s *Setting) setNode(n *yaml.Node) error {
+	if n.Kind == yaml.AliasNode {
+		n = n.Alias
+	}
+	_, list := s.field.Interface().([]string)
+	switch {
+	case n.Kind == yaml.ScalarNode && n.Tag == "!!null":
+		return nil // "key:" alone leaves the default
+	case n.Kind == yaml.ScalarNode:
+		return s.set(n.Value)
+	case n.Kind == yaml.SequenceNode && list:
+		var items []string
+		if err := n.Decode(&items); err != nil {
+			return errors.New(s.key + ": must be a list of texts")
+		}
+		return s.set(strings.Join(items, ","))
+	case list:
+		return errors.New(s.key + ": must be a text or a list of texts")
+	default:
+		return errors.New(s.key + ": must be a single value")
+	}
+}

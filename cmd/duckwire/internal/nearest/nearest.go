@@ -1,0 +1,39 @@
+// Package nearest finds the name that a misspelt one stands for.
+package nearest
+
+import "iter"
+
+// Name returns the one of names that unknown most likely stands for, or "" where none is near.
+func Name(unknown string, names iter.Seq[string]) string {
+	best, at := "", len(unknown)/2+1
+	for name := range names {
+		if d := distance(unknown, name); d < at {
+			best, at = name, d
+		}
+	}
+	return best
+}
+
+// distance is the number of insertions, deletions, substitutions and swaps of neighbouring bytes that turn a into b
+// (optimal string alignment).
+func distance(a, b string) int {
+	before, prev, cur := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
+	for j := range prev {
+		prev[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		cur[0] = i
+		for j := 1; j <= len(b); j++ {
+			replace := prev[j-1]
+			if a[i-1] != b[j-1] {
+				replace++
+			}
+			cur[j] = min(prev[j]+1, cur[j-1]+1, replace)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				cur[j] = min(cur[j], before[j-2]+1)
+			}
+		}
+		before, prev, cur = prev, cur, before
+	}
+	return prev[len(b)]
+}

@@ -1,0 +1,168 @@
+package sseclient
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"mime"
+	"net/http"
+	"net/url"
+	"sync/atomic"
+	"time"
+
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/client"
+	"github.com/duckwire/duckwire/hub/provider/openai/eventstream"
+)
+
+// connection is one request of a follower.
+type connection struct {
+	follower *Follower
+	patience atomic.Int64 // nanoseconds of silence after which the connection is dead
+	body     *watchedBody
+	greeted  bool   // hello has come
+	lastID   string // of the block before: a block without an id has that one
+	bye      error  // a *client.ByeError, once the server has sent bye
+	result   error  // of Handle, once it is an error
+}
+
+// run makes the request, and reads its answer until bye or result is set, or an error ends it.
+func (c *connection) run(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	c.expectBeat(10)
+	resp, err := c.ask(ctx)
+	if err != nil {
+		return err
+	}
+	c.body = newWatchedBody(resp.Body, &c.patience, stop)
+	defer c.body.Close()
+	for events := eventstream.NewReader(c.body, MaxBlock); c.result == nil && c.bye == nil; {
+		ev, err := events.Next()
+		if err != nil {
+			return err
+		}
+		c.take(ev, events.Retry())
+	}
+	return nil
+}
+
+// ask sends the request. The answer is an event stream, and its body is the caller's to close.
+func (c *connection) ask(ctx context.Context) (*http.Response, error) {
+	req, err := c.follower.Client.Request(ctx, http.MethodGet, c.path(), nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Accept", "text/event-stream")
+	req.Header.Set("Cache-Control", "no-cache")
+	resp, err := c.follower.Client.HTTP.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	if err := refused(resp); err != nil {
+		resp.Body.Close()
+		return nil, err
+	}
+	return resp, nil
+}
+
+// path is the path and query of the request: they ask for what follows the position.
+func (c *connection) path() string {
+	query := url.Values{}
+	for k, v := range c.follower.Query {
+		query[k] = v
+	}
+	if c.follower.Cursor != "" {
+		query.Set("after", c.follower.Cursor)
+	}
+	if len(query) == 0 {
+		return c.follower.Path
+	}
+	return c.follower.Path + "?" + query.Encode()
+}
+
+var errNotSSE = errors.New("the answer is no event stream")
+
+// refused is the error of an answer that is no event stream, or nil.
+func refused(resp *http.Response) error {
+	switch kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); {
+	case resp.StatusCode == http.StatusNoContent:
+		return errOver
+	case resp.StatusCode >= 400:
+		return client.ReadError(resp)
+	case resp.StatusCode != http.StatusOK || kind != "text/event-stream":
+		return fmt.Errorf("%w, but %d %q; is DUCKWIRE_URL right?", errNotSSE, resp.StatusCode, kind)
+	}
+	return nil
+}
+
+// take handles one block. retry is the wait before a new connection that the server asked for last.
+func (c *connection) take(ev eventstream.Event, retry time.Duration) {
+	if len(ev.Data) == 0 {
+		return
+	}
+	b := Block{Name: ev.Type, Data: ev.Data}
+	if !json.Valid(b.Data) { // a publisher's own text: it moves the position, and has no meaning here
+		b.Data, _ = json.Marshal(string(ev.Data))
+	}
+	switch b.Name {
+	case blockHello:
+		c.hello(b.Data)
+		return
+	case blockBye:
+		c.goodbye(b.Data, retry)
+		return
+	case BlockReset:
+		c.reset(b.Data)
+	}
+	c.follower.Retry.Success()
+	if err := c.follower.Handle(b); err != nil {
+		c.result = err
+	}
+	if ev.ID != c.lastID { // after handle: the position moves behind a block once it is handled
+		c.follower.Cursor, c.lastID = ev.ID, ev.ID
+	}
+}
+
+// hello reads the heartbeat's period, and the position where a reader without one began: its next attempt must begin
+// there.
+func (c *connection) hello(data []byte) {
+	var hello struct {
+		Position string
+		HB       float64
+	}
+	_ = json.Unmarshal(data, &hello)
+	if c.follower.Cursor == "" {
+		c.follower.Cursor = hello.Position
+	}
+	if hello.HB >= 1 {
+		c.expectBeat(hello.HB)
+	}
+	c.greeted = true
+}
+
+// expectBeat says that a heartbeat comes every hb seconds; after 2.5 times that without a byte the connection is dead
+// (protocol/sse.md 10).
+func (c *connection) expectBeat(hb float64) {
+	c.patience.Store(int64(2.5 * hb * float64(time.Second)))
+	if c.body != nil {
+		c.body.alive()
+	}
+}
+
+// goodbye notes how long to wait before the next request.
+func (c *connection) goodbye(data []byte, retry time.Duration) {
+	bye := &client.ByeError{}
+	_ = json.Unmarshal(data, bye)
+	bye.Retry = min(retry, 30*time.Second)
+	c.bye = bye
+}
+
+// reset moves the position to the one where the server continues.
+func (c *connection) reset(data []byte) {
+	var reset struct{ From string }
+	_ = json.Unmarshal(data, &reset)
+	if reset.From != "" && !c.follower.Many {
+		c.follower.Cursor = reset.From
+	}
+}

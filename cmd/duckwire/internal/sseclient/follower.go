@@ -1,0 +1,90 @@
+// Package sseclient reads a server's event streams across cuts and restarts (protocol/sse.md).
+package sseclient
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/client"
+	"github.com/duckwire/duckwire/hub/provider/openai/eventstream"
+)
+
+// MaxBlock is the longest block that a client takes: well above the largest event or piece of text that a server sends
+// in one.
+const MaxBlock = 8 << 20
+
+// Names of blocks (protocol/sse.md 2.5).
+const (
+	blockHello = "hello"
+	BlockEnd   = "end"
+	BlockReset = "reset"
+	blockBye   = "bye"
+	BlockChunk = "chunk"
+)
+
+// Block is one block of an event stream.
+type Block struct {
+	Name string
+	Data json.RawMessage
+}
+
+// ErrDone is returned by a follower's handler that wants no more blocks.
+var ErrDone = errors.New("done")
+
+// errOver is the server's 204: the stream has ended, and the position is at its end.
+var errOver = errors.New("the stream is over")
+
+// Follower reads an event stream across cuts, restarts and drains of the server: it keeps the position and asks for
+// what follows it (protocol/sse.md sections 4, 5 and 10).
+type Follower struct {
+	Client *client.Client
+	Path   string     // "/v1/streams/ID"
+	Query  url.Values // without after
+	Cursor string     // the position after the last block that was handled; "": the server chooses
+	Many   bool       // several topics: a reset is about one of them, and the cursor covers all
+	// Handle is called with each block but hello and bye. ErrDone ends Run with nil, and any other error ends it with
+	// that error.
+	Handle func(Block) error
+	Retry  *client.Retrier
+}
+
+// Run reads until Handle returns an error, the stream is over (errOver), an error occurs that no attempt can mend, or
+// ctx ends.
+func (f *Follower) Run(ctx context.Context) error {
+	for {
+		conn := &connection{follower: f}
+		err := conn.run(ctx)
+		if conn.greeted { // the patience begins here, however long the server was silent
+			f.Retry.Contact()
+		}
+		switch {
+		case errors.Is(conn.result, ErrDone):
+			return nil
+		case conn.result != nil:
+			return conn.result
+		case ctx.Err() != nil:
+			return context.Canceled
+		case conn.bye != nil:
+			err = conn.bye
+		case errors.As(err, new(*eventstream.TooLongError)):
+			return fmt.Errorf("the server sent a block of more than %dMiB", MaxBlock>>20)
+		case err == io.EOF: // only bye may end an answer
+			err = f.Client.NoAnswer(io.ErrUnexpectedEOF)
+		case !isRefusal(err):
+			err = f.Client.NoAnswer(err)
+		}
+		if err := f.Retry.After(ctx, err); err != nil {
+			return err
+		}
+	}
+}
+
+// isRefusal reports whether err is an answer of the server, and not a failure to get one.
+func isRefusal(err error) bool {
+	var api *client.APIError
+	return errors.As(err, &api) || errors.Is(err, errOver) || errors.Is(err, errNotSSE)
+}

@@ -1,0 +1,181 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/config"
+	"github.com/duckwire/duckwire/handlers"
+	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/provider/local"
+	"github.com/duckwire/duckwire/hub/provider/openai"
+	"github.com/duckwire/duckwire/hub/rights"
+	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/auth"
+	"github.com/duckwire/duckwire/middleware/tracing"
+)
+
+// app is everything behind the listener.
+type app struct {
+	handler http.Handler
+	guests  *middleware.Guests        // connections without a valid credential
+	ready   atomic.Bool               // what /readyz says: from listening until draining
+	drain   func(ctx context.Context) // tells clients to come back, settles streams and queues; nil: nothing to settle
+	until   time.Time                 // when the drain timeout is over; zero: no stop has begun
+	closers []func() error            // in the order of closing
+}
+
+// close closes what buildServer opened.
+func (a *app) close(logger *slog.Logger) {
+	for _, c := range a.closers {
+		if err := c(); err != nil {
+			logger.Error("closing", "error", err)
+		}
+	}
+}
+
+// buildServer puts the app together from its parts: provider and stores → hub → handlers. After an error nothing is
+// left open.
+func buildServer(cfg *config.Config, logger *slog.Logger) (_ *app, err error) {
+	a := &app{}
+	defer func() {
+		if err != nil {
+			a.close(logger)
+		}
+	}()
+	traces, err := a.openTraces(logger)
+	if err != nil {
+		return nil, err
+	}
+	provider, err := a.openProvider(cfg, traces, logger)
+	if err != nil {
+		return nil, err
+	}
+	stores, err := a.openStores(cfg, logger)
+	if err != nil {
+		return nil, err
+	}
+	verifier, err := a.openVerifier(cfg, stores.revocations, logger)
+	if err != nil {
+		return nil, err
+	}
+	options, err := handlerOptions(cfg)
+	if err != nil {
+		return nil, err
+	}
+	h, err := a.openHub(hub.Options{
+		Limits: hubLimits(cfg), Provider: traces.Provider(provider), Streams: stores.streams, Topics: stores.topics,
+		Presences: stores.presences, Queue: stores.queue, Logger: logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	options.Hub, options.Verifier, options.Conversations, options.Logger = h, verifier, stores.conversations, logger
+	options.Trace, options.Version = traces.Requests(), buildVersion()
+	options.Degraded = func() []string { return degraded(stores.err()) }
+	options.Ready = a.readiness(verifier)
+	a.guests = &middleware.Guests{Proxies: options.Proxies, Most: cfg.Guests, PerAddress: cfg.GuestsPerAddress}
+	a.openHandlers(h, options)
+	return a, nil
+}
+
+// openHub starts the hub. It is closed before its provider and the stores, which its streams use to their end.
+func (a *app) openHub(o hub.Options) (*hub.Hub, error) {
+	h := hub.New(o)
+	a.closeFirst(func() error { h.Close(); return nil })
+	return h, h.Restore()
+}
+
+// openHandlers makes the app's handler and its drain.
+func (a *app) openHandlers(h *hub.Hub, o handlers.Options) {
+	edge := handlers.New(o)
+	a.closeFirst(func() error { edge.Close(); return nil })
+	a.handler = edge
+	a.drain = func(ctx context.Context) {
+		var sockets sync.WaitGroup
+		sockets.Go(func() { edge.Drain(ctx) })
+		h.Drain(ctx)
+		sockets.Wait()
+	}
+}
+
+// readiness returns what /readyz asks.
+func (a *app) readiness(v *auth.Verifier) func(context.Context) error {
+	return func(context.Context) error {
+		if !a.ready.Load() {
+			return errs.ErrClosed
+		}
+		return v.Ready()
+	}
+}
+
+// closeFirst has c called before all closers so far.
+func (a *app) closeFirst(c func() error) { a.closers = slices.Insert(a.closers, 0, c) }
+
+// provider makes completions. It is closed when nothing uses it any longer.
+type provider interface {
+	hub.Provider
+	Close() error
+}
+
+// leastFlush is how long the last traces may take where clients and streams took the whole drain timeout.
+const leastFlush = time.Second
+
+// openTraces starts to send traces where they are wanted. They are closed after the hub, whose end ends the last spans,
+// and before anything else.
+func (a *app) openTraces(logger *slog.Logger) (*tracing.Tracing, error) {
+	traces, err := tracing.Start(logger, buildVersion())
+	if err != nil || traces == nil {
+		return nil, err
+	}
+	a.closers = append(a.closers, func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), max(time.Until(a.until), leastFlush))
+		defer cancel()
+		return traces.Close(ctx)
+	})
+	return traces, nil
+}
+
+// openProvider opens the upstream where there is one, else the built-in completer.
+func (a *app) openProvider(cfg *config.Config, traces *tracing.Tracing, logger *slog.Logger) (p provider, err error) {
+	if cfg.UpstreamURL != "" {
+		o := upstreamOptions(cfg)
+		o.Header = traces.Header()
+		p, err = openai.New(o)
+	} else {
+		p, err = local.New(local.Options{Corpus: cfg.LocalCorpus, TokenDelay: zeroAsNone(cfg.LocalTokenDelay), Logger: logger})
+	}
+	if err != nil {
+		return nil, err
+	}
+	a.closers = append(a.closers, p.Close)
+	return p, nil
+}
+
+// openVerifier opens what checks tokens and API keys, and knows which were revoked.
+func (a *app) openVerifier(cfg *config.Config, store rights.RevocationStore, logger *slog.Logger) (*auth.Verifier, error) {
+	revocations, err := rights.NewRevocations(rights.RevocationOptions{Store: store, TTL: cfg.RevocationTTL})
+	if err != nil {
+		return nil, err
+	}
+	keys, err := auth.ParseAPIKeys(strings.Join(cfg.APIKeys, "\n"))
+	if err != nil {
+		return nil, err
+	}
+	v, err := auth.NewVerifier(context.Background(), auth.VerifierOptions{
+		Secret: []byte(cfg.JWTSecret), PublicKeyPEM: []byte(cfg.JWTPublicKey), JWKSURL: cfg.JWKSURL, APIKeys: keys,
+		Revocations: revocations, Issuer: cfg.JWTIssuer, Audience: cfg.JWTAudience, Logger: logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	a.closers = append(a.closers, func() error { v.Close(); return nil })
+	return v, nil
+}

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"time"
+
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/config"
+	"github.com/duckwire/duckwire/handlers"
+	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/provider/openai"
+	"github.com/duckwire/duckwire/hub/rights"
+	"github.com/duckwire/duckwire/middleware"
+	"github.com/duckwire/duckwire/middleware/auth"
+	"github.com/duckwire/duckwire/middleware/ratelimit"
+)
+
+// handlerOptions are the options of the handlers that the configuration decides.
+func handlerOptions(cfg *config.Config) (handlers.Options, error) {
+	authorizer, err := newAuthorizer(cfg)
+	if err != nil {
+		return handlers.Options{}, err
+	}
+	proxies, err := middleware.ParseProxies(cfg.TrustedProxies)
+	return handlers.Options{
+		Authorizer: authorizer, Proxies: proxies, AllowedOrigins: cfg.AllowedOrigins, BodyBytes: int64(cfg.BodyBytes),
+		TopicsPerSession: cfg.TopicsPerSession, ChannelsPerSocket: cfg.ChannelsPerSocket, Connections: cfg.Connections,
+		ConnectionsPerUser: cfg.ConnectionsPerUser, ConnectionsPerAddress: cfg.ConnectionsPerAddr, Rates: rateLimits(cfg),
+		BodyTimeout: cfg.BodyTimeout, UploadSilence: cfg.UploadSilence, WriteTimeout: cfg.WriteTimeout, Heartbeat: cfg.Heartbeat,
+		PresenceGrace: zeroAsNone(cfg.PresenceGrace), OpenMetrics: cfg.Metrics == "open",
+	}, err
+}
+
+func upstreamOptions(cfg *config.Config) openai.Options {
+	return openai.Options{
+		BaseURL: cfg.UpstreamURL, Key: cfg.UpstreamKey, Model: cfg.UpstreamModel, FIM: openai.FIM(cfg.UpstreamFIM),
+		ConnectTimeout: cfg.UpstreamConnectTimeout, FirstTokenTimeout: cfg.UpstreamFirstTokenTimeout,
+		SilenceTimeout: cfg.UpstreamSilenceTimeout,
+	}
+}
+
+// newAuthorizer returns who decides: the token's capabilities, and behind them the application where it wants to be
+// asked.
+func newAuthorizer(cfg *config.Config) (rights.Authorizer, error) {
+	if cfg.AuthorizeURL == "" {
+		return rights.CapsAuthorizer{}, nil
+	}
+	return auth.NewURLAuthorizer(auth.URLAuthorizerOptions{URL: cfg.AuthorizeURL, TTL: zeroAsNone(cfg.AuthorizeTTL)})
+}
+
+// zeroAsNone returns -1 for 0. A 0 in the configuration is none; a 0 in the options is the default, and -1 is none.
+func zeroAsNone[T int | time.Duration](n T) T {
+	if n == 0 {
+		return -1
+	}
+	return n
+}
+
+// rateLimits are the limits by time.
+func rateLimits(cfg *config.Config) ratelimit.Limits {
+	return ratelimit.Limits{
+		HeavyPerMinute: zeroAsNone(cfg.HeavyPerMinute), EventsPerSecond: zeroAsNone(cfg.EventsPerSecond),
+		CursorsPerSecond: zeroAsNone(cfg.CursorsPerSecond), QueuePerSecond: zeroAsNone(cfg.QueuePerSecond),
+		JoinsPerMinute: zeroAsNone(cfg.JoinsPerMinute), FailuresPerMinute: zeroAsNone(cfg.FailuresPerMinute),
+	}
+}
+
+func hubLimits(cfg *config.Config) hub.Limits {
+	return hub.Limits{
+		MessageBytes: int(cfg.MessageBytes), BatchEvents: cfg.BatchEvents, HistoryEvents: cfg.HistoryEvents,
+		HistoryBytes: int64(cfg.HistoryBytes), HistoryTTL: cfg.HistoryTTL, Topics: cfg.Topics, EphemeralKeys: cfg.EphemeralKeys, EphemeralTTL: cfg.EphemeralTTL,
+		PresencePerTopic: cfg.PresencePerTopic, PresenceMetaBytes: int(cfg.PresenceMetaBytes),
+		StreamBytes: int64(cfg.StreamBytes), StreamTTL: cfg.StreamTTL, StreamsPerUser: cfg.StreamsPerUser,
+		Lease: cfg.Lease, LogMemory: int64(cfg.LogMemory),
+		QueueMax: cfg.QueueMax, QueueBytes: int64(cfg.QueueBytes), QueueTTL: cfg.QueueTTL,
+		JobWait: cfg.JobWait, Jobs: cfg.Jobs, JobsPerUser: cfg.JobsPerUser, JobBytes: int64(cfg.JobBytes),
+	}
+}

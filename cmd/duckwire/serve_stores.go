@@ -1,0 +1,75 @@
+package main
+
+import (
+	"crypto/rand"
+	"log/slog"
+	"strings"
+
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/config"
+	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/rights"
+	"github.com/duckwire/duckwire/storage/redis"
+	"github.com/duckwire/duckwire/storage/sqlite"
+)
+
+// stores have what outlives the process.
+type stores struct {
+	streams       hub.StreamStore
+	topics        hub.TopicStore    // nil: topics end with the process
+	presences     hub.PresenceStore // nil: presences end with the process
+	queue         hub.QueueStore
+	revocations   rights.RevocationStore
+	conversations hub.ConversationStore // nil: conversations end with the process
+	err           func() error          // why nothing can be stored at the moment, or nil
+}
+
+// openStores opens the database of one node, or what several share.
+func (a *app) openStores(cfg *config.Config, logger *slog.Logger) (stores, error) {
+	if cfg.RedisURL != "" {
+		s, err := a.openRedis(cfg, logger)
+		if err != nil {
+			return stores{}, err
+		}
+		return stores{streams: s, topics: s, presences: s, queue: s, revocations: s, conversations: s, err: s.Err}, nil
+	}
+	s, err := a.openStore(cfg, logger)
+	if err != nil {
+		return stores{}, err
+	}
+	return stores{streams: s, queue: s, revocations: s, err: s.Err}, nil
+}
+
+// openRedis joins the nodes that share a Redis, under a name of this process's own.
+func (a *app) openRedis(cfg *config.Config, logger *slog.Logger) (*redis.Store, error) {
+	s, err := redis.Open(redis.Options{
+		URL: cfg.RedisURL, Node: strings.ToLower(rand.Text()[:12]), Logger: logger,
+		StreamTTL: cfg.StreamTTL, Lease: cfg.NodeLease, Replicas: cfg.RedisReplicas,
+	})
+	if err != nil {
+		return nil, err
+	}
+	a.closers = append(a.closers, func() error { s.Close(); return nil })
+	return s, nil
+}
+
+// openStore opens the database in the data folder.
+func (a *app) openStore(cfg *config.Config, logger *slog.Logger) (*sqlite.Store, error) {
+	durability := sqlite.Full
+	if cfg.Durable == "normal" {
+		durability = sqlite.Normal
+	}
+	store, err := sqlite.Open(sqlite.Options{Dir: cfg.DataDir, Durability: durability, Logger: logger})
+	if err != nil {
+		return nil, err
+	}
+	a.closers = append(a.closers, store.Close)
+	return store, nil
+}
+
+// degraded returns what does not work while the store has this error.
+func degraded(err error) []string {
+	if err == nil {
+		return nil
+	}
+	return []string{"messages and streams cannot be kept at the moment: " + err.Error()}
+}
