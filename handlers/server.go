@@ -148,7 +148,7 @@ func (e *Edge) Close() {
 
 func newServer(o Options) *server {
 	o = o.withDefaults()
-	table := channels.NewTable(o.Conversations)
+	table := channels.NewTable(o.Hub, o.Logger, o.Conversations)
 	o.Authorizer = table.Guard(o.Authorizer)
 	s := &server{
 		Options: o, hub: o.Hub, logger: o.Logger, channels: table, rates: ratelimit.NewSet(o.Rates),

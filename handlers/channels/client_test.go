@@ -42,7 +42,7 @@ func serve(t testing.TB, o hub.Options, conversations hub.ConversationStore, mor
 	logger := slog.New(slog.DiscardHandler)
 	o.Logger = logger
 	h := hub.New(o)
-	table := channels.NewTable(conversations)
+	table := channels.NewTable(h, logger, conversations)
 	sockets := socket.NewServer(socket.Options{
 		Hub: h, Logger: logger, Routes: append(more, table.Routes...), Authorizer: table.Guard(hub.CapsAuthorizer{}),
 		Identify: func(r *http.Request, _ string) (*hub.Identity, error) {

@@ -1,8 +1,6 @@
 package channels
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -11,42 +9,23 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// response is the event of a whole answer. RubberDuck names what kind of conversation an engine took it for; there is one kind here.
-type response struct {
-	Query            string         `json:"query"`
-	Response         string         `json:"response"`
-	ConversationType string         `json:"conversation_type"`
-	RoutedTo         string         `json:"routed_to"`
-	Timestamp        string         `json:"timestamp"`
-	Metadata         map[string]any `json:"metadata"`
-	MessageID        string         `json:"message_id"`  // of the question
-	ResponseID       string         `json:"response_id"` // of the answer, as in "history"
-	Stream           string         `json:"stream"`
-	Truncated        bool           `json:"truncated,omitempty"` // the stream has it whole
-}
-
-// cancelled is processing_cancelled, in its one shape.
-type cancelled struct {
-	Message        string         `json:"message"`
-	TasksCancelled int            `json:"tasks_cancelled"`
-	CancelledBy    string         `json:"cancelled_by"` // a user, or "unwatched"
-	Reason         string         `json:"reason"`       // cancelled or superseded
-	SupersededBy   string         `json:"superseded_by,omitempty"`
-	Metadata       map[string]any `json:"metadata"`
-	MessageID      string         `json:"message_id,omitempty"`
-	Stream         string         `json:"stream,omitempty"`
-	Timestamp      string         `json:"timestamp"`
+// Ending is how an answer ended.
+type Ending struct {
+	Question *Message
+	Running  *Running
+	State    *hub.StreamState // of the answer's stream, which has ended
 }
 
 // conclude tells how the answer ended, as soon as the store can be reached.
-func (u *turn) conclude() {
+func (x *exchange) conclude() {
+	s := x.session
 	for failures := 1; ; failures++ {
-		err := u.talk.alone(func(r record) error { return u.concludeLocked(&r) })
+		err := s.alone(func(r Record) error { return x.concludeLocked(&r) })
 		if err == nil {
 			return
 		}
-		if !u.hub.PauseAfter(failures) {
-			u.logger.Warn("how an answer ended is not told", "topic", u.talk.topic, "stream", u.question.Metadata.Stream, "error", err)
+		if !s.service.hub.PauseAfter(failures) {
+			s.service.logger.Warn("how an answer ended is not told", "topic", s.topic, "stream", x.question.Metadata.Stream, "error", err)
 			return
 		}
 	}
@@ -55,64 +34,56 @@ func (u *turn) conclude() {
 // errAnswerAway means that an answer cannot be ended.
 var errAnswerAway = fmt.Errorf("the node that makes the answer cannot be reached: %w", hub.ErrUnavailable)
 
-// concludeLocked keeps the answer and publishes how it ended, once: where a node has died over it, another does what is left, and what the topic has
+// concludeLocked stores the answer and publishes how it ended, once: where a node has died over it, another does what is left, and what the topic has
 // already is not published again. The stream has ended.
-func (u *turn) concludeLocked(r *record) error {
+func (x *exchange) concludeLocked(r *Record) error {
 	run := r.Running
-	if run == nil || run.Stream != u.question.Metadata.Stream {
+	if run == nil || run.Stream != x.question.Metadata.Stream {
 		return nil // it has been told
 	}
-	st := u.state()
+	st := x.state()
 	if !st.Status.Ended() {
 		return errAnswerAway
 	}
-	if u.talk.current == run.Stream {
-		u.talk.current = ""
+	if x.session.current == run.Stream {
+		x.session.current = ""
 	}
-	if !run.Kept {
-		if err := u.keepLocked(r, &st); err != nil {
+	if !run.Stored {
+		if err := x.storeLocked(r, &st); err != nil {
 			return err
 		}
 	}
-	if err := u.tell(run, &st); err != nil {
+	if err := x.tellLocked(&Ending{&x.question, r.Running, &st}); err != nil {
 		return err
 	}
 	r.Running = nil
-	return u.talk.saveLocked(r)
+	return x.session.saveLocked(r)
 }
 
 // state is how the stream is now. One that is nowhere was lost.
-func (u *turn) state() hub.StreamState {
-	if u.stream != nil {
-		return u.stream.State()
+func (x *exchange) state() hub.StreamState {
+	if x.stream != nil {
+		return x.stream.State()
 	}
 	lost := &hub.EndError{Code: "stream_lost", Message: "the answer was lost with the node that made it"}
 	return hub.StreamState{Status: hub.StatusInterrupted, Ending: hub.Ending{Error: lost}}
 }
 
-// keepLocked puts the answer, as far as it came, among the messages.
-func (u *turn) keepLocked(r *record, st *hub.StreamState) error {
+// storeLocked puts the answer, as far as it came, among the messages.
+func (x *exchange) storeLocked(r *Record, st *hub.StreamState) error {
 	run := *r.Running
-	run.Kept = true
-	next := *r
-	next.Running = &run
-	text, cut := cutText(st.Text, longestKept)
-	if text != "" { // models refuse messages without content
-		m := chatMessage{
-			ID: run.Answer, Role: "assistant", Content: text, CreatedAt: now(),
-			Metadata: messageMetadata{Stream: run.Stream, ReplyTo: u.question.ID, Model: st.Info.Model, Truncated: cut},
-		}
-		if st.Status != hub.StatusDone {
-			m.Metadata.Status = string(st.Status)
-		}
+	run.Stored = true
+	without := *r
+	without.Running = &run
+	next := without
+	if m := x.answer(&run, st); m.Content != "" { // models refuse messages without content
 		next = next.with(m)
 	}
-	err := u.talk.saveLocked(&next)
+	err := x.session.saveLocked(&next)
 	if errors.Is(err, hub.ErrLimited) {
-		u.logger.Warn("an answer was not kept in its conversation", "topic", u.talk.topic, "stream", run.Stream, "error", err)
-		next = *r
-		next.Running = &run
-		err = u.talk.saveLocked(&next)
+		x.session.service.logger.Warn("an answer was not kept in its conversation", "topic", x.session.topic, "stream", run.Stream, "error", err)
+		next = without
+		err = x.session.saveLocked(&next)
 	}
 	if err == nil {
 		*r = next
@@ -120,71 +91,42 @@ func (u *turn) keepLocked(r *record, st *hub.StreamState) error {
 	return err
 }
 
-// tell publishes how the answer ended.
-func (u *turn) tell(run *running, st *hub.StreamState) error {
-	category, text := "engine", "Processing completed"
-	var err error
-	switch st.Status {
-	case hub.StatusDone:
-		err = u.publishEnd("response", u.response(run, st))
-	case hub.StatusCancelled, hub.StatusSuperseded:
-		err = u.publishEnd("processing_cancelled", u.cancelled(run, st))
-		text = "Processing cancelled"
-	default:
-		e := failureOf(st.Ending.Error)
-		e.MessageID, e.Stream = u.question.ID, run.Stream
-		err = u.publishEnd("error", e)
-		category, text = "error", e.Message
+// answer is the answer as a message.
+func (x *exchange) answer(run *Running, st *hub.StreamState) Message {
+	text, cut := CutText(st.Text, longestMessage)
+	m := Message{
+		ID: run.Answer, Role: roleAssistant, Content: text, CreatedAt: timestamp(),
+		Metadata: MessageMetadata{Stream: run.Stream, ReplyTo: x.question.ID, Model: st.Info.Model, Truncated: cut},
 	}
-	if err != nil {
+	if st.Status != hub.StatusDone {
+		m.Metadata.Status = string(st.Status)
+	}
+	return m
+}
+
+// tellLocked publishes how the answer ended, under ids: it is not published twice.
+func (x *exchange) tellLocked(e *Ending) error {
+	words := x.session.service.words
+	p := &Progress{Question: e.Question}
+	var in hub.EventInput
+	switch e.State.Status {
+	case hub.StatusDone:
+		p.Stage, in = StageDone, words.Answered(e)
+	case hub.StatusCancelled, hub.StatusSuperseded:
+		p.Stage, in = StageCancelled, words.Cancelled(e)
+	default:
+		p.Stage, p.Error, in = StageFailed, e.State.Ending.Error, words.Failed(e)
+	}
+	id := e.Running.Stream + ".end"
+	in.ID = id
+	if err := x.publish(x.session.topic, in); err != nil {
 		return err
 	}
-	return u.publishProgress(category, text, run.Stream+".end")
+	return x.publishProgress(p, id)
 }
 
-func (u *turn) response(run *running, st *hub.StreamState) response {
-	meta := map[string]any{"processing_time": elapsed(st)}
-	putText(meta, "model_used", st.Info.Model)
-	putText(meta, "provider", u.model.Provider)
-	putText(meta, "finish_reason", st.Ending.FinishReason)
-	if st.Ending.Usage != nil {
-		meta["usage"] = st.Ending.Usage
-	}
-	r := response{
-		Query: u.question.Content, Response: string(st.Text), ConversationType: "simple", RoutedTo: "completion", Timestamp: now(), Metadata: meta,
-		MessageID: u.question.ID, ResponseID: run.Answer, Stream: run.Stream,
-	}
-	limit := u.hub.Limits().MessageBytes
-	if len(encodeJSON(r)) > limit {
-		r.Response, r.Truncated = cutText(st.Text, limit/8) // JSON may write one byte as six
-	}
-	return r
-}
-
-func (u *turn) cancelled(run *running, st *hub.StreamState) *cancelled {
-	c := &cancelled{
-		Message: "Processing was cancelled", TasksCancelled: 1, CancelledBy: st.Account.EndedBy, Reason: string(st.Status), Metadata: map[string]any{},
-		MessageID: u.question.ID, Stream: run.Stream, Timestamp: now(), SupersededBy: run.By,
-	}
-	if st.Status == hub.StatusSuperseded {
-		c.Message = "Processing was cancelled: a newer message took its place"
-	}
-	return c
-}
-
-// publishEnd publishes the event that ends the turn, under an id: it is not published twice.
-func (u *turn) publishEnd(event string, v any) error {
-	return u.publish(event, hub.EventInput{ID: u.question.Metadata.Stream + ".end", Payload: encodeJSON(v)})
-}
-
-func putText(m map[string]any, name, text string) {
-	if text != "" {
-		m[name] = text
-	}
-}
-
-// cutText returns at most n bytes of a text, whole characters of them, and whether that is not all.
-func cutText(text []byte, n int) (string, bool) {
+// CutText returns at most n bytes of a text, whole characters of them, and whether that is not all.
+func CutText(text []byte, n int) (string, bool) {
 	if len(text) <= n {
 		return string(text), false
 	}
@@ -192,15 +134,4 @@ func cutText(text []byte, n int) (string, bool) {
 		n--
 	}
 	return strings.Clone(string(text[:n])), true
-}
-
-// encodeJSON encodes what is known to be encodable, without escapes for HTML.
-func encodeJSON(v any) json.RawMessage {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil { // our own types
-		panic(err)
-	}
-	return bytes.TrimRight(b.Bytes(), "\n")
 }

@@ -1,35 +1,47 @@
 package channels
 
 import (
-	"crypto/rand"
-	"encoding/hex"
-	"errors"
-	"fmt"
+	"log/slog"
 	"sync"
-	"time"
 
 	"github.com/duckwire/duckwire/hub"
 )
 
-// conversations are those of one server: what is kept of each, and a talk for each that somebody uses now.
-type conversations struct {
-	store recordStore
-
-	mu   sync.Mutex // may be taken while a talk's mu is held, not the other way round
-	live map[string]*talk
+// Options are what a Service needs.
+type Options struct {
+	Hub        *hub.Hub
+	Logger     *slog.Logger
+	Store      hub.ConversationStore // nil: conversations are stored in memory
+	Vocabulary Vocabulary
 }
 
-func newConversations(store recordStore) *conversations {
-	return &conversations{store: store, live: make(map[string]*talk)}
+// Service has the conversations of one node: the store of all of them, and a Session of each that is in use here.
+type Service struct {
+	hub    *hub.Hub
+	logger *slog.Logger
+	words  Vocabulary
+	store  recordStore
+
+	mu   sync.Mutex // may be taken while a session's mu is held, not the other way round
+	live map[string]*Session
 }
 
-// owner returns whose conversation that is, or "".
-func (cs *conversations) owner(id string) (string, error) {
+// NewService returns the conversations of a node. It has no goroutine of its own: those that it starts are the hub's.
+func NewService(o Options) *Service {
+	cs := &Service{hub: o.Hub, logger: o.Logger, words: o.Vocabulary, live: make(map[string]*Session)}
+	if cs.store = newMemoryStore(defaultStoreLimits); o.Store != nil {
+		cs.store = newSharedStore(o.Store, defaultStoreLimits)
+	}
+	return cs
+}
+
+// owner returns the user whose conversation that is, or "".
+func (cs *Service) owner(id string) (string, error) {
 	cs.mu.Lock()
-	t := cs.live[id]
+	s := cs.live[id]
 	cs.mu.Unlock()
-	if t != nil {
-		return t.owner, nil
+	if s != nil {
+		return s.owner, nil
 	}
 	r, err := cs.store.load(id)
 	if r == nil || err != nil {
@@ -38,94 +50,26 @@ func (cs *conversations) owner(id string) (string, error) {
 	return r.Owner, nil
 }
 
-// lobby returns the id of the user's latest conversation, or a new id.
-func (cs *conversations) lobby(user string) (string, error) {
-	id, err := cs.store.latest(user)
-	if id == "" && err == nil {
-		id = newUUID()
-	}
-	return id, err
-}
-
-// enter returns the conversation for a client of user, until its release, or the new one that fresh describes; created tells which.
-func (cs *conversations) enter(id string, fresh record) (t *talk, created bool, err error) {
-	if t = cs.find(id); t != nil {
-		return t, false, nil
-	}
-	r, err := cs.store.load(id)
-	if r == nil && err == nil {
-		r, err = cs.create(id, fresh)
-		created = err == nil
-	}
-	if errors.Is(err, hub.ErrConflict) { // somebody else has begun it meanwhile
-		r, err = cs.store.load(id)
-	}
-	switch {
-	case err != nil:
-		return nil, false, err
-	case r == nil:
-		return nil, false, errForgotten
-	}
-	return cs.hold(r), created, nil
-}
-
-// errForgotten is that of who comes at the very moment at which a conversation is forgotten.
-var errForgotten = fmt.Errorf("the conversation has just been forgotten; ask again: %w", hub.ErrUnavailable)
-
-// find returns the talk of a conversation that somebody uses now, until its release; nil for none.
-func (cs *conversations) find(id string) *talk {
+// find returns the session of a conversation that is in use, until its release; nil for none.
+func (cs *Service) find(id string) *Session {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	t := cs.live[id]
-	if t != nil {
-		t.holders++
+	s := cs.live[id]
+	if s != nil {
+		s.users++
 	}
-	return t
+	return s
 }
 
-// hold returns the talk of a conversation, until its release.
-func (cs *conversations) hold(r *record) *talk {
+// use returns the session of a conversation, until its release.
+func (cs *Service) use(r *Record) *Session {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	t := cs.live[r.ID]
-	if t == nil {
-		t = &talk{of: cs, id: r.ID, topic: conversationTopic(r.ID), owner: r.Owner, last: *r}
-		cs.live[r.ID] = t
+	s := cs.live[r.ID]
+	if s == nil {
+		s = &Session{service: cs, id: r.ID, topic: topicOf(r.ID), owner: r.Owner, last: *r}
+		cs.live[r.ID] = s
 	}
-	t.holders++
-	return t
-}
-
-// create keeps a new conversation, which begins with the model that its owner has made the default.
-func (cs *conversations) create(id string, r record) (*record, error) {
-	before, err := cs.store.latest(r.Owner)
-	if err != nil {
-		return nil, err
-	}
-	if last, err := cs.store.load(before); err == nil && last != nil && last.Model.Default {
-		r.Model = last.Model
-	}
-	r.ID, r.Session, r.Used = id, newSession(), time.Now()
-	return &r, cs.store.save(&r)
-}
-
-const (
-	conversationPrefix = "conversation:"
-	lobbyTopic         = conversationPrefix + "lobby"
-)
-
-func conversationTopic(id string) string { return conversationPrefix + id }
-
-// newUUID returns a random UUID (RFC 9562 §5.4).
-func newUUID() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
-}
-
-func newSession() string {
-	var b [8]byte
-	_, _ = rand.Read(b[:])
-	return "session_" + hex.EncodeToString(b[:])
+	s.users++
+	return s
 }

@@ -1,172 +1,95 @@
 package channels
 
 import (
-	"encoding/json"
 	"errors"
-	"log/slog"
-	"time"
+	"fmt"
 
-	"github.com/oklog/ulid/v2"
-
-	"github.com/duckwire/duckwire/handlers/openai"
-	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
-	"github.com/duckwire/duckwire/hub/jsonw"
 )
 
-// turn is one question and the answer that is being made. It does not depend on who asked: it ends, and is told, when nobody is there.
-type turn struct {
-	talk     *talk
-	hub      *hub.Hub
-	logger   *slog.Logger
-	question chatMessage
-	model    preference
+// exchange is one question and the answer that is being made. It does not depend on who asked: it ends, and its end is published, when nobody is there.
+type exchange struct {
+	session  *Session
+	question Message
 	stream   *hub.Stream // nil: it was lost with the node that made it
 }
 
-// inquiry is a question as a client asks it.
-type inquiry struct {
-	content string
-	context map[string]json.RawMessage // for this question, beside the conversation's
-	model   preference
-	req     *openai.Request // all but its messages
-}
-
-// ask puts a question, which ends the one whose answer is still under way: loudly. One that the same user has put under the same id is not
-// asked twice: again is true, and the turn is nil. following is called with the stream before anything is published about it.
-func (t *talk) ask(c *socket.Channel, q *inquiry, following func(stream string)) (u *turn, m *chatMessage, again bool, err error) {
-	err = t.alone(func(r record) error {
-		if q.req.ID != "" {
-			if m = r.find(c.User(), q.req.ID); m != nil && m.Metadata.Stream != "" {
-				again = true
-				return nil
-			}
-		}
-		u = newTurn(t, c, q)
-		m = &u.question
-		if err := t.supersedeLocked(c, &r, m.ID); err != nil {
-			return err
-		}
-		return u.startLocked(c, q, r, following)
-	})
-	if err != nil || again {
-		return nil, m, again, err
-	}
-	return u, m, false, nil
-}
-
-func newTurn(t *talk, c *socket.Channel, q *inquiry) *turn {
-	return &turn{talk: t, hub: c.Hub(), logger: c.Logger(), model: q.model, question: chatMessage{
-		ID: "msg_" + ulid.Make().String(), Role: "user", Content: q.content, CreatedAt: now(),
-		Metadata: messageMetadata{User: c.User(), Alias: q.req.ID, Stream: "cmp_" + ulid.Make().String()},
+func newExchange(s *Session, q *Inquiry) *exchange {
+	return &exchange{session: s, question: Message{
+		ID: newMessageID(), Role: roleUser, Content: q.Content, CreatedAt: timestamp(),
+		Metadata: MessageMetadata{User: q.User, Alias: q.ID, Stream: newStreamID()},
 	}}
 }
 
-// supersedeLocked ends the answer that is under way, on this node or another, in favour of a message.
-func (t *talk) supersedeLocked(c *socket.Channel, r *record, by string) error {
-	if r.Running == nil {
-		return nil
-	}
-	u, err := t.turn(c.Hub(), c.Logger(), r)
-	if err != nil {
+// startLocked stores the question, has the provider begin, and tells the others.
+func (x *exchange) startLocked(q *Inquiry, r Record) error {
+	s, before, stream := x.session, r, x.question.Metadata.Stream
+	r = r.with(x.question)
+	r.Running = &Running{Message: x.question.ID, User: q.User, Stream: stream, Model: q.Model, Answer: newMessageID()}
+	if err := s.saveLocked(&r); err != nil {
 		return err
 	}
-	run := *r.Running
-	run.By, r.Running = by, &run
-	if err := t.saveLocked(r); err != nil { // whoever tells of the end knows of it
+	if q.Following != nil {
+		q.Following(stream)
+	}
+	if err := x.begin(q, &r); err != nil {
+		s.restoreLocked(&r, before)
 		return err
 	}
-	if u.stream != nil {
-		u.stream.Supersede(c.User())
-	}
-	return u.concludeLocked(r)
-}
-
-// startLocked keeps the question, has the provider begin, and tells the others.
-func (u *turn) startLocked(c *socket.Channel, q *inquiry, r record, following func(stream string)) error {
-	t, before, stream := u.talk, r, u.question.Metadata.Stream
-	r = r.with(u.question)
-	r.Running = &running{Message: u.question.ID, User: c.User(), Stream: stream, Model: u.model, Answer: "msg_" + ulid.Make().String()}
-	if err := t.saveLocked(&r); err != nil {
-		return err
-	}
-	following(stream)
-	if err := u.begin(q, &r, c.User()); err != nil {
-		t.restoreLocked(&r, before)
-		return err
-	}
-	t.current = stream
-	t.attend(u.hub, stream, u.attend)
-	if err := u.publish("message", hub.EventInput{ID: stream + ".question", Payload: u.questionJSON(), Except: c.Client()}); err != nil {
-		u.logger.Warn("a question is not told to the others", "topic", t.topic, "error", err)
+	s.current = stream
+	s.awaitOnce(stream, x.attend)
+	in := s.service.words.Question(&x.question)
+	in.ID, in.Except = stream+".question", q.Client
+	if err := x.publish(s.topic, in); err != nil {
+		s.service.logger.Warn("a question is not told to the others", "topic", s.topic, "error", err)
 	}
 	return nil
 }
 
+// ErrNoModel is where nothing here makes completions.
+var ErrNoModel = fmt.Errorf("no model is configured: %w", hub.ErrUnavailable)
+
 // begin has the provider begin. The question is the last of the record's messages.
-func (u *turn) begin(q *inquiry, r *record, user string) (err error) {
-	req := q.req
-	req.Messages = r.prompt(q.context)
-	if req.Body["messages"], err = encodeMessages(req.Messages); err != nil {
+func (x *exchange) begin(q *Inquiry, r *Record) (err error) {
+	req := q.Request
+	if err := r.prompt(q.Context, &req); err != nil {
 		return err
 	}
 	spec := hub.StreamSpec{
-		ID: u.question.Metadata.Stream, Kind: "completion", Owner: user, ContentType: "text/plain; charset=utf-8",
+		ID: x.question.Metadata.Stream, Kind: "completion", Owner: q.User, ContentType: "text/plain; charset=utf-8",
 	}
-	if req.Keep != nil {
-		spec.Keep = *req.Keep
+	if q.Keep != nil {
+		spec.Keep = *q.Keep
 	}
-	u.stream, _, err = u.hub.Complete(&req.CompletionRequest, spec, hub.CompletionMeta{Kind: req.Kind, Model: req.Model})
+	x.stream, _, err = x.session.service.hub.Complete(&req, spec, hub.CompletionMeta{Kind: req.Kind, Model: req.Model})
 	if errors.Is(err, hub.ErrUnavailable) {
-		return errNoModel
+		return ErrNoModel
 	}
 	return err
 }
 
-// prompt is what the model gets: what is known of the conversation, and the newest messages.
-func (r *record) prompt(extra map[string]json.RawMessage) []hub.Message {
-	known := mergeContext(r.Context, extra)
-	var list []hub.Message
-	if len(known) > 0 {
-		text, _ := json.Marshal(known) // of JSON values
-		list = append(list, hub.Message{Role: "system", Content: "The context of this conversation, as JSON:\n" + string(text)})
-	}
-	for _, m := range r.last(askedMessages) {
-		list = append(list, hub.Message{Role: m.Role, Content: m.Content})
-	}
-	return list
-}
-
-func encodeMessages(list []hub.Message) (json.RawMessage, error) {
-	out := make([]map[string]string, len(list))
-	for i, m := range list {
-		out[i] = map[string]string{"role": m.Role, "content": m.Content}
-	}
-	return json.Marshal(out)
-}
-
 // attend tells how the answer gets on, and at last what it is.
-func (u *turn) attend() {
-	if !u.await(u.stream.Started()) {
+func (x *exchange) attend() {
+	if !x.await(x.stream.Started()) {
 		return
 	}
-	if !u.stream.State().Timings.Started.IsZero() { // it may have ended before
-		u.progress("engine", "Processing started")
+	if !x.stream.State().Timings.Started.IsZero() { // it may have ended before
+		x.progress(StageStarted)
 	}
-	if u.awaitText() {
-		u.progress("progress", "The answer has begun")
+	if x.awaitText() {
+		x.progress(StageText)
 	}
-	if u.await(u.stream.Done()) {
-		u.conclude()
+	if x.await(x.stream.Done()) {
+		x.conclude()
 	}
 }
 
 // await waits, and reports false where the hub closes first: what it runs itself ends before that.
-func (u *turn) await(done <-chan struct{}) bool {
+func (x *exchange) await(done <-chan struct{}) bool {
 	select {
 	case <-done:
 		return true
-	case <-u.hub.Closing():
+	case <-x.session.service.hub.Closing():
 	}
 	select {
 	case <-done:
@@ -177,9 +100,9 @@ func (u *turn) await(done <-chan struct{}) bool {
 }
 
 // awaitText waits for the first text, and reports false where the stream ended without any.
-func (u *turn) awaitText() bool {
+func (x *exchange) awaitText() bool {
 	wake := hub.NewWake()
-	r := u.stream.Listen(hub.Position{}, wake)
+	r := x.stream.Listen(hub.Position{}, wake)
 	defer r.Close()
 	var items []hub.Item
 	for {
@@ -194,7 +117,7 @@ func (u *turn) awaitText() bool {
 		}
 		select {
 		case <-wake.C: // at the latest with the stream's end
-		case <-u.hub.Closing():
+		case <-x.session.service.hub.Closing():
 			return false
 		}
 	}
@@ -208,45 +131,14 @@ func endsStream(items []hub.Item) bool {
 	return ev != nil && ev.Kind == hub.EndEvent
 }
 
-// publish publishes an event of the conversation, on its topic. What is refused for good is an error in the log, and no more.
-func (u *turn) publish(event string, in hub.EventInput) error {
-	in.Event = event
-	return u.publishTo(u.talk.topic, in)
-}
-
-func (u *turn) publishTo(topic string, in hub.EventInput) error {
-	_, err := u.hub.Conclude(topic, u.question.Metadata.User, []hub.EventInput{in})
+// publish publishes an event about the exchange, also while the hub drains. What is refused for good is an error in the log, and no more.
+func (x *exchange) publish(topic string, in hub.EventInput) error {
+	_, err := x.session.service.hub.Conclude(topic, x.question.Metadata.User, []hub.EventInput{in})
 	if errors.Is(err, hub.ErrUnavailable) {
 		return err
 	}
 	if err != nil {
-		u.logger.Warn("an event of a conversation was refused", "topic", topic, "event", in.Event, "error", err)
+		x.session.service.logger.Warn("an event of a conversation was refused", "topic", topic, "event", in.Event, "error", err)
 	}
 	return nil
-}
-
-// questionJSON is the question as the others hear it.
-func (u *turn) questionJSON() json.RawMessage {
-	b := u.open()
-	b = jsonw.AppendString(append(b, `,"role":"user","content":`...), u.question.Content)
-	b = jsonw.AppendString(append(b, `,"user_id":`...), u.question.Metadata.User)
-	return append(b, '}')
-}
-
-// open begins a payload about the turn.
-func (u *turn) open() []byte { return openAnswer(u.question.ID, u.question.Metadata.Stream) }
-
-func openAnswer(message, stream string) []byte {
-	b := jsonw.AppendString(append(make([]byte, 0, 512), `{"message_id":`...), message)
-	b = jsonw.AppendString(append(b, `,"stream":`...), stream)
-	return jsonw.AppendString(append(b, `,"timestamp":`...), now())
-}
-
-// elapsed is how long the answer took, in milliseconds.
-func elapsed(st *hub.StreamState) int64 {
-	end := st.Timings.Ended
-	if end.IsZero() {
-		end = time.Now()
-	}
-	return end.Sub(st.Timings.Created).Milliseconds()
 }

@@ -2,7 +2,6 @@ package channels
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
 	"strings"
 
@@ -41,9 +40,6 @@ func failureOf(e *hub.EndError) *failure {
 	return f
 }
 
-// errNoModel is where nothing here makes completions.
-var errNoModel = fmt.Errorf("no model is configured: %w", hub.ErrUnavailable)
-
 // refusalOf tells why a client's message was refused. The reply has the same in the words of every channel.
 func refusalOf(event string, err error) *failure {
 	f := &failure{Type: "processing_error", Message: "The message could not be processed", Details: err.Error(), Timestamp: now()}
@@ -51,10 +47,10 @@ func refusalOf(event string, err error) *failure {
 	switch {
 	case errors.As(err, &field):
 		f.Type, f.Message, f.Details, f.Field = "invalid_message", field.Reason, "", field.Field
-		if field.Reason != contentRequired {
+		if field.Reason != ContentRequired {
 			f.Message = field.Error()
 		}
-	case errors.Is(err, errNoModel):
+	case errors.Is(err, ErrNoModel):
 		f.Type, f.Message = "llm_not_configured", "Please configure your LLM provider and model in settings."
 	case errors.Is(err, hub.ErrForbidden):
 		f.Type, f.Message = "forbidden", "You may not do this"

@@ -1,7 +1,6 @@
 package channels
 
 import (
-	"log/slog"
 	"math/rand/v2"
 	"time"
 
@@ -11,26 +10,26 @@ import (
 // deathPatience is for how long the node that made an answer may take to tell of its end, before others do.
 const deathPatience = 2 * time.Second
 
-// lookAfter has this node tell how an answer ended that another one makes, if that one does not: it may have died.
-func (t *talk) lookAfter(h *hub.Hub, logger *slog.Logger, stream string) {
-	if !t.of.store.shared() {
+// LookAfter has this node tell how an answer ended that another one makes, if that one does not: it may have died.
+func (s *Session) LookAfter(stream string) {
+	if !s.service.store.shared() {
 		return
 	}
-	t.attend(h, stream, func() {
-		for failures := 0; failures == 0 || h.PauseAfter(failures); failures++ {
-			r, err := t.snapshot()
+	s.awaitOnce(stream, func() {
+		for failures := 0; failures == 0 || s.service.hub.PauseAfter(failures); failures++ {
+			r, err := s.Record()
 			if err != nil {
 				continue
 			}
 			if r.Running == nil || r.Running.Stream != stream {
 				return
 			}
-			u, err := t.turn(h, logger, &r)
+			x, err := s.running(&r)
 			if err != nil {
 				continue
 			}
-			if u.outlive() {
-				u.conclude()
+			if x.outlive() {
+				x.conclude()
 			}
 			return
 		}
@@ -38,13 +37,13 @@ func (t *talk) lookAfter(h *hub.Hub, logger *slog.Logger, stream string) {
 }
 
 // outlive waits for the end of another node's stream, and a while more. It reports false where the hub closes first.
-func (u *turn) outlive() bool {
-	if u.stream != nil {
-		reader := u.stream.Listen(hub.Position{Now: true}, hub.NewWake()) // the mirror stays as long as it has readers
+func (x *exchange) outlive() bool {
+	if x.stream != nil {
+		reader := x.stream.Listen(hub.Position{Now: true}, hub.NewWake()) // the mirror stays as long as it has readers
 		defer reader.Close()
-		if !u.await(u.stream.Done()) {
+		if !x.await(x.stream.Done()) {
 			return false
 		}
 	}
-	return u.hub.Pause(deathPatience/2 + rand.N(deathPatience))
+	return x.session.service.hub.Pause(deathPatience/2 + rand.N(deathPatience))
 }

@@ -2,7 +2,6 @@ package channels
 
 import (
 	"context"
-	"strings"
 
 	"github.com/duckwire/duckwire/hub"
 )
@@ -14,11 +13,11 @@ import (
 // been given that topic: by a token that names it and not only a pattern that takes it in, or by the application where it is asked for rights.
 // For a token for chats may well say conversation:*, and means the user's own. Admins of the topic and servers with an API key are held to
 // their rights alone; so is who publishes the progress of work on status topics.
-func (t *Table) Guard(next hub.Authorizer) hub.Authorizer { return ownership{t.talks, next} }
+func (cs *Service) Guard(next hub.Authorizer) hub.Authorizer { return ownership{cs, next} }
 
 type ownership struct {
-	talks *conversations
-	next  hub.Authorizer
+	service *Service
+	next    hub.Authorizer
 }
 
 // Authorize implements hub.Authorizer.
@@ -27,7 +26,7 @@ func (o ownership) Authorize(ctx context.Context, id *hub.Identity, topic string
 	if !ok || id == nil || id.Service {
 		return o.next.Authorize(ctx, id, topic, a)
 	}
-	owner, err := o.talks.owner(conversation)
+	owner, err := o.service.owner(conversation)
 	switch {
 	case err != nil:
 		return err
@@ -42,21 +41,21 @@ func (o ownership) Authorize(ctx context.Context, id *hub.Identity, topic string
 
 func (o ownership) authorizeOwner(ctx context.Context, id *hub.Identity, topic string, a hub.Action) error {
 	err := o.next.Authorize(ctx, id, topic, a)
-	if err != nil && o.next.Authorize(ctx, id, lobbyTopic, a) == nil {
+	if err != nil && o.next.Authorize(ctx, id, LobbyTopic, a) == nil {
 		return nil
 	}
 	return err
 }
 
-// conversationOf returns the conversation that the right to do a on a topic is about; ok is false for none. begun says that there must be one:
-// whoever waits for the status of a conversation that another user is about to begin would hear it.
-func conversationOf(topic string, a hub.Action) (id string, begun, ok bool) {
-	if topic == lobbyTopic {
-		return "", false, false
+// ActionToCancel returns the right that a user needs to cancel the answer that is being made. Who asked the question, and the conversation's
+// owner, need the right to complete; others must be admins.
+func (s *Session) ActionToCancel(user string) (hub.Action, error) {
+	r, err := s.Record()
+	if err != nil {
+		return "", err
 	}
-	if id, ok = strings.CutPrefix(topic, conversationPrefix); ok {
-		return id, false, true
+	if user == s.owner || r.Running == nil || r.Running.User == user {
+		return hub.ActionComplete, nil
 	}
-	id, ok = strings.CutPrefix(topic, statusPrefix)
-	return id, true, ok && (a == hub.ActionSubscribe || a == hub.ActionPresence)
+	return hub.ActionAdmin, nil
 }

@@ -2,30 +2,32 @@
 package channels
 
 import (
+	"log/slog"
+
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
 )
 
 // Table is the kinds of channels of one server, and the state that they share among clients.
 type Table struct {
-	Routes []socket.Route // the first match counts
-	talks  *conversations
+	Routes        []socket.Route // the first match counts
+	conversations *Service
 }
 
-// NewTable returns the table of channels. Conversations are kept in the store; where it is nil, in memory. To add a kind of channel, write its file
+// NewTable returns the table of channels. Conversations are stored in the store; where it is nil, in memory. To add a kind of channel, write its file
 // and add its line.
-func NewTable(store hub.ConversationStore) *Table {
-	talks := newConversations(newMemoryStore(defaultStoreLimits))
-	if store != nil {
-		talks = newConversations(newSharedStore(store, defaultStoreLimits))
-	}
-	return &Table{talks: talks, Routes: []socket.Route{
+func NewTable(h *hub.Hub, logger *slog.Logger, store hub.ConversationStore) *Table {
+	conversations := NewService(Options{Hub: h, Logger: logger, Store: store, Vocabulary: conversationWords{h}})
+	return &Table{conversations: conversations, Routes: []socket.Route{
 		{Pattern: "code:*", Kind: code{analyze}},
 		{Pattern: "analysis:*", Kind: analysis{analyze}},
-		{Pattern: "conversation:*", Kind: conversation{talks}},
+		{Pattern: "conversation:*", Kind: conversationKind{conversations}},
 		{Pattern: "status:*", Kind: status{}},
 		{Pattern: "user:*", Kind: user{}},
 		{Pattern: "stream:*", Kind: stream{}},
 		{Pattern: "*", Kind: plain{}},
 	}}
 }
+
+// Guard returns an authorizer that knows whose conversations are whose: Service.Guard.
+func (t *Table) Guard(next hub.Authorizer) hub.Authorizer { return t.conversations.Guard(next) }

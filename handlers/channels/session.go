@@ -3,7 +3,6 @@ package channels
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 	"sync"
 	"time"
@@ -11,156 +10,132 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// talk is a conversation that somebody on this node has joined, or that has an answer under way here. It is the same for all sessions. What it says is
-// kept in the store, which other nodes may share: so it is read there anew whenever it matters.
-type talk struct {
-	of    *conversations
-	id    string
-	topic string // where its events are
-	owner string
+// Session is a conversation that is in use on this node: a client has entered it, or this node waits for the end of an answer. All clients of one
+// conversation share it. The record is in the store, which other nodes may share, so it is read there anew whenever it matters.
+type Session struct {
+	service *Service
+	id      string
+	topic   string // of its events
+	owner   string
 
-	holders  int    // guarded by of.mu
-	attended string // the answer, by its stream, whose end this node waits for; guarded by of.mu
+	users   int    // until it is dropped; guarded by service.mu
+	awaited string // the answer, by its stream, whose end this node waits for; guarded by service.mu
 
-	mu      sync.Mutex // makes one order of what is kept and what is published by this node
-	last    record     // as it was last seen here; guarded by mu
+	mu      sync.Mutex // makes one order of what is stored and what is published by this node
+	last    Record     // as it was last seen here; guarded by mu
 	current string     // the answer, by its stream, that is made here; guarded by mu
 }
 
-// release ends what find and hold began.
-func (t *talk) release() {
-	t.of.mu.Lock()
-	defer t.of.mu.Unlock()
-	if t.holders--; t.holders == 0 {
-		delete(t.of.live, t.id)
+// Topic returns the topic of the conversation's events.
+func (s *Session) Topic() string { return s.topic }
+
+// Release ends a use of the session, which Enter began.
+func (s *Session) Release() {
+	s.service.mu.Lock()
+	defer s.service.mu.Unlock()
+	if s.users--; s.users == 0 {
+		delete(s.service.live, s.id)
 	}
 }
 
-// attend runs wait, which waits for the end of an answer, in a goroutine of the hub's, unless this node waits for that end already.
-func (t *talk) attend(h *hub.Hub, stream string, wait func()) {
-	t.of.mu.Lock()
-	known := t.attended == stream
-	if t.attended = stream; !known {
-		t.holders++
+// awaitOnce runs wait, which waits for the end of an answer, in a goroutine of the hub's, unless this node waits for that end already.
+func (s *Session) awaitOnce(stream string, wait func()) {
+	s.service.mu.Lock()
+	known := s.awaited == stream
+	if s.awaited = stream; !known {
+		s.users++
 	}
-	t.of.mu.Unlock()
+	s.service.mu.Unlock()
 	if !known {
-		h.Go(func() {
-			defer t.release()
+		s.service.hub.Go(func() {
+			defer s.Release()
 			wait()
 		})
 	}
 }
 
-// snapshot returns the conversation as it is now.
-func (t *talk) snapshot() (record, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.loadLocked()
+// Record returns the conversation as it is now.
+func (s *Session) Record() (Record, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.loadLocked()
 }
 
-func (t *talk) loadLocked() (record, error) {
-	r, err := t.of.store.load(t.id)
+func (s *Session) loadLocked() (Record, error) {
+	r, err := s.service.store.load(s.id)
 	switch {
 	case err != nil:
-		return record{}, err
+		return Record{}, err
 	case r == nil: // it was forgotten; whoever is still here goes on with it
-	case r.Owner != t.owner:
-		return record{}, fmt.Errorf("the conversation was forgotten, and is another one now: %w", hub.ErrNotFound)
+	case r.Owner != s.owner:
+		return Record{}, fmt.Errorf("the conversation was forgotten, and is another one now: %w", hub.ErrNotFound)
 	default:
-		t.last = *r
+		s.last = *r
 	}
-	return t.last, nil
+	return s.last, nil
 }
 
-// saveLocked makes r what the conversation is. t.mu is held, and nobody else changes the conversation.
-func (t *talk) saveLocked(r *record) error {
+// saveLocked makes r what the conversation is. s.mu is locked, and nobody else changes the conversation.
+func (s *Session) saveLocked(r *Record) error {
 	next := *r
 	next.Used = time.Now()
-	if err := t.of.store.save(&next); err != nil {
+	if err := s.service.store.save(&next); err != nil {
 		return err
 	}
-	*r, t.last = next, next
+	*r, s.last = next, next
 	return nil
 }
 
-// alone has f do something with the conversation, as it is now, while nobody else changes it.
-func (t *talk) alone(f func(r record) error) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	unlock, err := t.of.store.lock(t.id)
+// alone calls f with the conversation as it is now, while nobody else changes it, on any node.
+func (s *Session) alone(f func(r Record) error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	unlock, err := s.service.store.lock(s.id)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	r, err := t.loadLocked()
+	r, err := s.loadLocked()
 	if err != nil {
 		return err
 	}
 	return f(r)
 }
 
-// change saves what edit makes of the conversation, and publishes an event of it: what everybody hears last is how it is.
-func (t *talk) change(edit func(r *record) error, publish func(r *record) error) error {
-	return t.alone(func(r record) error { return t.changeLocked(r, edit, publish) })
-}
-
-func (t *talk) changeLocked(r record, edit func(r *record) error, publish func(r *record) error) error {
+// changeLocked saves what edit makes of the conversation, and publishes the event of it as the user: what everybody hears last is how it is.
+func (s *Session) changeLocked(r Record, user string, edit func(r *Record) error, event func(r *Record) hub.EventInput) error {
 	before := r
 	r.Context = maps.Clone(r.Context)
 	if err := edit(&r); err != nil {
 		return err
 	}
-	if err := t.saveLocked(&r); err != nil {
+	if err := s.saveLocked(&r); err != nil {
 		return err
 	}
-	if err := publish(&r); err != nil {
-		t.restoreLocked(&r, before)
+	if _, err := s.service.hub.Publish(s.topic, user, []hub.EventInput{event(&r)}); err != nil {
+		s.restoreLocked(&r, before)
 		return err
 	}
 	return nil
 }
 
-// restoreLocked makes the conversation again what it was before r: no larger than what was kept a moment ago.
-func (t *talk) restoreLocked(r *record, before record) {
+// restoreLocked makes the conversation again what it was before r: no larger than what was stored a moment ago.
+func (s *Session) restoreLocked(r *Record, before Record) {
 	before.version = r.version
-	_ = t.saveLocked(&before)
+	_ = s.saveLocked(&before)
 }
 
-// cancel ends the answer that is being made, and reports how many there were.
-func (t *talk) cancel(h *hub.Hub, logger *slog.Logger, by string) (n int, err error) {
-	err = t.alone(func(r record) error {
-		n, err = t.cancelLocked(h, logger, &r, by)
-		return err
-	})
-	return n, err
-}
-
-func (t *talk) cancelLocked(h *hub.Hub, logger *slog.Logger, r *record, by string) (int, error) {
-	if r.Running == nil {
-		return 0, nil
-	}
-	u, err := t.turn(h, logger, r)
-	if err != nil {
-		return 0, err
-	}
-	if u.stream != nil {
-		u.stream.Cancel(by)
-	}
-	return 1, u.concludeLocked(r)
-}
-
-// turn returns the question that is being answered, wherever that is done.
-func (t *talk) turn(h *hub.Hub, logger *slog.Logger, r *record) (*turn, error) {
+// running returns the question that is being answered, on whichever node that is.
+func (s *Session) running(r *Record) (*exchange, error) {
 	run := r.Running
-	u := &turn{talk: t, hub: h, logger: logger, model: run.Model, question: chatMessage{ID: run.Message, Metadata: messageMetadata{User: run.User, Stream: run.Stream}}}
+	x := &exchange{session: s, question: Message{ID: run.Message, Metadata: MessageMetadata{User: run.User, Stream: run.Stream}}}
 	if q := r.find("", run.Message); q != nil {
-		u.question = *q
+		x.question = *q
 	}
-	s, err := h.Stream(run.User, run.Stream)
+	stream, err := s.service.hub.Stream(run.User, run.Stream)
 	if err != nil && !errors.Is(err, hub.ErrNotFound) {
 		return nil, err
 	}
-	u.stream = s
-	return u, nil
+	x.stream = stream
+	return x, nil
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// sharedStore keeps conversations where other nodes have them, too. Their bytes are bounded by what keeps them.
+// sharedStore stores conversations where other nodes have them, too. Their bytes are bounded by that store.
 type sharedStore struct {
 	store hub.ConversationStore
 	room  hub.ConversationRoom
@@ -17,13 +17,13 @@ func newSharedStore(store hub.ConversationStore, l storeLimits) *sharedStore {
 	return &sharedStore{store, hub.ConversationRoom{TTL: l.ttl, OfUser: l.ofUser}}
 }
 
-func (s *sharedStore) load(id string) (*record, error) {
-	kept, err := s.store.LoadConversation(id)
-	if kept == nil || err != nil {
+func (s *sharedStore) load(id string) (*Record, error) {
+	stored, err := s.store.LoadConversation(id)
+	if stored == nil || err != nil {
 		return nil, err
 	}
-	r := &record{version: kept.Version}
-	if err := json.Unmarshal(kept.Data, r); err != nil {
+	r := &Record{version: stored.Version}
+	if err := json.Unmarshal(stored.Data, r); err != nil {
 		return nil, fmt.Errorf("the conversation %q cannot be read; nodes of different versions? %w", id, err)
 	}
 	return r, nil
@@ -31,16 +31,16 @@ func (s *sharedStore) load(id string) (*record, error) {
 
 func (s *sharedStore) latest(user string) (string, error) { return s.store.LatestConversation(user) }
 
-func (s *sharedStore) save(r *record) error {
+func (s *sharedStore) save(r *Record) error {
 	data, err := json.Marshal(r)
 	if err != nil {
 		return err
 	}
-	kept := hub.KeptConversation{ID: r.ID, Owner: r.Owner, Version: r.version, Data: data}
-	if err := s.store.SaveConversation(&kept, s.room); err != nil {
+	stored := hub.KeptConversation{ID: r.ID, Owner: r.Owner, Version: r.version, Data: data}
+	if err := s.store.SaveConversation(&stored, s.room); err != nil {
 		return err
 	}
-	r.version = kept.Version
+	r.version = stored.Version
 	return nil
 }
 

@@ -16,7 +16,7 @@ import (
 
 // status is status:CONVERSATION: how work gets on, of the categories that a client has subscribed, and of none before that. The conversation's
 // own progress is published there by the server. Other programs publish {"category","text","metadata"?} as "status_update" on that topic, over
-// REST or a socket. The conversation's owner may join, and who was given this topic: see Table.Guard. Beside RubberDuck's events the join takes
+// REST or a socket. The conversation's owner may join, and who was given this topic: see Service.Guard. Beside RubberDuck's events the join takes
 // "categories" too, so that one with "after" brings what was missed.
 type status struct{}
 
@@ -24,7 +24,7 @@ func (status) Join(ctx context.Context, c *socket.Channel, params json.RawMessag
 	if err := hub.ValidTopic(c.Topic()); err != nil {
 		return nil, err
 	}
-	id := strings.TrimPrefix(c.Topic(), statusPrefix)
+	id := strings.TrimPrefix(c.Topic(), StatusPrefix)
 	if err := mayJoin(ctx, c); err != nil {
 		return nil, err
 	}
@@ -47,6 +47,16 @@ func (status) Join(ctx context.Context, c *socket.Channel, params json.RawMessag
 		return nil, err
 	}
 	return h, nil
+}
+
+const statusEvent = "status_update"
+
+// statusUpdate is the payload of status_update.
+type statusUpdate struct {
+	Category  string          `json:"category"`
+	Text      string          `json:"text"`
+	Metadata  json.RawMessage `json:"metadata"`
+	Timestamp string          `json:"timestamp"`
 }
 
 // maxChanges is how often a client may change its subscriptions in a minute.
