@@ -14,6 +14,7 @@ import (
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/handlers/writers"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/conversation"
 	"github.com/duckwire/duckwire/middleware"
 	"github.com/duckwire/duckwire/middleware/ratelimit"
 )
@@ -25,7 +26,7 @@ type Options struct {
 	Authorizer hub.Authorizer // nil: the token's capabilities alone
 	Logger     *slog.Logger   // nil: slog.Default
 
-	Conversations hub.ConversationStore // nil: they are kept in memory
+	Conversations conversation.Store // nil: they are kept in memory
 
 	AllowedOrigins    []string // for CORS and cookies; none by default
 	BodyBytes         int64    // of one request that is read whole (8 MiB)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/duckwire/duckwire/handlers"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/conversation"
 	"github.com/duckwire/duckwire/hub/provider/local"
 	"github.com/duckwire/duckwire/hub/provider/openai"
 	"github.com/duckwire/duckwire/middleware"
@@ -111,8 +112,8 @@ type stores struct {
 	presences   hub.PresenceStore // nil: they do not
 	queue       hub.QueueStore
 	revocations hub.RevocationStore
-	talks       hub.ConversationStore // nil: they do not
-	err         func() error          // why nothing can be kept at the moment, or nil
+	talks       conversation.Store // nil: they do not
+	err         func() error       // why nothing can be kept at the moment, or nil
 }
 
 // openStores opens the database of one node, or what several share.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/conversation"
 	"github.com/duckwire/duckwire/hub/jsonw"
 )
 
@@ -20,7 +21,7 @@ import (
 // the topic: a join with "after" brings what was missed, "typing" and "status_update" excepted. Who asked gets the answer piece by piece
 // besides ("response_chunk"); others may by "follow", as may who asked and was cut off. The answer is a stream like any other, made to its
 // end whether or not anybody is there.
-type conversationKind struct{ service *Service }
+type conversationKind struct{ service *conversation.Service }
 
 func (k conversationKind) Join(ctx context.Context, c *socket.Channel, params json.RawMessage) (socket.Handler, error) {
 	if err := hub.ValidTopic(c.Topic()); err != nil {
@@ -70,7 +71,7 @@ func (h *conversationHandler) greet(created bool) error {
 }
 
 // readConversationJoin reads the params of a join. Those that are no object have nothing to say.
-func readConversationJoin(params json.RawMessage) (e Entry, err error) {
+func readConversationJoin(params json.RawMessage) (e conversation.Entry, err error) {
 	var p struct {
 		Title    string          `json:"title"`
 		Metadata json.RawMessage `json:"metadata"`

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/conversation"
 	"github.com/duckwire/duckwire/hub/jsonw"
 )
 
@@ -23,7 +24,7 @@ const (
 type conversationWords struct{ hub *hub.Hub }
 
 // Question implements Vocabulary.
-func (conversationWords) Question(q *Message) hub.EventInput {
+func (conversationWords) Question(q *conversation.Message) hub.EventInput {
 	b := openAnswer(q.ID, q.Metadata.Stream)
 	b = jsonw.AppendString(append(b, `,"role":"user","content":`...), q.Content)
 	b = jsonw.AppendString(append(b, `,"user_id":`...), q.Metadata.User)
@@ -45,18 +46,18 @@ type response struct {
 }
 
 // Answered implements Vocabulary. An answer that is too long for an event is cut.
-func (w conversationWords) Answered(e *Ending) hub.EventInput {
+func (w conversationWords) Answered(e *conversation.Ending) hub.EventInput {
 	r := response{
 		Query: e.Question.Content, Response: string(e.State.Text), ConversationType: "simple", RoutedTo: "completion", Timestamp: now(),
 		Metadata: answerMetadata(e), MessageID: e.Question.ID, ResponseID: e.Running.Answer, Stream: e.Running.Stream,
 	}
 	if longest := w.hub.Limits().MessageBytes; len(encodeJSON(r)) > longest {
-		r.Response, r.Truncated = CutText(e.State.Text, longest/8) // JSON may write one byte as six
+		r.Response, r.Truncated = conversation.CutText(e.State.Text, longest/8) // JSON may write one byte as six
 	}
 	return event(eventResponse, r)
 }
 
-func answerMetadata(e *Ending) map[string]any {
+func answerMetadata(e *conversation.Ending) map[string]any {
 	meta := map[string]any{"processing_time": elapsed(e.State)}
 	putText(meta, "model_used", e.State.Info.Model)
 	putText(meta, "provider", e.Running.Model.Provider)
@@ -103,7 +104,7 @@ func nothingCancelled(user string) *cancelled {
 }
 
 // Cancelled implements Vocabulary.
-func (conversationWords) Cancelled(e *Ending) hub.EventInput {
+func (conversationWords) Cancelled(e *conversation.Ending) hub.EventInput {
 	c := &cancelled{
 		Message: "Processing was cancelled", TasksCancelled: 1, CancelledBy: e.State.Account.EndedBy, Reason: string(e.State.Status),
 		Metadata: map[string]any{}, MessageID: e.Question.ID, Stream: e.Running.Stream, Timestamp: now(), SupersededBy: e.Running.By,
@@ -115,22 +116,22 @@ func (conversationWords) Cancelled(e *Ending) hub.EventInput {
 }
 
 // Failed implements Vocabulary.
-func (conversationWords) Failed(e *Ending) hub.EventInput {
+func (conversationWords) Failed(e *conversation.Ending) hub.EventInput {
 	f := failureOf(e.State.Ending.Error)
 	f.MessageID, f.Stream = e.Question.ID, e.Running.Stream
 	return event(eventError, f)
 }
 
 // progressWords are a status update's category and text for each stage.
-var progressWords = map[Stage]struct{ category, text string }{
-	StageStarted: {"engine", "Processing started"}, StageText: {"progress", "The answer has begun"}, StageDone: {"engine", "Processing completed"},
-	StageCancelled: {"engine", "Processing cancelled"}, StageFailed: {"error", ""},
+var progressWords = map[conversation.Stage]struct{ category, text string }{
+	conversation.StageStarted: {"engine", "Processing started"}, conversation.StageText: {"progress", "The answer has begun"}, conversation.StageDone: {"engine", "Processing completed"},
+	conversation.StageCancelled: {"engine", "Processing cancelled"}, conversation.StageFailed: {"error", ""},
 }
 
 // Progress implements Vocabulary.
-func (conversationWords) Progress(p *Progress) hub.EventInput {
+func (conversationWords) Progress(p *conversation.Progress) hub.EventInput {
 	words := progressWords[p.Stage]
-	if p.Stage == StageFailed {
+	if p.Stage == conversation.StageFailed {
 		words.text = failureOf(p.Error).Message
 	}
 	meta := encodeJSON(map[string]string{"message_id": p.Question.ID, "stream": p.Question.Metadata.Stream})
@@ -138,12 +139,12 @@ func (conversationWords) Progress(p *Progress) hub.EventInput {
 }
 
 // Reset implements Vocabulary.
-func (conversationWords) Reset(r *Record) hub.EventInput {
+func (conversationWords) Reset(r *conversation.Record) hub.EventInput {
 	return event(eventReset, map[string]string{"session_id": r.SessionID, "timestamp": now()})
 }
 
 // ContextChanged implements Vocabulary.
-func (conversationWords) ContextChanged(r *Record) hub.EventInput {
+func (conversationWords) ContextChanged(r *conversation.Record) hub.EventInput {
 	return event(eventContext, map[string]any{"context": r.Context, "timestamp": now()})
 }
 

@@ -6,13 +6,14 @@ import (
 
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/conversation"
 )
 
 // conversationHandler is one client's join of a conversation.
 type conversationHandler struct {
 	c       *socket.Channel
-	session *Session
-	order   AnswerOrder
+	session *conversation.Session
+	order   conversation.AnswerOrder
 }
 
 // Left implements socket.Leaver.
@@ -105,9 +106,9 @@ func (h *conversationHandler) typing(ctx context.Context, m *socket.Message) err
 
 // history is the event of that name.
 type history struct {
-	Conversation string    `json:"conversation_id"`
-	Messages     []Message `json:"messages"` // oldest first
-	Count        int       `json:"count"`
+	Conversation string                 `json:"conversation_id"`
+	Messages     []conversation.Message `json:"messages"` // oldest first
+	Count        int                    `json:"count"`
 }
 
 // getHistory pushes the newest messages.
@@ -131,7 +132,7 @@ func (h *conversationHandler) getHistory(m *socket.Message) error {
 	}
 	list := r.Last(limit)
 	if list == nil {
-		list = []Message{}
+		list = []conversation.Message{}
 	}
 	m.Reply(map[string]int{"count": len(list)})
 	h.c.Push("history", history{r.ID, list, len(list)})

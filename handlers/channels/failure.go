@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/conversation"
 )
 
 // failure is the event "error" of conversations.
@@ -47,10 +48,10 @@ func refusalOf(event string, err error) *failure {
 	switch {
 	case errors.As(err, &field):
 		f.Type, f.Message, f.Details, f.Field = "invalid_message", field.Reason, "", field.Field
-		if field.Reason != ContentRequired {
+		if field.Reason != conversation.ContentRequired {
 			f.Message = field.Error()
 		}
-	case errors.Is(err, ErrNoModel):
+	case errors.Is(err, conversation.ErrNoModel):
 		f.Type, f.Message = "llm_not_configured", "Please configure your LLM provider and model in settings."
 	case errors.Is(err, hub.ErrForbidden):
 		f.Type, f.Message = "forbidden", "You may not do this"

@@ -8,6 +8,7 @@ import (
 	"github.com/duckwire/duckwire/handlers/openai"
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/conversation"
 	"github.com/duckwire/duckwire/hub/jsonw"
 )
 
@@ -71,8 +72,8 @@ func (h *conversationHandler) message(ctx context.Context, m *socket.Message) er
 }
 
 // inquiry reads a question. It is checked before it ends the one that is being answered.
-func (h *conversationHandler) inquiry(p *questionPayload) (*Inquiry, error) {
-	q := &Inquiry{User: h.c.User(), Client: h.c.Client(), Context: p.Context}
+func (h *conversationHandler) inquiry(p *questionPayload) (*conversation.Inquiry, error) {
+	q := &conversation.Inquiry{User: h.c.User(), Client: h.c.Client(), Context: p.Context}
 	if p.Content != nil {
 		q.Content = *p.Content
 	}
@@ -83,7 +84,7 @@ func (h *conversationHandler) inquiry(p *questionPayload) (*Inquiry, error) {
 		return nil, err
 	}
 	var err error
-	if q.Model, err = h.session.Model(Preference{Provider: p.LLM.Provider, Model: p.LLM.Model}); err != nil {
+	if q.Model, err = h.session.Model(conversation.Preference{Provider: p.LLM.Provider, Model: p.LLM.Model}); err != nil {
 		return nil, err
 	}
 	req, err := p.request(q.Content, q.Model.Model)
@@ -170,7 +171,7 @@ func (h *conversationHandler) setPreference(ctx context.Context, m *socket.Messa
 	if err := h.may(ctx, hub.ActionPublish); err != nil {
 		return err
 	}
-	var p Preference
+	var p conversation.Preference
 	if err := m.Decode(&p); err != nil {
 		return err
 	}

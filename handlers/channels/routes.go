@@ -6,18 +6,19 @@ import (
 
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/conversation"
 )
 
 // Table is the kinds of channels of one server, and the state that they share among clients.
 type Table struct {
 	Routes        []socket.Route // the first match counts
-	conversations *Service
+	conversations *conversation.Service
 }
 
 // NewTable returns the table of channels. Conversations are stored in the store; where it is nil, in memory. To add a kind of channel, write its file
 // and add its line.
-func NewTable(h *hub.Hub, logger *slog.Logger, store hub.ConversationStore) *Table {
-	conversations := NewService(Options{Hub: h, Logger: logger, Store: store, Vocabulary: conversationWords{h}})
+func NewTable(h *hub.Hub, logger *slog.Logger, store conversation.Store) *Table {
+	conversations := conversation.New(conversation.Options{Hub: h, Logger: logger, Store: store, Vocabulary: conversationWords{h}})
 	return &Table{conversations: conversations, Routes: []socket.Route{
 		{Pattern: "code:*", Kind: code{analyze}},
 		{Pattern: "analysis:*", Kind: analysis{analyze}},

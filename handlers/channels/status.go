@@ -11,6 +11,7 @@ import (
 
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/conversation"
 	"github.com/duckwire/duckwire/hub/jsonw"
 )
 
@@ -24,7 +25,7 @@ func (status) Join(ctx context.Context, c *socket.Channel, params json.RawMessag
 	if err := hub.ValidTopic(c.Topic()); err != nil {
 		return nil, err
 	}
-	id := strings.TrimPrefix(c.Topic(), StatusPrefix)
+	id := strings.TrimPrefix(c.Topic(), conversation.StatusPrefix)
 	if err := mayJoin(ctx, c); err != nil {
 		return nil, err
 	}

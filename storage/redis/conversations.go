@@ -10,6 +10,7 @@ import (
 	"github.com/redis/rueidis"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/conversation"
 )
 
 //go:embed conversation_save.lua
@@ -26,8 +27,8 @@ func conversationKey(id string) string     { return "dw:{c:" + id + "}" }
 func conversationLockKey(id string) string { return conversationKey(id) + ":lock" }
 func conversationsKey(owner string) string { return ownerKey(owner) + "c" }
 
-// LoadConversation implements hub.ConversationStore.
-func (s *Store) LoadConversation(id string) (*hub.KeptConversation, error) {
+// LoadConversation implements conversation.Store.
+func (s *Store) LoadConversation(id string) (*conversation.StoredRecord, error) {
 	fields, err := s.do(s.client.B().Hgetall().Key(conversationKey(id)).Build()).AsStrMap()
 	if err != nil {
 		return nil, unavailable(err)
@@ -39,10 +40,10 @@ func (s *Store) LoadConversation(id string) (*hub.KeptConversation, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the conversation %q in Redis is none of ours: %w", id, err)
 	}
-	return &hub.KeptConversation{ID: id, Owner: fields["o"], Version: version, Data: []byte(fields["d"])}, nil
+	return &conversation.StoredRecord{ID: id, Owner: fields["o"], Version: version, Data: []byte(fields["d"])}, nil
 }
 
-// LatestConversation implements hub.ConversationStore.
+// LatestConversation implements conversation.Store.
 func (s *Store) LatestConversation(owner string) (string, error) {
 	ids, err := s.do(s.client.B().Zrevrange().Key(conversationsKey(owner)).Start(0).Stop(0).Build()).AsStrSlice()
 	if err != nil {
@@ -54,8 +55,8 @@ func (s *Store) LatestConversation(owner string) (string, error) {
 	return ids[0], nil
 }
 
-// SaveConversation implements hub.ConversationStore.
-func (s *Store) SaveConversation(c *hub.KeptConversation, room hub.ConversationRoom) error {
+// SaveConversation implements conversation.Store.
+func (s *Store) SaveConversation(c *conversation.StoredRecord, room conversation.Retention) error {
 	args := []string{strconv.FormatInt(c.Version, 10), c.Owner, rueidis.BinaryString(c.Data), millis(room.TTL)}
 	version, err := s.run(conversationSaveScript, []string{conversationKey(c.ID)}, args).AsInt64()
 	switch {
@@ -71,7 +72,7 @@ func (s *Store) SaveConversation(c *hub.KeptConversation, room hub.ConversationR
 
 // list puts a conversation at the end of its owner's list, and drops what is too much. The list may lie on another server than the conversation, so
 // the two are not changed as one: one that is missing there is not found as the latest until it is saved again.
-func (s *Store) list(c *hub.KeptConversation, isNew bool, room hub.ConversationRoom) error {
+func (s *Store) list(c *conversation.StoredRecord, isNew bool, room conversation.Retention) error {
 	key, now := conversationsKey(c.Owner), time.Now().UnixMilli()
 	b := s.client.B
 	_, err := s.doAll(
@@ -100,10 +101,10 @@ func (s *Store) list(c *hub.KeptConversation, isNew bool, room hub.ConversationR
 	return err
 }
 
-// LockConversation implements hub.ConversationStore.
+// LockConversation implements conversation.Store.
 func (s *Store) LockConversation(id string) (unlock func(), err error) {
 	key, token := conversationLockKey(id), rand.Text()
-	take := s.client.B().Set().Key(key).Value(token).Nx().Px(hub.ConversationLock).Build().Pin() // it is sent again and again
+	take := s.client.B().Set().Key(key).Value(token).Nx().Px(conversation.LockTTL).Build().Pin() // it is sent again and again
 	begun := time.Now()
 	for pause := 5 * time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
 		err := s.do(take).Error()
@@ -112,7 +113,7 @@ func (s *Store) LockConversation(id string) (unlock func(), err error) {
 			return func() { s.unlockConversation(key, token) }, nil
 		case !rueidis.IsRedisNil(err):
 			return nil, unavailable(err)
-		case time.Since(begun) > hub.ConversationPatience:
+		case time.Since(begun) > conversation.LockPatience:
 			return nil, fmt.Errorf("the conversation is being changed by another node: %w", hub.ErrUnavailable)
 		}
 		select {

@@ -1,20 +1,18 @@
-package channels
+package conversation
 
 import (
 	"encoding/json"
 	"fmt"
-
-	"github.com/duckwire/duckwire/hub"
 )
 
 // sharedStore stores conversations where other nodes have them, too. Their bytes are bounded by that store.
 type sharedStore struct {
-	store hub.ConversationStore
-	room  hub.ConversationRoom
+	store Store
+	room  Retention
 }
 
-func newSharedStore(store hub.ConversationStore, l storeLimits) *sharedStore {
-	return &sharedStore{store, hub.ConversationRoom{TTL: l.ttl, OfUser: l.ofUser}}
+func newSharedStore(store Store, l storeLimits) *sharedStore {
+	return &sharedStore{store, Retention{TTL: l.ttl, OfUser: l.ofUser}}
 }
 
 func (s *sharedStore) load(id string) (*Record, error) {
@@ -36,7 +34,7 @@ func (s *sharedStore) save(r *Record) error {
 	if err != nil {
 		return err
 	}
-	stored := hub.KeptConversation{ID: r.ID, Owner: r.Owner, Version: r.version, Data: data}
+	stored := StoredRecord{ID: r.ID, Owner: r.Owner, Version: r.version, Data: data}
 	if err := s.store.SaveConversation(&stored, s.room); err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package channels
+package conversation
 
 import (
 	"log/slog"
@@ -11,7 +11,7 @@ import (
 type Options struct {
 	Hub        *hub.Hub
 	Logger     *slog.Logger
-	Store      hub.ConversationStore // nil: conversations are stored in memory
+	Store      Store // nil: conversations are stored in memory
 	Vocabulary Vocabulary
 }
 
@@ -26,8 +26,8 @@ type Service struct {
 	live map[string]*Session
 }
 
-// NewService returns the conversations of a node. It has no goroutine of its own: those that it starts are the hub's.
-func NewService(o Options) *Service {
+// New returns the conversations of a node. It has no goroutine of its own: those that it starts are the hub's.
+func New(o Options) *Service {
 	cs := &Service{hub: o.Hub, logger: o.Logger, words: o.Vocabulary, live: make(map[string]*Session)}
 	if cs.store = newMemoryStore(defaultStoreLimits); o.Store != nil {
 		cs.store = newSharedStore(o.Store, defaultStoreLimits)

@@ -1,4 +1,4 @@
-package channels
+package conversation
 
 // recordStore stores conversations. Safe for concurrent use. Errors of one that nodes share: hub.ErrUnavailable.
 type recordStore interface {
