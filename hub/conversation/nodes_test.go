@@ -1,0 +1,288 @@
+package conversation_test
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/conversation"
+	"github.com/duckwire/duckwire/hub/hubtest"
+)
+
+// sharedStore is a conversation.Store that several nodes have in common, each through a line of its own.
+type sharedStore struct {
+	mu      sync.Mutex
+	records map[string]conversation.StoredRecord
+	latest  map[string]string
+	locks   map[string]chan struct{}
+}
+
+func newSharedStore() *sharedStore {
+	return &sharedStore{
+		records: map[string]conversation.StoredRecord{}, latest: map[string]string{}, locks: map[string]chan struct{}{},
+	}
+}
+
+// line is one node's way to a sharedStore.
+type line struct {
+	*sharedStore
+	// fails is asked about each command: whether it fails, and whether it was done though its answer is lost. nil: none fails.
+	fails func() (failed, done bool)
+}
+
+var errCut = fmt.Errorf("the line is cut: %w", hub.ErrUnavailable)
+
+// do runs a command, unless the line fails.
+func (l *line) do(command func() error) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	failed, done := false, true
+	if l.fails != nil {
+		failed, done = l.fails()
+	}
+	var err error
+	if !failed || done {
+		err = command()
+	}
+	if failed {
+		return errCut
+	}
+	return err
+}
+
+func (l *line) cut(from int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := 0
+	l.fails = func() (bool, bool) {
+		n++
+		return n > from, false
+	}
+}
+
+func (l *line) mend() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.fails = nil
+}
+
+func (l *line) LoadConversation(id string) (r *conversation.StoredRecord, err error) {
+	err = l.do(func() error {
+		if stored, ok := l.records[id]; ok {
+			r = &stored
+		}
+		return nil
+	})
+	return r, err
+}
+
+func (l *line) LatestConversation(owner string) (id string, err error) {
+	err = l.do(func() error {
+		id = l.latest[owner]
+		return nil
+	})
+	return id, err
+}
+
+func (l *line) SaveConversation(c *conversation.StoredRecord, _ conversation.Retention) error {
+	return l.do(func() error {
+		if l.records[c.ID].Version != c.Version {
+			return hub.ErrConflict
+		}
+		c.Version++
+		l.records[c.ID], l.latest[c.Owner] = *c, c.ID
+		return nil
+	})
+}
+
+func (l *line) LockConversation(id string) (unlock func(), err error) {
+	var lock chan struct{}
+	err = l.do(func() error {
+		if l.locks[id] == nil {
+			l.locks[id] = make(chan struct{}, 1)
+		}
+		lock = l.locks[id]
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	lock <- struct{}{}
+	return func() { <-lock }, nil
+}
+
+// pair returns two nodes with one store, and their lines to it. They share a hub, as if each followed the other's streams and topics without delay.
+func pair(t testing.TB, provider hub.Provider) (nodes [2]*node, lines [2]*line) {
+	h, store := startHub(t, provider), newSharedStore()
+	for i := range nodes {
+		lines[i] = &line{sharedStore: store}
+		nodes[i] = startOn(t, h, lines[i])
+	}
+	return nodes, lines
+}
+
+// A conversation is the same on all nodes: what was said, what is being answered, and whose it is.
+func TestConversationIsSharedByNodes(t *testing.T) {
+	hubtest.OwnClock(t, func(t *testing.T) {
+		m := newModel()
+		nodes, _ := pair(t, m)
+		a, b := nodes[0].enter(chat, "u"), nodes[1].enter(chat, "u")
+		l := listen(t, nodes[0].hub, chat)
+		if err := b.MergeContext("u", object(`{"language":"go"}`)); err != nil {
+			t.Fatal(err)
+		}
+		ask(t, a, "u", "one")
+		p := m.next(t)
+		if p.write("ON"); !strings.Contains(p.prompt(), `{"language":"go"}`) {
+			t.Errorf("the model was asked\n%s", p.prompt())
+		}
+		ask(t, b, "u", "two")
+		if p := m.say(t, "TWO"); !strings.HasSuffix(p.prompt(), "user: one\nassistant: ON\nuser: two") {
+			t.Errorf("the model was asked\n%s", p.prompt())
+		}
+		l.want("context 1", "question one", "cancelled one: superseded by u", "question two", "answered two: TWO")
+		ask(t, a, "u", "three")
+		m.next(t)
+		if n, err := b.Cancel("v"); n != 1 || err != nil {
+			t.Errorf("cancelled on the other node: %d, %v", n, err)
+		}
+		if l.want("question three", "cancelled three: cancelled by v"); contents(t, a) != "one ON two TWO three" || contents(t, b) != contents(t, a) {
+			t.Errorf("the messages are %s and %s", contents(t, a), contents(t, b))
+		}
+		eve := identity(t, "eve", map[string][]string{"*": {string(hub.ActionSubscribe)}})
+		if err := nodes[1].Guard(hub.CapsAuthorizer{}).Authorize(t.Context(), eve, chat, hub.ActionSubscribe); !errors.Is(err, hub.ErrForbidden) {
+			t.Errorf("another user, on the other node: %v", err)
+		}
+	})
+}
+
+// An answer whose node dies, at whichever step of its end, is told by another node, and once.
+func TestNodeDiesWithAnAnswer(t *testing.T) {
+	for step := range 5 {
+		t.Run(fmt.Sprint("step ", step), func(t *testing.T) {
+			hubtest.OwnClock(t, func(t *testing.T) {
+				m := newModel()
+				nodes, lines := pair(t, m)
+				a, b := nodes[0].enter(chat, "u"), nodes[1].enter(chat, "u")
+				l := listen(t, nodes[0].hub, chat)
+				asked := ask(t, a, "u", "one")
+				for range 3 { // each client of the other node has it look
+					b.LookAfter(asked.StreamID)
+				}
+				lines[0].cut(step)
+				m.say(t, "ONE")
+				time.Sleep(time.Minute)
+				if got := contents(t, b); got != "one ONE" {
+					t.Errorf("the messages are %s", got)
+				}
+				if r, err := b.Record(); r.Running != nil || err != nil {
+					t.Errorf("after a minute it is still running: %+v, %v", r.Running, err)
+				}
+				lines[0].mend() // it was not dead, only away
+				time.Sleep(time.Minute)
+				l.want("question one", "answered one: ONE")
+				if nodes[0].more(l, a) {
+					t.Error("the end was told twice")
+				}
+			})
+		})
+	}
+}
+
+// Whatever users ask, cancel and reset on two nodes at one time, while commands of the store fail or are done without an answer: each question that
+// was taken has one end, behind the question, and at last nothing is under way.
+func TestEveryQuestionEndsOnce(t *testing.T) {
+	for seed := range uint64(60) {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			hubtest.OwnClock(t, func(t *testing.T) { everyQuestionEndsOnce(t, seed) })
+		})
+	}
+}
+
+func everyQuestionEndsOnce(t *testing.T, seed uint64) {
+	nodes, lines := pair(t, quick{})
+	sessions := [2]*conversation.Session{nodes[0].enter(chat, "u"), nodes[1].enter(chat, "u")}
+	l := listen(t, nodes[0].hub, chat)
+	if seed%2 == 1 { // every other history has faults
+		for i, line := range lines {
+			r := rand.New(rand.NewPCG(seed, uint64(i)))
+			line.fails = func() (failed, done bool) { return r.IntN(8) == 0, r.IntN(2) == 0 }
+		}
+	}
+	var taken sync.Map
+	var users sync.WaitGroup
+	for user := range 4 {
+		users.Go(func() { use(sessions, user, rand.New(rand.NewPCG(seed, uint64(10+user))), &taken) })
+	}
+	users.Wait()
+	for _, line := range lines {
+		line.mend()
+	}
+	for _, s := range sessions {
+		s.LookAfter(streamOf(s))
+	}
+	time.Sleep(time.Minute)
+	synctest.Wait()
+	for _, s := range sessions {
+		if r, err := s.Record(); r.Running != nil || err != nil {
+			t.Errorf("still running: %+v, %v", r.Running, err)
+		}
+	}
+	if _, err := nodes[0].hub.Publish(chat, "u", []hub.EventInput{says("mark", "")}); err != nil {
+		t.Fatal(err)
+	}
+	asked, ends := map[string]bool{}, map[string]int{}
+	for ev := l.next(); ev != "mark "; ev = l.next() {
+		event, payload, _ := strings.Cut(ev, " ")
+		question, _, ended := strings.Cut(payload, ":")
+		switch {
+		case event == "question":
+			asked[payload] = true
+		case ended:
+			if ends[question]++; ends[question] > 1 {
+				t.Errorf("%s has %d ends", question, ends[question])
+			}
+		}
+	}
+	taken.Range(func(question, _ any) bool {
+		if q := question.(string); !asked[q] || ends[q] != 1 {
+			t.Errorf("%s was told: %v; it has %d ends", q, asked[q], ends[q])
+		}
+		return true
+	})
+}
+
+func streamOf(s *conversation.Session) string {
+	if r, err := s.Record(); err == nil && r.Running != nil {
+		return r.Running.Stream
+	}
+	return ""
+}
+
+// use is what one user does, on both nodes.
+func use(sessions [2]*conversation.Session, user int, r *rand.Rand, taken *sync.Map) {
+	for i := range 12 {
+		s := sessions[r.IntN(2)]
+		switch r.IntN(6) {
+		case 0:
+			_, _ = s.Cancel("u")
+		case 1:
+			_, _ = s.Reset("u")
+		default:
+			content := fmt.Sprintf("%d of %d", i, user)
+			if a, err := s.Ask(inquiry("u", content)); err == nil {
+				taken.Store(content, true)
+				for _, s := range sessions {
+					s.LookAfter(a.StreamID)
+				}
+			}
+		}
+		time.Sleep(time.Duration(r.Int64N(int64(20*time.Millisecond))))
+	}
+}

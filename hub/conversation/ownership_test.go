@@ -1,0 +1,110 @@
+package conversation_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/conversation"
+	"github.com/duckwire/duckwire/hub/hubtest"
+)
+
+func identity(t testing.TB, user string, caps map[string][]string) *hub.Identity {
+	t.Helper()
+	parsed, err := hub.ParseCaps(caps, user)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &hub.Identity{User: user, Caps: parsed}
+}
+
+// A pattern in a token means the user's own conversations; what is another user's takes its name, or an admin.
+func TestGuard(t *testing.T) {
+	hubtest.OwnClock(t, func(t *testing.T) {
+		n := start(t, nil)
+		n.enter(chat, "ada")
+		guard := n.Guard(hub.CapsAuthorizer{})
+		for _, tt := range []struct {
+			user, pattern, topic string
+			action               hub.Action
+			allowed              bool
+		}{
+			{"ada", "conversation:*", chat, hub.ActionSubscribe, true},
+			{"ada", "conversation:lobby", chat, hub.ActionSubscribe, true},
+			{"ada", "conversation:lobby", chat, hub.ActionPublish, false},
+			{"ada", "conversation:lobby", "status:c", hub.ActionSubscribe, true},
+			{"ada", "none", chat, hub.ActionSubscribe, false},
+			{"eve", "conversation:*", chat, hub.ActionSubscribe, false},
+			{"eve", "*", chat, hub.ActionSubscribe, false},
+			{"eve", "*", "status:c", hub.ActionSubscribe, false},
+			{"eve", "*", "status:none", hub.ActionSubscribe, false}, // of a conversation that may be begun
+			{"eve", "*", "conversation:none", hub.ActionSubscribe, true},
+			{"eve", "*", "code:x", hub.ActionSubscribe, true},
+			{"eve", chat, chat, hub.ActionSubscribe, true},
+			{"eve", "conversation:*", "conversation:lobby", hub.ActionSubscribe, true},
+		} {
+			id := identity(t, tt.user, map[string][]string{tt.pattern: {string(hub.ActionSubscribe)}})
+			if err := guard.Authorize(t.Context(), id, tt.topic, tt.action); (err == nil) != tt.allowed || err != nil && !errors.Is(err, hub.ErrForbidden) {
+				t.Errorf("%s with %s, %s on %s: %v", tt.user, tt.pattern, tt.action, tt.topic, err)
+			}
+		}
+		admin := identity(t, "eve", map[string][]string{"*": {string(hub.ActionAdmin)}})
+		if err := guard.Authorize(t.Context(), admin, chat, hub.ActionSubscribe); err != nil {
+			t.Errorf("an admin: %v", err)
+		}
+	})
+}
+
+func TestWhoMayCancel(t *testing.T) {
+	hubtest.OwnClock(t, func(t *testing.T) {
+		m := newModel()
+		s := start(t, m).enter(chat, "ada")
+		want := func(user string, want hub.Action) {
+			t.Helper()
+			if got, err := s.ActionToCancel(user); got != want || err != nil {
+				t.Errorf("%s needs %s, %v, want %s", user, got, err, want)
+			}
+		}
+		want("eve", hub.ActionComplete) // there is nothing to cancel
+		ask(t, s, "bob", "one")
+		want("bob", hub.ActionComplete)
+		want("ada", hub.ActionComplete)
+		want("eve", hub.ActionAdmin)
+	})
+}
+
+// The lobby is each user's latest conversation.
+func TestLobbiesAreApart(t *testing.T) {
+	hubtest.OwnClock(t, func(t *testing.T) {
+		n := start(t, nil)
+		ada, bob := n.enter(conversation.LobbyTopic, "ada"), n.enter(conversation.LobbyTopic, "bob")
+		if ada.Topic() == bob.Topic() || ada.Topic() == conversation.LobbyTopic {
+			t.Fatalf("the lobbies are %s and %s", ada.Topic(), bob.Topic())
+		}
+		if again := n.enter(conversation.LobbyTopic, "ada"); again != ada {
+			t.Errorf("ada's lobby again is %s", again.Topic())
+		}
+		later := n.enter("conversation:later", "ada")
+		if now := n.enter(conversation.LobbyTopic, "ada"); now != later {
+			t.Errorf("ada's lobby is %s, want the latest, %s", now.Topic(), later.Topic())
+		}
+	})
+}
+
+// Who enters is asked for rights again where somebody else was faster.
+func TestEnterAsksAgainForRights(t *testing.T) {
+	hubtest.OwnClock(t, func(t *testing.T) {
+		n := start(t, nil)
+		asked := 0
+		_, _, err := n.Enter(chat, conversation.Entry{User: "eve"}, func() error {
+			if asked++; asked == 1 {
+				n.enter(chat, "ada")
+				return nil
+			}
+			return hub.ErrForbidden
+		})
+		if !errors.Is(err, hub.ErrForbidden) || asked != 2 {
+			t.Errorf("asked %d times, %v", asked, err)
+		}
+	})
+}
