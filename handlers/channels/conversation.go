@@ -65,7 +65,7 @@ func (h *conversationHandler) greet(created bool) error {
 	}
 	if r.Running != nil { // it may be followed
 		h.c.Set("running", map[string]string{"message_id": r.Running.Message, "stream": r.Running.Stream})
-		h.session.LookAfter(r.Running.Stream)
+		h.session.LookAfter()
 	}
 	return nil
 }

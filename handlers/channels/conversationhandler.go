@@ -22,7 +22,7 @@ func (h *conversationHandler) Left() { h.session.Release() }
 // Rewrite implements socket.Rewriter: the end of an answer waits for the pieces of it.
 func (h *conversationHandler) Rewrite(ev *hub.Event) (socket.Outgoing, bool) {
 	if ev.Name == eventQuestion {
-		h.session.LookAfter(textMember(ev.Payload(), "stream"))
+		h.session.LookAfter()
 	}
 	return socket.Outgoing{}, h.order.Pass(ev, endOfAnswer)
 }

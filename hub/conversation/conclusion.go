@@ -24,7 +24,8 @@ func (x *exchange) conclude() {
 		if err == nil {
 			return
 		}
-		if !s.service.hub.PauseAfter(failures) {
+		forgotten := errors.Is(err, hub.ErrNotFound) // and begun anew by somebody else
+		if forgotten || !s.service.hub.PauseAfter(failures) {
 			s.service.logger.Warn("how an answer ended is not told", "topic", s.topic, "stream", x.question.Metadata.Stream, "error", err)
 			return
 		}

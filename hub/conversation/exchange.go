@@ -36,8 +36,8 @@ func (x *exchange) startLocked(q *Inquiry, r Record) error {
 		s.restoreLocked(&r, before)
 		return err
 	}
-	s.current = stream
-	s.awaitOnce(stream, x.attend)
+	s.own, s.current = stream, stream
+	s.inBackground(x.attend)
 	in := s.service.words.Question(&x.question)
 	in.ID, in.Except = stream+".question", q.Client
 	if err := x.publish(s.topic, in); err != nil {

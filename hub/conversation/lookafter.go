@@ -1,6 +1,7 @@
 package conversation
 
 import (
+	"errors"
 	"math/rand/v2"
 	"time"
 
@@ -10,36 +11,71 @@ import (
 // deathPatience is for how long the node that made an answer may take to tell of its end, before others do.
 const deathPatience = 2 * time.Second
 
-// LookAfter has this node tell how an answer ended that another one makes, if that one does not: it may have died.
-func (s *Session) LookAfter(stream string) {
+// LookAfter has this node tell how an answer ended that another one makes now, if that one does not: it may have died. It is called for each
+// question that a client here hears of. One goroutine looks after a session's answers, however often it is called.
+func (s *Session) LookAfter() {
 	if !s.service.store.shared() {
 		return
 	}
-	s.awaitOnce(stream, func() {
-		for failures := 0; failures == 0 || s.service.hub.PauseAfter(failures); failures++ {
-			r, err := s.Record()
-			if err != nil {
-				continue
+	s.service.mu.Lock()
+	looking := s.looking
+	s.looking, s.lookAgain = true, true
+	s.service.mu.Unlock()
+	if !looking {
+		s.inBackground(func() {
+			for s.mustLook() && s.look() {
 			}
-			if r.Running == nil || r.Running.Stream != stream {
-				return
-			}
-			x, err := s.running(&r)
-			if err != nil {
-				continue
-			}
-			if x.outlive() {
-				x.conclude()
-			}
-			return
+		})
+	}
+}
+
+// mustLook reports whether LookAfter was called since it was asked last. If not, the goroutine that looks ends.
+func (s *Session) mustLook() bool {
+	s.service.mu.Lock()
+	defer s.service.mu.Unlock()
+	s.looking, s.lookAgain = s.lookAgain, false
+	return s.looking
+}
+
+// look waits for the end of the answer that another node makes now, and tells it if that node has not. It reports false where the hub closes.
+func (s *Session) look() bool {
+	x, err := s.othersAnswer()
+	for failures := 1; err != nil; failures++ {
+		if errors.Is(err, hub.ErrNotFound) { // the conversation was forgotten
+			return true
 		}
-	})
+		if !s.service.hub.PauseAfter(failures) {
+			return false
+		}
+		x, err = s.othersAnswer()
+	}
+	if x == nil {
+		return true
+	}
+	if !x.outlive() {
+		return false
+	}
+	x.conclude()
+	return true
+}
+
+// othersAnswer returns the exchange that is under way on another node; nil for none.
+func (s *Session) othersAnswer() (*exchange, error) {
+	s.mu.Lock()
+	r, err := s.loadLocked()
+	own := s.own
+	s.mu.Unlock()
+	if err != nil || r.Running == nil || r.Running.Stream == own {
+		return nil, err
+	}
+	return s.running(&r)
 }
 
 // outlive waits for the end of another node's stream, and a while more. It reports false where the hub closes first.
 func (x *exchange) outlive() bool {
 	if x.stream != nil {
-		reader := x.stream.Listen(hub.Position{Now: true}, hub.NewWake()) // the mirror stays as long as it has readers
+		// The mirror of the stream stays as long as it has readers.
+		reader := x.stream.Listen(hub.Position{Now: true}, hub.NewWake())
 		defer reader.Close()
 		if !x.await(x.stream.Done()) {
 			return false

@@ -34,12 +34,14 @@ type line struct {
 	*sharedStore
 	// fails is asked about each command: whether it fails, and whether it was done though its answer is lost. nil: none fails.
 	fails func() (failed, done bool)
+	delay time.Duration // of each command
 }
 
 var errCut = fmt.Errorf("the line is cut: %w", hub.ErrUnavailable)
 
 // do runs a command, unless the line fails.
 func (l *line) do(command func() error) error {
+	time.Sleep(l.delay)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	failed, done := false, true
@@ -56,20 +58,30 @@ func (l *line) do(command func() error) error {
 	return err
 }
 
-func (l *line) cut(from int) {
+// onCommand sets fails.
+func (l *line) onCommand(fails func() (failed, done bool)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	n := 0
-	l.fails = func() (bool, bool) {
-		n++
-		return n > from, false
-	}
+	l.fails = fails
 }
 
-func (l *line) mend() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.fails = nil
+// cut has all commands fail but for so many.
+func (l *line) cut(after int) {
+	n := 0
+	l.onCommand(func() (bool, bool) {
+		n++
+		return n > after, false
+	})
+}
+
+func (l *line) mend() { l.onCommand(nil) }
+
+// count counts commands from now on. The counter is read after synctest.Wait.
+func (l *line) count(commands *int) {
+	l.onCommand(func() (bool, bool) {
+		*commands++
+		return false, true
+	})
 }
 
 func (l *line) LoadConversation(id string) (r *conversation.StoredRecord, err error) {
@@ -171,9 +183,9 @@ func TestNodeDiesWithAnAnswer(t *testing.T) {
 				nodes, lines := pair(t, m)
 				a, b := nodes[0].enter(chat, "u"), nodes[1].enter(chat, "u")
 				l := listen(t, nodes[0].hub, chat)
-				asked := ask(t, a, "u", "one")
+				ask(t, a, "u", "one")
 				for range 3 { // each client of the other node has it look
-					b.LookAfter(asked.StreamID)
+					b.LookAfter()
 				}
 				lines[0].cut(step)
 				m.say(t, "ONE")
@@ -195,6 +207,71 @@ func TestNodeDiesWithAnAnswer(t *testing.T) {
 	}
 }
 
+// However many old questions a client reads again, one goroutine looks whether there is an answer to be looked after.
+func TestLookingIsBounded(t *testing.T) {
+	hubtest.OwnClock(t, func(t *testing.T) {
+		m := newModel()
+		nodes, lines := pair(t, m)
+		a, b := nodes[0].enter(chat, "u"), nodes[1].enter(chat, "u")
+		commands := 0
+		lines[1].count(&commands)
+		lines[1].delay = time.Millisecond
+		look := func() int {
+			synctest.Wait()
+			before := commands
+			for range 1000 {
+				b.LookAfter()
+			}
+			time.Sleep(time.Second)
+			synctest.Wait()
+			return commands - before
+		}
+		if n := look(); n > 2 {
+			t.Errorf("with no answer under way: %d commands", n)
+		}
+		ask(t, a, "u", "one")
+		if n := look(); n > 2 {
+			t.Errorf("while an answer is under way: %d commands", n)
+		}
+		m.say(t, "ONE")
+		time.Sleep(time.Minute)
+		if n := look(); n > 2 {
+			t.Errorf("after its end: %d commands", n)
+		}
+	})
+}
+
+// A conversation that was forgotten while an answer was under way, and begun anew by another user, has no more to be told, and nobody goes on trying.
+func TestAnswerOfAForgottenConversation(t *testing.T) {
+	hubtest.OwnClock(t, func(t *testing.T) {
+		m := newModel()
+		nodes, lines := pair(t, m)
+		a, b := nodes[0].enter(chat, "u"), nodes[1].enter(chat, "u")
+		ask(t, a, "u", "one")
+		b.LookAfter()
+		p := m.next(t)
+		synctest.Wait()
+		lines[0].mu.Lock()
+		lines[0].records["c"] = conversation.StoredRecord{ID: "c", Owner: "eve", Version: 1, Data: []byte(`{"id":"c","owner":"eve"}`)}
+		lines[0].mu.Unlock()
+		close(p.pieces)
+		time.Sleep(time.Minute)
+		b.LookAfter()
+		time.Sleep(time.Minute)
+		commands := 0
+		for _, l := range lines {
+			l.count(&commands)
+		}
+		time.Sleep(time.Hour)
+		if synctest.Wait(); commands > 0 {
+			t.Errorf("in an hour there were %d commands", commands)
+		}
+		if _, err := a.Record(); !errors.Is(err, hub.ErrNotFound) {
+			t.Errorf("the conversation is %v", err)
+		}
+	})
+}
+
 // Whatever users ask, cancel and reset on two nodes at one time, while commands of the store fail or are done without an answer: each question that
 // was taken has one end, behind the question, and at last nothing is under way.
 func TestEveryQuestionEndsOnce(t *testing.T) {
@@ -212,7 +289,7 @@ func everyQuestionEndsOnce(t *testing.T, seed uint64) {
 	if seed%2 == 1 { // every other history has faults
 		for i, line := range lines {
 			r := rand.New(rand.NewPCG(seed, uint64(i)))
-			line.fails = func() (failed, done bool) { return r.IntN(8) == 0, r.IntN(2) == 0 }
+			line.onCommand(func() (failed, done bool) { return r.IntN(8) == 0, r.IntN(2) == 0 })
 		}
 	}
 	var taken sync.Map
@@ -225,7 +302,7 @@ func everyQuestionEndsOnce(t *testing.T, seed uint64) {
 		line.mend()
 	}
 	for _, s := range sessions {
-		s.LookAfter(streamOf(s))
+		s.LookAfter()
 	}
 	time.Sleep(time.Minute)
 	synctest.Wait()
@@ -258,13 +335,6 @@ func everyQuestionEndsOnce(t *testing.T, seed uint64) {
 	})
 }
 
-func streamOf(s *conversation.Session) string {
-	if r, err := s.Record(); err == nil && r.Running != nil {
-		return r.Running.Stream
-	}
-	return ""
-}
-
 // use is what one user does, on both nodes.
 func use(sessions [2]*conversation.Session, user int, r *rand.Rand, taken *sync.Map) {
 	for i := range 12 {
@@ -276,13 +346,13 @@ func use(sessions [2]*conversation.Session, user int, r *rand.Rand, taken *sync.
 			_, _ = s.Reset("u")
 		default:
 			content := fmt.Sprintf("%d of %d", i, user)
-			if a, err := s.Ask(inquiry("u", content)); err == nil {
+			if _, err := s.Ask(inquiry("u", content)); err == nil {
 				taken.Store(content, true)
 				for _, s := range sessions {
-					s.LookAfter(a.StreamID)
+					s.LookAfter()
 				}
 			}
 		}
-		time.Sleep(time.Duration(r.Int64N(int64(20*time.Millisecond))))
+		time.Sleep(time.Duration(r.Int64N(int64(20 * time.Millisecond))))
 	}
 }

@@ -18,12 +18,17 @@ type Session struct {
 	topic   string // of its events
 	owner   string
 
-	users   int    // until it is dropped; guarded by service.mu
-	awaited string // the answer, by its stream, whose end this node waits for; guarded by service.mu
+	// Guarded by service.mu.
+	users     int  // that have not released it
+	looking   bool // a goroutine looks after answers of other nodes
+	lookAgain bool // and must once more
 
-	mu      sync.Mutex // makes one order of what is stored and what is published by this node
-	last    Record     // as it was last seen here; guarded by mu
-	current string     // the answer, by its stream, that is made here; guarded by mu
+	mu sync.Mutex // makes one order of what is stored and what is published by this node
+
+	// Guarded by mu.
+	last    Record // as it was last seen here
+	own     string // the answer, by its stream, that was begun here last
+	current string // the same, until its end is told
 }
 
 // Topic returns the topic of the conversation's events.
@@ -38,20 +43,15 @@ func (s *Session) Release() {
 	}
 }
 
-// awaitOnce runs wait, which waits for the end of an answer, in a goroutine of the hub's, unless this node waits for that end already.
-func (s *Session) awaitOnce(stream string, wait func()) {
+// inBackground runs f in a goroutine of the hub's. The session is in use until f returns.
+func (s *Session) inBackground(f func()) {
 	s.service.mu.Lock()
-	known := s.awaited == stream
-	if s.awaited = stream; !known {
-		s.users++
-	}
+	s.users++
 	s.service.mu.Unlock()
-	if !known {
-		s.service.hub.Go(func() {
-			defer s.Release()
-			wait()
-		})
-	}
+	s.service.hub.Go(func() {
+		defer s.Release()
+		f()
+	})
 }
 
 // Record returns the conversation as it is now.
