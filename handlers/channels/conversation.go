@@ -12,15 +12,17 @@ import (
 	"github.com/duckwire/duckwire/hub/jsonw"
 )
 
-// conversationKind is conversation:ID: questions and answers, the same for all sessions that have joined it. conversation:lobby is the client's
-// user's latest conversation, or a new one; its events are those of that conversation's own topic, so no other user's lobby hears them.
+// conversationKind is conversation:ID: questions and answers, the same for all sessions that have joined it.
+// conversation:lobby is the client's user's latest conversation, or a new one; its events are those of that
+// conversation's own topic, so no other user's lobby hears them.
 //
-// A conversation belongs to the user who joined it first, which takes the right to subscribe. Everybody else must have been given it: see
-// Service.Guard. All who have joined hear "message" (each question, but not its own client), "response" with the whole answer, or "error" or
-// "processing_cancelled", "conversation_reset", "context_updated", "typing" of others, and the engine's "status_update". These are events of
-// the topic: a join with "after" brings what was missed, "typing" and "status_update" excepted. Who asked gets the answer piece by piece
-// besides ("response_chunk"); others may by "follow", as may who asked and was cut off. The answer is a stream like any other, made to its
-// end whether or not anybody is there.
+// A conversation belongs to the user who joined it first, which takes the right to subscribe. Everybody else must have
+// been given it: see Service.Guard. All who have joined hear "message" (each question, but not its own client),
+// "response" with the whole answer, or "error" or "processing_cancelled", "conversation_reset", "context_updated",
+// "typing" of others, and the engine's "status_update". These are events of the topic: a join with "after" brings what
+// was missed, "typing" and "status_update" excepted. Who asked gets the answer piece by piece besides
+// ("response_chunk"); others may by "follow", as may who asked and was cut off. The answer is a stream like any other,
+// made to its end whether or not anybody is there.
 type conversationKind struct{ service *conversation.Service }
 
 func (k conversationKind) Join(ctx context.Context, c *socket.Channel, params json.RawMessage) (socket.Handler, error) {
@@ -87,7 +89,8 @@ func readConversationJoin(params json.RawMessage) (e conversation.Entry, err err
 	return e, nil
 }
 
-// mayJoin asks whether a client may hear of the conversation that its topic is about. Whose it is is Service.Guard's to know.
+// mayJoin asks whether a client may hear of the conversation that its topic is about. Whose it is is Service.Guard's to
+// know.
 func mayJoin(ctx context.Context, c *socket.Channel) error {
 	err := c.Authorize(ctx, c.Topic(), hub.ActionSubscribe)
 	if errors.Is(err, hub.ErrForbidden) {

@@ -31,7 +31,8 @@ func (conversationWords) Question(q *conversation.Message) hub.EventInput {
 	return hub.EventInput{Event: eventQuestion, Payload: append(b, '}')}
 }
 
-// response is the event of a whole answer. RubberDuck names what kind of conversation an engine took it for; there is one kind here.
+// response is the event of a whole answer. RubberDuck names what kind of conversation an engine took it for; there is
+// one kind here.
 type response struct {
 	Query            string         `json:"query"`
 	Response         string         `json:"response"`
@@ -48,8 +49,9 @@ type response struct {
 // Answered implements Vocabulary. An answer that is too long for an event is cut.
 func (w conversationWords) Answered(e *conversation.Ending) hub.EventInput {
 	r := response{
-		Query: e.Question.Content, Response: string(e.State.Text), ConversationType: "simple", RoutedTo: "completion", Timestamp: now(),
-		Metadata: answerMetadata(e), MessageID: e.Question.ID, ResponseID: e.Running.Answer, Stream: e.Running.Stream,
+		Query: e.Question.Content, Response: string(e.State.Text), ConversationType: "simple", RoutedTo: "completion",
+		Timestamp: now(), Metadata: answerMetadata(e),
+		MessageID: e.Question.ID, ResponseID: e.Running.Answer, Stream: e.Running.Stream,
 	}
 	if longest := w.hub.Limits().MessageBytes; len(encodeJSON(r)) > longest {
 		r.Response, r.Truncated = conversation.CutText(e.State.Text, longest/8) // JSON may write one byte as six
@@ -99,15 +101,17 @@ type cancelled struct {
 // nothingCancelled tells a client that there was nothing to cancel.
 func nothingCancelled(user string) *cancelled {
 	return &cancelled{
-		Message: "Nothing was being processed", CancelledBy: user, Reason: "cancelled", Metadata: map[string]any{}, Timestamp: now(),
+		Message: "Nothing was being processed", CancelledBy: user, Reason: "cancelled",
+		Metadata: map[string]any{}, Timestamp: now(),
 	}
 }
 
 // Cancelled implements Vocabulary.
 func (conversationWords) Cancelled(e *conversation.Ending) hub.EventInput {
 	c := &cancelled{
-		Message: "Processing was cancelled", TasksCancelled: 1, CancelledBy: e.State.Account.EndedBy, Reason: string(e.State.Status),
-		Metadata: map[string]any{}, MessageID: e.Question.ID, Stream: e.Running.Stream, Timestamp: now(), SupersededBy: e.Running.By,
+		Message: "Processing was cancelled", TasksCancelled: 1, Metadata: map[string]any{}, Timestamp: now(),
+		CancelledBy: e.State.Account.EndedBy, Reason: string(e.State.Status), SupersededBy: e.Running.By,
+		MessageID: e.Question.ID, Stream: e.Running.Stream,
 	}
 	if e.State.Status == hub.StatusSuperseded {
 		c.Message = "Processing was cancelled: a newer message took its place"
@@ -124,8 +128,11 @@ func (conversationWords) Failed(e *conversation.Ending) hub.EventInput {
 
 // progressWords are a status update's category and text for each stage.
 var progressWords = map[conversation.Stage]struct{ category, text string }{
-	conversation.StageStarted: {"engine", "Processing started"}, conversation.StageText: {"progress", "The answer has begun"}, conversation.StageDone: {"engine", "Processing completed"},
-	conversation.StageCancelled: {"engine", "Processing cancelled"}, conversation.StageFailed: {"error", ""},
+	conversation.StageStarted:   {"engine", "Processing started"},
+	conversation.StageText:      {"progress", "The answer has begun"},
+	conversation.StageDone:      {"engine", "Processing completed"},
+	conversation.StageCancelled: {"engine", "Processing cancelled"},
+	conversation.StageFailed:    {"error", ""},
 }
 
 // Progress implements Vocabulary.

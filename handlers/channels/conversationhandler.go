@@ -27,7 +27,8 @@ func (h *conversationHandler) Rewrite(ev *hub.Event) (socket.Outgoing, bool) {
 	return socket.Outgoing{}, h.order.Pass(ev, endOfAnswer)
 }
 
-// Handle handles a message. What goes wrong is told twice: by the reply, and by the event that RubberDuck's clients wait for.
+// Handle handles a message. What goes wrong is told twice: by the reply, and by the event that RubberDuck's clients
+// wait for.
 func (h *conversationHandler) Handle(ctx context.Context, m *socket.Message) error {
 	err := h.handle(ctx, m)
 	if err != nil && ctx.Err() == nil {
@@ -59,7 +60,8 @@ func (h *conversationHandler) handle(ctx context.Context, m *socket.Message) err
 		return h.setPreference(ctx, m)
 	case "typing":
 		return h.typing(ctx, m)
-	case eventResponse, "response_chunk", "response_delta", eventError, "thinking", "history", eventReset, eventContext, eventCancelled, statusEvent:
+	case eventResponse, "response_chunk", "response_delta", eventError, "thinking", "history", eventReset, eventContext,
+		eventCancelled, statusEvent:
 		return socket.Refuse("this event is the server's to send")
 	}
 	return h.publish(ctx, m)
@@ -97,7 +99,8 @@ func (h *conversationHandler) typing(ctx context.Context, m *socket.Message) err
 		return hub.Invalid("typing", "is missing")
 	}
 	payload := encodeJSON(map[string]any{"user_id": h.c.User(), "typing": *p.Typing, "timestamp": now()})
-	if _, err := h.c.Publish(h.session.Topic(), hub.EventInput{Event: "typing", Payload: payload, Ephemeral: true, Except: h.c.Client()}); err != nil {
+	in := hub.EventInput{Event: "typing", Payload: payload, Ephemeral: true, Except: h.c.Client()}
+	if _, err := h.c.Publish(h.session.Topic(), in); err != nil {
 		return err
 	}
 	m.Reply(nil)

@@ -35,15 +35,18 @@ func failureOf(e *hub.EndError) *failure {
 		f.Type = "configuration_error"
 	default:
 		f.Type = "processing_error"
-		f.Recoverable = e.Status == http.StatusTooManyRequests || e.Status == http.StatusBadGateway || e.Status == http.StatusServiceUnavailable ||
-			strings.HasPrefix(e.Code, "upstream_") || e.Code == "server_stopped"
+		f.Recoverable = e.Status == http.StatusTooManyRequests || e.Status == http.StatusBadGateway ||
+			e.Status == http.StatusServiceUnavailable || strings.HasPrefix(e.Code, "upstream_") ||
+			e.Code == "server_stopped"
 	}
 	return f
 }
 
 // refusalOf tells why a client's message was refused. The reply has the same in the words of every channel.
 func refusalOf(event string, err error) *failure {
-	f := &failure{Type: "processing_error", Message: "The message could not be processed", Details: err.Error(), Timestamp: now()}
+	f := &failure{
+		Type: "processing_error", Message: "The message could not be processed", Details: err.Error(), Timestamp: now(),
+	}
 	var field *hub.FieldError
 	switch {
 	case errors.As(err, &field):

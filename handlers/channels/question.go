@@ -12,9 +12,9 @@ import (
 	"github.com/duckwire/duckwire/hub/jsonw"
 )
 
-// questionPayload is the payload of "message". Beside RubberDuck's members it may hold those of every event that asks a model: id, after,
-// keep, options. Of llm_config the model goes on, and the provider is told in the answer's metadata: the server has one provider, and
-// what the client leaves out is that provider's own default.
+// questionPayload is the payload of "message". Beside RubberDuck's members it may hold those of every event that asks a
+// model: id, after, keep, options. Of llm_config the model goes on, and the provider is told in the answer's metadata:
+// the server has one provider, and what the client leaves out is that provider's own default.
 type questionPayload struct {
 	ask
 	Content *string                    `json:"content"`
@@ -84,7 +84,8 @@ func (h *conversationHandler) inquiry(p *questionPayload) (*conversation.Inquiry
 		return nil, err
 	}
 	var err error
-	if q.Model, err = h.session.Model(conversation.Preference{Provider: p.LLM.Provider, Model: p.LLM.Model}); err != nil {
+	said := conversation.Preference{Provider: p.LLM.Provider, Model: p.LLM.Model}
+	if q.Model, err = h.session.Model(said); err != nil {
 		return nil, err
 	}
 	req, err := p.request(q.Content, q.Model.Model)
@@ -146,7 +147,8 @@ func (h *conversationHandler) follow(m *socket.Message) error {
 	return h.resume(m, asking{Message: q.ID, Stream: q.Metadata.Stream}, &p.ask, after)
 }
 
-// resume has the rest of an answer told. One whose stream is no longer kept has its end on the topic and in the history.
+// resume has the rest of an answer told. One whose stream is no longer kept has its end on the topic and in the
+// history.
 func (h *conversationHandler) resume(m *socket.Message, reply asking, p *ask, after hub.Position) error {
 	s, err := h.c.Hub().Stream(h.c.User(), reply.Stream)
 	if err != nil && reply.Duplicate {
@@ -182,7 +184,8 @@ func (h *conversationHandler) setPreference(ctx context.Context, m *socket.Messa
 	return nil
 }
 
-// cancelProcessing ends the answer that is being made. Its end is published to all; where there is none, the client alone is told so.
+// cancelProcessing ends the answer that is being made. Its end is published to all; where there is none, the client
+// alone is told so.
 func (h *conversationHandler) cancelProcessing(ctx context.Context, m *socket.Message) error {
 	needed, err := h.session.ActionToCancel(h.c.User())
 	if err != nil {

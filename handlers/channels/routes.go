@@ -15,10 +15,12 @@ type Table struct {
 	conversations *conversation.Service
 }
 
-// NewTable returns the table of channels. Conversations are stored in the store; where it is nil, in memory. To add a kind of channel, write its file
-// and add its line.
+// NewTable returns the table of channels. Conversations are stored in the store; where it is nil, in memory. To add a
+// kind of channel, write its file and add its line.
 func NewTable(h *hub.Hub, logger *slog.Logger, store conversation.Store) *Table {
-	conversations := conversation.New(conversation.Options{Hub: h, Logger: logger, Store: store, Vocabulary: conversationWords{h}})
+	conversations := conversation.New(conversation.Options{
+		Hub: h, Logger: logger, Store: store, Vocabulary: conversationWords{h},
+	})
 	return &Table{conversations: conversations, Routes: []socket.Route{
 		{Pattern: "code:*", Kind: code{analyze}},
 		{Pattern: "analysis:*", Kind: analysis{analyze}},

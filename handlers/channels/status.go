@@ -15,10 +15,11 @@ import (
 	"github.com/duckwire/duckwire/hub/jsonw"
 )
 
-// status is status:CONVERSATION: how work gets on, of the categories that a client has subscribed, and of none before that. The conversation's
-// own progress is published there by the server. Other programs publish {"category","text","metadata"?} as "status_update" on that topic, over
-// REST or a socket. The conversation's owner may join, and who was given this topic: see Service.Guard. Beside RubberDuck's events the join takes
-// "categories" too, so that one with "after" brings what was missed.
+// status is status:CONVERSATION: how work gets on, of the categories that a client has subscribed, and of none before
+// that. The conversation's own progress is published there by the server. Other programs publish
+// {"category","text","metadata"?} as "status_update" on that topic, over REST or a socket. The conversation's owner may
+// join, and who was given this topic: see Service.Guard. Beside RubberDuck's events the join takes "categories" too, so
+// that one with "after" brings what was missed.
 type status struct{}
 
 func (status) Join(ctx context.Context, c *socket.Channel, params json.RawMessage) (socket.Handler, error) {
@@ -101,7 +102,8 @@ func (h *statusHandler) Handle(ctx context.Context, m *socket.Message) error {
 	return h.publisher.Handle(ctx, m)
 }
 
-// change changes the subscriptions to what merge makes of them and of the client's list, and replies with all there are now, under that name.
+// change changes the subscriptions to what merge makes of them and of the client's list, and replies with all there are
+// now, under that name.
 func (h *statusHandler) change(m *socket.Message, tellValid bool, reply string, merge func(have, given categorySet) categorySet) error {
 	if !h.changes.Allow() {
 		return &socket.Refusal{Response: map[string]any{

@@ -26,7 +26,8 @@ func (x *exchange) conclude() {
 		}
 		forgotten := errors.Is(err, hub.ErrNotFound) // and begun anew by somebody else
 		if forgotten || !s.service.hub.PauseAfter(failures) {
-			s.service.logger.Warn("how an answer ended is not told", "topic", s.topic, "stream", x.question.Metadata.Stream, "error", err)
+			s.service.logger.Warn("how an answer ended is not told",
+				"topic", s.topic, "stream", x.question.Metadata.Stream, "error", err)
 			return
 		}
 	}
@@ -35,8 +36,8 @@ func (x *exchange) conclude() {
 // errAnswerAway means that an answer cannot be ended.
 var errAnswerAway = fmt.Errorf("the node that makes the answer cannot be reached: %w", hub.ErrUnavailable)
 
-// concludeLocked stores the answer and publishes how it ended, once: where a node has died over it, another does what is left, and what the topic has
-// already is not published again. The stream has ended.
+// concludeLocked stores the answer and publishes how it ended, once. Where a node has died in the middle of that,
+// another does what is left; what the topic has already is not published again. The stream has ended.
 func (x *exchange) concludeLocked(r *Record) error {
 	run := r.Running
 	if run == nil || run.Stream != x.question.Metadata.Stream {
@@ -80,11 +81,13 @@ func (x *exchange) storeLocked(r *Record, st *hub.StreamState) error {
 	if m := x.answer(&run, st); m.Content != "" { // models refuse messages without content
 		next = next.with(m)
 	}
-	err := x.session.saveLocked(&next)
+	s := x.session
+	err := s.saveLocked(&next)
 	if errors.Is(err, hub.ErrLimited) {
-		x.session.service.logger.Warn("an answer was not kept in its conversation", "topic", x.session.topic, "stream", run.Stream, "error", err)
+		s.service.logger.Warn("an answer is not stored with its conversation",
+			"topic", s.topic, "stream", run.Stream, "error", err)
 		next = without
-		err = x.session.saveLocked(&next)
+		err = s.saveLocked(&next)
 	}
 	if err == nil {
 		*r = next

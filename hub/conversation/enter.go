@@ -38,9 +38,9 @@ func (e *Entry) check() error {
 	return nil
 }
 
-// Enter returns the conversation of a topic, until its release; created says that it is new. The lobby's is the user's latest conversation, or a
-// new one. allowed says whether the user may hear of the conversation. It is asked first, and again where somebody else has begun the
-// conversation meanwhile.
+// Enter returns the conversation of a topic, until its release; created says that it is new. The lobby's is the user's
+// latest conversation, or a new one. allowed says whether the user may hear of the conversation. It is asked first, and
+// again where somebody else has begun the conversation meanwhile.
 func (cs *Service) Enter(topic string, e Entry, allowed func() error) (s *Session, created bool, err error) {
 	if err := e.check(); err != nil {
 		return nil, false, err
@@ -100,13 +100,16 @@ func (cs *Service) open(id string, e *Entry) (s *Session, created bool, err erro
 // errForgotten is for a client that enters at the moment at which a conversation is forgotten.
 var errForgotten = fmt.Errorf("the conversation has just been forgotten; ask again: %w", hub.ErrUnavailable)
 
-// create stores a new conversation. Its model is the one that its owner has made the default in the conversation before.
+// create stores a new conversation. Its model is the one that its owner has made the default in the conversation
+// before.
 func (cs *Service) create(id string, e *Entry) (*Record, error) {
 	before, err := cs.store.latest(e.User)
 	if err != nil {
 		return nil, err
 	}
-	r := &Record{ID: id, Owner: e.User, Title: e.Title, Metadata: e.Metadata, SessionID: newSessionID(), Used: time.Now()}
+	r := &Record{
+		ID: id, Owner: e.User, Title: e.Title, Metadata: e.Metadata, SessionID: newSessionID(), Used: time.Now(),
+	}
 	if last, err := cs.store.load(before); err == nil && last != nil && last.Model.Default {
 		r.Model = last.Model
 	}

@@ -7,7 +7,8 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// exchange is one question and the answer that is being made. It does not depend on who asked: it ends, and its end is published, when nobody is there.
+// exchange is one question and the answer that is being made. It does not depend on the client that asked: the answer
+// is made to its end, and the end is published, when no client is there.
 type exchange struct {
 	session  *Session
 	question Message
@@ -84,7 +85,7 @@ func (x *exchange) attend() {
 	}
 }
 
-// await waits, and reports false where the hub closes first: what it runs itself ends before that.
+// await waits, and reports false where the hub closes first. Completions of this node end before that.
 func (x *exchange) await(done <-chan struct{}) bool {
 	select {
 	case <-done:
@@ -131,14 +132,16 @@ func endsStream(items []hub.Item) bool {
 	return ev != nil && ev.Kind == hub.EndEvent
 }
 
-// publish publishes an event about the exchange, also while the hub drains. What is refused for good is an error in the log, and no more.
+// publish publishes an event about the exchange, also while the hub drains. One that is refused for good is an entry in
+// the log and no error: sent again, it would be refused again.
 func (x *exchange) publish(topic string, in hub.EventInput) error {
-	_, err := x.session.service.hub.Conclude(topic, x.question.Metadata.User, []hub.EventInput{in})
+	service := x.session.service
+	_, err := service.hub.Conclude(topic, x.question.Metadata.User, []hub.EventInput{in})
 	if errors.Is(err, hub.ErrUnavailable) {
 		return err
 	}
 	if err != nil {
-		x.session.service.logger.Warn("an event of a conversation was refused", "topic", topic, "event", in.Event, "error", err)
+		service.logger.Warn("an event of a conversation was refused", "topic", topic, "event", in.Event, "error", err)
 	}
 	return nil
 }

@@ -11,8 +11,9 @@ import (
 // deathPatience is for how long the node that made an answer may take to tell of its end, before others do.
 const deathPatience = 2 * time.Second
 
-// LookAfter has this node tell how an answer ended that another one makes now, if that one does not: it may have died. It is called for each
-// question that a client here hears of. One goroutine looks after a session's answers, however often it is called.
+// LookAfter has this node tell how an answer ended that another one makes now, if that one does not: it may have died.
+// It is called for each question that a client here hears of. One goroutine looks after a session's answers, however
+// often it is called.
 func (s *Session) LookAfter() {
 	if !s.service.store.shared() {
 		return
@@ -37,7 +38,8 @@ func (s *Session) mustLook() bool {
 	return s.looking
 }
 
-// look waits for the end of the answer that another node makes now, and tells it if that node has not. It reports false where the hub closes.
+// look waits for the end of the answer that another node makes now, and tells it if that node has not. It reports false
+// where the hub closes.
 func (s *Session) look() bool {
 	x, err := s.othersAnswer()
 	for failures := 1; err != nil; failures++ {

@@ -20,7 +20,8 @@ type storeLimits struct {
 
 var defaultStoreLimits = storeLimits{conversations: 10_000, ofUser: 100, bytes: 256 << 20, ttl: 24 * time.Hour}
 
-// memoryStore has conversations until the server ends. It needs no goroutine of its own: what is too old is removed by the next call of a method.
+// memoryStore has conversations until the server ends. It needs no goroutine of its own: what is too old is removed by
+// the next call of a method.
 type memoryStore struct {
 	limits storeLimits
 
@@ -68,7 +69,7 @@ func (s *memoryStore) save(r *Record) error {
 		more -= old.Value.(*Record).size()
 	}
 	if s.bytes+more > s.limits.bytes && more > 0 {
-		return &hub.LimitError{Kind: hub.ErrLimited, Name: "bytes of all conversations", Limit: int64(s.limits.bytes), Retry: time.Minute}
+		return limitError("bytes of all conversations", s.limits.bytes)
 	}
 	if old == nil {
 		if err := s.room(r.Owner); err != nil {
@@ -90,17 +91,21 @@ func (s *memoryStore) lock(string) (unlock func(), err error) { return func() {}
 
 func (s *memoryStore) shared() bool { return false }
 
+func limitError(name string, limit int) error {
+	return &hub.LimitError{Kind: hub.ErrLimited, Name: name, Limit: int64(limit), Retry: time.Minute}
+}
+
 // room makes room for one conversation more of a user. s.mu is locked.
 func (s *memoryStore) room(user string) error {
 	if ids := s.users[user]; len(ids) >= s.limits.ofUser {
 		s.remove(s.byID[ids[0]])
 	} else if len(s.byID) >= s.limits.conversations {
-		return &hub.LimitError{Kind: hub.ErrLimited, Name: "conversations", Limit: int64(s.limits.conversations), Retry: time.Minute}
+		return limitError("conversations", s.limits.conversations)
 	}
 	return nil
 }
 
-// expire forgets what nobody has used for long. s.mu is locked.
+// expire removes what was not used for the ttl. s.mu is locked.
 func (s *memoryStore) expire(now time.Time) {
 	for el := s.order.Front(); el != nil && now.Sub(el.Value.(*Record).Used) > s.limits.ttl; el = s.order.Front() {
 		s.remove(el)

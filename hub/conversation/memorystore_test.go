@@ -45,7 +45,8 @@ func TestMemoryStoreHasLimits(t *testing.T) {
 		if err := save("c1", "c", 10); !errors.As(err, &limit) || limit.Name != "conversations" {
 			t.Errorf("one too many: %v", err)
 		}
-		if err := save("b1", "b", 9<<10); !errors.As(err, &limit) || limit.Name != "bytes of all conversations" || kept() != "a1 a3 b1 " {
+		err := save("b1", "b", 9<<10)
+		if !errors.As(err, &limit) || limit.Name != "bytes of all conversations" || kept() != "a1 a3 b1 " {
 			t.Errorf("too much: %v; kept %s", err, kept())
 		}
 		if err := s.save(&Record{ID: "a1", Owner: "a"}); !errors.Is(err, hub.ErrConflict) {

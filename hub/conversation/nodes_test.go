@@ -32,7 +32,8 @@ func newSharedStore() *sharedStore {
 // line is one node's way to a sharedStore.
 type line struct {
 	*sharedStore
-	// fails is asked about each command: whether it fails, and whether it was done though its answer is lost. nil: none fails.
+	// fails is asked about each command: whether it fails, and whether it was done though its answer is lost. nil: none
+	// fails.
 	fails func() (failed, done bool)
 	delay time.Duration // of each command
 }
@@ -129,7 +130,8 @@ func (l *line) LockConversation(id string) (unlock func(), err error) {
 	return func() { <-lock }, nil
 }
 
-// pair returns two nodes with one store, and their lines to it. They share a hub, as if each followed the other's streams and topics without delay.
+// pair returns two nodes with one store, and their lines to it. They share a hub, as if each followed the other's
+// streams and topics without delay.
 func pair(t testing.TB, provider hub.Provider) (nodes [2]*node, lines [2]*line) {
 	h, store := startHub(t, provider), newSharedStore()
 	for i := range nodes {
@@ -164,11 +166,13 @@ func TestConversationIsSharedByNodes(t *testing.T) {
 		if n, err := b.Cancel("v"); n != 1 || err != nil {
 			t.Errorf("cancelled on the other node: %d, %v", n, err)
 		}
-		if l.want("question three", "cancelled three: cancelled by v"); contents(t, a) != "one ON two TWO three" || contents(t, b) != contents(t, a) {
-			t.Errorf("the messages are %s and %s", contents(t, a), contents(t, b))
+		l.want("question three", "cancelled three: cancelled by v")
+		if got, same := contents(t, a), contents(t, b); got != "one ON two TWO three" || same != got {
+			t.Errorf("the messages are %s and %s", got, same)
 		}
 		eve := identity(t, "eve", map[string][]string{"*": {string(hub.ActionSubscribe)}})
-		if err := nodes[1].Guard(hub.CapsAuthorizer{}).Authorize(t.Context(), eve, chat, hub.ActionSubscribe); !errors.Is(err, hub.ErrForbidden) {
+		err := nodes[1].Guard(hub.CapsAuthorizer{}).Authorize(t.Context(), eve, chat, hub.ActionSubscribe)
+		if !errors.Is(err, hub.ErrForbidden) {
 			t.Errorf("another user, on the other node: %v", err)
 		}
 	})
@@ -241,7 +245,8 @@ func TestLookingIsBounded(t *testing.T) {
 	})
 }
 
-// A conversation that was forgotten while an answer was under way, and begun anew by another user, has no more to be told, and nobody goes on trying.
+// A conversation that was forgotten while an answer was under way, and begun anew by another user, has no more to be
+// told, and nobody goes on trying.
 func TestAnswerOfAForgottenConversation(t *testing.T) {
 	hubtest.OwnClock(t, func(t *testing.T) {
 		m := newModel()
@@ -252,7 +257,8 @@ func TestAnswerOfAForgottenConversation(t *testing.T) {
 		p := m.next(t)
 		synctest.Wait()
 		lines[0].mu.Lock()
-		lines[0].records["c"] = conversation.StoredRecord{ID: "c", Owner: "eve", Version: 1, Data: []byte(`{"id":"c","owner":"eve"}`)}
+		of := []byte(`{"id":"c","owner":"eve"}`)
+		lines[0].records["c"] = conversation.StoredRecord{ID: "c", Owner: "eve", Version: 1, Data: of}
 		lines[0].mu.Unlock()
 		close(p.pieces)
 		time.Sleep(time.Minute)
@@ -272,8 +278,8 @@ func TestAnswerOfAForgottenConversation(t *testing.T) {
 	})
 }
 
-// Whatever users ask, cancel and reset on two nodes at one time, while commands of the store fail or are done without an answer: each question that
-// was taken has one end, behind the question, and at last nothing is under way.
+// Whatever users ask, cancel and reset on two nodes at one time, while commands of the store fail or are done without
+// an answer: each question that was taken has one end, behind the question, and at last nothing is under way.
 func TestEveryQuestionEndsOnce(t *testing.T) {
 	for seed := range uint64(60) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {

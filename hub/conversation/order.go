@@ -6,9 +6,10 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// AnswerOrder is the order in which one client hears of answers that it follows piece by piece. Their pieces come from the stream and their ends
-// from the topic, two places that are read each at its own pace. So what the topic says is buffered from the end of a followed answer on, until the
-// last piece has gone out: positions on the topic never go back, and an end is never ahead of its text. Safe for concurrent use.
+// AnswerOrder is the order in which one client hears of answers that it follows piece by piece. Their pieces come from
+// the stream and their ends from the topic, two places that are read each at its own pace. So what the topic says is
+// buffered from the end of a followed answer on, until the last piece has gone out: positions on the topic never go
+// back, and an end is never ahead of its text. Safe for concurrent use.
 type AnswerOrder struct {
 	mu       sync.Mutex
 	open     map[string]bool // streams whose last piece has not gone out
@@ -42,7 +43,8 @@ func (o *AnswerOrder) Forget(stream string) {
 	delete(o.open, stream)
 }
 
-// Pass reports whether an event of the topic may go out now; else it is buffered. endOf returns the stream whose end an event tells, or "".
+// Pass reports whether an event of the topic may go out now; else it is buffered. endOf returns the stream whose end an
+// event tells, or "".
 func (o *AnswerOrder) Pass(ev *hub.Event, endOf func(*hub.Event) string) bool {
 	if ev.Offset == 0 { // ephemeral: it is of no order
 		return true

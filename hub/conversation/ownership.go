@@ -6,13 +6,14 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// Guard returns an authorizer that knows whose conversations are whose, so that the sockets and every other door say the same. Topics that are
-// not about a conversation, and the topic of one that nobody has begun, are next's alone.
+// Guard returns an authorizer that knows whose conversations are whose, so that the sockets and every other door say
+// the same. Topics that are not about a conversation, and the topic of one that nobody has begun, are next's alone.
 //
-// A conversation's owner may do in it what the token allows there or in the lobby, and so hear of its status. Anybody else must have
-// been given that topic: by a token that names it and not only a pattern that takes it in, or by the application where it is asked for rights.
-// For a token for chats may well say conversation:*, and means the user's own. Admins of the topic and servers with an API key are held to
-// their rights alone; so is who publishes the progress of work on status topics.
+// A conversation's owner may do in it what the token allows there or in the lobby, and so hear of its status. Anybody
+// else must have been given that topic: by a token that names it and not only a pattern that takes it in, or by the
+// application where it is asked for rights. For a token for chats may well say conversation:*, and means the user's
+// own. Admins of the topic and servers with an API key are held to their rights alone; so is who publishes the progress
+// of work on status topics.
 func (cs *Service) Guard(next hub.Authorizer) hub.Authorizer { return ownership{cs, next} }
 
 type ownership struct {
@@ -47,8 +48,8 @@ func (o ownership) authorizeOwner(ctx context.Context, id *hub.Identity, topic s
 	return err
 }
 
-// ActionToCancel returns the right that a user needs to cancel the answer that is being made. Who asked the question, and the conversation's
-// owner, need the right to complete; others must be admins.
+// ActionToCancel returns the right that a user needs to cancel the answer that is being made. Who asked the question,
+// and the conversation's owner, need the right to complete; others must be admins.
 func (s *Session) ActionToCancel(user string) (hub.Action, error) {
 	r, err := s.Record()
 	if err != nil {

@@ -44,7 +44,8 @@ func TestGuard(t *testing.T) {
 			{"eve", "conversation:*", "conversation:lobby", hub.ActionSubscribe, true},
 		} {
 			id := identity(t, tt.user, map[string][]string{tt.pattern: {string(hub.ActionSubscribe)}})
-			if err := guard.Authorize(t.Context(), id, tt.topic, tt.action); (err == nil) != tt.allowed || err != nil && !errors.Is(err, hub.ErrForbidden) {
+			err := guard.Authorize(t.Context(), id, tt.topic, tt.action)
+			if (err == nil) != tt.allowed || err != nil && !errors.Is(err, hub.ErrForbidden) {
 				t.Errorf("%s with %s, %s on %s: %v", tt.user, tt.pattern, tt.action, tt.topic, err)
 			}
 		}

@@ -34,8 +34,9 @@ func (x *exchange) progress(stage Stage) {
 	}
 }
 
-// publishProgress publishes a stage on the conversation's status topic, under an id where it must not be told twice. Of the engine's own stages the
-// conversation itself hears, too: there they are ephemeral, because they are of no use later. The session's mu is locked.
+// publishProgress publishes a stage on the conversation's status topic, under an id where it must not be told twice. Of
+// the engine's own stages the conversation itself hears, too: there they are ephemeral, because they are of no use
+// later. The session's mu is locked.
 func (x *exchange) publishProgress(p *Progress, id string) error {
 	s := x.session
 	in := s.service.words.Progress(p)

@@ -18,7 +18,8 @@ func (r *Record) prompt(extra map[string]json.RawMessage, req *hub.CompletionReq
 	}
 	if known := mergeContext(r.Context, extra); len(known) > 0 {
 		text, _ := json.Marshal(known) // of JSON values
-		req.Messages = append(req.Messages, hub.Message{Role: "system", Content: "The context of this conversation, as JSON:\n" + string(text)})
+		said := "The context of this conversation, as JSON:\n" + string(text)
+		req.Messages = append(req.Messages, hub.Message{Role: "system", Content: said})
 	}
 	for _, m := range r.Last(promptMessages) {
 		req.Messages = append(req.Messages, hub.Message{Role: m.Role, Content: m.Content})

@@ -66,7 +66,7 @@ type MessageMetadata struct {
 	Alias     string `json:"id,omitempty"`      // the asker's own id of it
 	Stream    string `json:"stream,omitempty"`  // of the answer
 	ReplyTo   string `json:"reply_to,omitempty"`
-	Status    string `json:"status,omitempty"` // of an answer that is not whole: cancelled, superseded, failed or interrupted
+	Status    string `json:"status,omitempty"` // of an answer that is not whole: its stream's
 	Model     string `json:"model_used,omitempty"`
 	Truncated bool   `json:"truncated,omitempty"`
 }

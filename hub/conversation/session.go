@@ -10,8 +10,9 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// Session is a conversation that is in use on this node: a client has entered it, or this node waits for the end of an answer. All clients of one
-// conversation share it. The record is in the store, which other nodes may share, so it is read there anew whenever it matters.
+// Session is a conversation that is in use on this node: a client has entered it, or this node waits for the end of an
+// answer. All clients of one conversation share it. The record is in the store, which other nodes may share, so it is
+// read there anew whenever it matters.
 type Session struct {
 	service *Service
 	id      string
@@ -102,8 +103,11 @@ func (s *Session) alone(f func(r Record) error) error {
 	return f(r)
 }
 
-// changeLocked saves what edit makes of the conversation, and publishes the event of it as the user: what everybody hears last is how it is.
-func (s *Session) changeLocked(r Record, user string, edit func(r *Record) error, event func(r *Record) hub.EventInput) error {
+// changeLocked saves what edit makes of the conversation, and publishes the event of it as the user. Both happen under
+// the lock, so the event that is published last tells how the conversation is.
+func (s *Session) changeLocked(
+	r Record, user string, edit func(r *Record) error, event func(r *Record) hub.EventInput,
+) error {
 	before := r
 	r.Context = maps.Clone(r.Context)
 	if err := edit(&r); err != nil {
@@ -119,7 +123,7 @@ func (s *Session) changeLocked(r Record, user string, edit func(r *Record) error
 	return nil
 }
 
-// restoreLocked makes the conversation again what it was before r: no larger than what was stored a moment ago.
+// restoreLocked makes the conversation again what it was before r. It fits, because it was stored a moment ago.
 func (s *Session) restoreLocked(r *Record, before Record) {
 	before.version = r.version
 	_ = s.saveLocked(&before)
@@ -128,9 +132,11 @@ func (s *Session) restoreLocked(r *Record, before Record) {
 // running returns the question that is being answered, on whichever node that is.
 func (s *Session) running(r *Record) (*exchange, error) {
 	run := r.Running
-	x := &exchange{session: s, question: Message{ID: run.Message, Metadata: MessageMetadata{User: run.User, Stream: run.Stream}}}
+	x := &exchange{session: s}
 	if q := r.find("", run.Message); q != nil {
 		x.question = *q
+	} else {
+		x.question = Message{ID: run.Message, Metadata: MessageMetadata{User: run.User, Stream: run.Stream}}
 	}
 	stream, err := s.service.hub.Stream(run.User, run.Stream)
 	if err != nil && !errors.Is(err, hub.ErrNotFound) {

@@ -7,8 +7,8 @@ import (
 
 // sharedStore stores conversations where other nodes have them, too. Their bytes are bounded by that store.
 type sharedStore struct {
-	store Store
-	room  Retention
+	store     Store
+	retention Retention
 }
 
 func newSharedStore(store Store, l storeLimits) *sharedStore {
@@ -35,7 +35,7 @@ func (s *sharedStore) save(r *Record) error {
 		return err
 	}
 	stored := StoredRecord{ID: r.ID, Owner: r.Owner, Version: r.version, Data: data}
-	if err := s.store.SaveConversation(&stored, s.room); err != nil {
+	if err := s.store.SaveConversation(&stored, s.retention); err != nil {
 		return err
 	}
 	r.version = stored.Version

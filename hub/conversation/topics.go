@@ -15,8 +15,9 @@ const (
 
 func topicOf(id string) string { return TopicPrefix + id }
 
-// conversationOf returns the conversation that the right to do a on a topic is about; ok is false for none. begun says that there must be one:
-// whoever waits for the status of a conversation that another user is about to begin would hear it.
+// conversationOf returns the conversation that the right to do a on a topic is about; ok is false for none. begun says
+// that there must be one: whoever waits for the status of a conversation that another user is about to begin would hear
+// it.
 func conversationOf(topic string, a hub.Action) (id string, begun, ok bool) {
 	if topic == LobbyTopic {
 		return "", false, false

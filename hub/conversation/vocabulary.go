@@ -2,8 +2,9 @@ package conversation
 
 import "github.com/duckwire/duckwire/hub"
 
-// A Vocabulary says in which words clients hear of what happens in a conversation: it names the events and encodes their payloads. Where, when and
-// under which id they are published is not its matter. Its methods keep nothing of what they get.
+// A Vocabulary says in which words clients hear of what happens in a conversation: it names the events and encodes
+// their payloads. Where, when and under which id they are published is not its matter. Its methods keep nothing of what
+// they get.
 type Vocabulary interface {
 	// Question is that a question was asked.
 	Question(q *Message) hub.EventInput

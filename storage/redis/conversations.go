@@ -56,8 +56,8 @@ func (s *Store) LatestConversation(owner string) (string, error) {
 }
 
 // SaveConversation implements conversation.Store.
-func (s *Store) SaveConversation(c *conversation.StoredRecord, room conversation.Retention) error {
-	args := []string{strconv.FormatInt(c.Version, 10), c.Owner, rueidis.BinaryString(c.Data), millis(room.TTL)}
+func (s *Store) SaveConversation(c *conversation.StoredRecord, retention conversation.Retention) error {
+	args := []string{strconv.FormatInt(c.Version, 10), c.Owner, rueidis.BinaryString(c.Data), millis(retention.TTL)}
 	version, err := s.run(conversationSaveScript, []string{conversationKey(c.ID)}, args).AsInt64()
 	switch {
 	case err != nil:
@@ -67,24 +67,24 @@ func (s *Store) SaveConversation(c *conversation.StoredRecord, room conversation
 	}
 	isNew := c.Version == 0
 	c.Version = version
-	return s.list(c, isNew, room)
+	return s.list(c, isNew, retention)
 }
 
 // list puts a conversation at the end of its owner's list, and drops what is too much. The list may lie on another server than the conversation, so
 // the two are not changed as one: one that is missing there is not found as the latest until it is saved again.
-func (s *Store) list(c *conversation.StoredRecord, isNew bool, room conversation.Retention) error {
+func (s *Store) list(c *conversation.StoredRecord, isNew bool, retention conversation.Retention) error {
 	key, now := conversationsKey(c.Owner), time.Now().UnixMilli()
 	b := s.client.B
 	_, err := s.doAll(
 		b().Zadd().Key(key).ScoreMember().ScoreMember(float64(now), c.ID).Build(),
-		b().Pexpire().Key(key).Milliseconds(room.TTL.Milliseconds()).Build(),
+		b().Pexpire().Key(key).Milliseconds(retention.TTL.Milliseconds()).Build(),
 	)
 	if err != nil || !isNew {
 		return err
 	}
 	answers, err := s.doAll(
-		b().Zremrangebyscore().Key(key).Min("-inf").Max(strconv.FormatInt(now-room.TTL.Milliseconds(), 10)).Build(),
-		b().Zrange().Key(key).Min("0").Max(strconv.Itoa(-room.OfUser-1)).Build(),
+		b().Zremrangebyscore().Key(key).Min("-inf").Max(strconv.FormatInt(now-retention.TTL.Milliseconds(), 10)).Build(),
+		b().Zrange().Key(key).Min("0").Max(strconv.Itoa(-retention.OfUser-1)).Build(),
 	)
 	if err != nil {
 		return err

@@ -14,10 +14,10 @@ import (
 
 // Conversations holds a conversation.Store to its contract. open returns an empty store, and again returns another node's hand on it.
 func Conversations(t *testing.T, open func(t testing.TB) conversation.Store, again func(t testing.TB, s conversation.Store) conversation.Store) {
-	room := conversation.Retention{TTL: time.Hour, OfUser: 3}
+	retention := conversation.Retention{TTL: time.Hour, OfUser: 3}
 	save := func(t testing.TB, s conversation.Store, c *conversation.StoredRecord) {
 		t.Helper()
-		if err := s.SaveConversation(c, room); err != nil {
+		if err := s.SaveConversation(c, retention); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -40,7 +40,7 @@ func Conversations(t *testing.T, open func(t testing.TB) conversation.Store, aga
 		c := &conversation.StoredRecord{ID: "c1", Owner: "ada", Data: []byte("1")}
 		save(t, s, c)
 		for _, version := range []int64{0, 2} {
-			if err := s.SaveConversation(&conversation.StoredRecord{ID: "c1", Owner: "eve", Version: version}, room); !errors.Is(err, hub.ErrConflict) {
+			if err := s.SaveConversation(&conversation.StoredRecord{ID: "c1", Owner: "eve", Version: version}, retention); !errors.Is(err, hub.ErrConflict) {
 				t.Errorf("version %d: %v", version, err)
 			}
 		}
