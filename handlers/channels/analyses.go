@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 
-	"github.com/duckwire/duckwire/handlers/openai"
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/jsonw"
@@ -115,7 +114,7 @@ func (a *analyses) stream(ctx context.Context, m *socket.Message, p *ask, what *
 	if err != nil {
 		return err
 	}
-	s, err := a.begin(a.c.Hub(), what, analysisSpec(a.c.User(), req))
+	s, err := a.begin(a.c.Hub(), what, req.Spec("analysis", a.c.User(), hub.Keep{CancelAfter: keepOnChannels}))
 	if err != nil {
 		return err
 	}
@@ -137,15 +136,4 @@ func (a *analyses) stream(ctx context.Context, m *socket.Message, p *ask, what *
 	}
 	_, err = a.c.Follow(s, after, t.render)
 	return err
-}
-
-func analysisSpec(user string, req *openai.Request) hub.StreamSpec {
-	spec := hub.StreamSpec{
-		Alias: req.ID, Digest: req.Digest(), Kind: "analysis", Owner: user, ContentType: "text/plain; charset=utf-8",
-		Keep: hub.Keep{CancelAfter: keepOnChannels}, Slot: req.Slot, Supersede: req.Supersede,
-	}
-	if req.Keep != nil {
-		spec.Keep = *req.Keep
-	}
-	return spec
 }

@@ -111,13 +111,7 @@ func (a *asks) start(ctx context.Context, req *openai.Request, keep time.Duratio
 	if err := a.c.Authorize(ctx, a.c.Topic(), hub.ActionComplete); err != nil {
 		return nil, err
 	}
-	spec := hub.StreamSpec{
-		Alias: req.ID, Digest: req.Digest(), Kind: "completion", Owner: a.c.User(), ContentType: "text/plain; charset=utf-8",
-		Keep: hub.Keep{CancelAfter: keep}, Slot: req.Slot, Supersede: req.Supersede,
-	}
-	if req.Keep != nil {
-		spec.Keep = *req.Keep
-	}
+	spec := req.Spec("completion", a.c.User(), hub.Keep{CancelAfter: keep})
 	s, _, err := a.c.Hub().Complete(&req.CompletionRequest, spec, hub.CompletionMeta{Kind: req.Kind, Model: req.Model})
 	return s, err
 }
