@@ -69,6 +69,11 @@ func (a *ask) request(kind hub.CompletionKind, body map[string]any) (*openai.Req
 	return req, err
 }
 
+// oneMessage is the body of a chat of one message.
+func oneMessage(content string) map[string]any {
+	return map[string]any{"messages": []map[string]string{{"role": "user", "content": content}}}
+}
+
 func put(members map[string]any, name string, raw json.RawMessage) {
 	if !jsonw.IsNull(raw) {
 		members[name] = raw

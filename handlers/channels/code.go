@@ -35,7 +35,7 @@ func (k code) Join(ctx context.Context, c *socket.Channel, params json.RawMessag
 	}
 	meta := map[string]any{} // and online_at
 	if !jsonw.IsNull(p.Cursor) {
-		at, err := readCursor("cursor_position", p.Cursor)
+		at, err := ReadCursor("cursor_position", p.Cursor)
 		if err != nil {
 			return nil, err
 		}

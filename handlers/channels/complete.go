@@ -3,8 +3,6 @@ package channels
 import (
 	"context"
 	"encoding/json"
-	"path"
-	"strings"
 	"time"
 
 	"github.com/duckwire/duckwire/handlers/socket"
@@ -25,11 +23,11 @@ func (a *asks) requestCompletion(ctx context.Context, m *socket.Message) error {
 	if p.Code == nil {
 		return hub.Invalid("code", "is missing")
 	}
-	at, err := readCursor("cursor_position", p.Cursor)
+	at, err := ReadCursor("cursor_position", p.Cursor)
 	if err != nil {
 		return err
 	}
-	prefix, suffix := at.split(*p.Code)
+	prefix, suffix := at.Split(*p.Code)
 	req, err := p.request(hub.TextCompletion, fillIn(prefix, suffix))
 	if err != nil {
 		return err
@@ -82,7 +80,7 @@ func (a *asks) complete(ctx context.Context, m *socket.Message) error {
 	if err != nil {
 		return err
 	}
-	language := languageOf(p.Language, p.FilePath)
+	language := LanguageOf(p.Language, p.FilePath)
 	_, err = a.c.Follow(s, hub.Position{}, func(dst []socket.Outgoing, item *hub.Item) []socket.Outgoing {
 		if item.Event != nil && item.Event.Kind == hub.EndEvent {
 			replySuggestions(m, s, readEnd(item.Event.Data), language)
@@ -115,23 +113,4 @@ func replySuggestions(m *socket.Message, s *hub.Stream, e *streamEnd, language s
 		})
 	}
 	m.Reply(map[string]any{"request_id": s.ID, "completion_id": s.ID, "suggestions": list})
-}
-
-// languageOf is the language as the client says, else by the file's extension, else "".
-func languageOf(said, file string) string {
-	if said != "" {
-		return said
-	}
-	ext := strings.ToLower(strings.TrimPrefix(path.Ext(file), "."))
-	if name, ok := languages[ext]; ok {
-		return name
-	}
-	return ext
-}
-
-// languages are the names of those whose extensions are not their names.
-var languages = map[string]string{
-	"ex": "elixir", "exs": "elixir", "heex": "elixir", "erl": "erlang", "js": "javascript", "jsx": "javascript", "mjs": "javascript", "ts": "typescript",
-	"tsx": "typescript", "py": "python", "rb": "ruby", "rs": "rust", "kt": "kotlin", "cs": "csharp", "cc": "cpp", "cxx": "cpp", "hpp": "cpp", "h": "c",
-	"hs": "haskell", "md": "markdown", "yml": "yaml", "sh": "bash",
 }

@@ -21,7 +21,7 @@ func (h *codeHandler) moveCursor(ctx context.Context, m *socket.Message) error {
 	if err := m.Decode(&p); err != nil {
 		return err
 	}
-	at, err := readCursor("position", p.Position)
+	at, err := ReadCursor("position", p.Position)
 	if err != nil {
 		return err
 	}

@@ -6,9 +6,9 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// findings are what an analysis has found as a whole: added up from the stream's own entries, so that a client that comes late or back is told
+// Findings are what an analysis has found as a whole: added up from the stream's own entries, so that a client that comes late or back is told
 // the same as one that was there.
-type findings struct {
+type Findings struct {
 	Issues  []json.RawMessage
 	Summary map[string]any
 	Files   int // of the analysis, as far as it tells
@@ -26,12 +26,12 @@ type finding struct {
 	} `json:"result"`
 }
 
-// findingsOf reads an analysis from its beginning. Issues of updates count; only where there are none, those of the results of its files.
-func findingsOf(s *hub.Stream) *findings {
+// FindingsOf reads an analysis from its beginning. Issues of updates count; only where there are none, those of the results of its files.
+func FindingsOf(s *hub.Stream) *Findings {
 	reader, _ := s.Watch(hub.Position{}, hub.NewWake())
 	defer reader.Close()
 	_, items, _ := s.Snapshot(reader)
-	out := &findings{Issues: []json.RawMessage{}}
+	out := &Findings{Issues: []json.RawMessage{}}
 	var results []json.RawMessage
 	counts, files, said := map[string]int{}, map[string]bool{}, map[string]any{}
 	for i := range items {

@@ -98,7 +98,7 @@ func (h *conversationHandler) inquiry(p *questionPayload) (*conversation.Inquiry
 
 // request makes the model's request, its messages still without those that came before.
 func (p *questionPayload) request(content, model string) (*openai.Request, error) {
-	body := map[string]any{"messages": []map[string]string{{"role": "user", "content": content}}}
+	body := oneMessage(content)
 	if model != "" {
 		body["model"] = model
 	}
