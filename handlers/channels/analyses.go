@@ -7,6 +7,7 @@ import (
 
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/coding"
 	"github.com/duckwire/duckwire/hub/jsonw"
 )
 
@@ -90,7 +91,7 @@ func (a *analyses) ofCode(ctx context.Context, m *socket.Message, w analysisWord
 		p.Language = p.FileType
 	}
 	return a.stream(ctx, m, &p.ask, &analysisAsk{
-		Type: p.Type, Code: *p.Code, FilePath: p.FilePath, Language: LanguageOf(p.Language, p.FilePath), Context: p.Context, Options: p.Options,
+		Type: p.Type, Code: *p.Code, FilePath: p.FilePath, Language: coding.LanguageOf(p.Language, p.FilePath), Context: p.Context, Options: p.Options,
 	}, w)
 }
 

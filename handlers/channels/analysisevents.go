@@ -7,11 +7,12 @@ import (
 
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/coding"
 )
 
 // analysisWords is how the good end of an analysis is told.
 type analysisWords struct {
-	last func(t *analysisTelling, f *Findings) []lastEvent
+	last func(t *analysisTelling, f *coding.Findings) []lastEvent
 }
 
 // lastEvent is one of them, with what it has beside.
@@ -21,19 +22,19 @@ type lastEvent struct {
 }
 
 // lastOfProject is what follows start_analysis.
-func lastOfProject(_ *analysisTelling, f *Findings) []lastEvent {
+func lastOfProject(_ *analysisTelling, f *coding.Findings) []lastEvent {
 	return []lastEvent{{"analysis_complete", map[string]any{"status": "success", "summary": f.Summary, "total_files": f.Files}}}
 }
 
 // lastOfCode is what follows analyze on analysis:*.
-func lastOfCode(t *analysisTelling, f *Findings) []lastEvent {
+func lastOfCode(t *analysisTelling, f *coding.Findings) []lastEvent {
 	result := lastEvent{"analysis_result", map[string]any{"type": t.what.Type, "result": t.result(f)}}
 	return append([]lastEvent{result}, lastOfProject(t, f)...)
 }
 
 // lastOnCode returns what follows on code:*: the one event that the client's generation waits for.
 func lastOnCode(event string) analysisWords {
-	return analysisWords{last: func(t *analysisTelling, f *Findings) []lastEvent {
+	return analysisWords{last: func(t *analysisTelling, f *coding.Findings) []lastEvent {
 		return []lastEvent{{event, map[string]any{"status": "success", "result": t.result(f), "summary": f.Summary}}}
 	}}
 }
@@ -47,7 +48,7 @@ type analysisTelling struct {
 }
 
 // result is RubberDuck's result of one file.
-func (t *analysisTelling) result(f *Findings) map[string]any {
+func (t *analysisTelling) result(f *coding.Findings) map[string]any {
 	return map[string]any{
 		"file": t.what.FilePath, "language": t.what.Language, "issues": f.Issues, "metrics": map[string]any{}, "summary": f.Summary,
 		"patterns": []any{}, "suggestions": []any{},
@@ -105,7 +106,7 @@ func (t *analysisTelling) end(dst []socket.Outgoing, e *streamEnd, p map[string]
 		p["error"], p["code"] = e.text(), e.Error.Code
 		return append(dst, outgoing("analysis_error", p))
 	}
-	for _, last := range t.words.last(t, FindingsOf(t.stream)) {
+	for _, last := range t.words.last(t, coding.FindingsOf(t.stream)) {
 		whole := maps.Clone(p)
 		maps.Copy(whole, last.more)
 		dst = append(dst, outgoing(last.event, whole))

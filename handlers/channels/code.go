@@ -9,6 +9,7 @@ import (
 
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/coding"
 	"github.com/duckwire/duckwire/hub/jsonw"
 )
 
@@ -35,7 +36,7 @@ func (k code) Join(ctx context.Context, c *socket.Channel, params json.RawMessag
 	}
 	meta := map[string]any{} // and online_at
 	if !jsonw.IsNull(p.Cursor) {
-		at, err := ReadCursor("cursor_position", p.Cursor)
+		at, err := coding.ReadCursor("cursor_position", p.Cursor)
 		if err != nil {
 			return nil, err
 		}

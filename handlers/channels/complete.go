@@ -7,6 +7,7 @@ import (
 
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/coding"
 )
 
 // requestCompletion begins a completion at the cursor; its text follows as chunks.
@@ -23,7 +24,7 @@ func (a *asks) requestCompletion(ctx context.Context, m *socket.Message) error {
 	if p.Code == nil {
 		return hub.Invalid("code", "is missing")
 	}
-	at, err := ReadCursor("cursor_position", p.Cursor)
+	at, err := coding.ReadCursor("cursor_position", p.Cursor)
 	if err != nil {
 		return err
 	}
@@ -80,7 +81,7 @@ func (a *asks) complete(ctx context.Context, m *socket.Message) error {
 	if err != nil {
 		return err
 	}
-	language := LanguageOf(p.Language, p.FilePath)
+	language := coding.LanguageOf(p.Language, p.FilePath)
 	_, err = a.c.Follow(s, hub.Position{}, func(dst []socket.Outgoing, item *hub.Item) []socket.Outgoing {
 		if item.Event != nil && item.Event.Kind == hub.EndEvent {
 			replySuggestions(m, s, readEnd(item.Event.Data), language)

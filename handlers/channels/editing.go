@@ -7,6 +7,7 @@ import (
 
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/coding"
 	"github.com/duckwire/duckwire/hub/jsonw"
 )
 
@@ -21,7 +22,7 @@ func (h *codeHandler) moveCursor(ctx context.Context, m *socket.Message) error {
 	if err := m.Decode(&p); err != nil {
 		return err
 	}
-	at, err := ReadCursor("position", p.Position)
+	at, err := coding.ReadCursor("position", p.Position)
 	if err != nil {
 		return err
 	}

@@ -5,12 +5,13 @@ import (
 
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/coding"
 )
 
 // generate has the model write code from a description. The answer's text comes as chunks; the last event has the code in it by itself.
 func (a *asks) generate(ctx context.Context, m *socket.Message) error {
 	var p ask
-	var g Generation
+	var g coding.Generation
 	if err := m.Decode(&p); err != nil {
 		return err
 	}
@@ -27,7 +28,7 @@ func (a *asks) generate(ctx context.Context, m *socket.Message) error {
 	return a.stream(ctx, m, &p, req, words{
 		done: "generation_complete", failed: "generation_error",
 		result: func(out map[string]any, s *hub.Stream, e *streamEnd) {
-			answer := ReadAnswer(string(s.State().Text))
+			answer := coding.ReadAnswer(string(s.State().Text))
 			out["code"], out["language"], out["explanation"] = answer.Code, g.Language, answer.Explanation
 			out["imports"], out["alternatives"] = []string{}, []string{} // the code has its own; nothing else was asked for
 			out["finish_reason"] = e.FinishReason

@@ -7,12 +7,13 @@ import (
 
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/coding"
 )
 
 // refactor has the model rewrite code. The answer's text comes as chunks; the last event has the new code, and where it differs.
 func (a *asks) refactor(ctx context.Context, m *socket.Message) error {
 	var p ask
-	var r Refactoring
+	var r coding.Refactoring
 	if err := m.Decode(&p); err != nil {
 		return err
 	}
@@ -36,7 +37,7 @@ func (a *asks) refactor(ctx context.Context, m *socket.Message) error {
 		result: func(out map[string]any, s *hub.Stream, e *streamEnd) {
 			answer := r.Answer(string(s.State().Text))
 			out["refactored_code"], out["explanation"] = answer.Code, answer.Explanation
-			out["changes"] = ChangesOf(r.Code, answer.Code)
+			out["changes"] = coding.ChangesOf(r.Code, answer.Code)
 			out["finish_reason"] = e.FinishReason
 		},
 	})

@@ -1,4 +1,4 @@
-package channels
+package coding
 
 import (
 	"encoding/json"
