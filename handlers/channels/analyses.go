@@ -24,7 +24,8 @@ type analysisAsk struct {
 	Options  json.RawMessage
 }
 
-// beginAnalysis begins an analysis as a stream of the hub's, or returns the one that the same owner began under the same alias.
+// beginAnalysis begins an analysis as a stream of the hub's, or returns the one that the same owner began under the
+// same alias.
 type beginAnalysis func(h *hub.Hub, what *analysisAsk, spec hub.StreamSpec) (*hub.Stream, error)
 
 // analyze hands what was asked for to the hub: to a worker, or to the provider.
@@ -54,7 +55,8 @@ func newAnalyses(c *socket.Channel, begin beginAnalysis) *analyses {
 	return &analyses{c: c, begin: begin}
 }
 
-// start analyses what the channel is of: the files that the client sends along, or those that a worker has of the project.
+// start analyses what the channel is of: the files that the client sends along, or those that a worker has of the
+// project.
 func (a *analyses) start(ctx context.Context, m *socket.Message, w analysisWords) error {
 	var p struct {
 		ask

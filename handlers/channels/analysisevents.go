@@ -70,7 +70,8 @@ func (t *analysisTelling) open(at hub.Position) map[string]any {
 	return p
 }
 
-// render implements the function that Channel.Follow takes: structured entries under their own names, text as analysis_chunk, the end.
+// render implements the function that Channel.Follow takes: structured entries under their own names, text as
+// analysis_chunk, the end.
 func (t *analysisTelling) render(dst []socket.Outgoing, item *hub.Item) []socket.Outgoing {
 	p := t.open(hub.Position{Epoch: t.stream.Epoch(), Offset: item.To})
 	ev := item.Event
@@ -96,7 +97,8 @@ func (t *analysisTelling) render(dst []socket.Outgoing, item *hub.Item) []socket
 	return append(dst, outgoing(ev.Name, p))
 }
 
-// tellable reports whether a producer's entry may go out under its name: not in the protocol's, nor in that of the one start that we tell.
+// tellable reports whether a producer's entry may go out under its name: not in the protocol's, nor in that of the one
+// start that we tell.
 func tellable(name string) bool {
 	return name != "analysis_started" && !strings.HasPrefix(name, "phx_") && !strings.HasPrefix(name, "presence_")
 }

@@ -13,11 +13,12 @@ import (
 	"github.com/duckwire/duckwire/hub/jsonw"
 )
 
-// keepOnChannels is how long a completion goes on without its client, unless the client says otherwise: long enough to reconnect.
+// keepOnChannels is how long a completion goes on without its client, unless the client says otherwise: long enough to
+// reconnect.
 const keepOnChannels = 30 * time.Second
 
-// ask is what the payloads of all events that begin a completion share. Its members are checked where they are used, most of them where the
-// OpenAI doors check theirs: encoding/json would name the embedded struct in its errors.
+// ask is what the payloads of all events that begin a completion share. Its members are checked where they are used,
+// most of them where the OpenAI doors check theirs: encoding/json would name the embedded struct in its errors.
 type ask struct {
 	ID        json.RawMessage `json:"id"`    // idempotency: the same id attaches to the same completion
 	After     json.RawMessage `json:"after"` // the position up to which the client has it
@@ -34,7 +35,8 @@ var modelOptions = map[string]string{
 	"frequency_penalty": "frequency_penalty", "presence_penalty": "presence_penalty",
 }
 
-// request makes the request that the OpenAI door of that kind would get. body has what the event itself says: prompt or messages.
+// request makes the request that the OpenAI door of that kind would get. body has what the event itself says: prompt or
+// messages.
 func (a *ask) request(kind hub.CompletionKind, body map[string]any) (*openai.Request, error) {
 	options, err := a.options()
 	if err != nil {

@@ -13,8 +13,9 @@ import (
 	"github.com/duckwire/duckwire/hub/jsonw"
 )
 
-// code is code:project:ID, code:file:ID and, by plain rules with the same vocabulary, any other code:… topic: what editors share while they
-// work on code, and what they ask of a model. Both generations of RubberDuck's vocabulary are served (rubberduck-channels.md 2 and 11).
+// code is code:project:ID, code:file:ID and, by plain rules with the same vocabulary, any other code:… topic: what
+// editors share while they work on code, and what they ask of a model. Both generations of RubberDuck's vocabulary are
+// served (rubberduck-channels.md 2 and 11).
 type code struct{ begin beginAnalysis }
 
 // codeJoin are a join's own params.

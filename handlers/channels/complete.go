@@ -55,8 +55,8 @@ var completionWords = words{
 // keepUnasked is how long a completion whose answer is a reply goes on when its client has left: nobody will get it.
 const keepUnasked = time.Second
 
-// complete answers with suggestions once there are any. The channel's other messages do not wait for it: the reply is given by whoever writes
-// to the client, when the stream's end has come.
+// complete answers with suggestions once there are any. The channel's other messages do not wait for it: the reply is
+// given by whoever writes to the client, when the stream's end has come.
 func (a *asks) complete(ctx context.Context, m *socket.Message) error {
 	var p struct {
 		ask

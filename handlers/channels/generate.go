@@ -8,7 +8,8 @@ import (
 	"github.com/duckwire/duckwire/hub/coding"
 )
 
-// generate has the model write code from a description. The answer's text comes as chunks; the last event has the code in it by itself.
+// generate has the model write code from a description. The answer's text comes as chunks; the last event has the code
+// in it by itself.
 func (a *asks) generate(ctx context.Context, m *socket.Message) error {
 	var p ask
 	var g coding.Generation

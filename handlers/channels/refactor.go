@@ -10,7 +10,8 @@ import (
 	"github.com/duckwire/duckwire/hub/coding"
 )
 
-// refactor has the model rewrite code. The answer's text comes as chunks; the last event has the new code, and where it differs.
+// refactor has the model rewrite code. The answer's text comes as chunks; the last event has the new code, and where it
+// differs.
 func (a *asks) refactor(ctx context.Context, m *socket.Message) error {
 	var p ask
 	var r coding.Refactoring

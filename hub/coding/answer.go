@@ -5,7 +5,8 @@ import "strings"
 // Answer is a model's answer to a request for code.
 type Answer struct{ Code, Explanation string }
 
-// ReadAnswer takes the first fenced block out of an answer, also where it was cut off inside; without one, all of it is code.
+// ReadAnswer takes the first fenced block out of an answer, also where it was cut off inside; without one, all of it is
+// code.
 func ReadAnswer(text string) Answer {
 	var before, code, rest strings.Builder
 	fence := ""

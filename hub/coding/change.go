@@ -25,5 +25,6 @@ func ChangesOf(before, after string) []Change {
 	if head+tail == len(a) && head+tail == len(b) {
 		return []Change{}
 	}
-	return []Change{{From: Cursor{head + 1, 0}, To: Cursor{len(a) - tail + 1, 0}, Text: strings.Join(b[head:len(b)-tail], "")}}
+	text := strings.Join(b[head:len(b)-tail], "")
+	return []Change{{From: Cursor{head + 1, 0}, To: Cursor{len(a) - tail + 1, 0}, Text: text}}
 }

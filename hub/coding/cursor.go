@@ -9,8 +9,8 @@ import (
 	"github.com/duckwire/duckwire/hub/jsonw"
 )
 
-// Cursor is a place in a text as editors count it: lines from 1, and in the line how many UTF-16 units stand before it (0 is its beginning).
-// RubberDuck's documents do not say how they count; this is what its one example client does.
+// Cursor is a place in a text as editors count it: lines from 1, and in the line how many UTF-16 units stand before it
+// (0 is its beginning). RubberDuck's documents do not say how they count; this is what its one example client does.
 type Cursor struct {
 	Line   int `json:"line"`
 	Column int `json:"column"`

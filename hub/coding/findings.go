@@ -6,8 +6,8 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// Findings are what an analysis has found as a whole: added up from the stream's own entries, so that a client that comes late or back is told
-// the same as one that was there.
+// Findings are what an analysis has found as a whole: added up from the stream's own entries, so that a client that
+// comes late or back is told the same as one that was there.
 type Findings struct {
 	Issues  []json.RawMessage
 	Summary map[string]any
@@ -26,7 +26,8 @@ type finding struct {
 	} `json:"result"`
 }
 
-// FindingsOf reads an analysis from its beginning. Issues of updates count; only where there are none, those of the results of its files.
+// FindingsOf reads an analysis from its beginning. Issues of updates count; only where there are none, those of the
+// results of its files.
 func FindingsOf(s *hub.Stream) *Findings {
 	reader, _ := s.Watch(hub.Position{}, hub.NewWake())
 	defer reader.Close()
@@ -65,8 +66,8 @@ func FindingsOf(s *hub.Stream) *Findings {
 	}
 	out.Files = max(out.Files, len(files))
 	out.Summary = map[string]any{
-		"total_issues": len(out.Issues), "semantic_issues": counts["semantic"], "style_issues": counts["style"], "security_issues": counts["security"],
-		"files_analyzed": len(files),
+		"total_issues": len(out.Issues), "semantic_issues": counts["semantic"], "style_issues": counts["style"],
+		"security_issues": counts["security"], "files_analyzed": len(files),
 	}
 	for name, value := range said { // the analysis knows best
 		out.Summary[name] = value

@@ -19,7 +19,9 @@ func LanguageOf(said, file string) string {
 
 // languages are the names of those whose extensions are not their names.
 var languages = map[string]string{
-	"ex": "elixir", "exs": "elixir", "heex": "elixir", "erl": "erlang", "js": "javascript", "jsx": "javascript", "mjs": "javascript", "ts": "typescript",
-	"tsx": "typescript", "py": "python", "rb": "ruby", "rs": "rust", "kt": "kotlin", "cs": "csharp", "cc": "cpp", "cxx": "cpp", "hpp": "cpp", "h": "c",
+	"ex": "elixir", "exs": "elixir", "heex": "elixir", "erl": "erlang",
+	"js": "javascript", "jsx": "javascript", "mjs": "javascript", "ts": "typescript", "tsx": "typescript",
+	"py": "python", "rb": "ruby", "rs": "rust", "kt": "kotlin", "cs": "csharp",
+	"cc": "cpp", "cxx": "cpp", "hpp": "cpp", "h": "c",
 	"hs": "haskell", "md": "markdown", "yml": "yaml", "sh": "bash",
 }

@@ -8,7 +8,8 @@ import (
 	"github.com/duckwire/duckwire/hub/jsonw"
 )
 
-// prompt is a chat message in the making: what the client said, in the order in which a reader would want it, and nothing else.
+// prompt is a chat message in the making: what the client said, in the order in which a reader would want it, and
+// nothing else.
 type prompt struct{ text strings.Builder }
 
 // line adds a line, unless there is nothing in it.

@@ -30,7 +30,8 @@ func (r *Refactoring) Check() error {
 // Prompt is what the model is asked. wishes are the client's own words for how the code should be.
 func (r *Refactoring) Prompt(wishes map[string]json.RawMessage) string {
 	var b prompt
-	b.line("Refactor the code below. Answer with the whole new code in one fenced block, then a short explanation of what has changed.")
+	b.line("Refactor the code below. Answer with the whole new code in one fenced block, " +
+		"then a short explanation of what has changed.")
 	b.named("Kind of refactoring", r.Type)
 	b.list("Patterns", r.Patterns)
 	for _, name := range slices.Sorted(maps.Keys(wishes)) {
