@@ -1,4 +1,6 @@
-// Package channels holds the kinds of channels, one file each, and the table that says which topics they serve.
+// Package channels holds the kinds of channels, one file each, and the table that says which topics they serve. A kind
+// decodes what its clients say, asks for their rights, and encodes what they are told. What is decided about
+// conversations is in hub/conversation, and what models are asked about code in hub/coding.
 package channels
 
 import (
