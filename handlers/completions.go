@@ -99,16 +99,11 @@ func (s *server) startCompletion(r *http.Request, d door, req *openai.Request) (
 		return nil, err
 	}
 	keep := hub.Keep{CancelAfter: s.KeepAfter}
-	switch {
-	case req.Keep != nil:
-		keep = *req.Keep
-	case prefersAsync(r):
+	if prefersAsync(r) {
 		keep = hub.Keep{} // who asks for an answer later has not gone away
 	}
-	stream, _, err := s.hub.Complete(&req.CompletionRequest, hub.StreamSpec{
-		Alias: req.ID, Digest: req.Digest(), Kind: "completion", Topic: req.Topic, Owner: id.User,
-		ContentType: "text/plain; charset=utf-8", Keep: keep, Slot: req.Slot, Supersede: req.Supersede,
-	}, hub.CompletionMeta{Kind: d.kind, FIM: d.fim, IncludeUsage: req.IncludeUsage, Model: req.Model})
+	stream, _, err := s.hub.Complete(&req.CompletionRequest, req.Spec("completion", id.User, keep),
+		hub.CompletionMeta{Kind: d.kind, FIM: d.fim, IncludeUsage: req.IncludeUsage, Model: req.Model})
 	return stream, err
 }
 

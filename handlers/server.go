@@ -14,6 +14,7 @@ import (
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/handlers/writers"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/conversation"
 	"github.com/duckwire/duckwire/hub/rights"
 	"github.com/duckwire/duckwire/middleware"
 	"github.com/duckwire/duckwire/middleware/auth"
@@ -27,7 +28,7 @@ type Options struct {
 	Authorizer rights.Authorizer // nil: the token's capabilities alone
 	Logger     *slog.Logger      // nil: slog.Default
 
-	Conversations hub.ConversationStore // nil: they are kept in memory
+	Conversations conversation.Store // nil: they are kept in memory
 
 	AllowedOrigins    []string // for CORS and cookies; none by default
 	BodyBytes         int64    // of one request that is read whole (8 MiB)
@@ -150,7 +151,7 @@ func (e *Edge) Close() {
 
 func newServer(o Options) *server {
 	o = o.withDefaults()
-	table := channels.NewTable(o.Conversations)
+	table := channels.NewTable(o.Hub, o.Logger, o.Conversations)
 	o.Authorizer = table.Guard(o.Authorizer)
 	s := &server{
 		Options: o, hub: o.Hub, logger: o.Logger, channels: table, rates: ratelimit.NewSet(o.Rates),

@@ -7,6 +7,7 @@ import (
 
 	"github.com/duckwire/duckwire/cmd/duckwire/internal/config"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/conversation"
 	"github.com/duckwire/duckwire/hub/rights"
 	"github.com/duckwire/duckwire/storage/redis"
 	"github.com/duckwire/duckwire/storage/sqlite"
@@ -19,8 +20,8 @@ type stores struct {
 	presences     hub.PresenceStore // nil: presences end with the process
 	queue         hub.QueueStore
 	revocations   rights.RevocationStore
-	conversations hub.ConversationStore // nil: conversations end with the process
-	err           func() error          // why nothing can be stored at the moment, or nil
+	conversations conversation.Store // nil: conversations end with the process
+	err           func() error       // why nothing can be stored at the moment, or nil
 }
 
 // openStores opens the database of one node, or what several share.

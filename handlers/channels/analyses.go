@@ -5,9 +5,9 @@ import (
 	"context"
 	"encoding/json"
 
-	"github.com/duckwire/duckwire/handlers/openai"
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/coding"
 	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/jsonw"
 	"github.com/duckwire/duckwire/hub/log"
@@ -27,7 +27,8 @@ type analysisAsk struct {
 	Options  json.RawMessage
 }
 
-// beginAnalysis begins an analysis as a stream of the hub's, or returns the one that the same owner began under the same alias.
+// beginAnalysis begins an analysis as a stream of the hub's, or returns the one that the same owner began under the
+// same alias.
 type beginAnalysis func(h *hub.Hub, what *analysisAsk, spec hub.StreamSpec) (*hub.Stream, error)
 
 // analyze hands what was asked for to the hub: to a worker, or to the provider.
@@ -57,7 +58,8 @@ func newAnalyses(c *socket.Channel, begin beginAnalysis) *analyses {
 	return &analyses{c: c, begin: begin}
 }
 
-// start analyses what the channel is of: the files that the client sends along, or those that a worker has of the project.
+// start analyses what the channel is of: the files that the client sends along, or those that a worker has of the
+// project.
 func (a *analyses) start(ctx context.Context, m *socket.Message, w analysisWords) error {
 	var p struct {
 		ask
@@ -94,7 +96,7 @@ func (a *analyses) ofCode(ctx context.Context, m *socket.Message, w analysisWord
 		p.Language = p.FileType
 	}
 	return a.stream(ctx, m, &p.ask, &analysisAsk{
-		Type: p.Type, Code: *p.Code, FilePath: p.FilePath, Language: languageOf(p.Language, p.FilePath), Context: p.Context, Options: p.Options,
+		Type: p.Type, Code: *p.Code, FilePath: p.FilePath, Language: coding.LanguageOf(p.Language, p.FilePath), Context: p.Context, Options: p.Options,
 	}, w)
 }
 
@@ -118,7 +120,7 @@ func (a *analyses) stream(ctx context.Context, m *socket.Message, p *ask, what *
 	if err != nil {
 		return err
 	}
-	s, err := a.begin(a.c.Hub(), what, analysisSpec(a.c.User(), req))
+	s, err := a.begin(a.c.Hub(), what, req.Spec("analysis", a.c.User(), hub.Keep{CancelAfter: keepOnChannels}))
 	if err != nil {
 		return err
 	}
@@ -140,15 +142,4 @@ func (a *analyses) stream(ctx context.Context, m *socket.Message, p *ask, what *
 	}
 	_, err = a.c.Follow(s, after, t.render)
 	return err
-}
-
-func analysisSpec(user string, req *openai.Request) hub.StreamSpec {
-	spec := hub.StreamSpec{
-		Alias: req.ID, Digest: req.Digest(), Kind: "analysis", Owner: user, ContentType: "text/plain; charset=utf-8",
-		Keep: hub.Keep{CancelAfter: keepOnChannels}, Slot: req.Slot, Supersede: req.Supersede,
-	}
-	if req.Keep != nil {
-		spec.Keep = *req.Keep
-	}
-	return spec
 }

@@ -9,8 +9,9 @@ import (
 	"github.com/duckwire/duckwire/hub/errs"
 )
 
-// analysis is analysis:project:ID, analysis:file:ID and, by the same rules, any other analysis:… topic: analyses that a client starts, and the
-// announcements of those that others, such as a linter, publish on the topic (rubberduck-channels.md 3 and 11).
+// analysis is analysis:project:ID, analysis:file:ID and, by the same rules, any other analysis:… topic: analyses that a
+// client starts, and the announcements of those that others, such as a linter, publish on the topic
+// (rubberduck-channels.md 3 and 11).
 type analysis struct{ begin beginAnalysis }
 
 func (k analysis) Join(ctx context.Context, c *socket.Channel, _ json.RawMessage) (socket.Handler, error) {

@@ -7,12 +7,13 @@ import (
 
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/coding"
 	"github.com/duckwire/duckwire/hub/log"
 )
 
 // analysisWords is how the good end of an analysis is told.
 type analysisWords struct {
-	last func(t *analysisTelling, f *findings) []lastEvent
+	last func(t *analysisTelling, f *coding.Findings) []lastEvent
 }
 
 // lastEvent is one of them, with what it has beside.
@@ -22,19 +23,19 @@ type lastEvent struct {
 }
 
 // lastOfProject is what follows start_analysis.
-func lastOfProject(_ *analysisTelling, f *findings) []lastEvent {
+func lastOfProject(_ *analysisTelling, f *coding.Findings) []lastEvent {
 	return []lastEvent{{"analysis_complete", map[string]any{"status": "success", "summary": f.Summary, "total_files": f.Files}}}
 }
 
 // lastOfCode is what follows analyze on analysis:*.
-func lastOfCode(t *analysisTelling, f *findings) []lastEvent {
+func lastOfCode(t *analysisTelling, f *coding.Findings) []lastEvent {
 	result := lastEvent{"analysis_result", map[string]any{"type": t.what.Type, "result": t.result(f)}}
 	return append([]lastEvent{result}, lastOfProject(t, f)...)
 }
 
 // lastOnCode returns what follows on code:*: the one event that the client's generation waits for.
 func lastOnCode(event string) analysisWords {
-	return analysisWords{last: func(t *analysisTelling, f *findings) []lastEvent {
+	return analysisWords{last: func(t *analysisTelling, f *coding.Findings) []lastEvent {
 		return []lastEvent{{event, map[string]any{"status": "success", "result": t.result(f), "summary": f.Summary}}}
 	}}
 }
@@ -48,7 +49,7 @@ type analysisTelling struct {
 }
 
 // result is RubberDuck's result of one file.
-func (t *analysisTelling) result(f *findings) map[string]any {
+func (t *analysisTelling) result(f *coding.Findings) map[string]any {
 	return map[string]any{
 		"file": t.what.FilePath, "language": t.what.Language, "issues": f.Issues, "metrics": map[string]any{}, "summary": f.Summary,
 		"patterns": []any{}, "suggestions": []any{},
@@ -70,7 +71,8 @@ func (t *analysisTelling) open(at log.Position) map[string]any {
 	return p
 }
 
-// render implements the function that Channel.Follow takes: structured entries under their own names, text as analysis_chunk, the end.
+// render implements the function that Channel.Follow takes: structured entries under their own names, text as
+// analysis_chunk, the end.
 func (t *analysisTelling) render(dst []socket.Outgoing, item *log.Item) []socket.Outgoing {
 	p := t.open(log.Position{Epoch: t.stream.Epoch(), Offset: item.To})
 	ev := item.Event
@@ -96,7 +98,8 @@ func (t *analysisTelling) render(dst []socket.Outgoing, item *log.Item) []socket
 	return append(dst, outgoing(ev.Name, p))
 }
 
-// tellable reports whether a producer's entry may go out under its name: not in the protocol's, nor in that of the one start that we tell.
+// tellable reports whether a producer's entry may go out under its name: not in the protocol's, nor in that of the one
+// start that we tell.
 func tellable(name string) bool {
 	return name != "analysis_started" && !strings.HasPrefix(name, "phx_") && !strings.HasPrefix(name, "presence_")
 }
@@ -106,7 +109,7 @@ func (t *analysisTelling) end(dst []socket.Outgoing, e *streamEnd, p map[string]
 		p["error"], p["code"] = e.text(), e.Error.Code
 		return append(dst, outgoing("analysis_error", p))
 	}
-	for _, last := range t.words.last(t, findingsOf(t.stream)) {
+	for _, last := range t.words.last(t, coding.FindingsOf(t.stream)) {
 		whole := maps.Clone(p)
 		maps.Copy(whole, last.more)
 		dst = append(dst, outgoing(last.event, whole))

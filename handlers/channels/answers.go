@@ -3,7 +3,6 @@ package channels
 import (
 	"encoding/json"
 	"strconv"
-	"sync"
 
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
@@ -11,84 +10,35 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// answers are those that one client follows piece by piece. Their pieces come from the stream and their ends from the topic, two places that
-// are read each at its own pace. So what the topic says is held back from the end of a followed answer on until the last piece has gone out:
-// positions on the topic never go back, and an end is never ahead of its text.
-type answers struct {
-	mu   sync.Mutex
-	open map[string]bool // streams whose last piece has not gone out
-	held []heldEvent
-}
-
-// heldEvent is an event that waits.
-type heldEvent struct {
-	out    socket.Outgoing
-	stream string // whose end it is; "": of none
-}
-
-// expect begins to hold back the stream's end. It reports false where it does so already.
-func (a *answers) expect(stream string) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.open[stream] {
-		return false
-	}
-	if a.open == nil {
-		a.open = make(map[string]bool)
-	}
-	a.open[stream] = true
-	return true
-}
-
-// forget ends what expect began, for a stream that is not followed after all.
-func (a *answers) forget(stream string) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	delete(a.open, stream)
-}
-
-// pass reports whether an event of the topic may go out now; else it is held.
-func (a *answers) pass(ev *log.Event) bool {
-	if ev.Offset == 0 { // ephemeral: it is of no order
-		return true
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	stream := ""
-	if len(a.open) > 0 {
-		stream = endOfAnswer(ev)
-	}
-	if len(a.held) == 0 && !a.open[stream] {
-		return true
-	}
-	a.held = append(a.held, heldEvent{socket.Outgoing{Event: ev.Name, Payload: ev.Payload(), At: positionOf(ev)}, stream})
-	return false
-}
-
-// ended lets go what waited for the end of a stream.
-func (a *answers) ended(stream string, dst []socket.Outgoing) []socket.Outgoing {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	delete(a.open, stream)
-	for len(a.held) > 0 && !a.open[a.held[0].stream] {
-		dst = append(dst, a.held[0].out)
-		a.held[0] = heldEvent{}
-		a.held = a.held[1:]
-	}
-	return dst
+// followAnswer pushes an answer from behind p, piece by piece, and then what of the topic waited for its end.
+func (h *conversationHandler) followAnswer(s *hub.Stream, message string, p log.Position) error {
+	_, err := h.c.Follow(s, p, func(dst []socket.Outgoing, item *log.Item) []socket.Outgoing {
+		ev := item.Event
+		switch {
+		case ev == nil || ev.Kind == log.ChunkEvent && len(item.Text) > 0:
+			return append(dst, socket.Outgoing{Event: "response_chunk", Payload: piece(s, message, item)})
+		case ev.Kind == log.ChunkEvent: // tool calls, reasoning: what is more than text
+			return append(dst, socket.Outgoing{Event: "response_delta", Payload: piece(s, message, item)})
+		case ev.Kind == log.EndEvent:
+			for _, ev := range h.order.Ended(s.ID) {
+				dst = append(dst, socket.Outgoing{Event: ev.Name, Payload: ev.Payload(), At: positionOf(ev)})
+			}
+		}
+		return dst
+	})
+	return err
 }
 
 // endOfAnswer returns the stream whose end an event tells, or "".
 func endOfAnswer(ev *log.Event) string {
 	switch ev.Name {
-	case "response", "error", "processing_cancelled":
-	default:
-		return ""
+	case eventResponse, eventError, eventCancelled:
+		return textMember(ev.Payload(), "stream")
 	}
-	return textMember(ev.Payload(), "stream")
+	return ""
 }
 
-// positionOf returns the position of a kept event.
+// positionOf returns the position of an event that is in its topic's log.
 func positionOf(ev *log.Event) log.Position {
 	p, _ := log.ParsePosition(textMember(ev.Data, "position")) // the hub wrote it
 	return p
@@ -105,23 +55,6 @@ func textMember(object []byte, name string) string {
 	return ""
 }
 
-// follow pushes an answer from behind p.
-func (a *answers) follow(c *socket.Channel, s *hub.Stream, message string, p log.Position) error {
-	_, err := c.Follow(s, p, func(dst []socket.Outgoing, item *log.Item) []socket.Outgoing {
-		ev := item.Event
-		switch {
-		case ev == nil || ev.Kind == log.ChunkEvent && len(item.Text) > 0:
-			return append(dst, socket.Outgoing{Event: "response_chunk", Payload: piece(s, message, item)})
-		case ev.Kind == log.ChunkEvent: // tool calls, reasoning: what is more than text
-			return append(dst, socket.Outgoing{Event: "response_delta", Payload: piece(s, message, item)})
-		case ev.Kind == log.EndEvent:
-			return a.ended(s.ID, dst)
-		}
-		return dst
-	})
-	return err
-}
-
 // piece is the payload of one piece of an answer.
 func piece(s *hub.Stream, message string, item *log.Item) json.RawMessage {
 	b := openAnswer(message, s.ID)
@@ -134,4 +67,11 @@ func piece(s *hub.Stream, message string, item *log.Item) json.RawMessage {
 	b = strconv.AppendInt(append(b, `,"at":`...), int64(item.At), 10)
 	b = jsonw.AppendString(append(b, `,"position":`...), log.Position{Epoch: s.Epoch(), Offset: item.To}.String())
 	return append(b, '}')
+}
+
+// openAnswer begins a payload about an answer.
+func openAnswer(message, stream string) []byte {
+	b := jsonw.AppendString(append(make([]byte, 0, 512), `{"message_id":`...), message)
+	b = jsonw.AppendString(append(b, `,"stream":`...), stream)
+	return jsonw.AppendString(append(b, `,"timestamp":`...), now())
 }

@@ -16,11 +16,12 @@ import (
 	"github.com/duckwire/duckwire/hub/rights"
 )
 
-// keepOnChannels is how long a completion goes on without its client, unless the client says otherwise: long enough to reconnect.
+// keepOnChannels is how long a completion goes on without its client, unless the client says otherwise: long enough to
+// reconnect.
 const keepOnChannels = 30 * time.Second
 
-// ask is what the payloads of all events that begin a completion share. Its members are checked where they are used, most of them where the
-// OpenAI doors check theirs: encoding/json would name the embedded struct in its errors.
+// ask is what the payloads of all events that begin a completion share. Its members are checked where they are used,
+// most of them where the OpenAI doors check theirs: encoding/json would name the embedded struct in its errors.
 type ask struct {
 	ID        json.RawMessage `json:"id"`    // idempotency: the same id attaches to the same completion
 	After     json.RawMessage `json:"after"` // the position up to which the client has it
@@ -37,7 +38,8 @@ var modelOptions = map[string]string{
 	"frequency_penalty": "frequency_penalty", "presence_penalty": "presence_penalty",
 }
 
-// request makes the request that the OpenAI door of that kind would get. body has what the event itself says: prompt or messages.
+// request makes the request that the OpenAI door of that kind would get. body has what the event itself says: prompt or
+// messages.
 func (a *ask) request(kind hub.CompletionKind, body map[string]any) (*openai.Request, error) {
 	options, err := a.options()
 	if err != nil {
@@ -70,6 +72,11 @@ func (a *ask) request(kind hub.CompletionKind, body map[string]any) (*openai.Req
 		return nil, &errs.FieldError{Field: field, Reason: fault.Reason}
 	}
 	return req, err
+}
+
+// oneMessage is the body of a chat of one message.
+func oneMessage(content string) map[string]any {
+	return map[string]any{"messages": []map[string]string{{"role": "user", "content": content}}}
 }
 
 func put(members map[string]any, name string, raw json.RawMessage) {
@@ -114,13 +121,7 @@ func (a *asks) start(ctx context.Context, req *openai.Request, keep time.Duratio
 	if err := a.c.Authorize(ctx, a.c.Topic(), rights.ActionComplete); err != nil {
 		return nil, err
 	}
-	spec := hub.StreamSpec{
-		Alias: req.ID, Digest: req.Digest(), Kind: "completion", Owner: a.c.User(), ContentType: "text/plain; charset=utf-8",
-		Keep: hub.Keep{CancelAfter: keep}, Slot: req.Slot, Supersede: req.Supersede,
-	}
-	if req.Keep != nil {
-		spec.Keep = *req.Keep
-	}
+	spec := req.Spec("completion", a.c.User(), hub.Keep{CancelAfter: keep})
 	s, _, err := a.c.Hub().Complete(&req.CompletionRequest, spec, hub.CompletionMeta{Kind: req.Kind, Model: req.Model})
 	return s, err
 }

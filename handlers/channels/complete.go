@@ -3,12 +3,11 @@ package channels
 import (
 	"context"
 	"encoding/json"
-	"path"
-	"strings"
 	"time"
 
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/coding"
 	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/log"
 )
@@ -27,11 +26,11 @@ func (a *asks) requestCompletion(ctx context.Context, m *socket.Message) error {
 	if p.Code == nil {
 		return errs.Invalid("code", "is missing")
 	}
-	at, err := readCursor("cursor_position", p.Cursor)
+	at, err := coding.ReadCursor("cursor_position", p.Cursor)
 	if err != nil {
 		return err
 	}
-	prefix, suffix := at.split(*p.Code)
+	prefix, suffix := at.Split(*p.Code)
 	req, err := p.request(hub.TextCompletion, fillIn(prefix, suffix))
 	if err != nil {
 		return err
@@ -58,8 +57,8 @@ var completionWords = words{
 // keepUnasked is how long a completion whose answer is a reply goes on when its client has left: nobody will get it.
 const keepUnasked = time.Second
 
-// complete answers with suggestions once there are any. The channel's other messages do not wait for it: the reply is given by whoever writes
-// to the client, when the stream's end has come.
+// complete answers with suggestions once there are any. The channel's other messages do not wait for it: the reply is
+// given by whoever writes to the client, when the stream's end has come.
 func (a *asks) complete(ctx context.Context, m *socket.Message) error {
 	var p struct {
 		ask
@@ -84,7 +83,7 @@ func (a *asks) complete(ctx context.Context, m *socket.Message) error {
 	if err != nil {
 		return err
 	}
-	language := languageOf(p.Language, p.FilePath)
+	language := coding.LanguageOf(p.Language, p.FilePath)
 	_, err = a.c.Follow(s, log.Position{}, func(dst []socket.Outgoing, item *log.Item) []socket.Outgoing {
 		if item.Event != nil && item.Event.Kind == log.EndEvent {
 			replySuggestions(m, s, readEnd(item.Event.Data), language)
@@ -117,23 +116,4 @@ func replySuggestions(m *socket.Message, s *hub.Stream, e *streamEnd, language s
 		})
 	}
 	m.Reply(map[string]any{"request_id": s.ID, "completion_id": s.ID, "suggestions": list})
-}
-
-// languageOf is the language as the client says, else by the file's extension, else "".
-func languageOf(said, file string) string {
-	if said != "" {
-		return said
-	}
-	ext := strings.ToLower(strings.TrimPrefix(path.Ext(file), "."))
-	if name, ok := languages[ext]; ok {
-		return name
-	}
-	return ext
-}
-
-// languages are the names of those whose extensions are not their names.
-var languages = map[string]string{
-	"ex": "elixir", "exs": "elixir", "heex": "elixir", "erl": "erlang", "js": "javascript", "jsx": "javascript", "mjs": "javascript", "ts": "typescript",
-	"tsx": "typescript", "py": "python", "rb": "ruby", "rs": "rust", "kt": "kotlin", "cs": "csharp", "cc": "cpp", "cxx": "cpp", "hpp": "cpp", "h": "c",
-	"hs": "haskell", "md": "markdown", "yml": "yaml", "sh": "bash",
 }

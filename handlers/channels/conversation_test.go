@@ -253,26 +253,6 @@ func contents(history map[string]any) string {
 	return strings.Join(list, " ")
 }
 
-func TestOnlyTheNewestMessagesAreSent(t *testing.T) {
-	model := newAnswering()
-	s := start(t, model.provider())
-	c := s.dial("u", chatCaps...)
-	c.join(chat, `{}`)
-	var p *pending
-	for i := range 25 {
-		c.ok(chat, "message", fmt.Sprintf(`{"content":"q%d"}`, i))
-		p = model.say(fmt.Sprintf("a%d", i))
-		c.event(chat, "response")
-	}
-	if n := len(p.req.Messages); n != 20 || p.req.Messages[19].Content != "q24" || p.req.Messages[18].Content != "a23" {
-		t.Errorf("the model got %d messages:\n%s", n, p.messages())
-	}
-	c.ok(chat, "get_history", `{}`)
-	if got := c.event(chat, "history"); got["count"] != 40.0 || !strings.HasSuffix(contents(got), "q24 a24") {
-		t.Errorf("the history is %v", got)
-	}
-}
-
 func TestNewerMessageSupersedes(t *testing.T) {
 	model := newAnswering()
 	s := start(t, model.provider())

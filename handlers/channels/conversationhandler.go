@@ -6,6 +6,7 @@ import (
 
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/conversation"
 	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/log"
 	"github.com/duckwire/duckwire/hub/rights"
@@ -14,22 +15,23 @@ import (
 // conversationHandler is one client's join of a conversation.
 type conversationHandler struct {
 	c       *socket.Channel
-	talk    *talk
-	answers answers
+	session *conversation.Session
+	order   conversation.AnswerOrder
 }
 
 // Left implements socket.Leaver.
-func (h *conversationHandler) Left() { h.talk.release() }
+func (h *conversationHandler) Left() { h.session.Release() }
 
 // Rewrite implements socket.Rewriter: the end of an answer waits for the pieces of it.
 func (h *conversationHandler) Rewrite(ev *log.Event) (socket.Outgoing, bool) {
-	if ev.Name == "message" {
-		h.talk.lookAfter(h.c.Hub(), h.c.Logger(), textMember(ev.Payload(), "stream"))
+	if ev.Name == eventQuestion {
+		h.session.LookAfter()
 	}
-	return socket.Outgoing{}, h.answers.pass(ev)
+	return socket.Outgoing{}, h.order.Pass(ev, endOfAnswer)
 }
 
-// Handle handles a message. What goes wrong is told twice: by the reply, and by the event that RubberDuck's clients wait for.
+// Handle handles a message. What goes wrong is told twice: by the reply, and by the event that RubberDuck's clients
+// wait for.
 func (h *conversationHandler) Handle(ctx context.Context, m *socket.Message) error {
 	err := h.handle(ctx, m)
 	if err != nil && ctx.Err() == nil {
@@ -40,7 +42,7 @@ func (h *conversationHandler) Handle(ctx context.Context, m *socket.Message) err
 
 // Refused implements socket.Teller.
 func (h *conversationHandler) Refused(m *socket.Message, err error) {
-	h.c.Push("error", refusalOf(m.Event, err))
+	h.c.Push(eventError, refusalOf(m.Event, err))
 }
 
 func (h *conversationHandler) handle(ctx context.Context, m *socket.Message) error {
@@ -61,8 +63,8 @@ func (h *conversationHandler) handle(ctx context.Context, m *socket.Message) err
 		return h.setPreference(ctx, m)
 	case "typing":
 		return h.typing(ctx, m)
-	case "response", "response_chunk", "response_delta", "error", "thinking", "history", "conversation_reset", "context_updated",
-		"processing_cancelled", statusEvent:
+	case eventResponse, "response_chunk", "response_delta", eventError, "thinking", "history", eventReset, eventContext,
+		eventCancelled, statusEvent:
 		return socket.Refuse("this event is the server's to send")
 	}
 	return h.publish(ctx, m)
@@ -77,7 +79,7 @@ func (h *conversationHandler) publish(ctx context.Context, m *socket.Message) er
 	if _, err := readPublishMembers(m, &in); err != nil {
 		return err
 	}
-	return publishOn(h.talk.topic, h.c, m, in)
+	return publishOn(h.session.Topic(), h.c, m, in)
 }
 
 // may asks whether the client may do a in the conversation.
@@ -100,7 +102,8 @@ func (h *conversationHandler) typing(ctx context.Context, m *socket.Message) err
 		return errs.Invalid("typing", "is missing")
 	}
 	payload := encodeJSON(map[string]any{"user_id": h.c.User(), "typing": *p.Typing, "timestamp": now()})
-	if _, err := h.c.Publish(h.talk.topic, hub.EventInput{Event: "typing", Payload: payload, Ephemeral: true, Except: h.c.Client()}); err != nil {
+	in := hub.EventInput{Event: "typing", Payload: payload, Ephemeral: true, Except: h.c.Client()}
+	if _, err := h.c.Publish(h.session.Topic(), in); err != nil {
 		return err
 	}
 	m.Reply(nil)
@@ -109,9 +112,9 @@ func (h *conversationHandler) typing(ctx context.Context, m *socket.Message) err
 
 // history is the event of that name.
 type history struct {
-	Conversation string        `json:"conversation_id"`
-	Messages     []chatMessage `json:"messages"` // oldest first
-	Count        int           `json:"count"`
+	Conversation string                 `json:"conversation_id"`
+	Messages     []conversation.Message `json:"messages"` // oldest first
+	Count        int                    `json:"count"`
 }
 
 // getHistory pushes the newest messages.
@@ -129,13 +132,13 @@ func (h *conversationHandler) getHistory(m *socket.Message) error {
 	if limit < 1 {
 		return errs.Invalid("limit", "must be a whole number from 1 on")
 	}
-	r, err := h.talk.snapshot()
+	r, err := h.session.Record()
 	if err != nil {
 		return err
 	}
-	list := r.last(limit)
+	list := r.Last(limit)
 	if list == nil {
-		list = []chatMessage{}
+		list = []conversation.Message{}
 	}
 	m.Reply(map[string]int{"count": len(list)})
 	h.c.Push("history", history{r.ID, list, len(list)})
@@ -147,23 +150,11 @@ func (h *conversationHandler) reset(ctx context.Context, m *socket.Message) erro
 	if err := h.may(ctx, rights.ActionPublish); err != nil {
 		return err
 	}
-	var session string
-	err := h.talk.alone(func(r record) error {
-		if _, err := h.talk.cancelLocked(h.c.Hub(), h.c.Logger(), &r, h.c.User()); err != nil {
-			return err
-		}
-		return h.talk.changeLocked(r, func(r *record) error {
-			r.Messages, r.Context, r.Session = nil, nil, newSession()
-			session = r.Session
-			return nil
-		}, func(r *record) error {
-			return h.tell("conversation_reset", map[string]string{"session_id": r.Session, "timestamp": now()})
-		})
-	})
+	id, err := h.session.Reset(h.c.User())
 	if err != nil {
 		return err
 	}
-	m.Reply(map[string]string{"session_id": session})
+	m.Reply(map[string]string{"session_id": id})
 	return nil
 }
 
@@ -181,43 +172,9 @@ func (h *conversationHandler) setContext(ctx context.Context, m *socket.Message)
 	if p.Context == nil {
 		return errs.Invalid("context", "is missing; it must be an object")
 	}
-	err := h.talk.change(func(r *record) error {
-		r.Context = mergeContext(r.Context, p.Context)
-		return checkContext(r.Context)
-	}, func(r *record) error {
-		return h.tell("context_updated", map[string]any{"context": r.Context, "timestamp": now()})
-	})
-	if err != nil {
+	if err := h.session.MergeContext(h.c.User(), p.Context); err != nil {
 		return err
 	}
 	m.Reply(nil)
-	return nil
-}
-
-// tell publishes an event of the conversation.
-func (h *conversationHandler) tell(event string, payload any) error {
-	_, err := h.c.Publish(h.talk.topic, hub.EventInput{Event: event, Payload: encodeJSON(payload)})
-	return err
-}
-
-// mergeContext returns a with b in it. A member of b that is null is taken out.
-func mergeContext(a, b map[string]json.RawMessage) map[string]json.RawMessage {
-	merged := make(map[string]json.RawMessage, len(a)+len(b))
-	for _, part := range []map[string]json.RawMessage{a, b} {
-		for name, value := range part {
-			if string(value) == "null" {
-				delete(merged, name)
-			} else {
-				merged[name] = value
-			}
-		}
-	}
-	return merged
-}
-
-func checkContext(known map[string]json.RawMessage) error {
-	if n := len(encodeJSON(known)); n > longestContext {
-		return errs.Invalid("context", "has %d bytes; at most %d are kept", n, longestContext)
-	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/coding"
 	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/jsonw"
 	"github.com/duckwire/duckwire/hub/rights"
@@ -23,7 +24,7 @@ func (h *codeHandler) moveCursor(ctx context.Context, m *socket.Message) error {
 	if err := m.Decode(&p); err != nil {
 		return err
 	}
-	at, err := readCursor("position", p.Position)
+	at, err := coding.ReadCursor("position", p.Position)
 	if err != nil {
 		return err
 	}
@@ -57,8 +58,8 @@ func (h *codeHandler) setActivity(ctx context.Context, m *socket.Message) error 
 	return nil
 }
 
-// changeCode hands a change to the others, in order and to be resumed: {"changes": …, and whatever else the client says of it}. What is no
-// object, or has no "changes", is itself the change; bytes stay bytes.
+// changeCode hands a change to the others, in order and to be resumed: {"changes": …, and whatever else the client says
+// of it}. What is no object, or has no "changes", is itself the change; bytes stay bytes.
 func (h *codeHandler) changeCode(ctx context.Context, m *socket.Message) error {
 	if err := h.c.Authorize(ctx, h.c.Topic(), rights.ActionPublish); err != nil {
 		return err
@@ -97,8 +98,8 @@ func changePayload(user string, sent json.RawMessage) (json.RawMessage, error) {
 	return appendFrom(append(append([]byte(`{"changes":`), sent...), ','), user, nil), nil
 }
 
-// appendFrom appends the rest of an object that the others get: whose it is and of when, and the members that the client sent but for those
-// that are not its to say.
+// appendFrom appends the rest of an object that the others get: whose it is and of when, and the members that the
+// client sent but for those that are not its to say.
 func appendFrom(b []byte, user string, sent json.RawMessage) json.RawMessage {
 	b = jsonw.AppendString(append(b, `"user_id":`...), user)
 	for name, value := range jsonw.Members(sent) {

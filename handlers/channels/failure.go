@@ -2,11 +2,11 @@ package channels
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
 	"strings"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/conversation"
 	"github.com/duckwire/duckwire/hub/errs"
 )
 
@@ -36,26 +36,26 @@ func failureOf(e *hub.EndError) *failure {
 		f.Type = "configuration_error"
 	default:
 		f.Type = "processing_error"
-		f.Recoverable = e.Status == http.StatusTooManyRequests || e.Status == http.StatusBadGateway || e.Status == http.StatusServiceUnavailable ||
-			strings.HasPrefix(e.Code, "upstream_") || e.Code == "server_stopped"
+		f.Recoverable = e.Status == http.StatusTooManyRequests || e.Status == http.StatusBadGateway ||
+			e.Status == http.StatusServiceUnavailable || strings.HasPrefix(e.Code, "upstream_") ||
+			e.Code == "server_stopped"
 	}
 	return f
 }
 
-// errNoModel is where nothing here makes completions.
-var errNoModel = fmt.Errorf("no model is configured: %w", errs.ErrUnavailable)
-
 // refusalOf tells why a client's message was refused. The reply has the same in the words of every channel.
 func refusalOf(event string, err error) *failure {
-	f := &failure{Type: "processing_error", Message: "The message could not be processed", Details: err.Error(), Timestamp: now()}
+	f := &failure{
+		Type: "processing_error", Message: "The message could not be processed", Details: err.Error(), Timestamp: now(),
+	}
 	var field *errs.FieldError
 	switch {
 	case errors.As(err, &field):
 		f.Type, f.Message, f.Details, f.Field = "invalid_message", field.Reason, "", field.Field
-		if field.Reason != contentRequired {
+		if field.Reason != conversation.ContentRequired {
 			f.Message = field.Error()
 		}
-	case errors.Is(err, errNoModel):
+	case errors.Is(err, conversation.ErrNoModel):
 		f.Type, f.Message = "llm_not_configured", "Please configure your LLM provider and model in settings."
 	case errors.Is(err, errs.ErrForbidden):
 		f.Type, f.Message = "forbidden", "You may not do this"

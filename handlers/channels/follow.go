@@ -45,8 +45,8 @@ func (f *followed) remove(id string) {
 	delete(f.ids, id)
 }
 
-// follow pushes a completion from behind p: completion_chunk for text, however much of it there is at one time, completion_delta for what is
-// more than text, and its end.
+// follow pushes a completion from behind p: completion_chunk for text, however much of it there is at one time,
+// completion_delta for what is more than text, and its end.
 func (a *asks) follow(s *hub.Stream, p log.Position, w words) error {
 	if !a.followed.add(s.ID) {
 		return nil
@@ -128,7 +128,8 @@ func readEnd(data []byte) *streamEnd {
 	return e
 }
 
-// text is RubberDuck's "error": the bare word where somebody ended the stream, which clients look for, else what went wrong.
+// text is RubberDuck's "error": the bare word where somebody ended the stream, which clients look for, else what went
+// wrong.
 func (e *streamEnd) text() string {
 	if e.Status == hub.StatusCancelled || e.Status == hub.StatusSuperseded {
 		return string(e.Status)

@@ -9,7 +9,8 @@ import (
 	"github.com/duckwire/duckwire/hub/rights"
 )
 
-// plain is a channel of no vocabulary of its own: whatever its clients push is published on its topic, to all of them, the sender included.
+// plain is a channel of no vocabulary of its own: whatever its clients push is published on its topic, to all of them,
+// the sender included.
 type plain struct{}
 
 func (plain) Join(ctx context.Context, c *socket.Channel, _ json.RawMessage) (socket.Handler, error) {
@@ -36,8 +37,8 @@ type published struct {
 	Position string `json:"position,omitempty"`
 }
 
-// Handle publishes the message as an event, if the token allows it. Its payload may hold "id", for idempotency, "ephemeral": true, and "durable": true
-// with "to", the users who find it in their queues if they are away.
+// Handle publishes the message as an event, if the token allows it. Its payload may hold "id", for idempotency,
+// "ephemeral": true, and "durable": true with "to", the users who find it in their queues if they are away.
 func (h *publisher) Handle(ctx context.Context, m *socket.Message) error {
 	if err := h.c.Authorize(ctx, h.c.Topic(), rights.ActionPublish); err != nil {
 		return err
@@ -55,8 +56,8 @@ func (h *publisher) Handle(ctx context.Context, m *socket.Message) error {
 	return publish(h.c, m, in)
 }
 
-// readDurable reads for whom a durable payload is to be kept, and asks whether the client may leave messages for them. Elsewhere "to" may well be the
-// application's own.
+// readDurable reads for whom a durable payload is to be kept, and asks whether the client may leave messages for them.
+// Elsewhere "to" may well be the application's own.
 func (h *publisher) readDurable(ctx context.Context, m *socket.Message, in *hub.EventInput) error {
 	var p struct {
 		To []string `json:"to"`

@@ -4,26 +4,20 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"strings"
-	"unicode/utf8"
 
 	"github.com/duckwire/duckwire/handlers/openai"
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/conversation"
 	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/jsonw"
 	"github.com/duckwire/duckwire/hub/log"
 	"github.com/duckwire/duckwire/hub/rights"
 )
 
-// longestQuestion is RubberDuck's limit of a message, in characters.
-const longestQuestion = 4000
-
-const contentRequired = "Message content is required"
-
-// questionPayload is the payload of "message". Beside RubberDuck's members it may hold those of every event that asks a model: id, after,
-// keep, options. Of llm_config the model goes on, and the provider is told in the answer's metadata: the server has one provider, and
-// what the client leaves out is that provider's own default.
+// questionPayload is the payload of "message". Beside RubberDuck's members it may hold those of every event that asks a
+// model: id, after, keep, options. Of llm_config the model goes on, and the provider is told in the answer's metadata:
+// the server has one provider, and what the client leaves out is that provider's own default.
 type questionPayload struct {
 	ask
 	Content *string                    `json:"content"`
@@ -62,54 +56,52 @@ func (h *conversationHandler) message(ctx context.Context, m *socket.Message) er
 		return err
 	}
 	following := ""
-	u, asked, again, err := h.talk.ask(h.c, q, func(stream string) {
+	q.Following = func(stream string) {
 		following = stream
-		h.answers.expect(stream)
-	})
+		h.order.Expect(stream)
+	}
+	asked, err := h.session.Ask(q)
+	reply := asking{Message: asked.Message, Stream: asked.StreamID, Duplicate: asked.Duplicate}
 	switch {
 	case err != nil:
-		h.answers.forget(following)
+		h.order.Forget(following)
 		return err
-	case again:
-		return h.resume(m, asking{Message: asked.ID, Stream: asked.Metadata.Stream, Duplicate: true}, &p.ask, after)
+	case asked.Duplicate:
+		return h.resume(m, reply, &p.ask, after)
 	}
-	m.Reply(asking{Message: asked.ID, Stream: u.stream.ID})
-	h.c.Push("thinking", map[string]string{"message_id": asked.ID, "stream": u.stream.ID})
-	return h.answers.follow(h.c, u.stream, asked.ID, log.Position{})
+	m.Reply(reply)
+	h.c.Push("thinking", map[string]string{"message_id": asked.Message, "stream": asked.StreamID})
+	return h.followAnswer(asked.Stream, asked.Message, log.Position{})
 }
 
-// inquiry checks a question, before it ends the one that is being answered.
-func (h *conversationHandler) inquiry(p *questionPayload) (*inquiry, error) {
-	if p.Content == nil || strings.TrimSpace(*p.Content) == "" {
-		return nil, errs.Invalid("content", contentRequired)
+// inquiry reads a question. It is checked before it ends the one that is being answered.
+func (h *conversationHandler) inquiry(p *questionPayload) (*conversation.Inquiry, error) {
+	q := &conversation.Inquiry{User: h.c.User(), Client: h.c.Client(), Context: p.Context}
+	if p.Content != nil {
+		q.Content = *p.Content
 	}
-	if n := utf8.RuneCountInString(*p.Content); n > longestQuestion {
-		return nil, errs.Invalid("content", "has %d characters; at most %d are allowed", n, longestQuestion)
-	}
-	if err := checkContext(p.Context); err != nil {
+	if err := q.Check(); err != nil {
 		return nil, err
 	}
 	if err := p.checkTemperature(); err != nil {
 		return nil, err
 	}
-	r, err := h.talk.snapshot()
+	var err error
+	said := conversation.Preference{Provider: p.LLM.Provider, Model: p.LLM.Model}
+	if q.Model, err = h.session.Model(said); err != nil {
+		return nil, err
+	}
+	req, err := p.request(q.Content, q.Model.Model)
 	if err != nil {
 		return nil, err
 	}
-	model := r.Model
-	if p.LLM.Model != "" || p.LLM.Provider != "" {
-		model = preference{Provider: p.LLM.Provider, Model: p.LLM.Model}
-	}
-	req, err := p.request(*p.Content, model.Model)
-	if err != nil {
-		return nil, err
-	}
-	return &inquiry{content: *p.Content, context: p.Context, model: model, req: req}, nil
+	q.Request, q.ID, q.Keep = req.CompletionRequest, req.ID, req.Keep
+	return q, nil
 }
 
 // request makes the model's request, its messages still without those that came before.
 func (p *questionPayload) request(content, model string) (*openai.Request, error) {
-	body := map[string]any{"messages": []map[string]string{{"role": "user", "content": content}}}
+	body := oneMessage(content)
 	if model != "" {
 		body["model"] = model
 	}
@@ -151,20 +143,15 @@ func (h *conversationHandler) follow(m *socket.Message) error {
 	if p.Message == "" && p.Stream == "" {
 		return errs.Invalid("message_id", "is missing; stream will do as well")
 	}
-	r, err := h.talk.snapshot()
+	q, err := h.session.Question(p.Message, p.Stream)
 	if err != nil {
 		return err
 	}
-	for i := range r.Messages {
-		q := &r.Messages[i]
-		if q.Role == "user" && (q.ID == p.Message || q.Metadata.Stream == p.Stream) {
-			return h.resume(m, asking{Message: q.ID, Stream: q.Metadata.Stream}, &p.ask, after)
-		}
-	}
-	return errs.ErrNotFound
+	return h.resume(m, asking{Message: q.ID, Stream: q.Metadata.Stream}, &p.ask, after)
 }
 
-// resume has the rest of an answer told. One whose stream is no longer kept has its end on the topic and in the history.
+// resume has the rest of an answer told. One whose stream is no longer kept has its end on the topic and in the
+// history.
 func (h *conversationHandler) resume(m *socket.Message, reply asking, p *ask, after log.Position) error {
 	s, err := h.c.Hub().Stream(h.c.User(), reply.Stream)
 	if err != nil && reply.Duplicate {
@@ -178,10 +165,10 @@ func (h *conversationHandler) resume(m *socket.Message, reply asking, p *ask, af
 		return err
 	}
 	m.Reply(reply)
-	if !h.answers.expect(s.ID) { // it is being told
+	if !h.order.Expect(s.ID) { // it is being told
 		return nil
 	}
-	return h.answers.follow(h.c, s, reply.Message, after)
+	return h.followAnswer(s, reply.Message, after)
 }
 
 // setPreference says which model the conversation's questions go to, unless they say otherwise.
@@ -189,54 +176,34 @@ func (h *conversationHandler) setPreference(ctx context.Context, m *socket.Messa
 	if err := h.may(ctx, rights.ActionPublish); err != nil {
 		return err
 	}
-	var p preference
+	var p conversation.Preference
 	if err := m.Decode(&p); err != nil {
 		return err
 	}
-	if p.Model == "" {
-		return errs.Invalid("model", "is missing")
-	}
-	if len(p.Model) > longestTitle || len(p.Provider) > longestTitle {
-		return errs.Invalid("model", "and provider must be at most %d bytes long", longestTitle)
-	}
-	err := h.talk.change(func(r *record) error {
-		r.Model = p
-		return nil
-	}, func(*record) error { return nil })
-	if err != nil {
+	if err := h.session.Prefer(p); err != nil {
 		return err
 	}
 	m.Reply(p)
 	return nil
 }
 
-// cancelProcessing ends the answer that is being made. Its end is published to all; where there is none, the client alone is told so.
+// cancelProcessing ends the answer that is being made. Its end is published to all; where there is none, the client
+// alone is told so.
 func (h *conversationHandler) cancelProcessing(ctx context.Context, m *socket.Message) error {
-	if err := h.mayCancel(ctx); err != nil {
+	needed, err := h.session.ActionToCancel(h.c.User())
+	if err != nil {
 		return err
 	}
-	n, err := h.talk.cancel(h.c.Hub(), h.c.Logger(), h.c.User())
+	if err := h.may(ctx, needed); err != nil {
+		return err
+	}
+	n, err := h.session.Cancel(h.c.User())
 	if err != nil {
 		return err
 	}
 	m.Reply(map[string]int{"tasks_cancelled": n})
 	if n == 0 {
-		h.c.Push("processing_cancelled", &cancelled{
-			Message: "Nothing was being processed", CancelledBy: h.c.User(), Reason: "cancelled", Metadata: map[string]any{}, Timestamp: now(),
-		})
+		h.c.Push(eventCancelled, nothingCancelled(h.c.User()))
 	}
 	return nil
-}
-
-// mayCancel allows who asked the question, and the conversation's owner; both need the right to complete. Others must be admins.
-func (h *conversationHandler) mayCancel(ctx context.Context) error {
-	r, err := h.talk.snapshot()
-	if err != nil {
-		return err
-	}
-	user := h.c.User()
-	if user == h.talk.owner || r.Running == nil || r.Running.User == user {
-		return h.may(ctx, rights.ActionComplete)
-	}
-	return h.may(ctx, rights.ActionAdmin)
 }

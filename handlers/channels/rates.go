@@ -5,8 +5,8 @@ import (
 	"github.com/duckwire/duckwire/middleware/ratelimit"
 )
 
-// What the messages of each kind of channel count as (socket.Rated). It is said of those that are no events, and of those whose payload says
-// "ephemeral" or "durable" in vain.
+// What the messages of each kind of channel count as (socket.Rated). It is said of those that are no events, and of
+// those whose payload says "ephemeral" or "durable" in vain.
 
 // Rate implements socket.Rated.
 func (h *publisher) Rate(m *socket.Message) ratelimit.Kind {

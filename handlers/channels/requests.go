@@ -45,7 +45,8 @@ func cancel(ctx context.Context, c *socket.Channel, m *socket.Message) error {
 	return nil
 }
 
-// getStatus tells how a request stands. One that is unknown, or not the client's to read, is "not_found": an answer, not an error.
+// getStatus tells how a request stands. One that is unknown, or not the client's to read, is "not_found": an answer,
+// not an error.
 func getStatus(ctx context.Context, c *socket.Channel, m *socket.Message) error {
 	id, err := requestID(m)
 	if err != nil {

@@ -11,23 +11,25 @@ import (
 
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/conversation"
 	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/jsonw"
 	"github.com/duckwire/duckwire/hub/log"
 	"github.com/duckwire/duckwire/hub/rights"
 )
 
-// status is status:CONVERSATION: how work gets on, of the categories that a client has subscribed, and of none before that. The conversation's
-// own progress is published there by the server. Other programs publish {"category","text","metadata"?} as "status_update" on that topic, over
-// REST or a socket. The conversation's owner may join, and who was given this topic: see Table.Guard. Beside RubberDuck's events the join takes
-// "categories" too, so that one with "after" brings what was missed.
+// status is status:CONVERSATION: how work gets on, of the categories that a client has subscribed, and of none before
+// that. The conversation's own progress is published there by the server. Other programs publish
+// {"category","text","metadata"?} as "status_update" on that topic, over REST or a socket. The conversation's owner may
+// join, and who was given this topic: see Service.Guard. Beside RubberDuck's events the join takes "categories" too, so
+// that one with "after" brings what was missed.
 type status struct{}
 
 func (status) Join(ctx context.Context, c *socket.Channel, params json.RawMessage) (socket.Handler, error) {
 	if err := hub.ValidTopic(c.Topic()); err != nil {
 		return nil, err
 	}
-	id := strings.TrimPrefix(c.Topic(), statusPrefix)
+	id := strings.TrimPrefix(c.Topic(), conversation.StatusPrefix)
 	if err := mayJoin(ctx, c); err != nil {
 		return nil, err
 	}
@@ -50,6 +52,16 @@ func (status) Join(ctx context.Context, c *socket.Channel, params json.RawMessag
 		return nil, err
 	}
 	return h, nil
+}
+
+const statusEvent = "status_update"
+
+// statusUpdate is the payload of status_update.
+type statusUpdate struct {
+	Category  string          `json:"category"`
+	Text      string          `json:"text"`
+	Metadata  json.RawMessage `json:"metadata"`
+	Timestamp string          `json:"timestamp"`
 }
 
 // maxChanges is how often a client may change its subscriptions in a minute.
@@ -93,7 +105,8 @@ func (h *statusHandler) Handle(ctx context.Context, m *socket.Message) error {
 	return h.publisher.Handle(ctx, m)
 }
 
-// change changes the subscriptions to what merge makes of them and of the client's list, and replies with all there are now, under that name.
+// change changes the subscriptions to what merge makes of them and of the client's list, and replies with all there are
+// now, under that name.
 func (h *statusHandler) change(m *socket.Message, tellValid bool, reply string, merge func(have, given categorySet) categorySet) error {
 	if !h.changes.Allow() {
 		return &socket.Refusal{Response: map[string]any{

@@ -12,8 +12,9 @@ import (
 	"github.com/duckwire/duckwire/hub/rights"
 )
 
-// user is user:ID: what is meant for one user, on all of the user's sessions: the topic's events, and the queue. Its own user may join it without
-// being told so by a token. Others who may subscribe it hear the topic alone; the queue is for admins besides.
+// user is user:ID: what is meant for one user, on all of the user's sessions: the topic's events, and the queue. Its
+// own user may join it without being told so by a token. Others who may subscribe it hear the topic alone; the queue is
+// for admins besides.
 type user struct{}
 
 func (user) Join(ctx context.Context, c *socket.Channel, _ json.RawMessage) (socket.Handler, error) {
@@ -42,7 +43,8 @@ type mailbox struct {
 	user string
 }
 
-// mayRead asks whether the client may read the queue, and acknowledge: its own, or as an admin. To leave messages there is no right to take them away.
+// mayRead asks whether the client may read the queue, and acknowledge: its own, or as an admin. To leave messages there
+// is no right to take them away.
 func (h *mailbox) mayRead(ctx context.Context) error {
 	if h.user == h.c.User() {
 		return nil

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/conversation"
 	"github.com/duckwire/duckwire/hub/hubtest"
 	"github.com/duckwire/duckwire/hub/rights"
 	"github.com/duckwire/duckwire/storage/redis"
@@ -80,8 +81,8 @@ func TestRedisCluster(t *testing.T) {
 	})
 	t.Run("conversations", func(t *testing.T) {
 		storagetest.Conversations(t,
-			func(t testing.TB) hub.ConversationStore { return fresh(t, "same") },
-			func(t testing.TB, _ hub.ConversationStore) hub.ConversationStore { return again(t) })
+			func(t testing.TB) conversation.Store { return fresh(t, "same") },
+			func(t testing.TB, _ conversation.Store) conversation.Store { return again(t) })
 	})
 	for name, test := range map[string]func(*testing.T, addressed){
 		"completion on another node": completionOnAnotherNode, "cancel on another node": cancelOnAnotherNode,

@@ -9,7 +9,7 @@ import (
 
 	"github.com/redis/rueidis"
 
-	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/conversation"
 	"github.com/duckwire/duckwire/hub/errs"
 )
 
@@ -27,8 +27,8 @@ func conversationKey(id string) string     { return "dw:{c:" + id + "}" }
 func conversationLockKey(id string) string { return conversationKey(id) + ":lock" }
 func conversationsKey(owner string) string { return ownerKey(owner) + "c" }
 
-// LoadConversation implements hub.ConversationStore.
-func (s *Store) LoadConversation(id string) (*hub.KeptConversation, error) {
+// LoadConversation implements conversation.Store.
+func (s *Store) LoadConversation(id string) (*conversation.StoredRecord, error) {
 	fields, err := s.do(s.client.B().Hgetall().Key(conversationKey(id)).Build()).AsStrMap()
 	if err != nil {
 		return nil, unavailable(err)
@@ -40,10 +40,10 @@ func (s *Store) LoadConversation(id string) (*hub.KeptConversation, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the conversation %q in Redis is none of ours: %w", id, err)
 	}
-	return &hub.KeptConversation{ID: id, Owner: fields["o"], Version: version, Data: []byte(fields["d"])}, nil
+	return &conversation.StoredRecord{ID: id, Owner: fields["o"], Version: version, Data: []byte(fields["d"])}, nil
 }
 
-// LatestConversation implements hub.ConversationStore.
+// LatestConversation implements conversation.Store.
 func (s *Store) LatestConversation(owner string) (string, error) {
 	ids, err := s.do(s.client.B().Zrevrange().Key(conversationsKey(owner)).Start(0).Stop(0).Build()).AsStrSlice()
 	if err != nil {
@@ -55,9 +55,9 @@ func (s *Store) LatestConversation(owner string) (string, error) {
 	return ids[0], nil
 }
 
-// SaveConversation implements hub.ConversationStore.
-func (s *Store) SaveConversation(c *hub.KeptConversation, room hub.ConversationRoom) error {
-	args := []string{strconv.FormatInt(c.Version, 10), c.Owner, rueidis.BinaryString(c.Data), millis(room.TTL)}
+// SaveConversation implements conversation.Store.
+func (s *Store) SaveConversation(c *conversation.StoredRecord, retention conversation.Retention) error {
+	args := []string{strconv.FormatInt(c.Version, 10), c.Owner, rueidis.BinaryString(c.Data), millis(retention.TTL)}
 	version, err := s.run(conversationSaveScript, []string{conversationKey(c.ID)}, args).AsInt64()
 	switch {
 	case err != nil:
@@ -67,24 +67,24 @@ func (s *Store) SaveConversation(c *hub.KeptConversation, room hub.ConversationR
 	}
 	isNew := c.Version == 0
 	c.Version = version
-	return s.list(c, isNew, room)
+	return s.list(c, isNew, retention)
 }
 
 // list puts a conversation at the end of its owner's list, and drops what is too much. The list may lie on another server than the conversation, so
 // the two are not changed as one: one that is missing there is not found as the latest until it is saved again.
-func (s *Store) list(c *hub.KeptConversation, isNew bool, room hub.ConversationRoom) error {
+func (s *Store) list(c *conversation.StoredRecord, isNew bool, retention conversation.Retention) error {
 	key, now := conversationsKey(c.Owner), time.Now().UnixMilli()
 	b := s.client.B
 	_, err := s.doAll(
 		b().Zadd().Key(key).ScoreMember().ScoreMember(float64(now), c.ID).Build(),
-		b().Pexpire().Key(key).Milliseconds(room.TTL.Milliseconds()).Build(),
+		b().Pexpire().Key(key).Milliseconds(retention.TTL.Milliseconds()).Build(),
 	)
 	if err != nil || !isNew {
 		return err
 	}
 	answers, err := s.doAll(
-		b().Zremrangebyscore().Key(key).Min("-inf").Max(strconv.FormatInt(now-room.TTL.Milliseconds(), 10)).Build(),
-		b().Zrange().Key(key).Min("0").Max(strconv.Itoa(-room.OfUser-1)).Build(),
+		b().Zremrangebyscore().Key(key).Min("-inf").Max(strconv.FormatInt(now-retention.TTL.Milliseconds(), 10)).Build(),
+		b().Zrange().Key(key).Min("0").Max(strconv.Itoa(-retention.OfUser-1)).Build(),
 	)
 	if err != nil {
 		return err
@@ -101,10 +101,10 @@ func (s *Store) list(c *hub.KeptConversation, isNew bool, room hub.ConversationR
 	return err
 }
 
-// LockConversation implements hub.ConversationStore.
+// LockConversation implements conversation.Store.
 func (s *Store) LockConversation(id string) (unlock func(), err error) {
 	key, token := conversationLockKey(id), rand.Text()
-	take := s.client.B().Set().Key(key).Value(token).Nx().Px(hub.ConversationLock).Build().Pin() // it is sent again and again
+	take := s.client.B().Set().Key(key).Value(token).Nx().Px(conversation.LockTTL).Build().Pin() // it is sent again and again
 	begun := time.Now()
 	for pause := 5 * time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
 		err := s.do(take).Error()
@@ -113,7 +113,7 @@ func (s *Store) LockConversation(id string) (unlock func(), err error) {
 			return func() { s.unlockConversation(key, token) }, nil
 		case !rueidis.IsRedisNil(err):
 			return nil, unavailable(err)
-		case time.Since(begun) > hub.ConversationPatience:
+		case time.Since(begun) > conversation.LockPatience:
 			return nil, fmt.Errorf("the conversation is being changed by another node: %w", errs.ErrUnavailable)
 		}
 		select {

@@ -3,7 +3,7 @@ package redis_test
 import (
 	"testing"
 
-	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/conversation"
 	"github.com/duckwire/duckwire/hub/hubtest"
 	"github.com/duckwire/duckwire/storage/redis"
 	"github.com/duckwire/duckwire/storage/redis/redistest"
@@ -20,15 +20,15 @@ func TestConversations(t *testing.T) {
 			if name == "redis-server" {
 				hubtest.Full(t, name)
 			}
-			urls := make(map[hub.ConversationStore]string)
+			urls := make(map[conversation.Store]string)
 			storagetest.Conversations(t,
-				func(t testing.TB) hub.ConversationStore {
+				func(t testing.TB) conversation.Store {
 					url := start(t)
 					s := open(t, redis.Options{URL: url})
 					urls[s] = url
 					return s
 				},
-				func(t testing.TB, s hub.ConversationStore) hub.ConversationStore {
+				func(t testing.TB, s conversation.Store) conversation.Store {
 					return open(t, redis.Options{URL: urls[s]})
 				})
 		})

@@ -8,16 +8,16 @@ import (
 	"testing"
 	"time"
 
-	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/conversation"
 	"github.com/duckwire/duckwire/hub/errs"
 )
 
-// Conversations holds a hub.ConversationStore to its contract. open returns an empty store, and again returns another node's hand on it.
-func Conversations(t *testing.T, open func(t testing.TB) hub.ConversationStore, again func(t testing.TB, s hub.ConversationStore) hub.ConversationStore) {
-	room := hub.ConversationRoom{TTL: time.Hour, OfUser: 3}
-	save := func(t testing.TB, s hub.ConversationStore, c *hub.KeptConversation) {
+// Conversations holds a conversation.Store to its contract. open returns an empty store, and again returns another node's hand on it.
+func Conversations(t *testing.T, open func(t testing.TB) conversation.Store, again func(t testing.TB, s conversation.Store) conversation.Store) {
+	retention := conversation.Retention{TTL: time.Hour, OfUser: 3}
+	save := func(t testing.TB, s conversation.Store, c *conversation.StoredRecord) {
 		t.Helper()
-		if err := s.SaveConversation(c, room); err != nil {
+		if err := s.SaveConversation(c, retention); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -25,7 +25,7 @@ func Conversations(t *testing.T, open func(t testing.TB) hub.ConversationStore, 
 	t.Run("what is saved is there, on each node", func(t *testing.T) {
 		s := open(t)
 		wantConversation(t, s, "c1", nil)
-		c := &hub.KeptConversation{ID: "c1", Owner: "ada", Data: []byte("{\"x\":\"\x00\xff🦆\"}")}
+		c := &conversation.StoredRecord{ID: "c1", Owner: "ada", Data: []byte("{\"x\":\"\x00\xff🦆\"}")}
 		save(t, s, c)
 		if c.Version != 1 {
 			t.Errorf("the first version is %d", c.Version)
@@ -37,24 +37,24 @@ func Conversations(t *testing.T, open func(t testing.TB) hub.ConversationStore, 
 	})
 	t.Run("only the newest version may be followed", func(t *testing.T) {
 		s := open(t)
-		c := &hub.KeptConversation{ID: "c1", Owner: "ada", Data: []byte("1")}
+		c := &conversation.StoredRecord{ID: "c1", Owner: "ada", Data: []byte("1")}
 		save(t, s, c)
 		for _, version := range []int64{0, 2} {
-			if err := s.SaveConversation(&hub.KeptConversation{ID: "c1", Owner: "eve", Version: version}, room); !errors.Is(err, errs.ErrConflict) {
+			if err := s.SaveConversation(&conversation.StoredRecord{ID: "c1", Owner: "eve", Version: version}, retention); !errors.Is(err, errs.ErrConflict) {
 				t.Errorf("version %d: %v", version, err)
 			}
 		}
 		wantConversation(t, s, "c1", c)
-		lost := &hub.KeptConversation{ID: "c2", Owner: "ada", Version: 7, Data: []byte("2")} // whoever still has it brings it back
+		lost := &conversation.StoredRecord{ID: "c2", Owner: "ada", Version: 7, Data: []byte("2")} // whoever still has it brings it back
 		save(t, s, lost)
 		wantConversation(t, s, "c2", lost)
 	})
 	t.Run("the latest is the one that was saved last", func(t *testing.T) {
 		s := open(t)
 		wantLatest(t, s, "ada", "")
-		all := make([]*hub.KeptConversation, 5)
+		all := make([]*conversation.StoredRecord, 5)
 		for i := range all {
-			all[i] = &hub.KeptConversation{ID: fmt.Sprint("c", i), Owner: "ada", Data: []byte("x")}
+			all[i] = &conversation.StoredRecord{ID: fmt.Sprint("c", i), Owner: "ada", Data: []byte("x")}
 			save(t, s, all[i])
 			wantLatest(t, again(t, s), "ada", all[i].ID)
 			time.Sleep(2 * time.Millisecond) // they are ordered by the clock
@@ -77,7 +77,7 @@ func Conversations(t *testing.T, open func(t testing.TB) hub.ConversationStore, 
 		var inside, times atomic.Int64
 		for i := range 10 {
 			work.Go(func() {
-				unlock, err := []hub.ConversationStore{s, other}[i%2].LockConversation("c1")
+				unlock, err := []conversation.Store{s, other}[i%2].LockConversation("c1")
 				if err != nil {
 					t.Error(err)
 					return
@@ -107,7 +107,7 @@ func Conversations(t *testing.T, open func(t testing.TB) hub.ConversationStore, 
 	})
 }
 
-func wantConversation(t testing.TB, s hub.ConversationStore, id string, want *hub.KeptConversation) {
+func wantConversation(t testing.TB, s conversation.Store, id string, want *conversation.StoredRecord) {
 	t.Helper()
 	got, err := s.LoadConversation(id)
 	if err != nil {
@@ -118,7 +118,7 @@ func wantConversation(t testing.TB, s hub.ConversationStore, id string, want *hu
 	}
 }
 
-func wantLatest(t testing.TB, s hub.ConversationStore, owner, want string) {
+func wantLatest(t testing.TB, s conversation.Store, owner, want string) {
 	t.Helper()
 	if got, err := s.LatestConversation(owner); err != nil || got != want {
 		t.Errorf("the latest of %s is %q, %v; want %q", owner, got, err, want)

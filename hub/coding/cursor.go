@@ -1,4 +1,4 @@
-package channels
+package coding
 
 import (
 	"encoding/json"
@@ -9,28 +9,28 @@ import (
 	"github.com/duckwire/duckwire/hub/jsonw"
 )
 
-// cursor is a place in a text as editors count it: lines from 1, and in the line how many UTF-16 units stand before it (0 is its beginning).
-// RubberDuck's documents do not say how they count; this is what its one example client does.
-type cursor struct {
+// Cursor is a place in a text as editors count it: lines from 1, and in the line how many UTF-16 units stand before it
+// (0 is its beginning). RubberDuck's documents do not say how they count; this is what its one example client does.
+type Cursor struct {
 	Line   int `json:"line"`
 	Column int `json:"column"`
 }
 
-// readCursor reads a cursor. The error names what is wrong under field.
-func readCursor(field string, raw json.RawMessage) (cursor, error) {
+// ReadCursor reads a cursor. The error names what is wrong under field.
+func ReadCursor(field string, raw json.RawMessage) (Cursor, error) {
 	if jsonw.IsNull(raw) {
-		return cursor{}, errs.Invalid(field, "is missing")
+		return Cursor{}, errs.Invalid(field, "is missing")
 	}
 	var p struct{ Line, Column json.RawMessage }
 	if raw[0] != '{' || json.Unmarshal(raw, &p) != nil {
-		return cursor{}, errs.Invalid(field, `must be an object like {"line": 1, "column": 0}`)
+		return Cursor{}, errs.Invalid(field, `must be an object like {"line": 1, "column": 0}`)
 	}
 	line, err := readCount(field+".line", p.Line, 1)
 	if err != nil {
-		return cursor{}, err
+		return Cursor{}, err
 	}
 	column, err := readCount(field+".column", p.Column, 0)
-	return cursor{line, column}, err
+	return Cursor{line, column}, err
 }
 
 func readCount(field string, raw json.RawMessage, least int) (n int, err error) {
@@ -43,8 +43,8 @@ func readCount(field string, raw json.RawMessage, least int) (n int, err error) 
 	return n, nil
 }
 
-// split cuts a text at the cursor. A cursor beyond the end of its line or of the text stands at that end.
-func (c cursor) split(text string) (before, after string) {
+// Split cuts a text at the cursor. A cursor beyond the end of its line or of the text stands at that end.
+func (c Cursor) Split(text string) (before, after string) {
 	at := 0
 	for line := 1; line < c.Line; line++ {
 		n := strings.IndexByte(text[at:], '\n')

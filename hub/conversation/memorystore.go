@@ -1,4 +1,4 @@
-package channels
+package conversation
 
 import (
 	"container/list"
@@ -10,21 +10,6 @@ import (
 	"github.com/duckwire/duckwire/hub/errs"
 )
 
-// recordStore keeps conversations. Safe for concurrent use. Errors of one that nodes share: errs.ErrUnavailable.
-type recordStore interface {
-	// load returns the conversation of that id, or nil.
-	load(id string) (*record, error)
-	// latest returns the id of the conversation of the user's own that was saved last; "" is none.
-	latest(user string) (string, error)
-	// save keeps r in the place of the one of its version, or of none, and moves r.version on. Errors, and then what was kept stays: *errs.LimitError;
-	// errs.ErrConflict where another version is kept by now.
-	save(r *record) error
-	// lock returns once no other node has locked the conversation, until unlock is called.
-	lock(id string) (unlock func(), err error)
-	// shared reports whether other nodes have the same conversations.
-	shared() bool
-}
-
 // storeLimits bounds a memoryStore.
 type storeLimits struct {
 	conversations int           // at one time
@@ -35,13 +20,13 @@ type storeLimits struct {
 
 var defaultStoreLimits = storeLimits{conversations: 10_000, ofUser: 100, bytes: 256 << 20, ttl: 24 * time.Hour}
 
-// memoryStore keeps conversations until the server ends. It needs no clock of its own: what is too old goes when something new comes, and
-// is not found meanwhile.
+// memoryStore has conversations until the server ends. It needs no goroutine of its own: what is too old is removed by
+// the next call of a method.
 type memoryStore struct {
 	limits storeLimits
 
 	mu    sync.Mutex
-	order list.List // of *record, in the order of their last use
+	order list.List // of *Record, in the order of their last use
 	byID  map[string]*list.Element
 	users map[string][]string // ids, in the order of their last use
 	bytes int
@@ -51,12 +36,12 @@ func newMemoryStore(l storeLimits) *memoryStore {
 	return &memoryStore{limits: l, byID: make(map[string]*list.Element), users: make(map[string][]string)}
 }
 
-func (s *memoryStore) load(id string) (*record, error) {
+func (s *memoryStore) load(id string) (*Record, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.expire(time.Now())
 	if el := s.byID[id]; el != nil {
-		return el.Value.(*record), nil
+		return el.Value.(*Record), nil
 	}
 	return nil, nil
 }
@@ -71,20 +56,20 @@ func (s *memoryStore) latest(user string) (string, error) {
 	return "", nil
 }
 
-func (s *memoryStore) save(r *record) error {
+func (s *memoryStore) save(r *Record) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.expire(time.Now())
 	old := s.byID[r.ID]
-	if old != nil && old.Value.(*record).version != r.version {
+	if old != nil && old.Value.(*Record).version != r.version {
 		return fmt.Errorf("the conversation was changed meanwhile: %w", errs.ErrConflict)
 	}
 	more := r.size()
 	if old != nil {
-		more -= old.Value.(*record).size()
+		more -= old.Value.(*Record).size()
 	}
 	if s.bytes+more > s.limits.bytes && more > 0 {
-		return &errs.LimitError{Kind: errs.ErrLimited, Name: "bytes of all conversations", Limit: int64(s.limits.bytes), Retry: time.Minute}
+		return limitError("bytes of all conversations", s.limits.bytes)
 	}
 	if old == nil {
 		if err := s.room(r.Owner); err != nil {
@@ -94,37 +79,41 @@ func (s *memoryStore) save(r *record) error {
 		s.remove(old)
 	}
 	r.version++
-	kept := *r
-	s.byID[r.ID] = s.order.PushBack(&kept)
+	stored := *r
+	s.byID[r.ID] = s.order.PushBack(&stored)
 	s.users[r.Owner] = append(s.users[r.Owner], r.ID)
 	s.bytes += r.size()
 	return nil
 }
 
-// lock implements recordStore: a talk is the only one of its conversation here.
+// lock implements recordStore: a Session is the only one of its conversation here.
 func (s *memoryStore) lock(string) (unlock func(), err error) { return func() {}, nil }
 
 func (s *memoryStore) shared() bool { return false }
 
-// room makes room for one conversation more of a user. s.mu is held.
+func limitError(name string, limit int) error {
+	return &errs.LimitError{Kind: errs.ErrLimited, Name: name, Limit: int64(limit), Retry: time.Minute}
+}
+
+// room makes room for one conversation more of a user. s.mu is locked.
 func (s *memoryStore) room(user string) error {
 	if ids := s.users[user]; len(ids) >= s.limits.ofUser {
 		s.remove(s.byID[ids[0]])
 	} else if len(s.byID) >= s.limits.conversations {
-		return &errs.LimitError{Kind: errs.ErrLimited, Name: "conversations", Limit: int64(s.limits.conversations), Retry: time.Minute}
+		return limitError("conversations", s.limits.conversations)
 	}
 	return nil
 }
 
-// expire forgets what nobody has used for long. s.mu is held.
+// expire removes what was not used for the ttl. s.mu is locked.
 func (s *memoryStore) expire(now time.Time) {
-	for el := s.order.Front(); el != nil && now.Sub(el.Value.(*record).Used) > s.limits.ttl; el = s.order.Front() {
+	for el := s.order.Front(); el != nil && now.Sub(el.Value.(*Record).Used) > s.limits.ttl; el = s.order.Front() {
 		s.remove(el)
 	}
 }
 
 func (s *memoryStore) remove(el *list.Element) {
-	r := s.order.Remove(el).(*record)
+	r := s.order.Remove(el).(*Record)
 	delete(s.byID, r.ID)
 	s.bytes -= r.size()
 	ids := s.users[r.Owner]

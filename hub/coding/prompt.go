@@ -1,4 +1,4 @@
-package channels
+package coding
 
 import (
 	"encoding/json"
@@ -8,13 +8,9 @@ import (
 	"github.com/duckwire/duckwire/hub/jsonw"
 )
 
-// prompt is a chat message in the making: what the client said, in the order in which a reader would want it, and nothing else.
+// prompt is a chat message in the making: what the client said, in the order in which a reader would want it, and
+// nothing else.
 type prompt struct{ text strings.Builder }
-
-// body is the body of a chat of that one message.
-func (b *prompt) body() map[string]any {
-	return map[string]any{"messages": []map[string]string{{"role": "user", "content": b.text.String()}}}
-}
 
 // line adds a line, unless there is nothing in it.
 func (b *prompt) line(format string, args ...any) {

@@ -1,4 +1,4 @@
-package channels
+package conversation
 
 import (
 	"errors"
@@ -15,11 +15,11 @@ func TestMemoryStoreHasLimits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newMemoryStore(storeLimits{conversations: 3, ofUser: 2, bytes: 8 << 10, ttl: time.Hour})
 		save := func(id, owner string, text int) error {
-			r := &record{ID: id, Owner: owner}
+			r := &Record{ID: id, Owner: owner}
 			if kept, _ := s.load(id); kept != nil {
 				r.version = kept.version
 			}
-			r.Used, r.Messages = time.Now(), []chatMessage{{Content: strings.Repeat("x", text)}}
+			r.Used, r.Messages = time.Now(), []Message{{Content: strings.Repeat("x", text)}}
 			return s.save(r)
 		}
 		kept := func() (list string) {
@@ -45,10 +45,11 @@ func TestMemoryStoreHasLimits(t *testing.T) {
 		if err := save("c1", "c", 10); !errors.As(err, &limit) || limit.Name != "conversations" {
 			t.Errorf("one too many: %v", err)
 		}
-		if err := save("b1", "b", 9<<10); !errors.As(err, &limit) || limit.Name != "bytes of all conversations" || kept() != "a1 a3 b1 " {
+		err := save("b1", "b", 9<<10)
+		if !errors.As(err, &limit) || limit.Name != "bytes of all conversations" || kept() != "a1 a3 b1 " {
 			t.Errorf("too much: %v; kept %s", err, kept())
 		}
-		if err := s.save(&record{ID: "a1", Owner: "a"}); !errors.Is(err, errs.ErrConflict) {
+		if err := s.save(&Record{ID: "a1", Owner: "a"}); !errors.Is(err, errs.ErrConflict) {
 			t.Errorf("an older version was taken: %v", err)
 		}
 		time.Sleep(50 * time.Minute)
@@ -56,24 +57,24 @@ func TestMemoryStoreHasLimits(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(20 * time.Minute)
-		if kept() != "a1 " || len(s.users) != 1 || s.bytes != s.byID["a1"].Value.(*record).size() {
+		if kept() != "a1 " || len(s.users) != 1 || s.bytes != s.byID["a1"].Value.(*Record).size() {
 			t.Errorf("after an hour there are %s, of %d users, %d bytes", kept(), len(s.users), s.bytes)
 		}
 	})
 }
 
 func TestRecordForgets(t *testing.T) {
-	var r record
+	var r Record
 	for i := range 50 {
-		r = r.with(chatMessage{ID: fmt.Sprint(i), Content: strings.Repeat("x", 1000)})
+		r = r.with(Message{ID: fmt.Sprint(i), Content: strings.Repeat("x", 1000)})
 	}
-	if len(r.Messages) != keptMessages || r.Messages[0].ID != "10" {
+	if len(r.Messages) != maxMessages || r.Messages[0].ID != "10" {
 		t.Errorf("%d messages from %s on", len(r.Messages), r.Messages[0].ID)
 	}
 	for i := range 10 {
-		r = r.with(chatMessage{ID: fmt.Sprint("long", i), Content: strings.Repeat("x", longestKept)})
+		r = r.with(Message{ID: fmt.Sprint("long", i), Content: strings.Repeat("x", longestMessage)})
 	}
-	if r.size() > keptBytes+1024 || len(r.Messages) != 7 {
+	if r.size() > maxBytes+1024 || len(r.Messages) != 7 {
 		t.Errorf("%d messages of %d bytes", len(r.Messages), r.size())
 	}
 }

@@ -1,4 +1,4 @@
-package channels
+package coding
 
 import (
 	"encoding/json"
@@ -7,9 +7,9 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// findings are what an analysis has found as a whole: added up from the stream's own entries, so that a client that comes late or back is told
-// the same as one that was there.
-type findings struct {
+// Findings are what an analysis has found as a whole: added up from the stream's own entries, so that a client that
+// comes late or back is told the same as one that was there.
+type Findings struct {
 	Issues  []json.RawMessage
 	Summary map[string]any
 	Files   int // of the analysis, as far as it tells
@@ -27,12 +27,13 @@ type finding struct {
 	} `json:"result"`
 }
 
-// findingsOf reads an analysis from its beginning. Issues of updates count; only where there are none, those of the results of its files.
-func findingsOf(s *hub.Stream) *findings {
+// FindingsOf reads an analysis from its beginning. Issues of updates count; only where there are none, those of the
+// results of its files.
+func FindingsOf(s *hub.Stream) *Findings {
 	reader, _ := s.Watch(log.Position{}, log.NewWake())
 	defer reader.Close()
 	_, items, _ := s.Snapshot(reader)
-	out := &findings{Issues: []json.RawMessage{}}
+	out := &Findings{Issues: []json.RawMessage{}}
 	var results []json.RawMessage
 	counts, files, said := map[string]int{}, map[string]bool{}, map[string]any{}
 	for i := range items {
@@ -66,8 +67,8 @@ func findingsOf(s *hub.Stream) *findings {
 	}
 	out.Files = max(out.Files, len(files))
 	out.Summary = map[string]any{
-		"total_issues": len(out.Issues), "semantic_issues": counts["semantic"], "style_issues": counts["style"], "security_issues": counts["security"],
-		"files_analyzed": len(files),
+		"total_issues": len(out.Issues), "semantic_issues": counts["semantic"], "style_issues": counts["style"],
+		"security_issues": counts["security"], "files_analyzed": len(files),
 	}
 	for name, value := range said { // the analysis knows best
 		out.Summary[name] = value

@@ -1,0 +1,27 @@
+package coding
+
+import (
+	"path"
+	"strings"
+)
+
+// LanguageOf is the language as the client says, else by the file's extension, else "".
+func LanguageOf(said, file string) string {
+	if said != "" {
+		return said
+	}
+	ext := strings.ToLower(strings.TrimPrefix(path.Ext(file), "."))
+	if name, ok := languages[ext]; ok {
+		return name
+	}
+	return ext
+}
+
+// languages are the names of those whose extensions are not their names.
+var languages = map[string]string{
+	"ex": "elixir", "exs": "elixir", "heex": "elixir", "erl": "erlang",
+	"js": "javascript", "jsx": "javascript", "mjs": "javascript", "ts": "typescript", "tsx": "typescript",
+	"py": "python", "rb": "ruby", "rs": "rust", "kt": "kotlin", "cs": "csharp",
+	"cc": "cpp", "cxx": "cpp", "hpp": "cpp", "h": "c",
+	"hs": "haskell", "md": "markdown", "yml": "yaml", "sh": "bash",
+}

@@ -1,0 +1,149 @@
+package conversation
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/log"
+)
+
+// exchange is one question and the answer that is being made. It does not depend on the client that asked: the answer
+// is made to its end, and the end is published, when no client is there.
+type exchange struct {
+	session  *Session
+	question Message
+	stream   *hub.Stream // nil: it was lost with the node that made it
+}
+
+func newExchange(s *Session, q *Inquiry) *exchange {
+	return &exchange{session: s, question: Message{
+		ID: newMessageID(), Role: roleUser, Content: q.Content, CreatedAt: timestamp(),
+		Metadata: MessageMetadata{User: q.User, Alias: q.ID, Stream: newStreamID()},
+	}}
+}
+
+// startLocked stores the question, has the provider begin, and tells the others.
+func (x *exchange) startLocked(q *Inquiry, r Record) error {
+	s, before, stream := x.session, r, x.question.Metadata.Stream
+	r = r.with(x.question)
+	r.Running = &Running{Message: x.question.ID, User: q.User, Stream: stream, Model: q.Model, Answer: newMessageID()}
+	if err := s.saveLocked(&r); err != nil {
+		return err
+	}
+	if q.Following != nil {
+		q.Following(stream)
+	}
+	if err := x.begin(q, &r); err != nil {
+		s.restoreLocked(&r, before)
+		return err
+	}
+	s.own, s.current = stream, stream
+	s.inBackground(x.attend)
+	in := s.service.words.Question(&x.question)
+	in.ID, in.Except = stream+".question", q.Client
+	if err := x.publish(s.topic, in); err != nil {
+		s.service.logger.Warn("a question is not told to the others", "topic", s.topic, "error", err)
+	}
+	return nil
+}
+
+// ErrNoModel is where nothing here makes completions.
+var ErrNoModel = fmt.Errorf("no model is configured: %w", errs.ErrUnavailable)
+
+// begin has the provider begin. The question is the last of the record's messages.
+func (x *exchange) begin(q *Inquiry, r *Record) (err error) {
+	req := q.Request
+	if err := r.prompt(q.Context, &req); err != nil {
+		return err
+	}
+	spec := hub.StreamSpec{
+		ID: x.question.Metadata.Stream, Kind: "completion", Owner: q.User, ContentType: "text/plain; charset=utf-8",
+	}
+	if q.Keep != nil {
+		spec.Keep = *q.Keep
+	}
+	x.stream, _, err = x.session.service.hub.Complete(&req, spec, hub.CompletionMeta{Kind: req.Kind, Model: req.Model})
+	if errors.Is(err, errs.ErrUnavailable) {
+		return ErrNoModel
+	}
+	return err
+}
+
+// attend tells how the answer gets on, and at last what it is.
+func (x *exchange) attend() {
+	if !x.await(x.stream.Started()) {
+		return
+	}
+	if !x.stream.State().Timings.Started.IsZero() { // it may have ended before
+		x.progress(StageStarted)
+	}
+	if x.awaitText() {
+		x.progress(StageText)
+	}
+	if x.await(x.stream.Done()) {
+		x.conclude()
+	}
+}
+
+// await waits, and reports false where the hub closes first. Completions of this node end before that.
+func (x *exchange) await(done <-chan struct{}) bool {
+	select {
+	case <-done:
+		return true
+	case <-x.session.service.hub.Closing():
+	}
+	select {
+	case <-done:
+		return true
+	default:
+		return false
+	}
+}
+
+// awaitText waits for the first text, and reports false where the stream ended without any.
+func (x *exchange) awaitText() bool {
+	wake := log.NewWake()
+	r := x.stream.WatchUncounted(log.Position{}, wake)
+	defer r.Close()
+	var items []log.Item
+	for {
+		items, _ = r.Read(items[:0])
+		for i := range items {
+			if len(items[i].Text) > 0 {
+				return true
+			}
+		}
+		if endsStream(items) {
+			return false
+		}
+		select {
+		case <-wake.C: // at the latest with the stream's end
+		case <-x.session.service.hub.Closing():
+			return false
+		}
+	}
+}
+
+func endsStream(items []log.Item) bool {
+	if len(items) == 0 {
+		return false
+	}
+	ev := items[len(items)-1].Event
+	return ev != nil && ev.Kind == log.EndEvent
+}
+
+// publish publishes an event about the exchange, also while the hub drains. One that is refused for good is an entry in
+// the log and no error: sent again, it would be refused again.
+func (x *exchange) publish(topic string, in hub.EventInput) error {
+	service := x.session.service
+	_, err := service.hub.Conclude(topic, x.question.Metadata.User, []hub.EventInput{in})
+	if errors.Is(err, errs.ErrUnavailable) {
+		return err
+	}
+	if err != nil {
+		service.logger.Warn("an event of a conversation was refused", "topic", topic, "event", in.Event, "error", err)
+	}
+	return nil
+}
