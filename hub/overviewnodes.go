@@ -7,10 +7,7 @@ import (
 )
 
 // What is seen of all nodes.
-const (
-	callOverview = "overview" // the most entries of a list → Overview
-	callStreams  = "streams"  // streamsAsked → ids
-)
+const callOverview = "overview" // the most entries of a list → Overview
 
 // Overview is how a hub stands at one moment, or several nodes together.
 type Overview struct {
@@ -22,22 +19,10 @@ type Overview struct {
 	By        [Transports]int
 }
 
-// streamsAsked is which streams of a node's another one wants to know.
-type streamsAsked struct {
-	Limit  int    `json:"limit"`
-	Status Status `json:"status,omitempty"` // "": any
-}
-
 // shareOverview has this node answer the others.
 func (h *Hub) shareOverview() {
 	h.OnCall(callOverview, answering(func(limit *int) (any, error) { return h.overviewHere(*limit), nil }))
-	h.OnCall(callStreams, answering(func(asked *streamsAsked) (any, error) {
-		ids := []string{}
-		for _, s := range h.Streams(asked.Limit, func(s *Stream) bool { return !s.isRemote() && (asked.Status == "" || s.Status() == asked.Status) }) {
-			ids = append(ids, s.ID)
-		}
-		return ids, nil
-	}))
+	h.OnCall(callStreams, answering(func(asked *streamsAsked) (any, error) { return h.streamsHere(asked), nil }))
 }
 
 func (h *Hub) overviewHere(limit int) Overview {
@@ -113,20 +98,6 @@ func sortTopics(list []TopicSummary, limit int) []TopicSummary {
 func sortSessions(list []UserSessions, limit int) []UserSessions {
 	slices.SortFunc(list, func(a, b UserSessions) int { return cmp.Or(cmp.Compare(b.Total, a.Total), cmp.Compare(a.User, b.User)) })
 	return list[:min(limit, len(list))]
-}
-
-// LearnAllStreams has this node know the newest streams that other nodes write, at most limit of each and of that status (""; any), so that Streams
-// returns them, too. What cannot be had now is not there.
-func (h *Hub) LearnAllStreams(limit int, status Status) {
-	for _, answer := range h.callAll(callStreams, streamsAsked{limit, status}) {
-		var ids []string
-		if err := json.Unmarshal(answer, &ids); err != nil {
-			h.logger.Warn("streams of another node are not known; nodes of different versions?", "error", err)
-		}
-		for _, id := range ids {
-			_, _ = h.Stream("", id)
-		}
-	}
 }
 
 // callAll is CallAll with a question in JSON.

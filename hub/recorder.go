@@ -223,7 +223,7 @@ func (s *Stream) change() (StreamChange, uint64) {
 	}
 	var to uint64
 	rec.Runs, to = s.log.newRuns(s.saved)
-	rec.Tail = to
+	rec.Tail, rec.Bytes = to, s.log.textOffset(to)
 	return rec, to
 }
 

@@ -23,8 +23,8 @@ type SharedStreams interface {
 	// as claimed: the answer to an earlier claim may have been lost. Where another node has it, that is what is returned: Node says whose it is.
 	// ErrNotFound where there is none.
 	ClaimStream(id, from string) (*SharedStream, error)
-	// StreamsOf returns the ids of an owner's streams, the newest first, at most limit.
-	StreamsOf(owner string, limit int) ([]string, error)
+	// StreamsOf returns an owner's streams without their runs, the newest first, at most limit.
+	StreamsOf(owner string, limit int) ([]SharedStream, error)
 
 	Nodes
 }
