@@ -33,7 +33,11 @@ type SharedStreams interface {
 type Nodes interface {
 	// Node returns this node's name.
 	Node() string
-	// Alive reports whether a node lives, as far as is known. One that cannot be asked about lives.
+	// LeaseValid reports whether this node can show that its own lease holds: then no other node has found it dead. Where it can't, what it takes may
+	// be lost.
+	LeaseValid() bool
+	// Alive reports whether a node lives, as far as is known. One that cannot be asked about lives, and so does each for the time of a lease after the
+	// store may have forgotten it.
 	Alive(node string) bool
 	// Others returns the other nodes that live, as far as is known.
 	Others() []string
@@ -49,7 +53,7 @@ type Nodes interface {
 type NodeEvents struct {
 	Answer func(from string, request []byte) []byte // a request of another node, in a goroutine of its own
 	Died   func(node string, streams []string) bool // a node has ended without ending these streams of its own; false: to be told again
-	Lost   func()                                   // what the nodes share is gone, and is to be saved again
+	Lost   func()                                   // some or all of what the nodes share may be gone, and is to be saved again
 	Missed func()                                   // requests may have been missed: this node could not be reached
 }
 

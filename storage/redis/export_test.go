@@ -17,9 +17,7 @@ func (s *Store) Forget() error { return s.do(s.client.B().Flushall().Build()).Er
 
 // Bury has this node find another one dead at its next beat, as when the other's lease has run out.
 func (s *Store) Bury(node string) error {
-	s.nodes.mu.Lock()
-	s.nodes.blind = time.Time{}
-	s.nodes.mu.Unlock()
+	s.SeeAll()
 	return s.do(s.client.B().Del().Key(leaseKey(node)).Build()).Error()
 }
 
@@ -31,9 +29,25 @@ func (s *Store) Knows(node string) bool {
 	return listed || s.nodes.seen[node]
 }
 
-// Beaten returns when this node's last beat was that succeeded.
+// Beaten returns when this node's last beat began that succeeded.
 func (s *Store) Beaten() time.Time {
 	s.nodes.mu.Lock()
 	defer s.nodes.mu.Unlock()
-	return s.nodes.beaten
+	return s.nodes.renewed
+}
+
+// Holds is holds.
+var Holds = holds
+
+// Leased reports whether Redis has a node's lease.
+func (s *Store) Leased(node string) (bool, error) {
+	there, _, err := s.look(node)
+	return there, err
+}
+
+// SeeAll has this node find others dead from now on, as one that has been there for long does.
+func (s *Store) SeeAll() {
+	s.nodes.mu.Lock()
+	defer s.nodes.mu.Unlock()
+	s.nodes.blind = time.Time{}
 }

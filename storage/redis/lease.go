@@ -2,10 +2,17 @@ package redis
 
 import (
 	"context"
+	_ "embed"
+	"maps"
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
 )
+
+//go:embed lives.lua
+var livesLua string
+
+var livesScript = newScript(livesLua)
 
 // beatOn renews this node's lease, and looks for others whose leases have run out, until the context ends. Then it gives the lease back. It closes
 // joined after the first time.
@@ -35,10 +42,17 @@ func (n *nodes) beatOn(ctx context.Context, events *hub.NodeEvents, joined chan<
 	}
 }
 
-// beat returns the nodes that are found dead, and whether Redis had forgotten this one.
+// census is what one look at Redis tells of the nodes.
+type census struct {
+	alive map[string]bool // all that have not been found dead, each with whether its lease holds
+	lives map[string]bool // of the servers of Redis that said so
+	fresh bool            // this node's lease was gone, or it was not among the nodes: it has just come, was away, or Redis has forgotten it
+}
+
+// beat returns the nodes that are found dead, and whether Redis may have forgotten something of this one.
 func (n *nodes) beat() (dead []string, forgotten bool) {
-	began := time.Now()
-	alive, added, err := n.store.renew()
+	sent := time.Now()
+	c, err := n.store.renew()
 	if err != nil {
 		n.mu.Lock()
 		defer n.mu.Unlock()
@@ -48,12 +62,15 @@ func (n *nodes) beat() (dead []string, forgotten bool) {
 	full := n.store.hasRoom()
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	forgotten = added && !n.beaten.IsZero()
-	if began.Sub(n.beaten) > n.store.Lease/2 { // we were away, or have just come; the others may have been away as well
+	first := n.renewed.IsZero()
+	away := sent.Sub(n.renewed) > n.store.Lease/2
+	forgotten = !first && (c.fresh || n.unknownLife(c.lives))
+	if first || away || forgotten { // others may have been away, or forgotten, as well: they have the time to come back
 		n.blind = time.Now().Add(n.store.Lease + n.store.Lease/4)
 	}
-	n.beaten, n.alive, n.err = time.Now(), alive, full
-	for name, lives := range alive {
+	n.renewed, n.alive, n.err = sent, c.alive, full
+	maps.Copy(n.lives, c.lives)
+	for name, lives := range c.alive {
 		if lives {
 			n.seen[name] = true
 		}
@@ -62,6 +79,32 @@ func (n *nodes) beat() (dead []string, forgotten bool) {
 		return nil, forgotten
 	}
 	return n.gone(), forgotten
+}
+
+// unknownLife reports whether a server has begun another life since the last beat. n.mu is held.
+func (n *nodes) unknownLife(lives map[string]bool) bool {
+	for life := range lives {
+		if !n.lives[life] {
+			return true
+		}
+	}
+	return false
+}
+
+// LeaseValid implements hub.Nodes.
+func (s *Store) LeaseValid() bool {
+	s.nodes.mu.Lock()
+	renewed := s.nodes.renewed
+	s.nodes.mu.Unlock()
+	return !renewed.IsZero() && holds(renewed, time.Now(), s.Lease)
+}
+
+// holds reports whether a lease that was asked for at one moment holds at another, by this node's clocks. Redis counts from when it was asked, which
+// is later. A tenth of the lease is for clocks that do not run at the same speed, and for what is done between the look and the write. The steady clock
+// of a machine may stand still while the machine sleeps, so the other clock is looked at as well.
+func holds(asked, now time.Time, lease time.Duration) bool {
+	steady, wall := now.Sub(asked), now.Round(0).Sub(asked.Round(0))
+	return max(steady, wall) < lease-lease/10
 }
 
 // gone returns the nodes that have died, or ended, since it was asked last. n.mu is held.
@@ -82,22 +125,25 @@ func (n *nodes) gone() (dead []string) {
 	return dead
 }
 
-// renew renews this node's lease. It returns what living does, and whether this node had to be added. What it does again and again is taken by
-// a Redis that is full, too.
-func (s *Store) renew() (alive map[string]bool, added bool, err error) {
+// renew renews this node's lease, and looks at the others. What it does again and again is taken by a Redis that is full, too.
+func (s *Store) renew() (c census, err error) {
 	me := s.Options.Node
 	leased, err := s.do(s.client.B().Pexpire().Key(leaseKey(me)).Milliseconds(s.Lease.Milliseconds()).Build()).AsBool()
 	if err == nil && !leased {
 		err = s.do(s.client.B().Set().Key(leaseKey(me)).Value("1").PxMilliseconds(s.Lease.Milliseconds()).Build()).Error()
 	}
 	if err != nil {
-		return nil, false, err
+		return c, err
 	}
-	if alive, err = s.living(); err != nil || alive[me] {
-		return alive, false, err
+	if c, err = s.count(); err != nil {
+		return c, err
 	}
-	alive[me] = true
-	return alive, true, s.do(s.client.B().Sadd().Key(nodesKey).Member(me).Build()).Error()
+	if !c.alive[me] {
+		c.alive[me], leased = true, false
+		err = s.do(s.client.B().Sadd().Key(nodesKey).Member(me).Build()).Error()
+	}
+	c.fresh = !leased
+	return c, err
 }
 
 // hasRoom says so where Redis takes nothing more because it is full.
@@ -129,13 +175,13 @@ func (n *nodes) bury(node string, died func(node string, streams []string) bool)
 
 // Others implements hub.Nodes. It asks Redis: a node that has just come is among them. Where that cannot be asked, they are those of the last beat.
 func (s *Store) Others() (others []string) {
-	alive, err := s.living()
+	c, err := s.count()
 	if err != nil {
 		s.nodes.mu.Lock()
-		alive = s.nodes.alive
+		c.alive = s.nodes.alive
 		s.nodes.mu.Unlock()
 	}
-	for node, lives := range alive {
+	for node, lives := range c.alive {
 		if lives && node != s.Options.Node {
 			others = append(others, node)
 		}
@@ -143,19 +189,40 @@ func (s *Store) Others() (others []string) {
 	return others
 }
 
-// living returns the nodes that have not been found dead, each with whether its lease holds.
-func (s *Store) living() (alive map[string]bool, err error) {
+// count looks at all nodes.
+func (s *Store) count() (c census, err error) {
 	names, err := s.do(s.client.B().Smembers().Key(nodesKey).Build()).AsStrSlice()
 	if err != nil {
-		return nil, err
+		return c, err
 	}
-	alive = make(map[string]bool, len(names)+1)
-	for _, name := range names {
-		if alive[name], err = s.do(s.client.B().Exists().Key(leaseKey(name)).Build()).AsBool(); err != nil {
-			return nil, err
+	c = census{alive: make(map[string]bool, len(names)+1), lives: make(map[string]bool)}
+	for _, key := range append(names, "") {
+		there, life, err := s.look(key)
+		if err != nil {
+			return c, err
+		}
+		c.lives[life] = true
+		if key != "" {
+			c.alive[key] = there
 		}
 	}
-	return alive, nil
+	return c, nil
+}
+
+// look reports whether a node's lease is there, and which life of a server says so. Of the node "" that is the server that has the set of nodes.
+func (s *Store) look(node string) (there bool, life string, err error) {
+	key := nodesKey
+	if node != "" {
+		key = leaseKey(node)
+	}
+	out, err := s.run(livesScript, []string{key}, nil).AsStrSlice()
+	if err != nil {
+		return false, "", err
+	}
+	if len(out) != 2 {
+		return false, "", errAnswer
+	}
+	return out[0] == "1", out[1], nil
 }
 
 // Alive implements hub.Nodes.
@@ -168,6 +235,15 @@ func (s *Store) Alive(node string) bool {
 	if known && alive || blind {
 		return true
 	}
-	lives, err := s.do(s.client.B().Exists().Key(leaseKey(node)).Build()).AsInt64()
-	return err != nil || lives > 0
+	there, life, err := s.look(node)
+	if err != nil || there {
+		return true
+	}
+	me, err := s.do(s.client.B().Sismember().Key(nodesKey).Member(s.Options.Node).Build()).AsBool()
+	if err != nil || !me { // Redis has forgotten this node as well
+		return true
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return !n.lives[life] // a server that may have forgotten the node: the next beat finds out
 }

@@ -44,7 +44,8 @@ type nodes struct {
 	calls   uint64
 	alive   map[string]bool // as of the last beat
 	seen    map[string]bool // alive once, and not told dead yet
-	beaten  time.Time       // the last beat that succeeded
+	lives   map[string]bool // of servers of Redis, that were there at a beat
+	renewed time.Time       // when the last beat that succeeded began: the lease was asked for later
 	err     error           // of the last beat
 	blind   time.Time       // until then nobody is found dead: others may have been kept from beating as we were
 }

@@ -71,7 +71,7 @@ func Open(o Options) (*Store, error) {
 	}
 	s := &Store{Options: o, client: client, own: make(map[string]bool)}
 	s.ownOrder.Store(time.Now().UnixMicro()) // behind that of the node's life before
-	s.nodes = nodes{store: s, waiting: make(map[string]chan []byte), seen: make(map[string]bool)}
+	s.nodes = nodes{store: s, waiting: make(map[string]chan []byte), seen: make(map[string]bool), lives: make(map[string]bool)}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.bus = newBus(s)
 	info, _ := s.do(client.B().Info().Section("cluster").Build()).ToString() // a server that does not know is none
