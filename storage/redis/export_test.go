@@ -51,3 +51,41 @@ func (s *Store) SeeAll() {
 	defer s.nodes.mu.Unlock()
 	s.nodes.blind = time.Time{}
 }
+
+const (
+	ShortBytes = shortBytes
+	PieceBytes = pieceBytes
+)
+
+// UnderWay returns how many bytes are under way between this node and others.
+func (s *Store) UnderWay() (n int64) {
+	p := &s.parcels
+	for _, b := range []*budget{&p.requests, &p.answers, &p.taken} {
+		b.mu.Lock()
+		n += b.used
+		b.mu.Unlock()
+	}
+	return n
+}
+
+// SendPart sends a node the first piece of a request, and no other one.
+func (s *Store) SendPart(node string) error {
+	return s.sendPiece(node, &frame{kind: requestFrame, from: s.Options.Node, id: 1 << 40, size: 1 << 20, piece: []byte("x")})
+}
+
+// Sweep forgets what has come of messages of which nothing has come since a moment.
+func (s *Store) Sweep(since time.Time) { s.parcels.sweep(since) }
+
+// FrameAgain reads a frame, and writes it again.
+func FrameAgain(b []byte) ([]byte, error) {
+	f, err := parseFrame(b)
+	if err != nil {
+		return nil, err
+	}
+	return f.encode(), nil
+}
+
+// SomeFrame returns a frame.
+func SomeFrame() []byte {
+	return (&frame{kind: requestFrame, from: "n1", id: 7, size: 300_000, at: 262_144, piece: []byte("piece")}).encode()
+}

@@ -31,6 +31,7 @@ func (n *nodes) beatOn(ctx context.Context, events *hub.NodeEvents, joined chan<
 		for _, node := range dead {
 			n.bury(node, events.Died)
 		}
+		n.store.parcels.sweep(time.Now().Add(-2 * n.store.Timeout)) // nobody waits so long with the next piece
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -135,7 +136,7 @@ func (s *Store) renew() (c census, err error) {
 	if err != nil {
 		return c, err
 	}
-	if c, err = s.count(); err != nil {
+	if c, err = s.census(); err != nil {
 		return c, err
 	}
 	if !c.alive[me] {
@@ -175,7 +176,7 @@ func (n *nodes) bury(node string, died func(node string, streams []string) bool)
 
 // Others implements hub.Nodes. It asks Redis: a node that has just come is among them. Where that cannot be asked, they are those of the last beat.
 func (s *Store) Others() (others []string) {
-	c, err := s.count()
+	c, err := s.census()
 	if err != nil {
 		s.nodes.mu.Lock()
 		c.alive = s.nodes.alive
@@ -189,8 +190,8 @@ func (s *Store) Others() (others []string) {
 	return others
 }
 
-// count looks at all nodes.
-func (s *Store) count() (c census, err error) {
+// census looks at all nodes.
+func (s *Store) census() (c census, err error) {
 	names, err := s.do(s.client.B().Smembers().Key(nodesKey).Build()).AsStrSlice()
 	if err != nil {
 		return c, err

@@ -2,13 +2,9 @@ package redis
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"strconv"
 	"sync"
 	"time"
-
-	"github.com/redis/rueidis"
 
 	"github.com/duckwire/duckwire/hub"
 )
@@ -27,20 +23,12 @@ func nodeKey(node string) string { return "dw:{n:" + node + "}" }
 
 func leaseKey(node string) string { return nodeKey(node) + ":lease" }
 
-// call is what nodes tell each other: a request, or the answer to one.
-type call struct {
-	ID     string `json:"i"`
-	From   string `json:"f,omitempty"` // of a request: who waits for the answer
-	Body   []byte `json:"b,omitempty"`
-	Answer bool   `json:"a,omitempty"`
-}
-
 // nodes is this node among the others.
 type nodes struct {
 	store *Store
 
 	mu      sync.Mutex
-	waiting map[string]chan []byte // for answers, by call
+	waiting map[uint64]chan answered // for answers, by request
 	calls   uint64
 	alive   map[string]bool // as of the last beat
 	seen    map[string]bool // alive once, and not told dead yet
@@ -53,33 +41,32 @@ type nodes struct {
 // Node implements hub.Nodes.
 func (s *Store) Node() string { return s.Options.Node }
 
+// answered is the answer to a request, or why there is none.
+type answered struct {
+	body []byte
+	err  error
+}
+
 // Ask implements hub.Nodes.
 func (s *Store) Ask(ctx context.Context, node string, request []byte) ([]byte, error) {
-	n := &s.nodes
-	answered := make(chan []byte, 1)
-	n.mu.Lock()
-	n.calls++
-	id := strconv.FormatUint(n.calls, 36)
-	n.waiting[id] = answered
-	n.mu.Unlock()
-	defer func() {
-		n.mu.Lock()
-		delete(n.waiting, id)
-		n.mu.Unlock()
-	}()
-	heard, err := s.tell(node, call{ID: id, From: s.Options.Node, Body: request})
+	if err := s.parcels.requests.take(len(request)); err != nil {
+		return nil, err
+	}
+	defer s.parcels.requests.give(len(request))
+	id, answer, err := s.nodes.await()
 	if err != nil {
 		return nil, err
 	}
-	if heard == 0 && !s.cluster { // of a cluster's servers each counts its own listeners only
-		return nil, fmt.Errorf("node %s is not there: %w", node, hub.ErrUnavailable)
+	defer s.nodes.forget(id)
+	if err := s.send(ctx, node, requestFrame, id, request); err != nil {
+		return nil, err
 	}
 	look := time.NewTicker(s.Lease / 4)
 	defer look.Stop()
 	for {
 		select {
-		case answer := <-answered:
-			return answer, nil
+		case a := <-answer:
+			return a.body, a.err
 		case <-look.C:
 			if s.Alive(node) {
 				continue
@@ -91,37 +78,58 @@ func (s *Store) Ask(ctx context.Context, node string, request []byte) ([]byte, e
 	}
 }
 
-// tell sends a call to a node, and returns how many heard it, as far as the server of Redis knows that it was sent to.
-func (s *Store) tell(node string, c call) (heard int64, err error) {
-	raw, err := json.Marshal(c)
-	if err != nil {
-		return 0, err
+// await begins to wait for an answer.
+func (n *nodes) await() (id uint64, answer <-chan answered, err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(n.waiting) >= maxCalls {
+		return 0, nil, underWay("requests to other nodes under way", maxCalls)
 	}
-	heard, err = s.do(s.client.B().Publish().Channel(nodeKey(node)).Message(rueidis.BinaryString(raw)).Build()).AsInt64()
-	if err != nil {
-		return 0, unavailable(err)
-	}
-	return heard, nil
+	n.calls++
+	c := make(chan answered, 1)
+	n.waiting[n.calls] = c
+	return n.calls, c, nil
 }
+
+func (n *nodes) forget(id uint64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.waiting, id)
+}
+
+// answer gives an answer to who waits for it.
+func (n *nodes) answer(id uint64, a answered) {
+	n.mu.Lock()
+	waiting := n.waiting[id]
+	delete(n.waiting, id)
+	n.mu.Unlock()
+	if waiting != nil {
+		waiting <- a
+	}
+}
+
+// toldBytes is how long a message to all nodes may be: nobody confirms its pieces.
+const toldBytes = 8 << 20
 
 // Tell implements hub.Nodes.
 func (s *Store) Tell(request []byte) error {
-	raw, err := json.Marshal(call{From: s.Options.Node, Body: request})
-	if err == nil {
-		err = s.do(s.client.B().Publish().Channel(allChannel).Message(rueidis.BinaryString(raw)).Build()).Error()
+	if len(request) > toldBytes {
+		return &hub.LimitError{Kind: hub.ErrTooLarge, Name: "bytes of what is told to all nodes", Limit: toldBytes}
 	}
-	if err != nil {
-		return unavailable(err)
+	f := &frame{kind: toldFrame, from: s.Options.Node, id: s.nodes.count(), size: uint64(len(request))}
+	for at := 0; at == 0 || at < len(request); at += pieceBytes {
+		f.at, f.piece = uint64(at), request[at:min(at+pieceBytes, len(request))]
+		if _, err := s.publish(allChannel, f); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-func (n *nodes) answered(c *call) {
+// count returns the number of a message.
+func (n *nodes) count() uint64 {
 	n.mu.Lock()
-	waiting := n.waiting[c.ID]
-	delete(n.waiting, c.ID)
-	n.mu.Unlock()
-	if waiting != nil {
-		waiting <- c.Body
-	}
+	defer n.mu.Unlock()
+	n.calls++
+	return n.calls
 }

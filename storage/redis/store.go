@@ -23,6 +23,8 @@ type Options struct {
 	Lease     time.Duration // after how long of silence a node is dead (10 s)
 	Replicas  int           // how many replicas of Redis must have a message or revocation before it counts as taken (0)
 
+	CallBytes int64 // how much of requests to other nodes, of answers and of others' messages may each be under way (64 MiB)
+
 	Timeout time.Duration                                               // of a command (5 s): then Redis counts as unreachable
 	Dial    func(ctx context.Context, address string) (net.Conn, error) // in place of the network; for tests
 }
@@ -33,6 +35,8 @@ type Store struct {
 	client rueidis.Client
 	bus    *bus
 	nodes  nodes
+
+	parcels parcels
 
 	cluster bool // Redis is a cluster
 
@@ -58,6 +62,9 @@ func Open(o Options) (*Store, error) {
 	if o.Lease == 0 {
 		o.Lease = 10 * time.Second
 	}
+	if o.CallBytes == 0 {
+		o.CallBytes = 64 << 20
+	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
@@ -71,7 +78,8 @@ func Open(o Options) (*Store, error) {
 	}
 	s := &Store{Options: o, client: client, own: make(map[string]bool)}
 	s.ownOrder.Store(time.Now().UnixMicro()) // behind that of the node's life before
-	s.nodes = nodes{store: s, waiting: make(map[string]chan []byte), seen: make(map[string]bool), lives: make(map[string]bool)}
+	s.nodes = nodes{store: s, waiting: make(map[uint64]chan answered), seen: make(map[string]bool), lives: make(map[string]bool)}
+	s.parcels = newParcels(o.CallBytes)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.bus = newBus(s)
 	info, _ := s.do(client.B().Info().Section("cluster").Build()).ToString() // a server that does not know is none
