@@ -2,7 +2,6 @@ package hub
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"sync"
 )
@@ -76,7 +75,7 @@ func (h *Hub) TellAll(name string, body []byte) {
 	if h.shared == nil {
 		return
 	}
-	raw, err := json.Marshal(&nodeRequest{Do: callNode, Call: name, Text: body})
+	raw, err := (&nodeRequest{Do: callNode, Call: name, Text: body}).encode()
 	if err == nil {
 		err = h.shared.Tell(raw)
 	}

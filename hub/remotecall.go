@@ -3,7 +3,6 @@ package hub
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -18,7 +17,7 @@ type nodeRequest struct {
 	Ref    *ProducerRef  `json:"ref,omitempty"`
 	Append string        `json:"append,omitempty"` // an upload under way
 	Parts  []Part        `json:"parts,omitempty"`
-	Text   []byte        `json:"text,omitempty"`
+	Text   []byte        `json:"-"`              // behind the JSON; see nodewire.go
 	Call   string        `json:"call,omitempty"` // of callNode: what is asked; Text is the request
 }
 
@@ -44,7 +43,7 @@ type nodeAnswer struct {
 	Append    string     `json:"append,omitempty"`
 	Duplicate bool       `json:"duplicate,omitempty"`
 	Receipt   *Receipt   `json:"receipt,omitempty"`
-	Body      []byte     `json:"body,omitempty"` // of callNode
+	Body      []byte     `json:"-"` // of callNode, behind the JSON
 }
 
 // remoteEnding is an Ending with what its JSON leaves out.
@@ -102,7 +101,7 @@ func (h *Hub) askWithin(timeout time.Duration, node string, req *nodeRequest) (a
 }
 
 func (h *Hub) askFor(ctx context.Context, node string, req *nodeRequest) (answer nodeAnswer, err error) {
-	raw, err := json.Marshal(req)
+	raw, err := req.encode()
 	if err != nil {
 		return answer, err
 	}
@@ -110,7 +109,7 @@ func (h *Hub) askFor(ctx context.Context, node string, req *nodeRequest) (answer
 	if err != nil {
 		return answer, err
 	}
-	if err := json.Unmarshal(got, &answer); err != nil {
+	if err := answer.decode(got); err != nil {
 		return answer, fmt.Errorf("node %s answered what is not understood; nodes of different versions? %w", node, ErrUnavailable)
 	}
 	if answer.Fault != nil {
@@ -145,14 +144,14 @@ func (s *Stream) endRemote(status Status, e Ending) {
 func (h *Hub) answer(from string, request []byte) []byte {
 	var req nodeRequest
 	var a nodeAnswer
-	err := json.Unmarshal(request, &req)
+	err := req.decode(request)
 	if err == nil {
 		err = h.answerTo(from, &req, &a)
 	}
 	if err != nil {
 		a.Fault = faultOf(err)
 	}
-	raw, err := json.Marshal(&a)
+	raw, err := a.encode()
 	if err != nil {
 		h.logger.Error("an answer to another node cannot be written", "error", err)
 	}
