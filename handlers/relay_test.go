@@ -54,7 +54,7 @@ func TestMadeUpSessionIsNotRelayed(t *testing.T) {
 	var relayed atomic.Int64
 	nodes[0].hub.OnCall("relay", func([]byte) ([]byte, error) {
 		relayed.Add(1)
-		return []byte(`{"Status":200,"Header":{"Content-Type":["application/json"]}}` + "\n{}"), nil
+		return []byte(`{"Status":200,"Header":{"Content-Type":["application/json"]}}` + "\n{\"status\":200}"), nil
 	})
 	opened := nodes[0].poll("GET", "token="+token(t, "ada", "*=*"), "")
 	name, rest, _ := strings.Cut(opened.Token, ".")

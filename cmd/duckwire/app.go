@@ -133,7 +133,7 @@ func (a *app) openStores(cfg *Config, logger *slog.Logger) (stores, error) {
 
 // openRedis joins the nodes that share a Redis, under a name of this process's own.
 func (a *app) openRedis(cfg *Config, logger *slog.Logger) (*redis.Store, error) {
-	s, err := redis.Open(redis.Options{URL: cfg.RedisURL, Node: strings.ToLower(rand.Text()[:12]), Logger: logger, StreamTTL: cfg.StreamTTL, Lease: cfg.NodeLease, Replicas: cfg.RedisReplicas})
+	s, err := redis.Open(redis.Options{URL: cfg.RedisURL, Node: strings.ToLower(rand.Text()[:12]), Logger: logger, StreamTTL: cfg.StreamTTL, Lease: cfg.NodeLease, Prefix: cfg.RedisPrefix, Replicas: cfg.RedisReplicas})
 	if err != nil {
 		return nil, err
 	}

@@ -114,7 +114,7 @@ func (b *bus) serve(ctx context.Context) error {
 			return err
 		case <-b.wake:
 		case <-tick.C:
-			if err := b.ask(ctx, conn, aliveChannel); err != nil {
+			if err := b.ask(ctx, conn, b.store.aliveChannel()); err != nil {
 				return err
 			}
 		case <-ctx.Done():
@@ -132,9 +132,6 @@ func (b *bus) fell() {
 
 // pingEvery is how often something is asked on the connection: one that nobody answers on would be silent for ever.
 const pingEvery = 5 * time.Second
-
-// aliveChannel is subscribed to again and again, because on a connection that hears there is little else to ask. Nobody follows it.
-const aliveChannel = "dw:alive"
 
 // adjust subscribes to what is wanted, and leaves what is not. Whoever follows a channel whose subscription stands already is told so: the last one
 // that followed it may have left a moment ago, so that it was never given up.

@@ -18,7 +18,7 @@ func (s *Store) Forget() error { return s.do(s.client.B().Flushall().Build()).Er
 // Bury has this node find another one dead at its next beat, as when the other's lease has run out.
 func (s *Store) Bury(node string) error {
 	s.SeeAll()
-	return s.do(s.client.B().Del().Key(leaseKey(node)).Build()).Error()
+	return s.do(s.client.B().Del().Key(s.leaseKey(node)).Build()).Error()
 }
 
 // Knows reports whether this node has yet to find out that another one is gone.

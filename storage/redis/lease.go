@@ -36,8 +36,8 @@ func (n *nodes) beatOn(ctx context.Context, events *hub.NodeEvents, joined chan<
 		case <-tick.C:
 		case <-ctx.Done():
 			me := n.store.Options.Node // what cannot be given back runs out
-			_ = n.store.do(n.store.client.B().Del().Key(leaseKey(me)).Build())
-			_ = n.store.do(n.store.client.B().Srem().Key(nodesKey).Member(me).Build())
+			_ = n.store.do(n.store.client.B().Del().Key(n.store.leaseKey(me)).Build())
+			_ = n.store.do(n.store.client.B().Srem().Key(n.store.nodesKey()).Member(me).Build())
 			return
 		}
 	}
@@ -129,9 +129,9 @@ func (n *nodes) gone() (dead []string) {
 // renew renews this node's lease, and looks at the others. What it does again and again is taken by a Redis that is full, too.
 func (s *Store) renew() (c census, err error) {
 	me := s.Options.Node
-	leased, err := s.do(s.client.B().Pexpire().Key(leaseKey(me)).Milliseconds(s.Lease.Milliseconds()).Build()).AsBool()
+	leased, err := s.do(s.client.B().Pexpire().Key(s.leaseKey(me)).Milliseconds(s.Lease.Milliseconds()).Build()).AsBool()
 	if err == nil && !leased {
-		err = s.do(s.client.B().Set().Key(leaseKey(me)).Value("1").PxMilliseconds(s.Lease.Milliseconds()).Build()).Error()
+		err = s.do(s.client.B().Set().Key(s.leaseKey(me)).Value("1").PxMilliseconds(s.Lease.Milliseconds()).Build()).Error()
 	}
 	if err != nil {
 		return c, err
@@ -141,7 +141,7 @@ func (s *Store) renew() (c census, err error) {
 	}
 	if !c.alive[me] {
 		c.alive[me], leased = true, false
-		err = s.do(s.client.B().Sadd().Key(nodesKey).Member(me).Build()).Error()
+		err = s.do(s.client.B().Sadd().Key(s.nodesKey()).Member(me).Build()).Error()
 	}
 	c.fresh = !leased
 	return c, err
@@ -149,7 +149,7 @@ func (s *Store) renew() (c census, err error) {
 
 // hasRoom says so where Redis takes nothing more because it is full.
 func (s *Store) hasRoom() error {
-	if err := s.do(s.client.B().Set().Key(roomKey).Value("1").PxMilliseconds(s.Lease.Milliseconds()).Build()).Error(); err != nil {
+	if err := s.do(s.client.B().Set().Key(s.roomKey()).Value("1").PxMilliseconds(s.Lease.Milliseconds()).Build()).Error(); err != nil {
 		return unavailable(err)
 	}
 	return nil
@@ -158,12 +158,12 @@ func (s *Store) hasRoom() error {
 // bury tells of a dead node, and forgets it. What fails is done again at the next beat.
 func (n *nodes) bury(node string, died func(node string, streams []string) bool) {
 	s := n.store
-	ids, err := s.do(s.client.B().Zrange().Key(ownKey(node)).Min("0").Max("-1").Build()).AsStrSlice()
+	ids, err := s.do(s.client.B().Zrange().Key(s.ownKey(node)).Min("0").Max("-1").Build()).AsStrSlice()
 	if err == nil && died(node, ids) {
 		s.Logger.Info("another node is gone", "node", node, "streams", len(ids))
-		err = s.do(s.client.B().Del().Key(ownKey(node)).Build()).Error() // what is left has an end of its own
+		err = s.do(s.client.B().Del().Key(s.ownKey(node)).Build()).Error() // what is left has an end of its own
 		if err == nil {
-			err = s.do(s.client.B().Srem().Key(nodesKey).Member(node).Build()).Error()
+			err = s.do(s.client.B().Srem().Key(s.nodesKey()).Member(node).Build()).Error()
 		}
 		if err == nil {
 			return
@@ -192,7 +192,7 @@ func (s *Store) Others() (others []string) {
 
 // census looks at all nodes.
 func (s *Store) census() (c census, err error) {
-	names, err := s.do(s.client.B().Smembers().Key(nodesKey).Build()).AsStrSlice()
+	names, err := s.do(s.client.B().Smembers().Key(s.nodesKey()).Build()).AsStrSlice()
 	if err != nil {
 		return c, err
 	}
@@ -212,9 +212,9 @@ func (s *Store) census() (c census, err error) {
 
 // look reports whether a node's lease is there, and which life of a server says so. Of the node "" that is the server that has the set of nodes.
 func (s *Store) look(node string) (there bool, life string, err error) {
-	key := nodesKey
+	key := s.nodesKey()
 	if node != "" {
-		key = leaseKey(node)
+		key = s.leaseKey(node)
 	}
 	out, err := s.run(livesScript, []string{key}, nil).AsStrSlice()
 	if err != nil {
@@ -240,7 +240,7 @@ func (s *Store) Alive(node string) bool {
 	if err != nil || there {
 		return true
 	}
-	me, err := s.do(s.client.B().Sismember().Key(nodesKey).Member(s.Options.Node).Build()).AsBool()
+	me, err := s.do(s.client.B().Sismember().Key(s.nodesKey()).Member(s.Options.Node).Build()).AsBool()
 	if err != nil || !me { // Redis has forgotten this node as well
 		return true
 	}

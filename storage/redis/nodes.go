@@ -9,20 +9,6 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// nodesKey is the set of all nodes that have not been found dead.
-const nodesKey = "dw:{nodes}"
-
-// allChannel is where all nodes are told something.
-const allChannel = nodesKey + ":all"
-
-// roomKey is written to learn whether Redis takes more.
-const roomKey = nodesKey + ":room"
-
-// nodeKey is what a node's keys begin with, and the channel on which it is asked.
-func nodeKey(node string) string { return "dw:{n:" + node + "}" }
-
-func leaseKey(node string) string { return nodeKey(node) + ":lease" }
-
 // nodes is this node among the others.
 type nodes struct {
 	store *Store
@@ -119,7 +105,7 @@ func (s *Store) Tell(request []byte) error {
 	f := &frame{kind: toldFrame, from: s.Options.Node, id: s.nodes.count(), size: uint64(len(request))}
 	for at := 0; at == 0 || at < len(request); at += pieceBytes {
 		f.at, f.piece = uint64(at), request[at:min(at+pieceBytes, len(request))]
-		if _, err := s.publish(allChannel, f); err != nil {
+		if _, err := s.publish(s.allChannel(), f); err != nil {
 			return err
 		}
 	}

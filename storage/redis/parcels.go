@@ -119,7 +119,7 @@ func (s *Store) send(ctx context.Context, node string, kind frameKind, id uint64
 	for at := 0; at < len(body); at += pieceBytes {
 		f.at, f.piece = uint64(at), body[at:min(at+pieceBytes, len(body))]
 		if err := s.sendConfirmed(ctx, node, f, window, words); err != nil {
-			_, _ = s.publish(nodeKey(node), word(droppedFrame, kind, s.Options.Node, id, 0, "")) // else it is dropped after a while
+			_, _ = s.publish(s.channel(s.nodeKey(node)), word(droppedFrame, kind, s.Options.Node, id, 0, "")) // else it is dropped after a while
 			return err
 		}
 	}
@@ -127,7 +127,7 @@ func (s *Store) send(ctx context.Context, node string, kind frameKind, id uint64
 }
 
 func (s *Store) sendPiece(node string, f *frame) error {
-	heard, err := s.publish(nodeKey(node), f)
+	heard, err := s.publish(s.channel(s.nodeKey(node)), f)
 	if err == nil && heard == 0 && !s.cluster { // of a cluster's servers each counts its own listeners only
 		err = fmt.Errorf("node %s is not there: %w", node, hub.ErrUnavailable)
 	}

@@ -30,8 +30,8 @@ type service struct {
 func (s *Store) Serve(events hub.NodeEvents) (stop func()) {
 	v := &service{store: s, events: events, room: make(chan struct{}, maxCalls), standing: make(chan struct{})}
 	ctx, cancel := context.WithCancel(s.ctx)
-	unfollow := s.bus.follow(nodeKey(s.Options.Node), &follower{gap: v.gap, heard: v.heard})
-	unfollowAll := s.bus.follow(allChannel, &follower{gap: func() {}, heard: v.heard})
+	unfollow := s.bus.follow(s.channel(s.nodeKey(s.Options.Node)), &follower{gap: v.gap, heard: v.heard})
+	unfollowAll := s.bus.follow(s.allChannel(), &follower{gap: func() {}, heard: v.heard})
 	joined := make(chan struct{})
 	v.work.Go(func() { s.nodes.beatOn(ctx, &events, joined) })
 	late, cancelLate := context.WithTimeout(ctx, s.Timeout)
@@ -132,7 +132,7 @@ func (v *service) refuse(f *frame, why error) {
 
 // say sends a word about a message. What is lost of them the other node does not wait for without end.
 func (v *service) say(node string, w *frame) {
-	v.work.Go(func() { _, _ = v.store.publish(nodeKey(node), w) })
+	v.work.Go(func() { _, _ = v.store.publish(v.store.channel(v.store.nodeKey(node)), w) })
 }
 
 // begin has a request answered.
@@ -162,7 +162,7 @@ func (v *service) answer(f *frame, request []byte) {
 		defer s.parcels.answers.give(len(body))
 		err = s.send(s.ctx, f.from, answerFrame, f.id, body)
 	} else {
-		_, _ = s.publish(nodeKey(f.from), word(refusedFrame, requestFrame, s.Options.Node, f.id, 0, err.Error()))
+		_, _ = s.publish(s.channel(s.nodeKey(f.from)), word(refusedFrame, requestFrame, s.Options.Node, f.id, 0, err.Error()))
 	}
 	if err != nil {
 		s.Logger.Warn("another node's request cannot be answered", "node", f.from, "error", err)

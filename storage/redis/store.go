@@ -16,6 +16,7 @@ import (
 // Options configures a Store. URL is needed; a zero field of the rest means its default.
 type Options struct {
 	URL    string // redis://, rediss:// (TLS) or unix://, with user, password and database; see rueidis.ParseURL
+	Prefix string // before the name of each key and channel; for several installations on one Redis
 	Node   string // the name of this node, of [A-Za-z0-9_-]; other nodes have others
 	Logger *slog.Logger
 
@@ -35,6 +36,7 @@ type Store struct {
 	client rueidis.Client
 	bus    *bus
 	nodes  nodes
+	names
 
 	parcels parcels
 
@@ -72,11 +74,15 @@ func Open(o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	names, err := newNames(o.Prefix, opts.SelectDB)
+	if err != nil {
+		return nil, err
+	}
 	client, err := rueidis.NewClient(opts)
 	if err != nil {
 		return nil, fmt.Errorf("redis_url: %w", err)
 	}
-	s := &Store{Options: o, client: client, own: make(map[string]bool)}
+	s := &Store{Options: o, client: client, names: names, own: make(map[string]bool)}
 	s.ownOrder.Store(time.Now().UnixMicro()) // behind that of the node's life before
 	s.nodes = nodes{store: s, waiting: make(map[uint64]chan answered), seen: make(map[string]bool), lives: make(map[string]bool)}
 	s.parcels = newParcels(o.CallBytes)

@@ -34,20 +34,12 @@ var (
 // runningTTL is for how long a stream is kept that nothing more is heard of. Whoever looks for it before knows whether its node lives.
 const runningTTL = 24 * time.Hour
 
-func streamKey(id string) string        { return "dw:{s:" + id + "}" }
-func ownerKey(owner string) string      { return "dw:{u:" + owner + "}:" }
-func aliasKey(owner, id string) string  { return ownerKey(owner) + "a:" + id }
-func slotKey(owner, slot string) string { return ownerKey(owner) + "o:" + slot }
-
-// ownKey is the key of the set of a node's own streams.
-func ownKey(node string) string { return nodeKey(node) + ":s" }
-
 // AddStream implements hub.SharedStreams.
 func (s *Store) AddStream(rec *hub.StreamRecord, slot string) (taken, superseded string, err error) {
-	keys := []string{ownerKey(rec.Owner) + "i", slotKey(rec.Owner, slot)}
+	keys := []string{s.ownerKey(rec.Owner) + "i", s.slotKey(rec.Owner, slot)}
 	args := []string{rec.ID, strconv.FormatInt(rec.Timings.Created.UnixMilli(), 10), millis(runningTTL), slot}
 	for _, alias := range rec.Aliases {
-		keys = append(keys, aliasKey(rec.Owner, alias))
+		keys = append(keys, s.aliasKey(rec.Owner, alias))
 		gone, err := s.goneUnder(rec.Owner, alias)
 		if err != nil {
 			return "", "", err
@@ -75,7 +67,7 @@ func (s *Store) AddStream(rec *hub.StreamRecord, slot string) (taken, superseded
 
 // goneUnder returns the id of a stream that an alias still names, though it is no longer kept; or "".
 func (s *Store) goneUnder(owner, alias string) (string, error) {
-	id, err := s.do(s.client.B().Get().Key(aliasKey(owner, alias)).Build()).ToString()
+	id, err := s.do(s.client.B().Get().Key(s.aliasKey(owner, alias)).Build()).ToString()
 	if rueidis.IsRedisNil(err) {
 		return "", nil
 	} else if err != nil {
@@ -90,7 +82,7 @@ func (s *Store) goneUnder(owner, alias string) (string, error) {
 
 // nodeOf returns whose a stream is, or "" if there is none.
 func (s *Store) nodeOf(id string) (string, error) {
-	node, err := s.do(s.client.B().Hget().Key(streamKey(id)).Field("n").Build()).ToString()
+	node, err := s.do(s.client.B().Hget().Key(s.streamKey(id)).Field("n").Build()).ToString()
 	if err != nil && !rueidis.IsRedisNil(err) {
 		return "", unavailable(err)
 	}
@@ -168,8 +160,8 @@ func (s *Store) saving(rec *hub.StreamRecord) (call scriptCall, err error) {
 	if len(rec.Runs) > 0 && rec.Runs[0].First == 1 || rec.Tail == 0 {
 		whole = "1"
 	}
-	key := streamKey(rec.ID)
-	args := []string{key, s.Options.Node, string(raw), strconv.FormatUint(rec.Tail, 10), millis(ttl), string(message), whole}
+	key := s.streamKey(rec.ID)
+	args := []string{s.channel(key), s.Options.Node, string(raw), strconv.FormatUint(rec.Tail, 10), millis(ttl), string(message), whole}
 	for i := range rec.Runs {
 		run, err := json.Marshal(&rec.Runs[i])
 		if err != nil {
@@ -208,7 +200,7 @@ func (s *Store) mine(id string) error {
 		return nil
 	}
 	score := float64(s.ownOrder.Add(1))
-	err := s.do(s.client.B().Zadd().Key(ownKey(s.Options.Node)).Nx().ScoreMember().ScoreMember(score, id).Build()).Error()
+	err := s.do(s.client.B().Zadd().Key(s.ownKey(s.Options.Node)).Nx().ScoreMember().ScoreMember(score, id).Build()).Error()
 	if err != nil {
 		s.disown(id)
 		return unavailable(err)
@@ -234,7 +226,7 @@ func (s *Store) forgetOwn() {
 
 // Load implements hub.StreamStore.
 func (s *Store) Load(f func(*hub.StreamRecord) error) error {
-	ids, err := s.do(s.client.B().Zrange().Key(ownKey(s.Options.Node)).Min("0").Max("-1").Build()).AsStrSlice()
+	ids, err := s.do(s.client.B().Zrange().Key(s.ownKey(s.Options.Node)).Min("0").Max("-1").Build()).AsStrSlice()
 	if err != nil {
 		return unavailable(err)
 	}
@@ -259,8 +251,8 @@ func (s *Store) Delete(ids []string) error {
 		commands := make(rueidis.Commands, 0, 2*len(part))
 		for _, id := range part {
 			commands = append(commands,
-				s.client.B().Del().Key(streamKey(id), streamKey(id)+":r").Build(),
-				s.client.B().Zrem().Key(ownKey(s.Options.Node)).Member(id).Build())
+				s.client.B().Del().Key(s.streamKey(id), s.streamKey(id)+":r").Build(),
+				s.client.B().Zrem().Key(s.ownKey(s.Options.Node)).Member(id).Build())
 		}
 		for _, result := range s.client.DoMulti(s.ctx, commands...) {
 			if err := result.Error(); err != nil {
@@ -278,7 +270,7 @@ func (s *Store) FindStream(user, id string) (*hub.SharedStream, error) {
 	if !errors.Is(err, hub.ErrNotFound) {
 		return found, err
 	}
-	named, err := s.do(s.client.B().Get().Key(aliasKey(user, id)).Build()).ToString()
+	named, err := s.do(s.client.B().Get().Key(s.aliasKey(user, id)).Build()).ToString()
 	if rueidis.IsRedisNil(err) {
 		return nil, hub.ErrNotFound
 	} else if err != nil {
@@ -289,7 +281,7 @@ func (s *Store) FindStream(user, id string) (*hub.SharedStream, error) {
 
 // readStream reads one stream with all its runs.
 func (s *Store) readStream(id string) (*hub.SharedStream, error) {
-	key := streamKey(id)
+	key := s.streamKey(id)
 	// The record is read before the runs: these may then go further, and are cut to what the record says.
 	results, err := s.doAll(s.client.B().Hmget().Key(key).Field("n", "r").Build(), s.client.B().Hvals().Key(key+":r").Build())
 	if err != nil {
@@ -367,7 +359,7 @@ func parseRuns(texts []string, tail uint64) ([]hub.Run, error) {
 
 // FollowStream implements hub.SharedStreams.
 func (s *Store) FollowStream(id string, heard func(*hub.SharedStream), gap func()) (stop func()) {
-	return s.bus.follow(streamKey(id), &follower{gap: gap, heard: func(message string) {
+	return s.bus.follow(s.channel(s.streamKey(id)), &follower{gap: gap, heard: func(message string) {
 		var c change
 		err := json.Unmarshal([]byte(message), &c)
 		var rec *hub.StreamRecord
@@ -390,7 +382,7 @@ func (s *Store) ClaimStream(id, from string) (*hub.SharedStream, error) {
 	if err := s.mine(id); err != nil {
 		return nil, err
 	}
-	key := streamKey(id)
+	key := s.streamKey(id)
 	out, err := s.run(claimScript, []string{key, key + ":r"}, []string{from, s.Options.Node}).ToArray()
 	if err != nil {
 		return nil, unavailable(err)
@@ -398,14 +390,14 @@ func (s *Store) ClaimStream(id, from string) (*hub.SharedStream, error) {
 	found, err := parseStream(id, out)
 	if errors.Is(err, hub.ErrNotFound) || err == nil && found.Node != s.Options.Node {
 		s.disown(id)
-		_ = s.do(s.client.B().Zrem().Key(ownKey(s.Options.Node)).Member(id).Build()) // what stays in the set by mistake does no harm
+		_ = s.do(s.client.B().Zrem().Key(s.ownKey(s.Options.Node)).Member(id).Build()) // what stays in the set by mistake does no harm
 	}
 	return found, err
 }
 
 // StreamsOf implements hub.SharedStreams.
 func (s *Store) StreamsOf(owner string, limit int) ([]hub.SharedStream, error) {
-	ids, err := s.do(s.client.B().Zrange().Key(ownerKey(owner) + "i").Min("0").Max(strconv.Itoa(limit - 1)).Rev().Build()).AsStrSlice()
+	ids, err := s.do(s.client.B().Zrange().Key(s.ownerKey(owner) + "i").Min("0").Max(strconv.Itoa(limit - 1)).Rev().Build()).AsStrSlice()
 	if err != nil {
 		return nil, unavailable(err)
 	}
@@ -413,7 +405,7 @@ func (s *Store) StreamsOf(owner string, limit int) ([]hub.SharedStream, error) {
 	for part := range slices.Chunk(ids, pipelined) {
 		commands := make([]rueidis.Completed, len(part))
 		for i, id := range part {
-			commands[i] = s.client.B().Hmget().Key(streamKey(id)).Field("n", "r").Build()
+			commands[i] = s.client.B().Hmget().Key(s.streamKey(id)).Field("n", "r").Build()
 		}
 		answers, err := s.doAll(commands...)
 		if err != nil {

@@ -24,7 +24,8 @@ type Local struct {
 	Audience     string // that tokens must have; "": not checked
 	JWKSURL      string
 	AuthorizeURL string
-	RedisURL     string         // "": one node
+	RedisURL     string // "": one node
+	RedisPrefix  string
 	Proxies      []string       // trusted_proxies
 	Upstream     openai.Options // without a BaseURL: the built-in completer
 	Deep         bool           // also what costs something: a tiny completion

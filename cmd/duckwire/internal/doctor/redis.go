@@ -19,17 +19,17 @@ func (l *Local) checkRedis(ctx context.Context, r *Report) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	f, err := redis.Probe(ctx, l.RedisURL)
+	f, err := redis.Probe(ctx, l.RedisURL, l.RedisPrefix)
 	if err != nil {
 		r.Broken(check, "start it, or see whether redis_url is right (address, user, password, rediss:// for TLS), and reachable from here", "%v", err)
 		return
 	}
 	full := f.MaxMemory > 0 && f.Memory >= f.MaxMemory
 	if full {
-		r.Broken(check, "raise maxmemory, or see what fills it: other programs' keys begin otherwise than with dw:", "it is full, and takes no message, event or stream")
+		r.Broken(check, "raise maxmemory, or see what fills it: other programs' keys begin otherwise than with "+l.RedisPrefix+"dw:", "it is full, and takes no message, event or stream")
 	}
 	if f.Denied != nil && !full {
-		r.Broken(check, "ACL SETUSER duckwire on >… ~dw:* &dw:* +@all -@admin -@dangerous +info", "its user may not do what nodes need: %v", f.Denied)
+		r.Broken(check, "ACL SETUSER duckwire on >… ~"+l.RedisPrefix+"dw:* &"+l.RedisPrefix+"dw:* +@all -@admin -@dangerous +info", "its user may not do what nodes need: %v", f.Denied)
 	}
 	if major, _, _ := strings.Cut(f.Version, "."); len(major) == 1 && major < "7" {
 		r.Warn(check, "take Redis 7.0 or later: nothing older is tested", "it is version %s", f.Version)
