@@ -1,6 +1,9 @@
 package redis
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Follow has the store follow a channel; see bus.follow.
 func (s *Store) Follow(channel string, heard func(message string), gap func()) (stop func()) {
@@ -88,4 +91,21 @@ func FrameAgain(b []byte) ([]byte, error) {
 // SomeFrame returns a frame.
 func SomeFrame() []byte {
 	return (&frame{kind: requestFrame, from: "n1", id: 7, size: 300_000, at: 262_144, piece: []byte("piece")}).encode()
+}
+
+// Address is what an URL says.
+type Address struct {
+	Servers, Master, User, Password string
+	Database                        int
+	SentinelUser, SentinelPassword  string
+	TLS                             bool
+}
+
+// ParseAddress is parseURL.
+func ParseAddress(url string) (Address, error) {
+	o, err := parseURL(url)
+	return Address{
+		Servers: strings.Join(o.InitAddress, " "), Master: o.Sentinel.MasterSet, User: o.Username, Password: o.Password, Database: o.SelectDB,
+		SentinelUser: o.Sentinel.Username, SentinelPassword: o.Sentinel.Password, TLS: o.TLSConfig != nil,
+	}, err
 }

@@ -30,7 +30,7 @@ type Facts struct {
 
 // Probe looks at a Redis as a node would find it whose names have the prefix. The error names no password.
 func Probe(ctx context.Context, url, prefix string) (*Facts, error) {
-	opts, err := clientOptions(&Options{URL: url, Node: "probe", Timeout: 5 * time.Second})
+	opts, _, err := clientOptions(&Options{URL: url, Node: "probe", Timeout: 5 * time.Second})
 	if err != nil {
 		return nil, err
 	}

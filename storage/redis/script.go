@@ -38,7 +38,7 @@ func (s *Store) run(script *script, keys, args []string) rueidis.RedisResult {
 	if script.promise && s.Replicas > 0 {
 		return s.runAndWait(ctx, script, keys, args)
 	}
-	return script.lua.Exec(ctx, s.client, keys, args)
+	return s.heed(script.lua.Exec(ctx, s.client, keys, args))[0]
 }
 
 // scriptCall is what one run of a script is given.
@@ -56,7 +56,7 @@ func (s *Store) runAll(script *script, calls []scriptCall) []rueidis.RedisResult
 		for i, c := range part {
 			commands[i] = s.client.B().Evalsha().Sha1(script.sha).Numkeys(int64(len(c.keys))).Key(c.keys...).Arg(c.args...).Build()
 		}
-		answers := s.client.DoMulti(ctx, commands...)
+		answers := s.heed(s.client.DoMulti(ctx, commands...)...)
 		cancel()
 		for i := range answers {
 			if err, ok := rueidis.IsRedisErr(answers[i].Error()); ok && err.IsNoScript() {
@@ -78,6 +78,7 @@ func (s *Store) runAndWait(ctx context.Context, script *script, keys, args []str
 			conn.B().Wait().Numreplicas(int64(s.Replicas)).Timeout(s.Timeout.Milliseconds()/2).Build())
 		return nil
 	})
+	s.heed(results...)
 	if results[0].Error() != nil {
 		return results[0]
 	}

@@ -248,16 +248,14 @@ func (s *Store) Load(f func(*hub.StreamRecord) error) error {
 // Delete implements hub.StreamStore.
 func (s *Store) Delete(ids []string) error {
 	for part := range slices.Chunk(ids, 100) {
-		commands := make(rueidis.Commands, 0, 2*len(part))
+		commands := make([]rueidis.Completed, 0, 2*len(part))
 		for _, id := range part {
 			commands = append(commands,
 				s.client.B().Del().Key(s.streamKey(id), s.streamKey(id)+":r").Build(),
 				s.client.B().Zrem().Key(s.ownKey(s.Options.Node)).Member(id).Build())
 		}
-		for _, result := range s.client.DoMulti(s.ctx, commands...) {
-			if err := result.Error(); err != nil {
-				return unavailable(err)
-			}
+		if _, err := s.doAll(commands...); err != nil {
+			return err
 		}
 		s.disown(part...)
 	}
