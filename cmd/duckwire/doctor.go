@@ -136,7 +136,7 @@ func localOf(l *Loaded, deep bool) *doctor.Local {
 	local := &doctor.Local{
 		Addr: l.Addr, DataDir: l.DataDir, TLSCert: l.TLSCert, TLSKey: l.TLSKey, ConfigFile: l.File, Dev: l.Dev, AllowedOrigins: l.AllowedOrigins,
 		JWTSecret: l.JWTSecret, Audience: l.JWTAudience, JWKSURL: l.JWKSURL, AuthorizeURL: l.AuthorizeURL, Upstream: upstreamOptions(&l.Config), Deep: deep,
-		RedisURL: l.RedisURL, RedisPrefix: l.RedisPrefix, Proxies: l.TrustedProxies,
+		RedisURL: l.RedisURL, RedisPrefix: l.RedisPrefix, RedisReplicas: l.RedisReplicas, Proxies: l.TrustedProxies,
 		Connections: l.Connections, LogMemory: int64(l.LogMemory), JobBytes: int64(l.JobBytes),
 	}
 	for _, s := range settingsOf(&l.Config) {

@@ -16,7 +16,7 @@ type script struct {
 	text    string
 	sha     string // SHA-1 of the text, by which Redis knows it once it has run
 	lua     *rueidis.Lua
-	promise bool // what it writes is promised: as many replicas as Options.Replicas says have it when it is done
+	promise bool // what it writes is promised: as many replicas as Options.Replicas says have it when it is done. Each run of it writes
 }
 
 func newScript(parts ...string) *script {
@@ -69,7 +69,8 @@ func (s *Store) runAll(script *script, calls []scriptCall) []rueidis.RedisResult
 }
 
 // runAndWait returns when enough replicas have what a script wrote. An error may mean that too few of them answered in time: Redis then has it,
-// and whoever asks again under the same id is answered when they have it, too.
+// and whoever asks again under the same id is answered when they have it, too. WAIT is about the last write of its own connection, so each run of such
+// a script writes, also where all is there already: what it writes comes behind what an earlier run, on another connection, wrote.
 func (s *Store) runAndWait(ctx context.Context, script *script, keys, args []string) rueidis.RedisResult {
 	var results []rueidis.RedisResult
 	_ = s.client.Dedicated(func(conn rueidis.DedicatedClient) error { // WAIT is about what its own connection wrote, and blocks that
@@ -79,7 +80,7 @@ func (s *Store) runAndWait(ctx context.Context, script *script, keys, args []str
 		return nil
 	})
 	s.heed(results...)
-	if results[0].Error() != nil {
+	if err := results[0].Error(); err != nil && !rueidis.IsRedisNil(err) { // a script may answer nothing
 		return results[0]
 	}
 	have, err := results[1].AsInt64()
