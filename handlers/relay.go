@@ -14,8 +14,8 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// A socket whose client comes and goes (long-poll, SSE with POST) lives on one node. A load balancer without sticky sessions sends its requests to
-// any: they are then handed on, through what the nodes share.
+// A socket whose client comes and goes (long-poll, SSE with POST) lives on one node. A load balancer without sticky
+// sessions sends its requests to any: they are then handed on, through what the nodes share.
 
 // relayed is a request on its way to another node: a line of JSON, and behind it the body as it is.
 type relayed struct {
@@ -60,7 +60,8 @@ func (room *relayRoom) enter(r *http.Request, most int64) (leave func(), err err
 	}
 	if n = min(n, most); room.used.Add(n) > max(relayBytes, n) {
 		room.used.Add(-n)
-		return nil, &hub.LimitError{Kind: hub.ErrUnavailable, Name: "bytes on their way to other nodes", Limit: relayBytes, Retry: time.Second}
+		const name = "bytes on their way to other nodes"
+		return nil, &hub.LimitError{Kind: hub.ErrUnavailable, Name: name, Limit: relayBytes, Retry: time.Second}
 	}
 	return func() { room.used.Add(-n) }, nil
 }
@@ -71,8 +72,9 @@ const headerRelayed = "Duckwire-Relayed"
 // relayTimeout is how long a node may take to answer what is handed on: longer than a long-poll waits.
 const relayTimeout = 30 * time.Second
 
-// relay hands a request on to the node that a session's token names. It reports false where that is this one, or one that cannot be asked, or that does
-// not know the token: then the session is over. Nothing of a request is read or handed on before its token is known to be good.
+// relay hands a request on to the node that a session's token names. It reports false where that is this one, or one
+// that cannot be asked, or that does not know the token: then the session is over. Nothing of a request is read or
+// handed on before its token is known to be good.
 func (s *server) relay(w http.ResponseWriter, r *http.Request, token string) bool {
 	node := socket.NodeOf(token)
 	if node == "" || r.Header.Get(headerRelayed) != "" || !s.hub.NodeLives(node) {
@@ -116,8 +118,11 @@ func (s *server) relay(w http.ResponseWriter, r *http.Request, token string) boo
 }
 
 // askRelay has another node do a request.
-func (s *server) askRelay(ctx context.Context, node string, r *http.Request, body []byte) (answer relayedAnswer, err error) {
-	req := relayed{Method: r.Method, URI: r.URL.RequestURI(), Host: r.Host, Remote: r.RemoteAddr, Header: r.Header.Clone()}
+func (s *server) askRelay(ctx context.Context, node string, r *http.Request, body []byte) (relayedAnswer, error) {
+	var answer relayedAnswer
+	req := relayed{
+		Method: r.Method, URI: r.URL.RequestURI(), Host: r.Host, Remote: r.RemoteAddr, Header: r.Header.Clone(),
+	}
 	req.Header.Set(headerRelayed, s.hub.Node())
 	raw, err := withBody(&req, body)
 	if err != nil {
@@ -130,7 +135,8 @@ func (s *server) askRelay(ctx context.Context, node string, r *http.Request, bod
 	return answer, err
 }
 
-// tokenKnown is the answer to callKnown for a token that this node has made. Whether its session still lives is found out when it is used.
+// tokenKnown is the answer to callKnown for a token that this node has made. Whether its session still lives is found
+// out when it is used.
 const tokenKnown = "yes"
 
 func (s *server) answerKnown(token []byte) ([]byte, error) {

@@ -21,12 +21,15 @@ func startNodes(t *testing.T, n int) (nodes []*testServer) {
 	t.Helper()
 	url := "redis://" + miniredis.RunT(t).Addr()
 	for i := range n {
-		store, err := redis.Open(redis.Options{URL: url, Node: fmt.Sprint("n", i), Logger: slog.New(slog.DiscardHandler), Timeout: hubtest.Hung})
+		store, err := redis.Open(redis.Options{
+			URL: url, Node: fmt.Sprint("n", i), Logger: slog.New(slog.DiscardHandler), Timeout: hubtest.Hung,
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(store.Close)
-		nodes = append(nodes, startHub(t, hub.Options{Streams: store, Topics: store, Presences: store, Queue: store}, nil))
+		options := hub.Options{Streams: store, Topics: store, Presences: store, Queue: store}
+		nodes = append(nodes, startHub(t, options, nil))
 	}
 	return nodes
 }

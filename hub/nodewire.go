@@ -5,7 +5,8 @@ import (
 	"encoding/json"
 )
 
-// What nodes ask and answer each other is a line of JSON, and behind it the bytes that come with it as they are: no base64 of a body.
+// What nodes ask and answer each other is a line of JSON, and behind it the bytes that come with it as they are: no
+// base64 of a body.
 
 // appendBytes makes a message of what is in the line, and what comes behind it.
 func appendBytes(line any, rest []byte) ([]byte, error) {

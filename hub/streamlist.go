@@ -45,14 +45,15 @@ func (s *Stream) Summary() StreamSummary {
 
 // summary makes one of a record.
 func (rec *StreamRecord) summary() StreamSummary {
-	return StreamSummary{ID: rec.ID, Kind: rec.Kind, Owner: rec.Owner, Topic: rec.Topic, Keep: rec.Keep, State: StreamState{
-		Status: rec.Status, Position: Position{Epoch: rec.Epoch, Offset: rec.Tail}, Bytes: rec.Bytes, Ending: rec.Ending, Info: rec.Info,
-		Timings: rec.Timings, Account: rec.Account,
-	}}
+	st := StreamState{
+		Status: rec.Status, Position: Position{Epoch: rec.Epoch, Offset: rec.Tail}, Bytes: rec.Bytes,
+		Ending: rec.Ending, Info: rec.Info, Timings: rec.Timings, Account: rec.Account,
+	}
+	return StreamSummary{ID: rec.ID, Kind: rec.Kind, Owner: rec.Owner, Topic: rec.Topic, Keep: rec.Keep, State: st}
 }
 
-// ListStreams returns streams of all nodes, the newest first. No text is loaded for it, and this node knows none more of them afterwards. What cannot be
-// had now is not there.
+// ListStreams returns streams of all nodes, the newest first. No text is loaded for it, and this node knows none more
+// of them afterwards. What cannot be had now is not there.
 func (h *Hub) ListStreams(q StreamQuery) []StreamSummary {
 	var list []StreamSummary
 	here := make(map[string]bool)
@@ -104,7 +105,8 @@ func (h *Hub) streamsElsewhere(q *StreamQuery) (list []StreamSummary) {
 // streamsHere returns the newest streams that this node writes.
 func (h *Hub) streamsHere(asked *streamsAsked) []StreamSummary {
 	list := []StreamSummary{}
-	for _, s := range h.Streams(asked.Limit, func(s *Stream) bool { return !s.isRemote() && (asked.Status == "" || s.Status() == asked.Status) }) {
+	wanted := func(s *Stream) bool { return !s.isRemote() && (asked.Status == "" || s.Status() == asked.Status) }
+	for _, s := range h.Streams(asked.Limit, wanted) {
 		list = append(list, s.Summary())
 	}
 	return list

@@ -10,7 +10,8 @@ import (
 	"github.com/duckwire/duckwire/storage/redis/redistest"
 )
 
-// The address of a Redis leads to another master, and the old one, whose connections stay, becomes its replica: nodes dial anew by themselves.
+// The address of a Redis leads to another master, and the old one, whose connections stay, becomes its replica: nodes
+// dial anew by themselves.
 func TestAddressThatMoves(t *testing.T) {
 	old := startRedis(t)
 	next := redistest.Start(t)
@@ -40,10 +41,9 @@ func TestSentinels(t *testing.T) {
 	replica.Follow(master)
 	sentinels := redistest.StartSentinel(t, master)
 	url := "redis+sentinel://" + sentinels + "/" + redistest.MasterName
-	a, b := open(t, redis.Options{URL: url, Timeout: 2 * time.Second}), open(t, redis.Options{URL: url, Timeout: 2 * time.Second})
 	c := &cluster{t: t}
-	for _, s := range []*redis.Store{a, b} {
-		h := hub.New(hub.Options{Topics: s})
+	for range 2 {
+		h := hub.New(hub.Options{Topics: open(t, redis.Options{URL: url, Timeout: 2 * time.Second})})
 		t.Cleanup(h.Close)
 		c.hubs = append(c.hubs, h)
 	}
@@ -67,7 +67,8 @@ func TestSentinelURLs(t *testing.T) {
 		"redis+sentinel://one/m":             {Servers: "one:26379", Master: "m"},
 		"redis+sentinel://one,two:7,[::1]/m": {Servers: "one:26379 two:7 [::1]:26379", Master: "m"},
 		"redis+sentinel://u:p@one:1,two:2/m/5?sentinel_user=s&sentinel_password=t": {
-			Servers: "one:1 two:2", Master: "m", User: "u", Password: "p", Database: 5, SentinelUser: "s", SentinelPassword: "t",
+			Servers: "one:1 two:2", Master: "m", User: "u", Password: "p", Database: 5,
+			SentinelUser: "s", SentinelPassword: "t",
 		},
 		"rediss+sentinel://:p%40@one/m": {Servers: "one:26379", Master: "m", Password: "p@", TLS: true},
 		"redis://u:p@one/5":             {Servers: "one:6379", User: "u", Password: "p", Database: 5},
@@ -77,8 +78,10 @@ func TestSentinelURLs(t *testing.T) {
 		}
 	}
 	for _, url := range []string{
-		"redis+sentinel://u:guess-1234@one", "redis+sentinel://u:guess-1234@/m", "redis+sentinel://u:guess-1234@one/m/x", "http+sentinel://u:guess-1234@one/m",
-		"redis+sentinel://u:guess-1234@one,/m", "redis://u:guess-1234@[one/5", "redis+sentinel://u:guess-1234@one/m/-1", "redis+sentinel://u:guess%zz1234@one/m",
+		"redis+sentinel://u:guess-1234@one", "redis+sentinel://u:guess-1234@/m",
+		"redis+sentinel://u:guess-1234@one/m/x", "http+sentinel://u:guess-1234@one/m",
+		"redis+sentinel://u:guess-1234@one,/m", "redis://u:guess-1234@[one/5",
+		"redis+sentinel://u:guess-1234@one/m/-1", "redis+sentinel://u:guess%zz1234@one/m",
 	} {
 		if got, err := redis.ParseAddress(url); err == nil || strings.Contains(err.Error(), "1234") {
 			t.Errorf("%s: %+v, %v", url, got, err)

@@ -7,8 +7,8 @@ import (
 
 // frame is what nodes tell each other on the bus: a piece of a message, or a word about one.
 //
-// On the wire it is the byte 1, the kind, then as unsigned varints the id, the whole size, the place and the length of the sender's name, then the
-// name, and the piece up to the end.
+// On the wire it is the byte 1, the kind, then as unsigned varints the id, the whole size, the place and the length of
+// the sender's name, then the name, and the piece up to the end.
 type frame struct {
 	kind  frameKind
 	from  string // the node that sends it

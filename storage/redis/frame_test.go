@@ -33,7 +33,8 @@ func TestFrame(t *testing.T) {
 	if again, err := redis.FrameAgain(whole); err != nil || !bytes.Equal(again, whole) {
 		t.Errorf("%q became %q: %v", whole, again, err)
 	}
-	for _, b := range [][]byte{nil, {1}, []byte(`{"i":"1"}`), whole[:8], {1, 'q', 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01, 0, 0}} {
+	huge := []byte{1, 'q', 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01, 0, 0}
+	for _, b := range [][]byte{nil, {1}, []byte(`{"i":"1"}`), whole[:8], huge} {
 		if _, err := redis.FrameAgain(b); err == nil {
 			t.Errorf("%q is taken for a frame", b)
 		}

@@ -14,8 +14,8 @@ var livesLua string
 
 var livesScript = newScript(livesLua)
 
-// beatOn renews this node's lease, and looks for others whose leases have run out, until the context ends. Then it gives the lease back. It closes
-// joined after the first time.
+// beatOn renews this node's lease, and looks for others whose leases have run out, until the context ends. Then it
+// gives the lease back. It closes joined after the first time.
 func (n *nodes) beatOn(ctx context.Context, events *hub.NodeEvents, joined chan<- struct{}) {
 	tick := time.NewTicker(n.store.Lease / 4)
 	defer tick.Stop()
@@ -47,7 +47,7 @@ func (n *nodes) beatOn(ctx context.Context, events *hub.NodeEvents, joined chan<
 type census struct {
 	alive map[string]bool // all that have not been found dead, each with whether its lease holds
 	lives map[string]bool // of the servers of Redis that said so
-	fresh bool            // this node's lease was gone, or it was not among the nodes: it has just come, was away, or Redis has forgotten it
+	fresh bool            // this node's lease was gone, or it was not among the nodes: it has come, was away, or is forgotten
 }
 
 // beat returns the nodes that are found dead, and whether Redis may have forgotten something of this one.
@@ -100,9 +100,10 @@ func (s *Store) LeaseValid() bool {
 	return !renewed.IsZero() && holds(renewed, time.Now(), s.Lease)
 }
 
-// holds reports whether a lease that was asked for at one moment holds at another, by this node's clocks. Redis counts from when it was asked, which
-// is later. A tenth of the lease is for clocks that do not run at the same speed, and for what is done between the look and the write. The steady clock
-// of a machine may stand still while the machine sleeps, so the other clock is looked at as well.
+// holds reports whether a lease that was asked for at one moment holds at another, by this node's clocks. Redis counts
+// from when it was asked, which is later. A tenth of the lease is for clocks that do not run at the same speed, and for
+// what is done between the look and the write. The steady clock of a machine may stand still while the machine sleeps,
+// so the other clock is looked at as well.
 func holds(asked, now time.Time, lease time.Duration) bool {
 	steady, wall := now.Sub(asked), now.Round(0).Sub(asked.Round(0))
 	return max(steady, wall) < lease-lease/10
@@ -126,12 +127,14 @@ func (n *nodes) gone() (dead []string) {
 	return dead
 }
 
-// renew renews this node's lease, and looks at the others. What it does again and again is taken by a Redis that is full, too.
+// renew renews this node's lease, and looks at the others. What it does again and again is taken by a Redis that is
+// full, too.
 func (s *Store) renew() (c census, err error) {
 	me := s.Options.Node
-	leased, err := s.do(s.client.B().Pexpire().Key(s.leaseKey(me)).Milliseconds(s.Lease.Milliseconds()).Build()).AsBool()
+	key, lease := s.leaseKey(me), s.Lease.Milliseconds()
+	leased, err := s.do(s.client.B().Pexpire().Key(key).Milliseconds(lease).Build()).AsBool()
 	if err == nil && !leased {
-		err = s.do(s.client.B().Set().Key(s.leaseKey(me)).Value("1").PxMilliseconds(s.Lease.Milliseconds()).Build()).Error()
+		err = s.do(s.client.B().Set().Key(key).Value("1").PxMilliseconds(lease).Build()).Error()
 	}
 	if err != nil {
 		return c, err
@@ -149,7 +152,8 @@ func (s *Store) renew() (c census, err error) {
 
 // hasRoom says so where Redis takes nothing more because it is full.
 func (s *Store) hasRoom() error {
-	if err := s.do(s.client.B().Set().Key(s.roomKey()).Value("1").PxMilliseconds(s.Lease.Milliseconds()).Build()).Error(); err != nil {
+	set := s.client.B().Set().Key(s.roomKey()).Value("1").PxMilliseconds(s.Lease.Milliseconds()).Build()
+	if err := s.do(set).Error(); err != nil {
 		return unavailable(err)
 	}
 	return nil
@@ -174,7 +178,8 @@ func (n *nodes) bury(node string, died func(node string, streams []string) bool)
 	n.seen[node] = true // and so gone says again that it is dead, also where it is in the set no more
 }
 
-// Others implements hub.Nodes. It asks Redis: a node that has just come is among them. Where that cannot be asked, they are those of the last beat.
+// Others implements hub.Nodes. It asks Redis: a node that has just come is among them. Where that cannot be asked, they
+// are those of the last beat.
 func (s *Store) Others() (others []string) {
 	c, err := s.census()
 	if err != nil {
@@ -210,7 +215,8 @@ func (s *Store) census() (c census, err error) {
 	return c, nil
 }
 
-// look reports whether a node's lease is there, and which life of a server says so. Of the node "" that is the server that has the set of nodes.
+// look reports whether a node's lease is there, and which life of a server says so. Of the node "" that is the server
+// that has the set of nodes.
 func (s *Store) look(node string) (there bool, life string, err error) {
 	key := s.nodesKey()
 	if node != "" {

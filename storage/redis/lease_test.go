@@ -57,8 +57,8 @@ func TestLeaseHolds(t *testing.T) {
 	}
 }
 
-// Redis is restarted, and has nothing any more. One node is back at once, the other one only after some beats: it is not found dead meanwhile, and its
-// stream goes on.
+// Redis is restarted, and has nothing any more. One node is back at once, the other one only after some beats: it is
+// not found dead meanwhile, and its stream goes on.
 func TestRestartedEmptyNobodyIsDead(t *testing.T) {
 	server := startRedis(t)
 	a, b := startNode(t, server), startNode(t, server)
@@ -108,9 +108,11 @@ func TestForgottenBetweenBeats(t *testing.T) {
 func TestRestartedEmptyAndDead(t *testing.T) {
 	server := startRedis(t)
 	const lease = 4 * time.Second
-	a, b := open(t, redis.Options{URL: server.URL(), Lease: lease}), open(t, redis.Options{URL: server.URL(), Lease: lease})
+	o := redis.Options{URL: server.URL(), Lease: lease}
+	a, b := open(t, o), open(t, o)
 	deaths := make(chan string, 9)
-	defer b.Serve(hub.NodeEvents{Died: func(node string, _ []string) bool { deaths <- node; return true }, Lost: func() {}, Missed: func() {}})()
+	died := func(node string, _ []string) bool { deaths <- node; return true }
+	defer b.Serve(hub.NodeEvents{Died: died, Lost: func() {}, Missed: func() {}})()
 	stop := a.Serve(hub.NodeEvents{})
 	for begun := b.Beaten(); b.Beaten() == begun; time.Sleep(lease / 40) { // it knows of the other one
 	}

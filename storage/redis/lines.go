@@ -11,8 +11,9 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// lines are a store's connections to Redis. Where a master is replaced, the address may lead to the new one while connections to the old one stay,
-// until somebody kills them. Then they are all ended, and are dialled anew when they are needed next.
+// lines are a store's connections to Redis. Where a master is replaced, the address may lead to the new one while
+// connections to the old one stay, until somebody kills them. Then they are all ended, and are dialled anew when they
+// are needed next.
 type lines struct {
 	dial func(ctx context.Context, address string, dialer *net.Dialer, config *tls.Config) (net.Conn, error)
 
@@ -36,7 +37,9 @@ func (l *line) Close() error {
 }
 
 // connect dials.
-func (ls *lines) connect(ctx context.Context, address string, dialer *net.Dialer, config *tls.Config) (net.Conn, error) {
+func (ls *lines) connect(ctx context.Context, address string, dialer *net.Dialer, config *tls.Config) (
+	net.Conn, error,
+) {
 	conn, err := ls.dial(ctx, address, dialer, config)
 	if err != nil {
 		return nil, err

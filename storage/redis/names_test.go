@@ -22,12 +22,16 @@ func TestInstallationsOnOneRedis(t *testing.T) {
 		}
 		type installation struct{ a, b *node }
 		var all []installation
-		for _, o := range []redis.Options{{URL: url}, {URL: database("5")}, {URL: url, Prefix: "one:"}, {URL: url, Prefix: "two:"}, {URL: database("5"), Prefix: "one:"}} {
+		for _, o := range []redis.Options{
+			{URL: url}, {URL: database("5")}, {URL: url, Prefix: "one:"}, {URL: url, Prefix: "two:"},
+			{URL: database("5"), Prefix: "one:"},
+		} {
 			start := func() *node {
 				n := &node{stopped: make(chan string, 9)}
 				o.Node, o.Lease = "", lease
 				n.store = open(t, o)
-				n.Hub = hub.New(hub.Options{Topics: n.store, Presences: n.store, Streams: n.store, Queue: n.store, Provider: n})
+				s := n.store
+				n.Hub = hub.New(hub.Options{Topics: s, Presences: s, Streams: s, Queue: s, Provider: n})
 				t.Cleanup(n.Close)
 				return n
 			}
@@ -71,7 +75,8 @@ func TestInstallationsOnOneRedis(t *testing.T) {
 	})
 }
 
-// Without a prefix the keys are called as they always were, with one all begin with it, and whatever could not stand there is refused.
+// Without a prefix the keys are called as they always were, with one all begin with it, and whatever could not stand
+// there is refused.
 func TestPrefix(t *testing.T) {
 	for prefix, begin := range map[string]string{"": "dw:{", "shop-1.": "shop-1.dw:{"} {
 		server := miniredis.RunT(t)
@@ -92,9 +97,9 @@ func TestPrefix(t *testing.T) {
 		h.Close()
 	}
 	for _, prefix := range []string{"{x}", "a b", "a*", strings.Repeat("x", 65)} {
-		if s, err := redis.Open(redis.Options{URL: startMini(t), Node: "n", Prefix: prefix}); err == nil || !strings.Contains(err.Error(), "redis_prefix") {
+		_, err := redis.Open(redis.Options{URL: startMini(t), Node: "n", Prefix: prefix})
+		if err == nil || !strings.Contains(err.Error(), "redis_prefix") {
 			t.Errorf("%q: %v", prefix, err)
-			s.Close()
 		}
 	}
 }

@@ -11,10 +11,10 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// A message between nodes goes in pieces, so that what else is on the bus passes between them, and so that Redis never has more for a node than
-// that can take: Redis cuts a connection that lags too far behind (client-output-buffer-limit). What is short goes in one piece, and is not
-// confirmed. Of anything else the receiver confirms each piece before the next one is sent, and a node has at most so many pieces on their way to
-// another one.
+// A message between nodes goes in pieces, so that what else is on the bus passes between them, and so that Redis never
+// has more for a node than that can take: Redis cuts a connection that lags too far behind
+// (client-output-buffer-limit). What is short goes in one piece, and is not confirmed. Of anything else the receiver
+// confirms each piece before the next one is sent, and a node has at most so many pieces on their way to another one.
 const (
 	shortBytes  = 8 << 10
 	pieceBytes  = 256 << 10
@@ -35,7 +35,9 @@ type parcels struct {
 	windows map[string]*window        // by node
 	coming  map[parcelKey]*parcel
 
-	requests, answers, taken budget // bytes: of requests that wait for their answers; of answers that go; of what comes, and what is worked on
+	requests budget // bytes of requests that wait for their answers
+	answers  budget // bytes of answers that go
+	taken    budget // bytes of what comes, and of requests that are worked on
 }
 
 // parcel is a message of which some pieces have come.
@@ -60,8 +62,8 @@ func newParcels(limit int64) parcels {
 	}
 }
 
-// budget is a number of bytes that may be in use at one time. One message always fits where nothing else is. Short messages do not count: how many
-// there are is limited (maxCalls), and they must pass where long ones are many.
+// budget is a number of bytes that may be in use at one time. One message always fits where nothing else is. Short
+// messages do not count: how many there are is limited (maxCalls), and they must pass where long ones are many.
 type budget struct {
 	name  string
 	limit int64
@@ -92,7 +94,8 @@ func (b *budget) give(n int) {
 	b.used -= int64(n)
 }
 
-// underWay says that so much is under way between the nodes that no more is taken for the moment. It matches hub.ErrUnavailable.
+// underWay says that so much is under way between the nodes that no more is taken for the moment. It matches
+// hub.ErrUnavailable.
 func underWay(name string, limit int64) error {
 	return &hub.LimitError{Kind: hub.ErrUnavailable, Name: name, Limit: limit, Retry: time.Second}
 }
@@ -119,7 +122,8 @@ func (s *Store) send(ctx context.Context, node string, kind frameKind, id uint64
 	for at := 0; at < len(body); at += pieceBytes {
 		f.at, f.piece = uint64(at), body[at:min(at+pieceBytes, len(body))]
 		if err := s.sendConfirmed(ctx, node, f, window, words); err != nil {
-			_, _ = s.publish(s.channel(s.nodeKey(node)), word(droppedFrame, kind, s.Options.Node, id, 0, "")) // else it is dropped after a while
+			// Where this does not come, it is dropped after a while.
+			_, _ = s.publish(s.nodeChannel(node), word(droppedFrame, kind, s.Options.Node, id, 0, ""))
 			return err
 		}
 	}
@@ -127,7 +131,7 @@ func (s *Store) send(ctx context.Context, node string, kind frameKind, id uint64
 }
 
 func (s *Store) sendPiece(node string, f *frame) error {
-	heard, err := s.publish(s.channel(s.nodeKey(node)), f)
+	heard, err := s.publish(s.nodeChannel(node), f)
 	if err == nil && heard == 0 && !s.cluster { // of a cluster's servers each counts its own listeners only
 		err = fmt.Errorf("node %s is not there: %w", node, hub.ErrUnavailable)
 	}
@@ -205,8 +209,8 @@ func (p *parcels) told(w *frame) {
 	}
 }
 
-// add takes a piece of a message. It returns the message where that is the last one: its bytes are in the budget of what is taken, for the caller to
-// give back. Where pieces are missing, or there is no room, the message is not taken.
+// add takes a piece of a message. It returns the message where that is the last one: its bytes are in the budget of
+// what is taken, for the caller to give back. Where pieces are missing, or there is no room, the message is not taken.
 func (p *parcels) add(f *frame) (body []byte, whole bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -8,8 +8,8 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// maxCalls is how many requests of other nodes are worked on at one time, among them long-polls that wait, and how many of this node's are under
-// way. More are refused.
+// maxCalls is how many requests of other nodes are worked on at one time, among them long-polls that wait, and how many
+// of this node's are under way. More are refused.
 const maxCalls = 10_000
 
 // service is this node's being there for the others.
@@ -30,7 +30,7 @@ type service struct {
 func (s *Store) Serve(events hub.NodeEvents) (stop func()) {
 	v := &service{store: s, events: events, room: make(chan struct{}, maxCalls), standing: make(chan struct{})}
 	ctx, cancel := context.WithCancel(s.ctx)
-	unfollow := s.bus.follow(s.channel(s.nodeKey(s.Options.Node)), &follower{gap: v.gap, heard: v.heard})
+	unfollow := s.bus.follow(s.nodeChannel(s.Options.Node), &follower{gap: v.gap, heard: v.heard})
 	unfollowAll := s.bus.follow(s.allChannel(), &follower{gap: func() {}, heard: v.heard})
 	joined := make(chan struct{})
 	v.work.Go(func() { s.nodes.beatOn(ctx, &events, joined) })
@@ -86,7 +86,8 @@ func (v *service) heard(message string) {
 	switch f.kind {
 	case refusedFrame:
 		if f.about() == requestFrame {
-			v.store.nodes.answer(f.id, answered{err: fmt.Errorf("node %s: %s: %w", f.from, f.piece, hub.ErrUnavailable)})
+			err := fmt.Errorf("node %s: %s: %w", f.from, f.piece, hub.ErrUnavailable)
+			v.store.nodes.answer(f.id, answered{err: err})
 		}
 	case droppedFrame:
 		p.drop(parcelKey{f.about(), f.from, f.id})
@@ -132,7 +133,7 @@ func (v *service) refuse(f *frame, why error) {
 
 // say sends a word about a message. What is lost of them the other node does not wait for without end.
 func (v *service) say(node string, w *frame) {
-	v.work.Go(func() { _, _ = v.store.publish(v.store.channel(v.store.nodeKey(node)), w) })
+	v.work.Go(func() { _, _ = v.store.publish(v.store.nodeChannel(node), w) })
 }
 
 // begin has a request answered.
@@ -162,7 +163,8 @@ func (v *service) answer(f *frame, request []byte) {
 		defer s.parcels.answers.give(len(body))
 		err = s.send(s.ctx, f.from, answerFrame, f.id, body)
 	} else {
-		_, _ = s.publish(s.channel(s.nodeKey(f.from)), word(refusedFrame, requestFrame, s.Options.Node, f.id, 0, err.Error()))
+		refusal := word(refusedFrame, requestFrame, s.Options.Node, f.id, 0, err.Error())
+		_, _ = s.publish(s.nodeChannel(f.from), refusal)
 	}
 	if err != nil {
 		s.Logger.Warn("another node's request cannot be answered", "node", f.from, "error", err)

@@ -31,7 +31,8 @@ var (
 	claimScript = newScript(streamClaim)
 )
 
-// runningTTL is for how long a stream is kept that nothing more is heard of. Whoever looks for it before knows whether its node lives.
+// runningTTL is for how long a stream is kept that nothing more is heard of. Whoever looks for it before knows whether
+// its node lives.
 const runningTTL = 24 * time.Hour
 
 // AddStream implements hub.SharedStreams.
@@ -161,7 +162,8 @@ func (s *Store) saving(rec *hub.StreamRecord) (call scriptCall, err error) {
 		whole = "1"
 	}
 	key := s.streamKey(rec.ID)
-	args := []string{s.channel(key), s.Options.Node, string(raw), strconv.FormatUint(rec.Tail, 10), millis(ttl), string(message), whole}
+	tail := strconv.FormatUint(rec.Tail, 10)
+	args := []string{s.channel(key), s.Options.Node, string(raw), tail, millis(ttl), string(message), whole}
 	for i := range rec.Runs {
 		run, err := json.Marshal(&rec.Runs[i])
 		if err != nil {
@@ -189,8 +191,8 @@ func (s *Store) saved(rec *hub.StreamRecord, result rueidis.RedisResult) error {
 	return s.mine(rec.ID)
 }
 
-// mine keeps the set of this node's streams, by which others find what it leaves behind when it dies: those that have not ended, and those
-// that are still to be deleted.
+// mine keeps the set of this node's streams, by which others find what it leaves behind when it dies: those that have
+// not ended, and those that are still to be deleted.
 func (s *Store) mine(id string) error {
 	s.ownMu.Lock()
 	known := s.own[id]
@@ -281,7 +283,8 @@ func (s *Store) FindStream(user, id string) (*hub.SharedStream, error) {
 func (s *Store) readStream(id string) (*hub.SharedStream, error) {
 	key := s.streamKey(id)
 	// The record is read before the runs: these may then go further, and are cut to what the record says.
-	results, err := s.doAll(s.client.B().Hmget().Key(key).Field("n", "r").Build(), s.client.B().Hvals().Key(key+":r").Build())
+	b := s.client.B
+	results, err := s.doAll(b().Hmget().Key(key).Field("n", "r").Build(), b().Hvals().Key(key+":r").Build())
 	if err != nil {
 		return nil, err
 	}
@@ -329,7 +332,8 @@ func parseHead(id string, values []rueidis.RedisMessage) (*hub.SharedStream, err
 	return &hub.SharedStream{Node: node, Record: *rec}, nil
 }
 
-// parseRuns reads the runs up to an offset, in order. What was sent twice, after an answer was lost, is there in other pieces, too.
+// parseRuns reads the runs up to an offset, in order. What was sent twice, after an answer was lost, is there in other
+// pieces, too.
 func parseRuns(texts []string, tail uint64) ([]hub.Run, error) {
 	all := make([]hub.Run, len(texts))
 	for i := range texts {
@@ -374,8 +378,8 @@ func (s *Store) FollowStream(id string, heard func(*hub.SharedStream), gap func(
 	}})
 }
 
-// ClaimStream implements hub.SharedStreams. The stream is put into this node's set first: should this node die as soon as it has claimed the stream,
-// others find it there.
+// ClaimStream implements hub.SharedStreams. The stream is put into this node's set first: should this node die as soon
+// as it has claimed the stream, others find it there.
 func (s *Store) ClaimStream(id, from string) (*hub.SharedStream, error) {
 	if err := s.mine(id); err != nil {
 		return nil, err
@@ -388,14 +392,16 @@ func (s *Store) ClaimStream(id, from string) (*hub.SharedStream, error) {
 	found, err := parseStream(id, out)
 	if errors.Is(err, hub.ErrNotFound) || err == nil && found.Node != s.Options.Node {
 		s.disown(id)
-		_ = s.do(s.client.B().Zrem().Key(s.ownKey(s.Options.Node)).Member(id).Build()) // what stays in the set by mistake does no harm
+		// What stays in the set by mistake does no harm.
+		_ = s.do(s.client.B().Zrem().Key(s.ownKey(s.Options.Node)).Member(id).Build())
 	}
 	return found, err
 }
 
 // StreamsOf implements hub.SharedStreams.
 func (s *Store) StreamsOf(owner string, limit int) ([]hub.SharedStream, error) {
-	ids, err := s.do(s.client.B().Zrange().Key(s.ownerKey(owner) + "i").Min("0").Max(strconv.Itoa(limit - 1)).Rev().Build()).AsStrSlice()
+	newest := s.client.B().Zrange().Key(s.ownerKey(owner) + "i").Min("0").Max(strconv.Itoa(limit - 1)).Rev().Build()
+	ids, err := s.do(newest).AsStrSlice()
 	if err != nil {
 		return nil, unavailable(err)
 	}
@@ -429,8 +435,8 @@ func (s *Store) StreamsOf(owner string, limit int) ([]hub.SharedStream, error) {
 	return list, nil
 }
 
-// headOf reads what is kept of a stream but its runs. How long its text is stands in the record, unless an earlier version wrote that: then it is
-// counted.
+// headOf reads what is kept of a stream but its runs. How long its text is stands in the record, unless an earlier
+// version wrote that: then it is counted.
 func (s *Store) headOf(id string, values []rueidis.RedisMessage) (*hub.SharedStream, error) {
 	found, err := parseHead(id, values)
 	if err != nil || found.Record.Bytes > 0 || found.Record.Tail == 0 {

@@ -36,7 +36,8 @@ const (
 //
 //	redis+sentinel://[USER[:PASSWORD]@]HOST[:PORT][,HOST[:PORT]…]/MASTER[/DATABASE][?sentinel_user=…&sentinel_password=…]
 //
-// and rediss+sentinel:// with TLS to all of them. User and password are those of the master; the sentinels may have their own.
+// and rediss+sentinel:// with TLS to all of them. User and password are those of the master; the sentinels may have
+// their own.
 func parseSentinelURL(text string) (opts rueidis.ClientOption, err error) {
 	scheme, rest, _ := strings.Cut(text, sentinelSuffix+"://")
 	authority, path := rest, ""
@@ -77,7 +78,8 @@ func parseSentinelURL(text string) (opts rueidis.ClientOption, err error) {
 		}
 	}
 	opts.Sentinel = rueidis.SentinelOption{
-		MasterSet: master, Username: u.Query().Get("sentinel_user"), Password: u.Query().Get("sentinel_password"), TLSConfig: opts.TLSConfig,
+		MasterSet: master, TLSConfig: opts.TLSConfig,
+		Username: u.Query().Get("sentinel_user"), Password: u.Query().Get("sentinel_password"),
 		TopologyRefreshInterval: 5 * time.Second, // should the word that the master is another one be lost
 	}
 	return opts, nil

@@ -15,8 +15,8 @@ import (
 // MasterName is what the sentinel calls its master.
 const MasterName = "the-master"
 
-// StartSentinel starts a sentinel that watches a master, and returns its address. It is redis-server in another role, and has another one become the
-// master by itself soon after the first one is gone.
+// StartSentinel starts a sentinel that watches a master, and returns its address. It is redis-server in another role,
+// and has another one become the master by itself soon after the first one is gone.
 func StartSentinel(t testing.TB, master *Server) (address string) {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "duckwire-sentinel-")
