@@ -63,7 +63,7 @@ func (s *server) startAnalysis(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	setStreamHeaders(w.Header(), stream)
-	writeJSON(w, http.StatusAccepted, s.viewStream(stream, nil, false))
+	writeJSON(w, http.StatusAccepted, viewStreamNow(stream))
 	return nil
 }
 

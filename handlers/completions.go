@@ -45,7 +45,7 @@ func (s *server) complete(d door) handlerFunc {
 		switch {
 		case prefersAsync(r):
 			w.Header().Set("Preference-Applied", "respond-async")
-			writeJSON(w, http.StatusAccepted, s.viewStream(stream, nil, false))
+			writeJSON(w, http.StatusAccepted, viewStreamNow(stream))
 		case req.Stream:
 			return s.streamOpenAI(w, r, stream)
 		default:

@@ -9,6 +9,7 @@ import (
 
 // What this edge asks of those on other nodes.
 const (
+	callKnown      = "known" // a session's token → tokenKnown, or anything else
 	callRelay      = "relay"
 	callDisconnect = "disconnect"
 	callRevoke     = "revoke"
@@ -17,6 +18,7 @@ const (
 
 // joinNodes answers what other nodes ask. On one node nobody asks.
 func (s *server) joinNodes() {
+	s.hub.OnCall(callKnown, s.answerKnown)
 	s.hub.OnCall(callRelay, s.answerRelay)
 	s.hub.OnCall(callDisconnect, func(user []byte) ([]byte, error) { return count(s.disconnectHere(string(user))), nil })
 	s.hub.OnCall(callRevoke, func(body []byte) ([]byte, error) {

@@ -7,27 +7,63 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub/errs"
 )
 
-// A socket whose client comes and goes (long-poll, SSE with POST) lives on one node. A load balancer without sticky sessions sends its requests to
-// any: they are then handed on, through what the nodes share.
+// A socket whose client comes and goes (long-poll, SSE with POST) lives on one node. A load balancer without sticky
+// sessions sends its requests to any: they are then handed on, through what the nodes share.
 
-// relayed is a request on its way to another node.
+// relayed is a request on its way to another node: a line of JSON, and behind it the body as it is.
 type relayed struct {
 	Method, URI, Host, Remote string
 	Header                    http.Header
-	Body                      []byte
+	Body                      []byte `json:"-"`
 }
 
-// relayedAnswer is what came of it.
+// relayedAnswer is what came of it, written in the same way.
 type relayedAnswer struct {
 	Status int
 	Header http.Header
-	Body   []byte
+	Body   []byte `json:"-"`
+}
+
+// withBody writes a request or an answer with its body.
+func withBody(head any, body []byte) ([]byte, error) {
+	raw, err := json.Marshal(head) // has no line feed
+	if err != nil {
+		return nil, err
+	}
+	return append(append(raw, '\n'), body...), nil
+}
+
+// cutBody reads what withBody wrote.
+func cutBody(raw []byte, head any) (body []byte, err error) {
+	line, body, _ := bytes.Cut(raw, []byte{'\n'})
+	return body, json.Unmarshal(line, head)
+}
+
+// relayBytes is how many bytes of bodies may be on their way to other nodes at one time. One request is always taken.
+const relayBytes = 64 << 20
+
+// relayRoom counts them.
+type relayRoom struct{ used atomic.Int64 }
+
+// enter takes room for the body of a request, as long as it says that it is or may be, until leave is called.
+func (room *relayRoom) enter(r *http.Request, most int64) (leave func(), err error) {
+	n := r.ContentLength
+	if n < 0 {
+		n = most
+	}
+	if n = min(n, most); room.used.Add(n) > max(relayBytes, n) {
+		room.used.Add(-n)
+		const name = "bytes on their way to other nodes"
+		return nil, &errs.LimitError{Kind: errs.ErrUnavailable, Name: name, Limit: relayBytes, Retry: time.Second}
+	}
+	return func() { room.used.Add(-n) }, nil
 }
 
 // headerRelayed marks a request that was handed on: it is not handed on again.
@@ -36,13 +72,25 @@ const headerRelayed = "Duckwire-Relayed"
 // relayTimeout is how long a node may take to answer what is handed on: longer than a long-poll waits.
 const relayTimeout = 30 * time.Second
 
-// relay hands a request on to the node that a session's token names. It reports false where that is this one, or one that cannot be asked: then the
-// session is over.
+// relay hands a request on to the node that a session's token names. It reports false where that is this one, or one
+// that cannot be asked, or that does not know the token: then the session is over. Nothing of a request is read or
+// handed on before its token is known to be good.
 func (s *server) relay(w http.ResponseWriter, r *http.Request, token string) bool {
 	node := socket.NodeOf(token)
 	if node == "" || r.Header.Get(headerRelayed) != "" || !s.hub.NodeLives(node) {
 		return false
 	}
+	ctx, cancel := context.WithTimeout(r.Context(), relayTimeout)
+	defer cancel()
+	if known, err := s.hub.Call(ctx, node, callKnown, []byte(token)); err != nil || string(known) != tokenKnown {
+		return false
+	}
+	leave, err := s.relaying.enter(r, s.BodyBytes)
+	if err != nil {
+		s.WriteError(w, r, err)
+		return true
+	}
+	defer leave()
 	body, err := io.ReadAll(r.Body)
 	var tooLarge *http.MaxBytesError
 	if err != nil && !errors.As(err, &tooLarge) {
@@ -51,20 +99,9 @@ func (s *server) relay(w http.ResponseWriter, r *http.Request, token string) boo
 		s.WriteError(w, r, err)
 		return true
 	}
-	req := relayed{Method: r.Method, URI: r.URL.RequestURI(), Host: r.Host, Remote: r.RemoteAddr, Header: r.Header.Clone(), Body: body}
-	req.Header.Set(headerRelayed, s.hub.Node())
-	raw, err := json.Marshal(&req)
-	if err != nil {
-		s.WriteError(w, r, err)
-		return true
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), relayTimeout)
-	defer cancel()
-	var answer relayedAnswer
-	if raw, err = s.hub.Call(ctx, node, callRelay, raw); err == nil {
-		err = json.Unmarshal(raw, &answer)
-	}
-	if errors.Is(err, errs.ErrUnavailable) {
+	answer, err := s.askRelay(ctx, node, r, body)
+	full := r.Method == http.MethodPost && errors.As(err, new(*errs.LimitError)) // who polls would not understand that
+	if errors.Is(err, errs.ErrUnavailable) && !full {
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		return false
 	}
@@ -80,22 +117,52 @@ func (s *server) relay(w http.ResponseWriter, r *http.Request, token string) boo
 	return true
 }
 
+// askRelay has another node do a request.
+func (s *server) askRelay(ctx context.Context, node string, r *http.Request, body []byte) (relayedAnswer, error) {
+	var answer relayedAnswer
+	req := relayed{
+		Method: r.Method, URI: r.URL.RequestURI(), Host: r.Host, Remote: r.RemoteAddr, Header: r.Header.Clone(),
+	}
+	req.Header.Set(headerRelayed, s.hub.Node())
+	raw, err := withBody(&req, body)
+	if err != nil {
+		return answer, err
+	}
+	if raw, err = s.hub.Call(ctx, node, callRelay, raw); err != nil {
+		return answer, err
+	}
+	answer.Body, err = cutBody(raw, &answer)
+	return answer, err
+}
+
+// tokenKnown is the answer to callKnown for a token that this node has made. Whether its session still lives is found
+// out when it is used.
+const tokenKnown = "yes"
+
+func (s *server) answerKnown(token []byte) ([]byte, error) {
+	if s.sockets.Knows(string(token)) {
+		return []byte(tokenKnown), nil
+	}
+	return []byte("no"), nil
+}
+
 // answerRelay does what another node has handed on.
-func (s *server) answerRelay(body []byte) ([]byte, error) {
+func (s *server) answerRelay(raw []byte) ([]byte, error) {
 	var req relayed
-	if err := json.Unmarshal(body, &req); err != nil {
+	body, err := cutBody(raw, &req)
+	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), relayTimeout)
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, req.Method, req.URI, bytes.NewReader(req.Body))
+	r, err := http.NewRequestWithContext(ctx, req.Method, req.URI, bytes.NewReader(body))
 	if err != nil {
 		return nil, errs.Invalid("uri", "nodes of different versions? %v", err)
 	}
 	r.Header, r.Host, r.RemoteAddr, r.RequestURI = req.Header, req.Host, req.Remote, req.URI
 	w := &keptAnswer{relayedAnswer{Status: http.StatusOK, Header: make(http.Header)}}
 	s.whole.ServeHTTP(w, r)
-	return json.Marshal(&w.answer)
+	return withBody(&w.answer, w.answer.Body)
 }
 
 // keptAnswer is a ResponseWriter that keeps what is written.

@@ -117,6 +117,7 @@ type server struct {
 
 	channels *channels.Table
 	sockets  *socket.Server
+	relaying relayRoom
 }
 
 // Edge is the handler of every path, and what lives on behind it: the sockets. End it with Drain and Close.

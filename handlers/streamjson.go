@@ -102,7 +102,7 @@ func (s *server) streamJSON(w http.ResponseWriter, r *http.Request, stream *hub.
 			return err
 		}
 	}
-	view := s.viewStream(stream, reader, true)
+	view := viewStream(stream, reader)
 	if reset != nil {
 		view.Reset = viewReset(reset)
 	}
@@ -124,27 +124,33 @@ func (s *server) awaitStream(r *http.Request, stream *hub.Stream, after log.Posi
 }
 
 // viewStream makes the JSON of a stream from the reader's place on. It reads the reader to the stream's tail, so that text, events and
-// position are of one moment. A nil reader leaves text and events out.
-func (s *server) viewStream(stream *hub.Stream, reader *log.Reader, withText bool) *streamView {
-	var st hub.StreamState
-	v := &streamView{ID: stream.ID, Kind: stream.Kind, Owner: stream.Owner, Usage: json.RawMessage("null"), Keep: keepView(stream.Keep)}
-	if withText {
-		var items []log.Item
-		var reset *log.Reset
-		st, items, reset = stream.Snapshot(reader)
-		v.Reset = viewReset(reset)
-		v.Text = ptr(string(st.Text))
-		v.Events = eventViews(items, stream.Epoch())
-	} else {
-		st = stream.State()
-	}
-	if stream.Topic != "" {
-		v.Topic = &stream.Topic
+// position are of one moment.
+func viewStream(stream *hub.Stream, reader *log.Reader) *streamView {
+	sum := stream.Summary()
+	st, items, reset := stream.Snapshot(reader)
+	sum.State = st
+	v := viewSummary(&sum)
+	v.Reset = viewReset(reset)
+	v.Text = ptr(string(st.Text))
+	v.Events = eventViews(items, stream.Epoch())
+	v.Watchers-- // this request itself
+	return v
+}
+
+// viewStreamNow makes the JSON of a stream as it stands, without text and events.
+func viewStreamNow(stream *hub.Stream) *streamView {
+	sum := stream.Summary()
+	return viewSummary(&sum)
+}
+
+// viewSummary makes the JSON of a stream without text and events.
+func viewSummary(sum *hub.StreamSummary) *streamView {
+	st := &sum.State
+	v := &streamView{ID: sum.ID, Kind: sum.Kind, Owner: sum.Owner, Usage: json.RawMessage("null"), Keep: keepView(sum.Keep)}
+	if sum.Topic != "" {
+		v.Topic = &sum.Topic
 	}
 	v.Status, v.At, v.Bytes, v.Position, v.Watchers = st.Status, st.At, st.Bytes, st.Position.String(), st.Watchers
-	if reader != nil {
-		v.Watchers-- // this request itself
-	}
 	if e := st.Ending; e.Status != "" {
 		v.FinishReason, v.Error = textOrNil(e.FinishReason), e.Error
 		if len(e.Usage) > 0 {
@@ -214,16 +220,10 @@ func (s *server) listStreams(w http.ResponseWriter, r *http.Request) error {
 		return errs.Invalid("?status", "must be one of queued, running, done, failed, cancelled, superseded, interrupted; got %q", clip(string(status)))
 	}
 	id := auth.IdentityFrom(r.Context())
-	s.hub.LearnStreams(id.User, limit)
-	if id.Caps.Admin() {
-		s.hub.LearnAllStreams(limit, status)
-	}
-	streams := s.hub.Streams(limit, func(st *hub.Stream) bool {
-		return (st.Owner == id.User || id.Caps.Admin()) && (status == "" || st.Status() == status)
-	})
-	views := make([]*streamView, len(streams))
-	for i, st := range streams {
-		views[i] = s.viewStream(st, nil, false)
+	list := s.hub.ListStreams(hub.StreamQuery{Owner: id.User, All: id.Caps.Admin(), Status: status, Limit: limit})
+	views := make([]*streamView, len(list))
+	for i := range list {
+		views[i] = viewSummary(&list[i])
 	}
 	writeJSON(w, http.StatusOK, map[string]any{"streams": views})
 	return nil

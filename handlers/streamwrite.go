@@ -53,7 +53,7 @@ func (s *server) createStream(w http.ResponseWriter, r *http.Request) error {
 	if old {
 		status = http.StatusOK
 	}
-	writeJSON(w, status, s.viewStream(stream, nil, false))
+	writeJSON(w, status, viewStreamNow(stream))
 	return nil
 }
 
@@ -313,6 +313,6 @@ func (s *server) cancelStream(w http.ResponseWriter, r *http.Request) error {
 	}
 	stream.Cancel(id.User)
 	setStreamHeaders(w.Header(), stream)
-	writeJSON(w, http.StatusOK, s.viewStream(stream, nil, false))
+	writeJSON(w, http.StatusOK, viewStreamNow(stream))
 	return nil
 }

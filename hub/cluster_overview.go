@@ -7,10 +7,7 @@ import (
 )
 
 // What is seen of all nodes.
-const (
-	callOverview = "overview" // the most entries of a list → Overview
-	callStreams  = "streams"  // streamsAsked → ids
-)
+const callOverview = "overview" // the most entries of a list → Overview
 
 // Overview is how a hub stands at one moment, or several nodes together.
 type Overview struct {
@@ -20,21 +17,6 @@ type Overview struct {
 	Sessions  []UserSessions // those with the most
 	Users     int            // how many there are; of several nodes, at least so many
 	By        [Transports]int
-}
-
-// streamsAsked is which streams of a node's another one wants to know.
-type streamsAsked struct {
-	Limit  int    `json:"limit"`
-	Status Status `json:"status,omitempty"` // "": any
-}
-
-// streamsHere returns the ids of the newest streams that this node writes.
-func (h *Hub) streamsHere(asked *streamsAsked) (any, error) {
-	ids := []string{}
-	for _, s := range h.Streams(asked.Limit, func(s *Stream) bool { return !s.isRemote() && (asked.Status == "" || s.Status() == asked.Status) }) {
-		ids = append(ids, s.ID)
-	}
-	return ids, nil
 }
 
 func (h *Hub) overviewHere(limit int) Overview {
@@ -110,18 +92,4 @@ func sortTopics(list []TopicSummary, limit int) []TopicSummary {
 func sortSessions(list []UserSessions, limit int) []UserSessions {
 	slices.SortFunc(list, func(a, b UserSessions) int { return cmp.Or(cmp.Compare(b.Total, a.Total), cmp.Compare(a.User, b.User)) })
 	return list[:min(limit, len(list))]
-}
-
-// LearnAllStreams has this node know the newest streams that other nodes write, at most limit of each and of that status (""; any), so that Streams
-// returns them, too. What cannot be had now is not there.
-func (h *Hub) LearnAllStreams(limit int, status Status) {
-	for _, answer := range h.callAll(callStreams, streamsAsked{limit, status}) {
-		var ids []string
-		if err := json.Unmarshal(answer, &ids); err != nil {
-			h.logger.Warn("streams of another node are not known; nodes of different versions?", "error", err)
-		}
-		for _, id := range ids {
-			_, _ = h.Stream("", id)
-		}
-	}
 }

@@ -24,6 +24,7 @@ type StreamRecord struct {
 	Epoch      string
 	Before     []log.Position // the epochs before, the latest first, and up to where each is the same as this one
 	Tail       uint64         // the offset of the last entry
+	Bytes      int            `json:",omitempty"` // of the text up to there; 0 also where an earlier version wrote it
 	Digest     string
 	Aliases    []string // the owner's own ids for it
 	Keep       Keep

@@ -225,7 +225,7 @@ func (s *Stream) change() (StreamChange, uint64) {
 	}
 	var to uint64
 	rec.Runs, to = s.log.Runs(s.saved)
-	rec.Tail = to
+	rec.Tail, rec.Bytes = to, s.log.TextLen()
 	return rec, to
 }
 

@@ -343,23 +343,7 @@ func (h *Hub) Stream(user, id string) (*Stream, error) {
 	return s, nil
 }
 
-// LearnStreams has this node know the newest streams of a user that other nodes write, at most limit, so that Streams returns them, too. What cannot be
-// had now is not there.
-func (h *Hub) LearnStreams(user string, limit int) {
-	if !h.cluster.sharesStreams() {
-		return
-	}
-	ids, err := h.cluster.streams.StreamsOf(user, limit)
-	if err != nil {
-		h.logger.Warn("streams of other nodes are not known", "user", user, "error", err)
-		return
-	}
-	for _, id := range ids {
-		_, _ = h.Stream(user, id)
-	}
-}
-
-// Streams returns the streams for which keep says yes, newest first, at most limit of them.
+// Streams returns the streams that this node knows for which keep says yes, newest first, at most limit of them.
 func (h *Hub) Streams(limit int, keep func(*Stream) bool) []*Stream {
 	all := slices.DeleteFunc(h.streams.all(), func(s *Stream) bool { return !keep(s) })
 	slices.SortFunc(all, func(a, b *Stream) int {

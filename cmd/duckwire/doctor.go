@@ -133,7 +133,7 @@ func localOf(l *config.Loaded, deep bool) *doctor.Local {
 		Addr: l.Addr, DataDir: l.DataDir, TLSCert: l.TLSCert, TLSKey: l.TLSKey, ConfigFile: l.File, Dev: l.Dev,
 		AllowedOrigins: l.AllowedOrigins, JWTSecret: l.JWTSecret, Audience: l.JWTAudience, JWKSURL: l.JWKSURL,
 		AuthorizeURL: l.AuthorizeURL, Upstream: upstreamOptions(&l.Config), Deep: deep,
-		RedisURL: l.RedisURL, SecretsInFile: l.SecretsInFile(), Proxies: l.TrustedProxies,
+		RedisURL: l.RedisURL, RedisPrefix: l.RedisPrefix, RedisReplicas: l.RedisReplicas, SecretsInFile: l.SecretsInFile(), Proxies: l.TrustedProxies,
 		Connections: l.Connections, LogMemory: int64(l.LogMemory), JobBytes: int64(l.JobBytes),
 	}
 }

@@ -44,7 +44,7 @@ func (a *app) openStores(cfg *config.Config, logger *slog.Logger) (stores, error
 func (a *app) openRedis(cfg *config.Config, logger *slog.Logger) (*redis.Store, error) {
 	s, err := redis.Open(redis.Options{
 		URL: cfg.RedisURL, Node: strings.ToLower(rand.Text()[:12]), Logger: logger,
-		StreamTTL: cfg.StreamTTL, Lease: cfg.NodeLease, Replicas: cfg.RedisReplicas,
+		StreamTTL: cfg.StreamTTL, Lease: cfg.NodeLease, Prefix: cfg.RedisPrefix, Replicas: cfg.RedisReplicas,
 	})
 	if err != nil {
 		return nil, err

@@ -86,6 +86,12 @@ func PollToken(r *http.Request) string {
 	return ""
 }
 
+// Knows reports whether this server has made the token of a session.
+func (s *Server) Knows(token string) bool {
+	_, _, ok := s.tokens.parse(token)
+	return ok
+}
+
 // pollOpen opens a session.
 func (s *Server) pollOpen(r *http.Request) []byte {
 	h, err := s.connect(r, r.Header.Get(headerAuthToken))

@@ -10,8 +10,8 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// bus is the one connection on which a node hears what others publish. It comes back by itself; whoever follows a channel is told then that
-// messages may be missing.
+// bus is the one connection on which a node hears what others publish. It comes back by itself; whoever follows a
+// channel is told then that messages may be missing.
 type bus struct {
 	store *Store
 	wake  chan struct{} // the wanted channels have changed
@@ -46,13 +46,14 @@ func newBus(s *Store) *bus {
 	return &bus{store: s, wake: make(chan struct{}, 1), wanted: make(map[string][]*follower)}
 }
 
-// follow has f hear a channel until stop is called; f.gap is called once the subscription stands, and again whenever it had to be made anew.
-// After stop has returned, neither is called any more, unless one is running just then.
+// follow has f hear a channel until stop is called; f.gap is called once the subscription stands, and again whenever it
+// had to be made anew. After stop has returned, neither is called any more, unless one is running just then.
 func (b *bus) follow(channel string, f *follower) (stop func()) {
 	b.mu.Lock()
 	b.wanted[channel] = append(b.wanted[channel], f)
 	b.mu.Unlock()
-	b.signal() // the connection's goroutine tells f where the subscription stands already: the caller may hold locks that f.gap takes
+	// Where the subscription stands already, the connection's goroutine tells f: the caller may hold locks that f.gap takes.
+	b.signal()
 	return func() {
 		b.mu.Lock()
 		defer b.mu.Unlock()
@@ -114,7 +115,7 @@ func (b *bus) serve(ctx context.Context) error {
 			return err
 		case <-b.wake:
 		case <-tick.C:
-			if err := b.ask(ctx, conn, aliveChannel); err != nil {
+			if err := b.ask(ctx, conn, b.store.aliveChannel()); err != nil {
 				return err
 			}
 		case <-ctx.Done():
@@ -133,11 +134,8 @@ func (b *bus) fell() {
 // pingEvery is how often something is asked on the connection: one that nobody answers on would be silent for ever.
 const pingEvery = 5 * time.Second
 
-// aliveChannel is subscribed to again and again, because on a connection that hears there is little else to ask. Nobody follows it.
-const aliveChannel = "dw:alive"
-
-// adjust subscribes to what is wanted, and leaves what is not. Whoever follows a channel whose subscription stands already is told so: the last one
-// that followed it may have left a moment ago, so that it was never given up.
+// adjust subscribes to what is wanted, and leaves what is not. Whoever follows a channel whose subscription stands
+// already is told so: the last one that followed it may have left a moment ago, so that it was never given up.
 func (b *bus) adjust(ctx context.Context, conn rueidis.DedicatedClient) error {
 	b.mu.Lock()
 	var more, less []string

@@ -21,15 +21,9 @@ var (
 	conversationUnlockScript = newScript("if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end")
 )
 
-// A conversation is a hash: v (its version), o (its owner) and d (its data). Beside it is its lock, and in another place its owner's list of all, by
-// when each was saved.
-func conversationKey(id string) string     { return "dw:{c:" + id + "}" }
-func conversationLockKey(id string) string { return conversationKey(id) + ":lock" }
-func conversationsKey(owner string) string { return ownerKey(owner) + "c" }
-
 // LoadConversation implements conversation.Store.
 func (s *Store) LoadConversation(id string) (*conversation.StoredRecord, error) {
-	fields, err := s.do(s.client.B().Hgetall().Key(conversationKey(id)).Build()).AsStrMap()
+	fields, err := s.do(s.client.B().Hgetall().Key(s.conversationKey(id)).Build()).AsStrMap()
 	if err != nil {
 		return nil, unavailable(err)
 	}
@@ -45,7 +39,7 @@ func (s *Store) LoadConversation(id string) (*conversation.StoredRecord, error) 
 
 // LatestConversation implements conversation.Store.
 func (s *Store) LatestConversation(owner string) (string, error) {
-	ids, err := s.do(s.client.B().Zrevrange().Key(conversationsKey(owner)).Start(0).Stop(0).Build()).AsStrSlice()
+	ids, err := s.do(s.client.B().Zrevrange().Key(s.conversationsKey(owner)).Start(0).Stop(0).Build()).AsStrSlice()
 	if err != nil {
 		return "", unavailable(err)
 	}
@@ -58,7 +52,7 @@ func (s *Store) LatestConversation(owner string) (string, error) {
 // SaveConversation implements conversation.Store.
 func (s *Store) SaveConversation(c *conversation.StoredRecord, retention conversation.Retention) error {
 	args := []string{strconv.FormatInt(c.Version, 10), c.Owner, rueidis.BinaryString(c.Data), millis(retention.TTL)}
-	version, err := s.run(conversationSaveScript, []string{conversationKey(c.ID)}, args).AsInt64()
+	version, err := s.run(conversationSaveScript, []string{s.conversationKey(c.ID)}, args).AsInt64()
 	switch {
 	case err != nil:
 		return unavailable(err)
@@ -73,7 +67,7 @@ func (s *Store) SaveConversation(c *conversation.StoredRecord, retention convers
 // list puts a conversation at the end of its owner's list, and drops what is too much. The list may lie on another server than the conversation, so
 // the two are not changed as one: one that is missing there is not found as the latest until it is saved again.
 func (s *Store) list(c *conversation.StoredRecord, isNew bool, retention conversation.Retention) error {
-	key, now := conversationsKey(c.Owner), time.Now().UnixMilli()
+	key, now := s.conversationsKey(c.Owner), time.Now().UnixMilli()
 	b := s.client.B
 	_, err := s.doAll(
 		b().Zadd().Key(key).ScoreMember().ScoreMember(float64(now), c.ID).Build(),
@@ -95,7 +89,7 @@ func (s *Store) list(c *conversation.StoredRecord, isNew bool, retention convers
 	}
 	drop := []rueidis.Completed{b().Zrem().Key(key).Member(tooMany...).Build()}
 	for _, id := range tooMany {
-		drop = append(drop, b().Del().Key(conversationKey(id)).Build())
+		drop = append(drop, b().Del().Key(s.conversationKey(id)).Build())
 	}
 	_, err = s.doAll(drop...)
 	return err
@@ -103,7 +97,7 @@ func (s *Store) list(c *conversation.StoredRecord, isNew bool, retention convers
 
 // LockConversation implements conversation.Store.
 func (s *Store) LockConversation(id string) (unlock func(), err error) {
-	key, token := conversationLockKey(id), rand.Text()
+	key, token := s.conversationLockKey(id), rand.Text()
 	take := s.client.B().Set().Key(key).Value(token).Nx().Px(conversation.LockTTL).Build().Pin() // it is sent again and again
 	begun := time.Now()
 	for pause := 5 * time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {

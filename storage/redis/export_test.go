@@ -1,6 +1,9 @@
 package redis
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Follow has the store follow a channel; see bus.follow.
 func (s *Store) Follow(channel string, heard func(message string), gap func()) (stop func()) {
@@ -17,10 +20,8 @@ func (s *Store) Forget() error { return s.do(s.client.B().Flushall().Build()).Er
 
 // Bury has this node find another one dead at its next beat, as when the other's lease has run out.
 func (s *Store) Bury(node string) error {
-	s.nodes.mu.Lock()
-	s.nodes.blind = time.Time{}
-	s.nodes.mu.Unlock()
-	return s.do(s.client.B().Del().Key(leaseKey(node)).Build()).Error()
+	s.SeeAll()
+	return s.do(s.client.B().Del().Key(s.leaseKey(node)).Build()).Error()
 }
 
 // Knows reports whether this node has yet to find out that another one is gone.
@@ -31,9 +32,80 @@ func (s *Store) Knows(node string) bool {
 	return listed || s.nodes.seen[node]
 }
 
-// Beaten returns when this node's last beat was that succeeded.
+// Beaten returns when this node's last beat began that succeeded.
 func (s *Store) Beaten() time.Time {
 	s.nodes.mu.Lock()
 	defer s.nodes.mu.Unlock()
-	return s.nodes.beaten
+	return s.nodes.renewed
+}
+
+// Holds is holds.
+var Holds = holds
+
+// Leased reports whether Redis has a node's lease.
+func (s *Store) Leased(node string) (bool, error) {
+	there, _, err := s.look(node)
+	return there, err
+}
+
+// SeeAll has this node find others dead from now on, as one that has been there for long does.
+func (s *Store) SeeAll() {
+	s.nodes.mu.Lock()
+	defer s.nodes.mu.Unlock()
+	s.nodes.blind = time.Time{}
+}
+
+const (
+	ShortBytes = shortBytes
+	PieceBytes = pieceBytes
+)
+
+// UnderWay returns how many bytes are under way between this node and others.
+func (s *Store) UnderWay() (n int64) {
+	p := &s.parcels
+	for _, b := range []*budget{&p.requests, &p.answers, &p.taken} {
+		b.mu.Lock()
+		n += b.used
+		b.mu.Unlock()
+	}
+	return n
+}
+
+// SendPart sends a node the first piece of a request, and no other one.
+func (s *Store) SendPart(node string) error {
+	return s.sendPiece(node, &frame{kind: requestFrame, from: s.Options.Node, id: 1 << 40, size: 1 << 20, piece: []byte("x")})
+}
+
+// Sweep forgets what has come of messages of which nothing has come since a moment.
+func (s *Store) Sweep(since time.Time) { s.parcels.sweep(since) }
+
+// FrameAgain reads a frame, and writes it again.
+func FrameAgain(b []byte) ([]byte, error) {
+	f, err := parseFrame(b)
+	if err != nil {
+		return nil, err
+	}
+	return f.encode(), nil
+}
+
+// SomeFrame returns a frame.
+func SomeFrame() []byte {
+	return (&frame{kind: requestFrame, from: "n1", id: 7, size: 300_000, at: 262_144, piece: []byte("piece")}).encode()
+}
+
+// Address is what an URL says.
+type Address struct {
+	Servers, Master, User, Password string
+	Database                        int
+	SentinelUser, SentinelPassword  string
+	TLS                             bool
+}
+
+// ParseAddress is parseURL.
+func ParseAddress(url string) (Address, error) {
+	o, err := parseURL(url)
+	return Address{
+		Servers: strings.Join(o.InitAddress, " "), Master: o.Sentinel.MasterSet, User: o.Username, Password: o.Password, Database: o.SelectDB,
+		SentinelUser: o.Sentinel.Username, SentinelPassword: o.Sentinel.Password, TLS: o.TLSConfig != nil,
+	}, err
 }

@@ -2,6 +2,8 @@ package redis_test
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/duckwire/duckwire/hub"
@@ -43,20 +45,59 @@ func TestOverviewOfNodes(t *testing.T) {
 				t.Errorf("in short: %+v", o)
 			}
 			hubtest.Until(t, "the streams that run to be listed, the newest first", func() bool { // Redis hears a moment later that they do
-				n.LearnAllStreams(10, hub.StatusRunning)
-				list := n.Streams(10, func(s *hub.Stream) bool { return s.Status() == hub.StatusRunning })
+				list := n.ListStreams(hub.StreamQuery{All: true, Status: hub.StatusRunning, Limit: 10})
 				return len(list) == 2 && list[0].ID == theirs.ID && list[1].ID == mine.ID
 			})
 		}
 		if one, other := a.Stats().Streams[hub.StatusRunning], b.Stats().Streams[hub.StatusRunning]; one != 1 || other != 1 {
 			t.Errorf("the nodes count %d and %d running streams", one, other)
 		}
-		known := func() bool { return len(a.Streams(10, func(s *hub.Stream) bool { return s.ID == ended.ID })) == 1 }
-		if known() {
-			t.Error("one that has ended was asked for, too")
+		if list := a.ListStreams(hub.StreamQuery{All: true, Limit: 1}); len(list) != 1 || list[0].ID != ended.ID {
+			t.Errorf("the newest: %+v", list)
 		}
-		if a.LearnAllStreams(1, ""); !known() {
-			t.Error("the newest was not asked for")
+	})
+}
+
+// A list of other nodes' streams costs no memory for their texts, and nothing makes room for it.
+func TestListLoadsNoTexts(t *testing.T) {
+	backends(t, func(t *testing.T, url string) {
+		const streams, size = 20, 256 << 10
+		server := address(url)
+		a, b := startNode(t, server), startNodeWith(t, server, hub.Limits{LogMemory: 4 * size})
+		own, _, err := b.CreateStream(hub.StreamSpec{Kind: "k", Owner: "ada"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := appendText(own, hub.ProducerRef{ID: "p"}, strings.Repeat("o", size), &hub.Ending{Status: hub.StatusDone}); err != nil {
+			t.Fatal(err)
+		}
+		for range streams {
+			s, _, err := a.CreateStream(hub.StreamSpec{Kind: "k", Owner: "ada"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := appendText(s, hub.ProducerRef{ID: "p"}, strings.Repeat("x", size), &hub.Ending{Status: hub.StatusDone}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		before := b.LogBytes()
+		for _, q := range []hub.StreamQuery{{Owner: "ada", Limit: 100}, {All: true, Limit: 100}} {
+			var list []hub.StreamSummary
+			hubtest.Until(t, "all streams to be listed as ended", func() bool {
+				list = b.ListStreams(q)
+				return len(list) == streams+1 && !slices.ContainsFunc(list, func(s hub.StreamSummary) bool { return !s.State.Status.Ended() })
+			})
+			for _, s := range list {
+				if s.State.Bytes != size || len(s.State.Text) > 0 || s.Owner != "ada" {
+					t.Errorf("%s of %s: %d bytes, %d of them here", s.ID, s.Owner, s.State.Bytes, len(s.State.Text))
+				}
+			}
+		}
+		if after := b.LogBytes(); after != before {
+			t.Errorf("the node's logs take %d bytes, and took %d before the lists", after, before)
+		}
+		if !own.State().Status.Ended() || own.State().Bytes != size {
+			t.Error("the node's own text has gone")
 		}
 	})
 }

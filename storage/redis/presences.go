@@ -20,13 +20,10 @@ var presenceScript = newScript(presenceSave)
 // presenceTTL is how long a topic's metas are kept that nobody changes. A node that is there longer says so again when it finds them gone.
 const presenceTTL = 7 * 24 * time.Hour
 
-// presenceKey is the hash of a topic's metas, by their ids, each with its turn before it; and the channel on which they are heard.
-func presenceKey(topic string) string { return "dw:{p:" + topic + "}" }
-
 // SavePresences implements hub.PresenceStore.
 func (s *Store) SavePresences(topic string, metas []hub.SharedPresence) error {
-	key := presenceKey(topic)
-	args := append(make([]string, 0, 2+4*len(metas)), key, millis(presenceTTL))
+	key := s.presenceKey(topic)
+	args := append(make([]string, 0, 2+4*len(metas)), s.channel(key), millis(presenceTTL))
 	for i := range metas {
 		m := &metas[i]
 		raw, err := json.Marshal(m)
@@ -47,7 +44,7 @@ func (s *Store) SavePresences(topic string, metas []hub.SharedPresence) error {
 
 // Presences implements hub.PresenceStore.
 func (s *Store) Presences(topic string) ([]hub.SharedPresence, error) {
-	texts, err := s.do(s.client.B().Hvals().Key(presenceKey(topic)).Build()).AsStrSlice()
+	texts, err := s.do(s.client.B().Hvals().Key(s.presenceKey(topic)).Build()).AsStrSlice()
 	if err != nil {
 		return nil, unavailable(err)
 	}
@@ -69,7 +66,7 @@ func parsePresences(texts []string) ([]hub.SharedPresence, error) {
 
 // FollowPresences implements hub.PresenceStore.
 func (s *Store) FollowPresences(topic string, heard func([]hub.SharedPresence), gap func()) (stop func()) {
-	return s.bus.follow(presenceKey(topic), &follower{gap: gap, heard: func(message string) {
+	return s.bus.follow(s.channel(s.presenceKey(topic)), &follower{gap: gap, heard: func(message string) {
 		metas, err := parsePresences(strings.Split(message, "\n"))
 		if err != nil {
 			s.Logger.Error("what another node tells of presences is not understood; nodes of different versions?", "topic", topic, "error", err)

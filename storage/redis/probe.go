@@ -28,9 +28,13 @@ type Facts struct {
 	Denied error // what its user may not do that nodes need
 }
 
-// Probe looks at a Redis as a node would find it. The error names no password.
-func Probe(ctx context.Context, url string) (*Facts, error) {
-	opts, err := clientOptions(&Options{URL: url, Node: "probe", Timeout: 5 * time.Second})
+// Probe looks at a Redis as a node would find it whose names have the prefix. The error names no password.
+func Probe(ctx context.Context, url, prefix string) (*Facts, error) {
+	opts, _, err := clientOptions(&Options{URL: url, Node: "probe", Timeout: 5 * time.Second})
+	if err != nil {
+		return nil, err
+	}
+	names, err := newNames(prefix, opts.SelectDB)
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +58,7 @@ func Probe(ctx context.Context, url string) (*Facts, error) {
 	if f.RoundTrip, f.Ahead, err = measure(ctx, client); err != nil {
 		return nil, err
 	}
-	f.Denied = tryRights(ctx, client)
+	f.Denied = tryRights(ctx, client, names)
 	return f, nil
 }
 
@@ -78,19 +82,17 @@ func measure(ctx context.Context, client rueidis.Client) (roundTrip, ahead time.
 	return trips[len(trips)/2], aheads[len(aheads)/2], nil
 }
 
-// probeKey is written, and deleted again.
-const probeKey = "dw:{probe}"
-
 // tryRights does what nodes do, and leaves nothing.
-func tryRights(ctx context.Context, client rueidis.Client) error {
-	writing := rueidis.NewLuaScript(`redis.call('SET', KEYS[1], 1) redis.call('PUBLISH', KEYS[1], 1) redis.call('DEL', KEYS[1]) return 1`)
-	if err := writing.Exec(ctx, client, []string{probeKey}, nil).Error(); err != nil {
+func tryRights(ctx context.Context, client rueidis.Client, names names) error {
+	key := names.probeKey()
+	writing := rueidis.NewLuaScript(`redis.call('SET', KEYS[1], 1) redis.call('PUBLISH', ARGV[1], 1) redis.call('DEL', KEYS[1]) return 1`)
+	if err := writing.Exec(ctx, client, []string{key}, []string{names.channel(key)}).Error(); err != nil {
 		return fmt.Errorf("running a script: %w", err)
 	}
 	return client.Dedicated(func(conn rueidis.DedicatedClient) error {
 		defer conn.Close()
 		lost := conn.SetPubSubHooks(rueidis.PubSubHooks{OnMessage: func(rueidis.PubSubMessage) {}})
-		err := conn.Do(ctx, conn.B().Subscribe().Channel(probeKey).Build()).Error()
+		err := conn.Do(ctx, conn.B().Subscribe().Channel(names.channel(key)).Build()).Error()
 		select {
 		case gone := <-lost:
 			err = errors.Join(err, gone)

@@ -39,16 +39,13 @@ var (
 	queueSummaryScript = newScript(queueLib, queueSummary)
 )
 
-// queuePrefix is what the keys of all queues begin with; with c:USER behind it, the channel on which a user's is heard.
-const queuePrefix = "dw:{queue}:"
-
 // idLife is how long the id of a message is known after the message came, even if it is acknowledged.
 const idLife = 10 * time.Minute
 
 // runQueue runs a script of the queues, and notes the epoch that it says. Its other values are texts.
 func (s *Store) runQueue(script *script, args ...string) ([]string, error) {
 	fresh := strings.ToLower(rand.Text()[:16])
-	out, err := s.run(script, []string{queuePrefix}, append([]string{fresh}, args...)).AsStrSlice()
+	out, err := s.run(script, []string{s.queueKey(), s.channel(s.queueKey())}, append([]string{fresh}, args...)).AsStrSlice()
 	if err != nil {
 		return nil, unavailable(err)
 	}
@@ -159,7 +156,7 @@ func (s *Store) QueueSummaries(limit int) (list []hub.QueueSummary, all hub.Queu
 
 // FollowQueue implements hub.QueueFollower.
 func (s *Store) FollowQueue(user string, changed func()) (stop func()) {
-	return s.bus.follow(queuePrefix+"c:"+user, &follower{heard: func(string) { changed() }, gap: changed})
+	return s.bus.follow(s.channel(s.queueKey()+"c:"+user), &follower{heard: func(string) { changed() }, gap: changed})
 }
 
 func unixMilli(t time.Time) string { return strconv.FormatInt(t.UnixMilli(), 10) }

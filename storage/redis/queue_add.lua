@@ -45,7 +45,7 @@ for i = 5, #ARGV, 6 do
 	end
 end
 for _, u in ipairs(order) do
-	save(u)
+	save(u) -- also where nothing is new: WAIT, which may follow, is about this write
 	tell(u)
 end
 return out

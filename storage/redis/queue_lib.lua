@@ -1,5 +1,6 @@
 -- What the scripts of queues share; it stands before each of them. All queues lie in one slot, because a request may hold messages for several users,
--- and is taken as a whole or not at all. KEYS[1] is the prefix of all keys:
+-- and is taken as a whole or not at all. KEYS[1] is the prefix of all keys, KEYS[2] that of all
+-- channels:
 --   e          a hash: e the epoch, g the master that it is of, n and z messages and bytes that wait in all queues
 --   m:USER     a hash: e the epoch in which it was last written, p "EPOCH OFFSET EPOCH OFFSET ..." of earlier ones, up to where they are the same; f the first offset that is kept, h the head, t the tail, x how many have expired, xt the last of them, z bytes that wait
 --   l:USER     a hash: offset -> "QUEUED EXPIRES BYTES LENGTH KEY..JSON", LENGTH that of the key
@@ -71,7 +72,7 @@ end
 -- shrink lets a script write although Redis is full: whether it is, is looked at before the first write only, unless that one deletes.
 local function shrink() redis.call('HDEL', P .. 'e', '') end
 
-local function tell(u) redis.call('PUBLISH', P .. 'c:' .. u.name, u.tail) end
+local function tell(u) redis.call('PUBLISH', KEYS[2] .. 'c:' .. u.name, u.tail) end
 
 -- pass takes the message behind the head from those that wait.
 local function pass(u)

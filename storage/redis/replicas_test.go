@@ -10,6 +10,7 @@ import (
 
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/rights"
 	"github.com/duckwire/duckwire/storage/redis"
 	"github.com/duckwire/duckwire/storage/redis/redistest"
 )
@@ -18,7 +19,7 @@ import (
 func TestReplicasHaveIt(t *testing.T) {
 	master, replica := startRedis(t), redistest.Start(t)
 	replica.Follow(master)
-	s := open(t, redis.Options{URL: master.URL(), Replicas: 1, Timeout: 5 * time.Second})
+	s := open(t, redis.Options{URL: master.URL(), Replicas: 1, Timeout: 2 * time.Second})
 	h := hub.New(hub.Options{Queue: s})
 	defer h.Close()
 	send := func(n int) error {
@@ -30,11 +31,22 @@ func TestReplicasHaveIt(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	revoke := func() error {
+		return s.SaveRevocation(rights.Revocation{User: "eve", Until: time.Now().Add(time.Hour)})
+	}
 	replica.Signal(syscall.SIGSTOP)
-	if err := send(100); !errors.Is(err, errs.ErrUnavailable) || !strings.Contains(err.Error(), "redis_replicas") {
-		t.Fatalf("with a replica that does not answer: %v", err)
+	for again := range 2 { // the second time Redis has it already, and yet the replica has not
+		if err := send(100); !errors.Is(err, errs.ErrUnavailable) || !strings.Contains(err.Error(), "redis_replicas") {
+			t.Fatalf("with a replica that does not answer, try %d: %v", again, err)
+		}
+		if err := revoke(); !errors.Is(err, errs.ErrUnavailable) || !strings.Contains(err.Error(), "redis_replicas") {
+			t.Fatalf("a revocation with a replica that does not answer, try %d: %v", again, err)
+		}
 	}
 	replica.Signal(syscall.SIGCONT)
+	if err := revoke(); err != nil {
+		t.Fatalf("a revocation again: %v", err)
+	}
 	if err := send(100); err != nil {
 		t.Fatalf("again: %v", err)
 	}

@@ -9,9 +9,6 @@ import (
 	"github.com/duckwire/duckwire/hub/rights"
 )
 
-// revocationsKey is the hash of all revocations: of a user's tokens by u:USER, of one by t:ID.
-const revocationsKey = "dw:{revocations}"
-
 func revocationField(user, tokenID string) string {
 	if user != "" {
 		return "u:" + user
@@ -28,7 +25,7 @@ func (s *Store) SaveRevocation(r rights.Revocation) error {
 	if err != nil {
 		return err
 	}
-	err = s.run(revokeScript, []string{revocationsKey}, []string{revocationField(r.User, r.TokenID), rueidis.BinaryString(raw)}).Error()
+	err = s.run(revokeScript, []string{s.revocationsKey()}, []string{revocationField(r.User, r.TokenID), rueidis.BinaryString(raw)}).Error()
 	if err != nil && !rueidis.IsRedisNil(err) {
 		return unavailable(err)
 	}
@@ -44,7 +41,7 @@ func (s *Store) dropRevocations(fields ...string) error {
 	if len(fields) == 0 {
 		return nil
 	}
-	if err := s.do(s.client.B().Hdel().Key(revocationsKey).Field(fields...).Build()).Error(); err != nil {
+	if err := s.do(s.client.B().Hdel().Key(s.revocationsKey()).Field(fields...).Build()).Error(); err != nil {
 		return unavailable(err)
 	}
 	return nil
@@ -67,7 +64,7 @@ func (s *Store) ForgetRevocations(now time.Time) error {
 
 // LoadRevocations implements rights.RevocationStore.
 func (s *Store) LoadRevocations(f func(rights.Revocation) error) error {
-	texts, err := s.do(s.client.B().Hvals().Key(revocationsKey).Build()).AsStrSlice()
+	texts, err := s.do(s.client.B().Hvals().Key(s.revocationsKey()).Build()).AsStrSlice()
 	if err != nil {
 		return unavailable(err)
 	}

@@ -16,7 +16,7 @@ type script struct {
 	text    string
 	sha     string // SHA-1 of the text, by which Redis knows it once it has run
 	lua     *rueidis.Lua
-	promise bool // what it writes is promised: as many replicas as Options.Replicas says have it when it is done
+	promise bool // as many replicas as Options.Replicas says have what it writes when it is done. Each run of it writes
 }
 
 func newScript(parts ...string) *script {
@@ -38,7 +38,7 @@ func (s *Store) run(script *script, keys, args []string) rueidis.RedisResult {
 	if script.promise && s.Replicas > 0 {
 		return s.runAndWait(ctx, script, keys, args)
 	}
-	return script.lua.Exec(ctx, s.client, keys, args)
+	return s.heed(script.lua.Exec(ctx, s.client, keys, args))[0]
 }
 
 // scriptCall is what one run of a script is given.
@@ -47,7 +47,8 @@ type scriptCall struct{ keys, args []string }
 // pipelined is how many runs of a script are sent before their answers are waited for.
 const pipelined = 64
 
-// runAll runs a script a number of times, in order, and returns what came of each. They do not wait for each other's answers.
+// runAll runs a script a number of times, in order, and returns what came of each. They do not wait for each other's
+// answers.
 func (s *Store) runAll(script *script, calls []scriptCall) []rueidis.RedisResult {
 	results := make([]rueidis.RedisResult, 0, len(calls))
 	for part := range slices.Chunk(calls, pipelined) {
@@ -56,7 +57,7 @@ func (s *Store) runAll(script *script, calls []scriptCall) []rueidis.RedisResult
 		for i, c := range part {
 			commands[i] = s.client.B().Evalsha().Sha1(script.sha).Numkeys(int64(len(c.keys))).Key(c.keys...).Arg(c.args...).Build()
 		}
-		answers := s.client.DoMulti(ctx, commands...)
+		answers := s.heed(s.client.DoMulti(ctx, commands...)...)
 		cancel()
 		for i := range answers {
 			if err, ok := rueidis.IsRedisErr(answers[i].Error()); ok && err.IsNoScript() {
@@ -68,8 +69,10 @@ func (s *Store) runAll(script *script, calls []scriptCall) []rueidis.RedisResult
 	return results
 }
 
-// runAndWait returns when enough replicas have what a script wrote. An error may mean that too few of them answered in time: Redis then has it,
-// and whoever asks again under the same id is answered when they have it, too.
+// runAndWait returns when enough replicas have what a script wrote. An error may mean that too few of them answered in
+// time: Redis then has it, and whoever asks again under the same id is answered when they have it, too. WAIT is about
+// the last write of its own connection, so each run of such a script writes, also where all is there already: what it
+// writes comes behind what an earlier run, on another connection, wrote.
 func (s *Store) runAndWait(ctx context.Context, script *script, keys, args []string) rueidis.RedisResult {
 	var results []rueidis.RedisResult
 	_ = s.client.Dedicated(func(conn rueidis.DedicatedClient) error { // WAIT is about what its own connection wrote, and blocks that
@@ -78,7 +81,8 @@ func (s *Store) runAndWait(ctx context.Context, script *script, keys, args []str
 			conn.B().Wait().Numreplicas(int64(s.Replicas)).Timeout(s.Timeout.Milliseconds()/2).Build())
 		return nil
 	})
-	if results[0].Error() != nil {
+	s.heed(results...)
+	if err := results[0].Error(); err != nil && !rueidis.IsRedisNil(err) { // a script may answer nothing
 		return results[0]
 	}
 	have, err := results[1].AsInt64()

@@ -2,13 +2,15 @@ package redis
 
 import (
 	"context"
-	"encoding/json"
+	"fmt"
 	"sync"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 )
 
-// maxCalls is how many requests of other nodes are worked on at one time, among them long-polls that wait. More get no answer.
+// maxCalls is how many requests of other nodes are worked on at one time, among them long-polls that wait, and how many
+// of this node's are under way. More are refused.
 const maxCalls = 10_000
 
 // service is this node's being there for the others.
@@ -19,15 +21,18 @@ type service struct {
 	work   sync.WaitGroup
 
 	standing chan struct{} // closed once what the others ask is heard
-	gaps     int           // they are told one after the other
+
+	mu   sync.Mutex // held while something is begun
+	gaps int
+	over bool // nothing more is begun
 }
 
 // Serve implements hub.Nodes.
 func (s *Store) Serve(events hub.NodeEvents) (stop func()) {
 	v := &service{store: s, events: events, room: make(chan struct{}, maxCalls), standing: make(chan struct{})}
 	ctx, cancel := context.WithCancel(s.ctx)
-	unfollow := s.bus.follow(nodeKey(s.Options.Node), &follower{gap: v.gap, heard: v.heard})
-	unfollowAll := s.bus.follow(allChannel, &follower{gap: func() {}, heard: v.heard})
+	unfollow := s.bus.follow(s.nodeChannel(s.Options.Node), &follower{gap: v.gap, heard: v.heard})
+	unfollowAll := s.bus.follow(s.allChannel(), &follower{gap: func() {}, heard: v.heard})
 	joined := make(chan struct{})
 	v.work.Go(func() { s.nodes.beatOn(ctx, &events, joined) })
 	late, cancelLate := context.WithTimeout(ctx, s.Timeout)
@@ -40,14 +45,22 @@ func (s *Store) Serve(events hub.NodeEvents) (stop func()) {
 	}
 	return func() {
 		cancel()
+		v.mu.Lock()
+		v.over = true
+		v.mu.Unlock()
+		v.work.Wait() // until what was asked is answered, it hears whether the answers are taken
 		unfollow()
 		unfollowAll()
-		v.work.Wait()
 	}
 }
 
 // gap says that requests may have been missed, but for the first time, when the service begins.
 func (v *service) gap() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.over {
+		return
+	}
 	if v.gaps++; v.gaps == 1 {
 		close(v.standing)
 		return
@@ -55,36 +68,106 @@ func (v *service) gap() {
 	v.work.Go(v.events.Missed)
 }
 
-// heard takes what another node sends: a request, or an answer that is waited for here.
+// heard takes what another node sends: a piece of a request or of an answer, or a word about what this node sends.
 func (v *service) heard(message string) {
-	var c call
-	if err := json.Unmarshal([]byte(message), &c); err != nil {
-		v.store.Logger.Error("what another node asks is not understood; nodes of different versions?", "error", err)
+	f, err := parseFrame([]byte(message))
+	if err != nil {
+		v.store.Logger.Error("what another node says is not understood; nodes of different versions?", "error", err)
 		return
+	}
+	p := &v.store.parcels
+	if f.kind == gotFrame || f.kind == refusedFrame {
+		p.told(f)
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.over {
+		return
+	}
+	switch f.kind {
+	case refusedFrame:
+		if f.about() == requestFrame {
+			err := fmt.Errorf("node %s: %s: %w", f.from, f.piece, errs.ErrUnavailable)
+			v.store.nodes.answer(f.id, answered{err: err})
+		}
+	case droppedFrame:
+		p.drop(parcelKey{f.about(), f.from, f.id})
+	case requestFrame, toldFrame, answerFrame:
+		if f.from != v.store.Options.Node { // it was told to all
+			v.take(f)
+		}
+	}
+}
+
+// take takes a piece of a message.
+func (v *service) take(f *frame) {
+	s := v.store
+	body, whole, err := s.parcels.add(f)
+	if err != nil {
+		v.refuse(f, err)
+		return
+	}
+	if f.kind != toldFrame && f.size > shortBytes {
+		v.say(f.from, word(gotFrame, f.kind, s.Options.Node, f.id, f.at+uint64(len(f.piece)), ""))
 	}
 	switch {
-	case c.Answer:
-		v.store.nodes.answered(&c)
-		return
-	case c.From == v.store.Options.Node: // it was told to all
-		return
+	case !whole:
+	case f.kind == answerFrame:
+		s.parcels.taken.give(len(body)) // it is who asked that has it now
+		s.nodes.answer(f.id, answered{body: body})
+	default:
+		v.begin(f, body)
 	}
+}
+
+// refuse says that a message is not taken.
+func (v *service) refuse(f *frame, why error) {
+	s := v.store
+	s.Logger.Warn("a message of another node is not taken", "node", f.from, "bytes", f.size, "error", why)
+	if f.kind == answerFrame {
+		s.nodes.answer(f.id, answered{err: why})
+	}
+	if f.kind != toldFrame {
+		v.say(f.from, word(refusedFrame, f.kind, s.Options.Node, f.id, 0, why.Error()))
+	}
+}
+
+// say sends a word about a message. What is lost of them the other node does not wait for without end.
+func (v *service) say(node string, w *frame) {
+	v.work.Go(func() { _, _ = v.store.publish(v.store.nodeChannel(node), w) })
+}
+
+// begin has a request answered.
+func (v *service) begin(f *frame, body []byte) {
 	select {
 	case v.room <- struct{}{}:
-		v.work.Go(func() { v.answer(&c) })
+		v.work.Go(func() {
+			defer func() { <-v.room }()
+			defer v.store.parcels.taken.give(len(body))
+			v.answer(f, body)
+		})
 	default:
-		v.store.Logger.Error("other nodes ask more than this one can do at one time", "limit", maxCalls)
+		v.store.parcels.taken.give(len(body))
+		v.refuse(f, underWay("requests of other nodes under way", maxCalls))
 	}
 }
 
 // answer does what a request asks for. What was told to all nodes has no answer.
-func (v *service) answer(c *call) {
-	defer func() { <-v.room }()
-	body := v.events.Answer(c.From, c.Body)
-	if c.ID == "" {
+func (v *service) answer(f *frame, request []byte) {
+	s := v.store
+	body := v.events.Answer(f.from, request)
+	if f.kind == toldFrame {
 		return
 	}
-	if _, err := v.store.tell(c.From, call{ID: c.ID, Body: body, Answer: true}); err != nil {
-		v.store.Logger.Warn("another node's request cannot be answered", "node", c.From, "error", err)
+	err := s.parcels.answers.take(len(body))
+	if err == nil {
+		defer s.parcels.answers.give(len(body))
+		err = s.send(s.ctx, f.from, answerFrame, f.id, body)
+	} else {
+		refusal := word(refusedFrame, requestFrame, s.Options.Node, f.id, 0, err.Error())
+		_, _ = s.publish(s.nodeChannel(f.from), refusal)
+	}
+	if err != nil {
+		s.Logger.Warn("another node's request cannot be answered", "node", f.from, "error", err)
 	}
 }

@@ -15,13 +15,16 @@ import (
 
 // Options configures a Store. URL is needed; a zero field of the rest means its default.
 type Options struct {
-	URL    string // redis://, rediss:// (TLS) or unix://, with user, password and database; see rueidis.ParseURL
+	URL    string // redis://, rediss:// (TLS) or unix://, with user, password and database (see rueidis.ParseURL), or those of sentinels (see parseSentinelURL)
+	Prefix string // before the name of each key and channel; for several installations on one Redis
 	Node   string // the name of this node, of [A-Za-z0-9_-]; other nodes have others
 	Logger *slog.Logger
 
 	StreamTTL time.Duration // how long a stream is kept after its end, should its node not live to delete it (1 h)
 	Lease     time.Duration // after how long of silence a node is dead (10 s)
 	Replicas  int           // how many replicas of Redis must have a message or revocation before it counts as taken (0)
+
+	CallBytes int64 // how much of requests to other nodes, of answers and of others' messages may each be under way (64 MiB)
 
 	Timeout time.Duration                                               // of a command (5 s): then Redis counts as unreachable
 	Dial    func(ctx context.Context, address string) (net.Conn, error) // in place of the network; for tests
@@ -31,8 +34,12 @@ type Options struct {
 type Store struct {
 	Options
 	client rueidis.Client
+	lines  *lines
 	bus    *bus
 	nodes  nodes
+	names
+
+	parcels parcels
 
 	cluster bool // Redis is a cluster
 
@@ -58,10 +65,17 @@ func Open(o Options) (*Store, error) {
 	if o.Lease == 0 {
 		o.Lease = 10 * time.Second
 	}
+	if o.CallBytes == 0 {
+		o.CallBytes = 64 << 20
+	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	opts, err := clientOptions(&o)
+	opts, lines, err := clientOptions(&o)
+	if err != nil {
+		return nil, err
+	}
+	names, err := newNames(o.Prefix, opts.SelectDB)
 	if err != nil {
 		return nil, err
 	}
@@ -69,9 +83,10 @@ func Open(o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("redis_url: %w", err)
 	}
-	s := &Store{Options: o, client: client, own: make(map[string]bool)}
+	s := &Store{Options: o, client: client, lines: lines, names: names, own: make(map[string]bool)}
 	s.ownOrder.Store(time.Now().UnixMicro()) // behind that of the node's life before
-	s.nodes = nodes{store: s, waiting: make(map[string]chan []byte), seen: make(map[string]bool)}
+	s.nodes = nodes{store: s, waiting: make(map[uint64]chan answered), seen: make(map[string]bool), lives: make(map[string]bool)}
+	s.parcels = newParcels(o.CallBytes)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.bus = newBus(s)
 	info, _ := s.do(client.B().Info().Section("cluster").Build()).ToString() // a server that does not know is none
@@ -85,38 +100,42 @@ func Open(o Options) (*Store, error) {
 	return s, nil
 }
 
-// clientOptions are those of the connections to Redis.
-func clientOptions(o *Options) (rueidis.ClientOption, error) {
-	opts, err := rueidis.ParseURL(o.URL)
-	if err != nil {
-		return opts, fmt.Errorf("redis_url: %w", err)
+// clientOptions are those of the connections to Redis, which are among the lines.
+func clientOptions(o *Options) (opts rueidis.ClientOption, ls *lines, err error) {
+	if opts, err = parseURL(o.URL); err != nil {
+		return opts, nil, fmt.Errorf("redis_url: %w", err)
 	}
 	// One protocol for servers of every age, and no caching in the client: nothing of RESP3 is needed.
 	opts.AlwaysRESP2, opts.DisableCache = true, true
 	opts.DisableRetry = true // a script that was sent may have run: whether to send it again is for us to say
 	opts.ConnWriteTimeout = o.Timeout
-	opts.Dialer.Timeout = o.Timeout
+	opts.Dialer.Timeout, opts.Sentinel.Dialer.Timeout = o.Timeout, o.Timeout
 	opts.ClientName = "duckwire-" + o.Node
-	if o.Dial != nil {
-		opts.DialCtxFn = func(ctx context.Context, address string, _ *net.Dialer, _ *tls.Config) (net.Conn, error) {
+	ls = &lines{dial: opts.DialCtxFn, open: make(map[*line]struct{})}
+	switch {
+	case o.Dial != nil:
+		ls.dial = func(ctx context.Context, address string, _ *net.Dialer, _ *tls.Config) (net.Conn, error) {
 			return o.Dial(ctx, address)
 		}
+	case ls.dial == nil:
+		ls.dial = dialDirectly
 	}
-	return opts, nil
+	opts.DialCtxFn = ls.connect
+	return opts, ls, nil
 }
 
 // do runs one command.
 func (s *Store) do(command rueidis.Completed) rueidis.RedisResult {
 	ctx, cancel := context.WithTimeout(s.ctx, s.Timeout)
 	defer cancel()
-	return s.client.Do(ctx, command)
+	return s.heed(s.client.Do(ctx, command))[0]
 }
 
 // doAll runs commands that do not wait for each other's answers. Its error is the first one's that has failed: ErrUnavailable.
 func (s *Store) doAll(commands ...rueidis.Completed) ([]rueidis.RedisResult, error) {
 	ctx, cancel := context.WithTimeout(s.ctx, s.Timeout)
 	defer cancel()
-	answers := s.client.DoMulti(ctx, commands...)
+	answers := s.heed(s.client.DoMulti(ctx, commands...)...)
 	for _, answer := range answers {
 		if err := answer.Error(); err != nil {
 			return answers, unavailable(err)

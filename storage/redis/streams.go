@@ -33,23 +33,16 @@ var (
 	claimScript = newScript(streamClaim)
 )
 
-// runningTTL is for how long a stream is kept that nothing more is heard of. Whoever looks for it before knows whether its node lives.
+// runningTTL is for how long a stream is kept that nothing more is heard of. Whoever looks for it before knows whether
+// its node lives.
 const runningTTL = 24 * time.Hour
-
-func streamKey(id string) string        { return "dw:{s:" + id + "}" }
-func ownerKey(owner string) string      { return "dw:{u:" + owner + "}:" }
-func aliasKey(owner, id string) string  { return ownerKey(owner) + "a:" + id }
-func slotKey(owner, slot string) string { return ownerKey(owner) + "o:" + slot }
-
-// ownKey is the key of the set of a node's own streams.
-func ownKey(node string) string { return nodeKey(node) + ":s" }
 
 // AddStream implements hub.SharedStreams.
 func (s *Store) AddStream(rec *hub.StreamRecord, slot string) (taken, superseded string, err error) {
-	keys := []string{ownerKey(rec.Owner) + "i", slotKey(rec.Owner, slot)}
+	keys := []string{s.ownerKey(rec.Owner) + "i", s.slotKey(rec.Owner, slot)}
 	args := []string{rec.ID, strconv.FormatInt(rec.Timings.Created.UnixMilli(), 10), millis(runningTTL), slot}
 	for _, alias := range rec.Aliases {
-		keys = append(keys, aliasKey(rec.Owner, alias))
+		keys = append(keys, s.aliasKey(rec.Owner, alias))
 		gone, err := s.goneUnder(rec.Owner, alias)
 		if err != nil {
 			return "", "", err
@@ -77,7 +70,7 @@ func (s *Store) AddStream(rec *hub.StreamRecord, slot string) (taken, superseded
 
 // goneUnder returns the id of a stream that an alias still names, though it is no longer kept; or "".
 func (s *Store) goneUnder(owner, alias string) (string, error) {
-	id, err := s.do(s.client.B().Get().Key(aliasKey(owner, alias)).Build()).ToString()
+	id, err := s.do(s.client.B().Get().Key(s.aliasKey(owner, alias)).Build()).ToString()
 	if rueidis.IsRedisNil(err) {
 		return "", nil
 	} else if err != nil {
@@ -92,7 +85,7 @@ func (s *Store) goneUnder(owner, alias string) (string, error) {
 
 // nodeOf returns whose a stream is, or "" if there is none.
 func (s *Store) nodeOf(id string) (string, error) {
-	node, err := s.do(s.client.B().Hget().Key(streamKey(id)).Field("n").Build()).ToString()
+	node, err := s.do(s.client.B().Hget().Key(s.streamKey(id)).Field("n").Build()).ToString()
 	if err != nil && !rueidis.IsRedisNil(err) {
 		return "", unavailable(err)
 	}
@@ -170,8 +163,9 @@ func (s *Store) saving(rec *hub.StreamRecord) (call scriptCall, err error) {
 	if len(rec.Runs) > 0 && rec.Runs[0].First == 1 || rec.Tail == 0 {
 		whole = "1"
 	}
-	key := streamKey(rec.ID)
-	args := []string{key, s.Options.Node, string(raw), strconv.FormatUint(rec.Tail, 10), millis(ttl), string(message), whole}
+	key := s.streamKey(rec.ID)
+	tail := strconv.FormatUint(rec.Tail, 10)
+	args := []string{s.channel(key), s.Options.Node, string(raw), tail, millis(ttl), string(message), whole}
 	for i := range rec.Runs {
 		run, err := json.Marshal(&rec.Runs[i])
 		if err != nil {
@@ -199,8 +193,8 @@ func (s *Store) saved(rec *hub.StreamRecord, result rueidis.RedisResult) error {
 	return s.mine(rec.ID)
 }
 
-// mine keeps the set of this node's streams, by which others find what it leaves behind when it dies: those that have not ended, and those
-// that are still to be deleted.
+// mine keeps the set of this node's streams, by which others find what it leaves behind when it dies: those that have
+// not ended, and those that are still to be deleted.
 func (s *Store) mine(id string) error {
 	s.ownMu.Lock()
 	known := s.own[id]
@@ -210,7 +204,7 @@ func (s *Store) mine(id string) error {
 		return nil
 	}
 	score := float64(s.ownOrder.Add(1))
-	err := s.do(s.client.B().Zadd().Key(ownKey(s.Options.Node)).Nx().ScoreMember().ScoreMember(score, id).Build()).Error()
+	err := s.do(s.client.B().Zadd().Key(s.ownKey(s.Options.Node)).Nx().ScoreMember().ScoreMember(score, id).Build()).Error()
 	if err != nil {
 		s.disown(id)
 		return unavailable(err)
@@ -236,7 +230,7 @@ func (s *Store) forgetOwn() {
 
 // Load implements hub.StreamStore.
 func (s *Store) Load(f func(*hub.StreamRecord) error) error {
-	ids, err := s.do(s.client.B().Zrange().Key(ownKey(s.Options.Node)).Min("0").Max("-1").Build()).AsStrSlice()
+	ids, err := s.do(s.client.B().Zrange().Key(s.ownKey(s.Options.Node)).Min("0").Max("-1").Build()).AsStrSlice()
 	if err != nil {
 		return unavailable(err)
 	}
@@ -258,16 +252,14 @@ func (s *Store) Load(f func(*hub.StreamRecord) error) error {
 // Delete implements hub.StreamStore.
 func (s *Store) Delete(ids []string) error {
 	for part := range slices.Chunk(ids, 100) {
-		commands := make(rueidis.Commands, 0, 2*len(part))
+		commands := make([]rueidis.Completed, 0, 2*len(part))
 		for _, id := range part {
 			commands = append(commands,
-				s.client.B().Del().Key(streamKey(id), streamKey(id)+":r").Build(),
-				s.client.B().Zrem().Key(ownKey(s.Options.Node)).Member(id).Build())
+				s.client.B().Del().Key(s.streamKey(id), s.streamKey(id)+":r").Build(),
+				s.client.B().Zrem().Key(s.ownKey(s.Options.Node)).Member(id).Build())
 		}
-		for _, result := range s.client.DoMulti(s.ctx, commands...) {
-			if err := result.Error(); err != nil {
-				return unavailable(err)
-			}
+		if _, err := s.doAll(commands...); err != nil {
+			return err
 		}
 		s.disown(part...)
 	}
@@ -280,7 +272,7 @@ func (s *Store) FindStream(user, id string) (*hub.SharedStream, error) {
 	if !errors.Is(err, errs.ErrNotFound) {
 		return found, err
 	}
-	named, err := s.do(s.client.B().Get().Key(aliasKey(user, id)).Build()).ToString()
+	named, err := s.do(s.client.B().Get().Key(s.aliasKey(user, id)).Build()).ToString()
 	if rueidis.IsRedisNil(err) {
 		return nil, errs.ErrNotFound
 	} else if err != nil {
@@ -291,9 +283,10 @@ func (s *Store) FindStream(user, id string) (*hub.SharedStream, error) {
 
 // readStream reads one stream with all its runs.
 func (s *Store) readStream(id string) (*hub.SharedStream, error) {
-	key := streamKey(id)
+	key := s.streamKey(id)
 	// The record is read before the runs: these may then go further, and are cut to what the record says.
-	results, err := s.doAll(s.client.B().Hmget().Key(key).Field("n", "r").Build(), s.client.B().Hvals().Key(key+":r").Build())
+	b := s.client.B
+	results, err := s.doAll(b().Hmget().Key(key).Field("n", "r").Build(), b().Hvals().Key(key+":r").Build())
 	if err != nil {
 		return nil, err
 	}
@@ -341,7 +334,8 @@ func parseHead(id string, values []rueidis.RedisMessage) (*hub.SharedStream, err
 	return &hub.SharedStream{Node: node, Record: *rec}, nil
 }
 
-// parseRuns reads the runs up to an offset, in order. What was sent twice, after an answer was lost, is there in other pieces, too.
+// parseRuns reads the runs up to an offset, in order. What was sent twice, after an answer was lost, is there in other
+// pieces, too.
 func parseRuns(texts []string, tail uint64) ([]log.Run, error) {
 	all := make([]log.Run, len(texts))
 	for i := range texts {
@@ -369,7 +363,7 @@ func parseRuns(texts []string, tail uint64) ([]log.Run, error) {
 
 // FollowStream implements hub.SharedStreams.
 func (s *Store) FollowStream(id string, heard func(*hub.SharedStream), gap func()) (stop func()) {
-	return s.bus.follow(streamKey(id), &follower{gap: gap, heard: func(message string) {
+	return s.bus.follow(s.channel(s.streamKey(id)), &follower{gap: gap, heard: func(message string) {
 		var c change
 		err := json.Unmarshal([]byte(message), &c)
 		var rec *hub.StreamRecord
@@ -386,13 +380,13 @@ func (s *Store) FollowStream(id string, heard func(*hub.SharedStream), gap func(
 	}})
 }
 
-// ClaimStream implements hub.SharedStreams. The stream is put into this node's set first: should this node die as soon as it has claimed the stream,
-// others find it there.
+// ClaimStream implements hub.SharedStreams. The stream is put into this node's set first: should this node die as soon
+// as it has claimed the stream, others find it there.
 func (s *Store) ClaimStream(id, from string) (*hub.SharedStream, error) {
 	if err := s.mine(id); err != nil {
 		return nil, err
 	}
-	key := streamKey(id)
+	key := s.streamKey(id)
 	out, err := s.run(claimScript, []string{key, key + ":r"}, []string{from, s.Options.Node}).ToArray()
 	if err != nil {
 		return nil, unavailable(err)
@@ -400,16 +394,62 @@ func (s *Store) ClaimStream(id, from string) (*hub.SharedStream, error) {
 	found, err := parseStream(id, out)
 	if errors.Is(err, errs.ErrNotFound) || err == nil && found.Node != s.Options.Node {
 		s.disown(id)
-		_ = s.do(s.client.B().Zrem().Key(ownKey(s.Options.Node)).Member(id).Build()) // what stays in the set by mistake does no harm
+		// What stays in the set by mistake does no harm.
+		_ = s.do(s.client.B().Zrem().Key(s.ownKey(s.Options.Node)).Member(id).Build())
 	}
 	return found, err
 }
 
 // StreamsOf implements hub.SharedStreams.
-func (s *Store) StreamsOf(owner string, limit int) ([]string, error) {
-	ids, err := s.do(s.client.B().Zrange().Key(ownerKey(owner) + "i").Min("0").Max(strconv.Itoa(limit - 1)).Rev().Build()).AsStrSlice()
+func (s *Store) StreamsOf(owner string, limit int) ([]hub.SharedStream, error) {
+	newest := s.client.B().Zrange().Key(s.ownerKey(owner) + "i").Min("0").Max(strconv.Itoa(limit - 1)).Rev().Build()
+	ids, err := s.do(newest).AsStrSlice()
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	return ids, nil
+	list := make([]hub.SharedStream, 0, len(ids))
+	for part := range slices.Chunk(ids, pipelined) {
+		commands := make([]rueidis.Completed, len(part))
+		for i, id := range part {
+			commands[i] = s.client.B().Hmget().Key(s.streamKey(id)).Field("n", "r").Build()
+		}
+		answers, err := s.doAll(commands...)
+		if err != nil {
+			return nil, err
+		}
+		for i, id := range part {
+			values, err := answers[i].ToArray()
+			if err != nil {
+				return nil, unavailable(err)
+			}
+			found, err := s.headOf(id, values)
+			switch {
+			case errors.Is(err, errs.ErrNotFound): // deleted, or lost
+			case errors.Is(err, errs.ErrUnavailable):
+				return nil, err
+			case err != nil:
+				s.Logger.Warn("a stream is left out of a list", "error", err)
+			default:
+				list = append(list, *found)
+			}
+		}
+	}
+	return list, nil
+}
+
+// headOf reads what is kept of a stream but its runs. How long its text is stands in the record, unless an earlier
+// version wrote that: then it is counted.
+func (s *Store) headOf(id string, values []rueidis.RedisMessage) (*hub.SharedStream, error) {
+	found, err := parseHead(id, values)
+	if err != nil || found.Record.Bytes > 0 || found.Record.Tail == 0 {
+		return found, err
+	}
+	whole, err := s.readStream(id)
+	if err != nil {
+		return nil, err
+	}
+	for i := range whole.Record.Runs {
+		found.Record.Bytes += len(whole.Record.Runs[i].Text)
+	}
+	return found, nil
 }

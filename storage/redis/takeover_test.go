@@ -46,8 +46,8 @@ func (s *stumbling) Save(changes []hub.StreamChange) error {
 	return s.stumble(func() error { return s.Store.Save(changes) })
 }
 
-// A node dies, and whichever one call fails as another takes its stream over, whether done or not, the stream ends: whether somebody reads it there, has
-// cancelled it there, or nobody knows of it.
+// A node dies, and whichever one call fails as another takes its stream over, whether done or not, the stream ends:
+// whether somebody reads it there, has cancelled it there, or nobody knows of it.
 func TestTakeOverSurvivesAFailure(t *testing.T) {
 	for _, how := range []string{"read", "cancelled", "unknown"} {
 		for _, done := range []bool{false, true} {

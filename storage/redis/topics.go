@@ -32,9 +32,6 @@ var (
 	pageScript   = newScript(topicLib, topicPage)
 )
 
-// topicKey is what the keys of a topic begin with, and the channel on which it is heard.
-func topicKey(topic string) string { return "dw:{t:" + topic + "}" }
-
 // newEpoch returns the epoch that a log gets if it needs a new one: BOOT-N, as the hub's own, or it could not stand in a log.Vector.
 func newEpoch() string {
 	var b [9]byte
@@ -44,9 +41,9 @@ func newEpoch() string {
 
 // AppendEvents implements hub.TopicStore.
 func (s *Store) AppendEvents(topic string, events []hub.SharedEvent, room hub.TopicRoom) ([]log.Position, error) {
-	key := topicKey(topic)
+	key := s.topicKey(topic)
 	args := append(make([]string, 0, 8+4*len(events)),
-		key, newEpoch(), strconv.Itoa(room.Events), strconv.FormatInt(room.Bytes, 10), millis(room.TTL), strconv.Itoa(room.Ephemerals), millis(room.EphemeralTTL),
+		s.channel(key), newEpoch(), strconv.Itoa(room.Events), strconv.FormatInt(room.Bytes, 10), millis(room.TTL), strconv.Itoa(room.Ephemerals), millis(room.EphemeralTTL),
 		strconv.FormatInt(time.Now().UnixMilli(), 10))
 	for i := range events {
 		e := &events[i]
@@ -89,7 +86,7 @@ func (s *Store) AppendEvents(topic string, events []hub.SharedEvent, room hub.To
 
 // Events implements hub.TopicStore.
 func (s *Store) Events(topic, epoch string, after uint64) (page hub.TopicPage, err error) {
-	key := topicKey(topic)
+	key := s.topicKey(topic)
 	out, err := s.run(pageScript, []string{key + ":m", key + ":l", key + ":e"}, []string{
 		newEpoch(), epoch, strconv.FormatUint(after, 10), strconv.Itoa(hub.PageBytes),
 	}).ToArray()
@@ -116,7 +113,7 @@ func parseBefore(text string) (before []log.Position) {
 
 // FollowTopic implements hub.TopicStore.
 func (s *Store) FollowTopic(topic string, heard func(hub.EventBatch), gap func()) (stop func()) {
-	return s.bus.follow(topicKey(topic), &follower{gap: gap, heard: func(message string) {
+	return s.bus.follow(s.channel(s.topicKey(topic)), &follower{gap: gap, heard: func(message string) {
 		batch, err := parseBatch(message)
 		if err != nil {
 			s.Logger.Error("what another node published on a topic is not understood; nodes of different versions?", "topic", topic, "error", err)

@@ -24,7 +24,8 @@ type Config struct {
 	LogLevel      string        `key:"log_level" default:"info" oneof:"debug|info|warn|error" help:"least level that is logged"`
 	LogForm       string        `key:"log_format" default:"json" oneof:"json|text" help:"form of the log on stderr"`
 	Metrics       string        `key:"metrics" default:"admin" oneof:"admin|open" help:"who may read /metrics: who has admin on 'duckwire:metrics'; or everybody who can reach the server"`
-	RedisURL      string        `key:"redis_url" unset:"one node" secret:"true" help:"redis://, rediss:// or unix:// of the Redis that joins several nodes"`
+	RedisURL      string        `key:"redis_url" unset:"one node" secret:"true" help:"redis://, rediss://, unix:// or redis+sentinel:// of the Redis that joins several nodes"`
+	RedisPrefix   string        `key:"redis_prefix" help:"before the name of each key and channel in Redis, where several installations share one"`
 	RedisReplicas int           `key:"redis_replicas" default:"0" min:"0" max:"100" help:"how many replicas of Redis must have a message before it is acknowledged"`
 	NodeLease     time.Duration `key:"node_lease" default:"10s" min:"1s" max:"10m" help:"after how long of silence the other nodes hold a node for dead"`
 

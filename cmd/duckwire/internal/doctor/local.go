@@ -20,14 +20,16 @@ type Local struct {
 	Dev            bool
 	AllowedOrigins []string
 
-	JWTSecret    string
-	Audience     string // that tokens must have; "": not checked
-	JWKSURL      string
-	AuthorizeURL string
-	RedisURL     string         // "": one node
-	Proxies      []string       // trusted_proxies
-	Upstream     openai.Options // without a BaseURL: the built-in completer
-	Deep         bool           // also what costs something: a tiny completion
+	JWTSecret     string
+	Audience      string // that tokens must have; "": not checked
+	JWKSURL       string
+	AuthorizeURL  string
+	RedisURL      string // "": one node
+	RedisPrefix   string
+	RedisReplicas int
+	Proxies       []string       // trusted_proxies
+	Upstream      openai.Options // without a BaseURL: the built-in completer
+	Deep          bool           // also what costs something: a tiny completion
 
 	Connections int
 	LogMemory   int64 // bytes

@@ -19,17 +19,17 @@ func (l *Local) checkRedis(ctx context.Context, r *Report) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	f, err := redis.Probe(ctx, l.RedisURL)
+	f, err := redis.Probe(ctx, l.RedisURL, l.RedisPrefix)
 	if err != nil {
 		r.Broken(check, "start it, or see whether redis_url is right (address, user, password, rediss:// for TLS), and reachable from here", "%v", err)
 		return
 	}
 	full := f.MaxMemory > 0 && f.Memory >= f.MaxMemory
 	if full {
-		r.Broken(check, "raise maxmemory, or see what fills it: other programs' keys begin otherwise than with dw:", "it is full, and takes no message, event or stream")
+		r.Broken(check, "raise maxmemory, or see what fills it: other programs' keys begin otherwise than with "+l.RedisPrefix+"dw:", "it is full, and takes no message, event or stream")
 	}
 	if f.Denied != nil && !full {
-		r.Broken(check, "ACL SETUSER duckwire on >… ~dw:* &dw:* +@all -@admin -@dangerous +info", "its user may not do what nodes need: %v", f.Denied)
+		r.Broken(check, "ACL SETUSER duckwire on >… ~"+l.RedisPrefix+"dw:* &"+l.RedisPrefix+"dw:* +@all -@admin -@dangerous +info", "its user may not do what nodes need: %v", f.Denied)
 	}
 	if major, _, _ := strings.Cut(f.Version, "."); len(major) == 1 && major < "7" {
 		r.Warn(check, "take Redis 7.0 or later: nothing older is tested", "it is version %s", f.Version)
@@ -42,6 +42,7 @@ func (l *Local) checkRedis(ctx context.Context, r *Report) {
 	}
 	checkRedisMemory(r, check, f)
 	checkRedisDisk(r, check, f)
+	l.checkRedisReplicas(r, check, f)
 	r.Fine(check, "version %s answers after %s, with %d replicas", f.Version, f.RoundTrip.Round(10*time.Microsecond), f.Replicas)
 }
 
@@ -53,6 +54,17 @@ func checkRedisMemory(r *Report, check string, f *redis.Facts) {
 		r.Broken(check, "CONFIG SET maxmemory-policy noeviction", "when it is full it forgets what it likes (%s): messages and streams are lost, and nobody is told", f.Policy)
 	case f.Memory > f.MaxMemory/10*8:
 		r.Warn(check, "raise maxmemory: a full Redis refuses messages and events", "%s of %s of its memory are used", showBytes(uint64(f.Memory)), showBytes(uint64(f.MaxMemory)))
+	}
+}
+
+// checkRedisReplicas says whether a replica may become the master that lacks what was acknowledged.
+func (l *Local) checkRedisReplicas(r *Report, check string, f *redis.Facts) {
+	switch {
+	case f.Replicas > l.RedisReplicas:
+		r.Warn(check, "set redis_replicas to how many there are, if no message may be lost with the master: then none is acknowledged while one of them is away",
+			"it has %d replicas, and redis_replicas is %d: one that lacks what was acknowledged may become the master", f.Replicas, l.RedisReplicas)
+	case f.Replicas < l.RedisReplicas:
+		r.Broken(check, "start the replicas, or set redis_replicas to how many there are", "it has %d replicas, and redis_replicas asks for %d: no message is acknowledged", f.Replicas, l.RedisReplicas)
 	}
 }
 

@@ -37,6 +37,24 @@ func TestRedisSettings(t *testing.T) {
 	holds(t, r, "redis", Warning, "no limit")
 }
 
+func TestRedisReplicas(t *testing.T) {
+	t.Parallel()
+	master, replica := redistest.Start(t), redistest.Start(t)
+	replica.Follow(master)
+	look := func(replicas int) *Report {
+		r := &Report{}
+		(&Local{RedisURL: master.URL(), RedisReplicas: replicas}).checkRedis(t.Context(), r)
+		return r
+	}
+	holds(t, look(0), "redis", Warning, "may become the master")
+	holds(t, look(2), "redis", Broken, "asks for 2")
+	for _, f := range look(1).Findings {
+		if strings.Contains(f.Found, "redis_replicas") {
+			t.Errorf("%+v", f)
+		}
+	}
+}
+
 func TestRedisRights(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t, "--appendonly", "yes")

@@ -1,0 +1,126 @@
+package redis_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/hubtest"
+	"github.com/duckwire/duckwire/hub/log"
+	"github.com/duckwire/duckwire/storage/redis"
+)
+
+// A node that is cut off cannot show any more that its lease holds, before Redis lets it run out.
+func TestLeaseValid(t *testing.T) {
+	server := startRedis(t)
+	const lease = 4 * time.Second
+	n, other := &node{}, open(t, redis.Options{URL: server.URL()})
+	n.store = open(t, redis.Options{URL: server.URL(), Lease: lease, Dial: n.line.Dial})
+	if n.store.LeaseValid() {
+		t.Error("it holds before it was asked for")
+	}
+	defer n.store.Serve(hub.NodeEvents{Died: nobodyDied(t), Lost: func() {}, Missed: func() {}})()
+	if !n.store.LeaseValid() {
+		t.Error("it does not hold")
+	}
+	n.line.Cut()
+	hubtest.Until(t, "the lease to run out", func() bool {
+		leased, err := other.Leased(n.store.Node()) // first: it may run out between the two
+		if err != nil {
+			t.Fatal(err)
+		}
+		valid := n.store.LeaseValid()
+		if valid && !leased {
+			t.Fatal("the node says that its lease holds, and Redis has it no more")
+		}
+		return !valid && !leased
+	})
+	n.line.Mend()
+	hubtest.Until(t, "the lease to hold again", n.store.LeaseValid)
+}
+
+func TestLeaseHolds(t *testing.T) {
+	now := time.Now()
+	for _, one := range []struct {
+		asked time.Time
+		holds bool
+	}{
+		{now, true},
+		{now.Add(-8 * time.Second), true},
+		{now.Add(-9 * time.Second), false},
+		{now.Add(-time.Hour), false},
+		{now.Add(time.Second).Round(0), true},       // the clock was set back
+		{now.Add(-9 * time.Second).Round(0), false}, // only the clock of the wall says so
+	} {
+		if got := redis.Holds(one.asked, now, 10*time.Second); got != one.holds {
+			t.Errorf("asked for at %v, at %v: %t", one.asked, now, got)
+		}
+	}
+}
+
+// Redis is restarted, and has nothing any more. One node is back at once, the other one only after some beats: it is
+// not found dead meanwhile, and its stream goes on.
+func TestRestartedEmptyNobodyIsDead(t *testing.T) {
+	server := startRedis(t)
+	a, b := startNode(t, server), startNode(t, server)
+	s, _ := a.ask(t, "endless", hub.StreamSpec{})
+	r := watch(t, b.find(t, s.ID), log.Position{})
+	r.until(func() bool { return len(r.text) > 100 })
+	b.store.SeeAll() // it has been there for long
+	a.beat(t, 1)
+	b.beat(t, 1)
+	a.line.Cut()
+	server.Kill()
+	server.Start()
+	b.beat(t, 3)
+	if !b.store.Alive(a.store.Node()) {
+		t.Error("a node that has not had the time to come back is found dead")
+	}
+	if st := r.stream.Status(); st != hub.StatusRunning {
+		t.Errorf("its stream is %s", st)
+	}
+	a.line.Mend()
+	a.beat(t, 1)
+	more := len(r.text) + 5000
+	r.until(func() bool { return len(r.text) > more || r.ended })
+	if st := s.Status(); r.ended || len(r.resets) > 0 || st != hub.StatusRunning {
+		t.Errorf("ended: %t, resets %v; on its own node it is %s", r.ended, r.resets, st)
+	}
+	s.Cancel("test")
+}
+
+// Redis forgets everything between two beats: of a node that is not known from before nothing follows.
+func TestForgottenBetweenBeats(t *testing.T) {
+	server := address(startMini(t))
+	a := startNode(t, server)
+	a.store.SeeAll()
+	if a.store.Alive("somebody") {
+		t.Error("a node that there never was is alive")
+	}
+	if err := a.store.Forget(); err != nil {
+		t.Fatal(err)
+	}
+	if !a.store.Alive("somebody") {
+		t.Error("what Redis has forgotten counts as dead")
+	}
+}
+
+// A node that does not come back after Redis was restarted is found dead in the end.
+func TestRestartedEmptyAndDead(t *testing.T) {
+	server := startRedis(t)
+	const lease = 4 * time.Second
+	o := redis.Options{URL: server.URL(), Lease: lease}
+	a, b := open(t, o), open(t, o)
+	deaths := make(chan string, 9)
+	died := func(node string, _ []string) bool { deaths <- node; return true }
+	defer b.Serve(hub.NodeEvents{Died: died, Lost: func() {}, Missed: func() {}})()
+	stop := a.Serve(hub.NodeEvents{})
+	for begun := b.Beaten(); b.Beaten() == begun; time.Sleep(lease / 40) { // it knows of the other one
+	}
+	server.Kill()
+	stop()
+	server.Start()
+	if node := hubtest.Recv(t, "the node to be found dead", deaths); node != a.Node() {
+		t.Error(node)
+	}
+}

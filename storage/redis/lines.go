@@ -1,0 +1,104 @@
+package redis
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/rueidis"
+)
+
+// lines are a store's connections to Redis. Where a master is replaced, the address may lead to the new one while
+// connections to the old one stay, until somebody kills them. Then they are all ended, and are dialled anew when they
+// are needed next.
+type lines struct {
+	dial func(ctx context.Context, address string, dialer *net.Dialer, config *tls.Config) (net.Conn, error)
+
+	mu    sync.Mutex
+	open  map[*line]struct{}
+	ended time.Time // when they were last ended
+}
+
+// line is one connection.
+type line struct {
+	net.Conn
+	lines *lines
+}
+
+// Close ends the connection.
+func (l *line) Close() error {
+	l.lines.mu.Lock()
+	delete(l.lines.open, l)
+	l.lines.mu.Unlock()
+	return l.Conn.Close()
+}
+
+// connect dials.
+func (ls *lines) connect(ctx context.Context, address string, dialer *net.Dialer, config *tls.Config) (
+	net.Conn, error,
+) {
+	conn, err := ls.dial(ctx, address, dialer, config)
+	if err != nil {
+		return nil, err
+	}
+	l := &line{conn, ls}
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	ls.open[l] = struct{}{}
+	return l, nil
+}
+
+// dialDirectly connects over TCP, and TLS where there is a config.
+func dialDirectly(ctx context.Context, address string, dialer *net.Dialer, config *tls.Config) (net.Conn, error) {
+	if config == nil {
+		return dialer.DialContext(ctx, "tcp", address)
+	}
+	return (&tls.Dialer{NetDialer: dialer, Config: config}).DialContext(ctx, "tcp", address)
+}
+
+// endPause is how long it takes at least before connections are ended again: the address may not lead elsewhere yet.
+const endPause = 250 * time.Millisecond
+
+// end ends all connections.
+func (ls *lines) end() {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	if time.Since(ls.ended) < endPause {
+		return
+	}
+	ls.ended = time.Now()
+	for l := range ls.open {
+		_ = l.Conn.Close() // whoever uses it finds out, and closes it
+	}
+	clear(ls.open)
+}
+
+// demoted reports whether a server answers as one that is no master: it is a replica, or loads what its new master has.
+func demoted(err error) bool {
+	e, ok := rueidis.IsRedisErr(err)
+	if !ok {
+		return false
+	}
+	text := e.Error()
+	for _, sign := range []string{"READONLY ", "MASTERDOWN ", "LOADING ", "WAIT cannot be used with replica"} {
+		if strings.Contains(text, sign) { // inside a script's error, too
+			return true
+		}
+	}
+	return false
+}
+
+// heed looks whether one of these answers comes from a server that is no master, and returns them.
+func (s *Store) heed(answers ...rueidis.RedisResult) []rueidis.RedisResult {
+	for i := range answers {
+		if demoted(answers[i].Error()) {
+			s.Logger.Warn("Redis is no master any more; it is dialled anew", "error", answers[i].Error())
+			s.lines.end()
+			break
+		}
+	}
+	return answers
+}

@@ -1,0 +1,263 @@
+package redis
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"github.com/duckwire/duckwire/hub/errs"
+)
+
+// A message between nodes goes in pieces, so that what else is on the bus passes between them, and so that Redis never
+// has more for a node than that can take: Redis cuts a connection that lags too far behind
+// (client-output-buffer-limit). What is short goes in one piece, and is not confirmed. Of anything else the receiver
+// confirms each piece before the next one is sent, and a node has at most so many pieces on their way to another one.
+const (
+	shortBytes  = 8 << 10
+	pieceBytes  = 256 << 10
+	piecesAtOne = 8 // time, from one node to another
+)
+
+// parcelKey names a message that is on its way, or comes in.
+type parcelKey struct {
+	kind frameKind // requestFrame, answerFrame or toldFrame
+	peer string    // the other node
+	id   uint64
+}
+
+// parcels are the messages that are under way, in both directions.
+type parcels struct {
+	mu      sync.Mutex
+	going   map[parcelKey]chan *frame // to who sends: a word about the last piece
+	windows map[string]*window        // by node
+	coming  map[parcelKey]*parcel
+
+	requests budget // bytes of requests that wait for their answers
+	answers  budget // bytes of answers that go
+	taken    budget // bytes of what comes, and of requests that are worked on
+}
+
+// parcel is a message of which some pieces have come.
+type parcel struct {
+	body []byte
+	size int
+	last time.Time // when a piece came
+}
+
+// window are the pieces that are on their way to one node.
+type window struct {
+	users int
+	slots chan struct{}
+}
+
+func newParcels(limit int64) parcels {
+	return parcels{
+		going: make(map[parcelKey]chan *frame), windows: make(map[string]*window), coming: make(map[parcelKey]*parcel),
+		requests: budget{limit: limit, name: "bytes of requests to other nodes under way"},
+		answers:  budget{limit: limit, name: "bytes of answers to other nodes under way"},
+		taken:    budget{limit: limit, name: "bytes of other nodes' messages under way"},
+	}
+}
+
+// budget is a number of bytes that may be in use at one time. One message always fits where nothing else is. Short
+// messages do not count: how many there are is limited (maxCalls), and they must pass where long ones are many.
+type budget struct {
+	name  string
+	limit int64
+
+	mu   sync.Mutex
+	used int64
+}
+
+func (b *budget) take(n int) error {
+	if n <= shortBytes {
+		return nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.used > 0 && b.used+int64(n) > b.limit {
+		return underWay(b.name, b.limit)
+	}
+	b.used += int64(n)
+	return nil
+}
+
+func (b *budget) give(n int) {
+	if n <= shortBytes {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.used -= int64(n)
+}
+
+// underWay says that so much is under way between the nodes that no more is taken for the moment. It matches
+// errs.ErrUnavailable.
+func underWay(name string, limit int64) error {
+	return &errs.LimitError{Kind: errs.ErrUnavailable, Name: name, Limit: limit, Retry: time.Second}
+}
+
+// publish sends a frame, and returns how many heard it, as far as the server of Redis knows that it was sent to.
+func (s *Store) publish(channel string, f *frame) (heard int64, err error) {
+	message := rueidis.BinaryString(f.encode())
+	heard, err = s.do(s.client.B().Publish().Channel(channel).Message(message).Build()).AsInt64()
+	if err != nil {
+		return 0, unavailable(err)
+	}
+	return heard, nil
+}
+
+// send sends a message to a node, and returns when that has taken it, or, where it is short, when Redis has.
+func (s *Store) send(ctx context.Context, node string, kind frameKind, id uint64, body []byte) error {
+	f := &frame{kind: kind, from: s.Options.Node, id: id, size: uint64(len(body)), piece: body}
+	if len(body) <= shortBytes {
+		return s.sendPiece(node, f)
+	}
+	key, words := parcelKey{kind, node, id}, make(chan *frame, 1)
+	window := s.parcels.begin(key, words)
+	defer s.parcels.end(key, window)
+	for at := 0; at < len(body); at += pieceBytes {
+		f.at, f.piece = uint64(at), body[at:min(at+pieceBytes, len(body))]
+		if err := s.sendConfirmed(ctx, node, f, window, words); err != nil {
+			// Where this does not come, it is dropped after a while.
+			_, _ = s.publish(s.nodeChannel(node), word(droppedFrame, kind, s.Options.Node, id, 0, ""))
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) sendPiece(node string, f *frame) error {
+	heard, err := s.publish(s.nodeChannel(node), f)
+	if err == nil && heard == 0 && !s.cluster { // of a cluster's servers each counts its own listeners only
+		err = fmt.Errorf("node %s is not there: %w", node, errs.ErrUnavailable)
+	}
+	return err
+}
+
+// sendConfirmed sends a piece, and waits until the node has taken it.
+func (s *Store) sendConfirmed(ctx context.Context, node string, f *frame, window *window, words <-chan *frame) error {
+	late := time.NewTimer(s.Timeout)
+	defer late.Stop()
+	away := fmt.Errorf("node %s does not take what it is sent: %w", node, errs.ErrUnavailable)
+	select {
+	case window.slots <- struct{}{}:
+		defer func() { <-window.slots }()
+	case <-late.C:
+		return away
+	case <-ctx.Done():
+		return away
+	}
+	if err := s.sendPiece(node, f); err != nil {
+		return err
+	}
+	for {
+		select {
+		case w := <-words:
+			if w.kind == refusedFrame {
+				return fmt.Errorf("node %s: %s: %w", node, w.piece, errs.ErrUnavailable)
+			}
+			if w.at >= f.at+uint64(len(f.piece)) {
+				return nil
+			}
+		case <-late.C:
+			return away
+		case <-ctx.Done():
+			return away
+		case <-s.ctx.Done():
+			return away
+		}
+	}
+}
+
+func (p *parcels) begin(key parcelKey, words chan *frame) *window {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.going[key] = words
+	w := p.windows[key.peer]
+	if w == nil {
+		w = &window{slots: make(chan struct{}, piecesAtOne)}
+		p.windows[key.peer] = w
+	}
+	w.users++
+	return w
+}
+
+func (p *parcels) end(key parcelKey, w *window) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.going, key)
+	if w.users--; w.users == 0 {
+		delete(p.windows, key.peer)
+	}
+}
+
+// told takes a word about a message of this node's.
+func (p *parcels) told(w *frame) {
+	p.mu.Lock()
+	words := p.going[parcelKey{w.about(), w.from, w.id}]
+	p.mu.Unlock()
+	if words == nil {
+		return
+	}
+	select {
+	case words <- w:
+	default: // nobody sends two pieces at a time
+	}
+}
+
+// add takes a piece of a message. It returns the message where that is the last one: its bytes are in the budget of
+// what is taken, for the caller to give back. Where pieces are missing, or there is no room, the message is not taken.
+func (p *parcels) add(f *frame) (body []byte, whole bool, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	key := parcelKey{f.kind, f.from, f.id}
+	if f.at == 0 {
+		p.dropLocked(key) // of an earlier try
+		if err := p.taken.take(int(f.size)); err != nil {
+			return nil, false, err
+		}
+		p.coming[key] = &parcel{size: int(f.size), body: make([]byte, 0, f.size)}
+	}
+	c := p.coming[key]
+	if c == nil || int(f.at) != len(c.body) || len(c.body)+len(f.piece) > c.size {
+		p.dropLocked(key)
+		return nil, false, errPiece
+	}
+	c.body, c.last = append(c.body, f.piece...), time.Now()
+	if len(c.body) < c.size {
+		return nil, false, nil
+	}
+	delete(p.coming, key)
+	return c.body, true, nil
+}
+
+var errPiece = fmt.Errorf("a piece of it is missing: %w", errs.ErrUnavailable)
+
+// drop forgets what has come of a message.
+func (p *parcels) drop(key parcelKey) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.dropLocked(key)
+}
+
+func (p *parcels) dropLocked(key parcelKey) {
+	if c := p.coming[key]; c != nil {
+		delete(p.coming, key)
+		p.taken.give(c.size)
+	}
+}
+
+// sweep forgets messages of which no piece has come since a moment.
+func (p *parcels) sweep(since time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for key, c := range p.coming {
+		if c.last.Before(since) {
+			p.dropLocked(key)
+		}
+	}
+}
