@@ -187,3 +187,53 @@ func TestNewEpochInManyPages(t *testing.T) {
 		}
 	}
 }
+
+// countingPages counts how often the store is asked, and keeps what hears.
+type countingPages struct {
+	hub.TopicStore
+	asked atomic.Int64
+	heard func(hub.EventBatch)
+}
+
+func (s *countingPages) FollowTopic(topic string, heard func(hub.EventBatch), gap func()) (stop func()) {
+	s.heard = heard
+	return s.TopicStore.FollowTopic(topic, heard, gap)
+}
+
+func (s *countingPages) Events(topic, epoch string, after uint64) (hub.TopicPage, error) {
+	s.asked.Add(1)
+	return s.TopicStore.Events(topic, epoch, after)
+}
+
+// A batch of an epoch that is over, the last one that was published before a failover, never joins. It costs one look at the store, and a
+// reader whose position may be of that epoch is served.
+func TestLateBatchOfAnEarlierEpoch(t *testing.T) {
+	store := &countingPages{TopicStore: memory.NewTopics()}
+	h := nodes(t, 1, store, hub.Limits{})[0]
+	wake := log.NewWake()
+	r, _, err := h.Subscribe("t", log.Position{}, wake)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	publish(t, h, "t", number(1))
+	numbersOf(t, r, wake, 1)
+	before := store.asked.Load()
+	for range 3 {
+		store.heard(hub.EventBatch{
+			Epoch: "old-1", First: 7, Events: []hub.SharedEvent{{ID: "x", Event: "n", Payload: json.RawMessage("7")}},
+		})
+	}
+	other, reset, err := h.Subscribe("t", log.Position{Epoch: "other-1", Offset: 3}, log.NewWake())
+	if err != nil || reset == nil {
+		t.Fatalf("a reader with an unknown position: %v, %v", reset, err)
+	}
+	defer other.Close()
+	publish(t, h, "t", number(2))
+	if got := fmt.Sprint(numbersOf(t, r, wake, 1)); got != "[2]" {
+		t.Error(got)
+	}
+	if n := store.asked.Load() - before; n > 8 { // one for each late batch, one for the reader, and what is in between
+		t.Errorf("the store was asked %d times", n)
+	}
+}
