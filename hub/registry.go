@@ -343,13 +343,13 @@ func (h *Hub) LearnStreams(user string, limit int) {
 	if h.shared == nil {
 		return
 	}
-	ids, err := h.shared.StreamsOf(user, limit)
+	found, err := h.shared.StreamsOf(user, limit)
 	if err != nil {
 		h.logger.Warn("streams of other nodes are not known", "user", user, "error", err)
 		return
 	}
-	for _, id := range ids {
-		_, _ = h.Stream(user, id)
+	for i := range found {
+		_, _ = h.Stream(user, found[i].Record.ID)
 	}
 }
 

@@ -306,15 +306,11 @@ func (h *Hub) takeOver(s *Stream) (bool, error) {
 	if node == "" {
 		return !s.isRemote(), nil
 	}
-	claimed, err := h.shared.ClaimStream(s.ID, node)
-	if err != nil {
-		return false, err
-	}
-	if !claimed {
+	found, err := h.shared.ClaimStream(s.ID, node)
+	if errors.Is(err, ErrNotFound) || err == nil && found.Node != h.shared.Node() {
 		s.refresh()
 		return false, nil
 	}
-	found, err := h.shared.FindStream(s.Owner, s.ID)
 	if err != nil {
 		return false, err
 	}

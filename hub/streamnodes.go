@@ -19,10 +19,11 @@ type SharedStreams interface {
 	// when the following begins. They are called one at a time, and must not block. None is called after stop has returned, but for one that runs at
 	// that moment.
 	FollowStream(id string, heard func(*SharedStream), gap func()) (stop func())
-	// ClaimStream makes a stream this node's that was another's. It reports false where it is not that one's any more.
-	ClaimStream(id, from string) (bool, error)
-	// StreamsOf returns the ids of an owner's streams, the newest first, at most limit.
-	StreamsOf(owner string, limit int) ([]string, error)
+	// ClaimStream makes a stream this node's that was another's, and returns it as it is kept. One that is this node's already counts as claimed.
+	// Where yet another node has it, that is returned, and Node says whose it is. ErrNotFound where there is none.
+	ClaimStream(id, from string) (*SharedStream, error)
+	// StreamsOf returns an owner's streams without their runs, the newest first, at most limit.
+	StreamsOf(owner string, limit int) ([]SharedStream, error)
 
 	Nodes
 }
@@ -39,6 +40,8 @@ type Nodes interface {
 	Ask(ctx context.Context, node string, request []byte) ([]byte, error)
 	// Tell sends a request to all other nodes, and waits for no answer. It may be lost.
 	Tell(request []byte) error
+	// LeaseValid reports whether this node's own lease can be shown to hold: then no other node has taken its streams.
+	LeaseValid() bool
 	// Serve begins to tell of the other nodes. Stop ends that, and returns when nothing is told any more.
 	Serve(events NodeEvents) (stop func())
 }

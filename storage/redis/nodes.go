@@ -255,6 +255,13 @@ func (s *Store) Others() (others []string) {
 	return others
 }
 
+// LeaseValid implements hub.Nodes.
+func (s *Store) LeaseValid() bool {
+	s.nodes.mu.Lock()
+	defer s.nodes.mu.Unlock()
+	return time.Since(s.nodes.beaten) < s.Lease
+}
+
 // living returns the nodes that have not been found dead, each with whether its lease holds.
 func (s *Store) living() (alive map[string]bool, err error) {
 	names, err := s.do(s.client.B().Smembers().Key(nodesKey).Build()).AsStrSlice()

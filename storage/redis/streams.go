@@ -358,19 +358,29 @@ func (s *Store) FollowStream(id string, heard func(*hub.SharedStream), gap func(
 }
 
 // ClaimStream implements hub.SharedStreams.
-func (s *Store) ClaimStream(id, from string) (bool, error) {
-	n, err := s.run(claimScript, []string{streamKey(id)}, []string{from, s.Options.Node}).AsInt64()
-	if err != nil {
-		return false, unavailable(err)
+func (s *Store) ClaimStream(id, from string) (*hub.SharedStream, error) {
+	if err := s.run(claimScript, []string{streamKey(id)}, []string{from, s.Options.Node}).Error(); err != nil {
+		return nil, unavailable(err)
 	}
-	return n == 1, nil
+	return s.readStream(id)
 }
 
 // StreamsOf implements hub.SharedStreams.
-func (s *Store) StreamsOf(owner string, limit int) ([]string, error) {
+func (s *Store) StreamsOf(owner string, limit int) (found []hub.SharedStream, err error) {
 	ids, err := s.do(s.client.B().Zrange().Key(ownerKey(owner) + "i").Min("0").Max(strconv.Itoa(limit - 1)).Rev().Build()).AsStrSlice()
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	return ids, nil
+	for _, id := range ids {
+		one, err := s.readStream(id)
+		if errors.Is(err, hub.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		one.Record.Runs = nil
+		found = append(found, *one)
+	}
+	return found, nil
 }
