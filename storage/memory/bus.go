@@ -122,7 +122,7 @@ func (n *Node) deliver(name string, l *lane) {
 		if !more {
 			return
 		}
-		if !n.sleep(time.Until(next.due)) || !n.going() {
+		if !n.sleep(time.Until(next.due)) || !n.going(true) {
 			continue // the node ends: the rest is dropped, too
 		}
 		n.locked(func() { lost = n.line != next.line })

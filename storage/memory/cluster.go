@@ -49,6 +49,7 @@ type Fate struct {
 	Refused bool          // it is not done, and its caller is told ErrUnavailable
 	Lost    bool          // it is done, and its caller is told ErrUnavailable
 	After   time.Duration // how long the answer takes
+	Hasty   bool          // it is refused where it would have to wait for a node that is paused
 }
 
 // Delivery is what happens to a message. Messages are lost only with the connection they come on (Node.Cut,
@@ -89,6 +90,15 @@ func (c *Cluster) StartWithout(d time.Duration) { c.begin(func() { c.data.goBack
 
 // StartEmpty brings back a store that has forgotten everything.
 func (c *Cluster) StartEmpty() { c.begin(c.data.forget) }
+
+// Failover has another server take over at once, which lacks what was written within the last d (at most 5 s). The
+// connections for messages stand, and what is on its way on them comes after the new server's first answers.
+func (c *Cluster) Failover(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.data.goBack(d)
+	c.data.life++
+}
 
 func (c *Cluster) begin(change func()) {
 	c.mu.Lock()

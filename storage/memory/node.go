@@ -98,8 +98,8 @@ func (n *Node) do(command string, f func(k *keyspace)) error {
 	if ask := n.cluster.o.Command; ask != nil {
 		fate = ask(n.name, command)
 	}
-	if !n.sleep(fate.Before) || !n.going() {
-		return unavailable("the node ends")
+	if !n.sleep(fate.Before) || !n.going(!fate.Hasty) {
+		return unavailable("the node ends, or stands still")
 	}
 	if fate.Refused {
 		return unavailable("the command is refused")
@@ -147,13 +147,16 @@ func (n *Node) sleep(d time.Duration) bool {
 	}
 }
 
-// going returns when the node is not paused, or false when it ends.
-func (n *Node) going() bool {
+// going returns when the node is not paused, or false when it ends, or where it is paused and that is not waited for.
+func (n *Node) going(wait bool) bool {
 	for {
 		var paused chan struct{}
 		n.locked(func() { paused = n.paused })
 		if paused == nil {
 			return true
+		}
+		if !wait {
+			return false
 		}
 		select {
 		case <-paused:

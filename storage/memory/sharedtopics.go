@@ -11,23 +11,25 @@ const topicTTL = 24 * time.Hour
 
 func topicKey(topic string) string { return "topic " + topic }
 
-// topicOf returns a topic to be changed.
+// topicOf returns a topic, in an epoch of the data's life. It is cloned before it is changed.
 func (c *Cluster) topicOf(k *keyspace, name string) topicLog {
 	t, known := load[topicLog](k, topicKey(name))
-	if !known {
-		return newTopicLog(c.newEpoch(), k.life)
-	}
-	t = t.clone()
-	if t.life != k.life {
+	switch {
+	case !known:
+		t = newTopicLog(c.newEpoch(), k.life)
+	case t.life != k.life:
 		t.begin(c.newEpoch(), k.life)
+	default:
+		return t
 	}
+	k.set(topicKey(name), t, topicTTL)
 	return t
 }
 
 // AppendEvents implements hub.TopicStore.
 func (n *Node) AppendEvents(topic string, events []hub.SharedEvent, room hub.TopicRoom) (places []hub.Position, err error) {
 	err = n.do("append events", func(k *keyspace) {
-		t := n.cluster.topicOf(k, topic)
+		t := n.cluster.topicOf(k, topic).clone()
 		var batch hub.EventBatch
 		places, batch = t.append(events, room)
 		k.set(topicKey(topic), t, topicTTL)
@@ -42,7 +44,6 @@ func (n *Node) AppendEvents(topic string, events []hub.SharedEvent, room hub.Top
 func (n *Node) Events(topic, epoch string, after uint64) (page hub.TopicPage, err error) {
 	err = n.do("events", func(k *keyspace) {
 		t := n.cluster.topicOf(k, topic)
-		k.set(topicKey(topic), t, topicTTL)
 		page = t.page(epoch, after)
 	})
 	return page, err
