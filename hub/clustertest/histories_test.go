@@ -45,6 +45,9 @@ func TestHistories(t *testing.T) {
 		return
 	}
 	n := uint64(allHistories)
+	if text := os.Getenv("DUCKWIRE_HISTORIES"); text != "" {
+		n, _ = strconv.ParseUint(text, 10, 64)
+	}
 	if testing.Short() {
 		n = quickHistories
 	}

@@ -116,7 +116,8 @@ func (n *Node) Alive(node string) bool {
 	s := &n.nodes
 	s.mu.Lock()
 	alive, known := s.alive[node]
-	blind := time.Now().Before(s.blind)
+	lease := n.cluster.o.Lease
+	blind := time.Now().Before(s.blind) || time.Since(s.beaten) > lease/2 // it will be so at the next beat
 	s.mu.Unlock()
 	if known && alive || blind {
 		return true
