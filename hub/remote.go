@@ -302,6 +302,9 @@ func (s *Stream) lose() {
 
 // takeOver makes a stream this node's, whose own node has died: it is interrupted, with what was kept of it. It reports whether this node has it now.
 func (h *Hub) takeOver(s *Stream) (bool, error) {
+	s.log.mu.Lock()
+	r := s.remote
+	s.log.mu.Unlock()
 	node := s.remoteNode()
 	if node == "" {
 		return !s.isRemote(), nil
@@ -316,6 +319,10 @@ func (h *Hub) takeOver(s *Stream) (bool, error) {
 	}
 	s.unfollow()
 	s.log.mu.Lock()
+	if s.remote != r { // it was taken over, or lost, meanwhile
+		defer s.log.mu.Unlock()
+		return s.remote == nil, nil
+	}
 	s.takeLocked(found, true)
 	s.remote.knownLocked()
 	s.remote = nil
