@@ -191,7 +191,9 @@ func (n *Node) Delete(ids []string) error {
 		own, _ := load[[]string](k, ownKey(n.name))
 		own = slices.Clone(own)
 		for _, id := range ids {
-			k.del(streamKey(id))
+			if s, ok := load[sharedStream](k, streamKey(id)); ok && s.node == n.name {
+				k.del(streamKey(id))
+			}
 			own = slices.DeleteFunc(own, func(have string) bool { return have == id })
 		}
 		k.set(ownKey(n.name), own, 0)

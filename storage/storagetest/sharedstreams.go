@@ -47,6 +47,15 @@ func SharedStreams(t *testing.T, two func(t testing.TB) (a, b hub.SharedStreams)
 		if err := b.Delete([]string{"1", "3"}); err != nil {
 			t.Error(err)
 		}
+		if found, err := b.FindStream("ada", "1"); err != nil || found.Node != a.Node() {
+			t.Errorf("another node's stream is deleted: %+v, %v", found, err)
+		}
+		if _, err := a.FindStream("ada", "3"); !errors.Is(err, hub.ErrNotFound) {
+			t.Errorf("a stream that was deleted: %v", err)
+		}
+		if err := a.Delete([]string{"1"}); err != nil {
+			t.Error(err)
+		}
 		add(a, shared("4", "mine"), "", "", "") // the alias's stream is gone
 	})
 	t.Run("changes are heard, and add up", func(t *testing.T) {
