@@ -38,6 +38,8 @@ type nodes struct {
 	alive   map[string]bool // as of the last beat
 	seen    map[string]bool // alive once, and not told dead yet
 	beaten  time.Time       // when the last beat that succeeded began
+	valid   time.Time       // the same, once this node has done what follows from that beat
+	life    int             // of the data, as of the last beat
 	blind   time.Time       // until then nobody is found dead: others may have been kept from beating as this node was
 }
 
@@ -131,7 +133,7 @@ func (n *Node) Alive(node string) bool {
 func (n *Node) LeaseValid() bool {
 	n.nodes.mu.Lock()
 	defer n.nodes.mu.Unlock()
-	return time.Since(n.nodes.beaten) < n.cluster.o.Lease
+	return time.Since(n.nodes.valid) < n.cluster.o.Lease
 }
 
 // living returns the nodes that have not been found dead, each with whether its lease holds.
@@ -156,14 +158,22 @@ func (s *nodes) beatOn(ctx context.Context, events *hub.NodeEvents, joined chan<
 	tick := time.NewTicker(n.cluster.o.Lease / 4)
 	defer tick.Stop()
 	for first := true; ; first = false {
-		dead, forgotten := s.beat()
+		dead, been := s.beat()
 		if first {
 			close(joined)
 		}
-		if forgotten {
+		if been.forgotten {
 			n.locked(func() { clear(n.own) })
+		}
+		if been.forgotten || been.back || been.lapsed { // it may lack what this node has saved, or others may have taken it
 			events.Lost()
 		}
+		if been.lapsed { // the others did not tell this node anything meanwhile
+			events.Missed()
+		}
+		s.mu.Lock()
+		s.valid = s.beaten
+		s.mu.Unlock()
 		for _, node := range dead {
 			s.removeDead(node, events.Died)
 		}
@@ -179,11 +189,18 @@ func (s *nodes) beatOn(ctx context.Context, events *hub.NodeEvents, joined chan<
 	}
 }
 
-// beat returns the nodes that are found dead, and whether the store had forgotten this one.
-func (s *nodes) beat() (dead []string, forgotten bool) {
+// change is what has become of this node, or of the store, since the beat before.
+type change struct {
+	forgotten bool // the store does not know this node any more
+	back      bool // the data may have gone back
+	lapsed    bool // this node's lease had run out
+}
+
+// beat returns the nodes that are found dead, and what has changed.
+func (s *nodes) beat() (dead []string, been change) {
 	n, began := s.node, time.Now()
 	var alive map[string]bool
-	added := false
+	added, life := false, 0
 	err := n.do("beat", func(k *keyspace) {
 		k.set(leaseKey(n.name), true, n.cluster.o.Lease)
 		names, _ := load[map[string]bool](k, nodesKey)
@@ -195,28 +212,30 @@ func (s *nodes) beat() (dead []string, forgotten bool) {
 			names[n.name] = true
 			k.set(nodesKey, names, 0)
 		}
-		alive = livingOf(k)
+		alive, life = livingOf(k), k.life
 	})
 	if err != nil {
-		return nil, false
+		return nil, been
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	lease := n.cluster.o.Lease
-	forgotten = added && !s.beaten.IsZero()
-	if began.Sub(s.beaten) > lease/2 || forgotten { // the others may have been away as well: they need time to come back
+	if !s.beaten.IsZero() {
+		been = change{forgotten: added, back: life != s.life, lapsed: began.Sub(s.beaten) >= lease}
+	}
+	if began.Sub(s.beaten) > lease/2 || been.forgotten { // the others may have been away as well: they need time to come back
 		s.blind = time.Now().Add(lease + lease/4)
 	}
-	s.beaten, s.alive = began, alive
+	s.beaten, s.alive, s.life = began, alive, life
 	for name, lives := range alive {
 		if lives {
 			s.seen[name] = true
 		}
 	}
 	if time.Now().Before(s.blind) {
-		return nil, forgotten
+		return nil, been
 	}
-	return s.gone(), forgotten
+	return s.gone(), been
 }
 
 // gone returns the nodes that have died, or ended, since it was asked last. s.mu is held.
