@@ -41,7 +41,7 @@ const (
 	cut      = "cut"      // the node is cut off
 	deaf     = "deaf"     // the node hears nothing
 	paused   = "paused"   // the node stands still
-	crash    = "crash"    // the node dies, and comes back under its name
+	crash    = "crash"    // the node dies, and another begins
 	away     = "away"     // the store stops, and comes back with everything
 	replaced = "replaced" // another store takes over, which lacks the last half second
 	amnesia  = "amnesia"  // the store comes back without the last second

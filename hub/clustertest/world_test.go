@@ -48,6 +48,7 @@ type world struct {
 
 	mu       sync.Mutex
 	nodes    []*node
+	started  int
 	faults   []string
 	lines    []string
 	spans    []span      // of trouble
@@ -83,7 +84,7 @@ func run(p *plan, net network, lease time.Duration) (faults, trace []string) {
 	w := &world{plan: p, net: net, lease: lease, begun: time.Now(), over: make(chan struct{})}
 	net.report(w.failf)
 	for i := range p.nodes {
-		w.nodes = append(w.nodes, w.start(fmt.Sprintf("n%d", i)))
+		w.nodes = append(w.nodes, w.start(i))
 	}
 	var troubles sync.WaitGroup
 	for i := range p.troubles {
@@ -117,8 +118,16 @@ func run(p *plan, net network, lease time.Duration) (faults, trace []string) {
 // loses its stream after 30 s.
 const settling = 75 * time.Second
 
-func (w *world) start(name string) *node {
+// start starts a node, under a name of its own. It must reach the store.
+func (w *world) start(slot int) *node {
+	w.mu.Lock()
+	w.started++
+	name := fmt.Sprintf("n%d.%d", slot, w.started)
+	w.mu.Unlock()
 	n := &node{name: name, store: w.net.open(name), gone: make(chan struct{})}
+	for n.store.LoadRevocations(func(hub.Revocation) error { return nil }) != nil {
+		time.Sleep(time.Second)
+	}
 	n.Hub = hub.New(hub.Options{
 		Streams: n.store, Topics: n.store, Presences: n.store, Queue: n.store, Provider: &w.provided, Logger: quiet,
 		Limits: hub.Limits{HistoryTTL: time.Hour, HistoryEvents: w.plan.history},
@@ -132,9 +141,12 @@ func (w *world) start(name string) *node {
 
 // joinRevocations does what the server does around the hub.
 func (w *world) joinRevocations(n *node) {
-	var err error
-	if n.revoked, err = hub.NewRevocations(hub.RevocationOptions{Store: n.store}); err != nil {
-		w.tracef("%s does not know what is revoked: %v", n.name, err)
+	for {
+		var err error
+		if n.revoked, err = hub.NewRevocations(hub.RevocationOptions{Store: n.store}); err == nil {
+			break
+		}
+		time.Sleep(time.Second)
 	}
 	take := func(f func(one hub.Revocation)) func([]byte) ([]byte, error) {
 		return func(body []byte) ([]byte, error) {
@@ -204,7 +216,7 @@ func (w *world) crash(t *trouble, n *node) {
 	n.Close()
 	n.store.Close()
 	time.Sleep(t.last)
-	next := w.start(n.name)
+	next := w.start(t.node)
 	w.mu.Lock()
 	w.nodes[t.node] = next
 	w.mu.Unlock()
