@@ -15,6 +15,8 @@ import (
 
 // provider makes as many pieces as the prompt says, one in a random time.
 type provider struct {
+	pace time.Duration // of the fastest piece
+
 	mu sync.Mutex
 	n  int
 }
@@ -44,7 +46,7 @@ func (p *provider) Complete(ctx context.Context, req *hub.CompletionRequest, out
 			return err
 		}
 		select {
-		case <-time.After(time.Duration(1+i%7) * 20 * time.Millisecond):
+		case <-time.After(time.Duration(1+i%7) * p.pace):
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -88,12 +90,20 @@ func (w *world) completion(i int, rng *rand.Rand) {
 
 func (m *streamModel) ask(rng *rand.Rand, pieces int) bool {
 	w := m.w
-	time.Sleep(time.Duration(rng.Int64N(int64(active / 2))))
-	for {
+	w.rest(rng, active/2)
+	return m.askUntilTaken(rng, func(on *node) (*hub.Stream, bool, error) {
 		req := &hub.CompletionRequest{Kind: hub.TextCompletion, Prompt: strconv.Itoa(pieces)}
 		spec := hub.StreamSpec{Kind: "completion", Owner: m.owner, Alias: "mine", Digest: req.Prompt}
+		return on.Complete(req, spec, hub.CompletionMeta{Kind: hub.TextCompletion})
+	})
+}
+
+// askUntilTaken asks any node, again until one has taken it.
+func (m *streamModel) askUntilTaken(rng *rand.Rand, ask func(on *node) (*hub.Stream, bool, error)) bool {
+	w := m.w
+	for {
 		on, done := w.use(rng)
-		s, attached, err := on.Complete(req, spec, hub.CompletionMeta{Kind: hub.TextCompletion})
+		s, attached, err := ask(on)
 		done()
 		w.tracef("%s asks on %s: attached %t, %v", m.owner, on.name, attached, err)
 		if err == nil {

@@ -107,10 +107,8 @@ func inBubble(t *testing.T, p *plan) (faults, trace []string) {
 		panic(fmt.Sprintf("the history hangs: %s", p))
 	})
 	defer late.Stop()
-	synctest.Test(t, func(*testing.T) { faults, trace = run(p, newMemory(p), memoryLease) })
+	synctest.Test(t, func(*testing.T) { faults, trace = run(p, newMemory(p), 1) })
 	return faults, trace
 }
-
-const memoryLease = 10 * time.Second
 
 var _ store = (*memory.Node)(nil)

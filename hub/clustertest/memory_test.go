@@ -34,7 +34,7 @@ func newMemory(p *plan) *inMemory {
 		seed: p.seed, nodes: make(map[string]*memory.Node), wrong: make(map[string]map[string]int), asked: make(map[string]uint64),
 	}
 	m.cluster = memory.NewCluster(memory.ClusterOptions{
-		Lease: memoryLease, Command: m.command, Message: m.message, Spread: p.seed%2 == 0,
+		Lease: nodeLease, Command: m.command, Message: m.message, Spread: p.seed%2 == 0,
 	})
 	return m
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"time"
 
@@ -66,7 +65,7 @@ func (m *presenceModel) session(rng *rand.Rand, key, client string) {
 			p.Leave()
 			p = nil
 		case 1:
-			p.Drop(2 * time.Second)
+			p.Drop(w.scaled(2 * time.Second))
 			p = nil
 		default:
 			if err := p.Update(meta); err != nil {
@@ -205,5 +204,4 @@ func (m *presenceModel) check() {
 			m.w.failf("%s: %v are there on %s, and %v have come and not gone", m.topic, got, n.name, want)
 		}
 	}
-	_ = slices.Sorted[string]
 }

@@ -63,7 +63,7 @@ func (m *queueModel) send(rng *rand.Rand, by string, durable bool) {
 				m.w.failf("%s: sending: %v", m.user, err)
 				break
 			}
-			time.Sleep(time.Duration(rng.Int64N(int64(time.Second))))
+			m.w.rest(rng, time.Second)
 		}
 	}
 }

@@ -84,10 +84,13 @@ func inOrder(text string) error {
 // produce writes a piece for each request, each again until it is answered, and goes on under a higher epoch where it
 // has lost the stream, as producers do.
 func (m *streamModel) produce(rng *rand.Rand) {
-	w := m.w
+	w, keeps := m.w, rng.IntN(6) == 0
 	for {
 		on, done := w.use(rng)
 		spec := hub.StreamSpec{ID: m.id, Kind: "test", Owner: m.owner, Topic: m.topic}
+		if keeps {
+			spec.Keep.CancelAfter = w.scaled(3 * time.Second)
+		}
 		_, _, err := on.CreateStream(spec)
 		done()
 		w.tracef("%s is made on %s: %v", m.id, on.name, err)
@@ -112,7 +115,7 @@ func (m *streamModel) produce(rng *rand.Rand) {
 	}
 	for n, ending := 0, false; !ending; n++ {
 		if n == silence { // for longer than a producer may be
-			time.Sleep(35 * time.Second)
+			time.Sleep(w.scaled(35 * time.Second))
 		}
 		ending = !w.pause(rng, 2*time.Second)
 		if !m.request(rng, &ref, ending) {
@@ -169,16 +172,25 @@ func (m *streamModel) request(rng *rand.Rand, ref *hub.ProducerRef, ending bool)
 			w.failf("%s: %s on %s: %v", m.id, piece, on.name, err)
 			return false
 		}
-		time.Sleep(time.Duration(rng.Int64N(int64(time.Second))))
+		w.rest(rng, time.Second)
 	}
 }
 
-func (m *streamModel) send(on *node, ref hub.ProducerRef, piece string, ending bool) (receipt hub.Receipt, err error) {
-	s, err := on.Stream(m.owner, m.id)
+func (m *streamModel) send(on *node, ref hub.ProducerRef, piece string, ending bool) (hub.Receipt, error) {
+	return m.sendTo(on, m.id, ref, piece, ending)
+}
+
+// sendTo makes one request: as a whole, or as an upload of pieces.
+func (m *streamModel) sendTo(on *node, id string, ref hub.ProducerRef, piece string, ending bool) (receipt hub.Receipt, err error) {
+	s, err := on.Stream(m.owner, id)
 	if err != nil {
 		return receipt, err
 	}
-	a, err := s.AppendWhole(ref)
+	begin := s.AppendWhole
+	if ref.Seq%4 == 3 {
+		begin = s.Append
+	}
+	a, err := begin(ref)
 	if err != nil {
 		return receipt, err
 	}
@@ -197,7 +209,7 @@ func (m *streamModel) send(on *node, ref hub.ProducerRef, piece string, ending b
 
 // cancel ends the stream from anywhere, at some time.
 func (m *streamModel) cancel(rng *rand.Rand) {
-	time.Sleep(time.Duration(rng.Int64N(int64(active))))
+	m.w.rest(rng, active)
 	on, done := m.w.use(rng)
 	defer done()
 	if s, err := on.Stream(m.owner, m.id); err == nil {

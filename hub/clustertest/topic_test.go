@@ -74,7 +74,7 @@ func (m *topicModel) publish(rng *rand.Rand, by string, named bool) {
 			}
 			again = err != nil && named && passing(err)
 			if again {
-				time.Sleep(time.Duration(rng.Int64N(int64(time.Second))))
+				m.w.rest(rng, time.Second)
 			}
 		}
 	}

@@ -22,7 +22,7 @@ func TestStreamWhoseRegistrationWasNotAnswered(t *testing.T) {
 		for _, name := range []string{"a", "b"} {
 			n := c.Node(name)
 			defer n.Close()
-			h := hub.New(hub.Options{Streams: n, Provider: &provider{}, Logger: quiet})
+			h := hub.New(hub.Options{Streams: n, Provider: &provider{pace: time.Millisecond}, Logger: quiet})
 			defer h.Close()
 			hubs = append(hubs, h)
 		}

@@ -39,6 +39,7 @@ type network interface {
 type world struct {
 	plan  *plan
 	net   network
+	haste int           // how many times as fast everything is as on a clock of its own
 	lease time.Duration // of nodes
 	begun time.Time
 	over  chan struct{} // closed when clients are to come to an end; by then everything is whole again
@@ -80,8 +81,10 @@ type node struct {
 var quiet = slog.New(slog.DiscardHandler)
 
 // run lets a history happen, and returns what it has shown to be wrong, and its trace.
-func run(p *plan, net network, lease time.Duration) (faults, trace []string) {
-	w := &world{plan: p, net: net, lease: lease, begun: time.Now(), over: make(chan struct{})}
+func run(p *plan, net network, haste int) (faults, trace []string) {
+	w := &world{plan: p, net: net, haste: haste, begun: time.Now(), over: make(chan struct{})}
+	w.lease = w.scaled(nodeLease)
+	w.provided.pace = w.scaled(20 * time.Millisecond)
 	net.report(w.failf)
 	for i := range p.nodes {
 		w.nodes = append(w.nodes, w.start(i))
@@ -93,11 +96,11 @@ func run(p *plan, net network, lease time.Duration) (faults, trace []string) {
 	for i, a := range p.actors {
 		w.act(i, a)
 	}
-	time.Sleep(active)
+	time.Sleep(w.scaled(active))
 	troubles.Wait()
 	close(w.over)
 	w.work.Wait()
-	time.Sleep(settling)
+	time.Sleep(w.scaled(settling))
 	for _, check := range w.checks {
 		check()
 	}
@@ -113,6 +116,9 @@ func run(p *plan, net network, lease time.Duration) (faults, trace []string) {
 	}
 	return w.faults, w.lines
 }
+
+// nodeLease is how long a node may be silent, on a clock of its own.
+const nodeLease = 10 * time.Second
 
 // settling is how long after the last trouble everything must be as if there had been none: a producer that is silent
 // loses its stream after 30 s.
@@ -130,7 +136,7 @@ func (w *world) start(slot int) *node {
 	}
 	n.Hub = hub.New(hub.Options{
 		Streams: n.store, Topics: n.store, Presences: n.store, Queue: n.store, Provider: &w.provided, Logger: quiet,
-		Limits: hub.Limits{HistoryTTL: time.Hour, HistoryEvents: w.plan.history},
+		Limits: hub.Limits{HistoryTTL: time.Hour, HistoryEvents: w.plan.history, Lease: w.scaled(30 * time.Second), JobWait: w.scaled(30 * time.Second)},
 	})
 	if err := n.Restore(); err != nil {
 		w.tracef("%s does not get its streams back: %v", name, err)
@@ -166,7 +172,7 @@ func (w *world) joinRevocations(n *node) {
 
 // happens makes one trouble.
 func (w *world) happens(t *trouble) {
-	time.Sleep(t.at)
+	time.Sleep(w.scaled(t.at))
 	w.mu.Lock()
 	n := w.nodes[t.node]
 	at := len(w.spans)
@@ -180,7 +186,7 @@ func (w *world) happens(t *trouble) {
 			n.setCut(time.Now())
 		}
 		end := w.net.begin(t, n.name)
-		time.Sleep(t.last)
+		time.Sleep(w.scaled(t.last))
 		end()
 		n.setCut(time.Time{})
 	}
@@ -215,7 +221,7 @@ func (w *world) crash(t *trouble, n *node) {
 	n.users.Wait()
 	n.Close()
 	n.store.Close()
-	time.Sleep(t.last)
+	time.Sleep(w.scaled(t.last))
 	next := w.start(t.node)
 	w.mu.Lock()
 	w.nodes[t.node] = next
@@ -277,7 +283,7 @@ func (w *world) tracef(format string, args ...any) {
 
 // pause is a client's time between two things: false says that it is to come to an end.
 func (w *world) pause(rng *rand.Rand, most time.Duration) bool {
-	timer := time.NewTimer(time.Duration(rng.Int64N(int64(most))))
+	timer := time.NewTimer(w.scaled(time.Duration(rng.Int64N(int64(most)))))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -293,6 +299,14 @@ func (w *world) pause(rng *rand.Rand, most time.Duration) bool {
 }
 
 func loses(kind string) bool { return kind == amnesia || kind == empty || kind == replaced }
+
+// scaled returns how long something takes that takes d on a clock of its own.
+func (w *world) scaled(d time.Duration) time.Duration { return d / time.Duration(w.haste) }
+
+// rest is a client's time between two tries.
+func (w *world) rest(rng *rand.Rand, most time.Duration) {
+	time.Sleep(w.scaled(time.Duration(rng.Int64N(int64(most)))))
+}
 
 // lossAfter reports whether the store came back with less after a moment.
 func (w *world) lossAfter(t time.Time) bool {
@@ -342,6 +356,8 @@ func (w *world) act(i int, a actor) {
 		w.stream(i, rng)
 	case "completion":
 		w.completion(i, rng)
+	case "job":
+		w.job(i, rng)
 	case "presence":
 		w.presence(i, rng)
 	case "revocation":
