@@ -31,12 +31,13 @@ type conversationModel struct {
 	id string
 
 	mu    sync.Mutex
-	taken map[string]time.Time
+	taken map[string]time.Time // when what was answered with success was begun
 }
 
 func (m *conversationModel) add(rng *rand.Rand, what string) {
 	on, done := m.w.use(rng)
 	defer done()
+	began := time.Now()
 	unlock, err := on.store.LockConversation(m.id)
 	if err != nil {
 		return
@@ -61,7 +62,7 @@ func (m *conversationModel) add(rng *rand.Rand, what string) {
 	switch {
 	case err == nil:
 		m.mu.Lock()
-		m.taken[what] = time.Now()
+		m.taken[what] = began
 		m.mu.Unlock()
 	case errors.Is(err, hub.ErrConflict) && m.w.quietSince(m.w.begun):
 		m.w.failf("%s: %s is a conflict under the lock", m.id, what)

@@ -42,6 +42,10 @@ func (m *streamModel) workOn(rng *rand.Rand, worker *hub.Worker) {
 			continue
 		}
 		m.w.tracef("%s takes %s, attempt %d", worker.ID, job.ID, job.Epoch)
+		if rng.IntN(6) == 0 {
+			m.refuse(rng, worker, job)
+			continue
+		}
 		pieces := int64(1 + rng.IntN(8))
 		for seq := int64(0); seq < pieces; seq++ {
 			if rng.IntN(30) == 0 || !m.write(rng, worker, job, seq, seq == pieces-1) {
@@ -50,6 +54,14 @@ func (m *streamModel) workOn(rng *rand.Rand, worker *hub.Worker) {
 			m.w.rest(rng, 2*time.Second)
 		}
 	}
+}
+
+// refuse gives a job back.
+func (m *streamModel) refuse(rng *rand.Rand, worker *hub.Worker, job *hub.Job) {
+	on, done := m.w.use(rng)
+	defer done()
+	err := on.RefuseJob(worker, job.ID, job.Epoch, "busy")
+	m.w.tracef("%s refuses %s on %s: %v", worker.ID, job.ID, on.name, err)
 }
 
 // takeJob asks one node, for some seconds.

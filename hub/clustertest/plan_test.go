@@ -56,7 +56,7 @@ const (
 	longTrouble = 25 * time.Second
 )
 
-var actorKinds = []string{"topic", "queue", "stream", "completion", "job", "presence", "revocation", "conversation"}
+var actorKinds = []string{"topic", "queue", "stream", "completion", "job", "presence", "revocation", "conversation", "session"}
 
 func newPlan(seed uint64) *plan {
 	rng := rand.New(rand.NewPCG(seed, 1))

@@ -190,7 +190,7 @@ func (r *queueReader) check() {
 	}
 	for by, tries := range r.m.tries {
 		for n, t := range tries {
-			if !t.taken.IsZero() && !r.m.seen[by][n] && !w.lossAfter(t.taken) {
+			if !t.taken.IsZero() && !r.m.seen[by][n] && !w.lossAfter(t.began) {
 				w.failf("%s: %s %d was answered with success, and has not come", r.name, by, n)
 			}
 		}

@@ -42,7 +42,7 @@ func (m *revocationModel) run(rng *rand.Rand) {
 				m.w.failf("%s was revoked on %s (%v), and holds there", m.id, on.name, err)
 			}
 			if err == nil {
-				m.revoked, m.unclear, m.at = true, false, time.Now()
+				m.revoked, m.unclear, m.at = true, false, begun
 			}
 		} else {
 			err := on.revoked.Lift("", m.id)

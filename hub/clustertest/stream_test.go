@@ -25,7 +25,7 @@ type streamModel struct {
 	mu      sync.Mutex
 	made    bool
 	texts   map[string]string    // by epoch, the longest that was seen
-	taken   map[string]time.Time // pieces that were answered with success
+	taken   map[string]time.Time // pieces that were answered with success, and when they were sent
 	readers []*streamReader
 }
 
@@ -134,7 +134,7 @@ func (m *streamModel) request(rng *rand.Rand, ref *hub.ProducerRef, ending bool)
 		}
 		piece := fmt.Sprintf("%d.%d;", ref.Epoch, ref.Seq)
 		on, done := w.use(rng)
-		cutFor := on.cutFor()
+		began, cutFor := time.Now(), on.cutFor()
 		receipt, err := m.send(on, *ref, piece, ending)
 		done()
 		w.tracef("%s: %s on %s: %v %s", m.id, piece, on.name, err, receipt.Status)
@@ -147,7 +147,7 @@ func (m *streamModel) request(rng *rand.Rand, ref *hub.ProducerRef, ending bool)
 				w.failf("%s: %s was cut off for %v, and answers %s with success", m.id, on.name, cutFor, piece)
 			}
 			m.mu.Lock()
-			m.taken[piece] = time.Now()
+			m.taken[piece] = began
 			m.mu.Unlock()
 			ref.Seq++
 			return !ending
@@ -243,6 +243,7 @@ type streamReader struct {
 	text   string
 	end    hub.Status // that it was told last; "": none
 	ended  time.Time
+	gone   bool // there was no such stream, when it was last asked for
 }
 
 func (r *streamReader) run(rng *rand.Rand) {
@@ -284,7 +285,7 @@ func (r *streamReader) open(rng *rand.Rand) bool {
 		err = s.CatchUp(r.after)
 	}
 	if err != nil {
-		if !passing(err) && !errors.Is(err, hub.ErrNotFound) {
+		if r.gone = errors.Is(err, hub.ErrNotFound); !passing(err) && !r.gone {
 			r.m.w.failf("%s: %v", r.name, err)
 		}
 		return false
@@ -448,7 +449,9 @@ func (m *streamModel) checkReader(r *streamReader, final *hub.StreamState) {
 		w.failf("%s was told %s, and %s is %s", r.name, last, m.id, final.Status)
 	}
 	if r.reader == nil && !r.open(rand.New(rand.NewPCG(w.plan.seed, 6))) {
-		w.failf("%s cannot go on when all is whole", r.name)
+		if !r.gone || !w.lossAfter(w.begun) {
+			w.failf("%s cannot go on when all is whole", r.name)
+		}
 		return
 	}
 	r.read()

@@ -85,7 +85,7 @@ func (m *topicModel) missing(by string, n int) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	t := m.tries[by][n]
-	return t.taken.IsZero() || m.w.lossAfter(t.taken)
+	return t.taken.IsZero() || m.w.lossAfter(t.began)
 }
 
 // topicReader reads a topic, now here, now there.

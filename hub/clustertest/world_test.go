@@ -56,6 +56,7 @@ type world struct {
 	losses   []time.Time // when the store came back with less
 	checks   []func()    // when everything has settled
 	watchers []func()    // that close
+	sessions []*sessionModel
 }
 
 // span is a time in which something was wrong.
@@ -362,6 +363,8 @@ func (w *world) act(i int, a actor) {
 		w.presence(i, rng)
 	case "revocation":
 		w.revocation(i, rng)
+	case "session":
+		w.session(i, rng)
 	case "conversation":
 		w.conversation(i, rng)
 	}
