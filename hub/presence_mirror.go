@@ -91,14 +91,18 @@ func (r presenceReplica) Load() error {
 	return err
 }
 
-// Take implements mirror.Replica. Each meta stands for itself, so a change always joins.
+// Take implements mirror.Replica. Each meta stands for itself, so a change always joins. A table that is empty then is dropped by somebody else:
+// that closes the mirror, which is locked now.
 func (r presenceReplica) Take(metas []SharedPresence) bool {
 	r.Lock()
-	defer r.unlock(r.Tail())
+	before := r.Tail()
 	if !r.gone {
 		for i := range metas {
 			r.takeShared(&metas[i])
 		}
+	}
+	if r.release(before) {
+		r.topic.hub.background.TryGo(r.topic.dropPresences)
 	}
 	return true
 }

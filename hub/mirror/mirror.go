@@ -38,7 +38,8 @@ const MaxBuffered = 256
 // restlessLoads is how many loads in a row may follow each other at once, each because of changes that did not join.
 const restlessLoads = 3
 
-// Mirror keeps one replica. Safe for concurrent use. Its lock comes before the replica's: call no method of a Mirror with the replica locked.
+// Mirror keeps one replica. Safe for concurrent use. Its lock comes before the replica's: call no method of a Mirror with the replica locked, nor
+// from Take.
 //
 // Its states, and what moves it (model_test.go walks them):
 //
