@@ -18,7 +18,7 @@ import (
 
 // How many histories there are: the first in the quick run, all in the others.
 const (
-	quickHistories = 300
+	quickHistories = 200
 	allHistories   = 10_000
 )
 
