@@ -65,7 +65,7 @@ func (m *conversationModel) add(rng *rand.Rand, what string) {
 		m.mu.Lock()
 		m.taken[what] = began
 		m.mu.Unlock()
-	case errors.Is(err, errs.ErrConflict) && m.w.quietSince(m.w.begun):
+	case errors.Is(err, errs.ErrConflict) && m.w.calm():
 		m.w.failf("%s: %s is a conflict under the lock", m.id, what)
 	}
 }

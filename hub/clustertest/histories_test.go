@@ -16,14 +16,14 @@ import (
 	"github.com/duckwire/duckwire/storage/memory"
 )
 
-// How many histories there are: the first in the quick run.
+// How many histories there are: the first in the quick run, all in the others.
 const (
-	quickHistories = 300
+	quickHistories = 200
 	allHistories   = 10_000
 )
 
-// seedVariable names one seed to be replayed, with its trace. What goroutines do at the same moment is the scheduler's to
-// say, so a replay may need several turns: -count repeats it.
+// seedVariable names one seed to be replayed, with its trace. What goroutines do at the same moment is the scheduler's
+// to say, so a replay may need several turns: -count repeats it.
 const seedVariable = "DUCKWIRE_SEED"
 
 // simplifying is how many times a history that fails is tried without one of its parts.
@@ -44,12 +44,9 @@ func TestHistories(t *testing.T) {
 		}
 		return
 	}
-	n := uint64(allHistories)
-	if text := os.Getenv("DUCKWIRE_HISTORIES"); text != "" {
-		n, _ = strconv.ParseUint(text, 10, 64)
-	}
+	n := uint64(*histories)
 	if testing.Short() {
-		n = quickHistories
+		n = min(n, quickHistories)
 	}
 	seeds := make(chan uint64)
 	var work sync.WaitGroup
@@ -70,7 +67,10 @@ func TestHistories(t *testing.T) {
 	work.Wait()
 }
 
-var keepOn = flag.Bool("keep-on", false, "run all histories, whatever fails")
+var (
+	histories = flag.Uint("histories", allHistories, "how many histories are run")
+	keepOn    = flag.Bool("keep-on", false, "run all of them, whatever fails")
+)
 
 // history lets one happen. One that fails is told as simple as it can be made.
 func history(t *testing.T, seed uint64) {

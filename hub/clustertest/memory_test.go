@@ -2,6 +2,7 @@ package clustertest
 
 import (
 	"hash/fnv"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -31,7 +32,8 @@ type inMemory struct {
 
 func newMemory(p *plan) *inMemory {
 	m := &inMemory{
-		seed: p.seed, nodes: make(map[string]*memory.Node), wrong: make(map[string]map[string]int), asked: make(map[string]uint64),
+		seed: p.seed, nodes: make(map[string]*memory.Node),
+		wrong: make(map[string]map[string]int), asked: make(map[string]uint64),
 	}
 	m.cluster = memory.NewCluster(memory.ClusterOptions{
 		Lease: nodeLease, Command: m.command, Message: m.message, Spread: p.seed%2 == 0,
@@ -155,17 +157,10 @@ func (m *inMemory) change(name, kind string, by int) {
 	}
 }
 
-// underMutex are the commands that the hub gives while it has a mutex, for which others may wait: in a bubble these must
-// not take time.
-var underMutex = []string{"messages", "expire", "save revocation", "delete revocation", "forget revocations", "load revocations"}
-
-func takesNoTime(command string) bool {
-	for _, c := range underMutex {
-		if c == command {
-			return true
-		}
-	}
-	return false
+// underMutex are the commands that the hub gives while it has a mutex, for which others may wait: in a bubble these
+// must not take time.
+var underMutex = []string{
+	"messages", "expire", "save revocation", "delete revocation", "forget revocations", "load revocations",
 }
 
 // mostAtOnce is how many commands there may be at one moment: more are a loop without a pause.
@@ -199,7 +194,7 @@ func (m *inMemory) command(node, command string) (f memory.Fate) {
 			f.Lost = true
 		}
 	}
-	if takesNoTime(command) {
+	if slices.Contains(underMutex, command) {
 		f.Hasty = true
 		return f
 	}

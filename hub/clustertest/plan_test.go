@@ -56,7 +56,9 @@ const (
 	longTrouble = 25 * time.Second
 )
 
-var actorKinds = []string{"topic", "queue", "stream", "completion", "job", "presence", "revocation", "conversation", "session"}
+var actorKinds = []string{
+	"topic", "queue", "stream", "completion", "job", "presence", "revocation", "conversation", "session",
+}
 
 func newPlan(seed uint64) *plan {
 	rng := rand.New(rand.NewPCG(seed, 1))
@@ -69,7 +71,8 @@ func newPlan(seed uint64) *plan {
 	}
 	kinds := slices.Concat(classes[:1+seed%uint64(len(classes))]...)
 	for range rng.IntN(8) {
-		t := trouble{kind: kinds[rng.IntN(len(kinds))], node: rng.IntN(p.nodes), at: time.Duration(rng.Int64N(int64(active * 3 / 4)))}
+		t := trouble{kind: kinds[rng.IntN(len(kinds))], node: rng.IntN(p.nodes)}
+		t.at = time.Duration(rng.Int64N(int64(active * 3 / 4)))
 		t.last = time.Duration(rng.Int64N(int64(2 * time.Second)))
 		if rng.IntN(3) == 0 {
 			t.last += time.Duration(rng.Int64N(int64(longTrouble)))
@@ -102,7 +105,8 @@ func (p *plan) String() string {
 		fmt.Fprintf(&b, " %s", a.kind)
 	}
 	for _, t := range p.troubles {
-		fmt.Fprintf(&b, "; node %d is %s at %v for %v", t.node, t.kind, t.at.Round(time.Millisecond), t.last.Round(time.Millisecond))
+		at, last := t.at.Round(time.Millisecond), t.last.Round(time.Millisecond)
+		fmt.Fprintf(&b, "; node %d is %s at %v for %v", t.node, t.kind, at, last)
 	}
 	return b.String()
 }

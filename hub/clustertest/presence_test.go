@@ -172,7 +172,7 @@ func (c *crowd) read() {
 		for key, p := range diff.Payload.Leaves {
 			for _, meta := range p.Metas {
 				if c.refs[meta.Ref] != key {
-					c.m.w.failf("%s on %s: %s of %s leaves, who is not there: %v", c.m.topic, c.on.name, meta.Ref, key, c.refs)
+					c.m.w.failf("%s on %s: %s of %s leaves, who is not there", c.m.topic, c.on.name, meta.Ref, key)
 				}
 				delete(c.refs, meta.Ref)
 			}

@@ -22,7 +22,9 @@ type queueModel struct {
 }
 
 func (w *world) queue(i int, rng *rand.Rand) {
-	m := &queueModel{w: w, user: fmt.Sprintf("user%d", i), tries: make(map[string][]try), seen: make(map[string]map[int]bool)}
+	m := &queueModel{
+		w: w, user: fmt.Sprintf("user%d", i), tries: make(map[string][]try), seen: make(map[string]map[int]bool),
+	}
 	for s := range 1 + rng.IntN(2) {
 		own, name := child(rng), fmt.Sprintf("s%d", s)
 		m.seen[name] = make(map[int]bool)

@@ -87,8 +87,8 @@ func (r *onRedis) open(name string) store {
 	r.mu.Unlock()
 	for {
 		s, err := redis.Open(redis.Options{
-			URL: r.server.URL(), Node: strings.ReplaceAll(name, ".", "_"), Lease: nodeLease / redisHaste, Timeout: time.Second,
-			Dial: line.Dial, Logger: quiet,
+			URL: r.server.URL(), Node: strings.ReplaceAll(name, ".", "_"), Lease: nodeLease / redisHaste,
+			Timeout: time.Second, Dial: line.Dial, Logger: quiet,
 		})
 		if err == nil {
 			return s

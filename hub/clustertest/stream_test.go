@@ -183,7 +183,9 @@ func (m *streamModel) send(on *node, ref hub.ProducerRef, piece string, ending b
 }
 
 // sendTo makes one request: as a whole, or as an upload of pieces.
-func (m *streamModel) sendTo(on *node, id string, ref hub.ProducerRef, piece string, ending bool) (receipt hub.Receipt, err error) {
+func (m *streamModel) sendTo(
+	on *node, id string, ref hub.ProducerRef, piece string, ending bool,
+) (receipt hub.Receipt, err error) {
 	s, err := on.Stream(m.owner, id)
 	if err != nil {
 		return receipt, err
@@ -348,12 +350,11 @@ func (m *streamModel) check() {
 	w := m.w
 	var final *hub.StreamState
 	var where *node
+	var missing []string
 	for _, n := range w.all() {
 		s, err := n.Stream(m.owner, m.id)
 		if err != nil {
-			if m.made && !w.lossAfter(w.begun) && !w.deathNear(w.begun.Add(active)) && len(m.taken) > 0 && final != nil {
-				w.failf("%s on %s: %v", m.id, n.name, err)
-			}
+			missing = append(missing, n.name)
 			continue
 		}
 		st := s.State()
@@ -376,6 +377,10 @@ func (m *streamModel) check() {
 			m.wholeIsLost()
 		}
 		return
+	}
+	e := final.Ending.Error // one whose registration was not answered is forgotten where nobody has found it
+	if withdrawn := e != nil && e.Code == "conflict"; len(missing) > 0 && !withdrawn && !w.lossAfter(w.begun) {
+		w.failf("%s is found on %s, and not on %v", m.id, where.name, missing)
 	}
 	m.checkText(string(final.Text), final.Status)
 	m.checkTopic(string(final.Text), final.Status)
@@ -447,8 +452,9 @@ func (m *streamModel) checkTopic(text string, status hub.Status) {
 func (m *streamModel) checkReader(r *streamReader, final *hub.StreamState) {
 	w := m.w
 	// Who has read a last end and left is told nothing more; one that was kept is the stream's.
-	if last := r.end; last.Ended() && last != "" && last != hub.StatusInterrupted && last != final.Status && r.reader == nil && !w.deathNear(r.ended) {
-		w.failf("%s was told %s, and %s is %s", r.name, last, m.id, final.Status)
+	last := r.end != "" && r.end != hub.StatusInterrupted && r.reader == nil
+	if last && r.end != final.Status && !w.deathNear(r.ended) {
+		w.failf("%s was told %s, and %s is %s", r.name, r.end, m.id, final.Status)
 	}
 	if r.reader == nil && !r.open(rand.New(rand.NewPCG(w.plan.seed, 6))) {
 		if !r.gone || !w.lossAfter(w.begun) {
@@ -458,7 +464,8 @@ func (m *streamModel) checkReader(r *streamReader, final *hub.StreamState) {
 	}
 	r.read()
 	if r.text != string(final.Text) || r.end != final.Status {
-		w.failf("%s on %s has %q and was told %q; %s is %s with %q", r.name, r.on.name, r.text, r.end, m.id, final.Status, final.Text)
+		w.failf("%s on %s has %q and was told %q; %s is %s with %q", r.name, r.on.name, r.text, r.end,
+			m.id, final.Status, final.Text)
 	}
 	r.close()
 }

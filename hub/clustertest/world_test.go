@@ -55,10 +55,9 @@ type world struct {
 	started  int
 	faults   []string
 	lines    []string
-	spans    []span      // of trouble
-	losses   []time.Time // when the store came back with less
-	checks   []func()    // when everything has settled
-	watchers []func()    // that close
+	spans    []span   // of trouble
+	checks   []func() // when everything has settled
+	watchers []func() // that close
 	sessions []*sessionModel
 }
 
@@ -140,7 +139,9 @@ func (w *world) start(slot int) *node {
 	}
 	n.Hub = hub.New(hub.Options{
 		Streams: n.store, Topics: n.store, Presences: n.store, Queue: n.store, Provider: &w.provided, Logger: quiet,
-		Limits: hub.Limits{HistoryTTL: time.Hour, HistoryEvents: w.plan.history, Lease: w.scaled(30 * time.Second), JobWait: w.scaled(30 * time.Second)},
+		Limits: hub.Limits{
+			HistoryEvents: w.plan.history, Lease: w.scaled(30 * time.Second), JobWait: w.scaled(30 * time.Second),
+		},
 	})
 	if err := n.Restore(); err != nil {
 		w.tracef("%s does not get its streams back: %v", name, err)
@@ -197,9 +198,6 @@ func (w *world) happens(t *trouble) {
 	w.tracef("%s: %s is over", n.name, t.kind)
 	w.mu.Lock()
 	w.spans[at].to = time.Now()
-	if loses(t.kind) {
-		w.losses = append(w.losses, time.Now())
-	}
 	w.mu.Unlock()
 }
 
@@ -282,7 +280,8 @@ func (w *world) failf(format string, args ...any) {
 func (w *world) tracef(format string, args ...any) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.lines = append(w.lines, fmt.Sprintf("%8v %s", time.Since(w.begun).Round(time.Millisecond), fmt.Sprintf(format, args...)))
+	at := time.Since(w.begun).Round(time.Millisecond)
+	w.lines = append(w.lines, fmt.Sprintf("%8v ", at)+fmt.Sprintf(format, args...))
 }
 
 // pause is a client's time between two things: false says that it is to come to an end.
@@ -376,8 +375,8 @@ func (w *world) act(i int, a actor) {
 // child returns a source of chance of its own, for another goroutine.
 func child(rng *rand.Rand) *rand.Rand { return rand.New(rand.NewPCG(rng.Uint64(), 3)) }
 
-// quietSince reports whether nothing was wrong since a moment.
-func (w *world) quietSince(time.Time) bool {
+// calm reports whether nothing was ever wrong.
+func (w *world) calm() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return len(w.spans) == 0

@@ -46,13 +46,19 @@ func TestNode(t *testing.T) {
 					func(t *testing.T, s hub.StreamStore) hub.StreamStore { return again(t, s) })
 			})
 			t.Run("shared streams", func(t *testing.T) {
-				storagetest.SharedStreams(t, func(t testing.TB) (hub.SharedStreams, hub.SharedStreams) { a, b := two(t); return a, b })
+				storagetest.SharedStreams(t, func(t testing.TB) (_, _ hub.SharedStreams) {
+					a, b := two(t)
+					return a, b
+				})
 			})
 			t.Run("topics", func(t *testing.T) {
 				storagetest.Topics(t, func(t testing.TB) hub.TopicStore { return open(t) })
 			})
 			t.Run("presences", func(t *testing.T) {
-				storagetest.Presences(t, func(t testing.TB) (hub.PresenceStore, hub.PresenceStore) { a, b := two(t); return a, b })
+				storagetest.Presences(t, func(t testing.TB) (_, _ hub.PresenceStore) {
+					a, b := two(t)
+					return a, b
+				})
 			})
 			t.Run("queue", func(t *testing.T) {
 				storagetest.Queue(t,

@@ -49,7 +49,8 @@ func (e *ear) wants(t *testing.T, want ...string) {
 var room = hub.TopicRoom{Events: 100, Bytes: 1 << 20, TTL: time.Hour, Ephemerals: 9, EphemeralTTL: time.Minute}
 
 func say(n *memory.Node, number int) (log.Position, error) {
-	places, err := n.AppendEvents("t", []hub.SharedEvent{{ID: fmt.Sprint(number), Event: "n", Payload: json.RawMessage(fmt.Sprint(number))}}, room)
+	text := fmt.Sprint(number)
+	places, err := n.AppendEvents("t", []hub.SharedEvent{{ID: text, Event: "n", Payload: json.RawMessage(text)}}, room)
 	if err != nil {
 		return log.Position{}, err
 	}
@@ -57,7 +58,9 @@ func say(n *memory.Node, number int) (log.Position, error) {
 }
 
 // bubble runs a test with two nodes, one of which hears the topic.
-func bubble(t *testing.T, o memory.ClusterOptions, test func(t *testing.T, c *memory.Cluster, a, b *memory.Node, e *ear)) {
+func bubble(
+	t *testing.T, o memory.ClusterOptions, test func(t *testing.T, c *memory.Cluster, a, b *memory.Node, e *ear),
+) {
 	synctest.Test(t, func(t *testing.T) {
 		c, e := memory.NewCluster(o), &ear{}
 		a, b := c.Node("a"), c.Node("b")

@@ -166,7 +166,7 @@ func (s *nodes) beatOn(ctx context.Context, events *hub.NodeEvents, joined chan<
 		if been.forgotten {
 			n.locked(func() { clear(n.own) })
 		}
-		if been.forgotten || been.back || been.lapsed { // it may lack what this node has saved, or others may have taken it
+		if been.forgotten || been.back || been.lapsed { // it may lack what was saved, or others may have taken it
 			events.Lost()
 		}
 		if been.lapsed { // the others did not tell this node anything meanwhile
@@ -224,7 +224,7 @@ func (s *nodes) beat() (dead []string, been change) {
 	if !s.beaten.IsZero() {
 		been = change{forgotten: added, back: life != s.life, lapsed: began.Sub(s.beaten) >= lease}
 	}
-	if began.Sub(s.beaten) > lease/2 || been.forgotten { // the others may have been away as well: they need time to come back
+	if began.Sub(s.beaten) > lease/2 || been.forgotten { // the others may have been away as well
 		s.blind = time.Now().Add(lease + lease/4)
 	}
 	s.beaten, s.alive, s.life = began, alive, life

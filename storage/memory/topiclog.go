@@ -66,7 +66,8 @@ func (t *topicLog) append(events []hub.SharedEvent, room hub.TopicRoom) ([]log.P
 		key := senderID{e.Sender, e.ID}
 		switch offset, known := t.ids[key]; {
 		case e.Ephemeral:
-			t.ephemerals = append(slices.DeleteFunc(t.ephemerals, func(o hub.SharedEvent) bool { return o.Sender == e.Sender && o.Event == e.Event }), e)
+			earlier := func(o hub.SharedEvent) bool { return o.Sender == e.Sender && o.Event == e.Event }
+			t.ephemerals = append(slices.DeleteFunc(t.ephemerals, earlier), e)
 			t.ephemerals = t.ephemerals[max(0, len(t.ephemerals)-room.Ephemerals):]
 		case e.Named && known:
 			places[i] = log.Position{Epoch: t.epoch, Offset: offset}
