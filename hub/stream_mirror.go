@@ -188,22 +188,45 @@ func (r streamReplica) Take(c *SharedStream) bool {
 // Load implements mirror.Replica.
 func (r streamReplica) Load() error {
 	found, err := r.hub.cluster.streams.FindStream(r.Owner, r.ID)
-	missing := errors.Is(err, errs.ErrNotFound)
-	if err != nil && !missing {
+	if errors.Is(err, errs.ErrNotFound) {
+		return r.loadMissing()
+	}
+	if err != nil {
 		return err
 	}
-	lost := missing && r.hub.orphaned(r.remoteNode()) // else it was deleted, or its node brings it again
+	r.log.Lock()
+	defer r.log.UnlockAndWake()
+	if r.Stream.remote != r.remote {
+		return nil
+	}
+	if r.remote.node == "" {
+		r.remote.node = found.Node // which is about to interrupt it
+	}
+	r.takeLocked(found, true)
+	return nil
+}
+
+// loadMissing finds out what it means that the store does not have the stream. If it has ended, it was deleted since. If its node lives and
+// writes it, the store has lost it, and its node brings it again. Else the stream is nowhere any more, and what is here of it ends.
+func (r streamReplica) loadMissing() error {
+	node := r.remoteNode()
+	if r.Status().Ended() || node == "" {
+		return nil
+	}
+	if !r.hub.orphaned(node) {
+		_, err := r.hub.callWithin(askTimeout, node, callSaveStream, withBytes(streamQuestion{r.ID}, nil))
+		if !errors.Is(err, errNotMine) {
+			return err
+		}
+	}
 	r.log.Lock()
 	defer r.log.UnlockAndWake()
 	switch {
-	case r.Stream.remote != r.remote:
-	case lost:
+	case r.Stream.remote != r.remote || r.status.Ended():
+	case r.log.Tail() == 0: // its node could not register it, and has told so to whoever made it
+		r.showEndLocked(StatusFailed, endWithdrawn)
+	default:
 		r.endMirrorLocked()
-	case !missing:
-		if r.remote.node == "" {
-			r.remote.node = found.Node // which is about to interrupt it
-		}
-		r.takeLocked(found, true)
 	}
 	return nil
 }
@@ -216,8 +239,15 @@ func (s *Stream) endMirrorLocked() {
 	}
 	e := Ending{Status: StatusInterrupted, Error: &EndError{Code: "stream_lost", Message: "what the nodes share has lost the stream"}}
 	s.log.NewEpoch(s.hub.epochs.Next()) // the end has a place that nobody else has given
-	s.showLocked(StatusInterrupted, e, time.Now())
-	s.log.Append(&log.Event{Kind: log.EndEvent, Name: EndName, Data: e.appendJSON(nil), Time: time.Now()})
+	s.showEndLocked(StatusInterrupted, e)
+}
+
+// showEndLocked ends a mirror here, with an end of its own. s.log is locked.
+func (s *Stream) showEndLocked(status Status, e Ending) {
+	e.Status = status
+	now := time.Now()
+	s.showLocked(status, e, now)
+	s.log.Append(&log.Event{Kind: log.EndEvent, Name: EndName, Data: e.appendJSON(nil), Time: now})
 }
 
 // takeLocked takes what the stream's node tells of it, or the whole stream. It reports false where entries between are missing. s.log is locked.

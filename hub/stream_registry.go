@@ -11,7 +11,6 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"github.com/duckwire/duckwire/hub/errs"
-	"github.com/duckwire/duckwire/hub/log"
 )
 
 // registry is where streams are found: by id, by the id that their owner gave them, and by the owner's slot.
@@ -234,15 +233,16 @@ func (h *Hub) addShared(s *Stream, spec *StreamSpec) (taken string, err error) {
 	return "", nil
 }
 
+// endWithdrawn is the ending of a stream that could not be registered for all nodes.
+var endWithdrawn = Ending{Error: &EndError{Code: "conflict", Message: "another node has a stream of that id; ask again"}}
+
 // withdraw takes a stream back that could not be registered for all nodes. Whoever has attached to it meanwhile sees it fail.
 func (h *Hub) withdraw(s *Stream) {
 	h.streams.ended(s)
 	h.streams.remove(s)
-	e := Ending{Status: StatusFailed, Error: &EndError{Code: "conflict", Message: "another node has a stream of that id; ask again"}}
 	s.log.Lock()
 	s.remote = new(remote) // nothing of it is saved
-	s.showLocked(StatusFailed, e, time.Now())
-	s.log.Append(&log.Event{Kind: log.EndEvent, Name: EndName, Data: e.appendJSON(nil), Time: time.Now()})
+	s.showEndLocked(StatusFailed, endWithdrawn)
 	s.log.UnlockAndWake()
 }
 
