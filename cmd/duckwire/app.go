@@ -221,6 +221,7 @@ func (a *app) openVerifier(cfg *Config, store rights.RevocationStore, logger *sl
 	if err != nil {
 		return nil, err
 	}
+	a.closers = append([]func() error{revocations.Close}, a.closers...) // before the store
 	keys, err := auth.ParseAPIKeys(strings.Join(cfg.APIKeys, "\n"))
 	if err != nil {
 		return nil, err
