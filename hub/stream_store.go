@@ -33,6 +33,9 @@ type SharedStreams interface {
 type Nodes interface {
 	// Node returns this node's name.
 	Node() string
+	// LeaseValid reports whether this node can show that its own lease holds: then no other node has found it dead. Where it
+	// can't, what it takes may be lost.
+	LeaseValid() bool
 	// Alive reports whether a node lives, as far as is known. One that cannot be asked about lives.
 	Alive(node string) bool
 	// Others returns the other nodes that live, as far as is known.

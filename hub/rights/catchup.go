@@ -3,6 +3,7 @@ package rights
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -16,7 +17,7 @@ const (
 // mends it. Revocations.writing guards it. The goroutine runs while there is something to do; Close waits for it.
 type catchUp struct {
 	unsaved map[subject]struct{} // revocations that hold, and that the store may not have
-	stale   bool                 // a Reload has failed: what other nodes have revoked is not known
+	stale   atomic.Bool          // the last Reload has failed: what other nodes have revoked is not known
 	running bool
 	closed  bool
 
@@ -29,7 +30,7 @@ type catchUp struct {
 
 func (c *catchUp) init() { c.unsaved, c.stop = make(map[subject]struct{}), make(chan struct{}) }
 
-func (c *catchUp) done() bool { return !c.stale && len(c.unsaved) == 0 }
+func (c *catchUp) done() bool { return !c.stale.Load() && len(c.unsaved) == 0 }
 
 // Follow has reloaded called after each reload that has succeeded, and saved for each revocation that was saved later than it
 // was made: other nodes may not have heard of it. It is called before the first Reload.
@@ -46,9 +47,8 @@ func (r *Revocations) Reload() error {
 		return nil
 	}
 	r.writing.Lock()
-	r.catchUp.stale = true
 	saved, err := r.reload()
-	fresh := !r.catchUp.stale
+	fresh := !r.catchUp.stale.Load()
 	if err != nil {
 		r.tryLater()
 	}
@@ -65,10 +65,14 @@ func (r *Revocations) Reload() error {
 	return err
 }
 
+// Stale reports whether other nodes may have revoked what passes here: the last Reload has failed, and is tried again.
+func (r *Revocations) Stale() bool { return r.catchUp.stale.Load() }
+
 // reload makes here and the store equal, and returns what it has saved. Where another node has revoked the same meanwhile,
 // neither weakens the other. r.writing is held, so nothing is revoked or lifted here meanwhile.
 func (r *Revocations) reload() (saved []Revocation, err error) {
 	stored, err := r.load()
+	r.catchUp.stale.Store(err != nil)
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +94,6 @@ func (r *Revocations) reload() (saved []Revocation, err error) {
 		unsaved = append(unsaved, one)
 	}
 	r.swap(stored)
-	r.catchUp.stale = false
 	for _, one := range unsaved {
 		if err := r.o.Store.SaveRevocation(one); err != nil {
 			return saved, err

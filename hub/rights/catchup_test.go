@@ -82,8 +82,8 @@ func TestRevokedWhileTheStoreIsAway(t *testing.T) {
 		if _, err := r.RevokeToken("t1", time.Time{}); !errors.Is(err, errs.ErrUnavailable) {
 			t.Fatal(err)
 		}
-		if err := r.Reload(); !errors.Is(err, errs.ErrUnavailable) || !r.Revoked(id) {
-			t.Errorf("a reload that fails: %v, revoked=%v", err, r.Revoked(id))
+		if err := r.Reload(); !errors.Is(err, errs.ErrUnavailable) || !r.Revoked(id) || !r.Stale() {
+			t.Errorf("a reload that fails: %v, revoked=%v, stale=%v", err, r.Revoked(id), r.Stale())
 		}
 		time.Sleep(time.Hour)
 		if n := store.loads.Load(); n < 100 || n > 1000 {
@@ -94,6 +94,9 @@ func TestRevokedWhileTheStoreIsAway(t *testing.T) {
 		synctest.Wait()
 		if !r.Revoked(id) || !openRevocations(t, o).Revoked(id) {
 			t.Errorf("when the store is back: revoked=%v, after a restart %v", r.Revoked(id), openRevocations(t, o).Revoked(id))
+		}
+		if r.Stale() {
+			t.Error("it is stale still")
 		}
 		if len(told) != 1 || told[0].TokenID != "t1" {
 			t.Errorf("told %+v", told)

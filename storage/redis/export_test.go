@@ -35,5 +35,5 @@ func (s *Store) Knows(node string) bool {
 func (s *Store) Beaten() time.Time {
 	s.nodes.mu.Lock()
 	defer s.nodes.mu.Unlock()
-	return s.nodes.beaten
+	return s.nodes.renewed
 }

@@ -45,7 +45,7 @@ type nodes struct {
 	calls   uint64
 	alive   map[string]bool // as of the last beat
 	seen    map[string]bool // alive once, and not told dead yet
-	beaten  time.Time       // the last beat that succeeded
+	renewed time.Time       // when the last beat that succeeded began: the lease was asked for later
 	err     error           // of the last beat
 	blind   time.Time       // until then nobody is found dead: others may have been kept from beating as we were
 }
@@ -156,7 +156,7 @@ func (n *nodes) beatOn(ctx context.Context, events *hub.NodeEvents, joined chan<
 
 // beat returns the nodes that are found dead, and whether Redis had forgotten this one.
 func (n *nodes) beat() (dead []string, forgotten bool) {
-	began := time.Now()
+	sent := time.Now()
 	alive, added, err := n.store.renew()
 	if err != nil {
 		n.mu.Lock()
@@ -167,11 +167,11 @@ func (n *nodes) beat() (dead []string, forgotten bool) {
 	full := n.store.hasRoom()
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	forgotten = added && !n.beaten.IsZero()
-	if began.Sub(n.beaten) > n.store.Lease/2 { // we were away, or have just come; the others may have been away as well
+	forgotten = added && !n.renewed.IsZero()
+	if sent.Sub(n.renewed) > n.store.Lease/2 { // we were away, or have just come; the others may have been away as well
 		n.blind = time.Now().Add(n.store.Lease + n.store.Lease/4)
 	}
-	n.beaten, n.alive, n.err = time.Now(), alive, full
+	n.renewed, n.alive, n.err = sent, alive, full
 	for name, lives := range alive {
 		if lives {
 			n.seen[name] = true
@@ -181,6 +181,22 @@ func (n *nodes) beat() (dead []string, forgotten bool) {
 		return nil, forgotten
 	}
 	return n.gone(), forgotten
+}
+
+// LeaseValid implements hub.Nodes.
+func (s *Store) LeaseValid() bool {
+	s.nodes.mu.Lock()
+	renewed := s.nodes.renewed
+	s.nodes.mu.Unlock()
+	return !renewed.IsZero() && holds(renewed, time.Now(), s.Lease)
+}
+
+// holds reports whether a lease that was asked for at one moment holds at another, by this node's clocks. Redis counts from when it was asked, which
+// is later. A tenth of the lease is for clocks that do not run at the same speed, and for what is done between the look and the write. The steady clock
+// of a machine may stand still while the machine sleeps, so the other clock is looked at as well.
+func holds(asked, now time.Time, lease time.Duration) bool {
+	steady, wall := now.Sub(asked), now.Round(0).Sub(asked.Round(0))
+	return max(steady, wall) < lease-lease/10
 }
 
 // gone returns the nodes that have died, or ended, since it was asked last. n.mu is held.
