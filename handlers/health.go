@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"net/http"
+	"slices"
 
 	"github.com/duckwire/duckwire/hub/errs"
 )
@@ -9,6 +10,15 @@ import (
 // healthz says that the process answers.
 func (s *server) healthz(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
+}
+
+// degraded is Options.Degraded with what the nodes lack of each other.
+func (s *server) degraded(other func() []string) []string {
+	reasons := slices.Concat(other(), s.hub.Degraded())
+	if s.Verifier.Revocations().Stale() {
+		reasons = append(reasons, "what other nodes have revoked is not known")
+	}
+	return reasons
 }
 
 // readyz says whether new work should be sent here: 503 while draining, or while something that answers depend on is missing.

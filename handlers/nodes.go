@@ -22,11 +22,11 @@ func (s *server) joinNodes() {
 	s.hub.OnCall(callRelay, s.answerRelay)
 	s.hub.OnCall(callDisconnect, func(user []byte) ([]byte, error) { return count(s.disconnectHere(string(user))), nil })
 	s.hub.OnCall(callRevoke, func(body []byte) ([]byte, error) {
-		var one rights.Revocation
-		if err := json.Unmarshal(body, &one); err != nil {
+		var told toldRevocation
+		if err := json.Unmarshal(body, &told); err != nil {
 			return nil, err
 		}
-		s.Verifier.Revocations().Take(one)
+		s.Verifier.Revocations().Take(told.Revocation, told.Unsaved)
 		return count(s.endRevoked()), nil
 	})
 	s.hub.OnCall(callLift, func(body []byte) ([]byte, error) {
@@ -37,18 +37,24 @@ func (s *server) joinNodes() {
 		s.Verifier.Revocations().Drop(one.User, one.TokenID)
 		return nil, nil
 	})
+	s.Verifier.Revocations().Follow(func() { s.endRevoked() }, func(one rights.Revocation) { s.tellRevoked(one, false) })
 	s.hub.OnMissed(s.reloadRevocations)
 	if s.hub.Node() != "" {
 		s.reloadRevocations() // what was revoked after they were read first, and before this node could be told
 	}
 }
 
+// toldRevocation is a revocation on its way to another node.
+type toldRevocation struct {
+	rights.Revocation
+	Unsaved bool `json:",omitempty"` // the store may not have it
+}
+
+// reloadRevocations takes what other nodes have revoked, now or as soon as the store can be asked.
 func (s *server) reloadRevocations() {
 	if err := s.Verifier.Revocations().Reload(); err != nil {
-		s.logger.Error("what other nodes have revoked is not known", "error", err)
-		return
+		s.logger.Error("what other nodes have revoked is not known; trying again until it is", "error", err)
 	}
-	s.endRevoked()
 }
 
 func count(n int) []byte { return strconv.AppendInt(nil, int64(n), 10) }
@@ -67,8 +73,8 @@ func (s *server) disconnectEverywhere(user string) int {
 }
 
 // tellRevoked has the other nodes end what is open with revoked tokens, and returns how much that was.
-func (s *server) tellRevoked(one rights.Revocation) int {
-	body, _ := json.Marshal(one) // of strings and times
+func (s *server) tellRevoked(one rights.Revocation, unsaved bool) int {
+	body, _ := json.Marshal(toldRevocation{one, unsaved}) // of strings and times
 	return sum(s.hub.CallAll(callRevoke, body))
 }
 

@@ -81,7 +81,7 @@ func (s *server) revoke(w http.ResponseWriter, r *http.Request) error {
 	if err != nil && !errors.Is(err, errs.ErrUnavailable) {
 		return err
 	}
-	n := s.endRevoked() + s.tellRevoked(one) // also where it could not be kept: it holds
+	n := s.endRevoked() + s.tellRevoked(one, err != nil) // also where it could not be saved: it holds
 	if err != nil {
 		return err
 	}

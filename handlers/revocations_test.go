@@ -254,6 +254,11 @@ func TestRevocationsAtTheirLimits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if err := revocations.Close(); !errors.Is(err, errs.ErrUnavailable) {
+			t.Errorf("%v: closed, and nobody is told what is lost", err)
+		}
+	})
 	v, err := auth.NewVerifier(context.Background(), auth.VerifierOptions{Secret: []byte(testSecret), Revocations: revocations, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)

@@ -158,6 +158,7 @@ func newServer(o Options) *server {
 		Options: o, hub: o.Hub, logger: o.Logger, channels: table, rates: ratelimit.NewSet(o.Rates),
 		auth: auth.Options{AllowedOrigins: o.AllowedOrigins, Failures: auth.NewFailures(o.Proxies, o.Rates.FailuresPerMinute)},
 	}
-	s.metrics = metrics.NewHandler(metrics.Source{Hub: o.Hub, Responses: &s.answered, Degraded: o.Degraded, Version: o.Version}, o.Logger)
+	s.Degraded = func() []string { return s.degraded(o.Degraded) }
+	s.metrics = metrics.NewHandler(metrics.Source{Hub: o.Hub, Responses: &s.answered, Degraded: s.Degraded, Version: o.Version}, o.Logger)
 	return s
 }

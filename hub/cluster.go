@@ -1,6 +1,8 @@
 package hub
 
 import (
+	"sync/atomic"
+
 	"golang.org/x/sync/singleflight"
 )
 
@@ -15,6 +17,7 @@ type cluster struct {
 	uploads uploads
 	usage   usage
 	fetches singleflight.Group // of other nodes' streams
+	lapses  atomic.Uint64      // how often the store may have given this node's streams to others, or lost them
 
 	presenceOut presenceOut
 	stopServing func() // ends the answering of other nodes
@@ -96,6 +99,7 @@ func (h *Hub) nodeDied(node string, streams []string) bool {
 
 // storeLost is told by the store when what the nodes share is gone: all that this node has is brought again.
 func (h *Hub) storeLost() {
+	h.cluster.lapses.Add(1)
 	for _, s := range h.streams.all() {
 		if !s.isRemote() {
 			h.changedStream(s, false)

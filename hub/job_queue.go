@@ -203,10 +203,7 @@ func (h *Hub) jobLeaseDue(j *job) {
 	s := j.stream
 	s.log.Lock()
 	p := &s.producer
-	left := time.Until(p.leased)
-	if p.open > 0 {
-		left = h.limits.Lease
-	}
+	left := s.leaseLeft()
 	due := p.lease != nil && left <= 0 && j.holder != nil
 	if p.lease != nil && left > 0 {
 		p.lease.Reset(left)

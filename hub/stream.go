@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"encoding/json"
+	"sync/atomic"
 	"time"
 
 	"github.com/duckwire/duckwire/hub/errs"
@@ -67,6 +68,7 @@ type Stream struct {
 
 	announced bool // an announcer reads it
 
+	confirmed atomic.Uint64        // cluster.lapses when the store was last asked whose the stream is
 	remote    *remote              // nil: this node writes it
 	elsewhere map[string]time.Time // other nodes with watchers, and until when they count
 	heldBy    []string             // of a mirror: users whose workers have its job, as far as it is known here

@@ -115,6 +115,9 @@ func (h *Hub) CreateStream(spec StreamSpec) (s *Stream, old bool, err error) {
 			return nil, false, err
 		}
 	}
+	if err := h.cluster.leaseFault(); err != nil {
+		return nil, false, err
+	}
 	s, old, err = h.newStream(&spec, nil)
 	if err != nil || old {
 		return s, old, err
@@ -131,13 +134,21 @@ func (h *Hub) CreateStream(spec StreamSpec) (s *Stream, old bool, err error) {
 // the append. s.log is locked.
 func (s *Stream) renewLease() {
 	p := &s.producer
-	if p.open > 0 || s.status.Ended() {
+	if p.open > 0 || s.status.Ended() || s.remote != nil {
 		return
 	}
 	p.leased = time.Now().Add(s.hub.limits.Lease)
 	if p.lease == nil {
 		p.lease = time.AfterFunc(s.hub.limits.Lease, s.leaseDue)
 	}
+}
+
+// leaseLeft returns how long the producer may be silent yet. One that writes, or is refused, is not silent. s.log is locked.
+func (s *Stream) leaseLeft() time.Duration {
+	if s.producer.open > 0 || s.hub.cluster.leaseFault() != nil {
+		return s.hub.limits.Lease
+	}
+	return time.Until(s.producer.leased)
 }
 
 // leaseDue ends the stream if its producer has been silent for too long; if not, it looks again when that can be.
@@ -148,10 +159,7 @@ func (s *Stream) leaseDue() {
 	}
 	s.log.Lock()
 	p := &s.producer
-	left := time.Until(p.leased)
-	if p.open > 0 {
-		left = s.hub.limits.Lease
-	}
+	left := s.leaseLeft()
 	if p.lease != nil && left > 0 {
 		p.lease.Reset(left)
 	}
@@ -175,7 +183,7 @@ type Appender struct {
 }
 
 // Append begins a request. Errors: *EndedError, *FencedError, *GapError, *LeaseError, *FieldError; ErrForbidden for a stream that a
-// provider of this server writes. A repetition of a finished request gives an Appender that takes nothing and answers Duplicate.
+// provider of this server writes; ErrUnavailable while the stream's node cannot promise to keep anything. A repetition of a finished request gives an Appender that takes nothing and answers Duplicate.
 func (s *Stream) Append(ref ProducerRef) (*Appender, error) {
 	if s.provided {
 		return nil, fmt.Errorf("the stream is written by this server's provider: %w", errs.ErrForbidden)
@@ -183,8 +191,15 @@ func (s *Stream) Append(ref ProducerRef) (*Appender, error) {
 	if s.isRemote() {
 		return s.appendRemote(ref)
 	}
+	if err := s.confirmOwned(); err != nil {
+		return nil, err
+	}
 	a := &Appender{s: s, ref: ref}
 	s.log.Lock()
+	if s.remote != nil {
+		s.log.Unlock()
+		return nil, errMoved
+	}
 	at, interrupted := s.log.Position(s.log.Tail()), s.status == StatusInterrupted
 	err := s.openLocked(a)
 	var again *announcer
@@ -334,12 +349,17 @@ func (a *Appender) AddText(piece []byte) error {
 
 // locked runs f in the stream's critical section, where the appender still counts.
 func (a *Appender) locked(f func() error) error {
+	if err := a.s.hub.cluster.leaseFault(); err != nil {
+		return err
+	}
 	if err := a.s.hub.makeRoom(); err != nil {
 		return err
 	}
 	a.s.log.Lock()
 	defer func() { a.s.log.UnlockAndWake() }()
 	switch {
+	case a.s.remote != nil:
+		return errMoved
 	case a.s.status.Ended():
 		return a.s.endedError()
 	case a.seq != nil && a.s.producer.current != a:
@@ -377,12 +397,17 @@ func (s *Stream) appendPartLocked(p Part) {
 	}
 }
 
-// End finishes the request: it counts as taken from now on. A non-nil ending closes the stream in the same step.
+// End finishes the request: it counts as taken from now on. A non-nil ending closes the stream in the same step. Errors: those
+// of Append and Add.
 func (a *Appender) End(ending *Ending) (Receipt, error) {
 	if a.remote != nil {
 		return a.endRemote(ending)
 	}
 	s := a.s
+	if err := s.confirmOwned(); err != nil {
+		a.Abort() // the same request, sent again, goes on behind what came
+		return Receipt{}, err
+	}
 	s.log.Lock()
 	if a.duplicate {
 		defer s.log.Unlock()
@@ -404,6 +429,8 @@ func (a *Appender) endLocked(ending *Ending) error {
 	s := a.s
 	defer a.release()
 	switch {
+	case s.remote != nil:
+		return errMoved
 	case s.status.Ended():
 		return s.endedError()
 	case a.seq != nil && s.producer.current != a:

@@ -165,6 +165,7 @@ func (a *app) openVerifier(cfg *config.Config, store rights.RevocationStore, log
 	if err != nil {
 		return nil, err
 	}
+	a.closeFirst(revocations.Close) // before the store
 	keys, err := auth.ParseAPIKeys(strings.Join(cfg.APIKeys, "\n"))
 	if err != nil {
 		return nil, err

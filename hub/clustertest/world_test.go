@@ -169,7 +169,7 @@ func (w *world) joinRevocations(n *node) {
 			return nil, err
 		}
 	}
-	n.OnCall("revoke", take(n.revoked.Take))
+	n.OnCall("revoke", take(func(one rights.Revocation) { n.revoked.Take(one, true) }))
 	n.OnCall("lift", take(func(one rights.Revocation) { n.revoked.Drop(one.User, one.TokenID) }))
 	n.OnMissed(func() { _ = n.revoked.Reload() })
 	_ = n.revoked.Reload()

@@ -24,7 +24,8 @@ func (s *Revocations) SaveRevocation(r rights.Revocation) error {
 	if s.all == nil {
 		s.all = make(map[subject]rights.Revocation)
 	}
-	s.all[subject{r.User, r.TokenID}] = r
+	key := subject{r.User, r.TokenID}
+	s.all[key] = r.With(s.all[key])
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package redis
 
 import (
+	_ "embed" // for revoke.lua
 	"encoding/json"
 	"time"
 
@@ -16,8 +17,10 @@ func revocationField(user, tokenID string) string {
 	return "t:" + tokenID
 }
 
-// revokeScript writes although Redis is full: whether it is, is looked at before the first write only, unless that one deletes.
-var revokeScript = newPromise("redis.call('HDEL', KEYS[1], ARGV[1]) redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])")
+//go:embed revoke.lua
+var revokeLua string
+
+var revokeScript = newPromise(revokeLua)
 
 // SaveRevocation implements rights.RevocationStore. It returns when Redis has it; whether that outlives Redis is for its settings to say.
 func (s *Store) SaveRevocation(r rights.Revocation) error {

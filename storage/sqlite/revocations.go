@@ -10,7 +10,8 @@ import (
 // SaveRevocation implements rights.RevocationStore.
 func (s *Store) SaveRevocation(r rights.Revocation) error {
 	return s.writer.write(func(w *writer) error {
-		_, err := w.exec(`INSERT OR REPLACE INTO revocations (user, token_id, issued, until) VALUES (?, ?, ?, ?)`,
+		_, err := w.exec(`INSERT INTO revocations (user, token_id, issued, until) VALUES (?, ?, ?, ?)
+			ON CONFLICT DO UPDATE SET issued = max(issued, excluded.issued), until = max(until, excluded.until)`,
 			r.User, r.TokenID, micros(r.Issued), micros(r.Until))
 		return err
 	})

@@ -27,13 +27,16 @@ func Revocations(t *testing.T, open func(t testing.TB) rights.RevocationStore, r
 		}
 		wantRevocations(t, reopen(t, s), ada, token, odd)
 	})
-	t.Run("the last one counts", func(t *testing.T) {
+	t.Run("the later times count, whoever comes last", func(t *testing.T) {
 		s := open(t)
-		later := ada
-		later.Issued, later.Until = hours(4), hours(5)
-		saveRevocation(t, s, ada)
-		saveRevocation(t, s, later)
-		wantRevocations(t, reopen(t, s), later)
+		issued, until := ada, ada
+		issued.Issued, until.Until = noon.Add(2*time.Second), hours(5).Add(time.Second/2)
+		both := rights.Revocation{User: "ada", Issued: issued.Issued, Until: until.Until}
+		for _, r := range []rights.Revocation{ada, issued, until, ada} {
+			saveRevocation(t, s, r)
+		}
+		wantRevocations(t, s, both)
+		wantRevocations(t, reopen(t, s), both)
 	})
 	t.Run("one is deleted, and no other", func(t *testing.T) {
 		s := open(t)

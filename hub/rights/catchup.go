@@ -1,0 +1,171 @@
+package rights
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Pauses before the store is tried again.
+const (
+	firstPause = 200 * time.Millisecond
+	mostPause  = 10 * time.Second
+)
+
+// catchUp is what the store and Revocations do not know of each other because the store did not work, and the goroutine that
+// mends it. Revocations.writing guards it. The goroutine runs while there is something to do; Close waits for it.
+type catchUp struct {
+	unsaved map[subject]struct{} // revocations that hold, and that the store may not have
+	stale   atomic.Bool          // the last Reload has failed: what other nodes have revoked is not known
+	running bool
+	closed  bool
+
+	stop chan struct{}
+	work sync.WaitGroup
+
+	reloaded func()           // nil: nobody asks
+	saved    func(Revocation) // nil: nobody asks
+}
+
+func (c *catchUp) init() { c.unsaved, c.stop = make(map[subject]struct{}), make(chan struct{}) }
+
+func (c *catchUp) done() bool { return !c.stale.Load() && len(c.unsaved) == 0 }
+
+// Follow has reloaded called after each reload that has succeeded, and saved for each revocation that was saved later than it
+// was made: other nodes may not have heard of it. It is called before the first Reload.
+func (r *Revocations) Follow(reloaded func(), saved func(Revocation)) {
+	r.writing.Lock()
+	defer r.writing.Unlock()
+	r.catchUp.reloaded, r.catchUp.saved = reloaded, saved
+}
+
+// Reload takes from the store what other nodes have revoked and lifted, and saves what is unsaved. Errors: the store's. Then
+// what was revoked before is revoked still, and it is tried again until it succeeds.
+func (r *Revocations) Reload() error {
+	if r.o.Store == nil {
+		return nil
+	}
+	r.writing.Lock()
+	saved, err := r.reload()
+	fresh := !r.catchUp.stale.Load()
+	if err != nil {
+		r.tryLater()
+	}
+	reloaded, tell := r.catchUp.reloaded, r.catchUp.saved
+	r.writing.Unlock()
+	if fresh && reloaded != nil {
+		reloaded()
+	}
+	for _, one := range saved {
+		if tell != nil {
+			tell(one)
+		}
+	}
+	return err
+}
+
+// Stale reports whether other nodes may have revoked what passes here: the last Reload has failed, and is tried again.
+func (r *Revocations) Stale() bool { return r.catchUp.stale.Load() }
+
+// reload makes here and the store equal, and returns what it has saved. Where another node has revoked the same meanwhile,
+// neither weakens the other. r.writing is held, so nothing is revoked or lifted here meanwhile.
+func (r *Revocations) reload() (saved []Revocation, err error) {
+	stored, err := r.load()
+	r.catchUp.stale.Store(err != nil)
+	if err != nil {
+		return nil, err
+	}
+	var unsaved []Revocation
+	for s := range r.catchUp.unsaved {
+		one, _ := r.get(s)
+		if !r.o.Now().Before(one.Until) {
+			delete(r.catchUp.unsaved, s)
+			continue
+		}
+		theirs := stored[s]
+		one = one.With(theirs)
+		stored[s] = one
+		if one.equal(theirs) { // only the answer was lost
+			delete(r.catchUp.unsaved, s)
+			saved = append(saved, one)
+			continue
+		}
+		unsaved = append(unsaved, one)
+	}
+	r.swap(stored)
+	for _, one := range unsaved {
+		if err := r.o.Store.SaveRevocation(one); err != nil {
+			return saved, err
+		}
+		delete(r.catchUp.unsaved, one.subject())
+		saved = append(saved, one)
+	}
+	return saved, nil
+}
+
+// load returns what the store has, but for what is over.
+func (r *Revocations) load() (map[subject]Revocation, error) {
+	all, now := make(map[subject]Revocation), r.o.Now()
+	err := r.o.Store.LoadRevocations(func(one Revocation) error {
+		if now.Before(one.Until) {
+			all[one.subject()] = one
+		}
+		return nil
+	})
+	return all, err
+}
+
+// saveLater notes that the store may not have what is revoked here. r.writing is held.
+func (r *Revocations) saveLater(s subject) {
+	r.catchUp.unsaved[s] = struct{}{}
+	r.tryLater()
+}
+
+// tryLater has the goroutine run. r.writing is held.
+func (r *Revocations) tryLater() {
+	c := &r.catchUp
+	if !c.running && !c.closed {
+		c.running = true
+		c.work.Go(r.tryUntilDone)
+	}
+}
+
+func (r *Revocations) tryUntilDone() {
+	for pause := firstPause; ; pause = min(2*pause, mostPause) {
+		select {
+		case <-r.catchUp.stop:
+			return
+		case <-time.After(pause):
+		}
+		_ = r.Reload() // it was logged when it failed first
+		r.writing.Lock()
+		done := r.catchUp.done()
+		r.catchUp.running = !done
+		r.writing.Unlock()
+		if done {
+			return
+		}
+	}
+}
+
+// Close tries once more to save what is unsaved, and returns when that is done. Its error says what is lost.
+func (r *Revocations) Close() error {
+	r.writing.Lock()
+	first := !r.catchUp.closed
+	r.catchUp.closed = true
+	r.writing.Unlock()
+	if first {
+		close(r.catchUp.stop)
+	}
+	r.catchUp.work.Wait()
+	r.writing.Lock()
+	defer r.writing.Unlock()
+	if len(r.catchUp.unsaved) == 0 {
+		return nil
+	}
+	if _, err := r.reload(); err != nil {
+		return fmt.Errorf("%d revocations are not saved, and end with this process: %w", len(r.catchUp.unsaved), err)
+	}
+	return nil
+}

@@ -1,0 +1,390 @@
+package rights_test
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/rights"
+	"github.com/duckwire/duckwire/storage/memory"
+)
+
+// unreliable is a store that cannot be reached while it is away, and may lose its next answer.
+type unreliable struct {
+	memory.Revocations
+	mu     sync.Mutex
+	away   bool
+	silent bool // the next change is done, and its answer lost
+	loads  atomic.Int64
+}
+
+func (s *unreliable) set(away, silent bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.away, s.silent = away, silent
+}
+
+func (s *unreliable) losesAnswer() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.silent
+}
+
+func (s *unreliable) change(f func() error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.away {
+		return errs.ErrUnavailable
+	}
+	if err := f(); err != nil || !s.silent {
+		return err
+	}
+	s.silent = false
+	return errs.ErrUnavailable
+}
+
+func (s *unreliable) SaveRevocation(r rights.Revocation) error {
+	return s.change(func() error { return s.Revocations.SaveRevocation(r) })
+}
+
+func (s *unreliable) DeleteRevocation(user, tokenID string) error {
+	return s.change(func() error { return s.Revocations.DeleteRevocation(user, tokenID) })
+}
+
+func (s *unreliable) LoadRevocations(f func(rights.Revocation) error) error {
+	s.loads.Add(1)
+	s.mu.Lock()
+	away := s.away
+	s.mu.Unlock()
+	if away {
+		return errs.ErrUnavailable
+	}
+	return s.Revocations.LoadRevocations(f)
+}
+
+// A revocation that was made while the store was away holds over a reload, reaches the store, and the other nodes then.
+func TestRevokedWhileTheStoreIsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &unreliable{}
+		o := rights.RevocationOptions{Store: store}
+		r := openRevocations(t, o)
+		var told []rights.Revocation
+		r.Follow(nil, func(one rights.Revocation) { told = append(told, one) })
+		id := &rights.Identity{User: "ada", TokenID: "t1"}
+		store.set(true, false)
+		if _, err := r.RevokeToken("t1", time.Time{}); !errors.Is(err, errs.ErrUnavailable) {
+			t.Fatal(err)
+		}
+		if err := r.Reload(); !errors.Is(err, errs.ErrUnavailable) || !r.Revoked(id) || !r.Stale() {
+			t.Errorf("a reload that fails: %v, revoked=%v, stale=%v", err, r.Revoked(id), r.Stale())
+		}
+		time.Sleep(time.Hour)
+		if n := store.loads.Load(); n < 100 || n > 1000 {
+			t.Errorf("the store was asked %d times within an hour", n)
+		}
+		store.set(false, false)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if !r.Revoked(id) || !openRevocations(t, o).Revoked(id) {
+			t.Errorf("when the store is back: revoked=%v, after a restart %v", r.Revoked(id), openRevocations(t, o).Revoked(id))
+		}
+		if r.Stale() {
+			t.Error("it is stale still")
+		}
+		if len(told) != 1 || told[0].TokenID != "t1" {
+			t.Errorf("told %+v", told)
+		}
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Close saves what the store takes then, and says what it does not take.
+func TestCloseSavesRevocations(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &unreliable{away: true}
+		r, other := openAway(t, store), openAway(t, store)
+		_, _ = r.RevokeUser("ada", time.Time{})
+		_, _ = other.RevokeUser("bob", time.Time{})
+		if err := other.Close(); !errors.Is(err, errs.ErrUnavailable) {
+			t.Errorf("what is lost is not told: %v", err)
+		}
+		store.set(false, false)
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+		again := openRevocations(t, rights.RevocationOptions{Store: store})
+		if !again.Revoked(&rights.Identity{User: "ada"}) {
+			t.Error("it was not saved")
+		}
+	})
+}
+
+// openAway opens Revocations of a store that goes away right after.
+func openAway(t *testing.T, store *unreliable) *rights.Revocations {
+	store.set(false, false)
+	r := openRevocations(t, rights.RevocationOptions{Store: store})
+	store.set(true, false)
+	return r
+}
+
+// What two nodes revoke at one time is not weakened by the one that is saved last.
+func TestRevocationsOfTwoNodes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &unreliable{}
+		here := openRevocations(t, rights.RevocationOptions{Store: store})
+		there := openRevocations(t, rights.RevocationOptions{Store: store})
+		store.set(true, false)
+		first, _ := here.RevokeUser("ada", time.Time{})
+		time.Sleep(time.Minute)
+		issued := time.Now()
+		store.set(false, false)
+		second, err := there.RevokeUser("ada", time.Time{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour)
+		there.Take(first, false) // told late
+		if err := there.Reload(); err != nil {
+			t.Fatal(err)
+		}
+		for name, r := range map[string]*rights.Revocations{"here": here, "there": there, "after a restart": openRevocations(t, rights.RevocationOptions{Store: store})} {
+			if one, _ := r.Get("ada", ""); !one.Issued.Equal(second.Issued) || !one.Until.Equal(second.Until) {
+				t.Errorf("%s: %+v, want %+v", name, one, second)
+			}
+			if !r.Revoked(&rights.Identity{User: "ada", Issued: issued}) {
+				t.Errorf("%s: the tokens that the second one revoked are good again", name)
+			}
+		}
+		_ = here.Close()
+	})
+}
+
+// A node that hears of a revocation that another could not save saves it as well: the other may end.
+func TestUnsavedRevocationOfAnotherNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &unreliable{}
+		here := openAway(t, store)
+		other := openAway(t, store)
+		one, _ := other.RevokeUser("ada", time.Time{})
+		here.Take(one, true)
+		_ = other.Close() // without having saved it
+		store.set(false, false)
+		time.Sleep(time.Minute)
+		if !openRevocations(t, rights.RevocationOptions{Store: store}).Revoked(&rights.Identity{User: "ada"}) {
+			t.Error("it ended with the node that made it")
+		}
+		_ = here.Close()
+	})
+}
+
+// While what is revoked is read anew, nothing that is revoked passes.
+func TestReloadHasNoGap(t *testing.T) {
+	store := &memory.Revocations{}
+	until := time.Now().Add(time.Hour)
+	for n := range 5000 {
+		_ = store.SaveRevocation(rights.Revocation{TokenID: fmt.Sprint("t", n), Until: until})
+	}
+	r := openRevocations(t, rights.RevocationOptions{Store: store})
+	var passed, looks atomic.Int64
+	stop := make(chan struct{})
+	var work sync.WaitGroup
+	work.Go(func() {
+		id := &rights.Identity{User: "ada", TokenID: "t4999"}
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			looks.Add(1)
+			if !r.Revoked(id) {
+				passed.Add(1)
+			}
+		}
+	})
+	for n := 0; n < 50 || looks.Load() < 1000; n++ {
+		if err := r.Reload(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(stop)
+	work.Wait()
+	if passed.Load() > 0 {
+		t.Errorf("a revoked token passed %d of %d times", passed.Load(), looks.Load())
+	}
+}
+
+// bubbled is a test without its deadline, which there is none of in a bubble's time.
+type bubbled struct{ testing.TB }
+
+// revocationModel is one node, a store that fails, and another node that changes the store and may not be heard.
+type revocationModel struct {
+	t     *rapid.T
+	store *unreliable
+	node  *rights.Revocations
+	away  bool
+	must  map[string]time.Time // these are revoked, until then
+	may   map[string]time.Time // no others are
+	saved map[string]time.Time // answered as saved: these come back after a restart
+}
+
+// modelTTL is short: rapid gives a test a day at most, of the bubble's time.
+const modelTTL = 2 * time.Minute
+
+func (m *revocationModel) subject() (name, user, token string) {
+	name = rapid.SampledFrom([]string{"u1", "u2", "t1", "t2"}).Draw(m.t, "subject")
+	if name[0] == 'u' {
+		return name, name, ""
+	}
+	return name, "", name
+}
+
+func revoke(r *rights.Revocations, user, token string, until time.Time) (rights.Revocation, error) {
+	if user != "" {
+		return r.RevokeUser(user, until)
+	}
+	return r.RevokeToken(token, until)
+}
+
+// note moves an end on.
+func (m *revocationModel) note(in map[string]time.Time, name string, until time.Time) {
+	if until.After(in[name]) {
+		in[name] = until
+	}
+}
+
+func (m *revocationModel) revoke() {
+	name, user, token := m.subject()
+	until := time.Now().Add(time.Duration(rapid.IntRange(1, 120).Draw(m.t, "seconds")) * time.Second)
+	one, err := revoke(m.node, user, token, until)
+	if err != nil && !errors.Is(err, errs.ErrUnavailable) {
+		m.t.Fatal(err)
+	}
+	m.note(m.must, name, one.Until)
+	m.note(m.may, name, one.Until)
+	if err == nil {
+		m.note(m.saved, name, one.Until)
+	}
+}
+
+func (m *revocationModel) lift() {
+	name, user, token := m.subject()
+	silent := m.store.losesAnswer()
+	switch err := m.node.Lift(user, token); {
+	case err == nil:
+		delete(m.must, name)
+		delete(m.may, name)
+		delete(m.saved, name)
+	case errors.Is(err, errs.ErrNotFound):
+		if until := m.must[name]; until.After(time.Now()) {
+			m.t.Fatalf("%s is revoked until %v, and cannot be found", name, until)
+		}
+	case silent && !m.away: // done, and nobody knows
+		delete(m.must, name)
+		delete(m.saved, name)
+	}
+}
+
+// other has the other node revoke or lift, which works with the store only, and tell this node, or not.
+func (m *revocationModel) other() {
+	name, user, token := m.subject()
+	if m.away || m.store.losesAnswer() {
+		return
+	}
+	heard := rapid.Bool().Draw(m.t, "heard")
+	if rapid.Bool().Draw(m.t, "lift") {
+		_ = m.store.DeleteRevocation(user, token)
+		delete(m.must, name)
+		delete(m.saved, name)
+		if heard {
+			m.node.Drop(user, token)
+			delete(m.may, name)
+		}
+		return
+	}
+	one := rights.Revocation{User: user, TokenID: token, Until: time.Now().Add(modelTTL)} // the latest that there is
+	if user != "" {
+		one.Issued = time.Now()
+	}
+	if err := m.store.SaveRevocation(one); err != nil {
+		m.t.Fatal(err)
+	}
+	m.note(m.may, name, one.Until)
+	m.note(m.saved, name, one.Until)
+	if heard {
+		m.node.Take(one, false)
+		m.note(m.must, name, one.Until)
+	}
+}
+
+func (m *revocationModel) reload() {
+	if err := m.node.Reload(); err == nil {
+		for name, until := range m.saved {
+			m.note(m.must, name, until)
+		}
+	}
+}
+
+func (m *revocationModel) check(r *rights.Revocations, what string, must map[string]time.Time) {
+	now := time.Now()
+	for _, name := range []string{"u1", "u2", "t1", "t2"} {
+		id := &rights.Identity{User: name}
+		if name[0] == 't' {
+			id = &rights.Identity{User: "nobody", TokenID: name}
+		}
+		revoked := r.Revoked(id)
+		if now.Before(must[name]) && !revoked {
+			m.t.Fatalf("%s: %s was revoked until %v, and is good again", what, name, must[name])
+		}
+		if !now.Before(m.may[name]) && revoked {
+			m.t.Fatalf("%s: %s is revoked", what, name)
+		}
+	}
+}
+
+// TestRevocationModel: whatever fails, what was revoked stays so until it is lifted or over; what was lifted stays lifted.
+func TestRevocationModel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rapid.Check(bubbled{t}, func(t *rapid.T) {
+			store := &unreliable{}
+			node, err := rights.NewRevocations(rights.RevocationOptions{Store: store, TTL: modelTTL})
+			if err != nil {
+				t.Fatal(err)
+			}
+			m := &revocationModel{t, store, node, false, map[string]time.Time{}, map[string]time.Time{}, map[string]time.Time{}}
+			t.Repeat(map[string]func(*rapid.T){
+				"revoke": func(*rapid.T) { m.revoke() },
+				"lift":   func(*rapid.T) { m.lift() },
+				"other":  func(*rapid.T) { m.other() },
+				"reload": func(*rapid.T) { m.reload() },
+				"store": func(t *rapid.T) {
+					m.away = rapid.Bool().Draw(t, "away")
+					store.set(m.away, rapid.Bool().Draw(t, "loses an answer"))
+				},
+				"time": func(t *rapid.T) { time.Sleep(time.Duration(rapid.IntRange(1, 20).Draw(t, "seconds")) * time.Second) },
+				"":     func(*rapid.T) { m.check(node, "now", m.must) },
+			})
+			store.set(false, false)
+			time.Sleep(15 * time.Second) // unsaved ones are saved now
+			m.check(node, "with the store", m.must)
+			again, err := rights.NewRevocations(rights.RevocationOptions{Store: store, TTL: modelTTL})
+			if err != nil {
+				t.Fatal(err)
+			}
+			m.check(again, "after a restart", m.must)
+			m.check(again, "after a restart", m.saved)
+			if err := node.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	})
+}
