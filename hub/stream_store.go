@@ -10,7 +10,7 @@ import (
 // a StreamStore it keeps and loads this node's own. Errors match ErrUnavailable where the store cannot be reached. Safe
 // for concurrent use.
 type SharedStreams interface {
-	StreamStore // Save may return a *SaveError
+	StreamStore // Save may return a *SaveError; Delete leaves what is not this node's
 	// AddStream registers a new stream of this node's, under its id and its aliases, and puts it into the owner's slot
 	// ("": none). taken is the id of the stream that has the id or an alias already: then nothing was changed.
 	// superseded is the id of the one that was in the slot, or "".

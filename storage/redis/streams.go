@@ -27,10 +27,14 @@ var streamSave string
 //go:embed stream_claim.lua
 var streamClaim string
 
+//go:embed stream_delete.lua
+var streamDelete string
+
 var (
-	addScript   = newScript(streamAdd)
-	saveScript  = newScript(streamSave)
-	claimScript = newScript(streamClaim)
+	addScript    = newScript(streamAdd)
+	saveScript   = newScript(streamSave)
+	claimScript  = newScript(streamClaim)
+	deleteScript = newScript(streamDelete)
 )
 
 // runningTTL is for how long a stream is kept that nothing more is heard of. Whoever looks for it before knows whether
@@ -252,14 +256,17 @@ func (s *Store) Load(f func(*hub.StreamRecord) error) error {
 // Delete implements hub.StreamStore.
 func (s *Store) Delete(ids []string) error {
 	for part := range slices.Chunk(ids, 100) {
-		commands := make([]rueidis.Completed, 0, 2*len(part))
-		for _, id := range part {
-			commands = append(commands,
-				s.client.B().Del().Key(s.streamKey(id), s.streamKey(id)+":r").Build(),
-				s.client.B().Zrem().Key(s.ownKey(s.Options.Node)).Member(id).Build())
+		calls := make([]scriptCall, len(part))
+		for i, id := range part {
+			calls[i] = scriptCall{[]string{s.streamKey(id), s.streamKey(id) + ":r"}, []string{s.Options.Node}}
 		}
-		if _, err := s.doAll(commands...); err != nil {
-			return err
+		for _, result := range s.runAll(deleteScript, calls) {
+			if err := result.Error(); err != nil {
+				return unavailable(err)
+			}
+		}
+		if err := s.do(s.client.B().Zrem().Key(s.ownKey(s.Options.Node)).Member(part...).Build()).Error(); err != nil {
+			return unavailable(err)
 		}
 		s.disown(part...)
 	}
