@@ -87,6 +87,15 @@ func (h *Hub) forgetRecord(s *Stream) {
 	h.recorder.dropped = append(h.recorder.dropped, s.ID)
 }
 
+// withdrawRecord has a stream that could not be registered ended in the store, and then forgotten there: it may be there
+// all the same, where others have found it and wait for it, and its id would stay taken.
+func (h *Hub) withdrawRecord(s *Stream) {
+	h.recorder.mu.Lock()
+	defer h.recorder.mu.Unlock()
+	h.recorder.changed[s] = struct{}{}
+	h.recorder.dropped = append(h.recorder.dropped, s.ID)
+}
+
 // StoreError returns why streams cannot be kept at the moment, or nil.
 func (h *Hub) StoreError() error {
 	if h.recorder == nil {

@@ -195,6 +195,7 @@ func (h *Hub) newStream(spec *StreamSpec, meta *CompletionMeta) (s *Stream, old 
 	if taken, err := h.addShared(s, spec); err != nil || taken != "" {
 		h.withdraw(s)
 		if err != nil {
+			h.withdrawRecord(s)
 			return nil, false, err
 		}
 		had, err := h.Stream(s.Owner, taken)
