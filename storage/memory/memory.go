@@ -1,5 +1,6 @@
-// Package memory keeps streams in memory: the simplest hub.StreamStore there is. It outlives a hub, not the process; tests restart hubs on it,
-// and it shows what a store must do.
+// Package memory has the hub's stores in memory. They outlive a hub, not the process: tests restart hubs on them, and
+// they show what a store must do. Store, Topics, Queue and Revocations are for one process; a Cluster is for several
+// nodes, with a network between that tests can break.
 package memory
 
 import (

@@ -1,0 +1,99 @@
+package memory
+
+import (
+	"crypto/rand"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/duckwire/duckwire/hub/conversation"
+	"github.com/duckwire/duckwire/hub/errs"
+)
+
+func conversationKey(id string) string     { return "conversation " + id }
+func conversationLockKey(id string) string { return "lock " + id }
+func conversationsKey(owner string) string { return "conversations of " + owner }
+
+// LoadConversation implements conversation.Store.
+func (n *Node) LoadConversation(id string) (found *conversation.StoredRecord, err error) {
+	err = n.do("load conversation", func(k *keyspace) {
+		if c, ok := load[conversation.StoredRecord](k, conversationKey(id)); ok {
+			c.Data = slices.Clone(c.Data)
+			found = &c
+		}
+	})
+	return found, err
+}
+
+// LatestConversation implements conversation.Store.
+func (n *Node) LatestConversation(owner string) (id string, err error) {
+	err = n.do("latest conversation", func(k *keyspace) {
+		if ids, _ := load[[]string](k, conversationsKey(owner)); len(ids) > 0 {
+			id = ids[len(ids)-1]
+		}
+	})
+	return id, err
+}
+
+// SaveConversation implements conversation.Store.
+func (n *Node) SaveConversation(c *conversation.StoredRecord, room conversation.Retention) error {
+	conflict := false
+	saved := *c
+	saved.Version++
+	saved.Data = slices.Clone(c.Data)
+	err := n.do("save conversation", func(k *keyspace) {
+		had, ok := load[conversation.StoredRecord](k, conversationKey(c.ID))
+		if conflict = ok && had.Version != c.Version; !conflict {
+			k.set(conversationKey(c.ID), saved, room.TTL)
+		}
+	})
+	switch {
+	case err != nil:
+		return err
+	case conflict:
+		return fmt.Errorf("the conversation has been changed by another node meanwhile; ask again: %w", errs.ErrConflict)
+	}
+	c.Version = saved.Version
+	return n.do("list conversation", func(k *keyspace) { // a command of its own: the list may lie on another server
+		ids, _ := load[[]string](k, conversationsKey(c.Owner))
+		ids = append(slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return id == c.ID }), c.ID)
+		for len(ids) > room.OfUser {
+			k.del(conversationKey(ids[0]))
+			ids = ids[1:]
+		}
+		k.set(conversationsKey(c.Owner), ids, room.TTL)
+	})
+}
+
+// LockConversation implements conversation.Store.
+func (n *Node) LockConversation(id string) (unlock func(), err error) {
+	key, token, begun := conversationLockKey(id), rand.Text(), time.Now()
+	for pause := 5 * time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
+		locked := false
+		err := n.do("lock conversation", func(k *keyspace) {
+			if _, taken := load[string](k, key); !taken {
+				k.set(key, token, conversation.LockTTL)
+				locked = true
+			}
+		})
+		switch {
+		case err != nil:
+			return nil, err
+		case locked:
+			return func() { n.unlockConversation(key, token) }, nil
+		case time.Since(begun) > conversation.LockPatience:
+			return nil, fmt.Errorf("the conversation is being changed by another node: %w", errs.ErrUnavailable)
+		case !n.sleep(pause):
+			return nil, unavailable("the node ends")
+		}
+	}
+}
+
+// unlockConversation gives a lock back. What cannot be given back runs out.
+func (n *Node) unlockConversation(key, token string) {
+	_ = n.do("unlock conversation", func(k *keyspace) {
+		if had, _ := load[string](k, key); had == token {
+			k.del(key)
+		}
+	})
+}

@@ -1,0 +1,56 @@
+package memory
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/duckwire/duckwire/hub"
+)
+
+// presenceTTL is how long a topic's metas are kept that nobody changes.
+const presenceTTL = 7 * 24 * time.Hour
+
+func presenceKey(topic string) string { return "presences " + topic }
+
+// SavePresences implements hub.PresenceStore.
+func (n *Node) SavePresences(topic string, metas []hub.SharedPresence) error {
+	return n.do("save presences", func(k *keyspace) {
+		all, _ := load[map[string]hub.SharedPresence](k, presenceKey(topic))
+		if all = maps.Clone(all); all == nil {
+			all = make(map[string]hub.SharedPresence)
+		}
+		var told []hub.SharedPresence
+		for _, m := range metas {
+			if had, ok := all[m.ID]; ok && had.Turn > m.Turn {
+				continue
+			}
+			if all[m.ID] = m; m.Gone {
+				delete(all, m.ID)
+			}
+			told = append(told, m)
+		}
+		k.set(presenceKey(topic), all, presenceTTL)
+		if len(told) > 0 {
+			n.cluster.publish(presenceKey(topic), told, false)
+		}
+	})
+}
+
+// Presences implements hub.PresenceStore.
+func (n *Node) Presences(topic string) (metas []hub.SharedPresence, err error) {
+	err = n.do("presences", func(k *keyspace) {
+		all, _ := load[map[string]hub.SharedPresence](k, presenceKey(topic))
+		for _, id := range slices.Sorted(maps.Keys(all)) {
+			metas = append(metas, all[id])
+		}
+	})
+	return metas, err
+}
+
+// FollowPresences implements hub.PresenceStore.
+func (n *Node) FollowPresences(topic string, heard func([]hub.SharedPresence), gap func()) (stop func()) {
+	return n.follow(presenceKey(topic), &follower{gap: gap, heard: func(message any) {
+		heard(slices.Clone(message.([]hub.SharedPresence)))
+	}})
+}
