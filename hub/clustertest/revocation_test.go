@@ -1,0 +1,73 @@
+package clustertest
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/rights"
+)
+
+// revocation is an admin who revokes one token, and may lift that again; and everybody who shows the token.
+func (w *world) revocation(i int, rng *rand.Rand) {
+	m := &revocationModel{w: w, id: fmt.Sprintf("token%d", i)}
+	own := child(rng)
+	w.work.Go(func() { m.run(own) })
+	w.checks = append(w.checks, m.check)
+}
+
+type revocationModel struct {
+	w       *world
+	id      string
+	revoked bool // what was answered last
+	at      time.Time
+	unclear bool // a lifting was not answered with success, and may have been done
+}
+
+func (m *revocationModel) run(rng *rand.Rand) {
+	for m.w.pause(rng, 6*time.Second) {
+		on, done := m.w.use(rng)
+		body, _ := json.Marshal(rights.Revocation{TokenID: m.id})
+		if !m.revoked || m.unclear || rng.IntN(4) > 0 {
+			begun := time.Now()
+			one, err := on.revoked.RevokeToken(m.id, time.Time{})
+			if err == nil || errors.Is(err, errs.ErrUnavailable) { // it holds: the server tells the others all the same
+				body, _ = json.Marshal(one)
+				on.CallAll("revoke", body)
+			}
+			m.w.tracef("%s is revoked on %s: %v", m.id, on.name, err)
+			if !on.revoked.Revoked(m.identity()) && !m.w.lossAfter(begun) {
+				m.w.failf("%s was revoked on %s (%v), and holds there", m.id, on.name, err)
+			}
+			if err == nil {
+				m.revoked, m.unclear, m.at = true, false, begun
+			}
+		} else {
+			err := on.revoked.Lift("", m.id)
+			if err == nil {
+				on.CallAll("lift", body)
+			}
+			m.w.tracef("%s is lifted on %s: %v", m.id, on.name, err)
+			m.unclear = true // a node that could not be told still has it, and whoever has it may bring it again
+		}
+		done()
+	}
+}
+
+func (m *revocationModel) identity() *rights.Identity {
+	return &rights.Identity{User: "u", TokenID: m.id}
+}
+
+func (m *revocationModel) check() {
+	if !m.revoked || m.unclear || m.w.lossAfter(m.at) {
+		return
+	}
+	for _, n := range m.w.all() {
+		if !n.revoked.Revoked(m.identity()) {
+			m.w.failf("%s was revoked with success at %v, and holds on %s", m.id, m.at.Sub(m.w.begun), n.name)
+		}
+	}
+}

@@ -1,0 +1,58 @@
+package clustertest
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/storage/memory"
+)
+
+// A stream whose registration was not answered may be there all the same: who has found it on another node is told its
+// end, and its owner may ask again under the same id.
+func TestStreamWhoseRegistrationWasNotAnswered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lost := ""
+		c := memory.NewCluster(memory.ClusterOptions{Command: func(node, command string) memory.Fate {
+			return memory.Fate{Lost: node == "a" && command == lost}
+		}})
+		var hubs []*hub.Hub
+		for _, name := range []string{"a", "b"} {
+			n := c.Node(name)
+			defer n.Close()
+			h := hub.New(hub.Options{Streams: n, Provider: &provider{pace: time.Millisecond}, Logger: quiet})
+			defer h.Close()
+			hubs = append(hubs, h)
+		}
+		ask := func(h *hub.Hub) (*hub.Stream, error) {
+			req := &hub.CompletionRequest{Kind: hub.TextCompletion, Prompt: "3"}
+			spec := hub.StreamSpec{Kind: "completion", Owner: "ada", Alias: "mine"}
+			s, _, err := h.Complete(req, spec, hub.CompletionMeta{Kind: hub.TextCompletion})
+			return s, err
+		}
+		lost = "save stream"
+		if _, err := ask(hubs[0]); !errors.Is(err, errs.ErrUnavailable) {
+			t.Fatalf("%v, though nobody has answered", err)
+		}
+		lost = ""
+		found, err := ask(hubs[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		if found.Status() != hub.StatusFailed {
+			t.Errorf("who has found it sees it %s", found.Status())
+		}
+		again, err := ask(hubs[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-again.Done()
+		if again.Status() != hub.StatusDone {
+			t.Errorf("asked for again, it is %s", again.Status())
+		}
+	})
+}

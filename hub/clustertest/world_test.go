@@ -1,0 +1,395 @@
+package clustertest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/conversation"
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/rights"
+)
+
+// store is what a node has of the others.
+type store interface {
+	hub.SharedStreams
+	hub.TopicStore
+	hub.PresenceStore
+	hub.QueueFollower
+	conversation.Store
+	rights.RevocationStore
+	Close()
+}
+
+// network is what the nodes are joined by, and how it is broken.
+type network interface {
+	open(name string) store
+	// begin makes trouble for a node, or for all, and returns what ends it. It is not asked for crashes.
+	begin(t *trouble, name string) (end func())
+	// die cuts a node off for good, whose store is closed then.
+	die(name string)
+	// report has failf told of what is wrong with what the nodes do.
+	report(failf func(format string, args ...any))
+}
+
+// world is a history as it happens.
+type world struct {
+	plan  *plan
+	net   network
+	haste int           // how many times as fast everything is as on a clock of its own
+	lease time.Duration // of nodes
+	begun time.Time
+	over  chan struct{} // closed when clients are to come to an end; by then everything is whole again
+
+	work     sync.WaitGroup // clients
+	provided provider
+
+	mu       sync.Mutex
+	nodes    []*node
+	started  int
+	faults   []string
+	lines    []string
+	spans    []span   // of trouble
+	checks   []func() // when everything has settled
+	watchers []func() // that close
+	sessions []*sessionModel
+}
+
+// span is a time in which something was wrong.
+type span struct {
+	from, to time.Time // to is zero while it lasts
+	kind     string
+}
+
+// node is one hub, from its start to its end.
+type node struct {
+	*hub.Hub
+	name    string
+	store   store
+	revoked *rights.Revocations
+
+	mu       sync.Mutex
+	down     bool
+	gone     chan struct{}  // closed when it goes down
+	users    sync.WaitGroup // clients who are asking it something
+	cutSince time.Time      // zero: it is not cut off
+}
+
+var quiet = slog.New(slog.DiscardHandler)
+
+// run lets a history happen, and returns what it has shown to be wrong, and its trace.
+func run(p *plan, net network, haste int) (faults, trace []string) {
+	w := &world{plan: p, net: net, haste: haste, begun: time.Now(), over: make(chan struct{})}
+	w.lease = w.scaled(nodeLease)
+	w.provided.pace = w.scaled(20 * time.Millisecond)
+	net.report(w.failf)
+	for i := range p.nodes {
+		w.nodes = append(w.nodes, w.start(i))
+	}
+	var troubles sync.WaitGroup
+	for i := range p.troubles {
+		troubles.Go(func() { w.happens(&p.troubles[i]) })
+	}
+	for i, a := range p.actors {
+		w.act(i, a)
+	}
+	time.Sleep(w.scaled(active))
+	troubles.Wait()
+	close(w.over)
+	w.work.Wait()
+	time.Sleep(w.scaled(settling))
+	for _, check := range w.checks {
+		check()
+	}
+	for _, stop := range w.watchers {
+		stop()
+	}
+	if n := w.provided.running(); n > 0 {
+		w.failf("%d completions are still being made", n)
+	}
+	for _, n := range w.nodes {
+		n.Close()
+		n.store.Close()
+	}
+	return w.faults, w.lines
+}
+
+// nodeLease is how long a node may be silent, on a clock of its own.
+const nodeLease = 10 * time.Second
+
+// settling is how long after the last trouble everything must be as if there had been none: a producer that is silent
+// loses its stream after 30 s.
+const settling = 75 * time.Second
+
+// start starts a node, under a name of its own. It must reach the store.
+func (w *world) start(slot int) *node {
+	w.mu.Lock()
+	w.started++
+	name := fmt.Sprintf("n%d.%d", slot, w.started)
+	w.mu.Unlock()
+	n := &node{name: name, store: w.net.open(name), gone: make(chan struct{})}
+	for n.store.LoadRevocations(func(rights.Revocation) error { return nil }) != nil {
+		time.Sleep(time.Second)
+	}
+	n.Hub = hub.New(hub.Options{
+		Streams: n.store, Topics: n.store, Presences: n.store, Queue: n.store, Provider: &w.provided, Logger: quiet,
+		Limits: hub.Limits{
+			HistoryEvents: w.plan.history, Lease: w.scaled(30 * time.Second), JobWait: w.scaled(30 * time.Second),
+		},
+	})
+	if err := n.Restore(); err != nil {
+		w.tracef("%s does not get its streams back: %v", name, err)
+	}
+	w.joinRevocations(n)
+	return n
+}
+
+// joinRevocations does what the server does around the hub.
+func (w *world) joinRevocations(n *node) {
+	for {
+		var err error
+		if n.revoked, err = rights.NewRevocations(rights.RevocationOptions{Store: n.store}); err == nil {
+			break
+		}
+		time.Sleep(time.Second)
+	}
+	take := func(f func(one rights.Revocation)) func([]byte) ([]byte, error) {
+		return func(body []byte) ([]byte, error) {
+			var one rights.Revocation
+			err := json.Unmarshal(body, &one)
+			if err == nil {
+				f(one)
+			}
+			return nil, err
+		}
+	}
+	n.OnCall("revoke", take(n.revoked.Take))
+	n.OnCall("lift", take(func(one rights.Revocation) { n.revoked.Drop(one.User, one.TokenID) }))
+	n.OnMissed(func() { _ = n.revoked.Reload() })
+	_ = n.revoked.Reload()
+}
+
+// happens makes one trouble.
+func (w *world) happens(t *trouble) {
+	time.Sleep(w.scaled(t.at))
+	w.mu.Lock()
+	n := w.nodes[t.node]
+	at := len(w.spans)
+	w.spans = append(w.spans, span{from: time.Now(), kind: t.kind})
+	w.mu.Unlock()
+	w.tracef("%s: %s", n.name, t.kind)
+	if t.kind == crash {
+		w.crash(t, n)
+	} else {
+		if t.kind == cut {
+			n.setCut(time.Now())
+		}
+		end := w.net.begin(t, n.name)
+		time.Sleep(w.scaled(t.last))
+		end()
+		n.setCut(time.Time{})
+	}
+	w.tracef("%s: %s is over", n.name, t.kind)
+	w.mu.Lock()
+	w.spans[at].to = time.Now()
+	w.mu.Unlock()
+}
+
+func (n *node) setCut(at time.Time) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.cutSince = at
+}
+
+// crash ends a node without a word, and starts it again. Clients are gone before the hub's goroutines are ended.
+func (w *world) crash(t *trouble, n *node) {
+	n.mu.Lock()
+	had := n.down
+	if !had {
+		n.down = true
+		close(n.gone)
+	}
+	n.mu.Unlock()
+	if had { // it crashes already
+		return
+	}
+	w.net.die(n.name)
+	n.users.Wait()
+	n.Close()
+	n.store.Close()
+	time.Sleep(w.scaled(t.last))
+	next := w.start(t.node)
+	w.mu.Lock()
+	w.nodes[t.node] = next
+	w.mu.Unlock()
+}
+
+// use returns a node that is up, for one question of a client's, who calls done afterwards.
+func (w *world) use(rng *rand.Rand) (n *node, done func()) {
+	for {
+		w.mu.Lock()
+		n = w.nodes[rng.IntN(len(w.nodes))]
+		w.mu.Unlock()
+		if n.enter() {
+			return n, n.users.Done
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+func (n *node) enter() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.down {
+		n.users.Add(1)
+	}
+	return !n.down
+}
+
+// cutFor returns for how long the node has been cut off.
+func (n *node) cutFor() time.Duration {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.cutSince.IsZero() {
+		return 0
+	}
+	return time.Since(n.cutSince)
+}
+
+// all returns the nodes that are up.
+func (w *world) all() []*node {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return append([]*node(nil), w.nodes...)
+}
+
+// failf notes that a promise is broken.
+func (w *world) failf(format string, args ...any) {
+	w.tracef("WRONG: "+format, args...)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.faults = append(w.faults, fmt.Sprintf(format, args...))
+}
+
+func (w *world) tracef(format string, args ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	at := time.Since(w.begun).Round(time.Millisecond)
+	w.lines = append(w.lines, fmt.Sprintf("%8v ", at)+fmt.Sprintf(format, args...))
+}
+
+// pause is a client's time between two things: false says that it is to come to an end.
+func (w *world) pause(rng *rand.Rand, most time.Duration) bool {
+	timer := time.NewTimer(w.scaled(time.Duration(rng.Int64N(int64(most)))))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		select {
+		case <-w.over:
+			return false
+		default:
+			return true
+		}
+	case <-w.over:
+		return false
+	}
+}
+
+func loses(kind string) bool { return kind == amnesia || kind == empty || kind == replaced }
+
+// scaled returns how long something takes that takes d on a clock of its own.
+func (w *world) scaled(d time.Duration) time.Duration { return d / time.Duration(w.haste) }
+
+// rest is a client's time between two tries.
+func (w *world) rest(rng *rand.Rand, most time.Duration) {
+	time.Sleep(w.scaled(time.Duration(rng.Int64N(int64(most)))))
+}
+
+// lossAfter reports whether the store came back with less after a moment.
+func (w *world) lossAfter(t time.Time) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, s := range w.spans { // also one that has begun: it is known by its end only what is gone
+		if loses(s.kind) && (s.to.IsZero() || s.to.After(t)) {
+			return true
+		}
+	}
+	return false
+}
+
+// recordLag is how far what is kept of a stream may be behind what its readers see.
+const recordLag = 2 * time.Second
+
+// deathNear reports whether a node, or the store, may have died with what was done at a moment, before it was kept.
+func (w *world) deathNear(t time.Time) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, s := range w.spans {
+		switch s.kind {
+		case late, twice, deaf:
+			continue
+		}
+		if s.from.Before(t.Add(recordLag)) && (s.to.IsZero() || s.to.Add(recordLag).After(t)) {
+			return true
+		}
+	}
+	return false
+}
+
+// passing reports whether an error is one that clients try again after.
+func passing(err error) bool {
+	return errors.Is(err, errs.ErrUnavailable) || errors.Is(err, errs.ErrClosed) && !errors.As(err, new(*hub.EndedError)) ||
+		errors.Is(err, errs.ErrLimited) || errors.Is(err, context.Canceled)
+}
+
+func (w *world) act(i int, a actor) {
+	rng := rand.New(rand.NewPCG(a.seed, 2))
+	switch a.kind {
+	case "topic":
+		w.topic(i, rng)
+	case "queue":
+		w.queue(i, rng)
+	case "stream":
+		w.stream(i, rng)
+	case "completion":
+		w.completion(i, rng)
+	case "job":
+		w.job(i, rng)
+	case "presence":
+		w.presence(i, rng)
+	case "revocation":
+		w.revocation(i, rng)
+	case "session":
+		w.session(i, rng)
+	case "conversation":
+		w.conversation(i, rng)
+	}
+}
+
+// child returns a source of chance of its own, for another goroutine.
+func child(rng *rand.Rand) *rand.Rand { return rand.New(rand.NewPCG(rng.Uint64(), 3)) }
+
+// calm reports whether nothing was ever wrong.
+func (w *world) calm() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.spans) == 0
+}
+
+// deathEver reports whether a node could not do what it should at some time.
+func (w *world) deathEver() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, s := range w.spans {
+		if s.kind != late && s.kind != twice && s.kind != deaf {
+			return true
+		}
+	}
+	return false
+}
