@@ -94,11 +94,14 @@ func (r presenceReplica) Load() error {
 // Take implements mirror.Replica. Each meta stands for itself, so a change always joins.
 func (r presenceReplica) Take(metas []SharedPresence) bool {
 	r.Lock()
-	defer r.unlock(r.Tail())
+	before := r.Tail()
 	if !r.gone {
 		for i := range metas {
 			r.takeShared(&metas[i])
 		}
+	}
+	if r.release(before) { // its last session has come back on another node
+		r.topic.hub.background.TryGo(r.topic.dropPresences) // closes the mirror, which is locked here
 	}
 	return true
 }

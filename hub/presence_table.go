@@ -97,22 +97,27 @@ func (h *Hub) lockPresences(name string) (*presenceTable, error) {
 
 // unlock ends a critical section that began with the log's tail at before: readers are woken if there was a change. An empty table is dropped.
 func (t *presenceTable) unlock(before uint64) {
+	if t.release(before) {
+		t.topic.dropPresences()
+	}
+}
+
+// release is unlock for who may not drop the table: the caller has that done where it is empty.
+func (t *presenceTable) release(before uint64) (empty bool) {
 	if t.gone { // of a session that left it long ago
 		t.Unlock()
-		return
+		return false
 	}
 	size := t.Size() + 2*t.size + int64(t.metas)*metaBytes
 	t.topic.hub.logBytes.Add(size - t.counted)
 	t.counted = size
-	empty := t.empty()
+	empty = t.empty()
 	if t.Tail() != before {
 		t.UnlockAndWake()
 	} else {
 		t.Unlock()
 	}
-	if empty {
-		t.topic.dropPresences()
-	}
+	return empty
 }
 
 // empty reports whether nothing holds the table. t.mu is held.
