@@ -203,6 +203,8 @@ func (m *presenceModel) check() {
 		}
 		if !maps.Equal(got, want) {
 			m.w.failf("%s: %v are there on %s, and %v have come and not gone", m.topic, got, n.name, want)
+			kept, _ := n.store.Presences(m.topic)
+			m.w.tracef("%s has %s; the store has %+v", n.name, n.Presences(m.topic), kept)
 		}
 	}
 }

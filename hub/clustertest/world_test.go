@@ -123,9 +123,9 @@ func run(p *plan, net network, haste int) (faults, trace []string) {
 // nodeLease is how long a node may be silent, on a clock of its own.
 const nodeLease = 10 * time.Second
 
-// settling is how long after the last trouble everything must be as if there had been none: a producer that is silent
-// loses its stream after 30 s.
-const settling = 75 * time.Second
+// settling is how long after the last trouble everything must be as if there had been none: an upload through another
+// node counts as cut after a minute, its producer loses its stream after 30 s, and a job waits 10 s for a worker.
+const settling = 105 * time.Second
 
 // start starts a node, under a name of its own. It must reach the store.
 func (w *world) start(slot int) *node {
@@ -140,7 +140,7 @@ func (w *world) start(slot int) *node {
 	n.Hub = hub.New(hub.Options{
 		Streams: n.store, Topics: n.store, Presences: n.store, Queue: n.store, Provider: &w.provided, Logger: quiet,
 		Limits: hub.Limits{
-			HistoryEvents: w.plan.history, Lease: w.scaled(30 * time.Second), JobWait: w.scaled(30 * time.Second),
+			HistoryEvents: w.plan.history, Lease: w.scaled(30 * time.Second), JobWait: w.scaled(10 * time.Second),
 		},
 	})
 	if err := n.Restore(); err != nil {
