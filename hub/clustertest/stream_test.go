@@ -21,6 +21,7 @@ type streamModel struct {
 	w         *world
 	owner, id string
 	topic     string                  // where it is announced; "": nowhere
+	keeps     bool                    // it ends when nobody watches it
 	script    func(text string) error // what its text may be
 	whole     func(text string) bool  // whether that is all of it; nil: it is not known
 
@@ -86,27 +87,11 @@ func inOrder(text string) error {
 // produce writes a piece for each request, each again until it is answered, and goes on under a higher epoch where it
 // has lost the stream, as producers do.
 func (m *streamModel) produce(rng *rand.Rand) {
-	w, keeps := m.w, rng.IntN(6) == 0
-	for {
-		on, done := w.use(rng)
-		spec := hub.StreamSpec{ID: m.id, Kind: "test", Owner: m.owner, Topic: m.topic}
-		if keeps {
-			spec.Keep.CancelAfter = w.scaled(3 * time.Second)
-		}
-		_, _, err := on.CreateStream(spec)
-		done()
-		w.tracef("%s is made on %s: %v", m.id, on.name, err)
-		if err == nil {
-			break
-		}
-		if !passing(err) && !errors.Is(err, errs.ErrNotFound) {
-			w.failf("%s cannot be made: %v", m.id, err)
-			return
-		}
-		if !w.pause(rng, time.Second) {
-			return
-		}
+	m.keeps = rng.IntN(6) == 0
+	if !m.create(rng) {
+		return
 	}
+	w := m.w
 	m.mu.Lock()
 	m.made = true
 	m.mu.Unlock()
@@ -122,6 +107,31 @@ func (m *streamModel) produce(rng *rand.Rand) {
 		ending = !w.pause(rng, 2*time.Second)
 		if !m.request(rng, &ref, ending) {
 			return
+		}
+	}
+}
+
+// create makes the stream, or finds it made.
+func (m *streamModel) create(rng *rand.Rand) bool {
+	w := m.w
+	for {
+		on, done := w.use(rng)
+		spec := hub.StreamSpec{ID: m.id, Kind: "test", Owner: m.owner, Topic: m.topic}
+		if m.keeps {
+			spec.Keep.CancelAfter = w.scaled(3 * time.Second)
+		}
+		_, _, err := on.CreateStream(spec)
+		done()
+		w.tracef("%s is made on %s: %v", m.id, on.name, err)
+		if err == nil {
+			return true
+		}
+		if !passing(err) && !errors.Is(err, errs.ErrNotFound) {
+			w.failf("%s cannot be made: %v", m.id, err)
+			return false
+		}
+		if !w.pause(rng, time.Second) {
+			return false
 		}
 	}
 }
@@ -162,11 +172,7 @@ func (m *streamModel) request(rng *rand.Rand, ref *hub.ProducerRef, ending bool)
 		case errors.Is(err, errs.ErrInvalid): // the server knows of no such epoch: its node is lost
 			ref.Epoch, ref.Seq = ref.Epoch+1, 0
 		case errors.Is(err, errs.ErrNotFound):
-			if !w.deathNear(time.Now()) && !w.lossAfter(w.begun) && tries > 5 {
-				w.failf("%s is not found on %s", m.id, on.name)
-				return false
-			}
-			if tries > 100 {
+			if tries%5 == 4 && !m.create(rng) { // its registration was not answered, or its node has died with it
 				return false
 			}
 		case passing(err), errors.As(err, new(*hub.LeaseError)):
