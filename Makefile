@@ -62,6 +62,10 @@ test-all: needs ## run every test: other people's clients and proxies, Chromium,
 race: ## run the quick tests with the race detector
 	@.ci/test race
 
+.PHONY: locks
+locks: ## run the quick tests of what has locks, and check the order in which they are taken (hub/lock)
+	@LOCKORDER=-tags=$(PLAIN),lockorder .ci/test locks
+
 .PHONY: check
 check: lint race ## lint, and run the quick tests with the race detector
 

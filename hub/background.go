@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"github.com/duckwire/duckwire/hub/lock"
 )
 
 // background owns the goroutines of a hub. Its lock is taken last and is no other part's, so whoever begins a goroutine may hold any lock.
@@ -13,7 +15,7 @@ type background struct {
 	ctx  context.Context // ends when the hub closes
 	work sync.WaitGroup
 
-	mu     sync.Mutex
+	mu     lock.Mutex
 	closed bool // TryGo begins nothing any more
 }
 

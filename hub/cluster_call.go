@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/lock"
 )
 
 // What nodes ask of each other are calls by name. A request is the name and a body, an answer a body or a fault; what a body holds is between
@@ -22,7 +23,7 @@ type callFunc func(from string, body []byte) ([]byte, error)
 
 // calls is what this node answers to others.
 type calls struct {
-	mu     sync.RWMutex
+	mu     lock.RWMutex
 	byName map[string]callFunc
 	missed []func() // what to do when calls may have been missed
 }
@@ -96,7 +97,7 @@ func (h *Hub) CallAll(name string, body []byte) (answers [][]byte) {
 	if !h.cluster.sharesStreams() {
 		return nil
 	}
-	var mu sync.Mutex
+	var mu lock.Mutex
 	var work sync.WaitGroup
 	for _, node := range h.cluster.streams.Others() {
 		work.Go(func() {

@@ -4,8 +4,9 @@ import (
 	"encoding/json"
 	"iter"
 	"maps"
-	"sync"
 	"time"
+
+	"github.com/duckwire/duckwire/hub/lock"
 )
 
 // What users have at one time (connections, unfinished streams, jobs) is limited over all nodes. Each node tells the others every second how
@@ -28,7 +29,7 @@ const (
 
 // usage is how much of its limits users take, here and on other nodes.
 type usage struct {
-	mu     sync.RWMutex
+	mu     lock.RWMutex
 	here   []limitUsage
 	others map[string]*nodeUsage
 }

@@ -28,7 +28,7 @@
 //
 // # Lock order
 //
-// Hub.room.mu before all others. Hub.topicMu, then a topic's log, then its presenceTable's log, then expiry.mu. jobs.mu, then a stream's
-// log, then registry.mu, recorder.mu or sessions.mu; under those nothing else is taken. No lock is held while a Wake fires (but for those of
-// workers, which are channels of our own), a provider runs, or anything is written.
+// Package lock has it: each mutex has a class there, and the constants are in the order in which they are taken; one without a
+// class is taken last. A test run with the tag lockorder checks it (make locks). No lock is held while a Wake fires (but for
+// those of workers, which are channels of our own), a provider runs, or anything is written.
 package hub

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/lock"
 	"github.com/duckwire/duckwire/hub/log"
 )
 
@@ -49,7 +50,7 @@ type Hub struct {
 	expiry       presenceExpiry
 	presenceRefs atomic.Uint64 // how many phx_refs were made
 
-	topicMu sync.RWMutex
+	topicMu lock.RWMutex
 	topics  map[string]*topic
 
 	// The end.
@@ -57,7 +58,7 @@ type Hub struct {
 	cancel   context.CancelFunc
 	draining chan struct{} // closed by Drain
 	drain    sync.Once
-	wakesMu  sync.Mutex
+	wakesMu  lock.Mutex
 	wakes    map[log.Waker]struct{} // who is told of the draining
 }
 
@@ -79,6 +80,8 @@ func New(o Options) *Hub {
 	}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	h.background.ctx = h.ctx
+	h.topicMu.SetClass(lock.Topics)
+	h.room.mu.SetClass(lock.Room)
 	h.counts.init()
 	h.streams.init()
 	h.expiry.init()
@@ -299,6 +302,7 @@ func (h *Hub) topic(name string) (*topic, error) {
 	if !h.cluster.sharesTopics() {
 		epoch = h.epochs.Next()
 	}
+	t.SetClass(lock.Topic)
 	t.Init(epoch, nil, &h.encoded)
 	h.topics[name] = t
 	return t, nil

@@ -2,10 +2,10 @@ package hub
 
 import (
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/lock"
 )
 
 // cleanUpEvery is how often what has expired is dropped.
@@ -106,7 +106,7 @@ func (h *Hub) dropStream(s *Stream) {
 
 // room is what is known of eviction for want of memory.
 type room struct {
-	mu   sync.Mutex
+	mu   lock.Mutex
 	vain time.Time // when it was last not enough
 }
 

@@ -2,10 +2,10 @@ package hub
 
 import (
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/lock"
 	"github.com/duckwire/duckwire/hub/log"
 )
 
@@ -45,7 +45,7 @@ type job struct {
 type jobs struct {
 	limits *Limits
 
-	mu      sync.Mutex
+	mu      lock.Mutex
 	queue   []*job // first come, first served
 	bytes   int64  // code of all that are unfinished
 	byUser  map[string]int
@@ -53,6 +53,7 @@ type jobs struct {
 }
 
 func (q *jobs) init(limits *Limits) {
+	q.mu.SetClass(lock.Jobs)
 	q.limits, q.byUser, q.workers = limits, make(map[string]int), make(map[workerKey]*worker)
 }
 

@@ -2,16 +2,16 @@ package hub
 
 import (
 	"container/heap"
-	"sync"
 	"time"
 
+	"github.com/duckwire/duckwire/hub/lock"
 	"github.com/duckwire/duckwire/hub/log"
 )
 
 // presenceExpiry are the metas of sessions that were lost and may come back, by the time at which they leave: one heap, one timer and one goroutine for
 // all topics of a hub. Under its mu no other lock is taken.
 type presenceExpiry struct {
-	mu    sync.Mutex
+	mu    lock.Mutex
 	queue expiryHeap
 	wake  log.Wake // the first to leave is another one
 }

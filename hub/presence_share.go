@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/duckwire/duckwire/hub/lock"
 	"github.com/duckwire/duckwire/hub/log"
 )
 
@@ -43,7 +44,7 @@ type presenceOut struct {
 	work    sync.WaitGroup
 	wake    *log.Wake
 
-	mu     sync.Mutex
+	mu     lock.Mutex
 	tables map[*presenceTable]struct{}
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/jsonw"
+	"github.com/duckwire/duckwire/hub/lock"
 	"github.com/duckwire/duckwire/hub/log"
 	"github.com/duckwire/duckwire/hub/mirror"
 )
@@ -80,6 +81,7 @@ func (h *Hub) lockPresences(name string) (*presenceTable, error) {
 		t.Lock()
 		if t.presences == nil && !t.gone {
 			t.presences = &presenceTable{topic: t, byKey: make(map[string]*list.Element)}
+			t.presences.SetClass(lock.PresenceTable)
 			t.presences.Init("", nil, &h.encoded)
 			t.presences.shareTable()
 		}

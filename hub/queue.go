@@ -3,10 +3,10 @@ package hub
 import (
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/lock"
 	"github.com/duckwire/duckwire/hub/log"
 	"github.com/duckwire/duckwire/hub/mirror"
 )
@@ -18,11 +18,14 @@ var ErrNoQueue = fmt.Errorf("messages cannot be kept here: %w", errs.ErrUnavaila
 type queues struct {
 	store QueueStore // nil: there are no queues
 
-	mu   sync.Mutex
+	mu   lock.Mutex
 	open map[string]*queueLog
 }
 
-func (q *queues) init(store QueueStore) { q.store, q.open = store, make(map[string]*queueLog) }
+func (q *queues) init(store QueueStore) {
+	q.mu.SetClass(lock.Queues)
+	q.store, q.open = store, make(map[string]*queueLog)
+}
 
 // epoch returns that of every queue's positions: the store's with a '-', so that positions of queues can stand in a Vector.
 func (q *queues) epoch() string { return queueEpoch(q.store.QueueEpoch()) }
@@ -179,6 +182,7 @@ func (q *queues) enter(h *Hub, user string) *queueLog {
 	first := ql == nil
 	if first {
 		ql = &queueLog{hub: h, user: user}
+		ql.SetClass(lock.Queue)
 		ql.Init(epoch, nil, &h.encoded)
 		ql.mirror = mirror.New[struct{}](ql, &h.background)
 		q.open[user] = ql

@@ -1,8 +1,9 @@
 package hub
 
 import (
-	"sync"
 	"time"
+
+	"github.com/duckwire/duckwire/hub/lock"
 )
 
 // Transport is how a session is connected.
@@ -29,7 +30,7 @@ func (t Transport) String() string {
 
 // sessions counts who is connected: each user's sessions on any transport, and requests that wait for something.
 type sessions struct {
-	mu     sync.Mutex
+	mu     lock.Mutex
 	byUser map[string]*UserSessions
 	all    [Transports]int
 	opened [Transports]uint64 // since the start

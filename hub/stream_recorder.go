@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/duckwire/duckwire/hub/lock"
 	"github.com/duckwire/duckwire/hub/log"
 )
 
@@ -21,7 +22,7 @@ type recorder struct {
 	stop    chan struct{}
 	closing sync.Once
 
-	mu      sync.Mutex
+	mu      lock.Mutex
 	changed map[*Stream]struct{}
 	dropped []string
 	wanted  map[*Stream]*flush // to be saved at once, alone: what is behind does not depend on how often streams end or are asked for

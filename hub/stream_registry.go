@@ -5,18 +5,18 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/oklog/ulid/v2"
 
 	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/lock"
 )
 
 // registry is where streams are found: by id, by the id that their owner gave them, and by the owner's slot.
 // Under its mu no other lock is taken.
 type registry struct {
-	mu      sync.RWMutex
+	mu      lock.RWMutex
 	byID    map[string]*Stream
 	byAlias map[aliasKey]*Stream
 	bySlot  map[slotKey]*Stream
@@ -182,6 +182,7 @@ func (h *Hub) newStream(spec *StreamSpec, meta *CompletionMeta) (s *Stream, old 
 	if s.ID == "" {
 		s.ID = streamPrefix(spec.Kind) + ulid.Make().String()
 	}
+	s.log.SetClass(lock.Stream)
 	s.log.Init(h.epochs.Next(), nil, &h.encoded)
 	if spec.Slot != "" {
 		s.slot = slotKey{spec.Owner, spec.Slot}

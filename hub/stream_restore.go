@@ -1,6 +1,10 @@
 package hub
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/duckwire/duckwire/hub/lock"
+)
 
 // Restore brings back the streams of the store, if there is one. Call it once, before the hub is used. One that was running is found interrupted, with its text; what its readers saw of it and the
 // store did not is gone, so its log gets a new epoch: a client that is ahead is told by a reset, one that is not goes on as if nothing was.
@@ -32,6 +36,7 @@ func (h *Hub) streamOf(rec *StreamRecord) *Stream {
 		startedC: make(chan struct{}), doneC: make(chan struct{}),
 	}
 	s.account = account{made: rec.Account.Made, unwatched: rec.Account.Unwatched, endedBy: rec.Account.EndedBy}
+	s.log.SetClass(lock.Stream)
 	s.log.Init(rec.Epoch, rec.Before, &h.encoded)
 	for _, alias := range rec.Aliases {
 		s.aliases = append(s.aliases, aliasKey{rec.Owner, alias})

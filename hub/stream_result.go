@@ -9,6 +9,7 @@ import (
 
 	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/jsonw"
+	"github.com/duckwire/duckwire/hub/lock"
 	"github.com/duckwire/duckwire/hub/log"
 )
 
@@ -26,7 +27,7 @@ type results struct {
 	stop    chan struct{}
 	closing sync.Once
 
-	mu      sync.Mutex
+	mu      lock.Mutex
 	streams []*Stream // oldest first
 }
 

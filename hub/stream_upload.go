@@ -3,8 +3,9 @@ package hub
 import (
 	"encoding/json"
 	"strconv"
-	"sync"
 	"time"
+
+	"github.com/duckwire/duckwire/hub/lock"
 )
 
 // Uploads to a stream that another node writes. One whose body is known is one call; one that comes in pieces is begun there, sent on a piece at
@@ -46,14 +47,14 @@ const uploadIdle = time.Minute
 
 // uploads are those that reach this node's streams through other nodes.
 type uploads struct {
-	mu   sync.Mutex
+	mu   lock.Mutex
 	open map[string]*upload
 	made uint64
 }
 
 // upload is one of them. Its node asks one thing at a time.
 type upload struct {
-	mu    sync.Mutex
+	mu    lock.Mutex
 	a     *Appender
 	idle  *time.Timer
 	ended bool
@@ -99,7 +100,10 @@ func (u *uploads) begin(s *Stream, ref ProducerRef) (answer uploadAnswer, err er
 	defer u.mu.Unlock()
 	u.made++
 	id := strconv.FormatUint(u.made, 36)
-	u.open[id] = &upload{a: a, idle: time.AfterFunc(uploadIdle, func() { _, _ = u.goOn(callAbortUpload, &uploadQuestion{Upload: id}, nil) })}
+	one := &upload{a: a}
+	one.mu.SetClass(lock.Upload)
+	one.idle = time.AfterFunc(uploadIdle, func() { _, _ = u.goOn(callAbortUpload, &uploadQuestion{Upload: id}, nil) })
+	u.open[id] = one
 	return uploadAnswer{Upload: id}, nil
 }
 

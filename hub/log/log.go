@@ -2,8 +2,9 @@ package log
 
 import (
 	"sort"
-	"sync"
 	"sync/atomic"
+
+	"github.com/duckwire/duckwire/hub/lock"
 )
 
 // EncodedTail is how many of the newest entries keep their encoded bytes.
@@ -17,7 +18,7 @@ const EntryBytes = 24
 //
 // The zero Log is empty and has no epoch: call Init before it is used.
 type Log struct {
-	sync.Mutex
+	lock.Mutex
 	epoch   string
 	before  []Position // earlier epochs, the latest first, each up to where this log equals it
 	base    uint64     // the offset of the newest entry that was trimmed

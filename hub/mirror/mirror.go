@@ -5,10 +5,10 @@ package mirror
 
 import (
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/lock"
 )
 
 // Replica is what a Mirror keeps equal to its source. C is one change, as others tell it.
@@ -64,7 +64,7 @@ type Mirror[C any] struct {
 	replica Replica[C]
 	host    Host
 
-	mu       sync.Mutex
+	mu       lock.Mutex
 	stop     func()        // ends the following; nil until Follow has returned
 	wanted   uint64        // counts what asked for a load
 	covered  uint64        // all that was asked for up to here has been read
@@ -78,7 +78,9 @@ type Mirror[C any] struct {
 
 // New returns a mirror that does nothing before Start.
 func New[C any](r Replica[C], host Host) *Mirror[C] {
-	return &Mirror[C]{replica: r, host: host, changed: make(chan struct{})}
+	m := &Mirror[C]{replica: r, host: host, changed: make(chan struct{})}
+	m.mu.SetClass(lock.Mirror)
+	return m
 }
 
 // Start begins to follow. It is called once, without the replica's lock.

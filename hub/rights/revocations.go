@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/lock"
 )
 
 // Limits of revocations.
@@ -33,11 +33,11 @@ type Revocations struct {
 	o     RevocationOptions
 	count atomic.Int64 // so that nobody waits where there are none
 
-	writing sync.Mutex // one change at a time, in the store and here in the same order
+	writing lock.Mutex // one change at a time, in the store and here in the same order
 	forgot  time.Time  // when what is over was last forgotten
 	catchUp catchUp
 
-	mu  sync.RWMutex
+	mu  lock.RWMutex
 	all map[subject]Revocation
 }
 
@@ -53,6 +53,7 @@ func NewRevocations(o RevocationOptions) (*Revocations, error) {
 		o.Now = time.Now
 	}
 	r := &Revocations{o: o, all: make(map[subject]Revocation)}
+	r.writing.SetClass(lock.Revocations)
 	r.catchUp.init()
 	if o.Store == nil {
 		return r, nil
