@@ -93,7 +93,11 @@ func (r presenceReplica) Load() error {
 
 // Take implements mirror.Replica. Each meta stands for itself, so a change always joins. A table that is empty then is dropped by somebody else:
 // that closes the mirror, which is locked now.
-func (r presenceReplica) Take(metas []SharedPresence) bool {
+// What was heard before the store was read is left out: somebody may have left since, whose leaving was not heard.
+func (r presenceReplica) Take(metas []SharedPresence, covered bool) bool {
+	if covered {
+		return true
+	}
 	r.Lock()
 	before := r.Tail()
 	if !r.gone {
@@ -146,8 +150,14 @@ func (t *presenceTable) takeShared(p *SharedPresence) {
 	h := t.topic.hub
 	m := t.share.byID[p.ID]
 	switch {
-	case m != nil && (p.Turn < m.turn || m.node == "" && p.Turn == m.turn):
-		return // of before this node took it over, or its own
+	case m != nil && p.Turn < m.turn:
+		return // of before this node took it over
+	case m != nil && m.node == "" && p.Turn == m.turn && (p.Node == h.Node() || p.Gone || p.Node < h.Node()):
+		if p.Node != h.Node() { // another node has let it leave, or has taken it over as well: this one has it, and says so
+			m.turn++
+			t.shareMeta(m)
+		}
+		return
 	case p.Gone && m != nil:
 		t.remove(m)
 		return

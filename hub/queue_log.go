@@ -40,7 +40,7 @@ func (q *queueLog) Follow(_ func(struct{}), gap func()) (stop func()) {
 }
 
 // Take implements mirror.Replica.
-func (q *queueLog) Take(struct{}) bool { return false }
+func (q *queueLog) Take(struct{}, bool) bool { return false }
 
 // Load implements mirror.Replica: it reads the store to its end. What has expired before the first time is not given to anybody.
 func (q *queueLog) Load() error {

@@ -179,7 +179,7 @@ func (r streamReplica) Follow(heard func(*SharedStream), gap func()) (stop func(
 }
 
 // Take implements mirror.Replica. When the stream is this node's by now, nothing is missing.
-func (r streamReplica) Take(c *SharedStream) bool {
+func (r streamReplica) Take(c *SharedStream, _ bool) bool {
 	r.log.Lock()
 	defer r.log.UnlockAndWake()
 	return r.Stream.remote != r.remote || r.takeLocked(c, false)
@@ -220,15 +220,25 @@ func (r streamReplica) loadMissing() error {
 		}
 	}
 	r.log.Lock()
-	defer r.log.UnlockAndWake()
-	switch {
-	case r.Stream.remote != r.remote || r.status.Ended():
-	case r.log.Tail() == 0: // its node could not register it, and has told so to whoever made it
+	if r.Stream.remote == r.remote && r.log.Tail() == 0 { // its node could not register it, and has told so to whoever made it
 		r.showEndLocked(StatusFailed, endWithdrawn)
-	default:
-		r.endMirrorLocked()
 	}
+	r.log.UnlockAndWake()
+	r.endLost(r.remote)
 	return nil
+}
+
+// endLost ends a mirror whose stream is nowhere any more, and forgets it: its id is free again.
+func (s *Stream) endLost(r *remote) {
+	s.log.Lock()
+	lost := s.remote == r
+	if lost {
+		s.endMirrorLocked()
+	}
+	s.log.UnlockAndWake()
+	if lost {
+		s.hub.dropStream(s)
+	}
 }
 
 // endMirrorLocked ends a mirror whose node has died, and whose stream is nowhere any more. s.log is locked.
@@ -327,7 +337,7 @@ func (s *Stream) demote() {
 }
 
 // takeOver makes a stream this node's, whose own node has died: it is interrupted, with what was kept of it. It reports whether this node has it now.
-// After an error it is done again: a claim whose answer was lost counts.
+// ErrNotFound says that it is nowhere any more. After another error it is done again: a claim whose answer was lost counts.
 func (h *Hub) takeOver(s *Stream) (bool, error) {
 	s.log.Lock()
 	r := s.remote
@@ -343,7 +353,11 @@ func (h *Hub) takeOver(s *Stream) (bool, error) {
 	if err != nil && !errors.Is(err, errs.ErrNotFound) {
 		return false, err
 	}
-	if err != nil || found.Node != h.cluster.streams.Node() {
+	if err != nil {
+		s.endLost(r)
+		return false, errs.ErrNotFound
+	}
+	if found.Node != h.cluster.streams.Node() {
 		s.refresh()
 		return false, nil
 	}
@@ -388,8 +402,10 @@ func (h *Hub) inherit(node, id string) error {
 	if now := s.remoteNode(); s.Status().Ended() || now != node && now != h.cluster.streams.Node() {
 		return nil
 	}
-	_, err := h.takeOver(s)
-	return err
+	if _, err := h.takeOver(s); !errors.Is(err, errs.ErrNotFound) {
+		return err
+	}
+	return nil
 }
 
 // settleRemote takes over a mirror's stream if its node has died.
@@ -401,7 +417,7 @@ func (h *Hub) settleRemote(s *Stream) {
 	}
 	s.log.Unlock()
 	if node := s.remoteNode(); node != "" && !ended && h.orphaned(node) {
-		if _, err := h.takeOver(s); err != nil {
+		if _, err := h.takeOver(s); err != nil && !errors.Is(err, errs.ErrNotFound) {
 			h.logger.Warn("a dead node's stream is not taken over", "stream", s.ID, "node", node, "error", err)
 		}
 	}

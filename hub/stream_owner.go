@@ -117,9 +117,13 @@ func (s *Stream) askOwner(patience time.Duration, name string, body []byte) (ans
 			return nil, err == nil, err
 		}
 		if s.hub.orphaned(node) {
-			if taken, err := s.hub.takeOver(s); taken {
+			taken, err := s.hub.takeOver(s)
+			switch {
+			case taken:
 				return nil, true, nil
-			} else if err != nil {
+			case errors.Is(err, errs.ErrNotFound):
+				return nil, false, err
+			case err != nil:
 				s.hub.logger.Warn("a dead node's stream is not taken over yet", "stream", s.ID, "node", node, "error", err)
 			}
 			continue // or somebody else has taken it

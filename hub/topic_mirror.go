@@ -39,7 +39,7 @@ func (r topicReplica) Load() error {
 }
 
 // Take implements mirror.Replica.
-func (r topicReplica) Take(b EventBatch) bool { return r.join(&b) }
+func (r topicReplica) Take(b EventBatch, _ bool) bool { return r.join(&b) }
 
 // attach makes sure that a topic is a mirror of the store's, and waits until it has what the store has. On a hub without a store for topics it
 // does nothing.

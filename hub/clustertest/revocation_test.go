@@ -1,7 +1,6 @@
 package clustertest
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -30,13 +29,11 @@ type revocationModel struct {
 func (m *revocationModel) run(rng *rand.Rand) {
 	for m.w.pause(rng, 6*time.Second) {
 		on, done := m.w.use(rng)
-		body, _ := json.Marshal(rights.Revocation{TokenID: m.id})
 		if !m.revoked || m.unclear || rng.IntN(4) > 0 {
 			begun := time.Now()
 			one, err := on.revoked.RevokeToken(m.id, time.Time{})
 			if err == nil || errors.Is(err, errs.ErrUnavailable) { // it holds: the server tells the others all the same
-				body, _ = json.Marshal(one)
-				on.CallAll("revoke", body)
+				on.tell("revoke", one, err != nil)
 			}
 			m.w.tracef("%s is revoked on %s: %v", m.id, on.name, err)
 			if !on.revoked.Revoked(m.identity()) && !m.w.lossAfter(begun) {
@@ -48,7 +45,7 @@ func (m *revocationModel) run(rng *rand.Rand) {
 		} else {
 			err := on.revoked.Lift("", m.id)
 			if err == nil {
-				on.CallAll("lift", body)
+				on.tell("lift", rights.Revocation{TokenID: m.id}, false)
 			}
 			m.w.tracef("%s is lifted on %s: %v", m.id, on.name, err)
 			m.unclear = true // a node that could not be told still has it, and whoever has it may bring it again

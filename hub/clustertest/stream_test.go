@@ -462,6 +462,13 @@ func (m *streamModel) checkReader(r *streamReader, final *hub.StreamState) {
 	if last && r.end != final.Status && !w.deathNear(r.ended) {
 		w.failf("%s was told %s, and %s is %s", r.name, r.end, m.id, final.Status)
 	}
+	if r.reader != nil && r.end == hub.StatusInterrupted { // the stream may have been lost, and made again
+		r.read()
+		if r.end == hub.StatusInterrupted {
+			r.reader.Close()
+			r.reader = nil
+		}
+	}
 	if r.reader == nil && !r.open(rand.New(rand.NewPCG(w.plan.seed, 6))) {
 		if !r.gone || !w.lossAfter(w.begun) {
 			w.failf("%s cannot go on when all is whole", r.name)

@@ -115,6 +115,7 @@ func run(p *plan, net network, haste int) (faults, trace []string) {
 	}
 	for _, n := range w.nodes {
 		n.Close()
+		_ = n.revoked.Close()
 		n.store.Close()
 	}
 	return w.faults, w.lines
@@ -159,20 +160,33 @@ func (w *world) joinRevocations(n *node) {
 		}
 		time.Sleep(time.Second)
 	}
-	take := func(f func(one rights.Revocation)) func([]byte) ([]byte, error) {
+	take := func(f func(told *toldRevocation)) func([]byte) ([]byte, error) {
 		return func(body []byte) ([]byte, error) {
-			var one rights.Revocation
-			err := json.Unmarshal(body, &one)
+			told := new(toldRevocation)
+			err := json.Unmarshal(body, told)
 			if err == nil {
-				f(one)
+				f(told)
 			}
 			return nil, err
 		}
 	}
-	n.OnCall("revoke", take(func(one rights.Revocation) { n.revoked.Take(one, true) }))
-	n.OnCall("lift", take(func(one rights.Revocation) { n.revoked.Drop(one.User, one.TokenID) }))
+	n.revoked.Follow(func() {}, func(one rights.Revocation) { n.tell("revoke", one, false) })
+	n.OnCall("revoke", take(func(told *toldRevocation) { n.revoked.Take(told.Revocation, told.Unsaved) }))
+	n.OnCall("lift", take(func(told *toldRevocation) { n.revoked.Drop(told.User, told.TokenID) }))
 	n.OnMissed(func() { _ = n.revoked.Reload() })
 	_ = n.revoked.Reload()
+}
+
+// toldRevocation is what nodes tell each other of a revocation.
+type toldRevocation struct {
+	rights.Revocation
+	Unsaved bool // the store may not have it
+}
+
+// tell tells the other nodes of a revocation.
+func (n *node) tell(call string, one rights.Revocation, unsaved bool) {
+	body, _ := json.Marshal(toldRevocation{one, unsaved})
+	n.CallAll(call, body)
 }
 
 // happens makes one trouble.
@@ -222,6 +236,7 @@ func (w *world) crash(t *trouble, n *node) {
 	w.net.die(n.name)
 	n.users.Wait()
 	n.Close()
+	_ = n.revoked.Close() // what it could not save ends with it
 	n.store.Close()
 	time.Sleep(w.scaled(t.last))
 	next := w.start(t.node)

@@ -20,8 +20,9 @@ type Replica[C any] interface {
 	// Load reads the source and brings the replica to it. It runs in a goroutine of the mirror's, one call at a time, never together with Take.
 	Load() error
 	// Take takes one change, if it joins. It returns false for a change that does not join: what lies before it is missing, or it is of another
-	// life of the log. A change that the replica has already joins and does nothing. It is called with the mirror locked.
-	Take(change C) bool
+	// life of the log. A change that the replica has already joins and does nothing. covered says that the change was heard before the last load
+	// began, so the source had it then, or something newer. It is called with the mirror locked.
+	Take(change C, covered bool) bool
 }
 
 // Host runs the work of mirrors.
@@ -173,7 +174,7 @@ func (m *Mirror[C]) hear(change C) {
 		m.want()
 	case m.loading:
 		m.buffered = append(m.buffered, change)
-	case !m.replica.Take(change):
+	case !m.replica.Take(change, false):
 		m.buffered = append(m.buffered, change)
 		m.want()
 	}
@@ -250,7 +251,7 @@ func (m *Mirror[C]) loaded(upTo uint64, err error) (more, joined bool) {
 // takeBuffered takes what was heard meanwhile. m.mu is held.
 func (m *Mirror[C]) takeBuffered() (joined bool) {
 	for i, change := range m.buffered {
-		if m.replica.Take(change) || i < m.older {
+		if m.replica.Take(change, i < m.older) || i < m.older {
 			continue
 		}
 		m.buffered = m.buffered[i:]

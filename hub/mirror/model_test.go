@@ -84,7 +84,7 @@ func (r *replica) Load() error {
 	return nil
 }
 
-func (r *replica) Take(c change) bool {
+func (r *replica) Take(c change, _ bool) bool {
 	if r.loading.Load() {
 		r.t.Errorf("a change is taken while the source is read")
 	}
