@@ -15,8 +15,8 @@ import (
 
 	"github.com/coder/websocket"
 
+	"github.com/duckwire/duckwire/hub/eventstream"
 	"github.com/duckwire/duckwire/hub/hubtest"
-	"github.com/duckwire/duckwire/hub/provider/openai/eventstream"
 	"github.com/duckwire/duckwire/storage/redis/redistest"
 )
 

@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/duckwire/duckwire/hub/eventstream"
 	"github.com/duckwire/duckwire/hub/hubtest"
-	"github.com/duckwire/duckwire/hub/provider/openai/eventstream"
 )
 
 // letter is what stands at byte i of stream n: every piece of text can be checked by itself.
