@@ -11,7 +11,8 @@ import (
 // fail is the error writer of the tests: the status, and the error as it is.
 func fail(w http.ResponseWriter, _ *http.Request, err error) {
 	status := http.StatusInternalServerError
-	for sentinel, s := range map[error]int{errs.ErrUnauthenticated: 401, errs.ErrForbidden: 403, errs.ErrTooLarge: 413} {
+	for sentinel, s := range map[error]int{errs.ErrUnauthenticated: 401, errs.ErrForbidden: 403,
+		errs.ErrTooLarge: 413} {
 		if errors.Is(err, sentinel) {
 			status = s
 		}

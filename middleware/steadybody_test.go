@@ -70,7 +70,8 @@ func TestSilentBodyFails(t *testing.T) {
 	})
 }
 
-// What follows a body that came in time has nothing to do with its deadline: a long answer, and further requests on the connection.
+// What follows a body that came in time has nothing to do with its deadline: a long answer, and further requests on the
+// connection.
 func TestBodyDeadlineEndsWithTheBody(t *testing.T) {
 	eachHTTP(t, func(t *testing.T, http2 bool) {
 		const silence = 100 * time.Millisecond
@@ -86,7 +87,8 @@ func TestBodyDeadlineEndsWithTheBody(t *testing.T) {
 			}
 		})
 		for range 2 {
-			if status, err := put(s, strings.NewReader(strings.Repeat("x", 100<<10))); status != http.StatusOK || err != nil {
+			if status, err := put(s, strings.NewReader(strings.Repeat("x", 100<<10))); status != http.StatusOK ||
+				err != nil {
 				t.Errorf("%d, %v", status, err)
 			}
 		}

@@ -41,7 +41,8 @@ func (a *application) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err := r.Context().Err(); err != nil {
 		return nil, err
 	}
-	return &http.Response{StatusCode: status, Header: http.Header{"Location": {authorizeURL}}, Body: io.NopCloser(strings.NewReader(text)), Request: r}, nil
+	return &http.Response{StatusCode: status, Header: http.Header{"Location": {authorizeURL}},
+		Body: io.NopCloser(strings.NewReader(text)), Request: r}, nil
 }
 
 func (a *application) count() int {
@@ -81,7 +82,8 @@ func TestURLAuthorizerQuestion(t *testing.T) {
 	if want := `{"user":"ada","topic":"code:1","action":"subscribe","token_id":"t-ada","service":false}`; app.asked[0] != want {
 		t.Errorf("asked %s", app.asked[0])
 	}
-	if err := a.Authorize(t.Context(), nil, "code:1", "subscribe"); !errors.Is(err, errs.ErrUnauthenticated) || app.count() != 1 {
+	if err := a.Authorize(t.Context(), nil, "code:1", "subscribe"); !errors.Is(err, errs.ErrUnauthenticated) ||
+		app.count() != 1 {
 		t.Errorf("nobody: %v", err)
 	}
 }
@@ -120,7 +122,8 @@ func TestURLAuthorizerAnswers(t *testing.T) {
 		"a ttl in words":       {200, `{"allowed":true,"ttl":"5s"}`, errs.ErrUnavailable, time.Second},
 		"two answers":          {200, `{"allowed":true}{"allowed":true}`, errs.ErrUnavailable, time.Second},
 		"cut off":              {200, `{"allowed":true`, errs.ErrUnavailable, time.Second},
-		"enormous":             {200, `{"allowed":true}` + strings.Repeat(" ", 64<<10), errs.ErrUnavailable, time.Second},
+		"enormous": {200, `{"allowed":true}` + strings.Repeat(" ", 64<<10), errs.ErrUnavailable,
+			time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -128,7 +131,8 @@ func TestURLAuthorizerAnswers(t *testing.T) {
 				a := newURLAuthorizer(t, app, auth.URLAuthorizerOptions{})
 				ask := func(times int) {
 					t.Helper()
-					if err := a.Authorize(t.Context(), identity("ada", nil), "code:1", "publish"); !errors.Is(err, c.want) || app.count() != times {
+					if err := a.Authorize(t.Context(), identity("ada", nil), "code:1", "publish"); !errors.Is(err,
+						c.want) || app.count() != times {
 						t.Errorf("got %v after %d questions; want %v after %d", err, app.count(), c.want, times)
 					}
 				}
@@ -153,7 +157,8 @@ func TestURLAuthorizerHang(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 20 {
 			wg.Go(func() {
-				if err := a.Authorize(t.Context(), identity("ada", nil), "code:1", "publish"); !errors.Is(err, errs.ErrUnavailable) {
+				if err := a.Authorize(t.Context(), identity("ada", nil), "code:1", "publish"); !errors.Is(err,
+					errs.ErrUnavailable) {
 					t.Errorf("got %v", err)
 				}
 			})
@@ -228,7 +233,8 @@ func TestURLAuthorizerBound(t *testing.T) {
 		topic string
 		asked int
 	}{{"a", 1}, {"b", 2}, {"a", 2}, {"c", 3}, {"a", 3}, {"b", 4}, {"a", 4}, {"c", 5}} {
-		if err := a.Authorize(t.Context(), identity("ada", nil), step.topic, "publish"); err != nil || app.count() != step.asked {
+		if err := a.Authorize(t.Context(), identity("ada", nil), step.topic, "publish"); err != nil ||
+			app.count() != step.asked {
 			t.Errorf("step %d: %v after %d questions", i, err, app.count())
 		}
 	}
@@ -245,7 +251,8 @@ func TestURLAuthorizerNext(t *testing.T) {
 	app := &application{answer: always(200, `{"allowed":true}`)}
 	broken := errors.New("broken")
 	a := newURLAuthorizer(t, app, auth.URLAuthorizerOptions{Next: denyAll{broken}})
-	if err := a.Authorize(t.Context(), identity("ada", nil), "a", "publish"); !errors.Is(err, broken) || app.count() != 0 {
+	if err := a.Authorize(t.Context(), identity("ada", nil), "a", "publish"); !errors.Is(err, broken) ||
+		app.count() != 0 {
 		t.Errorf("got %v", err)
 	}
 	a = newURLAuthorizer(t, app, auth.URLAuthorizerOptions{Next: denyAll{nil}})
@@ -274,8 +281,10 @@ func TestURLAuthorizerOverHTTP(t *testing.T) {
 	for _, c := range []struct {
 		path, topic string
 		want        error
-	}{{"/ask", "a", nil}, {"/ask", "b", errs.ErrForbidden}, {"/away", "a", errs.ErrUnavailable}, {"/none", "a", errs.ErrUnavailable}} {
-		a, err := auth.NewURLAuthorizer(auth.URLAuthorizerOptions{URL: server.URL + c.path, HTTPClient: server.Client()})
+	}{{"/ask", "a", nil}, {"/ask", "b", errs.ErrForbidden}, {"/away", "a", errs.ErrUnavailable},
+		{"/none", "a", errs.ErrUnavailable}} {
+		a, err := auth.NewURLAuthorizer(auth.URLAuthorizerOptions{URL: server.URL + c.path,
+			HTTPClient: server.Client()})
 		must(err)
 		if err := a.Authorize(t.Context(), identity("ada", nil), c.topic, "publish"); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v", c.path, err)
@@ -284,7 +293,8 @@ func TestURLAuthorizerOverHTTP(t *testing.T) {
 	server.Close()
 	a, err := auth.NewURLAuthorizer(auth.URLAuthorizerOptions{URL: server.URL + "/ask"})
 	must(err)
-	if err := a.Authorize(t.Context(), identity("ada", nil), "a", "publish"); !errors.Is(err, errs.ErrUnavailable) || strings.Contains(err.Error(), "127.0.0.1") {
+	if err := a.Authorize(t.Context(), identity("ada", nil), "a", "publish"); !errors.Is(err, errs.ErrUnavailable) ||
+		strings.Contains(err.Error(), "127.0.0.1") {
 		t.Errorf("a server that is gone: %v", err)
 	}
 }
@@ -307,7 +317,8 @@ func TestURLAuthorizerLoad(t *testing.T) {
 	for g := range 8 {
 		wg.Go(func() {
 			for i := range 100 {
-				if err := a.Authorize(t.Context(), identity("ada", nil), string(bytes.Repeat([]byte("a"), 1+(g+i)%16)), "publish"); err != nil {
+				if err := a.Authorize(t.Context(), identity("ada", nil), string(bytes.Repeat([]byte("a"), 1+(g+i)%16)),
+					"publish"); err != nil {
 					t.Error(err)
 				}
 			}

@@ -48,7 +48,8 @@ func (i *issuer) RoundTrip(r *http.Request) (*http.Response, error) {
 	if status == 0 {
 		status = http.StatusOK
 	}
-	return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(string(body))), Request: r}, nil
+	return &http.Response{StatusCode: status, Header: http.Header{},
+		Body: io.NopCloser(strings.NewReader(string(body))), Request: r}, nil
 }
 
 func (i *issuer) set(f func()) {
@@ -109,7 +110,8 @@ func TestJWKSEachAlgorithm(t *testing.T) {
 func TestJWKSRotation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := newEdSigner(), newEdSigner()
-		i := &issuer{body: keySet(a.jwk("a", nil)), delay: 300 * time.Millisecond} // slower than keyfunc's wait would bear
+		// slower than keyfunc's wait would bear
+		i := &issuer{body: keySet(a.jwk("a", nil)), delay: 300 * time.Millisecond}
 		v := bubbleVerifier(t, i)
 		wantVerify(t, v, a.sign(bubbleClaims(), kid("a")), nil)
 		i.set(func() { i.body = keySet(b.jwk("b", nil)) })
@@ -177,7 +179,8 @@ func TestJWKSSharedFetch(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 		defer cancel()
 		start := time.Now()
-		if _, err := v.Verify(ctx, a.sign(bubbleClaims(), kid("b"))); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != 10*time.Millisecond {
+		if _, err := v.Verify(ctx, a.sign(bubbleClaims(), kid("b"))); !errors.Is(err, context.DeadlineExceeded) ||
+			time.Since(start) != 10*time.Millisecond {
 			t.Errorf("got %v after %s", err, time.Since(start))
 		}
 	})
@@ -284,27 +287,30 @@ func TestJWKSKeyMembers(t *testing.T) {
 		by   signer
 		want bool
 	}{
-		"plain":                {a.jwk("k", nil), a, true},
-		"without a use":        {a.jwk("k", map[string]any{"use": ""}), a, true},
-		"for encryption":       {a.jwk("k", map[string]any{"use": "enc"}), a, false},
-		"of an unknown use":    {a.jwk("k", map[string]any{"use": "x"}), a, false},
-		"its own alg":          {a.jwk("k", map[string]any{"alg": "ES256"}), a, true},
-		"another alg":          {a.jwk("k", map[string]any{"alg": "ES384"}), a, false},
-		"an alg for HMAC":      {a.jwk("k", map[string]any{"alg": "HS256"}), a, false},
-		"RSA for PS256":        {rs.jwk("k", map[string]any{"alg": "PS256"}), rs, false},
-		"RSA for RS256":        {rs.jwk("k", map[string]any{"alg": "RS256"}), rs, true},
-		"to verify":            {a.jwk("k", map[string]any{"key_ops": []string{"verify"}}), a, true},
-		"to wrap keys":         {a.jwk("k", map[string]any{"key_ops": []string{"wrapKey"}}), a, false},
-		"short RSA":            {small.jwk("k", nil), small, false},
-		"off its curve":        {a.jwk("k", map[string]any{"x": "AAAA"}), a, false},
-		"the named Ed25519":    {signers()["EdDSA"].jwk("k", map[string]any{"alg": "Ed25519"}), signers()["EdDSA"], true},
-		"a certificate's URL":  {a.jwk("k", map[string]any{"x5u": "http://elsewhere.invalid/"}), a, false},
-		"symmetric, so no ECs": {map[string]any{"kty": "oct", "kid": "k", "k": b64(string(secret)), "alg": "HS256"}, a, false},
+		"plain":             {a.jwk("k", nil), a, true},
+		"without a use":     {a.jwk("k", map[string]any{"use": ""}), a, true},
+		"for encryption":    {a.jwk("k", map[string]any{"use": "enc"}), a, false},
+		"of an unknown use": {a.jwk("k", map[string]any{"use": "x"}), a, false},
+		"its own alg":       {a.jwk("k", map[string]any{"alg": "ES256"}), a, true},
+		"another alg":       {a.jwk("k", map[string]any{"alg": "ES384"}), a, false},
+		"an alg for HMAC":   {a.jwk("k", map[string]any{"alg": "HS256"}), a, false},
+		"RSA for PS256":     {rs.jwk("k", map[string]any{"alg": "PS256"}), rs, false},
+		"RSA for RS256":     {rs.jwk("k", map[string]any{"alg": "RS256"}), rs, true},
+		"to verify":         {a.jwk("k", map[string]any{"key_ops": []string{"verify"}}), a, true},
+		"to wrap keys":      {a.jwk("k", map[string]any{"key_ops": []string{"wrapKey"}}), a, false},
+		"short RSA":         {small.jwk("k", nil), small, false},
+		"off its curve":     {a.jwk("k", map[string]any{"x": "AAAA"}), a, false},
+		"the named Ed25519": {signers()["EdDSA"].jwk("k", map[string]any{"alg": "Ed25519"}), signers()["EdDSA"],
+			true},
+		"a certificate's URL": {a.jwk("k", map[string]any{"x5u": "http://elsewhere.invalid/"}), a, false},
+		"symmetric, so no ECs": {map[string]any{"kty": "oct", "kid": "k", "k": b64(string(secret)), "alg": "HS256"}, a,
+			false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				other := newEdSigner()
-				v := bubbleVerifier(t, &issuer{body: keySet(c.key, map[string]any{"kty": "EC"}, other.jwk("other", nil))})
+				v := bubbleVerifier(t, &issuer{body: keySet(c.key, map[string]any{"kty": "EC"},
+					other.jwk("other", nil))})
 				var want error = errs.ErrUnauthenticated
 				if c.want {
 					want = nil
@@ -312,7 +318,8 @@ func TestJWKSKeyMembers(t *testing.T) {
 				wantVerify(t, v, c.by.sign(bubbleClaims(), kid("k")), want)
 				wantVerify(t, v, c.by.sign(bubbleClaims(), nil), want)
 				wantVerify(t, v, other.sign(bubbleClaims(), kid("other")), nil)
-				wantVerify(t, v, signWith(jwt.SigningMethodHS256, secret, bubbleClaims(), kid("k")), errs.ErrUnauthenticated)
+				wantVerify(t, v, signWith(jwt.SigningMethodHS256, secret, bubbleClaims(), kid("k")),
+					errs.ErrUnauthenticated)
 			})
 		})
 	}
@@ -323,7 +330,8 @@ func TestJWKSAndPublicKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := newEdSigner(), newEdSigner()
 		i := &issuer{down: true}
-		v := newVerifier(t, auth.VerifierOptions{JWKSURL: jwksURL, HTTPClient: i.client(), PublicKeyPEM: a.pem(), Now: time.Now})
+		v := newVerifier(t, auth.VerifierOptions{JWKSURL: jwksURL, HTTPClient: i.client(), PublicKeyPEM: a.pem(),
+			Now: time.Now})
 		synctest.Wait()
 		for range 10 {
 			wantVerify(t, v, a.sign(bubbleClaims(), kid("local")), nil)

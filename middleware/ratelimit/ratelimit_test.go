@@ -36,7 +36,8 @@ func TestBurstThenRate(t *testing.T) {
 		if allowed != 10 || refusal == nil {
 			t.Fatalf("at once: %d of 30, want the burst of 10", allowed)
 		}
-		if !errors.Is(refusal, errs.ErrLimited) || refusal.Limit != 10 || refusal.Name != "pushes (pushes_per_minute)" || refusal.Retry != 6*time.Second {
+		if !errors.Is(refusal, errs.ErrLimited) || refusal.Limit != 10 ||
+			refusal.Name != "pushes (pushes_per_minute)" || refusal.Retry != 6*time.Second {
 			t.Fatalf("refusal: %+v", refusal)
 		}
 		time.Sleep(refusal.Retry - time.Millisecond)

@@ -36,7 +36,8 @@ func (all nodes) tell() (keys int) {
 	return keys
 }
 
-// TestTogetherAsOne saturates three nodes for an hour: they allow what one would, but for the first burst, which comes to each of them.
+// TestTogetherAsOne saturates three nodes for an hour: they allow what one would, but for the first burst, which comes
+// to each of them.
 func TestTogetherAsOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		all := newNodes(3, perMinute)
@@ -55,7 +56,8 @@ func TestTogetherAsOne(t *testing.T) {
 	})
 }
 
-// TestBurstElsewhere spends a bucket on one node: the others refuse from then on, and no longer than it takes to fill it.
+// TestBurstElsewhere spends a bucket on one node: the others refuse from then on, and no longer than it takes to fill
+// it.
 func TestBurstElsewhere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		all := newNodes(2, perMinute)

@@ -10,16 +10,16 @@ import (
 	"github.com/duckwire/duckwire/middleware"
 )
 
-// complaintEvery is how often the log tells that traces get lost: a collector that is away fails every few seconds.
+// complaintEvery is the minimum time between log lines: while a collector is down, an export fails every few seconds.
 const complaintEvery = time.Minute
 
-// complaints logs what the SDK could not do.
+// complaints logs errors of the SDK, at a limited rate.
 type complaints struct {
 	logger *slog.Logger
 
 	mu      sync.Mutex
 	last    time.Time
-	skipped int // since then
+	skipped int // errors not logged since then
 }
 
 // Handle implements otel.ErrorHandler.
@@ -31,6 +31,7 @@ func (c *complaints) Handle(err error) {
 		c.skipped++
 		return
 	}
-	c.logger.Warn("traces", "error", middleware.LogText(err.Error()), "more_since_the_last", c.skipped) // it may hold a page that the collector answered with
+	// LogText: it may contain the body of the collector's answer
+	c.logger.Warn("traces", "error", middleware.LogText(err.Error()), "more_since_the_last", c.skipped)
 	c.last, c.skipped = now, 0
 }

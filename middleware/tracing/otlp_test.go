@@ -53,13 +53,15 @@ func TestTraceStart(t *testing.T) {
 			env: env{"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4318"},
 			err: "OTEL_EXPORTER_OTLP_ENDPOINT must be a whole http or https URL, such as http://127.0.0.1:4318",
 		},
-		"no URL": {env: env{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a-secret\x7f@b"}, err: "OTEL_EXPORTER_OTLP_ENDPOINT must be a whole"},
+		"no URL": {env: env{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a-secret\x7f@b"},
+			err: "OTEL_EXPORTER_OTLP_ENDPOINT must be a whole"},
 		"gRPC": {
 			env: env{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a:4317", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
 			err: `OTEL_EXPORTER_OTLP_PROTOCOL must be http/protobuf or http/json`,
 		},
 		"gRPC for others": {
-			env:    env{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf"},
+			env: env{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+				"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf"},
 			logged: "to=http://a service",
 		},
 	} {
@@ -72,7 +74,8 @@ func TestTraceStart(t *testing.T) {
 			if c.logged != "" {
 				lines = 1
 			}
-			if (traces != nil) != (lines == 1) || strings.Count(logged, "\n") != lines || !strings.Contains(logged, c.logged) {
+			if (traces != nil) != (lines == 1) || strings.Count(logged, "\n") != lines ||
+				!strings.Contains(logged, c.logged) {
 				t.Errorf("%v; logged: %s", traces, logged)
 			}
 			if (err != nil) != (c.err != "") || err != nil && !strings.Contains(err.Error(), c.err) {
@@ -111,7 +114,9 @@ func TestTracePanic(t *testing.T) {
 		}()
 		_ = p.Complete(t.Context(), &hub.CompletionRequest{}, nil)
 	}()
-	abort := traces.Requests()(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
+	abort := traces.Requests()(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		panic(http.ErrAbortHandler)
+	}))
 	func() {
 		defer func() { _ = recover() }() // as net/http does
 		abort.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/v1/models", nil))
@@ -121,7 +126,8 @@ func TestTracePanic(t *testing.T) {
 	}
 	for name, want := range map[string]string{"completion": "panic", "GET": "aborted"} {
 		span := collector.Wait(name)
-		if got := collectortest.Attributes(span)["error.type"]; got != want || span.Status.GetCode() != tracepb.Status_STATUS_CODE_ERROR {
+		if got := collectortest.Attributes(span)["error.type"]; got != want ||
+			span.Status.GetCode() != tracepb.Status_STATUS_CODE_ERROR {
 			t.Errorf("%s: %v", name, span)
 		}
 	}

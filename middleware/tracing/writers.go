@@ -10,7 +10,7 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// firsts are the events of a span: what happens to it for the first time.
+// firsts adds events to a span: when the job was accepted, and its first result.
 type firsts struct {
 	span            trace.Span
 	accepted, first bool
@@ -31,7 +31,7 @@ func (f *firsts) made(what string) {
 	}
 }
 
-// completionWriter sees what a completion is made of.
+// completionWriter observes a completion.
 type completionWriter struct {
 	hub.CompletionWriter
 	firsts
@@ -64,7 +64,7 @@ func (w *completionWriter) Finish(reason string, usage json.RawMessage, sent boo
 	w.CompletionWriter.Finish(reason, usage, sent)
 }
 
-// analysisWriter sees what an analysis finds.
+// analysisWriter observes an analysis.
 type analysisWriter struct {
 	hub.AnalysisWriter
 	firsts
