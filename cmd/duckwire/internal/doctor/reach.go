@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// reach looks whether a Duckwire server answers at all, and with what certificate. It reports whether to go on.
+// reach checks whether a Duckwire server answers, and its certificate. It reports whether to go on.
 func (e *examination) reach(ctx context.Context) bool {
 	const check = "server"
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
@@ -35,7 +35,8 @@ func (e *examination) reach(ctx context.Context) bool {
 	took := time.Since(began).Round(time.Millisecond)
 	if resp.TLS == nil {
 		if isPlain(e.Base) {
-			e.Warn("tls", "serve it by https: tls_cert and tls_key, or a proxy in front", "%s is not encrypted: tokens can be read on the way", e.Base)
+			e.Warn("tls", "serve it by https: tls_cert and tls_key, or a proxy in front",
+				"%s is not encrypted: tokens can be read on the way", e.Base)
 		}
 	} else {
 		checkExpiry(e.Report, "certificate", resp.TLS.PeerCertificates[0], time.Now())
@@ -44,14 +45,15 @@ func (e *examination) reach(ctx context.Context) bool {
 	return true
 }
 
-// enter looks whether the server wants work, and whether the token is taken. It reports whether to go on.
+// enter checks whether the server is ready, and whether it accepts the token. It reports whether to go on.
 func (e *examination) enter(ctx context.Context) bool {
 	if a, err := e.ask(ctx, http.MethodGet, "/readyz", ""); err != nil {
 		e.Broken("ready", "see the server's log", "%v", err)
 	} else if a.status != http.StatusOK {
 		e.Broken("ready", "see the server's log, and 'duckwire doctor' on its machine", "%v", a.refused())
 	} else if strings.Contains(string(a.body), `"degraded"`) {
-		e.Warn("ready", "see the server's log, and 'duckwire doctor' on its machine", "less works than should: %s", clipText(string(a.body)))
+		e.Warn("ready", "see the server's log, and 'duckwire doctor' on its machine", "less works than should: %s",
+			clipText(string(a.body)))
 	}
 	const check, do = "token", "give --token one that may subscribe and publish: duckwire token --user doctor --cap 'duckwire:doctor:*=subscribe,publish'"
 	if e.Token == "" {
