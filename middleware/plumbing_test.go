@@ -69,7 +69,7 @@ func TestSecurityHeaders(t *testing.T) {
 	}
 }
 
-// TestCORS holds the headers to sse.md section 8.
+// TestCORS checks the headers against sse.md section 8.
 func TestCORS(t *testing.T) {
 	const app = "https://app.example.com"
 	const methods = "GET, POST, PUT, DELETE, HEAD, OPTIONS"
@@ -187,7 +187,7 @@ func TestBodyLimit(t *testing.T) {
 	}
 }
 
-// newLog returns a JSON logger and what it wrote so far, line by line.
+// newLog returns a JSON logger and a function that returns the lines written so far.
 func newLog() (*slog.Logger, func() []map[string]any) {
 	var b bytes.Buffer
 	return slog.New(slog.NewJSONHandler(&b, &slog.HandlerOptions{Level: slog.LevelDebug})),
@@ -352,7 +352,7 @@ func TestRecover(t *testing.T) {
 	}
 }
 
-// TestAccessLogOfAborted: a response that was cut is logged, and as such.
+// TestAccessLogOfAborted: an aborted response is logged as aborted.
 func TestAccessLogOfAborted(t *testing.T) {
 	logger, lines := newLog()
 	h := middleware.AccessLog(logger)(middleware.Recover(logger,
@@ -420,7 +420,7 @@ func TestWrappersPassOn(t *testing.T) {
 		must(err)
 		defer conn.Close()
 		fmt.Fprint(conn, "mine")
-		panic("after the hijack") // must not write an error onto a connection that is the handler's
+		panic("after the hijack") // no error must be written to a hijacked connection
 	}))
 	server := httptest.NewUnstartedServer(mux)
 	server.Config.ErrorLog = slog.NewLogLogger(failingHandler{t}, 0)
@@ -459,7 +459,7 @@ func TestWrappersPassOn(t *testing.T) {
 	}
 }
 
-// failingHandler makes what net/http complains of a failure.
+// failingHandler is a log handler that fails the test when net/http logs an error.
 type failingHandler struct{ t *testing.T }
 
 func (h failingHandler) Enabled(context.Context, slog.Level) bool { return true }
@@ -470,11 +470,11 @@ func (h failingHandler) Handle(_ context.Context, r slog.Record) error {
 func (h failingHandler) WithAttrs([]slog.Attr) slog.Handler { return h }
 func (h failingHandler) WithGroup(string) slog.Handler      { return h }
 
-// TestObserve: a middleware of another package shares the recorder, and is told once that a response lasts.
+// TestObserve: a middleware of another package shares the recorder, and lasting is called once.
 func TestObserve(t *testing.T) {
 	for name, c := range map[string]struct {
 		serve   func(w http.ResponseWriter)
-		lasting int // how often it was told
+		lasting int // how often lasting is called
 		status  int
 	}{
 		"short": {func(w http.ResponseWriter) { w.WriteHeader(http.StatusTeapot) }, 0, http.StatusTeapot},

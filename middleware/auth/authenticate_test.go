@@ -19,7 +19,7 @@ import (
 	"github.com/duckwire/duckwire/middleware/auth"
 )
 
-// fail is the error writer of the tests: the status, and the error as it is.
+// fail is the tests' error writer: it writes the status and the error's text.
 func fail(w http.ResponseWriter, _ *http.Request, err error) {
 	status := http.StatusInternalServerError
 	for sentinel, s := range map[error]int{errs.ErrUnauthenticated: 401, errs.ErrForbidden: 403, errs.ErrTooLarge: 413,
@@ -32,7 +32,7 @@ func fail(w http.ResponseWriter, _ *http.Request, err error) {
 	fmt.Fprint(w, err)
 }
 
-// whoami answers with the user and the URL that it sees.
+// whoami responds with the user and the URL that the handler sees.
 var whoami = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	form := ""
 	if r.ParseForm() == nil {
@@ -53,8 +53,7 @@ func authHandler(t *testing.T) http.Handler {
 
 const apiKey = "dwk_0123456789012345678901234567890123456789012"
 
-// TestAuthenticate is the table of where a credential may be, and of who then asks. The server is example.com
-// (httptest's Host).
+// TestAuthenticate tests where credentials may be, and the resulting user. The server is example.com (httptest's Host).
 func TestAuthenticate(t *testing.T) {
 	h := authHandler(t)
 	ada, bob, eve := tokenFor("ada"), tokenFor("bob"), tokenFor("eve")
@@ -180,7 +179,7 @@ func TestAuthenticate(t *testing.T) {
 	})
 }
 
-// TestAuthenticateHidesQuery: nothing behind sees the credentials, and the rest of the query stays as it was written.
+// TestAuthenticateHidesQuery: handlers do not see the credentials, and the rest of the query is unchanged.
 func TestAuthenticateHidesQuery(t *testing.T) {
 	h := authHandler(t)
 	ada := tokenFor("ada")
@@ -205,7 +204,7 @@ func TestAuthenticateHidesQuery(t *testing.T) {
 			t.Error("the outer request was changed")
 		}
 	}
-	// Without a credential in the query the request is handed on as it is.
+	// Without a credential in the query the request is passed on unchanged.
 	r := httptest.NewRequest("GET", "/?a=1&&b;c", nil)
 	r.Header.Set("Authorization", "Bearer "+ada)
 	w := httptest.NewRecorder()
@@ -215,7 +214,7 @@ func TestAuthenticateHidesQuery(t *testing.T) {
 	}
 }
 
-// TestAuthenticateUnavailable: while the keys cannot be had, it is not the token that is refused.
+// TestAuthenticateUnavailable: while the keys cannot be fetched, the error does not blame the token.
 func TestAuthenticateUnavailable(t *testing.T) {
 	v := newVerifier(t, auth.VerifierOptions{JWKSURL: jwksURL, HTTPClient: (&issuer{down: true}).client()})
 	w := httptest.NewRecorder()
@@ -238,7 +237,7 @@ func TestChallengeIsOneHeader(t *testing.T) {
 	}
 }
 
-// TestAuthenticateIsLogged: the access log names who was let in, and holds no credential.
+// TestAuthenticateIsLogged: the access log has the user, and no credential.
 func TestAuthenticateIsLogged(t *testing.T) {
 	var log bytes.Buffer
 	h := middleware.AccessLog(slog.New(slog.NewTextHandler(&log, nil)))(authHandler(t))

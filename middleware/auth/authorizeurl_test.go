@@ -88,13 +88,13 @@ func TestURLAuthorizerQuestion(t *testing.T) {
 	}
 }
 
-// TestURLAuthorizerAnswers is the table of answers, and of how long each counts.
+// TestURLAuthorizerAnswers tests the application's answers, and how long each is cached.
 func TestURLAuthorizerAnswers(t *testing.T) {
 	for name, c := range map[string]struct {
 		status int
 		body   string
 		want   error
-		kept   time.Duration // until just before then the same answer is given without asking
+		kept   time.Duration // how long the answer is cached
 	}{
 		"yes":                  {200, `{"allowed":true}`, nil, 30 * time.Second},
 		"no":                   {200, `{"allowed":false}`, errs.ErrForbidden, 30 * time.Second},
@@ -148,7 +148,7 @@ func TestURLAuthorizerAnswers(t *testing.T) {
 	}
 }
 
-// TestURLAuthorizerHang: no answer in time is no; the question is shared and is not asked in a rush.
+// TestURLAuthorizerHang: a timeout denies; concurrent requests share one question, and it is not repeated immediately.
 func TestURLAuthorizerHang(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := &application{answer: func(_ int, ctx context.Context) (int, string) { <-ctx.Done(); return 0, "" }}
@@ -170,7 +170,7 @@ func TestURLAuthorizerHang(t *testing.T) {
 	})
 }
 
-// TestURLAuthorizerCallerLeaves: whoever asked first may go away; the others still get the answer.
+// TestURLAuthorizerCallerLeaves: if the first caller's request is cancelled, the others still get the answer.
 func TestURLAuthorizerCallerLeaves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := &application{answer: func(_ int, ctx context.Context) (int, string) {
@@ -200,7 +200,7 @@ func TestURLAuthorizerCallerLeaves(t *testing.T) {
 	})
 }
 
-// TestURLAuthorizerKeys: an answer counts for the very same question only.
+// TestURLAuthorizerKeys: an answer is only used for the same question.
 func TestURLAuthorizerKeys(t *testing.T) {
 	app := &application{answer: always(200, `{"allowed":true}`)}
 	a := newURLAuthorizer(t, app, auth.URLAuthorizerOptions{})
@@ -225,7 +225,7 @@ func TestURLAuthorizerKeys(t *testing.T) {
 	}
 }
 
-// TestURLAuthorizerBound: the least recently used answer goes first.
+// TestURLAuthorizerBound: the least recently used answer is evicted first.
 func TestURLAuthorizerBound(t *testing.T) {
 	app := &application{answer: always(200, `{"allowed":true}`)}
 	a := newURLAuthorizer(t, app, auth.URLAuthorizerOptions{MaxEntries: 2})
@@ -240,7 +240,7 @@ func TestURLAuthorizerBound(t *testing.T) {
 	}
 }
 
-// denyAll is an Authorizer with an error of its own.
+// denyAll is an Authorizer that returns a fixed error.
 type denyAll struct{ err error }
 
 func (d denyAll) Authorize(context.Context, *rights.Identity, string, rights.Action) error {
@@ -261,7 +261,7 @@ func TestURLAuthorizerNext(t *testing.T) {
 	}
 }
 
-// TestURLAuthorizerOverHTTP has a real server, whose redirect is not followed.
+// TestURLAuthorizerOverHTTP uses a real server, whose redirect is not followed.
 func TestURLAuthorizerOverHTTP(t *testing.T) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /ask", func(w http.ResponseWriter, r *http.Request) {
@@ -307,7 +307,7 @@ func TestNewURLAuthorizerRefuses(t *testing.T) {
 	}
 }
 
-// TestURLAuthorizerLoad: many questions at once, for the race detector.
+// TestURLAuthorizerLoad asks many questions concurrently, for the race detector.
 func TestURLAuthorizerLoad(t *testing.T) {
 	app := &application{answer: func(n int, _ context.Context) (int, string) {
 		return 200, fmt.Sprintf(`{"allowed":%t,"ttl":%d}`, true, n%3)

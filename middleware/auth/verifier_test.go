@@ -84,7 +84,7 @@ func TestVerifyKeyForms(t *testing.T) {
 	}
 }
 
-// TestVerifyClaims is the table of what a well-signed token must say.
+// TestVerifyClaims tests the claims of tokens with a valid signature.
 func TestVerifyClaims(t *testing.T) {
 	at := func(d time.Duration) int64 { return now.Add(d).Unix() }
 	const uuid = "5e0f4dd2-8a3c-4f3a-9d4e-0f1a2b3c4d5e"
@@ -165,10 +165,10 @@ func TestVerifyLeeway(t *testing.T) {
 	}
 }
 
-// b64 encodes a part of a token as it is given.
+// b64 encodes a part of a token.
 func b64(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
 
-// rawHS256 signs a header and claims that no library would write.
+// rawHS256 signs any header and claims, also invalid ones.
 func rawHS256(key []byte, header, claims string) string {
 	signed := b64(header) + "." + b64(claims)
 	sig, err := jwt.SigningMethodHS256.Sign(signed, key)
@@ -176,8 +176,7 @@ func rawHS256(key []byte, header, claims string) string {
 	return signed + "." + base64.RawURLEncoding.EncodeToString(sig)
 }
 
-// TestVerifyAttacks is the list of what must never come through, against a verifier that takes secret, public keys
-// and API keys at once.
+// TestVerifyAttacks lists tokens that must be rejected by a verifier that accepts a secret, public keys and API keys.
 func TestVerifyAttacks(t *testing.T) {
 	ec, rs, other := signers()["ES256"], signers()["RS256"], newEdSigner()
 	v := newVerifier(t, auth.VerifierOptions{Secret: secret, PublicKeyPEM: slices.Concat(ec.pem(), rs.pem())})
@@ -259,7 +258,7 @@ func TestVerifyAttacks(t *testing.T) {
 	}
 }
 
-// TestVerifyOnlyPublicKeys: without a secret, HS256 is not even looked at.
+// TestVerifyOnlyPublicKeys: without a secret, HS256 is rejected.
 func TestVerifyOnlyPublicKeys(t *testing.T) {
 	rs := signers()["RS256"]
 	v := newVerifier(t, auth.VerifierOptions{PublicKeyPEM: rs.pem()})
@@ -270,7 +269,7 @@ func TestVerifyOnlyPublicKeys(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	}
-	// And with API keys alone, no token at all is.
+	// With API keys only, every token is rejected.
 	_, hash := auth.NewAPIKey()
 	keys, err := auth.ParseAPIKeys(hash)
 	must(err)
@@ -283,7 +282,7 @@ func TestVerifyOnlyPublicKeys(t *testing.T) {
 	}
 }
 
-// TestVerifyCurveConfusion: ES256 over a P-384 key is no ES256.
+// TestVerifyCurveConfusion: ES256 with a P-384 key is rejected.
 func TestVerifyCurveConfusion(t *testing.T) {
 	s := signers()["ES384"]
 	v := newVerifier(t, auth.VerifierOptions{PublicKeyPEM: s.pem()})
@@ -297,8 +296,8 @@ func TestVerifyCurveConfusion(t *testing.T) {
 	}
 }
 
-// TestVerifyTampered flips every bit of a token of each kind; with the slow curves some bits, but all of the end,
-// where base64 has spare ones.
+// TestVerifyTampered flips every bit of a token of each kind. For slow curves it flips some bits, and all at the end,
+// where base64 has unused ones.
 func TestVerifyTampered(t *testing.T) {
 	tokens := map[string]string{"HS256": hs256(claims(nil))}
 	for alg, s := range signers() {

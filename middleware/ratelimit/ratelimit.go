@@ -76,26 +76,26 @@ func (l *Limiter) Take(key string, n int) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	full := max(p.full[hash], now)
-	if wait := full + l.times(min(n, l.burst)) - now - l.times(l.burst); wait > 0 {
+	if wait := full + l.refill(min(n, l.burst)) - now - l.refill(l.burst); wait > 0 {
 		return &errs.LimitError{Kind: errs.ErrLimited, Name: l.name, Limit: l.limit, Retry: wait}
 	}
-	p.room(now)
-	p.full[hash] = full + l.times(n)
+	p.makeRoom(now)
+	p.full[hash] = full + l.refill(n)
 	if p.spent != nil && (len(p.spent) < maxPart || p.spent[key] > 0) {
 		p.spent[key] += n
 	}
 	return nil
 }
 
-// room makes room for another bucket. The caller holds p.mu.
-func (p *part) room(now time.Duration) {
+// makeRoom makes room for another bucket. The caller holds p.mu.
+func (p *part) makeRoom(now time.Duration) {
 	if len(p.full) >= p.next {
 		p.sweep(now)
 	}
 }
 
-// times returns the time in which a bucket gains n tokens. It does not overflow.
-func (l *Limiter) times(n int) time.Duration {
+// refill returns the time in which a bucket gains n tokens. It does not overflow.
+func (l *Limiter) refill(n int) time.Duration {
 	if time.Duration(n) > math.MaxInt64/4/l.cost {
 		return math.MaxInt64 / 4
 	}

@@ -34,7 +34,7 @@ func (l *Limiter) Spent() map[string]int {
 		p := &l.parts[i]
 		p.mu.Lock()
 		for key, n := range p.spent {
-			if p.full[maphash.String(l.seed, key)]-now > l.times(l.burst)/nearlyFull {
+			if p.full[maphash.String(l.seed, key)]-now > l.refill(l.burst)/nearlyFull {
 				all[key] = n
 			}
 		}
@@ -55,6 +55,6 @@ func (l *Limiter) Count(key string, n int) {
 	now := time.Since(l.start)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.room(now)
-	p.full[hash] = min(max(p.full[hash], now)+l.times(n), max(p.full[hash], now+2*l.times(l.burst)))
+	p.makeRoom(now)
+	p.full[hash] = min(max(p.full[hash], now)+l.refill(n), max(p.full[hash], now+2*l.refill(l.burst)))
 }

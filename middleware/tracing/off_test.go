@@ -10,7 +10,7 @@ import (
 	"github.com/duckwire/duckwire/middleware/tracing"
 )
 
-// TestWithoutTheTag: a binary without traces says so where they are wanted, once, and puts nothing around anything.
+// TestWithoutTheTag: a binary without traces logs a warning if the environment enables them, and wraps nothing.
 func TestWithoutTheTag(t *testing.T) {
 	for _, name := range []string{"", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"} {
 		t.Run(name, func(t *testing.T) {

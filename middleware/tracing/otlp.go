@@ -45,7 +45,7 @@ func Start(logger *slog.Logger, version string) (*Tracing, error) {
 	if err != nil || to == "" {
 		return nil, err
 	}
-	otel.SetErrorHandler(&complaints{logger: logger})
+	otel.SetErrorHandler(&errorLog{logger: logger})
 	otel.SetLogger(logr.FromSlogHandler(logger.Handler())) // by default the SDK logs to stderr in its own format
 	res, err := resource.New(context.Background(),
 		// the environment overrides these

@@ -21,16 +21,16 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// start starts traces and returns what was logged of it.
+// start starts tracing and returns what it logged.
 func start(t *testing.T) (*tracing.Tracing, string, error) {
 	t.Helper()
 	var logged strings.Builder
 	traces, err := tracing.Start(slog.New(slog.NewTextHandler(&logged, nil)), "v1")
-	t.Cleanup(func() { _ = traces.Close(t.Context()) }) // once more does no harm
+	t.Cleanup(func() { _ = traces.Close(t.Context()) }) // closing twice is allowed
 	return traces, logged.String(), err
 }
 
-// TestTraceStart: where traces go is said once, without its secrets; what the SDK would pass over is an error.
+// TestTraceStart: the collector's URL is logged once, without secrets; settings that the SDK would ignore are errors.
 func TestTraceStart(t *testing.T) {
 	type env map[string]string
 	for name, c := range map[string]struct {
@@ -88,14 +88,14 @@ func TestTraceStart(t *testing.T) {
 	}
 }
 
-// panicking is a provider that fails as none should.
+// panicking is a provider that panics.
 type panicking struct{ hub.Provider }
 
 func (panicking) Complete(context.Context, *hub.CompletionRequest, hub.CompletionWriter) error {
 	panic("with the prompt in its words")
 }
 
-// TestTracePanic: a panic passes through, and leaves a span without its words.
+// TestTracePanic: a panic is passed on, and its value is not in the span.
 func TestTracePanic(t *testing.T) {
 	collector := collectortest.Start(t)
 	traces, _, err := start(t)
@@ -134,7 +134,7 @@ func TestTracePanic(t *testing.T) {
 	collector.Lacks("prompt in its words")
 }
 
-// TestTraceComplaints: a collector that refuses is told of once, and not each time.
+// TestTraceComplaints: errors of a collector are logged once, and not each time.
 func TestTraceComplaints(t *testing.T) {
 	refusing := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusForbidden)

@@ -59,7 +59,7 @@ func (p *provider) Complete(ctx context.Context, req *hub.CompletionRequest, w h
 	}
 	ctx, span := p.tracing.begin(ctx, "completion", req.Trace, req.RequestID, keyOperation.String(operation),
 		keyModel.String(middleware.LogText(req.Model)))
-	traced := &completionWriter{CompletionWriter: w, firsts: firsts{span: span}}
+	traced := &completionWriter{CompletionWriter: w, spanEvents: spanEvents{span: span}}
 	ended := false
 	defer func() {
 		span.SetAttributes(keyTextBytes.Int(traced.bytes))
@@ -83,7 +83,7 @@ type analyzer struct {
 func (p *analyzer) Analyze(ctx context.Context, req *hub.AnalysisRequest, w hub.AnalysisWriter) (err error) {
 	ctx, span := p.tracing.begin(ctx, "analysis", req.Trace, req.RequestID, keyAnalysis.String(req.Type),
 		keyFiles.Int(len(req.Files)))
-	traced := &analysisWriter{AnalysisWriter: w, firsts: firsts{span: span}}
+	traced := &analysisWriter{AnalysisWriter: w, spanEvents: spanEvents{span: span}}
 	ended := false
 	defer func() {
 		span.SetAttributes(keyIssues.Int(traced.issues))

@@ -10,11 +10,11 @@ import (
 	"github.com/duckwire/duckwire/middleware"
 )
 
-// complaintEvery is the minimum time between log lines: while a collector is down, an export fails every few seconds.
-const complaintEvery = time.Minute
+// errorLogInterval is the minimum time between log lines: while a collector is down, an export fails every few seconds.
+const errorLogInterval = time.Minute
 
-// complaints logs errors of the SDK, at a limited rate.
-type complaints struct {
+// errorLog logs errors of the SDK, at a limited rate.
+type errorLog struct {
 	logger *slog.Logger
 
 	mu      sync.Mutex
@@ -23,11 +23,11 @@ type complaints struct {
 }
 
 // Handle implements otel.ErrorHandler.
-func (c *complaints) Handle(err error) {
+func (c *errorLog) Handle(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := time.Now()
-	if !c.last.IsZero() && now.Sub(c.last) < complaintEvery {
+	if !c.last.IsZero() && now.Sub(c.last) < errorLogInterval {
 		c.skipped++
 		return
 	}
