@@ -205,5 +205,6 @@ func (s *Fanout) notes(r *Report) []string {
 		return nil
 	}
 	growth := middle(r.Rounds, func(r *Round) float64 { return float64(r.Growth) }) / (1 << 20)
-	return []string{fmt.Sprintf("%d stalled: the other %d readers got everything, in order; the server's memory grew by %.1f MiB under the load", s.Stalled, s.Readers, growth)}
+	return []string{fmt.Sprintf("%d stalled: the other %d readers got everything, in order; the server's memory "+
+		"grew by %.1f MiB under the load", s.Stalled, s.Readers, growth)}
 }

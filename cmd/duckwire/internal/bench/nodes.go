@@ -128,4 +128,5 @@ func ParseNodes(text string) (counts []int, err error) {
 }
 
 // nodesNote explains the table in the report of several nodes.
-const nodesNote = "Readers, publishers and producers are spread over the nodes; \"alone\" is one server without Redis. CPU seconds are those of all nodes together; Redis has a column of its own."
+const nodesNote = "Readers, publishers and producers are spread over the nodes; \"alone\" is one server without " +
+	"Redis. CPU seconds are those of all nodes together; Redis has a column of its own."

@@ -16,7 +16,8 @@ func checkFiles(n int) error {
 		return nil
 	}
 	if most := uint64(limit.Max); uint64(n)+others > most {
-		return fmt.Errorf("%d connections do not fit under the limit of %d open files; take at most %d, or raise it (ulimit -Hn %d, as root)", n, most, most-others, n+others)
+		return fmt.Errorf("%d connections do not fit under the limit of %d open files; take at most %d, or raise it "+
+			"(ulimit -Hn %d, as root)", n, most, most-others, n+others)
 	}
 	return nil
 }

@@ -88,5 +88,6 @@ func (s *Reconnect) publish(ctx context.Context, c *crowd, n int) error {
 
 func (s *Reconnect) notes(r *Report) []string {
 	whole := middle(r.Rounds, func(r *Round) float64 { return r.Latency.Max })
-	return []string{fmt.Sprintf("%d readers, cut %d times at once, came back with what they had missed, nothing lost or repeated; all were whole after %.0f ms", s.Readers, s.Cuts, whole)}
+	return []string{fmt.Sprintf("%d readers, cut %d times at once, came back with what they had missed, nothing "+
+		"lost or repeated; all were whole after %.0f ms", s.Readers, s.Cuts, whole)}
 }

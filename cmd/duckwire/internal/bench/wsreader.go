@@ -57,7 +57,8 @@ func topicFeed(topic string, over Transport) *feed {
 }
 
 // upgrade is the head of the handshake (RFC 6455 §4.1); the key is arbitrary.
-const upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+const upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " +
+	"AAAAAAAAAAAAAAAAAAAAAA==\r\n"
 
 // join joins the feed's topic, after lastID if positions are recorded. It returns after the reply: from then on the
 // reader must receive every event.

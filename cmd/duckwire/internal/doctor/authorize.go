@@ -22,7 +22,8 @@ func (l *Local) checkAuthorizer(ctx context.Context, r *Report, client *http.Cli
 	allowed, err := auth.TryAuthorizeURL(ctx, client, l.AuthorizeURL, user, topic, rights.ActionPublish)
 	switch {
 	case err != nil:
-		r.Broken(check, `have it answer a POST of {"user","topic","action"} with 200 and {"allowed": true|false}, within 2s; until then nothing is allowed but by tokens`, "it gives no answer: %v", withoutURL(err))
+		r.Broken(check, `have it answer a POST of {"user","topic","action"} with 200 and {"allowed": true|false}, `+
+			"within 2s; until then nothing is allowed but by tokens", "it gives no answer: %v", withoutURL(err))
 	case allowed:
 		r.Warn(check, "have it refuse users whom it does not know",
 			"it lets the user %s, whom it cannot know, publish on %s", user, topic)

@@ -20,7 +20,9 @@ func (l *Local) checkCertificate(r *Report, now time.Time) {
 	}
 	pair, err := tls.LoadX509KeyPair(l.TLSCert, l.TLSKey)
 	if err != nil {
-		r.Broken(check, "give PEM files of one certificate and its key in tls_cert and tls_key, readable by the server's user", "%s and %s cannot be used: %v", l.TLSCert, l.TLSKey, err)
+		r.Broken(check,
+			"give PEM files of one certificate and its key in tls_cert and tls_key, readable by the server's user",
+			"%s and %s cannot be used: %v", l.TLSCert, l.TLSKey, err)
 		return
 	}
 	if info, err := os.Stat(l.TLSKey); err == nil && info.Mode().Perm()&0o004 != 0 {

@@ -103,7 +103,8 @@ func (d *disk) check(r *Report, dir string) {
 	switch {
 	case networkDisks[d.kind]:
 		r.Warn(check, "set data_dir to a folder on a disk of this machine",
-			"%s is on %s: SQLite needs locks and memory that files share, which network file systems do not keep to. It can lose data", dir, d.kind)
+			"%s is on %s: SQLite needs locks and memory that files share, which network file systems do not keep "+
+				"to. It can lose data", dir, d.kind)
 	case memoryDisks[d.kind]:
 		r.Warn(check, "set data_dir to a folder on a disk", "%s is on %s, which a restart of the machine empties", dir,
 			d.kind)

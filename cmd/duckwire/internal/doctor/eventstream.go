@@ -10,8 +10,9 @@ import (
 )
 
 // doUnbuffer is the advice about proxies that buffer a stream.
-const doUnbuffer = "have the proxy pass text/event-stream on as it comes: nginx proxy_buffering off, or no proxy_ignore_headers X-Accel-Buffering; " +
-	"lighttpd server.stream-response-body = 1; mitmproxy stream_large_bodies; virus scanners: an exemption.\nUntil then clients must use long-poll"
+const doUnbuffer = "have the proxy pass text/event-stream on as it comes: nginx proxy_buffering off, or no " +
+	"proxy_ignore_headers X-Accel-Buffering; lighttpd server.stream-response-body = 1; mitmproxy " +
+	"stream_large_bodies; virus scanners: an exemption.\nUntil then clients must use long-poll"
 
 // eventStream checks whether events arrive without delay: hello immediately, an event soon after it is published, and
 // heartbeats on time. It reports whether they do.
@@ -79,7 +80,8 @@ func (e *examination) beats(s *stream, check string) bool {
 		at = append(at, beat.at)
 	}
 	if arrivedTogether(at) {
-		e.Warn(check, doUnbuffer, "heartbeats that are sent a second apart come in clumps: something on the way holds back what is small")
+		e.Warn(check, doUnbuffer,
+			"heartbeats that are sent a second apart come in clumps: something on the way holds back what is small")
 	}
 	return true
 }
@@ -101,7 +103,9 @@ func (e *examination) explainBuffering(ctx context.Context, check string) {
 		_, err = s.await(e.Patience, isHello)
 		s.close()
 		if err == nil {
-			e.Warn(check, "have the proxy or virus scanner pass text/event-stream on as it comes; until then clients must ask for ?pad="+padding,
+			e.Warn(check,
+				"have the proxy or virus scanner pass text/event-stream on as it comes; until then clients must ask "+
+					"for ?pad="+padding,
 				"a proxy holds it back until a buffer is full: with %s bytes of padding ahead it comes", padding)
 			return
 		}

@@ -25,8 +25,11 @@ func (l *Local) checkFiles(r *Report) {
 			"%d open files at most, here: that is no more than some %d connections", most,
 			max(int64(most)-otherFiles, 0))
 	case most < want:
-		r.Warn(check, "raise the limit (LimitNOFILE in the unit, ulimits.nofile in compose.yaml, ulimit -Hn as root), or lower connections",
-			"%d open files at most, here, and connections is %d: from some %d on, new ones fail in place of being told to wait", most, l.Connections, most-otherFiles)
+		r.Warn(check,
+			"raise the limit (LimitNOFILE in the unit, ulimits.nofile in compose.yaml, ulimit -Hn as root), or "+
+				"lower connections",
+			"%d open files at most, here, and connections is %d: from some %d on, new ones fail in place of being "+
+				"told to wait", most, l.Connections, most-otherFiles)
 	default:
 		r.Fine(check, "%d open files for %d connections", most, l.Connections)
 	}

@@ -36,9 +36,13 @@ func (e *examination) idle(ctx context.Context, live bool) {
 		e.Warn(check, "see which program on the way writes into event streams",
 			"somebody else than the server wrote after %s", after)
 	case after < 2*standardHeartbeat:
-		e.Broken(check, "have the proxy wait for 60s at least (nginx: proxy_read_timeout, HAProxy: timeout server), or set heartbeat to a third of that", "a connection that is silent is cut after %s", after)
+		e.Broken(check,
+			"have the proxy wait for 60s at least (nginx: proxy_read_timeout, HAProxy: timeout server), or set "+
+				"heartbeat to a third of that", "a connection that is silent is cut after %s", after)
 	default:
-		e.Warn(check, "have the proxy wait for longer (nginx: proxy_read_timeout, HAProxy: timeout server): long-polls wait for as long as 60s", "a connection that is silent is cut after %s; heartbeats come sooner", after)
+		e.Warn(check,
+			"have the proxy wait for longer (nginx: proxy_read_timeout, HAProxy: timeout server): long-polls wait "+
+				"for as long as 60s", "a connection that is silent is cut after %s; heartbeats come sooner", after)
 	}
 }
 

@@ -21,7 +21,9 @@ func (l *Local) checkKeySet(ctx context.Context, r *Report, client *http.Client)
 	keys, skipped, err := auth.TryKeySet(ctx, client, l.JWKSURL)
 	switch {
 	case err != nil:
-		r.Broken(check, "see whether jwks_url is right, and reachable from here; until then no token is taken that it signs", "it cannot be had: %v", withoutURL(err))
+		r.Broken(check,
+			"see whether jwks_url is right, and reachable from here; until then no token is taken that it signs",
+			"it cannot be had: %v", withoutURL(err))
 	case keys == 0:
 		r.Broken(check, "publish a key for signatures: RS256, ES256 or EdDSA", "it holds no key that can be used%s",
 			reasons(skipped))

@@ -26,7 +26,9 @@ func (l *Local) checkMemory(r *Report) {
 		r.Broken(check, do, "log_memory and job_bytes may take %s, and %s is %s: the system would kill the server",
 			showBytes(want), from, showBytes(most))
 	case 2*want > most:
-		r.Warn(check, do, "log_memory and job_bytes may take %s, more than half of %s (%s): collecting garbage needs as much again", showBytes(want), from, showBytes(most))
+		r.Warn(check, do,
+			"log_memory and job_bytes may take %s, more than half of %s (%s): collecting garbage needs as much again",
+			showBytes(want), from, showBytes(most))
 	default:
 		r.Fine(check, "%s for topics, streams and jobs, and %s is %s", showBytes(want), from, showBytes(most))
 	}

@@ -20,12 +20,16 @@ func (e *examination) reach(ctx context.Context) bool {
 	began := time.Now()
 	resp, err := e.client.Do(req)
 	if err != nil {
-		e.Broken(check, "see whether it runs (duckwire health, on its machine), and whether name, port and certificate are right", "no answer from %s: %v", e.Base, withoutURL(err))
+		e.Broken(check,
+			"see whether it runs (duckwire health, on its machine), and whether name, port and certificate are right",
+			"no answer from %s: %v", e.Base, withoutURL(err))
 		return false
 	}
 	defer resp.Body.Close()
 	if to := resp.Header.Get("Location"); resp.StatusCode/100 == 3 {
-		e.Broken(check, "give clients the address that it leads to: a WebSocket follows no redirect, and others may drop the token", "it redirects to %s", strings.TrimSuffix(to, "/healthz"))
+		e.Broken(check,
+			"give clients the address that it leads to: a WebSocket follows no redirect, and others may drop the token",
+			"it redirects to %s", strings.TrimSuffix(to, "/healthz"))
 		return false
 	}
 	if err := checkHealth(resp); err != nil {
@@ -55,7 +59,9 @@ func (e *examination) enter(ctx context.Context) bool {
 		e.Warn("ready", "see the server's log, and 'duckwire doctor' on its machine", "less works than should: %s",
 			clipText(string(a.body)))
 	}
-	const check, do = "token", "give --token one that may subscribe and publish: duckwire token --user doctor --cap 'duckwire:doctor:*=subscribe,publish'"
+	const check, do = "token",
+		"give --token one that may subscribe and publish: duckwire token --user doctor --cap " +
+			"'duckwire:doctor:*=subscribe,publish'"
 	if e.Token == "" {
 		e.Skip(check, "none is given: the rest needs one (%s)", do)
 		return false

@@ -21,7 +21,9 @@ func (l *Local) checkRedis(ctx context.Context, r *Report) {
 	defer cancel()
 	f, err := redis.Probe(ctx, l.RedisURL, l.RedisPrefix)
 	if err != nil {
-		r.Broken(check, "start it, or see whether redis_url is right (address, user, password, rediss:// for TLS), and reachable from here", "%v", err)
+		r.Broken(check,
+			"start it, or see whether redis_url is right (address, user, password, rediss:// for TLS), and "+
+				"reachable from here", "%v", err)
 		return
 	}
 	full := f.MaxMemory > 0 && f.Memory >= f.MaxMemory
@@ -29,7 +31,8 @@ func (l *Local) checkRedis(ctx context.Context, r *Report) {
 		r.Broken(check, "raise maxmemory, or see what fills it: other programs' keys begin otherwise than with "+l.RedisPrefix+"dw:", "it is full, and takes no message, event or stream")
 	}
 	if f.Denied != nil && !full {
-		r.Broken(check, "ACL SETUSER duckwire on >… ~"+l.RedisPrefix+"dw:* &"+l.RedisPrefix+"dw:* +@all -@admin -@dangerous +info", "its user may not do what nodes need: %v", f.Denied)
+		r.Broken(check, "ACL SETUSER duckwire on >… ~"+l.RedisPrefix+"dw:* &"+l.RedisPrefix+"dw:* +@all -@admin "+
+			"-@dangerous +info", "its user may not do what nodes need: %v", f.Denied)
 	}
 	if major, _, _ := strings.Cut(f.Version, "."); len(major) == 1 && major < "7" {
 		r.Warn(check, "take Redis 7.0 or later: nothing older is tested", "it is version %s", f.Version)
@@ -68,7 +71,9 @@ func checkRedisMemory(r *Report, check string, f *redis.Facts) {
 func (l *Local) checkRedisReplicas(r *Report, check string, f *redis.Facts) {
 	switch {
 	case f.Replicas > l.RedisReplicas:
-		r.Warn(check, "set redis_replicas to how many there are, if no message may be lost with the master: then none is acknowledged while one of them is away",
+		r.Warn(check,
+			"set redis_replicas to how many there are, if no message may be lost with the master: then none is "+
+				"acknowledged while one of them is away",
 			"it has %d replicas, and redis_replicas is %d: one that lacks what was acknowledged may become the master",
 			f.Replicas, l.RedisReplicas)
 	case f.Replicas < l.RedisReplicas:

@@ -23,7 +23,8 @@ func (e *examination) resume(ctx context.Context) {
 		return
 	}
 	if !e.missed(ctx, missed, url.Values{}, "Last-Event-ID", at) {
-		e.Broken(check, "have the proxy pass the header Last-Event-ID; until then clients must give the position as ?after=",
+		e.Broken(check,
+			"have the proxy pass the header Last-Event-ID; until then clients must give the position as ?after=",
 			"the header Last-Event-ID does not reach the server: who comes back loses what was missed")
 		return
 	}

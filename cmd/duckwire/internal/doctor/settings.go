@@ -60,7 +60,8 @@ func (l *Local) checkDev(r *Report) {
 			"dev is set, and the server listens on %s, which other machines can reach", l.Addr)
 	case !isLoopback(host) && l.TLSCert == "":
 		r.Warn("tls", "set tls_cert and tls_key, or listen on 127.0.0.1 behind a proxy that has a certificate",
-			"the server listens on %s without TLS: tokens can be read on the way, unless a proxy is the only one that can reach it", l.Addr)
+			"the server listens on %s without TLS: tokens can be read on the way, unless a proxy is the only one "+
+				"that can reach it", l.Addr)
 	}
 }
 

@@ -19,7 +19,9 @@ func (l *Local) checkProxies(r *Report) {
 	switch {
 	case bad:
 	case len(l.Proxies) == 0:
-		r.Fine(check, "nobody is believed who tells another address (trusted_proxies is not set); behind a proxy, all clients count as that")
+		r.Fine(check,
+			"nobody is believed who tells another address (trusted_proxies is not set); behind a proxy, all clients "+
+				"count as that")
 	default:
 		r.Fine(check, "%s may tell a client's address", strings.Join(l.Proxies, ", "))
 	}

@@ -10,7 +10,8 @@ import (
 	"github.com/coder/websocket"
 )
 
-const doUpgrade = "have the proxy pass upgrades on: nginx proxy_http_version 1.1 with the headers Upgrade and Connection; Apache mod_proxy_wstunnel.\n" +
+const doUpgrade = "have the proxy pass upgrades on: nginx proxy_http_version 1.1 with the headers Upgrade and " +
+	"Connection; Apache mod_proxy_wstunnel.\n" +
 	"Until then clients fall back to /socket/sse or /socket/longpoll"
 
 // webSocket checks whether a WebSocket can be opened and a heartbeat is answered on it, first without an Origin, then
@@ -33,7 +34,9 @@ func (e *examination) webSocket(ctx context.Context) {
 		return
 	}
 	if _, status, err := e.heartbeat(ctx, e.Base); err != nil && status == http.StatusForbidden {
-		e.Warn("origin", "have the proxy pass the header Host unchanged (nginx: proxy_set_header Host $http_host), or name "+e.Base+" in allowed_origins",
+		e.Warn("origin",
+			"have the proxy pass the header Host unchanged (nginx: proxy_set_header Host $http_host), or name "+
+				e.Base+" in allowed_origins",
 			"a page of %s may not open a socket: the server is told another name of itself", e.Base)
 	}
 }
