@@ -1,28 +1,28 @@
-# Duckwire. `make` lists the targets. They need Go, gcc, git and make; make test needs Node.js 20 with npm besides, and make test-all
-# installs what else it needs.
+# Duckwire. `make` lists the targets. They need Go, gcc, git and make. make test also needs Node.js 20 with npm, and make
+# test-all installs everything else.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -ec
 .DEFAULT_GOAL := help
 
-# Tags that every build and every test has, so that they share one build cache: no loadable extensions in SQLite, and Go's own resolver.
-# TAGS_EXTRA=otlp adds traces.
+# Tags of every build and test, so that all share one build cache: no loadable extensions in SQLite, and Go's own
+# resolver. TAGS_EXTRA=otlp adds traces.
 PLAIN   := sqlite_omit_load_extension,netgo,osusergo
 comma   := ,
 TAGS    := $(PLAIN)$(addprefix $(comma),$(TAGS_EXTRA))
 export GOFLAGS := $(strip $(GOFLAGS) -tags=$(TAGS))
 
-# Without a tag, the version is the one that Go makes from the commit.
+# Without a git tag, Go derives the version from the commit.
 VERSION := $(shell git describe --tags --dirty 2>/dev/null)
 LDFLAGS := -s -w $(if $(VERSION),-X main.version=$(VERSION))
 
-# Linters and the test runner, pinned in tools/go.mod. Go builds them once and keeps them.
+# Linters and the test runner, pinned in tools/go.mod. Go caches their binaries.
 TOOL := go tool -modfile=tools/go.mod
 
-# Packages but for interop: there the server is a process of its own, which -race and coverage do not see.
+# All packages except interop, where the server is a separate process, which -race and coverage do not cover.
 PACKAGES = $(shell go list ./... | grep -v /handlers/interop)
 
-# What is different with traces, and its tests.
+# Flags and packages for the build with traces.
 TRACED     := -tags=$(PLAIN),otlp
 TRACED_PKG := ./middleware/tracing/... ./cmd/duckwire
 
@@ -138,7 +138,7 @@ cover: ## tell how much of the code the tests reach, and write bin/cover.html
 	go tool cover -html=bin/cover.out -o bin/cover.html
 	go tool cover -func=bin/cover.out | tail -1
 
-# Folders whose package-lock.json names npm packages.
+# Folders with a package-lock.json.
 LOCKS = $(shell git ls-files '*package-lock.json' | xargs -n 1 dirname)
 
 .PHONY: packages
@@ -149,7 +149,7 @@ packages: ## install the npm packages that the tests use, where their lock files
 		(cd $$dir && npm ci --ignore-scripts --no-audit --no-fund && cp package-lock.json node_modules/.installed); \
 	done
 
-# Programs that the tests run, each with Debian's package that brings it. CHROMIUM=... names another browser.
+# Programs that the tests run, each with its Debian package. CHROMIUM=... selects another browser.
 BROWSER := $(if $(CHROMIUM),,chromium:chromium)
 PROXIES := nginx:nginx-light haproxy:haproxy squid:squid c-icap:c-icap privoxy:privoxy lighttpd:lighttpd apache2:apache2-bin caddy:caddy
 REDIS   := redis-server:redis-server

@@ -11,20 +11,21 @@ import (
 	"github.com/go-chi/chi/v5"
 )
 
-// accessNote is where inner middlewares leave what the access log wants to know but cannot see: values put into a context go inwards only.
+// accessNote carries values from inner middlewares out to AccessLog. A context only passes values inwards, so AccessLog
+// puts a pointer into it.
 type accessNote struct {
 	user  atomic.Pointer[string]
 	start time.Time
 }
 
-// NoteUser tells the access log who a request comes from.
+// NoteUser sets the user in the access log's line for a request.
 func NoteUser(ctx context.Context, user string) {
 	if note, ok := ctx.Value(accessNoteKey{}).(*accessNote); ok {
 		note.user.Store(&user)
 	}
 }
 
-// StartOf returns when the request came, or the zero time where AccessLog does not know it.
+// StartOf returns when the request arrived, or the zero time if it did not pass through AccessLog.
 func StartOf(ctx context.Context) time.Time {
 	if note, ok := ctx.Value(accessNoteKey{}).(*accessNote); ok {
 		return note.start
@@ -34,17 +35,18 @@ func StartOf(ctx context.Context) time.Time {
 
 type accessNoteKey struct{}
 
-// AccessLog writes one line for each finished request: method, route pattern, path, status, bytes of the body, duration, request id and user; the
-// query where there is one, without credentials; aborted where the response was cut off. A stream's line comes when it ends.
+// AccessLog logs one line for each finished request: method, route pattern, path, status, bytes of the body, duration,
+// request id and user; the query, if any, without credentials; and aborted if the response was cut off. A stream is
+// logged when it ends.
 //
-// 5xx are warnings (what went wrong is logged where it did), everything else is information. Requests for one of the quiet paths, and those
-// that went well for a quiet route ("POST /v1/streams/{id}/append"), are logged at the debug level only: probes, and what producers and
-// publishers send for each token.
+// A 5xx is logged at the warning level (its cause is logged where it occurred), everything else at the info level.
+// Requests for a quiet path, and successful requests for a quiet route (such as "POST /v1/streams/{id}/append"), are
+// logged at the debug level: probes, and requests that producers and publishers send for each token.
 func AccessLog(logger *slog.Logger, quiet ...string) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			rec, note := record(w), &accessNote{start: time.Now()}
-			// Taken now, as nobody inside may change them for the log.
+			// Copied now: inner handlers may change the URL.
 			path, query := r.URL.Path, r.URL.RawQuery
 			r = r.WithContext(context.WithValue(r.Context(), accessNoteKey{}, note))
 			aborted := true
@@ -52,7 +54,8 @@ func AccessLog(logger *slog.Logger, quiet ...string) func(http.Handler) http.Han
 				level := slog.LevelInfo
 				if rec.status >= 500 && !slices.Contains(quiet, path) {
 					level = slog.LevelWarn
-				} else if slices.Contains(quiet, path) || rec.status < 300 && !aborted && slices.Contains(quiet, r.Method+" "+RoutePattern(r)) {
+				} else if slices.Contains(quiet, path) ||
+					rec.status < 300 && !aborted && slices.Contains(quiet, r.Method+" "+RoutePattern(r)) {
 					level = slog.LevelDebug
 				}
 				if !logger.Enabled(r.Context(), level) {
@@ -83,7 +86,8 @@ func AccessLog(logger *slog.Logger, quiet ...string) func(http.Handler) http.Han
 	}
 }
 
-// statusOf returns what the client saw: a handler that wrote nothing gave 200, unless it was cut off or took the connection away.
+// statusOf returns the status that the client received. A handler that wrote nothing sent 200, unless it was aborted or
+// hijacked the connection.
 func statusOf(rec *recorder, aborted bool) int {
 	if rec.status == 0 && !aborted && !rec.hijacked {
 		return http.StatusOK
@@ -91,7 +95,7 @@ func statusOf(rec *recorder, aborted bool) int {
 	return rec.status
 }
 
-// RoutePattern returns the pattern that the request matched, in chi's or else in net/http's router, or "".
+// RoutePattern returns the pattern that the request matched in chi's router or else in net/http's, or "".
 func RoutePattern(r *http.Request) string {
 	if c := chi.RouteContext(r.Context()); c != nil {
 		return c.RoutePattern()

@@ -8,8 +8,9 @@ import (
 	"github.com/duckwire/duckwire/hub/errs"
 )
 
-// BodyLimit refuses request bodies of more than limit bytes with a *errs.LimitError that matches errs.ErrTooLarge: at once where Content-Length tells,
-// else from the Read that goes beyond it. The connection is then closed, so that the rest need not be read.
+// BodyLimit rejects request bodies of more than limit bytes with a *errs.LimitError that matches errs.ErrTooLarge: at
+// once if Content-Length exceeds the limit, otherwise from the Read that exceeds it. The connection is then closed, so
+// that the server need not read the rest.
 func BodyLimit(limit int64, fail ErrorWriter) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -32,7 +33,7 @@ func bodyTooLarge(limit int64) error {
 	return &errs.LimitError{Kind: errs.ErrTooLarge, Name: "request body in bytes (body_bytes)", Limit: limit}
 }
 
-// limitedBody turns net/http's error into ours.
+// limitedBody converts *http.MaxBytesError to *errs.LimitError.
 type limitedBody struct {
 	io.ReadCloser
 	limit int64
@@ -47,7 +48,8 @@ func (b *limitedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// innermost returns the server's own ResponseWriter: MaxBytesReader tells it to close the connection, and looks through no wrapper.
+// innermost returns the server's own ResponseWriter. MaxBytesReader tells it to close the connection, and does not call
+// Unwrap.
 func innermost(w http.ResponseWriter) http.ResponseWriter {
 	for {
 		u, ok := w.(interface{ Unwrap() http.ResponseWriter })

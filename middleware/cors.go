@@ -5,27 +5,30 @@ import (
 	"strings"
 )
 
-// CORSOptions say which pages of other origins may use the server. The zero value: none.
+// CORSOptions configure which other origins may use the server. The zero value allows none.
 type CORSOptions struct {
-	AllowedOrigins []string // such as https://app.example.com; "*": any other page too, but without credentials
-	AllowHeaders   []string // request headers beside those of sse.md 8.2
-	ExposeHeaders  []string // response headers beside those that carry a position
+	AllowedOrigins []string // such as https://app.example.com; "*" allows any origin, but without credentials
+	AllowHeaders   []string // request headers in addition to those of sse.md 8.2
+	ExposeHeaders  []string // response headers in addition to corsExposeHeaders
 }
 
 const (
 	corsMethods = "GET, POST, PUT, DELETE, HEAD, OPTIONS"
-	corsMaxAge  = "7200" // seconds; the most that Chromium keeps
+	corsMaxAge  = "7200" // seconds; the maximum that Chromium honors
 )
 
 var (
-	corsAllowHeaders  = []string{"Authorization", "Content-Type", "Last-Event-ID", "Prefer", "Idempotency-Key", "If-None-Match", "Producer-Id", "Producer-Epoch", "Producer-Seq"}
-	corsExposeHeaders = []string{"Location", "Duckwire-Stream", "Retry-After", "ETag", "Content-Range", "Duckwire-Position", "Stream-Next-Offset"}
+	corsAllowHeaders = []string{"Authorization", "Content-Type", "Last-Event-ID", "Prefer", "Idempotency-Key",
+		"If-None-Match", "Producer-Id", "Producer-Epoch", "Producer-Seq"}
+	corsExposeHeaders = []string{"Location", "Duckwire-Stream", "Retry-After", "ETag", "Content-Range",
+		"Duckwire-Position", "Stream-Next-Offset"}
 )
 
-// CORS answers preflights, without authentication, and marks every other response, errors included, as readable by allowed origins (sse.md section 8;
-// WHATWG Fetch §3.2). An origin that is not allowed gets its response without marks: the browser keeps it from the page.
+// CORS answers preflights without authentication, and adds CORS headers to every other response to an allowed origin,
+// errors included (sse.md section 8; WHATWG Fetch §3.2). An origin that is not allowed gets its response without them,
+// and the browser does not let the page read it.
 //
-// Headers are set before the handler runs, so that whatever it answers has them.
+// The headers are set before the handler runs, so that every response has them.
 func CORS(o CORSOptions) func(http.Handler) http.Handler {
 	allowed := NewOrigins(o.AllowedOrigins)
 	allowHeaders := strings.Join(append(append([]string{}, corsAllowHeaders...), o.AllowHeaders...), ", ")
@@ -50,10 +53,11 @@ func CORS(o CORSOptions) func(http.Handler) http.Handler {
 	}
 }
 
-// markOrigin sets what lets a page of the origin read the response, and reports whether it may.
+// markOrigin sets the headers that let a page of the origin read the response, and reports whether the origin is
+// allowed.
 func markOrigin(h http.Header, origin string, allowed *Origins) bool {
 	if len(allowed.exact) > 0 || allowed.Any {
-		h.Add("Vary", "Origin") // also where it is not allowed: a cache must not hand that answer to one that is
+		h.Add("Vary", "Origin") // also if it is not allowed: a cache must not serve that response to an allowed origin
 	}
 	switch {
 	case origin == "":
@@ -69,7 +73,8 @@ func markOrigin(h http.Header, origin string, allowed *Origins) bool {
 	return true
 }
 
-// isPreflight tells a browser's question from an OPTIONS request that means itself (WHATWG Fetch §3.2.2).
+// isPreflight distinguishes a CORS preflight from a plain OPTIONS request (WHATWG Fetch §3.2.2).
 func isPreflight(r *http.Request) bool {
-	return r.Method == http.MethodOptions && r.Header.Get("Origin") != "" && r.Header.Get("Access-Control-Request-Method") != ""
+	return r.Method == http.MethodOptions && r.Header.Get("Origin") != "" &&
+		r.Header.Get("Access-Control-Request-Method") != ""
 }

@@ -8,29 +8,30 @@ import (
 	"sync/atomic"
 )
 
-// Guests counts the connections on which nobody has shown a credential that holds yet, and closes new ones beyond its limits. A connection is no guest
-// any longer once a request on it was let in. Connect it with Watch.
+// Guests counts the connections on which no request has been authenticated yet, and closes new connections beyond its
+// limits. A connection stops being a guest with its first authenticated request (see Welcome). Watch attaches a Guests
+// to a server.
 type Guests struct {
-	Proxies    *Proxies // whose own addresses are not limited
-	Most       int      // guests at one time
-	PerAddress int      // and of one address; see Proxies.ClientOf for what that is
+	Proxies    *Proxies // addresses of trusted proxies are exempt from PerAddress
+	Most       int      // limit on guests in total
+	PerAddress int      // limit on guests per address; see AddrKey
 
 	mu     sync.Mutex
 	open   map[net.Conn]*guest
 	byAddr map[string]int
 }
 
-// guest is one connection.
+// guest is a connection without an authenticated request.
 type guest struct {
 	host    *Guests
 	conn    net.Conn
-	addr    string      // "": not limited
-	welcome atomic.Bool // it is no guest any longer
+	addr    string      // key of Guests.byAddr; "": exempt from PerAddress
+	welcome atomic.Bool // set once a request was authenticated
 }
 
 type guestKey struct{}
 
-// Watch begins to count a server's connections. It leaves the server's own hooks in place.
+// Watch starts counting a server's connections. It calls the server's existing hooks, too.
 func (g *Guests) Watch(srv *http.Server) {
 	g.open, g.byAddr = make(map[net.Conn]*guest), make(map[string]int)
 	connContext, connState := srv.ConnContext, srv.ConnState
@@ -48,7 +49,8 @@ func (g *Guests) Watch(srv *http.Server) {
 	}
 }
 
-// enter counts a connection that was accepted; state, which is called next, closes it if there was no room.
+// enter counts an accepted connection if it is within the limits. Otherwise state, which net/http calls next, closes
+// it.
 func (g *Guests) enter(c net.Conn) *guest {
 	peer := PeerAddr(c.RemoteAddr().String())
 	guest := &guest{host: g, conn: c}
@@ -71,14 +73,14 @@ func (g *Guests) state(c net.Conn, state http.ConnState) {
 		_, in := g.open[c]
 		g.mu.Unlock()
 		if !in {
-			_ = c.Close() // nothing was said on it
+			_ = c.Close() // rejected by enter; nothing was written, so an error does not matter
 		}
 	case http.StateClosed, http.StateHijacked:
 		g.leave(c)
 	}
 }
 
-// leave forgets a guest, if it is one.
+// leave stops counting a connection.
 func (g *Guests) leave(c net.Conn) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -92,14 +94,14 @@ func (g *Guests) leave(c net.Conn) {
 	}
 }
 
-// Len returns how many guests there are.
+// Len returns the number of guests.
 func (g *Guests) Len() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return len(g.open)
 }
 
-// Welcome says that a request was let in: its connection is no guest any longer.
+// Welcome reports that a request was authenticated: its connection is no longer a guest.
 func Welcome(ctx context.Context) {
 	if guest, ok := ctx.Value(guestKey{}).(*guest); ok && !guest.welcome.Load() {
 		guest.welcome.Store(true)

@@ -9,7 +9,7 @@ import (
 	"github.com/duckwire/duckwire/middleware"
 )
 
-// fromAddr is a connection of an address.
+// fromAddr is a connection with the given remote address.
 type fromAddr struct {
 	net.Conn
 	addr   string
@@ -27,7 +27,7 @@ func (c *fromAddr) Close() error {
 	return nil
 }
 
-// hall is a server whose connections a test makes.
+// hall is a server whose connections the test creates.
 type hall struct {
 	*middleware.Guests
 	srv http.Server
@@ -41,7 +41,7 @@ func newHall(most, perAddress int) *hall {
 	return h
 }
 
-// come is what net/http does with a connection that it has accepted.
+// come does what net/http does with an accepted connection.
 func (h *hall) come(addr string) (*fromAddr, context.Context) {
 	c := &fromAddr{addr: addr}
 	ctx := h.srv.ConnContext(context.Background(), c)

@@ -8,12 +8,12 @@ import (
 
 // Origins is a set of web origins (RFC 6454), such as https://app.example.com.
 type Origins struct {
-	Any   bool // "*" is among them
+	Any   bool // the list contains "*"
 	exact map[string]bool
 }
 
-// NewOrigins reads a configured list. An entry is scheme://host[:port], or "*". "null" is what every sandboxed page and local file calls itself,
-// so it is never matched.
+// NewOrigins parses a configured list. An entry is scheme://host[:port] or "*". "null" is ignored: every sandboxed page
+// and local file has that origin.
 func NewOrigins(list []string) *Origins {
 	o := &Origins{exact: make(map[string]bool, len(list))}
 	for _, origin := range list {
@@ -28,11 +28,11 @@ func NewOrigins(list []string) *Origins {
 	return o
 }
 
-// Named reports whether the list names this very origin; "*" names none.
+// Named reports whether the list contains the origin itself; "*" does not count.
 func (o *Origins) Named(origin string) bool { return o.exact[strings.ToLower(origin)] }
 
-// SameHost reports whether origin is the host that the request was sent to. The scheme cannot be compared: behind a proxy that ends TLS, the
-// server does not see it.
+// SameHost reports whether origin is the host that the request was sent to. It ignores the scheme: behind a proxy that
+// terminates TLS, the server does not know it.
 func SameHost(origin string, r *http.Request) bool {
 	u, err := url.Parse(origin)
 	if err != nil || u.Host == "" {

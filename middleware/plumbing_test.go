@@ -42,11 +42,13 @@ func TestRequestID(t *testing.T) {
 	}))
 	for id, kept := range map[string]bool{
 		"": false, "a": true, "0190a5e4-7b1c-7def": true, "Root=1-67/a+b:c~d_e.": true, strings.Repeat("a", 128): true,
-		strings.Repeat("a", 129): false, "a b": false, "a\tb": false, "é": false, `a"b`: false, "<script>": false, "a,b": false, "a\x00": false,
+		strings.Repeat("a", 129): false, "a b": false, "a\tb": false, "é": false, `a"b`: false, "<script>": false,
+		"a,b": false, "a\x00": false,
 	} {
 		w := serve(h, "GET", "/", "X-Request-Id", id)
 		got := w.Header().Get("X-Request-Id")
-		if got != w.Body.String() || (got == id) != kept || !kept && !regexp.MustCompile(`^[A-Z2-7]{26}$`).MatchString(got) {
+		if got != w.Body.String() || (got == id) != kept ||
+			!kept && !regexp.MustCompile(`^[A-Z2-7]{26}$`).MatchString(got) {
 			t.Errorf("%q became %q, %q", id, got, w.Body)
 		}
 	}
@@ -56,15 +58,18 @@ func TestRequestID(t *testing.T) {
 }
 
 func TestSecurityHeaders(t *testing.T) {
-	h := middleware.SecurityHeaders(middleware.CORS(middleware.CORSOptions{})(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fail(w, r, errs.ErrForbidden) })))
+	h := middleware.SecurityHeaders(middleware.CORS(middleware.CORSOptions{})(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fail(w, r, errs.ErrForbidden)
+	})))
 	for _, method := range []string{"GET", "OPTIONS"} {
-		if w := serve(h, method, "/", "Origin", "https://x.example", "Access-Control-Request-Method", "GET"); w.Header().Get("X-Content-Type-Options") != "nosniff" {
+		if w := serve(h, method, "/", "Origin", "https://x.example", "Access-Control-Request-Method",
+			"GET"); w.Header().Get("X-Content-Type-Options") != "nosniff" {
 			t.Errorf("%s: %v", method, w.Header())
 		}
 	}
 }
 
-// TestCORS holds the headers to sse.md section 8.
+// TestCORS checks the headers against sse.md section 8.
 func TestCORS(t *testing.T) {
 	const app = "https://app.example.com"
 	const methods = "GET, POST, PUT, DELETE, HEAD, OPTIONS"
@@ -94,15 +99,18 @@ func TestCORS(t *testing.T) {
 			reached := false
 			h := middleware.CORS(middleware.CORSOptions{AllowedOrigins: c.allowed})(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				reached = true
-				fail(w, r, errs.ErrUnauthenticated) // errors carry the headers too, and preflights need no authentication
+				// errors carry the headers too, and preflights need no authentication
+				fail(w, r, errs.ErrUnauthenticated)
 			}))
 			check := func(what string, w *httptest.ResponseRecorder, status int, more map[string]string) {
 				t.Helper()
-				want := map[string]string{"Access-Control-Allow-Origin": c.origins, "Access-Control-Allow-Credentials": c.credentials, "Vary": ""}
+				want := map[string]string{"Access-Control-Allow-Origin": c.origins,
+					"Access-Control-Allow-Credentials": c.credentials, "Vary": ""}
 				if c.vary {
 					want["Vary"] = "Origin"
 				}
-				for _, k := range []string{"Access-Control-Expose-Headers", "Access-Control-Allow-Methods", "Access-Control-Allow-Headers", "Access-Control-Max-Age"} {
+				for _, k := range []string{"Access-Control-Expose-Headers", "Access-Control-Allow-Methods",
+					"Access-Control-Allow-Headers", "Access-Control-Max-Age"} {
 					want[k] = ""
 					if c.origins != "" {
 						want[k] = more[k]
@@ -117,13 +125,16 @@ func TestCORS(t *testing.T) {
 					t.Errorf("%s: status %d", what, w.Code)
 				}
 			}
-			check("an error", serve(h, "GET", "/", "Origin", c.origin), 401, map[string]string{"Access-Control-Expose-Headers": exposed})
+			check("an error", serve(h, "GET", "/", "Origin", c.origin), 401,
+				map[string]string{"Access-Control-Expose-Headers": exposed})
 			reached = false
 			preflight := serve(h, "OPTIONS", "/", "Origin", c.origin, "Access-Control-Request-Method", "POST")
 			if c.origin == "" {
 				return // then it is no preflight
 			}
-			check("the preflight", preflight, 204, map[string]string{"Access-Control-Allow-Methods": methods, "Access-Control-Allow-Headers": request, "Access-Control-Max-Age": "7200"})
+			check("the preflight", preflight, 204,
+				map[string]string{"Access-Control-Allow-Methods": methods, "Access-Control-Allow-Headers": request,
+					"Access-Control-Max-Age": "7200"})
 			if reached || preflight.Body.Len() != 0 {
 				t.Error("the preflight reached the handler")
 			}
@@ -132,7 +143,8 @@ func TestCORS(t *testing.T) {
 			}
 		})
 	}
-	more := serve(middleware.CORS(middleware.CORSOptions{AllowedOrigins: []string{app}, AllowHeaders: []string{"Stream-Closed"}, ExposeHeaders: []string{"X-Request-Id"}})(ok),
+	more := serve(middleware.CORS(middleware.CORSOptions{AllowedOrigins: []string{app},
+		AllowHeaders: []string{"Stream-Closed"}, ExposeHeaders: []string{"X-Request-Id"}})(ok),
 		"OPTIONS", "/", "Origin", app, "Access-Control-Request-Method", "PUT")
 	if got := more.Header().Get("Access-Control-Allow-Headers"); got != request+", Stream-Closed" {
 		t.Errorf("with more headers: %q", got)
@@ -152,9 +164,11 @@ func TestBodyLimit(t *testing.T) {
 		}
 		_, _ = w.Write(b)
 	}))
-	server := httptest.NewServer(middleware.AccessLog(slog.New(slog.DiscardHandler))(h)) // a wrapper between us and the server
+	// a wrapper between us and the server
+	server := httptest.NewServer(middleware.AccessLog(slog.New(slog.DiscardHandler))(h))
 	defer server.Close()
-	for body, want := range map[string]int{"": 200, "0123456789": 200, "0123456789a": 413, strings.Repeat("x", 1<<20): 413} {
+	for body, want := range map[string]int{"": 200, "0123456789": 200, "0123456789a": 413,
+		strings.Repeat("x", 1<<20): 413} {
 		for _, known := range []bool{true, false} {
 			var reader io.Reader = strings.NewReader(body)
 			if !known {
@@ -173,17 +187,18 @@ func TestBodyLimit(t *testing.T) {
 	}
 }
 
-// newLog returns a JSON logger and what it wrote so far, line by line.
+// newLog returns a JSON logger and a function that returns the lines written so far.
 func newLog() (*slog.Logger, func() []map[string]any) {
 	var b bytes.Buffer
-	return slog.New(slog.NewJSONHandler(&b, &slog.HandlerOptions{Level: slog.LevelDebug})), func() (lines []map[string]any) {
-		for line := range bytes.Lines(b.Bytes()) {
-			m := map[string]any{}
-			must(json.Unmarshal(line, &m))
-			lines = append(lines, m)
+	return slog.New(slog.NewJSONHandler(&b, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		func() (lines []map[string]any) {
+			for line := range bytes.Lines(b.Bytes()) {
+				m := map[string]any{}
+				must(json.Unmarshal(line, &m))
+				lines = append(lines, m)
+			}
+			return lines
 		}
-		return lines
-	}
 }
 
 func TestAccessLog(t *testing.T) {
@@ -212,11 +227,16 @@ func TestAccessLog(t *testing.T) {
 	serve(r, "GET", "/healthz", "X-Request-Id", "r4")
 	serve(r, "GET", "/none/of%0Athese", "X-Request-Id", "r5")
 	want := []map[string]any{
-		{"level": "INFO", "msg": "request", "method": "GET", "route": "/v1/streams/{id}", "path": "/v1/streams/cmp_1", "status": 200.0, "bytes": 2.0, "request_id": "r1", "user": "ada", "query": "after=E.1&token=REDACTED"},
-		{"level": "INFO", "msg": "request", "method": "GET", "route": "/v1/streams/{id}", "path": "/v1/streams/cmp_1", "status": 401.0, "bytes": 0.0, "request_id": "r2", "query": "api_key=REDACTED&%54oken=REDACTED"},
-		{"level": "WARN", "msg": "request", "method": "GET", "route": "/v1/broken", "path": "/v1/broken", "status": 502.0, "bytes": 0.0, "request_id": "r3", "user": "ada"},
-		{"level": "DEBUG", "msg": "request", "method": "GET", "route": "/healthz", "path": "/healthz", "status": 200.0, "bytes": 2.0, "request_id": "r4"},
-		{"level": "INFO", "msg": "request", "method": "GET", "path": "/none/of\nthese", "status": 404.0, "bytes": 19.0, "request_id": "r5"},
+		{"level": "INFO", "msg": "request", "method": "GET", "route": "/v1/streams/{id}", "path": "/v1/streams/cmp_1",
+			"status": 200.0, "bytes": 2.0, "request_id": "r1", "user": "ada", "query": "after=E.1&token=REDACTED"},
+		{"level": "INFO", "msg": "request", "method": "GET", "route": "/v1/streams/{id}", "path": "/v1/streams/cmp_1",
+			"status": 401.0, "bytes": 0.0, "request_id": "r2", "query": "api_key=REDACTED&%54oken=REDACTED"},
+		{"level": "WARN", "msg": "request", "method": "GET", "route": "/v1/broken", "path": "/v1/broken",
+			"status": 502.0, "bytes": 0.0, "request_id": "r3", "user": "ada"},
+		{"level": "DEBUG", "msg": "request", "method": "GET", "route": "/healthz", "path": "/healthz", "status": 200.0,
+			"bytes": 2.0, "request_id": "r4"},
+		{"level": "INFO", "msg": "request", "method": "GET", "path": "/none/of\nthese", "status": 404.0, "bytes": 19.0,
+			"request_id": "r5"},
 	}
 	got := lines()
 	if len(got) != len(want) {
@@ -272,21 +292,39 @@ func TestRecover(t *testing.T) {
 			w.Header().Set("Content-Length", "1")
 			panic("ouch")
 		}, 500, 1},
-		"an error":           {func(w http.ResponseWriter, r *http.Request) { panic(io.ErrUnexpectedEOF) }, 500, 1},
-		"nil dereferenced":   {func(w http.ResponseWriter, r *http.Request) { _ = *(*int)(nil) }, 500, 1},
-		"after a write":      {func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "x"); panic("ouch") }, 0, 1},
-		"after a header":     {func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(200); panic("ouch") }, 0, 1},
-		"after a flush":      {func(w http.ResponseWriter, r *http.Request) { _ = http.NewResponseController(w).Flush(); panic("ouch") }, 0, 1},
-		"after a 103":        {func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(103); panic("ouch") }, 500, 1},
-		"an abort":           {func(w http.ResponseWriter, r *http.Request) { panic(http.ErrAbortHandler) }, 0, 0},
-		"an abort, midway":   {func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "x"); panic(http.ErrAbortHandler) }, 0, 0},
+		"an error":         {func(w http.ResponseWriter, r *http.Request) { panic(io.ErrUnexpectedEOF) }, 500, 1},
+		"nil dereferenced": {func(w http.ResponseWriter, r *http.Request) { _ = *(*int)(nil) }, 500, 1},
+		"after a write": {func(w http.ResponseWriter, r *http.Request) {
+			fmt.Fprint(w, "x")
+			panic("ouch")
+		}, 0, 1},
+		"after a header": {func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(200)
+			panic("ouch")
+		}, 0, 1},
+		"after a flush": {func(w http.ResponseWriter, r *http.Request) {
+			_ = http.NewResponseController(w).Flush()
+			panic("ouch")
+		}, 0, 1},
+		"after a 103": {func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(103)
+			panic("ouch")
+		}, 500, 1},
+		"an abort": {func(w http.ResponseWriter, r *http.Request) { panic(http.ErrAbortHandler) }, 0, 0},
+		"an abort, midway": {func(w http.ResponseWriter, r *http.Request) {
+			fmt.Fprint(w, "x")
+			panic(http.ErrAbortHandler)
+		}, 0, 0},
 		"nothing goes amiss": {ok, 200, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			logger, lines := newLog()
 			done := make(chan struct{})
 			h := middleware.RequestID(middleware.Recover(logger, fail)(c.handler))
-			server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { defer close(done); h.ServeHTTP(w, r) }))
+			server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				defer close(done)
+				h.ServeHTTP(w, r)
+			}))
 			server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0)
 			server.Start()
 			defer server.Close()
@@ -306,17 +344,19 @@ func TestRecover(t *testing.T) {
 			if len(got) != c.logged {
 				t.Fatalf("logged %v", got)
 			}
-			if c.logged == 1 && (got[0]["msg"] != "panic" || got[0]["path"] != "/path" || got[0]["request_id"] == "" || !strings.Contains(fmt.Sprint(got[0]["stack"]), "plumbing_test.go")) {
+			if c.logged == 1 && (got[0]["msg"] != "panic" || got[0]["path"] != "/path" || got[0]["request_id"] == "" ||
+				!strings.Contains(fmt.Sprint(got[0]["stack"]), "plumbing_test.go")) {
 				t.Errorf("logged %v", got)
 			}
 		})
 	}
 }
 
-// TestAccessLogOfAborted: a response that was cut is logged, and as such.
+// TestAccessLogOfAborted: an aborted response is logged as aborted.
 func TestAccessLogOfAborted(t *testing.T) {
 	logger, lines := newLog()
-	h := middleware.AccessLog(logger)(middleware.Recover(logger, fail)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	h := middleware.AccessLog(logger)(middleware.Recover(logger,
+		fail)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, "half")
 		panic(http.ErrAbortHandler)
 	})))
@@ -328,7 +368,8 @@ func TestAccessLogOfAborted(t *testing.T) {
 		}()
 		serve(h, "GET", "/")
 	}()
-	if got := lines(); len(got) != 1 || got[0]["aborted"] != true || got[0]["status"] != 200.0 || got[0]["bytes"] != 4.0 {
+	if got := lines(); len(got) != 1 || got[0]["aborted"] != true || got[0]["status"] != 200.0 ||
+		got[0]["bytes"] != 4.0 {
 		t.Errorf("logged %v", got)
 	}
 }
@@ -339,7 +380,8 @@ func TestWrappersPassOn(t *testing.T) {
 	done := make(chan struct{})
 	wrap := func(h http.HandlerFunc) http.Handler {
 		var handler http.Handler = middleware.SecurityHeaders(middleware.BodyLimit(10, fail)(h))
-		handler = middleware.AccessLog(logger)(middleware.Recover(logger, fail)(middleware.CORS(middleware.CORSOptions{})(handler)))
+		handler = middleware.AccessLog(logger)(middleware.Recover(logger,
+			fail)(middleware.CORS(middleware.CORSOptions{})(handler)))
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			defer func() { done <- struct{}{} }()
 			handler.ServeHTTP(w, r)
@@ -378,7 +420,7 @@ func TestWrappersPassOn(t *testing.T) {
 		must(err)
 		defer conn.Close()
 		fmt.Fprint(conn, "mine")
-		panic("after the hijack") // must not write an error onto a connection that is the handler's
+		panic("after the hijack") // no error must be written to a hijacked connection
 	}))
 	server := httptest.NewUnstartedServer(mux)
 	server.Config.ErrorLog = slog.NewLogLogger(failingHandler{t}, 0)
@@ -417,7 +459,7 @@ func TestWrappersPassOn(t *testing.T) {
 	}
 }
 
-// failingHandler makes what net/http complains of a failure.
+// failingHandler is a log handler that fails the test when net/http logs an error.
 type failingHandler struct{ t *testing.T }
 
 func (h failingHandler) Enabled(context.Context, slog.Level) bool { return true }
@@ -428,11 +470,11 @@ func (h failingHandler) Handle(_ context.Context, r slog.Record) error {
 func (h failingHandler) WithAttrs([]slog.Attr) slog.Handler { return h }
 func (h failingHandler) WithGroup(string) slog.Handler      { return h }
 
-// TestObserve: a middleware of another package shares the recorder, and is told once that a response lasts.
+// TestObserve: a middleware of another package shares the recorder, and lasting is called once.
 func TestObserve(t *testing.T) {
 	for name, c := range map[string]struct {
 		serve   func(w http.ResponseWriter)
-		lasting int // how often it was told
+		lasting int // how often lasting is called
 		status  int
 	}{
 		"short": {func(w http.ResponseWriter) { w.WriteHeader(http.StatusTeapot) }, 0, http.StatusTeapot},
@@ -443,7 +485,10 @@ func TestObserve(t *testing.T) {
 			fmt.Fprint(w, "x")
 			_ = rc.Flush()
 		}, 1, http.StatusOK},
-		"Flusher": {func(w http.ResponseWriter) { w.WriteHeader(http.StatusAccepted); w.(http.Flusher).Flush() }, 1, http.StatusAccepted},
+		"Flusher": {func(w http.ResponseWriter) {
+			w.WriteHeader(http.StatusAccepted)
+			w.(http.Flusher).Flush()
+		}, 1, http.StatusAccepted},
 		"hijacked": {func(w http.ResponseWriter) {
 			w.WriteHeader(http.StatusSwitchingProtocols)
 			conn, _, err := http.NewResponseController(w).Hijack()
@@ -458,7 +503,10 @@ func TestObserve(t *testing.T) {
 			var outer func(aborted bool) int
 			srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				w, outer = middleware.Observe(w, func() { told, inside = told+1, outer(false) })
-				middleware.Recover(slog.New(slog.DiscardHandler), fail)(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { c.serve(w) })).ServeHTTP(w, r)
+				middleware.Recover(slog.New(slog.DiscardHandler),
+					fail)(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+					c.serve(w)
+				})).ServeHTTP(w, r)
 				got <- outer(false)
 			}))
 			defer srv.Close()

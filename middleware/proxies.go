@@ -7,10 +7,11 @@ import (
 	"strings"
 )
 
-// Proxies are the proxies whose X-Forwarded-For is believed. Nil is none: then that header is not even read.
+// Proxies is the set of proxies whose X-Forwarded-For is trusted. With a nil Proxies that header is ignored.
 type Proxies struct{ trusted []netip.Prefix }
 
-// ParseProxies reads addresses and networks, such as 10.0.0.7 and 10.0.0.0/8. The error names what is neither.
+// ParseProxies parses addresses and networks, such as 10.0.0.7 and 10.0.0.0/8. The error names the entry that is
+// neither.
 func ParseProxies(list []string) (*Proxies, error) {
 	p := &Proxies{}
 	for _, text := range list {
@@ -27,7 +28,7 @@ func ParseProxies(list []string) (*Proxies, error) {
 	return p, nil
 }
 
-// Trusts reports whether a proxy of this address is believed.
+// Trusts reports whether addr is a trusted proxy.
 func (p *Proxies) Trusts(addr netip.Addr) bool {
 	if p == nil {
 		return false
@@ -40,11 +41,12 @@ func (p *Proxies) Trusts(addr netip.Addr) bool {
 	return false
 }
 
-// ClientOf returns whom limits by address count a request for: the peer of the connection or, where that is a trusted proxy, the last address of
-// X-Forwarded-For that is none. What stands before that is the client's own word. An IPv6 client is its network of 64 bits: it has all of it.
+// ClientOf returns the key under which limits by address count a request: the connection's peer or, if that is a
+// trusted proxy, the last address of X-Forwarded-For that is not a trusted proxy. Entries before that one were written
+// by the client and are not trusted. An IPv6 address counts as its /64 network, since one client usually has all of it.
 //
-// "" is nobody: limits by address do not hold for this machine itself. What comes from there is its owner, or a proxy that nobody has named and
-// behind which everybody would share one address.
+// "" exempts the request: limits by address do not apply to loopback addresses. Such a request comes from the machine's
+// owner, or from a proxy that is not configured as trusted, behind which all clients would share one limit.
 func (p *Proxies) ClientOf(r *http.Request) string {
 	addr := PeerAddr(r.RemoteAddr)
 	if p.Trusts(addr) {
@@ -53,7 +55,7 @@ func (p *Proxies) ClientOf(r *http.Request) string {
 	return AddrKey(addr)
 }
 
-// AddrKey names what an address is counted as; "" is not at all.
+// AddrKey returns the key under which an address is counted; "" means it is not counted.
 func AddrKey(addr netip.Addr) string {
 	if !addr.IsValid() || addr.IsLoopback() {
 		return ""
@@ -66,7 +68,7 @@ func AddrKey(addr netip.Addr) string {
 	return addr.String()
 }
 
-// behind goes back over the proxies that passed a request on, beginning with the one that is connected.
+// behind walks X-Forwarded-For from its end, beginning with the connected proxy addr, to the first untrusted address.
 func (p *Proxies) behind(addr netip.Addr, lines []string) netip.Addr {
 	for i := len(lines) - 1; i >= 0; i-- {
 		rest := lines[i]
@@ -78,7 +80,7 @@ func (p *Proxies) behind(addr netip.Addr, lines []string) netip.Addr {
 				rest, hop = "", rest
 			}
 			next := PeerAddr(strings.TrimSpace(hop))
-			if !next.IsValid() { // a trusted proxy wrote no address: the last that is known stands for all behind it
+			if !next.IsValid() { // not an address: all clients behind the last known proxy share its limit
 				return addr
 			}
 			if addr = next; !p.Trusts(addr) {
@@ -89,7 +91,8 @@ func (p *Proxies) behind(addr netip.Addr, lines []string) netip.Addr {
 	return addr
 }
 
-// PeerAddr reads an address, with or without a port. What is none, such as the peer of a Unix socket, is the zero Addr.
+// PeerAddr parses an address with or without a port. It returns the zero Addr for anything else, such as a Unix
+// socket's peer.
 func PeerAddr(text string) netip.Addr {
 	if ap, err := netip.ParseAddrPort(text); err == nil {
 		return ap.Addr().Unmap().WithZone("")

@@ -6,17 +6,18 @@ import (
 	"net/http"
 )
 
-// recorder is a ResponseWriter that remembers what was sent. Flush and Hijack are its own, because both send a header that it would otherwise not
-// know of; everything else that http.ResponseController can do is found through Unwrap. It is used by one goroutine, the handler's.
+// recorder is a ResponseWriter that records the status and the size of the response. It implements Flush and Hijack
+// itself because both may send a header; http.ResponseController finds everything else through Unwrap. Only the
+// handler's goroutine uses it.
 type recorder struct {
 	http.ResponseWriter
-	status   int   // 0: no header was sent
+	status   int   // 0: no header was sent yet
 	bytes    int64 // of the body
 	hijacked bool
-	lasting  func() // called once, when the response turns out to last; nil: nobody wants to know, or knows
+	lasting  func() // called once, when the header is sent while the handler goes on; nil: not needed, or called
 }
 
-// record returns w if it is a recorder already, so that several middlewares share one, and a new recorder otherwise.
+// record returns w if it is already a recorder, so that middlewares share one, and a new recorder otherwise.
 func record(w http.ResponseWriter) *recorder {
 	if rec, ok := w.(*recorder); ok {
 		return rec
@@ -27,7 +28,8 @@ func record(w http.ResponseWriter) *recorder {
 // Unwrap lets http.ResponseController reach the writer underneath.
 func (rec *recorder) Unwrap() http.ResponseWriter { return rec.ResponseWriter }
 
-// WriteHeader implements http.ResponseWriter. Informational responses (RFC 9110 §15.2) but 101 leave the final one to come.
+// WriteHeader implements http.ResponseWriter. Informational responses (RFC 9110 §15.2) other than 101 precede the final
+// one and are not recorded.
 func (rec *recorder) WriteHeader(status int) {
 	if rec.status == 0 && (status >= 200 || status == http.StatusSwitchingProtocols) {
 		rec.status = status
@@ -42,7 +44,7 @@ func (rec *recorder) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// Sent counts bytes of the body that a handler wrote past the recorder, to the connection itself.
+// Sent counts bytes of the body that a handler wrote directly to the connection, bypassing the recorder.
 func (rec *recorder) Sent(n int64) { rec.bytes += n }
 
 // FlushError is what http.ResponseController calls for Flush.
@@ -68,7 +70,7 @@ func (rec *recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return conn, rw, err
 }
 
-// lasts notes that the client has the header while the handler goes on.
+// lasts calls lasting once: the header is sent, and the handler goes on.
 func (rec *recorder) lasts() {
 	if tell := rec.lasting; tell != nil {
 		rec.lasting = nil
@@ -76,16 +78,16 @@ func (rec *recorder) lasts() {
 	}
 }
 
-// sent notes that the header is out; without a WriteHeader it was 200.
+// sent records that the header was sent; without a WriteHeader the status is 200.
 func (rec *recorder) sent() {
 	if rec.status == 0 {
 		rec.status = http.StatusOK
 	}
 }
 
-// Observe is for middlewares of other packages: it returns w as a writer that remembers what was sent, the one that all middlewares share, and what
-// tells the status that the client saw (0: none). lasting is called once, by the handler's goroutine, when the header is out while the handler goes on:
-// at the first flush, or when it takes the connection over.
+// Observe is for middlewares of other packages. It returns the recorder that all middlewares share, and a function that
+// returns the status that the client received (0: none). lasting is called once, by the handler's goroutine, when the
+// header is sent while the handler goes on: at the first flush, or when the handler hijacks the connection.
 func Observe(w http.ResponseWriter, lasting func()) (observed http.ResponseWriter, status func(aborted bool) int) {
 	rec := record(w)
 	rec.lasting = lasting

@@ -7,16 +7,18 @@ import (
 	"runtime/debug"
 )
 
-// ErrPanic is what Recover answers a request with whose handler panicked. What it panicked with is in the log only.
+// ErrPanic is the error with which Recover answers a request whose handler panicked. The panic's value is only logged.
 var ErrPanic = errors.New("the handler panicked")
 
-// bodyHeaders speak of the answer that a handler had in mind, not of the error.
-var bodyHeaders = []string{"Content-Length", "Content-Encoding", "Content-Range", "Content-Disposition", "Cache-Control", "ETag", "Last-Modified", "Location"}
+// bodyHeaders describe the handler's own response, so they are removed before an error is written.
+var bodyHeaders = []string{"Content-Length", "Content-Encoding", "Content-Range", "Content-Disposition",
+	"Cache-Control", "ETag", "Last-Modified", "Location"}
 
 // Recover turns a handler's panic into a logged stack and an error response.
 //
-// If a response was begun, the panic becomes http.ErrAbortHandler, so that the client sees a cut and never takes half an answer for the whole
-// (sse.md 6.3). A panic with http.ErrAbortHandler is a handler's own wish and passes untouched. A hijacked connection is the handler's to close.
+// If the response was begun, the panic becomes http.ErrAbortHandler, so that the connection is cut and the client
+// cannot mistake a partial response for a complete one (sse.md 6.3). A panic with http.ErrAbortHandler is passed on:
+// the handler aborts on purpose. The handler must close a hijacked connection itself.
 func Recover(logger *slog.Logger, fail ErrorWriter) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -26,7 +28,7 @@ func Recover(logger *slog.Logger, fail ErrorWriter) func(http.Handler) http.Hand
 				if p == nil {
 					return
 				}
-				if p == http.ErrAbortHandler { //nolint:errorlint // net/http compares it so, too
+				if p == http.ErrAbortHandler { //nolint:errorlint // as net/http compares it
 					panic(p)
 				}
 				logger.LogAttrs(r.Context(), slog.LevelError, "panic",

@@ -6,17 +6,19 @@ import (
 	"strings"
 )
 
-// secretParams are the query parameters that carry credentials. They never reach a log.
+// secretParams are the query parameters that carry credentials and must not be logged.
 var secretParams = map[string]bool{
-	"token": true, "api_key": true, "access_token": true, "authtoken": true, "auth_token": true, "apikey": true, "password": true, "secret": true,
-	"session": true, // of a socket over SSE: its bearer is the client
+	"token": true, "api_key": true, "access_token": true, "authtoken": true, "auth_token": true, "apikey": true,
+	"password": true, "secret": true,
+	"session": true, // of a socket over SSE: whoever knows it acts as the client
 }
 
-// redacted stands in a log for what must not be there.
+// redacted replaces credentials in the log.
 const redacted = "REDACTED"
 
-// RedactQuery returns a raw query (without its ?) with the values of parameters that carry credentials replaced. The rest stays as it
-// is, well formed or not, but for ; and empty parts; where a name cannot be decoded the value goes too.
+// RedactQuery returns a raw query (without its ?) with the values of parameters that carry credentials replaced. The
+// rest is unchanged, well formed or not, except that ; becomes & and empty parts are dropped. If a name cannot be
+// decoded, its value is replaced, too.
 func RedactQuery(raw string) string {
 	if raw == "" {
 		return ""
@@ -39,12 +41,13 @@ func RedactQuery(raw string) string {
 	return out.String()
 }
 
-// splitQuery splits at & and at ;, which some programs take for one (Go's parser does not).
+// splitQuery splits at & and at ;, which some programs treat as a separator (net/url does not).
 func splitQuery(raw string) []string {
 	return strings.FieldsFunc(raw, func(r rune) bool { return r == '&' || r == ';' })
 }
 
-// isSecretParam also sees a name behind percent-encoding, in capitals or with a [key] of a nested form.
+// isSecretParam also recognizes names that are percent-encoded, in capitals, or with the [key] of a nested form. A name
+// that cannot be decoded counts as secret.
 func isSecretParam(name string) bool {
 	plain, err := url.QueryUnescape(name)
 	if err != nil {
@@ -54,13 +57,13 @@ func isSecretParam(name string) bool {
 	return secretParams[strings.ToLower(plain)]
 }
 
-// APIKeyPrefix is how every API key begins, so that secret scanners, people and this package know one.
+// APIKeyPrefix begins every generated API key, so that secret scanners, people and this package recognize one.
 const APIKeyPrefix = "dwk_"
 
-// tokenShape is what a JWT or an API key looks like, wherever it stands: in a path, say, of a client that put it in the wrong place.
+// tokenShape matches JWTs and API keys anywhere in a text, such as in the path of a client's mistaken request.
 var tokenShape = regexp.MustCompile(`eyJ[A-Za-z0-9_-]{8,}(\.[A-Za-z0-9_-]*)*|` + APIKeyPrefix + `[A-Za-z0-9_-]{16,}`)
 
-// LogText makes what comes from outside fit for a log line: without what looks like a token, and not too long.
+// LogText prepares text from outside for a log line: it redacts what looks like a token and truncates long texts.
 func LogText(s string) string {
 	const most = 1024
 	if strings.Contains(s, "eyJ") || strings.Contains(s, APIKeyPrefix) {

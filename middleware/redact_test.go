@@ -8,7 +8,7 @@ import (
 	"github.com/duckwire/duckwire/middleware"
 )
 
-// FuzzRedactQuery: as net/url reads it, no credential is left and everything else is there.
+// FuzzRedactQuery: as parsed by net/url, no credential is left and everything else is unchanged.
 func FuzzRedactQuery(f *testing.F) {
 	f.Add("a=1&token=x&b=2")
 	f.Add("%74oken=x;api_key=y&&=z")

@@ -6,15 +6,16 @@ import (
 	"net/http"
 )
 
-// RequestIDHeader carries the id of a request, both ways.
+// RequestIDHeader carries the request's id in requests and responses.
 const RequestIDHeader = "X-Request-Id"
 
 const maxRequestID = 128 // bytes
 
 type requestIDKey struct{}
 
-// RequestID gives each request an id: the incoming X-Request-Id if it is 1 to 128 characters of [A-Za-z0-9._~:/+=-] and no token, else a new random
-// one of 26 characters. It is in the context (RequestIDFrom) and in the response's header.
+// RequestID assigns each request an id: the incoming X-Request-Id if it is 1 to 128 characters of [A-Za-z0-9._~:/+=-]
+// and does not look like a token, otherwise a random one of 26 characters. It is available in the context
+// (RequestIDFrom) and in the response's header.
 func RequestID(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := r.Header.Get(RequestIDHeader)
@@ -26,13 +27,13 @@ func RequestID(next http.Handler) http.Handler {
 	})
 }
 
-// RequestIDFrom returns the id that RequestID gave the request, or "".
+// RequestIDFrom returns the id that RequestID assigned, or "".
 func RequestIDFrom(ctx context.Context) string {
 	id, _ := ctx.Value(requestIDKey{}).(string)
 	return id
 }
 
-// saneRequestID keeps what goes into logs and headers short and free of surprises.
+// saneRequestID reports whether a client's id is safe to copy into logs and headers.
 func saneRequestID(id string) bool {
 	if id == "" || len(id) > maxRequestID || LogText(id) != id {
 		return false

@@ -6,8 +6,8 @@ import (
 	"sync/atomic"
 )
 
-// Responses counts finished requests by method, route pattern and class of status, all of which are of small, fixed sets. The zero value is
-// empty. Safe for concurrent use.
+// Responses counts finished requests by method, route pattern and class of status. Each of these has few possible
+// values, so the number of counters is bounded. The zero value is ready to use. It is safe for concurrent use.
 type Responses struct {
 	counts sync.Map // responseKey → *atomic.Uint64
 }
@@ -17,7 +17,7 @@ type responseKey struct {
 	class         int
 }
 
-// Count counts what next answers. A long response counts when it ends.
+// Count counts the responses of next. A long response is counted when it ends.
 func (c *Responses) Count(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		rec, aborted := record(w), true
@@ -35,7 +35,7 @@ func (c *Responses) add(key responseKey) {
 	n.(*atomic.Uint64).Add(1)
 }
 
-// methodName keeps methods of a client's own invention out of what is counted.
+// methodName maps unknown methods to "other", so that clients cannot create counters.
 func methodName(method string) string {
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodOptions:
@@ -44,8 +44,8 @@ func methodName(method string) string {
 	return "other"
 }
 
-// Each calls f with each count. class is the first digit of the status; 0 where the response was cut before there was one. route is "" for paths
-// that there are not.
+// Each calls f for each counter. class is the first digit of the status, or 0 if the response was cut off before a
+// status was sent. route is "" for paths that match no route.
 func (c *Responses) Each(f func(method, route string, class int, n uint64)) {
 	c.counts.Range(func(key, n any) bool {
 		k := key.(responseKey)

@@ -13,7 +13,7 @@ import (
 	"github.com/duckwire/duckwire/middleware"
 )
 
-// steady is a server whose handler reads bodies that may be silent for a while, over HTTP/1.1 or HTTP/2.
+// steady is a server with SteadyBody, over HTTP/1.1 or HTTP/2, whose handler reads bodies.
 func steady(t *testing.T, http2 bool, silence time.Duration, handle http.HandlerFunc) *httptest.Server {
 	t.Helper()
 	s := hubtest.Server(middleware.SteadyBody(silence)(handle))
@@ -37,7 +37,8 @@ func eachHTTP(t *testing.T, f func(t *testing.T, http2 bool)) {
 	}
 }
 
-// put sends a body, and returns the status, or what went wrong: over HTTP/1.1 the answer may overtake the body.
+// put sends a body, and returns the status or the error: over HTTP/1.1 the response may arrive before the body was
+// sent.
 func put(s *httptest.Server, body io.Reader) (status int, err error) {
 	r, err := http.NewRequest(http.MethodPut, s.URL, body)
 	must(err)
@@ -70,7 +71,7 @@ func TestSilentBodyFails(t *testing.T) {
 	})
 }
 
-// What follows a body that came in time has nothing to do with its deadline: a long answer, and further requests on the connection.
+// A body's deadline does not affect what follows it: a long response, and further requests on the connection.
 func TestBodyDeadlineEndsWithTheBody(t *testing.T) {
 	eachHTTP(t, func(t *testing.T, http2 bool) {
 		const silence = 100 * time.Millisecond
@@ -86,7 +87,8 @@ func TestBodyDeadlineEndsWithTheBody(t *testing.T) {
 			}
 		})
 		for range 2 {
-			if status, err := put(s, strings.NewReader(strings.Repeat("x", 100<<10))); status != http.StatusOK || err != nil {
+			if status, err := put(s, strings.NewReader(strings.Repeat("x", 100<<10))); status != http.StatusOK ||
+				err != nil {
 				t.Errorf("%d, %v", status, err)
 			}
 		}

@@ -10,8 +10,8 @@ import (
 
 	"github.com/duckwire/duckwire/handlers/sse"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/eventstream"
 	"github.com/duckwire/duckwire/hub/log"
-	"github.com/duckwire/duckwire/hub/provider/openai/eventstream"
 )
 
 // read returns what a reader of the standard makes of a stream.

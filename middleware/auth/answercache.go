@@ -6,8 +6,7 @@ import (
 	"time"
 )
 
-// answerCache keeps answers until they are too old, or until newer questions need their room: the least recently
-// used goes first. It is safe for concurrent use.
+// answerCache is an LRU cache of the application's answers, each with its own expiry. It is safe for concurrent use.
 type answerCache struct {
 	mu    sync.Mutex
 	most  int
@@ -25,7 +24,7 @@ func newAnswerCache(most int) *answerCache {
 	return &answerCache{most: most, byKey: map[question]*list.Element{}, order: list.New()}
 }
 
-// get returns an answer that still counts.
+// get returns the cached answer to q if it has not expired.
 func (c *answerCache) get(q question, now time.Time) (verdictKind, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -42,7 +41,7 @@ func (c *answerCache) get(q question, now time.Time) (verdictKind, bool) {
 	return a.verdict, true
 }
 
-// put keeps an answer for ttl; not at all if that is not positive.
+// put caches an answer for ttl, or not at all if ttl is not positive.
 func (c *answerCache) put(q question, v verdictKind, now time.Time, ttl time.Duration) {
 	if ttl <= 0 {
 		return
@@ -58,7 +57,7 @@ func (c *answerCache) put(q question, v verdictKind, now time.Time, ttl time.Dur
 	}
 }
 
-// remove forgets one. c.mu is held.
+// remove removes an entry. The caller holds c.mu.
 func (c *answerCache) remove(el *list.Element) {
 	delete(c.byKey, el.Value.(*answer).question)
 	c.order.Remove(el)

@@ -22,22 +22,21 @@ const (
 	maxAPIKeys       = 1000
 )
 
-// APIKey is what the server keeps of a key for servers: enough to know it again.
+// APIKey is a configured API key. It has the key's hash only.
 type APIKey struct {
-	Name string      // the identity's user and token id
-	Hash [32]byte    // SHA-256 of the key; keys are random, so a slow hash would only cost time
+	Name string      // becomes the identity's user and token id
+	Hash [32]byte    // SHA-256 of the key; keys are random, so a slow password hash is not needed
 	Caps rights.Caps // what it allows
 }
 
-// defaultAPIKeyCaps is for keys that are configured without capabilities: all that a server does, but no
-// administration.
+// defaultAPIKeyCaps are the capabilities of keys that are configured without any: every action but admin.
 var defaultAPIKeyCaps = map[string][]string{"*": {
 	string(rights.ActionSubscribe), string(rights.ActionPublish), string(rights.ActionPresence),
 	string(rights.ActionComplete), string(rights.ActionProduce), string(rights.ActionQueue),
 }}
 
-// NewAPIKey makes a key of 32 random bytes, dwk_ and 43 characters of [A-Za-z0-9_-], and the sha256:HEX to
-// configure. The key is to be shown once and kept by whoever uses it.
+// NewAPIKey generates a key of 32 random bytes, written as dwk_ and 43 characters of [A-Za-z0-9_-], and its hash as
+// sha256:HEX for the configuration. The caller should show the key once and not store it.
 func NewAPIKey() (plaintext, hash string) {
 	var b [apiKeyBytes]byte
 	_, _ = rand.Read(b[:]) // never fails: it would end the program
@@ -46,15 +45,15 @@ func NewAPIKey() (plaintext, hash string) {
 	return plaintext, apiKeyHashPrefix + hex.EncodeToString(sum[:])
 }
 
-// ParseAPIKeys reads configured keys, between commas or line breaks:
+// ParseAPIKeys parses configured keys, separated by commas or line breaks:
 //
 //	[NAME=]KEY[;PATTERN=ACTION|ACTION…]…
 //
-// KEY is sha256: and 64 hex digits, as NewAPIKey makes them, or the key itself, at least 32 characters without
-// spaces, of which only the hash is kept. NAME is 1 to 64 characters of [A-Za-z0-9._-]; without one it is "key-"
-// and the first 8 hex digits of the hash. A PATTERN is one of capabilities (rights.ParseCaps; {sub} is the name).
-// Without any the key allows every action but admin on every topic. Names and keys must not repeat. Errors name the
-// entry by its number, and never quote the key.
+// KEY is sha256: and 64 hex digits, as NewAPIKey returns them, or the key itself: at least 32 characters without
+// spaces, of which only the hash is stored. NAME is 1 to 64 characters of [A-Za-z0-9._-]; the default is "key-" and the
+// first 8 hex digits of the hash. A PATTERN is a capability pattern (see rights.ParseCaps; {sub} is the name). Without
+// patterns the key allows every action but admin on every topic. Names and keys must be unique. Errors contain the
+// entry's number, and never the key.
 func ParseAPIKeys(s string) ([]APIKey, error) {
 	var keys []APIKey
 	entries := strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == '\n' || r == '\r' })
@@ -74,7 +73,7 @@ func ParseAPIKeys(s string) ([]APIKey, error) {
 	return keys, nil
 }
 
-// parseAPIKey reads one entry.
+// parseAPIKey parses one entry.
 func parseAPIKey(entry string) (APIKey, error) {
 	parts := strings.Split(entry, ";")
 	name, text := splitAPIKeyName(parts[0])
@@ -96,8 +95,8 @@ func parseAPIKey(entry string) (APIKey, error) {
 	return key, err
 }
 
-// splitAPIKeyName finds the name before a key. A = may also be base64's filling at a key's end: there, too little
-// follows to be a key.
+// splitAPIKeyName separates the name from the key. A = may also be base64 padding at the end of a key without a name:
+// then what follows it is too short to be a key.
 func splitAPIKeyName(s string) (name, text string) {
 	before, after, ok := strings.Cut(s, "=")
 	before, after = strings.TrimSpace(before), strings.TrimSpace(after)
@@ -114,7 +113,7 @@ func validAPIKeyName(s string) bool {
 	return s != "" && len(s) <= maxAPIKeyName && strings.Trim(s, apiKeyNameChars) == ""
 }
 
-// apiKeyHash decodes a hash, or makes that of a key in plain text.
+// apiKeyHash decodes a hash, or computes the hash of a key in plain text.
 func apiKeyHash(text string) (sum [32]byte, err error) {
 	if digits, ok := strings.CutPrefix(text, apiKeyHashPrefix); ok {
 		if len(digits) != hex.EncodedLen(len(sum)) {
@@ -139,12 +138,12 @@ func apiKeyHash(text string) (sum [32]byte, err error) {
 	return sha256.Sum256([]byte(text)), nil
 }
 
-// apiKeyCaps reads PATTERN=ACTION|ACTION parts. The same pattern twice adds up.
+// apiKeyCaps parses PATTERN=ACTION|ACTION parts. The actions of a repeated pattern are combined.
 func apiKeyCaps(parts []string) (map[string][]string, error) {
 	caps := map[string][]string{}
 	for _, part := range parts {
 		part = strings.TrimSpace(part)
-		i := strings.LastIndexByte(part, '=') // actions hold no =
+		i := strings.LastIndexByte(part, '=') // actions contain no =
 		if i <= 0 {
 			return nil, errors.New("what follows a ; must be PATTERN=ACTION|ACTION")
 		}
@@ -153,7 +152,7 @@ func apiKeyCaps(parts []string) (map[string][]string, error) {
 	return caps, nil
 }
 
-// checkAPIKeys finds what would make two keys one.
+// checkAPIKeys rejects too many keys, incomplete keys, and keys with the same name or hash.
 func checkAPIKeys(keys []APIKey) error {
 	if len(keys) > maxAPIKeys {
 		return fmt.Errorf("API keys: there are %d; at most %d are allowed", len(keys), maxAPIKeys)
@@ -174,8 +173,8 @@ func checkAPIKeys(keys []APIKey) error {
 	return nil
 }
 
-// findAPIKey returns whose key it is, or nil. It compares with every key, in constant time, so that timing tells
-// nothing about any.
+// findAPIKey returns the identity of an API key, or nil if it is unknown. It compares with every key in constant time,
+// so that timing reveals nothing about the keys.
 func (v *Verifier) findAPIKey(plaintext string) *rights.Identity {
 	if len(v.apiKeys) == 0 {
 		return nil

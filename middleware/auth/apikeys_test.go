@@ -14,7 +14,8 @@ import (
 
 func TestNewAPIKey(t *testing.T) {
 	plaintext, hash := auth.NewAPIKey()
-	if !regexp.MustCompile(`^dwk_[A-Za-z0-9_-]{43}$`).MatchString(plaintext) || !regexp.MustCompile(`^sha256:[0-9a-f]{64}$`).MatchString(hash) {
+	if !regexp.MustCompile(`^dwk_[A-Za-z0-9_-]{43}$`).MatchString(plaintext) ||
+		!regexp.MustCompile(`^sha256:[0-9a-f]{64}$`).MatchString(hash) {
 		t.Errorf("got %q, %q", plaintext, hash)
 	}
 	again, _ := auth.NewAPIKey()
@@ -46,11 +47,13 @@ func TestParseAPIKeys(t *testing.T) {
 	hash := "sha256:" + strings.Repeat("ab", 32)
 	other := "sha256:" + strings.Repeat("cd", 32)
 	base64Key := strings.Repeat("k", 43) + "="
-	keys, err := auth.ParseAPIKeys(" worker=" + hash + ";code:*=publish|produce;user:{sub}=*;code:*=queue ,\r\n\n" + other + "\n" + base64Key + ",ci=" + base64Key + "x,")
+	keys, err := auth.ParseAPIKeys(" worker=" + hash + ";code:*=publish|produce;user:{sub}=*;code:*=queue ,\r\n\n" +
+		other + "\n" + base64Key + ",ci=" + base64Key + "x,")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(keys) != 4 || keys[0].Name != "worker" || keys[1].Name != "key-cdcdcdcd" || !strings.HasPrefix(keys[2].Name, "key-") || keys[3].Name != "ci" {
+	if len(keys) != 4 || keys[0].Name != "worker" || keys[1].Name != "key-cdcdcdcd" ||
+		!strings.HasPrefix(keys[2].Name, "key-") || keys[3].Name != "ci" {
 		t.Fatalf("got %+v", keys)
 	}
 	worker, standard := keys[0].Caps, keys[1].Caps
@@ -59,7 +62,8 @@ func TestParseAPIKeys(t *testing.T) {
 			t.Errorf("the worker may not %s", a)
 		}
 	}
-	if worker.Allows("code:1", "subscribe") || worker.Allows("x", "publish") || !worker.Allows("user:worker", "admin") || worker.Allows("user:ci", "queue") {
+	if worker.Allows("code:1", "subscribe") || worker.Allows("x", "publish") ||
+		!worker.Allows("user:worker", "admin") || worker.Allows("user:ci", "queue") {
 		t.Errorf("the worker may %v", worker.Map())
 	}
 	for _, a := range []rights.Action{"subscribe", "publish", "presence", "complete", "produce", "queue"} {

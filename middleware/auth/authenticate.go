@@ -9,14 +9,14 @@ import (
 	"github.com/duckwire/duckwire/middleware"
 )
 
-// Authenticate lets requests with a credential that holds through, with its rights.Identity in the context
-// (IdentityFrom). Nothing is anonymous.
+// Authenticate passes on requests with a valid credential, with their rights.Identity in the context (IdentityFrom). It
+// rejects requests without a credential.
 //
-// The credential is taken from Authorization: Bearer, the cookie duckwire_token (from allowed pages only), ?token=
-// or ?api_key=, in that order; only the first one counts. Those of the query are removed from the request's URL,
-// so that no handler can log them. Refusals are errs.ErrUnauthenticated, with WWW-Authenticate set as RFC 6750 §3
-// asks for; errs.ErrForbidden for a cookie from elsewhere; errs.ErrLimited for too many of these from one address;
-// or errs.ErrUnavailable while the issuer's keys cannot be fetched.
+// The credential is taken from Authorization: Bearer, the cookie duckwire_token (from allowed pages only), ?token= or
+// ?api_key=, in that order; only the first one is used. Credentials in the query are removed from the request's URL, so
+// that no handler can log them. Errors are errs.ErrUnauthenticated, with WWW-Authenticate set as RFC 6750 §3 requires;
+// errs.ErrForbidden for a cookie from a page that may not use it; errs.ErrLimited if too many requests from one address
+// failed; or errs.ErrUnavailable while the issuer's keys cannot be fetched.
 func Authenticate(v *Verifier, o Options, fail middleware.ErrorWriter) func(http.Handler) http.Handler {
 	find := &credentials{allowed: middleware.NewOrigins(o.AllowedOrigins)}
 	return func(next http.Handler) http.Handler {
@@ -41,7 +41,8 @@ func Authenticate(v *Verifier, o Options, fail middleware.ErrorWriter) func(http
 	}
 }
 
-// withoutQueryCredentials returns r, or a shallow copy of it, without the credentials of its query.
+// withoutQueryCredentials returns r, or a shallow copy of it, without the credentials in its query, and these
+// credentials.
 func withoutQueryCredentials(r *http.Request) (*http.Request, queryCredentials) {
 	rest, found := takeQueryCredentials(r.URL.RawQuery)
 	if len(found.token) == 0 && len(found.apiKey) == 0 {
@@ -53,7 +54,7 @@ func withoutQueryCredentials(r *http.Request) (*http.Request, queryCredentials) 
 	return &clean, found
 }
 
-// challenge sets WWW-Authenticate for a 401 (RFC 6750 §3). Without any credential there is no error to name (§3.1).
+// challenge sets WWW-Authenticate for a 401 (RFC 6750 §3). Without any credential it contains no error code (§3.1).
 func challenge(h http.Header, err error) {
 	var bad *TokenError
 	switch {
@@ -65,7 +66,7 @@ func challenge(h http.Header, err error) {
 	}
 }
 
-// headerText keeps what RFC 6750 §3 allows in a description: printable ASCII without quotes and backslashes.
+// headerText reduces s to what RFC 6750 §3 allows in error_description: printable ASCII without quotes and backslashes.
 func headerText(s string) string {
 	return strings.Map(func(r rune) rune {
 		switch {

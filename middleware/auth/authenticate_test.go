@@ -19,10 +19,11 @@ import (
 	"github.com/duckwire/duckwire/middleware/auth"
 )
 
-// fail is the error writer of the tests: the status, and the error as it is.
+// fail is the tests' error writer: it writes the status and the error's text.
 func fail(w http.ResponseWriter, _ *http.Request, err error) {
 	status := http.StatusInternalServerError
-	for sentinel, s := range map[error]int{errs.ErrUnauthenticated: 401, errs.ErrForbidden: 403, errs.ErrTooLarge: 413, errs.ErrUnavailable: 503} {
+	for sentinel, s := range map[error]int{errs.ErrUnauthenticated: 401, errs.ErrForbidden: 403, errs.ErrTooLarge: 413,
+		errs.ErrUnavailable: 503} {
 		if errors.Is(err, sentinel) {
 			status = s
 		}
@@ -31,7 +32,7 @@ func fail(w http.ResponseWriter, _ *http.Request, err error) {
 	fmt.Fprint(w, err)
 }
 
-// whoami answers with the user and the URL that it sees.
+// whoami responds with the user and the URL that the handler sees.
 var whoami = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	form := ""
 	if r.ParseForm() == nil {
@@ -52,8 +53,7 @@ func authHandler(t *testing.T) http.Handler {
 
 const apiKey = "dwk_0123456789012345678901234567890123456789012"
 
-// TestAuthenticate is the table of where a credential may be, and of who then asks. The server is example.com
-// (httptest's Host).
+// TestAuthenticate tests where credentials may be, and the resulting user. The server is example.com (httptest's Host).
 func TestAuthenticate(t *testing.T) {
 	h := authHandler(t)
 	ada, bob, eve := tokenFor("ada"), tokenFor("bob"), tokenFor("eve")
@@ -66,50 +66,76 @@ func TestAuthenticate(t *testing.T) {
 		status      int
 		want        string // the user, or a part of the error
 	}{
-		"bearer":                         {"GET", "/", header{"Authorization": "Bearer " + ada}, 200, "ada"},
-		"bearer in small letters":        {"GET", "/", header{"Authorization": "bearer  " + ada + " "}, 200, "ada"},
-		"bearer, an API key":             {"POST", "/", header{"Authorization": "Bearer " + apiKey}, 200, "ci"},
-		"token":                          {"GET", "/?token=" + ada, nil, 200, "ada"},
-		"api_key":                        {"GET", "/?api_key=" + apiKey, nil, 200, "ci"},
-		"cookie, same origin":            {"GET", "/", header{"Cookie": cookie(ada), "Sec-Fetch-Site": "same-origin"}, 200, "ada"},
-		"cookie, typed into the bar":     {"GET", "/", header{"Cookie": cookie(ada), "Sec-Fetch-Site": "none"}, 200, "ada"},
-		"cookie, our own host":           {"POST", "/", header{"Cookie": cookie(ada), "Origin": "http://example.com"}, 200, "ada"},
-		"cookie, our host by default":    {"POST", "/", header{"Cookie": cookie(ada), "Origin": "https://example.com:443"}, 200, "ada"},
-		"cookie, an allowed origin":      {"POST", "/", header{"Cookie": cookie(ada), "Origin": "https://app.example.com", "Sec-Fetch-Site": "same-site"}, 200, "ada"},
-		"cookie, no browser reads":       {"GET", "/", header{"Cookie": cookie(ada)}, 200, "ada"},
-		"nothing":                        {"GET", "/", nil, 401, "a token is needed"},
-		"another query":                  {"GET", "/?tokens=" + ada, nil, 401, "a token is needed"},
-		"another scheme alone":           {"GET", "/", header{"Authorization": "Basic YTpi"}, 401, "a token is needed"},
-		"another scheme and a token":     {"GET", "/?token=" + ada, header{"Authorization": "Basic YTpi"}, 200, "ada"},
-		"bearer without one":             {"GET", "/?token=" + ada, header{"Authorization": "Bearer "}, 401, "holds no token"},
-		"an empty token":                 {"GET", "/?token=", nil, 401, "empty token"},
-		"an empty token, bare":           {"GET", "/?token&api_key=" + apiKey, nil, 401, "empty token"},
-		"a token badly encoded":          {"GET", "/?token=%zz", nil, 401, "empty token"},
-		"a token twice":                  {"GET", "/?token=" + ada + "&token=" + bob, nil, 401, "several tokens"},
-		"a token's name encoded":         {"GET", "/?%74oken=" + ada, nil, 200, "ada"},
-		"cookie twice, the same":         {"GET", "/", header{"Cookie": cookie(ada) + "; duckwire_token=" + ada}, 200, "ada"},
-		"cookie twice, another":          {"GET", "/", header{"Cookie": cookie(ada) + "; duckwire_token=" + eve}, 401, "several cookies"},
-		"cookie, empty":                  {"GET", "/?token=" + bob, header{"Cookie": cookie("")}, 401, "is empty"},
-		"all: bearer wins":               {"GET", "/?token=" + eve + "&api_key=" + apiKey, header{"Authorization": "Bearer " + ada, "Cookie": cookie(bob)}, 200, "ada"},
-		"all: a bad bearer stays bad":    {"GET", "/?token=" + eve, header{"Authorization": "Bearer " + expired, "Cookie": cookie(bob)}, 401, "token expired"},
-		"cookie before token":            {"GET", "/?token=" + eve, header{"Cookie": cookie(bob)}, 200, "bob"},
-		"a bad cookie stays bad":         {"GET", "/?token=" + eve, header{"Cookie": cookie(expired)}, 401, "token expired"},
-		"token before api_key":           {"GET", "/?api_key=" + apiKey + "&token=" + eve, nil, 200, "eve"},
-		"a bad token stays bad":          {"GET", "/?token=" + expired + "&api_key=" + apiKey, nil, 401, "token expired"},
-		"CSRF: a foreign page":           {"POST", "/", header{"Cookie": cookie(ada), "Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}, 403, "evil.example"},
-		"CSRF: a foreign page reads":     {"GET", "/", header{"Cookie": cookie(ada), "Origin": "https://evil.example"}, 403, "evil.example"},
-		"CSRF: an image":                 {"GET", "/", header{"Cookie": cookie(ada), "Sec-Fetch-Site": "cross-site"}, 403, "other origins"},
-		"CSRF: a sister site":            {"GET", "/", header{"Cookie": cookie(ada), "Sec-Fetch-Site": "same-site"}, 403, "other origins"},
-		"CSRF: a sandboxed page":         {"POST", "/", header{"Cookie": cookie(ada), "Origin": "null"}, 403, "null"},
-		"CSRF: a longer host":            {"POST", "/", header{"Cookie": cookie(ada), "Origin": "https://example.com.evil.example"}, 403, "evil.example"},
-		"CSRF: another port":             {"POST", "/", header{"Cookie": cookie(ada), "Origin": "http://example.com:8080"}, 403, "8080"},
-		"CSRF: user info":                {"POST", "/", header{"Cookie": cookie(ada), "Origin": "http://example.com@evil.example"}, 403, "evil.example"},
-		"CSRF: an odd scheme":            {"POST", "/", header{"Cookie": cookie(ada), "Origin": "ftp://example.com"}, 403, "ftp"},
-		"CSRF: no sign of where from":    {"POST", "/", header{"Cookie": cookie(ada)}, 403, "needs an Origin"},
-		"CSRF: DELETE too":               {"DELETE", "/", header{"Cookie": cookie(ada)}, 403, "needs an Origin"},
-		"CSRF: none is for own deeds":    {"POST", "/", header{"Cookie": cookie(ada), "Sec-Fetch-Site": "none"}, 200, "ada"},
-		"a foreign page's own token":     {"POST", "/?token=" + bob, header{"Cookie": cookie(ada), "Origin": "https://evil.example"}, 200, "bob"},
-		"a foreign page's bearer":        {"POST", "/", header{"Cookie": cookie(ada), "Origin": "https://evil.example", "Authorization": "Bearer " + bob}, 200, "bob"},
+		"bearer":                  {"GET", "/", header{"Authorization": "Bearer " + ada}, 200, "ada"},
+		"bearer in small letters": {"GET", "/", header{"Authorization": "bearer  " + ada + " "}, 200, "ada"},
+		"bearer, an API key":      {"POST", "/", header{"Authorization": "Bearer " + apiKey}, 200, "ci"},
+		"token":                   {"GET", "/?token=" + ada, nil, 200, "ada"},
+		"api_key":                 {"GET", "/?api_key=" + apiKey, nil, 200, "ci"},
+		"cookie, same origin": {"GET", "/", header{"Cookie": cookie(ada), "Sec-Fetch-Site": "same-origin"},
+			200, "ada"},
+		"cookie, typed into the bar": {"GET", "/", header{"Cookie": cookie(ada), "Sec-Fetch-Site": "none"}, 200,
+			"ada"},
+		"cookie, our own host": {"POST", "/", header{"Cookie": cookie(ada), "Origin": "http://example.com"},
+			200, "ada"},
+		"cookie, our host by default": {"POST", "/",
+			header{"Cookie": cookie(ada), "Origin": "https://example.com:443"}, 200, "ada"},
+		"cookie, an allowed origin": {"POST", "/",
+			header{"Cookie": cookie(ada), "Origin": "https://app.example.com", "Sec-Fetch-Site": "same-site"}, 200,
+			"ada"},
+		"cookie, no browser reads":   {"GET", "/", header{"Cookie": cookie(ada)}, 200, "ada"},
+		"nothing":                    {"GET", "/", nil, 401, "a token is needed"},
+		"another query":              {"GET", "/?tokens=" + ada, nil, 401, "a token is needed"},
+		"another scheme alone":       {"GET", "/", header{"Authorization": "Basic YTpi"}, 401, "a token is needed"},
+		"another scheme and a token": {"GET", "/?token=" + ada, header{"Authorization": "Basic YTpi"}, 200, "ada"},
+		"bearer without one": {"GET", "/?token=" + ada, header{"Authorization": "Bearer "}, 401,
+			"holds no token"},
+		"an empty token":         {"GET", "/?token=", nil, 401, "empty token"},
+		"an empty token, bare":   {"GET", "/?token&api_key=" + apiKey, nil, 401, "empty token"},
+		"a token badly encoded":  {"GET", "/?token=%zz", nil, 401, "empty token"},
+		"a token twice":          {"GET", "/?token=" + ada + "&token=" + bob, nil, 401, "several tokens"},
+		"a token's name encoded": {"GET", "/?%74oken=" + ada, nil, 200, "ada"},
+		"cookie twice, the same": {"GET", "/", header{"Cookie": cookie(ada) + "; duckwire_token=" + ada}, 200,
+			"ada"},
+		"cookie twice, another": {"GET", "/", header{"Cookie": cookie(ada) + "; duckwire_token=" + eve}, 401,
+			"several cookies"},
+		"cookie, empty": {"GET", "/?token=" + bob, header{"Cookie": cookie("")}, 401, "is empty"},
+		"all: bearer wins": {"GET", "/?token=" + eve + "&api_key=" + apiKey,
+			header{"Authorization": "Bearer " + ada, "Cookie": cookie(bob)}, 200, "ada"},
+		"all: a bad bearer stays bad": {"GET", "/?token=" + eve,
+			header{"Authorization": "Bearer " + expired, "Cookie": cookie(bob)}, 401, "token expired"},
+		"cookie before token": {"GET", "/?token=" + eve, header{"Cookie": cookie(bob)}, 200, "bob"},
+		"a bad cookie stays bad": {"GET", "/?token=" + eve, header{"Cookie": cookie(expired)}, 401,
+			"token expired"},
+		"token before api_key": {"GET", "/?api_key=" + apiKey + "&token=" + eve, nil, 200, "eve"},
+		"a bad token stays bad": {"GET", "/?token=" + expired + "&api_key=" + apiKey, nil, 401,
+			"token expired"},
+		"CSRF: a foreign page": {"POST", "/",
+			header{"Cookie": cookie(ada), "Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}, 403,
+			"evil.example"},
+		"CSRF: a foreign page reads": {"GET", "/", header{"Cookie": cookie(ada), "Origin": "https://evil.example"},
+			403, "evil.example"},
+		"CSRF: an image": {"GET", "/", header{"Cookie": cookie(ada), "Sec-Fetch-Site": "cross-site"},
+			403, "other origins"},
+		"CSRF: a sister site": {"GET", "/", header{"Cookie": cookie(ada), "Sec-Fetch-Site": "same-site"},
+			403, "other origins"},
+		"CSRF: a sandboxed page": {"POST", "/", header{"Cookie": cookie(ada), "Origin": "null"}, 403, "null"},
+		"CSRF: a longer host": {"POST", "/",
+			header{"Cookie": cookie(ada), "Origin": "https://example.com.evil.example"}, 403, "evil.example"},
+		"CSRF: another port": {"POST", "/",
+			header{"Cookie": cookie(ada), "Origin": "http://example.com:8080"}, 403, "8080"},
+		"CSRF: user info": {"POST", "/",
+			header{"Cookie": cookie(ada), "Origin": "http://example.com@evil.example"}, 403, "evil.example"},
+		"CSRF: an odd scheme": {"POST", "/", header{"Cookie": cookie(ada), "Origin": "ftp://example.com"},
+			403, "ftp"},
+		"CSRF: no sign of where from": {"POST", "/", header{"Cookie": cookie(ada)}, 403, "needs an Origin"},
+		"CSRF: DELETE too":            {"DELETE", "/", header{"Cookie": cookie(ada)}, 403, "needs an Origin"},
+		"CSRF: none is for own deeds": {"POST", "/", header{"Cookie": cookie(ada), "Sec-Fetch-Site": "none"}, 200,
+			"ada"},
+		"a foreign page's own token": {"POST", "/?token=" + bob,
+			header{"Cookie": cookie(ada), "Origin": "https://evil.example"}, 200, "bob"},
+		"a foreign page's bearer": {"POST", "/",
+			header{"Cookie": cookie(ada), "Origin": "https://evil.example", "Authorization": "Bearer " + bob}, 200,
+			"bob"},
 		"an unknown API key, never anon": {"GET", "/?api_key=dwk_x", nil, 401, "API key is unknown"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -120,11 +146,14 @@ func TestAuthenticate(t *testing.T) {
 			w := httptest.NewRecorder()
 			h.ServeHTTP(w, r)
 			body := w.Body.String()
-			if w.Code != c.status || c.status == 200 && !strings.HasPrefix(body, c.want+" ") || !strings.Contains(body, c.want) {
+			if w.Code != c.status || c.status == 200 && !strings.HasPrefix(body, c.want+" ") ||
+				!strings.Contains(body, c.want) {
 				t.Errorf("got %d %s; want %d %s", w.Code, body, c.status, c.want)
 			}
-			if challenge := w.Header().Get("WWW-Authenticate"); (c.status == 401) != strings.HasPrefix(challenge, "Bearer ") ||
-				(c.status == 401 && c.want != "a token is needed") != strings.Contains(challenge, `error="invalid_token"`) {
+			challenge := w.Header().Get("WWW-Authenticate")
+			wantError := c.status == 401 && c.want != "a token is needed"
+			if (c.status == 401) != strings.HasPrefix(challenge, "Bearer ") ||
+				wantError != strings.Contains(challenge, `error="invalid_token"`) {
 				t.Errorf("WWW-Authenticate: %s", challenge)
 			}
 		})
@@ -150,7 +179,7 @@ func TestAuthenticate(t *testing.T) {
 	})
 }
 
-// TestAuthenticateHidesQuery: nothing behind sees the credentials, and the rest of the query stays as it was written.
+// TestAuthenticateHidesQuery: handlers do not see the credentials, and the rest of the query is unchanged.
 func TestAuthenticateHidesQuery(t *testing.T) {
 	h := authHandler(t)
 	ada := tokenFor("ada")
@@ -175,7 +204,7 @@ func TestAuthenticateHidesQuery(t *testing.T) {
 			t.Error("the outer request was changed")
 		}
 	}
-	// Without a credential in the query the request is handed on as it is.
+	// Without a credential in the query the request is passed on unchanged.
 	r := httptest.NewRequest("GET", "/?a=1&&b;c", nil)
 	r.Header.Set("Authorization", "Bearer "+ada)
 	w := httptest.NewRecorder()
@@ -185,11 +214,12 @@ func TestAuthenticateHidesQuery(t *testing.T) {
 	}
 }
 
-// TestAuthenticateUnavailable: while the keys cannot be had, it is not the token that is refused.
+// TestAuthenticateUnavailable: while the keys cannot be fetched, the error does not blame the token.
 func TestAuthenticateUnavailable(t *testing.T) {
 	v := newVerifier(t, auth.VerifierOptions{JWKSURL: jwksURL, HTTPClient: (&issuer{down: true}).client()})
 	w := httptest.NewRecorder()
-	auth.Authenticate(v, auth.Options{}, fail)(whoami).ServeHTTP(w, httptest.NewRequest("GET", "/?token="+url.QueryEscape(newEdSigner().sign(claims(nil), nil)), nil))
+	auth.Authenticate(v, auth.Options{}, fail)(whoami).ServeHTTP(w,
+		httptest.NewRequest("GET", "/?token="+url.QueryEscape(newEdSigner().sign(claims(nil), nil)), nil))
 	if w.Code != 503 || w.Header().Get("WWW-Authenticate") != "" {
 		t.Errorf("got %d %v", w.Code, w.Header())
 	}
@@ -207,7 +237,7 @@ func TestChallengeIsOneHeader(t *testing.T) {
 	}
 }
 
-// TestAuthenticateIsLogged: the access log names who was let in, and holds no credential.
+// TestAuthenticateIsLogged: the access log has the user, and no credential.
 func TestAuthenticateIsLogged(t *testing.T) {
 	var log bytes.Buffer
 	h := middleware.AccessLog(slog.New(slog.NewTextHandler(&log, nil)))(authHandler(t))

@@ -17,7 +17,7 @@ import (
 
 const maxAuthorizeBody = 64 << 10 // bytes of an answer
 
-// question is what the application is asked, and the key of its answer.
+// question is the body of a request to the application, and the key under which its answer is cached.
 type question struct {
 	User    string        `json:"user"`
 	Topic   string        `json:"topic"`
@@ -26,22 +26,23 @@ type question struct {
 	Service bool          `json:"service"`
 }
 
-// key is the question as one string; lengths keep its parts apart, whatever they hold.
+// key returns the question as one string. Variable parts are preceded by their length, so that no two questions have
+// the same key.
 func (q question) key() string {
 	part := func(s string) string { return strconv.Itoa(len(s)) + ":" + s }
 	return part(q.User) + part(q.TokenID) + strconv.FormatBool(q.Service) + ":" + string(q.Action) + ":" + q.Topic
 }
 
-// verdictKind is an answer.
+// verdictKind is the application's decision.
 type verdictKind uint8
 
 const (
-	verdictNone verdictKind = iota // there is no answer: nothing is allowed
+	verdictNone verdictKind = iota // no valid answer: nothing is allowed
 	verdictNo
 	verdictYes
 )
 
-// askApplication asks once. ttl is negative where the answer names none.
+// askApplication sends one request to the application. ttl is negative if the answer has none.
 func askApplication(
 	ctx context.Context, client *http.Client, url string, q question,
 ) (verdict verdictKind, ttl time.Duration, err error) {
@@ -72,7 +73,7 @@ func askApplication(
 	return verdictNone, 0, fmt.Errorf("the answer has the status %d", res.StatusCode)
 }
 
-// parseAnswer reads {"allowed": true|false, "ttl": seconds}. Other members are for later versions.
+// parseAnswer parses {"allowed": true|false, "ttl": seconds}. It ignores other members.
 func parseAnswer(r io.Reader) (verdict verdictKind, ttl time.Duration, err error) {
 	body, err := io.ReadAll(io.LimitReader(r, maxAuthorizeBody+1))
 	if err != nil {

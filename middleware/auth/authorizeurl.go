@@ -20,29 +20,28 @@ const (
 	defaultAuthorizeTTL     = 30 * time.Second
 	defaultAuthorizeEntries = 10_000
 	maxAuthorizeTTL         = time.Hour
-	authorizeFailTTL        = time.Second // how long a failure is kept as an answer
-	maxAuthorizeConns       = 64          // questions under way at one time
+	authorizeFailTTL        = time.Second // how long a failure is cached
+	maxAuthorizeConns       = 64          // concurrent requests
 )
 
 // URLAuthorizerOptions configure a URLAuthorizer.
 type URLAuthorizerOptions struct {
 	URL        string            // http or https; asked with POST
-	Timeout    time.Duration     // of one question; 0: 2 s
-	TTL        time.Duration     // how long an answer that names no ttl is kept; 0: 30 s, negative: not at all
-	MaxEntries int               // answers kept, the least recently used go first; 0: 10,000
-	Next       rights.Authorizer // asked first, its yes is final; nil: rights.CapsAuthorizer
-	HTTPClient *http.Client      // nil: one with at most 64 connections; redirects are not followed either way
+	Timeout    time.Duration     // of one request; 0: 2 s
+	TTL        time.Duration     // how long an answer without a ttl is cached; 0: 30 s, negative: not at all
+	MaxEntries int               // size of the LRU cache; 0: 10,000
+	Next       rights.Authorizer // asked first; if it allows, the application is not asked; nil: rights.CapsAuthorizer
+	HTTPClient *http.Client      // nil: one with at most 64 connections; redirects are never followed
 }
 
-// URLAuthorizer asks an application what an identity's own capabilities do not allow.
+// URLAuthorizer asks an application over HTTP about actions that an identity's own capabilities do not allow.
 //
-// The question is a POST of {"user","topic","action","token_id","service"}; the answer 200 with {"allowed":
-// true|false} and optionally "ttl", in seconds, 0 for do not keep, at most an hour. 401 and 403 are a no as well.
-// Answers are kept per user, token id, service, topic and action, and the same question is asked once at a time.
-// Anything else (no answer in time, another status, a redirect, no such JSON) is errs.ErrUnavailable for the second
-// to come: it fails closed.
+// The request is a POST of {"user","topic","action","token_id","service"}; the answer is 200 with {"allowed":
+// true|false} and optionally "ttl" in seconds, at most an hour, 0 for no caching. 401 and 403 also deny. Answers are
+// cached by user, token id, service, topic and action, and concurrent requests for the same question are combined. Any
+// other result (a timeout, another status, a redirect, other JSON) denies with errs.ErrUnavailable for the next second.
 //
-// It is safe for concurrent use, and starts no goroutine.
+// It is safe for concurrent use and starts no goroutines.
 type URLAuthorizer struct {
 	url     string
 	client  *http.Client
@@ -53,11 +52,12 @@ type URLAuthorizer struct {
 	flights singleflight.Group
 }
 
-// NewURLAuthorizer checks the options. Nothing is asked yet.
+// NewURLAuthorizer validates the options. It sends no request.
 func NewURLAuthorizer(o URLAuthorizerOptions) (*URLAuthorizer, error) {
 	u, err := url.Parse(o.URL)
 	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-		return nil, errors.New("authorize URL: must be an absolute http or https URL") // it may hold a password
+		// not quoted: it may contain a password
+		return nil, errors.New("authorize URL: must be an absolute http or https URL")
 	}
 	a := &URLAuthorizer{url: o.URL, timeout: o.Timeout, ttl: o.TTL, next: o.Next, client: noRedirects(o.HTTPClient)}
 	if a.timeout <= 0 {
@@ -76,7 +76,8 @@ func NewURLAuthorizer(o URLAuthorizerOptions) (*URLAuthorizer, error) {
 	return a, nil
 }
 
-// noRedirects returns a copy of client, or of a bounded one, that takes a redirect for the answer.
+// noRedirects returns a copy of client, or a client with bounded connections if it is nil, that does not follow
+// redirects.
 func noRedirects(client *http.Client) *http.Client {
 	c := http.Client{}
 	if client != nil {
@@ -99,8 +100,8 @@ func (a *URLAuthorizer) Authorize(ctx context.Context, id *rights.Identity, topi
 	q := question{User: id.User, Topic: topic, Action: action, TokenID: id.TokenID, Service: id.Service}
 	verdict, ok := a.answers.get(q, time.Now())
 	if !ok {
-		// Not a goroutine of its own: whoever asks first asks for all, and takes at most the timeout longer than
-		// its own request.
+		// The first caller asks for all others, in its own goroutine. If its request ends earlier, it still waits for
+		// the answer, for at most the timeout.
 		shared, _, _ := a.flights.Do(q.key(), func() (any, error) { return a.ask(ctx, q), nil })
 		verdict = shared.(verdictKind)
 	}
@@ -117,11 +118,11 @@ func (a *URLAuthorizer) Authorize(ctx context.Context, id *rights.Identity, topi
 		string(action), topic, errs.ErrUnavailable)
 }
 
-// ask has the question answered and keeps the answer. The one request that asks may go away: others wait for the
-// answer too.
+// ask asks the application and caches the answer. It ignores the cancellation of ctx, since other requests wait for the
+// same answer.
 func (a *URLAuthorizer) ask(ctx context.Context, q question) verdictKind {
 	if verdict, ok := a.answers.get(q, time.Now()); ok {
-		return verdict // came between our look and our turn
+		return verdict // cached since the caller looked
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.timeout)
 	defer cancel()

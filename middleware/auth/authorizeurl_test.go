@@ -41,7 +41,8 @@ func (a *application) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err := r.Context().Err(); err != nil {
 		return nil, err
 	}
-	return &http.Response{StatusCode: status, Header: http.Header{"Location": {authorizeURL}}, Body: io.NopCloser(strings.NewReader(text)), Request: r}, nil
+	return &http.Response{StatusCode: status, Header: http.Header{"Location": {authorizeURL}},
+		Body: io.NopCloser(strings.NewReader(text)), Request: r}, nil
 }
 
 func (a *application) count() int {
@@ -81,18 +82,19 @@ func TestURLAuthorizerQuestion(t *testing.T) {
 	if want := `{"user":"ada","topic":"code:1","action":"subscribe","token_id":"t-ada","service":false}`; app.asked[0] != want {
 		t.Errorf("asked %s", app.asked[0])
 	}
-	if err := a.Authorize(t.Context(), nil, "code:1", "subscribe"); !errors.Is(err, errs.ErrUnauthenticated) || app.count() != 1 {
+	if err := a.Authorize(t.Context(), nil, "code:1", "subscribe"); !errors.Is(err, errs.ErrUnauthenticated) ||
+		app.count() != 1 {
 		t.Errorf("nobody: %v", err)
 	}
 }
 
-// TestURLAuthorizerAnswers is the table of answers, and of how long each counts.
+// TestURLAuthorizerAnswers tests the application's answers, and how long each is cached.
 func TestURLAuthorizerAnswers(t *testing.T) {
 	for name, c := range map[string]struct {
 		status int
 		body   string
 		want   error
-		kept   time.Duration // until just before then the same answer is given without asking
+		kept   time.Duration // how long the answer is cached
 	}{
 		"yes":                  {200, `{"allowed":true}`, nil, 30 * time.Second},
 		"no":                   {200, `{"allowed":false}`, errs.ErrForbidden, 30 * time.Second},
@@ -120,7 +122,8 @@ func TestURLAuthorizerAnswers(t *testing.T) {
 		"a ttl in words":       {200, `{"allowed":true,"ttl":"5s"}`, errs.ErrUnavailable, time.Second},
 		"two answers":          {200, `{"allowed":true}{"allowed":true}`, errs.ErrUnavailable, time.Second},
 		"cut off":              {200, `{"allowed":true`, errs.ErrUnavailable, time.Second},
-		"enormous":             {200, `{"allowed":true}` + strings.Repeat(" ", 64<<10), errs.ErrUnavailable, time.Second},
+		"enormous": {200, `{"allowed":true}` + strings.Repeat(" ", 64<<10), errs.ErrUnavailable,
+			time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -128,7 +131,8 @@ func TestURLAuthorizerAnswers(t *testing.T) {
 				a := newURLAuthorizer(t, app, auth.URLAuthorizerOptions{})
 				ask := func(times int) {
 					t.Helper()
-					if err := a.Authorize(t.Context(), identity("ada", nil), "code:1", "publish"); !errors.Is(err, c.want) || app.count() != times {
+					if err := a.Authorize(t.Context(), identity("ada", nil), "code:1", "publish"); !errors.Is(err,
+						c.want) || app.count() != times {
 						t.Errorf("got %v after %d questions; want %v after %d", err, app.count(), c.want, times)
 					}
 				}
@@ -144,7 +148,7 @@ func TestURLAuthorizerAnswers(t *testing.T) {
 	}
 }
 
-// TestURLAuthorizerHang: no answer in time is no; the question is shared and is not asked in a rush.
+// TestURLAuthorizerHang: a timeout denies; concurrent requests share one question, and it is not repeated immediately.
 func TestURLAuthorizerHang(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := &application{answer: func(_ int, ctx context.Context) (int, string) { <-ctx.Done(); return 0, "" }}
@@ -153,7 +157,8 @@ func TestURLAuthorizerHang(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 20 {
 			wg.Go(func() {
-				if err := a.Authorize(t.Context(), identity("ada", nil), "code:1", "publish"); !errors.Is(err, errs.ErrUnavailable) {
+				if err := a.Authorize(t.Context(), identity("ada", nil), "code:1", "publish"); !errors.Is(err,
+					errs.ErrUnavailable) {
 					t.Errorf("got %v", err)
 				}
 			})
@@ -165,7 +170,7 @@ func TestURLAuthorizerHang(t *testing.T) {
 	})
 }
 
-// TestURLAuthorizerCallerLeaves: whoever asked first may go away; the others still get the answer.
+// TestURLAuthorizerCallerLeaves: if the first caller's request is cancelled, the others still get the answer.
 func TestURLAuthorizerCallerLeaves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := &application{answer: func(_ int, ctx context.Context) (int, string) {
@@ -195,7 +200,7 @@ func TestURLAuthorizerCallerLeaves(t *testing.T) {
 	})
 }
 
-// TestURLAuthorizerKeys: an answer counts for the very same question only.
+// TestURLAuthorizerKeys: an answer is only used for the same question.
 func TestURLAuthorizerKeys(t *testing.T) {
 	app := &application{answer: always(200, `{"allowed":true}`)}
 	a := newURLAuthorizer(t, app, auth.URLAuthorizerOptions{})
@@ -220,7 +225,7 @@ func TestURLAuthorizerKeys(t *testing.T) {
 	}
 }
 
-// TestURLAuthorizerBound: the least recently used answer goes first.
+// TestURLAuthorizerBound: the least recently used answer is evicted first.
 func TestURLAuthorizerBound(t *testing.T) {
 	app := &application{answer: always(200, `{"allowed":true}`)}
 	a := newURLAuthorizer(t, app, auth.URLAuthorizerOptions{MaxEntries: 2})
@@ -228,13 +233,14 @@ func TestURLAuthorizerBound(t *testing.T) {
 		topic string
 		asked int
 	}{{"a", 1}, {"b", 2}, {"a", 2}, {"c", 3}, {"a", 3}, {"b", 4}, {"a", 4}, {"c", 5}} {
-		if err := a.Authorize(t.Context(), identity("ada", nil), step.topic, "publish"); err != nil || app.count() != step.asked {
+		if err := a.Authorize(t.Context(), identity("ada", nil), step.topic, "publish"); err != nil ||
+			app.count() != step.asked {
 			t.Errorf("step %d: %v after %d questions", i, err, app.count())
 		}
 	}
 }
 
-// denyAll is an Authorizer with an error of its own.
+// denyAll is an Authorizer that returns a fixed error.
 type denyAll struct{ err error }
 
 func (d denyAll) Authorize(context.Context, *rights.Identity, string, rights.Action) error {
@@ -245,7 +251,8 @@ func TestURLAuthorizerNext(t *testing.T) {
 	app := &application{answer: always(200, `{"allowed":true}`)}
 	broken := errors.New("broken")
 	a := newURLAuthorizer(t, app, auth.URLAuthorizerOptions{Next: denyAll{broken}})
-	if err := a.Authorize(t.Context(), identity("ada", nil), "a", "publish"); !errors.Is(err, broken) || app.count() != 0 {
+	if err := a.Authorize(t.Context(), identity("ada", nil), "a", "publish"); !errors.Is(err, broken) ||
+		app.count() != 0 {
 		t.Errorf("got %v", err)
 	}
 	a = newURLAuthorizer(t, app, auth.URLAuthorizerOptions{Next: denyAll{nil}})
@@ -254,7 +261,7 @@ func TestURLAuthorizerNext(t *testing.T) {
 	}
 }
 
-// TestURLAuthorizerOverHTTP has a real server, whose redirect is not followed.
+// TestURLAuthorizerOverHTTP uses a real server, whose redirect is not followed.
 func TestURLAuthorizerOverHTTP(t *testing.T) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /ask", func(w http.ResponseWriter, r *http.Request) {
@@ -274,8 +281,10 @@ func TestURLAuthorizerOverHTTP(t *testing.T) {
 	for _, c := range []struct {
 		path, topic string
 		want        error
-	}{{"/ask", "a", nil}, {"/ask", "b", errs.ErrForbidden}, {"/away", "a", errs.ErrUnavailable}, {"/none", "a", errs.ErrUnavailable}} {
-		a, err := auth.NewURLAuthorizer(auth.URLAuthorizerOptions{URL: server.URL + c.path, HTTPClient: server.Client()})
+	}{{"/ask", "a", nil}, {"/ask", "b", errs.ErrForbidden}, {"/away", "a", errs.ErrUnavailable},
+		{"/none", "a", errs.ErrUnavailable}} {
+		a, err := auth.NewURLAuthorizer(auth.URLAuthorizerOptions{URL: server.URL + c.path,
+			HTTPClient: server.Client()})
 		must(err)
 		if err := a.Authorize(t.Context(), identity("ada", nil), c.topic, "publish"); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v", c.path, err)
@@ -284,7 +293,8 @@ func TestURLAuthorizerOverHTTP(t *testing.T) {
 	server.Close()
 	a, err := auth.NewURLAuthorizer(auth.URLAuthorizerOptions{URL: server.URL + "/ask"})
 	must(err)
-	if err := a.Authorize(t.Context(), identity("ada", nil), "a", "publish"); !errors.Is(err, errs.ErrUnavailable) || strings.Contains(err.Error(), "127.0.0.1") {
+	if err := a.Authorize(t.Context(), identity("ada", nil), "a", "publish"); !errors.Is(err, errs.ErrUnavailable) ||
+		strings.Contains(err.Error(), "127.0.0.1") {
 		t.Errorf("a server that is gone: %v", err)
 	}
 }
@@ -297,7 +307,7 @@ func TestNewURLAuthorizerRefuses(t *testing.T) {
 	}
 }
 
-// TestURLAuthorizerLoad: many questions at once, for the race detector.
+// TestURLAuthorizerLoad asks many questions concurrently, for the race detector.
 func TestURLAuthorizerLoad(t *testing.T) {
 	app := &application{answer: func(n int, _ context.Context) (int, string) {
 		return 200, fmt.Sprintf(`{"allowed":%t,"ttl":%d}`, true, n%3)
@@ -307,7 +317,8 @@ func TestURLAuthorizerLoad(t *testing.T) {
 	for g := range 8 {
 		wg.Go(func() {
 			for i := range 100 {
-				if err := a.Authorize(t.Context(), identity("ada", nil), string(bytes.Repeat([]byte("a"), 1+(g+i)%16)), "publish"); err != nil {
+				if err := a.Authorize(t.Context(), identity("ada", nil), string(bytes.Repeat([]byte("a"), 1+(g+i)%16)),
+					"publish"); err != nil {
 					t.Error(err)
 				}
 			}

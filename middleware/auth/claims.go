@@ -11,21 +11,20 @@ import (
 	"github.com/duckwire/duckwire/hub/rights"
 )
 
-// maxClaim is how long a user's or a token's id may be, in bytes.
+// maxClaim is the maximum length of a user's or a token's id, in bytes.
 const maxClaim = 255
 
-// maxTime is the end of the year 9999. Beyond it times cannot be written; and who puts milliseconds into exp lands
-// there.
+// maxTime is the end of the year 9999. Later times cannot be formatted, and result from an exp in milliseconds.
 const maxTime = 253402300799
 
-// identityOf reads the claims of a token whose signature is good.
+// identityOf reads the claims of a token whose signature is valid.
 func (v *Verifier) identityOf(claims jwt.MapClaims) (*rights.Identity, error) {
 	id := &rights.Identity{}
 	var err error
 	if id.Expires, err = v.expiry(claims); err != nil {
 		return nil, err
 	}
-	if iat, _ := claims.GetIssuedAt(); iat != nil { // one that is no number was refused before
+	if iat, _ := claims.GetIssuedAt(); iat != nil { // the parser rejects one that is not a number
 		id.Issued = iat.Time
 	}
 	if id.User, err = subject(claims); err != nil {
@@ -39,14 +38,14 @@ func (v *Verifier) identityOf(claims jwt.MapClaims) (*rights.Identity, error) {
 		return nil, err
 	}
 	if id.Caps, err = rights.ParseCaps(raw, id.User); err != nil {
-		// Not wrapped: the request itself is valid.
+		// Not wrapped: err matches errs.ErrInvalid, but the request itself is valid.
 		return nil, &TokenError{Reason: "token has bad capabilities: " + err.Error()}
 	}
 	return id, nil
 }
 
-// expiry returns exp. It holds without leeway (the library's is for clocks that are ahead): a connection is ended
-// at exp, and coming back must then fail, not start a circle (sse.md 5.6).
+// expiry returns exp. It is checked without leeway (the library's leeway is for nbf and iat): a connection is closed at
+// exp, and a reconnect must then fail, otherwise the client would reconnect in a loop (sse.md 5.6).
 func (v *Verifier) expiry(claims jwt.MapClaims) (time.Time, error) {
 	exp, err := claims.GetExpirationTime()
 	switch {
@@ -60,7 +59,7 @@ func (v *Verifier) expiry(claims jwt.MapClaims) (time.Time, error) {
 	return exp.Time, nil
 }
 
-// subject returns the user. RubberDuck writes user?id=UUID.
+// subject returns the user. RubberDuck's tokens have the form user?id=UUID.
 func subject(claims jwt.MapClaims) (string, error) {
 	sub, err := stringClaim(claims, "sub")
 	if err != nil {
@@ -75,7 +74,7 @@ func subject(claims jwt.MapClaims) (string, error) {
 	return sub, nil
 }
 
-// stringClaim returns a claim that may be missing, but must be a short plain string where it is there.
+// stringClaim returns an optional claim that must be a short string without control characters.
 func stringClaim(claims jwt.MapClaims, name string) (string, error) {
 	value, ok := claims[name]
 	if !ok {
@@ -93,7 +92,7 @@ func stringClaim(claims jwt.MapClaims, name string) (string, error) {
 	return s, nil
 }
 
-// capsClaim turns the claim's JSON into what ParseCaps takes. No claim is no capabilities.
+// capsClaim converts the claim's JSON to the argument of ParseCaps. A missing claim gives no capabilities.
 func capsClaim(value any) (map[string][]string, error) {
 	if value == nil {
 		return nil, nil
@@ -118,7 +117,7 @@ func capsClaim(value any) (map[string][]string, error) {
 	return caps, nil
 }
 
-// isUUID checks the form of RFC 9562 §4, whatever the version.
+// isUUID reports whether s has the form of RFC 9562 §4, in any version.
 func isUUID(s string) bool {
 	if len(s) != 36 {
 		return false

@@ -10,23 +10,23 @@ import (
 	"github.com/duckwire/duckwire/middleware"
 )
 
-// TokenCookie is the cookie that a token may travel in.
+// TokenCookie is the name of the cookie that may contain a token.
 const TokenCookie = "duckwire_token"
 
-// Options say where tokens may come from.
+// Options configure Authenticate and Sockets.
 type Options struct {
-	// AllowedOrigins are origins whose pages may use the cookie, beside those of the server's own host. "*" counts for
-	// nothing here.
+	// AllowedOrigins are the origins whose pages may use the cookie, in addition to the server's own host. "*" does not
+	// allow the cookie for any origin.
 	AllowedOrigins []string
-	Failures       *Failures // counts the refusals; nil: not counted
+	Failures       *Failures // limits failed attempts; nil: no limit
 }
 
 // credentials finds the token of a request.
 type credentials struct{ allowed *middleware.Origins }
 
-// find returns the one credential that counts, in the order Authorization: Bearer, cookie, ?token=, ?api_key=.
-// Others are not even looked at: a bad one never falls back to the next. "" is none at all. Errors: a *TokenError
-// for what is ambiguous or empty, one that matches errs.ErrForbidden for a cookie that the page may not use.
+// find returns the request's credential: the first of Authorization: Bearer, cookie, ?token=, ?api_key=. An invalid
+// credential does not fall back to the next. "" means that there is none. Errors: a *TokenError if the credential is
+// ambiguous or empty, one that matches errs.ErrForbidden for a cookie that the page may not use.
 func (c *credentials) find(r *http.Request, query queryCredentials) (string, error) {
 	token, ok, err := bearerToken(r.Header)
 	if ok || err != nil {
@@ -39,7 +39,7 @@ func (c *credentials) find(r *http.Request, query queryCredentials) (string, err
 		if refused = c.checkCookie(r); refused == nil {
 			return token, nil
 		}
-		// Browsers add cookies by themselves: one that may not be used is as good as not sent.
+		// Browsers add cookies automatically, so the request may still have another credential.
 	}
 	for _, values := range [][]string{query.token, query.apiKey} {
 		switch {
@@ -54,8 +54,7 @@ func (c *credentials) find(r *http.Request, query queryCredentials) (string, err
 	return "", refused
 }
 
-// bearerToken reads the Authorization header (RFC 6750 §2.1). Another scheme, such as Basic for a proxy in front,
-// is none of ours.
+// bearerToken reads the Authorization header (RFC 6750 §2.1). Other schemes, such as Basic for a proxy, are ignored.
 func bearerToken(h http.Header) (token string, ok bool, err error) {
 	values := h.Values("Authorization")
 	if len(values) > 1 {
@@ -74,8 +73,8 @@ func bearerToken(h http.Header) (token string, ok bool, err error) {
 	return token, true, nil
 }
 
-// cookieToken reads the cookie. Two that differ are refused: another host of the same site can add one, and which
-// comes first is its choice.
+// cookieToken reads the cookie. Two different ones are rejected: another host of the same site can add one, and can
+// choose which comes first.
 func cookieToken(r *http.Request) (token string, ok bool, err error) {
 	for _, cookie := range r.CookiesNamed(TokenCookie) {
 		if ok && cookie.Value != token {
@@ -89,10 +88,10 @@ func cookieToken(r *http.Request) (token string, ok bool, err error) {
 	return token, ok, nil
 }
 
-// checkCookie returns nil if the request comes from a page that may use the cookie: one of our own host or of an
-// allowed origin, by its Origin header or, where that is missing, by Sec-Fetch-Site. With neither (no browser, or
-// an old one) only requests that change nothing pass: browsers that old still send an Origin with what could forge
-// a change and be read.
+// checkCookie returns nil if the request comes from a page that may use the cookie: one of the server's own host or of
+// an allowed origin, according to Origin or, if that is missing, Sec-Fetch-Site. Without both (not a browser, or an old
+// one) only GET and HEAD are allowed: old browsers, too, send an Origin with cross-site requests whose response a page
+// could read.
 func (c *credentials) checkCookie(r *http.Request) error {
 	origin, site := r.Header.Values("Origin"), r.Header.Get("Sec-Fetch-Site")
 	switch {
@@ -116,8 +115,8 @@ func (c *credentials) checkCookie(r *http.Request) error {
 // queryCredentials are the credentials of a query.
 type queryCredentials struct{ token, apiKey []string }
 
-// takeQueryCredentials separates the credentials of a raw query from the rest, which stays as it was written. Like
-// net/url, it knows only & as a separator.
+// takeQueryCredentials separates the credentials in a raw query from the rest, which is unchanged. Like net/url, it
+// only treats & as a separator.
 func takeQueryCredentials(raw string) (rest string, c queryCredentials) {
 	if raw == "" {
 		return "", c
@@ -136,7 +135,7 @@ func takeQueryCredentials(raw string) (rest string, c queryCredentials) {
 		}
 		plain, err := url.QueryUnescape(value)
 		if err != nil {
-			plain = "" // an empty token is an error in its turn
+			plain = "" // find rejects an empty token
 		}
 		*into = append(*into, plain)
 	}

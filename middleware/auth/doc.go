@@ -1,10 +1,10 @@
-// Package auth finds out who a request comes from, and asks an application what that user may do.
+// Package auth authenticates requests, and authorizes actions by asking an application.
 //
-// A Verifier says whose a token or an API key is: JWTs of a shared secret, of public keys, or of a key set that is
-// fetched (JWKS). Authenticate is the middleware that lets requests with a valid credential through, and Sockets
-// does the same for handshakes of sockets. A URLAuthorizer asks an application over HTTP what the token itself does
-// not allow. Failures limits the refusals of one address.
+// A Verifier validates API keys and JWTs, which are signed with a shared secret, with static public keys, or with keys
+// that are fetched (JWKS). Authenticate is the middleware that requires a valid credential, and Sockets does the same
+// for socket handshakes. A URLAuthorizer asks an application over HTTP about actions that the token does not allow.
+// Failures limits failed attempts per address.
 //
-// The package needs the model of rights only: identities, capabilities, authorizers and revocations. It knows no
-// streams and no topics' contents.
+// The package depends on hub/rights only: identities, capabilities, authorizers and revocations. It does not depend on
+// topics or streams.
 package auth

@@ -10,7 +10,7 @@ import (
 	"github.com/duckwire/duckwire/middleware/auth"
 )
 
-// FuzzVerify: whatever it is, it is refused; what is not made by the holder of the secret cannot come through.
+// FuzzVerify: any input is rejected, since nobody but the holder of the secret can create a valid token.
 func FuzzVerify(f *testing.F) {
 	good := hs256(claims(nil))
 	f.Add(good[:len(good)-1])
@@ -30,7 +30,8 @@ func FuzzVerify(f *testing.F) {
 	})
 }
 
-// FuzzAuthenticateQuery: behind Authenticate the query has no credential, and whatever else net/url reads in it.
+// FuzzAuthenticateQuery: after Authenticate the query has no credential, and all other parameters that net/url reads in
+// it.
 func FuzzAuthenticateQuery(f *testing.F) {
 	f.Add("a=1&b=2")
 	f.Add("a&&=&%zz=1&c=%C3%A9")
@@ -53,7 +54,7 @@ func FuzzAuthenticateQuery(f *testing.F) {
 	})
 }
 
-// FuzzParseAPIKeys: keys are whole or there are none, and errors never quote a long entry.
+// FuzzParseAPIKeys returns complete keys or an error, and errors never quote a long entry.
 func FuzzParseAPIKeys(f *testing.F) {
 	f.Add("ci=sha256:" + strings.Repeat("ab", 32) + ";code:*=publish|queue")
 	f.Add(apiKey + "\n" + apiKey)

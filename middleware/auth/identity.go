@@ -10,14 +10,14 @@ import (
 
 type identityKey struct{}
 
-// IdentityFrom returns who the request comes from, or nil where nobody was authenticated.
+// IdentityFrom returns the identity of an authenticated request, or nil.
 func IdentityFrom(ctx context.Context) *rights.Identity {
 	id, _ := ctx.Value(identityKey{}).(*rights.Identity)
 	return id
 }
 
-// WithIdentity returns a shallow copy of r that comes from id, and tells the access log. It is for handlers that
-// authenticate by themselves, such as sockets, and for tests.
+// WithIdentity returns a shallow copy of r with the identity in its context, and sets the user in the access log. It is
+// for handlers that authenticate by themselves, such as sockets, and for tests.
 func WithIdentity(r *http.Request, id *rights.Identity) *http.Request {
 	middleware.Welcome(r.Context())
 	middleware.NoteUser(r.Context(), id.User)

@@ -19,28 +19,28 @@ import (
 
 // When the key set is fetched.
 const (
-	jwksInterval   = 10 * time.Minute // as long as all goes well, ±10 %
-	jwksFirstRetry = time.Second      // after a failed fetch, doubling …
-	jwksLastRetry  = time.Minute      // … up to this
+	jwksInterval   = 10 * time.Minute // after a successful fetch, ±10 %
+	jwksFirstRetry = time.Second      // after a failed fetch, doubling
+	jwksLastRetry  = time.Minute      // up to this
 	jwksTimeout    = 10 * time.Second // of one fetch
-	jwksAskEvery   = 30 * time.Second // for keys that are not in the set: at most one fetch each,
-	jwksAskBurst   = 2                // and so many at once
+	jwksAskEvery   = 30 * time.Second // for unknown keys: at most one fetch in this time on average
+	jwksAskBurst   = 2                // and this many at once
 )
 
 var errKeysUnavailable = fmt.Errorf("the keys that tokens are signed with cannot be fetched now: %w",
 	errs.ErrUnavailable)
 
-// errAskedEnough is for an unknown key when the set was fetched a moment ago.
+// errAskedEnough is returned for an unknown key if fetches for unknown keys are over their limit.
 var errAskedEnough = errors.New("the key set was just fetched")
 
-// jwks keeps the keys of a JWKS URL (RFC 7517 §5). One goroutine, run, does every fetch: in turn, and when a token
-// names a key that the set does not have. Such questions share one fetch and are limited, as anyone can make up a
-// name. A fetch brings every new key, whatever name it was made for, so a flood of made-up names delays a real
-// rotation by at most jwksAskEvery.
+// jwks caches the keys of a JWKS URL (RFC 7517 §5). One goroutine, run, does every fetch: periodically, and when a
+// token names an unknown key. Concurrent requests for unknown keys share one fetch, and these fetches are rate-limited,
+// as anyone can invent key ids. A fetch gets all new keys, so a flood of invented ids delays a real key rotation by at
+// most jwksAskEvery.
 //
-// The set of keyfunc and jwkset's own HTTP storage were not used, only jwkset's parser: their wait for the limiter
-// also bounds the fetch behind it, their refresh goroutine cannot be waited for, one unusable key fails a whole
-// set, and a token without a key id skips the checks of use and alg.
+// Only jwkset's parser is used, and not keyfunc or jwkset's HTTP storage: their rate limiter's wait also bounds the
+// fetch behind it, one cannot wait for their refresh goroutine to end, one unusable key fails the whole set, and a
+// token without a key id skips the checks of use and alg.
 type jwks struct {
 	url    string
 	client *http.Client
@@ -50,14 +50,14 @@ type jwks struct {
 	set   atomic.Pointer[[]publicKey] // nil: never fetched
 	fresh atomic.Bool                 // the last fetch succeeded
 
-	asks chan *jwksFetch // to run; at most one is under way
+	asks chan *jwksFetch // requests to run; at most one at a time
 
 	mu      sync.Mutex
 	limiter *rate.Limiter
-	current *jwksFetch // asked for and not done yet
+	current *jwksFetch // requested and not finished yet; nil: none
 }
 
-// jwksFetch is one fetch that several may wait for. err is set before done is closed.
+// jwksFetch is one fetch that several callers may wait for. err is set before done is closed.
 type jwksFetch struct {
 	done chan struct{}
 	err  error
@@ -66,7 +66,8 @@ type jwksFetch struct {
 func newJWKS(ctx context.Context, rawURL string, client *http.Client, logger *slog.Logger) (*jwks, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") {
-		return nil, errors.New("JWKS URL: must be an absolute http or https URL") // not quoted: it may hold a password
+		// not quoted: it may contain a password
+		return nil, errors.New("JWKS URL: must be an absolute http or https URL")
 	}
 	if client == nil {
 		client = &http.Client{CheckRedirect: secureRedirect}
@@ -76,13 +77,13 @@ func newJWKS(ctx context.Context, rawURL string, client *http.Client, logger *sl
 		url: rawURL, client: client, logger: logger.With(slog.String("jwks_url", u.Redacted())), ctx: ctx,
 		asks:    make(chan *jwksFetch, 1),
 		limiter: rate.NewLimiter(rate.Every(jwksAskEvery), jwksAskBurst),
-		current: first, // who comes before the first fetch is done waits for it
+		current: first, // callers wait for the first fetch
 	}
 	j.asks <- first
 	return j, nil
 }
 
-// secureRedirect follows few redirects, and none from https to http.
+// secureRedirect allows three redirects, and none from https to http.
 func secureRedirect(r *http.Request, via []*http.Request) error {
 	switch {
 	case len(via) > 3:
@@ -128,7 +129,7 @@ func (j *jwks) finish(f *jwksFetch, err error) {
 	close(f.done)
 }
 
-// fetch gets the set once. On an error the old one stays.
+// fetch fetches the set once. On an error the old set remains.
 func (j *jwks) fetch() error {
 	ctx, cancel := context.WithTimeout(j.ctx, jwksTimeout)
 	defer cancel()
@@ -151,7 +152,7 @@ func (j *jwks) fetch() error {
 	return nil
 }
 
-// ask has the set fetched anew and waits for it. Errors: errAskedEnough, ctx's, or that of the fetch.
+// ask requests a fetch and waits for it. It returns errAskedEnough, ctx's error, or that of the fetch.
 func (j *jwks) ask(ctx context.Context) error {
 	j.mu.Lock()
 	f := j.current
@@ -175,8 +176,8 @@ func (j *jwks) ask(ctx context.Context) error {
 	}
 }
 
-// find returns the keys for a token's alg and kid. A token without a kid may be signed with any key of its
-// algorithm. An unknown kid has the set fetched anew, if that was not done a moment ago.
+// find returns the keys for a token's alg and kid. A token without a kid may be signed with any key of its algorithm.
+// An unknown kid triggers a fetch, within the rate limit.
 func (j *jwks) find(ctx context.Context, alg, kid string) ([]publicKey, error) {
 	if keys := j.match(alg, kid); len(keys) > 0 || (kid == "" && j.set.Load() != nil) {
 		return keys, nil
@@ -186,13 +187,13 @@ func (j *jwks) find(ctx context.Context, alg, kid string) ([]publicKey, error) {
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	case j.set.Load() == nil, err != nil && !j.fresh.Load():
-		// The key may be good: that is for its issuer to say, who cannot be asked.
+		// The key may be valid, but the issuer cannot be asked.
 		return nil, errKeysUnavailable
 	}
 	return j.match(alg, kid), nil
 }
 
-// match looks the keys up as they are.
+// match looks up keys in the current set.
 func (j *jwks) match(alg, kid string) []publicKey {
 	set := j.set.Load()
 	if set == nil {
@@ -207,7 +208,7 @@ func (j *jwks) match(alg, kid string) []publicKey {
 	return found
 }
 
-// ready tells whether the set was ever fetched.
+// ready returns nil if the set was ever fetched.
 func (j *jwks) ready() error {
 	if j.set.Load() == nil {
 		return errKeysUnavailable

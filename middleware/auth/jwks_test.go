@@ -48,7 +48,8 @@ func (i *issuer) RoundTrip(r *http.Request) (*http.Response, error) {
 	if status == 0 {
 		status = http.StatusOK
 	}
-	return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(string(body))), Request: r}, nil
+	return &http.Response{StatusCode: status, Header: http.Header{},
+		Body: io.NopCloser(strings.NewReader(string(body))), Request: r}, nil
 }
 
 func (i *issuer) set(f func()) {
@@ -65,7 +66,7 @@ func (i *issuer) count() int {
 
 func (i *issuer) client() *http.Client { return &http.Client{Transport: i} }
 
-// bubbleVerifier runs on the bubble's clock.
+// bubbleVerifier uses the bubble's clock.
 func bubbleVerifier(t *testing.T, i *issuer) *auth.Verifier {
 	return newVerifier(t, auth.VerifierOptions{JWKSURL: jwksURL, HTTPClient: i.client(), Now: time.Now})
 }
@@ -105,24 +106,25 @@ func TestJWKSEachAlgorithm(t *testing.T) {
 	})
 }
 
-// TestJWKSRotation: a new key works at once, an old one until the set is fetched without it.
+// TestJWKSRotation: a new key works immediately, and an old one until the set is fetched without it.
 func TestJWKSRotation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := newEdSigner(), newEdSigner()
-		i := &issuer{body: keySet(a.jwk("a", nil)), delay: 300 * time.Millisecond} // slower than keyfunc's wait would bear
+		// slower than keyfunc's wait would bear
+		i := &issuer{body: keySet(a.jwk("a", nil)), delay: 300 * time.Millisecond}
 		v := bubbleVerifier(t, i)
 		wantVerify(t, v, a.sign(bubbleClaims(), kid("a")), nil)
 		i.set(func() { i.body = keySet(b.jwk("b", nil)) })
 		wantVerify(t, v, b.sign(bubbleClaims(), kid("b")), nil)
 		wantVerify(t, v, a.sign(bubbleClaims(), kid("a")), errs.ErrUnauthenticated)
-		// A key that is only taken away goes with the next regular fetch.
+		// A key that was only removed is rejected after the next regular fetch.
 		i.set(func() { i.body = keySet() })
 		time.Sleep(12 * time.Minute)
 		wantVerify(t, v, b.sign(bubbleClaims(), kid("b")), errs.ErrUnauthenticated)
 	})
 }
 
-// TestJWKSForgedKeyIDs: a flood of made-up key ids costs few fetches, and delays a real rotation by 30 s at most.
+// TestJWKSForgedKeyIDs: a flood of invented key ids causes few fetches, and delays a real rotation by at most 30 s.
 func TestJWKSForgedKeyIDs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b, forger := newEdSigner(), newEdSigner(), newEdSigner()
@@ -158,7 +160,7 @@ func TestJWKSForgedKeyIDs(t *testing.T) {
 	})
 }
 
-// TestJWKSSharedFetch: whoever asks while a fetch is under way waits for that one.
+// TestJWKSSharedFetch: callers during a fetch wait for that fetch.
 func TestJWKSSharedFetch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newEdSigner()
@@ -173,17 +175,19 @@ func TestJWKSSharedFetch(t *testing.T) {
 		if n := i.count(); n != 1 {
 			t.Errorf("%d fetches", n)
 		}
-		// A caller that goes away does not wait, nor does it end the fetch for others.
+		// A caller whose context ends does not wait, and does not end the fetch for others.
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 		defer cancel()
 		start := time.Now()
-		if _, err := v.Verify(ctx, a.sign(bubbleClaims(), kid("b"))); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != 10*time.Millisecond {
+		if _, err := v.Verify(ctx, a.sign(bubbleClaims(), kid("b"))); !errors.Is(err, context.DeadlineExceeded) ||
+			time.Since(start) != 10*time.Millisecond {
 			t.Errorf("got %v after %s", err, time.Since(start))
 		}
 	})
 }
 
-// TestJWKSDownAtStart: no error, not ready, tokens are told to come back; then it heals by itself.
+// TestJWKSDownAtStart: the verifier is created but not ready, and tokens get errs.ErrUnavailable, until a fetch
+// succeeds.
 func TestJWKSDownAtStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newEdSigner()
@@ -206,7 +210,7 @@ func TestJWKSDownAtStart(t *testing.T) {
 			t.Errorf("ready: %v", err)
 		}
 		wantVerify(t, v, token, nil)
-		// An outage later on: known keys go on, unknown ones cannot be judged.
+		// During a later outage known keys work, and unknown ones get errs.ErrUnavailable.
 		i.set(func() { i.down = true })
 		time.Sleep(time.Hour)
 		wantVerify(t, v, token, nil)
@@ -226,12 +230,12 @@ func TestJWKSHanging(t *testing.T) {
 		if d := time.Since(start); d > 11*time.Second {
 			t.Errorf("waited %s", d)
 		}
-		v.Close() // within a fetch: waits for the goroutine, which the bubble checks
+		v.Close() // during a fetch: it waits for the goroutine, which the bubble checks
 		wantVerify(t, v, newEdSigner().sign(bubbleClaims(), kid("a")), errs.ErrUnavailable)
 	})
 }
 
-// TestJWKSAnswers is the table of what comes from the URL. An unusable answer leaves the verifier not ready.
+// TestJWKSAnswers tests responses of the URL. After an unusable response the verifier is not ready.
 func TestJWKSAnswers(t *testing.T) {
 	a := newEdSigner()
 	big := make([]byte, 1<<20)
@@ -274,8 +278,8 @@ func TestJWKSAnswers(t *testing.T) {
 	}
 }
 
-// TestJWKSKeyMembers: use, key_ops and alg count, also for tokens without a kid; symmetric, short and damaged keys
-// are never used and spoil nothing.
+// TestJWKSKeyMembers: use, key_ops and alg are checked, also for tokens without a kid; symmetric, short and damaged
+// keys are skipped, and do not affect others.
 func TestJWKSKeyMembers(t *testing.T) {
 	a, rs := signers()["ES256"], signers()["RS256"]
 	small := newRSASigner(1024)
@@ -284,27 +288,30 @@ func TestJWKSKeyMembers(t *testing.T) {
 		by   signer
 		want bool
 	}{
-		"plain":                {a.jwk("k", nil), a, true},
-		"without a use":        {a.jwk("k", map[string]any{"use": ""}), a, true},
-		"for encryption":       {a.jwk("k", map[string]any{"use": "enc"}), a, false},
-		"of an unknown use":    {a.jwk("k", map[string]any{"use": "x"}), a, false},
-		"its own alg":          {a.jwk("k", map[string]any{"alg": "ES256"}), a, true},
-		"another alg":          {a.jwk("k", map[string]any{"alg": "ES384"}), a, false},
-		"an alg for HMAC":      {a.jwk("k", map[string]any{"alg": "HS256"}), a, false},
-		"RSA for PS256":        {rs.jwk("k", map[string]any{"alg": "PS256"}), rs, false},
-		"RSA for RS256":        {rs.jwk("k", map[string]any{"alg": "RS256"}), rs, true},
-		"to verify":            {a.jwk("k", map[string]any{"key_ops": []string{"verify"}}), a, true},
-		"to wrap keys":         {a.jwk("k", map[string]any{"key_ops": []string{"wrapKey"}}), a, false},
-		"short RSA":            {small.jwk("k", nil), small, false},
-		"off its curve":        {a.jwk("k", map[string]any{"x": "AAAA"}), a, false},
-		"the named Ed25519":    {signers()["EdDSA"].jwk("k", map[string]any{"alg": "Ed25519"}), signers()["EdDSA"], true},
-		"a certificate's URL":  {a.jwk("k", map[string]any{"x5u": "http://elsewhere.invalid/"}), a, false},
-		"symmetric, so no ECs": {map[string]any{"kty": "oct", "kid": "k", "k": b64(string(secret)), "alg": "HS256"}, a, false},
+		"plain":             {a.jwk("k", nil), a, true},
+		"without a use":     {a.jwk("k", map[string]any{"use": ""}), a, true},
+		"for encryption":    {a.jwk("k", map[string]any{"use": "enc"}), a, false},
+		"of an unknown use": {a.jwk("k", map[string]any{"use": "x"}), a, false},
+		"its own alg":       {a.jwk("k", map[string]any{"alg": "ES256"}), a, true},
+		"another alg":       {a.jwk("k", map[string]any{"alg": "ES384"}), a, false},
+		"an alg for HMAC":   {a.jwk("k", map[string]any{"alg": "HS256"}), a, false},
+		"RSA for PS256":     {rs.jwk("k", map[string]any{"alg": "PS256"}), rs, false},
+		"RSA for RS256":     {rs.jwk("k", map[string]any{"alg": "RS256"}), rs, true},
+		"to verify":         {a.jwk("k", map[string]any{"key_ops": []string{"verify"}}), a, true},
+		"to wrap keys":      {a.jwk("k", map[string]any{"key_ops": []string{"wrapKey"}}), a, false},
+		"short RSA":         {small.jwk("k", nil), small, false},
+		"off its curve":     {a.jwk("k", map[string]any{"x": "AAAA"}), a, false},
+		"the named Ed25519": {signers()["EdDSA"].jwk("k", map[string]any{"alg": "Ed25519"}), signers()["EdDSA"],
+			true},
+		"a certificate's URL": {a.jwk("k", map[string]any{"x5u": "http://elsewhere.invalid/"}), a, false},
+		"symmetric, so no ECs": {map[string]any{"kty": "oct", "kid": "k", "k": b64(string(secret)), "alg": "HS256"}, a,
+			false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				other := newEdSigner()
-				v := bubbleVerifier(t, &issuer{body: keySet(c.key, map[string]any{"kty": "EC"}, other.jwk("other", nil))})
+				v := bubbleVerifier(t, &issuer{body: keySet(c.key, map[string]any{"kty": "EC"},
+					other.jwk("other", nil))})
 				var want error = errs.ErrUnauthenticated
 				if c.want {
 					want = nil
@@ -312,18 +319,20 @@ func TestJWKSKeyMembers(t *testing.T) {
 				wantVerify(t, v, c.by.sign(bubbleClaims(), kid("k")), want)
 				wantVerify(t, v, c.by.sign(bubbleClaims(), nil), want)
 				wantVerify(t, v, other.sign(bubbleClaims(), kid("other")), nil)
-				wantVerify(t, v, signWith(jwt.SigningMethodHS256, secret, bubbleClaims(), kid("k")), errs.ErrUnauthenticated)
+				wantVerify(t, v, signWith(jwt.SigningMethodHS256, secret, bubbleClaims(), kid("k")),
+					errs.ErrUnauthenticated)
 			})
 		})
 	}
 }
 
-// TestJWKSAndPublicKey: a token of the configured key has nothing fetched, whatever its kid.
+// TestJWKSAndPublicKey: a token of the configured key does not cause a fetch, whatever its kid.
 func TestJWKSAndPublicKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := newEdSigner(), newEdSigner()
 		i := &issuer{down: true}
-		v := newVerifier(t, auth.VerifierOptions{JWKSURL: jwksURL, HTTPClient: i.client(), PublicKeyPEM: a.pem(), Now: time.Now})
+		v := newVerifier(t, auth.VerifierOptions{JWKSURL: jwksURL, HTTPClient: i.client(), PublicKeyPEM: a.pem(),
+			Now: time.Now})
 		synctest.Wait()
 		for range 10 {
 			wantVerify(t, v, a.sign(bubbleClaims(), kid("local")), nil)
@@ -335,7 +344,7 @@ func TestJWKSAndPublicKey(t *testing.T) {
 	})
 }
 
-// TestJWKSOverHTTP is the same with a real server, and with a redirect that must not be followed.
+// TestJWKSOverHTTP uses a real server, with a redirect that must not be followed.
 func TestJWKSOverHTTP(t *testing.T) {
 	a := newEdSigner()
 	secure := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -358,7 +367,7 @@ func TestJWKSOverHTTP(t *testing.T) {
 	}
 }
 
-// TestJWKSLogsNoPassword: the URL may hold one.
+// TestJWKSLogsNoPassword: the URL may contain a password, which must not be logged.
 func TestJWKSLogsNoPassword(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log strings.Builder

@@ -18,7 +18,8 @@ const (
 	maxJWKSKeys  = 256
 )
 
-// fetchKeySet gets a key set over HTTP. It also returns why keys of it are not used, a line each.
+// fetchKeySet fetches a key set over HTTP. It also returns the reasons why some of its keys are not used, one line
+// each.
 func fetchKeySet(ctx context.Context, client *http.Client, url string) ([]publicKey, []string, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -40,8 +41,8 @@ func fetchKeySet(ctx context.Context, client *http.Client, url string) ([]public
 	return parseKeySet(body)
 }
 
-// parseKeySet reads a JWK Set (RFC 7517 §5): keys for signatures, of the types that newPublicKey knows. Others,
-// symmetric ones first of all, are skipped, as §5 asks for, and told in the second value.
+// parseKeySet parses a JWK Set (RFC 7517 §5). It returns the keys for signatures, of the types that newPublicKey
+// supports. Others, in particular symmetric keys, are skipped, as §5 requires, with a reason in skipped.
 func parseKeySet(body []byte) (keys []publicKey, skipped []string, err error) {
 	if len(body) > maxJWKSBytes {
 		return nil, nil, fmt.Errorf("the key set has more than %d bytes", maxJWKSBytes)
@@ -50,7 +51,8 @@ func parseKeySet(body []byte) (keys []publicKey, skipped []string, err error) {
 		Keys []json.RawMessage `json:"keys"`
 	}
 	if err := json.Unmarshal(body, &set); err != nil {
-		return nil, nil, errors.New("the answer is no JSON object") // the library's text may quote it
+		// not wrapped: the library's text may quote the body
+		return nil, nil, errors.New("the answer is no JSON object")
 	}
 	switch {
 	case set.Keys == nil:
@@ -69,8 +71,7 @@ func parseKeySet(body []byte) (keys []publicKey, skipped []string, err error) {
 	return keys, skipped, nil
 }
 
-// parseJWK reads one key (RFC 7517 §4). Its use, key_ops and alg must be those of a key that verifies our
-// signatures, where it has them.
+// parseJWK parses one key (RFC 7517 §4). If it has use, key_ops or alg, these must allow the key to verify signatures.
 func parseJWK(raw json.RawMessage) (publicKey, error) {
 	jwk, err := jwkset.NewJWKFromRawJSON(raw, jwkset.JWKMarshalOptions{}, jwkset.JWKValidateOptions{})
 	if err != nil {
@@ -90,7 +91,7 @@ func parseJWK(raw json.RawMessage) (publicKey, error) {
 	if err != nil {
 		return publicKey{}, err
 	}
-	// RFC 9864 also calls it Ed25519.
+	// RFC 9864 also names EdDSA with this curve Ed25519.
 	if alg := m.ALG.String(); alg != "" && alg != key.alg && !(alg == "Ed25519" && key.alg == "EdDSA") {
 		return publicKey{}, fmt.Errorf("its alg is %.20q", alg)
 	}

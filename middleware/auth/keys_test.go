@@ -30,7 +30,7 @@ var now = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
 var secret = []byte("a secret of more than thirty-two bytes")
 
-// signer is a key with the algorithm that goes with it.
+// signer is a key with its algorithm.
 type signer struct {
 	method jwt.SigningMethod
 	key    crypto.Signer
@@ -54,7 +54,7 @@ func newRSASigner(bits int) signer {
 	return signer{jwt.SigningMethodRS256, key}
 }
 
-// signers has one key of each kind; made once, as RSA keys take a while.
+// signers returns one key of each kind. They are generated once, since RSA keys take long.
 var signers = sync.OnceValue(func() map[string]signer {
 	return map[string]signer{
 		"RS256": newRSASigner(2048),
@@ -78,7 +78,7 @@ func (s signer) pem() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
 }
 
-// jwk returns the public key as a JWK, with more members over it.
+// jwk returns the public key as a JWK, with additional or replaced members.
 func (s signer) jwk(kid string, more map[string]any) map[string]any {
 	b64 := base64.RawURLEncoding.EncodeToString
 	m := map[string]any{"kid": kid, "use": "sig"}
@@ -99,7 +99,7 @@ func (s signer) jwk(kid string, more map[string]any) map[string]any {
 	return m
 }
 
-// sign makes a token with more header members.
+// sign creates a token with additional header members.
 func (s signer) sign(claims jwt.MapClaims, header map[string]any) string {
 	return signWith(s.method, s.key, claims, header)
 }
@@ -114,12 +114,12 @@ func signWith(method jwt.SigningMethod, key any, claims jwt.MapClaims, header ma
 	return text
 }
 
-// hs256 makes a token with the shared secret.
+// hs256 creates a token with the shared secret.
 func hs256(claims jwt.MapClaims) string {
 	return signWith(jwt.SigningMethodHS256, secret, claims, nil)
 }
 
-// claims are good ones, with others over them; nil takes one away.
+// claims returns valid claims with replacements; nil removes a claim.
 func claims(over jwt.MapClaims) jwt.MapClaims {
 	c := jwt.MapClaims{"sub": "ada", "exp": now.Add(time.Hour).Unix()}
 	for k, v := range over {
@@ -139,7 +139,7 @@ func keySet(keys ...map[string]any) []byte {
 	return b
 }
 
-// newVerifier fills in the tests' clock and a silent logger.
+// newVerifier creates a verifier with the tests' clock and a silent logger.
 func newVerifier(t testing.TB, o auth.VerifierOptions) *auth.Verifier {
 	t.Helper()
 	if o.Now == nil {
@@ -159,7 +159,7 @@ func newVerifier(t testing.TB, o auth.VerifierOptions) *auth.Verifier {
 func mustRSA(s signer) *rsa.PrivateKey  { return s.key.(*rsa.PrivateKey) }
 func mustEC(s signer) *ecdsa.PrivateKey { return s.key.(*ecdsa.PrivateKey) }
 
-// seen is a handler that keeps the query it is given.
+// seen is a handler that records its query.
 type seen struct{ query url.Values }
 
 func (s *seen) ServeHTTP(_ http.ResponseWriter, r *http.Request) { s.query = r.URL.Query() }

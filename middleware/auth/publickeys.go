@@ -11,11 +11,11 @@ import (
 	"fmt"
 )
 
-// minRSABits is the least size of an RSA key (RFC 7518 §3.3).
+// minRSABits is the minimum size of an RSA key (RFC 7518 §3.3).
 const minRSABits = 2048
 
-// publicKey is a key that tokens may be signed with. Each has one algorithm only, by its type, so that a token's
-// header never chooses how a key is used (RFC 8725 §3.1).
+// publicKey is a key that verifies tokens. Its type determines its only algorithm, so that a token's header cannot
+// choose how a key is used (RFC 8725 §3.1).
 type publicKey struct {
 	kid string // "" where it has none
 	alg string // RS256, ES256, ES384, ES512 or EdDSA
@@ -25,7 +25,7 @@ type publicKey struct {
 // publicAlgs are the algorithms that a publicKey may have.
 var publicAlgs = []string{"RS256", "ES256", "ES384", "ES512", "EdDSA"}
 
-// newPublicKey finds the key's algorithm. Other types, other curves and short RSA keys are errors.
+// newPublicKey determines the key's algorithm. Unsupported types and curves, and short RSA keys, are errors.
 func newPublicKey(kid string, key any) (publicKey, error) {
 	k := publicKey{kid: kid, key: key}
 	switch key := key.(type) {
@@ -36,7 +36,7 @@ func newPublicKey(kid string, key any) (publicKey, error) {
 		}
 		k.alg = "RS256"
 	case *ecdsa.PublicKey:
-		switch key.Curve.Params().BitSize { // RFC 7518 §3.4: the curve and the algorithm go together
+		switch key.Curve.Params().BitSize { // RFC 7518 §3.4: the curve determines the algorithm
 		case 256:
 			k.alg = "ES256"
 		case 384:
@@ -55,8 +55,8 @@ func newPublicKey(kid string, key any) (publicKey, error) {
 	return k, nil
 }
 
-// parsePublicKeys reads one or several PEM blocks: public keys (PKIX or PKCS #1) or certificates, of which only the
-// key counts, not how long they hold. Anything between and behind the blocks but white space is an error, and so is
+// parsePublicKeys parses one or more PEM blocks: public keys (PKIX or PKCS #1) or certificates, of which it only uses
+// the key and ignores the validity period. Anything but white space between and after the blocks is an error, and so is
 // a private key.
 func parsePublicKeys(text []byte) ([]publicKey, error) {
 	var keys []publicKey

@@ -9,25 +9,25 @@ import (
 	"github.com/duckwire/duckwire/middleware"
 )
 
-// Sockets finds out who opens a socket. Unlike Authenticate it is asked by the handler, because a socket's
-// credential may travel where no other request has one, and because a refusal looks different on each transport.
+// Sockets authenticates socket handshakes. Unlike Authenticate it is called by the handler, because a socket's
+// credential may be in other places, and because an error is answered differently on each transport.
 type Sockets struct {
 	verifier *Verifier
 	find     *credentials
 	failures *Failures
 }
 
-// NewSockets returns a SocketAuth. Pages of o.AllowedOrigins may open sockets, beside those of the server's own
-// host; "*" lets any page, but without the cookie.
+// NewSockets returns a Sockets. Pages of o.AllowedOrigins and of the server's own host may open sockets; "*" allows any
+// page, but without the cookie.
 func NewSockets(v *Verifier, o Options) *Sockets {
 	find := &credentials{allowed: middleware.NewOrigins(o.AllowedOrigins)}
 	return &Sockets{verifier: v, find: find, failures: o.Failures}
 }
 
-// Identify returns who opens the socket: by token where it is given (Phoenix's authToken), else by what
-// Authenticate looks at. A browser adds its Origin and no CORS rule protects a WebSocket, so that is checked first
-// (cross-site WebSocket hijacking). Errors: errs.ErrUnauthenticated, errs.ErrForbidden, errs.ErrLimited for too many
-// of these from one address, errs.ErrUnavailable.
+// Identify returns the identity that opens the socket: that of token if it is not empty (Phoenix's authToken),
+// otherwise that of the credentials that Authenticate reads. CORS does not protect WebSockets, so Origin is checked
+// first, against cross-site WebSocket hijacking. Errors: errs.ErrUnauthenticated, errs.ErrForbidden, errs.ErrLimited if
+// too many attempts from one address failed, errs.ErrUnavailable.
 func (a *Sockets) Identify(r *http.Request, token string) (*rights.Identity, error) {
 	id, err := a.identify(r, token)
 	if err != nil {
@@ -43,7 +43,7 @@ func (a *Sockets) identify(r *http.Request, token string) (*rights.Identity, err
 	}
 	if token == "" {
 		clean, query := withoutQueryCredentials(r)
-		if n := len(query.token); n > 1 { // of equal parameters Phoenix takes the last
+		if n := len(query.token); n > 1 { // Phoenix uses the last of several parameters of one name
 			query.token = query.token[n-1:]
 		}
 		var err error
@@ -57,7 +57,7 @@ func (a *Sockets) identify(r *http.Request, token string) (*rights.Identity, err
 	return a.verifier.Verify(r.Context(), token)
 }
 
-// checkOrigin returns nil for a request of no page, of a page of our own host, or of an allowed one.
+// checkOrigin returns nil for a request without an Origin, or with that of the server's own host or of an allowed page.
 func (a *Sockets) checkOrigin(r *http.Request) error {
 	origins := r.Header.Values("Origin")
 	if len(origins) == 0 {

@@ -8,13 +8,13 @@ import (
 	"github.com/duckwire/duckwire/hub/rights"
 )
 
-// tokenCacheSize is how many tokens are remembered.
+// tokenCacheSize is the maximum number of cached tokens.
 const tokenCacheSize = 10_000
 
-// tokenCache remembers tokens whose signature was valid, so that one which comes with each request is checked once:
-// the check is most of what a small append costs. It has hashes, not tokens. What can change is checked each time:
-// whether the token has expired, and whether the key set is still the one that it was checked with. The zero value
-// is ready. Safe for concurrent use.
+// tokenCache caches the identities of tokens whose signature was valid, so that a token which is sent with each request
+// is verified once: verification is most of the cost of a small append. It stores hashes of tokens. What can change is
+// checked each time: whether the token has expired, and whether the key set is still the one that verified it. The zero
+// value is ready to use. It is safe for concurrent use.
 type tokenCache struct {
 	mu     sync.RWMutex
 	tokens map[[sha256.Size]byte]cachedToken
@@ -22,10 +22,10 @@ type tokenCache struct {
 
 type cachedToken struct {
 	identity *rights.Identity
-	keys     *[]publicKey // the key set at that time; nil without one
+	keys     *[]publicKey // the key set that verified the token; nil without a JWKS URL
 }
 
-// get returns whose the token is, if it was checked with these keys and has not expired.
+// get returns the token's identity if it was verified with these keys and has not expired, otherwise nil.
 func (c *tokenCache) get(hash [sha256.Size]byte, keys *[]publicKey, now time.Time) *rights.Identity {
 	c.mu.RLock()
 	t, ok := c.tokens[hash]
@@ -36,7 +36,7 @@ func (c *tokenCache) get(hash [sha256.Size]byte, keys *[]publicKey, now time.Tim
 	return t.identity
 }
 
-// put remembers a token. When there are too many, any one makes room: it will be checked again.
+// put adds a token. If the cache is full, it removes an arbitrary one, which will be verified again.
 func (c *tokenCache) put(hash [sha256.Size]byte, keys *[]publicKey, id *rights.Identity) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

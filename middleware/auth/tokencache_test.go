@@ -9,7 +9,7 @@ import (
 	"github.com/duckwire/duckwire/middleware/auth"
 )
 
-// A token that was checked is remembered: not beyond its end, not beyond its key, and never another one in its place.
+// A verified token is cached until it expires or its key is removed, and no other token is accepted instead.
 func TestCheckedTokensAreRememberedNoLongerThanTheyHold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := newEdSigner(), newEdSigner()

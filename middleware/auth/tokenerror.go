@@ -8,8 +8,8 @@ import (
 	"github.com/duckwire/duckwire/hub/errs"
 )
 
-// TokenError says why a credential does not hold. It matches errs.ErrUnauthenticated. Reason may be shown to whoever
-// sent the credential: it never holds any of it, but for claims of a token whose signature is good.
+// TokenError says why a credential is invalid. It matches errs.ErrUnauthenticated. Reason may be shown to the client:
+// it contains no part of the credential, except claims of a token whose signature is valid.
 type TokenError struct{ Reason string }
 
 func (e *TokenError) Error() string { return e.Reason }
@@ -17,11 +17,11 @@ func (e *TokenError) Error() string { return e.Reason }
 // Is reports that a TokenError is an ErrUnauthenticated.
 func (e *TokenError) Is(target error) bool { return target == errs.ErrUnauthenticated }
 
-// errNoToken is for requests without any credential.
+// errNoToken is returned for requests without any credential.
 var errNoToken = &TokenError{Reason: "a token is needed"}
 
-// tokenReasons turns what the JWT library says into what is shown, first match first. Its own texts may quote the
-// token.
+// tokenReasons maps errors of the JWT library to reasons; the first match is used. The library's own texts may quote
+// the token.
 var tokenReasons = []struct {
 	err    error
 	reason string
@@ -37,7 +37,7 @@ var tokenReasons = []struct {
 	{jwt.ErrTokenRequiredClaimMissing, "token lacks a claim that is required here (exp, iss or aud)"},
 }
 
-// tokenError returns the error to show for one of the JWT library: our own where the library only wraps it.
+// tokenError converts an error of the JWT library to one that may be shown. It unwraps errors of this package.
 func tokenError(err error) error {
 	var own *TokenError
 	if errors.As(err, &own) {

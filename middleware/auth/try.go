@@ -7,8 +7,8 @@ import (
 	"github.com/duckwire/duckwire/hub/rights"
 )
 
-// TryKeySet fetches a key set once, as a Verifier does, for whoever wants to know whether that works: how many keys
-// of it can be used, and why others cannot, a line each.
+// TryKeySet fetches a key set once, as a Verifier does, for diagnosis. It returns the number of usable keys and the
+// reasons why others are not usable, one line each.
 func TryKeySet(ctx context.Context, client *http.Client, url string) (keys int, skipped []string, err error) {
 	c := *client
 	c.CheckRedirect = secureRedirect
@@ -16,8 +16,8 @@ func TryKeySet(ctx context.Context, client *http.Client, url string) (keys int, 
 	return len(set), skipped, err
 }
 
-// TryAuthorizeURL asks an application once, as a URLAuthorizer does, and tells what went wrong, which a
-// URLAuthorizer keeps to itself.
+// TryAuthorizeURL asks an application once, as a URLAuthorizer does, for diagnosis. Unlike a URLAuthorizer it returns
+// the cause of a failure.
 func TryAuthorizeURL(
 	ctx context.Context, client *http.Client, url, user, topic string, action rights.Action,
 ) (allowed bool, err error) {

@@ -20,28 +20,30 @@ import (
 
 // Limits of tokens.
 const (
-	MaxToken      = 8 << 10 // bytes of a token; longer ones are refused unread
+	MaxToken      = 8 << 10 // bytes of a token; longer ones are rejected without parsing
 	minSecret     = 32      // bytes of a shared secret (RFC 7518 §3.2: as long as the hash)
 	maxKID        = 256     // bytes of a key id
 	defaultLeeway = 30 * time.Second
 )
 
-// VerifierOptions say which credentials hold. At least one of Secret, PublicKeyPEM, JWKSURL and APIKeys must be set.
+// VerifierOptions configure which credentials are valid. At least one of Secret, PublicKeyPEM, JWKSURL and APIKeys must
+// be set.
 type VerifierOptions struct {
-	Secret       []byte              // shared secret of HS256 tokens, at least 32 bytes
-	PublicKeyPEM []byte              // public keys or certificates: RSA (RS256), EC (ES256, ES384, ES512), Ed25519 (EdDSA)
-	JWKSURL      string              // where the issuer's key set is
+	Secret []byte // shared secret of HS256 tokens, at least 32 bytes
+	// public keys or certificates: RSA (RS256), EC (ES256, ES384, ES512), Ed25519 (EdDSA)
+	PublicKeyPEM []byte
+	JWKSURL      string              // the URL of the issuer's key set
 	APIKeys      []APIKey            // see ParseAPIKeys
-	Issuer       string              // the iss that tokens must have; "": not checked
-	Audience     string              // the aud that tokens must have, maybe among others; "": not checked
+	Issuer       string              // required iss; "": not checked
+	Audience     string              // required aud, possibly among others; "": not checked
 	Leeway       time.Duration       // how far the issuer's clock may be ahead (nbf, iat); 0: 30 s, negative: none
-	Revocations  *rights.Revocations // tokens that do not hold any more; nil: kept in memory
+	Revocations  *rights.Revocations // revoked tokens; nil: a list in memory
 	HTTPClient   *http.Client        // for JWKSURL; nil: one that follows few redirects
 	Logger       *slog.Logger        // nil: slog.Default()
 	Now          func() time.Time    // the clock for claims; nil: time.Now
 }
 
-// Verifier says whose a token or an API key is. It is safe for concurrent use.
+// Verifier validates tokens and API keys. It is safe for concurrent use.
 type Verifier struct {
 	secret  []byte
 	static  []publicKey // of PublicKeyPEM
@@ -56,8 +58,9 @@ type Verifier struct {
 	wg     sync.WaitGroup
 }
 
-// NewVerifier checks the options and starts to fetch the key set, if there is one; ctx ends that. A key set that
-// cannot be had is no error here but in Ready, and is tried again. The Verifier must be closed.
+// NewVerifier validates the options and starts a goroutine that fetches the key set, if there is one, until ctx ends or
+// Close. If the key set cannot be fetched, Ready returns the error, and the fetch is retried. The Verifier must be
+// closed.
 func NewVerifier(ctx context.Context, o VerifierOptions) (*Verifier, error) {
 	v := &Verifier{
 		secret: bytes.Clone(o.Secret), apiKeys: o.APIKeys, now: o.Now, revoked: o.Revocations, cancel: func() {},
@@ -69,7 +72,7 @@ func NewVerifier(ctx context.Context, o VerifierOptions) (*Verifier, error) {
 		return nil, err
 	}
 	if v.revoked == nil {
-		v.revoked, _ = rights.NewRevocations(rights.RevocationOptions{Now: v.now}) // fails with a store only
+		v.revoked, _ = rights.NewRevocations(rights.RevocationOptions{Now: v.now}) // only fails with a store
 	}
 	if len(o.PublicKeyPEM) > 0 {
 		var err error
@@ -100,7 +103,7 @@ func NewVerifier(ctx context.Context, o VerifierOptions) (*Verifier, error) {
 	return v, nil
 }
 
-// checkSecret refuses what makes HS256 weak: short secrets, and public keys that were put in the wrong place.
+// checkSecret rejects secrets that make HS256 weak: short ones, and public keys that are set as the secret by mistake.
 func checkSecret(secret []byte) error {
 	switch {
 	case len(secret) == 0:
@@ -114,7 +117,7 @@ func checkSecret(secret []byte) error {
 	return nil
 }
 
-// parserOptions has the library check all that it can. Each of its checks must be asked for.
+// parserOptions enables every check of the JWT library; none is on by default.
 func (v *Verifier) parserOptions(o *VerifierOptions) []jwt.ParserOption {
 	var methods []string
 	if len(v.secret) > 0 {
@@ -143,10 +146,10 @@ func (v *Verifier) parserOptions(o *VerifierOptions) []jwt.ParserOption {
 	return options
 }
 
-// Verify returns who the token or API key is from.
+// Verify returns the identity of a token or API key.
 //
 // Errors: a *TokenError, which matches errs.ErrUnauthenticated and whose text is safe to show; one that matches
-// errs.ErrUnavailable if the keys cannot be had now; or ctx's error. No error holds the token.
+// errs.ErrUnavailable if the keys cannot be fetched now; or ctx's error. No error contains the token.
 func (v *Verifier) Verify(ctx context.Context, token string) (*rights.Identity, error) {
 	switch {
 	case token == "":
@@ -163,12 +166,12 @@ func (v *Verifier) Verify(ctx context.Context, token string) (*rights.Identity, 
 	case !isCompactJWS(token):
 		return nil, &TokenError{Reason: "token is malformed"}
 	}
-	// The key set is read before the check: if it changes meanwhile, what was checked is not found again.
+	// The key set is read before the verification: if it changes meanwhile, the cached result is not used again.
 	hash, keys := sha256.Sum256([]byte(token)), v.keySet()
 	if id := v.checked.get(hash, keys, v.now()); id != nil {
 		return v.unlessRevoked(id)
 	}
-	claims := jwt.MapClaims{} // not a struct: its names would match in any case
+	claims := jwt.MapClaims{} // not a struct: encoding/json would match its fields case-insensitively
 	_, err := v.parser.ParseWithClaims(token, claims, func(t *jwt.Token) (any, error) { return v.keysFor(ctx, t) })
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
@@ -193,11 +196,11 @@ func (v *Verifier) unlessRevoked(id *rights.Identity) (*rights.Identity, error) 
 	return id, nil
 }
 
-// Revocations returns which tokens do not hold any more. What is revoked there is refused from then on; connections
-// that are open are their owners' to end.
+// Revocations returns the revoked tokens. Verify rejects what is revoked there from then on; closing open connections
+// is the task of those who own them.
 func (v *Verifier) Revocations() *rights.Revocations { return v.revoked }
 
-// keySet returns the fetched key set, nil where there is none.
+// keySet returns the fetched key set, or nil if there is none.
 func (v *Verifier) keySet() *[]publicKey {
 	if v.jwks == nil {
 		return nil
@@ -205,8 +208,8 @@ func (v *Verifier) keySet() *[]publicKey {
 	return v.jwks.set.Load()
 }
 
-// isCompactJWS checks the alphabet of RFC 7515 §7.1. Go's base64 decoder skips line breaks, which would give a
-// token many spellings.
+// isCompactJWS checks the alphabet of RFC 7515 §7.1. Go's base64 decoder skips line breaks, so without this check one
+// token would have many forms.
 func isCompactJWS(token string) bool {
 	for i := range len(token) {
 		switch c := token[i]; {
@@ -218,12 +221,11 @@ func isCompactJWS(token string) bool {
 	return true
 }
 
-// keysFor returns the keys that may have signed a token. Of its header only alg (already held against the accepted
-// ones) and kid count; kid is compared with those of the key set and used for nothing else. jwk, jku, x5c and x5u
-// are never looked at.
+// keysFor returns the keys that may have signed a token. It only uses alg (already checked against the accepted ones)
+// and kid of its header; kid is only compared with those of the key set. jwk, jku, x5c and x5u are ignored.
 func (v *Verifier) keysFor(ctx context.Context, t *jwt.Token) (any, error) {
 	if _, ok := t.Header["crit"]; ok {
-		// RFC 7515 §4.1.11: extensions that are not understood; we understand none.
+		// RFC 7515 §4.1.11: tokens with extensions that are not supported must be rejected; none is supported.
 		return nil, &TokenError{Reason: "token has critical extensions (crit), which are not supported"}
 	}
 	kid, err := keyID(t.Header)
@@ -244,7 +246,7 @@ func (v *Verifier) keysFor(ctx context.Context, t *jwt.Token) (any, error) {
 		return keys, nil
 	}
 	if len(keys.Keys) > 0 && v.jwks.match(alg, kid) == nil && verifiesWith(t, keys) {
-		return keys, nil // its kid, which the key set does not know, is no reason to fetch
+		return keys, nil // a static key verifies it, so its unknown kid need not trigger a fetch
 	}
 	found, err := v.jwks.find(ctx, alg, kid)
 	if err != nil {
@@ -259,7 +261,7 @@ func (v *Verifier) keysFor(ctx context.Context, t *jwt.Token) (any, error) {
 	return keys, nil
 }
 
-// keyID returns a header's kid, "" where it has none.
+// keyID returns a header's kid, or "" if it has none.
 func keyID(header map[string]any) (string, error) {
 	value, ok := header["kid"]
 	if !ok {
@@ -282,8 +284,8 @@ func verifiesWith(t *jwt.Token, keys jwt.VerificationKeySet) bool {
 	return false
 }
 
-// Ready returns nil once every key that is needed is there: at once, or when the key set was first fetched. Its
-// error matches errs.ErrUnavailable.
+// Ready returns nil if every key is available: immediately, or after the first fetch of the key set. Its error matches
+// errs.ErrUnavailable.
 func (v *Verifier) Ready() error {
 	if v.jwks == nil {
 		return nil
@@ -291,7 +293,8 @@ func (v *Verifier) Ready() error {
 	return v.jwks.ready()
 }
 
-// Close ends the fetching of the key set, and waits for it. Verify may still be called; it fetches nothing any more.
+// Close stops fetching the key set, and waits for the goroutine that does. Verify may still be called, but does not
+// fetch keys.
 func (v *Verifier) Close() {
 	v.cancel()
 	v.wg.Wait()

@@ -1,4 +1,4 @@
-// Package ratelimit says how often something may be done: a token bucket for each key, and in memory only those that are not full.
+// Package ratelimit implements token buckets by key. Only buckets that are not full use memory.
 package ratelimit
 
 import (
@@ -10,43 +10,45 @@ import (
 	"github.com/duckwire/duckwire/hub/errs"
 )
 
-// Rate is how often something may be done: Limit times in Per, on average, and Burst times at once. A Limit of 0 or less is no limit.
+// Rate allows Limit operations per Per on average, and Burst at once. A Limit of 0 or less is no limit.
 type Rate struct {
 	Limit int
 	Per   time.Duration
-	Burst int // less than 1: Limit
+	Burst int // if less than 1, Limit
 }
 
-// Limiter holds a bucket for each key. A nil Limiter refuses nothing. Safe for concurrent use.
+// Limiter has a bucket for each key. A nil Limiter limits nothing. It is safe for concurrent use.
 //
-// A bucket is one time: when it will be full again (the generic cell rate algorithm). One that is full is as good as none, so it can be forgotten
-// without anybody noticing. Keys are kept as hashes under a random seed: users' names may be long, and nobody can choose two that collide.
+// A bucket is represented by the time when it will be full again (the generic cell rate algorithm). A full bucket is
+// the same as an absent one, so it can be removed. Keys are stored as hashes with a random seed: users' names may be
+// long, and nobody can choose names that collide.
 type Limiter struct {
 	name  string
 	limit int64
-	cost  time.Duration // what one time takes from a bucket
+	cost  time.Duration // the time in which a bucket gains one token
 	burst int
 	seed  maphash.Seed
-	start time.Time // times are counted from here, by the steady clock
+	start time.Time // times are measured from here, by the monotonic clock
 	parts [parts]part
 }
 
 const (
-	parts    = 16      // locks, so that few wait for each other
-	maxPart  = 1 << 16 // buckets behind one lock; a million in a Limiter, about 40 MB
-	minSweep = 256     // buckets below which nobody looks for full ones
+	parts    = 16      // number of locks, to reduce contention
+	maxPart  = 1 << 16 // buckets per lock; a Limiter has up to a million buckets, about 40 MB
+	minSweep = 256     // with fewer buckets, full ones are not removed
 )
 
-// part is the buckets behind one lock.
+// part is the set of buckets that one lock guards.
 type part struct {
 	mu   sync.Mutex
 	full map[uint64]time.Duration // hash of the key → when the bucket is full
-	next int                      // so many buckets, and the full ones are thrown away
+	next int                      // the number of buckets at which full ones are removed
 
-	spent map[string]int // what was taken since Spent was called; nil: nobody asks
+	spent map[string]int // tokens taken since the last call of Spent; nil: not shared
 }
 
-// New returns a Limiter, nil where there is no limit. The name is what an error calls it: what is counted, and in brackets the setting.
+// New returns a Limiter, or nil if there is no limit. Errors contain the name: what is counted, and in brackets the
+// setting.
 func New(name string, r Rate) *Limiter {
 	if r.Limit <= 0 {
 		return nil
@@ -54,15 +56,16 @@ func New(name string, r Rate) *Limiter {
 	if r.Burst < 1 {
 		r.Burst = r.Limit
 	}
-	l := &Limiter{name: name, limit: int64(r.Limit), cost: max(r.Per/time.Duration(r.Limit), 1), burst: r.Burst, seed: maphash.MakeSeed(), start: time.Now()}
+	l := &Limiter{name: name, limit: int64(r.Limit), cost: max(r.Per/time.Duration(r.Limit), 1), burst: r.Burst,
+		seed: maphash.MakeSeed(), start: time.Now()}
 	for i := range l.parts {
 		l.parts[i] = part{full: make(map[uint64]time.Duration), next: minSweep}
 	}
 	return l
 }
 
-// Take takes n from the bucket of a key, or nothing. The error is a *errs.LimitError that tells when there will be n. What is more than a whole
-// bucket may be taken from a full one; it is longer until that is full again.
+// Take takes n tokens from a key's bucket, or none and returns a *errs.LimitError that says when there will be n. If n
+// exceeds the bucket's size, it can be taken from a full bucket, which then takes longer to be full again.
 func (l *Limiter) Take(key string, n int) error {
 	if l == nil || n <= 0 {
 		return nil
@@ -73,34 +76,34 @@ func (l *Limiter) Take(key string, n int) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	full := max(p.full[hash], now)
-	if wait := full + l.times(min(n, l.burst)) - now - l.times(l.burst); wait > 0 {
+	if wait := full + l.refill(min(n, l.burst)) - now - l.refill(l.burst); wait > 0 {
 		return &errs.LimitError{Kind: errs.ErrLimited, Name: l.name, Limit: l.limit, Retry: wait}
 	}
-	p.room(now)
-	p.full[hash] = full + l.times(n)
+	p.makeRoom(now)
+	p.full[hash] = full + l.refill(n)
 	if p.spent != nil && (len(p.spent) < maxPart || p.spent[key] > 0) {
 		p.spent[key] += n
 	}
 	return nil
 }
 
-// room sees to it that another bucket may be kept. p.mu is held.
-func (p *part) room(now time.Duration) {
+// makeRoom makes room for another bucket. The caller holds p.mu.
+func (p *part) makeRoom(now time.Duration) {
 	if len(p.full) >= p.next {
 		p.sweep(now)
 	}
 }
 
-// times is what n times take, without an overflow.
-func (l *Limiter) times(n int) time.Duration {
+// refill returns the time in which a bucket gains n tokens. It does not overflow.
+func (l *Limiter) refill(n int) time.Duration {
 	if time.Duration(n) > math.MaxInt64/4/l.cost {
 		return math.MaxInt64 / 4
 	}
 	return time.Duration(n) * l.cost
 }
 
-// sweep throws away the full buckets, and where too many are left an eighth of them, whichever: so many keys at one time are an attack, and memory
-// is what must not run out. p.mu is held.
+// sweep removes the full buckets. If too many are left, it removes an eighth of them, arbitrary ones: that many keys at
+// once are an attack, and bounded memory matters more than exact limits then. The caller holds p.mu.
 func (p *part) sweep(now time.Duration) {
 	for hash, full := range p.full {
 		if full <= now {
@@ -116,7 +119,7 @@ func (p *part) sweep(now time.Duration) {
 	p.next = min(max(minSweep, 2*len(p.full)), maxPart)
 }
 
-// Len returns how many buckets are kept.
+// Len returns the number of buckets in memory.
 func (l *Limiter) Len() int {
 	if l == nil {
 		return 0

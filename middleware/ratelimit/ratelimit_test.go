@@ -17,7 +17,7 @@ import (
 // perMinute is ten a minute: one in six seconds.
 var perMinute = ratelimit.Rate{Limit: 10, Per: time.Minute}
 
-// taken takes n times one, and returns how often that was allowed and the last refusal.
+// taken takes one token n times, and returns how often that succeeded and the last error.
 func taken(l *ratelimit.Limiter, key string, n int) (allowed int, refusal *errs.LimitError) {
 	for range n {
 		if err := l.Take(key, 1); err == nil {
@@ -36,7 +36,8 @@ func TestBurstThenRate(t *testing.T) {
 		if allowed != 10 || refusal == nil {
 			t.Fatalf("at once: %d of 30, want the burst of 10", allowed)
 		}
-		if !errors.Is(refusal, errs.ErrLimited) || refusal.Limit != 10 || refusal.Name != "pushes (pushes_per_minute)" || refusal.Retry != 6*time.Second {
+		if !errors.Is(refusal, errs.ErrLimited) || refusal.Limit != 10 ||
+			refusal.Name != "pushes (pushes_per_minute)" || refusal.Retry != 6*time.Second {
 			t.Fatalf("refusal: %+v", refusal)
 		}
 		time.Sleep(refusal.Retry - time.Millisecond)
@@ -135,7 +136,7 @@ func TestConcurrentTakers(t *testing.T) {
 	}
 }
 
-// BenchmarkTake is what a push pays.
+// BenchmarkTake measures the cost of a push.
 func BenchmarkTake(b *testing.B) {
 	for _, users := range []int{1, 100_000} {
 		b.Run(fmt.Sprint("users=", users), func(b *testing.B) {
@@ -158,7 +159,7 @@ func BenchmarkTake(b *testing.B) {
 	}
 }
 
-// BenchmarkTakeParallel is many users' pushes at one time.
+// BenchmarkTakeParallel measures concurrent pushes of many users.
 func BenchmarkTakeParallel(b *testing.B) {
 	l := ratelimit.New("events", ratelimit.Rate{Limit: 1_000_000_000, Per: time.Second})
 	var next atomic.Int64

@@ -5,13 +5,16 @@ import (
 	"time"
 )
 
-// What several nodes allow together is what one would: each tells the others from time to time what was taken from its buckets (Spent), and they
-// take that from theirs (Count). Nobody waits for that, so a burst that comes to several nodes at one time is counted a moment later, as a debt.
+// Several nodes together enforce the same limit as one: each regularly reports to the others what was taken from its
+// buckets (Spent), and they take that from theirs (Count). No request waits for this, so a burst that reaches several
+// nodes at once is only counted afterwards, and leaves the bucket in debt.
 
-// nearlyFull is the part of a bucket, one in so many, below which nobody is told what was taken: most users never come near a limit.
+// nearlyFull is a divisor: while less than this fraction of a bucket is missing, what was taken is not reported. Most
+// users never come near a limit, so this saves most messages.
 const nearlyFull = 8
 
-// Share has the limiter note what is taken, for Spent. It must be called before the first Take. A nil Limiter has nothing to share.
+// Share makes the limiter record what is taken, for Spent. It must be called before the first Take. On a nil Limiter it
+// does nothing.
 func (l *Limiter) Share() {
 	if l == nil {
 		return
@@ -21,7 +24,7 @@ func (l *Limiter) Share() {
 	}
 }
 
-// Spent returns how much was taken from each key's bucket since it was asked last, but for those that are nearly full.
+// Spent returns how much was taken from each key's bucket since the last call, except for buckets that are nearly full.
 func (l *Limiter) Spent() map[string]int {
 	if l == nil {
 		return nil
@@ -31,7 +34,7 @@ func (l *Limiter) Spent() map[string]int {
 		p := &l.parts[i]
 		p.mu.Lock()
 		for key, n := range p.spent {
-			if p.full[maphash.String(l.seed, key)]-now > l.times(l.burst)/nearlyFull {
+			if p.full[maphash.String(l.seed, key)]-now > l.refill(l.burst)/nearlyFull {
 				all[key] = n
 			}
 		}
@@ -41,7 +44,8 @@ func (l *Limiter) Spent() map[string]int {
 	return all
 }
 
-// Count takes from a key's bucket what was taken elsewhere, also where there is not as much: then it owes that, up to a whole bucket.
+// Count takes from a key's bucket what was taken on other nodes. If the bucket has less, it goes into debt, by at most
+// its size.
 func (l *Limiter) Count(key string, n int) {
 	if l == nil || n <= 0 {
 		return
@@ -51,6 +55,6 @@ func (l *Limiter) Count(key string, n int) {
 	now := time.Since(l.start)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.room(now)
-	p.full[hash] = min(max(p.full[hash], now)+l.times(n), max(p.full[hash], now+2*l.times(l.burst)))
+	p.makeRoom(now)
+	p.full[hash] = min(max(p.full[hash], now)+l.refill(n), max(p.full[hash], now+2*l.refill(l.burst)))
 }

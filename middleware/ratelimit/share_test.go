@@ -9,7 +9,7 @@ import (
 	"github.com/duckwire/duckwire/middleware/ratelimit"
 )
 
-// nodes are limiters that tell each other each second.
+// nodes are limiters that exchange counts every second.
 type nodes []*ratelimit.Limiter
 
 func newNodes(n int, r ratelimit.Rate) (all nodes) {
@@ -21,7 +21,7 @@ func newNodes(n int, r ratelimit.Rate) (all nodes) {
 	return all
 }
 
-// tell has everybody told what was taken since the last time. It returns how many keys that were.
+// tell exchanges what was taken since the last call, and returns the number of keys.
 func (all nodes) tell() (keys int) {
 	for i, from := range all {
 		for key, n := range from.Spent() {
@@ -36,7 +36,8 @@ func (all nodes) tell() (keys int) {
 	return keys
 }
 
-// TestTogetherAsOne saturates three nodes for an hour: they allow what one would, but for the first burst, which comes to each of them.
+// TestTogetherAsOne saturates three nodes for an hour: together they allow as much as one, except for the first burst,
+// which each node allows.
 func TestTogetherAsOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		all := newNodes(3, perMinute)
@@ -55,7 +56,7 @@ func TestTogetherAsOne(t *testing.T) {
 	})
 }
 
-// TestBurstElsewhere spends a bucket on one node: the others refuse from then on, and no longer than it takes to fill it.
+// TestBurstElsewhere empties a bucket on one node: the others then reject requests until it is filled again.
 func TestBurstElsewhere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		all := newNodes(2, perMinute)
@@ -77,7 +78,7 @@ func TestBurstElsewhere(t *testing.T) {
 	})
 }
 
-// TestLittleIsNotTold takes a little for each of many users: nobody is told of that.
+// TestLittleIsNotTold takes a little for each of many users, which is not reported.
 func TestLittleIsNotTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		all := newNodes(2, ratelimit.Rate{Limit: 100, Per: time.Minute})

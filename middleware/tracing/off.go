@@ -10,27 +10,28 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// Built tells of this binary, for people: "otlp", or "" where it cannot trace.
+// Built is "otlp" in a binary with tracing, and "" in one without.
 const Built = ""
 
-// Tracing does nothing: nil is the only one.
+// Tracing does nothing; it is always nil.
 type Tracing struct{}
 
-// Start warns where traces are wanted.
+// Start logs a warning if the environment enables traces.
 func Start(logger *slog.Logger, _ string) (*Tracing, error) {
 	if _, variable := endpoint(); variable != "" {
-		logger.Warn("no traces: this binary was built without them; build one with 'make build TAGS_EXTRA=otlp'", "set", variable)
+		logger.Warn("no traces: this binary was built without them; build one with 'make build TAGS_EXTRA=otlp'", "set",
+			variable)
 	}
 	return nil, nil
 }
 
-// Requests is nil: nothing stands around requests.
+// Requests returns nil: there is no middleware.
 func (*Tracing) Requests() func(http.Handler) http.Handler { return nil }
 
 // Provider returns p.
 func (*Tracing) Provider(p hub.Provider) hub.Provider { return p }
 
-// Header is nil: nothing is added to what the upstream gets.
+// Header returns nil: no header is added to upstream requests.
 func (*Tracing) Header() func(context.Context, http.Header) { return nil }
 
 // Close does nothing.

@@ -21,16 +21,16 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// start starts traces and returns what was logged of it.
+// start starts tracing and returns what it logged.
 func start(t *testing.T) (*tracing.Tracing, string, error) {
 	t.Helper()
 	var logged strings.Builder
 	traces, err := tracing.Start(slog.New(slog.NewTextHandler(&logged, nil)), "v1")
-	t.Cleanup(func() { _ = traces.Close(t.Context()) }) // once more does no harm
+	t.Cleanup(func() { _ = traces.Close(t.Context()) }) // closing twice is allowed
 	return traces, logged.String(), err
 }
 
-// TestTraceStart: where traces go is said once, without its secrets; what the SDK would pass over is an error.
+// TestTraceStart: the collector's URL is logged once, without secrets; settings that the SDK would ignore are errors.
 func TestTraceStart(t *testing.T) {
 	type env map[string]string
 	for name, c := range map[string]struct {
@@ -53,13 +53,15 @@ func TestTraceStart(t *testing.T) {
 			env: env{"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4318"},
 			err: "OTEL_EXPORTER_OTLP_ENDPOINT must be a whole http or https URL, such as http://127.0.0.1:4318",
 		},
-		"no URL": {env: env{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a-secret\x7f@b"}, err: "OTEL_EXPORTER_OTLP_ENDPOINT must be a whole"},
+		"no URL": {env: env{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a-secret\x7f@b"},
+			err: "OTEL_EXPORTER_OTLP_ENDPOINT must be a whole"},
 		"gRPC": {
 			env: env{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a:4317", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
 			err: `OTEL_EXPORTER_OTLP_PROTOCOL must be http/protobuf or http/json`,
 		},
 		"gRPC for others": {
-			env:    env{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf"},
+			env: env{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+				"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf"},
 			logged: "to=http://a service",
 		},
 	} {
@@ -72,7 +74,8 @@ func TestTraceStart(t *testing.T) {
 			if c.logged != "" {
 				lines = 1
 			}
-			if (traces != nil) != (lines == 1) || strings.Count(logged, "\n") != lines || !strings.Contains(logged, c.logged) {
+			if (traces != nil) != (lines == 1) || strings.Count(logged, "\n") != lines ||
+				!strings.Contains(logged, c.logged) {
 				t.Errorf("%v; logged: %s", traces, logged)
 			}
 			if (err != nil) != (c.err != "") || err != nil && !strings.Contains(err.Error(), c.err) {
@@ -85,14 +88,14 @@ func TestTraceStart(t *testing.T) {
 	}
 }
 
-// panicking is a provider that fails as none should.
+// panicking is a provider that panics.
 type panicking struct{ hub.Provider }
 
 func (panicking) Complete(context.Context, *hub.CompletionRequest, hub.CompletionWriter) error {
 	panic("with the prompt in its words")
 }
 
-// TestTracePanic: a panic passes through, and leaves a span without its words.
+// TestTracePanic: a panic is passed on, and its value is not in the span.
 func TestTracePanic(t *testing.T) {
 	collector := collectortest.Start(t)
 	traces, _, err := start(t)
@@ -111,7 +114,9 @@ func TestTracePanic(t *testing.T) {
 		}()
 		_ = p.Complete(t.Context(), &hub.CompletionRequest{}, nil)
 	}()
-	abort := traces.Requests()(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
+	abort := traces.Requests()(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		panic(http.ErrAbortHandler)
+	}))
 	func() {
 		defer func() { _ = recover() }() // as net/http does
 		abort.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/v1/models", nil))
@@ -121,14 +126,15 @@ func TestTracePanic(t *testing.T) {
 	}
 	for name, want := range map[string]string{"completion": "panic", "GET": "aborted"} {
 		span := collector.Wait(name)
-		if got := collectortest.Attributes(span)["error.type"]; got != want || span.Status.GetCode() != tracepb.Status_STATUS_CODE_ERROR {
+		if got := collectortest.Attributes(span)["error.type"]; got != want ||
+			span.Status.GetCode() != tracepb.Status_STATUS_CODE_ERROR {
 			t.Errorf("%s: %v", name, span)
 		}
 	}
 	collector.Lacks("prompt in its words")
 }
 
-// TestTraceComplaints: a collector that refuses is told of once, and not each time.
+// TestTraceComplaints: errors of a collector are logged once, and not each time.
 func TestTraceComplaints(t *testing.T) {
 	refusing := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusForbidden)

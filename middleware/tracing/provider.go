@@ -17,21 +17,24 @@ import (
 	"github.com/duckwire/duckwire/middleware"
 )
 
-// Attributes of what providers make. Those of gen_ai have left OpenTelemetry's general conventions for a place of their own, so they are named here.
+// Attributes of providers' spans. Those of gen_ai were moved out of OpenTelemetry's general conventions, so they are
+// defined here.
 const (
 	keyOperation = attribute.Key("gen_ai.operation.name")          // chat, text_completion
 	keyModel     = attribute.Key("gen_ai.request.model")           // as the request names it
 	keyFinish    = attribute.Key("gen_ai.response.finish_reasons") // why the model stopped
 	keyKind      = attribute.Key("duckwire.kind")                  // completion, analysis
-	keyEnd       = attribute.Key("duckwire.end")                   // done, cancelled, too_large, panic, or an error's code
-	keyTextBytes = attribute.Key("duckwire.text_bytes")            // of the first choice
+	// done, cancelled, too_large, panic, or an error's code
+	keyEnd       = attribute.Key("duckwire.end")
+	keyTextBytes = attribute.Key("duckwire.text_bytes") // of the first choice
 	keyAnalysis  = attribute.Key("duckwire.analysis_type")
 	keyFiles     = attribute.Key("duckwire.files")
 	keyIssues    = attribute.Key("duckwire.issues")
 )
 
-// Provider returns p with a span around each completion, and each analysis where p analyses: a child of the request's that it was asked for in, which
-// has mostly ended by then. One that came through a socket begins a trace: the socket's request may be hours old.
+// Provider wraps p with a span for each completion and, if p is an Analyzer, for each analysis. The span is a child of
+// the span of the request that asked for it, which has usually ended by then. One that was asked for through a socket
+// starts a new trace: the socket's request may be hours old.
 func (t *Tracing) Provider(p hub.Provider) hub.Provider {
 	if t == nil {
 		return p
@@ -54,8 +57,9 @@ func (p *provider) Complete(ctx context.Context, req *hub.CompletionRequest, w h
 	if req.Kind == hub.TextCompletion {
 		operation = "text_completion"
 	}
-	ctx, span := p.tracing.begin(ctx, "completion", req.Trace, req.RequestID, keyOperation.String(operation), keyModel.String(middleware.LogText(req.Model)))
-	traced := &completionWriter{CompletionWriter: w, firsts: firsts{span: span}}
+	ctx, span := p.tracing.begin(ctx, "completion", req.Trace, req.RequestID, keyOperation.String(operation),
+		keyModel.String(middleware.LogText(req.Model)))
+	traced := &completionWriter{CompletionWriter: w, spanEvents: spanEvents{span: span}}
 	ended := false
 	defer func() {
 		span.SetAttributes(keyTextBytes.Int(traced.bytes))
@@ -69,7 +73,7 @@ func (p *provider) Complete(ctx context.Context, req *hub.CompletionRequest, w h
 	return err
 }
 
-// analyzer is a provider that analyses, too.
+// analyzer is a provider that also implements hub.Analyzer.
 type analyzer struct {
 	provider
 	hub.Analyzer
@@ -77,8 +81,9 @@ type analyzer struct {
 
 // Analyze implements hub.Analyzer.
 func (p *analyzer) Analyze(ctx context.Context, req *hub.AnalysisRequest, w hub.AnalysisWriter) (err error) {
-	ctx, span := p.tracing.begin(ctx, "analysis", req.Trace, req.RequestID, keyAnalysis.String(req.Type), keyFiles.Int(len(req.Files)))
-	traced := &analysisWriter{AnalysisWriter: w, firsts: firsts{span: span}}
+	ctx, span := p.tracing.begin(ctx, "analysis", req.Trace, req.RequestID, keyAnalysis.String(req.Type),
+		keyFiles.Int(len(req.Files)))
+	traced := &analysisWriter{AnalysisWriter: w, spanEvents: spanEvents{span: span}}
 	ended := false
 	defer func() {
 		span.SetAttributes(keyIssues.Int(traced.issues))
@@ -89,8 +94,10 @@ func (p *analyzer) Analyze(ctx context.Context, req *hub.AnalysisRequest, w hub.
 	return err
 }
 
-// begin begins a span. at is what Of returned for whoever asked.
-func (t *Tracing) begin(ctx context.Context, kind string, at any, requestID string, attrs ...attribute.KeyValue) (context.Context, trace.Span) {
+// begin starts a span. at is what Of returned for the request.
+func (t *Tracing) begin(
+	ctx context.Context, kind string, at any, requestID string, attrs ...attribute.KeyValue,
+) (context.Context, trace.Span) {
 	if parent, ok := at.(trace.SpanContext); ok {
 		ctx = trace.ContextWithSpanContext(ctx, parent)
 	}
@@ -98,7 +105,8 @@ func (t *Tracing) begin(ctx context.Context, kind string, at any, requestID stri
 	return t.tracer.Start(ctx, kind, trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(attrs...))
 }
 
-// end ends a span. An error's words stay out: upstreams like to repeat what they were asked. Deferred itself, span.End would write down what a panic says.
+// end ends a span. It does not record error messages, since upstreams often quote the prompt in them. span.End must not
+// be deferred directly: it would record a panic's value.
 func end(ctx context.Context, span trace.Span, returned bool, err error) {
 	how, failed := "panic", true
 	if returned {
@@ -112,8 +120,8 @@ func end(ctx context.Context, span trace.Span, returned bool, err error) {
 	span.End()
 }
 
-// howEnded names the end of a provider's work. Why a stream was cancelled (by its client, a newer one, for want of watchers, by the server's stop) is the
-// hub's to know: the log's line "stream ended" tells, with the same request id.
+// howEnded returns the outcome of a provider's call. Why a stream was cancelled (by its client, by a newer one, for
+// lack of watchers, by a shutdown) is in the log line "stream ended" with the same request id.
 func howEnded(ctx context.Context, err error) (how string, failed bool) {
 	var p *hub.ProviderError
 	switch {
@@ -131,7 +139,7 @@ func howEnded(ctx context.Context, err error) (how string, failed bool) {
 
 var wordShape = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
 
-// word passes on what an upstream calls by one word, and nothing that could be a sentence of the prompt.
+// word returns s if it is a single identifier, and "other" for anything that could be a part of the prompt.
 func word(s string) string {
 	if s = middleware.LogText(s); wordShape.MatchString(s) {
 		return s

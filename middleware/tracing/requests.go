@@ -17,18 +17,20 @@ import (
 	"github.com/duckwire/duckwire/middleware"
 )
 
-// Attributes that are duckwire's own.
+// Attributes of requests that no convention defines.
 const (
-	keyRequest = attribute.Key("duckwire.request_id") // as in the log
-	keyStream  = attribute.Key("duckwire.stream")     // that the response is of
+	keyRequest = attribute.Key("duckwire.request_id") // the request_id in the log
+	keyStream  = attribute.Key("duckwire.stream")     // the stream that the response belongs to
 	keyLasting = attribute.Key("duckwire.lasting")    // the response went on after the span
 )
 
-// Requests makes a span of each request, as a child of what its traceparent names. Probes have none: nobody looks for them, and they would be most.
+// Requests creates a span for each request, as a child of the span in its traceparent. Probes get no span, since most
+// spans would be theirs.
 //
-// The span of a response that lasts (an event stream, NDJSON, a WebSocket) ends when its header is out. What an operator asks of it is how long the client
-// waited for a yes or a no, and that is known then, while a span that ends after hours is seen by nobody until then, is dropped by many backends
-// as too old, and is lost with the process. How long the reading took is in the access log; how the completion went on, in its own span.
+// The span of a long response (an event stream, NDJSON, a WebSocket) ends when its header is sent. Until then it
+// measures how long the client waited for an answer. A span that ends after hours would be invisible until then, would
+// be dropped by many backends as too old, and would be lost with the process. The total duration is in the access log,
+// and the completion has its own span.
 func (t *Tracing) Requests() func(http.Handler) http.Handler {
 	if t == nil {
 		return nil
@@ -48,8 +50,9 @@ func (t *Tracing) Requests() func(http.Handler) http.Handler {
 func (t *Tracing) serve(next http.Handler, w http.ResponseWriter, r *http.Request) {
 	s := &requestSpan{request: r}
 	ctx := w3c.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
-	_, s.span = t.tracer.Start(ctx, spanName(r, ""), trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(requestAttributes(r)...))
-	// The context has the span's place and not the span, which would stay in memory as long as the response lasts.
+	_, s.span = t.tracer.Start(ctx, spanName(r, ""), trace.WithSpanKind(trace.SpanKindServer),
+		trace.WithAttributes(requestAttributes(r)...))
+	// The context has the span context and not the span, which would stay in memory for the duration of the response.
 	s.request = r.WithContext(trace.ContextWithSpanContext(r.Context(), s.span.SpanContext()))
 	w, status := middleware.Observe(w, func() {
 		s.span.SetAttributes(keyLasting.Bool(true))
@@ -62,21 +65,21 @@ func (t *Tracing) serve(next http.Handler, w http.ResponseWriter, r *http.Reques
 	aborted = false
 }
 
-// requestSpan is a request's span until it ends.
+// requestSpan is a request and its span.
 type requestSpan struct {
 	request *http.Request
 	status  func(aborted bool) int
 	span    trace.Span // nil: ended
 }
 
-// end tells what came of the request. Only the first call counts.
+// end records the outcome and ends the span. Only the first call has an effect.
 func (s *requestSpan) end(status int, header http.Header) {
 	if s.span == nil {
 		return
 	}
 	span := s.span
 	s.span = nil
-	if route := middleware.RoutePattern(s.request); route != "" { // known only now
+	if route := middleware.RoutePattern(s.request); route != "" { // the router sets it while it serves the request
 		span.SetName(spanName(s.request, route))
 		span.SetAttributes(semconv.HTTPRoute(route))
 	}
@@ -97,15 +100,18 @@ func (s *requestSpan) end(status int, header http.Header) {
 	span.End()
 }
 
-// requestAttributes are what is known of a request when it comes. Its query stays out, as credentials travel there.
+// requestAttributes returns the attributes that are known before the request is served. The query is left out, as it
+// may contain credentials.
 func requestAttributes(r *http.Request) []attribute.KeyValue {
 	scheme := "http"
 	if r.TLS != nil {
 		scheme = "https"
 	}
 	attrs := append(make([]attribute.KeyValue, 0, 7),
-		semconv.HTTPRequestMethodKey.String(methodOf(r)), semconv.URLPath(middleware.LogText(r.URL.Path)), semconv.URLScheme(scheme),
-		semconv.NetworkProtocolVersion(strconv.Itoa(r.ProtoMajor)+"."+strconv.Itoa(r.ProtoMinor)), keyRequest.String(middleware.RequestIDFrom(r.Context())))
+		semconv.HTTPRequestMethodKey.String(methodOf(r)), semconv.URLPath(middleware.LogText(r.URL.Path)),
+		semconv.URLScheme(scheme),
+		semconv.NetworkProtocolVersion(strconv.Itoa(r.ProtoMajor)+"."+strconv.Itoa(r.ProtoMinor)),
+		keyRequest.String(middleware.RequestIDFrom(r.Context())))
 	host := r.Host
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
@@ -119,20 +125,21 @@ func requestAttributes(r *http.Request) []attribute.KeyValue {
 
 const otherMethod = "_OTHER"
 
-// methodOf is the request's method as a span has it: those that clients make up are one.
+// methodOf returns the request's method, or _OTHER for unknown methods, as the conventions require.
 func methodOf(r *http.Request) string {
 	switch r.Method {
-	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions, http.MethodTrace, http.MethodConnect:
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
+		http.MethodOptions, http.MethodTrace, http.MethodConnect:
 		return r.Method
 	}
 	return otherMethod
 }
 
-// spanName is the method and, once it is known, the route.
+// spanName returns the method and, if it is known, the route.
 func spanName(r *http.Request, route string) string {
 	method := methodOf(r)
 	if method == otherMethod {
-		method = "HTTP" // as the conventions have it
+		method = "HTTP" // as the conventions require
 	}
 	return strings.TrimSpace(method + " " + route)
 }

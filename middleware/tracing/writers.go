@@ -10,20 +10,20 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// firsts are the events of a span: what happens to it for the first time.
-type firsts struct {
+// spanEvents adds events to a span: when the job was accepted, and its first result.
+type spanEvents struct {
 	span            trace.Span
 	accepted, first bool
 }
 
-func (f *firsts) accept() {
+func (f *spanEvents) accept() {
 	if !f.accepted {
 		f.accepted = true
 		f.span.AddEvent("accepted")
 	}
 }
 
-func (f *firsts) made(what string) {
+func (f *spanEvents) result(what string) {
 	f.accept()
 	if !f.first {
 		f.first = true
@@ -31,10 +31,10 @@ func (f *firsts) made(what string) {
 	}
 }
 
-// completionWriter sees what a completion is made of.
+// completionWriter observes a completion.
 type completionWriter struct {
 	hub.CompletionWriter
-	firsts
+	spanEvents
 	bytes  int
 	reason string
 }
@@ -46,14 +46,14 @@ func (w *completionWriter) Accepted() {
 
 func (w *completionWriter) Text(text string) error {
 	if text != "" {
-		w.made("first token")
+		w.result("first token")
 		w.bytes += len(text)
 	}
 	return w.CompletionWriter.Text(text)
 }
 
 func (w *completionWriter) Chunk(raw json.RawMessage, text string) error {
-	w.made("first token")
+	w.result("first token")
 	w.bytes += len(text)
 	return w.CompletionWriter.Chunk(raw, text)
 }
@@ -64,10 +64,10 @@ func (w *completionWriter) Finish(reason string, usage json.RawMessage, sent boo
 	w.CompletionWriter.Finish(reason, usage, sent)
 }
 
-// analysisWriter sees what an analysis finds.
+// analysisWriter observes an analysis.
 type analysisWriter struct {
 	hub.AnalysisWriter
-	firsts
+	spanEvents
 	issues int
 }
 
@@ -83,7 +83,7 @@ func (w *analysisWriter) Progress(index int) error {
 
 func (w *analysisWriter) Issues(found ...hub.Issue) error {
 	if len(found) > 0 {
-		w.made("first issue")
+		w.result("first issue")
 		w.issues += len(found)
 	}
 	return w.AnalysisWriter.Issues(found...)

@@ -1,5 +1,6 @@
-// Tally reads what gotestsum --jsonfile has written, one file for each part of a run. It prints a table of the parts, how to run each failed
-// test alone, and last how many tests passed. It ends with 1 where a test failed, or where no test ran.
+// Tally reads the files of gotestsum --jsonfile, one for each part of a test run. It prints a table of the parts, the
+// command that runs each failed test alone, and the number of tests that passed. Its exit code is 1 if a test failed or
+// no test ran.
 //
 //	tally [-table] FILE...
 package main
@@ -27,7 +28,7 @@ type event struct {
 	Action, Package, Test, Output string
 }
 
-// part is one file: the tests that ran in one turn.
+// part has the results of one file, which is one part of the run.
 type part struct {
 	name        string
 	begin, end  time.Time
@@ -39,7 +40,7 @@ type part struct {
 	ranInFailed map[string]bool // packages in which a test failed
 }
 
-// testName is a test; one without Test is a whole package.
+// testName names a test, or without Test a whole package.
 type testName struct{ Package, Test string }
 
 func main() {
@@ -72,7 +73,8 @@ func readAll(files []string) (parts []*part, err error) {
 }
 
 func newPart(name string) *part {
-	return &part{name: name, skipped: map[string]int{}, lastOutput: map[testName]string{}, ranInFailed: map[string]bool{}}
+	return &part{name: name, skipped: map[string]int{}, lastOutput: map[testName]string{},
+		ranInFailed: map[string]bool{}}
 }
 
 func (p *part) read(r io.Reader) error {
@@ -81,7 +83,7 @@ func (p *part) read(r io.Reader) error {
 	for lines.Scan() {
 		var e event
 		if json.Unmarshal(lines.Bytes(), &e) != nil {
-			continue // go build writes lines of its own
+			continue // go build writes lines that are not JSON
 		}
 		p.take(&e)
 	}
@@ -113,7 +115,8 @@ func (p *part) take(e *event) {
 	}
 }
 
-// fail notes a failed test; a package fails by itself only where none of its tests did: it does not build, or its TestMain failed.
+// fail records a failed test. A failed package is only recorded if none of its tests failed: it does not build, or its
+// TestMain failed.
 func (p *part) fail(n testName) {
 	if n.Test == "" && p.ranInFailed[n.Package] {
 		return
@@ -122,7 +125,7 @@ func (p *part) fail(n testName) {
 	p.failed = append(p.failed, n)
 }
 
-// lastLine returns the last line of output that says something.
+// lastLine returns output, or before if output is blank or a marker of the test framework.
 func lastLine(before, output string) string {
 	line := strings.TrimSpace(output)
 	if line == "" || strings.HasPrefix(line, "===") || strings.HasPrefix(line, "---") {
@@ -148,7 +151,7 @@ func printTable(w io.Writer, parts []*part) {
 	}
 }
 
-// why tells what was skipped.
+// why returns why tests were skipped, with numbers.
 func (p *part) why() string {
 	if p.skips == 0 {
 		return "-"
@@ -161,7 +164,7 @@ func (p *part) why() string {
 	return strings.Join(reasons, "; ")
 }
 
-// conclude tells how to run alone what failed, and how many tests passed. It returns the exit code.
+// conclude prints the commands that run the failed tests, and how many tests passed. It returns the exit code.
 func conclude(w io.Writer, parts []*part) int {
 	passed, skipped, failed := 0, 0, []testName(nil)
 	for _, p := range parts {
@@ -183,7 +186,7 @@ func conclude(w io.Writer, parts []*part) int {
 	return 0
 }
 
-// leavesOf returns the tests whose parts did not fail: where TestX/a failed, TestX did so, too.
+// leavesOf returns the failed tests without failed subtests: if TestX/a failed, TestX failed, too.
 func leavesOf(failed []testName) (leaves []testName) {
 	for _, n := range failed {
 		inner := func(other testName) bool {
@@ -196,7 +199,7 @@ func leavesOf(failed []testName) (leaves []testName) {
 	return leaves
 }
 
-// alone is the command that runs one test.
+// alone returns the command that runs one test.
 func alone(n testName) string {
 	folder := "." + strings.TrimPrefix(n.Package, module)
 	if n.Test == "" {
@@ -204,7 +207,8 @@ func alone(n testName) string {
 	}
 	levels := strings.Split(n.Test, "/")
 	for i, level := range levels {
-		levels[i] = "^" + strings.ReplaceAll(regexp.QuoteMeta(level), "'", ".") + "$" // the shell has the quote
+		// a quote would end the shell's quoting
+		levels[i] = "^" + strings.ReplaceAll(regexp.QuoteMeta(level), "'", ".") + "$"
 	}
 	// A $ is doubled for make.
 	return fmt.Sprintf("make test PKG=%s RUN='%s'", folder, strings.ReplaceAll(strings.Join(levels, "/"), "$", "$$"))

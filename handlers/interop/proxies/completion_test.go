@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/duckwire/duckwire/hub/provider/openai/eventstream"
+	"github.com/duckwire/duckwire/hub/eventstream"
 )
 
 // question is what the built-in completer is asked. It has something to say: the code repeats itself.

@@ -8,8 +8,8 @@ import (
 	"io"
 	"time"
 
+	"github.com/duckwire/duckwire/hub/eventstream"
 	"github.com/duckwire/duckwire/hub/hubtest"
-	"github.com/duckwire/duckwire/hub/provider/openai/eventstream"
 )
 
 // rung is one way to read a stream, as a client does it that knows no other.

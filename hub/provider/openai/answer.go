@@ -8,8 +8,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/eventstream"
 	"github.com/duckwire/duckwire/hub/jsonw"
-	"github.com/duckwire/duckwire/hub/provider/openai/eventstream"
 )
 
 // answer is one answer as it comes: it tells chunks that are nothing but text of the first choice from those that are more.

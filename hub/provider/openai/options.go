@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/duckwire/duckwire/hub/provider/openai/eventstream"
+	"github.com/duckwire/duckwire/hub/eventstream"
 )
 
 // Options are a Provider's settings. Only BaseURL is needed; all zero values stand for the defaults.

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
-	"github.com/duckwire/duckwire/hub/provider/openai/eventstream"
+	"github.com/duckwire/duckwire/hub/eventstream"
 )
 
 const (

@@ -1,6 +1,7 @@
 //go:build otlp
 
-// Package collectortest is a collector of OpenTelemetry for tests: it takes traces by OTLP over HTTP, and keeps them.
+// Package collectortest is an OpenTelemetry collector for tests: it receives traces with OTLP over HTTP and stores
+// them.
 package collectortest
 
 import (
@@ -26,12 +27,12 @@ type Collector struct {
 	t        *testing.T
 	mu       sync.Mutex
 	came     chan struct{} // closed and made anew with each export
-	raw      bytes.Buffer  // all that came, headers too
+	raw      bytes.Buffer  // everything received, including headers
 	spans    []*tracepb.Span
 	resource *resourcepb.Resource // of the last span
 }
 
-// Start starts a collector, and points the environment of the test at it.
+// Start starts a collector, and sets the test's environment to send traces to it.
 func Start(t *testing.T) *Collector {
 	c := &Collector{t: t, came: make(chan struct{})}
 	srv := httptest.NewServer(c)
@@ -40,14 +41,15 @@ func Start(t *testing.T) *Collector {
 	return c
 }
 
-// ServeHTTP takes an export.
+// ServeHTTP receives an export.
 func (c *Collector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	var export collectorpb.ExportTraceServiceRequest
 	if err == nil {
 		err = proto.Unmarshal(body, &export)
 	}
-	if err != nil || r.Method != http.MethodPost || r.URL.Path != "/v1/traces" || r.Header.Get("Content-Type") != "application/x-protobuf" {
+	if err != nil || r.Method != http.MethodPost || r.URL.Path != "/v1/traces" ||
+		r.Header.Get("Content-Type") != "application/x-protobuf" {
 		c.t.Errorf("%s %s (%s): %v", r.Method, r.URL, r.Header.Get("Content-Type"), err)
 		w.WriteHeader(http.StatusBadRequest)
 		return
@@ -66,21 +68,21 @@ func (c *Collector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.came = make(chan struct{})
 }
 
-// Spans are those that came so far, as they came.
+// Spans returns the spans received so far, in order.
 func (c *Collector) Spans() []*tracepb.Span {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return append([]*tracepb.Span(nil), c.spans...)
 }
 
-// Resource is what the last span was of.
+// Resource returns the resource of the last span.
 func (c *Collector) Resource() map[string]string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return attributes(c.resource.GetAttributes())
 }
 
-// Wait returns the first span of that name, once it has come.
+// Wait waits for a span with the name and returns the first one.
 func (c *Collector) Wait(name string) *tracepb.Span {
 	c.t.Helper()
 	patience := time.After(time.Minute)
@@ -101,7 +103,7 @@ func (c *Collector) Wait(name string) *tracepb.Span {
 	}
 }
 
-// Lacks checks that a text is nowhere in what came.
+// Lacks checks that nothing received contains a text.
 func (c *Collector) Lacks(texts ...string) {
 	c.t.Helper()
 	c.mu.Lock()
@@ -113,7 +115,7 @@ func (c *Collector) Lacks(texts ...string) {
 	}
 }
 
-// Attributes are a span's, as text.
+// Attributes returns a span's attributes as text.
 func Attributes(s *tracepb.Span) map[string]string { return attributes(s.Attributes) }
 
 func attributes(list []*commonpb.KeyValue) map[string]string {
@@ -142,7 +144,7 @@ func text(v *commonpb.AnyValue) string {
 	return fmt.Sprint(v)
 }
 
-// Events are the names of a span's, in order.
+// Events returns the names of a span's events, in order.
 func Events(s *tracepb.Span) string {
 	var names []string
 	for _, e := range s.Events {

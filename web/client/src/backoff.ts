@@ -1,9 +1,12 @@
-/** backoff returns how long to wait before try number n (1, 2, …), in ms: full jitter, so that not all clients come back at one time. */
+/**
+ * backoff returns how long to wait before attempt n (1, 2, …), in ms, with full jitter, so that clients do not
+ * reconnect at the same time.
+ */
 export function backoff(tries: number, base = 500, most = 30_000): number {
   return Math.random() * Math.min(most, base * 2 ** Math.min(tries, 20))
 }
 
-/** sleep waits; it returns at once when the signal is aborted. */
+/** sleep waits, or returns as soon as the signal is aborted. */
 export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (signal?.aborted) return resolve()

@@ -3,39 +3,42 @@ import { heals, refusal, DuckwireError } from './errors.js'
 import type { Outbox } from './outbox.js'
 import type { ChannelLike, PushLike, SocketLike } from './phoenix.js'
 
-/** Joined is the server's answer to a join. Channels of some kinds add members of their own. */
+/** Joined is the server's reply to a join. Some kinds of channels add members. */
 export interface Joined {
-  /** Whether nothing was lost since the position that was handed back. */
+  /** Whether nothing was lost since the position in the join. */
   recovered: boolean
-  /** Where the channel is now. */
+  /** The channel's current position. */
   position: string
   /** Why something was lost: `epoch`, `trimmed` or `ahead`. */
   reset?: string
   [member: string]: unknown
 }
 
-/** Meta is what is known of an event beside its payload. */
+/** Meta has an event's metadata. */
 export interface Meta {
-  /** The place behind the event; undefined for one that leaves no trace, such as a cursor. */
+  /** The position after the event; undefined for an ephemeral event, such as a cursor. */
   position: string | undefined
 }
 
-/** ChannelOptions are how to join. */
+/** ChannelOptions configure joins. */
 export interface ChannelOptions {
-  /** What else the join says; a function is called at each join. */
+  /** Additional parameters of the join; a function is called at each join. */
   params?: object | (() => object)
-  /** Where to begin: a position, `"0"` for the beginning of what is kept, or `"now"`, the default. Another may suit a channel of its own kind: `""` says nothing. */
+  /**
+   * Where to begin: a position, `"0"` for the beginning of the history, or `"now"`, the default. `""` omits the
+   * parameter, for kinds of channels that do not use it.
+   */
   after?: string
 }
 
 type Listener = (payload: unknown, meta: Meta) => void
 
 /**
- * Channel is a channel that goes on where it was: each join hands back the position behind the last event. It works with any Socket of the official
- * client, one with another transport included.
+ * Channel is a channel that resumes: each join sends the position after the last event. It works with any Socket of the
+ * official client, with any transport.
  */
 export class Channel {
-  /** The official client's channel: for its `Presence`, and for what is not here. */
+  /** The official client's channel, for its `Presence` and other features. */
   readonly phoenix: ChannelLike
   readonly #socket: SocketLike
   readonly topic: string
@@ -67,47 +70,50 @@ export class Channel {
     })
   }
 
-  /** The position behind the last event. Handed back as the option `after`, also on another device, it is where to go on. */
+  /** The position after the last event. As the option `after` it resumes there, also on another device. */
   get position(): string {
     return this.#position
   }
 
-  /** The official client's word for how the channel is: `joined`, `joining`, `errored`, `leaving` or `closed`. */
+  /** The channel's state in the official client: `joined`, `joining`, `errored`, `leaving` or `closed`. */
   get state(): string {
     return this.phoenix.state
   }
 
-  /** take sees each message before the official client hands it to its own listeners. */
+  /** take receives each message before the official client passes it to its listeners. */
   #take(event: string | null, payload: unknown, ref: unknown): void {
-    // It is null where a push that was given up meets its time limit.
+    // The event is null if a push that was given up times out.
     if (event === null || event.startsWith('phx_') || event.startsWith('chan_reply_')) return
     const position = typeof ref === 'string' ? ref : undefined
-    // A join that takes long is sent again, and the server may have answered both: what the first has brought comes twice.
+    // A slow join is sent again. If the server answers both, the events after the first one arrive twice.
     if (position !== undefined && isBehind(position, this.#position)) return
     this.#listeners.get(event)?.emit(payload, { position })
     if (position !== undefined) this.#position = position
   }
 
-  /** on calls a listener with each event of a name. */
+  /** on calls a listener for each event with the name. */
   on<T = unknown>(event: string, listener: (payload: T, meta: Meta) => void): Unsubscribe {
     let listeners = this.#listeners.get(event)
     if (!listeners) this.#listeners.set(event, (listeners = new Emitter()))
     return listeners.add(listener as Listener)
   }
 
-  /** onJoin calls a listener after each join, the first and those after cuts. Where `recovered` is false something was lost: load anew what you show. */
+  /**
+   * onJoin calls a listener after each join, also after reconnects. If `recovered` is false, events were lost: reload
+   * what you show.
+   */
   onJoin(listener: (answer: Joined) => void): Unsubscribe {
     return this.#joins.add(listener)
   }
 
-  /** onEnd calls a listener when the channel is over: left, or ended by the server for good. */
+  /** onEnd calls a listener when the channel was left, or closed by the server for good. */
   onEnd(listener: () => void): Unsubscribe {
     return this.#ends.add(listener)
   }
 
   /**
-   * join joins the channel, and keeps it joined. It waits for as long as there is no connection; it fails, and leaves the channel, where the server
-   * refuses it for good ({@link DuckwireError}).
+   * join joins the channel, and joins it again after reconnects. Without a connection it waits. If the server rejects
+   * the join for good, it leaves the channel and fails with a {@link DuckwireError}.
    */
   join(): Promise<Joined> {
     this.#joining ??= new Promise((resolve, reject) => {
@@ -122,7 +128,7 @@ export class Channel {
         })
         .receive('error', (response) => {
           const error = refusal(`join of ${this.topic}`, response)
-          if (heals(error)) return // the official client tries again
+          if (heals(error)) return // the official client retries
           this.phoenix.leave()
           reject(error)
         })
@@ -131,22 +137,26 @@ export class Channel {
   }
 
   /**
-   * push sends an event, and returns the server's reply. It is kept while there is no connection, also over a reload of the page, and takes effect once:
-   * it gets an `id` by which the server knows it again. Without an {@link Outbox} it is {@link send}.
+   * push sends an event and returns the server's reply. Without a connection the event is stored until it can be sent,
+   * also across reloads of the page. It takes effect once, since the server recognizes repetitions by its `id`. Without
+   * an {@link Outbox} push is the same as {@link send}.
    */
   push(event: string, payload: object = {}): Promise<unknown> {
     if (!this.#outbox || payload instanceof ArrayBuffer) return this.send(event, payload)
     return this.#outbox.push(this.topic, event, payload)
   }
 
-  /** send sends an event, or bytes, once and at most once, as the official client does. It fails when no reply came in ten seconds. */
+  /**
+   * send sends an event, or bytes, at most once, like the official client. It fails if there is no reply within ten
+   * seconds.
+   */
   send(event: string, payload: object = {}): Promise<unknown> {
     return answered(`${event} on ${this.topic}`, this.phoenix.push(event, payload))
   }
 
   /**
-   * sendNow sends for the outbox, or fails. Between the end of a connection and the news of it the official client would keep the push, and send it at
-   * the next join before those that the outbox sends again.
+   * sendNow sends for the outbox, or fails if there is no connection. Otherwise the official client would store the
+   * push, and send it after the next join before those that the outbox repeats.
    */
   #sendNow(event: string, payload: object): Promise<unknown> {
     if (this.#socket.isConnected() && this.phoenix.state === 'joined') return this.send(event, payload)
@@ -157,18 +167,18 @@ export class Channel {
   leave(): Promise<void> {
     return answered(`leave of ${this.topic}`, this.phoenix.leave()).then(
       () => undefined,
-      report, // nothing that the application could do: the channel is left at once
+      report, // the channel is left in any case, so the application need not handle this
     )
   }
 }
 
-/** isBehind reports whether a position is another one, or one before it, of the same life of one log. */
+/** isBehind reports whether a position is the same as or before another one, in the same epoch of the same log. */
 function isBehind(position: string, other: string): boolean {
   const [a, b] = [position, other].map((text) => /^([^.,]+)\.(\d+)$/.exec(text))
   return !!a && !!b && a[1] === b[1] && Number(a[2]) <= Number(b[2])
 }
 
-/** answered returns the reply to a push. */
+/** answered waits for the reply to a push. */
 function answered(what: string, push: PushLike): Promise<unknown> {
   return new Promise((resolve, reject) => {
     push

@@ -9,17 +9,23 @@ import type { Block } from './transports/parser.js'
 import { Turned } from './transports/turns.js'
 import type { Way } from './transports/way.js'
 
-/** CompletionRequest is what OpenAI's API takes: with `messages` a chat, with `prompt` (and `suffix`) a text. `duckwire` are this server's additions. */
+/**
+ * CompletionRequest is a request of OpenAI's API: with `messages` a chat, with `prompt` (and `suffix`) a text
+ * completion. `duckwire` has this server's extensions.
+ */
 export interface CompletionRequest {
   messages?: object[]
   prompt?: string
   suffix?: string
   model?: string
   duckwire?: {
-    /** Makes the request idempotent: the same id is the same stream. One is made where none is given. */
+    /** Makes the request idempotent: the same id is the same stream. By default it is generated. */
     id?: string
     topic?: string
-    /** What happens when nobody watches; here it is `{ cancel_after: 60 }` by default, so that a cut of the network does not end it. */
+    /**
+     * What happens when nobody watches. The client's default is `{ cancel_after: 60 }`, so that a network failure does
+     * not end the stream.
+     */
     keep?: { cancel_after: number } | 'finish'
     slot?: string
     supersede?: 'stop' | 'finish'
@@ -27,25 +33,26 @@ export interface CompletionRequest {
   [member: string]: unknown
 }
 
-/** StreamStatus is what a stream is doing. */
+/** StreamStatus is a stream's status. */
 export type StreamStatus = 'queued' | 'running' | 'done' | 'failed' | 'cancelled' | 'superseded' | 'interrupted'
 
-/** Progress is for showing. */
+/** Progress is the progress of reading a stream. */
 export interface Progress {
-  /** How many bytes of text have come, in UTF-8. */
+  /** Number of bytes of text received, in UTF-8.
+ */
   bytes: number
   position: string
   status: StreamStatus
 }
 
-/** StreamEvent is a structured entry of a stream: an issue, a tool call, whatever is more than text. */
+/** StreamEvent is a structured entry of a stream, such as an issue or a tool call. */
 export interface StreamEvent {
   event: string
   data: unknown
   position: string
 }
 
-/** Ending is how a stream ended. */
+/** Ending says how a stream ended. */
 export interface Ending {
   status: StreamStatus
   finish_reason: string | null
@@ -55,11 +62,11 @@ export interface Ending {
 
 /** CompletionOptions are options of a completion, or of a stream. */
 export interface CompletionOptions {
-  /** Aborting it cancels the stream on the server, too. To leave without cancelling, end the iteration. */
+  /** Aborting it also cancels the stream on the server. To stop reading without cancelling, end the iteration. */
   signal?: AbortSignal
-  /** Where to go on in a stream: a position. */
+  /** The position at which to resume. */
   after?: string
-  /** Of how many bytes the text before `after` was: what `bytes` counts from. */
+  /** Number of bytes of text before `after`, from which `bytes` is counted. */
   bytes?: number
 }
 
@@ -68,26 +75,27 @@ export interface Home {
   request: Requester
   ladder: Ladder
   rungs: readonly Rung[]
-  /** Of which nobody else knows. */
+  /** way creates a Way that is not shared. */
   way: (rung: Rung) => Way
 }
 
-const mostTries = 5 // of a request that the server says to make later
+const mostTries = 5 // of a request that the server asks to retry later
 
 const encoder = new TextEncoder()
 const decoder = new TextDecoder()
 
 /**
- * Completion is a stream of the server's, read piece by piece: the text is what iterating gives. It goes on after each cut at the next byte, by
- * whatever way the network allows, and ends when the stream ends: normally after `done` and after {@link cancel}, else with a {@link StreamError}.
- * Ending the iteration leaves the stream; the server's `keep` says what becomes of it then.
+ * Completion is a stream on the server; iterating it yields its text in pieces. After a disconnect it resumes at the
+ * next byte, over any transport that works on the network. The iteration ends with the stream: normally after `done`
+ * and {@link cancel}, otherwise with a {@link StreamError}. Ending the iteration stops reading; `keep` then decides
+ * what happens to the stream.
  */
 export class Completion implements AsyncIterable<string> {
   readonly #home: Home
   readonly #ways = new Map<Rung, Way>()
   readonly #request: CompletionRequest | undefined
   readonly #signal: AbortSignal | undefined
-  readonly #abort = new AbortController() // ends the reading
+  readonly #abort = new AbortController() // stops reading
   readonly #changes = new Emitter<[Progress]>()
   readonly #events = new Emitter<[StreamEvent]>()
   #id: string | undefined
@@ -113,17 +121,17 @@ export class Completion implements AsyncIterable<string> {
     }
   }
 
-  /** The stream's id on the server, once that has answered. With it anybody who may can go on reading, on any device. */
+  /** The stream's id, once the server has answered. With it any permitted user can read the stream, on any device. */
   get id(): string | undefined {
     return this.#id
   }
 
-  /** How many bytes of text have come, in UTF-8. */
+  /** Number of bytes of text received, in UTF-8. */
   get bytes(): number {
     return this.#bytes
   }
 
-  /** The position behind what has come. */
+  /** The position after what was received. */
   get position(): string {
     return this.#position
   }
@@ -132,22 +140,22 @@ export class Completion implements AsyncIterable<string> {
     return this.#status
   }
 
-  /** How the stream ended, once it has. */
+  /** How the stream ended, or undefined. */
   get ending(): Ending | undefined {
     return this.#ending
   }
 
-  /** onProgress calls a listener whenever something has come. */
+  /** onProgress calls a listener whenever something was received. */
   onProgress(listener: (progress: Progress) => void): Unsubscribe {
     return this.#changes.add(listener)
   }
 
-  /** onEvent calls a listener with each structured entry, in its place between the pieces of text. */
+  /** onEvent calls a listener with each structured entry, in order with the pieces of text. */
   onEvent(listener: (event: StreamEvent) => void): Unsubscribe {
     return this.#events.add(listener)
   }
 
-  /** cancel ends the stream on the server, and returns its final status. What is being iterated ends. */
+  /** cancel cancels the stream on the server and returns its final status. It also ends the iteration. */
   async cancel(): Promise<StreamStatus> {
     this.#cancelled = true
     if (!this.#started && !this.#id) {
@@ -170,7 +178,7 @@ export class Completion implements AsyncIterable<string> {
     }
   }
 
-  /** text reads to the end, and returns all that comes. */
+  /** text reads to the end and returns the whole text. */
   async text(): Promise<string> {
     let text = ''
     for await (const piece of this) text += piece
@@ -180,7 +188,7 @@ export class Completion implements AsyncIterable<string> {
   async *[Symbol.asyncIterator](): AsyncGenerator<string, void, undefined> {
     if (this.#iterated) throw new TypeError('a completion is iterated once; duckwire.stream(id) reads it again')
     this.#iterated = true
-    const aborted = (): void => void this.cancel().catch(() => {}) // the caller gets the signal's reason
+    const aborted = (): void => void this.cancel().catch(() => {}) // the caller receives the signal's reason
     this.#signal?.throwIfAborted()
     this.#signal?.addEventListener('abort', aborted)
     try {
@@ -195,16 +203,16 @@ export class Completion implements AsyncIterable<string> {
     this.#settle()
   }
 
-  /** settle throws for a stream that did not end as it was meant to. */
+  /** settle throws a StreamError if the stream ended other than done or cancelled by this client. */
   #settle(): void {
     if (this.#cancelled || !this.#ending || this.#ending.status === 'done') return
     const { status, error } = this.#ending
     throw new StreamError(error?.message ?? `the stream ended as ${status}`, error?.code ?? status, status)
   }
 
-  /** readAll follows the stream over as many answers as it takes. */
+  /** readAll reads the stream over as many responses as needed. */
   async *#readAll(): AsyncGenerator<string, void, undefined> {
-    if (this.#over()) return // cancelled before it was asked for
+    if (this.#over()) return // cancelled before the request
     await this.#start()
     for (let failures = 0; !this.#over(); ) {
       await this.#home.ladder.load()
@@ -224,17 +232,17 @@ export class Completion implements AsyncIterable<string> {
     }
   }
 
-  /** over reports whether there is nothing more to read. */
+  /** over reports whether reading has ended. */
   #over(): boolean {
     return this.#ending !== undefined || this.#abort.signal.aborted
   }
 
-  /** hasHeard reports whether the last answer has brought anything. */
+  /** hasHeard reports whether the last response contained anything. */
   #hasHeard(): boolean {
     return this.#heard
   }
 
-  /** start makes the request, unless the stream is there already, and returns the stream's id. */
+  /** start sends the request, unless the stream exists, and returns the stream's id. */
   #start(): Promise<string> {
     this.#started ??= this.#id === undefined ? this.#ask() : Promise.resolve(this.#id)
     return this.#started
@@ -244,7 +252,7 @@ export class Completion implements AsyncIterable<string> {
     const door = this.#request?.messages ? '/v1/chat/completions' : '/v1/completions'
     for (let tries = 1; ; tries++) {
       try {
-        // The answer is a short one, so it comes by any way; and asked again, it is the same stream.
+        // The response is short, so it works on any network. A repeated request is the same stream, by its id.
         const { id } = await this.#home.request.json<{ id: string }>('POST', door, this.#request, { prefer: 'respond-async' })
         this.#id = id
         return id
@@ -259,7 +267,7 @@ export class Completion implements AsyncIterable<string> {
     return `/v1/streams/${encodeURIComponent(this.#id ?? '')}`
   }
 
-  /** follow reads one event stream, and returns how long to wait before the next; -1: it was cut. */
+  /** follow reads one event stream, and returns how long to wait before the next; -1 if it was cut. */
   async *#follow(rung: Rung): AsyncGenerator<string, number, undefined> {
     const way = this.#ways.get(rung) ?? this.#home.way(rung)
     this.#ways.set(rung, way)
@@ -272,7 +280,7 @@ export class Completion implements AsyncIterable<string> {
         if (typeof heard === 'number') {
           this.#heard = true
           way.sign(heard)
-          if (this.#home.ladder.best(this.#home.rungs) !== rung) return 0 // what has come is told; the rest comes by another way
+          if (this.#home.ladder.best(this.#home.rungs) !== rung) return 0 // the rest is read over a better rung
           continue
         }
         if (heard.event === 'hello') way.sign((JSON.parse(heard.data) as { now: number }).now)
@@ -291,7 +299,7 @@ export class Completion implements AsyncIterable<string> {
     return -1
   }
 
-  /** take takes one block. */
+  /** take processes one block. */
   *#take(block: Block): Generator<string, void, undefined> {
     const data = JSON.parse(block.data) as Record<string, unknown>
     switch (block.event) {
@@ -308,7 +316,7 @@ export class Completion implements AsyncIterable<string> {
         this.#ending = data as unknown as Ending
         this.#status = this.#ending.status
         break
-      case 'message': // its name is one of ours, so that it stands within
+      case 'message': // an event whose name is one of the protocol's own, so it is inside the data
         this.#events.emit({ event: data['event'] as string, data: data['data'], position: block.id })
         break
       default:
@@ -325,7 +333,7 @@ export class Completion implements AsyncIterable<string> {
     this.#changes.emit({ bytes: this.#bytes, position: this.#position, status: this.#status })
   }
 
-  /** text tells what is new of a piece that begins at a byte of the whole. */
+  /** text yields the new part of a piece that begins at byte at of the text. */
   *#text(text: string, at: number): Generator<string, void, undefined> {
     const known = this.#bytes - at
     if (known < 0) throw new StreamError(`${-known} bytes of the text are missing`, 'gap', this.#status)
@@ -335,7 +343,7 @@ export class Completion implements AsyncIterable<string> {
     yield known === 0 ? text : decoder.decode(bytes.subarray(known))
   }
 
-  /** poll asks for what has come meanwhile, in answers that end. It returns how long to wait before the next. */
+  /** poll reads what is new with a long-poll, and returns how long to wait before the next. */
   async *#poll(): AsyncGenerator<string, number, undefined> {
     const query = new URLSearchParams({ wait: '20', ...(this.#position && { after: this.#position }) })
     const signal = AbortSignal.any([this.#abort.signal, AbortSignal.timeout(40_000)])
@@ -344,14 +352,14 @@ export class Completion implements AsyncIterable<string> {
     return 0
   }
 
-  /** conclude reads how a stream ended at whose end we are. */
+  /** conclude reads the ending of a stream whose entries were all read. */
   async *#conclude(): AsyncGenerator<string, number, undefined> {
     const view = await this.#home.request.json<View>('GET', this.#path, undefined, {}, this.#abort.signal)
     yield* this.#show(view)
     return 0
   }
 
-  /** show tells what is new in a stream's JSON: the text, and the structured entries in their places. */
+  /** show yields the new text in a stream's JSON, and emits the structured entries, in order. */
   *#show(view: View): Generator<string, void, undefined> {
     this.#status = view.status
     const bytes = encoder.encode(view.text)
@@ -367,7 +375,7 @@ export class Completion implements AsyncIterable<string> {
     this.#move(view.position)
   }
 
-  /** judge decides what a failed answer means: for the rung, or for us. It throws what does not heal. */
+  /** judge decides what a failed response means for the rung. It throws permanent errors. */
   async #judge(rung: Rung, error: unknown): Promise<void> {
     if (error instanceof StreamError) throw error
     if (error instanceof NoHello && rung !== 'longpoll') return this.#suspect(rung)
@@ -375,11 +383,11 @@ export class Completion implements AsyncIterable<string> {
     if (error instanceof DuckwireError && !mayHeal(error)) throw error
   }
 
-  /** suspect asks in the shortest way whether the server is there: if it is, the rung is bad. */
+  /** suspect checks with a short request whether the server is reachable: if it is, the rung is bad. */
   async #suspect(rung: Rung): Promise<void> {
     await this.#home.request.json('GET', `${this.#path}?${new URLSearchParams({ after: this.#position || '0' }).toString()}`, undefined, {}, AbortSignal.timeout(10_000)).then(
       () => this.#home.ladder.fail(rung, 'no answer begins in time'),
-      () => {}, // it is not, or we are not
+      () => {}, // the server or the network is down
     )
   }
 }
@@ -394,7 +402,7 @@ interface View extends Ending {
 
 const ended = (status: StreamStatus): boolean => status !== 'queued' && status !== 'running'
 
-/** mayHeal reports whether a request may succeed when it is made again. */
+/** mayHeal reports whether a request may succeed if it is repeated. */
 function mayHeal(error: unknown): boolean {
   return heals(error) || (error instanceof DuckwireError && error.retryAfter !== undefined)
 }

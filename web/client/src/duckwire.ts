@@ -15,33 +15,45 @@ import { Way } from './transports/way.js'
 
 /** DuckwireOptions are options of a {@link Duckwire}. */
 export interface DuckwireOptions {
-  /** The token, or what returns one. It is asked for at each connect, and when the server does not take the last one. */
+  /**
+   * The token, or a function that returns one. It is called for each connection, and when the server rejected the last
+   * token.
+   */
   token?: TokenSource
-  /** Whose token it is: needed for {@link Duckwire.queue}, and to keep apart what is stored where several people use one browser. */
+  /**
+   * The token's user. It is needed for {@link Duckwire.queue}, and separates what is stored for several users of one
+   * browser.
+   */
   user?: string
-  /** Where to keep small things between visits. By default localStorage, in a worker IndexedDB, elsewhere memory. */
+  /** Where to store small texts between visits. By default localStorage, in a worker IndexedDB, elsewhere memory. */
   store?: Store
-  /** The class of WebSockets, where there is no global one: in Node.js 20 that of the package `ws`. Without one there are none. */
+  /**
+   * The WebSocket class, if there is no global one: in Node.js 20 that of the package `ws`. Without a class WebSockets
+   * are not used.
+   */
   webSocket?: TransportClass
   /** The transports to use, the best one first; all by default. */
   transports?: readonly Rung[]
-  /** A name of the network that we are on, if the application knows one: what is remembered of the way to the server is remembered for it. */
+  /**
+   * Returns a name of the current network, if the application knows one. Which transports work is remembered per
+   * network.
+   */
   network?: () => string
-  /** For how long to wait for a transport's first sign of life, in ms; 4,000 for WebSocket, 3,000 for SSE by default. */
+  /** How long to wait for a transport's first response, in ms; by default 4,000 for WebSocket and 3,000 for SSE. */
   patience?: Partial<Record<Rung, number>>
-  /** After how many milliseconds to look first whether a better transport works again; 5,000 by default. */
+  /** After how many milliseconds to check first whether a better transport works again; 5,000 by default. */
   retryAfter?: number
-  /** Limits of what is kept while there is no connection. */
+  /** Limits of the outbox. */
   outbox?: OutboxOptions
-  /** More options of the official client's Socket. */
+  /** Additional options of the official client's Socket. */
   socket?: object
 }
 
-/** Duckwire is a client: one socket, which finds its way through proxies, and what is made of it. */
+/** Duckwire is a client. It has one socket, which finds a transport that works on the network. */
 export class Duckwire {
   /** The official client's Socket. */
   readonly socket: SocketLike
-  /** What waits to be sent, of all channels. */
+  /** The waiting pushes of all channels. */
   readonly outbox: Outbox
   readonly #ladder: Ladder
   readonly #climber: Climber
@@ -92,7 +104,7 @@ export class Duckwire {
     this.#unlisten = this.#watch(climb)
   }
 
-  /** watch has the socket change to a better rung when one is found. */
+  /** watch makes the socket change to a better rung when one is found to work. */
   #watch(climb: Climber): Unsubscribe {
     this.#ladder.lookWith(climb.look)
     return this.#ladder.onChange((rung) => {
@@ -100,7 +112,7 @@ export class Duckwire {
     })
   }
 
-  /** ways makes what is known of the ways by which completions come. */
+  /** ways returns a function that creates a Way for completions on a rung. */
   #ways(options: DuckwireOptions): Home['way'] {
     const good = new Set<Rung>()
     return (rung) =>
@@ -119,13 +131,16 @@ export class Duckwire {
       })
   }
 
-  /** use changes the transports to use, the best one first: what is connected otherwise comes back on one of them, and goes on where it was. */
+  /**
+   * use sets the transports to use, the best one first. A connection over another transport is ended; the socket
+   * reconnects over one of these and resumes.
+   */
   use(transports: readonly Rung[] = rungs): void {
     this.#home.rungs = answers(transports)
     this.#climber.use(transports)
   }
 
-  /** How the socket is connected, or was last; undefined before the first time. */
+  /** The current or last transport of the socket; undefined before the first connection. */
   get transport(): Rung | undefined {
     return this.#rung
   }
@@ -135,28 +150,28 @@ export class Duckwire {
     return this.#rungs.add(listener)
   }
 
-  /** connect connects the socket. {@link channel} and {@link queue} do so by themselves. */
+  /** connect connects the socket. {@link channel} and {@link queue} do so automatically. */
   connect(): void {
     this.socket.connect()
   }
 
-  /** channel returns a channel, which is still to be joined. */
+  /** channel returns a channel, which the caller must join. */
   channel(topic: string, options?: ChannelOptions): Channel {
     this.connect()
     return new Channel(this.socket, topic, options, this.outbox)
   }
 
-  /** complete asks for a completion. It needs no socket. */
+  /** complete requests a completion. It needs no socket. */
   complete(request: CompletionRequest, options?: CompletionOptions): Completion {
     return new Completion(this.#home, request, options)
   }
 
-  /** stream reads a stream that exists: a completion that another page has asked for, an analysis, whatever has an id. */
+  /** stream reads an existing stream: a completion that another page requested, an analysis, or any other stream. */
   stream(id: string, options?: CompletionOptions): Completion {
     return new Completion(this.#home, id, options)
   }
 
-  /** queue hands the user's messages to a handler, those that waited first. */
+  /** queue passes the user's messages to a handler, beginning with the stored ones. */
   queue<T = unknown>(handler: Handler<T>, options: QueueOptions = {}): Queue {
     if (this.#user === undefined) throw new TypeError('a queue needs the option "user" of Duckwire')
     this.connect()
@@ -166,12 +181,14 @@ export class Duckwire {
     return queue
   }
 
-  /** cut breaks the connection as if the network had: the socket comes back by itself. It is for trying out what happens then. */
+  /** cut ends the connection as a network failure would; the socket then reconnects. It is for testing. */
   cut(): void {
     this.#climber.cut()
   }
 
-  /** close closes the queues, as {@link Queue.close} does, and then the connection. What waits in the outbox stays in the store. */
+  /**
+   * close closes the queues, as {@link Queue.close} does, and then the connection. Waiting pushes stay in the store.
+   */
   async close(): Promise<void> {
     this.#unlisten()
     this.#ladder.close()
@@ -180,7 +197,7 @@ export class Duckwire {
   }
 }
 
-/** answers are the ways by which completions come: by answers of their own, not over the socket. */
+/** answers returns the rungs for completions, which are separate responses and do not use the socket. */
 function answers(transports: readonly Rung[]): Rung[] {
   const ways = transports.filter((rung) => rung !== 'websocket')
   return ways.length > 0 ? ways : ['sse']

@@ -1,7 +1,10 @@
-/** Unsubscribe ends what began it. */
+/** Unsubscribe removes a listener. */
 export type Unsubscribe = () => void
 
-/** Emitter calls listeners. What one throws harms no other: it is reported as an uncaught error, as it is of an event listener. */
+/**
+ * Emitter calls listeners. An error that one throws does not affect the others: it is reported as an uncaught error, as
+ * for a DOM event listener.
+ */
 export class Emitter<T extends unknown[]> {
   readonly #listeners = new Set<(...args: T) => void>()
 
@@ -21,7 +24,7 @@ export class Emitter<T extends unknown[]> {
   }
 }
 
-/** report makes an uncaught error of what an application's listener has thrown. */
+/** report throws an error of the application's code as an uncaught error. */
 export function report(error: unknown): void {
   setTimeout(() => {
     throw error

@@ -1,25 +1,28 @@
-/** DuckwireError is a refusal by the server. `code` is stable, as `forbidden` or `rate_limited`; the text is for people. */
+/**
+ * DuckwireError is an error reported by the server. `code` is stable, such as `forbidden` or `rate_limited`; the
+ * message is for people.
+ */
 export class DuckwireError extends Error {
   override readonly name: string = 'DuckwireError'
   constructor(
     message: string,
     readonly code: string,
-    /** The answer of the server. */
+    /** The server's response. */
     readonly response?: unknown,
-    /** After how many milliseconds to try again, where the server has said so. */
+    /** After how many milliseconds to retry, if the server said so. */
     readonly retryAfter?: number,
   ) {
     super(message)
   }
 }
 
-/** StreamError is a stream that did not end well. `code` says why; what came before stays what it was. */
+/** StreamError is thrown if a stream ended other than `done`. `code` says why; the text received so far is valid. */
 export class StreamError extends DuckwireError {
   override readonly name = 'StreamError'
   constructor(
     message: string,
     code: string,
-    /** What became of the stream: `failed`, `cancelled`, `superseded` or `interrupted`. */
+    /** The stream's status: `failed`, `cancelled`, `superseded` or `interrupted`. */
     readonly status: string,
   ) {
     super(message, code)
@@ -32,7 +35,7 @@ interface Reply {
   retry_after_ms?: unknown
 }
 
-/** refusal makes an error of the response of an error reply: `{"reason","detail"?,"retry_after_ms"?}`. */
+/** refusal converts an error reply to an error: `{"reason","detail"?,"retry_after_ms"?}`. */
 export function refusal(what: string, response: unknown): DuckwireError {
   const reply = (typeof response === 'object' && response !== null ? response : {}) as Reply
   const reason = typeof reply.reason === 'string' ? reply.reason : 'error'
@@ -40,10 +43,10 @@ export function refusal(what: string, response: unknown): DuckwireError {
   return new DuckwireError(`${what}: ${detail}`, reason, response, typeof reply.retry_after_ms === 'number' ? reply.retry_after_ms : undefined)
 }
 
-/** passing are the reasons that heal by waiting. */
+/** passing are the codes of temporary errors. */
 const passing = new Set(['rate_limited', 'draining', 'unavailable', 'timeout'])
 
-/** heals reports whether it may be worth while to try again. */
+/** heals reports whether a retry may succeed. */
 export function heals(error: unknown): boolean {
   return !(error instanceof DuckwireError) || passing.has(error.code)
 }

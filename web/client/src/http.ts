@@ -1,9 +1,9 @@
 import { DuckwireError } from './errors.js'
 import type { Tokens } from './token.js'
 
-const longest = 30_000 // for how long to wait for a short answer, in ms
+const longest = 30_000 // timeout of short requests, in ms
 
-/** @internal Requester makes requests to the server, as the user whom the token names. */
+/** @internal Requester sends requests to the server with the user's token. */
 export class Requester {
   readonly #base: string
   readonly #tokens: Tokens
@@ -17,7 +17,7 @@ export class Requester {
     this.#tokens = tokens
   }
 
-  /** fetch makes a request. A token that is not taken is renewed once. */
+  /** fetch sends a request. If the token is rejected, it retries once with a new one. */
   async fetch(method: string, path: string, init: Omit<RequestInit, 'headers'> & { headers?: Record<string, string> } = {}): Promise<Response> {
     const send = async (): Promise<Response> => {
       const token = await this.#tokens.get()
@@ -31,7 +31,7 @@ export class Requester {
     return send()
   }
 
-  /** json makes a request whose answer is JSON. It throws a {@link DuckwireError} on any status but 2xx. */
+  /** json sends a request and returns the response's JSON. It throws an error for any status other than 2xx. */
   async json<T>(method: string, path: string, body?: unknown, headers: Record<string, string> = {}, signal?: AbortSignal): Promise<T> {
     const response = await this.fetch(method, path, {
       headers: { accept: 'application/json', ...(body !== undefined && { 'content-type': 'application/json' }), ...headers },
@@ -43,7 +43,7 @@ export class Requester {
   }
 }
 
-/** problem makes an error of an answer that is none: a problem document, OpenAI's error shape, or what a proxy says. */
+/** problem converts an error response to an error: a problem document, OpenAI's error format, or a proxy's response. */
 export function problem(response: Response, text: string): Error {
   const wait = Number(response.headers.get('retry-after')) * 1000 || undefined
   try {
@@ -52,7 +52,7 @@ export function problem(response: Response, text: string): Error {
     if (typeof code === 'string') return new DuckwireError(told.detail ?? told.error?.message ?? code, code, told, wait)
     if (told.error) return new DuckwireError(told.error.message ?? 'refused', `status_${response.status}`, told, wait)
   } catch {
-    // It is not from our server.
+    // The response is not from a Duckwire server.
   }
   if (response.status >= 500 || response.status === 429) return new Error(`status ${response.status}`)
   return new DuckwireError(`status ${response.status}: ${text.slice(0, 200)}`, `status_${response.status}`)

@@ -1,6 +1,6 @@
 /**
- * The client of Duckwire: completions, channels and messages that outlive their connections, through any proxy. It stands on the official `phoenix`
- * package; begin with {@link Duckwire}, or take single parts of it to a Socket of your own.
+ * The client of Duckwire: completions, channels and messages that outlive their connections, through any proxy. It is
+ * built on the official `phoenix` package. Begin with {@link Duckwire}, or use single parts with your own Socket.
  *
  * @module
  */

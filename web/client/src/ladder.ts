@@ -1,32 +1,36 @@
 import { Emitter, type Unsubscribe } from './emitter.js'
 import { recall, remember, type Store } from './store.js'
 
-/** Rung is a way to the server, the best one first: `websocket`, `sse`, `padded` (SSE that begins with padding), `longpoll`. */
+/** Rung is a transport, the best one first: `websocket`, `sse`, `padded` (SSE that begins with padding), `longpoll`. */
 export type Rung = 'websocket' | 'sse' | 'padded' | 'longpoll'
 
 export const rungs: readonly Rung[] = ['websocket', 'sse', 'padded', 'longpoll']
 
-const memory = 24 * 3600_000 // for how long a rung is known to be bad, in ms
+const memory = 24 * 3600_000 // how long a bad rung is remembered, in ms
 
-/** LadderOptions are where a ladder keeps what it knows. */
+/** LadderOptions are options of a {@link Ladder}. */
 export interface LadderOptions {
   store: Store
-  /** What the way is to: the server's origin. */
+  /** The server's origin. */
   origin: string
-  /** What the way begins at: a name of the network, if there is one. */
+  /** Returns a name of the current network, if there is one. */
   network?: () => string
-  /** After how many milliseconds to look first whether a bad rung has become a good one. Each later look takes four times as long, up to an hour. */
+  /**
+   * After how many milliseconds to check first whether a bad rung works again. Each further check waits four times as
+   * long, up to an hour.
+   */
   retryAfter?: number
 }
 
 /**
- * Ladder knows which ways to the server are bad: on which nothing comes through, or not as it is sent. It is remembered for a day, for each
- * network and server. A rung is only bad if a lower one is better: where nothing works at all, the server is down or we are.
+ * Ladder records which transports are bad, because they do not work or because something buffers them. It remembers
+ * that for a day, per network and server. A rung is only bad if a lower one works: if none does, the server or the
+ * network is down.
  */
 export class Ladder {
   readonly #options: LadderOptions
   readonly #listeners = new Emitter<[Rung, string]>()
-  readonly #bad = new Map<Rung, number>() // until when
+  readonly #bad = new Map<Rung, number>() // rung → end of its being bad
   #network: string | undefined
   #looks = 0
   #timer: ReturnType<typeof setTimeout> | undefined
@@ -37,13 +41,13 @@ export class Ladder {
     this.#options = options
   }
 
-  /** load reads what is known of the network that we are on. */
+  /** load reads what is stored about the current network. */
   async load(): Promise<void> {
     const network = this.#options.network?.() ?? networkType()
     if (network === this.#network) return
     this.#network = network
     const kept = await recall(this.#options.store, this.#key())
-    if (network !== this.#network) return // it has changed again
+    if (network !== this.#network) return // the network changed meanwhile
     this.#bad.clear()
     if (typeof kept === 'object' && kept !== null) {
       for (const [rung, until] of Object.entries(kept)) {
@@ -58,33 +62,33 @@ export class Ladder {
     return `duckwire:ways:${this.#options.origin}:${this.#network ?? ''}`
   }
 
-  /** isBad reports whether a rung is known to be bad. */
+  /** isBad reports whether a rung is bad. */
   isBad(rung: Rung): boolean {
     return (this.#bad.get(rung) ?? 0) > Date.now()
   }
 
-  /** best returns the highest of some rungs that is not bad, else the lowest. */
+  /** best returns the first of some rungs that is not bad, or the last one. */
   best(among: readonly Rung[]): Rung {
     const lowest = among.at(-1)
     if (lowest === undefined) throw new TypeError('there must be a transport to choose')
     return among.find((rung) => !this.isBad(rung)) ?? lowest
   }
 
-  /** fail takes that a rung is bad, and why. */
+  /** fail records that a rung is bad, and why. */
   fail(rung: Rung, why: string): void {
-    if (rung === 'longpoll') return // there is nothing below it
+    if (rung === 'longpoll') return // there is no lower rung
     this.#bad.set(rung, Date.now() + memory)
     this.#changed(rung, why)
     this.#looks = 0
     this.#schedule()
   }
 
-  /** good takes that a rung has been seen to work. */
+  /** good records that a rung works. */
   good(rung: Rung): void {
     if (this.#bad.delete(rung)) this.#changed(rung, 'it works')
   }
 
-  /** onChange calls a listener when a rung has turned out to be bad, or good again. */
+  /** onChange calls a listener when a rung becomes bad, or good again. */
   onChange(listener: (rung: Rung, why: string) => void): Unsubscribe {
     return this.#listeners.add(listener)
   }
@@ -94,7 +98,7 @@ export class Ladder {
     this.#listeners.emit(rung, why)
   }
 
-  /** lookWith tells how to look whether a rung works, and begins to look for bad ones, in the background. */
+  /** lookWith sets how to check whether a rung works, and starts checking bad rungs in the background. */
   lookWith(look: (rung: Rung) => Promise<boolean>): void {
     this.#look = look
     this.#schedule()
@@ -117,7 +121,7 @@ export class Ladder {
     this.#schedule()
   }
 
-  /** close ends the looking. */
+  /** close stops the checks. */
   close(): void {
     this.#closed = true
     clearTimeout(this.#timer)
@@ -126,13 +130,13 @@ export class Ladder {
 
 const isRung = (name: string): name is Rung => (rungs as readonly string[]).includes(name)
 
-/** networkType is what a browser says of its network. Most say nothing. */
+/** networkType returns the browser's type of network. Most browsers do not have it. */
 function networkType(): string {
   const connection = (globalThis.navigator as { connection?: { type?: string } } | undefined)?.connection
   return connection?.type ?? ''
 }
 
-/** unref lets a Node program end though the timer is still to come. */
+/** unref lets a Node.js program exit although the timer is pending. */
 function unref(timer: unknown): void {
   if (typeof timer === 'object') (timer as { unref?: () => void } | null)?.unref?.()
 }

@@ -6,24 +6,24 @@ import { recall, remember, type Store } from './store.js'
 
 /** OutboxOptions are the limits of an outbox. */
 export interface OutboxOptions {
-  /** The most pushes that may wait; 1,000 by default. */
+  /** Maximum number of waiting pushes; 1,000 by default. */
   limit?: number
-  /** After how many milliseconds a push that could not be sent is given up; a day by default. */
+  /** After how many milliseconds a push that could not be sent is dropped; a day by default. */
   maxAge?: number
 }
 
-/** Waiting is a push that has not been answered yet. */
+/** Waiting is a push without a reply yet. */
 export interface Waiting {
-  /** Its idempotency id, which the payload holds, too. */
+  /** Its idempotency id, which is also in the payload. */
   id: string
   topic: string
   event: string
   payload: object
-  /** When it was made, in ms. */
+  /** When it was pushed, in ms. */
   at: number
 }
 
-/** Sender sends a push on a channel that is joined, and returns the server's reply. */
+/** Sender sends a push on a joined channel and returns the server's reply. */
 type Sender = (event: string, payload: object) => Promise<unknown>
 
 interface Entry extends Waiting {
@@ -32,22 +32,23 @@ interface Entry extends Waiting {
   reject: (error: unknown) => void
 }
 
-/** Line is the pushes of one topic, in order. */
+/** Line has the pushes of one topic, in order. */
 interface Line {
   entries: Entry[]
   send: Sender | undefined
   sent: Set<Entry>
-  /** Changes when the channel is joined anew: answers to what was sent before say nothing any longer. */
+  /** Increases with each join: failures of pushes that were sent before are ignored. */
   round: number
   tries: number
   timer: ReturnType<typeof setTimeout> | undefined
 }
 
-const window = 32 // pushes of one topic that are sent before the first is answered
+const window = 32 // maximum number of a topic's pushes in flight
 
 /**
- * Outbox keeps pushes until the server has answered them, also over a reload of the page, and sends them in order as soon as their channel is
- * joined. A push whose answer was lost is sent again under the same id, by which the server knows it.
+ * Outbox stores pushes until the server has replied, also across reloads of the page, and sends them in order as soon
+ * as their channel is joined. A push whose reply was lost is sent again with the same id, by which the server
+ * recognizes it.
  */
 export class Outbox {
   readonly #store: Store
@@ -70,22 +71,25 @@ export class Outbox {
     this.#loaded = this.#load()
   }
 
-  /** How many pushes wait for their answers. */
+  /** Number of pushes without a reply. */
   get size(): number {
     return this.#size
   }
 
-  /** onChange calls a listener with each new size. */
+  /** onChange calls a listener with the new size when it changes. */
   onChange(listener: (size: number) => void): Unsubscribe {
     return this.#changes.add(listener)
   }
 
-  /** onDrop calls a listener with each push that was given up: refused by the server, or too old. Who has pushed it on this page is told by its promise, too. */
+  /**
+   * onDrop calls a listener with each push that was dropped: rejected by the server, or too old. If it was pushed on
+   * this page, its promise is also rejected.
+   */
   onDrop(listener: (push: Waiting, error: unknown) => void): Unsubscribe {
     return this.#drops.add(listener)
   }
 
-  /** load takes up what earlier visits have left. */
+  /** load loads the pushes of previous visits. */
   async #load(): Promise<void> {
     const left: Entry[] = []
     try {
@@ -94,13 +98,14 @@ export class Outbox {
         if (kept) left.push({ ...kept, key, resolve: () => {}, reject: () => {} })
       }
     } catch {
-      // A store that cannot be read has nothing for us.
+      // Treat a store that cannot be read as empty.
     }
-    for (const entry of left.reverse()) this.#line(entry.topic).entries.unshift(entry) // before what was pushed meanwhile
+    // before pushes that were added meanwhile
+    for (const entry of left.reverse()) this.#line(entry.topic).entries.unshift(entry)
     if (left.length > 0) this.#resize(left.length)
   }
 
-  /** push sends a push as soon as that is possible, and returns the server's reply. */
+  /** push sends a push as soon as possible and returns the server's reply. */
   push(topic: string, event: string, payload: object): Promise<unknown> {
     if (this.#size >= this.#limit) {
       return Promise.reject(new DuckwireError(`pushes that wait to be sent: the limit is ${this.#limit}`, 'outbox_full'))
@@ -118,7 +123,7 @@ export class Outbox {
     })
   }
 
-  /** @internal joined takes that a channel is joined: what waits for it is sent, and what has no answer is sent again. */
+  /** @internal joined is called when a channel was joined: it sends all pushes that have no reply. */
   async joined(topic: string, send: Sender): Promise<void> {
     const line = this.#line(topic)
     this.#restart(line)
@@ -127,7 +132,7 @@ export class Outbox {
     if (line.send === send) this.#pump(line)
   }
 
-  /** @internal lost takes that a channel is not joined any longer. */
+  /** @internal lost is called when a channel is not joined any more. */
   lost(topic: string): void {
     const line = this.#line(topic)
     line.send = undefined
@@ -176,7 +181,7 @@ export class Outbox {
     if (line.round === round) this.#pump(line)
   }
 
-  /** pause waits, and then sends again from the first on that has no answer. */
+  /** pause waits, and then sends again, beginning with the first push without a reply. */
   #pause(line: Line, error: unknown): void {
     const asked = error instanceof DuckwireError ? error.retryAfter : undefined
     this.#restart(line)

@@ -1,4 +1,4 @@
-// The package comes without types of its own.
+// The package has no types.
 declare module 'phoenix' {
   export const Socket: new (endpoint: string, options: object) => import('./phoenix.js').SocketLike
   export const LongPoll: import('./phoenix.js').TransportClass

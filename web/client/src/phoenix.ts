@@ -1,4 +1,5 @@
-// What this package uses of the official client, by shape: a Socket of any version since 1.5 will do, whosever copy of the package it is of.
+// Structural types of what this package uses of the official client, so that Sockets of any version since 1.5, and of
+// any copy of the package, can be used.
 
 /** SocketLike is the official client's `Socket`. */
 export interface SocketLike {
@@ -30,17 +31,17 @@ export interface PushLike {
   receive(status: string, callback: (response: unknown) => void): PushLike
 }
 
-/** TransportClass is what a Socket takes as its option `transport`. */
+/** TransportClass is the type of a Socket's option `transport`. */
 export type TransportClass = new (url: string, protocols?: string | string[]) => Transport
 
-/** Transport is one connection. The Socket sets what stands first. */
+/** Transport is one connection. The Socket sets the first properties. */
 export interface Transport {
   onopen: (event?: unknown) => void
   onerror: (error?: unknown) => void
   onmessage: (event: { data: string | ArrayBuffer }) => void
   onclose: (event: Closed) => void
   binaryType?: string
-  /** For how long one poll may take, in ms. */
+  /** Timeout of a poll, in ms. */
   timeout?: number
   readonly readyState: number
   readonly bufferedAmount?: number
@@ -49,14 +50,14 @@ export interface Transport {
   close(code?: number, reason?: string): void
 }
 
-/** Closed is how a connection ended. */
+/** Closed says how a connection ended. */
 export interface Closed {
   code: number
   reason?: string
   wasClean?: boolean
 }
 
-/** The states of a connection, as WebSocket counts them. */
+/** The states of a connection, as in WebSocket. */
 export const connecting = 0
 export const open = 1
 export const closed = 3

@@ -3,14 +3,17 @@ import type { Channel } from './channel.js'
 import { Emitter, type Unsubscribe } from './emitter.js'
 import { newID } from './names.js'
 
-/** Person is somebody who is on a channel. */
+/** Person is a user who is present on a channel. */
 export interface Person<M extends object = Record<string, unknown>> {
   user: string
-  /** What each of the user's sessions says of itself, the newest last. */
+  /** The metadata of each of the user's sessions, the newest last. */
   metas: M[]
 }
 
-/** People is who is on a channel, kept by the official client's `Presence`. Make it before the channel is joined. */
+/**
+ * People tracks who is present on a channel, with the official client's `Presence`. Create it before the channel is
+ * joined.
+ */
 export class People<M extends object = Record<string, unknown>> {
   readonly #presence: InstanceType<typeof Presence>
   readonly #changes = new Emitter<[Person<M>[]]>()
@@ -20,12 +23,12 @@ export class People<M extends object = Record<string, unknown>> {
     this.#presence.onSync(() => this.#changes.emit(this.list()))
   }
 
-  /** list returns who is there, by user. */
+  /** list returns the present users, sorted by user. */
   list(): Person<M>[] {
     return this.#presence.list((user, { metas }) => ({ user, metas: metas as M[] })).sort((a, b) => (a.user < b.user ? -1 : 1))
   }
 
-  /** onChange calls a listener with who is there whenever somebody comes, goes or changes. */
+  /** onChange calls a listener with the present users whenever somebody joins, leaves or changes metadata. */
   onChange(listener: (people: Person<M>[]) => void): Unsubscribe {
     return this.#changes.add(listener)
   }
@@ -35,15 +38,15 @@ export class People<M extends object = Record<string, unknown>> {
 export interface CursorOptions {
   /** The event that is sent; `cursor` by default. On `code:*` it is `cursor_position`. */
   event?: string
-  /** The event that comes from the others; the same by default. On `code:*` it is `cursor_update`. */
+  /** The event that is received from others; the same by default. On `code:*` it is `cursor_update`. */
   heard?: string
-  /** How often in a second to send at most: 60 by default, which is also the most. */
+  /** Maximum number of events per second; 60 by default, which is also the maximum. */
   rate?: number
 }
 
 /**
- * Cursors shows where everybody is. Only where somebody is now counts: what cannot be sent is replaced by what is newer, and nothing is kept by the server
- * beyond each sender's last.
+ * Cursors sends and receives cursor positions. Only the newest position matters: one that could not be sent is replaced
+ * by a newer one, and the server stores only each sender's last.
  */
 export class Cursors<T extends object> {
   readonly #channel: Channel
@@ -68,13 +71,13 @@ export class Cursors<T extends object> {
     ]
   }
 
-  /** move tells the others where we are, now or a little later. */
+  /** move sends this session's cursor, immediately or as soon as the rate permits. */
   move(to: T): void {
     this.#next = to
     this.#send()
   }
 
-  /** onMove calls a listener with where another is. `client` is a name for that other session. */
+  /** onMove calls a listener with another session's cursor. `client` identifies that session. */
   onMove(listener: (cursor: T & { client: string }) => void): Unsubscribe {
     return this.#moves.add(listener)
   }
@@ -92,10 +95,10 @@ export class Cursors<T extends object> {
     this.#last = performance.now()
     const payload = { ...this.#next, client: this.#client, ephemeral: true }
     this.#next = undefined
-    this.#channel.send(this.#event, payload).catch(() => {}) // the next one will do
+    this.#channel.send(this.#event, payload).catch(() => {}) // a later cursor replaces it
   }
 
-  /** close ends it. */
+  /** close stops sending and receiving. */
   close(): void {
     clearTimeout(this.#timer)
     this.#next = undefined

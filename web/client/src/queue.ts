@@ -5,7 +5,7 @@ import { DuckwireError, heals } from './errors.js'
 import type { SocketLike } from './phoenix.js'
 import { recall, remember, type Store } from './store.js'
 
-/** QueuedMessage is a message that waited for its user. */
+/** QueuedMessage is a message of the user's queue. */
 export interface QueuedMessage<T = unknown> {
   id: string
   position: string
@@ -17,7 +17,7 @@ export interface QueuedMessage<T = unknown> {
   expires_at: string
 }
 
-/** Expired says that messages went unread for so long that the server gave them up. */
+/** Expired reports messages that expired on the server before they were acknowledged. */
 export interface Expired {
   expired: number
   through: string
@@ -25,10 +25,11 @@ export interface Expired {
 
 /** QueueOptions are options of a {@link Queue}. */
 export interface QueueOptions {
-  /** Told of messages that expired. */
+  /** Called when messages expired. */
   onExpired?: (expired: Expired) => void
   /**
-   * Told of a handler that failed. The message is handed over again after a while, and those behind it wait; return `"skip"` to give it up.
+   * Called when the handler failed. The message is handled again after a while, and later messages wait. Return
+   * `"skip"` to skip it.
    */
   onError?: (error: unknown, message: QueuedMessage) => 'skip' | undefined | void
 }
@@ -40,14 +41,14 @@ const remembered = 1000 // ids
 const longestFarewell = 10_000 // ms
 
 /**
- * Queue hands a user's messages to the application one after the other, in order, and acknowledges each when it has been handled. The server gives each
- * message at least once; its id makes it exactly once: the last 1,000 are remembered in the store. Of several tabs with one store, one handles each
- * message, where the browser has Web Locks.
+ * Queue passes a user's messages to the application one at a time, in order, and acknowledges each when it was handled.
+ * The server delivers each message at least once. To handle it exactly once, the last 1,000 ids are remembered in the
+ * store. If several tabs share a store, only one of them handles each message, provided that the browser has Web Locks.
  */
 export class Queue {
   /** The channel `user:ID`, for its other events. */
   readonly channel: Channel
-  /** The answer to the first join. It fails where the token does not allow it. */
+  /** The reply to the first join. It fails if the token does not allow it. */
   readonly joined: Promise<Joined>
   readonly #handler: Handler
   readonly #options: QueueOptions
@@ -60,7 +61,7 @@ export class Queue {
   #acknowledging: Promise<void> | undefined
   #running: Promise<void> | undefined
   #closing: Promise<void> | undefined
-  readonly #turns = new Emitter<[]>() // whenever the channel is joined, cut off, or over
+  readonly #turns = new Emitter<[]>() // emits when the channel is joined, disconnected or closed
 
   /** @internal */
   constructor(socket: SocketLike, user: string, handler: Handler, options: QueueOptions, store: Store, prefix: string) {
@@ -87,14 +88,15 @@ export class Queue {
     this.joined = this.channel.join()
   }
 
-  /** How many messages have come, and wait for those before them. */
+  /** Number of received messages that are not handled yet. */
   get size(): number {
     return this.#waiting.length
   }
 
   /**
-   * close ends the handling, and leaves the channel. Before that it waits for the handler that is at work, and, while there is a connection, until what
-   * was handled is acknowledged: for ten seconds at most. It does not fail. What is not acknowledged comes again. A handler must not wait for it.
+   * close stops handling and leaves the channel. Before that it waits for the running handler and, while there is a
+   * connection, until what was handled is acknowledged, for at most ten seconds. It never fails. Messages that were not
+   * acknowledged are delivered again. A handler must not wait for close.
    */
   close(): Promise<void> {
     this.#closing ??= this.#close()
@@ -108,7 +110,7 @@ export class Queue {
     await this.channel.leave()
   }
 
-  /** settle waits until what was handled is acknowledged, or cannot be, for want of a connection. */
+  /** settle waits until what was handled is acknowledged, or the connection is lost. */
   async #settle(): Promise<void> {
     await this.#running
     while (this.#owes()) {
@@ -127,7 +129,10 @@ export class Queue {
     this.#running = undefined
   }
 
-  /** handle has the application handle a message, unless it has done so before. It reports whether the message may be acknowledged. */
+  /**
+   * handle calls the handler, unless the message was handled before. It reports whether the message may be
+   * acknowledged.
+   */
   async #handle(message: QueuedMessage): Promise<boolean> {
     for (let tries = 1; !(await this.#ids()).includes(message.id); tries++) {
       if (this.#abort.signal.aborted) return false
@@ -156,7 +161,7 @@ export class Queue {
     void this.#flush()
   }
 
-  /** owes reports whether something was handled that is not acknowledged. */
+  /** owes reports whether something handled is not acknowledged yet. */
   #owes(): boolean {
     return this.#handled !== undefined && this.#handled !== this.#acknowledged
   }
@@ -165,7 +170,10 @@ export class Queue {
     return this.#owes() && this.channel.state === 'joined'
   }
 
-  /** orTurn waits until a job has ended, or the channel is joined, cut off, or over. It reports whether the job has. */
+  /**
+   * orTurn waits until a job has ended, or the channel is joined, disconnected or closed. It reports whether the job
+   * has ended.
+   */
   #orTurn(job: Promise<unknown>): Promise<boolean> {
     let off = (): unknown => undefined
     const turn = new Promise<boolean>((resolve) => {
@@ -174,7 +182,7 @@ export class Queue {
     return Promise.race([job.then(() => true), turn]).finally(() => off())
   }
 
-  /** flush acknowledges what has been handled: what comes together, together. After a cut it is called again. */
+  /** flush acknowledges everything handled so far in one request. It is called again after a reconnect. */
   async #flush(): Promise<void> {
     if (!this.#mayAcknowledge()) return
     this.#acknowledging ??= this.#acknowledgeAll()
@@ -185,12 +193,13 @@ export class Queue {
     do {
       const through = this.#handled as string
       try {
-        // After a cut no answer comes: the next join acknowledges anew.
+        // After a disconnect there is no reply: the next join acknowledges again.
         if (await this.#orTurn(this.channel.send('ack', { through }))) this.#acknowledged = through
       } catch (error) {
         if (heals(error)) await sleep(backoff(1, 1000))
         else {
-          this.#acknowledged = through // where the queue has begun anew, what waits comes again with other positions
+          // if the queue began anew, waiting messages are delivered again with new positions
+          this.#acknowledged = through
           if (!(error instanceof DuckwireError && error.code === 'invalid')) report(error)
         }
       }
@@ -199,7 +208,7 @@ export class Queue {
   }
 }
 
-/** atMost waits until a job has ended, well or not, but no longer than so many ms. */
+/** atMost waits until a job has succeeded or failed, but at most for the given time. */
 function atMost(ms: number, job: Promise<void>): Promise<void> {
   const ended = new AbortController()
   const end = (): void => ended.abort()
@@ -207,7 +216,7 @@ function atMost(ms: number, job: Promise<void>): Promise<void> {
   return sleep(ms, ended.signal)
 }
 
-/** alone runs a job while no other tab runs one of the same name. */
+/** alone runs a job while no other tab runs one with the same name. */
 function alone<T>(name: string, job: () => Promise<T>): Promise<T> {
   const locks = (globalThis.navigator as Navigator | undefined)?.locks
   return locks ? locks.request(name, job) : job()

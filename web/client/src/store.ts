@@ -1,19 +1,20 @@
 /**
- * Store keeps small texts between visits: which way leads to the server, pushes that wait to be sent, ids of handled messages. Use
- * {@link webStore}, {@link databaseStore}, {@link memoryStore}, or one of your own; a Node program that is to remember gives one of its own.
+ * Store stores small texts between visits: which transports work, pushes that wait to be sent, ids of handled messages.
+ * Use {@link webStore}, {@link databaseStore}, {@link memoryStore}, or implement one; a Node.js program that needs
+ * persistence must implement one.
  */
 export interface Store {
   get(key: string): MaybePromise<string | undefined>
   set(key: string, value: string): MaybePromise<void>
   delete(key: string): MaybePromise<void>
-  /** keys returns all keys that begin so, in any order. */
+  /** keys returns all keys with the prefix, in any order. */
   keys(prefix: string): MaybePromise<string[]>
 }
 
-/** MaybePromise is a value now or later. */
+/** MaybePromise is a value or a promise of one. */
 export type MaybePromise<T> = T | Promise<T>
 
-/** memoryStore keeps for as long as the program runs. */
+/** memoryStore stores in memory. */
 export function memoryStore(): Store {
   const items = new Map<string, string>()
   return {
@@ -24,7 +25,7 @@ export function memoryStore(): Store {
   }
 }
 
-/** webStore keeps in localStorage or sessionStorage. */
+/** webStore stores in localStorage or sessionStorage. */
 export function webStore(storage: Storage): Store {
   return {
     get: (key) => storage.getItem(key) ?? undefined,
@@ -34,7 +35,7 @@ export function webStore(storage: Storage): Store {
   }
 }
 
-/** databaseStore keeps in IndexedDB, which web workers have, too. */
+/** databaseStore stores in IndexedDB, which is also available in web workers. */
 export function databaseStore(name = 'duckwire'): Store {
   let opened: Promise<IDBDatabase> | undefined
   const open = (): Promise<IDBDatabase> => {
@@ -67,17 +68,17 @@ export function databaseStore(name = 'duckwire'): Store {
 
 const table = 'items'
 
-/** defaultStore is the best that there is here: localStorage, else IndexedDB, else memory. */
+/** defaultStore returns the best available store: localStorage, else IndexedDB, else memory. */
 export function defaultStore(): Store {
   try {
     if (typeof window !== 'undefined' && typeof localStorage !== 'undefined') return webStore(localStorage)
   } catch {
-    // A page may be forbidden to keep anything, and is told so by an exception.
+    // The browser throws if the page may not store anything.
   }
   return typeof indexedDB === 'undefined' ? memoryStore() : databaseStore()
 }
 
-/** Kept is one value in a store. A store that fails makes the client forget, not fail. */
+/** recall reads a value. If the store fails, the value is missing. */
 export async function recall(store: Store, key: string): Promise<unknown> {
   try {
     const text = await store.get(key)
@@ -87,12 +88,12 @@ export async function recall(store: Store, key: string): Promise<unknown> {
   }
 }
 
-/** remember writes one value; undefined deletes it. It reports whether it is kept. */
+/** remember writes a value, or deletes it if it is undefined. It reports success. */
 export async function remember(store: Store, key: string, value: unknown): Promise<boolean> {
   try {
     await (value === undefined ? store.delete(key) : store.set(key, JSON.stringify(value)))
     return true
   } catch {
-    return false // it is full, or forbidden
+    return false // the store is full, or not permitted
   }
 }

@@ -1,7 +1,10 @@
-/** TokenSource is a token, or what returns one: it is called for each new connection, so a renewed token takes effect by itself. */
+/**
+ * TokenSource is a token, or a function that returns one. It is called for each new connection, so a renewed token
+ * takes effect automatically.
+ */
 export type TokenSource = string | (() => string | Promise<string>)
 
-const margin = 30_000 // a token that ends sooner than this, in ms, is not worth a request
+const margin = 30_000 // a token that expires sooner is not used for a request, in ms
 
 /** Tokens gets tokens from the application. */
 export class Tokens {
@@ -13,7 +16,7 @@ export class Tokens {
     this.#source = source
   }
 
-  /** fresh asks the application. Those who ask at one time get one answer. '' is none. */
+  /** fresh gets a token from the application. Concurrent callers share one call. '' means no token. */
   fresh(): Promise<string> {
     this.#asking ??= this.#ask().finally(() => {
       this.#asking = undefined
@@ -27,19 +30,19 @@ export class Tokens {
     return token
   }
 
-  /** get returns the last token while it holds, else a fresh one: for requests, of which there are many. */
+  /** get returns the last token while it is valid, otherwise a new one. It is for requests, which are frequent. */
   get(): Promise<string> {
     if (this.#last && Date.now() < this.#last.until - margin) return Promise.resolve(this.#last.token)
     return this.fresh()
   }
 
-  /** refused says that the server did not take the last token: the next one is fresh. */
+  /** refused is called when the server rejected the last token: the next one is new. */
   refused(): void {
     this.#last = undefined
   }
 }
 
-/** expiry reads when a JWT ends, in ms. What is none, and what does not say, does not end as far as we know. */
+/** expiry returns a JWT's expiry in ms. For anything else, and without exp, it returns Infinity. */
 function expiry(token: string): number {
   try {
     const payload = token.split('.')[1] ?? ''
@@ -50,14 +53,14 @@ function expiry(token: string): number {
   }
 }
 
-/** subprotocols are how a browser's WebSocket carries a token (protocol phoenix, option authToken). */
+/** subprotocols returns the WebSocket subprotocols that carry a token (Phoenix's option authToken). */
 export function subprotocols(token: string): string[] {
   return ['phoenix', prefix + btoa(token).replace(/=/g, '')]
 }
 
 const prefix = 'base64url.bearer.phx.'
 
-/** tokenOf takes the token out of subprotocols. */
+/** tokenOf returns the token in subprotocols. */
 export function tokenOf(protocols: string | string[] | undefined): string {
   const carrier = [protocols ?? []].flat().find((p) => p.startsWith(prefix))
   return carrier === undefined ? '' : atob(carrier.slice(prefix.length))

@@ -1,8 +1,8 @@
-// The REST API, as far as the console needs it.
+// The part of the REST API that the console uses.
 
 import { token } from './token'
 
-/** Problem is an error answer (RFC 9457). */
+/** Problem is an error response (RFC 9457). */
 export class Problem extends Error {
   constructor(
     readonly status: number,
@@ -13,7 +13,7 @@ export class Problem extends Error {
   }
 }
 
-/** api makes a request and returns its answer. */
+/** api sends a request and returns the response's JSON. */
 export async function api<T>(method: string, path: string, body?: unknown, headers: Record<string, string> = {}): Promise<T> {
   const init: RequestInit = { method, headers: { authorization: `Bearer ${token()}`, accept: 'application/json', ...headers } }
   if (body !== undefined) {
@@ -26,7 +26,7 @@ export async function api<T>(method: string, path: string, body?: unknown, heade
   return answer as T
 }
 
-/** Stream is a stream as the server lists it (design.md 2.5), as far as it is shown. */
+/** Stream has the displayed members of a stream in the server's list. */
 export interface Stream {
   id: string
   kind: string
@@ -40,7 +40,7 @@ export interface Stream {
   account: { tokens_made: number; tokens_delivered: number; tokens_unwatched: number; ended_by: string | null }
 }
 
-/** Overview is how the server stands (GET /v1/overview). */
+/** Overview is the response to GET /v1/overview. */
 export interface Overview {
   log_bytes: number
   topics: { total: number; list: { topic: string; readers: number; events: number; bytes: number; present: number; used: string }[] }

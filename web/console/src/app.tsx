@@ -1,4 +1,4 @@
-// The frame: who we are, where we are, light or dark.
+// The frame of all pages: user, navigation, light or dark.
 
 import type { ComponentChildren } from 'preact'
 import { useEffect, useState } from 'preact/hooks'

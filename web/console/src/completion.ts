@@ -1,4 +1,4 @@
-// A completion of the page's: started once, followed over whatever connection there is, and found again after a reload.
+// A completion of the page: started once, read over any transport, and resumed after a reload.
 
 import { api, type Stream } from './api'
 import type { Channel } from '../../client/src/index'
@@ -7,18 +7,18 @@ import type { Connection } from './connection'
 /** Entry is one line of the record of positions. */
 export interface Entry {
   n: number
-  ms: number // since the completion was asked for
+  ms: number // since the completion was requested
   via: string
   kind: 'asked' | 'chunk' | 'resumed' | 'reset' | 'end' | 'fault'
   position: string
-  at: number // bytes before the text
+  at: number // offset of the text in bytes
   text: string
 }
 
-/** Kept is a completion that is not over, as the tab remembers it. */
+/** Kept is an unfinished completion, as stored in the tab's session storage. */
 export interface Kept {
   id: string
-  from: number // where in the document it stands
+  from: number // its position in the document
   text: string
   position: string
   began: number
@@ -62,7 +62,7 @@ export class Completion {
     return this.kept.from
   }
 
-  /** start asks for one. slot names the place of which only the newest completion goes on. */
+  /** start requests a completion. A newer completion with the same slot supersedes it. */
   static async start(connection: Connection, from: number, prefix: string, suffix: string, slot: string, watcher: Watcher): Promise<Completion> {
     const began = Date.now()
     const body = { prompt: prefix, suffix, max_tokens: 400, duckwire: { slot, supersede: 'stop', keep: 'finish' } }
@@ -73,7 +73,7 @@ export class Completion {
     return c
   }
 
-  /** goOn follows one that an earlier life of the page has left, from where that had got to. */
+  /** goOn resumes a completion of the page before its reload, at the position that was reached. */
   static goOn(connection: Connection, kept: Kept, watcher: Watcher): Completion {
     const c = new Completion(connection, kept, watcher)
     c.#note('resumed', kept.position, 'after a reload')
@@ -99,7 +99,7 @@ export class Completion {
     if (position) this.kept.position = position
     switch (event) {
       case 'chunk':
-        // Every piece says where it stands: what is missing or doubled would show.
+        // Every piece has its offset, so a missing or repeated piece would be visible.
         if (payload.at !== this.#bytes) this.#note('fault', position, `the text goes on at byte ${payload.at}, expected ${this.#bytes}`)
         this.kept.text += payload.text
         this.#note('chunk', position, payload.text)
@@ -134,11 +134,11 @@ export class Completion {
     this.watcher.onEnd(status)
   }
 
-  /** cancel really ends it, at the server and above. */
+  /** cancel ends it on the server, which also aborts the upstream request. */
   async cancel(): Promise<void> {
     if (this.#over) return
     this.#finish('cancelled')
-    await api('DELETE', `/v1/streams/${this.kept.id}`).catch(() => {}) // it may have ended by itself
+    await api('DELETE', `/v1/streams/${this.kept.id}`).catch(() => {}) // it may already have ended
   }
 }
 

@@ -1,14 +1,14 @@
-// The page's connection: one client of the package web/client, whose transport can be chosen, and which can be cut.
+// The page's connection: a client of the package web/client, whose transport can be chosen, and which can be cut.
 
 import { Duckwire, type Rung } from '../../client/src/index'
 import { token } from './token'
 
-/** transports are the choices: the client's own ladder, or one rung of it. */
+/** transports are the choices: automatic, or one of the client's rungs. */
 export const transports = { Auto: undefined, WebSocket: ['websocket'], 'SSE + POST': ['sse'], 'Long-poll': ['longpoll'] } as const
 
 export type TransportName = keyof typeof transports
 
-/** rungNames are what the rungs are called here. */
+/** rungNames are the displayed names of the rungs. */
 export const rungNames: Record<Rung, string> = { websocket: 'WebSocket', sse: 'SSE + POST', padded: 'padded SSE', longpoll: 'Long-poll' }
 
 export type State = 'connecting' | 'connected' | 'cut'
@@ -36,18 +36,18 @@ export class Connection {
     this.changed()
   }
 
-  /** via is how we are connected. */
+  /** via is the current transport. */
   get via(): string {
     return this.duckwire.transport ? rungNames[this.duckwire.transport] : ''
   }
 
-  /** use chooses the transport: a connection by another one is left, and made anew. */
+  /** use chooses the transport. A connection over another one is ended, and the client reconnects. */
   use(name: TransportName): void {
     this.#cutUntil = 0
     this.duckwire.use(transports[name])
   }
 
-  /** cut breaks the connection without a word, for some seconds. */
+  /** cut ends the connection without a close handshake, for some seconds. */
   cut(ms: number): void {
     this.#cutUntil = Date.now() + ms
     this.duckwire.cut()

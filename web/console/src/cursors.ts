@@ -1,4 +1,4 @@
-// Where others are: a caret with a name for each of them.
+// The cursors of the others, with their names.
 
 import { StateEffect, StateField } from '@codemirror/state'
 import { Decoration, type DecorationSet, EditorView, WidgetType } from '@codemirror/view'
@@ -12,7 +12,7 @@ export interface Cursor {
 export const setCursor = StateEffect.define<Cursor>({ map: (cursor, changes) => ({ ...cursor, at: changes.mapPos(Math.min(cursor.at, changes.length)) }) })
 export const dropCursor = StateEffect.define<string>()
 
-/** hue gives everybody a colour of their own: the same on every page. */
+/** hue derives a user's colour from the name, so that it is the same on every page. */
 export function hue(name: string): number {
   let h = 0
   for (const c of name) h = (h * 31 + c.charCodeAt(0)) % 360

@@ -1,4 +1,4 @@
-// The editor: CodeMirror on a shared text. It is loaded only where it is shown.
+// The editor: CodeMirror on a shared text. It is loaded on demand.
 
 import { defaultKeymap, history, historyKeymap } from '@codemirror/commands'
 import { javascript } from '@codemirror/lang-javascript'
@@ -17,7 +17,7 @@ export interface EditorActions {
   ask(): boolean
   dismiss(): boolean
   accepted(): void
-  /** typed is called after an edit of one's own that is not the taking of a proposal. */
+  /** typed is called after a local edit other than accepting a proposal. */
   typed(): void
   moved(line: number, column: number): void
 }
@@ -106,7 +106,7 @@ export class Editor {
     if (ghostOf(this.view)) this.view.dispatch({ effects: setGhost.of(null) })
   }
 
-  /** insert puts text at the end: for those who have no time to type. */
+  /** insert appends text, for a demonstration without typing. */
   insert(text: string): void {
     const end = this.view.state.doc.length
     this.view.dispatch({ changes: { from: end, insert: text }, selection: { anchor: end + text.length }, userEvent: 'input' })
@@ -119,7 +119,7 @@ export class Editor {
     this.view.dispatch({ effects: setCursor.of({ client, name, at: Math.min(at.from + column, at.to) }) })
   }
 
-  /** keepCursors forgets those of clients who have gone. */
+  /** keepCursors removes the cursors of clients that have left. */
   keepCursors(clients: Set<string>): void {
     const gone = [...this.view.state.field(cursorField).keys()].filter((client) => !clients.has(client))
     if (gone.length > 0) this.view.dispatch({ effects: gone.map((client) => dropCursor.of(client)) })

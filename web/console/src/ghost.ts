@@ -1,4 +1,5 @@
-// Ghost text in CodeMirror: what a completion proposes stands in grey behind the cursor. Tab takes it, Escape sends it away.
+// Ghost text in CodeMirror: a completion's proposal is shown in grey after the cursor. Tab accepts it, Escape dismisses
+// it.
 
 import { Prec, StateEffect, StateField } from '@codemirror/state'
 import { Decoration, type DecorationSet, EditorView, keymap, WidgetType } from '@codemirror/view'
@@ -23,7 +24,7 @@ class GhostWidget extends WidgetType {
     const span = document.createElement('span')
     span.className = 'ghost'
     span.textContent = this.text
-    span.setAttribute('aria-hidden', 'true') // the status line says it
+    span.setAttribute('aria-hidden', 'true') // the status line has it for screen readers
     return span
   }
 }
@@ -43,7 +44,7 @@ const ghostField = StateField.define<Ghost | null>({
 
 export const ghostOf = (view: EditorView): Ghost | null => view.state.field(ghostField)
 
-/** ghostText is the extension. Its functions say whether they did something. */
+/** ghostText is the extension. Its functions report whether they did something. */
 export function ghostText(actions: { ask(): boolean; dismiss(): boolean; accepted(): void }) {
   const accept = (view: EditorView): boolean => {
     const ghost = ghostOf(view)

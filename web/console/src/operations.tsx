@@ -1,4 +1,5 @@
-// Operations: who is connected and how, what streams cost, what waits, and how to end it.
+// The page Operations: connections, streams with their costs, topics and queues, and buttons to end streams and
+// connections.
 
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { api, type Overview, Problem, type Stream } from './api'
@@ -60,7 +61,7 @@ export function Operations() {
   )
 }
 
-/** look asks for everything that is shown. Who is no admin sees streams of their own. */
+/** look requests all data of the page. Users who are not admins only see their own streams. */
 async function look(): Promise<{ streams: Stream[]; overview: Overview | undefined }> {
   const overview = api<Overview>('GET', '/v1/overview').catch((error) => {
     if (error instanceof Problem && error.status === 403) return undefined
@@ -70,7 +71,7 @@ async function look(): Promise<{ streams: Stream[]; overview: Overview | undefin
   return { streams, overview: await overview }
 }
 
-/** usePlot shows a plot, once its code has come. */
+/** usePlot shows a plot when its code is loaded. */
 function usePlot(names: string[]) {
   const plot = useRef<Plot | undefined>(undefined)
   const holder = useRef<HTMLDivElement>(null)
@@ -106,7 +107,7 @@ function Figures({ overview: o, running }: { overview: Overview; running: number
   )
 }
 
-/** words are what the transports are called in the console. */
+/** words are the displayed names of the transports. */
 const words: Record<string, string> = {
   websocket: 'WebSocket', sse_socket: 'SSE + POST', longpoll: 'Long-poll', sse: 'event streams', ndjson: 'NDJSON', text: 'plain text', wait: 'waiting requests',
 }
@@ -121,7 +122,7 @@ const size = (n: number) => (n < 1024 ? `${n} B` : n < 1 << 20 ? `${(n / 1024).t
 const clock = (time: string) => <time dateTime={time} title={new Date(time).toLocaleString()}>{new Date(time).toLocaleTimeString()}</time>
 const unfinished = (s: Stream) => s.status === 'running' || s.status === 'queued'
 
-/** ending is a column of buttons; where name is empty there is none. */
+/** ending is a column of buttons; a row without a name has none. */
 function ending<Row>(name: (row: Row) => string, act: (row: Row) => void): Column<Row> {
   return {
     name: 'actions', quiet: true,

@@ -1,4 +1,4 @@
-// Who is on the page.
+// The users who are present on the page.
 
 import { hue } from './cursors'
 

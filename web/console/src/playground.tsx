@@ -1,4 +1,4 @@
-// The playground: a page of code that several people edit, where completions stream in as grey text, and whose connection may be cut.
+// The playground: code that several people edit, with completions as grey text, and a connection that can be cut.
 
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { Cursors, People as Present } from '../../client/src/index'
@@ -10,16 +10,16 @@ import { Record } from './record'
 import { SharedText } from './shared'
 import { claims } from './token'
 
-const pause = 700 // after the last key, before a completion is asked for, in ms
+const pause = 700 // between the last key and the request for a completion, in ms
 const cutFor = 3000
 const maxEntries = 300
 
 const newName = () => `web-${crypto.getRandomValues(new Uint32Array(1))[0].toString(36)}`
 
-/** client is the name of this life of the page: after a reload its own edits are news to it. */
+/** client identifies the page until its reload: after that it must receive its own edits, too. */
 const client = newName()
 
-/** tab is its name over reloads: of its completions, only the newest goes on. */
+/** tab identifies the tab across reloads. It is the slot of its completions, of which only the newest continues. */
 const tab = (() => {
   const key = 'duckwire.tab'
   const name = sessionStorage.getItem(key) ?? newName()
@@ -103,7 +103,7 @@ export function Playground({ topic }: { topic: string }) {
   )
 }
 
-/** Place is where somebody's cursor is. */
+/** Place is the position of a user's cursor. */
 interface Place {
   user_id?: string
   position?: { line: number; column: number }
@@ -116,7 +116,7 @@ interface Shown {
   status(text: string): void
 }
 
-/** Page is what lives behind the playground as long as it is shown. */
+/** Page is the playground's state while it is shown. */
 class Page {
   #connection: Connection
   #shared: SharedText
@@ -143,7 +143,7 @@ class Page {
   }
 
   open(Make: typeof Editor, parent: HTMLElement): void {
-    if (!parent.isConnected) return // it was left meanwhile
+    if (!parent.isConnected) return // the page was left meanwhile
     this.#editor = new Make(parent, this.#shared, {
       ask: () => this.#ask(),
       dismiss: () => this.#dismiss(),
@@ -157,7 +157,7 @@ class Page {
     this.shown.status('Ready.')
     const kept = keptCompletion()
     if (!kept) return
-    // The text of the page comes back from its topic first; the proposal has its place in it.
+    // The text is restored from its topic first, since the proposal has a position in it.
     this.#completion = Completion.goOn(this.#connection, kept, this.#watcher(kept.from))
     this.shown.status('Going on with what was asked for before the reload …')
   }

@@ -1,4 +1,4 @@
-// A plot of the last minutes, by uPlot. It is loaded only where it is shown.
+// A plot of the last minutes, with uPlot. It is loaded on demand.
 
 import uPlot from 'uplot'
 
@@ -36,7 +36,7 @@ export class Plot {
     return { width: Math.max(280, this.parent.clientWidth), height: 180 }
   }
 
-  /** add takes the values of now. */
+  /** add adds the current values. */
   add(values: number[]): void {
     for (const [i, v] of [Date.now() / 1000, ...values].entries()) {
       this.#data[i].push(v)

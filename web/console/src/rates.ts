@@ -1,16 +1,18 @@
-// Rates from figures that only grow, looked at again and again.
+// Rates of counters, from periodic readings.
 
 import type { Stream } from './api'
 
 export interface Rated extends Stream {
-  rate: number // tokens a second
+  rate: number // tokens per second
 }
 
 export class Rates {
   #at = 0
   #before = new Map<string, { made: number; delivered: number }>()
 
-  /** look takes the streams of now, and returns them with their rates, and the sums; there are none at the first time. */
+  /**
+   * look takes the current list of streams, and returns it with rates, and the sums. The first call returns no rates.
+   */
   look(streams: Stream[], now = performance.now()): { rated: Rated[]; made: number; delivered: number; first: boolean } {
     const seconds = (now - this.#at) / 1000
     const first = this.#at === 0

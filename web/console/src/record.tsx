@@ -1,4 +1,4 @@
-// The record of positions: each piece of a completion as it came, so that one sees it go on after a cut.
+// The record of positions: each piece of a completion as it was received, which shows how it resumes after a cut.
 
 import { useEffect, useRef } from 'preact/hooks'
 import type { Entry } from './completion'
@@ -7,7 +7,7 @@ const words: Record<Entry['kind'], string> = {
   asked: 'asked for', chunk: 'text', resumed: 'resumed', reset: 'begun anew', end: 'end', fault: 'fault',
 }
 
-/** short is a position as far as there is room: what its log is called, and the place in it. */
+/** short shortens a position for display: its log and the offset. */
 const short = (position: string): string => position.replace(/^(.{4}).*\./, '$1….')
 
 export function Record({ entries, onClear }: { entries: Entry[]; onClear(): void }) {

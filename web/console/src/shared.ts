@@ -1,16 +1,19 @@
-// One document on every page: Yjs updates as changes of a channel code:file:ID, ordered and resumable. To apply an update twice is to apply it
-// once, so whatever is unsure is sent again.
+// A shared document: Yjs updates as changes on a channel code:file:ID, ordered and resumable. Updates are idempotent,
+// so one that may be lost is sent again.
 
 import * as Y from 'yjs'
 import type { Channel, Duckwire } from '../../client/src/index'
 
-/** wholeEvery is how often a whole document goes out: the server keeps a bounded history, and a newcomer begins with what is kept. */
+/**
+ * wholeEvery is how often the whole document is sent. The server's history is bounded, so that new pages need it to
+ * start from.
+ */
 const wholeEvery = 200
 
 export class SharedText {
   readonly doc = new Y.Doc()
   readonly text = this.doc.getText('code')
-  /** channel is still to be joined. */
+  /** channel must not be joined yet. */
   readonly channel: Channel
   #unsure = new Map<number, Uint8Array>()
   #sent = 0
@@ -24,7 +27,8 @@ export class SharedText {
     this.channel.onJoin(({ recovered }) => {
       const updates = [...this.#unsure.values()]
       this.#unsure.clear()
-      if (this.#joins++ > 0 && !recovered) updates.push(Y.encodeStateAsUpdate(this.doc)) // others may lack what is ours
+      // the others may lack local changes
+      if (this.#joins++ > 0 && !recovered) updates.push(Y.encodeStateAsUpdate(this.doc))
       if (updates.length > 0) this.#send(Y.mergeUpdates(updates))
     })
     this.doc.on('update', (update: Uint8Array, origin: unknown) => {
@@ -38,11 +42,11 @@ export class SharedText {
     this.#unsure.set(n, update)
     this.channel.send('code_change', update.slice().buffer).then(
       () => this.#unsure.delete(n),
-      () => {}, // it goes out again with the next join
+      () => {}, // it is sent again with the next join
     )
   }
 
-  /** edit replaces a part of the text. */
+  /** edit replaces a range of the text. */
   edit(from: number, remove: number, insert: string): void {
     if (remove > 0) this.text.delete(from, remove)
     if (insert) this.text.insert(from, insert)

@@ -1,13 +1,14 @@
-// A table with a heading, for people and screen readers: it scrolls by itself, and says when it is empty.
+// A table with a heading, which is accessible for screen readers, scrolls horizontally, and has a text for when it is
+// empty.
 
 import type { ComponentChildren } from 'preact'
 
 export interface Column<Row> {
   name: string
-  /** What is shown of a row. */
+  /** The cell of a row. */
   of(row: Row): ComponentChildren
   kind?: 'number' | 'code'
-  /** For columns whose cells speak for themselves. */
+  /** Hides the heading of columns whose cells need none. */
   quiet?: boolean
 }
 

@@ -1,8 +1,9 @@
-// Who we are: a token from the address (#…?token= or ?token=), which is taken out of it at once, or one that was typed in. It stays for the tab.
+// The token: from the address (#…?token= or ?token=), from which it is removed at once, or typed in. It is stored for
+// the tab.
 
 const key = 'duckwire.token'
 
-/** takeToken moves a token from the address into the tab's storage. */
+/** takeToken moves a token from the address to the tab's session storage. */
 export function takeToken(): void {
   const url = new URL(location.href)
   const token = url.searchParams.get('token')
@@ -19,7 +20,7 @@ export function setToken(text: string): void {
   else sessionStorage.removeItem(key)
 }
 
-/** Claims is what the console reads of a token. The server alone says what holds. */
+/** Claims are the claims that the console displays. Only the server verifies the token. */
 export interface Claims {
   user: string
   expires?: Date

@@ -14,29 +14,30 @@ import (
 	"time"
 )
 
-// BareLoop is the floor: it speaks the same paths as Duckwire and does nothing but write bytes that are made already. Readers are plain
-// connections with a goroutine each that writes what it is handed; a POST to a path that ends in /events or /append hands the readers of
-// that path as many copies of the prepared block as the header Bench-Events says. No JSON, no rights, no history, no resuming, no log.
+// BareLoop is the baseline: it serves the same paths as Duckwire and only writes prepared bytes. Each reader is a plain
+// connection with a goroutine that writes what is queued for it. A POST to a path that ends in /events or /append
+// queues as many copies of the block as the header Bench-Events says for the readers of that path. There is no JSON,
+// authorization, history, resumption or logging.
 type BareLoop struct {
-	Block int // bytes of a block; as long as Duckwire's, so that both write the same
+	Block int // bytes of a block; the size of Duckwire's, so that both write the same amount
 
 	mu    sync.RWMutex
 	rooms map[string]*room
 }
 
-// room is the readers of one path.
+// room has the readers of one path.
 type room struct {
 	mu     sync.Mutex
 	seq    uint64
-	single bool // a stream's: text instead of numbered events
-	frames bool // its readers are WebSockets
+	single bool // the path is a stream's: text instead of numbered events
+	frames bool // the readers are WebSockets
 	queues []chan []byte
 }
 
-// bareQueue is how many writes may wait for one reader; a reader that has more is dropped.
+// bareQueue is the length of a reader's queue; a reader whose queue is full is dropped.
 const bareQueue = 1024
 
-// Serve runs until ctx ends. It says on log where it listens, as the server does.
+// Serve runs until ctx ends. Like the server, it logs the URL at which it listens.
 func (l *BareLoop) Serve(ctx context.Context, log io.Writer) error {
 	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -98,13 +99,15 @@ func (l *BareLoop) handler(ctx context.Context, writers *sync.WaitGroup) http.Ha
 	return mux
 }
 
-// The heads of the bare loop's answers. Its readers ask for no more.
+// The heads of the bare loop's responses, reduced to what its readers need.
 const (
-	bareStream  = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
-	bareUpgrade = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n" + "\x81\x0b\"phx_reply\"" // to the join, unread
+	bareStream = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+	// includes the reply to the join, which is not read
+	bareUpgrade = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n" +
+		"\x81\x0b\"phx_reply\""
 )
 
-// writeLoop is all that is done for a reader.
+// writeLoop writes what is queued for a reader.
 func writeLoop(ctx context.Context, conn net.Conn, head string, queue <-chan []byte) {
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
@@ -135,7 +138,7 @@ func (l *BareLoop) room(path string) *room {
 	return r
 }
 
-// write hands the next n blocks, made once and shared, to every reader of the room.
+// write queues the next n blocks for every reader of the room. All readers share the same bytes.
 func (r *room) write(size, n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -161,7 +164,7 @@ func (r *room) write(size, n int) {
 	r.queues = kept
 }
 
-// close ends the readers' goroutines.
+// close ends the writers' goroutines.
 func (r *room) close() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -171,7 +174,7 @@ func (r *room) close() {
 	r.queues = nil
 }
 
-// appendBareBlock appends a block of the size with its number; where the size is too small for a block, it is as small as can be.
+// appendBareBlock appends block n with the given size, or the smallest possible one if the size is too small.
 func appendBareBlock(dst []byte, size int, n uint64, text bool) []byte {
 	begin := len(dst)
 	dst = append(dst, "data: {"...)
@@ -188,7 +191,7 @@ func appendBareBlock(dst []byte, size int, n uint64, text bool) []byte {
 	return append(dst, end...)
 }
 
-// appendBareFrame appends a text frame of the size with its number, or of the least size that it can have.
+// appendBareFrame appends text frame n with the given size, or the smallest possible one if the size is too small.
 func appendBareFrame(dst []byte, size int, n uint64) []byte {
 	payload := strconv.AppendUint(append([]byte{'{'}, eventMark...), n, 10)
 	payload = append(payload, `,"pad":"`...)

@@ -8,27 +8,28 @@ import (
 	"os"
 )
 
-// Bench is where and how often a mode runs.
+// Bench configures on which servers, and how often, a mode runs.
 type Bench struct {
-	Target *Target // a server that runs; nil: servers of our own, a new one for each round
-	Token  string  // for our own
+	Target *Target // a running server; nil: start a new server for each round
+	Token  string  // for servers that are started
 	Server func(dir string) Command
 	Bare   func(block int) Command
-	Nodes  []int // where not empty: so many servers of our own on a Redis, each in its turn, in the place of the bare loop
-	Rounds int   // of each server
+	Nodes  []int // numbers of servers to start with a shared Redis, in turn, instead of the bare loop; empty: none
+	Rounds int   // rounds of each server
 }
 
-// Scenario is one mode's load on one server that has just started.
+// Scenario is a mode's load on one server.
 type Scenario interface {
-	// load says what will be done, for the report.
+	// load returns the mode's name and parameters, for the report.
 	load() (mode string, figures map[string]any)
-	// run puts the load on a server and measures it.
+	// run applies the load to a server and measures it.
 	run(ctx context.Context, t *Target, server string) (Round, error)
-	// bare says whether the bare loop can bear the same.
+	// bare reports whether the bare loop supports the load.
 	bare() bool
 }
 
-// Run runs a mode. With servers of our own it is the bare loop's turn after Duckwire's, and in every second round before it; or that of several nodes.
+// Run runs a mode. If it starts the servers, it also measures the bare loop, alternately after and before Duckwire, or
+// several nodes.
 func (b *Bench) Run(ctx context.Context, s Scenario) (*Report, error) {
 	r := &Report{Machine: thisMachine()}
 	r.Mode, r.Load = s.load()
@@ -55,7 +56,7 @@ func (b *Bench) Run(ctx context.Context, s Scenario) (*Report, error) {
 	return r, nil
 }
 
-// servers returns which servers have their turn in round i, in order.
+// servers returns the servers that are measured in round i, in order.
 func (b *Bench) servers(s Scenario, i int) []string {
 	switch {
 	case len(b.Nodes) > 0:
@@ -73,10 +74,10 @@ func (b *Bench) servers(s Scenario, i int) []string {
 	}
 }
 
-// nodesName is the name of n servers on a Redis.
+// nodesName returns the report's name for n servers on a Redis.
 func nodesName(n int) string { return fmt.Sprintf("%d on Redis", n) }
 
-// round runs one server, and the load on it.
+// round starts a server if necessary, and measures one round.
 func (b *Bench) round(ctx context.Context, s Scenario, server string, block int) (Round, error) {
 	if b.Target != nil {
 		return s.run(ctx, b.Target, server)
@@ -94,7 +95,7 @@ func (b *Bench) round(ctx context.Context, s Scenario, server string, block int)
 	return s.run(ctx, target, server)
 }
 
-// start starts the server of a name.
+// start starts the named server.
 func (b *Bench) start(ctx context.Context, server string, block int, dir string) (*Target, error) {
 	for _, n := range b.Nodes {
 		if server == nodesName(n) {
@@ -109,8 +110,11 @@ func (b *Bench) start(ctx context.Context, server string, block int, dir string)
 	return start(ctx, command, b.Token)
 }
 
-// gather connects readers to feeds and hands both to f, whose context ends with the first fault that any reader finds.
-func gather(ctx context.Context, t *Target, feeds []*feed, readers int, keepID bool, f func(context.Context, *crowd) error) error {
+// gather connects readers to the feeds and calls f with them. f's context is cancelled with the first error of a
+// reader.
+func gather(
+	ctx context.Context, t *Target, feeds []*feed, readers int, keepID bool, f func(context.Context, *crowd) error,
+) error {
 	ctx, failed := context.WithCancelCause(ctx)
 	defer failed(nil)
 	c := newCrowd(t, feeds, readers, keepID, failed)
@@ -125,5 +129,5 @@ func gather(ctx context.Context, t *Target, feeds []*feed, readers int, keepID b
 	return err
 }
 
-// unique is part of the names of a run, so that runs on one server do not meet.
+// unique returns a random part for topic names, so that runs on the same server do not interfere.
 func unique() string { return rand.Text()[:8] }

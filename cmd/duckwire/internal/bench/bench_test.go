@@ -37,13 +37,15 @@ func duckwire(t *testing.T) *bench.Target {
 		t.Fatal(err)
 	}
 	t.Cleanup(v.Close)
-	edge := handlers.New(handlers.Options{Hub: h, Verifier: v, Logger: logger, Rates: ratelimit.Limits{EventsPerSecond: -1}})
+	edge := handlers.New(handlers.Options{Hub: h, Verifier: v, Logger: logger,
+		Rates: ratelimit.Limits{EventsPerSecond: -1}})
 	t.Cleanup(edge.Close)
 	s := httptest.NewUnstartedServer(edge)
 	s.Config.ConnContext = live.KeepConn
 	s.Start()
 	t.Cleanup(s.Close)
-	claims := jwt.MapClaims{"sub": "u", "exp": time.Now().Add(time.Hour).Unix(), "caps": map[string][]string{"*": {"*"}}}
+	claims := jwt.MapClaims{"sub": "u", "exp": time.Now().Add(time.Hour).Unix(),
+		"caps": map[string][]string{"*": {"*"}}}
 	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString([]byte(secret))
 	if err != nil {
 		t.Fatal(err)
@@ -84,23 +86,29 @@ func target(t *testing.T, url, token string) *bench.Target {
 	return target
 }
 
-// TestModes runs each mode with tiny numbers and holds the counts to what was asked for. No figure of time is looked at.
+// TestModes runs each mode with small numbers and checks the counts. It does not check times.
 func TestModes(t *testing.T) {
 	const short = 100 * time.Millisecond
 	for name, c := range map[string]struct {
 		mode       bench.Scenario
-		bare       bool // the bare loop can do it, too
+		bare       bool // the bare loop supports it
 		deliveries uint64
 	}{
 		"fanout":        {&bench.Fanout{Readers: 3, Topics: 1, Rate: 100, Payload: 50, Duration: short}, true, 30},
 		"fanout topics": {&bench.Fanout{Readers: 4, Topics: 2, Rate: 100, Payload: 50, Duration: short}, true, 20},
-		"fanout max":    {&bench.Fanout{Readers: 4, Topics: 2, Max: true, Batch: 10, Payload: 50, Duration: short}, true, 0},
-		"fanout ws":     {&bench.Fanout{Readers: 4, Topics: 2, Rate: 100, Payload: 50, Duration: short, Over: bench.WebSocket}, true, 20},
-		"fanout ws max": {&bench.Fanout{Readers: 4, Topics: 2, Max: true, Batch: 10, Payload: 300, Duration: short, Over: bench.WebSocket}, true, 0},
-		"idle ws":       {&bench.Idle{Readers: 3, Settle: short, Over: bench.WebSocket}, true, 0},
-		"reconnect ws":  {&bench.Reconnect{Readers: 3, Missed: 120, Cuts: 2, Payload: 50, Over: bench.WebSocket}, false, 720},
-		"stalled ws":    {&bench.Fanout{Readers: 3, Topics: 1, Rate: 100, Payload: 50, Duration: short, Stalled: 1, Over: bench.WebSocket}, false, 30},
-		"stalled":       {&bench.Fanout{Readers: 3, Topics: 1, Rate: 100, Payload: 50, Duration: short, Stalled: 1}, false, 30},
+		"fanout max": {&bench.Fanout{Readers: 4, Topics: 2, Max: true, Batch: 10, Payload: 50, Duration: short},
+			true, 0},
+		"fanout ws": {&bench.Fanout{Readers: 4, Topics: 2, Rate: 100, Payload: 50, Duration: short,
+			Over: bench.WebSocket}, true, 20},
+		"fanout ws max": {&bench.Fanout{Readers: 4, Topics: 2, Max: true, Batch: 10, Payload: 300, Duration: short,
+			Over: bench.WebSocket}, true, 0},
+		"idle ws": {&bench.Idle{Readers: 3, Settle: short, Over: bench.WebSocket}, true, 0},
+		"reconnect ws": {&bench.Reconnect{Readers: 3, Missed: 120, Cuts: 2, Payload: 50, Over: bench.WebSocket}, false,
+			720},
+		"stalled ws": {&bench.Fanout{Readers: 3, Topics: 1, Rate: 100, Payload: 50, Duration: short, Stalled: 1,
+			Over: bench.WebSocket}, false, 30},
+		"stalled": {&bench.Fanout{Readers: 3, Topics: 1, Rate: 100, Payload: 50, Duration: short, Stalled: 1},
+			false, 30},
 		"streams":       {&bench.Streams{Streams: 4, Rate: 50, Batch: 1, Producers: 2, Duration: short}, true, 20},
 		"streams batch": {&bench.Streams{Streams: 4, Rate: 50, Batch: 5, Producers: 2, Duration: short}, true, 20},
 		"idle":          {&bench.Idle{Readers: 3, Settle: short}, true, 0},
@@ -128,7 +136,7 @@ func TestModes(t *testing.T) {
 	}
 }
 
-// TestFaults shows that a server that answers with an error, and one that is not there, are told and end the run.
+// TestFaults shows that an error response, and a server that cannot be reached, end the run with an error.
 func TestFaults(t *testing.T) {
 	mode := &bench.Fanout{Readers: 2, Topics: 1, Rate: 100, Duration: time.Second}
 	refused := duckwire(t)

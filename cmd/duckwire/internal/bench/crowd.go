@@ -10,23 +10,23 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// dialers is how many connections are opened at one time.
+// dialers is the number of connections that are opened concurrently.
 const dialers = 64
 
-// settleTime is how long events may take to reach everybody before they count as lost.
+// settleTime is the time after which an event that has not reached every reader counts as lost.
 const settleTime = 30 * time.Second
 
-// crowd is all readers of a run. It owns their goroutines, until close.
+// crowd has all readers of a run, and owns their goroutines until close.
 type crowd struct {
 	target  *Target
 	feeds   []*feed
 	readers []*reader
 	latency histogram
 	running sync.WaitGroup
-	failed  context.CancelCauseFunc // ends the run's context with the first reader's error
+	failed  context.CancelCauseFunc // cancels the run's context with the first error of a reader
 }
 
-// newCrowd prepares n readers, spread evenly over the feeds.
+// newCrowd creates n readers, spread evenly over the feeds.
 func newCrowd(t *Target, feeds []*feed, n int, keepID bool, failed context.CancelCauseFunc) *crowd {
 	c := &crowd{target: t, feeds: feeds, failed: failed}
 	for i := range n {
@@ -38,7 +38,7 @@ func newCrowd(t *Target, feeds []*feed, n int, keepID bool, failed context.Cance
 	return c
 }
 
-// connect brings all readers in, and lets them read.
+// connect connects all readers and starts their goroutines.
 func (c *crowd) connect(ctx context.Context) error {
 	group, gctx := errgroup.WithContext(ctx)
 	group.SetLimit(dialers)
@@ -58,7 +58,7 @@ func (c *crowd) connect(ctx context.Context) error {
 	return group.Wait()
 }
 
-// close cuts all connections and waits for their readers.
+// close closes all connections and waits for the readers.
 func (c *crowd) close() {
 	for _, r := range c.readers {
 		if r.conn != nil {
@@ -68,7 +68,7 @@ func (c *crowd) close() {
 	c.running.Wait()
 }
 
-// settle waits until every reader has every event that was published.
+// settle waits until every reader has received every published event.
 func (c *crowd) settle(ctx context.Context) error {
 	for deadline := time.Now().Add(settleTime); ; {
 		missing := c.missing()
@@ -84,7 +84,7 @@ func (c *crowd) settle(ctx context.Context) error {
 	}
 }
 
-// missing returns how many deliveries are still to come.
+// missing returns the number of outstanding deliveries.
 func (c *crowd) missing() (n uint64) {
 	for _, r := range c.readers {
 		n += r.feed.published.Load() - r.got.Load()
@@ -92,7 +92,7 @@ func (c *crowd) missing() (n uint64) {
 	return n
 }
 
-// delivered returns how many events, and bytes, all readers have got.
+// delivered returns how many events and bytes all readers have received.
 func (c *crowd) delivered() (events, bytes uint64) {
 	for _, r := range c.readers {
 		events += r.got.Load()
@@ -108,7 +108,7 @@ func (c *crowd) published() (n uint64) {
 	return n
 }
 
-// sleep waits for d; the end of ctx is its error, the cause if there is one.
+// sleep waits for d, or returns ctx's cause.
 func sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -120,7 +120,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// pace calls f for 0, 1, 2 … at rate calls a second for a time. What is late is caught up.
+// pace calls f with 0, 1, 2 … for the duration d, rate times per second. Late calls are made up for.
 func pace(ctx context.Context, rate float64, d time.Duration, f func(i int) error) error {
 	start := time.Now()
 	for i := range max(1, int(rate*d.Seconds())) {

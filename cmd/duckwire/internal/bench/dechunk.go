@@ -4,21 +4,21 @@ import "errors"
 
 var errChunk = errors.New("the answer's chunked coding is broken")
 
-// dechunker takes HTTP/1.1 chunked coding off a body (RFC 9112 §7.1), in place and across reads.
+// dechunker decodes the HTTP/1.1 chunked coding of a body (RFC 9112 §7.1), in place and across reads.
 type dechunker struct {
 	state int
-	left  int // bytes of the chunk still to come
+	left  int // remaining bytes of the chunk
 }
 
 const (
-	inSize = iota // in the line of a chunk's size
-	inExt         // behind it, to the end of the line
-	inData        // in the chunk
-	inEnd         // in the line end behind the chunk
-	atEnd         // behind the last chunk
+	inSize = iota // in a chunk's size
+	inExt         // in the chunk extension, up to the end of the line
+	inData        // in a chunk's data
+	inEnd         // in the line end after a chunk
+	atEnd         // after the last chunk
 )
 
-// strip returns the body's bytes in b, moved to its front. done says that the body has ended.
+// strip moves the body's bytes in b to its front and returns them. done reports that the body has ended.
 func (d *dechunker) strip(b []byte) (body []byte, done bool, err error) {
 	out := b[:0]
 	for i := 0; i < len(b); {
@@ -47,7 +47,7 @@ func (d *dechunker) strip(b []byte) (body []byte, done bool, err error) {
 	return out, d.state == atEnd, nil
 }
 
-// size takes one byte of a chunk's first line.
+// size processes one byte of a chunk's first line.
 func (d *dechunker) size(c byte) error {
 	switch {
 	case c == '\n' && d.left == 0:

@@ -11,27 +11,28 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// eventsHeader tells the bare loop how many events a body holds. To others it means nothing.
+// eventsHeader tells the bare loop how many events a body contains. Duckwire ignores it.
 const eventsHeader = "Bench-Events"
 
-// warmUp is how long the load runs before it is measured, at most.
+// warmUp is the maximum time for which the load runs before it is measured.
 const warmUp = time.Second
 
-// Fanout is many readers of few topics.
+// Fanout is the load of many readers of few topics.
 type Fanout struct {
 	Readers  int
-	Topics   int     // the readers are spread over them
-	Rate     float64 // events a second, over all topics
-	Payload  int     // bytes of an event's payload, at least
+	Topics   int     // over which the readers are spread
+	Rate     float64 // events per second, over all topics
+	Payload  int     // minimum size of an event's payload in bytes
 	Duration time.Duration
-	Max      bool // as fast as it goes, in batches; Rate says nothing
-	Batch    int  // events of one request in Max
-	Stalled  int  // readers more that never read
+	Max      bool // publish in batches as fast as possible, and ignore Rate
+	Batch    int  // events per request with Max
+	Stalled  int  // additional readers that never read
 	Over     Transport
 }
 
 func (s *Fanout) load() (string, map[string]any) {
-	load := map[string]any{"readers": s.Readers, "topics": s.Topics, "payload_bytes": s.Payload, "seconds": s.Duration.Seconds(), "transport": s.Over.name()}
+	load := map[string]any{"readers": s.Readers, "topics": s.Topics, "payload_bytes": s.Payload,
+		"seconds": s.Duration.Seconds(), "transport": s.Over.name()}
 	if s.Stalled > 0 {
 		load["stalled"] = s.Stalled
 	}
@@ -73,7 +74,7 @@ func (s *Fanout) run(ctx context.Context, t *Target, server string) (round Round
 	return round, err
 }
 
-// phase publishes for a time, and waits until everybody has everything.
+// phase publishes for the duration d, and waits until every reader has received every event.
 func (s *Fanout) phase(ctx context.Context, c *crowd, d time.Duration) error {
 	publish := s.paced
 	if s.Max {
@@ -85,7 +86,7 @@ func (s *Fanout) phase(ctx context.Context, c *crowd, d time.Duration) error {
 	return c.settle(ctx)
 }
 
-// paced publishes single events at an even rate, to one topic after the other.
+// paced publishes single events at a constant rate, to the topics in turn.
 func (s *Fanout) paced(ctx context.Context, c *crowd, d time.Duration) error {
 	posters, err := newPosters(ctx, c.target)
 	if err != nil {
@@ -102,10 +103,11 @@ func (s *Fanout) paced(ctx context.Context, c *crowd, d time.Duration) error {
 	})
 }
 
-// floodWindow is how far the slowest reader may be behind: less than the server keeps, so that nobody falls out of a topic's history.
+// floodWindow is how many events the slowest reader may be behind. It is less than a topic's history, so that no reader
+// misses events.
 const floodWindow = 500
 
-// flood publishes batches without a pause, over two connections: each of them goes round its half of the topics.
+// flood publishes batches without pauses over two connections, each of which publishes to half of the topics in turn.
 func (s *Fanout) flood(ctx context.Context, c *crowd, d time.Duration) error {
 	const posters = 2
 	until := time.Now().Add(d)
@@ -131,7 +133,7 @@ func (s *Fanout) flood(ctx context.Context, c *crowd, d time.Duration) error {
 	return group.Wait()
 }
 
-// batch publishes one batch, as soon as the topic's readers have room for it.
+// batch publishes one batch as soon as the slowest reader of the topic is within floodWindow.
 func (s *Fanout) batch(ctx context.Context, p *poster, f *feed) error {
 	from := f.published.Load()
 	for from+uint64(s.Batch)-f.slowest() > floodWindow {
@@ -153,7 +155,7 @@ func (s *Fanout) appendBatch(dst []byte, n uint64) []byte {
 	return append(dst, ']')
 }
 
-// appendEvent appends event n with a payload of the size that was asked for.
+// appendEvent appends event n with a payload of the configured size.
 func (s *Fanout) appendEvent(dst []byte, n uint64) []byte {
 	dst = append(dst, `{"event":"tick","payload":{"n":`...)
 	begin := len(dst)
@@ -168,7 +170,7 @@ func jsonHeader(events int) string {
 	return "Content-Type: application/json\r\n" + eventsHeader + ": " + strconv.Itoa(events) + "\r\n"
 }
 
-// stall opens connections that ask for the topic and never read, with the least room in the kernel.
+// stall opens connections that subscribe to the topic and never read, with small receive buffers.
 func (s *Fanout) stall(ctx context.Context, t *Target, f *feed) (conns []net.Conn, err error) {
 	for range s.Stalled {
 		conn, err := (&net.Dialer{Timeout: callTimeout}).DialContext(ctx, "tcp", t.addr)
@@ -203,5 +205,6 @@ func (s *Fanout) notes(r *Report) []string {
 		return nil
 	}
 	growth := middle(r.Rounds, func(r *Round) float64 { return float64(r.Growth) }) / (1 << 20)
-	return []string{fmt.Sprintf("%d stalled: the other %d readers got everything, in order; the server's memory grew by %.1f MiB under the load", s.Stalled, s.Readers, growth)}
+	return []string{fmt.Sprintf("%d stalled: the other %d readers got everything, in order; the server's memory "+
+		"grew by %.1f MiB under the load", s.Stalled, s.Readers, growth)}
 }

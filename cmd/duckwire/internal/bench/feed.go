@@ -6,14 +6,15 @@ import (
 	"time"
 )
 
-// sentRing is how many events of a feed may be under way with their times known.
+// sentRing is the number of a feed's newest events whose publishing times are known.
 const sentRing = 1024
 
-// feed is one topic or stream under load: events numbered 1, 2, 3 …, and the readers that must get each once, in order.
+// feed is a topic or stream under load: events with the numbers 1, 2, 3 …, and the readers that must receive each once,
+// in order.
 type feed struct {
-	read  string // path that readers get
-	topic string // that readers join on a WebSocket; "": they read over SSE
-	write string // path that events are posted to
+	read  string // path of the readers' GET
+	topic string // topic that readers join on a WebSocket; "": they read over SSE
+	write string // path to which events are posted
 	parse func(block []byte, next uint64) (n uint64, err error)
 
 	published atomic.Uint64 // the newest event's number
@@ -21,7 +22,7 @@ type feed struct {
 	readers   []*reader
 }
 
-// publish notes that events up to number n are on their way.
+// publish records the time at which events up to number n are published.
 func (f *feed) publish(n uint64) {
 	now := time.Now().UnixNano()
 	for i := f.published.Load() + 1; i <= n; i++ {
@@ -30,7 +31,7 @@ func (f *feed) publish(n uint64) {
 	f.published.Store(n)
 }
 
-// slowest returns the least that any reader has got.
+// slowest returns the number of the newest event that every reader has received.
 func (f *feed) slowest() uint64 {
 	least := f.published.Load()
 	for _, r := range f.readers {

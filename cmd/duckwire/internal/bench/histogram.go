@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// histogram counts durations in buckets that are at most 1/16 wide of their value. Safe for concurrent use, without a lock.
+// histogram counts durations in buckets whose width is at most 1/16 of their value. It is safe for concurrent use and
+// uses no lock.
 type histogram struct {
 	buckets [64 * 16]atomic.Uint64
 	max     atomic.Int64
@@ -24,7 +25,7 @@ func (h *histogram) add(d time.Duration) {
 	}
 }
 
-// bucketOf maps values below 16 to themselves, and each further power of two to 16 buckets.
+// bucketOf returns the bucket of a value: values below 16 have their own, and each further power of two has 16 buckets.
 func bucketOf(v uint64) int {
 	if v < 16 {
 		return int(v)
@@ -33,7 +34,7 @@ func bucketOf(v uint64) int {
 	return (shift+1)<<4 | int(v>>shift&15)
 }
 
-// valueOf is the lower end of a bucket.
+// valueOf returns the lower bound of a bucket.
 func valueOf(bucket int) uint64 {
 	if bucket < 16 {
 		return uint64(bucket)
@@ -47,10 +48,11 @@ type Latency struct {
 	P99 float64 `json:"p99_ms"`
 	Max float64 `json:"max_ms"`
 
-	Bars []Bar `json:"histogram,omitempty"` // in steps that double, from the least to the greatest
+	Bars []Bar `json:"histogram,omitempty"` // one for each power of two, in ascending order
 }
 
-// Bar is how many deliveries took at least From and less than twice that, in milliseconds; the first one's are all below.
+// Bar counts the deliveries that took at least From milliseconds and less than twice that. If From is 0, it counts
+// those below 16 µs.
 type Bar struct {
 	From  float64 `json:"from_ms"`
 	Count uint64  `json:"count"`
@@ -60,7 +62,7 @@ func (h *histogram) latency() Latency {
 	return Latency{P50: h.quantile(0.50), P99: h.quantile(0.99), Max: millis(h.max.Load()), Bars: h.bars()}
 }
 
-// bars folds the buckets of each power of two.
+// bars adds up the buckets of each power of two.
 func (h *histogram) bars() (bars []Bar) {
 	for i := range h.buckets {
 		n := h.buckets[i].Load()

@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// Idle is readers of a topic on which nothing happens: what a connection costs in memory.
+// Idle is the load of many readers of a topic without events. It measures the memory of a connection.
 type Idle struct {
 	Readers int
-	Settle  time.Duration // how long the server may put its memory in order before it is measured
+	Settle  time.Duration // how long to wait before the server's memory is measured
 	Over    Transport
 }
 
@@ -31,7 +31,8 @@ func (s *Idle) run(ctx context.Context, t *Target, server string) (round Round, 
 			return err
 		}
 		after := t.usage()
-		round = Round{Server: server, Seconds: round3(connected.Seconds()), Peak: after.peak, CPU: (after.cpu - before.cpu).Seconds()}
+		round = Round{Server: server, Seconds: round3(connected.Seconds()), Peak: after.peak,
+			CPU: (after.cpu - before.cpu).Seconds()}
 		round.PerConn = (after.rss - before.rss) / int64(s.Readers)
 		return nil
 	})
@@ -39,10 +40,10 @@ func (s *Idle) run(ctx context.Context, t *Target, server string) (round Round, 
 }
 
 func (s *Idle) notes(r *Report) []string {
-	own := r.of(duckwire)
-	if middle(own, func(r *Round) float64 { return float64(r.PerConn) }) == 0 {
+	perReader := middle(r.of(duckwire), func(r *Round) float64 { return float64(r.PerConn) })
+	if perReader == 0 {
 		return []string{"the server's memory is not known: it is not ours"}
 	}
-	return []string{fmt.Sprintf("an idle reader takes %.1f KiB of the server's memory (the kernel's buffers not counted); 10,000 of them %.0f MiB",
-		middle(own, func(r *Round) float64 { return float64(r.PerConn) / (1 << 10) }), middle(own, func(r *Round) float64 { return float64(r.PerConn) * 10_000 / (1 << 20) }))}
+	return []string{fmt.Sprintf("an idle reader takes %.1f KiB of the server's memory "+
+		"(the kernel's buffers not counted); 10,000 of them %.0f MiB", perReader/(1<<10), perReader*10_000/(1<<20))}
 }

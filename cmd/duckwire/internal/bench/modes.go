@@ -6,15 +6,15 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// Mode is a subcommand of 'duckwire bench', with the flags that no other mode has.
+// Mode is a subcommand of 'duckwire bench' with its own flags.
 type Mode struct {
 	Command  *cobra.Command
-	Rounds   int             // how often each server is measured, by default
-	Positive []string        // flags that must be one or more
-	Scenario func() Scenario // for when the flags have been read
+	Rounds   int             // default number of rounds
+	Positive []string        // flags that must be positive
+	Scenario func() Scenario // to be called after the flags were parsed
 }
 
-// Modes are the modes of a bench.
+// Modes returns the modes.
 func Modes() []*Mode { return []*Mode{fanoutMode(), streamsMode(), idleMode(), reconnectMode()} }
 
 func fanoutMode() *Mode {
@@ -127,18 +127,19 @@ positions. It reports how long it takes until everybody is whole, and fails if a
 	return &Mode{cmd, 1, []string{"readers", "missed", "cuts", "payload"}, func() Scenario { return mode }}
 }
 
-// addTransport adds the flag of modes whose readers may come on either transport.
+// addTransport adds the flag of modes that support both transports.
 func addTransport(cmd *cobra.Command, over *Transport) {
 	*over = SSE
 	cmd.Flags().Var(over, "transport", "how readers read: sse, or ws, a Phoenix socket each")
 }
 
-// addNodes adds the flag of modes that may run on several nodes.
+// addNodes adds the flag of modes that support several nodes.
 func addNodes(cmd *cobra.Command) {
-	cmd.Flags().String("nodes", "", "numbers of nodes, such as 1,2,3: servers on a redis-server, each number in its turn, beside one server alone")
+	cmd.Flags().String("nodes", "",
+		"numbers of nodes, such as 1,2,3: servers on a redis-server, each number in its turn, beside one server alone")
 }
 
-// BareCommand is the bare loop, which only a bench starts.
+// BareCommand returns the hidden command that runs the bare loop.
 func BareCommand() *cobra.Command {
 	loop := &BareLoop{}
 	cmd := &cobra.Command{

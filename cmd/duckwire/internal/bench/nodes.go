@@ -17,14 +17,14 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// redisServer is the Redis of a round with several nodes, which keeps nothing on disk.
+// redisServer is the Redis of a round with several nodes, without persistence.
 type redisServer struct {
 	proc   *process
 	client rueidis.Client
 	url    string
 }
 
-// startRedis starts the redis-server of the path, in a folder.
+// startRedis starts the redis-server that is found in PATH, with its socket in dir.
 func startRedis(ctx context.Context, dir string) (*redisServer, error) {
 	path, err := exec.LookPath("redis-server")
 	if err != nil {
@@ -65,7 +65,7 @@ func (r *redisServer) stop() {
 
 var scriptCalls = regexp.MustCompile(`cmdstat_eval(?:sha)?:calls=(\d+)`)
 
-// used returns Redis' processor time so far, and how many scripts it has run. What it does not tell is 0.
+// used returns Redis' processor time so far, and how many scripts it has run. Unknown values are 0.
 func (r *redisServer) used() (cpu time.Duration, scripts uint64) {
 	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
 	defer cancel()
@@ -77,7 +77,7 @@ func (r *redisServer) used() (cpu time.Duration, scripts uint64) {
 	return processUsage(r.proc.cmd.Process.Pid).cpu, scripts
 }
 
-// startNodes starts servers that share a Redis. They are one target.
+// startNodes starts servers that share a Redis, as one target.
 func (b *Bench) startNodes(ctx context.Context, n int, dir string) (t *Target, err error) {
 	redis, err := startRedis(ctx, dir)
 	if err != nil {
@@ -107,7 +107,7 @@ func (b *Bench) startNodes(ctx context.Context, n int, dir string) (t *Target, e
 	return t, nil
 }
 
-// node returns the node whose turn it is: i is what is counted.
+// node returns the i-th node, modulo their number.
 func (t *Target) node(i int) *Target {
 	if len(t.nodes) == 0 {
 		return t
@@ -115,7 +115,7 @@ func (t *Target) node(i int) *Target {
 	return t.nodes[i%len(t.nodes)]
 }
 
-// ParseNodes reads numbers of nodes, "1,2,3".
+// ParseNodes parses numbers of nodes, such as "1,2,3".
 func ParseNodes(text string) (counts []int, err error) {
 	for word := range strings.SplitSeq(text, ",") {
 		n, err := strconv.Atoi(strings.TrimSpace(word))
@@ -127,5 +127,6 @@ func ParseNodes(text string) (counts []int, err error) {
 	return counts, nil
 }
 
-// nodesNote says what a column of Redis is.
-const nodesNote = "Readers, publishers and producers are spread over the nodes; \"alone\" is one server without Redis. CPU seconds are those of all nodes together; Redis has a column of its own."
+// nodesNote explains the table in the report of several nodes.
+const nodesNote = "Readers, publishers and producers are spread over the nodes; \"alone\" is one server without " +
+	"Redis. CPU seconds are those of all nodes together; Redis has a column of its own."

@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// orderError is what must not be: an event lost, repeated or out of order.
+// orderError is returned for an event that was lost, repeated or out of order.
 type orderError struct{ want, got uint64 }
 
 func (e *orderError) Error() string {
@@ -26,7 +26,7 @@ var (
 	errNoEvent = fmt.Errorf("no event")
 )
 
-// parseEvent takes one topic event: exactly the next.
+// parseEvent parses one topic event, which must be the next.
 func parseEvent(block []byte, next uint64) (uint64, error) {
 	i := bytes.Index(block, eventMark)
 	if i < 0 {
@@ -45,7 +45,7 @@ func parseEvent(block []byte, next uint64) (uint64, error) {
 	return 1, nil
 }
 
-// parseTokens takes one piece of a stream's text: one token or several in a row, of which the first is the next.
+// parseTokens parses a piece of a stream's text: one or more consecutive tokens, beginning with the next.
 func parseTokens(block []byte, next uint64) (uint64, error) {
 	i := bytes.Index(block, textMark)
 	if i < 0 {
@@ -65,7 +65,7 @@ func parseTokens(block []byte, next uint64) (uint64, error) {
 	return uint64(i / tokenBytes), nil
 }
 
-// notEvent tells greetings from what means that something was missed.
+// notEvent returns an error for reset and bye, and errNoEvent for other blocks without an event.
 func notEvent(block []byte) error {
 	if bytes.Contains(block, resetMark) || bytes.Contains(block, byeMark) {
 		return fmt.Errorf("the server says %q", block)

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// TestReaderFindsFaults shows that a reader takes the right events, cut anywhere, and refuses every wrong one.
+// TestReaderFindsFaults shows that a reader accepts the right events, split anywhere, and rejects wrong ones.
 func TestReaderFindsFaults(t *testing.T) {
 	event := func(n int) string {
 		return fmt.Sprintf("event: tick\ndata: {\"payload\":{\"n\":%d}}\nid: e.%d\n\n", n, n)
@@ -24,7 +24,7 @@ func TestReaderFindsFaults(t *testing.T) {
 	for name, c := range map[string]struct {
 		parse func([]byte, uint64) (uint64, error)
 		body  string
-		got   uint64 // 0: refused
+		got   uint64 // 0: rejected
 	}{
 		"events":        {parseEvent, hello + event(1) + event(2), 2},
 		"event lost":    {parseEvent, event(1) + event(3), 0},

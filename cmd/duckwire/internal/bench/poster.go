@@ -13,21 +13,21 @@ import (
 	"time"
 )
 
-// callTimeout is how long one request may take.
+// callTimeout is the timeout of one request.
 const callTimeout = 30 * time.Second
 
-// poster sends requests over one connection that it keeps, one after the other. It belongs to one goroutine. net/http's client would cost
-// more than the server that it measures.
+// poster sends requests over one persistent connection. It belongs to one goroutine. net/http's client would use more
+// processor time than the server under test.
 type poster struct {
 	target *Target
 	conn   net.Conn
 	in     *bufio.Reader
 	out    []byte
-	body   []byte // of the last answer
+	body   []byte // of the last response
 	stop   func() bool
 }
 
-// newPoster connects. The end of ctx cuts the connection.
+// newPoster connects. The connection is closed when ctx ends.
 func newPoster(ctx context.Context, t *Target) (*poster, error) {
 	conn, err := (&net.Dialer{Timeout: callTimeout}).DialContext(ctx, "tcp", t.addr)
 	if err != nil {
@@ -38,7 +38,7 @@ func newPoster(ctx context.Context, t *Target) (*poster, error) {
 	return p, nil
 }
 
-// posters are one for each node.
+// posters has a poster for each node.
 type posters []*poster
 
 func newPosters(ctx context.Context, t *Target) (all posters, err error) {
@@ -64,7 +64,8 @@ func (p *poster) close() {
 	_ = p.conn.Close()
 }
 
-// post sends a body and takes the answer. An answer of 400 or more is an error that quotes it. header is "Name: value\r\n…".
+// post sends a body and reads the response. A status of 400 or more is an error that quotes the response. header has
+// the form "Name: value\r\n…".
 func (p *poster) post(path, header string, body []byte) error {
 	p.out = p.target.appendHead(p.out[:0], "POST", path)
 	p.out = append(p.out, header...)
@@ -82,7 +83,7 @@ func (p *poster) post(path, header string, body []byte) error {
 	return err
 }
 
-// answer reads one answer whole.
+// answer reads a whole response.
 func (p *poster) answer() (status int, err error) {
 	line, err := p.in.ReadSlice('\n')
 	if err != nil {
@@ -113,7 +114,7 @@ func (p *poster) answer() (status int, err error) {
 	return status, err
 }
 
-// chunkedBody reads the rest of the head, and a body in chunks.
+// chunkedBody reads the rest of the head, and a body in chunked coding.
 func (p *poster) chunkedBody() error {
 	for line := []byte(nil); len(line) != len("\r\n"); {
 		var err error
@@ -124,12 +125,12 @@ func (p *poster) chunkedBody() error {
 	body, err := io.ReadAll(httputil.NewChunkedReader(p.in))
 	p.body = body
 	if err == nil {
-		_, err = p.in.ReadSlice('\n') // of the end, which the chunked reader leaves
+		_, err = p.in.ReadSlice('\n') // the final line end, which the chunked reader does not read
 	}
 	return err
 }
 
-// parseStatus reads "HTTP/1.1 200 OK".
+// parseStatus parses a status line such as "HTTP/1.1 200 OK".
 func parseStatus(line []byte) (int, error) {
 	fields := strings.Fields(string(line))
 	if len(fields) < 2 || !strings.HasPrefix(fields[0], "HTTP/1.") {

@@ -16,27 +16,28 @@ import (
 	"time"
 )
 
-// Command starts a server as a process of its own.
+// Command describes a server's process.
 type Command struct {
 	Path string   // of the program
-	Args []string // all, the program's name included
+	Args []string // including the program's name
 	Env  []string
 	Dir  string
 }
 
-// process is a server that we started, and end.
+// process is a server that the bench started and must stop.
 type process struct {
 	cmd     *exec.Cmd
 	readers sync.WaitGroup // of its log
-	said    []byte         // the log's beginning, for when it does not start
+	said    []byte         // the log's beginning, for the error if it does not start
 }
 
-// start starts a server and waits until it listens: both kinds say so in a line of JSON on stderr.
+// start starts a server and waits until it listens, which Duckwire and the bare loop report in a line of JSON on
+// stderr.
 func start(ctx context.Context, c Command, token string) (*Target, error) {
-	cmd := exec.Command(c.Path) // ended by stop alone, so that it is always waited for
+	cmd := exec.Command(c.Path) // no CommandContext: stop ends the process and waits for it
 	cmd.Args, cmd.Env, cmd.Dir = c.Args, c.Env, c.Dir
 	dieWithParent(cmd)
-	// A pipe of our own: Wait would close exec's before it is read to its end.
+	// Not StderrPipe: Wait would close it before all of it was read.
 	r, w, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -66,7 +67,7 @@ func start(ctx context.Context, c Command, token string) (*Target, error) {
 	}
 }
 
-// readLog finds the line that says where the server listens, and then throws the log away.
+// readLog finds the line with the server's URL, and then discards the log.
 func (p *process) readLog(r io.ReadCloser, listening chan<- string) {
 	defer r.Close()
 	defer close(listening)
@@ -88,16 +89,16 @@ func (p *process) readLog(r io.ReadCloser, listening chan<- string) {
 	}
 }
 
-// stop ends the process, by asking, and after a while by force.
+// stop ends the process with SIGTERM, and after 5 s with SIGKILL.
 func (p *process) stop() {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	kill := time.AfterFunc(5*time.Second, func() { _ = p.cmd.Process.Kill() })
 	defer kill.Stop()
-	_ = p.cmd.Wait() // how it ended says nothing about the figures
+	_ = p.cmd.Wait() // the exit code does not affect the results
 	p.readers.Wait()
 }
 
-// Stop ends the server, if it is ours.
+// Stop stops the server if the bench started it.
 func (t *Target) Stop() {
 	if t.proc != nil {
 		t.proc.stop()
@@ -110,7 +111,7 @@ func (t *Target) Stop() {
 	}
 }
 
-// usage is what a process has used: processor time since its start, memory now and at most.
+// usage has a process' processor time since its start, and its current and peak memory.
 type usage struct {
 	cpu       time.Duration
 	rss, peak int64

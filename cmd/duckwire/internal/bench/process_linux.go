@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// dieWithParent has the kernel end the child when we are killed and cannot.
+// dieWithParent has the kernel kill the child when this process dies, in case it is killed before it can stop the
+// child.
 func dieWithParent(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }
 
 // clockTick is the unit of times in /proc (proc(5): sysconf(_SC_CLK_TCK), 100 a second wherever Go runs).
@@ -23,7 +24,8 @@ func processUsage(pid int) usage {
 	if err != nil {
 		return usage{}
 	}
-	// Fields are counted from behind the name, which may hold anything: utime and stime are the 14th and 15th of all.
+	// The name may contain spaces and brackets, so fields are counted from its end. utime and stime are fields 14 and
+	// 15.
 	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
 	if len(fields) < 13 {
 		return usage{}

@@ -6,5 +6,5 @@ import "os/exec"
 
 func dieWithParent(*exec.Cmd) {}
 
-// processUsage knows nothing where there is no /proc: the report then has counts and times alone.
+// processUsage returns an unknown usage: without /proc the report has only counts and times.
 func processUsage(int) usage { return usage{} }

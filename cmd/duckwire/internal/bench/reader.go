@@ -11,23 +11,23 @@ import (
 	"time"
 )
 
-// readBuffer is what a reader takes from its connection at once.
+// readBuffer is the size of a reader's buffer.
 const readBuffer = 4 << 10
 
-// reader is one subscriber: a plain connection, whose events are counted and held against their numbers.
+// reader is a subscriber: a plain connection whose events are counted and checked against their numbers.
 type reader struct {
 	feed    *feed
 	latency *histogram
-	got     atomic.Uint64 // the number of the newest event that came
+	got     atomic.Uint64 // the number of the newest event
 	bytes   atomic.Uint64 // of the body
 
 	conn   net.Conn
 	buf    []byte
-	rest   []byte // of a block that is not whole yet, or of the answer's head
+	rest   []byte // an incomplete block, or part of the response's head
 	chunks *dechunker
 	lastID string // the position of the newest event
-	keepID bool   // note lastID
-	joined bool   // on a WebSocket: the join has been answered
+	keepID bool   // record lastID
+	joined bool   // on a WebSocket: the join was answered
 }
 
 var (
@@ -35,7 +35,7 @@ var (
 	headEnd     = []byte("\r\n\r\n")
 )
 
-// connect asks for the feed after lastID and returns when the answer has begun.
+// connect requests the feed after lastID and returns when the response has begun.
 func (r *reader) connect(ctx context.Context, t *Target) error {
 	conn, err := (&net.Dialer{Timeout: callTimeout}).DialContext(ctx, "tcp", t.addr)
 	if err != nil {
@@ -59,7 +59,7 @@ func (r *reader) connect(ctx context.Context, t *Target) error {
 	return conn.SetDeadline(time.Time{})
 }
 
-// ask is the head of the request.
+// ask returns the head of the request.
 func (r *reader) ask(t *Target) []byte {
 	ask := t.appendHead(nil, "GET", r.feed.read)
 	if r.feed.topic != "" {
@@ -72,7 +72,7 @@ func (r *reader) ask(t *Target) []byte {
 	return ask
 }
 
-// head reads the answer's head; what follows it stays in rest.
+// head reads the response's head, and processes the part of the body that was read with it.
 func (r *reader) head() error {
 	for {
 		n, err := r.conn.Read(r.buf)
@@ -97,7 +97,7 @@ func (r *reader) head() error {
 	}
 }
 
-// run reads until the connection ends. A connection that we closed ends without an error.
+// run reads until the connection ends. It returns nil if crowd.close closed the connection.
 func (r *reader) run() error {
 	for {
 		n, err := r.conn.Read(r.buf)
@@ -117,7 +117,7 @@ func (r *reader) run() error {
 	}
 }
 
-// take handles bytes from the connection, which it may overwrite.
+// take processes bytes from the connection. It may overwrite b.
 func (r *reader) take(b []byte) error {
 	if r.chunks != nil {
 		body, done, err := r.chunks.strip(b)
@@ -153,7 +153,7 @@ func (r *reader) take(b []byte) error {
 	return nil
 }
 
-// block handles one whole block.
+// block processes a complete block.
 func (r *reader) block(b []byte, now int64) error {
 	got := r.got.Load()
 	n, err := r.feed.parse(b, got+1)

@@ -7,17 +7,19 @@ import (
 	"time"
 )
 
-// Reconnect is readers of one topic that are all cut at once, miss events, and all come back at once with their positions.
+// Reconnect is the load of readers of one topic whose connections are all closed at once, and which miss events and
+// then all resume at once.
 type Reconnect struct {
 	Readers int
-	Missed  int // events published while they are away
+	Missed  int // events published while they are disconnected
 	Cuts    int
 	Payload int
 	Over    Transport
 }
 
 func (s *Reconnect) load() (string, map[string]any) {
-	return "reconnect", map[string]any{"readers": s.Readers, "missed": s.Missed, "cuts": s.Cuts, "payload_bytes": s.Payload, "transport": s.Over.name()}
+	return "reconnect", map[string]any{"readers": s.Readers, "missed": s.Missed, "cuts": s.Cuts,
+		"payload_bytes": s.Payload, "transport": s.Over.name()}
 }
 
 func (s *Reconnect) bare() bool { return false }
@@ -28,7 +30,7 @@ func (s *Reconnect) run(ctx context.Context, t *Target, server string) (round Ro
 	}
 	f := topicFeed("bench:"+unique()+":reconnect", s.Over)
 	err = gather(ctx, t, []*feed{f}, s.Readers, true, func(ctx context.Context, c *crowd) error {
-		if err := s.publish(ctx, c, 1); err != nil { // so that everybody has a position
+		if err := s.publish(ctx, c, 1); err != nil { // so that every reader has a position
 			return err
 		}
 		if err := c.settle(ctx); err != nil {
@@ -46,8 +48,8 @@ func (s *Reconnect) run(ctx context.Context, t *Target, server string) (round Ro
 	return round, err
 }
 
-// cut cuts all readers, publishes what they miss, brings them back, and waits until they are whole. What it measures as latency is the time
-// from the first attempt to come back to each event's arrival.
+// cut closes all connections, publishes the events that the readers miss, reconnects them, and waits until they have
+// received everything. The latency is the time from the first reconnect to each event's arrival.
 func (s *Reconnect) cut(ctx context.Context, c *crowd) error {
 	c.close()
 	if err := s.publish(ctx, c, s.Missed); err != nil {
@@ -63,7 +65,7 @@ func (s *Reconnect) cut(ctx context.Context, c *crowd) error {
 	return c.settle(ctx)
 }
 
-// publish publishes n events, in batches that any server takes.
+// publish publishes n events, in batches within any server's limits.
 func (s *Reconnect) publish(ctx context.Context, c *crowd, n int) error {
 	p, err := newPoster(ctx, c.target)
 	if err != nil {
@@ -86,5 +88,6 @@ func (s *Reconnect) publish(ctx context.Context, c *crowd, n int) error {
 
 func (s *Reconnect) notes(r *Report) []string {
 	whole := middle(r.Rounds, func(r *Round) float64 { return r.Latency.Max })
-	return []string{fmt.Sprintf("%d readers, cut %d times at once, came back with what they had missed, nothing lost or repeated; all were whole after %.0f ms", s.Readers, s.Cuts, whole)}
+	return []string{fmt.Sprintf("%d readers, cut %d times at once, came back with what they had missed, nothing "+
+		"lost or repeated; all were whole after %.0f ms", s.Readers, s.Cuts, whole)}
 }

@@ -7,17 +7,18 @@ import (
 	"time"
 )
 
-// Report is what one run of a mode found. The JSON form is for machines.
+// Report is the result of running a mode.
 type Report struct {
 	Mode    string         `json:"mode"`
 	Load    map[string]any `json:"load"`
 	Machine Machine        `json:"machine"`
 	Rounds  []Round        `json:"rounds"`
 	Notes   []string       `json:"notes,omitempty"`
-	Ratio   float64        `json:"ratio_to_bare,omitempty"` // deliveries per CPU-second, Duckwire's to the bare loop's: the median of the rounds
+	// ratio of Duckwire's deliveries per CPU-second to the bare loop's, median of the rounds
+	Ratio float64 `json:"ratio_to_bare,omitempty"`
 }
 
-// Machine is what the figures hold for.
+// Machine describes where the figures were measured.
 type Machine struct {
 	Cores int    `json:"cores"`
 	Go    string `json:"go"`
@@ -29,29 +30,30 @@ func thisMachine() Machine {
 	return Machine{Cores: runtime.NumCPU(), Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH}
 }
 
-// Round is one measurement of one server. What is not known, or not of the mode, is zero.
+// Round is one measurement of one server. Values that are unknown, or that the mode does not measure, are zero.
 type Round struct {
-	Server     string  `json:"server"` // "duckwire" or "bare loop"; of several nodes "alone" or "N on Redis"
+	Server     string  `json:"server"` // "duckwire" or "bare loop"; with several nodes "alone" or "N on Redis"
 	Seconds    float64 `json:"seconds"`
 	Published  uint64  `json:"published"`
-	Deliveries uint64  `json:"deliveries"` // each counted at its reader, in order, none lost or repeated
+	Deliveries uint64  `json:"deliveries"` // counted by the readers, in order, none lost or repeated
 	Bytes      float64 `json:"bytes_per_delivery"`
 	CPU        float64 `json:"server_cpu_seconds,omitempty"`
 	Peak       int64   `json:"server_peak_rss_bytes,omitempty"`
 	Growth     int64   `json:"server_rss_growth_bytes,omitempty"` // while the load ran
-	PerConn    int64   `json:"server_bytes_per_reader,omitempty"` // idle
+	PerConn    int64   `json:"server_bytes_per_reader,omitempty"` // mode idle
 	RedisCPU   float64 `json:"redis_cpu_seconds,omitempty"`
-	Scripts    uint64  `json:"redis_scripts,omitempty"` // that Redis ran
-	Latency    Latency `json:"latency"`                 // publish to receive; of reconnect: cut to whole
+	Scripts    uint64  `json:"redis_scripts,omitempty"` // number of scripts that Redis ran
+	// from publishing to receiving; with reconnect: see Reconnect.cut
+	Latency Latency `json:"latency"`
 }
 
 const (
 	duckwire = "duckwire"
 	bareLoop = "bare loop"
-	alone    = "alone" // one server, beside several on a Redis
+	alone    = "alone" // one server without Redis, for comparison with several nodes
 )
 
-// perMillion is the server's CPU-seconds for a million deliveries.
+// perMillion returns the server's CPU-seconds per million deliveries.
 func (r *Round) perMillion() float64 {
 	if r.Deliveries == 0 {
 		return 0
@@ -59,7 +61,7 @@ func (r *Round) perMillion() float64 {
 	return r.CPU / float64(r.Deliveries) * 1e6
 }
 
-// perCPU is the deliveries for one CPU-second of the server.
+// perCPU returns the deliveries per CPU-second of the server.
 func (r *Round) perCPU() float64 {
 	if r.CPU == 0 {
 		return 0
@@ -67,7 +69,7 @@ func (r *Round) perCPU() float64 {
 	return float64(r.Deliveries) / r.CPU
 }
 
-// finish computes what stands over the rounds.
+// finish computes Ratio.
 func (r *Report) finish() {
 	var ratios []float64
 	for i := 0; i+1 < len(r.Rounds); i += 2 {
@@ -113,7 +115,7 @@ func middle(rounds []Round, figure func(*Round) float64) float64 {
 	return median(v)
 }
 
-// meter measures one round: from begin to end.
+// meter measures one round, from begin to end.
 type meter struct {
 	crowd            *crowd
 	server           string
@@ -138,7 +140,8 @@ func (c *crowd) begin(server string) *meter {
 
 func (m *meter) end() Round {
 	after := m.crowd.target.usage()
-	r := Round{Server: m.server, Seconds: round3(time.Since(m.started).Seconds()), Published: m.crowd.published() - m.published, Latency: m.crowd.latency.latency()}
+	r := Round{Server: m.server, Seconds: round3(time.Since(m.started).Seconds()),
+		Published: m.crowd.published() - m.published, Latency: m.crowd.latency.latency()}
 	events, bytes := m.crowd.delivered()
 	if r.Deliveries = events - m.delivered; r.Deliveries > 0 {
 		r.Bytes = float64(bytes-m.bytes) / float64(r.Deliveries)

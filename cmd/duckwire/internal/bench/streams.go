@@ -10,17 +10,18 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Streams is many streams with a reader each.
+// Streams is the load of many streams with one reader each.
 type Streams struct {
 	Streams   int
-	Rate      float64 // tokens a second, of each stream
-	Batch     int     // tokens of one append
+	Rate      float64 // tokens per second of each stream
+	Batch     int     // tokens per append
 	Producers int     // connections that append
 	Duration  time.Duration
 }
 
 func (s *Streams) load() (string, map[string]any) {
-	return "streams", map[string]any{"streams": s.Streams, "tokens_per_second": s.Rate * float64(s.Streams), "batch": s.Batch, "seconds": s.Duration.Seconds()}
+	return "streams", map[string]any{"streams": s.Streams, "tokens_per_second": s.Rate * float64(s.Streams),
+		"batch": s.Batch, "seconds": s.Duration.Seconds()}
 }
 
 func (s *Streams) bare() bool { return true }
@@ -47,7 +48,7 @@ func (s *Streams) run(ctx context.Context, t *Target, server string) (round Roun
 	return round, err
 }
 
-// create makes the streams.
+// create creates the streams.
 func (s *Streams) create(ctx context.Context, t *Target) ([]*feed, error) {
 	posters, err := newPosters(ctx, t)
 	if err != nil {
@@ -56,7 +57,8 @@ func (s *Streams) create(ctx context.Context, t *Target) ([]*feed, error) {
 	defer posters.close()
 	feeds := make([]*feed, s.Streams)
 	for i := range feeds {
-		p := posters[i/len(posters)%len(posters)] // its reader comes to the i-th node: any pair of nodes comes about as often
+		// the reader connects to node i, so every pair of producer's and reader's node is about equally frequent
+		p := posters[i/len(posters)%len(posters)]
 		if err := p.post("/v1/streams", "Content-Type: application/json\r\n", []byte(`{"kind":"bench"}`)); err != nil {
 			return nil, fmt.Errorf("%w (after %d streams; the server's limit is streams_per_user)", err, i)
 		}
@@ -70,14 +72,15 @@ func (s *Streams) create(ctx context.Context, t *Target) ([]*feed, error) {
 	return feeds, nil
 }
 
-// phase appends for a time, every stream in its turn, and waits until the readers have everything.
+// phase appends for the duration d, to the streams in turn, and waits until every reader has received everything.
 func (s *Streams) phase(ctx context.Context, c *crowd, d time.Duration) error {
 	producers := min(s.Producers, len(c.feeds))
 	rate := s.Rate * float64(s.Streams) / float64(s.Batch) / float64(producers)
 	group, gctx := errgroup.WithContext(ctx)
 	for i := range producers {
 		group.Go(func() error {
-			if err := sleep(gctx, time.Duration(float64(i)/float64(producers)/rate*float64(time.Second))); err != nil { // evenly, not all at once
+			// spread the producers evenly
+			if err := sleep(gctx, time.Duration(float64(i)/float64(producers)/rate*float64(time.Second))); err != nil {
 				return err
 			}
 			return s.produce(gctx, c, i, producers, rate, d)
@@ -115,7 +118,7 @@ func (s *Streams) produce(ctx context.Context, c *crowd, first, producers int, r
 	})
 }
 
-// appendBody appends one token as raw text, or a batch of them as a line each.
+// appendBody appends one token as plain text, or a batch of tokens as NDJSON.
 func (s *Streams) appendBody(dst []byte, n uint64) []byte {
 	if s.Batch == 1 {
 		return appendToken(dst, n)

@@ -10,13 +10,13 @@ import (
 type Target struct {
 	addr  string // host:port
 	token string
-	proc  *process // nil: somebody else's, whose processor time and memory are not known
+	proc  *process // nil: not started by the bench, so its processor time and memory are unknown
 
-	nodes []*Target // where it is several, which share redis; addr is the first one's
+	nodes []*Target // several servers that share redis; addr is the first one's
 	redis *redisServer
 }
 
-// NewTarget returns a server that runs already, at an http URL.
+// NewTarget returns a target for a running server at an http URL.
 func NewTarget(rawURL, token string) (*Target, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil || u.Scheme != "http" || u.Host == "" {

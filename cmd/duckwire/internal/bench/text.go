@@ -8,13 +8,14 @@ import (
 	"text/tabwriter"
 )
 
-// barWidth is how long the longest bar is.
+// barWidth is the length of the longest bar, in characters.
 const barWidth = 40
 
-// WriteText writes the report for people.
+// WriteText writes the report as text.
 func (r *Report) WriteText(w io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %s\n%d cores, %s, %s/%s\n\n", r.Mode, r.loadText(), r.Machine.Cores, r.Machine.Go, r.Machine.OS, r.Machine.Arch)
+	fmt.Fprintf(&b, "%s: %s\n%d cores, %s, %s/%s\n\n", r.Mode, r.loadText(), r.Machine.Cores, r.Machine.Go,
+		r.Machine.OS, r.Machine.Arch)
 	r.writeTable(&b)
 	r.writeBars(&b)
 	r.writeLatency(&b)
@@ -27,15 +28,17 @@ func (r *Report) WriteText(w io.Writer) error {
 
 func (r *Report) loadText() string {
 	var parts []string
-	for _, key := range []string{"transport", "readers", "streams", "topics", "events_per_second", "tokens_per_second", "batch", "payload_bytes", "missed", "cuts", "stalled", "seconds"} {
+	for _, key := range []string{"transport", "readers", "streams", "topics", "events_per_second", "tokens_per_second",
+		"batch", "payload_bytes", "missed", "cuts", "stalled", "seconds"} {
 		if v, ok := r.Load[key]; ok {
-			parts = append(parts, strings.TrimSuffix(fmt.Sprintf("%v %s", v, strings.ReplaceAll(key, "_", " ")), " transport"))
+			parts = append(parts, strings.TrimSuffix(fmt.Sprintf("%v %s", v, strings.ReplaceAll(key, "_", " ")),
+				" transport"))
 		}
 	}
 	return strings.Join(parts, ", ")
 }
 
-// writeLatency draws how long deliveries took in the last round of ours.
+// writeLatency draws the latency histogram of Duckwire's last round.
 func (r *Report) writeLatency(b *strings.Builder) {
 	own := r.of(duckwire)
 	if len(own) == 0 || len(own[len(own)-1].Latency.Bars) == 0 {
@@ -49,11 +52,12 @@ func (r *Report) writeLatency(b *strings.Builder) {
 	fmt.Fprintln(b, "\nlatency of the last round's deliveries, from each step to twice that:")
 	for _, bar := range bars {
 		n := int(bar.Count * barWidth / most)
-		fmt.Fprintf(b, "  %9.3f ms %-*s %5.1f %%\n", bar.From, barWidth, strings.Repeat("#", n), float64(bar.Count)/float64(total)*100)
+		fmt.Fprintf(b, "  %9.3f ms %-*s %5.1f %%\n", bar.From, barWidth, strings.Repeat("#", n),
+			float64(bar.Count)/float64(total)*100)
 	}
 }
 
-// column is one figure of the table; a column that is nothing in every round is left out.
+// column is a column of the table. A column whose values are all zero is omitted.
 type column struct {
 	name   string
 	figure func(r *Round) float64
@@ -69,7 +73,9 @@ var columns = []column{
 	{"server CPU s", func(r *Round) float64 { return r.CPU }, decimals(2)},
 	{"CPU s/million", (*Round).perMillion, decimals(2)},
 	{"Redis CPU s", func(r *Round) float64 { return r.RedisCPU }, decimals(2)},
-	{"scripts/1,000 published", func(r *Round) float64 { return float64(r.Scripts) / float64(r.Published) * 1000 }, count},
+	{"scripts/1,000 published", func(r *Round) float64 {
+		return float64(r.Scripts) / float64(r.Published) * 1000
+	}, count},
 	{"p50 ms", func(r *Round) float64 { return r.Latency.P50 }, decimals(2)},
 	{"p99 ms", func(r *Round) float64 { return r.Latency.P99 }, decimals(2)},
 	{"max ms", func(r *Round) float64 { return r.Latency.Max }, decimals(2)},
@@ -81,7 +87,7 @@ func decimals(n int) func(float64) string {
 	return func(v float64) string { return fmt.Sprintf("%.*f", n, v) }
 }
 
-// count writes a whole number with its thousands apart.
+// count formats an integer with thousands separators.
 func count(v float64) string {
 	s := fmt.Sprintf("%.0f", v)
 	for i := len(s) - 3; i > 0; i -= 3 {
@@ -113,7 +119,7 @@ func (r *Report) writeTable(b *strings.Builder) {
 	_ = tw.Flush() // a strings.Builder takes everything
 }
 
-// greatest returns the greatest of a figure.
+// greatest returns the maximum of a figure over rounds.
 func greatest(rounds []Round, figure func(*Round) float64) (most float64) {
 	for i := range rounds {
 		most = max(most, figure(&rounds[i]))
@@ -121,7 +127,7 @@ func greatest(rounds []Round, figure func(*Round) float64) (most float64) {
 	return most
 }
 
-// writeBars draws what a CPU-second of each server delivers, where there is more than one.
+// writeBars draws the deliveries per CPU-second of each server, if there are several.
 func (r *Report) writeBars(b *strings.Builder) {
 	var names []string
 	var values []float64
@@ -139,6 +145,7 @@ func (r *Report) writeBars(b *strings.Builder) {
 		fmt.Fprintf(b, "  %-10s %-*s %s\n", name, barWidth, strings.Repeat("#", n), count(values[i]))
 	}
 	if r.Ratio > 0 {
-		fmt.Fprintf(b, "duckwire gives %.0f %% of the bare loop's deliveries for the same processor time\n", r.Ratio*100)
+		fmt.Fprintf(b, "duckwire gives %.0f %% of the bare loop's deliveries for the same processor time\n",
+			r.Ratio*100)
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"net/url"
 )
 
-// Transport is how readers read.
+// Transport is the transport over which readers read.
 type Transport string
 
 // The transports.
@@ -30,7 +30,7 @@ func (t *Transport) Set(text string) error {
 // String implements pflag.Value.
 func (t *Transport) String() string { return string(*t) }
 
-// name is the transport for reports; the zero value is SSE.
+// name returns the transport's name for reports; the zero value is SSE.
 func (t Transport) name() string {
 	if t == WebSocket {
 		return "WebSocket"
@@ -41,25 +41,27 @@ func (t Transport) name() string {
 // Type implements pflag.Value.
 func (t *Transport) Type() string { return "sse|ws" }
 
-// socketPath is where Phoenix sockets are opened.
+// socketPath is the path of Phoenix sockets.
 const socketPath = "/socket/websocket"
 
-// topicFeed is the feed of a topic, over the transport.
+// topicFeed returns the feed of a topic, which is read over the given transport.
 func topicFeed(topic string, over Transport) *feed {
 	path := "/v1/topics/" + topic + "/events"
 	f := &feed{read: path, write: path, parse: parseEvent}
 	if over == WebSocket {
 		f.topic, f.parse = topic, parseFrame
-		f.read = socketPath + "?vsn=2.0.0&room=" + url.QueryEscape(path) // the room is the bare loop's: it reads no frames
+		// room is for the bare loop, which does not parse the join
+		f.read = socketPath + "?vsn=2.0.0&room=" + url.QueryEscape(path)
 	}
 	return f
 }
 
-// upgrade is the head of the handshake (RFC 6455 §4.1); the key says nothing here.
-const upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+// upgrade is the head of the handshake (RFC 6455 §4.1); the key is arbitrary.
+const upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " +
+	"AAAAAAAAAAAAAAAAAAAAAA==\r\n"
 
-// join joins the feed's topic, behind lastID where positions are kept, and returns when that has been answered: what is published from then on
-// must come.
+// join joins the feed's topic, after lastID if positions are recorded. It returns after the reply: from then on the
+// reader must receive every event.
 func (r *reader) join() error {
 	if err := r.sendJoin(); err != nil {
 		return err
@@ -92,7 +94,7 @@ func (r *reader) sendJoin() error {
 	return err
 }
 
-// appendMasked appends a text frame as a client sends it. The mask is zero, which is one, too.
+// appendMasked appends a client's text frame, with a mask of zero.
 func appendMasked(dst, payload []byte) []byte {
 	dst = append(dst, 0x81)
 	if n := len(payload); n < 126 {
@@ -104,7 +106,7 @@ func appendMasked(dst, payload []byte) []byte {
 	return append(dst, payload...)
 }
 
-// frames handles the whole frames in b and returns what is left.
+// frames processes the complete frames in b and returns the rest.
 func (r *reader) frames(b []byte, now int64) ([]byte, error) {
 	for {
 		payload, rest, ok := cutFrame(b)
@@ -123,7 +125,7 @@ func (r *reader) frames(b []byte, now int64) ([]byte, error) {
 	}
 }
 
-// cutFrame takes one frame of a server, which has no mask, off b.
+// cutFrame splits the first frame off b. A server's frames have no mask.
 func cutFrame(b []byte) (payload, rest []byte, ok bool) {
 	if len(b) < 2 {
 		return nil, b, false
@@ -153,7 +155,7 @@ var (
 	errorMark  = []byte(`"status":"error"`)
 )
 
-// parseFrame is parseEvent for a frame.
+// parseFrame parses a frame like parseEvent. It also returns an error for a failed join, or one that does not resume.
 func parseFrame(frame []byte, next uint64) (uint64, error) {
 	if bytes.Contains(frame, replyMark) && (bytes.Contains(frame, errorMark) || bytes.Contains(frame, missedMark)) {
 		return 0, fmt.Errorf("the server says %q", frame)
@@ -161,7 +163,7 @@ func parseFrame(frame []byte, next uint64) (uint64, error) {
 	return parseEvent(frame, next)
 }
 
-// framePosition is what stands in the ref slot of a broadcast: [null,"POSITION",…
+// framePosition returns the position, which is the ref of a broadcast: [null,"POSITION",…
 func framePosition(frame []byte) string {
 	rest, ok := bytes.CutPrefix(frame, []byte(`[null,"`))
 	position, _, closed := bytes.Cut(rest, []byte(`"`))

@@ -15,26 +15,27 @@ import (
 
 	"github.com/coder/websocket"
 
+	"github.com/duckwire/duckwire/hub/eventstream"
 	"github.com/duckwire/duckwire/hub/hubtest"
-	"github.com/duckwire/duckwire/hub/provider/openai/eventstream"
 	"github.com/duckwire/duckwire/storage/redis/redistest"
 )
 
 var cutFor = flag.Duration("cut", 8*time.Second, "how long TestCutOff cuts a node off from Redis, at least")
 
-// lease is that of nodes, where a test waits for a node to be found dead. It is long enough for a machine that stands still for
-// two seconds.
+// lease is the nodes' lease in tests that wait until a node is considered dead. It allows the machine to stall for two
+// seconds.
 const lease = "DUCKWIRE_NODE_LEASE=5s"
 
-// follower reads a topic over one connection for the whole of a test, and keeps the numbers of its events.
+// follower reads a topic over one connection during the whole test, and checks the numbers of its events.
 type follower struct {
-	numbers atomic.Int64 // that came: 0, 1, 2 …
+	numbers atomic.Int64 // events received: 0, 1, 2 …
 	ended   chan struct{}
 }
 
 func follow(t *testing.T, ctx context.Context, c *client) *follower {
 	t.Helper()
-	resp, err := c.http.Do(c.request("GET", "/v1/topics/room/events", "", "Accept", "text/event-stream").WithContext(ctx))
+	resp, err := c.http.Do(c.request("GET", "/v1/topics/room/events", "", "Accept",
+		"text/event-stream").WithContext(ctx))
 	if err != nil || resp.StatusCode != http.StatusOK {
 		t.Fatal(err, resp)
 	}
@@ -64,7 +65,7 @@ func follow(t *testing.T, ctx context.Context, c *client) *follower {
 	return f
 }
 
-// present reports whether ada is, as a node tells it.
+// present reports whether ada is present according to a node.
 func present(c *client) bool {
 	_, answer := c.call("GET", "/v1/topics/code:project:room/presence", "", nil)
 	return strings.Contains(answer, `"ada"`)
@@ -75,17 +76,18 @@ func degraded(s *server) bool {
 	return strings.Contains(answer, "degraded")
 }
 
-// speaker leaves numbers on the topic.
+// speaker publishes numbers on the topic.
 type speaker struct {
 	t *testing.T
 	n int64 // how many
 }
 
-// say leaves the next number, again and again until it is taken.
+// say publishes the next number, and retries until it is accepted.
 func (s *speaker) say(c *client) {
 	n, t := s.n, s.t
 	hubtest.Until(t, "an event to be taken", func() bool {
-		status, answer := c.call("POST", "/v1/topics/room/events", fmt.Sprintf(`{"id":"%d","event":"number","payload":{"n":%d}}`, n, n), nil)
+		status, answer := c.call("POST", "/v1/topics/room/events",
+			fmt.Sprintf(`{"id":"%d","event":"number","payload":{"n":%d}}`, n, n), nil)
 		if status != http.StatusOK && status != http.StatusCreated && status != http.StatusServiceUnavailable {
 			t.Errorf("publishing: %d %s", status, answer)
 		}
@@ -94,22 +96,23 @@ func (s *speaker) say(c *client) {
 	s.n++
 }
 
-// chat leaves a number now and then, but never more than a topic keeps, which is 1,000 events.
+// chat publishes numbers at intervals, but never more than a topic's history of 1,000 events.
 func (s *speaker) chat(c *client) {
 	if s.n < 900 {
 		s.say(c)
 	}
-	time.Sleep(max(10*time.Millisecond, *cutFor/900)) // so that they come over the whole time of the cut
+	time.Sleep(max(10*time.Millisecond, *cutFor/900)) // so that they are spread over the whole cut
 }
 
-// join has ada present, over a socket that must live until the test ends.
+// join makes ada present, over a socket that must stay open until the test ends.
 func join(t *testing.T, ctx context.Context, c *client) (left func()) {
 	t.Helper()
 	conn, _, err := websocket.Dial(ctx, "ws://"+c.s.addr+"/socket/websocket?vsn=2.0.0&token="+c.token, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := conn.Write(ctx, websocket.MessageText, []byte(`["1","1","code:project:room","phx_join",{}]`)); err != nil {
+	if err := conn.Write(ctx, websocket.MessageText,
+		[]byte(`["1","1","code:project:room","phx_join",{}]`)); err != nil {
 		t.Fatal(err)
 	}
 	ended := make(chan struct{})
@@ -125,7 +128,7 @@ func join(t *testing.T, ctx context.Context, c *client) (left func()) {
 		}
 	}()
 	go func() {
-		for n := 2; ctx.Err() == nil; n++ { // a socket that says nothing is closed
+		for n := 2; ctx.Err() == nil; n++ { // an idle socket is closed
 			_ = conn.Write(ctx, websocket.MessageText, fmt.Appendf(nil, `[null,"%d","phoenix","heartbeat",{}]`, n))
 			select {
 			case <-time.After(10 * time.Second):
@@ -136,8 +139,9 @@ func join(t *testing.T, ctx context.Context, c *client) (left func()) {
 	return func() { <-ended }
 }
 
-// TestCutOff cuts one of two nodes off from Redis by a line that goes dead, for longer than its lease. It says so and keeps its clients; the other
-// goes on without its people. When the line is mended, everybody has everything, each event once and in order, over the connections that they had.
+// TestCutOff cuts one of two nodes off from Redis, without closing its connections, for longer than its lease. The node
+// reports it and keeps its clients' connections; on the other node its users are absent. After the cut every client
+// receives every event once and in order, over the same connections.
 func TestCutOff(t *testing.T) {
 	hubtest.Full(t, "redis-server")
 	t.Parallel()
@@ -158,7 +162,8 @@ func TestCutOff(t *testing.T) {
 	began := time.Now()
 	s := &speaker{t: t}
 	hubtest.Until(t, "the node to say that it has no Redis", func() bool { s.chat(ca); return degraded(b) })
-	if status, answer := cb.call("POST", "/v1/users/ada/messages", `{"event":"e","payload":{}}`, nil); status != http.StatusServiceUnavailable {
+	if status, answer := cb.call("POST", "/v1/users/ada/messages", `{"event":"e","payload":{}}`,
+		nil); status != http.StatusServiceUnavailable {
 		t.Errorf("a message that cannot be kept: %d %s", status, answer)
 	}
 	hubtest.Until(t, "the people of the node to leave", func() bool { s.chat(ca); return !present(ca) })
@@ -186,7 +191,7 @@ func TestCutOff(t *testing.T) {
 	t.Logf("%d events, %d takings of the stream", s.n, p.trials[0].takings.Load())
 }
 
-// producing is a stream whose producer talks to one node, while both nodes have watchers of it.
+// producing is a stream whose producer uses one node, with watchers on both nodes.
 type producing struct {
 	trials []*streamTrial // of each node; the first is the producer's
 	work   sync.WaitGroup
@@ -194,7 +199,8 @@ type producing struct {
 
 func beginProducer(t *testing.T, nodes ...*server) *producing {
 	t.Helper()
-	if status, answer := nodes[0].client("owner").call("POST", "/v1/streams", `{"id":"s0"}`, nil); status != http.StatusCreated {
+	if status, answer := nodes[0].client("owner").call("POST", "/v1/streams", `{"id":"s0"}`,
+		nil); status != http.StatusCreated {
 		t.Fatal(status, answer)
 	}
 	p := &producing{}
@@ -207,7 +213,7 @@ func beginProducer(t *testing.T, nodes ...*server) *producing {
 	return p
 }
 
-// finish ends the stream, and waits until its watchers have all of it.
+// finish ends the stream, and waits until its watchers have received all of it.
 func (p *producing) finish() {
 	for _, tr := range p.trials {
 		tr.over.Store(true)

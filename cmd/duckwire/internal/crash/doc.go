@@ -1,6 +1,6 @@
-// Package crash kills the server while it works, and looks at what is left. It also stops it with SIGTERM under connections of
-// event streams and sockets. It holds tests only.
+// Package crash tests the duckwire program as a process: it kills the server while it works and checks what is left,
+// stops it with SIGTERM under open connections, and runs several nodes on a Redis. It contains only tests.
 //
-// What they prove: what the server has answered for is on disk, in the sense that the kernel has it, when the process ends at any moment. What
-// they do not: that it survives the end of the power. That is what storage/sqlite/faulttest is about.
+// The tests prove that everything the server acknowledged was written to the operating system, so that it survives the
+// end of the process at any time. They do not prove that it survives a power failure; storage/sqlite/faulttest does.
 package crash

@@ -17,18 +17,19 @@ import (
 
 var drainConnections = flag.Int("connections", 0, "that TestDrain holds; 0: 40 with -short, and 500 without")
 
-// farewells is what the clients of one server were told at its end.
+// farewells counts what the clients of a server are told when it shuts down.
 type farewells struct {
 	t      *testing.T
 	mu     sync.Mutex
-	retry  map[string]int // how many event streams were given each wait
+	retry  map[string]int // number of event streams by the reconnection time that they were told
 	closed int            // WebSockets, with 1012
 	lines  int            // readers of lines, with a bye
-	polled int            // long-poll sockets, that they are to connect anew
+	polled int            // long-poll sockets that were told to reconnect
 }
 
-// TestDrain stops a server with SIGTERM while clients hold connections and one publishes: each client is told to come back, at different times;
-// the server ends with 0, and all that it has accepted is there in its next life, once; so is what a stream had. Completions that ran are at their ends.
+// TestDrain stops a server with SIGTERM while clients have open connections and one publishes. Each client is told to
+// reconnect, at different times. The server exits with 0. After a restart everything that it accepted is there once,
+// and so is the text of a stream. Running completions were completed.
 func TestDrain(t *testing.T) {
 	t.Parallel()
 	connections := *drainConnections
@@ -39,7 +40,7 @@ func TestDrain(t *testing.T) {
 	default:
 		connections = 500
 	}
-	s := newServer(t, "DUCKWIRE_LOCAL_TOKEN_DELAY=40ms") // so that completions run when the signal comes
+	s := newServer(t, "DUCKWIRE_LOCAL_TOKEN_DELAY=40ms") // so that completions are running when the signal arrives
 	s.start()
 	f := &farewells{t: t, retry: map[string]int{}}
 	var clients, open sync.WaitGroup
@@ -48,7 +49,7 @@ func TestDrain(t *testing.T) {
 	beginStream(t, s.client("ada"))
 	kinds := []func(context.Context, *client, func()){f.readEvents, f.holdSocket, f.readLines, f.poll}
 	for n := range connections {
-		c := s.client(fmt.Sprintf("u%d", n/100)) // well within the limit of a user's connections
+		c := s.client(fmt.Sprintf("u%d", n/100)) // below the limit of connections per user
 		open.Add(1)
 		clients.Go(func() { kinds[n%len(kinds)](ctx, c, open.Done) })
 	}
@@ -56,7 +57,7 @@ func TestDrain(t *testing.T) {
 	var accepted []string
 	working := make(chan struct{})
 	clients.Go(func() { accepted = publishUntilRefused(s.client("writer"), working) })
-	<-working // it publishes when the signal comes
+	<-working // it is publishing when the signal arrives
 	running := beginCompletions(t, s.client("ada"))
 	clients.Go(readChat(t, s.client("ada")))
 	_ = s.cmd.Process.Signal(syscall.SIGTERM)
@@ -74,13 +75,14 @@ func TestDrain(t *testing.T) {
 	s.stop()
 }
 
-// beginStream begins a stream of a producer of its own, which is not at its end when the server is.
+// beginStream creates a stream with an external producer, which is still open when the server stops.
 func beginStream(t *testing.T, c *client) {
 	t.Helper()
 	if status, answer := c.call("POST", "/v1/streams", `{"id":"half"}`, nil); status != http.StatusCreated {
 		t.Fatalf("beginning a stream: %d %s", status, answer)
 	}
-	if status, answer := c.call("POST", "/v1/streams/half/append", `{"text":"half a"}`+"\n", nil, "Content-Type", "application/x-ndjson"); status >= 300 {
+	if status, answer := c.call("POST", "/v1/streams/half/append", `{"text":"half a"}`+"\n", nil, "Content-Type",
+		"application/x-ndjson"); status >= 300 {
 		t.Fatalf("appending: %d %s", status, answer)
 	}
 }
@@ -94,7 +96,7 @@ func checkStream(t *testing.T, c *client) {
 	}
 }
 
-// readEvents follows a topic up to the end, which must be a bye with a wait.
+// readEvents reads a topic until the response ends, which must be with a bye and a reconnection time.
 func (f *farewells) readEvents(ctx context.Context, c *client, opened func()) {
 	req := c.request("GET", "/v1/topics/room/events", "", "Accept", "text/event-stream").WithContext(ctx)
 	resp, err := c.http.Do(req)
@@ -117,7 +119,7 @@ func (f *farewells) readEvents(ctx context.Context, c *client, opened func()) {
 	f.mu.Unlock()
 }
 
-// holdSocket holds a socket up to the end, which must be a close with 1012.
+// holdSocket keeps a socket open until the server closes it, which must be with 1012.
 func (f *farewells) holdSocket(ctx context.Context, c *client, opened func()) {
 	conn, _, err := websocket.Dial(ctx, "ws://"+c.s.addr+"/socket/websocket?vsn=2.0.0&token="+c.token, nil)
 	if err != nil {
@@ -143,7 +145,7 @@ func (f *farewells) holdSocket(ctx context.Context, c *client, opened func()) {
 	f.mu.Unlock()
 }
 
-// readLines reads a stream as lines up to the end, which must be a bye.
+// readLines reads a stream as lines until the response ends, which must be with a bye.
 func (f *farewells) readLines(ctx context.Context, c *client, opened func()) {
 	resp, err := c.http.Do(c.request("GET", "/v1/streams/half", "", "Accept", "application/x-ndjson").WithContext(ctx))
 	opened()
@@ -163,7 +165,7 @@ func (f *farewells) readLines(ctx context.Context, c *client, opened func()) {
 	f.mu.Unlock()
 }
 
-// poll polls a long-poll socket up to the end, at which it must be told to connect anew.
+// poll polls a long-poll socket until the server stops, when it must be told to reconnect.
 func (f *farewells) poll(_ context.Context, c *client, opened func()) {
 	path := "/socket/longpoll?vsn=2.0.0&token=" + c.token
 	var answer struct {
@@ -184,17 +186,18 @@ func (f *farewells) poll(_ context.Context, c *client, opened func()) {
 	f.mu.Unlock()
 }
 
-// completions is how many run when the signal comes.
+// completions is the number of completions that are running when the signal arrives.
 const completions = 5
 
-// completionBody asks for a completion that the built-in completer has something to say to.
+// completionBody requests a completion for which the built-in completer generates text.
 func completionBody(members string) string {
 	const line = "app.get(\"/%[1]s\", (req, res) => {\n  res.json(db.%[1]s.all());\n});\n"
-	prompt, _ := json.Marshal(fmt.Sprintf(line, "users") + fmt.Sprintf(line, "orders") + fmt.Sprintf(line, "teams") + `app.get("/items",`)
+	prompt, _ := json.Marshal(fmt.Sprintf(line, "users") + fmt.Sprintf(line, "orders") + fmt.Sprintf(line, "teams") +
+		`app.get("/items",`)
 	return fmt.Sprintf(`{"prompt":%s,"max_tokens":64%s}`, prompt, members)
 }
 
-// readChat begins a completion as any client of OpenAI's does, which does not come back for what it missed: it must be given all of it.
+// readChat requests a completion like an OpenAI client, which does not resume, so it must receive all of it.
 func readChat(t *testing.T, c *client) func() {
 	t.Helper()
 	resp, err := c.http.Do(c.request("POST", "/v1/completions", completionBody(`,"stream":true`)))
@@ -205,17 +208,19 @@ func readChat(t *testing.T, c *client) func() {
 		defer resp.Body.Close()
 		raw, err := io.ReadAll(resp.Body)
 		if err != nil || !strings.Contains(string(raw), "\ndata: [DONE]\n") {
-			t.Errorf("a completion that was being read when the server was told to end: %v, …%s", err, raw[max(0, len(raw)-300):])
+			t.Errorf("a completion that was being read when the server was told to end: %v, …%s", err,
+				raw[max(0, len(raw)-300):])
 		}
 	}
 }
 
-// beginCompletions starts some, and returns their ids.
+// beginCompletions starts completions and returns their ids.
 func beginCompletions(t *testing.T, c *client) (ids []string) {
 	t.Helper()
 	for range completions {
 		var out struct{ ID string }
-		if status, answer := c.call("POST", "/v1/completions", completionBody(""), &out, "Prefer", "respond-async"); status != http.StatusAccepted {
+		if status, answer := c.call("POST", "/v1/completions", completionBody(""), &out, "Prefer",
+			"respond-async"); status != http.StatusAccepted {
 			t.Fatalf("beginning a completion: %d %s", status, answer)
 		}
 		ids = append(ids, out.ID)
@@ -223,12 +228,14 @@ func beginCompletions(t *testing.T, c *client) (ids []string) {
 	return ids
 }
 
-// checkCompletions reads what they have come to: they had the time to end.
+// checkCompletions checks that the completions were completed before the server stopped.
 func checkCompletions(t *testing.T, c *client, ids []string) {
 	t.Helper()
 	for _, id := range ids {
 		var out struct{ Status, Text string }
-		if status, answer := c.call("GET", "/v1/streams/"+id, "", &out, "Accept", "application/json"); status != http.StatusOK || out.Status != "done" || !strings.Contains(out.Text, "items") {
+		if status, answer := c.call("GET", "/v1/streams/"+id, "", &out, "Accept",
+			"application/json"); status != http.StatusOK || out.Status != "done" ||
+			!strings.Contains(out.Text, "items") {
 			t.Errorf("a completion that ran: %d %s", status, answer)
 		}
 	}
@@ -241,14 +248,15 @@ func (f *farewells) check(connections int) {
 	}
 	each := func(kind int) int { return (connections + 3 - kind) / 4 }
 	if readers != each(0) || f.closed != each(1) || f.lines != each(2) || f.polled != each(3) {
-		f.t.Errorf("%d event streams, %d sockets, %d readers of lines and %d polls were told, of %d connections", readers, f.closed, f.lines, f.polled, connections)
+		f.t.Errorf("%d event streams, %d sockets, %d readers of lines and %d polls were told, of %d connections",
+			readers, f.closed, f.lines, f.polled, connections)
 	}
 	if len(f.retry) < readers/10 {
 		f.t.Errorf("%d readers come back at %d times: they are not spread", readers, len(f.retry))
 	}
 }
 
-// publishUntilRefused leaves messages for ada, one after the other, and returns the ids of those that were accepted.
+// publishUntilRefused sends messages to ada one by one until one is rejected, and returns the ids of the accepted ones.
 func publishUntilRefused(c *client, working chan<- struct{}) (accepted []string) {
 	begun := sync.OnceFunc(func() { close(working) })
 	defer begun()
@@ -256,7 +264,7 @@ func publishUntilRefused(c *client, working chan<- struct{}) (accepted []string)
 		var out struct{ Messages []struct{ ID string } }
 		status, _ := c.call("POST", "/v1/users/ada/messages", `{"event":"e"}`, &out)
 		if status != http.StatusCreated || len(out.Messages) != 1 {
-			return accepted // the end has begun, or the queue is full
+			return accepted // the server is stopping, or the queue is full
 		}
 		accepted = append(accepted, out.Messages[0].ID)
 		if len(accepted) == 20 {
@@ -273,7 +281,8 @@ func checkKept(t *testing.T, c *client, accepted []string) {
 		var out struct {
 			Messages []struct{ ID, Position string }
 		}
-		if status, answer := c.call("GET", "/v1/users/ada/messages?limit=100"+after, "", &out); status != http.StatusOK {
+		if status, answer := c.call("GET", "/v1/users/ada/messages?limit=100"+after, "",
+			&out); status != http.StatusOK {
 			t.Fatalf("reading the queue: %d %s", status, answer)
 		}
 		if len(out.Messages) == 0 {

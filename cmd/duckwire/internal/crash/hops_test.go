@@ -15,18 +15,18 @@ import (
 
 	"github.com/coder/websocket"
 
+	"github.com/duckwire/duckwire/hub/eventstream"
 	"github.com/duckwire/duckwire/hub/hubtest"
-	"github.com/duckwire/duckwire/hub/provider/openai/eventstream"
 	"github.com/duckwire/duckwire/storage/redis/redistest"
 )
 
 const (
-	hopPieces = 600 // of the upstream's completion: more than a second
-	leastHops = 6   // of each reader, before the completion ends
+	hopPieces = 600 // pieces of the upstream's completion, which takes more than a second
+	leastHops = 6   // minimum of each reader before the completion ends
 )
 
-// slowUpstream completes whatever it is asked, a letter of content(0, …) every two milliseconds. The last one waits until it may
-// end.
+// slowUpstream answers any request with a letter of content(0, …) every two milliseconds. The last letter waits until
+// the test permits it.
 func slowUpstream(t *testing.T, pieces int, end <-chan struct{}) string {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
@@ -52,16 +52,17 @@ func slowUpstream(t *testing.T, pieces int, end <-chan struct{}) string {
 	return s.URL + "/v1"
 }
 
-// hopper reads one stream over one transport, a short time on each of several nodes. It is told what it must not be: that text is missing.
+// hopper reads one stream over one transport, for a short time on each of several nodes in turn. It must never be told
+// that text is missing.
 type hopper struct {
 	t    *testing.T
 	id   string
 	text string
-	last string // position, of the transports that have one
+	last string // position, for transports that have one
 	over bool
 }
 
-// hops are the transports: each reads from a node until its time is over.
+// hops has a function for each transport, which reads from a node until its time is over.
 var hops = map[string]func(h *hopper, ctx context.Context, c *client){
 	"events": func(h *hopper, ctx context.Context, c *client) { h.events(ctx, c, "") },
 	"OpenAI": func(h *hopper, ctx context.Context, c *client) { h.events(ctx, c, "?format=openai") },
@@ -81,7 +82,7 @@ func (h *hopper) get(ctx context.Context, c *client, query string, header ...str
 	return resp
 }
 
-// take notes what came, in the words of events, lines and sockets.
+// take processes an event, in the form of event streams, lines or sockets.
 func (h *hopper) take(event, position string, data []byte) {
 	var d struct {
 		Text    string
@@ -149,7 +150,8 @@ func (h *hopper) poll(ctx context.Context, c *client) {
 			Text, Status, Position string
 			Reset                  json.RawMessage
 		}
-		status, answer := c.call("GET", "/v1/streams/"+h.id+"?wait=1&after="+h.last, "", &st, "Accept", "application/json")
+		status, answer := c.call("GET", "/v1/streams/"+h.id+"?wait=1&after="+h.last, "", &st, "Accept",
+			"application/json")
 		if status != http.StatusOK || st.Reset != nil {
 			h.t.Errorf("%d %s", status, answer)
 			return
@@ -175,7 +177,8 @@ func (h *hopper) socket(ctx context.Context, c *client) {
 	}
 	defer conn.CloseNow()
 	after := h.last
-	if err := conn.Write(ctx, websocket.MessageText, fmt.Appendf(nil, `["1","1","stream:%s","phx_join",{"after":%q}]`, h.id, after)); err != nil {
+	if err := conn.Write(ctx, websocket.MessageText,
+		fmt.Appendf(nil, `["1","1","stream:%s","phx_join",{"after":%q}]`, h.id, after)); err != nil {
 		return
 	}
 	for !h.over {
@@ -187,31 +190,35 @@ func (h *hopper) socket(ctx context.Context, c *client) {
 			position, event string
 			payload         json.RawMessage
 		}
-		if err := json.Unmarshal(raw, &[]any{new(any), &frame.position, new(any), &frame.event, &frame.payload}); err != nil {
+		if err := json.Unmarshal(raw, &[]any{new(any), &frame.position, new(any), &frame.event,
+			&frame.payload}); err != nil {
 			h.t.Errorf("%s: %v", raw, err)
 		}
 		switch {
 		case frame.event != "phx_reply":
 			h.take(frame.event, frame.position, frame.payload)
-		case !strings.Contains(string(frame.payload), `"status":"ok"`), after != "" && !strings.Contains(string(frame.payload), `"recovered":true`):
+		case !strings.Contains(string(frame.payload), `"status":"ok"`), after != "" &&
+			!strings.Contains(string(frame.payload), `"recovered":true`):
 			h.t.Errorf("joining: %s", frame.payload)
 		}
 	}
 }
 
-// TestHopsBetweenNodes reads a completion over each transport, a moment on one node and a moment on the other. Nothing comes twice, nothing is
-// missing, nobody is told to begin anew, although the nodes tell each other of a stream's text only four times a second.
+// TestHopsBetweenNodes reads a completion over each transport, alternating between nodes. No text is repeated or
+// missing, and no reader is told to begin anew, although nodes share a stream's text only four times per second.
 func TestHopsBetweenNodes(t *testing.T) {
 	hubtest.Full(t, "redis-server")
 	t.Parallel()
 	hopped, end := sync.WaitGroup{}, make(chan struct{})
-	env := []string{"DUCKWIRE_REDIS_URL=" + redistest.Start(t).URL(), "DUCKWIRE_UPSTREAM_URL=" + slowUpstream(t, hopPieces, end)}
+	env := []string{"DUCKWIRE_REDIS_URL=" + redistest.Start(t).URL(),
+		"DUCKWIRE_UPSTREAM_URL=" + slowUpstream(t, hopPieces, end)}
 	a, b := newServer(t, env...), newServer(t, env...)
 	a.start()
 	b.start()
 	nodes := []*client{a.client("ada"), b.client("ada")}
 	var st struct{ ID string }
-	if status, answer := nodes[0].call("POST", "/v1/completions", `{"prompt":"x","model":"m"}`, &st, "Prefer", "respond-async"); status != http.StatusAccepted {
+	if status, answer := nodes[0].call("POST", "/v1/completions", `{"prompt":"x","model":"m"}`, &st, "Prefer",
+		"respond-async"); status != http.StatusAccepted {
 		t.Fatal(status, answer)
 	}
 	var readers sync.WaitGroup
@@ -227,7 +234,7 @@ func TestHopsBetweenNodes(t *testing.T) {
 					enough()
 				}
 				stay := time.Duration(30+rand.IntN(60)) * time.Millisecond
-				stay *= time.Duration(1 + n/40) // longer where that is too short to read
+				stay *= time.Duration(1 + n/40) // increase it in case it is too short to read anything
 				ctx, cancel := context.WithTimeout(t.Context(), stay)
 				hop(h, ctx, nodes[n%2])
 				cancel()

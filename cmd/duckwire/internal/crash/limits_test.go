@@ -11,7 +11,7 @@ import (
 	"github.com/duckwire/duckwire/storage/redis/redistest"
 )
 
-// TestLimitsOverNodes spends a user's rate on one node: the other refuses that user, too, and nobody else.
+// TestLimitsOverNodes uses up a user's rate limit on one node: the other then rejects that user, too, and nobody else.
 func TestLimitsOverNodes(t *testing.T) {
 	hubtest.Full(t, "redis-server")
 	t.Parallel()
@@ -29,8 +29,8 @@ func TestLimitsOverNodes(t *testing.T) {
 		}
 	}
 	status, answer, allowed := http.StatusOK, "", 0
-	for ; status == http.StatusOK && allowed < 40; allowed++ { // alone it would allow 50
-		time.Sleep(100 * time.Millisecond) // what was taken is told a moment later, and each of these takes some
+	for ; status == http.StatusOK && allowed < 40; allowed++ { // a single node would allow 50
+		time.Sleep(100 * time.Millisecond) // nodes report what was taken with a delay
 		status, answer = complete(b.client("ada"))
 	}
 	if status != http.StatusTooManyRequests || !strings.Contains(answer, "heavy_per_minute") {
@@ -43,7 +43,7 @@ func TestLimitsOverNodes(t *testing.T) {
 	b.stop()
 }
 
-// TestCapsOverNodes holds connections on one node: they count on the other, until they end.
+// TestCapsOverNodes opens connections on one node: they count on the other, until they are closed.
 func TestCapsOverNodes(t *testing.T) {
 	hubtest.Full(t, "redis-server")
 	t.Parallel()

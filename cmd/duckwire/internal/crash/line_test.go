@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// line is a network between two programs: a relay of TCP that can go dead. A dead one takes what it is sent, as long as buffers hold, and delivers
-// nothing until it is mended; nobody is told that it is dead.
+// line is a TCP relay that can be cut. While it is cut it accepts data until the buffers are full, delivers nothing,
+// and reports no error.
 type line struct {
 	addr, target string
 
@@ -42,7 +42,7 @@ func newLine(t testing.TB, target string) *line {
 	return l
 }
 
-// cut makes the line dead, or alive again.
+// cut cuts the line, or restores it.
 func (l *line) cut(dead bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -50,7 +50,7 @@ func (l *line) cut(dead bool) {
 	l.mended.Broadcast()
 }
 
-// pass waits while the line is dead. False means that it is no more.
+// pass waits while the line is cut. It returns false if the line was closed.
 func (l *line) pass() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -86,7 +86,7 @@ func (l *line) accept(ln net.Listener) {
 	}
 }
 
-// relay hands on what comes from one side, until either ends.
+// relay copies data from one side to the other until either is closed.
 func (l *line) relay(to, from net.Conn) {
 	defer to.Close()
 	defer from.Close()

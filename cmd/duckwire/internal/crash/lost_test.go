@@ -14,7 +14,8 @@ import (
 	"github.com/duckwire/duckwire/storage/redis/redistest"
 )
 
-// lostReader reads a stream over one connection until that ends, or it is told that the stream is not what it has read.
+// lostReader reads a stream over one connection until that ends, or until it is told that the stream's text differs
+// from what it has read.
 type lostReader struct {
 	name  string
 	got   atomic.Pointer[string]
@@ -71,15 +72,17 @@ func readSocket(t *testing.T, ctx context.Context, c *client, name, told string,
 	return readOn(name, told, func() ([]byte, error) { _, b, err := conn.Read(ctx); return append(b, '\n'), err })
 }
 
-// TestReadersOfALostStream has a node lose streams to another that has less of them, because it was cut off. Its readers have more than that: each is
-// told so, in the words of its transport, or its response breaks off; none is given text twice without a word.
+// TestReadersOfALostStream has a node that is cut off lose streams to another node that has less of their text. Its
+// readers have read more than that. Each is told so, in the form of its transport, or its response is aborted; none
+// receives text twice without notice.
 func TestReadersOfALostStream(t *testing.T) {
 	hubtest.Full(t, "redis-server")
 	t.Parallel()
 	server := redistest.Start(t)
 	l := newLine(t, "127.0.0.1:"+server.Port)
 	model := "DUCKWIRE_UPSTREAM_URL=" + slowUpstream(t, 1_000_000, make(chan struct{}))
-	a, b := newServer(t, "DUCKWIRE_REDIS_URL=redis://"+l.addr, lease, model), newServer(t, "DUCKWIRE_REDIS_URL="+server.URL(), lease, model)
+	a, b := newServer(t, "DUCKWIRE_REDIS_URL=redis://"+l.addr, lease, model),
+		newServer(t, "DUCKWIRE_REDIS_URL="+server.URL(), lease, model)
 	a.start()
 	b.start()
 	ctx := t.Context()
@@ -101,7 +104,8 @@ func TestReadersOfALostStream(t *testing.T) {
 		return answer
 	}
 	hubtest.Until(t, "the other node to have all", func() bool {
-		return strings.Contains(state(cb, "build"), `"kept"`) && strings.Contains(state(cb, completion.ID), `"running"`) && strings.Contains(state(cb, "asked"), `"running"`)
+		return strings.Contains(state(cb, "build"), `"kept"`) &&
+			strings.Contains(state(cb, completion.ID), `"running"`) && strings.Contains(state(cb, "asked"), `"running"`)
 	})
 
 	l.cut(true)
@@ -117,15 +121,19 @@ func TestReadersOfALostStream(t *testing.T) {
 	for _, r := range readers {
 		hubtest.Until(t, r.name+" to have it", func() bool { return r.has(lost) })
 	}
-	chunks := readBody(t, ctx, ca, "OpenAI", "", "/v1/streams/"+completion.ID+"?format=openai", "Accept", "text/event-stream")
+	chunks := readBody(t, ctx, ca, "OpenAI", "", "/v1/streams/"+completion.ID+"?format=openai", "Accept",
+		"text/event-stream")
 	readers = append(readers, chunks, channel)
 	poll := make(chan string, 1)
 	go func() {
-		_, answer := ca.call("GET", "/v1/streams/build?wait=60&after="+receipt.Position, "", nil, "Accept", "application/json")
+		_, answer := ca.call("GET", "/v1/streams/build?wait=60&after="+receipt.Position, "", nil, "Accept",
+			"application/json")
 		poll <- answer
 	}()
 	hubtest.Until(t, "the other node to have taken all", func() bool {
-		return strings.Contains(state(cb, "build"), `"interrupted"`) && strings.Contains(state(cb, completion.ID), `"interrupted"`) && strings.Contains(state(cb, "asked"), `"interrupted"`)
+		return strings.Contains(state(cb, "build"), `"interrupted"`) &&
+			strings.Contains(state(cb, completion.ID), `"interrupted"`) &&
+			strings.Contains(state(cb, "asked"), `"interrupted"`)
 	})
 
 	l.cut(false)
@@ -134,7 +142,8 @@ func TestReadersOfALostStream(t *testing.T) {
 		switch got := *r.got.Load(); {
 		case r.name == "text" && (got != "kept"+lost || err == nil || err == io.EOF):
 			t.Errorf("text: %q, %v", got, err)
-		case r.name == "OpenAI" && (err == nil || err == io.EOF || strings.Contains(got, "event:") || strings.Contains(got, "[DONE]")):
+		case r.name == "OpenAI" && (err == nil || err == io.EOF || strings.Contains(got, "event:") ||
+			strings.Contains(got, "[DONE]")):
 			t.Errorf("OpenAI: %v, …%s", err, got[max(0, len(got)-300):])
 		case r.name == "channel" && !strings.Contains(got, `"completion_error"`):
 			t.Errorf("channel: …%s", got[max(0, len(got)-300):])

@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/duckwire/duckwire/hub/eventstream"
 	"github.com/duckwire/duckwire/hub/hubtest"
-	"github.com/duckwire/duckwire/hub/provider/openai/eventstream"
 )
 
 var (
@@ -30,7 +30,7 @@ func newSeed(t *testing.T) uint64 {
 	return s
 }
 
-// kills is how often the server is killed.
+// kills is the number of times that the server is killed.
 func kills() int {
 	switch {
 	case *rounds > 0:
@@ -43,27 +43,27 @@ func kills() int {
 
 const (
 	users      = 2
-	publishers = 4 // half of them for each user
-	sessions   = 2 // of each user
+	publishers = 4 // half of them send to each user
+	sessions   = 2 // per user
 )
 
-// trial is what is known of the messages in one test.
+// trial is the state of one test: the messages that were accepted and received.
 type trial struct {
 	t     *testing.T
 	s     *server
-	stop  context.Context // publishers end, and readers are cut no more
-	whole context.Context // everything that was accepted has been seen
+	stop  context.Context // publishers stop, and readers are not cut any more
+	whole context.Context // everything that was accepted was received
 
 	mu       sync.Mutex
-	accepted map[string]string // id → position, as the publisher was told
-	seen     map[string]string // id → position, as a reader was told
-	lives    int               // of readers
+	accepted map[string]string // id → position, according to the answer to the publisher
+	seen     map[string]string // id → position, according to a reader
+	lives    int               // connections of readers
 	acks     int
 	repeats  int // requests that publishers sent again
 }
 
-// TestKill kills the server at random moments while messages are published, read and acknowledged, and clients are cut. What was accepted is
-// there, once for each id, in the order of each publisher.
+// TestKill kills the server at random times while messages are published, read and acknowledged, and clients are cut.
+// Every accepted message is there once, in the order of its publisher.
 func TestKill(t *testing.T) {
 	t.Parallel()
 	seed := newSeed(t)
@@ -83,7 +83,7 @@ func TestKill(t *testing.T) {
 	}
 	rng := rand.New(rand.NewPCG(seed, 1000))
 	for range kills() {
-		time.Sleep(time.Duration(rng.IntN(120)) * time.Millisecond) // a kill comes at any moment
+		time.Sleep(time.Duration(rng.IntN(120)) * time.Millisecond) // kill at a random time
 		s.kill()
 		s.start()
 	}
@@ -97,7 +97,7 @@ func TestKill(t *testing.T) {
 	s.stop()
 }
 
-// publish leaves messages until stop ends, each batch again until it is accepted.
+// publish sends messages until stop ends, and retries each batch until it is accepted.
 func (tr *trial) publish(p int, rng *rand.Rand) {
 	c := tr.s.client(fmt.Sprint("publisher", p))
 	path := fmt.Sprintf("/v1/users/u%d/messages", p%users)
@@ -124,9 +124,10 @@ func (tr *trial) publish(p int, rng *rand.Rand) {
 			tr.mu.Lock()
 			tr.repeats++
 			tr.mu.Unlock()
-			time.Sleep(time.Duration(1+rng.IntN(10)) * time.Millisecond) // a client does not try again at once
+			time.Sleep(time.Duration(1+rng.IntN(10)) * time.Millisecond) // a client does not retry immediately
 		}
-		time.Sleep(time.Duration(rng.IntN(8)) * time.Millisecond) // so that a queue is not full while its readers are cut
+		// so that a queue does not get full while its readers are cut
+		time.Sleep(time.Duration(rng.IntN(8)) * time.Millisecond)
 	}
 }
 
@@ -141,7 +142,8 @@ func (tr *trial) accept(messages []struct{ ID, Position string }) {
 	}
 }
 
-// read is one session of a user, in many lives: it follows the queue, is cut, comes back where it was or at the beginning, and acknowledges.
+// read is a session of a user over many connections: it reads the queue and acknowledges, is cut, and resumes at its
+// position or at the beginning.
 func (tr *trial) read(user int, rng *rand.Rand) {
 	c := tr.s.client(fmt.Sprint("u", user))
 	last := ""
@@ -159,11 +161,12 @@ func (tr *trial) read(user int, rng *rand.Rand) {
 			tr.acks++
 			tr.mu.Unlock()
 		}
-		time.Sleep(time.Duration(rng.IntN(5)) * time.Millisecond) // a client does not come back at once
+		time.Sleep(time.Duration(rng.IntN(5)) * time.Millisecond) // a client does not reconnect immediately
 	}
 }
 
-// life is one connection that is cut after some time, as long as there are kills. It returns how far it got.
+// life is one connection, which is cut after some time as long as there are kills. It returns the position that it
+// reached.
 func (tr *trial) life(c *client, rng *rand.Rand, last string) string {
 	ctx, cancel := context.WithCancel(tr.whole)
 	defer cancel()
@@ -210,7 +213,7 @@ func (tr *trial) life(c *client, rng *rand.Rand, last string) string {
 	}
 }
 
-// see notes a message that one life of a reader was given; order holds the numbers that each publisher's next one must be above.
+// see records a message that a reader received; order has each publisher's last number, which the next one must exceed.
 func (tr *trial) see(id, position string, order map[string]int) {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
@@ -226,7 +229,7 @@ func (tr *trial) see(id, position string, order map[string]int) {
 	order[publisher] = n + 1
 }
 
-// settle waits until everything that was accepted has been seen.
+// settle waits until every accepted message was received.
 func (tr *trial) settle() {
 	missing := ""
 	tr.t.Cleanup(func() {
@@ -248,18 +251,18 @@ func (tr *trial) settle() {
 	})
 }
 
-// account prints what was done, and looks for what was never published.
+// account prints the counts, and checks that every received message was published.
 func (tr *trial) account() {
 	for id := range tr.seen {
 		if tr.accepted[id] == "" {
-			tr.t.Errorf("%s was seen, and never accepted", id) // publishers repeat until they are told
+			tr.t.Errorf("%s was seen, and never accepted", id) // publishers retry until they get an answer
 		}
 	}
 	tr.t.Logf("%d kills, %d messages accepted, %d requests repeated, %d connections of readers, %d acknowledgements",
 		kills(), len(tr.accepted), tr.repeats, tr.lives, tr.acks)
 }
 
-// empty acknowledges what is left, and finds nothing after another kill.
+// empty acknowledges the rest, and checks that the queue is empty after another kill.
 func (tr *trial) empty() {
 	for u := range users {
 		c := tr.s.client(fmt.Sprint("u", u))
@@ -275,13 +278,15 @@ func (tr *trial) empty() {
 				break
 			}
 			last := page.Messages[len(page.Messages)-1].Position
-			if status, answer := c.call("POST", "/v1/users/me/messages/ack", fmt.Sprintf(`{"through":%q}`, last), nil); status != http.StatusOK {
+			if status, answer := c.call("POST", "/v1/users/me/messages/ack", fmt.Sprintf(`{"through":%q}`, last),
+				nil); status != http.StatusOK {
 				tr.t.Fatalf("%d %s", status, answer)
 			}
 		}
 		tr.s.kill()
 		tr.s.start()
-		if status, answer := c.call("GET", "/v1/users/me/messages", "", &page); status != http.StatusOK || len(page.Messages) != 0 || page.Expired != 0 {
+		if status, answer := c.call("GET", "/v1/users/me/messages", "", &page); status != http.StatusOK ||
+			len(page.Messages) != 0 || page.Expired != 0 {
 			tr.t.Errorf("what was acknowledged is back: %d %s", status, answer)
 		}
 	}

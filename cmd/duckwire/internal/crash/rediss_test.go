@@ -12,7 +12,7 @@ import (
 	"github.com/duckwire/duckwire/storage/redis/redistest"
 )
 
-// aclUser returns the rules of the user that the README has for a Redis with access control.
+// aclUser returns the ACL rules that the README documents for the Redis user.
 func aclUser(t *testing.T) []string {
 	t.Helper()
 	readme, err := os.ReadFile("../../../../README.md")
@@ -26,7 +26,8 @@ func aclUser(t *testing.T) []string {
 	return strings.Fields(strings.ReplaceAll(string(rules[1]), "…", "secret"))
 }
 
-// TestTLSAndACL runs two nodes on a Redis that is reached by TLS only, as a user who may do no more than the README says.
+// TestTLSAndACL runs two nodes on a Redis that only accepts TLS, as a user with only the rights that the README
+// documents.
 func TestTLSAndACL(t *testing.T) {
 	hubtest.Full(t, "redis-server")
 	t.Parallel()
@@ -42,23 +43,27 @@ func TestTLSAndACL(t *testing.T) {
 	if status, answer := ca.call("POST", "/v1/streams", `{"id":"s0"}`, nil); status != http.StatusCreated {
 		t.Fatal(status, answer)
 	}
-	if status, answer := cb.call("POST", "/v1/streams/s0/append", "text", nil, "Content-Type", "text/plain", "Stream-Closed", "true"); status != http.StatusOK {
+	if status, answer := cb.call("POST", "/v1/streams/s0/append", "text", nil, "Content-Type", "text/plain",
+		"Stream-Closed", "true"); status != http.StatusOK {
 		t.Error(status, answer)
 	}
 	hubtest.Until(t, "the stream to be done on both nodes", func() bool {
 		_, here := ca.call("GET", "/v1/streams/s0", "", nil, "Accept", "application/json")
 		_, there := cb.call("GET", "/v1/streams/s0", "", nil, "Accept", "application/json")
-		return strings.Contains(here, `"done"`) && strings.Contains(there, `"done"`) && strings.Contains(there, `"text"`)
+		return strings.Contains(here, `"done"`) && strings.Contains(there, `"done"`) &&
+			strings.Contains(there, `"text"`)
 	})
 	for path, body := range map[string]string{
-		"/v1/topics/room/events": `{"event":"e","payload":{}}`, "/v1/users/owner/messages": `{"event":"e","payload":{}}`, "/v1/users/eve/disconnect": "",
+		"/v1/topics/room/events":   `{"event":"e","payload":{}}`,
+		"/v1/users/owner/messages": `{"event":"e","payload":{}}`, "/v1/users/eve/disconnect": "",
 		"/v1/revocations": `{"user":"eve"}`,
 	} {
 		if status, answer := ca.call("POST", path, body, nil); status >= 300 {
 			t.Errorf("%s: %d %s", path, status, answer)
 		}
 	}
-	for path, want := range map[string]string{"/v1/topics/room/events?after=0": `"e"`, "/v1/users/me/messages": `"e"`, "/v1/revocations": "eve"} {
+	for path, want := range map[string]string{"/v1/topics/room/events?after=0": `"e"`, "/v1/users/me/messages": `"e"`,
+		"/v1/revocations": "eve"} {
 		hubtest.Until(t, path+" to have it on the other node", func() bool {
 			_, answer := cb.call("GET", path, "", nil)
 			return strings.Contains(answer, want)
@@ -71,7 +76,8 @@ func TestTLSAndACL(t *testing.T) {
 	b.stop()
 }
 
-// TestRedisRefuses starts nodes that Redis does not let in: they end at once, name the setting, and tell nobody the password.
+// TestRedisRefuses starts nodes that Redis rejects: they exit immediately with an error that names the setting and does
+// not contain the password.
 func TestRedisRefuses(t *testing.T) {
 	hubtest.Full(t, "redis-server")
 	t.Parallel()

@@ -24,25 +24,25 @@ import (
 
 const secret = "a secret of the tests, of 32 bytes"
 
-// server is a duckwire process that can be killed and started again on the same folder and address.
+// server is a duckwire process that can be killed and restarted with the same folder and address.
 type server struct {
 	t    testing.TB
 	bin  string
 	dir  string
 	addr string
-	env  []string // more of its environment
+	env  []string // additional environment
 
-	lives  atomic.Int64 // that have begun
+	lives  atomic.Int64 // number of starts
 	mu     sync.Mutex
 	cmd    *exec.Cmd
-	log    *bytes.Buffer // of this life; whole once exited is closed
+	log    *bytes.Buffer // of this process; complete after exited is closed
 	exited chan struct{}
 }
 
-// folder has what all tests share: the binary.
+// folder contains the binary, which all tests share.
 var folder string
 
-// TestMain runs more tests at one time than there are processors: they wait more than they compute.
+// TestMain runs more tests in parallel than there are processors, since they mostly wait.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
@@ -67,7 +67,7 @@ var build = sync.OnceValues(func() (bin string, err error) {
 	return bin, err
 })
 
-// newServer chooses an address; env is more of its environment.
+// newServer returns a server with a free address, which start starts; env is additional environment.
 func newServer(t testing.TB, env ...string) *server {
 	t.Helper()
 	bin, err := build()
@@ -79,7 +79,7 @@ func newServer(t testing.TB, env ...string) *server {
 	return s
 }
 
-// command is what starts a life.
+// command returns the command that starts the server.
 func (s *server) command() (cmd *exec.Cmd, log *bytes.Buffer) {
 	cmd, log = exec.Command(s.bin, "serve", "--addr", s.addr, "--data-dir", s.dir), new(bytes.Buffer)
 	cmd.Dir = filepath.Dir(s.dir)
@@ -89,7 +89,7 @@ func (s *server) command() (cmd *exec.Cmd, log *bytes.Buffer) {
 	return cmd, log
 }
 
-// start starts a life, and returns when it serves.
+// start starts the server, and returns when it serves.
 func (s *server) start() {
 	s.t.Helper()
 	cmd, log := s.command()
@@ -117,7 +117,7 @@ func (s *server) start() {
 	})
 }
 
-// kill ends the life with SIGKILL.
+// kill ends the process with SIGKILL.
 func (s *server) kill() {
 	s.mu.Lock()
 	cmd, exited := s.cmd, s.exited
@@ -128,14 +128,14 @@ func (s *server) kill() {
 	}
 }
 
-// stop ends the life with an interrupt, and expects exit code 0.
+// stop ends the process with an interrupt, and expects exit code 0.
 func (s *server) stop() {
 	s.t.Helper()
 	_ = s.cmd.Process.Signal(os.Interrupt)
 	s.wait()
 }
 
-// wait waits for the life's end, and expects exit code 0.
+// wait waits for the process' end, and expects exit code 0.
 func (s *server) wait() {
 	s.t.Helper()
 	select {
@@ -149,7 +149,7 @@ func (s *server) wait() {
 	}
 }
 
-// token returns a token of a user who may do everything.
+// token returns a token that allows everything.
 func token(t testing.TB, user string) string {
 	t.Helper()
 	text, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{
@@ -161,7 +161,7 @@ func token(t testing.TB, user string) string {
 	return text
 }
 
-// client speaks for one user.
+// client sends requests as one user.
 type client struct {
 	s     *server
 	token string
@@ -187,7 +187,8 @@ func (c *client) request(method, path, body string, header ...string) *http.Requ
 	return req
 }
 
-// call makes a request and decodes its answer into out, which may be nil. A status of 0 means that there was none.
+// call sends a request and decodes the response into out, which may be nil. It returns status 0 if there was no
+// response.
 func (c *client) call(method, path, body string, out any, header ...string) (status int, answer string) {
 	resp, err := c.http.Do(c.request(method, path, body, header...))
 	if err != nil {

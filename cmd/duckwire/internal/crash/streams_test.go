@@ -12,11 +12,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/duckwire/duckwire/hub/eventstream"
 	"github.com/duckwire/duckwire/hub/hubtest"
-	"github.com/duckwire/duckwire/hub/provider/openai/eventstream"
 )
 
-// letter is what stands at byte i of stream n: every piece of text can be checked by itself.
+// letter returns byte i of stream n, so that every piece of text can be checked by itself.
 func letter(n, i int) byte {
 	return 'a' + byte(uint32(i*2654435761+n*40503)>>20%26)
 }
@@ -31,21 +31,22 @@ func content(n, from, to int) string {
 
 const streams = 3
 
-// streamTrial is a number of streams whose producers and watchers live through kills.
+// streamTrial is a set of streams whose producers and watchers continue across kills.
 type streamTrial struct {
 	t *testing.T
 	s *server
 
-	moves bool // the stream may become another node's, without a kill
+	moves bool // the stream may move to another node without a kill
 
-	over    atomic.Bool // producers end their streams
+	over    atomic.Bool // set when producers should end their streams
 	resets  atomic.Int64
 	resumes atomic.Int64
-	takings atomic.Int64 // of a stream by its next producer
+	takings atomic.Int64 // how often a producer took over a stream
 }
 
-// TestKillStreams kills the server while programs append to streams and others watch. A stream is found again with a beginning of its text, its
-// producer takes it on by a higher epoch, and watchers go on exactly, or are told to begin anew.
+// TestKillStreams kills the server while producers append to streams and others watch. After a restart a stream has a
+// prefix of its text, its producer takes it over with a higher epoch, and watchers resume exactly or are told to begin
+// anew.
 func TestKillStreams(t *testing.T) {
 	t.Parallel()
 	seed := newSeed(t)
@@ -54,11 +55,12 @@ func TestKillStreams(t *testing.T) {
 	tr := &streamTrial{t: t, s: s}
 	for n := range streams {
 		c := s.client("owner")
-		if status, answer := c.call("POST", "/v1/streams", fmt.Sprintf(`{"id":"s%d"}`, n), nil); status != http.StatusCreated {
+		if status, answer := c.call("POST", "/v1/streams", fmt.Sprintf(`{"id":"s%d"}`, n),
+			nil); status != http.StatusCreated {
 			t.Fatal(status, answer)
 		}
 	}
-	s.stop() // so that the streams have been saved: a stream that nobody has is no stream
+	s.stop() // so that the streams were saved before the first kill
 	s.start()
 	var work sync.WaitGroup
 	for n := range streams {
@@ -67,7 +69,8 @@ func TestKillStreams(t *testing.T) {
 	}
 	rng := rand.New(rand.NewPCG(seed, 1000))
 	for range kills() / 2 {
-		time.Sleep(time.Duration(rng.IntN(600)) * time.Millisecond) // some longer than it takes until a stream is saved
+		// sometimes longer than it takes until a stream is saved
+		time.Sleep(time.Duration(rng.IntN(600)) * time.Millisecond)
 		s.kill()
 		s.start()
 		for n := range streams {
@@ -81,16 +84,17 @@ func TestKillStreams(t *testing.T) {
 		kills()/2, streams, tr.takings.Load(), tr.resumes.Load(), tr.resets.Load())
 }
 
-// streamJSON is a stream as GET answers it.
+// streamJSON is the response to GET of a stream.
 type streamJSON struct {
 	Status, Text string
 	Bytes        int
 }
 
-// inspect looks at a stream that a crash has left.
+// inspect checks a stream after a crash.
 func (tr *streamTrial) inspect(n int) {
 	var st streamJSON
-	status, answer := tr.s.client("owner").call("GET", fmt.Sprintf("/v1/streams/s%d", n), "", &st, "Accept", "application/json")
+	status, answer := tr.s.client("owner").call("GET", fmt.Sprintf("/v1/streams/s%d", n), "", &st, "Accept",
+		"application/json")
 	switch {
 	case status != http.StatusOK:
 		tr.t.Errorf("stream %d after a crash: %d %s", n, status, answer)
@@ -101,14 +105,14 @@ func (tr *streamTrial) inspect(n int) {
 	}
 }
 
-// produce appends to a stream until the trial is over, and takes it on whenever it was interrupted.
+// produce appends to a stream until the trial is over, and takes it over whenever it was interrupted.
 func (tr *streamTrial) produce(n int, rng *rand.Rand) {
 	c := tr.s.client("owner")
 	path := fmt.Sprintf("/v1/streams/s%d", n)
 	for epoch := 1; !tr.t.Failed(); epoch++ {
 		var st streamJSON
 		if status, _ := c.call("GET", path, "", &st, "Accept", "application/json"); status != http.StatusOK {
-			time.Sleep(5 * time.Millisecond) // a client does not try again at once
+			time.Sleep(5 * time.Millisecond) // a client does not retry immediately
 			continue
 		}
 		tr.takings.Add(1)
@@ -116,7 +120,8 @@ func (tr *streamTrial) produce(n int, rng *rand.Rand) {
 		at := st.Bytes
 		for seq := 0; ; seq++ {
 			piece := content(n, at, at+1+rng.IntN(200))
-			header := []string{"Content-Type", "text/plain", "Producer-Id", "p", "Producer-Epoch", strconv.Itoa(epoch), "Producer-Seq", strconv.Itoa(seq)}
+			header := []string{"Content-Type", "text/plain", "Producer-Id", "p", "Producer-Epoch", strconv.Itoa(epoch),
+				"Producer-Seq", strconv.Itoa(seq)}
 			last := tr.over.Load()
 			if last {
 				header = append(header, "Stream-Closed", "true")
@@ -126,23 +131,26 @@ func (tr *streamTrial) produce(n int, rng *rand.Rand) {
 				return
 			}
 			if status != http.StatusOK {
-				restarted := tr.moves || tr.s.lives.Load() != life // between two appends, so that the second finds its stream interrupted: 403, fenced
-				if status != 0 && status < 500 && status != http.StatusConflict && status != http.StatusNotFound && !restarted {
+				// since the previous append: this one then finds the stream interrupted (403, fenced)
+				restarted := tr.moves || tr.s.lives.Load() != life
+				if status != 0 && status < 500 && status != http.StatusConflict && status != http.StatusNotFound &&
+					!restarted {
 					tr.t.Errorf("append: %d %s", status, answer)
 					return
 				}
 				if tr.moves && (status == 0 || status >= 500) {
-					time.Sleep(time.Second) // it may have been taken, by a node of which this one hears a moment later
+					// another node may have taken it over, of which this one learns with a delay
+					time.Sleep(time.Second)
 				}
 				break
 			}
 			at += len(piece)
-			time.Sleep(time.Duration(rng.IntN(4)) * time.Millisecond) // text comes in its own time
+			time.Sleep(time.Duration(rng.IntN(4)) * time.Millisecond) // text is generated at irregular intervals
 		}
 	}
 }
 
-// watch follows a stream over cuts and kills to its end. What it has must at all times be a beginning of the text.
+// watch reads a stream across cuts and kills to its end. What it has received must always be a prefix of the text.
 func (tr *streamTrial) watch(n int, rng *rand.Rand) {
 	c := tr.s.client("watcher")
 	var w watched
@@ -150,19 +158,19 @@ func (tr *streamTrial) watch(n int, rng *rand.Rand) {
 		if tr.watchOnce(c, n, rng, &w) {
 			return
 		}
-		time.Sleep(time.Duration(1+rng.IntN(5)) * time.Millisecond) // a client does not come back at once
+		time.Sleep(time.Duration(1+rng.IntN(5)) * time.Millisecond) // a client does not reconnect immediately
 	}
 }
 
-// watched is what a watcher has of a stream.
+// watched is what a watcher has received of a stream.
 type watched struct {
 	have int    // bytes
 	last string // position
-	done bool   // the stream is known to be done
+	done bool   // the watcher knows that the stream is done
 }
 
-// watchOnce is one connection, which is cut as long as producers write. It reports whether the stream is done, and all of it is
-// here.
+// watchOnce is one connection, which is cut after some time as long as producers write. It reports whether the stream
+// is done and was received completely.
 func (tr *streamTrial) watchOnce(c *client, n int, rng *rand.Rand, w *watched) (done bool) {
 	cut := time.Duration(20+rng.IntN(300)) * time.Millisecond
 	if tr.over.Load() {
@@ -184,7 +192,8 @@ func (tr *streamTrial) watchOnce(c *client, n int, rng *rand.Rand, w *watched) (
 		if w.done {
 			return tr.isDone(c, n, w.have)
 		}
-		w.done = tr.state(c, n).Status == "done" // it may have come to be since: the next 204 is of a stream that is
+		// it may have become done since; the next 204 then is for a stream that is done
+		w.done = tr.state(c, n).Status == "done"
 		return false
 	}
 	events := eventstream.NewReader(resp.Body, 0)
@@ -207,7 +216,8 @@ func (tr *streamTrial) watchOnce(c *client, n int, rng *rand.Rand, w *watched) (
 		case "chunk":
 			if data.At != w.have || data.Text != content(n, data.At, data.At+len(data.Text)) {
 				want := content(n, w.have, w.have+len(data.Text))
-				tr.t.Errorf("stream %d: %d bytes at %d, expected at %d: %.100q, not %.100q", n, len(data.Text), data.At, w.have, data.Text, want)
+				tr.t.Errorf("stream %d: %d bytes at %d, expected at %d: %.100q, not %.100q", n, len(data.Text), data.At,
+					w.have, data.Text, want)
 			}
 			w.have += len(data.Text)
 		case "end":
@@ -222,15 +232,16 @@ func (tr *streamTrial) watchOnce(c *client, n int, rng *rand.Rand, w *watched) (
 	return false
 }
 
-// state asks for a stream. It is empty where that has no answer.
+// state requests a stream. It returns the zero value if there is no answer.
 func (tr *streamTrial) state(c *client, n int) (st streamJSON) {
-	if status, _ := c.call("GET", fmt.Sprintf("/v1/streams/s%d", n), "", &st, "Accept", "application/json"); status != http.StatusOK {
+	if status, _ := c.call("GET", fmt.Sprintf("/v1/streams/s%d", n), "", &st, "Accept",
+		"application/json"); status != http.StatusOK {
 		return streamJSON{}
 	}
 	return st
 }
 
-// isDone compares what a watcher has with the whole of a stream that has ended.
+// isDone compares what a watcher received with the whole text of a stream that is done.
 func (tr *streamTrial) isDone(c *client, n, have int) bool {
 	st := tr.state(c, n)
 	if st.Status != "done" {

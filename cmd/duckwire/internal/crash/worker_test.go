@@ -13,17 +13,19 @@ import (
 	"github.com/duckwire/duckwire/storage/redis/redistest"
 )
 
-// TestWorkerOfAnotherNode runs the real worker against one of three nodes, and asks the others for analyses, one of which the worker cannot know of.
+// TestWorkerOfAnotherNode runs the real worker against one of three nodes, and requests analyses of the others, one of
+// which started later.
 func TestWorkerOfAnotherNode(t *testing.T) {
 	hubtest.Full(t, "redis-server")
 	t.Parallel()
-	const often = "DUCKWIRE_HEAVY_PER_MINUTE=100000" // analyses are asked for until the worker takes one
+	const often = "DUCKWIRE_HEAVY_PER_MINUTE=100000" // the test repeats requests until the worker takes one
 	redis := "DUCKWIRE_REDIS_URL=" + redistest.Start(t).URL()
 	a, b, c := newServer(t, redis, often), newServer(t, redis, often), newServer(t, redis, often)
 	a.start()
 	b.start()
 	ctx, stop := context.WithCancel(t.Context())
-	worker := exec.CommandContext(ctx, a.bin, "worker", "--types", "style", "--url", "http://"+a.addr, "--token", token(t, "linter"), "--", "sh", "-c", "echo a.go:1:9: no ducks")
+	worker := exec.CommandContext(ctx, a.bin, "worker", "--types", "style", "--url", "http://"+a.addr, "--token",
+		token(t, "linter"), "--", "sh", "-c", "echo a.go:1:9: no ducks")
 	worker.Cancel = func() error { return worker.Process.Signal(os.Interrupt) }
 	worker.Env = append(os.Environ(), "TMPDIR="+t.TempDir())
 	worker.WaitDelay = hubtest.Hung
@@ -37,7 +39,8 @@ func TestWorkerOfAnotherNode(t *testing.T) {
 	}()
 	analyse := func(s *server) string {
 		var out struct{ ID string }
-		if status, answer := s.client("ada").call("POST", "/v1/analyses", `{"type":"style","path":"a.go","code":"package a"}`, &out); status != http.StatusAccepted {
+		if status, answer := s.client("ada").call("POST", "/v1/analyses",
+			`{"type":"style","path":"a.go","code":"package a"}`, &out); status != http.StatusAccepted {
 			t.Fatalf("%d %s", status, answer)
 		}
 		_, text := a.client("ada").call("GET", "/v1/streams/"+out.ID, "", nil, "Accept", "application/x-ndjson")
@@ -46,10 +49,13 @@ func TestWorkerOfAnotherNode(t *testing.T) {
 	byWorker := func(text string) bool {
 		lines := strings.Split(strings.TrimSpace(text), "\n")
 		var end struct{ Status string }
-		return json.Unmarshal([]byte(lines[len(lines)-1]), &end) == nil && end.Status == "done" && strings.Contains(text, "no ducks")
+		return json.Unmarshal([]byte(lines[len(lines)-1]), &end) == nil && end.Status == "done" &&
+			strings.Contains(text, "no ducks")
 	}
-	hubtest.Until(t, "the worker to ask: until then the built-in checks do it", func() bool { return byWorker(analyse(b)) })
-	c.start() // it has never heard of the worker
+	hubtest.Until(t, "the worker to ask: until then the built-in checks do it", func() bool {
+		return byWorker(analyse(b))
+	})
+	c.start() // after the worker announced its types to the other nodes
 	if text := analyse(c); !byWorker(text) {
 		t.Errorf("the analysis of c is\n%s", text)
 	}

@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// request makes a request with the token.
+// request creates a request with the token.
 func (e *examination) request(ctx context.Context, method, path, body string) (*http.Request, error) {
 	req, err := http.NewRequestWithContext(ctx, method, e.Base+path, strings.NewReader(body))
 	if err != nil {
@@ -28,14 +28,14 @@ func (e *examination) request(ctx context.Context, method, path, body string) (*
 	return req, nil
 }
 
-// answer is a whole answer.
+// answer is a response with its body.
 type answer struct {
 	status int
 	header http.Header
 	body   []byte
 }
 
-// ask sends a request and reads its answer whole.
+// ask sends a request and reads the whole response.
 func (e *examination) ask(ctx context.Context, method, path, body string) (*answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
@@ -62,7 +62,7 @@ func (a *answer) decode(v any) error {
 	return nil
 }
 
-// refused is what the answer says of itself: the problem's detail, or whatever a proxy wrote.
+// refused returns the response as an error, with the problem's detail or, if a proxy answered, the body.
 func (a *answer) refused() error {
 	var problem struct{ Detail string }
 	if json.Unmarshal(a.body, &problem) == nil && problem.Detail != "" {
@@ -71,7 +71,7 @@ func (a *answer) refused() error {
 	return &refusedError{a.status, string(bytes.ToValidUTF8(a.body, nil))}
 }
 
-// events is the path of the topic's events.
+// events returns the path of the topic's events.
 func (e *examination) events() string { return "/v1/topics/" + url.PathEscape(e.Topic) + "/events" }
 
 // publish publishes one event and returns its position.

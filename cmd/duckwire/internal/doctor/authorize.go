@@ -8,7 +8,8 @@ import (
 	"github.com/duckwire/duckwire/middleware/auth"
 )
 
-// checkAuthorizer asks the application what it should answer with no: may somebody whom it does not know write what it has never heard of?
+// checkAuthorizer asks the application a question that it should deny: whether an unknown user may publish on an
+// unknown topic.
 func (l *Local) checkAuthorizer(ctx context.Context, r *Report, client *http.Client) {
 	const check = "authorize URL"
 	if l.AuthorizeURL == "" {
@@ -21,9 +22,11 @@ func (l *Local) checkAuthorizer(ctx context.Context, r *Report, client *http.Cli
 	allowed, err := auth.TryAuthorizeURL(ctx, client, l.AuthorizeURL, user, topic, rights.ActionPublish)
 	switch {
 	case err != nil:
-		r.Broken(check, `have it answer a POST of {"user","topic","action"} with 200 and {"allowed": true|false}, within 2s; until then nothing is allowed but by tokens`, "it gives no answer: %v", withoutURL(err))
+		r.Broken(check, `have it answer a POST of {"user","topic","action"} with 200 and {"allowed": true|false}, `+
+			"within 2s; until then nothing is allowed but by tokens", "it gives no answer: %v", withoutURL(err))
 	case allowed:
-		r.Warn(check, "have it refuse users whom it does not know", "it lets the user %s, whom it cannot know, publish on %s", user, topic)
+		r.Warn(check, "have it refuse users whom it does not know",
+			"it lets the user %s, whom it cannot know, publish on %s", user, topic)
 	default:
 		r.Fine(check, "it answers, and refuses a user whom it does not know")
 	}

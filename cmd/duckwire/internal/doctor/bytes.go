@@ -2,7 +2,7 @@ package doctor
 
 import "fmt"
 
-// showBytes writes a number of bytes for people: "1.5 GiB".
+// showBytes formats a number of bytes, such as "1.5 GiB".
 func showBytes(n uint64) string {
 	units := [...]string{"bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"}
 	value, unit := float64(n), 0

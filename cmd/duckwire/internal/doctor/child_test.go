@@ -7,13 +7,14 @@ import (
 	"testing"
 )
 
-// childTask names the environment variable that makes this test program a child that examines one thing in a world of its own.
+// childTask is the environment variable that makes this test program run one check, as a child process with limits of
+// its own.
 const (
 	childTask = "DOCTOR_TEST_CHILD"
 	childDir  = "DOCTOR_TEST_DIR"
 )
 
-// inChild does a child's task and prints the report, if this is one.
+// inChild runs the task and prints the report if this process is such a child.
 func inChild() bool {
 	r, l := &Report{}, &Local{Connections: 1000, DataDir: os.Getenv(childDir)}
 	switch os.Getenv(childTask) {
@@ -52,13 +53,14 @@ func examineInChild(t *testing.T, task, dir string, command ...string) (*Report,
 	return r, nil
 }
 
-// TestFewFiles has a process with little room find that out.
+// TestFewFiles runs the check in a process with a low limit of open files.
 func TestFewFiles(t *testing.T) {
 	t.Parallel()
 	for limit, want := range map[string]struct {
 		level Level
 		found string
-	}{"300": {Broken, "300 open files at most"}, "1100": {Warning, "connections is 1000"}, "2000": {Fine, "2000 open files"}} {
+	}{"300": {Broken, "300 open files at most"}, "1100": {Warning, "connections is 1000"},
+		"2000": {Fine, "2000 open files"}} {
 		r, err := examineInChild(t, "files", "", "sh", "-c", "ulimit -n "+limit+` && exec "$0"`)
 		if err != nil {
 			t.Fatal(err)
@@ -67,7 +69,7 @@ func TestFewFiles(t *testing.T) {
 	}
 }
 
-// TestFullDisk has a disk be too small for a write, and another nearly full.
+// TestFullDisk runs the check on a disk that is too small for a write, and on one that is nearly full.
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
 	for size, want := range map[string]struct {

@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// Bounds of what a clock may be off. A token's exp and nbf are held against it.
+// Limits for the error of the clock, against which a token's exp and nbf are checked.
 const (
-	offALittle = 5 * time.Second
-	offALot    = 60 * time.Second
-	jumped     = 250 * time.Millisecond // while the doctor looked
+	clockWarning = 5 * time.Second
+	clockBroken  = 60 * time.Second
+	clockJump    = 250 * time.Millisecond // change of the wall clock against the monotonic one
 )
 
-// clocks is an http.RoundTripper that compares this machine's clock with that of each server which answers (RFC 9110 §6.6.1).
+// clocks is an http.RoundTripper that compares this machine's clock with the Date of each response (RFC 9110 §6.6.1).
 type clocks struct {
 	next  http.RoundTripper
 	begun time.Time
@@ -38,13 +38,14 @@ func (c *clocks) RoundTrip(req *http.Request) (*http.Response, error) {
 	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.off = append(c.off, clockOff{req.URL.Host, apart(date, asked, time.Now())})
+		c.off = append(c.off, clockOff{req.URL.Host, difference(date, asked, time.Now())})
 	}
 	return resp, nil
 }
 
-// apart is how far a clock that said date some time between asked and answered is off, at the least: a Date has no parts of a second.
-func apart(date, asked, answered time.Time) time.Duration {
+// difference returns the minimum difference to a clock that showed date at some time between asked and answered. A Date
+// has a resolution of a second.
+func difference(date, asked, answered time.Time) time.Duration {
 	switch {
 	case asked.After(date.Add(time.Second)):
 		return asked.Sub(date.Add(time.Second))
@@ -54,13 +55,13 @@ func apart(date, asked, answered time.Time) time.Duration {
 	return 0
 }
 
-// check tells of the worst difference, of a jump since the beginning, and of a clock that nobody sets.
+// check reports the largest difference, a jump since the start, and a clock that no time service sets.
 func (c *clocks) check(r *Report) {
 	const check = "clock"
 	const do = "let a time service set this machine's clock (systemd-timesyncd, chrony)"
 	now := time.Now()
-	// Between two times with their monotonic parts, and between the same without.
-	if jump := now.Round(0).Sub(c.begun.Round(0)) - now.Sub(c.begun); jump.Abs() > jumped {
+	// The difference of the wall clock readings, less that of the monotonic ones.
+	if jump := now.Round(0).Sub(c.begun.Round(0)) - now.Sub(c.begun); jump.Abs() > clockJump {
 		r.Warn(check, do+", by slewing it", "it jumped by %s while the doctor looked", jump.Round(time.Millisecond))
 	}
 	if synchronized, known := clockIsSet(); known && !synchronized {
@@ -76,11 +77,12 @@ func (c *clocks) check(r *Report) {
 	switch {
 	case len(c.off) == 0:
 		r.Skip(check, "there is no other server to compare with")
-	case worst.by.Abs() > offALot:
-		r.Broken(check, do+"; tokens are refused, or taken for too long", found, worst.by.Round(time.Second), worst.host)
-	case worst.by.Abs() > offALittle:
+	case worst.by.Abs() > clockBroken:
+		r.Broken(check, do+"; tokens are refused, or taken for too long", found, worst.by.Round(time.Second),
+			worst.host)
+	case worst.by.Abs() > clockWarning:
 		r.Warn(check, do, found, worst.by.Round(time.Second), worst.host)
 	default:
-		r.Fine(check, "within %s of %d answers from other servers", offALittle, len(c.off))
+		r.Fine(check, "within %s of %d answers from other servers", clockWarning, len(c.off))
 	}
 }

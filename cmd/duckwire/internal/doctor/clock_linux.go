@@ -2,7 +2,7 @@ package doctor
 
 import "syscall"
 
-// clockIsSet reports whether the kernel's clock is kept by a time service (adjtimex(2)).
+// clockIsSet reports whether a time service synchronizes the kernel's clock (adjtimex(2)).
 func clockIsSet() (set, known bool) {
 	const unsynchronized = 0x40 // STA_UNSYNC
 	var t syscall.Timex

@@ -9,12 +9,13 @@ import (
 	"time"
 )
 
-// What to do about proxies that hold a stream back.
-const doUnbuffer = "have the proxy pass text/event-stream on as it comes: nginx proxy_buffering off, or no proxy_ignore_headers X-Accel-Buffering; " +
-	"lighttpd server.stream-response-body = 1; mitmproxy stream_large_bodies; virus scanners: an exemption.\nUntil then clients must use long-poll"
+// doUnbuffer is the advice about proxies that buffer a stream.
+const doUnbuffer = "have the proxy pass text/event-stream on as it comes: nginx proxy_buffering off, or no " +
+	"proxy_ignore_headers X-Accel-Buffering; lighttpd server.stream-response-body = 1; mitmproxy " +
+	"stream_large_bodies; virus scanners: an exemption.\nUntil then clients must use long-poll"
 
-// eventStream looks whether events come as they are made: hello at once, an event soon after it was published, heartbeats in their time. It
-// reports whether they do.
+// eventStream checks whether events arrive without delay: hello immediately, an event soon after it is published, and
+// heartbeats on time. It reports whether they do.
 func (e *examination) eventStream(ctx context.Context) bool {
 	const check = "event stream"
 	began := time.Now()
@@ -24,16 +25,17 @@ func (e *examination) eventStream(ctx context.Context) bool {
 		_, err = s.await(e.Patience, isHello)
 	}
 	switch {
-	case errors.Is(err, errHeld):
-		e.explainHold(ctx, check)
+	case errors.Is(err, errTimeout):
+		e.explainBuffering(ctx, check)
 		return false
 	case err != nil:
 		e.Broken(check, "see the proxy's log, and the server's", "%v", err)
 		return false
 	}
 	hello := time.Since(began)
-	if s.resp.Uncompressed { // as every browser, net/http says that it takes gzip
-		e.Warn(check, "have the proxy not compress text/event-stream", "a proxy compresses it, which may hold small events back")
+	if s.resp.Uncompressed { // net/http sends Accept-Encoding: gzip, as browsers do
+		e.Warn(check, "have the proxy not compress text/event-stream",
+			"a proxy compresses it, which may hold small events back")
 	}
 	if !e.delivery(ctx, s, check) || !e.beats(s, check) {
 		return false
@@ -42,7 +44,7 @@ func (e *examination) eventStream(ctx context.Context) bool {
 	return true
 }
 
-// delivery looks how long an event takes that is published now.
+// delivery measures how long a newly published event takes to arrive.
 func (e *examination) delivery(ctx context.Context, s *stream, check string) bool {
 	const name = "doctor_live"
 	began := time.Now()
@@ -53,19 +55,20 @@ func (e *examination) delivery(ctx context.Context, s *stream, check string) boo
 	published := time.Since(began)
 	event, err := s.await(e.Patience, named(name))
 	switch late := event.at.Sub(began) - published; {
-	case errors.Is(err, errHeld):
+	case errors.Is(err, errTimeout):
 		e.Broken(check, doUnbuffer, "hello comes through, and later events are held back")
 		return false
 	case err != nil:
 		e.Broken(check, "see the proxy's log, and the server's", "before an event came: %v", err)
 		return false
 	case late > 150*time.Millisecond:
-		e.Warn(check, "HAProxy: option http-no-delay; others: less buffering", "an event comes %s after the answer to who published it", late.Round(time.Millisecond))
+		e.Warn(check, "HAProxy: option http-no-delay; others: less buffering",
+			"an event comes %s after the answer to who published it", late.Round(time.Millisecond))
 	}
 	return true
 }
 
-// beats looks at three heartbeats, one a second.
+// beats checks three heartbeats, one per second.
 func (e *examination) beats(s *stream, check string) bool {
 	var at []time.Time
 	for range 3 {
@@ -76,14 +79,15 @@ func (e *examination) beats(s *stream, check string) bool {
 		}
 		at = append(at, beat.at)
 	}
-	if clumped(at) {
-		e.Warn(check, doUnbuffer, "heartbeats that are sent a second apart come in clumps: something on the way holds back what is small")
+	if arrivedTogether(at) {
+		e.Warn(check, doUnbuffer,
+			"heartbeats that are sent a second apart come in clumps: something on the way holds back what is small")
 	}
 	return true
 }
 
-// clumped reports whether beats that were sent a second apart came together.
-func clumped(at []time.Time) bool {
+// arrivedTogether reports whether heartbeats that were sent a second apart arrived together.
+func arrivedTogether(at []time.Time) bool {
 	for i := 1; i < len(at); i++ {
 		if at[i].Sub(at[i-1]) < 50*time.Millisecond {
 			return true
@@ -92,14 +96,16 @@ func clumped(at []time.Time) bool {
 	return false
 }
 
-// explainHold finds out which kind of holding back it is: until a buffer is full, or until the end.
-func (e *examination) explainHold(ctx context.Context, check string) {
+// explainBuffering determines whether a proxy buffers the stream until a buffer is full, or until the stream's end.
+func (e *examination) explainBuffering(ctx context.Context, check string) {
 	const padding = "65536"
 	if s, err := e.open(ctx, url.Values{"hb": {"1"}, "pad": {padding}}); err == nil {
 		_, err = s.await(e.Patience, isHello)
 		s.close()
 		if err == nil {
-			e.Warn(check, "have the proxy or virus scanner pass text/event-stream on as it comes; until then clients must ask for ?pad="+padding,
+			e.Warn(check,
+				"have the proxy or virus scanner pass text/event-stream on as it comes; until then clients must ask "+
+					"for ?pad="+padding,
 				"a proxy holds it back until a buffer is full: with %s bytes of padding ahead it comes", padding)
 			return
 		}
@@ -121,7 +127,7 @@ func (e *examination) explainHold(ctx context.Context, check string) {
 	e.Broken(check, doUnbuffer, "nothing comes through, not even of a stream that ends after 2s: %v", err)
 }
 
-// via names the proxies that name themselves.
+// via returns the proxies' names from Via and Server.
 func via(s *stream) string {
 	names := slices.Concat(s.resp.Header.Values("Via"), s.resp.Header.Values("Server"))
 	if len(names) == 0 {

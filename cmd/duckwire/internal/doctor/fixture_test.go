@@ -24,7 +24,7 @@ import (
 	"github.com/duckwire/duckwire/storage/redis/redistest"
 )
 
-// TestMain runs more tests at one time than there are processors: they wait more than they compute.
+// TestMain runs more tests in parallel than there are processors, since they mostly wait.
 func TestMain(m *testing.M) {
 	if inChild() {
 		return
@@ -52,7 +52,8 @@ func startServer(t *testing.T, proxy func(next http.Handler) http.Handler) strin
 func startBare(t *testing.T, start func(*httptest.Server)) *httptest.Server {
 	t.Helper()
 	logger := slog.New(slog.DiscardHandler)
-	verifier, err := auth.NewVerifier(context.Background(), auth.VerifierOptions{Secret: []byte(testSecret), Logger: logger})
+	verifier, err := auth.NewVerifier(context.Background(),
+		auth.VerifierOptions{Secret: []byte(testSecret), Logger: logger})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +72,8 @@ func startBare(t *testing.T, start func(*httptest.Server)) *httptest.Server {
 	return srv
 }
 
-// startProxy runs a proxy in front of a server: one that passes everything on at once, but for what the given handler does around it.
+// startProxy runs a proxy in front of a server. It passes everything on without delay, except for what the given
+// handler does.
 func startProxy(t *testing.T, backend string, around func(next http.Handler) http.Handler) string {
 	t.Helper()
 	target, err := url.Parse(backend)
@@ -94,14 +96,16 @@ func startProxy(t *testing.T, backend string, around func(next http.Handler) htt
 
 func token(t *testing.T, caps map[string][]string) string {
 	t.Helper()
-	text, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{"sub": "doctor", "exp": time.Now().Add(time.Hour).Unix(), "caps": caps}).SignedString([]byte(testSecret))
+	text, err := jwt.NewWithClaims(jwt.SigningMethodHS256,
+		jwt.MapClaims{"sub": "doctor", "exp": time.Now().Add(time.Hour).Unix(),
+			"caps": caps}).SignedString([]byte(testSecret))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return text
 }
 
-// holds fails the test unless a report has a finding of this check and level, with this text in what was found.
+// holds fails the test unless the report has a finding of this check and level that contains the text.
 func holds(t *testing.T, r *Report, check string, level Level, found string) {
 	t.Helper()
 	for _, f := range r.Findings {

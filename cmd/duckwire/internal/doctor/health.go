@@ -9,7 +9,7 @@ import (
 	"net/http"
 )
 
-// localURL is where a client on this machine finds a server that listens on addr.
+// localURL returns the URL at which a client on this machine reaches a server that listens on addr.
 func localURL(addr string, secure bool) string {
 	scheme := "http://"
 	if secure {
@@ -22,14 +22,15 @@ func localURL(addr string, secure bool) string {
 	return scheme + addr
 }
 
-// checkHealth reads an answer of /healthz or /readyz; other programs answer with 200, too.
+// checkHealth checks a response of /healthz or /readyz. It also checks the body, since other programs may answer with
+// 200, too.
 func checkHealth(resp *http.Response) error {
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
 	if err != nil {
 		return err
 	}
 	var answer struct{ Status, Detail string }
-	_ = json.Unmarshal(body, &answer) // not one of ours: no status
+	_ = json.Unmarshal(body, &answer) // another server's body leaves Status empty
 	switch {
 	case resp.StatusCode != http.StatusOK:
 		return fmt.Errorf("%s %s", resp.Status, answer.Detail)

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// idle keeps an event stream silent for as long as the server lets it, and looks whether something cuts it before. The heartbeat must come
-// sooner than such a cut.
+// idle opens an event stream without heartbeats for as long as the server permits, and checks whether a proxy closes
+// it. The heartbeat interval must be shorter than a proxy's timeout.
 func (e *examination) idle(ctx context.Context, live bool) {
 	const check = "idle"
 	switch {
@@ -26,20 +26,26 @@ func (e *examination) idle(ctx context.Context, live bool) {
 	}
 	defer s.close()
 	began := time.Now()
-	silence := min(e.Idle, 59*time.Second) // then the server speaks
+	silence := min(e.Idle, 59*time.Second) // the server sends a heartbeat after 60 s
 	_, err = s.await(silence, isBeat)
 	after := time.Since(began).Round(time.Second)
 	switch {
-	case errors.Is(err, errHeld):
+	case errors.Is(err, errTimeout):
 		e.Fine(check, "%s of silence are not cut", after)
 	case err == nil:
-		e.Warn(check, "see which program on the way writes into event streams", "somebody else than the server wrote after %s", after)
+		e.Warn(check, "see which program on the way writes into event streams",
+			"somebody else than the server wrote after %s", after)
 	case after < 2*standardHeartbeat:
-		e.Broken(check, "have the proxy wait for 60s at least (nginx: proxy_read_timeout, HAProxy: timeout server), or set heartbeat to a third of that", "a connection that is silent is cut after %s", after)
+		e.Broken(check,
+			"have the proxy wait for 60s at least (nginx: proxy_read_timeout, HAProxy: timeout server), or set "+
+				"heartbeat to a third of that", "a connection that is silent is cut after %s", after)
 	default:
-		e.Warn(check, "have the proxy wait for longer (nginx: proxy_read_timeout, HAProxy: timeout server): long-polls wait for as long as 60s", "a connection that is silent is cut after %s; heartbeats come sooner", after)
+		e.Warn(check,
+			"have the proxy wait for longer (nginx: proxy_read_timeout, HAProxy: timeout server): long-polls wait "+
+				"for as long as 60s", "a connection that is silent is cut after %s; heartbeats come sooner", after)
 	}
 }
 
-// standardHeartbeat is the setting heartbeat where nobody changed it. A proxy that cuts after less than twice that leaves no room for one that is late.
+// standardHeartbeat is the default of the setting heartbeat. A proxy's timeout of less than twice that leaves no room
+// for a late heartbeat.
 const standardHeartbeat = 10 * time.Second

@@ -8,38 +8,38 @@ import (
 	"github.com/duckwire/duckwire/hub/provider/openai"
 )
 
-// Local is what a server would start with, and where.
+// Local examines this machine and the configuration with which a server would start.
 type Local struct {
 	Addr    string
 	DataDir string
 	TLSCert string
 	TLSKey  string
 
-	ConfigFile     string // of settings; "": none
-	SecretsInFile  bool   // some of the settings in it are secret
+	ConfigFile     string // path of the configuration file; "": none
+	SecretsInFile  bool   // ConfigFile contains secrets
 	Dev            bool
 	AllowedOrigins []string
 
 	JWTSecret     string
-	Audience      string // that tokens must have; "": not checked
+	Audience      string // required aud; "": not checked
 	JWKSURL       string
 	AuthorizeURL  string
 	RedisURL      string // "": one node
 	RedisPrefix   string
 	RedisReplicas int
 	Proxies       []string       // trusted_proxies
-	Upstream      openai.Options // without a BaseURL: the built-in completer
-	Deep          bool           // also what costs something: a tiny completion
+	Upstream      openai.Options // no BaseURL: the built-in completer
+	Deep          bool           // also request a completion of one token, which may cost money
 
 	Connections int
 	LogMemory   int64 // bytes
 	JobBytes    int64 // bytes
 }
 
-// askTimeout bounds each question to another server.
+// askTimeout is the timeout of each request to another server.
 const askTimeout = 10 * time.Second
 
-// Examine looks at everything. What it writes it takes away again.
+// Examine runs all checks. It removes what it writes.
 func (l *Local) Examine(ctx context.Context, r *Report) {
 	tr := http.DefaultTransport.(*http.Transport).Clone()
 	defer tr.CloseIdleConnections()

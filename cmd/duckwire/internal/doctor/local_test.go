@@ -34,7 +34,8 @@ func TestSettings(t *testing.T) {
 	(&Local{ConfigFile: open, SecretsInFile: true}).checkFile(r)
 	holds(t, r, "secrets", Warning, "mode 644")
 
-	for _, secret := range []string{"0123456789abcdef0123456789abcdef", "changemechangemechangemechangeme", strings.Repeat("a", 40) + "bcd", strings.Repeat("secret ", 5) + "sec"} {
+	for _, secret := range []string{"0123456789abcdef0123456789abcdef", "changemechangemechangemechangeme",
+		strings.Repeat("a", 40) + "bcd", strings.Repeat("secret ", 5) + "sec"} {
 		r = &Report{}
 		(&Local{JWTSecret: secret}).checkTokens(r)
 		holds(t, r, "secrets", Warning, "guess")
@@ -43,7 +44,8 @@ func TestSettings(t *testing.T) {
 		}
 	}
 	r = &Report{}
-	(&Local{JWTSecret: "hA1IeZVXQ0RIYOQxzTZwvWVKbmhL6Pp0ZzJc3FLLU9s=", JWKSURL: "x", Audience: "duckwire"}).checkTokens(r)
+	(&Local{JWTSecret: "hA1IeZVXQ0RIYOQxzTZwvWVKbmhL6Pp0ZzJc3FLLU9s=", JWKSURL: "x",
+		Audience: "duckwire"}).checkTokens(r)
 	if r.Level() != Fine {
 		t.Error(text(t, r))
 	}
@@ -67,14 +69,15 @@ func TestSettings(t *testing.T) {
 	holds(t, r, "tls", Warning, "without TLS")
 }
 
-// writeCertificate writes a certificate that holds between two times, and its key.
+// writeCertificate writes a certificate with the given validity period, and its key.
 func writeCertificate(t *testing.T, from, to time.Time) (certFile, keyFile string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "x"}, DNSNames: []string{"stream.example.com"}, NotBefore: from, NotAfter: to}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "x"},
+		DNSNames: []string{"stream.example.com"}, NotBefore: from, NotAfter: to}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
 		t.Fatal(err)
@@ -85,7 +88,8 @@ func writeCertificate(t *testing.T, from, to time.Time) (certFile, keyFile strin
 	}
 	dir := t.TempDir()
 	certFile, keyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	for file, block := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: der}, keyFile: {Type: "PRIVATE KEY", Bytes: keyDER}} {
+	for file, block := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: der},
+		keyFile: {Type: "PRIVATE KEY", Bytes: keyDER}} {
 		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -132,7 +136,7 @@ func TestPort(t *testing.T) {
 	other := httptest.NewServer(http.NotFoundHandler())
 	defer other.Close()
 	holds(t, examine(other.Listener.Addr().String()), "port", Broken, "another program")
-	holds(t, examine("192.0.2.1:4000"), "port", Broken, "192.0.2.1") // TEST-NET-1: nobody's
+	holds(t, examine("192.0.2.1:4000"), "port", Broken, "192.0.2.1") // TEST-NET-1: no machine has this address
 	holds(t, examine("127.0.0.1:0"), "port", Fine, "is free")
 }
 
@@ -148,7 +152,9 @@ func TestHealth(t *testing.T) {
 	if err := Health(t.Context(), addr, true, false); err == nil {
 		t.Error("a server without TLS was healthy with it")
 	}
-	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hi") }))
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "hi")
+	}))
 	defer other.Close()
 	if err := Health(t.Context(), other.Listener.Addr().String(), false, false); err == nil {
 		t.Error("any program that answers is healthy")
@@ -188,7 +194,8 @@ func TestDataFolder(t *testing.T) {
 func TestDisks(t *testing.T) {
 	t.Parallel()
 	const much = 100 << 30
-	for kind, want := range map[string]string{"nfs": "is on nfs", "tmpfs": "a restart of the machine", "overlay": "goes with the container"} {
+	for kind, want := range map[string]string{"nfs": "is on nfs", "tmpfs": "a restart of the machine",
+		"overlay": "goes with the container"} {
 		r := &Report{}
 		(&disk{kind: kind, free: much, size: much}).check(r, "/data")
 		holds(t, r, "disk", Warning, want)
@@ -204,10 +211,14 @@ func TestDisks(t *testing.T) {
 func TestMemory(t *testing.T) {
 	t.Parallel()
 	for name, files := range map[string]map[string]string{
-		"version 2, an outer group":  {"proc/self/cgroup": "0::/a/b\n", "sys/fs/cgroup/a/memory.max": "1000000\n", "sys/fs/cgroup/a/b/memory.max": "max\n"},
-		"version 2, in a container":  {"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": "1000000\n"},
-		"version 1":                  {"proc/self/cgroup": "9:name=systemd:/\n4:cpu,memory:/x\n", "sys/fs/cgroup/memory/x/memory.limit_in_bytes": "1000000\n"},
-		"version 1, nothing of it's": {"proc/self/cgroup": "4:memory:/\n", "sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712\n", "proc/meminfo": "MemTotal: 977 kB\n"},
+		"version 2, an outer group": {"proc/self/cgroup": "0::/a/b\n", "sys/fs/cgroup/a/memory.max": "1000000\n",
+			"sys/fs/cgroup/a/b/memory.max": "max\n"},
+		"version 2, in a container": {"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": "1000000\n"},
+		"version 1": {"proc/self/cgroup": "9:name=systemd:/\n4:cpu,memory:/x\n",
+			"sys/fs/cgroup/memory/x/memory.limit_in_bytes": "1000000\n"},
+		"version 1, nothing of it's": {"proc/self/cgroup": "4:memory:/\n",
+			"sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712\n",
+			"proc/meminfo": "MemTotal: 977 kB\n"},
 	} {
 		root := t.TempDir()
 		for file, content := range files {

@@ -9,8 +9,9 @@ import (
 	"strings"
 )
 
-// checkMemory compares what topics and streams may take with what there is. The rest is for connections (some 10 KiB each), requests and
-// garbage that is not yet collected: a heap grows to about twice of what is in use.
+// checkMemory compares the memory limits of topics, streams and jobs with the memory of the machine. The rest is needed
+// for connections (about 10 KiB each), requests and garbage: the heap grows to about twice the memory in use before it
+// is collected.
 func (l *Local) checkMemory(r *Report) {
 	const check = "memory"
 	most, from := memoryLimit("/")
@@ -22,16 +23,19 @@ func (l *Local) checkMemory(r *Report) {
 	do := "give it more memory, or lower log_memory to about " + showBytes(most/4)
 	switch {
 	case want >= most:
-		r.Broken(check, do, "log_memory and job_bytes may take %s, and %s is %s: the system would kill the server", showBytes(want), from, showBytes(most))
+		r.Broken(check, do, "log_memory and job_bytes may take %s, and %s is %s: the system would kill the server",
+			showBytes(want), from, showBytes(most))
 	case 2*want > most:
-		r.Warn(check, do, "log_memory and job_bytes may take %s, more than half of %s (%s): collecting garbage needs as much again", showBytes(want), from, showBytes(most))
+		r.Warn(check, do,
+			"log_memory and job_bytes may take %s, more than half of %s (%s): collecting garbage needs as much again",
+			showBytes(want), from, showBytes(most))
 	default:
 		r.Fine(check, "%s for topics, streams and jobs, and %s is %s", showBytes(want), from, showBytes(most))
 	}
 }
 
-// memoryLimit returns the least limit that holds for this process, and what sets it: its control groups, or the machine. 0: not known. root is
-// where /proc and /sys are.
+// memoryLimit returns the lowest memory limit of this process, and where it comes from: a control group, or the
+// machine. 0 means unknown. root is the folder that contains proc and sys.
 func memoryLimit(root string) (most uint64, from string) {
 	most, from = machineMemory(path.Join(root, "proc/meminfo")), "this machine's memory"
 	for _, dir := range controlGroups(root) {
@@ -40,8 +44,9 @@ func memoryLimit(root string) (most uint64, from string) {
 			if err != nil {
 				continue
 			}
-			// "max" is no number; version 1 writes a huge one.
-			if n, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64); err == nil && n > 0 && (most == 0 || n < most) {
+			// Without a limit, version 2 writes "max", which does not parse, and version 1 a huge number.
+			if n, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64); err == nil && n > 0 &&
+				(most == 0 || n < most) {
 				most, from = n, "the control group's limit ("+name+")"
 			}
 		}
@@ -49,8 +54,8 @@ func memoryLimit(root string) (most uint64, from string) {
 	return most, from
 }
 
-// controlGroups returns the folders of this process's control groups and of those above them, of either version (cgroups(7)). In a container
-// the own group is often mounted as the top.
+// controlGroups returns the folders of this process's control groups and their parents, of either version (cgroups(7)).
+// In a container the process's own group is often mounted as the root.
 func controlGroups(root string) (dirs []string) {
 	text, _ := os.ReadFile(path.Join(root, "proc/self/cgroup"))
 	for line := range strings.Lines(string(text)) {
@@ -76,7 +81,7 @@ func controlGroups(root string) (dirs []string) {
 	return dirs
 }
 
-// machineMemory reads the line "MemTotal: 24689036 kB"; 0 where there is none.
+// machineMemory reads the line "MemTotal: 24689036 kB". It returns 0 if there is none.
 func machineMemory(file string) uint64 {
 	f, err := os.Open(file)
 	if err != nil {

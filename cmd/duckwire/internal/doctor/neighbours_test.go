@@ -32,14 +32,14 @@ func serveFunc(t *testing.T, f http.HandlerFunc) string {
 	return srv.URL
 }
 
-// client is as Examine's, with connections of its own.
+// client is like Examine's client, with its own connections.
 func client(t *testing.T) *http.Client {
 	tr := &http.Transport{}
 	t.Cleanup(tr.CloseIdleConnections)
 	return &http.Client{Transport: tr, Timeout: askTimeout}
 }
 
-// gone is the address of a server that is not there. Its port is bound, so that no other test's server gets it, and nobody listens.
+// gone returns an address where no server listens. Its port is bound, so that no other test's server gets it.
 func gone(t *testing.T) string {
 	t.Helper()
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
@@ -128,7 +128,7 @@ func TestUpstream(t *testing.T) {
 	}
 }
 
-// TestCompletion asks for one token, of an upstream that gives it and of one that does not.
+// TestCompletion requests a completion of an upstream that works and of one that fails.
 func TestCompletion(t *testing.T) {
 	t.Parallel()
 	for _, works := range []bool{true, false} {
@@ -136,7 +136,8 @@ func TestCompletion(t *testing.T) {
 			switch body, _ := io.ReadAll(r.Body); {
 			case r.Method == http.MethodGet:
 				_, _ = io.WriteString(w, `{"data":[{"id":"qwen"}]}`)
-			case !works || !strings.Contains(string(body), `"model":"qwen"`) || !strings.Contains(string(body), `"max_tokens":1`):
+			case !works || !strings.Contains(string(body), `"model":"qwen"`) ||
+				!strings.Contains(string(body), `"max_tokens":1`):
 				http.Error(w, `{"error":{"message":"out of memory"}}`, http.StatusBadRequest)
 			default:
 				w.Header().Set("Content-Type", "text/event-stream")
@@ -155,7 +156,8 @@ func TestCompletion(t *testing.T) {
 
 func TestClock(t *testing.T) {
 	t.Parallel()
-	for off, want := range map[time.Duration]Level{0: Fine, 30 * time.Second: Warning, -30 * time.Second: Warning, -time.Hour: Broken} {
+	for off, want := range map[time.Duration]Level{0: Fine, 30 * time.Second: Warning, -30 * time.Second: Warning,
+		-time.Hour: Broken} {
 		url := serveFunc(t, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Date", time.Now().Add(-off).UTC().Format(http.TimeFormat))
 		})

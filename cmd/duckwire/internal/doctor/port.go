@@ -10,7 +10,8 @@ import (
 	"syscall"
 )
 
-// checkPort looks whether the server could listen. That a server does so already is no fault: a doctor is asked most often beside one.
+// checkPort checks whether the server could listen. It is not a fault if a Duckwire server already does: the doctor is
+// mostly run next to one.
 func (l *Local) checkPort(ctx context.Context, r *Report) {
 	const check = "port"
 	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", l.Addr)
@@ -21,20 +22,22 @@ func (l *Local) checkPort(ctx context.Context, r *Report) {
 	case errors.Is(err, syscall.EADDRINUSE) && l.isHealthy(ctx):
 		r.Fine(check, "a server answers on %s", l.Addr)
 	case errors.Is(err, syscall.EADDRINUSE):
-		r.Broken(check, "end it (ss -ltnp tells which it is), or choose another port with addr", "another program listens on %s", l.Addr)
+		r.Broken(check, "end it (ss -ltnp tells which it is), or choose another port with addr",
+			"another program listens on %s", l.Addr)
 	case errors.Is(err, fs.ErrPermission):
-		r.Broken(check, "listen on a port above 1023 behind a proxy, or give the service CAP_NET_BIND_SERVICE", "this user may not listen on %s", l.Addr)
+		r.Broken(check, "listen on a port above 1023 behind a proxy, or give the service CAP_NET_BIND_SERVICE",
+			"this user may not listen on %s", l.Addr)
 	default:
 		r.Broken(check, "set addr to an address of this machine, such as 127.0.0.1:4000", "%v", err)
 	}
 }
 
-// isHealthy reports whether a server of ours answers.
+// isHealthy reports whether a Duckwire server answers.
 func (l *Local) isHealthy(ctx context.Context) bool {
 	return Health(ctx, l.Addr, l.TLSCert != "", false) == nil
 }
 
-// Health asks the server that listens on addr on this machine whether it answers (/healthz), or with ready whether it wants work (/readyz).
+// Health requests /healthz, or with ready /readyz, of the server that listens on addr on this machine.
 func Health(ctx context.Context, addr string, secure, ready bool) error {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
@@ -42,7 +45,7 @@ func Health(ctx context.Context, addr string, secure, ready bool) error {
 	if ready {
 		path = "/readyz"
 	}
-	// The certificate is for the name that clients know, and not for this machine's own address. Nothing secret is sent.
+	// The certificate is for the name that clients use, and not for a local address. No secret is sent.
 	tr := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
 	defer tr.CloseIdleConnections()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, localURL(addr, secure)+path, nil)

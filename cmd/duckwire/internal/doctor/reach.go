@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// reach looks whether a Duckwire server answers at all, and with what certificate. It reports whether to go on.
+// reach checks whether a Duckwire server answers, and its certificate. It reports whether to go on.
 func (e *examination) reach(ctx context.Context) bool {
 	const check = "server"
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
@@ -20,12 +20,16 @@ func (e *examination) reach(ctx context.Context) bool {
 	began := time.Now()
 	resp, err := e.client.Do(req)
 	if err != nil {
-		e.Broken(check, "see whether it runs (duckwire health, on its machine), and whether name, port and certificate are right", "no answer from %s: %v", e.Base, withoutURL(err))
+		e.Broken(check,
+			"see whether it runs (duckwire health, on its machine), and whether name, port and certificate are right",
+			"no answer from %s: %v", e.Base, withoutURL(err))
 		return false
 	}
 	defer resp.Body.Close()
 	if to := resp.Header.Get("Location"); resp.StatusCode/100 == 3 {
-		e.Broken(check, "give clients the address that it leads to: a WebSocket follows no redirect, and others may drop the token", "it redirects to %s", strings.TrimSuffix(to, "/healthz"))
+		e.Broken(check,
+			"give clients the address that it leads to: a WebSocket follows no redirect, and others may drop the token",
+			"it redirects to %s", strings.TrimSuffix(to, "/healthz"))
 		return false
 	}
 	if err := checkHealth(resp); err != nil {
@@ -35,7 +39,8 @@ func (e *examination) reach(ctx context.Context) bool {
 	took := time.Since(began).Round(time.Millisecond)
 	if resp.TLS == nil {
 		if isPlain(e.Base) {
-			e.Warn("tls", "serve it by https: tls_cert and tls_key, or a proxy in front", "%s is not encrypted: tokens can be read on the way", e.Base)
+			e.Warn("tls", "serve it by https: tls_cert and tls_key, or a proxy in front",
+				"%s is not encrypted: tokens can be read on the way", e.Base)
 		}
 	} else {
 		checkExpiry(e.Report, "certificate", resp.TLS.PeerCertificates[0], time.Now())
@@ -44,16 +49,19 @@ func (e *examination) reach(ctx context.Context) bool {
 	return true
 }
 
-// enter looks whether the server wants work, and whether the token is taken. It reports whether to go on.
+// enter checks whether the server is ready, and whether it accepts the token. It reports whether to go on.
 func (e *examination) enter(ctx context.Context) bool {
 	if a, err := e.ask(ctx, http.MethodGet, "/readyz", ""); err != nil {
 		e.Broken("ready", "see the server's log", "%v", err)
 	} else if a.status != http.StatusOK {
 		e.Broken("ready", "see the server's log, and 'duckwire doctor' on its machine", "%v", a.refused())
 	} else if strings.Contains(string(a.body), `"degraded"`) {
-		e.Warn("ready", "see the server's log, and 'duckwire doctor' on its machine", "less works than should: %s", clipText(string(a.body)))
+		e.Warn("ready", "see the server's log, and 'duckwire doctor' on its machine", "less works than should: %s",
+			clipText(string(a.body)))
 	}
-	const check, do = "token", "give --token one that may subscribe and publish: duckwire token --user doctor --cap 'duckwire:doctor:*=subscribe,publish'"
+	const check, do = "token",
+		"give --token one that may subscribe and publish: duckwire token --user doctor --cap " +
+			"'duckwire:doctor:*=subscribe,publish'"
 	if e.Token == "" {
 		e.Skip(check, "none is given: the rest needs one (%s)", do)
 		return false

@@ -13,26 +13,27 @@ import (
 	"time"
 )
 
-// line is one line of an event stream, and when it came.
+// line is one line of an event stream, and the time when it arrived.
 type line struct {
 	text string
 	at   time.Time
 }
 
-// stream is an event stream that is read in the background.
+// stream is an event stream that a goroutine reads until close.
 type stream struct {
-	resp  *http.Response // nil until the headers are there
+	resp  *http.Response // nil until the header was received
 	lines chan line      // closed at the end
-	err   error          // why it ended; for whoever saw lines closed
+	err   error          // why it ended; may be read after lines was closed
 	stop  context.CancelFunc
 }
 
 var (
-	errHeld = errors.New("nothing came in time")
-	errOver = errors.New("the stream ended")
+	errTimeout     = errors.New("nothing came in time")
+	errStreamEnded = errors.New("the stream ended")
 )
 
-// open asks for the topic's event stream. A goroutine reads it until close. Where nothing comes in time, not even headers, it is errHeld.
+// open requests the topic's event stream and starts a goroutine that reads it until close. It returns errTimeout if the
+// header does not arrive in time.
 func (e *examination) open(ctx context.Context, query url.Values, header ...string) (*stream, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	req, err := e.request(ctx, http.MethodGet, e.events()+"?"+query.Encode(), "")
@@ -51,7 +52,7 @@ func (e *examination) open(ctx context.Context, query url.Values, header ...stri
 	case <-head:
 	case <-time.After(e.Patience):
 		s.close()
-		return nil, errHeld
+		return nil, errTimeout
 	}
 	if s.resp == nil || s.resp.StatusCode != http.StatusOK {
 		s.close()
@@ -60,14 +61,14 @@ func (e *examination) open(ctx context.Context, query url.Values, header ...stri
 	return s, nil
 }
 
-// close ends the stream, and returns when its goroutine has ended.
+// close ends the stream and waits for its goroutine.
 func (s *stream) close() {
 	s.stop()
 	for range s.lines {
 	}
 }
 
-// read makes the request and reads its answer. It closes head when the status is known.
+// read sends the request and reads the response. It closes head when the status is known.
 func (s *stream) read(ctx context.Context, client *http.Client, req *http.Request, head chan<- struct{}) {
 	defer close(s.lines)
 	resp, err := client.Do(req)
@@ -85,7 +86,7 @@ func (s *stream) read(ctx context.Context, client *http.Client, req *http.Reques
 	if s.err != nil {
 		return
 	}
-	s.err = errOver
+	s.err = errStreamEnded
 	in := bufio.NewReaderSize(resp.Body, 128<<10) // padding is one long line
 	for {
 		text, err := in.ReadString('\n')
@@ -103,7 +104,7 @@ func (s *stream) read(ctx context.Context, client *http.Client, req *http.Reques
 	}
 }
 
-// await returns the next line that match accepts, or errHeld after the given time, or why the stream ended.
+// await returns the next line that match accepts, errTimeout after the given time, or the reason why the stream ended.
 func (s *stream) await(within time.Duration, match func(string) bool) (line, error) {
 	timer := time.NewTimer(within)
 	defer timer.Stop()
@@ -117,19 +118,20 @@ func (s *stream) await(within time.Duration, match func(string) bool) (line, err
 				return l, nil
 			}
 		case <-timer.C:
-			return line{}, errHeld
+			return line{}, errTimeout
 		}
 	}
 }
 
-// isHello, isBeat and named are lines to wait for.
+// isHello accepts the first line of hello.
 func isHello(text string) bool { return text == "event: hello" }
 
+// isBeat accepts a heartbeat, which is a short comment. The padding is a comment that begins with a space.
 func isBeat(text string) bool {
 	return len(text) > 1 && len(text) < 32 && text[0] == ':' && text[1] != ' '
 }
 
-// named accepts the data line of an event.
+// named returns a function that accepts the data line of the named event.
 func named(name string) func(string) bool {
 	return func(text string) bool {
 		data, ok := strings.CutPrefix(text, "data: ")

@@ -20,7 +20,8 @@ func lookAtRedis(t *testing.T, url string) *Report {
 
 func TestRedisSettings(t *testing.T) {
 	t.Parallel()
-	good := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always", "--maxmemory", "1gb", "--maxmemory-policy", "noeviction")
+	good := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always", "--maxmemory", "1gb",
+		"--maxmemory-policy", "noeviction")
 	r := lookAtRedis(t, good.URL())
 	holds(t, r, "redis", Fine, "version 7")
 	if r.Level() != Fine {
@@ -60,7 +61,8 @@ func TestRedisRights(t *testing.T) {
 	server := redistest.Start(t, "--appendonly", "yes")
 	at := "@127.0.0.1:" + server.Port
 	for user, rules := range map[string]string{
-		"duckwire": "~dw:* &dw:* +@all -@admin -@dangerous +info", "deaf": "~dw:* resetchannels +@all", "foreign": "~other:* &* +@all", "reader": "~dw:* &dw:* +@read +info +time +@connection +@pubsub",
+		"duckwire": "~dw:* &dw:* +@all -@admin -@dangerous +info", "deaf": "~dw:* resetchannels +@all",
+		"foreign": "~other:* &* +@all", "reader": "~dw:* &dw:* +@read +info +time +@connection +@pubsub",
 	} {
 		server.Command(append([]string{"ACL", "SETUSER", user, "on", ">guess-1234"}, strings.Fields(rules)...)...)
 	}
@@ -80,7 +82,7 @@ func TestRedisRights(t *testing.T) {
 	holds(t, lookAtRedis(t, "http://:guess-1234"+at), "redis", Broken, "scheme")
 }
 
-// A server that takes the connection and says nothing is given up.
+// A server that accepts the connection and does not answer leads to a timeout.
 func TestRedisThatIsDeaf(t *testing.T) {
 	t.Parallel()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")

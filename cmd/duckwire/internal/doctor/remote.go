@@ -8,28 +8,28 @@ import (
 	"time"
 )
 
-// Remote is a server that runs, as its clients see it.
+// Remote examines a running server as its clients reach it.
 type Remote struct {
 	Base  string        // "https://stream.example.com", without a slash at the end
-	Token string        // of somebody who may subscribe to the topic and publish on it; "": only what needs no token is examined
-	Topic string        // "": one of the doctor's own
-	Idle  time.Duration // how long to wait for a proxy that cuts what is silent; 0: not at all
+	Token string        // must allow to subscribe to and publish on the topic; "": only check what needs no token
+	Topic string        // "": a new one
+	Idle  time.Duration // how long to test for proxies that close idle connections; 0: not at all
 
 	Transport http.RoundTripper // nil: http.DefaultTransport's settings, with connections of its own
-	Patience  time.Duration     // for what should be there at once; 0: 3 s
+	Patience  time.Duration     // timeout for what should arrive immediately; 0: 3 s
 }
 
-// patience is how long a client waits for hello before it tries another transport (protocol/sse.md).
+// patience is the time for which clients wait for hello before they try another transport (protocol/sse.md).
 const patience = 3 * time.Second
 
-// examination is one examination of a Remote.
+// examination is a run of Remote.Examine.
 type examination struct {
 	*Remote
 	*Report
 	client *http.Client // follows no redirect
 }
 
-// Examine looks at everything. A server that cannot be reached, or that takes no token, ends it.
+// Examine runs all checks. It stops if the server cannot be reached or does not accept the token.
 func (o *Remote) Examine(ctx context.Context, r *Report) {
 	e := newExamination(o, r)
 	defer e.client.CloseIdleConnections()
@@ -61,7 +61,6 @@ func newExamination(o *Remote, r *Report) *examination {
 	if own.Transport == nil {
 		own.Transport = http.DefaultTransport.(*http.Transport).Clone()
 	}
-	return &examination{&own, r, &http.Client{
-		Transport: own.Transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
+	noRedirects := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &examination{&own, r, &http.Client{Transport: own.Transport, CheckRedirect: noRedirects}}
 }

@@ -17,7 +17,7 @@ import (
 
 var allCaps = map[string][]string{"*": {"*"}}
 
-// examine examines the server behind a proxy, as somebody who may do everything.
+// examine examines the server behind a proxy with a token that allows everything.
 func examine(t *testing.T, proxy func(http.Handler) http.Handler) *Report {
 	t.Helper()
 	r := &Report{}
@@ -25,8 +25,9 @@ func examine(t *testing.T, proxy func(http.Handler) http.Handler) *Report {
 	return r
 }
 
-// only makes some of the checks of a server behind a proxy.
-func only(t *testing.T, patience time.Duration, proxy func(http.Handler) http.Handler, checks ...func(e *examination)) *Report {
+// only runs some of the checks on a server behind a proxy.
+func only(t *testing.T, patience time.Duration, proxy func(http.Handler) http.Handler,
+	checks ...func(e *examination)) *Report {
 	t.Helper()
 	r := &Report{}
 	e := newExamination(&Remote{Base: startServer(t, proxy), Token: token(t, allCaps), Patience: patience}, r)
@@ -37,13 +38,14 @@ func only(t *testing.T, patience time.Duration, proxy func(http.Handler) http.Ha
 	return r
 }
 
-// The checks by themselves.
+// The checks as functions.
 func streams(e *examination) { e.eventStream(context.Background()) }
 func polls(e *examination)   { e.longPoll(context.Background()) }
 func resumes(e *examination) { e.resume(context.Background()) }
 func sockets(e *examination) { e.webSocket(context.Background()) }
 
-// hurry is for what does not come at all. What does come has as long, also on a machine that is busy.
+// hurry is the timeout in tests in which nothing arrives. It must be long enough for what does arrive on a busy
+// machine.
 const hurry = 2 * time.Second
 
 func TestNothingInBetween(t *testing.T) {
@@ -58,7 +60,7 @@ func TestNothingInBetween(t *testing.T) {
 	holds(t, r, "idle", Skipped, "--deep")
 }
 
-// TestHTTP2 has everything go over TLS and HTTP/2, but for WebSockets, which have connections of their own.
+// TestHTTP2 uses TLS and HTTP/2 for everything but WebSockets, which need their own connections.
 func TestHTTP2(t *testing.T) {
 	t.Parallel()
 	srv := startBare(t, func(s *httptest.Server) {
@@ -66,7 +68,8 @@ func TestHTTP2(t *testing.T) {
 		s.StartTLS()
 	})
 	r := &Report{}
-	(&Remote{Base: srv.URL, Token: token(t, allCaps), Patience: hubtest.Hung, Transport: srv.Client().Transport}).Examine(t.Context(), r)
+	(&Remote{Base: srv.URL, Token: token(t, allCaps), Patience: hubtest.Hung,
+		Transport: srv.Client().Transport}).Examine(t.Context(), r)
 	if r.Level() != Fine {
 		t.Error(text(t, r))
 	}
@@ -75,29 +78,29 @@ func TestHTTP2(t *testing.T) {
 	holds(t, r, "websocket", Fine, "it opens")
 }
 
-// holding is a proxy that passes an answer on when it has this many bytes, or its end, and knows no WebSockets.
+// holding is a proxy that buffers a response until it has this many bytes or ends, and does not support WebSockets.
 func holding(most int) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			r.Header.Del("Upgrade")
-			h := &heldWriter{ResponseWriter: w, most: most}
+			h := &bufferedWriter{ResponseWriter: w, most: most}
 			next.ServeHTTP(h, r)
 			h.release()
 		})
 	}
 }
 
-// heldWriter holds back what is written. It has no Unwrap: nobody gets at the connection past it.
-type heldWriter struct {
+// bufferedWriter buffers what is written. It has no Unwrap, so that nothing can bypass it.
+type bufferedWriter struct {
 	http.ResponseWriter
 	most, status int
 	held         []byte
 	free         bool
 }
 
-func (h *heldWriter) WriteHeader(status int) { h.status = status }
+func (h *bufferedWriter) WriteHeader(status int) { h.status = status }
 
-func (h *heldWriter) Write(p []byte) (int, error) {
+func (h *bufferedWriter) Write(p []byte) (int, error) {
 	h.held = append(h.held, p...)
 	if h.free || len(h.held) >= h.most {
 		h.release()
@@ -105,7 +108,7 @@ func (h *heldWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (h *heldWriter) release() {
+func (h *bufferedWriter) release() {
 	if !h.free && h.status != 0 {
 		h.ResponseWriter.WriteHeader(h.status)
 	}
@@ -116,10 +119,10 @@ func (h *heldWriter) release() {
 }
 
 // FlushError implements what http.ResponseController looks for, and flushes nothing.
-func (h *heldWriter) FlushError() error { return nil }
+func (h *bufferedWriter) FlushError() error { return nil }
 
 // SetWriteDeadline implements what http.ResponseController looks for.
-func (h *heldWriter) SetWriteDeadline(time.Time) error { return nil }
+func (h *bufferedWriter) SetWriteDeadline(time.Time) error { return nil }
 
 func TestProxyThatHoldsBackToTheEnd(t *testing.T) {
 	t.Parallel()
@@ -136,13 +139,13 @@ func TestProxyThatHoldsBackUntilItIsFull(t *testing.T) {
 	holds(t, only(t, 0, holding(16<<10), streams), "event stream", Warning, "until a buffer is full")
 }
 
-// TestProxyThatHoldsLater passes the first block on, and nothing after.
+// TestProxyThatHoldsLater has a proxy that passes on the first block, and nothing after.
 func TestProxyThatHoldsLater(t *testing.T) {
 	t.Parallel()
 	r := only(t, 0, func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if strings.Contains(r.Header.Get("Accept"), "event-stream") {
-				w = &firstWriter{heldWriter{ResponseWriter: w, most: 1 << 30}}
+				w = &firstWriter{bufferedWriter{ResponseWriter: w, most: 1 << 30}}
 			}
 			next.ServeHTTP(w, r)
 		})
@@ -150,8 +153,8 @@ func TestProxyThatHoldsLater(t *testing.T) {
 	holds(t, r, "event stream", Broken, "later events are held back")
 }
 
-// firstWriter passes the first write on.
-type firstWriter struct{ heldWriter }
+// firstWriter passes on the first write only.
+type firstWriter struct{ bufferedWriter }
 
 func (f *firstWriter) Write(p []byte) (int, error) {
 	if !f.free {
@@ -191,7 +194,7 @@ func TestProxyThatTakesTheTokenAway(t *testing.T) {
 	holds(t, examine(t, changed(func(r *http.Request) { r.Header.Del("Authorization") })), "token", Broken, "401")
 }
 
-// TestProxyThatForgetsPositions stands for two servers that do not know of each other.
+// TestProxyThatForgetsPositions simulates two servers without shared state.
 func TestProxyThatForgetsPositions(t *testing.T) {
 	t.Parallel()
 	r := only(t, hurry, changed(func(r *http.Request) {
@@ -202,7 +205,7 @@ func TestProxyThatForgetsPositions(t *testing.T) {
 	holds(t, r, "resume", Broken, "another server answers")
 }
 
-// TestProxyThatRefusesToWait answers a question that waits at once.
+// TestProxyThatRefusesToWait has a proxy that answers a long-poll immediately.
 func TestProxyThatRefusesToWait(t *testing.T) {
 	t.Parallel()
 	r := only(t, 0, changed(func(r *http.Request) {
@@ -219,7 +222,7 @@ func TestProxyThatCompresses(t *testing.T) {
 	r := only(t, 0, func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if strings.Contains(r.Header.Get("Accept"), "event-stream") && r.Header.Get("Accept-Encoding") == "gzip" {
-				w = &gzipWriter{heldWriter{ResponseWriter: w}, gzip.NewWriter(w)}
+				w = &gzipWriter{bufferedWriter{ResponseWriter: w}, gzip.NewWriter(w)}
 			}
 			next.ServeHTTP(w, r)
 		})
@@ -229,7 +232,7 @@ func TestProxyThatCompresses(t *testing.T) {
 }
 
 type gzipWriter struct {
-	heldWriter
+	bufferedWriter
 	zip *gzip.Writer
 }
 
@@ -253,7 +256,7 @@ func (g *gzipWriter) FlushError() error {
 	return http.NewResponseController(g.ResponseWriter).Flush()
 }
 
-// TestCutWhenSilent has a proxy cut an event stream on which nothing comes.
+// TestCutWhenSilent has a proxy that closes an idle event stream.
 func TestCutWhenSilent(t *testing.T) {
 	t.Parallel()
 	cut := func(next http.Handler) http.Handler {
@@ -262,7 +265,8 @@ func TestCutWhenSilent(t *testing.T) {
 				go func(after <-chan time.Time) {
 					select {
 					case <-after:
-						_ = http.NewResponseController(w).SetReadDeadline(time.Now()) // net/http then cancels the request
+						// net/http then cancels the request
+						_ = http.NewResponseController(w).SetReadDeadline(time.Now())
 					case <-r.Context().Done():
 					}
 				}(time.After(200 * time.Millisecond))
@@ -294,7 +298,8 @@ func TestServersThatAreNone(t *testing.T) {
 	holds(t, there(gone(t), ""), "server", Broken, "no answer") // refused, or reset
 	holds(t, there(serve(t, 200, "<html>Welcome to nginx!"), ""), "server", Broken, "not that of a Duckwire server")
 	holds(t, there(serve(t, 502, "<html>Bad Gateway"), ""), "server", Broken, "502")
-	redirect := serveFunc(t, http.RedirectHandler("https://stream.example.com/healthz", http.StatusMovedPermanently).ServeHTTP)
+	redirect := serveFunc(t, http.RedirectHandler("https://stream.example.com/healthz",
+		http.StatusMovedPermanently).ServeHTTP)
 	holds(t, there(redirect, ""), "server", Broken, "redirects to https://stream.example.com")
 	secure := httptest.NewUnstartedServer(http.NotFoundHandler())
 	secure.Config.ErrorLog = log.New(io.Discard, "", 0)
@@ -323,7 +328,8 @@ func TestReportForPrograms(t *testing.T) {
 	if err := r.WriteJSON(&b); err != nil {
 		t.Fatal(err)
 	}
-	for _, part := range []string{`"level": "warning",`, `"found": "n is 1"`, `"do": "do <this>"`, strconv.Quote("skipped")} {
+	for _, part := range []string{`"level": "warning",`, `"found": "n is 1"`, `"do": "do <this>"`,
+		strconv.Quote("skipped")} {
 		if !strings.Contains(b.String(), part) {
 			t.Errorf("no %s in %s", part, b.String())
 		}

@@ -1,5 +1,6 @@
-// Package doctor looks for what is wrong with an installation, and says what to do about it: Local examines the machine and the configuration
-// that a server would start with, Remote a server that runs, through whatever proxies are in front of it. One check, one file.
+// Package doctor diagnoses an installation and advises what to do. Local examines the machine and the configuration
+// with which a server would start, Remote a running server, including the proxies in front of it. Each check has its
+// own file.
 package doctor
 
 import (
@@ -9,10 +10,10 @@ import (
 	"strings"
 )
 
-// Level is how bad a finding is.
+// Level is the severity of a finding.
 type Level int
 
-// From what needs nothing to what does not work. Skipped is what could not be looked at, and why: it is not counted as bad.
+// The levels. Skipped is for what could not be checked. It does not affect Report.Level.
 const (
 	Fine Level = iota
 	Skipped
@@ -27,20 +28,20 @@ func (l Level) String() string { return levelNames[l] }
 // MarshalJSON writes the level's name.
 func (l Level) MarshalJSON() ([]byte, error) { return json.Marshal(l.String()) }
 
-// Finding is what one look has found.
+// Finding is the result of a check.
 type Finding struct {
 	Check string `json:"check"`
 	Level Level  `json:"level"`
 	Found string `json:"found"`
-	Do    string `json:"do,omitempty"` // what to do about it; "" where it is fine
+	Do    string `json:"do,omitempty"` // advice; "" if it is fine
 }
 
-// Report is what was found, in the order of looking. It is not safe for concurrent use.
+// Report is a list of findings, in the order of the checks. It is not safe for concurrent use.
 type Report struct {
 	Findings []Finding `json:"findings"`
 }
 
-// Level is that of the worst finding.
+// Level returns the level of the worst finding.
 func (r *Report) Level() Level {
 	worst := Fine
 	for _, f := range r.Findings {
@@ -51,16 +52,16 @@ func (r *Report) Level() Level {
 	return worst
 }
 
-// Fine notes that something is as it should be.
+// Fine records that a check passed.
 func (r *Report) Fine(check, format string, args ...any) { r.add(check, Fine, "", format, args) }
 
-// Skip notes what was not looked at, and why.
+// Skip records what was not checked, and why.
 func (r *Report) Skip(check, format string, args ...any) { r.add(check, Skipped, "", format, args) }
 
-// Warn notes what works, and not well, or not for long.
+// Warn records what works, but badly or not for long.
 func (r *Report) Warn(check, do, format string, args ...any) { r.add(check, Warning, do, format, args) }
 
-// Broken notes what does not work.
+// Broken records what does not work.
 func (r *Report) Broken(check, do, format string, args ...any) {
 	r.add(check, Broken, do, format, args)
 }
@@ -69,10 +70,10 @@ func (r *Report) add(check string, level Level, do, format string, args []any) {
 	r.Findings = append(r.Findings, Finding{Check: check, Level: level, Found: fmt.Sprintf(format, args...), Do: do})
 }
 
-// marks stand at the beginning of a line for people.
+// marks begin a finding's line in the text form, by level.
 var marks = [...]string{"ok  ", "-   ", "WARN", "BAD "}
 
-// WriteText writes one line a finding, what to do below it, and a summary.
+// WriteText writes a line for each finding, the advice below it, and a summary.
 func (r *Report) WriteText(w io.Writer) error {
 	var b strings.Builder
 	count := [len(levelNames)]int{}
@@ -83,7 +84,8 @@ func (r *Report) WriteText(w io.Writer) error {
 			fmt.Fprintf(&b, "%22s→ %s\n", "", indent(f.Do))
 		}
 	}
-	fmt.Fprintf(&b, "\n%d fine, %d warnings, %d broken, %d skipped\n", count[Fine], count[Warning], count[Broken], count[Skipped])
+	fmt.Fprintf(&b, "\n%d fine, %d warnings, %d broken, %d skipped\n", count[Fine], count[Warning], count[Broken],
+		count[Skipped])
 	_, err := io.WriteString(w, b.String())
 	return err
 }

@@ -5,7 +5,7 @@ import (
 	"net/url"
 )
 
-// resume looks whether Last-Event-ID reaches the server: with it, a browser's EventSource goes on where it was.
+// resume checks whether the header Last-Event-ID, with which a browser's EventSource resumes, reaches the server.
 func (e *examination) resume(ctx context.Context) {
 	const check = "resume"
 	const first, missed = "doctor_first", "doctor_missed"
@@ -18,18 +18,20 @@ func (e *examination) resume(ctx context.Context) {
 		return
 	}
 	if !e.missed(ctx, missed, url.Values{"after": {at}}) {
-		e.Broken(check, "run one server, or send all requests to the same one", "what was missed does not come (?after=): another server answers than the one that was told")
+		e.Broken(check, "run one server, or send all requests to the same one",
+			"what was missed does not come (?after=): another server answers than the one that was told")
 		return
 	}
 	if !e.missed(ctx, missed, url.Values{}, "Last-Event-ID", at) {
-		e.Broken(check, "have the proxy pass the header Last-Event-ID; until then clients must give the position as ?after=",
+		e.Broken(check,
+			"have the proxy pass the header Last-Event-ID; until then clients must give the position as ?after=",
 			"the header Last-Event-ID does not reach the server: who comes back loses what was missed")
 		return
 	}
 	e.Fine(check, "what was missed comes, by Last-Event-ID and by ?after=")
 }
 
-// missed reports whether an event comes to somebody who resumes.
+// missed reports whether a client that resumes receives the named event.
 func (e *examination) missed(ctx context.Context, name string, query url.Values, header ...string) bool {
 	s, err := e.open(ctx, query, header...)
 	if err != nil {

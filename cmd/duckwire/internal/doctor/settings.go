@@ -7,23 +7,24 @@ import (
 	"strings"
 )
 
-// checkFile looks at who may read the configuration's secrets.
+// checkFile checks whether other users may read the configuration's secrets.
 func (l *Local) checkFile(r *Report) {
 	if !l.SecretsInFile {
 		return
 	}
 	info, err := os.Stat(l.ConfigFile)
 	if err != nil {
-		return // it was read a moment ago, and that would have failed
+		return // unlikely: the configuration was just read
 	}
 	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		r.Warn("secrets", "chmod 600 "+l.ConfigFile+", or give secrets by the environment", "%s holds secrets, and others than its owner may read it (mode %03o)", l.ConfigFile, mode)
+		r.Warn("secrets", "chmod 600 "+l.ConfigFile+", or give secrets by the environment",
+			"%s holds secrets, and others than its owner may read it (mode %03o)", l.ConfigFile, mode)
 		return
 	}
 	r.Fine("secrets", "only its owner may read %s", l.ConfigFile)
 }
 
-// checkOrigins looks for origins that let in more than was meant.
+// checkOrigins checks for allowed origins that are too broad or not encrypted.
 func (l *Local) checkOrigins(r *Report) {
 	const check = "origins"
 	if len(l.AllowedOrigins) == 0 {
@@ -36,10 +37,12 @@ func (l *Local) checkOrigins(r *Report) {
 		switch {
 		case o == "*":
 			bad = true
-			r.Warn(check, "name your application's origins in allowed_origins", "* lets pages of every site connect, with any token that they have got hold of")
+			r.Warn(check, "name your application's origins in allowed_origins",
+				"* lets pages of every site connect, with any token that they have got hold of")
 		case err == nil && u.Scheme == "http" && !isLoopback(u.Hostname()):
 			bad = true
-			r.Warn(check, "serve that application by https, and allow that origin", "%s is not encrypted: whoever is on the way can be that page", o)
+			r.Warn(check, "serve that application by https, and allow that origin",
+				"%s is not encrypted: whoever is on the way can be that page", o)
 		}
 	}
 	if !bad {
@@ -47,19 +50,22 @@ func (l *Local) checkOrigins(r *Report) {
 	}
 }
 
-// checkDev looks for a development server that others can reach: its token may do everything.
+// checkDev checks for a development server that other machines can reach, whose token allows everything, and for a
+// server without TLS.
 func (l *Local) checkDev(r *Report) {
 	host, _, _ := net.SplitHostPort(l.Addr)
 	switch {
 	case l.Dev && !isLoopback(host):
-		r.Warn("dev", "set jwt_secret, jwt_public_key, jwks_url or api_keys in place of dev, or listen on 127.0.0.1", "dev is set, and the server listens on %s, which other machines can reach", l.Addr)
+		r.Warn("dev", "set jwt_secret, jwt_public_key, jwks_url or api_keys in place of dev, or listen on 127.0.0.1",
+			"dev is set, and the server listens on %s, which other machines can reach", l.Addr)
 	case !isLoopback(host) && l.TLSCert == "":
 		r.Warn("tls", "set tls_cert and tls_key, or listen on 127.0.0.1 behind a proxy that has a certificate",
-			"the server listens on %s without TLS: tokens can be read on the way, unless a proxy is the only one that can reach it", l.Addr)
+			"the server listens on %s without TLS: tokens can be read on the way, unless a proxy is the only one "+
+				"that can reach it", l.Addr)
 	}
 }
 
-// isLoopback reports whether a host is this machine alone. "" is every interface.
+// isLoopback reports whether only this machine can reach host. "" stands for all interfaces.
 func isLoopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()

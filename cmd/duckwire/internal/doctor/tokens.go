@@ -2,10 +2,11 @@ package doctor
 
 import "strings"
 
-// checkTokens looks for what would let in tokens that nobody meant for this server.
+// checkTokens checks for settings with which the server would accept forged tokens, or tokens for other programs.
 func (l *Local) checkTokens(r *Report) {
 	if l.JWTSecret != "" && isGuessable(l.JWTSecret) {
-		r.Warn("secrets", "make one with: openssl rand -base64 32", "jwt_secret is long enough, but looks as if one could guess it")
+		r.Warn("secrets", "make one with: openssl rand -base64 32",
+			"jwt_secret is long enough, but looks as if one could guess it")
 	}
 	if l.JWKSURL != "" && l.Audience == "" {
 		r.Warn("audience", "set jwt_audience to what your issuer writes into aud for Duckwire, and jwt_issuer",
@@ -13,7 +14,8 @@ func (l *Local) checkTokens(r *Report) {
 	}
 }
 
-// isGuessable reports whether a secret repeats itself, or has few different characters. 32 random bytes in base64 have about 30, in hex 16.
+// isGuessable reports whether a secret is periodic or has fewer than 10 different characters. 32 random bytes have
+// about 30 in base64, and up to 16 in hex.
 func isGuessable(secret string) bool {
 	seen := map[byte]bool{}
 	for i := range len(secret) {

@@ -15,7 +15,7 @@ import (
 	"github.com/duckwire/duckwire/hub/provider/openai"
 )
 
-// checkUpstream asks for the models, and with Deep for one token.
+// checkUpstream requests the upstream's models and, with Deep, a completion of one token.
 func (l *Local) checkUpstream(ctx context.Context, r *Report, client *http.Client) {
 	const check = "upstream"
 	if l.Upstream.BaseURL == "" {
@@ -28,16 +28,20 @@ func (l *Local) checkUpstream(ctx context.Context, r *Report, client *http.Clien
 	models, err := fetchModels(ctx, client, l.Upstream.BaseURL, l.Upstream.Key)
 	var refused *refusedError
 	switch {
-	case errors.As(err, &refused) && (refused.status == http.StatusUnauthorized || refused.status == http.StatusForbidden):
+	case errors.As(err, &refused) &&
+		(refused.status == http.StatusUnauthorized || refused.status == http.StatusForbidden):
 		r.Broken(check, "set upstream_key to a key that it takes", "it refuses the key: %v", err)
 		return
 	case errors.As(err, &refused) && refused.status == http.StatusNotFound:
-		r.Warn(check, "see whether upstream_url is right: it ends in /v1; without a list, clients must know its models", "it has no list of models: %v", err)
+		r.Warn(check, "see whether upstream_url is right: it ends in /v1; without a list, clients must know its models",
+			"it has no list of models: %v", err)
 	case err != nil:
-		r.Broken(check, "start it, or see whether upstream_url is right, and reachable from here", "%v", withoutURL(err))
+		r.Broken(check, "start it, or see whether upstream_url is right, and reachable from here", "%v",
+			withoutURL(err))
 		return
 	case l.Upstream.Model != "" && !slices.Contains(models, l.Upstream.Model):
-		r.Broken(check, "set upstream_model to one of its models: "+clipList(models), "it has no model %q", l.Upstream.Model)
+		r.Broken(check, "set upstream_model to one of its models: "+clipList(models), "it has no model %q",
+			l.Upstream.Model)
 	case len(models) == 0:
 		r.Broken(check, "load a model there", "it has no models")
 	default:
@@ -46,7 +50,8 @@ func (l *Local) checkUpstream(ctx context.Context, r *Report, client *http.Clien
 	l.tryCompletion(ctx, r, check, models)
 }
 
-// fetchModels asks an upstream for its models, as it is now: the provider's own list would hide a failure behind the configured model.
+// fetchModels requests the upstream's models directly. The provider's list would hide a failure, because it contains
+// the configured model.
 func fetchModels(ctx context.Context, client *http.Client, base, key string) ([]string, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/models", nil)
 	if err != nil {
@@ -78,7 +83,7 @@ func fetchModels(ctx context.Context, client *http.Client, base, key string) ([]
 	return models, nil
 }
 
-// tryCompletion asks for one token, by the way that all completions take.
+// tryCompletion requests a completion of one token through the provider, as the server does.
 func (l *Local) tryCompletion(ctx context.Context, r *Report, check string, models []string) {
 	if !l.Deep {
 		r.Skip(check, "no completion was asked for (--deep does)")
@@ -106,12 +111,14 @@ func (l *Local) tryCompletion(ctx context.Context, r *Report, check string, mode
 func tinyChat(model string) *hub.CompletionRequest {
 	name, _ := json.Marshal(model)
 	return &hub.CompletionRequest{
-		Kind: hub.ChatCompletion, Model: model, MaxTokens: 1, Messages: []hub.Message{{Role: "user", Content: "Say yes."}},
-		Body: map[string]json.RawMessage{"model": name, "max_tokens": json.RawMessage("1"), "stream": json.RawMessage("true"), "messages": json.RawMessage(`[{"role":"user","content":"Say yes."}]`)},
+		Kind: hub.ChatCompletion, Model: model, MaxTokens: 1,
+		Messages: []hub.Message{{Role: "user", Content: "Say yes."}},
+		Body: map[string]json.RawMessage{"model": name, "max_tokens": json.RawMessage("1"),
+			"stream": json.RawMessage("true"), "messages": json.RawMessage(`[{"role":"user","content":"Say yes."}]`)},
 	}
 }
 
-// firstText is a hub.CompletionWriter that notes when the answer began.
+// firstText is a hub.CompletionWriter that records when the text began.
 type firstText struct{ at time.Time }
 
 func (f *firstText) note() {
@@ -121,7 +128,7 @@ func (f *firstText) note() {
 }
 
 func (f *firstText) after(began time.Time) time.Duration {
-	f.note() // an answer without text
+	f.note() // in case of an answer without text
 	return f.at.Sub(began)
 }
 
@@ -131,7 +138,7 @@ func (f *firstText) Finish(string, json.RawMessage, bool)    {}
 func (f *firstText) Text(string) error                       { f.note(); return nil }
 func (f *firstText) Chunk(_ json.RawMessage, _ string) error { f.note(); return nil }
 
-// refusedError is an answer that is none.
+// refusedError is a response with an error status.
 type refusedError struct {
 	status int
 	body   string
@@ -141,7 +148,7 @@ func (e *refusedError) Error() string {
 	return strings.TrimSpace(fmt.Sprintf("%d %s %s", e.status, http.StatusText(e.status), clipText(e.body)))
 }
 
-// clipText makes one line, not too long, of what another server says.
+// clipText reduces another server's text to one line of limited length.
 func clipText(text string) string {
 	text = strings.Join(strings.Fields(text), " ")
 	if len(text) > 200 {

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/cmd/duckwire/internal/client"
-	"github.com/duckwire/duckwire/hub/provider/openai/eventstream"
+	"github.com/duckwire/duckwire/hub/eventstream"
 )
 
 // connection is one request of a follower.

@@ -10,7 +10,7 @@ import (
 	"net/url"
 
 	"github.com/duckwire/duckwire/cmd/duckwire/internal/client"
-	"github.com/duckwire/duckwire/hub/provider/openai/eventstream"
+	"github.com/duckwire/duckwire/hub/eventstream"
 )
 
 // MaxBlock is the longest block that a client takes: well above the largest event or piece of text that a server sends

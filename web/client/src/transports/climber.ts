@@ -6,39 +6,39 @@ import { Lifetimes } from './lifetimes.js'
 import { refusedCode, sseTransport } from './sse.js'
 import { Way } from './way.js'
 
-/** ClimberOptions are what a {@link climber} needs. */
+/** ClimberOptions are options of a {@link climber}. */
 export interface ClimberOptions {
   ladder: Ladder
   tokens: Tokens
   /** The rungs to use, the best one first. */
   rungs: readonly Rung[]
-  /** The class of WebSockets. */
+  /** The WebSocket class; undefined: not available. */
   webSocket: TransportClass | undefined
-  /** For how long to wait for a rung's first sign of life, in ms. */
+  /** How long to wait for a rung's first response, in ms. */
   patience?: Partial<Record<Rung, number>>
-  /** What to do when a connection is open. */
+  /** Called when a connection is open. */
   onRung: (rung: Rung) => void
 }
 
 const patience: Record<Rung, number> = { websocket: 4000, sse: 3000, padded: 3000, longpoll: 10_000 }
-export const padding = 32_768 // bytes: more than what proxies were seen to hold back
+export const padding = 32_768 // bytes; more than any tested proxy buffers
 
-/** Climber is the transport of a Socket that goes by a ladder, and what looks for better rungs. */
+/** Climber has a Socket's transport class, which chooses rungs by a ladder, and functions to change the rung. */
 export interface Climber {
   transport: TransportClass
-  /** look reports whether a rung works, by a connection of its own. */
+  /** look checks with a separate connection whether a rung works. */
   look: (rung: Rung) => Promise<boolean>
-  /** use changes the rungs to use. The connection is left if its rung is not among them. */
+  /** use sets the rungs to use. It ends the connection if its rung is not among them. */
   use: (rungs: readonly Rung[]) => void
-  /** cut ends the connection as if the network had. */
+  /** cut ends the connection as a network failure would. */
   cut: () => void
-  /** choose closes the open connection if there is a better rung for it now, so that the Socket comes back on that. */
+  /** choose ends the connection if a better rung is available, so that the Socket reconnects on that. */
   choose: () => void
 }
 
 /**
- * climber makes a transport class for one Socket. Each of its connections asks for a token, and then tries one rung after the other until one opens.
- * Those above it that did not open are bad from then on.
+ * climber creates a transport class for one Socket. Each connection gets a token, and then tries the rungs in order
+ * until one opens. The better rungs that did not open are then marked as bad.
  */
 export function climber(options: ClimberOptions): Climber {
   const { ladder, tokens } = options
@@ -66,7 +66,7 @@ export function climber(options: ClimberOptions): Climber {
     })
   }
 
-  /** begin opens a connection on one rung. */
+  /** begin starts a connection on one rung. */
   function begin(rung: Rung, url: string, protocols: string[] | undefined): Transport {
     switch (rung) {
       case 'websocket':
@@ -102,7 +102,7 @@ export function climber(options: ClimberOptions): Climber {
       endpoint = url
       this.#url = url
       this.#given = protocols === undefined ? undefined : [protocols].flat()
-      // eslint-disable-next-line @typescript-eslint/no-this-alias -- of all connections, the one that is open or opening
+      // eslint-disable-next-line @typescript-eslint/no-this-alias -- the open or opening connection
       current = this
       setTimeout(() => void this.#climb())
     }
@@ -125,14 +125,16 @@ export function climber(options: ClimberOptions): Climber {
       this.#end({ code: code ?? 1005, reason: reason ?? '', wasClean: true })
     }
 
-    /** leave ends the connection if it is on a rung that has turned out to be bad: the Socket comes back on another. */
+    /**
+     * leave ends the connection if it is on the given rung and another one is better: the Socket reconnects on that.
+     */
     leave(rung: Rung, why: string): void {
       if (this.#rung !== rung || this.readyState !== open || ladder.best(usable) === rung) return
       this.#detach()
       this.#end({ code: 1006, reason: why, wasClean: false })
     }
 
-    /** reconsider ends the connection if its rung is not one of those to use. */
+    /** reconsider ends the connection unless it is open on a rung that may be used. */
     reconsider(): void {
       if (this.readyState === open && this.#rung && usable.includes(this.#rung)) return
       this.cut()
@@ -143,7 +145,7 @@ export function climber(options: ClimberOptions): Climber {
       this.#end({ code: 1006, reason: 'cut', wasClean: false })
     }
 
-    /** climbTo ends the connection if a better rung works now. */
+    /** climbTo ends the connection if the given rung is better. */
     climbTo(rung: Rung): void {
       if (this.#rung && usable.indexOf(rung) < usable.indexOf(this.#rung)) this.leave(this.#rung, `${rung} works`)
     }
@@ -166,13 +168,13 @@ export function climber(options: ClimberOptions): Climber {
         }
         this.#end({ code: 1006, reason: suspects.map((s) => s.join(': ')).join('; ') }, new Error('no way leads to the server'))
       } catch (error) {
-        this.#end({ code: 1006, reason: String(error) }, error) // the application has no token
+        this.#end({ code: 1006, reason: String(error) }, error) // the application's token function failed
       }
     }
 
     /**
-     * accuse takes that rungs did not open, and one below them did. They may only have come too early, while the server was away: those that failed at
-     * once are looked at again, now that the server is there.
+     * accuse marks rungs as bad that did not open although a lower one did. The server may just have been unreachable
+     * when they were tried: those that failed without a timeout are checked again, now that the server is reachable.
      */
     async #accuse(suspects: [Rung, string][]): Promise<void> {
       for (const [rung, why] of suspects) ladder.fail(rung, why)
@@ -187,7 +189,7 @@ export function climber(options: ClimberOptions): Climber {
       this.#end(fault, new Error(fault.reason))
     }
 
-    /** try opens a connection on one rung. It returns how that failed, or nothing when it is open. */
+    /** try opens a connection on one rung. It returns undefined if it is open, otherwise how it failed. */
     async #try(rung: Rung, protocols: string[] | undefined): Promise<Closed | undefined> {
       const inner = begin(rung, this.#url, protocols)
       this.#inner = inner
@@ -196,7 +198,7 @@ export function climber(options: ClimberOptions): Climber {
       const fault = await opened(inner, wait[rung])
       if (this.#inner !== inner) {
         if (!fault) discard(inner)
-        return undefined // closed meanwhile
+        return undefined // the transport was closed meanwhile
       }
       if (fault) {
         discard(inner)
@@ -214,7 +216,7 @@ export function climber(options: ClimberOptions): Climber {
       return undefined
     }
 
-    /** examine asks a WebSocket for a sign of life: there are proxies that let it open, and swallow what it carries. */
+    /** examine sends a heartbeat on a WebSocket: some proxies let it open but discard its messages. */
     #examine(inner: Transport): void {
       const silent = setTimeout(() => {
         ladder.fail('websocket', 'it opens, and carries nothing')
@@ -237,12 +239,12 @@ export function climber(options: ClimberOptions): Climber {
     }
     #stop = (): void => {}
 
-    /** lost takes that the connection was closed by the other side, or by something between. */
+    /** lost is called when the connection was closed by the server or a proxy. */
     #lost(event: Closed): void {
       this.#stop()
       if (this.#rung === 'websocket' && event.code === 1006) {
         lifetimes.died(performance.now() - this.#opened)
-        // Where WebSockets do not live long, event streams can end before they are ended, and keep their session.
+        // If WebSockets are cut early, event streams are better: they can end in time and keep their session.
         if (lifetimes.limit < longEnough) ladder.fail('websocket', `it lives for ${Math.round(lifetimes.limit / 800)} s only`)
       }
       if (event.code === refusedCode) tokens.refused()
@@ -274,7 +276,7 @@ export function climber(options: ClimberOptions): Climber {
     return good
   }
 
-  /** lookAtWay follows an event stream until it is known whether it comes through as it is sent. */
+  /** lookAtWay reads an event stream until it is known whether it arrives as it is sent. */
   async function lookAtWay(rung: 'sse' | 'padded', protocols: string[] | undefined): Promise<boolean> {
     let judge: (good: boolean) => void = () => {}
     const verdict = new Promise<boolean>((resolve) => {
@@ -305,10 +307,10 @@ export function climber(options: ClimberOptions): Climber {
 
 const longEnough = 60_000 // ms
 const late = 'it did not open in time'
-const ours = '[null,"duckwire","phoenix",' // the reply's beginning
+const ours = '[null,"duckwire","phoenix",' // the beginning of the reply
 const ping = `${ours}"heartbeat",{}]`
 
-/** opened waits until a connection is open, and returns how it failed otherwise. */
+/** opened waits until a connection is open. It returns undefined then, otherwise how it failed. */
 function opened(transport: Transport, ms: number): Promise<Closed | undefined> {
   return new Promise((resolve) => {
     const settle = (fault?: Closed): void => {
@@ -317,12 +319,12 @@ function opened(transport: Transport, ms: number): Promise<Closed | undefined> {
     }
     const timer = setTimeout(() => settle({ code: 1006, reason: late }), ms)
     transport.onopen = () => settle()
-    transport.onerror = () => {} // a close follows
+    transport.onerror = () => {} // onclose follows
     transport.onclose = (event) => settle({ code: event.code, reason: event.reason || 'it did not open' })
   })
 }
 
-/** answers reports whether an open connection carries a heartbeat there and back. */
+/** answers reports whether a heartbeat on an open connection is answered. */
 function answers(transport: Transport, ms: number): Promise<boolean> {
   return new Promise((resolve) => {
     const timer = setTimeout(() => resolve(false), ms)
@@ -335,12 +337,12 @@ function answers(transport: Transport, ms: number): Promise<boolean> {
   })
 }
 
-/** discard closes a connection of which nobody wants to hear any longer. */
+/** discard removes a connection's callbacks and closes it. */
 function discard(transport: Transport): void {
   transport.onopen = transport.onerror = transport.onmessage = transport.onclose = () => {}
   try {
     transport.close()
   } catch {
-    // One that is still connecting may not know how.
+    // A transport that is still connecting may throw.
   }
 }

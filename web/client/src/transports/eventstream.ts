@@ -1,39 +1,40 @@
 import { Parser, type Heard } from './parser.js'
 import { takeTurn, Turned } from './turns.js'
 
-/** Patience is for how long to wait for an event stream, in ms. */
+/** Patience has the timeouts of an event stream, in ms. */
 export interface Patience {
-  /** Until its first block has come, headers included. */
+  /** Until its first block, including the header. */
   hello: number
-  /** Without a byte, afterwards. */
+  /** Between bytes after that. */
   silence: number
 }
 
-/** NoHello means that an answer did not begin in time, though its server may have sent it: something on the way may hold it back. */
+/** NoHello means that a response did not begin in time. The server may have sent it and a proxy may buffer it. */
 export class NoHello extends Error {}
 
-/** Silence means that an answer which had begun fell silent for longer than its heartbeats allow. */
+/** Silence means that nothing was received for longer than the heartbeat interval allows. */
 export class Silence extends Error {}
 
-/** Status is an answer that is no event stream. */
+/** Status is a response that is not an event stream. */
 export class Status extends Error {
   constructor(
     readonly response: Response,
-    /** What it says. */
+    /** The response's body. */
     readonly text: string,
   ) {
     super(`status ${response.status}`)
   }
 
-  /** refused reports whether it is the server's last word on a request: it does not heal by waiting. */
+  /** refused reports whether the server rejected the request for good: a retry would not help. */
   get refused(): boolean {
     return [400, 401, 403, 404].includes(this.response.status)
   }
 }
 
 /**
- * eventStream makes a request to a server and reads its answer to the end. It looks at patience anew with each byte, so the caller may change it. The
- * request is given up when the caller stops to iterate. Errors: {@link Status}, {@link NoHello}, {@link Silence}, {@link Turned}, and those of fetch.
+ * eventStream sends a request and reads the response to its end. It reads patience again with each byte, so the caller
+ * may change it. The request is aborted when the caller stops iterating. Errors: {@link Status}, {@link NoHello},
+ * {@link Silence}, {@link Turned}, and those of fetch.
  */
 export async function* eventStream(
   origin: string,
@@ -55,7 +56,7 @@ export async function* eventStream(
     const parser = new Parser()
     let begun = false
     const reader = response.body.getReader()
-    // Node's fetch forgets the signal of an answer once it has collected the request as garbage: then only this ends a read.
+    // Node's fetch loses a response's signal when the request is garbage-collected; then only this ends a read.
     cut.signal.addEventListener('abort', () => void reader.cancel(cut.signal.reason).catch(() => {}))
     for (;;) {
       const { done, value } = await reader.read()

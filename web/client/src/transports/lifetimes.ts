@@ -1,14 +1,14 @@
-const alike = 0.1 // how much ages may differ from their mean, as a part of it
-const enough = 3 // deaths
-const least = 2000 // ms; what dies younger has other reasons
+const alike = 0.1 // maximum difference of ages from their mean, relative to it
+const enough = 3 // number of cut connections
+const least = 2000 // ms; connections that are cut earlier have other reasons
 
-/** Lifetimes finds out whether something on the way ends connections at a certain age. */
+/** Lifetimes detects whether a proxy cuts connections at a certain age. */
 export class Lifetimes {
   #ages: number[] = []
-  /** Below which age to end connections ourselves, in ms; Infinity is none. */
+  /** The age before which the client should end connections itself, in ms; Infinity: no limit. */
   limit = Infinity
 
-  /** died takes the age, in ms, at which a connection was cut without a word of the server's. */
+  /** died records the age, in ms, at which a connection was cut without an announcement by the server. */
   died(age: number): void {
     this.#ages = [...this.#ages, age].slice(-enough)
     const mean = this.#ages.reduce((sum, a) => sum + a, 0) / this.#ages.length

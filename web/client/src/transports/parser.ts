@@ -3,22 +3,23 @@ export interface Block {
   event: string
   data: string
   id: string
-  /** What the server asks clients to wait before they come back, in ms. */
+  /** How long the server asks clients to wait before they reconnect, in ms. */
   retry: number | undefined
 }
 
-/** Heard is what comes on an event stream: blocks, and the server's clock at its heartbeats. */
+/** Heard is an item of an event stream: a block, or a heartbeat, which is the server's clock. */
 export type Heard = Block | number
 
 /**
- * Parser takes an event stream apart (WHATWG HTML §9.2.6, as far as this server goes: lines end in LF). An id counts only with its whole block.
+ * Parser parses an event stream (WHATWG HTML §9.2.6, reduced to what this server sends: lines end in LF). An id only
+ * counts with its complete block.
  */
 export class Parser {
   #rest = ''
   #block = emptyBlock()
   #lines = 0
 
-  /** push returns what has become whole. */
+  /** push parses text and returns the completed items. */
   push(text: string): Heard[] {
     const lines = (this.#rest + text).split('\n')
     this.#rest = lines.pop() ?? ''

@@ -1,20 +1,21 @@
-const clump = 50 // heartbeats that arrive within so many ms of each other, though they were sent seconds apart, have been held back
-const worstLag = 1000 // how much longer than the quickest so far anything may be on its way, in ms
-const strikes = 2 // one may be a stall of the network, or a computer that slept
+// heartbeats that arrive within this time of each other, in ms, although they were sent seconds apart, were buffered
+const clump = 50
+const worstLag = 1000 // maximum delay in addition to the shortest one so far, in ms
+const strikes = 2 // a single delay may be a stall of the network, or a computer that was asleep
 
 /**
- * Pulse tells from the server's signs of life whether something on the way holds answers back. Each carries the server's clock; how far that
- * clock is from ours does not matter, only how the distance changes.
+ * Pulse detects from the server's heartbeats whether a proxy buffers responses. Each heartbeat has the server's clock.
+ * Only changes of the difference to the local clock matter, so the clocks need not agree.
  */
 export class Pulse {
   #quickest = Infinity
   #lastSent = 0
   #lastArrived = -Infinity
   #strikes = 0
-  /** How many signs have come in time, one after the other. */
+  /** Number of consecutive heartbeats that arrived in time. */
   inTime = 0
 
-  /** beat takes a sign of life, and reports whether answers come through as they are sent. */
+  /** beat processes a heartbeat, and reports whether responses arrive as they are sent. */
   beat(sent: number, arrived: number = performance.now()): boolean {
     const took = arrived - sent
     this.#quickest = Math.min(this.#quickest, took)

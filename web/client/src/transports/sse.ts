@@ -6,10 +6,10 @@ import type { Block } from './parser.js'
 import { Turned } from './turns.js'
 import { Way } from './way.js'
 
-const lifetime = 25_000 // for how long after the last sign of life the session may still be there, in ms: the server keeps it for 30 s
-const longestWait = 2000 // between two tries to come back, in ms
+const lifetime = 25_000 // how long after the last byte the session may still exist, in ms; the server keeps it for 30 s
+const longestWait = 2000 // between two attempts to reconnect, in ms
 
-/** Over is that there is nothing to come back to. */
+/** Over is thrown if the session is lost for good. */
 class Over extends Error {
   constructor(
     message: string,
@@ -19,22 +19,23 @@ class Over extends Error {
   }
 }
 
-/** refusedCode is the close code of who may not connect. No other way would let it in. */
+/** refusedCode is the close code for clients without access. Another transport would not help. */
 export const refusedCode = 1008
 
 /**
- * SSETransport is a transport for the official Phoenix client: server-sent events down, POSTs up. For networks that let no WebSocket through.
+ * SSETransport is a transport for the official Phoenix client: it receives server-sent events and sends POST requests.
+ * It is for networks that block WebSockets.
  *
  * ```ts
  * new Socket('wss://host/socket', { transport: SSETransport, params: { token } })
  * ```
  *
- * Unlike `LongPoll` it survives a cut: it comes back to its session, and what did not arrive is sent again, in both directions. Only when the session
- * is lost does the client join anew.
+ * Unlike `LongPoll` it survives disconnects: it resumes its session, and what did not arrive is sent again, in both
+ * directions. The client only joins again if the session is lost.
  */
 export class SSETransport implements Transport {
   readyState = connecting
-  /** The server's signs of life take the place of the client's heartbeats. */
+  /** The server sends heartbeats, so the client need not. */
   readonly skipHeartbeat = true
   onopen = (): void => {}
   onerror = (_error?: unknown): void => {}
@@ -47,10 +48,10 @@ export class SSETransport implements Transport {
   readonly #abort = new AbortController()
   readonly #way: Way
   #session = ''
-  #after = '0' // the number of the last frame that came whole
+  #after = '0' // number of the last complete frame
   #seen = performance.now()
-  #queue: string[] = [] // lines of the next POST
-  #posting = 0 // lines of the one that is under way
+  #queue: string[] = [] // lines for the next POST
+  #posting = 0 // number of lines in the current POST
 
   constructor(url: string, protocols?: string | string[], way: Way = new Way({ hello: lifetime })) {
     this.#url = url.replace(/^ws/, 'http').replace(/\/websocket\/?(?=\?|$)/, '/sse')
@@ -58,7 +59,7 @@ export class SSETransport implements Transport {
     this.#way = way
     const token = tokenOf(protocols)
     if (token) this.#headers['x-phoenix-authtoken'] = token
-    setTimeout(() => void this.#run()) // the client sets its callbacks first
+    setTimeout(() => void this.#run()) // after the client has set its callbacks
   }
 
   get bufferedAmount(): number {
@@ -68,7 +69,8 @@ export class SSETransport implements Transport {
   send(frame: string | ArrayBuffer): void {
     if (this.readyState !== open) return
     this.#queue.push(typeof frame === 'string' ? frame : base64(frame))
-    if (this.#queue.length === 1 && this.#posting === 0) setTimeout(() => void this.#post()) // with what else is sent in this turn
+    // together with what else is sent in this task
+    if (this.#queue.length === 1 && this.#posting === 0) setTimeout(() => void this.#post())
   }
 
   close(code = 1005, reason = ''): void {
@@ -76,7 +78,7 @@ export class SSETransport implements Transport {
     this.readyState = closed
     this.#queue = []
     this.#abort.abort()
-    setTimeout(() => this.onclose({ code, reason, wasClean: true })) // behind the messages that came
+    setTimeout(() => this.onclose({ code, reason, wasClean: true })) // after the received messages
   }
 
   #fail(error: unknown): void {
@@ -85,13 +87,13 @@ export class SSETransport implements Transport {
     this.close(error instanceof Over ? error.code : 1006, error instanceof Error ? error.message : '')
   }
 
-  /** Every request says who asks, as the first one did. */
+  /** Every request has the same credentials as the first. */
   #request(more: Record<string, string>, init: Omit<RequestInit, 'headers'> & { headers: Record<string, string> }): Promise<Response> {
     const url = this.#url + (this.#url.includes('?') ? '&' : '?') + new URLSearchParams(more).toString()
     return fetch(url, { ...init, headers: { ...this.#headers, ...init.headers }, cache: 'no-store' })
   }
 
-  /** run follows the session over as many answers as it takes. */
+  /** run reads the session over as many responses as needed. */
   async #run(): Promise<void> {
     for (let failures = 0; this.readyState !== closed; ) {
       const begun = performance.now()
@@ -107,13 +109,13 @@ export class SSETransport implements Transport {
       }
       const now = performance.now()
       if (now - this.#seen > lifetime) return this.#fail(new Over('the connection is lost', 1006))
-      // At once after a cut, and less and less often where nothing comes through.
+      // Reconnect immediately after a disconnect, and with increasing delays while nothing is received.
       failures = this.#after !== after || now - begun > longestWait ? 0 : failures + 1
       if (failures > 0) await sleep(backoff(failures, 25, longestWait), this.#abort.signal)
     }
   }
 
-  /** follow reads one answer to its end, and reports whether the server has said that it ends. */
+  /** follow reads one response to its end, and reports whether the server announced the end. */
   async #follow(): Promise<boolean> {
     const { query, patience } = this.#way.ask()
     if (this.#session) Object.assign(query, { session: this.#session, after: this.#after })
@@ -128,12 +130,12 @@ export class SSETransport implements Transport {
     return said
   }
 
-  /** take takes a block, and reports whether it is the last one of its answer. */
+  /** take processes a block, and reports whether it is the last one of the response. */
   #take({ event, data, id }: Block): boolean {
     switch (event) {
       case 'message':
         this.#after = id
-        // A task of its own, as a WebSocket does it: what one throws harms no other.
+        // In a separate task, as for a WebSocket: an error that one throws does not affect the others.
         setTimeout(() => this.onmessage({ data }))
         return false
       case 'hello':
@@ -141,7 +143,8 @@ export class SSETransport implements Transport {
         return false
       case 'bye': {
         const { reason } = JSON.parse(data) as { reason: string }
-        if (reason === 'max') return true // this answer is long enough: the session goes on in the next
+        // the response reached its maximum duration: the session continues in the next one
+        if (reason === 'max') return true
         throw new Over(`the server says goodbye: ${reason}`, { drain: 1012, unauthorized: refusedCode }[reason] ?? 1011)
       }
     }
@@ -158,7 +161,7 @@ export class SSETransport implements Transport {
     }
   }
 
-  /** post sends what is queued, one request at a time, so that the order holds. */
+  /** post sends what is queued, one request at a time to keep the order. */
   async #post(): Promise<void> {
     while (this.#queue.length > 0) {
       const lines = this.#queue
@@ -174,7 +177,7 @@ export class SSETransport implements Transport {
     }
   }
 
-  /** deliver sends a body until it is known to have arrived. The server takes one that comes twice in a row once. */
+  /** deliver sends a body until the server confirms it. The server ignores a repeated body. */
   async #deliver(body: string): Promise<void> {
     for (let tries = 1; ; tries++) {
       try {
@@ -207,7 +210,7 @@ function base64(buffer: ArrayBuffer): string {
   return btoa(bytes)
 }
 
-/** sseTransport returns an SSETransport that takes a way which others know of, too. */
+/** sseTransport returns an SSETransport class that uses a shared Way. */
 export function sseTransport(way: Way): TransportClass {
   return class extends SSETransport {
     constructor(url: string, protocols?: string | string[]) {

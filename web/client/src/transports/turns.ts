@@ -1,13 +1,13 @@
-const slots = 4 // of the six connections that a browser has to one server over HTTP/1.1, for all its pages; requests need the others
-const shortest = 2000 // for how long a turn lasts at least, in ms
+const slots = 4 // of the six connections that a browser opens to a server over HTTP/1.1; the others are for requests
+const shortest = 2000 // minimum duration of a turn, in ms
 const lookEvery = 500 // ms
 
-/** Turned means that an answer was ended by us, because another page waits for its turn. */
+/** Turned means that this page ended a response because another page waits for its turn. */
 export class Turned extends Error {}
 
-/** Turn is the right to one long answer. */
+/** Turn is the permission for one long response. */
 export interface Turn {
-  /** onWanted calls back once another page wants the turn, and this one has had its time. */
+  /** onWanted calls the listener when another page waits for the turn and the minimum duration has passed. */
   onWanted(listener: () => void): void
   /** release ends the turn. */
   release(): void
@@ -16,9 +16,10 @@ export interface Turn {
 const free: Turn = { onWanted() {}, release() {} }
 
 /**
- * takeTurn waits until this page may have a long answer from a server. Over HTTP/1.1 a browser opens six connections to a server, for all its pages:
- * six long answers would leave none for anything else. So the pages of one browser have four of them together, and take turns where there are more
- * pages. Over HTTP/2, outside of browsers, and where there are no Web Locks (they need a secure context), there is nothing to wait for.
+ * takeTurn waits until this page may have a long response from a server. Over HTTP/1.1 a browser opens at most six
+ * connections to a server, shared by all its pages: six long responses would block all other requests. So the pages of
+ * a browser share four slots, and take turns if there are more pages. Over HTTP/2, outside of browsers, and without Web
+ * Locks (which need a secure context), it does not wait.
  */
 export async function takeTurn(origin: string, signal: AbortSignal): Promise<Turn> {
   const locks = webLocks()
@@ -42,14 +43,14 @@ export async function takeTurn(origin: string, signal: AbortSignal): Promise<Tur
   }
 }
 
-/** hold takes a lock, and returns what lets it go. */
+/** hold acquires a lock and returns a function that releases it. */
 function hold(locks: LockManager, name: string, signal: AbortSignal): Promise<() => void> {
   return new Promise((granted, refused) => {
     locks.request(name, { signal }, () => new Promise<void>((release) => granted(release))).catch(refused)
   })
 }
 
-/** leastWanted returns the name of the slot that fewest pages have or wait for. */
+/** leastWanted returns the name of the slot that the fewest pages hold or wait for. */
 async function leastWanted(locks: LockManager, prefix: string): Promise<string> {
   const { held, pending } = await locks.query()
   const wanted = new Array<number>(slots).fill(0)
@@ -65,7 +66,7 @@ function webLocks(): LockManager | undefined {
   return document !== undefined || WorkerGlobalScope !== undefined ? navigator?.locks : undefined
 }
 
-/** isMultiplexed reports whether the browser is known to share one connection to a server among all requests. */
+/** isMultiplexed reports whether the browser is known to use HTTP/2 or HTTP/3 for a server. */
 function isMultiplexed(origin: string): boolean {
   const entries = performance.getEntries() as PerformanceResourceTiming[]
   const last = entries.findLast((entry) => entry.nextHopProtocol && entry.name.startsWith(origin))

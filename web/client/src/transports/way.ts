@@ -2,25 +2,25 @@ import type { Patience } from './eventstream.js'
 import { Lifetimes } from './lifetimes.js'
 import { Pulse } from './pulse.js'
 
-/** WayOptions are what differs between event streams. */
+/** WayOptions are options of a {@link Way}. */
 export interface WayOptions {
-  /** With how many bytes to pad the beginning of each answer, so that what holds back a beginning lets go. */
+  /** Number of bytes of padding at the beginning of each response, which flushes the buffers of some proxies. */
   pad?: number
-  /** For how long to wait for an answer to begin, in ms. */
+  /** How long to wait for a response to begin, in ms. */
   hello?: number
-  /** Whether answers have been seen to come through. */
+  /** Whether responses are known to arrive without delay. */
   good?: boolean
-  /** What to do when the way turns out to hold answers back. */
+  /** Called when responses turn out to be buffered. */
   onBad?: (why: string) => void
-  /** What to do when answers have been seen to come through as they are sent. */
+  /** Called when responses turn out to arrive as they are sent. */
   onGood?: () => void
 }
 
-const seen = 3 // signs of life that show a way to be good
+const seen = 3 // number of timely heartbeats after which a way is good
 
 /**
- * Way is what is known of the way that event streams take from the server: how to ask for them, and whether they come through. As long as it is
- * not known to be good, it asks for a sign of life every two seconds, so that a bad one is found soon.
+ * Way records whether event streams from the server arrive without delay, and determines the parameters of requests for
+ * them. Until it is known to be good, it requests a heartbeat every two seconds, so that a bad way is detected soon.
  */
 export class Way {
   readonly #lifetimes = new Lifetimes()
@@ -35,12 +35,12 @@ export class Way {
     this.#good = options.good ?? false
   }
 
-  /** ask returns what is to be added to a request's query, and for how long to wait for its answer. */
+  /** ask returns the query parameters to add to a request, and its timeouts. */
   ask(): { query: Record<string, string>; patience: Patience } {
     const query: Record<string, string> = {}
     this.#heartbeat = this.#good ? 10 : 2
     query['hb'] = String(this.#heartbeat)
-    // The answer that shows the way to be good is a short one: the next has fewer signs of life.
+    // Until the way is good, responses are short, so that the next one can have a longer heartbeat interval.
     const longest = Math.min(this.#lifetimes.limit, this.#good ? Infinity : 15_000)
     if (longest < Infinity) query['max'] = String(Math.max(1, Math.floor(longest / 1000)))
     if (this.#options.pad) query['pad'] = String(this.#options.pad)
@@ -49,7 +49,7 @@ export class Way {
     return { query, patience: { hello: this.#options.hello ?? 3000, silence: 2500 * this.#heartbeat } }
   }
 
-  /** sign takes a sign of life of the answer: the server's clock in its first block and its heartbeats. */
+  /** sign processes the server's clock in a response's first block and in its heartbeats. */
   sign(now: number): void {
     this.#begun ||= performance.now()
     if (!this.#pulse.beat(now)) this.#options.onBad?.('answers come late and in clumps')
@@ -59,13 +59,13 @@ export class Way {
     }
   }
 
-  /** silent takes that an answer which had begun fell silent. */
+  /** silent is called when a response that had begun fell silent. */
   silent(): void {
     if (!this.#good) this.#options.onBad?.('answers begin, and then are held back')
-    this.#good = false // we may be on another network: look again
+    this.#good = false // the network may have changed: check again
   }
 
-  /** cut takes that an answer ended without a word of the server's. */
+  /** cut is called when a response ended without an announcement by the server. */
   cut(): void {
     if (this.#begun) this.#lifetimes.died(performance.now() - this.#begun)
   }

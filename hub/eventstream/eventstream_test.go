@@ -10,8 +10,8 @@ import (
 	"testing/iotest"
 	"time"
 
+	"github.com/duckwire/duckwire/hub/eventstream"
 	"github.com/duckwire/duckwire/hub/hubtest"
-	"github.com/duckwire/duckwire/hub/provider/openai/eventstream"
 )
 
 // read returns all events of a stream as "type|data|id", and how it ended.
