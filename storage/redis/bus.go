@@ -16,9 +16,9 @@ type bus struct {
 	store *Store
 	wake  chan struct{} // the wanted channels have changed
 
-	mu     sync.Mutex
-	wanted map[string][]*follower // by channel
-	on     map[string]bool        // channels that this connection has asked for; true: the subscription stands
+	mu            sync.Mutex
+	wanted        map[string][]*follower // by channel
+	subscriptions map[string]bool        // channels that this connection has asked for; true: the subscription stands
 }
 
 // follower hears one channel. Its functions are called one at a time, and must not block.
@@ -99,15 +99,15 @@ func (b *bus) serve(ctx context.Context) error {
 	conn, release := b.store.client.Dedicate()
 	defer release()
 	defer conn.Close() // it is subscribed: nobody else could use it
-	lost := conn.SetPubSubHooks(rueidis.PubSubHooks{OnMessage: b.hear, OnSubscription: b.subscribed})
+	lost := conn.SetPubSubHooks(rueidis.PubSubHooks{OnMessage: b.deliver, OnSubscription: b.subscribed})
 	b.mu.Lock()
-	b.on = make(map[string]bool)
+	b.subscriptions = make(map[string]bool)
 	b.mu.Unlock()
-	defer b.fell()
+	defer b.disconnected()
 	tick := time.NewTicker(pingEvery)
 	defer tick.Stop()
 	for {
-		if err := b.adjust(ctx, conn); err != nil {
+		if err := b.updateSubscriptions(ctx, conn); err != nil {
 			return err
 		}
 		select {
@@ -115,7 +115,7 @@ func (b *bus) serve(ctx context.Context) error {
 			return err
 		case <-b.wake:
 		case <-tick.C:
-			if err := b.ask(ctx, conn, b.store.aliveChannel()); err != nil {
+			if err := b.subscribe(ctx, conn, b.store.aliveChannel()); err != nil {
 				return err
 			}
 		case <-ctx.Done():
@@ -124,36 +124,36 @@ func (b *bus) serve(ctx context.Context) error {
 	}
 }
 
-// fell notes that the connection has ended: no subscription stands.
-func (b *bus) fell() {
+// disconnected notes that the connection has ended: no subscription stands.
+func (b *bus) disconnected() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	clear(b.on)
+	clear(b.subscriptions)
 }
 
 // pingEvery is how often something is asked on the connection: one that nobody answers on would be silent for ever.
 const pingEvery = 5 * time.Second
 
-// adjust subscribes to what is wanted, and leaves what is not. Whoever follows a channel whose subscription stands
+// updateSubscriptions subscribes to what is wanted, and leaves what is not. Whoever follows a channel whose subscription stands
 // already is told so: the last one that followed it may have left a moment ago, so that it was never given up.
-func (b *bus) adjust(ctx context.Context, conn rueidis.DedicatedClient) error {
+func (b *bus) updateSubscriptions(ctx context.Context, conn rueidis.DedicatedClient) error {
 	b.mu.Lock()
 	var more, less []string
 	var late []*follower
 	for channel, list := range b.wanted {
-		stands, asked := b.on[channel]
+		stands, asked := b.subscriptions[channel]
 		switch {
 		case stands:
-			late = append(late, tellAll(list)...)
+			late = append(late, markTold(list)...)
 		case !asked:
 			more = append(more, channel)
-			b.on[channel] = false
+			b.subscriptions[channel] = false
 		}
 	}
-	for channel := range b.on {
+	for channel := range b.subscriptions {
 		if b.wanted[channel] == nil {
 			less = append(less, channel)
-			delete(b.on, channel)
+			delete(b.subscriptions, channel)
 		}
 	}
 	b.mu.Unlock()
@@ -161,7 +161,7 @@ func (b *bus) adjust(ctx context.Context, conn rueidis.DedicatedClient) error {
 		f.missed()
 	}
 	for part := range slices.Chunk(more, 256) {
-		if err := b.ask(ctx, conn, part...); err != nil {
+		if err := b.subscribe(ctx, conn, part...); err != nil {
 			return err
 		}
 	}
@@ -173,7 +173,7 @@ func (b *bus) adjust(ctx context.Context, conn rueidis.DedicatedClient) error {
 	return nil
 }
 
-func (b *bus) ask(ctx context.Context, conn rueidis.DedicatedClient, channels ...string) error {
+func (b *bus) subscribe(ctx context.Context, conn rueidis.DedicatedClient, channels ...string) error {
 	return b.do(ctx, conn, conn.B().Subscribe().Channel(channels...).Build())
 }
 
@@ -183,8 +183,8 @@ func (b *bus) do(ctx context.Context, conn rueidis.DedicatedClient, command ruei
 	return conn.Do(ctx, command).Error()
 }
 
-// hear hands a message to those who follow its channel.
-func (b *bus) hear(m rueidis.PubSubMessage) {
+// deliver hands a message to those who follow its channel.
+func (b *bus) deliver(m rueidis.PubSubMessage) {
 	b.mu.Lock()
 	list := b.wanted[m.Channel]
 	b.mu.Unlock()
@@ -199,19 +199,19 @@ func (b *bus) subscribed(s rueidis.PubSubSubscription) {
 		return
 	}
 	b.mu.Lock()
-	if _, asked := b.on[s.Channel]; asked {
-		b.on[s.Channel] = true
+	if _, asked := b.subscriptions[s.Channel]; asked {
+		b.subscriptions[s.Channel] = true
 	}
 	list := b.wanted[s.Channel]
-	tellAll(list)
+	markTold(list)
 	b.mu.Unlock()
 	for _, f := range list {
 		f.missed()
 	}
 }
 
-// tellAll notes that followers are told that their subscription stands, and returns those who were not. bus.mu is held.
-func tellAll(list []*follower) (untold []*follower) {
+// markTold notes that followers are told that their subscription stands, and returns those who were not. bus.mu is held.
+func markTold(list []*follower) (untold []*follower) {
 	for _, f := range list {
 		if !f.told {
 			f.told = true

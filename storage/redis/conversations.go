@@ -61,12 +61,12 @@ func (s *Store) SaveConversation(c *conversation.StoredRecord, retention convers
 	}
 	isNew := c.Version == 0
 	c.Version = version
-	return s.list(c, isNew, retention)
+	return s.addToOwner(c, isNew, retention)
 }
 
-// list puts a conversation at the end of its owner's list, and drops what is too much. The list may lie on another server than the conversation, so
+// addToOwner puts a conversation at the end of its owner's list, and drops what is too much. The list may lie on another server than the conversation, so
 // the two are not changed as one: one that is missing there is not found as the latest until it is saved again.
-func (s *Store) list(c *conversation.StoredRecord, isNew bool, retention conversation.Retention) error {
+func (s *Store) addToOwner(c *conversation.StoredRecord, isNew bool, retention conversation.Retention) error {
 	key, now := s.conversationsKey(c.Owner), time.Now().UnixMilli()
 	b := s.client.B
 	_, err := s.doAll(

@@ -18,9 +18,9 @@ func (s *Store) Publish(channel, message string) error {
 // Forget empties Redis.
 func (s *Store) Forget() error { return s.do(s.client.B().Flushall().Build()).Error() }
 
-// Bury has this node find another one dead at its next beat, as when the other's lease has run out.
-func (s *Store) Bury(node string) error {
-	s.SeeAll()
+// ExpireLease has this node find another one dead at its next beat, as when the other's lease has run out.
+func (s *Store) ExpireLease(node string) error {
+	s.EndGrace()
 	return s.do(s.client.B().Del().Key(s.leaseKey(node)).Build()).Error()
 }
 
@@ -29,30 +29,30 @@ func (s *Store) Knows(node string) bool {
 	s.nodes.mu.Lock()
 	defer s.nodes.mu.Unlock()
 	_, listed := s.nodes.alive[node]
-	return listed || s.nodes.seen[node]
+	return listed || s.nodes.known[node]
 }
 
-// Beaten returns when this node's last beat began that succeeded.
-func (s *Store) Beaten() time.Time {
+// LastBeat returns when this node's last beat began that succeeded.
+func (s *Store) LastBeat() time.Time {
 	s.nodes.mu.Lock()
 	defer s.nodes.mu.Unlock()
-	return s.nodes.renewed
+	return s.nodes.lastBeat
 }
 
 // Holds is holds.
-var Holds = holds
+var Holds = leaseHolds
 
 // Leased reports whether Redis has a node's lease.
 func (s *Store) Leased(node string) (bool, error) {
-	there, _, err := s.look(node)
+	there, _, err := s.lookUp(node)
 	return there, err
 }
 
-// SeeAll has this node find others dead from now on, as one that has been there for long does.
-func (s *Store) SeeAll() {
+// EndGrace has this node find others dead from now on, as one that has been there for long does.
+func (s *Store) EndGrace() {
 	s.nodes.mu.Lock()
 	defer s.nodes.mu.Unlock()
-	s.nodes.blind = time.Time{}
+	s.nodes.noDeathsUntil = time.Time{}
 }
 
 const (
@@ -62,8 +62,8 @@ const (
 
 // UnderWay returns how many bytes are under way between this node and others.
 func (s *Store) UnderWay() (n int64) {
-	p := &s.parcels
-	for _, b := range []*budget{&p.requests, &p.answers, &p.taken} {
+	p := &s.transfers
+	for _, b := range []*budget{&p.requests, &p.answers, &p.received} {
 		b.mu.Lock()
 		n += b.used
 		b.mu.Unlock()
@@ -77,7 +77,7 @@ func (s *Store) SendPart(node string) error {
 }
 
 // Sweep forgets what has come of messages of which nothing has come since a moment.
-func (s *Store) Sweep(since time.Time) { s.parcels.sweep(since) }
+func (s *Store) Sweep(since time.Time) { s.transfers.sweep(since) }
 
 // FrameAgain reads a frame, and writes it again.
 func FrameAgain(b []byte) ([]byte, error) {

@@ -21,20 +21,20 @@ type frame struct {
 type frameKind byte
 
 const (
-	requestFrame frameKind = 'q' // a piece of a request
-	answerFrame  frameKind = 'a' // a piece of the answer
-	toldFrame    frameKind = 't' // a piece of what is told to all nodes
+	requestFrame   frameKind = 'q' // a piece of a request
+	answerFrame    frameKind = 'a' // a piece of the answer
+	broadcastFrame frameKind = 't' // a piece of what is told to all nodes
 	// Words about a message have its kind in the place of the size.
-	gotFrame     frameKind = 'g' // the piece has come, and the next one may
-	refusedFrame frameKind = 'r' // the message is not taken
-	droppedFrame frameKind = 'd' // no more pieces come
+	ackFrame    frameKind = 'g' // the piece has come, and the next one may
+	rejectFrame frameKind = 'r' // the message is not taken
+	abortFrame  frameKind = 'd' // no more pieces come
 )
 
 // frameVersion is the first byte of each frame. Before there were frames, nodes sent JSON.
 const frameVersion = 1
 
-// maxParcel is how long a message may say that it is. More would be a mistake: the body of a request is shorter.
-const maxParcel = 1 << 30
+// maxMessage is how long a message may say that it is. More would be a mistake: the body of a request is shorter.
+const maxMessage = 1 << 30
 
 var errFrame = errors.New("it is no frame of this version")
 
@@ -62,15 +62,15 @@ func parseFrame(b []byte) (*frame, error) {
 		}
 		*to, b = n, b[length:]
 	}
-	if name > uint64(len(b)) || f.size > maxParcel {
+	if name > uint64(len(b)) || f.size > maxMessage {
 		return nil, errFrame
 	}
 	f.from, f.piece = string(b[:name]), b[name:]
 	return f, nil
 }
 
-// word makes a frame about a message of a kind, for the node that sends or takes it.
-func word(kind, about frameKind, from string, id, at uint64, why string) *frame {
+// controlFrame makes a frame about a message of a kind, for the node that sends or takes it.
+func controlFrame(kind, about frameKind, from string, id, at uint64, why string) *frame {
 	return &frame{kind: kind, from: from, id: id, size: uint64(about), at: at, piece: []byte(why)}
 }
 

@@ -66,7 +66,7 @@ func TestRestartedEmptyNobodyIsDead(t *testing.T) {
 	s, _ := a.ask(t, "endless", hub.StreamSpec{})
 	r := watch(t, b.find(t, s.ID), log.Position{})
 	r.until(func() bool { return len(r.text) > 100 })
-	b.store.SeeAll() // it has been there for long
+	b.store.EndGrace() // it has been there for long
 	a.beat(t, 1)
 	b.beat(t, 1)
 	a.line.Cut()
@@ -93,7 +93,7 @@ func TestRestartedEmptyNobodyIsDead(t *testing.T) {
 func TestForgottenBetweenBeats(t *testing.T) {
 	server := address(startMini(t))
 	a := startNode(t, server)
-	a.store.SeeAll()
+	a.store.EndGrace()
 	if a.store.Alive("somebody") {
 		t.Error("a node that there never was is alive")
 	}
@@ -115,7 +115,7 @@ func TestRestartedEmptyAndDead(t *testing.T) {
 	died := func(node string, _ []string) bool { deaths <- node; return true }
 	defer b.Serve(hub.NodeEvents{Died: died, Lost: func() {}, Missed: func() {}})()
 	stop := a.Serve(hub.NodeEvents{})
-	for begun := b.Beaten(); b.Beaten() == begun; time.Sleep(lease / 40) { // it knows of the other one
+	for begun := b.LastBeat(); b.LastBeat() == begun; time.Sleep(lease / 40) { // it knows of the other one
 	}
 	server.Kill()
 	stop()

@@ -11,40 +11,40 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// lines are a store's connections to Redis. Where a master is replaced, the address may lead to the new one while
+// connSet are a store's connections to Redis. Where a master is replaced, the address may lead to the new one while
 // connections to the old one stay, until somebody kills them. Then they are all ended, and are dialled anew when they
 // are needed next.
-type lines struct {
+type connSet struct {
 	dial func(ctx context.Context, address string, dialer *net.Dialer, config *tls.Config) (net.Conn, error)
 
-	mu    sync.Mutex
-	open  map[*line]struct{}
-	ended time.Time // when they were last ended
+	mu     sync.Mutex
+	open   map[*trackedConn]struct{}
+	closed time.Time // when they were last ended
 }
 
-// line is one connection.
-type line struct {
+// trackedConn is one connection.
+type trackedConn struct {
 	net.Conn
-	lines *lines
+	set *connSet
 }
 
 // Close ends the connection.
-func (l *line) Close() error {
-	l.lines.mu.Lock()
-	delete(l.lines.open, l)
-	l.lines.mu.Unlock()
+func (l *trackedConn) Close() error {
+	l.set.mu.Lock()
+	delete(l.set.open, l)
+	l.set.mu.Unlock()
 	return l.Conn.Close()
 }
 
 // connect dials.
-func (ls *lines) connect(ctx context.Context, address string, dialer *net.Dialer, config *tls.Config) (
+func (ls *connSet) connect(ctx context.Context, address string, dialer *net.Dialer, config *tls.Config) (
 	net.Conn, error,
 ) {
 	conn, err := ls.dial(ctx, address, dialer, config)
 	if err != nil {
 		return nil, err
 	}
-	l := &line{conn, ls}
+	l := &trackedConn{conn, ls}
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
 	ls.open[l] = struct{}{}
@@ -59,17 +59,17 @@ func dialDirectly(ctx context.Context, address string, dialer *net.Dialer, confi
 	return (&tls.Dialer{NetDialer: dialer, Config: config}).DialContext(ctx, "tcp", address)
 }
 
-// endPause is how long it takes at least before connections are ended again: the address may not lead elsewhere yet.
-const endPause = 250 * time.Millisecond
+// closePause is how long it takes at least before connections are ended again: the address may not lead elsewhere yet.
+const closePause = 250 * time.Millisecond
 
-// end ends all connections.
-func (ls *lines) end() {
+// closeAll ends all connections.
+func (ls *connSet) closeAll() {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
-	if time.Since(ls.ended) < endPause {
+	if time.Since(ls.closed) < closePause {
 		return
 	}
-	ls.ended = time.Now()
+	ls.closed = time.Now()
 	for l := range ls.open {
 		_ = l.Conn.Close() // whoever uses it finds out, and closes it
 	}
@@ -91,12 +91,12 @@ func demoted(err error) bool {
 	return false
 }
 
-// heed looks whether one of these answers comes from a server that is no master, and returns them.
-func (s *Store) heed(answers ...rueidis.RedisResult) []rueidis.RedisResult {
+// checkMaster looks whether one of these answers comes from a server that is no master, and returns them.
+func (s *Store) checkMaster(answers ...rueidis.RedisResult) []rueidis.RedisResult {
 	for i := range answers {
 		if demoted(answers[i].Error()) {
 			s.Logger.Warn("Redis is no master any more; it is dialled anew", "error", answers[i].Error())
-			s.lines.end()
+			s.conns.closeAll()
 			break
 		}
 	}

@@ -36,8 +36,8 @@ func (n names) nodesKey() string { return n.keys + "{nodes}" }
 
 func (n names) allChannel() string { return n.channel(n.nodesKey() + ":all") }
 
-// roomKey is written to learn whether Redis takes more.
-func (n names) roomKey() string { return n.nodesKey() + ":room" }
+// memoryKey is written to learn whether Redis takes more.
+func (n names) memoryKey() string { return n.nodesKey() + ":room" }
 
 // aliveChannel is subscribed to again and again, because on a connection that hears there is little else to ask. Nobody
 // follows it.

@@ -13,15 +13,15 @@ import (
 type nodes struct {
 	store *Store
 
-	mu      sync.Mutex
-	waiting map[uint64]chan answered // for answers, by request
-	calls   uint64
-	alive   map[string]bool // as of the last beat
-	seen    map[string]bool // alive once, and not told dead yet
-	lives   map[string]bool // of servers of Redis, that were there at a beat
-	renewed time.Time       // when the last beat that succeeded began: the lease was asked for later
-	err     error           // of the last beat
-	blind   time.Time       // until then nobody is found dead: others may have been kept from beating as we were
+	mu            sync.Mutex
+	waiting       map[uint64]chan answered // for answers, by request
+	calls         uint64
+	alive         map[string]bool // as of the last beat
+	known         map[string]bool // alive once, and not told dead yet
+	servers       map[string]bool // of servers of Redis, that were there at a beat
+	lastBeat      time.Time       // when the last beat that succeeded began: the lease was asked for later
+	err           error           // of the last beat
+	noDeathsUntil time.Time       // until then nobody is found dead: others may have been kept from beating as we were
 }
 
 // Node implements hub.Nodes.
@@ -35,10 +35,10 @@ type answered struct {
 
 // Ask implements hub.Nodes.
 func (s *Store) Ask(ctx context.Context, node string, request []byte) ([]byte, error) {
-	if err := s.parcels.requests.take(len(request)); err != nil {
+	if err := s.transfers.requests.acquire(len(request)); err != nil {
 		return nil, err
 	}
-	defer s.parcels.requests.give(len(request))
+	defer s.transfers.requests.release(len(request))
 	id, answer, err := s.nodes.await()
 	if err != nil {
 		return nil, err
@@ -69,7 +69,7 @@ func (n *nodes) await() (id uint64, answer <-chan answered, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if len(n.waiting) >= maxCalls {
-		return 0, nil, underWay("requests to other nodes under way", maxCalls)
+		return 0, nil, overLimit("requests to other nodes under way", maxCalls)
 	}
 	n.calls++
 	c := make(chan answered, 1)
@@ -94,15 +94,15 @@ func (n *nodes) answer(id uint64, a answered) {
 	}
 }
 
-// toldBytes is how long a message to all nodes may be: nobody confirms its pieces.
-const toldBytes = 8 << 20
+// broadcastBytes is how long a message to all nodes may be: nobody confirms its pieces.
+const broadcastBytes = 8 << 20
 
 // Tell implements hub.Nodes.
 func (s *Store) Tell(request []byte) error {
-	if len(request) > toldBytes {
-		return &errs.LimitError{Kind: errs.ErrTooLarge, Name: "bytes of what is told to all nodes", Limit: toldBytes}
+	if len(request) > broadcastBytes {
+		return &errs.LimitError{Kind: errs.ErrTooLarge, Name: "bytes of what is told to all nodes", Limit: broadcastBytes}
 	}
-	f := &frame{kind: toldFrame, from: s.Options.Node, id: s.nodes.count(), size: uint64(len(request))}
+	f := &frame{kind: broadcastFrame, from: s.Options.Node, id: s.nodes.count(), size: uint64(len(request))}
 	for at := 0; at == 0 || at < len(request); at += pieceBytes {
 		f.at, f.piece = uint64(at), request[at:min(at+pieceBytes, len(request))]
 		if _, err := s.publish(s.allChannel(), f); err != nil {

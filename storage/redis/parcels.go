@@ -18,30 +18,30 @@ import (
 const (
 	shortBytes  = 8 << 10
 	pieceBytes  = 256 << 10
-	piecesAtOne = 8 // time, from one node to another
+	maxInFlight = 8 // time, from one node to another
 )
 
-// parcelKey names a message that is on its way, or comes in.
-type parcelKey struct {
+// transferKey names a message that is on its way, or comes in.
+type transferKey struct {
 	kind frameKind // requestFrame, answerFrame or toldFrame
 	peer string    // the other node
 	id   uint64
 }
 
-// parcels are the messages that are under way, in both directions.
-type parcels struct {
-	mu      sync.Mutex
-	going   map[parcelKey]chan *frame // to who sends: a word about the last piece
-	windows map[string]*window        // by node
-	coming  map[parcelKey]*parcel
+// transfers are the messages that are under way, in both directions.
+type transfers struct {
+	mu       sync.Mutex
+	outgoing map[transferKey]chan *frame // to who sends: a word about the last piece
+	windows  map[string]*window          // by node
+	incoming map[transferKey]*partialMessage
 
 	requests budget // bytes of requests that wait for their answers
 	answers  budget // bytes of answers that go
-	taken    budget // bytes of what comes, and of requests that are worked on
+	received budget // bytes of what comes, and of requests that are worked on
 }
 
-// parcel is a message of which some pieces have come.
-type parcel struct {
+// partialMessage is a message of which some pieces have come.
+type partialMessage struct {
 	body []byte
 	size int
 	last time.Time // when a piece came
@@ -53,12 +53,12 @@ type window struct {
 	slots chan struct{}
 }
 
-func newParcels(limit int64) parcels {
-	return parcels{
-		going: make(map[parcelKey]chan *frame), windows: make(map[string]*window), coming: make(map[parcelKey]*parcel),
+func newTransfers(limit int64) transfers {
+	return transfers{
+		outgoing: make(map[transferKey]chan *frame), windows: make(map[string]*window), incoming: make(map[transferKey]*partialMessage),
 		requests: budget{limit: limit, name: "bytes of requests to other nodes under way"},
 		answers:  budget{limit: limit, name: "bytes of answers to other nodes under way"},
-		taken:    budget{limit: limit, name: "bytes of other nodes' messages under way"},
+		received: budget{limit: limit, name: "bytes of other nodes' messages under way"},
 	}
 }
 
@@ -72,20 +72,20 @@ type budget struct {
 	used int64
 }
 
-func (b *budget) take(n int) error {
+func (b *budget) acquire(n int) error {
 	if n <= shortBytes {
 		return nil
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.used > 0 && b.used+int64(n) > b.limit {
-		return underWay(b.name, b.limit)
+		return overLimit(b.name, b.limit)
 	}
 	b.used += int64(n)
 	return nil
 }
 
-func (b *budget) give(n int) {
+func (b *budget) release(n int) {
 	if n <= shortBytes {
 		return
 	}
@@ -94,9 +94,9 @@ func (b *budget) give(n int) {
 	b.used -= int64(n)
 }
 
-// underWay says that so much is under way between the nodes that no more is taken for the moment. It matches
+// overLimit says that so much is under way between the nodes that no more is taken for the moment. It matches
 // errs.ErrUnavailable.
-func underWay(name string, limit int64) error {
+func overLimit(name string, limit int64) error {
 	return &errs.LimitError{Kind: errs.ErrUnavailable, Name: name, Limit: limit, Retry: time.Second}
 }
 
@@ -116,14 +116,14 @@ func (s *Store) send(ctx context.Context, node string, kind frameKind, id uint64
 	if len(body) <= shortBytes {
 		return s.sendPiece(node, f)
 	}
-	key, words := parcelKey{kind, node, id}, make(chan *frame, 1)
-	window := s.parcels.begin(key, words)
-	defer s.parcels.end(key, window)
+	key, words := transferKey{kind, node, id}, make(chan *frame, 1)
+	window := s.transfers.startSending(key, words)
+	defer s.transfers.stopSending(key, window)
 	for at := 0; at < len(body); at += pieceBytes {
 		f.at, f.piece = uint64(at), body[at:min(at+pieceBytes, len(body))]
 		if err := s.sendConfirmed(ctx, node, f, window, words); err != nil {
 			// Where this does not come, it is dropped after a while.
-			_, _ = s.publish(s.nodeChannel(node), word(droppedFrame, kind, s.Options.Node, id, 0, ""))
+			_, _ = s.publish(s.nodeChannel(node), controlFrame(abortFrame, kind, s.Options.Node, id, 0, ""))
 			return err
 		}
 	}
@@ -157,7 +157,7 @@ func (s *Store) sendConfirmed(ctx context.Context, node string, f *frame, window
 	for {
 		select {
 		case w := <-words:
-			if w.kind == refusedFrame {
+			if w.kind == rejectFrame {
 				return fmt.Errorf("node %s: %s: %w", node, w.piece, errs.ErrUnavailable)
 			}
 			if w.at >= f.at+uint64(len(f.piece)) {
@@ -173,32 +173,32 @@ func (s *Store) sendConfirmed(ctx context.Context, node string, f *frame, window
 	}
 }
 
-func (p *parcels) begin(key parcelKey, words chan *frame) *window {
+func (p *transfers) startSending(key transferKey, words chan *frame) *window {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.going[key] = words
+	p.outgoing[key] = words
 	w := p.windows[key.peer]
 	if w == nil {
-		w = &window{slots: make(chan struct{}, piecesAtOne)}
+		w = &window{slots: make(chan struct{}, maxInFlight)}
 		p.windows[key.peer] = w
 	}
 	w.users++
 	return w
 }
 
-func (p *parcels) end(key parcelKey, w *window) {
+func (p *transfers) stopSending(key transferKey, w *window) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.going, key)
+	delete(p.outgoing, key)
 	if w.users--; w.users == 0 {
 		delete(p.windows, key.peer)
 	}
 }
 
-// told takes a word about a message of this node's.
-func (p *parcels) told(w *frame) {
+// confirm takes a word about a message of this node's.
+func (p *transfers) confirm(w *frame) {
 	p.mu.Lock()
-	words := p.going[parcelKey{w.about(), w.from, w.id}]
+	words := p.outgoing[transferKey{w.about(), w.from, w.id}]
 	p.mu.Unlock()
 	if words == nil {
 		return
@@ -211,53 +211,53 @@ func (p *parcels) told(w *frame) {
 
 // add takes a piece of a message. It returns the message where that is the last one: its bytes are in the budget of
 // what is taken, for the caller to give back. Where pieces are missing, or there is no room, the message is not taken.
-func (p *parcels) add(f *frame) (body []byte, whole bool, err error) {
+func (p *transfers) add(f *frame) (body []byte, whole bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	key := parcelKey{f.kind, f.from, f.id}
+	key := transferKey{f.kind, f.from, f.id}
 	if f.at == 0 {
-		p.dropLocked(key) // of an earlier try
-		if err := p.taken.take(int(f.size)); err != nil {
+		p.discardLocked(key) // of an earlier try
+		if err := p.received.acquire(int(f.size)); err != nil {
 			return nil, false, err
 		}
-		p.coming[key] = &parcel{size: int(f.size), body: make([]byte, 0, f.size)}
+		p.incoming[key] = &partialMessage{size: int(f.size), body: make([]byte, 0, f.size)}
 	}
-	c := p.coming[key]
+	c := p.incoming[key]
 	if c == nil || int(f.at) != len(c.body) || len(c.body)+len(f.piece) > c.size {
-		p.dropLocked(key)
+		p.discardLocked(key)
 		return nil, false, errPiece
 	}
 	c.body, c.last = append(c.body, f.piece...), time.Now()
 	if len(c.body) < c.size {
 		return nil, false, nil
 	}
-	delete(p.coming, key)
+	delete(p.incoming, key)
 	return c.body, true, nil
 }
 
 var errPiece = fmt.Errorf("a piece of it is missing: %w", errs.ErrUnavailable)
 
-// drop forgets what has come of a message.
-func (p *parcels) drop(key parcelKey) {
+// discard forgets what has come of a message.
+func (p *transfers) discard(key transferKey) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.dropLocked(key)
+	p.discardLocked(key)
 }
 
-func (p *parcels) dropLocked(key parcelKey) {
-	if c := p.coming[key]; c != nil {
-		delete(p.coming, key)
-		p.taken.give(c.size)
+func (p *transfers) discardLocked(key transferKey) {
+	if c := p.incoming[key]; c != nil {
+		delete(p.incoming, key)
+		p.received.release(c.size)
 	}
 }
 
 // sweep forgets messages of which no piece has come since a moment.
-func (p *parcels) sweep(since time.Time) {
+func (p *transfers) sweep(since time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for key, c := range p.coming {
+	for key, c := range p.incoming {
 		if c.last.Before(since) {
-			p.dropLocked(key)
+			p.discardLocked(key)
 		}
 	}
 }

@@ -55,15 +55,15 @@ func Probe(ctx context.Context, url, prefix string) (*Facts, error) {
 	if settings, err := client.Do(ctx, client.B().ConfigGet().Parameter("appendfsync").Build()).AsStrMap(); err == nil {
 		f.AppendFsync = settings["appendfsync"]
 	}
-	if f.RoundTrip, f.Ahead, err = measure(ctx, client); err != nil {
+	if f.RoundTrip, f.Ahead, err = measureClock(ctx, client); err != nil {
 		return nil, err
 	}
-	f.Denied = tryRights(ctx, client, names)
+	f.Denied = tryPermissions(ctx, client, names)
 	return f, nil
 }
 
-// measure asks for the time again and again.
-func measure(ctx context.Context, client rueidis.Client) (roundTrip, ahead time.Duration, err error) {
+// measureClock asks for the time again and again.
+func measureClock(ctx context.Context, client rueidis.Client) (roundTrip, ahead time.Duration, err error) {
 	var trips, aheads []time.Duration
 	for range 9 {
 		begun := time.Now()
@@ -82,8 +82,8 @@ func measure(ctx context.Context, client rueidis.Client) (roundTrip, ahead time.
 	return trips[len(trips)/2], aheads[len(aheads)/2], nil
 }
 
-// tryRights does what nodes do, and leaves nothing.
-func tryRights(ctx context.Context, client rueidis.Client, names names) error {
+// tryPermissions does what nodes do, and leaves nothing.
+func tryPermissions(ctx context.Context, client rueidis.Client, names names) error {
 	key := names.probeKey()
 	writing := rueidis.NewLuaScript(`redis.call('SET', KEYS[1], 1) redis.call('PUBLISH', ARGV[1], 1) redis.call('DEL', KEYS[1]) return 1`)
 	if err := writing.Exec(ctx, client, []string{key}, []string{names.channel(key)}).Error(); err != nil {

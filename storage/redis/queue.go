@@ -32,7 +32,7 @@ var queueExpire string
 var queueSummary string
 
 var (
-	queueAddScript     = newPromise(queueLib, queueAdd)
+	queueAddScript     = newReplicated(queueLib, queueAdd)
 	queuePageScript    = newScript(queueLib, queuePage)
 	queueAckScript     = newScript(queueLib, queueAck)
 	queueExpireScript  = newScript(queueLib, queueExpire)

@@ -17,7 +17,7 @@ func revocationField(user, tokenID string) string {
 }
 
 // revokeScript writes although Redis is full: whether it is, is looked at before the first write only, unless that one deletes.
-var revokeScript = newPromise("redis.call('HDEL', KEYS[1], ARGV[1]) redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])")
+var revokeScript = newReplicated("redis.call('HDEL', KEYS[1], ARGV[1]) redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])")
 
 // SaveRevocation implements rights.RevocationStore. It returns when Redis has it; whether that outlives Redis is for its settings to say.
 func (s *Store) SaveRevocation(r rights.Revocation) error {

@@ -13,10 +13,10 @@ import (
 
 // script is something that Redis does as a whole.
 type script struct {
-	text    string
-	sha     string // SHA-1 of the text, by which Redis knows it once it has run
-	lua     *rueidis.Lua
-	promise bool // as many replicas as Options.Replicas says have what it writes when it is done. Each run of it writes
+	text       string
+	sha        string // SHA-1 of the text, by which Redis knows it once it has run
+	lua        *rueidis.Lua
+	replicated bool // as many replicas as Options.Replicas says have what it writes when it is done. Each run of it writes
 }
 
 func newScript(parts ...string) *script {
@@ -25,9 +25,9 @@ func newScript(parts ...string) *script {
 	return &script{text: text, sha: hex.EncodeToString(sum[:]), lua: rueidis.NewLuaScript(text)}
 }
 
-func newPromise(parts ...string) *script {
+func newReplicated(parts ...string) *script {
 	s := newScript(parts...)
-	s.promise = true
+	s.replicated = true
 	return s
 }
 
@@ -35,29 +35,29 @@ func newPromise(parts ...string) *script {
 func (s *Store) run(script *script, keys, args []string) rueidis.RedisResult {
 	ctx, cancel := context.WithTimeout(s.ctx, s.Timeout)
 	defer cancel()
-	if script.promise && s.Replicas > 0 {
+	if script.replicated && s.Replicas > 0 {
 		return s.runAndWait(ctx, script, keys, args)
 	}
-	return s.heed(script.lua.Exec(ctx, s.client, keys, args))[0]
+	return s.checkMaster(script.lua.Exec(ctx, s.client, keys, args))[0]
 }
 
 // scriptCall is what one run of a script is given.
 type scriptCall struct{ keys, args []string }
 
-// pipelined is how many runs of a script are sent before their answers are waited for.
-const pipelined = 64
+// pipelineSize is how many runs of a script are sent before their answers are waited for.
+const pipelineSize = 64
 
 // runAll runs a script a number of times, in order, and returns what came of each. They do not wait for each other's
 // answers.
 func (s *Store) runAll(script *script, calls []scriptCall) []rueidis.RedisResult {
 	results := make([]rueidis.RedisResult, 0, len(calls))
-	for part := range slices.Chunk(calls, pipelined) {
+	for part := range slices.Chunk(calls, pipelineSize) {
 		ctx, cancel := context.WithTimeout(s.ctx, s.Timeout)
 		commands := make(rueidis.Commands, len(part))
 		for i, c := range part {
 			commands[i] = s.client.B().Evalsha().Sha1(script.sha).Numkeys(int64(len(c.keys))).Key(c.keys...).Arg(c.args...).Build()
 		}
-		answers := s.heed(s.client.DoMulti(ctx, commands...)...)
+		answers := s.checkMaster(s.client.DoMulti(ctx, commands...)...)
 		cancel()
 		for i := range answers {
 			if err, ok := rueidis.IsRedisErr(answers[i].Error()); ok && err.IsNoScript() {
@@ -81,7 +81,7 @@ func (s *Store) runAndWait(ctx context.Context, script *script, keys, args []str
 			conn.B().Wait().Numreplicas(int64(s.Replicas)).Timeout(s.Timeout.Milliseconds()/2).Build())
 		return nil
 	})
-	s.heed(results...)
+	s.checkMaster(results...)
 	if err := results[0].Error(); err != nil && !rueidis.IsRedisNil(err) { // a script may answer nothing
 		return results[0]
 	}

@@ -17,27 +17,27 @@ const maxCalls = 10_000
 type service struct {
 	store  *Store
 	events hub.NodeEvents
-	room   chan struct{} // holds as many as are worked on
+	slots  chan struct{} // holds as many as are worked on
 	work   sync.WaitGroup
 
-	standing chan struct{} // closed once what the others ask is heard
+	subscribed chan struct{} // closed once what the others ask is heard
 
-	mu   sync.Mutex // held while something is begun
-	gaps int
-	over bool // nothing more is begun
+	mu     sync.Mutex // held while something is begun
+	gaps   int
+	closed bool // nothing more is begun
 }
 
 // Serve implements hub.Nodes.
 func (s *Store) Serve(events hub.NodeEvents) (stop func()) {
-	v := &service{store: s, events: events, room: make(chan struct{}, maxCalls), standing: make(chan struct{})}
+	v := &service{store: s, events: events, slots: make(chan struct{}, maxCalls), subscribed: make(chan struct{})}
 	ctx, cancel := context.WithCancel(s.ctx)
 	unfollow := s.bus.follow(s.nodeChannel(s.Options.Node), &follower{gap: v.gap, heard: v.heard})
 	unfollowAll := s.bus.follow(s.allChannel(), &follower{gap: func() {}, heard: v.heard})
 	joined := make(chan struct{})
-	v.work.Go(func() { s.nodes.beatOn(ctx, &events, joined) })
+	v.work.Go(func() { s.nodes.heartbeat(ctx, &events, joined) })
 	late, cancelLate := context.WithTimeout(ctx, s.Timeout)
 	defer cancelLate()
-	for _, done := range []chan struct{}{v.standing, joined} { // from now on it hears, and is asked
+	for _, done := range []chan struct{}{v.subscribed, joined} { // from now on it hears, and is asked
 		select {
 		case <-done:
 		case <-late.Done():
@@ -46,7 +46,7 @@ func (s *Store) Serve(events hub.NodeEvents) (stop func()) {
 	return func() {
 		cancel()
 		v.mu.Lock()
-		v.over = true
+		v.closed = true
 		v.mu.Unlock()
 		v.work.Wait() // until what was asked is answered, it hears whether the answers are taken
 		unfollow()
@@ -58,11 +58,11 @@ func (s *Store) Serve(events hub.NodeEvents) (stop func()) {
 func (v *service) gap() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.over {
+	if v.closed {
 		return
 	}
 	if v.gaps++; v.gaps == 1 {
-		close(v.standing)
+		close(v.subscribed)
 		return
 	}
 	v.work.Go(v.events.Missed)
@@ -75,80 +75,80 @@ func (v *service) heard(message string) {
 		v.store.Logger.Error("what another node says is not understood; nodes of different versions?", "error", err)
 		return
 	}
-	p := &v.store.parcels
-	if f.kind == gotFrame || f.kind == refusedFrame {
-		p.told(f)
+	p := &v.store.transfers
+	if f.kind == ackFrame || f.kind == rejectFrame {
+		p.confirm(f)
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.over {
+	if v.closed {
 		return
 	}
 	switch f.kind {
-	case refusedFrame:
+	case rejectFrame:
 		if f.about() == requestFrame {
 			err := fmt.Errorf("node %s: %s: %w", f.from, f.piece, errs.ErrUnavailable)
 			v.store.nodes.answer(f.id, answered{err: err})
 		}
-	case droppedFrame:
-		p.drop(parcelKey{f.about(), f.from, f.id})
-	case requestFrame, toldFrame, answerFrame:
+	case abortFrame:
+		p.discard(transferKey{f.about(), f.from, f.id})
+	case requestFrame, broadcastFrame, answerFrame:
 		if f.from != v.store.Options.Node { // it was told to all
-			v.take(f)
+			v.receive(f)
 		}
 	}
 }
 
-// take takes a piece of a message.
-func (v *service) take(f *frame) {
+// receive takes a piece of a message.
+func (v *service) receive(f *frame) {
 	s := v.store
-	body, whole, err := s.parcels.add(f)
+	body, whole, err := s.transfers.add(f)
 	if err != nil {
-		v.refuse(f, err)
+		v.reject(f, err)
 		return
 	}
-	if f.kind != toldFrame && f.size > shortBytes {
-		v.say(f.from, word(gotFrame, f.kind, s.Options.Node, f.id, f.at+uint64(len(f.piece)), ""))
+	if f.kind != broadcastFrame && f.size > shortBytes {
+		v.sendControl(f.from, controlFrame(ackFrame, f.kind, s.Options.Node, f.id, f.at+uint64(len(f.piece)), ""))
 	}
 	switch {
 	case !whole:
 	case f.kind == answerFrame:
-		s.parcels.taken.give(len(body)) // it is who asked that has it now
+		s.transfers.received.release(len(body)) // it is who asked that has it now
 		s.nodes.answer(f.id, answered{body: body})
 	default:
-		v.begin(f, body)
+		v.startAnswer(f, body)
 	}
 }
 
-// refuse says that a message is not taken.
-func (v *service) refuse(f *frame, why error) {
+// reject says that a message is not taken.
+func (v *service) reject(f *frame, why error) {
 	s := v.store
 	s.Logger.Warn("a message of another node is not taken", "node", f.from, "bytes", f.size, "error", why)
 	if f.kind == answerFrame {
 		s.nodes.answer(f.id, answered{err: why})
 	}
-	if f.kind != toldFrame {
-		v.say(f.from, word(refusedFrame, f.kind, s.Options.Node, f.id, 0, why.Error()))
+	if f.kind != broadcastFrame {
+		v.sendControl(f.from, controlFrame(rejectFrame, f.kind, s.Options.Node, f.id, 0, why.Error()))
 	}
 }
 
-// say sends a word about a message. What is lost of them the other node does not wait for without end.
-func (v *service) say(node string, w *frame) {
+// sendControl sends a word about a message. What is lost of them the other node does not wait for without end.
+func (v *service) sendControl(node string, w *frame) {
 	v.work.Go(func() { _, _ = v.store.publish(v.store.nodeChannel(node), w) })
 }
 
-// begin has a request answered.
-func (v *service) begin(f *frame, body []byte) {
+// startAnswer has a request answered.
+func (v *service) startAnswer(f *frame, body []byte) {
 	select {
-	case v.room <- struct{}{}:
+	case v.slots <- struct{}{}:
 		v.work.Go(func() {
-			defer func() { <-v.room }()
-			defer v.store.parcels.taken.give(len(body))
+			defer func() { <-v.slots }()
+			defer v.store.transfers.received.release(len(body))
 			v.answer(f, body)
 		})
 	default:
-		v.store.parcels.taken.give(len(body))
-		v.refuse(f, underWay("requests of other nodes under way", maxCalls))
+		v.store.transfers.received.release(len(body))
+		v.reject(f, overLimit("requests of other nodes under way", maxCalls))
 	}
 }
 
@@ -156,15 +156,15 @@ func (v *service) begin(f *frame, body []byte) {
 func (v *service) answer(f *frame, request []byte) {
 	s := v.store
 	body := v.events.Answer(f.from, request)
-	if f.kind == toldFrame {
+	if f.kind == broadcastFrame {
 		return
 	}
-	err := s.parcels.answers.take(len(body))
+	err := s.transfers.answers.acquire(len(body))
 	if err == nil {
-		defer s.parcels.answers.give(len(body))
+		defer s.transfers.answers.release(len(body))
 		err = s.send(s.ctx, f.from, answerFrame, f.id, body)
 	} else {
-		refusal := word(refusedFrame, requestFrame, s.Options.Node, f.id, 0, err.Error())
+		refusal := controlFrame(rejectFrame, requestFrame, s.Options.Node, f.id, 0, err.Error())
 		_, _ = s.publish(s.nodeChannel(f.from), refusal)
 	}
 	if err != nil {

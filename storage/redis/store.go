@@ -34,12 +34,12 @@ type Options struct {
 type Store struct {
 	Options
 	client rueidis.Client
-	lines  *lines
+	conns  *connSet
 	bus    *bus
 	nodes  nodes
 	names
 
-	parcels parcels
+	transfers transfers
 
 	cluster bool // Redis is a cluster
 
@@ -83,10 +83,10 @@ func Open(o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("redis_url: %w", err)
 	}
-	s := &Store{Options: o, client: client, lines: lines, names: names, own: make(map[string]bool)}
+	s := &Store{Options: o, client: client, conns: lines, names: names, own: make(map[string]bool)}
 	s.ownOrder.Store(time.Now().UnixMicro()) // behind that of the node's life before
-	s.nodes = nodes{store: s, waiting: make(map[uint64]chan answered), seen: make(map[string]bool), lives: make(map[string]bool)}
-	s.parcels = newParcels(o.CallBytes)
+	s.nodes = nodes{store: s, waiting: make(map[uint64]chan answered), known: make(map[string]bool), servers: make(map[string]bool)}
+	s.transfers = newTransfers(o.CallBytes)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.bus = newBus(s)
 	info, _ := s.do(client.B().Info().Section("cluster").Build()).ToString() // a server that does not know is none
@@ -101,7 +101,7 @@ func Open(o Options) (*Store, error) {
 }
 
 // clientOptions are those of the connections to Redis, which are among the lines.
-func clientOptions(o *Options) (opts rueidis.ClientOption, ls *lines, err error) {
+func clientOptions(o *Options) (opts rueidis.ClientOption, ls *connSet, err error) {
 	if opts, err = parseURL(o.URL); err != nil {
 		return opts, nil, fmt.Errorf("redis_url: %w", err)
 	}
@@ -111,7 +111,7 @@ func clientOptions(o *Options) (opts rueidis.ClientOption, ls *lines, err error)
 	opts.ConnWriteTimeout = o.Timeout
 	opts.Dialer.Timeout, opts.Sentinel.Dialer.Timeout = o.Timeout, o.Timeout
 	opts.ClientName = "duckwire-" + o.Node
-	ls = &lines{dial: opts.DialCtxFn, open: make(map[*line]struct{})}
+	ls = &connSet{dial: opts.DialCtxFn, open: make(map[*trackedConn]struct{})}
 	switch {
 	case o.Dial != nil:
 		ls.dial = func(ctx context.Context, address string, _ *net.Dialer, _ *tls.Config) (net.Conn, error) {
@@ -128,14 +128,14 @@ func clientOptions(o *Options) (opts rueidis.ClientOption, ls *lines, err error)
 func (s *Store) do(command rueidis.Completed) rueidis.RedisResult {
 	ctx, cancel := context.WithTimeout(s.ctx, s.Timeout)
 	defer cancel()
-	return s.heed(s.client.Do(ctx, command))[0]
+	return s.checkMaster(s.client.Do(ctx, command))[0]
 }
 
 // doAll runs commands that do not wait for each other's answers. Its error is the first one's that has failed: ErrUnavailable.
 func (s *Store) doAll(commands ...rueidis.Completed) ([]rueidis.RedisResult, error) {
 	ctx, cancel := context.WithTimeout(s.ctx, s.Timeout)
 	defer cancel()
-	answers := s.heed(s.client.DoMulti(ctx, commands...)...)
+	answers := s.checkMaster(s.client.DoMulti(ctx, commands...)...)
 	for _, answer := range answers {
 		if err := answer.Error(); err != nil {
 			return answers, unavailable(err)

@@ -56,7 +56,7 @@ func (n *node) die(t testing.TB, others ...*node) {
 func (n *node) buried(t testing.TB, others ...*node) {
 	t.Helper()
 	for _, other := range others {
-		if err := other.store.Bury(n.store.Node()); err != nil {
+		if err := other.store.ExpireLease(n.store.Node()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -66,8 +66,8 @@ func (n *node) buried(t testing.TB, others ...*node) {
 func (n *node) beat(t testing.TB, times int) {
 	t.Helper()
 	for range times {
-		last := n.store.Beaten()
-		hubtest.Until(t, "a node to beat", func() bool { return n.store.Beaten() != last })
+		last := n.store.LastBeat()
+		hubtest.Until(t, "a node to beat", func() bool { return n.store.LastBeat() != last })
 	}
 }
 

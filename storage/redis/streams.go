@@ -43,7 +43,7 @@ func (s *Store) AddStream(rec *hub.StreamRecord, slot string) (taken, superseded
 	args := []string{rec.ID, strconv.FormatInt(rec.Timings.Created.UnixMilli(), 10), millis(runningTTL), slot}
 	for _, alias := range rec.Aliases {
 		keys = append(keys, s.aliasKey(rec.Owner, alias))
-		gone, err := s.goneUnder(rec.Owner, alias)
+		gone, err := s.staleAlias(rec.Owner, alias)
 		if err != nil {
 			return "", "", err
 		}
@@ -68,8 +68,8 @@ func (s *Store) AddStream(rec *hub.StreamRecord, slot string) (taken, superseded
 	return "", superseded, nil
 }
 
-// goneUnder returns the id of a stream that an alias still names, though it is no longer kept; or "".
-func (s *Store) goneUnder(owner, alias string) (string, error) {
+// staleAlias returns the id of a stream that an alias still names, though it is no longer kept; or "".
+func (s *Store) staleAlias(owner, alias string) (string, error) {
 	id, err := s.do(s.client.B().Get().Key(s.aliasKey(owner, alias)).Build()).ToString()
 	if rueidis.IsRedisNil(err) {
 		return "", nil
@@ -97,7 +97,7 @@ func (s *Store) Save(changes []hub.StreamChange) error {
 	calls := make([]scriptCall, len(changes))
 	for i := range changes {
 		var err error
-		if calls[i], err = s.saving(&changes[i]); err != nil {
+		if calls[i], err = s.saveCall(&changes[i]); err != nil {
 			return err
 		}
 	}
@@ -105,7 +105,7 @@ func (s *Store) Save(changes []hub.StreamChange) error {
 	for i, result := range s.runAll(saveScript, calls) {
 		rec := &changes[i]
 		var behind errBehind
-		switch err := s.saved(rec, result); {
+		switch err := s.checkSaved(rec, result); {
 		case errors.Is(err, errTaken):
 			failed.Taken = append(failed.Taken, rec.ID)
 		case errors.As(err, &behind):
@@ -136,15 +136,15 @@ type change struct {
 }
 
 func (s *Store) saveOne(rec *hub.StreamRecord) error {
-	call, err := s.saving(rec)
+	call, err := s.saveCall(rec)
 	if err != nil {
 		return err
 	}
-	return s.saved(rec, s.run(saveScript, call.keys, call.args))
+	return s.checkSaved(rec, s.run(saveScript, call.keys, call.args))
 }
 
-// saving is what the script is given that saves a change.
-func (s *Store) saving(rec *hub.StreamRecord) (call scriptCall, err error) {
+// saveCall is what the script is given that saves a change.
+func (s *Store) saveCall(rec *hub.StreamRecord) (call scriptCall, err error) {
 	if n := len(rec.Runs); n > 0 {
 		rec.Tail = max(rec.Tail, rec.Runs[n-1].Last())
 	}
@@ -176,8 +176,8 @@ func (s *Store) saving(rec *hub.StreamRecord) (call scriptCall, err error) {
 	return scriptCall{[]string{key, key + ":r"}, args}, nil
 }
 
-// saved looks at what the script has answered.
-func (s *Store) saved(rec *hub.StreamRecord, result rueidis.RedisResult) error {
+// checkSaved looks at what the script has answered.
+func (s *Store) checkSaved(rec *hub.StreamRecord, result rueidis.RedisResult) error {
 	out, err := result.ToString()
 	switch {
 	case err != nil:
@@ -190,12 +190,12 @@ func (s *Store) saved(rec *hub.StreamRecord, result rueidis.RedisResult) error {
 		n, _ := strconv.ParseUint(out, 10, 64) // the script wrote it
 		return errBehind(n)
 	}
-	return s.mine(rec.ID)
+	return s.addOwn(rec.ID)
 }
 
-// mine keeps the set of this node's streams, by which others find what it leaves behind when it dies: those that have
+// addOwn keeps the set of this node's streams, by which others find what it leaves behind when it dies: those that have
 // not ended, and those that are still to be deleted.
-func (s *Store) mine(id string) error {
+func (s *Store) addOwn(id string) error {
 	s.ownMu.Lock()
 	known := s.own[id]
 	s.own[id] = true
@@ -206,14 +206,14 @@ func (s *Store) mine(id string) error {
 	score := float64(s.ownOrder.Add(1))
 	err := s.do(s.client.B().Zadd().Key(s.ownKey(s.Options.Node)).Nx().ScoreMember().ScoreMember(score, id).Build()).Error()
 	if err != nil {
-		s.disown(id)
+		s.dropOwn(id)
 		return unavailable(err)
 	}
 	return nil
 }
 
-// disown notes that streams may not be in the set of this node's.
-func (s *Store) disown(ids ...string) {
+// dropOwn notes that streams may not be in the set of this node's.
+func (s *Store) dropOwn(ids ...string) {
 	s.ownMu.Lock()
 	defer s.ownMu.Unlock()
 	for _, id := range ids {
@@ -221,8 +221,8 @@ func (s *Store) disown(ids ...string) {
 	}
 }
 
-// forgetOwn has the set of this node's streams made anew.
-func (s *Store) forgetOwn() {
+// resetOwn has the set of this node's streams made anew.
+func (s *Store) resetOwn() {
 	s.ownMu.Lock()
 	defer s.ownMu.Unlock()
 	clear(s.own)
@@ -261,7 +261,7 @@ func (s *Store) Delete(ids []string) error {
 		if _, err := s.doAll(commands...); err != nil {
 			return err
 		}
-		s.disown(part...)
+		s.dropOwn(part...)
 	}
 	return nil
 }
@@ -383,7 +383,7 @@ func (s *Store) FollowStream(id string, heard func(*hub.SharedStream), gap func(
 // ClaimStream implements hub.SharedStreams. The stream is put into this node's set first: should this node die as soon
 // as it has claimed the stream, others find it there.
 func (s *Store) ClaimStream(id, from string) (*hub.SharedStream, error) {
-	if err := s.mine(id); err != nil {
+	if err := s.addOwn(id); err != nil {
 		return nil, err
 	}
 	key := s.streamKey(id)
@@ -393,7 +393,7 @@ func (s *Store) ClaimStream(id, from string) (*hub.SharedStream, error) {
 	}
 	found, err := parseStream(id, out)
 	if errors.Is(err, errs.ErrNotFound) || err == nil && found.Node != s.Options.Node {
-		s.disown(id)
+		s.dropOwn(id)
 		// What stays in the set by mistake does no harm.
 		_ = s.do(s.client.B().Zrem().Key(s.ownKey(s.Options.Node)).Member(id).Build())
 	}
@@ -408,7 +408,7 @@ func (s *Store) StreamsOf(owner string, limit int) ([]hub.SharedStream, error) {
 		return nil, unavailable(err)
 	}
 	list := make([]hub.SharedStream, 0, len(ids))
-	for part := range slices.Chunk(ids, pipelined) {
+	for part := range slices.Chunk(ids, pipelineSize) {
 		commands := make([]rueidis.Completed, len(part))
 		for i, id := range part {
 			commands[i] = s.client.B().Hmget().Key(s.streamKey(id)).Field("n", "r").Build()

@@ -178,7 +178,7 @@ func TestDeadNode(t *testing.T) {
 	if _, _, err := a.AddStream(streamRecord("1", "x"), ""); err != nil {
 		t.Fatal(err)
 	}
-	for begun := a.Beaten(); a.Beaten().Sub(begun) < lease+lease/4; time.Sleep(lease / 40) { // beats are as rare
+	for begun := a.LastBeat(); a.LastBeat().Sub(begun) < lease+lease/4; time.Sleep(lease / 40) { // beats are as rare
 		if !b.Alive(a.Node()) {
 			t.Fatal("a node that beats is not alive")
 		}

@@ -93,7 +93,7 @@ func (s *Store) Events(topic, epoch string, after uint64) (page hub.TopicPage, e
 	if err != nil {
 		return page, unavailable(err)
 	}
-	r := answer{values: out}
+	r := scriptAnswer{values: out}
 	page.Epoch = r.text()
 	page.Before = parseBefore(r.text())
 	page.Base, page.Tail, page.First = r.number(), r.number(), r.number()
@@ -151,13 +151,13 @@ func unavailable(err error) error {
 
 func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
 
-// answer reads the values of a script's answer, one after the other. The first error stays.
-type answer struct {
+// scriptAnswer reads the values of a script's answer, one after the other. The first error stays.
+type scriptAnswer struct {
 	values []rueidis.RedisMessage
 	err    error
 }
 
-func (a *answer) next() (m rueidis.RedisMessage, ok bool) {
+func (a *scriptAnswer) next() (m rueidis.RedisMessage, ok bool) {
 	if len(a.values) == 0 {
 		a.err = errAnswer
 	}
@@ -168,14 +168,14 @@ func (a *answer) next() (m rueidis.RedisMessage, ok bool) {
 	return m, true
 }
 
-func (a *answer) text() (s string) {
+func (a *scriptAnswer) text() (s string) {
 	if m, ok := a.next(); ok {
 		s, a.err = m.ToString()
 	}
 	return s
 }
 
-func (a *answer) number() uint64 {
+func (a *scriptAnswer) number() uint64 {
 	m, ok := a.next()
 	if !ok {
 		return 0
@@ -185,7 +185,7 @@ func (a *answer) number() uint64 {
 	return uint64(n)
 }
 
-func (a *answer) events() (events []hub.SharedEvent) {
+func (a *scriptAnswer) events() (events []hub.SharedEvent) {
 	m, ok := a.next()
 	if !ok {
 		return nil
