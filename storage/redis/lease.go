@@ -9,7 +9,7 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-//go:embed lives.lua
+//go:embed lease.lua
 var leaseLua string
 
 var leaseScript = newScript(leaseLua)
