@@ -10,24 +10,25 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// bus is the one connection on which a node hears what others publish. It comes back by itself; whoever follows a
-// channel is told then that messages may be missing.
+// bus is the one connection on which a node receives what others publish. It reconnects by itself, and then tells
+// followers that messages may be missing.
 type bus struct {
 	store *Store
-	wake  chan struct{} // the wanted channels have changed
+	wake  chan struct{} // signals that wanted has changed
 
 	mu            sync.Mutex
 	wanted        map[string][]*follower // by channel
-	subscriptions map[string]bool        // channels that this connection has asked for; true: the subscription stands
+	subscriptions map[string]bool        // channels that this connection has subscribed to; true: Redis has confirmed it
 }
 
-// follower hears one channel. Its functions are called one at a time, and must not block.
+// follower receives the messages of one channel. Its functions are called one at a time, and must not block.
 type follower struct {
-	heard func(message string) // in the order in which Redis published
-	gap   func()               // messages may be missing, or the subscription has begun: read what is kept
+	heard func(message string) // called in the order of publication
+	// called when messages may be missing, and when the subscription begins: read the stored state
+	gap func()
 
-	calling sync.Mutex // held while one of the two runs: the bus has two goroutines that call them
-	told    bool       // that the subscription stands; guarded by bus.mu
+	calling sync.Mutex // serializes the two functions: two goroutines of the bus call them
+	told    bool       // whether gap was called for the confirmed subscription; guarded by bus.mu
 }
 
 func (f *follower) hear(message string) {
@@ -46,13 +47,14 @@ func newBus(s *Store) *bus {
 	return &bus{store: s, wake: make(chan struct{}, 1), wanted: make(map[string][]*follower)}
 }
 
-// follow has f hear a channel until stop is called; f.gap is called once the subscription stands, and again whenever it
-// had to be made anew. After stop has returned, neither is called any more, unless one is running just then.
+// follow subscribes f to a channel until stop is called. f.gap is called once the subscription is confirmed, and each
+// time it was made again after a lost connection. After stop has returned, a call that was running may still finish,
+// and no other begins.
 func (b *bus) follow(channel string, f *follower) (stop func()) {
 	b.mu.Lock()
 	b.wanted[channel] = append(b.wanted[channel], f)
 	b.mu.Unlock()
-	// Where the subscription stands already, the connection's goroutine tells f: the caller may hold locks that f.gap takes.
+	// If the channel is subscribed already, run calls f.gap: the caller may hold locks that f.gap takes.
 	b.signal()
 	return func() {
 		b.mu.Lock()
@@ -74,7 +76,7 @@ func (b *bus) signal() {
 	}
 }
 
-// run keeps the connection up until the store closes.
+// run keeps the connection open until the store closes.
 func (b *bus) run() {
 	for failures := 0; b.store.ctx.Err() == nil; failures++ {
 		began := time.Now()
@@ -85,7 +87,7 @@ func (b *bus) run() {
 		if time.Since(began) > time.Minute {
 			failures = 0
 		}
-		b.store.Logger.Warn("the connection to Redis on which other nodes are heard is lost; it is made anew", "error", err)
+		b.store.Logger.Warn("the pub/sub connection to Redis is lost; reconnecting", "error", err)
 		pause := min(50*time.Millisecond<<min(failures, 6), 2*time.Second)
 		select {
 		case <-time.After(pause/2 + rand.N(pause)):
@@ -94,11 +96,11 @@ func (b *bus) run() {
 	}
 }
 
-// serve is one connection, until it ends.
+// serve runs one connection until it fails.
 func (b *bus) serve(ctx context.Context) error {
 	conn, release := b.store.client.Dedicate()
 	defer release()
-	defer conn.Close() // it is subscribed: nobody else could use it
+	defer conn.Close() // not back to the pool: it is subscribed
 	lost := conn.SetPubSubHooks(rueidis.PubSubHooks{OnMessage: b.deliver, OnSubscription: b.subscribed})
 	b.mu.Lock()
 	b.subscriptions = make(map[string]bool)
@@ -124,18 +126,19 @@ func (b *bus) serve(ctx context.Context) error {
 	}
 }
 
-// disconnected notes that the connection has ended: no subscription stands.
+// disconnected records that no subscription exists any more.
 func (b *bus) disconnected() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	clear(b.subscriptions)
 }
 
-// pingEvery is how often something is asked on the connection: one that nobody answers on would be silent for ever.
+// pingEvery is the interval of pings. Without them, a dead connection would look like one without messages.
 const pingEvery = 5 * time.Second
 
-// updateSubscriptions subscribes to what is wanted, and leaves what is not. Whoever follows a channel whose subscription stands
-// already is told so: the last one that followed it may have left a moment ago, so that it was never given up.
+// updateSubscriptions subscribes to new channels and unsubscribes from unused ones. It also calls gap of new followers
+// of channels that are subscribed already, for example because the last follower left a moment ago and the channel was
+// not unsubscribed yet.
 func (b *bus) updateSubscriptions(ctx context.Context, conn rueidis.DedicatedClient) error {
 	b.mu.Lock()
 	var more, less []string
@@ -183,7 +186,7 @@ func (b *bus) do(ctx context.Context, conn rueidis.DedicatedClient, command ruei
 	return conn.Do(ctx, command).Error()
 }
 
-// deliver hands a message to those who follow its channel.
+// deliver passes a message to the followers of its channel.
 func (b *bus) deliver(m rueidis.PubSubMessage) {
 	b.mu.Lock()
 	list := b.wanted[m.Channel]
@@ -193,7 +196,7 @@ func (b *bus) deliver(m rueidis.PubSubMessage) {
 	}
 }
 
-// subscribed tells those who follow a channel that from now on they hear everything.
+// subscribed calls gap of a channel's followers: from now on they get every message.
 func (b *bus) subscribed(s rueidis.PubSubSubscription) {
 	if s.Kind != "subscribe" {
 		return
@@ -210,7 +213,8 @@ func (b *bus) subscribed(s rueidis.PubSubSubscription) {
 	}
 }
 
-// markTold notes that followers are told that their subscription stands, and returns those who were not. bus.mu is held.
+// markTold marks followers as told that the subscription is confirmed, and returns those that were not. bus.mu must be
+// locked.
 func markTold(list []*follower) (untold []*follower) {
 	for _, f := range list {
 		if !f.told {

@@ -11,24 +11,24 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// connSet are a store's connections to Redis. Where a master is replaced, the address may lead to the new one while
-// connections to the old one stay, until somebody kills them. Then they are all ended, and are dialled anew when they
-// are needed next.
+// connSet is the set of a store's connections to Redis. When a master is replaced, its address may lead to the new one
+// while connections to the old one stay open. So when a server turns out not to be the master, all connections are
+// closed; the client dials again when it needs them.
 type connSet struct {
 	dial func(ctx context.Context, address string, dialer *net.Dialer, config *tls.Config) (net.Conn, error)
 
 	mu     sync.Mutex
 	open   map[*trackedConn]struct{}
-	closed time.Time // when they were last ended
+	closed time.Time // time of the last closeAll
 }
 
-// trackedConn is one connection.
+// trackedConn is one connection of a set.
 type trackedConn struct {
 	net.Conn
 	set *connSet
 }
 
-// Close ends the connection.
+// Close closes the connection, and removes it from the set.
 func (l *trackedConn) Close() error {
 	l.set.mu.Lock()
 	delete(l.set.open, l)
@@ -36,7 +36,7 @@ func (l *trackedConn) Close() error {
 	return l.Conn.Close()
 }
 
-// connect dials.
+// connect dials, and adds the connection to the set.
 func (ls *connSet) connect(ctx context.Context, address string, dialer *net.Dialer, config *tls.Config) (
 	net.Conn, error,
 ) {
@@ -51,7 +51,7 @@ func (ls *connSet) connect(ctx context.Context, address string, dialer *net.Dial
 	return l, nil
 }
 
-// dialDirectly connects over TCP, and TLS where there is a config.
+// dialDirectly dials TCP, with TLS if there is a config.
 func dialDirectly(ctx context.Context, address string, dialer *net.Dialer, config *tls.Config) (net.Conn, error) {
 	if config == nil {
 		return dialer.DialContext(ctx, "tcp", address)
@@ -59,10 +59,11 @@ func dialDirectly(ctx context.Context, address string, dialer *net.Dialer, confi
 	return (&tls.Dialer{NetDialer: dialer, Config: config}).DialContext(ctx, "tcp", address)
 }
 
-// closePause is how long it takes at least before connections are ended again: the address may not lead elsewhere yet.
+// closePause is the minimum time between two calls of closeAll that close connections: the address may not lead to the
+// new master yet.
 const closePause = 250 * time.Millisecond
 
-// closeAll ends all connections.
+// closeAll closes all connections.
 func (ls *connSet) closeAll() {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
@@ -71,12 +72,13 @@ func (ls *connSet) closeAll() {
 	}
 	ls.closed = time.Now()
 	for l := range ls.open {
-		_ = l.Conn.Close() // whoever uses it finds out, and closes it
+		_ = l.Conn.Close() // its user gets an error, and closes it as well
 	}
 	clear(ls.open)
 }
 
-// demoted reports whether a server answers as one that is no master: it is a replica, or loads what its new master has.
+// demoted reports whether an error comes from a server that is not the master: it is a replica, or it is loading data
+// from its new master.
 func demoted(err error) bool {
 	e, ok := rueidis.IsRedisErr(err)
 	if !ok {
@@ -84,18 +86,19 @@ func demoted(err error) bool {
 	}
 	text := e.Error()
 	for _, sign := range []string{"READONLY ", "MASTERDOWN ", "LOADING ", "WAIT cannot be used with replica"} {
-		if strings.Contains(text, sign) { // inside a script's error, too
+		if strings.Contains(text, sign) { // also within the error of a script
 			return true
 		}
 	}
 	return false
 }
 
-// checkMaster looks whether one of these answers comes from a server that is no master, and returns them.
+// checkMaster closes all connections if one of the answers comes from a server that is not the master. It returns the
+// answers.
 func (s *Store) checkMaster(answers ...rueidis.RedisResult) []rueidis.RedisResult {
 	for i := range answers {
 		if demoted(answers[i].Error()) {
-			s.Logger.Warn("Redis is no master any more; it is dialled anew", "error", answers[i].Error())
+			s.Logger.Warn("the Redis server is not the master any more; reconnecting", "error", answers[i].Error())
 			s.conns.closeAll()
 			break
 		}

@@ -9,25 +9,26 @@ import (
 	"github.com/duckwire/duckwire/hub/errs"
 )
 
-// nodes is this node among the others.
+// nodes is this node's view of the others, and its pending requests to them.
 type nodes struct {
 	store *Store
 
-	mu            sync.Mutex
-	waiting       map[uint64]chan answered // for answers, by request
-	calls         uint64
-	alive         map[string]bool // as of the last beat
-	known         map[string]bool // alive once, and not told dead yet
-	servers       map[string]bool // of servers of Redis, that were there at a beat
-	lastBeat      time.Time       // when the last beat that succeeded began: the lease was asked for later
-	err           error           // of the last beat
-	noDeathsUntil time.Time       // until then nobody is found dead: others may have been kept from beating as we were
+	mu       sync.Mutex
+	waiting  map[uint64]chan answered // pending requests, by id
+	calls    uint64
+	alive    map[string]bool // as of the last beat
+	known    map[string]bool // nodes that were alive, and have not been reported dead
+	servers  map[string]bool // replication ids of the Redis servers seen so far
+	lastBeat time.Time       // when the last successful beat began; the lease begins later
+	err      error           // result of the last beat
+	// no node is declared dead before: others may have been unable to renew their leases, as this node was
+	noDeathsUntil time.Time
 }
 
 // Node implements hub.Nodes.
 func (s *Store) Node() string { return s.Options.Node }
 
-// answered is the answer to a request, or why there is none.
+// answered is the result of a request.
 type answered struct {
 	body []byte
 	err  error
@@ -64,7 +65,7 @@ func (s *Store) Ask(ctx context.Context, node string, request []byte) ([]byte, e
 	}
 }
 
-// await begins to wait for an answer.
+// await registers a new request.
 func (n *nodes) await() (id uint64, answer <-chan answered, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -83,7 +84,7 @@ func (n *nodes) forget(id uint64) {
 	delete(n.waiting, id)
 }
 
-// answer gives an answer to who waits for it.
+// answer delivers the result of a request to its waiter, if there still is one.
 func (n *nodes) answer(id uint64, a answered) {
 	n.mu.Lock()
 	waiting := n.waiting[id]
@@ -94,7 +95,7 @@ func (n *nodes) answer(id uint64, a answered) {
 	}
 }
 
-// broadcastBytes is how long a message to all nodes may be: nobody confirms its pieces.
+// broadcastBytes limits a message to all nodes, whose pieces nobody acknowledges.
 const broadcastBytes = 8 << 20
 
 // Tell implements hub.Nodes.
@@ -112,7 +113,7 @@ func (s *Store) Tell(request []byte) error {
 	return nil
 }
 
-// count returns the number of a message.
+// count returns the id of a new message.
 func (n *nodes) count() uint64 {
 	n.mu.Lock()
 	defer n.mu.Unlock()

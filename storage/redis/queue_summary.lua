@@ -1,6 +1,7 @@
--- Returns the longest queues. ARGV: an epoch that is new, how many at most
--- Returns the epoch, users, messages, bytes, when the message that expires first came, then for each queue: user, messages, bytes, when its first came.
-local epoch = life(ARGV[1])
+-- Returns the longest queues. ARGV: fresh epoch, limit
+-- Returns the epoch, users, messages, bytes, when the message that expires first was queued, and then for each queue:
+-- user, messages, bytes, when its first message was queued.
+local epoch = epochOf(ARGV[1])
 local m = redis.call('HMGET', P .. 'e', 'n', 'z')
 local function oldest(u) return string.format('%.0f', entry(u, u.head + 1).queued) end
 local soonest = redis.call('ZRANGE', P .. 'w', 0, 0)[1]

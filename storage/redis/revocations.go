@@ -16,16 +16,19 @@ func revocationField(user, tokenID string) string {
 	return "t:" + tokenID
 }
 
-// revokeScript writes although Redis is full: whether it is, is looked at before the first write only, unless that one deletes.
+// revokeScript works also when Redis has no memory left: Redis checks that only before the first write of a script,
+// unless it is a deletion.
 var revokeScript = newReplicated("redis.call('HDEL', KEYS[1], ARGV[1]) redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])")
 
-// SaveRevocation implements rights.RevocationStore. It returns when Redis has it; whether that outlives Redis is for its settings to say.
+// SaveRevocation implements rights.RevocationStore. It returns when Redis has the revocation; whether that survives a
+// restart depends on Redis' persistence settings.
 func (s *Store) SaveRevocation(r rights.Revocation) error {
 	raw, err := json.Marshal(r)
 	if err != nil {
 		return err
 	}
-	err = s.run(revokeScript, []string{s.revocationsKey()}, []string{revocationField(r.User, r.TokenID), rueidis.BinaryString(raw)}).Error()
+	args := []string{revocationField(r.User, r.TokenID), rueidis.BinaryString(raw)}
+	err = s.run(revokeScript, []string{s.revocationsKey()}, args).Error()
 	if err != nil && !rueidis.IsRedisNil(err) {
 		return unavailable(err)
 	}

@@ -9,22 +9,22 @@ import (
 	"github.com/duckwire/duckwire/hub/errs"
 )
 
-// maxCalls is how many requests of other nodes are worked on at one time, among them long-polls that wait, and how many
-// of this node's are under way. More are refused.
+// maxCalls limits the requests of other nodes that are in progress, long-polls included, and this node's own requests
+// that wait for an answer. Further ones are rejected.
 const maxCalls = 10_000
 
-// service is this node's being there for the others.
+// service answers the requests of other nodes.
 type service struct {
 	store  *Store
 	events hub.NodeEvents
-	slots  chan struct{} // holds as many as are worked on
+	slots  chan struct{} // one element per request in progress
 	work   sync.WaitGroup
 
-	subscribed chan struct{} // closed once what the others ask is heard
+	subscribed chan struct{} // closed once the subscription to requests is confirmed
 
-	mu     sync.Mutex // held while something is begun
+	mu     sync.Mutex // guards the fields below, and is locked while work is started
 	gaps   int
-	closed bool // nothing more is begun
+	closed bool // no more work is started
 }
 
 // Serve implements hub.Nodes.
@@ -37,7 +37,7 @@ func (s *Store) Serve(events hub.NodeEvents) (stop func()) {
 	v.work.Go(func() { s.nodes.heartbeat(ctx, &events, joined) })
 	late, cancelLate := context.WithTimeout(ctx, s.Timeout)
 	defer cancelLate()
-	for _, done := range []chan struct{}{v.subscribed, joined} { // from now on it hears, and is asked
+	for _, done := range []chan struct{}{v.subscribed, joined} { // then requests arrive, and other nodes know this one
 		select {
 		case <-done:
 		case <-late.Done():
@@ -48,13 +48,13 @@ func (s *Store) Serve(events hub.NodeEvents) (stop func()) {
 		v.mu.Lock()
 		v.closed = true
 		v.mu.Unlock()
-		v.work.Wait() // until what was asked is answered, it hears whether the answers are taken
+		v.work.Wait() // the follower must stay until then: it receives the acknowledgements of the answers
 		unfollow()
 		unfollowAll()
 	}
 }
 
-// gap says that requests may have been missed, but for the first time, when the service begins.
+// gap reports that requests may have been missed. The first call only means that the subscription is confirmed.
 func (v *service) gap() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -68,11 +68,11 @@ func (v *service) gap() {
 	v.work.Go(v.events.Missed)
 }
 
-// heard takes what another node sends: a piece of a request or of an answer, or a word about what this node sends.
+// heard processes a frame of another node: a piece of a request or an answer, or a control frame.
 func (v *service) heard(message string) {
 	f, err := parseFrame([]byte(message))
 	if err != nil {
-		v.store.Logger.Error("what another node says is not understood; nodes of different versions?", "error", err)
+		v.store.Logger.Error("a frame of another node cannot be parsed; do the nodes run different versions?", "error", err)
 		return
 	}
 	p := &v.store.transfers
@@ -93,13 +93,13 @@ func (v *service) heard(message string) {
 	case abortFrame:
 		p.discard(transferKey{f.about(), f.from, f.id})
 	case requestFrame, broadcastFrame, answerFrame:
-		if f.from != v.store.Options.Node { // it was told to all
+		if f.from != v.store.Options.Node { // a broadcast also reaches its sender
 			v.receive(f)
 		}
 	}
 }
 
-// receive takes a piece of a message.
+// receive processes a piece of a message.
 func (v *service) receive(f *frame) {
 	s := v.store
 	body, whole, err := s.transfers.add(f)
@@ -113,17 +113,17 @@ func (v *service) receive(f *frame) {
 	switch {
 	case !whole:
 	case f.kind == answerFrame:
-		s.transfers.received.release(len(body)) // it is who asked that has it now
+		s.transfers.received.release(len(body)) // the node that asked accounts for it from now on
 		s.nodes.answer(f.id, answered{body: body})
 	default:
 		v.startAnswer(f, body)
 	}
 }
 
-// reject says that a message is not taken.
+// reject tells the sender that a message is not accepted.
 func (v *service) reject(f *frame, why error) {
 	s := v.store
-	s.Logger.Warn("a message of another node is not taken", "node", f.from, "bytes", f.size, "error", why)
+	s.Logger.Warn("a message of another node is rejected", "node", f.from, "bytes", f.size, "error", why)
 	if f.kind == answerFrame {
 		s.nodes.answer(f.id, answered{err: why})
 	}
@@ -132,12 +132,12 @@ func (v *service) reject(f *frame, why error) {
 	}
 }
 
-// sendControl sends a word about a message. What is lost of them the other node does not wait for without end.
+// sendControl sends a control frame. It may be lost: the other node only waits for it until a timeout.
 func (v *service) sendControl(node string, w *frame) {
 	v.work.Go(func() { _, _ = v.store.publish(v.store.nodeChannel(node), w) })
 }
 
-// startAnswer has a request answered.
+// startAnswer answers a request in the background.
 func (v *service) startAnswer(f *frame, body []byte) {
 	select {
 	case v.slots <- struct{}{}:
@@ -152,7 +152,7 @@ func (v *service) startAnswer(f *frame, body []byte) {
 	}
 }
 
-// answer does what a request asks for. What was told to all nodes has no answer.
+// answer calls the handler of a request, and sends the answer. A broadcast has none.
 func (v *service) answer(f *frame, request []byte) {
 	s := v.store
 	body := v.events.Answer(f.from, request)
@@ -168,6 +168,6 @@ func (v *service) answer(f *frame, request []byte) {
 		_, _ = s.publish(s.nodeChannel(f.from), refusal)
 	}
 	if err != nil {
-		s.Logger.Warn("another node's request cannot be answered", "node", f.from, "error", err)
+		s.Logger.Warn("the answer to another node could not be sent", "node", f.from, "error", err)
 	}
 }

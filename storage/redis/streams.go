@@ -33,8 +33,8 @@ var (
 	claimScript = newScript(streamClaim)
 )
 
-// runningTTL is for how long a stream is kept that nothing more is heard of. Whoever looks for it before knows whether
-// its node lives.
+// runningTTL is the retention of a running stream without changes. Before it is over, the stream's node finishes the
+// stream, or others find that node dead.
 const runningTTL = 24 * time.Hour
 
 // AddStream implements hub.SharedStreams.
@@ -60,7 +60,7 @@ func (s *Store) AddStream(rec *hub.StreamRecord, slot string) (taken, superseded
 		return taken, "", nil
 	}
 	switch err := s.saveOne(rec); {
-	case errors.Is(err, errTaken): // somebody else was as quick
+	case errors.Is(err, errTaken): // another node added it meanwhile
 		return rec.ID, superseded, nil
 	case err != nil:
 		return "", superseded, err
@@ -68,7 +68,7 @@ func (s *Store) AddStream(rec *hub.StreamRecord, slot string) (taken, superseded
 	return "", superseded, nil
 }
 
-// staleAlias returns the id of a stream that an alias still names, though it is no longer kept; or "".
+// staleAlias returns the id of a stream that no longer exists and that an alias still names, or "".
 func (s *Store) staleAlias(owner, alias string) (string, error) {
 	id, err := s.do(s.client.B().Get().Key(s.aliasKey(owner, alias)).Build()).ToString()
 	if rueidis.IsRedisNil(err) {
@@ -83,7 +83,7 @@ func (s *Store) staleAlias(owner, alias string) (string, error) {
 	return id, nil
 }
 
-// nodeOf returns whose a stream is, or "" if there is none.
+// nodeOf returns the node that owns a stream, or "" if the stream does not exist.
 func (s *Store) nodeOf(id string) (string, error) {
 	node, err := s.do(s.client.B().Hget().Key(s.streamKey(id)).Field("n").Build()).ToString()
 	if err != nil && !rueidis.IsRedisNil(err) {
@@ -110,7 +110,7 @@ func (s *Store) Save(changes []hub.StreamChange) error {
 			failed.Taken = append(failed.Taken, rec.ID)
 		case errors.As(err, &behind):
 			failed.Behind[rec.ID] = uint64(behind)
-		case err != nil: // it is saved again with all others, which does no harm to those that were
+		case err != nil: // the hub saves all again; saving twice does no harm
 			failed.Err = err
 		}
 	}
@@ -120,15 +120,15 @@ func (s *Store) Save(changes []hub.StreamChange) error {
 	return nil
 }
 
-// errTaken means that a stream is another node's.
+// errTaken means that a stream belongs to another node.
 var errTaken = errors.New("the stream is another node's")
 
-// errBehind is the offset behind which Redis lacks entries.
+// errBehind is the offset after which Redis lacks entries.
 type errBehind uint64
 
 func (e errBehind) Error() string { return fmt.Sprintf("entries behind %d are missing", uint64(e)) }
 
-// change is what is published of a stream.
+// change is the message that is published for a stream.
 type change struct {
 	Node   string          `json:"n"`
 	Record json.RawMessage `json:"r"`
@@ -143,7 +143,7 @@ func (s *Store) saveOne(rec *hub.StreamRecord) error {
 	return s.checkSaved(rec, s.run(saveScript, call.keys, call.args))
 }
 
-// saveCall is what the script is given that saves a change.
+// saveCall returns the keys and arguments of saveScript for a change.
 func (s *Store) saveCall(rec *hub.StreamRecord) (call scriptCall, err error) {
 	if n := len(rec.Runs); n > 0 {
 		rec.Tail = max(rec.Tail, rec.Runs[n-1].Last())
@@ -158,7 +158,7 @@ func (s *Store) saveCall(rec *hub.StreamRecord) (call scriptCall, err error) {
 	}
 	ttl, whole := runningTTL, "0"
 	if rec.Status.Ended() {
-		ttl = s.StreamTTL + time.Minute // its node deletes it; this is for nodes that died
+		ttl = s.StreamTTL + time.Minute // normally its node deletes it; this is for a node that died
 	}
 	if len(rec.Runs) > 0 && rec.Runs[0].First == 1 || rec.Tail == 0 {
 		whole = "1"
@@ -176,7 +176,7 @@ func (s *Store) saveCall(rec *hub.StreamRecord) (call scriptCall, err error) {
 	return scriptCall{[]string{key, key + ":r"}, args}, nil
 }
 
-// checkSaved looks at what the script has answered.
+// checkSaved evaluates the answer of saveScript.
 func (s *Store) checkSaved(rec *hub.StreamRecord, result rueidis.RedisResult) error {
 	out, err := result.ToString()
 	switch {
@@ -187,14 +187,14 @@ func (s *Store) checkSaved(rec *hub.StreamRecord, result rueidis.RedisResult) er
 	case out == "none":
 		return errBehind(0)
 	case out != "ok":
-		n, _ := strconv.ParseUint(out, 10, 64) // the script wrote it
+		n, _ := strconv.ParseUint(out, 10, 64) // written by the script
 		return errBehind(n)
 	}
 	return s.addOwn(rec.ID)
 }
 
-// addOwn keeps the set of this node's streams, by which others find what it leaves behind when it dies: those that have
-// not ended, and those that are still to be deleted.
+// addOwn adds a stream to the set of this node's streams in Redis. Other nodes read the set when this node dies. It
+// contains the streams that have not ended, and those that must still be deleted.
 func (s *Store) addOwn(id string) error {
 	s.ownMu.Lock()
 	known := s.own[id]
@@ -204,7 +204,8 @@ func (s *Store) addOwn(id string) error {
 		return nil
 	}
 	score := float64(s.ownOrder.Add(1))
-	err := s.do(s.client.B().Zadd().Key(s.ownKey(s.Options.Node)).Nx().ScoreMember().ScoreMember(score, id).Build()).Error()
+	add := s.client.B().Zadd().Key(s.ownKey(s.Options.Node)).Nx().ScoreMember().ScoreMember(score, id).Build()
+	err := s.do(add).Error()
 	if err != nil {
 		s.dropOwn(id)
 		return unavailable(err)
@@ -212,7 +213,7 @@ func (s *Store) addOwn(id string) error {
 	return nil
 }
 
-// dropOwn notes that streams may not be in the set of this node's.
+// dropOwn records that streams may be missing in this node's set.
 func (s *Store) dropOwn(ids ...string) {
 	s.ownMu.Lock()
 	defer s.ownMu.Unlock()
@@ -221,7 +222,7 @@ func (s *Store) dropOwn(ids ...string) {
 	}
 }
 
-// resetOwn has the set of this node's streams made anew.
+// resetOwn records that all streams may be missing in this node's set, so that each is added again.
 func (s *Store) resetOwn() {
 	s.ownMu.Lock()
 	defer s.ownMu.Unlock()
@@ -284,7 +285,7 @@ func (s *Store) FindStream(user, id string) (*hub.SharedStream, error) {
 // readStream reads one stream with all its runs.
 func (s *Store) readStream(id string) (*hub.SharedStream, error) {
 	key := s.streamKey(id)
-	// The record is read before the runs: these may then go further, and are cut to what the record says.
+	// The record is read before the runs, which may therefore be newer: they are cut to the record's tail.
 	b := s.client.B
 	results, err := s.doAll(b().Hmget().Key(key).Field("n", "r").Build(), b().Hvals().Key(key+":r").Build())
 	if err != nil {
@@ -301,7 +302,7 @@ func (s *Store) readStream(id string) (*hub.SharedStream, error) {
 	return parseStream(id, append(head, runs))
 }
 
-// parseStream reads a stream: whose it is, its record, and its runs.
+// parseStream parses a stream: its node, its record, and its runs.
 func parseStream(id string, values []rueidis.RedisMessage) (*hub.SharedStream, error) {
 	found, err := parseHead(id, values)
 	if err != nil {
@@ -317,7 +318,7 @@ func parseStream(id string, values []rueidis.RedisMessage) (*hub.SharedStream, e
 	return found, nil
 }
 
-// parseHead reads what is kept of a stream but its runs. ErrNotFound where there is none.
+// parseHead parses a stream's node and record. It returns ErrNotFound if there is none.
 func parseHead(id string, values []rueidis.RedisMessage) (*hub.SharedStream, error) {
 	if len(values) < 2 || values[0].IsNil() {
 		return nil, errs.ErrNotFound
@@ -334,8 +335,8 @@ func parseHead(id string, values []rueidis.RedisMessage) (*hub.SharedStream, err
 	return &hub.SharedStream{Node: node, Record: *rec}, nil
 }
 
-// parseRuns reads the runs up to an offset, in order. What was sent twice, after an answer was lost, is there in other
-// pieces, too.
+// parseRuns parses the runs up to an offset, in order. Runs may overlap: after a lost answer, entries are sent again
+// in other pieces.
 func parseRuns(texts []string, tail uint64) ([]log.Run, error) {
 	all := make([]log.Run, len(texts))
 	for i := range texts {
@@ -371,7 +372,8 @@ func (s *Store) FollowStream(id string, heard func(*hub.SharedStream), gap func(
 			rec, err = record.Decode(c.Record)
 		}
 		if err != nil {
-			s.Logger.Error("what another node tells of a stream is not understood; nodes of different versions?", "stream", id, "error", err)
+			s.Logger.Error("a stream of another node cannot be parsed; do the nodes run different versions?",
+				"stream", id, "error", err)
 			gap()
 			return
 		}
@@ -380,8 +382,8 @@ func (s *Store) FollowStream(id string, heard func(*hub.SharedStream), gap func(
 	}})
 }
 
-// ClaimStream implements hub.SharedStreams. The stream is put into this node's set first: should this node die as soon
-// as it has claimed the stream, others find it there.
+// ClaimStream implements hub.SharedStreams. It adds the stream to this node's set first: if this node dies right after
+// the claim, others find it there.
 func (s *Store) ClaimStream(id, from string) (*hub.SharedStream, error) {
 	if err := s.addOwn(id); err != nil {
 		return nil, err
@@ -394,7 +396,7 @@ func (s *Store) ClaimStream(id, from string) (*hub.SharedStream, error) {
 	found, err := parseStream(id, out)
 	if errors.Is(err, errs.ErrNotFound) || err == nil && found.Node != s.Options.Node {
 		s.dropOwn(id)
-		// What stays in the set by mistake does no harm.
+		// A stale element of the set does no harm.
 		_ = s.do(s.client.B().Zrem().Key(s.ownKey(s.Options.Node)).Member(id).Build())
 	}
 	return found, err
@@ -424,11 +426,11 @@ func (s *Store) StreamsOf(owner string, limit int) ([]hub.SharedStream, error) {
 			}
 			found, err := s.headOf(id, values)
 			switch {
-			case errors.Is(err, errs.ErrNotFound): // deleted, or lost
+			case errors.Is(err, errs.ErrNotFound): // deleted, or lost by Redis
 			case errors.Is(err, errs.ErrUnavailable):
 				return nil, err
 			case err != nil:
-				s.Logger.Warn("a stream is left out of a list", "error", err)
+				s.Logger.Warn("a stream cannot be read and is missing in a list", "error", err)
 			default:
 				list = append(list, *found)
 			}
@@ -437,8 +439,8 @@ func (s *Store) StreamsOf(owner string, limit int) ([]hub.SharedStream, error) {
 	return list, nil
 }
 
-// headOf reads what is kept of a stream but its runs. How long its text is stands in the record, unless an earlier
-// version wrote that: then it is counted.
+// headOf parses a stream without its runs. The record has the length of the text, unless an earlier version wrote it:
+// then the length is counted from the runs.
 func (s *Store) headOf(id string, values []rueidis.RedisMessage) (*hub.SharedStream, error) {
 	found, err := parseHead(id, values)
 	if err != nil || found.Record.Bytes > 0 || found.Record.Tail == 0 {

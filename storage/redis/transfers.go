@@ -11,43 +11,44 @@ import (
 	"github.com/duckwire/duckwire/hub/errs"
 )
 
-// A message between nodes goes in pieces, so that what else is on the bus passes between them, and so that Redis never
-// has more for a node than that can take: Redis cuts a connection that lags too far behind
-// (client-output-buffer-limit). What is short goes in one piece, and is not confirmed. Of anything else the receiver
-// confirms each piece before the next one is sent, and a node has at most so many pieces on their way to another one.
+// Messages between nodes are sent in pieces, so that others on the bus are not delayed, and so that Redis never
+// buffers more for a node than it accepts: Redis closes a connection that lags too far behind
+// (client-output-buffer-limit). A message of at most shortBytes is one piece without acknowledgement. Each piece of a
+// longer message is acknowledged before the next one is sent, and at most maxInFlight pieces are on their way from one
+// node to another.
 const (
 	shortBytes  = 8 << 10
 	pieceBytes  = 256 << 10
-	maxInFlight = 8 // time, from one node to another
+	maxInFlight = 8
 )
 
-// transferKey names a message that is on its way, or comes in.
+// transferKey identifies a message that is being sent or received.
 type transferKey struct {
-	kind frameKind // requestFrame, answerFrame or toldFrame
+	kind frameKind // requestFrame, answerFrame or broadcastFrame
 	peer string    // the other node
 	id   uint64
 }
 
-// transfers are the messages that are under way, in both directions.
+// transfers are the messages that are being sent and received.
 type transfers struct {
 	mu       sync.Mutex
-	outgoing map[transferKey]chan *frame // to who sends: a word about the last piece
+	outgoing map[transferKey]chan *frame // delivers control frames to the sender's goroutine
 	windows  map[string]*window          // by node
 	incoming map[transferKey]*partialMessage
 
-	requests budget // bytes of requests that wait for their answers
-	answers  budget // bytes of answers that go
-	received budget // bytes of what comes, and of requests that are worked on
+	requests budget // bytes of own requests without an answer yet
+	answers  budget // bytes of answers that are being sent
+	received budget // bytes of messages that are being received, and of requests in progress
 }
 
-// partialMessage is a message of which some pieces have come.
+// partialMessage is a message whose last piece has not been received.
 type partialMessage struct {
 	body []byte
 	size int
-	last time.Time // when a piece came
+	last time.Time // when the last piece was received
 }
 
-// window are the pieces that are on their way to one node.
+// window limits the pieces that are on their way to one node. It exists while somebody sends to that node.
 type window struct {
 	users int
 	slots chan struct{}
@@ -55,15 +56,16 @@ type window struct {
 
 func newTransfers(limit int64) transfers {
 	return transfers{
-		outgoing: make(map[transferKey]chan *frame), windows: make(map[string]*window), incoming: make(map[transferKey]*partialMessage),
+		outgoing: make(map[transferKey]chan *frame), incoming: make(map[transferKey]*partialMessage),
+		windows:  make(map[string]*window),
 		requests: budget{limit: limit, name: "bytes of requests to other nodes under way"},
 		answers:  budget{limit: limit, name: "bytes of answers to other nodes under way"},
 		received: budget{limit: limit, name: "bytes of other nodes' messages under way"},
 	}
 }
 
-// budget is a number of bytes that may be in use at one time. One message always fits where nothing else is. Short
-// messages do not count: how many there are is limited (maxCalls), and they must pass where long ones are many.
+// budget limits the bytes in use at one time. A single message is accepted even if it exceeds the limit. Short
+// messages do not count: their number is limited (maxCalls), and they must pass when there are many long ones.
 type budget struct {
 	name  string
 	limit int64
@@ -94,13 +96,13 @@ func (b *budget) release(n int) {
 	b.used -= int64(n)
 }
 
-// overLimit says that so much is under way between the nodes that no more is taken for the moment. It matches
+// overLimit is the error for a message that exceeds a budget or a number at the moment. It matches
 // errs.ErrUnavailable.
 func overLimit(name string, limit int64) error {
 	return &errs.LimitError{Kind: errs.ErrUnavailable, Name: name, Limit: limit, Retry: time.Second}
 }
 
-// publish sends a frame, and returns how many heard it, as far as the server of Redis knows that it was sent to.
+// publish publishes a frame, and returns how many subscribers the Redis server that took it has.
 func (s *Store) publish(channel string, f *frame) (heard int64, err error) {
 	message := rueidis.BinaryString(f.encode())
 	heard, err = s.do(s.client.B().Publish().Channel(channel).Message(message).Build()).AsInt64()
@@ -110,7 +112,7 @@ func (s *Store) publish(channel string, f *frame) (heard int64, err error) {
 	return heard, nil
 }
 
-// send sends a message to a node, and returns when that has taken it, or, where it is short, when Redis has.
+// send sends a message to a node. It returns when the node has received it, or for a short message, when Redis has.
 func (s *Store) send(ctx context.Context, node string, kind frameKind, id uint64, body []byte) error {
 	f := &frame{kind: kind, from: s.Options.Node, id: id, size: uint64(len(body)), piece: body}
 	if len(body) <= shortBytes {
@@ -122,7 +124,7 @@ func (s *Store) send(ctx context.Context, node string, kind frameKind, id uint64
 	for at := 0; at < len(body); at += pieceBytes {
 		f.at, f.piece = uint64(at), body[at:min(at+pieceBytes, len(body))]
 		if err := s.sendConfirmed(ctx, node, f, window, words); err != nil {
-			// Where this does not come, it is dropped after a while.
+			// If this frame is lost, the receiver discards the message after a timeout.
 			_, _ = s.publish(s.nodeChannel(node), controlFrame(abortFrame, kind, s.Options.Node, id, 0, ""))
 			return err
 		}
@@ -132,13 +134,13 @@ func (s *Store) send(ctx context.Context, node string, kind frameKind, id uint64
 
 func (s *Store) sendPiece(node string, f *frame) error {
 	heard, err := s.publish(s.nodeChannel(node), f)
-	if err == nil && heard == 0 && !s.cluster { // of a cluster's servers each counts its own listeners only
+	if err == nil && heard == 0 && !s.cluster { // a server of a cluster counts only its own subscribers
 		err = fmt.Errorf("node %s is not there: %w", node, errs.ErrUnavailable)
 	}
 	return err
 }
 
-// sendConfirmed sends a piece, and waits until the node has taken it.
+// sendConfirmed sends a piece, and waits for the acknowledgement.
 func (s *Store) sendConfirmed(ctx context.Context, node string, f *frame, window *window, words <-chan *frame) error {
 	late := time.NewTimer(s.Timeout)
 	defer late.Stop()
@@ -195,7 +197,7 @@ func (p *transfers) stopSending(key transferKey, w *window) {
 	}
 }
 
-// confirm takes a word about a message of this node's.
+// confirm passes a control frame to the goroutine that sends the message.
 func (p *transfers) confirm(w *frame) {
 	p.mu.Lock()
 	words := p.outgoing[transferKey{w.about(), w.from, w.id}]
@@ -205,18 +207,18 @@ func (p *transfers) confirm(w *frame) {
 	}
 	select {
 	case words <- w:
-	default: // nobody sends two pieces at a time
+	default: // not full: only one piece at a time waits for an acknowledgement
 	}
 }
 
-// add takes a piece of a message. It returns the message where that is the last one: its bytes are in the budget of
-// what is taken, for the caller to give back. Where pieces are missing, or there is no room, the message is not taken.
+// add adds a piece to its message. If it is the last one, add returns the whole message, whose bytes the caller must
+// release from the budget received. If a piece is missing, or the budget is exceeded, the message is discarded.
 func (p *transfers) add(f *frame) (body []byte, whole bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	key := transferKey{f.kind, f.from, f.id}
 	if f.at == 0 {
-		p.discardLocked(key) // of an earlier try
+		p.discardLocked(key) // from an earlier attempt
 		if err := p.received.acquire(int(f.size)); err != nil {
 			return nil, false, err
 		}
@@ -237,7 +239,7 @@ func (p *transfers) add(f *frame) (body []byte, whole bool, err error) {
 
 var errPiece = fmt.Errorf("a piece of it is missing: %w", errs.ErrUnavailable)
 
-// discard forgets what has come of a message.
+// discard discards a partial message.
 func (p *transfers) discard(key transferKey) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -251,7 +253,7 @@ func (p *transfers) discardLocked(key transferKey) {
 	}
 }
 
-// sweep forgets messages of which no piece has come since a moment.
+// sweep discards messages of which no piece has been received since a moment.
 func (p *transfers) sweep(since time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
