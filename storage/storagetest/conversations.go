@@ -12,8 +12,10 @@ import (
 	"github.com/duckwire/duckwire/hub/errs"
 )
 
-// Conversations holds a conversation.Store to its contract. open returns an empty store, and again returns another node's hand on it.
-func Conversations(t *testing.T, open func(t testing.TB) conversation.Store, again func(t testing.TB, s conversation.Store) conversation.Store) {
+// Conversations tests a conversation.Store. open returns an empty store, and again returns another node's access to
+// it.
+func Conversations(t *testing.T, open func(t testing.TB) conversation.Store,
+	again func(t testing.TB, s conversation.Store) conversation.Store) {
 	retention := conversation.Retention{TTL: time.Hour, OfUser: 3}
 	save := func(t testing.TB, s conversation.Store, c *conversation.StoredRecord) {
 		t.Helper()
@@ -40,12 +42,14 @@ func Conversations(t *testing.T, open func(t testing.TB) conversation.Store, aga
 		c := &conversation.StoredRecord{ID: "c1", Owner: "ada", Data: []byte("1")}
 		save(t, s, c)
 		for _, version := range []int64{0, 2} {
-			if err := s.SaveConversation(&conversation.StoredRecord{ID: "c1", Owner: "eve", Version: version}, retention); !errors.Is(err, errs.ErrConflict) {
+			if err := s.SaveConversation(&conversation.StoredRecord{ID: "c1", Owner: "eve", Version: version},
+				retention); !errors.Is(err, errs.ErrConflict) {
 				t.Errorf("version %d: %v", version, err)
 			}
 		}
 		wantConversation(t, s, "c1", c)
-		lost := &conversation.StoredRecord{ID: "c2", Owner: "ada", Version: 7, Data: []byte("2")} // whoever still has it brings it back
+		// a node that still has it saves it again
+		lost := &conversation.StoredRecord{ID: "c2", Owner: "ada", Version: 7, Data: []byte("2")}
 		save(t, s, lost)
 		wantConversation(t, s, "c2", lost)
 	})
@@ -57,9 +61,9 @@ func Conversations(t *testing.T, open func(t testing.TB) conversation.Store, aga
 			all[i] = &conversation.StoredRecord{ID: fmt.Sprint("c", i), Owner: "ada", Data: []byte("x")}
 			save(t, s, all[i])
 			wantLatest(t, again(t, s), "ada", all[i].ID)
-			time.Sleep(2 * time.Millisecond) // they are ordered by the clock
+			time.Sleep(2 * time.Millisecond) // they are ordered by time
 		}
-		for i, c := range all { // three of a user's are kept
+		for i, c := range all { // the retention is three per user
 			if i < 2 {
 				wantConversation(t, s, c.ID, nil)
 			} else {
@@ -113,7 +117,8 @@ func wantConversation(t testing.TB, s conversation.Store, id string, want *conve
 	if err != nil {
 		t.Fatal(err)
 	}
-	if (got == nil) != (want == nil) || got != nil && (got.ID != want.ID || got.Owner != want.Owner || got.Version != want.Version || string(got.Data) != string(want.Data)) {
+	if (got == nil) != (want == nil) || got != nil && (got.ID != want.ID || got.Owner != want.Owner ||
+		got.Version != want.Version || string(got.Data) != string(want.Data)) {
 		t.Errorf("%s is kept as %+v, want %+v", id, got, want)
 	}
 }

@@ -16,13 +16,14 @@ import (
 	"github.com/duckwire/duckwire/hub/errs"
 )
 
-// noon is when nothing has expired yet.
+// noon is a time at which no test message has expired.
 var noon = time.UnixMilli(1_800_000_000_000).UTC()
 
 var wide = hub.QueueRoom{Messages: 1000, Bytes: 1 << 20}
 
-// Queue holds a hub.QueueStore to its contract. open returns an empty store; reopen returns it again as after a restart.
-func Queue(t *testing.T, open func(t testing.TB) hub.QueueStore, reopen func(t testing.TB, s hub.QueueStore) hub.QueueStore) {
+// Queue tests a hub.QueueStore. open returns an empty store; reopen returns the same store as after a restart.
+func Queue(t *testing.T, open func(t testing.TB) hub.QueueStore,
+	reopen func(t testing.TB, s hub.QueueStore) hub.QueueStore) {
 	t.Run("messages come back whole and in order", func(t *testing.T) {
 		s := open(t)
 		a, b := message("u", "a"), message("u", "b")
@@ -32,7 +33,8 @@ func Queue(t *testing.T, open func(t testing.TB) hub.QueueStore, reopen func(t t
 		}
 		epoch := s.QueueEpoch()
 		s = reopen(t, s)
-		if s.QueueEpoch() != epoch || epoch == "" || len(epoch) > 24 || strings.Trim(epoch, "abcdefghijklmnopqrstuvwxyz0123456789") != "" {
+		if s.QueueEpoch() != epoch || epoch == "" || len(epoch) > 24 ||
+			strings.Trim(epoch, "abcdefghijklmnopqrstuvwxyz0123456789") != "" {
 			t.Errorf("epoch %q, and then %q", epoch, s.QueueEpoch())
 		}
 		page := read(t, s, "u", 0, 10)
@@ -57,12 +59,15 @@ func Queue(t *testing.T, open func(t testing.TB) hub.QueueStore, reopen func(t t
 		}
 		later := message("u", "b")
 		later.QueuedAt, later.ExpiresAt = later.QueuedAt.Add(time.Second), later.ExpiresAt.Add(time.Second)
-		enqueue(t, s, message("u", "a"), later, message("u", "c"), message("v", "a"), message("w", "a"), message("w", "b"), message("x", "a"))
+		enqueue(t, s, message("u", "a"), later, message("u", "c"), message("v", "a"), message("w", "a"), message("w", "b"),
+			message("x", "a"))
 		ack(t, s, "u", 1)
 		ack(t, s, "x", 1)
 		size := int64(len(later.Payload))
 		want := []hub.QueueSummary{
-			{User: "u", Messages: 2, Bytes: 2 * size, Oldest: later.QueuedAt}, {User: "w", Messages: 2, Bytes: 2 * size, Oldest: noon}, {User: "v", Messages: 1, Bytes: size, Oldest: noon},
+			{User: "u", Messages: 2, Bytes: 2 * size, Oldest: later.QueuedAt},
+			{User: "w", Messages: 2, Bytes: 2 * size, Oldest: noon},
+			{User: "v", Messages: 1, Bytes: size, Oldest: noon},
 		}
 		for limit := range 4 {
 			list, all, err := s.QueueSummaries(limit)
@@ -83,7 +88,8 @@ func Queue(t *testing.T, open func(t testing.TB) hub.QueueStore, reopen func(t t
 		other.Sender = "another"
 		unnamed := message("u", "a")
 		unnamed.Named = false
-		if got := enqueue(t, s, message("u", "b"), message("u", "a"), message("u", "b"), message("v", "a"), other, unnamed); !reflect.DeepEqual(got, []uint64{2, 1, 2, 1, 3, 4}) {
+		got := enqueue(t, s, message("u", "b"), message("u", "a"), message("u", "b"), message("v", "a"), other, unnamed)
+		if !reflect.DeepEqual(got, []uint64{2, 1, 2, 1, 3, 4}) {
 			t.Errorf("offsets %v", got)
 		}
 		ack(t, s, "u", 4)
@@ -154,7 +160,8 @@ func Queue(t *testing.T, open func(t testing.TB) hub.QueueStore, reopen func(t t
 		}
 		refuse(hub.QueueRoom{Messages: 2, Bytes: 1000}, "queue_max", message("v", "x"), message("u", "b"), message("u", "c"))
 		size := int64(len(message("u", "a").Payload))
-		refuse(hub.QueueRoom{Messages: 9, Bytes: 2 * size}, "queue_bytes", message("v", "x"), message("u", "b"), message("u", "c"))
+		refuse(hub.QueueRoom{Messages: 9, Bytes: 2 * size}, "queue_bytes", message("v", "x"), message("u", "b"),
+			message("u", "c"))
 		if p := read(t, s, "v", 0, 9); len(p.Messages) > 0 {
 			t.Errorf("v was given %+v", p.Messages)
 		}
@@ -162,9 +169,10 @@ func Queue(t *testing.T, open func(t testing.TB) hub.QueueStore, reopen func(t t
 			t.Errorf("u was given %+v", p.Messages)
 		}
 		late := message("u", "b")
-		late.QueuedAt = message("u", "a").ExpiresAt // it makes room
+		late.QueuedAt = message("u", "a").ExpiresAt // a has expired by then
 		late.ExpiresAt = late.QueuedAt.Add(time.Hour)
-		if got, err := s.Enqueue([]hub.StoredMessage{late, message("v", "x")}, hub.QueueRoom{Messages: 1, Bytes: size}); err != nil || got[0] != 2 {
+		if got, err := s.Enqueue([]hub.StoredMessage{late, message("v", "x")},
+			hub.QueueRoom{Messages: 1, Bytes: size}); err != nil || got[0] != 2 {
 			t.Errorf("%v, %v", got, err)
 		}
 		if p := read(t, s, "u", 0, 9); p.Expired != 1 || len(p.Messages) != 1 {
@@ -190,7 +198,7 @@ func Queue(t *testing.T, open func(t testing.TB) hub.QueueStore, reopen func(t t
 	})
 }
 
-// manyAtATime: what many publishers are told together is what is there.
+// manyAtATime checks that messages of concurrent publishers get the offsets that were returned.
 func manyAtATime(t *testing.T, s hub.QueueStore) {
 	const publishers, each = 8, 25
 	var work sync.WaitGroup
@@ -216,7 +224,8 @@ func manyAtATime(t *testing.T, s hub.QueueStore) {
 
 func message(user, id string) hub.StoredMessage {
 	return hub.StoredMessage{
-		User: user, ID: id, Named: true, Sender: "s", Topic: "code:file:x", Event: "e", Payload: json.RawMessage(`{"of":"` + id + `"}`),
+		User: user, ID: id, Named: true, Sender: "s", Topic: "code:file:x", Event: "e",
+		Payload:  json.RawMessage(`{"of":"` + id + `"}`),
 		QueuedAt: noon, ExpiresAt: noon.Add(24 * time.Hour),
 	}
 }

@@ -14,7 +14,7 @@ import (
 
 var topicRoom = hub.TopicRoom{Events: 100, Bytes: 1 << 20, TTL: time.Hour, Ephemerals: 10, EphemeralTTL: time.Minute}
 
-// Topics holds a hub.TopicStore to its contract. open returns a store of one node, with topics that nobody has used.
+// Topics tests a hub.TopicStore. open returns the store of one node, with unused topics.
 func Topics(t *testing.T, open func(t testing.TB) hub.TopicStore) {
 	t.Run("events come back whole and in order", func(t *testing.T) {
 		s := open(t)
@@ -39,8 +39,10 @@ func Topics(t *testing.T, open func(t testing.TB) hub.TopicStore) {
 			epoch string
 			after uint64
 			want  []hub.SharedEvent
-		}{{"", 0, all}, {empty.Epoch, 0, all}, {empty.Epoch, 1, all[1:]}, {empty.Epoch, 3, nil}, {"another", 2, all}, {empty.Epoch, 9, all}} {
-			if p := topicEvents(t, s, "t", c.epoch, c.after); !reflect.DeepEqual(p.Events, c.want) || p.Tail != 3 || p.Base != 0 || p.First != 4-uint64(len(c.want)) {
+		}{{"", 0, all}, {empty.Epoch, 0, all}, {empty.Epoch, 1, all[1:]}, {empty.Epoch, 3, nil}, {"another", 2, all},
+			{empty.Epoch, 9, all}} {
+			if p := topicEvents(t, s, "t", c.epoch, c.after); !reflect.DeepEqual(p.Events, c.want) || p.Tail != 3 ||
+				p.Base != 0 || p.First != 4-uint64(len(c.want)) {
 				t.Errorf("after %d of %q: %+v", c.after, c.epoch, p)
 			}
 		}
@@ -69,7 +71,8 @@ func Topics(t *testing.T, open func(t testing.TB) hub.TopicStore) {
 		for n := range 50 {
 			appendEvents(t, s, "t", room, named(fmt.Sprint(n)))
 		}
-		if p := topicEvents(t, s, "t", "", 0); p.Base != 47 || p.Tail != 50 || p.First != 48 || len(p.Events) != 3 || p.Events[0].ID != "47" {
+		if p := topicEvents(t, s, "t", "", 0); p.Base != 47 || p.Tail != 50 || p.First != 48 || len(p.Events) != 3 ||
+			p.Events[0].ID != "47" {
 			t.Errorf("%+v", p)
 		}
 		if p := appendEvents(t, s, "t", room, named("49"), named("0")); p[0].Offset != 50 || p[1].Offset != 51 {
@@ -130,14 +133,15 @@ func Topics(t *testing.T, open func(t testing.TB) hub.TopicStore) {
 		for n := range 30 {
 			appendEvents(t, s, "t", topicRoom, ephemeral(fmt.Sprint("e", n), n))
 		}
-		if p := topicEvents(t, s, "t", "", 0); len(p.Ephemerals) > topicRoom.Ephemerals || p.Ephemerals[len(p.Ephemerals)-1].Event != "e29" {
+		if p := topicEvents(t, s, "t", "", 0); len(p.Ephemerals) > topicRoom.Ephemerals ||
+			p.Ephemerals[len(p.Ephemerals)-1].Event != "e29" {
 			t.Errorf("%d are kept: %+v", len(p.Ephemerals), p.Ephemerals)
 		}
 	})
 	t.Run("who follows hears everything once", followTopic(open))
 }
 
-// followTopic has several append to one topic, while somebody follows it as a mirror does.
+// followTopic appends to one topic concurrently, while a reader follows it as a mirror does.
 func followTopic(open func(t testing.TB) hub.TopicStore) func(t *testing.T) {
 	return func(t *testing.T) {
 		const publishers, each = 8, 50
@@ -202,7 +206,8 @@ func make600() []byte {
 }
 
 func event(id string) hub.SharedEvent {
-	return hub.SharedEvent{ID: id, Sender: "s", Event: "e", Payload: json.RawMessage(`{"of":"` + id + `"}`), Millis: time.Now().UnixMilli()}
+	return hub.SharedEvent{ID: id, Sender: "s", Event: "e", Payload: json.RawMessage(`{"of":"` + id + `"}`),
+		Millis: time.Now().UnixMilli()}
 }
 
 func named(id string) hub.SharedEvent {
@@ -212,10 +217,12 @@ func named(id string) hub.SharedEvent {
 }
 
 func ephemeral(name string, n int) hub.SharedEvent {
-	return hub.SharedEvent{ID: "x", Sender: "s", Event: name, Payload: json.RawMessage(fmt.Sprint(n)), Ephemeral: true, Millis: time.Now().UnixMilli()}
+	return hub.SharedEvent{ID: "x", Sender: "s", Event: name, Payload: json.RawMessage(fmt.Sprint(n)), Ephemeral: true,
+		Millis: time.Now().UnixMilli()}
 }
 
-func appendEvents(t testing.TB, s hub.TopicStore, topic string, room hub.TopicRoom, events ...hub.SharedEvent) []log.Position {
+func appendEvents(t testing.TB, s hub.TopicStore, topic string, room hub.TopicRoom,
+	events ...hub.SharedEvent) []log.Position {
 	t.Helper()
 	places, err := s.AppendEvents(topic, events, room)
 	if err != nil {
