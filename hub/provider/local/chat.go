@@ -8,8 +8,8 @@ import (
 	"github.com/duckwire/duckwire/hub/provider/local/internal/predict"
 )
 
-// nothing is the answer to a chat that holds no code which could be continued.
-const nothing = "This is duckwire-local, Duckwire's built-in completer. It is no neural model and cannot converse; it continues repetitive " +
+// noCode is the answer to a chat that holds no code which could be continued.
+const noCode = "This is duckwire-local, Duckwire's built-in completer. It is no neural model and cannot converse; it continues repetitive " +
 	"code from what the request shows (put the code in a fenced block), and found nothing to continue here. For a language model, set " +
 	"DUCKWIRE_UPSTREAM_URL to an OpenAI-compatible server (a URL that ends in /v1)."
 
@@ -109,7 +109,7 @@ func looksLikeCode(text string) bool {
 // writeChat continues the code in a fenced block that begins with the line which the continuation completes.
 func (t *task) writeChat(ctx context.Context, c *predict.Completion, first []string, out *writer) error {
 	if !t.code {
-		return sentence(nothing, out)
+		return sentence(noCode, out)
 	}
 	head := "```" + t.lang + "\n"
 	begun := false
@@ -130,7 +130,7 @@ func (t *task) writeChat(ctx context.Context, c *predict.Completion, first []str
 	case err != nil:
 		return err
 	case !begun:
-		return sentence(nothing, out)
+		return sentence(noCode, out)
 	}
 	return out.token("\n```\n")
 }

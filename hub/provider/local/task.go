@@ -51,7 +51,7 @@ func (t *task) open(ctx context.Context) (*predict.Completion, []string, error) 
 // answer writes the whole answer. Nil means that it ended as it should.
 func (t *task) answer(ctx context.Context, c *predict.Completion, first []string, out *writer) error {
 	err := t.write(ctx, c, first, out)
-	if errors.Is(err, errEnough) {
+	if errors.Is(err, errStop) {
 		return nil
 	}
 	return err

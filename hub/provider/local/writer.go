@@ -9,8 +9,8 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// errEnough ends an answer early: the token limit is reached, or a stop string was met. It never leaves the package.
-var errEnough = errors.New("enough")
+// errStop ends an answer early: the token limit is reached, or a stop string was met. It never leaves the package.
+var errStop = errors.New("enough")
 
 // writer hands tokens on one at a time, with a pause between them, and watches the token limit and the stop strings. What may be the
 // beginning of a stop string is held back until that is known.
@@ -21,32 +21,32 @@ type writer struct {
 	left  int // tokens that may still be written
 	stops []string
 
-	held    string
-	count   int  // tokens written
-	stopped bool // a stop string was met
-	length  bool // the token limit was met
+	buffered string
+	count    int  // tokens written
+	stopped  bool // a stop string was met
+	length   bool // the token limit was met
 }
 
 // token writes one token. It returns errEnough where the answer has to end, ctx's error, or the writer's.
 func (o *writer) token(text string) error {
 	if o.left == 0 {
 		o.length = true
-		return errEnough
+		return errStop
 	}
 	if err := o.pause(); err != nil {
 		return err
 	}
 	o.left--
 	o.count++
-	o.held += text
+	o.buffered += text
 	if i := o.stopAt(); i >= 0 {
-		o.held = o.held[:i]
+		o.buffered = o.buffered[:i]
 		o.stopped = true
-		return errEnough
+		return errStop
 	}
 	keep := o.undecided()
-	say := o.held[:len(o.held)-keep]
-	o.held = o.held[len(o.held)-keep:]
+	say := o.buffered[:len(o.buffered)-keep]
+	o.buffered = o.buffered[len(o.buffered)-keep:]
 	if say == "" {
 		return nil
 	}
@@ -55,11 +55,11 @@ func (o *writer) token(text string) error {
 
 // flush writes what was held back.
 func (o *writer) flush() error {
-	if o.held == "" {
+	if o.buffered == "" {
 		return o.ctx.Err()
 	}
-	text := o.held
-	o.held = ""
+	text := o.buffered
+	o.buffered = ""
 	if err := o.ctx.Err(); err != nil {
 		return err
 	}
@@ -92,7 +92,7 @@ func (o *writer) pause() error {
 func (o *writer) stopAt() int {
 	at := -1
 	for _, s := range o.stops {
-		if i := strings.Index(o.held, s); i >= 0 && (at < 0 || i < at) {
+		if i := strings.Index(o.buffered, s); i >= 0 && (at < 0 || i < at) {
 			at = i
 		}
 	}
@@ -101,9 +101,9 @@ func (o *writer) stopAt() int {
 
 // undecided returns how many bytes at the end of held may be the beginning of a stop string.
 func (o *writer) undecided() int {
-	for n := len(o.held); n > 0; n-- {
+	for n := len(o.buffered); n > 0; n-- {
 		for _, s := range o.stops {
-			if len(s) > n && strings.HasPrefix(s, o.held[len(o.held)-n:]) {
+			if len(s) > n && strings.HasPrefix(s, o.buffered[len(o.buffered)-n:]) {
 				return n
 			}
 		}

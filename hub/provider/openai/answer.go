@@ -77,7 +77,7 @@ func (a *answer) chunk(raw []byte, event string) error {
 	case !c.listed && event != "" && event != "message": // a named event that is no chunk, such as a ping
 		return nil
 	case len(c.choices) == 0:
-		return a.bare(raw, &c)
+		return a.chunkWithoutChoices(raw, &c)
 	}
 	if !a.described {
 		a.describe(&c)
@@ -124,8 +124,8 @@ func (a *answer) verbatim(raw []byte, c *chunk) error {
 	return a.w.Chunk(bytes.Clone(raw), text)
 }
 
-// bare takes a chunk without choices: the usage at the end, or something that we do not know.
-func (a *answer) bare(raw []byte, c *chunk) error {
+// chunkWithoutChoices takes a chunk without choices: the usage at the end, or something that we do not know.
+func (a *answer) chunkWithoutChoices(raw []byte, c *chunk) error {
 	a.keepUsage(c.usage)
 	switch {
 	case !c.extra:
@@ -134,7 +134,7 @@ func (a *answer) bare(raw []byte, c *chunk) error {
 		return a.verbatim(raw, c)
 	}
 	// Our door makes the usage chunk itself, for those who asked. What else it says is handed on without the usage, unless it was said before.
-	if rest := a.news(raw); rest != nil {
+	if rest := a.unseenMembers(raw); rest != nil {
 		return a.w.Chunk(rest, "")
 	}
 	return nil

@@ -32,10 +32,10 @@ type constants struct {
 
 // parse takes a chunk apart: an object in valid, compact JSON. What it returns points into raw.
 func parse(raw []byte, into []choice) (c chunk) {
-	var seen names
+	var seen memberSet
 	c.choices = into[:0]
 	for name, value := range jsonw.Members(raw) {
-		if seen.again(name) { // which one counts is for each reader to say
+		if seen.addTwice(name) { // which one counts is for each reader to say
 			c.extra = true
 		}
 		if jsonw.IsNull(value) {
@@ -84,10 +84,10 @@ func (c *chunk) parseChoices(list []byte) {
 }
 
 func parseChoice(raw []byte) (c choice) {
-	var seen names
+	var seen memberSet
 	c.extra = raw[0] != '{'
 	for name, value := range jsonw.Members(raw) {
-		if seen.again(name) {
+		if seen.addTwice(name) {
 			c.extra = true
 		}
 		if jsonw.IsNull(value) {
@@ -113,10 +113,10 @@ func parseChoice(raw []byte) (c choice) {
 }
 
 func (c *choice) parseDelta(raw []byte) {
-	var seen names
+	var seen memberSet
 	c.extra = c.extra || raw[0] != '{'
 	for name, value := range jsonw.Members(raw) {
-		if seen.again(name) {
+		if seen.addTwice(name) {
 			c.extra = true
 		}
 		if jsonw.IsNull(value) {
@@ -159,11 +159,11 @@ func isChunkObject(value []byte) bool {
 	return false
 }
 
-// names remembers which of the known members an object has had, in a set that costs nothing.
-type names uint32
+// memberSet remembers which of the known members an object has had, in a set that costs nothing.
+type memberSet uint32
 
-func (n *names) again(name []byte) bool {
-	bit := names(1)
+func (n *memberSet) addTwice(name []byte) bool {
+	bit := memberSet(1)
 	for _, known := range [...]string{
 		"id", "object", "created", "model", "system_fingerprint", "service_tier", "usage", "error", "choices",
 		"index", "text", "delta", "finish_reason", "logprobs", "role", "content", "tool_calls",

@@ -27,8 +27,8 @@ func (a *answer) remember(raw []byte, c *chunk) {
 	}
 }
 
-// news returns a chunk without its usage, or nil where no chunk before lacked anything of the rest.
-func (a *answer) news(raw []byte) []byte {
+// unseenMembers returns a chunk without its usage, or nil where no chunk before lacked anything of the rest.
+func (a *answer) unseenMembers(raw []byte) []byte {
 	found := false
 	rest := []byte{'{'}
 	for name, value := range jsonw.Members(raw) {

@@ -73,7 +73,7 @@ func (s *issueScanner) take(line string) []object {
 			return found
 		}
 		if state == objectsCut && len(s.open) == 0 && len(found) == 0 && isMarker(line[:begin]) {
-			return s.goOn(line[begin:])
+			return s.continueObject(line[begin:])
 		}
 	}
 	if len(s.open) == 0 {
@@ -82,11 +82,11 @@ func (s *issueScanner) take(line string) []object {
 		}
 		return nil
 	}
-	return s.goOn(line)
+	return s.continueObject(line)
 }
 
-// goOn adds a line to the object that is not whole yet.
-func (s *issueScanner) goOn(line string) []object {
+// continueObject adds a line to the object that is not whole yet.
+func (s *issueScanner) continueObject(line string) []object {
 	s.open = append(s.open, line)
 	s.size += len(line)
 	text := strings.Join(s.open, "\n")

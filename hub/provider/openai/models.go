@@ -16,7 +16,7 @@ const maxModels = 4 << 20
 
 // modelList is the upstream's models as they were last seen.
 type modelList struct {
-	turn   chan struct{} // holds one: whoever puts it in may look and ask, the others wait for what it finds
+	lock   chan struct{} // holds one: whoever puts it in may look and ask, the others wait for what it finds
 	models []hub.Model
 	at     time.Time
 	err    error // of the last request, where there was nothing to tell; kept for errorTTL
@@ -32,8 +32,8 @@ const errorTTL = time.Second
 func (p *Provider) Models(ctx context.Context) ([]hub.Model, error) {
 	l := &p.models
 	select {
-	case l.turn <- struct{}{}:
-		defer func() { <-l.turn }()
+	case l.lock <- struct{}{}:
+		defer func() { <-l.lock }()
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
@@ -43,11 +43,11 @@ func (p *Provider) Models(ctx context.Context) ([]hub.Model, error) {
 	case l.err != nil && age < errorTTL:
 		return nil, l.err
 	}
-	return p.renewModels(ctx)
+	return p.refreshModels(ctx)
 }
 
-// renewModels asks for the list. The caller has the turn.
-func (p *Provider) renewModels(ctx context.Context) ([]hub.Model, error) {
+// refreshModels asks for the list. The caller has the turn.
+func (p *Provider) refreshModels(ctx context.Context) ([]hub.Model, error) {
 	l := &p.models
 	models, err := p.fetchModels(ctx)
 	switch {

@@ -30,7 +30,7 @@ func New(opts Options) (*Provider, error) {
 	if opts.Transport == nil {
 		opts.Transport = newTransport(opts.ConnectTimeout)
 	}
-	p := &Provider{opts: opts, models: modelList{turn: make(chan struct{}, 1)}}
+	p := &Provider{opts: opts, models: modelList{lock: make(chan struct{}, 1)}}
 	p.plain.Store(opts.OmitStreamOptions)
 	p.client = &http.Client{
 		Transport: opts.Transport,

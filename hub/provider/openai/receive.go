@@ -15,9 +15,9 @@ import (
 )
 
 const (
-	readBuffer = 16 << 10
-	lingering  = 5 * time.Second       // how long [DONE] and the usage may take once every choice has ended
-	draining   = 50 * time.Millisecond // how long the end of the body may take after [DONE]; then the connection is not kept
+	readBuffer   = 16 << 10
+	endTimeout   = 5 * time.Second       // how long [DONE] and the usage may take once every choice has ended
+	drainTimeout = 50 * time.Millisecond // how long the end of the body may take after [DONE]; then the connection is not kept
 )
 
 // receive reads an answer whose status is 200.
@@ -83,13 +83,13 @@ func (p *Provider) receiveStream(a *answer, body *bufio.Reader, dog *watchdog) e
 			return err
 		}
 		if done {
-			dog.arm(draining, errLinger)
+			dog.arm(drainTimeout, errNoEnd)
 			_, _ = io.CopyN(io.Discard, body, maxRefusal) // to its end, so that the connection can be kept; an error only loses that
 			return nil
 		}
 		if !lingers && a.whole() {
 			lingers = true
-			dog.guard(min(lingering, p.opts.SilenceTimeout), errLinger)
+			dog.guard(min(endTimeout, p.opts.SilenceTimeout), errNoEnd)
 		}
 	}
 }

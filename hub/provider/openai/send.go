@@ -26,7 +26,7 @@ func (p *Provider) send(ctx context.Context, req *hub.CompletionRequest) (*http.
 				p.plain.Store(true) // it was not for what the client wrote there: spare the next request the detour
 			}
 		}
-		return resp, again(err, p.opts.RetryMost)
+		return resp, retryable(err, p.opts.RetryMost)
 	}
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.Multiplier, wait.MaxInterval = p.opts.RetryWait, 2, p.opts.RetryMost
@@ -47,8 +47,8 @@ func refusesStreamOptions(err error) bool {
 	return errors.As(err, &r) && r.options
 }
 
-// again marks errors that asking again may heal, and when; all others as permanent.
-func again(err error, most time.Duration) error {
+// retryable marks errors that asking again may heal, and when; all others as permanent.
+func retryable(err error, most time.Duration) error {
 	var r *refused
 	if !errors.As(err, &r) {
 		return permanent(err)

@@ -11,7 +11,7 @@ import (
 var (
 	errNoToken = errors.New("no token in time")
 	errSilence = errors.New("silence within an answer")
-	errLinger  = errors.New("nothing after the answer's end")
+	errNoEnd   = errors.New("nothing after the answer's end")
 )
 
 // watchdog cancels a request when the upstream takes too long. Its methods are for one goroutine.

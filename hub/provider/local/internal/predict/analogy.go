@@ -81,15 +81,15 @@ func mapWord(w []byte, pairs []pair) (core []byte, how op, seen int) {
 	for _, pr := range pairs {
 		if pr.kind == kindWord && !bytes.Equal(pr.a, pr.b) {
 			if v, ok := mapPiece(w, pr.a, pr.b); ok {
-				return v, opPiece, backing(pairs, pr)
+				return v, opPiece, support(pairs, pr)
 			}
 		}
 	}
 	return w, opFree, 0
 }
 
-// backing counts the pairs that differ in the same part as by does.
-func backing(pairs []pair, by pair) (seen int) {
+// support counts the pairs that differ in the same part as by does.
+func support(pairs []pair, by pair) (seen int) {
 	for _, pr := range pairs {
 		if v, ok := mapPiece(pr.a, by.a, by.b); ok && bytes.Equal(v, pr.b) {
 			seen += pr.seen

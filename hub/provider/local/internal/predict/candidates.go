@@ -11,7 +11,7 @@ func candidates(cur *Doc, others []*Doc, out []place) []place {
 	out = out[:0]
 	n := len(cur.toks)
 	for i, o := range orders {
-		h, ok := cur.past(o, n)
+		h, ok := cur.contextHash(o, n)
 		if !ok {
 			continue
 		}

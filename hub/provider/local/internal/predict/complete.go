@@ -19,23 +19,23 @@ type Request struct {
 // Completion is a completion being made. It is for one goroutine.
 type Completion struct {
 	stepper
-	join   joiner
-	rules  rules
-	need   []byte  // the token at the cursor, which may be half typed and is not in cur yet
-	sure   float32 // the probability that all so far is right
-	held   *group  // the line's end that was predicted already
-	done   bool
-	counts bool // something in the line has been counted on
-	lists  bool // something in the line is the next of a list
+	join       joiner
+	rules      rules
+	partial    []byte  // the token at the cursor, which may be half typed and is not in cur yet
+	confidence float32 // the probability that all so far is right
+	lineEnd    *group  // the line's end that was predicted already
+	done       bool
+	counted    bool // something in the line has been counted on
+	listed     bool // something in the line is the next of a list
 }
 
 // Thresholds of the generator, chosen with the evaluation: a higher one says less and errs less.
 const (
-	minToken = 0.45 // a token less probable than this is not said
-	minSure  = 0.52 // nor one with which all that was said is right with less than this probability
-	minEasy  = 0.90 // a token more probable than this hardly makes the completion less sure, as errors come together:
-	trust    = 0.08 // its probability counts with this exponent
-	asIs     = 0.35 // how probable it is that an unknown word before the cursor is finished
+	minToken        = 0.45 // a token less probable than this is not said
+	minConfidence   = 0.52 // nor one with which all that was said is right with less than this probability
+	minCertain      = 0.90 // a token more probable than this hardly makes the completion less sure, as errors come together:
+	certainExponent = 0.08 // its probability counts with this exponent
+	completeWord    = 0.35 // how probable it is that an unknown word before the cursor is finished
 )
 
 // New reads a request and gets ready to continue it. Its error is ctx's.
@@ -56,7 +56,7 @@ func New(ctx context.Context, r Request) (*Completion, error) {
 	if err := cur.addText(ctx, []byte(suffix), true); err != nil {
 		return nil, err
 	}
-	c := &Completion{stepper: stepper{cur: cur, seed: r.Seed}, sure: 1}
+	c := &Completion{stepper: stepper{cur: cur, seed: r.Seed}, confidence: 1}
 	if r.Corpus != nil {
 		c.others = []*Doc{r.Corpus}
 	}
@@ -64,7 +64,7 @@ func New(ctx context.Context, r Request) (*Completion, error) {
 	if err := c.read(ctx, []byte(prefix)); err != nil {
 		return nil, err
 	}
-	c.rules = newRules(c.join.before, c.cur.indentHere(c.need))
+	c.rules = newRules(c.join.before, c.cur.indentHere(c.partial))
 	return c, nil
 }
 
@@ -80,7 +80,7 @@ func (c *Completion) read(ctx context.Context, text []byte) error {
 		}
 	}
 	if n := len(toks) - 1; n >= 0 && toks[n].kind != kindPunct {
-		c.need = text[len(text)-int(toks[n].size):]
+		c.partial = text[len(text)-int(toks[n].size):]
 		toks = toks[:n]
 	}
 	right, tried := 0, 0
@@ -106,7 +106,7 @@ func (c *Completion) read(ctx context.Context, text []byte) error {
 
 // Tokens returns how many tokens the request was read as.
 func (c *Completion) Tokens() int {
-	if len(c.need) > 0 {
+	if len(c.partial) > 0 {
 		return len(c.cur.toks) + 1
 	}
 	return len(c.cur.toks)
@@ -128,11 +128,11 @@ func (c *Completion) Line(ctx context.Context) ([]string, error) {
 		line = nil // half a line is more often wrong than of use
 	}
 	line, last := c.join.cut(line, first, c.done)
-	if !c.rules.allow(line, c.counts, c.lists) {
+	if !c.rules.allow(line, c.counted, c.listed) {
 		line, last = nil, true
 	}
 	line = trim(line)
-	if last || c.rules.over() || len(line) == 0 && !first {
+	if last || c.rules.ended() || len(line) == 0 && !first {
 		c.done = true
 	}
 	if len(line) == 0 && !c.done {
@@ -144,28 +144,28 @@ func (c *Completion) Line(ctx context.Context) ([]string, error) {
 // line generates up to the next line's end, which it holds back. It sets done where the predictor has nothing more to say.
 func (c *Completion) line(ctx context.Context) ([]string, error) {
 	var line []string
-	c.counts, c.lists = false, false
-	if c.held != nil {
-		line = c.take(line, *c.held)
-		c.held = nil
+	c.counted, c.listed = false, false
+	if c.lineEnd != nil {
+		line = c.accept(line, *c.lineEnd)
+		c.lineEnd = nil
 	}
 	for len(line) < maxLine {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		g, ok := c.next(c.need)
-		if !ok || g.prob < minToken || c.sure*certain(g.prob) < minSure {
-			if c.finished() {
+		g, ok := c.next(c.partial)
+		if !ok || g.prob < minToken || c.confidence*weighted(g.prob) < minConfidence {
+			if c.acceptPartial() {
 				continue
 			}
 			c.done = true
 			return line, nil
 		}
-		if g.kind == kindLine && len(c.need) == 0 {
-			c.held = &g
+		if g.kind == kindLine && len(c.partial) == 0 {
+			c.lineEnd = &g
 			return line, nil
 		}
-		if line = c.take(line, g); c.cur.cycles(len(line)) {
+		if line = c.accept(line, g); c.cur.cycles(len(line)) {
 			break
 		}
 	}
@@ -173,34 +173,34 @@ func (c *Completion) line(ctx context.Context) ([]string, error) {
 	return line, nil
 }
 
-// certain is what a token of probability p does to the completion's.
-func certain(p float32) float32 {
-	if p > minEasy {
-		return float32(math.Pow(float64(p), trust))
+// weighted is what a token of probability p does to the completion's.
+func weighted(p float32) float32 {
+	if p > minCertain {
+		return float32(math.Pow(float64(p), certainExponent))
 	}
 	return p
 }
 
-// finished takes a word before the cursor that nothing continues as a whole one.
-func (c *Completion) finished() bool {
-	if len(c.need) == 0 || !endsInWord(c.need) {
+// acceptPartial takes a word before the cursor that nothing continues as a whole one.
+func (c *Completion) acceptPartial() bool {
+	if len(c.partial) == 0 || !endsInWord(c.partial) {
 		return false
 	}
-	c.cur.add(c.need)
-	c.need = nil
-	c.sure *= asIs
+	c.cur.add(c.partial)
+	c.partial = nil
+	c.confidence *= completeWord
 	return true
 }
 
-// take adds a predicted token to cur and to line, without what is typed of it already.
-func (c *Completion) take(line []string, g group) []string {
-	c.sure *= certain(g.prob)
-	c.counts = c.counts || g.how == opCount || g.how == opSure
-	c.lists = c.lists || g.list > 0
+// accept adds a predicted token to cur and to line, without what is typed of it already.
+func (c *Completion) accept(line []string, g group) []string {
+	c.confidence *= weighted(g.prob)
+	c.counted = c.counted || g.how == opCount || g.how == opSure
+	c.listed = c.listed || g.list > 0
 	text := []byte(g.text)
-	rest, _ := untyped(text, c.need, g.kind)
-	text = append(c.need[:len(c.need):len(c.need)], rest...)
-	c.need = nil
+	rest, _ := untyped(text, c.partial, g.kind)
+	text = append(c.partial[:len(c.partial):len(c.partial)], rest...)
+	c.partial = nil
 	for b := text; len(b) > 0; {
 		b = b[c.cur.add(b):]
 	}

@@ -57,7 +57,7 @@ func (f *fitter) cut(text string, r *rand.Rand) {
 	if err != nil {
 		return
 	}
-	rest = string(c.need) + rest
+	rest = string(c.partial) + rest
 	for range fitTokens {
 		if rest == "" {
 			return
@@ -65,7 +65,7 @@ func (f *fitter) cut(text string, r *rand.Rand) {
 		t := lex([]byte(rest))
 		f.step(c, rest[:t.size])
 		c.cur.add([]byte(rest))
-		rest, c.need = rest[t.size:], nil
+		rest, c.partial = rest[t.size:], nil
 	}
 }
 
@@ -77,7 +77,7 @@ func (f *fitter) step(c *Completion, truth string) {
 	}
 	var seen []example
 	c.seen = func(f *[fCount]float32, text []byte) { seen = append(seen, example{*f, string(text) == truth}) }
-	c.next(c.need)
+	c.next(c.partial)
 	c.seen = nil
 	if f.proposals {
 		for i := range seen {

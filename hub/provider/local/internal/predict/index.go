@@ -44,8 +44,8 @@ func table(size int) []int32 {
 	return t
 }
 
-// past hashes the tokens before place p for order o. ok is false where there are not enough of them.
-func (d *Doc) past(o order, p int) (h uint32, ok bool) {
+// contextHash hashes the tokens before place p for order o. ok is false where there are not enough of them.
+func (d *Doc) contextHash(o order, p int) (h uint32, ok bool) {
 	if p < o.n {
 		return 0, false
 	}
@@ -67,7 +67,7 @@ func (d *Doc) push(t token) {
 	d.toks = append(d.toks, t)
 	for i, o := range orders {
 		prev := int32(-1)
-		if h, ok := d.past(o, p); ok && t.kind != kindBarrier {
+		if h, ok := d.contextHash(o, p); ok && t.kind != kindBarrier {
 			slot := h & d.mask
 			prev = d.heads[i][slot]
 			d.heads[i][slot] = int32(p)

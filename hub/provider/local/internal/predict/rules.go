@@ -31,7 +31,7 @@ func (r *rules) allow(line []string, counts, lists bool) bool {
 		}
 		space := text[:len(text)-len(body)]
 		closes := body != "" && strings.ContainsRune(")]}", rune(body[0])) || strings.HasPrefix(body, "end")
-		if r.depth <= r.base && r.said() && strings.Count(space, "\n") > 1 {
+		if r.depth <= r.base && r.hasText() && strings.Count(space, "\n") > 1 {
 			return false
 		}
 		width := len(afterNewline([]byte(space)))
@@ -73,11 +73,11 @@ func shapeOf(line string) uint32 {
 	return h
 }
 
-// said reports whether a whole line was said already.
-func (r *rules) said() bool { return r.lines > 1 || strings.TrimSpace(r.last) != "" }
+// hasText reports whether a whole line was said already.
+func (r *rules) hasText() bool { return r.lines > 1 || strings.TrimSpace(r.last) != "" }
 
-// over reports whether the line that was allowed last is the last one.
-func (r *rules) over() bool { return r.closed || r.lines >= maxLines }
+// ended reports whether the line that was allowed last is the last one.
+func (r *rules) ended() bool { return r.closed || r.lines >= maxLines }
 
 // depth counts the brackets that a token opens, less those that it closes.
 func depth(tok string) int {

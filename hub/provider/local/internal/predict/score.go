@@ -176,8 +176,8 @@ func vote(groups []group, p *proposal) []group {
 	})
 }
 
-// judge gives each group its probability. warm is the share of the last tokens that were predicted right.
-func judge(groups []group, warm float32) {
+// scoreGroups gives each group its probability. warm is the share of the last tokens that were predicted right.
+func scoreGroups(groups []group, warm float32) {
 	var all float32
 	votes := 0
 	for i := range groups {

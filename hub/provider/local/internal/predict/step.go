@@ -52,8 +52,8 @@ func (s *stepper) next(need []byte) (best group, ok bool) {
 	if len(need) > 0 {
 		s.vocabulary(need)
 	}
-	s.poll()
-	judge(s.groups, s.warm)
+	s.groupProposals()
+	scoreGroups(s.groups, s.warm)
 	return s.pick()
 }
 
@@ -72,8 +72,8 @@ func (s *stepper) propose(f *[fCount]float32, text []byte, k kind, how op, typed
 	s.proposals = append(s.proposals, proposal{*f, text, k, how, typed, seen, from})
 }
 
-// poll compares the proposals with each other and lets them vote.
-func (s *stepper) poll() {
+// groupProposals compares the proposals with each other and lets them vote.
+func (s *stepper) groupProposals() {
 	if next := s.inList(); next != nil {
 		s.proposals = slices.DeleteFunc(s.proposals, func(p proposal) bool {
 			return p.kind == kindWord && !bytes.Equal(p.text, next)
