@@ -9,25 +9,25 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// errStop ends an answer early: the token limit is reached, or a stop string was met. It never leaves the package.
+// errStop ends an answer early: at the token limit, or at a stop string. It never leaves the package.
 var errStop = errors.New("enough")
 
-// writer hands tokens on one at a time, with a pause between them, and watches the token limit and the stop strings. What may be the
-// beginning of a stop string is held back until that is known.
+// writer writes tokens one at a time, with a pause between them, and applies the token limit and the stop strings. It
+// buffers text that may be the beginning of a stop string until that is decided.
 type writer struct {
 	ctx   context.Context
 	w     hub.CompletionWriter
 	delay time.Duration
-	left  int // tokens that may still be written
+	left  int // tokens left within the limit
 	stops []string
 
 	buffered string
 	count    int  // tokens written
-	stopped  bool // a stop string was met
-	length   bool // the token limit was met
+	stopped  bool // a stop string was found
+	length   bool // the token limit was reached
 }
 
-// token writes one token. It returns errEnough where the answer has to end, ctx's error, or the writer's.
+// token writes one token. It returns errStop if the answer must end, ctx's error, or the writer's.
 func (o *writer) token(text string) error {
 	if o.left == 0 {
 		o.length = true
@@ -44,16 +44,16 @@ func (o *writer) token(text string) error {
 		o.stopped = true
 		return errStop
 	}
-	keep := o.undecided()
-	say := o.buffered[:len(o.buffered)-keep]
-	o.buffered = o.buffered[len(o.buffered)-keep:]
-	if say == "" {
+	decided := len(o.buffered) - o.undecided()
+	text = o.buffered[:decided]
+	o.buffered = o.buffered[decided:]
+	if text == "" {
 		return nil
 	}
-	return o.w.Text(say)
+	return o.w.Text(text)
 }
 
-// flush writes what was held back.
+// flush writes the buffered text.
 func (o *writer) flush() error {
 	if o.buffered == "" {
 		return o.ctx.Err()
@@ -73,7 +73,7 @@ func (o *writer) reason() string {
 	return "stop"
 }
 
-// pause waits between tokens. There is none before the first.
+// pause waits between tokens, but not before the first.
 func (o *writer) pause() error {
 	if o.delay <= 0 || o.count == 0 {
 		return o.ctx.Err()
@@ -88,7 +88,7 @@ func (o *writer) pause() error {
 	}
 }
 
-// stopAt returns where in held the first stop string begins, or -1.
+// stopAt returns the index of the first stop string in buffered, or -1.
 func (o *writer) stopAt() int {
 	at := -1
 	for _, s := range o.stops {
@@ -99,7 +99,7 @@ func (o *writer) stopAt() int {
 	return at
 }
 
-// undecided returns how many bytes at the end of held may be the beginning of a stop string.
+// undecided returns how many bytes at the end of buffered may be the beginning of a stop string.
 func (o *writer) undecided() int {
 	for n := len(o.buffered); n > 0; n-- {
 		for _, s := range o.stops {
