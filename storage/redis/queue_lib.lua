@@ -32,29 +32,36 @@ local function entry(u, at)
 	local text = redis.call('HGET', P .. 'l:' .. u.name, at)
 	local queued, expires, bytes, length, rest = string.match(text, '^(%d+) (%d+) (%d+) (%d+) (.*)$')
 	length = tonumber(length)
-	return { queued = tonumber(queued), expires = tonumber(expires), bytes = tonumber(bytes), key = string.sub(rest, 1, length), json = string.sub(rest, length + 1) }
+	return {
+		queued = tonumber(queued), expires = tonumber(expires), bytes = tonumber(bytes),
+		key = string.sub(rest, 1, length), json = string.sub(rest, length + 1),
+	}
 end
 
 local function load(name, epoch)
 	local m = redis.call('HMGET', P .. 'm:' .. name, 'f', 'h', 't', 'x', 'xt', 'z', 'e', 'p')
 	local function number(i, default) return tonumber(m[i] or default) end
-	local u = { name = name, first = number(1, 1), head = number(2, 0), tail = number(3, 0), expired = number(4, 0), through = number(5, 0), bytes = number(6, 0) }
+	local u = {
+		name = name, first = number(1, 1), head = number(2, 0), tail = number(3, 0),
+		expired = number(4, 0), through = number(5, 0), bytes = number(6, 0),
+	}
 	u.had, u.hadBytes = u.tail - u.head, u.bytes
-	u.epoch, u.lives = epoch, m[8] or ''
+	u.epoch, u.before = epoch, m[8] or ''
 	if m[7] and m[7] ~= epoch then
-		local lives, n = { m[7] .. ' ' .. u.tail }, 1
-		for e, offset in string.gmatch(u.lives, '(%S+) (%d+)') do
-			if n < maxBefore then lives[#lives + 1] = e .. ' ' .. math.min(offset, u.tail) end
+		local before, n = { m[7] .. ' ' .. u.tail }, 1
+		for e, offset in string.gmatch(u.before, '(%S+) (%d+)') do
+			if n < maxBefore then before[#before + 1] = e .. ' ' .. math.min(offset, u.tail) end
 			n = n + 1
 		end
-		u.lives = table.concat(lives, ' ')
+		u.before = table.concat(before, ' ')
 	end
 	return u
 end
 
 local function save(u)
 	local key, waiting = P .. 'm:' .. u.name, u.tail - u.head
-	redis.call('HSET', key, 'f', u.first, 'h', u.head, 't', u.tail, 'x', u.expired, 'xt', u.through, 'z', u.bytes, 'e', u.epoch, 'p', u.lives)
+	redis.call('HSET', key, 'f', u.first, 'h', u.head, 't', u.tail, 'x', u.expired, 'xt', u.through, 'z', u.bytes,
+		'e', u.epoch, 'p', u.before)
 	if waiting > 0 then
 		redis.call('ZADD', P .. 'w', entry(u, u.head + 1).expires, u.name)
 		redis.call('ZADD', P .. 'n', -waiting, u.name)

@@ -4,7 +4,7 @@
 local epoch = epochOf(ARGV[1])
 local u = load(ARGV[2], epoch)
 local limit, room = tonumber(ARGV[4]), tonumber(ARGV[5])
-local out = { epoch, tostring(u.head), tostring(u.tail), tostring(u.expired), tostring(u.through), u.lives }
+local out = { epoch, tostring(u.head), tostring(u.tail), tostring(u.expired), tostring(u.through), u.before }
 local at = math.max(tonumber(ARGV[3]), u.head) + 1
 while at <= u.tail and limit > 0 and room > 0 do
 	local e = entry(u, at)

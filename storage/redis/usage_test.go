@@ -9,8 +9,8 @@ import (
 	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
-// TestHeldOverNodes checks that a user's limits count over all live nodes.
-func TestHeldOverNodes(t *testing.T) {
+// TestUsageOverNodes checks that a user's limits count over all live nodes.
+func TestUsageOverNodes(t *testing.T) {
 	server := startRedis(t)
 	limits := hub.Limits{StreamsPerUser: 4, JobsPerUser: 2}
 	a, b := startNodeWith(t, server, limits), startNodeWith(t, server, limits)
@@ -56,7 +56,7 @@ func TestHeldOverNodes(t *testing.T) {
 	}
 }
 
-func TestJobsHeldOverNodes(t *testing.T) {
+func TestJobUsageOverNodes(t *testing.T) {
 	server := startRedis(t)
 	limits := hub.Limits{JobsPerUser: 2}
 	a, b := startNodeWith(t, server, limits), startNodeWith(t, server, limits)
