@@ -22,10 +22,12 @@ const FileName = "duckwire.db"
 // Durability says what a commit waits for.
 type Durability uint8
 
-// The durabilities.
 const (
-	Full   Durability = iota // the disk: an acknowledged write survives a power loss, if the disk honours syncs
-	Normal                   // the kernel: an acknowledged write survives the end of the process; each opening begins an epoch
+	// Full waits for the disk: an acknowledged write survives a power loss, if the disk honours syncs.
+	Full Durability = iota
+	// Normal waits for the kernel: an acknowledged write survives the end of the process, but perhaps not a power loss.
+	// Therefore queues get a new epoch at each opening.
+	Normal
 )
 
 // Options says how to open a Store.

@@ -89,9 +89,10 @@ func (suite queueSuite) summaries(t *testing.T) {
 		{User: "w", Messages: 2, Bytes: 2 * size, Oldest: noon},
 		{User: "v", Messages: 1, Bytes: size, Oldest: noon},
 	}
+	total := hub.QueueTotals{Users: 3, Messages: 5, Bytes: 5 * size, Oldest: noon}
 	for limit := range 4 {
 		list, all, err := s.QueueSummaries(limit)
-		if len(list) != limit || err != nil || all != (hub.QueueTotals{Users: 3, Messages: 5, Bytes: 5 * size, Oldest: noon}) {
+		if len(list) != limit || err != nil || all != total {
 			t.Fatalf("%v, %v, %v", list, all, err)
 		}
 		for i := range list {

@@ -11,7 +11,8 @@ import (
 // noCode is the answer to a chat without code that could be continued.
 const noCode = "This is duckwire-local, Duckwire's built-in completer. It is no neural model and cannot converse; " +
 	"it continues repetitive code from what the request shows (put the code in a fenced block), " +
-	"and found nothing to continue here. For a language model, set DUCKWIRE_UPSTREAM_URL to an OpenAI-compatible server (a URL that ends in /v1)."
+	"and found nothing to continue here. For a language model, " +
+	"set DUCKWIRE_UPSTREAM_URL to an OpenAI-compatible server (a URL that ends in /v1)."
 
 // readChat finds the code in the last user message: the last fenced block, open or closed, or else the whole message
 // if it looks like code. The rest of the conversation serves as further context.
