@@ -7,8 +7,8 @@ import (
 // Answer is a model's answer to a request for code.
 type Answer struct{ Code, Explanation string }
 
-// ReadAnswer takes the first fenced block out of an answer, also where it was cut off inside; without one, all of it is
-// code.
+// ReadAnswer parses an answer: the first fenced block is the code, also if the answer breaks off inside it, and all
+// other text is the explanation. An answer without a fence is all code.
 func ReadAnswer(text string) Answer {
 	var before, code, rest strings.Builder
 	fence := ""

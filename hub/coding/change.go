@@ -5,14 +5,14 @@ import (
 	"strings"
 )
 
-// Change is a change as code_change has it.
+// Change is a change in the form of the event code_change.
 type Change struct {
 	From Cursor `json:"from"`
 	To   Cursor `json:"to"`
 	Text string `json:"text"`
 }
 
-// ChangesOf returns the one run of lines in which two texts differ, or none.
+// ChangesOf returns the one range of lines in which two texts differ, or an empty list.
 func ChangesOf(before, after string) []Change {
 	a, b := slices.Collect(strings.Lines(before)), slices.Collect(strings.Lines(after))
 	head, tail := 0, 0

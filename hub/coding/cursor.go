@@ -9,14 +9,14 @@ import (
 	"github.com/duckwire/duckwire/hub/jsonw"
 )
 
-// Cursor is a place in a text as editors count it: lines from 1, and in the line how many UTF-16 units stand before it
-// (0 is its beginning). RubberDuck's documents do not say how they count; this is what its one example client does.
+// Cursor is a position in a text as editors count it: lines from 1, and the number of UTF-16 units before it in the
+// line. RubberDuck's documents do not say how they count; this follows their one example client.
 type Cursor struct {
 	Line   int `json:"line"`
 	Column int `json:"column"`
 }
 
-// ReadCursor reads a cursor. The error names what is wrong under field.
+// ReadCursor parses a cursor. Its error names the invalid member under field.
 func ReadCursor(field string, raw json.RawMessage) (Cursor, error) {
 	if jsonw.IsNull(raw) {
 		return Cursor{}, errs.Invalid(field, "is missing")
@@ -43,7 +43,7 @@ func readCount(field string, raw json.RawMessage, least int) (n int, err error) 
 	return n, nil
 }
 
-// Split cuts a text at the cursor. A cursor beyond the end of its line or of the text stands at that end.
+// Split splits a text at the cursor. A cursor beyond the end of its line or of the text counts as that end.
 func (c Cursor) Split(text string) (before, after string) {
 	at := 0
 	for line := 1; line < c.Line; line++ {

@@ -1,4 +1,4 @@
-// Package coding decides what models are asked about code and what their answers mean: prompts for code to be written
-// or rewritten, the code in an answer, where two texts differ, cursors as editors count them, and what an analysis has
-// found as a whole. It knows no socket and no HTTP.
+// Package coding builds the prompts for code generation and refactoring, and interprets the answers: the code in an
+// answer, the difference of two texts, cursors as editors count them, and the combined result of an analysis. It does
+// no I/O.
 package coding

@@ -7,15 +7,15 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// Findings are what an analysis has found as a whole: added up from the stream's own entries, so that a client that
-// comes late or back is told the same as one that was there.
+// Findings are the combined result of an analysis. They are computed from the entries of its stream, so that a client
+// that connects late gets the same as any other.
 type Findings struct {
 	Issues  []json.RawMessage
 	Summary map[string]any
-	Files   int // of the analysis, as far as it tells
+	Files   int // number of files, if the analysis reports it
 }
 
-// finding is what is looked at of an entry.
+// finding has the members of an entry that count.
 type finding struct {
 	Type    string            `json:"type"`
 	File    string            `json:"file"`
@@ -27,15 +27,15 @@ type finding struct {
 	} `json:"result"`
 }
 
-// FindingsOf reads an analysis from its beginning. Issues of updates count; only where there are none, those of the
-// results of its files.
+// FindingsOf reads an analysis from its first entry. Only if its updates contain no issues, the issues in the results
+// of its files count.
 func FindingsOf(s *hub.Stream) *Findings {
 	reader, _ := s.Watch(log.Position{}, log.NewWake())
 	defer reader.Close()
 	_, items, _ := s.Snapshot(reader)
 	out := &Findings{Issues: []json.RawMessage{}}
 	var results []json.RawMessage
-	counts, files, said := map[string]int{}, map[string]bool{}, map[string]any{}
+	counts, files, summary := map[string]int{}, map[string]bool{}, map[string]any{}
 	for i := range items {
 		var f finding
 		ev := items[i].Event
@@ -43,13 +43,13 @@ func FindingsOf(s *hub.Stream) *Findings {
 			continue
 		}
 		switch ev.Name {
-		case hub.EntryRestarted: // another worker began anew
+		case hub.EntryRestarted: // another worker started over
 			out.Issues, results = out.Issues[:0], nil
 			clear(counts)
 			clear(files)
-			clear(said)
+			clear(summary)
 		case hub.EntrySummary:
-			_ = json.Unmarshal(ev.Data, &f.Summary) // an object, or there is none
+			_ = json.Unmarshal(ev.Data, &f.Summary) // the summary, if it is an object
 		}
 		counts[f.Type] += len(f.Issues)
 		out.Issues = append(out.Issues, f.Issues...)
@@ -59,7 +59,7 @@ func FindingsOf(s *hub.Stream) *Findings {
 			files[f.File] = true
 		}
 		for name, value := range f.Summary {
-			said[name] = value
+			summary[name] = value
 		}
 	}
 	if len(out.Issues) == 0 && len(results) > 0 {
@@ -70,7 +70,7 @@ func FindingsOf(s *hub.Stream) *Findings {
 		"total_issues": len(out.Issues), "semantic_issues": counts["semantic"], "style_issues": counts["style"],
 		"security_issues": counts["security"], "files_analyzed": len(files),
 	}
-	for name, value := range said { // the analysis knows best
+	for name, value := range summary { // the analysis' own values take precedence
 		out.Summary[name] = value
 	}
 	return out

@@ -6,12 +6,12 @@ import (
 	"github.com/duckwire/duckwire/hub/errs"
 )
 
-// Generation is code that a model is to write from a description.
+// Generation is a request for new code.
 type Generation struct {
 	Description  string            `json:"prompt"`
 	Language     string            `json:"language"`
 	Style        string            `json:"style"`
-	PartialCode  string            `json:"partial_code"` // to be continued
+	PartialCode  string            `json:"partial_code"` // code to continue
 	ProjectFiles []json.RawMessage `json:"project_files"`
 	CurrentFile  string            `json:"current_file"`
 	Imports      []json.RawMessage `json:"imports"`
@@ -19,18 +19,18 @@ type Generation struct {
 	Examples     []json.RawMessage `json:"examples"`
 }
 
-// Check checks that there is something to write, and finds the language.
+// Check validates the request, and sets the language if it is missing.
 func (g *Generation) Check() error {
 	if g.Description == "" && g.PartialCode == "" {
 		return errs.Invalid("prompt", "is missing; partial_code will do as well")
 	}
 	if g.Language = LanguageOf(g.Language, g.CurrentFile); g.Language == "" {
-		g.Language = "elixir" // as it is documented
+		g.Language = "elixir" // documented default
 	}
 	return nil
 }
 
-// Prompt is what the model is asked.
+// Prompt returns the prompt for the model.
 func (g *Generation) Prompt() string {
 	var b prompt
 	b.line("Write %s code. Answer with the code in one fenced block, then a short explanation.", g.Language)
@@ -41,7 +41,7 @@ func (g *Generation) Prompt() string {
 	b.list("Files of the project", g.ProjectFiles)
 	b.list("Examples", g.Examples)
 	b.line("%s", g.Description)
-	if g.PartialCode != "" { // last: a completer that only continues code takes the last block
+	if g.PartialCode != "" { // last, because a completer that only continues code uses the last block
 		b.line("Continue this code:")
 		b.code(g.Language, g.PartialCode)
 	}

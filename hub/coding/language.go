@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// LanguageOf is the language as the client says, else by the file's extension, else "".
+// LanguageOf returns the language that the client names, or else that of the file's extension, or "".
 func LanguageOf(said, file string) string {
 	if said != "" {
 		return said
@@ -17,7 +17,7 @@ func LanguageOf(said, file string) string {
 	return ext
 }
 
-// languages are the names of those whose extensions are not their names.
+// languages maps extensions that differ from the language's name.
 var languages = map[string]string{
 	"ex": "elixir", "exs": "elixir", "heex": "elixir", "erl": "erlang",
 	"js": "javascript", "jsx": "javascript", "mjs": "javascript", "ts": "typescript", "tsx": "typescript",

@@ -8,11 +8,10 @@ import (
 	"github.com/duckwire/duckwire/hub/jsonw"
 )
 
-// prompt is a chat message in the making: what the client said, in the order in which a reader would want it, and
-// nothing else.
+// prompt builds a chat message.
 type prompt struct{ text strings.Builder }
 
-// line adds a line, unless there is nothing in it.
+// line adds a line, unless it is empty.
 func (b *prompt) line(format string, args ...any) {
 	if line := fmt.Sprintf(format, args...); line != "" {
 		b.text.WriteString(line + "\n")
@@ -25,7 +24,7 @@ func (b *prompt) named(name, value string) {
 	}
 }
 
-// list adds values that the client may write as it likes: strings as they are, all else as JSON.
+// list adds values of any JSON type: strings unquoted, all others as JSON.
 func (b *prompt) list(name string, values []json.RawMessage) {
 	if len(values) == 0 {
 		return
@@ -40,7 +39,7 @@ func (b *prompt) list(name string, values []json.RawMessage) {
 	}
 }
 
-// code adds a fenced block, whose fence is longer than any in it.
+// code adds a fenced block. Its fence is longer than any fence in the code.
 func (b *prompt) code(language, code string) {
 	fence := "```"
 	for strings.Contains(code, fence) {

@@ -10,16 +10,16 @@ import (
 	"github.com/duckwire/duckwire/hub/jsonw"
 )
 
-// Refactoring is code that a model is to rewrite.
+// Refactoring is a request to rewrite code.
 type Refactoring struct {
 	Code             string            `json:"code"`
 	Type             string            `json:"type"`
 	Language         string            `json:"language"`
 	Patterns         []json.RawMessage `json:"patterns"`
-	PreserveBehavior *bool             `json:"preserve_behavior"` // nil: it is to be preserved
+	PreserveBehavior *bool             `json:"preserve_behavior"` // nil means true
 }
 
-// Check checks that there is something to rewrite.
+// Check validates the request.
 func (r *Refactoring) Check() error {
 	if r.Code == "" {
 		return errs.Invalid("code", "is missing")
@@ -27,7 +27,7 @@ func (r *Refactoring) Check() error {
 	return nil
 }
 
-// Prompt is what the model is asked. wishes are the client's own words for how the code should be.
+// Prompt returns the prompt for the model. wishes are further members of the client's request, by name.
 func (r *Refactoring) Prompt(wishes map[string]json.RawMessage) string {
 	var b prompt
 	b.line("Refactor the code below. Answer with the whole new code in one fenced block, " +
@@ -46,10 +46,10 @@ func (r *Refactoring) Prompt(wishes map[string]json.RawMessage) string {
 	return b.text.String()
 }
 
-// Answer reads the model's answer.
+// Answer parses the model's answer.
 func (r *Refactoring) Answer(text string) Answer {
 	a := ReadAnswer(text)
-	if !strings.HasSuffix(r.Code, "\n") { // a fenced block ends with one, whatever is in it
+	if !strings.HasSuffix(r.Code, "\n") { // the last newline belongs to the fence
 		a.Code = strings.TrimSuffix(a.Code, "\n")
 	}
 	return a

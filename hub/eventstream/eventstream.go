@@ -1,5 +1,6 @@
-// Package eventstream reads event streams (WHATWG HTML §9.2.5 and §9.2.6): what an EventSource would dispatch, from any io.Reader. It is
-// linear in the length of the stream, bounded in memory, and depends on nothing but the standard library.
+// Package eventstream parses event streams (WHATWG HTML §9.2.5 and §9.2.6) from an io.Reader: it returns the events
+// that an EventSource would dispatch. It takes linear time and bounded memory, and depends only on the standard
+// library.
 package eventstream
 
 import (
@@ -11,21 +12,21 @@ import (
 	"time"
 )
 
-// DefaultLimit is how many bytes an event may have where NewReader is given no limit: 4 MiB.
+// DefaultLimit is the default limit of NewReader: 4 MiB.
 const DefaultLimit = 4 << 20
 
 // Event is one dispatched event.
 type Event struct {
-	// Type is the event's name; "" is what an EventSource calls "message".
+	// Type is the event's name; "" stands for "message".
 	Type string
-	// Data is the data lines, joined by LF. It may be empty, and is not decoded: the standard asks for invalid UTF-8 to become U+FFFD, which
-	// is the caller's to do. Good until the next call of Next.
+	// Data is the data lines, joined by LF. It may be empty. It may contain invalid UTF-8, which the standard replaces
+	// by U+FFFD: that is left to the caller. Data is valid until the next call of Next.
 	Data []byte
-	// ID is the last event ID: that of this event, or of the latest one before it that had an id.
+	// ID is the last event ID: that of this event, or of the latest earlier one with an id.
 	ID string
 }
 
-// TooLongError is an event, or a single line, that is longer than the reader's limit. Nothing more can be read then.
+// TooLongError is returned for an event or a line that exceeds the reader's limit. Nothing more can be read then.
 type TooLongError struct{ Limit int }
 
 func (e *TooLongError) Error() string { return fmt.Sprintf("an event has more than %d bytes", e.Limit) }
@@ -34,22 +35,22 @@ func (e *TooLongError) Error() string { return fmt.Sprintf("an event has more th
 type Reader struct {
 	src   *bufio.Reader
 	limit int
-	err   error // for good
+	err   error // returned by each later call
 
-	begun  bool   // the first line, which may begin with a BOM, has been seen
-	skipLF bool   // the last line ended in CR: an LF now belongs to it
-	line   []byte // the beginning of a line that did not come in one piece
+	begun  bool   // the first line, which may begin with a BOM, was read
+	skipLF bool   // the last line ended in CR: an LF that follows belongs to it
+	line   []byte // the beginning of an incomplete line
 
 	event string // the standard's event type buffer
-	data  []byte // its data buffer, each line with an LF
-	sent  bool   // data was handed out and is to be emptied
-	newID string // its last event ID buffer
-	id    string // its last event ID string
+	data  []byte // the standard's data buffer, each line with an LF
+	sent  bool   // data was returned, and must be emptied before the next event
+	newID string // the standard's last event ID buffer
+	id    string // the standard's last event ID string
 	retry time.Duration
 }
 
-// NewReader returns a Reader of r that accepts events of up to limit bytes: of their data, and of a line with its field name. 0 is
-// DefaultLimit.
+// NewReader returns a Reader of r. limit is the maximum number of bytes of an event's data, and of a line with its
+// field name; 0 means DefaultLimit.
 func NewReader(r io.Reader, limit int) *Reader {
 	if limit <= 0 {
 		limit = DefaultLimit
@@ -57,16 +58,16 @@ func NewReader(r io.Reader, limit int) *Reader {
 	return &Reader{src: bufio.NewReaderSize(r, 16<<10), limit: limit}
 }
 
-// LastID returns the last event ID: what a client sends as Last-Event-ID when it comes back.
+// LastID returns the last event ID, which a reconnecting client sends as Last-Event-ID.
 func (r *Reader) LastID() string { return r.id }
 
-// Retry returns the latest reconnection time that the stream asked for, and 0 if it asked for none.
+// Retry returns the latest reconnection time in the stream, or 0 if there was none.
 func (r *Reader) Retry() time.Duration { return r.retry }
 
-// Next returns the next event. It returns as soon as the event's empty line has come, and never waits for what follows.
+// Next returns the next event. It returns when the event's empty line has arrived, without waiting for further bytes.
 //
-// Errors: io.EOF at the end of the stream; io.ErrUnexpectedEOF where it ends within an event or a line, which is lost, as the standard has
-// it; *TooLongError; or the source's own error. After an error every call returns the same.
+// Errors: io.EOF at the end of the stream; io.ErrUnexpectedEOF if it ends within an event or a line, which is dropped
+// as the standard requires; *TooLongError; or the source's error. Later calls return the same error.
 func (r *Reader) Next() (Event, error) {
 	if r.sent {
 		r.data, r.event, r.sent = r.data[:0], "", false
@@ -98,7 +99,7 @@ func (r *Reader) ending(err error) error {
 	return err
 }
 
-// readLine returns the next line without its end: CRLF, LF or CR. The line is good until the next call.
+// readLine returns the next line without its end: CRLF, LF or CR. The line is valid until the next call.
 func (r *Reader) readLine() ([]byte, error) {
 	r.line = r.line[:0]
 	for {
@@ -128,7 +129,7 @@ func (r *Reader) readLine() ([]byte, error) {
 	}
 }
 
-// finishLine returns the whole line whose last piece, still in the source's buffer, is given.
+// finishLine returns the complete line, given its last piece, which is still in the source's buffer.
 func (r *Reader) finishLine(last []byte) []byte {
 	line := last
 	if len(r.line) > 0 {
@@ -143,10 +144,10 @@ func (r *Reader) finishLine(last []byte) []byte {
 	return line
 }
 
-// discard skips bytes that are buffered, which cannot fail. They stay in place until the source is read again.
+// discard skips buffered bytes, which cannot fail. They stay valid until the source is read again.
 func (r *Reader) discard(n int) { _, _ = r.src.Discard(n) }
 
-// field processes a line that is not empty (§9.2.6). Comments and unknown fields are ignored.
+// field processes a non-empty line (§9.2.6). Comments and unknown fields are ignored.
 func (r *Reader) field(line []byte) {
 	name, value, _ := bytes.Cut(line, []byte{':'})
 	value = bytes.TrimPrefix(value, []byte{' '})
@@ -166,7 +167,7 @@ func (r *Reader) field(line []byte) {
 	}
 }
 
-// milliseconds reads a number that is nothing but ASCII digits. What is longer than a year counts as a year.
+// milliseconds parses a number of ASCII digits only. More than a year counts as a year.
 func milliseconds(digits []byte) (time.Duration, bool) {
 	const most = 365 * 24 * time.Hour
 	var ms int64
@@ -179,7 +180,7 @@ func milliseconds(digits []byte) (time.Duration, bool) {
 	return time.Duration(ms) * time.Millisecond, len(digits) > 0
 }
 
-// dispatch ends an event at its empty line, and reports whether there is one: a block without data is none.
+// dispatch ends an event at its empty line. It reports false if the event has no data.
 func (r *Reader) dispatch() bool {
 	r.id = r.newID
 	if len(r.data) == 0 {

@@ -14,7 +14,7 @@ import (
 	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
-// read returns all events of a stream as "type|data|id", and how it ended.
+// read returns all events of a stream as "type|data|id", and its final error.
 func read(src io.Reader, limit int) (events []string, retry time.Duration, err error) {
 	r := eventstream.NewReader(src, limit)
 	for {
@@ -26,7 +26,7 @@ func read(src io.Reader, limit int) (events []string, retry time.Duration, err e
 	}
 }
 
-// The format-* tests of web-platform-tests' eventsource folder: what their server sends, and what must be dispatched.
+// The format-* tests in the eventsource folder of web-platform-tests: the server's bytes, and the expected events.
 var vectors = []struct {
 	name, stream string
 	want         []string
@@ -35,11 +35,13 @@ var vectors = []struct {
 	{name: "bom", stream: "\ufeffdata:1\n\n\ufeffdata:2\n\ndata:3\n\n\n", want: []string{"|1|", "|3|"}},
 	{name: "bom-2", stream: "\ufeff\ufeffdata:1\n\ndata:2\n\ndata:3\n\n\n", want: []string{"|2|", "|3|"}},
 	{
-		name:   "comments",
-		stream: "data:1\r:\x00\n:\r\ndata:2\n:" + strings.Repeat("x", 2048) + "\rdata:3\n:data:fail\r:" + strings.Repeat("x", 2048) + "\ndata:4\n\n",
-		want:   []string{"|1\n2\n3\n4|"},
+		name: "comments",
+		stream: "data:1\r:\x00\n:\r\ndata:2\n:" + strings.Repeat("x",
+			2048) + "\rdata:3\n:data:fail\r:" + strings.Repeat("x", 2048) + "\ndata:4\n\n",
+		want: []string{"|1\n2\n3\n4|"},
 	},
-	{name: "data-before-final-empty-line", stream: "retry:1000\ndata:test1\n\nid:test\ndata:test2\n", want: []string{"|test1|"}, retry: time.Second},
+	{name: "data-before-final-empty-line", stream: "retry:1000\ndata:test1\n\nid:test\ndata:test2\n",
+		want: []string{"|test1|"}, retry: time.Second},
 	{name: "field-data", stream: "data:\n\ndata\ndata\n\ndata:test\n\n\n", want: []string{"||", "|\n|", "|test|"}},
 	{name: "field-event", stream: "event:test\ndata:x\n\ndata:x\n\n\n", want: []string{"test|x|", "|x|"}},
 	{name: "field-event-empty", stream: "event: \ndata:data\n\n\n", want: []string{"|data|"}},
@@ -53,14 +55,16 @@ var vectors = []struct {
 		want:   []string{"|\x00\n 2\n1\n3\n\n4|"},
 	},
 	{name: "field-retry", stream: "retry:02000\ndata:x\n\n\n", want: []string{"|x|"}, retry: 2 * time.Second},
-	{name: "field-retry-bogus", stream: "retry:2000\nretry:1000x\ndata:x\n\n\n", want: []string{"|x|"}, retry: 2 * time.Second},
-	{name: "field-retry-empty", stream: "retry:3000\nretry\ndata:test\n\n", want: []string{"|test|"}, retry: 3 * time.Second},
+	{name: "field-retry-bogus", stream: "retry:2000\nretry:1000x\ndata:x\n\n\n", want: []string{"|x|"},
+		retry: 2 * time.Second},
+	{name: "field-retry-empty", stream: "retry:3000\nretry\ndata:test\n\n", want: []string{"|test|"},
+		retry: 3 * time.Second},
 	{name: "field-unknown", stream: "data:test\n data\ndata\nfoobar:xxx\njustsometext\n:thisisacommentyay\ndata:test\n\n\n", want: []string{"|test\n\ntest|"}},
 	{name: "leading-space", stream: "data:\ttest\rdata: \ndata:test\n\n\n", want: []string{"|\ttest\n\ntest|"}},
 	{name: "newlines", stream: "data:test\r\ndata\ndata:test\r\n\r\n", want: []string{"|test\n\ntest|"}},
 	{name: "null-character", stream: "data:\x00\n\n\n\n", want: []string{"|\x00|"}},
 	{name: "utf-8", stream: "data:ok…\n\n\n", want: []string{"|ok…|"}},
-	// Beyond those:
+	// Further cases:
 	{name: "empty", stream: ""},
 	{name: "event without data", stream: "event:ping\n\ndata:x\n\n", want: []string{"|x|"}},
 	{name: "CR CR", stream: "data:a\r\rdata:b\r\r", want: []string{"|a|", "|b|"}},
@@ -74,7 +78,8 @@ func TestVectors(t *testing.T) {
 	for _, v := range vectors {
 		t.Run(v.name, func(t *testing.T) {
 			for name, src := range map[string]io.Reader{
-				"whole": strings.NewReader(v.stream), "bytes": iotest.OneByteReader(strings.NewReader(v.stream)), "with EOF": iotest.DataErrReader(strings.NewReader(v.stream)),
+				"whole": strings.NewReader(v.stream), "bytes": iotest.OneByteReader(strings.NewReader(v.stream)),
+				"with EOF": iotest.DataErrReader(strings.NewReader(v.stream)),
 			} {
 				got, retry, err := read(src, 0)
 				if strings.Join(got, "\x01") != strings.Join(v.want, "\x01") || len(got) != len(v.want) || retry != v.retry {
@@ -126,7 +131,8 @@ func TestLimit(t *testing.T) {
 		"lines":               strings.Repeat("data:xxxxxxxx\n", 1<<17),
 		"line without an end": strings.Repeat("x", 1<<20),
 	} {
-		if got, _, err := read(strings.NewReader(stream), 100_000); len(got) != 0 || !errors.As(err, new(*eventstream.TooLongError)) {
+		if got, _, err := read(strings.NewReader(stream), 100_000); len(got) != 0 ||
+			!errors.As(err, new(*eventstream.TooLongError)) {
 			t.Errorf("%s: %d events, %v", name, len(got), err)
 		}
 	}
@@ -136,7 +142,7 @@ func TestLimit(t *testing.T) {
 	}
 }
 
-// TestEventComesAtOnce holds that an event is returned without a byte beyond its empty line, CR line ends included.
+// TestEventComesAtOnce checks that an event is returned without a byte after its empty line, also with CR line ends.
 func TestEventComesAtOnce(t *testing.T) {
 	for _, stream := range []string{"data:a\n\n", "data:a\r\n\r", "data:a\r\r"} {
 		pr, pw := io.Pipe()

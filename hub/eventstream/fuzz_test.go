@@ -10,14 +10,14 @@ import (
 	"testing"
 )
 
-// naive is the standard's algorithm on a stream that is there as a whole, with no thought of cost.
+// naive is the standard's algorithm on a complete stream, without regard to cost.
 func naive(stream string) (events []string) {
 	stream = strings.TrimPrefix(stream, "\ufeff")
 	stream = strings.ReplaceAll(stream, "\r\n", "\n")
 	stream = strings.ReplaceAll(stream, "\r", "\n")
 	var typ, data, id string
 	lines := strings.Split(stream, "\n")
-	for _, line := range lines[:len(lines)-1] { // the last one has no end
+	for _, line := range lines[:len(lines)-1] { // the last one is incomplete
 		name, value, _ := strings.Cut(line, ":")
 		value = strings.TrimPrefix(value, " ")
 		switch {
@@ -52,7 +52,7 @@ func (s *shreds) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// FuzzReader holds the reader to the naive one, however the stream is cut into pieces.
+// FuzzReader compares the reader with the naive parser, however the stream is cut into pieces.
 func FuzzReader(f *testing.F) {
 	for i, v := range vectors {
 		f.Add(v.stream, uint64(i))

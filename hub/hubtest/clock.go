@@ -11,23 +11,27 @@ import (
 	"time"
 )
 
-// OwnClock runs a test on a clock of its own, which goes on only when everybody waits: an hour takes no time, and how fast the machine is
-// changes nothing. The servers of Server have no port there: who dials them gets an end of a pipe. The clock stands still, and the test
-// hangs, where somebody waits for a mutex whose holder waits for time to pass.
+// OwnClock runs a test in a synctest bubble: time advances only when all goroutines wait, so an hour takes no time and
+// the speed of the machine does not matter. Servers of Server then use pipes instead of ports. Time does not advance,
+// and the test hangs, if a goroutine waits for a mutex whose owner waits for time to pass.
 func OwnClock(t *testing.T, test func(t *testing.T)) {
 	t.Helper()
 	synctest.Test(t, test)
 }
 
-// HasOwnClock tells whether the caller is inside OwnClock: there the clock begins in the year 2000.
+// HasOwnClock reports whether the caller runs within OwnClock. There the clock begins in the year 2000.
 func HasOwnClock() bool { return time.Now().Year() < 2020 }
 
-// Server makes an HTTP server that is yet to be started: on a loopback port, or on pipes inside OwnClock. Its clients are those of Transport.
+// Server returns an unstarted HTTP server on a loopback port, or on pipes within OwnClock. Use Dial or Transport to
+// connect to it.
 func Server(h http.Handler) *httptest.Server {
 	if !HasOwnClock() {
 		return httptest.NewUnstartedServer(h)
 	}
-	return &httptest.Server{Listener: &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}, Config: &http.Server{Handler: h}}
+	return &httptest.Server{
+		Listener: &pipes{conns: make(chan net.Conn), closed: make(chan struct{})},
+		Config:   &http.Server{Handler: h},
+	}
 }
 
 // Dial opens a connection to a Server.
@@ -40,13 +44,13 @@ func dial(l net.Listener) (net.Conn, error) {
 	return net.Dial("tcp", l.Addr().String())
 }
 
-// Transport makes a transport whose connections are all to a Server. For one with TLS it is asked for before the start.
+// Transport returns a transport that dials the Server for every address. For a TLS server, call it before the start.
 func Transport(s *httptest.Server) *http.Transport {
 	l := s.Listener
 	return &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return dial(l) }}
 }
 
-// pipes is a net.Listener without a network.
+// pipes is a net.Listener of in-memory connections.
 type pipes struct {
 	conns  chan net.Conn
 	closed chan struct{}

@@ -1,6 +1,6 @@
-// Package hubtest has what the tests of all packages share: a way to wait that does not depend on how fast the machine is, and
-// the mark of tests that the quick run leaves out, servers on a clock of their own, and processes that end with their tests. It
-// imports nothing of the project.
+// Package hubtest has what the tests of all packages share: waiting that does not depend on the speed of the machine,
+// a mark for tests that the quick run skips, servers with a synthetic clock, and processes that end with their tests.
+// It imports no other package of the project.
 package hubtest
 
 import (
@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-// Hung is how long a test waits for something before it says that it hangs. No test passes or fails by how long things take:
-// this is far more than a busy machine needs.
+// Hung is how long a test waits before it fails as hanging. It is far longer than a busy machine needs, so no test
+// depends on timing.
 const Hung = 2 * time.Minute
 
-// Until waits until done returns true. It asks every 2 ms, from the goroutine of the test, and ends the test after Hung. What is
-// waited for is named by what, such as "the reader to be gone".
+// Until waits until done returns true. It polls every 2 ms on the test's goroutine, and fails the test after Hung.
+// what names the condition in the failure, such as "the reader to be gone".
 func Until(t testing.TB, what string, done func() bool) {
 	t.Helper()
 	for end := time.Now().Add(Hung); !done(); time.Sleep(2 * time.Millisecond) {
@@ -23,7 +23,7 @@ func Until(t testing.TB, what string, done func() bool) {
 	}
 }
 
-// Recv returns the next value of a channel. It ends the test after Hung, or when the channel is closed.
+// Recv returns the next value of a channel. It fails the test after Hung, or when the channel is closed.
 func Recv[T any](t testing.TB, what string, from <-chan T) T {
 	t.Helper()
 	select {
@@ -38,8 +38,8 @@ func Recv[T any](t testing.TB, what string, from <-chan T) T {
 	panic("unreachable")
 }
 
-// Full leaves a test out of the quick run (go test -short, make test), and says what the test needs, such as "redis-server" or
-// "a browser". make test-all runs it.
+// Full skips a test in the quick run (go test -short, make test), and says what the test needs, such as "redis-server"
+// or "a browser". make test-all runs it.
 func Full(t testing.TB, needs string) {
 	t.Helper()
 	if testing.Short() {

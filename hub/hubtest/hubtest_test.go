@@ -13,7 +13,7 @@ import (
 	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
-// spy is a test that notes how it ends.
+// spy is a testing.TB that records how the test ends.
 type spy struct {
 	testing.TB
 	said string
@@ -26,7 +26,7 @@ func (s *spy) Fatalf(format string, args ...any) {
 	runtime.Goexit()
 }
 
-// ending returns what a test says that waits for something in vain.
+// ending returns the failure of a test that waits in vain.
 func ending(wait func(testing.TB)) string {
 	s := &spy{}
 	over := make(chan struct{})
@@ -62,7 +62,7 @@ func TestUntilAsksAgain(t *testing.T) {
 	}
 }
 
-// A server is the same on its own clock as on a port, but for the time that it takes.
+// TestServer checks that a server behaves the same with a synthetic clock as on a port.
 func TestServer(t *testing.T) {
 	ask := func(t *testing.T) {
 		s := hubtest.Server(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.RemoteAddr) }))

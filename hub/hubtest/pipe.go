@@ -9,23 +9,23 @@ import (
 	"time"
 )
 
-// pipeRoom is how many bytes are under way at most.
+// pipeRoom is how many bytes a pipe buffers at most.
 const pipeRoom = 64 << 10
 
 // pipe is one direction of a connection.
 type pipe struct {
 	mu      sync.Mutex
-	changed chan struct{} // closed, and made anew, with every change
+	changed chan struct{} // closed and replaced on every change
 	bytes   []byte
-	ended   bool // nobody writes any more
-	left    bool // nobody reads any more
+	ended   bool // the writer has closed
+	left    bool // the reader has closed
 
 	read, write time.Time // deadlines; zero: none
 }
 
 func newPipe() *pipe { return &pipe{changed: make(chan struct{})} }
 
-// change changes the pipe.
+// change runs how with the lock, and wakes all waiters.
 func (p *pipe) change(how func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -34,7 +34,7 @@ func (p *pipe) change(how func()) {
 	p.changed = make(chan struct{})
 }
 
-// wait holds p.mu, and lets go of it until there is reason to look again, or a deadline has passed.
+// wait unlocks p.mu until the pipe changes or the deadline passes.
 func (p *pipe) wait(deadline time.Time) error {
 	var due <-chan time.Time
 	if !deadline.IsZero() {
@@ -56,7 +56,7 @@ func (p *pipe) wait(deadline time.Time) error {
 	return nil
 }
 
-// take reads.
+// take reads up to len(b) bytes, and waits for the first.
 func (p *pipe) take(b []byte) (n int, err error) {
 	p.change(func() {
 		for len(p.bytes) == 0 && !p.ended && !p.left && err == nil {
@@ -78,7 +78,7 @@ func (p *pipe) take(b []byte) (n int, err error) {
 	return n, err
 }
 
-// give writes.
+// give writes all of b, and waits for room in the buffer.
 func (p *pipe) give(b []byte) (n int, err error) {
 	for err == nil && n < len(b) {
 		p.change(func() {
@@ -103,7 +103,7 @@ func (p *pipe) give(b []byte) (n int, err error) {
 	return n, err
 }
 
-// pipeEnd is an end of two pipes: a net.Conn.
+// pipeEnd is one end of a connection made of two pipes.
 type pipeEnd struct{ in, out *pipe }
 
 func (e *pipeEnd) Read(b []byte) (int, error)  { return e.in.take(b) }

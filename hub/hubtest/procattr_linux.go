@@ -2,7 +2,7 @@ package hubtest
 
 import "syscall"
 
-// ProcAttr makes a program the head of a process group. Should the tests end without a word to it, it is killed.
+// ProcAttr puts a child process into a process group of its own. The kernel kills the child if the test process dies.
 func ProcAttr() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }

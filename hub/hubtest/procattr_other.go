@@ -4,5 +4,5 @@ package hubtest
 
 import "syscall"
 
-// ProcAttr makes a program the head of a process group.
+// ProcAttr puts a child process into a process group of its own.
 func ProcAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }

@@ -6,9 +6,10 @@ import (
 
 const hexDigits = "0123456789abcdef"
 
-// AppendString appends s as a JSON string (RFC 8259 §7). Control characters, the quotation mark, the backslash, U+2028 and U+2029 are escaped
-// (the latter two because JavaScript once took them for line ends); invalid UTF-8 becomes U+FFFD, as in encoding/json. What is appended is
-// one line and valid UTF-8. <, > and & stay as they are: the result is not made for HTML.
+// AppendString appends s as a JSON string (RFC 8259 §7). It escapes control characters, the quotation mark, the
+// backslash, and U+2028 and U+2029, which older JavaScript treats as line ends. Invalid UTF-8 becomes U+FFFD, as in
+// encoding/json. The result is one line of valid UTF-8. <, > and & are not escaped, so it is not safe to embed in
+// HTML.
 func AppendString[T ~string | ~[]byte](dst []byte, s T) []byte {
 	dst = append(dst, '"')
 	done := 0 // s[:done] has been appended
@@ -32,7 +33,7 @@ func AppendString[T ~string | ~[]byte](dst []byte, s T) []byte {
 	return append(dst, '"')
 }
 
-// appendEscape appends the escape of a character that may not stand as it is.
+// appendEscape appends the escape sequence of a character.
 func appendEscape(dst []byte, r rune) []byte {
 	switch r {
 	case '"', '\\':
@@ -47,7 +48,7 @@ func appendEscape(dst []byte, r rune) []byte {
 	return append(dst, '\\', 'u', hexDigits[r>>12&15], hexDigits[r>>8&15], hexDigits[r>>4&15], hexDigits[r&15])
 }
 
-// plain marks the bytes that a JSON string holds as they are, whatever stands beside them.
+// plain marks the bytes that need no escape in a JSON string.
 var plain = func() (t [256]bool) {
 	for c := byte(' '); c < utf8.RuneSelf; c++ {
 		t[c] = c != '"' && c != '\\'
@@ -55,7 +56,7 @@ var plain = func() (t [256]bool) {
 	return t
 }()
 
-// AppendStringOrNull appends s as a JSON string, and null for the empty one.
+// AppendStringOrNull appends s as a JSON string, or null if it is empty.
 func AppendStringOrNull(dst []byte, s string) []byte {
 	if s == "" {
 		return append(dst, "null"...)
@@ -63,7 +64,7 @@ func AppendStringOrNull(dst []byte, s string) []byte {
 	return AppendString(dst, s)
 }
 
-// AppendKey appends a member's name and its colon, with a comma before it unless the object has just begun.
+// AppendKey appends a member's name and a colon, preceded by a comma unless it is the object's first member.
 func AppendKey[T ~string | ~[]byte](dst []byte, name T) []byte {
 	if n := len(dst); n > 0 && dst[n-1] != '{' {
 		dst = append(dst, ',')
@@ -71,7 +72,7 @@ func AppendKey[T ~string | ~[]byte](dst []byte, name T) []byte {
 	return append(AppendString(dst, name), ':')
 }
 
-// AppendRaw appends a JSON value, and null for none.
+// AppendRaw appends a JSON value, or null if it is empty.
 func AppendRaw(dst, raw []byte) []byte {
 	if len(raw) == 0 {
 		return append(dst, "null"...)

@@ -1,3 +1,3 @@
-// Package jsonw writes and walks JSON as bytes, without reflection: what hot paths use in place of encoding/json. It is pure; nothing in it
-// keeps a reference to its arguments unless said.
+// Package jsonw writes and walks JSON as bytes, without reflection. Hot paths use it instead of encoding/json. Its
+// functions keep no reference to their arguments unless their comment says so.
 package jsonw

@@ -34,7 +34,8 @@ func TestAppendString(t *testing.T) {
 
 func TestWalkOrderAndDuplicates(t *testing.T) {
 	var got []string
-	for k, v := range jsonw.Members([]byte(" { \"a\" : 1 , \"b\\u0063\":[{\"x\":\"}\"}, 2 ],\"a\":\"\\\"}\" , \"n\":null}\n")) {
+	obj := []byte(" { \"a\" : 1 , \"b\\u0063\":[{\"x\":\"}\"}, 2 ],\"a\":\"\\\"}\" , \"n\":null}\n")
+	for k, v := range jsonw.Members(obj) {
 		got = append(got, string(k)+"="+string(v))
 	}
 	if want := []string{"a=1", `bc=[{"x":"}"}, 2 ]`, `a="\"}"`, "n=null"}; !slices.Equal(got, want) {
@@ -62,13 +63,14 @@ func TestWalkDeep(t *testing.T) {
 	}
 }
 
-// FuzzWalk holds the walkers to encoding/json.
+// FuzzWalk compares the walkers with encoding/json.
 func FuzzWalk(f *testing.F) {
-	for _, s := range []string{`{"a":{"b":[1,"x\\\""]},"a":null}`, `[1,{"k":[]},"]"]`, `{}`, `[]`, ` 12 `, `{"\ud800":1}`, `{"\"":1}`} {
+	for _, s := range []string{`{"a":{"b":[1,"x\\\""]},"a":null}`, `[1,{"k":[]},"]"]`, `{}`, `[]`, ` 12 `,
+		`{"\ud800":1}`, `{"\"":1}`} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		for k, v := range jsonw.Members(raw) { // must not panic, or loop for ever, on anything
+		for k, v := range jsonw.Members(raw) { // must neither panic nor loop for ever
 			_, _ = k, v
 		}
 		for v := range jsonw.Elements(raw) {

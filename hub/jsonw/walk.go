@@ -7,9 +7,10 @@ import (
 	"unicode/utf8"
 )
 
-// Members walks the members of a JSON object in order, duplicates included: the name without its quotation marks and escapes, and the value's
-// bytes. Both are only good until the next step, unless obj is never changed: they point into it. obj must be valid JSON (json.Valid);
-// where it is not an object there is nothing to walk. The cost is linear in len(obj), also with deep nesting.
+// Members iterates over the members of a JSON object in order, duplicates included. It yields the unquoted name and
+// the value's bytes. Both may point into obj, so the caller must copy them if obj changes later. obj must be valid
+// JSON (json.Valid); a value that is not an object has no members. The cost is linear in len(obj), also with deep
+// nesting.
 func Members(obj []byte) iter.Seq2[[]byte, []byte] {
 	return func(yield func(name, value []byte) bool) {
 		i := skipSpace(obj, 0)
@@ -36,7 +37,7 @@ func Members(obj []byte) iter.Seq2[[]byte, []byte] {
 	}
 }
 
-// Elements walks the elements of a JSON array in order, as Members does with an object.
+// Elements iterates over the elements of a JSON array in order, as Members does with an object.
 func Elements(arr []byte) iter.Seq[[]byte] {
 	return func(yield func(value []byte) bool) {
 		i := skipSpace(arr, 0)
@@ -59,8 +60,8 @@ func Elements(arr []byte) iter.Seq[[]byte] {
 	}
 }
 
-// String returns the value of a JSON string; ok is false for any other JSON value. Invalid UTF-8 and escapes of lone surrogates become
-// U+FFFD.
+// String returns the value of a JSON string; ok is false for any other JSON value. Invalid UTF-8 and escapes of lone
+// surrogates become U+FFFD.
 func String(raw []byte) (s string, ok bool) {
 	if len(raw) < 2 || raw[0] != '"' {
 		return "", false
@@ -89,7 +90,7 @@ func skipSpace(b []byte, i int) int {
 	return i
 }
 
-// skipValue returns where the value at i ends.
+// skipValue returns the index after the value that begins at i.
 func skipValue(b []byte, i int) int {
 	depth := 0
 	for ; i < len(b); i++ {
@@ -102,7 +103,7 @@ func skipValue(b []byte, i int) int {
 		case '{', '[':
 			depth++
 		case '}', ']':
-			if depth--; depth < 0 { // the value was a number or a word, and what holds it ends
+			if depth--; depth < 0 { // the end of the enclosing value, after a number or a literal
 				return i
 			}
 			if depth == 0 {

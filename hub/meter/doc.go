@@ -1,3 +1,3 @@
-// Package meter counts what happens, cheaply enough for hot paths, and lets others look: what is counted is told by snapshots. It knows nothing of
-// how the figures are shown.
+// Package meter has counters and histograms that are cheap enough for hot paths. Readers take snapshots. The package
+// does not know how the figures are exported.
 package meter

@@ -5,10 +5,10 @@ import (
 	"sync/atomic"
 )
 
-// Histogram counts values by size. Safe for concurrent use; it never allocates after New.
+// Histogram counts values in buckets. Safe for concurrent use. Observe does not allocate.
 type Histogram struct {
-	bounds []float64       // upper ones, inclusive, growing
-	counts []atomic.Uint64 // of each, and of what is beyond the last
+	bounds []float64       // upper bounds, inclusive and ascending
+	counts []atomic.Uint64 // one per bound, and one for larger values
 	sum    atomic.Uint64   // the bits of a float64
 }
 
@@ -32,14 +32,14 @@ func (h *Histogram) Observe(v float64) {
 	h.counts[i].Add(1)
 }
 
-// Distribution is what a histogram has counted.
+// Distribution is a snapshot of a histogram.
 type Distribution struct {
-	Bounds []float64 // shared: not to be changed
-	Counts []uint64  // values up to each bound and above the one before; the last: beyond all bounds
+	Bounds []float64 // shared; do not modify
+	Counts []uint64  // values up to each bound and above the one before; the last: above all bounds
 	Sum    float64   // of the values
 }
 
-// Snapshot returns what was counted. It may miss values that are counted meanwhile.
+// Snapshot returns the counts so far. It may miss concurrent observations.
 func (h *Histogram) Snapshot() Distribution {
 	d := Distribution{Bounds: h.bounds, Counts: make([]uint64, len(h.counts)), Sum: math.Float64frombits(h.sum.Load())}
 	for i := range h.counts {
@@ -48,7 +48,7 @@ func (h *Histogram) Snapshot() Distribution {
 	return d
 }
 
-// Count returns how many values there are.
+// Count returns the number of values.
 func (d Distribution) Count() (n uint64) {
 	for _, c := range d.Counts {
 		n += c
@@ -56,7 +56,7 @@ func (d Distribution) Count() (n uint64) {
 	return n
 }
 
-// Plus returns what both have counted. They have the same bounds, or d is the zero Distribution.
+// Plus returns the sum of both. They must have the same bounds, unless d is the zero Distribution.
 func (d Distribution) Plus(other Distribution) Distribution {
 	for i := range d.Counts {
 		other.Counts[i] += d.Counts[i]

@@ -9,7 +9,7 @@ import (
 	"github.com/duckwire/duckwire/hub/meter"
 )
 
-// A value on a bound is under it, and nothing is lost among many who count.
+// TestHistogram checks that bounds are inclusive, and that concurrent observations are all counted.
 func TestHistogram(t *testing.T) {
 	h := meter.NewHistogram(1, 10)
 	var all sync.WaitGroup
@@ -29,7 +29,7 @@ func TestHistogram(t *testing.T) {
 	}
 }
 
-// Names are bounded, and what is beyond the bound is still counted.
+// TestNames checks that the number of names is limited, and that further ones are still counted.
 func TestNames(t *testing.T) {
 	var n meter.Names
 	if len(n.Snapshot()) != 0 {

@@ -5,20 +5,20 @@ import (
 	"sync"
 )
 
-// maxNames bounds how many names are told apart.
+// maxNames is how many names are counted separately.
 const maxNames = 64
 
-// OtherName is what stands for names beyond those that are told apart.
+// OtherName stands for all names beyond that limit.
 const OtherName = "other"
 
-// Names counts rare things by name. The zero value is empty. However many names come, at most 64 are remembered, and the rest is one: a fault
-// that lets names from outside in must not fill the memory.
+// Names counts rare events by name. The zero value is empty. Names beyond the first 63 are counted as OtherName, so
+// that names from outside cannot fill the memory.
 type Names struct {
 	mu     sync.Mutex
 	counts map[string]uint64
 }
 
-// Add counts one more.
+// Add adds one to a name's count.
 func (n *Names) Add(name string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -10,24 +10,25 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// bus is the one connection on which a node hears what others publish. It comes back by itself; whoever follows a
-// channel is told then that messages may be missing.
+// bus is the one connection on which a node receives what others publish. It reconnects by itself, and then tells
+// followers that messages may be missing.
 type bus struct {
 	store *Store
-	wake  chan struct{} // the wanted channels have changed
+	wake  chan struct{} // signals that wanted has changed
 
-	mu     sync.Mutex
-	wanted map[string][]*follower // by channel
-	on     map[string]bool        // channels that this connection has asked for; true: the subscription stands
+	mu            sync.Mutex
+	wanted        map[string][]*follower // by channel
+	subscriptions map[string]bool        // channels that this connection has subscribed to; true: Redis has confirmed it
 }
 
-// follower hears one channel. Its functions are called one at a time, and must not block.
+// follower receives the messages of one channel. Its functions are called one at a time, and must not block.
 type follower struct {
-	heard func(message string) // in the order in which Redis published
-	gap   func()               // messages may be missing, or the subscription has begun: read what is kept
+	heard func(message string) // called in the order of publication
+	// called when messages may be missing, and when the subscription begins: read the stored state
+	gap func()
 
-	calling sync.Mutex // held while one of the two runs: the bus has two goroutines that call them
-	told    bool       // that the subscription stands; guarded by bus.mu
+	calling sync.Mutex // serializes the two functions: two goroutines of the bus call them
+	told    bool       // whether gap was called for the confirmed subscription; guarded by bus.mu
 }
 
 func (f *follower) hear(message string) {
@@ -46,13 +47,14 @@ func newBus(s *Store) *bus {
 	return &bus{store: s, wake: make(chan struct{}, 1), wanted: make(map[string][]*follower)}
 }
 
-// follow has f hear a channel until stop is called; f.gap is called once the subscription stands, and again whenever it
-// had to be made anew. After stop has returned, neither is called any more, unless one is running just then.
+// follow subscribes f to a channel until stop is called. f.gap is called once the subscription is confirmed, and each
+// time it was made again after a lost connection. After stop has returned, a call that was running may still finish,
+// and no other begins.
 func (b *bus) follow(channel string, f *follower) (stop func()) {
 	b.mu.Lock()
 	b.wanted[channel] = append(b.wanted[channel], f)
 	b.mu.Unlock()
-	// Where the subscription stands already, the connection's goroutine tells f: the caller may hold locks that f.gap takes.
+	// If the channel is subscribed already, run calls f.gap: the caller may hold locks that f.gap takes.
 	b.signal()
 	return func() {
 		b.mu.Lock()
@@ -74,7 +76,7 @@ func (b *bus) signal() {
 	}
 }
 
-// run keeps the connection up until the store closes.
+// run keeps the connection open until the store closes.
 func (b *bus) run() {
 	for failures := 0; b.store.ctx.Err() == nil; failures++ {
 		began := time.Now()
@@ -85,7 +87,7 @@ func (b *bus) run() {
 		if time.Since(began) > time.Minute {
 			failures = 0
 		}
-		b.store.Logger.Warn("the connection to Redis on which other nodes are heard is lost; it is made anew", "error", err)
+		b.store.Logger.Warn("the pub/sub connection to Redis is lost; reconnecting", "error", err)
 		pause := min(50*time.Millisecond<<min(failures, 6), 2*time.Second)
 		select {
 		case <-time.After(pause/2 + rand.N(pause)):
@@ -94,20 +96,20 @@ func (b *bus) run() {
 	}
 }
 
-// serve is one connection, until it ends.
+// serve runs one connection until it fails.
 func (b *bus) serve(ctx context.Context) error {
 	conn, release := b.store.client.Dedicate()
 	defer release()
-	defer conn.Close() // it is subscribed: nobody else could use it
-	lost := conn.SetPubSubHooks(rueidis.PubSubHooks{OnMessage: b.hear, OnSubscription: b.subscribed})
+	defer conn.Close() // not back to the pool: it is subscribed
+	lost := conn.SetPubSubHooks(rueidis.PubSubHooks{OnMessage: b.deliver, OnSubscription: b.subscribed})
 	b.mu.Lock()
-	b.on = make(map[string]bool)
+	b.subscriptions = make(map[string]bool)
 	b.mu.Unlock()
-	defer b.fell()
+	defer b.disconnected()
 	tick := time.NewTicker(pingEvery)
 	defer tick.Stop()
 	for {
-		if err := b.adjust(ctx, conn); err != nil {
+		if err := b.updateSubscriptions(ctx, conn); err != nil {
 			return err
 		}
 		select {
@@ -115,7 +117,7 @@ func (b *bus) serve(ctx context.Context) error {
 			return err
 		case <-b.wake:
 		case <-tick.C:
-			if err := b.ask(ctx, conn, b.store.aliveChannel()); err != nil {
+			if err := b.subscribe(ctx, conn, b.store.aliveChannel()); err != nil {
 				return err
 			}
 		case <-ctx.Done():
@@ -124,36 +126,37 @@ func (b *bus) serve(ctx context.Context) error {
 	}
 }
 
-// fell notes that the connection has ended: no subscription stands.
-func (b *bus) fell() {
+// disconnected records that no subscription exists any more.
+func (b *bus) disconnected() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	clear(b.on)
+	clear(b.subscriptions)
 }
 
-// pingEvery is how often something is asked on the connection: one that nobody answers on would be silent for ever.
+// pingEvery is the interval of pings. Without them, a dead connection would look like one without messages.
 const pingEvery = 5 * time.Second
 
-// adjust subscribes to what is wanted, and leaves what is not. Whoever follows a channel whose subscription stands
-// already is told so: the last one that followed it may have left a moment ago, so that it was never given up.
-func (b *bus) adjust(ctx context.Context, conn rueidis.DedicatedClient) error {
+// updateSubscriptions subscribes to new channels and unsubscribes from unused ones. It also calls gap of new followers
+// of channels that are subscribed already, for example because the last follower left a moment ago and the channel was
+// not unsubscribed yet.
+func (b *bus) updateSubscriptions(ctx context.Context, conn rueidis.DedicatedClient) error {
 	b.mu.Lock()
 	var more, less []string
 	var late []*follower
 	for channel, list := range b.wanted {
-		stands, asked := b.on[channel]
+		stands, asked := b.subscriptions[channel]
 		switch {
 		case stands:
-			late = append(late, tellAll(list)...)
+			late = append(late, markTold(list)...)
 		case !asked:
 			more = append(more, channel)
-			b.on[channel] = false
+			b.subscriptions[channel] = false
 		}
 	}
-	for channel := range b.on {
+	for channel := range b.subscriptions {
 		if b.wanted[channel] == nil {
 			less = append(less, channel)
-			delete(b.on, channel)
+			delete(b.subscriptions, channel)
 		}
 	}
 	b.mu.Unlock()
@@ -161,7 +164,7 @@ func (b *bus) adjust(ctx context.Context, conn rueidis.DedicatedClient) error {
 		f.missed()
 	}
 	for part := range slices.Chunk(more, 256) {
-		if err := b.ask(ctx, conn, part...); err != nil {
+		if err := b.subscribe(ctx, conn, part...); err != nil {
 			return err
 		}
 	}
@@ -173,7 +176,7 @@ func (b *bus) adjust(ctx context.Context, conn rueidis.DedicatedClient) error {
 	return nil
 }
 
-func (b *bus) ask(ctx context.Context, conn rueidis.DedicatedClient, channels ...string) error {
+func (b *bus) subscribe(ctx context.Context, conn rueidis.DedicatedClient, channels ...string) error {
 	return b.do(ctx, conn, conn.B().Subscribe().Channel(channels...).Build())
 }
 
@@ -183,8 +186,8 @@ func (b *bus) do(ctx context.Context, conn rueidis.DedicatedClient, command ruei
 	return conn.Do(ctx, command).Error()
 }
 
-// hear hands a message to those who follow its channel.
-func (b *bus) hear(m rueidis.PubSubMessage) {
+// deliver passes a message to the followers of its channel.
+func (b *bus) deliver(m rueidis.PubSubMessage) {
 	b.mu.Lock()
 	list := b.wanted[m.Channel]
 	b.mu.Unlock()
@@ -193,25 +196,26 @@ func (b *bus) hear(m rueidis.PubSubMessage) {
 	}
 }
 
-// subscribed tells those who follow a channel that from now on they hear everything.
+// subscribed calls gap of a channel's followers: from now on they get every message.
 func (b *bus) subscribed(s rueidis.PubSubSubscription) {
 	if s.Kind != "subscribe" {
 		return
 	}
 	b.mu.Lock()
-	if _, asked := b.on[s.Channel]; asked {
-		b.on[s.Channel] = true
+	if _, asked := b.subscriptions[s.Channel]; asked {
+		b.subscriptions[s.Channel] = true
 	}
 	list := b.wanted[s.Channel]
-	tellAll(list)
+	markTold(list)
 	b.mu.Unlock()
 	for _, f := range list {
 		f.missed()
 	}
 }
 
-// tellAll notes that followers are told that their subscription stands, and returns those who were not. bus.mu is held.
-func tellAll(list []*follower) (untold []*follower) {
+// markTold marks followers as told that the subscription is confirmed, and returns those that were not. bus.mu must be
+// locked.
+func markTold(list []*follower) (untold []*follower) {
 	for _, f := range list {
 		if !f.told {
 			f.told = true

@@ -17,7 +17,7 @@ import (
 // shards are the masters of a Redis Cluster.
 type shards []*redistest.Server
 
-// startShards starts three.
+// startShards starts a cluster of three.
 func startShards(t testing.TB) (all shards) {
 	t.Helper()
 	create := []string{"--cluster", "create"}
@@ -28,15 +28,18 @@ func startShards(t testing.TB) (all shards) {
 	}
 	all[0].Command(append(create, "--cluster-yes")...)
 	for _, s := range all {
-		hubtest.Until(t, "the cluster to stand", func() bool { return strings.Contains(s.Command("CLUSTER", "INFO"), "cluster_state:ok") })
+		hubtest.Until(t, "the cluster to stand", func() bool {
+			return strings.Contains(s.Command("CLUSTER", "INFO"), "cluster_state:ok")
+		})
 	}
 	return all
 }
 
-// URL names one of them: the others are found.
+// URL returns the address of one of them: the client finds the others.
 func (s shards) URL() string { return "redis://127.0.0.1:" + s[0].Port }
 
-// On a Redis Cluster the same holds as on one server: the keys of a script lie in one slot, and what is published is heard on any server.
+// TestRedisCluster runs the suites on a Redis Cluster: all keys of a script must be in one slot, and a message must
+// reach subscribers of any server.
 func TestRedisCluster(t *testing.T) {
 	hubtest.Full(t, "redis-server")
 	t.Parallel()
@@ -62,7 +65,7 @@ func TestRedisCluster(t *testing.T) {
 	t.Run("topics", func(t *testing.T) {
 		storagetest.Topics(t, func(t testing.TB) hub.TopicStore {
 			s := fresh(t, "")
-			heard := make(chan string, len(shards)) // what the test before published may still be on its way between the servers
+			heard := make(chan string, len(shards)) // messages of an earlier test may still be in transit between the servers
 			defer s.Follow("dw:late", func(m string) { heard <- m }, func() {
 				for _, shard := range shards {
 					shard.Command("PUBLISH", "dw:late", "nothing")
@@ -86,7 +89,8 @@ func TestRedisCluster(t *testing.T) {
 	})
 	for name, test := range map[string]func(*testing.T, addressed){
 		"completion on another node": completionOnAnotherNode, "cancel on another node": cancelOnAnotherNode,
-		"watched on another node": watchedOnAnotherNode, "node dies with streams": nodeDiesWithStreams, "presence over nodes": presenceOverNodes,
+		"watched on another node": watchedOnAnotherNode, "node dies with streams": nodeDiesWithStreams,
+		"presence over nodes": presenceOverNodes,
 	} {
 		t.Run(name, func(t *testing.T) {
 			fresh(t, "").Close()

@@ -1,5 +1,5 @@
--- Keeps a conversation in the place of the one that has its version. ARGV: version, owner, data, how long to keep it (ms).
--- Returns the new version, or -1 where another one is kept.
+-- Saves a conversation if the stored one has the given version. ARGV: version, owner, data, retention (ms).
+-- Returns the new version, or -1 if the stored version is another one.
 local kept = redis.call('HGET', KEYS[1], 'v')
 if kept and kept ~= ARGV[1] then return -1 end
 local version = tonumber(ARGV[1]) + 1

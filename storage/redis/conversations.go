@@ -61,12 +61,13 @@ func (s *Store) SaveConversation(c *conversation.StoredRecord, retention convers
 	}
 	isNew := c.Version == 0
 	c.Version = version
-	return s.list(c, isNew, retention)
+	return s.addToOwner(c, isNew, retention)
 }
 
-// list puts a conversation at the end of its owner's list, and drops what is too much. The list may lie on another server than the conversation, so
-// the two are not changed as one: one that is missing there is not found as the latest until it is saved again.
-func (s *Store) list(c *conversation.StoredRecord, isNew bool, retention conversation.Retention) error {
+// addToOwner puts a conversation at the end of its owner's list, and deletes the oldest beyond the retention. The list
+// may be on another server than the conversation, so the two do not change atomically. A conversation that is missing
+// in the list is not found as the latest until it is saved again.
+func (s *Store) addToOwner(c *conversation.StoredRecord, isNew bool, retention conversation.Retention) error {
 	key, now := s.conversationsKey(c.Owner), time.Now().UnixMilli()
 	b := s.client.B
 	_, err := s.doAll(
@@ -98,7 +99,8 @@ func (s *Store) list(c *conversation.StoredRecord, isNew bool, retention convers
 // LockConversation implements conversation.Store.
 func (s *Store) LockConversation(id string) (unlock func(), err error) {
 	key, token := s.conversationLockKey(id), rand.Text()
-	take := s.client.B().Set().Key(key).Value(token).Nx().Px(conversation.LockTTL).Build().Pin() // it is sent again and again
+	// pinned, because it is sent repeatedly
+	take := s.client.B().Set().Key(key).Value(token).Nx().Px(conversation.LockTTL).Build().Pin()
 	begun := time.Now()
 	for pause := 5 * time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
 		err := s.do(take).Error()
@@ -119,7 +121,8 @@ func (s *Store) LockConversation(id string) (unlock func(), err error) {
 }
 
 func (s *Store) unlockConversation(key, token string) {
-	if err := s.run(conversationUnlockScript, []string{key}, []string{token}).Error(); err != nil && !rueidis.IsRedisNil(err) {
-		s.Logger.Warn("a conversation stays locked for a while", "error", err)
+	if err := s.run(conversationUnlockScript, []string{key},
+		[]string{token}).Error(); err != nil && !rueidis.IsRedisNil(err) {
+		s.Logger.Warn("a conversation cannot be unlocked; the lock expires by itself", "error", err)
 	}
 }

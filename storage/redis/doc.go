@@ -1,5 +1,7 @@
-// Package redis joins several nodes: what the hub keeps in memory or SQLite on one node is kept in Redis for all of them, and what one node
-// changes the others hear of by pub/sub. Pub/sub may lose messages: whoever follows a key finds gaps by offsets and reads again.
+// Package redis is the shared store of several nodes. Redis holds for all nodes what the hub of a single node holds in
+// memory or SQLite. A node publishes its changes by pub/sub. Pub/sub may lose messages, so whoever follows a key
+// detects gaps by offsets and reads the key again.
 //
-// What the keys and channels are called is in names.go. Scripts use only what Redis 7.0 and miniredis both have. Times come from the nodes, or from Redis' own clock where nodes must agree (leases).
+// The names of keys and channels are in names.go. Scripts only use what both Redis 7.0 and miniredis have. Times come
+// from the nodes, or from Redis' own clock where nodes must agree (leases).
 package redis

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Follow has the store follow a channel; see bus.follow.
+// Follow follows a channel; see bus.follow.
 func (s *Store) Follow(channel string, heard func(message string), gap func()) (stop func()) {
 	return s.bus.follow(channel, &follower{heard: heard, gap: gap})
 }
@@ -15,44 +15,44 @@ func (s *Store) Publish(channel, message string) error {
 	return s.client.Do(s.ctx, s.client.B().Publish().Channel(channel).Message(message).Build()).Error()
 }
 
-// Forget empties Redis.
+// Forget deletes all data in Redis.
 func (s *Store) Forget() error { return s.do(s.client.B().Flushall().Build()).Error() }
 
-// Bury has this node find another one dead at its next beat, as when the other's lease has run out.
-func (s *Store) Bury(node string) error {
-	s.SeeAll()
+// ExpireLease makes this node declare another one dead at its next beat, as if the other's lease had expired.
+func (s *Store) ExpireLease(node string) error {
+	s.EndGrace()
 	return s.do(s.client.B().Del().Key(s.leaseKey(node)).Build()).Error()
 }
 
-// Knows reports whether this node has yet to find out that another one is gone.
+// Knows reports whether this node still has to find out that another one has died.
 func (s *Store) Knows(node string) bool {
 	s.nodes.mu.Lock()
 	defer s.nodes.mu.Unlock()
 	_, listed := s.nodes.alive[node]
-	return listed || s.nodes.seen[node]
+	return listed || s.nodes.known[node]
 }
 
-// Beaten returns when this node's last beat began that succeeded.
-func (s *Store) Beaten() time.Time {
+// LastBeat returns when this node's last successful beat began.
+func (s *Store) LastBeat() time.Time {
 	s.nodes.mu.Lock()
 	defer s.nodes.mu.Unlock()
-	return s.nodes.renewed
+	return s.nodes.lastBeat
 }
 
-// Holds is holds.
-var Holds = holds
+// Holds is leaseHolds.
+var Holds = leaseHolds
 
-// Leased reports whether Redis has a node's lease.
+// Leased reports whether a node's lease exists in Redis.
 func (s *Store) Leased(node string) (bool, error) {
-	there, _, err := s.look(node)
+	there, _, err := s.lookUp(node)
 	return there, err
 }
 
-// SeeAll has this node find others dead from now on, as one that has been there for long does.
-func (s *Store) SeeAll() {
+// EndGrace makes this node declare others dead without the grace period after its start.
+func (s *Store) EndGrace() {
 	s.nodes.mu.Lock()
 	defer s.nodes.mu.Unlock()
-	s.nodes.blind = time.Time{}
+	s.nodes.noDeathsUntil = time.Time{}
 }
 
 const (
@@ -60,10 +60,10 @@ const (
 	PieceBytes = pieceBytes
 )
 
-// UnderWay returns how many bytes are under way between this node and others.
+// UnderWay returns how many bytes are in transit between this node and others.
 func (s *Store) UnderWay() (n int64) {
-	p := &s.parcels
-	for _, b := range []*budget{&p.requests, &p.answers, &p.taken} {
+	p := &s.transfers
+	for _, b := range []*budget{&p.requests, &p.answers, &p.received} {
 		b.mu.Lock()
 		n += b.used
 		b.mu.Unlock()
@@ -71,15 +71,16 @@ func (s *Store) UnderWay() (n int64) {
 	return n
 }
 
-// SendPart sends a node the first piece of a request, and no other one.
+// SendPart sends a node the first piece of a request only.
 func (s *Store) SendPart(node string) error {
-	return s.sendPiece(node, &frame{kind: requestFrame, from: s.Options.Node, id: 1 << 40, size: 1 << 20, piece: []byte("x")})
+	return s.sendPiece(node, &frame{kind: requestFrame, from: s.Options.Node, id: 1 << 40, size: 1 << 20,
+		piece: []byte("x")})
 }
 
-// Sweep forgets what has come of messages of which nothing has come since a moment.
-func (s *Store) Sweep(since time.Time) { s.parcels.sweep(since) }
+// Sweep discards partial messages that have received nothing since a moment.
+func (s *Store) Sweep(since time.Time) { s.transfers.sweep(since) }
 
-// FrameAgain reads a frame, and writes it again.
+// FrameAgain parses a frame and encodes it again.
 func FrameAgain(b []byte) ([]byte, error) {
 	f, err := parseFrame(b)
 	if err != nil {
@@ -93,7 +94,7 @@ func SomeFrame() []byte {
 	return (&frame{kind: requestFrame, from: "n1", id: 7, size: 300_000, at: 262_144, piece: []byte("piece")}).encode()
 }
 
-// Address is what an URL says.
+// Address is a parsed URL.
 type Address struct {
 	Servers, Master, User, Password string
 	Database                        int
@@ -105,7 +106,8 @@ type Address struct {
 func ParseAddress(url string) (Address, error) {
 	o, err := parseURL(url)
 	return Address{
-		Servers: strings.Join(o.InitAddress, " "), Master: o.Sentinel.MasterSet, User: o.Username, Password: o.Password, Database: o.SelectDB,
+		Servers: strings.Join(o.InitAddress, " "), Master: o.Sentinel.MasterSet, User: o.Username, Password: o.Password,
+		Database:     o.SelectDB,
 		SentinelUser: o.Sentinel.Username, SentinelPassword: o.Sentinel.Password, TLS: o.TLSConfig != nil,
 	}, err
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/duckwire/duckwire/storage/redis/redistest"
 )
 
-// The address of a Redis leads to another master, and the old one, whose connections stay, becomes its replica: nodes
-// dial anew by themselves.
+// TestAddressThatMoves moves the address of a Redis to another master, while the old one, whose connections stay open,
+// becomes its replica: nodes reconnect by themselves.
 func TestAddressThatMoves(t *testing.T) {
 	old := startRedis(t)
 	next := redistest.Start(t)
@@ -35,7 +35,7 @@ func TestAddressThatMoves(t *testing.T) {
 	}
 }
 
-// Sentinels say which server is the master, and have another one when it is gone: nodes go there by themselves.
+// TestSentinels kills the master: the sentinels promote the replica, and nodes connect to it by themselves.
 func TestSentinels(t *testing.T) {
 	master := startRedis(t)
 	replica := redistest.Start(t)

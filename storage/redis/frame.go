@@ -5,36 +5,37 @@ import (
 	"errors"
 )
 
-// frame is what nodes tell each other on the bus: a piece of a message, or a word about one.
+// frame is the unit that nodes send each other on the bus: a piece of a message, or a control frame about one.
 //
-// On the wire it is the byte 1, the kind, then as unsigned varints the id, the whole size, the place and the length of
-// the sender's name, then the name, and the piece up to the end.
+// The encoding is the byte 1, the kind, and then as unsigned varints the id, the size of the whole message, the
+// offset, and the length of the sender's name, followed by the name and the piece.
 type frame struct {
 	kind  frameKind
-	from  string // the node that sends it
-	id    uint64 // of the request that it is about: the node that asks counts them
+	from  string // sender
+	id    uint64 // of the request; assigned by the node that asks
 	size  uint64 // of the whole message
-	at    uint64 // where the piece begins; of gotFrame how much has come
-	piece []byte // of refusedFrame why
+	at    uint64 // offset of the piece; in an ackFrame how much has been received
+	piece []byte // in a rejectFrame the reason
 }
 
 type frameKind byte
 
 const (
-	requestFrame frameKind = 'q' // a piece of a request
-	answerFrame  frameKind = 'a' // a piece of the answer
-	toldFrame    frameKind = 't' // a piece of what is told to all nodes
-	// Words about a message have its kind in the place of the size.
-	gotFrame     frameKind = 'g' // the piece has come, and the next one may
-	refusedFrame frameKind = 'r' // the message is not taken
-	droppedFrame frameKind = 'd' // no more pieces come
+	requestFrame   frameKind = 'q' // a piece of a request
+	answerFrame    frameKind = 'a' // a piece of the answer
+	broadcastFrame frameKind = 't' // a piece of a broadcast to all nodes
+	// Control frames have the kind of the message in the place of the size.
+	ackFrame    frameKind = 'g' // the piece was received; send the next one
+	rejectFrame frameKind = 'r' // the message is not accepted
+	abortFrame  frameKind = 'd' // the sender gives up
 )
 
-// frameVersion is the first byte of each frame. Before there were frames, nodes sent JSON.
+// frameVersion is the first byte of each frame. Earlier versions of nodes sent JSON, which begins with another byte.
 const frameVersion = 1
 
-// maxParcel is how long a message may say that it is. More would be a mistake: the body of a request is shorter.
-const maxParcel = 1 << 30
+// maxMessage limits the size that a frame may announce. No valid message is that long, since the bodies of requests
+// are limited.
+const maxMessage = 1 << 30
 
 var errFrame = errors.New("it is no frame of this version")
 
@@ -47,7 +48,7 @@ func (f *frame) encode() []byte {
 	return append(append(b, f.from...), f.piece...)
 }
 
-// parseFrame reads a frame, whose piece is a part of b.
+// parseFrame parses a frame. The piece refers to b's memory.
 func parseFrame(b []byte) (*frame, error) {
 	if len(b) < 2 || b[0] != frameVersion {
 		return nil, errFrame
@@ -62,17 +63,17 @@ func parseFrame(b []byte) (*frame, error) {
 		}
 		*to, b = n, b[length:]
 	}
-	if name > uint64(len(b)) || f.size > maxParcel {
+	if name > uint64(len(b)) || f.size > maxMessage {
 		return nil, errFrame
 	}
 	f.from, f.piece = string(b[:name]), b[name:]
 	return f, nil
 }
 
-// word makes a frame about a message of a kind, for the node that sends or takes it.
-func word(kind, about frameKind, from string, id, at uint64, why string) *frame {
+// controlFrame makes a control frame about a message of kind about.
+func controlFrame(kind, about frameKind, from string, id, at uint64, why string) *frame {
 	return &frame{kind: kind, from: from, id: id, size: uint64(about), at: at, piece: []byte(why)}
 }
 
-// about returns which kind of message a word is about.
+// about returns the kind of message that a control frame is about.
 func (f *frame) about() frameKind { return frameKind(f.size) }

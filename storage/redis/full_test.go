@@ -15,25 +15,28 @@ import (
 	"github.com/duckwire/duckwire/hub/rights"
 )
 
-// A Redis that is full refuses what is new, as a whole, and takes what makes room. Nodes know, live on, and go on by themselves when there is room.
+// TestFullRedis fills the memory of Redis: it refuses new data as a whole, and accepts deletions. Nodes report it, go
+// on, and recover by themselves when there is memory again.
 func TestFullRedis(t *testing.T) {
 	server := startRedis(t, "--maxmemory-policy", "noeviction")
 	a, b := startNode(t, server), startNode(t, server)
 	leave(t, a, "before")
 	queue := readQueue(t, b)
 	queue.until("before")
-	const pieces = 6000 // as many milliseconds, and longer than Redis is full
+	const pieces = 6000 // takes as many milliseconds, which is longer than Redis is full
 	there := watch(t, b.find(t, asked(t, a, pieces)), log.Position{})
 	there.until(func() bool { return there.text != "" })
 
 	server.Command("CONFIG", "SET", "maxmemory", "1000")
-	if _, err := a.Publish("t", "bob", []hub.EventInput{{Event: "refused", Payload: []byte(`{}`)}}); !errors.Is(err, errs.ErrUnavailable) || !strings.Contains(err.Error(), "maxmemory") {
+	_, err := a.Publish("t", "bob", []hub.EventInput{{Event: "refused", Payload: []byte(`{}`)}})
+	if !errors.Is(err, errs.ErrUnavailable) || !strings.Contains(err.Error(), "maxmemory") {
 		t.Errorf("an event: %v", err)
 	}
 	hubtest.Until(t, "both nodes to tell that Redis is full", func() bool {
 		return a.store.Err() != nil && b.store.Err() != nil && strings.Contains(a.store.Err().Error(), "maxmemory")
 	})
-	if _, err := a.Enqueue("bob", []hub.MessageInput{{User: "ada", Event: "refused", Payload: []byte(`{}`)}}); !errors.Is(err, errs.ErrUnavailable) {
+	_, err = a.Enqueue("bob", []hub.MessageInput{{User: "ada", Event: "refused", Payload: []byte(`{}`)}})
+	if !errors.Is(err, errs.ErrUnavailable) {
 		t.Errorf("a message: %v", err)
 	}
 	if err := b.AckMessages("ada", queue.last); err != nil {
@@ -42,7 +45,7 @@ func TestFullRedis(t *testing.T) {
 	if err := a.store.SaveRevocation(rights.Revocation{User: "eve", Until: time.Now().Add(time.Hour)}); err != nil {
 		t.Errorf("a revocation: %v", err)
 	}
-	for _, n := range []*node{a, b} { // nobody is found dead meanwhile
+	for _, n := range []*node{a, b} { // no node is declared dead meanwhile
 		n.beat(t, 2)
 	}
 	if !slices.Contains(a.store.Others(), b.store.Node()) || !b.store.Alive(a.store.Node()) {
@@ -61,7 +64,7 @@ func TestFullRedis(t *testing.T) {
 	late.until("after")
 }
 
-// asked asks for a completion of so many pieces, and returns its id.
+// asked requests a completion of so many pieces, and returns its id.
 func asked(t testing.TB, n *node, pieces int) string {
 	t.Helper()
 	s, _ := n.ask(t, fmt.Sprint(pieces), hub.StreamSpec{})

@@ -15,14 +15,14 @@ import (
 	"github.com/duckwire/duckwire/storage/internal/record"
 )
 
-// asksOnce is the context of a worker that asks for a job, and does not wait.
+// asksOnce is the context of a worker that asks for a job without waiting.
 func asksOnce(t testing.TB) context.Context {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	return ctx
 }
 
-// take asks a node for a job that must be there.
+// take requests a job that must exist from a node.
 func (n *node) take(t testing.TB, worker string) *hub.Job {
 	t.Helper()
 	job, err := n.TakeJob(asksOnce(t), &hub.Worker{ID: worker, User: "w"})
@@ -39,7 +39,7 @@ func (n *node) none(t testing.TB, worker string) {
 	}
 }
 
-// report writes what a worker has found, through a node, and ends the job.
+// report writes a worker's findings through a node, and ends the job.
 func (n *node) report(t testing.TB, worker string, job *hub.Job) error {
 	t.Helper()
 	s := n.find(t, job.ID)
@@ -58,7 +58,7 @@ func (n *node) report(t testing.TB, worker string, job *hub.Job) error {
 	return err
 }
 
-// entryNames are those of the entries of a stream.
+// entryNames returns the names of a stream's entries.
 func entryNames(t testing.TB, s *hub.Stream) (list []string) {
 	t.Helper()
 	r := s.WatchUncounted(log.Position{}, log.NewWake())
@@ -72,12 +72,12 @@ func entryNames(t testing.TB, s *hub.Stream) (list []string) {
 	return list
 }
 
-// A job is taken, given back, taken again and done through nodes that are not its own.
+// TestJobsOverNodes takes a job, gives it back, takes it again and ends it, all through nodes that do not own it.
 func TestJobsOverNodes(t *testing.T) {
 	server := startRedis(t)
 	b := startNode(t, server)
 	b.none(t, "w1")
-	a, c := startNode(t, server), startNode(t, server) // these have never heard of the worker
+	a, c := startNode(t, server), startNode(t, server) // these have not seen the worker
 	waits := make(chan *hub.Job)
 	wait := func(n *node, worker string) {
 		job, err := n.TakeJob(t.Context(), &hub.Worker{ID: worker, User: "w"})
@@ -92,7 +92,8 @@ func TestJobsOverNodes(t *testing.T) {
 		t.Fatal("a worker of another node is not known:", err)
 	}
 	job := <-waits
-	if job.ID != s.ID || job.Epoch != 1 || job.Lease != 30*time.Second || len(job.Request.Files) != 1 || job.Request.Files[0].Code != "package a" {
+	if job.ID != s.ID || job.Epoch != 1 || job.Lease != 30*time.Second || len(job.Request.Files) != 1 ||
+		job.Request.Files[0].Code != "package a" {
 		t.Errorf("the job is %+v", job)
 	}
 	if again := c.take(t, "w1"); again.ID != job.ID || again.Epoch != 1 { // the answer may have been lost
@@ -128,7 +129,7 @@ func TestJobsOverNodes(t *testing.T) {
 		t.Errorf("%s, and %s", got, s.Status())
 	}
 
-	go wait(c, "w1") // one that waits is woken
+	go wait(c, "w1") // a waiting worker is woken
 	s, _, err = analyse(b)
 	if err != nil {
 		t.Fatal(err)
@@ -138,12 +139,13 @@ func TestJobsOverNodes(t *testing.T) {
 	}
 	b.die(t, a, c)
 	<-c.find(t, s.ID).Done()
-	if held, err := a.find(t, s.ID).HeldBy("w"); err != nil || held { // and with the node its jobs
+	if held, err := a.find(t, s.ID).HeldBy("w"); err != nil || held { // the node's jobs are gone with it
 		t.Errorf("a dead node's job: %v %v", held, err)
 	}
 }
 
-// A refused job waits for a worker that is alive on another node, even one that its own node has never heard of.
+// TestRefusedJobsOverNodes checks that a refused job waits for a live worker of another node, even for one that the
+// job's node has not seen.
 func TestRefusedJobsOverNodes(t *testing.T) {
 	server := startRedis(t)
 	a, b := startNode(t, server), startNode(t, server)
@@ -171,7 +173,8 @@ func TestRefusedJobsOverNodes(t *testing.T) {
 	}
 }
 
-// Many jobs of all nodes for many workers of all nodes: none is given to two, and each is done.
+// TestJobsOverNodesUnderContention has many workers take many jobs through all nodes: no job is given to two, and each
+// is done.
 func TestJobsOverNodesUnderContention(t *testing.T) {
 	server := startRedis(t)
 	limits := hub.Limits{JobsPerUser: 1000}
@@ -184,7 +187,7 @@ func TestJobsOverNodesUnderContention(t *testing.T) {
 	for i := range 9 {
 		work.Go(func() {
 			worker := fmt.Sprint("w", i)
-			for n := i; ctx.Err() == nil; n++ { // another node each time
+			for n := i; ctx.Err() == nil; n++ { // a different node each time
 				job, err := all[n%3].TakeJob(ctx, &hub.Worker{ID: worker, User: "w"})
 				if err != nil {
 					t.Error(err)
@@ -226,7 +229,8 @@ func TestJobsOverNodesUnderContention(t *testing.T) {
 	}
 }
 
-// News of a stream that is older than what a node knows already, from a question put to Redis meanwhile, takes nothing back.
+// TestOldNewsOfAStream checks that an old update of a stream does not undo newer state that a node has read from Redis
+// meanwhile.
 func TestOldNewsOfAStream(t *testing.T) {
 	server := startRedis(t)
 	a, b := startNode(t, server), startNode(t, server)
@@ -252,14 +256,14 @@ func TestOldNewsOfAStream(t *testing.T) {
 	<-mirror.Started()
 	heard := make(chan string, 1)
 	defer b.store.Follow("dw:test", func(m string) { heard <- m }, func() {})()
-	for len(heard) == 0 { // until it follows
+	for len(heard) == 0 { // until it has subscribed
 		if err := a.store.Publish("dw:{s:"+s.ID+"}", string(old)); err != nil {
 			t.Fatal(err)
 		}
 		if err := a.store.Publish("dw:test", "behind it"); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Millisecond) // not more often than that
+		time.Sleep(time.Millisecond) // limits the rate
 	}
 	if mirror.Status() != hub.StatusRunning {
 		t.Errorf("the mirror is %s again", mirror.Status())

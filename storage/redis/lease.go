@@ -9,14 +9,14 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-//go:embed lives.lua
-var livesLua string
+//go:embed lease.lua
+var leaseLua string
 
-var livesScript = newScript(livesLua)
+var leaseScript = newScript(leaseLua)
 
-// beatOn renews this node's lease, and looks for others whose leases have run out, until the context ends. Then it
-// gives the lease back. It closes joined after the first time.
-func (n *nodes) beatOn(ctx context.Context, events *hub.NodeEvents, joined chan<- struct{}) {
+// heartbeat renews this node's lease, and looks for nodes whose leases have expired, until ctx ends. Then it gives the
+// lease up. It closes joined after the first beat.
+func (n *nodes) heartbeat(ctx context.Context, events *hub.NodeEvents, joined chan<- struct{}) {
 	tick := time.NewTicker(n.store.Lease / 4)
 	defer tick.Stop()
 	for first := true; ; first = false {
@@ -25,17 +25,17 @@ func (n *nodes) beatOn(ctx context.Context, events *hub.NodeEvents, joined chan<
 			close(joined)
 		}
 		if forgotten {
-			n.store.forgetOwn()
+			n.store.resetOwn()
 			events.Lost()
 		}
 		for _, node := range dead {
-			n.bury(node, events.Died)
+			n.removeDead(node, events.Died)
 		}
-		n.store.parcels.sweep(time.Now().Add(-2 * n.store.Timeout)) // nobody waits so long with the next piece
+		n.store.transfers.sweep(time.Now().Add(-2 * n.store.Timeout)) // a sender gives up after Timeout
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			me := n.store.Options.Node // what cannot be given back runs out
+			me := n.store.Options.Node // if this fails, the lease expires
 			_ = n.store.do(n.store.client.B().Del().Key(n.store.leaseKey(me)).Build())
 			_ = n.store.do(n.store.client.B().Srem().Key(n.store.nodesKey()).Member(me).Build())
 			return
@@ -43,49 +43,51 @@ func (n *nodes) beatOn(ctx context.Context, events *hub.NodeEvents, joined chan<
 	}
 }
 
-// census is what one look at Redis tells of the nodes.
-type census struct {
-	alive map[string]bool // all that have not been found dead, each with whether its lease holds
-	lives map[string]bool // of the servers of Redis that said so
-	fresh bool            // this node's lease was gone, or it was not among the nodes: it has come, was away, or is forgotten
+// membership is the state of the nodes in Redis at one moment.
+type membership struct {
+	alive   map[string]bool // nodes that have not been declared dead, and whether each one's lease exists
+	servers map[string]bool // replication ids of the Redis servers that answered
+	// this node had no lease or was not in the set: it has just started, was away, or Redis lost its data
+	rejoined bool
 }
 
-// beat returns the nodes that are found dead, and whether Redis may have forgotten something of this one.
+// beat renews the lease once. It returns the nodes that have died, and whether Redis may have lost data of this node.
 func (n *nodes) beat() (dead []string, forgotten bool) {
 	sent := time.Now()
-	c, err := n.store.renew()
+	c, err := n.store.renewLease()
 	if err != nil {
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		n.err = unavailable(err)
 		return nil, false
 	}
-	full := n.store.hasRoom()
+	full := n.store.checkMemory()
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	first := n.renewed.IsZero()
-	away := sent.Sub(n.renewed) > n.store.Lease/2
-	forgotten = !first && (c.fresh || n.unknownLife(c.lives))
-	if first || away || forgotten { // others may have been away, or forgotten, as well: they have the time to come back
-		n.blind = time.Now().Add(n.store.Lease + n.store.Lease/4)
+	first := n.lastBeat.IsZero()
+	away := sent.Sub(n.lastBeat) > n.store.Lease/2
+	forgotten = !first && (c.rejoined || n.newServer(c.servers))
+	if first || away || forgotten { // others may have been away, or lost, as well: give them time to return
+		n.noDeathsUntil = time.Now().Add(n.store.Lease + n.store.Lease/4)
 	}
-	n.renewed, n.alive, n.err = sent, c.alive, full
-	maps.Copy(n.lives, c.lives)
-	for name, lives := range c.alive {
-		if lives {
-			n.seen[name] = true
+	n.lastBeat, n.alive, n.err = sent, c.alive, full
+	maps.Copy(n.servers, c.servers)
+	for name, leased := range c.alive {
+		if leased {
+			n.known[name] = true
 		}
 	}
-	if time.Now().Before(n.blind) {
+	if time.Now().Before(n.noDeathsUntil) {
 		return nil, forgotten
 	}
-	return n.gone(), forgotten
+	return n.newlyDead(), forgotten
 }
 
-// unknownLife reports whether a server has begun another life since the last beat. n.mu is held.
-func (n *nodes) unknownLife(lives map[string]bool) bool {
-	for life := range lives {
-		if !n.lives[life] {
+// newServer reports whether an answer came from a Redis server that was not there at an earlier beat: it was
+// restarted, or another one became the master. n.mu must be locked.
+func (n *nodes) newServer(replids map[string]bool) bool {
+	for replid := range replids {
+		if !n.servers[replid] {
 			return true
 		}
 	}
@@ -95,41 +97,41 @@ func (n *nodes) unknownLife(lives map[string]bool) bool {
 // LeaseValid implements hub.Nodes.
 func (s *Store) LeaseValid() bool {
 	s.nodes.mu.Lock()
-	renewed := s.nodes.renewed
+	beat := s.nodes.lastBeat
 	s.nodes.mu.Unlock()
-	return !renewed.IsZero() && holds(renewed, time.Now(), s.Lease)
+	return !beat.IsZero() && leaseHolds(beat, time.Now(), s.Lease)
 }
 
-// holds reports whether a lease that was asked for at one moment holds at another, by this node's clocks. Redis counts
-// from when it was asked, which is later. A tenth of the lease is for clocks that do not run at the same speed, and for
-// what is done between the look and the write. The steady clock of a machine may stand still while the machine sleeps,
-// so the other clock is looked at as well.
-func holds(asked, now time.Time, lease time.Duration) bool {
+// leaseHolds reports whether a lease that was requested at one moment is still valid at another, by this node's
+// clocks. The lease begins when Redis processes the request, which is later. A tenth of the lease is reserved for
+// clocks that run at different speeds, and for the time between the check and a write. The monotonic clock may stop
+// while the machine sleeps, so the wall clock is compared as well.
+func leaseHolds(asked, now time.Time, lease time.Duration) bool {
 	steady, wall := now.Sub(asked), now.Round(0).Sub(asked.Round(0))
 	return max(steady, wall) < lease-lease/10
 }
 
-// gone returns the nodes that have died, or ended, since it was asked last. n.mu is held.
-func (n *nodes) gone() (dead []string) {
-	for name, lives := range n.alive {
-		if !lives {
+// newlyDead returns the nodes that have died, or ended, since the last call. n.mu must be locked.
+func (n *nodes) newlyDead() (dead []string) {
+	for name, leased := range n.alive {
+		if !leased {
 			dead = append(dead, name)
 		}
 	}
-	for name := range n.seen {
-		if _, known := n.alive[name]; !known { // it has ended, or another node was quicker to find it dead
+	for name := range n.known {
+		if _, known := n.alive[name]; !known { // it ended, or another node declared it dead first
 			dead = append(dead, name)
 		}
 	}
 	for _, name := range dead {
-		delete(n.seen, name)
+		delete(n.known, name)
 	}
 	return dead
 }
 
-// renew renews this node's lease, and looks at the others. What it does again and again is taken by a Redis that is
-// full, too.
-func (s *Store) renew() (c census, err error) {
+// renewLease renews this node's lease, and reads the membership. The commands that it usually needs work also when
+// Redis has no memory left.
+func (s *Store) renewLease() (c membership, err error) {
 	me := s.Options.Node
 	key, lease := s.leaseKey(me), s.Lease.Milliseconds()
 	leased, err := s.do(s.client.B().Pexpire().Key(key).Milliseconds(lease).Build()).AsBool()
@@ -139,33 +141,34 @@ func (s *Store) renew() (c census, err error) {
 	if err != nil {
 		return c, err
 	}
-	if c, err = s.census(); err != nil {
+	if c, err = s.members(); err != nil {
 		return c, err
 	}
 	if !c.alive[me] {
 		c.alive[me], leased = true, false
 		err = s.do(s.client.B().Sadd().Key(s.nodesKey()).Member(me).Build()).Error()
 	}
-	c.fresh = !leased
+	c.rejoined = !leased
 	return c, err
 }
 
-// hasRoom says so where Redis takes nothing more because it is full.
-func (s *Store) hasRoom() error {
-	set := s.client.B().Set().Key(s.roomKey()).Value("1").PxMilliseconds(s.Lease.Milliseconds()).Build()
+// checkMemory returns an error if Redis refuses writes, because its memory is full.
+func (s *Store) checkMemory() error {
+	set := s.client.B().Set().Key(s.memoryKey()).Value("1").PxMilliseconds(s.Lease.Milliseconds()).Build()
 	if err := s.do(set).Error(); err != nil {
 		return unavailable(err)
 	}
 	return nil
 }
 
-// bury tells of a dead node, and forgets it. What fails is done again at the next beat.
-func (n *nodes) bury(node string, died func(node string, streams []string) bool) {
+// removeDead reports a dead node to the hub, and deletes the node from Redis. If a step fails, the next beat tries
+// again.
+func (n *nodes) removeDead(node string, died func(node string, streams []string) bool) {
 	s := n.store
 	ids, err := s.do(s.client.B().Zrange().Key(s.ownKey(node)).Min("0").Max("-1").Build()).AsStrSlice()
 	if err == nil && died(node, ids) {
-		s.Logger.Info("another node is gone", "node", node, "streams", len(ids))
-		err = s.do(s.client.B().Del().Key(s.ownKey(node)).Build()).Error() // what is left has an end of its own
+		s.Logger.Info("another node has died or left", "node", node, "streams", len(ids))
+		err = s.do(s.client.B().Del().Key(s.ownKey(node)).Build()).Error() // other keys of the node expire
 		if err == nil {
 			err = s.do(s.client.B().Srem().Key(s.nodesKey()).Member(node).Build()).Error()
 		}
@@ -175,39 +178,39 @@ func (n *nodes) bury(node string, died func(node string, streams []string) bool)
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.seen[node] = true // and so gone says again that it is dead, also where it is in the set no more
+	n.known[node] = true // so that newlyDead reports it again, also if it is no longer in the set
 }
 
-// Others implements hub.Nodes. It asks Redis: a node that has just come is among them. Where that cannot be asked, they
-// are those of the last beat.
+// Others implements hub.Nodes. It asks Redis, so that it includes nodes that have just started. If Redis cannot be
+// asked, it returns the nodes of the last beat.
 func (s *Store) Others() (others []string) {
-	c, err := s.census()
+	c, err := s.members()
 	if err != nil {
 		s.nodes.mu.Lock()
 		c.alive = s.nodes.alive
 		s.nodes.mu.Unlock()
 	}
-	for node, lives := range c.alive {
-		if lives && node != s.Options.Node {
+	for node, leased := range c.alive {
+		if leased && node != s.Options.Node {
 			others = append(others, node)
 		}
 	}
 	return others
 }
 
-// census looks at all nodes.
-func (s *Store) census() (c census, err error) {
+// members reads the state of all nodes.
+func (s *Store) members() (c membership, err error) {
 	names, err := s.do(s.client.B().Smembers().Key(s.nodesKey()).Build()).AsStrSlice()
 	if err != nil {
 		return c, err
 	}
-	c = census{alive: make(map[string]bool, len(names)+1), lives: make(map[string]bool)}
+	c = membership{alive: make(map[string]bool, len(names)+1), servers: make(map[string]bool)}
 	for _, key := range append(names, "") {
-		there, life, err := s.look(key)
+		there, replid, err := s.lookUp(key)
 		if err != nil {
 			return c, err
 		}
-		c.lives[life] = true
+		c.servers[replid] = true
 		if key != "" {
 			c.alive[key] = there
 		}
@@ -215,14 +218,14 @@ func (s *Store) census() (c census, err error) {
 	return c, nil
 }
 
-// look reports whether a node's lease is there, and which life of a server says so. Of the node "" that is the server
-// that has the set of nodes.
-func (s *Store) look(node string) (there bool, life string, err error) {
+// lookUp reports whether a node's lease exists, and the replication id of the server that answered. For the node "" it
+// asks the server that has the set of nodes.
+func (s *Store) lookUp(node string) (there bool, replid string, err error) {
 	key := s.nodesKey()
 	if node != "" {
 		key = s.leaseKey(node)
 	}
-	out, err := s.run(livesScript, []string{key}, nil).AsStrSlice()
+	out, err := s.run(leaseScript, []string{key}, nil).AsStrSlice()
 	if err != nil {
 		return false, "", err
 	}
@@ -237,20 +240,20 @@ func (s *Store) Alive(node string) bool {
 	n := &s.nodes
 	n.mu.Lock()
 	alive, known := n.alive[node]
-	blind := time.Now().Before(n.blind)
+	blind := time.Now().Before(n.noDeathsUntil)
 	n.mu.Unlock()
 	if known && alive || blind {
 		return true
 	}
-	there, life, err := s.look(node)
+	there, replid, err := s.lookUp(node)
 	if err != nil || there {
 		return true
 	}
 	me, err := s.do(s.client.B().Sismember().Key(s.nodesKey()).Member(s.Options.Node).Build()).AsBool()
-	if err != nil || !me { // Redis has forgotten this node as well
+	if err != nil || !me { // Redis has lost this node as well
 		return true
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return !n.lives[life] // a server that may have forgotten the node: the next beat finds out
+	return !n.servers[replid] // unknown server: it may have lost the other node's lease; the next beat decides
 }

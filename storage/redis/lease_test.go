@@ -10,7 +10,7 @@ import (
 	"github.com/duckwire/duckwire/storage/redis"
 )
 
-// A node that is cut off cannot show any more that its lease holds, before Redis lets it run out.
+// TestLeaseValid checks that a node that is cut off considers its lease expired before Redis does.
 func TestLeaseValid(t *testing.T) {
 	server := startRedis(t)
 	const lease = 4 * time.Second
@@ -25,7 +25,7 @@ func TestLeaseValid(t *testing.T) {
 	}
 	n.line.Cut()
 	hubtest.Until(t, "the lease to run out", func() bool {
-		leased, err := other.Leased(n.store.Node()) // first: it may run out between the two
+		leased, err := other.Leased(n.store.Node()) // first, because the lease may expire between the two
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -50,7 +50,7 @@ func TestLeaseHolds(t *testing.T) {
 		{now.Add(-9 * time.Second), false},
 		{now.Add(-time.Hour), false},
 		{now.Add(time.Second).Round(0), true},       // the clock was set back
-		{now.Add(-9 * time.Second).Round(0), false}, // only the clock of the wall says so
+		{now.Add(-9 * time.Second).Round(0), false}, // only the wall clock says so
 	} {
 		if got := redis.Holds(one.asked, now, 10*time.Second); got != one.holds {
 			t.Errorf("asked for at %v, at %v: %t", one.asked, now, got)
@@ -58,15 +58,15 @@ func TestLeaseHolds(t *testing.T) {
 	}
 }
 
-// Redis is restarted, and has nothing any more. One node is back at once, the other one only after some beats: it is
-// not found dead meanwhile, and its stream goes on.
+// TestRestartedEmptyNobodyIsDead restarts Redis without its data. One node returns at once, the other after some
+// beats: it is not declared dead meanwhile, and its stream goes on.
 func TestRestartedEmptyNobodyIsDead(t *testing.T) {
 	server := startRedis(t)
 	a, b := startNode(t, server), startNode(t, server)
 	s, _ := a.ask(t, "endless", hub.StreamSpec{})
 	r := watch(t, b.find(t, s.ID), log.Position{})
 	r.until(func() bool { return len(r.text) > 100 })
-	b.store.SeeAll() // it has been there for long
+	b.store.EndGrace() // it has been running for long
 	a.beat(t, 1)
 	b.beat(t, 1)
 	a.line.Cut()
@@ -89,11 +89,11 @@ func TestRestartedEmptyNobodyIsDead(t *testing.T) {
 	s.Cancel("test")
 }
 
-// Redis forgets everything between two beats: of a node that is not known from before nothing follows.
+// TestForgottenBetweenBeats deletes all data between two beats: a node that was not known before is not declared dead.
 func TestForgottenBetweenBeats(t *testing.T) {
 	server := address(startMini(t))
 	a := startNode(t, server)
-	a.store.SeeAll()
+	a.store.EndGrace()
 	if a.store.Alive("somebody") {
 		t.Error("a node that there never was is alive")
 	}
@@ -105,7 +105,8 @@ func TestForgottenBetweenBeats(t *testing.T) {
 	}
 }
 
-// A node that does not come back after Redis was restarted is found dead in the end.
+// TestRestartedEmptyAndDead checks that a node that does not return after a restart of Redis is declared dead in the
+// end.
 func TestRestartedEmptyAndDead(t *testing.T) {
 	server := startRedis(t)
 	const lease = 4 * time.Second
@@ -115,7 +116,7 @@ func TestRestartedEmptyAndDead(t *testing.T) {
 	died := func(node string, _ []string) bool { deaths <- node; return true }
 	defer b.Serve(hub.NodeEvents{Died: died, Lost: func() {}, Missed: func() {}})()
 	stop := a.Serve(hub.NodeEvents{})
-	for begun := b.Beaten(); b.Beaten() == begun; time.Sleep(lease / 40) { // it knows of the other one
+	for begun := b.LastBeat(); b.LastBeat() == begun; time.Sleep(lease / 40) { // it has seen the other node
 	}
 	server.Kill()
 	stop()

@@ -12,7 +12,8 @@ import (
 	"github.com/duckwire/duckwire/storage/redis"
 )
 
-// Installations on one Redis with databases or prefixes of their own hear nothing of each other, and each is whole.
+// TestInstallationsOnOneRedis checks that installations with their own databases or prefixes share one Redis without
+// hearing of each other.
 func TestInstallationsOnOneRedis(t *testing.T) {
 	backends(t, func(t *testing.T, url string) {
 		database := func(n string) string {
@@ -76,8 +77,8 @@ func TestInstallationsOnOneRedis(t *testing.T) {
 	})
 }
 
-// Without a prefix the keys are called as they always were, with one all begin with it, and whatever could not stand
-// there is refused.
+// TestPrefix checks that keys have their old names without a prefix, that all begin with it otherwise, and that an
+// invalid prefix is refused.
 func TestPrefix(t *testing.T) {
 	for prefix, begin := range map[string]string{"": "dw:{", "shop-1.": "shop-1.dw:{"} {
 		server := miniredis.RunT(t)

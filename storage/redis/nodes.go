@@ -9,25 +9,26 @@ import (
 	"github.com/duckwire/duckwire/hub/errs"
 )
 
-// nodes is this node among the others.
+// nodes is this node's view of the others, and its pending requests to them.
 type nodes struct {
 	store *Store
 
-	mu      sync.Mutex
-	waiting map[uint64]chan answered // for answers, by request
-	calls   uint64
-	alive   map[string]bool // as of the last beat
-	seen    map[string]bool // alive once, and not told dead yet
-	lives   map[string]bool // of servers of Redis, that were there at a beat
-	renewed time.Time       // when the last beat that succeeded began: the lease was asked for later
-	err     error           // of the last beat
-	blind   time.Time       // until then nobody is found dead: others may have been kept from beating as we were
+	mu       sync.Mutex
+	waiting  map[uint64]chan answered // pending requests, by id
+	calls    uint64
+	alive    map[string]bool // as of the last beat
+	known    map[string]bool // nodes that were alive, and have not been reported dead
+	servers  map[string]bool // replication ids of the Redis servers seen so far
+	lastBeat time.Time       // when the last successful beat began; the lease begins later
+	err      error           // result of the last beat
+	// no node is declared dead before: others may have been unable to renew their leases, as this node was
+	noDeathsUntil time.Time
 }
 
 // Node implements hub.Nodes.
 func (s *Store) Node() string { return s.Options.Node }
 
-// answered is the answer to a request, or why there is none.
+// answered is the result of a request.
 type answered struct {
 	body []byte
 	err  error
@@ -35,10 +36,10 @@ type answered struct {
 
 // Ask implements hub.Nodes.
 func (s *Store) Ask(ctx context.Context, node string, request []byte) ([]byte, error) {
-	if err := s.parcels.requests.take(len(request)); err != nil {
+	if err := s.transfers.requests.acquire(len(request)); err != nil {
 		return nil, err
 	}
-	defer s.parcels.requests.give(len(request))
+	defer s.transfers.requests.release(len(request))
 	id, answer, err := s.nodes.await()
 	if err != nil {
 		return nil, err
@@ -64,12 +65,12 @@ func (s *Store) Ask(ctx context.Context, node string, request []byte) ([]byte, e
 	}
 }
 
-// await begins to wait for an answer.
+// await registers a new request.
 func (n *nodes) await() (id uint64, answer <-chan answered, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if len(n.waiting) >= maxCalls {
-		return 0, nil, underWay("requests to other nodes under way", maxCalls)
+		return 0, nil, overLimit("requests to other nodes under way", maxCalls)
 	}
 	n.calls++
 	c := make(chan answered, 1)
@@ -83,7 +84,7 @@ func (n *nodes) forget(id uint64) {
 	delete(n.waiting, id)
 }
 
-// answer gives an answer to who waits for it.
+// answer delivers the result of a request to its waiter, if there still is one.
 func (n *nodes) answer(id uint64, a answered) {
 	n.mu.Lock()
 	waiting := n.waiting[id]
@@ -94,15 +95,15 @@ func (n *nodes) answer(id uint64, a answered) {
 	}
 }
 
-// toldBytes is how long a message to all nodes may be: nobody confirms its pieces.
-const toldBytes = 8 << 20
+// broadcastBytes limits a message to all nodes, whose pieces nobody acknowledges.
+const broadcastBytes = 8 << 20
 
 // Tell implements hub.Nodes.
 func (s *Store) Tell(request []byte) error {
-	if len(request) > toldBytes {
-		return &errs.LimitError{Kind: errs.ErrTooLarge, Name: "bytes of what is told to all nodes", Limit: toldBytes}
+	if len(request) > broadcastBytes {
+		return &errs.LimitError{Kind: errs.ErrTooLarge, Name: "bytes of what is told to all nodes", Limit: broadcastBytes}
 	}
-	f := &frame{kind: toldFrame, from: s.Options.Node, id: s.nodes.count(), size: uint64(len(request))}
+	f := &frame{kind: broadcastFrame, from: s.Options.Node, id: s.nodes.count(), size: uint64(len(request))}
 	for at := 0; at == 0 || at < len(request); at += pieceBytes {
 		f.at, f.piece = uint64(at), request[at:min(at+pieceBytes, len(request))]
 		if _, err := s.publish(s.allChannel(), f); err != nil {
@@ -112,7 +113,7 @@ func (s *Store) Tell(request []byte) error {
 	return nil
 }
 
-// count returns the number of a message.
+// count returns the id of a new message.
 func (n *nodes) count() uint64 {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -23,10 +23,10 @@ import (
 	"github.com/duckwire/duckwire/storage/redis/redistest"
 )
 
-// cluster is a number of hubs on one Redis, which may become another one.
+// cluster is several hubs on one Redis, which can be replaced.
 type cluster struct {
 	t      testing.TB
-	target atomic.Pointer[string] // the socket of the Redis that nodes find
+	target atomic.Pointer[string] // socket of the current Redis
 	hubs   []*hub.Hub
 }
 
@@ -34,10 +34,12 @@ func startCluster(t testing.TB, nodes int, server *redistest.Server) *cluster {
 	c := &cluster{t: t}
 	c.moveTo(server)
 	for range nodes {
-		store := open(t, redis.Options{URL: "redis://redis.test:1", Timeout: time.Second, Dial: func(ctx context.Context, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", *c.target.Load())
-		}})
-		h := hub.New(hub.Options{Topics: store, Limits: hub.Limits{HistoryEvents: 100_000, HistoryBytes: 64 << 20}}) // nothing goes before a node is back
+		store := open(t, redis.Options{URL: "redis://redis.test:1", Timeout: time.Second,
+			Dial: func(ctx context.Context, _ string) (net.Conn, error) {
+				return new(net.Dialer).DialContext(ctx, "unix", *c.target.Load())
+			}})
+		// nothing is dropped before a node has returned
+		h := hub.New(hub.Options{Topics: store, Limits: hub.Limits{HistoryEvents: 100_000, HistoryBytes: 64 << 20}})
 		t.Cleanup(h.Close)
 		c.hubs = append(c.hubs, h)
 	}
@@ -49,10 +51,11 @@ func (c *cluster) moveTo(server *redistest.Server) {
 	c.target.Store(&path)
 }
 
-// tell publishes a number on a node, again and again until the node knows that it was taken.
+// tell publishes a number on a node, and repeats that until the node has acknowledged it.
 func (c *cluster) tell(node int, publisher string, n int) {
 	for {
-		_, err := c.hubs[node].Publish("t", publisher, []hub.EventInput{{ID: strconv.Itoa(n), Event: "n", Payload: json.RawMessage(strconv.Itoa(n))}})
+		_, err := c.hubs[node].Publish("t", publisher, []hub.EventInput{{ID: strconv.Itoa(n), Event: "n",
+			Payload: json.RawMessage(strconv.Itoa(n))}})
 		if err == nil {
 			return
 		}
@@ -60,11 +63,11 @@ func (c *cluster) tell(node int, publisher string, n int) {
 			c.t.Error(err)
 			return
 		}
-		time.Sleep(5 * time.Millisecond) // a client does not try again at once
+		time.Sleep(5 * time.Millisecond) // pause between attempts, as a client makes
 	}
 }
 
-// reading is what one reader has seen, each publisher's numbers.
+// reading is what one reader has seen of each publisher.
 type reading struct {
 	t      testing.TB
 	reader *hub.TopicReader
@@ -72,7 +75,7 @@ type reading struct {
 	seen   map[string]int // the last number of each publisher, plus one
 	resets []log.ResetReason
 	epochs int
-	exact  bool // nothing may be missing, and nothing come twice
+	exact  bool // nothing may be missing or duplicated
 }
 
 func (c *cluster) read(node int, from log.Position) *reading {
@@ -94,7 +97,7 @@ func (c *cluster) read(node int, from log.Position) *reading {
 	return r
 }
 
-// until reads until done says so.
+// until reads until done returns true.
 func (r *reading) until(done func() bool) {
 	late := time.NewTimer(hubtest.Hung)
 	defer late.Stop()
@@ -131,11 +134,12 @@ func (r *reading) until(done func() bool) {
 	}
 }
 
-// A Redis that keeps everything on disk is killed again and again under publishers and readers, and a position of before is good afterwards.
+// TestRedisThatKeepsEverything kills a Redis with a full append-only file repeatedly under load: afterwards an old
+// position is still valid.
 func TestRedisThatKeepsEverything(t *testing.T) {
 	server := startRedis(t, "--appendonly", "yes", "--appendfsync", "always")
 	epochs := exactUnder(t, server, 8, func() {
-		time.Sleep(time.Duration(rand.IntN(150)) * time.Millisecond) // it is killed at any moment
+		time.Sleep(time.Duration(rand.IntN(150)) * time.Millisecond) // at a random moment
 		server.Kill()
 		server.Start()
 	})
@@ -144,19 +148,20 @@ func TestRedisThatKeepsEverything(t *testing.T) {
 	}
 }
 
-// A Redis that stops again and again, for shorter and for longer than anybody waits, may have done what nobody heard of.
+// TestRedisThatHesitates stops Redis repeatedly, for less and for more than the timeout, so that commands may run
+// whose answers are lost.
 func TestRedisThatHesitates(t *testing.T) {
 	server := startRedis(t)
 	exactUnder(t, server, 4, func() {
-		time.Sleep(time.Duration(rand.IntN(150)) * time.Millisecond) // it stops at any moment
+		time.Sleep(time.Duration(rand.IntN(150)) * time.Millisecond) // at a random moment
 		server.Signal(syscall.SIGSTOP)
-		time.Sleep(time.Duration(rand.IntN(2500)) * time.Millisecond) // the time for a command is 1 s here
+		time.Sleep(time.Duration(rand.IntN(2500)) * time.Millisecond) // the timeout of a command is 1 s here
 		server.Signal(syscall.SIGCONT)
 	})
 }
 
-// exactUnder has three nodes publish and read while trouble is made a number of times: each number comes to each reader once and in order, and nobody
-// is told of a gap. It returns how often a reader went on in another epoch.
+// exactUnder lets three nodes publish and read while trouble is called several times: each reader gets each
+// number once and in order, and no gap. It returns how often a reader continued in another epoch.
 func exactUnder(t *testing.T, server *redistest.Server, times int, trouble func()) (epochs int) {
 	const publishers = 3
 	c := startCluster(t, 3, server)
@@ -182,7 +187,7 @@ func exactUnder(t *testing.T, server *redistest.Server, times int, trouble func(
 	for range times {
 		trouble()
 	}
-	time.Sleep(100 * time.Millisecond) // some more comes after the trouble
+	time.Sleep(100 * time.Millisecond) // some more events follow
 	over.Store(true)
 	work.Wait()
 	c.tell(0, "end", 0)
@@ -202,7 +207,8 @@ func exactUnder(t *testing.T, server *redistest.Server, times int, trouble func(
 	return epochs
 }
 
-// A Redis that keeps nothing has lost the topics when it comes back: readers are told, and go on with what comes.
+// TestRedisThatKeepsNothing restarts a Redis without persistence: the topics are lost, readers are told so, and
+// continue with new events.
 func TestRedisThatKeepsNothing(t *testing.T) {
 	server := startRedis(t)
 	c := startCluster(t, 2, server)
@@ -234,7 +240,8 @@ func TestRedisThatKeepsNothing(t *testing.T) {
 	}
 }
 
-// The replica that takes over has not all that the master had: who saw it is told, who did not goes on.
+// TestReplicaThatLags promotes a replica that lacks some events: readers that saw them are told of the loss, the
+// others continue.
 func TestReplicaThatLags(t *testing.T) {
 	master := startRedis(t)
 	replica := redistest.Start(t)
@@ -249,7 +256,7 @@ func TestReplicaThatLags(t *testing.T) {
 	kept := behind.reader.Position()
 	behind.reader.Close()
 	replica.CatchUp(master)
-	replica.Command("REPLICAOF", "NO", "ONE") // what the master gets from now on is not there
+	replica.Command("REPLICAOF", "NO", "ONE") // it does not get the master's later writes
 	for n := 10; n < 15; n++ {
 		c.tell(1, "p", n)
 	}
@@ -257,14 +264,14 @@ func TestReplicaThatLags(t *testing.T) {
 	lost := ahead.reader.Position()
 	master.Kill()
 	c.moveTo(replica)
-	for n := range 8 { // offsets that were given before
+	for n := range 8 { // offsets that were used before
 		c.tell(n%2, "q", n)
 	}
 	ahead.until(func() bool { return ahead.seen["q"] == 8 })
 	if len(ahead.resets) != 1 || ahead.resets[0] != log.ResetAhead {
 		t.Errorf("who saw what is lost: %v", ahead.resets)
 	}
-	there := c.read(1, log.Position{}) // until node 1 has noticed, it shows what the master had
+	there := c.read(1, log.Position{}) // until node 1 notices the change, it shows the old master's data
 	there.until(func() bool { return there.seen["q"] == 8 })
 	there.reader.Close()
 	exact := c.read(1, kept)

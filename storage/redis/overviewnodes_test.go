@@ -11,7 +11,7 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// How all nodes stand is told by any of them.
+// TestOverviewOfNodes checks that every node can report the state of all nodes.
 func TestOverviewOfNodes(t *testing.T) {
 	backends(t, func(t *testing.T, url string) {
 		server := address(url)
@@ -33,18 +33,24 @@ func TestOverviewOfNodes(t *testing.T) {
 		ended, _ := b.ask(t, "1", hub.StreamSpec{Owner: "bob"})
 		<-ended.Done()
 		for _, n := range []*node{a, b} {
-			hubtest.Until(t, "the log to be there", func() bool { o := n.Overview(10); return len(o.Topics) > 0 && o.Topics[0].Events == 3 })
+			hubtest.Until(t, "the log to be there", func() bool {
+				o := n.Overview(10)
+				return len(o.Topics) > 0 &&
+					o.Topics[0].Events == 3
+			})
 			o := n.Overview(10)
 			if len(o.Topics) != 1 || o.Topics[0].Readers != 3 || o.AllTopics != 1 || o.LogBytes <= n.LogBytes() {
 				t.Errorf("topics: %+v; %d bytes", o.Topics, o.LogBytes)
 			}
-			if len(o.Sessions) != 2 || o.Users != 2 || o.Sessions[0].User != "ada" || o.Sessions[0].Total != 3 || o.By[hub.ViaSSE] != 3 || o.By[hub.ViaWebSocket] != 1 {
+			if len(o.Sessions) != 2 || o.Users != 2 || o.Sessions[0].User != "ada" || o.Sessions[0].Total != 3 ||
+				o.By[hub.ViaSSE] != 3 || o.By[hub.ViaWebSocket] != 1 {
 				t.Errorf("sessions: %+v by %v", o.Sessions, o.By)
 			}
 			if o := n.Overview(1); len(o.Topics) != 1 || len(o.Sessions) != 1 || o.Users != 2 {
 				t.Errorf("in short: %+v", o)
 			}
-			hubtest.Until(t, "the streams that run to be listed, the newest first", func() bool { // Redis hears a moment later that they do
+			// it is in Redis a moment later
+			hubtest.Until(t, "the streams that run to be listed, the newest first", func() bool {
 				list := n.ListStreams(hub.StreamQuery{All: true, Status: hub.StatusRunning, Limit: 10})
 				return len(list) == 2 && list[0].ID == theirs.ID && list[1].ID == mine.ID
 			})
@@ -58,7 +64,7 @@ func TestOverviewOfNodes(t *testing.T) {
 	})
 }
 
-// A list of other nodes' streams costs no memory for their texts, and nothing makes room for it.
+// TestListLoadsNoTexts checks that a list of other nodes' streams does not load their texts.
 func TestListLoadsNoTexts(t *testing.T) {
 	backends(t, func(t *testing.T, url string) {
 		const streams, size = 20, 256 << 10
@@ -68,7 +74,8 @@ func TestListLoadsNoTexts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := appendText(own, hub.ProducerRef{ID: "p"}, strings.Repeat("o", size), &hub.Ending{Status: hub.StatusDone}); err != nil {
+		if _, err := appendText(own, hub.ProducerRef{ID: "p"}, strings.Repeat("o", size),
+			&hub.Ending{Status: hub.StatusDone}); err != nil {
 			t.Fatal(err)
 		}
 		for range streams {
@@ -76,7 +83,8 @@ func TestListLoadsNoTexts(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := appendText(s, hub.ProducerRef{ID: "p"}, strings.Repeat("x", size), &hub.Ending{Status: hub.StatusDone}); err != nil {
+			if _, err := appendText(s, hub.ProducerRef{ID: "p"}, strings.Repeat("x", size),
+				&hub.Ending{Status: hub.StatusDone}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -85,7 +93,8 @@ func TestListLoadsNoTexts(t *testing.T) {
 			var list []hub.StreamSummary
 			hubtest.Until(t, "all streams to be listed as ended", func() bool {
 				list = b.ListStreams(q)
-				return len(list) == streams+1 && !slices.ContainsFunc(list, func(s hub.StreamSummary) bool { return !s.State.Status.Ended() })
+				return len(list) == streams+1 && !slices.ContainsFunc(list,
+					func(s hub.StreamSummary) bool { return !s.State.Status.Ended() })
 			})
 			for _, s := range list {
 				if s.State.Bytes != size || len(s.State.Text) > 0 || s.Owner != "ada" {

@@ -1,5 +1,6 @@
--- Puts metas of a topic in the place of those with the same ids, and tells all nodes.
--- KEYS: metas. ARGV: channel, how long a topic is kept that nobody changes (ms), then for each meta: id, turn, whether it has left ('1'), JSON
+-- Saves metas of a topic by id, and publishes them.
+-- KEYS: metas. ARGV: channel, retention of an unchanged topic (ms), then for each meta: id, turn, '1' if it has left,
+--       JSON
 local told = {}
 for i = 3, #ARGV, 4 do
 	local had = redis.call('HGET', KEYS[1], ARGV[i])

@@ -17,7 +17,8 @@ var presenceSave string
 
 var presenceScript = newScript(presenceSave)
 
-// presenceTTL is how long a topic's metas are kept that nobody changes. A node that is there longer says so again when it finds them gone.
+// presenceTTL is the retention of a topic's metas without changes. A node whose users stay longer saves them again
+// when it finds them missing.
 const presenceTTL = 7 * 24 * time.Hour
 
 // SavePresences implements hub.PresenceStore.
@@ -69,7 +70,8 @@ func (s *Store) FollowPresences(topic string, heard func([]hub.SharedPresence), 
 	return s.bus.follow(s.channel(s.presenceKey(topic)), &follower{gap: gap, heard: func(message string) {
 		metas, err := parsePresences(strings.Split(message, "\n"))
 		if err != nil {
-			s.Logger.Error("what another node tells of presences is not understood; nodes of different versions?", "topic", topic, "error", err)
+			s.Logger.Error("presences of another node cannot be parsed; do the nodes run different versions?",
+				"topic", topic, "error", err)
 			gap()
 			return
 		}

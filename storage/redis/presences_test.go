@@ -14,12 +14,13 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// crowd is what one client of a topic's presences knows, kept as phoenix.js does: the state, and the changes in it.
+// crowd is one client's view of a topic's presences, built as phoenix.js does it: the state, and the diffs applied to
+// it.
 type crowd struct {
 	t      testing.TB
 	reader *hub.PresenceReader
 	wake   *log.Wake
-	refs   map[string]string // by phx_ref, the key
+	refs   map[string]string // phx_ref → key
 	diffs  []string          // +KEY, -KEY, and ~KEY for an update
 }
 
@@ -100,7 +101,7 @@ func (c *crowd) take() {
 	}
 }
 
-// until reads until these keys are there, each as often as it has sessions.
+// until reads until exactly these keys are present, each as often as it has sessions.
 func (c *crowd) until(keys ...string) {
 	c.t.Helper()
 	late := time.NewTimer(hubtest.Hung)
@@ -157,11 +158,11 @@ func presenceOverNodes(t *testing.T, server addressed) {
 		w.until("ada", "ada")
 	}
 	if got := string(c.Presences("room")); strings.Count(got, "phx_ref") != 2+strings.Count(got, "phx_ref_prev") {
-		t.Errorf("%s", got) // on a node where nobody is present or looks
+		t.Errorf("%s", got) // on a node without presences and readers
 	}
 }
 
-// Whoever looks again at once who is there on other nodes sees it each time.
+// TestPresenceAgainAtOnce checks that a reader that returns at once sees the other nodes' presences each time.
 func TestPresenceAgainAtOnce(t *testing.T) {
 	server := address(startMini(t))
 	a, b := startNode(t, server), startNode(t, server)
@@ -173,7 +174,8 @@ func TestPresenceAgainAtOnce(t *testing.T) {
 	}
 }
 
-// A client whose connection broke comes back to another node: nobody sees it leave. One that does not come back leaves once.
+// TestPresenceComesBackElsewhere moves a client to another node after a lost connection: nobody sees it leave. A
+// client that does not return leaves once.
 func TestPresenceComesBackElsewhere(t *testing.T) {
 	server := startRedis(t)
 	a, b := startNode(t, server), startNode(t, server)
@@ -189,11 +191,11 @@ func TestPresenceComesBackElsewhere(t *testing.T) {
 	for _, w := range watchers {
 		w.until("ada", "eve")
 	}
-	ada.Leave() // it is not its any more
+	ada.Leave() // it belongs to the other node now
 	track(t, a, "fay", "", `{}`)
 	for _, w := range watchers {
 		w.until("ada", "eve", "fay")
-		slices.Sort(w.diffs) // whether bob leaves before eve comes is for time to tell
+		slices.Sort(w.diffs) // the order of bob and eve is not determined
 		if want := []string{"+ada", "+bob", "+eve", "+fay", "-bob"}; !slices.Equal(w.diffs, want) {
 			t.Errorf("%v, want %v", w.diffs, want)
 		}
@@ -230,7 +232,8 @@ func TestPresenceOfDeadNode(t *testing.T) {
 	}
 }
 
-// Nodes are replaced one after the other: their clients come back to another, and nobody sees anything of it.
+// TestPresenceOverRollingDeploy replaces the nodes one by one: their clients move to others, and no reader sees a
+// change.
 func TestPresenceOverRollingDeploy(t *testing.T) {
 	server := startRedis(t)
 	nodes := []*node{startNode(t, server), startNode(t, server), startNode(t, server)}
@@ -259,7 +262,7 @@ func TestPresenceOverRollingDeploy(t *testing.T) {
 		}
 		nodes[round] = next
 		old.buried(t, nodes...)
-		for _, n := range nodes { // until the others have seen that it is gone, and done what there is to do
+		for _, n := range nodes { // until the others have processed its end
 			hubtest.Until(t, "a node to see that another is gone", func() bool { return !n.store.Knows(old.store.Node()) })
 			n.beat(t, 1)
 		}
@@ -270,7 +273,8 @@ func TestPresenceOverRollingDeploy(t *testing.T) {
 	}
 }
 
-// A Redis that keeps nothing is restarted: everybody is there afterwards, also for those who come only then.
+// TestPresenceForgotten restarts a Redis without persistence: afterwards all presences are there again, also for new
+// readers.
 func TestPresenceForgotten(t *testing.T) {
 	server := startRedis(t)
 	a, b := startNode(t, server), startNode(t, server)

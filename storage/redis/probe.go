@@ -12,23 +12,23 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// Facts are what a Redis tells of itself.
+// Facts describe a Redis.
 type Facts struct {
 	Version   string        // "7.0.15"
-	RoundTrip time.Duration // the median of some
-	Ahead     time.Duration // its clock, of this machine's
+	RoundTrip time.Duration // median of several measurements
+	Ahead     time.Duration // how far its clock is ahead of this machine's
 	Cluster   bool
-	Replicas  int // that are connected to it
+	Replicas  int // connected replicas
 
 	Memory, MaxMemory int64  // bytes; MaxMemory 0: no limit
-	Policy            string // what it does when that is full
+	Policy            string // eviction policy
 	AppendOnly        bool   // whether it has an append-only file
-	AppendFsync       string // "" where the user may not see it
+	AppendFsync       string // "" if the user may not read it
 
-	Denied error // what its user may not do that nodes need
+	Denied error // the first operation that nodes need and the user may not do
 }
 
-// Probe looks at a Redis as a node would find it whose names have the prefix. The error names no password.
+// Probe examines a Redis with the user and the prefix of a node. The error contains no password.
 func Probe(ctx context.Context, url, prefix string) (*Facts, error) {
 	opts, _, err := clientOptions(&Options{URL: url, Node: "probe", Timeout: 5 * time.Second})
 	if err != nil {
@@ -48,22 +48,23 @@ func Probe(ctx context.Context, url, prefix string) (*Facts, error) {
 		return nil, err
 	}
 	f := &Facts{
-		Version: infoField(info, "redis_version"), Cluster: infoField(info, "cluster_enabled") == "1", Policy: infoField(info, "maxmemory_policy"),
-		AppendOnly: infoField(info, "aof_enabled") == "1", Memory: infoNumber(info, "used_memory"), MaxMemory: infoNumber(info, "maxmemory"),
+		Version: infoField(info, "redis_version"), Cluster: infoField(info, "cluster_enabled") == "1",
+		Memory: infoNumber(info, "used_memory"), MaxMemory: infoNumber(info, "maxmemory"),
+		Policy: infoField(info, "maxmemory_policy"), AppendOnly: infoField(info, "aof_enabled") == "1",
 		Replicas: int(infoNumber(info, "connected_slaves")),
 	}
 	if settings, err := client.Do(ctx, client.B().ConfigGet().Parameter("appendfsync").Build()).AsStrMap(); err == nil {
 		f.AppendFsync = settings["appendfsync"]
 	}
-	if f.RoundTrip, f.Ahead, err = measure(ctx, client); err != nil {
+	if f.RoundTrip, f.Ahead, err = measureClock(ctx, client); err != nil {
 		return nil, err
 	}
-	f.Denied = tryRights(ctx, client, names)
+	f.Denied = tryPermissions(ctx, client, names)
 	return f, nil
 }
 
-// measure asks for the time again and again.
-func measure(ctx context.Context, client rueidis.Client) (roundTrip, ahead time.Duration, err error) {
+// measureClock asks for the time repeatedly.
+func measureClock(ctx context.Context, client rueidis.Client) (roundTrip, ahead time.Duration, err error) {
 	var trips, aheads []time.Duration
 	for range 9 {
 		begun := time.Now()
@@ -82,10 +83,11 @@ func measure(ctx context.Context, client rueidis.Client) (roundTrip, ahead time.
 	return trips[len(trips)/2], aheads[len(aheads)/2], nil
 }
 
-// tryRights does what nodes do, and leaves nothing.
-func tryRights(ctx context.Context, client rueidis.Client, names names) error {
+// tryPermissions tries the kinds of commands that nodes use, and leaves no keys behind.
+func tryPermissions(ctx context.Context, client rueidis.Client, names names) error {
 	key := names.probeKey()
-	writing := rueidis.NewLuaScript(`redis.call('SET', KEYS[1], 1) redis.call('PUBLISH', ARGV[1], 1) redis.call('DEL', KEYS[1]) return 1`)
+	writing := rueidis.NewLuaScript("redis.call('SET', KEYS[1], 1) " +
+		"redis.call('PUBLISH', ARGV[1], 1) redis.call('DEL', KEYS[1]) return 1")
 	if err := writing.Exec(ctx, client, []string{key}, []string{names.channel(key)}).Error(); err != nil {
 		return fmt.Errorf("running a script: %w", err)
 	}
@@ -105,7 +107,7 @@ func tryRights(ctx context.Context, client rueidis.Client, names names) error {
 	})
 }
 
-// infoField returns a field of what INFO tells, or "".
+// infoField returns a field of the output of INFO, or "".
 func infoField(info, name string) string {
 	for line := range strings.Lines(info) {
 		if value, ok := strings.CutPrefix(strings.TrimSpace(line), name+":"); ok {

@@ -32,20 +32,21 @@ var queueExpire string
 var queueSummary string
 
 var (
-	queueAddScript     = newPromise(queueLib, queueAdd)
+	queueAddScript     = newReplicated(queueLib, queueAdd)
 	queuePageScript    = newScript(queueLib, queuePage)
 	queueAckScript     = newScript(queueLib, queueAck)
 	queueExpireScript  = newScript(queueLib, queueExpire)
 	queueSummaryScript = newScript(queueLib, queueSummary)
 )
 
-// idLife is how long the id of a message is known after the message came, even if it is acknowledged.
+// idLife is how long the id of a message is remembered after QueuedAt, even if the message is acknowledged.
 const idLife = 10 * time.Minute
 
-// runQueue runs a script of the queues, and notes the epoch that it says. Its other values are texts.
+// runQueue runs a script of the queues, stores the epoch that it returns, and returns its other values.
 func (s *Store) runQueue(script *script, args ...string) ([]string, error) {
 	fresh := strings.ToLower(rand.Text()[:16])
-	out, err := s.run(script, []string{s.queueKey(), s.channel(s.queueKey())}, append([]string{fresh}, args...)).AsStrSlice()
+	out, err := s.run(script, []string{s.queueKey(), s.channel(s.queueKey())},
+		append([]string{fresh}, args...)).AsStrSlice()
 	if err != nil {
 		return nil, unavailable(err)
 	}
@@ -53,12 +54,12 @@ func (s *Store) runQueue(script *script, args ...string) ([]string, error) {
 		return nil, errAnswer
 	}
 	if was := s.queueEpoch.Swap(&out[0]); was != nil && *was != out[0] {
-		s.Logger.Warn("Redis may have gone back: positions of queues begin anew, and what waits is told again")
+		s.Logger.Warn("Redis may have lost data: queues get a new epoch, and waiting messages are delivered again")
 	}
 	return out[1:], nil
 }
 
-// QueueEpoch implements hub.QueueStore. Before Redis has been asked with success it is "".
+// QueueEpoch implements hub.QueueStore. It is "" before the first successful script.
 func (s *Store) QueueEpoch() string {
 	if epoch := s.queueEpoch.Load(); epoch != nil {
 		return *epoch
@@ -68,7 +69,8 @@ func (s *Store) QueueEpoch() string {
 
 // Enqueue implements hub.QueueStore.
 func (s *Store) Enqueue(messages []hub.StoredMessage, room hub.QueueRoom) ([]uint64, error) {
-	args := append(make([]string, 0, 3+6*len(messages)), strconv.Itoa(room.Messages), strconv.FormatInt(room.Bytes, 10), millis(idLife))
+	args := append(make([]string, 0, 3+6*len(messages)), strconv.Itoa(room.Messages), strconv.FormatInt(room.Bytes, 10),
+		millis(idLife))
 	for i := range messages {
 		m := &messages[i]
 		raw, err := json.Marshal(m)
@@ -79,7 +81,8 @@ func (s *Store) Enqueue(messages []hub.StoredMessage, room hub.QueueRoom) ([]uin
 		if m.Named {
 			key = m.Sender + "\x00" + m.ID
 		}
-		args = append(args, m.User, key, unixMilli(m.QueuedAt), unixMilli(m.ExpiresAt), strconv.Itoa(len(m.Payload)), rueidis.BinaryString(raw))
+		args = append(args, m.User, key, unixMilli(m.QueuedAt), unixMilli(m.ExpiresAt), strconv.Itoa(len(m.Payload)),
+			rueidis.BinaryString(raw))
 	}
 	out, err := s.runQueue(queueAddScript, args...)
 	switch {
@@ -99,14 +102,18 @@ func (s *Store) Enqueue(messages []hub.StoredMessage, room hub.QueueRoom) ([]uin
 
 // Messages implements hub.QueueStore.
 func (s *Store) Messages(user string, after uint64, limit int) (page hub.QueuePage, err error) {
-	out, err := s.runQueue(queuePageScript, user, strconv.FormatUint(after, 10), strconv.Itoa(limit), strconv.Itoa(hub.PageBytes))
+	out, err := s.runQueue(queuePageScript, user, strconv.FormatUint(after, 10), strconv.Itoa(limit),
+		strconv.Itoa(hub.PageBytes))
 	if err != nil {
 		return page, err
 	}
 	if len(out) < 5 {
 		return page, errAnswer
 	}
-	page = hub.QueuePage{Head: number(out[0]), Tail: number(out[1]), Expired: int(number(out[2])), ExpiredThrough: number(out[3]), Before: parseBefore(out[4])}
+	page = hub.QueuePage{
+		Head: number(out[0]), Tail: number(out[1]), Before: parseBefore(out[4]),
+		Expired: int(number(out[2])), ExpiredThrough: number(out[3]),
+	}
 	for rest := out[5:]; len(rest) >= 3; rest = rest[3:] {
 		var m hub.StoredMessage
 		if err := json.Unmarshal([]byte(rest[2]), &m); err != nil {
@@ -148,7 +155,8 @@ func (s *Store) QueueSummaries(limit int) (list []hub.QueueSummary, all hub.Queu
 	}
 	for rest := out[4:]; len(rest) >= 4; rest = rest[4:] {
 		list = append(list, hub.QueueSummary{
-			User: rest[0], Messages: int(number(rest[1])), Bytes: int64(number(rest[2])), Oldest: time.UnixMilli(int64(number(rest[3]))).UTC(),
+			User: rest[0], Messages: int(number(rest[1])), Bytes: int64(number(rest[2])),
+			Oldest: time.UnixMilli(int64(number(rest[3]))).UTC(),
 		})
 	}
 	return list, all, nil
@@ -161,7 +169,7 @@ func (s *Store) FollowQueue(user string, changed func()) (stop func()) {
 
 func unixMilli(t time.Time) string { return strconv.FormatInt(t.UnixMilli(), 10) }
 
-// number reads what a script wrote.
+// number parses a number that a script wrote.
 func number(text string) uint64 {
 	n, _ := strconv.ParseUint(text, 10, 64)
 	return n

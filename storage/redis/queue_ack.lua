@@ -1,6 +1,7 @@
--- Forgets a user's messages up to an offset. ARGV: an epoch that is new, user, offset. Returns the epoch, and 'ahead' or 'ok'.
+-- Acknowledges a user's messages up to an offset. ARGV: fresh epoch, user, offset.
+-- Returns the epoch, and 'ahead' or 'ok'.
 shrink()
-local epoch, through = life(ARGV[1]), tonumber(ARGV[3])
+local epoch, through = epochOf(ARGV[1]), tonumber(ARGV[3])
 local u = load(ARGV[2], epoch)
 if through > u.tail then return { epoch, 'ahead' } end
 while u.head < through do pass(u) end

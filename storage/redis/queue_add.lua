@@ -1,8 +1,9 @@
 -- Adds messages, all or none.
--- ARGV: an epoch that is new, messages and bytes that a queue may hold, how long ids are known (ms),
---       then for each message: user, key of its id ('': none), when it came, when it expires (ms), bytes, JSON
--- Returns the epoch, and each message's offset; or the epoch, 'full', the user, messages and bytes that there would be.
-local epoch = life(ARGV[1])
+-- ARGV: fresh epoch, limits of messages and bytes in a queue, how long ids are remembered (ms),
+--       then for each message: user, key of its id ('': none), queued at, expires at (ms), bytes, JSON
+-- Returns the epoch, and each message's offset; or the epoch, 'full', the user, and the messages and bytes that its
+-- queue would have.
+local epoch = epochOf(ARGV[1])
 local maxMessages, maxBytes, idLife = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local users, order, new = {}, {}, {}
 for i = 5, #ARGV, 6 do
@@ -45,7 +46,7 @@ for i = 5, #ARGV, 6 do
 	end
 end
 for _, u in ipairs(order) do
-	save(u) -- also where nothing is new: WAIT, which may follow, is about this write
+	save(u) -- also without a new message: a WAIT that follows covers this write
 	tell(u)
 end
 return out

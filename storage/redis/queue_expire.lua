@@ -1,7 +1,8 @@
--- Forgets what has expired, of one user or of any, and what is known of ids for no longer.
--- ARGV: an epoch that is new, user ('': any), now (ms), how many at most, how long ids are known (ms). Returns the epoch, and how many.
+-- Expires messages of one user or of any, and deletes old ids.
+-- ARGV: fresh epoch, user ('': any), now (ms), limit, how long ids are remembered (ms).
+-- Returns the epoch, and how many messages expired.
 shrink()
-local epoch, now, limit, n = life(ARGV[1]), tonumber(ARGV[3]), tonumber(ARGV[4]), 0
+local epoch, now, limit, n = epochOf(ARGV[1]), tonumber(ARGV[3]), tonumber(ARGV[4]), 0
 if ARGV[2] ~= '' then
 	local u = load(ARGV[2], epoch)
 	n = expire(u, now, limit)

@@ -1,21 +1,25 @@
--- What the scripts of queues share; it stands before each of them. All queues lie in one slot, because a request may hold messages for several users,
--- and is taken as a whole or not at all. KEYS[1] is the prefix of all keys, KEYS[2] that of all
--- channels:
---   e          a hash: e the epoch, g the master that it is of, n and z messages and bytes that wait in all queues
---   m:USER     a hash: e the epoch in which it was last written, p "EPOCH OFFSET EPOCH OFFSET ..." of earlier ones, up to where they are the same; f the first offset that is kept, h the head, t the tail, x how many have expired, xt the last of them, z bytes that wait
---   l:USER     a hash: offset -> "QUEUED EXPIRES BYTES LENGTH KEY..JSON", LENGTH that of the key
+-- Functions that the scripts of queues share; the text is prepended to each of them. All queues are in one slot,
+-- because a request may have messages for several users and is atomic. KEYS[1] is the prefix of all keys, KEYS[2] that
+-- of all channels:
+--   e          a hash: e epoch, g replication id of its master, n and z waiting messages and bytes of all queues
+--   m:USER     a hash: e epoch of the last write; p "EPOCH OFFSET EPOCH OFFSET ..." of earlier epochs, each with the
+--              offset up to which it agrees with this one; f first stored offset, h head, t tail, x number of expired
+--              messages, xt last expired offset, z bytes of waiting messages
+--   l:USER     a hash: offset -> "QUEUED EXPIRES BYTES LENGTH KEY..JSON", LENGTH is that of KEY
 --   i:USER     a hash: key of an id -> offset
---   w, n, s    sets of users: by when their first message expires; by how many wait, as a negative number; by when their first kept message came
+--   w, n, s    sets of users: by expiry of the first waiting message; by the negative number of waiting messages; by
+--              the time of the first stored message
 local P = KEYS[1]
 
--- idle is how long it is known of an empty queue which offsets it has given, in ms.
+-- idle is how long an empty queue remembers which offsets it has assigned, in ms.
 local idle = 90 * 24 * 3600 * 1000
 
--- livesKept is of how many earlier epochs it is known how far they are the same.
-local livesKept = 16
+-- maxBefore is how many earlier epochs are remembered.
+local maxBefore = 16
 
--- life returns the epoch. Where the data may have gone back (another master, a restart), offsets might be given twice: a new one begins.
-local function life(new)
+-- epochOf returns the epoch. If Redis may have lost data (another master, a restart), offsets could be assigned twice,
+-- so a new epoch begins.
+local function epochOf(new)
 	local info = redis.pcall('INFO', 'replication')
 	local master = type(info) == 'string' and string.match(info, 'master_replid:(%x+)') or ''
 	local m = redis.call('HMGET', P .. 'e', 'e', 'g')
@@ -28,29 +32,36 @@ local function entry(u, at)
 	local text = redis.call('HGET', P .. 'l:' .. u.name, at)
 	local queued, expires, bytes, length, rest = string.match(text, '^(%d+) (%d+) (%d+) (%d+) (.*)$')
 	length = tonumber(length)
-	return { queued = tonumber(queued), expires = tonumber(expires), bytes = tonumber(bytes), key = string.sub(rest, 1, length), json = string.sub(rest, length + 1) }
+	return {
+		queued = tonumber(queued), expires = tonumber(expires), bytes = tonumber(bytes),
+		key = string.sub(rest, 1, length), json = string.sub(rest, length + 1),
+	}
 end
 
 local function load(name, epoch)
 	local m = redis.call('HMGET', P .. 'm:' .. name, 'f', 'h', 't', 'x', 'xt', 'z', 'e', 'p')
 	local function number(i, default) return tonumber(m[i] or default) end
-	local u = { name = name, first = number(1, 1), head = number(2, 0), tail = number(3, 0), expired = number(4, 0), through = number(5, 0), bytes = number(6, 0) }
+	local u = {
+		name = name, first = number(1, 1), head = number(2, 0), tail = number(3, 0),
+		expired = number(4, 0), through = number(5, 0), bytes = number(6, 0),
+	}
 	u.had, u.hadBytes = u.tail - u.head, u.bytes
-	u.epoch, u.lives = epoch, m[8] or ''
+	u.epoch, u.before = epoch, m[8] or ''
 	if m[7] and m[7] ~= epoch then
-		local lives, n = { m[7] .. ' ' .. u.tail }, 1
-		for e, offset in string.gmatch(u.lives, '(%S+) (%d+)') do
-			if n < livesKept then lives[#lives + 1] = e .. ' ' .. math.min(offset, u.tail) end
+		local before, n = { m[7] .. ' ' .. u.tail }, 1
+		for e, offset in string.gmatch(u.before, '(%S+) (%d+)') do
+			if n < maxBefore then before[#before + 1] = e .. ' ' .. math.min(offset, u.tail) end
 			n = n + 1
 		end
-		u.lives = table.concat(lives, ' ')
+		u.before = table.concat(before, ' ')
 	end
 	return u
 end
 
 local function save(u)
 	local key, waiting = P .. 'm:' .. u.name, u.tail - u.head
-	redis.call('HSET', key, 'f', u.first, 'h', u.head, 't', u.tail, 'x', u.expired, 'xt', u.through, 'z', u.bytes, 'e', u.epoch, 'p', u.lives)
+	redis.call('HSET', key, 'f', u.first, 'h', u.head, 't', u.tail, 'x', u.expired, 'xt', u.through, 'z', u.bytes,
+		'e', u.epoch, 'p', u.before)
 	if waiting > 0 then
 		redis.call('ZADD', P .. 'w', entry(u, u.head + 1).expires, u.name)
 		redis.call('ZADD', P .. 'n', -waiting, u.name)
@@ -69,12 +80,13 @@ local function save(u)
 	if u.bytes ~= u.hadBytes then redis.call('HINCRBY', P .. 'e', 'z', u.bytes - u.hadBytes) end
 end
 
--- shrink lets a script write although Redis is full: whether it is, is looked at before the first write only, unless that one deletes.
+-- shrink lets a script write although Redis has no memory left: Redis checks that only before the first write of a
+-- script, unless it is a deletion.
 local function shrink() redis.call('HDEL', P .. 'e', '') end
 
 local function tell(u) redis.call('PUBLISH', KEYS[2] .. 'c:' .. u.name, u.tail) end
 
--- pass takes the message behind the head from those that wait.
+-- pass moves the head over one message.
 local function pass(u)
 	u.head = u.head + 1
 	local e = entry(u, u.head)
@@ -82,7 +94,7 @@ local function pass(u)
 	return e
 end
 
--- expire takes what has expired, at most so many, and returns how many that were.
+-- expire moves the head over expired messages, at most limit, and returns how many.
 local function expire(u, now, limit)
 	local n = 0
 	while u.head < u.tail and n < limit and entry(u, u.head + 1).expires <= now do
@@ -92,7 +104,7 @@ local function expire(u, now, limit)
 	return n
 end
 
--- sweep forgets what does not wait and is older than the time that ids are known for.
+-- sweep deletes acknowledged and expired messages that were queued before a moment.
 local function sweep(u, before)
 	while u.first <= u.head do
 		local e = entry(u, u.first)

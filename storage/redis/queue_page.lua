@@ -1,9 +1,10 @@
--- Returns what a user has waiting behind an offset: the epoch, head, tail, how many have expired, the last of them, the epochs before, then offset, when it expires, JSON ...
--- ARGV: an epoch that is new, user, offset, how many at most, bytes of a page
-local epoch = life(ARGV[1])
+-- Returns a user's waiting messages after an offset: the epoch, head, tail, how many have expired, the last expired
+-- offset, the earlier epochs, and then offset, expires at and JSON of each message.
+-- ARGV: fresh epoch, user, offset, limit, bytes of a page
+local epoch = epochOf(ARGV[1])
 local u = load(ARGV[2], epoch)
 local limit, room = tonumber(ARGV[4]), tonumber(ARGV[5])
-local out = { epoch, tostring(u.head), tostring(u.tail), tostring(u.expired), tostring(u.through), u.lives }
+local out = { epoch, tostring(u.head), tostring(u.tail), tostring(u.expired), tostring(u.through), u.before }
 local at = math.max(tonumber(ARGV[3]), u.head) + 1
 while at <= u.tail and limit > 0 and room > 0 do
 	local e = entry(u, at)

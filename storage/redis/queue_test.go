@@ -31,7 +31,7 @@ func TestQueue(t *testing.T) {
 	})
 }
 
-// queueReader is one session's reading of its queue.
+// queueReader is one session that reads its queue.
 type queueReader struct {
 	t      testing.TB
 	reader *hub.QueueReader
@@ -104,17 +104,19 @@ func TestQueueOverNodes(t *testing.T) {
 	server.Start()
 	leave(t, a, "three")
 	late.until("three")
-	for _, r := range []*queueReader{here, there} { // the restart may have taken offsets back, so what waits is told again: here it is nothing more
+	// after the restart, waiting messages are delivered again; here there are none
+	for _, r := range []*queueReader{here, there} {
 		r.until("before", "one", "two", "three")
 	}
 }
 
-// What was acknowledged on one node is not told to who then reads on another, however late that one hears of it.
+// TestQueueReadAfterAck checks that a message acknowledged on one node is not delivered on another that learns of it
+// late.
 func TestQueueReadAfterAck(t *testing.T) {
 	server := startRedis(t)
 	a, b := startNode(t, server), startNode(t, server)
 	var names []string
-	here, there := readQueue(t, a), readQueue(t, b) // both nodes have the queue
+	here, there := readQueue(t, a), readQueue(t, b) // both nodes mirror the queue
 	for i := range 50 {
 		names = append(names, strconv.Itoa(i))
 		leave(t, a, names[i])
@@ -134,7 +136,8 @@ func TestQueueReadAfterAck(t *testing.T) {
 	}
 }
 
-// A Redis that keeps nothing has lost what waited: who reads goes on with what comes, and no position means something else.
+// TestQueueForgotten restarts a Redis without persistence: waiting messages are lost, readers continue with new ones,
+// and no old position refers to a new message.
 func TestQueueForgotten(t *testing.T) {
 	server := startRedis(t)
 	a, b := startNode(t, server), startNode(t, server)
@@ -150,13 +153,16 @@ func TestQueueForgotten(t *testing.T) {
 		t.Errorf("%v and %v are of one epoch", before, r.last)
 	}
 	var err error
-	hubtest.Until(t, "an acknowledgement to reach Redis", func() bool { err = a.AckMessages("ada", before); return !errors.Is(err, errs.ErrUnavailable) })
+	hubtest.Until(t, "an acknowledgement to reach Redis", func() bool {
+		err = a.AckMessages("ada", before)
+		return !errors.Is(err, errs.ErrUnavailable)
+	})
 	if !errors.Is(err, errs.ErrInvalid) {
 		t.Errorf("a position of before: %v", err)
 	}
 }
 
-// A durable event is left for those who read its topic on no node.
+// TestDurableEventOverNodes checks that a durable event is queued only for users who read its topic on no node.
 func TestDurableEventOverNodes(t *testing.T) {
 	server := startRedis(t)
 	a, b := startNode(t, server), startNode(t, server)
@@ -167,7 +173,8 @@ func TestDurableEventOverNodes(t *testing.T) {
 	}
 	defer r.Close()
 	r.ReadFor("ada")
-	if _, err := a.Publish("t", "bob", []hub.EventInput{{Event: "e", Payload: []byte(`{}`), Durable: true, To: []string{"ada", "eve"}}}); err != nil {
+	if _, err := a.Publish("t", "bob", []hub.EventInput{{Event: "e", Payload: []byte(`{}`), Durable: true,
+		To: []string{"ada", "eve"}}}); err != nil {
 		t.Fatal(err)
 	}
 	for user, want := range map[string]int{"ada": 0, "eve": 1} {
@@ -178,14 +185,14 @@ func TestDurableEventOverNodes(t *testing.T) {
 	}
 }
 
-// The result of a completion is left for a requester who has a session on no node.
+// TestResultOverNodes checks that a completion's result is queued if its requester has no session on any node.
 func TestResultOverNodes(t *testing.T) {
 	server := startRedis(t)
 	a, b := startNode(t, server), startNode(t, server)
 	leave := b.EnterSession("ada", hub.ViaSSE)
 	s, _ := a.ask(t, "3", hub.StreamSpec{ID: "seen"})
 	<-s.Done()
-	other, _ := a.ask(t, "3", hub.StreamSpec{ID: "others", Owner: "eve"}) // results are looked at one after the other
+	other, _ := a.ask(t, "3", hub.StreamSpec{ID: "others", Owner: "eve"}) // results are processed one after the other
 	<-other.Done()
 	hubtest.Until(t, "the first result to be looked at", func() bool {
 		page, err := a.store.Messages("eve", 0, 10)

@@ -18,7 +18,7 @@ import (
 	"github.com/duckwire/duckwire/storage/redis/redistest"
 )
 
-// TestMain runs more tests at one time than there are processors: they wait more than they compute.
+// TestMain runs more tests in parallel than there are processors, because they mostly wait.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
@@ -27,19 +27,19 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, redistest.Leftovers()...)
 }
 
-// startMini starts a miniredis, and returns its URL.
+// startMini starts a miniredis and returns its URL.
 func startMini(t testing.TB) string { return "redis://" + miniredis.RunT(t).Addr() }
 
 var nodes atomic.Int64
 
-// open returns a node's store, which is closed with the test.
+// open opens a node's store, and closes it at the end of the test.
 func open(t testing.TB, o redis.Options) *redis.Store {
 	t.Helper()
 	if o.Node == "" {
 		o.Node = fmt.Sprintf("n%d", nodes.Add(1))
 	}
 	if o.Timeout == 0 {
-		o.Timeout = hubtest.Hung // on a machine that is busy nothing counts as unreachable
+		o.Timeout = hubtest.Hung // on a busy machine nothing must count as unreachable
 	}
 	o.Logger = slog.New(slog.DiscardHandler)
 	s, err := redis.Open(o)
@@ -58,14 +58,14 @@ func startRedis(t *testing.T, args ...string) *redistest.Server {
 	return redistest.Start(t, args...)
 }
 
-// backends are what a test runs on: miniredis, for speed, and a real server.
+// backends runs a test on miniredis, which is fast, and on a real server.
 func backends(t *testing.T, test func(t *testing.T, url string)) {
 	t.Parallel()
 	t.Run("miniredis", func(t *testing.T) { test(t, startMini(t)) })
 	t.Run("redis-server", func(t *testing.T) { test(t, startRedis(t).URL()) })
 }
 
-// TestFollow hears what others publish, over the end of the connection.
+// TestFollow receives what others publish, also after the connection was lost.
 func TestFollow(t *testing.T) {
 	backends(t, func(t *testing.T, url string) {
 		s := open(t, redis.Options{URL: url})
@@ -91,7 +91,7 @@ func TestFollow(t *testing.T) {
 	})
 }
 
-// Whoever follows a channel that somebody has just left is told that the subscription stands, each time.
+// TestFollowAgainAtOnce follows a channel that was just left: gap is called each time.
 func TestFollowAgainAtOnce(t *testing.T) {
 	backends(t, func(t *testing.T, url string) {
 		s := open(t, redis.Options{URL: url})
@@ -99,12 +99,12 @@ func TestFollowAgainAtOnce(t *testing.T) {
 			gaps := make(chan struct{}, 9)
 			stop := s.Follow("dw:test", func(string) {}, func() { gaps <- struct{}{} })
 			hubtest.Recv(t, "the subscription to stand", gaps)
-			stop() // and the next one follows at once
+			stop() // the next follower comes at once
 		}
 	})
 }
 
-// A second follower of a channel is told so as well, and both hear what comes.
+// TestFollowBeside adds a second follower to a channel: its gap is called as well, and both get the messages.
 func TestFollowBeside(t *testing.T) {
 	s := open(t, redis.Options{URL: startMini(t)})
 	for range 100 {
@@ -148,16 +148,17 @@ func TestFollowComesBack(t *testing.T) {
 	}
 }
 
-// A server that takes the connection and says nothing counts as lost.
+// TestFollowOfTheDeaf checks that a server that accepts the connection and answers nothing counts as lost.
 func TestFollowOfTheDeaf(t *testing.T) {
 	server := startRedis(t)
 	var deaf atomic.Bool
 	var dials atomic.Int64
-	s := open(t, redis.Options{URL: server.URL(), Timeout: 3 * time.Second, Dial: func(ctx context.Context, address string) (net.Conn, error) {
-		dials.Add(1)
-		conn, err := new(net.Dialer).DialContext(ctx, "unix", address)
-		return &muffled{Conn: conn, deaf: &deaf}, err
-	}})
+	s := open(t, redis.Options{URL: server.URL(), Timeout: 3 * time.Second,
+		Dial: func(ctx context.Context, address string) (net.Conn, error) {
+			dials.Add(1)
+			conn, err := new(net.Dialer).DialContext(ctx, "unix", address)
+			return &muffled{Conn: conn, deaf: &deaf}, err
+		}})
 	gaps := make(chan struct{}, 100)
 	defer s.Follow("dw:test", func(string) {}, func() { gaps <- struct{}{} })()
 	<-gaps
@@ -168,7 +169,7 @@ func TestFollowOfTheDeaf(t *testing.T) {
 	<-gaps
 }
 
-// muffled loses what is written to it while deaf says so.
+// muffled drops what is written to it while deaf is set.
 type muffled struct {
 	net.Conn
 	deaf *atomic.Bool

@@ -16,10 +16,10 @@ import (
 	"github.com/duckwire/duckwire/storage/redis"
 )
 
-// relaying are two stores of which one asks the other.
+// relaying is two stores, one of which sends requests to the other.
 type relaying struct {
 	a, b   *redis.Store
-	missed atomic.Int64 // how often one of them was cut off
+	missed atomic.Int64 // how often one of them lost its connection
 }
 
 func startRelaying(t *testing.T, url string, o redis.Options, answer func(request []byte) []byte) *relaying {
@@ -35,13 +35,13 @@ func startRelaying(t *testing.T, url string, o redis.Options, answer func(reques
 	return r
 }
 
-// idle waits until nothing is under way any more.
+// idle waits until nothing is in transit.
 func (r *relaying) idle(t *testing.T) {
 	t.Helper()
 	hubtest.Until(t, "nothing to be under way", func() bool { return r.a.UnderWay() == 0 && r.b.UnderWay() == 0 })
 }
 
-// Long bodies between nodes, both ways, come as they are sent.
+// TestLongBodies sends long bodies between nodes in both directions.
 func TestLongBodies(t *testing.T) {
 	backends(t, func(t *testing.T, url string) {
 		r := startRelaying(t, url, redis.Options{}, func(request []byte) []byte { return append(request, '.') })
@@ -57,8 +57,8 @@ func TestLongBodies(t *testing.T) {
 	})
 }
 
-// Many long bodies at one time are answered, or refused with the limit's name. Neither the bus nor what is short
-// suffers.
+// TestManyLongBodies sends many long bodies at once: each is answered, or refused with the limit's name. Short
+// messages and other messages on the bus are not delayed.
 func TestManyLongBodies(t *testing.T) {
 	url := startRedis(t).URL()
 	for _, n := range []int{6, 60} {
@@ -94,7 +94,7 @@ func TestManyLongBodies(t *testing.T) {
 	}
 }
 
-// What is under way is bounded on the side that takes, and on that which answers, too.
+// TestBodiesAreBounded checks the limits of the receiver and of answers.
 func TestBodiesAreBounded(t *testing.T) {
 	const limit = 2 << 20
 	began, release := make(chan struct{}, 9), make(chan struct{})
@@ -132,7 +132,7 @@ func TestBodiesAreBounded(t *testing.T) {
 	}
 }
 
-// A message whose sender has gone in the middle of it is forgotten.
+// TestPiecesOfNothing checks that a message is discarded when its sender disappears in the middle.
 func TestPiecesOfNothing(t *testing.T) {
 	r := startRelaying(t, startMini(t), redis.Options{}, func(request []byte) []byte { return request })
 	if err := r.a.SendPart(r.b.Node()); err != nil {

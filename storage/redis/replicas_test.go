@@ -15,7 +15,8 @@ import (
 	"github.com/duckwire/duckwire/storage/redis/redistest"
 )
 
-// With Options.Replicas a message is taken when the replica has it: the master may be lost at any time, and nothing is that was taken.
+// TestReplicasHaveIt checks that with Options.Replicas a message is acknowledged only when the replica has it, so that
+// nothing acknowledged is lost with the master.
 func TestReplicasHaveIt(t *testing.T) {
 	master, replica := startRedis(t), redistest.Start(t)
 	replica.Follow(master)
@@ -35,7 +36,7 @@ func TestReplicasHaveIt(t *testing.T) {
 		return s.SaveRevocation(rights.Revocation{User: "eve", Until: time.Now().Add(time.Hour)})
 	}
 	replica.Signal(syscall.SIGSTOP)
-	for again := range 2 { // the second time Redis has it already, and yet the replica has not
+	for again := range 2 { // the second time the master has it already, and the replica still lacks it
 		if err := send(100); !errors.Is(err, errs.ErrUnavailable) || !strings.Contains(err.Error(), "redis_replicas") {
 			t.Fatalf("with a replica that does not answer, try %d: %v", again, err)
 		}

@@ -20,15 +20,17 @@ func revocationField(user, tokenID string) string {
 //go:embed revoke.lua
 var revokeLua string
 
-var revokeScript = newPromise(revokeLua)
+var revokeScript = newReplicated(revokeLua)
 
-// SaveRevocation implements rights.RevocationStore. It returns when Redis has it; whether that outlives Redis is for its settings to say.
+// SaveRevocation implements rights.RevocationStore. It returns when Redis has the revocation; whether that survives a
+// restart depends on Redis' persistence settings.
 func (s *Store) SaveRevocation(r rights.Revocation) error {
 	raw, err := json.Marshal(r)
 	if err != nil {
 		return err
 	}
-	err = s.run(revokeScript, []string{s.revocationsKey()}, []string{revocationField(r.User, r.TokenID), rueidis.BinaryString(raw)}).Error()
+	args := []string{revocationField(r.User, r.TokenID), rueidis.BinaryString(raw)}
+	err = s.run(revokeScript, []string{s.revocationsKey()}, args).Error()
 	if err != nil && !rueidis.IsRedisNil(err) {
 		return unavailable(err)
 	}

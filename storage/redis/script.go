@@ -11,12 +11,12 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// script is something that Redis does as a whole.
+// script is a Lua script, which Redis runs atomically.
 type script struct {
-	text    string
-	sha     string // SHA-1 of the text, by which Redis knows it once it has run
-	lua     *rueidis.Lua
-	promise bool // as many replicas as Options.Replicas says have what it writes when it is done. Each run of it writes
+	text       string
+	sha        string // SHA-1 of the text, which names the script once Redis has run it
+	lua        *rueidis.Lua
+	replicated bool // wait until Options.Replicas replicas have its writes; each run must write
 }
 
 func newScript(parts ...string) *script {
@@ -25,39 +25,39 @@ func newScript(parts ...string) *script {
 	return &script{text: text, sha: hex.EncodeToString(sum[:]), lua: rueidis.NewLuaScript(text)}
 }
 
-func newPromise(parts ...string) *script {
+func newReplicated(parts ...string) *script {
 	s := newScript(parts...)
-	s.promise = true
+	s.replicated = true
 	return s
 }
 
-// run runs a script.
+// run runs a script once.
 func (s *Store) run(script *script, keys, args []string) rueidis.RedisResult {
 	ctx, cancel := context.WithTimeout(s.ctx, s.Timeout)
 	defer cancel()
-	if script.promise && s.Replicas > 0 {
+	if script.replicated && s.Replicas > 0 {
 		return s.runAndWait(ctx, script, keys, args)
 	}
-	return s.heed(script.lua.Exec(ctx, s.client, keys, args))[0]
+	return s.checkMaster(script.lua.Exec(ctx, s.client, keys, args))[0]
 }
 
-// scriptCall is what one run of a script is given.
+// scriptCall has the keys and arguments of one run of a script.
 type scriptCall struct{ keys, args []string }
 
-// pipelined is how many runs of a script are sent before their answers are waited for.
-const pipelined = 64
+// pipelineSize is how many runs of a script are sent before their answers are read.
+const pipelineSize = 64
 
-// runAll runs a script a number of times, in order, and returns what came of each. They do not wait for each other's
-// answers.
+// runAll runs a script several times, in order and pipelined, and returns the result of each run.
 func (s *Store) runAll(script *script, calls []scriptCall) []rueidis.RedisResult {
 	results := make([]rueidis.RedisResult, 0, len(calls))
-	for part := range slices.Chunk(calls, pipelined) {
+	for part := range slices.Chunk(calls, pipelineSize) {
 		ctx, cancel := context.WithTimeout(s.ctx, s.Timeout)
 		commands := make(rueidis.Commands, len(part))
 		for i, c := range part {
-			commands[i] = s.client.B().Evalsha().Sha1(script.sha).Numkeys(int64(len(c.keys))).Key(c.keys...).Arg(c.args...).Build()
+			keys := s.client.B().Evalsha().Sha1(script.sha).Numkeys(int64(len(c.keys))).Key(c.keys...)
+			commands[i] = keys.Arg(c.args...).Build()
 		}
-		answers := s.heed(s.client.DoMulti(ctx, commands...)...)
+		answers := s.checkMaster(s.client.DoMulti(ctx, commands...)...)
 		cancel()
 		for i := range answers {
 			if err, ok := rueidis.IsRedisErr(answers[i].Error()); ok && err.IsNoScript() {
@@ -69,20 +69,21 @@ func (s *Store) runAll(script *script, calls []scriptCall) []rueidis.RedisResult
 	return results
 }
 
-// runAndWait returns when enough replicas have what a script wrote. An error may mean that too few of them answered in
-// time: Redis then has it, and whoever asks again under the same id is answered when they have it, too. WAIT is about
-// the last write of its own connection, so each run of such a script writes, also where all is there already: what it
-// writes comes behind what an earlier run, on another connection, wrote.
+// runAndWait runs a script, and returns when enough replicas have its writes. If they do not confirm in time, it
+// returns an error although the master has the writes; a caller that repeats the call under the same id gets a success
+// once the replicas have them. WAIT covers the last write of its own connection. So each run of such a script must
+// write, also if it changes nothing: that write comes after those of an earlier run on another connection.
 func (s *Store) runAndWait(ctx context.Context, script *script, keys, args []string) rueidis.RedisResult {
 	var results []rueidis.RedisResult
-	_ = s.client.Dedicated(func(conn rueidis.DedicatedClient) error { // WAIT is about what its own connection wrote, and blocks that
+	// WAIT blocks the connection and covers only its writes
+	_ = s.client.Dedicated(func(conn rueidis.DedicatedClient) error {
 		results = conn.DoMulti(ctx,
 			conn.B().Eval().Script(script.text).Numkeys(int64(len(keys))).Key(keys...).Arg(args...).Build(),
 			conn.B().Wait().Numreplicas(int64(s.Replicas)).Timeout(s.Timeout.Milliseconds()/2).Build())
 		return nil
 	})
-	s.heed(results...)
-	if err := results[0].Error(); err != nil && !rueidis.IsRedisNil(err) { // a script may answer nothing
+	s.checkMaster(results...)
+	if err := results[0].Error(); err != nil && !rueidis.IsRedisNil(err) { // a script may return nil
 		return results[0]
 	}
 	have, err := results[1].AsInt64()

@@ -9,35 +9,35 @@ import (
 	"github.com/duckwire/duckwire/hub/errs"
 )
 
-// maxCalls is how many requests of other nodes are worked on at one time, among them long-polls that wait, and how many
-// of this node's are under way. More are refused.
+// maxCalls limits the requests of other nodes that are in progress, long-polls included, and this node's own requests
+// that wait for an answer. Further ones are rejected.
 const maxCalls = 10_000
 
-// service is this node's being there for the others.
+// service answers the requests of other nodes.
 type service struct {
 	store  *Store
 	events hub.NodeEvents
-	room   chan struct{} // holds as many as are worked on
+	slots  chan struct{} // one element per request in progress
 	work   sync.WaitGroup
 
-	standing chan struct{} // closed once what the others ask is heard
+	subscribed chan struct{} // closed once the subscription to requests is confirmed
 
-	mu   sync.Mutex // held while something is begun
-	gaps int
-	over bool // nothing more is begun
+	mu     sync.Mutex // guards the fields below, and is locked while work is started
+	gaps   int
+	closed bool // no more work is started
 }
 
 // Serve implements hub.Nodes.
 func (s *Store) Serve(events hub.NodeEvents) (stop func()) {
-	v := &service{store: s, events: events, room: make(chan struct{}, maxCalls), standing: make(chan struct{})}
+	v := &service{store: s, events: events, slots: make(chan struct{}, maxCalls), subscribed: make(chan struct{})}
 	ctx, cancel := context.WithCancel(s.ctx)
 	unfollow := s.bus.follow(s.nodeChannel(s.Options.Node), &follower{gap: v.gap, heard: v.heard})
 	unfollowAll := s.bus.follow(s.allChannel(), &follower{gap: func() {}, heard: v.heard})
 	joined := make(chan struct{})
-	v.work.Go(func() { s.nodes.beatOn(ctx, &events, joined) })
+	v.work.Go(func() { s.nodes.heartbeat(ctx, &events, joined) })
 	late, cancelLate := context.WithTimeout(ctx, s.Timeout)
 	defer cancelLate()
-	for _, done := range []chan struct{}{v.standing, joined} { // from now on it hears, and is asked
+	for _, done := range []chan struct{}{v.subscribed, joined} { // then requests arrive, and other nodes know this one
 		select {
 		case <-done:
 		case <-late.Done():
@@ -46,128 +46,128 @@ func (s *Store) Serve(events hub.NodeEvents) (stop func()) {
 	return func() {
 		cancel()
 		v.mu.Lock()
-		v.over = true
+		v.closed = true
 		v.mu.Unlock()
-		v.work.Wait() // until what was asked is answered, it hears whether the answers are taken
+		v.work.Wait() // the follower must stay until then: it receives the acknowledgements of the answers
 		unfollow()
 		unfollowAll()
 	}
 }
 
-// gap says that requests may have been missed, but for the first time, when the service begins.
+// gap reports that requests may have been missed. The first call only means that the subscription is confirmed.
 func (v *service) gap() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.over {
+	if v.closed {
 		return
 	}
 	if v.gaps++; v.gaps == 1 {
-		close(v.standing)
+		close(v.subscribed)
 		return
 	}
 	v.work.Go(v.events.Missed)
 }
 
-// heard takes what another node sends: a piece of a request or of an answer, or a word about what this node sends.
+// heard processes a frame of another node: a piece of a request or an answer, or a control frame.
 func (v *service) heard(message string) {
 	f, err := parseFrame([]byte(message))
 	if err != nil {
-		v.store.Logger.Error("what another node says is not understood; nodes of different versions?", "error", err)
+		v.store.Logger.Error("a frame of another node cannot be parsed; do the nodes run different versions?", "error", err)
 		return
 	}
-	p := &v.store.parcels
-	if f.kind == gotFrame || f.kind == refusedFrame {
-		p.told(f)
+	p := &v.store.transfers
+	if f.kind == ackFrame || f.kind == rejectFrame {
+		p.confirm(f)
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.over {
+	if v.closed {
 		return
 	}
 	switch f.kind {
-	case refusedFrame:
+	case rejectFrame:
 		if f.about() == requestFrame {
 			err := fmt.Errorf("node %s: %s: %w", f.from, f.piece, errs.ErrUnavailable)
 			v.store.nodes.answer(f.id, answered{err: err})
 		}
-	case droppedFrame:
-		p.drop(parcelKey{f.about(), f.from, f.id})
-	case requestFrame, toldFrame, answerFrame:
-		if f.from != v.store.Options.Node { // it was told to all
-			v.take(f)
+	case abortFrame:
+		p.discard(transferKey{f.about(), f.from, f.id})
+	case requestFrame, broadcastFrame, answerFrame:
+		if f.from != v.store.Options.Node { // a broadcast also reaches its sender
+			v.receive(f)
 		}
 	}
 }
 
-// take takes a piece of a message.
-func (v *service) take(f *frame) {
+// receive processes a piece of a message.
+func (v *service) receive(f *frame) {
 	s := v.store
-	body, whole, err := s.parcels.add(f)
+	body, whole, err := s.transfers.add(f)
 	if err != nil {
-		v.refuse(f, err)
+		v.reject(f, err)
 		return
 	}
-	if f.kind != toldFrame && f.size > shortBytes {
-		v.say(f.from, word(gotFrame, f.kind, s.Options.Node, f.id, f.at+uint64(len(f.piece)), ""))
+	if f.kind != broadcastFrame && f.size > shortBytes {
+		v.sendControl(f.from, controlFrame(ackFrame, f.kind, s.Options.Node, f.id, f.at+uint64(len(f.piece)), ""))
 	}
 	switch {
 	case !whole:
 	case f.kind == answerFrame:
-		s.parcels.taken.give(len(body)) // it is who asked that has it now
+		s.transfers.received.release(len(body)) // the node that asked accounts for it from now on
 		s.nodes.answer(f.id, answered{body: body})
 	default:
-		v.begin(f, body)
+		v.startAnswer(f, body)
 	}
 }
 
-// refuse says that a message is not taken.
-func (v *service) refuse(f *frame, why error) {
+// reject tells the sender that a message is not accepted.
+func (v *service) reject(f *frame, why error) {
 	s := v.store
-	s.Logger.Warn("a message of another node is not taken", "node", f.from, "bytes", f.size, "error", why)
+	s.Logger.Warn("a message of another node is rejected", "node", f.from, "bytes", f.size, "error", why)
 	if f.kind == answerFrame {
 		s.nodes.answer(f.id, answered{err: why})
 	}
-	if f.kind != toldFrame {
-		v.say(f.from, word(refusedFrame, f.kind, s.Options.Node, f.id, 0, why.Error()))
+	if f.kind != broadcastFrame {
+		v.sendControl(f.from, controlFrame(rejectFrame, f.kind, s.Options.Node, f.id, 0, why.Error()))
 	}
 }
 
-// say sends a word about a message. What is lost of them the other node does not wait for without end.
-func (v *service) say(node string, w *frame) {
+// sendControl sends a control frame. It may be lost: the other node only waits for it until a timeout.
+func (v *service) sendControl(node string, w *frame) {
 	v.work.Go(func() { _, _ = v.store.publish(v.store.nodeChannel(node), w) })
 }
 
-// begin has a request answered.
-func (v *service) begin(f *frame, body []byte) {
+// startAnswer answers a request in the background.
+func (v *service) startAnswer(f *frame, body []byte) {
 	select {
-	case v.room <- struct{}{}:
+	case v.slots <- struct{}{}:
 		v.work.Go(func() {
-			defer func() { <-v.room }()
-			defer v.store.parcels.taken.give(len(body))
+			defer func() { <-v.slots }()
+			defer v.store.transfers.received.release(len(body))
 			v.answer(f, body)
 		})
 	default:
-		v.store.parcels.taken.give(len(body))
-		v.refuse(f, underWay("requests of other nodes under way", maxCalls))
+		v.store.transfers.received.release(len(body))
+		v.reject(f, overLimit("requests of other nodes under way", maxCalls))
 	}
 }
 
-// answer does what a request asks for. What was told to all nodes has no answer.
+// answer calls the handler of a request, and sends the answer. A broadcast has none.
 func (v *service) answer(f *frame, request []byte) {
 	s := v.store
 	body := v.events.Answer(f.from, request)
-	if f.kind == toldFrame {
+	if f.kind == broadcastFrame {
 		return
 	}
-	err := s.parcels.answers.take(len(body))
+	err := s.transfers.answers.acquire(len(body))
 	if err == nil {
-		defer s.parcels.answers.give(len(body))
+		defer s.transfers.answers.release(len(body))
 		err = s.send(s.ctx, f.from, answerFrame, f.id, body)
 	} else {
-		refusal := word(refusedFrame, requestFrame, s.Options.Node, f.id, 0, err.Error())
+		refusal := controlFrame(rejectFrame, requestFrame, s.Options.Node, f.id, 0, err.Error())
 		_, _ = s.publish(s.nodeChannel(f.from), refusal)
 	}
 	if err != nil {
-		s.Logger.Warn("another node's request cannot be answered", "node", f.from, "error", err)
+		s.Logger.Warn("the answer to another node could not be sent", "node", f.from, "error", err)
 	}
 }

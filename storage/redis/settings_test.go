@@ -8,7 +8,7 @@ import (
 	"github.com/duckwire/duckwire/storage/redis/redistest"
 )
 
-// names are the messages from first up to last.
+// names returns the messages from first to last.
 func names(first, last int) (list []string) {
 	for n := first; n <= last; n++ {
 		list = append(list, fmt.Sprint("m", n))
@@ -16,9 +16,10 @@ func names(first, last int) (list []string) {
 	return list
 }
 
-// TestSettings shows what the README's table of "Several nodes" says: what a message that was taken is worth with each way in which Redis may keep
-// it, at a kill of Redis and at a loss of power. Ten messages are taken, time passes, and ten more; what is left is told to who reads from the
-// beginning; and who has read what is lost is told again what waits, and then what comes.
+// TestSettings proves the table of Redis settings in the documentation: which acknowledged messages survive a kill of
+// Redis and a power loss, for each persistence setting. It acknowledges ten messages, waits, and acknowledges ten
+// more. What is left is delivered to a new reader; a reader that has read lost messages gets the waiting messages
+// again, and then new ones.
 func TestSettings(t *testing.T) {
 	hubtest.Full(t, "redis-server")
 	power := func(s redistest.Powered) func(t *testing.T) {
@@ -27,7 +28,8 @@ func TestSettings(t *testing.T) {
 	kill := func(s *redistest.Server) func(t *testing.T) {
 		return func(*testing.T) { s.Kill(); s.Start() }
 	}
-	for name, one := range map[string]func(t *testing.T) (server *redistest.Server, pass func(), fail func(t *testing.T), left []string){
+	type setting func(t *testing.T) (server *redistest.Server, pass func(), fail func(t *testing.T), left []string)
+	for name, one := range map[string]setting{
 		"appendfsync always, power": func(t *testing.T) (*redistest.Server, func(), func(*testing.T), []string) {
 			s := redistest.StartPowered(t, "always")
 			return s.Server, func() {}, power(s), names(1, 20)
@@ -63,7 +65,7 @@ func TestSettings(t *testing.T) {
 			leave(t, a, "next")
 			readQueue(t, a).until(append(left, "next")...)
 			all := names(1, 20)
-			if len(left) < len(all) { // its place is no more, so it is told again what waits
+			if len(left) < len(all) { // its position is lost, so the waiting messages are delivered again
 				all = append(all, left...)
 			}
 			there.until(append(all, "next")...)

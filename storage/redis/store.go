@@ -13,48 +13,51 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// Options configures a Store. URL is needed; a zero field of the rest means its default.
+// Options configures a Store. URL is required; a zero value of any other field means its default.
 type Options struct {
-	URL    string // redis://, rediss:// (TLS) or unix://, with user, password and database (see rueidis.ParseURL), or those of sentinels (see parseSentinelURL)
-	Prefix string // before the name of each key and channel; for several installations on one Redis
-	Node   string // the name of this node, of [A-Za-z0-9_-]; other nodes have others
+	// redis://, rediss:// (TLS) or unix://, with user, password and database (rueidis.ParseURL), or parseSentinelURL's
+	URL    string
+	Prefix string // prefix of all keys and channels, for several installations on one Redis
+	Node   string // this node's name, of [A-Za-z0-9_-], different from that of any other node
 	Logger *slog.Logger
 
-	StreamTTL time.Duration // how long a stream is kept after its end, should its node not live to delete it (1 h)
-	Lease     time.Duration // after how long of silence a node is dead (10 s)
-	Replicas  int           // how many replicas of Redis must have a message or revocation before it counts as taken (0)
+	StreamTTL time.Duration // retention of an ended stream that its node did not delete, because it died (1 h)
+	Lease     time.Duration // how long a node may be silent before it counts as dead (10 s)
+	Replicas  int           // replicas that must confirm a message or revocation before it is acknowledged (0)
 
-	CallBytes int64 // how much of requests to other nodes, of answers and of others' messages may each be under way (64 MiB)
+	CallBytes int64 // limit of bytes in transit, each for requests, answers and messages of other nodes (64 MiB)
 
-	Timeout time.Duration                                               // of a command (5 s): then Redis counts as unreachable
-	Dial    func(ctx context.Context, address string) (net.Conn, error) // in place of the network; for tests
+	// timeout of a command (5 s); Redis then counts as unreachable
+	Timeout time.Duration
+	Dial    func(ctx context.Context, address string) (net.Conn, error) // replaces the network in tests
 }
 
-// Store is one node's hand on Redis. Make it with Open; end it with Close. Safe for concurrent use.
+// Store is one node's access to Redis. Open it with Open, end it with Close. Safe for concurrent use.
 type Store struct {
 	Options
 	client rueidis.Client
-	lines  *lines
+	conns  *connSet
 	bus    *bus
 	nodes  nodes
 	names
 
-	parcels parcels
+	transfers transfers
 
-	cluster bool // Redis is a cluster
+	cluster bool // whether Redis is a cluster
 
 	ownMu    sync.Mutex
-	own      map[string]bool // this node's streams that are in its set
+	own      map[string]bool // this node's streams that are known to be in its set in Redis
 	ownOrder atomic.Int64
 
-	queueEpoch atomic.Pointer[string] // as Redis last said
+	queueEpoch atomic.Pointer[string] // as of the last script of the queues
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
 	work   sync.WaitGroup
 }
 
-// Open connects to Redis, which must be there: a node that begins alone would serve what the others do not have.
+// Open connects to Redis. It fails if Redis cannot be reached: a node that starts alone would not have what the other
+// nodes share.
 func Open(o Options) (*Store, error) {
 	if o.Timeout == 0 {
 		o.Timeout = 5 * time.Second
@@ -83,15 +86,17 @@ func Open(o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("redis_url: %w", err)
 	}
-	s := &Store{Options: o, client: client, lines: lines, names: names, own: make(map[string]bool)}
-	s.ownOrder.Store(time.Now().UnixMicro()) // behind that of the node's life before
-	s.nodes = nodes{store: s, waiting: make(map[uint64]chan answered), seen: make(map[string]bool), lives: make(map[string]bool)}
-	s.parcels = newParcels(o.CallBytes)
+	s := &Store{Options: o, client: client, conns: lines, names: names, own: make(map[string]bool)}
+	s.ownOrder.Store(time.Now().UnixMicro()) // higher than the numbers of an earlier process of the same node
+	s.nodes = nodes{store: s, waiting: make(map[uint64]chan answered), known: make(map[string]bool),
+		servers: make(map[string]bool)}
+	s.transfers = newTransfers(o.CallBytes)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.bus = newBus(s)
-	info, _ := s.do(client.B().Info().Section("cluster").Build()).ToString() // a server that does not know is none
+	// a server without this section is not a cluster
+	info, _ := s.do(client.B().Info().Section("cluster").Build()).ToString()
 	s.cluster = infoField(info, "cluster_enabled") == "1"
-	if _, err := s.runQueue(queueSummaryScript, "0"); err != nil { // for the epoch
+	if _, err := s.runQueue(queueSummaryScript, "0"); err != nil { // reads the epoch of the queues
 		s.cancel()
 		client.Close()
 		return nil, err
@@ -100,18 +105,19 @@ func Open(o Options) (*Store, error) {
 	return s, nil
 }
 
-// clientOptions are those of the connections to Redis, which are among the lines.
-func clientOptions(o *Options) (opts rueidis.ClientOption, ls *lines, err error) {
+// clientOptions returns the options of the client, and the set that tracks its connections.
+func clientOptions(o *Options) (opts rueidis.ClientOption, ls *connSet, err error) {
 	if opts, err = parseURL(o.URL); err != nil {
 		return opts, nil, fmt.Errorf("redis_url: %w", err)
 	}
-	// One protocol for servers of every age, and no caching in the client: nothing of RESP3 is needed.
+	// RESP2 works with servers of every version, and nothing of RESP3 is used.
 	opts.AlwaysRESP2, opts.DisableCache = true, true
-	opts.DisableRetry = true // a script that was sent may have run: whether to send it again is for us to say
+	// a script may have run although its answer was lost: only the caller can tell whether to repeat it
+	opts.DisableRetry = true
 	opts.ConnWriteTimeout = o.Timeout
 	opts.Dialer.Timeout, opts.Sentinel.Dialer.Timeout = o.Timeout, o.Timeout
 	opts.ClientName = "duckwire-" + o.Node
-	ls = &lines{dial: opts.DialCtxFn, open: make(map[*line]struct{})}
+	ls = &connSet{dial: opts.DialCtxFn, open: make(map[*trackedConn]struct{})}
 	switch {
 	case o.Dial != nil:
 		ls.dial = func(ctx context.Context, address string, _ *net.Dialer, _ *tls.Config) (net.Conn, error) {
@@ -128,14 +134,14 @@ func clientOptions(o *Options) (opts rueidis.ClientOption, ls *lines, err error)
 func (s *Store) do(command rueidis.Completed) rueidis.RedisResult {
 	ctx, cancel := context.WithTimeout(s.ctx, s.Timeout)
 	defer cancel()
-	return s.heed(s.client.Do(ctx, command))[0]
+	return s.checkMaster(s.client.Do(ctx, command))[0]
 }
 
-// doAll runs commands that do not wait for each other's answers. Its error is the first one's that has failed: ErrUnavailable.
+// doAll pipelines commands. Its error, which matches ErrUnavailable, is that of the first command that failed.
 func (s *Store) doAll(commands ...rueidis.Completed) ([]rueidis.RedisResult, error) {
 	ctx, cancel := context.WithTimeout(s.ctx, s.Timeout)
 	defer cancel()
-	answers := s.heed(s.client.DoMulti(ctx, commands...)...)
+	answers := s.checkMaster(s.client.DoMulti(ctx, commands...)...)
 	for _, answer := range answers {
 		if err := answer.Error(); err != nil {
 			return answers, unavailable(err)
@@ -144,14 +150,14 @@ func (s *Store) doAll(commands ...rueidis.Completed) ([]rueidis.RedisResult, err
 	return answers, nil
 }
 
-// Err says why Redis cannot be used at the moment, as of the last beat of this node; nil where it can.
+// Err returns why Redis could not be used at the last heartbeat of this node, or nil.
 func (s *Store) Err() error {
 	s.nodes.mu.Lock()
 	defer s.nodes.mu.Unlock()
 	return s.nodes.err
 }
 
-// Close ends the connections, and returns when every goroutine of the store has ended.
+// Close closes the connections, and returns when every goroutine of the store has ended.
 func (s *Store) Close() {
 	s.cancel()
 	s.work.Wait()

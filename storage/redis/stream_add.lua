@@ -1,7 +1,7 @@
--- Registers what a user's new stream is found by: its aliases and its slot.
+-- Registers the aliases and the slot of a user's new stream.
 -- KEYS: index of the owner's streams, slot ('' in ARGV: none), aliases ...
--- ARGV: id, now (ms), how long it is known (ms), slot, then for each alias: whether the stream it names is known to be gone (its id, or '')
--- Returns the id that has an alias already, or '', and the id that was in the slot, or ''.
+-- ARGV: id, now (ms), retention (ms), slot, then for each alias: the id of the deleted stream that it may name, or ''
+-- Returns the id that an alias names already, or '', and the id that was in the slot, or ''.
 local id, now, ttl = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 for i = 3, #KEYS do
 	local taken = redis.call('GET', KEYS[i])

@@ -1,8 +1,9 @@
--- Adds what has become of a stream, and tells all nodes.
+-- Saves changes of a stream, and publishes them.
 -- KEYS: record, runs
--- ARGV: channel, node, record, offset of the last entry, how long to keep it (ms), message, '1' to take a stream that is not there, then for each run:
---       its first offset, JSON
--- Returns 'ok'; 'taken' if it is another node's; else the offset behind which entries are missing, or 'none' if the stream is not there.
+-- ARGV: channel, node, record, offset of the last entry, retention (ms), message, '1' to create a missing stream,
+--       then for each run: its first offset, JSON
+-- Returns 'ok'; 'taken' if the stream is another node's; else the offset after which entries are missing, or 'none' if
+-- the stream is missing.
 local m = redis.call('HMGET', KEYS[1], 'n', 't')
 if not m[1] then
 	if ARGV[7] ~= '1' then return 'none' end

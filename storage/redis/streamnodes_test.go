@@ -20,33 +20,36 @@ import (
 	"github.com/duckwire/duckwire/storage/redis/redistest"
 )
 
-// lease is long enough for a machine that stands still for two seconds. A node that is to be found dead is so at the next beat: see die.
+// lease is long enough for a machine that stalls for two seconds. A test that needs a dead node does not wait for it:
+// see die.
 const lease = 8 * time.Second
 
-// node is one hub on a Redis that it can be cut off from.
+// node is one hub on a Redis, which it can be disconnected from.
 type node struct {
 	*hub.Hub
 	store   *redis.Store
-	stopped chan string // prompts whose completion was ended from outside
+	stopped chan string // prompts of completions that were cancelled
 
 	line redistest.Line
 }
 
-// addressed is a Redis that has an address.
+// addressed is a Redis with a URL.
 type addressed interface{ URL() string }
 
-// startNode starts one. Its provider makes pieces until it is told the number that is the prompt, one in a millisecond; "endless" has no end.
+// startNode starts a node. Its provider produces as many pieces as the prompt's number says, one in a millisecond;
+// "endless" has no end.
 func startNode(t testing.TB, server addressed) *node { return startNodeWith(t, server, hub.Limits{}) }
 
 func startNodeWith(t testing.TB, server addressed, limits hub.Limits) *node {
 	n := &node{stopped: make(chan string, 9)}
 	n.store = open(t, redis.Options{URL: server.URL(), Lease: lease, Dial: n.line.Dial})
-	n.Hub = hub.New(hub.Options{Topics: n.store, Presences: n.store, Streams: n.store, Queue: n.store, Provider: n, Limits: limits})
+	n.Hub = hub.New(hub.Options{Topics: n.store, Presences: n.store, Streams: n.store, Queue: n.store, Provider: n,
+		Limits: limits})
 	t.Cleanup(n.Close)
 	return n
 }
 
-// die cuts the node off from Redis for good. The others find it dead at their next beat.
+// die disconnects the node from Redis for good. The others declare it dead at their next beat.
 func (n *node) die(t testing.TB, others ...*node) {
 	t.Helper()
 	n.line.Cut()
@@ -56,18 +59,18 @@ func (n *node) die(t testing.TB, others ...*node) {
 func (n *node) buried(t testing.TB, others ...*node) {
 	t.Helper()
 	for _, other := range others {
-		if err := other.store.Bury(n.store.Node()); err != nil {
+		if err := other.store.ExpireLease(n.store.Node()); err != nil {
 			t.Fatal(err)
 		}
 	}
 }
 
-// beat waits until the node has beaten so many times more.
+// beat waits for so many more heartbeats of the node.
 func (n *node) beat(t testing.TB, times int) {
 	t.Helper()
 	for range times {
-		last := n.store.Beaten()
-		hubtest.Until(t, "a node to beat", func() bool { return n.store.Beaten() != last })
+		last := n.store.LastBeat()
+		hubtest.Until(t, "a node to beat", func() bool { return n.store.LastBeat() != last })
 	}
 }
 
@@ -106,7 +109,8 @@ func text(pieces int) string {
 func (n *node) ask(t testing.TB, prompt string, spec hub.StreamSpec) (s *hub.Stream, attached bool) {
 	t.Helper()
 	spec.Kind, spec.Owner, spec.Digest = "completion", cmp.Or(spec.Owner, "ada"), prompt
-	s, attached, err := n.Hub.Complete(&hub.CompletionRequest{Kind: hub.TextCompletion, Prompt: prompt}, spec, hub.CompletionMeta{Kind: hub.TextCompletion})
+	s, attached, err := n.Hub.Complete(&hub.CompletionRequest{Kind: hub.TextCompletion, Prompt: prompt}, spec,
+		hub.CompletionMeta{Kind: hub.TextCompletion})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,7 +184,8 @@ func TestCompletionOnAnotherNode(t *testing.T) {
 func completionOnAnotherNode(t *testing.T, server addressed) {
 	a, b := startNode(t, server), startNode(t, server)
 	s, _ := a.ask(t, "700", hub.StreamSpec{Alias: "mine"})
-	readers := []*streamReader{watch(t, s, log.Position{}), watch(t, b.find(t, s.ID), log.Position{}), watch(t, b.find(t, "mine"), log.Position{})}
+	readers := []*streamReader{watch(t, s, log.Position{}), watch(t, b.find(t, s.ID), log.Position{}),
+		watch(t, b.find(t, "mine"), log.Position{})}
 	half := readers[1]
 	half.until(func() bool { return len(half.text) > 500 })
 	at, had := half.reader.Position(), half.text
@@ -225,7 +230,7 @@ func cancelOnAnotherNode(t *testing.T, server addressed) {
 	}
 }
 
-// A stream that is to end when nobody watches goes on while somebody does on another node.
+// watchedOnAnotherNode checks that a stream that ends without watchers goes on while it is watched on another node.
 func TestWatchedOnAnotherNode(t *testing.T) {
 	backends(t, func(t *testing.T, url string) { watchedOnAnotherNode(t, address(url)) })
 }
@@ -237,7 +242,8 @@ func watchedOnAnotherNode(t *testing.T, server addressed) {
 	here, r := watch(t, s, log.Position{}), watch(t, b.find(t, s.ID), log.Position{})
 	hubtest.Until(t, "both watchers to be known", func() bool { return s.State().Watchers == 2 })
 	here.reader.Close()
-	more := len(r.text) + len(text(int(unwatched.Milliseconds())+500)) // no piece is there sooner than a millisecond after another
+	// no piece is there sooner than a millisecond after another
+	more := len(r.text) + len(text(int(unwatched.Milliseconds())+500))
 	r.until(func() bool { return len(r.text) > more })
 	if st := s.State(); st.Status != hub.StatusRunning || st.Watchers != 1 {
 		t.Errorf("%s, %d watchers", st.Status, st.Watchers)
@@ -262,7 +268,8 @@ func nodeDiesWithStreams(t *testing.T, server addressed) {
 	r.until(func() bool { return len(r.text) > 1000 })
 	a.die(t, b, c)
 	r.toEnd()
-	if st := r.stream.State(); st.Status != hub.StatusInterrupted || st.Ending.Error == nil || st.Ending.Error.Code != "node_lost" {
+	if st := r.stream.State(); st.Status != hub.StatusInterrupted || st.Ending.Error == nil ||
+		st.Ending.Error.Code != "node_lost" {
 		t.Errorf("%+v", st)
 	}
 	late := watch(t, c.find(t, s.ID), log.Position{})
@@ -302,7 +309,8 @@ func TestProducerOverAnyNode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if had, old, err := nodes[1].CreateStream(hub.StreamSpec{ID: "build", Owner: "ada"}); err != nil || !old || had.ID != s.ID {
+	if had, old, err := nodes[1].CreateStream(hub.StreamSpec{ID: "build", Owner: "ada"}); err != nil || !old ||
+		had.ID != s.ID {
 		t.Errorf("made twice: %v, %t, %v", had, old, err)
 	}
 	if _, _, err := nodes[1].CreateStream(hub.StreamSpec{ID: "build", Owner: "eve"}); !errors.Is(err, errs.ErrConflict) {
@@ -311,10 +319,10 @@ func TestProducerOverAnyNode(t *testing.T) {
 	r := watch(t, nodes[2].find(t, "build"), log.Position{})
 	ref := hub.ProducerRef{ID: "p"}
 	want := ""
-	for n := range 30 { // by each node in both ways
+	for n := range 30 { // through each node in both ways
 		ref.Seq = int64(n)
 		want += piece(n)
-		for again := range 2 { // the second is a repetition
+		for again := range 2 { // the second append is a repetition
 			receipt, err := appendText(nodes[n%3].find(t, "build"), ref, piece(n), nil)
 			if err != nil || receipt.Duplicate != (again == 1) {
 				t.Fatal(n, receipt, err)
@@ -323,11 +331,13 @@ func TestProducerOverAnyNode(t *testing.T) {
 	}
 	ref.Seq = 40
 	var gap *hub.GapError
-	if _, err := appendText(nodes[1].find(t, "build"), ref, "x", nil); !errors.As(err, &gap) || gap.Expected != 30 || gap.Received != 40 {
+	if _, err := appendText(nodes[1].find(t, "build"), ref, "x", nil); !errors.As(err, &gap) || gap.Expected != 30 ||
+		gap.Received != 40 {
 		t.Errorf("a gap: %v", err)
 	}
 	var lease *hub.LeaseError
-	if _, err := appendText(nodes[1].find(t, "build"), hub.ProducerRef{ID: "q"}, "x", nil); !errors.As(err, &lease) || lease.Left <= 0 {
+	if _, err := appendText(nodes[1].find(t, "build"), hub.ProducerRef{ID: "q"}, "x", nil); !errors.As(err, &lease) ||
+		lease.Left <= 0 {
 		t.Errorf("another producer: %v", err)
 	}
 	r.until(func() bool { return len(r.text) == len(want) })
@@ -335,7 +345,8 @@ func TestProducerOverAnyNode(t *testing.T) {
 	ref.Epoch, ref.Seq = 1, 0
 	more := nodes[1].find(t, "build")
 	hubtest.Until(t, "the node to be found dead", func() bool {
-		if _, err = appendText(more, ref, "and on", &hub.Ending{Status: hub.StatusDone}); err != nil && !errors.Is(err, errs.ErrUnavailable) {
+		if _, err = appendText(more, ref, "and on", &hub.Ending{Status: hub.StatusDone}); err != nil &&
+			!errors.Is(err, errs.ErrUnavailable) {
 			t.Fatal(err)
 		}
 		return err == nil
@@ -346,10 +357,10 @@ func TestProducerOverAnyNode(t *testing.T) {
 	}
 }
 
-// slowFinds is a store whose finds can be held up.
+// slowFinds is a store whose FindStream can be blocked.
 type slowFinds struct {
 	*redis.Store
-	asked chan string // ids that are looked for; full, or nobody cares
+	asked chan string // ids that were looked for; dropped if full
 	held  atomic.Pointer[chan struct{}]
 }
 
@@ -364,8 +375,9 @@ func (s *slowFinds) FindStream(user, id string) (*hub.SharedStream, error) {
 	return s.Store.FindStream(user, id)
 }
 
-// A node that was away for so long that another has taken its stream shows and takes nothing of it until it has what that one has: a producer would go on
-// behind a text that is not there any more.
+// TestStreamIsLost checks that a node that was away while another took its stream over neither shows nor accepts
+// anything of the stream until it has the other's state. Otherwise a producer would continue after text that no longer
+// exists.
 func TestStreamIsLost(t *testing.T) {
 	server := startRedis(t)
 	other, n := startNode(t, server), &node{}
@@ -395,11 +407,12 @@ func TestStreamIsLost(t *testing.T) {
 	hold := make(chan struct{})
 	slow.held.Store(&hold)
 	n.line.Mend()
-	<-slow.asked // it knows that it has lost the stream
+	<-slow.asked // it has noticed that the stream is lost
 
 	var work sync.WaitGroup
 	work.Go(func() {
-		if found, err := n.Stream("ada", "build"); err != nil || found.Status() != hub.StatusInterrupted || string(found.State().Text) != "kept" {
+		if found, err := n.Stream("ada", "build"); err != nil || found.Status() != hub.StatusInterrupted ||
+			string(found.State().Text) != "kept" {
 			t.Errorf("%v, %+v", err, found.State())
 		}
 		for seq := range int64(2) {
@@ -413,11 +426,12 @@ func TestStreamIsLost(t *testing.T) {
 		}
 	})
 	work.Go(func() {
-		if _, err := appendText(s, hub.ProducerRef{ID: "q"}, "", nil); !errors.As(err, new(*hub.LeaseError)) && !errors.Is(err, errs.ErrForbidden) {
+		if _, err := appendText(s, hub.ProducerRef{ID: "q"}, "", nil); !errors.As(err, new(*hub.LeaseError)) &&
+			!errors.Is(err, errs.ErrForbidden) {
 			t.Errorf("a producer of a lower epoch: %v", err)
 		}
 	})
-	time.Sleep(100 * time.Millisecond) // what is wrong would be done by now
+	time.Sleep(100 * time.Millisecond) // long enough for a wrong result to show
 	slow.held.Store(nil)
 	close(hold)
 	work.Wait()
@@ -427,14 +441,15 @@ func TestStreamIsLost(t *testing.T) {
 	}
 }
 
-// A Redis that keeps nothing is killed under a completion: who reads it on another node has all of it in the end.
+// TestRedisForgetsStreams kills a Redis without persistence during a completion: a reader on another node gets the
+// whole text in the end.
 func TestRedisForgetsStreams(t *testing.T) {
 	server := startRedis(t)
 	a, b := startNode(t, server), startNode(t, server)
 	s, _ := a.ask(t, "3000", hub.StreamSpec{})
 	here, there := watch(t, s, log.Position{}), watch(t, b.find(t, s.ID), log.Position{})
 	for range 3 {
-		time.Sleep(300 * time.Millisecond) // some text is saved meanwhile
+		time.Sleep(300 * time.Millisecond) // some text is saved before
 		server.Kill()
 		time.Sleep(100 * time.Millisecond) // some text is not
 		server.Start()
@@ -442,11 +457,13 @@ func TestRedisForgetsStreams(t *testing.T) {
 	here.toEnd()
 	there.toEnd()
 	if here.text != text(3000) || there.text != text(3000) {
-		t.Errorf("%d and %d bytes of %d; %s, resets %v", len(here.text), len(there.text), len(text(3000)), there.stream.Status(), there.resets)
+		t.Errorf("%d and %d bytes of %d; %s, resets %v", len(here.text), len(there.text), len(text(3000)),
+			there.stream.Status(), there.resets)
 	}
 }
 
-// A token costs Redis the same, however many read it on however many nodes: a write for each 250 ms in which there are some.
+// TestCommandsOfTokens checks that the cost of tokens does not depend on the number of readers and nodes: at most one
+// write in 250 ms.
 func TestCommandsOfTokens(t *testing.T) {
 	const tokens, most = 1000, 50
 	server := startRedis(t)
@@ -472,13 +489,13 @@ func TestCommandsOfTokens(t *testing.T) {
 		took := time.Since(s.State().Timings.Started)
 		n := scripts() - before
 		t.Logf("%d tokens in %v, %d readers on another node: %d scripts", tokens, took, readers, n)
-		if most := most + int(took.Seconds()*4); n == 0 || n > most { // at 100 tokens a second these are 40
+		if most := most + int(took.Seconds()*4); n == 0 || n > most { // 40 at 100 tokens a second
 			t.Errorf("%d scripts", n)
 		}
 	}
 }
 
-// A node that has just come is asked with the others: what is revoked then is revoked there, too.
+// TestNewcomerIsAsked checks that a broadcast reaches a node that has just started: a revocation applies there, too.
 func TestNewcomerIsAsked(t *testing.T) {
 	server := startRedis(t)
 	a := startNode(t, server)
@@ -490,7 +507,8 @@ func TestNewcomerIsAsked(t *testing.T) {
 	}
 }
 
-// Whoever has read a stream on its own node goes on at exactly that place on another one, which hears of it later.
+// TestStreamGoesOnElsewhere checks that a reader of a stream continues at the same position on another node that lags
+// behind.
 func TestStreamGoesOnElsewhere(t *testing.T) {
 	server := startRedis(t)
 	a, b := startNode(t, server), startNode(t, server)
@@ -523,7 +541,7 @@ func TestStreamGoesOnElsewhere(t *testing.T) {
 		t.Errorf("%v, %+v", err, mirror.State())
 	}
 
-	// A place that the stream never had is found so; and where nobody can be asked, nothing is said of it.
+	// A position that the stream never had is detected; if no node can be asked, the position is accepted.
 	p := r.reader.Position()
 	p.Offset += 1_000_000
 	if err := r.stream.CatchUp(p); err != nil || r.stream.ResetAt(p) == nil {

@@ -37,8 +37,8 @@ var (
 	deleteScript = newScript(streamDelete)
 )
 
-// runningTTL is for how long a stream is kept that nothing more is heard of. Whoever looks for it before knows whether
-// its node lives.
+// runningTTL is the retention of a running stream without changes. Before it is over, the stream's node finishes the
+// stream, or others find that node dead.
 const runningTTL = 24 * time.Hour
 
 // AddStream implements hub.SharedStreams.
@@ -47,7 +47,7 @@ func (s *Store) AddStream(rec *hub.StreamRecord, slot string) (taken, superseded
 	args := []string{rec.ID, strconv.FormatInt(rec.Timings.Created.UnixMilli(), 10), millis(runningTTL), slot}
 	for _, alias := range rec.Aliases {
 		keys = append(keys, s.aliasKey(rec.Owner, alias))
-		gone, err := s.goneUnder(rec.Owner, alias)
+		gone, err := s.staleAlias(rec.Owner, alias)
 		if err != nil {
 			return "", "", err
 		}
@@ -64,7 +64,7 @@ func (s *Store) AddStream(rec *hub.StreamRecord, slot string) (taken, superseded
 		return taken, "", nil
 	}
 	switch err := s.saveOne(rec); {
-	case errors.Is(err, errTaken): // somebody else was as quick
+	case errors.Is(err, errTaken): // another node added it meanwhile
 		return rec.ID, superseded, nil
 	case err != nil:
 		return "", superseded, err
@@ -72,8 +72,8 @@ func (s *Store) AddStream(rec *hub.StreamRecord, slot string) (taken, superseded
 	return "", superseded, nil
 }
 
-// goneUnder returns the id of a stream that an alias still names, though it is no longer kept; or "".
-func (s *Store) goneUnder(owner, alias string) (string, error) {
+// staleAlias returns the id of a stream that no longer exists and that an alias still names, or "".
+func (s *Store) staleAlias(owner, alias string) (string, error) {
 	id, err := s.do(s.client.B().Get().Key(s.aliasKey(owner, alias)).Build()).ToString()
 	if rueidis.IsRedisNil(err) {
 		return "", nil
@@ -87,7 +87,7 @@ func (s *Store) goneUnder(owner, alias string) (string, error) {
 	return id, nil
 }
 
-// nodeOf returns whose a stream is, or "" if there is none.
+// nodeOf returns the node that owns a stream, or "" if the stream does not exist.
 func (s *Store) nodeOf(id string) (string, error) {
 	node, err := s.do(s.client.B().Hget().Key(s.streamKey(id)).Field("n").Build()).ToString()
 	if err != nil && !rueidis.IsRedisNil(err) {
@@ -101,7 +101,7 @@ func (s *Store) Save(changes []hub.StreamChange) error {
 	calls := make([]scriptCall, len(changes))
 	for i := range changes {
 		var err error
-		if calls[i], err = s.saving(&changes[i]); err != nil {
+		if calls[i], err = s.saveCall(&changes[i]); err != nil {
 			return err
 		}
 	}
@@ -109,12 +109,12 @@ func (s *Store) Save(changes []hub.StreamChange) error {
 	for i, result := range s.runAll(saveScript, calls) {
 		rec := &changes[i]
 		var behind errBehind
-		switch err := s.saved(rec, result); {
+		switch err := s.checkSaved(rec, result); {
 		case errors.Is(err, errTaken):
 			failed.Taken = append(failed.Taken, rec.ID)
 		case errors.As(err, &behind):
 			failed.Behind[rec.ID] = uint64(behind)
-		case err != nil: // it is saved again with all others, which does no harm to those that were
+		case err != nil: // the hub saves all again; saving twice does no harm
 			failed.Err = err
 		}
 	}
@@ -124,15 +124,15 @@ func (s *Store) Save(changes []hub.StreamChange) error {
 	return nil
 }
 
-// errTaken means that a stream is another node's.
+// errTaken means that a stream belongs to another node.
 var errTaken = errors.New("the stream is another node's")
 
-// errBehind is the offset behind which Redis lacks entries.
+// errBehind is the offset after which Redis lacks entries.
 type errBehind uint64
 
 func (e errBehind) Error() string { return fmt.Sprintf("entries behind %d are missing", uint64(e)) }
 
-// change is what is published of a stream.
+// change is the message that is published for a stream.
 type change struct {
 	Node   string          `json:"n"`
 	Record json.RawMessage `json:"r"`
@@ -140,15 +140,15 @@ type change struct {
 }
 
 func (s *Store) saveOne(rec *hub.StreamRecord) error {
-	call, err := s.saving(rec)
+	call, err := s.saveCall(rec)
 	if err != nil {
 		return err
 	}
-	return s.saved(rec, s.run(saveScript, call.keys, call.args))
+	return s.checkSaved(rec, s.run(saveScript, call.keys, call.args))
 }
 
-// saving is what the script is given that saves a change.
-func (s *Store) saving(rec *hub.StreamRecord) (call scriptCall, err error) {
+// saveCall returns the keys and arguments of saveScript for a change.
+func (s *Store) saveCall(rec *hub.StreamRecord) (call scriptCall, err error) {
 	if n := len(rec.Runs); n > 0 {
 		rec.Tail = max(rec.Tail, rec.Runs[n-1].Last())
 	}
@@ -162,7 +162,7 @@ func (s *Store) saving(rec *hub.StreamRecord) (call scriptCall, err error) {
 	}
 	ttl, whole := runningTTL, "0"
 	if rec.Status.Ended() {
-		ttl = s.StreamTTL + time.Minute // its node deletes it; this is for nodes that died
+		ttl = s.StreamTTL + time.Minute // normally its node deletes it; this is for a node that died
 	}
 	if len(rec.Runs) > 0 && rec.Runs[0].First == 1 || rec.Tail == 0 {
 		whole = "1"
@@ -180,8 +180,8 @@ func (s *Store) saving(rec *hub.StreamRecord) (call scriptCall, err error) {
 	return scriptCall{[]string{key, key + ":r"}, args}, nil
 }
 
-// saved looks at what the script has answered.
-func (s *Store) saved(rec *hub.StreamRecord, result rueidis.RedisResult) error {
+// checkSaved evaluates the answer of saveScript.
+func (s *Store) checkSaved(rec *hub.StreamRecord, result rueidis.RedisResult) error {
 	out, err := result.ToString()
 	switch {
 	case err != nil:
@@ -191,15 +191,15 @@ func (s *Store) saved(rec *hub.StreamRecord, result rueidis.RedisResult) error {
 	case out == "none":
 		return errBehind(0)
 	case out != "ok":
-		n, _ := strconv.ParseUint(out, 10, 64) // the script wrote it
+		n, _ := strconv.ParseUint(out, 10, 64) // written by the script
 		return errBehind(n)
 	}
-	return s.mine(rec.ID)
+	return s.addOwn(rec.ID)
 }
 
-// mine keeps the set of this node's streams, by which others find what it leaves behind when it dies: those that have
-// not ended, and those that are still to be deleted.
-func (s *Store) mine(id string) error {
+// addOwn adds a stream to the set of this node's streams in Redis. Other nodes read the set when this node dies. It
+// contains the streams that have not ended, and those that must still be deleted.
+func (s *Store) addOwn(id string) error {
 	s.ownMu.Lock()
 	known := s.own[id]
 	s.own[id] = true
@@ -208,16 +208,17 @@ func (s *Store) mine(id string) error {
 		return nil
 	}
 	score := float64(s.ownOrder.Add(1))
-	err := s.do(s.client.B().Zadd().Key(s.ownKey(s.Options.Node)).Nx().ScoreMember().ScoreMember(score, id).Build()).Error()
+	add := s.client.B().Zadd().Key(s.ownKey(s.Options.Node)).Nx().ScoreMember().ScoreMember(score, id).Build()
+	err := s.do(add).Error()
 	if err != nil {
-		s.disown(id)
+		s.dropOwn(id)
 		return unavailable(err)
 	}
 	return nil
 }
 
-// disown notes that streams may not be in the set of this node's.
-func (s *Store) disown(ids ...string) {
+// dropOwn records that streams may be missing in this node's set.
+func (s *Store) dropOwn(ids ...string) {
 	s.ownMu.Lock()
 	defer s.ownMu.Unlock()
 	for _, id := range ids {
@@ -225,8 +226,8 @@ func (s *Store) disown(ids ...string) {
 	}
 }
 
-// forgetOwn has the set of this node's streams made anew.
-func (s *Store) forgetOwn() {
+// resetOwn records that all streams may be missing in this node's set, so that each is added again.
+func (s *Store) resetOwn() {
 	s.ownMu.Lock()
 	defer s.ownMu.Unlock()
 	clear(s.own)
@@ -268,7 +269,7 @@ func (s *Store) Delete(ids []string) error {
 		if err := s.do(s.client.B().Zrem().Key(s.ownKey(s.Options.Node)).Member(part...).Build()).Error(); err != nil {
 			return unavailable(err)
 		}
-		s.disown(part...)
+		s.dropOwn(part...)
 	}
 	return nil
 }
@@ -291,7 +292,7 @@ func (s *Store) FindStream(user, id string) (*hub.SharedStream, error) {
 // readStream reads one stream with all its runs.
 func (s *Store) readStream(id string) (*hub.SharedStream, error) {
 	key := s.streamKey(id)
-	// The record is read before the runs: these may then go further, and are cut to what the record says.
+	// The record is read before the runs, which may therefore be newer: they are cut to the record's tail.
 	b := s.client.B
 	results, err := s.doAll(b().Hmget().Key(key).Field("n", "r").Build(), b().Hvals().Key(key+":r").Build())
 	if err != nil {
@@ -308,7 +309,7 @@ func (s *Store) readStream(id string) (*hub.SharedStream, error) {
 	return parseStream(id, append(head, runs))
 }
 
-// parseStream reads a stream: whose it is, its record, and its runs.
+// parseStream parses a stream: its node, its record, and its runs.
 func parseStream(id string, values []rueidis.RedisMessage) (*hub.SharedStream, error) {
 	found, err := parseHead(id, values)
 	if err != nil {
@@ -324,7 +325,7 @@ func parseStream(id string, values []rueidis.RedisMessage) (*hub.SharedStream, e
 	return found, nil
 }
 
-// parseHead reads what is kept of a stream but its runs. ErrNotFound where there is none.
+// parseHead parses a stream's node and record. It returns ErrNotFound if there is none.
 func parseHead(id string, values []rueidis.RedisMessage) (*hub.SharedStream, error) {
 	if len(values) < 2 || values[0].IsNil() {
 		return nil, errs.ErrNotFound
@@ -341,8 +342,8 @@ func parseHead(id string, values []rueidis.RedisMessage) (*hub.SharedStream, err
 	return &hub.SharedStream{Node: node, Record: *rec}, nil
 }
 
-// parseRuns reads the runs up to an offset, in order. What was sent twice, after an answer was lost, is there in other
-// pieces, too.
+// parseRuns parses the runs up to an offset, in order. Runs may overlap: after a lost answer, entries are sent again
+// in other pieces.
 func parseRuns(texts []string, tail uint64) ([]log.Run, error) {
 	all := make([]log.Run, len(texts))
 	for i := range texts {
@@ -378,7 +379,8 @@ func (s *Store) FollowStream(id string, heard func(*hub.SharedStream), gap func(
 			rec, err = record.Decode(c.Record)
 		}
 		if err != nil {
-			s.Logger.Error("what another node tells of a stream is not understood; nodes of different versions?", "stream", id, "error", err)
+			s.Logger.Error("a stream of another node cannot be parsed; do the nodes run different versions?",
+				"stream", id, "error", err)
 			gap()
 			return
 		}
@@ -387,10 +389,10 @@ func (s *Store) FollowStream(id string, heard func(*hub.SharedStream), gap func(
 	}})
 }
 
-// ClaimStream implements hub.SharedStreams. The stream is put into this node's set first: should this node die as soon
-// as it has claimed the stream, others find it there.
+// ClaimStream implements hub.SharedStreams. It adds the stream to this node's set first: if this node dies right after
+// the claim, others find it there.
 func (s *Store) ClaimStream(id, from string) (*hub.SharedStream, error) {
-	if err := s.mine(id); err != nil {
+	if err := s.addOwn(id); err != nil {
 		return nil, err
 	}
 	key := s.streamKey(id)
@@ -400,8 +402,8 @@ func (s *Store) ClaimStream(id, from string) (*hub.SharedStream, error) {
 	}
 	found, err := parseStream(id, out)
 	if errors.Is(err, errs.ErrNotFound) || err == nil && found.Node != s.Options.Node {
-		s.disown(id)
-		// What stays in the set by mistake does no harm.
+		s.dropOwn(id)
+		// A stale element of the set does no harm.
 		_ = s.do(s.client.B().Zrem().Key(s.ownKey(s.Options.Node)).Member(id).Build())
 	}
 	return found, err
@@ -415,7 +417,7 @@ func (s *Store) StreamsOf(owner string, limit int) ([]hub.SharedStream, error) {
 		return nil, unavailable(err)
 	}
 	list := make([]hub.SharedStream, 0, len(ids))
-	for part := range slices.Chunk(ids, pipelined) {
+	for part := range slices.Chunk(ids, pipelineSize) {
 		commands := make([]rueidis.Completed, len(part))
 		for i, id := range part {
 			commands[i] = s.client.B().Hmget().Key(s.streamKey(id)).Field("n", "r").Build()
@@ -431,11 +433,11 @@ func (s *Store) StreamsOf(owner string, limit int) ([]hub.SharedStream, error) {
 			}
 			found, err := s.headOf(id, values)
 			switch {
-			case errors.Is(err, errs.ErrNotFound): // deleted, or lost
+			case errors.Is(err, errs.ErrNotFound): // deleted, or lost by Redis
 			case errors.Is(err, errs.ErrUnavailable):
 				return nil, err
 			case err != nil:
-				s.Logger.Warn("a stream is left out of a list", "error", err)
+				s.Logger.Warn("a stream cannot be read and is missing in a list", "error", err)
 			default:
 				list = append(list, *found)
 			}
@@ -444,8 +446,8 @@ func (s *Store) StreamsOf(owner string, limit int) ([]hub.SharedStream, error) {
 	return list, nil
 }
 
-// headOf reads what is kept of a stream but its runs. How long its text is stands in the record, unless an earlier
-// version wrote that: then it is counted.
+// headOf parses a stream without its runs. The record has the length of the text, unless an earlier version wrote it:
+// then the length is counted from the runs.
 func (s *Store) headOf(id string, values []rueidis.RedisMessage) (*hub.SharedStream, error) {
 	found, err := parseHead(id, values)
 	if err != nil || found.Record.Bytes > 0 || found.Record.Tail == 0 {

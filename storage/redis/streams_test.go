@@ -18,7 +18,7 @@ import (
 
 func TestStreams(t *testing.T) {
 	backends(t, func(t *testing.T, url string) {
-		used := make(map[hub.StreamStore]string) // the node's name
+		used := make(map[hub.StreamStore]string) // name of the node
 		storagetest.Streams(t,
 			func(t *testing.T) hub.StreamStore {
 				s := open(t, redis.Options{URL: url})
@@ -34,7 +34,7 @@ func TestStreams(t *testing.T) {
 	})
 }
 
-// forget deletes what a test has left: the suite uses the same ids again.
+// forget deletes the streams of a test: the suite reuses ids.
 func forget(t testing.TB, s *redis.Store) {
 	t.Helper()
 	var ids []string
@@ -47,7 +47,8 @@ func forget(t testing.TB, s *redis.Store) {
 }
 
 func streamRecord(id, text string, aliases ...string) *hub.StreamRecord {
-	rec := &hub.StreamRecord{ID: id, Owner: "ada", Epoch: "e-1", Aliases: aliases, Status: hub.StatusRunning, Timings: hub.Timings{Created: time.Now()}}
+	rec := &hub.StreamRecord{ID: id, Owner: "ada", Epoch: "e-1", Aliases: aliases, Status: hub.StatusRunning,
+		Timings: hub.Timings{Created: time.Now()}}
 	if text != "" {
 		rec.Runs = []log.Run{{First: 1, Lengths: []int{len(text)}, Text: []byte(text)}}
 	}
@@ -77,17 +78,21 @@ func TestStreamsOfOthers(t *testing.T) {
 			if err != nil || len(list) != 2 {
 				t.Fatalf("%+v, %v", list, err)
 			}
-			slices.SortFunc(list, func(one, other hub.SharedStream) int { return strings.Compare(one.Record.ID, other.Record.ID) })
+			slices.SortFunc(list, func(one, other hub.SharedStream) int {
+				return strings.Compare(one.Record.ID, other.Record.ID)
+			})
 			first, second := &list[0], &list[1]
-			if first.Record.ID != "1" || first.Node != a.Node() || first.Record.Runs != nil || first.Record.Bytes != len("héllo") {
-				t.Errorf("%+v", first) // a record of before there was Bytes
+			if first.Record.ID != "1" || first.Node != a.Node() || first.Record.Runs != nil ||
+				first.Record.Bytes != len("héllo") {
+				t.Errorf("%+v", first) // a record without Bytes, of an earlier version
 			}
 			if second.Record.ID != "3" || second.Node != b.Node() {
 				t.Errorf("%+v", second)
 			}
 		}
 		found, err := b.FindStream("ada", "mine")
-		if err != nil || found.Node != a.Node() || found.Record.ID != "1" || string(found.Record.Runs[0].Text) != "héllo" || found.Record.Tail != 1 {
+		if err != nil || found.Node != a.Node() || found.Record.ID != "1" || string(found.Record.Runs[0].Text) != "héllo" ||
+			found.Record.Tail != 1 {
 			t.Fatalf("%+v, %v", found, err)
 		}
 		if _, err := b.FindStream("eve", "mine"); !errors.Is(err, errs.ErrNotFound) {
@@ -105,11 +110,13 @@ func TestStreamsOfOthers(t *testing.T) {
 		if c := <-heard; c.Node != a.Node() || c.Record.Tail != 3 || len(c.Record.Runs) != 1 || c.Record.Runs[0].First != 2 {
 			t.Errorf("%+v", c)
 		}
-		more.Runs = []log.Run{{First: 2, Lengths: []int{1, 2, 3}, Text: []byte("abbccc")}} // the answer was lost, and more came since
+		// repeated after a lost answer, with more entries
+		more.Runs = []log.Run{{First: 2, Lengths: []int{1, 2, 3}, Text: []byte("abbccc")}}
 		if err := a.Save([]hub.StreamChange{more}); err != nil {
 			t.Fatal(err)
 		}
-		if found, err := b.FindStream("ada", "1"); err != nil || found.Record.Tail != 4 || len(found.Record.Runs) != 2 || string(found.Record.Runs[1].Text) != "abbccc" {
+		if found, err := b.FindStream("ada", "1"); err != nil || found.Record.Tail != 4 || len(found.Record.Runs) != 2 ||
+			string(found.Record.Runs[1].Text) != "abbccc" {
 			t.Errorf("%+v, %v", found, err)
 		}
 
@@ -124,9 +131,10 @@ func TestStreamsOfOthers(t *testing.T) {
 		if found, err := b.ClaimStream("none", a.Node()); !errors.Is(err, errs.ErrNotFound) {
 			t.Errorf("one that there is not: %+v, %v", found, err)
 		}
-		for range 2 { // the second time it is b's already: the first answer may have been lost
+		for range 2 { // repeated, as after a lost answer
 			found, err := b.ClaimStream("1", a.Node())
-			if err != nil || found.Node != b.Node() || found.Record.ID != "1" || found.Record.Tail != 4 || len(found.Record.Runs) != 2 {
+			if err != nil || found.Node != b.Node() || found.Record.ID != "1" || found.Record.Tail != 4 ||
+				len(found.Record.Runs) != 2 {
 				t.Errorf("%+v, %v", found, err)
 			}
 		}
@@ -140,7 +148,7 @@ func TestStreamsOfOthers(t *testing.T) {
 		if err := b.Delete([]string{"1", "3"}); err != nil {
 			t.Error(err)
 		}
-		add(a, streamRecord("4", "", "mine"), "", "", "") // the alias's stream is gone
+		add(a, streamRecord("4", "", "mine"), "", "", "") // the alias's stream is deleted
 	})
 }
 
@@ -151,7 +159,8 @@ func TestNodesAskEachOther(t *testing.T) {
 		defer a.Serve(hub.NodeEvents{Answer: echo, Died: nobodyDied(t)})()
 		defer b.Serve(hub.NodeEvents{Answer: echo, Died: nobodyDied(t)})()
 		for n := range 50 {
-			if answer, err := a.Ask(t.Context(), b.Node(), fmt.Append(nil, n)); err != nil || string(answer) != fmt.Sprintf("%d to %s", n, a.Node()) {
+			if answer, err := a.Ask(t.Context(), b.Node(), fmt.Append(nil,
+				n)); err != nil || string(answer) != fmt.Sprintf("%d to %s", n, a.Node()) {
 				t.Fatalf("%s, %v", answer, err)
 			}
 		}
@@ -167,10 +176,10 @@ func nobodyDied(t *testing.T) func(string, []string) bool {
 
 func TestDeadNode(t *testing.T) {
 	url := startRedis(t).URL()
-	const lease = 4 * time.Second // a machine may stand still for two seconds
+	const lease = 4 * time.Second // the machine may stall for two seconds
 	a, b := open(t, redis.Options{URL: url, Lease: lease}), open(t, redis.Options{URL: url, Lease: lease})
 	deaths := make(chan []string, 9)
-	defer b.Serve(hub.NodeEvents{Died: func(node string, streams []string) bool { // the first time something fails
+	defer b.Serve(hub.NodeEvents{Died: func(node string, streams []string) bool { // the first time it fails
 		deaths <- append(streams, node)
 		return len(deaths) > 1
 	}})()
@@ -178,13 +187,14 @@ func TestDeadNode(t *testing.T) {
 	if _, _, err := a.AddStream(streamRecord("1", "x"), ""); err != nil {
 		t.Fatal(err)
 	}
-	for begun := a.Beaten(); a.Beaten().Sub(begun) < lease+lease/4; time.Sleep(lease / 40) { // beats are as rare
+	for begun := a.LastBeat(); a.LastBeat().Sub(begun) < lease+lease/4; time.Sleep(lease / 40) { // beats are that rare
 		if !b.Alive(a.Node()) {
 			t.Fatal("a node that beats is not alive")
 		}
 	}
 	stop()
-	hubtest.Until(t, "the node to be found dead, and once more because something had failed", func() bool { return len(deaths) == 2 })
+	hubtest.Until(t, "the node to be found dead, and once more because something had failed",
+		func() bool { return len(deaths) == 2 })
 	for range 2 {
 		if got := <-deaths; !slices.Equal(got, []string{"1", a.Node()}) {
 			t.Errorf("%v", got)

@@ -12,14 +12,14 @@ import (
 	"github.com/duckwire/duckwire/storage/redis"
 )
 
-// stumbling is a store of which one call fails.
+// stumbling is a store one of whose calls fails.
 type stumbling struct {
 	*redis.Store
-	calls atomic.Int64 // to go until it fails; not above 0: none does
-	done  bool         // the call that fails is done all the same: its answer is lost
+	calls atomic.Int64 // calls left until one fails; below 1: none fails
+	done  bool         // the failing call is executed, and its answer is lost
 }
 
-// stumble does a call, unless it is the one that fails.
+// stumble executes a call, unless it is the one that fails.
 func (s *stumbling) stumble(call func() error) error {
 	fails := s.calls.Add(-1) == 0
 	if fails && !s.done {
@@ -46,8 +46,8 @@ func (s *stumbling) Save(changes []hub.StreamChange) error {
 	return s.stumble(func() error { return s.Store.Save(changes) })
 }
 
-// A node dies, and whichever one call fails as another takes its stream over, whether done or not, the stream ends:
-// whether somebody reads it there, has cancelled it there, or nobody knows of it.
+// TestTakeOverSurvivesAFailure kills a node and fails one call of the node that takes its stream over, executed or
+// not: the stream ends in every case, whether it is watched there, was cancelled there, or is unknown there.
 func TestTakeOverSurvivesAFailure(t *testing.T) {
 	for _, how := range []string{"read", "cancelled", "unknown"} {
 		for _, done := range []bool{false, true} {

@@ -1,11 +1,11 @@
--- Adds events to a topic, all or none, and tells all nodes.
+-- Adds events to a topic, all or none, and publishes them.
 -- KEYS: meta, log, ids, ephemerals
--- ARGV: channel, an epoch that is new, events to keep, bytes to keep, how long to keep them (ms), ephemerals to keep, how long (ms), now (ms),
+-- ARGV: channel, fresh epoch, retention of events (number, bytes, ms) and of ephemerals (number, ms), now (ms),
 --       then for each event: kind (n: named, e: ephemeral, -: neither), key, size, JSON
 -- Returns the epoch, and each event's offset (0: it has none).
 local meta, log, ids, ephemerals = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local maxEvents, maxBytes, ttl, now = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[8])
-local epoch, tail, base, bytes = life(meta, ARGV[2])
+local epoch, tail, base, bytes = open(meta, ARGV[2])
 
 local out, told, first = { epoch }, {}, 0
 for i = 9, #ARGV, 4 do
@@ -28,12 +28,12 @@ for i = 9, #ARGV, 4 do
 	end
 end
 
--- The oldest make room, and those whose time is over.
+-- Delete the oldest events beyond the limits, and those past their retention.
 local over, look = true, 1
 while over and base < tail do
 	local oldest = redis.call('XRANGE', log, '-', '+', 'COUNT', look)
-	look = math.min(look * 2, 16) -- mostly none has to go, or one
-	if #oldest == 0 then -- the log was lost, and not what is known of it
+	look = math.min(look * 2, 16) -- usually none or one is deleted
+	if #oldest == 0 then -- the log was lost, and its meta was not
 		base, bytes = tail, 0
 	end
 	local gone, forgotten = {}, {}

@@ -1,15 +1,16 @@
--- What the scripts of topics share; it stands before each of them.
+-- Functions that the scripts of topics share; the text is prepended to each of them.
 
--- lifetime is how long is known of an unused topic how far its offsets got, in ms. Afterwards it has a new epoch.
+-- lifetime is how long an unused topic remembers its tail, in ms. Afterwards it gets a new epoch.
 local lifetime = 24 * 3600 * 1000
 
--- livesKept is of how many earlier epochs it is known how far they are the same.
-local livesKept = 16
+-- maxBefore is how many earlier epochs are remembered.
+local maxBefore = 16
 
--- life returns the epoch of a topic, its tail, its base, and the bytes that it keeps. A topic that there is not begins. Where the data may have
--- gone back since it was written (another master, a restart), so that offsets would be given twice, a new epoch begins; up to its tail it is the same
--- as the one before. The field p tells so of the last epochs: "EPOCH OFFSET EPOCH OFFSET …".
-local function life(meta, new)
+-- open returns the epoch of a topic, its tail, its base, and its stored bytes. It creates a missing topic. If Redis may
+-- have lost data since the last write (another master, a restart), offsets could be assigned twice, so a new epoch
+-- begins. Up to the tail it agrees with the epoch before. The field p has the last epochs, each with the offset up to
+-- which it agrees: "EPOCH OFFSET EPOCH OFFSET …".
+local function open(meta, new)
 	local info = redis.pcall('INFO', 'replication')
 	local master = type(info) == 'string' and string.match(info, 'master_replid:(%x+)') or ''
 	local m = redis.call('HMGET', meta, 'e', 'g', 's', 'b', 'z')
@@ -22,7 +23,7 @@ local function life(meta, new)
 		local before, n = { epoch .. ' ' .. m[3] }, 0
 		for e, o in string.gmatch(redis.call('HGET', meta, 'p') or '', '(%S+) (%d+)') do
 			n = n + 1
-			if n < livesKept then before[#before + 1] = e .. ' ' .. math.min(o, m[3]) end
+			if n < maxBefore then before[#before + 1] = e .. ' ' .. math.min(o, m[3]) end
 		end
 		redis.call('HSET', meta, 'e', new, 'g', master, 'p', table.concat(before, ' '))
 		epoch = new
@@ -30,7 +31,7 @@ local function life(meta, new)
 	return epoch, tonumber(m[3]), tonumber(m[4]), tonumber(m[5])
 end
 
--- crowd keeps the ephemeral events of a topic within their number and their time.
+-- crowd limits the number and the retention of a topic's ephemeral events.
 local function crowd(ephemerals, most, ttl)
 	if redis.call('HLEN', ephemerals) == 0 then return end
 	redis.call('PEXPIRE', ephemerals, ttl)

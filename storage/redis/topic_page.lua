@@ -1,8 +1,9 @@
--- Returns what is kept of a topic behind a place: epoch, epochs before (see life), base, tail, offset of the first event, the events, the ephemerals.
+-- Returns the stored part of a topic after a position: epoch, earlier epochs (see open), base, tail, offset of the
+-- first event, the events, the ephemerals.
 -- KEYS: meta, log, ephemerals
--- ARGV: an epoch that is new, the place's epoch, its offset, bytes of a page
+-- ARGV: fresh epoch, the position's epoch and offset, bytes of a page
 local meta, log, ephemerals = KEYS[1], KEYS[2], KEYS[3]
-local epoch, tail, base = life(meta, ARGV[1])
+local epoch, tail, base = open(meta, ARGV[1])
 redis.call('PEXPIRE', meta, lifetime)
 local after, room = tonumber(ARGV[3]), tonumber(ARGV[4])
 local same = ARGV[2] == epoch
@@ -19,7 +20,7 @@ while room > 0 and at < tail do
 		if room <= 0 then break end
 	end
 end
-if at == after and at < tail then -- the log was lost, and not what is known of it
+if at == after and at < tail then -- the log was lost, and its meta was not
 	base, after = tail, tail
 	redis.call('HSET', meta, 'b', base, 'z', 0)
 end

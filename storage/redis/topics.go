@@ -32,10 +32,11 @@ var (
 	pageScript   = newScript(topicLib, topicPage)
 )
 
-// newEpoch returns the epoch that a log gets if it needs a new one: BOOT-N, as the hub's own, or it could not stand in a log.Vector.
+// newEpoch returns an epoch for a log that needs a new one. It has the form of the hub's own, BOOT-N, because epochs
+// also appear in a log.Vector.
 func newEpoch() string {
 	var b [9]byte
-	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
+	_, _ = rand.Read(b[:]) // crypto/rand never returns an error
 	return base64.RawURLEncoding.EncodeToString(b[:]) + "-0"
 }
 
@@ -43,7 +44,8 @@ func newEpoch() string {
 func (s *Store) AppendEvents(topic string, events []hub.SharedEvent, room hub.TopicRoom) ([]log.Position, error) {
 	key := s.topicKey(topic)
 	args := append(make([]string, 0, 8+4*len(events)),
-		s.channel(key), newEpoch(), strconv.Itoa(room.Events), strconv.FormatInt(room.Bytes, 10), millis(room.TTL), strconv.Itoa(room.Ephemerals), millis(room.EphemeralTTL),
+		s.channel(key), newEpoch(), strconv.Itoa(room.Events), strconv.FormatInt(room.Bytes,
+			10), millis(room.TTL), strconv.Itoa(room.Ephemerals), millis(room.EphemeralTTL),
 		strconv.FormatInt(time.Now().UnixMilli(), 10))
 	for i := range events {
 		e := &events[i]
@@ -93,7 +95,7 @@ func (s *Store) Events(topic, epoch string, after uint64) (page hub.TopicPage, e
 	if err != nil {
 		return page, unavailable(err)
 	}
-	r := answer{values: out}
+	r := scriptAnswer{values: out}
 	page.Epoch = r.text()
 	page.Before = parseBefore(r.text())
 	page.Base, page.Tail, page.First = r.number(), r.number(), r.number()
@@ -101,11 +103,11 @@ func (s *Store) Events(topic, epoch string, after uint64) (page hub.TopicPage, e
 	return page, r.err
 }
 
-// parseBefore reads "EPOCH OFFSET EPOCH OFFSET …".
+// parseBefore parses "EPOCH OFFSET EPOCH OFFSET …".
 func parseBefore(text string) (before []log.Position) {
 	words := strings.Fields(text)
 	for i := 0; i+1 < len(words); i += 2 {
-		offset, _ := strconv.ParseUint(words[i+1], 10, 64) // a script wrote it
+		offset, _ := strconv.ParseUint(words[i+1], 10, 64) // written by a script
 		before = append(before, log.Position{Epoch: words[i], Offset: offset})
 	}
 	return before
@@ -116,7 +118,8 @@ func (s *Store) FollowTopic(topic string, heard func(hub.EventBatch), gap func()
 	return s.bus.follow(s.channel(s.topicKey(topic)), &follower{gap: gap, heard: func(message string) {
 		batch, err := parseBatch(message)
 		if err != nil {
-			s.Logger.Error("what another node published on a topic is not understood; nodes of different versions?", "topic", topic, "error", err)
+			s.Logger.Error("events of another node cannot be parsed; do the nodes run different versions?",
+				"topic", topic, "error", err)
 			gap()
 			return
 		}
@@ -124,7 +127,7 @@ func (s *Store) FollowTopic(topic string, heard func(hub.EventBatch), gap func()
 	}})
 }
 
-// parseBatch reads what topic_append.lua publishes: "EPOCH FIRST" and the events, a line each.
+// parseBatch parses what topic_append.lua publishes: "EPOCH FIRST" and the events, one a line.
 func parseBatch(message string) (b hub.EventBatch, err error) {
 	head, rest, _ := strings.Cut(message, "\n")
 	epoch, first, _ := strings.Cut(head, " ")
@@ -142,22 +145,23 @@ func parseBatch(message string) (b hub.EventBatch, err error) {
 	return b, nil
 }
 
-var errAnswer = errors.New("a script of Redis answered otherwise than it does")
+var errAnswer = errors.New("unexpected answer of a Redis script")
 
-// unavailable says that Redis did not do what was asked, as far as is known.
+// unavailable wraps an error of Redis. The command may have run nevertheless.
 func unavailable(err error) error {
-	return fmt.Errorf("what the nodes share in Redis cannot be reached (it is tried again): %v: %w", err, errs.ErrUnavailable)
+	return fmt.Errorf("what the nodes share in Redis cannot be reached (it is tried again): %v: %w", err,
+		errs.ErrUnavailable)
 }
 
 func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
 
-// answer reads the values of a script's answer, one after the other. The first error stays.
-type answer struct {
+// scriptAnswer reads the values of a script's answer one after the other, and keeps the first error.
+type scriptAnswer struct {
 	values []rueidis.RedisMessage
 	err    error
 }
 
-func (a *answer) next() (m rueidis.RedisMessage, ok bool) {
+func (a *scriptAnswer) next() (m rueidis.RedisMessage, ok bool) {
 	if len(a.values) == 0 {
 		a.err = errAnswer
 	}
@@ -168,14 +172,14 @@ func (a *answer) next() (m rueidis.RedisMessage, ok bool) {
 	return m, true
 }
 
-func (a *answer) text() (s string) {
+func (a *scriptAnswer) text() (s string) {
 	if m, ok := a.next(); ok {
 		s, a.err = m.ToString()
 	}
 	return s
 }
 
-func (a *answer) number() uint64 {
+func (a *scriptAnswer) number() uint64 {
 	m, ok := a.next()
 	if !ok {
 		return 0
@@ -185,7 +189,7 @@ func (a *answer) number() uint64 {
 	return uint64(n)
 }
 
-func (a *answer) events() (events []hub.SharedEvent) {
+func (a *scriptAnswer) events() (events []hub.SharedEvent) {
 	m, ok := a.next()
 	if !ok {
 		return nil

@@ -19,14 +19,17 @@ func TestTopics(t *testing.T) {
 	})
 	t.Run("redis-server", func(t *testing.T) {
 		hubtest.Full(t, "redis-server")
-		storagetest.Topics(t, func(t testing.TB) hub.TopicStore { return open(t, redis.Options{URL: redistest.Start(t).URL()}) })
+		storagetest.Topics(t, func(t testing.TB) hub.TopicStore {
+			return open(t,
+				redis.Options{URL: redistest.Start(t).URL()})
+		})
 	})
 }
 
-// A position of one node is good on another at once, however late that one hears of it.
+// TestTopicGoesOnElsewhere checks that a position from one node is valid at once on another that lags behind.
 func TestTopicGoesOnElsewhere(t *testing.T) {
 	c := startCluster(t, 2, startRedis(t))
-	defer c.read(1, log.Position{}).reader.Close() // node 1 has a mirror
+	defer c.read(1, log.Position{}).reader.Close() // node 1 mirrors the topic
 	for n := range 200 {
 		out, err := c.hubs[0].Publish("t", "p", []hub.EventInput{{Event: "n", Payload: json.RawMessage("1")}})
 		if err != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// parseURL reads the address of a Redis. Its error names no password.
+// parseURL parses the URL of a Redis. Its error contains no password.
 func parseURL(text string) (rueidis.ClientOption, error) {
 	parse := rueidis.ParseURL
 	if scheme, _, _ := strings.Cut(text, "://"); strings.HasSuffix(scheme, sentinelSuffix) {
@@ -32,12 +32,11 @@ const (
 	sentinelPort   = "26379"
 )
 
-// parseSentinelURL reads the addresses of sentinels, who know which server is the master:
+// parseSentinelURL parses the addresses of sentinels, which know the current master:
 //
 //	redis+sentinel://[USER[:PASSWORD]@]HOST[:PORT][,HOST[:PORT]…]/MASTER[/DATABASE][?sentinel_user=…&sentinel_password=…]
 //
-// and rediss+sentinel:// with TLS to all of them. User and password are those of the master; the sentinels may have
-// their own.
+// rediss+sentinel:// uses TLS to all of them. User and password are for the master; the sentinels may have their own.
 func parseSentinelURL(text string) (opts rueidis.ClientOption, err error) {
 	scheme, rest, _ := strings.Cut(text, sentinelSuffix+"://")
 	authority, path := rest, ""
@@ -46,7 +45,7 @@ func parseSentinelURL(text string) (opts rueidis.ClientOption, err error) {
 	}
 	i := strings.LastIndexByte(authority, '@') + 1
 	user, hosts := authority[:i], strings.Split(authority[i:], ",")
-	u, err := url.Parse(scheme + "://" + user + "sentinel" + path) // which takes no list
+	u, err := url.Parse(scheme + "://" + user + "sentinel" + path) // url.Parse accepts no list of hosts
 	if err != nil {
 		return opts, err
 	}
@@ -62,7 +61,7 @@ func parseSentinelURL(text string) (opts rueidis.ClientOption, err error) {
 	switch u.Scheme {
 	case "redis", "valkey":
 	case "rediss", "valkeys":
-		opts.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12} // each server's name is that in its address
+		opts.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12} // the server name is that of each address
 	default:
 		return opts, fmt.Errorf("invalid URL scheme: %s%s", u.Scheme, sentinelSuffix)
 	}
@@ -80,7 +79,7 @@ func parseSentinelURL(text string) (opts rueidis.ClientOption, err error) {
 	opts.Sentinel = rueidis.SentinelOption{
 		MasterSet: master, TLSConfig: opts.TLSConfig,
 		Username: u.Query().Get("sentinel_user"), Password: u.Query().Get("sentinel_password"),
-		TopologyRefreshInterval: 5 * time.Second, // should the word that the master is another one be lost
+		TopologyRefreshInterval: 5 * time.Second, // in case the notification of a new master is lost
 	}
 	return opts, nil
 }

@@ -10,8 +10,9 @@ import (
 	"path/filepath"
 )
 
-// Backup copies the database of a data folder into a new file, as it is at one moment: also while a server runs on it, which goes on meanwhile. The
-// file is there when it is whole and on disk, or not at all. Whoever opens the copy gives its queues a new epoch.
+// Backup copies the database of a data folder into a new file, as of one moment. A server may run on the folder
+// meanwhile. The file appears only when it is complete and on disk. Whoever opens the copy gives its queues a new
+// epoch.
 func Backup(ctx context.Context, dir, file string) error {
 	source := filepath.Join(dir, FileName)
 	if _, err := os.Stat(source); err != nil {
@@ -20,9 +21,10 @@ func Backup(ctx context.Context, dir, file string) error {
 	if _, err := os.Lstat(file); err == nil {
 		return fmt.Errorf("%s is there already: %w", file, fs.ErrExist)
 	}
-	temp, err := os.MkdirTemp(filepath.Dir(file), ".duckwire-backup-*") // 0700: nobody reads a part of it
+	// mode 0700: no other user reads an incomplete copy
+	temp, err := os.MkdirTemp(filepath.Dir(file), ".duckwire-backup-*")
 	if err != nil {
-		return fmt.Errorf("make room for the backup: %w", advise(err))
+		return fmt.Errorf("create a folder for the backup: %w", advise(err))
 	}
 	defer os.RemoveAll(temp)
 	part := filepath.Join(temp, FileName)
@@ -36,22 +38,23 @@ func Backup(ctx context.Context, dir, file string) error {
 		_, err := db.ExecContext(ctx, `INSERT OR REPLACE INTO meta (key, value) VALUES (?, '1')`, metaCopy)
 		return err
 	}); err != nil {
-		return fmt.Errorf("mark the copy: %w", advise(err))
+		return fmt.Errorf("mark the backup as a copy: %w", advise(err))
 	}
 	if err := os.Chmod(part, 0o600); err != nil {
-		return fmt.Errorf("keep the backup to its owner: %w", err)
+		return fmt.Errorf("restrict the backup to its owner: %w", err)
 	}
 	if err := syncPath(part); err != nil {
 		return fmt.Errorf("sync the backup: %w", err)
 	}
-	if err := name(part, file); err != nil {
-		return fmt.Errorf("name the backup: %w", err)
+	if err := moveNew(part, file); err != nil {
+		return fmt.Errorf("move the backup to its name: %w", err)
 	}
 	return syncPath(filepath.Dir(file))
 }
 
-// name gives a file its name, and replaces nothing. Where there are no hard links, somebody who makes the same file at the same moment loses.
-func name(part, file string) error {
+// moveNew moves a file to its final name, without replacing another file. Without hard links, a file that somebody else
+// creates at the same moment is replaced.
+func moveNew(part, file string) error {
 	err := os.Link(part, file)
 	if err == nil || errors.Is(err, fs.ErrExist) {
 		return err
@@ -62,7 +65,7 @@ func name(part, file string) error {
 	return os.Rename(part, file)
 }
 
-// inFile opens a database for a moment.
+// inFile opens a database, calls f, and closes it.
 func inFile(path string, f func(db *sql.DB) error) error {
 	db, err := sql.Open("sqlite3", dsn(path, "mode", "rw", "_busy_timeout", "5000", "_synchronous", "FULL"))
 	if err != nil {

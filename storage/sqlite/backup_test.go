@@ -15,7 +15,8 @@ import (
 	"github.com/duckwire/duckwire/storage/sqlite"
 )
 
-// TestBackupWhileRunning: the copy has what was acknowledged before it was asked for, and nothing is missing in between.
+// TestBackupWhileRunning checks that a copy has every message that was acknowledged before the backup began, without
+// gaps.
 func TestBackupWhileRunning(t *testing.T) {
 	dir := t.TempDir()
 	s := openIn(t, dir)
@@ -73,7 +74,7 @@ func TestBackupWhileRunning(t *testing.T) {
 	}
 }
 
-// only wants a folder to have one file and nothing else, hidden or not.
+// only fails unless a folder has exactly one file.
 func only(t *testing.T, dir, file string) {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -112,7 +113,8 @@ func TestBackupThatIsCancelledLeavesNothing(t *testing.T) {
 }
 
 func TestBackupOfNothing(t *testing.T) {
-	if err := sqlite.Backup(t.Context(), t.TempDir(), filepath.Join(t.TempDir(), "backup.db")); !errors.Is(err, fs.ErrNotExist) {
+	err := sqlite.Backup(t.Context(), t.TempDir(), filepath.Join(t.TempDir(), "backup.db"))
+	if !errors.Is(err, fs.ErrNotExist) {
 		t.Error(err)
 	}
 }

@@ -13,10 +13,11 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// benchPayload is how large the payloads of benchmarks are.
+// benchPayload is the size of the benchmarks' payloads.
 const benchPayload = 200
 
-// BenchmarkGroupCommit adds messages from some publishers, each of which waits until its message is on disk. Each message is a request of its own.
+// BenchmarkGroupCommit adds messages from some publishers, each of which waits until its message is on disk. Each
+// message is a request of its own.
 func BenchmarkGroupCommit(b *testing.B) {
 	for _, publishers := range []int{1, 16, 256} {
 		b.Run(fmt.Sprintf("publishers=%d", publishers), func(b *testing.B) {
@@ -33,7 +34,7 @@ func BenchmarkGroupCommit(b *testing.B) {
 	}
 }
 
-// BenchmarkSyncPerMessage is what to compare with: a file to which each message is appended and synced by itself.
+// BenchmarkSyncPerMessage is the baseline: it appends each message to a file and syncs it.
 func BenchmarkSyncPerMessage(b *testing.B) {
 	for _, publishers := range []int{1, 16, 256} {
 		b.Run(fmt.Sprintf("publishers=%d", publishers), func(b *testing.B) {
@@ -56,7 +57,7 @@ func BenchmarkSyncPerMessage(b *testing.B) {
 	}
 }
 
-// publish has some publishers do b.N things in all, and reports how many they did in a second and how long each took.
+// publish makes some publishers do b.N operations in all, and reports operations per second and the time of each.
 func publish(b *testing.B, publishers int, do func(publisher, n int) error) {
 	took := make([]time.Duration, b.N)
 	var next atomic.Int64

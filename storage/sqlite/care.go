@@ -6,17 +6,17 @@ import (
 	"time"
 )
 
-// How often the store looks after itself.
+// Intervals and sizes of the store's maintenance.
 const (
 	careEvery       = time.Second
 	checkpointEvery = 5 * time.Second
-	longLog         = 16 << 20
-	sparePages      = 256 // that stay free in the file, for what comes next
-	vacuumPages     = 256 // given back at a time
+	longLog         = 16 << 20 // bytes of the WAL, from which on a checkpoint truncates it
+	sparePages      = 256      // free pages that stay in the file for the next writes
+	vacuumPages     = 256      // pages that one step returns to the file system
 )
 
-// takeCare does what would otherwise make somebody wait: checkpoints, forgetting what is done with, giving pages back. All in small steps, through
-// the one writer. While the store is degraded it tries whether it still is.
+// takeCare runs the store's maintenance: checkpoints, deletion of old ids, and vacuuming, all in small steps through
+// the writer. While the store is degraded, it only probes whether writes succeed again.
 func (s *Store) takeCare(ctx context.Context, checkpoints time.Duration) {
 	tick, checkpoint := time.NewTicker(careEvery), time.NewTicker(checkpoints)
 	defer tick.Stop()
@@ -42,15 +42,15 @@ func (s *Store) takeCare(ctx context.Context, checkpoints time.Duration) {
 	}
 }
 
-// probe writes something, to find out.
+// probe writes a value, to find out whether writes succeed again.
 func (s *Store) probe() {
-	_ = s.writer.write(func(w *writer) error { // it notes the outcome itself
+	_ = s.writer.write(func(w *writer) error { // the writer records the outcome
 		return w.putMeta(metaProbe, time.Now().UTC().Format(time.RFC3339Nano))
 	})
 }
 
-// checkpoint moves the log into the database, while the store's own readers wait: all of it, unless another process reads. A log that has become
-// long all the same is emptied.
+// checkpoint copies the WAL into the database while the store's own readers wait. Only a reader of another process can
+// make it incomplete. A WAL longer than longLog is also truncated.
 func (s *Store) checkpoint(ctx context.Context) {
 	if s.logBytes() <= longLog {
 		s.chore(ctx, `PRAGMA wal_checkpoint(PASSIVE)`)
@@ -61,7 +61,7 @@ func (s *Store) checkpoint(ctx context.Context) {
 	s.chore(ctx, `PRAGMA busy_timeout = 5000`)
 }
 
-// vacuum gives some of the pages back that are free.
+// vacuum returns some free pages to the file system.
 func (s *Store) vacuum(ctx context.Context) {
 	var free int
 	db, done := s.reader()
@@ -74,6 +74,6 @@ func (s *Store) vacuum(ctx context.Context) {
 
 func (s *Store) chore(ctx context.Context, query string) {
 	if err := s.writer.tidy(ctx, query); err != nil && ctx.Err() == nil {
-		s.logger.Warn("the database is not tidied at the moment", "statement", query, "error", err)
+		s.logger.Warn("maintenance of the database failed", "statement", query, "error", err)
 	}
 }

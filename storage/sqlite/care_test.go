@@ -10,7 +10,7 @@ import (
 	"github.com/duckwire/duckwire/storage/sqlite"
 )
 
-// known reports whether a queue knows an id: it gives it the offset that it had.
+// known reports whether a queue knows an id: sending it again returns the offset that it had.
 func known(t *testing.T, s *sqlite.Store, id string, offset uint64) bool {
 	t.Helper()
 	m := message("u", id, 1)
@@ -24,7 +24,7 @@ func TestSweep(t *testing.T) {
 	young.QueuedAt, future.QueuedAt = noon.Add(time.Minute), noon.Add(24*time.Hour)
 	enqueue(t, s, message("u", "old", 1), young, future, message("u", "waits", 1))
 	ack(t, s, "u", 3)
-	s.Sweep(noon.Add(sqlite.IDLife)) // not yet: the oldest is just as old as that
+	s.Sweep(noon.Add(sqlite.IDLife)) // not yet: the oldest message is exactly that old
 	if !known(t, s, "old", 1) {
 		t.Error("an id is forgotten too early")
 	}
@@ -43,7 +43,8 @@ func TestSweep(t *testing.T) {
 	}
 }
 
-// TestSweepOfMany: however much there is, a sweep ends with nothing left that is old, and with every offset given once.
+// TestSweepOfMany checks that a sweep deletes every old message, however many there are, and that no offset is
+// assigned twice.
 func TestSweepOfMany(t *testing.T) {
 	f := folders{}
 	s := f.open(t)
@@ -84,7 +85,7 @@ func TestSteadyClock(t *testing.T) {
 	tick(time.Minute, time.Minute, time.Minute)
 }
 
-// TestFileShrinks: what streams and messages needed is given back when they are gone.
+// TestFileShrinks checks that the file becomes smaller when streams and messages are deleted.
 func TestFileShrinks(t *testing.T) {
 	s := folders{}.open(t)
 	const size = 1 << 20
@@ -104,9 +105,10 @@ func TestFileShrinks(t *testing.T) {
 	}
 }
 
-// TestLogIsBounded: a load for which nobody has time to look after the log does not make it grow for ever.
+// TestLogIsBounded checks that the WAL does not grow without limit under a load that leaves no time for checkpoints.
 func TestLogIsBounded(t *testing.T) {
-	s, err := sqlite.Open(sqlite.Options{Dir: t.TempDir(), Logger: quiet, Durability: sqlite.Normal, CheckpointEvery: time.Hour})
+	s, err := sqlite.Open(sqlite.Options{Dir: t.TempDir(), Logger: quiet, Durability: sqlite.Normal,
+		CheckpointEvery: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,9 +121,10 @@ func TestLogIsBounded(t *testing.T) {
 	}
 }
 
-// TestCheckpointEmptiesALongLog: when no reader is in the way.
+// TestCheckpointEmptiesALongLog checks that a checkpoint truncates a long WAL when no reader is active.
 func TestCheckpointEmptiesALongLog(t *testing.T) {
-	s, err := sqlite.Open(sqlite.Options{Dir: t.TempDir(), Logger: quiet, Durability: sqlite.Normal, CheckpointEvery: time.Hour})
+	s, err := sqlite.Open(sqlite.Options{Dir: t.TempDir(), Logger: quiet, Durability: sqlite.Normal,
+		CheckpointEvery: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,13 +148,15 @@ func TestStats(t *testing.T) {
 		t.Fatal(n, err)
 	}
 	got := s.Stats()
-	if got.Messages != 2 || got.Commits-before.Commits != 3 || got.Requests-before.Requests != 3 || got.Expired != 1 || got.LargestBatch != 1 || got.Failures != 0 {
+	if got.Messages != 2 || got.Commits-before.Commits != 3 || got.Requests-before.Requests != 3 || got.Expired != 1 ||
+		got.LargestBatch != 1 || got.Failures != 0 {
 		t.Errorf("%+v after %+v", got, before)
 	}
 	if d := got.CommitTimes; int64(d.Count()) != got.Commits || d.Sum < got.CommitTime.Seconds()/2 {
 		t.Errorf("%+v", got)
 	}
-	if got.CommitTime <= before.CommitTime || got.LongestCommit <= 0 || got.FileBytes == 0 || got.LogBytes <= before.LogBytes {
+	if got.CommitTime <= before.CommitTime || got.LongestCommit <= 0 || got.FileBytes == 0 ||
+		got.LogBytes <= before.LogBytes {
 		t.Errorf("%+v after %+v", got, before)
 	}
 }

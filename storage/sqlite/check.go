@@ -13,10 +13,11 @@ import (
 	"github.com/mattn/go-sqlite3"
 )
 
-// checkTime is how long Open looks for damage. A file too large for that is looked at so far; what is found later makes the store read-only.
+// checkTime is how long Open looks for damage. A large file is checked only in part; damage that is found later makes
+// the store read-only.
 const checkTime = time.Second
 
-// quickCheck looks for damage.
+// quickCheck runs SQLite's quick_check for at most checkTime. Running out of time is not an error.
 func quickCheck(db *sql.DB) error {
 	ctx, cancel := context.WithTimeout(context.Background(), checkTime)
 	defer cancel()
@@ -34,15 +35,16 @@ func quickCheck(db *sql.DB) error {
 	return nil
 }
 
-// The byte at 18 tells whether a file is written by way of a log (SQLite's file format, 1.3.4).
+// The byte at offset 18 of the header is 2 if the file is written with a WAL (SQLite's file format, 1.3.4).
 const (
 	formatAt  = 18
 	withLog   = 2
 	headBytes = 100
 )
 
-// checkLog refuses a log that cannot be of the database beside it, since that never had one, or has nothing in it. It happens when somebody puts a
-// backup in the place of a database, or takes the database away, and leaves the log: SQLite would write the one over the other, or drop the log.
+// checkLog returns ErrStaleLog if the WAL cannot belong to the database beside it: the database is missing, empty, or
+// was never written with a WAL. That happens when somebody replaces a database with a backup, or removes it, and
+// leaves the WAL behind. SQLite would apply the WAL to the wrong database, or delete it.
 func checkLog(path string) error {
 	if size(path+"-wal") == 0 {
 		return nil
@@ -55,13 +57,15 @@ func checkLog(path string) error {
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, io.EOF):
-		return fmt.Errorf("%w: there is nothing in %s; put back the file that was there, or a backup, and with a backup remove %[2]s-wal and %[2]s-shm", ErrStaleLog, path)
+		return fmt.Errorf("%w: %s is missing or empty; put back the file that was there, or a backup, "+
+			"and with a backup remove %[2]s-wal and %[2]s-shm", ErrStaleLog, path)
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return nil // SQLite tells that it is no database
+		return nil // SQLite itself reports that it is no database
 	case err != nil:
 		return err
 	case head[formatAt] != withLog:
-		return fmt.Errorf("%w: if %s is a backup that was put there, remove %[2]s-wal and %[2]s-shm, which belong to the database before it", ErrStaleLog, path)
+		return fmt.Errorf("%w: if %s is a restored backup, remove %[2]s-wal and %[2]s-shm, which belong to the database "+
+			"that it replaced", ErrStaleLog, path)
 	}
 	return nil
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/duckwire/duckwire/storage/sqlite/internal/settle"
 )
 
-// refused wants a message not to be kept, for a reason.
+// refused fails unless a message is refused for the given reason.
 func refused(t *testing.T, s *sqlite.Store, m hub.StoredMessage, reason error) {
 	t.Helper()
 	_, err := s.Enqueue([]hub.StoredMessage{m}, wide)
@@ -26,7 +26,7 @@ func refused(t *testing.T, s *sqlite.Store, m hub.StoredMessage, reason error) {
 	}
 }
 
-// enqueueSoon adds a message as soon as the store lets it.
+// enqueueSoon adds a message as soon as the store accepts it.
 func enqueueSoon(t *testing.T, s *sqlite.Store, m hub.StoredMessage) {
 	t.Helper()
 	hubtest.Until(t, "the store to heal", func() bool {
@@ -45,7 +45,7 @@ func TestFullWhileRunning(t *testing.T) {
 	f := folders{}
 	s := f.open(t)
 	enqueue(t, s, message("u", "a", 1))
-	if err := s.LimitPages(1); err != nil { // less than there are: no page more
+	if err := s.LimitPages(1); err != nil { // less than there are, so the file cannot grow
 		t.Fatal(err)
 	}
 	refused(t, s, message("u", "b", 1<<20), sqlite.ErrFull)
@@ -64,7 +64,8 @@ func TestFullWhileRunning(t *testing.T) {
 	}
 }
 
-// TestFailedDisk: after an I/O error nothing is written before the log is known to be on disk, and the store finds out by itself when that is so.
+// TestFailedDisk checks that after an I/O error nothing is written before the WAL has been settled, and that the store
+// recovers by itself.
 func TestFailedDisk(t *testing.T) {
 	var failing atomic.Bool
 	var settled atomic.Int64
@@ -101,7 +102,7 @@ func TestFailedDisk(t *testing.T) {
 	}
 }
 
-// TestDamageEndsWriting: what can be read can still be read, and nothing is written until the next start.
+// TestDamageEndsWriting checks that a damaged file is still read and no longer written.
 func TestDamageEndsWriting(t *testing.T) {
 	f := folders{}
 	s := f.open(t)
@@ -118,7 +119,7 @@ func TestDamageEndsWriting(t *testing.T) {
 	enqueue(t, f.reopen(t, s), message("u", "b", 1))
 }
 
-// TestOneOfABatch: a request that cannot be done does not take with it those that it shares a transaction with.
+// TestOneOfABatch checks that a failing request does not fail the others of its batch.
 func TestOneOfABatch(t *testing.T) {
 	s := folders{}.open(t)
 	release := s.Hold()
@@ -126,7 +127,8 @@ func TestOneOfABatch(t *testing.T) {
 	var bad, full error
 	work.Go(func() { bad = s.Fail(sqlite3.ErrConstraint) })
 	work.Go(func() {
-		_, full = s.Enqueue([]hub.StoredMessage{message("v", "a", 1), message("v", "b", 1)}, hub.QueueRoom{Messages: 1, Bytes: 100})
+		_, full = s.Enqueue([]hub.StoredMessage{message("v", "a", 1), message("v", "b", 1)},
+			hub.QueueRoom{Messages: 1, Bytes: 100})
 	})
 	const good = 5
 	failures := make([]error, good)
@@ -137,7 +139,8 @@ func TestOneOfABatch(t *testing.T) {
 	release()
 	work.Wait()
 	var e sqlite3.Error
-	if !errors.As(bad, &e) || e.Code != sqlite3.ErrConstraint || errors.Is(bad, errs.ErrUnavailable) || !errors.Is(full, errs.ErrQueueFull) {
+	if !errors.As(bad, &e) || e.Code != sqlite3.ErrConstraint || errors.Is(bad, errs.ErrUnavailable) ||
+		!errors.Is(full, errs.ErrQueueFull) {
 		t.Errorf("%v, %v", bad, full)
 	}
 	if err := errors.Join(failures...); err != nil || s.Err() != nil {
@@ -148,7 +151,7 @@ func TestOneOfABatch(t *testing.T) {
 	}
 }
 
-// TestCloseUnderLoad: what was acknowledged before the store was closed, and only that, is there afterwards.
+// TestCloseUnderLoad checks that exactly the requests that were acknowledged before Close are stored.
 func TestCloseUnderLoad(t *testing.T) {
 	f := folders{}
 	s := f.open(t)

@@ -7,21 +7,23 @@ import (
 	"strings"
 )
 
-// The keys of meta.
+// The keys of the table meta.
 const (
 	metaEpoch  = "queue_epoch"
-	metaCopy   = "copy"   // set in a backup: whoever opens it has a copy before it
-	metaNormal = "normal" // set while the store is open with Normal, and after
+	metaCopy   = "copy"   // set in a backup; the process that opens it assigns a new epoch
+	metaNormal = "normal" // set when the store is opened with Normal, and removed by the next opening with Full
 	metaProbe  = "probe"
 )
 
-// epoch returns the epoch of the queues: a new one in a new file, in a copy, and wherever a power loss may have set offsets back: at each opening
-// with Normal, and at the first one after that. It is called before start.
+// epoch returns the epoch of the queues. It assigns a new one to a new file, to a copy, and whenever a power loss may
+// have set offsets back: at each opening with Normal, and at the first opening with Full after that. It must be called
+// before start.
 func (w *writer) epoch(d Durability) (epoch string, err error) {
 	errs := make([]error, 1)
 	err = w.transact([]request{{do: func(w *writer) error {
 		var marks int
-		if _, err := w.scan([]any{&marks}, `SELECT count(*) FROM meta WHERE key IN (?, ?)`, metaCopy, metaNormal); err != nil {
+		const marked = `SELECT count(*) FROM meta WHERE key IN (?, ?)`
+		if _, err := w.scan([]any{&marks}, marked, metaCopy, metaNormal); err != nil {
 			return err
 		}
 		found, err := w.scan([]any{&epoch}, `SELECT value FROM meta WHERE key = ?`, metaEpoch)
@@ -49,6 +51,6 @@ func (w *writer) putMeta(key, value string) error {
 
 func newEpoch() string {
 	var b [8]byte
-	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
+	_, _ = rand.Read(b[:]) // crypto/rand never returns an error
 	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(b[:]))
 }

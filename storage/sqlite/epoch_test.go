@@ -6,7 +6,8 @@ import (
 	"github.com/duckwire/duckwire/storage/sqlite"
 )
 
-// TestEpochIsAnotherOneWhereOffsetsMayGoBack opens a file as one may: after a life with Normal, a power loss may have taken its last offsets back.
+// TestEpochIsAnotherOneWhereOffsetsMayGoBack opens a file with both durabilities in turn: after Normal, a power loss
+// may have set offsets back.
 func TestEpochIsAnotherOneWhereOffsetsMayGoBack(t *testing.T) {
 	dir := t.TempDir()
 	before := ""

@@ -9,23 +9,25 @@ import (
 	"github.com/mattn/go-sqlite3"
 )
 
-// How long the disk is left alone after failures in a row: not after the first, then twice as long each time.
+// Pauses between writes that fail in a row: none after the first failure, then firstPause, doubled each time up to
+// maxPause.
 const (
 	firstPause = 50 * time.Millisecond
 	maxPause   = time.Second
 )
 
-// health is how the disk is doing, as writes have shown. The writer's goroutine owns it; others only ask for the failure.
+// health is the state of the disk, as far as writes have shown it. The writer's goroutine owns it; other goroutines
+// only call failure.
 type health struct {
 	logger   *slog.Logger
 	failing  atomic.Pointer[error]
-	doubtful bool // the disk may not have what it should: an I/O error came up, and the log has not been settled since
-	damaged  bool // the file is: writing on could make it worse, so only a restart ends that
+	doubtful bool // an I/O error occurred, and the WAL has not been settled since
+	damaged  bool // the file is corrupt: writing could make it worse, so only a restart clears this
 	pause    time.Duration
 	retryAt  time.Time
 }
 
-// failure returns why nothing can be kept at the moment, or nil.
+// failure returns why the store cannot write at the moment, or nil.
 func (h *health) failure() error {
 	if p := h.failing.Load(); p != nil {
 		return *p
@@ -33,7 +35,7 @@ func (h *health) failure() error {
 	return nil
 }
 
-// tooEarly returns the last failure while it is not yet time to try again.
+// tooEarly returns the last failure if no write may be tried yet.
 func (h *health) tooEarly(now time.Time) error {
 	if h.damaged || now.Before(h.retryAt) {
 		return h.failure()
@@ -41,7 +43,7 @@ func (h *health) tooEarly(now time.Time) error {
 	return nil
 }
 
-// doubt notes what an error says about the disk.
+// doubt records what an error says about the disk.
 func (h *health) doubt(err error) {
 	var e sqlite3.Error
 	if !errors.As(err, &e) {
@@ -53,12 +55,12 @@ func (h *health) doubt(err error) {
 	case sqlite3.ErrCorrupt, sqlite3.ErrNotADB:
 		if !h.damaged {
 			h.damaged = true
-			h.logger.Error("nothing is written any more until the server starts again", "error", h.set(err))
+			h.logger.Error("the database is damaged; writing stops until the server is restarted", "error", h.set(err))
 		}
 	}
 }
 
-// failed notes that a write did not succeed.
+// failed records a failed write.
 func (h *health) failed(err error, now time.Time) {
 	before := h.failure()
 	h.doubt(err)
@@ -66,7 +68,7 @@ func (h *health) failed(err error, now time.Time) {
 		return
 	}
 	if err = h.set(err); before == nil {
-		h.logger.Error("nothing can be kept; it is tried again", "error", err)
+		h.logger.Error("the database cannot be written; retrying", "error", err)
 	}
 	h.retryAt = now.Add(h.pause)
 	h.pause = min(max(2*h.pause, firstPause), maxPause)
@@ -78,21 +80,22 @@ func (h *health) set(err error) error {
 	return err
 }
 
-// succeeded notes that a write did.
+// succeeded records a successful write.
 func (h *health) succeeded() {
 	if h.damaged || h.failure() == nil {
 		return
 	}
 	h.failing.Store(nil)
 	h.pause, h.retryAt = 0, time.Time{}
-	h.logger.Info("things can be kept again")
+	h.logger.Info("the database can be written again")
 }
 
-// isDisk reports whether an error is no fault of a request's.
+// isDisk reports whether an error comes from the disk, and not from the request that met it.
 func isDisk(err error) bool {
 	var e sqlite3.Error
 	if !errors.As(err, &e) {
 		return true
 	}
-	return e.Code != sqlite3.ErrConstraint && e.Code != sqlite3.ErrMismatch && e.Code != sqlite3.ErrTooBig && e.Code != sqlite3.ErrError
+	return e.Code != sqlite3.ErrConstraint && e.Code != sqlite3.ErrMismatch && e.Code != sqlite3.ErrTooBig &&
+		e.Code != sqlite3.ErrError
 }

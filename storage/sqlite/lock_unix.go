@@ -10,10 +10,11 @@ import (
 	"syscall"
 )
 
-// lockName is the file whose lock says that a server has the folder. The lock goes with the process, however that ends.
+// lockName is the file whose lock marks the folder as used by a server. The kernel releases the lock when the process
+// ends.
 const lockName = "duckwire.lock"
 
-// lockFolder takes the folder for this server.
+// lockFolder locks the folder for this process.
 func lockFolder(dir string) (*os.File, error) {
 	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -22,7 +23,7 @@ func lockFolder(dir string) (*os.File, error) {
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		f.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, fmt.Errorf("%w %s: stop it first, or give this one a folder of its own with --data-dir", ErrLocked, dir)
+			return nil, fmt.Errorf("%w %s: stop it first, or give this one its own folder with --data-dir", ErrLocked, dir)
 		}
 		return nil, fmt.Errorf("lock the data folder %s: %w", dir, err)
 	}

@@ -18,7 +18,7 @@ import (
 	"github.com/duckwire/duckwire/storage/sqlite"
 )
 
-// refuses opens a folder and wants an error of a kind, with advice.
+// refuses fails unless opening a folder returns the given error, with advice.
 func refuses(t *testing.T, dir string, kind error, advice string) {
 	t.Helper()
 	s, err := sqlite.Open(sqlite.Options{Dir: dir, Logger: quiet})
@@ -39,7 +39,8 @@ func TestOpenWantsAFolder(t *testing.T) {
 func TestFolderBelowAFile(t *testing.T) {
 	dir := t.TempDir()
 	openIn(t, dir)
-	if _, err := sqlite.Open(sqlite.Options{Dir: filepath.Join(dir, sqlite.FileName, "a", "b"), Logger: quiet}); !errors.Is(err, syscall.ENOTDIR) {
+	if _, err := sqlite.Open(sqlite.Options{Dir: filepath.Join(dir, sqlite.FileName, "a", "b"),
+		Logger: quiet}); !errors.Is(err, syscall.ENOTDIR) {
 		t.Error(err)
 	}
 }
@@ -68,7 +69,7 @@ func TestNewerFile(t *testing.T) {
 	refuses(t, dir, sqlite.ErrNewer, "newer program")
 }
 
-// A file of before there were revocations is brought up to date, and keeps what it has.
+// TestOlderFile checks that a file without revocations is migrated without losing data.
 func TestOlderFile(t *testing.T) {
 	dir := t.TempDir()
 	s := openIn(t, dir)
@@ -88,7 +89,7 @@ func TestOlderFile(t *testing.T) {
 	}
 }
 
-// change changes a database that nobody has open.
+// change runs a statement on a database that is not open.
 func change(t *testing.T, dir, query string) {
 	t.Helper()
 	db, err := sql.Open("sqlite3", "file:"+filepath.Join(dir, sqlite.FileName))
@@ -140,7 +141,7 @@ func TestLogOfAnotherDatabase(t *testing.T) {
 	}
 	enqueue(t, s, message("u", "b", 1))
 	path := filepath.Join(dir, sqlite.FileName)
-	crashed := t.TempDir() // as the folder is while the server runs
+	crashed := t.TempDir() // a copy of the folder while the server runs
 	move(t, path+"-wal", filepath.Join(crashed, sqlite.FileName+"-wal"))
 	refuses(t, crashed, sqlite.ErrStaleLog, "put back")
 	move(t, backup, filepath.Join(crashed, sqlite.FileName))
@@ -153,7 +154,7 @@ func TestLogOfAnotherDatabase(t *testing.T) {
 	}
 }
 
-// move copies a file, and lets the one it is from be.
+// move copies a file.
 func move(t *testing.T, from, to string) {
 	t.Helper()
 	content, err := os.ReadFile(from)
@@ -165,7 +166,7 @@ func move(t *testing.T, from, to string) {
 	}
 }
 
-// openEnv tells the test's own program to open a folder and to print the error.
+// openEnv makes the test binary open a folder and print the error.
 const openEnv = "DUCKWIRE_TEST_OPEN"
 
 func openAlone(dir string) int {
@@ -177,9 +178,10 @@ func openAlone(dir string) int {
 	return 0
 }
 
-// TestReadOnlyFolder opens folders as a user who may not write there. Root may write anywhere, so another user does where the test is run by root.
+// TestReadOnlyFolder opens folders as a user without write permission. Root may write anywhere, so as root the test
+// runs its child as another user.
 func TestReadOnlyFolder(t *testing.T) {
-	top, err := os.MkdirTemp("", "duckwire-test-*") // unlike t.TempDir, its folders can be opened up
+	top, err := os.MkdirTemp("", "duckwire-test-*") // unlike folders of t.TempDir, other users can be allowed in
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,7 +192,8 @@ func TestReadOnlyFolder(t *testing.T) {
 	openIn(t, dir).Close()
 	modes := func(folder, file os.FileMode) {
 		t.Helper()
-		if err := errors.Join(os.Chmod(top, 0o755), os.Chmod(dir, folder), os.Chmod(filepath.Join(dir, "duckwire.lock"), 0o666),
+		if err := errors.Join(os.Chmod(top, 0o755), os.Chmod(dir, folder),
+			os.Chmod(filepath.Join(dir, "duckwire.lock"), 0o666),
 			os.Chmod(filepath.Join(dir, sqlite.FileName), file)); err != nil {
 			t.Fatal(err)
 		}
@@ -247,7 +250,7 @@ func copyProgram(t *testing.T, to string) {
 	}
 }
 
-// TestFullDisk has the log be a device that is full.
+// TestFullDisk uses a full device as the WAL.
 func TestFullDisk(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.Symlink("/dev/full", filepath.Join(dir, sqlite.FileName+"-wal")); err != nil {
@@ -256,7 +259,7 @@ func TestFullDisk(t *testing.T) {
 	refuses(t, dir, sqlite.ErrFull, "make room")
 }
 
-// TestCloseLeavesOneFile: what was in the log is in the file, which can be copied by itself then.
+// TestCloseLeavesOneFile checks that Close copies the WAL into the file, so that the file alone is complete.
 func TestCloseLeavesOneFile(t *testing.T) {
 	dir := t.TempDir()
 	s := openIn(t, dir)

@@ -9,13 +9,14 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// idLife is how long the id of a message is remembered at least, from when the message came.
+// idLife is how long the id of a message is remembered at least, counted from QueuedAt. A message that is sent again
+// within that time gets the offset that it has.
 const idLife = 10 * time.Minute
 
-// queueRow is a row of queues.
+// queueRow is a row of the table queues.
 type queueRow struct {
 	first, head, tail       int64
-	firstQueued             int64 // when the message at first came; it tells only where there is one
+	firstQueued             int64 // QueuedAt of the message at offset first, if there is one
 	bytes                   int64
 	expired, expiredThrough int64
 	nextExpiry              sql.NullInt64
@@ -23,21 +24,25 @@ type queueRow struct {
 
 func (w *writer) queue(user string) (q queueRow, err error) {
 	q.first = 1
-	_, err = w.scan([]any{&q.first, &q.firstQueued, &q.head, &q.tail, &q.bytes, &q.expired, &q.expiredThrough, &q.nextExpiry},
-		`SELECT first, first_queued, head, tail, bytes, expired, expired_through, next_expiry FROM queues WHERE user = ?`, user)
+	_, err = w.scan([]any{
+		&q.first, &q.firstQueued, &q.head, &q.tail, &q.bytes, &q.expired, &q.expiredThrough, &q.nextExpiry,
+	}, `SELECT first, first_queued, head, tail, bytes, expired, expired_through, next_expiry FROM queues
+			WHERE user = ?`, user)
 	return q, err
 }
 
 func (w *writer) putQueue(user string, q *queueRow) error {
-	_, err := w.exec(`INSERT OR REPLACE INTO queues (user, first, first_queued, head, tail, bytes, expired, expired_through, next_expiry)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`, user, q.first, q.firstQueued, q.head, q.tail, q.bytes, q.expired, q.expiredThrough, q.nextExpiry)
+	_, err := w.exec(`INSERT OR REPLACE INTO queues
+		(user, first, first_queued, head, tail, bytes, expired, expired_through, next_expiry)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`, user, q.first, q.firstQueued, q.head, q.tail, q.bytes,
+		q.expired, q.expiredThrough, q.nextExpiry)
 	return err
 }
 
 // Enqueue implements hub.QueueStore.
 func (s *Store) Enqueue(messages []hub.StoredMessage, room hub.QueueRoom) (offsets []uint64, err error) {
 	var e enqueuing
-	err = s.writer.write(func(w *writer) error { // all anew where it is tried again
+	err = s.writer.write(func(w *writer) error { // may run twice, so it starts with empty results
 		offsets = make([]uint64, len(messages))
 		e = enqueuing{w: w, queues: make(map[string]*queueRow), named: make(map[[3]string]uint64)}
 		if err := e.check(messages, room); err != nil {
@@ -53,17 +58,18 @@ func (s *Store) Enqueue(messages []hub.StoredMessage, room hub.QueueRoom) (offse
 	return offsets, nil
 }
 
-// enqueuing is one request to add messages.
+// enqueuing is the state of one call of Enqueue.
 type enqueuing struct {
 	w      *writer
 	queues map[string]*queueRow
 	named  map[[3]string]uint64 // → offset; 0 until it has one
 	added  int
 
-	expired int64 // to make room
+	expired int64 // expired by this call, to make room
 }
 
-// check reads the queues, expires what is over in them, and refuses what does not fit.
+// check reads the queues of the recipients, expires messages where that makes room, and returns an error if the new
+// messages do not fit.
 func (e *enqueuing) check(messages []hub.StoredMessage, room hub.QueueRoom) error {
 	type load struct {
 		messages int
@@ -105,7 +111,7 @@ func (e *enqueuing) check(messages []hub.StoredMessage, room hub.QueueRoom) erro
 	return nil
 }
 
-// isNew reports whether a message is one that its queue does not know.
+// isNew reports whether a queue does not have the message yet.
 func (e *enqueuing) isNew(m *hub.StoredMessage) (bool, error) {
 	if !m.Named {
 		return true, nil
@@ -115,7 +121,8 @@ func (e *enqueuing) isNew(m *hub.StoredMessage) (bool, error) {
 		return false, nil
 	}
 	var offset int64
-	known, err := e.w.scan([]any{&offset}, `SELECT offset FROM messages WHERE user = ? AND sender = ? AND id = ? AND named = 1`, m.User, m.Sender, m.ID)
+	known, err := e.w.scan([]any{&offset}, `SELECT offset FROM messages
+		WHERE user = ? AND sender = ? AND id = ? AND named = 1`, m.User, m.Sender, m.ID)
 	e.named[key] = uint64(offset)
 	return !known, err
 }
@@ -144,12 +151,14 @@ func (e *enqueuing) add(messages []hub.StoredMessage, offsets []uint64) error {
 	return nil
 }
 
-// insert adds one message behind the last one. It does not expire before that one.
+// insert adds one message to the end of its queue. It must not expire before the message in front of it, because
+// expiry only ever moves the head.
 func (e *enqueuing) insert(m *hub.StoredMessage, q *queueRow) error {
 	expires := m.ExpiresAt.UnixMilli()
 	if q.tail > q.head {
 		var last int64
-		if _, err := e.w.scan([]any{&last}, `SELECT expires_at FROM messages WHERE user = ? AND offset = ?`, m.User, q.tail); err != nil {
+		const expiry = `SELECT expires_at FROM messages WHERE user = ? AND offset = ?`
+		if _, err := e.w.scan([]any{&last}, expiry, m.User, q.tail); err != nil {
 			return err
 		}
 		expires = max(expires, last)
@@ -162,7 +171,9 @@ func (e *enqueuing) insert(m *hub.StoredMessage, q *queueRow) error {
 		q.firstQueued = m.QueuedAt.UnixMilli()
 	}
 	q.bytes += int64(len(m.Payload))
-	_, err := e.w.exec(`INSERT INTO messages (user, offset, id, named, sender, topic, event, payload, queued_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+	_, err := e.w.exec(`INSERT INTO messages
+		(user, offset, id, named, sender, topic, event, payload, queued_at, expires_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		m.User, q.tail, m.ID, m.Named, m.Sender, m.Topic, m.Event, []byte(m.Payload), m.QueuedAt.UnixMilli(), expires)
 	return err
 }
@@ -196,31 +207,34 @@ func (s *Store) AckMessages(user string, through uint64) (ahead bool, err error)
 	return ahead, err
 }
 
-// moveHead says that the messages up to an offset wait no longer.
+// moveHead moves the head of a queue forward: the messages up to that offset are acknowledged or expired.
 func (w *writer) moveHead(user string, q *queueRow, to int64) error {
 	var gone int64
-	if _, err := w.scan([]any{&gone}, `SELECT coalesce(sum(length(payload)), 0) FROM messages WHERE user = ? AND offset > ? AND offset <= ?`, user, q.head, to); err != nil {
+	_, err := w.scan([]any{&gone}, `SELECT coalesce(sum(length(payload)), 0) FROM messages
+		WHERE user = ? AND offset > ? AND offset <= ?`, user, q.head, to)
+	if err != nil {
 		return err
 	}
 	q.head, q.bytes, q.nextExpiry = to, q.bytes-gone, sql.NullInt64{}
 	if q.head == q.tail {
 		return nil
 	}
-	_, err := w.scan([]any{&q.nextExpiry}, `SELECT expires_at FROM messages WHERE user = ? AND offset = ?`, user, q.head+1)
+	_, err = w.scan([]any{&q.nextExpiry}, `SELECT expires_at FROM messages WHERE user = ? AND offset = ?`, user, q.head+1)
 	return err
 }
 
-// isOver reports whether the oldest message that waits has expired.
+// isOver reports whether the oldest waiting message has expired.
 func (q *queueRow) isOver(now time.Time) bool {
 	return q.nextExpiry.Valid && q.nextExpiry.Int64 <= now.UnixMilli()
 }
 
-// expire counts expired messages of one queue as such, at most limit, and returns how many. It does not write the row.
+// expire moves the head of one queue over its expired messages, at most limit, and returns how many. The caller writes
+// the row.
 func (w *writer) expire(user string, q *queueRow, now time.Time, limit int) (int64, error) {
 	if !q.isOver(now) || limit <= 0 {
 		return 0, nil
 	}
-	var to int64 // no message expires before the one in front of it
+	var to int64 // no message expires before the one in front of it, so the last expired one is the new head
 	_, err := w.scan([]any{&to}, `SELECT coalesce(max(offset), 0) FROM
 		(SELECT offset FROM messages WHERE user = ? AND offset > ? AND offset <= ? AND expires_at <= ? ORDER BY offset)`,
 		user, q.head, q.head+int64(limit), now.UnixMilli())
@@ -241,35 +255,9 @@ func (s *Store) ExpireMessages(user string, now time.Time, limit int) (n int, er
 	if nothing, err := s.nothingOver(user, now); err != nil || nothing {
 		return 0, err
 	}
-	err = s.writer.write(func(w *writer) error {
-		n = 0
-		for n < limit {
-			name, found := user, true
-			if user == "" {
-				var err error
-				if found, err = w.scan([]any{&name}, `SELECT user FROM queues WHERE next_expiry <= ? LIMIT 1`, now.UnixMilli()); err != nil {
-					return err
-				}
-			}
-			if !found {
-				return nil
-			}
-			q, err := w.queue(name)
-			if err != nil {
-				return err
-			}
-			over, err := w.expire(name, &q, now, limit-n)
-			if err != nil || over == 0 {
-				return err
-			}
-			if err := w.putQueue(name, &q); err != nil {
-				return err
-			}
-			if n += int(over); user != "" {
-				return nil
-			}
-		}
-		return nil
+	err = s.writer.write(func(w *writer) (err error) {
+		n, err = w.expireSome(user, now, limit)
+		return err
 	})
 	if err == nil {
 		s.writer.figures.expired.Add(int64(n))
@@ -277,7 +265,36 @@ func (s *Store) ExpireMessages(user string, now time.Time, limit int) (n int, er
 	return n, err
 }
 
-// nothingOver looks without the writer, which has better things to do.
+// expireSome expires messages of one user, or of all if user is empty, at most limit, and returns how many.
+func (w *writer) expireSome(user string, now time.Time, limit int) (n int, err error) {
+	const next = `SELECT user FROM queues WHERE next_expiry <= ? LIMIT 1`
+	for n < limit {
+		name := user
+		if user == "" {
+			if found, err := w.scan([]any{&name}, next, now.UnixMilli()); err != nil || !found {
+				return n, err
+			}
+		}
+		q, err := w.queue(name)
+		if err != nil {
+			return n, err
+		}
+		over, err := w.expire(name, &q, now, limit-n)
+		if err != nil || over == 0 {
+			return n, err
+		}
+		if err := w.putQueue(name, &q); err != nil {
+			return n, err
+		}
+		if n += int(over); user != "" {
+			break
+		}
+	}
+	return n, nil
+}
+
+// nothingOver looks for expired messages in the reader pool, so that a call without work does not take the writer's
+// time.
 func (s *Store) nothingOver(user string, now time.Time) (bool, error) {
 	query, args := `SELECT 1 FROM queues WHERE next_expiry <= ? LIMIT 1`, []any{now.UnixMilli()}
 	if user != "" {
@@ -293,7 +310,7 @@ func (s *Store) nothingOver(user string, now time.Time) (bool, error) {
 	return false, unavailable(err)
 }
 
-// Messages implements hub.QueueStore. Everything in a page is of one moment.
+// Messages implements hub.QueueStore. It reads a page in one transaction, so that its parts agree.
 func (s *Store) Messages(user string, after uint64, limit int) (page hub.QueuePage, err error) {
 	ctx := context.Background()
 	db, done := s.reader()
@@ -304,7 +321,8 @@ func (s *Store) Messages(user string, after uint64, limit int) (page hub.QueuePa
 	}
 	defer func() { _ = tx.Rollback() }() // of a transaction that has only read
 	var head, tail, through int64
-	err = tx.QueryRowContext(ctx, `SELECT head, tail, expired, expired_through FROM queues WHERE user = ?`, user).Scan(&head, &tail, &page.Expired, &through)
+	err = tx.QueryRowContext(ctx, `SELECT head, tail, expired, expired_through FROM queues WHERE user = ?`, user).
+		Scan(&head, &tail, &page.Expired, &through)
 	if errors.Is(err, sql.ErrNoRows) {
 		return page, nil
 	}
@@ -312,8 +330,9 @@ func (s *Store) Messages(user string, after uint64, limit int) (page hub.QueuePa
 		return page, unavailable(err)
 	}
 	page.Head, page.Tail, page.ExpiredThrough = uint64(head), uint64(tail), uint64(through)
-	rows, err := tx.QueryContext(ctx, `SELECT offset, id, named, sender, topic, event, payload, queued_at, expires_at FROM messages
-		WHERE user = ? AND offset > ? ORDER BY offset LIMIT ?`, user, max(int64(min(after, page.Tail)), head), limit)
+	rows, err := tx.QueryContext(ctx, `SELECT offset, id, named, sender, topic, event, payload, queued_at, expires_at
+		FROM messages WHERE user = ? AND offset > ? ORDER BY offset LIMIT ?`,
+		user, max(int64(min(after, page.Tail)), head), limit)
 	if err != nil {
 		return page, unavailable(err)
 	}
@@ -322,7 +341,8 @@ func (s *Store) Messages(user string, after uint64, limit int) (page hub.QueuePa
 		m := hub.StoredMessage{User: user}
 		var queued, expires int64
 		var payload []byte
-		if err := rows.Scan(&m.Offset, &m.ID, &m.Named, &m.Sender, &m.Topic, &m.Event, &payload, &queued, &expires); err != nil {
+		if err := rows.Scan(&m.Offset, &m.ID, &m.Named, &m.Sender, &m.Topic, &m.Event, &payload, &queued,
+			&expires); err != nil {
 			return page, unavailable(err)
 		}
 		m.Payload, m.QueuedAt, m.ExpiresAt = payload, time.UnixMilli(queued).UTC(), time.UnixMilli(expires).UTC()
@@ -342,7 +362,8 @@ func (s *Store) QueueSummaries(limit int) (list []hub.QueueSummary, all hub.Queu
 		return nil, all, unavailable(err)
 	}
 	defer func() { _ = tx.Rollback() }() // of a transaction that has only read
-	err = tx.QueryRowContext(ctx, `SELECT count(*), coalesce(sum(tail - head), 0), coalesce(sum(bytes), 0) FROM queues WHERE next_expiry IS NOT NULL`).
+	err = tx.QueryRowContext(ctx, `SELECT count(*), coalesce(sum(tail - head), 0), coalesce(sum(bytes), 0) FROM queues
+		WHERE next_expiry IS NOT NULL`).
 		Scan(&all.Users, &all.Messages, &all.Bytes)
 	if err != nil {
 		return nil, all, unavailable(err)
@@ -351,7 +372,8 @@ func (s *Store) QueueSummaries(limit int) (list []hub.QueueSummary, all hub.Queu
 		return nil, all, nil
 	}
 	var oldest int64
-	err = tx.QueryRowContext(ctx, `SELECT m.queued_at FROM queues q JOIN messages m ON m.user = q.user AND m.offset = q.head + 1
+	err = tx.QueryRowContext(ctx, `SELECT m.queued_at
+		FROM queues q JOIN messages m ON m.user = q.user AND m.offset = q.head + 1
 		WHERE q.next_expiry = (SELECT min(next_expiry) FROM queues WHERE next_expiry IS NOT NULL) LIMIT 1`).Scan(&oldest)
 	if err != nil {
 		return nil, all, unavailable(err)
@@ -360,7 +382,8 @@ func (s *Store) QueueSummaries(limit int) (list []hub.QueueSummary, all hub.Queu
 	if limit == 0 {
 		return nil, all, nil
 	}
-	rows, err := tx.QueryContext(ctx, `SELECT q.user, q.tail - q.head AS waiting, q.bytes, m.queued_at FROM queues q JOIN messages m ON m.user = q.user AND m.offset = q.head + 1
+	rows, err := tx.QueryContext(ctx, `SELECT q.user, q.tail - q.head AS waiting, q.bytes, m.queued_at
+		FROM queues q JOIN messages m ON m.user = q.user AND m.offset = q.head + 1
 		WHERE q.next_expiry IS NOT NULL ORDER BY waiting DESC, q.user LIMIT ?`, limit)
 	if err != nil {
 		return nil, all, unavailable(err)

@@ -25,12 +25,14 @@ func (s *Store) DeleteRevocation(user, tokenID string) error {
 	})
 }
 
-// ForgetRevocations implements rights.RevocationStore. It works in small steps, so that nobody waits long behind it.
+// ForgetRevocations implements rights.RevocationStore. It deletes in small steps, so that other requests do not wait
+// long.
 func (s *Store) ForgetRevocations(now time.Time) error {
 	for {
 		var n int64
 		err := s.writer.write(func(w *writer) (err error) {
-			n, err = w.exec(`DELETE FROM revocations WHERE (user, token_id) IN (SELECT user, token_id FROM revocations WHERE until <= ? LIMIT ?)`, micros(now), deleteStep)
+			n, err = w.exec(`DELETE FROM revocations WHERE (user, token_id) IN
+				(SELECT user, token_id FROM revocations WHERE until <= ? LIMIT ?)`, micros(now), deleteStep)
 			return err
 		})
 		if err != nil || n < deleteStep {
@@ -62,7 +64,7 @@ func (s *Store) LoadRevocations(f func(rights.Revocation) error) error {
 	return unavailable(rows.Err())
 }
 
-// micros is a time in Unix microseconds; 0 is none.
+// micros returns a time in Unix microseconds, and 0 for the zero time.
 func micros(t time.Time) int64 {
 	if t.IsZero() {
 		return 0

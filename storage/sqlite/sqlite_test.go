@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 
 var quiet = slog.New(slog.DiscardHandler)
 
-// openIn opens a store, which the test closes at its end if nobody has before.
+// openIn opens a store. The test closes it at its end, unless it was closed before.
 func openIn(t testing.TB, dir string) *sqlite.Store {
 	t.Helper()
 	s, err := sqlite.Open(sqlite.Options{Dir: dir, Logger: quiet})
@@ -38,7 +38,7 @@ func openIn(t testing.TB, dir string) *sqlite.Store {
 	return s
 }
 
-// folders remembers where stores are, so that a suite can open them again.
+// folders maps stores to their folders, so that a suite can reopen them.
 type folders map[*sqlite.Store]string
 
 func (f folders) open(t testing.TB) *sqlite.Store {
@@ -89,8 +89,8 @@ var (
 // message makes a message of a size.
 func message(user, id string, bytes int) hub.StoredMessage {
 	return hub.StoredMessage{
-		User: user, ID: id, Named: true, Sender: "s", Topic: "user:" + user, Event: "e", Payload: json.RawMessage(`"` + strings.Repeat("x", bytes) + `"`),
-		QueuedAt: noon, ExpiresAt: noon.Add(24 * time.Hour),
+		User: user, ID: id, Named: true, Sender: "s", Topic: "user:" + user, Event: "e",
+		Payload: json.RawMessage(`"` + strings.Repeat("x", bytes) + `"`), QueuedAt: noon, ExpiresAt: noon.Add(24 * time.Hour),
 	}
 }
 

@@ -5,7 +5,7 @@ import (
 	"errors"
 )
 
-// storageError is an error of SQLite's within a request, as opposed to a refusal.
+// storageError marks an error of SQLite within a request, as opposed to a refusal by the request's own checks.
 type storageError struct{ error }
 
 func (e *storageError) Unwrap() error { return e.error }
@@ -43,7 +43,7 @@ func (w *writer) exec(query string, args ...any) (rows int64, err error) {
 	return rows, broken(err)
 }
 
-// scan reads one row; found is false where there is none.
+// scan reads one row; found is false if there is none.
 func (w *writer) scan(dest []any, query string, args ...any) (found bool, err error) {
 	s, err := w.stmt(query)
 	if err != nil {

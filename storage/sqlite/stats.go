@@ -10,7 +10,7 @@ import (
 	"github.com/duckwire/duckwire/hub/meter"
 )
 
-// figures are counted by the writer's goroutine, and read by others.
+// figures are written by the writer's goroutine and read by others.
 type figures struct {
 	commits, requests, largestBatch atomic.Int64
 	messages, expired               atomic.Int64
@@ -20,10 +20,11 @@ type figures struct {
 }
 
 func newFigures() figures {
-	return figures{commitTimes: meter.NewHistogram(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)}
+	return figures{commitTimes: meter.NewHistogram(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1,
+		2.5)}
 }
 
-// committed counts a batch.
+// committed counts a committed batch.
 func (f *figures) committed(requests int, took time.Duration) {
 	f.commits.Add(1)
 	f.requests.Add(int64(requests))
@@ -38,15 +39,16 @@ func (s *Store) Stats() hub.StoreStats {
 	f := &s.writer.figures
 	return hub.StoreStats{
 		FileBytes: size(filepath.Join(s.dir, FileName)), LogBytes: s.logBytes(),
-		Commits: f.commits.Load(), Requests: f.requests.Load(), LargestBatch: f.largestBatch.Load(), Messages: f.messages.Load(), Expired: f.expired.Load(),
-		CommitTime: time.Duration(f.commitTime.Load()), LongestCommit: time.Duration(f.longestCommit.Load()), CommitTimes: f.commitTimes.Snapshot(),
-		Failures: f.failures.Load(), ChoreFailures: f.choreFailures.Load(),
+		Commits: f.commits.Load(), Requests: f.requests.Load(), LargestBatch: f.largestBatch.Load(),
+		Messages: f.messages.Load(), Expired: f.expired.Load(),
+		CommitTime: time.Duration(f.commitTime.Load()), LongestCommit: time.Duration(f.longestCommit.Load()),
+		CommitTimes: f.commitTimes.Snapshot(), Failures: f.failures.Load(), ChoreFailures: f.choreFailures.Load(),
 	}
 }
 
 func (s *Store) logBytes() int64 { return size(filepath.Join(s.dir, FileName+"-wal")) }
 
-// size returns how large a file is; 0 where there is none.
+// size returns the size of a file; 0 if there is none.
 func size(path string) int64 {
 	info, err := os.Stat(path)
 	if err != nil {

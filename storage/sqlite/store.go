@@ -15,25 +15,28 @@ import (
 	"github.com/duckwire/duckwire/storage/sqlite/internal/settle"
 )
 
-// FileName is the database's name in the data folder. Beside it stand its log (-wal), the log's index (-shm) and the lock.
+// FileName is the database's name in the data folder. Beside it are its write-ahead log (-wal), the index of that log
+// (-shm), and the lock file.
 const FileName = "duckwire.db"
 
 // Durability says what a commit waits for.
 type Durability uint8
 
-// The kinds.
 const (
-	Full   Durability = iota // the disk: what was acknowledged survives a power loss, if the disk keeps its word
-	Normal                   // the kernel: what was acknowledged survives the end of the process; queues have a new epoch at each opening
+	// Full waits for the disk: an acknowledged write survives a power loss, if the disk honours syncs.
+	Full Durability = iota
+	// Normal waits for the kernel: an acknowledged write survives the end of the process, but perhaps not a power loss.
+	// Therefore queues get a new epoch at each opening.
+	Normal
 )
 
 // Options says how to open a Store.
 type Options struct {
-	Dir        string // made if it is not there
+	Dir        string // created if it does not exist
 	Durability Durability
 	Logger     *slog.Logger // nil: slog.Default
 
-	CheckpointEvery time.Duration // how often the log is moved into the database (5 s)
+	CheckpointEvery time.Duration // interval of checkpoints; 0: 5 s
 }
 
 // Store is an open database. Safe for concurrent use. Close it after the hub.
@@ -51,8 +54,8 @@ type Store struct {
 	closed  error
 }
 
-// Open opens the database in a folder, and makes it where there is none. Errors, each with advice: ErrLocked, ErrNewer, ErrCorrupt, ErrReadOnly,
-// ErrFull, ErrStaleLog; and the system's.
+// Open opens the database in a folder, and creates both if they do not exist. Errors: ErrLocked, ErrNewer, ErrCorrupt,
+// ErrReadOnly, ErrFull, ErrStaleLog, each with advice, or an error of the operating system.
 func Open(o Options) (*Store, error) {
 	if o.Dir == "" {
 		return nil, errors.New("the data folder (Dir) is not given")
@@ -78,10 +81,11 @@ func Open(o Options) (*Store, error) {
 	return s, nil
 }
 
-// makeFolder makes a folder and those above it that are missing, and has their names on disk: SQLite syncs the names within the folder only.
+// makeFolder creates a folder and its missing parents, and syncs each parent. SQLite itself only syncs the names in
+// the data folder.
 func makeFolder(dir string) error {
 	if _, err := os.Stat(dir); err == nil || filepath.Dir(dir) == dir {
-		return os.MkdirAll(dir, 0o700) // tells if it is no folder
+		return os.MkdirAll(dir, 0o700) // returns an error if it is not a folder
 	}
 	if err := makeFolder(filepath.Dir(dir)); err != nil {
 		return err
@@ -112,11 +116,9 @@ func (s *Store) open(o Options) error {
 	if s.epoch, err = s.writer.epoch(o.Durability); err != nil {
 		return err
 	}
-	if s.readers, err = sql.Open("sqlite3", dsn(path, "mode", "ro", "_query_only", "1", "_busy_timeout", "5000", "_stmt_cache_size", "8")); err != nil {
+	if s.readers, err = openReaders(path); err != nil {
 		return err
 	}
-	s.readers.SetMaxOpenConns(4)
-	s.readers.SetMaxIdleConns(4)
 	if err := quickCheck(s.readers); err != nil {
 		return err
 	}
@@ -125,7 +127,19 @@ func (s *Store) open(o Options) error {
 	return nil
 }
 
-// ownFile makes the file, where there is none, for this user alone. SQLite gives the log and its index the same rights.
+func openReaders(path string) (*sql.DB, error) {
+	readOnly := dsn(path, "mode", "ro", "_query_only", "1", "_busy_timeout", "5000", "_stmt_cache_size", "8")
+	db, err := sql.Open("sqlite3", readOnly)
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(4)
+	db.SetMaxIdleConns(4)
+	return db, nil
+}
+
+// ownFile creates the database file with access for this user only. SQLite gives the WAL and its index the same
+// permissions.
 func ownFile(path string) error {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDONLY, 0o600)
 	if err != nil {
@@ -134,7 +148,8 @@ func ownFile(path string) error {
 	return f.Close()
 }
 
-// Close ends the store. It returns when every request has been answered and every goroutine has ended. A second call does nothing.
+// Close closes the store. It returns when every request has been answered and every goroutine has ended. A second call
+// returns the same error.
 func (s *Store) Close() error {
 	s.closing.Do(func() { s.closed = s.close() })
 	return s.closed
@@ -152,14 +167,15 @@ func (s *Store) close() error {
 	if s.writer != nil {
 		errs = append(errs, s.writer.close())
 	}
-	errs = append(errs, s.lock.Close()) // last: the folder is free
+	errs = append(errs, s.lock.Close()) // last, because it lets another process open the folder
 	return errors.Join(errs...)
 }
 
-// Err returns why nothing can be kept at the moment, or nil: ErrFull, ErrReadOnly, ErrCorrupt, or what SQLite says. All but ErrCorrupt may pass.
+// Err returns why the store cannot write at the moment, or nil: ErrFull, ErrReadOnly, ErrCorrupt, or an error of
+// SQLite. All but ErrCorrupt may pass.
 func (s *Store) Err() error { return s.writer.health.failure() }
 
-// reader returns the pool to read from, and what to call when all is read.
+// reader returns the pool to read from, and a function to call after the last read. Checkpoints wait in between.
 func (s *Store) reader() (pool *sql.DB, done func()) {
 	s.writer.reading.RLock()
 	return s.readers, s.writer.reading.RUnlock
@@ -168,7 +184,7 @@ func (s *Store) reader() (pool *sql.DB, done func()) {
 // QueueEpoch implements hub.QueueStore.
 func (s *Store) QueueEpoch() string { return s.epoch }
 
-// dsn names a file with the driver's and SQLite's parameters.
+// dsn returns a data source name: the file with parameters of the driver and of SQLite.
 func dsn(path string, params ...string) string {
 	q := url.Values{}
 	for i := 0; i < len(params); i += 2 {

@@ -11,10 +11,11 @@ import (
 	"github.com/duckwire/duckwire/storage/internal/record"
 )
 
-// mark is a run without its text.
+// mark is a run of log entries without its text. The texts of the runs of one save are concatenated in a column of
+// their own.
 type mark struct {
 	First   uint64          `json:"f"`
-	Bytes   int             `json:"b"` // of the text
+	Bytes   int             `json:"b"` // length of the text
 	Lengths []int           `json:"l,omitempty"`
 	Kind    log.EventKind   `json:"k,omitempty"`
 	Name    string          `json:"n,omitempty"`
@@ -24,7 +25,7 @@ type mark struct {
 
 // Save implements hub.StreamStore.
 func (s *Store) Save(changes []hub.StreamChange) error {
-	rows, err := encodeStreams(changes) // not on the writer's time
+	rows, err := encodeStreams(changes) // here, and not on the writer's goroutine, which all share
 	if err != nil || len(rows) == 0 {
 		return err
 	}
@@ -38,11 +39,11 @@ func (s *Store) Save(changes []hub.StreamChange) error {
 	})
 }
 
-// streamRow is what a Save adds to one stream.
+// streamRow is what one Save adds to one stream.
 type streamRow struct {
 	id     string
 	record []byte
-	first  uint64 // 0: no runs
+	first  uint64 // offset of the first entry; 0: no runs
 	text   []byte
 	marks  []byte
 }
@@ -77,22 +78,26 @@ func encodeStreams(changes []hub.StreamChange) ([]streamRow, error) {
 	return rows, nil
 }
 
-// put writes the row. A run of the same beginning, of a Save that failed only as far as anybody knows, is replaced: the hub sends it again, longer.
+// put writes the row. It replaces runs with the same first offset: the hub sends a run again, perhaps longer, if it
+// did not learn that the Save before succeeded.
 func (r *streamRow) put(w *writer) error {
-	if _, err := w.exec(`INSERT INTO streams (id, record) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET record = excluded.record`, r.id, r.record); err != nil {
+	_, err := w.exec(`INSERT INTO streams (id, record) VALUES (?, ?)
+		ON CONFLICT (id) DO UPDATE SET record = excluded.record`, r.id, r.record)
+	if err != nil {
 		return err
 	}
 	if r.first == 0 {
 		return nil
 	}
-	_, err := w.exec(`INSERT OR REPLACE INTO runs (stream, first, text, marks) VALUES (?, ?, ?, ?)`, r.id, int64(r.first), r.text, r.marks)
+	_, err = w.exec(`INSERT OR REPLACE INTO runs (stream, first, text, marks) VALUES (?, ?, ?, ?)`, r.id,
+		int64(r.first), r.text, r.marks)
 	return err
 }
 
-// loadPage is how many records Load reads at a time: a reader that stays holds up checkpoints.
+// loadPage is how many records Load reads at a time: a long read delays checkpoints.
 const loadPage = 100
 
-// Load implements hub.StreamStore: the streams in the order in which they were saved first.
+// Load implements hub.StreamStore. It returns the streams in the order of their first Save.
 func (s *Store) Load(f func(*hub.StreamRecord) error) error {
 	for after := int64(0); ; {
 		records, last, err := s.loadRecords(after)
@@ -114,11 +119,12 @@ func (s *Store) Load(f func(*hub.StreamRecord) error) error {
 	}
 }
 
-// loadRecords returns a page of records, without their runs, and the last one's row.
+// loadRecords returns a page of records without their runs, and the last record's rowid.
 func (s *Store) loadRecords(after int64) (records []*hub.StreamRecord, last int64, err error) {
 	db, done := s.reader()
 	defer done()
-	rows, err := db.QueryContext(context.Background(), `SELECT rowid, id, record FROM streams WHERE rowid > ? ORDER BY rowid LIMIT ?`, after, loadPage)
+	rows, err := db.QueryContext(context.Background(),
+		`SELECT rowid, id, record FROM streams WHERE rowid > ? ORDER BY rowid LIMIT ?`, after, loadPage)
 	if err != nil {
 		return nil, 0, unavailable(err)
 	}
@@ -141,7 +147,8 @@ func (s *Store) loadRecords(after int64) (records []*hub.StreamRecord, last int6
 func (s *Store) loadRuns(rec *hub.StreamRecord) error {
 	db, done := s.reader()
 	defer done()
-	rows, err := db.QueryContext(context.Background(), `SELECT text, marks FROM runs WHERE stream = ? ORDER BY first`, rec.ID)
+	rows, err := db.QueryContext(context.Background(), `SELECT text, marks FROM runs WHERE stream = ? ORDER BY first`,
+		rec.ID)
 	if err != nil {
 		return unavailable(err)
 	}
@@ -158,7 +165,7 @@ func (s *Store) loadRuns(rec *hub.StreamRecord) error {
 		for i := range marks {
 			m := &marks[i]
 			if m.Bytes > len(text) {
-				return fmt.Errorf("stream %s in the database: entry %d has less text than it should", rec.ID, m.First)
+				return fmt.Errorf("stream %s in the database: entry %d is longer than the stored text", rec.ID, m.First)
 			}
 			run := log.Run{First: m.First, Lengths: m.Lengths, Kind: m.Kind, Name: m.Name, Data: m.Data}
 			if m.Bytes > 0 {
@@ -174,10 +181,10 @@ func (s *Store) loadRuns(rec *hub.StreamRecord) error {
 	return unavailable(rows.Err())
 }
 
-// deleteStep is how many rows one transaction deletes.
+// deleteStep is how many rows one transaction deletes at most.
 const deleteStep = 200
 
-// Delete implements hub.StreamStore. It works in small steps, so that nobody waits long behind it.
+// Delete implements hub.StreamStore. It deletes in small steps, so that other requests do not wait long.
 func (s *Store) Delete(ids []string) error {
 	for len(ids) > 0 {
 		var left []string
@@ -193,7 +200,8 @@ func (s *Store) Delete(ids []string) error {
 	return nil
 }
 
-// deleteSome takes a step, and returns what is left to do. A stream goes when its runs are gone.
+// deleteSome deletes up to deleteStep rows, and returns the ids that remain. It deletes a stream's record after its
+// last run.
 func (w *writer) deleteSome(ids []string) (left []string, err error) {
 	for budget := int64(deleteStep); len(ids) > 0; ids = ids[1:] {
 		n, err := w.exec(`DELETE FROM runs WHERE rowid IN (SELECT rowid FROM runs WHERE stream = ? LIMIT ?)`, ids[0], budget)

@@ -13,54 +13,59 @@ import (
 	"github.com/duckwire/duckwire/storage/sqlite/internal/settle"
 )
 
-// maxBatch is how many requests share a transaction at most.
+// maxBatch is how many requests share one transaction at most.
 const maxBatch = 256
 
-// maxWaiting is how many requests may wait for the writer; more wait to wait.
+// maxWaiting is the capacity of the writer's channel of requests. Further callers block in write.
 const maxWaiting = 1024
 
-// A log longer than that is shortened at once; each so many commits it is looked at.
+// A WAL of more than veryLongLog bytes is checkpointed at once. Its size is looked at every relieveEvery commits.
 const (
 	veryLongLog  = 32 << 20
 	relieveEvery = 64
 )
 
-// request is something to be written. do makes all its checks before it writes anything: what it refuses leaves no trace.
+// request is a write. do must make all its checks before it writes anything: a refusal does not roll the transaction
+// back, so it must leave nothing behind.
 type request struct {
 	do   func(w *writer) error
 	done chan error
 }
 
-// writer owns the one connection that writes.
+// writer owns the only connection that writes.
 type writer struct {
-	path  string
-	db    *sql.DB
-	conn  *sql.Conn
-	ctx   context.Context // Background: a context that can end would cost a goroutine for each statement, and may roll back others' work
+	path string
+	db   *sql.DB
+	conn *sql.Conn
+	// Background. A context that can be cancelled costs a goroutine per statement, and cancelling it may roll back a
+	// batch of others.
+	ctx   context.Context
 	stmts map[string]*sql.Stmt
 
 	requests chan request
 	chores   chan chore
 	work     sync.WaitGroup
 
-	// Whoever reads from the pool holds it for reading, so that nobody does while the log is moved into the database. SQLite would leave out what
-	// readers still need, count the rest as moved, and not sync it before all is; should that sync fail, it would not move the rest again.
+	// Readers of the pool take reading for reading, and checkpoints take it for writing. While others read, SQLite
+	// would leave out the pages that they still need, count the rest as copied, and sync the database only when all is
+	// copied. If that sync then failed, it would not copy those pages again.
 	reading sync.RWMutex
 
-	mu     sync.RWMutex // held for reading while a request is handed over
+	mu     sync.RWMutex // taken for reading while a request is sent, and for writing to close
 	closed bool
 
 	health  health
 	figures figures
 }
 
-// newWriter opens the file and brings it to the newest version.
+// newWriter opens the file and migrates it to the newest schema.
 func newWriter(path string, d Durability, logger *slog.Logger) (_ *writer, err error) {
 	synchronous := "FULL"
 	if d == Normal {
 		synchronous = "NORMAL"
 	}
-	db, err := sql.Open("sqlite3", dsn(path, "_auto_vacuum", "2", "_journal_mode", "WAL", "_synchronous", synchronous, "_busy_timeout", "5000",
+	db, err := sql.Open("sqlite3", dsn(path, "_auto_vacuum", "2", "_journal_mode", "WAL", "_synchronous", synchronous,
+		"_busy_timeout", "5000",
 		"_foreign_keys", "1", "_cache_size", "-16000"))
 	if err != nil {
 		return nil, err
@@ -68,11 +73,12 @@ func newWriter(path string, d Durability, logger *slog.Logger) (_ *writer, err e
 	db.SetMaxOpenConns(1)
 	w := &writer{
 		path: path, db: db, ctx: context.Background(), stmts: make(map[string]*sql.Stmt),
-		requests: make(chan request, maxWaiting), chores: make(chan chore), health: health{logger: logger}, figures: newFigures(),
+		requests: make(chan request, maxWaiting), chores: make(chan chore),
+		health: health{logger: logger}, figures: newFigures(),
 	}
 	defer func() {
 		if err != nil {
-			_ = w.close() // the first error counts
+			_ = w.close() // the first error is the one to return
 		}
 	}()
 	if w.conn, err = db.Conn(w.ctx); err != nil {
@@ -81,7 +87,7 @@ func newWriter(path string, d Durability, logger *slog.Logger) (_ *writer, err e
 	if err := migrate(w.ctx, w.conn); err != nil {
 		return nil, err
 	}
-	// No checkpoints within commits: SQLite would keep their errors to itself. See relieve and takeCare.
+	// No checkpoints within commits: SQLite does not report their errors there. See relieve and takeCare.
 	for _, pragma := range []string{`PRAGMA wal_autocheckpoint = 0`, `PRAGMA journal_size_limit = 8388608`} {
 		if _, err := w.conn.ExecContext(w.ctx, pragma); err != nil {
 			return nil, err
@@ -90,7 +96,7 @@ func newWriter(path string, d Durability, logger *slog.Logger) (_ *writer, err e
 	return w, nil
 }
 
-// start begins to serve. Before it, the caller has the connection for itself.
+// start starts the writer's goroutine. Until then the caller may use the connection.
 func (w *writer) start() { w.work.Go(w.run) }
 
 func (w *writer) close() error {
@@ -100,16 +106,18 @@ func (w *writer) close() error {
 	close(w.requests)
 	w.work.Wait()
 	var errs []error
-	for _, stmt := range w.stmts { // one that is left open would keep SQLite's connection open, and the log from being moved into the file
+	// an open statement would keep SQLite's connection open, and prevent the last checkpoint
+	for _, stmt := range w.stmts {
 		errs = append(errs, stmt.Close())
 	}
 	if w.conn != nil {
-		errs = append(errs, w.conn.Close()) // before db, which would leave it open
+		errs = append(errs, w.conn.Close()) // before db.Close, which would leave it open
 	}
 	return errors.Join(append(errs, w.db.Close())...)
 }
 
-// write has a request done, and returns when it is on disk. Errors: do's own; ErrUnavailable where it could not be written.
+// write runs do in a transaction of the writer's goroutine, and returns when it is committed. Errors: those of do, and
+// ErrUnavailable if the transaction failed.
 func (w *writer) write(do func(w *writer) error) error {
 	req := request{do: do, done: make(chan error, 1)}
 	w.mu.RLock()
@@ -122,13 +130,13 @@ func (w *writer) write(do func(w *writer) error) error {
 	return <-req.done
 }
 
-// chore is a statement that stands outside of transactions.
+// chore is a statement that runs outside of transactions.
 type chore struct {
 	query string
 	done  chan error
 }
 
-// tidy runs a statement between two batches, to its end, unless ctx ends before its turn comes. It must not be called once close may have been.
+// tidy runs a statement between two batches. ctx cancels it only before it starts. It must not be called after close.
 func (w *writer) tidy(ctx context.Context, query string) error {
 	c := chore{query, make(chan error, 1)}
 	select {
@@ -139,7 +147,7 @@ func (w *writer) tidy(ctx context.Context, query string) error {
 	}
 }
 
-// drain runs a statement and passes over its rows: some work only as they are read.
+// drain runs a statement and discards its rows. Some pragmas only work while their rows are read.
 func (w *writer) drain(query string) error {
 	rows, err := w.conn.QueryContext(w.ctx, query)
 	if err != nil {
@@ -167,7 +175,7 @@ func (w *writer) run() {
 	}
 }
 
-// chore runs a statement on a log that can be trusted, and notes what its failure says about the disk.
+// chore settles the WAL if necessary, runs a statement, and records its failure.
 func (w *writer) chore(query string) error {
 	if err := w.settle(); err != nil {
 		return err
@@ -182,18 +190,18 @@ func (w *writer) chore(query string) error {
 	return err
 }
 
-// relieve shortens a log that grows faster than takeCare looks after it.
+// relieve checkpoints a WAL that grows faster than the timer of takeCare allows for.
 func (w *writer) relieve() {
 	if w.figures.commits.Load()%relieveEvery != 0 || w.health.failure() != nil || size(w.path+"-wal") < veryLongLog {
 		return
 	}
 	if err := w.chore(`PRAGMA wal_checkpoint(PASSIVE)`); err != nil {
-		w.health.logger.Warn("the log of the database cannot be shortened at the moment", "error", err)
+		w.health.logger.Warn("checkpoint of a long write-ahead log failed", "error", err)
 	}
 }
 
-// settle makes the log durable where the disk has failed since it was: a sync that succeeds after one that failed says nothing about what that one
-// should have written.
+// settle makes the WAL durable after an I/O error. It must run before the next write: a sync that succeeds after a
+// failed one says nothing about the pages of the failed one.
 func (w *writer) settle() error {
 	if !w.health.doubtful {
 		return nil
@@ -205,7 +213,7 @@ func (w *writer) settle() error {
 	return nil
 }
 
-// gather adds to a batch what waits already.
+// gather adds the requests that already wait to a batch.
 func (w *writer) gather(batch []request) []request {
 	for len(batch) < maxBatch {
 		select {
@@ -221,8 +229,8 @@ func (w *writer) gather(batch []request) []request {
 	return batch
 }
 
-// serve commits a batch and answers it. Where the batch fails and it was not the disk, each request is tried by itself: one that cannot be done
-// does not take the others with it.
+// serve commits a batch and answers it. If the batch fails and the disk is not the cause, each request is tried in a
+// transaction of its own, so that one bad request does not fail the others.
 func (w *writer) serve(batch []request) {
 	errs := make([]error, len(batch))
 	if err := w.health.tooEarly(time.Now()); err != nil {
@@ -239,13 +247,14 @@ func (w *writer) serve(batch []request) {
 	w.answer(batch, errs, err)
 }
 
-// transact does the requests in one transaction: their own refusals go to errs, and an error means that nothing was written.
+// transact runs the requests in one transaction. Refusals of requests go to errs. If it returns an error, nothing was
+// written.
 func (w *writer) transact(batch []request, errs []error) error {
 	if err := w.settle(); err != nil {
 		return err
 	}
 	if _, err := w.exec(`BEGIN IMMEDIATE`); err != nil {
-		w.rollBack() // in case the last one was left open
+		w.rollBack() // in case the last transaction is still open
 		return err
 	}
 	for i := range batch {
@@ -265,10 +274,10 @@ func (w *writer) transact(batch []request, errs []error) error {
 	return nil
 }
 
-// rollBack fails where SQLite has rolled back already.
+// rollBack ignores the error: it fails if SQLite has rolled back already.
 func (w *writer) rollBack() { _, _ = w.conn.ExecContext(w.ctx, `ROLLBACK`) }
 
-// answer tells everybody, and notes how the store is doing.
+// answer sends each request its result, and updates the health of the store.
 func (w *writer) answer(batch []request, errs []error, err error) {
 	switch {
 	case err == nil:
@@ -278,7 +287,7 @@ func (w *writer) answer(batch []request, errs []error, err error) {
 		w.health.failed(err, time.Now())
 		refuse(batch, errs, w.health.failure())
 		return
-	default: // serve has tried the request by itself
+	default: // serve has tried the request alone, so the batch has only one
 		w.figures.failures.Add(1)
 		errs[0] = err
 	}
@@ -287,7 +296,7 @@ func (w *writer) answer(batch []request, errs []error, err error) {
 	}
 }
 
-// refuse tells everybody that nothing was written, and why.
+// refuse answers every request with the reason why nothing was written.
 func refuse(batch []request, errs []error, err error) {
 	for i := range batch {
 		errs[i] = unavailable(err)

@@ -12,7 +12,7 @@ import (
 	"github.com/duckwire/duckwire/hub/errs"
 )
 
-// modelQueue is one user's queue as simple as can be: everything that was ever left, and how far it is done with.
+// modelQueue is a simple model of one user's queue: every message that was ever added, and its head.
 type modelQueue struct {
 	all            []hub.StoredMessage
 	head           uint64
@@ -29,7 +29,7 @@ func (q *modelQueue) expire(now time.Time, limit int) (n int) {
 	return n
 }
 
-// find returns the offset of a message with that id, or 0. In the model's time no id is forgotten.
+// find returns the offset of the message with that id, or 0. The model's time is too short for an id to be forgotten.
 func (q *modelQueue) find(id string) uint64 {
 	for i := range q.all {
 		if q.all[i].ID == id {
@@ -39,8 +39,10 @@ func (q *modelQueue) find(id string) uint64 {
 	return 0
 }
 
-// likeModel does random things to a store and to the model, and compares. rapid prints what failed, as short as it can make it, and its seed.
-func likeModel(t testing.TB, rt *rapid.T, s hub.QueueStore, reopen func(t testing.TB, s hub.QueueStore) hub.QueueStore) {
+// likeModel applies random operations to a store and to the model, and compares them. On failure rapid prints the
+// shortest sequence that it finds, and its seed.
+func likeModel(t testing.TB, rt *rapid.T, s hub.QueueStore,
+	reopen func(t testing.TB, s hub.QueueStore) hub.QueueStore) {
 	users := map[string]*modelQueue{"u": {}, "v": {}}
 	room := hub.QueueRoom{Messages: 4, Bytes: 1 << 20}
 	now, serial := noon, 0
@@ -106,7 +108,7 @@ func likeModel(t testing.TB, rt *rapid.T, s hub.QueueStore, reopen func(t testin
 			}
 		},
 		"reopen": func(rt *rapid.T) {
-			if rapid.IntRange(0, 3).Draw(rt, "rarely") == 0 { // it takes long
+			if rapid.IntRange(0, 3).Draw(rt, "rarely") == 0 { // reopening is slow
 				s = reopen(t, s)
 			}
 		},
@@ -120,8 +122,10 @@ func likeModel(t testing.TB, rt *rapid.T, s hub.QueueStore, reopen func(t testin
 
 func compare(t testing.TB, rt *rapid.T, s hub.QueueStore, name string, q *modelQueue) {
 	page := read(t, s, name, 0, 100)
-	if page.Head != q.head || page.Tail != uint64(len(q.all)) || page.Expired != q.expired || page.ExpiredThrough != q.expiredThrough {
-		rt.Fatalf("%s: %+v, want head %d, tail %d, %d expired through %d", name, page, q.head, len(q.all), q.expired, q.expiredThrough)
+	if page.Head != q.head || page.Tail != uint64(len(q.all)) || page.Expired != q.expired ||
+		page.ExpiredThrough != q.expiredThrough {
+		rt.Fatalf("%s: %+v, want head %d, tail %d, %d expired through %d", name, page, q.head, len(q.all), q.expired,
+			q.expiredThrough)
 	}
 	for i, m := range page.Messages {
 		want := q.all[int(q.head)+i]

@@ -1,4 +1,4 @@
-// Package storagetest is the suite that every store of the hub must pass.
+// Package storagetest contains the test suites that every store of the hub must pass.
 package storagetest
 
 import (
@@ -13,8 +13,9 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// Streams holds a hub.StreamStore to its contract. open returns an empty store; reopen returns it again as after a restart.
-func Streams(t *testing.T, open func(t *testing.T) hub.StreamStore, reopen func(t *testing.T, s hub.StreamStore) hub.StreamStore) {
+// Streams tests a hub.StreamStore. open returns an empty store; reopen returns the same store as after a restart.
+func Streams(t *testing.T, open func(t *testing.T) hub.StreamStore,
+	reopen func(t *testing.T, s hub.StreamStore) hub.StreamStore) {
 	t.Run("runs add up in order", func(t *testing.T) {
 		s := open(t)
 		rec := record("a")
@@ -60,7 +61,8 @@ func Streams(t *testing.T, open func(t *testing.T) hub.StreamStore, reopen func(
 		if got := order(t, s); !slices.Equal(got, ids) {
 			t.Errorf("%v", got)
 		}
-		if got := load(t, s)[ids[0]]; len(got.Runs) != len(record("").Runs)+saves || got.Runs[saves].First != uint64(2+saves) {
+		if got := load(t, s)[ids[0]]; len(got.Runs) != len(record("").Runs)+saves ||
+			got.Runs[saves].First != uint64(2+saves) {
 			t.Errorf("%d runs", len(got.Runs))
 		}
 		if err := s.Delete(ids[:many-1]); err != nil {
@@ -81,12 +83,14 @@ func Streams(t *testing.T, open func(t *testing.T) hub.StreamStore, reopen func(
 	})
 }
 
-// record returns a record with something in every field.
+// record returns a record with a value in every field.
 func record(id string) hub.StreamRecord {
 	at := time.UnixMilli(1700000000000).UTC()
 	return hub.StreamRecord{
-		ID: id, Kind: "completion", Topic: "code:project:42", Owner: "u", ContentType: "text/plain", Epoch: "e-1", Tail: 3, Digest: "d", Aliases: []string{"mine"},
-		Keep: hub.Keep{CancelAfter: time.Second}, Completion: &hub.CompletionMeta{Kind: hub.ChatCompletion, IncludeUsage: true, Model: "m"},
+		ID: id, Kind: "completion", Topic: "code:project:42", Owner: "u", ContentType: "text/plain", Epoch: "e-1", Tail: 3,
+		Digest: "d", Aliases: []string{"mine"},
+		Keep: hub.Keep{CancelAfter: time.Second}, Completion: &hub.CompletionMeta{Kind: hub.ChatCompletion,
+			IncludeUsage: true, Model: "m"},
 		Info: hub.CompletionInfo{ID: "x", Created: 5, Model: "m"}, Status: hub.StatusRunning,
 		Ending: hub.Ending{Usage: []byte(`{"n":1}`), FinishReason: "stop", Error: &hub.EndError{
 			Code: "c", Message: "m", Type: "t", Status: 429, Retry: time.Second, Body: []byte(`{"e":1}`),
@@ -116,7 +120,7 @@ func load(t *testing.T, s hub.StreamStore) map[string]hub.StreamRecord {
 	return got
 }
 
-// order returns the ids in the order in which they are loaded: the one in which they were saved first.
+// order returns the ids in the order of loading, which is that of the first Save.
 func order(t *testing.T, s hub.StreamStore) (ids []string) {
 	t.Helper()
 	if err := s.Load(func(rec *hub.StreamRecord) error { ids = append(ids, rec.ID); return nil }); err != nil {

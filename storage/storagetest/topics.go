@@ -14,130 +14,149 @@ import (
 
 var topicRoom = hub.TopicRoom{Events: 100, Bytes: 1 << 20, TTL: time.Hour, Ephemerals: 10, EphemeralTTL: time.Minute}
 
-// Topics holds a hub.TopicStore to its contract. open returns a store of one node, with topics that nobody has used.
+type topicSuite struct {
+	open func(t testing.TB) hub.TopicStore
+}
+
+// Topics tests a hub.TopicStore. open returns the store of one node, with unused topics.
 func Topics(t *testing.T, open func(t testing.TB) hub.TopicStore) {
-	t.Run("events come back whole and in order", func(t *testing.T) {
-		s := open(t)
-		empty := topicEvents(t, s, "t", "", 0)
-		place := log.Vector{{Epoch: empty.Epoch, Offset: 7}}
-		if again, err := log.ParseVector(string(place.Append(nil)), 1); err != nil || again[0] != place[0] {
-			t.Errorf("%v comes back from the text of a vector as %v, %v", place, again, err)
-		}
-		if empty.Epoch == "" || empty.Tail != 0 || empty.First != 1 || len(empty.Events) != 0 {
-			t.Errorf("an unused topic: %+v", empty)
-		}
-		binary := event("b")
-		binary.Payload, binary.Bytes, binary.Except = nil, []byte{0, 1, 255}, "client"
-		all := []hub.SharedEvent{event("a"), binary, event("c")}
-		places := appendEvents(t, s, "t", topicRoom, all...)
-		for i, p := range places {
-			if p != (log.Position{Epoch: empty.Epoch, Offset: uint64(i) + 1}) {
-				t.Errorf("place %d: %v of %s", i, p, empty.Epoch)
-			}
-		}
-		for _, c := range []struct {
-			epoch string
-			after uint64
-			want  []hub.SharedEvent
-		}{{"", 0, all}, {empty.Epoch, 0, all}, {empty.Epoch, 1, all[1:]}, {empty.Epoch, 3, nil}, {"another", 2, all}, {empty.Epoch, 9, all}} {
-			if p := topicEvents(t, s, "t", c.epoch, c.after); !reflect.DeepEqual(p.Events, c.want) || p.Tail != 3 || p.Base != 0 || p.First != 4-uint64(len(c.want)) {
-				t.Errorf("after %d of %q: %+v", c.after, c.epoch, p)
-			}
-		}
-		if p := topicEvents(t, s, "another", "", 0); len(p.Events) != 0 || p.Epoch == empty.Epoch {
-			t.Errorf("another topic: %+v", p)
-		}
-	})
-	t.Run("an id is taken once", func(t *testing.T) {
-		s := open(t)
-		other := named("a")
-		other.Sender = "another"
-		places := appendEvents(t, s, "t", topicRoom, named("a"), named("b"), named("a"), other, event("a"))
-		places = append(places, appendEvents(t, s, "t", topicRoom, named("b"), named("c"))...)
-		var got []uint64
-		for _, p := range places {
-			got = append(got, p.Offset)
-		}
-		if !reflect.DeepEqual(got, []uint64{1, 2, 1, 3, 4, 2, 5}) {
-			t.Errorf("offsets %v", got)
-		}
-	})
-	t.Run("the oldest make room", func(t *testing.T) {
-		s := open(t)
-		room := topicRoom
-		room.Events = 3
-		for n := range 50 {
-			appendEvents(t, s, "t", room, named(fmt.Sprint(n)))
-		}
-		if p := topicEvents(t, s, "t", "", 0); p.Base != 47 || p.Tail != 50 || p.First != 48 || len(p.Events) != 3 || p.Events[0].ID != "47" {
-			t.Errorf("%+v", p)
-		}
-		if p := appendEvents(t, s, "t", room, named("49"), named("0")); p[0].Offset != 50 || p[1].Offset != 51 {
-			t.Errorf("an id that is kept, and one that is not: %v", p)
-		}
-		room = topicRoom
-		room.Bytes = 1000
-		big := event("big")
-		big.Payload = json.RawMessage(`"` + string(make600()) + `"`)
-		appendEvents(t, s, "t", room, big, big, big)
-		if p := topicEvents(t, s, "t", "", 0); len(p.Events) > 1 {
-			t.Errorf("%d events of 600 bytes in 1,000", len(p.Events))
-		}
-	})
-	t.Run("large topics come in pages", func(t *testing.T) {
-		s := open(t)
-		big := event("big")
-		big.Payload = json.RawMessage(`"` + string(make600()) + `"`)
-		room := topicRoom
-		room.Events = 2000
-		for range 20 {
-			batch := make([]hub.SharedEvent, 50)
-			for i := range batch {
-				batch[i] = big
-			}
-			appendEvents(t, s, "t", room, batch...)
-		}
-		epoch, after, pages := "", uint64(0), 0
-		for {
-			p := topicEvents(t, s, "t", epoch, after)
-			if p.First != after+1 {
-				t.Fatalf("page %d begins at %d, after %d", pages, p.First, after)
-			}
-			epoch, after, pages = p.Epoch, after+uint64(len(p.Events)), pages+1
-			if after == p.Tail {
-				break
-			}
-		}
-		if after != 1000 || pages < 2 {
-			t.Errorf("%d events in %d pages", after, pages)
-		}
-	})
-	t.Run("ephemeral events", func(t *testing.T) {
-		s := open(t)
-		first, second, cursor := ephemeral("cursor", 1), ephemeral("cursor", 2), ephemeral("typing", 3)
-		places := appendEvents(t, s, "t", topicRoom, first, event("a"), second)
-		appendEvents(t, s, "t", topicRoom, cursor)
-		if places[0] != (log.Position{}) || places[1].Offset != 1 || places[2] != (log.Position{}) {
-			t.Errorf("%v", places)
-		}
-		p := topicEvents(t, s, "t", "", 0)
-		if p.Tail != 1 || !reflect.DeepEqual(p.Ephemerals, []hub.SharedEvent{second, cursor}) {
-			t.Errorf("%+v", p)
-		}
-		if p := topicEvents(t, s, "t", p.Epoch, 0); len(p.Ephemerals) != 0 {
-			t.Errorf("who knows the topic hears them: %+v", p)
-		}
-		for n := range 30 {
-			appendEvents(t, s, "t", topicRoom, ephemeral(fmt.Sprint("e", n), n))
-		}
-		if p := topicEvents(t, s, "t", "", 0); len(p.Ephemerals) > topicRoom.Ephemerals || p.Ephemerals[len(p.Ephemerals)-1].Event != "e29" {
-			t.Errorf("%d are kept: %+v", len(p.Ephemerals), p.Ephemerals)
-		}
-	})
+	suite := topicSuite{open}
+	t.Run("events come back whole and in order", suite.order)
+	t.Run("an id is taken once", suite.duplicates)
+	t.Run("the oldest make room", suite.retention)
+	t.Run("large topics come in pages", suite.pages)
+	t.Run("ephemeral events", suite.ephemerals)
 	t.Run("who follows hears everything once", followTopic(open))
 }
 
-// followTopic has several append to one topic, while somebody follows it as a mirror does.
+func (suite topicSuite) order(t *testing.T) {
+	s := suite.open(t)
+	empty := topicEvents(t, s, "t", "", 0)
+	place := log.Vector{{Epoch: empty.Epoch, Offset: 7}}
+	if again, err := log.ParseVector(string(place.Append(nil)), 1); err != nil || again[0] != place[0] {
+		t.Errorf("%v comes back from the text of a vector as %v, %v", place, again, err)
+	}
+	if empty.Epoch == "" || empty.Tail != 0 || empty.First != 1 || len(empty.Events) != 0 {
+		t.Errorf("an unused topic: %+v", empty)
+	}
+	binary := event("b")
+	binary.Payload, binary.Bytes, binary.Except = nil, []byte{0, 1, 255}, "client"
+	all := []hub.SharedEvent{event("a"), binary, event("c")}
+	places := appendEvents(t, s, "t", topicRoom, all...)
+	for i, p := range places {
+		if p != (log.Position{Epoch: empty.Epoch, Offset: uint64(i) + 1}) {
+			t.Errorf("place %d: %v of %s", i, p, empty.Epoch)
+		}
+	}
+	for _, c := range []struct {
+		epoch string
+		after uint64
+		want  []hub.SharedEvent
+	}{{"", 0, all}, {empty.Epoch, 0, all}, {empty.Epoch, 1, all[1:]}, {empty.Epoch, 3, nil}, {"another", 2, all},
+		{empty.Epoch, 9, all}} {
+		if p := topicEvents(t, s, "t", c.epoch, c.after); !reflect.DeepEqual(p.Events, c.want) || p.Tail != 3 ||
+			p.Base != 0 || p.First != 4-uint64(len(c.want)) {
+			t.Errorf("after %d of %q: %+v", c.after, c.epoch, p)
+		}
+	}
+	if p := topicEvents(t, s, "another", "", 0); len(p.Events) != 0 || p.Epoch == empty.Epoch {
+		t.Errorf("another topic: %+v", p)
+	}
+}
+
+func (suite topicSuite) duplicates(t *testing.T) {
+	s := suite.open(t)
+	other := named("a")
+	other.Sender = "another"
+	places := appendEvents(t, s, "t", topicRoom, named("a"), named("b"), named("a"), other, event("a"))
+	places = append(places, appendEvents(t, s, "t", topicRoom, named("b"), named("c"))...)
+	var got []uint64
+	for _, p := range places {
+		got = append(got, p.Offset)
+	}
+	if !reflect.DeepEqual(got, []uint64{1, 2, 1, 3, 4, 2, 5}) {
+		t.Errorf("offsets %v", got)
+	}
+}
+
+func (suite topicSuite) retention(t *testing.T) {
+	s := suite.open(t)
+	room := topicRoom
+	room.Events = 3
+	for n := range 50 {
+		appendEvents(t, s, "t", room, named(fmt.Sprint(n)))
+	}
+	if p := topicEvents(t, s, "t", "", 0); p.Base != 47 || p.Tail != 50 || p.First != 48 || len(p.Events) != 3 ||
+		p.Events[0].ID != "47" {
+		t.Errorf("%+v", p)
+	}
+	if p := appendEvents(t, s, "t", room, named("49"), named("0")); p[0].Offset != 50 || p[1].Offset != 51 {
+		t.Errorf("an id that is kept, and one that is not: %v", p)
+	}
+	room = topicRoom
+	room.Bytes = 1000
+	big := event("big")
+	big.Payload = json.RawMessage(`"` + string(make600()) + `"`)
+	appendEvents(t, s, "t", room, big, big, big)
+	if p := topicEvents(t, s, "t", "", 0); len(p.Events) > 1 {
+		t.Errorf("%d events of 600 bytes in 1,000", len(p.Events))
+	}
+}
+
+func (suite topicSuite) pages(t *testing.T) {
+	s := suite.open(t)
+	big := event("big")
+	big.Payload = json.RawMessage(`"` + string(make600()) + `"`)
+	room := topicRoom
+	room.Events = 2000
+	for range 20 {
+		batch := make([]hub.SharedEvent, 50)
+		for i := range batch {
+			batch[i] = big
+		}
+		appendEvents(t, s, "t", room, batch...)
+	}
+	epoch, after, pages := "", uint64(0), 0
+	for {
+		p := topicEvents(t, s, "t", epoch, after)
+		if p.First != after+1 {
+			t.Fatalf("page %d begins at %d, after %d", pages, p.First, after)
+		}
+		epoch, after, pages = p.Epoch, after+uint64(len(p.Events)), pages+1
+		if after == p.Tail {
+			break
+		}
+	}
+	if after != 1000 || pages < 2 {
+		t.Errorf("%d events in %d pages", after, pages)
+	}
+}
+
+func (suite topicSuite) ephemerals(t *testing.T) {
+	s := suite.open(t)
+	first, second, cursor := ephemeral("cursor", 1), ephemeral("cursor", 2), ephemeral("typing", 3)
+	places := appendEvents(t, s, "t", topicRoom, first, event("a"), second)
+	appendEvents(t, s, "t", topicRoom, cursor)
+	if places[0] != (log.Position{}) || places[1].Offset != 1 || places[2] != (log.Position{}) {
+		t.Errorf("%v", places)
+	}
+	p := topicEvents(t, s, "t", "", 0)
+	if p.Tail != 1 || !reflect.DeepEqual(p.Ephemerals, []hub.SharedEvent{second, cursor}) {
+		t.Errorf("%+v", p)
+	}
+	if p := topicEvents(t, s, "t", p.Epoch, 0); len(p.Ephemerals) != 0 {
+		t.Errorf("who knows the topic hears them: %+v", p)
+	}
+	for n := range 30 {
+		appendEvents(t, s, "t", topicRoom, ephemeral(fmt.Sprint("e", n), n))
+	}
+	if p := topicEvents(t, s, "t", "", 0); len(p.Ephemerals) > topicRoom.Ephemerals ||
+		p.Ephemerals[len(p.Ephemerals)-1].Event != "e29" {
+		t.Errorf("%d are kept: %+v", len(p.Ephemerals), p.Ephemerals)
+	}
+}
+
+// followTopic appends to one topic concurrently, while a reader follows it as a mirror does.
 func followTopic(open func(t testing.TB) hub.TopicStore) func(t *testing.T) {
 	return func(t *testing.T) {
 		const publishers, each = 8, 50
@@ -202,7 +221,8 @@ func make600() []byte {
 }
 
 func event(id string) hub.SharedEvent {
-	return hub.SharedEvent{ID: id, Sender: "s", Event: "e", Payload: json.RawMessage(`{"of":"` + id + `"}`), Millis: time.Now().UnixMilli()}
+	return hub.SharedEvent{ID: id, Sender: "s", Event: "e", Payload: json.RawMessage(`{"of":"` + id + `"}`),
+		Millis: time.Now().UnixMilli()}
 }
 
 func named(id string) hub.SharedEvent {
@@ -212,10 +232,12 @@ func named(id string) hub.SharedEvent {
 }
 
 func ephemeral(name string, n int) hub.SharedEvent {
-	return hub.SharedEvent{ID: "x", Sender: "s", Event: name, Payload: json.RawMessage(fmt.Sprint(n)), Ephemeral: true, Millis: time.Now().UnixMilli()}
+	return hub.SharedEvent{ID: "x", Sender: "s", Event: name, Payload: json.RawMessage(fmt.Sprint(n)), Ephemeral: true,
+		Millis: time.Now().UnixMilli()}
 }
 
-func appendEvents(t testing.TB, s hub.TopicStore, topic string, room hub.TopicRoom, events ...hub.SharedEvent) []log.Position {
+func appendEvents(t testing.TB, s hub.TopicStore, topic string, room hub.TopicRoom,
+	events ...hub.SharedEvent) []log.Position {
 	t.Helper()
 	places, err := s.AppendEvents(topic, events, room)
 	if err != nil {

@@ -10,12 +10,12 @@ import (
 
 var _ hub.Analyzer = (*Provider)(nil)
 
-// maxFindings bounds what one rule reports in one file; one more issue then tells how many there are.
+// maxFindings limits the issues of one rule in one file. One more issue then says how many were left out.
 const maxFindings = 50
 
-// check is one of the built-in checks: it looks at one file and reports through found.
+// check is one of the built-in checks. It checks one file, and calls found for each issue.
 type check struct {
-	kind string // of the analyses that it belongs to
+	kind string // kind of analysis that it belongs to
 	run  func(f *hub.AnalysisFile, lang string, found func(hub.Issue))
 }
 
@@ -27,10 +27,10 @@ var checks = []check{
 	{"style", checkGoFormat},
 }
 
-// Analyze runs the built-in checks: no linter, and no substitute for one. They find what needs no understanding: syntax errors in Go and JSON,
-// brackets that do not match in C, C++, C# and Java, merge conflicts left in, private keys, Go that gofmt would change, TODO and FIXME, long
-// lines, and untidy white space. A type of semantic, security or style runs those of that kind, any other type all. The metadata say
-// so. Errors: ctx's, or the writer's.
+// Analyze runs the built-in checks, which do not replace a linter. They find syntax errors in Go and JSON, unbalanced
+// brackets in C, C++, C# and Java, merge conflict markers, private keys, Go code that gofmt would change, TODO and
+// FIXME, long lines, and untidy white space. An analysis of type semantic, security or style runs the checks of that
+// kind, one of any other type runs all. The metadata say what was checked. Errors: ctx's, or the writer's.
 func (p *Provider) Analyze(ctx context.Context, req *hub.AnalysisRequest, w hub.AnalysisWriter) error {
 	w.Accepted()
 	for i := range req.Files {
@@ -47,10 +47,11 @@ func (p *Provider) Analyze(ctx context.Context, req *hub.AnalysisRequest, w hub.
 			return err
 		}
 	}
-	return w.Metadata([]byte(`{"analyzer":"duckwire-local","note":"built-in checks of syntax and layout only; no linter and no model"}`))
+	return w.Metadata([]byte(`{"analyzer":"duckwire-local",` +
+		`"note":"built-in checks of syntax and layout only; no linter and no model"}`))
 }
 
-// look runs the checks of a kind over one file.
+// look runs the checks of a kind on one file.
 func look(f *hub.AnalysisFile, kind string) (issues []hub.Issue) {
 	lang, counts := language(f), map[string]int{}
 	for _, c := range checks {
@@ -73,7 +74,7 @@ func look(f *hub.AnalysisFile, kind string) (issues []hub.Issue) {
 	return issues
 }
 
-// language returns the file's language as its extension has it: "go", "json", "py" …
+// language returns the file's language as its usual extension: "go", "json", "py" …
 func language(f *hub.AnalysisFile) string {
 	lang := strings.ToLower(f.Language)
 	if lang == "" {

@@ -10,7 +10,7 @@ import (
 	"github.com/duckwire/duckwire/hub/provider/local"
 )
 
-// findings is an AnalysisWriter that keeps the issues.
+// findings is an AnalysisWriter that records the issues.
 type findings struct{ issues []hub.Issue }
 
 func (f *findings) Accepted()                      {}
@@ -31,7 +31,8 @@ func found(t testing.TB, kind, path, code string) []string {
 	}
 	defer p.Close()
 	var f findings
-	if err := p.Analyze(t.Context(), &hub.AnalysisRequest{Type: kind, Files: []hub.AnalysisFile{{Path: path, Code: code}}}, &f); err != nil {
+	if err := p.Analyze(t.Context(), &hub.AnalysisRequest{Type: kind,
+		Files: []hub.AnalysisFile{{Path: path, Code: code}}}, &f); err != nil {
 		t.Fatal(err)
 	}
 	var list []string
@@ -55,10 +56,11 @@ func TestBuiltInChecks(t *testing.T) {
 		{"semantic", "a.java", "class A { /* ) */ String s = \")\\\"\"; char c = ')'; // )\n", "semantic syntax 1:9"},
 		{"semantic", "a.cpp", "int f() { return 1'000'000; }\n", ""},
 		{"semantic", "a.c", "#if X\n{\n#else\n{\n#endif\n}\n", ""},
-		{"semantic", "a.py", "print((\n", ""}, // not a language it knows
+		{"semantic", "a.py", "print((\n", ""}, // unsupported language
 		{"general", "a.txt", "<<<<<<< HEAD\n", "semantic merge-conflict 1:1"},
 		{"security", "k", "x = '-----BEGIN RSA PRIVATE KEY-----'\n \n", "security private-key 1:6"},
-		{"style", "a.py", "x = 1 # TODO: y\nTODOS\n  \tz\n \nlast", "style todo 1:9 style mixed-indent 3:1 style trailing-space 4:1 style final-newline 5:0"},
+		{"style", "a.py", "x = 1 # TODO: y\nTODOS\n  \tz\n \nlast",
+			"style todo 1:9 style mixed-indent 3:1 style trailing-space 4:1 style final-newline 5:0"},
 		{"style", "a.py", "", ""},
 		{"security", "a.py", "TODO", ""},
 	} {
@@ -66,12 +68,13 @@ func TestBuiltInChecks(t *testing.T) {
 			t.Errorf("%s %q: %s, want %s", c.kind, c.code, got, c.want)
 		}
 	}
-	if got := found(t, "style", "a.py", strings.Repeat("x \n", 1000)); len(got) != 51 || got[50] != "style trailing-space 0:0" {
+	if got := found(t, "style", "a.py", strings.Repeat("x \n", 1000)); len(got) != 51 ||
+		got[50] != "style trailing-space 0:0" {
 		t.Errorf("%d, %s", len(got), got[len(got)-1])
 	}
 }
 
-// FuzzChecks: no code makes them panic, and every place that they tell lies in the file.
+// FuzzChecks checks that no code causes a panic, and that every reported position is in the file.
 func FuzzChecks(f *testing.F) {
 	f.Add("go", "package a")
 	f.Fuzz(func(t *testing.T, ext, code string) {
@@ -81,7 +84,8 @@ func FuzzChecks(f *testing.F) {
 		}
 		defer p.Close()
 		var all findings
-		_ = p.Analyze(t.Context(), &hub.AnalysisRequest{Files: []hub.AnalysisFile{{Path: "a." + ext, Code: code}}}, &all) // of a writer that takes all
+		// the writer never fails
+		_ = p.Analyze(t.Context(), &hub.AnalysisRequest{Files: []hub.AnalysisFile{{Path: "a." + ext, Code: code}}}, &all)
 		lines := strings.Split(code, "\n")
 		for _, i := range all.issues {
 			if i.Line < 0 || i.Line > len(lines) || i.Line > 0 && i.Column > len(lines[i.Line-1])+1 {

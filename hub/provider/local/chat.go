@@ -8,13 +8,14 @@ import (
 	"github.com/duckwire/duckwire/hub/provider/local/internal/predict"
 )
 
-// nothing is the answer to a chat that holds no code which could be continued.
-const nothing = "This is duckwire-local, Duckwire's built-in completer. It is no neural model and cannot converse; it continues repetitive " +
-	"code from what the request shows (put the code in a fenced block), and found nothing to continue here. For a language model, set " +
-	"DUCKWIRE_UPSTREAM_URL to an OpenAI-compatible server (a URL that ends in /v1)."
+// noCode is the answer to a chat without code that could be continued.
+const noCode = "This is duckwire-local, Duckwire's built-in completer. It is no neural model and cannot converse; " +
+	"it continues repetitive code from what the request shows (put the code in a fenced block), " +
+	"and found nothing to continue here. For a language model, " +
+	"set DUCKWIRE_UPSTREAM_URL to an OpenAI-compatible server (a URL that ends in /v1)."
 
-// readChat takes the code from the last user message: the last fenced block, whether closed or not, or else the whole message if it looks
-// like code. All other text of the conversation is looked at too.
+// readChat finds the code in the last user message: the last fenced block, open or closed, or else the whole message
+// if it looks like code. The rest of the conversation serves as further context.
 func readChat(messages []hub.Message) task {
 	t := task{chat: true}
 	last := -1
@@ -49,7 +50,7 @@ func readChat(messages []hub.Message) task {
 	return t
 }
 
-// lastFence finds the last block between lines of ```; the last one may be open. before is the text ahead of it.
+// lastFence finds the last block between lines of ```, which may be unclosed. before is the text in front of it.
 func lastFence(text string) (code, lang, before string, ok bool) {
 	open, start := false, 0
 	var fence string
@@ -76,7 +77,7 @@ func lastFence(text string) (code, lang, before string, ok bool) {
 	return code, lang, before, ok
 }
 
-// fenceMark returns the run of at least three backticks or tildes that a line begins with.
+// fenceMark returns the run of at least three backticks or tildes at the beginning of a line.
 func fenceMark(line string) string {
 	n := 0
 	for n < len(line) && line[n] == line[0] && (line[0] == '`' || line[0] == '~') {
@@ -88,7 +89,7 @@ func fenceMark(line string) string {
 	return line[:n]
 }
 
-// looksLikeCode reports whether most lines of a text end or are built as lines of code are.
+// looksLikeCode reports whether most lines of a text look like lines of code.
 func looksLikeCode(text string) bool {
 	code, all := 0, 0
 	for line := range strings.Lines(text) {
@@ -106,10 +107,10 @@ func looksLikeCode(text string) bool {
 	return all > 1 && code*3 >= all*2
 }
 
-// writeChat continues the code in a fenced block that begins with the line which the continuation completes.
+// writeChat writes a fenced block. It begins with the line that the continuation completes.
 func (t *task) writeChat(ctx context.Context, c *predict.Completion, first []string, out *writer) error {
 	if !t.code {
-		return sentence(nothing, out)
+		return sentence(noCode, out)
 	}
 	head := "```" + t.lang + "\n"
 	begun := false
@@ -130,12 +131,12 @@ func (t *task) writeChat(ctx context.Context, c *predict.Completion, first []str
 	case err != nil:
 		return err
 	case !begun:
-		return sentence(nothing, out)
+		return sentence(noCode, out)
 	}
 	return out.token("\n```\n")
 }
 
-// sentence writes prose, a word at a time.
+// sentence writes prose, one word at a time.
 func sentence(text string, out *writer) error {
 	for _, word := range strings.SplitAfter(text, " ") {
 		if err := out.token(word); err != nil {

@@ -15,10 +15,10 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// longLine is how many characters a line may have before it is called long.
+// longLine is the maximum length of a line in characters.
 const longLine = 160
 
-// more tells how many findings of the same rule were left out.
+// more is the issue that says how many issues of a rule were left out.
 func more(like hub.Issue, n int) hub.Issue {
 	like.Message, like.Severity = fmt.Sprintf("%d more of these: %s", n, like.Message), hub.SeverityInfo
 	like.Line, like.Column = 0, 0
@@ -27,7 +27,8 @@ func more(like hub.Issue, n int) hub.Issue {
 
 func checkSyntax(f *hub.AnalysisFile, lang string, found func(hub.Issue)) {
 	report := func(line, column int, message string) {
-		found(hub.Issue{Category: "syntax", Rule: "syntax", Severity: hub.SeverityHigh, Line: line, Column: column, Message: message})
+		found(hub.Issue{Category: "syntax", Rule: "syntax", Severity: hub.SeverityHigh, Line: line, Column: column,
+			Message: message})
 	}
 	switch lang {
 	case "go":
@@ -35,7 +36,7 @@ func checkSyntax(f *hub.AnalysisFile, lang string, found func(hub.Issue)) {
 		var list scanner.ErrorList
 		errors.As(err, &list)
 		for _, e := range list {
-			line, column := place(f.Code, e.Pos.Offset) // not Pos.Line, which a //line comment moves
+			line, column := place(f.Code, e.Pos.Offset) // not Pos.Line, which depends on //line comments
 			report(line, column, e.Msg)
 		}
 	case "json":
@@ -51,16 +52,17 @@ func checkSyntax(f *hub.AnalysisFile, lang string, found func(hub.Issue)) {
 	}
 }
 
-// place returns the line and column of a byte.
+// place returns the line and column of a byte offset.
 func place(code string, offset int) (line, column int) {
 	before := code[:max(0, min(offset, len(code)))]
 	return strings.Count(before, "\n") + 1, len(before) - strings.LastIndexByte(before, '\n')
 }
 
-// checkBrackets finds the first bracket that does not match, in a language with C's comments and strings. What a preprocessor leaves out may
-// have brackets of its own, so a file with #if is passed over.
+// checkBrackets finds the first unbalanced bracket in a language with C's comments and strings. It skips files with
+// #if, because code that the preprocessor drops may have brackets of its own.
 func checkBrackets(code string, report func(line, column int, message string)) {
-	if strings.Contains(code, "#if") || strings.Contains(code, `R"`) || strings.Contains(code, `@"`) || strings.Contains(code, `"""`) {
+	if strings.Contains(code, "#if") || strings.Contains(code, `R"`) || strings.Contains(code, `@"`) ||
+		strings.Contains(code, `"""`) {
 		return
 	}
 	var open []int
@@ -89,7 +91,8 @@ func matches(open, closing byte) bool {
 	return open == '(' && closing == ')' || open == '[' && closing == ']' || open == '{' && closing == '}'
 }
 
-// skipLiteral returns the last byte of the comment, string or character that begins at i; i where none does.
+// skipLiteral returns the index of the last byte of the comment, string or character literal that begins at i, or i if
+// there is none.
 func skipLiteral(code string, i int) int {
 	rest := code[i:]
 	end := ""
@@ -108,7 +111,7 @@ func skipLiteral(code string, i int) int {
 				return i + j
 			}
 		}
-		return i // an apostrophe, as in 1'000
+		return i // a digit separator, as in 1'000
 	}
 	if n := strings.Index(rest[2:], end); n >= 0 {
 		return i + 2 + n + len(end) - 1
@@ -121,7 +124,8 @@ func checkConflicts(f *hub.AnalysisFile, _ string, found func(hub.Issue)) {
 	for line := range strings.Lines(f.Code) {
 		n++
 		if strings.HasPrefix(line, "<<<<<<< ") || strings.HasPrefix(line, ">>>>>>> ") {
-			found(hub.Issue{Category: "conflict", Rule: "merge-conflict", Severity: hub.SeverityHigh, Line: n, Column: 1, Message: "a merge conflict is left in"})
+			found(hub.Issue{Category: "conflict", Rule: "merge-conflict", Severity: hub.SeverityHigh, Line: n, Column: 1,
+				Message: "a merge conflict is left in"})
 		}
 	}
 }
@@ -131,7 +135,8 @@ func checkKeys(f *hub.AnalysisFile, _ string, found func(hub.Issue)) {
 	for line := range strings.Lines(f.Code) {
 		n++
 		if at := strings.Index(line, "-----BEGIN "); at >= 0 && strings.Contains(line[at:], "PRIVATE KEY-----") {
-			found(hub.Issue{Category: "secret", Rule: "private-key", Severity: hub.SeverityCritical, Line: n, Column: at + 1, Message: "a private key stands in the code"})
+			found(hub.Issue{Category: "secret", Rule: "private-key", Severity: hub.SeverityCritical, Line: n, Column: at + 1,
+				Message: "a private key stands in the code"})
 		}
 	}
 }
@@ -141,7 +146,7 @@ func checkGoFormat(f *hub.AnalysisFile, lang string, found func(hub.Issue)) {
 		return
 	}
 	want, err := format.Source([]byte(f.Code))
-	if err != nil || string(want) == f.Code { // an error is a matter of syntax
+	if err != nil || string(want) == f.Code { // checkSyntax reports errors
 		return
 	}
 	line := 1
@@ -152,7 +157,8 @@ func checkGoFormat(f *hub.AnalysisFile, lang string, found func(hub.Issue)) {
 		}
 		line += bytes.Count(have[i:i+1], []byte("\n"))
 	}
-	found(hub.Issue{Category: "format", Rule: "gofmt", Severity: hub.SeverityLow, Line: line, Column: 1, Message: "gofmt would change the file from here on"})
+	found(hub.Issue{Category: "format", Rule: "gofmt", Severity: hub.SeverityLow, Line: line, Column: 1,
+		Message: "gofmt would change the file from here on"})
 }
 
 func checkLines(f *hub.AnalysisFile, _ string, found func(hub.Issue)) {
@@ -164,7 +170,8 @@ func checkLines(f *hub.AnalysisFile, _ string, found func(hub.Issue)) {
 			found(hub.Issue{Category: "layout", Rule: rule, Severity: severity, Line: n, Column: column, Message: message})
 		}
 		if length := utf8.RuneCountInString(line); length > longLine {
-			report(longLine+1, hub.SeverityInfo, "long-line", fmt.Sprintf("the line has %d characters; at most %d are easy to read", length, longLine))
+			report(longLine+1, hub.SeverityInfo, "long-line",
+				fmt.Sprintf("the line has %d characters; at most %d are easy to read", length, longLine))
 		}
 		if text := strings.TrimRight(line, " \t"); text != line {
 			report(len(text)+1, hub.SeverityInfo, "trailing-space", "white space at the end of the line")
@@ -174,17 +181,19 @@ func checkLines(f *hub.AnalysisFile, _ string, found func(hub.Issue)) {
 		}
 		for _, mark := range []string{"TODO", "FIXME", "XXX"} {
 			if at := wordAt(line, mark); at >= 0 {
-				found(hub.Issue{Category: "todo", Rule: "todo", Severity: hub.SeverityInfo, Line: n, Column: at + 1, Message: strings.TrimSpace(line[at:])})
+				found(hub.Issue{Category: "todo", Rule: "todo", Severity: hub.SeverityInfo, Line: n, Column: at + 1,
+					Message: strings.TrimSpace(line[at:])})
 				break
 			}
 		}
 	}
 	if f.Code != "" && !strings.HasSuffix(f.Code, "\n") {
-		found(hub.Issue{Category: "layout", Rule: "final-newline", Severity: hub.SeverityInfo, Line: n, Message: "no newline at the end of the file"})
+		found(hub.Issue{Category: "layout", Rule: "final-newline", Severity: hub.SeverityInfo, Line: n,
+			Message: "no newline at the end of the file"})
 	}
 }
 
-// wordAt returns where a word stands on its own in a line; -1 for nowhere.
+// wordAt returns the index of a whole word in a line, or -1.
 func wordAt(line, word string) int {
 	at := strings.Index(line, word)
 	if at < 0 || at > 0 && isWord(line[at-1]) || at+len(word) < len(line) && isWord(line[at+len(word)]) {

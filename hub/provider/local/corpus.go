@@ -8,11 +8,11 @@ import (
 	"github.com/duckwire/duckwire/hub/provider/local/internal/predict"
 )
 
-// corpus is a folder's index, made in the background.
+// corpus is the index of a folder, built in the background.
 type corpus struct {
 	cancel context.CancelFunc
 	wait   sync.WaitGroup
-	index  atomic.Pointer[predict.Doc] // nil until it is complete
+	index  atomic.Pointer[predict.Doc] // nil until complete
 }
 
 func openCorpus(opts Options) *corpus {
@@ -22,7 +22,7 @@ func openCorpus(opts Options) *corpus {
 	return c
 }
 
-// doc returns the index, or nil while it is being made.
+// doc returns the index, or nil until it is complete.
 func (c *corpus) doc() *predict.Doc { return c.index.Load() }
 
 func (c *corpus) close() {

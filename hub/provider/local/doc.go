@@ -1,16 +1,17 @@
-// Package local is the built-in completer: the provider that answers as model "duckwire-local" where no upstream is configured.
+// Package local is the built-in completer, the model "duckwire-local" of a server without an upstream.
 //
-// It is no neural model. It continues repetitive code from the text that the request carries and from an optional folder of source, by
-// finding places that resemble the cursor's and putting what followed there into the terms of here (internal/predict). It stops where it
-// has nothing to say. Its answers depend on the request and the folder only; they are the same for the same seed, and without one.
+// It is not a neural model. It continues repetitive code: it searches the request's text, and optionally a folder of
+// source code, for places that resemble the cursor's, and adapts what follows there to the names used here
+// (internal/predict). It stops when no continuation is probable. An answer depends only on the request, the folder and
+// the seed.
 //
-// Text completions: prompt is what stands before the cursor, suffix what stands after. A prompt that holds a fill-in-the-middle template
-// which a plugin rendered itself is taken apart again (fim.go). Where nothing can be predicted the answer is empty, with finish reason
-// "stop".
+// Text completions: prompt is the text before the cursor, suffix the text after it. If the prompt contains a
+// fill-in-the-middle template that a plugin has rendered, it is parsed (fim.go). If nothing can be predicted, the
+// answer is empty, with finish reason "stop".
 //
-// Chat: the code in the last user message is continued (chat.go); the messages before it are looked at too. Where there is nothing to
-// continue, the answer is a sentence that says what this completer is.
+// Chat: the completer continues the code in the last user message (chat.go), and also uses the messages before it. If
+// there is no code to continue, the answer is a sentence that says what this completer is.
 //
-// Analyses: a few checks that need no understanding (analyze.go), so that a server with nothing configured has something true to say. They
-// are no linter: run one with 'duckwire worker'.
+// Analyses: a few simple checks (analyze.go), so that a server without configuration has a truthful answer. They do
+// not replace a linter: 'duckwire worker' runs one.
 package local

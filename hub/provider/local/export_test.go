@@ -1,4 +1,4 @@
 package local
 
-// WaitForCorpus waits until p's corpus is indexed, or has failed to be.
+// WaitForCorpus waits until p's corpus is indexed, or indexing has failed.
 func WaitForCorpus(p *Provider) { p.corpus.wait.Wait() }

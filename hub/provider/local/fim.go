@@ -2,25 +2,27 @@ package local
 
 import "strings"
 
-// fimTemplate is a form in which plugins render prefix and suffix into one prompt. prefix, suffix and middle are its markers.
+// fimTemplate is a format in which plugins render prefix and suffix into one prompt. prefix, suffix and middle are its
+// markers.
 type fimTemplate struct {
 	prefix, suffix, middle string
-	suffixFirst            bool // the suffix stands before the prefix
-	padded                 bool // a space after each marker belongs to the form
+	suffixFirst            bool // the suffix comes before the prefix
+	padded                 bool // each marker is followed by a space
 }
 
-// fimTemplates are those of protocol/openai.md 3.5.
+// fimTemplates are the formats of protocol/openai.md 3.5.
 var fimTemplates = []fimTemplate{
-	{prefix: "<|fim_prefix|>", suffix: "<|fim_suffix|>", middle: "<|fim_middle|>"},      // Qwen, CodeGemma
-	{prefix: "<fim_prefix>", suffix: "<fim_suffix>", middle: "<fim_middle>"},            // StarCoder, StableCode
-	{prefix: "<PRE>", suffix: "<SUF>", middle: "<MID>", padded: true},                   // CodeLlama
-	{prefix: "<｜fim▁begin｜>", suffix: "<｜fim▁hole｜>", middle: "<｜fim▁end｜>"},            // DeepSeek
-	{prefix: "[PREFIX]", suffix: "[SUFFIX]", suffixFirst: true},                         // Codestral
-	{prefix: "<|fim_prefix|>", suffix: "<|fim_suffix|>", middle: "", suffixFirst: true}, // "SPM" order, as some render it
+	{prefix: "<|fim_prefix|>", suffix: "<|fim_suffix|>", middle: "<|fim_middle|>"}, // Qwen, CodeGemma
+	{prefix: "<fim_prefix>", suffix: "<fim_suffix>", middle: "<fim_middle>"},       // StarCoder, StableCode
+	{prefix: "<PRE>", suffix: "<SUF>", middle: "<MID>", padded: true},              // CodeLlama
+	{prefix: "<｜fim▁begin｜>", suffix: "<｜fim▁hole｜>", middle: "<｜fim▁end｜>"},       // DeepSeek
+	{prefix: "[PREFIX]", suffix: "[SUFFIX]", suffixFirst: true},                    // Codestral
+	// suffix-prefix-middle order, as some plugins render it
+	{prefix: "<|fim_prefix|>", suffix: "<|fim_suffix|>", middle: "", suffixFirst: true},
 }
 
-// splitFIM takes a rendered template apart. ok is false where prompt is plain text. What stands before the template (a file's name, other
-// files) stays before the prefix.
+// splitFIM parses a rendered template. ok is false if prompt is plain text. Text before the template, such as a file's
+// name or other files, stays in front of the prefix.
 func splitFIM(prompt string) (prefix, suffix string, ok bool) {
 	for _, t := range fimTemplates {
 		if prefix, suffix, ok = t.split(prompt); ok {
@@ -35,7 +37,7 @@ func (t fimTemplate) split(prompt string) (prefix, suffix string, ok bool) {
 	if t.suffixFirst {
 		first, second = second, first
 	}
-	// The last markers count: the text before may speak of markers too.
+	// Search from the end: the text before may contain markers, too.
 	body := prompt
 	if t.middle != "" {
 		trimmed := strings.TrimRight(prompt, " \n")

@@ -11,14 +11,15 @@ import (
 	"unicode/utf8"
 )
 
-// Files of a corpus that are not worth their room: larger ones are mostly generated, or data.
+// Limits of a corpus file: larger files are mostly generated code or data.
 const maxCorpusFile = 256 << 10
 
-// skipped are folders that hold no source of one's own. Those that begin with a dot are skipped as well.
-var skipped = map[string]bool{"node_modules": true, "vendor": true, "dist": true, "build": true, "target": true, "__pycache__": true}
+// skipped are folders without source code of the project itself. Folders that begin with a dot are skipped as well.
+var skipped = map[string]bool{"node_modules": true, "vendor": true, "dist": true, "build": true, "target": true,
+	"__pycache__": true}
 
-// readFolder reads the text files under dir in lexical order: files of them at most, and bytes in all. What cannot be read is left out.
-// Links are not followed. Its error is ctx's, or dir's.
+// readFolder reads the text files under dir in lexical order, up to a number of files and of bytes. It skips what
+// cannot be read, and does not follow links. Its error is ctx's, or that of dir.
 func readFolder(ctx context.Context, dir string, files, limit int) ([][]byte, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -65,8 +66,9 @@ func readText(root *os.Root, name string, limit int) ([]byte, bool) {
 	return b, true
 }
 
-// lock reports whether a file is written by a package manager or a minifier.
+// lock reports whether a file was written by a package manager or a minifier.
 func lock(name string) bool {
 	ext := filepath.Ext(name)
-	return ext == ".lock" || ext == ".sum" || ext == ".map" || strings.HasSuffix(name, ".min.js") || strings.HasSuffix(name, "-lock.json")
+	return ext == ".lock" || ext == ".sum" || ext == ".map" || strings.HasSuffix(name, ".min.js") ||
+		strings.HasSuffix(name, "-lock.json")
 }

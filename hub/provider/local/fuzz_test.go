@@ -9,7 +9,8 @@ import (
 	"github.com/duckwire/duckwire/hub/provider/local"
 )
 
-// FuzzProvider feeds any request: the answer is valid UTF-8 (the recorder checks it), within the limit, and ends with a reason.
+// FuzzProvider checks that the answer to any request is valid UTF-8 (checked by the recorder), within the limit, and
+// ends with a finish reason.
 func FuzzProvider(f *testing.F) {
 	f.Add(enum, "", "\n\n", 5, false)
 	f.Add("```go\n"+enum+"```", "", "", 0, true)
@@ -26,11 +27,13 @@ func FuzzProvider(f *testing.F) {
 			Stop: []string{stop}, MaxTokens: max(limit, 0),
 		}
 		if chat {
-			req.Kind, req.Messages = hub.ChatCompletion, []hub.Message{{Role: "assistant", Content: suffix}, {Role: "user", Content: prompt}}
+			req.Kind, req.Messages = hub.ChatCompletion, []hub.Message{{Role: "assistant", Content: suffix},
+				{Role: "user", Content: prompt}}
 		}
 		start := time.Now()
 		r := complete(t, p, req)
-		if r.reason != "stop" && r.reason != "length" || req.MaxTokens > 0 && len(r.texts) > req.MaxTokens+1 || time.Since(start) > hubtest.Hung {
+		if r.reason != "stop" && r.reason != "length" || req.MaxTokens > 0 && len(r.texts) > req.MaxTokens+1 ||
+			time.Since(start) > hubtest.Hung {
 			t.Errorf("%d texts, reason %q, after %v", len(r.texts), r.reason, time.Since(start))
 		}
 	})

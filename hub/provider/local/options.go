@@ -7,17 +7,17 @@ import (
 	"time"
 )
 
-// Options configure a Provider. The zero value is useful: no corpus, and the default of each field.
+// Options configure a Provider. The zero value means no corpus and all defaults.
 type Options struct {
-	Corpus      string        // folder of source to predict from as well; "" : none
-	CorpusFiles int           // files read at most; 0: 2,000
-	CorpusBytes int           // bytes indexed at most; memory is about 25 times as much; 0: 4 MiB
-	TokenDelay  time.Duration // pause between tokens, so that a stream visibly streams; 0: 15 ms; negative: none
-	MaxTokens   int           // tokens of an answer at most, where the request does not ask for fewer; 0: 256
+	Corpus      string        // folder of source code to predict from as well; "": none
+	CorpusFiles int           // maximum number of files; 0: 2,000
+	CorpusBytes int           // maximum bytes of text; the index takes about 25 times as much memory; 0: 4 MiB
+	TokenDelay  time.Duration // pause between tokens, so that the text visibly streams; 0: 15 ms; negative: none
+	MaxTokens   int           // maximum tokens of an answer; a request may ask for fewer; 0: 256
 	Logger      *slog.Logger  // nil: slog.Default()
 }
 
-// defaultTokenDelay is a pause between tokens at which a person sees text stream.
+// defaultTokenDelay is slow enough to see text stream.
 const defaultTokenDelay = 15 * time.Millisecond
 
 func (o Options) withDefaults() Options {

@@ -10,17 +10,18 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// Model is the name that the built-in completer goes by.
+// Model is the model name of the built-in completer.
 const Model = "duckwire-local"
 
 // Provider is the built-in completer. It is safe for concurrent use.
 type Provider struct {
 	opts    Options
 	created int64
-	corpus  *corpus // nil without
+	corpus  *corpus // nil if not configured
 }
 
-// New checks opts and begins to index the corpus in the background. Until that is done, answers come from the request's text alone.
+// New validates opts, and starts to index the corpus in the background. Until the index is complete, answers use only
+// the request's text.
 func New(opts Options) (*Provider, error) {
 	opts = opts.withDefaults()
 	if err := opts.validate(); err != nil {
@@ -33,7 +34,7 @@ func New(opts Options) (*Provider, error) {
 	return p, nil
 }
 
-// Close stops indexing and waits until it has stopped. Completions under way are not its business: their contexts end them.
+// Close stops indexing, and waits for the end. It does not end running completions: their contexts do.
 func (p *Provider) Close() error {
 	if p.corpus != nil {
 		p.corpus.close()
@@ -46,8 +47,9 @@ func (p *Provider) Models(context.Context) ([]hub.Model, error) {
 	return []hub.Model{{ID: Model, Created: p.created, OwnedBy: "duckwire"}}, nil
 }
 
-// Complete answers req (see the package's comment). The finish reason is "length" where the token limit cut the answer off, and "stop"
-// otherwise. Usage counts this completer's own tokens, and of a long prompt only what it looked at. Errors: ctx's, or the writer's.
+// Complete answers req (see the package comment). The finish reason is "length" if the token limit cut the answer off,
+// and "stop" otherwise. The usage counts this completer's own tokens, and only the part of the prompt that it has
+// read. Errors: ctx's, or the writer's.
 func (p *Provider) Complete(ctx context.Context, req *hub.CompletionRequest, w hub.CompletionWriter) error {
 	w.Accepted()
 	w.Describe(hub.CompletionInfo{Model: Model})
@@ -75,12 +77,13 @@ func (p *Provider) Complete(ctx context.Context, req *hub.CompletionRequest, w h
 	return ctx.Err()
 }
 
-// usage is OpenAI's usage object.
+// usage returns OpenAI's usage object.
 func usage(prompt, completion int) json.RawMessage {
-	return fmt.Appendf(nil, `{"prompt_tokens":%d,"completion_tokens":%d,"total_tokens":%d}`, prompt, completion, prompt+completion)
+	return fmt.Appendf(nil, `{"prompt_tokens":%d,"completion_tokens":%d,"total_tokens":%d}`, prompt, completion,
+		prompt+completion)
 }
 
-// stops leaves out empty stop strings, which would stop everything.
+// stops removes empty stop strings, which would match everywhere.
 func stops(list []string) []string {
 	var out []string
 	for _, s := range list {

@@ -9,14 +9,14 @@ import (
 	"github.com/duckwire/duckwire/hub/provider/local/internal/predict"
 )
 
-// task is what a request asks for.
+// task is a parsed request.
 type task struct {
 	request predict.Request
 	chat    bool
 	code    bool   // chat: there is code to continue
 	lang    string // chat: the language after the fence
 	line    string // chat: the last line of the code
-	ended   bool   // chat: a newline stands after it, which may only be the fence's
+	ended   bool   // a newline follows, which may belong to the fence
 }
 
 // readTask finds the text around the cursor in a request.
@@ -33,8 +33,8 @@ func readTask(req *hub.CompletionRequest) task {
 	return t
 }
 
-// open begins the completion, and returns its first line. Of code in a fence nobody knows whether its last line is whole: where nothing
-// continues it, the cursor is put on a new line.
+// open starts the completion, and returns its first line. The last line of fenced code may or may not be complete: if
+// it cannot be continued, the completion begins on a new line.
 func (t *task) open(ctx context.Context) (*predict.Completion, []string, error) {
 	c, err := predict.New(ctx, t.request)
 	if err != nil {
@@ -48,10 +48,10 @@ func (t *task) open(ctx context.Context) (*predict.Completion, []string, error) 
 	return t.open(ctx)
 }
 
-// answer writes the whole answer. Nil means that it ended as it should.
+// answer writes the whole answer. It returns nil for a regular end.
 func (t *task) answer(ctx context.Context, c *predict.Completion, first []string, out *writer) error {
 	err := t.write(ctx, c, first, out)
-	if errors.Is(err, errEnough) {
+	if errors.Is(err, errStop) {
 		return nil
 	}
 	return err
@@ -64,7 +64,7 @@ func (t *task) write(ctx context.Context, c *predict.Completion, first []string,
 	return lines(ctx, c, first, out.token)
 }
 
-// lines hands every token of a completion to say, each line once it is known, beginning with the one that is known already.
+// lines passes every token of a completion to say, line by line as each is predicted, beginning with the given line.
 func lines(ctx context.Context, c *predict.Completion, line []string, say func(string) error) (err error) {
 	for line != nil && err == nil {
 		for _, tok := range line {

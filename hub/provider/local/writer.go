@@ -9,57 +9,57 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// errEnough ends an answer early: the token limit is reached, or a stop string was met. It never leaves the package.
-var errEnough = errors.New("enough")
+// errStop ends an answer early: at the token limit, or at a stop string. It never leaves the package.
+var errStop = errors.New("enough")
 
-// writer hands tokens on one at a time, with a pause between them, and watches the token limit and the stop strings. What may be the
-// beginning of a stop string is held back until that is known.
+// writer writes tokens one at a time, with a pause between them, and applies the token limit and the stop strings. It
+// buffers text that may be the beginning of a stop string until that is decided.
 type writer struct {
 	ctx   context.Context
 	w     hub.CompletionWriter
 	delay time.Duration
-	left  int // tokens that may still be written
+	left  int // tokens left within the limit
 	stops []string
 
-	held    string
-	count   int  // tokens written
-	stopped bool // a stop string was met
-	length  bool // the token limit was met
+	buffered string
+	count    int  // tokens written
+	stopped  bool // a stop string was found
+	length   bool // the token limit was reached
 }
 
-// token writes one token. It returns errEnough where the answer has to end, ctx's error, or the writer's.
+// token writes one token. It returns errStop if the answer must end, ctx's error, or the writer's.
 func (o *writer) token(text string) error {
 	if o.left == 0 {
 		o.length = true
-		return errEnough
+		return errStop
 	}
 	if err := o.pause(); err != nil {
 		return err
 	}
 	o.left--
 	o.count++
-	o.held += text
+	o.buffered += text
 	if i := o.stopAt(); i >= 0 {
-		o.held = o.held[:i]
+		o.buffered = o.buffered[:i]
 		o.stopped = true
-		return errEnough
+		return errStop
 	}
-	keep := o.undecided()
-	say := o.held[:len(o.held)-keep]
-	o.held = o.held[len(o.held)-keep:]
-	if say == "" {
+	decided := len(o.buffered) - o.undecided()
+	text = o.buffered[:decided]
+	o.buffered = o.buffered[decided:]
+	if text == "" {
 		return nil
 	}
-	return o.w.Text(say)
+	return o.w.Text(text)
 }
 
-// flush writes what was held back.
+// flush writes the buffered text.
 func (o *writer) flush() error {
-	if o.held == "" {
+	if o.buffered == "" {
 		return o.ctx.Err()
 	}
-	text := o.held
-	o.held = ""
+	text := o.buffered
+	o.buffered = ""
 	if err := o.ctx.Err(); err != nil {
 		return err
 	}
@@ -73,7 +73,7 @@ func (o *writer) reason() string {
 	return "stop"
 }
 
-// pause waits between tokens. There is none before the first.
+// pause waits between tokens, but not before the first.
 func (o *writer) pause() error {
 	if o.delay <= 0 || o.count == 0 {
 		return o.ctx.Err()
@@ -88,22 +88,22 @@ func (o *writer) pause() error {
 	}
 }
 
-// stopAt returns where in held the first stop string begins, or -1.
+// stopAt returns the index of the first stop string in buffered, or -1.
 func (o *writer) stopAt() int {
 	at := -1
 	for _, s := range o.stops {
-		if i := strings.Index(o.held, s); i >= 0 && (at < 0 || i < at) {
+		if i := strings.Index(o.buffered, s); i >= 0 && (at < 0 || i < at) {
 			at = i
 		}
 	}
 	return at
 }
 
-// undecided returns how many bytes at the end of held may be the beginning of a stop string.
+// undecided returns how many bytes at the end of buffered may be the beginning of a stop string.
 func (o *writer) undecided() int {
-	for n := len(o.held); n > 0; n-- {
+	for n := len(o.buffered); n > 0; n-- {
 		for _, s := range o.stops {
-			if len(s) > n && strings.HasPrefix(s, o.held[len(o.held)-n:]) {
+			if len(s) > n && strings.HasPrefix(s, o.buffered[len(o.buffered)-n:]) {
 				return n
 			}
 		}

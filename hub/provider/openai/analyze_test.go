@@ -17,7 +17,7 @@ import (
 	"github.com/duckwire/duckwire/hub/provider/openai"
 )
 
-// notes is an AnalysisWriter that writes down what it is told.
+// notes is an AnalysisWriter that records its calls.
 type notes struct {
 	log      []string
 	metadata map[string]any
@@ -56,7 +56,7 @@ func analysis(files ...string) *hub.AnalysisRequest {
 	return req
 }
 
-// answers is a chat answer with this text, in pieces of three bytes.
+// answers returns a chat answer with this text, in pieces of three bytes.
 func answers(text, reason string) string {
 	var b strings.Builder
 	b.WriteString(data(opening))
@@ -93,31 +93,37 @@ func TestAnalyze(t *testing.T) {
 		log      string // between progress and done
 		metadata string
 	}{
-		"as asked":        {oneIssue + "\n" + noMore + "\n", "stop", told, `{"unparsed":0}`},
-		"no issues":       {noMore, "stop", "", `{"unparsed":0}`},
-		"no end":          {oneIssue, "stop", told, `{"unparsed":0}`},
-		"fenced":          {"```json\n" + oneIssue + "\n" + noMore + "\n```\n", "stop", told, `{"unparsed":0}`},
-		"prose around":    {"Here are the issues:\n\n" + oneIssue + "\nThat is all.\n", "stop", told, `{"unparsed":2}`},
-		"prose on a line": {"1. " + oneIssue + ",\n- Issue: " + oneIssue + " as you see\n", "stop", told + "\n" + told, `{"unparsed":0}`},
-		"an array":        {"[" + oneIssue + ",\n" + oneIssue + "\n]", "stop", told + "\n" + told, `{"unparsed":0}`},
+		"as asked":     {oneIssue + "\n" + noMore + "\n", "stop", told, `{"unparsed":0}`},
+		"no issues":    {noMore, "stop", "", `{"unparsed":0}`},
+		"no end":       {oneIssue, "stop", told, `{"unparsed":0}`},
+		"fenced":       {"```json\n" + oneIssue + "\n" + noMore + "\n```\n", "stop", told, `{"unparsed":0}`},
+		"prose around": {"Here are the issues:\n\n" + oneIssue + "\nThat is all.\n", "stop", told, `{"unparsed":2}`},
+		"prose on a line": {"1. " + oneIssue + ",\n- Issue: " + oneIssue + " as you see\n", "stop", told + "\n" + told,
+			`{"unparsed":0}`},
+		"an array": {"[" + oneIssue + ",\n" + oneIssue + "\n]", "stop", told + "\n" + told, `{"unparsed":0}`},
 		"pretty": {
 			"{\n  \"file\": \"a.go\",\n  \"range\": {\"x\": 1},\n  \"line\": \"3-4\",\n  \"severity\": \"Error\",\n  \"message\": \"m\"\n}\n", "stop",
 			"a.go:3:0: Error m", `{"unparsed":0}`,
 		},
-		"one object":             {`{"issues":[` + oneIssue + `]}`, "stop", told, `{"unparsed":0}`},
-		"one empty object":       {`{"issues":[]}`, "stop", "", `{"unparsed":0}`},
-		"one object, many lines": {"{\"issues\": [\n" + oneIssue + ",\n" + oneIssue + "\n]}\n", "stop", told + "\n" + told, `{"unparsed":0}`},
+		"one object":       {`{"issues":[` + oneIssue + `]}`, "stop", told, `{"unparsed":0}`},
+		"one empty object": {`{"issues":[]}`, "stop", "", `{"unparsed":0}`},
+		"one object, many lines": {"{\"issues\": [\n" + oneIssue + ",\n" + oneIssue + "\n]}\n", "stop", told + "\n" + told,
+			`{"unparsed":0}`},
 		"one pretty object": {
-			"{\n  \"issues\": [\n" + strings.Repeat("    {\n      \"line\": 3,\n      \"message\": \"m\"\n    },\n", 40) + "  ]\n}\n", "stop",
+			"{\n  \"issues\": [\n" + strings.Repeat("    {\n      \"line\": 3,\n      \"message\": \"m\"\n    },\n",
+				40) + "  ]\n}\n", "stop",
 			strings.TrimSuffix(strings.Repeat("a.go:3:0:  m\n", 40), "\n"), `{"unparsed":0}`,
 		},
-		"a list inside":           {"{\"message\": \"m\", \"tags\": [\n\"x\"],\n\"line\": 3}\n", "stop", "a.go:3:0:  m", `{"unparsed":0}`},
+		"a list inside": {"{\"message\": \"m\", \"tags\": [\n\"x\"],\n\"line\": 3}\n", "stop", "a.go:3:0:  m",
+			`{"unparsed":0}`},
 		"one pretty empty object": {"{\n  \"issues\": [\n  ]\n}\n", "stop", "", `{"unparsed":0}`},
 		"an object of another":    {`{"x":1}` + "\n" + oneIssue, "stop", told, `{"unparsed":1}`},
-		"cut off":                 {oneIssue + "\n{\"file\":\"a.go\",\"mess", "length", told, `{"unparsed":1,"truncated":true}`},
-		"broken JSON":             {oneIssue + "\n{\"file\": nope}\n" + noMore, "stop", told, `{"unparsed":1}`},
-		"beyond the file":         {strings.Replace(oneIssue, `"line":3`, `"line":99`, 1), "stop", "a.go:0:0: high f is unused", `{"unparsed":0,"misplaced":1}`},
-		"absurd numbers":          {`{"line":-1,"column":1e99,"message":"m"}`, "stop", "a.go:0:0:  m", `{"unparsed":0}`},
+		"cut off": {oneIssue + "\n{\"file\":\"a.go\",\"mess", "length", told,
+			`{"unparsed":1,"truncated":true}`},
+		"broken JSON": {oneIssue + "\n{\"file\": nope}\n" + noMore, "stop", told, `{"unparsed":1}`},
+		"beyond the file": {strings.Replace(oneIssue, `"line":3`, `"line":99`, 1), "stop",
+			"a.go:0:0: high f is unused", `{"unparsed":0,"misplaced":1}`},
+		"absurd numbers": {`{"line":-1,"column":1e99,"message":"m"}`, "stop", "a.go:0:0:  m", `{"unparsed":0}`},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -141,7 +147,8 @@ func TestAnalyze(t *testing.T) {
 	}
 }
 
-// An answer that holds nothing we understand is no clean bill of health.
+// TestBadAnswers checks that an answer without anything that can be parsed is an error, and not an analysis without
+// issues.
 func TestBadAnswers(t *testing.T) {
 	for name, answer := range map[string]string{
 		"prose":           "I looked at the code and it is fine.",
@@ -169,7 +176,8 @@ func TestBadAnswers(t *testing.T) {
 	providerError(t, err, 502, "upstream_truncated")
 }
 
-// Much code goes in several requests; each issue is found in the files that were asked about.
+// TestAnalyzeInBatches checks that much code is sent in several requests, and that each issue is found among the files
+// of its request.
 func TestAnalyzeInBatches(t *testing.T) {
 	req := analysis("a.go", "lib/b.go", "c.go")
 	req.Files[0].Code = strings.Repeat("x\n", 30<<10)
@@ -188,7 +196,8 @@ func TestAnalyzeInBatches(t *testing.T) {
 	if got := strings.Join(n.log, ", "); err != nil || got != want || len(asked) != 2 || n.metadata["misplaced"] != 1. {
 		t.Errorf("%s %v %v, %d requests", got, err, n.metadata, len(asked))
 	}
-	if !strings.Contains(asked[1], `3| func f() {}`) || !strings.Contains(asked[1], `"model":"m"`) || !strings.Contains(asked[1], "asked for: semantic") {
+	if !strings.Contains(asked[1], `3| func f() {}`) || !strings.Contains(asked[1], `"model":"m"`) ||
+		!strings.Contains(asked[1], "asked for: semantic") {
 		t.Error(asked[1])
 	}
 }
@@ -201,7 +210,7 @@ func TestAnalyzeStopsWithItsWriter(t *testing.T) {
 	}
 }
 
-// Without a configured model the request's options name it, or the upstream's list.
+// TestAnalysisModel checks that without a configured model the request's options or the upstream's list name it.
 func TestAnalysisModel(t *testing.T) {
 	var asked string
 	h := func(w http.ResponseWriter, r *http.Request) {
@@ -224,7 +233,8 @@ func TestAnalysisModel(t *testing.T) {
 	}
 }
 
-// FuzzIssueLines: however a model's answer is cut into pieces, it means the same, and no line is counted twice.
+// FuzzIssueLines checks that the result does not depend on how an answer is cut into pieces, and that no line is
+// counted twice.
 func FuzzIssueLines(f *testing.F) {
 	f.Add(oneIssue+"\n"+noMore, uint8(3))
 	f.Fuzz(func(t *testing.T, answer string, cut uint8) {
@@ -237,7 +247,8 @@ func FuzzIssueLines(f *testing.F) {
 		objects, unparsed, sample := openai.ScanIssues(answer)
 		again, unparsed2, sample2 := openai.ScanIssues(pieces...)
 		if !reflect.DeepEqual(objects, again) || unparsed != unparsed2 || sample != sample2 {
-			t.Errorf("%d objects, %d unparsed, %q; in pieces %d, %d, %q", len(objects), unparsed, sample, len(again), unparsed2, sample2)
+			t.Errorf("%d objects, %d unparsed, %q; in pieces %d, %d, %q", len(objects), unparsed, sample, len(again),
+				unparsed2, sample2)
 		}
 		if lines := strings.Count(answer, "\n") + 1; unparsed > lines {
 			t.Errorf("%d of %d lines", unparsed, lines)

@@ -12,25 +12,26 @@ import (
 	"github.com/duckwire/duckwire/hub/jsonw"
 )
 
-// answer is one answer as it comes: it tells chunks that are nothing but text of the first choice from those that are more.
+// answer processes one answer as it arrives. It separates chunks with nothing but text of the first choice from all
+// others.
 type answer struct {
 	provider *Provider
 	w        hub.CompletionWriter
 
 	described bool
-	same      constants // of the first chunk with a choice; copies
-	half      []byte    // the first half of a surrogate pair, whose other half the next chunk should bring
+	same      constants // of the first chunk with a choice; copied
+	half      []byte    // first half of a surrogate pair that the next chunk should complete
 	usage     json.RawMessage
-	reason    string            // why the first choice ended
-	sent      bool              // that stood in a chunk that was handed on as it was
-	others    map[int]bool      // the other choices, and whether they have ended
-	extras    map[string]string // members of handed-on chunks that we do not know, to see which the usage chunk repeats
+	reason    string            // finish reason of the first choice
+	sent      bool              // reason was in a chunk that was passed on verbatim
+	others    map[int]bool      // the other choices' indexes, and whether they have ended
+	extras    map[string]string // unknown members of passed-on chunks, to detect which of them the usage chunk repeats
 
 	line    bytes.Buffer // scratch
 	choices []choice     // scratch
 }
 
-// event takes one event of a stream, and reports whether it is the last one.
+// event processes one event of the stream, and reports whether it is the last one.
 func (a *answer) event(ev eventstream.Event) (done bool, err error) {
 	data := bytes.TrimSpace(ev.Data)
 	switch {
@@ -42,28 +43,29 @@ func (a *answer) event(ev eventstream.Event) (done bool, err error) {
 	line, err := a.compact(data)
 	if err != nil {
 		if ev.Type == "error" {
-			e := failure(http.StatusBadGateway, "upstream_error", "%s", a.provider.redact(string(bytes.ToValidUTF8(data[:min(len(data), maxMessage)], nil))))
-			return false, e
+			text := bytes.ToValidUTF8(data[:min(len(data), maxMessage)], nil)
+			return false, failure(http.StatusBadGateway, "upstream_error", "%s", a.provider.redact(string(text)))
 		}
 		return false, err
 	}
 	return false, a.chunk(line, ev.Type)
 }
 
-// compact returns a JSON object on one line, in valid UTF-8: what is not becomes U+FFFD, as the standard for event streams has it. The
-// result is good until the next call.
+// compact returns a JSON object on one line. Invalid UTF-8 becomes U+FFFD, as the event-stream standard requires. The
+// result is valid until the next call.
 func (a *answer) compact(data []byte) ([]byte, error) {
 	if !utf8.Valid(data) {
 		data = bytes.ToValidUTF8(data, []byte("\ufffd"))
 	}
 	a.line.Reset()
 	if json.Compact(&a.line, data) != nil || a.line.Len() == 0 || a.line.Bytes()[0] != '{' {
-		return nil, failure(http.StatusBadGateway, "upstream_invalid", "the upstream sent something that is not a JSON object")
+		return nil, failure(http.StatusBadGateway, "upstream_invalid",
+			"the upstream sent something that is not a JSON object")
 	}
 	return a.line.Bytes(), nil
 }
 
-// chunk takes one chunk: compact JSON that is not kept. event is the name that it came under.
+// chunk processes one chunk of compact JSON, which it does not retain. event is the name of its event.
 func (a *answer) chunk(raw []byte, event string) error {
 	c := parse(raw, a.choices)
 	a.choices = c.choices
@@ -74,21 +76,28 @@ func (a *answer) chunk(raw []byte, event string) error {
 			e.Message = "the upstream reported an error and said no more"
 		}
 		return e
-	case !c.listed && event != "" && event != "message": // a named event that is no chunk, such as a ping
+	case !c.listed && event != "" && event != "message": // a named event that is not a chunk, such as a ping
 		return nil
 	case len(c.choices) == 0:
-		return a.bare(raw, &c)
+		return a.chunkWithoutChoices(raw, &c)
 	}
 	if !a.described {
 		a.describe(&c)
 	}
-	if ch := &c.choices[0]; len(c.choices) == 1 && ch.index == 0 && !ch.extra && !c.extra && a.same.match(&c.same) && (c.usage == nil || ch.reason != "") {
+	if a.isPlain(&c) {
 		return a.plain(&c)
 	}
 	return a.verbatim(raw, &c)
 }
 
-// plain takes a chunk that our own encoder can make again from its text and its finish reason.
+// isPlain reports whether a chunk is nothing but text and a finish reason of the first choice.
+func (a *answer) isPlain(c *chunk) bool {
+	ch := &c.choices[0]
+	return len(c.choices) == 1 && ch.index == 0 && !ch.extra && !c.extra && a.same.match(&c.same) &&
+		(c.usage == nil || ch.reason != "")
+}
+
+// plain processes a chunk that the hub's encoder can reproduce from its text and its finish reason.
 func (a *answer) plain(c *chunk) error {
 	ch := &c.choices[0]
 	if ch.reason != "" {
@@ -101,7 +110,7 @@ func (a *answer) plain(c *chunk) error {
 	return nil
 }
 
-// verbatim hands a chunk on as it is.
+// verbatim passes a chunk on unchanged.
 func (a *answer) verbatim(raw []byte, c *chunk) error {
 	if err := a.flush(); err != nil {
 		return err
@@ -124,8 +133,8 @@ func (a *answer) verbatim(raw []byte, c *chunk) error {
 	return a.w.Chunk(bytes.Clone(raw), text)
 }
 
-// bare takes a chunk without choices: the usage at the end, or something that we do not know.
-func (a *answer) bare(raw []byte, c *chunk) error {
+// chunkWithoutChoices processes a chunk without choices: the usage at the end, or an unknown one.
+func (a *answer) chunkWithoutChoices(raw []byte, c *chunk) error {
 	a.keepUsage(c.usage)
 	switch {
 	case !c.extra:
@@ -133,8 +142,9 @@ func (a *answer) bare(raw []byte, c *chunk) error {
 	case c.usage == nil:
 		return a.verbatim(raw, c)
 	}
-	// Our door makes the usage chunk itself, for those who asked. What else it says is handed on without the usage, unless it was said before.
-	if rest := a.news(raw); rest != nil {
+	// Duckwire's handler makes the usage chunk itself, for clients that asked for it. Other members of this chunk are
+	// passed on without the usage, unless an earlier chunk had them.
+	if rest := a.unseenMembers(raw); rest != nil {
 		return a.w.Chunk(rest, "")
 	}
 	return nil
@@ -166,7 +176,7 @@ func (a *answer) whole() bool {
 	return true
 }
 
-// finish ends an answer that is whole. An upstream that says [DONE] without a reason has stopped.
+// finish ends a complete answer. If the upstream sent [DONE] without a finish reason, the reason is "stop".
 func (a *answer) finish() error {
 	if err := a.flush(); err != nil {
 		return err
@@ -178,7 +188,7 @@ func (a *answer) finish() error {
 	return nil
 }
 
-// describe keeps what stands equally in each chunk.
+// describe stores the members that are the same in each chunk, and reports them.
 func (a *answer) describe(c *chunk) {
 	a.described = true
 	a.same = c.same.clone()
@@ -187,11 +197,12 @@ func (a *answer) describe(c *chunk) {
 	fingerprint, _ := jsonw.String(a.same.fingerprint)
 	tier, _ := jsonw.String(a.same.tier)
 	created, _ := strconv.ParseInt(string(a.same.created), 10, 64)
-	a.w.Describe(hub.CompletionInfo{ID: id, Created: created, Model: model, SystemFingerprint: fingerprint, ServiceTier: tier})
+	a.w.Describe(hub.CompletionInfo{ID: id, Created: created, Model: model, SystemFingerprint: fingerprint,
+		ServiceTier: tier})
 }
 
-// match reports whether a chunk's constants are those of the first one. created may differ: Ollama writes each chunk's own time there,
-// where OpenAI promises one and the same.
+// match reports whether a chunk's constants equal those of the first chunk. created may differ: OpenAI promises the
+// same value in each chunk, but Ollama writes each chunk's own time.
 func (s *constants) match(o *constants) bool {
 	return bytes.Equal(s.id, o.id) && bytes.Equal(s.object, o.object) && bytes.Equal(s.model, o.model) &&
 		bytes.Equal(s.fingerprint, o.fingerprint) && bytes.Equal(s.tier, o.tier) && (s.created == nil) == (o.created == nil)

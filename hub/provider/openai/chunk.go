@@ -6,36 +6,37 @@ import (
 	"github.com/duckwire/duckwire/hub/jsonw"
 )
 
-// chunk is one chunk of an answer, taken apart just as far as to see whether it is more than text. Null and absent are the same here.
+// chunk is one chunk of an answer, parsed only as far as necessary to see whether it is more than text. null counts as
+// absent.
 type chunk struct {
 	same    constants
 	usage   []byte
 	fault   []byte // the member "error"
-	extra   bool   // it has members, or kinds of values, that our own chunks do not have
+	extra   bool   // it has members, or types of values, that Duckwire's own chunks do not have
 	choices []choice
-	listed  bool // it has a list of choices
+	listed  bool // it has the member "choices"
 }
 
 // choice is one choice of a chunk.
 type choice struct {
 	index  int
-	text   []byte // JSON string: the text, or the delta's content; nil without
+	text   []byte // JSON string: "text", or the delta's "content"; nil if absent
 	reason string // finish_reason
 	extra  bool
 }
 
-// constants are members that stand equally in each chunk, as JSON.
+// constants are members that are the same in each chunk, as JSON.
 type constants struct {
 	id, object, model, fingerprint, tier []byte
 	created                              []byte
 }
 
-// parse takes a chunk apart: an object in valid, compact JSON. What it returns points into raw.
+// parse parses a chunk: an object in valid, compact JSON. The result points into raw.
 func parse(raw []byte, into []choice) (c chunk) {
-	var seen names
+	var seen memberSet
 	c.choices = into[:0]
 	for name, value := range jsonw.Members(raw) {
-		if seen.again(name) { // which one counts is for each reader to say
+		if seen.add(name) { // readers differ in which duplicate they use
 			c.extra = true
 		}
 		if jsonw.IsNull(value) {
@@ -84,10 +85,10 @@ func (c *chunk) parseChoices(list []byte) {
 }
 
 func parseChoice(raw []byte) (c choice) {
-	var seen names
+	var seen memberSet
 	c.extra = raw[0] != '{'
 	for name, value := range jsonw.Members(raw) {
-		if seen.again(name) {
+		if seen.add(name) {
 			c.extra = true
 		}
 		if jsonw.IsNull(value) {
@@ -113,10 +114,10 @@ func parseChoice(raw []byte) (c choice) {
 }
 
 func (c *choice) parseDelta(raw []byte) {
-	var seen names
+	var seen memberSet
 	c.extra = c.extra || raw[0] != '{'
 	for name, value := range jsonw.Members(raw) {
-		if seen.again(name) {
+		if seen.add(name) {
 			c.extra = true
 		}
 		if jsonw.IsNull(value) {
@@ -127,7 +128,7 @@ func (c *choice) parseDelta(raw []byte) {
 			c.extra = c.extra || string(value) != `"assistant"`
 		case "content":
 			c.takeText(value)
-		case "tool_calls": // vLLM writes [] for none
+		case "tool_calls": // vLLM sends [] instead of omitting it
 			c.extra = c.extra || string(value) != "[]"
 		default:
 			c.extra = true
@@ -159,11 +160,12 @@ func isChunkObject(value []byte) bool {
 	return false
 }
 
-// names remembers which of the known members an object has had, in a set that costs nothing.
-type names uint32
+// memberSet is the set of the known members that an object has had so far.
+type memberSet uint32
 
-func (n *names) again(name []byte) bool {
-	bit := names(1)
+// add adds a known member, and reports whether the set had it already.
+func (n *memberSet) add(name []byte) bool {
+	bit := memberSet(1)
 	for _, known := range [...]string{
 		"id", "object", "created", "model", "system_fingerprint", "service_tier", "usage", "error", "choices",
 		"index", "text", "delta", "finish_reason", "logprobs", "role", "content", "tool_calls",
@@ -175,5 +177,5 @@ func (n *names) again(name []byte) bool {
 		}
 		bit <<= 1
 	}
-	return false // unknown ones make the chunk more than text in any case, or are null
+	return false // unknown members make the chunk more than text in any case, or are null
 }

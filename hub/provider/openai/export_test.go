@@ -2,7 +2,7 @@ package openai
 
 import "github.com/duckwire/duckwire/hub"
 
-// TakeChunk feeds one chunk to a fresh answer that has seen first already, and returns what an answer makes of both.
+// TakeChunk passes chunks to a new answer.
 func TakeChunk(w hub.CompletionWriter, chunks ...[]byte) error {
 	a := &answer{provider: &Provider{}, w: w}
 	for _, c := range chunks {
@@ -17,7 +17,8 @@ func TakeChunk(w hub.CompletionWriter, chunks ...[]byte) error {
 	return a.finish()
 }
 
-// ScanIssues reads an answer that comes in pieces, and returns its objects, how many lines were not understood, and the first of these.
+// ScanIssues scans an answer in pieces. It returns its objects, the number of lines that could not be parsed, and the
+// first of these.
 func ScanIssues(pieces ...string) (objects []map[string]any, unparsed int, sample string) {
 	var s issueScanner
 	var found []object

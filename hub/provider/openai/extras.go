@@ -2,7 +2,7 @@ package openai
 
 import "github.com/duckwire/duckwire/hub/jsonw"
 
-// known reports whether a chunk's member is one that our own chunks have, or that is of no use to anybody.
+// known reports whether Duckwire's own chunks have a member, or no client needs it.
 func known(name []byte) bool {
 	switch string(name) {
 	case "id", "object", "created", "model", "system_fingerprint", "service_tier", "usage", "choices", "obfuscation":
@@ -11,7 +11,7 @@ func known(name []byte) bool {
 	return false
 }
 
-// remember keeps the members of a chunk that we do not know.
+// remember stores the unknown members of a chunk.
 func (a *answer) remember(raw []byte, c *chunk) {
 	if !c.extra {
 		return
@@ -27,8 +27,8 @@ func (a *answer) remember(raw []byte, c *chunk) {
 	}
 }
 
-// news returns a chunk without its usage, or nil where no chunk before lacked anything of the rest.
-func (a *answer) news(raw []byte) []byte {
+// unseenMembers returns a chunk without its usage, or nil if earlier chunks had all of its other members.
+func (a *answer) unseenMembers(raw []byte) []byte {
 	found := false
 	rest := []byte{'{'}
 	for name, value := range jsonw.Members(raw) {

@@ -7,11 +7,13 @@ import (
 	"github.com/duckwire/duckwire/hub/jsonw"
 )
 
-// template is how a family of models wants prefix and suffix: in which order, and what around them.
+// template is the fill-in-the-middle format of a family of models: the order of prefix and suffix, and the markers
+// around them.
 type template struct {
 	before, between, after string
 	suffixFirst            bool
-	stop                   []string // its markers, and the end of text: a model that says one of them has said all
+	// its markers, and the end of text, as stop strings: after one of them, the completion is over
+	stop []string
 }
 
 var templates = map[FIM]template{
@@ -37,7 +39,7 @@ var templates = map[FIM]template{
 	},
 }
 
-// render returns the prompt that asks for what stands between prefix and suffix.
+// render returns the prompt that asks for the text between prefix and suffix.
 func (t *template) render(prefix, suffix string) string {
 	if t.suffixFirst {
 		prefix, suffix = suffix, prefix
@@ -45,7 +47,7 @@ func (t *template) render(prefix, suffix string) string {
 	return t.before + prefix + t.between + suffix + t.after
 }
 
-// renderFIM replaces the suffix by a rendered prompt, where the upstream wants one and the request has a suffix.
+// renderFIM replaces the suffix by a rendered prompt, if the upstream needs one and the request has a suffix.
 func (p *Provider) renderFIM(members members, req *hub.CompletionRequest) {
 	t, ok := templates[p.opts.FIM]
 	if !ok || req.Kind != hub.TextCompletion || !req.HasSuffix {

@@ -21,7 +21,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// recorder is a CompletionWriter that writes down what it is told.
+// recorder is a CompletionWriter that records its calls.
 type recorder struct {
 	log    []string
 	info   hub.CompletionInfo
@@ -68,8 +68,8 @@ func sends(stream string) http.HandlerFunc {
 	}
 }
 
-// cuts answers with an event stream of these bytes and then breaks the connection: without the end of the chunked body, or by a reset, which
-// waits until the client has read the bytes, because it may overtake them.
+// cuts answers with an event stream of these bytes and then breaks the connection: without the end of the chunked
+// body, or by a reset. The reset waits until the client has read the bytes, which it may overtake otherwise.
 func cuts(stream string, reset *taking) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
@@ -86,7 +86,7 @@ func cuts(stream string, reset *taking) http.HandlerFunc {
 	}
 }
 
-// taking is a transport that tells when so many bytes of an answer's body have been read.
+// taking is a transport that signals when so many bytes of a response body have been read.
 type taking struct {
 	http.Transport
 	left  int
@@ -128,7 +128,7 @@ func newProvider(t testing.TB, o openai.Options) *openai.Provider {
 	return p
 }
 
-// request returns a request as the door makes it of this body.
+// request returns a request as the handler makes it from this body.
 func request(t testing.TB, kind hub.CompletionKind, body string) *hub.CompletionRequest {
 	t.Helper()
 	req := &hub.CompletionRequest{Kind: kind, RequestID: "req-1"}
@@ -154,7 +154,7 @@ func chatRequest(t testing.TB) *hub.CompletionRequest {
 	return request(t, hub.ChatCompletion, `{"model":"m","messages":[{"role":"user","content":"hi"}]}`)
 }
 
-// ask completes against a handler and returns what the writer was told.
+// ask completes against a handler, and returns what the writer recorded.
 func ask(t testing.TB, h http.HandlerFunc, o openai.Options) (*recorder, error) {
 	t.Helper()
 	srv := hubtest.Server(h)
@@ -181,7 +181,7 @@ func providerError(t testing.TB, err error, status int, code string) *hub.Provid
 	return e
 }
 
-// data frames chunks as an event stream.
+// data encodes chunks as an event stream.
 func data(chunks ...string) string {
 	var b strings.Builder
 	for _, c := range chunks {
@@ -192,7 +192,7 @@ func data(chunks ...string) string {
 
 const head = `"id":"c1","object":"chat.completion.chunk","created":7,"model":"m"`
 
-// delta is a plain chunk of chat.
+// delta returns a plain chat chunk.
 func delta(content string) string {
 	c, _ := json.Marshal(content)
 	return `{` + head + `,"choices":[{"index":0,"delta":{"content":` + string(c) + `},"finish_reason":null}]}`

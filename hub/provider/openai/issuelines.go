@@ -12,35 +12,37 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// Bounds of what a model may write as one object.
+// Limits of one JSON object in a model's answer.
 const (
-	maxObject    = 64 << 10 // on one line
-	maxOpen      = 16 << 10 // over several
+	maxObject    = 64 << 10 // bytes on one line
+	maxOpen      = 16 << 10 // bytes over several lines
 	maxOpenLines = 60
 	maxSample    = 200
 )
 
-// issueScanner finds JSON objects in a model's answer as it comes: one a line, as it was asked for; but also with fences, lists and prose
-// around them, over several lines, or in one array or object around all. It counts the lines that it could make nothing of.
+// issueScanner finds JSON objects in a model's answer as it arrives. The prompt asks for one a line; the scanner also
+// accepts fences, lists and prose around them, objects over several lines, and one array or object around all. It
+// counts the lines that it cannot parse.
 type issueScanner struct {
-	line     strings.Builder // the beginning of a line whose end has not come
-	open     []string        // the lines of an object that is not whole yet
-	size     int             // of open
+	line     strings.Builder // an incomplete line
+	open     []string        // the lines of an incomplete object
+	size     int             // bytes in open
 	unparsed int
-	sample   string // the first line that was not understood
+	sample   string // the first line that could not be parsed
 }
 
-// object is one JSON object of an answer, and its text.
+// object is one JSON object of an answer, with its text.
 type object struct {
 	members map[string]any
 	text    string
 }
 
-// add takes a piece of the answer and returns the objects that are whole now.
+// add processes a piece of the answer, and returns the objects that it completes.
 func (s *issueScanner) add(text string) (found []object) {
 	for text != "" {
 		line, rest, whole := strings.Cut(text, "\n")
-		s.line.WriteString(line[:min(len(line), maxObject-s.line.Len())]) // an endless line is no object: its beginning will do
+		// a longer line cannot be an object, so the rest is dropped
+		s.line.WriteString(line[:min(len(line), maxObject-s.line.Len())])
 		text = rest
 		if !whole {
 			break
@@ -51,7 +53,7 @@ func (s *issueScanner) add(text string) (found []object) {
 	return found
 }
 
-// finish takes what is left at the end of an answer.
+// finish processes the rest at the end of an answer.
 func (s *issueScanner) finish() []object {
 	found := s.take(s.line.String())
 	s.line.Reset()
@@ -59,7 +61,7 @@ func (s *issueScanner) finish() []object {
 	return found
 }
 
-// take reads one whole line.
+// take processes one complete line.
 func (s *issueScanner) take(line string) []object {
 	line = strings.TrimSpace(line)
 	if isFrame(line) && len(s.open) == 0 && !strings.HasPrefix(line, "{") {
@@ -68,12 +70,12 @@ func (s *issueScanner) take(line string) []object {
 	begin := strings.IndexByte(line, '{')
 	if begin == 0 || begin > 0 && len(s.open) == 0 {
 		found, state := decodeObjects(line[begin:])
-		if state == objectsWhole && (len(s.open) == 0 || found[0].isIssue()) { // else it is a member of the one that is open
+		if state == objectsWhole && (len(s.open) == 0 || found[0].isIssue()) { // otherwise it is a member of the open object
 			s.giveUp()
 			return found
 		}
 		if state == objectsCut && len(s.open) == 0 && len(found) == 0 && isMarker(line[:begin]) {
-			return s.goOn(line[begin:])
+			return s.continueObject(line[begin:])
 		}
 	}
 	if len(s.open) == 0 {
@@ -82,16 +84,17 @@ func (s *issueScanner) take(line string) []object {
 		}
 		return nil
 	}
-	return s.goOn(line)
+	return s.continueObject(line)
 }
 
-// goOn adds a line to the object that is not whole yet.
-func (s *issueScanner) goOn(line string) []object {
+// continueObject adds a line to the open object.
+func (s *issueScanner) continueObject(line string) []object {
 	s.open = append(s.open, line)
 	s.size += len(line)
 	text := strings.Join(s.open, "\n")
 	found, state := decodeObjects(text)
-	if state == objectsCut && strings.HasSuffix(line, "[") { // of a list of issues, it may be: then each of them stands for itself
+	// may open a list of issues, whose elements are then parsed one by one
+	if state == objectsCut && strings.HasSuffix(line, "[") {
 		if list, listed := decodeObjects(text + "]}"); listed == objectsWhole && list[0].done() {
 			found, state = list, listed
 		}
@@ -106,7 +109,8 @@ func (s *issueScanner) goOn(line string) []object {
 	return nil
 }
 
-// giveUp counts the lines of an object that never became whole. The frame around a list of issues is none of them.
+// giveUp counts the lines of an object that was never completed, without those that only open or close a list of
+// issues.
 func (s *issueScanner) giveUp() {
 	for i, line := range s.open {
 		if !isFrame(line) && (i > 0 || !strings.HasSuffix(line, "[")) {
@@ -116,7 +120,7 @@ func (s *issueScanner) giveUp() {
 	s.open, s.size = nil, 0
 }
 
-// reject counts a line that was not understood.
+// reject counts a line that cannot be parsed.
 func (s *issueScanner) reject(line string) {
 	s.unparsed++
 	if s.sample == "" {
@@ -127,23 +131,24 @@ func (s *issueScanner) reject(line string) {
 	}
 }
 
-// isFrame reports whether a line only frames issues: nothing, brackets, or a fence with or without a language.
+// isFrame reports whether a line has nothing but brackets, or a fence with an optional language.
 func isFrame(line string) bool {
 	return strings.Trim(line, "[]{}, \t") == "" || strings.HasPrefix(line, "```") && !strings.ContainsAny(line, "{}")
 }
 
-// isMarker reports whether what stands before an object on its line is nothing, or the mark of a list.
+// isMarker reports whether the text before an object on its line is empty or a list marker.
 func isMarker(s string) bool { return strings.Trim(s, "[-*. \t0123456789`") == "" }
 
 type objectsState int
 
 const (
-	objectsNone  objectsState = iota // it is no JSON
-	objectsCut                       // it may become whole with the next line
-	objectsWhole                     // there is one, or more
+	objectsNone  objectsState = iota // not JSON
+	objectsCut                       // may be completed by the next line
+	objectsWhole                     // at least one object
 )
 
-// decodeObjects reads the objects at the beginning of text. What stands behind them, such as a comma or a remark, is passed over.
+// decodeObjects parses the objects at the beginning of text, and ignores what follows them, such as a comma or a
+// remark.
 func decodeObjects(text string) (found []object, state objectsState) {
 	for strings.HasPrefix(text, "{") {
 		dec := json.NewDecoder(strings.NewReader(text))
@@ -165,7 +170,8 @@ func decodeObjects(text string) (found []object, state objectsState) {
 	return found, objectsWhole
 }
 
-// unwrap returns the objects of a list inside an object that has nothing of an issue itself, such as {"issues":[…]}; else the object.
+// unwrap returns the objects of a list within an object that is not an issue itself, such as {"issues":[…]}; otherwise
+// the object itself.
 func unwrap(members map[string]any, text string) []object {
 	o := object{members, text}
 	if o.isIssue() {
@@ -176,7 +182,7 @@ func unwrap(members map[string]any, text string) []object {
 		if !ok {
 			continue
 		}
-		all := []object{{members: map[string]any{"done": true}}} // the list is whole, if it is empty, too
+		all := []object{{members: map[string]any{"done": true}}} // marks the list as complete, also if it is empty
 		for _, v := range list {
 			inner, _ := v.(map[string]any)
 			all = append(all, object{inner, text})
@@ -186,21 +192,23 @@ func unwrap(members map[string]any, text string) []object {
 	return []object{o}
 }
 
-// done reports whether the object says that there is nothing more.
+// done reports whether the object marks the end of the list.
 func (o object) done() bool { return o.members["done"] == true && !o.isIssue() }
 
 func (o object) isIssue() bool { return o.str("message", "description") != "" }
 
-// issue reads an issue, whatever it leaves out.
+// issue converts an object to an issue. Missing members stay empty.
 func (o object) issue() hub.Issue {
 	return hub.Issue{
-		Type: o.str("type"), Category: o.str("category"), Message: o.str("message", "description"), File: o.str("file", "path", "filename"),
-		Line: o.num("line", "start_line", "line_number"), Column: o.num("column", "col", "start_column"), EndLine: o.num("end_line"), EndColumn: o.num("end_column"),
+		Type: o.str("type"), Category: o.str("category"), Message: o.str("message", "description"),
+		File: o.str("file", "path", "filename"),
+		Line: o.num("line", "start_line", "line_number"), Column: o.num("column", "col", "start_column"),
+		EndLine: o.num("end_line"), EndColumn: o.num("end_column"),
 		Severity: hub.Severity(o.str("severity", "level")), Rule: o.str("rule", "code", "id"),
 	}
 }
 
-// str returns the first of the members that is a text.
+// str returns the first of the members that is a string.
 func (o object) str(names ...string) string {
 	for _, name := range names {
 		if s, _ := o.members[name].(string); strings.TrimSpace(s) != "" && utf8.ValidString(s) {
@@ -210,7 +218,7 @@ func (o object) str(names ...string) string {
 	return ""
 }
 
-// num returns the first of the members that is a number, or a text that begins with one; 0 without.
+// num returns the first of the members that is a number, or a string that begins with one; 0 if there is none.
 func (o object) num(names ...string) int {
 	for _, name := range names {
 		switch v := o.members[name].(type) {

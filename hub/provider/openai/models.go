@@ -11,29 +11,30 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// maxModels is how many bytes of a list of models are read.
+// maxModels is how many bytes of a list of models are read at most.
 const maxModels = 4 << 20
 
-// modelList is the upstream's models as they were last seen.
+// modelList caches the upstream's models.
 type modelList struct {
-	turn   chan struct{} // holds one: whoever puts it in may look and ask, the others wait for what it finds
+	lock   chan struct{} // a mutex that a caller's context can interrupt: it guards the other fields and the request
 	models []hub.Model
 	at     time.Time
-	err    error // of the last request, where there was nothing to tell; kept for errorTTL
+	err    error // error of the last request, if there is no list; retained for errorTTL
 }
 
-// errorTTL spares those who wait for their turn a time-out each.
+// errorTTL is how long an error is returned again, so that waiting callers do not each run into a timeout.
 const errorTTL = time.Second
 
-// Models lists what the upstream offers, the configured model first. The list is kept for Options.ModelsTTL; callers that come at the same
-// time share one request. Where the upstream cannot tell, the last list or else the configured model alone is the answer.
+// Models lists the upstream's models, the configured model first. The list is cached for Options.ModelsTTL, and
+// concurrent callers share one request. If the request fails, Models returns the last list, or else the configured
+// model alone.
 //
-// Errors: ctx's, or a *hub.ProviderError where there is nothing to tell.
+// Errors: ctx's, or a *hub.ProviderError if there is neither.
 func (p *Provider) Models(ctx context.Context) ([]hub.Model, error) {
 	l := &p.models
 	select {
-	case l.turn <- struct{}{}:
-		defer func() { <-l.turn }()
+	case l.lock <- struct{}{}:
+		defer func() { <-l.lock }()
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
@@ -43,11 +44,11 @@ func (p *Provider) Models(ctx context.Context) ([]hub.Model, error) {
 	case l.err != nil && age < errorTTL:
 		return nil, l.err
 	}
-	return p.renewModels(ctx)
+	return p.refreshModels(ctx)
 }
 
-// renewModels asks for the list. The caller has the turn.
-func (p *Provider) renewModels(ctx context.Context) ([]hub.Model, error) {
+// refreshModels requests the list. The caller has the lock.
+func (p *Provider) refreshModels(ctx context.Context) ([]hub.Model, error) {
 	l := &p.models
 	models, err := p.fetchModels(ctx)
 	switch {
@@ -89,17 +90,18 @@ func (p *Provider) fetchModels(ctx context.Context) ([]hub.Model, error) {
 	return decodeModels(body)
 }
 
-// decodeModels reads {"data":[{"id","created","owned_by"}]}. Entries without an id are left out.
+// decodeModels parses {"data":[{"id","created","owned_by"}]}. It ignores entries without an id.
 func decodeModels(body []byte) ([]hub.Model, error) {
 	var list struct {
 		Data []struct {
 			ID      string  `json:"id"`
-			Created float64 `json:"created"` // some write 1.7e9
+			Created float64 `json:"created"` // some upstreams write 1.7e9
 			OwnedBy string  `json:"owned_by"`
 		} `json:"data"`
 	}
 	if json.Unmarshal(body, &list) != nil || list.Data == nil {
-		return nil, failure(http.StatusBadGateway, "upstream_invalid", "the upstream's list of models is not in OpenAI's form")
+		return nil, failure(http.StatusBadGateway, "upstream_invalid",
+			"the upstream's list of models is not in OpenAI's form")
 	}
 	models := make([]hub.Model, 0, len(list.Data)+1)
 	for _, m := range list.Data {
@@ -110,7 +112,7 @@ func decodeModels(body []byte) ([]hub.Model, error) {
 	return models, nil
 }
 
-// configuredFirst puts the configured model first, and adds it where the upstream does not list it.
+// configuredFirst moves the configured model to the front, or adds it.
 func (p *Provider) configuredFirst(models []hub.Model) []hub.Model {
 	if p.opts.Model == "" {
 		return models

@@ -44,7 +44,7 @@ func TestNewRefuses(t *testing.T) {
 	}
 }
 
-// taken is what an upstream was asked.
+// taken is the request that an upstream got.
 type taken struct {
 	path   string
 	header http.Header
@@ -52,7 +52,7 @@ type taken struct {
 	raw    string
 }
 
-// takes answers with a short completion and tells what it was asked.
+// takes answers with a short completion, and records the request.
 func takes(got *taken) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		raw, _ := io.ReadAll(r.Body)
@@ -83,13 +83,20 @@ func TestRequest(t *testing.T) {
 			hub.ChatCompletion, `{"model":"m","stream_options":{"include_obfuscation":false,"include_usage":false}}`,
 			`{"model":"m","stream":true,"stream_options":{"include_obfuscation":false,"include_usage":true}}`,
 		},
-		{"stream_options left out", openai.Options{OmitStreamOptions: true}, hub.ChatCompletion, `{"model":"m","stream_options":{"a":1}}`, `{"model":"m","stream":true}`},
-		{"default model", openai.Options{Model: "def"}, hub.ChatCompletion, `{}`, `{"model":"def","stream":true,"stream_options":{"include_usage":true}}`},
-		{"default for the built-in one", openai.Options{Model: "def"}, hub.ChatCompletion, `{"model":"duckwire-local"}`, `{"model":"def","stream":true,"stream_options":{"include_usage":true}}`},
-		{"the client's model", openai.Options{Model: "def"}, hub.ChatCompletion, `{"model":"m"}`, `{"model":"m","stream":true,"stream_options":{"include_usage":true}}`},
-		{"suffix", openai.Options{OmitStreamOptions: true}, hub.TextCompletion, `{"prompt":"P","suffix":"S"}`, `{"prompt":"P","stream":true,"suffix":"S"}`},
-		{"template without suffix", openai.Options{OmitStreamOptions: true, FIM: openai.Qwen}, hub.TextCompletion, `{"prompt":"P"}`, `{"prompt":"P","stream":true}`},
-		{"template for chat", openai.Options{OmitStreamOptions: true, FIM: openai.Qwen}, hub.ChatCompletion, `{"suffix":"S"}`, `{"stream":true,"suffix":"S"}`},
+		{"stream_options left out", openai.Options{OmitStreamOptions: true}, hub.ChatCompletion,
+			`{"model":"m","stream_options":{"a":1}}`, `{"model":"m","stream":true}`},
+		{"default model", openai.Options{Model: "def"}, hub.ChatCompletion, `{}`,
+			`{"model":"def","stream":true,"stream_options":{"include_usage":true}}`},
+		{"default for the built-in one", openai.Options{Model: "def"}, hub.ChatCompletion, `{"model":"duckwire-local"}`,
+			`{"model":"def","stream":true,"stream_options":{"include_usage":true}}`},
+		{"the client's model", openai.Options{Model: "def"}, hub.ChatCompletion, `{"model":"m"}`,
+			`{"model":"m","stream":true,"stream_options":{"include_usage":true}}`},
+		{"suffix", openai.Options{OmitStreamOptions: true}, hub.TextCompletion, `{"prompt":"P","suffix":"S"}`,
+			`{"prompt":"P","stream":true,"suffix":"S"}`},
+		{"template without suffix", openai.Options{OmitStreamOptions: true, FIM: openai.Qwen}, hub.TextCompletion,
+			`{"prompt":"P"}`, `{"prompt":"P","stream":true}`},
+		{"template for chat", openai.Options{OmitStreamOptions: true, FIM: openai.Qwen}, hub.ChatCompletion,
+			`{"suffix":"S"}`, `{"stream":true,"suffix":"S"}`},
 		{
 			"qwen",
 			openai.Options{OmitStreamOptions: true, FIM: openai.Qwen},
@@ -136,7 +143,8 @@ func TestRequest(t *testing.T) {
 			if got.raw != c.want || got.path != path {
 				t.Errorf("%s\n got %s\nwant %s", got.path, got.raw, c.want)
 			}
-			if got.header.Get("Authorization") != "Bearer sk-key" || got.header.Get("X-Request-Id") != "req-1" || got.header.Get("X-Idempotency-Key") != "" {
+			if got.header.Get("Authorization") != "Bearer sk-key" || got.header.Get("X-Request-Id") != "req-1" ||
+				got.header.Get("X-Idempotency-Key") != "" {
 				t.Errorf("header %v", got.header)
 			}
 			if len(req.Body) != before {
@@ -155,18 +163,29 @@ func TestRefusals(t *testing.T) {
 		code, typ, message string
 		own                bool
 	}{
-		{"OpenAI", 400, "application/json", `{"error":{"message":"boom","type":"t","param":"p","code":"c"}}`, 400, "c", "t", "boom", true},
-		{"Ollama", 404, "application/json", `{"error":"no such model"}`, 404, "upstream_error", "invalid_request_error", "no such model", false},
-		{"llama.cpp", 400, "application/json", `{"error":{"code":400,"message":"boom","type":"invalid_request_error"}}`, 400, "upstream_error", "invalid_request_error", "boom", true},
+		{"OpenAI", 400, "application/json", `{"error":{"message":"boom","type":"t","param":"p","code":"c"}}`, 400, "c", "t",
+			"boom", true},
+		{"Ollama", 404, "application/json", `{"error":"no such model"}`, 404, "upstream_error", "invalid_request_error",
+			"no such model", false},
+		{"llama.cpp", 400, "application/json", `{"error":{"code":400,"message":"boom","type":"invalid_request_error"}}`,
+			400, "upstream_error", "invalid_request_error", "boom", true},
 		{"vLLM of old", 400, "application/json", `{"object":"error","message":"boom","type":"BadRequestError","param":null,"code":400}`, 400, "upstream_error", "BadRequestError", "boom", false},
-		{"FastAPI", 422, "application/json", `{"detail":"boom"}`, 422, "upstream_error", "invalid_request_error", "boom", false},
-		{"text", 500, "text/plain", "boom\n", 500, "upstream_error", "server_error", "the upstream answered 500 Internal Server Error: boom", false},
-		{"page", 404, "text/html", "<html>", 404, "upstream_error", "invalid_request_error", "the upstream answered 404 Not Found", false},
-		{"quota", 429, "application/json", `{"error":{"message":"quota","code":"insufficient_quota"}}`, 429, "insufficient_quota", "rate_limit_error", "quota", true},
-		{"our key", 401, "application/json", `{"error":{"message":"bad sk-key"}}`, 502, "upstream_unauthorized", "server_error", "the upstream refuses this server's key (401); whoever runs the server must set another", false},
-		{"our rights", 403, "", "", 502, "upstream_unauthorized", "server_error", "the upstream refuses this server's key (403); whoever runs the server must set another", false},
-		{"no content", 204, "", "", 502, "upstream_invalid", "server_error", "the upstream answered 204 where 200 was expected", false},
-		{"quotes the key", 400, "text/plain", "sk-key is bad", 400, "upstream_error", "invalid_request_error", "the upstream answered 400 Bad Request: *** is bad", false},
+		{"FastAPI", 422, "application/json", `{"detail":"boom"}`, 422, "upstream_error", "invalid_request_error", "boom",
+			false},
+		{"text", 500, "text/plain", "boom\n", 500, "upstream_error", "server_error",
+			"the upstream answered 500 Internal Server Error: boom", false},
+		{"page", 404, "text/html", "<html>", 404, "upstream_error", "invalid_request_error",
+			"the upstream answered 404 Not Found", false},
+		{"quota", 429, "application/json", `{"error":{"message":"quota","code":"insufficient_quota"}}`, 429,
+			"insufficient_quota", "rate_limit_error", "quota", true},
+		{"our key", 401, "application/json", `{"error":{"message":"bad sk-key"}}`, 502, "upstream_unauthorized",
+			"server_error", "the upstream refuses this server's key (401); whoever runs the server must set another", false},
+		{"our rights", 403, "", "", 502, "upstream_unauthorized", "server_error",
+			"the upstream refuses this server's key (403); whoever runs the server must set another", false},
+		{"no content", 204, "", "", 502, "upstream_invalid", "server_error",
+			"the upstream answered 204 where 200 was expected", false},
+		{"quotes the key", 400, "text/plain", "sk-key is bad", 400, "upstream_error", "invalid_request_error",
+			"the upstream answered 400 Bad Request: *** is bad", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var asked atomic.Int32
@@ -201,7 +220,7 @@ func TestRetries(t *testing.T) {
 		name   string
 		script []http.HandlerFunc
 		asked  int
-		status int // 0: it goes well
+		status int // 0: success
 	}{
 		{"503 and then well", []http.HandlerFunc{refuse(503, ""), refuse(502, ""), good}, 3, 0},
 		{"bounded", []http.HandlerFunc{refuse(504, ""), refuse(503, ""), refuse(502, ""), good}, 3, 502},
@@ -238,34 +257,40 @@ type dialer struct {
 }
 
 func (d *dialer) transport() *http.Transport {
-	return &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-		if d.dials.Add(1) <= d.fail {
-			return nil, &net.OpError{Op: "dial", Net: network, Err: errors.New("no route to 10.9.8.7")}
-		}
-		return (&net.Dialer{}).DialContext(ctx, network, addr)
-	}}
+	return &http.Transport{DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			if d.dials.Add(1) <= d.fail {
+				return nil, &net.OpError{Op: "dial", Net: network, Err: errors.New("no route to 10.9.8.7")}
+			}
+			return (&net.Dialer{}).DialContext(ctx, network, addr)
+		}}
 }
 
 func TestConnectRetries(t *testing.T) {
 	d := &dialer{fail: 2}
-	rec, err := ask(t, sends(data(delta("a"), finished, done)), openai.Options{Transport: d.transport(), RetryWait: time.Millisecond})
+	rec, err := ask(t, sends(data(delta("a"), finished, done)),
+		openai.Options{Transport: d.transport(), RetryWait: time.Millisecond})
 	if err != nil || rec.text.String() != "a" || d.dials.Load() != 3 {
 		t.Errorf("%v, %q after %d dials", err, rec.text.String(), d.dials.Load())
 	}
 	d = &dialer{fail: 9}
 	_, err = ask(t, sends(""), openai.Options{Transport: d.transport(), RetryWait: time.Millisecond, Tries: 2})
-	if e := providerError(t, err, http.StatusBadGateway, "upstream_unreachable"); d.dials.Load() != 2 || strings.Contains(e.Message, "10.9") {
+	if e := providerError(t, err, http.StatusBadGateway, "upstream_unreachable"); d.dials.Load() != 2 ||
+		strings.Contains(e.Message, "10.9") {
 		t.Errorf("%d dials, %q", d.dials.Load(), e.Message)
 	}
 	srv := httptest.NewServer(nil)
 	srv.Close()
-	err = newProvider(t, openai.Options{BaseURL: srv.URL + "/v1", RetryWait: time.Millisecond}).Complete(t.Context(), chatRequest(t), &recorder{})
-	if e := providerError(t, err, http.StatusBadGateway, "upstream_unreachable"); !strings.Contains(e.Message, "is it running") {
+	err = newProvider(t, openai.Options{BaseURL: srv.URL + "/v1", RetryWait: time.Millisecond}).Complete(t.Context(),
+		chatRequest(t), &recorder{})
+	if e := providerError(t, err, http.StatusBadGateway, "upstream_unreachable"); !strings.Contains(e.Message,
+		"is it running") {
 		t.Errorf("%q", e.Message)
 	}
 }
 
-// TestStaleConnection holds that a kept connection which the upstream has closed is replaced, without the client's noticing.
+// TestStaleConnection checks that a reused connection that the upstream has closed is replaced without an error for
+// the client.
 func TestStaleConnection(t *testing.T) {
 	var first sync.Once
 	var conns []net.Conn
@@ -314,7 +339,7 @@ func TestStreamOptionsRefused(t *testing.T) {
 		sends(data(delta("a"), finished, done))(w, r)
 	}
 	p := newProvider(t, openai.Options{BaseURL: upstream(t, h)})
-	for _, want := range []int{2, 3} { // the second request spares itself the detour
+	for _, want := range []int{2, 3} { // the second request does not send stream_options
 		if err := p.Complete(t.Context(), chatRequest(t), &recorder{}); err != nil || len(bodies) != want {
 			t.Fatalf("%v after %d requests: %q", err, len(bodies), bodies)
 		}
@@ -335,17 +360,19 @@ func TestRedirectRefused(t *testing.T) {
 	thief := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { leaked.Store(true) }))
 	defer thief.Close()
 	for _, status := range []int{301, 302, 307, 308} {
-		_, err := ask(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, thief.URL+"/v1", status) }, openai.Options{Key: "sk-key"})
+		_, err := ask(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, thief.URL+"/v1", status) },
+			openai.Options{Key: "sk-key"})
 		providerError(t, err, http.StatusBadGateway, "upstream_redirect")
 	}
-	p := newProvider(t, openai.Options{BaseURL: upstream(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, thief.URL, http.StatusFound) })})
+	p := newProvider(t, openai.Options{BaseURL: upstream(t,
+		func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, thief.URL, http.StatusFound) })})
 	_, err := p.Models(t.Context())
 	if providerError(t, err, http.StatusBadGateway, "upstream_redirect"); leaked.Load() {
 		t.Error("a redirect was followed")
 	}
 }
 
-// TestCancelAborts holds that the upstream sees the end of its client at once, at every stage of a request.
+// TestCancelAborts checks that the upstream's request ends when the client leaves, at every stage.
 func TestCancelAborts(t *testing.T) {
 	for _, stage := range []string{"before the headers", "before the first token", "within the answer", "while retrying"} {
 		t.Run(stage, func(t *testing.T) {
@@ -385,7 +412,7 @@ func TestCancelAborts(t *testing.T) {
 	}
 }
 
-// TestWriterErrorAborts holds that a stream nobody takes any longer is not read to its end.
+// TestWriterErrorAborts checks that the stream is not read to its end after an error of the writer.
 func TestWriterErrorAborts(t *testing.T) {
 	gone := make(chan struct{})
 	url := upstream(t, func(w http.ResponseWriter, r *http.Request) {
@@ -395,7 +422,8 @@ func TestWriterErrorAborts(t *testing.T) {
 		close(gone)
 	})
 	rec := &recorder{onText: func() error { return errs.ErrTooLarge }}
-	if err := newProvider(t, openai.Options{BaseURL: url}).Complete(t.Context(), chatRequest(t), rec); !errors.Is(err, errs.ErrTooLarge) {
+	if err := newProvider(t, openai.Options{BaseURL: url}).Complete(t.Context(), chatRequest(t), rec); !errors.Is(err,
+		errs.ErrTooLarge) {
 		t.Errorf("error %v", err)
 	}
 	<-gone
@@ -449,7 +477,7 @@ func TestTimeouts(t *testing.T) {
 	}
 }
 
-// TestCommentsKeepAlive holds that an upstream which says that it is at work is not taken for dead.
+// TestCommentsKeepAlive checks that comments prevent the timeout for silence.
 func TestCommentsKeepAlive(t *testing.T) {
 	hubtest.OwnClock(t, func(t *testing.T) {
 		rec, err := ask(t, func(w http.ResponseWriter, r *http.Request) {
@@ -475,11 +503,12 @@ func TestTextComesAtOnce(t *testing.T) {
 		for i := range 5 {
 			_, _ = io.WriteString(w, data(delta(fmt.Sprint(i))))
 			_ = http.NewResponseController(w).Flush()
-			<-next // only the text's arrival lets the upstream go on
+			<-next // the upstream continues only after the text has arrived
 		}
 		_, _ = io.WriteString(w, data(finished, done))
 	})
-	if err := newProvider(t, openai.Options{BaseURL: url}).Complete(t.Context(), chatRequest(t), rec); err != nil || rec.text.String() != "01234" {
+	if err := newProvider(t, openai.Options{BaseURL: url}).Complete(t.Context(), chatRequest(t), rec); err != nil ||
+		rec.text.String() != "01234" {
 		t.Errorf("%v, %q", err, rec.log)
 	}
 }
@@ -492,7 +521,8 @@ func TestModels(t *testing.T) {
 		if r.URL.Path != "/v1/models" || r.Header.Get("Authorization") != "Bearer k" {
 			t.Errorf("%s %v", r.URL.Path, r.Header)
 		}
-		time.Sleep(20 * time.Millisecond) // so that most of those below ask at the same time; the answers are the same if not
+		// so that most of the calls below are concurrent; the test also passes if they are not
+		time.Sleep(20 * time.Millisecond)
 		_, _ = io.WriteString(w, list)
 	}
 	a, b := hub.Model{ID: "a", Created: 1500, OwnedBy: "x"}, hub.Model{ID: "b"}
@@ -531,7 +561,8 @@ func TestModelsFail(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	p := newProvider(t, openai.Options{Model: "m", BaseURL: upstream(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })})
+	p := newProvider(t, openai.Options{Model: "m", BaseURL: upstream(t,
+		func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })})
 	if _, err := p.Models(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("the caller's own end: %v", err)
 	}

@@ -12,40 +12,42 @@ import (
 	"github.com/duckwire/duckwire/hub/eventstream"
 )
 
-// Options are a Provider's settings. Only BaseURL is needed; all zero values stand for the defaults.
+// Options are a Provider's settings. BaseURL is required; other zero values mean the defaults.
 type Options struct {
 	BaseURL string // of the upstream, http or https; ends in /v1
 	Key     string // sent as Authorization: Bearer; "": none
-	Model   string // asked for where the client names none, or the built-in completer; "": the client's own, whatever it is
+	// requested if the client names no model, or the built-in completer; "": the client's choice is passed on
+	Model string
 
-	FIM               FIM  // how the upstream takes the text after the cursor; default Suffix
-	OmitStreamOptions bool // do not ask for the usage: for upstreams that refuse stream_options, or worse
+	FIM               FIM  // how the upstream gets the text after the cursor; default Suffix
+	OmitStreamOptions bool // do not request the usage: for upstreams that fail on stream_options
 
 	ConnectTimeout    time.Duration // for connecting, and again for the TLS handshake; default 10 s
-	FirstTokenTimeout time.Duration // from the request, retries included, to the first event of the answer; default 2 min
-	SilenceTimeout    time.Duration // between two pieces of an answer, comments included; default 1 min
+	FirstTokenTimeout time.Duration // from the request, including retries, to the answer's first event; default 2 min
+	SilenceTimeout    time.Duration // between two reads of an answer, comments included; default 1 min
 
-	Tries     int           // at most so many requests for one completion, before its first token; default 3
-	RetryWait time.Duration // before the first retry, doubled for each other one, ± 50 %; default 200 ms
-	RetryMost time.Duration // an upstream that asks to wait longer is not asked again; default 3 s
+	Tries     int           // maximum requests for one completion, all before its first token; default 3
+	RetryWait time.Duration // before the first retry, then doubled each time, ± 50 %; default 200 ms
+	RetryMost time.Duration // if the upstream asks for a longer wait, there is no retry; default 3 s
 
-	MaxEvent int // bytes of one event, or of an answer that is no stream; default 4 MiB
+	MaxEvent int // maximum bytes of one event, or of an answer that is not a stream; default 4 MiB
 
 	ModelsTimeout time.Duration // for the list of models; default 5 s
-	ModelsTTL     time.Duration // how long that list is kept; default 30 s
+	ModelsTTL     time.Duration // how long that list is cached; default 30 s
 
-	Transport http.RoundTripper // nil: one of its own, with the standard proxy variables; ConnectTimeout holds only there
+	Transport http.RoundTripper // nil: a new one, with the standard proxy variables; ConnectTimeout only applies to that
 
-	Header func(ctx context.Context, h http.Header) // adds to the headers of each request what its context says; nil: nothing
+	Header func(ctx context.Context, h http.Header) // adds headers to each request, from its context; nil: none
 }
 
-// FIM is a way to ask for what stands in the middle.
+// FIM says how to request fill-in-the-middle.
 type FIM string
 
-// The ways: the field "suffix", or the template of a family of models, rendered into "prompt" (protocol/openai.md 3.5).
+// The values: the field "suffix", or the template of a family of models, rendered into "prompt" (protocol/openai.md
+// 3.5).
 const (
 	Suffix    FIM = "suffix"
-	Qwen      FIM = "qwen" // CodeGemma too
+	Qwen      FIM = "qwen" // also CodeGemma
 	StarCoder FIM = "starcoder"
 	CodeLlama FIM = "codellama"
 	Codestral FIM = "codestral"
@@ -85,7 +87,8 @@ func (o Options) withDefaults() Options {
 func (o *Options) validate() error {
 	u, err := url.Parse(o.BaseURL)
 	switch {
-	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https": // err would repeat the URL, which may hold a password
+	// err would contain the URL, which may contain a password
+	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
 		return errors.New("the upstream's base URL must be a whole http or https URL")
 	case !strings.HasSuffix(u.Path, "/v1"):
 		return errors.New("the upstream's base URL must end in /v1")

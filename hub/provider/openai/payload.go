@@ -9,14 +9,14 @@ import (
 	"github.com/duckwire/duckwire/hub/jsonw"
 )
 
-// localModel is the name of the built-in completer: who asks for it, or for nothing, gets the configured model.
+// localModel is the name of the built-in completer. Requests for it, or for no model, get the configured model.
 const localModel = "duckwire-local"
 
 // members is a request's JSON object.
 type members map[string]json.RawMessage
 
-// payload returns the body for the upstream: the client's members as they came, but for those that make it a stream, name the model, or
-// render the suffix. encoding/json would escape <, > and & in raw members: they are copied by hand.
+// payload returns the request body for the upstream: the client's members unchanged, except those for streaming, the
+// model, and a rendered suffix. It copies raw members itself, because encoding/json would escape <, > and & in them.
 func (p *Provider) payload(req *hub.CompletionRequest, streamOptions bool) []byte {
 	m := members(maps.Clone(req.Body))
 	if m == nil {

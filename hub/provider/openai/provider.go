@@ -15,13 +15,13 @@ import (
 type Provider struct {
 	opts   Options
 	client *http.Client
-	plain  atomic.Bool // the upstream is known to refuse stream_options
+	plain  atomic.Bool // the upstream has refused stream_options before
 	models modelList
 }
 
 var _ hub.Provider = (*Provider)(nil)
 
-// New checks opts and returns a Provider. It does not reach out to the upstream.
+// New validates opts and returns a Provider. It does not connect to the upstream.
 func New(opts Options) (*Provider, error) {
 	opts = opts.withDefaults()
 	if err := opts.validate(); err != nil {
@@ -30,17 +30,19 @@ func New(opts Options) (*Provider, error) {
 	if opts.Transport == nil {
 		opts.Transport = newTransport(opts.ConnectTimeout)
 	}
-	p := &Provider{opts: opts, models: modelList{turn: make(chan struct{}, 1)}}
+	p := &Provider{opts: opts, models: modelList{lock: make(chan struct{}, 1)}}
 	p.plain.Store(opts.OmitStreamOptions)
 	p.client = &http.Client{
 		Transport: opts.Transport,
-		// Followed, a redirect would carry prompts, and to the same host the key, to where nobody configured. send refuses it aloud.
+		// Following a redirect would send prompts, and to the same host the key, to an address that nobody configured.
+		// send returns an error for it.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	return p, nil
 }
 
-// newTransport returns a transport for streams: without compression, which would gather tokens until a block is full.
+// newTransport returns a transport for streams. It disables compression, which would delay tokens until a block is
+// full.
 func newTransport(connect time.Duration) *http.Transport {
 	return &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
@@ -53,20 +55,22 @@ func newTransport(connect time.Duration) *http.Transport {
 	}
 }
 
-// Close closes the connections that nobody uses. Completions under way are not its business: their contexts end them.
+// Close closes idle connections. It does not end running completions: their contexts do.
 func (p *Provider) Close() error {
 	p.client.CloseIdleConnections()
 	return nil
 }
 
-// Complete asks the upstream for a completion and hands it to w as it comes.
+// Complete requests a completion from the upstream, and passes it to w as it arrives.
 //
-// The upstream is asked again, at most Options.Tries times in all, where the connection could not be made, or the answer was 502, 503, 504,
-// or 429 with a Retry-After; never once it has accepted. When ctx ends, the upstream's request is aborted at once.
+// The request is repeated, at most Options.Tries times in all, if the connection failed, or the answer was 502, 503,
+// 504, or 429 with a Retry-After; never after the upstream has accepted it. When ctx ends, the request is aborted at
+// once.
 //
-// Errors: ctx's, w's, or a *hub.ProviderError with the upstream's own code, or one of upstream_unreachable, upstream_timeout,
-// upstream_unauthorized (our key does not hold), upstream_redirect, upstream_invalid (not an answer in OpenAI's form), upstream_truncated
-// (the answer ended before it was whole), upstream_error (it failed and named no code).
+// Errors: ctx's, w's, or a *hub.ProviderError with the upstream's own code, or one of upstream_unreachable,
+// upstream_timeout, upstream_unauthorized (the configured key is invalid), upstream_redirect, upstream_invalid (not an
+// answer in OpenAI's form), upstream_truncated (the answer ended early), upstream_error (the upstream failed without a
+// code).
 func (p *Provider) Complete(ctx context.Context, req *hub.CompletionRequest, w hub.CompletionWriter) error {
 	own, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -77,12 +81,12 @@ func (p *Provider) Complete(ctx context.Context, req *hub.CompletionRequest, w h
 	resp, err := p.send(own, req)
 	if err == nil {
 		err = p.receive(resp, dog, w)
-		_ = resp.Body.Close() // nothing more is wanted of it
+		_ = resp.Body.Close() // the rest is not needed
 	}
 	return p.explain(ctx, own, err)
 }
 
-// explain turns what went wrong into what the client is told. The context comes first: its end is the reason of all that failed after.
+// explain converts an error for the client. If the context has ended, that is the cause of any other error.
 func (p *Provider) explain(ctx, own context.Context, err error) error {
 	if err == nil {
 		return nil
@@ -92,9 +96,11 @@ func (p *Provider) explain(ctx, own context.Context, err error) error {
 	}
 	switch cause := context.Cause(own); {
 	case errors.Is(cause, errNoToken):
-		return failure(http.StatusGatewayTimeout, "upstream_timeout", "the upstream sent no token within %v", p.opts.FirstTokenTimeout)
+		return failure(http.StatusGatewayTimeout, "upstream_timeout", "the upstream sent no token within %v",
+			p.opts.FirstTokenTimeout)
 	case errors.Is(cause, errSilence):
-		return failure(http.StatusGatewayTimeout, "upstream_timeout", "the upstream fell silent for %v in the middle of its answer", p.opts.SilenceTimeout)
+		return failure(http.StatusGatewayTimeout, "upstream_timeout",
+			"the upstream fell silent for %v in the middle of its answer", p.opts.SilenceTimeout)
 	}
 	var refused *hub.ProviderError
 	if errors.As(err, &refused) {

@@ -16,17 +16,19 @@ import (
 
 const (
 	readBuffer = 16 << 10
-	lingering  = 5 * time.Second       // how long [DONE] and the usage may take once every choice has ended
-	draining   = 50 * time.Millisecond // how long the end of the body may take after [DONE]; then the connection is not kept
+	endTimeout = 5 * time.Second // maximum wait for [DONE] and the usage after every choice has ended
+	// maximum wait for the end of the body after [DONE]; after that the connection is not reused
+	drainTimeout = 50 * time.Millisecond
 )
 
-// receive reads an answer whose status is 200.
+// receive reads an answer with status 200.
 func (p *Provider) receive(resp *http.Response, dog *watchdog, w hub.CompletionWriter) error {
 	media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	if strings.HasSuffix(media, "html") {
-		return failure(http.StatusBadGateway, "upstream_invalid", "the upstream answered with a web page; is its address right?")
+		return failure(http.StatusBadGateway, "upstream_invalid",
+			"the upstream answered with a web page; is its address right?")
 	}
-	if !strings.HasSuffix(media, "json") { // a whole answer may still turn out to be an error
+	if !strings.HasSuffix(media, "json") { // an answer that is not a stream may still be an error
 		w.Accepted()
 	}
 	body := bufio.NewReaderSize(watched{resp.Body, dog}, readBuffer)
@@ -35,7 +37,7 @@ func (p *Provider) receive(resp *http.Response, dog *watchdog, w hub.CompletionW
 		return truncated(err)
 	}
 	a := &answer{provider: p, w: w}
-	if first == '{' { // not a stream, whatever it is called
+	if first == '{' { // not a stream, whatever the Content-Type says
 		dog.guard(p.opts.SilenceTimeout, errSilence)
 		err = p.receiveWhole(a, body)
 	} else {
@@ -47,7 +49,7 @@ func (p *Provider) receive(resp *http.Response, dog *watchdog, w hub.CompletionW
 	return a.finish()
 }
 
-// firstByte returns the first byte that is not white space, without taking it.
+// firstByte peeks at the first byte that is not white space.
 func firstByte(r *bufio.Reader) (byte, error) {
 	for {
 		b, err := r.Peek(1)
@@ -63,7 +65,7 @@ func firstByte(r *bufio.Reader) (byte, error) {
 	}
 }
 
-// receiveStream reads events up to [DONE]. An answer that ends without is whole if every choice had a finish reason.
+// receiveStream reads events up to [DONE]. Without [DONE], the answer is complete if every choice had a finish reason.
 func (p *Provider) receiveStream(a *answer, body *bufio.Reader, dog *watchdog) error {
 	events := eventstream.NewReader(body, p.opts.MaxEvent)
 	for begun, lingers := false, false; ; {
@@ -83,22 +85,24 @@ func (p *Provider) receiveStream(a *answer, body *bufio.Reader, dog *watchdog) e
 			return err
 		}
 		if done {
-			dog.arm(draining, errLinger)
-			_, _ = io.CopyN(io.Discard, body, maxRefusal) // to its end, so that the connection can be kept; an error only loses that
+			dog.arm(drainTimeout, errNoEnd)
+			// to its end, so that the connection can be reused; an error only prevents that
+			_, _ = io.CopyN(io.Discard, body, maxRefusal)
 			return nil
 		}
 		if !lingers && a.whole() {
 			lingers = true
-			dog.guard(min(lingering, p.opts.SilenceTimeout), errLinger)
+			dog.guard(min(endTimeout, p.opts.SilenceTimeout), errNoEnd)
 		}
 	}
 }
 
-// cut tells why an answer broke off.
+// cut returns the error for an answer that broke off.
 func (p *Provider) cut(err error) error {
 	var long *eventstream.TooLongError
 	if errors.As(err, &long) {
-		return failure(http.StatusBadGateway, "upstream_invalid", "the upstream sent an event of more than %d bytes", long.Limit)
+		return failure(http.StatusBadGateway, "upstream_invalid", "the upstream sent an event of more than %d bytes",
+			long.Limit)
 	}
 	return truncated(err)
 }
@@ -108,17 +112,19 @@ func truncated(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		how = "its answer ended"
 	}
-	return failure(http.StatusBadGateway, "upstream_truncated", "the upstream did not finish: %s before a finish reason or [DONE] came", how)
+	return failure(http.StatusBadGateway, "upstream_truncated",
+		"the upstream did not finish: %s before a finish reason or [DONE] came", how)
 }
 
-// receiveWhole reads an answer that is not a stream: a whole completion, or an error after all.
+// receiveWhole reads an answer that is not a stream: a complete answer, or an error.
 func (p *Provider) receiveWhole(a *answer, body io.Reader) error {
 	raw, err := io.ReadAll(io.LimitReader(body, int64(p.opts.MaxEvent)+1))
 	if err != nil {
 		return truncated(err)
 	}
 	if len(raw) > p.opts.MaxEvent {
-		return failure(http.StatusBadGateway, "upstream_invalid", "the upstream's answer has more than %d bytes", p.opts.MaxEvent)
+		return failure(http.StatusBadGateway, "upstream_invalid", "the upstream's answer has more than %d bytes",
+			p.opts.MaxEvent)
 	}
 	line, err := a.compact(bytes.TrimSpace(raw))
 	if err != nil {

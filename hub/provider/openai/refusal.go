@@ -21,30 +21,32 @@ import (
 )
 
 const (
-	maxRefusal = 64 << 10 // bytes that are read of a refusal's body
-	maxMessage = 500      // bytes of a refusal that is plain text
+	maxRefusal = 64 << 10 // maximum bytes read of an error's body
+	maxMessage = 500      // maximum bytes of an error message in plain text
 )
 
-// failure returns a *hub.ProviderError that is this server's or the upstream's fault.
+// failure returns a *hub.ProviderError for a fault of this server or the upstream.
 func failure(status int, code, format string, args ...any) *hub.ProviderError {
 	return &hub.ProviderError{Status: status, Code: code, Type: "server_error", Message: fmt.Sprintf(format, args...)}
 }
 
-// refusal turns an answer whose status is not 200 into the error for the client.
+// refusal converts an answer with another status than 200 to the error for the client.
 func (p *Provider) refusal(resp *http.Response, body []byte) *hub.ProviderError {
 	status := resp.StatusCode
 	switch {
 	case isUnauthorized(status):
 		return unauthorized(status)
 	case status >= 300 && status < 400:
-		return failure(http.StatusBadGateway, "upstream_redirect", "the upstream redirects (%d) and redirects are not followed; its address must be configured as it is", status)
+		return failure(http.StatusBadGateway, "upstream_redirect",
+			"the upstream redirects (%d) and redirects are not followed; its address must be configured as it is", status)
 	case status < 400:
 		return failure(http.StatusBadGateway, "upstream_invalid", "the upstream answered %d where 200 was expected", status)
 	}
 	e := p.reported(status, body)
 	if e.Message == "" {
 		e.Message = fmt.Sprintf("the upstream answered %d %s", status, http.StatusText(status))
-		if kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); kind == "text/plain" && utf8.Valid(body) && len(body) <= maxMessage {
+		if kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); kind == "text/plain" && utf8.Valid(body) &&
+			len(body) <= maxMessage {
 			e.Message += ": " + strings.TrimSpace(p.redact(string(body)))
 		}
 	}
@@ -52,8 +54,9 @@ func (p *Provider) refusal(resp *http.Response, body []byte) *hub.ProviderError 
 	return e
 }
 
-// reported reads an error that the upstream put into words: OpenAI's {"error":{"message","type","param","code"}}, Ollama's
-// {"error":"text"}, vLLM's bare {"message",…}, or FastAPI's {"detail":"text"}. status is what it came with; 0 in the middle of an answer.
+// reported parses an error object of the upstream: OpenAI's {"error":{"message","type","param","code"}}, Ollama's
+// {"error":"text"}, vLLM's bare {"message",…}, or FastAPI's {"detail":"text"}. status is the answer's status, or 0
+// within a stream.
 func (p *Provider) reported(status int, body []byte) *hub.ProviderError {
 	e := &hub.ProviderError{Status: status, Code: "upstream_error"}
 	body = bytes.ToValidUTF8([]byte(p.redact(string(body))), []byte("\ufffd"))
@@ -77,13 +80,14 @@ func isUnauthorized(status int) bool {
 	return status == http.StatusUnauthorized || status == http.StatusForbidden
 }
 
-// unauthorized is what the client is told when our key does not hold: nothing of the upstream's words, which may quote the key, and not its
-// status, which would send the client looking for a fault in its own.
+// unauthorized is the error for the client if this server's key is invalid. It has neither the upstream's text, which
+// may contain the key, nor its status, because the client would blame its own key.
 func unauthorized(status int) *hub.ProviderError {
-	return failure(http.StatusBadGateway, "upstream_unauthorized", "the upstream refuses this server's key (%d); whoever runs the server must set another", status)
+	return failure(http.StatusBadGateway, "upstream_unauthorized",
+		"the upstream refuses this server's key (%d); whoever runs the server must set another", status)
 }
 
-// readError reads an error object in compact JSON. A code that is a number is the status where none is known.
+// readError parses an error object in compact JSON. A numeric code is used as the status if there is none.
 func readError(e *hub.ProviderError, body []byte) {
 	inner := body
 	for name, value := range jsonw.Members(body) {
@@ -119,7 +123,7 @@ func readError(e *hub.ProviderError, body []byte) {
 	}
 }
 
-// redact takes the key out of what the upstream says, should it quote it.
+// redact removes the key from the upstream's text.
 func (p *Provider) redact(s string) string {
 	if p.opts.Key == "" {
 		return s
@@ -137,14 +141,16 @@ func typeOf(status int) string {
 	return "server_error"
 }
 
-// retryAfter reads OpenAI's retry-after-ms, or Retry-After in seconds or as a date (RFC 9110 §10.2.3). 0 is none.
+// retryAfter parses OpenAI's retry-after-ms, or Retry-After in seconds or as a date (RFC 9110 §10.2.3). It returns 0
+// if there is neither.
 func retryAfter(h http.Header, now time.Time) time.Duration {
 	if ms, err := strconv.ParseFloat(h.Get("Retry-After-Ms"), 64); err == nil && ms > 0 && ms < 1e9 {
 		return time.Duration(ms * float64(time.Millisecond))
 	}
 	text := h.Get("Retry-After")
 	if seconds, err := strconv.ParseFloat(text, 64); err == nil && seconds >= 0 && seconds < 1e6 {
-		return max(time.Duration(seconds*float64(time.Second)), time.Millisecond) // 0 is an answer too: at once
+		// 0 in the header means at once, and 0 as a result means none
+		return max(time.Duration(seconds*float64(time.Second)), time.Millisecond)
 	}
 	if at, err := http.ParseTime(text); err == nil {
 		return max(at.Sub(now), time.Millisecond)
@@ -152,7 +158,7 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 	return 0
 }
 
-// whyUnreachable says in words why a request failed.
+// whyUnreachable describes why a request failed, without naming an address.
 func whyUnreachable(err error) string {
 	var (
 		dns     *net.DNSError

@@ -8,14 +8,15 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// review reads the upstream's answers to one analysis: it is the writer of their completions, and reports the issues that they hold.
+// review reads the upstream's answers to one analysis: it is the CompletionWriter of their completions, and reports
+// the issues that they contain.
 type review struct {
 	req *hub.AnalysisRequest
 	w   hub.AnalysisWriter
 
-	first, next int // the files that the running answer is about
+	first, next int // range of the files in the current request
 	scan        issueScanner
-	found       int // issues of the running answer
+	found       int // issues in the current answer
 	done        bool
 
 	model     string
@@ -29,16 +30,19 @@ func (r *review) begin(first, next int) error {
 	return r.w.Progress(first)
 }
 
-// end checks what came of an answer.
+// end evaluates a complete answer.
 func (r *review) end() error {
 	if err := r.take(r.scan.finish()); err != nil {
 		return err
 	}
 	if r.found == 0 && !r.done {
 		if r.scan.sample == "" {
-			return failure(http.StatusBadGateway, "bad_answer", "the model answered nothing, where it was asked for issues as JSON lines")
+			return failure(http.StatusBadGateway, "bad_answer",
+				"the model answered nothing, where it was asked for issues as JSON lines")
 		}
-		return failure(http.StatusBadGateway, "bad_answer", "the model was asked for issues as JSON lines, and nothing of its answer was understood; it began: %s", r.scan.sample)
+		return failure(http.StatusBadGateway, "bad_answer",
+			"the model was asked for issues as JSON lines, and nothing of its answer was understood; it began: %s",
+			r.scan.sample)
 	}
 	for i := r.first; i < r.next; i++ {
 		if err := r.w.FileDone(i); err != nil {
@@ -59,27 +63,27 @@ func (r *review) metadata() json.RawMessage {
 	if r.usage != nil {
 		m["usage"] = r.usage
 	}
-	raw, _ := json.Marshal(m) // of texts and numbers
+	raw, _ := json.Marshal(m) // strings and numbers always encode
 	return raw
 }
 
-// Accepted implements hub.CompletionWriter, as do the others.
+// Accepted implements hub.CompletionWriter, as do the methods below.
 func (r *review) Accepted() { r.w.Accepted() }
 
-// Describe notes the model that answers.
+// Describe records the model that answers.
 func (r *review) Describe(info hub.CompletionInfo) { r.model = info.Model }
 
-// Text reads the issues in a piece of the answer.
+// Text scans a piece of the answer for issues.
 func (r *review) Text(text string) error { return r.take(r.scan.add(text)) }
 
-// Chunk reads the text in a chunk that is more than text; its reasoning and the like are no part of the answer.
+// Chunk scans only the text of a chunk; reasoning and other members are not part of the answer.
 func (r *review) Chunk(_ json.RawMessage, text string) error { return r.Text(text) }
 
-// Finish notes how the answer ended.
+// Finish records how the answer ended.
 func (r *review) Finish(reason string, usage json.RawMessage, _ bool) {
 	r.truncated = r.truncated || reason == "length"
 	var members map[string]any
-	_ = json.Unmarshal(usage, &members) // nil without
+	_ = json.Unmarshal(usage, &members) // stays nil if there is none
 	for name, v := range members {
 		if n, ok := v.(float64); ok {
 			if r.usage == nil {
@@ -107,7 +111,7 @@ func (r *review) take(objects []object) error {
 	return nil
 }
 
-// report hands one issue on, if it lies in one of the files that were asked about.
+// report reports one issue, if it is in one of the current files.
 func (r *review) report(o object) error {
 	issue := o.issue()
 	r.found++
@@ -117,14 +121,15 @@ func (r *review) report(o object) error {
 		return nil
 	}
 	issue.File = file.Path
-	if lines := strings.Count(file.Code, "\n") + 1; issue.Line > lines || issue.EndLine > lines { // it is there, but not where it says
+	// the position is wrong, so drop it and keep the issue
+	if lines := strings.Count(file.Code, "\n") + 1; issue.Line > lines || issue.EndLine > lines {
 		r.misplaced++
 		issue.Line, issue.Column, issue.EndLine, issue.EndColumn = 0, 0, 0, 0
 	}
 	return r.w.Issues(issue)
 }
 
-// file finds the file that a model means: by its path, by the end of it, or because there is only one.
+// file returns the file that a model means: by its path, by the end of its path, or because there is only one.
 func (r *review) file(path string) *hub.AnalysisFile {
 	files := r.req.Files[r.first:r.next]
 	for i := range files {
@@ -137,7 +142,8 @@ func (r *review) file(path string) *hub.AnalysisFile {
 	}
 	path = strings.TrimPrefix(path, "./")
 	for i := range files {
-		if path != "" && (strings.HasSuffix(files[i].Path, "/"+path) || strings.HasSuffix(path, "/"+files[i].Path) || files[i].Path == path) {
+		if path != "" && (strings.HasSuffix(files[i].Path, "/"+path) || strings.HasSuffix(path, "/"+files[i].Path) ||
+			files[i].Path == path) {
 			return &files[i]
 		}
 	}

@@ -15,7 +15,8 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// send posts the request until the upstream accepts it, refuses it for good, or has been asked often enough. The answer's status is 200.
+// send posts the request until the upstream accepts it, refuses it for good, or the tries are used up. The returned
+// response has status 200.
 func (p *Provider) send(ctx context.Context, req *hub.CompletionRequest) (*http.Response, error) {
 	options := !p.plain.Load()
 	post := func() (*http.Response, error) {
@@ -23,20 +24,21 @@ func (p *Provider) send(ctx context.Context, req *hub.CompletionRequest) (*http.
 		if options && refusesStreamOptions(err) {
 			options = false
 			if resp, err = p.post(ctx, req, p.payload(req, false)); err == nil && req.Body["stream_options"] == nil {
-				p.plain.Store(true) // it was not for what the client wrote there: spare the next request the detour
+				p.plain.Store(true) // the client's own stream_options were not the cause: do not send them in the next request
 			}
 		}
-		return resp, again(err, p.opts.RetryMost)
+		return resp, retryable(err, p.opts.RetryMost)
 	}
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.Multiplier, wait.MaxInterval = p.opts.RetryWait, 2, p.opts.RetryMost
-	return backoff.Retry(ctx, post, backoff.WithBackOff(wait), backoff.WithMaxTries(uint(p.opts.Tries)), backoff.WithMaxElapsedTime(0))
+	return backoff.Retry(ctx, post, backoff.WithBackOff(wait), backoff.WithMaxTries(uint(p.opts.Tries)),
+		backoff.WithMaxElapsedTime(0))
 }
 
-// refused is a refusal with what it takes to decide on a retry.
+// refused is a refusal, with what decides about a retry.
 type refused struct {
 	*hub.ProviderError
-	status  int // the upstream's; 0: no connection was made
+	status  int // the upstream's status; 0: no connection
 	options bool
 }
 
@@ -47,8 +49,8 @@ func refusesStreamOptions(err error) bool {
 	return errors.As(err, &r) && r.options
 }
 
-// again marks errors that asking again may heal, and when; all others as permanent.
-func again(err error, most time.Duration) error {
+// retryable marks transient errors, with the time to wait; all others become permanent.
+func retryable(err error, most time.Duration) error {
 	var r *refused
 	if !errors.As(err, &r) {
 		return permanent(err)
@@ -58,7 +60,7 @@ func again(err error, most time.Duration) error {
 		if r.RetryAfter == 0 {
 			return err
 		}
-	case http.StatusTooManyRequests: // without a time it may as well be a quota, which does not heal
+	case http.StatusTooManyRequests: // without a time it may be an exhausted quota, which a retry does not help
 	default:
 		return permanent(err)
 	}
@@ -75,7 +77,7 @@ func permanent(err error) error {
 	return backoff.Permanent(err)
 }
 
-// post sends one request. Everything but a 200 is an error.
+// post sends one request. It returns an error for any status but 200.
 func (p *Provider) post(ctx context.Context, req *hub.CompletionRequest, payload []byte) (*http.Response, error) {
 	path := "/chat/completions"
 	if req.Kind == hub.TextCompletion {
@@ -87,7 +89,8 @@ func (p *Provider) post(ctx context.Context, req *hub.CompletionRequest, payload
 	}
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("Accept", "text/event-stream, application/json;q=0.9")
-	// Not sent: it tells net/http that the request may be repeated on a new connection where a kept one turns out to be closed.
+	// This header is not sent: it tells net/http that the request may be repeated on a new connection if a reused one
+	// turns out to be closed.
 	r.Header["X-Idempotency-Key"] = nil
 	p.authorize(r, req.RequestID)
 	resp, err := p.client.Do(r)
@@ -98,12 +101,13 @@ func (p *Provider) post(ctx context.Context, req *hub.CompletionRequest, payload
 		return resp, nil
 	}
 	defer resp.Body.Close()
-	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxRefusal)) // what has come will do
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxRefusal)) // an incomplete body is enough
 	e := p.refusal(resp, body)
-	return nil, &refused{ProviderError: e, status: resp.StatusCode, options: resp.StatusCode == http.StatusBadRequest && bytes.Contains(body, []byte("stream_options"))}
+	return nil, &refused{ProviderError: e, status: resp.StatusCode, options: resp.StatusCode == http.StatusBadRequest &&
+		bytes.Contains(body, []byte("stream_options"))}
 }
 
-// authorize sets the headers that say who asks, and what for.
+// authorize sets the headers that identify the sender and the request.
 func (p *Provider) authorize(r *http.Request, requestID string) {
 	r.Header.Set("User-Agent", "duckwire")
 	if p.opts.Key != "" {
@@ -117,7 +121,7 @@ func (p *Provider) authorize(r *http.Request, requestID string) {
 	}
 }
 
-// unreachable tells why no answer came, in words that give no address away.
+// unreachable returns the error for a request without an answer. Its text contains no address.
 func unreachable(err error) error {
 	e := failure(http.StatusBadGateway, "upstream_unreachable", "%s", whyUnreachable(err))
 	var op *net.OpError

@@ -2,8 +2,9 @@ package openai
 
 import "github.com/duckwire/duckwire/hub/jsonw"
 
-// join returns the text of a JSON string. Upstreams that count in UTF-16 may cut a surrogate pair in two, \ud83e at the end of one chunk
-// and \udd86 at the start of the next: the first half waits for the second, since the text must be UTF-8 at every moment.
+// join returns the text of a JSON string. Upstreams that count in UTF-16 may split a surrogate pair, with \ud83e at
+// the end of one chunk and \udd86 at the start of the next. The first half is held back until the second arrives,
+// because the text must always be valid UTF-8.
 func (a *answer) join(raw []byte) string {
 	if len(raw) < 2 {
 		return ""
@@ -20,7 +21,7 @@ func (a *answer) join(raw []byte) string {
 	return s
 }
 
-// flush gives up on a half that was left over: it becomes U+FFFD.
+// flush replaces a half that was never completed by U+FFFD.
 func (a *answer) flush() error {
 	if len(a.half) == 0 {
 		return nil
@@ -40,7 +41,7 @@ func endsInHalf(s []byte) bool {
 	default:
 		return false
 	}
-	escapes := 0 // an odd number of backslashes begins an escape, an even one is escaped backslashes
+	escapes := 0 // after an odd number of backslashes comes an escape, after an even number a literal u
 	for i := n; i >= 0 && s[i] == '\\'; i-- {
 		escapes++
 	}

@@ -7,30 +7,30 @@ import (
 	"time"
 )
 
-// Why a watchdog bit.
+// Causes for which a watchdog cancels.
 var (
 	errNoToken = errors.New("no token in time")
 	errSilence = errors.New("silence within an answer")
-	errLinger  = errors.New("nothing after the answer's end")
+	errNoEnd   = errors.New("nothing after the answer's end")
 )
 
-// watchdog cancels a request when the upstream takes too long. Its methods are for one goroutine.
+// watchdog cancels a request if the upstream takes too long. Its methods are for one goroutine.
 type watchdog struct {
 	cancel context.CancelCauseFunc
 	timer  *time.Timer
-	idle   time.Duration // what each byte sets the clock back to; 0: bytes do not count
+	idle   time.Duration // time allowed after each read; 0: reads do not restart the timer
 }
 
 func newWatchdog(cancel context.CancelCauseFunc) *watchdog { return &watchdog{cancel: cancel} }
 
-// arm lets the request run for d more, whatever it receives.
+// arm cancels the request after d, whatever it receives.
 func (w *watchdog) arm(d time.Duration, cause error) {
 	w.stop()
 	w.idle = 0
 	w.timer = time.AfterFunc(d, func() { w.cancel(cause) })
 }
 
-// guard lets the request be silent for d at most.
+// guard cancels the request if it receives nothing for d.
 func (w *watchdog) guard(d time.Duration, cause error) {
 	w.arm(d, cause)
 	w.idle = d
@@ -42,7 +42,7 @@ func (w *watchdog) stop() {
 	}
 }
 
-// watched is a body whose every byte is a sign of life.
+// watched is a body whose reads restart the watchdog's timer.
 type watched struct {
 	io.Reader
 	dog *watchdog

@@ -7,8 +7,8 @@ import (
 	"github.com/duckwire/duckwire/hub/jsonw"
 )
 
-// unstream turns a whole completion, in compact JSON, into the one chunk that says the same: each choice's message becomes its delta. An
-// object with an error in it stays as it is.
+// unstream converts a complete answer, in compact JSON, to one equivalent chunk: each choice's message becomes its
+// delta. An object with an error stays unchanged.
 func unstream(whole []byte) ([]byte, error) {
 	dst := []byte{'{'}
 	answered := false
@@ -31,7 +31,8 @@ func unstream(whole []byte) ([]byte, error) {
 		}
 	}
 	if !answered {
-		return nil, failure(http.StatusBadGateway, "upstream_invalid", "the upstream's answer is not a completion: it has no choices")
+		return nil, failure(http.StatusBadGateway, "upstream_invalid",
+			"the upstream's answer is not a completion: it has no choices")
 	}
 	return append(dst, '}'), nil
 }
@@ -76,7 +77,7 @@ func unstreamMessage(dst, message []byte) []byte {
 	return append(dst, '}')
 }
 
-// appendIndexed appends tool calls with the index that tells the pieces of each apart while they stream.
+// appendIndexed appends tool calls with the index that they have in a stream.
 func appendIndexed(dst, calls []byte) []byte {
 	dst = append(dst, '[')
 	i := 0

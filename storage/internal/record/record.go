@@ -1,4 +1,5 @@
-// Package record is how stores write a stream's record: hub's JSON of it, and what that leaves out of an error.
+// Package record encodes a stream's record for the stores: the hub's JSON, and the fields of an error that this JSON
+// leaves out.
 package record
 
 import (

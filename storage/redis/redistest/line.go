@@ -8,7 +8,8 @@ import (
 	"sync"
 )
 
-// Line is the way from one node to a server. Others cannot tell a node whose line is cut from one that has died. The zero value is whole.
+// Line is the network between one node and a server. Other nodes cannot tell a node whose line is cut from one that
+// has died. The zero value works.
 type Line struct {
 	mu    sync.Mutex
 	cut   bool
@@ -35,7 +36,7 @@ func (l *Line) Dial(ctx context.Context, address string) (net.Conn, error) {
 	return conn, nil
 }
 
-// Cut ends all connections, and lets no other be made.
+// Cut closes all connections, and makes dialling fail.
 func (l *Line) Cut() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -45,7 +46,7 @@ func (l *Line) Cut() {
 	}
 }
 
-// Mend lets connections be made again.
+// Mend makes dialling work again.
 func (l *Line) Mend() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -17,10 +17,10 @@ import (
 //go:embed testdata/synced.c
 var syncedSource []byte
 
-// Powered is a redis-server whose machine can lose power: what its files had beyond their last fsync is then gone.
+// Powered is a redis-server that can lose power: its files then lose what was written after their last fsync.
 type Powered struct{ *Server }
 
-// StartPowered starts one, with an append-only file that is made durable as appendfsync says.
+// StartPowered starts one with an append-only file and the given appendfsync.
 func StartPowered(t testing.TB, appendfsync string) Powered {
 	t.Helper()
 	if _, err := exec.LookPath("gcc"); err != nil {
@@ -31,7 +31,8 @@ func StartPowered(t testing.TB, appendfsync string) Powered {
 	if err := os.WriteFile(source, syncedSource, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.Command("gcc", "-shared", "-fPIC", "-O1", "-Wall", "-o", library, source, "-ldl").CombinedOutput(); err != nil {
+	if out, err := exec.Command("gcc", "-shared", "-fPIC", "-O1", "-Wall", "-o", library, source,
+		"-ldl").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	p := Powered{s}
@@ -42,7 +43,7 @@ func StartPowered(t testing.TB, appendfsync string) Powered {
 
 func (p Powered) log() string { return filepath.Join(p.Dir, "synced") }
 
-// Settle waits until all that was written so far is durable.
+// Settle waits until everything written so far is durable.
 func (p Powered) Settle() {
 	p.t.Helper()
 	hubtest.Until(p.t, "what was written to be durable", func() bool {
@@ -52,7 +53,7 @@ func (p Powered) Settle() {
 	})
 }
 
-// Hold has nothing become durable from now on.
+// Hold makes fsync ineffective from now on.
 func (p Powered) Hold() {
 	p.t.Helper()
 	if err := os.WriteFile(p.log()+".hold", nil, 0o600); err != nil {
@@ -60,7 +61,7 @@ func (p Powered) Hold() {
 	}
 }
 
-// LosePower ends the server, and with it what was not durable. It returns how many bytes that was.
+// LosePower kills the server, and truncates its files to what was durable. It returns how many bytes were lost.
 func (p Powered) LosePower() (lost int64) {
 	p.t.Helper()
 	p.Kill()
@@ -74,7 +75,7 @@ func (p Powered) LosePower() (lost int64) {
 	return lost
 }
 
-// files tells of each file of the append-only log how large it is, and how much of that is durable.
+// files calls each with the size of each file of the append-only log, and with how much of it is durable.
 func (p Powered) files(each func(path string, size, durable int64)) {
 	p.t.Helper()
 	lines, _ := os.ReadFile(p.log())
@@ -82,7 +83,7 @@ func (p Powered) files(each func(path string, size, durable int64)) {
 	for line := range strings.Lines(string(lines)) {
 		var inode uint64
 		var size int64
-		if _, err := fmt.Sscan(line, &inode, &size); err == nil { // the last line may be just being written
+		if _, err := fmt.Sscan(line, &inode, &size); err == nil { // the last line may be incomplete
 			durable[inode] = size
 		}
 	}

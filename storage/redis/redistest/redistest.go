@@ -15,9 +15,10 @@ import (
 	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
-// Server is a real redis-server, on a Unix socket and a port of 127.0.0.1 in a folder of its own, which can be killed and started again.
+// Server is a real redis-server in its own folder, on a Unix socket and a port of 127.0.0.1. It can be killed and
+// restarted.
 type Server struct {
-	Dir  string // its socket, named s, and its files
+	Dir  string // has its socket, named s, and its files
 	Port string
 
 	t    testing.TB
@@ -26,7 +27,7 @@ type Server struct {
 	cmd  *exec.Cmd
 }
 
-// Start starts one; args are settings as on its command line. It keeps nothing on disk unless they say so.
+// Start starts a server. args are settings as on its command line. It stores nothing on disk unless they say so.
 func Start(t testing.TB, args ...string) *Server {
 	t.Helper()
 	s := newServer(t, args...)
@@ -34,25 +35,28 @@ func Start(t testing.TB, args ...string) *Server {
 	return s
 }
 
-// newServer makes a folder and chooses a port.
+// newServer creates the folder and chooses a port.
 func newServer(t testing.TB, args ...string) *Server {
 	t.Helper()
 	hubtest.Full(t, "redis-server")
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		t.Skip("SKIPPED: redis-server is not installed (.ci/need does)")
 	}
-	dir, err := os.MkdirTemp("", "duckwire-redis-") // short: the path of a socket may have 107 bytes
+	dir, err := os.MkdirTemp("", "duckwire-redis-") // short, because a socket's path may have 107 bytes at most
 	if err != nil {
 		t.Fatal(err)
 	}
-	port := strconv.Itoa(freePort(t)) // for replicas and clusters, which do not take sockets
-	s := &Server{t: t, Dir: dir, Port: port, args: append([]string{"--port", port, "--unixsocket", filepath.Join(dir, "s"), "--dir", dir, "--save", "", "--repl-diskless-sync-delay", "0"}, args...)}
+	port := strconv.Itoa(freePort(t)) // for replicas and clusters, which do not use sockets
+	s := &Server{t: t, Dir: dir, Port: port, args: append([]string{
+		"--port", port, "--unixsocket", filepath.Join(dir, "s"), "--dir", dir, "--save", "",
+		"--repl-diskless-sync-delay", "0",
+	}, args...)}
 	t.Cleanup(func() { s.Kill(); os.RemoveAll(dir) })
 	return s
 }
 
-// freePort returns a port that nobody listens on, and neither 10,000 above it, where servers of a cluster meet. Both are below those that systems
-// give to outgoing connections.
+// freePort returns a free port. The port 10,000 above it is free, too: servers of a cluster use it for the cluster
+// bus. Both are below the ports that systems assign to outgoing connections.
 func freePort(t testing.TB) int {
 	t.Helper()
 	free := func(port int) bool {
@@ -71,10 +75,10 @@ func freePort(t testing.TB) int {
 	return 0
 }
 
-// URL is what a store is given.
+// URL returns the address for redis.Options.
 func (s *Server) URL() string { return "unix://" + filepath.Join(s.Dir, "s") }
 
-// Start starts it (again), and returns when it answers.
+// Start starts or restarts the server, and returns when it answers.
 func (s *Server) Start() {
 	s.t.Helper()
 	s.cmd = exec.Command("redis-server", s.args...)
@@ -86,7 +90,7 @@ func (s *Server) Start() {
 	hubtest.Until(s.t, "redis-server to answer", func() bool { return s.tell("PING") == "+PONG" })
 }
 
-// tell sends a command of one word, and returns the beginning of its answer. "" is none.
+// tell sends a command of one word, and returns the beginning of its answer, or "".
 func (s *Server) tell(command string) string {
 	conn, err := net.Dial("unix", filepath.Join(s.Dir, "s"))
 	if err != nil {
@@ -99,7 +103,7 @@ func (s *Server) tell(command string) string {
 	return strings.TrimSpace(string(b[:n]))
 }
 
-// Empty has the server forget everything.
+// Empty deletes all data.
 func (s *Server) Empty() {
 	s.t.Helper()
 	if answer := s.tell("FLUSHALL"); answer != "+OK" {
@@ -107,7 +111,7 @@ func (s *Server) Empty() {
 	}
 }
 
-// Kill ends it with SIGKILL.
+// Kill kills the server with SIGKILL.
 func (s *Server) Kill() {
 	if s.cmd != nil {
 		_ = s.cmd.Process.Kill()
@@ -116,7 +120,7 @@ func (s *Server) Kill() {
 	}
 }
 
-// Command runs a command, and returns its answer as text.
+// Command runs a command with redis-cli, and returns its output.
 func (s *Server) Command(args ...string) string {
 	s.t.Helper()
 	out, err := exec.Command("redis-cli", append([]string{"-s", filepath.Join(s.Dir, "s")}, args...)...).CombinedOutput()
@@ -126,14 +130,14 @@ func (s *Server) Command(args ...string) string {
 	return string(out)
 }
 
-// Follow makes the server a replica of a master, and waits until it has what that has.
+// Follow makes the server a replica of a master, and waits until it has all data.
 func (s *Server) Follow(master *Server) {
 	s.t.Helper()
 	s.Command("REPLICAOF", "127.0.0.1", master.Port)
 	s.CatchUp(master)
 }
 
-// CatchUp waits until a replica has what its master has.
+// CatchUp waits until a replica has all data of its master.
 func (s *Server) CatchUp(master *Server) {
 	s.t.Helper()
 	hubtest.Until(s.t, "the replica to catch up", func() bool {
@@ -143,7 +147,7 @@ func (s *Server) CatchUp(master *Server) {
 	})
 }
 
-// Offset returns a number of what INFO tells.
+// Offset returns a number from the output of INFO.
 func Offset(info, name string) int {
 	_, rest, _ := strings.Cut(info, name+":")
 	n, _ := strconv.Atoi(strings.TrimSpace(strings.SplitN(rest, "\n", 2)[0]))

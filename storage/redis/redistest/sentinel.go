@@ -12,11 +12,11 @@ import (
 	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
-// MasterName is what the sentinel calls its master.
+// MasterName is the sentinel's name of its master.
 const MasterName = "the-master"
 
-// StartSentinel starts a sentinel that watches a master, and returns its address. It is redis-server in another role,
-// and has another one become the master by itself soon after the first one is gone.
+// StartSentinel starts a sentinel (redis-server in another role) that monitors a master, and returns its address. Soon
+// after the master is gone, the sentinel promotes a replica.
 func StartSentinel(t testing.TB, master *Server) (address string) {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "duckwire-sentinel-")
@@ -25,8 +25,10 @@ func StartSentinel(t testing.TB, master *Server) (address string) {
 	}
 	port := freePort(t)
 	config := filepath.Join(dir, "sentinel.conf")
-	text := fmt.Sprintf("port %d\nbind 127.0.0.1\ndir %s\nsentinel monitor %s 127.0.0.1 %s 1\n", port, dir, MasterName, master.Port)
-	text += fmt.Sprintf("sentinel down-after-milliseconds %s 1000\nsentinel failover-timeout %s 5000\n", MasterName, MasterName)
+	text := fmt.Sprintf("port %d\nbind 127.0.0.1\ndir %s\nsentinel monitor %s 127.0.0.1 %s 1\n", port, dir, MasterName,
+		master.Port)
+	text += fmt.Sprintf("sentinel down-after-milliseconds %s 1000\nsentinel failover-timeout %s 5000\n", MasterName,
+		MasterName)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

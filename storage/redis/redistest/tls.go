@@ -15,14 +15,15 @@ import (
 	"time"
 )
 
-// StartTLS starts a redis-server that speaks TLS on its port, and nothing else there. Its certificate, for 127.0.0.1, signs itself: the file is in
-// its folder, under the name that is returned.
+// StartTLS starts a redis-server that accepts only TLS on its port. It returns the path of its self-signed
+// certificate, which is for 127.0.0.1 and lies in the server's folder.
 func StartTLS(t testing.TB, args ...string) (s *Server, certificate string) {
 	t.Helper()
 	s = newServer(t)
 	certificate, key := filepath.Join(s.Dir, "cert.pem"), filepath.Join(s.Dir, "key.pem")
 	writeCertificate(t, certificate, key)
-	s.args = append(s.args, "--port", "0", "--tls-port", s.Port, "--tls-cert-file", certificate, "--tls-key-file", key, "--tls-ca-cert-file", certificate, "--tls-auth-clients", "no")
+	s.args = append(s.args, "--port", "0", "--tls-port", s.Port, "--tls-cert-file", certificate, "--tls-key-file", key,
+		"--tls-ca-cert-file", certificate, "--tls-auth-clients", "no")
 	s.args = append(s.args, args...)
 	s.Start()
 	return s, certificate
@@ -46,7 +47,8 @@ func writeCertificate(t testing.TB, certificate, key string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for path, block := range map[string]*pem.Block{certificate: {Type: "CERTIFICATE", Bytes: der}, key: {Type: "PRIVATE KEY", Bytes: private}} {
+	for path, block := range map[string]*pem.Block{certificate: {Type: "CERTIFICATE", Bytes: der},
+		key: {Type: "PRIVATE KEY", Bytes: private}} {
 		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -21,12 +21,12 @@ import (
 
 // The kinds of store.
 const (
-	full      = "full"      // what the promises are tested with
+	full      = "full"      // the store that must keep the promises
 	normal    = "normal"    // Durability Normal
-	unsettled = "unsettled" // full, but it does not settle its log
+	unsettled = "unsettled" // full, without settling the write-ahead log
 )
 
-// checkpointEvery is short, so that a run of a tenth of a second has some.
+// checkpointEvery is short, so that a run of a tenth of a second has some checkpoints.
 const checkpointEvery = 5 * time.Millisecond
 
 func openStore(kind, dir string) (*sqlite.Store, error) {
@@ -37,7 +37,7 @@ func openStore(kind, dir string) (*sqlite.Store, error) {
 	return sqlite.Open(o)
 }
 
-// The words of a mark, by which a child tells what it tries and what the store answers.
+// The words of a mark, with which a child records its requests and the store's answers.
 const (
 	markOpening = "opening"
 	markOpened  = "opened" // and the epoch
@@ -54,7 +54,7 @@ const (
 
 const childEnv = "FAULTTEST_WORKLOAD"
 
-// patience is how long a caller may be left without an answer, and the store may be degraded after the faults ended.
+// patience is how long a caller may wait for an answer, and how long the store may be degraded after the faults ended.
 const patience = hubtest.Hung
 
 func TestMain(m *testing.M) {
@@ -69,7 +69,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// worker is a child: publishers that enqueue one request after the other, and readers that acknowledge.
+// worker is the child's work: publishers that enqueue one request after the other, and readers that acknowledge.
 type worker struct {
 	workload
 	marker
@@ -80,10 +80,10 @@ type worker struct {
 	armed    sync.Once
 	healed   sync.Once
 	healedAt atomic.Int64
-	waiting  sync.Map // who waits for the store → since when
+	waiting  sync.Map // callers that wait for the store → since when
 }
 
-// exit ends the child. The store may be at work, in a checkpoint say.
+// exit ends the child, even while the store is busy.
 func (w *worker) exit(code int) {
 	w.ctl.stop()
 	os.Exit(code)
@@ -124,7 +124,7 @@ func (w *worker) run(config string) int {
 	return 0
 }
 
-// open tries until it succeeds, or the faults have no end.
+// open retries until it succeeds, and gives up if the faults have no end.
 func (w *worker) open() bool {
 	w.mark(markOpening)
 	for {
@@ -159,7 +159,7 @@ func (w *worker) work() {
 	readers.Wait()
 }
 
-// watch ends a child that somebody waits in for too long. It ends with the process.
+// watch ends the child if a caller waits too long. It runs until the process ends.
 func (w *worker) watch() {
 	for now := range time.Tick(patience / 20) {
 		w.waiting.Range(func(who, since any) bool {
@@ -172,7 +172,7 @@ func (w *worker) watch() {
 	}
 }
 
-// call marks what is tried, and what comes of it.
+// call marks a request and its result.
 func (w *worker) call(who, word, what string, do func() (string, error)) error {
 	w.mark("%s %s", word, what)
 	w.waiting.Store(who, time.Now())
@@ -188,7 +188,7 @@ func (w *worker) call(who, word, what string, do func() (string, error)) error {
 		w.mark("%s %s %v", markStuck, what, err)
 		w.exit(0)
 	}
-	time.Sleep(time.Millisecond) // a caller that tries again does not do so at once
+	time.Sleep(time.Millisecond) // pause between attempts, as a caller makes
 	return err
 }
 
@@ -207,7 +207,7 @@ func (w *worker) publish(r request) {
 	}
 }
 
-// read acknowledges what it reads, a part at a time.
+// read acknowledges the messages that it reads, some at a time.
 func (w *worker) read(user string, rng *rand.Rand, done <-chan struct{}) {
 	for {
 		page, err := w.store.Messages(user, 0, 1+rng.IntN(8))
@@ -229,11 +229,12 @@ func (w *worker) read(user string, rng *rand.Rand, done <-chan struct{}) {
 	}
 }
 
-// arm puts the faults in place; counts in the plan are from this moment.
+// arm activates the faults. Counts in the plan begin now.
 func (w *worker) arm() {
 	w.armed.Do(func() {
-		counts := map[counter]counter{ctlWriteAt: ctlWrites, ctlSyncAt: ctlSyncs, ctlOtherAt: ctlOthers, ctlKillAt: ctlOps, ctlKillSync: ctlSyncs}
-		for _, now := range []bool{false, true} { // what says how before what says when
+		counts := map[counter]counter{ctlWriteAt: ctlWrites, ctlSyncAt: ctlSyncs, ctlOtherAt: ctlOthers, ctlKillAt: ctlOps,
+			ctlKillSync: ctlSyncs}
+		for _, now := range []bool{false, true} { // first how calls fail, then when
 			for word, v := range w.Arm.Set {
 				if of, counted := counts[word]; counted != now {
 					continue
@@ -246,7 +247,7 @@ func (w *worker) arm() {
 	})
 }
 
-// failed counts an error, and ends the faults when it is time.
+// failed counts an error, and ends the faults after a number of errors.
 func (w *worker) failed() {
 	if w.HealAfter > 0 && w.errors.Add(1) >= int64(w.HealAfter) {
 		w.healed.Do(func() {
@@ -266,5 +267,5 @@ func split(r record) (word, id, rest string) {
 	return word, id, rest
 }
 
-// plenty is room for any number of messages.
+// plenty allows any number of messages.
 var plenty = hub.QueueRoom{Messages: 1 << 30, Bytes: 1 << 40}

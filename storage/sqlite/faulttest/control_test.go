@@ -52,8 +52,8 @@ const (
 
 const (
 	writeFails int64 = iota // nothing is written
-	writeShort              // a part is, and the call says so
-	writeTorn               // a part is, and the call fails
+	writeShort              // a part is written, and the call reports that
+	writeTorn               // a part is written, and the call fails
 )
 
 // control is the page that the shim and the tests share.
@@ -92,14 +92,14 @@ func (c control) close() {
 func (c control) get(w counter) int64    { return atomic.LoadInt64(&c.words[w]) }
 func (c control) set(w counter, v int64) { atomic.StoreInt64(&c.words[w], v) }
 
-// stop lets no call of this process change files any more. When it returns, what was done is in the log.
+// stop prevents further calls of this process that change files. When it returns, all earlier ones are in the log.
 func (c control) stop() {
 	for c.set(ctlStopped, 1); c.get(ctlBusy) != 0; {
 		runtime.Gosched()
 	}
 }
 
-// heal ends every fault.
+// heal clears all faults.
 func (c control) heal() {
 	for _, w := range []counter{ctlWriteAt, ctlSyncAt, ctlOtherAt, ctlKillAt, ctlKillSync, ctlKillAfter} {
 		c.set(w, 0)

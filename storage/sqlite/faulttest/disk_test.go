@@ -7,19 +7,19 @@ import (
 	"slices"
 )
 
-// disk is what a folder may look like after a power loss: which writes are certainly there, and which may be. It is fed the log, record by
-// record. Folders below the folder are not modelled; the shim refuses them.
+// disk models what a folder may look like after a power loss: which writes are certainly durable, and which may be. It
+// is fed the log, record by record. Subfolders are not modelled; the shim refuses them.
 type disk struct {
 	inodes map[uint64]*inode // by number, of the files that exist; a number may be used again
-	names  map[string]*inode // what the disk certainly has
-	seen   map[string]*inode // what the program sees
+	names  map[string]*inode // names that are certainly on the disk
+	seen   map[string]*inode // names as the program sees them
 	moves  []move            // changes of names, not all durable
 	begun  map[uint64]int    // syncs that began, and at which record
 	at     int               // records so far
 }
 
-// inode is the content of a file: base, and changes of which some are durable. Changes are never reordered here: any may be missing although
-// a later one is there, by the sector, which comes to the same.
+// inode is the content of a file: a durable base, and changes of which some are durable. Changes are not reordered
+// here: an earlier change may be missing while a later one is there, down to the sector, which is equivalent.
 type inode struct {
 	base    []byte
 	changes []change
@@ -49,16 +49,17 @@ type move struct {
 }
 
 func newDisk() *disk {
-	return &disk{inodes: map[uint64]*inode{}, names: map[string]*inode{}, seen: map[string]*inode{}, begun: map[uint64]int{}}
+	return &disk{inodes: map[uint64]*inode{}, names: map[string]*inode{}, seen: map[string]*inode{},
+		begun: map[uint64]int{}}
 }
 
-// apply takes the next record.
+// apply applies the next record.
 func (d *disk) apply(r record) error {
 	switch r.op {
 	case opOpen:
 		switch n := d.inodes[r.ino]; {
 		case r.arg&openDir != 0:
-		case r.arg&openCreated != 0, n == nil && r.off == 0: // or made empty by Go, which the shim does not see, just before
+		case r.arg&openCreated != 0, n == nil && r.off == 0: // or truncated by Go just before, which the shim does not see
 			n = &inode{}
 			d.inodes[r.ino], d.seen[r.path] = n, n
 			d.moves = append(d.moves, move{record: d.at, name: r.path, file: n})
@@ -95,11 +96,11 @@ func (d *disk) apply(r record) error {
 	return nil
 }
 
-// synced settles what was done before the sync began.
+// synced handles the end of a sync: it covers what was done before it began.
 func (d *disk) synced(r record, begun int) {
 	if r.arg&syncOfDir != 0 {
 		if r.op == opSyncFail {
-			return // names are tried again: they stay in the kernel's journal
+			return // names stay in the kernel's journal, and are written again
 		}
 		for i := range d.moves {
 			if d.moves[i].record < begun {
@@ -147,7 +148,7 @@ func (m move) do(names map[string]*inode) {
 	}
 }
 
-// whole applies a change to a content.
+// whole applies a complete change to a content.
 func (c change) whole(b []byte) []byte {
 	if c.data == nil {
 		return resize(b, c.off)

@@ -13,12 +13,12 @@ import (
 	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
-// A scenario is a fault, in a run that a second one follows on the same folder, with a disk that works.
+// A scenario is a run with a fault, followed by a run without faults on the same folder.
 type scenario struct {
 	name string
-	// plan draws where the fault falls and adds it to the first run.
+	// plan chooses at random when the fault occurs, and adds it to the first run.
 	plan func(rng *rand.Rand, w *workload)
-	// unarmed: chance may put the fault where nothing happens.
+	// unarmed: the fault may be placed where nothing happens.
 	unarmed bool
 }
 
@@ -33,7 +33,8 @@ func failWrites(kind int64, errno syscall.Errno, n, filter int64) func(rng *rand
 	return func(rng *rand.Rand, w *workload) {
 		w.HealAfter = 1 + rng.IntN(8)
 		w.Arm.After = rng.Int64N(20)
-		w.Arm.Set = atWord(ctlWriteAt, rng, 30, map[counter]int64{ctlWriteKind: kind, ctlWriteErrno: int64(errno), ctlWriteN: n, ctlFilter: filter})
+		w.Arm.Set = atWord(ctlWriteAt, rng, 30, map[counter]int64{ctlWriteKind: kind, ctlWriteErrno: int64(errno),
+			ctlWriteN: n, ctlFilter: filter})
 	}
 }
 
@@ -45,7 +46,7 @@ func failSyncs(n, evict, filter int64) func(rng *rand.Rand, w *workload) {
 		}
 		w.Arm.After = rng.Int64N(20)
 		within := 8
-		if filter == filterMain { // few, for checkpoints are
+		if filter == filterMain { // few, because checkpoints are rare
 			within = 2
 			w.Arm.After = 0
 		}
@@ -127,7 +128,7 @@ var scenarios = []scenario{
 	}, unarmed: true},
 }
 
-// tally counts what was tried.
+// tally counts the attempts.
 type tally struct{ runs, injected, kills, errors, points, failures int }
 
 func (a *tally) add(b tally) {
@@ -144,7 +145,7 @@ func (a tally) String() string {
 		a.runs, a.injected, a.kills, a.errors, a.points, a.failures)
 }
 
-// play runs a scenario once. It returns what is wrong, and the power losses after which something was.
+// play runs a scenario once. It returns what is wrong, and the power losses that failed.
 func (sc scenario) play(tr *trial, points int) (n tally, failures []string, lost []verdict) {
 	rng := tr.rng(0, 3)
 	first := tr.w
@@ -162,7 +163,7 @@ func (sc scenario) play(tr *trial, points int) (n tally, failures []string, lost
 		}
 	}
 
-	// A restart, before and after which everything accepted is there.
+	// A restart. Everything accepted must be there before and after it.
 	tr.ctl.heal()
 	if err := tr.checkRestart(); err != nil {
 		failures = append(failures, fmt.Sprintf("after a restart: %v", err))
@@ -190,7 +191,7 @@ func isTrouble(r record) bool {
 	return word == markError || word == markFailed
 }
 
-// silence returns the callers that got no answer although the process lived, and those that found no way back.
+// silence returns the callers that got no answer although the process lived, and those that did not recover.
 func silence(records []record) (failures []string) {
 	waiting := map[string]bool{}
 	for _, r := range records {
@@ -211,7 +212,7 @@ func silence(records []record) (failures []string) {
 	return failures
 }
 
-// TestFaults plays every scenario, and in the quick run each third one.
+// TestFaults plays every scenario; the quick run plays each third one.
 func TestFaults(t *testing.T) {
 	seed := newSeed(t)
 	all := make([]tally, len(scenarios))
@@ -245,7 +246,8 @@ func TestFaults(t *testing.T) {
 	t.Logf("in all: %v", sum)
 }
 
-// TestFaultsAreSeen is the control: a store that does not settle its log when it opens loses what it accepted, and that must come to light.
+// TestFaultsAreSeen is the control: a store that does not settle its write-ahead log at opening loses accepted
+// messages, and the tests must detect that.
 func TestFaultsAreSeen(t *testing.T) {
 	hubtest.Full(t, "faults below SQLite for long")
 	seed := newSeed(t)

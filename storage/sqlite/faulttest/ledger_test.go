@@ -14,7 +14,8 @@ import (
 	"github.com/duckwire/duckwire/storage/sqlite"
 )
 
-// A ledger is what the callers of the store know at a moment, and what therefore must be, and may be, on the disk.
+// A ledger is what the callers of the store know at a moment, from which follows what must be, and may be, on the
+// disk.
 type ledger struct {
 	workload
 	epoch    string
@@ -26,9 +27,10 @@ type ledger struct {
 	acked    map[string]uint64   // users → the highest that was
 }
 
-// newLedger reads the marks. Errors are what the callers themselves saw go wrong.
+// newLedger parses the marks. Errors are failures that the callers themselves saw.
 func newLedger(w workload, records []record) (*ledger, error) {
-	l := &ledger{workload: w, wasTried: map[string]bool{}, accepted: map[string][]uint64{}, acking: map[string]uint64{}, acked: map[string]uint64{}}
+	l := &ledger{workload: w, wasTried: map[string]bool{}, accepted: map[string][]uint64{}, acking: map[string]uint64{},
+		acked: map[string]uint64{}}
 	for _, r := range records {
 		switch word, id, rest := split(r); word {
 		case markOpened:
@@ -56,20 +58,20 @@ func (l *ledger) try(id string) {
 	}
 }
 
-// numbers reads what fmt makes of one number or several.
+// numbers parses one or several numbers as fmt prints them.
 func numbers(s string) (n []uint64) {
 	for _, word := range strings.Fields(strings.Trim(s, "[]")) {
 		v, err := strconv.ParseUint(word, 10, 64)
 		if err != nil {
-			panic(err) // the log is our own
+			panic(err) // the log was written by these tests
 		}
 		n = append(n, v)
 	}
 	return n
 }
 
-// next is where each publisher goes on: with the last request that it tried, unless that was accepted. It does not come back to one that it gave
-// up.
+// next returns where each publisher continues: with its last request, unless that was accepted. It does not repeat a
+// request that it gave up.
 func (l *ledger) next() []int {
 	next := make([]int, len(l.Next))
 	for p := range next {
@@ -88,7 +90,7 @@ func (l *ledger) next() []int {
 	return next
 }
 
-// check opens a folder as a restart does, and returns what is wrong: with what it holds, or with what it does next.
+// check opens a folder as a restart does, and returns what is wrong with its content or with further requests.
 func (l *ledger) check(dir string) error {
 	s, err := openStore(l.Store, dir)
 	if err != nil {
@@ -111,7 +113,7 @@ func (l *ledger) checkOpen(s *sqlite.Store, dir string) error {
 	if err := l.checkQueues(s); err != nil {
 		return err
 	}
-	for _, id := range []string{l.last, "p0-1000000"} { // one comes again, and a new one
+	for _, id := range []string{l.last, "p0-1000000"} { // a repeated request, and a new one
 		if id == "" {
 			continue
 		}
@@ -129,7 +131,7 @@ func (l *ledger) checkOpen(s *sqlite.Store, dir string) error {
 	return l.checkQueues(s)
 }
 
-// checkQueues compares what is kept with what must be, and may be.
+// checkQueues compares the stored messages with what must be, and may be, there.
 func (l *ledger) checkQueues(s *sqlite.Store) error {
 	kept := map[string]hub.StoredMessage{} // by id
 	heads := map[string]uint64{}
@@ -141,7 +143,8 @@ func (l *ledger) checkQueues(s *sqlite.Store) error {
 		}
 		heads[user] = page.Head
 		if page.Head < l.acked[user] || page.Head > l.acking[user] {
-			return fmt.Errorf("%s: all is gone up to %d, when %d was acknowledged, and %d was asked for", user, page.Head, l.acked[user], l.acking[user])
+			return fmt.Errorf("%s: all is gone up to %d, when %d was acknowledged, and %d was asked for", user, page.Head,
+				l.acked[user], l.acking[user])
 		}
 		if page.Tail < l.acking[user] {
 			return fmt.Errorf("%s: the queue ends at %d, and somebody has read %d", user, page.Tail, l.acking[user])
@@ -158,7 +161,7 @@ func (l *ledger) checkQueues(s *sqlite.Store) error {
 	return nil
 }
 
-// drain reads a queue, page by page, and returns the last page beside all messages.
+// drain reads a whole queue, and returns its messages and the last page.
 func drain(s *sqlite.Store, user string) (messages []hub.StoredMessage, page hub.QueuePage, err error) {
 	for after := uint64(0); ; {
 		if page, err = s.Messages(user, after, 100); err != nil {
@@ -180,7 +183,7 @@ func drain(s *sqlite.Store, user string) (messages []hub.StoredMessage, page hub
 	}
 }
 
-// checkQueue looks at one user's messages by themselves, and adds them to kept.
+// checkQueue checks one user's messages, and adds them to kept.
 func (l *ledger) checkQueue(messages []hub.StoredMessage, kept map[string]hub.StoredMessage) error {
 	type place struct{ request, message int }
 	last := map[string]place{} // of each sender
@@ -201,7 +204,7 @@ func (l *ledger) checkQueue(messages []hub.StoredMessage, kept map[string]hub.St
 	return nil
 }
 
-// checkRequest compares what became of a request with what its publisher was told.
+// checkRequest compares a request's stored messages with what its publisher was told.
 func (l *ledger) checkRequest(id string, kept map[string]hub.StoredMessage, heads map[string]uint64) error {
 	r, _, _, _ := l.requestOf(id)
 	found, missing := 0, 0
@@ -214,7 +217,7 @@ func (l *ledger) checkRequest(id string, kept map[string]hub.StoredMessage, head
 			return fmt.Errorf("%s of %s was accepted with the offset %d, and has %d", m.ID, m.User, told[i], k.Offset)
 		case ok:
 			found++
-		case l.acking[m.User] == 0: // else it may have been acknowledged
+		case l.acking[m.User] == 0: // otherwise it may have been acknowledged
 			missing++
 		}
 	}

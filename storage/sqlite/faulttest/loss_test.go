@@ -14,13 +14,13 @@ import (
 
 const sector = 512
 
-// A way is how much of what was not synced a power loss leaves.
+// A way says how much unsynced data survives a power loss.
 type way int
 
 const (
 	wayNothing way = iota // nothing
-	wayAll                // all: no more than the process died
-	wayPrefix             // what was written up to some moment, the last write torn
+	wayAll                // all: as if only the process had died
+	wayPrefix             // a prefix of the writes, the last one torn
 	wayWhole              // any writes, each whole
 	wayTorn               // any writes, some torn
 	waySectors            // any sectors
@@ -31,13 +31,13 @@ func (w way) String() string {
 	return [...]string{"nothing unsynced", "all", "a prefix", "any writes", "any writes, torn", "any sectors"}[w]
 }
 
-// image is the folder after a power loss.
+// image is a folder after a power loss.
 type image struct {
 	files map[string][]byte
 	way   way // of the first file
 }
 
-// lose draws an image.
+// lose draws a random image.
 func (d *disk) lose(rng *rand.Rand) image {
 	w := way(rng.IntN(int(ways)))
 	img := image{files: map[string][]byte{}, way: w}
@@ -52,7 +52,7 @@ func (d *disk) lose(rng *rand.Rand) image {
 	return img
 }
 
-// loseNames draws which of the changes of names that were not synced are there.
+// loseNames draws which unsynced changes of names survive.
 func (d *disk) loseNames(rng *rand.Rand, w way) map[string]*inode {
 	names := maps.Clone(d.names)
 	until := d.at
@@ -67,7 +67,7 @@ func (d *disk) loseNames(rng *rand.Rand, w way) map[string]*inode {
 	return names
 }
 
-// lose draws a content.
+// lose draws a random content.
 func (n *inode) lose(rng *rand.Rand, w way) []byte {
 	b := slices.Clone(n.base)
 	var open []int
@@ -90,7 +90,7 @@ func (n *inode) lose(rng *rand.Rand, w way) []byte {
 			b = c.torn(b, rng, -1)
 		case w == waySectors:
 			b = c.torn(b, rng, keep)
-		case rng.IntN(10) >= keep: // not there, but the size may be
+		case rng.IntN(10) >= keep: // missing, though the size may be there
 			if end := c.off + int64(len(c.data)); rng.IntN(4) == 0 && end > int64(len(b)) {
 				b = resize(b, end)
 			}
@@ -103,7 +103,8 @@ func (n *inode) lose(rng *rand.Rand, w way) []byte {
 	return b
 }
 
-// torn applies some sectors of a change: keep of ten, or the first few if keep is negative. Bytes of a sector that the write did not change stay.
+// torn applies some sectors of a change: keep of ten, or the first few if keep is negative. Bytes of a sector that the
+// write did not change stay.
 func (c change) torn(b []byte, rng *rand.Rand, keep int) []byte {
 	if c.data == nil {
 		if rng.IntN(2) == 0 {
@@ -123,7 +124,7 @@ func (c change) torn(b []byte, rng *rand.Rand, keep int) []byte {
 	return b
 }
 
-// write puts the image into an empty folder. The shared memory may be anything: SQLite promises to make it anew.
+// write writes the image into an empty folder. The shared memory may have any content: SQLite must rebuild it.
 func (img image) write(dir string, rng *rand.Rand) error {
 	for _, name := range slices.Sorted(maps.Keys(img.files)) {
 		if err := os.WriteFile(filepath.Join(dir, name), img.files[name], 0o600); err != nil {
@@ -142,7 +143,7 @@ func (img image) write(dir string, rng *rand.Rand) error {
 	return nil
 }
 
-// image is the folder as programs see it.
+// image returns the folder as programs see it.
 func (d *disk) image() image {
 	img := image{files: map[string][]byte{}, way: wayAll}
 	for name, n := range d.seen {
@@ -155,8 +156,8 @@ func (d *disk) image() image {
 	return img
 }
 
-// differs compares the image with a folder, but for what is not modelled. Zeros at an end are the only trace of a write that a failed sync took
-// back.
+// differs compares the image with a folder, except for what is not modelled. Trailing zeros are the only trace of a
+// write that a failed sync undid.
 func (img image) differs(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {

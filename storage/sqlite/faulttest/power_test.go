@@ -7,13 +7,14 @@ import (
 	"testing"
 )
 
-// powerLosses is how many moments of a life are tried.
+// powerLosses is how many moments of a run are tried.
 const powerLosses = 40
 
-// syncTakes is how long a sync takes at most, in microseconds, so that other calls fall into it.
+// syncTakes is the maximum duration of a sync in microseconds, so that other calls occur during it.
 const syncTakes = 1000
 
-// TestPowerLoss loses power at many moments of a busy life; and again, of the life that begins with what that left.
+// TestPowerLoss simulates power losses at many moments of a run under load; and again for a run that begins with a
+// result of that.
 func TestPowerLoss(t *testing.T) {
 	seed := newSeed(t)
 	var lives, points, records int
@@ -44,7 +45,7 @@ func TestPowerLoss(t *testing.T) {
 	t.Logf("%d power losses in %d lives of %d calls and messages", points, lives, records)
 }
 
-// TestPowerLossIsSeen is the control: what is known to lose messages must be seen to.
+// TestPowerLossIsSeen is the control: configurations that are known to lose messages must be detected.
 func TestPowerLossIsSeen(t *testing.T) {
 	seed := newSeed(t)
 	for name, w := range map[string]workload{

@@ -12,7 +12,7 @@ import (
 type op uint32
 
 const (
-	opOpen op = iota + 1 // a file came to be, or was emptied
+	opOpen op = iota + 1 // a file was created or truncated
 	opWrite
 	opTruncate
 	opSyncBegin
@@ -22,13 +22,14 @@ const (
 	opRename
 	opFault
 	opKill
-	opMark op = 100 // what the child has to say, in order with what the store does
+	opMark op = 100 // a mark of the child, in order with the calls of the store
 )
 
 func (o op) String() string {
 	names := map[op]string{
-		opOpen: "open", opWrite: "write", opTruncate: "truncate", opSyncBegin: "sync begins", opSyncEnd: "sync ends", opSyncFail: "sync fails",
-		opUnlink: "unlink", opRename: "rename", opFault: "fault", opKill: "kill", opMark: "mark",
+		opOpen: "open", opWrite: "write", opTruncate: "truncate", opSyncBegin: "sync begins", opSyncEnd: "sync ends",
+		opSyncFail: "sync fails",
+		opUnlink:   "unlink", opRename: "rename", opFault: "fault", opKill: "kill", opMark: "mark",
 	}
 	return names[o]
 }
@@ -55,7 +56,8 @@ type record struct {
 }
 
 func (r record) String() string {
-	return fmt.Sprintf("%v %s ino %d off %d arg %x, %d bytes %.60q", r.op, r.path, r.ino, r.off, r.arg, len(r.data), r.data)
+	return fmt.Sprintf("%v %s ino %d off %d arg %x, %d bytes %.60q", r.op, r.path, r.ino, r.off, r.arg, len(r.data),
+		r.data)
 }
 
 const (
@@ -76,7 +78,8 @@ func parseLog(b []byte) ([]record, error) {
 			return nil, fmt.Errorf("log: record %d is cut off", len(records))
 		}
 		records = append(records, record{
-			op: op(binary.LittleEndian.Uint32(h[4:])), ino: binary.LittleEndian.Uint64(h[8:]), off: int64(binary.LittleEndian.Uint64(h[16:])),
+			op: op(binary.LittleEndian.Uint32(h[4:])), ino: binary.LittleEndian.Uint64(h[8:]),
+			off: int64(binary.LittleEndian.Uint64(h[16:])),
 			arg: binary.LittleEndian.Uint64(h[24:]), path: string(h[recordHeader : recordHeader+npath]),
 			data: h[recordHeader+npath : recordHeader+npath+ndata : recordHeader+npath+ndata],
 		})
@@ -85,7 +88,8 @@ func parseLog(b []byte) ([]record, error) {
 	return records, nil
 }
 
-// marker appends records to the log. One write each keeps them whole and in order with the shim's.
+// marker appends records to the log, each with one write, so that they are complete and in order with those of the
+// shim.
 type marker struct{ f *os.File }
 
 func openMarker(path string) (marker, error) {

@@ -11,8 +11,8 @@ import (
 	"github.com/duckwire/duckwire/storage/sqlite/internal/settle"
 )
 
-// goFile does what the shim does, for what the store does without the C library: it settles its log. Only the writer's goroutine does so, and
-// nobody else writes then. A sync that fails here leaves the pages in memory.
+// goFile acts as the shim for the calls that Go makes without the C library, when the store settles its write-ahead
+// log. Only the writer's goroutine does so, and nobody else writes then. A failed sync leaves the pages in memory.
 type goFile struct {
 	*os.File
 	marker
@@ -20,7 +20,7 @@ type goFile struct {
 	ino uint64
 }
 
-// watchSettling puts goFile below package settle; or nothing at all, for the control.
+// watchSettling makes package settle use goFile, or do nothing, for the control.
 func (w *worker) watchSettling() {
 	settle.Open = func(path string) (settle.File, error) {
 		if w.Store == unsettled {
@@ -46,7 +46,7 @@ func (g *goFile) WriteAt(p []byte, at int64) (int, error) {
 }
 
 func (g *goFile) Sync() error {
-	const id = 1 << 40 // no id of the shim's
+	const id = 1 << 40 // not an id of the shim
 	g.put(record{op: opSyncBegin, ino: g.ino, arg: id})
 	if g.due(ctlSyncs, ctlSyncAt, ctlSyncN) {
 		g.put(record{op: opSyncFail, ino: g.ino, arg: id})
@@ -57,7 +57,7 @@ func (g *goFile) Sync() error {
 	return nil
 }
 
-// due counts a call and tells whether it is to fail.
+// due counts a call, and reports whether it must fail.
 func (g *goFile) due(count, at, n counter) bool {
 	if g.ctl.get(ctlFilter) == filterMain {
 		return false

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// shimDir is where the shim is, once it is built.
+// shimDir is the folder of the compiled shim.
 var shimDir string
 
 var shim = sync.OnceValues(func() (string, error) {
@@ -26,7 +26,8 @@ var shim = sync.OnceValues(func() (string, error) {
 	}
 	shimDir = dir
 	so := filepath.Join(dir, "shim.so")
-	build := exec.Command(gcc, "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o", so, "testdata/shim.c", "-ldl", "-lpthread")
+	build := exec.Command(gcc, "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o", so, "testdata/shim.c",
+		"-ldl", "-lpthread")
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("gcc: %v\n%s", err, out)
 	}

@@ -19,17 +19,17 @@ import (
 	"time"
 )
 
-// trial is a folder, and the log of what was done to it and said about it. The log tells everything: it begins with the workload, and with what
-// was there before.
+// trial is a folder, and the log of what was done and promised. The log is complete: it begins with the workload, and
+// with the folder's initial content.
 type trial struct {
 	t      testing.TB
 	w      workload
 	ctl    control
 	before int // records in the log before the first run
-	seen   int // records that were returned by run
+	seen   int // records that run has returned
 }
 
-// past is what a power loss left, and the marks of what was known then.
+// past is the result of a power loss, and the marks of what was known then.
 type past struct {
 	image image
 	marks []record
@@ -95,7 +95,7 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// run lets a child do its work and returns its records.
+// run runs a child, and returns its records.
 func (tr *trial) run(w workload) []record {
 	tr.t.Helper()
 	w.Dir, w.Log, w.Control = tr.w.Dir, tr.w.Log, tr.w.Control
@@ -108,8 +108,9 @@ func (tr *trial) run(w workload) []record {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, os.Args[0])
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	cmd.Env = append(os.Environ(), childEnv+"="+string(config), "LD_PRELOAD="+needShim(tr.t), "FAULTTEST_ROOT="+w.Dir, "FAULTTEST_LOG="+w.Log,
-		"FAULTTEST_CONTROL="+w.Control, "GORACE=atexit_sleep_ms=0") // the race detector would wait for a second
+	cmd.Env = append(os.Environ(), childEnv+"="+string(config), "LD_PRELOAD="+needShim(tr.t), "FAULTTEST_ROOT="+w.Dir,
+		"FAULTTEST_LOG="+w.Log,
+		"FAULTTEST_CONTROL="+w.Control, "GORACE=atexit_sleep_ms=0") // otherwise the race detector waits for a second
 	out, err := cmd.CombinedOutput()
 	records := tr.records()
 	fresh := records[tr.seen:]
@@ -140,12 +141,13 @@ func (tr *trial) disk(records []record) *disk {
 	return d
 }
 
-// rng is the source of chance at a point: the log and the seed tell everything.
+// rng returns the random source at a point of the log, so that log and seed determine everything.
 func (tr *trial) rng(point, variant int) *rand.Rand {
 	return rand.New(rand.NewPCG(tr.w.Seed, uint64(point)<<16|uint64(variant)))
 }
 
-// checkRestart compares the model with the folder, and restarts on a copy of it: only the process has ended.
+// checkRestart compares the model with the folder, and restarts on a copy of it, as after the end of the process
+// alone.
 func (tr *trial) checkRestart() error {
 	tr.t.Helper()
 	records := tr.records()
@@ -156,14 +158,14 @@ func (tr *trial) checkRestart() error {
 	return tr.try(records, img, 0)
 }
 
-// A verdict is what became of one power loss.
+// A verdict is the result of one power loss.
 type verdict struct {
 	point, variant int
 	way            way
 	err            error
 }
 
-// crash rebuilds the folder as a power loss at each of some points after a record may leave it, and returns the failures.
+// crash reconstructs the folder after a power loss at some points after a record, and returns the failures.
 func (tr *trial) crash(from, points int) (failures []verdict) {
 	tr.t.Helper()
 	records := tr.records()
@@ -201,13 +203,13 @@ func (tr *trial) crash(from, points int) (failures []verdict) {
 	return failures
 }
 
-// try restarts on an image, of which callers know what the records tell.
+// try restarts on an image. The callers know what the records say.
 func (tr *trial) try(records []record, img image, variant int) error {
 	l, err := newLedger(tr.w, records)
 	if err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("/dev/shm", "faulttest-image-") // where syncs cost nothing: the disk is the model's
+	dir, err := os.MkdirTemp("/dev/shm", "faulttest-image-") // where syncs are free: the disk is the model's
 	if err != nil {
 		if dir, err = os.MkdirTemp("", "faulttest-image-"); err != nil {
 			return err
@@ -220,7 +222,7 @@ func (tr *trial) try(records []record, img image, variant int) error {
 	return l.check(dir)
 }
 
-// past draws one more power loss, to go on from.
+// past draws another power loss, with which the next trial begins.
 func (tr *trial) past() past {
 	tr.t.Helper()
 	rng := tr.rng(0, 2)
@@ -235,7 +237,8 @@ func (tr *trial) past() past {
 	return p
 }
 
-// drawPoints returns how often to lose power before each record: anywhere, beside what matters, and soon after the store opened.
+// drawPoints returns how many power losses to try before each record: at random, around important calls, and soon
+// after the store opened.
 func drawPoints(records []record, from, points int, rng *rand.Rand) map[int]int {
 	var hot, opened []int
 	for i, r := range records[from:] {
@@ -272,7 +275,7 @@ const (
 func newSeed(t testing.TB) uint64 {
 	seed := uint64(time.Now().UnixNano()) % 1e9
 	if testing.Short() {
-		seed = 1 // the quick run does the same each time
+		seed = 1 // the quick run is the same each time
 	}
 	if s := os.Getenv(seedEnv); s != "" {
 		var err error
@@ -298,7 +301,7 @@ func rounds(t testing.TB) func(yield func(uint64) bool) {
 	}
 }
 
-// report tells of failures, and keeps the log for a replay.
+// report reports failures, and keeps the log for a replay.
 func (tr *trial) report(failures []verdict) {
 	tr.t.Helper()
 	if len(failures) == 0 {
@@ -321,7 +324,7 @@ func (tr *trial) report(failures []verdict) {
 	}
 }
 
-// TestReplay tries one power loss of a kept log again.
+// TestReplay replays one power loss of a kept log.
 func TestReplay(t *testing.T) {
 	which := os.Getenv(replayEnv)
 	if which == "" {

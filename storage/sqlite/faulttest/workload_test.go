@@ -13,25 +13,25 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// workload is what a child does. What is enqueued follows from it alone.
+// workload describes a child's work. It determines what is enqueued.
 type workload struct {
 	Store, Dir, Log, Control string
 
 	Seed      uint64
-	Began     int64 // when the messages came, in Unix milliseconds
+	Began     int64 // QueuedAt of the messages, in Unix milliseconds
 	Users     int
-	Readers   int // of so many of the users
+	Readers   int // number of users that have a reader
 	ReadEvery time.Duration
 	Next      []int // of each publisher, the number of its first request
 	Requests  int   // of each publisher
-	Close     bool  // rather than to end as a killed process does
+	Close     bool  // close the store, instead of ending like a killed process
 
-	GiveUp    int // errors after which a publisher takes the next request; 0: it tries for ever
+	GiveUp    int // errors after which a publisher gives a request up; 0: never
 	Arm       arm
 	HealAfter int // errors after which the faults end; 0: never
 }
 
-// arm sets words of the control page once so many requests are accepted.
+// arm sets words of the control page when so many requests have been accepted.
 type arm struct {
 	AtStart bool // before the store opens
 	After   int64
@@ -45,7 +45,7 @@ func busy(store string, seed uint64) workload {
 	}
 }
 
-// request is what a publisher asks for at once: messages that are kept all, or none.
+// request is what a publisher enqueues in one call: all of its messages are stored, or none.
 type request struct {
 	id       string // pP-N
 	messages []hub.StoredMessage
@@ -55,7 +55,8 @@ func (r request) publisher() string { p, _, _ := strings.Cut(r.id, "-"); return 
 
 func userName(u int) string { return "user" + strconv.Itoa(u) }
 
-// request makes the nth request of a publisher: mostly one message, at times several; at times one that is some pages long.
+// request returns the nth request of a publisher: mostly one message, sometimes several, and sometimes one of several
+// pages.
 func (w workload) request(p, n int) request {
 	rng := rand.New(rand.NewPCG(w.Seed, uint64(p)<<32|uint64(n)))
 	r := request{id: "p" + strconv.Itoa(p) + "-" + strconv.Itoa(n)}
@@ -67,14 +68,16 @@ func (w workload) request(p, n int) request {
 		}
 		text := bytes.Repeat([]byte(strconv.FormatUint(rng.Uint64(), 36)+" "), size/10)
 		r.messages = append(r.messages, hub.StoredMessage{
-			User: userName(rng.IntN(w.Users)), ID: r.id + "-" + strconv.Itoa(i), Named: true, Sender: r.publisher(), Event: "edit",
+			User: userName(rng.IntN(w.Users)), ID: r.id + "-" + strconv.Itoa(i), Named: true, Sender: r.publisher(),
+			Event:   "edit",
 			Payload: slices.Concat([]byte(`{"text":"`), text, []byte(`"}`)), QueuedAt: came, ExpiresAt: came.Add(24 * time.Hour),
 		})
 	}
 	return r
 }
 
-// requestOf returns the request that a message's or a request's id names, and which of its messages. ok is false where there is no such.
+// requestOf returns the request that an id of a request or a message names, and the index of the message. ok is false
+// if there is none.
 func (w workload) requestOf(id string) (r request, number, message int, ok bool) {
 	var p int
 	parts := strings.Split(strings.TrimPrefix(id, "p"), "-")
@@ -91,10 +94,11 @@ func (w workload) requestOf(id string) (r request, number, message int, ok bool)
 	return r, number, message, message < len(r.messages)
 }
 
-// same tells whether a message is, but for its offset, what was sent.
+// same reports whether a message is what was sent, apart from its offset.
 func same(a, b hub.StoredMessage) bool {
 	if !a.QueuedAt.Equal(b.QueuedAt) || !a.ExpiresAt.Equal(b.ExpiresAt) || !slices.Equal(a.Payload, b.Payload) {
 		return false
 	}
-	return a.User == b.User && a.ID == b.ID && a.Named == b.Named && a.Sender == b.Sender && a.Topic == b.Topic && a.Event == b.Event
+	return a.User == b.User && a.ID == b.ID && a.Named == b.Named && a.Sender == b.Sender && a.Topic == b.Topic &&
+		a.Event == b.Event
 }

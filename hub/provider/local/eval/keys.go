@@ -10,13 +10,13 @@ import (
 )
 
 const (
-	keyFiles = 60  // files in which a person types
-	keyChars = 240 // characters typed in each
+	keyFiles = 60  // files to simulate typing in
+	keyChars = 240 // characters to type in each
 )
 
-// keys plays a person who types a stretch of each file, with the rest of the file after the cursor. A proposal is asked for after each
-// word and each line. Where its first line is what the person means to type, one key takes it; where not, it is ignored and costs nothing
-// but a look. Indentation is typed by the editor, not the person.
+// keys simulates a person who types a stretch of each file, with the rest of the file after the cursor. A completion
+// is requested after each word and each line. If its first line is what the person means to type, one key accepts it;
+// otherwise it is ignored at no cost. The editor types indentation, not the person.
 func keys(ctx context.Context, w io.Writer, texts []string, seed uint64) error {
 	r := rand.New(rand.NewPCG(seed, 2))
 	var typed, chars, shown, taken int
@@ -63,12 +63,12 @@ func keys(ctx context.Context, w io.Writer, texts []string, seed uint64) error {
 			}
 		}
 	}
-	_, err := fmt.Fprintf(w, "\nkeys: %d pressed for %d characters, %.1f%% fewer; %d proposals shown, %.0f%% of them taken\n",
-		typed, chars, 100-share(typed, chars), shown, share(taken, shown))
+	const format = "\nkeys: %d pressed for %d characters, %.1f%% fewer; %d proposals shown, %.0f%% of them taken\n"
+	_, err := fmt.Fprintf(w, format, typed, chars, 100-share(typed, chars), shown, share(taken, shown))
 	return err
 }
 
-// pause reports whether a person may look up for a proposal here: at the end of a word or a line.
+// pause reports whether the person may look at a completion here: at the end of a word or a line.
 func pause(before string) bool {
 	if before == "" {
 		return true
@@ -77,7 +77,7 @@ func pause(before string) bool {
 	return !(c == '_' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z')
 }
 
-// line returns the length of a proposal's first line that is not empty.
+// line returns the length of a completion up to the end of its first line that is not empty.
 func line(got string) int {
 	lead := len(got) - len(strings.TrimLeft(got, " \t\n"))
 	if i := strings.IndexByte(got[lead:], '\n'); i >= 0 {

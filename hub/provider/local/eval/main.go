@@ -1,16 +1,18 @@
-// Command eval measures the built-in completer on real source: how much typing it would have saved, and how often it is right.
+// Command eval measures the built-in completer on real source code: how much typing it saves, and how often it is
+// right.
 //
-// It takes files from a folder by seed, cuts each at random places, hides what follows for a few lines, and asks for it. What is proposed
-// is then compared with what was hidden:
+// It chooses files of a folder by seed, cuts each at random places, hides some lines after the cut, and requests a
+// completion. It compares the completion with the hidden text:
 //
-//	saved      characters of the proposal up to the first wrong one, as a share of the characters that were hidden
-//	precision  the same, as a share of the characters proposed
-//	exact      proposals that are right to their end
-//	silent     cuts where nothing was proposed
+//	saved      characters of the completion up to the first wrong one, as a share of the hidden characters
+//	precision  the same, as a share of the completion's characters
+//	exact      completions without a wrong character
+//	silent     cuts without a completion
 //
-// "accepted" is the share of proposals that it would have been sensible to take: right to their end, or with the first line and at least
-// half of the text right; only these count as saved. "keys" plays a person who types (see keys.go). Half of all cuts fall inside a word,
-// about which the text before says little; they are counted all the same.
+// "accepted" is the share of completions that a person would accept: those that are exact, or have a correct first
+// line and at least half of their characters right; only these count as saved. "keys" simulates a person who types
+// (see keys.go). Half of all cuts are inside a word, which is hard to predict from the text before it; they count as
+// well.
 //
 // The same seed on the same folder gives the same figures.
 package main
@@ -53,7 +55,7 @@ func main() {
 	}
 }
 
-// standardLibrary returns the folder of the go command's own source, or "" where it does not say.
+// standardLibrary returns the folder of the go command's standard library, or "" if it cannot be found.
 func standardLibrary() string {
 	root, err := exec.Command("go", "env", "GOROOT").Output()
 	if err != nil {

@@ -12,14 +12,14 @@ import (
 	"github.com/duckwire/duckwire/hub/provider/local/internal/predict"
 )
 
-// tally sums up cuts of one sort.
+// tally adds up the cuts of one kind.
 type tally struct {
 	name                            string
 	cuts, silent, exact, accepted   int
 	hidden, proposed, right, useful int // characters
 }
 
-// report asks for a completion at each cut and prints what came of it.
+// report requests a completion at each cut, and prints the results.
 func report(ctx context.Context, w io.Writer, texts []string, cuts int, seed uint64, show int) error {
 	tallies := []*tally{
 		{name: "rest of the line, suffix known"},
@@ -57,7 +57,7 @@ func report(ctx context.Context, w io.Writer, texts []string, cuts int, seed uin
 	return keys(ctx, w, texts, seed)
 }
 
-// cut chooses a place in text and what is hidden after it.
+// cut chooses a place in text, and the hidden text after it.
 func cut(text string, sort int, r *rand.Rand) (prefix, hidden, suffix string) {
 	at := 200 + r.IntN(len(text)-400)
 	for !utf8.RuneStart(text[at]) {
@@ -122,12 +122,12 @@ func (t *tally) add(hidden, got string) {
 	}
 }
 
-// sensible reports whether a person would take a proposal of which the first n bytes are right.
+// sensible reports whether a person would accept a completion whose first n bytes are right.
 func sensible(got string, n int) bool {
 	return n == len(got) || n >= line(got) && 2*n >= len(got)
 }
 
-// common returns the length of the longest common beginning, in whole runes.
+// common returns the length of the longest common prefix, in whole runes.
 func common(a, b string) int {
 	n := 0
 	for n < len(a) && n < len(b) && a[n] == b[n] {
@@ -143,7 +143,8 @@ func (t *tally) print(w io.Writer) {
 	saved := share(t.useful, t.hidden)
 	bar := strings.Repeat("#", int(saved/5+0.5))
 	fmt.Fprintf(w, "%-32s %5.1f%% %-7s %6.1f%% %9.1f%% %5.1f%% %8.1f%%\n", t.name, saved, bar,
-		share(t.silent, t.cuts), share(t.right, t.proposed), share(t.exact, t.cuts-t.silent), share(t.accepted, t.cuts-t.silent))
+		share(t.silent, t.cuts), share(t.right, t.proposed), share(t.exact, t.cuts-t.silent),
+		share(t.accepted, t.cuts-t.silent))
 }
 
 func share(a, b int) float64 { return 100 * float64(a) / float64(max(b, 1)) }

@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 )
 
-// Files of other sizes are not taken, in bytes.
+// Files of other sizes, in bytes, are skipped.
 const (
 	minFile = 1 << 10
 	maxFile = 100 << 10

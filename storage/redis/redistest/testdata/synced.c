@@ -1,5 +1,6 @@
-// Loaded before the C library (LD_PRELOAD): notes how far each file was when it was made durable, as lines "INODE SIZE" in the file that
-// the variable SYNCED names. While there is a file of that name with ".hold" behind it, nothing is made durable any more, though it seems to be.
+// This library is loaded before the C library by LD_PRELOAD. It records the size of each file at each sync, as lines
+// "INODE SIZE" in the file that the variable SYNCED names. While a file with that name and ".hold" exists, syncs
+// succeed and do nothing.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>

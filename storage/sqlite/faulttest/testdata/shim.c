@@ -1,10 +1,12 @@
-// A layer between SQLite and the C library, put there by LD_PRELOAD. It sees every call that changes a file below one folder, writes each
-// into a log outside that folder, and makes calls fail as the control page tells it to. Package faulttest says what for.
+// This library is loaded between SQLite and the C library by LD_PRELOAD. It intercepts every call that changes a file
+// below one folder, appends each to a log outside of that folder, and makes calls fail as the control page says. See
+// package faulttest.
 //
-// FAULTTEST_ROOT: the folder, absolute and without symbolic links. FAULTTEST_LOG: the log, appended to. FAULTTEST_CONTROL: a file of at least
-// 4096 bytes, mapped and shared with the tests.
+// FAULTTEST_ROOT: the folder, absolute and without symbolic links. FAULTTEST_LOG: the log. FAULTTEST_CONTROL: a file
+// of at least 4096 bytes, mapped and shared with the tests.
 //
-// One mutex makes log order the order of effects. It is held while a call changes the page cache, never while fsync waits.
+// One mutex makes the order of the log that of the effects. It is locked while a call changes the page cache, never
+// while fsync waits.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -38,7 +40,8 @@ struct record {
 };
 #define MAGIC 0x4c465744u
 
-// The control page; control_test.go writes it. Counts are of calls that match the filter, from 1. `at` 0 is never, `n` -1 is for ever.
+// The control page; control_test.go writes it. Counts are of calls that match the filter, from 1. `at` 0 means never,
+// `n` -1 means for ever.
 enum {
 	C_LOADED, // set by the shim
 	C_WRITES, C_SYNCS, C_OTHERS, C_OPS, C_INJECTED, // counted by the shim
@@ -46,15 +49,15 @@ enum {
 	C_WRITE_AT, C_WRITE_N, C_WRITE_KIND, C_WRITE_ERRNO,
 	C_SYNC_AT, C_SYNC_N, C_SYNC_ERRNO, C_SYNC_EVICT,
 	C_OTHER_AT, C_OTHER_N, C_OTHER_ERRNO,
-	C_SPACE, // bytes by which files may still grow; -1 is no limit
+	C_SPACE, // bytes by which files may still grow; -1: no limit
 	C_KILL_AT, // of C_OPS
-	C_KILL_SYNC, // of C_SYNCS: the process dies while it waits for that one
-	C_KILL_AFTER, // so many C_OPS after a fault; 0 is never
-	C_DELAY, // the longest pretended sync, in microseconds
+	C_KILL_SYNC, // a count of C_SYNCS: the process is killed while it waits for that sync
+	C_KILL_AFTER, // a number of C_OPS after a fault; 0: never
+	C_DELAY, // maximum duration of a simulated sync, in microseconds
 	C_LIE, // syncs succeed and do nothing
-	C_SETTLED, // the inode of a file that was made durable without the shim; it sets it to 0
-	C_STOPPED, // no call may begin any more
-	C_BUSY, // set by the shim: a call changes files, and may not be in the log yet
+	C_SETTLED, // inode of a file that was synced without the shim, which resets this to 0
+	C_STOPPED, // no further call may begin
+	C_BUSY, // set by the shim: a call is changing files, and may not be in the log yet
 };
 enum { KIND_FAIL, KIND_SHORT, KIND_TORN };
 
@@ -65,7 +68,7 @@ static int logfd = -1;
 static volatile int64_t *ctl;
 static uint64_t rng = 88172645463325252ull, syncs;
 
-// What a descriptor is of. Descriptors beyond the table stop the program.
+// The file of a descriptor. Descriptors beyond the table stop the program.
 struct file {
 	int watched, dir, shm;
 	uint64_t ino;
@@ -75,10 +78,10 @@ struct file {
 #define NFILES 4096
 static struct file files[NFILES];
 
-// What a sync that fails takes back: the bytes that unsynced writes replaced, newest first.
+// What a failed sync undoes: the bytes that unsynced writes replaced, newest first.
 struct undo {
 	struct undo *next;
-	uint64_t ino, sync; // sync: the sync that is to cover it, 0 before one began
+	uint64_t ino, sync; // sync: the sync that covers it, 0 before one began
 	int64_t off;
 	size_t n;
 	char data[];
@@ -115,7 +118,7 @@ __attribute__((constructor)) static void start(void) {
 	ctl[C_LOADED] = 1;
 }
 
-// put appends a record. errno stays what it was.
+// put appends a record. It preserves errno.
 static void put(uint32_t op, uint64_t ino, int64_t off, uint64_t arg, const char *path, const void *data, size_t ndata) {
 	struct record r = {MAGIC, op, ino, off, arg, path ? strlen(path) : 0, ndata};
 	struct iovec v[3] = {{&r, sizeof r}, {(void *)path, r.npath}, {(void *)data, ndata}};
@@ -124,7 +127,8 @@ static void put(uint32_t op, uint64_t ino, int64_t off, uint64_t arg, const char
 	errno = e;
 }
 
-// lock begins a call. A process may end at any moment, and would do so between a change and its record: it stops the calls before it ends.
+// lock begins a call. A process that is about to end stops further calls first, so that it does not end between a
+// change and its record.
 static void lock(void) {
 	pthread_mutex_lock(&mu);
 	__atomic_store_n(&ctl[C_BUSY], 1, __ATOMIC_SEQ_CST);
@@ -183,7 +187,7 @@ static void injected(const char *path, int counter) {
 	}
 }
 
-// due counts a call and tells whether it is to fail.
+// due counts a call, and reports whether it must fail.
 static int due(const char *path, int counter, int at, int n) {
 	if (!matches(path)) return 0;
 	int64_t i = ++ctl[counter];
@@ -210,7 +214,7 @@ static void forget(uint64_t ino, uint64_t sync) { // what a sync made durable
 	}
 }
 
-// step counts what a crash can fall between.
+// step counts the points at which a crash can occur.
 static void step(void) {
 	if (ctl[C_SETTLED]) {
 		forget(ctl[C_SETTLED], 0);
@@ -277,7 +281,7 @@ int close(int fd) {
 	return real_close(fd);
 }
 
-// store writes and logs what arrived.
+// store writes, and logs the bytes that were written.
 static ssize_t store(struct file *f, int fd, const void *data, size_t n, int64_t off) {
 	struct undo *u = NULL;
 	if (!f->shm) {
@@ -335,7 +339,8 @@ ssize_t pwrite64(int fd, const void *data, size_t n, off64_t off) {
 	return f ? doWrite(f, fd, data, n, off) : real_pwrite64(fd, data, n, off);
 }
 
-// evict puts back what the disk has, where nothing newer is in the page cache: the kernel may drop pages whose sync failed.
+// evict restores the disk's content where the page cache has nothing newer: the kernel may drop pages whose sync
+// failed.
 static void evict(int fd, uint64_t ino, uint64_t sync) {
 	int64_t size = sizeOf(fd);
 	for (struct undo *u = undos; u; u = u->next) {
@@ -358,7 +363,8 @@ static int doSync(struct file *f, int fd) {
 	int64_t delay = ctl[C_DELAY] > 0 ? draw(ctl[C_DELAY]) : 0;
 	unlock();
 
-	// The kernel need not sync: the tests' model of the disk decides what was. It is the wait that lets other writes fall in between.
+	// The kernel does not sync: the tests' model decides what is on the disk. The wait lets other writes occur
+	// meanwhile.
 	if (delay) nanosleep(&(struct timespec){delay / 1000000, delay % 1000000 * 1000}, NULL);
 
 	lock();
@@ -433,7 +439,7 @@ int rename(const char *from, const char *to) {
 	return r;
 }
 
-// What the log cannot show stops the program, so that nothing is proven by what was not seen.
+// A call that the log cannot represent stops the program, so that no test passes without having seen it.
 void *mmap(void *addr, size_t n, int prot, int flags, int fd, off_t off) {
 	struct file *f = watched(fd);
 	if (f && !f->shm && (prot & PROT_WRITE) && (flags & MAP_SHARED)) die("a file mapped for writing", f->path);

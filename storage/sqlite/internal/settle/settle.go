@@ -1,19 +1,20 @@
 // Package settle makes a write-ahead log durable before SQLite reads it.
 //
-// SQLite takes a log as it finds it: whatever is whole is committed. After a crash of the process alone that is what the page cache has, and the
-// disk may have less. Two ways lead from there to the loss of something acknowledged, when the power goes too:
+// SQLite trusts the WAL that it finds: every complete transaction in it is committed. After a crash of the process
+// alone, SQLite reads it from the page cache, and the disk may have less of it. There are two ways in which a power
+// loss after that loses acknowledged data:
 //
-//   - The process died between writing a transaction and syncing it. The next one finds it committed, and tells a publisher who sends the same
-//     id again that it is there.
-//   - A sync failed, and the process ended before another transaction took the place of the one that was refused. Linux reports a failed sync
-//     once, and then takes the pages for clean. The next process appends to a log that has a hole on the disk, its syncs succeed, and a power
-//     loss cuts the log at the hole.
+//   - The process died between writing a transaction and syncing it. The next process finds the transaction committed,
+//     and tells a publisher who sends the same id again that the message is stored.
+//   - A sync failed, and the process ended before another transaction overwrote the refused one. Linux reports a
+//     failed sync once and then marks the pages clean. The next process appends to a WAL that has a hole on disk, its
+//     syncs succeed, and a power loss cuts the WAL at the hole.
 //
-// Within one process SQLite is safe: a transaction whose sync failed is not part of the log for it, and the next one overwrites it, which makes
-// the pages dirty again. So a store keeps its connection after a failed sync, and it is opening that needs care. To settle the log after an I/O error
-// too is a second string.
+// Within one process SQLite is safe: it does not count a transaction whose sync failed as part of the WAL, and the
+// next one overwrites it, which makes the pages dirty again. So a store keeps its connection after a failed sync, and
+// the WAL must be settled at opening. Settling it after an I/O error as well is a second safeguard.
 //
-// This is not a theory: without it, TestFaultsAreSeen of storage/sqlite/faulttest loses messages.
+// TestFaultsAreSeen of storage/sqlite/faulttest shows the need: without settling, it loses messages.
 package settle
 
 import (
@@ -24,7 +25,7 @@ import (
 	"os"
 )
 
-// File is what settling needs of a file.
+// File is the part of os.File that settling needs.
 type File interface {
 	io.ReaderAt
 	io.WriterAt
@@ -32,11 +33,13 @@ type File interface {
 	Close() error
 }
 
-// Open opens a file for reading and writing. The tests of storage/sqlite/faulttest, which see calls of the C library only, put their own here.
+// Open opens a file for reading and writing. The tests of storage/sqlite/faulttest replace it, because they only see
+// calls of the C library.
 var Open = func(path string) (File, error) { return os.OpenFile(path, os.O_RDWR, 0) }
 
-// WAL writes the log of the database at path once more, each byte as it is, and syncs it. The caller must have the folder to itself, and nobody may
-// write meanwhile; connections may be open, for SQLite locks other files than this one. No log is no error.
+// WAL rewrites the write-ahead log of the database at path with its own content, and syncs it. The caller must own the
+// folder, and nobody may write meanwhile. Connections may be open: SQLite's locks are on other files. A missing log is
+// no error.
 func WAL(path string) error {
 	f, err := Open(path + "-wal")
 	if errors.Is(err, fs.ErrNotExist) {

@@ -1,28 +1,28 @@
 package predict
 
-// pair is one step of an alignment at which a name or number stood on each side: there a, here b. They may be equal.
+// pair is one step of an alignment with a name or number on each side: a there, b here. They may be equal.
 type pair struct {
-	at   int // the place of a
+	at   int // place of a
 	a, b []byte
 	kind kind
-	seen int // how often the alignment has shown it
+	seen int // how often the alignment contains it
 }
 
-// alignment tells how alike the pasts of two places are, and what one has where the other has something else.
+// alignment says how similar the contexts of two places are, and which names and numbers correspond.
 type alignment struct {
-	lit    int // tokens before both places that are the same, up to the first difference
-	shape  int // tokens before both places that have the same shape, up to the first that has not
-	same   int // words and numbers in that stretch that are the same
-	diff   int // words and numbers in that stretch that differ
-	far    int // same tokens in lines above, after the shapes differed within a line
-	broken int // how often the shapes differed
-	clash  int // names that stood for one thing nearby and for another further up
-	rows   int // line ends in the stretch of the same shape
-	firm   int // how often a difference between names was met again
+	lit    int // equal tokens before both places, up to the first difference
+	shape  int // tokens of equal shape before both places, up to the first difference of shapes
+	same   int // equal words and numbers among those of equal shape
+	diff   int // different words and numbers among those of equal shape
+	far    int // equal tokens in earlier lines, after shapes differed within a line
+	broken int // number of differences of shape
+	clash  int // names that correspond to one name nearby and to another further up
+	rows   int // line ends among the tokens of equal shape
+	firm   int // how often a substitution was confirmed
 	pairs  []pair
 }
 
-// align walks back from place p of src and place n of cur at once. pairs is reused for the result.
+// align walks back from place p of src and place n of cur in parallel. It reuses pairs for the result.
 func align(src *Doc, p int, cur *Doc, n int, pairs []pair) alignment {
 	al := alignment{pairs: pairs[:0]}
 	differed := false
@@ -49,7 +49,7 @@ func align(src *Doc, p int, cur *Doc, n int, pairs []pair) alignment {
 	return al
 }
 
-// step accounts for two tokens of the same shape. It returns whether anything has differed so far.
+// step adds two tokens of the same shape. It returns whether anything has differed so far.
 func (al *alignment) step(src *Doc, i int, cur *Doc, j int, differed bool) bool {
 	a, b := &src.toks[i], &cur.toks[j]
 	equal := a.hash == b.hash
@@ -78,7 +78,7 @@ func (al *alignment) step(src *Doc, i int, cur *Doc, j int, differed bool) bool 
 	return differed || !equal
 }
 
-// note remembers a pair, unless a nearer one for the same name says something else. Numbers are noted each time.
+// note adds a pair, unless a nearer one for the same name contradicts it. Numbers are always added.
 func (al *alignment) note(pr pair) {
 	if pr.kind == kindWord {
 		for i := range al.pairs {
@@ -99,7 +99,7 @@ func (al *alignment) note(pr pair) {
 	}
 }
 
-// lineStart returns the place of the line token at or before p, or -1 if there is none near.
+// lineStart returns the place of the line token at or before p, or -1 if there is none within the limit.
 func (d *Doc) lineStart(p int) int {
 	for i, steps := p, 0; i >= 0 && steps < maxAlign*2; i, steps = i-1, steps+1 {
 		switch d.toks[i].kind {
@@ -112,7 +112,7 @@ func (d *Doc) lineStart(p int) int {
 	return -1
 }
 
-// indent returns the indentation of the line that place p is in.
+// indent returns the indentation of the line of place p.
 func (d *Doc) indent(p int) []byte {
 	i := d.lineStart(p - 1)
 	if i < 0 {

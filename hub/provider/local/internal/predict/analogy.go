@@ -5,27 +5,27 @@ import (
 	"strconv"
 )
 
-// op is how a proposal came about; how much it is to be trusted differs.
+// op is the origin of a proposal. Origins differ in reliability.
 type op uint8
 
 const (
 	opKeyword  op = iota // a keyword
-	opCopy               // punctuation, or a line's end, as it stood there
-	opAnchored           // a name that stood in both pasts
-	opFree               // a name that only the other place has shown; copied
-	opMapped             // a name for which this place has had another
-	opPiece              // a name of which a part was replaced: getFoo, where foo is bar here
-	opCount              // a number, or a numbered name, that goes on counting
-	opSure               // the same, where it has gone on so for several steps
-	opConst              // a number that is the same in all rows
+	opCopy               // punctuation or a line's end, copied
+	opAnchored           // a name that both contexts contain
+	opFree               // a name that only the other place contains; copied
+	opMapped             // a name with a known substitute
+	opPiece              // a name with one part substituted: getFoo, where foo is bar here
+	opCount              // a number, or a numbered name, that continues a sequence
+	opSure               // the same, for a sequence of several steps
+	opConst              // a number that is equal in all rows
 	opNumber             // a number, copied
 	opWord               // the rest of a half-typed word, from the vocabulary
-	opList               // the next of a list of names that is written elsewhere
+	opList               // the next element of a list that exists elsewhere
 	ops
 )
 
-// analogy returns what stands at place p of src, put into the terms of place n of cur. ok is false where that cannot be done.
-// The bytes are without leading spaces, except that a line token is whole. seen is how much speaks for the substitution.
+// analogy adapts the token at place p of src to place n of cur. ok is false if that is impossible. The result has no
+// leading spaces, except that a line token is whole. seen counts the evidence for the substitution.
 func analogy(src *Doc, p int, cur *Doc, n int, al *alignment) (core []byte, how op, seen int, ok bool) {
 	w := src.core(p)
 	switch src.toks[p].kind {
@@ -46,7 +46,7 @@ func analogy(src *Doc, p int, cur *Doc, n int, al *alignment) (core []byte, how 
 	return nil, 0, 0, false
 }
 
-// reindent moves a line's end from a place indented by from to one indented by to.
+// reindent changes a line token from the indentation from to the indentation to.
 func reindent(line, from, to []byte) ([]byte, bool) {
 	if bytes.Equal(from, to) {
 		return line, true
@@ -65,7 +65,8 @@ func reindent(line, from, to []byte) ([]byte, bool) {
 	return append(append([]byte(nil), head...), indent...), true
 }
 
-// mapWord applies an alignment's substitutions to the name w. seen says how often the alignment has shown the one that was applied.
+// mapWord applies an alignment's substitutions to the name w. seen is how often the alignment contains the one that
+// was applied.
 func mapWord(w []byte, pairs []pair) (core []byte, how op, seen int) {
 	for _, pr := range pairs {
 		if pr.kind == kindWord && bytes.Equal(pr.a, w) {
@@ -81,15 +82,15 @@ func mapWord(w []byte, pairs []pair) (core []byte, how op, seen int) {
 	for _, pr := range pairs {
 		if pr.kind == kindWord && !bytes.Equal(pr.a, pr.b) {
 			if v, ok := mapPiece(w, pr.a, pr.b); ok {
-				return v, opPiece, backing(pairs, pr)
+				return v, opPiece, support(pairs, pr)
 			}
 		}
 	}
 	return w, opFree, 0
 }
 
-// backing counts the pairs that differ in the same part as by does.
-func backing(pairs []pair, by pair) (seen int) {
+// support counts the pairs that differ in the same part as by does.
+func support(pairs []pair, by pair) (seen int) {
 	for _, pr := range pairs {
 		if v, ok := mapPiece(pr.a, by.a, by.b); ok && bytes.Equal(v, pr.b) {
 			seen += pr.seen
@@ -98,8 +99,8 @@ func backing(pairs []pair, by pair) (seen int) {
 	return seen
 }
 
-// countWord continues numbered names: w = Foo2 where Foo2 stands for Foo1 gives Foo3; w = foo2 where 3 stands for 2 gives foo3.
-// steps is how many pairs agree; 0 means that there is nothing to count.
+// countWord continues numbered names: w = Foo2, where Foo2 corresponds to Foo1, gives Foo3; w = foo2, where 3
+// corresponds to 2, gives foo3. steps is the number of pairs that agree; 0 means that there is no sequence.
 func countWord(w []byte, pairs []pair) (v []byte, steps int) {
 	stem, digits := splitNumber(w)
 	if len(digits) == 0 || len(stem) == 0 {
@@ -132,7 +133,7 @@ func countWord(w []byte, pairs []pair) (v []byte, steps int) {
 	return append(append([]byte(nil), stem...), n...), steps
 }
 
-// mapNumber goes on counting where the column of p has been counting, and copies the number otherwise.
+// mapNumber continues the sequence in the column of p if there is one, and copies the number otherwise.
 func mapNumber(src *Doc, p int, cur *Doc, n int, pairs []pair) (core []byte, how op, seen int) {
 	w := src.core(p)
 	delta, steps := columnDelta(src, p, cur, n)
@@ -166,7 +167,8 @@ func counted(steps int) op {
 	return opCount
 }
 
-// columnDelta looks at the numbers that stand as far before p as p stands before n, and so on: the same column of rows of equal length.
+// columnDelta returns the step of a sequence of numbers in one column of rows of equal length: the numbers at equal
+// distances before p, that of p before n.
 func columnDelta(src *Doc, p int, cur *Doc, n int) (delta int64, steps int) {
 	lag := n - p
 	if src != cur {
@@ -185,7 +187,7 @@ func columnDelta(src *Doc, p int, cur *Doc, n int) (delta int64, steps int) {
 	return delta, steps
 }
 
-// pairsDelta takes the difference from the numbers of an alignment that stand in the same column.
+// pairsDelta returns the step of the sequence of an alignment's numbers in the same column.
 func pairsDelta(src *Doc, p int, pairs []pair) (delta int64, steps int) {
 	for _, pr := range pairs {
 		if pr.kind != kindNumber || !sameBefore(src, p, pr.at) {
@@ -212,14 +214,15 @@ func splitNumber(w []byte) (stem, digits []byte) {
 	return w[:i], w[i:]
 }
 
-// difference returns b - a. ok is false where one is not a decimal number of up to 18 digits.
+// difference returns b - a. ok is false unless both are decimal numbers of up to 18 digits.
 func difference(a, b []byte) (d int64, ok bool) {
 	x, e1 := strconv.ParseInt(string(a), 10, 64)
 	y, e2 := strconv.ParseInt(string(b), 10, 64)
 	return y - x, e1 == nil && e2 == nil && max(len(a), len(b)) <= 18
 }
 
-// addTo returns w + d, as wide as w where that has leading zeros. ok is false where that is negative, or w is too long.
+// addTo returns w + d, with the width of w if w has leading zeros. ok is false if the result is negative, or w is too
+// long.
 func addTo(w []byte, d int64) ([]byte, bool) {
 	x, err := strconv.ParseInt(string(w), 10, 64)
 	if err != nil || len(w) > 18 || x+d < 0 {

@@ -1,17 +1,18 @@
 package predict
 
-// place is a position in a Doc whose past resembles the cursor's.
+// place is a position in a Doc whose context resembles the cursor's.
 type place struct {
 	doc *Doc
 	p   int32
 }
 
-// candidates collects the places whose past matches the end of cur, those with the longest match first, newest first among equals.
+// candidates collects the places whose context matches the end of cur: the longest matches first, and among equals the
+// newest first.
 func candidates(cur *Doc, others []*Doc, out []place) []place {
 	out = out[:0]
 	n := len(cur.toks)
 	for i, o := range orders {
-		h, ok := cur.past(o, n)
+		h, ok := cur.contextHash(o, n)
 		if !ok {
 			continue
 		}
@@ -26,7 +27,7 @@ func candidates(cur *Doc, others []*Doc, out []place) []place {
 	return out
 }
 
-// chain adds the newest places in d whose past of order i hashes to h, without those that are there already.
+// chain adds the newest places in d whose context of order i has the hash h, without duplicates.
 func (d *Doc) chain(i int, h uint32, out []place) []place {
 	for p, left := d.heads[i][h&d.mask], maxChain; p >= 0 && left > 0; p, left = d.prevs[i][p], left-1 {
 		if !contains(out, d, p) {

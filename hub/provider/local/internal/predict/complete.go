@@ -7,38 +7,39 @@ import (
 	"unicode/utf8"
 )
 
-// Request is what to continue. Texts must be valid UTF-8; of long ones only the part near the cursor is looked at.
+// Request describes the text to continue. Texts must be valid UTF-8. Of long texts only the part near the cursor is
+// used.
 type Request struct {
 	Prefix string
-	Suffix string   // what stands after the cursor
-	Extra  []string // other text, the most relevant last
+	Suffix string   // text after the cursor
+	Extra  []string // other text, most relevant last
 	Corpus *Doc     // a prebuilt index; nil for none
-	Seed   int64    // decides between equally probable continuations
+	Seed   int64    // breaks ties between equally probable continuations
 }
 
-// Completion is a completion being made. It is for one goroutine.
+// Completion is a running completion. It is for one goroutine.
 type Completion struct {
 	stepper
-	join   joiner
-	rules  rules
-	need   []byte  // the token at the cursor, which may be half typed and is not in cur yet
-	sure   float32 // the probability that all so far is right
-	held   *group  // the line's end that was predicted already
-	done   bool
-	counts bool // something in the line has been counted on
-	lists  bool // something in the line is the next of a list
+	join       joiner
+	rules      rules
+	partial    []byte  // the token at the cursor, which may be incomplete and is not in cur yet
+	confidence float32 // probability that all tokens so far are right
+	lineEnd    *group  // the line's end that was predicted already
+	done       bool
+	counted    bool // the line contains a number that continues a sequence
+	listed     bool // the line contains the next element of a list
 }
 
-// Thresholds of the generator, chosen with the evaluation: a higher one says less and errs less.
+// Thresholds of the generator, tuned with package eval: higher ones mean fewer and more precise completions.
 const (
-	minToken = 0.45 // a token less probable than this is not said
-	minSure  = 0.52 // nor one with which all that was said is right with less than this probability
-	minEasy  = 0.90 // a token more probable than this hardly makes the completion less sure, as errors come together:
-	trust    = 0.08 // its probability counts with this exponent
-	asIs     = 0.35 // how probable it is that an unknown word before the cursor is finished
+	minToken        = 0.45 // minimum probability of a token
+	minConfidence   = 0.52 // minimum probability of the whole completion
+	minCertain      = 0.90 // a token of higher probability hardly lowers the confidence, since errors are correlated:
+	certainExponent = 0.08 // its probability counts with this exponent
+	completeWord    = 0.35 // probability that an unknown word before the cursor is complete
 )
 
-// New reads a request and gets ready to continue it. Its error is ctx's.
+// New tokenises a request and prepares the completion. Its error is ctx's.
 func New(ctx context.Context, r Request) (*Completion, error) {
 	prefix := tail(r.Prefix, MaxPrefix)
 	suffix := head(r.Suffix, MaxSuffix)
@@ -56,7 +57,7 @@ func New(ctx context.Context, r Request) (*Completion, error) {
 	if err := cur.addText(ctx, []byte(suffix), true); err != nil {
 		return nil, err
 	}
-	c := &Completion{stepper: stepper{cur: cur, seed: r.Seed}, sure: 1}
+	c := &Completion{stepper: stepper{cur: cur, seed: r.Seed}, confidence: 1}
 	if r.Corpus != nil {
 		c.others = []*Doc{r.Corpus}
 	}
@@ -64,11 +65,12 @@ func New(ctx context.Context, r Request) (*Completion, error) {
 	if err := c.read(ctx, []byte(prefix)); err != nil {
 		return nil, err
 	}
-	c.rules = newRules(c.join.before, c.cur.indentHere(c.need))
+	c.rules = newRules(c.join.before, c.cur.indentHere(c.partial))
 	return c, nil
 }
 
-// read adds the prefix, keeps its last token in need, and tries the predictor on the tokens before.
+// read adds the prefix without its last token, which becomes partial. It tests the predictor on the last tokens, to
+// measure how predictable the text is.
 func (c *Completion) read(ctx context.Context, text []byte) error {
 	var toks []token
 	for off := 0; off < len(text); {
@@ -80,7 +82,7 @@ func (c *Completion) read(ctx context.Context, text []byte) error {
 		}
 	}
 	if n := len(toks) - 1; n >= 0 && toks[n].kind != kindPunct {
-		c.need = text[len(text)-int(toks[n].size):]
+		c.partial = text[len(text)-int(toks[n].size):]
 		toks = toks[:n]
 	}
 	right, tried := 0, 0
@@ -104,16 +106,16 @@ func (c *Completion) read(ctx context.Context, text []byte) error {
 	return nil
 }
 
-// Tokens returns how many tokens the request was read as.
+// Tokens returns the number of tokens in the request.
 func (c *Completion) Tokens() int {
-	if len(c.need) > 0 {
+	if len(c.partial) > 0 {
 		return len(c.cur.toks) + 1
 	}
 	return len(c.cur.toks)
 }
 
-// Line returns the tokens of the next line: first the rest of the cursor's line, later whole lines that begin with their newline.
-// It returns nil where there is nothing more to say, and from then on. Its error is ctx's. Together the tokens are valid UTF-8 each.
+// Line returns the tokens of the next line: first the rest of the cursor's line, later whole lines, each beginning
+// with its newline. It returns nil at the end of the completion. Its error is ctx's. Each token is valid UTF-8.
 func (c *Completion) Line(ctx context.Context) ([]string, error) {
 	if c.done {
 		return nil, nil
@@ -125,14 +127,14 @@ func (c *Completion) Line(ctx context.Context) ([]string, error) {
 	}
 	first := c.rules.lines == 0
 	if c.done && !first {
-		line = nil // half a line is more often wrong than of use
+		line = nil // an incomplete line is more often wrong than useful
 	}
 	line, last := c.join.cut(line, first, c.done)
-	if !c.rules.allow(line, c.counts, c.lists) {
+	if !c.rules.allow(line, c.counted, c.listed) {
 		line, last = nil, true
 	}
 	line = trim(line)
-	if last || c.rules.over() || len(line) == 0 && !first {
+	if last || c.rules.ended() || len(line) == 0 && !first {
 		c.done = true
 	}
 	if len(line) == 0 && !c.done {
@@ -141,31 +143,32 @@ func (c *Completion) Line(ctx context.Context) ([]string, error) {
 	return line, nil
 }
 
-// line generates up to the next line's end, which it holds back. It sets done where the predictor has nothing more to say.
+// line generates tokens up to the next line's end, which it stores in lineEnd. It sets done if no further token is
+// probable enough.
 func (c *Completion) line(ctx context.Context) ([]string, error) {
 	var line []string
-	c.counts, c.lists = false, false
-	if c.held != nil {
-		line = c.take(line, *c.held)
-		c.held = nil
+	c.counted, c.listed = false, false
+	if c.lineEnd != nil {
+		line = c.accept(line, *c.lineEnd)
+		c.lineEnd = nil
 	}
 	for len(line) < maxLine {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		g, ok := c.next(c.need)
-		if !ok || g.prob < minToken || c.sure*certain(g.prob) < minSure {
-			if c.finished() {
+		g, ok := c.next(c.partial)
+		if !ok || g.prob < minToken || c.confidence*weighted(g.prob) < minConfidence {
+			if c.acceptPartial() {
 				continue
 			}
 			c.done = true
 			return line, nil
 		}
-		if g.kind == kindLine && len(c.need) == 0 {
-			c.held = &g
+		if g.kind == kindLine && len(c.partial) == 0 {
+			c.lineEnd = &g
 			return line, nil
 		}
-		if line = c.take(line, g); c.cur.cycles(len(line)) {
+		if line = c.accept(line, g); c.cur.cycles(len(line)) {
 			break
 		}
 	}
@@ -173,34 +176,34 @@ func (c *Completion) line(ctx context.Context) ([]string, error) {
 	return line, nil
 }
 
-// certain is what a token of probability p does to the completion's.
-func certain(p float32) float32 {
-	if p > minEasy {
-		return float32(math.Pow(float64(p), trust))
+// weighted returns the factor by which a token of probability p lowers the confidence.
+func weighted(p float32) float32 {
+	if p > minCertain {
+		return float32(math.Pow(float64(p), certainExponent))
 	}
 	return p
 }
 
-// finished takes a word before the cursor that nothing continues as a whole one.
-func (c *Completion) finished() bool {
-	if len(c.need) == 0 || !endsInWord(c.need) {
+// acceptPartial assumes that the word before the cursor is complete, if nothing continues it.
+func (c *Completion) acceptPartial() bool {
+	if len(c.partial) == 0 || !endsInWord(c.partial) {
 		return false
 	}
-	c.cur.add(c.need)
-	c.need = nil
-	c.sure *= asIs
+	c.cur.add(c.partial)
+	c.partial = nil
+	c.confidence *= completeWord
 	return true
 }
 
-// take adds a predicted token to cur and to line, without what is typed of it already.
-func (c *Completion) take(line []string, g group) []string {
-	c.sure *= certain(g.prob)
-	c.counts = c.counts || g.how == opCount || g.how == opSure
-	c.lists = c.lists || g.list > 0
+// accept adds a predicted token to cur and, without the part that is typed already, to line.
+func (c *Completion) accept(line []string, g group) []string {
+	c.confidence *= weighted(g.prob)
+	c.counted = c.counted || g.how == opCount || g.how == opSure
+	c.listed = c.listed || g.list > 0
 	text := []byte(g.text)
-	rest, _ := untyped(text, c.need, g.kind)
-	text = append(c.need[:len(c.need):len(c.need)], rest...)
-	c.need = nil
+	rest, _ := untyped(text, c.partial, g.kind)
+	text = append(c.partial[:len(c.partial):len(c.partial)], rest...)
+	c.partial = nil
 	for b := text; len(b) > 0; {
 		b = b[c.cur.add(b):]
 	}
@@ -215,7 +218,7 @@ func endsInWord(b []byte) bool {
 	return isWord(r)
 }
 
-// trim takes white space off the end of a line of tokens.
+// trim removes white space at the end of a line of tokens.
 func trim(line []string) []string {
 	for len(line) > 0 && len(bytes.TrimSpace([]byte(line[len(line)-1]))) == 0 {
 		line = line[:len(line)-1]
@@ -223,7 +226,7 @@ func trim(line []string) []string {
 	return line
 }
 
-// tail returns the end of s, at most n bytes, from the beginning of a line where that is near.
+// tail returns at most n bytes of the end of s, from the beginning of a line if there is one nearby.
 func tail(s string, n int) string {
 	if len(s) <= n {
 		return s
@@ -240,7 +243,7 @@ func tail(s string, n int) string {
 	return s
 }
 
-// head returns the beginning of s, at most n bytes.
+// head returns at most n bytes of the beginning of s.
 func head(s string, n int) string {
 	if len(s) <= n {
 		return s
@@ -251,7 +254,7 @@ func head(s string, n int) string {
 	return s[:n]
 }
 
-// extras keeps the last MaxExtra bytes of texts.
+// extras returns the last MaxExtra bytes of texts.
 func extras(texts []string) []string {
 	left := MaxExtra
 	var out []string
@@ -263,7 +266,7 @@ func extras(texts []string) []string {
 	return out
 }
 
-// indentHere returns the indentation of the cursor's line, of which need is the last token.
+// indentHere returns the indentation of the cursor's line, whose last token is partial.
 func (d *Doc) indentHere(need []byte) []byte {
 	if bytes.IndexByte(need, '\n') >= 0 {
 		return afterNewline(need)

@@ -2,7 +2,7 @@ package predict
 
 import "context"
 
-// NewCorpus indexes texts for use in requests. The result does not change any more and may be shared. Its error is ctx's.
+// NewCorpus indexes texts for use in requests. The result is immutable and may be shared. Its error is ctx's.
 func NewCorpus(ctx context.Context, texts [][]byte) (*Doc, error) {
 	size := 0
 	for _, t := range texts {
@@ -18,5 +18,5 @@ func NewCorpus(ctx context.Context, texts [][]byte) (*Doc, error) {
 	return d, nil
 }
 
-// Len returns how many tokens a Doc has.
+// Len returns the number of tokens.
 func (d *Doc) Len() int { return len(d.toks) }

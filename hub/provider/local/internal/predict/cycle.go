@@ -1,23 +1,25 @@
 package predict
 
-// Lists like 0x00, 0x00, 0x00 could be continued for ever, and nothing says where they end.
+// Lists like 0x00, 0x00, 0x00 have no predictable end, so repetition within a line ends it.
 const (
-	maxPeriod  = 8 // tokens of a period that is looked for
-	sameTwice  = 2 // a period that comes so often, token for token, ends the line
-	alikeTimes = 4 // a period that comes so often in shape ends the line
+	maxPeriod  = 8 // maximum length of a period in tokens
+	sameTwice  = 2 // a period that occurs so often, token for token, ends the line
+	alikeTimes = 4 // a period that occurs so often by shape ends the line
 )
 
-// cycles reports whether the last n tokens of d have come to repeat themselves. Periods of one token are not looked for: brackets close.
+// cycles reports whether the last n tokens of d repeat themselves. Periods of one token are allowed, because of
+// closing brackets.
 func (d *Doc) cycles(n int) bool {
 	for k := 2; k <= maxPeriod; k++ {
-		if n >= k*sameTwice && d.period(k, k*(sameTwice-1), false) || n >= k*alikeTimes && d.period(k, k*(alikeTimes-1), true) {
+		if n >= k*sameTwice && d.period(k, k*(sameTwice-1), false) ||
+			n >= k*alikeTimes && d.period(k, k*(alikeTimes-1), true) {
 			return true
 		}
 	}
 	return false
 }
 
-// period reports whether each of the last n tokens is like the one k before it.
+// period reports whether each of the last n tokens equals the one k before it.
 func (d *Doc) period(k, n int, shape bool) bool {
 	for i := len(d.toks) - n; i < len(d.toks); i++ {
 		a, b := &d.toks[i], &d.toks[i-k]

@@ -9,8 +9,9 @@ import (
 	"strings"
 )
 
-// Fit learns the weights of the two scorers from texts and prints them as weights.go. It cuts each text at cuts places chosen by seed and
-// compares what is proposed for the tokens after each cut with what stands there. Not for concurrent use with completions.
+// Fit learns the weights of the two scorers from texts, and prints them as weights.go. It cuts each text at random
+// places chosen by seed, and compares the proposals for the tokens after each cut with the actual text. Not for
+// concurrent use with completions.
 func Fit(w io.Writer, texts []string, cuts int, seed uint64) {
 	old1, old2 := proposalWeights, groupWeights
 	defer func() { proposalWeights, groupWeights = old1, old2 }()
@@ -25,21 +26,22 @@ func Fit(w io.Writer, texts []string, cuts int, seed uint64) {
 			}
 		}
 	}
-	fmt.Fprintf(w, "package predict\n\n// The weights of the two logistic scorers, fitted by \"go run ./hub/provider/local/eval -fit\" on the Go standard library.\n")
+	fmt.Fprintf(w, "package predict\n\n// The weights of the two logistic scorers, "+
+		"fitted by \"go run ./hub/provider/local/eval -fit\" on the Go\n// standard library.\n")
 	printWeights(w, "proposalWeights", "fCount", proposalWeights[:])
 	fmt.Fprintln(w)
 	printWeights(w, "groupWeights", "gCount", groupWeights[:])
 }
 
-// fitter does logistic regression by gradient descent with a rate per weight (AdaGrad).
+// fitter fits a logistic regression by gradient descent with a rate per weight (AdaGrad).
 type fitter struct {
-	proposals bool // which of the two scorers learns
+	proposals bool // which of the two scorers learns: that of proposals, or that of groups
 	rate      float32
 	sums1     [fCount]float32
 	sums2     [gCount]float32
 }
 
-const fitTokens = 10 // tokens looked at after a cut
+const fitTokens = 10 // tokens used after a cut
 
 func (f *fitter) cut(text string, r *rand.Rand) {
 	at := r.IntN(len(text))
@@ -51,13 +53,13 @@ func (f *fitter) cut(text string, r *rand.Rand) {
 	}
 	from := 0
 	if r.IntN(2) == 0 {
-		from = max(0, at-300-r.IntN(4000)) // as much as plugins send
+		from = max(0, at-300-r.IntN(4000)) // about as much as plugins send
 	}
 	c, err := New(context.Background(), Request{Prefix: strings.ToValidUTF8(text[from:at], ""), Suffix: suffix})
 	if err != nil {
 		return
 	}
-	rest = string(c.need) + rest
+	rest = string(c.partial) + rest
 	for range fitTokens {
 		if rest == "" {
 			return
@@ -65,11 +67,11 @@ func (f *fitter) cut(text string, r *rand.Rand) {
 		t := lex([]byte(rest))
 		f.step(c, rest[:t.size])
 		c.cur.add([]byte(rest))
-		rest, c.need = rest[t.size:], nil
+		rest, c.partial = rest[t.size:], nil
 	}
 }
 
-// step learns from one token whose text is known.
+// step learns from one token whose true text is known.
 func (f *fitter) step(c *Completion, truth string) {
 	type example struct {
 		f  [fCount]float32
@@ -77,7 +79,7 @@ func (f *fitter) step(c *Completion, truth string) {
 	}
 	var seen []example
 	c.seen = func(f *[fCount]float32, text []byte) { seen = append(seen, example{*f, string(text) == truth}) }
-	c.next(c.need)
+	c.next(c.partial)
 	c.seen = nil
 	if f.proposals {
 		for i := range seen {

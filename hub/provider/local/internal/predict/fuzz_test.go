@@ -10,7 +10,8 @@ import (
 	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
-// FuzzComplete feeds any texts: what comes back is valid UTF-8, token by token, within the limits, the same twice, and soon.
+// FuzzComplete checks that the completion of any text is valid UTF-8 token by token, within the limits, deterministic,
+// and fast enough.
 func FuzzComplete(f *testing.F) {
 	for _, tt := range golden {
 		f.Add(tt.prefix, tt.suffix, "", int64(0))
@@ -57,7 +58,8 @@ func FuzzComplete(f *testing.F) {
 }
 
 func TestLexJoinsToTheText(t *testing.T) {
-	for _, text := range []string{"", "a  b\n\n\tc12 ++'x'", strings.Repeat(" ", 1000) + "x", strings.Repeat("é", 1000), "\r\r\n \t", "a\u00a0b\u2028"} {
+	for _, text := range []string{"", "a  b\n\n\tc12 ++'x'", strings.Repeat(" ", 1000) + "x", strings.Repeat("é", 1000),
+		"\r\r\n \t", "a\u00a0b\u2028"} {
 		var b strings.Builder
 		for rest := []byte(text); len(rest) > 0; {
 			tok := lex(rest)
@@ -73,7 +75,7 @@ func TestLexJoinsToTheText(t *testing.T) {
 	}
 }
 
-// TestHugeRequests shows that cost is bounded for texts that are long, and for those that resemble themselves everywhere.
+// TestHugeRequests checks that the cost is bounded for long texts, and for texts that resemble themselves everywhere.
 func TestHugeRequests(t *testing.T) {
 	for name, text := range map[string]string{
 		"one letter":  strings.Repeat("a", 4<<20),

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// golden are the things that the completer is there for. The cursor is where prefix ends.
+// golden are the main use cases of the completer. The cursor is at the end of prefix.
 var golden = []struct {
 	name, prefix, suffix, want string
 }{
@@ -134,7 +134,7 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// TestCancel shows that an ended context ends the work.
+// TestCancel checks that work stops when the context ends.
 func TestCancel(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	c, err := New(ctx, Request{Prefix: golden[2].prefix})

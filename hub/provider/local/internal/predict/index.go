@@ -2,27 +2,28 @@ package predict
 
 import "context"
 
-// order is one way to look up a past: by the last n tokens, as they stand or as shapes.
+// order is one way to look up a context: by the last n tokens, literally or by shape.
 type order struct {
 	n     int
 	shape bool
 }
 
-// orders are looked up in this order; the most telling come first.
+// orders are the lookups in their order: the most specific come first.
 var orders = [...]order{{8, false}, {4, false}, {2, false}, {16, true}, {7, true}, {1, false}}
 
-// Doc is a tokenised and indexed text. It grows at its end only; once it no longer grows, it may be read from several goroutines.
+// Doc is a tokenised and indexed text. It only grows at its end. Once it no longer grows, several goroutines may read
+// it.
 type Doc struct {
 	text  []byte
 	toks  []token
-	heads [len(orders)][]int32 // by hash of the past: the newest place, or -1
+	heads [len(orders)][]int32 // by hash of the context: the newest place, or -1
 	prevs [len(orders)][]int32 // by place: the next older place with the same hash
 	mask  uint32
-	quote byte                           // the quote of the string that the text ends in; 0 outside
-	names struct{ heads, prevs []int32 } // the places of each name, whether spaces stand before it or not
+	quote byte                           // the quote character if the text ends within a string, otherwise 0
+	names struct{ heads, prevs []int32 } // the places of each name, with or without spaces before it
 }
 
-// newDoc returns an empty Doc with tables for about n tokens; it takes more, at the cost of longer chains.
+// newDoc returns an empty Doc with tables for about n tokens. It may get more, at the cost of longer chains.
 func newDoc(n int) *Doc {
 	size := 256
 	for size < n && size < 1<<22 {
@@ -44,8 +45,8 @@ func table(size int) []int32 {
 	return t
 }
 
-// past hashes the tokens before place p for order o. ok is false where there are not enough of them.
-func (d *Doc) past(o order, p int) (h uint32, ok bool) {
+// contextHash hashes the tokens before place p for order o. ok is false if there are too few.
+func (d *Doc) contextHash(o order, p int) (h uint32, ok bool) {
 	if p < o.n {
 		return 0, false
 	}
@@ -61,13 +62,13 @@ func (d *Doc) past(o order, p int) (h uint32, ok bool) {
 	return h, true
 }
 
-// push adds a token whose text is already the end of d.text, and indexes its place.
+// push adds a token whose text is already at the end of d.text, and indexes its place.
 func (d *Doc) push(t token) {
 	p := len(d.toks)
 	d.toks = append(d.toks, t)
 	for i, o := range orders {
 		prev := int32(-1)
-		if h, ok := d.past(o, p); ok && t.kind != kindBarrier {
+		if h, ok := d.contextHash(o, p); ok && t.kind != kindBarrier {
 			slot := h & d.mask
 			prev = d.heads[i][slot]
 			d.heads[i][slot] = int32(p)
@@ -83,7 +84,7 @@ func (d *Doc) push(t token) {
 	d.names.prevs = append(d.names.prevs, prev)
 }
 
-// add appends the first token of b and returns its length. b must not be empty.
+// add appends the first token of b, and returns its length. b must not be empty.
 func (d *Doc) add(b []byte) int {
 	t := lex(b)
 	t.off = uint32(len(d.text))
@@ -93,7 +94,7 @@ func (d *Doc) add(b []byte) int {
 	return int(t.size)
 }
 
-// quotes tells a quote that ends a string from one that begins one. A string ends with its line at the latest.
+// quotes distinguishes a quote that ends a string from one that begins one. A string ends with its line at the latest.
 func (d *Doc) quotes(t *token, b []byte) {
 	c := b[min(int(t.sp), len(b)-1)]
 	switch {
@@ -110,7 +111,7 @@ func (d *Doc) quotes(t *token, b []byte) {
 	}
 }
 
-// addText appends text up to its end, or until ctx ends. Then comes a barrier if barrier is set.
+// addText appends text, and then a barrier if barrier is set. It stops when ctx ends.
 func (d *Doc) addText(ctx context.Context, text []byte, barrier bool) error {
 	for n := 0; len(text) > 0; n++ {
 		if n%4096 == 0 && ctx.Err() != nil {
@@ -125,7 +126,7 @@ func (d *Doc) addText(ctx context.Context, text []byte, barrier bool) error {
 	return nil
 }
 
-// core returns the text of token p without its spaces. The bytes must not be changed.
+// core returns the text of token p without its spaces. The caller must not modify it.
 func (d *Doc) core(p int) []byte {
 	t := d.toks[p]
 	return d.text[t.off+uint32(t.sp) : t.off+uint32(t.size)]

@@ -2,12 +2,12 @@ package predict
 
 import "strings"
 
-// joiner keeps a completion from repeating what already stands after the cursor.
+// joiner prevents a completion from repeating the text after the cursor.
 type joiner struct {
 	before string // the cursor's line, up to the cursor
-	rest   string // the cursor's line, from the cursor, without white space around it
-	next   string // the first line after it that is not blank, with its indentation
-	body   bool   // next follows at once and is indented deeper: what the cursor's line begins stands there already
+	rest   string // rest of the cursor's line, without white space around it
+	next   string // the first following line that is not blank, with its indentation
+	body   bool   // next follows immediately and is indented deeper: the body of the cursor's line exists already
 }
 
 func newJoiner(prefix, suffix string) joiner {
@@ -27,8 +27,9 @@ func newJoiner(prefix, suffix string) joiner {
 	return j
 }
 
-// cut takes off the end of a generated line what the text after the cursor says already. first says that it is the rest of the cursor's
-// line, open that it breaks off because nothing more was predicted. last says that no line may follow.
+// cut removes the end of a generated line that repeats the text after the cursor. first means that it is the rest of
+// the cursor's line, open that it is incomplete because nothing more was predicted. last means that no line may
+// follow.
 func (j *joiner) cut(line []string, first, open bool) (out []string, last bool) {
 	if first && j.rest != "" {
 		return j.cutRest(line, open), true
@@ -56,7 +57,7 @@ func (j *joiner) cut(line []string, first, open bool) (out []string, last bool) 
 
 func width(line string) int { return len(line) - len(strings.TrimLeft(line, " \t")) }
 
-// leading returns the white space tokens that a line begins with.
+// leading returns the white-space tokens at the beginning of a line.
 func leading(line []string) []string {
 	i := 0
 	for i < len(line) && strings.TrimSpace(line[i]) == "" {
@@ -65,7 +66,8 @@ func leading(line []string) []string {
 	return line[:i]
 }
 
-// cutRest cuts where the line comes to what stands after the cursor, or would close a bracket that is closed there.
+// cutRest cuts the line where it begins to repeat the text after the cursor, or would close a bracket that is closed
+// there.
 func (j *joiner) cutRest(line []string, open bool) []string {
 	text := strings.Join(line, "")
 	at, open2 := 0, 0

@@ -1,15 +1,15 @@
 package predict
 
-// Bounds for lists.
+// Limits for lists.
 const (
 	maxLag    = 120 // tokens between two rows of a list that is being written
-	maxPlaces = 16  // places looked at for another list with the same names
+	maxPlaces = 16  // places searched for another list with the same names
 	maxItem   = 40  // tokens between two items of that list
 )
 
-// listed goes on with a list whose names stand in the same order elsewhere: where the rows above have "case Red" and "case Green", and
-// Red, Green, Blue are declared in this order, it says Blue. pl is the place in the row above. seen is how many names of the list agree,
-// 0 where there is none.
+// listed continues a list whose names occur in the same order elsewhere. If the rows above have "case Red" and "case
+// Green", and Red, Green, Blue are declared in this order, it proposes Blue. pl is the place in the row above. seen is
+// how many names of the lists agree, 0 if there is no other list.
 func (s *stepper) listed(pl place) (core []byte, seen int) {
 	d, p := s.cur, int(pl.p)
 	lag := len(d.toks) - p
@@ -31,7 +31,8 @@ func (s *stepper) listed(pl place) (core []byte, seen int) {
 	return nil, 0
 }
 
-// follow looks, from place q of a name in another list, for the name of place before, and takes the item after q if it is there.
+// follow searches backwards from the name at place q of another list for the name at place before. If it is found, the
+// result is the item after q.
 func (d *Doc) follow(q, before, lag int) (next, seen int) {
 	want := d.toks[before].bare()
 	for i, left := q-1, maxItem; i > 0 && left > 0 && d.toks[i].kind != kindBarrier; i, left = i-1, left-1 {
@@ -47,8 +48,8 @@ func (d *Doc) follow(q, before, lag int) (next, seen int) {
 	return 0, 0
 }
 
-// item returns the place of the item after the one at q: the first word of the next line where q is the first of its line, and otherwise
-// the word as far on as the item before is back.
+// item returns the place of the item after the one at q: the first word of the next line if q is the first of its
+// line, and otherwise the word at the same distance as the item before.
 func (d *Doc) item(q, step int) int {
 	if d.toks[q-1].kind != kindLine {
 		if q+step < len(d.toks) && d.toks[q+step].kind == kindWord && d.toks[q+step-1].shape == d.toks[q-1].shape {
@@ -67,7 +68,7 @@ func (d *Doc) item(q, step int) int {
 	return -1
 }
 
-// earlier counts how many of the items before place i agree with those before place before, 3 at most.
+// earlier counts how many items before place i agree with those before place before, at most 3.
 func (d *Doc) earlier(i, before, lag int) (n int) {
 	for n < 3 && before-lag > 0 {
 		before -= lag
@@ -80,7 +81,7 @@ func (d *Doc) earlier(i, before, lag int) (n int) {
 	return n
 }
 
-// back returns the place of the name with the given hash before place i, not far back, or -1.
+// back returns the place of the name with the given hash shortly before place i, or -1.
 func (d *Doc) back(i int, want uint32) int {
 	for j := i - 1; j > 0 && j >= i-maxItem/2; j-- {
 		if d.toks[j].kind == kindWord && d.toks[j].bare() == want && d.toks[j-1].shape == d.toks[i-1].shape {

@@ -2,8 +2,9 @@ package predict
 
 import "bytes"
 
-// mapPiece replaces, in the name w, the part in which a differs from b: w = newOpenFile, a = isOpen, b = isClosed gives newClosedFile.
-// Parts are whole words of camelCase or snake_case names, and are found in any case: OPEN gives CLOSED. ASCII names only.
+// mapPiece replaces, in the name w, the part in which a differs from b: w = newOpenFile, a = isOpen, b = isClosed
+// gives newClosedFile. Parts are whole words of camelCase or snake_case names, and match in any case: OPEN gives
+// CLOSED. ASCII names only.
 func mapPiece(w, a, b []byte) ([]byte, bool) {
 	ra, rb := residue(a, b)
 	if len(ra) < 2 || len(rb) < 1 || len(ra) > len(w) {
@@ -20,7 +21,7 @@ func mapPiece(w, a, b []byte) ([]byte, bool) {
 	return nil, false
 }
 
-// residue strips from two names the words that they begin and end with in common.
+// residue removes the common first and last words of two names.
 func residue(a, b []byte) (ra, rb []byte) {
 	i, cut := 0, 0
 	for i < len(a) && i < len(b) && a[i] == b[i] {
@@ -40,7 +41,7 @@ func residue(a, b []byte) (ra, rb []byte) {
 	return bytes.Trim(a[:len(a)-cut], "_"), bytes.Trim(b[:len(b)-cut], "_")
 }
 
-// boundary reports whether a word of the name w begins or ends at byte i.
+// boundary reports whether a word within the name w begins or ends at byte i.
 func boundary(w []byte, i int) bool {
 	if i <= 0 || i >= len(w) {
 		return true
@@ -57,7 +58,7 @@ func boundary(w []byte, i int) bool {
 	return false
 }
 
-// likeCase writes b as part is written, where part is a in another case.
+// likeCase returns b in the case of part, where part is a in another case.
 func likeCase(b, a, part []byte) []byte {
 	switch {
 	case bytes.Equal(a, part) || len(b) == 0 || b[0] >= 0x80:

@@ -2,16 +2,16 @@ package predict
 
 import "strings"
 
-// rules end a completion where the block or paragraph that the cursor is in ends.
+// rules end a completion at the end of the cursor's block or paragraph.
 type rules struct {
 	before string
 	indent int // width of the cursor line's indentation, in bytes
-	lines  int // lines seen so far
+	lines  int // lines generated so far
 	depth  int // open brackets since the cursor
 	base   int // depth at the end of the cursor's line
 	last   string
-	shapes map[uint32]bool // of the lines said
-	listed map[string]bool // the lines said that go through a list
+	shapes map[uint32]bool // shapes of the generated lines
+	listed map[string]bool // generated lines that contain an element of a list
 	closed bool
 }
 
@@ -20,8 +20,9 @@ func newRules(before string, indent []byte) rules {
 	return rules{before: before, indent: len(indent), shapes: map[uint32]bool{}, listed: map[string]bool{}}
 }
 
-// allow reports whether a generated line may be said. An empty line is allowed. counts says that something in it has been counted on:
-// that can go on for ever, so it is said for one row only. lists says that something in it is the next of a list, which does not come twice.
+// allow reports whether a generated line is accepted. An empty line is. counts means that it contains a number that
+// continues a sequence: that could go on for ever, so it is accepted for one row only. lists means that it contains
+// the next element of a list, which is accepted once.
 func (r *rules) allow(line []string, counts, lists bool) bool {
 	text := strings.Join(line, "")
 	body := strings.TrimLeft(text, " \t\r\n")
@@ -31,7 +32,7 @@ func (r *rules) allow(line []string, counts, lists bool) bool {
 		}
 		space := text[:len(text)-len(body)]
 		closes := body != "" && strings.ContainsRune(")]}", rune(body[0])) || strings.HasPrefix(body, "end")
-		if r.depth <= r.base && r.said() && strings.Count(space, "\n") > 1 {
+		if r.depth <= r.base && r.hasText() && strings.Count(space, "\n") > 1 {
 			return false
 		}
 		width := len(afterNewline([]byte(space)))
@@ -73,13 +74,13 @@ func shapeOf(line string) uint32 {
 	return h
 }
 
-// said reports whether a whole line was said already.
-func (r *rules) said() bool { return r.lines > 1 || strings.TrimSpace(r.last) != "" }
+// hasText reports whether a line with text was accepted already.
+func (r *rules) hasText() bool { return r.lines > 1 || strings.TrimSpace(r.last) != "" }
 
-// over reports whether the line that was allowed last is the last one.
-func (r *rules) over() bool { return r.closed || r.lines >= maxLines }
+// ended reports whether the last accepted line ends the completion.
+func (r *rules) ended() bool { return r.closed || r.lines >= maxLines }
 
-// depth counts the brackets that a token opens, less those that it closes.
+// depth returns the brackets that a token opens, minus those that it closes.
 func depth(tok string) int {
 	switch strings.TrimLeft(tok, " \t") {
 	case "(", "[", "{":

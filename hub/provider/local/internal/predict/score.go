@@ -5,7 +5,7 @@ import (
 	"math/bits"
 )
 
-// features of one proposal; their weights are in weights.go. fBias is always 1.
+// Features of one proposal; their weights are in weights.go. fBias is always 1.
 const (
 	fBias = iota
 	fLit
@@ -17,13 +17,13 @@ const (
 	fLit2
 	fLit4
 	fLit8
-	fOther // from the corpus, or another text of the request
+	fOther // from the corpus, or from another text of the request
 	fDistance
-	fSeen // how much speaks for the substitution applied
+	fSeen // evidence for the applied substitution
 	fFirm
 	fBroken
 	fRows
-	fLessLit // how much shorter the past that agrees is than that of the best proposal
+	fLessLit // how much shorter the matching context is than that of the best proposal
 	fLessShape
 	fShape3
 	fShape6
@@ -39,7 +39,7 @@ const (
 	fCount   = fOpFar + int(ops)
 )
 
-// features of a group of equal proposals.
+// Features of a group of equal proposals.
 const (
 	gBias = iota
 	gBest
@@ -51,16 +51,16 @@ const (
 	gNeed
 	gBestSquare
 	gShareSquare
-	gSeen    // how much speaks for the best substitution
-	gList    // how much speaks for it as the next of a list
-	gDiverse // whether different texts became the same by substitution
+	gSeen    // evidence for the best substitution
+	gList    // evidence for it as the next element of a list
+	gDiverse // whether different tokens became the same text by substitution
 	gBestShare
 	gKind     // one for each kind
 	gWarmBest = gKind + int(kindSpace) + 1
 	gCount    = gWarmBest + 1
 )
 
-// log2p is log2(1+n) scaled to about 0…1 for the n that occur.
+// log2p returns log2(1+n), scaled to about 0…1 for usual n.
 func log2p(n int) float32 {
 	if n < len(logs) {
 		return logs[n]
@@ -75,7 +75,7 @@ var logs = func() (t [128]float32) {
 	return t
 }()
 
-// describe fills in the features of a proposal.
+// describe computes the features of a proposal.
 func describe(f *[fCount]float32, al *alignment, how op, seen, distance, need int) {
 	*f = [fCount]float32{}
 	f[fBias] = 1
@@ -123,16 +123,16 @@ type group struct {
 	odds  float32 // the sum of the proposals' odds
 	votes int
 	typed int       // how much of text is typed already
-	prob  float32   // that this is what comes next
-	how   op        // how its best proposal came about
+	prob  float32   // probability that this is the next token
+	how   op        // origin of its best proposal
 	from  [4]uint32 // hashes of the different tokens that became text
 	froms int
-	list  int // the same, for its best proposal from a list
-	seen  int // how much speaks for its best substitution
+	list  int // evidence for its best proposal from a list
+	seen  int // evidence for its best substitution
 	f     [gCount]float32
 }
 
-// source remembers a token that became the group's text.
+// source records a token that became the group's text.
 func (g *group) source(from uint32) {
 	for _, f := range g.from[:g.froms] {
 		if f == from {
@@ -176,8 +176,8 @@ func vote(groups []group, p *proposal) []group {
 	})
 }
 
-// judge gives each group its probability. warm is the share of the last tokens that were predicted right.
-func judge(groups []group, warm float32) {
+// scoreGroups computes each group's probability. warm is the share of the last tokens that were predicted correctly.
+func scoreGroups(groups []group, warm float32) {
 	var all float32
 	votes := 0
 	for i := range groups {

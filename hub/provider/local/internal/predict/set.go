@@ -2,7 +2,7 @@ package predict
 
 import "strings"
 
-// set makes a set of the words of a text.
+// set returns the set of the words in a text.
 func set(words string) map[string]bool {
 	m := make(map[string]bool)
 	for _, w := range strings.Fields(words) {

@@ -19,8 +19,8 @@ type stepper struct {
 	seen      func(f *[fCount]float32, text []byte) // for fitting; nil otherwise
 }
 
-// next returns the most probable next token of cur, whose text must begin with what is typed of it already (need). ok is false where
-// there is nothing to say. The result's text is whole: the typed part included.
+// next returns the most probable next token of cur that begins with need, the part that is typed already. ok is false
+// if there is no proposal. The result's text includes the typed part.
 func (s *stepper) next(need []byte) (best group, ok bool) {
 	s.groups, s.proposals = s.groups[:0], s.proposals[:0]
 	s.places = candidates(s.cur, s.others, s.places)
@@ -52,12 +52,12 @@ func (s *stepper) next(need []byte) (best group, ok bool) {
 	if len(need) > 0 {
 		s.vocabulary(need)
 	}
-	s.poll()
-	judge(s.groups, s.warm)
+	s.groupProposals()
+	scoreGroups(s.groups, s.warm)
 	return s.pick()
 }
 
-// proposal is a text for the next token, and what speaks for it.
+// proposal is a text for the next token, with its features.
 type proposal struct {
 	f     [fCount]float32
 	text  []byte
@@ -65,15 +65,15 @@ type proposal struct {
 	how   op
 	typed int
 	seen  int
-	from  uint32 // the hash of the token that became text
+	from  uint32 // hash of the token that became text
 }
 
 func (s *stepper) propose(f *[fCount]float32, text []byte, k kind, how op, typed, seen int, from uint32) {
 	s.proposals = append(s.proposals, proposal{*f, text, k, how, typed, seen, from})
 }
 
-// poll compares the proposals with each other and lets them vote.
-func (s *stepper) poll() {
+// groupProposals compares the proposals with each other, and groups them.
+func (s *stepper) groupProposals() {
 	if next := s.inList(); next != nil {
 		s.proposals = slices.DeleteFunc(s.proposals, func(p proposal) bool {
 			return p.kind == kindWord && !bytes.Equal(p.text, next)
@@ -97,7 +97,7 @@ func (s *stepper) poll() {
 	}
 }
 
-// inList returns the next name where a list is being gone through for which much speaks, or nil: no other name comes then.
+// inList returns the next name of a list for which there is strong evidence, or nil. Then no other name is proposed.
 func (s *stepper) inList() []byte {
 	for i := range s.proposals {
 		if p := &s.proposals[i]; p.how == opList && p.seen > 1 {
@@ -107,7 +107,7 @@ func (s *stepper) inList() []byte {
 	return nil
 }
 
-// pick returns the most probable group; the seed decides between equals.
+// pick returns the most probable group; the seed breaks ties.
 func (s *stepper) pick() (best group, ok bool) {
 	for _, g := range s.groups {
 		if !ok || g.prob > best.prob || g.prob == best.prob && tie(g.text, s.seed) > tie(best.text, s.seed) {
@@ -125,7 +125,8 @@ func tie(text string, seed int64) uint32 {
 	return h
 }
 
-// spaced puts the spaces before core that stand before place pl. Several spaces are column alignment, and are counted anew.
+// spaced prepends the spaces that precede place pl. Several spaces are column alignment, and are computed for the new
+// column.
 func (s *stepper) spaced(core []byte, pl place) []byte {
 	t := pl.doc.toks[pl.p]
 	if t.sp == 0 {
@@ -139,7 +140,7 @@ func (s *stepper) spaced(core []byte, pl place) []byte {
 	return append(append([]byte(nil), sp...), core...)
 }
 
-// column counts the bytes before place p in its line.
+// column returns the number of bytes before place p in its line.
 func (d *Doc) column(p int) int {
 	i := d.lineStart(p - 1)
 	if i < 0 || p == 0 {
@@ -149,8 +150,8 @@ func (d *Doc) column(p int) int {
 	return int(end - d.toks[i].off - uint32(d.toks[i].size) + uint32(len(d.indent(p))))
 }
 
-// untyped returns what a token's text adds to what is typed of it. ok is false where the text does not begin so. Of a line's end only
-// the new indentation has to agree.
+// untyped returns the part of a token's text after the typed part need. ok is false if the text does not begin with
+// need. Of a line's end only the new indentation has to agree.
 func untyped(text, need []byte, k kind) (rest []byte, ok bool) {
 	if k == kindLine && bytes.IndexByte(need, '\n') >= 0 {
 		text, need = afterNewline(text), afterNewline(need)
@@ -163,7 +164,7 @@ func fits(text, need []byte, k kind) bool {
 	return ok
 }
 
-// vocabulary proposes names of the texts that begin with need, the recent and frequent ones first.
+// vocabulary proposes names in the texts that begin with need, the recent and frequent ones first.
 func (s *stepper) vocabulary(need []byte) {
 	core := bytes.TrimLeft(need, " \t")
 	if len(core) < 2 || bytes.ContainsAny(core, "\n\r") {
@@ -186,13 +187,13 @@ func (s *stepper) vocabulary(need []byte) {
 	}
 }
 
-// word is a name of a text: how often it stands there, and how far back it stood last.
+// word is a name in a text, with how often it occurs, and how far back it occurred last.
 type word struct {
 	text            string
 	count, distance int
 }
 
-// words lists the names in the last maxVocab tokens that begin with start and are longer, newest first.
+// words returns the names in the last maxVocab tokens that begin with start and are longer, newest first.
 func (d *Doc) words(start []byte) []word {
 	var list []word
 	at := map[string]int{}

@@ -5,24 +5,24 @@ import (
 	"unicode/utf8"
 )
 
-// kind is what sort of text a token is.
+// kind is the type of a token.
 type kind uint8
 
 const (
-	kindBarrier kind = iota // the end of one text and the beginning of another; nothing is predicted across it
-	kindWord                // a name, or a keyword
+	kindBarrier kind = iota // between two texts; nothing is predicted across it
+	kindWord                // a name
 	kindKeyword
 	kindNumber // decimal digits only
-	kindPunct  // one rune of anything else
-	kindLine   // white space with at least one newline: the end of a line and the next one's indentation
-	kindSpace  // spaces at the very end of a text
+	kindPunct  // one rune of any other text
+	kindLine   // white space with newlines: a line's end and the next line's indentation
+	kindSpace  // spaces at the end of a text
 )
 
-// token is a piece of a text, with the spaces before it. Its identity ignores how many spaces there are.
+// token is a piece of a text, with the spaces before it. How many spaces there are does not count for equality.
 type token struct {
-	hash  uint32 // of the core, and of whether spaces stand before it
-	shape uint32 // the same for all names, for all numbers, and for all indentations
-	off   uint32 // where it begins in the text, its spaces included
+	hash  uint32 // hash of the core, and of whether spaces precede it
+	shape uint32 // hash that is equal for all names, for all numbers, and for all indentations
+	off   uint32 // offset in the text, spaces included
 	size  uint16 // bytes, spaces included
 	sp    uint8  // spaces before the core
 	kind  kind
@@ -35,7 +35,7 @@ const (
 	shapeBlank  = 0x27d4eb2f
 )
 
-// lex cuts the first token off b, which must not be empty. The token's off is 0. It never splits a UTF-8 sequence.
+// lex parses the first token of b, which must not be empty. The token's off is 0. lex never splits a UTF-8 sequence.
 func lex(b []byte) token {
 	sp := spaces(b)
 	if sp == len(b) || sp == maxSpaces {
@@ -56,7 +56,7 @@ func lex(b []byte) token {
 	return finish(b, t)
 }
 
-// lexLine takes white space with newlines: "  \n\n\t\t".
+// lexLine parses white space with newlines: "  \n\n\t\t".
 func lexLine(b []byte) token {
 	i := 0
 	for i < len(b) && i < maxBlank && (b[i] == ' ' || b[i] == '\t' || b[i] == '\n' || b[i] == '\r') {
@@ -65,7 +65,7 @@ func lexLine(b []byte) token {
 	return finish(b, token{size: uint16(i), kind: kindLine})
 }
 
-// lexWord measures a name or a number and says which.
+// lexWord returns the length of a name, keyword or number, and its kind.
 func lexWord(b []byte) (int, kind) {
 	k, i := kindNumber, 0
 	for i < len(b) && i < maxWord {
@@ -126,7 +126,7 @@ func finish(b []byte, t token) token {
 	return t
 }
 
-// spaced is mixed into the hash of a token that has spaces before it.
+// spaced is mixed into the hash of a token with spaces before it.
 const spaced = 0x5bd1e995
 
 // bare returns the hash of the token's core alone.
@@ -147,7 +147,7 @@ func newlines(b []byte) int {
 	return n
 }
 
-// keywords are words that keep their identity in shapes, from the languages that are met most.
+// keywords are words with shapes of their own, from the most common languages.
 var keywords = set(`
 	and as async await begin bool boolean break byte case catch char class const continue def default defer del delete do double elif else
 	elsif end enum except export extends extern false final finally float fn for foreach from func function go goto if impl implements import

@@ -1,6 +1,7 @@
 package predict
 
-// The weights of the two logistic scorers, fitted by "go run ./hub/provider/local/eval -fit" on the Go standard library.
+// The weights of the two logistic scorers, fitted by "go run ./hub/provider/local/eval -fit" on the Go standard
+// library.
 var proposalWeights = [fCount]float32{
 	-4.287, 4.953, 6.319, 1.159, -1.278, -3.476, 1.002, -0.193, -0.513, -1.336, 0.000, -0.044,
 	3.430, 0.196, 0.621, 1.786, -0.396, 0.219, -0.258, -0.141, -0.847, 6.879, -0.869, 0.721,

@@ -9,8 +9,8 @@ import (
 	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
-// What a user may have at one time is counted over all nodes, without those that have died.
-func TestHeldOverNodes(t *testing.T) {
+// TestUsageOverNodes checks that a user's limits count over all live nodes.
+func TestUsageOverNodes(t *testing.T) {
 	server := startRedis(t)
 	limits := hub.Limits{StreamsPerUser: 4, JobsPerUser: 2}
 	a, b := startNodeWith(t, server, limits), startNodeWith(t, server, limits)
@@ -18,7 +18,8 @@ func TestHeldOverNodes(t *testing.T) {
 		return func() bool { return n.UsageElsewhere(name, "ada") == want }
 	}
 	start := func(n *node, user string) (*hub.Stream, error) {
-		s, _, err := n.Hub.Complete(&hub.CompletionRequest{Kind: hub.TextCompletion, Prompt: "endless"}, hub.StreamSpec{Kind: "completion", Owner: user}, hub.CompletionMeta{})
+		s, _, err := n.Hub.Complete(&hub.CompletionRequest{Kind: hub.TextCompletion, Prompt: "endless"},
+			hub.StreamSpec{Kind: "completion", Owner: user}, hub.CompletionMeta{})
 		return s, err
 	}
 	var limit *errs.LimitError
@@ -55,7 +56,7 @@ func TestHeldOverNodes(t *testing.T) {
 	}
 }
 
-func TestJobsHeldOverNodes(t *testing.T) {
+func TestJobUsageOverNodes(t *testing.T) {
 	server := startRedis(t)
 	limits := hub.Limits{JobsPerUser: 2}
 	a, b := startNodeWith(t, server, limits), startNodeWith(t, server, limits)
@@ -78,5 +79,6 @@ func TestJobsHeldOverNodes(t *testing.T) {
 }
 
 func analyse(n *node) (*hub.Stream, bool, error) {
-	return n.Analyze(&hub.AnalysisRequest{Files: []hub.AnalysisFile{{Path: "a.go", Code: "package a"}}}, hub.StreamSpec{Owner: "ada"})
+	return n.Analyze(&hub.AnalysisRequest{Files: []hub.AnalysisFile{{Path: "a.go", Code: "package a"}}},
+		hub.StreamSpec{Owner: "ada"})
 }
