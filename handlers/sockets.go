@@ -23,9 +23,9 @@ func (s *server) newSockets() *socket.Server {
 	return socket.NewServer(socket.Options{
 		Hub: s.hub, Authorizer: s.Authorizer, Logger: s.logger, Routes: s.channels.Routes, Identify: auth.Identify,
 		Renew: s.Verifier.Verify, Revoked: s.Verifier.Revocations().Revoked,
-		Enter:     s.enter,
-		Rates:     s.rates,
-		AfterRush: debug.FreeOSMemory, // a handshake leaves three times as much behind as an idle socket needs
+		Enter:      s.enter,
+		Rates:      s.rates,
+		AfterBurst: debug.FreeOSMemory, // a handshake leaves three times as much behind as an idle socket needs
 		// A payload may be escaped, or be bytes in base64; the rest is the frame's own.
 		FrameBytes:        2*int64(s.hub.Limits().MessageBytes) + 16<<10,
 		ChannelsPerSocket: s.ChannelsPerSocket, WriteTimeout: s.WriteTimeout, Heartbeat: s.Heartbeat, PresenceGrace: s.PresenceGrace,

@@ -40,7 +40,7 @@ func (h *conversationHandler) Handle(ctx context.Context, m *socket.Message) err
 	return err
 }
 
-// Refused implements socket.Teller.
+// Refused implements socket.RefusalObserver.
 func (h *conversationHandler) Refused(m *socket.Message, err error) {
 	h.c.Push(eventError, refusalOf(m.Event, err))
 }

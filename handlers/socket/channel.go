@@ -36,19 +36,19 @@ type Channel struct {
 	ended atomic.Bool
 
 	// Guarded by Socket.mu.
-	state   channelState
-	inbox   []phoenix.Message // what came while the worker was busy
-	joins   int               // joins in the inbox
-	working bool
-	asked   bool               // the worker has a message
-	atEnd   bool               // a feed has said all; the channel ends once the message that the worker has is answered
-	cancel  context.CancelFunc // of the worker's context
-	held    []frame            // what was pushed before the reply to the join
-	feeds   []*feed
-	old     *Channel // that it replaces
-	waits   bool     // for the release of old
+	state         channelState
+	inbox         []phoenix.Message // what came while the worker was busy
+	joins         int               // joins in the inbox
+	working       bool
+	handling      bool               // the worker has a message
+	sourceEnded   bool               // a feed has said all; the channel ends once the message that the worker has is answered
+	cancel        context.CancelFunc // of the worker's context
+	beforeReply   []frame            // what was pushed before the reply to the join
+	feeds         []*feed
+	replaced      *Channel // that it replaces
+	awaitsRelease bool     // for the release of old
 
-	grants []question // what the join was granted; fixed once it is joined
+	grants []grant // what the join was granted; fixed once it is joined
 
 	presence *hub.Presence // nil: none
 	watching bool          // it is told who is present; set by the join
@@ -59,7 +59,7 @@ type channelState uint8
 const (
 	joining channelState = iota
 	joined
-	over
+	ended
 )
 
 // ending is how a channel ended.
@@ -71,10 +71,10 @@ const (
 	endStopped                 // it is over, for good
 	endCrashed                 // the client joins again
 	endRefused                 // it never was
-	endGone                    // the socket was closed in good order
-	endLost                    // the socket broke
+	endClosed                  // the socket was closed in good order
+	endBroken                  // the socket broke
 	endForbidden               // the renewed token does not allow it
-	endLessened                // the renewed token allows less than the join was given: the client joins again
+	endReduced                 // the renewed token allows less than the join was given: the client joins again
 )
 
 // Topic returns the topic as the client named it.
@@ -100,7 +100,7 @@ func (c *Channel) Logger() *slog.Logger { return c.socket.server.Logger }
 func (c *Channel) Authorize(ctx context.Context, topic string, a rights.Action) error {
 	err := c.socket.server.Authorizer.Authorize(ctx, c.Identity(), topic, a)
 	if err == nil {
-		c.granted(topic, a)
+		c.recordGrant(topic, a)
 	}
 	return err
 }
@@ -114,7 +114,7 @@ func (c *Channel) MayAnywhere(ctx context.Context, a rights.Action) error {
 func (c *Channel) MayRead(ctx context.Context, s *hub.Stream) error {
 	err := hub.AuthorizeRead(ctx, c.socket.server.Authorizer, c.Identity(), s)
 	if err == nil && s.Owner != c.User() {
-		c.granted(s.RightsTopic(), rights.ActionSubscribe)
+		c.recordGrant(s.RightsTopic(), rights.ActionSubscribe)
 	}
 	return err
 }
@@ -142,7 +142,7 @@ func (c *Channel) Push(event string, payload any) {
 // PushBytes sends an event with bytes to this client alone. Where the transport has no binary frames they are {"bytes": BASE64}.
 func (c *Channel) PushBytes(event string, payload []byte) {
 	if c.socket.binary {
-		if buf, err := phoenix.AppendBinaryPush(room(len(payload)), text(c.pushRef), c.topic, event, payload); err == nil {
+		if buf, err := phoenix.AppendBinaryPush(frameBuffer(len(payload)), unquoteRef(c.pushRef), c.topic, event, payload); err == nil {
 			c.send(seal(buf, opBinary))
 			return
 		}
@@ -169,10 +169,10 @@ func (c *Channel) Crash() { c.end(endCrashed) }
 func (c *Channel) send(f frame) {
 	s := c.socket
 	s.mu.Lock()
-	deaf := s.backlog > maxOwed
+	deaf := s.backlog > abortBacklog
 	switch c.state {
 	case joining:
-		c.held = append(c.held, f)
+		c.beforeReply = append(c.beforeReply, f)
 	case joined:
 		s.postLocked(f)
 	}
@@ -209,26 +209,26 @@ func (c *Channel) work() {
 func (c *Channel) take() (m phoenix.Message, ok bool) {
 	s := c.socket
 	s.mu.Lock()
-	c.asked = false
-	if c.atEnd && c.state == joined {
+	c.handling = false
+	if c.sourceEnded && c.state == joined {
 		s.mu.Unlock()
 		c.end(endStopped)
 		s.mu.Lock()
 	}
 	if c.state == joined && len(c.inbox) > 0 {
-		c.asked = true
+		c.handling = true
 		m = c.inbox[0]
 		c.inbox[0] = phoenix.Message{}
 		c.inbox = c.inbox[1:]
-		s.drop(&m)
+		s.uncountLocked(&m)
 		s.mu.Unlock()
 		return m, true
 	}
 	c.working, c.cancel, c.inbox = false, nil, nil
-	left := c.state == over
+	left := c.state == ended
 	s.mu.Unlock()
 	if left {
-		c.left()
+		c.notifyLeaver()
 	}
 	return m, false
 }
@@ -243,19 +243,19 @@ func (c *Channel) handle(ctx context.Context, m *phoenix.Message) {
 	case m.Event == phoenix.EventLeave:
 		c.leave(m.Ref)
 	default:
-		c.ask(ctx, &Message{Event: m.Event, Payload: m.Payload, Bytes: m.Bytes, channel: c, ref: m.Ref})
+		c.serve(ctx, &Message{Event: m.Event, Payload: m.Payload, Bytes: m.Bytes, channel: c, ref: m.Ref})
 	}
 }
 
 // sameRef compares two refs as JSON values: 1 is not "1", but "é" may be escaped in one and not in the other, such as a binary frame's.
 func sameRef(a, b json.RawMessage) bool {
-	return string(a) == string(b) || len(a) > 0 && len(b) > 0 && a[0] == '"' && b[0] == '"' && text(a) == text(b)
+	return string(a) == string(b) || len(a) > 0 && len(b) > 0 && a[0] == '"' && b[0] == '"' && unquoteRef(a) == unquoteRef(b)
 }
 
-// ask has the handler handle a message, and answers with its error. A panic ends the channel.
-func (c *Channel) ask(ctx context.Context, m *Message) {
-	defer c.contain("event", m.Event)
-	if err := c.answer(ctx, m); err != nil {
+// serve has the handler handle a message, and answers with its error. A panic ends the channel.
+func (c *Channel) serve(ctx context.Context, m *Message) {
+	defer c.recoverPanic("event", m.Event)
+	if err := c.callHandler(ctx, m); err != nil {
 		if isInternal(err) && ctx.Err() == nil {
 			c.Logger().Error("a channel's message failed", "topic", c.topic, "event", m.Event, "error", err)
 		}
@@ -263,10 +263,10 @@ func (c *Channel) ask(ctx context.Context, m *Message) {
 	}
 }
 
-// contain is deferred around the code of the channel's Kind, whatever goroutine runs it: a worker, a writer of the pool,
+// recoverPanic is deferred around the code of the channel's Kind, whatever goroutine runs it: a worker, a writer of the pool,
 // a transport's reader or a request. A panic there is logged with its stack and ends this channel; the client joins again.
 // The socket, its other channels and the process go on. attrs say what was being done.
-func (c *Channel) contain(attrs ...any) {
+func (c *Channel) recoverPanic(attrs ...any) {
 	p := recover()
 	if p == nil {
 		return
@@ -275,11 +275,11 @@ func (c *Channel) contain(attrs ...any) {
 	c.Crash()
 }
 
-func (c *Channel) answer(ctx context.Context, m *Message) error {
+func (c *Channel) callHandler(ctx context.Context, m *Message) error {
 	if m.Event == eventAccessToken {
 		return c.renewToken(ctx, m)
 	}
-	if err := c.spend(m); err != nil {
+	if err := c.takeRate(m); err != nil {
 		return err
 	}
 	return c.handler.Handle(ctx, m)
@@ -304,27 +304,27 @@ func (c *Channel) end(how ending, reply ...frame) {
 	}
 	inbox := c.overLocked()
 	s.postLocked(reply...)
-	if f := c.farewell(how); f != nil {
+	if f := c.endFrame(how); f != nil {
 		s.postLocked(f)
 	}
-	s.againLocked(inbox)
+	s.redispatchLocked(inbox)
 	working := c.working
 	s.mu.Unlock()
 	s.transport.notify()
 	c.release(how)
 	if !working {
-		c.left()
+		c.notifyLeaver()
 	}
-	c.goOn()
+	c.startWaiting()
 }
 
-// finish ends the channel because one of its feeds has said all. A message that the worker has is answered before: it may be what ended the
+// endAfterMessage ends the channel because one of its feeds has said all. A message that the worker has is answered before: it may be what ended the
 // stream, and to a channel that is over no answer goes out.
-func (c *Channel) finish() {
+func (c *Channel) endAfterMessage() {
 	s := c.socket
 	s.mu.Lock()
-	c.atEnd = true
-	asked := c.asked
+	c.sourceEnded = true
+	asked := c.handling
 	s.mu.Unlock()
 	if !asked {
 		c.end(endStopped)
@@ -333,27 +333,27 @@ func (c *Channel) finish() {
 
 // overLocked takes the channel off its socket: nothing more of it goes out. It returns what the channel has not handled. Socket.mu is held.
 func (c *Channel) overLocked() (inbox []phoenix.Message) {
-	c.state = over
+	c.state = ended
 	c.ended.Store(true)
-	c.socket.forget(c)
+	c.socket.removeLocked(c)
 	if c.cancel != nil {
 		c.cancel()
 	}
 	for i := range c.inbox {
-		c.socket.drop(&c.inbox[i])
+		c.socket.uncountLocked(&c.inbox[i])
 	}
 	inbox = c.inbox
-	c.inbox, c.held = nil, nil
+	c.inbox, c.beforeReply = nil, nil
 	return inbox
 }
 
-// farewell is the last frame of a channel, or nil.
-func (c *Channel) farewell(how ending) frame {
+// endFrame is the last frame of a channel, or nil.
+func (c *Channel) endFrame(how ending) frame {
 	event, payload := phoenix.EventClose, "{}"
 	switch how {
 	case endCrashed:
 		event, payload = phoenix.EventError, `{"reason":"channel_crash"}`
-	case endLessened:
+	case endReduced:
 		event, payload = phoenix.EventError, `{"reason":"rights_changed"}`
 	case endForbidden:
 		payload = `{"reason":"forbidden"}`
@@ -379,9 +379,9 @@ func (c *Channel) release(how ending) {
 	c.endPresence(how)
 }
 
-// left tells the handler, if it wants to know.
-func (c *Channel) left() {
-	defer c.contain("event", phoenix.EventClose)
+// notifyLeaver tells the handler, if it wants to know.
+func (c *Channel) notifyLeaver() {
+	defer c.recoverPanic("event", phoenix.EventClose)
 	if l, ok := c.handler.(Leaver); ok {
 		l.Left()
 	}

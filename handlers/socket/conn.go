@@ -49,7 +49,7 @@ func (w *hijackWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 type conn struct {
 	net.Conn
 	timeout time.Duration // for each write: how long the client may take no bytes
-	heard   atomic.Int64  // when bytes last came, in Unix nanoseconds
+	readAt  atomic.Int64  // when bytes last came, in Unix nanoseconds
 	early   []byte        // read before the hijacking
 
 	writing sync.Mutex      // held while bytes go out
@@ -63,13 +63,13 @@ type conn struct {
 
 func newConn(under net.Conn, timeout time.Duration) *conn {
 	c := &conn{Conn: under, timeout: timeout, raw: writers.Raw(under)}
-	c.hear()
+	c.markRead()
 	return c
 }
 
-func (c *conn) hear() { c.heard.Store(time.Now().UnixNano()) }
+func (c *conn) markRead() { c.readAt.Store(time.Now().UnixNano()) }
 
-func (c *conn) lastHeard() time.Time { return time.Unix(0, c.heard.Load()) }
+func (c *conn) lastRead() time.Time { return time.Unix(0, c.readAt.Load()) }
 
 // Read implements net.Conn.
 func (c *conn) Read(b []byte) (int, error) {
@@ -81,7 +81,7 @@ func (c *conn) Read(b []byte) (int, error) {
 	c.early = nil
 	n, err := c.Conn.Read(b)
 	if n > 0 {
-		c.hear()
+		c.markRead()
 	}
 	return n, err
 }
@@ -121,32 +121,32 @@ func (c *conn) hasControl() bool {
 	return len(c.control)+len(c.pong) > 0
 }
 
-// tried is what became of a write that does not wait.
-type tried uint8
+// writeResult is what became of a write that does not wait.
+type writeResult uint8
 
 const (
-	allOut   tried = iota // and no control frame waits either
-	begun                 // the rest, which may begin within a frame, is for finish: until then nobody else can write
-	notBegun              // somebody writes a control frame, or nothing can be written without waiting: the whole is for send
+	allWritten    writeResult = iota // and no control frame waits either
+	partlyWritten                    // the rest, which may begin within a frame, is for finish: until then nobody else can write
+	notWritten                       // somebody writes a control frame, or nothing can be written without waiting: the whole is for send
 )
 
 // try writes b as far as the connection takes it without waiting. After the close frame it only pretends to.
-func (c *conn) try(y *writers.Try, b []byte) (rest []byte, how tried, err error) {
+func (c *conn) try(y *writers.Try, b []byte) (rest []byte, how writeResult, err error) {
 	switch {
 	case len(b) == 0:
-		return nil, allOut, nil
+		return nil, allWritten, nil
 	case c.raw == nil || !c.writing.TryLock():
-		return b, notBegun, nil
+		return b, notWritten, nil
 	case c.isClosed():
 		c.writing.Unlock()
-		return nil, allOut, nil
+		return nil, allWritten, nil
 	}
 	n, err := y.Write(c.raw, b)
 	if err != nil || n == len(b) && !c.hasControl() {
 		c.writing.Unlock()
-		return nil, allOut, err
+		return nil, allWritten, err
 	}
-	return b[n:], begun, nil
+	return b[n:], partlyWritten, nil
 }
 
 // finish writes the rest that try has begun, at the client's speed.

@@ -14,9 +14,9 @@ const maxDisconnects = 256
 // disconnects remembers who was disconnected lately: a client whose handshake was under way at that moment is on no list yet, and must not slip
 // through. The zero value is ready, and safe for concurrent use.
 type disconnects struct {
-	mu     sync.Mutex
-	last   []disconnect // oldest first
-	forgot time.Time    // that of the last one that is not remembered any more
+	mu             sync.Mutex
+	last           []disconnect // oldest first
+	forgottenUntil time.Time    // that of the last one that is not remembered any more
 }
 
 type disconnect struct {
@@ -24,11 +24,11 @@ type disconnect struct {
 	at   time.Time
 }
 
-func (d *disconnects) note(user string) {
+func (d *disconnects) record(user string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if len(d.last) >= maxDisconnects {
-		d.forgot = d.last[0].at
+		d.forgottenUntil = d.last[0].at
 		d.last = slices.Delete(d.last, 0, 1)
 	}
 	d.last = append(d.last, disconnect{user, time.Now()})
@@ -38,14 +38,14 @@ func (d *disconnects) note(user string) {
 func (d *disconnects) since(user string, began time.Time) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return !d.forgot.IsZero() && !began.After(d.forgot) ||
+	return !d.forgottenUntil.IsZero() && !began.After(d.forgottenUntil) ||
 		slices.ContainsFunc(d.last, func(one disconnect) bool { return one.user == user && !one.at.Before(began) })
 }
 
 // Disconnect closes all sockets of a user with code 1001, and reports how many: the clients come back, if they may. Handshakes that are under way
 // at that moment end the same way; they are not counted.
 func (s *Server) Disconnect(user string) int {
-	s.disconnects.note(user)
+	s.disconnects.record(user)
 	return s.closeAll(func(sock *Socket) bool { return sock.identity().User == user }, closeGoingAway, disconnected)
 }
 

@@ -35,9 +35,9 @@ type source interface {
 type outcome uint8
 
 const (
-	goesOn      outcome = iota
-	feedEnds            // the channel goes on without it
-	channelEnds         // the channel is over
+	feedContinues outcome = iota
+	feedEnded             // the channel goes on without it
+	channelEnded          // the channel is over
 )
 
 // Signal implements log.Waker.
@@ -70,7 +70,7 @@ func (c *Channel) newFeed(open func(w log.Waker) (source, error)) error {
 	f.source = src
 	s := c.socket
 	s.mu.Lock()
-	if c.state == over {
+	if c.state == ended {
 		s.mu.Unlock()
 		src.close()
 		return errs.ErrClosed
@@ -81,8 +81,8 @@ func (c *Channel) newFeed(open func(w log.Waker) (source, error)) error {
 	return nil
 }
 
-// drop ends one feed of a channel that goes on.
-func (f *feed) drop() {
+// remove ends one feed of a channel that goes on.
+func (f *feed) remove() {
 	c := f.channel
 	s := c.socket
 	s.mu.Lock()
@@ -131,8 +131,8 @@ func (c *Channel) setRecovered(reset *log.Reset, at string) {
 
 // topicSource is a topic's events.
 type topicSource struct {
-	reader *hub.TopicReader
-	places log.Vector // what a position tells, the topic's place first; nil: the topic's alone
+	reader    *hub.TopicReader
+	positions log.Vector // what a position tells, the topic's place first; nil: the topic's alone
 }
 
 func (t *topicSource) close() { t.reader.Close() }
@@ -148,7 +148,7 @@ func (t *topicSource) next(c *Channel, p *pull) outcome {
 			p.add(f)
 		}
 	}
-	return goesOn
+	return feedContinues
 }
 
 // resetFrame tells a client that fell behind what it does not get.
@@ -179,8 +179,8 @@ func (c *Channel) topicFrame(item *log.Item, t *topicSource) frame {
 			return c.eventFrame(out.Event, out.Payload, at)
 		}
 	}
-	if t.places != nil && c.positions {
-		return c.broadcastFrame(ev, t.placesAt(at))
+	if t.positions != nil && c.positions {
+		return c.broadcastFrame(ev, t.vectorRefAt(at))
 	}
 	if c.topic != t.reader.Topic() || c.socket.version != phoenix.V2 || ev.Bytes != nil && !c.positions && !c.socket.binary {
 		return c.broadcastFrame(ev, c.refSlot(at))
@@ -201,18 +201,18 @@ func (c *Channel) topicFrame(item *log.Item, t *topicSource) frame {
 // asked for positions get bytes as text.
 func (c *Channel) broadcastFrame(ev *log.Event, ref []byte) frame {
 	if ev.Bytes != nil && !c.positions && c.socket.binary {
-		if buf, err := phoenix.AppendBinaryBroadcast(room(len(ev.Bytes)), c.topic, ev.Name, ev.Bytes); err == nil {
+		if buf, err := phoenix.AppendBinaryBroadcast(frameBuffer(len(ev.Bytes)), c.topic, ev.Name, ev.Bytes); err == nil {
 			return seal(buf, opBinary)
 		}
 	}
 	payload := asObject(ev.Payload())
-	return seal(phoenix.AppendText(room(len(payload)), c.socket.version, nil, ref, c.topic, ev.Name, payload), opText)
+	return seal(phoenix.AppendText(frameBuffer(len(payload)), c.socket.version, nil, ref, c.topic, ev.Name, payload), opText)
 }
 
 // eventFrame makes the frame of an event for this client alone.
 func (c *Channel) eventFrame(event string, payload json.RawMessage, at log.Position) frame {
 	payload = asObject(payload)
-	return seal(phoenix.AppendText(room(len(payload)), c.socket.version, c.pushRef, c.refSlot(at), c.topic, event, payload), opText)
+	return seal(phoenix.AppendText(frameBuffer(len(payload)), c.socket.version, c.pushRef, c.refSlot(at), c.topic, event, payload), opText)
 }
 
 // refSlot is what stands in the ref of a message that is no reply: its position, for those who asked.

@@ -65,8 +65,8 @@ func echo(c *socket.Channel) socket.Handler {
 	})
 }
 
-// room is what most tests join: the params' "mode" says how the join goes.
-func room(ctx context.Context, c *socket.Channel, params json.RawMessage) (socket.Handler, error) {
+// frameBuffer is what most tests join: the params' "mode" says how the join goes.
+func frameBuffer(ctx context.Context, c *socket.Channel, params json.RawMessage) (socket.Handler, error) {
 	var p struct{ Mode string }
 	_ = json.Unmarshal(params, &p) // params may be anything
 	switch p.Mode {
@@ -119,7 +119,7 @@ func start(t testing.TB, o socket.Options, limits hub.Limits) *testServer {
 	if o.Logger == nil {
 		o.Logger = log
 	}
-	o.Routes = append(o.Routes, socket.Route{Pattern: "room:*", Kind: kind(room)})
+	o.Routes = append(o.Routes, socket.Route{Pattern: "room:*", Kind: kind(frameBuffer)})
 	if o.Identify == nil {
 		o.Identify = func(r *http.Request, token string) (*rights.Identity, error) {
 			user := r.URL.Query().Get("user")

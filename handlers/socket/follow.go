@@ -46,10 +46,10 @@ func (f *followSource) next(c *Channel, p *pull) outcome {
 			p.add(c.eventFrame(f.out[j].Event, f.out[j].Payload, f.out[j].At))
 		}
 	}
-	if endOf(p.items) {
-		return feedEnds
+	if hasEnd(p.items) {
+		return feedEnded
 	}
-	return goesOn
+	return feedContinues
 }
 
 // FollowWhole makes the channel a stream: its entries are the topic's events, as SSE shows them, and the channel stops at the stream's end. Like
@@ -90,14 +90,14 @@ func (t *streamSource) next(c *Channel, p *pull) outcome {
 			p.add(f)
 		}
 	}
-	if endOf(p.items) {
-		return channelEnds
+	if hasEnd(p.items) {
+		return channelEnded
 	}
-	return goesOn
+	return feedContinues
 }
 
-// endOf reports whether the last item is a stream's end.
-func endOf(items []log.Item) bool {
+// hasEnd reports whether the last item is a stream's end.
+func hasEnd(items []log.Item) bool {
 	if len(items) == 0 {
 		return false
 	}
@@ -125,7 +125,7 @@ func (t *streamSource) frame(c *Channel, item *log.Item) frame {
 	}
 	data = asObject(data)
 	ref := c.refSlot(log.Position{Epoch: t.reader.Epoch(), Offset: item.To})
-	f := seal(phoenix.AppendText(room(len(data)), c.socket.version, nil, ref, c.topic, name, data), opText)
+	f := seal(phoenix.AppendText(frameBuffer(len(data)), c.socket.version, nil, ref, c.topic, name, data), opText)
 	if t.shared && len(f) <= maxShared {
 		item.Put(slot, f)
 	}

@@ -24,29 +24,29 @@ var errJoinCrashed = Refuse("join crashed")
 func (c *Channel) join(ctx context.Context) {
 	s := c.socket
 	asked := s.identity()
-	reply, err := c.askKind(ctx)
+	reply, err := c.runJoin(ctx)
 	c.Hub().CountLimit(err)
 	s.mu.Lock()
-	if c.state == over { // the socket has ended
+	if c.state == ended { // the socket has ended
 		s.mu.Unlock()
-		c.release(endGone)
+		c.release(endClosed)
 		return
 	}
 	if err != nil {
 		s.postLocked(reply)
-		s.postLocked(c.closeOld()...)
-		s.againLocked(c.overLocked())
+		s.postLocked(c.replacedFrames()...)
+		s.redispatchLocked(c.overLocked())
 		s.mu.Unlock()
 		s.transport.notify()
 		c.release(endRefused)
-		c.goOn()
+		c.startWaiting()
 		return
 	}
 	c.state = joined
 	s.postLocked(reply)
-	s.postLocked(c.closeOld()...)
-	s.postLocked(c.held...)
-	c.held, c.response = nil, nil
+	s.postLocked(c.replacedFrames()...)
+	s.postLocked(c.beforeReply...)
+	c.beforeReply, c.response = nil, nil
 	feeds, renewed := c.feeds, s.identity() != asked
 	s.mu.Unlock()
 	for _, f := range feeds { // what they have to say has waited for the reply
@@ -54,26 +54,26 @@ func (c *Channel) join(ctx context.Context) {
 	}
 	s.transport.notify()
 	if renewed {
-		c.recheck(ctx)
+		c.reauthorizeAfterJoin(ctx)
 	}
 }
 
-// askKind runs the Kind's Join and makes the reply, which may call code of the Kind's, too: a MarshalJSON, or an Error.
-func (c *Channel) askKind(ctx context.Context) (reply frame, err error) {
+// runJoin runs the Kind's Join and makes the reply, which may call code of the Kind's, too: a MarshalJSON, or an Error.
+func (c *Channel) runJoin(ctx context.Context) (reply frame, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			c.Logger().Error("a join crashed", "topic", c.topic, "panic", p, "stack", string(debug.Stack()))
 			reply, err = c.joinReply("error", Reason(errJoinCrashed)), errJoinCrashed
 		}
 	}()
-	if err := c.callKind(ctx); err != nil {
+	if err := c.callJoin(ctx); err != nil {
 		return c.joinReply("error", Reason(err)), err
 	}
 	return c.joinReply("ok", c.response), nil
 }
 
-// callKind runs the Kind's Join.
-func (c *Channel) callKind(ctx context.Context) error {
+// callJoin runs the Kind's Join.
+func (c *Channel) callJoin(ctx context.Context) error {
 	params, err := c.readParams()
 	if err != nil {
 		return err
@@ -128,19 +128,19 @@ func (c *Channel) joinReply(status string, response any) frame {
 	})
 }
 
-// closeOld is the close of the channel that this join replaces, which follows the reply (4.3).
-func (c *Channel) closeOld() []frame {
-	if c.old == nil {
+// replacedFrames is the close of the channel that this join replaces, which follows the reply (4.3).
+func (c *Channel) replacedFrames() []frame {
+	if c.replaced == nil {
 		return nil
 	}
-	f := c.old.farewell(endReplaced)
-	c.old = nil
+	f := c.replaced.endFrame(endReplaced)
+	c.replaced = nil
 	return []frame{f}
 }
 
-// againLocked dispatches what a channel that is over had not handled as if it came now: up to the next join, which gets the rest, and waits until
+// redispatchLocked dispatches what a channel that is over had not handled as if it came now: up to the next join, which gets the rest, and waits until
 // the channel is released. Nobody waits in vain for an answer, least of all a join behind a leave. s.mu is held.
-func (s *Socket) againLocked(inbox []phoenix.Message) {
+func (s *Socket) redispatchLocked(inbox []phoenix.Message) {
 	for i := range inbox {
 		m := &inbox[i]
 		if m.Event == phoenix.EventJoin && m.BadTopic == nil {
@@ -151,10 +151,10 @@ func (s *Socket) againLocked(inbox []phoenix.Message) {
 	}
 }
 
-// goOn lets the join begin that againLocked has found, if any.
-func (c *Channel) goOn() {
+// startWaiting lets the join begin that againLocked has found, if any.
+func (c *Channel) startWaiting() {
 	s := c.socket
 	s.mu.Lock()
-	s.goOnLocked(s.find(&phoenix.Message{Topic: c.topic}))
+	s.startWaitingLocked(s.findLocked(&phoenix.Message{Topic: c.topic}))
 	s.mu.Unlock()
 }

@@ -39,8 +39,8 @@ type Rated interface {
 	Rate(m *Message) ratelimit.Kind
 }
 
-// A Teller is a Handler that tells its client of refusals in words of its own, beside the reply.
-type Teller interface {
+// A RefusalObserver is a Handler that tells its client of refusals in words of its own, beside the reply.
+type RefusalObserver interface {
 	Refused(m *Message, err error)
 }
 

@@ -13,12 +13,12 @@ import (
 
 // The statuses of a long-poll, in its JSON: the client looks at no other. On a GET no client understands more than these.
 const (
-	pollOK       = `200`
-	pollNothing  = `204`
-	pollRefused  = `403`
-	pollOpened   = `410`
-	pollTooLarge = `413`
-	pollAgain    = `500` // connect anew; a 410 would leave clients up to 1.8.1 believing that they are still joined
+	pollOK        = `200`
+	pollNoContent = `204`
+	pollForbidden = `403`
+	pollOpened    = `410`
+	pollTooLarge  = `413`
+	pollReconnect = `500` // connect anew; a 410 would leave clients up to 1.8.1 believing that they are still joined
 )
 
 // pollState is what a session needs for long-poll; only who has taken the session uses it.
@@ -109,9 +109,9 @@ func (s *Server) pollOpen(r *http.Request) []byte {
 // pollError answers a client that is not let in. What heals by itself must not look like a refusal for good.
 func pollError(err error) []byte {
 	if errors.Is(err, errs.ErrClosed) || errors.Is(err, errs.ErrUnavailable) || errors.Is(err, errs.ErrLimited) {
-		return []byte(`{"status":` + pollAgain + `}`)
+		return []byte(`{"status":` + pollReconnect + `}`)
 	}
-	return []byte(`{"status":` + pollRefused + `}`)
+	return []byte(`{"status":` + pollForbidden + `}`)
 }
 
 // poll answers a GET of a session: with what there is, as soon as there is something.
@@ -124,10 +124,10 @@ func (s *Server) poll(r *http.Request, name string, count uint64) []byte {
 		return pollError(errs.ErrForbidden)
 	}
 	wake := log.NewWake()
-	if !ses.take(wake) {
+	if !ses.attach(wake) {
 		return pollError(errs.ErrClosed)
 	}
-	defer ses.done(wake)
+	defer ses.detach(wake)
 	window := time.NewTimer(s.PollWindow)
 	defer window.Stop()
 	for {
@@ -137,7 +137,7 @@ func (s *Server) poll(r *http.Request, name string, count uint64) []byte {
 		select {
 		case <-wake.C:
 		case <-window.C:
-			return ses.appendAnswer(nil, pollNothing, count, nil)
+			return ses.appendAnswer(nil, pollNoContent, count, nil)
 		case <-r.Context().Done():
 			return nil
 		}
@@ -149,20 +149,20 @@ func (ses *session) answer(wake *log.Wake, count uint64) (answer []byte, ok bool
 	ses.reading.Lock()
 	defer ses.reading.Unlock()
 	switch {
-	case ses.isDead():
+	case ses.isOver():
 		return pollError(errs.ErrClosed), true
-	case !ses.holds(wake): // a newer poll has come, which gets what comes
-		return ses.appendAnswer(nil, pollNothing, count, nil), true
+	case !ses.isReader(wake): // a newer poll has come, which gets what comes
+		return ses.appendAnswer(nil, pollNoContent, count, nil), true
 	case ses.poll.answer != nil && count < ses.poll.count: // it did not arrive
 		return ses.poll.answer, true
 	}
 	ses.poll.answer = nil
-	ok = ses.collect()
+	ok = ses.collectAnswer()
 	return ses.poll.answer, ok
 }
 
-// collect takes what the socket has into an answer, which is kept until it is confirmed.
-func (ses *session) collect() bool {
+// collectAnswer takes what the socket has into an answer, which is kept until it is confirmed.
+func (ses *session) collectAnswer() bool {
 	p := borrowPull()
 	defer p.giveBack()
 	var messages []byte
@@ -214,5 +214,5 @@ func (s *Server) pollPost(r *http.Request, name string, ours bool) []byte {
 	case errors.As(err, &tooLarge):
 		return []byte(`{"status":` + pollTooLarge + `}`)
 	}
-	return []byte(`{"status":` + pollAgain + `}`)
+	return []byte(`{"status":` + pollReconnect + `}`)
 }

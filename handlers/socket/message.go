@@ -42,7 +42,7 @@ func (m *Message) ReplyStatus(status string, response any) {
 func (m *Message) ReplyBytes(status string, response []byte) {
 	c := m.channel
 	if c.socket.binary {
-		buf, err := phoenix.AppendBinaryReply(room(len(response)), text(c.pushRef), text(m.ref), c.topic, status, response)
+		buf, err := phoenix.AppendBinaryReply(frameBuffer(len(response)), unquoteRef(c.pushRef), unquoteRef(m.ref), c.topic, status, response)
 		if err == nil {
 			m.send(seal(buf, opBinary))
 			return
@@ -82,8 +82,8 @@ func encode(v any) []byte {
 	return b
 }
 
-// text returns a ref without its quotation marks, as binary frames hold it.
-func text(ref json.RawMessage) string {
+// unquoteRef returns a ref without its quotation marks, as binary frames hold it.
+func unquoteRef(ref json.RawMessage) string {
 	var s string
 	if len(ref) > 0 && ref[0] == '"' && json.Unmarshal(ref, &s) == nil {
 		return s

@@ -34,7 +34,7 @@ func (c *Channel) track(begin func(client string) (*hub.Presence, error)) error 
 	}
 	s := c.socket
 	s.mu.Lock()
-	over := c.state == over
+	over := c.state == ended
 	if !over {
 		c.presence = p
 	}
@@ -80,9 +80,9 @@ func (c *Channel) endPresence(how ending) {
 		return
 	}
 	switch how {
-	case endLost, endCrashed, endReplaced:
+	case endBroken, endCrashed, endReplaced:
 		p.Drop(c.socket.server.PresenceGrace)
-	case endGone: // in good order; but who asked for positions means to go on
+	case endClosed: // in good order; but who asked for positions means to go on
 		if c.positions {
 			p.Drop(c.socket.server.PresenceGrace)
 			return
@@ -124,12 +124,12 @@ func (t *presenceSource) next(c *Channel, p *pull) outcome {
 	if p.items, lost = t.reader.Read(p.items[:0]); lost { // too far behind for single changes
 		p.items = p.items[:0]
 		p.add(c.eventFrame(hub.PresenceState, t.reader.State(), log.Position{}))
-		return goesOn
+		return feedContinues
 	}
 	for i := range p.items {
 		p.add(t.frame(c, &p.items[i]))
 	}
-	return goesOn
+	return feedContinues
 }
 
 // frame returns the frame of one change, shared by all who keep up.
@@ -140,7 +140,7 @@ func (t *presenceSource) frame(c *Channel, item *log.Item) frame {
 		}
 	}
 	payload := item.Event.Payload()
-	f := seal(phoenix.AppendText(room(len(payload)), c.socket.version, nil, nil, c.topic, hub.PresenceDiff, payload), opText)
+	f := seal(phoenix.AppendText(frameBuffer(len(payload)), c.socket.version, nil, nil, c.topic, hub.PresenceDiff, payload), opText)
 	if c.socket.version == phoenix.V2 {
 		item.Put(formatFrame, f)
 	}

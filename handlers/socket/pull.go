@@ -62,13 +62,13 @@ func (s *Socket) next(p *pull) (more bool) {
 	p.reset()
 	for {
 		s.mu.Lock()
-		s.takeUrgent(p)
+		s.takeUrgentLocked(p)
 		if p.bytes >= pullBytes {
 			more = len(s.dirty) > 0
 			s.mu.Unlock()
 			return more
 		}
-		f := s.takeDirty()
+		f := s.takeDirtyLocked()
 		s.mu.Unlock()
 		if f == nil {
 			return false
@@ -77,8 +77,8 @@ func (s *Socket) next(p *pull) (more bool) {
 	}
 }
 
-// takeUrgent adds the first lane to p. s.mu is held.
-func (s *Socket) takeUrgent(p *pull) {
+// takeUrgentLocked adds the first lane to p. s.mu is held.
+func (s *Socket) takeUrgentLocked(p *pull) {
 	if s.urgent == nil {
 		return
 	}
@@ -87,11 +87,11 @@ func (s *Socket) takeUrgent(p *pull) {
 		p.add(f)
 	}
 	s.urgent = nil
-	s.easeLocked(p.bytes - size)
+	s.reduceBacklogLocked(p.bytes - size)
 }
 
-// takeDirty returns the next feed that has something, or nil. s.mu is held.
-func (s *Socket) takeDirty() *feed {
+// takeDirtyLocked returns the next feed that has something, or nil. s.mu is held.
+func (s *Socket) takeDirtyLocked() *feed {
 	if len(s.dirty) == 0 {
 		return nil
 	}
@@ -109,12 +109,12 @@ func (f *feed) read(p *pull) {
 	if c.ended.Load() {
 		return
 	}
-	defer c.contain()
+	defer c.recoverPanic()
 	switch f.source.next(c, p) {
-	case goesOn:
-	case feedEnds:
-		f.drop()
-	case channelEnds:
-		c.finish()
+	case feedContinues:
+	case feedEnded:
+		f.remove()
+	case channelEnded:
+		c.endAfterMessage()
 	}
 }

@@ -22,7 +22,7 @@ func (c *Channel) SubscribeWithQueue(topic, user string) error {
 	if c.Hub().QueueEpoch() == "" {
 		return c.Subscribe(topic)
 	}
-	from, err := userPlaces(c.after, c.Hub().QueueEpoch())
+	from, err := userPositions(c.after, c.Hub().QueueEpoch())
 	if err != nil {
 		return err
 	}
@@ -42,12 +42,12 @@ func (c *Channel) SubscribeWithQueue(topic, user string) error {
 		}
 		places := log.Vector{r.Start(), queue.Start()}
 		c.setRecovered(reset, string(places.Append(nil)))
-		return &userSource{topicSource{reader: r, places: places}, queue}, nil
+		return &userSource{topicSource{reader: r, positions: places}, queue}, nil
 	})
 }
 
-// userPlaces reads a join's "after": the places in the topic and in the queue.
-func userPlaces(after, queueEpoch string) (log.Vector, error) {
+// userPositions reads a join's "after": the places in the topic and in the queue.
+func userPositions(after, queueEpoch string) (log.Vector, error) {
 	topic, queue := log.Position{Now: true}, log.Position{}
 	if isVector(after) {
 		v, err := log.ParseVector(after, 2)
@@ -107,12 +107,12 @@ func (u *userSource) next(c *Channel, p *pull) outcome {
 	for i := range p.items {
 		p.add(u.messageFrame(c, &p.items[i]))
 	}
-	return goesOn
+	return feedContinues
 }
 
 // messageFrame returns the frame of one message: shared by all sessions, but for those who asked for positions. Theirs tell the topic's place, too.
 func (u *userSource) messageFrame(c *Channel, item *log.Item) frame {
-	u.places[1].Offset = item.To
+	u.positions[1].Offset = item.To
 	shared := c.socket.version == phoenix.V2 && !c.positions
 	if shared {
 		if b := item.Get(formatFrame); b != nil {
@@ -121,24 +121,24 @@ func (u *userSource) messageFrame(c *Channel, item *log.Item) frame {
 	}
 	var ref []byte
 	if c.positions {
-		ref = u.ref()
+		ref = u.vectorRef()
 	}
 	data := item.Event.Data
-	f := seal(phoenix.AppendText(room(len(data)), c.socket.version, nil, ref, c.topic, MessageEvent, data), opText)
+	f := seal(phoenix.AppendText(frameBuffer(len(data)), c.socket.version, nil, ref, c.topic, MessageEvent, data), opText)
 	if shared {
 		item.Put(formatFrame, f)
 	}
 	return f
 }
 
-// placesAt is the ref slot of an event at a place in the topic; nil where it has none.
-func (t *topicSource) placesAt(at log.Position) []byte {
+// vectorRefAt is the ref slot of an event at a place in the topic; nil where it has none.
+func (t *topicSource) vectorRefAt(at log.Position) []byte {
 	if at.Epoch == "" {
 		return nil
 	}
-	t.places[0] = at
-	return t.ref()
+	t.positions[0] = at
+	return t.vectorRef()
 }
 
-// ref is the ref slot that tells all places.
-func (t *topicSource) ref() []byte { return append(t.places.Append([]byte{'"'}), '"') }
+// vectorRef is the ref slot that tells all places.
+func (t *topicSource) vectorRef() []byte { return append(t.positions.Append([]byte{'"'}), '"') }

@@ -2,8 +2,8 @@ package socket
 
 import "github.com/duckwire/duckwire/middleware/ratelimit"
 
-// spend counts a message against the rate of what it is. *errs.LimitError beyond it.
-func (c *Channel) spend(m *Message) error {
+// takeRate counts a message against the rate of what it is. *errs.LimitError beyond it.
+func (c *Channel) takeRate(m *Message) error {
 	kind := ratelimit.Events
 	if h, ok := c.handler.(Rated); ok {
 		kind = h.Rate(m)
@@ -13,7 +13,7 @@ func (c *Channel) spend(m *Message) error {
 		key = c.socket.id // each window has a cursor of its own
 	}
 	err := c.socket.server.Rates.Take(kind, key, 1)
-	if h, ok := c.handler.(Teller); ok && err != nil {
+	if h, ok := c.handler.(RefusalObserver); ok && err != nil {
 		h.Refused(m, err)
 	}
 	return err

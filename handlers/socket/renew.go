@@ -25,11 +25,11 @@ const eventTokenExpiring = "token_expiring"
 const warnBefore = time.Minute
 
 // identity returns whom the client's token names, as of its last renewal.
-func (s *Socket) identity() *rights.Identity { return s.holder.Load() }
+func (s *Socket) identity() *rights.Identity { return s.currentIdentity.Load() }
 
-// hold makes id the socket's identity from now on.
-func (s *Socket) hold(id *rights.Identity) {
-	s.holder.Store(id)
+// setIdentity makes id the socket's identity from now on.
+func (s *Socket) setIdentity(id *rights.Identity) {
+	s.currentIdentity.Store(id)
 	warnAt := int64(0)
 	if !id.Expires.IsZero() {
 		warnAt = id.Expires.Add(-min(warnBefore, time.Until(id.Expires)/3)).UnixMilli()
@@ -61,12 +61,12 @@ func (s *Socket) watchToken(now time.Time) {
 	}
 }
 
-// lineLocked returns the channel, of the topic phoenix, that the socket's own requests wait in: they may take long. s.mu is held.
-func (s *Socket) lineLocked() *Channel {
-	if s.line == nil {
-		s.line = &Channel{socket: s, topic: phoenix.TopicPhoenix, state: joined}
+// ownRequestsLocked returns the channel, of the topic phoenix, that the socket's own requests wait in: they may take long. s.mu is held.
+func (s *Socket) ownRequestsLocked() *Channel {
+	if s.ownRequests == nil {
+		s.ownRequests = &Channel{socket: s, topic: phoenix.TopicPhoenix, state: joined}
 	}
-	return s.line
+	return s.ownRequests
 }
 
 var errNoRenewal = Refuse("tokens are not renewed here: connect anew with another")
@@ -100,15 +100,15 @@ func (c *Channel) renewToken(ctx context.Context, m *Message) error {
 	return nil
 }
 
-// loss is a channel that a renewed token does not allow any more.
-type loss struct {
+// endedChannel is a channel that a renewed token does not allow any more.
+type endedChannel struct {
 	channel *Channel
 	how     ending
 }
 
 // renew has the socket go on under another token of the same user, and returns the channels that must end. After an error nothing has changed.
 // Errors: those of Options.Renew; errs.ErrForbidden for a token of somebody else; errs.ErrUnavailable if rights cannot be asked for now.
-func (s *Socket) renew(ctx context.Context, token string) ([]loss, error) {
+func (s *Socket) renew(ctx context.Context, token string) ([]endedChannel, error) {
 	if s.server.Renew == nil {
 		return nil, errNoRenewal
 	}
@@ -125,51 +125,51 @@ func (s *Socket) renew(ctx context.Context, token string) ([]loss, error) {
 	case id.User != before.User || id.Service != before.Service:
 		return nil, fmt.Errorf("the token is not of this socket's user: %w", errs.ErrForbidden)
 	}
-	s.hold(id) // before the joined channels are listed: a join that is under way asks again by itself
-	lost, err := s.reask(ctx)
+	s.setIdentity(id) // before the joined channels are listed: a join that is under way asks again by itself
+	lost, err := s.reauthorize(ctx)
 	if err != nil {
-		s.hold(before)
+		s.setIdentity(before)
 		return nil, err
 	}
 	return lost, nil
 }
 
-// reask asks again for what the joined channels were granted, and returns those that were refused.
-func (s *Socket) reask(ctx context.Context) (lost []loss, err error) {
+// reauthorize asks again for what the joined channels were granted, and returns those that were refused.
+func (s *Socket) reauthorize(ctx context.Context) (lost []endedChannel, err error) {
 	s.mu.Lock()
 	channels := slices.DeleteFunc(slices.Clone(s.channels), func(c *Channel) bool { return c.state != joined })
 	s.mu.Unlock()
 	for _, c := range channels {
-		how, ok, err := c.reask(ctx)
+		how, ok, err := c.reauthorize(ctx)
 		if err != nil {
 			return nil, err
 		}
 		if !ok {
-			lost = append(lost, loss{c, how})
+			lost = append(lost, endedChannel{c, how})
 		}
 	}
 	return lost, nil
 }
 
-// question is what a join asked for.
-type question struct {
+// grant is what a join asked for.
+type grant struct {
 	topic  string
 	action rights.Action
 }
 
-// granted notes what the join was granted. What is asked later is asked each time, and not noted.
-func (c *Channel) granted(topic string, a rights.Action) {
+// recordGrant notes what the join was granted. What is asked later is asked each time, and not noted.
+func (c *Channel) recordGrant(topic string, a rights.Action) {
 	s := c.socket
 	s.mu.Lock()
-	if q := (question{topic, a}); c.state == joining && !slices.Contains(c.grants, q) {
+	if q := (grant{topic, a}); c.state == joining && !slices.Contains(c.grants, q) {
 		c.grants = append(c.grants, q)
 	}
 	s.mu.Unlock()
 }
 
-// reask asks again for what the join was granted; ok is false where something is refused now. Who may not hear the topic any more is sent away for
+// reauthorize asks again for what the join was granted; ok is false where something is refused now. Who may not hear the topic any more is sent away for
 // good; who may do less joins anew, and then gets what there is left. Errors: errs.ErrUnavailable.
-func (c *Channel) reask(ctx context.Context) (how ending, ok bool, err error) {
+func (c *Channel) reauthorize(ctx context.Context) (how ending, ok bool, err error) {
 	ok = true
 	for _, q := range c.grants {
 		err := c.socket.server.Authorizer.Authorize(ctx, c.socket.identity(), q.topic, q.action)
@@ -180,19 +180,19 @@ func (c *Channel) reask(ctx context.Context) (how ending, ok bool, err error) {
 		case q.action == rights.ActionSubscribe:
 			return endForbidden, false, nil
 		default:
-			how, ok = endLessened, false
+			how, ok = endReduced, false
 		}
 	}
 	return how, ok, nil
 }
 
-// recheck is for a join during which the token was renewed: it may have been granted what the new one does not allow.
-func (c *Channel) recheck(ctx context.Context) {
-	defer c.contain("event", phoenix.EventJoin)
-	how, ok, err := c.reask(ctx)
+// reauthorizeAfterJoin is for a join during which the token was renewed: it may have been granted what the new one does not allow.
+func (c *Channel) reauthorizeAfterJoin(ctx context.Context) {
+	defer c.recoverPanic("event", phoenix.EventJoin)
+	how, ok, err := c.reauthorize(ctx)
 	switch {
 	case err != nil:
-		c.end(endLessened) // the next join will ask
+		c.end(endReduced) // the next join will ask
 	case !ok:
 		c.end(how)
 	}

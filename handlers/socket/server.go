@@ -39,7 +39,7 @@ type Options struct {
 	Rates *ratelimit.Set
 
 	// AfterRush is called when many sockets have been opened and it is quiet again: what their handshakes took can be given back. Nil: nothing.
-	AfterRush func()
+	AfterBurst func()
 
 	ChannelsPerSocket int           // (100)
 	FrameBytes        int64         // of one message from a client (2 MiB)
@@ -87,10 +87,10 @@ func def[T comparable](field *T, value T) {
 // Server holds every socket of one node. Create it with NewServer; end it with Close. Safe for concurrent use.
 type Server struct {
 	Options
-	tokens      *tokens
-	parting     atomic.Int64 // WebSockets that are saying goodbye
-	writers     writers.Pool
-	disconnects disconnects
+	tokens          *tokens
+	closeHandshakes atomic.Int64 // WebSockets that are saying goodbye
+	writers         writers.Pool
+	disconnects     disconnects
 
 	ctx    context.Context // ends when Close has closed the sockets
 	cancel context.CancelFunc
@@ -110,8 +110,8 @@ func NewServer(o Options) *Server {
 	return s
 }
 
-// goes runs f as a goroutine that Close waits for. It reports false, and runs nothing, once Close has closed the sockets.
-func (s *Server) goes(f func()) bool {
+// tryGo runs f as a goroutine that Close waits for. It reports false, and runs nothing, once Close has closed the sockets.
+func (s *Server) tryGo(f func()) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ctx.Err() != nil {
@@ -149,7 +149,7 @@ func (s *Server) isClosing() bool {
 // newSocket makes the socket of an admitted client.
 func (s *Server) newSocket(h *handshake, t transport, via hub.Transport) *Socket {
 	sock := &Socket{server: s, id: "ses_" + ulid.Make().String(), version: h.version, transport: t, via: via}
-	sock.hold(h.identity)
+	sock.setIdentity(h.identity)
 	return sock
 }
 
@@ -208,8 +208,8 @@ const (
 
 const restarting = "the server restarts"
 
-// partingTime is how long Drain waits for goodbyes to be said.
-const partingTime = 2 * time.Second
+// drainCloseTimeout is how long Drain waits for goodbyes to be said.
+const drainCloseTimeout = 2 * time.Second
 
 // Drain closes all sockets with code 1012, spread over the time that ctx has left, at most half a second per thousand: clients come back ten
 // milliseconds after a close, all together. New ones are refused from now on. It returns when the last was told.
@@ -219,15 +219,15 @@ func (s *Server) Drain(ctx context.Context) {
 	s.mu.Unlock()
 	list := s.all(nil, func(*Socket) bool { return true })
 	rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
-	inWaves(ctx, len(list), func(i int) { list[i].transport.close(closeRestarting, restarting) })
+	inBatches(ctx, len(list), func(i int) { list[i].transport.close(closeRestarting, restarting) })
 	// Close would take the word out of the mouths of those that have not said it yet. Some clients never answer.
-	for end := time.Now().Add(partingTime); s.parting.Load() > 0 && ctx.Err() == nil && time.Now().Before(end); {
+	for end := time.Now().Add(drainCloseTimeout); s.closeHandshakes.Load() > 0 && ctx.Err() == nil && time.Now().Before(end); {
 		time.Sleep(5 * time.Millisecond)
 	}
 }
 
-// inWaves calls f with 0 to n-1: with a hundred, then 50 ms later with the next. Once ctx is over there are no pauses.
-func inWaves(ctx context.Context, n int, f func(i int)) {
+// inBatches calls f with 0 to n-1: with a hundred, then 50 ms later with the next. Once ctx is over there are no pauses.
+func inBatches(ctx context.Context, n int, f func(i int)) {
 	for i := range n {
 		f(i)
 		if i%100 == 99 && i+1 < n {
@@ -260,7 +260,7 @@ func (s *Server) sweep() {
 	tick := time.NewTicker(min(sweepEvery, s.IdleTimeout/4))
 	defer tick.Stop()
 	var list []*Socket
-	var rush rush
+	var rush burst
 	for {
 		select {
 		case now := <-tick.C:
@@ -269,8 +269,8 @@ func (s *Server) sweep() {
 				sock.watchToken(now)
 				sock.transport.tick(now)
 			}
-			if rush.isOver(len(list)) && s.AfterRush != nil {
-				s.AfterRush()
+			if rush.isOver(len(list)) && s.AfterBurst != nil {
+				s.AfterBurst()
 			}
 			clear(list)
 		case <-s.ctx.Done():
@@ -279,20 +279,20 @@ func (s *Server) sweep() {
 	}
 }
 
-// rushSize is how many sockets more make a rush.
-const rushSize = 1000
+// burstSize is how many sockets more make a rush.
+const burstSize = 1000
 
-// rush tells when many sockets have been opened and it is quiet again.
-type rush struct{ before, last int }
+// burst tells when many sockets have been opened and it is quiet again.
+type burst struct{ before, last int }
 
 // isOver is asked at each tick.
-func (r *rush) isOver(sockets int) bool {
+func (r *burst) isOver(sockets int) bool {
 	grew := sockets > r.last
 	r.last = sockets
 	switch {
 	case sockets < r.before:
 		r.before = sockets
-	case !grew && sockets >= r.before+rushSize:
+	case !grew && sockets >= r.before+burstSize:
 		r.before = sockets
 		return true
 	}

@@ -84,21 +84,21 @@ func (t *tokens) parse(token string) (name string, count uint64, ok bool) {
 
 // session is the transport of a client that comes and goes. It has a socket for as long as its client comes back in time.
 type session struct {
-	server *Server
-	socket *Socket
-	life   time.Duration // without the client
+	server    *Server
+	socket    *Socket
+	idleLimit time.Duration // without the client
 
-	posted atomic.Int64  // bytes of POSTs that are being read, or wait
-	turn   chan struct{} // one POST at a time is received: the order of messages is theirs
-	latest [8]post       // the last ones, newest first; whose turn it is uses them
-	gone   chan struct{} // closed when it is over
-	code   atomic.Int32  // that it was closed with, as a WebSocket would be; 0: none
+	postBytes   atomic.Int64  // bytes of POSTs that are being read, or wait
+	receiving   chan struct{} // one POST at a time is received: the order of messages is theirs
+	recentPosts [8]post       // the last ones, newest first; whose turn it is uses them
+	ended       chan struct{} // closed when it is over
+	closeCode   atomic.Int32  // that it was closed with, as a WebSocket would be; 0: none
 
-	mu     sync.Mutex
-	holder log.Waker // of the request that reads; a newer one takes its place
-	users  int       // requests that read now: 0 or 1, and those that are being replaced
-	seen   time.Time // when the last one began or ended
-	dead   bool
+	mu      sync.Mutex
+	reader  log.Waker // of the request that reads; a newer one takes its place
+	readers int       // requests that read now: 0 or 1, and those that are being replaced
+	seen    time.Time // when the last one began or ended
+	over    bool
 
 	reading sync.Mutex // guards what is read: Socket.next, and the two below
 	poll    pollState
@@ -110,7 +110,7 @@ var errSession = errors.New("the session is over; connect anew")
 
 // openSession opens a session for a client that was let in.
 func (s *Server) openSession(r *http.Request, h *handshake, via hub.Transport, life time.Duration) (*session, error) {
-	ses := &session{server: s, life: life, seen: time.Now(), turn: make(chan struct{}, 1), gone: make(chan struct{})}
+	ses := &session{server: s, idleLimit: life, seen: time.Now(), receiving: make(chan struct{}, 1), ended: make(chan struct{})}
 	leave, err := s.admit(r, h, via)
 	if err != nil {
 		return nil, err
@@ -120,7 +120,7 @@ func (s *Server) openSession(r *http.Request, h *handshake, via hub.Transport, l
 		return nil, err
 	}
 	if code, _ := s.endedMeanwhile(h); code != 0 {
-		ses.finish(endLost)
+		ses.finish(endBroken)
 		return nil, errs.ErrClosed // the next handshake tells whether it may
 	}
 	return ses, nil
@@ -139,16 +139,16 @@ func (ses *session) belongs(r *http.Request, authToken string) bool {
 	return err != nil || id.User == ses.socket.identity().User
 }
 
-// take makes w's request the one that reads from the session, and wakes the one that did until now. ok is false where the session is over.
-func (ses *session) take(w log.Waker) (ok bool) {
+// attach makes w's request the one that reads from the session, and wakes the one that did until now. ok is false where the session is over.
+func (ses *session) attach(w log.Waker) (ok bool) {
 	ses.mu.Lock()
-	if ses.dead {
+	if ses.over {
 		ses.mu.Unlock()
 		return false
 	}
-	before := ses.holder
-	ses.holder = w
-	ses.users++
+	before := ses.reader
+	ses.reader = w
+	ses.readers++
 	ses.seen = time.Now()
 	ses.mu.Unlock()
 	if before != nil {
@@ -157,28 +157,28 @@ func (ses *session) take(w log.Waker) (ok bool) {
 	return true
 }
 
-// holds reports whether w's request is still the one that reads.
-func (ses *session) holds(w log.Waker) bool {
+// isReader reports whether w's request is still the one that reads.
+func (ses *session) isReader(w log.Waker) bool {
 	ses.mu.Lock()
 	defer ses.mu.Unlock()
-	return ses.holder == w && !ses.dead
+	return ses.reader == w && !ses.over
 }
 
-// done ends what take began.
-func (ses *session) done(w log.Waker) {
+// detach ends what take began.
+func (ses *session) detach(w log.Waker) {
 	ses.mu.Lock()
 	defer ses.mu.Unlock()
-	ses.users--
+	ses.readers--
 	ses.seen = time.Now()
-	if ses.holder == w {
-		ses.holder = nil
+	if ses.reader == w {
+		ses.reader = nil
 	}
 }
 
 // notify implements transport.
 func (ses *session) notify() {
 	ses.mu.Lock()
-	w := ses.holder
+	w := ses.reader
 	ses.mu.Unlock()
 	if w != nil {
 		w.Signal()
@@ -187,49 +187,49 @@ func (ses *session) notify() {
 
 // close implements transport: the client is told by the next answer, whatever the code.
 func (ses *session) close(code int, _ string) bool {
-	ses.code.CompareAndSwap(0, int32(code))
-	return ses.finish(endLost)
+	ses.closeCode.CompareAndSwap(0, int32(code))
+	return ses.finish(endBroken)
 }
 
-func (ses *session) abort() { ses.finish(endLost) }
+func (ses *session) abort() { ses.finish(endBroken) }
 
 // tick ends a session whose client has not come back in time.
 func (ses *session) tick(now time.Time) {
 	ses.mu.Lock()
-	late := ses.users == 0 && now.Sub(ses.seen) >= ses.life
+	late := ses.readers == 0 && now.Sub(ses.seen) >= ses.idleLimit
 	ses.mu.Unlock()
 	if late {
-		ses.finish(endLost)
+		ses.finish(endBroken)
 	}
 }
 
 // finish ends the session, and reports whether it had not ended before.
 func (ses *session) finish(how ending) bool {
 	ses.mu.Lock()
-	if ses.dead {
+	if ses.over {
 		ses.mu.Unlock()
 		return false
 	}
-	ses.dead = true
-	close(ses.gone)
+	ses.over = true
+	close(ses.ended)
 	ses.mu.Unlock()
 	ses.notify()
 	ses.socket.end(how)
 	return true
 }
 
-func (ses *session) isDead() bool {
+func (ses *session) isOver() bool {
 	ses.mu.Lock()
 	defer ses.mu.Unlock()
-	return ses.dead
+	return ses.over
 }
 
 // The bodies of one session's POSTs that are under way may hold so much memory, in bytes. Newer clients send one at a time; those up to 1.6 one for
 // each message, however many there are. A body of unknown length counts as unknownBody.
 const (
-	maxPosted   = 16 << 20
-	unknownBody = 4 << 20
-	postBytes   = 4 << 10 // that a POST takes beside its body
+	maxPosted    = 16 << 20
+	unknownBody  = 4 << 20
+	postOverhead = 4 << 10 // that a POST takes beside its body
 )
 
 var errPosts = errors.New("the session has too much under way in POSTs; send one at a time")
@@ -237,12 +237,12 @@ var errPosts = errors.New("the session has too much under way in POSTs; send one
 // receive takes the body of a POST: lines of application/x-ndjson, of which one that begins with [ or { is a text frame and any other a binary
 // frame in base64; of any other media type one text frame. A frame that is no message ends the session.
 func (ses *session) receive(r *http.Request) error {
-	size := r.ContentLength + postBytes
+	size := r.ContentLength + postOverhead
 	if r.ContentLength < 0 {
 		size = unknownBody
 	}
-	defer ses.posted.Add(-size)
-	if now := ses.posted.Add(size); now > maxPosted && now > size { // one alone may be as large as any request
+	defer ses.postBytes.Add(-size)
+	if now := ses.postBytes.Add(size); now > maxPosted && now > size { // one alone may be as large as any request
 		return errPosts
 	}
 	body, err := io.ReadAll(r.Body)
@@ -250,9 +250,9 @@ func (ses *session) receive(r *http.Request) error {
 		return err
 	}
 	select {
-	case ses.turn <- struct{}{}:
-		defer func() { <-ses.turn }()
-	case <-ses.gone:
+	case ses.receiving <- struct{}{}:
+		defer func() { <-ses.receiving }()
+	case <-ses.ended:
 		return errSession
 	case <-r.Context().Done():
 		return r.Context().Err()
@@ -264,7 +264,7 @@ func (ses *session) receive(r *http.Request) error {
 	}
 	err = ses.receiveLines(r.Context(), lines, ses.postOf(body))
 	if err != nil && r.Context().Err() == nil {
-		ses.finish(endLost)
+		ses.finish(endBroken)
 	}
 	return err
 }
@@ -281,14 +281,14 @@ var postSeed = maphash.MakeSeed()
 // postOf returns the account of a POST: that of an earlier one, where it is the same word for word as one of the last.
 func (ses *session) postOf(body []byte) *post {
 	hash := maphash.Bytes(postSeed, body)
-	for i := range ses.latest {
-		if ses.latest[i].hash == hash {
-			return &ses.latest[i]
+	for i := range ses.recentPosts {
+		if ses.recentPosts[i].hash == hash {
+			return &ses.recentPosts[i]
 		}
 	}
-	copy(ses.latest[1:], ses.latest[:])
-	ses.latest[0] = post{hash: hash}
-	return &ses.latest[0]
+	copy(ses.recentPosts[1:], ses.recentPosts[:])
+	ses.recentPosts[0] = post{hash: hash}
+	return &ses.recentPosts[0]
 }
 
 func (ses *session) receiveLines(ctx context.Context, lines iter.Seq[[]byte], p *post) error {

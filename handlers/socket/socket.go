@@ -25,19 +25,19 @@ type Socket struct {
 	transport transport
 	via       hub.Transport
 
-	holder   atomic.Pointer[rights.Identity] // see identity
-	warnAt   atomic.Int64                    // when to tell that the token ends, in Unix milliseconds; 0: not, or not again
-	renewing sync.Mutex                      // one renewal at a time
+	currentIdentity atomic.Pointer[rights.Identity] // see identity
+	warnAt          atomic.Int64                    // when to tell that the token ends, in Unix milliseconds; 0: not, or not again
+	renewing        sync.Mutex                      // one renewal at a time
 
-	mu       sync.Mutex
-	channels []*Channel
-	line     *Channel // of the topic phoenix, where its requests wait; nil: none yet
-	urgent   []frame  // the first lane
-	dirty    []*feed  // the second lane: who has something to read
-	backlog  int      // bytes of the first lane and of the channels' inboxes
-	over     bool
-	deaf     bool          // nothing more is read from the client
-	eased    chan struct{} // closed when the backlog has fallen, where somebody waits for that
+	mu             sync.Mutex
+	channels       []*Channel
+	ownRequests    *Channel // of the topic phoenix, where its requests wait; nil: none yet
+	urgent         []frame  // the first lane
+	dirty          []*feed  // the second lane: who has something to read
+	backlog        int      // bytes of the first lane and of the channels' inboxes
+	over           bool
+	readingStopped bool          // nothing more is read from the client
+	belowLimit     chan struct{} // closed when the backlog has fallen, where somebody waits for that
 }
 
 // transport is what carries a socket. Its methods may be called from any goroutine and do not block.
@@ -56,8 +56,8 @@ type transport interface {
 // Above it nothing more is read from the client.
 const maxBacklog = 1 << 20
 
-// maxOwed is the backlog, in bytes, at which a client that does not take what its channels push is cut.
-const maxOwed = 16 << 20
+// abortBacklog is the backlog, in bytes, at which a client that does not take what its channels push is cut.
+const abortBacklog = 16 << 20
 
 // Receive takes one frame of the client and dispatches it. It blocks while the client has too much waiting. Errors: phoenix.ErrUTF8 and
 // phoenix.ErrFrame, after which the socket must be closed; ctx's; errs.ErrClosed after the socket's end.
@@ -87,7 +87,7 @@ func (s *Socket) Receive(ctx context.Context, data []byte, binary bool) error {
 func (s *Socket) waitForRoom(ctx context.Context) error {
 	for {
 		s.mu.Lock()
-		if s.over || s.deaf {
+		if s.over || s.readingStopped {
 			s.mu.Unlock()
 			return errs.ErrClosed
 		}
@@ -95,10 +95,10 @@ func (s *Socket) waitForRoom(ctx context.Context) error {
 			s.mu.Unlock()
 			return nil
 		}
-		if s.eased == nil {
-			s.eased = make(chan struct{})
+		if s.belowLimit == nil {
+			s.belowLimit = make(chan struct{})
 		}
-		eased := s.eased
+		eased := s.belowLimit
 		s.mu.Unlock()
 		select {
 		case <-eased:
@@ -108,20 +108,20 @@ func (s *Socket) waitForRoom(ctx context.Context) error {
 	}
 }
 
-// hangUp ends the reading from the client: Receive fails from now on, also one that waits. It is for transports whose connection has ended.
-func (s *Socket) hangUp() {
+// stopReading ends the reading from the client: Receive fails from now on, also one that waits. It is for transports whose connection has ended.
+func (s *Socket) stopReading() {
 	s.mu.Lock()
-	s.deaf = true
-	s.easeLocked(0)
+	s.readingStopped = true
+	s.reduceBacklogLocked(0)
 	s.mu.Unlock()
 }
 
-// easeLocked takes n off the backlog. s.mu is held.
-func (s *Socket) easeLocked(n int) {
+// reduceBacklogLocked takes n off the backlog. s.mu is held.
+func (s *Socket) reduceBacklogLocked(n int) {
 	s.backlog -= n
-	if s.eased != nil && (s.backlog < maxBacklog || s.over || s.deaf) {
-		close(s.eased)
-		s.eased = nil
+	if s.belowLimit != nil && (s.backlog < maxBacklog || s.over || s.readingStopped) {
+		close(s.belowLimit)
+		s.belowLimit = nil
 	}
 }
 
@@ -134,11 +134,11 @@ func (s *Socket) dispatch(m *phoenix.Message) {
 		return
 	}
 	s.mu.Lock()
-	c := s.find(m)
+	c := s.findLocked(m)
 	switch {
 	case m.Topic == phoenix.TopicPhoenix && m.Event == eventAccessToken && c == nil && m.BadTopic == nil:
 		m.JoinRef = nil
-		s.queueLocked(s.lineLocked(), m)
+		s.queueLocked(s.ownRequestsLocked(), m)
 	case c == nil && m.Event == phoenix.EventJoin && m.BadTopic == nil:
 		s.beginLocked(m, nil, false, nil)
 	case c == nil:
@@ -154,8 +154,8 @@ func (s *Socket) dispatch(m *phoenix.Message) {
 	s.transport.notify()
 }
 
-// find returns the live channel of the message's topic, or nil. s.mu is held.
-func (s *Socket) find(m *phoenix.Message) *Channel {
+// findLocked returns the live channel of the message's topic, or nil. s.mu is held.
+func (s *Socket) findLocked(m *phoenix.Message) *Channel {
 	if m.BadTopic != nil {
 		return nil
 	}
@@ -178,11 +178,11 @@ func (s *Socket) queueLocked(c *Channel, m *phoenix.Message) {
 }
 
 func (s *Socket) startLocked(c *Channel) {
-	if c.working || c.waits {
+	if c.working || c.awaitsRelease {
 		return
 	}
 	c.working = true
-	if !s.server.goes(c.work) {
+	if !s.server.tryGo(c.work) {
 		c.working = false // the server is closing: nobody waits for an answer
 	}
 }
@@ -190,8 +190,8 @@ func (s *Socket) startLocked(c *Channel) {
 // cost is what a queued message counts in the backlog: all of its frame, which it holds in memory.
 func cost(m *phoenix.Message) int { return m.Size + 256 }
 
-// drop takes a message that has left its inbox out of the account. s.mu is held.
-func (s *Socket) drop(m *phoenix.Message) { s.easeLocked(cost(m)) }
+// uncountLocked takes a message that has left its inbox out of the account. s.mu is held.
+func (s *Socket) uncountLocked(m *phoenix.Message) { s.reduceBacklogLocked(cost(m)) }
 
 // notJoined is the reply to a message for a topic that is not joined (4.1, steps 6 and 7).
 func (s *Socket) notJoined(m *phoenix.Message) frame {
@@ -217,7 +217,7 @@ func (s *Socket) beginLocked(m *phoenix.Message, old *Channel, waits bool, rest 
 	kind := s.server.kindOf(m.Topic)
 	c := &Channel{
 		socket: s, topic: m.Topic, joinRef: slices.Clone(m.JoinRef), ref: slices.Clone(m.Ref), kind: kind, params: m.Payload,
-		old: old, waits: waits,
+		replaced: old, awaitsRelease: waits,
 	}
 	if c.pushRef = c.joinRef; c.pushRef == nil {
 		c.pushRef = c.ref
@@ -238,7 +238,7 @@ func (s *Socket) beginLocked(m *phoenix.Message, old *Channel, waits bool, rest 
 		s.startLocked(c)
 		return
 	}
-	s.postLocked(c.closeOld()...)
+	s.postLocked(c.replacedFrames()...)
 	for i := range rest {
 		s.postLocked(s.notJoined(&rest[i]))
 	}
@@ -263,23 +263,23 @@ func (s *Socket) replace(c *Channel, m *phoenix.Message) {
 	s.transport.notify()
 	c.release(endReplaced)
 	if !working {
-		c.left()
+		c.notifyLeaver()
 	}
 	s.mu.Lock()
-	s.goOnLocked(s.find(m))
+	s.startWaitingLocked(s.findLocked(m))
 	s.mu.Unlock()
 }
 
-// goOnLocked starts the join that waited for the release of the channel before it, if there is one. s.mu is held.
-func (s *Socket) goOnLocked(next *Channel) {
-	if next != nil && next.waits && next.state == joining {
-		next.waits = false
+// startWaitingLocked starts the join that waited for the release of the channel before it, if there is one. s.mu is held.
+func (s *Socket) startWaitingLocked(next *Channel) {
+	if next != nil && next.awaitsRelease && next.state == joining {
+		next.awaitsRelease = false
 		s.startLocked(next)
 	}
 }
 
-// forget takes a channel off the list. s.mu is held.
-func (s *Socket) forget(c *Channel) {
+// removeLocked takes a channel off the list. s.mu is held.
+func (s *Socket) removeLocked(c *Channel) {
 	if i := slices.Index(s.channels, c); i >= 0 {
 		s.channels = slices.Delete(s.channels, i, i+1)
 	}
@@ -312,8 +312,8 @@ func (s *Socket) end(how ending) {
 	}
 	s.over = true
 	channels := slices.Clone(s.channels)
-	if s.line != nil {
-		channels = append(channels, s.line)
+	if s.ownRequests != nil {
+		channels = append(channels, s.ownRequests)
 	}
 	s.urgent, s.dirty = nil, nil
 	idle := make([]bool, len(channels))
@@ -322,12 +322,12 @@ func (s *Socket) end(how ending) {
 		c.overLocked()
 	}
 	s.backlog = 0
-	s.easeLocked(0)
+	s.reduceBacklogLocked(0)
 	s.mu.Unlock()
 	for i, c := range channels {
 		c.release(how)
 		if idle[i] {
-			c.left()
+			c.notifyLeaver()
 		}
 	}
 	s.server.leave(s)

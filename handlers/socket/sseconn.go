@@ -8,8 +8,8 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// maxKept is how many bytes of frames an SSE session keeps for a client that comes back.
-const maxKept = 1 << 20
+// maxSentBytes is how many bytes of frames an SSE session keeps for a client that comes back.
+const maxSentBytes = 1 << 20
 
 // sseState is what a session needs for SSE; only who has taken the session uses it.
 type sseState struct {
@@ -60,7 +60,7 @@ func (s *Server) OpenSSE(r *http.Request, token string, after uint64, wake log.W
 var ErrSession = errSession
 
 func newSSEConn(ses *session, after uint64, wake log.Waker) (*SSEConn, error) {
-	if !ses.take(wake) {
+	if !ses.attach(wake) {
 		return nil, ErrSession
 	}
 	ses.reading.Lock()
@@ -68,8 +68,8 @@ func newSSEConn(ses *session, after uint64, wake log.Waker) (*SSEConn, error) {
 	kept := after < st.next && after+1 >= st.next-uint64(len(st.sent))
 	ses.reading.Unlock()
 	if !kept {
-		ses.done(wake)
-		ses.finish(endLost)
+		ses.detach(wake)
+		ses.finish(endBroken)
 		return nil, ErrSession
 	}
 	return &SSEConn{ses: ses, wake: wake, sentTo: after}, nil
@@ -84,7 +84,7 @@ func (d *SSEConn) User() string { return d.ses.socket.identity().User }
 // Reason is the reason of the farewell where the session has ended (protocol/sse.md 5): whether its client should come back with another token, or
 // just anew.
 func (d *SSEConn) Reason() string {
-	switch d.ses.code.Load() {
+	switch d.ses.closeCode.Load() {
 	case closeExpired, closeRevoked:
 		return "unauthorized"
 	}
@@ -97,12 +97,12 @@ func (d *SSEConn) Next(now time.Time, each func(number uint64, payload []byte)) 
 	ses := d.ses
 	ses.reading.Lock()
 	defer ses.reading.Unlock()
-	if !ses.holds(d.wake) {
+	if !ses.isReader(d.wake) {
 		return true
 	}
 	st := &ses.sse
 	if d.sentTo+1 == st.next {
-		st.forget(now.Add(-ses.server.FrameLife))
+		st.trim(now.Add(-ses.server.FrameLife))
 		ses.fill(now)
 	}
 	size := 0
@@ -130,10 +130,10 @@ func (ses *session) fill(now time.Time) {
 	}
 }
 
-// forget drops frames that were sent before the time, and the oldest beyond maxKept.
-func (st *sseState) forget(before time.Time) {
+// trim drops frames that were sent before the time, and the oldest beyond maxKept.
+func (st *sseState) trim(before time.Time) {
 	n := 0
-	for n < len(st.sent) && (st.sent[n].at.Before(before) || st.size > maxKept) {
+	for n < len(st.sent) && (st.sent[n].at.Before(before) || st.size > maxSentBytes) {
 		st.size -= len(st.sent[n].frame)
 		n++
 	}
@@ -143,7 +143,7 @@ func (st *sseState) forget(before time.Time) {
 
 // Close ends the connection; the session waits for the client.
 func (d *SSEConn) Close() {
-	d.ses.done(d.wake)
+	d.ses.detach(d.wake)
 }
 
 // Receive takes the body of a POST for the session of a token. Errors: one that matches ErrSession; the protocol's, after which the session is

@@ -66,9 +66,9 @@ func (s *Server) serve(h *handshake, t *webSocket, leave func()) {
 		_ = t.conn.CloseNow()
 		return
 	}
-	if !s.goes(t.read) {
+	if !s.tryGo(t.read) {
 		_ = t.conn.CloseNow()
-		t.socket.end(endLost)
+		t.socket.end(endBroken)
 		return
 	}
 	if code, reason := s.endedMeanwhile(h); code != 0 {
@@ -121,10 +121,10 @@ func (t *webSocket) Flush(y *writers.Try) {
 		more = t.socket.next(p)
 		rest, how, err := t.net.try(y, p.join())
 		if err != nil {
-			t.breakOff()
+			t.breakConnection()
 			return
 		}
-		if how != allOut {
+		if how != allWritten {
 			if len(p.frames) > 1 {
 				rest = bytes.Clone(rest) // of p.buf, which others will use
 			}
@@ -136,11 +136,11 @@ func (t *webSocket) Flush(y *writers.Try) {
 }
 
 // flushSlowly writes what is left of a flush, and then what has come meanwhile, at the speed of the client.
-func (t *webSocket) flushSlowly(rest []byte, how tried) {
+func (t *webSocket) flushSlowly(rest []byte, how writeResult) {
 	p := borrowPull()
 	defer p.giveBack()
 	write := t.net.send
-	if how == begun {
+	if how == partlyWritten {
 		write = t.net.finish
 	}
 	err := write(rest)
@@ -151,14 +151,14 @@ func (t *webSocket) flushSlowly(rest []byte, how tried) {
 		more = more || len(b) > 0 || t.turn.Again()
 	}
 	if err != nil {
-		t.breakOff()
+		t.breakConnection()
 	}
 }
 
-// breakOff ends a connection that cannot be written to: its reader ends, and with it the socket. Nothing more is written.
-func (t *webSocket) breakOff() {
+// breakConnection ends a connection that cannot be written to: its reader ends, and with it the socket. Nothing more is written.
+func (t *webSocket) breakConnection() {
 	_ = t.net.Conn.Close()
-	t.socket.hangUp()
+	t.socket.stopReading()
 	for t.turn.Again() {
 	}
 }
@@ -183,17 +183,17 @@ func (t *webSocket) receive() ending {
 		}
 		switch {
 		case t.closing.Load():
-			return endLost // it was us: the client comes back
+			return endBroken // it was us: the client comes back
 		case errors.Is(err, phoenix.ErrUTF8):
-			t.goodbye(closeUTF8, "a text frame must be valid UTF-8")
+			t.closeHandshake(closeUTF8, "a text frame must be valid UTF-8")
 		case errors.Is(err, websocket.ErrMessageTooBig):
-			t.goodbye(closeTooBig, "") // has been sent; what the client still sends is read, or a reset would overtake the close
+			t.closeHandshake(closeTooBig, "") // has been sent; what the client still sends is read, or a reset would overtake the close
 		case errors.Is(err, phoenix.ErrFrame):
-			t.goodbye(closeFrame, "the frame is no message of the protocol")
+			t.closeHandshake(closeFrame, "the frame is no message of the protocol")
 		case websocket.CloseStatus(err) != -1:
-			return endGone
+			return endClosed
 		}
-		return endLost
+		return endBroken
 	}
 }
 
@@ -224,14 +224,14 @@ func (t *webSocket) close(code int, reason string) bool {
 	if t.closing.Swap(true) {
 		return false
 	}
-	t.server.parting.Add(1)
-	parting := t.server.goes(func() {
-		t.goodbye(websocket.StatusCode(code), reason)
-		t.server.parting.Add(-1)
-		t.socket.hangUp()
+	t.server.closeHandshakes.Add(1)
+	parting := t.server.tryGo(func() {
+		t.closeHandshake(websocket.StatusCode(code), reason)
+		t.server.closeHandshakes.Add(-1)
+		t.socket.stopReading()
 	})
 	if !parting {
-		t.server.parting.Add(-1)
+		t.server.closeHandshakes.Add(-1)
 	}
 	return true
 }
@@ -239,8 +239,8 @@ func (t *webSocket) close(code int, reason string) bool {
 // closeWait is how long a client has to answer a close.
 const closeWait = 5 * time.Second
 
-// goodbye is the closing handshake. coder/websocket waits for the rest of a frame that has begun without a limit of its own.
-func (t *webSocket) goodbye(code websocket.StatusCode, reason string) {
+// closeHandshake is the closing handshake. coder/websocket waits for the rest of a frame that has begun without a limit of its own.
+func (t *webSocket) closeHandshake(code websocket.StatusCode, reason string) {
 	_ = t.net.SetReadDeadline(time.Now().Add(closeWait)) // fails only with the connection
 	_ = t.conn.Close(code, reason)
 }
@@ -251,40 +251,40 @@ func (t *webSocket) abort() {
 }
 
 // pingFrame asks a silent client for a sign of life.
-var pingFrame = seal(room(0), opPing)
+var pingFrame = seal(frameBuffer(0), opPing)
 
 // tick pings a client that is silent, and gives up one that stays so.
 func (t *webSocket) tick(now time.Time) {
-	switch t.server.onSilence(now, t.net.lastHeard(), t.pinged) {
-	case askIt:
+	switch t.server.onSilence(now, t.net.lastRead(), t.pinged) {
+	case sendPing:
 		t.pinged = now
 		t.socket.post(pingFrame)
-	case giveItUp:
+	case closeSilent:
 		t.close(closeProtocol, "nothing was heard for too long")
 	}
 }
 
-// silence is what is done about a client's.
-type silence int
+// silenceAction is what is done about a client's.
+type silenceAction int
 
 const (
-	letIt silence = iota
-	askIt
-	giveItUp
+	waitMore silenceAction = iota
+	sendPing
+	closeSilent
 )
 
 // onSilence says what to do about a client that was last heard and last pinged at those times. One that has been silent for half the timeout is
 // pinged, and one that has been for all of it is given up: nobody is there any more, or the network lost the connection without a word. But it
 // has always a quarter of the timeout to answer: after a pause of the whole process, every client seems to have been silent.
-func (o *Options) onSilence(now, heard, pinged time.Time) silence {
+func (o *Options) onSilence(now, heard, pinged time.Time) silenceAction {
 	silent, asked := now.Sub(heard), pinged.After(heard)
 	switch {
 	case silent < o.IdleTimeout/2, asked && now.Sub(pinged) < o.IdleTimeout/4:
-		return letIt
+		return waitMore
 	case silent >= o.IdleTimeout && (asked || o.NoPing):
-		return giveItUp
+		return closeSilent
 	case o.NoPing:
-		return letIt
+		return waitMore
 	}
-	return askIt
+	return sendPing
 }

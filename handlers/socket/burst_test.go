@@ -3,7 +3,7 @@ package socket
 import "testing"
 
 func TestRushIsOverWhenItIsQuiet(t *testing.T) {
-	var r rush
+	var r burst
 	for i, c := range []struct {
 		sockets int
 		over    bool
