@@ -12,46 +12,46 @@ import (
 	"github.com/duckwire/duckwire/hub/rights"
 )
 
-// Channel is one client's join of one topic, as its Kind sees it. Its methods may be called from any goroutine until the channel ends, and do
-// nothing after.
+// Channel is one client's join of one topic, as its Kind sees it. Its methods may be called from any goroutine. After
+// the channel has ended they do nothing.
 type Channel struct {
 	socket  *Socket
 	topic   string
-	joinRef json.RawMessage // of the join, as it came; nil: null
+	joinRef json.RawMessage // of the join, as received; nil: null
 	ref     json.RawMessage // of the join
-	pushRef json.RawMessage // what its own messages carry: the join's ref where the join had no join_ref
+	pushRef json.RawMessage // join_ref of its pushes: the join's ref where the join had no join_ref
 	kind    Kind
 
-	params json.RawMessage // until the join is decided
+	params json.RawMessage // nil once the Kind has decided
 
-	// Set by the join, fixed after it.
+	// Set by the join, constant afterwards.
 	handler   Handler
 	rewriter  Rewriter
-	client    string // the stable name of the client
-	named     bool   // by itself
-	after     string // where it goes on; "": at the tail
-	positions bool   // it asked for positions
+	client    string // the client's stable name
+	named     bool   // the client gave the name
+	after     string // the position to resume from; "": the tail
+	positions bool   // the client asked for positions
 	response  map[string]any
 
 	ended atomic.Bool
 
 	// Guarded by Socket.mu.
 	state         channelState
-	inbox         []phoenix.Message // what came while the worker was busy
-	joins         int               // joins in the inbox
+	inbox         []phoenix.Message // messages received while the worker was busy
+	joins         int               // number of joins in the inbox
 	working       bool
-	handling      bool               // the worker has a message
-	sourceEnded   bool               // a feed has said all; the channel ends once the message that the worker has is answered
+	handling      bool               // the worker is handling a message
+	sourceEnded   bool               // a feed is exhausted; the channel ends after the message being handled
 	cancel        context.CancelFunc // of the worker's context
-	beforeReply   []frame            // what was pushed before the reply to the join
+	beforeReply   []frame            // pushes buffered until the reply to the join
 	feeds         []*feed
-	replaced      *Channel // that it replaces
-	awaitsRelease bool     // for the release of old
+	replaced      *Channel // the channel that this join replaces
+	awaitsRelease bool     // the join waits until the replaced channel is released
 
-	grants []grant // what the join was granted; fixed once it is joined
+	grants []grant // rights granted during the join; constant once joined
 
-	presence *hub.Presence // nil: none
-	watching bool          // it is told who is present; set by the join
+	presence *hub.Presence // nil: not tracked
+	watching bool          // the client receives presence events; set by the join
 }
 
 type channelState uint8
@@ -62,19 +62,19 @@ const (
 	ended
 )
 
-// ending is how a channel ended.
+// ending is the reason why a channel ended.
 type ending uint8
 
 const (
 	endLeft      ending = iota // the client left
-	endReplaced                // by a newer join
-	endStopped                 // it is over, for good
-	endCrashed                 // the client joins again
-	endRefused                 // it never was
-	endClosed                  // the socket was closed in good order
-	endBroken                  // the socket broke
-	endForbidden               // the renewed token does not allow it
-	endReduced                 // the renewed token allows less than the join was given: the client joins again
+	endReplaced                // a newer join replaced it
+	endStopped                 // the Kind stopped it; the client does not join again
+	endCrashed                 // the client gets phx_error and joins again
+	endRefused                 // the join was refused
+	endClosed                  // the client closed the socket
+	endBroken                  // the socket's connection was lost
+	endForbidden               // the refreshed token does not allow the channel
+	endReduced                 // the refreshed token allows less than the join was granted; the client joins again
 )
 
 // Topic returns the topic as the client named it.
@@ -83,10 +83,10 @@ func (c *Channel) Topic() string { return c.topic }
 // User returns the client's user.
 func (c *Channel) User() string { return c.Identity().User }
 
-// Identity returns whom the client's token names.
+// Identity returns the identity in the client's token.
 func (c *Channel) Identity() *rights.Identity { return c.socket.identity() }
 
-// Client returns the stable name of the client: the join's "client_id", else one that holds for this socket alone.
+// Client returns the stable name of the client: the join's "client_id", else a name that is valid for this socket only.
 func (c *Channel) Client() string { return c.client }
 
 // Hub returns the hub.
@@ -95,8 +95,9 @@ func (c *Channel) Hub() *hub.Hub { return c.socket.server.Hub }
 // Logger returns the server's logger.
 func (c *Channel) Logger() *slog.Logger { return c.socket.server.Logger }
 
-// Authorize asks whether the client may do a on a topic. What it grants within Join is asked again when the client renews its token, and the channel
-// ends if that is refused; after Join it holds for the moment. Errors are rights.Authorizer's.
+// Authorize reports whether the client may do a on a topic. A right granted during Join is checked again when the
+// client refreshes its token; if it is refused then, the channel ends. A right granted after Join is not checked again.
+// Errors are rights.Authorizer's.
 func (c *Channel) Authorize(ctx context.Context, topic string, a rights.Action) error {
 	err := c.socket.server.Authorizer.Authorize(ctx, c.Identity(), topic, a)
 	if err == nil {
@@ -105,12 +106,13 @@ func (c *Channel) Authorize(ctx context.Context, topic string, a rights.Action) 
 	return err
 }
 
-// MayAnywhere asks whether the client may do a, on whatever topic. Errors are rights.Authorizer's.
+// MayAnywhere reports whether the client may do a on at least one topic. Errors are rights.Authorizer's.
 func (c *Channel) MayAnywhere(ctx context.Context, a rights.Action) error {
 	return rights.AuthorizeAnywhere(ctx, c.socket.server.Authorizer, c.Identity(), a)
 }
 
-// MayRead asks whether the client may read a stream, and again as Authorize does. Errors: errs.ErrNotFound for no.
+// MayRead reports whether the client may read a stream. As with Authorize, a right granted during Join is checked
+// again. Errors: errs.ErrNotFound if it may not.
 func (c *Channel) MayRead(ctx context.Context, s *hub.Stream) error {
 	err := hub.AuthorizeRead(ctx, c.socket.server.Authorizer, c.Identity(), s)
 	if err == nil && s.Owner != c.User() {
@@ -119,12 +121,12 @@ func (c *Channel) MayRead(ctx context.Context, s *hub.Stream) error {
 	return err
 }
 
-// MayCancel asks whether the client may cancel a stream. Errors: errs.ErrForbidden for no.
+// MayCancel reports whether the client may cancel a stream. Errors: errs.ErrForbidden if it may not.
 func (c *Channel) MayCancel(ctx context.Context, s *hub.Stream) error {
 	return hub.AuthorizeCancel(ctx, c.socket.server.Authorizer, c.Identity(), s)
 }
 
-// Set puts a member into the reply to the join.
+// Set adds a member to the reply to the join.
 func (c *Channel) Set(name string, value any) {
 	if c.response == nil {
 		c.response = make(map[string]any)
@@ -132,17 +134,19 @@ func (c *Channel) Set(name string, value any) {
 	c.response[name] = value
 }
 
-// Push sends an event to this client alone. payload must encode as a JSON object.
+// Push sends an event to this client only. payload must encode as a JSON object.
 func (c *Channel) Push(event string, payload any) {
 	c.send(textFrame(func(dst []byte) []byte {
 		return phoenix.AppendText(dst, c.socket.version, c.pushRef, nil, c.topic, event, encode(payload))
 	}))
 }
 
-// PushBytes sends an event with bytes to this client alone. Where the transport has no binary frames they are {"bytes": BASE64}.
+// PushBytes sends an event with a binary payload to this client only. Transports without binary frames send {"bytes":
+// BASE64}.
 func (c *Channel) PushBytes(event string, payload []byte) {
 	if c.socket.binary {
-		if buf, err := phoenix.AppendBinaryPush(frameBuffer(len(payload)), unquoteRef(c.pushRef), c.topic, event, payload); err == nil {
+		buf := frameBuffer(len(payload))
+		if buf, err := phoenix.AppendBinaryPush(buf, unquoteRef(c.pushRef), c.topic, event, payload); err == nil {
 			c.send(seal(buf, opBinary))
 			return
 		}
@@ -150,7 +154,7 @@ func (c *Channel) PushBytes(event string, payload []byte) {
 	c.Push(event, map[string][]byte{"bytes": payload})
 }
 
-// Publish publishes an event as the client's user. Whether the user may is not asked. Errors are hub.Publish's.
+// Publish publishes an event as the client's user. It does not check the user's rights. Errors are hub.Publish's.
 func (c *Channel) Publish(topic string, in hub.EventInput) (hub.Published, error) {
 	out, err := c.Hub().Publish(topic, c.User(), []hub.EventInput{in})
 	if err != nil {
@@ -159,13 +163,13 @@ func (c *Channel) Publish(topic string, in hub.EventInput) (hub.Published, error
 	return out[0], nil
 }
 
-// Stop ends the channel for good: the client gets phx_close and does not join again.
+// Stop ends the channel permanently: the client gets phx_close and does not join again.
 func (c *Channel) Stop() { c.end(endStopped) }
 
-// Crash ends the channel for now: the client gets phx_error and joins again.
+// Crash ends the channel temporarily: the client gets phx_error and joins again.
 func (c *Channel) Crash() { c.end(endCrashed) }
 
-// send puts a frame into the first lane; before the reply to the join it is held.
+// send appends a frame to the first lane, or buffers it until the reply to the join has been sent.
 func (c *Channel) send(f frame) {
 	s := c.socket
 	s.mu.Lock()
@@ -184,7 +188,8 @@ func (c *Channel) send(f frame) {
 	s.transport.notify()
 }
 
-// work is the channel's goroutine while there is something to do: first the join, then the messages, one after another.
+// work is the channel's worker goroutine: it runs the join, then handles the messages one after another, and ends when
+// the inbox is empty.
 func (c *Channel) work() {
 	s := c.socket
 	ctx, cancel := context.WithCancel(s.server.ctx)
@@ -205,7 +210,7 @@ func (c *Channel) work() {
 	}
 }
 
-// take returns the next message, or ends the worker. The one before it is answered.
+// take returns the next message, or ends the worker if there is none. The previous message has been answered.
 func (c *Channel) take() (m phoenix.Message, ok bool) {
 	s := c.socket
 	s.mu.Lock()
@@ -233,13 +238,14 @@ func (c *Channel) take() (m phoenix.Message, ok bool) {
 	return m, false
 }
 
-// handle is steps 4 and 5 of the dispatch (protocol/phoenix-v2.md 4.1), and a join that was queued behind the first.
+// handle is steps 4 and 5 of the dispatch (protocol/phoenix-v2.md 4.1). It also starts a join that was queued behind
+// the first.
 func (c *Channel) handle(ctx context.Context, m *phoenix.Message) {
 	switch {
 	case m.Event == phoenix.EventJoin:
 		c.socket.replace(c, m)
 	case m.JoinRef != nil && !sameRef(m.JoinRef, c.joinRef):
-		// of an earlier join: not even an answer
+		// of an earlier join: ignored without a reply
 	case m.Event == phoenix.EventLeave:
 		c.leave(m.Ref)
 	default:
@@ -247,12 +253,15 @@ func (c *Channel) handle(ctx context.Context, m *phoenix.Message) {
 	}
 }
 
-// sameRef compares two refs as JSON values: 1 is not "1", but "é" may be escaped in one and not in the other, such as a binary frame's.
+// sameRef compares two refs as JSON values: 1 and "1" differ, but "é" equals its escaped form. The refs of binary
+// frames are never escaped.
 func sameRef(a, b json.RawMessage) bool {
-	return string(a) == string(b) || len(a) > 0 && len(b) > 0 && a[0] == '"' && b[0] == '"' && unquoteRef(a) == unquoteRef(b)
+	return string(a) == string(b) || isString(a) && isString(b) && unquoteRef(a) == unquoteRef(b)
 }
 
-// serve has the handler handle a message, and answers with its error. A panic ends the channel.
+func isString(ref json.RawMessage) bool { return len(ref) > 0 && ref[0] == '"' }
+
+// serve runs the handler for a message, and replies with the handler's error if there is one. A panic ends the channel.
 func (c *Channel) serve(ctx context.Context, m *Message) {
 	defer c.recoverPanic("event", m.Event)
 	if err := c.callHandler(ctx, m); err != nil {
@@ -263,9 +272,9 @@ func (c *Channel) serve(ctx context.Context, m *Message) {
 	}
 }
 
-// recoverPanic is deferred around the code of the channel's Kind, whatever goroutine runs it: a worker, a writer of the pool,
-// a transport's reader or a request. A panic there is logged with its stack and ends this channel; the client joins again.
-// The socket, its other channels and the process go on. attrs say what was being done.
+// recoverPanic is deferred around code of the channel's Kind, in whatever goroutine runs it: a worker, a writer of the
+// pool, a transport's reader or a request. It logs the panic with its stack and ends this channel; the client joins
+// again. The socket, its other channels and the process continue. attrs are added to the log line.
 func (c *Channel) recoverPanic(attrs ...any) {
 	p := recover()
 	if p == nil {
@@ -285,7 +294,7 @@ func (c *Channel) callHandler(ctx context.Context, m *Message) error {
 	return c.handler.Handle(ctx, m)
 }
 
-// leave ends the channel at the client's wish: the reply, then phx_close.
+// leave ends the channel at the client's request: it sends the reply, then phx_close.
 func (c *Channel) leave(ref json.RawMessage) {
 	s := c.socket
 	reply := textFrame(func(dst []byte) []byte {
@@ -294,7 +303,7 @@ func (c *Channel) leave(ref json.RawMessage) {
 	c.end(endLeft, reply)
 }
 
-// end ends the channel once, and tells the client how, after the frames of the reply.
+// end ends the channel once. It sends the reply's frames, then the frame that tells the client why the channel ended.
 func (c *Channel) end(how ending, reply ...frame) {
 	s := c.socket
 	s.mu.Lock()
@@ -318,8 +327,8 @@ func (c *Channel) end(how ending, reply ...frame) {
 	c.startWaiting()
 }
 
-// endAfterMessage ends the channel because one of its feeds has said all. A message that the worker has is answered before: it may be what ended the
-// stream, and to a channel that is over no answer goes out.
+// endAfterMessage ends the channel because one of its feeds is exhausted. If the worker is handling a message, the
+// channel ends after its reply: that message may have ended the stream, and an ended channel sends no replies.
 func (c *Channel) endAfterMessage() {
 	s := c.socket
 	s.mu.Lock()
@@ -331,7 +340,8 @@ func (c *Channel) endAfterMessage() {
 	}
 }
 
-// overLocked takes the channel off its socket: nothing more of it goes out. It returns what the channel has not handled. Socket.mu is held.
+// overLocked removes the channel from its socket, so that nothing more of it is sent. It returns the messages that were
+// not handled. Socket.mu is held.
 func (c *Channel) overLocked() (inbox []phoenix.Message) {
 	c.state = ended
 	c.ended.Store(true)
@@ -347,7 +357,7 @@ func (c *Channel) overLocked() (inbox []phoenix.Message) {
 	return inbox
 }
 
-// endFrame is the last frame of a channel, or nil.
+// endFrame returns the last frame of a channel, or nil if the client gets none.
 func (c *Channel) endFrame(how ending) frame {
 	event, payload := phoenix.EventClose, "{}"
 	switch how {
@@ -366,7 +376,7 @@ func (c *Channel) endFrame(how ending) frame {
 	})
 }
 
-// release gives back what the channel held in the hub.
+// release closes the channel's readers and its presence in the hub.
 func (c *Channel) release(how ending) {
 	s := c.socket
 	s.mu.Lock()
@@ -379,7 +389,7 @@ func (c *Channel) release(how ending) {
 	c.endPresence(how)
 }
 
-// notifyLeaver tells the handler, if it wants to know.
+// notifyLeaver calls the handler's Left, if it has one.
 func (c *Channel) notifyLeaver() {
 	defer c.recoverPanic("event", phoenix.EventClose)
 	if l, ok := c.handler.(Leaver); ok {

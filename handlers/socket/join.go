@@ -12,7 +12,7 @@ import (
 	"github.com/duckwire/duckwire/middleware/ratelimit"
 )
 
-// joinParams are the members of a join's params that mean the same to every kind of channel. An absent or null After is none.
+// joinParams are the join parameters that mean the same for every kind of channel. An absent or null After means none.
 type joinParams struct {
 	After    *string `json:"after"`
 	ClientID string  `json:"client_id"`
@@ -20,7 +20,7 @@ type joinParams struct {
 
 var errJoinCrashed = Refuse("join crashed")
 
-// join asks the Kind, answers, and lets go what was held meanwhile.
+// join runs the Kind's Join, replies, and then sends what was buffered meanwhile.
 func (c *Channel) join(ctx context.Context) {
 	s := c.socket
 	asked := s.identity()
@@ -49,7 +49,7 @@ func (c *Channel) join(ctx context.Context) {
 	c.beforeReply, c.response = nil, nil
 	feeds, renewed := c.feeds, s.identity() != asked
 	s.mu.Unlock()
-	for _, f := range feeds { // what they have to say has waited for the reply
+	for _, f := range feeds { // their data has waited for the reply
 		f.Signal()
 	}
 	s.transport.notify()
@@ -58,7 +58,8 @@ func (c *Channel) join(ctx context.Context) {
 	}
 }
 
-// runJoin runs the Kind's Join and makes the reply, which may call code of the Kind's, too: a MarshalJSON, or an Error.
+// runJoin calls the Kind's Join and encodes the reply. Encoding may call code of the Kind, too: a MarshalJSON or an
+// Error method.
 func (c *Channel) runJoin(ctx context.Context) (reply frame, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -72,7 +73,7 @@ func (c *Channel) runJoin(ctx context.Context) (reply frame, err error) {
 	return c.joinReply("ok", c.response), nil
 }
 
-// callJoin runs the Kind's Join.
+// callJoin reads the join's parameters, counts the join against the rate limit, and calls the Kind's Join.
 func (c *Channel) callJoin(ctx context.Context) error {
 	params, err := c.readParams()
 	if err != nil {
@@ -94,7 +95,7 @@ func (c *Channel) callJoin(ctx context.Context) error {
 	return nil
 }
 
-// readParams takes the common members out of the join's params. Params that are no object have none.
+// readParams reads the common members of the join's parameters. Parameters that are not an object have none.
 func (c *Channel) readParams() (json.RawMessage, error) {
 	raw := c.params
 	c.params = nil
@@ -128,7 +129,7 @@ func (c *Channel) joinReply(status string, response any) frame {
 	})
 }
 
-// replacedFrames is the close of the channel that this join replaces, which follows the reply (4.3).
+// replacedFrames returns the close of the channel that this join replaces. It follows the reply (4.3).
 func (c *Channel) replacedFrames() []frame {
 	if c.replaced == nil {
 		return nil
@@ -138,8 +139,9 @@ func (c *Channel) replacedFrames() []frame {
 	return []frame{f}
 }
 
-// redispatchLocked dispatches what a channel that is over had not handled as if it came now: up to the next join, which gets the rest, and waits until
-// the channel is released. Nobody waits in vain for an answer, least of all a join behind a leave. s.mu is held.
+// redispatchLocked dispatches the unhandled messages of a channel that ended as if they arrived now, so that each gets
+// a reply. The first join among them takes the messages behind it, and waits until the ended channel is released. s.mu
+// is held.
 func (s *Socket) redispatchLocked(inbox []phoenix.Message) {
 	for i := range inbox {
 		m := &inbox[i]
@@ -151,7 +153,7 @@ func (s *Socket) redispatchLocked(inbox []phoenix.Message) {
 	}
 }
 
-// startWaiting lets the join begin that againLocked has found, if any.
+// startWaiting starts the join that redispatchLocked found, if any.
 func (c *Channel) startWaiting() {
 	s := c.socket
 	s.mu.Lock()

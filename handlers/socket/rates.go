@@ -2,7 +2,7 @@ package socket
 
 import "github.com/duckwire/duckwire/middleware/ratelimit"
 
-// takeRate counts a message against the rate of what it is. *errs.LimitError beyond it.
+// takeRate counts a message against the rate limit of its kind. Errors: *errs.LimitError beyond the limit.
 func (c *Channel) takeRate(m *Message) error {
 	kind := ratelimit.Events
 	if h, ok := c.handler.(Rated); ok {
@@ -10,7 +10,7 @@ func (c *Channel) takeRate(m *Message) error {
 	}
 	key := c.User()
 	if kind == ratelimit.Cursors {
-		key = c.socket.id // each window has a cursor of its own
+		key = c.socket.id // each window has its own cursor, so each session has its own limit
 	}
 	err := c.socket.server.Rates.Take(kind, key, 1)
 	if h, ok := c.handler.(RefusalObserver); ok && err != nil {

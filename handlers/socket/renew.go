@@ -12,22 +12,24 @@ import (
 	"github.com/duckwire/duckwire/hub/rights"
 )
 
-// eventAccessToken is how a client renews its token: {"token": TOKEN}, on the topic phoenix or on a channel that it has joined. Supabase's client
-// does so on each of its channels, and says {"access_token": TOKEN}. The reply is {"expires_in": SECONDS}, null where the new one does not end.
+// eventAccessToken refreshes a client's token: {"token": TOKEN}, on the topic phoenix or on a joined channel.
+// Supabase's client sends it on each of its channels as {"access_token": TOKEN}. The reply is {"expires_in": SECONDS};
+// null if the new token does not expire.
 const eventAccessToken = "access_token"
 
-// eventTokenExpiring tells a client that its token ends soon: {"expires_in": SECONDS}. It comes on the topic phoenix, because that is the socket's
-// own: every client knows it and none joins it, so those that do not care pass it over. Its name is none of Phoenix's or Supabase's, whose
-// clients would make something else of it.
+// eventTokenExpiring tells a client that its token expires soon: {"expires_in": SECONDS}. It is sent on the topic
+// phoenix: every client knows that topic and none joins it, so clients that do not handle the event ignore it. Phoenix
+// and Supabase define no event of this name, so their clients do not misread it.
 const eventTokenExpiring = "token_expiring"
 
-// warnBefore is how long before a token's end its client is told, if not a third of the token's life is shorter.
+// warnBefore is how long before a token's expiry its client is warned. If a third of the token's remaining lifetime is
+// shorter, that is used.
 const warnBefore = time.Minute
 
-// identity returns whom the client's token names, as of its last renewal.
+// identity returns the identity in the client's token, as last refreshed.
 func (s *Socket) identity() *rights.Identity { return s.currentIdentity.Load() }
 
-// setIdentity makes id the socket's identity from now on.
+// setIdentity replaces the socket's identity.
 func (s *Socket) setIdentity(id *rights.Identity) {
 	s.currentIdentity.Store(id)
 	warnAt := int64(0)
@@ -37,7 +39,7 @@ func (s *Socket) setIdentity(id *rights.Identity) {
 	s.warnAt.Store(warnAt)
 }
 
-// expiresIn is what clients are told of a token's end; nil: never.
+// expiresIn encodes when a token expires; null if it does not.
 func expiresIn(id *rights.Identity, now time.Time) map[string]any {
 	if id.Expires.IsZero() {
 		return map[string]any{"expires_in": nil}
@@ -45,7 +47,8 @@ func expiresIn(id *rights.Identity, now time.Time) map[string]any {
 	return map[string]any{"expires_in": max(0, int64(id.Expires.Sub(now)/time.Second))}
 }
 
-// watchToken is the sweeper's look at the token: it warns once, and ends the socket at the token's end or after its revocation.
+// watchToken is called by the sweeper. It warns the client once, and closes the socket when the token has expired or
+// was revoked.
 func (s *Socket) watchToken(now time.Time) {
 	id, warnAt := s.identity(), s.warnAt.Load()
 	switch {
@@ -55,13 +58,15 @@ func (s *Socket) watchToken(now time.Time) {
 	case !now.Before(id.Expires):
 		s.transport.close(closeExpired, "the token has expired")
 	case warnAt != 0 && now.UnixMilli() >= warnAt && s.warnAt.CompareAndSwap(warnAt, 0):
+		payload := encode(expiresIn(id, now))
 		s.post(textFrame(func(dst []byte) []byte {
-			return phoenix.AppendText(dst, s.version, nil, nil, phoenix.TopicPhoenix, eventTokenExpiring, encode(expiresIn(id, now)))
+			return phoenix.AppendText(dst, s.version, nil, nil, phoenix.TopicPhoenix, eventTokenExpiring, payload)
 		}))
 	}
 }
 
-// ownRequestsLocked returns the channel, of the topic phoenix, that the socket's own requests wait in: they may take long. s.mu is held.
+// ownRequestsLocked returns the channel, of the topic phoenix, in which requests to the socket itself queue, because
+// they may block. s.mu is held.
 func (s *Socket) ownRequestsLocked() *Channel {
 	if s.ownRequests == nil {
 		s.ownRequests = &Channel{socket: s, topic: phoenix.TopicPhoenix, state: joined}
@@ -77,7 +82,7 @@ type renewal struct {
 	AccessToken string `json:"access_token"`
 }
 
-// renewToken answers eventAccessToken. The channels that the new token does not allow end behind the reply.
+// renewToken handles eventAccessToken. Channels that the new token does not allow end after the reply.
 func (c *Channel) renewToken(ctx context.Context, m *Message) error {
 	var p renewal
 	if err := m.Decode(&p); err != nil {
@@ -100,14 +105,15 @@ func (c *Channel) renewToken(ctx context.Context, m *Message) error {
 	return nil
 }
 
-// endedChannel is a channel that a renewed token does not allow any more.
+// endedChannel is a channel that a refreshed token does not allow any more.
 type endedChannel struct {
 	channel *Channel
 	how     ending
 }
 
-// renew has the socket go on under another token of the same user, and returns the channels that must end. After an error nothing has changed.
-// Errors: those of Options.Renew; errs.ErrForbidden for a token of somebody else; errs.ErrUnavailable if rights cannot be asked for now.
+// renew replaces the socket's token with another token of the same user, and returns the channels that must end. After
+// an error nothing has changed. Errors: those of Options.Renew; errs.ErrForbidden for another user's token;
+// errs.ErrUnavailable if rights cannot be checked now.
 func (s *Socket) renew(ctx context.Context, token string) ([]endedChannel, error) {
 	if s.server.Renew == nil {
 		return nil, errNoRenewal
@@ -120,12 +126,12 @@ func (s *Socket) renew(ctx context.Context, token string) ([]endedChannel, error
 	defer s.renewing.Unlock()
 	before := s.identity()
 	switch {
-	case id == before: // the same token once more, as from each of Supabase's channels
+	case id == before: // the same token again: Supabase's client sends it on each channel
 		return nil, nil
 	case id.User != before.User || id.Service != before.Service:
 		return nil, fmt.Errorf("the token is not of this socket's user: %w", errs.ErrForbidden)
 	}
-	s.setIdentity(id) // before the joined channels are listed: a join that is under way asks again by itself
+	s.setIdentity(id) // before the joined channels are listed: a join under way checks its rights again itself
 	lost, err := s.reauthorize(ctx)
 	if err != nil {
 		s.setIdentity(before)
@@ -134,7 +140,7 @@ func (s *Socket) renew(ctx context.Context, token string) ([]endedChannel, error
 	return lost, nil
 }
 
-// reauthorize asks again for what the joined channels were granted, and returns those that were refused.
+// reauthorize checks the rights of the joined channels again, and returns the channels that must end.
 func (s *Socket) reauthorize(ctx context.Context) (lost []endedChannel, err error) {
 	s.mu.Lock()
 	channels := slices.DeleteFunc(slices.Clone(s.channels), func(c *Channel) bool { return c.state != joined })
@@ -151,13 +157,14 @@ func (s *Socket) reauthorize(ctx context.Context) (lost []endedChannel, err erro
 	return lost, nil
 }
 
-// grant is what a join asked for.
+// grant is a right that a join was granted.
 type grant struct {
 	topic  string
 	action rights.Action
 }
 
-// recordGrant notes what the join was granted. What is asked later is asked each time, and not noted.
+// recordGrant records a right that the join was granted. Rights that are checked after the join are checked each time,
+// and not recorded.
 func (c *Channel) recordGrant(topic string, a rights.Action) {
 	s := c.socket
 	s.mu.Lock()
@@ -167,8 +174,9 @@ func (c *Channel) recordGrant(topic string, a rights.Action) {
 	s.mu.Unlock()
 }
 
-// reauthorize asks again for what the join was granted; ok is false where something is refused now. Who may not hear the topic any more is sent away for
-// good; who may do less joins anew, and then gets what there is left. Errors: errs.ErrUnavailable.
+// reauthorize checks the join's rights again; ok is false if one is refused now. If the client may not subscribe any
+// more, the channel ends permanently. If it may do less, it joins again, with the remaining rights. Errors:
+// errs.ErrUnavailable.
 func (c *Channel) reauthorize(ctx context.Context) (how ending, ok bool, err error) {
 	ok = true
 	for _, q := range c.grants {
@@ -186,13 +194,14 @@ func (c *Channel) reauthorize(ctx context.Context) (how ending, ok bool, err err
 	return how, ok, nil
 }
 
-// reauthorizeAfterJoin is for a join during which the token was renewed: it may have been granted what the new one does not allow.
+// reauthorizeAfterJoin is called if the token was refreshed during the join, which may have been granted rights that
+// the new token does not have.
 func (c *Channel) reauthorizeAfterJoin(ctx context.Context) {
 	defer c.recoverPanic("event", phoenix.EventJoin)
 	how, ok, err := c.reauthorize(ctx)
 	switch {
 	case err != nil:
-		c.end(endReduced) // the next join will ask
+		c.end(endReduced) // the next join checks the rights
 	case !ok:
 		c.end(how)
 	}

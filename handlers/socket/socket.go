@@ -15,52 +15,54 @@ import (
 	"github.com/duckwire/duckwire/hub/rights"
 )
 
-// Socket is one client's session, whatever its transport.
+// Socket is one client's session, independent of its transport.
 type Socket struct {
-	// Fixed.
+	// Constant.
 	server    *Server
 	id        string
 	version   phoenix.Version
-	binary    bool // the transport and the version have binary frames
+	binary    bool // both transport and version have binary frames
 	transport transport
 	via       hub.Transport
 
 	currentIdentity atomic.Pointer[rights.Identity] // see identity
-	warnAt          atomic.Int64                    // when to tell that the token ends, in Unix milliseconds; 0: not, or not again
-	renewing        sync.Mutex                      // one renewal at a time
+	warnAt          atomic.Int64                    // when to warn of the token's expiry, in Unix milliseconds; 0: not
+	renewing        sync.Mutex                      // one refresh of the token at a time
 
 	mu             sync.Mutex
 	channels       []*Channel
-	ownRequests    *Channel // of the topic phoenix, where its requests wait; nil: none yet
+	ownRequests    *Channel // the channel of the topic phoenix, for requests to the socket itself; nil: not used yet
 	urgent         []frame  // the first lane
-	dirty          []*feed  // the second lane: who has something to read
-	backlog        int      // bytes of the first lane and of the channels' inboxes
+	dirty          []*feed  // the second lane: feeds with data
+	backlog        int      // bytes in the first lane and in the channels' inboxes
 	over           bool
-	readingStopped bool          // nothing more is read from the client
-	belowLimit     chan struct{} // closed when the backlog has fallen, where somebody waits for that
+	readingStopped bool          // Receive fails
+	belowLimit     chan struct{} // closed when the backlog has fallen below its limit; nil: nobody waits
 }
 
-// transport is what carries a socket. Its methods may be called from any goroutine and do not block.
+// transport carries a socket's frames. Its methods may be called from any goroutine and do not block.
 type transport interface {
-	// notify says that next may have more.
+	// notify tells the transport that next may have more frames.
 	notify()
-	// close ends the connection with a WebSocket close code, and reports whether nobody had done so before. The transport ends the socket then.
+	// close ends the connection with a WebSocket close code, and returns false if it was being closed already. The
+	// transport then ends the socket.
 	close(code int, reason string) bool
-	// abort ends it without a word.
+	// abort ends the connection without a close code.
 	abort()
 	// tick is called about once a second.
 	tick(now time.Time)
 }
 
-// maxBacklog is how much a client may have us do at one time, in bytes: what waits for its channels, and what waits to be sent because of it.
-// Above it nothing more is read from the client.
+// maxBacklog bounds, in bytes, what one client's messages can make the server buffer: messages queued for its channels,
+// and frames to be sent. Above it nothing more is read from the client.
 const maxBacklog = 1 << 20
 
-// abortBacklog is the backlog, in bytes, at which a client that does not take what its channels push is cut.
+// abortBacklog is the backlog, in bytes, at which a client that does not read what its channels push is disconnected.
 const abortBacklog = 16 << 20
 
-// Receive takes one frame of the client and dispatches it. It blocks while the client has too much waiting. Errors: phoenix.ErrUTF8 and
-// phoenix.ErrFrame, after which the socket must be closed; ctx's; errs.ErrClosed after the socket's end.
+// Receive decodes and dispatches one frame of the client. It blocks while the client's backlog is above its limit.
+// Errors: phoenix.ErrUTF8 and phoenix.ErrFrame, after which the socket must be closed; ctx's; errs.ErrClosed after the
+// socket's end.
 func (s *Socket) Receive(ctx context.Context, data []byte, binary bool) error {
 	var m phoenix.Message
 	var err error
@@ -83,7 +85,7 @@ func (s *Socket) Receive(ctx context.Context, data []byte, binary bool) error {
 	return nil
 }
 
-// waitForRoom waits until the backlog is below its limit.
+// waitForRoom blocks until the backlog is below its limit.
 func (s *Socket) waitForRoom(ctx context.Context) error {
 	for {
 		s.mu.Lock()
@@ -108,7 +110,8 @@ func (s *Socket) waitForRoom(ctx context.Context) error {
 	}
 }
 
-// stopReading ends the reading from the client: Receive fails from now on, also one that waits. It is for transports whose connection has ended.
+// stopReading makes Receive fail from now on, including a blocked call. Transports call it when their connection has
+// ended.
 func (s *Socket) stopReading() {
 	s.mu.Lock()
 	s.readingStopped = true
@@ -116,7 +119,7 @@ func (s *Socket) stopReading() {
 	s.mu.Unlock()
 }
 
-// reduceBacklogLocked takes n off the backlog. s.mu is held.
+// reduceBacklogLocked subtracts n from the backlog. s.mu is held.
 func (s *Socket) reduceBacklogLocked(n int) {
 	s.backlog -= n
 	if s.belowLimit != nil && (s.backlog < maxBacklog || s.over || s.readingStopped) {
@@ -125,7 +128,7 @@ func (s *Socket) reduceBacklogLocked(n int) {
 	}
 }
 
-// dispatch is protocol/phoenix-v2.md 4.1.
+// dispatch implements protocol/phoenix-v2.md 4.1.
 func (s *Socket) dispatch(m *phoenix.Message) {
 	if m.Topic == phoenix.TopicPhoenix && m.Event == phoenix.EventHeartbeat {
 		s.post(textFrame(func(dst []byte) []byte {
@@ -167,7 +170,7 @@ func (s *Socket) findLocked(m *phoenix.Message) *Channel {
 	return nil
 }
 
-// queueLocked gives a message to its channel's worker, and starts that if it does not run.
+// queueLocked queues a message for its channel's worker, and starts the worker if it does not run.
 func (s *Socket) queueLocked(c *Channel, m *phoenix.Message) {
 	c.inbox = append(c.inbox, *m)
 	if m.Event == phoenix.EventJoin {
@@ -183,17 +186,17 @@ func (s *Socket) startLocked(c *Channel) {
 	}
 	c.working = true
 	if !s.server.tryGo(c.work) {
-		c.working = false // the server is closing: nobody waits for an answer
+		c.working = false // the server is closing: replies would not be sent
 	}
 }
 
-// cost is what a queued message counts in the backlog: all of its frame, which it holds in memory.
+// cost is a queued message's share of the backlog: its whole frame, which it keeps in memory.
 func cost(m *phoenix.Message) int { return m.Size + 256 }
 
-// uncountLocked takes a message that has left its inbox out of the account. s.mu is held.
+// uncountLocked removes a message that has left its inbox from the backlog. s.mu is held.
 func (s *Socket) uncountLocked(m *phoenix.Message) { s.reduceBacklogLocked(cost(m)) }
 
-// notJoined is the reply to a message for a topic that is not joined (4.1, steps 6 and 7).
+// notJoined returns the reply to a message for a topic that is not joined (4.1, steps 6 and 7).
 func (s *Socket) notJoined(m *phoenix.Message) frame {
 	if m.Event == phoenix.EventLeave && m.BadTopic == nil {
 		return textFrame(func(dst []byte) []byte {
@@ -211,8 +214,8 @@ func (s *Socket) unmatched(m *phoenix.Message) frame {
 	return textFrame(func(dst []byte) []byte { return phoenix.AppendUnmatched(dst, s.version, m.Ref, topic) })
 }
 
-// beginLocked begins a join; old is the channel that it replaces, rest what is queued behind it. waits says that a channel of the topic is to be
-// released first: then goOnLocked is to be called. s.mu is held.
+// beginLocked begins a join. old is the channel that it replaces, rest are the messages queued behind it. waits means
+// that another channel of the topic must be released first; then startWaitingLocked starts the join. s.mu is held.
 func (s *Socket) beginLocked(m *phoenix.Message, old *Channel, waits bool, rest []phoenix.Message) {
 	kind := s.server.kindOf(m.Topic)
 	c := &Channel{
@@ -244,7 +247,8 @@ func (s *Socket) beginLocked(m *phoenix.Message, old *Channel, waits bool, rest 
 	}
 }
 
-// replace ends a channel because its topic is joined anew, and begins the new join (4.3). Its close follows the new join's reply.
+// replace ends a channel whose topic is joined again, and begins the new join (4.3). The old channel's close follows
+// the new join's reply.
 func (s *Socket) replace(c *Channel, m *phoenix.Message) {
 	s.mu.Lock()
 	if c.state != joined {
@@ -253,7 +257,7 @@ func (s *Socket) replace(c *Channel, m *phoenix.Message) {
 		return
 	}
 	var rest []phoenix.Message
-	if c.joins > 0 { // this join was queued: what is queued behind it belongs to it
+	if c.joins > 0 { // this join was queued: the messages queued behind it belong to it
 		rest = slices.Clone(c.inbox)
 	}
 	working := c.working
@@ -270,7 +274,8 @@ func (s *Socket) replace(c *Channel, m *phoenix.Message) {
 	s.mu.Unlock()
 }
 
-// startWaitingLocked starts the join that waited for the release of the channel before it, if there is one. s.mu is held.
+// startWaitingLocked starts the join that waited for the release of the previous channel, if there is one. s.mu is
+// held.
 func (s *Socket) startWaitingLocked(next *Channel) {
 	if next != nil && next.awaitsRelease && next.state == joining {
 		next.awaitsRelease = false
@@ -278,14 +283,14 @@ func (s *Socket) startWaitingLocked(next *Channel) {
 	}
 }
 
-// removeLocked takes a channel off the list. s.mu is held.
+// removeLocked removes a channel from the list. s.mu is held.
 func (s *Socket) removeLocked(c *Channel) {
 	if i := slices.Index(s.channels, c); i >= 0 {
 		s.channels = slices.Delete(s.channels, i, i+1)
 	}
 }
 
-// post puts frames into the first lane.
+// post appends frames to the first lane.
 func (s *Socket) post(frames ...frame) {
 	s.mu.Lock()
 	s.postLocked(frames...)
@@ -303,7 +308,8 @@ func (s *Socket) postLocked(frames ...frame) {
 	s.urgent = append(s.urgent, frames...)
 }
 
-// end ends the session: its channels, and what they held. how is endGone or endLost. It is for transports; a second call does nothing.
+// end ends the session: its channels, and their readers and presence. how is endClosed or endBroken. Transports call
+// it; a second call does nothing.
 func (s *Socket) end(how ending) {
 	s.mu.Lock()
 	if s.over {
