@@ -52,7 +52,7 @@ func (s *server) startAnalysis(w http.ResponseWriter, r *http.Request) error {
 	if err := s.mayComplete(r, body.Topic); err != nil {
 		return err
 	}
-	if err := s.spend(r, ratelimit.Heavy, 1); err != nil {
+	if err := s.takeRate(r, ratelimit.Heavy, 1); err != nil {
 		return err
 	}
 	spec.Owner = auth.IdentityFrom(r.Context()).User

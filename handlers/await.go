@@ -23,7 +23,7 @@ func (s *server) await(r *http.Request, wake *log.Wake, wait time.Duration, read
 	defer timer.Stop()
 	ended := log.NewWake()
 	if wait > 0 {
-		defer s.endable(r, func(string) { ended.Signal() })() // the client comes back, and is told then
+		defer s.onEnd(r, func(string) { ended.Signal() })() // the client comes back, and is told then
 	}
 	for !read() && wait > 0 && !s.hub.IsDraining() {
 		select {

@@ -16,7 +16,7 @@ import (
 func (s *server) readBody(r *http.Request) ([]byte, error) {
 	raw, err := io.ReadAll(io.LimitReader(r.Body, s.BodyBytes+1))
 	if err != nil {
-		return nil, errCut(err)
+		return nil, errBody(err)
 	}
 	if int64(len(raw)) > s.BodyBytes {
 		return nil, &errs.LimitError{Kind: errs.ErrTooLarge, Name: "body in bytes (body_bytes)", Limit: s.BodyBytes}

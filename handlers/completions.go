@@ -19,20 +19,20 @@ import (
 	"github.com/duckwire/duckwire/middleware/tracing"
 )
 
-// door is one of the OpenAI-compatible paths.
-type door struct {
+// completionPath is one of the OpenAI-compatible paths.
+type completionPath struct {
 	kind hub.CompletionKind
 	fim  bool
 }
 
 // complete returns the handler of a door: start a stream or attach to it, then answer in OpenAI's shapes.
-func (s *server) complete(d door) handlerFunc {
+func (s *server) complete(d completionPath) handlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		req, err := s.readCompletion(r, d)
 		if err != nil {
 			return err
 		}
-		leave, err := s.enterToComplete(r, req.Stream)
+		leave, err := s.enterCompletion(r, req.Stream)
 		if err != nil {
 			return err
 		}
@@ -49,15 +49,15 @@ func (s *server) complete(d door) handlerFunc {
 		case req.Stream:
 			return s.streamOpenAI(w, r, stream)
 		default:
-			return s.wholeCompletion(w, r, stream)
+			return s.answerWhole(w, r, stream)
 		}
 		return nil
 	}
 }
 
-// enterToComplete counts the user of a completion in from before its start: the answer may be whole before the response has begun. A streamed one
+// enterCompletion counts the user of a completion in from before its start: the answer may be whole before the response has begun. A streamed one
 // counts as a connection when it begins, one that is waited for from now on.
-func (s *server) enterToComplete(r *http.Request, streamed bool) (leave func(), err error) {
+func (s *server) enterCompletion(r *http.Request, streamed bool) (leave func(), err error) {
 	user := auth.IdentityFrom(r.Context()).User
 	switch {
 	case prefersAsync(r):
@@ -68,7 +68,7 @@ func (s *server) enterToComplete(r *http.Request, streamed bool) (leave func(), 
 	return s.enter(r, user, hub.ViaWait)
 }
 
-func (s *server) readCompletion(r *http.Request, d door) (*openai.Request, error) {
+func (s *server) readCompletion(r *http.Request, d completionPath) (*openai.Request, error) {
 	raw, err := s.readBody(r)
 	if err != nil {
 		return nil, err
@@ -90,12 +90,12 @@ func (s *server) readCompletion(r *http.Request, d door) (*openai.Request, error
 }
 
 // startCompletion checks the right to complete and starts the stream, or attaches to the one of the same id and request.
-func (s *server) startCompletion(r *http.Request, d door, req *openai.Request) (*hub.Stream, error) {
+func (s *server) startCompletion(r *http.Request, d completionPath, req *openai.Request) (*hub.Stream, error) {
 	id := auth.IdentityFrom(r.Context())
 	if err := s.mayComplete(r, req.Topic); err != nil {
 		return nil, err
 	}
-	if err := s.spend(r, ratelimit.Heavy, 1); err != nil {
+	if err := s.takeRate(r, ratelimit.Heavy, 1); err != nil {
 		return nil, err
 	}
 	keep := hub.Keep{CancelAfter: s.KeepAfter}
@@ -178,11 +178,11 @@ func (s *server) awaitProvider(ctx context.Context, stream *hub.Stream) error {
 	case <-timer.C:
 	case <-ctx.Done():
 	}
-	return refusal(stream)
+	return earlyFailure(stream)
 }
 
-// refusal returns the error of a stream that ended badly before it made anything.
-func refusal(stream *hub.Stream) error {
+// earlyFailure returns the error of a stream that ended badly before it made anything.
+func earlyFailure(stream *hub.Stream) error {
 	st := stream.State()
 	if st.Ending.Error == nil || st.Account.Made > 0 || !st.Status.Ended() {
 		return nil
@@ -223,13 +223,13 @@ func endStatus(code string) int {
 	return http.StatusBadGateway
 }
 
-// wholeCompletion answers stream:false: it waits for the end, and folds the chunks into one object.
-func (s *server) wholeCompletion(w http.ResponseWriter, r *http.Request, stream *hub.Stream) error {
+// answerWhole answers stream:false: it waits for the end, and folds the chunks into one object.
+func (s *server) answerWhole(w http.ResponseWriter, r *http.Request, stream *hub.Stream) error {
 	wake := log.NewWake()
 	reader, _ := stream.Watch(log.Position{}, wake)
 	defer reader.Close()
 	ended := make(chan string, 1)
-	defer s.endable(r, func(reason string) {
+	defer s.onEnd(r, func(reason string) {
 		select {
 		case ended <- reason:
 		default: // it is ended already
@@ -238,7 +238,7 @@ func (s *server) wholeCompletion(w http.ResponseWriter, r *http.Request, stream 
 	select {
 	case <-stream.Done():
 	case reason := <-ended:
-		return endedFor(reason)
+		return endedError(reason)
 	case <-r.Context().Done():
 		return nil
 	}

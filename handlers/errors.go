@@ -36,16 +36,16 @@ type Problem struct {
 
 // errMethod and errAccept are faults of the request that the hub knows nothing of.
 var (
-	errMethod   = errors.New("method not allowed")
-	errAccept   = errors.New("not acceptable")
-	errMedia    = errors.New("unsupported media type")
-	errRange    = errors.New("range not satisfiable")
-	errNoRoute  = errors.New("no such path")
-	retryAtOnce = time.Second
+	errMethod  = errors.New("method not allowed")
+	errAccept  = errors.New("not acceptable")
+	errMedia   = errors.New("unsupported media type")
+	errRange   = errors.New("range not satisfiable")
+	errNoRoute = errors.New("no such path")
+	minRetry   = time.Second
 )
 
-// kinds is the one table from errors to statuses, first match first.
-var kinds = []struct {
+// problems is the one table from errors to statuses, first match first.
+var problems = []struct {
 	err    error
 	status int
 	code   string
@@ -73,7 +73,7 @@ var kinds = []struct {
 // problemOf turns an error into its problem document. What is not in the table is "internal", and says nothing of itself.
 func problemOf(err error) *Problem {
 	p := &Problem{Type: "about:blank", Title: "Something went wrong on the server", Status: http.StatusInternalServerError, Code: "internal", Detail: "the server's log tells more under the request id", err: err}
-	for _, k := range kinds {
+	for _, k := range problems {
 		if errors.Is(err, k.err) {
 			p.Status, p.Code, p.Title, p.Detail, p.err = k.status, k.code, k.title, err.Error(), nil
 			break
@@ -111,7 +111,7 @@ func (p *Problem) addData(err error) {
 		p.Code, p.RetryAfter = "lease_held", retrySeconds(max(lease.Left, time.Second))
 	}
 	if p.Status == http.StatusServiceUnavailable {
-		p.RetryAfter = max(p.RetryAfter, retrySeconds(2*retryAtOnce))
+		p.RetryAfter = max(p.RetryAfter, retrySeconds(2*minRetry))
 	}
 }
 
@@ -132,11 +132,11 @@ func (s *server) WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	if p.err != nil && !said && r.Context().Err() == nil {
 		s.logger.LogAttrs(r.Context(), slog.LevelError, "internal error", slog.String("path", middleware.LogText(r.URL.Path)), slog.String("request_id", p.RequestID), slog.Any("error", err))
 	}
-	if said || isDoor(r) {
+	if said || isOpenAIPath(r) {
 		writeOpenAIError(w, p, err)
 		return
 	}
-	if heals(p.Status) && mayBeEventSource(r) {
+	if isTemporary(p.Status) && mayBeEventSource(r) {
 		s.writeBye(w, p)
 		return
 	}
@@ -145,8 +145,8 @@ func (s *server) WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	answer(w, p.Status, "application/problem+json", body)
 }
 
-// heals reports whether waiting helps against a status.
-func heals(status int) bool {
+// isTemporary reports whether waiting helps against a status.
+func isTemporary(status int) bool {
 	return status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable
 }
 

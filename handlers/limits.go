@@ -22,18 +22,18 @@ type connections struct {
 
 // What other nodes count, too.
 const (
-	heldByUser    = "connections_per_user"
-	heldByAddress = "connections_per_address"
+	usageByUser    = "connections_per_user"
+	usageByAddress = "connections_per_address"
 )
 
-// share has the connections of users and addresses counted over all nodes. How many there are in all is each node's own affair.
-func (c *connections) share(o *Options) {
-	for name, limit := range map[string]int{heldByUser: o.ConnectionsPerUser, heldByAddress: o.ConnectionsPerAddress} {
+// shareUsage has the connections of users and addresses counted over all nodes. How many there are in all is each node's own affair.
+func (c *connections) shareUsage(o *Options) {
+	for name, limit := range map[string]int{usageByUser: o.ConnectionsPerUser, usageByAddress: o.ConnectionsPerAddress} {
 		o.Hub.ShareUsage(name, limit, func(yield func(string, int) bool) {
 			c.mu.Lock()
 			defer c.mu.Unlock()
 			counts := c.byUser
-			if name == heldByAddress {
+			if name == usageByAddress {
 				counts = c.byAddr
 			}
 			maps.All(counts)(yield)
@@ -43,7 +43,7 @@ func (c *connections) share(o *Options) {
 
 // enter counts one response to a user at an address in, until leave is called. *errs.LimitError at a cap of o.
 func (c *connections) enter(user, addr string, o *Options) (leave func(), err error) {
-	userElsewhere, addrElsewhere := o.Hub.UsageElsewhere(heldByUser, user), o.Hub.UsageElsewhere(heldByAddress, addr)
+	userElsewhere, addrElsewhere := o.Hub.UsageElsewhere(usageByUser, user), o.Hub.UsageElsewhere(usageByAddress, addr)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
@@ -71,11 +71,11 @@ func (c *connections) leave(user, addr string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.total--
-	lessOne(c.byUser, user)
-	lessOne(c.byAddr, addr)
+	decrement(c.byUser, user)
+	decrement(c.byAddr, addr)
 }
 
-func lessOne(counts map[string]int, key string) {
+func decrement(counts map[string]int, key string) {
 	if counts[key]--; counts[key] == 0 {
 		delete(counts, key)
 	}
@@ -91,8 +91,8 @@ func (s *server) enter(r *http.Request, user string, via hub.Transport) (leave f
 	return func() { gone(); drop() }, nil
 }
 
-// spend counts n of what a request does against its user's rate. *errs.LimitError beyond it.
-func (s *server) spend(r *http.Request, k ratelimit.Kind, n int) error {
+// takeRate counts n of what a request does against its user's rate. *errs.LimitError beyond it.
+func (s *server) takeRate(r *http.Request, k ratelimit.Kind, n int) error {
 	if n == 0 {
 		return nil
 	}
@@ -103,8 +103,8 @@ func (s *server) spend(r *http.Request, k ratelimit.Kind, n int) error {
 	return s.rates.Take(k, key, n)
 }
 
-// spendEvents counts what is published, each event as what it is.
-func (s *server) spendEvents(r *http.Request, events []hub.EventInput) error {
+// takeEventRates counts what is published, each event as what it is.
+func (s *server) takeEventRates(r *http.Request, events []hub.EventInput) error {
 	var n struct{ events, cursors, queue int }
 	for i := range events {
 		switch {
@@ -116,11 +116,11 @@ func (s *server) spendEvents(r *http.Request, events []hub.EventInput) error {
 			n.events++
 		}
 	}
-	if err := s.spend(r, ratelimit.Queue, n.queue); err != nil {
+	if err := s.takeRate(r, ratelimit.Queue, n.queue); err != nil {
 		return err
 	}
-	if err := s.spend(r, ratelimit.Events, n.events); err != nil {
+	if err := s.takeRate(r, ratelimit.Events, n.events); err != nil {
 		return err
 	}
-	return s.spend(r, ratelimit.Cursors, n.cursors)
+	return s.takeRate(r, ratelimit.Cursors, n.cursors)
 }

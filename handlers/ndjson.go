@@ -54,7 +54,7 @@ func (s *server) uploadLines(body io.Reader, a *hub.Appender) (*hub.Ending, erro
 			if errors.Is(err, errs.ErrTooLarge) {
 				return nil, err
 			}
-			return nil, errCut(err)
+			return nil, errBody(err)
 		}
 		part, ending, perr := parseLine(line, n)
 		if perr != nil {

@@ -48,17 +48,17 @@ func (s *server) maySeePresence(r *http.Request, topic string) error {
 	return other
 }
 
-// presenceAsk is what ?presence= and ?client= ask for.
-type presenceAsk struct {
+// presenceParams is what ?presence= and ?client= ask for.
+type presenceParams struct {
 	user, client string
 	meta         json.RawMessage
 }
 
 // parsePresence reads whether the subscriber wants to be present on the topics, and checks that they may; nil is no.
-func (s *server) parsePresence(r *http.Request, topics []string) (*presenceAsk, error) {
+func (s *server) parsePresence(r *http.Request, topics []string) (*presenceParams, error) {
 	q := r.URL.Query()
 	id := auth.IdentityFrom(r.Context())
-	ask := &presenceAsk{user: id.User, client: q.Get("client")}
+	ask := &presenceParams{user: id.User, client: q.Get("client")}
 	if q.Has("client") {
 		if err := hub.ValidName("?client", ask.client); err != nil {
 			return nil, err
@@ -81,12 +81,12 @@ func (s *server) parsePresence(r *http.Request, topics []string) (*presenceAsk, 
 	return ask, nil
 }
 
-// bePresent lets the subscriber be present on the topics, and f tell of who else is. What it has begun, f.End ends.
-func (s *server) bePresent(f *live.PresenceFeed, ask *presenceAsk, topics []string, wake log.Waker) error {
+// trackPresence lets the subscriber be present on the topics, and f tell of who else is. What it has begun, f.End ends.
+func (s *server) trackPresence(f *live.PresenceFeed, ask *presenceParams, topics []string, wake log.Waker) error {
 	for _, topic := range topics {
 		p, err := s.hub.TrackOnline(topic, ask.user, ask.client, ask.meta)
 		if err != nil {
-			return ofParameter(err)
+			return asQueryParameter(err)
 		}
 		f.Add(p)
 		reader, err := s.hub.SubscribePresence(topic, wake)
@@ -98,8 +98,8 @@ func (s *server) bePresent(f *live.PresenceFeed, ask *presenceAsk, topics []stri
 	return nil
 }
 
-// ofParameter names the fault of a meta as the client wrote it.
-func ofParameter(err error) error {
+// asQueryParameter names the fault of a meta as the client wrote it.
+func asQueryParameter(err error) error {
 	var field *errs.FieldError
 	if errors.As(err, &field) && field.Field == "meta" {
 		return &errs.FieldError{Field: "?presence", Reason: field.Reason}

@@ -26,8 +26,8 @@ type queuedView struct {
 	Position string `json:"position"`
 }
 
-// leaveMessages leaves one message or a batch for a user, all or none. They are on disk when it answers.
-func (s *server) leaveMessages(w http.ResponseWriter, r *http.Request) error {
+// enqueueMessages leaves one message or a batch for a user, all or none. They are on disk when it answers.
+func (s *server) enqueueMessages(w http.ResponseWriter, r *http.Request) error {
 	user, err := userParam(r)
 	if err != nil {
 		return err
@@ -48,7 +48,7 @@ func (s *server) leaveMessages(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	if err := s.spend(r, ratelimit.Queue, len(messages)); err != nil {
+	if err := s.takeRate(r, ratelimit.Queue, len(messages)); err != nil {
 		return err
 	}
 	queued, err := s.hub.Enqueue(id.User, messages)

@@ -12,11 +12,11 @@ import (
 // callRates tells other nodes what was taken from limits that all share.
 const callRates = "rates"
 
-// tellRates is how often. A burst that comes to several nodes at one time is counted so much later.
-const tellRates = time.Second
+// shareRatesInterval is how often. A burst that comes to several nodes at one time is counted so much later.
+const shareRatesInterval = time.Second
 
-// maxTold is how many keys of a limit are told of at one time; more are an attack, which each node refuses for itself.
-const maxTold = 10_000
+// maxSharedKeys is how many keys of a limit are told of at one time; more are an attack, which each node refuses for itself.
+const maxSharedKeys = 10_000
 
 // shareRates has this node and the others allow together what one would, until ctx ends. On one node it does nothing.
 func (s *server) shareRates(ctx context.Context) {
@@ -40,26 +40,26 @@ func (s *server) shareRates(ctx context.Context) {
 		}
 		return nil, nil
 	})
-	s.sharing.Go(func() {
-		tick := time.NewTicker(tellRates)
+	s.sharedRates.Go(func() {
+		tick := time.NewTicker(shareRatesInterval)
 		defer tick.Stop()
 		for {
 			select {
 			case <-ctx.Done():
 				return
 			case <-tick.C:
-				s.tellSpent(shared)
+				s.sendSpentRates(shared)
 			}
 		}
 	})
 }
 
-// tellSpent tells the other nodes what was taken here since the last time.
-func (s *server) tellSpent(shared map[string]*ratelimit.Limiter) {
+// sendSpentRates tells the other nodes what was taken here since the last time.
+func (s *server) sendSpentRates(shared map[string]*ratelimit.Limiter) {
 	told := make(map[string]map[string]int)
 	for name, limiter := range shared {
 		spent := limiter.Spent()
-		maps.DeleteFunc(spent, func(string, int) bool { return len(spent) > maxTold })
+		maps.DeleteFunc(spent, func(string, int) bool { return len(spent) > maxSharedKeys })
 		if len(spent) > 0 {
 			told[name] = spent
 		}

@@ -17,8 +17,8 @@ import (
 // A socket whose client comes and goes (long-poll, SSE with POST) lives on one node. A load balancer without sticky
 // sessions sends its requests to any: they are then handed on, through what the nodes share.
 
-// relayed is a request on its way to another node: a line of JSON, and behind it the body as it is.
-type relayed struct {
+// relayedRequest is a request on its way to another node: a line of JSON, and behind it the body as it is.
+type relayedRequest struct {
 	Method, URI, Host, Remote string
 	Header                    http.Header
 	Body                      []byte `json:"-"`
@@ -40,8 +40,8 @@ func withBody(head any, body []byte) ([]byte, error) {
 	return append(append(raw, '\n'), body...), nil
 }
 
-// cutBody reads what withBody wrote.
-func cutBody(raw []byte, head any) (body []byte, err error) {
+// splitBody reads what withBody wrote.
+func splitBody(raw []byte, head any) (body []byte, err error) {
 	line, body, _ := bytes.Cut(raw, []byte{'\n'})
 	return body, json.Unmarshal(line, head)
 }
@@ -49,11 +49,11 @@ func cutBody(raw []byte, head any) (body []byte, err error) {
 // relayBytes is how many bytes of bodies may be on their way to other nodes at one time. One request is always taken.
 const relayBytes = 64 << 20
 
-// relayRoom counts them.
-type relayRoom struct{ used atomic.Int64 }
+// relayBuffer counts them.
+type relayBuffer struct{ used atomic.Int64 }
 
 // enter takes room for the body of a request, as long as it says that it is or may be, until leave is called.
-func (room *relayRoom) enter(r *http.Request, most int64) (leave func(), err error) {
+func (room *relayBuffer) enter(r *http.Request, most int64) (leave func(), err error) {
 	n := r.ContentLength
 	if n < 0 {
 		n = most
@@ -120,7 +120,7 @@ func (s *server) relay(w http.ResponseWriter, r *http.Request, token string) boo
 // askRelay has another node do a request.
 func (s *server) askRelay(ctx context.Context, node string, r *http.Request, body []byte) (relayedAnswer, error) {
 	var answer relayedAnswer
-	req := relayed{
+	req := relayedRequest{
 		Method: r.Method, URI: r.URL.RequestURI(), Host: r.Host, Remote: r.RemoteAddr, Header: r.Header.Clone(),
 	}
 	req.Header.Set(headerRelayed, s.hub.Node())
@@ -131,7 +131,7 @@ func (s *server) askRelay(ctx context.Context, node string, r *http.Request, bod
 	if raw, err = s.hub.Call(ctx, node, callRelay, raw); err != nil {
 		return answer, err
 	}
-	answer.Body, err = cutBody(raw, &answer)
+	answer.Body, err = splitBody(raw, &answer)
 	return answer, err
 }
 
@@ -148,8 +148,8 @@ func (s *server) answerKnown(token []byte) ([]byte, error) {
 
 // answerRelay does what another node has handed on.
 func (s *server) answerRelay(raw []byte) ([]byte, error) {
-	var req relayed
-	body, err := cutBody(raw, &req)
+	var req relayedRequest
+	body, err := splitBody(raw, &req)
 	if err != nil {
 		return nil, err
 	}
@@ -160,19 +160,19 @@ func (s *server) answerRelay(raw []byte) ([]byte, error) {
 		return nil, errs.Invalid("uri", "nodes of different versions? %v", err)
 	}
 	r.Header, r.Host, r.RemoteAddr, r.RequestURI = req.Header, req.Host, req.Remote, req.URI
-	w := &keptAnswer{relayedAnswer{Status: http.StatusOK, Header: make(http.Header)}}
-	s.whole.ServeHTTP(w, r)
+	w := &answerRecorder{relayedAnswer{Status: http.StatusOK, Header: make(http.Header)}}
+	s.handler.ServeHTTP(w, r)
 	return withBody(&w.answer, w.answer.Body)
 }
 
-// keptAnswer is a ResponseWriter that keeps what is written.
-type keptAnswer struct{ answer relayedAnswer }
+// answerRecorder is a ResponseWriter that keeps what is written.
+type answerRecorder struct{ answer relayedAnswer }
 
-func (k *keptAnswer) Header() http.Header { return k.answer.Header }
+func (k *answerRecorder) Header() http.Header { return k.answer.Header }
 
-func (k *keptAnswer) WriteHeader(status int) { k.answer.Status = status }
+func (k *answerRecorder) WriteHeader(status int) { k.answer.Status = status }
 
-func (k *keptAnswer) Write(b []byte) (int, error) {
+func (k *answerRecorder) Write(b []byte) (int, error) {
 	k.answer.Body = append(k.answer.Body, b...)
 	return len(b), nil
 }

@@ -54,9 +54,9 @@ func (l *responses) end(which func(*rights.Identity) bool, reason string) int {
 	return len(list)
 }
 
-// endable has end called when the request's user is disconnected or its token revoked, until forget is called; at once where that has happened since
+// onEnd has end called when the request's user is disconnected or its token revoked, until forget is called; at once where that has happened since
 // the request came.
-func (s *server) endable(r *http.Request, end func(reason string)) (forget func()) {
+func (s *server) onEnd(r *http.Request, end func(reason string)) (forget func()) {
 	id := auth.IdentityFrom(r.Context())
 	forget = s.responses.add(&response{id, end})
 	switch {
@@ -68,8 +68,8 @@ func (s *server) endable(r *http.Request, end func(reason string)) (forget func(
 	return forget
 }
 
-// endedFor is the error that a request is answered with which was ended for a reason.
-func endedFor(reason string) error {
+// endedError is the error that a request is answered with which was ended for a reason.
+func endedError(reason string) error {
 	if reason == live.ByeUnauthorized {
 		return fmt.Errorf("the token does not hold any more: %w", errs.ErrUnauthenticated)
 	}

@@ -57,9 +57,9 @@ func (s *server) router() chi.Router {
 	r.Group(func(r chi.Router) {
 		r.Use(auth.Authenticate(s.Verifier, s.auth, s.WriteError))
 
-		r.Post("/v1/chat/completions", s.handle(s.complete(door{kind: hub.ChatCompletion})))
-		r.Post("/v1/completions", s.handle(s.complete(door{kind: hub.TextCompletion})))
-		r.Post("/v1/fim/completions", s.handle(s.complete(door{kind: hub.TextCompletion, fim: true})))
+		r.Post("/v1/chat/completions", s.handle(s.complete(completionPath{kind: hub.ChatCompletion})))
+		r.Post("/v1/completions", s.handle(s.complete(completionPath{kind: hub.TextCompletion})))
+		r.Post("/v1/fim/completions", s.handle(s.complete(completionPath{kind: hub.TextCompletion, fim: true})))
 		r.Get("/v1/models", s.handle(s.listModels))
 
 		r.Get("/v1/overview", s.handle(s.overview))
@@ -84,7 +84,7 @@ func (s *server) router() chi.Router {
 		r.Get("/v1/topics/{topic}/presence", s.handle(s.getPresence))
 		r.Get("/v1/events", s.handle(s.manyEvents))
 
-		r.Post("/v1/users/{user}/messages", s.handle(s.leaveMessages))
+		r.Post("/v1/users/{user}/messages", s.handle(s.enqueueMessages))
 		r.Get("/v1/users/{user}/messages", s.handle(s.getMessages))
 		r.Post("/v1/users/{user}/messages/ack", s.handle(s.ackMessages))
 		r.Post("/v1/users/{user}/disconnect", s.handle(s.disconnectUser))

@@ -75,23 +75,23 @@ func (o Options) withDefaults() Options {
 	if o.Ready == nil {
 		o.Ready = func(context.Context) error { return nil }
 	}
-	def(&o.BodyBytes, 8<<20)
-	def(&o.TopicsPerSession, 16)
-	def(&o.ChannelsPerSocket, 100)
-	def(&o.Connections, 100_000)
-	def(&o.ConnectionsPerUser, 1000)
-	def(&o.ConnectionsPerAddress, 5000)
-	def(&o.WriteTimeout, 30*time.Second)
-	def(&o.BodyTimeout, 30*time.Second)
-	def(&o.UploadSilence, 10*time.Minute)
-	def(&o.Heartbeat, 10*time.Second)
-	def(&o.CommitAfter, 5*time.Second)
-	def(&o.KeepAfter, 10*time.Second)
-	def(&o.PresenceGrace, 15*time.Second)
+	setDefault(&o.BodyBytes, 8<<20)
+	setDefault(&o.TopicsPerSession, 16)
+	setDefault(&o.ChannelsPerSocket, 100)
+	setDefault(&o.Connections, 100_000)
+	setDefault(&o.ConnectionsPerUser, 1000)
+	setDefault(&o.ConnectionsPerAddress, 5000)
+	setDefault(&o.WriteTimeout, 30*time.Second)
+	setDefault(&o.BodyTimeout, 30*time.Second)
+	setDefault(&o.UploadSilence, 10*time.Minute)
+	setDefault(&o.Heartbeat, 10*time.Second)
+	setDefault(&o.CommitAfter, 5*time.Second)
+	setDefault(&o.KeepAfter, 10*time.Second)
+	setDefault(&o.PresenceGrace, 15*time.Second)
 	return o
 }
 
-func def[T comparable](field *T, value T) {
+func setDefault[T comparable](field *T, value T) {
 	var zero T
 	if *field == zero {
 		*field = value
@@ -101,12 +101,12 @@ func def[T comparable](field *T, value T) {
 type server struct {
 	Options
 	hub         *hub.Hub
-	whole       http.Handler // all of it, for what other nodes hand on
+	handler     http.Handler // all of it, for what other nodes hand on
 	logger      *slog.Logger
 	connections connections
 	rates       *ratelimit.Set
-	sharing     sync.WaitGroup // tells other nodes of the rates, until unshare
-	unshare     context.CancelFunc
+	sharedRates sync.WaitGroup // tells other nodes of the rates, until unshare
+	stopSharing context.CancelFunc
 	auth        auth.Options
 	writers     writers.Pool // of long responses
 
@@ -117,7 +117,7 @@ type server struct {
 
 	channels *channels.Table
 	sockets  *socket.Server
-	relaying relayRoom
+	relaying relayBuffer
 }
 
 // Edge is the handler of every path, and what lives on behind it: the sockets. End it with Drain and Close.
@@ -130,13 +130,13 @@ type Edge struct {
 func New(o Options) *Edge {
 	s := newServer(o)
 	s.sockets = s.newSockets()
-	s.whole = escapeTopics(s.router())
+	s.handler = escapeTopics(s.router())
 	s.joinNodes()
-	s.connections.share(&s.Options)
+	s.connections.shareUsage(&s.Options)
 	var sharing context.Context
-	sharing, s.unshare = context.WithCancel(context.Background())
+	sharing, s.stopSharing = context.WithCancel(context.Background())
 	s.shareRates(sharing)
-	return &Edge{s.whole, s}
+	return &Edge{s.handler, s}
 }
 
 // Drain tells the sockets to come back elsewhere, spread over at most the time that ctx has left. Other responses end with the hub's draining.
@@ -144,8 +144,8 @@ func (e *Edge) Drain(ctx context.Context) { e.server.sockets.Drain(ctx) }
 
 // Close ends the sockets that are left, and returns when their goroutines have ended.
 func (e *Edge) Close() {
-	e.server.unshare()
-	e.server.sharing.Wait()
+	e.server.stopSharing()
+	e.server.sharedRates.Wait()
 	e.server.sockets.Close()
 	e.server.writers.Wait()
 }

@@ -194,7 +194,7 @@ type modelPipe interface {
 }
 
 var (
-	errCut  = errors.New("cut")
+	errBody = errors.New("cut")
 	errOver = errors.New("over")
 )
 
@@ -263,7 +263,7 @@ func (c *modelClient) connect() (done bool) {
 				}
 			}
 		}
-		if errors.Is(err, errCut) && c.rnd.IntN(4) > 0 {
+		if errors.Is(err, errBody) && c.rnd.IntN(4) > 0 {
 			if err = c.pipe.resume(); err == nil {
 				c.m.n.resumed.Add(1)
 			}
@@ -505,7 +505,7 @@ func (c *cutConn) Read(b []byte) (int, error) {
 	if left <= 0 {
 		_ = c.Conn.(*net.TCPConn).SetLinger(0) // a reset
 		c.Conn.Close()
-		return 0, errCut
+		return 0, errBody
 	}
 	n, err := c.Conn.Read(b[:min(int64(len(b)), left)])
 	c.left.Add(int64(-n))
@@ -552,7 +552,7 @@ func (in *incoming) receive(wait time.Duration) ([]byte, error) {
 		if in.over {
 			return nil, errOver
 		}
-		return nil, errCut
+		return nil, errBody
 	case <-timer.C:
 		return nil, nil
 	}
@@ -674,7 +674,7 @@ func (p *modelPoll) get(wait time.Duration, limit int64) (status int, err error)
 	resp, err := cuttingClient(limit).Do(r)
 	patience.Stop()
 	if err != nil {
-		return 0, errCut
+		return 0, errBody
 	}
 	defer resp.Body.Close()
 	var a struct {
@@ -684,7 +684,7 @@ func (p *modelPoll) get(wait time.Duration, limit int64) (status int, err error)
 	}
 	raw, err := io.ReadAll(resp.Body)
 	if err != nil || json.Unmarshal(raw, &a) != nil {
-		return 0, errCut
+		return 0, errBody
 	}
 	if a.Status == 500 {
 		return a.Status, errOver
@@ -702,7 +702,7 @@ func (p *modelPoll) receive(wait time.Duration) ([]byte, error) {
 			limit = int64(p.c.rnd.ExpFloat64() * 2000)
 		}
 		_, err := p.get(wait<<p.late, limit) // twice as long each time: on a busy machine, too, an answer comes some time
-		if err != nil && !errors.Is(err, errCut) {
+		if err != nil && !errors.Is(err, errBody) {
 			return nil, err
 		}
 		if p.late = min(p.late+1, 8); err == nil { // who is cut asks again, with the same token
@@ -745,7 +745,7 @@ func (p *modelSSE) open(query string) error {
 	resp, err := cuttingClient(p.limit).Do(r)
 	if err != nil {
 		cancel()
-		return errCut
+		return errBody
 	}
 	in := newIncoming()
 	p.incoming, p.end = in, cancel
@@ -757,7 +757,7 @@ func (p *modelSSE) open(query string) error {
 		return nil
 	case <-in.broken:
 		cancel()
-		return errCut
+		return errBody
 	}
 }
 

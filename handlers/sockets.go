@@ -22,7 +22,7 @@ func (s *server) newSockets() *socket.Server {
 	auth := auth.NewSockets(s.Verifier, s.auth)
 	return socket.NewServer(socket.Options{
 		Hub: s.hub, Authorizer: s.Authorizer, Logger: s.logger, Routes: s.channels.Routes, Identify: auth.Identify,
-		Renew: s.Verifier.Verify, Revoked: s.Verifier.Revocations().Revoked,
+		Refresh: s.Verifier.Verify, Revoked: s.Verifier.Revocations().Revoked,
 		Enter:      s.enter,
 		Rates:      s.rates,
 		AfterBurst: debug.FreeOSMemory, // a handshake leaves three times as much behind as an idle socket needs

@@ -182,7 +182,7 @@ func keepView(k hub.Keep) any {
 }
 
 func viewTimings(t *hub.Timings) timingsView {
-	v := timingsView{Created: wireTime(t.Created), Started: moment(t.Started), FirstToken: moment(t.FirstToken), Ended: moment(t.Ended)}
+	v := timingsView{Created: wireTime(t.Created), Started: timeOrNil(t.Started), FirstToken: timeOrNil(t.FirstToken), Ended: timeOrNil(t.Ended)}
 	if !t.FirstToken.IsZero() {
 		v.ToFirst = ptr(t.FirstToken.Sub(t.Created).Milliseconds())
 	}
@@ -192,7 +192,7 @@ func viewTimings(t *hub.Timings) timingsView {
 	return v
 }
 
-func moment(t time.Time) *string {
+func timeOrNil(t time.Time) *string {
 	if t.IsZero() {
 		return nil
 	}

@@ -126,7 +126,7 @@ func (s *server) newPump(w http.ResponseWriter, r *http.Request, via hub.Transpo
 	}
 	o.Via, o.Expires, o.WriteTimeout = via, id.Expires, s.WriteTimeout
 	p = live.New(w, r, s.hub, &s.writers, o)
-	forget, stay := p.EndOnDrain(), s.endable(r, p.End)
+	forget, stay := p.EndOnDrain(), s.onEnd(r, p.End)
 	return p, func() { stay(); forget(); leave() }, nil
 }
 

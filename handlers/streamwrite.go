@@ -111,8 +111,8 @@ type receiptView struct {
 	Cancelled bool       `json:"cancelled"`
 }
 
-// wholeBytes is up to where a body is kept until all of it is there, where another node writes the stream.
-const wholeBytes = 64 << 10
+// bufferedBodyBytes is up to where a body is kept until all of it is there, where another node writes the stream.
+const bufferedBodyBytes = 64 << 10
 
 // appendStream takes a producer's body, whole or as one long upload, entry by entry as it comes.
 func (s *server) appendStream(w http.ResponseWriter, r *http.Request) error {
@@ -125,7 +125,7 @@ func (s *server) appendStream(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	begin := stream.Append
-	if n := r.ContentLength; n >= 0 && n <= wholeBytes {
+	if n := r.ContentLength; n >= 0 && n <= bufferedBodyBytes {
 		begin = stream.AppendWhole
 	}
 	a, err := begin(ref)
@@ -253,7 +253,7 @@ func (s *server) takeBody(w http.ResponseWriter, r *http.Request, a *hub.Appende
 		}
 		body, err := io.ReadAll(io.LimitReader(r.Body, n))
 		if err != nil {
-			return nil, errCut(err)
+			return nil, errBody(err)
 		}
 		if lines {
 			return addLines(a, body, media)
@@ -270,12 +270,12 @@ func (s *server) takeBody(w http.ResponseWriter, r *http.Request, a *hub.Appende
 	defer done()
 	if lines {
 		ending, err := s.uploadLines(u, a)
-		return ending, u.why(err)
+		return ending, u.endError(err)
 	}
-	return nil, u.why(uploadText(u, a))
+	return nil, u.endError(uploadText(u, a))
 }
 
-func errCut(err error) error {
+func errBody(err error) error {
 	if errors.Is(err, middleware.ErrSlowBody) {
 		return err
 	}
@@ -296,7 +296,7 @@ func uploadText(body io.Reader, a *hub.Appender) error {
 			return nil
 		}
 		if err != nil {
-			return errCut(err)
+			return errBody(err)
 		}
 	}
 }

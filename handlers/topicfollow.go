@@ -63,7 +63,7 @@ func (s *server) followTopics(w http.ResponseWriter, r *http.Request, topics []s
 	if err != nil {
 		return err
 	}
-	if err := s.spend(r, ratelimit.Joins, len(topics)); err != nil {
+	if err := s.takeRate(r, ratelimit.Joins, len(topics)); err != nil {
 		return err
 	}
 	pump, done, err := s.newPump(w, r, hub.ViaSSE, opts)
@@ -83,7 +83,7 @@ func (s *server) followTopics(w http.ResponseWriter, r *http.Request, topics []s
 		f.Add(reader, reset)
 	}
 	if ask != nil {
-		if err := s.bePresent(&f.Present, ask, topics, pump); err != nil {
+		if err := s.trackPresence(&f.Present, ask, topics, pump); err != nil {
 			f.Present.End(0)
 			return err
 		}

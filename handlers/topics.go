@@ -43,7 +43,7 @@ func (s *server) publishEvents(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := s.spendEvents(r, events); err != nil {
+	if err := s.takeEventRates(r, events); err != nil {
 		return err
 	}
 	published, err := s.hub.Publish(topic, id.User, events)
@@ -76,13 +76,13 @@ func (s *server) readEvents(r *http.Request) ([]hub.EventInput, error) {
 		addressed = addressed || len(b.To) > 0
 	}
 	if addressed {
-		return events, s.mayLeaveFor(r, events)
+		return events, s.mayEnqueueFor(r, events)
 	}
 	return events, nil
 }
 
-// mayLeaveFor asks for the right to leave messages for each user that the events are for, once the events are known to be within the limits.
-func (s *server) mayLeaveFor(r *http.Request, events []hub.EventInput) error {
+// mayEnqueueFor asks for the right to leave messages for each user that the events are for, once the events are known to be within the limits.
+func (s *server) mayEnqueueFor(r *http.Request, events []hub.EventInput) error {
 	if err := s.hub.CheckEvents(events); err != nil {
 		return err
 	}

@@ -21,7 +21,7 @@ type upload struct {
 // watchUpload ends the reading of a long body when the token does, or the user is disconnected, until done is called.
 func (s *server) watchUpload(w http.ResponseWriter, r *http.Request) (u *upload, done func()) {
 	u = &upload{body: r.Body, rc: http.NewResponseController(w)}
-	forget, stop := s.endable(r, u.end), func() bool { return true }
+	forget, stop := s.onEnd(r, u.end), func() bool { return true }
 	if expires := auth.IdentityFrom(r.Context()).Expires; !expires.IsZero() {
 		stop = time.AfterFunc(time.Until(expires), func() { u.end(live.ByeUnauthorized) }).Stop
 	}
@@ -41,10 +41,10 @@ func (u *upload) Read(p []byte) (int, error) {
 	return u.body.Read(p)
 }
 
-// why returns the error to answer with for one of the reading.
-func (u *upload) why(err error) error {
+// endError returns the error to answer with for one of the reading.
+func (u *upload) endError(err error) error {
 	if reason, _ := u.reason.Load().(string); err != nil && reason != "" {
-		return endedFor(reason)
+		return endedError(reason)
 	}
 	return err
 }

@@ -20,8 +20,8 @@ func digest(parts ...string) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// isDoor reports whether a request came to one of the OpenAI-compatible paths, whose errors have OpenAI's shape.
-func isDoor(r *http.Request) bool {
+// isOpenAIPath reports whether a request came to one of the OpenAI-compatible paths, whose errors have OpenAI's shape.
+func isOpenAIPath(r *http.Request) bool {
 	switch strings.TrimSuffix(r.URL.Path, "/") {
 	case "/v1/chat/completions", "/v1/completions", "/v1/fim/completions", "/v1/models":
 		return true

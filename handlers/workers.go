@@ -61,7 +61,7 @@ func (s *server) takeJobs(w http.ResponseWriter, r *http.Request) error {
 	defer leave()
 	ctx, cancel := context.WithTimeout(r.Context(), time.Duration(wait)*time.Second)
 	defer cancel()
-	defer s.endable(r, func(string) { cancel() })()
+	defer s.onEnd(r, func(string) { cancel() })()
 	job, err := s.hub.TakeJob(ctx, &worker)
 	if err != nil {
 		return err

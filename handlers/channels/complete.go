@@ -13,9 +13,9 @@ import (
 )
 
 // requestCompletion begins a completion at the cursor; its text follows as chunks.
-func (a *asks) requestCompletion(ctx context.Context, m *socket.Message) error {
+func (a *completions) requestCompletion(ctx context.Context, m *socket.Message) error {
 	var p struct {
-		ask
+		modelParams
 		Code     *string         `json:"code"`
 		Cursor   json.RawMessage `json:"cursor_position"`
 		FileType string          `json:"file_type"`
@@ -31,15 +31,15 @@ func (a *asks) requestCompletion(ctx context.Context, m *socket.Message) error {
 		return err
 	}
 	prefix, suffix := at.Split(*p.Code)
-	req, err := p.request(hub.TextCompletion, fillIn(prefix, suffix))
+	req, err := p.request(hub.TextCompletion, fimBody(prefix, suffix))
 	if err != nil {
 		return err
 	}
-	return a.stream(ctx, m, &p.ask, req, completionWords)
+	return a.stream(ctx, m, &p.modelParams, req, requestCompletionEvents)
 }
 
-// fillIn is the body of a request for what stands between two texts.
-func fillIn(prefix, suffix string) map[string]any {
+// fimBody is the body of a request for what stands between two texts.
+func fimBody(prefix, suffix string) map[string]any {
 	body := map[string]any{"prompt": prefix}
 	if suffix != "" {
 		body["suffix"] = suffix
@@ -47,21 +47,21 @@ func fillIn(prefix, suffix string) map[string]any {
 	return body
 }
 
-var completionWords = words{
+var requestCompletionEvents = completionEvents{
 	done: "completion_done", failed: "completion_error",
 	result: func(p map[string]any, _ *hub.Stream, e *streamEnd) {
 		p["result"] = map[string]any{"status": "completed", "finish_reason": e.FinishReason}
 	},
 }
 
-// keepUnasked is how long a completion whose answer is a reply goes on when its client has left: nobody will get it.
-const keepUnasked = time.Second
+// unreadReplyTime is how long a completion whose answer is a reply goes on when its client has left: nobody will get it.
+const unreadReplyTime = time.Second
 
 // complete answers with suggestions once there are any. The channel's other messages do not wait for it: the reply is
 // given by whoever writes to the client, when the stream's end has come.
-func (a *asks) complete(ctx context.Context, m *socket.Message) error {
+func (a *completions) complete(ctx context.Context, m *socket.Message) error {
 	var p struct {
-		ask
+		modelParams
 		Prefix   string          `json:"prefix"`
 		Suffix   string          `json:"suffix"`
 		Cursor   json.RawMessage `json:"cursor_position"` // of no use here: prefix and suffix tell it
@@ -71,13 +71,13 @@ func (a *asks) complete(ctx context.Context, m *socket.Message) error {
 	if err := m.Decode(&p); err != nil {
 		return err
 	}
-	req, err := p.request(hub.TextCompletion, fillIn(p.Prefix, p.Suffix))
+	req, err := p.request(hub.TextCompletion, fimBody(p.Prefix, p.Suffix))
 	if err != nil {
 		return err
 	}
-	keep := keepOnChannels
+	keep := reconnectTime
 	if req.ID == "" {
-		keep = keepUnasked
+		keep = unreadReplyTime
 	}
 	s, err := a.start(ctx, req, keep)
 	if err != nil {

@@ -41,15 +41,15 @@ func (k conversationKind) Join(ctx context.Context, c *socket.Channel, params js
 		return nil, err
 	}
 	h := &conversationHandler{c: c, session: s}
-	if err := h.greet(created); err != nil {
+	if err := h.sendState(created); err != nil {
 		s.Release()
 		return nil, err
 	}
 	return h, nil
 }
 
-// greet subscribes the conversation's events, and tells what it is.
-func (h *conversationHandler) greet(created bool) error {
+// sendState subscribes the conversation's events, and tells what it is.
+func (h *conversationHandler) sendState(created bool) error {
 	if err := h.c.Subscribe(h.session.Topic()); err != nil {
 		return err
 	}

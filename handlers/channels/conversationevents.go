@@ -20,11 +20,11 @@ const (
 	eventContext   = "context_updated"
 )
 
-// conversationWords are RubberDuck's words for what happens in a conversation. It implements Vocabulary.
-type conversationWords struct{ hub *hub.Hub }
+// conversationEvents are RubberDuck's words for what happens in a conversation. It implements Vocabulary.
+type conversationEvents struct{ hub *hub.Hub }
 
 // Question implements Vocabulary.
-func (conversationWords) Question(q *conversation.Message) hub.EventInput {
+func (conversationEvents) Question(q *conversation.Message) hub.EventInput {
 	b := openAnswer(q.ID, q.Metadata.Stream)
 	b = jsonw.AppendString(append(b, `,"role":"user","content":`...), q.Content)
 	b = jsonw.AppendString(append(b, `,"user_id":`...), q.Metadata.User)
@@ -47,7 +47,7 @@ type response struct {
 }
 
 // Answered implements Vocabulary. An answer that is too long for an event is cut.
-func (w conversationWords) Answered(e *conversation.Ending) hub.EventInput {
+func (w conversationEvents) Answered(e *conversation.Ending) hub.EventInput {
 	r := response{
 		Query: e.Question.Content, Response: string(e.State.Text), ConversationType: "simple", RoutedTo: "completion",
 		Timestamp: now(), Metadata: answerMetadata(e),
@@ -107,7 +107,7 @@ func nothingCancelled(user string) *cancelled {
 }
 
 // Cancelled implements Vocabulary.
-func (conversationWords) Cancelled(e *conversation.Ending) hub.EventInput {
+func (conversationEvents) Cancelled(e *conversation.Ending) hub.EventInput {
 	c := &cancelled{
 		Message: "Processing was cancelled", TasksCancelled: 1, Metadata: map[string]any{}, Timestamp: now(),
 		CancelledBy: e.State.Account.EndedBy, Reason: string(e.State.Status), SupersededBy: e.Running.By,
@@ -120,14 +120,14 @@ func (conversationWords) Cancelled(e *conversation.Ending) hub.EventInput {
 }
 
 // Failed implements Vocabulary.
-func (conversationWords) Failed(e *conversation.Ending) hub.EventInput {
+func (conversationEvents) Failed(e *conversation.Ending) hub.EventInput {
 	f := failureOf(e.State.Ending.Error)
 	f.MessageID, f.Stream = e.Question.ID, e.Running.Stream
 	return event(eventError, f)
 }
 
-// progressWords are a status update's category and text for each stage.
-var progressWords = map[conversation.Stage]struct{ category, text string }{
+// progressTexts are a status update's category and text for each stage.
+var progressTexts = map[conversation.Stage]struct{ category, text string }{
 	conversation.StageStarted:   {"engine", "Processing started"},
 	conversation.StageText:      {"progress", "The answer has begun"},
 	conversation.StageDone:      {"engine", "Processing completed"},
@@ -136,8 +136,8 @@ var progressWords = map[conversation.Stage]struct{ category, text string }{
 }
 
 // Progress implements Vocabulary.
-func (conversationWords) Progress(p *conversation.Progress) hub.EventInput {
-	words := progressWords[p.Stage]
+func (conversationEvents) Progress(p *conversation.Progress) hub.EventInput {
+	words := progressTexts[p.Stage]
 	if p.Stage == conversation.StageFailed {
 		words.text = failureOf(p.Error).Message
 	}
@@ -146,12 +146,12 @@ func (conversationWords) Progress(p *conversation.Progress) hub.EventInput {
 }
 
 // Reset implements Vocabulary.
-func (conversationWords) Reset(r *conversation.Record) hub.EventInput {
+func (conversationEvents) Reset(r *conversation.Record) hub.EventInput {
 	return event(eventReset, map[string]string{"session_id": r.SessionID, "timestamp": now()})
 }
 
 // ContextChanged implements Vocabulary.
-func (conversationWords) ContextChanged(r *conversation.Record) hub.EventInput {
+func (conversationEvents) ContextChanged(r *conversation.Record) hub.EventInput {
 	return event(eventContext, map[string]any{"context": r.Context, "timestamp": now()})
 }
 

@@ -6,7 +6,7 @@ import (
 )
 
 // AnalysisAsk is what a test's analyser is asked for.
-type AnalysisAsk = analysisAsk
+type AnalysisAsk = analysisInput
 
 // Analysing returns the channels whose analyses are a test's.
 func Analysing(begin func(h *hub.Hub, what *AnalysisAsk, spec hub.StreamSpec) (*hub.Stream, error)) []socket.Route {

@@ -12,8 +12,8 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// words is how the end of a completion is told.
-type words struct {
+// completionEvents is how the end of a completion is told.
+type completionEvents struct {
 	done, failed string // the events' names
 	// result adds to the payload of done.
 	result func(payload map[string]any, s *hub.Stream, end *streamEnd)
@@ -47,24 +47,24 @@ func (f *followed) remove(id string) {
 
 // follow pushes a completion from behind p: completion_chunk for text, however much of it there is at one time,
 // completion_delta for what is more than text, and its end.
-func (a *asks) follow(s *hub.Stream, p log.Position, w words) error {
+func (a *completions) follow(s *hub.Stream, p log.Position, events completionEvents) error {
 	if !a.followed.add(s.ID) {
 		return nil
 	}
-	t := &telling{stream: s, words: w, over: func() { a.followed.remove(s.ID) }}
+	t := &completionRenderer{stream: s, events: events, over: func() { a.followed.remove(s.ID) }}
 	_, err := a.c.Follow(s, p, t.render)
 	return err
 }
 
-// telling is one stream on its way to one client.
-type telling struct {
+// completionRenderer is one stream on its way to one client.
+type completionRenderer struct {
 	stream *hub.Stream
-	words  words
+	events completionEvents
 	over   func()
 }
 
 // render implements the function that Channel.Follow takes.
-func (t *telling) render(dst []socket.Outgoing, item *log.Item) []socket.Outgoing {
+func (t *completionRenderer) render(dst []socket.Outgoing, item *log.Item) []socket.Outgoing {
 	at := log.Position{Epoch: t.stream.Epoch(), Offset: item.To}.String()
 	ev := item.Event
 	switch {
@@ -82,7 +82,7 @@ func (t *telling) render(dst []socket.Outgoing, item *log.Item) []socket.Outgoin
 }
 
 // chunk is the payload of text, or of an upstream's chunk that is more than text, or both.
-func (t *telling) chunk(item *log.Item, delta []byte, at string) json.RawMessage {
+func (t *completionRenderer) chunk(item *log.Item, delta []byte, at string) json.RawMessage {
 	b := make([]byte, 0, len(item.Text)+len(item.Text)/8+len(delta)+256)
 	b = jsonw.AppendString(append(b, `{"completion_id":`...), t.stream.ID)
 	b = jsonw.AppendString(append(b, `,"request_id":`...), t.stream.ID)
@@ -99,14 +99,14 @@ func (t *telling) chunk(item *log.Item, delta []byte, at string) json.RawMessage
 }
 
 // end is the last event.
-func (t *telling) end(e *streamEnd, at string) socket.Outgoing {
+func (t *completionRenderer) end(e *streamEnd, at string) socket.Outgoing {
 	p := map[string]any{"completion_id": t.stream.ID, "request_id": t.stream.ID, "position": at, "timestamp": now()}
-	event := t.words.done
+	event := t.events.done
 	if e.Status == hub.StatusDone {
 		p["usage"] = e.Usage
-		t.words.result(p, t.stream, e)
+		t.events.result(p, t.stream, e)
 	} else {
-		event = t.words.failed
+		event = t.events.failed
 		p["error"], p["code"] = e.text(), e.Error.Code
 	}
 	return outgoing(event, p)

@@ -10,8 +10,8 @@ import (
 
 // generate has the model write code from a description. The answer's text comes as chunks; the last event has the code
 // in it by itself.
-func (a *asks) generate(ctx context.Context, m *socket.Message) error {
-	var p ask
+func (a *completions) generate(ctx context.Context, m *socket.Message) error {
+	var p modelParams
 	var g coding.Generation
 	if err := m.Decode(&p); err != nil {
 		return err
@@ -26,7 +26,7 @@ func (a *asks) generate(ctx context.Context, m *socket.Message) error {
 	if err != nil {
 		return err
 	}
-	return a.stream(ctx, m, &p, req, words{
+	return a.stream(ctx, m, &p, req, completionEvents{
 		done: "generation_complete", failed: "generation_error",
 		result: func(out map[string]any, s *hub.Stream, e *streamEnd) {
 			answer := coding.ReadAnswer(string(s.State().Text))

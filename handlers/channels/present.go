@@ -15,8 +15,8 @@ import (
 // presenceEvery is how often one client's meta is shown to the others while it changes all the time.
 const presenceEvery = time.Second
 
-// present is a client's meta on a topic, as it changes.
-type present struct {
+// presenceMeta is a client's meta on a topic, as it changes.
+type presenceMeta struct {
 	c *socket.Channel
 
 	mu    sync.Mutex
@@ -26,12 +26,12 @@ type present struct {
 	over  bool
 }
 
-// bePresent shows a joining client who is there, and shows it to the others where its token allows it.
-func bePresent(ctx context.Context, c *socket.Channel, meta map[string]any) (*present, error) {
+// trackPresence shows a joining client who is there, and shows it to the others where its token allows it.
+func trackPresence(ctx context.Context, c *socket.Channel, meta map[string]any) (*presenceMeta, error) {
 	if err := c.WatchPresence(); err != nil {
 		return nil, err
 	}
-	p := &present{c: c, meta: meta}
+	p := &presenceMeta{c: c, meta: meta}
 	switch err := c.Authorize(ctx, c.Topic(), rights.ActionPresence); {
 	case err == nil:
 		return p, c.Track(meta)
@@ -43,7 +43,7 @@ func bePresent(ctx context.Context, c *socket.Channel, meta map[string]any) (*pr
 }
 
 // set changes a member of the meta. The others see it now, or, if they have just seen another change, a little later.
-func (p *present) set(name string, value any) {
+func (p *presenceMeta) set(name string, value any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.meta[name] = value
@@ -57,7 +57,7 @@ func (p *present) set(name string, value any) {
 	p.show()
 }
 
-func (p *present) late() {
+func (p *presenceMeta) late() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.timer = nil
@@ -67,7 +67,7 @@ func (p *present) late() {
 }
 
 // show updates the presence. p.mu is held.
-func (p *present) show() {
+func (p *presenceMeta) show() {
 	p.shown = time.Now()
 	if err := p.c.UpdatePresence(maps.Clone(p.meta)); err != nil { // all that can go into a meta here is small
 		p.c.Logger().Warn("a presence was not updated", "topic", p.c.Topic(), "user", p.c.User(), "error", err)
@@ -75,7 +75,7 @@ func (p *present) show() {
 }
 
 // end stops what is still to be shown.
-func (p *present) end() {
+func (p *presenceMeta) end() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.over = true

@@ -70,7 +70,7 @@ func (h *statusHandler) Rate(m *socket.Message) ratelimit.Kind {
 }
 
 // Rate implements socket.Rated.
-func (h *mailbox) Rate(m *socket.Message) ratelimit.Kind {
+func (h *userHandler) Rate(m *socket.Message) ratelimit.Kind {
 	if m.Event == eventAck {
 		return ratelimit.Events
 	}

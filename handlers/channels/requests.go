@@ -33,7 +33,7 @@ func cancel(ctx context.Context, c *socket.Channel, m *socket.Message) error {
 	if err != nil {
 		return err
 	}
-	s, err := readable(ctx, c, id)
+	s, err := readableStream(ctx, c, id)
 	if err != nil {
 		return err
 	}
@@ -41,7 +41,7 @@ func cancel(ctx context.Context, c *socket.Channel, m *socket.Message) error {
 		return err
 	}
 	s.Cancel(c.User())
-	m.Reply(map[string]string{"status": statusWord(s.Status())})
+	m.Reply(map[string]string{"status": channelStatus(s.Status())})
 	return nil
 }
 
@@ -52,7 +52,7 @@ func getStatus(ctx context.Context, c *socket.Channel, m *socket.Message) error 
 	if err != nil {
 		return err
 	}
-	s, err := readable(ctx, c, id)
+	s, err := readableStream(ctx, c, id)
 	switch {
 	case errors.Is(err, errs.ErrNotFound):
 		m.Reply(map[string]string{"status": "not_found"})

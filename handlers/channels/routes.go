@@ -22,7 +22,7 @@ type Table struct {
 // kind of channel, write its file and add its line.
 func NewTable(h *hub.Hub, logger *slog.Logger, store conversation.Store) *Table {
 	conversations := conversation.New(conversation.Options{
-		Hub: h, Logger: logger, Store: store, Vocabulary: conversationWords{h},
+		Hub: h, Logger: logger, Store: store, Vocabulary: conversationEvents{h},
 	})
 	return &Table{conversations: conversations, Routes: []socket.Route{
 		{Pattern: "code:*", Kind: code{analyze}},

@@ -48,7 +48,7 @@ func (status) Join(ctx context.Context, c *socket.Channel, params json.RawMessag
 	if err := c.Subscribe(c.Topic()); err != nil {
 		return nil, err
 	}
-	if h.present, err = bePresent(ctx, c, map[string]any{"conversation_id": id, "subscribed_categories": h.set().names()}); err != nil {
+	if h.present, err = trackPresence(ctx, c, map[string]any{"conversation_id": id, "subscribed_categories": h.set().names()}); err != nil {
 		return nil, err
 	}
 	return h, nil
@@ -70,7 +70,7 @@ const maxChanges = 30
 // statusHandler is one client's join of a status topic.
 type statusHandler struct {
 	publisher  // for every event that is not here
-	present    *present
+	present    *presenceMeta
 	changes    *rate.Limiter
 	subscribed atomic.Uint32 // a categorySet; Rewrite reads it
 }

@@ -14,7 +14,7 @@ import (
 type stream struct{}
 
 func (stream) Join(ctx context.Context, c *socket.Channel, _ json.RawMessage) (socket.Handler, error) {
-	s, err := readable(ctx, c, strings.TrimPrefix(c.Topic(), "stream:"))
+	s, err := readableStream(ctx, c, strings.TrimPrefix(c.Topic(), "stream:"))
 	if err != nil {
 		return nil, err
 	}
@@ -23,9 +23,9 @@ func (stream) Join(ctx context.Context, c *socket.Channel, _ json.RawMessage) (s
 	return &streamHandler{c, s}, c.FollowWhole(s)
 }
 
-// readable finds a stream that the client may read: its own, or one of a topic that it may subscribe. For anybody else
+// readableStream finds a stream that the client may read: its own, or one of a topic that it may subscribe. For anybody else
 // it does not exist.
-func readable(ctx context.Context, c *socket.Channel, id string) (*hub.Stream, error) {
+func readableStream(ctx context.Context, c *socket.Channel, id string) (*hub.Stream, error) {
 	s, err := c.Hub().Stream(c.User(), id)
 	if err != nil {
 		return nil, err

@@ -22,7 +22,7 @@ type streamStatus struct {
 func statusOf(s *hub.Stream) streamStatus {
 	st := s.State()
 	out := streamStatus{
-		Status: statusWord(st.Status), Stream: s.ID, State: st.Status, StartedAt: timeText(st.Timings.Started), EndedAt: timeText(st.Timings.Ended),
+		Status: channelStatus(st.Status), Stream: s.ID, State: st.Status, StartedAt: timeText(st.Timings.Started), EndedAt: timeText(st.Timings.Ended),
 		Position: st.Position.String(), Bytes: st.Bytes, Watchers: st.Watchers,
 	}
 	if st.Ending.Error != nil {
@@ -31,8 +31,8 @@ func statusOf(s *hub.Stream) streamStatus {
 	return out
 }
 
-// statusWord is the word of rubberduck-channels.md 11 for a status.
-func statusWord(s hub.Status) string {
+// channelStatus is the word of rubberduck-channels.md 11 for a status.
+func channelStatus(s hub.Status) string {
 	switch s {
 	case hub.StatusDone:
 		return "completed"

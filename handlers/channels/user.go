@@ -18,7 +18,7 @@ import (
 type user struct{}
 
 func (user) Join(ctx context.Context, c *socket.Channel, _ json.RawMessage) (socket.Handler, error) {
-	h := &mailbox{publisher{c}, strings.TrimPrefix(c.Topic(), hub.UserTopic(""))}
+	h := &userHandler{publisher{c}, strings.TrimPrefix(c.Topic(), hub.UserTopic(""))}
 	if h.user != c.User() {
 		if err := c.Authorize(ctx, c.Topic(), rights.ActionSubscribe); err != nil {
 			return nil, err
@@ -37,15 +37,15 @@ func (user) Join(ctx context.Context, c *socket.Channel, _ json.RawMessage) (soc
 // eventAck acknowledges messages: {"through": POSITION}.
 const eventAck = "ack"
 
-// mailbox is one session's user:ID.
-type mailbox struct {
+// userHandler is one session's user:ID.
+type userHandler struct {
 	publisher
 	user string
 }
 
 // mayRead asks whether the client may read the queue, and acknowledge: its own, or as an admin. To leave messages there
 // is no right to take them away.
-func (h *mailbox) mayRead(ctx context.Context) error {
+func (h *userHandler) mayRead(ctx context.Context) error {
 	if h.user == h.c.User() {
 		return nil
 	}
@@ -53,7 +53,7 @@ func (h *mailbox) mayRead(ctx context.Context) error {
 }
 
 // Handle implements socket.Handler.
-func (h *mailbox) Handle(ctx context.Context, m *socket.Message) error {
+func (h *userHandler) Handle(ctx context.Context, m *socket.Message) error {
 	if m.Event == eventAck {
 		return h.ack(ctx, m)
 	}
@@ -61,7 +61,7 @@ func (h *mailbox) Handle(ctx context.Context, m *socket.Message) error {
 }
 
 // ack acknowledges all messages up to a position.
-func (h *mailbox) ack(ctx context.Context, m *socket.Message) error {
+func (h *userHandler) ack(ctx context.Context, m *socket.Message) error {
 	if err := h.mayRead(ctx); err != nil {
 		return err
 	}

@@ -25,12 +25,12 @@ type Aggregate struct {
 
 // choice is one choice in the making.
 type choice struct {
-	content  []byte // text, or the delta's content
-	spoke    bool   // there was content that was not null
-	message  fold   // the delta's other members
-	logprobs fold
-	extra    fold
-	finish   string
+	content    []byte // text, or the delta's content
+	hasContent bool   // there was content that was not null
+	message    fold   // the delta's other members
+	logprobs   fold
+	extra      fold
+	finish     string
 }
 
 // NewAggregate returns an empty one for a stream of that door.
@@ -42,7 +42,7 @@ func NewAggregate(meta *hub.CompletionMeta) *Aggregate {
 func (a *Aggregate) Text(text []byte) {
 	if len(text) > 0 {
 		c := a.choices[0]
-		c.content, c.spoke = append(c.content, text...), true
+		c.content, c.hasContent = append(c.content, text...), true
 	}
 }
 
@@ -111,7 +111,7 @@ func (c *choice) addContent(name, value []byte) {
 	case "role":
 	case "content", "text":
 		if s, ok := jsonw.String(value); ok {
-			c.content, c.spoke = append(c.content, s...), true
+			c.content, c.hasContent = append(c.content, s...), true
 			return
 		}
 		if value[0] == '[' { // parts

@@ -139,7 +139,7 @@ func (e *Encoder) AppendUsage(dst, usage []byte) []byte {
 // AppendChunk appends an upstream's own chunk, untouched where it is of this door's shape; raw is valid JSON on one line. Where an upstream
 // answers one door in another's shape, the text moves to where the door's clients look for it.
 func (e *Encoder) AppendChunk(dst, raw []byte) []byte {
-	if e.shape == shapeChat || !misshapen(raw, e.shape) {
+	if e.shape == shapeChat || !hasOtherShape(raw, e.shape) {
 		return append(dst, raw...)
 	}
 	return appendReshaped(dst, raw, e.shape)

@@ -21,7 +21,7 @@ func (d *decoder) duckwire(req *Request) {
 		return
 	}
 	in := decoder{members: members, path: "duckwire.", err: d.err}
-	in.known("id", "topic", "keep", "slot", "supersede")
+	in.rejectUnknown("id", "topic", "keep", "slot", "supersede")
 	req.ID = in.name("id")
 	req.Slot = in.name("slot")
 	req.Topic = in.topic()
@@ -30,8 +30,8 @@ func (d *decoder) duckwire(req *Request) {
 	d.err = in.err
 }
 
-// known refuses members of other names, and says which known one is nearest.
-func (d *decoder) known(names ...string) {
+// rejectUnknown refuses members of other names, and says which known one is nearest.
+func (d *decoder) rejectUnknown(names ...string) {
 	for _, got := range slices.Sorted(func(yield func(string) bool) {
 		for name := range d.members {
 			if !slices.Contains(names, name) && !yield(name) {
@@ -90,7 +90,7 @@ func (d *decoder) keep() *hub.Keep {
 		return nil
 	}
 	in := decoder{members: d.object("keep"), path: d.path + "keep.", err: d.err}
-	in.known("cancel_after")
+	in.rejectUnknown("cancel_after")
 	keep := &hub.Keep{CancelAfter: in.cancelAfter()}
 	d.err = in.err
 	return keep

@@ -26,8 +26,8 @@ type value struct {
 // maxFold is how deep pieces are folded into each other; what lies deeper is replaced. Each level walks its bytes once more.
 const maxFold = 16
 
-// whole reports whether strings of that name come whole each time they come, so that joining them would be wrong.
-func whole(name []byte) bool {
+// sentWhole reports whether strings of that name come whole each time they come, so that joining them would be wrong.
+func sentWhole(name []byte) bool {
 	switch string(name) {
 	case "id", "type", "name", "role", "format":
 		return true
@@ -75,7 +75,7 @@ func (f *fold) add(name, raw []byte, depth int) {
 	if v != nil && raw[0] == 'n' {
 		return
 	}
-	if v == nil || v.kind != raw[0] || raw[0] == '"' && whole(name) {
+	if v == nil || v.kind != raw[0] || raw[0] == '"' && sentWhole(name) {
 		v = &value{kind: raw[0]}
 		f.set(name, v)
 	}

@@ -2,9 +2,9 @@ package openai
 
 import "github.com/duckwire/duckwire/hub/jsonw"
 
-// misshapen reports whether a chunk has its text where clients of the shape do not look: in delta.content for shapeText, in text
+// hasOtherShape reports whether a chunk has its text where clients of the shape do not look: in delta.content for shapeText, in text
 // for shapeFIM.
-func misshapen(chunk []byte, s shape) bool {
+func hasOtherShape(chunk []byte, s shape) bool {
 	stray := "text"
 	if s == shapeText {
 		stray = "delta"

@@ -286,7 +286,7 @@ func (c *Channel) recoverPanic(attrs ...any) {
 
 func (c *Channel) callHandler(ctx context.Context, m *Message) error {
 	if m.Event == eventAccessToken {
-		return c.renewToken(ctx, m)
+		return c.refreshToken(ctx, m)
 	}
 	if err := c.takeRate(m); err != nil {
 		return err

@@ -32,7 +32,7 @@ type Options struct {
 	Identify func(r *http.Request, token string) (*rights.Identity, error)
 	// Renew verifies a token that a client has sent on its socket. Nil: sockets end when the token that they were
 	// opened with expires.
-	Renew func(ctx context.Context, token string) (*rights.Identity, error)
+	Refresh func(ctx context.Context, token string) (*rights.Identity, error)
 	// Revoked reports whether an identity's token has been revoked. Nil: no token ever is.
 	Revoked func(id *rights.Identity) bool
 	// Enter counts a connection of a user until leave is called; an error refuses it. Nil: no limit.
@@ -69,18 +69,18 @@ func (o Options) withDefaults() Options {
 	if o.Revoked == nil {
 		o.Revoked = neverRevoked
 	}
-	def(&o.ChannelsPerSocket, 100)
-	def(&o.FrameBytes, 2<<20)
-	def(&o.WriteTimeout, 30*time.Second)
-	def(&o.IdleTimeout, 60*time.Second)
-	def(&o.PollWindow, 10*time.Second)
-	def(&o.PollLife, 30*time.Second)
-	def(&o.FrameLife, 30*time.Second)
-	def(&o.Heartbeat, 10*time.Second)
+	setDefault(&o.ChannelsPerSocket, 100)
+	setDefault(&o.FrameBytes, 2<<20)
+	setDefault(&o.WriteTimeout, 30*time.Second)
+	setDefault(&o.IdleTimeout, 60*time.Second)
+	setDefault(&o.PollWindow, 10*time.Second)
+	setDefault(&o.PollLife, 30*time.Second)
+	setDefault(&o.FrameLife, 30*time.Second)
+	setDefault(&o.Heartbeat, 10*time.Second)
 	return o
 }
 
-func def[T comparable](field *T, value T) {
+func setDefault[T comparable](field *T, value T) {
 	var zero T
 	if *field == zero {
 		*field = value

@@ -96,11 +96,11 @@ type session struct {
 	ended       chan struct{} // closed when the session ends
 	closeCode   atomic.Int32  // the code that a WebSocket would have been closed with; 0: none
 
-	mu      sync.Mutex
-	reader  log.Waker // waker of the request that reads; a newer request replaces it
-	readers int       // requests that read now: at most one, and those that are being replaced
-	seen    time.Time // when the last of them began or ended
-	over    bool
+	mu       sync.Mutex
+	reader   log.Waker // waker of the request that reads; a newer request replaces it
+	readers  int       // requests that read now: at most one, and those that are being replaced
+	lastUsed time.Time // when the last of them began or ended
+	over     bool
 
 	reading sync.Mutex // guards Socket.next, poll and sse
 	poll    pollState
@@ -113,7 +113,7 @@ var errSession = errors.New("the session is over; connect anew")
 // openSession opens a session for an identified client.
 func (s *Server) openSession(r *http.Request, h *handshake, via hub.Transport, life time.Duration) (*session, error) {
 	ses := &session{
-		server: s, idleLimit: life, seen: time.Now(),
+		server: s, idleLimit: life, lastUsed: time.Now(),
 		receiving: make(chan struct{}, 1), ended: make(chan struct{}),
 	}
 	leave, err := s.admit(r, h, via)
@@ -155,7 +155,7 @@ func (ses *session) attach(w log.Waker) (ok bool) {
 	before := ses.reader
 	ses.reader = w
 	ses.readers++
-	ses.seen = time.Now()
+	ses.lastUsed = time.Now()
 	ses.mu.Unlock()
 	if before != nil {
 		before.Signal()
@@ -175,7 +175,7 @@ func (ses *session) detach(w log.Waker) {
 	ses.mu.Lock()
 	defer ses.mu.Unlock()
 	ses.readers--
-	ses.seen = time.Now()
+	ses.lastUsed = time.Now()
 	if ses.reader == w {
 		ses.reader = nil
 	}
@@ -202,7 +202,7 @@ func (ses *session) abort() { ses.finish(endBroken) }
 // tick ends a session whose client has not returned in time.
 func (ses *session) tick(now time.Time) {
 	ses.mu.Lock()
-	late := ses.readers == 0 && now.Sub(ses.seen) >= ses.idleLimit
+	late := ses.readers == 0 && now.Sub(ses.lastUsed) >= ses.idleLimit
 	ses.mu.Unlock()
 	if late {
 		ses.finish(endBroken)

@@ -27,7 +27,7 @@ type Socket struct {
 
 	currentIdentity atomic.Pointer[rights.Identity] // see identity
 	warnAt          atomic.Int64                    // when to warn of the token's expiry, in Unix milliseconds; 0: not
-	renewing        sync.Mutex                      // one refresh of the token at a time
+	refreshing      sync.Mutex                      // one refresh of the token at a time
 
 	mu             sync.Mutex
 	channels       []*Channel

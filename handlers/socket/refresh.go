@@ -74,17 +74,17 @@ func (s *Socket) ownRequestsLocked() *Channel {
 	return s.ownRequests
 }
 
-var errNoRenewal = Refuse("tokens are not renewed here: connect anew with another")
+var errNoRefresh = Refuse("tokens are not renewed here: connect anew with another")
 
-// renewal is the payload of eventAccessToken.
-type renewal struct {
+// refreshPayload is the payload of eventAccessToken.
+type refreshPayload struct {
 	Token       string `json:"token"`
 	AccessToken string `json:"access_token"`
 }
 
-// renewToken handles eventAccessToken. Channels that the new token does not allow end after the reply.
-func (c *Channel) renewToken(ctx context.Context, m *Message) error {
-	var p renewal
+// refreshToken handles eventAccessToken. Channels that the new token does not allow end after the reply.
+func (c *Channel) refreshToken(ctx context.Context, m *Message) error {
+	var p refreshPayload
 	if err := m.Decode(&p); err != nil {
 		return err
 	}
@@ -94,7 +94,7 @@ func (c *Channel) renewToken(ctx context.Context, m *Message) error {
 	if p.Token == "" {
 		return errs.Invalid("token", "must be the new token")
 	}
-	lost, err := c.socket.renew(ctx, p.Token)
+	lost, err := c.socket.refresh(ctx, p.Token)
 	if err != nil {
 		return err
 	}
@@ -111,19 +111,19 @@ type endedChannel struct {
 	how     ending
 }
 
-// renew replaces the socket's token with another token of the same user, and returns the channels that must end. After
+// refresh replaces the socket's token with another token of the same user, and returns the channels that must end. After
 // an error nothing has changed. Errors: those of Options.Renew; errs.ErrForbidden for another user's token;
 // errs.ErrUnavailable if rights cannot be checked now.
-func (s *Socket) renew(ctx context.Context, token string) ([]endedChannel, error) {
-	if s.server.Renew == nil {
-		return nil, errNoRenewal
+func (s *Socket) refresh(ctx context.Context, token string) ([]endedChannel, error) {
+	if s.server.Refresh == nil {
+		return nil, errNoRefresh
 	}
-	id, err := s.server.Renew(ctx, token)
+	id, err := s.server.Refresh(ctx, token)
 	if err != nil {
 		return nil, err
 	}
-	s.renewing.Lock()
-	defer s.renewing.Unlock()
+	s.refreshing.Lock()
+	defer s.refreshing.Unlock()
 	before := s.identity()
 	switch {
 	case id == before: // the same token again: Supabase's client sends it on each channel

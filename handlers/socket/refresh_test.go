@@ -52,7 +52,7 @@ func caps(t *testing.T, text map[string][]string) rights.Caps {
 }
 
 func startOffice(t *testing.T, o office, az rights.Authorizer, routes ...socket.Route) *testServer {
-	return start(t, socket.Options{Identify: o.identify, Renew: o.renew, Authorizer: az, Routes: append(routes, socket.Route{Pattern: "g:*", Kind: kind(guarded)})}, hub.Limits{})
+	return start(t, socket.Options{Identify: o.identify, Refresh: o.renew, Authorizer: az, Routes: append(routes, socket.Route{Pattern: "g:*", Kind: kind(guarded)})}, hub.Limits{})
 }
 
 // renewed expects the reply of a renewal to a token of an hour, on a clock of its own.
@@ -197,7 +197,7 @@ func TestRenewalWhileRightsAreUnknown(t *testing.T) {
 func TestRenewalThatHangs(t *testing.T) {
 	entered, left := make(chan struct{}, 1), make(chan struct{}, 1)
 	id := &rights.Identity{User: "ada", Expires: time.Now().Add(time.Hour)}
-	s := start(t, socket.Options{Renew: func(ctx context.Context, _ string) (*rights.Identity, error) {
+	s := start(t, socket.Options{Refresh: func(ctx context.Context, _ string) (*rights.Identity, error) {
 		entered <- struct{}{}
 		<-ctx.Done()
 		left <- struct{}{}

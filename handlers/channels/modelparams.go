@@ -16,13 +16,13 @@ import (
 	"github.com/duckwire/duckwire/hub/rights"
 )
 
-// keepOnChannels is how long a completion goes on without its client, unless the client says otherwise: long enough to
+// reconnectTime is how long a completion goes on without its client, unless the client says otherwise: long enough to
 // reconnect.
-const keepOnChannels = 30 * time.Second
+const reconnectTime = 30 * time.Second
 
-// ask is what the payloads of all events that begin a completion share. Its members are checked where they are used,
+// modelParams is what the payloads of all events that begin a completion share. Its members are checked where they are used,
 // most of them where the OpenAI doors check theirs: encoding/json would name the embedded struct in its errors.
-type ask struct {
+type modelParams struct {
 	ID        json.RawMessage `json:"id"`    // idempotency: the same id attaches to the same completion
 	After     json.RawMessage `json:"after"` // the position up to which the client has it
 	Slot      json.RawMessage `json:"slot"`
@@ -40,7 +40,7 @@ var modelOptions = map[string]string{
 
 // request makes the request that the OpenAI door of that kind would get. body has what the event itself says: prompt or
 // messages.
-func (a *ask) request(kind hub.CompletionKind, body map[string]any) (*openai.Request, error) {
+func (a *modelParams) request(kind hub.CompletionKind, body map[string]any) (*openai.Request, error) {
 	options, err := a.options()
 	if err != nil {
 		return nil, err
@@ -85,7 +85,7 @@ func put(members map[string]any, name string, raw json.RawMessage) {
 	}
 }
 
-func (a *ask) options() (members map[string]json.RawMessage, err error) {
+func (a *modelParams) options() (members map[string]json.RawMessage, err error) {
 	if !jsonw.IsNull(a.Options) && json.Unmarshal(a.Options, &members) != nil {
 		return nil, errs.Invalid("options", "must be an object")
 	}
@@ -93,7 +93,7 @@ func (a *ask) options() (members map[string]json.RawMessage, err error) {
 }
 
 // position reads After; without one it is the beginning.
-func (a *ask) position() (log.Position, error) {
+func (a *modelParams) position() (log.Position, error) {
 	if jsonw.IsNull(a.After) {
 		return log.Position{}, nil
 	}
@@ -108,16 +108,16 @@ func (a *ask) position() (log.Position, error) {
 	return p, nil
 }
 
-// asks are what one client has asked of models on one channel.
-type asks struct {
+// completions are what one client has asked of models on one channel.
+type completions struct {
 	c        *socket.Channel
 	followed followed
 }
 
-func newAsks(c *socket.Channel) *asks { return &asks{c: c} }
+func newCompletions(c *socket.Channel) *completions { return &completions{c: c} }
 
 // start starts the completion, or finds the one that the same user started under the same id.
-func (a *asks) start(ctx context.Context, req *openai.Request, keep time.Duration) (*hub.Stream, error) {
+func (a *completions) start(ctx context.Context, req *openai.Request, keep time.Duration) (*hub.Stream, error) {
 	if err := a.c.Authorize(ctx, a.c.Topic(), rights.ActionComplete); err != nil {
 		return nil, err
 	}
@@ -133,7 +133,7 @@ type resumed struct {
 }
 
 // resumeOf says whether a stream goes on exactly where the client says.
-func resumeOf(s *hub.Stream, p *ask, after log.Position) (r resumed, err error) {
+func resumeOf(s *hub.Stream, p *modelParams, after log.Position) (r resumed, err error) {
 	if jsonw.IsNull(p.After) {
 		return r, nil
 	}
@@ -148,20 +148,20 @@ func resumeOf(s *hub.Stream, p *ask, after log.Position) (r resumed, err error) 
 	return r, nil
 }
 
-// asked is the reply to what began a completion.
-type asked struct {
+// completionReply is the reply to what began a completion.
+type completionReply struct {
 	Completion string `json:"completion_id"`
 	Request    string `json:"request_id"`
 	resumed
 }
 
 // stream starts a completion, answers with its id, and pushes what it makes in those words.
-func (a *asks) stream(ctx context.Context, m *socket.Message, p *ask, req *openai.Request, w words) error {
+func (a *completions) stream(ctx context.Context, m *socket.Message, p *modelParams, req *openai.Request, events completionEvents) error {
 	after, err := p.position()
 	if err != nil {
 		return err
 	}
-	s, err := a.start(ctx, req, keepOnChannels)
+	s, err := a.start(ctx, req, reconnectTime)
 	if err != nil {
 		return err
 	}
@@ -169,6 +169,6 @@ func (a *asks) stream(ctx context.Context, m *socket.Message, p *ask, req *opena
 	if err != nil {
 		return err
 	}
-	m.Reply(asked{s.ID, s.ID, resume}) // before the first chunk
-	return a.follow(s, after, w)
+	m.Reply(completionReply{s.ID, s.ID, resume}) // before the first chunk
+	return a.follow(s, after, events)
 }
