@@ -159,7 +159,8 @@ func TestAnswersOfJobs(t *testing.T) {
 	full.hub.Drain(t.Context())
 }
 
-// A worker with the right to work alone, and none on the topic or the stream, does a job; another user's worker cannot disturb it.
+// A worker with the right to work alone, and none on the topic or the stream, does a job; another user's worker cannot
+// disturb it.
 func TestWorkerOverHTTP(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	worker := "Authorization: Bearer " + token(t, "linter", "worker:analysis=produce")

@@ -25,8 +25,8 @@ type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// Every path that needs a token asks to come back while the issuer's keys cannot be had; an EventSource is told so in a way that it
-// understands.
+// Every path that needs a token asks to come back while the issuer's keys cannot be had; an EventSource is told so in a
+// way that it understands.
 func TestAnswersWhileTheKeysAreAway(t *testing.T) {
 	away := roundTrip(func(*http.Request) (*http.Response, error) { return nil, errors.New("away") })
 	v, err := auth.NewVerifier(t.Context(), auth.VerifierOptions{

@@ -33,7 +33,8 @@ func (l *logBuffer) String() string {
 	return l.b.String()
 }
 
-// TestBadInput: each fault is answered by a document that names the field, on every door, and none is logged as an error of ours.
+// TestBadInput: each fault is answered by a document that names the field, on every door, and none is logged as an
+// error of ours.
 func TestBadInput(t *testing.T) {
 	log := &logBuffer{}
 	s := startServer(t, scripted(hello), hub.Limits{MessageBytes: 1000, BatchEvents: 2, StreamBytes: 5000}, func(o *handlers.Options) {

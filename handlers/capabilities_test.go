@@ -19,10 +19,12 @@ var updateCapabilities = flag.Bool("update", false, "write the tables of capabil
 
 const capabilitiesFile = "testdata/capabilities.txt"
 
-// probe is one request, made with each kind of token. In its path, {stream} is a stream of somebody else's, new for each request.
+// probe is one request, made with each kind of token. In its path, {stream} is a stream of somebody else's, new for
+// each request.
 type probe struct{ path, topic, body, header string }
 
-// probes has one request for each operation of openapi.yaml, written "METHOD template". The topic is the one whose rights should decide.
+// probes has one request for each operation of openapi.yaml, written "METHOD template". The topic is the one whose
+// rights should decide.
 var probes = map[string]probe{
 	"POST /v1/chat/completions":                 {chatPath, "t:1", chatBody(`,"duckwire":{"topic":"t:1"}`), ""},
 	"POST /v1/completions":                      {"/v1/completions", "t:1", `{"model":"m","prompt":"x","duckwire":{"topic":"t:1"}}`, ""},
@@ -66,7 +68,8 @@ var probes = map[string]probe{
 	"GET /openapi.yaml":     {"/openapi.yaml", "t:1", "", ""},
 }
 
-// TestCapabilityTable asks every operation of openapi.yaml with every capability, and holds the answers to a table that people read.
+// TestCapabilityTable asks every operation of openapi.yaml with every capability, and holds the answers to a table that
+// people read.
 func TestCapabilityTable(t *testing.T) {
 	s := startServer(t, analyst{scripted(hello), noIssues}, hub.Limits{}, nil)
 	columns := []string{"no-token", "no-caps"}

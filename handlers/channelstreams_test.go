@@ -10,7 +10,8 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// A completion that was asked for on a channel is a stream like any other, and the same id is the same completion at each door.
+// A completion that was asked for on a channel is a stream like any other, and the same id is the same completion at
+// each door.
 func TestChannelCompletionOverHTTP(t *testing.T) {
 	calls := 0
 	s := startServer(t, scripted(func(ctx context.Context, req *hub.CompletionRequest, w hub.CompletionWriter) error {
@@ -52,7 +53,8 @@ func TestChannelCompletionOverHTTP(t *testing.T) {
 	}
 }
 
-// The reply to "complete" is given when the stream has ended, by whoever reads for the client: over long-poll that is a poll that waits.
+// The reply to "complete" is given when the stream has ended, by whoever reads for the client: over long-poll that is a
+// poll that waits.
 func TestCompleteOverLongPoll(t *testing.T) {
 	s := startServer(t, scripted(hello), hub.Limits{}, nil)
 	app := "token=" + url.QueryEscape(token(t, "a", "*=*"))

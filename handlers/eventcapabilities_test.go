@@ -31,7 +31,7 @@ var handlerTopics = map[string]string{
 	"analysisHandler":     "analysis:project:1",
 	"conversationHandler": "conversation:c-1",
 	"statusHandler":       "status:c-1",
-	"mailbox":             "user:ada",
+	"userHandler":             "user:ada",
 	"streamHandler":       "stream:{stream}",
 	"publisher":           "lobby",
 }
@@ -63,7 +63,8 @@ var eventPayloads = map[string]string{
 	"update_subscription":    `{"categories":["tool"]}`,
 }
 
-// TestEventCapabilityTable pushes every event that a kind of channel knows with every capability beside the one to join.
+// TestEventCapabilityTable pushes every event that a kind of channel knows with every capability beside the one to
+// join.
 func TestEventCapabilityTable(t *testing.T) {
 	s := startServer(t, analyst{scripted(hello), noIssues}, hub.Limits{}, nil)
 	owner := s.dialSocket(token(t, "u", "*=*")) // whose the conversation is: what others may there is by their capabilities
@@ -93,8 +94,8 @@ func TestEventCapabilityTable(t *testing.T) {
 
 type channelEvent struct{ topic, event string }
 
-// channelEvents reads from the source what each Handle (and the handle behind it) of package channels compares the event with, so that a new event cannot be forgotten.
-// "say" stands for all that a kind of channel does not know.
+// channelEvents reads from the source what each Handle (and the handle behind it) of package channels compares the
+// event with, so that a new event cannot be forgotten. "say" stands for all that a kind of channel does not know.
 func channelEvents(t *testing.T) []channelEvent {
 	t.Helper()
 	files, err := filepath.Glob("channels/*.go")
@@ -212,9 +213,9 @@ func (s *eventSource) text(e ast.Expr) string {
 	return ""
 }
 
-// pushWith joins the topic and pushes the event as somebody who may join and do a. It returns what the reply says: "ok", the reason,
-// "no-join", or "refused" where the reason is a sentence of the channel's own.
-// {stream} is a stream of somebody else's, new for each push; its rights are the topic's.
+// pushWith joins the topic and pushes the event as somebody who may join and do a. It returns what the reply says:
+// "ok", the reason, "no-join", or "refused" where the reason is a sentence of the channel's own. {stream} is a stream
+// of somebody else's, new for each push; its rights are the topic's.
 func (s *testServer) pushWith(topic, event string, a rights.Action) string {
 	s.t.Helper()
 	payload := cmp.Or(eventPayloads[event], "{}")

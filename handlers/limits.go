@@ -12,7 +12,8 @@ import (
 	"github.com/duckwire/duckwire/middleware/ratelimit"
 )
 
-// connections counts live responses, all and each user's and address's, and refuses those over the caps. Who is in is never put out for a newcomer.
+// connections counts live responses in total, per user and per address, and refuses new ones beyond the limits. It
+// never ends an existing response in favour of a new one.
 type connections struct {
 	mu     sync.Mutex
 	total  int
@@ -20,13 +21,13 @@ type connections struct {
 	byAddr map[string]int
 }
 
-// What other nodes count, too.
+// Names of counts that are shared with other nodes.
 const (
 	usageByUser    = "connections_per_user"
 	usageByAddress = "connections_per_address"
 )
 
-// shareUsage has the connections of users and addresses counted over all nodes. How many there are in all is each node's own affair.
+// shareUsage counts the connections of users and addresses over all nodes. The total is counted on each node by itself.
 func (c *connections) shareUsage(o *Options) {
 	for name, limit := range map[string]int{usageByUser: o.ConnectionsPerUser, usageByAddress: o.ConnectionsPerAddress} {
 		o.Hub.ShareUsage(name, limit, func(yield func(string, int) bool) {
@@ -41,7 +42,7 @@ func (c *connections) shareUsage(o *Options) {
 	}
 }
 
-// enter counts one response to a user at an address in, until leave is called. *errs.LimitError at a cap of o.
+// enter counts a response to a user at an address until leave is called. Errors: *errs.LimitError at a limit of o.
 func (c *connections) enter(user, addr string, o *Options) (leave func(), err error) {
 	userElsewhere, addrElsewhere := o.Hub.UsageElsewhere(usageByUser, user), o.Hub.UsageElsewhere(usageByAddress, addr)
 	c.mu.Lock()
@@ -81,7 +82,7 @@ func decrement(counts map[string]int, key string) {
 	}
 }
 
-// enter counts a session of the user in, which is there until leave is called. *errs.LimitError at a cap.
+// enter counts a session of the user until leave is called. Errors: *errs.LimitError at a limit.
 func (s *server) enter(r *http.Request, user string, via hub.Transport) (leave func(), err error) {
 	drop, err := s.connections.enter(user, s.Proxies.ClientOf(r), &s.Options)
 	if err != nil {
@@ -91,19 +92,19 @@ func (s *server) enter(r *http.Request, user string, via hub.Transport) (leave f
 	return func() { gone(); drop() }, nil
 }
 
-// takeRate counts n of what a request does against its user's rate. *errs.LimitError beyond it.
+// takeRate counts n actions of a request against its user's rate limit. Errors: *errs.LimitError beyond the limit.
 func (s *server) takeRate(r *http.Request, k ratelimit.Kind, n int) error {
 	if n == 0 {
 		return nil
 	}
 	key := auth.IdentityFrom(r.Context()).User
 	if k == ratelimit.Cursors {
-		key = "requests of " + key // all of a user's requests are as one session
+		key = "requests of " + key // all requests of a user share the limit of one session
 	}
 	return s.rates.Take(k, key, n)
 }
 
-// takeEventRates counts what is published, each event as what it is.
+// takeEventRates counts published events against the rate limit of each event's kind.
 func (s *server) takeEventRates(r *http.Request, events []hub.EventInput) error {
 	var n struct{ events, cursors, queue int }
 	for i := range events {

@@ -30,7 +30,8 @@ func withRates(t *testing.T, provider hub.Provider, rates ratelimit.Limits) *tes
 	return startServer(t, provider, hub.Limits{}, func(o *handlers.Options) { o.Rates = rates })
 }
 
-// wantLimited expects a problem that names the limit, and a wait of least seconds to twice that. Its test is on a clock of its own.
+// wantLimited expects a problem that names the limit, and a wait of least seconds to twice that. Its test is on a clock
+// of its own.
 func (s *testServer) wantLimited(name string, limit, least int, method, path, body string, headers ...string) {
 	s.t.Helper()
 	resp := s.do(method, path, body, headers...)
@@ -186,7 +187,8 @@ func TestCursorsAreOfASession(t *testing.T) {
 	})
 }
 
-// A conversation tells of a throttled message as of any other that fails: by the reply, and by the event that RubberDuck's clients wait for.
+// A conversation tells of a throttled message as of any other that fails: by the reply, and by the event that
+// RubberDuck's clients wait for.
 func TestHeavyMessagesOnSocketsAreLimited(t *testing.T) {
 	hubtest.OwnClock(t, func(t *testing.T) {
 		s := withRates(t, scripted(hello), ratelimit.Limits{HeavyPerMinute: 1})
@@ -224,7 +226,8 @@ func TestJoinsAreLimited(t *testing.T) {
 	})
 }
 
-// Whoever waits is a connection: live answers, long-polls, whole completions, uploads and sockets alike, of a user and of an address.
+// Whoever waits is a connection: live answers, long-polls, whole completions, uploads and sockets alike, of a user and
+// of an address.
 func TestConnectionsAreLimited(t *testing.T) {
 	proxies, err := middleware.ParseProxies([]string{"127.0.0.1"})
 	if err != nil {

@@ -18,8 +18,8 @@ import (
 	"github.com/duckwire/duckwire/storage/memory"
 )
 
-// TestLogsHoldNoTokens: whatever place a credential travels in, and whether it holds or not, no part of it that would let somebody in is logged, at
-// any level.
+// TestLogsHoldNoTokens: whatever place a credential travels in, and whether it holds or not, no part of it that would
+// let somebody in is logged, at any level.
 func TestLogsHoldNoTokens(t *testing.T) {
 	log := &logBuffer{}
 	crash := scripted(func(context.Context, *hub.CompletionRequest, hub.CompletionWriter) error { panic("crashed") })
@@ -54,7 +54,8 @@ func TestLogsHoldNoTokens(t *testing.T) {
 	}
 }
 
-// tryEverywhere uses a token in every place that one may travel in, and some where it should not. It returns the tokens that the server made of it.
+// tryEverywhere uses a token in every place that one may travel in, and some where it should not. It returns the tokens
+// that the server made of it.
 func (s *testServer) tryEverywhere(t *testing.T, tok string) (made []string) {
 	t.Helper()
 	query := url.QueryEscape(tok)

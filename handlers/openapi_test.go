@@ -25,7 +25,8 @@ import (
 	"github.com/duckwire/duckwire/web"
 )
 
-// contract is openapi.yaml, and what of it the tests have seen. Every response that any test of this package gets is held to it.
+// contract is openapi.yaml, and what of it the tests have seen. Every response that any test of this package gets is
+// held to it.
 var contract = loadContract()
 
 type apiContract struct {
@@ -133,7 +134,8 @@ func (c *apiContract) note(method, template string, status int) {
 	c.seen[fmt.Sprintf("%s %s %d", method, template, status)] = true
 }
 
-// contractCoverage is asked after all tests: a documented status that none of them got is a fault of the file or of the tests.
+// contractCoverage is asked after all tests: a documented status that none of them got is a fault of the file or of the
+// tests.
 func contractCoverage() (missing []string) {
 	for _, name := range []string{"test.run", "test.skip", "test.list"} {
 		if flag.Lookup(name).Value.String() != "" {

@@ -16,8 +16,8 @@ import (
 	"github.com/getkin/kin-openapi/routers"
 )
 
-// checkRequest holds a request that the server took to the file: what the server accepts, and the file forbids, is a fault of one of them.
-// The other way round there is more that a server may refuse than a schema can say.
+// checkRequest holds a request that the server took to the file: what the server accepts, and the file forbids, is a
+// fault of one of them. The other way round there is more that a server may refuse than a schema can say.
 func (c *apiContract) checkRequest(t testing.TB, r *http.Request, path *contractPath, op *openapi3.Operation) {
 	input := &openapi3filter.RequestValidationInput{
 		Request:    r.Clone(r.Context()),
@@ -60,7 +60,8 @@ var everywhere = []string{
 	"Access-Control-Allow-Origin", "Access-Control-Allow-Credentials", "Access-Control-Expose-Headers", "Connection", "Transfer-Encoding",
 }
 
-// checkHeaders finds headers of an answer that the file does not tell of. kin-openapi looks at those that it does tell of.
+// checkHeaders finds headers of an answer that the file does not tell of. kin-openapi looks at those that it does tell
+// of.
 func (c *apiContract) checkHeaders(t testing.TB, r *http.Request, resp *http.Response, op *openapi3.Operation) {
 	described := op.Responses.Status(resp.StatusCode)
 	if described == nil {

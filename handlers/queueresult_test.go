@@ -52,7 +52,8 @@ func startAway(t *testing.T, s *testServer, id string) {
 	s.expect(202, "POST", chatPath, chatBody(`,"duckwire":{"id":"`+id+`"}`), "Prefer: respond-async", as(t, "ada", "x=complete"))
 }
 
-// TestResultsWaitForWhoIsAway goes through who is there at a stream's end, and who is not. The last stream's result shows that none before it left one.
+// TestResultsWaitForWhoIsAway goes through who is there at a stream's end, and who is not. The last stream's result
+// shows that none before it left one.
 func TestResultsWaitForWhoIsAway(t *testing.T) {
 	open := make(chan struct{})
 	s := startServer(t, gated(open), hub.Limits{}, nil)

@@ -91,7 +91,8 @@ func (c *wsClient) silence() {
 	c.want(`[null,"hb","phoenix","phx_reply",{"status":"ok","response":{}}]`)
 }
 
-// Every session of a user hears the messages, in order; one acknowledges; who joins then gets no more of them. The topic's events come beside them.
+// Every session of a user hears the messages, in order; one acknowledges; who joins then gets no more of them. The
+// topic's events come beside them.
 func TestSocketQueue(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	s.leave("ada", 0)
@@ -175,7 +176,8 @@ func TestSocketQueueRights(t *testing.T) {
 	}
 }
 
-// A position on user:ID tells the topic's place and the queue's: a join behind it gets what is new on each, and nothing twice.
+// A position on user:ID tells the topic's place and the queue's: a join behind it gets what is new on each, and nothing
+// twice.
 func TestSocketQueueResumes(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	publish := func(n int) {
@@ -325,7 +327,8 @@ func TestSocketQueueTellsWhatExpired(t *testing.T) {
 	})
 }
 
-// A client that takes nothing while many large messages come gets all of them, in order, and its replies do not wait for them.
+// A client that takes nothing while many large messages come gets all of them, in order, and its replies do not wait
+// for them.
 func TestSocketQueueSlowReader(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	c := s.dialSocket(token(t, "ada"))
@@ -383,7 +386,8 @@ func TestLongPollQueue(t *testing.T) {
 	}
 }
 
-// A push may be kept for those who are away, as an event over REST may; what its payload holds beside that is the application's.
+// A push may be kept for those who are away, as an event over REST may; what its payload holds beside that is the
+// application's.
 func TestSocketPushesDurableEvents(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	c := s.dialSocket(token(t, "ci", "t:1=subscribe,publish", "user:ada=queue"))

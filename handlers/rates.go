@@ -9,16 +9,17 @@ import (
 	"github.com/duckwire/duckwire/middleware/ratelimit"
 )
 
-// callRates tells other nodes what was taken from limits that all share.
+// callRates tells other nodes what was counted against shared rate limits.
 const callRates = "rates"
 
-// shareRatesInterval is how often. A burst that comes to several nodes at one time is counted so much later.
+// shareRatesInterval is the interval of these calls. Other nodes count a burst with this delay.
 const shareRatesInterval = time.Second
 
-// maxSharedKeys is how many keys of a limit are told of at one time; more are an attack, which each node refuses for itself.
+// maxSharedKeys is the maximum number of keys of one limit in a call. More keys indicate an attack, against which each
+// node applies its own limit.
 const maxSharedKeys = 10_000
 
-// shareRates has this node and the others allow together what one would, until ctx ends. On one node it does nothing.
+// shareRates makes all nodes together allow what one node would, until ctx ends. On a single node it does nothing.
 func (s *server) shareRates(ctx context.Context) {
 	if s.hub.Node() == "" {
 		return
@@ -35,7 +36,7 @@ func (s *server) shareRates(ctx context.Context) {
 		}
 		for name, spent := range told {
 			for key, n := range spent {
-				shared[name].Count(key, n) // one of another version's is nil
+				shared[name].Count(key, n) // nil for a limit that this version does not know; Count ignores it
 			}
 		}
 		return nil, nil
@@ -54,7 +55,7 @@ func (s *server) shareRates(ctx context.Context) {
 	})
 }
 
-// sendSpentRates tells the other nodes what was taken here since the last time.
+// sendSpentRates tells the other nodes what was counted here since the last call.
 func (s *server) sendSpentRates(shared map[string]*ratelimit.Limiter) {
 	told := make(map[string]map[string]int)
 	for name, limiter := range shared {
@@ -65,7 +66,7 @@ func (s *server) sendSpentRates(shared map[string]*ratelimit.Limiter) {
 		}
 	}
 	if len(told) > 0 {
-		body, _ := json.Marshal(told) // of strings and numbers
+		body, _ := json.Marshal(told) // strings and numbers always encode
 		s.hub.TellAll(callRates, body)
 	}
 }

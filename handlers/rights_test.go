@@ -13,7 +13,8 @@ import (
 	"github.com/duckwire/duckwire/hub/rights"
 )
 
-// TestRights is the table of every path × every capability: each is allowed exactly where it should be, and a refusal tells nothing.
+// TestRights is the table of every path × every capability: each is allowed exactly where it should be, and a refusal
+// tells nothing.
 func TestRights(t *testing.T) {
 	hubtest.OwnClock(t, func(t *testing.T) {
 		s := startServer(t, analyst{scripted(hello), noIssues}, hub.Limits{}, nil)

@@ -11,7 +11,7 @@ import (
 	"github.com/duckwire/duckwire/middleware/auth"
 )
 
-// router is the table of every path.
+// router returns the routes of all paths.
 func (s *server) router() chi.Router {
 	r := chi.NewRouter()
 	r.Use(middleware.RequestID)
@@ -20,8 +20,8 @@ func (s *server) router() chi.Router {
 	}
 	r.Use(
 		s.answered.Count,
-		middleware.AccessLog(s.logger, "/healthz", "/readyz", "/metrics", "POST /v1/streams/{id}/append", "POST /v1/topics/{topic}/events",
-			"POST /v1/users/{user}/messages",
+		middleware.AccessLog(s.logger, "/healthz", "/readyz", "/metrics",
+			"POST /v1/streams/{id}/append", "POST /v1/topics/{topic}/events", "POST /v1/users/{user}/messages",
 			"GET /v1/workers/{kind}/jobs", "GET /socket/longpoll", "POST /socket/longpoll", "POST /socket/sse"),
 		middleware.Recover(s.logger, s.WriteError),
 		middleware.SecurityHeaders,
@@ -29,8 +29,12 @@ func (s *server) router() chi.Router {
 		middleware.SteadyBody(s.BodyTimeout),
 		middleware.CORS(middleware.CORSOptions{
 			AllowedOrigins: s.AllowedOrigins,
-			AllowHeaders:   []string{"Range", "If-Range", "Stream-Closed", "X-Request-Id", "X-Phoenix-AuthToken", "X-Phoenix-Longpoll-Token"},
-			ExposeHeaders:  []string{"Duckwire-Status", "Producer-Epoch", "Producer-Expected-Seq", "Stream-Closed", "X-Request-Id"},
+			AllowHeaders: []string{
+				"Range", "If-Range", "Stream-Closed", "X-Request-Id", "X-Phoenix-AuthToken", "X-Phoenix-Longpoll-Token",
+			},
+			ExposeHeaders: []string{
+				"Duckwire-Status", "Producer-Epoch", "Producer-Expected-Seq", "Stream-Closed", "X-Request-Id",
+			},
 		}),
 	)
 	r.NotFound(func(w http.ResponseWriter, r *http.Request) { s.WriteError(w, r, errNoRoute) })
@@ -47,7 +51,7 @@ func (s *server) router() chi.Router {
 	r.Get("/docs/{asset}", s.handle(s.docsAsset))
 	r.Get("/openapi.yaml", s.handle(s.description))
 
-	// Sockets find out themselves who comes in: their credentials travel in places of their own.
+	// Sockets authenticate themselves, because their credentials are in other places.
 	r.Get("/socket/websocket", s.webSocket)
 	r.Get("/socket/longpoll", s.longPoll)
 	r.Post("/socket/longpoll", s.longPoll)
@@ -73,7 +77,7 @@ func (s *server) router() chi.Router {
 		r.Get("/v1/streams/{id}", s.handle(s.getStream))
 		r.Delete("/v1/streams/{id}", s.handle(s.cancelStream))
 		r.Post("/v1/streams/{id}/append", s.handle(s.appendStream))
-		r.Put("/v1/streams/{id}/append", s.handle(s.appendStream)) // curl -T puts
+		r.Put("/v1/streams/{id}/append", s.handle(s.appendStream)) // for curl -T
 
 		r.Post("/v1/analyses", s.handle(s.startAnalysis))
 		r.Get("/v1/workers/{kind}/jobs", s.handle(s.takeJobs))
@@ -96,10 +100,10 @@ func (s *server) router() chi.Router {
 	return r
 }
 
-// handlerFunc is a handler that leaves its error to be answered: nothing has been written then.
+// handlerFunc is a handler that returns an error before it has written anything.
 type handlerFunc func(w http.ResponseWriter, r *http.Request) error
 
-// handle answers with the error of h, if it has one.
+// handle returns an http.HandlerFunc that answers with the error of h, if there is one.
 func (s *server) handle(h handlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if err := h(w, r); err != nil {
@@ -108,7 +112,7 @@ func (s *server) handle(h handlerFunc) http.HandlerFunc {
 	}
 }
 
-// methodNotAllowed answers 405 with the methods that the path does have (RFC 9110 §15.5.6).
+// methodNotAllowed answers 405 with the methods of the path (RFC 9110 §15.5.6).
 func (s *server) methodNotAllowed(routes chi.Routes) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var allow []string

@@ -31,9 +31,10 @@ var (
 	socketTime = flag.Duration("sockets.for", 0, "how long TestSocketModel publishes at least")
 )
 
-// TestSocketModel: clients join, leave, push, lag, are cut at random bytes and hop between the three transports, while the topics keep so
-// little that much is trimmed. What each client sees of a topic is exactly what was published behind its position: in order, no gap, no
-// repeat, the payloads equal; or it is told that it lost its place. Of ephemeral events it sees the newest at last, and none older after it.
+// TestSocketModel: clients join, leave, push, lag, are cut at random bytes and hop between the three transports, while
+// the topics keep so little that much is trimmed. What each client sees of a topic is exactly what was published behind
+// its position: in order, no gap, no repeat, the payloads equal; or it is told that it lost its place. Of ephemeral
+// events it sees the newest at last, and none older after it.
 func TestSocketModel(t *testing.T) {
 	t.Parallel()
 	if *socketTime == 0 {

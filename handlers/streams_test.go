@@ -125,7 +125,8 @@ func TestProducerHeaders(t *testing.T) {
 	}
 }
 
-// A long upload is read as it comes: what is sent is seen before the upload ends, and a cancel reaches the producer within it.
+// A long upload is read as it comes: what is sent is seen before the upload ends, and a cancel reaches the producer
+// within it.
 func TestLongUploadStreamsAndIsToldOfACancel(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	path := newTestStream(s, `{}`)

@@ -186,7 +186,8 @@ func TestTokenEndsEachTransport(t *testing.T) {
 	}
 }
 
-// A client of an SSE socket may come back on a new response after the renewal: the session's token lives, not the request's.
+// A client of an SSE socket may come back on a new response after the renewal: the session's token lives, not the
+// request's.
 func TestTokenRenewedAndFollowedAnew(t *testing.T) {
 	hubtest.OwnClock(t, func(t *testing.T) {
 		s := startServer(t, nil, hub.Limits{}, nil)
@@ -274,8 +275,8 @@ func signedBy(t *testing.T, key ed25519.PrivateKey, kid string) string {
 	return text
 }
 
-// When the issuer's keys change, nothing that is open is lost, the new key opens and renews at once, and the old one does no longer. Made-up key ids on
-// an open socket do not have the key set fetched more than a few times.
+// When the issuer's keys change, nothing that is open is lost, the new key opens and renews at once, and the old one
+// does no longer. Made-up key ids on an open socket do not have the key set fetched more than a few times.
 func TestKeysRotateUnderLiveConnections(t *testing.T) {
 	ring := newKeyring(t)
 	old := ring.rotate("a")
