@@ -14,7 +14,7 @@ import (
 	"github.com/duckwire/duckwire/hub/rights"
 )
 
-// analysisInput is what is to be analysed: code, or the project or file that the channel is of.
+// analysisInput is what to analyse: code, or the project or file of the channel's topic.
 type analysisInput struct {
 	Project  string
 	File     string
@@ -27,11 +27,11 @@ type analysisInput struct {
 	Options  json.RawMessage
 }
 
-// startAnalysis begins an analysis as a stream of the hub's, or returns the one that the same owner began under the
+// startAnalysis starts an analysis as a stream of the hub, or returns the one that the same owner started under the
 // same alias.
 type startAnalysis func(h *hub.Hub, what *analysisInput, spec hub.StreamSpec) (*hub.Stream, error)
 
-// analyze hands what was asked for to the hub: to a worker, or to the provider.
+// analyze starts an analysis in the hub, which assigns it to a worker or to the provider.
 func analyze(h *hub.Hub, what *analysisInput, spec hub.StreamSpec) (*hub.Stream, error) {
 	req := &hub.AnalysisRequest{Type: what.Type, Project: what.Project, Files: what.Files}
 	if !jsonw.IsNull(what.Options) {
@@ -44,10 +44,10 @@ func analyze(h *hub.Hub, what *analysisInput, spec hub.StreamSpec) (*hub.Stream,
 	return s, err
 }
 
-// path is the file's name, or RubberDuck's for code that has none.
+// path returns the file's name, or RubberDuck's name for code without a file.
 func (a *analysisInput) path() string { return cmp.Or(a.FilePath, a.File, "temp_file") }
 
-// analyses are what one client has asked to be analysed on one channel.
+// analyses are the analyses that one client requested on one channel.
 type analyses struct {
 	c        *socket.Channel
 	begin    startAnalysis
@@ -58,8 +58,8 @@ func newAnalyses(c *socket.Channel, begin startAnalysis) *analyses {
 	return &analyses{c: c, begin: begin}
 }
 
-// start analyses what the channel is of: the files that the client sends along, or those that a worker has of the
-// project.
+// start analyses the channel's project or file: the files that the client sends, or those of the project that a worker
+// has.
 func (a *analyses) start(ctx context.Context, m *socket.Message, events analysisEvents) error {
 	var p struct {
 		modelParams
@@ -72,7 +72,7 @@ func (a *analyses) start(ctx context.Context, m *socket.Message, events analysis
 	return a.stream(ctx, m, &p.modelParams, &analysisInput{Type: p.Type, Files: p.Files, Options: p.Options}, events)
 }
 
-// ofCode analyses code that the client sends. file_type is the first generation's word for language.
+// ofCode analyses code that the client sends. file_type is the first generation's name for language.
 func (a *analyses) ofCode(ctx context.Context, m *socket.Message, events analysisEvents) error {
 	var p struct {
 		modelParams
@@ -96,12 +96,15 @@ func (a *analyses) ofCode(ctx context.Context, m *socket.Message, events analysi
 		p.Language = p.FileType
 	}
 	return a.stream(ctx, m, &p.modelParams, &analysisInput{
-		Type: p.Type, Code: *p.Code, FilePath: p.FilePath, Language: coding.LanguageOf(p.Language, p.FilePath), Context: p.Context, Options: p.Options,
+		Type: p.Type, Code: *p.Code, FilePath: p.FilePath, Language: coding.LanguageOf(p.Language, p.FilePath),
+		Context: p.Context, Options: p.Options,
 	}, events)
 }
 
-// stream begins an analysis, answers with its id, and pushes what it finds.
-func (a *analyses) stream(ctx context.Context, m *socket.Message, p *modelParams, what *analysisInput, events analysisEvents) error {
+// stream starts an analysis, replies with its id, and pushes its results.
+func (a *analyses) stream(
+	ctx context.Context, m *socket.Message, p *modelParams, what *analysisInput, events analysisEvents,
+) error {
 	if err := a.c.Authorize(ctx, a.c.Topic(), rights.ActionComplete); err != nil {
 		return err
 	}
@@ -116,7 +119,8 @@ func (a *analyses) stream(ctx context.Context, m *socket.Message, p *modelParams
 	if err != nil {
 		return err
 	}
-	req, err := p.request(hub.TextCompletion, map[string]any{"prompt": "", "analysis": what}) // checks what the two kinds of request share
+	body := map[string]any{"prompt": "", "analysis": what}
+	req, err := p.request(hub.TextCompletion, body) // validates the common parameters
 	if err != nil {
 		return err
 	}
@@ -132,7 +136,7 @@ func (a *analyses) stream(ctx context.Context, m *socket.Message, p *modelParams
 		Analysis string `json:"analysis_id"`
 		Request  string `json:"request_id"`
 		resumed
-	}{s.ID, s.ID, resume}) // before the first finding
+	}{s.ID, s.ID, resume}) // before the first result
 	if !a.followed.add(s.ID) {
 		return nil
 	}

@@ -9,8 +9,8 @@ import (
 	"github.com/duckwire/duckwire/hub/errs"
 )
 
-// analysis is analysis:project:ID, analysis:file:ID and, by the same rules, any other analysis:… topic: analyses that a
-// client starts, and the announcements of those that others, such as a linter, publish on the topic
+// analysis is the kind of analysis:project:ID, analysis:file:ID and, by the same rules, any other analysis:… topic.
+// Clients start analyses, and hear announcements that others, such as a linter, publish on the topic
 // (rubberduck-channels.md 3 and 11).
 type analysis struct{ begin startAnalysis }
 
@@ -29,7 +29,7 @@ func (k analysis) Join(ctx context.Context, c *socket.Channel, _ json.RawMessage
 }
 
 type analysisHandler struct {
-	publisher // for every event that is not here
+	publisher // handles all other events
 	analyses  *analyses
 }
 

@@ -11,36 +11,38 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// analysisEvents is how the good end of an analysis is told.
+// analysisEvents determines the events that tell the successful end of an analysis.
 type analysisEvents struct {
 	last func(t *analysisRenderer, f *coding.Findings) []endEvent
 }
 
-// endEvent is one of them, with what it has beside.
+// endEvent is one of these events. more are its members beside the common ones.
 type endEvent struct {
 	event string
 	more  map[string]any
 }
 
-// projectEndEvents is what follows start_analysis.
+// projectEndEvents are the events after start_analysis.
 func projectEndEvents(_ *analysisRenderer, f *coding.Findings) []endEvent {
-	return []endEvent{{"analysis_complete", map[string]any{"status": "success", "summary": f.Summary, "total_files": f.Files}}}
+	return []endEvent{{"analysis_complete", map[string]any{
+		"status": "success", "summary": f.Summary, "total_files": f.Files,
+	}}}
 }
 
-// codeEndEvents is what follows analyze on analysis:*.
+// codeEndEvents are the events after analyze on analysis:*.
 func codeEndEvents(t *analysisRenderer, f *coding.Findings) []endEvent {
 	result := endEvent{"analysis_result", map[string]any{"type": t.what.Type, "result": t.result(f)}}
 	return append([]endEvent{result}, projectEndEvents(t, f)...)
 }
 
-// codeChannelEvents returns what follows on code:*: the one event that the client's generation waits for.
+// codeChannelEvents returns the events on code:*: the single event that the client's generation waits for.
 func codeChannelEvents(event string) analysisEvents {
 	return analysisEvents{last: func(t *analysisRenderer, f *coding.Findings) []endEvent {
 		return []endEvent{{event, map[string]any{"status": "success", "result": t.result(f), "summary": f.Summary}}}
 	}}
 }
 
-// analysisRenderer is one analysis on its way to one client.
+// analysisRenderer encodes one analysis for one client.
 type analysisRenderer struct {
 	stream *hub.Stream
 	what   *analysisInput
@@ -48,15 +50,15 @@ type analysisRenderer struct {
 	over   func()
 }
 
-// result is RubberDuck's result of one file.
+// result returns the result of one file in RubberDuck's format.
 func (t *analysisRenderer) result(f *coding.Findings) map[string]any {
 	return map[string]any{
-		"file": t.what.FilePath, "language": t.what.Language, "issues": f.Issues, "metrics": map[string]any{}, "summary": f.Summary,
-		"patterns": []any{}, "suggestions": []any{},
+		"file": t.what.FilePath, "language": t.what.Language, "issues": f.Issues, "summary": f.Summary,
+		"metrics": map[string]any{}, "patterns": []any{}, "suggestions": []any{},
 	}
 }
 
-// open begins a payload: whose it is, and where the client goes on after it.
+// open returns the common members of a payload: the analysis, and the position to resume from after it.
 func (t *analysisRenderer) open(at log.Position) map[string]any {
 	p := map[string]any{"analysis_id": t.stream.ID, "request_id": t.stream.ID, "timestamp": now()}
 	if at.Epoch != "" {
@@ -71,8 +73,7 @@ func (t *analysisRenderer) open(at log.Position) map[string]any {
 	return p
 }
 
-// render implements the function that Channel.Follow takes: structured entries under their own names, text as
-// analysis_chunk, the end.
+// render implements socket.Renderer: structured entries under their own names, text as analysis_chunk, and the end.
 func (t *analysisRenderer) render(dst []socket.Outgoing, item *log.Item) []socket.Outgoing {
 	p := t.open(log.Position{Epoch: t.stream.Epoch(), Offset: item.To})
 	ev := item.Event
@@ -98,8 +99,8 @@ func (t *analysisRenderer) render(dst []socket.Outgoing, item *log.Item) []socke
 	return append(dst, outgoing(ev.Name, p))
 }
 
-// mayForward reports whether a producer's entry may go out under its name: not in the protocol's, nor in that of the one
-// start that we tell.
+// mayForward reports whether a producer's entry may be sent under its name. It may not use a name of the protocol, or
+// analysis_started, which the server sends.
 func mayForward(name string) bool {
 	return name != "analysis_started" && !strings.HasPrefix(name, "phx_") && !strings.HasPrefix(name, "presence_")
 }
@@ -117,7 +118,7 @@ func (t *analysisRenderer) end(dst []socket.Outgoing, e *streamEnd, p map[string
 	return dst
 }
 
-// outgoing encodes a payload of strings, numbers, and JSON that the hub has checked.
+// outgoing encodes a payload of strings, numbers, and JSON that the hub has validated.
 func outgoing(event string, payload map[string]any) socket.Outgoing {
 	raw, err := json.Marshal(payload)
 	if err != nil {

@@ -25,7 +25,8 @@ func (finder) Analyze(_ context.Context, req *hub.AnalysisRequest, w hub.Analysi
 	return nil
 }
 
-// The hub analyses what is asked for on a channel: code, and the files that come with a project. Files that only a worker could have need one.
+// The hub analyses what is asked for on a channel: code, and the files that come with a project. Files that only a
+// worker could have need one.
 func TestAnalysesByTheHub(t *testing.T) {
 	s := start(t, finder{})
 	c := s.dial("ada", "code:*=*", "analysis:*=*")

@@ -32,7 +32,8 @@ type server struct {
 	sockets *socket.Server
 }
 
-// start starts a server with these channels ahead of the usual ones. A client says in the query who it is and what it may.
+// start starts a server with these channels ahead of the usual ones. A client says in the query who it is and what it
+// may.
 func start(t testing.TB, provider hub.Provider, more ...socket.Route) *server {
 	t.Helper()
 	return serve(t, hub.Options{Provider: provider, Limits: hub.Limits{MessageBytes: 64 << 10}}, nil, more...)
@@ -168,7 +169,8 @@ func (c *client) next() message {
 	}
 }
 
-// want returns the payload of the next message, which must be that event; replies that nobody waits for are passed over.
+// want returns the payload of the next message, which must be that event; replies that nobody waits for are passed
+// over.
 func (c *client) want(event string) map[string]any {
 	c.t.Helper()
 	for {

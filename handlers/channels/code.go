@@ -13,12 +13,12 @@ import (
 	"github.com/duckwire/duckwire/hub/jsonw"
 )
 
-// code is code:project:ID, code:file:ID and, by plain rules with the same vocabulary, any other code:… topic: what
-// editors share while they work on code, and what they ask of a model. Both generations of RubberDuck's vocabulary are
-// served (rubberduck-channels.md 2 and 11).
+// code is the kind of code:project:ID, code:file:ID and, by plain rules with the same events, any other code:… topic.
+// Editors share edits and presence on it, and request completions. It supports both generations of RubberDuck's events
+// (rubberduck-channels.md 2 and 11).
 type code struct{ begin startAnalysis }
 
-// codeJoin are a join's own params.
+// codeJoin are the join parameters of this kind.
 type codeJoin struct {
 	Cursor json.RawMessage `json:"cursor_position"`
 }
@@ -32,10 +32,11 @@ func (k code) Join(ctx context.Context, c *socket.Channel, params json.RawMessag
 		return nil, err
 	}
 	var p codeJoin
-	if trimmed := bytes.TrimLeft(params, " \t\r\n"); len(trimmed) == 0 || trimmed[0] != '{' || json.Unmarshal(params, &p) != nil {
+	trimmed := bytes.TrimLeft(params, " \t\r\n")
+	if len(trimmed) == 0 || trimmed[0] != '{' || json.Unmarshal(params, &p) != nil {
 		return nil, socket.Refuse("Invalid join parameters")
 	}
-	meta := map[string]any{} // and online_at
+	meta := map[string]any{} // online_at is added
 	if !jsonw.IsNull(p.Cursor) {
 		at, err := coding.ReadCursor("cursor_position", p.Cursor)
 		if err != nil {
@@ -55,10 +56,12 @@ func (k code) Join(ctx context.Context, c *socket.Channel, params json.RawMessag
 	if err != nil {
 		return nil, err
 	}
-	return &codeHandler{publisher: publisher{c}, completions: newCompletions(c), analyses: newAnalyses(c, k.begin), present: shown}, nil
+	return &codeHandler{
+		publisher: publisher{c}, completions: newCompletions(c), analyses: newAnalyses(c, k.begin), present: shown,
+	}, nil
 }
 
-// scopeOf takes a topic KIND:SCOPE:ID apart. scope is "" where it is neither project nor file.
+// scopeOf parses a topic KIND:SCOPE:ID. scope is "" if it is neither project nor file.
 func scopeOf(topic string) (scope, id string) {
 	_, rest, _ := strings.Cut(topic, ":")
 	scope, id, ok := strings.Cut(rest, ":")
@@ -69,7 +72,7 @@ func scopeOf(topic string) (scope, id string) {
 }
 
 type codeHandler struct {
-	publisher   // for every event that is not here
+	publisher   // handles all other events
 	completions *completions
 	analyses    *analyses
 	present     *presenceMeta

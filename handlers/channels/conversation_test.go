@@ -75,7 +75,8 @@ func (p *pending) messages() string {
 	return strings.Join(list, "\n")
 }
 
-// event returns the payload of the next message of a topic that is that event; other events, named ones excepted, are passed over.
+// event returns the payload of the next message of a topic that is that event; other events, named ones excepted, are
+// passed over.
 func (c *client) event(topic, event string) map[string]any {
 	c.t.Helper()
 	for {
@@ -566,7 +567,8 @@ func TestPreferenceAndTyping(t *testing.T) {
 	c.event("conversation:c-2", "response") // and c did not hear itself typing
 }
 
-// Whatever many clients ask, cancel and leave at one time: each question that was taken has one end, in an order that everybody sees.
+// Whatever many clients ask, cancel and leave at one time: each question that was taken has one end, in an order that
+// everybody sees.
 func TestEveryQuestionEndsOnce(t *testing.T) {
 	s := start(t, says("a", "b", "c"))
 	watcher := s.dial("u", chatCaps...)

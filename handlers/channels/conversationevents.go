@@ -10,7 +10,7 @@ import (
 	"github.com/duckwire/duckwire/hub/jsonw"
 )
 
-// The events of a conversation that the server publishes on its topic.
+// Events that the server publishes on a conversation's topic.
 const (
 	eventQuestion  = "message"
 	eventResponse  = "response"
@@ -20,7 +20,8 @@ const (
 	eventContext   = "context_updated"
 )
 
-// conversationEvents are RubberDuck's words for what happens in a conversation. It implements Vocabulary.
+// conversationEvents encodes what happens in a conversation as RubberDuck's events. It implements
+// conversation.Vocabulary.
 type conversationEvents struct{ hub *hub.Hub }
 
 // Question implements Vocabulary.
@@ -31,8 +32,7 @@ func (conversationEvents) Question(q *conversation.Message) hub.EventInput {
 	return hub.EventInput{Event: eventQuestion, Payload: append(b, '}')}
 }
 
-// response is the event of a whole answer. RubberDuck names what kind of conversation an engine took it for; there is
-// one kind here.
+// response is the event of a complete answer. RubberDuck classifies conversations; here there is only one class.
 type response struct {
 	Query            string         `json:"query"`
 	Response         string         `json:"response"`
@@ -40,13 +40,13 @@ type response struct {
 	RoutedTo         string         `json:"routed_to"`
 	Timestamp        string         `json:"timestamp"`
 	Metadata         map[string]any `json:"metadata"`
-	MessageID        string         `json:"message_id"`  // of the question
-	ResponseID       string         `json:"response_id"` // of the answer, as in "history"
+	MessageID        string         `json:"message_id"`  // the question's id
+	ResponseID       string         `json:"response_id"` // the answer's id, as in "history"
 	Stream           string         `json:"stream"`
-	Truncated        bool           `json:"truncated,omitempty"` // the stream has it whole
+	Truncated        bool           `json:"truncated,omitempty"` // the stream has the complete answer
 }
 
-// Answered implements Vocabulary. An answer that is too long for an event is cut.
+// Answered implements Vocabulary. An answer that is too long for an event is truncated.
 func (w conversationEvents) Answered(e *conversation.Ending) hub.EventInput {
 	r := response{
 		Query: e.Question.Content, Response: string(e.State.Text), ConversationType: "simple", RoutedTo: "completion",
@@ -54,7 +54,7 @@ func (w conversationEvents) Answered(e *conversation.Ending) hub.EventInput {
 		MessageID: e.Question.ID, ResponseID: e.Running.Answer, Stream: e.Running.Stream,
 	}
 	if longest := w.hub.Limits().MessageBytes; len(encodeJSON(r)) > longest {
-		r.Response, r.Truncated = conversation.CutText(e.State.Text, longest/8) // JSON may write one byte as six
+		r.Response, r.Truncated = conversation.CutText(e.State.Text, longest/8) // JSON may escape one byte as six
 	}
 	return event(eventResponse, r)
 }
@@ -70,7 +70,7 @@ func answerMetadata(e *conversation.Ending) map[string]any {
 	return meta
 }
 
-// elapsed is how long the answer took, in milliseconds.
+// elapsed returns how long the answer took, in milliseconds.
 func elapsed(st *hub.StreamState) int64 {
 	end := st.Timings.Ended
 	if end.IsZero() {
@@ -85,7 +85,7 @@ func putText(m map[string]any, name, text string) {
 	}
 }
 
-// cancelled is processing_cancelled, in its one shape.
+// cancelled is the payload of processing_cancelled.
 type cancelled struct {
 	Message        string         `json:"message"`
 	TasksCancelled int            `json:"tasks_cancelled"`
@@ -98,7 +98,7 @@ type cancelled struct {
 	Timestamp      string         `json:"timestamp"`
 }
 
-// nothingCancelled tells a client that there was nothing to cancel.
+// nothingCancelled returns the payload for a client when there was nothing to cancel.
 func nothingCancelled(user string) *cancelled {
 	return &cancelled{
 		Message: "Nothing was being processed", CancelledBy: user, Reason: "cancelled",
@@ -126,7 +126,7 @@ func (conversationEvents) Failed(e *conversation.Ending) hub.EventInput {
 	return event(eventError, f)
 }
 
-// progressTexts are a status update's category and text for each stage.
+// progressTexts are the category and text of the status update of each stage.
 var progressTexts = map[conversation.Stage]struct{ category, text string }{
 	conversation.StageStarted:   {"engine", "Processing started"},
 	conversation.StageText:      {"progress", "The answer has begun"},
@@ -159,12 +159,12 @@ func event(name string, payload any) hub.EventInput {
 	return hub.EventInput{Event: name, Payload: encodeJSON(payload)}
 }
 
-// encodeJSON encodes what is known to be encodable, without escapes for HTML.
+// encodeJSON encodes a value that always encodes, without HTML escapes.
 func encodeJSON(v any) json.RawMessage {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil { // our own types
+	if err := e.Encode(v); err != nil { // a programming error
 		panic(err)
 	}
 	return bytes.TrimRight(b.Bytes(), "\n")

@@ -59,7 +59,8 @@ func (v *voter) Handle(ctx context.Context, m *socket.Message) error {
 	return nil
 }
 
-// count counts a vote, and shows it to all, the missed ones included when they come back: it is an event of the topic's log.
+// count counts a vote, and shows it to all, the missed ones included when they come back: it is an event of the topic's
+// log.
 func (p *poll) count(c *socket.Channel, choice string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock() // after the publishing: what everybody sees last is how it stands

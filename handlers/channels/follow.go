@@ -12,20 +12,20 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// completionEvents is how the end of a completion is told.
+// completionEvents determines the events of a completion's end.
 type completionEvents struct {
-	done, failed string // the events' names
-	// result adds to the payload of done.
+	done, failed string // event names
+	// result adds members to the payload of done.
 	result func(payload map[string]any, s *hub.Stream, end *streamEnd)
 }
 
-// followed are the streams that a channel follows now: one that is asked for again is not told twice.
+// followed are the streams that a channel follows, so that it does not follow one twice.
 type followed struct {
 	mu  sync.Mutex
 	ids map[string]bool
 }
 
-// add reports whether the stream was not followed yet.
+// add returns false if the stream is followed already.
 func (f *followed) add(id string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -45,8 +45,8 @@ func (f *followed) remove(id string) {
 	delete(f.ids, id)
 }
 
-// follow pushes a completion from behind p: completion_chunk for text, however much of it there is at one time,
-// completion_delta for what is more than text, and its end.
+// follow pushes a completion from p on: completion_chunk for text, completion_delta for chunks with more than text, and
+// its end.
 func (a *completions) follow(s *hub.Stream, p log.Position, events completionEvents) error {
 	if !a.followed.add(s.ID) {
 		return nil
@@ -56,14 +56,14 @@ func (a *completions) follow(s *hub.Stream, p log.Position, events completionEve
 	return err
 }
 
-// completionRenderer is one stream on its way to one client.
+// completionRenderer encodes one stream for one client.
 type completionRenderer struct {
 	stream *hub.Stream
 	events completionEvents
 	over   func()
 }
 
-// render implements the function that Channel.Follow takes.
+// render implements socket.Renderer.
 func (t *completionRenderer) render(dst []socket.Outgoing, item *log.Item) []socket.Outgoing {
 	at := log.Position{Epoch: t.stream.Epoch(), Offset: item.To}.String()
 	ev := item.Event
@@ -81,7 +81,7 @@ func (t *completionRenderer) render(dst []socket.Outgoing, item *log.Item) []soc
 	return dst
 }
 
-// chunk is the payload of text, or of an upstream's chunk that is more than text, or both.
+// chunk returns the payload of text, of an upstream's chunk with more than text, or of both.
 func (t *completionRenderer) chunk(item *log.Item, delta []byte, at string) json.RawMessage {
 	b := make([]byte, 0, len(item.Text)+len(item.Text)/8+len(delta)+256)
 	b = jsonw.AppendString(append(b, `{"completion_id":`...), t.stream.ID)
@@ -98,7 +98,7 @@ func (t *completionRenderer) chunk(item *log.Item, delta []byte, at string) json
 	return append(b, '}')
 }
 
-// end is the last event.
+// end returns the last event.
 func (t *completionRenderer) end(e *streamEnd, at string) socket.Outgoing {
 	p := map[string]any{"completion_id": t.stream.ID, "request_id": t.stream.ID, "position": at, "timestamp": now()}
 	event := t.events.done
@@ -128,8 +128,8 @@ func readEnd(data []byte) *streamEnd {
 	return e
 }
 
-// text is RubberDuck's "error": the bare word where somebody ended the stream, which clients look for, else what went
-// wrong.
+// text returns RubberDuck's "error": the status if somebody ended the stream, because clients compare it, else the
+// error's message.
 func (e *streamEnd) text() string {
 	if e.Status == hub.StatusCancelled || e.Status == hub.StatusSuperseded {
 		return string(e.Status)
@@ -137,5 +137,5 @@ func (e *streamEnd) text() string {
 	return e.Error.Message
 }
 
-// now is the time as payloads tell it.
+// now returns the current time as payloads have it.
 func now() string { return time.Now().UTC().Format(hub.TimeFormat) }

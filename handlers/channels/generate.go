@@ -8,8 +8,8 @@ import (
 	"github.com/duckwire/duckwire/hub/coding"
 )
 
-// generate has the model write code from a description. The answer's text comes as chunks; the last event has the code
-// in it by itself.
+// generate lets the model write code from a description. The answer's text is sent in chunks; the last event has the
+// code alone.
 func (a *completions) generate(ctx context.Context, m *socket.Message) error {
 	var p modelParams
 	var g coding.Generation
@@ -31,7 +31,8 @@ func (a *completions) generate(ctx context.Context, m *socket.Message) error {
 		result: func(out map[string]any, s *hub.Stream, e *streamEnd) {
 			answer := coding.ReadAnswer(string(s.State().Text))
 			out["code"], out["language"], out["explanation"] = answer.Code, g.Language, answer.Explanation
-			out["imports"], out["alternatives"] = []string{}, []string{} // the code has its own; nothing else was asked for
+			// The code includes its imports, and no alternatives were requested.
+			out["imports"], out["alternatives"] = []string{}, []string{}
 			out["finish_reason"] = e.FinishReason
 		},
 	})

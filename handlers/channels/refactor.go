@@ -10,8 +10,8 @@ import (
 	"github.com/duckwire/duckwire/hub/coding"
 )
 
-// refactor has the model rewrite code. The answer's text comes as chunks; the last event has the new code, and where it
-// differs.
+// refactor lets the model rewrite code. The answer's text is sent in chunks; the last event has the new code and its
+// differences.
 func (a *completions) refactor(ctx context.Context, m *socket.Message) error {
 	var p modelParams
 	var r coding.Refactoring

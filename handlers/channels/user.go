@@ -12,9 +12,9 @@ import (
 	"github.com/duckwire/duckwire/hub/rights"
 )
 
-// user is user:ID: what is meant for one user, on all of the user's sessions: the topic's events, and the queue. Its
-// own user may join it without being told so by a token. Others who may subscribe it hear the topic alone; the queue is
-// for admins besides.
+// user is the kind of user:ID: the events of a user's topic and the user's queue, on all of the user's sessions. The
+// user itself may join without an explicit right. Other users who may subscribe receive only the topic; admins also the
+// queue.
 type user struct{}
 
 func (user) Join(ctx context.Context, c *socket.Channel, _ json.RawMessage) (socket.Handler, error) {
@@ -37,14 +37,14 @@ func (user) Join(ctx context.Context, c *socket.Channel, _ json.RawMessage) (soc
 // eventAck acknowledges messages: {"through": POSITION}.
 const eventAck = "ack"
 
-// userHandler is one session's user:ID.
+// userHandler handles one session's join of user:ID.
 type userHandler struct {
 	publisher
 	user string
 }
 
-// mayRead asks whether the client may read the queue, and acknowledge: its own, or as an admin. To leave messages there
-// is no right to take them away.
+// mayRead checks whether the client may read and acknowledge the queue: its own, or any as an admin. The right to
+// enqueue messages does not suffice.
 func (h *userHandler) mayRead(ctx context.Context) error {
 	if h.user == h.c.User() {
 		return nil
