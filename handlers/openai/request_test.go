@@ -166,8 +166,8 @@ func refuses(t *testing.T, kind hub.CompletionKind, body, field, reason string) 
 	}
 }
 
-// FuzzDecodeRequest holds that nothing makes the decoder panic, that it returns a request or a named fault, and that what it accepts is
-// handed on as it came.
+// FuzzDecodeRequest holds that nothing makes the decoder panic, that it returns a request or a named fault, and that
+// what it accepts is handed on as it came.
 func FuzzDecodeRequest(f *testing.F) {
 	seeds, err := filepath.Glob("testdata/requests/*.json")
 	if err != nil || len(seeds) == 0 {
