@@ -15,7 +15,8 @@ import (
 	"github.com/duckwire/duckwire/handlers/phoenix"
 )
 
-// vector is one frame of testdata/vectors.json. Each was checked with the official JavaScript client and with Phoenix 1.9.0-dev.
+// vector is one frame of testdata/vectors.json. Each was checked with the official JavaScript client and with Phoenix
+// 1.9.0-dev.
 type vector struct {
 	Name, Vsn, Direction, Frame string
 
@@ -190,8 +191,8 @@ func sameJSON(a, b json.RawMessage) bool {
 	return reflect.DeepEqual(x, y)
 }
 
-// testDown encodes what a server's frame says, and wants the very bytes. Frames that no client understands must not be understood by the
-// reader of these tests either.
+// testDown encodes what a server's frame says, and wants the very bytes. Frames that no client understands must not be
+// understood by the reader of these tests either.
 func testDown(t *testing.T, v *vector, frame []byte) {
 	got, err := readDown(v.version(), v.Frame == "binary", frame)
 	if v.Valid != nil && !*v.Valid {
