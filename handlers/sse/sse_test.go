@@ -31,7 +31,8 @@ func read(t *testing.T, stream []byte) (events []eventstream.Event, r *eventstre
 	}
 }
 
-// FuzzBlock: what the writer writes, a reader of the standard reads back, and nothing a publisher sends makes a field of its own.
+// FuzzBlock: what the writer writes, a reader of the standard reads back, and nothing a publisher sends makes a field
+// of its own.
 func FuzzBlock(f *testing.F) {
 	f.Add("saved", "line one\r\nid: 7\n\revent: evil\n\n", "abc-1.7")
 	f.Add("", "", "")
