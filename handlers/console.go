@@ -30,7 +30,7 @@ func (s *server) console(w http.ResponseWriter, r *http.Request) error {
 }
 
 // consoleAsset answers with a file of the console. Names that begin with "part-" contain a content hash, so these files
-// can be cached for ever.
+// can be cached forever.
 func (s *server) consoleAsset(w http.ResponseWriter, r *http.Request) error {
 	name := chi.URLParam(r, "asset")
 	media, ok := consoleTypes[path.Ext(name)]

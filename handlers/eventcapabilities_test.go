@@ -31,7 +31,7 @@ var handlerTopics = map[string]string{
 	"analysisHandler":     "analysis:project:1",
 	"conversationHandler": "conversation:c-1",
 	"statusHandler":       "status:c-1",
-	"userHandler":             "user:ada",
+	"userHandler":         "user:ada",
 	"streamHandler":       "stream:{stream}",
 	"publisher":           "lobby",
 }

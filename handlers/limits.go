@@ -84,12 +84,12 @@ func decrement(counts map[string]int, key string) {
 
 // enter counts a session of the user until leave is called. Errors: *errs.LimitError at a limit.
 func (s *server) enter(r *http.Request, user string, via hub.Transport) (leave func(), err error) {
-	drop, err := s.connections.enter(user, s.Proxies.ClientOf(r), &s.Options)
+	leaveCount, err := s.connections.enter(user, s.Proxies.ClientOf(r), &s.Options)
 	if err != nil {
 		return nil, err
 	}
-	gone := s.hub.EnterSession(user, via)
-	return func() { gone(); drop() }, nil
+	leaveHub := s.hub.EnterSession(user, via)
+	return func() { leaveHub(); leaveCount() }, nil
 }
 
 // takeRate counts n actions of a request against its user's rate limit. Errors: *errs.LimitError beyond the limit.

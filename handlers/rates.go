@@ -30,11 +30,11 @@ func (s *server) shareRates(ctx context.Context) {
 		limiter.Share()
 	}
 	s.hub.OnCall(callRates, func(body []byte) ([]byte, error) {
-		var told map[string]map[string]int
-		if err := json.Unmarshal(body, &told); err != nil {
+		var counts map[string]map[string]int
+		if err := json.Unmarshal(body, &counts); err != nil {
 			return nil, err
 		}
-		for name, spent := range told {
+		for name, spent := range counts {
 			for key, n := range spent {
 				shared[name].Count(key, n) // nil for a limit that this version does not know; Count ignores it
 			}
@@ -57,16 +57,16 @@ func (s *server) shareRates(ctx context.Context) {
 
 // sendSpentRates tells the other nodes what was counted here since the last call.
 func (s *server) sendSpentRates(shared map[string]*ratelimit.Limiter) {
-	told := make(map[string]map[string]int)
+	counts := make(map[string]map[string]int)
 	for name, limiter := range shared {
 		spent := limiter.Spent()
 		maps.DeleteFunc(spent, func(string, int) bool { return len(spent) > maxSharedKeys })
 		if len(spent) > 0 {
-			told[name] = spent
+			counts[name] = spent
 		}
 	}
-	if len(told) > 0 {
-		body, _ := json.Marshal(told) // strings and numbers always encode
+	if len(counts) > 0 {
+		body, _ := json.Marshal(counts) // strings and numbers always encode
 		s.hub.TellAll(callRates, body)
 	}
 }

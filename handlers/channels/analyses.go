@@ -19,7 +19,7 @@ type analysisInput struct {
 	Project  string
 	File     string
 	Files    []hub.AnalysisFile
-	Type     string // semantic, style, security, ast, or any other word
+	Type     string // semantic, style, security, ast, or any other type
 	Code     string
 	FilePath string
 	Language string

@@ -11,7 +11,7 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// analysisEvents determines the events that tell the successful end of an analysis.
+// analysisEvents determines the events that report the successful end of an analysis.
 type analysisEvents struct {
 	last func(t *analysisRenderer, f *coding.Findings) []endEvent
 }

@@ -86,7 +86,7 @@ func (h *conversationHandler) may(ctx context.Context, a rights.Action) error {
 	return h.c.Authorize(ctx, h.c.Topic(), a)
 }
 
-// typing tells the other clients.
+// typing publishes whether the client is typing, to the other clients.
 func (h *conversationHandler) typing(ctx context.Context, m *socket.Message) error {
 	if err := h.may(ctx, rights.ActionPublish); err != nil {
 		return err

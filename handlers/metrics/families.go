@@ -37,7 +37,7 @@ var families = []family{
 	},
 	{
 		"duckwire_http_responses_total",
-		"Finished requests, by method, route and class of status; 0xx: cut before there was one. "+
+		"Finished requests, by method, route and class of status; 0xx: cut before there was one. " +
 			"Long responses count at their end.",
 		counter, []string{"method", "route", "class"}, responses,
 	},

@@ -23,6 +23,6 @@
 // # Lock order
 //
 // A feed may be signalled with a hub log's mutex held, and then locks Socket.mu. So the hub is never called with
-// Socket.mu held. Server.mu may be locked under Socket.mu, to start a worker. Socket.renewing and session.reading are
+// Socket.mu held. Server.mu may be locked under Socket.mu, to start a worker. Socket.refreshing and session.reading are
 // locked before any of these. session.mu and conn's mutexes are locked alone.
 package socket

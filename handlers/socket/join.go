@@ -47,13 +47,13 @@ func (c *Channel) join(ctx context.Context) {
 	s.postLocked(c.replacedFrames()...)
 	s.postLocked(c.beforeReply...)
 	c.beforeReply, c.response = nil, nil
-	feeds, renewed := c.feeds, s.identity() != asked
+	feeds, refreshed := c.feeds, s.identity() != asked
 	s.mu.Unlock()
 	for _, f := range feeds { // their data has waited for the reply
 		f.Signal()
 	}
 	s.transport.notify()
-	if renewed {
+	if refreshed {
 		c.reauthorizeAfterJoin(ctx)
 	}
 }

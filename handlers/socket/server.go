@@ -30,7 +30,7 @@ type Options struct {
 	// Identify identifies who opens a socket. token is the client's authToken, or ""; other credentials are in the
 	// request. An error refuses the socket.
 	Identify func(r *http.Request, token string) (*rights.Identity, error)
-	// Renew verifies a token that a client has sent on its socket. Nil: sockets end when the token that they were
+	// Refresh verifies a token that a client has sent on its socket. Nil: sockets end when the token that they were
 	// opened with expires.
 	Refresh func(ctx context.Context, token string) (*rights.Identity, error)
 	// Revoked reports whether an identity's token has been revoked. Nil: no token ever is.

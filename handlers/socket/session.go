@@ -26,7 +26,7 @@ import (
 )
 
 // tokens makes and verifies the tokens of sessions that outlive a connection: NAME.COUNT.MAC, followed by .NODE if
-// there are several nodes. Whoever has the token has the session.
+// there are several nodes. The token identifies and authorizes the session.
 type tokens struct {
 	key  [32]byte
 	node string // "": there is one node

@@ -13,7 +13,7 @@ import "sync/atomic"
 //	 └──────────────┘ └───────────────┘        any ── End, EndMine ──► over
 type Turn struct {
 	state atomic.Int32
-	left  chan struct{} // made by End, and closed by who had the turn then
+	left  chan struct{} // made by End, closed by the goroutine that has the turn
 }
 
 // States of a Turn.
