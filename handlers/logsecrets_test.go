@@ -18,8 +18,8 @@ import (
 	"github.com/duckwire/duckwire/storage/memory"
 )
 
-// TestLogsHoldNoTokens: whatever place a credential travels in, and whether it holds or not, no part of it that would
-// let somebody in is logged, at any level.
+// TestLogsHoldNoTokens: no usable part of a credential is logged at any level, wherever it is sent and whether it is
+// valid or not.
 func TestLogsHoldNoTokens(t *testing.T) {
 	log := &logBuffer{}
 	crash := scripted(func(context.Context, *hub.CompletionRequest, hub.CompletionWriter) error { panic("crashed") })

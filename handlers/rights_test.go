@@ -13,8 +13,8 @@ import (
 	"github.com/duckwire/duckwire/hub/rights"
 )
 
-// TestRights is the table of every path × every capability: each is allowed exactly where it should be, and a refusal
-// tells nothing.
+// TestRights tests every path with every capability: each is allowed exactly where it should be, and a refusal reveals
+// nothing.
 func TestRights(t *testing.T) {
 	hubtest.OwnClock(t, func(t *testing.T) {
 		s := startServer(t, analyst{scripted(hello), noIssues}, hub.Limits{}, nil)
@@ -105,7 +105,7 @@ func TestRights(t *testing.T) {
 	})
 }
 
-// The owner's token, without any right to read, still reads and lists the owner's streams, and nobody else's.
+// An owner without any right to read still reads and lists its own streams, and no others.
 func TestOwnersSeeTheirOwn(t *testing.T) {
 	s := startServer(t, scripted(hello), hub.Limits{}, nil)
 	alice, bob := "Authorization: Bearer "+token(t, "alice", "x=complete"), "Authorization: Bearer "+token(t, "bob", "x=complete")

@@ -31,10 +31,10 @@ var (
 	socketTime = flag.Duration("sockets.for", 0, "how long TestSocketModel publishes at least")
 )
 
-// TestSocketModel: clients join, leave, push, lag, are cut at random bytes and hop between the three transports, while
-// the topics keep so little that much is trimmed. What each client sees of a topic is exactly what was published behind
-// its position: in order, no gap, no repeat, the payloads equal; or it is told that it lost its place. Of ephemeral
-// events it sees the newest at last, and none older after it.
+// TestSocketModel: clients join, leave, push, lag, are cut at random bytes and change between the three transports,
+// while the topics' histories are so small that much is trimmed. Each client sees exactly the events after its
+// position: in order, without gap or repeat, with equal payloads; or it gets a reset. Of ephemeral events it finally
+// sees the newest, and no older one after it.
 func TestSocketModel(t *testing.T) {
 	t.Parallel()
 	if *socketTime == 0 {
@@ -89,7 +89,7 @@ type model struct {
 	n struct{ published, delivered, connections, resumed, joins, recovered, lost, resets atomic.Int64 }
 }
 
-// enough tells whether so much has happened that it proves something.
+// enough reports whether enough has happened to prove something.
 func (m *model) enough() bool {
 	return m.n.delivered.Load() >= 1000 && m.n.recovered.Load() >= 20 && m.n.lost.Load() > 0
 }
@@ -104,7 +104,7 @@ type modelTopic struct {
 	newest  map[string]int    // of each ephemeral sender and name
 }
 
-// note notes that the event of a key stands at an offset: every witness must say so.
+// note records that the event of a key is at an offset, on which all witnesses must agree.
 func (tp *modelTopic) note(m *model, offset uint64, key string) {
 	tp.mu.Lock()
 	defer tp.mu.Unlock()
@@ -195,11 +195,11 @@ type modelPipe interface {
 }
 
 var (
-	errBody = errors.New("cut")
+	errCut  = errors.New("cut")
 	errOver = errors.New("over")
 )
 
-// live is a client's life: one connection after another, until it has everything.
+// live runs a client: one connection after another, until it has everything.
 func (c *modelClient) live() {
 	for !c.m.t.Failed() {
 		if time.Now().After(c.m.deadline) {
@@ -264,7 +264,7 @@ func (c *modelClient) connect() (done bool) {
 				}
 			}
 		}
-		if errors.Is(err, errBody) && c.rnd.IntN(4) > 0 {
+		if errors.Is(err, errCut) && c.rnd.IntN(4) > 0 {
 			if err = c.pipe.resume(); err == nil {
 				c.m.n.resumed.Add(1)
 			}
@@ -506,7 +506,7 @@ func (c *cutConn) Read(b []byte) (int, error) {
 	if left <= 0 {
 		_ = c.Conn.(*net.TCPConn).SetLinger(0) // a reset
 		c.Conn.Close()
-		return 0, errBody
+		return 0, errCut
 	}
 	n, err := c.Conn.Read(b[:min(int64(len(b)), left)])
 	c.left.Add(int64(-n))
@@ -553,7 +553,7 @@ func (in *incoming) receive(wait time.Duration) ([]byte, error) {
 		if in.over {
 			return nil, errOver
 		}
-		return nil, errBody
+		return nil, errCut
 	case <-timer.C:
 		return nil, nil
 	}
@@ -675,7 +675,7 @@ func (p *modelPoll) get(wait time.Duration, limit int64) (status int, err error)
 	resp, err := cuttingClient(limit).Do(r)
 	patience.Stop()
 	if err != nil {
-		return 0, errBody
+		return 0, errCut
 	}
 	defer resp.Body.Close()
 	var a struct {
@@ -685,7 +685,7 @@ func (p *modelPoll) get(wait time.Duration, limit int64) (status int, err error)
 	}
 	raw, err := io.ReadAll(resp.Body)
 	if err != nil || json.Unmarshal(raw, &a) != nil {
-		return 0, errBody
+		return 0, errCut
 	}
 	if a.Status == 500 {
 		return a.Status, errOver
@@ -703,7 +703,7 @@ func (p *modelPoll) receive(wait time.Duration) ([]byte, error) {
 			limit = int64(p.c.rnd.ExpFloat64() * 2000)
 		}
 		_, err := p.get(wait<<p.late, limit) // twice as long each time: on a busy machine, too, an answer comes some time
-		if err != nil && !errors.Is(err, errBody) {
+		if err != nil && !errors.Is(err, errCut) {
 			return nil, err
 		}
 		if p.late = min(p.late+1, 8); err == nil { // who is cut asks again, with the same token
@@ -746,7 +746,7 @@ func (p *modelSSE) open(query string) error {
 	resp, err := cuttingClient(p.limit).Do(r)
 	if err != nil {
 		cancel()
-		return errBody
+		return errCut
 	}
 	in := newIncoming()
 	p.incoming, p.end = in, cancel
@@ -758,7 +758,7 @@ func (p *modelSSE) open(query string) error {
 		return nil
 	case <-in.broken:
 		cancel()
-		return errBody
+		return errCut
 	}
 }
 

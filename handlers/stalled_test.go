@@ -16,8 +16,8 @@ import (
 	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
-// TestStalledReaderCostsTheOthersNothing: among many subscribers one never reads, though more is sent to it than any
-// socket holds. The others get everything, in order; the server's heap grows by no more than the topics' histories.
+// TestStalledReaderCostsTheOthersNothing: one of many subscribers never reads, and more is sent to it than a socket can
+// buffer. The others get everything in order, and the heap grows by no more than the topics' histories.
 func TestStalledReaderCostsTheOthersNothing(t *testing.T) {
 	t.Run("of 200", func(t *testing.T) { testStalledReader(t, 200) })
 	t.Run("of 1000", func(t *testing.T) {

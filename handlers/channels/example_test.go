@@ -14,7 +14,7 @@ import (
 	"github.com/duckwire/duckwire/hub/rights"
 )
 
-// What stands between the two marks is shown in web/docs/channels.md; TestExampleIsWhatTheDocumentShows holds them together.
+// What stands between the two marks is shown in ARCHITECTURE.md; TestExampleIsWhatTheDocumentShows holds them together.
 //
 // BEGIN
 
@@ -59,7 +59,7 @@ func (v *voter) Handle(ctx context.Context, m *socket.Message) error {
 	return nil
 }
 
-// count counts a vote and shows it to all. It is an event of the topic's log, so clients that come back get it, too.
+// count counts a vote, and shows it to all, the missed ones included when they come back: it is an event of the topic's log.
 func (p *poll) count(c *socket.Channel, choice string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock() // after the publishing: what everybody sees last is how it stands
@@ -105,11 +105,11 @@ func TestExampleIsWhatTheDocumentShows(t *testing.T) {
 	}
 	_, code, _ := strings.Cut(string(source), "// BEGIN\n\n")
 	code, _, _ = strings.Cut(code, "\n// END\n")
-	document, err := os.ReadFile("../../web/docs/channels.md")
+	document, err := os.ReadFile("../../ARCHITECTURE.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if code == "" || !strings.Contains(string(document), "```go\n"+code+"```\n") {
-		t.Error("web/docs/channels.md does not show the code between BEGIN and END as it is here: copy it")
+		t.Error("ARCHITECTURE.md does not show the code between BEGIN and END as it is here: copy it")
 	}
 }

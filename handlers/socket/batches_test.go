@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// TestWaves drains 250 sockets: not all at one time, and at once when there is no time left.
-func TestWaves(t *testing.T) {
+// TestDrainInBatches drains 250 sockets: in batches with pauses, and without pauses once the time is over.
+func TestDrainInBatches(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begun := time.Now()
 		at := make(map[time.Duration]int)

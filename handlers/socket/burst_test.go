@@ -2,7 +2,7 @@ package socket
 
 import "testing"
 
-func TestRushIsOverWhenItIsQuiet(t *testing.T) {
+func TestBurstEndsWhenQuiet(t *testing.T) {
 	var r burst
 	for i, c := range []struct {
 		sockets int

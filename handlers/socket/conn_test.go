@@ -16,7 +16,8 @@ type flushFunc func(y *writers.Try)
 
 func (f flushFunc) Flush(y *writers.Try) { f(y) }
 
-// TestControlStaysOutsideOfFrames: a pong and a close frame that are due while a data frame has gone out in part come behind the whole of it.
+// TestControlStaysOutsideOfFrames: a pong and a close frame that become due during a partial write of a data frame are
+// sent after the whole frame.
 func TestControlStaysOutsideOfFrames(t *testing.T) {
 	here, there := tcpPair(t)
 	c := newConn(here, time.Minute)

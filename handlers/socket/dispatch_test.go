@@ -15,7 +15,8 @@ import (
 	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
-// TestTwoJoinsInOneFlush is what clients send whose first connect failed: both are answered, in order, and the second counts.
+// TestTwoJoinsInOneFlush: a client whose first connect failed sends two joins at once. Both are answered, in order, and
+// the second is the one that stays.
 func TestTwoJoinsInOneFlush(t *testing.T) {
 	g := newGate()
 	s := start(t, socket.Options{Routes: []socket.Route{{Pattern: "slow", Kind: g}}}, hub.Limits{})
@@ -29,7 +30,7 @@ func TestTwoJoinsInOneFlush(t *testing.T) {
 	c.settled()
 }
 
-// TestSecondOfTwoJoinsRefused: the first is closed all the same.
+// TestSecondOfTwoJoinsRefused: the first is closed nevertheless.
 func TestSecondOfTwoJoinsRefused(t *testing.T) {
 	g := newGate()
 	s := start(t, socket.Options{Routes: []socket.Route{{Pattern: "slow", Kind: g}}}, hub.Limits{})
@@ -43,7 +44,7 @@ func TestSecondOfTwoJoinsRefused(t *testing.T) {
 	c.settled()
 }
 
-// TestFirstOfTwoJoinsRefused: the second begins as if it had just come.
+// TestFirstOfTwoJoinsRefused: the second starts as if it had just arrived.
 func TestFirstOfTwoJoinsRefused(t *testing.T) {
 	g := newGate()
 	s := start(t, socket.Options{Routes: []socket.Route{{Pattern: "slow", Kind: g}}}, hub.Limits{})
@@ -54,7 +55,7 @@ func TestFirstOfTwoJoinsRefused(t *testing.T) {
 	c.want(failed(`"5"`, `"5"`, "slow", "denied"), unmatched(`"6"`, "slow"), ok(`"7"`, `"7"`, "slow"), ok(`"7"`, `"8"`, "slow"))
 }
 
-// TestLeaveOfUnansweredJoin is what a client sends whose join was not answered in time.
+// TestLeaveOfUnansweredJoin: a client leaves whose join was not answered in time.
 func TestLeaveOfUnansweredJoin(t *testing.T) {
 	g := newGate()
 	s := start(t, socket.Options{Routes: []socket.Route{{Pattern: "slow", Kind: g}}}, hub.Limits{})
@@ -69,7 +70,8 @@ func TestLeaveOfUnansweredJoin(t *testing.T) {
 	c.settled()
 }
 
-// TestHeartbeatsWhileJoining: neither a heartbeat nor another topic waits for a slow join; what is for its own topic does, in order.
+// TestHeartbeatsWhileJoining: heartbeats and other topics do not wait for a slow join; messages of its own topic wait,
+// in order.
 func TestHeartbeatsWhileJoining(t *testing.T) {
 	g := newGate()
 	s := start(t, socket.Options{Routes: []socket.Route{{Pattern: "slow:*", Kind: g}}}, hub.Limits{})
@@ -187,7 +189,7 @@ func TestVersion1(t *testing.T) {
 	c.wantClose(1011)
 }
 
-// TestWaysOfAChannelToEnd is 4.6.
+// TestWaysOfAChannelToEnd tests protocol/phoenix-v2.md 4.6.
 func TestWaysOfAChannelToEnd(t *testing.T) {
 	s := start(t, socket.Options{}, hub.Limits{})
 	c := s.dial("user=u")
@@ -209,7 +211,7 @@ func TestWaysOfAChannelToEnd(t *testing.T) {
 	c.want(`[null,null,"room:1","e",{"payload":"text"}]`)
 }
 
-// TestLeaveAndJoinFollowEachOther: the everyday traffic of an app that opens a topic twice, many times over, while others publish.
+// TestLeaveAndJoinFollowEachOther: a client leaves and joins a topic many times, while others publish.
 func TestLeaveAndJoinFollowEachOther(t *testing.T) {
 	s := start(t, socket.Options{}, hub.Limits{})
 	c := s.dial("user=u")
@@ -261,7 +263,7 @@ func TestLeaveAndJoinFollowEachOther(t *testing.T) {
 	}
 }
 
-// TestLeftIsCalledOnce for each handler, after its last message, however its channel ends.
+// TestLeftIsCalledOnce: Left is called once for each handler, after its last message, however its channel ends.
 func TestLeftIsCalledOnce(t *testing.T) {
 	var mu sync.Mutex
 	left, live := map[string]int{}, 0
@@ -302,7 +304,8 @@ type leaver struct {
 
 func (l *leaver) Left() { l.left() }
 
-// A message that ends its channel's stream is answered before the channel closes, however soon the client has the end.
+// A message that ends its channel's stream is answered before the channel closes, even if the client already has the
+// stream's end.
 func TestEndOfStreamWaitsForTheAnswer(t *testing.T) {
 	var stream *hub.Stream
 	read := make(chan struct{})

@@ -17,8 +17,8 @@ import (
 	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
-// TestBadFramesHarmTheirSenderAlone: each ends its own connection with the right code, and nobody else's.
-func TestBadFramesHarmTheirSenderAlone(t *testing.T) {
+// TestBadFramesEndOnlyTheirConnection: each bad frame ends its own connection with the right code, and no other.
+func TestBadFramesEndOnlyTheirConnection(t *testing.T) {
 	var in counter
 	s := start(t, socket.Options{Enter: in.enter, FrameBytes: 64 << 10}, hub.Limits{})
 	good := s.dial("user=good")
@@ -75,7 +75,7 @@ func TestBadFramesHarmTheirSenderAlone(t *testing.T) {
 	hubtest.Until(t, fmt.Sprintf("no more than %d goroutines", before+3), func() bool { return runtime.NumGoroutine() <= before+3 })
 }
 
-// TestOddPayloads: any JSON value may come as params or payload.
+// TestOddPayloads: parameters and payloads may be any JSON value.
 func TestOddPayloads(t *testing.T) {
 	s := start(t, socket.Options{}, hub.Limits{})
 	c := s.dial("user=u")
@@ -93,7 +93,7 @@ func TestOddPayloads(t *testing.T) {
 	c.settled()
 }
 
-// TestTenThousandJoins: all but the limit are refused, and all are answered.
+// TestTenThousandJoins: joins beyond the limit are refused, and all are answered.
 func TestTenThousandJoins(t *testing.T) {
 	s := start(t, socket.Options{}, hub.Limits{})
 	c := s.dial("user=u")
@@ -121,8 +121,8 @@ func TestTenThousandJoins(t *testing.T) {
 
 var neverRead = flag.Int("sockets.mib", 32, "how much TestNeverReads publishes, in MiB")
 
-// TestNeverReads: a client that never reads while much is published costs bounded memory, is cut, and harms nobody; one that reads slowly, but
-// reads, gets everything or is told, and is not cut.
+// TestNeverReads: a client that never reads costs bounded memory, is disconnected, and does not affect others. A client
+// that reads slowly gets everything or a reset, and is not disconnected.
 func TestNeverReads(t *testing.T) {
 	hubtest.OwnClock(t, func(t *testing.T) {
 		var in counter
@@ -180,7 +180,7 @@ func TestNeverReads(t *testing.T) {
 	})
 }
 
-// TestHalfOpenPeer: a client whose network is gone without a word is pinged, and given up; one that answers pings stays.
+// TestHalfOpenPeer: a client whose network disappeared is pinged and then closed; one that answers pings stays.
 func TestHalfOpenPeer(t *testing.T) {
 	hubtest.OwnClock(t, func(t *testing.T) {
 		var in counter

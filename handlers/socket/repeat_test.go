@@ -11,7 +11,7 @@ import (
 	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
-// TestPostRepeated: Chromium sends a POST again by itself when its connection breaks. What it says is taken once.
+// TestPostRepeated: Chromium resends a POST by itself after a lost connection. Its messages are received once.
 func TestPostRepeated(t *testing.T) {
 	hubtest.OwnClock(t, func(t *testing.T) {
 		s := start(t, socket.Options{PollWindow: time.Second}, hub.Limits{})

@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// TestSilence: seconds since a client was heard, and since it was pinged (0: never), with a timeout of 60 s.
+// TestSilence: the columns are seconds since the client was heard, and since it was pinged (0: never); the timeout is
+// 60 s.
 func TestSilence(t *testing.T) {
 	for _, c := range []struct {
 		heard, pinged int
