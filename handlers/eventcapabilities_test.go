@@ -67,12 +67,16 @@ var eventPayloads = map[string]string{
 // join.
 func TestEventCapabilityTable(t *testing.T) {
 	s := startServer(t, analyst{scripted(hello), noIssues}, hub.Limits{}, nil)
-	owner := s.dialSocket(token(t, "u", "*=*")) // whose the conversation is: what others may there is by their capabilities
+	// whose the conversation is: what others may there is by their capabilities
+	owner := s.dialSocket(token(t, "u", "*=*"))
 	owner.send(`["1","1","conversation:c-1","phx_join",{}]`)
 	if got := owner.reply("1"); got != "ok" {
 		t.Fatal(got)
 	}
-	columns := []rights.Action{noAction, rights.ActionSubscribe, rights.ActionPublish, rights.ActionPresence, rights.ActionComplete, rights.ActionProduce, rights.ActionQueue, rights.ActionAdmin, rights.ActionAll, elsewhere}
+	columns := []rights.Action{
+		noAction, rights.ActionSubscribe, rights.ActionPublish, rights.ActionPresence, rights.ActionComplete,
+		rights.ActionProduce, rights.ActionQueue, rights.ActionAdmin, rights.ActionAll, elsewhere,
+	}
 	var table strings.Builder
 	fmt.Fprintf(&table, "%-20s %-24s", "topic", "event")
 	for _, c := range columns {
@@ -83,7 +87,10 @@ func TestEventCapabilityTable(t *testing.T) {
 		for _, c := range columns {
 			answer := s.pushWith(e.topic, e.event, c)
 			if strings.HasPrefix(answer, "invalid") || answer == "internal" {
-				t.Errorf("%s on %s with %s: the reply is %q, which tells nothing of rights: give it a payload", e.event, e.topic, c, answer)
+				t.Errorf(
+					"%s on %s with %s: the reply is %q, which tells nothing of rights: give it a payload", e.event, e.topic, c,
+					answer,
+				)
 			}
 			fmt.Fprintf(&table, " %11s", answer)
 		}

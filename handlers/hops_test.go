@@ -150,7 +150,8 @@ func (c *hopClient) connect(whole bool) {
 // open sends a request whose response is read up to limit bytes.
 func (c *hopClient) open(query string, limit int64, headers ...string) (*http.Response, []byte) {
 	resp := c.s.do("GET", c.path+query, "", headers...)
-	timer := time.AfterFunc(30*time.Millisecond+time.Duration(limit/1000)*time.Second, func() { resp.Body.Close() }) // a silent stream is cut, too
+	// a silent stream is cut, too
+	timer := time.AfterFunc(30*time.Millisecond+time.Duration(limit/1000)*time.Second, func() { resp.Body.Close() })
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, limit))
 	timer.Stop()
 	resp.Body.Close()

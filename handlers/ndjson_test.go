@@ -12,8 +12,10 @@ import (
 // is valid and on one line, so that it can be copied into any frame.
 func FuzzParseLine(f *testing.F) {
 	for _, s := range []string{
-		`{"text":"a"}`, `{"event":"chunk","text":"a","at":3,"position":"x.1"}`, `{"event":"note","data":[1, 2]}`, `{"event":"note","a":1}`,
-		`{"event":"end","status":"failed","error":{"code":"x","message":"y"}}`, `{"event":"hb","now":1}`, ``, `7`, `{"event":7}`, "{\"text\":\"\xff\"}",
+		`{"text":"a"}`, `{"event":"chunk","text":"a","at":3,"position":"x.1"}`, `{"event":"note","data":[1, 2]}`,
+		`{"event":"note","a":1}`,
+		`{"event":"end","status":"failed","error":{"code":"x","message":"y"}}`, `{"event":"hb","now":1}`, ``, `7`,
+		`{"event":7}`, "{\"text\":\"\xff\"}",
 	} {
 		f.Add([]byte(s))
 	}

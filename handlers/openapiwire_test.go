@@ -56,8 +56,10 @@ func (p *contractPath) params(path string) map[string]string {
 
 // everywhere are the headers that any answer may have, as the file's introduction says.
 var everywhere = []string{
-	"Cache-Control", "Content-Length", "Content-Type", "Date", "Vary", "X-Content-Type-Options", "X-Request-Id", "X-Accel-Buffering",
-	"Access-Control-Allow-Origin", "Access-Control-Allow-Credentials", "Access-Control-Expose-Headers", "Connection", "Transfer-Encoding",
+	"Cache-Control", "Content-Length", "Content-Type", "Date", "Vary", "X-Content-Type-Options", "X-Request-Id",
+	"X-Accel-Buffering",
+	"Access-Control-Allow-Origin", "Access-Control-Allow-Credentials", "Access-Control-Expose-Headers", "Connection",
+	"Transfer-Encoding",
 }
 
 // checkHeaders finds headers of an answer that the file does not tell of. kin-openapi looks at those that it does tell
@@ -77,7 +79,10 @@ func (c *apiContract) checkHeaders(t testing.TB, r *http.Request, resp *http.Res
 			told = told || strings.EqualFold(known, name)
 		}
 		if !told {
-			t.Errorf("%s %s, %s: openapi.yaml does not tell of the header %s: %s", r.Method, r.URL, resp.Status, name, resp.Header.Get(name))
+			t.Errorf(
+				"%s %s, %s: openapi.yaml does not tell of the header %s: %s", r.Method, r.URL, resp.Status, name,
+				resp.Header.Get(name),
+			)
 		}
 	}
 }
@@ -122,7 +127,10 @@ func (c *apiContract) watch(t testing.TB, r *http.Request, resp *http.Response, 
 
 // blockSchema returns the schemas of an operation's blocks by their names.
 func blockSchema(r *http.Request, template string) func(event string) string {
-	named := map[string]string{"hello": "Hello", "reset": "Reset", "bye": "Bye", "presence_state": "PresenceState", "presence_diff": "PresenceDiff"}
+	named := map[string]string{
+		"hello": "Hello", "reset": "Reset", "bye": "Bye", "presence_state": "PresenceState",
+		"presence_diff": "PresenceDiff",
+	}
 	other := "Envelope"
 	switch {
 	case template == "/socket/sse":
@@ -170,7 +178,9 @@ func (c *apiContract) checkLine(t testing.TB, line string) {
 	}
 	var event string
 	_ = json.Unmarshal(members["event"], &event) // said already
-	schema, ours := map[string]string{"hello": "Hello", "chunk": "Chunk", "reset": "Reset", "end": "End", "bye": "Bye"}[event]
+	schema, ours := map[string]string{
+		"hello": "Hello", "chunk": "Chunk", "reset": "Reset", "end": "End", "bye": "Bye",
+	}[event]
 	if !ours {
 		return
 	}

@@ -49,7 +49,9 @@ func results(t *testing.T, s *testServer, n int) []result {
 // startAway starts a completion as ada and disconnects.
 func startAway(t *testing.T, s *testServer, id string) {
 	t.Helper()
-	s.expect(202, "POST", chatPath, chatBody(`,"duckwire":{"id":"`+id+`"}`), "Prefer: respond-async", as(t, "ada", "x=complete"))
+	s.expect(
+		202, "POST", chatPath, chatBody(`,"duckwire":{"id":"`+id+`"}`), "Prefer: respond-async", as(t, "ada", "x=complete"),
+	)
 }
 
 // TestResultsWaitForWhoIsAway goes through who is there at a stream's end, and who is not. The last stream's result

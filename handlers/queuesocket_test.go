@@ -131,13 +131,17 @@ func TestSocketQueueRefusesWrongAcknowledgements(t *testing.T) {
 	c := s.dialSocket(token(t, "ada"))
 	c.joinUser("ada", `{}`)
 	c.message(1)
-	for _, payload := range []string{`{}`, `{"through":7}`, `{"through":"x"}`, `{"through":"now"}`, `{"through":"a.Vb"}`, `{"through":"abc-1.1"}`, `{"through":"` + strings.Split(position, ".")[0] + `.9"}`} {
+	for _, payload := range []string{
+		`{}`, `{"through":7}`, `{"through":"x"}`, `{"through":"now"}`, `{"through":"a.Vb"}`, `{"through":"abc-1.1"}`,
+		`{"through":"` + strings.Split(position, ".")[0] + `.9"}`,
+	} {
 		c.send(`["1","2","user:ada","ack",%s]`, payload)
 		var reply struct {
 			Status   string
 			Response struct{ Reason, Field string }
 		}
-		if f := c.pushed("phx_reply"); json.Unmarshal(f.Payload, &reply) != nil || reply.Status != "error" || reply.Response.Reason != "invalid" || reply.Response.Field != "through" {
+		if f := c.pushed("phx_reply"); json.Unmarshal(f.Payload, &reply) != nil || reply.Status != "error" ||
+			reply.Response.Reason != "invalid" || reply.Response.Field != "through" {
 			t.Errorf("%s: %s", payload, f.Payload)
 		}
 	}
@@ -151,7 +155,8 @@ func TestSocketQueueRights(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	position := s.leave("ada", 1)
 	for action, want := range map[string]struct{ joins, reads bool }{
-		"subscribe": {true, false}, "publish": {}, "presence": {}, "complete": {}, "produce": {}, "queue": {}, "admin": {true, true}, "*": {true, true},
+		"subscribe": {true, false}, "publish": {}, "presence": {}, "complete": {}, "produce": {}, "queue": {},
+		"admin": {true, true}, "*": {true, true},
 		"subscribe,queue": {true, false},
 	} {
 		c := s.dialSocket(token(t, "guest", "user:ada="+action))
@@ -167,11 +172,13 @@ func TestSocketQueueRights(t *testing.T) {
 			c.silence()
 		}
 		c.send(`["1","2","user:ada","ack",{"through":"0"}]`)
-		if f := c.pushed("phx_reply"); strings.Contains(string(f.Payload), `"ok"`) != want.reads || strings.Contains(string(f.Payload), `"forbidden"`) == want.reads {
+		if f := c.pushed("phx_reply"); strings.Contains(string(f.Payload), `"ok"`) != want.reads ||
+			strings.Contains(string(f.Payload), `"forbidden"`) == want.reads {
 			t.Errorf("%s: ack says %s", action, f.Payload)
 		}
 	}
-	if page := call[queueJSON](s, 200, "GET", messagesPath, "", as(t, "ada")); len(page.Messages) != 1 || page.Messages[0].Position != position {
+	if page := call[queueJSON](s, 200, "GET", messagesPath, "", as(t, "ada")); len(page.Messages) != 1 ||
+		page.Messages[0].Position != position {
 		t.Errorf("%+v", page)
 	}
 }
@@ -187,7 +194,8 @@ func TestSocketQueueResumes(t *testing.T) {
 	tok := token(t, "ada")
 	c := s.dialSocket(tok)
 	joined := c.joinUser("ada", `{"after":"now"}`)
-	if joined.Response.Recovered == nil || !*joined.Response.Recovered || !strings.Contains(joined.Response.Position, ".V") {
+	if joined.Response.Recovered == nil || !*joined.Response.Recovered ||
+		!strings.Contains(joined.Response.Position, ".V") {
 		t.Fatalf("%+v", joined)
 	}
 	s.leave("ada", 1)
@@ -216,7 +224,8 @@ func TestSocketQueueResumes(t *testing.T) {
 		s.topicPosition("user:ada", "e", 0): "e4 m1 m3",
 	} {
 		again := s.dialSocket(tok)
-		if r := again.joinUser("ada", `{"after":"`+after+`"}`).Response; r.Recovered == nil || !*r.Recovered || r.Reset != "" {
+		if r := again.joinUser("ada", `{"after":"`+after+`"}`).Response; r.Recovered == nil || !*r.Recovered ||
+			r.Reset != "" {
 			t.Errorf("after %q: %+v", after, r)
 		}
 		var got []string
@@ -378,7 +387,8 @@ func TestLongPollQueue(t *testing.T) {
 		t.Fatalf("%+v", post)
 	}
 	got := s.poll("GET", session, "")
-	if len(got.Messages) != 1 || got.Messages[0] != fmt.Sprintf(`["1","2","user:ada","phx_reply",{"status":"ok","response":{"through":%q}}]`, last) {
+	if len(got.Messages) != 1 ||
+		got.Messages[0] != fmt.Sprintf(`["1","2","user:ada","phx_reply",{"status":"ok","response":{"through":%q}}]`, last) {
 		t.Errorf("%+v", got)
 	}
 	if page := call[queueJSON](s, 200, "GET", messagesPath, "", as(t, "ada")); len(page.Messages) != 0 {
@@ -417,7 +427,8 @@ func TestSocketPushesDurableEvents(t *testing.T) {
 	}
 	kept = push(`{"durable":true,"to":["ada"],"n":2}`)
 	page := call[queueJSON](s, 200, "GET", messagesPath, "", as(t, "ada"))
-	if kept.Status != "ok" || len(page.Messages) != 1 || page.Messages[0].ID != kept.Response.ID || page.Messages[0].Topic != "t:1" || page.Messages[0].Event != "review" {
+	if kept.Status != "ok" || len(page.Messages) != 1 || page.Messages[0].ID != kept.Response.ID ||
+		page.Messages[0].Topic != "t:1" || page.Messages[0].Event != "review" {
 		t.Errorf("%+v left %+v", kept, page)
 	}
 	for _, payload := range []string{`{"durable":true}`, `{"durable":true,"to":"ada"}`, `{"durable":true,"to":[7]}`} {

@@ -62,7 +62,9 @@ func startHub(t testing.TB, options hub.Options, change func(*handlers.Options))
 	}
 	logger := options.Logger
 	h := hub.New(options)
-	verifier, err := auth.NewVerifier(context.Background(), auth.VerifierOptions{Secret: []byte(testSecret), Logger: logger})
+	verifier, err := auth.NewVerifier(
+		context.Background(), auth.VerifierOptions{Secret: []byte(testSecret), Logger: logger},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +102,9 @@ func tokenFor(t testing.TB, user string, ttl time.Duration, caps ...string) stri
 		pattern, actions, _ := strings.Cut(c, "=")
 		granted[pattern] = strings.Split(actions, ",")
 	}
-	text, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{"sub": user, "exp": time.Now().Add(ttl).Unix(), "caps": granted}).SignedString([]byte(testSecret))
+	text, err := jwt.NewWithClaims(
+		jwt.SigningMethodHS256, jwt.MapClaims{"sub": user, "exp": time.Now().Add(ttl).Unix(), "caps": granted},
+	).SignedString([]byte(testSecret))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -52,7 +52,13 @@ func TestSocketModel(t *testing.T) {
 	s.Client().Transport = s.Client().Transport.(checked).next // responses are cut here, not read and checked
 	m := &model{t: t, s: s, stop: make(chan struct{}), deadline: time.Now().Add(*socketTime + 2*hubtest.Hung)}
 	for i := range topics {
-		m.topics = append(m.topics, &modelTopic{name: fmt.Sprintf("model:%d", i), keys: map[uint64]string{}, offsets: map[string]uint64{}, newest: map[string]int{}})
+		m.topics = append(
+			m.topics,
+			&modelTopic{
+				name: fmt.Sprintf("model:%d", i), keys: map[uint64]string{}, offsets: map[string]uint64{},
+				newest: map[string]int{},
+			},
+		)
 	}
 	var producers, readers sync.WaitGroup
 	for i := range publishers {
@@ -60,7 +66,10 @@ func TestSocketModel(t *testing.T) {
 	}
 	for i := range clients {
 		readers.Go(func() {
-			c := &modelClient{m: m, rnd: rand.New(rand.NewPCG(seed, uint64(i))), id: i, token: token(t, fmt.Sprintf("client-%d", i), "*=*"), views: map[string]*modelView{}}
+			c := &modelClient{
+				m: m, rnd: rand.New(rand.NewPCG(seed, uint64(i))), id: i, token: token(t, fmt.Sprintf("client-%d", i), "*=*"),
+				views: map[string]*modelView{},
+			}
 			c.live()
 		})
 	}
@@ -158,7 +167,9 @@ func (m *model) publish(id int, rnd *rand.Rand) {
 			continue
 		}
 		key := fmt.Sprintf("p%d-%d", id, n)
-		out := call[publishedJSON](m.s, http.StatusOK, "POST", path, fmt.Sprintf(`{"event":"e","payload":%s}`, m.payload(rnd, key)), auth)
+		out := call[publishedJSON](
+			m.s, http.StatusOK, "POST", path, fmt.Sprintf(`{"event":"e","payload":%s}`, m.payload(rnd, key)), auth,
+		)
 		tp.note(m, offsetOf(m.t, *out.Events[0].Position), key)
 		m.n.published.Add(1)
 	}
@@ -204,7 +215,10 @@ func (c *modelClient) live() {
 	for !c.m.t.Failed() {
 		if time.Now().After(c.m.deadline) {
 			for _, v := range c.views {
-				c.m.t.Errorf("client %d never got all of %s: it is at %s of %d, ephemerals %v of %v", c.id, v.tp.name, v.position, v.tp.last, v.seen, v.tp.newest)
+				c.m.t.Errorf(
+					"client %d never got all of %s: it is at %s of %d, ephemerals %v of %v", c.id, v.tp.name, v.position, v.tp.last,
+					v.seen, v.tp.newest,
+				)
 			}
 			return
 		}
@@ -429,7 +443,8 @@ func (c *modelClient) take(frame []byte) {
 		c.m.t.Errorf("client %d: %s", c.id, frame)
 	case "reset":
 		var r struct{ Reason, Requested, From string }
-		if json.Unmarshal(f[4], &r) != nil || r.Reason != "trimmed" || v.positions && r.Requested != v.position || text(f[0]) != v.joinRef {
+		if json.Unmarshal(f[4], &r) != nil || r.Reason != "trimmed" || v.positions && r.Requested != v.position ||
+			text(f[0]) != v.joinRef {
 			c.m.t.Errorf("client %d, which is at %s: %s", c.id, v.position, frame)
 		}
 		c.m.n.resets.Add(1)
@@ -569,7 +584,10 @@ type modelWS struct {
 
 func openModelWS(c *modelClient, limit int64) (modelPipe, error) {
 	ctx, cancel := context.WithCancel(context.Background())
-	conn, _, err := websocket.Dial(ctx, c.m.s.URL+"/socket/websocket?vsn=2.0.0&token="+c.token, &websocket.DialOptions{HTTPClient: cuttingClient(limit)})
+	conn, _, err := websocket.Dial(
+		ctx, c.m.s.URL+"/socket/websocket?vsn=2.0.0&token="+c.token,
+		&websocket.DialOptions{HTTPClient: cuttingClient(limit)},
+	)
 	if err != nil {
 		cancel()
 		return nil, err

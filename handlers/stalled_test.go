@@ -31,7 +31,9 @@ func testStalledReader(t *testing.T, readers int) {
 		events  = 150
 		history = 50
 	)
-	s := startServer(t, nil, hub.Limits{HistoryEvents: history}, func(o *handlers.Options) { o.ConnectionsPerUser = readers + 1 })
+	s := startServer(
+		t, nil, hub.Limits{HistoryEvents: history}, func(o *handlers.Options) { o.ConnectionsPerUser = readers + 1 },
+	)
 	s.dial("/v1/events?topic=flood&topic=code:project:42") // the stalled one: it asks, and never reads
 	flood := `{"event":"e","payload":"` + strings.Repeat("x", 200<<10) + `"}`
 	for range 100 {
@@ -108,7 +110,10 @@ func (s *testServer) dial(path string) net.Conn {
 	}
 	s.t.Cleanup(func() { conn.Close() })
 	_ = conn.(*net.TCPConn).SetReadBuffer(8 << 10)
-	fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\nAuthorization: Bearer %s\r\n\r\n", path, token(s.t, "u", "*=*"))
+	fmt.Fprintf(
+		conn, "GET %s HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\nAuthorization: Bearer %s\r\n\r\n", path,
+		token(s.t, "u", "*=*"),
+	)
 	return conn
 }
 

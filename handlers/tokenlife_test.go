@@ -101,7 +101,10 @@ func (c *ssePeer) follow(more string) {
 
 func (c *ssePeer) send(frame string, args ...any) {
 	c.s.t.Helper()
-	resp := c.s.do("POST", "/socket/sse?session="+url.QueryEscape(c.session), fmt.Sprintf(frame, args...), c.bearer, "Content-Type: application/x-ndjson")
+	resp := c.s.do(
+		"POST", "/socket/sse?session="+url.QueryEscape(c.session), fmt.Sprintf(frame, args...), c.bearer,
+		"Content-Type: application/x-ndjson",
+	)
 	resp.Body.Close()
 }
 
@@ -151,10 +154,13 @@ func TestTokenRefreshedOnEachTransport(t *testing.T) {
 				wantPrefix(t, c.next(), `[null,null,"phoenix","token_expiring",{"expires_in":`)
 				good := token(t, "ada", "kept=*")
 				for tok, reason := range map[string]string{
-					good[:len(good)-8] + "AAAAAAAA": "unauthorized", token(t, "bob", "*=*"): "forbidden", tokenFor(t, "ada", -time.Second, "*=*"): "unauthorized",
+					good[:len(good)-8] + "AAAAAAAA": "unauthorized", token(t, "bob", "*=*"): "forbidden",
+					tokenFor(t, "ada", -time.Second, "*=*"): "unauthorized",
 				} {
 					c.send(`[null,"8","phoenix","access_token",{"token":%q}]`, tok)
-					wantPrefix(t, c.next(), fmt.Sprintf(`[null,"8","phoenix","phx_reply",{"status":"error","response":{"reason":%q`, reason))
+					wantPrefix(
+						t, c.next(), fmt.Sprintf(`[null,"8","phoenix","phx_reply",{"status":"error","response":{"reason":%q`, reason),
+					)
 				}
 				c.send(`["0","9","kept","access_token",{"access_token":%q}]`, good)
 				wantPrefix(t, c.next(), `["0","9","kept","phx_reply",{"status":"ok","response":{"expires_in":3600}`)
@@ -265,7 +271,10 @@ func (k *keyring) rotate(kid string) ed25519.PrivateKey {
 
 func signedBy(t *testing.T, key ed25519.PrivateKey, kid string) string {
 	t.Helper()
-	token := jwt.NewWithClaims(jwt.SigningMethodEdDSA, jwt.MapClaims{"sub": "ada", "exp": time.Now().Add(time.Hour).Unix(), "caps": map[string][]string{"*": {"*"}}})
+	token := jwt.NewWithClaims(
+		jwt.SigningMethodEdDSA,
+		jwt.MapClaims{"sub": "ada", "exp": time.Now().Add(time.Hour).Unix(), "caps": map[string][]string{"*": {"*"}}},
+	)
 	token.Header["kid"] = kid
 	text, err := token.SignedString(key)
 	if err != nil {
@@ -279,7 +288,10 @@ func signedBy(t *testing.T, key ed25519.PrivateKey, kid string) string {
 func TestKeysRotateUnderLiveConnections(t *testing.T) {
 	ring := newKeyring(t)
 	old := ring.rotate("a")
-	v, err := auth.NewVerifier(t.Context(), auth.VerifierOptions{JWKSURL: ring.URL, HTTPClient: ring.Client(), Logger: slog.New(slog.DiscardHandler)})
+	v, err := auth.NewVerifier(
+		t.Context(),
+		auth.VerifierOptions{JWKSURL: ring.URL, HTTPClient: ring.Client(), Logger: slog.New(slog.DiscardHandler)},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -309,7 +321,10 @@ func TestKeysRotateUnderLiveConnections(t *testing.T) {
 	ws := open["WebSocket"]
 	for n := range 100 {
 		ws.send(`[null,"%d","phoenix","access_token",{"token":%q}]`, n, signedBy(t, old, fmt.Sprint("forged-", n)))
-		wantPrefix(t, ws.next(), fmt.Sprintf(`[null,"%d","phoenix","phx_reply",{"status":"error","response":{"reason":"unauthorized"`, n))
+		wantPrefix(
+			t, ws.next(),
+			fmt.Sprintf(`[null,"%d","phoenix","phx_reply",{"status":"error","response":{"reason":"unauthorized"`, n),
+		)
 	}
 	ring.mu.Lock()
 	defer ring.mu.Unlock()

@@ -44,7 +44,8 @@ func TestAnalysesByTheHub(t *testing.T) {
 	if done["total_files"] != 2.0 || done["summary"].(map[string]any)["total_issues"] != 2.0 || done["project_id"] != "1" {
 		t.Errorf("complete: %v", done)
 	}
-	if status, response := c.ask("analysis:project:1", "start_analysis", `{}`); status != "error" || response["reason"] != "unavailable" {
+	if status, response := c.ask("analysis:project:1", "start_analysis", `{}`); status != "error" ||
+		response["reason"] != "unavailable" {
 		t.Errorf("without files and workers: %s %v", status, response)
 	}
 }

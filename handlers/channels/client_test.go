@@ -125,7 +125,9 @@ func (c *client) sendBytes(topic, event string, payload []byte) string {
 	c.t.Helper()
 	c.refs++
 	ref, join := fmt.Sprint(c.refs), "j"+topic
-	frame := append([]byte{0, byte(len(join)), byte(len(ref)), byte(len(topic)), byte(len(event))}, join+ref+topic+event...)
+	frame := append(
+		[]byte{0, byte(len(join)), byte(len(ref)), byte(len(topic)), byte(len(event))}, join+ref+topic+event...,
+	)
 	if err := c.conn.Write(c.ctx, websocket.MessageBinary, append(frame, payload...)); err != nil {
 		c.t.Fatal(err)
 	}

@@ -144,7 +144,8 @@ func FuzzDecodeBinary(f *testing.F) {
 			again = append(again, byte(len(s)))
 		}
 		again = append(append(again, strings.Join(parts, "")...), m.Bytes...)
-		if !bytes.Equal(again, frame) || m.Bytes == nil || m.Payload != nil || m.BadTopic != nil || !json.Valid(m.JoinRef) || !json.Valid(m.Ref) {
+		if !bytes.Equal(again, frame) || m.Bytes == nil || m.Payload != nil || m.BadTopic != nil || !json.Valid(m.JoinRef) ||
+			!json.Valid(m.Ref) {
 			t.Fatalf("%x was read as %+v, which makes %x", frame, m, again)
 		}
 		for _, s := range parts {

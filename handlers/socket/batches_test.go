@@ -13,7 +13,8 @@ func TestDrainInBatches(t *testing.T) {
 		begun := time.Now()
 		at := make(map[time.Duration]int)
 		inBatches(t.Context(), 250, func(int) { at[time.Since(begun)]++ })
-		if at[0] != 100 || at[50*time.Millisecond] != 100 || at[100*time.Millisecond] != 50 || time.Since(begun) != 100*time.Millisecond {
+		if at[0] != 100 || at[50*time.Millisecond] != 100 || at[100*time.Millisecond] != 50 ||
+			time.Since(begun) != 100*time.Millisecond {
 			t.Errorf("after %v: %v", time.Since(begun), at)
 		}
 		ctx, cancel := context.WithCancel(t.Context())

@@ -49,7 +49,12 @@ func newDeliveries(t testing.TB, n int) *deliveries {
 	t.Helper()
 	logger := slog.New(slog.DiscardHandler)
 	h := hub.New(hub.Options{Logger: logger})
-	s := NewServer(Options{Hub: h, Logger: logger, Routes: []Route{{"*", heard{}}}, Identify: func(*http.Request, string) (*rights.Identity, error) { return nil, nil }})
+	s := NewServer(
+		Options{
+			Hub: h, Logger: logger, Routes: []Route{{"*", heard{}}},
+			Identify: func(*http.Request, string) (*rights.Identity, error) { return nil, nil },
+		},
+	)
 	t.Cleanup(func() { s.Close(); h.Close() })
 	d := &deliveries{hub: h}
 	for range n {

@@ -31,7 +31,10 @@ func (d slowIdentify) identify(r *http.Request, _ string) (*rights.Identity, err
 // A handshake that is under way when its user is disconnected, or its token revoked, ends as well.
 func TestHandshakesDuringDisconnect(t *testing.T) {
 	door, revoked := newSlowDoor(), atomic.Bool{}
-	s := start(t, socket.Options{Identify: door.identify, Revoked: func(*rights.Identity) bool { return revoked.Load() }}, hub.Limits{})
+	s := start(
+		t, socket.Options{Identify: door.identify, Revoked: func(*rights.Identity) bool { return revoked.Load() }},
+		hub.Limits{},
+	)
 	for i, end := range []struct {
 		do   func()
 		code int
@@ -86,7 +89,8 @@ func TestRevokedTokensEndSoon(t *testing.T) {
 		var revoked atomic.Bool
 		id := &rights.Identity{User: "ada"}
 		s := start(t, socket.Options{
-			Identify: func(*http.Request, string) (*rights.Identity, error) { return id, nil }, Revoked: func(*rights.Identity) bool { return revoked.Load() },
+			Identify: func(*http.Request, string) (*rights.Identity, error) { return id, nil },
+			Revoked:  func(*rights.Identity) bool { return revoked.Load() },
 		}, hub.Limits{})
 		c := s.dial("")
 		c.settled()

@@ -21,11 +21,17 @@ func TestTwoJoinsInOneFlush(t *testing.T) {
 	g := newGate()
 	s := start(t, socket.Options{Routes: []socket.Route{{Pattern: "slow", Kind: g}}}, hub.Limits{})
 	c := s.dial("user=u")
-	c.send(`["5","5","slow","phx_join",{}]`, `["6","6","slow","phx_join",{}]`, `["5","7","slow","echo",{"stale":1}]`, `["6","8","slow","echo",{"current":1}]`)
+	c.send(
+		`["5","5","slow","phx_join",{}]`, `["6","6","slow","phx_join",{}]`, `["5","7","slow","echo",{"stale":1}]`,
+		`["6","8","slow","echo",{"current":1}]`,
+	)
 	g.open <- true
 	c.want(ok(`"5"`, `"5"`, "slow"))
 	g.open <- true
-	c.want(ok(`"6"`, `"6"`, "slow"), closed(`"5"`, "slow"), `["6","8","slow","phx_reply",{"status":"ok","response":{"current":1}}]`)
+	c.want(
+		ok(`"6"`, `"6"`, "slow"), closed(`"5"`, "slow"),
+		`["6","8","slow","phx_reply",{"status":"ok","response":{"current":1}}]`,
+	)
 	c.send(`["5","9","slow","phx_leave",{}]`, `["5","10","slow","echo",{}]`) // stale: silence
 	c.settled()
 }
@@ -35,11 +41,16 @@ func TestSecondOfTwoJoinsRefused(t *testing.T) {
 	g := newGate()
 	s := start(t, socket.Options{Routes: []socket.Route{{Pattern: "slow", Kind: g}}}, hub.Limits{})
 	c := s.dial("user=u")
-	c.send(`["5","5","slow","phx_join",{}]`, `["6","6","slow","phx_join",{}]`, `["6","7","slow","echo",{}]`, `["6","8","slow","phx_leave",{}]`, `["9","9","slow","phx_join",{}]`)
+	c.send(
+		`["5","5","slow","phx_join",{}]`, `["6","6","slow","phx_join",{}]`, `["6","7","slow","echo",{}]`,
+		`["6","8","slow","phx_leave",{}]`, `["9","9","slow","phx_join",{}]`,
+	)
 	g.open <- true
 	g.open <- false
 	g.open <- true
-	c.want(ok(`"5"`, `"5"`, "slow"), failed(`"6"`, `"6"`, "slow", "denied"), closed(`"5"`, "slow"), unmatched(`"7"`, "slow"),
+	c.want(ok(`"5"`, `"5"`, "slow"), failed(`"6"`, `"6"`, "slow", "denied"), closed(`"5"`, "slow"), unmatched(
+		`"7"`, "slow",
+	),
 		ok(`"6"`, `"8"`, "slow"), ok(`"9"`, `"9"`, "slow"))
 	c.settled()
 }
@@ -49,10 +60,16 @@ func TestFirstOfTwoJoinsRefused(t *testing.T) {
 	g := newGate()
 	s := start(t, socket.Options{Routes: []socket.Route{{Pattern: "slow", Kind: g}}}, hub.Limits{})
 	c := s.dial("user=u")
-	c.send(`["5","5","slow","phx_join",{}]`, `["5","6","slow","echo",{}]`, `["7","7","slow","phx_join",{}]`, `["7","8","slow","echo",{}]`)
+	c.send(
+		`["5","5","slow","phx_join",{}]`, `["5","6","slow","echo",{}]`, `["7","7","slow","phx_join",{}]`,
+		`["7","8","slow","echo",{}]`,
+	)
 	g.open <- false
 	g.open <- true
-	c.want(failed(`"5"`, `"5"`, "slow", "denied"), unmatched(`"6"`, "slow"), ok(`"7"`, `"7"`, "slow"), ok(`"7"`, `"8"`, "slow"))
+	c.want(
+		failed(`"5"`, `"5"`, "slow", "denied"), unmatched(`"6"`, "slow"), ok(`"7"`, `"7"`, "slow"),
+		ok(`"7"`, `"8"`, "slow"),
+	)
 }
 
 // TestLeaveOfUnansweredJoin: a client leaves whose join was not answered in time.
@@ -120,9 +137,13 @@ func TestJoinsThatFail(t *testing.T) {
 		c.want(ok(`"6"`, `"6"`, fmt.Sprint("room:", i)))
 	}
 	c.send(`["7","7","room:3","phx_join",{}]`, `["8","8","nope","phx_join",{}]`, `["9","9","room:2","phx_join",{}]`)
-	c.want(failed(`"7"`, `"7"`, "room:3", "too many channels joined"), unmatched(`"8"`, "nope"), ok(`"9"`, `"9"`, "room:2"), closed(`"6"`, "room:2"))
+	c.want(
+		failed(`"7"`, `"7"`, "room:3", "too many channels joined"), unmatched(`"8"`, "nope"), ok(`"9"`, `"9"`, "room:2"),
+		closed(`"6"`, "room:2"),
+	)
 	c.send(`["9","10","room:2","phx_leave",{}]`, `["11","11","room:3","phx_join",{}]`)
-	frames := map[string]bool{c.next(): true, c.next(): true, c.next(): true} // two channels: in any order, and the limit may still be met
+	// two channels: in any order, and the limit may still be met
+	frames := map[string]bool{c.next(): true, c.next(): true, c.next(): true}
 	if !frames[ok(`"9"`, `"10"`, "room:2")] || !frames[closed(`"9"`, "room:2")] {
 		t.Error(frames)
 	}
@@ -131,10 +152,22 @@ func TestJoinsThatFail(t *testing.T) {
 func TestRefs(t *testing.T) {
 	s := start(t, socket.Options{}, hub.Limits{})
 	c := s.dial("user=u")
-	c.send(`[1,2.50,"room:1","phx_join",{}]`, `[1,{"a":[1]},"room:1","echo",{}]`, `["1","9","room:1","echo",{}]`, `[null,null,"room:1","echo",7]`)
-	c.want(ok(`1`, `2.50`, "room:1"), ok(`1`, `{"a":[1]}`, "room:1"), `[1,null,"room:1","phx_reply",{"status":"ok","response":7}]`)
-	c.send(`[null,12,"phoenix","heartbeat",{}]`, `["x","12","phoenix","heartbeat","any"]`, `[null,"1","phoenix","phx_join",{}]`)
-	c.want(`[null,12,"phoenix","phx_reply",{"status":"ok","response":{}}]`, `[null,"12","phoenix","phx_reply",{"status":"ok","response":{}}]`, unmatched(`"1"`, "phoenix"))
+	c.send(
+		`[1,2.50,"room:1","phx_join",{}]`, `[1,{"a":[1]},"room:1","echo",{}]`, `["1","9","room:1","echo",{}]`,
+		`[null,null,"room:1","echo",7]`,
+	)
+	c.want(
+		ok(`1`, `2.50`, "room:1"), ok(`1`, `{"a":[1]}`, "room:1"),
+		`[1,null,"room:1","phx_reply",{"status":"ok","response":7}]`,
+	)
+	c.send(
+		`[null,12,"phoenix","heartbeat",{}]`, `["x","12","phoenix","heartbeat","any"]`,
+		`[null,"1","phoenix","phx_join",{}]`,
+	)
+	c.want(
+		`[null,12,"phoenix","phx_reply",{"status":"ok","response":{}}]`,
+		`[null,"12","phoenix","phx_reply",{"status":"ok","response":{}}]`, unmatched(`"1"`, "phoenix"),
+	)
 	c.send(`["7","8","room:none","phx_leave",{}]`, `["7","9","room:none","phx_close",{}]`)
 	c.want(ok(`"7"`, `"8"`, "room:none"), unmatched(`"9"`, "room:none"))
 
@@ -166,21 +199,47 @@ func TestVersion1(t *testing.T) {
 		return fmt.Sprintf(`{"topic":%q,"event":"phx_reply","payload":%s,"ref":%s}`, topic, payload, ref)
 	}
 	const fine = `{"status":"ok","response":{}}`
-	c.send(`{"topic":"phoenix","event":"heartbeat","payload":{},"ref":"1"}`, `{"topic":"room:1","event":"phx_join","payload":{},"ref":"2"}`)
+	c.send(
+		`{"topic":"phoenix","event":"heartbeat","payload":{},"ref":"1"}`,
+		`{"topic":"room:1","event":"phx_join","payload":{},"ref":"2"}`,
+	)
 	c.want(reply(`"1"`, "phoenix", fine), reply(`"2"`, "room:1", fine))
-	c.send(`{"topic":"room:1","event":"push","payload":{"a":1},"ref":"3"}`, `{"topic":"room:1","event":"echo","payload":{},"ref":"4","join_ref":"2"}`) // the latter is ignored: 3.2
-	c.want(`{"topic":"room:1","event":"pushed","payload":{"a":1},"ref":null}`, reply(`"3"`, "room:1", `{"status":"ok","response":{"a":1}}`))
-	c.send(`{"topic":"room:1","event":"bytes","payload":{},"ref":"5"}`, `{"topic":"room:1","event":"publish","payload":[1],"ref":"6"}`)
+	// the latter is ignored: 3.2
+	c.send(
+		`{"topic":"room:1","event":"push","payload":{"a":1},"ref":"3"}`,
+		`{"topic":"room:1","event":"echo","payload":{},"ref":"4","join_ref":"2"}`,
+	)
+	c.want(
+		`{"topic":"room:1","event":"pushed","payload":{"a":1},"ref":null}`,
+		reply(`"3"`, "room:1", `{"status":"ok","response":{"a":1}}`),
+	)
+	c.send(
+		`{"topic":"room:1","event":"bytes","payload":{},"ref":"5"}`,
+		`{"topic":"room:1","event":"publish","payload":[1],"ref":"6"}`,
+	)
 	c.want(reply(`"5"`, "room:1", `{"status":"ok","response":{"bytes":"AQI="}}`))
 	got := c.next() + c.next()
-	if !strings.Contains(got, reply(`"6"`, "room:1", `{"status":"ok","response":[1]}`)) || !strings.Contains(got, `{"topic":"room:1","event":"news","payload":{"payload":[1]},"ref":null}`) {
+	if !strings.Contains(got, reply(`"6"`, "room:1", `{"status":"ok","response":[1]}`)) ||
+		!strings.Contains(got, `{"topic":"room:1","event":"news","payload":{"payload":[1]},"ref":null}`) {
 		t.Error(got)
 	}
-	c.send(`{"topic":"room:1","event":"phx_join","payload":{},"ref":"7","join_ref":"7"}`, `{"topic":"room:1","event":"echo","payload":{},"ref":"8","join_ref":"7"}`)
-	c.want(reply(`"7"`, "room:1", fine), `{"topic":"room:1","event":"phx_close","payload":{},"ref":null}`, reply(`"8"`, "room:1", fine))
-	c.send(`{"topic":"room:1","event":"phx_leave","payload":{},"ref":"9"}`, `{"topic":"x","event":"phx_leave","payload":{},"ref":"9"}`, `{"topic":5,"event":"e","payload":{},"ref":9}`)
+	c.send(
+		`{"topic":"room:1","event":"phx_join","payload":{},"ref":"7","join_ref":"7"}`,
+		`{"topic":"room:1","event":"echo","payload":{},"ref":"8","join_ref":"7"}`,
+	)
+	c.want(
+		reply(`"7"`, "room:1", fine), `{"topic":"room:1","event":"phx_close","payload":{},"ref":null}`,
+		reply(`"8"`, "room:1", fine),
+	)
+	c.send(
+		`{"topic":"room:1","event":"phx_leave","payload":{},"ref":"9"}`,
+		`{"topic":"x","event":"phx_leave","payload":{},"ref":"9"}`, `{"topic":5,"event":"e","payload":{},"ref":9}`,
+	)
 	frames := c.next() + c.next() + c.next() + c.next()
-	for _, want := range []string{reply(`"9"`, "room:1", fine), `{"topic":"room:1","event":"phx_close","payload":{},"ref":"7"}`, reply(`"9"`, "x", fine), `{"topic":5,"event":"phx_reply"`} {
+	for _, want := range []string{
+		reply(`"9"`, "room:1", fine), `{"topic":"room:1","event":"phx_close","payload":{},"ref":"7"}`,
+		reply(`"9"`, "x", fine), `{"topic":5,"event":"phx_reply"`,
+	} {
 		if !strings.Contains(frames, want) {
 			t.Errorf("%s is missing in %s", want, frames)
 		}

@@ -232,7 +232,9 @@ func TestReplacedPollConfirmsNothing(t *testing.T) {
 func TestPostFlood(t *testing.T) {
 	hubtest.OwnClock(t, func(t *testing.T) {
 		g := newGate()
-		s := start(t, socket.Options{Routes: []socket.Route{{Pattern: "slow", Kind: g}}, PollLife: 3 * time.Second}, hub.Limits{})
+		s := start(
+			t, socket.Options{Routes: []socket.Route{{Pattern: "slow", Kind: g}}, PollLife: 3 * time.Second}, hub.Limits{},
+		)
 		open := s.poll("GET", "user=u", "", "")
 		other := s.dial("user=other")
 		s.poll("POST", "user=u", open.Token, `["1","1","slow","phx_join",{}]`)
@@ -257,7 +259,8 @@ func TestPostFlood(t *testing.T) {
 		for range cap(answers) { // the session dies for want of polls; until then somebody waits
 			select {
 			case a := <-answers:
-				if !strings.HasPrefix(a, `{"status":`) && !strings.Contains(a, "reset") && !strings.Contains(a, "broken pipe") && !strings.Contains(a, "EOF") {
+				if !strings.HasPrefix(a, `{"status":`) && !strings.Contains(a, "reset") && !strings.Contains(a, "broken pipe") &&
+					!strings.Contains(a, "EOF") {
 					t.Error(a)
 				}
 			case <-time.After(hubtest.Hung):
@@ -341,7 +344,8 @@ func TestPushesToAClientThatDoesNotRead(t *testing.T) {
 // the rest never arrives.
 func TestInvalidFrameBeforeAPartialOne(t *testing.T) {
 	for name, garbage := range map[string][]byte{
-		"frame": wsFrame(finText, "garbage"), "utf8": wsFrame(finText, "\xff"), "large": wsFrame(finText, strings.Repeat("x", 100<<10)),
+		"frame": wsFrame(finText, "garbage"), "utf8": wsFrame(finText, "\xff"),
+		"large": wsFrame(finText, strings.Repeat("x", 100<<10)),
 	} {
 		t.Run(name, func(t *testing.T) {
 			hubtest.OwnClock(t, func(t *testing.T) {

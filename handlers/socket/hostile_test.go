@@ -72,21 +72,30 @@ func TestBadFramesEndOnlyTheirConnection(t *testing.T) {
 	s.publish("room:1", "e", `{}`)
 	good.want(`[null,null,"room:1","e",{}]`)
 	in.falls(t, 1)
-	hubtest.Until(t, fmt.Sprintf("no more than %d goroutines", before+3), func() bool { return runtime.NumGoroutine() <= before+3 })
+	hubtest.Until(
+		t, fmt.Sprintf("no more than %d goroutines", before+3), func() bool { return runtime.NumGoroutine() <= before+3 },
+	)
 }
 
 // TestOddPayloads: parameters and payloads may be any JSON value.
 func TestOddPayloads(t *testing.T) {
 	s := start(t, socket.Options{}, hub.Limits{})
 	c := s.dial("user=u")
-	for i, payload := range []string{`null`, `1e400`, `"x"`, `[]`, `[[[]]]`, `true`, `-0`, `{"a":1,"a":2}`, `9007199254740993`, strings.Repeat(`{"a":`, 5000) + `1` + strings.Repeat(`}`, 5000)} {
+	for i, payload := range []string{
+		`null`, `1e400`, `"x"`, `[]`, `[[[]]]`, `true`, `-0`, `{"a":1,"a":2}`, `9007199254740993`,
+		strings.Repeat(`{"a":`, 5000) + `1` + strings.Repeat(`}`, 5000),
+	} {
 		topic := fmt.Sprint("room:", i)
-		c.send(fmt.Sprintf(`["1","1",%q,"phx_join",%s]`, topic, payload), fmt.Sprintf(`["1","2",%q,"echo",%s]`, topic, payload))
+		c.send(
+			fmt.Sprintf(`["1","1",%q,"phx_join",%s]`, topic, payload), fmt.Sprintf(`["1","2",%q,"echo",%s]`, topic, payload),
+		)
 		c.want(ok(`"1"`, `"1"`, topic), fmt.Sprintf(`["1","2",%q,"phx_reply",{"status":"ok","response":%s}]`, topic, payload))
 	}
 	for _, params := range []string{`{"after":5}`, `{"client_id":{}}`, `{"after":"nonsense"}`, `{"client_id":"a b"}`} {
 		c.send(fmt.Sprintf(`["1","1","room:x","phx_join",%s]`, params))
-		if got := c.next(); !strings.HasPrefix(got, `["1","1","room:x","phx_reply",{"status":"error","response":{"reason":"invalid"`) {
+		if got := c.next(); !strings.HasPrefix(
+			got, `["1","1","room:x","phx_reply",{"status":"error","response":{"reason":"invalid"`,
+		) {
 			t.Errorf("%s: %s", params, got)
 		}
 	}
@@ -100,7 +109,9 @@ func TestTenThousandJoins(t *testing.T) {
 	const joins = 10_000
 	go func() {
 		for i := range joins {
-			if c.conn.Write(c.ctx, websocket.MessageText, fmt.Appendf(nil, `["%d","%d","room:%d","phx_join",{}]`, i, i, i)) != nil {
+			if c.conn.Write(
+				c.ctx, websocket.MessageText, fmt.Appendf(nil, `["%d","%d","room:%d","phx_join",{}]`, i, i, i),
+			) != nil {
 				return
 			}
 		}
@@ -161,7 +172,8 @@ func TestNeverReads(t *testing.T) {
 				var f []json.RawMessage
 				var p struct{ N int }
 				frame := fast.next()
-				if json.Unmarshal([]byte(frame), &f) != nil || json.Unmarshal(f[4], &p) != nil || p.N != next || string(f[3]) != `"e"` {
+				if json.Unmarshal([]byte(frame), &f) != nil || json.Unmarshal(f[4], &p) != nil || p.N != next ||
+					string(f[3]) != `"e"` {
 					t.Fatalf("waiting for %d: %.100s", next, frame)
 				}
 				next++

@@ -52,7 +52,14 @@ func caps(t *testing.T, text map[string][]string) rights.Caps {
 }
 
 func startOffice(t *testing.T, o issuer, az rights.Authorizer, routes ...socket.Route) *testServer {
-	return start(t, socket.Options{Identify: o.identify, Refresh: o.refresh, Authorizer: az, Routes: append(routes, socket.Route{Pattern: "g:*", Kind: kind(guarded)})}, hub.Limits{})
+	return start(
+		t,
+		socket.Options{
+			Identify: o.identify, Refresh: o.refresh, Authorizer: az,
+			Routes: append(routes, socket.Route{Pattern: "g:*", Kind: kind(guarded)}),
+		},
+		hub.Limits{},
+	)
 }
 
 // refreshed expects the reply of a refresh with a token of an hour, on a synctest clock.
@@ -66,8 +73,12 @@ func TestRefreshChecksRightsAgain(t *testing.T) {
 		hour := time.Now().Add(time.Hour)
 		all := []string{"subscribe", "presence"}
 		o := issuer{
-			"old": {User: "ada", Expires: hour, Caps: caps(t, map[string][]string{"g:kept": all, "g:lost": all, "g:less": all, "g:more": {"subscribe"}})},
-			"new": {User: "ada", Expires: hour, Caps: caps(t, map[string][]string{"g:kept": all, "g:less": {"subscribe"}, "g:more": all})},
+			"old": {User: "ada", Expires: hour, Caps: caps(
+				t, map[string][]string{"g:kept": all, "g:lost": all, "g:less": all, "g:more": {"subscribe"}},
+			)},
+			"new": {User: "ada", Expires: hour, Caps: caps(
+				t, map[string][]string{"g:kept": all, "g:less": {"subscribe"}, "g:more": all},
+			)},
 			"bob": {User: "bob", Expires: hour, Caps: caps(t, map[string][]string{"*": {"*"}})},
 			"key": {User: "ada", Service: true, Caps: caps(t, map[string][]string{"*": {"*"}})},
 		}
@@ -75,18 +86,27 @@ func TestRefreshChecksRightsAgain(t *testing.T) {
 		c := s.dial("user=old")
 		for i, name := range []string{"kept", "lost", "less", "more"} {
 			c.send(fmt.Sprintf(`["%d","%d","g:%s","phx_join",{}]`, i, i, name))
-			c.want(fmt.Sprintf(`["%d","%d","g:%s","phx_reply",{"status":"ok","response":{"seen":%t}}]`, i, i, name, name != "more"))
+			c.want(
+				fmt.Sprintf(`["%d","%d","g:%s","phx_reply",{"status":"ok","response":{"seen":%t}}]`, i, i, name, name != "more"),
+			)
 		}
-		for token, reason := range map[string]string{"forged": "unauthorized", "bob": "forbidden", "key": "forbidden", "": "invalid"} {
+		for token, reason := range map[string]string{
+			"forged": "unauthorized", "bob": "forbidden", "key": "forbidden", "": "invalid",
+		} {
 			c.send(fmt.Sprintf(`[null,"r","phoenix","access_token",{"token":%q}]`, token))
-			if got := c.next(); !strings.HasPrefix(got, fmt.Sprintf(`[null,"r","phoenix","phx_reply",{"status":"error","response":{"reason":%q`, reason)) {
+			if got := c.next(); !strings.HasPrefix(
+				got, fmt.Sprintf(`[null,"r","phoenix","phx_reply",{"status":"error","response":{"reason":%q`, reason),
+			) {
 				t.Errorf("the token %q: %s", token, got)
 			}
 		}
 		c.settled() // nobody lost anything
 		c.send(`["0","9","g:kept","access_token",{"access_token":"new"}]`)
 		c.refreshed(`"0"`, `"9"`, "g:kept")
-		c.want(`["1","1","g:lost","phx_close",{"reason":"forbidden"}]`, `["2","2","g:less","phx_error",{"reason":"rights_changed"}]`)
+		c.want(
+			`["1","1","g:lost","phx_close",{"reason":"forbidden"}]`,
+			`["2","2","g:less","phx_error",{"reason":"rights_changed"}]`,
+		)
 		c.send(`["5","5","g:less","phx_join",{}]`)
 		c.want(`["5","5","g:less","phx_reply",{"status":"ok","response":{"seen":false}}]`)
 		c.send(`["6","6","g:lost","phx_join",{}]`)
@@ -110,7 +130,10 @@ func TestRefreshChecksRightsAgain(t *testing.T) {
 func TestRefreshOnAChannelThatItEnds(t *testing.T) {
 	hubtest.OwnClock(t, func(t *testing.T) {
 		hour := time.Now().Add(time.Hour)
-		o := issuer{"old": {User: "ada", Expires: hour, Caps: caps(t, map[string][]string{"g:a": {"subscribe"}})}, "new": {User: "ada", Expires: hour}}
+		o := issuer{
+			"old": {User: "ada", Expires: hour, Caps: caps(t, map[string][]string{"g:a": {"subscribe"}})},
+			"new": {User: "ada", Expires: hour},
+		}
 		c := startOffice(t, o, nil).dial("user=old")
 		c.send(`["1","1","g:a","phx_join",{}]`)
 		c.want(`["1","1","g:a","phx_reply",{"status":"ok","response":{"seen":false}}]`)
@@ -214,7 +237,8 @@ func TestRefreshThatHangs(t *testing.T) {
 func TestTokenExpiringIsSent(t *testing.T) {
 	hubtest.OwnClock(t, func(t *testing.T) {
 		short := &rights.Identity{User: "ada", Expires: time.Now().Add(6 * time.Second)}
-		o := issuer{"old": short, "new": {User: "ada", Expires: time.Now().Add(4*time.Second + time.Hour)}} // it is told after 4 s
+		// it is told after 4 s
+		o := issuer{"old": short, "new": {User: "ada", Expires: time.Now().Add(4*time.Second + time.Hour)}}
 		s := startOffice(t, o, nil)
 		c, other := s.dial("user=old"), s.dial("user=old")
 		if got := c.next(); !strings.HasPrefix(got, `[null,null,"phoenix","token_expiring",{"expires_in":`) {
