@@ -17,8 +17,8 @@ import (
 	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
-// TestBadFramesEndOnlyTheirConnection: each bad frame ends its own connection with the right code, and no other.
-func TestBadFramesEndOnlyTheirConnection(t *testing.T) {
+// TestBadFramesHarmTheirSenderAlone: each bad frame ends its own connection with the right code, and no other.
+func TestBadFramesHarmTheirSenderAlone(t *testing.T) {
 	var in counter
 	s := start(t, socket.Options{Enter: in.enter, FrameBytes: 64 << 10}, hub.Limits{})
 	good := s.dial("user=good")
