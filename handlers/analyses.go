@@ -12,7 +12,7 @@ import (
 	"github.com/duckwire/duckwire/middleware/tracing"
 )
 
-// analysisBody is the body of POST /v1/analyses: files, or one of them at the top.
+// analysisBody is the body of POST /v1/analyses: files, or a single file as members of the body.
 type analysisBody struct {
 	ID        string             `json:"id"`
 	Topic     string             `json:"topic"`
@@ -28,7 +28,8 @@ type analysisBody struct {
 	Supersede hub.Supersede      `json:"supersede"`
 }
 
-// startAnalysis starts an analysis, or attaches to the one of the same id and request: 202 at once, for its stream tells all that follows.
+// startAnalysis starts an analysis, or attaches to the one of the same id and request. It answers 202 at once; the
+// stream has the results.
 func (s *server) startAnalysis(w http.ResponseWriter, r *http.Request) error {
 	raw, err := s.readBody(r)
 	if err != nil {
@@ -52,7 +53,7 @@ func (s *server) startAnalysis(w http.ResponseWriter, r *http.Request) error {
 	if err := s.mayComplete(r, body.Topic); err != nil {
 		return err
 	}
-	if err := s.spend(r, ratelimit.Heavy, 1); err != nil {
+	if err := s.takeRate(r, ratelimit.Heavy, 1); err != nil {
 		return err
 	}
 	spec.Owner = auth.IdentityFrom(r.Context()).User
@@ -67,7 +68,7 @@ func (s *server) startAnalysis(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// request returns what is to be analysed.
+// request returns the analysis that the body asks for.
 func (b *analysisBody) request() (*hub.AnalysisRequest, error) {
 	files := b.Files
 	if b.Code != nil {

@@ -42,7 +42,9 @@ type jobJSON struct {
 
 // producer are the headers of one append of a worker's.
 func producer(id string, epoch, seq int) []string {
-	return []string{ndjson, "Producer-Id: " + id, fmt.Sprintf("Producer-Epoch: %d", epoch), fmt.Sprintf("Producer-Seq: %d", seq)}
+	return []string{
+		ndjson, "Producer-Id: " + id, fmt.Sprintf("Producer-Epoch: %d", epoch), fmt.Sprintf("Producer-Seq: %d", seq),
+	}
 }
 
 // An analysis by the provider, from the request to the summary, held to its schemas.
@@ -51,7 +53,12 @@ func TestAnalysisByTheProvider(t *testing.T) {
 		if err := w.Progress(0); err != nil {
 			return err
 		}
-		return w.Issues(hub.Issue{Message: string(req.Options), File: req.Files[0].Path, Line: 1, Column: 2, EndLine: 1, EndColumn: 4, Severity: "warning", Rule: "R1"})
+		return w.Issues(
+			hub.Issue{
+				Message: string(req.Options), File: req.Files[0].Path, Line: 1, Column: 2, EndLine: 1, EndColumn: 4,
+				Severity: "warning", Rule: "R1",
+			},
+		)
 	}}, hub.Limits{}, nil)
 	body := analysisJSON(`,"type":"style","topic":"analysis:file:a.go","id":"mine","options":{"deep":true}`)
 	made := call[streamJSON](s, 202, "POST", "/v1/analyses", body)
@@ -144,7 +151,8 @@ func TestAnswersOfJobs(t *testing.T) {
 	}
 	s.expect(204, "POST", refuse, no)
 	s.expect(409, "POST", refuse, no)
-	if st := call[streamJSON](s, 200, "GET", "/v1/streams/"+id, ""); st.Status != "failed" || st.Error.Code != "worker_refused" {
+	if st := call[streamJSON](s, 200, "GET", "/v1/streams/"+id, ""); st.Status != "failed" ||
+		st.Error.Code != "worker_refused" {
 		t.Errorf("%+v", st)
 	}
 
@@ -159,7 +167,8 @@ func TestAnswersOfJobs(t *testing.T) {
 	full.hub.Drain(t.Context())
 }
 
-// A worker with the right to work alone, and none on the topic or the stream, does a job; another user's worker cannot disturb it.
+// A worker with the right to work alone, and none on the topic or the stream, does a job; another user's worker cannot
+// disturb it.
 func TestWorkerOverHTTP(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	worker := "Authorization: Bearer " + token(t, "linter", "worker:analysis=produce")
@@ -174,12 +183,15 @@ func TestWorkerOverHTTP(t *testing.T) {
 		return resp.StatusCode == http.StatusAccepted
 	})
 	got := <-took
-	if len(got.Jobs) != 1 || got.Jobs[0].Stream != id || got.Jobs[0].Files[0].Code != "package a" || got.Jobs[0].Epoch != 1 || got.Jobs[0].Producer != "w1" {
+	if len(got.Jobs) != 1 || got.Jobs[0].Stream != id || got.Jobs[0].Files[0].Code != "package a" ||
+		got.Jobs[0].Epoch != 1 || got.Jobs[0].Producer != "w1" {
 		t.Fatalf("%+v", got)
 	}
 	put := "/v1/streams/" + id + "/append"
 	s.expect(404, "POST", put, `{"event":"e"}`, append(producer("w1", 1, 0), other)...)
-	s.expect(200, "POST", put, `{"event":"analysis_update","type":"style","issues":[]}`, append(producer("w1", 1, 0), worker)...)
+	s.expect(
+		200, "POST", put, `{"event":"analysis_update","type":"style","issues":[]}`, append(producer("w1", 1, 0), worker)...,
+	)
 	s.expect(200, "POST", put, "", append(producer("w1", 1, 1), worker)...) // a heartbeat
 	s.expect(403, "POST", put, "{}", append(producer("w1", 2, 0), worker)...)
 	s.expect(403, "POST", put, `{"text":"x"}`, ndjson, worker)

@@ -31,7 +31,9 @@ func TestAnswersWithoutAToken(t *testing.T) {
 	for _, p := range contract.paths {
 		for method, op := range p.item.Operations() {
 			if _, needed := op.Responses.Map()["401"]; needed {
-				path := strings.NewReplacer("{id}", "x", "{topic}", "t", "{kind}", "analysis", "{job}", "x", "{user}", "u").Replace(p.template)
+				path := strings.NewReplacer(
+					"{id}", "x", "{topic}", "t", "{kind}", "analysis", "{job}", "x", "{user}", "u",
+				).Replace(p.template)
 				s.expect(http.StatusUnauthorized, method, path, "", "Authorization: Bearer none")
 			}
 		}
@@ -114,7 +116,10 @@ func TestAnswersOfStreamsAndTopics(t *testing.T) {
 
 	full := startServer(t, nil, hub.Limits{}, func(o *handlers.Options) { o.Connections = 1 })
 	full.stream("GET", eventsPath, "").want("hello")
-	full.expect(429, "GET", "/v1/streams/"+strings.TrimPrefix(newTestStream(full, `{}`), "/v1/streams/"), "", "Accept: application/x-ndjson")
+	full.expect(
+		429, "GET", "/v1/streams/"+strings.TrimPrefix(newTestStream(full, `{}`), "/v1/streams/"), "",
+		"Accept: application/x-ndjson",
+	)
 
 	s.hub.Drain(t.Context())
 	s.expect(503, "POST", "/v1/streams", `{}`)

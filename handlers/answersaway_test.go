@@ -25,8 +25,8 @@ type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// Every path that needs a token asks to come back while the issuer's keys cannot be had; an EventSource is told so in a way that it
-// understands.
+// Every path that needs a token asks to come back while the issuer's keys cannot be had; an EventSource is told so in a
+// way that it understands.
 func TestAnswersWhileTheKeysAreAway(t *testing.T) {
 	away := roundTrip(func(*http.Request) (*http.Response, error) { return nil, errors.New("away") })
 	v, err := auth.NewVerifier(t.Context(), auth.VerifierOptions{
@@ -40,7 +40,9 @@ func TestAnswersWhileTheKeysAreAway(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	signed, err := jwt.NewWithClaims(jwt.SigningMethodEdDSA, jwt.MapClaims{"sub": "u", "exp": time.Now().Add(time.Hour).Unix()}).SignedString(key)
+	signed, err := jwt.NewWithClaims(
+		jwt.SigningMethodEdDSA, jwt.MapClaims{"sub": "u", "exp": time.Now().Add(time.Hour).Unix()},
+	).SignedString(key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +51,9 @@ func TestAnswersWhileTheKeysAreAway(t *testing.T) {
 	for _, p := range contract.paths {
 		for method, op := range p.item.Operations() {
 			if _, needed := op.Responses.Map()["401"]; needed {
-				path := strings.NewReplacer("{id}", "x", "{topic}", "t", "{kind}", "analysis", "{job}", "x", "{user}", "u").Replace(p.template)
+				path := strings.NewReplacer(
+					"{id}", "x", "{topic}", "t", "{kind}", "analysis", "{job}", "x", "{user}", "u",
+				).Replace(p.template)
 				if s.expect(503, method, path, "", bearer).Header.Get("Retry-After") == "" {
 					t.Errorf("%s %s: no Retry-After", method, path)
 				}

@@ -9,8 +9,8 @@ import (
 	"github.com/duckwire/duckwire/middleware/auth"
 )
 
-// await calls read, which says whether there is something to answer with, and again at each wake, for at most the wait. Who waits is there, and is
-// counted as a connection. *errs.LimitError at a cap.
+// await calls read now and at each wake until it returns true or the wait is over. A waiting request counts as a
+// connection. Errors: *errs.LimitError at a limit.
 func (s *server) await(r *http.Request, wake *log.Wake, wait time.Duration, read func() bool) error {
 	if wait > 0 {
 		leave, err := s.enter(r, auth.IdentityFrom(r.Context()).User, hub.ViaWait)
@@ -23,7 +23,7 @@ func (s *server) await(r *http.Request, wake *log.Wake, wait time.Duration, read
 	defer timer.Stop()
 	ended := log.NewWake()
 	if wait > 0 {
-		defer s.endable(r, func(string) { ended.Signal() })() // the client comes back, and is told then
+		defer s.onEnd(r, func(string) { ended.Signal() })() // the client gets the error with its next request
 	}
 	for !read() && wait > 0 && !s.hub.IsDraining() {
 		select {

@@ -33,7 +33,8 @@ func (l *logBuffer) String() string {
 	return l.b.String()
 }
 
-// TestBadInput: each fault is answered by a document that names the field, on every door, and none is logged as an error of ours.
+// TestBadInput: each fault is answered by a document that names the field, on every door, and none is logged as an
+// error of ours.
 func TestBadInput(t *testing.T) {
 	log := &logBuffer{}
 	s := startServer(t, scripted(hello), hub.Limits{MessageBytes: 1000, BatchEvents: 2, StreamBytes: 5000}, func(o *handlers.Options) {
@@ -63,7 +64,10 @@ func TestBadInput(t *testing.T) {
 		{"no role", "POST", chatPath, `{"messages":[{"content":"x"}]}`, nil, 400, "messages[0].role"},
 		{"role of the wrong type", "POST", chatPath, `{"messages":[{"role":7,"content":"x"}]}`, nil, 400, "messages[0].role"},
 		{"unknown role", "POST", chatPath, `{"messages":[{"role":"duck","content":"x"}]}`, nil, 400, "messages[0].role"},
-		{"content of the wrong type", "POST", chatPath, `{"messages":[{"role":"user","content":{}}]}`, nil, 400, "messages[0].content"},
+		{
+			"content of the wrong type", "POST", chatPath, `{"messages":[{"role":"user","content":{}}]}`, nil, 400,
+			"messages[0].content",
+		},
 		{"negative max_tokens", "POST", chatPath, chatBody(`,"max_tokens":-1`), nil, 400, "max_tokens"},
 		{"absurd max_tokens", "POST", chatPath, chatBody(`,"max_tokens":1e300`), nil, 400, "max_tokens"},
 		{"stream of the wrong type", "POST", chatPath, chatBody(`,"stream":"yes"`), nil, 400, "stream"},
@@ -74,9 +78,15 @@ func TestBadInput(t *testing.T) {
 		{"unknown extension", "POST", chatPath, chatBody(`,"duckwire":{"kept":1}`), nil, 400, "duckwire.kept"},
 		{"extension of the wrong type", "POST", chatPath, chatBody(`,"duckwire":[]`), nil, 400, "duckwire"},
 		{"control character in the id", "POST", chatPath, chatBody(`,"duckwire":{"id":"a\nb"}`), nil, 400, "duckwire.id"},
-		{"bad keep", "POST", chatPath, chatBody(`,"duckwire":{"keep":{"cancel_after":-1}}`), nil, 400, "duckwire.keep.cancel_after"},
+		{
+			"bad keep", "POST", chatPath, chatBody(`,"duckwire":{"keep":{"cancel_after":-1}}`), nil, 400,
+			"duckwire.keep.cancel_after",
+		},
 		{"bad topic", "POST", chatPath, chatBody(`,"duckwire":{"topic":"a*"}`), nil, 400, "duckwire.topic"},
-		{"bad supersede", "POST", chatPath, chatBody(`,"duckwire":{"slot":"a","supersede":"maybe"}`), nil, 400, "duckwire.supersede"},
+		{
+			"bad supersede", "POST", chatPath, chatBody(`,"duckwire":{"slot":"a","supersede":"maybe"}`), nil, 400,
+			"duckwire.supersede",
+		},
 		{"body over the limit", "POST", chatPath, chatBody(`,"x":"` + strings.Repeat("x", 10_000) + `"`), nil, 413, ""},
 		{"GET on a door", "GET", chatPath, "", nil, 405, ""},
 		// Streams.
@@ -113,8 +123,14 @@ func TestBadInput(t *testing.T) {
 		{"append: over the body's limit", "POST", stream + "/append", strings.Repeat("x", 10_001), txt, 413, ""},
 		{"append: unknown stream", "POST", "/v1/streams/nope/append", "x", txt, 404, ""},
 		{"append: half the producer", "POST", stream + "/append", "x", []string{"Producer-Id: p"}, 400, "Producer-Epoch"},
-		{"append: negative sequence", "POST", stream + "/append", "x", []string{"Producer-Id: p", "Producer-Epoch: 0", "Producer-Seq: -1"}, 400, "Producer-Seq"},
-		{"append: absurd sequence", "POST", stream + "/append", "x", []string{"Producer-Id: p", "Producer-Epoch: 0", "Producer-Seq: 9007199254740992"}, 400, "Producer-Seq"},
+		{
+			"append: negative sequence", "POST", stream + "/append", "x",
+			[]string{"Producer-Id: p", "Producer-Epoch: 0", "Producer-Seq: -1"}, 400, "Producer-Seq",
+		},
+		{
+			"append: absurd sequence", "POST", stream + "/append", "x",
+			[]string{"Producer-Id: p", "Producer-Epoch: 0", "Producer-Seq: 9007199254740992"}, 400, "Producer-Seq",
+		},
 		// Topics.
 		{"publish: empty", "POST", eventsPath, "", nil, 400, "body"},
 		{"publish: not JSON", "POST", eventsPath, "nope", nil, 400, "body"},
@@ -125,20 +141,32 @@ func TestBadInput(t *testing.T) {
 		{"publish: reserved name", "POST", eventsPath, `{"event":"phx_join"}`, nil, 400, "event"},
 		{"publish: bad id", "POST", eventsPath, `{"event":"a","id":"\u0000"}`, nil, 400, "id"},
 		{"publish: unknown member", "POST", eventsPath, `{"event":"a","pauload":1}`, nil, 400, "pauload"},
-		{"publish: large payload", "POST", eventsPath, `{"event":"a","payload":"` + strings.Repeat("x", 1000) + `"}`, nil, 413, ""},
+		{
+			"publish: large payload", "POST", eventsPath, `{"event":"a","payload":"` + strings.Repeat("x", 1000) + `"}`, nil,
+			413, "",
+		},
 		{"publish: bad second", "POST", eventsPath, `[{"event":"a"},{"event":""}]`, nil, 400, "events[1].event"},
 		{"publish: large batch", "POST", eventsPath, `[{"event":"a"},{"event":"b"},{"event":"c"}]`, nil, 413, ""},
 		{"publish: empty batch", "POST", eventsPath, `[]`, nil, 400, "events"},
 		{"publish: for nobody", "POST", eventsPath, `{"event":"a","durable":true}`, nil, 400, "to"},
 		{"publish: for somebody, and not durable", "POST", eventsPath, `{"event":"a","to":["x"]}`, nil, 400, "to"},
-		{"publish: durable and ephemeral", "POST", eventsPath, `{"event":"a","to":["x"],"durable":true,"ephemeral":true}`, nil, 400, "durable"},
+		{
+			"publish: durable and ephemeral", "POST", eventsPath, `{"event":"a","to":["x"],"durable":true,"ephemeral":true}`,
+			nil, 400, "durable",
+		},
 		{"publish: for no user", "POST", eventsPath, `{"event":"a","to":["x*"],"durable":true}`, nil, 400, "user"},
-		{"publish: for too many", "POST", eventsPath, `{"event":"a","to":["x"` + strings.Repeat(`,"x"`, 100) + `],"durable":true}`, nil, 413, ""},
+		{
+			"publish: for too many", "POST", eventsPath,
+			`{"event":"a","to":["x"` + strings.Repeat(`,"x"`, 100) + `],"durable":true}`, nil, 413, "",
+		},
 		{"publish: batch with more", "POST", eventsPath, `{"events":[{"event":"a"}],"event":"a"}`, nil, 400, "event"},
 		{"publish: control character in the topic", "POST", "/v1/topics/a%00b/events", `{"event":"a"}`, nil, 400, "topic"},
 		{"publish: pattern as topic", "POST", "/v1/topics/a*/events", `{"event":"a"}`, nil, 400, "topic"},
 		{"publish: topic not UTF-8", "POST", "/v1/topics/a%ff/events", `{"event":"a"}`, nil, 400, "topic"},
-		{"publish: long topic", "POST", "/v1/topics/" + strings.Repeat("x", 256) + "/events", `{"event":"a"}`, nil, 400, "topic"},
+		{
+			"publish: long topic", "POST", "/v1/topics/" + strings.Repeat("x", 256) + "/events", `{"event":"a"}`, nil, 400,
+			"topic",
+		},
 		{"history: bad limit", "GET", eventsPath + "?limit=-3", "", nil, 400, "?limit"},
 		{"history: huge limit", "GET", eventsPath + "?limit=99999999999999999999", "", nil, 400, "?limit"},
 		{"history: bad wait", "GET", eventsPath + "?wait=61", "", nil, 400, "?wait"},
@@ -160,7 +188,10 @@ func TestBadInput(t *testing.T) {
 		{"message: empty batch", "POST", messagesPath, `{"messages":[]}`, nil, 400, "messages"},
 		{"message: batch of the wrong type", "POST", messagesPath, `{"messages":{}}`, nil, 400, "messages"},
 		{"message: large batch", "POST", messagesPath, `[{"event":"a"},{"event":"b"},{"event":"c"}]`, nil, 413, ""},
-		{"message: large payload", "POST", messagesPath, `{"event":"a","payload":"` + strings.Repeat("x", 1000) + `"}`, nil, 413, ""},
+		{
+			"message: large payload", "POST", messagesPath, `{"event":"a","payload":"` + strings.Repeat("x", 1000) + `"}`, nil,
+			413, "",
+		},
 		{"message: no such user", "POST", "/v1/users/a*/messages", `{"event":"a"}`, nil, 400, "user"},
 		{"messages: bad limit", "GET", messagesPath + "?limit=1001", "", nil, 400, "?limit"},
 		{"messages: bad wait", "GET", messagesPath + "?wait=x", "", nil, 400, "?wait"},

@@ -12,11 +12,11 @@ import (
 	"github.com/duckwire/duckwire/hub/errs"
 )
 
-// readBody reads a request's JSON body whole, without the white space around it.
+// readBody reads a request's whole JSON body, and trims white space.
 func (s *server) readBody(r *http.Request) ([]byte, error) {
 	raw, err := io.ReadAll(io.LimitReader(r.Body, s.BodyBytes+1))
 	if err != nil {
-		return nil, errCut(err)
+		return nil, errBody(err)
 	}
 	if int64(len(raw)) > s.BodyBytes {
 		return nil, &errs.LimitError{Kind: errs.ErrTooLarge, Name: "body in bytes (body_bytes)", Limit: s.BodyBytes}
@@ -39,7 +39,8 @@ func (s *server) readJSON(r *http.Request, v any) error {
 	return decodeStrict(raw, v, "")
 }
 
-// decodeStrict decodes one JSON value into v. Unknown members and wrong types are errors that name the member; root names the value itself.
+// decodeStrict decodes one JSON value into v. Unknown members and wrong types are errors that name the member; root is
+// the name of the value itself.
 func decodeStrict(raw []byte, v any, root string) error {
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	dec.DisallowUnknownFields()
@@ -64,7 +65,7 @@ func decodeStrict(raw []byte, v any, root string) error {
 	return errs.Invalid("body", "is not valid JSON: %v", err)
 }
 
-// jsonKind says what a Go kind is in JSON.
+// jsonKind returns the JSON type of a Go kind.
 func jsonKind(kind string) string {
 	switch {
 	case kind == "string":
@@ -79,7 +80,7 @@ func jsonKind(kind string) string {
 	return "an object"
 }
 
-// readBatch reads a body that is a T, an array of them, or {"NAME": […]}.
+// readBatch decodes a body that is a T, an array of T, or {"NAME": […]}.
 func readBatch[T any](s *server, r *http.Request, name string) ([]T, error) {
 	raw, err := s.readBody(r)
 	if err != nil {
@@ -105,13 +106,13 @@ func readBatch[T any](s *server, r *http.Request, name string) ([]T, error) {
 	return batch, err
 }
 
-// payloadBody is what an event or a message carries: a JSON value, or bytes in base64 in its place.
+// payloadBody is the payload of an event or a message: a JSON value, or bytes in base64.
 type payloadBody struct {
 	Payload json.RawMessage `json:"payload"`
 	Bytes   *[]byte         `json:"bytes"`
 }
 
-// read returns the bytes; nil where the payload is JSON.
+// read returns the bytes; nil for a JSON payload.
 func (b *payloadBody) read() ([]byte, error) {
 	switch {
 	case b.Bytes == nil:

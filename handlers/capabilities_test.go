@@ -19,24 +19,27 @@ var updateCapabilities = flag.Bool("update", false, "write the tables of capabil
 
 const capabilitiesFile = "testdata/capabilities.txt"
 
-// probe is one request, made with each kind of token. In its path, {stream} is a stream of somebody else's, new for each request.
+// probe is one request, made with each kind of token. In its path, {stream} is a stream of somebody else's, new for
+// each request.
 type probe struct{ path, topic, body, header string }
 
-// probes has one request for each operation of openapi.yaml, written "METHOD template". The topic is the one whose rights should decide.
+// probes has one request for each operation of openapi.yaml, written "METHOD template". The topic is the one whose
+// rights should decide.
 var probes = map[string]probe{
-	"POST /v1/chat/completions":                 {chatPath, "t:1", chatBody(`,"duckwire":{"topic":"t:1"}`), ""},
-	"POST /v1/completions":                      {"/v1/completions", "t:1", `{"model":"m","prompt":"x","duckwire":{"topic":"t:1"}}`, ""},
-	"POST /v1/fim/completions":                  {"/v1/fim/completions", "t:1", `{"model":"m","prompt":"x","duckwire":{"topic":"t:1"}}`, ""},
-	"GET /v1/models":                            {"/v1/models", "t:1", "", ""},
-	"GET /v1/streams":                           {"/v1/streams", "t:1", "", ""},
-	"POST /v1/streams":                          {"/v1/streams", "t:1", `{"topic":"t:1"}`, ""},
-	"GET /v1/streams/{id}":                      {"/v1/streams/{stream}", "t:1", "", "Accept: application/json"},
-	"DELETE /v1/streams/{id}":                   {"/v1/streams/{stream}", "t:1", "", ""},
-	"POST /v1/streams/{id}/append":              {"/v1/streams/{stream}/append", "t:1", `{"text":"x"}`, ndjson},
-	"PUT /v1/streams/{id}/append":               {"/v1/streams/{stream}/append", "t:1", `{"text":"x"}`, ndjson},
-	"POST /v1/analyses":                         {"/v1/analyses", "t:1", analysisJSON(`,"topic":"t:1"`), ""},
-	"GET /v1/workers/{kind}/jobs":               {jobsPath + "?worker=w&types=none", "worker:analysis", "", ""},
-	"POST /v1/workers/{kind}/jobs/{job}/refuse": {jobsPath + "/none/refuse", "worker:analysis", `{"worker":"w","producer_epoch":1}`, ""}, // 404 is for who may
+	"POST /v1/chat/completions":    {chatPath, "t:1", chatBody(`,"duckwire":{"topic":"t:1"}`), ""},
+	"POST /v1/completions":         {"/v1/completions", "t:1", `{"model":"m","prompt":"x","duckwire":{"topic":"t:1"}}`, ""},
+	"POST /v1/fim/completions":     {"/v1/fim/completions", "t:1", `{"model":"m","prompt":"x","duckwire":{"topic":"t:1"}}`, ""},
+	"GET /v1/models":               {"/v1/models", "t:1", "", ""},
+	"GET /v1/streams":              {"/v1/streams", "t:1", "", ""},
+	"POST /v1/streams":             {"/v1/streams", "t:1", `{"topic":"t:1"}`, ""},
+	"GET /v1/streams/{id}":         {"/v1/streams/{stream}", "t:1", "", "Accept: application/json"},
+	"DELETE /v1/streams/{id}":      {"/v1/streams/{stream}", "t:1", "", ""},
+	"POST /v1/streams/{id}/append": {"/v1/streams/{stream}/append", "t:1", `{"text":"x"}`, ndjson},
+	"PUT /v1/streams/{id}/append":  {"/v1/streams/{stream}/append", "t:1", `{"text":"x"}`, ndjson},
+	"POST /v1/analyses":            {"/v1/analyses", "t:1", analysisJSON(`,"topic":"t:1"`), ""},
+	"GET /v1/workers/{kind}/jobs":  {jobsPath + "?worker=w&types=none", "worker:analysis", "", ""},
+	// 404 is for who may
+	"POST /v1/workers/{kind}/jobs/{job}/refuse": {jobsPath + "/none/refuse", "worker:analysis", `{"worker":"w","producer_epoch":1}`, ""},
 	"GET /v1/topics/{topic}/events":             {"/v1/topics/t:1/events", "t:1", "", ""},
 	"POST /v1/topics/{topic}/events":            {"/v1/topics/t:1/events", "t:1", `{"event":"e"}`, ""},
 	"GET /v1/topics/{topic}/presence":           {"/v1/topics/t:1/presence", "t:1", "", ""},
@@ -54,23 +57,29 @@ var probes = map[string]probe{
 	// A socket opens for whom the token names; each join and each event is decided on its own.
 	"GET /socket/websocket": {"/socket/websocket?vsn=2.0.0", "t:1", "", "Upgrade: websocket"},
 	"GET /socket/longpoll":  {"/socket/longpoll?vsn=2.0.0", "t:1", "", ""},
-	"POST /socket/longpoll": {"/socket/longpoll?vsn=2.0.0", "t:1", "[]", "Content-Type: application/x-ndjson"}, // no session
+	// no session
+	"POST /socket/longpoll": {"/socket/longpoll?vsn=2.0.0", "t:1", "[]", "Content-Type: application/x-ndjson"},
 	"GET /socket/sse":       {"/socket/sse?vsn=2.0.0", "t:1", "", ""},
-	"POST /socket/sse":      {"/socket/sse?vsn=2.0.0&session=none", "t:1", "[]", "Content-Type: application/x-ndjson"}, // no session
-	"GET /healthz":          {"/healthz", "t:1", "", ""},
-	"GET /readyz":           {"/readyz", "t:1", "", ""},
-	"GET /":                 {"/", "t:1", "", "Accept: text/html"},
-	"GET /console/{asset}":  {"/console/style.css", "t:1", "", ""},
-	"GET /docs":             {"/docs", "t:1", "", ""},
-	"GET /docs/{asset}":     {"/docs/docs.css", "t:1", "", ""},
-	"GET /openapi.yaml":     {"/openapi.yaml", "t:1", "", ""},
+	// no session
+	"POST /socket/sse":     {"/socket/sse?vsn=2.0.0&session=none", "t:1", "[]", "Content-Type: application/x-ndjson"},
+	"GET /healthz":         {"/healthz", "t:1", "", ""},
+	"GET /readyz":          {"/readyz", "t:1", "", ""},
+	"GET /":                {"/", "t:1", "", "Accept: text/html"},
+	"GET /console/{asset}": {"/console/style.css", "t:1", "", ""},
+	"GET /docs":            {"/docs", "t:1", "", ""},
+	"GET /docs/{asset}":    {"/docs/docs.css", "t:1", "", ""},
+	"GET /openapi.yaml":    {"/openapi.yaml", "t:1", "", ""},
 }
 
-// TestCapabilityTable asks every operation of openapi.yaml with every capability, and holds the answers to a table that people read.
+// TestCapabilityTable asks every operation of openapi.yaml with every capability, and holds the answers to a table that
+// people read.
 func TestCapabilityTable(t *testing.T) {
 	s := startServer(t, analyst{scripted(hello), noIssues}, hub.Limits{}, nil)
 	columns := []string{"no-token", "no-caps"}
-	for _, a := range []rights.Action{rights.ActionSubscribe, rights.ActionPublish, rights.ActionPresence, rights.ActionComplete, rights.ActionProduce, rights.ActionQueue, rights.ActionAdmin, rights.ActionAll} {
+	for _, a := range []rights.Action{
+		rights.ActionSubscribe, rights.ActionPublish, rights.ActionPresence, rights.ActionComplete, rights.ActionProduce,
+		rights.ActionQueue, rights.ActionAdmin, rights.ActionAll,
+	} {
 		columns = append(columns, string(a))
 	}
 	columns = append(columns, "elsewhere") // every action, on another topic and another user
@@ -149,7 +158,8 @@ func (s *testServer) probe(operation string, p probe, column string) int {
 		s.t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	if strings.HasSuffix(operation, "/socket/longpoll") || operation == "POST /socket/sse" { // the status that counts is in the body, as Phoenix has it
+	// the status that counts is in the body, as Phoenix has it
+	if strings.HasSuffix(operation, "/socket/longpoll") || operation == "POST /socket/sse" {
 		var answer struct{ Status int }
 		if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
 			s.t.Fatal(err)

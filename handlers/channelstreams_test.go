@@ -10,7 +10,8 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// A completion that was asked for on a channel is a stream like any other, and the same id is the same completion at each door.
+// A completion that was asked for on a channel is a stream like any other, and the same id is the same completion at
+// each door.
 func TestChannelCompletionOverHTTP(t *testing.T) {
 	calls := 0
 	s := startServer(t, scripted(func(ctx context.Context, req *hub.CompletionRequest, w hub.CompletionWriter) error {
@@ -20,7 +21,10 @@ func TestChannelCompletionOverHTTP(t *testing.T) {
 	c := s.dialSocket(token(t, "u", "*=*"))
 	const topic = "code:project:1"
 	c.send(`["1","1",%q,"phx_join",{}]`, topic)
-	c.send(`["1","2",%q,"request_completion",{"id":"mine","model":"m","code":"xy","cursor_position":{"line":1,"column":1}}]`, topic)
+	c.send(
+		`["1","2",%q,"request_completion",{"id":"mine","model":"m","code":"xy","cursor_position":{"line":1,"column":1}}]`,
+		topic,
+	)
 	var id string
 	for id == "" {
 		var fields [5]json.RawMessage
@@ -41,7 +45,9 @@ func TestChannelCompletionOverHTTP(t *testing.T) {
 			t.Errorf("by %s: %+v", name, st)
 		}
 	}
-	sub := s.stream("POST", "/v1/completions", `{"model":"m","prompt":"x","suffix":"y","stream":true,"duckwire":{"id":"mine"}}`)
+	sub := s.stream(
+		"POST", "/v1/completions", `{"model":"m","prompt":"x","suffix":"y","stream":true,"duckwire":{"id":"mine"}}`,
+	)
 	if got := sub.resp.Header.Get("Duckwire-Stream"); got != id {
 		t.Errorf("the door started %s; the channel had %s", got, id)
 	}
@@ -52,12 +58,16 @@ func TestChannelCompletionOverHTTP(t *testing.T) {
 	}
 }
 
-// The reply to "complete" is given when the stream has ended, by whoever reads for the client: over long-poll that is a poll that waits.
+// The reply to "complete" is given when the stream has ended, by whoever reads for the client: over long-poll that is a
+// poll that waits.
 func TestCompleteOverLongPoll(t *testing.T) {
 	s := startServer(t, scripted(hello), hub.Limits{}, nil)
 	app := "token=" + url.QueryEscape(token(t, "a", "*=*"))
 	session := app + "&token=" + url.QueryEscape(s.poll("GET", app, "").Token)
-	s.poll("POST", session, `["1","1","code:project:1","phx_join",{}]`+"\n"+`["1","2","code:project:1","complete",{"prefix":"x"}]`)
+	s.poll(
+		"POST", session,
+		`["1","1","code:project:1","phx_join",{}]`+"\n"+`["1","2","code:project:1","complete",{"prefix":"x"}]`,
+	)
 	for range 10 {
 		got := s.poll("GET", session, "")
 		for _, m := range got.Messages {

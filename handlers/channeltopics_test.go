@@ -46,7 +46,13 @@ func TestConversationsAreTheirOwnersOverHTTP(t *testing.T) {
 		}
 	}
 	forge := `{"event":"response","payload":{"response":"forged"}}`
-	s.expect(403, "POST", "/v1/topics/conversation:c-1/events", forge, "Authorization: Bearer "+token(t, "b", "conversation:*=publish"))
+	s.expect(
+		403, "POST", "/v1/topics/conversation:c-1/events", forge,
+		"Authorization: Bearer "+token(t, "b", "conversation:*=publish"),
+	)
 	update := `{"event":"status_update","payload":{"category":"tool","text":"x"}}`
-	s.expect(200, "POST", "/v1/topics/status:c-1/events", update, "Authorization: Bearer "+token(t, "worker", "status:*=publish"))
+	s.expect(
+		200, "POST", "/v1/topics/status:c-1/events", update,
+		"Authorization: Bearer "+token(t, "worker", "status:*=publish"),
+	)
 }

@@ -19,20 +19,21 @@ import (
 	"github.com/duckwire/duckwire/middleware/tracing"
 )
 
-// door is one of the OpenAI-compatible paths.
-type door struct {
+// completionPath is one of the OpenAI-compatible paths for completions.
+type completionPath struct {
 	kind hub.CompletionKind
 	fim  bool
 }
 
-// complete returns the handler of a door: start a stream or attach to it, then answer in OpenAI's shapes.
-func (s *server) complete(d door) handlerFunc {
+// complete returns the handler of a completion path: it starts a stream or attaches to one, and answers in OpenAI's
+// format.
+func (s *server) complete(d completionPath) handlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		req, err := s.readCompletion(r, d)
 		if err != nil {
 			return err
 		}
-		leave, err := s.enterToComplete(r, req.Stream)
+		leave, err := s.enterCompletion(r, req.Stream)
 		if err != nil {
 			return err
 		}
@@ -49,15 +50,15 @@ func (s *server) complete(d door) handlerFunc {
 		case req.Stream:
 			return s.streamOpenAI(w, r, stream)
 		default:
-			return s.wholeCompletion(w, r, stream)
+			return s.answerWhole(w, r, stream)
 		}
 		return nil
 	}
 }
 
-// enterToComplete counts the user of a completion in from before its start: the answer may be whole before the response has begun. A streamed one
-// counts as a connection when it begins, one that is waited for from now on.
-func (s *server) enterToComplete(r *http.Request, streamed bool) (leave func(), err error) {
+// enterCompletion counts a completion's user as connected before the completion starts, because it may be complete
+// before the response begins. A streamed response counts as a connection from its beginning, others from now on.
+func (s *server) enterCompletion(r *http.Request, streamed bool) (leave func(), err error) {
 	user := auth.IdentityFrom(r.Context()).User
 	switch {
 	case prefersAsync(r):
@@ -68,7 +69,7 @@ func (s *server) enterToComplete(r *http.Request, streamed bool) (leave func(), 
 	return s.enter(r, user, hub.ViaWait)
 }
 
-func (s *server) readCompletion(r *http.Request, d door) (*openai.Request, error) {
+func (s *server) readCompletion(r *http.Request, d completionPath) (*openai.Request, error) {
 	raw, err := s.readBody(r)
 	if err != nil {
 		return nil, err
@@ -89,25 +90,26 @@ func (s *server) readCompletion(r *http.Request, d door) (*openai.Request, error
 	return req, nil
 }
 
-// startCompletion checks the right to complete and starts the stream, or attaches to the one of the same id and request.
-func (s *server) startCompletion(r *http.Request, d door, req *openai.Request) (*hub.Stream, error) {
+// startCompletion checks the right to complete, and starts the stream or attaches to the one of the same id and
+// request.
+func (s *server) startCompletion(r *http.Request, d completionPath, req *openai.Request) (*hub.Stream, error) {
 	id := auth.IdentityFrom(r.Context())
 	if err := s.mayComplete(r, req.Topic); err != nil {
 		return nil, err
 	}
-	if err := s.spend(r, ratelimit.Heavy, 1); err != nil {
+	if err := s.takeRate(r, ratelimit.Heavy, 1); err != nil {
 		return nil, err
 	}
 	keep := hub.Keep{CancelAfter: s.KeepAfter}
 	if prefersAsync(r) {
-		keep = hub.Keep{} // who asks for an answer later has not gone away
+		keep = hub.Keep{} // the client disconnects on purpose, and reads the answer later
 	}
 	stream, _, err := s.hub.Complete(&req.CompletionRequest, req.Spec("completion", id.User, keep),
 		hub.CompletionMeta{Kind: d.kind, FIM: d.fim, IncludeUsage: req.IncludeUsage, Model: req.Model})
 	return stream, err
 }
 
-// mayComplete checks the right to start completions and analyses: on the topic where there is one, else on any.
+// mayComplete checks the right to start completions and analyses: on the topic if there is one, else on any topic.
 func (s *server) mayComplete(r *http.Request, topic string) error {
 	id := auth.IdentityFrom(r.Context())
 	if topic != "" {
@@ -116,7 +118,7 @@ func (s *server) mayComplete(r *http.Request, topic string) error {
 	return rights.AuthorizeAnywhere(r.Context(), s.Authorizer, id, rights.ActionComplete)
 }
 
-// prefersAsync reads "Prefer: respond-async" (RFC 7240 §4.1).
+// prefersAsync reports whether a request has "Prefer: respond-async" (RFC 7240 §4.1).
 func prefersAsync(r *http.Request) bool {
 	for _, line := range r.Header.Values("Prefer") {
 		for pref := range strings.SplitSeq(line, ",") {
@@ -128,8 +130,8 @@ func prefersAsync(r *http.Request) bool {
 	return false
 }
 
-// streamOpenAI answers with OpenAI's chunks, from the client's position on. It waits for the provider's yes or no, at most CommitAfter, so
-// that a refusal can still be an HTTP status (protocol/sse.md 7.2).
+// streamOpenAI answers with OpenAI's chunks, from the client's position on. It waits at most CommitAfter for the
+// provider to accept the request, so that a refusal can still be an HTTP status (protocol/sse.md 7.2).
 func (s *server) streamOpenAI(w http.ResponseWriter, r *http.Request, stream *hub.Stream) error {
 	if stream.Completion == nil {
 		return errs.Invalid("?format", "openai is for completions; this stream is of kind %q", stream.Kind)
@@ -149,7 +151,7 @@ func (s *server) streamOpenAI(w http.ResponseWriter, r *http.Request, stream *hu
 	if err != nil {
 		return err
 	}
-	opts.ThroughDrain = stream.EndsWithDrain() // few clients of this shape come back for the rest
+	opts.ThroughDrain = stream.EndsWithDrain() // few OpenAI clients reconnect for the rest
 	pump, done, err := s.newPump(w, r, hub.ViaSSE, opts)
 	if err != nil {
 		return err
@@ -157,19 +159,20 @@ func (s *server) streamOpenAI(w http.ResponseWriter, r *http.Request, stream *hu
 	defer done()
 	reader, reset := stream.Watch(p, pump)
 	defer reader.Close()
-	if reset != nil { // no block of this shape can tell it
+	if reset != nil { // OpenAI's format has no block for a reset
 		return errs.Invalid("Last-Event-ID", "cannot be resumed (%s); start again without it", reset.Reason)
 	}
 	if refusal := s.awaitProvider(r.Context(), stream); refusal != nil {
 		return refusal
 	}
 	live.Start(w, live.MediaSSE)
-	_ = http.NewResponseController(w).Flush() // what fails now fails again at the first write
+	_ = http.NewResponseController(w).Flush() // an error returns at the first write
 	finishPump(pump.Run(r.Context(), live.OpenAI(stream, reader)))
 	return nil
 }
 
-// awaitProvider waits until the stream runs or CommitAfter has passed. Where it failed before it made anything, it returns the failure.
+// awaitProvider waits until the stream runs or CommitAfter has passed. If the stream failed before any output, it
+// returns the failure.
 func (s *server) awaitProvider(ctx context.Context, stream *hub.Stream) error {
 	timer := time.NewTimer(s.CommitAfter)
 	defer timer.Stop()
@@ -178,11 +181,11 @@ func (s *server) awaitProvider(ctx context.Context, stream *hub.Stream) error {
 	case <-timer.C:
 	case <-ctx.Done():
 	}
-	return refusal(stream)
+	return earlyFailure(stream)
 }
 
-// refusal returns the error of a stream that ended badly before it made anything.
-func refusal(stream *hub.Stream) error {
+// earlyFailure returns the error of a stream that failed before any output.
+func earlyFailure(stream *hub.Stream) error {
 	st := stream.State()
 	if st.Ending.Error == nil || st.Account.Made > 0 || !st.Status.Ended() {
 		return nil
@@ -190,12 +193,12 @@ func refusal(stream *hub.Stream) error {
 	return &endingError{st.Ending.Error}
 }
 
-// endingError is the bad end of a stream, as an answer.
+// endingError is the failure of a stream as an error to answer with.
 type endingError struct{ *hub.EndError }
 
 func (e *endingError) Error() string { return e.Message }
 
-// providerError returns what a provider said, at once or by the end of a stream.
+// providerError returns a provider's error, returned directly or as the end of a stream.
 func providerError(err error) (*hub.EndError, bool) {
 	var ending *endingError
 	if errors.As(err, &ending) {
@@ -207,42 +210,46 @@ func providerError(err error) (*hub.EndError, bool) {
 	}
 	var p *hub.ProviderError
 	if errors.As(err, &p) {
-		return &hub.EndError{Code: p.Code, Message: p.Message, Type: p.Type, Status: p.Status, Retry: p.RetryAfter, Body: p.Body}, true
+		return &hub.EndError{
+			Code: p.Code, Message: p.Message, Type: p.Type, Status: p.Status, Retry: p.RetryAfter, Body: p.Body,
+		}, true
 	}
 	return nil, false
 }
 
-// endStatus is the status of a stream's bad end that has none of its own. 409 would be asked again by OpenAI's clients, and paid again.
+// endStatus is the HTTP status of a stream's failure that has no status of its own. It is never 409, because OpenAI's
+// clients would repeat and pay for the request.
 func endStatus(code string) int {
 	switch code {
 	case "cancelled", "superseded", "unwatched":
-		return 499 // the client closed the request (nginx's word for it)
+		return 499 // nginx's status for "client closed request"
 	case "server_stopped":
 		return http.StatusServiceUnavailable
 	}
 	return http.StatusBadGateway
 }
 
-// wholeCompletion answers stream:false: it waits for the end, and folds the chunks into one object.
-func (s *server) wholeCompletion(w http.ResponseWriter, r *http.Request, stream *hub.Stream) error {
+// answerWhole answers a request without "stream": it waits for the stream's end, and aggregates its chunks into one
+// object.
+func (s *server) answerWhole(w http.ResponseWriter, r *http.Request, stream *hub.Stream) error {
 	wake := log.NewWake()
 	reader, _ := stream.Watch(log.Position{}, wake)
 	defer reader.Close()
 	ended := make(chan string, 1)
-	defer s.endable(r, func(reason string) {
+	defer s.onEnd(r, func(reason string) {
 		select {
 		case ended <- reason:
-		default: // it is ended already
+		default: // ended already
 		}
 	})()
 	select {
 	case <-stream.Done():
 	case reason := <-ended:
-		return endedFor(reason)
+		return endedError(reason)
 	case <-r.Context().Done():
 		return nil
 	}
-	st, items, _ := stream.Snapshot(reader) // from the beginning in any case
+	st, items, _ := stream.Snapshot(reader) // cannot be a reset: the reader starts at the beginning
 	if st.Status != hub.StatusDone {
 		return &endingError{st.Ending.Error}
 	}

@@ -68,7 +68,8 @@ func waitFor(t *testing.T, c <-chan struct{}, what string) {
 func TestChatStreamIsOpenAIs(t *testing.T) {
 	s := startServer(t, scripted(hello), hub.Limits{}, nil)
 	sub := s.stream("POST", chatPath, chatBody(`,"stream":true,"stream_options":{"include_usage":true}`))
-	if loc := sub.resp.Header.Get("Location"); loc != "/v1/streams/"+sub.resp.Header.Get("Duckwire-Stream") || !strings.HasPrefix(loc, "/v1/streams/cmp_") {
+	if loc := sub.resp.Header.Get("Location"); loc != "/v1/streams/"+sub.resp.Header.Get("Duckwire-Stream") ||
+		!strings.HasPrefix(loc, "/v1/streams/cmp_") {
 		t.Errorf("Location %q", loc)
 	}
 	const head = `{"id":"up-1","object":"chat.completion.chunk","created":5,"model":"m-2","choices":[`
@@ -106,7 +107,8 @@ func TestChatStreamIsOpenAIs(t *testing.T) {
 		t.Errorf("the text is %q", text.String())
 	}
 	n := len(got)
-	if n < 5 || got[n-1] != "[DONE]" || !strings.Contains(got[n-2], `"usage":{"total_tokens":2}`) || !strings.Contains(got[n-3], `"finish_reason":"stop"`) || !strings.Contains(got[0], `"role":"assistant"`) {
+	if n < 5 || got[n-1] != "[DONE]" || !strings.Contains(got[n-2], `"usage":{"total_tokens":2}`) ||
+		!strings.Contains(got[n-3], `"finish_reason":"stop"`) || !strings.Contains(got[0], `"role":"assistant"`) {
 		t.Errorf("blocks %q", got)
 	}
 	if ids[n-1] == ids[n-2] || ids[n-2] != ids[n-3] {
@@ -127,14 +129,18 @@ func TestChatStreamIsOpenAIs(t *testing.T) {
 
 func TestDoorsErrorsBeforeTheStream(t *testing.T) {
 	refused := scripted(func(context.Context, *hub.CompletionRequest, hub.CompletionWriter) error {
-		return &hub.ProviderError{Status: 429, Code: "busy", Message: "slow down", RetryAfter: 7 * time.Second, Body: json.RawMessage(`{"message":"slow down","type":"tokens","param":null,"code":"busy","extra":1}`)}
+		return &hub.ProviderError{
+			Status: 429, Code: "busy", Message: "slow down", RetryAfter: 7 * time.Second,
+			Body: json.RawMessage(`{"message":"slow down","type":"tokens","param":null,"code":"busy","extra":1}`),
+		}
 	})
 	for _, stream := range []string{`,"stream":true`, ""} {
 		s := startServer(t, refused, hub.Limits{}, nil)
 		resp := s.do("POST", chatPath, chatBody(stream))
 		body, _ := io.ReadAll(resp.Body)
 		resp.Body.Close()
-		if resp.StatusCode != 429 || resp.Header.Get("Retry-After") == "" || string(body) != `{"error":{"message":"slow down","type":"tokens","param":null,"code":"busy","extra":1}}` {
+		if resp.StatusCode != 429 || resp.Header.Get("Retry-After") == "" ||
+			string(body) != `{"error":{"message":"slow down","type":"tokens","param":null,"code":"busy","extra":1}}` {
 			t.Errorf("stream %q: %s, %s", stream, resp.Status, body)
 		}
 	}
@@ -148,11 +154,13 @@ func TestFailureInsideTheStreamIsNoEnd(t *testing.T) {
 	resp := s.do("POST", "/v1/completions", `{"prompt":"x","stream":true}`)
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
-	if err == nil || strings.Contains(string(body), "[DONE]") || !strings.Contains(string(body), `data: {"error":{"message":"boom"`) {
+	if err == nil || strings.Contains(string(body), "[DONE]") ||
+		!strings.Contains(string(body), `data: {"error":{"message":"boom"`) {
 		t.Errorf("%v, %s", err, body)
 	}
 	id := resp.Header.Get("Duckwire-Stream")
-	if st := call[streamJSON](s, 200, "GET", "/v1/streams/"+id, ""); st.Status != "failed" || st.Text != "half" || st.Error == nil || st.Error.Code != "provider_error" {
+	if st := call[streamJSON](s, 200, "GET", "/v1/streams/"+id, ""); st.Status != "failed" || st.Text != "half" ||
+		st.Error == nil || st.Error.Code != "provider_error" {
 		t.Errorf("%+v", st)
 	}
 	plain := s.do("GET", "/v1/streams/"+id, "", "Accept: text/plain")
@@ -206,13 +214,16 @@ func TestWholeCompletionFoldsWhatItDoesNotKnow(t *testing.T) {
 		t.Fatalf("%v in %s", err, raw)
 	}
 	m := got.Choices[0].Message
-	if got.Object != "chat.completion" || m.Role != "assistant" || m.Content != "Let me look!" || m.ReasoningContent != "thinking" || got.Choices[0].FinishReason != "tool_calls" {
+	if got.Object != "chat.completion" || m.Role != "assistant" || m.Content != "Let me look!" ||
+		m.ReasoningContent != "thinking" || got.Choices[0].FinishReason != "tool_calls" {
 		t.Errorf("%s", raw)
 	}
-	if len(m.ToolCalls) != 1 || m.ToolCalls[0].Function.Arguments != `{"a":1}` || m.ToolCalls[0].ID != "c1" || m.ToolCalls[0].Index != nil {
+	if len(m.ToolCalls) != 1 || m.ToolCalls[0].Function.Arguments != `{"a":1}` || m.ToolCalls[0].ID != "c1" ||
+		m.ToolCalls[0].Index != nil {
 		t.Errorf("tool calls %+v", m.ToolCalls)
 	}
-	if len(got.Choices) != 2 || got.Choices[1].Message.Content != "second" || got.Choices[1].FinishReason != "length" || got.Vendor.Big != "12345678901234567890" || !strings.Contains(string(raw), `"usage":{"total_tokens":9}`) {
+	if len(got.Choices) != 2 || got.Choices[1].Message.Content != "second" || got.Choices[1].FinishReason != "length" ||
+		got.Vendor.Big != "12345678901234567890" || !strings.Contains(string(raw), `"usage":{"total_tokens":9}`) {
 		t.Errorf("%s", raw)
 	}
 }
@@ -278,7 +289,8 @@ func TestDeleteStopsTheProviderAndTellsEveryWatcher(t *testing.T) {
 	native.want("hello")
 	native.want("chunk")
 	for range 2 { // idempotent
-		if st := call[streamJSON](s, 200, "DELETE", path, ""); st.Status != "cancelled" || st.Error.Code != "cancelled" || *st.Account.EndedBy != "u" {
+		if st := call[streamJSON](s, 200, "DELETE", path, ""); st.Status != "cancelled" || st.Error.Code != "cancelled" ||
+			*st.Account.EndedBy != "u" {
 			t.Errorf("%+v", st)
 		}
 	}
@@ -337,7 +349,8 @@ func TestSlowProviderGetsItsTwoHundredAndHeartbeats(t *testing.T) {
 		sub := s.stream("POST", chatPath, chatBody(`,"stream":true`))
 		time.AfterFunc(1500*time.Millisecond, func() { close(release) })
 		b, _ := sub.next()
-		if len(sub.comments) != 1 || strings.HasPrefix(sub.comments[0], ": ping") || !strings.Contains(b.data, `"role":"assistant"`) {
+		if len(sub.comments) != 1 || strings.HasPrefix(sub.comments[0], ": ping") ||
+			!strings.Contains(b.data, `"role":"assistant"`) {
 			t.Errorf("%q, %+v", sub.comments, b)
 		}
 	})
@@ -353,7 +366,8 @@ func TestModels(t *testing.T) {
 			OwnedBy    string `json:"owned_by"`
 		}
 	}](s, 200, "GET", "/v1/models", "")
-	if got.Object != "list" || len(got.Data) != 1 || got.Data[0].ID != "m" || got.Data[0].Object != "model" || got.Data[0].OwnedBy != "tests" {
+	if got.Object != "list" || len(got.Data) != 1 || got.Data[0].ID != "m" || got.Data[0].Object != "model" ||
+		got.Data[0].OwnedBy != "tests" {
 		t.Errorf("%+v", got)
 	}
 }
@@ -387,14 +401,20 @@ func TestAnnouncedCompletion(t *testing.T) {
 		t.Errorf("%s", done.data)
 	}
 	// Who may subscribe to the topic may read the stream; who may not, does not see it.
-	call[streamJSON](s, 200, "GET", "/v1/streams/"+id, "", "Authorization: Bearer "+token(t, "v", "code:project:42=subscribe"))
-	call[problem](s, 404, "GET", "/v1/streams/"+id, "", "Authorization: Bearer "+token(t, "v", "code:project:43=subscribe"))
+	call[streamJSON](
+		s, 200, "GET", "/v1/streams/"+id, "", "Authorization: Bearer "+token(t, "v", "code:project:42=subscribe"),
+	)
+	call[problem](
+		s, 404, "GET", "/v1/streams/"+id, "", "Authorization: Bearer "+token(t, "v", "code:project:43=subscribe"),
+	)
 }
 
 // A refused completion says the same wherever it is asked for.
 func TestRefusedCompletionByItsStream(t *testing.T) {
 	s := startServer(t, scripted(func(context.Context, *hub.CompletionRequest, hub.CompletionWriter) error {
-		return &hub.ProviderError{Status: 404, Code: "model_not_found", Type: "invalid_request_error", Message: "no such model"}
+		return &hub.ProviderError{
+			Status: 404, Code: "model_not_found", Type: "invalid_request_error", Message: "no such model",
+		}
 	}), hub.Limits{}, nil)
 	resp := s.do("POST", chatPath, chatBody(""), "Prefer: respond-async")
 	resp.Body.Close()

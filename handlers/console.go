@@ -10,20 +10,27 @@ import (
 	"github.com/duckwire/duckwire/web"
 )
 
-// consolePolicy lets the console load what this server has, and talk to it. Its editor makes styles as it runs; the icon is an image of the page's own.
-const consolePolicy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+// consolePolicy allows the console to load files of this server and to connect to it. Its editor adds styles at run
+// time; its icon is a data: image.
+const consolePolicy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; " +
+	"img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// consoleTypes are the media types of the console's files, by the ends of their names.
-var consoleTypes = map[string]string{".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".txt": "text/plain; charset=utf-8"}
+// consoleTypes maps the file extensions of the console to media types.
+var consoleTypes = map[string]string{
+	".js":  "text/javascript; charset=utf-8",
+	".css": "text/css; charset=utf-8",
+	".txt": "text/plain; charset=utf-8",
+}
 
-// console answers GET /: the page of the console. It needs no token; what it does needs one.
+// console answers GET / with the console's page. The page needs no token; its requests do.
 func (s *server) console(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Content-Security-Policy", consolePolicy)
-	w.Header().Set("Referrer-Policy", "no-referrer") // its address may hold a token, until the page has taken it out
+	w.Header().Set("Referrer-Policy", "no-referrer") // its URL may contain a token until the page removes it
 	return serveConsole(w, r, "index.html", "text/html; charset=utf-8")
 }
 
-// consoleAsset answers what the page loads. Parts have a hash of what is in them in their names, and stay for ever.
+// consoleAsset answers with a file of the console. Names that begin with "part-" contain a content hash, so these files
+// can be cached forever.
 func (s *server) consoleAsset(w http.ResponseWriter, r *http.Request) error {
 	name := chi.URLParam(r, "asset")
 	media, ok := consoleTypes[path.Ext(name)]

@@ -13,7 +13,8 @@ import (
 // firstPaint is how many bytes, packed, the page may need before it shows something.
 const firstPaint = 200 << 10
 
-// The console's page needs no token, names no other host, and what it loads is small; parts that come later may stay with the browser for ever.
+// The console's page needs no token, names no other host, and what it loads is small; parts that come later may stay
+// with the browser for ever.
 func TestConsole(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	packed := func(path string) (string, http.Header) {

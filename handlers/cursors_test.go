@@ -75,8 +75,9 @@ func (v *cursorView) check(t *testing.T) {
 	}
 }
 
-// Fifty people move their cursors sixty times a second in one file, while one types. A fast reader sees them move, a slow one sees where they
-// are, a late one where they are now; and nobody's edits wait behind a cursor, or are lost for one.
+// Fifty people move their cursors sixty times a second in one file, while one types. A fast reader sees them move, a
+// slow one sees where they are, a late one where they are now; and nobody's edits wait behind a cursor, or are lost for
+// one.
 func TestCursors(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	const topic = "code:file:main.go"

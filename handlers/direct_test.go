@@ -14,8 +14,8 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// TestDirectIsTheSame compares what goes straight to the connection with what passes through net/http: the same bytes in every shape, an end
-// that is one, and a connection that takes the next request.
+// TestDirectIsTheSame compares what goes straight to the connection with what passes through net/http: the same bytes
+// in every shape, an end that is one, and a connection that takes the next request.
 func TestDirectIsTheSame(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	plain := httptest.NewServer(s.Config.Handler)

@@ -9,10 +9,12 @@ import (
 	"github.com/duckwire/duckwire/web"
 )
 
-// docsPolicy lets the page load what this server has, and nothing else. The reader makes its styles as it runs.
-const docsPolicy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+// docsPolicy allows the page to load files of this server only. The reader adds styles at run time.
+const docsPolicy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; " +
+	"img-src 'self' data:; connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'none'; " +
+	"frame-ancestors 'none'"
 
-// docsTypes are the files of /docs that are served, and their media types.
+// docsTypes maps the files served below /docs to their media types.
 var docsTypes = map[string]string{
 	"index.html":          "text/html; charset=utf-8",
 	"docs.css":            "text/css; charset=utf-8",
@@ -20,11 +22,13 @@ var docsTypes = map[string]string{
 	"redoc.standalone.js": "text/javascript; charset=utf-8",
 	"LICENSE.redoc":       "text/plain; charset=utf-8",
 
-	"redoc.standalone.js.LICENSE.txt": "text/plain; charset=utf-8", // of what is bundled with the reader, which names this file
-	"openapi.yaml":                    "application/yaml",
+	// Licences of libraries that are bundled with the reader, which links to this file.
+	"redoc.standalone.js.LICENSE.txt": "text/plain; charset=utf-8",
+
+	"openapi.yaml": "application/yaml",
 }
 
-// docsPage answers GET /docs, docsAsset what the page loads, and description GET /openapi.yaml. None needs a token.
+// docsPage answers GET /docs, docsAsset its files, and description GET /openapi.yaml. They need no token.
 func (s *server) docsPage(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Content-Security-Policy", docsPolicy)
 	return serveDocs(w, r, "index.html")

@@ -17,7 +17,8 @@ func TestDocsNeedNothingElse(t *testing.T) {
 	page := s.do("GET", "/docs", "", "Authorization: none")
 	defer page.Body.Close()
 	html, _ := io.ReadAll(page.Body)
-	if policy := page.Header.Get("Content-Security-Policy"); !strings.Contains(policy, "default-src 'none'") || strings.Contains(policy, "http") {
+	if policy := page.Header.Get("Content-Security-Policy"); !strings.Contains(policy, "default-src 'none'") ||
+		strings.Contains(policy, "http") {
 		t.Errorf("Content-Security-Policy: %s", policy)
 	}
 	if strings.Contains(string(html), "://") {
@@ -41,7 +42,8 @@ func TestDocsAreRevalidated(t *testing.T) {
 	for _, path := range []string{"/docs", "/docs/docs.js", "/openapi.yaml", "/", "/console/main.js"} {
 		etag := s.expect(http.StatusOK, "GET", path, "").Header.Get("ETag")
 		for header, status := range map[string]int{
-			etag: 304, strings.TrimPrefix(etag, "W/"): 304, `"other", ` + etag: 304, "*": 304, `"other"`: 200, strings.Trim(etag, `W/"`): 200,
+			etag: 304, strings.TrimPrefix(etag, "W/"): 304, `"other", ` + etag: 304, "*": 304, `"other"`: 200,
+			strings.Trim(etag, `W/"`): 200,
 		} {
 			if got := s.expect(status, "GET", path, "", "If-None-Match: "+header).Header.Get("ETag"); got != etag {
 				t.Errorf("%s, If-None-Match %s: ETag %s, want %s", path, header, got, etag)
@@ -54,7 +56,8 @@ func TestDocsAreRevalidated(t *testing.T) {
 func TestDocsAreCompressed(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	read := func(accept string) (encoding, body string) {
-		resp := s.do("GET", "/openapi.yaml", "", "Accept-Encoding: "+accept) // named, so that the transport does not unpack it
+		// named, so that the transport does not unpack it
+		resp := s.do("GET", "/openapi.yaml", "", "Accept-Encoding: "+accept)
 		defer resp.Body.Close()
 		if resp.ContentLength <= 0 {
 			t.Errorf("Accept-Encoding %s: Content-Length %d", accept, resp.ContentLength)
@@ -75,7 +78,10 @@ func TestDocsAreCompressed(t *testing.T) {
 		return encoding, string(raw)
 	}
 	_, plain := read("identity")
-	for accept, want := range map[string]string{"gzip": "gzip", "br, GZIP;q=0.5": "gzip", "gzip;q=0": "", "identity;q=1, gzip; q=0.0": "", "br": "", "x-gzip-not": ""} {
+	for accept, want := range map[string]string{
+		"gzip": "gzip", "br, GZIP;q=0.5": "gzip", "gzip;q=0": "", "identity;q=1, gzip; q=0.0": "", "br": "",
+		"x-gzip-not": "",
+	} {
 		if encoding, body := read(accept); encoding != want || body != plain {
 			t.Errorf("Accept-Encoding %s: %q, %d bytes of %d", accept, encoding, len(body), len(plain))
 		}

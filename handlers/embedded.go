@@ -13,16 +13,16 @@ import (
 	"sync"
 )
 
-// embeddedFile is a file of package web as it is sent.
+// embeddedFile is a file of package web as it is served.
 type embeddedFile struct {
 	plain, gzipped []byte
-	etag           string // weak: the same for both
+	etag           string // weak, because both encodings share it
 }
 
-// embeddedFiles are compressed when they are first asked for, and kept.
-var embeddedFiles sync.Map // of *embeddedFile, by path
+// embeddedFiles caches files. A file is compressed at its first request.
+var embeddedFiles sync.Map // *embeddedFile by path
 
-// serveEmbedded answers with a file of package web. errNoRoute where there is none.
+// serveEmbedded answers with a file of package web. It returns errNoRoute if there is none.
 func serveEmbedded(w http.ResponseWriter, r *http.Request, files fs.FS, name, media string) error {
 	file, err := openEmbedded(files, name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -34,7 +34,7 @@ func serveEmbedded(w http.ResponseWriter, r *http.Request, files fs.FS, name, me
 	h := w.Header()
 	h.Set("Content-Type", media)
 	if h.Get("Cache-Control") == "" {
-		h.Set("Cache-Control", "no-cache") // ask again, and mostly be told 304
+		h.Set("Cache-Control", "no-cache") // revalidate each time, usually answered by 304
 	}
 	h.Set("ETag", file.etag)
 	h.Set("Vary", "Accept-Encoding")
@@ -49,11 +49,11 @@ func serveEmbedded(w http.ResponseWriter, r *http.Request, files fs.FS, name, me
 	}
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	limitWrite(w)
-	_, _ = w.Write(body) // the client has gone: there is nobody to tell
+	_, _ = w.Write(body) // fails only if the client is gone
 	return nil
 }
 
-// hasETag reports whether an If-None-Match names the tag, compared weakly (RFC 9110 §13.1.2).
+// hasETag reports whether an If-None-Match contains the tag, by weak comparison (RFC 9110 §13.1.2).
 func hasETag(header, etag string) bool {
 	for tag := range strings.SplitSeq(header, ",") {
 		if tag = strings.TrimSpace(tag); tag == "*" || strings.TrimPrefix(tag, "W/") == strings.TrimPrefix(etag, "W/") {
@@ -63,7 +63,7 @@ func hasETag(header, etag string) bool {
 	return false
 }
 
-// acceptsGzip reports whether an Accept-Encoding names gzip, and not only to refuse it (RFC 9110 §12.5.3).
+// acceptsGzip reports whether an Accept-Encoding accepts gzip (RFC 9110 §12.5.3).
 func acceptsGzip(header string) bool {
 	for coding := range strings.SplitSeq(header, ",") {
 		name, weight, _ := strings.Cut(coding, ";")
@@ -87,9 +87,10 @@ func openEmbedded(files fs.FS, name string) (*embeddedFile, error) {
 	}
 	var b bytes.Buffer
 	zip := gzip.NewWriter(&b)
-	_, _ = zip.Write(plain) // into memory
+	_, _ = zip.Write(plain) // writes to memory do not fail
 	_ = zip.Close()
 	sum := sha256.Sum256(plain)
-	f, _ := embeddedFiles.LoadOrStore(name, &embeddedFile{plain: plain, gzipped: b.Bytes(), etag: `W/"` + hex.EncodeToString(sum[:8]) + `"`})
+	etag := `W/"` + hex.EncodeToString(sum[:8]) + `"`
+	f, _ := embeddedFiles.LoadOrStore(name, &embeddedFile{plain: plain, gzipped: b.Bytes(), etag: etag})
 	return f.(*embeddedFile), nil
 }

@@ -19,7 +19,7 @@ import (
 	"github.com/duckwire/duckwire/middleware"
 )
 
-// Problem is the body of an error (RFC 9457), with a code that stays the same and, where there is one, the field at fault.
+// Problem is the body of an error (RFC 9457), with a stable code and, if there is one, the invalid field.
 type Problem struct {
 	Type       string `json:"type"`
 	Title      string `json:"title"`
@@ -31,21 +31,21 @@ type Problem struct {
 	RetryAfter int    `json:"retry_after,omitempty"` // seconds
 	RequestID  string `json:"request_id,omitempty"`
 
-	err error // unknown: logged, not shown
+	err error // internal error: logged, not sent
 }
 
-// errMethod and errAccept are faults of the request that the hub knows nothing of.
+// Request errors that the hub does not know.
 var (
-	errMethod   = errors.New("method not allowed")
-	errAccept   = errors.New("not acceptable")
-	errMedia    = errors.New("unsupported media type")
-	errRange    = errors.New("range not satisfiable")
-	errNoRoute  = errors.New("no such path")
-	retryAtOnce = time.Second
+	errMethod  = errors.New("method not allowed")
+	errAccept  = errors.New("not acceptable")
+	errMedia   = errors.New("unsupported media type")
+	errRange   = errors.New("range not satisfiable")
+	errNoRoute = errors.New("no such path")
+	minRetry   = time.Second
 )
 
-// kinds is the one table from errors to statuses, first match first.
-var kinds = []struct {
+// problems maps errors to statuses. The first match is used.
+var problems = []struct {
 	err    error
 	status int
 	code   string
@@ -70,10 +70,14 @@ var kinds = []struct {
 	{errs.ErrUnavailable, http.StatusServiceUnavailable, "unavailable", "A part that the answer needs does not answer"},
 }
 
-// problemOf turns an error into its problem document. What is not in the table is "internal", and says nothing of itself.
+// problemOf returns the problem document of an error. Errors that are not in the table are "internal", without a
+// detail.
 func problemOf(err error) *Problem {
-	p := &Problem{Type: "about:blank", Title: "Something went wrong on the server", Status: http.StatusInternalServerError, Code: "internal", Detail: "the server's log tells more under the request id", err: err}
-	for _, k := range kinds {
+	p := &Problem{
+		Type: "about:blank", Title: "Something went wrong on the server", Status: http.StatusInternalServerError,
+		Code: "internal", Detail: "the server's log tells more under the request id", err: err,
+	}
+	for _, k := range problems {
 		if errors.Is(err, k.err) {
 			p.Status, p.Code, p.Title, p.Detail, p.err = k.status, k.code, k.title, err.Error(), nil
 			break
@@ -83,7 +87,7 @@ func problemOf(err error) *Problem {
 	return p
 }
 
-// addData fills what the typed errors carry.
+// addData adds the data of typed errors.
 func (p *Problem) addData(err error) {
 	var (
 		field  *errs.FieldError
@@ -111,11 +115,12 @@ func (p *Problem) addData(err error) {
 		p.Code, p.RetryAfter = "lease_held", retrySeconds(max(lease.Left, time.Second))
 	}
 	if p.Status == http.StatusServiceUnavailable {
-		p.RetryAfter = max(p.RetryAfter, retrySeconds(2*retryAtOnce))
+		p.RetryAfter = max(p.RetryAfter, retrySeconds(2*minRetry))
 	}
 }
 
-// retrySeconds spreads a wait over 100 to 200 % of itself, so that those who were refused together do not come back together.
+// retrySeconds returns a random time between 100 and 200 % of wait, so that clients that were refused together do not
+// return together.
 func retrySeconds(wait time.Duration) int {
 	if wait <= 0 {
 		return 0
@@ -123,39 +128,42 @@ func retrySeconds(wait time.Duration) int {
 	return int(math.Ceil(wait.Seconds() * (1 + rand.Float64())))
 }
 
-// WriteError answers with the problem document of err, and logs what is not the client's fault.
+// WriteError answers with the problem document of err, and logs server errors.
 func (s *server) WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	s.hub.CountLimit(err)
 	p := problemOf(err)
 	p.RequestID = middleware.RequestIDFrom(r.Context())
 	_, said := providerError(err)
 	if p.err != nil && !said && r.Context().Err() == nil {
-		s.logger.LogAttrs(r.Context(), slog.LevelError, "internal error", slog.String("path", middleware.LogText(r.URL.Path)), slog.String("request_id", p.RequestID), slog.Any("error", err))
+		s.logger.LogAttrs(r.Context(), slog.LevelError, "internal error",
+			slog.String("path", middleware.LogText(r.URL.Path)),
+			slog.String("request_id", p.RequestID), slog.Any("error", err))
 	}
-	if said || isDoor(r) {
+	if said || isOpenAIPath(r) {
 		writeOpenAIError(w, p, err)
 		return
 	}
-	if heals(p.Status) && mayBeEventSource(r) {
+	if isTemporary(p.Status) && mayBeEventSource(r) {
 		s.writeBye(w, p)
 		return
 	}
 	p.header(w.Header())
-	body, _ := json.Marshal(p) // of strings and numbers
+	body, _ := json.Marshal(p) // strings and numbers always encode
 	answer(w, p.Status, "application/problem+json", body)
 }
 
-// heals reports whether waiting helps against a status.
-func heals(status int) bool {
+// isTemporary reports whether a retry may succeed after a status.
+func isTemporary(status int) bool {
 	return status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable
 }
 
-// mayBeEventSource reports whether the request may be a browser's EventSource, which any status but 200 puts off for good.
+// mayBeEventSource reports whether the request may come from a browser's EventSource, which gives up after any status
+// but 200.
 func mayBeEventSource(r *http.Request) bool {
 	return r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), live.MediaSSE)
 }
 
-// writeBye tells an EventSource to come back after a wait (protocol/sse.md 6.4).
+// writeBye tells an EventSource to reconnect after a wait (protocol/sse.md 6.4).
 func (s *server) writeBye(w http.ResponseWriter, p *Problem) {
 	reason := "overloaded"
 	if p.Code == "draining" {
@@ -163,10 +171,10 @@ func (s *server) writeBye(w http.ResponseWriter, p *Problem) {
 	}
 	limitWrite(w)
 	live.Start(w, live.MediaSSE)
-	_, _ = w.Write(sse.AppendBye(nil, reason, time.Duration(p.RetryAfter)*time.Second)) // the client has gone: there is nobody to tell
+	_, _ = w.Write(sse.AppendBye(nil, reason, time.Duration(p.RetryAfter)*time.Second)) // fails only if the client is gone
 }
 
-// header sets what an error says beside its body.
+// header sets the headers of an error.
 func (p *Problem) header(h http.Header) {
 	if p.RetryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(p.RetryAfter))

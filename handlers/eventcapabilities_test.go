@@ -31,7 +31,7 @@ var handlerTopics = map[string]string{
 	"analysisHandler":     "analysis:project:1",
 	"conversationHandler": "conversation:c-1",
 	"statusHandler":       "status:c-1",
-	"mailbox":             "user:ada",
+	"userHandler":         "user:ada",
 	"streamHandler":       "stream:{stream}",
 	"publisher":           "lobby",
 }
@@ -63,15 +63,20 @@ var eventPayloads = map[string]string{
 	"update_subscription":    `{"categories":["tool"]}`,
 }
 
-// TestEventCapabilityTable pushes every event that a kind of channel knows with every capability beside the one to join.
+// TestEventCapabilityTable pushes every event that a kind of channel knows with every capability beside the one to
+// join.
 func TestEventCapabilityTable(t *testing.T) {
 	s := startServer(t, analyst{scripted(hello), noIssues}, hub.Limits{}, nil)
-	owner := s.dialSocket(token(t, "u", "*=*")) // whose the conversation is: what others may there is by their capabilities
+	// whose the conversation is: what others may there is by their capabilities
+	owner := s.dialSocket(token(t, "u", "*=*"))
 	owner.send(`["1","1","conversation:c-1","phx_join",{}]`)
 	if got := owner.reply("1"); got != "ok" {
 		t.Fatal(got)
 	}
-	columns := []rights.Action{noAction, rights.ActionSubscribe, rights.ActionPublish, rights.ActionPresence, rights.ActionComplete, rights.ActionProduce, rights.ActionQueue, rights.ActionAdmin, rights.ActionAll, elsewhere}
+	columns := []rights.Action{
+		noAction, rights.ActionSubscribe, rights.ActionPublish, rights.ActionPresence, rights.ActionComplete,
+		rights.ActionProduce, rights.ActionQueue, rights.ActionAdmin, rights.ActionAll, elsewhere,
+	}
 	var table strings.Builder
 	fmt.Fprintf(&table, "%-20s %-24s", "topic", "event")
 	for _, c := range columns {
@@ -82,7 +87,10 @@ func TestEventCapabilityTable(t *testing.T) {
 		for _, c := range columns {
 			answer := s.pushWith(e.topic, e.event, c)
 			if strings.HasPrefix(answer, "invalid") || answer == "internal" {
-				t.Errorf("%s on %s with %s: the reply is %q, which tells nothing of rights: give it a payload", e.event, e.topic, c, answer)
+				t.Errorf(
+					"%s on %s with %s: the reply is %q, which tells nothing of rights: give it a payload", e.event, e.topic, c,
+					answer,
+				)
 			}
 			fmt.Fprintf(&table, " %11s", answer)
 		}
@@ -93,8 +101,8 @@ func TestEventCapabilityTable(t *testing.T) {
 
 type channelEvent struct{ topic, event string }
 
-// channelEvents reads from the source what each Handle (and the handle behind it) of package channels compares the event with, so that a new event cannot be forgotten.
-// "say" stands for all that a kind of channel does not know.
+// channelEvents reads from the source what each Handle (and the handle behind it) of package channels compares the
+// event with, so that a new event cannot be forgotten. "say" stands for all that a kind of channel does not know.
 func channelEvents(t *testing.T) []channelEvent {
 	t.Helper()
 	files, err := filepath.Glob("channels/*.go")
@@ -212,9 +220,9 @@ func (s *eventSource) text(e ast.Expr) string {
 	return ""
 }
 
-// pushWith joins the topic and pushes the event as somebody who may join and do a. It returns what the reply says: "ok", the reason,
-// "no-join", or "refused" where the reason is a sentence of the channel's own.
-// {stream} is a stream of somebody else's, new for each push; its rights are the topic's.
+// pushWith joins the topic and pushes the event as somebody who may join and do a. It returns what the reply says:
+// "ok", the reason, "no-join", or "refused" where the reason is a sentence of the channel's own. {stream} is a stream
+// of somebody else's, new for each push; its rights are the topic's.
 func (s *testServer) pushWith(topic, event string, a rights.Action) string {
 	s.t.Helper()
 	payload := cmp.Or(eventPayloads[event], "{}")

@@ -15,8 +15,9 @@ import (
 	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
-// TestGoClient reads a topic with r3labs/sse, a Go program's EventSource, whose connections are closed again and again. It comes back by
-// itself with Last-Event-ID, and gets every event once, in order. (It takes the half of a block for a whole one, so no block is cut.)
+// TestGoClient reads a topic with r3labs/sse, a Go program's EventSource, whose connections are closed again and again.
+// It comes back by itself with Last-Event-ID, and gets every event once, in order. (It takes the half of a block for a
+// whole one, so no block is cut.)
 func TestGoClient(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	client := sse.NewClient(s.URL + "/v1/topics/t/events?after=0")

@@ -18,8 +18,8 @@ import (
 
 var hopSeed = flag.Uint64("hops.seed", 0, "seed of TestHops; 0: from the clock")
 
-// TestHops is the promise of design.md section 3: a client that is cut at random bytes and comes back over another transport each time
-// has, in the end, exactly the text and the events that were produced.
+// TestHops tests the promise of design.md section 3: a client that is cut at random bytes and resumes over another
+// transport each time finally has exactly the text and the events that were produced.
 func TestHops(t *testing.T) {
 	t.Parallel()
 	seed := *hopSeed
@@ -49,7 +49,8 @@ func TestHops(t *testing.T) {
 	}
 }
 
-// hopClient is a reader that remembers only what a real one would: the text it has, and the last position whose block was whole.
+// hopClient is a reader that remembers only what a real one would: the text it has, and the last position whose block
+// was whole.
 type hopClient struct {
 	t        *testing.T
 	s        *testServer
@@ -63,7 +64,8 @@ type hopClient struct {
 	ended    bool
 }
 
-// hop produces one stream while a client reads it, until it was cut often enough; then it lets both finish. It returns the number of cuts.
+// hop produces one stream while a client reads it, until it was cut often enough; then it lets both finish. It returns
+// the number of cuts.
 func hop(t *testing.T, s *testServer, rnd *rand.Rand, id string, enough int) (cuts int) {
 	call[streamJSON](s, http.StatusCreated, "POST", "/v1/streams", `{"id":"`+id+`","kind":"test"}`)
 	var made bytes.Buffer
@@ -148,7 +150,8 @@ func (c *hopClient) connect(whole bool) {
 // open sends a request whose response is read up to limit bytes.
 func (c *hopClient) open(query string, limit int64, headers ...string) (*http.Response, []byte) {
 	resp := c.s.do("GET", c.path+query, "", headers...)
-	timer := time.AfterFunc(30*time.Millisecond+time.Duration(limit/1000)*time.Second, func() { resp.Body.Close() }) // a silent stream is cut, too
+	// a silent stream is cut, too
+	timer := time.AfterFunc(30*time.Millisecond+time.Duration(limit/1000)*time.Second, func() { resp.Body.Close() })
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, limit))
 	timer.Stop()
 	resp.Body.Close()

@@ -3,7 +3,7 @@ package handlers
 import (
 	"fmt"
 	"net/http"
-	"net/http/pprof" // also serves on http.DefaultServeMux, which nothing of ours listens with
+	"net/http/pprof" // also registers on http.DefaultServeMux, which this server does not use
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -13,34 +13,37 @@ import (
 	"github.com/duckwire/duckwire/middleware/auth"
 )
 
-// MetricsTopic is where who reads /metrics needs "admin": so a monitor's token need not be good for anything else.
+// MetricsTopic is the topic on which reading /metrics needs "admin", so that a monitor's token grants nothing else.
 const MetricsTopic = "duckwire:metrics"
 
-// getMetrics answers GET /metrics where it is not open.
+// getMetrics answers GET /metrics unless it is public.
 func (s *server) getMetrics(w http.ResponseWriter, r *http.Request) error {
-	if err := s.Authorizer.Authorize(r.Context(), auth.IdentityFrom(r.Context()), MetricsTopic, rights.ActionAdmin); err != nil {
+	id := auth.IdentityFrom(r.Context())
+	if err := s.Authorizer.Authorize(r.Context(), id, MetricsTopic, rights.ActionAdmin); err != nil {
 		return err
 	}
 	s.openMetrics(w, r)
 	return nil
 }
 
-// openMetrics answers GET /metrics to whoever asks.
+// openMetrics answers GET /metrics without checking rights.
 func (s *server) openMetrics(w http.ResponseWriter, r *http.Request) {
 	limitWrite(w)
 	s.metrics.ServeHTTP(w, r)
 }
 
-// profiles are what GET /debug/pprof/{profile} answers with. Its own "cmdline" is not among them: a command line may hold what is nobody's business.
+// profiles maps the names of GET /debug/pprof/{profile} to handlers. pprof's "cmdline" is left out, because a command
+// line may contain secrets.
 var profiles = map[string]http.Handler{
 	"profile": http.HandlerFunc(pprof.Profile), "trace": http.HandlerFunc(pprof.Trace),
-	"allocs": pprof.Handler("allocs"), "goroutine": pprof.Handler("goroutine"), "heap": pprof.Handler("heap"), "threadcreate": pprof.Handler("threadcreate"),
+	"allocs": pprof.Handler("allocs"), "goroutine": pprof.Handler("goroutine"),
+	"heap": pprof.Handler("heap"), "threadcreate": pprof.Handler("threadcreate"),
 }
 
-// maxProfile bounds how long a profile takes, in seconds.
+// maxProfile is the maximum duration of a profile, in seconds.
 const maxProfile = 60
 
-// getProfile answers GET /debug/pprof/{profile}, for admins of everything, one at a time.
+// getProfile answers GET /debug/pprof/{profile}, for admins of all topics, one profile at a time.
 func (s *server) getProfile(w http.ResponseWriter, r *http.Request) error {
 	if !auth.IdentityFrom(r.Context()).Caps.Admin() {
 		return fmt.Errorf(`only a token with "admin" on "*" may look inside: %w`, errs.ErrForbidden)
@@ -53,11 +56,13 @@ func (s *server) getProfile(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if !s.profiling.TryLock() {
-		return &errs.LimitError{Kind: errs.ErrLimited, Name: "profiles at one time (profiles)", Limit: 1, Retry: 10 * time.Second}
+		const name = "profiles at one time (profiles)"
+		return &errs.LimitError{Kind: errs.ErrLimited, Name: name, Limit: 1, Retry: 10 * time.Second}
 	}
 	defer s.profiling.Unlock()
 	w.Header().Set("Cache-Control", "no-store")
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(maxProfile*time.Second + answerTimeout)) // a stalled client must not keep others from it
+	deadline := time.Now().Add(maxProfile*time.Second + answerTimeout) // a stalled client must not block others
+	_ = http.NewResponseController(w).SetWriteDeadline(deadline)
 	profile.ServeHTTP(w, r)
 	return nil
 }

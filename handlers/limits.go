@@ -12,7 +12,8 @@ import (
 	"github.com/duckwire/duckwire/middleware/ratelimit"
 )
 
-// connections counts live responses, all and each user's and address's, and refuses those over the caps. Who is in is never put out for a newcomer.
+// connections counts live responses in total, per user and per address, and refuses new ones beyond the limits. It
+// never ends an existing response in favour of a new one.
 type connections struct {
 	mu     sync.Mutex
 	total  int
@@ -20,20 +21,20 @@ type connections struct {
 	byAddr map[string]int
 }
 
-// What other nodes count, too.
+// Names of counts that are shared with other nodes.
 const (
-	heldByUser    = "connections_per_user"
-	heldByAddress = "connections_per_address"
+	usageByUser    = "connections_per_user"
+	usageByAddress = "connections_per_address"
 )
 
-// share has the connections of users and addresses counted over all nodes. How many there are in all is each node's own affair.
-func (c *connections) share(o *Options) {
-	for name, limit := range map[string]int{heldByUser: o.ConnectionsPerUser, heldByAddress: o.ConnectionsPerAddress} {
+// shareUsage counts the connections of users and addresses over all nodes. The total is counted on each node by itself.
+func (c *connections) shareUsage(o *Options) {
+	for name, limit := range map[string]int{usageByUser: o.ConnectionsPerUser, usageByAddress: o.ConnectionsPerAddress} {
 		o.Hub.ShareUsage(name, limit, func(yield func(string, int) bool) {
 			c.mu.Lock()
 			defer c.mu.Unlock()
 			counts := c.byUser
-			if name == heldByAddress {
+			if name == usageByAddress {
 				counts = c.byAddr
 			}
 			maps.All(counts)(yield)
@@ -41,9 +42,9 @@ func (c *connections) share(o *Options) {
 	}
 }
 
-// enter counts one response to a user at an address in, until leave is called. *errs.LimitError at a cap of o.
+// enter counts a response to a user at an address until leave is called. Errors: *errs.LimitError at a limit of o.
 func (c *connections) enter(user, addr string, o *Options) (leave func(), err error) {
-	userElsewhere, addrElsewhere := o.Hub.UsageElsewhere(heldByUser, user), o.Hub.UsageElsewhere(heldByAddress, addr)
+	userElsewhere, addrElsewhere := o.Hub.UsageElsewhere(usageByUser, user), o.Hub.UsageElsewhere(usageByAddress, addr)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
@@ -71,40 +72,40 @@ func (c *connections) leave(user, addr string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.total--
-	lessOne(c.byUser, user)
-	lessOne(c.byAddr, addr)
+	decrement(c.byUser, user)
+	decrement(c.byAddr, addr)
 }
 
-func lessOne(counts map[string]int, key string) {
+func decrement(counts map[string]int, key string) {
 	if counts[key]--; counts[key] == 0 {
 		delete(counts, key)
 	}
 }
 
-// enter counts a session of the user in, which is there until leave is called. *errs.LimitError at a cap.
+// enter counts a session of the user until leave is called. Errors: *errs.LimitError at a limit.
 func (s *server) enter(r *http.Request, user string, via hub.Transport) (leave func(), err error) {
-	drop, err := s.connections.enter(user, s.Proxies.ClientOf(r), &s.Options)
+	leaveCount, err := s.connections.enter(user, s.Proxies.ClientOf(r), &s.Options)
 	if err != nil {
 		return nil, err
 	}
-	gone := s.hub.EnterSession(user, via)
-	return func() { gone(); drop() }, nil
+	leaveHub := s.hub.EnterSession(user, via)
+	return func() { leaveHub(); leaveCount() }, nil
 }
 
-// spend counts n of what a request does against its user's rate. *errs.LimitError beyond it.
-func (s *server) spend(r *http.Request, k ratelimit.Kind, n int) error {
+// takeRate counts n actions of a request against its user's rate limit. Errors: *errs.LimitError beyond the limit.
+func (s *server) takeRate(r *http.Request, k ratelimit.Kind, n int) error {
 	if n == 0 {
 		return nil
 	}
 	key := auth.IdentityFrom(r.Context()).User
 	if k == ratelimit.Cursors {
-		key = "requests of " + key // all of a user's requests are as one session
+		key = "requests of " + key // all requests of a user share the limit of one session
 	}
 	return s.rates.Take(k, key, n)
 }
 
-// spendEvents counts what is published, each event as what it is.
-func (s *server) spendEvents(r *http.Request, events []hub.EventInput) error {
+// takeEventRates counts published events against the rate limit of each event's kind.
+func (s *server) takeEventRates(r *http.Request, events []hub.EventInput) error {
 	var n struct{ events, cursors, queue int }
 	for i := range events {
 		switch {
@@ -116,11 +117,11 @@ func (s *server) spendEvents(r *http.Request, events []hub.EventInput) error {
 			n.events++
 		}
 	}
-	if err := s.spend(r, ratelimit.Queue, n.queue); err != nil {
+	if err := s.takeRate(r, ratelimit.Queue, n.queue); err != nil {
 		return err
 	}
-	if err := s.spend(r, ratelimit.Events, n.events); err != nil {
+	if err := s.takeRate(r, ratelimit.Events, n.events); err != nil {
 		return err
 	}
-	return s.spend(r, ratelimit.Cursors, n.cursors)
+	return s.takeRate(r, ratelimit.Cursors, n.cursors)
 }

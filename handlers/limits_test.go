@@ -30,7 +30,8 @@ func withRates(t *testing.T, provider hub.Provider, rates ratelimit.Limits) *tes
 	return startServer(t, provider, hub.Limits{}, func(o *handlers.Options) { o.Rates = rates })
 }
 
-// wantLimited expects a problem that names the limit, and a wait of least seconds to twice that. Its test is on a clock of its own.
+// wantLimited expects a problem that names the limit, and a wait of least seconds to twice that. Its test is on a clock
+// of its own.
 func (s *testServer) wantLimited(name string, limit, least int, method, path, body string, headers ...string) {
 	s.t.Helper()
 	resp := s.do(method, path, body, headers...)
@@ -43,8 +44,12 @@ func (s *testServer) wantLimited(name string, limit, least int, method, path, bo
 	if p.Code != "rate_limited" || p.Limit != limit || !strings.Contains(p.Detail, name) {
 		s.t.Errorf("%s %s: %+v, want %s, %d", method, path, p, name, limit)
 	}
-	if after, _ := strconv.Atoi(resp.Header.Get("Retry-After")); after != p.RetryAfter || after < least || after > 2*least+1 {
-		s.t.Errorf("%s %s: Retry-After %q and %d, want %d to %d", method, path, resp.Header.Get("Retry-After"), p.RetryAfter, least, 2*least)
+	if after, _ := strconv.Atoi(resp.Header.Get("Retry-After")); after != p.RetryAfter || after < least ||
+		after > 2*least+1 {
+		s.t.Errorf(
+			"%s %s: Retry-After %q and %d, want %d to %d", method, path, resp.Header.Get("Retry-After"), p.RetryAfter, least,
+			2*least,
+		)
 	}
 }
 
@@ -56,7 +61,8 @@ func TestHeavyRequestsAreLimited(t *testing.T) {
 		resp := s.do("POST", chatPath, chatBody(""))
 		raw, _ := io.ReadAll(resp.Body)
 		resp.Body.Close()
-		if resp.StatusCode != 429 || !strings.Contains(string(raw), `"code":"rate_limited"`) || !strings.Contains(string(raw), "heavy_per_minute") {
+		if resp.StatusCode != 429 || !strings.Contains(string(raw), `"code":"rate_limited"`) ||
+			!strings.Contains(string(raw), "heavy_per_minute") {
 			t.Errorf("%s: %s", resp.Status, raw)
 		}
 		if after, _ := strconv.Atoi(resp.Header.Get("Retry-After")); after < 20 || after > 60 {
@@ -149,11 +155,13 @@ func wantThrottled(t *testing.T, frame, name string, limit, least int) {
 			RetryAfter     int `json:"retry_after_ms"`
 		}
 	}
-	if err := json.Unmarshal([]byte(frame), &fields); err != nil || len(fields) != 5 || json.Unmarshal(fields[4], &reply) != nil {
+	if err := json.Unmarshal([]byte(frame), &fields); err != nil || len(fields) != 5 ||
+		json.Unmarshal(fields[4], &reply) != nil {
 		t.Fatalf("no reply: %s", frame)
 	}
 	r := reply.Response
-	if reply.Status != "error" || r.Reason != "rate_limited" || r.Limit != limit || !strings.Contains(r.Detail, name) || r.RetryAfter < 1 || r.RetryAfter > 2*least+1 {
+	if reply.Status != "error" || r.Reason != "rate_limited" || r.Limit != limit || !strings.Contains(r.Detail, name) ||
+		r.RetryAfter < 1 || r.RetryAfter > 2*least+1 {
 		t.Errorf("%s: want rate_limited, %s, %d and at most %d ms", frame, name, limit, 2*least)
 	}
 }
@@ -177,7 +185,8 @@ func TestCursorsAreOfASession(t *testing.T) {
 		if reply := b.until(`["1","m0","code:project:1","phx_reply"`); !strings.Contains(reply, `"status":"ok"`) {
 			t.Errorf("the other session's cursor: %s", reply)
 		}
-		for _, event := range []string{`"get_status",{}`, `"code_change",{"changes":[],"ephemeral":true}`} { // the latter is not ephemeral, whatever it says
+		// the latter is not ephemeral, whatever it says
+		for _, event := range []string{`"get_status",{}`, `"code_change",{"changes":[],"ephemeral":true}`} {
 			for n := range 40 {
 				b.send(fmt.Sprintf(`["1","s%d","code:project:1",%s]`, n, event))
 			}
@@ -186,7 +195,8 @@ func TestCursorsAreOfASession(t *testing.T) {
 	})
 }
 
-// A conversation tells of a throttled message as of any other that fails: by the reply, and by the event that RubberDuck's clients wait for.
+// A conversation tells of a throttled message as of any other that fails: by the reply, and by the event that
+// RubberDuck's clients wait for.
 func TestHeavyMessagesOnSocketsAreLimited(t *testing.T) {
 	hubtest.OwnClock(t, func(t *testing.T) {
 		s := withRates(t, scripted(hello), ratelimit.Limits{HeavyPerMinute: 1})
@@ -200,7 +210,9 @@ func TestHeavyMessagesOnSocketsAreLimited(t *testing.T) {
 		wantThrottled(t, c.until(`["1","b","conversation:7","phx_reply"`), "heavy_per_minute", 1, 60_000)
 		c.send(`["2","2","code:project:1","phx_join",{}]`)
 		c.until(`["2","2","code:project:1","phx_reply",{"status":"ok"`)
-		for _, event := range []string{"request_completion", "complete", "generate", "refactor", "request_analysis", "analyze"} {
+		for _, event := range []string{
+			"request_completion", "complete", "generate", "refactor", "request_analysis", "analyze",
+		} {
 			c.send(fmt.Sprintf(`["2",%q,"code:project:1",%q,{}]`, event, event))
 			wantThrottled(t, c.until(fmt.Sprintf(`["2",%q,"code:project:1","phx_reply"`, event)), "heavy_per_minute", 1, 60_000)
 		}
@@ -224,7 +236,8 @@ func TestJoinsAreLimited(t *testing.T) {
 	})
 }
 
-// Whoever waits is a connection: live answers, long-polls, whole completions, uploads and sockets alike, of a user and of an address.
+// Whoever waits is a connection: live answers, long-polls, whole completions, uploads and sockets alike, of a user and
+// of an address.
 func TestConnectionsAreLimited(t *testing.T) {
 	proxies, err := middleware.ParseProxies([]string{"127.0.0.1"})
 	if err != nil {
@@ -241,7 +254,9 @@ func TestConnectionsAreLimited(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			hubtest.OwnClock(t, func(t *testing.T) {
-				s := startServer(t, scripted(endlessly), hub.Limits{}, func(o *handlers.Options) { o.Proxies = proxies; c.limit(o) })
+				s := startServer(
+					t, scripted(endlessly), hub.Limits{}, func(o *handlers.Options) { o.Proxies = proxies; c.limit(o) },
+				)
 				newTestStream(s, `{"id":"s"}`)
 				s.stream("GET", eventsPath, "", "X-Forwarded-For: 198.51.100.1").want("hello")
 				user := "u"
@@ -249,7 +264,10 @@ func TestConnectionsAreLimited(t *testing.T) {
 					user = "ada"
 				}
 				from, other := "X-Forwarded-For: "+c.from, as(t, user, "*=*")
-				for _, path := range []string{eventsPath + "?wait=5", "/v1/streams/s?wait=5", "/v1/users/me/messages?wait=5", "/v1/workers/analysis/jobs?worker=w&wait=5"} {
+				for _, path := range []string{
+					eventsPath + "?wait=5", "/v1/streams/s?wait=5", "/v1/users/me/messages?wait=5",
+					"/v1/workers/analysis/jobs?worker=w&wait=5",
+				} {
 					s.wantLimited("("+c.name+")", 1, 5, "GET", path, "", from, other, "Accept: application/json")
 				}
 				s.expect(429, "POST", chatPath, chatBody(""), from, other)

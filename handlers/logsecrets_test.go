@@ -18,29 +18,38 @@ import (
 	"github.com/duckwire/duckwire/storage/memory"
 )
 
-// TestLogsHoldNoTokens: whatever place a credential travels in, and whether it holds or not, no part of it that would let somebody in is logged, at
-// any level.
+// TestLogsHoldNoTokens: no usable part of a credential is logged at any level, wherever it is sent and whether it is
+// valid or not.
 func TestLogsHoldNoTokens(t *testing.T) {
 	log := &logBuffer{}
 	crash := scripted(func(context.Context, *hub.CompletionRequest, hub.CompletionWriter) error { panic("crashed") })
 	s := startHub(t, hub.Options{
-		Provider: crash, Queue: memory.NewQueue(), Logger: slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Provider: crash, Queue: memory.NewQueue(),
+		Logger: slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}, nil)
 	good := token(t, "ada", "*=*")
-	secrets := []string{good, tokenFor(t, "ada", -time.Hour, "*=*"), good[:len(good)-8] + "AAAAAAAA", "dw_not-a-key-but-looks-like-one"}
+	secrets := []string{
+		good, tokenFor(t, "ada", -time.Hour, "*=*"), good[:len(good)-8] + "AAAAAAAA", "dw_not-a-key-but-looks-like-one",
+	}
 	for _, secret := range secrets[:4:4] {
 		secrets = append(secrets, s.tryEverywhere(t, secret)...)
 	}
 	s.expect(500, "POST", chatPath, chatBody(""), "Authorization: Bearer "+good)
 
 	text := log.String()
-	for _, part := range []string{`"path":"/socket/sse"`, `"path":"/socket/longpoll"`, `"path":"/socket/websocket"`, `"path":"/no-such"`, "token=REDACTED", "api_key=REDACTED", "session=REDACTED", "crashed"} {
+	for _, part := range []string{
+		`"path":"/socket/sse"`, `"path":"/socket/longpoll"`, `"path":"/socket/websocket"`, `"path":"/no-such"`,
+		"token=REDACTED", "api_key=REDACTED", "session=REDACTED", "crashed",
+	} {
 		if !strings.Contains(text, part) {
 			t.Errorf("the log has no %s: what was to be looked at is not there", part)
 		}
 	}
 	for _, secret := range secrets {
-		forms := []string{secret, url.QueryEscape(secret), base64.RawURLEncoding.EncodeToString([]byte(secret)), base64.StdEncoding.EncodeToString([]byte(secret))}
+		forms := []string{
+			secret, url.QueryEscape(secret), base64.RawURLEncoding.EncodeToString([]byte(secret)),
+			base64.StdEncoding.EncodeToString([]byte(secret)),
+		}
 		if i := strings.LastIndexByte(secret, '.'); i >= 0 {
 			forms = append(forms, secret[i+1:]) // the signature
 		}
@@ -54,7 +63,8 @@ func TestLogsHoldNoTokens(t *testing.T) {
 	}
 }
 
-// tryEverywhere uses a token in every place that one may travel in, and some where it should not. It returns the tokens that the server made of it.
+// tryEverywhere uses a token in every place that one may travel in, and some where it should not. It returns the tokens
+// that the server made of it.
 func (s *testServer) tryEverywhere(t *testing.T, tok string) (made []string) {
 	t.Helper()
 	query := url.QueryEscape(tok)
@@ -71,7 +81,9 @@ func (s *testServer) tryEverywhere(t *testing.T, tok string) (made []string) {
 		resp.Body.Close()
 	}
 	defer http.DefaultTransport.(*http.Transport).CloseIdleConnections()
-	for _, path := range []string{"/v1/streams", "/no-such", "/v1/topics/t:1/events?max=1", "/metrics", "/v1/streams/none"} {
+	for _, path := range []string{
+		"/v1/streams", "/no-such", "/v1/topics/t:1/events?max=1", "/metrics", "/v1/streams/none",
+	} {
 		also := "?"
 		if strings.Contains(path, "?") {
 			also = "&"
@@ -88,7 +100,8 @@ func (s *testServer) tryEverywhere(t *testing.T, tok string) (made []string) {
 	defer cancel()
 	subprotocol := "base64url.bearer.phx." + base64.RawURLEncoding.EncodeToString([]byte(tok))
 	for _, o := range []*websocket.DialOptions{
-		{Subprotocols: []string{"phoenix", subprotocol}}, {HTTPHeader: http.Header{"Authorization": {"Bearer " + tok}}}, {HTTPHeader: http.Header{"Cookie": {"duckwire_token=" + tok}}}, nil,
+		{Subprotocols: []string{"phoenix", subprotocol}}, {HTTPHeader: http.Header{"Authorization": {"Bearer " + tok}}},
+		{HTTPHeader: http.Header{"Cookie": {"duckwire_token=" + tok}}}, nil,
 	} {
 		address := s.URL + "/socket/websocket?vsn=2.0.0"
 		if o == nil {

@@ -56,7 +56,8 @@ func (s *testServer) figures() map[string]float64 {
 // wantFigures waits for the figures: some are counted when an answer has gone already.
 func (s *testServer) wantFigures(want map[string]float64) {
 	s.t.Helper()
-	for end := time.Now().Add(hubtest.Hung); ; time.Sleep(5 * time.Millisecond) { // no Until: the figures that are wrong are to be told
+	// no Until: the figures that are wrong are to be told
+	for end := time.Now().Add(hubtest.Hung); ; time.Sleep(5 * time.Millisecond) {
 		got, wrong := s.figures(), []string(nil)
 		for _, name := range slices.Sorted(maps.Keys(want)) {
 			if v, ok := got[name]; !ok || v != want[name] {
@@ -102,8 +103,10 @@ func startMeasured(t *testing.T, limits hub.Limits) (*testServer, *sqlite.Store)
 func TestMetricsTellWhatHappened(t *testing.T) {
 	s, store := startMeasured(t, hub.Limits{})
 	s.wantFigures(map[string]float64{
-		`duckwire_deliveries_total{transport="websocket"}`: 0, `duckwire_topics`: 0, `duckwire_queue_messages`: 0, `duckwire_queue_oldest_age_seconds`: 0,
-		`duckwire_streams_ended_total{kind="completion",status="done"}`: 0, `duckwire_first_token_seconds_count`: 0, `duckwire_degraded`: 0, `duckwire_draining`: 0,
+		`duckwire_deliveries_total{transport="websocket"}`: 0, `duckwire_topics`: 0, `duckwire_queue_messages`: 0,
+		`duckwire_queue_oldest_age_seconds`:                             0,
+		`duckwire_streams_ended_total{kind="completion",status="done"}`: 0, `duckwire_first_token_seconds_count`: 0,
+		`duckwire_degraded`: 0, `duckwire_draining`: 0,
 	})
 	measureTopics(t, s)
 	measureStreams(s)
@@ -128,8 +131,9 @@ func measureTopics(t *testing.T, s *testServer) {
 	down.want("")
 	s.wantFigures(map[string]float64{
 		`duckwire_users`: 2, `duckwire_connections{transport="websocket"}`: 1, `duckwire_connections{transport="sse"}`: 1,
-		`duckwire_connections{transport="longpoll"}`: 1, `duckwire_connections{transport="sse_socket"}`: 1, `duckwire_presences`: 1,
-		`duckwire_topics`: 1, `duckwire_readers{state="waiting"}`: 4, `duckwire_readers{state="behind"}`: 0,
+		`duckwire_connections{transport="longpoll"}`: 1, `duckwire_connections{transport="sse_socket"}`: 1,
+		`duckwire_presences`: 1,
+		`duckwire_topics`:    1, `duckwire_readers{state="waiting"}`: 4, `duckwire_readers{state="behind"}`: 0,
 	})
 
 	events := `[{"event":"e","payload":1},{"event":"e","payload":2},{"event":"e","id":"x"}]`
@@ -156,9 +160,10 @@ func measureTopics(t *testing.T, s *testServer) {
 	s.wantFigures(map[string]float64{
 		`duckwire_events_published_total{kind="kept"}`: 3, `duckwire_events_published_total{kind="ephemeral"}`: 1,
 		`duckwire_deliveries_total{transport="websocket"}`: 4, `duckwire_deliveries_total{transport="sse_socket"}`: 4,
-		`duckwire_deliveries_total{transport="longpoll"}`: 4, `duckwire_deliveries_total{transport="wait"}`: float64(len(page.Events)),
-		`duckwire_deliveries_total{transport="sse"}`: 4 + 4, // and what came behind the reset
-		`duckwire_resets_total{reason="epoch"}`:      1, `duckwire_resets_total{reason="trimmed"}`: 0,
+		`duckwire_deliveries_total{transport="longpoll"}`: 4,
+		`duckwire_deliveries_total{transport="wait"}`:     float64(len(page.Events)),
+		`duckwire_deliveries_total{transport="sse"}`:      4 + 4, // and what came behind the reset
+		`duckwire_resets_total{reason="epoch"}`:           1, `duckwire_resets_total{reason="trimmed"}`: 0,
 		`duckwire_connections_opened_total{transport="sse"}`: 2, `duckwire_connections{transport="sse"}`: 1,
 		`duckwire_http_responses_total{class="1xx",method="GET",route="/socket/websocket"}`:          1,
 		`duckwire_http_responses_total{class="2xx",method="POST",route="/v1/topics/{topic}/events"}`: 3,
@@ -174,12 +179,22 @@ func measureStreams(s *testServer) {
 	s.expect(429, "POST", chatPath, strings.Replace(chatBody(""), `"m"`, `"dear"`, 1))
 	slow := s.stream("POST", chatPath, strings.Replace(chatBody(`,"stream":true`), `"m"`, `"slow"`, 1)) // one token
 	slow.next()
-	s.wantFigures(map[string]float64{`duckwire_streams{status="running"}`: 1, `duckwire_connections{transport="sse"}`: before[`duckwire_connections{transport="sse"}`] + 1})
+	s.wantFigures(
+		map[string]float64{
+			`duckwire_streams{status="running"}`:    1,
+			`duckwire_connections{transport="sse"}`: before[`duckwire_connections{transport="sse"}`] + 1,
+		},
+	)
 	s.expect(200, "DELETE", slow.resp.Header.Get("Location"), "")
 
 	path := newTestStream(s, `{}`)
-	s.expect(200, "POST", path+"/append", "{\"text\":\"a\"}\n{\"text\":\"b\"}\n{\"event\":\"found\",\"data\":{}}\n", ndjson, "Stream-Closed: true") // three tokens
-	for accept, items := range map[string]float64{"application/x-ndjson": 3, "text/plain": 3} {                                                     // the text, the entry and the end
+	// three tokens
+	s.expect(
+		200, "POST", path+"/append", "{\"text\":\"a\"}\n{\"text\":\"b\"}\n{\"event\":\"found\",\"data\":{}}\n", ndjson,
+		"Stream-Closed: true",
+	)
+	// the text, the entry and the end
+	for accept, items := range map[string]float64{"application/x-ndjson": 3, "text/plain": 3} {
 		via := map[string]string{"application/x-ndjson": "ndjson", "text/plain": "text"}[accept]
 		name := `duckwire_deliveries_total{transport="` + via + `"}`
 		resp := s.do("GET", path, "", "Accept: "+accept)
@@ -189,12 +204,16 @@ func measureStreams(s *testServer) {
 	}
 	s.wantFigures(map[string]float64{
 		`duckwire_streams_started_total{kind="completion"}`: 4, `duckwire_streams_started_total{kind="other"}`: 1,
-		`duckwire_streams_ended_total{kind="completion",status="done"}`: 1, `duckwire_streams_ended_total{kind="completion",status="failed"}`: 2,
-		`duckwire_streams_ended_total{kind="completion",status="cancelled"}`: 1, `duckwire_streams_ended_total{kind="other",status="done"}`: 1,
-		`duckwire_streams{status="running"}`: 0, `duckwire_streams{status="done"}`: 2, `duckwire_streams{status="failed"}`: 2, `duckwire_streams{status="cancelled"}`: 1,
+		`duckwire_streams_ended_total{kind="completion",status="done"}`:      1,
+		`duckwire_streams_ended_total{kind="completion",status="failed"}`:    2,
+		`duckwire_streams_ended_total{kind="completion",status="cancelled"}`: 1,
+		`duckwire_streams_ended_total{kind="other",status="done"}`:           1,
+		`duckwire_streams{status="running"}`:                                 0, `duckwire_streams{status="done"}`: 2, `duckwire_streams{status="failed"}`: 2,
+		`duckwire_streams{status="cancelled"}`:              1,
 		`duckwire_streams_cancelled_total{reason="client"}`: 1, `duckwire_streams_cancelled_total{reason="unwatched"}`: 0,
-		`duckwire_provider_errors_total{code="upstream_timeout"}`: 1, `duckwire_provider_errors_total{code="rate_limited"}`: 1,
-		`duckwire_tokens_made_total`: 6, `duckwire_tokens_delivered_total`: 6, `duckwire_first_token_seconds_count`: 2,
+		`duckwire_provider_errors_total{code="upstream_timeout"}`: 1,
+		`duckwire_provider_errors_total{code="rate_limited"}`:     1,
+		`duckwire_tokens_made_total`:                              6, `duckwire_tokens_delivered_total`: 6, `duckwire_first_token_seconds_count`: 2,
 		// Nobody watched the appended stream; of a completion the first tokens may come before its request watches it.
 		`duckwire_tokens_unwatched_total`: s.tokensUnwatched(),
 	})
@@ -223,7 +242,8 @@ func measureQueues(t *testing.T, s *testServer, store *sqlite.Store) {
 	s.leave("bob", 3)
 	s.ack("eve", first)
 	s.wantFigures(map[string]float64{
-		`duckwire_queue_users`: 2, `duckwire_queue_messages`: 3, `duckwire_queue_bytes`: 3, `duckwire_queue_accepted_total`: 4, `duckwire_queue_expired_total`: 0,
+		`duckwire_queue_users`: 2, `duckwire_queue_messages`: 3, `duckwire_queue_bytes`: 3,
+		`duckwire_queue_accepted_total`: 4, `duckwire_queue_expired_total`: 0,
 		`duckwire_store_failures_total`: 0,
 	})
 	age := s.figures()[`duckwire_queue_oldest_age_seconds`]
@@ -233,10 +253,15 @@ func measureQueues(t *testing.T, s *testServer, store *sqlite.Store) {
 	if n, err := store.ExpireMessages("bob", time.Now().AddDate(1, 0, 0), 10); n != 1 || err != nil {
 		t.Fatal(n, err)
 	}
-	s.wantFigures(map[string]float64{`duckwire_queue_users`: 1, `duckwire_queue_messages`: 2, `duckwire_queue_expired_total`: 1})
+	s.wantFigures(
+		map[string]float64{`duckwire_queue_users`: 1, `duckwire_queue_messages`: 2, `duckwire_queue_expired_total`: 1},
+	)
 	got := s.figures()
-	if n := got[`duckwire_store_commit_seconds_count`] - requests; n < 7 || got[`duckwire_store_commit_seconds_sum`] <= 0 || got[`duckwire_store_file_bytes`] == 0 {
-		t.Errorf("%v commits in %v s, %v bytes", n, got[`duckwire_store_commit_seconds_sum`], got[`duckwire_store_file_bytes`])
+	if n := got[`duckwire_store_commit_seconds_count`] - requests; n < 7 ||
+		got[`duckwire_store_commit_seconds_sum`] <= 0 || got[`duckwire_store_file_bytes`] == 0 {
+		t.Errorf(
+			"%v commits in %v s, %v bytes", n, got[`duckwire_store_commit_seconds_sum`], got[`duckwire_store_file_bytes`],
+		)
 	}
 }
 

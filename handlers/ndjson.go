@@ -13,7 +13,8 @@ import (
 	"github.com/duckwire/duckwire/hub/errs"
 )
 
-// addLines takes a whole body of NDJSON lines, or of one JSON object or array of them: all or nothing.
+// addLines appends a whole body of NDJSON lines, or of one JSON object or array of objects. It appends all lines or
+// none.
 func addLines(a *hub.Appender, body []byte, media string) (*hub.Ending, error) {
 	var raws []json.RawMessage
 	trimmed := bytes.TrimSpace(body)
@@ -45,7 +46,7 @@ func addLines(a *hub.Appender, body []byte, media string) (*hub.Ending, error) {
 	return nil, a.Add(parts)
 }
 
-// uploadLines takes lines as they come. A line that is cut at the end of the upload is an error; those before it are kept.
+// uploadLines appends lines as they arrive. A truncated last line is an error; the lines before it are kept.
 func (s *server) uploadLines(body io.Reader, a *hub.Appender) (*hub.Ending, error) {
 	lines := bufio.NewReaderSize(body, 16<<10)
 	for n := 1; ; n++ {
@@ -54,7 +55,7 @@ func (s *server) uploadLines(body io.Reader, a *hub.Appender) (*hub.Ending, erro
 			if errors.Is(err, errs.ErrTooLarge) {
 				return nil, err
 			}
-			return nil, errCut(err)
+			return nil, errBody(err)
 		}
 		part, ending, perr := parseLine(line, n)
 		if perr != nil {
@@ -71,7 +72,7 @@ func (s *server) uploadLines(body io.Reader, a *hub.Appender) (*hub.Ending, erro
 	}
 }
 
-// readLine reads to the next newline, at most limit bytes.
+// readLine reads up to the next newline, at most limit bytes.
 func readLine(r *bufio.Reader, limit int64) ([]byte, error) {
 	var line []byte
 	for {
@@ -86,9 +87,10 @@ func readLine(r *bufio.Reader, limit int64) ([]byte, error) {
 	}
 }
 
-// parseLine reads one line in the shape that GET gives as NDJSON: {"text"} or {"event":"chunk","text"} is text, {"event":"end","status",
-// "error"} closes the stream, hello, hb and bye say nothing, and any other event is a structured entry whose data is its "data", or else
-// its other members. Empty lines are passed over. n is the line's number for errors, from 1.
+// parseLine parses one line in the NDJSON format of GET. {"text"} or {"event":"chunk","text"} is text.
+// {"event":"end","status","error"} closes the stream. hello, hb, bye and reset are ignored, as are empty lines. Any
+// other event is a structured entry, whose data is its "data" or else its other members. n is the line's number for
+// errors, from 1.
 func parseLine(raw []byte, n int) (*hub.Part, *hub.Ending, error) {
 	raw = bytes.TrimSpace(raw)
 	if len(raw) == 0 {
@@ -128,7 +130,7 @@ func parseLine(raw []byte, n int) (*hub.Part, *hub.Ending, error) {
 	return &hub.Part{Name: event, Data: eventData(members)}, nil, nil
 }
 
-// plainText reads the line that producers send most, {"text":"…"} and nothing else, at a tenth of the cost of any object.
+// plainText parses the most frequent line, {"text":"…"} without other members, at a tenth of the cost of parseLine.
 func plainText(raw []byte) (text string, ok bool) {
 	const before, after = `{"text":`, `}`
 	if len(raw) < len(before)+len(after) || string(raw[:len(before)]) != before {
@@ -139,13 +141,13 @@ func plainText(raw []byte) (text string, ok bool) {
 	return text, ok
 }
 
-// eventData returns the data of a structured entry, compact.
+// eventData returns the data of a structured entry as compact JSON.
 func eventData(members map[string]json.RawMessage) []byte {
 	delete(members, "event")
 	delete(members, "position")
 	data, ok := members["data"]
 	if !ok || len(members) > 1 {
-		data, _ = json.Marshal(members) // made of valid JSON
+		data, _ = json.Marshal(members) // valid JSON always encodes
 	}
 	var b bytes.Buffer
 	_ = json.Compact(&b, data) // valid already
@@ -154,7 +156,8 @@ func eventData(members map[string]json.RawMessage) []byte {
 
 func parseEnding(members map[string]json.RawMessage, field func(string) string) (*hub.Ending, error) {
 	e := &hub.Ending{Status: hub.StatusDone}
-	if raw, ok := members["status"]; ok && json.Unmarshal(raw, &e.Status) != nil || e.Status != hub.StatusDone && e.Status != hub.StatusFailed {
+	if raw, ok := members["status"]; ok && json.Unmarshal(raw, &e.Status) != nil ||
+		e.Status != hub.StatusDone && e.Status != hub.StatusFailed {
 		return nil, errs.Invalid(field(".status"), `must be "done" or "failed"`)
 	}
 	if raw, ok := members["finish_reason"]; ok && json.Unmarshal(raw, &e.FinishReason) != nil {

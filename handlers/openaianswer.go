@@ -8,7 +8,7 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// aggregate folds a finished stream into the answer to stream:false.
+// aggregate folds a finished stream into the answer to a request without "stream".
 func aggregate(stream *hub.Stream, st *hub.StreamState, items []log.Item) []byte {
 	a := openai.NewAggregate(stream.Completion)
 	at := 0
@@ -23,7 +23,7 @@ func aggregate(stream *hub.Stream, st *hub.StreamState, items []log.Item) []byte
 	return a.Append(nil, &st.Info, finishReason(&st.Ending), st.Ending.Usage)
 }
 
-// finishReason is never absent from a completion that is whole: clients take its absence for a cut.
+// finishReason is never empty for a complete completion: clients take its absence for a truncated answer.
 func finishReason(e *hub.Ending) string {
 	if e.FinishReason == "" {
 		return "stop"
@@ -31,7 +31,7 @@ func finishReason(e *hub.Ending) string {
 	return e.FinishReason
 }
 
-// writeOpenAIError answers in OpenAI's shape: the problem, or what a provider said.
+// writeOpenAIError answers in OpenAI's error format: with the problem, or with a provider's error.
 func writeOpenAIError(w http.ResponseWriter, p *Problem, err error) {
 	e, ok := providerError(err)
 	if ok {

@@ -25,7 +25,8 @@ import (
 	"github.com/duckwire/duckwire/web"
 )
 
-// contract is openapi.yaml, and what of it the tests have seen. Every response that any test of this package gets is held to it.
+// contract is openapi.yaml, and what of it the tests have seen. Every response that any test of this package gets is
+// held to it.
 var contract = loadContract()
 
 type apiContract struct {
@@ -58,12 +59,17 @@ func loadContract() *apiContract {
 		c.paths = append(c.paths, contractPath{template, regexp.MustCompile("^" + pattern + "$"), item})
 	}
 	slices.SortFunc(c.paths, func(a, b contractPath) int { return strings.Compare(a.template, b.template) })
-	for _, media := range []string{"text/event-stream", "application/x-ndjson", "text/plain", "text/html", "text/css", "text/javascript", "application/yaml"} {
+	for _, media := range []string{
+		"text/event-stream", "application/x-ndjson", "text/plain", "text/html", "text/css", "text/javascript",
+		"application/yaml",
+	} {
 		openapi3filter.RegisterBodyDecoder(media, func(io.Reader, http.Header, *openapi3.SchemaRef, openapi3filter.EncodingFn) (any, error) {
 			return "text", nil
 		})
 	}
-	openapi3filter.RegisterBodyDecoder("application/problem+json", openapi3filter.RegisteredBodyDecoder("application/json"))
+	openapi3filter.RegisterBodyDecoder(
+		"application/problem+json", openapi3filter.RegisteredBodyDecoder("application/json"),
+	)
 	return c
 }
 
@@ -89,7 +95,8 @@ func (c checked) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	path, op := contract.find(r.Method, r.URL.Path)
 	if op == nil {
-		if resp.StatusCode != http.StatusNotFound && resp.StatusCode != http.StatusMethodNotAllowed && resp.StatusCode != http.StatusUnauthorized {
+		if resp.StatusCode != http.StatusNotFound && resp.StatusCode != http.StatusMethodNotAllowed &&
+			resp.StatusCode != http.StatusUnauthorized {
 			c.t.Errorf("%s %s is in no path of openapi.yaml, and answers %s", r.Method, r.URL.Path, resp.Status)
 		}
 		return resp, nil
@@ -111,7 +118,8 @@ func (c checked) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	input := &openapi3filter.ResponseValidationInput{
 		RequestValidationInput: &openapi3filter.RequestValidationInput{
-			Request: r, Route: &routers.Route{Spec: contract.doc, Path: path.template, PathItem: path.item, Method: r.Method, Operation: op},
+			Request: r,
+			Route:   &routers.Route{Spec: contract.doc, Path: path.template, PathItem: path.item, Method: r.Method, Operation: op},
 		},
 		Status: resp.StatusCode, Header: resp.Header, Options: &openapi3filter.Options{IncludeResponseStatus: true},
 	}
@@ -133,7 +141,8 @@ func (c *apiContract) note(method, template string, status int) {
 	c.seen[fmt.Sprintf("%s %s %d", method, template, status)] = true
 }
 
-// contractCoverage is asked after all tests: a documented status that none of them got is a fault of the file or of the tests.
+// contractCoverage is asked after all tests: a documented status that none of them got is a fault of the file or of the
+// tests.
 func contractCoverage() (missing []string) {
 	for _, name := range []string{"test.run", "test.skip", "test.list"} {
 		if flag.Lookup(name).Value.String() != "" {
@@ -202,7 +211,8 @@ func TestOpenAPIIsServedAsItIs(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	resp := s.do("GET", "/openapi.yaml", "", "Authorization: none")
 	defer resp.Body.Close()
-	if body, _ := io.ReadAll(resp.Body); !bytes.Equal(body, file) || resp.Header.Get("Content-Type") != "application/yaml" {
+	if body, _ := io.ReadAll(resp.Body); !bytes.Equal(body, file) ||
+		resp.Header.Get("Content-Type") != "application/yaml" {
 		t.Errorf("%s, %d bytes of %d", resp.Header.Get("Content-Type"), len(body), len(file))
 	}
 }

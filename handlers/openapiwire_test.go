@@ -16,8 +16,8 @@ import (
 	"github.com/getkin/kin-openapi/routers"
 )
 
-// checkRequest holds a request that the server took to the file: what the server accepts, and the file forbids, is a fault of one of them.
-// The other way round there is more that a server may refuse than a schema can say.
+// checkRequest holds a request that the server took to the file: what the server accepts, and the file forbids, is a
+// fault of one of them. The other way round there is more that a server may refuse than a schema can say.
 func (c *apiContract) checkRequest(t testing.TB, r *http.Request, path *contractPath, op *openapi3.Operation) {
 	input := &openapi3filter.RequestValidationInput{
 		Request:    r.Clone(r.Context()),
@@ -56,11 +56,14 @@ func (p *contractPath) params(path string) map[string]string {
 
 // everywhere are the headers that any answer may have, as the file's introduction says.
 var everywhere = []string{
-	"Cache-Control", "Content-Length", "Content-Type", "Date", "Vary", "X-Content-Type-Options", "X-Request-Id", "X-Accel-Buffering",
-	"Access-Control-Allow-Origin", "Access-Control-Allow-Credentials", "Access-Control-Expose-Headers", "Connection", "Transfer-Encoding",
+	"Cache-Control", "Content-Length", "Content-Type", "Date", "Vary", "X-Content-Type-Options", "X-Request-Id",
+	"X-Accel-Buffering",
+	"Access-Control-Allow-Origin", "Access-Control-Allow-Credentials", "Access-Control-Expose-Headers", "Connection",
+	"Transfer-Encoding",
 }
 
-// checkHeaders finds headers of an answer that the file does not tell of. kin-openapi looks at those that it does tell of.
+// checkHeaders finds headers of an answer that the file does not tell of. kin-openapi looks at those that it does tell
+// of.
 func (c *apiContract) checkHeaders(t testing.TB, r *http.Request, resp *http.Response, op *openapi3.Operation) {
 	described := op.Responses.Status(resp.StatusCode)
 	if described == nil {
@@ -76,7 +79,10 @@ func (c *apiContract) checkHeaders(t testing.TB, r *http.Request, resp *http.Res
 			told = told || strings.EqualFold(known, name)
 		}
 		if !told {
-			t.Errorf("%s %s, %s: openapi.yaml does not tell of the header %s: %s", r.Method, r.URL, resp.Status, name, resp.Header.Get(name))
+			t.Errorf(
+				"%s %s, %s: openapi.yaml does not tell of the header %s: %s", r.Method, r.URL, resp.Status, name,
+				resp.Header.Get(name),
+			)
 		}
 	}
 }
@@ -121,7 +127,10 @@ func (c *apiContract) watch(t testing.TB, r *http.Request, resp *http.Response, 
 
 // blockSchema returns the schemas of an operation's blocks by their names.
 func blockSchema(r *http.Request, template string) func(event string) string {
-	named := map[string]string{"hello": "Hello", "reset": "Reset", "bye": "Bye", "presence_state": "PresenceState", "presence_diff": "PresenceDiff"}
+	named := map[string]string{
+		"hello": "Hello", "reset": "Reset", "bye": "Bye", "presence_state": "PresenceState",
+		"presence_diff": "PresenceDiff",
+	}
 	other := "Envelope"
 	switch {
 	case template == "/socket/sse":
@@ -169,7 +178,9 @@ func (c *apiContract) checkLine(t testing.TB, line string) {
 	}
 	var event string
 	_ = json.Unmarshal(members["event"], &event) // said already
-	schema, ours := map[string]string{"hello": "Hello", "chunk": "Chunk", "reset": "Reset", "end": "End", "bye": "Bye"}[event]
+	schema, ours := map[string]string{
+		"hello": "Hello", "chunk": "Chunk", "reset": "Reset", "end": "End", "bye": "Bye",
+	}[event]
 	if !ours {
 		return
 	}

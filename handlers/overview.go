@@ -10,7 +10,7 @@ import (
 	"github.com/duckwire/duckwire/middleware/auth"
 )
 
-// overviewView is what GET /v1/overview answers: how the server stands at one moment.
+// overviewView is the answer to GET /v1/overview: the server's state at one moment.
 type overviewView struct {
 	Time     string       `json:"time"`
 	LogBytes int64        `json:"log_bytes"`
@@ -61,7 +61,7 @@ type queueLine struct {
 	Oldest   string `json:"oldest"`
 }
 
-// overview answers GET /v1/overview, for admins of everything.
+// overview answers GET /v1/overview, for admins of all topics.
 func (s *server) overview(w http.ResponseWriter, r *http.Request) error {
 	if !auth.IdentityFrom(r.Context()).Caps.Admin() {
 		return fmt.Errorf(`only a token with "admin" on "*" may see everyone's: %w`, errs.ErrForbidden)
@@ -75,8 +75,13 @@ func (s *server) overview(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	o := s.hub.Overview(limit)
-	v := overviewView{Time: wireTime(time.Now()), LogBytes: o.LogBytes, Topics: viewTopics(o.Topics, o.AllTopics), Sessions: viewSessions(o.Sessions, o.Users, o.By)}
-	v.Queues = queuesView{Users: totals.Users, Messages: totals.Messages, Bytes: totals.Bytes, List: make([]queueLine, len(queues))}
+	v := overviewView{
+		Time: wireTime(time.Now()), LogBytes: o.LogBytes,
+		Topics: viewTopics(o.Topics, o.AllTopics), Sessions: viewSessions(o.Sessions, o.Users, o.By),
+		Queues: queuesView{
+			Users: totals.Users, Messages: totals.Messages, Bytes: totals.Bytes, List: make([]queueLine, len(queues)),
+		},
+	}
 	for i, q := range queues {
 		v.Queues.List[i] = queueLine{q.User, q.Messages, q.Bytes, wireTime(q.Oldest)}
 	}
@@ -94,7 +99,7 @@ func viewTopics(list []hub.TopicSummary, total int) topicsView {
 
 func viewSessions(list []hub.UserSessions, users int, by [hub.Transports]int) sessionsView {
 	v := sessionsView{Users: users, ByTransport: map[string]int{}, List: make([]userLine, len(list))}
-	for via, n := range by { // each transport is named, also one that nobody uses
+	for via, n := range by { // transports without sessions are included
 		v.ByTransport[hub.Transport(via).String()] = n
 		v.Total += n
 	}

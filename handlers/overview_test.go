@@ -62,7 +62,8 @@ func TestOverview(t *testing.T) {
 	socket := s.dialSocket(ada)
 	socket.send(`["1","1","code:project:1","phx_join",{}]`)
 	socket.next()
-	raw := []net.Conn{s.dial("/v1/streams/s?format=text"), s.dial("/v1/streams/s?format=ndjson"), s.dial("/v1/streams/s")} // of the user u
+	// of the user u
+	raw := []net.Conn{s.dial("/v1/streams/s?format=text"), s.dial("/v1/streams/s?format=ndjson"), s.dial("/v1/streams/s")}
 	s.stream("GET", "/socket/sse?vsn=2.0.0", "", "Authorization: Bearer "+ada)
 	s.poll("GET", "token="+token(t, "eve", "*=*"), "")
 	for user, n := range map[string]int{"ada": 1, "bob": 3, "eve": 2} {
@@ -74,21 +75,27 @@ func TestOverview(t *testing.T) {
 		s.expect(200, "POST", "/v1/topics/code:project:1/events", fmt.Sprintf(`{"event":"e","payload":%d}`, i), root)
 	}
 
-	hubtest.Until(t, "six sessions", func() bool { return look("").Sessions.Total == 6 }) // nobody has waited for the answers to u
+	// nobody has waited for the answers to u
+	hubtest.Until(t, "six sessions", func() bool { return look("").Sessions.Total == 6 })
 	v := look("?limit=2")
 	want := map[string]int{"websocket": 1, "sse_socket": 1, "longpoll": 1, "sse": 1, "ndjson": 1, "text": 1, "wait": 0}
-	if v.Sessions.Total != 6 || v.Sessions.Users != 3 || !maps.Equal(v.Sessions.ByTransport, want) || len(v.Sessions.List) != 2 {
+	if v.Sessions.Total != 6 || v.Sessions.Users != 3 || !maps.Equal(v.Sessions.ByTransport, want) ||
+		len(v.Sessions.List) != 2 {
 		t.Errorf("sessions: %+v", v.Sessions)
 	}
 	for i, want := range []map[string]int{{"sse": 1, "ndjson": 1, "text": 1}, {"websocket": 1, "sse_socket": 1}} {
-		if u := v.Sessions.List[i]; u.User != []string{"u", "ada"}[i] || !maps.Equal(u.ByTransport, want) || time.Since(u.Since) > time.Hour {
+		if u := v.Sessions.List[i]; u.User != []string{"u", "ada"}[i] || !maps.Equal(u.ByTransport, want) ||
+			time.Since(u.Since) > time.Hour {
 			t.Errorf("%+v, want %v", u, want)
 		}
 	}
-	if q := v.Queues; q.Users != 3 || q.Messages != 6 || q.Bytes != 6 || len(q.List) != 2 || q.List[0].User != "bob" || q.List[0].Messages != 3 || q.List[1].User != "eve" || time.Since(q.List[0].Oldest) > time.Hour {
+	if q := v.Queues; q.Users != 3 || q.Messages != 6 || q.Bytes != 6 || len(q.List) != 2 || q.List[0].User != "bob" ||
+		q.List[0].Messages != 3 || q.List[1].User != "eve" || time.Since(q.List[0].Oldest) > time.Hour {
 		t.Errorf("queues: %+v", q)
 	}
-	if v.LogBytes == 0 || v.Topics.Total == 0 || v.Topics.List[0].Topic != "code:project:1" || v.Topics.List[0].Readers != 1 || v.Topics.List[0].Events != 3 || v.Topics.List[0].Bytes == 0 || v.Topics.List[0].Present != 1 {
+	if v.LogBytes == 0 || v.Topics.Total == 0 || v.Topics.List[0].Topic != "code:project:1" ||
+		v.Topics.List[0].Readers != 1 || v.Topics.List[0].Events != 3 || v.Topics.List[0].Bytes == 0 ||
+		v.Topics.List[0].Present != 1 {
 		t.Errorf("topics: %+v", v.Topics)
 	}
 

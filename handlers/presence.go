@@ -13,14 +13,14 @@ import (
 	"github.com/duckwire/duckwire/middleware/auth"
 )
 
-// presenceView is who is on a topic.
+// presenceView is the presence on a topic.
 type presenceView struct {
 	Topic    string          `json:"topic"`
 	Presence json.RawMessage `json:"presence"`
-	Count    int             `json:"count"` // of users, whose sessions may be more
+	Count    int             `json:"count"` // number of users, each with one or more sessions
 }
 
-// getPresence answers with who is on a topic.
+// getPresence answers with the presence on a topic.
 func (s *server) getPresence(w http.ResponseWriter, r *http.Request) error {
 	topic, err := topicParam(r)
 	if err != nil {
@@ -34,7 +34,8 @@ func (s *server) getPresence(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// maySeePresence allows those who may be present, or subscribe. Where one of the two cannot be decided, the other may still allow it.
+// maySeePresence allows clients that may be present or subscribe. If one of the two rights cannot be checked, the other
+// may still allow it.
 func (s *server) maySeePresence(r *http.Request, topic string) error {
 	id := auth.IdentityFrom(r.Context())
 	err := s.Authorizer.Authorize(r.Context(), id, topic, rights.ActionSubscribe)
@@ -48,17 +49,18 @@ func (s *server) maySeePresence(r *http.Request, topic string) error {
 	return other
 }
 
-// presenceAsk is what ?presence= and ?client= ask for.
-type presenceAsk struct {
+// presenceParams are the parameters ?presence= and ?client=.
+type presenceParams struct {
 	user, client string
 	meta         json.RawMessage
 }
 
-// parsePresence reads whether the subscriber wants to be present on the topics, and checks that they may; nil is no.
-func (s *server) parsePresence(r *http.Request, topics []string) (*presenceAsk, error) {
+// parsePresence parses whether the subscriber wants to be present on the topics, and checks that it may. It returns nil
+// if it does not.
+func (s *server) parsePresence(r *http.Request, topics []string) (*presenceParams, error) {
 	q := r.URL.Query()
 	id := auth.IdentityFrom(r.Context())
-	ask := &presenceAsk{user: id.User, client: q.Get("client")}
+	ask := &presenceParams{user: id.User, client: q.Get("client")}
 	if q.Has("client") {
 		if err := hub.ValidName("?client", ask.client); err != nil {
 			return nil, err
@@ -81,12 +83,13 @@ func (s *server) parsePresence(r *http.Request, topics []string) (*presenceAsk, 
 	return ask, nil
 }
 
-// bePresent lets the subscriber be present on the topics, and f tell of who else is. What it has begun, f.End ends.
-func (s *server) bePresent(f *live.PresenceFeed, ask *presenceAsk, topics []string, wake log.Waker) error {
+// trackPresence makes the subscriber present on the topics, and subscribes f to the presence of others. f.End undoes
+// both.
+func (s *server) trackPresence(f *live.PresenceFeed, ask *presenceParams, topics []string, wake log.Waker) error {
 	for _, topic := range topics {
 		p, err := s.hub.TrackOnline(topic, ask.user, ask.client, ask.meta)
 		if err != nil {
-			return ofParameter(err)
+			return asQueryParameter(err)
 		}
 		f.Add(p)
 		reader, err := s.hub.SubscribePresence(topic, wake)
@@ -98,8 +101,8 @@ func (s *server) bePresent(f *live.PresenceFeed, ask *presenceAsk, topics []stri
 	return nil
 }
 
-// ofParameter names the fault of a meta as the client wrote it.
-func ofParameter(err error) error {
+// asQueryParameter renames an invalid meta to the query parameter that it came from.
+func asQueryParameter(err error) error {
 	var field *errs.FieldError
 	if errors.As(err, &field) && field.Field == "meta" {
 		return &errs.FieldError{Field: "?presence", Reason: field.Reason}

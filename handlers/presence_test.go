@@ -59,7 +59,8 @@ func TestPresenceOverSSE(t *testing.T) {
 	ada := s.stream("GET", eventsPath+"?client=tab-1&presence="+url.QueryEscape(`{"file":"main.go"}`), "")
 	ada.want("hello")
 	state := ada.wantState("code:project:42")
-	if m := state["u"].Metas; len(state) != 1 || len(m) != 1 || m[0]["file"] != "main.go" || m[0]["online_at"] == nil || m[0]["phx_ref"] == nil {
+	if m := state["u"].Metas; len(state) != 1 || len(m) != 1 || m[0]["file"] != "main.go" || m[0]["online_at"] == nil ||
+		m[0]["phx_ref"] == nil {
 		t.Errorf("%v", state)
 	}
 	silent := s.stream("GET", eventsPath, "") // only subscribes
@@ -164,7 +165,8 @@ func TestPresenceTellsAllAnewAfterALoss(t *testing.T) {
 		}
 	}
 	got := written()
-	if strings.Count(got, "event: ") != 1 || !strings.HasPrefix(got, "event: presence_state\n") || strings.Count(got, `"metas"`) != 1000 {
+	if strings.Count(got, "event: ") != 1 || !strings.HasPrefix(got, "event: presence_state\n") ||
+		strings.Count(got, `"metas"`) != 1000 {
 		t.Errorf("after the loss: %.300s", got)
 	}
 	if got := written(); got != "" {
@@ -200,14 +202,20 @@ func TestPresenceAnswers(t *testing.T) {
 	s.stream("GET", eventsPath+"?presence=1", "").want("hello")
 	s.expect(429, "GET", eventsPath+"?format=sse&presence=1", "", any, "Authorization: Bearer "+token(t, "bob", "*=*"))
 	// Where one of two topics is full, one is on neither.
-	s.expect(429, "GET", "/v1/events?topic=free&topic=code:project:42&presence=1", "", any, "Authorization: Bearer "+token(t, "bob", "*=*"))
+	s.expect(
+		429, "GET", "/v1/events?topic=free&topic=code:project:42&presence=1", "", any,
+		"Authorization: Bearer "+token(t, "bob", "*=*"),
+	)
 	if got := call[topicPresence](s, 200, "GET", "/v1/topics/free/presence", ""); got.Count != 0 {
 		t.Errorf("%+v", got)
 	}
 	for _, caps := range []string{"code:*=subscribe", "code:*=presence"} {
 		s.expect(403, "GET", eventsPath+"?format=sse&presence=1", "", "Authorization: Bearer "+token(t, "bob", caps))
 	}
-	s.expect(403, "GET", "/v1/events?topic=a&topic=b&presence=1", "", any, "Authorization: Bearer "+token(t, "bob", "*=subscribe", "a=presence"))
+	s.expect(
+		403, "GET", "/v1/events?topic=a&topic=b&presence=1", "", any,
+		"Authorization: Bearer "+token(t, "bob", "*=subscribe", "a=presence"),
+	)
 	s.expect(403, "GET", presencePath, "", "Authorization: Bearer "+token(t, "bob", "code:*=publish"))
 	undecidedServer := startServer(t, nil, hub.Limits{}, func(o *handlers.Options) { o.Authorizer = undecided{} })
 	undecidedServer.expect(503, "GET", presencePath, "")

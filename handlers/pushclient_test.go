@@ -63,7 +63,9 @@ func (c *pushClient) until(text string) string {
 }
 
 func (c *pushClient) overWebSocket(ctx context.Context, s *testServer, tok string, frames chan<- string) func() {
-	conn, _, err := websocket.Dial(ctx, s.URL+"/socket/websocket?vsn=2.0.0&token="+tok, &websocket.DialOptions{HTTPClient: s.plain})
+	conn, _, err := websocket.Dial(
+		ctx, s.URL+"/socket/websocket?vsn=2.0.0&token="+tok, &websocket.DialOptions{HTTPClient: s.plain},
+	)
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -131,7 +133,10 @@ func (c *pushClient) overSSE(ctx context.Context, s *testServer, tok string, fra
 		}
 	}
 	c.send = func(frame string) {
-		r, _ := http.NewRequestWithContext(ctx, "POST", s.URL+"/socket/sse?vsn=2.0.0&token="+tok+"&session="+url.QueryEscape(session), strings.NewReader(frame))
+		r, _ := http.NewRequestWithContext(
+			ctx, "POST", s.URL+"/socket/sse?vsn=2.0.0&token="+tok+"&session="+url.QueryEscape(session),
+			strings.NewReader(frame),
+		)
 		r.Header.Set("Content-Type", "application/x-ndjson")
 		resp, err := s.Client().Do(r)
 		if err != nil {

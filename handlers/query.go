@@ -14,7 +14,7 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// intParam reads a whole number from the query; absent is def. Anything else is an error that names the parameter and its range.
+// intParam parses an integer parameter of the query; def is for an absent one. Errors name the parameter and its range.
 func intParam(q url.Values, name string, def, lo, hi int) (int, error) {
 	if !q.Has(name) {
 		return def, nil
@@ -26,7 +26,7 @@ func intParam(q url.Values, name string, def, lo, hi int) (int, error) {
 	return n, nil
 }
 
-// clip shortens what is quoted back.
+// clip shortens a text that is quoted in an error.
 func clip(s string) string {
 	if len(s) > 40 {
 		return s[:40] + "…"
@@ -34,8 +34,8 @@ func clip(s string) string {
 	return s
 }
 
-// resumeFrom returns where the client wants to go on: the header Last-Event-ID before the parameter after, since EventSource repeats its
-// original URL (protocol/sse.md 4.1). "" is nothing.
+// resumeFrom returns the position to resume from, or "". The header Last-Event-ID takes precedence over the parameter
+// after, because EventSource repeats its original URL (protocol/sse.md 4.1).
 func resumeFrom(r *http.Request) string {
 	if id := r.Header.Get("Last-Event-ID"); id != "" {
 		return id
@@ -43,7 +43,7 @@ func resumeFrom(r *http.Request) string {
 	return r.URL.Query().Get("after")
 }
 
-// parsePosition reads resumeFrom's answer; absent is def.
+// parsePosition parses the result of resumeFrom; def is for an absent one.
 func parsePosition(text string, def log.Position) (log.Position, error) {
 	if text == "" {
 		return def, nil
@@ -51,7 +51,7 @@ func parsePosition(text string, def log.Position) (log.Position, error) {
 	return log.ParsePosition(text)
 }
 
-// parseLive reads what a long response is asked for in its query (protocol/sse.md 5).
+// parseLive parses the query parameters of a long response (protocol/sse.md 5).
 func (s *server) parseLive(q url.Values) (o live.Options, err error) {
 	hb, err := intParam(q, "hb", int(s.Heartbeat/time.Second), 1, 60)
 	if err != nil {
@@ -68,8 +68,8 @@ func (s *server) parseLive(q url.Values) (o live.Options, err error) {
 // mediaJSON is the media type of short answers.
 const mediaJSON = "application/json"
 
-// negotiate chooses among the offered media types by ?format= (a short name) or by Accept; the first offered is for clients that take
-// anything. "" means that none will do.
+// negotiate chooses one of the offered media types by Accept. The first is for clients that accept anything. It returns
+// "" if none is accepted.
 func negotiate(r *http.Request, offered ...string) string {
 	accept := r.Header.Get("Accept")
 	if accept == "" {
@@ -78,7 +78,7 @@ func negotiate(r *http.Request, offered ...string) string {
 	return goautoneg.Negotiate(accept, offered)
 }
 
-// liveOrJSON chooses between SSE and JSON by ?format= before Accept. what is what the client wants, for the error.
+// liveOrJSON chooses between SSE and JSON by ?format=, else by Accept. what names the resource in errors.
 func liveOrJSON(r *http.Request, what string) (media string, err error) {
 	switch format := r.URL.Query().Get("format"); format {
 	case "":

@@ -20,14 +20,14 @@ type messageBody struct {
 	Event string `json:"event"`
 }
 
-// queuedView is what became of one message.
+// queuedView is the result for one message.
 type queuedView struct {
 	ID       string `json:"id"`
 	Position string `json:"position"`
 }
 
-// leaveMessages leaves one message or a batch for a user, all or none. They are on disk when it answers.
-func (s *server) leaveMessages(w http.ResponseWriter, r *http.Request) error {
+// enqueueMessages enqueues one message or a batch for a user, all or none. The messages are on disk before it answers.
+func (s *server) enqueueMessages(w http.ResponseWriter, r *http.Request) error {
 	user, err := userParam(r)
 	if err != nil {
 		return err
@@ -48,7 +48,7 @@ func (s *server) leaveMessages(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	if err := s.spend(r, ratelimit.Queue, len(messages)); err != nil {
+	if err := s.takeRate(r, ratelimit.Queue, len(messages)); err != nil {
 		return err
 	}
 	queued, err := s.hub.Enqueue(id.User, messages)
@@ -63,8 +63,8 @@ func (s *server) leaveMessages(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// queueOwner returns the user of the path, whose queue the client may read and acknowledge: its own, or anybody's for an admin. To leave messages is
-// no right to take them away.
+// queueOwner returns the user in the path, if the client may read and acknowledge the user's queue: its own, or any as
+// an admin. The right to enqueue messages does not suffice.
 func (s *server) queueOwner(r *http.Request) (string, error) {
 	user, err := userParam(r)
 	if err != nil {
@@ -103,7 +103,7 @@ func (s *server) ackMessages(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// queueFrom returns where the client wants to read a queue on: by default at the oldest message.
+// queueFrom returns the position to read a queue from; the default is the oldest message.
 func queueFrom(r *http.Request) (p log.Position, err error) {
 	text := resumeFrom(r)
 	if text == "" {

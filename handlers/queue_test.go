@@ -48,7 +48,10 @@ func as(t testing.TB, user string, caps ...string) string {
 // leave leaves a message for a user, as an application does, and returns its position.
 func (s *testServer) leave(user string, n int) string {
 	s.t.Helper()
-	out := call[queuedJSON](s, 201, "POST", "/v1/users/"+user+"/messages", fmt.Sprintf(`{"event":"note","payload":%d}`, n), as(s.t, "app", "user:*=queue"))
+	out := call[queuedJSON](
+		s, 201, "POST", "/v1/users/"+user+"/messages", fmt.Sprintf(`{"event":"note","payload":%d}`, n),
+		as(s.t, "app", "user:*=queue"),
+	)
 	return out.Messages[0].Position
 }
 
@@ -76,7 +79,8 @@ func TestQueueKeepsOrderAndShape(t *testing.T) {
 	out := call[queuedJSON](s, 201, "POST", "/v1/users/ada/messages", `{"messages":[{"id":"m-1","event":"note","payload":{"big":12345678901234567890}},{"event":"saved","topic":"code:project:42"},{"event":"raw","bytes":"AAE="}]}`, app)
 	array := call[queuedJSON](s, 201, "POST", "/v1/users/ada/messages", `[{"event":"last"}]`, app)
 	page := call[queueJSON](s, 200, "GET", messagesPath, "", ada)
-	if len(page.Messages) != 4 || page.Expired != 0 || page.ExpiredThrough != "" || page.Reset != nil || page.Position != array.Messages[0].Position {
+	if len(page.Messages) != 4 || page.Expired != 0 || page.ExpiredThrough != "" || page.Reset != nil ||
+		page.Position != array.Messages[0].Position {
 		t.Fatalf("%+v", page)
 	}
 	for i, want := range []struct{ topic, event, payload string }{
@@ -85,7 +89,8 @@ func TestQueueKeepsOrderAndShape(t *testing.T) {
 		{"user:ada", "raw", `{"bytes":"AAE="}`},
 	} {
 		m := page.Messages[i]
-		if m.ID != out.Messages[i].ID || m.Position != out.Messages[i].Position || m.Topic != want.topic || m.Event != want.event || string(m.Payload) != want.payload || m.Sender != "app" {
+		if m.ID != out.Messages[i].ID || m.Position != out.Messages[i].Position || m.Topic != want.topic ||
+			m.Event != want.event || string(m.Payload) != want.payload || m.Sender != "app" {
 			t.Errorf("%+v, want %+v, answered as %+v", m, want, out.Messages[i])
 		}
 		if m.QueuedAt.Before(before) || m.ExpiresAt.Sub(m.QueuedAt) != time.Hour {
@@ -113,7 +118,9 @@ func TestQueuePages(t *testing.T) {
 	if payloads(first.Messages) != "0 1" || payloads(rest.Messages) != "2 3 4" || payloads(all.Messages) != "0 1 2 3 4" {
 		t.Errorf("%+v, %+v, %+v", first, rest, all)
 	}
-	for position, reason := range map[string]string{"gone-q.1": "epoch", strings.Split(rest.Position, ".")[0] + ".99": "ahead"} {
+	for position, reason := range map[string]string{
+		"gone-q.1": "epoch", strings.Split(rest.Position, ".")[0] + ".99": "ahead",
+	} {
 		page := call[queueJSON](s, 200, "GET", messagesPath+"?after="+position, "", ada)
 		if page.Reset == nil || page.Reset.Reason != reason || payloads(page.Messages) != "0 1 2 3 4" {
 			t.Errorf("after %s: %+v", position, page)
@@ -180,7 +187,8 @@ func TestQueueIsAcknowledgedForAllSessions(t *testing.T) {
 		t.Errorf("a session that came later got %+v", m)
 	}
 	behind := strings.Split(last, ".")[0] + ".99"
-	if p := call[problem](s, 400, "POST", messagesPath+"/ack", `{"through":"`+behind+`"}`, ada); p.Field != "through" || !strings.Contains(p.Detail, "behind the newest") {
+	if p := call[problem](s, 400, "POST", messagesPath+"/ack", `{"through":"`+behind+`"}`, ada); p.Field != "through" ||
+		!strings.Contains(p.Detail, "behind the newest") {
 		t.Errorf("%+v", p)
 	}
 }
@@ -207,7 +215,10 @@ func TestQueueSlowReaderGetsAll(t *testing.T) {
 func TestQueueTakesAnIDOnce(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	send := func(sender string, n int) string {
-		out := call[queuedJSON](s, 201, "POST", "/v1/users/ada/messages", fmt.Sprintf(`{"id":"x","event":"note","payload":%d}`, n), as(t, sender, "user:*=queue"))
+		out := call[queuedJSON](
+			s, 201, "POST", "/v1/users/ada/messages", fmt.Sprintf(`{"id":"x","event":"note","payload":%d}`, n),
+			as(t, sender, "user:*=queue"),
+		)
 		return out.Messages[0].Position
 	}
 	first := send("app", 1)
@@ -238,7 +249,8 @@ func TestQueueFull(t *testing.T) {
 			Code  string
 			Limit int64
 		}
-		if err := json.Unmarshal(raw, &p); err != nil || resp.StatusCode != 429 || p.Code != "queue_full" || p.Limit != limit || resp.Header.Get("Retry-After") == "" {
+		if err := json.Unmarshal(raw, &p); err != nil || resp.StatusCode != 429 || p.Code != "queue_full" ||
+			p.Limit != limit || resp.Header.Get("Retry-After") == "" {
 			t.Errorf("%s, Retry-After %q: %s", resp.Status, resp.Header.Get("Retry-After"), raw)
 		}
 	}
@@ -262,7 +274,8 @@ func TestQueueTellsWhatExpired(t *testing.T) {
 		s.leave("ada", 1)
 		s.leave("ada", 2)
 		time.Sleep(100 * time.Millisecond)
-		page := call[queueJSON](s, 200, "GET", messagesPath, "", ada) // opening a queue that nobody reads expires what is too old
+		// opening a queue that nobody reads expires what is too old
+		page := call[queueJSON](s, 200, "GET", messagesPath, "", ada)
 		if page.Expired != 2 || page.ExpiredThrough == "" || len(page.Messages) != 0 || page.Position != page.ExpiredThrough {
 			t.Errorf("%+v", page)
 		}
@@ -312,7 +325,8 @@ func TestDurableEventsWaitForWhoIsAway(t *testing.T) {
 		t.Errorf("bob heard %+v", e)
 	}
 	page := call[queueJSON](s, 200, "GET", messagesPath, "", as(t, "ada"))
-	if len(page.Messages) != 1 || page.Messages[0].ID != out.Events[0].ID || page.Messages[0].Topic != "code:project:42" || page.Messages[0].Event != "review" || page.Messages[0].Sender != "ci" {
+	if len(page.Messages) != 1 || page.Messages[0].ID != out.Events[0].ID || page.Messages[0].Topic != "code:project:42" ||
+		page.Messages[0].Event != "review" || page.Messages[0].Sender != "ci" {
 		t.Errorf("ada's queue: %+v", page)
 	}
 	for pushedName(t, carl.next()) != "review" {
@@ -334,7 +348,8 @@ func TestDurableEventsWaitForWhoIsAway(t *testing.T) {
 	// Once they have gone they are away: the same event comes to their queues.
 	for n := 0; n == 0; {
 		call[publishedJSON](s, 200, "POST", eventsPath, `{"event":"review","to":["bob","carl"],"durable":true}`)
-		n = len(call[queueJSON](s, 200, "GET", messagesPath, "", bob).Messages) * len(call[queueJSON](s, 200, "GET", messagesPath, "", as(t, "carl")).Messages)
+		n = len(call[queueJSON](s, 200, "GET", messagesPath, "", bob).Messages) *
+			len(call[queueJSON](s, 200, "GET", messagesPath, "", as(t, "carl")).Messages)
 	}
 }
 

@@ -10,8 +10,8 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// queueView is a page of a queue. Position is where the next page begins. Expired is how many messages nobody read in time, as long as nobody has
-// acknowledged ExpiredThrough.
+// queueView is a page of a queue. Position is where the next page begins. Expired counts messages that expired unread,
+// until somebody acknowledges ExpiredThrough.
 type queueView struct {
 	Messages       []json.RawMessage `json:"messages"`
 	Expired        int               `json:"expired"`
@@ -20,10 +20,11 @@ type queueView struct {
 	Reset          *resetView        `json:"reset,omitempty"`
 }
 
-// maxMessages is the most that ?limit= may ask for.
+// maxMessages is the maximum of ?limit=.
 const maxMessages = 1000
 
-// readQueue answers with what waits behind a position, at most ?limit= messages, and with ?wait= waits for the first, or for news of expiry.
+// readQueue answers with the messages after a position, at most ?limit=. With ?wait= it waits for the first message, or
+// for newly expired ones.
 func (s *server) readQueue(w http.ResponseWriter, r *http.Request, user string) error {
 	q := r.URL.Query()
 	from, err := queueFrom(r)
@@ -58,16 +59,16 @@ func (s *server) readQueue(w http.ResponseWriter, r *http.Request, user string) 
 	return nil
 }
 
-// queuePage is what one answer tells of a queue.
+// queuePage is the content of one answer.
 type queuePage struct {
 	reader  *hub.QueueReader
 	limit   int
-	known   uint64 // what expired up to here is no news to the client: it was told with that position
+	known   uint64 // the client's position: it was told of messages that expired before it
 	items   []log.Item
 	expired *hub.Expired
 }
 
-// read reads what there is, and reports whether it is anything to answer with.
+// read reads the available messages, and reports whether there is anything to answer with.
 func (p *queuePage) read() bool {
 	for len(p.items) < p.limit {
 		had := len(p.items)
@@ -93,7 +94,7 @@ func (p *queuePage) view() *queueView {
 	return v
 }
 
-// followQueue sends what waits behind the client's position (nothing given: all), then what comes.
+// followQueue sends the messages after the client's position (by default all), then new ones.
 func (s *server) followQueue(w http.ResponseWriter, r *http.Request, user string) error {
 	from, err := queueFrom(r)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
-// gated is a provider that writes hello once it is let.
+// gated is a provider that writes hello when the test allows it.
 func gated(open <-chan struct{}) scripted {
 	return func(ctx context.Context, req *hub.CompletionRequest, w hub.CompletionWriter) error {
 		select {
@@ -46,13 +46,16 @@ func results(t *testing.T, s *testServer, n int) []result {
 	return out
 }
 
-// startAway has ada ask for a completion, and go.
+// startAway starts a completion as ada and disconnects.
 func startAway(t *testing.T, s *testServer, id string) {
 	t.Helper()
-	s.expect(202, "POST", chatPath, chatBody(`,"duckwire":{"id":"`+id+`"}`), "Prefer: respond-async", as(t, "ada", "x=complete"))
+	s.expect(
+		202, "POST", chatPath, chatBody(`,"duckwire":{"id":"`+id+`"}`), "Prefer: respond-async", as(t, "ada", "x=complete"),
+	)
 }
 
-// TestResultsWaitForWhoIsAway goes through who is there at a stream's end, and who is not. The last stream's result shows that none before it left one.
+// TestResultsWaitForWhoIsAway goes through who is there at a stream's end, and who is not. The last stream's result
+// shows that none before it left one.
 func TestResultsWaitForWhoIsAway(t *testing.T) {
 	open := make(chan struct{})
 	s := startServer(t, gated(open), hub.Limits{}, nil)
@@ -82,7 +85,7 @@ func TestResultsWaitForWhoIsAway(t *testing.T) {
 	}
 }
 
-// Whoever waits for an answer is there until it has come, however fast that is.
+// A client that waits for an answer counts as present until it has the answer, however fast that is.
 func TestResultsAreNotLeftForWhoGetsThem(t *testing.T) {
 	s := startServer(t, scripted(hello), hub.Limits{}, nil)
 	ada := as(t, "ada", "x=complete")
@@ -102,7 +105,7 @@ func TestResultsAreNotLeftForWhoGetsThem(t *testing.T) {
 	}
 }
 
-// A session of any transport is somebody who is there, and only as long as it lives.
+// A session of any transport makes its user present, only as long as it lasts.
 func TestWhoIsThere(t *testing.T) {
 	s := startServer(t, scripted(endlessly), hub.Limits{}, nil)
 	gone := func(what string) {

@@ -91,7 +91,8 @@ func (c *wsClient) silence() {
 	c.want(`[null,"hb","phoenix","phx_reply",{"status":"ok","response":{}}]`)
 }
 
-// Every session of a user hears the messages, in order; one acknowledges; who joins then gets no more of them. The topic's events come beside them.
+// Every session of a user hears the messages, in order; one acknowledges; who joins then gets no more of them. The
+// topic's events come beside them.
 func TestSocketQueue(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	s.leave("ada", 0)
@@ -130,13 +131,17 @@ func TestSocketQueueRefusesWrongAcknowledgements(t *testing.T) {
 	c := s.dialSocket(token(t, "ada"))
 	c.joinUser("ada", `{}`)
 	c.message(1)
-	for _, payload := range []string{`{}`, `{"through":7}`, `{"through":"x"}`, `{"through":"now"}`, `{"through":"a.Vb"}`, `{"through":"abc-1.1"}`, `{"through":"` + strings.Split(position, ".")[0] + `.9"}`} {
+	for _, payload := range []string{
+		`{}`, `{"through":7}`, `{"through":"x"}`, `{"through":"now"}`, `{"through":"a.Vb"}`, `{"through":"abc-1.1"}`,
+		`{"through":"` + strings.Split(position, ".")[0] + `.9"}`,
+	} {
 		c.send(`["1","2","user:ada","ack",%s]`, payload)
 		var reply struct {
 			Status   string
 			Response struct{ Reason, Field string }
 		}
-		if f := c.pushed("phx_reply"); json.Unmarshal(f.Payload, &reply) != nil || reply.Status != "error" || reply.Response.Reason != "invalid" || reply.Response.Field != "through" {
+		if f := c.pushed("phx_reply"); json.Unmarshal(f.Payload, &reply) != nil || reply.Status != "error" ||
+			reply.Response.Reason != "invalid" || reply.Response.Field != "through" {
 			t.Errorf("%s: %s", payload, f.Payload)
 		}
 	}
@@ -150,7 +155,8 @@ func TestSocketQueueRights(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	position := s.leave("ada", 1)
 	for action, want := range map[string]struct{ joins, reads bool }{
-		"subscribe": {true, false}, "publish": {}, "presence": {}, "complete": {}, "produce": {}, "queue": {}, "admin": {true, true}, "*": {true, true},
+		"subscribe": {true, false}, "publish": {}, "presence": {}, "complete": {}, "produce": {}, "queue": {},
+		"admin": {true, true}, "*": {true, true},
 		"subscribe,queue": {true, false},
 	} {
 		c := s.dialSocket(token(t, "guest", "user:ada="+action))
@@ -166,16 +172,19 @@ func TestSocketQueueRights(t *testing.T) {
 			c.silence()
 		}
 		c.send(`["1","2","user:ada","ack",{"through":"0"}]`)
-		if f := c.pushed("phx_reply"); strings.Contains(string(f.Payload), `"ok"`) != want.reads || strings.Contains(string(f.Payload), `"forbidden"`) == want.reads {
+		if f := c.pushed("phx_reply"); strings.Contains(string(f.Payload), `"ok"`) != want.reads ||
+			strings.Contains(string(f.Payload), `"forbidden"`) == want.reads {
 			t.Errorf("%s: ack says %s", action, f.Payload)
 		}
 	}
-	if page := call[queueJSON](s, 200, "GET", messagesPath, "", as(t, "ada")); len(page.Messages) != 1 || page.Messages[0].Position != position {
+	if page := call[queueJSON](s, 200, "GET", messagesPath, "", as(t, "ada")); len(page.Messages) != 1 ||
+		page.Messages[0].Position != position {
 		t.Errorf("%+v", page)
 	}
 }
 
-// A position on user:ID tells the topic's place and the queue's: a join behind it gets what is new on each, and nothing twice.
+// A position on user:ID tells the topic's place and the queue's: a join behind it gets what is new on each, and nothing
+// twice.
 func TestSocketQueueResumes(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	publish := func(n int) {
@@ -185,7 +194,8 @@ func TestSocketQueueResumes(t *testing.T) {
 	tok := token(t, "ada")
 	c := s.dialSocket(tok)
 	joined := c.joinUser("ada", `{"after":"now"}`)
-	if joined.Response.Recovered == nil || !*joined.Response.Recovered || !strings.Contains(joined.Response.Position, ".V") {
+	if joined.Response.Recovered == nil || !*joined.Response.Recovered ||
+		!strings.Contains(joined.Response.Position, ".V") {
 		t.Fatalf("%+v", joined)
 	}
 	s.leave("ada", 1)
@@ -214,7 +224,8 @@ func TestSocketQueueResumes(t *testing.T) {
 		s.topicPosition("user:ada", "e", 0): "e4 m1 m3",
 	} {
 		again := s.dialSocket(tok)
-		if r := again.joinUser("ada", `{"after":"`+after+`"}`).Response; r.Recovered == nil || !*r.Recovered || r.Reset != "" {
+		if r := again.joinUser("ada", `{"after":"`+after+`"}`).Response; r.Recovered == nil || !*r.Recovered ||
+			r.Reset != "" {
 			t.Errorf("after %q: %+v", after, r)
 		}
 		var got []string
@@ -325,7 +336,8 @@ func TestSocketQueueTellsWhatExpired(t *testing.T) {
 	})
 }
 
-// A client that takes nothing while many large messages come gets all of them, in order, and its replies do not wait for them.
+// A client that takes nothing while many large messages come gets all of them, in order, and its replies do not wait
+// for them.
 func TestSocketQueueSlowReader(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	c := s.dialSocket(token(t, "ada"))
@@ -375,7 +387,8 @@ func TestLongPollQueue(t *testing.T) {
 		t.Fatalf("%+v", post)
 	}
 	got := s.poll("GET", session, "")
-	if len(got.Messages) != 1 || got.Messages[0] != fmt.Sprintf(`["1","2","user:ada","phx_reply",{"status":"ok","response":{"through":%q}}]`, last) {
+	if len(got.Messages) != 1 ||
+		got.Messages[0] != fmt.Sprintf(`["1","2","user:ada","phx_reply",{"status":"ok","response":{"through":%q}}]`, last) {
 		t.Errorf("%+v", got)
 	}
 	if page := call[queueJSON](s, 200, "GET", messagesPath, "", as(t, "ada")); len(page.Messages) != 0 {
@@ -383,7 +396,8 @@ func TestLongPollQueue(t *testing.T) {
 	}
 }
 
-// A push may be kept for those who are away, as an event over REST may; what its payload holds beside that is the application's.
+// A push may be kept for those who are away, as an event over REST may; what its payload holds beside that is the
+// application's.
 func TestSocketPushesDurableEvents(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	c := s.dialSocket(token(t, "ci", "t:1=subscribe,publish", "user:ada=queue"))
@@ -413,7 +427,8 @@ func TestSocketPushesDurableEvents(t *testing.T) {
 	}
 	kept = push(`{"durable":true,"to":["ada"],"n":2}`)
 	page := call[queueJSON](s, 200, "GET", messagesPath, "", as(t, "ada"))
-	if kept.Status != "ok" || len(page.Messages) != 1 || page.Messages[0].ID != kept.Response.ID || page.Messages[0].Topic != "t:1" || page.Messages[0].Event != "review" {
+	if kept.Status != "ok" || len(page.Messages) != 1 || page.Messages[0].ID != kept.Response.ID ||
+		page.Messages[0].Topic != "t:1" || page.Messages[0].Event != "review" {
 		t.Errorf("%+v left %+v", kept, page)
 	}
 	for _, payload := range []string{`{"durable":true}`, `{"durable":true,"to":"ada"}`, `{"durable":true,"to":[7]}`} {

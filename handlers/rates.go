@@ -9,16 +9,17 @@ import (
 	"github.com/duckwire/duckwire/middleware/ratelimit"
 )
 
-// callRates tells other nodes what was taken from limits that all share.
+// callRates tells other nodes what was counted against shared rate limits.
 const callRates = "rates"
 
-// tellRates is how often. A burst that comes to several nodes at one time is counted so much later.
-const tellRates = time.Second
+// shareRatesInterval is the interval of these calls. Other nodes count a burst with this delay.
+const shareRatesInterval = time.Second
 
-// maxTold is how many keys of a limit are told of at one time; more are an attack, which each node refuses for itself.
-const maxTold = 10_000
+// maxSharedKeys is the maximum number of keys of one limit in a call. More keys indicate an attack, against which each
+// node applies its own limit.
+const maxSharedKeys = 10_000
 
-// shareRates has this node and the others allow together what one would, until ctx ends. On one node it does nothing.
+// shareRates makes all nodes together allow what one node would, until ctx ends. On a single node it does nothing.
 func (s *server) shareRates(ctx context.Context) {
 	if s.hub.Node() == "" {
 		return
@@ -29,43 +30,43 @@ func (s *server) shareRates(ctx context.Context) {
 		limiter.Share()
 	}
 	s.hub.OnCall(callRates, func(body []byte) ([]byte, error) {
-		var told map[string]map[string]int
-		if err := json.Unmarshal(body, &told); err != nil {
+		var counts map[string]map[string]int
+		if err := json.Unmarshal(body, &counts); err != nil {
 			return nil, err
 		}
-		for name, spent := range told {
+		for name, spent := range counts {
 			for key, n := range spent {
-				shared[name].Count(key, n) // one of another version's is nil
+				shared[name].Count(key, n) // nil for a limit that this version does not know; Count ignores it
 			}
 		}
 		return nil, nil
 	})
-	s.sharing.Go(func() {
-		tick := time.NewTicker(tellRates)
+	s.sharedRates.Go(func() {
+		tick := time.NewTicker(shareRatesInterval)
 		defer tick.Stop()
 		for {
 			select {
 			case <-ctx.Done():
 				return
 			case <-tick.C:
-				s.tellSpent(shared)
+				s.sendSpentRates(shared)
 			}
 		}
 	})
 }
 
-// tellSpent tells the other nodes what was taken here since the last time.
-func (s *server) tellSpent(shared map[string]*ratelimit.Limiter) {
-	told := make(map[string]map[string]int)
+// sendSpentRates tells the other nodes what was counted here since the last call.
+func (s *server) sendSpentRates(shared map[string]*ratelimit.Limiter) {
+	counts := make(map[string]map[string]int)
 	for name, limiter := range shared {
 		spent := limiter.Spent()
-		maps.DeleteFunc(spent, func(string, int) bool { return len(spent) > maxTold })
+		maps.DeleteFunc(spent, func(string, int) bool { return len(spent) > maxSharedKeys })
 		if len(spent) > 0 {
-			told[name] = spent
+			counts[name] = spent
 		}
 	}
-	if len(told) > 0 {
-		body, _ := json.Marshal(told) // of strings and numbers
+	if len(counts) > 0 {
+		body, _ := json.Marshal(counts) // strings and numbers always encode
 		s.hub.TellAll(callRates, body)
 	}
 }

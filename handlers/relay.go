@@ -14,46 +14,46 @@ import (
 	"github.com/duckwire/duckwire/hub/errs"
 )
 
-// A socket whose client comes and goes (long-poll, SSE with POST) lives on one node. A load balancer without sticky
-// sessions sends its requests to any: they are then handed on, through what the nodes share.
+// A session without a lasting connection (long-poll, SSE with POST) lives on one node. A load balancer without sticky
+// sessions sends its requests to any node; that node relays them through the store that the nodes share.
 
-// relayed is a request on its way to another node: a line of JSON, and behind it the body as it is.
-type relayed struct {
+// relayedRequest is a request on its way to another node: a line of JSON, followed by the body.
+type relayedRequest struct {
 	Method, URI, Host, Remote string
 	Header                    http.Header
 	Body                      []byte `json:"-"`
 }
 
-// relayedAnswer is what came of it, written in the same way.
+// relayedAnswer is its answer, in the same encoding.
 type relayedAnswer struct {
 	Status int
 	Header http.Header
 	Body   []byte `json:"-"`
 }
 
-// withBody writes a request or an answer with its body.
+// withBody encodes a request or an answer with its body.
 func withBody(head any, body []byte) ([]byte, error) {
-	raw, err := json.Marshal(head) // has no line feed
+	raw, err := json.Marshal(head) // contains no line feed
 	if err != nil {
 		return nil, err
 	}
 	return append(append(raw, '\n'), body...), nil
 }
 
-// cutBody reads what withBody wrote.
-func cutBody(raw []byte, head any) (body []byte, err error) {
+// splitBody decodes the result of withBody.
+func splitBody(raw []byte, head any) (body []byte, err error) {
 	line, body, _ := bytes.Cut(raw, []byte{'\n'})
 	return body, json.Unmarshal(line, head)
 }
 
-// relayBytes is how many bytes of bodies may be on their way to other nodes at one time. One request is always taken.
+// relayBytes is the maximum size of the bodies being relayed at one time. A single request may exceed it.
 const relayBytes = 64 << 20
 
-// relayRoom counts them.
-type relayRoom struct{ used atomic.Int64 }
+// relayBuffer counts the bytes of bodies being relayed.
+type relayBuffer struct{ used atomic.Int64 }
 
-// enter takes room for the body of a request, as long as it says that it is or may be, until leave is called.
-func (room *relayRoom) enter(r *http.Request, most int64) (leave func(), err error) {
+// enter reserves the size of a request's body, at most most, until leave is called.
+func (room *relayBuffer) enter(r *http.Request, most int64) (leave func(), err error) {
 	n := r.ContentLength
 	if n < 0 {
 		n = most
@@ -66,15 +66,15 @@ func (room *relayRoom) enter(r *http.Request, most int64) (leave func(), err err
 	return func() { room.used.Add(-n) }, nil
 }
 
-// headerRelayed marks a request that was handed on: it is not handed on again.
+// headerRelayed marks a relayed request, which is not relayed again.
 const headerRelayed = "Duckwire-Relayed"
 
-// relayTimeout is how long a node may take to answer what is handed on: longer than a long-poll waits.
+// relayTimeout is how long a node may take to answer a relayed request: longer than a long-poll waits.
 const relayTimeout = 30 * time.Second
 
-// relay hands a request on to the node that a session's token names. It reports false where that is this one, or one
-// that cannot be asked, or that does not know the token: then the session is over. Nothing of a request is read or
-// handed on before its token is known to be good.
+// relay relays a request to the node that a session's token names. It returns false if that is this node, or a node
+// that is unavailable or does not know the token; then the session is over. No body is read or relayed before the token
+// was verified.
 func (s *server) relay(w http.ResponseWriter, r *http.Request, token string) bool {
 	node := socket.NodeOf(token)
 	if node == "" || r.Header.Get(headerRelayed) != "" || !s.hub.NodeLives(node) {
@@ -94,13 +94,14 @@ func (s *server) relay(w http.ResponseWriter, r *http.Request, token string) boo
 	body, err := io.ReadAll(r.Body)
 	var tooLarge *http.MaxBytesError
 	if err != nil && !errors.As(err, &tooLarge) {
-		return true // the client has gone
+		return true // the client is gone
 	} else if err != nil {
 		s.WriteError(w, r, err)
 		return true
 	}
 	answer, err := s.askRelay(ctx, node, r, body)
-	full := r.Method == http.MethodPost && errors.As(err, new(*errs.LimitError)) // who polls would not understand that
+	// Only a POST gets the error of a full buffer: polling clients do not handle it.
+	full := r.Method == http.MethodPost && errors.As(err, new(*errs.LimitError))
 	if errors.Is(err, errs.ErrUnavailable) && !full {
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		return false
@@ -113,14 +114,14 @@ func (s *server) relay(w http.ResponseWriter, r *http.Request, token string) boo
 		w.Header()[name] = values
 	}
 	w.WriteHeader(answer.Status)
-	_, _ = w.Write(answer.Body) // one that gets lost is asked for again
+	_, _ = w.Write(answer.Body) // the client repeats the request if this fails
 	return true
 }
 
-// askRelay has another node do a request.
+// askRelay sends a request to another node, and returns its answer.
 func (s *server) askRelay(ctx context.Context, node string, r *http.Request, body []byte) (relayedAnswer, error) {
 	var answer relayedAnswer
-	req := relayed{
+	req := relayedRequest{
 		Method: r.Method, URI: r.URL.RequestURI(), Host: r.Host, Remote: r.RemoteAddr, Header: r.Header.Clone(),
 	}
 	req.Header.Set(headerRelayed, s.hub.Node())
@@ -131,12 +132,12 @@ func (s *server) askRelay(ctx context.Context, node string, r *http.Request, bod
 	if raw, err = s.hub.Call(ctx, node, callRelay, raw); err != nil {
 		return answer, err
 	}
-	answer.Body, err = cutBody(raw, &answer)
+	answer.Body, err = splitBody(raw, &answer)
 	return answer, err
 }
 
-// tokenKnown is the answer to callKnown for a token that this node has made. Whether its session still lives is found
-// out when it is used.
+// tokenKnown is the answer to callKnown for a token that this node made. Its session may be over; that is checked when
+// the token is used.
 const tokenKnown = "yes"
 
 func (s *server) answerKnown(token []byte) ([]byte, error) {
@@ -146,10 +147,10 @@ func (s *server) answerKnown(token []byte) ([]byte, error) {
 	return []byte("no"), nil
 }
 
-// answerRelay does what another node has handed on.
+// answerRelay serves a request that another node relayed.
 func (s *server) answerRelay(raw []byte) ([]byte, error) {
-	var req relayed
-	body, err := cutBody(raw, &req)
+	var req relayedRequest
+	body, err := splitBody(raw, &req)
 	if err != nil {
 		return nil, err
 	}
@@ -160,19 +161,19 @@ func (s *server) answerRelay(raw []byte) ([]byte, error) {
 		return nil, errs.Invalid("uri", "nodes of different versions? %v", err)
 	}
 	r.Header, r.Host, r.RemoteAddr, r.RequestURI = req.Header, req.Host, req.Remote, req.URI
-	w := &keptAnswer{relayedAnswer{Status: http.StatusOK, Header: make(http.Header)}}
-	s.whole.ServeHTTP(w, r)
+	w := &answerRecorder{relayedAnswer{Status: http.StatusOK, Header: make(http.Header)}}
+	s.handler.ServeHTTP(w, r)
 	return withBody(&w.answer, w.answer.Body)
 }
 
-// keptAnswer is a ResponseWriter that keeps what is written.
-type keptAnswer struct{ answer relayedAnswer }
+// answerRecorder is a ResponseWriter that records the response.
+type answerRecorder struct{ answer relayedAnswer }
 
-func (k *keptAnswer) Header() http.Header { return k.answer.Header }
+func (k *answerRecorder) Header() http.Header { return k.answer.Header }
 
-func (k *keptAnswer) WriteHeader(status int) { k.answer.Status = status }
+func (k *answerRecorder) WriteHeader(status int) { k.answer.Status = status }
 
-func (k *keptAnswer) Write(b []byte) (int, error) {
+func (k *answerRecorder) Write(b []byte) (int, error) {
 	k.answer.Body = append(k.answer.Body, b...)
 	return len(b), nil
 }

@@ -34,7 +34,7 @@ func startNodes(t *testing.T, n int) (nodes []*testServer) {
 	return nodes
 }
 
-// A long-poll's requests find their session from any node, with any body that is taken.
+// A long-poll's requests reach their session from any node, with any accepted body.
 func TestLongPollOverNodes(t *testing.T) {
 	nodes := startNodes(t, 2)
 	opened := nodes[0].poll("GET", "token="+token(t, "ada", "*=*"), "")
@@ -51,7 +51,7 @@ func TestLongPollOverNodes(t *testing.T) {
 	}
 }
 
-// Whoever makes up a session's token has nothing read or handed on, however long the body.
+// A request with a made-up session token is neither read nor relayed, however long its body.
 func TestMadeUpSessionIsNotRelayed(t *testing.T) {
 	nodes := startNodes(t, 2)
 	var relayed atomic.Int64

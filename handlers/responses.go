@@ -12,13 +12,13 @@ import (
 	"github.com/duckwire/duckwire/middleware/auth"
 )
 
-// responses is the requests that take long, so that they can be ended for their user. The zero value is ready.
+// responses lists long-running requests, so that they can be ended for their user. The zero value is ready for use.
 type responses struct {
 	mu  sync.Mutex
 	all map[*response]struct{}
 }
 
-// response is one of them. end must not block, and may be called more than once.
+// response is a long-running request. end must not block, and may be called more than once.
 type response struct {
 	identity *rights.Identity
 	end      func(reason string)
@@ -38,7 +38,7 @@ func (l *responses) add(r *response) (remove func()) {
 	}
 }
 
-// end ends those of which says yes, and reports how many.
+// end ends the requests for whose identity which returns true, and returns how many it ended.
 func (l *responses) end(which func(*rights.Identity) bool, reason string) int {
 	l.mu.Lock()
 	var list []*response
@@ -54,9 +54,9 @@ func (l *responses) end(which func(*rights.Identity) bool, reason string) int {
 	return len(list)
 }
 
-// endable has end called when the request's user is disconnected or its token revoked, until forget is called; at once where that has happened since
-// the request came.
-func (s *server) endable(r *http.Request, end func(reason string)) (forget func()) {
+// onEnd calls end when the request's user is disconnected or its token revoked, until forget is called. It calls end at
+// once if that happened since the request started.
+func (s *server) onEnd(r *http.Request, end func(reason string)) (forget func()) {
 	id := auth.IdentityFrom(r.Context())
 	forget = s.responses.add(&response{id, end})
 	switch {
@@ -68,21 +68,21 @@ func (s *server) endable(r *http.Request, end func(reason string)) (forget func(
 	return forget
 }
 
-// endedFor is the error that a request is answered with which was ended for a reason.
-func endedFor(reason string) error {
+// endedError returns the error to answer with for a request that was ended for a reason.
+func endedError(reason string) error {
 	if reason == live.ByeUnauthorized {
 		return fmt.Errorf("the token does not hold any more: %w", errs.ErrUnauthenticated)
 	}
 	return fmt.Errorf("disconnected; come back, and go on with what was not done: %w", errs.ErrUnavailable)
 }
 
-// disconnectHere ends everything of a user that goes on on this node, and reports how much.
+// disconnectHere ends all sockets and long-running requests of a user on this node, and returns how many.
 func (s *server) disconnectHere(user string) int {
-	sockets := s.sockets.Disconnect(user) // first: it is what requests that are under way ask about
+	sockets := s.sockets.Disconnect(user) // first, because onEnd of starting requests checks it
 	return sockets + s.responses.end(func(id *rights.Identity) bool { return id.User == user }, live.ByeDisconnected)
 }
 
-// endRevoked ends everything on this node whose token does not hold any more, and reports how much.
+// endRevoked ends all sockets and long-running requests on this node whose token was revoked, and returns how many.
 func (s *server) endRevoked() int {
 	return s.sockets.CloseRevoked() + s.responses.end(s.Verifier.Revocations().Revoked, live.ByeUnauthorized)
 }

@@ -48,7 +48,7 @@ type opened struct {
 func (s *testServer) openAll(tok string, end func()) []opened {
 	s.t.Helper()
 	var all []opened
-	for name, open := range talkers {
+	for name, open := range openSockets {
 		c := open(s, tok)
 		c.send(`[null,"1","phoenix","heartbeat",{}]`)
 		want(s.t, c.next(), `[null,"1","phoenix","phx_reply",{"status":"ok","response":{}}]`)

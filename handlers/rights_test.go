@@ -13,14 +13,18 @@ import (
 	"github.com/duckwire/duckwire/hub/rights"
 )
 
-// TestRights is the table of every path × every capability: each is allowed exactly where it should be, and a refusal tells nothing.
+// TestRights tests every path with every capability: each is allowed exactly where it should be, and a refusal reveals
+// nothing.
 func TestRights(t *testing.T) {
 	hubtest.OwnClock(t, func(t *testing.T) {
 		s := startServer(t, analyst{scripted(hello), noIssues}, hub.Limits{}, nil)
 		owner := "Authorization: Bearer " + token(t, "owner", "*=*")
 		mine := call[streamJSON](s, 201, "POST", "/v1/streams", `{"id":"on-topic","topic":"t:1"}`, owner).ID
 		private := call[streamJSON](s, 201, "POST", "/v1/streams", `{"id":"private"}`, owner).ID
-		all := []rights.Action{rights.ActionSubscribe, rights.ActionPublish, rights.ActionPresence, rights.ActionComplete, rights.ActionProduce, rights.ActionQueue, rights.ActionAdmin, rights.ActionAll}
+		all := []rights.Action{
+			rights.ActionSubscribe, rights.ActionPublish, rights.ActionPresence, rights.ActionComplete, rights.ActionProduce,
+			rights.ActionQueue, rights.ActionAdmin, rights.ActionAll,
+		}
 		const topic = "/v1/topics/t:1/events"
 		cases := []struct {
 			name, method, path, body string
@@ -36,13 +40,23 @@ func TestRights(t *testing.T) {
 			{"history by prefix", "GET", topic, "", "", "t:*", "subscribe", 403},
 			{"follow", "GET", topic + "?max=1", "", "Accept: text/event-stream", "t:1", "subscribe", 403},
 			{"many", "GET", "/v1/events?max=1&topic=t:1", "", "Accept: text/event-stream", "t:1", "subscribe", 403},
-			{"many, one of them forbidden", "GET", "/v1/events?max=1&topic=t:1&topic=t:2", "", "Accept: text/event-stream", "t:1", "", 403},
+			{
+				"many, one of them forbidden", "GET", "/v1/events?max=1&topic=t:1&topic=t:2", "", "Accept: text/event-stream",
+				"t:1", "", 403,
+			},
 			{"who is there", "GET", "/v1/topics/t:1/presence", "", "", "t:1", "subscribe presence", 403},
 			{"who is there, elsewhere", "GET", "/v1/topics/t:1/presence", "", "", "t:2", "", 403},
-			{"be there", "GET", topic + "?max=1&presence=1", "", "Accept: text/event-stream", "t:1", "subscribe,presence", 403}, // neither alone
+			// neither alone
+			{"be there", "GET", topic + "?max=1&presence=1", "", "Accept: text/event-stream", "t:1", "subscribe,presence", 403},
 			{"read a stream of the topic", "GET", "/v1/streams/" + mine, "", "", "t:1", "subscribe", 404},
-			{"read a stream of the topic live", "GET", "/v1/streams/" + mine + "?max=1", "", "Accept: text/event-stream", "t:1", "subscribe", 404},
-			{"read its text", "GET", "/v1/streams/" + private, "", "Accept: application/json", "stream:private", "subscribe", 404},
+			{
+				"read a stream of the topic live", "GET", "/v1/streams/" + mine + "?max=1", "", "Accept: text/event-stream",
+				"t:1", "subscribe", 404,
+			},
+			{
+				"read its text", "GET", "/v1/streams/" + private, "", "Accept: application/json", "stream:private", "subscribe",
+				404,
+			},
 			{"read a private stream by another topic", "GET", "/v1/streams/" + private, "", "", "t:*", "", 404},
 			{"complete", "POST", chatPath, chatBody(""), "", "user:x", "complete", 403},
 			{"complete on a topic", "POST", chatPath, chatBody(`,"duckwire":{"topic":"t:1"}`), "", "t:1", "complete", 403},
@@ -58,12 +72,22 @@ func TestRights(t *testing.T) {
 			{"leave a message", "POST", "/v1/users/ada/messages", `{"event":"e"}`, "", "user:ada", "queue", 403},
 			{"leave a message elsewhere", "POST", "/v1/users/ada/messages", `{"event":"e"}`, "", "user:bob", "", 403},
 			{"leave oneself a message", "POST", messagesPath, `{"event":"e"}`, "", "user:guest", "queue", 403},
-			{"publish for somebody who is away", "POST", topic, `{"event":"e","to":["ada"],"durable":true}`, "", "user:ada", "", 403}, // without publish
+			// without publish
+			{
+				"publish for somebody who is away", "POST", topic, `{"event":"e","to":["ada"],"durable":true}`, "", "user:ada",
+				"", 403,
+			},
 			{"publish for somebody elsewhere", "POST", topic, `{"event":"e","to":["ada"],"durable":true}`, "", "t:1", "", 403},
 			{"read another's messages", "GET", "/v1/users/ada/messages", "", "", "user:ada", "admin", 403},
-			{"follow another's messages", "GET", "/v1/users/ada/messages?max=1", "", "Accept: text/event-stream", "user:ada", "admin", 403},
+			{
+				"follow another's messages", "GET", "/v1/users/ada/messages?max=1", "", "Accept: text/event-stream", "user:ada",
+				"admin", 403,
+			},
 			{"read messages elsewhere", "GET", "/v1/users/ada/messages", "", "", "user:bob", "", 403},
-			{"acknowledge another's messages", "POST", "/v1/users/ada/messages/ack", `{"through":"0"}`, "", "user:ada", "admin", 403},
+			{
+				"acknowledge another's messages", "POST", "/v1/users/ada/messages/ack", `{"through":"0"}`, "", "user:ada",
+				"admin", 403,
+			},
 			{"acknowledge messages elsewhere", "POST", "/v1/users/ada/messages/ack", `{"through":"0"}`, "", "user:bob", "", 403},
 			{"disconnect a user", "POST", "/v1/users/ada/disconnect", "", "", "user:ada", "admin", 403},
 			{"disconnect a user elsewhere", "POST", "/v1/users/ada/disconnect", "", "", "user:bob", "", 403},
@@ -78,11 +102,15 @@ func TestRights(t *testing.T) {
 		}
 		for _, c := range cases {
 			for _, a := range all {
-				allowed := strings.Contains(" "+c.allowed+" ", " "+string(a)+" ") || c.allowed != "" && (a == rights.ActionAdmin || a == rights.ActionAll)
+				allowed := strings.Contains(" "+c.allowed+" ", " "+string(a)+" ") || c.allowed != "" &&
+					(a == rights.ActionAdmin || a == rights.ActionAll)
 				if c.method == "DELETE" {
 					allowed = a == rights.ActionAdmin || a == rights.ActionAll
 				}
-				resp := s.do(c.method, c.path, c.body, "Authorization: Bearer "+token(t, "guest", fmt.Sprintf("%s=%s", c.pattern, a)), cmp.Or(c.headers, "X-None: 1"))
+				resp := s.do(
+					c.method, c.path, c.body, "Authorization: Bearer "+token(t, "guest", fmt.Sprintf("%s=%s", c.pattern, a)),
+					cmp.Or(c.headers, "X-None: 1"),
+				)
 				raw, _ := io.ReadAll(resp.Body)
 				resp.Body.Close()
 				got := resp.StatusCode < 300
@@ -92,7 +120,9 @@ func TestRights(t *testing.T) {
 				}
 			}
 		}
-		for _, path := range []string{topic, "/v1/events?topic=a", "/v1/streams/" + mine, "/v1/streams", "/v1/models", jobsPath, messagesPath} {
+		for _, path := range []string{
+			topic, "/v1/events?topic=a", "/v1/streams/" + mine, "/v1/streams", "/v1/models", jobsPath, messagesPath,
+		} {
 			for _, auth := range []string{"", "Bearer x", "Bearer " + token(t, "u") + "x", "Basic dTpw"} {
 				resp := s.do("GET", path, "", "Authorization: "+auth)
 				resp.Body.Close()
@@ -104,7 +134,7 @@ func TestRights(t *testing.T) {
 	})
 }
 
-// The owner's token, without any right to read, still reads and lists the owner's streams, and nobody else's.
+// An owner without any right to read still reads and lists its own streams, and no others.
 func TestOwnersSeeTheirOwn(t *testing.T) {
 	s := startServer(t, scripted(hello), hub.Limits{}, nil)
 	alice, bob := "Authorization: Bearer "+token(t, "alice", "x=complete"), "Authorization: Bearer "+token(t, "bob", "x=complete")

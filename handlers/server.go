@@ -1,5 +1,5 @@
-// Package handlers is the HTTP edge: it decodes requests, asks the hub, and encodes what it says in the shapes of design.md and
-// protocol/sse.md. It decides nothing itself.
+// Package handlers is the HTTP edge: it decodes requests, calls the hub, and encodes the results in the formats of
+// design.md and protocol/sse.md. It contains no decisions of its own.
 package handlers
 
 import (
@@ -21,45 +21,45 @@ import (
 	"github.com/duckwire/duckwire/middleware/ratelimit"
 )
 
-// Options configures the HTTP edge. Hub and Verifier are needed; a zero field of the rest means its default.
+// Options configures the HTTP edge. Hub and Verifier are required. Other zero fields mean their default.
 type Options struct {
 	Hub        *hub.Hub
 	Verifier   *auth.Verifier
 	Authorizer rights.Authorizer // nil: the token's capabilities alone
 	Logger     *slog.Logger      // nil: slog.Default
 
-	Conversations conversation.Store // nil: they are kept in memory
+	Conversations conversation.Store // nil: in memory
 
-	AllowedOrigins    []string // for CORS and cookies; none by default
-	BodyBytes         int64    // of one request that is read whole (8 MiB)
-	TopicsPerSession  int      // on one SSE connection (16)
-	ChannelsPerSocket int      // joined at one time (100)
+	AllowedOrigins    []string // allowed by CORS and for cookies; none by default
+	BodyBytes         int64    // maximum body that is read as a whole (8 MiB)
+	TopicsPerSession  int      // maximum on one SSE connection (16)
+	ChannelsPerSocket int      // maximum joined at one time (100)
 
-	Connections        int // live responses at one time (100,000)
-	ConnectionsPerUser int // and of one user (1,000)
+	Connections        int // maximum live responses at one time (100,000)
+	ConnectionsPerUser int // the same for one user (1,000)
 
-	ConnectionsPerAddress int                 // and of one address (5,000)
-	Proxies               *middleware.Proxies // whose X-Forwarded-For tells the address; nil: none
-	Rates                 ratelimit.Limits    // how often users may do what
+	ConnectionsPerAddress int                 // the same for one address (5,000)
+	Proxies               *middleware.Proxies // proxies whose X-Forwarded-For is trusted; nil: none
+	Rates                 ratelimit.Limits    // rate limits of users
 
-	WriteTimeout  time.Duration // for one write to a client (30 s)
-	BodyTimeout   time.Duration // how long a request's body may bring nothing (30 s); see middleware.SteadyBody
-	UploadSilence time.Duration // and a chunked upload to a stream (10 min)
-	Heartbeat     time.Duration // of silence before a sign of life (10 s)
-	CommitAfter   time.Duration // how long a door waits for its provider before it answers 200 (5 s)
-	KeepAfter     time.Duration // how long a door's completion goes on without watchers (10 s)
+	WriteTimeout  time.Duration // timeout of one write to a client (30 s)
+	BodyTimeout   time.Duration // how long a request's body may pause (30 s); see middleware.SteadyBody
+	UploadSilence time.Duration // the same for a chunked upload to a stream (10 min)
+	Heartbeat     time.Duration // interval of heartbeats on idle responses (10 s)
+	CommitAfter   time.Duration // how long a completion waits for its provider before it answers 200 (5 s)
+	KeepAfter     time.Duration // how long a completion continues without watchers (10 s)
 
-	PresenceGrace time.Duration // how long somebody whose connection was lost stays present (15 s); negative: not at all
+	PresenceGrace time.Duration // how long presence remains after a lost connection (15 s); negative: not at all
 
-	Ready func(ctx context.Context) error // nil: always; its error is shown at /readyz
-	// Degraded tells what works less than it should, in words for people; shown at /readyz, which stays 200: what is left is still worth sending
-	// work for. Nil: nothing ever.
+	Ready func(ctx context.Context) error // nil: always ready; /readyz shows its error
+	// Degraded returns human-readable reasons why the server works with restrictions. /readyz shows them, but stays
+	// 200, because the server can still do useful work. Nil: no reasons.
 	Degraded func() []string
 
-	Trace func(http.Handler) http.Handler // around every request, once it has an id; nil: nothing
+	Trace func(http.Handler) http.Handler // middleware around every request, after its id is set; nil: none
 
-	Version     string // of the program, for /metrics
-	OpenMetrics bool   // everybody who can reach the server may read /metrics; false: admins of MetricsTopic
+	Version     string // the program's version, for /metrics
+	OpenMetrics bool   // /metrics is public; false: it needs admin on MetricsTopic
 }
 
 func (o Options) withDefaults() Options {
@@ -75,23 +75,23 @@ func (o Options) withDefaults() Options {
 	if o.Ready == nil {
 		o.Ready = func(context.Context) error { return nil }
 	}
-	def(&o.BodyBytes, 8<<20)
-	def(&o.TopicsPerSession, 16)
-	def(&o.ChannelsPerSocket, 100)
-	def(&o.Connections, 100_000)
-	def(&o.ConnectionsPerUser, 1000)
-	def(&o.ConnectionsPerAddress, 5000)
-	def(&o.WriteTimeout, 30*time.Second)
-	def(&o.BodyTimeout, 30*time.Second)
-	def(&o.UploadSilence, 10*time.Minute)
-	def(&o.Heartbeat, 10*time.Second)
-	def(&o.CommitAfter, 5*time.Second)
-	def(&o.KeepAfter, 10*time.Second)
-	def(&o.PresenceGrace, 15*time.Second)
+	setDefault(&o.BodyBytes, 8<<20)
+	setDefault(&o.TopicsPerSession, 16)
+	setDefault(&o.ChannelsPerSocket, 100)
+	setDefault(&o.Connections, 100_000)
+	setDefault(&o.ConnectionsPerUser, 1000)
+	setDefault(&o.ConnectionsPerAddress, 5000)
+	setDefault(&o.WriteTimeout, 30*time.Second)
+	setDefault(&o.BodyTimeout, 30*time.Second)
+	setDefault(&o.UploadSilence, 10*time.Minute)
+	setDefault(&o.Heartbeat, 10*time.Second)
+	setDefault(&o.CommitAfter, 5*time.Second)
+	setDefault(&o.KeepAfter, 10*time.Second)
+	setDefault(&o.PresenceGrace, 15*time.Second)
 	return o
 }
 
-func def[T comparable](field *T, value T) {
+func setDefault[T comparable](field *T, value T) {
 	var zero T
 	if *field == zero {
 		*field = value
@@ -101,26 +101,26 @@ func def[T comparable](field *T, value T) {
 type server struct {
 	Options
 	hub         *hub.Hub
-	whole       http.Handler // all of it, for what other nodes hand on
+	handler     http.Handler // the whole edge, for relayed requests
 	logger      *slog.Logger
 	connections connections
 	rates       *ratelimit.Set
-	sharing     sync.WaitGroup // tells other nodes of the rates, until unshare
-	unshare     context.CancelFunc
+	sharedRates sync.WaitGroup // the goroutine of shareRates, until stopSharing
+	stopSharing context.CancelFunc
 	auth        auth.Options
-	writers     writers.Pool // of long responses
+	writers     writers.Pool // writes long responses
 
-	responses responses            // those that last, to be ended
-	answered  middleware.Responses // for the metrics
+	responses responses            // long-running requests
+	answered  middleware.Responses // counted for the metrics
 	metrics   http.Handler
-	profiling sync.Mutex // held while a profile is made
+	profiling sync.Mutex // locked while a profile is made
 
 	channels *channels.Table
 	sockets  *socket.Server
-	relaying relayRoom
+	relaying relayBuffer
 }
 
-// Edge is the handler of every path, and what lives on behind it: the sockets. End it with Drain and Close.
+// Edge is the handler of all paths, and the sockets behind it. End it with Drain and Close.
 type Edge struct {
 	http.Handler
 	server *server
@@ -130,22 +130,23 @@ type Edge struct {
 func New(o Options) *Edge {
 	s := newServer(o)
 	s.sockets = s.newSockets()
-	s.whole = escapeTopics(s.router())
+	s.handler = escapeTopics(s.router())
 	s.joinNodes()
-	s.connections.share(&s.Options)
+	s.connections.shareUsage(&s.Options)
 	var sharing context.Context
-	sharing, s.unshare = context.WithCancel(context.Background())
+	sharing, s.stopSharing = context.WithCancel(context.Background())
 	s.shareRates(sharing)
-	return &Edge{s.whole, s}
+	return &Edge{s.handler, s}
 }
 
-// Drain tells the sockets to come back elsewhere, spread over at most the time that ctx has left. Other responses end with the hub's draining.
+// Drain closes the sockets, spread over at most the time that ctx has left, so that their clients reconnect to other
+// servers. Other responses end when the hub drains.
 func (e *Edge) Drain(ctx context.Context) { e.server.sockets.Drain(ctx) }
 
-// Close ends the sockets that are left, and returns when their goroutines have ended.
+// Close ends the remaining sockets, and returns when all goroutines have ended.
 func (e *Edge) Close() {
-	e.server.unshare()
-	e.server.sharing.Wait()
+	e.server.stopSharing()
+	e.server.sharedRates.Wait()
 	e.server.sockets.Close()
 	e.server.writers.Wait()
 }
@@ -156,9 +157,14 @@ func newServer(o Options) *server {
 	o.Authorizer = table.Guard(o.Authorizer)
 	s := &server{
 		Options: o, hub: o.Hub, logger: o.Logger, channels: table, rates: ratelimit.NewSet(o.Rates),
-		auth: auth.Options{AllowedOrigins: o.AllowedOrigins, Failures: auth.NewFailures(o.Proxies, o.Rates.FailuresPerMinute)},
+		auth: auth.Options{
+			AllowedOrigins: o.AllowedOrigins,
+			Failures:       auth.NewFailures(o.Proxies, o.Rates.FailuresPerMinute),
+		},
 	}
 	s.Degraded = func() []string { return s.degraded(o.Degraded) }
-	s.metrics = metrics.NewHandler(metrics.Source{Hub: o.Hub, Responses: &s.answered, Degraded: s.Degraded, Version: o.Version}, o.Logger)
+	s.metrics = metrics.NewHandler(metrics.Source{
+		Hub: o.Hub, Responses: &s.answered, Degraded: s.Degraded, Version: o.Version,
+	}, o.Logger)
 	return s
 }

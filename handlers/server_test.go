@@ -23,12 +23,12 @@ import (
 	"github.com/duckwire/duckwire/storage/memory"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(held{m}) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(contractMain{m}) }
 
-// held runs all tests, and then asks whether they have seen all that openapi.yaml promises.
-type held struct{ m *testing.M }
+// contractMain runs all tests, and then checks that they covered everything that openapi.yaml promises.
+type contractMain struct{ m *testing.M }
 
-func (h held) Run() int {
+func (h contractMain) Run() int {
 	code := h.m.Run()
 	if missing := contractCoverage(); code == 0 && len(missing) > 0 {
 		fmt.Printf("FAIL: openapi.yaml promises answers that no test got:\n  %s\n", strings.Join(missing, "\n  "))
@@ -54,7 +54,7 @@ func startServer(t testing.TB, provider hub.Provider, limits hub.Limits, change 
 	return startHub(t, hub.Options{Limits: limits, Provider: provider, Queue: memory.NewQueue()}, change)
 }
 
-// startHub is startServer with a hub of any kind, whose log is everybody's.
+// startHub is startServer with a hub of any kind.
 func startHub(t testing.TB, options hub.Options, change func(*handlers.Options)) *testServer {
 	t.Helper()
 	if options.Logger == nil {
@@ -62,7 +62,9 @@ func startHub(t testing.TB, options hub.Options, change func(*handlers.Options))
 	}
 	logger := options.Logger
 	h := hub.New(options)
-	verifier, err := auth.NewVerifier(context.Background(), auth.VerifierOptions{Secret: []byte(testSecret), Logger: logger})
+	verifier, err := auth.NewVerifier(
+		context.Background(), auth.VerifierOptions{Secret: []byte(testSecret), Logger: logger},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +102,9 @@ func tokenFor(t testing.TB, user string, ttl time.Duration, caps ...string) stri
 		pattern, actions, _ := strings.Cut(c, "=")
 		granted[pattern] = strings.Split(actions, ",")
 	}
-	text, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{"sub": user, "exp": time.Now().Add(ttl).Unix(), "caps": granted}).SignedString([]byte(testSecret))
+	text, err := jwt.NewWithClaims(
+		jwt.SigningMethodHS256, jwt.MapClaims{"sub": user, "exp": time.Now().Add(ttl).Unix(), "caps": granted},
+	).SignedString([]byte(testSecret))
 	if err != nil {
 		t.Fatal(err)
 	}

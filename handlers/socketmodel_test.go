@@ -31,9 +31,10 @@ var (
 	socketTime = flag.Duration("sockets.for", 0, "how long TestSocketModel publishes at least")
 )
 
-// TestSocketModel: clients join, leave, push, lag, are cut at random bytes and hop between the three transports, while the topics keep so
-// little that much is trimmed. What each client sees of a topic is exactly what was published behind its position: in order, no gap, no
-// repeat, the payloads equal; or it is told that it lost its place. Of ephemeral events it sees the newest at last, and none older after it.
+// TestSocketModel: clients join, leave, push, lag, are cut at random bytes and change between the three transports,
+// while the topics' histories are so small that much is trimmed. Each client sees exactly the events after its
+// position: in order, without gap or repeat, with equal payloads; or it gets a reset. Of ephemeral events it finally
+// sees the newest, and no older one after it.
 func TestSocketModel(t *testing.T) {
 	t.Parallel()
 	if *socketTime == 0 {
@@ -51,7 +52,13 @@ func TestSocketModel(t *testing.T) {
 	s.Client().Transport = s.Client().Transport.(checked).next // responses are cut here, not read and checked
 	m := &model{t: t, s: s, stop: make(chan struct{}), deadline: time.Now().Add(*socketTime + 2*hubtest.Hung)}
 	for i := range topics {
-		m.topics = append(m.topics, &modelTopic{name: fmt.Sprintf("model:%d", i), keys: map[uint64]string{}, offsets: map[string]uint64{}, newest: map[string]int{}})
+		m.topics = append(
+			m.topics,
+			&modelTopic{
+				name: fmt.Sprintf("model:%d", i), keys: map[uint64]string{}, offsets: map[string]uint64{},
+				newest: map[string]int{},
+			},
+		)
 	}
 	var producers, readers sync.WaitGroup
 	for i := range publishers {
@@ -59,7 +66,10 @@ func TestSocketModel(t *testing.T) {
 	}
 	for i := range clients {
 		readers.Go(func() {
-			c := &modelClient{m: m, rnd: rand.New(rand.NewPCG(seed, uint64(i))), id: i, token: token(t, fmt.Sprintf("client-%d", i), "*=*"), views: map[string]*modelView{}}
+			c := &modelClient{
+				m: m, rnd: rand.New(rand.NewPCG(seed, uint64(i))), id: i, token: token(t, fmt.Sprintf("client-%d", i), "*=*"),
+				views: map[string]*modelView{},
+			}
 			c.live()
 		})
 	}
@@ -88,7 +98,7 @@ type model struct {
 	n struct{ published, delivered, connections, resumed, joins, recovered, lost, resets atomic.Int64 }
 }
 
-// enough tells whether so much has happened that it proves something.
+// enough reports whether enough has happened to prove something.
 func (m *model) enough() bool {
 	return m.n.delivered.Load() >= 1000 && m.n.recovered.Load() >= 20 && m.n.lost.Load() > 0
 }
@@ -103,7 +113,7 @@ type modelTopic struct {
 	newest  map[string]int    // of each ephemeral sender and name
 }
 
-// note notes that the event of a key stands at an offset: every witness must say so.
+// note records that the event of a key is at an offset, on which all witnesses must agree.
 func (tp *modelTopic) note(m *model, offset uint64, key string) {
 	tp.mu.Lock()
 	defer tp.mu.Unlock()
@@ -157,7 +167,9 @@ func (m *model) publish(id int, rnd *rand.Rand) {
 			continue
 		}
 		key := fmt.Sprintf("p%d-%d", id, n)
-		out := call[publishedJSON](m.s, http.StatusOK, "POST", path, fmt.Sprintf(`{"event":"e","payload":%s}`, m.payload(rnd, key)), auth)
+		out := call[publishedJSON](
+			m.s, http.StatusOK, "POST", path, fmt.Sprintf(`{"event":"e","payload":%s}`, m.payload(rnd, key)), auth,
+		)
 		tp.note(m, offsetOf(m.t, *out.Events[0].Position), key)
 		m.n.published.Add(1)
 	}
@@ -198,12 +210,15 @@ var (
 	errOver = errors.New("over")
 )
 
-// live is a client's life: one connection after another, until it has everything.
+// live runs a client: one connection after another, until it has everything.
 func (c *modelClient) live() {
 	for !c.m.t.Failed() {
 		if time.Now().After(c.m.deadline) {
 			for _, v := range c.views {
-				c.m.t.Errorf("client %d never got all of %s: it is at %s of %d, ephemerals %v of %v", c.id, v.tp.name, v.position, v.tp.last, v.seen, v.tp.newest)
+				c.m.t.Errorf(
+					"client %d never got all of %s: it is at %s of %d, ephemerals %v of %v", c.id, v.tp.name, v.position, v.tp.last,
+					v.seen, v.tp.newest,
+				)
 			}
 			return
 		}
@@ -428,7 +443,8 @@ func (c *modelClient) take(frame []byte) {
 		c.m.t.Errorf("client %d: %s", c.id, frame)
 	case "reset":
 		var r struct{ Reason, Requested, From string }
-		if json.Unmarshal(f[4], &r) != nil || r.Reason != "trimmed" || v.positions && r.Requested != v.position || text(f[0]) != v.joinRef {
+		if json.Unmarshal(f[4], &r) != nil || r.Reason != "trimmed" || v.positions && r.Requested != v.position ||
+			text(f[0]) != v.joinRef {
 			c.m.t.Errorf("client %d, which is at %s: %s", c.id, v.position, frame)
 		}
 		c.m.n.resets.Add(1)
@@ -568,7 +584,10 @@ type modelWS struct {
 
 func openModelWS(c *modelClient, limit int64) (modelPipe, error) {
 	ctx, cancel := context.WithCancel(context.Background())
-	conn, _, err := websocket.Dial(ctx, c.m.s.URL+"/socket/websocket?vsn=2.0.0&token="+c.token, &websocket.DialOptions{HTTPClient: cuttingClient(limit)})
+	conn, _, err := websocket.Dial(
+		ctx, c.m.s.URL+"/socket/websocket?vsn=2.0.0&token="+c.token,
+		&websocket.DialOptions{HTTPClient: cuttingClient(limit)},
+	)
 	if err != nil {
 		cancel()
 		return nil, err

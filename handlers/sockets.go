@@ -17,22 +17,24 @@ import (
 	"github.com/duckwire/duckwire/middleware/auth"
 )
 
-// newSockets makes the server of Phoenix sockets.
+// newSockets returns the server of Phoenix sockets.
 func (s *server) newSockets() *socket.Server {
 	auth := auth.NewSockets(s.Verifier, s.auth)
 	return socket.NewServer(socket.Options{
 		Hub: s.hub, Authorizer: s.Authorizer, Logger: s.logger, Routes: s.channels.Routes, Identify: auth.Identify,
-		Renew: s.Verifier.Verify, Revoked: s.Verifier.Revocations().Revoked,
-		Enter:     s.enter,
-		Rates:     s.rates,
-		AfterRush: debug.FreeOSMemory, // a handshake leaves three times as much behind as an idle socket needs
-		// A payload may be escaped, or be bytes in base64; the rest is the frame's own.
+		Refresh: s.Verifier.Verify, Revoked: s.Verifier.Revocations().Revoked,
+		Enter:      s.enter,
+		Rates:      s.rates,
+		AfterBurst: debug.FreeOSMemory, // a handshake leaves three times the memory of an idle socket as garbage
+		// A payload may be escaped JSON or base64, at twice its size; the rest is for the other fields.
 		FrameBytes:        2*int64(s.hub.Limits().MessageBytes) + 16<<10,
-		ChannelsPerSocket: s.ChannelsPerSocket, WriteTimeout: s.WriteTimeout, Heartbeat: s.Heartbeat, PresenceGrace: s.PresenceGrace,
+		ChannelsPerSocket: s.ChannelsPerSocket,
+		WriteTimeout:      s.WriteTimeout, Heartbeat: s.Heartbeat, PresenceGrace: s.PresenceGrace,
 	})
 }
 
-// socketPath is where the Phoenix client looks for a WebSocket. Phoenix takes a slash behind it, too.
+// socketPath is the path at which the Phoenix client opens a WebSocket. Like Phoenix, the server accepts a trailing
+// slash.
 const socketPath = "/socket/websocket"
 
 // webSocket answers GET /socket/websocket.
@@ -40,7 +42,7 @@ func (s *server) webSocket(w http.ResponseWriter, r *http.Request) {
 	s.sockets.WebSocket(w, r, s.refuseSocket)
 }
 
-// refuseSocket answers who may not open a socket: with 403 for every doubt about who it is, as Phoenix does. Clients see no difference.
+// refuseSocket answers a refused socket. Authentication errors get 403, as with Phoenix; clients handle them alike.
 func (s *server) refuseSocket(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.Is(err, errs.ErrUnauthenticated) || errors.Is(err, errs.ErrInvalid) {
 		err = fmt.Errorf("%v: %w", err, errs.ErrForbidden)
@@ -52,7 +54,8 @@ func (s *server) refuseSocket(w http.ResponseWriter, r *http.Request, err error)
 	s.WriteError(w, r, err)
 }
 
-// longPoll answers /socket/longpoll. Pages of any origin may read the answers: they need a token of the user's, not a cookie.
+// longPoll answers /socket/longpoll. Pages of any origin may read the answers, because they authenticate with a token
+// and not with a cookie.
 func (s *server) longPoll(w http.ResponseWriter, r *http.Request) {
 	if w.Header().Get("Access-Control-Allow-Origin") == "" {
 		w.Header().Set("Access-Control-Allow-Origin", "*")
@@ -64,7 +67,7 @@ func (s *server) longPoll(w http.ResponseWriter, r *http.Request) {
 	s.sockets.LongPoll(w, r)
 }
 
-// sseSocket answers GET /socket/sse: the socket's frames as blocks (protocol/sse.md 9.2).
+// sseSocket answers GET /socket/sse with the socket's frames as blocks (protocol/sse.md 9.2).
 func (s *server) sseSocket(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
 	after, err := frameNumber(resumeFrom(r))
@@ -80,7 +83,7 @@ func (s *server) sseSocket(w http.ResponseWriter, r *http.Request) error {
 	down, err := s.sockets.OpenSSE(r, q.Get("session"), after, p)
 	if errors.Is(err, socket.ErrSession) {
 		live.Start(w, live.MediaSSE)
-		_, _ = w.Write(sse.AppendBye(nil, "session", 0)) // the client has gone: there is nobody to tell
+		_, _ = w.Write(sse.AppendBye(nil, "session", 0)) // fails only if the client is gone
 		return nil
 	}
 	if err != nil {
@@ -94,7 +97,7 @@ func (s *server) sseSocket(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// frameNumber reads the number of the last frame that a client has.
+// frameNumber parses the number of the last frame that a client has received.
 func frameNumber(text string) (uint64, error) {
 	if text == "" {
 		return 0, nil
@@ -120,7 +123,7 @@ func socketHello(down *socket.SSEConn, opts live.Options, after uint64) []byte {
 	return sse.AppendBlock(b, "hello", data, "")
 }
 
-// socketFeed is a socket's frames as blocks: the frame as data, its number as id.
+// socketFeed encodes a socket's frames as blocks: the frame is the data, its number the id.
 type socketFeed struct {
 	down  *socket.SSEConn
 	first []byte
@@ -151,7 +154,7 @@ func (f *socketFeed) Bye(dst []byte, reason string, retry time.Duration) []byte 
 	return sse.AppendBye(dst, reason, retry)
 }
 
-// sseSocketPost answers POST /socket/sse: what the client of an SSE socket sends, in long-poll's shapes.
+// sseSocketPost answers POST /socket/sse, which receives a client's messages in the format of long-poll.
 func (s *server) sseSocketPost(w http.ResponseWriter, r *http.Request) error {
 	r.Body = http.MaxBytesReader(w, r.Body, s.BodyBytes)
 	if s.relay(w, r, r.URL.Query().Get("session")) {
@@ -169,7 +172,7 @@ func (s *server) sseSocketPost(w http.ResponseWriter, r *http.Request) error {
 			status = http.StatusInternalServerError
 		}
 	}
-	body, _ := json.Marshal(map[string]int{"status": status}) // of a number
+	body, _ := json.Marshal(map[string]int{"status": status}) // a number always encodes
 	w.Header().Set("Cache-Control", "no-store")
 	answer(w, http.StatusOK, mediaJSON, body)
 	return nil

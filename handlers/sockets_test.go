@@ -30,7 +30,9 @@ func (s *testServer) dialSocket(tok string) *wsClient {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), hubtest.Hung)
 	s.t.Cleanup(cancel)
-	conn, _, err := websocket.Dial(ctx, s.URL+"/socket/websocket?vsn=2.0.0&token="+tok, &websocket.DialOptions{HTTPClient: s.plain})
+	conn, _, err := websocket.Dial(
+		ctx, s.URL+"/socket/websocket?vsn=2.0.0&token="+tok, &websocket.DialOptions{HTTPClient: s.plain},
+	)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -96,7 +98,8 @@ func joinPosition(t *testing.T, frame string) string {
 			Position  string
 		}
 	}
-	if err := json.Unmarshal([]byte(frame), &fields); err != nil || json.Unmarshal(fields[4], &reply) != nil || reply.Status != "ok" {
+	if err := json.Unmarshal([]byte(frame), &fields); err != nil || json.Unmarshal(fields[4], &reply) != nil ||
+		reply.Status != "ok" {
 		t.Fatalf("not a reply to a join: %s", frame)
 	}
 	return reply.Response.Position
@@ -138,7 +141,8 @@ func TestLongPollKeepsAnAnswerUntilItIsConfirmed(t *testing.T) {
 	for len(messages) < 3 {
 		got := s.poll("GET", session, "")
 		again := s.poll("GET", session, "") // as a proxy does
-		if got.Status != 200 || strings.Join(got.Messages, "\n") != strings.Join(again.Messages, "\n") || got.Token != again.Token {
+		if got.Status != 200 || strings.Join(got.Messages, "\n") != strings.Join(again.Messages, "\n") ||
+			got.Token != again.Token {
 			t.Fatalf("got %+v, and again %+v", got, again)
 		}
 		messages = append(messages, got.Messages...)
@@ -206,11 +210,16 @@ func (s *testServer) post(t *testing.T, url, body string) {
 // The answers of the socket's paths to who may not come in, or asks for what is not there. Long-poll has but one: 200.
 func TestAnswersOfSockets(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, func(o *handlers.Options) { o.ConnectionsPerUser = 1 })
-	upgrade := []string{"Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="}
+	upgrade := []string{
+		"Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13",
+		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+	}
 	bad := append([]string{"Authorization: Bearer no"}, upgrade...)
 	s.expect(403, "GET", "/socket/websocket?vsn=2.0.0", "", bad...)
 	s.expect(403, "GET", "/socket/websocket?vsn=3.0.0", "", upgrade...)
-	s.expect(403, "GET", "/socket/websocket?vsn=2.0.0", "", append([]string{"Origin: https://evil.example"}, upgrade...)...)
+	s.expect(
+		403, "GET", "/socket/websocket?vsn=2.0.0", "", append([]string{"Origin: https://evil.example"}, upgrade...)...,
+	)
 	s.expect(403, "GET", "/socket/websocket?vsn=2.0.0", "", "Authorization: Bearer no") // before the 426
 	s.expect(426, "GET", "/socket/websocket?vsn=2.0.0", "")
 	s.expect(403, "GET", "/socket/sse?vsn=2.0.0", "", "Authorization: Bearer no")

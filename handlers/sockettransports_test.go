@@ -24,14 +24,19 @@ import (
 // shake makes a WebSocket handshake, and returns the answer's status and subprotocol.
 func (s *testServer) shake(query string, headers ...string) (status int, protocol string) {
 	s.t.Helper()
-	h := []string{"Authorization: ", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: MDEyMzQ1Njc4OTAxMjM0NQ=="}
+	h := []string{
+		"Authorization: ", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13",
+		"Sec-WebSocket-Key: MDEyMzQ1Njc4OTAxMjM0NQ==",
+	}
 	resp := s.do("GET", "/socket/websocket"+query, "", append(h, headers...)...)
 	defer resp.Body.Close()
 	return resp.StatusCode, resp.Header.Get("Sec-WebSocket-Protocol")
 }
 
 func TestSocketHandshake(t *testing.T) {
-	s := startServer(t, nil, hub.Limits{}, func(o *handlers.Options) { o.AllowedOrigins = []string{"https://app.example"} })
+	s := startServer(
+		t, nil, hub.Limits{}, func(o *handlers.Options) { o.AllowedOrigins = []string{"https://app.example"} },
+	)
 	tok := token(t, "u", "*=*")
 	std := strings.TrimRight(base64.StdEncoding.EncodeToString([]byte(tok)), "=")
 	as := func(coded string) string { return "Sec-WebSocket-Protocol: phoenix, base64url.bearer.phx." + coded }
@@ -85,7 +90,10 @@ func TestSocketHandshake(t *testing.T) {
 		status, protocol := s.shake(c.query, c.headers...)
 		s.Client().Transport = client
 		if status != c.status || protocol != c.protocol {
-			t.Errorf("%s %.60q: %d %q, want %d %q", strings.ReplaceAll(c.query, tok, "TOKEN"), c.headers, status, protocol, c.status, c.protocol)
+			t.Errorf(
+				"%s %.60q: %d %q, want %d %q", strings.ReplaceAll(c.query, tok, "TOKEN"), c.headers, status, protocol, c.status,
+				c.protocol,
+			)
 		}
 	}
 }
@@ -200,7 +208,8 @@ func TestLongPollByTheBook(t *testing.T) {
 	if strings.HasSuffix(open.Token, "A") {
 		forged = open.Token[:len(open.Token)-1] + "Q"
 	}
-	if a := s.poll("GET", app+"&token="+url.QueryEscape(forged), ""); a.Status == 200 || a.Status == 204 || strings.Split(a.Token, ".")[0] == strings.Split(open.Token, ".")[0] {
+	if a := s.poll("GET", app+"&token="+url.QueryEscape(forged), ""); a.Status == 200 || a.Status == 204 ||
+		strings.Split(a.Token, ".")[0] == strings.Split(open.Token, ".")[0] {
 		t.Errorf("a forged token: %+v", a)
 	}
 	if a := s.poll("POST", session, "!!!"); a.Status != 500 { // no base64
@@ -216,15 +225,19 @@ func TestLongPollByTheBook(t *testing.T) {
 
 // TestLongPollPreflight: pages of allowed origins may send what the client sends.
 func TestLongPollPreflight(t *testing.T) {
-	s := startServer(t, nil, hub.Limits{}, func(o *handlers.Options) { o.AllowedOrigins = []string{"https://app.example"} })
+	s := startServer(
+		t, nil, hub.Limits{}, func(o *handlers.Options) { o.AllowedOrigins = []string{"https://app.example"} },
+	)
 	s.Client().Transport = s.Client().Transport.(checked).next // the file has no OPTIONS
 	for origin, allowed := range map[string]bool{"https://app.example": true, "https://evil.example": false} {
 		resp := s.do("OPTIONS", "/socket/longpoll", "", "Origin: "+origin, "Access-Control-Request-Method: POST",
 			"Access-Control-Request-Headers: content-type,x-phoenix-authtoken,x-phoenix-longpoll-token")
 		resp.Body.Close()
 		headers := strings.ToLower(resp.Header.Get("Access-Control-Allow-Headers"))
-		ok := resp.Header.Get("Access-Control-Allow-Origin") == origin && strings.Contains(resp.Header.Get("Access-Control-Allow-Methods"), "POST") &&
-			strings.Contains(headers, "content-type") && strings.Contains(headers, "x-phoenix-authtoken") && strings.Contains(headers, "x-phoenix-longpoll-token")
+		ok := resp.Header.Get("Access-Control-Allow-Origin") == origin &&
+			strings.Contains(resp.Header.Get("Access-Control-Allow-Methods"), "POST") &&
+			strings.Contains(headers, "content-type") && strings.Contains(headers, "x-phoenix-authtoken") &&
+			strings.Contains(headers, "x-phoenix-longpoll-token")
 		if ok != allowed {
 			t.Errorf("%s: %s %v", origin, resp.Status, resp.Header)
 		}

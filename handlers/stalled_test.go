@@ -16,8 +16,8 @@ import (
 	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
-// TestStalledReaderCostsTheOthersNothing: among many subscribers one never reads, though more is sent to it than any socket holds. The
-// others get everything, in order; the server's heap grows by no more than the topics' histories.
+// TestStalledReaderCostsTheOthersNothing: one of many subscribers never reads, and more is sent to it than a socket can
+// buffer. The others get everything in order, and the heap grows by no more than the topics' histories.
 func TestStalledReaderCostsTheOthersNothing(t *testing.T) {
 	t.Run("of 200", func(t *testing.T) { testStalledReader(t, 200) })
 	t.Run("of 1000", func(t *testing.T) {
@@ -31,7 +31,9 @@ func testStalledReader(t *testing.T, readers int) {
 		events  = 150
 		history = 50
 	)
-	s := startServer(t, nil, hub.Limits{HistoryEvents: history}, func(o *handlers.Options) { o.ConnectionsPerUser = readers + 1 })
+	s := startServer(
+		t, nil, hub.Limits{HistoryEvents: history}, func(o *handlers.Options) { o.ConnectionsPerUser = readers + 1 },
+	)
 	s.dial("/v1/events?topic=flood&topic=code:project:42") // the stalled one: it asks, and never reads
 	flood := `{"event":"e","payload":"` + strings.Repeat("x", 200<<10) + `"}`
 	for range 100 {
@@ -108,7 +110,10 @@ func (s *testServer) dial(path string) net.Conn {
 	}
 	s.t.Cleanup(func() { conn.Close() })
 	_ = conn.(*net.TCPConn).SetReadBuffer(8 << 10)
-	fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\nAuthorization: Bearer %s\r\n\r\n", path, token(s.t, "u", "*=*"))
+	fmt.Fprintf(
+		conn, "GET %s HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\nAuthorization: Bearer %s\r\n\r\n", path,
+		token(s.t, "u", "*=*"),
+	)
 	return conn
 }
 

@@ -33,7 +33,7 @@ type streamView struct {
 	Events       []eventView     `json:"events,omitempty"`
 }
 
-// timingsView holds moments as text, and what people want to know of them in milliseconds since the stream was created.
+// timingsView has times as text, and durations since the stream's creation in milliseconds.
 type timingsView struct {
 	Created    string  `json:"created"`
 	Started    *string `json:"started"`
@@ -63,7 +63,7 @@ func viewReset(r *log.Reset) *resetView {
 	return &resetView{r.Reason, r.Requested, r.From.String()}
 }
 
-// eventView is a structured entry that the text does not tell.
+// eventView is a structured entry that is not part of the text.
 type eventView struct {
 	Event    string          `json:"event"`
 	Position string          `json:"position"`
@@ -71,11 +71,11 @@ type eventView struct {
 	Data     json.RawMessage `json:"data"`
 }
 
-// maxWait bounds ?wait=: longer than this, proxies tire of.
+// maxWait is the maximum of ?wait=, in seconds. Proxies often close longer requests.
 const maxWait = 60
 
-// streamJSON answers with the stream's state. With ?after= the text is what follows that position, and with ?wait= the answer waits until
-// there is some, or the stream ends.
+// streamJSON answers with the stream's state. With ?after= the text begins after that position. With ?wait= it waits
+// until there is more text or the stream ends.
 func (s *server) streamJSON(w http.ResponseWriter, r *http.Request, stream *hub.Stream) error {
 	q := r.URL.Query()
 	p, err := parsePosition(resumeFrom(r), log.Position{})
@@ -87,7 +87,7 @@ func (s *server) streamJSON(w http.ResponseWriter, r *http.Request, stream *hub.
 		return err
 	}
 	if resumeFrom(r) == "" {
-		_ = stream.Renew() // or what this node has will do
+		_ = stream.Renew() // on an error, the state that this node has is used
 	}
 	if err := stream.CatchUp(p); err != nil {
 		return err
@@ -110,12 +110,14 @@ func (s *server) streamJSON(w http.ResponseWriter, r *http.Request, stream *hub.
 	return nil
 }
 
-// awaitStream returns when the stream has moved beyond the position, has ended, or the wait is over.
-func (s *server) awaitStream(r *http.Request, stream *hub.Stream, after log.Position, wake *log.Wake, wait time.Duration) error {
+// awaitStream returns when the stream has entries after the position, has ended, or the wait is over.
+func (s *server) awaitStream(
+	r *http.Request, stream *hub.Stream, after log.Position, wake *log.Wake, wait time.Duration,
+) error {
 	if wait <= 0 {
 		return nil
 	}
-	probe := stream.WatchUncounted(after, wake) // the answer is what is delivered
+	probe := stream.WatchUncounted(after, wake) // not counted as delivery; the answer is
 	defer probe.Close()
 	return s.await(r, wake, wait, func() bool {
 		items, _ := probe.ReadUpTo(nil, 1)
@@ -123,8 +125,8 @@ func (s *server) awaitStream(r *http.Request, stream *hub.Stream, after log.Posi
 	})
 }
 
-// viewStream makes the JSON of a stream from the reader's place on. It reads the reader to the stream's tail, so that text, events and
-// position are of one moment.
+// viewStream encodes a stream from the reader's position on. It reads the reader to the stream's tail, so that text,
+// events and position are consistent.
 func viewStream(stream *hub.Stream, reader *log.Reader) *streamView {
 	sum := stream.Summary()
 	st, items, reset := stream.Snapshot(reader)
@@ -133,20 +135,22 @@ func viewStream(stream *hub.Stream, reader *log.Reader) *streamView {
 	v.Reset = viewReset(reset)
 	v.Text = ptr(string(st.Text))
 	v.Events = eventViews(items, stream.Epoch())
-	v.Watchers-- // this request itself
+	v.Watchers-- // without this request
 	return v
 }
 
-// viewStreamNow makes the JSON of a stream as it stands, without text and events.
+// viewStreamNow encodes the stream's current state, without text and events.
 func viewStreamNow(stream *hub.Stream) *streamView {
 	sum := stream.Summary()
 	return viewSummary(&sum)
 }
 
-// viewSummary makes the JSON of a stream without text and events.
+// viewSummary encodes a stream without text and events.
 func viewSummary(sum *hub.StreamSummary) *streamView {
 	st := &sum.State
-	v := &streamView{ID: sum.ID, Kind: sum.Kind, Owner: sum.Owner, Usage: json.RawMessage("null"), Keep: keepView(sum.Keep)}
+	v := &streamView{
+		ID: sum.ID, Kind: sum.Kind, Owner: sum.Owner, Usage: json.RawMessage("null"), Keep: keepView(sum.Keep),
+	}
 	if sum.Topic != "" {
 		v.Topic = &sum.Topic
 	}
@@ -169,7 +173,8 @@ func eventViews(items []log.Item, epoch string) []eventView {
 		if ev == nil || ev.Kind == log.OpenEvent || ev.Kind == log.EndEvent {
 			continue
 		}
-		views = append(views, eventView{ev.Name, log.Position{Epoch: epoch, Offset: items[i].To}.String(), items[i].At, json.RawMessage(ev.Data)})
+		at := log.Position{Epoch: epoch, Offset: items[i].To}
+		views = append(views, eventView{ev.Name, at.String(), items[i].At, json.RawMessage(ev.Data)})
 	}
 	return views
 }
@@ -182,7 +187,10 @@ func keepView(k hub.Keep) any {
 }
 
 func viewTimings(t *hub.Timings) timingsView {
-	v := timingsView{Created: wireTime(t.Created), Started: moment(t.Started), FirstToken: moment(t.FirstToken), Ended: moment(t.Ended)}
+	v := timingsView{
+		Created: wireTime(t.Created), Started: timeOrNil(t.Started),
+		FirstToken: timeOrNil(t.FirstToken), Ended: timeOrNil(t.Ended),
+	}
 	if !t.FirstToken.IsZero() {
 		v.ToFirst = ptr(t.FirstToken.Sub(t.Created).Milliseconds())
 	}
@@ -192,7 +200,7 @@ func viewTimings(t *hub.Timings) timingsView {
 	return v
 }
 
-func moment(t time.Time) *string {
+func timeOrNil(t time.Time) *string {
 	if t.IsZero() {
 		return nil
 	}
@@ -208,7 +216,8 @@ func textOrNil(s string) *string {
 	return &s
 }
 
-// listStreams answers GET /v1/streams: the caller's own, or everyone's for an admin, newest first and without their texts.
+// listStreams answers GET /v1/streams with the caller's streams, or all streams for an admin, newest first, without
+// texts.
 func (s *server) listStreams(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
 	limit, err := intParam(q, "limit", 100, 1, 1000)
@@ -217,7 +226,8 @@ func (s *server) listStreams(w http.ResponseWriter, r *http.Request) error {
 	}
 	status := hub.Status(q.Get("status"))
 	if !knownStatus(status) {
-		return errs.Invalid("?status", "must be one of queued, running, done, failed, cancelled, superseded, interrupted; got %q", clip(string(status)))
+		return errs.Invalid("?status",
+			"must be one of queued, running, done, failed, cancelled, superseded, interrupted; got %q", clip(string(status)))
 	}
 	id := auth.IdentityFrom(r.Context())
 	list := s.hub.ListStreams(hub.StreamQuery{Owner: id.User, All: id.Caps.Admin(), Status: status, Limit: limit})
@@ -231,7 +241,8 @@ func (s *server) listStreams(w http.ResponseWriter, r *http.Request) error {
 
 func knownStatus(s hub.Status) bool {
 	switch s {
-	case "", hub.StatusQueued, hub.StatusRunning, hub.StatusDone, hub.StatusFailed, hub.StatusCancelled, hub.StatusSuperseded, hub.StatusInterrupted:
+	case "", hub.StatusQueued, hub.StatusRunning, hub.StatusDone, hub.StatusFailed, hub.StatusCancelled,
+		hub.StatusSuperseded, hub.StatusInterrupted:
 		return true
 	}
 	return false

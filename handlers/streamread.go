@@ -15,7 +15,7 @@ import (
 	"github.com/duckwire/duckwire/middleware/auth"
 )
 
-// GET /v1/streams/{id} in its four shapes (design.md 2.2).
+// getStream answers GET /v1/streams/{id} in one of its formats (design.md 2.2).
 func (s *server) getStream(w http.ResponseWriter, r *http.Request) error {
 	stream, err := s.readableStream(r)
 	if err != nil {
@@ -39,7 +39,7 @@ func (s *server) getStream(w http.ResponseWriter, r *http.Request) error {
 	return s.streamJSON(w, r, stream)
 }
 
-// streamShape chooses the shape by ?format= before Accept. A request for a range of bytes is for the text.
+// streamShape chooses the format by ?format=, else by Accept. For a range request the default is text.
 func streamShape(r *http.Request) (media, format string, err error) {
 	switch format = r.URL.Query().Get("format"); format {
 	case "":
@@ -64,8 +64,8 @@ func streamShape(r *http.Request) (media, format string, err error) {
 	return media, "", nil
 }
 
-// readableStream finds the stream of the request, if the caller may read it: its owner, or a subscriber of its topic. For anybody else it
-// does not exist, so that ids cannot be guessed at.
+// readableStream returns the request's stream if the caller may read it: its owner, or a subscriber of its topic.
+// Anybody else gets not found, so that ids cannot be probed.
 func (s *server) readableStream(r *http.Request) (*hub.Stream, error) {
 	id := auth.IdentityFrom(r.Context())
 	stream, err := s.hub.Stream(id.User, chi.URLParam(r, "id"))
@@ -80,7 +80,7 @@ func setStreamHeaders(h http.Header, stream *hub.Stream) {
 	h.Set("Duckwire-Stream", stream.ID)
 }
 
-// streamLive answers with SSE or NDJSON: hello, perhaps reset, then everything after the position, then live.
+// streamLive answers with SSE or NDJSON: hello, a reset if necessary, the entries after the position, then new ones.
 func (s *server) streamLive(w http.ResponseWriter, r *http.Request, stream *hub.Stream, media string) error {
 	p, err := parsePosition(resumeFrom(r), log.Position{})
 	if err != nil {
@@ -93,7 +93,7 @@ func (s *server) streamLive(w http.ResponseWriter, r *http.Request, stream *hub.
 	if err := stream.CatchUp(p); err != nil {
 		return err
 	}
-	if stream.AtEnd(p) { // the one way to tell an EventSource to stop
+	if stream.AtEnd(p) { // only 204 makes an EventSource stop reconnecting
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
@@ -117,8 +117,11 @@ func (s *server) streamLive(w http.ResponseWriter, r *http.Request, stream *hub.
 	return nil
 }
 
-// newPump prepares the loop of a long response, which counts as one connection until done is called. *errs.LimitError at a cap.
-func (s *server) newPump(w http.ResponseWriter, r *http.Request, via hub.Transport, o live.Options) (p *live.Pump, done func(), err error) {
+// newPump returns the pump of a long response, which counts as one connection until done is called. Errors:
+// *errs.LimitError at a limit.
+func (s *server) newPump(
+	w http.ResponseWriter, r *http.Request, via hub.Transport, o live.Options,
+) (p *live.Pump, done func(), err error) {
 	id := auth.IdentityFrom(r.Context())
 	leave, err := s.enter(r, id.User, via)
 	if err != nil {
@@ -126,22 +129,23 @@ func (s *server) newPump(w http.ResponseWriter, r *http.Request, via hub.Transpo
 	}
 	o.Via, o.Expires, o.WriteTimeout = via, id.Expires, s.WriteTimeout
 	p = live.New(w, r, s.hub, &s.writers, o)
-	forget, stay := p.EndOnDrain(), s.endable(r, p.End)
+	forget, stay := p.EndOnDrain(), s.onEnd(r, p.End)
 	return p, func() { stay(); forget(); leave() }, nil
 }
 
-// finishPump aborts the response when a write failed: there must be no clean end that looks like the stream's (protocol/sse.md 6.3).
+// finishPump aborts the response if a write failed, so that the client does not take it for the stream's end
+// (protocol/sse.md 6.3).
 func finishPump(err error) {
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
 }
 
-// liveRangeEnd is the last byte of a range whose end nobody knows yet (RFC 8673 §2.2).
+// liveRangeEnd is the last byte of a range whose end is not known yet (RFC 8673 §2.2).
 const liveRangeEnd = "9007199254740991"
 
-// streamText answers with the text alone, as it is made, from the byte that Range asks for (RFC 9110 §14). A body that is cut, or a
-// stream that did not end well, is an aborted response.
+// streamText answers with the text as it is produced, from the byte in Range on (RFC 9110 §14). The response is aborted
+// if the stream fails, or a write does.
 func (s *server) streamText(w http.ResponseWriter, r *http.Request, stream *hub.Stream) error {
 	etag := `"` + stream.Epoch() + `"`
 	h := w.Header()
@@ -179,7 +183,7 @@ func startText(w http.ResponseWriter, at int, ranged bool, st *hub.StreamState) 
 	h.Set("Duckwire-Status", string(st.Status))
 	if !ranged {
 		live.Start(w, live.MediaText)
-		_ = http.NewResponseController(w).Flush() // what fails now fails again at the first write
+		_ = http.NewResponseController(w).Flush() // an error returns at the first write
 		return
 	}
 	h.Set("Content-Type", "text/plain; charset=utf-8")
@@ -194,8 +198,8 @@ func startText(w http.ResponseWriter, at int, ranged bool, st *hub.StreamState) 
 	_ = http.NewResponseController(w).Flush()
 }
 
-// byteRange reads "Range: bytes=N-". Other units, several ranges and suffixes are ignored, as RFC 9110 §14.2 allows; so is any range where
-// If-Range names another text.
+// byteRange parses "Range: bytes=N-". Other units, several ranges and suffixes are ignored, as RFC 9110 §14.2 allows,
+// and any range whose If-Range does not match.
 func byteRange(r *http.Request, etag string) (at int, ranged bool, err error) {
 	spec, ok := strings.CutPrefix(r.Header.Get("Range"), "bytes=")
 	if !ok || r.Header.Get("If-Range") != "" && r.Header.Get("If-Range") != etag {

@@ -38,10 +38,16 @@ func TestAppendFeedsBackAndEnds(t *testing.T) {
 	if again := call[streamJSON](s, 200, "POST", "/v1/streams", `{"kind":"analysis","id":"lint-1","content_type":"text/x-report"}`); again.ID != "lint-1" {
 		t.Errorf("created again: %+v", again)
 	}
-	call[problem](s, http.StatusConflict, "POST", "/v1/streams", `{"id":"lint-1"}`, "Authorization: Bearer "+token(t, "v", "*=*"))
+	call[problem](
+		s, http.StatusConflict, "POST", "/v1/streams", `{"id":"lint-1"}`, "Authorization: Bearer "+token(t, "v", "*=*"),
+	)
 	sub := s.stream("GET", path, "")
 	sub.want("hello")
-	r := call[receiptJSON](s, 200, "POST", path+"/append", `{"text":"héllo"}`+"\n"+`{"event":"analysis_update","issues":[{"line":1}]}`+"\n"+`{"event":"plain","data":7}`, ndjson)
+	r := call[receiptJSON](
+		s, 200, "POST", path+"/append",
+		`{"text":"héllo"}`+"\n"+`{"event":"analysis_update","issues":[{"line":1}]}`+"\n"+`{"event":"plain","data":7}`,
+		ndjson,
+	)
 	if r.Watchers != 1 || r.Status != "running" || r.Cancelled || r.Position == "" {
 		t.Errorf("%+v", r)
 	}
@@ -86,8 +92,12 @@ func TestAppendFeedsBackAndEnds(t *testing.T) {
 func TestProducerTellsItsFailure(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	path := newTestStream(s, `{}`)
-	call[receiptJSON](s, 200, "POST", path+"/append", `{"text":"a"}`+"\n"+`{"event":"end","status":"failed","error":{"code":"crashed","message":"segfault"}}`, ndjson)
-	if st := call[streamJSON](s, 200, "GET", path, ""); st.Status != "failed" || st.Error.Code != "crashed" || st.Error.Message != "segfault" {
+	call[receiptJSON](
+		s, 200, "POST", path+"/append",
+		`{"text":"a"}`+"\n"+`{"event":"end","status":"failed","error":{"code":"crashed","message":"segfault"}}`, ndjson,
+	)
+	if st := call[streamJSON](s, 200, "GET", path, ""); st.Status != "failed" || st.Error.Code != "crashed" ||
+		st.Error.Message != "segfault" {
 		t.Errorf("%+v", st)
 	}
 }
@@ -96,7 +106,10 @@ func TestProducerHeaders(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	path := newTestStream(s, `{}`) + "/append"
 	send := func(epoch, seq int, text string) *http.Response {
-		resp := s.do("POST", path, text, "Content-Type: text/plain", "Producer-Id: p", fmt.Sprintf("Producer-Epoch: %d", epoch), fmt.Sprintf("Producer-Seq: %d", seq))
+		resp := s.do(
+			"POST", path, text, "Content-Type: text/plain", "Producer-Id: p", fmt.Sprintf("Producer-Epoch: %d", epoch),
+			fmt.Sprintf("Producer-Seq: %d", seq),
+		)
 		resp.Body.Close()
 		return resp
 	}
@@ -125,7 +138,8 @@ func TestProducerHeaders(t *testing.T) {
 	}
 }
 
-// A long upload is read as it comes: what is sent is seen before the upload ends, and a cancel reaches the producer within it.
+// A long upload is read as it comes: what is sent is seen before the upload ends, and a cancel reaches the producer
+// within it.
 func TestLongUploadStreamsAndIsToldOfACancel(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	path := newTestStream(s, `{}`)
@@ -175,7 +189,8 @@ func TestJSONLongPollWaits(t *testing.T) {
 		if st := <-got; st.Text != "x" || st.At != 0 {
 			t.Errorf("%+v", st)
 		}
-		if st := call[streamJSON](s, 200, "GET", path+"?after=bad-1.7", ""); st.Reset == nil || st.Reset.Reason != "epoch" || st.Text != "x" {
+		if st := call[streamJSON](s, 200, "GET", path+"?after=bad-1.7", ""); st.Reset == nil || st.Reset.Reason != "epoch" ||
+			st.Text != "x" {
 			t.Errorf("%+v", st)
 		}
 	})
@@ -193,7 +208,10 @@ func TestCurlResumesPlainText(t *testing.T) {
 	call[receiptJSON](s, 200, "POST", path+"/append", text[:7000], "Content-Type: text/plain")
 	file := filepath.Join(t.TempDir(), "out")
 	run := func(ctx context.Context, args ...string) error {
-		args = append(args, "-sS", "-H", "Authorization: Bearer "+token(t, "u", "*=*"), "-H", "Accept: text/plain", "-o", file, s.URL+path)
+		args = append(
+			args, "-sS", "-H", "Authorization: Bearer "+token(t, "u", "*=*"), "-H", "Accept: text/plain", "-o", file,
+			s.URL+path,
+		)
 		return exec.CommandContext(ctx, curl, args...).Run()
 	}
 	ctx, cut := context.WithCancel(t.Context())
@@ -250,7 +268,8 @@ func TestRanges(t *testing.T) {
 		body, _ := io.ReadAll(resp.Body)
 		resp.Body.Close()
 		etag = resp.Header.Get("ETag")
-		if resp.StatusCode != c.status || resp.Header.Get("Content-Range") != c.content || c.status < 300 && string(body) != c.body {
+		if resp.StatusCode != c.status || resp.Header.Get("Content-Range") != c.content || c.status < 300 &&
+			string(body) != c.body {
 			t.Errorf("%s: %s, %q, %q", c.name, resp.Status, resp.Header.Get("Content-Range"), body)
 		}
 	}
@@ -292,7 +311,11 @@ func TestPositionsThatCannotBeResumed(t *testing.T) {
 func TestPrettyPrintedEntriesStayOnOneLine(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	path := newTestStream(s, `{}`)
-	call[receiptJSON](s, 200, "POST", path+"/append", "[{\"event\":\"note\",\n\"data\":{\"a\":\n1}},\n{\"event\":\"end\",\"usage\":{\n\"total_tokens\":\n2}}]", "Content-Type: application/json")
+	call[receiptJSON](
+		s, 200, "POST", path+"/append",
+		"[{\"event\":\"note\",\n\"data\":{\"a\":\n1}},\n{\"event\":\"end\",\"usage\":{\n\"total_tokens\":\n2}}]",
+		"Content-Type: application/json",
+	)
 	sub := s.stream("GET", path, "")
 	sub.want("hello")
 	if b := sub.want("note"); b.data != `{"a":1}` {

@@ -29,7 +29,7 @@ type newStreamBody struct {
 	Keep        json.RawMessage `json:"keep"`
 }
 
-// createStream makes a stream for an external producer: 201, or 200 for one that the caller made under the same id.
+// createStream creates a stream for an external producer: 201, or 200 if the caller already created one with this id.
 func (s *server) createStream(w http.ResponseWriter, r *http.Request) error {
 	var body newStreamBody
 	if err := s.readJSON(r, &body); err != nil {
@@ -57,7 +57,7 @@ func (s *server) createStream(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// mayProduce checks the right to produce: on the topic where there is one, else on any.
+// mayProduce checks the right to produce: on the topic if there is one, else on any topic.
 func (s *server) mayProduce(r *http.Request, topic string) error {
 	id := auth.IdentityFrom(r.Context())
 	if topic != "" {
@@ -87,7 +87,7 @@ func (b *newStreamBody) spec() (hub.StreamSpec, error) {
 	return spec, nil
 }
 
-// parseKeep reads "finish" or {"cancel_after": seconds}; absent is "finish".
+// parseKeep parses "finish" or {"cancel_after": seconds}; the default is "finish".
 func parseKeep(raw json.RawMessage) (hub.Keep, error) {
 	switch string(raw) {
 	case "", "null", `"finish"`:
@@ -96,7 +96,8 @@ func parseKeep(raw json.RawMessage) (hub.Keep, error) {
 	var keep struct {
 		CancelAfter *float64 `json:"cancel_after"`
 	}
-	if json.Unmarshal(raw, &keep) != nil || keep.CancelAfter == nil || *keep.CancelAfter < 0.001 || *keep.CancelAfter > 7*86400 {
+	if json.Unmarshal(raw, &keep) != nil || keep.CancelAfter == nil ||
+		*keep.CancelAfter < 0.001 || *keep.CancelAfter > 7*86400 {
 		return hub.Keep{}, errs.Invalid("keep", `must be "finish" or {"cancel_after": SECONDS}, SECONDS from 0.001 to 604800`)
 	}
 	return hub.Keep{CancelAfter: time.Duration(*keep.CancelAfter * float64(time.Second))}, nil
@@ -111,10 +112,11 @@ type receiptView struct {
 	Cancelled bool       `json:"cancelled"`
 }
 
-// wholeBytes is up to where a body is kept until all of it is there, where another node writes the stream.
-const wholeBytes = 64 << 10
+// bufferedBodyBytes is the maximum size of a body that is buffered until it is complete, if another node writes the
+// stream.
+const bufferedBodyBytes = 64 << 10
 
-// appendStream takes a producer's body, whole or as one long upload, entry by entry as it comes.
+// appendStream appends a producer's body: a complete one, or a long upload whose entries are appended as they arrive.
 func (s *server) appendStream(w http.ResponseWriter, r *http.Request) error {
 	stream, err := s.producibleStream(r)
 	if err != nil {
@@ -125,7 +127,7 @@ func (s *server) appendStream(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	begin := stream.Append
-	if n := r.ContentLength; n >= 0 && n <= wholeBytes {
+	if n := r.ContentLength; n >= 0 && n <= bufferedBodyBytes {
 		begin = stream.AppendWhole
 	}
 	a, err := begin(ref)
@@ -153,12 +155,14 @@ func (s *server) appendStream(w http.ResponseWriter, r *http.Request) error {
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
-	writeJSON(w, http.StatusOK, receiptView{receipt.Position.String(), receipt.Status, receipt.Watchers, receipt.Lag, receipt.Cancelled})
+	writeJSON(w, http.StatusOK, receiptView{
+		receipt.Position.String(), receipt.Status, receipt.Watchers, receipt.Lag, receipt.Cancelled,
+	})
 	return nil
 }
 
-// producibleStream finds the stream of an append. Who may not even read it is told that there is none. The worker that has a stream's job
-// needs the right to work, and none on the stream.
+// producibleStream returns the stream of an append. A client that may not even read it gets not found. The worker that
+// has the stream's job needs the right to work, and none on the stream.
 func (s *server) producibleStream(r *http.Request) (*hub.Stream, error) {
 	id := auth.IdentityFrom(r.Context())
 	stream, err := s.hub.Stream(id.User, chi.URLParam(r, "id"))
@@ -182,7 +186,8 @@ func (s *server) producibleStream(r *http.Request) (*hub.Stream, error) {
 	return stream, err
 }
 
-// appendError says beside the error of an append what a producer needs to go on: where the stream stands, and which epoch or number is due.
+// appendError adds headers to the error of an append that a producer needs to continue: the stream's position, and the
+// expected epoch or sequence number.
 func appendError(w http.ResponseWriter, err error) error {
 	h := w.Header()
 	var (
@@ -199,7 +204,7 @@ func appendError(w http.ResponseWriter, err error) error {
 		h.Set("Producer-Expected-Seq", strconv.FormatInt(gap.Expected, 10))
 		h.Set("Producer-Received-Seq", strconv.FormatInt(gap.Received, 10))
 	}
-	h.Set("Connection", "close") // the rest of an upload that nobody reads would be taken for the next request
+	h.Set("Connection", "close") // else the unread rest of an upload would be parsed as the next request
 	return err
 }
 
@@ -215,7 +220,7 @@ func setReceiptHeaders(h http.Header, r *hub.Receipt) {
 	}
 }
 
-// producerRef reads the three producer headers: all or none (protocol/durable-streams.md 1.4).
+// producerRef parses the three producer headers: all or none (protocol/durable-streams.md 1.4).
 func producerRef(h http.Header) (ref hub.ProducerRef, err error) {
 	const most = 1<<53 - 1
 	id, epoch, seq := h.Get("Producer-Id"), h.Get("Producer-Epoch"), h.Get("Producer-Seq")
@@ -231,7 +236,8 @@ func producerRef(h http.Header) (ref hub.ProducerRef, err error) {
 	}{{"Producer-Epoch", epoch, &ref.Epoch}, {"Producer-Seq", seq, &ref.Seq}} {
 		n, err := strconv.ParseUint(f.text, 10, 53)
 		if err != nil || n > most {
-			return ref, errs.Invalid(f.name, "must be a whole number from 0 to %d, and stand beside Producer-Id; got %q", int64(most), clip(f.text))
+			return ref, errs.Invalid(f.name,
+				"must be a whole number from 0 to %d, and stand beside Producer-Id; got %q", int64(most), clip(f.text))
 		}
 		*f.value = int64(n)
 	}
@@ -239,8 +245,8 @@ func producerRef(h http.Header) (ref hub.ProducerRef, err error) {
 	return ref, nil
 }
 
-// takeBody reads the body into the appender: lines for NDJSON and JSON, raw text for anything else. A body that is known to be small is
-// read whole first, so that all of it is taken or nothing.
+// takeBody reads the body into the appender: lines of NDJSON and JSON, raw text for anything else. A body of known
+// length is read completely first, so that all of it is appended or nothing.
 func (s *server) takeBody(w http.ResponseWriter, r *http.Request, a *hub.Appender) (*hub.Ending, error) {
 	if a.Duplicate() {
 		return nil, nil
@@ -249,11 +255,12 @@ func (s *server) takeBody(w http.ResponseWriter, r *http.Request, a *hub.Appende
 	lines := media == live.MediaNDJSON || media == mediaJSON
 	if n := r.ContentLength; n >= 0 {
 		if n > s.BodyBytes {
-			return nil, &errs.LimitError{Kind: errs.ErrTooLarge, Name: "body in bytes (body_bytes); a chunked upload may be longer", Limit: s.BodyBytes}
+			const name = "body in bytes (body_bytes); a chunked upload may be longer"
+			return nil, &errs.LimitError{Kind: errs.ErrTooLarge, Name: name, Limit: s.BodyBytes}
 		}
 		body, err := io.ReadAll(io.LimitReader(r.Body, n))
 		if err != nil {
-			return nil, errCut(err)
+			return nil, errBody(err)
 		}
 		if lines {
 			return addLines(a, body, media)
@@ -270,19 +277,19 @@ func (s *server) takeBody(w http.ResponseWriter, r *http.Request, a *hub.Appende
 	defer done()
 	if lines {
 		ending, err := s.uploadLines(u, a)
-		return ending, u.why(err)
+		return ending, u.endError(err)
 	}
-	return nil, u.why(uploadText(u, a))
+	return nil, u.endError(uploadText(u, a))
 }
 
-func errCut(err error) error {
+func errBody(err error) error {
 	if errors.Is(err, middleware.ErrSlowBody) {
 		return err
 	}
 	return errs.Invalid("body", "could not be read to its end: %v", err)
 }
 
-// uploadText takes raw text as it comes.
+// uploadText appends raw text as it arrives.
 func uploadText(body io.Reader, a *hub.Appender) error {
 	buf := make([]byte, 32<<10)
 	for {
@@ -296,12 +303,12 @@ func uploadText(body io.Reader, a *hub.Appender) error {
 			return nil
 		}
 		if err != nil {
-			return errCut(err)
+			return errBody(err)
 		}
 	}
 }
 
-// cancelStream ends a stream: its owner may, and an admin. The answer is the final state, the same however often it is asked.
+// cancelStream ends a stream for its owner or an admin. The answer is the final state; repeated requests get the same.
 func (s *server) cancelStream(w http.ResponseWriter, r *http.Request) error {
 	stream, err := s.readableStream(r)
 	if err != nil {

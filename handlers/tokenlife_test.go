@@ -25,20 +25,20 @@ import (
 	"github.com/duckwire/duckwire/middleware/auth"
 )
 
-// talker is a client of a socket, on whatever transport.
-type talker interface {
+// socketPeer is a client of a socket, on any transport.
+type socketPeer interface {
 	send(frame string, args ...any)
 	next() string
 }
 
-// talkers open a socket on each transport.
-var talkers = map[string]func(s *testServer, tok string) talker{
-	"WebSocket": func(s *testServer, tok string) talker { return s.dialSocket(tok) },
-	"long-poll": func(s *testServer, tok string) talker {
+// openSockets opens a socket on each transport.
+var openSockets = map[string]func(s *testServer, tok string) socketPeer{
+	"WebSocket": func(s *testServer, tok string) socketPeer { return s.dialSocket(tok) },
+	"long-poll": func(s *testServer, tok string) socketPeer {
 		open := s.poll("GET", "token="+tok, "")
 		return &poller{s: s, app: "token=" + tok, token: open.Token}
 	},
-	"SSE": func(s *testServer, tok string) talker { return s.openSSESocket(tok) },
+	"SSE": func(s *testServer, tok string) socketPeer { return s.openSSESocket(tok) },
 }
 
 // poller is a client of a long-poll.
@@ -69,8 +69,8 @@ func (p *poller) next() string {
 	return frame
 }
 
-// sseTalker is a client of an SSE socket.
-type sseTalker struct {
+// ssePeer is a client of an SSE socket.
+type ssePeer struct {
 	s       *testServer
 	bearer  string
 	session string
@@ -78,15 +78,15 @@ type sseTalker struct {
 	lines   *bufio.Scanner
 }
 
-func (s *testServer) openSSESocket(tok string) *sseTalker {
+func (s *testServer) openSSESocket(tok string) *ssePeer {
 	s.t.Helper()
-	c := &sseTalker{s: s, bearer: "Authorization: Bearer " + tok}
+	c := &ssePeer{s: s, bearer: "Authorization: Bearer " + tok}
 	c.follow("")
 	return c
 }
 
 // follow opens a response; more are parameters of it.
-func (c *sseTalker) follow(more string) {
+func (c *ssePeer) follow(more string) {
 	c.s.t.Helper()
 	resp := c.s.do("GET", "/socket/sse?vsn=2.0.0"+more, "", c.bearer)
 	if resp.StatusCode != http.StatusOK {
@@ -99,14 +99,17 @@ func (c *sseTalker) follow(more string) {
 	c.session, _, _ = strings.Cut(rest, `"`)
 }
 
-func (c *sseTalker) send(frame string, args ...any) {
+func (c *ssePeer) send(frame string, args ...any) {
 	c.s.t.Helper()
-	resp := c.s.do("POST", "/socket/sse?session="+url.QueryEscape(c.session), fmt.Sprintf(frame, args...), c.bearer, "Content-Type: application/x-ndjson")
+	resp := c.s.do(
+		"POST", "/socket/sse?session="+url.QueryEscape(c.session), fmt.Sprintf(frame, args...), c.bearer,
+		"Content-Type: application/x-ndjson",
+	)
 	resp.Body.Close()
 }
 
-// next returns the data of the next block; of a farewell with its name.
-func (c *sseTalker) next() string {
+// next returns the data of the next block; of a bye with its name.
+func (c *ssePeer) next() string {
 	c.s.t.Helper()
 	event := ""
 	for c.lines.Scan() {
@@ -124,8 +127,8 @@ func (c *sseTalker) next() string {
 	return "the end"
 }
 
-// ended is what the end of a socket by its token looks like.
-func ended(t testing.TB, c talker) string {
+// ended is how the end of a socket with its token appears on a transport.
+func ended(t testing.TB, c socketPeer) string {
 	ws, ok := c.(*wsClient)
 	if !ok {
 		return c.next()
@@ -137,8 +140,8 @@ func ended(t testing.TB, c talker) string {
 	return fmt.Sprint(int(websocket.CloseStatus(err)))
 }
 
-func TestTokenRenewedOnEachTransport(t *testing.T) {
-	for name, open := range talkers {
+func TestTokenRefreshedOnEachTransport(t *testing.T) {
+	for name, open := range openSockets {
 		t.Run(name, func(t *testing.T) {
 			hubtest.OwnClock(t, func(t *testing.T) {
 				s := startServer(t, nil, hub.Limits{}, nil)
@@ -151,10 +154,13 @@ func TestTokenRenewedOnEachTransport(t *testing.T) {
 				wantPrefix(t, c.next(), `[null,null,"phoenix","token_expiring",{"expires_in":`)
 				good := token(t, "ada", "kept=*")
 				for tok, reason := range map[string]string{
-					good[:len(good)-8] + "AAAAAAAA": "unauthorized", token(t, "bob", "*=*"): "forbidden", tokenFor(t, "ada", -time.Second, "*=*"): "unauthorized",
+					good[:len(good)-8] + "AAAAAAAA": "unauthorized", token(t, "bob", "*=*"): "forbidden",
+					tokenFor(t, "ada", -time.Second, "*=*"): "unauthorized",
 				} {
 					c.send(`[null,"8","phoenix","access_token",{"token":%q}]`, tok)
-					wantPrefix(t, c.next(), fmt.Sprintf(`[null,"8","phoenix","phx_reply",{"status":"error","response":{"reason":%q`, reason))
+					wantPrefix(
+						t, c.next(), fmt.Sprintf(`[null,"8","phoenix","phx_reply",{"status":"error","response":{"reason":%q`, reason),
+					)
 				}
 				c.send(`["0","9","kept","access_token",{"access_token":%q}]`, good)
 				wantPrefix(t, c.next(), `["0","9","kept","phx_reply",{"status":"ok","response":{"expires_in":3600}`)
@@ -174,7 +180,7 @@ func TestTokenRenewedOnEachTransport(t *testing.T) {
 
 func TestTokenEndsEachTransport(t *testing.T) {
 	ends := map[string]string{"WebSocket": "4001", "long-poll": "status 500", "SSE": `bye {"reason":"unauthorized"}`}
-	for name, open := range talkers {
+	for name, open := range openSockets {
 		t.Run(name, func(t *testing.T) {
 			hubtest.OwnClock(t, func(t *testing.T) {
 				s := startServer(t, nil, hub.Limits{}, nil)
@@ -186,8 +192,8 @@ func TestTokenEndsEachTransport(t *testing.T) {
 	}
 }
 
-// A client of an SSE socket may come back on a new response after the renewal: the session's token lives, not the request's.
-func TestTokenRenewedAndFollowedAnew(t *testing.T) {
+// After a refresh, a client of an SSE socket may reconnect: the session's token counts, not the request's.
+func TestTokenRefreshedThenReconnected(t *testing.T) {
 	hubtest.OwnClock(t, func(t *testing.T) {
 		s := startServer(t, nil, hub.Limits{}, nil)
 		first := tokenFor(t, "ada", 6*time.Second, "*=*")
@@ -265,7 +271,10 @@ func (k *keyring) rotate(kid string) ed25519.PrivateKey {
 
 func signedBy(t *testing.T, key ed25519.PrivateKey, kid string) string {
 	t.Helper()
-	token := jwt.NewWithClaims(jwt.SigningMethodEdDSA, jwt.MapClaims{"sub": "ada", "exp": time.Now().Add(time.Hour).Unix(), "caps": map[string][]string{"*": {"*"}}})
+	token := jwt.NewWithClaims(
+		jwt.SigningMethodEdDSA,
+		jwt.MapClaims{"sub": "ada", "exp": time.Now().Add(time.Hour).Unix(), "caps": map[string][]string{"*": {"*"}}},
+	)
 	token.Header["kid"] = kid
 	text, err := token.SignedString(key)
 	if err != nil {
@@ -274,20 +283,23 @@ func signedBy(t *testing.T, key ed25519.PrivateKey, kid string) string {
 	return text
 }
 
-// When the issuer's keys change, nothing that is open is lost, the new key opens and renews at once, and the old one does no longer. Made-up key ids on
-// an open socket do not have the key set fetched more than a few times.
+// When the issuer's keys change, nothing that is open ends, the new key opens and refreshes at once, and the old one
+// does not. Made-up key ids on an open socket cause only a few fetches of the key set.
 func TestKeysRotateUnderLiveConnections(t *testing.T) {
 	ring := newKeyring(t)
 	old := ring.rotate("a")
-	v, err := auth.NewVerifier(t.Context(), auth.VerifierOptions{JWKSURL: ring.URL, HTTPClient: ring.Client(), Logger: slog.New(slog.DiscardHandler)})
+	v, err := auth.NewVerifier(
+		t.Context(),
+		auth.VerifierOptions{JWKSURL: ring.URL, HTTPClient: ring.Client(), Logger: slog.New(slog.DiscardHandler)},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(v.Close)
 	s := startServer(t, nil, hub.Limits{}, func(o *handlers.Options) { o.Verifier = v })
 	first := signedBy(t, old, "a")
-	open := map[string]talker{}
-	for name, opener := range talkers {
+	open := map[string]socketPeer{}
+	for name, opener := range openSockets {
 		open[name] = opener(s, first)
 	}
 	sub := s.stream("GET", eventsPath, "", bearer(first))
@@ -309,7 +321,10 @@ func TestKeysRotateUnderLiveConnections(t *testing.T) {
 	ws := open["WebSocket"]
 	for n := range 100 {
 		ws.send(`[null,"%d","phoenix","access_token",{"token":%q}]`, n, signedBy(t, old, fmt.Sprint("forged-", n)))
-		wantPrefix(t, ws.next(), fmt.Sprintf(`[null,"%d","phoenix","phx_reply",{"status":"error","response":{"reason":"unauthorized"`, n))
+		wantPrefix(
+			t, ws.next(),
+			fmt.Sprintf(`[null,"%d","phoenix","phx_reply",{"status":"error","response":{"reason":"unauthorized"`, n),
+		)
 	}
 	ring.mu.Lock()
 	defer ring.mu.Unlock()

@@ -13,7 +13,8 @@ import (
 	"github.com/duckwire/duckwire/middleware/ratelimit"
 )
 
-// manyEvents answers GET /v1/events?topic=…&topic=…: several topics on one connection, with one id for all (protocol/sse.md 9.1).
+// manyEvents answers GET /v1/events?topic=…&topic=…: several topics on one connection, with one vector of positions as
+// id (protocol/sse.md 9.1).
 func (s *server) manyEvents(w http.ResponseWriter, r *http.Request) error {
 	topics := r.URL.Query()["topic"]
 	if err := s.checkTopics(r, topics); err != nil {
@@ -30,7 +31,8 @@ func (s *server) checkTopics(r *http.Request, topics []string) error {
 		return errs.Invalid("?topic", "must be given at least once")
 	}
 	if len(topics) > s.TopicsPerSession {
-		return &errs.LimitError{Kind: errs.ErrTooLarge, Name: "?topic on one connection (topics_per_session)", Limit: int64(s.TopicsPerSession)}
+		const name = "?topic on one connection (topics_per_session)"
+		return &errs.LimitError{Kind: errs.ErrTooLarge, Name: name, Limit: int64(s.TopicsPerSession)}
 	}
 	id := auth.IdentityFrom(r.Context())
 	seen := make(map[string]bool, len(topics))
@@ -49,7 +51,7 @@ func (s *server) checkTopics(r *http.Request, topics []string) error {
 	return nil
 }
 
-// followTopics sends what follows the client's position on each topic (nothing given: the tail), then live.
+// followTopics sends the events after the client's position on each topic (by default the tail), then new ones.
 func (s *server) followTopics(w http.ResponseWriter, r *http.Request, topics []string, many bool) error {
 	from, err := topicPositions(resumeFrom(r), len(topics), many)
 	if err != nil {
@@ -63,7 +65,7 @@ func (s *server) followTopics(w http.ResponseWriter, r *http.Request, topics []s
 	if err != nil {
 		return err
 	}
-	if err := s.spend(r, ratelimit.Joins, len(topics)); err != nil {
+	if err := s.takeRate(r, ratelimit.Joins, len(topics)); err != nil {
 		return err
 	}
 	pump, done, err := s.newPump(w, r, hub.ViaSSE, opts)
@@ -83,7 +85,7 @@ func (s *server) followTopics(w http.ResponseWriter, r *http.Request, topics []s
 		f.Add(reader, reset)
 	}
 	if ask != nil {
-		if err := s.bePresent(&f.Present, ask, topics, pump); err != nil {
+		if err := s.trackPresence(&f.Present, ask, topics, pump); err != nil {
 			f.Present.End(0)
 			return err
 		}
@@ -95,7 +97,7 @@ func (s *server) followTopics(w http.ResponseWriter, r *http.Request, topics []s
 	return nil
 }
 
-// topicPositions reads the position of one topic, or of many.
+// topicPositions parses the position of one topic, or of many.
 func topicPositions(text string, n int, many bool) (log.Vector, error) {
 	if text == "" {
 		text = "now"

@@ -14,8 +14,9 @@ import (
 
 const topicsPrefix = "/v1/topics/"
 
-// escapeTopics lets topics with slashes stand in a path as they are: code:file:lib/a.ex is one parameter to the router, which would see
-// segments. It runs before the router and only changes the escaped form of the path.
+// escapeTopics makes topics with slashes, such as code:file:lib/a.ex, one path parameter for the router, which would
+// split them into segments. It runs before the router and changes only the escaped path. It also removes the trailing
+// slash of socketPath.
 func escapeTopics(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == socketPath+"/" {
@@ -34,7 +35,7 @@ func escapeTopics(next http.Handler) http.Handler {
 	})
 }
 
-// topicParam returns the topic of the path, checked.
+// topicParam returns the validated topic of the path.
 func topicParam(r *http.Request) (string, error) {
 	topic, err := url.PathUnescape(chi.URLParam(r, "topic"))
 	if err != nil {
@@ -43,7 +44,7 @@ func topicParam(r *http.Request) (string, error) {
 	return topic, hub.ValidTopic(topic)
 }
 
-// userParam returns the user of the path, of whom there may be a topic; "me" is who asks.
+// userParam returns the user of the path, whose id must be valid in a topic; "me" is the client's own user.
 func userParam(r *http.Request) (string, error) {
 	user, err := url.PathUnescape(chi.URLParam(r, "user"))
 	if user == "me" {

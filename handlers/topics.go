@@ -23,7 +23,7 @@ type eventBody struct {
 	Durable   bool     `json:"durable"`
 }
 
-// publishedView is what became of one event. An ephemeral one has no position.
+// publishedView is the result for one event. An ephemeral event has no position.
 type publishedView struct {
 	ID       string  `json:"id"`
 	Position *string `json:"position"`
@@ -43,7 +43,7 @@ func (s *server) publishEvents(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := s.spendEvents(r, events); err != nil {
+	if err := s.takeEventRates(r, events); err != nil {
 		return err
 	}
 	published, err := s.hub.Publish(topic, id.User, events)
@@ -58,8 +58,8 @@ func (s *server) publishEvents(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// readEvents reads the body: an event, an array of events, or {"events": […]}. Where they are for users, it asks whether the client may leave
-// messages for them.
+// readEvents parses the body: an event, an array of events, or {"events": […]}. If events are addressed to users, it
+// checks the right to enqueue messages for them.
 func (s *server) readEvents(r *http.Request) ([]hub.EventInput, error) {
 	bodies, err := readBatch[eventBody](s, r, "events")
 	if err != nil {
@@ -69,20 +69,23 @@ func (s *server) readEvents(r *http.Request) ([]hub.EventInput, error) {
 	addressed := false
 	for i := range bodies {
 		b := &bodies[i]
-		events[i] = hub.EventInput{ID: b.ID, Event: b.Event, Payload: b.Payload, Ephemeral: b.Ephemeral, To: b.To, Durable: b.Durable}
+		events[i] = hub.EventInput{
+			ID: b.ID, Event: b.Event, Payload: b.Payload, Ephemeral: b.Ephemeral, To: b.To, Durable: b.Durable,
+		}
 		if events[i].Bytes, err = b.read(); err != nil {
 			return nil, err
 		}
 		addressed = addressed || len(b.To) > 0
 	}
 	if addressed {
-		return events, s.mayLeaveFor(r, events)
+		return events, s.mayEnqueueFor(r, events)
 	}
 	return events, nil
 }
 
-// mayLeaveFor asks for the right to leave messages for each user that the events are for, once the events are known to be within the limits.
-func (s *server) mayLeaveFor(r *http.Request, events []hub.EventInput) error {
+// mayEnqueueFor checks the right to enqueue messages for each addressed user, after the events were checked against the
+// limits.
+func (s *server) mayEnqueueFor(r *http.Request, events []hub.EventInput) error {
 	if err := s.hub.CheckEvents(events); err != nil {
 		return err
 	}
@@ -131,7 +134,7 @@ type historyView struct {
 	Reset    *resetView        `json:"reset,omitempty"`
 }
 
-// history answers with what is kept after a position, at most ?limit= events, and with ?wait= waits for the first.
+// history answers with the buffered events after a position, at most ?limit=. With ?wait= it waits for the first.
 func (s *server) history(w http.ResponseWriter, r *http.Request, topic string) error {
 	q := r.URL.Query()
 	p, err := parsePosition(resumeFrom(r), log.Position{})
@@ -169,8 +172,10 @@ func (s *server) history(w http.ResponseWriter, r *http.Request, topic string) e
 	return nil
 }
 
-// readPage reads up to limit events; where there are none, it waits for some.
-func (s *server) readPage(r *http.Request, reader *hub.TopicReader, wake *log.Wake, limit int, wait time.Duration) (items []log.Item, reset *log.Reset, err error) {
+// readPage reads up to limit events. If there are none, it waits for the first.
+func (s *server) readPage(
+	r *http.Request, reader *hub.TopicReader, wake *log.Wake, limit int, wait time.Duration,
+) (items []log.Item, reset *log.Reset, err error) {
 	err = s.await(r, wake, wait, func() bool {
 		for len(items) < limit {
 			had := len(items)

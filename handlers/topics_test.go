@@ -38,16 +38,21 @@ func TestTopicEventsArriveInOrderAndResume(t *testing.T) {
 	if !hello.Recovered || hello.HB != 10 || hello.Position == "" {
 		t.Errorf("hello %+v", hello)
 	}
-	out := call[publishedJSON](s, 200, "POST", eventsPath, `{"event":"saved","payload":{"n":1,"big":12345678901234567890,"text":"a\nb"}}`)
+	out := call[publishedJSON](
+		s, 200, "POST", eventsPath, `{"event":"saved","payload":{"n":1,"big":12345678901234567890,"text":"a\nb"}}`,
+	)
 	b := sub.want("saved")
 	e := parse[envelope](t, b)
-	if e.Topic != "code:project:42" || e.Event != "saved" || e.Sender != "u" || e.ID != out.Events[0].ID || e.Position != b.id || b.id != *out.Events[0].Position {
+	if e.Topic != "code:project:42" || e.Event != "saved" || e.Sender != "u" || e.ID != out.Events[0].ID ||
+		e.Position != b.id || b.id != *out.Events[0].Position {
 		t.Errorf("%+v, published as %+v, id %s", e, out, b.id)
 	}
 	if string(e.Payload) != `{"n":1,"big":12345678901234567890,"text":"a\nb"}` {
 		t.Errorf("payload %s", e.Payload)
 	}
-	batch := call[publishedJSON](s, 200, "POST", eventsPath, `[{"event":"a"},{"event":"b","payload":[1]},{"event":"c","payload":null}]`)
+	batch := call[publishedJSON](
+		s, 200, "POST", eventsPath, `[{"event":"a"},{"event":"b","payload":[1]},{"event":"c","payload":null}]`,
+	)
 	if len(batch.Events) != 3 {
 		t.Fatalf("%+v", batch)
 	}
@@ -63,7 +68,9 @@ func TestTopicRepeatedIDIsPublishedOnce(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	first := call[publishedJSON](s, 200, "POST", eventsPath, `{"id":"x","event":"a","payload":1}`)
 	second := call[publishedJSON](s, 200, "POST", eventsPath, `{"id":"x","event":"a","payload":2}`)
-	other := call[publishedJSON](s, 200, "POST", eventsPath, `{"id":"x","event":"a","payload":3}`, "Authorization: Bearer "+token(t, "v", "*=*"))
+	other := call[publishedJSON](
+		s, 200, "POST", eventsPath, `{"id":"x","event":"a","payload":3}`, "Authorization: Bearer "+token(t, "v", "*=*"),
+	)
 	if *first.Events[0].Position != *second.Events[0].Position || *first.Events[0].Position == *other.Events[0].Position {
 		t.Errorf("%v %v %v", first, second, other)
 	}
@@ -97,7 +104,8 @@ func TestTopicHistoryPagesWaitsAndTellsGaps(t *testing.T) {
 		call[publishedJSON](s, 200, "POST", eventsPath, fmt.Sprintf(`{"event":"e","payload":%d}`, i))
 	}
 	h := call[historyJSON](s, 200, "GET", eventsPath+"?limit=2&after="+start, "")
-	if h.Reset == nil || h.Reset.Reason != "trimmed" || h.Reset.Requested != start || len(h.Events) != 2 || string(h.Events[0].Payload) != "4" {
+	if h.Reset == nil || h.Reset.Reason != "trimmed" || h.Reset.Requested != start || len(h.Events) != 2 ||
+		string(h.Events[0].Payload) != "4" {
 		t.Errorf("%+v", h)
 	}
 	rest := call[historyJSON](s, 200, "GET", eventsPath+"?after="+h.Position, "")
@@ -114,7 +122,8 @@ func TestTopicHistoryPagesWaitsAndTellsGaps(t *testing.T) {
 			t.Errorf("%s: %+v", c.reason, hello)
 		}
 		reset := sub.want("reset")
-		if r := parse[struct{ Reason, Requested, From string }](t, reset); r.Reason != c.reason || r.Requested != c.position || reset.id != "" {
+		if r := parse[struct{ Reason, Requested, From string }](t, reset); r.Reason != c.reason ||
+			r.Requested != c.position || reset.id != "" {
 			t.Errorf("%+v, want %s", r, c.reason)
 		}
 		if e := parse[envelope](t, sub.want("e")); string(e.Payload) != "4" {
@@ -216,7 +225,8 @@ func TestTopicNamesMayHoldSlashes(t *testing.T) {
 		t.Errorf("%+v", h)
 	}
 	call[publishedJSON](s, 200, "POST", "/v1/topics/a%2520b/events", `{"event":"e"}`)
-	if h := call[historyJSON](s, 200, "GET", "/v1/topics/a%2520b/events", ""); len(h.Events) != 1 || h.Events[0].Topic != "a%20b" {
+	if h := call[historyJSON](s, 200, "GET", "/v1/topics/a%2520b/events", ""); len(h.Events) != 1 ||
+		h.Events[0].Topic != "a%20b" {
 		t.Errorf("%+v", h)
 	}
 }

@@ -10,18 +10,18 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// digest identifies what a request asked for, so that an idempotency id cannot be used for something else.
+// digest identifies the content of a request, so that an idempotency id cannot be reused for another request.
 func digest(parts ...string) string {
 	h := sha256.New()
 	for _, p := range parts {
-		_, _ = h.Write([]byte(p)) // a hash takes everything
+		_, _ = h.Write([]byte(p)) // a hash never fails
 		_, _ = h.Write([]byte{0})
 	}
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// isDoor reports whether a request came to one of the OpenAI-compatible paths, whose errors have OpenAI's shape.
-func isDoor(r *http.Request) bool {
+// isOpenAIPath reports whether a request's path is OpenAI-compatible, so that errors have OpenAI's format.
+func isOpenAIPath(r *http.Request) bool {
 	switch strings.TrimSuffix(r.URL.Path, "/") {
 	case "/v1/chat/completions", "/v1/completions", "/v1/fim/completions", "/v1/models":
 		return true
@@ -29,5 +29,5 @@ func isDoor(r *http.Request) bool {
 	return false
 }
 
-// wireTime writes a moment as every answer does.
+// wireTime formats a time as all answers do.
 func wireTime(t time.Time) string { return t.UTC().Format(hub.TimeFormat) }

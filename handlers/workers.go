@@ -16,7 +16,7 @@ import (
 	"github.com/duckwire/duckwire/middleware/auth"
 )
 
-// jobView is a job as its worker gets it.
+// jobView is a job as its worker receives it.
 type jobView struct {
 	ID       string             `json:"id"`
 	Stream   string             `json:"stream"`
@@ -37,7 +37,7 @@ func (s *server) mayWork(r *http.Request) error {
 	return s.Authorizer.Authorize(r.Context(), auth.IdentityFrom(r.Context()), hub.WorkerTopic, rights.ActionProduce)
 }
 
-// takeJobs hands a worker its next job, and waits for one where there is none.
+// takeJobs assigns a worker its next job, and waits for one if there is none.
 func (s *server) takeJobs(w http.ResponseWriter, r *http.Request) error {
 	if err := s.mayWork(r); err != nil {
 		return err
@@ -61,7 +61,7 @@ func (s *server) takeJobs(w http.ResponseWriter, r *http.Request) error {
 	defer leave()
 	ctx, cancel := context.WithTimeout(r.Context(), time.Duration(wait)*time.Second)
 	defer cancel()
-	defer s.endable(r, func(string) { cancel() })()
+	defer s.onEnd(r, func(string) { cancel() })()
 	job, err := s.hub.TakeJob(ctx, &worker)
 	if err != nil {
 		return err
@@ -77,8 +77,8 @@ func (s *server) takeJobs(w http.ResponseWriter, r *http.Request) error {
 func viewJob(job *hub.Job, worker *hub.Worker) jobView {
 	req := job.Request
 	v := jobView{
-		ID: job.ID, Stream: job.ID, Type: req.Type, Project: req.Project, Files: req.Files, Options: req.Options, Lease: job.Lease.Seconds(),
-		Producer: worker.ID, Epoch: job.Epoch,
+		ID: job.ID, Stream: job.ID, Type: req.Type, Project: req.Project, Files: req.Files, Options: req.Options,
+		Lease: job.Lease.Seconds(), Producer: worker.ID, Epoch: job.Epoch,
 	}
 	if v.Files == nil {
 		v.Files = []hub.AnalysisFile{}
@@ -96,7 +96,7 @@ type refusalBody struct {
 	Reason string `json:"reason"`
 }
 
-// refuseJob takes a job back from a worker that cannot do it.
+// refuseJob takes back a job that its worker cannot do.
 func (s *server) refuseJob(w http.ResponseWriter, r *http.Request) error {
 	if err := s.mayWork(r); err != nil {
 		return err

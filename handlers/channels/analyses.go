@@ -14,12 +14,12 @@ import (
 	"github.com/duckwire/duckwire/hub/rights"
 )
 
-// analysisAsk is what is to be analysed: code, or the project or file that the channel is of.
-type analysisAsk struct {
+// analysisInput is what to analyse: code, or the project or file of the channel's topic.
+type analysisInput struct {
 	Project  string
 	File     string
 	Files    []hub.AnalysisFile
-	Type     string // semantic, style, security, ast, or any other word
+	Type     string // semantic, style, security, ast, or any other type
 	Code     string
 	FilePath string
 	Language string
@@ -27,12 +27,12 @@ type analysisAsk struct {
 	Options  json.RawMessage
 }
 
-// beginAnalysis begins an analysis as a stream of the hub's, or returns the one that the same owner began under the
+// startAnalysis starts an analysis as a stream of the hub, or returns the one that the same owner started under the
 // same alias.
-type beginAnalysis func(h *hub.Hub, what *analysisAsk, spec hub.StreamSpec) (*hub.Stream, error)
+type startAnalysis func(h *hub.Hub, what *analysisInput, spec hub.StreamSpec) (*hub.Stream, error)
 
-// analyze hands what was asked for to the hub: to a worker, or to the provider.
-func analyze(h *hub.Hub, what *analysisAsk, spec hub.StreamSpec) (*hub.Stream, error) {
+// analyze starts an analysis in the hub, which assigns it to a worker or to the provider.
+func analyze(h *hub.Hub, what *analysisInput, spec hub.StreamSpec) (*hub.Stream, error) {
 	req := &hub.AnalysisRequest{Type: what.Type, Project: what.Project, Files: what.Files}
 	if !jsonw.IsNull(what.Options) {
 		req.Options = what.Options
@@ -44,38 +44,38 @@ func analyze(h *hub.Hub, what *analysisAsk, spec hub.StreamSpec) (*hub.Stream, e
 	return s, err
 }
 
-// path is the file's name, or RubberDuck's for code that has none.
-func (a *analysisAsk) path() string { return cmp.Or(a.FilePath, a.File, "temp_file") }
+// path returns the file's name, or RubberDuck's name for code without a file.
+func (a *analysisInput) path() string { return cmp.Or(a.FilePath, a.File, "temp_file") }
 
-// analyses are what one client has asked to be analysed on one channel.
+// analyses are the analyses that one client requested on one channel.
 type analyses struct {
 	c        *socket.Channel
-	begin    beginAnalysis
+	begin    startAnalysis
 	followed followed
 }
 
-func newAnalyses(c *socket.Channel, begin beginAnalysis) *analyses {
+func newAnalyses(c *socket.Channel, begin startAnalysis) *analyses {
 	return &analyses{c: c, begin: begin}
 }
 
-// start analyses what the channel is of: the files that the client sends along, or those that a worker has of the
-// project.
-func (a *analyses) start(ctx context.Context, m *socket.Message, w analysisWords) error {
+// start analyses the channel's project or file: the files that the client sends, or those of the project that a worker
+// has.
+func (a *analyses) start(ctx context.Context, m *socket.Message, events analysisEvents) error {
 	var p struct {
-		ask
+		modelParams
 		Type  string             `json:"type"`
 		Files []hub.AnalysisFile `json:"files"`
 	}
 	if err := m.Decode(&p); err != nil {
 		return err
 	}
-	return a.stream(ctx, m, &p.ask, &analysisAsk{Type: p.Type, Files: p.Files, Options: p.Options}, w)
+	return a.stream(ctx, m, &p.modelParams, &analysisInput{Type: p.Type, Files: p.Files, Options: p.Options}, events)
 }
 
-// ofCode analyses code that the client sends. file_type is the first generation's word for language.
-func (a *analyses) ofCode(ctx context.Context, m *socket.Message, w analysisWords) error {
+// ofCode analyses code that the client sends. file_type is the first generation's name for language.
+func (a *analyses) ofCode(ctx context.Context, m *socket.Message, events analysisEvents) error {
 	var p struct {
-		ask
+		modelParams
 		Code     *string         `json:"code"`
 		Type     string          `json:"type"`
 		FilePath string          `json:"file_path"`
@@ -95,13 +95,16 @@ func (a *analyses) ofCode(ctx context.Context, m *socket.Message, w analysisWord
 	if p.Language == "" {
 		p.Language = p.FileType
 	}
-	return a.stream(ctx, m, &p.ask, &analysisAsk{
-		Type: p.Type, Code: *p.Code, FilePath: p.FilePath, Language: coding.LanguageOf(p.Language, p.FilePath), Context: p.Context, Options: p.Options,
-	}, w)
+	return a.stream(ctx, m, &p.modelParams, &analysisInput{
+		Type: p.Type, Code: *p.Code, FilePath: p.FilePath, Language: coding.LanguageOf(p.Language, p.FilePath),
+		Context: p.Context, Options: p.Options,
+	}, events)
 }
 
-// stream begins an analysis, answers with its id, and pushes what it finds.
-func (a *analyses) stream(ctx context.Context, m *socket.Message, p *ask, what *analysisAsk, w analysisWords) error {
+// stream starts an analysis, replies with its id, and pushes its results.
+func (a *analyses) stream(
+	ctx context.Context, m *socket.Message, p *modelParams, what *analysisInput, events analysisEvents,
+) error {
 	if err := a.c.Authorize(ctx, a.c.Topic(), rights.ActionComplete); err != nil {
 		return err
 	}
@@ -116,11 +119,12 @@ func (a *analyses) stream(ctx context.Context, m *socket.Message, p *ask, what *
 	if err != nil {
 		return err
 	}
-	req, err := p.request(hub.TextCompletion, map[string]any{"prompt": "", "analysis": what}) // checks what the two kinds of request share
+	body := map[string]any{"prompt": "", "analysis": what}
+	req, err := p.request(hub.TextCompletion, body) // validates the common parameters
 	if err != nil {
 		return err
 	}
-	s, err := a.begin(a.c.Hub(), what, req.Spec("analysis", a.c.User(), hub.Keep{CancelAfter: keepOnChannels}))
+	s, err := a.begin(a.c.Hub(), what, req.Spec("analysis", a.c.User(), hub.Keep{CancelAfter: reconnectTime}))
 	if err != nil {
 		return err
 	}
@@ -132,11 +136,11 @@ func (a *analyses) stream(ctx context.Context, m *socket.Message, p *ask, what *
 		Analysis string `json:"analysis_id"`
 		Request  string `json:"request_id"`
 		resumed
-	}{s.ID, s.ID, resume}) // before the first finding
+	}{s.ID, s.ID, resume}) // before the first result
 	if !a.followed.add(s.ID) {
 		return nil
 	}
-	t := &analysisTelling{stream: s, what: what, words: w, over: func() { a.followed.remove(s.ID) }}
+	t := &analysisRenderer{stream: s, what: what, events: events, over: func() { a.followed.remove(s.ID) }}
 	if jsonw.IsNull(p.After) {
 		a.c.Push("analysis_started", t.open(log.Position{}))
 	}

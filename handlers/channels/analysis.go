@@ -9,10 +9,10 @@ import (
 	"github.com/duckwire/duckwire/hub/errs"
 )
 
-// analysis is analysis:project:ID, analysis:file:ID and, by the same rules, any other analysis:… topic: analyses that a
-// client starts, and the announcements of those that others, such as a linter, publish on the topic
+// analysis is the kind of analysis:project:ID, analysis:file:ID and, by the same rules, any other analysis:… topic.
+// Clients start analyses, and hear announcements that others, such as a linter, publish on the topic
 // (rubberduck-channels.md 3 and 11).
-type analysis struct{ begin beginAnalysis }
+type analysis struct{ begin startAnalysis }
 
 func (k analysis) Join(ctx context.Context, c *socket.Channel, _ json.RawMessage) (socket.Handler, error) {
 	if err := enter(ctx, c); err != nil {
@@ -29,16 +29,16 @@ func (k analysis) Join(ctx context.Context, c *socket.Channel, _ json.RawMessage
 }
 
 type analysisHandler struct {
-	publisher // for every event that is not here
+	publisher // handles all other events
 	analyses  *analyses
 }
 
 func (h *analysisHandler) Handle(ctx context.Context, m *socket.Message) error {
 	switch m.Event {
 	case "start_analysis":
-		return h.analyses.start(ctx, m, analysisWords{last: lastOfProject})
+		return h.analyses.start(ctx, m, analysisEvents{last: projectEndEvents})
 	case "analyze":
-		return h.analyses.ofCode(ctx, m, analysisWords{last: lastOfCode})
+		return h.analyses.ofCode(ctx, m, analysisEvents{last: codeEndEvents})
 	case "cancel_analysis", "cancel":
 		return cancel(ctx, h.c, m)
 	case "get_status":

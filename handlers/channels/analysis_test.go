@@ -34,7 +34,12 @@ func analyser(t *testing.T, asked *channels.AnalysisAsk, ending *hub.Ending, ent
 
 var foundThings = []hub.Part{
 	{Name: "analysis_progress", Data: []byte(`{"current":1,"total":2,"file":"a.ex"}`)},
-	{Name: "analysis_update", Data: []byte(`{"type":"style","issues":[{"line":1,"column":2,"message":"long","severity":"low"}],"analysis_id":"forged"}`)},
+	{
+		Name: "analysis_update",
+		Data: []byte(
+			`{"type":"style","issues":[{"line":1,"column":2,"message":"long","severity":"low"}],"analysis_id":"forged"}`,
+		),
+	},
 	{Name: "file_analyzed", Data: []byte(`{"file":"a.ex","result":{"issues":[]}}`)},
 	{Name: "phx_close", Data: []byte(`{}`)}, // not a producer's to say
 	{Name: "analysis_update", Data: []byte(`{"type":"security","issues":[{"line":3},{"line":4}]}`)},
@@ -53,7 +58,9 @@ func TestProjectAnalysis(t *testing.T) {
 		t.Errorf("asked for %+v", asked)
 	}
 	var position any
-	for i, want := range []string{"analysis_started", "analysis_progress", "analysis_update", "file_analyzed", "analysis_update", "file_analyzed"} {
+	for i, want := range []string{
+		"analysis_started", "analysis_progress", "analysis_update", "file_analyzed", "analysis_update", "file_analyzed",
+	} {
 		p := c.want(want)
 		if p["analysis_id"] != id || p["project_id"] != "42" || p["timestamp"] == nil || (p["position"] == nil) != (i == 0) {
 			t.Errorf("%s: %v", want, p)
@@ -64,7 +71,8 @@ func TestProjectAnalysis(t *testing.T) {
 	}
 	end := c.want("analysis_complete")
 	summary, _ := json.Marshal(end["summary"])
-	if want := `{"files_analyzed":2,"security_issues":2,"semantic_issues":0,"style_issues":1,"total_issues":3}`; string(summary) != want {
+	want := `{"files_analyzed":2,"security_issues":2,"semantic_issues":0,"style_issues":1,"total_issues":3}`
+	if string(summary) != want {
 		t.Errorf("the summary is %s, want %s", summary, want)
 	}
 	if end["status"] != "success" || end["total_files"] != 2. || end["project_id"] != "42" || end["analysis_id"] != id {
@@ -99,7 +107,10 @@ func TestAnalysesOfCode(t *testing.T) {
 	}{
 		{project, "request_analysis", `{"code":"x","file_type":"elixir"}`, []string{"analysis_result"}},
 		{project, "analyze", `{"code":"x","file_path":"a.ex"}`, []string{"analysis_complete"}},
-		{analysed, "analyze", `{"type":"style","code":"x","language":"elixir"}`, []string{"analysis_result", "analysis_complete"}},
+		{
+			analysed, "analyze", `{"type":"style","code":"x","language":"elixir"}`,
+			[]string{"analysis_result", "analysis_complete"},
+		},
 	} {
 		r := c.ok(tt.topic, tt.event, tt.payload)
 		if r["analysis_id"] == nil || r["request_id"] != r["analysis_id"] || asked.Code != "x" || asked.Language != "elixir" {
@@ -111,7 +122,8 @@ func TestAnalysesOfCode(t *testing.T) {
 			p := c.want(name)
 			result, _ := p["result"].(map[string]any)
 			issues, _ := result["issues"].([]any)
-			if p["analysis_id"] != r["analysis_id"] || p["request_id"] != r["request_id"] || i == 0 && (len(issues) != 1 || result["language"] != "elixir") {
+			if p["analysis_id"] != r["analysis_id"] || p["request_id"] != r["request_id"] || i == 0 &&
+				(len(issues) != 1 || result["language"] != "elixir") {
 				t.Errorf("%s %s: %v", tt.topic, tt.event, p)
 			}
 		}
@@ -130,7 +142,12 @@ func TestAnalysisCancelledAndFailed(t *testing.T) {
 	if end := c.want("analysis_error"); end["error"] != "cancelled" || end["analysis_id"] != id {
 		t.Errorf("the end is %v", end)
 	}
-	s = start(t, nil, channels.Analysing(analyser(t, &asked, &hub.Ending{Status: hub.StatusFailed, Error: &hub.EndError{Code: "broken", Message: "no luck"}}))...)
+	s = start(
+		t, nil,
+		channels.Analysing(
+			analyser(t, &asked, &hub.Ending{Status: hub.StatusFailed, Error: &hub.EndError{Code: "broken", Message: "no luck"}}),
+		)...,
+	)
 	c = s.dial("u")
 	c.join(analysed, `{}`)
 	c.ok(analysed, "start_analysis", `{}`)
@@ -144,7 +161,8 @@ func TestAnalysisRefusals(t *testing.T) {
 	var asked channels.AnalysisAsk
 	s := start(t, nil, channels.Analysing(analyser(t, &asked, &hub.Ending{Status: hub.StatusDone}))...)
 	c := s.dial("u", "code:*=subscribe,publish", analysed+"=subscribe,publish")
-	if status, r := c.ask("analysis:project:1", "phx_join", `{}`); status != "error" || fmt.Sprint(r) != "map[reason:unauthorized]" {
+	if status, r := c.ask("analysis:project:1", "phx_join", `{}`); status != "error" ||
+		fmt.Sprint(r) != "map[reason:unauthorized]" {
 		t.Errorf("joining: %s %v", status, r)
 	}
 	c.join(analysed, `{}`)

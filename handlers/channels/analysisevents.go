@@ -11,53 +11,55 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// analysisWords is how the good end of an analysis is told.
-type analysisWords struct {
-	last func(t *analysisTelling, f *coding.Findings) []lastEvent
+// analysisEvents determines the events that report the successful end of an analysis.
+type analysisEvents struct {
+	last func(t *analysisRenderer, f *coding.Findings) []endEvent
 }
 
-// lastEvent is one of them, with what it has beside.
-type lastEvent struct {
+// endEvent is one of these events. more are its members beside the common ones.
+type endEvent struct {
 	event string
 	more  map[string]any
 }
 
-// lastOfProject is what follows start_analysis.
-func lastOfProject(_ *analysisTelling, f *coding.Findings) []lastEvent {
-	return []lastEvent{{"analysis_complete", map[string]any{"status": "success", "summary": f.Summary, "total_files": f.Files}}}
+// projectEndEvents are the events after start_analysis.
+func projectEndEvents(_ *analysisRenderer, f *coding.Findings) []endEvent {
+	return []endEvent{{"analysis_complete", map[string]any{
+		"status": "success", "summary": f.Summary, "total_files": f.Files,
+	}}}
 }
 
-// lastOfCode is what follows analyze on analysis:*.
-func lastOfCode(t *analysisTelling, f *coding.Findings) []lastEvent {
-	result := lastEvent{"analysis_result", map[string]any{"type": t.what.Type, "result": t.result(f)}}
-	return append([]lastEvent{result}, lastOfProject(t, f)...)
+// codeEndEvents are the events after analyze on analysis:*.
+func codeEndEvents(t *analysisRenderer, f *coding.Findings) []endEvent {
+	result := endEvent{"analysis_result", map[string]any{"type": t.what.Type, "result": t.result(f)}}
+	return append([]endEvent{result}, projectEndEvents(t, f)...)
 }
 
-// lastOnCode returns what follows on code:*: the one event that the client's generation waits for.
-func lastOnCode(event string) analysisWords {
-	return analysisWords{last: func(t *analysisTelling, f *coding.Findings) []lastEvent {
-		return []lastEvent{{event, map[string]any{"status": "success", "result": t.result(f), "summary": f.Summary}}}
+// codeChannelEvents returns the events on code:*: the single event that the client's generation waits for.
+func codeChannelEvents(event string) analysisEvents {
+	return analysisEvents{last: func(t *analysisRenderer, f *coding.Findings) []endEvent {
+		return []endEvent{{event, map[string]any{"status": "success", "result": t.result(f), "summary": f.Summary}}}
 	}}
 }
 
-// analysisTelling is one analysis on its way to one client.
-type analysisTelling struct {
+// analysisRenderer encodes one analysis for one client.
+type analysisRenderer struct {
 	stream *hub.Stream
-	what   *analysisAsk
-	words  analysisWords
+	what   *analysisInput
+	events analysisEvents
 	over   func()
 }
 
-// result is RubberDuck's result of one file.
-func (t *analysisTelling) result(f *coding.Findings) map[string]any {
+// result returns the result of one file in RubberDuck's format.
+func (t *analysisRenderer) result(f *coding.Findings) map[string]any {
 	return map[string]any{
-		"file": t.what.FilePath, "language": t.what.Language, "issues": f.Issues, "metrics": map[string]any{}, "summary": f.Summary,
-		"patterns": []any{}, "suggestions": []any{},
+		"file": t.what.FilePath, "language": t.what.Language, "issues": f.Issues, "summary": f.Summary,
+		"metrics": map[string]any{}, "patterns": []any{}, "suggestions": []any{},
 	}
 }
 
-// open begins a payload: whose it is, and where the client goes on after it.
-func (t *analysisTelling) open(at log.Position) map[string]any {
+// open returns the common members of a payload: the analysis, and the position to resume from after it.
+func (t *analysisRenderer) open(at log.Position) map[string]any {
 	p := map[string]any{"analysis_id": t.stream.ID, "request_id": t.stream.ID, "timestamp": now()}
 	if at.Epoch != "" {
 		p["position"] = at.String()
@@ -71,9 +73,8 @@ func (t *analysisTelling) open(at log.Position) map[string]any {
 	return p
 }
 
-// render implements the function that Channel.Follow takes: structured entries under their own names, text as
-// analysis_chunk, the end.
-func (t *analysisTelling) render(dst []socket.Outgoing, item *log.Item) []socket.Outgoing {
+// render implements socket.Renderer: structured entries under their own names, text as analysis_chunk, and the end.
+func (t *analysisRenderer) render(dst []socket.Outgoing, item *log.Item) []socket.Outgoing {
 	p := t.open(log.Position{Epoch: t.stream.Epoch(), Offset: item.To})
 	ev := item.Event
 	switch {
@@ -83,7 +84,7 @@ func (t *analysisTelling) render(dst []socket.Outgoing, item *log.Item) []socket
 	case ev.Kind == log.EndEvent:
 		t.over()
 		return t.end(dst, readEnd(ev.Data), p)
-	case ev.Kind != log.StreamEvent || !tellable(ev.Name):
+	case ev.Kind != log.StreamEvent || !mayForward(ev.Name):
 		return dst
 	}
 	var members map[string]json.RawMessage
@@ -98,18 +99,18 @@ func (t *analysisTelling) render(dst []socket.Outgoing, item *log.Item) []socket
 	return append(dst, outgoing(ev.Name, p))
 }
 
-// tellable reports whether a producer's entry may go out under its name: not in the protocol's, nor in that of the one
-// start that we tell.
-func tellable(name string) bool {
+// mayForward reports whether a producer's entry may be sent under its name. It may not use a name of the protocol, or
+// analysis_started, which the server sends.
+func mayForward(name string) bool {
 	return name != "analysis_started" && !strings.HasPrefix(name, "phx_") && !strings.HasPrefix(name, "presence_")
 }
 
-func (t *analysisTelling) end(dst []socket.Outgoing, e *streamEnd, p map[string]any) []socket.Outgoing {
+func (t *analysisRenderer) end(dst []socket.Outgoing, e *streamEnd, p map[string]any) []socket.Outgoing {
 	if e.Status != hub.StatusDone {
 		p["error"], p["code"] = e.text(), e.Error.Code
 		return append(dst, outgoing("analysis_error", p))
 	}
-	for _, last := range t.words.last(t, coding.FindingsOf(t.stream)) {
+	for _, last := range t.events.last(t, coding.FindingsOf(t.stream)) {
 		whole := maps.Clone(p)
 		maps.Copy(whole, last.more)
 		dst = append(dst, outgoing(last.event, whole))
@@ -117,7 +118,7 @@ func (t *analysisTelling) end(dst []socket.Outgoing, e *streamEnd, p map[string]
 	return dst
 }
 
-// outgoing encodes a payload of strings, numbers, and JSON that the hub has checked.
+// outgoing encodes a payload of strings, numbers, and JSON that the hub has validated.
 func outgoing(event string, payload map[string]any) socket.Outgoing {
 	raw, err := json.Marshal(payload)
 	if err != nil {

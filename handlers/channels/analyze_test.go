@@ -25,7 +25,8 @@ func (finder) Analyze(_ context.Context, req *hub.AnalysisRequest, w hub.Analysi
 	return nil
 }
 
-// The hub analyses what is asked for on a channel: code, and the files that come with a project. Files that only a worker could have need one.
+// The hub analyses what is asked for on a channel: code, and the files that come with a project. Files that only a
+// worker could have need one.
 func TestAnalysesByTheHub(t *testing.T) {
 	s := start(t, finder{})
 	c := s.dial("ada", "code:*=*", "analysis:*=*")
@@ -43,7 +44,8 @@ func TestAnalysesByTheHub(t *testing.T) {
 	if done["total_files"] != 2.0 || done["summary"].(map[string]any)["total_issues"] != 2.0 || done["project_id"] != "1" {
 		t.Errorf("complete: %v", done)
 	}
-	if status, response := c.ask("analysis:project:1", "start_analysis", `{}`); status != "error" || response["reason"] != "unavailable" {
+	if status, response := c.ask("analysis:project:1", "start_analysis", `{}`); status != "error" ||
+		response["reason"] != "unavailable" {
 		t.Errorf("without files and workers: %s %v", status, response)
 	}
 }

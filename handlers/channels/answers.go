@@ -10,14 +10,14 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// followAnswer pushes an answer from behind p, piece by piece, and then what of the topic waited for its end.
+// followAnswer pushes an answer from p on, piece by piece, and then the events of the topic that waited for its end.
 func (h *conversationHandler) followAnswer(s *hub.Stream, message string, p log.Position) error {
 	_, err := h.c.Follow(s, p, func(dst []socket.Outgoing, item *log.Item) []socket.Outgoing {
 		ev := item.Event
 		switch {
 		case ev == nil || ev.Kind == log.ChunkEvent && len(item.Text) > 0:
 			return append(dst, socket.Outgoing{Event: "response_chunk", Payload: piece(s, message, item)})
-		case ev.Kind == log.ChunkEvent: // tool calls, reasoning: what is more than text
+		case ev.Kind == log.ChunkEvent: // chunks with more than text: tool calls, reasoning
 			return append(dst, socket.Outgoing{Event: "response_delta", Payload: piece(s, message, item)})
 		case ev.Kind == log.EndEvent:
 			for _, ev := range h.order.Ended(s.ID) {
@@ -29,7 +29,7 @@ func (h *conversationHandler) followAnswer(s *hub.Stream, message string, p log.
 	return err
 }
 
-// endOfAnswer returns the stream whose end an event tells, or "".
+// endOfAnswer returns the stream whose end an event reports, or "".
 func endOfAnswer(ev *log.Event) string {
 	switch ev.Name {
 	case eventResponse, eventError, eventCancelled:
@@ -38,13 +38,13 @@ func endOfAnswer(ev *log.Event) string {
 	return ""
 }
 
-// positionOf returns the position of an event that is in its topic's log.
+// positionOf returns the position of an event in its topic's log.
 func positionOf(ev *log.Event) log.Position {
 	p, _ := log.ParsePosition(textMember(ev.Data, "position")) // the hub wrote it
 	return p
 }
 
-// textMember returns a member of an object that is text, or "".
+// textMember returns a string member of an object, or "".
 func textMember(object []byte, name string) string {
 	for key, value := range jsonw.Members(object) {
 		if string(key) == name {
@@ -55,7 +55,7 @@ func textMember(object []byte, name string) string {
 	return ""
 }
 
-// piece is the payload of one piece of an answer.
+// piece returns the payload of one piece of an answer.
 func piece(s *hub.Stream, message string, item *log.Item) json.RawMessage {
 	b := openAnswer(message, s.ID)
 	if item.Text != nil {
@@ -69,7 +69,7 @@ func piece(s *hub.Stream, message string, item *log.Item) json.RawMessage {
 	return append(b, '}')
 }
 
-// openAnswer begins a payload about an answer.
+// openAnswer returns the beginning of a payload about an answer.
 func openAnswer(message, stream string) []byte {
 	b := jsonw.AppendString(append(make([]byte, 0, 512), `{"message_id":`...), message)
 	b = jsonw.AppendString(append(b, `,"stream":`...), stream)

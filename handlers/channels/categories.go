@@ -11,22 +11,27 @@ import (
 // categorySet is a set of categories of status updates, one bit each.
 type categorySet uint32
 
-// available are the categories, in the order of their bits. "warning" is one more, which only RubberDuck's tests know:
-// it is accepted, and not listed.
+// available are the categories, in the order of their bits. "warning", which only RubberDuck's tests use, is accepted
+// too, but not listed.
 var available = []string{"engine", "tool", "workflow", "progress", "error", "info", "planning"}
 
 const (
 	warning       categorySet = 1 << 7
 	allCategories categorySet = 1<<8 - 1
-	maxCategories             = 10 // in one list
+	maxCategories             = 10 // maximum in one list
 )
 
 var descriptions = map[string]string{
-	"engine": "What the engine that answers is doing", "tool": "Calls of tools and their results", "workflow": "Steps of workflows",
-	"progress": "How far the work has come", "error": "What went wrong", "info": "General information", "planning": "Plans being made and checked",
+	"engine":   "What the engine that answers is doing",
+	"tool":     "Calls of tools and their results",
+	"workflow": "Steps of workflows",
+	"progress": "How far the work has come",
+	"error":    "What went wrong",
+	"info":     "General information",
+	"planning": "Plans being made and checked",
 }
 
-// categoryOf returns the set of one category; of an unknown one it is empty.
+// categoryOf returns the set of one category; empty for an unknown one.
 func categoryOf(name string) categorySet {
 	if name == "warning" {
 		return warning
@@ -39,7 +44,7 @@ func categoryOf(name string) categorySet {
 	return 0
 }
 
-// names lists the set; never nil.
+// names returns the names in the set; never nil.
 func (s categorySet) names() []string {
 	list := []string{}
 	for i, name := range available {
@@ -53,7 +58,7 @@ func (s categorySet) names() []string {
 	return list
 }
 
-// readCategories reads a client's list. tellValid says whether a refusal names what there is.
+// readCategories parses a client's list. tellValid makes a refusal list the valid names.
 func readCategories(raw json.RawMessage, tellValid bool) (set categorySet, err error) {
 	var list []json.RawMessage
 	if jsonw.IsNull(raw) || json.Unmarshal(raw, &list) != nil {
@@ -61,7 +66,8 @@ func readCategories(raw json.RawMessage, tellValid bool) (set categorySet, err e
 	}
 	if len(list) > maxCategories {
 		return 0, &socket.Refusal{Response: map[string]any{
-			"reason": "too_many_categories", "message": fmt.Sprintf("at most %d categories may be named", maxCategories), "current_count": len(list),
+			"reason": "too_many_categories", "current_count": len(list),
+			"message": fmt.Sprintf("at most %d categories may be named", maxCategories),
 		}}
 	}
 	var invalid []json.RawMessage

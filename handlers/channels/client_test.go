@@ -32,7 +32,8 @@ type server struct {
 	sockets *socket.Server
 }
 
-// start starts a server with these channels ahead of the usual ones. A client says in the query who it is and what it may.
+// start starts a server with these channels ahead of the usual ones. A client says in the query who it is and what it
+// may.
 func start(t testing.TB, provider hub.Provider, more ...socket.Route) *server {
 	t.Helper()
 	return serve(t, hub.Options{Provider: provider, Limits: hub.Limits{MessageBytes: 64 << 10}}, nil, more...)
@@ -124,7 +125,9 @@ func (c *client) sendBytes(topic, event string, payload []byte) string {
 	c.t.Helper()
 	c.refs++
 	ref, join := fmt.Sprint(c.refs), "j"+topic
-	frame := append([]byte{0, byte(len(join)), byte(len(ref)), byte(len(topic)), byte(len(event))}, join+ref+topic+event...)
+	frame := append(
+		[]byte{0, byte(len(join)), byte(len(ref)), byte(len(topic)), byte(len(event))}, join+ref+topic+event...,
+	)
 	if err := c.conn.Write(c.ctx, websocket.MessageBinary, append(frame, payload...)); err != nil {
 		c.t.Fatal(err)
 	}
@@ -168,7 +171,8 @@ func (c *client) next() message {
 	}
 }
 
-// want returns the payload of the next message, which must be that event; replies that nobody waits for are passed over.
+// want returns the payload of the next message, which must be that event; replies that nobody waits for are passed
+// over.
 func (c *client) want(event string) map[string]any {
 	c.t.Helper()
 	for {

@@ -13,12 +13,12 @@ import (
 	"github.com/duckwire/duckwire/hub/jsonw"
 )
 
-// code is code:project:ID, code:file:ID and, by plain rules with the same vocabulary, any other code:… topic: what
-// editors share while they work on code, and what they ask of a model. Both generations of RubberDuck's vocabulary are
-// served (rubberduck-channels.md 2 and 11).
-type code struct{ begin beginAnalysis }
+// code is the kind of code:project:ID, code:file:ID and, by plain rules with the same events, any other code:… topic.
+// Editors share edits and presence on it, and request completions. It supports both generations of RubberDuck's events
+// (rubberduck-channels.md 2 and 11).
+type code struct{ begin startAnalysis }
 
-// codeJoin are a join's own params.
+// codeJoin are the join parameters of this kind.
 type codeJoin struct {
 	Cursor json.RawMessage `json:"cursor_position"`
 }
@@ -32,10 +32,11 @@ func (k code) Join(ctx context.Context, c *socket.Channel, params json.RawMessag
 		return nil, err
 	}
 	var p codeJoin
-	if trimmed := bytes.TrimLeft(params, " \t\r\n"); len(trimmed) == 0 || trimmed[0] != '{' || json.Unmarshal(params, &p) != nil {
+	trimmed := bytes.TrimLeft(params, " \t\r\n")
+	if len(trimmed) == 0 || trimmed[0] != '{' || json.Unmarshal(params, &p) != nil {
 		return nil, socket.Refuse("Invalid join parameters")
 	}
-	meta := map[string]any{} // and online_at
+	meta := map[string]any{} // online_at is added
 	if !jsonw.IsNull(p.Cursor) {
 		at, err := coding.ReadCursor("cursor_position", p.Cursor)
 		if err != nil {
@@ -51,14 +52,16 @@ func (k code) Join(ctx context.Context, c *socket.Channel, params json.RawMessag
 	if err := c.Subscribe(c.Topic()); err != nil {
 		return nil, err
 	}
-	shown, err := bePresent(ctx, c, meta) // last: the others do not see whom the join refuses
+	shown, err := trackPresence(ctx, c, meta) // last: the others do not see whom the join refuses
 	if err != nil {
 		return nil, err
 	}
-	return &codeHandler{publisher: publisher{c}, asks: newAsks(c), analyses: newAnalyses(c, k.begin), present: shown}, nil
+	return &codeHandler{
+		publisher: publisher{c}, completions: newCompletions(c), analyses: newAnalyses(c, k.begin), present: shown,
+	}, nil
 }
 
-// scopeOf takes a topic KIND:SCOPE:ID apart. scope is "" where it is neither project nor file.
+// scopeOf parses a topic KIND:SCOPE:ID. scope is "" if it is neither project nor file.
 func scopeOf(topic string) (scope, id string) {
 	_, rest, _ := strings.Cut(topic, ":")
 	scope, id, ok := strings.Cut(rest, ":")
@@ -69,10 +72,10 @@ func scopeOf(topic string) (scope, id string) {
 }
 
 type codeHandler struct {
-	publisher // for every event that is not here
-	asks      *asks
-	analyses  *analyses
-	present   *present
+	publisher   // handles all other events
+	completions *completions
+	analyses    *analyses
+	present     *presenceMeta
 }
 
 // Left implements socket.Leaver.
@@ -81,17 +84,17 @@ func (h *codeHandler) Left() { h.present.end() }
 func (h *codeHandler) Handle(ctx context.Context, m *socket.Message) error {
 	switch m.Event {
 	case "request_completion":
-		return h.asks.requestCompletion(ctx, m)
+		return h.completions.requestCompletion(ctx, m)
 	case "complete":
-		return h.asks.complete(ctx, m)
+		return h.completions.complete(ctx, m)
 	case "generate":
-		return h.asks.generate(ctx, m)
+		return h.completions.generate(ctx, m)
 	case "refactor":
-		return h.asks.refactor(ctx, m)
+		return h.completions.refactor(ctx, m)
 	case "request_analysis":
-		return h.analyses.ofCode(ctx, m, lastOnCode("analysis_result"))
+		return h.analyses.ofCode(ctx, m, codeChannelEvents("analysis_result"))
 	case "analyze":
-		return h.analyses.ofCode(ctx, m, lastOnCode("analysis_complete"))
+		return h.analyses.ofCode(ctx, m, codeChannelEvents("analysis_complete"))
 	case "cancel", "cancel_completion", "cancel_analysis":
 		return cancel(ctx, h.c, m)
 	case "get_status":

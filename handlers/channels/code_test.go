@@ -98,24 +98,28 @@ func TestChunksAreTheStreamsText(t *testing.T) {
 	if !strings.HasPrefix(id, "cmp_") || reply["request_id"] != id {
 		t.Fatalf("the reply is %v", reply)
 	}
-	if delta := c.want("completion_delta"); delta["delta"] == nil || delta["position"] == nil || delta["completion_id"] != id {
+	if delta := c.want("completion_delta"); delta["delta"] == nil || delta["position"] == nil ||
+		delta["completion_id"] != id {
 		t.Errorf("the delta is %v", delta)
 	}
 	text, end := readCompletion(c, "", "completion_done")
 	if text != "héllo <wörld> 🦆" {
 		t.Errorf("the text is %q", text)
 	}
-	if got, _ := json.Marshal(end["result"]); string(got) != `{"finish_reason":"stop","status":"completed"}` || end["completion_id"] != id {
+	if got, _ := json.Marshal(end["result"]); string(got) != `{"finish_reason":"stop","status":"completed"}` ||
+		end["completion_id"] != id {
 		t.Errorf("the end is %v", end)
 	}
 	if got, _ := json.Marshal(end["usage"]); string(got) != `{"total_tokens":2}` {
 		t.Errorf("the usage is %s", got)
 	}
-	if asked.Prompt != "a\nb🦆" || asked.Suffix != "c\nd" || asked.MaxTokens != 7 || string(asked.Body["temperature"]) != "0.5" {
+	if asked.Prompt != "a\nb🦆" || asked.Suffix != "c\nd" || asked.MaxTokens != 7 ||
+		string(asked.Body["temperature"]) != "0.5" {
 		t.Errorf("the provider was asked for %+v", asked)
 	}
 	stream, err := s.hub.Stream("u", id)
-	if err != nil || string(stream.State().Text) != text || stream.Owner != "u" || stream.Keep.CancelAfter != 30*time.Second {
+	if err != nil || string(stream.State().Text) != text || stream.Owner != "u" ||
+		stream.Keep.CancelAfter != 30*time.Second {
 		t.Errorf("the stream is %+v, %v", stream, err)
 	}
 }
@@ -176,7 +180,10 @@ func TestCutAndResumedOnANewSocket(t *testing.T) {
 	for cut := range 40 {
 		c := s.dial("u")
 		c.join(project, `{}`)
-		reply := c.ok(project, "request_completion", fmt.Sprintf(`{"id":"mine","after":%q,"code":"x","cursor_position":{"line":1,"column":1}}`, position))
+		reply := c.ok(
+			project, "request_completion",
+			fmt.Sprintf(`{"id":"mine","after":%q,"code":"x","cursor_position":{"line":1,"column":1}}`, position),
+		)
 		if reply["recovered"] != true {
 			t.Fatalf("cut %d: %v", cut, reply)
 		}
@@ -194,14 +201,19 @@ func TestCutAndResumedOnANewSocket(t *testing.T) {
 	close(more)
 	c := s.dial("u")
 	c.join(project, `{}`)
-	c.ok(project, "request_completion", fmt.Sprintf(`{"id":"mine","after":%q,"code":"x","cursor_position":{"line":1,"column":1}}`, position))
+	c.ok(
+		project, "request_completion",
+		fmt.Sprintf(`{"id":"mine","after":%q,"code":"x","cursor_position":{"line":1,"column":1}}`, position),
+	)
 	got, end := readCompletion(c, got, "completion_done")
 	whole := made.String()
 	if got != whole || len(whole) < 200 {
 		t.Errorf("got %d bytes, made %d", len(got), len(whole))
 	}
 	// At the very end there is nothing but the end; a position of another life is told.
-	reply := c.ok(project, "request_completion", `{"id":"mine","after":"b0-1.5","code":"x","cursor_position":{"line":1,"column":1}}`)
+	reply := c.ok(
+		project, "request_completion", `{"id":"mine","after":"b0-1.5","code":"x","cursor_position":{"line":1,"column":1}}`,
+	)
 	if reply["recovered"] != false || reply["reset"] != "epoch" {
 		t.Errorf("a lost position: %v", reply)
 	}
@@ -244,7 +256,9 @@ func TestCancelAndStatus(t *testing.T) {
 	c.join(project, `{}`)
 	other.join(project, `{}`)
 	for _, event := range []string{"cancel", "cancel_completion", "cancel_analysis"} {
-		id := c.ok(project, "request_completion", `{"code":"x","cursor_position":{"line":1,"column":1}}`)["completion_id"].(string)
+		id := c.ok(
+			project, "request_completion", `{"code":"x","cursor_position":{"line":1,"column":1}}`,
+		)["completion_id"].(string)
 		c.want("completion_chunk")
 		for _, field := range []string{"request_id", "completion_id", "analysis_id", "id"} {
 			st := c.ok(project, "get_status", fmt.Sprintf(`{%q:%q}`, field, id))
@@ -255,7 +269,8 @@ func TestCancelAndStatus(t *testing.T) {
 		if st := other.ok(project, "get_status", fmt.Sprintf(`{"request_id":%q}`, id)); st["status"] != "not_found" {
 			t.Errorf("another user sees %v", st)
 		}
-		if status, response := other.ask(project, "cancel", fmt.Sprintf(`{"request_id":%q}`, id)); status != "error" || response["reason"] != "not_found" {
+		if status, response := other.ask(project, "cancel", fmt.Sprintf(`{"request_id":%q}`, id)); status != "error" ||
+			response["reason"] != "not_found" {
 			t.Errorf("another user cancels: %s %v", status, response)
 		}
 		if r := c.ok(project, event, fmt.Sprintf(`{"completion_id":%q}`, id)); r["status"] != "cancelled" {
@@ -266,7 +281,8 @@ func TestCancelAndStatus(t *testing.T) {
 		if end["error"] != "cancelled" || end["code"] != "cancelled" || end["completion_id"] != id || end["position"] == nil {
 			t.Errorf("the end is %v", end)
 		}
-		if st := c.ok(project, "get_status", fmt.Sprintf(`{"request_id":%q}`, id)); st["status"] != "cancelled" || st["ended_at"] == nil {
+		if st := c.ok(project, "get_status", fmt.Sprintf(`{"request_id":%q}`, id)); st["status"] != "cancelled" ||
+			st["ended_at"] == nil {
 			t.Errorf("after it: %v", st)
 		}
 		c.ok(project, event, fmt.Sprintf(`{"completion_id":%q}`, id)) // again: no harm
@@ -311,7 +327,8 @@ func TestLeavingAndFailing(t *testing.T) {
 	}))
 	c = s.dial("u")
 	c.join(project, `{}`)
-	if status, r := c.ask(project, "complete", `{"prefix":"x"}`); status != "error" || r["error"] != "no luck" || r["reason"] != "provider_error" || r["request_id"] == nil {
+	if status, r := c.ask(project, "complete", `{"prefix":"x"}`); status != "error" || r["error"] != "no luck" ||
+		r["reason"] != "provider_error" || r["request_id"] == nil {
 		t.Errorf("complete: %s %v", status, r)
 	}
 	for event, ask := range map[string]string{"generate": `{"prompt":"x"}`, "refactor": `{"code":"x"}`} {
@@ -357,9 +374,13 @@ func TestGenerateAndRefactor(t *testing.T) {
 	}))
 	c := s.dial("u")
 	c.join(project, `{}`)
-	c.ok(project, "generate", `{"prompt":"sum two","language":"go","style":"terse","imports":["fmt",{"name":"os"}],"partial_code":"a := 1"}`)
+	c.ok(
+		project, "generate",
+		`{"prompt":"sum two","language":"go","style":"terse","imports":["fmt",{"name":"os"}],"partial_code":"a := 1"}`,
+	)
 	text, end := readCompletion(c, "", "generation_complete")
-	if !strings.HasSuffix(text, "It is short.\n") || end["code"] != "a := 1\nb := 3\n" || end["explanation"] != "Here:\nIt is short." || end["language"] != "go" {
+	if !strings.HasSuffix(text, "It is short.\n") || end["code"] != "a := 1\nb := 3\n" ||
+		end["explanation"] != "Here:\nIt is short." || end["language"] != "go" {
 		t.Errorf("%q, %v", text, end)
 	}
 	for _, want := range []string{"sum two", "Style: terse", "fmt\n", `{"name":"os"}`, "```go\na := 1\n```\n"} {
@@ -372,7 +393,8 @@ func TestGenerateAndRefactor(t *testing.T) {
 	if got, _ := json.Marshal(end["changes"]); string(got) != `[{"from":{"column":0,"line":2},"text":"b := 3","to":{"column":0,"line":3}}]` {
 		t.Errorf("the changes are %s", got)
 	}
-	if end["refactored_code"] != "a := 1\nb := 3" || !strings.Contains(asked, "inline: true") || strings.Contains(asked, "temperature") {
+	if end["refactored_code"] != "a := 1\nb := 3" || !strings.Contains(asked, "inline: true") ||
+		strings.Contains(asked, "temperature") {
 		t.Errorf("%v of %q", end, asked)
 	}
 }
@@ -392,7 +414,8 @@ func TestChangesGoToTheOthersInOrder(t *testing.T) {
 			t.Fatalf("the reply is %v", r)
 		}
 		p := other.want("code_updated")
-		if got := fmt.Sprint(p["changes"].(map[string]any)["text"]); got != fmt.Sprint(i) || p["file"] != "a.go" || p["user_id"] == "forged" || p["timestamp"] == nil {
+		if got := fmt.Sprint(p["changes"].(map[string]any)["text"]); got != fmt.Sprint(i) || p["file"] != "a.go" ||
+			p["user_id"] == "forged" || p["timestamp"] == nil {
 			t.Fatalf("change %d came as %v", i, p)
 		}
 	}
@@ -402,7 +425,8 @@ func TestChangesGoToTheOthersInOrder(t *testing.T) {
 		t.Fatalf("rejoined with %v", r)
 	}
 	for i := 0; i < 20; i += 2 { // not those that were its own
-		if p := again.want("code_updated"); fmt.Sprint(p["changes"].(map[string]any)["text"]) != fmt.Sprint(i) || p["user_id"] != "a" {
+		if p := again.want("code_updated"); fmt.Sprint(p["changes"].(map[string]any)["text"]) != fmt.Sprint(i) ||
+			p["user_id"] != "a" {
 			t.Fatalf("missed change %d came as %v", i, p)
 		}
 	}
@@ -448,7 +472,8 @@ func TestCursorsGoToTheOthers(t *testing.T) {
 	b.join(project, `{}`)
 	a.ok(project, "cursor_position", `{"position":{"line":3,"column":7,"file":"a.go"}}`)
 	p := b.want("cursor_update")
-	if got, _ := json.Marshal(p["position"]); string(got) != `{"column":7,"file":"a.go","line":3}` || p["user_id"] != "a" || p["timestamp"] == nil {
+	if got, _ := json.Marshal(p["position"]); string(got) != `{"column":7,"file":"a.go","line":3}` ||
+		p["user_id"] != "a" || p["timestamp"] == nil {
 		t.Errorf("it came as %v", p)
 	}
 	a.ok(project, "say", `{}`)
@@ -472,7 +497,8 @@ func TestPresenceFollowsTheCursor(t *testing.T) {
 	a.presences = true
 	a.join("code:file:a.ex", `{"cursor_position":{"line":1,"column":2,"more":"x"}}`)
 	meta := metaOf(t, a.want("presence_state"), "a")
-	if fmt.Sprint(meta["cursor_position"]) != "map[column:2 line:1]" || meta["file_id"] != "a.ex" || meta["online_at"] == nil {
+	if fmt.Sprint(meta["cursor_position"]) != "map[column:2 line:1]" || meta["file_id"] != "a.ex" ||
+		meta["online_at"] == nil {
 		t.Errorf("the state is %v", meta)
 	}
 	since := meta["online_at"]
@@ -526,7 +552,9 @@ func TestCodeRights(t *testing.T) {
 		{"anything", `{}`, "publish"},
 		{"activity", `{"state":"idle"}`, "presence"},
 	}
-	for _, may := range []string{"subscribe", "subscribe,publish", "subscribe,complete", "subscribe,presence,produce,queue"} {
+	for _, may := range []string{
+		"subscribe", "subscribe,publish", "subscribe,complete", "subscribe,presence,produce,queue",
+	} {
 		c := s.dial("u", "code:*="+may)
 		c.join(project, `{}`)
 		for _, e := range events {

@@ -12,10 +12,10 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// requestCompletion begins a completion at the cursor; its text follows as chunks.
-func (a *asks) requestCompletion(ctx context.Context, m *socket.Message) error {
+// requestCompletion starts a completion at the cursor, and pushes its text in chunks.
+func (a *completions) requestCompletion(ctx context.Context, m *socket.Message) error {
 	var p struct {
-		ask
+		modelParams
 		Code     *string         `json:"code"`
 		Cursor   json.RawMessage `json:"cursor_position"`
 		FileType string          `json:"file_type"`
@@ -31,15 +31,15 @@ func (a *asks) requestCompletion(ctx context.Context, m *socket.Message) error {
 		return err
 	}
 	prefix, suffix := at.Split(*p.Code)
-	req, err := p.request(hub.TextCompletion, fillIn(prefix, suffix))
+	req, err := p.request(hub.TextCompletion, fimBody(prefix, suffix))
 	if err != nil {
 		return err
 	}
-	return a.stream(ctx, m, &p.ask, req, completionWords)
+	return a.stream(ctx, m, &p.modelParams, req, requestCompletionEvents)
 }
 
-// fillIn is the body of a request for what stands between two texts.
-func fillIn(prefix, suffix string) map[string]any {
+// fimBody returns the body of a request for the text between a prefix and a suffix.
+func fimBody(prefix, suffix string) map[string]any {
 	body := map[string]any{"prompt": prefix}
 	if suffix != "" {
 		body["suffix"] = suffix
@@ -47,37 +47,38 @@ func fillIn(prefix, suffix string) map[string]any {
 	return body
 }
 
-var completionWords = words{
+var requestCompletionEvents = completionEvents{
 	done: "completion_done", failed: "completion_error",
 	result: func(p map[string]any, _ *hub.Stream, e *streamEnd) {
 		p["result"] = map[string]any{"status": "completed", "finish_reason": e.FinishReason}
 	},
 }
 
-// keepUnasked is how long a completion whose answer is a reply goes on when its client has left: nobody will get it.
-const keepUnasked = time.Second
+// unreadReplyTime is how long a completion whose result is a reply continues after its client has left. It is short,
+// because nobody can get the reply any more.
+const unreadReplyTime = time.Second
 
-// complete answers with suggestions once there are any. The channel's other messages do not wait for it: the reply is
-// given by whoever writes to the client, when the stream's end has come.
-func (a *asks) complete(ctx context.Context, m *socket.Message) error {
+// complete replies with suggestions at the completion's end. The goroutine that writes to the client sends the reply,
+// so the channel's other messages do not wait for it.
+func (a *completions) complete(ctx context.Context, m *socket.Message) error {
 	var p struct {
-		ask
+		modelParams
 		Prefix   string          `json:"prefix"`
 		Suffix   string          `json:"suffix"`
-		Cursor   json.RawMessage `json:"cursor_position"` // of no use here: prefix and suffix tell it
+		Cursor   json.RawMessage `json:"cursor_position"` // not used: prefix and suffix imply it
 		FilePath string          `json:"file_path"`
 		Language string          `json:"language"`
 	}
 	if err := m.Decode(&p); err != nil {
 		return err
 	}
-	req, err := p.request(hub.TextCompletion, fillIn(p.Prefix, p.Suffix))
+	req, err := p.request(hub.TextCompletion, fimBody(p.Prefix, p.Suffix))
 	if err != nil {
 		return err
 	}
-	keep := keepOnChannels
+	keep := reconnectTime
 	if req.ID == "" {
-		keep = keepUnasked
+		keep = unreadReplyTime
 	}
 	s, err := a.start(ctx, req, keep)
 	if err != nil {
@@ -93,26 +94,30 @@ func (a *asks) complete(ctx context.Context, m *socket.Message) error {
 	return err
 }
 
-// suggestion is one answer of "complete".
+// suggestion is one suggestion in the reply to "complete".
 type suggestion struct {
 	Text        string         `json:"text"`
-	Score       float64        `json:"score"` // 1: the model gives one, and does not say how sure it is
+	Score       float64        `json:"score"` // always 1: the model gives one suggestion without a probability
 	Type        string         `json:"type"`
 	Description string         `json:"description"`
 	Metadata    map[string]any `json:"metadata"`
 }
 
-// replySuggestions answers "complete" with what the stream has become.
+// replySuggestions replies to "complete" with the stream's result.
 func replySuggestions(m *socket.Message, s *hub.Stream, e *streamEnd, language string) {
 	if e.Status != hub.StatusDone {
-		m.ReplyStatus("error", map[string]any{"request_id": s.ID, "completion_id": s.ID, "error": e.text(), "reason": e.Error.Code})
+		m.ReplyStatus("error", map[string]any{
+			"request_id": s.ID, "completion_id": s.ID, "error": e.text(), "reason": e.Error.Code,
+		})
 		return
 	}
 	list := []suggestion{}
 	if st := s.State(); len(st.Text) > 0 {
 		list = append(list, suggestion{
 			Text: string(st.Text), Score: 1, Type: "completion", Description: "by " + st.Info.Model,
-			Metadata: map[string]any{"model": st.Info.Model, "language": language, "finish_reason": e.FinishReason, "usage": e.Usage},
+			Metadata: map[string]any{
+				"model": st.Info.Model, "language": language, "finish_reason": e.FinishReason, "usage": e.Usage,
+			},
 		})
 	}
 	m.Reply(map[string]any{"request_id": s.ID, "completion_id": s.ID, "suggestions": list})

@@ -14,17 +14,17 @@ import (
 	"github.com/duckwire/duckwire/hub/rights"
 )
 
-// conversationKind is conversation:ID: questions and answers, the same for all sessions that have joined it.
-// conversation:lobby is the client's user's latest conversation, or a new one; its events are those of that
-// conversation's own topic, so no other user's lobby hears them.
+// conversationKind is the kind of conversation:ID: questions and answers, shared by all sessions that have joined.
+// conversation:lobby is the latest conversation of the client's user, or a new one. Its events are on that
+// conversation's own topic, so no other user's lobby receives them.
 //
-// A conversation belongs to the user who joined it first, which takes the right to subscribe. Everybody else must have
-// been given it: see Service.Guard. All who have joined hear "message" (each question, but not its own client),
+// A conversation belongs to the user who joined it first, which takes the right to subscribe. Other users need an
+// explicit right: see Service.Guard. All joined clients receive "message" (each question, except its own client),
 // "response" with the whole answer, or "error" or "processing_cancelled", "conversation_reset", "context_updated",
-// "typing" of others, and the engine's "status_update". These are events of the topic: a join with "after" brings what
-// was missed, "typing" and "status_update" excepted. Who asked gets the answer piece by piece besides
-// ("response_chunk"); others may by "follow", as may who asked and was cut off. The answer is a stream like any other,
-// made to its end whether or not anybody is there.
+// "typing" of others, and the engine's "status_update". These are events of the topic: a join with "after" receives
+// missed ones, except "typing" and "status_update". The client that asked also receives the answer piece by piece
+// ("response_chunk"); any client may request that with "follow". The answer is an ordinary stream, and is completed
+// even if nobody is connected.
 type conversationKind struct{ service *conversation.Service }
 
 func (k conversationKind) Join(ctx context.Context, c *socket.Channel, params json.RawMessage) (socket.Handler, error) {
@@ -41,15 +41,15 @@ func (k conversationKind) Join(ctx context.Context, c *socket.Channel, params js
 		return nil, err
 	}
 	h := &conversationHandler{c: c, session: s}
-	if err := h.greet(created); err != nil {
+	if err := h.sendState(created); err != nil {
 		s.Release()
 		return nil, err
 	}
 	return h, nil
 }
 
-// greet subscribes the conversation's events, and tells what it is.
-func (h *conversationHandler) greet(created bool) error {
+// sendState subscribes to the conversation's events, and adds its state to the join's reply.
+func (h *conversationHandler) sendState(created bool) error {
 	if err := h.c.Subscribe(h.session.Topic()); err != nil {
 		return err
 	}
@@ -67,14 +67,14 @@ func (h *conversationHandler) greet(created bool) error {
 	if r.Metadata != nil {
 		h.c.Set("metadata", r.Metadata)
 	}
-	if r.Running != nil { // it may be followed
+	if r.Running != nil { // the client may follow it
 		h.c.Set("running", map[string]string{"message_id": r.Running.Message, "stream": r.Running.Stream})
 		h.session.LookAfter()
 	}
 	return nil
 }
 
-// readConversationJoin reads the params of a join. Those that are no object have nothing to say.
+// readConversationJoin parses the join's parameters. Parameters that are not an object are ignored.
 func readConversationJoin(params json.RawMessage) (e conversation.Entry, err error) {
 	var p struct {
 		Title    string          `json:"title"`
@@ -91,8 +91,8 @@ func readConversationJoin(params json.RawMessage) (e conversation.Entry, err err
 	return e, nil
 }
 
-// mayJoin asks whether a client may hear of the conversation that its topic is about. Whose it is is Service.Guard's to
-// know.
+// mayJoin checks the right to subscribe to the channel's topic. Service.Guard adds the rules of who owns a
+// conversation.
 func mayJoin(ctx context.Context, c *socket.Channel) error {
 	err := c.Authorize(ctx, c.Topic(), rights.ActionSubscribe)
 	if errors.Is(err, errs.ErrForbidden) {

@@ -75,7 +75,8 @@ func (p *pending) messages() string {
 	return strings.Join(list, "\n")
 }
 
-// event returns the payload of the next message of a topic that is that event; other events, named ones excepted, are passed over.
+// event returns the payload of the next message of a topic that is that event; other events, named ones excepted, are
+// passed over.
 func (c *client) event(topic, event string) map[string]any {
 	c.t.Helper()
 	for {
@@ -98,27 +99,34 @@ func TestAnswerIsStreamed(t *testing.T) {
 	c, other := s.dial("u", chatCaps...), s.dial("u", chatCaps...)
 	joined := c.join(chat, `{"title":"Ducks"}`)
 	session, _ := joined["session_id"].(string)
-	if joined["conversation_id"] != "c-1" || !strings.HasPrefix(session, "session_") || joined["created"] != true || joined["title"] != "Ducks" {
+	if joined["conversation_id"] != "c-1" || !strings.HasPrefix(session, "session_") || joined["created"] != true ||
+		joined["title"] != "Ducks" {
 		t.Errorf("joined: %v", joined)
 	}
 	other.join(chat, `{}`)
-	reply := c.ok(chat, "message", `{"content":"What says the duck?","llm_config":{"provider":"p","model":"m","temperature":0.5,"max_tokens":7}}`)
+	reply := c.ok(
+		chat, "message",
+		`{"content":"What says the duck?","llm_config":{"provider":"p","model":"m","temperature":0.5,"max_tokens":7}}`,
+	)
 	id, stream := reply["message_id"], reply["stream"].(string)
 	if id == nil || !strings.HasPrefix(stream, "cmp_") {
 		t.Fatalf("the reply is %v", reply)
 	}
 	p := model.say("Quack, ", "<quäck>", " 🦆")
-	if p.req.Model != "m" || p.req.MaxTokens != 7 || string(p.req.Body["temperature"]) != "0.5" || p.messages() != "user: What says the duck?" {
+	if p.req.Model != "m" || p.req.MaxTokens != 7 || string(p.req.Body["temperature"]) != "0.5" ||
+		p.messages() != "user: What says the duck?" {
 		t.Errorf("the provider was asked for %+v", p.req)
 	}
 	if th := c.event(chat, "thinking"); th["message_id"] != id {
 		t.Errorf("thinking: %v", th)
 	}
 	text, answer := readAnswer(c, chat)
-	if text != "Quack, <quäck> 🦆" || answer["response"] != text || answer["query"] != "What says the duck?" || answer["message_id"] != id {
+	if text != "Quack, <quäck> 🦆" || answer["response"] != text || answer["query"] != "What says the duck?" ||
+		answer["message_id"] != id {
 		t.Errorf("pieces %q, answer %v", text, answer)
 	}
-	if meta, _ := answer["metadata"].(map[string]any); meta["model_used"] != "m-2" || meta["provider"] != "p" || meta["processing_time"] == nil {
+	if meta, _ := answer["metadata"].(map[string]any); meta["model_used"] != "m-2" || meta["provider"] != "p" ||
+		meta["processing_time"] == nil {
 		t.Errorf("the metadata are %v", answer["metadata"])
 	}
 	st, err := s.hub.Stream("u", stream)
@@ -170,7 +178,8 @@ func TestTheEndIsBehindTheText(t *testing.T) {
 		other.ok(chat, "note", `{}`)
 	}
 	text, ended := readAnswer(c, chat)
-	if text != strings.Repeat(piece, pieces) || answer["truncated"] != true || !strings.HasPrefix(text, ended["response"].(string)) {
+	if text != strings.Repeat(piece, pieces) || answer["truncated"] != true ||
+		!strings.HasPrefix(text, ended["response"].(string)) {
 		t.Errorf("%d bytes of text, ended with %.100v", len(text), ended)
 	}
 	at := ended["ref"].(string)
@@ -233,10 +242,12 @@ user: two`
 	}
 	c.event(chat, "response")
 	c.ok(chat, "get_history", `{"limit":3}`)
-	if got := c.event(chat, "history"); got["count"] != 3.0 || contents(got) != "ONE two TWO" || got["conversation_id"] != "c-1" {
+	if got := c.event(chat, "history"); got["count"] != 3.0 || contents(got) != "ONE two TWO" ||
+		got["conversation_id"] != "c-1" {
 		t.Errorf("the history is %v", got)
 	}
-	if r := c.ok(chat, "new_conversation", `{}`); r["session_id"] == nil || c.event(chat, "conversation_reset")["session_id"] != r["session_id"] {
+	if r := c.ok(chat, "new_conversation", `{}`); r["session_id"] == nil ||
+		c.event(chat, "conversation_reset")["session_id"] != r["session_id"] {
 		t.Errorf("reset: %v", r)
 	}
 	c.ok(chat, "message", `{"content":"three"}`)
@@ -265,8 +276,10 @@ func TestNewerMessageSupersedes(t *testing.T) {
 	second := c.ok(chat, "message", `{"content":"two"}`)
 	wait(t, p.gone, "the first completion's end")
 	ended := c.event(chat, "processing_cancelled")
-	if ended["message_id"] != first["message_id"] || ended["reason"] != "superseded" || ended["superseded_by"] != second["message_id"] ||
-		ended["cancelled_by"] != "u" || ended["tasks_cancelled"] != 1.0 || ended["metadata"] == nil || ended["timestamp"] == nil {
+	if ended["message_id"] != first["message_id"] || ended["reason"] != "superseded" ||
+		ended["superseded_by"] != second["message_id"] ||
+		ended["cancelled_by"] != "u" || ended["tasks_cancelled"] != 1.0 || ended["metadata"] == nil ||
+		ended["timestamp"] == nil {
 		t.Errorf("the first ended with %v", ended)
 	}
 	if q := model.say("TWO"); q.messages() != "user: one\nassistant: ON\nuser: two" {
@@ -354,8 +367,9 @@ func TestAnswerThatNobodyWaitedFor(t *testing.T) {
 	c.conn.CloseNow()
 
 	c = s.dial("u", chatCaps...)
-	if joined := c.join(chat, fmt.Sprintf(`{"after":%q}`, position)); joined["recovered"] != true || fmt.Sprint(joined["running"]) !=
-		fmt.Sprintf("map[message_id:%s stream:%s]", asked["message_id"], asked["stream"]) {
+	if joined := c.join(chat, fmt.Sprintf(`{"after":%q}`, position)); joined["recovered"] != true ||
+		fmt.Sprint(joined["running"]) !=
+			fmt.Sprintf("map[message_id:%s stream:%s]", asked["message_id"], asked["stream"]) {
 		t.Errorf("joined: %v", joined)
 	}
 	c.event(chat, "message") // the client has another name now, so its question is news
@@ -441,11 +455,13 @@ func TestWhoMayJoinConversations(t *testing.T) {
 		{"b", chat + "=subscribe", "ok"},
 		{"b", "conversation:*=admin", "ok"},
 	} {
-		if status, r := s.dial(tt.user, tt.cap).ask(chat, "phx_join", `{}`); status != tt.status || status == "error" && r["reason"] != "unauthorized" {
+		if status, r := s.dial(tt.user, tt.cap).ask(chat, "phx_join", `{}`); status != tt.status || status == "error" &&
+			r["reason"] != "unauthorized" {
 			t.Errorf("%s with %s: %s %v", tt.user, tt.cap, status, r)
 		}
 	}
-	if status, r := s.dial("c", "none=subscribe").ask("conversation:new", "phx_join", `{}`); status != "error" || r["reason"] != "unauthorized" {
+	if status, r := s.dial("c", "none=subscribe").ask("conversation:new", "phx_join", `{}`); status != "error" ||
+		r["reason"] != "unauthorized" {
 		t.Errorf("a new one without the right: %s %v", status, r)
 	}
 	guest := s.dial("b", chat+"=subscribe")
@@ -467,7 +483,9 @@ func TestWhoMayJoinConversations(t *testing.T) {
 func TestBadMessagesNameTheField(t *testing.T) {
 	s := start(t, says("x"))
 	c := s.dial("u", chatCaps...)
-	for params, field := range map[string]string{`{"title":1}`: "title", `{"metadata":[]}`: "metadata", `{"after":"?"}`: "after"} {
+	for params, field := range map[string]string{
+		`{"title":1}`: "title", `{"metadata":[]}`: "metadata", `{"after":"?"}`: "after",
+	} {
 		if status, r := c.ask(chat, "phx_join", params); status != "error" || r["field"] != field {
 			t.Errorf("join %s: %s %v", params, status, r)
 		}
@@ -477,7 +495,10 @@ func TestBadMessagesNameTheField(t *testing.T) {
 		{"message", `{}`, "content", "Message content is required"},
 		{"message", `{"content":" "}`, "content", "Message content is required"},
 		{"message", `{"content":7}`, "content", "content: must be a string; got number"},
-		{"message", `{"content":"` + strings.Repeat("é", 4001) + `"}`, "content", "content: has 4001 characters; at most 4000 are allowed"},
+		{
+			"message", `{"content":"` + strings.Repeat("é", 4001) + `"}`, "content",
+			"content: has 4001 characters; at most 4000 are allowed",
+		},
 		{"message", `{"content":"x","llm_config":{"model":7}}`, "llm_config.model", ""},
 		{"message", `{"content":"x","llm_config":{"temperature":3}}`, "llm_config.temperature", ""},
 		{"message", `{"content":"x","llm_config":{"max_tokens":0}}`, "llm_config.max_tokens", ""},
@@ -499,7 +520,8 @@ func TestBadMessagesNameTheField(t *testing.T) {
 			t.Errorf("%s %.60s: %s %v, want the field %s", tt.event, tt.payload, status, r, tt.field)
 		}
 		e := c.event(chat, "error")
-		if e["type"] != "invalid_message" || e["field"] != tt.field || e["recoverable"] != false || tt.message != "" && e["message"] != tt.message {
+		if e["type"] != "invalid_message" || e["field"] != tt.field || e["recoverable"] != false || tt.message != "" &&
+			e["message"] != tt.message {
 			t.Errorf("%s %.60s: %v", tt.event, tt.payload, e)
 		}
 	}
@@ -526,7 +548,8 @@ func TestFailuresAreTold(t *testing.T) {
 		asked := c.ok(chat, "message", `{"content":"x"}`)
 		(<-model.asked).fail <- tt.err
 		e := c.event(chat, "error")
-		if e["type"] != tt.kind || e["recoverable"] != tt.recoverable || e["message_id"] != asked["message_id"] || e["message"] == "" {
+		if e["type"] != tt.kind || e["recoverable"] != tt.recoverable || e["message_id"] != asked["message_id"] ||
+			e["message"] == "" {
 			t.Errorf("%v: %v", tt.err, e)
 		}
 	}
@@ -535,7 +558,8 @@ func TestFailuresAreTold(t *testing.T) {
 	if status, r := none.ask(chat, "message", `{"content":"x"}`); status != "error" || r["reason"] != "unavailable" {
 		t.Errorf("without a model: %s %v", status, r)
 	}
-	if e := none.event(chat, "error"); e["type"] != "llm_not_configured" || e["message"] != "Please configure your LLM provider and model in settings." {
+	if e := none.event(chat, "error"); e["type"] != "llm_not_configured" ||
+		e["message"] != "Please configure your LLM provider and model in settings." {
 		t.Errorf("without a model: %v", e)
 	}
 }
@@ -566,7 +590,8 @@ func TestPreferenceAndTyping(t *testing.T) {
 	c.event("conversation:c-2", "response") // and c did not hear itself typing
 }
 
-// Whatever many clients ask, cancel and leave at one time: each question that was taken has one end, in an order that everybody sees.
+// Whatever many clients ask, cancel and leave at one time: each question that was taken has one end, in an order that
+// everybody sees.
 func TestEveryQuestionEndsOnce(t *testing.T) {
 	s := start(t, says("a", "b", "c"))
 	watcher := s.dial("u", chatCaps...)

@@ -10,7 +10,7 @@ import (
 	"github.com/duckwire/duckwire/hub/jsonw"
 )
 
-// The events of a conversation that the server publishes on its topic.
+// Events that the server publishes on a conversation's topic.
 const (
 	eventQuestion  = "message"
 	eventResponse  = "response"
@@ -20,19 +20,19 @@ const (
 	eventContext   = "context_updated"
 )
 
-// conversationWords are RubberDuck's words for what happens in a conversation. It implements Vocabulary.
-type conversationWords struct{ hub *hub.Hub }
+// conversationEvents encodes what happens in a conversation as RubberDuck's events. It implements
+// conversation.Vocabulary.
+type conversationEvents struct{ hub *hub.Hub }
 
 // Question implements Vocabulary.
-func (conversationWords) Question(q *conversation.Message) hub.EventInput {
+func (conversationEvents) Question(q *conversation.Message) hub.EventInput {
 	b := openAnswer(q.ID, q.Metadata.Stream)
 	b = jsonw.AppendString(append(b, `,"role":"user","content":`...), q.Content)
 	b = jsonw.AppendString(append(b, `,"user_id":`...), q.Metadata.User)
 	return hub.EventInput{Event: eventQuestion, Payload: append(b, '}')}
 }
 
-// response is the event of a whole answer. RubberDuck names what kind of conversation an engine took it for; there is
-// one kind here.
+// response is the event of a complete answer. RubberDuck classifies conversations; here there is only one class.
 type response struct {
 	Query            string         `json:"query"`
 	Response         string         `json:"response"`
@@ -40,21 +40,21 @@ type response struct {
 	RoutedTo         string         `json:"routed_to"`
 	Timestamp        string         `json:"timestamp"`
 	Metadata         map[string]any `json:"metadata"`
-	MessageID        string         `json:"message_id"`  // of the question
-	ResponseID       string         `json:"response_id"` // of the answer, as in "history"
+	MessageID        string         `json:"message_id"`  // the question's id
+	ResponseID       string         `json:"response_id"` // the answer's id, as in "history"
 	Stream           string         `json:"stream"`
-	Truncated        bool           `json:"truncated,omitempty"` // the stream has it whole
+	Truncated        bool           `json:"truncated,omitempty"` // the stream has the complete answer
 }
 
-// Answered implements Vocabulary. An answer that is too long for an event is cut.
-func (w conversationWords) Answered(e *conversation.Ending) hub.EventInput {
+// Answered implements Vocabulary. An answer that is too long for an event is truncated.
+func (w conversationEvents) Answered(e *conversation.Ending) hub.EventInput {
 	r := response{
 		Query: e.Question.Content, Response: string(e.State.Text), ConversationType: "simple", RoutedTo: "completion",
 		Timestamp: now(), Metadata: answerMetadata(e),
 		MessageID: e.Question.ID, ResponseID: e.Running.Answer, Stream: e.Running.Stream,
 	}
 	if longest := w.hub.Limits().MessageBytes; len(encodeJSON(r)) > longest {
-		r.Response, r.Truncated = conversation.CutText(e.State.Text, longest/8) // JSON may write one byte as six
+		r.Response, r.Truncated = conversation.CutText(e.State.Text, longest/8) // JSON may escape one byte as six
 	}
 	return event(eventResponse, r)
 }
@@ -70,7 +70,7 @@ func answerMetadata(e *conversation.Ending) map[string]any {
 	return meta
 }
 
-// elapsed is how long the answer took, in milliseconds.
+// elapsed returns how long the answer took, in milliseconds.
 func elapsed(st *hub.StreamState) int64 {
 	end := st.Timings.Ended
 	if end.IsZero() {
@@ -85,7 +85,7 @@ func putText(m map[string]any, name, text string) {
 	}
 }
 
-// cancelled is processing_cancelled, in its one shape.
+// cancelled is the payload of processing_cancelled.
 type cancelled struct {
 	Message        string         `json:"message"`
 	TasksCancelled int            `json:"tasks_cancelled"`
@@ -98,7 +98,7 @@ type cancelled struct {
 	Timestamp      string         `json:"timestamp"`
 }
 
-// nothingCancelled tells a client that there was nothing to cancel.
+// nothingCancelled returns the payload for a client when there was nothing to cancel.
 func nothingCancelled(user string) *cancelled {
 	return &cancelled{
 		Message: "Nothing was being processed", CancelledBy: user, Reason: "cancelled",
@@ -107,7 +107,7 @@ func nothingCancelled(user string) *cancelled {
 }
 
 // Cancelled implements Vocabulary.
-func (conversationWords) Cancelled(e *conversation.Ending) hub.EventInput {
+func (conversationEvents) Cancelled(e *conversation.Ending) hub.EventInput {
 	c := &cancelled{
 		Message: "Processing was cancelled", TasksCancelled: 1, Metadata: map[string]any{}, Timestamp: now(),
 		CancelledBy: e.State.Account.EndedBy, Reason: string(e.State.Status), SupersededBy: e.Running.By,
@@ -120,14 +120,14 @@ func (conversationWords) Cancelled(e *conversation.Ending) hub.EventInput {
 }
 
 // Failed implements Vocabulary.
-func (conversationWords) Failed(e *conversation.Ending) hub.EventInput {
+func (conversationEvents) Failed(e *conversation.Ending) hub.EventInput {
 	f := failureOf(e.State.Ending.Error)
 	f.MessageID, f.Stream = e.Question.ID, e.Running.Stream
 	return event(eventError, f)
 }
 
-// progressWords are a status update's category and text for each stage.
-var progressWords = map[conversation.Stage]struct{ category, text string }{
+// progressTexts are the category and text of the status update of each stage.
+var progressTexts = map[conversation.Stage]struct{ category, text string }{
 	conversation.StageStarted:   {"engine", "Processing started"},
 	conversation.StageText:      {"progress", "The answer has begun"},
 	conversation.StageDone:      {"engine", "Processing completed"},
@@ -136,8 +136,8 @@ var progressWords = map[conversation.Stage]struct{ category, text string }{
 }
 
 // Progress implements Vocabulary.
-func (conversationWords) Progress(p *conversation.Progress) hub.EventInput {
-	words := progressWords[p.Stage]
+func (conversationEvents) Progress(p *conversation.Progress) hub.EventInput {
+	words := progressTexts[p.Stage]
 	if p.Stage == conversation.StageFailed {
 		words.text = failureOf(p.Error).Message
 	}
@@ -146,12 +146,12 @@ func (conversationWords) Progress(p *conversation.Progress) hub.EventInput {
 }
 
 // Reset implements Vocabulary.
-func (conversationWords) Reset(r *conversation.Record) hub.EventInput {
+func (conversationEvents) Reset(r *conversation.Record) hub.EventInput {
 	return event(eventReset, map[string]string{"session_id": r.SessionID, "timestamp": now()})
 }
 
 // ContextChanged implements Vocabulary.
-func (conversationWords) ContextChanged(r *conversation.Record) hub.EventInput {
+func (conversationEvents) ContextChanged(r *conversation.Record) hub.EventInput {
 	return event(eventContext, map[string]any{"context": r.Context, "timestamp": now()})
 }
 
@@ -159,12 +159,12 @@ func event(name string, payload any) hub.EventInput {
 	return hub.EventInput{Event: name, Payload: encodeJSON(payload)}
 }
 
-// encodeJSON encodes what is known to be encodable, without escapes for HTML.
+// encodeJSON encodes a value that always encodes, without HTML escapes.
 func encodeJSON(v any) json.RawMessage {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil { // our own types
+	if err := e.Encode(v); err != nil { // a programming error
 		panic(err)
 	}
 	return bytes.TrimRight(b.Bytes(), "\n")

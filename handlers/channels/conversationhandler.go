@@ -12,7 +12,7 @@ import (
 	"github.com/duckwire/duckwire/hub/rights"
 )
 
-// conversationHandler is one client's join of a conversation.
+// conversationHandler handles one client's join of a conversation.
 type conversationHandler struct {
 	c       *socket.Channel
 	session *conversation.Session
@@ -22,7 +22,7 @@ type conversationHandler struct {
 // Left implements socket.Leaver.
 func (h *conversationHandler) Left() { h.session.Release() }
 
-// Rewrite implements socket.Rewriter: the end of an answer waits for the pieces of it.
+// Rewrite implements socket.Rewriter. It delays the event of an answer's end until the answer's pieces have been sent.
 func (h *conversationHandler) Rewrite(ev *log.Event) (socket.Outgoing, bool) {
 	if ev.Name == eventQuestion {
 		h.session.LookAfter()
@@ -30,8 +30,7 @@ func (h *conversationHandler) Rewrite(ev *log.Event) (socket.Outgoing, bool) {
 	return socket.Outgoing{}, h.order.Pass(ev, endOfAnswer)
 }
 
-// Handle handles a message. What goes wrong is told twice: by the reply, and by the event that RubberDuck's clients
-// wait for.
+// Handle handles a message. An error is sent both in the reply and as the event that RubberDuck's clients wait for.
 func (h *conversationHandler) Handle(ctx context.Context, m *socket.Message) error {
 	err := h.handle(ctx, m)
 	if err != nil && ctx.Err() == nil {
@@ -40,7 +39,7 @@ func (h *conversationHandler) Handle(ctx context.Context, m *socket.Message) err
 	return err
 }
 
-// Refused implements socket.Teller.
+// Refused implements socket.RefusalObserver.
 func (h *conversationHandler) Refused(m *socket.Message, err error) {
 	h.c.Push(eventError, refusalOf(m.Event, err))
 }
@@ -70,7 +69,7 @@ func (h *conversationHandler) handle(ctx context.Context, m *socket.Message) err
 	return h.publish(ctx, m)
 }
 
-// publish publishes what is not known here on the conversation's topic, which the lobby's clients do not know by name.
+// publish publishes any other event on the conversation's own topic, whose name the lobby's clients do not know.
 func (h *conversationHandler) publish(ctx context.Context, m *socket.Message) error {
 	if err := h.may(ctx, rights.ActionPublish); err != nil {
 		return err
@@ -82,12 +81,12 @@ func (h *conversationHandler) publish(ctx context.Context, m *socket.Message) er
 	return publishOn(h.session.Topic(), h.c, m, in)
 }
 
-// may asks whether the client may do a in the conversation.
+// may checks the client's right to do a in the conversation.
 func (h *conversationHandler) may(ctx context.Context, a rights.Action) error {
 	return h.c.Authorize(ctx, h.c.Topic(), a)
 }
 
-// typing tells the others.
+// typing publishes whether the client is typing, to the other clients.
 func (h *conversationHandler) typing(ctx context.Context, m *socket.Message) error {
 	if err := h.may(ctx, rights.ActionPublish); err != nil {
 		return err
@@ -110,7 +109,7 @@ func (h *conversationHandler) typing(ctx context.Context, m *socket.Message) err
 	return nil
 }
 
-// history is the event of that name.
+// history is the payload of the event "history".
 type history struct {
 	Conversation string                 `json:"conversation_id"`
 	Messages     []conversation.Message `json:"messages"` // oldest first
@@ -145,7 +144,7 @@ func (h *conversationHandler) getHistory(m *socket.Message) error {
 	return nil
 }
 
-// reset begins the conversation anew, for all its sessions.
+// reset clears the conversation for all its sessions.
 func (h *conversationHandler) reset(ctx context.Context, m *socket.Message) error {
 	if err := h.may(ctx, rights.ActionPublish); err != nil {
 		return err
@@ -158,7 +157,7 @@ func (h *conversationHandler) reset(ctx context.Context, m *socket.Message) erro
 	return nil
 }
 
-// setContext merges what the client knows into the conversation's context.
+// setContext merges the client's members into the conversation's context.
 func (h *conversationHandler) setContext(ctx context.Context, m *socket.Message) error {
 	if err := h.may(ctx, rights.ActionPublish); err != nil {
 		return err

@@ -13,7 +13,7 @@ import (
 	"github.com/duckwire/duckwire/hub/rights"
 )
 
-// moveCursor shows the others where this client's cursor is. Nobody needs to know where it was: the event is ephemeral.
+// moveCursor sends the client's cursor to the others. The event is ephemeral, because old cursors are of no use.
 func (h *codeHandler) moveCursor(ctx context.Context, m *socket.Message) error {
 	if err := h.c.Authorize(ctx, h.c.Topic(), rights.ActionPublish); err != nil {
 		return err
@@ -29,7 +29,8 @@ func (h *codeHandler) moveCursor(ctx context.Context, m *socket.Message) error {
 		return err
 	}
 	payload := appendFrom([]byte{'{'}, h.c.User(), m.Payload)
-	if _, err := h.c.Publish(h.c.Topic(), hub.EventInput{Event: "cursor_update", Payload: payload, Ephemeral: true, Except: h.c.Client()}); err != nil {
+	in := hub.EventInput{Event: "cursor_update", Payload: payload, Ephemeral: true, Except: h.c.Client()}
+	if _, err := h.c.Publish(h.c.Topic(), in); err != nil {
 		return err
 	}
 	h.present.set("cursor_position", at)
@@ -37,7 +38,7 @@ func (h *codeHandler) moveCursor(ctx context.Context, m *socket.Message) error {
 	return nil
 }
 
-// setActivity shows in the client's presence what its user does: is there, has gone quiet, or is typing.
+// setActivity updates the user's activity in the client's presence: active, idle or typing.
 func (h *codeHandler) setActivity(ctx context.Context, m *socket.Message) error {
 	if err := h.c.Authorize(ctx, h.c.Topic(), rights.ActionPresence); err != nil {
 		return err
@@ -58,8 +59,8 @@ func (h *codeHandler) setActivity(ctx context.Context, m *socket.Message) error 
 	return nil
 }
 
-// changeCode hands a change to the others, in order and to be resumed: {"changes": …, and whatever else the client says
-// of it}. What is no object, or has no "changes", is itself the change; bytes stay bytes.
+// changeCode publishes a change to the others, in order and resumable: {"changes": …} and any other members. A payload
+// that is not an object, or has no "changes", is itself the change; bytes stay bytes.
 func (h *codeHandler) changeCode(ctx context.Context, m *socket.Message) error {
 	if err := h.c.Authorize(ctx, h.c.Topic(), rights.ActionPublish); err != nil {
 		return err
@@ -79,12 +80,14 @@ func (h *codeHandler) changeCode(ctx context.Context, m *socket.Message) error {
 	err := publish(h.c, m, in)
 	var limit *errs.LimitError
 	if errors.As(err, &limit) && limit.Kind == errs.ErrTooLarge {
-		return &socket.Refusal{Response: map[string]any{"reason": "Changes exceed maximum message size", "detail": err.Error(), "limit": limit.Limit}}
+		return &socket.Refusal{Response: map[string]any{
+			"reason": "Changes exceed maximum message size", "detail": err.Error(), "limit": limit.Limit,
+		}}
 	}
 	return err
 }
 
-// changePayload is code_updated's payload for a change of a user's.
+// changePayload returns the payload of code_updated for a user's change.
 func changePayload(user string, sent json.RawMessage) (json.RawMessage, error) {
 	var p struct {
 		Changes json.RawMessage `json:"changes"`
@@ -98,8 +101,8 @@ func changePayload(user string, sent json.RawMessage) (json.RawMessage, error) {
 	return appendFrom(append(append([]byte(`{"changes":`), sent...), ','), user, nil), nil
 }
 
-// appendFrom appends the rest of an object that the others get: whose it is and of when, and the members that the
-// client sent but for those that are not its to say.
+// appendFrom appends the rest of a payload for the other clients: its user and time, and the client's members except
+// those that the server sets.
 func appendFrom(b []byte, user string, sent json.RawMessage) json.RawMessage {
 	b = jsonw.AppendString(append(b, `"user_id":`...), user)
 	for name, value := range jsonw.Members(sent) {

@@ -5,10 +5,10 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// AnalysisAsk is what a test's analyser is asked for.
-type AnalysisAsk = analysisAsk
+// AnalysisAsk is the input of a test's analyser.
+type AnalysisAsk = analysisInput
 
-// Analysing returns the channels whose analyses are a test's.
+// Analysing returns channels whose analyses call begin.
 func Analysing(begin func(h *hub.Hub, what *AnalysisAsk, spec hub.StreamSpec) (*hub.Stream, error)) []socket.Route {
 	return []socket.Route{{Pattern: "code:*", Kind: code{begin}}, {Pattern: "analysis:*", Kind: analysis{begin}}}
 }

@@ -10,11 +10,11 @@ import (
 	"github.com/duckwire/duckwire/hub/errs"
 )
 
-// failure is the event "error" of conversations.
+// failure is the payload of the event "error" of conversations.
 type failure struct {
 	Message     string `json:"message"`
 	Type        string `json:"type"`
-	Recoverable bool   `json:"recoverable"` // the same again may work
+	Recoverable bool   `json:"recoverable"` // a retry may succeed
 	Details     string `json:"details,omitempty"`
 	Field       string `json:"field,omitempty"`
 	MessageID   string `json:"message_id,omitempty"`
@@ -22,7 +22,7 @@ type failure struct {
 	Timestamp   string `json:"timestamp"`
 }
 
-// failureOf tells why an answer failed.
+// failureOf returns the failure of an answer.
 func failureOf(e *hub.EndError) *failure {
 	f := &failure{Type: "unknown_error", Message: "The answer could not be made", Timestamp: now()}
 	if e == nil {
@@ -43,7 +43,8 @@ func failureOf(e *hub.EndError) *failure {
 	return f
 }
 
-// refusalOf tells why a client's message was refused. The reply has the same in the words of every channel.
+// refusalOf returns the failure of a client's message that was refused. The reply has the same in the format of all
+// channels.
 func refusalOf(event string, err error) *failure {
 	f := &failure{
 		Type: "processing_error", Message: "The message could not be processed", Details: err.Error(), Timestamp: now(),

@@ -12,20 +12,20 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// words is how the end of a completion is told.
-type words struct {
-	done, failed string // the events' names
-	// result adds to the payload of done.
+// completionEvents determines the events of a completion's end.
+type completionEvents struct {
+	done, failed string // event names
+	// result adds members to the payload of done.
 	result func(payload map[string]any, s *hub.Stream, end *streamEnd)
 }
 
-// followed are the streams that a channel follows now: one that is asked for again is not told twice.
+// followed are the streams that a channel follows, so that it does not follow one twice.
 type followed struct {
 	mu  sync.Mutex
 	ids map[string]bool
 }
 
-// add reports whether the stream was not followed yet.
+// add returns false if the stream is followed already.
 func (f *followed) add(id string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -45,26 +45,26 @@ func (f *followed) remove(id string) {
 	delete(f.ids, id)
 }
 
-// follow pushes a completion from behind p: completion_chunk for text, however much of it there is at one time,
-// completion_delta for what is more than text, and its end.
-func (a *asks) follow(s *hub.Stream, p log.Position, w words) error {
+// follow pushes a completion from p on: completion_chunk for text, completion_delta for chunks with more than text, and
+// its end.
+func (a *completions) follow(s *hub.Stream, p log.Position, events completionEvents) error {
 	if !a.followed.add(s.ID) {
 		return nil
 	}
-	t := &telling{stream: s, words: w, over: func() { a.followed.remove(s.ID) }}
+	t := &completionRenderer{stream: s, events: events, over: func() { a.followed.remove(s.ID) }}
 	_, err := a.c.Follow(s, p, t.render)
 	return err
 }
 
-// telling is one stream on its way to one client.
-type telling struct {
+// completionRenderer encodes one stream for one client.
+type completionRenderer struct {
 	stream *hub.Stream
-	words  words
+	events completionEvents
 	over   func()
 }
 
-// render implements the function that Channel.Follow takes.
-func (t *telling) render(dst []socket.Outgoing, item *log.Item) []socket.Outgoing {
+// render implements socket.Renderer.
+func (t *completionRenderer) render(dst []socket.Outgoing, item *log.Item) []socket.Outgoing {
 	at := log.Position{Epoch: t.stream.Epoch(), Offset: item.To}.String()
 	ev := item.Event
 	switch {
@@ -81,8 +81,8 @@ func (t *telling) render(dst []socket.Outgoing, item *log.Item) []socket.Outgoin
 	return dst
 }
 
-// chunk is the payload of text, or of an upstream's chunk that is more than text, or both.
-func (t *telling) chunk(item *log.Item, delta []byte, at string) json.RawMessage {
+// chunk returns the payload of text, of an upstream's chunk with more than text, or of both.
+func (t *completionRenderer) chunk(item *log.Item, delta []byte, at string) json.RawMessage {
 	b := make([]byte, 0, len(item.Text)+len(item.Text)/8+len(delta)+256)
 	b = jsonw.AppendString(append(b, `{"completion_id":`...), t.stream.ID)
 	b = jsonw.AppendString(append(b, `,"request_id":`...), t.stream.ID)
@@ -98,15 +98,15 @@ func (t *telling) chunk(item *log.Item, delta []byte, at string) json.RawMessage
 	return append(b, '}')
 }
 
-// end is the last event.
-func (t *telling) end(e *streamEnd, at string) socket.Outgoing {
+// end returns the last event.
+func (t *completionRenderer) end(e *streamEnd, at string) socket.Outgoing {
 	p := map[string]any{"completion_id": t.stream.ID, "request_id": t.stream.ID, "position": at, "timestamp": now()}
-	event := t.words.done
+	event := t.events.done
 	if e.Status == hub.StatusDone {
 		p["usage"] = e.Usage
-		t.words.result(p, t.stream, e)
+		t.events.result(p, t.stream, e)
 	} else {
-		event = t.words.failed
+		event = t.events.failed
 		p["error"], p["code"] = e.text(), e.Error.Code
 	}
 	return outgoing(event, p)
@@ -128,8 +128,8 @@ func readEnd(data []byte) *streamEnd {
 	return e
 }
 
-// text is RubberDuck's "error": the bare word where somebody ended the stream, which clients look for, else what went
-// wrong.
+// text returns RubberDuck's "error": the status if somebody ended the stream, because clients compare it, else the
+// error's message.
 func (e *streamEnd) text() string {
 	if e.Status == hub.StatusCancelled || e.Status == hub.StatusSuperseded {
 		return string(e.Status)
@@ -137,5 +137,5 @@ func (e *streamEnd) text() string {
 	return e.Error.Message
 }
 
-// now is the time as payloads tell it.
+// now returns the current time as payloads have it.
 func now() string { return time.Now().UTC().Format(hub.TimeFormat) }

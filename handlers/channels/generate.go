@@ -8,10 +8,10 @@ import (
 	"github.com/duckwire/duckwire/hub/coding"
 )
 
-// generate has the model write code from a description. The answer's text comes as chunks; the last event has the code
-// in it by itself.
-func (a *asks) generate(ctx context.Context, m *socket.Message) error {
-	var p ask
+// generate lets the model write code from a description. The answer's text is sent in chunks; the last event has the
+// code alone.
+func (a *completions) generate(ctx context.Context, m *socket.Message) error {
+	var p modelParams
 	var g coding.Generation
 	if err := m.Decode(&p); err != nil {
 		return err
@@ -26,12 +26,13 @@ func (a *asks) generate(ctx context.Context, m *socket.Message) error {
 	if err != nil {
 		return err
 	}
-	return a.stream(ctx, m, &p, req, words{
+	return a.stream(ctx, m, &p, req, completionEvents{
 		done: "generation_complete", failed: "generation_error",
 		result: func(out map[string]any, s *hub.Stream, e *streamEnd) {
 			answer := coding.ReadAnswer(string(s.State().Text))
 			out["code"], out["language"], out["explanation"] = answer.Code, g.Language, answer.Explanation
-			out["imports"], out["alternatives"] = []string{}, []string{} // the code has its own; nothing else was asked for
+			// The code includes its imports, and no alternatives were requested.
+			out["imports"], out["alternatives"] = []string{}, []string{}
 			out["finish_reason"] = e.FinishReason
 		},
 	})

@@ -27,13 +27,16 @@ func startNode(t testing.TB, url string, provider hub.Provider) *node {
 	t.Helper()
 	n := &node{}
 	store, err := redis.Open(redis.Options{
-		URL: url, Node: fmt.Sprint("n", nodes.Add(1)), Logger: slog.New(slog.DiscardHandler), Timeout: 2 * time.Second, Lease: 600 * time.Millisecond, Dial: n.line.Dial,
+		URL: url, Node: fmt.Sprint("n", nodes.Add(1)), Logger: slog.New(slog.DiscardHandler), Timeout: 2 * time.Second,
+		Lease: 600 * time.Millisecond, Dial: n.line.Dial,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(store.Close)
-	n.server = serve(t, hub.Options{Provider: provider, Streams: store, Topics: store, Presences: store, Queue: store}, store)
+	n.server = serve(
+		t, hub.Options{Provider: provider, Streams: store, Topics: store, Presences: store, Queue: store}, store,
+	)
 	return n
 }
 
@@ -63,7 +66,9 @@ func TestConversationOverNodes(t *testing.T) {
 	if q := bob.event(chat, "message"); q["message_id"] != first["message_id"] || q["content"] != "one" {
 		t.Errorf("the question is heard as %v", q)
 	}
-	if joined := cleo.join(chat, `{}`); fmt.Sprint(joined["running"]) != fmt.Sprintf("map[message_id:%s stream:%s]", first["message_id"], first["stream"]) {
+	if joined := cleo.join(chat, `{}`); fmt.Sprint(joined["running"]) != fmt.Sprintf(
+		"map[message_id:%s stream:%s]", first["message_id"], first["stream"],
+	) {
 		t.Errorf("the third joined %v", joined)
 	}
 
@@ -99,7 +104,8 @@ func TestConversationOverNodes(t *testing.T) {
 		t.Errorf("cancelled on another node: %v", r)
 	}
 	wait(t, p.gone, "the third completion's end, on its node")
-	if ended := cleo.event(chat, "processing_cancelled"); ended["message_id"] != third["message_id"] || ended["reason"] != "cancelled" {
+	if ended := cleo.event(chat, "processing_cancelled"); ended["message_id"] != third["message_id"] ||
+		ended["reason"] != "cancelled" {
 		t.Errorf("the third ended with %v", ended)
 	}
 	if joined := bob.join("conversation:lobby", `{}`); joined["conversation_id"] != "c-1" {
@@ -141,7 +147,8 @@ func TestNodeDiesWithAnAnswer(t *testing.T) {
 	a.line.Cut()
 	cleo.event(chat, "message")
 	for _, one := range []*client{bob, cleo} {
-		if ended := one.event(chat, "error"); ended["message_id"] != asked["message_id"] || ended["stream"] != asked["stream"] {
+		if ended := one.event(chat, "error"); ended["message_id"] != asked["message_id"] ||
+			ended["stream"] != asked["stream"] {
 			t.Errorf("the answer ended with %v", ended)
 		}
 	}

@@ -9,8 +9,8 @@ import (
 	"github.com/duckwire/duckwire/hub/rights"
 )
 
-// plain is a channel of no vocabulary of its own: whatever its clients push is published on its topic, to all of them,
-// the sender included.
+// plain is the kind of a channel without events of its own: whatever a client pushes is published on the topic, to all
+// clients including the sender.
 type plain struct{}
 
 func (plain) Join(ctx context.Context, c *socket.Channel, _ json.RawMessage) (socket.Handler, error) {
@@ -20,7 +20,7 @@ func (plain) Join(ctx context.Context, c *socket.Channel, _ json.RawMessage) (so
 	return &publisher{c}, c.Subscribe(c.Topic())
 }
 
-// enter asks whether the client may subscribe the channel's topic, if there may be such a topic.
+// enter checks that the channel's topic is valid, and that the client may subscribe to it.
 func enter(ctx context.Context, c *socket.Channel) error {
 	if err := hub.ValidTopic(c.Topic()); err != nil {
 		return err
@@ -28,17 +28,17 @@ func enter(ctx context.Context, c *socket.Channel) error {
 	return c.Authorize(ctx, c.Topic(), rights.ActionSubscribe)
 }
 
-// publisher publishes what its channel does not define. Other handlers have it for the rest of their events.
+// publisher publishes events that its channel does not define. Other handlers embed it.
 type publisher struct{ c *socket.Channel }
 
-// published is the reply to what was published. An ephemeral event has no position.
+// published is the reply to a published event. An ephemeral event has no position.
 type published struct {
 	ID       string `json:"id"`
 	Position string `json:"position,omitempty"`
 }
 
-// Handle publishes the message as an event, if the token allows it. Its payload may hold "id", for idempotency,
-// "ephemeral": true, and "durable": true with "to", the users who find it in their queues if they are away.
+// Handle publishes the message as an event, if the token allows it. Its payload may have "id", for idempotency,
+// "ephemeral": true, and "durable": true with "to", the users in whose queues it is stored.
 func (h *publisher) Handle(ctx context.Context, m *socket.Message) error {
 	if err := h.c.Authorize(ctx, h.c.Topic(), rights.ActionPublish); err != nil {
 		return err
@@ -56,8 +56,8 @@ func (h *publisher) Handle(ctx context.Context, m *socket.Message) error {
 	return publish(h.c, m, in)
 }
 
-// readDurable reads for whom a durable payload is to be kept, and asks whether the client may leave messages for them.
-// Elsewhere "to" may well be the application's own.
+// readDurable reads the users of a durable payload, and checks the right to enqueue messages for them. In other
+// payloads "to" belongs to the application.
 func (h *publisher) readDurable(ctx context.Context, m *socket.Message, in *hub.EventInput) error {
 	var p struct {
 		To []string `json:"to"`
@@ -82,7 +82,7 @@ func publish(c *socket.Channel, m *socket.Message, in hub.EventInput) error {
 	return publishOn(c.Topic(), c, m, in)
 }
 
-// publishOn is publish for a channel whose events are on another topic.
+// publishOn is publish on a topic that is not the channel's.
 func publishOn(topic string, c *socket.Channel, m *socket.Message, in hub.EventInput) error {
 	out, err := c.Publish(topic, in)
 	if err != nil {
@@ -92,7 +92,8 @@ func publishOn(topic string, c *socket.Channel, m *socket.Message, in hub.EventI
 	return nil
 }
 
-// publishMembers are the members of a payload that say how it is to be published. A payload that is no object has none.
+// publishMembers are the members of a payload that determine how it is published. A payload that is not an object has
+// none.
 type publishMembers struct {
 	ID        json.RawMessage `json:"id"`
 	Ephemeral json.RawMessage `json:"ephemeral"`
@@ -106,11 +107,11 @@ func membersOf(m *socket.Message) (p publishMembers) {
 	return p
 }
 
-// readPublishMembers reads them. durable says that the event is to be kept for users; not every channel does that.
+// readPublishMembers reads them. durable requests that the event is stored for users, which not every channel supports.
 func readPublishMembers(m *socket.Message, in *hub.EventInput) (durable bool, err error) {
 	p := membersOf(m)
 	var id string
-	if json.Unmarshal(p.ID, &id) == nil && id != "" { // an id of another type is the application's own matter
+	if json.Unmarshal(p.ID, &id) == nil && id != "" { // an id of another type belongs to the application
 		if err := hub.ValidName("id", id); err != nil {
 			return false, err
 		}

@@ -12,38 +12,38 @@ import (
 	"github.com/duckwire/duckwire/hub/rights"
 )
 
-// presenceEvery is how often one client's meta is shown to the others while it changes all the time.
+// presenceEvery is the minimum interval between updates of one client's meta.
 const presenceEvery = time.Second
 
-// present is a client's meta on a topic, as it changes.
-type present struct {
+// presenceMeta is a client's changing meta on a topic.
+type presenceMeta struct {
 	c *socket.Channel
 
 	mu    sync.Mutex
 	meta  map[string]any
 	shown time.Time
-	timer *time.Timer // shows what came too soon after the last time; nil: all is shown
+	timer *time.Timer // publishes changes that came before presenceEvery had passed; nil: none pending
 	over  bool
 }
 
-// bePresent shows a joining client who is there, and shows it to the others where its token allows it.
-func bePresent(ctx context.Context, c *socket.Channel, meta map[string]any) (*present, error) {
+// trackPresence sends a joining client the presence on the topic, and makes the client present if its token allows it.
+func trackPresence(ctx context.Context, c *socket.Channel, meta map[string]any) (*presenceMeta, error) {
 	if err := c.WatchPresence(); err != nil {
 		return nil, err
 	}
-	p := &present{c: c, meta: meta}
+	p := &presenceMeta{c: c, meta: meta}
 	switch err := c.Authorize(ctx, c.Topic(), rights.ActionPresence); {
 	case err == nil:
 		return p, c.Track(meta)
 	case errors.Is(err, errs.ErrForbidden):
-		return p, nil // it reads, unseen
+		return p, nil // it may read without being present
 	default:
 		return nil, err
 	}
 }
 
-// set changes a member of the meta. The others see it now, or, if they have just seen another change, a little later.
-func (p *present) set(name string, value any) {
+// set changes a member of the meta. The others see it now, or after presenceEvery since the previous change.
+func (p *presenceMeta) set(name string, value any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.meta[name] = value
@@ -57,7 +57,7 @@ func (p *present) set(name string, value any) {
 	p.show()
 }
 
-func (p *present) late() {
+func (p *presenceMeta) late() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.timer = nil
@@ -66,16 +66,16 @@ func (p *present) late() {
 	}
 }
 
-// show updates the presence. p.mu is held.
-func (p *present) show() {
+// show publishes the meta. p.mu is held.
+func (p *presenceMeta) show() {
 	p.shown = time.Now()
-	if err := p.c.UpdatePresence(maps.Clone(p.meta)); err != nil { // all that can go into a meta here is small
+	if err := p.c.UpdatePresence(maps.Clone(p.meta)); err != nil { // not expected: the meta is small
 		p.c.Logger().Warn("a presence was not updated", "topic", p.c.Topic(), "user", p.c.User(), "error", err)
 	}
 }
 
-// end stops what is still to be shown.
-func (p *present) end() {
+// end cancels a pending update.
+func (p *presenceMeta) end() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.over = true

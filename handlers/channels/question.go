@@ -15,11 +15,11 @@ import (
 	"github.com/duckwire/duckwire/hub/rights"
 )
 
-// questionPayload is the payload of "message". Beside RubberDuck's members it may hold those of every event that asks a
-// model: id, after, keep, options. Of llm_config the model goes on, and the provider is told in the answer's metadata:
-// the server has one provider, and what the client leaves out is that provider's own default.
+// questionPayload is the payload of "message". Besides RubberDuck's members it may have those of every event that calls
+// a model: id, after, keep, options. The model in llm_config is passed on. Its provider only appears in the answer's
+// metadata, because the server has one provider. Members that the client leaves out have the provider's defaults.
 type questionPayload struct {
-	ask
+	modelParams
 	Content *string                    `json:"content"`
 	Context map[string]json.RawMessage `json:"context"`
 	LLM     struct {
@@ -30,15 +30,15 @@ type questionPayload struct {
 	} `json:"llm_config"`
 }
 
-// asking is the reply to a question.
-type asking struct {
+// questionReply is the reply to a question.
+type questionReply struct {
 	Message   string `json:"message_id"`
 	Stream    string `json:"stream"`
-	Duplicate bool   `json:"duplicate,omitempty"` // it was asked before, and is not asked again
+	Duplicate bool   `json:"duplicate,omitempty"` // the question was asked before, and is not asked again
 	resumed
 }
 
-// message asks a question, and has its answer told.
+// message asks a question, and follows its answer.
 func (h *conversationHandler) message(ctx context.Context, m *socket.Message) error {
 	if err := h.may(ctx, rights.ActionComplete); err != nil {
 		return err
@@ -47,7 +47,7 @@ func (h *conversationHandler) message(ctx context.Context, m *socket.Message) er
 	if err := m.Decode(&p); err != nil {
 		return err
 	}
-	q, err := h.inquiry(&p)
+	q, err := h.readInquiry(&p)
 	if err != nil {
 		return err
 	}
@@ -61,21 +61,21 @@ func (h *conversationHandler) message(ctx context.Context, m *socket.Message) er
 		h.order.Expect(stream)
 	}
 	asked, err := h.session.Ask(q)
-	reply := asking{Message: asked.Message, Stream: asked.StreamID, Duplicate: asked.Duplicate}
+	reply := questionReply{Message: asked.Message, Stream: asked.StreamID, Duplicate: asked.Duplicate}
 	switch {
 	case err != nil:
 		h.order.Forget(following)
 		return err
 	case asked.Duplicate:
-		return h.resume(m, reply, &p.ask, after)
+		return h.resume(m, reply, &p.modelParams, after)
 	}
 	m.Reply(reply)
 	h.c.Push("thinking", map[string]string{"message_id": asked.Message, "stream": asked.StreamID})
 	return h.followAnswer(asked.Stream, asked.Message, log.Position{})
 }
 
-// inquiry reads a question. It is checked before it ends the one that is being answered.
-func (h *conversationHandler) inquiry(p *questionPayload) (*conversation.Inquiry, error) {
+// readInquiry parses a question. The question is validated before it supersedes the one being answered.
+func (h *conversationHandler) readInquiry(p *questionPayload) (*conversation.Inquiry, error) {
 	q := &conversation.Inquiry{User: h.c.User(), Client: h.c.Client(), Context: p.Context}
 	if p.Content != nil {
 		q.Content = *p.Content
@@ -99,7 +99,7 @@ func (h *conversationHandler) inquiry(p *questionPayload) (*conversation.Inquiry
 	return q, nil
 }
 
-// request makes the model's request, its messages still without those that came before.
+// request returns the model's request, without the earlier messages.
 func (p *questionPayload) request(content, model string) (*openai.Request, error) {
 	body := oneMessage(content)
 	if model != "" {
@@ -107,7 +107,7 @@ func (p *questionPayload) request(content, model string) (*openai.Request, error
 	}
 	put(body, "temperature", p.LLM.Temperature)
 	put(body, "max_tokens", p.LLM.MaxTokens)
-	req, err := p.ask.request(hub.ChatCompletion, body)
+	req, err := p.modelParams.request(hub.ChatCompletion, body)
 	var fault *errs.FieldError
 	if errors.As(err, &fault) && fault.Field == "max_tokens" && !jsonw.IsNull(p.LLM.MaxTokens) {
 		return nil, &errs.FieldError{Field: "llm_config.max_tokens", Reason: fault.Reason}
@@ -126,10 +126,10 @@ func (p *questionPayload) checkTemperature() error {
 	return nil
 }
 
-// follow has an answer of the conversation told piece by piece, from where the client says.
+// follow pushes an answer of the conversation piece by piece, from the client's position on.
 func (h *conversationHandler) follow(m *socket.Message) error {
 	var p struct {
-		ask
+		modelParams
 		Message string `json:"message_id"`
 		Stream  string `json:"stream"`
 	}
@@ -147,12 +147,12 @@ func (h *conversationHandler) follow(m *socket.Message) error {
 	if err != nil {
 		return err
 	}
-	return h.resume(m, asking{Message: q.ID, Stream: q.Metadata.Stream}, &p.ask, after)
+	return h.resume(m, questionReply{Message: q.ID, Stream: q.Metadata.Stream}, &p.modelParams, after)
 }
 
-// resume has the rest of an answer told. One whose stream is no longer kept has its end on the topic and in the
+// resume pushes the rest of an answer. If its stream was removed, the answer is still in the topic's events and in the
 // history.
-func (h *conversationHandler) resume(m *socket.Message, reply asking, p *ask, after log.Position) error {
+func (h *conversationHandler) resume(m *socket.Message, reply questionReply, p *modelParams, after log.Position) error {
 	s, err := h.c.Hub().Stream(h.c.User(), reply.Stream)
 	if err != nil && reply.Duplicate {
 		m.Reply(reply)
@@ -165,13 +165,13 @@ func (h *conversationHandler) resume(m *socket.Message, reply asking, p *ask, af
 		return err
 	}
 	m.Reply(reply)
-	if !h.order.Expect(s.ID) { // it is being told
+	if !h.order.Expect(s.ID) { // it is followed already
 		return nil
 	}
 	return h.followAnswer(s, reply.Message, after)
 }
 
-// setPreference says which model the conversation's questions go to, unless they say otherwise.
+// setPreference sets the default model for the conversation's questions.
 func (h *conversationHandler) setPreference(ctx context.Context, m *socket.Message) error {
 	if err := h.may(ctx, rights.ActionPublish); err != nil {
 		return err
@@ -187,8 +187,8 @@ func (h *conversationHandler) setPreference(ctx context.Context, m *socket.Messa
 	return nil
 }
 
-// cancelProcessing ends the answer that is being made. Its end is published to all; where there is none, the client
-// alone is told so.
+// cancelProcessing cancels the current answer. Its end is published to all clients; if there is none, only this client
+// is told.
 func (h *conversationHandler) cancelProcessing(ctx context.Context, m *socket.Message) error {
 	needed, err := h.session.ActionToCancel(h.c.User())
 	if err != nil {

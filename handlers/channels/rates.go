@@ -5,8 +5,8 @@ import (
 	"github.com/duckwire/duckwire/middleware/ratelimit"
 )
 
-// What the messages of each kind of channel count as (socket.Rated). It is said of those that are no events, and of
-// those whose payload says "ephemeral" or "durable" in vain.
+// The rate limit that each kind's messages count against (socket.Rated). Events that a kind defines are listed, because
+// their payload's "ephemeral" and "durable" have no effect.
 
 // Rate implements socket.Rated.
 func (h *publisher) Rate(m *socket.Message) ratelimit.Kind {
@@ -63,14 +63,15 @@ func (h *conversationHandler) Rate(m *socket.Message) ratelimit.Kind {
 // Rate implements socket.Rated.
 func (h *statusHandler) Rate(m *socket.Message) ratelimit.Kind {
 	switch m.Event {
-	case statusEvent, "subscribe_categories", "unsubscribe_categories", "update_subscription", "get_subscriptions", "get_available_categories":
+	case statusEvent, "subscribe_categories", "unsubscribe_categories", "update_subscription", "get_subscriptions",
+		"get_available_categories":
 		return ratelimit.Events
 	}
 	return h.publisher.Rate(m)
 }
 
 // Rate implements socket.Rated.
-func (h *mailbox) Rate(m *socket.Message) ratelimit.Kind {
+func (h *userHandler) Rate(m *socket.Message) ratelimit.Kind {
 	if m.Event == eventAck {
 		return ratelimit.Events
 	}

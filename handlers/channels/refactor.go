@@ -10,10 +10,10 @@ import (
 	"github.com/duckwire/duckwire/hub/coding"
 )
 
-// refactor has the model rewrite code. The answer's text comes as chunks; the last event has the new code, and where it
-// differs.
-func (a *asks) refactor(ctx context.Context, m *socket.Message) error {
-	var p ask
+// refactor lets the model rewrite code. The answer's text is sent in chunks; the last event has the new code and its
+// differences.
+func (a *completions) refactor(ctx context.Context, m *socket.Message) error {
+	var p modelParams
 	var r coding.Refactoring
 	if err := m.Decode(&p); err != nil {
 		return err
@@ -33,7 +33,7 @@ func (a *asks) refactor(ctx context.Context, m *socket.Message) error {
 	if err != nil {
 		return err
 	}
-	return a.stream(ctx, m, &p, req, words{
+	return a.stream(ctx, m, &p, req, completionEvents{
 		done: "refactor_complete", failed: "refactor_error",
 		result: func(out map[string]any, s *hub.Stream, e *streamEnd) {
 			answer := r.Answer(string(s.State().Text))

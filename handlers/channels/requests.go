@@ -9,7 +9,7 @@ import (
 	"github.com/duckwire/duckwire/hub/errs"
 )
 
-// requestID reads which request a message is about: by whichever name the client's generation has for it.
+// requestID returns the request that a message refers to. Each generation of clients has its own name for it.
 func requestID(m *socket.Message) (string, error) {
 	var p struct {
 		Request    string `json:"request_id"`
@@ -27,13 +27,13 @@ func requestID(m *socket.Message) (string, error) {
 	return id, nil
 }
 
-// cancel ends a request. Its own last event tells everybody who follows it; the reply is the state that it has now.
+// cancel cancels a request. Its followers get its last event; the reply has its status.
 func cancel(ctx context.Context, c *socket.Channel, m *socket.Message) error {
 	id, err := requestID(m)
 	if err != nil {
 		return err
 	}
-	s, err := readable(ctx, c, id)
+	s, err := readableStream(ctx, c, id)
 	if err != nil {
 		return err
 	}
@@ -41,18 +41,18 @@ func cancel(ctx context.Context, c *socket.Channel, m *socket.Message) error {
 		return err
 	}
 	s.Cancel(c.User())
-	m.Reply(map[string]string{"status": statusWord(s.Status())})
+	m.Reply(map[string]string{"status": channelStatus(s.Status())})
 	return nil
 }
 
-// getStatus tells how a request stands. One that is unknown, or not the client's to read, is "not_found": an answer,
-// not an error.
+// getStatus replies with the status of a request. For a request that is unknown, or that the client may not read, the
+// status is "not_found".
 func getStatus(ctx context.Context, c *socket.Channel, m *socket.Message) error {
 	id, err := requestID(m)
 	if err != nil {
 		return err
 	}
-	s, err := readable(ctx, c, id)
+	s, err := readableStream(ctx, c, id)
 	switch {
 	case errors.Is(err, errs.ErrNotFound):
 		m.Reply(map[string]string{"status": "not_found"})

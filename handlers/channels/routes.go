@@ -1,6 +1,6 @@
-// Package channels holds the kinds of channels, one file each, and the table that says which topics they serve. A kind
-// decodes what its clients say, asks for their rights, and encodes what they are told. What is decided about
-// conversations is in hub/conversation, and what models are asked about code in hub/coding.
+// Package channels implements the kinds of channels, one file each, and the table that maps topics to them. A kind
+// decodes messages, checks rights, and encodes events. Decisions about conversations are in hub/conversation, and
+// prompts about code in hub/coding.
 package channels
 
 import (
@@ -12,17 +12,17 @@ import (
 	"github.com/duckwire/duckwire/hub/rights"
 )
 
-// Table is the kinds of channels of one server, and the state that they share among clients.
+// Table has the kinds of channels of one server, and the state that clients share.
 type Table struct {
-	Routes        []socket.Route // the first match counts
+	Routes        []socket.Route // the first match is used
 	conversations *conversation.Service
 }
 
-// NewTable returns the table of channels. Conversations are stored in the store; where it is nil, in memory. To add a
-// kind of channel, write its file and add its line.
+// NewTable returns the table of channels. Conversations are stored in store; nil means in memory. A new kind of channel
+// needs its file and an entry here.
 func NewTable(h *hub.Hub, logger *slog.Logger, store conversation.Store) *Table {
 	conversations := conversation.New(conversation.Options{
-		Hub: h, Logger: logger, Store: store, Vocabulary: conversationWords{h},
+		Hub: h, Logger: logger, Store: store, Vocabulary: conversationEvents{h},
 	})
 	return &Table{conversations: conversations, Routes: []socket.Route{
 		{Pattern: "code:*", Kind: code{analyze}},
@@ -35,5 +35,5 @@ func NewTable(h *hub.Hub, logger *slog.Logger, store conversation.Store) *Table 
 	}}
 }
 
-// Guard returns an authorizer that knows whose conversations are whose: Service.Guard.
+// Guard returns an authorizer that enforces the ownership of conversations: Service.Guard.
 func (t *Table) Guard(next rights.Authorizer) rights.Authorizer { return t.conversations.Guard(next) }

@@ -18,11 +18,11 @@ import (
 	"github.com/duckwire/duckwire/hub/rights"
 )
 
-// status is status:CONVERSATION: how work gets on, of the categories that a client has subscribed, and of none before
-// that. The conversation's own progress is published there by the server. Other programs publish
-// {"category","text","metadata"?} as "status_update" on that topic, over REST or a socket. The conversation's owner may
-// join, and who was given this topic: see Service.Guard. Beside RubberDuck's events the join takes "categories" too, so
-// that one with "after" brings what was missed.
+// status is the kind of status:CONVERSATION: progress of work in the categories that a client has subscribed to;
+// initially none. The server publishes the conversation's own progress. Other programs publish
+// {"category","text","metadata"?} as "status_update" on the topic, over REST or a socket. The conversation's owner may
+// join, and users with a right on this topic: see Service.Guard. Besides RubberDuck's events, the join accepts
+// "categories", so that a join with "after" receives missed updates.
 type status struct{}
 
 func (status) Join(ctx context.Context, c *socket.Channel, params json.RawMessage) (socket.Handler, error) {
@@ -34,7 +34,9 @@ func (status) Join(ctx context.Context, c *socket.Channel, params json.RawMessag
 		return nil, err
 	}
 	var err error
-	h := &statusHandler{publisher: publisher{c}, changes: rate.NewLimiter(rate.Every(time.Minute/maxChanges), maxChanges)}
+	h := &statusHandler{
+		publisher: publisher{c}, changes: rate.NewLimiter(rate.Every(time.Minute/maxChanges), maxChanges),
+	}
 	if list := member(params, "categories"); !jsonw.IsNull(list) {
 		set, err := readCategories(list, true)
 		if err != nil {
@@ -48,7 +50,10 @@ func (status) Join(ctx context.Context, c *socket.Channel, params json.RawMessag
 	if err := c.Subscribe(c.Topic()); err != nil {
 		return nil, err
 	}
-	if h.present, err = bePresent(ctx, c, map[string]any{"conversation_id": id, "subscribed_categories": h.set().names()}); err != nil {
+	h.present, err = trackPresence(ctx, c, map[string]any{
+		"conversation_id": id, "subscribed_categories": h.set().names(),
+	})
+	if err != nil {
 		return nil, err
 	}
 	return h, nil
@@ -64,13 +69,13 @@ type statusUpdate struct {
 	Timestamp string          `json:"timestamp"`
 }
 
-// maxChanges is how often a client may change its subscriptions in a minute.
+// maxChanges is how often a client may change its subscriptions per minute.
 const maxChanges = 30
 
-// statusHandler is one client's join of a status topic.
+// statusHandler handles one client's join of a status topic.
 type statusHandler struct {
-	publisher  // for every event that is not here
-	present    *present
+	publisher  // handles all other events
+	present    *presenceMeta
 	changes    *rate.Limiter
 	subscribed atomic.Uint32 // a categorySet; Rewrite reads it
 }
@@ -88,7 +93,7 @@ func (h *statusHandler) Handle(ctx context.Context, m *socket.Message) error {
 		return h.change(m, false, "subscribed", func(have, given categorySet) categorySet { return have &^ given })
 	case "update_subscription":
 		return h.change(m, true, "subscribed_categories", func(_, given categorySet) categorySet {
-			if given == 0 { // the empty list is all of them
+			if given == 0 { // an empty list means all
 				return allCategories
 			}
 			return given
@@ -105,13 +110,14 @@ func (h *statusHandler) Handle(ctx context.Context, m *socket.Message) error {
 	return h.publisher.Handle(ctx, m)
 }
 
-// change changes the subscriptions to what merge makes of them and of the client's list, and replies with all there are
-// now, under that name.
-func (h *statusHandler) change(m *socket.Message, tellValid bool, reply string, merge func(have, given categorySet) categorySet) error {
+// change merges the client's list into the subscriptions, and replies with the result under the name reply.
+func (h *statusHandler) change(
+	m *socket.Message, tellValid bool, reply string, merge func(have, given categorySet) categorySet,
+) error {
 	if !h.changes.Allow() {
 		return &socket.Refusal{Response: map[string]any{
-			"reason": "rate_limit_exceeded", "message": "Too many subscription changes: at most 30 a minute", "limit": maxChanges,
-			"retry_after_ms": (time.Minute / maxChanges).Milliseconds(),
+			"reason": "rate_limit_exceeded", "message": "Too many subscription changes: at most 30 a minute",
+			"limit": maxChanges, "retry_after_ms": (time.Minute / maxChanges).Milliseconds(),
 		}}
 	}
 	given, err := readCategories(member(m.Payload, "categories"), tellValid)
@@ -128,11 +134,11 @@ func (h *statusHandler) change(m *socket.Message, tellValid bool, reply string, 
 // member returns a member of a JSON object, or nil.
 func member(object json.RawMessage, name string) json.RawMessage {
 	var members map[string]json.RawMessage
-	_ = json.Unmarshal(object, &members) // what is no object has none
+	_ = json.Unmarshal(object, &members) // a value that is not an object has no members
 	return members[name]
 }
 
-// report publishes a status_update of the client's.
+// report publishes a client's status_update.
 func (h *statusHandler) report(ctx context.Context, m *socket.Message) error {
 	if err := h.c.Authorize(ctx, h.c.Topic(), rights.ActionPublish); err != nil {
 		return err
@@ -159,7 +165,7 @@ func (h *statusHandler) report(ctx context.Context, m *socket.Message) error {
 	return publish(h.c, m, in)
 }
 
-// Rewrite implements socket.Rewriter. An update that came without a timestamp or metadata gets them.
+// Rewrite implements socket.Rewriter. It drops updates of other categories, and adds a missing timestamp or metadata.
 func (h *statusHandler) Rewrite(ev *log.Event) (out socket.Outgoing, keep bool) {
 	if ev.Name != statusEvent {
 		return out, true

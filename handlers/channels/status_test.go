@@ -20,14 +20,18 @@ func TestStatusOfAConversation(t *testing.T) {
 		`"conversation_id":"c-1","subscribed_categories":[]}` {
 		t.Errorf("joined: %s", got)
 	}
-	if r := c.ok(progress, "subscribe_categories", `{"categories":["engine","progress"]}`); fmt.Sprint(r["subscribed"]) != "[engine progress]" {
+	r := c.ok(progress, "subscribe_categories", `{"categories":["engine","progress"]}`)
+	if fmt.Sprint(r["subscribed"]) != "[engine progress]" {
 		t.Errorf("subscribed: %v", r)
 	}
 	asked := c.ok(chat, "message", `{"content":"x"}`)
 	model.say("y")
-	for _, want := range []string{"engine: Processing started", "progress: The answer has begun", "engine: Processing completed"} {
+	for _, want := range []string{
+		"engine: Processing started", "progress: The answer has begun", "engine: Processing completed",
+	} {
 		u := c.update(progress)
-		if fmt.Sprintf("%s: %s", u["category"], u["text"]) != want || u["timestamp"] == nil || u["metadata"].(map[string]any)["stream"] != asked["stream"] {
+		if fmt.Sprintf("%s: %s", u["category"], u["text"]) != want || u["timestamp"] == nil ||
+			u["metadata"].(map[string]any)["stream"] != asked["stream"] {
 			t.Errorf("got %v, want %s", u, want)
 		}
 	}
@@ -82,7 +86,8 @@ func TestStatusIsFiltered(t *testing.T) {
 	if r := owner.ok(progress, "update_subscription", `{"categories":[]}`); len(r["subscribed_categories"].([]any)) != 8 {
 		t.Errorf("all: %v", r)
 	}
-	if r := owner.ok(progress, "get_subscriptions", `{}`); len(r["available_categories"].([]any)) != 7 || len(r["subscribed_categories"].([]any)) != 8 {
+	if r := owner.ok(progress, "get_subscriptions", `{}`); len(r["available_categories"].([]any)) != 7 ||
+		len(r["subscribed_categories"].([]any)) != 8 {
 		t.Errorf("subscriptions: %v", r)
 	}
 	if r := owner.ok(progress, "get_available_categories", `{}`); len(r["descriptions"].(map[string]any)) != 7 {
@@ -102,7 +107,9 @@ func TestStatusBringsWhatWasMissed(t *testing.T) {
 		}
 	}
 	again := s.dial("u", chatCaps...)
-	if joined := again.join(progress, fmt.Sprintf(`{"after":%q,"categories":["tool"]}`, position)); joined["recovered"] != true ||
+	if joined := again.join(
+		progress, fmt.Sprintf(`{"after":%q,"categories":["tool"]}`, position),
+	); joined["recovered"] != true ||
 		fmt.Sprint(joined["subscribed_categories"]) != "[tool]" {
 		t.Errorf("joined: %v", joined)
 	}
@@ -120,16 +127,26 @@ func TestStatusRefuses(t *testing.T) {
 	owner.join(progress, `{}`)
 	const valid = `"valid":["engine","tool","workflow","progress","error","info","planning"]`
 	for _, tt := range []struct{ event, payload, response string }{
-		{"subscribe_categories", `{"categories":["tool","x",3]}`, `{"invalid":["x",3],"reason":"invalid_categories",` + valid + `}`},
-		{"subscribe_categories", `{"categories":"tool"}`, `{"invalid":"categories must be a list","reason":"invalid_categories",` + valid + `}`},
+		{
+			"subscribe_categories", `{"categories":["tool","x",3]}`,
+			`{"invalid":["x",3],"reason":"invalid_categories",` + valid + `}`,
+		},
+		{
+			"subscribe_categories", `{"categories":"tool"}`,
+			`{"invalid":"categories must be a list","reason":"invalid_categories",` + valid + `}`,
+		},
 		{"subscribe_categories", `[]`, `{"invalid":"categories must be a list","reason":"invalid_categories",` + valid + `}`},
 		{"unsubscribe_categories", `{"categories":["x"]}`, `{"invalid":["x"],"reason":"invalid_categories"}`},
 		{
-			"subscribe_categories", `{"categories":["tool","tool","tool","tool","tool","tool","tool","tool","tool","tool","tool"]}`,
+			"subscribe_categories",
+			`{"categories":["tool","tool","tool","tool","tool","tool","tool","tool","tool","tool","tool"]}`,
 			`{"current_count":11,"message":"at most 10 categories may be named","reason":"too_many_categories"}`,
 		},
 		{"status_update", `{"category":"x","text":"y"}`, `{"invalid":["x"],"reason":"invalid_categories",` + valid + `}`},
-		{"status_update", `{"category":"tool","text":"y","metadata":3}`, `{"detail":"metadata: must be an object","field":"metadata","reason":"invalid"}`},
+		{
+			"status_update", `{"category":"tool","text":"y","metadata":3}`,
+			`{"detail":"metadata: must be an object","field":"metadata","reason":"invalid"}`,
+		},
 	} {
 		status, r := owner.ask(progress, tt.event, tt.payload)
 		if got, _ := json.Marshal(r); status != "error" || string(got) != tt.response {
@@ -138,7 +155,8 @@ func TestStatusRefuses(t *testing.T) {
 	}
 	limited := 0
 	for range 31 {
-		if status, r := owner.ask(progress, "subscribe_categories", `{"categories":["tool"]}`); status == "error" && r["reason"] == "rate_limit_exceeded" {
+		if status, r := owner.ask(progress, "subscribe_categories", `{"categories":["tool"]}`); status == "error" &&
+			r["reason"] == "rate_limit_exceeded" {
 			limited++
 		}
 	}
@@ -152,7 +170,8 @@ func TestStatusRefuses(t *testing.T) {
 	}
 	guest := s.dial("b", progress+"=subscribe")
 	guest.join(progress, `{}`)
-	if status, r := guest.ask(progress, "status_update", `{"category":"tool","text":"y"}`); status != "error" || r["reason"] != "forbidden" {
+	if status, r := guest.ask(progress, "status_update", `{"category":"tool","text":"y"}`); status != "error" ||
+		r["reason"] != "forbidden" {
 		t.Errorf("publishing without the right: %s %v", status, r)
 	}
 }

@@ -9,12 +9,12 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// stream is stream:ID: any stream, by the id that it has or that its owner gave it. Its entries come as on SSE (chunk,
-// structured entries, end); at its end the channel closes. Its events from the client are cancel and get_status.
+// stream is the kind of stream:ID: any stream, by its id or the id that its owner gave it. Its entries are sent as over
+// SSE (chunk, structured entries, end); the channel closes at its end. Clients may send cancel and get_status.
 type stream struct{}
 
 func (stream) Join(ctx context.Context, c *socket.Channel, _ json.RawMessage) (socket.Handler, error) {
-	s, err := readable(ctx, c, strings.TrimPrefix(c.Topic(), "stream:"))
+	s, err := readableStream(ctx, c, strings.TrimPrefix(c.Topic(), "stream:"))
 	if err != nil {
 		return nil, err
 	}
@@ -23,9 +23,9 @@ func (stream) Join(ctx context.Context, c *socket.Channel, _ json.RawMessage) (s
 	return &streamHandler{c, s}, c.FollowWhole(s)
 }
 
-// readable finds a stream that the client may read: its own, or one of a topic that it may subscribe. For anybody else
-// it does not exist.
-func readable(ctx context.Context, c *socket.Channel, id string) (*hub.Stream, error) {
+// readableStream returns a stream that the client may read: its own, or one of a topic that it may subscribe to. For
+// any other stream it returns not found.
+func readableStream(ctx context.Context, c *socket.Channel, id string) (*hub.Stream, error) {
 	s, err := c.Hub().Stream(c.User(), id)
 	if err != nil {
 		return nil, err

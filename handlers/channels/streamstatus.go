@@ -6,11 +6,11 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// streamStatus is the reply to get_status. Beside the stream's own status it tells RubberDuck's word for it.
+// streamStatus is the reply to get_status. It has both the stream's status and RubberDuck's name for it.
 type streamStatus struct {
 	Status    string     `json:"status"` // queued, running, completed, cancelled, failed or not_found
 	Stream    string     `json:"stream,omitempty"`
-	State     hub.Status `json:"state,omitempty"` // as everywhere else
+	State     hub.Status `json:"state,omitempty"` // as in other answers
 	StartedAt string     `json:"started_at,omitempty"`
 	EndedAt   string     `json:"ended_at,omitempty"`
 	Position  string     `json:"position,omitempty"`
@@ -22,7 +22,8 @@ type streamStatus struct {
 func statusOf(s *hub.Stream) streamStatus {
 	st := s.State()
 	out := streamStatus{
-		Status: statusWord(st.Status), Stream: s.ID, State: st.Status, StartedAt: timeText(st.Timings.Started), EndedAt: timeText(st.Timings.Ended),
+		Status: channelStatus(st.Status), Stream: s.ID, State: st.Status,
+		StartedAt: timeText(st.Timings.Started), EndedAt: timeText(st.Timings.Ended),
 		Position: st.Position.String(), Bytes: st.Bytes, Watchers: st.Watchers,
 	}
 	if st.Ending.Error != nil {
@@ -31,8 +32,8 @@ func statusOf(s *hub.Stream) streamStatus {
 	return out
 }
 
-// statusWord is the word of rubberduck-channels.md 11 for a status.
-func statusWord(s hub.Status) string {
+// channelStatus returns the name of a status in rubberduck-channels.md 11.
+func channelStatus(s hub.Status) string {
 	switch s {
 	case hub.StatusDone:
 		return "completed"

@@ -12,13 +12,13 @@ import (
 	"github.com/duckwire/duckwire/hub/rights"
 )
 
-// user is user:ID: what is meant for one user, on all of the user's sessions: the topic's events, and the queue. Its
-// own user may join it without being told so by a token. Others who may subscribe it hear the topic alone; the queue is
-// for admins besides.
+// user is the kind of user:ID: the events of a user's topic and the user's queue, on all of the user's sessions. The
+// user itself may join without an explicit right. Other users who may subscribe receive only the topic; admins also the
+// queue.
 type user struct{}
 
 func (user) Join(ctx context.Context, c *socket.Channel, _ json.RawMessage) (socket.Handler, error) {
-	h := &mailbox{publisher{c}, strings.TrimPrefix(c.Topic(), hub.UserTopic(""))}
+	h := &userHandler{publisher{c}, strings.TrimPrefix(c.Topic(), hub.UserTopic(""))}
 	if h.user != c.User() {
 		if err := c.Authorize(ctx, c.Topic(), rights.ActionSubscribe); err != nil {
 			return nil, err
@@ -37,15 +37,15 @@ func (user) Join(ctx context.Context, c *socket.Channel, _ json.RawMessage) (soc
 // eventAck acknowledges messages: {"through": POSITION}.
 const eventAck = "ack"
 
-// mailbox is one session's user:ID.
-type mailbox struct {
+// userHandler handles one session's join of user:ID.
+type userHandler struct {
 	publisher
 	user string
 }
 
-// mayRead asks whether the client may read the queue, and acknowledge: its own, or as an admin. To leave messages there
-// is no right to take them away.
-func (h *mailbox) mayRead(ctx context.Context) error {
+// mayRead checks whether the client may read and acknowledge the queue: its own, or any as an admin. The right to
+// enqueue messages does not suffice.
+func (h *userHandler) mayRead(ctx context.Context) error {
 	if h.user == h.c.User() {
 		return nil
 	}
@@ -53,7 +53,7 @@ func (h *mailbox) mayRead(ctx context.Context) error {
 }
 
 // Handle implements socket.Handler.
-func (h *mailbox) Handle(ctx context.Context, m *socket.Message) error {
+func (h *userHandler) Handle(ctx context.Context, m *socket.Message) error {
 	if m.Event == eventAck {
 		return h.ack(ctx, m)
 	}
@@ -61,7 +61,7 @@ func (h *mailbox) Handle(ctx context.Context, m *socket.Message) error {
 }
 
 // ack acknowledges all messages up to a position.
-func (h *mailbox) ack(ctx context.Context, m *socket.Message) error {
+func (h *userHandler) ack(ctx context.Context, m *socket.Message) error {
 	if err := h.mayRead(ctx); err != nil {
 		return err
 	}

@@ -1,5 +1,6 @@
-// Package metrics shows what the server counts in Prometheus's format. It is a package of its own because it is the only one that knows Prometheus:
-// whoever counts does so without it (hub.Stats, hub/meter, middleware.Responses), and what is counted is read when somebody asks.
+// Package metrics exports the server's metrics in Prometheus's format. Only this package depends on Prometheus: other
+// packages count without it (hub.Stats, hub/meter, middleware.Responses), and their counts are read at each scrape.
 //
-// Names begin with duckwire_. Labels have values out of small, fixed sets: no user, topic, stream or address is ever one.
+// Names begin with duckwire_. The values of labels are from small, fixed sets, and never users, topics, streams or
+// addresses.
 package metrics

@@ -17,42 +17,46 @@ import (
 	"github.com/duckwire/duckwire/middleware"
 )
 
-// Source is what is shown.
+// Source is where the metrics are read from.
 type Source struct {
 	Hub       *hub.Hub
 	Responses *middleware.Responses
-	Degraded  func() []string // what works less than it should
-	Version   string          // of the program
+	Degraded  func() []string // reasons why the server works with restrictions
+	Version   string          // the program's version
 }
 
-// NewHandler returns the handler that answers with all metrics. It looks for one answer at a time: a look is at every topic and stream, and however many
-// ask, that must not be what the server does. The writing, at the client's speed, is beside it.
+// NewHandler returns a handler that answers with all metrics. It gathers them for one request at a time, because
+// gathering reads every topic and stream, and concurrent requests must not multiply that load. Responses are written
+// concurrently.
 func NewHandler(s Source, logger *slog.Logger) http.Handler {
-	var turn sync.Mutex
+	var gathering sync.Mutex
 	registry := NewRegistry(s)
 	gather := func() ([]*dto.MetricFamily, error) {
-		turn.Lock()
-		defer turn.Unlock()
+		gathering.Lock()
+		defer gathering.Unlock()
 		return registry.Gather()
 	}
-	return promhttp.HandlerFor(prometheus.GathererFunc(gather), promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelError)})
+	return promhttp.HandlerFor(prometheus.GathererFunc(gather), promhttp.HandlerOpts{
+		ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelError),
+	})
 }
 
-// NewRegistry returns the registry of all metrics. It is the server's own: two servers in one program have two.
+// NewRegistry returns a registry of all metrics. Each server has its own, so that one program may have two servers.
 func NewRegistry(s Source) *prometheus.Registry {
 	r := prometheus.NewRegistry()
-	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), newCollector(s))
+	process := collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})
+	r.MustRegister(collectors.NewGoCollector(), process, newCollector(s))
 	return r
 }
 
-// snapshot is one look at the server, from which all metrics of one answer are made.
+// snapshot is the server's state at one moment, from which all metrics of one answer are made.
 type snapshot struct {
 	hub.Stats
 	source *Source
 	now    time.Time
 }
 
-// family is a metric of which there is one for each combination of its labels' values.
+// family is a metric with one value for each combination of its labels.
 type family struct {
 	name, help string
 	kind       prometheus.ValueType
@@ -60,20 +64,20 @@ type family struct {
 	collect    func(s *snapshot, emit emit)
 }
 
-// emit gives one metric of a family its value.
+// emit sets one value of a family.
 type emit func(value float64, labels ...string)
 
-// histogram is a metric with buckets; ok is false where there is nothing to be shown.
+// histogram is a metric with buckets; ok is false if it has no data source.
 type histogram struct {
 	name, help string
 	collect    func(s *snapshot) (d meter.Distribution, ok bool)
 }
 
-// collector makes metrics of a snapshot.
+// collector collects metrics from a snapshot.
 type collector struct {
 	source     Source
-	families   []*prometheus.Desc // as in families
-	histograms []*prometheus.Desc // as in histograms
+	families   []*prometheus.Desc // in the order of families
+	histograms []*prometheus.Desc // in the order of histograms
 }
 
 func newCollector(s Source) *collector {
@@ -112,7 +116,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	}
 }
 
-// cumulative turns a distribution into Prometheus's form: values up to each bound.
+// cumulative returns a distribution in Prometheus's form: the count of values up to each bound.
 func cumulative(d meter.Distribution) map[float64]uint64 {
 	buckets := make(map[float64]uint64, len(d.Bounds))
 	var n uint64

@@ -11,29 +11,30 @@ import (
 	"github.com/duckwire/duckwire/hub/jsonw"
 )
 
-// Aggregate folds the chunks of one stream, in their order, into the object that a request without "stream" is answered with.
+// Aggregate folds the chunks of one stream, in order, into the answer to a request without "stream".
 //
-// Per choice the text is joined; tool calls are folded by their index, their arguments joined; other strings of a delta (reasoning_content,
-// refusal, …) are joined, arrays appended, objects folded; logprobs' lists are appended. Of members that we do not know elsewhere the last
-// one counts. The cost is linear in the size of what is folded. Not safe for concurrent use.
+// For each choice, text is concatenated. Tool calls are merged by index, and their arguments concatenated. In deltas,
+// other strings (reasoning_content, refusal, …) are concatenated, arrays appended, and objects merged. Lists in
+// logprobs are appended. Unknown members elsewhere have their last value. The cost is linear in the size of the chunks.
+// Not safe for concurrent use.
 type Aggregate struct {
 	meta    hub.CompletionMeta
 	shape   shape
 	choices map[int]*choice
-	extra   fold // members of the chunks beside the known ones
+	extra   fold // unknown members of the chunks
 }
 
-// choice is one choice in the making.
+// choice is the state of one choice.
 type choice struct {
-	content  []byte // text, or the delta's content
-	spoke    bool   // there was content that was not null
-	message  fold   // the delta's other members
-	logprobs fold
-	extra    fold
-	finish   string
+	content    []byte // the choice's text, or the delta's content
+	hasContent bool   // some content was not null
+	message    fold   // other members of the deltas
+	logprobs   fold
+	extra      fold
+	finish     string
 }
 
-// NewAggregate returns an empty one for a stream of that door.
+// NewAggregate returns an empty Aggregate for a stream of a completion path.
 func NewAggregate(meta *hub.CompletionMeta) *Aggregate {
 	return &Aggregate{meta: *meta, shape: shapeOf(meta), choices: map[int]*choice{0: {}}}
 }
@@ -42,11 +43,11 @@ func NewAggregate(meta *hub.CompletionMeta) *Aggregate {
 func (a *Aggregate) Text(text []byte) {
 	if len(text) > 0 {
 		c := a.choices[0]
-		c.content, c.spoke = append(c.content, text...), true
+		c.content, c.hasContent = append(c.content, text...), true
 	}
 }
 
-// Chunk adds an upstream's chunk that is more than plain text. What is not a JSON object in UTF-8 is left out.
+// Chunk adds an upstream's chunk with more than plain text. Anything but a JSON object in UTF-8 is ignored.
 func (a *Aggregate) Chunk(raw json.RawMessage) {
 	if !json.Valid(raw) || !utf8.Valid(raw) {
 		return
@@ -71,7 +72,7 @@ func (a *Aggregate) at(index int) *choice {
 	return a.choices[index]
 }
 
-// indexOf returns the member "index" of an object, and 0 for none.
+// indexOf returns the member "index" of an object, or 0.
 func indexOf(object []byte) (index int) {
 	for name, value := range jsonw.Members(object) {
 		if string(name) == "index" {
@@ -105,13 +106,13 @@ func (c *choice) add(raw []byte) {
 	}
 }
 
-// addContent adds a member of a delta, or a text completion's text.
+// addContent adds a member of a delta, or the text of a text completion.
 func (c *choice) addContent(name, value []byte) {
 	switch string(name) {
 	case "role":
 	case "content", "text":
 		if s, ok := jsonw.String(value); ok {
-			c.content, c.spoke = append(c.content, s...), true
+			c.content, c.hasContent = append(c.content, s...), true
 			return
 		}
 		if value[0] == '[' { // parts
@@ -122,8 +123,8 @@ func (c *choice) addContent(name, value []byte) {
 	}
 }
 
-// Append appends the whole answer. info is as for NewEncoder; finish is why the first choice ended, where no chunk has told it, and null if
-// empty; usage is OpenAI's object, left out if empty.
+// Append appends the complete answer. info is as for NewEncoder. finish is the finish_reason of the first choice if no
+// chunk had one; null if empty. usage is OpenAI's object; absent if empty.
 func (a *Aggregate) Append(dst []byte, info *hub.CompletionInfo, finish string, usage json.RawMessage) []byte {
 	object := objectChat
 	if a.shape == shapeText {
@@ -150,7 +151,7 @@ func (a *Aggregate) Append(dst []byte, info *hub.CompletionInfo, finish string, 
 
 func (c *choice) append(dst []byte, index int, shape shape) []byte {
 	if shape == shapeText {
-		c.message.drop("index", "logprobs", "finish_reason") // the choice's own, should a delta have them
+		c.message.drop("index", "logprobs", "finish_reason") // the choice has these members itself
 		dst = append(dst, `{"text":`...)
 		dst = jsonw.AppendString(dst, c.content)
 		dst = strconv.AppendInt(append(dst, `,"index":`...), int64(index), 10)
@@ -170,7 +171,8 @@ func (c *choice) append(dst []byte, index int, shape shape) []byte {
 	return append(c.extra.append(dst), '}')
 }
 
-// appendMessage appends the message. Its content is null where the model only called tools, and parts where the upstream sent parts.
+// appendMessage appends the message. Its content is null if the model only called tools, and an array if the upstream
+// sent one.
 func (c *choice) appendMessage(dst []byte) []byte {
 	dst = append(dst, `{"role":"assistant"`...)
 	switch {

@@ -9,10 +9,11 @@ import (
 	"github.com/duckwire/duckwire/hub/errs"
 )
 
-// decoder reads members of one JSON object and keeps the first fault. After a fault its methods return zero values.
+// decoder decodes the members of one JSON object and records the first error. After an error its methods return zero
+// values.
 type decoder struct {
 	members map[string]json.RawMessage
-	path    string // what stands before a member's name in errors, such as "duckwire."
+	path    string // prefix of member names in errors, such as "duckwire."
 	err     error
 }
 
@@ -38,7 +39,7 @@ func (d *decoder) string(name string) (s string) {
 	return s
 }
 
-// stringIn decodes a string that stands in an array; format and args name it.
+// stringIn decodes a string in an array; format and args name it.
 func (d *decoder) stringIn(raw json.RawMessage, format string, args ...any) (s string) {
 	if raw[0] != '"' || json.Unmarshal(raw, &s) != nil {
 		d.fail(fmt.Sprintf(format, args...), "must be a string")
@@ -53,7 +54,7 @@ func (d *decoder) bool(name string) (b bool) {
 	return b
 }
 
-// integer decodes a whole number that fits in 64 bits; 16.0 is one.
+// integer decodes an integer of 64 bits; 16.0 is accepted.
 func (d *decoder) integer(name string) int64 {
 	raw := d.get(name)
 	if raw == nil {
@@ -70,7 +71,7 @@ func (d *decoder) integer(name string) int64 {
 	return int64(f)
 }
 
-// positive decodes an integer of at least 1 and at most 2^31-1; 0 is absent.
+// positive decodes an integer from 1 to 2^31-1; 0 means absent.
 func (d *decoder) positive(name string) int64 {
 	if d.get(name) == nil {
 		return 0

@@ -10,13 +10,13 @@ import (
 // Done is the data of the block that ends a successful stream.
 const Done = "[DONE]"
 
-// shape is how a door's answers look.
+// shape is the format of a path's answers.
 type shape uint8
 
 const (
 	shapeChat shape = iota
 	shapeText
-	shapeFIM // of /v1/fim/completions (Mistral): asked like text, answered like chat, but without a chunk for the role
+	shapeFIM // of /v1/fim/completions (Mistral): requests like text, answers like chat, but without a chunk for the role
 )
 
 func shapeOf(meta *hub.CompletionMeta) shape {
@@ -29,26 +29,26 @@ func shapeOf(meta *hub.CompletionMeta) shape {
 	return shapeChat
 }
 
-// The values of "object".
+// Values of "object".
 const (
 	objectChatChunk = "chat.completion.chunk"
 	objectChat      = "chat.completion"
-	objectText      = "text_completion" // whole answers and chunks alike
+	objectText      = "text_completion" // of complete answers and chunks
 )
 
-// Encoder appends the chunks of one stream in the shape of its door: JSON on one line, without the framing of an event stream. Its methods
-// append to dst and allocate nothing else (but where a chunk must change its shape). It is not changed by use: copies are good, and it is
-// safe for concurrent use.
+// Encoder appends the chunks of one stream in the format of its path: JSON on one line, without the framing of an event
+// stream. Its methods allocate nothing but dst, unless a chunk must change its format. It is immutable: it may be
+// copied, and is safe for concurrent use.
 type Encoder struct {
 	shape shape
-	head  []byte // the chunk up to and with the bracket that opens the choices
-	tail  []byte // from the end of the choice on
+	head  []byte // the chunk up to the bracket that opens the choices, inclusive
+	tail  []byte // the chunk from the end of the choice on
 	usage bool
 }
 
-// NewEncoder returns the encoder for a stream whose chunks share info: the caller sees to it that ID and Created are set. Where info.Model
-// is empty, the model that was asked for takes its place. With meta.IncludeUsage all chunks that the encoder makes, but the last, carry
-// "usage":null, as at OpenAI.
+// NewEncoder returns the encoder for a stream whose chunks share info, whose ID and Created must be set. If info.Model
+// is empty, the requested model is used. With meta.IncludeUsage, all chunks but the last have "usage":null, as with
+// OpenAI.
 func NewEncoder(meta hub.CompletionMeta, info hub.CompletionInfo) Encoder {
 	e := Encoder{shape: shapeOf(&meta), usage: meta.IncludeUsage, tail: []byte("}]}")}
 	object := objectChatChunk
@@ -62,7 +62,7 @@ func NewEncoder(meta hub.CompletionMeta, info hub.CompletionInfo) Encoder {
 	return e
 }
 
-// appendConstants appends the members that all chunks share, without the brace before them.
+// appendConstants appends the members that all chunks share, without a brace.
 func appendConstants(dst []byte, object string, meta *hub.CompletionMeta, info *hub.CompletionInfo) []byte {
 	model := info.Model
 	if model == "" {
@@ -81,7 +81,7 @@ func appendConstants(dst []byte, object string, meta *hub.CompletionMeta, info *
 	return dst
 }
 
-// AppendRole appends the chunk that opens a chat completion. The other shapes have none: dst comes back as it was.
+// AppendRole appends the chunk that opens a chat completion. Other formats have none, and dst is returned unchanged.
 func (e *Encoder) AppendRole(dst []byte) []byte {
 	if e.shape != shapeChat {
 		return dst
@@ -91,7 +91,7 @@ func (e *Encoder) AppendRole(dst []byte) []byte {
 	return append(dst, e.tail...)
 }
 
-// AppendText appends a chunk of text of the first choice. Invalid UTF-8 in text becomes U+FFFD.
+// AppendText appends a chunk of text of the first choice. Invalid UTF-8 is replaced by U+FFFD.
 func (e *Encoder) AppendText(dst, text []byte) []byte {
 	dst = append(dst, e.head...)
 	if e.shape == shapeText {
@@ -107,8 +107,8 @@ func (e *Encoder) AppendText(dst, text []byte) []byte {
 	return append(dst, e.tail...)
 }
 
-// AppendFinish appends the chunk that says why the first choice ended; an empty reason is "stop", since clients take its absence for a
-// cut.
+// AppendFinish appends the chunk with the finish_reason of the first choice. An empty reason is "stop", because clients
+// take its absence for a truncated answer.
 func (e *Encoder) AppendFinish(dst []byte, reason string) []byte {
 	if reason == "" {
 		reason = "stop"
@@ -124,8 +124,8 @@ func (e *Encoder) AppendFinish(dst []byte, reason string) []byte {
 	return append(dst, e.tail...)
 }
 
-// AppendUsage appends the chunk without choices that carries OpenAI's usage object. Where the client did not ask for it (some stumble over a
-// chunk without choices), or usage is empty, dst comes back as it was.
+// AppendUsage appends the chunk without choices that has OpenAI's usage object. If the client did not request it or
+// usage is empty, dst is returned unchanged: some clients fail on a chunk without choices.
 func (e *Encoder) AppendUsage(dst, usage []byte) []byte {
 	if !e.usage || len(usage) == 0 {
 		return dst
@@ -136,10 +136,10 @@ func (e *Encoder) AppendUsage(dst, usage []byte) []byte {
 	return append(dst, '}')
 }
 
-// AppendChunk appends an upstream's own chunk, untouched where it is of this door's shape; raw is valid JSON on one line. Where an upstream
-// answers one door in another's shape, the text moves to where the door's clients look for it.
+// AppendChunk appends an upstream's chunk, unchanged if it has the path's format. raw is valid JSON on one line. If an
+// upstream uses another format, the text is moved to the member that the path's clients read.
 func (e *Encoder) AppendChunk(dst, raw []byte) []byte {
-	if e.shape == shapeChat || !misshapen(raw, e.shape) {
+	if e.shape == shapeChat || !hasOtherShape(raw, e.shape) {
 		return append(dst, raw...)
 	}
 	return appendReshaped(dst, raw, e.shape)

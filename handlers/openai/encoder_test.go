@@ -32,22 +32,46 @@ func TestEncoder(t *testing.T) {
 		do   func(e *openai.Encoder) []byte
 		want string
 	}{
-		{"chat role", chatDoor, role, chat + `{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}]}`},
-		{"chat text", chatDoor, hello, chat + `{"index":0,"delta":{"content":"a\n\"é"},"logprobs":null,"finish_reason":null}]}`},
+		{
+			"chat role", chatDoor, role,
+			chat + `{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}]}`,
+		},
+		{
+			"chat text", chatDoor, hello,
+			chat + `{"index":0,"delta":{"content":"a\n\"é"},"logprobs":null,"finish_reason":null}]}`,
+		},
 		{"chat finish", chatDoor, length, chat + `{"index":0,"delta":{},"logprobs":null,"finish_reason":"length"}]}`},
 		{"chat usage, unasked", chatDoor, used, ``},
-		{"chat role, usage", withUsage(chatDoor), role, chat + `{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}],"usage":null}`},
-		{"chat text, usage", withUsage(chatDoor), hello, chat + `{"index":0,"delta":{"content":"a\n\"é"},"logprobs":null,"finish_reason":null}],"usage":null}`},
-		{"chat finish, usage", withUsage(chatDoor), length, chat + `{"index":0,"delta":{},"logprobs":null,"finish_reason":"length"}],"usage":null}`},
+		{
+			"chat role, usage", withUsage(chatDoor), role,
+			chat + `{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}],"usage":null}`,
+		},
+		{
+			"chat text, usage", withUsage(chatDoor), hello,
+			chat + `{"index":0,"delta":{"content":"a\n\"é"},"logprobs":null,"finish_reason":null}],"usage":null}`,
+		},
+		{
+			"chat finish, usage", withUsage(chatDoor), length,
+			chat + `{"index":0,"delta":{},"logprobs":null,"finish_reason":"length"}],"usage":null}`,
+		},
 		{"chat usage", withUsage(chatDoor), used, chat + `],"usage":{"total_tokens":3}}`},
 		{"text role", textDoor, role, ``},
 		{"text text", textDoor, hello, text + `{"text":"a\n\"é","index":0,"logprobs":null,"finish_reason":null}]}`},
-		{"text finish", withUsage(textDoor), length, text + `{"text":"","index":0,"logprobs":null,"finish_reason":"length"}],"usage":null}`},
+		{
+			"text finish", withUsage(textDoor), length,
+			text + `{"text":"","index":0,"logprobs":null,"finish_reason":"length"}],"usage":null}`,
+		},
 		{"text usage", withUsage(textDoor), used, text + `],"usage":{"total_tokens":3}}`},
 		{"fim role", fimDoor, role, ``},
-		{"fim text", fimDoor, hello, chat + `{"index":0,"delta":{"content":"a\n\"é"},"logprobs":null,"finish_reason":null}]}`},
+		{
+			"fim text", fimDoor, hello,
+			chat + `{"index":0,"delta":{"content":"a\n\"é"},"logprobs":null,"finish_reason":null}]}`,
+		},
 		{"fim finish", fimDoor, length, chat + `{"index":0,"delta":{},"logprobs":null,"finish_reason":"length"}]}`},
-		{"no reason", chatDoor, func(e *openai.Encoder) []byte { return e.AppendFinish(nil, "") }, chat + `{"index":0,"delta":{},"logprobs":null,"finish_reason":"stop"}]}`},
+		{
+			"no reason", chatDoor, func(e *openai.Encoder) []byte { return e.AppendFinish(nil, "") },
+			chat + `{"index":0,"delta":{},"logprobs":null,"finish_reason":"stop"}]}`,
+		},
 	} {
 		e := openai.NewEncoder(c.meta, info)
 		if got := string(c.do(&e)); got != c.want {
@@ -62,7 +86,10 @@ func length(e *openai.Encoder) []byte { return e.AppendFinish(nil, "length") }
 func used(e *openai.Encoder) []byte   { return e.AppendUsage(nil, []byte(`{"total_tokens":3}`)) }
 
 func TestEncoderConstants(t *testing.T) {
-	e := openai.NewEncoder(hub.CompletionMeta{Kind: hub.ChatCompletion, Model: "asked"}, hub.CompletionInfo{ID: `"`, SystemFingerprint: "fp", ServiceTier: "default"})
+	e := openai.NewEncoder(
+		hub.CompletionMeta{Kind: hub.ChatCompletion, Model: "asked"},
+		hub.CompletionInfo{ID: `"`, SystemFingerprint: "fp", ServiceTier: "default"},
+	)
 	want := `{"id":"\"","object":"chat.completion.chunk","created":0,"model":"asked","service_tier":"default","system_fingerprint":"fp","choices":[{"index":0,"delta":{"content":"x"},"logprobs":null,"finish_reason":null}]}`
 	if got := string(e.AppendText(nil, []byte("x"))); got != want {
 		t.Errorf("got %s\nwant %s", got, want)
@@ -86,7 +113,10 @@ func TestEncoderChunk(t *testing.T) {
 		{"fim", fimDoor, asDelta, asDelta},
 		{"text, answered as chat", textDoor, asDelta, asText},
 		{"fim, answered as text", fimDoor, asText, asDelta},
-		{"text, answered with tool calls", textDoor, calls, `{"choices":[{"index":0,"tool_calls":[{"index":0}],"text":""}],"usage":{"n":1}}`},
+		{
+			"text, answered with tool calls", textDoor, calls,
+			`{"choices":[{"index":0,"tool_calls":[{"index":0}],"text":""}],"usage":{"n":1}}`,
+		},
 		{"no choices", textDoor, `{"choices":[],"timings":{}}`, `{"choices":[],"timings":{}}`},
 	} {
 		e := openai.NewEncoder(c.meta, info)

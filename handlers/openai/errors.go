@@ -10,7 +10,8 @@ import (
 	"github.com/duckwire/duckwire/hub/jsonw"
 )
 
-// AppendError appends OpenAI's error body on one line: {"error":{"message","type","param","code"}}; what is empty, but the message, is null.
+// AppendError appends OpenAI's error body on one line: {"error":{"message","type","param","code"}}. Empty values are
+// null, except the message.
 func AppendError(dst []byte, message, typ, param, code string) []byte {
 	dst = append(dst, `{"error":{"message":`...)
 	dst = jsonw.AppendString(dst, message)
@@ -23,8 +24,8 @@ func AppendError(dst []byte, message, typ, param, code string) []byte {
 	return append(dst, "}}"...)
 }
 
-// AppendErrorBody appends the upstream's own error where body is a JSON object, untouched but for white space: the whole {"error": …}, or
-// the object within. Otherwise it appends what AppendError makes of the rest.
+// AppendErrorBody appends the upstream's own error if body is a JSON object, changing only white space: either the
+// whole {"error": …}, or the object within. Otherwise it appends AppendError of the other arguments.
 func AppendErrorBody(dst []byte, body json.RawMessage, message, typ, param, code string) []byte {
 	own := compact(body)
 	if own == nil {
@@ -43,7 +44,7 @@ func appendOwn(dst []byte, own []byte) []byte {
 	return append(dst, '}')
 }
 
-// compact returns a JSON object on one line, or nil if there is none that could go out.
+// compact returns body as a JSON object on one line, or nil if it is not a non-empty object in UTF-8.
 func compact(body []byte) []byte {
 	if len(body) == 0 || !utf8.Valid(body) {
 		return nil
@@ -55,7 +56,7 @@ func compact(body []byte) []byte {
 	return b.Bytes()
 }
 
-// ErrorType is OpenAI's word for the kind of a failure.
+// ErrorType returns OpenAI's type of an error.
 func ErrorType(e *hub.EndError) string {
 	if e.Type != "" {
 		return e.Type

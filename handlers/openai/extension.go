@@ -11,17 +11,18 @@ import (
 	"github.com/duckwire/duckwire/hub/errs"
 )
 
-// maxCancelAfter is the longest time, in seconds, that a stream may wait for watchers.
+// maxCancelAfter is the maximum time, in seconds, that a stream may continue without watchers.
 const maxCancelAfter = 7 * 24 * 60 * 60
 
-// duckwire decodes the added object "duckwire" (design.md 2.1). Its members are ours alone, so a misspelt one is an error.
+// duckwire decodes the additional object "duckwire" (design.md 2.1). Only this server defines its members, so an
+// unknown one is an error.
 func (d *decoder) duckwire(req *Request) {
 	members := d.object("duckwire")
 	if members == nil {
 		return
 	}
 	in := decoder{members: members, path: "duckwire.", err: d.err}
-	in.known("id", "topic", "keep", "slot", "supersede")
+	in.rejectUnknown("id", "topic", "keep", "slot", "supersede")
 	req.ID = in.name("id")
 	req.Slot = in.name("slot")
 	req.Topic = in.topic()
@@ -30,8 +31,8 @@ func (d *decoder) duckwire(req *Request) {
 	d.err = in.err
 }
 
-// known refuses members of other names, and says which known one is nearest.
-func (d *decoder) known(names ...string) {
+// rejectUnknown rejects members with other names, and suggests the nearest known name.
+func (d *decoder) rejectUnknown(names ...string) {
 	for _, got := range slices.Sorted(func(yield func(string) bool) {
 		for name := range d.members {
 			if !slices.Contains(names, name) && !yield(name) {
@@ -43,7 +44,7 @@ func (d *decoder) known(names ...string) {
 	}
 }
 
-// name decodes an id or a slot: 1 to 128 of the bytes [A-Za-z0-9._~:-].
+// name decodes an id or a slot: 1 to 128 bytes of [A-Za-z0-9._~:-].
 func (d *decoder) name(name string) string {
 	s := d.string(name)
 	if d.get(name) != nil && !validName(s) {
@@ -90,13 +91,13 @@ func (d *decoder) keep() *hub.Keep {
 		return nil
 	}
 	in := decoder{members: d.object("keep"), path: d.path + "keep.", err: d.err}
-	in.known("cancel_after")
+	in.rejectUnknown("cancel_after")
 	keep := &hub.Keep{CancelAfter: in.cancelAfter()}
 	d.err = in.err
 	return keep
 }
 
-// cancelAfter decodes seconds. 0 means at once, which hub.Keep, whose 0 is never, tells as the shortest duration there is.
+// cancelAfter decodes seconds. 0 means at once; it becomes the shortest duration, because 0 in hub.Keep means never.
 func (d *decoder) cancelAfter() time.Duration {
 	raw := d.get("cancel_after")
 	if raw == nil {

@@ -7,27 +7,29 @@ import (
 	"github.com/duckwire/duckwire/hub/jsonw"
 )
 
-// fold is a JSON object in the making, to which pieces are added. Members keep the order of their first appearance.
+// fold is a JSON object that is built from pieces. Members keep the order of their first appearance.
 type fold struct {
 	names  []string
 	values map[string]*value
 }
 
-// value is one member of a fold: a growing string, list, object, or the latest of anything else.
+// value is one member of a fold: a string, array or object that grows, or the latest value of any other type.
 type value struct {
-	kind     byte           // the first byte of its JSON; 0 for what is only replaced
+	kind     byte           // the first byte of its JSON; 0 for values that are replaced
 	text     []byte         // '"'
 	object   fold           // '{'
-	elements []*value       // '[', in the order of arrival
-	byIndex  map[int]*value // those of elements that are objects and name their index
-	raw      []byte         // anything else
+	elements []*value       // '[', in order of arrival
+	byIndex  map[int]*value // the elements that are objects with an index
+	raw      []byte         // any other type
 }
 
-// maxFold is how deep pieces are folded into each other; what lies deeper is replaced. Each level walks its bytes once more.
+// maxFold is the maximum depth at which pieces are merged; deeper values are replaced. It bounds the cost, because each
+// level scans its bytes once more.
 const maxFold = 16
 
-// whole reports whether strings of that name come whole each time they come, so that joining them would be wrong.
-func whole(name []byte) bool {
+// sentWhole reports whether upstreams repeat strings of that name completely in each piece, so that they must not be
+// concatenated.
+func sentWhole(name []byte) bool {
 	switch string(name) {
 	case "id", "type", "name", "role", "format":
 		return true
@@ -58,14 +60,14 @@ func (f *fold) set(name []byte, v *value) {
 	f.values[string(name)] = v
 }
 
-// replace sets a member to its latest value; null does not take away what was there.
+// replace sets a member to its latest value; null does not remove an earlier value.
 func (f *fold) replace(name, raw []byte) {
 	if raw[0] != 'n' || f.at(name) == nil {
 		f.set(name, &value{raw: bytes.Clone(raw)})
 	}
 }
 
-// add adds a piece to a member. A piece of another type than what is there takes its place, but for null.
+// add adds a piece to a member. A piece of another type replaces the earlier value, except null.
 func (f *fold) add(name, raw []byte, depth int) {
 	if depth > maxFold {
 		f.replace(name, raw)
@@ -75,7 +77,7 @@ func (f *fold) add(name, raw []byte, depth int) {
 	if v != nil && raw[0] == 'n' {
 		return
 	}
-	if v == nil || v.kind != raw[0] || raw[0] == '"' && whole(name) {
+	if v == nil || v.kind != raw[0] || raw[0] == '"' && sentWhole(name) {
 		v = &value{kind: raw[0]}
 		f.set(name, v)
 	}
@@ -100,7 +102,8 @@ func (v *value) add(raw []byte, depth int) {
 	}
 }
 
-// addElement adds one element of an array: to the one of the same index where it names its index, at the end otherwise.
+// addElement adds one element of an array: it is merged with the element of the same index, or appended if it has no
+// index.
 func (v *value) addElement(raw []byte, depth int) {
 	if !hasIndex(raw) {
 		v.elements = append(v.elements, &value{raw: bytes.Clone(raw)})
@@ -117,7 +120,7 @@ func (v *value) addElement(raw []byte, depth int) {
 		v.elements = append(v.elements, e)
 	}
 	e.add(raw, depth)
-	e.object.drop("index") // it tells pieces apart; whole ones do not have it
+	e.object.drop("index") // only pieces have an index, not complete elements
 }
 
 func hasIndex(raw []byte) bool {

@@ -18,7 +18,7 @@ func knownRole(role string) bool {
 	return false
 }
 
-// chat decodes what only the door of chat completions has.
+// chat decodes the members of chat completions only.
 func (d *decoder) chat(req *Request) {
 	if d.get("messages") == nil {
 		d.fail("messages", "is missing")
@@ -40,7 +40,7 @@ func (d *decoder) chat(req *Request) {
 	}
 }
 
-// message decodes one message; its content may be a string, an array of parts, or (beside tool calls) null.
+// message decodes one message; its content may be a string, an array of parts, or null (with tool calls).
 func (d *decoder) message() hub.Message {
 	m := hub.Message{Role: d.string("role")}
 	switch {
@@ -61,7 +61,7 @@ func (d *decoder) message() hub.Message {
 	return m
 }
 
-// parts joins the text of a message's parts. Parts of other types are the upstream's to judge.
+// parts concatenates the text of a message's parts. The upstream validates parts of other types.
 func (d *decoder) parts(elements []json.RawMessage) string {
 	var text strings.Builder
 	for i, raw := range elements {

@@ -7,7 +7,8 @@ import (
 	"github.com/duckwire/duckwire/hub/jsonw"
 )
 
-// AppendModels appends the answer of GET /v1/models: {"object":"list","data":[{"id","object":"model","created","owned_by"}]}.
+// AppendModels appends the answer of GET /v1/models:
+// {"object":"list","data":[{"id","object":"model","created","owned_by"}]}.
 func AppendModels(dst []byte, models []hub.Model) []byte {
 	dst = append(dst, `{"object":"list","data":[`...)
 	for i := range models {

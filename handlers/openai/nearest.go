@@ -2,7 +2,7 @@ package openai
 
 import "strings"
 
-// suggest names the known word nearest to a misspelt one, or all of them if none is near.
+// suggest returns a hint with the known name nearest to a misspelt one, or with all names if none is near.
 func suggest(got string, known []string) string {
 	best, least := "", 3
 	for _, word := range known {
@@ -16,7 +16,7 @@ func suggest(got string, known []string) string {
 	return "known here: " + strings.Join(known, ", ")
 }
 
-// editDistance is Levenshtein's, up to a length that no name of ours comes near.
+// editDistance returns the Levenshtein distance. For a longer than all known names it returns only a bound.
 func editDistance(a, b string) int {
 	if len(a) > 32 {
 		return len(a)

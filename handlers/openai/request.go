@@ -10,31 +10,33 @@ import (
 	"github.com/duckwire/duckwire/hub/errs"
 )
 
-// MaxStop is how many stop sequences a request may name. OpenAI allows 4; templates for filling in the middle need more.
+// MaxStop is the maximum number of stop sequences in a request. OpenAI allows 4, but templates for filling in the
+// middle need more.
 const MaxStop = 16
 
-// Request is a decoded request of one of the completion doors.
+// Request is a decoded request of a completion path.
 type Request struct {
 	hub.CompletionRequest
 	Stream       bool // "stream": answer with an event stream
 	IncludeUsage bool // "stream_options.include_usage": end it with a usage chunk
 
-	// What the optional object "duckwire" says; each zero value stands for "not given".
+	// Members of the optional object "duckwire". Zero values mean absent.
 	ID        string        // the idempotency id
-	Topic     string        // where to announce the stream
-	Keep      *hub.Keep     // what becomes of the stream that nobody watches
-	Slot      string        // at most one unfinished stream of the user's is in a slot
-	Supersede hub.Supersede // what becomes of the stream that is pushed out of the slot
+	Topic     string        // the topic on which to announce the stream
+	Keep      *hub.Keep     // what happens to the stream without watchers
+	Slot      string        // a slot has at most one unfinished stream of the user
+	Supersede hub.Supersede // what happens to the previous stream in the slot
 }
 
-// DecodeRequest decodes and checks the body of a request at the door of that kind.
+// DecodeRequest decodes and validates the body of a request of that kind.
 //
-// body is one JSON object in UTF-8. Members that this server reads must be of their types; null counts as absent; unknown members are
-// accepted. All of them stay in Request.Body as the client wrote them, but for "duckwire", where unknown members are refused. Of members
-// of the same name the last counts. The Request keeps references into a copy of body made by encoding/json, not into body.
+// body is one JSON object in UTF-8. Members that this server reads must have the right type; null means absent; unknown
+// members are accepted. Request.Body has all members unchanged except "duckwire", in which unknown members are
+// rejected. Of repeated members the last one is used. The Request refers to a copy of body that encoding/json makes,
+// not to body.
 //
-// The error is a *errs.FieldError that names the field as OpenAI's "param" does: messages[0].role, duckwire.keep.cancel_after; "body" for
-// what is no JSON object at all.
+// The error is a *errs.FieldError that names the field like OpenAI's "param": messages[0].role,
+// duckwire.keep.cancel_after; "body" for anything but a JSON object.
 func DecodeRequest(kind hub.CompletionKind, body []byte) (*Request, error) {
 	members, err := decodeBody(body)
 	if err != nil {
@@ -57,7 +59,7 @@ func DecodeRequest(kind hub.CompletionKind, body []byte) (*Request, error) {
 	return req, nil
 }
 
-// decodeBody splits the body into its members. encoding/json bounds the depth (10,000).
+// decodeBody splits the body into its members. encoding/json limits the depth (10,000).
 func decodeBody(body []byte) (map[string]json.RawMessage, error) {
 	if !utf8.Valid(body) {
 		return nil, errs.Invalid("body", "is not valid UTF-8")
@@ -76,7 +78,7 @@ func decodeBody(body []byte) (map[string]json.RawMessage, error) {
 	return members, nil
 }
 
-// common decodes what both kinds of door share.
+// common decodes the members of both kinds.
 func (d *decoder) common(req *Request) {
 	req.Model = d.string("model")
 	req.Stream = d.bool("stream")
@@ -86,7 +88,7 @@ func (d *decoder) common(req *Request) {
 		d.err = in.err
 	}
 	req.MaxTokens = int(d.positive("max_tokens"))
-	if n := d.positive("max_completion_tokens"); n > 0 { // the newer name wins, as at OpenAI
+	if n := d.positive("max_completion_tokens"); n > 0 { // the newer name takes precedence, as with OpenAI
 		req.MaxTokens = int(n)
 	}
 	d.positive("n")
@@ -114,7 +116,7 @@ func (d *decoder) stop() []string {
 	return stop
 }
 
-// text decodes what only the door of text completions has.
+// text decodes the members of text completions only.
 func (d *decoder) text(req *Request) {
 	raw := d.get("prompt")
 	switch {
@@ -124,7 +126,7 @@ func (d *decoder) text(req *Request) {
 		req.Prompt = d.string("prompt")
 	default:
 		elements := d.array("prompt", "a string")
-		if len(elements) > 0 && (elements[0][0] == '[' || elements[0][0] == '-' || elements[0][0] >= '0' && elements[0][0] <= '9') {
+		if len(elements) > 0 && (elements[0][0] == '[' || startsNumber(elements[0])) {
 			d.fail("prompt", "must be text; arrays of tokens are not supported")
 		} else if len(elements) != 1 {
 			d.fail("prompt", "must be a string, or an array of exactly one; send a request for each of several prompts")
@@ -135,3 +137,5 @@ func (d *decoder) text(req *Request) {
 	req.HasSuffix = d.get("suffix") != nil
 	req.Suffix = d.string("suffix")
 }
+
+func startsNumber(raw json.RawMessage) bool { return raw[0] == '-' || raw[0] >= '0' && raw[0] <= '9' }

@@ -37,10 +37,14 @@ func TestDecodeChat(t *testing.T) {
 	want := &openai.Request{
 		CompletionRequest: hub.CompletionRequest{
 			Kind: hub.ChatCompletion, Model: "m", MaxTokens: 7, Stop: []string{"\n"}, Seed: -3,
-			Messages: []hub.Message{{Role: "system", Content: "be brief"}, {Role: "developer", Content: "ab"}, {Role: "user", Content: "hi"}, {Role: "assistant"}, {Role: "tool", Content: "out"}, {Role: "function"}},
+			Messages: []hub.Message{
+				{Role: "system", Content: "be brief"}, {Role: "developer", Content: "ab"}, {Role: "user", Content: "hi"},
+				{Role: "assistant"}, {Role: "tool", Content: "out"}, {Role: "function"},
+			},
 		},
 		Stream: true, IncludeUsage: true,
-		ID: "a.b_c~d:e-1", Topic: "code:project:42", Keep: &hub.Keep{CancelAfter: 1500 * time.Millisecond}, Slot: "cursor", Supersede: hub.SupersedeFinish,
+		ID: "a.b_c~d:e-1", Topic: "code:project:42", Keep: &hub.Keep{CancelAfter: 1500 * time.Millisecond}, Slot: "cursor",
+		Supersede: hub.SupersedeFinish,
 	}
 	if !reflect.DeepEqual(req, want) {
 		t.Errorf("%+v\nwant %+v", req, want)
@@ -70,7 +74,8 @@ func TestDecodeText(t *testing.T) {
 
 func TestDecodeKeep(t *testing.T) {
 	for keep, want := range map[string]*hub.Keep{
-		`"finish"`: {}, `null`: nil, `{"cancel_after":0}`: {CancelAfter: 1}, `{"cancel_after":10}`: {CancelAfter: 10 * time.Second},
+		`"finish"`: {}, `null`: nil, `{"cancel_after":0}`: {CancelAfter: 1},
+		`{"cancel_after":10}`: {CancelAfter: 10 * time.Second},
 	} {
 		req, err := openai.DecodeRequest(hub.TextCompletion, []byte(`{"prompt":"","duckwire":{"keep":`+keep+`}}`))
 		if err != nil || !reflect.DeepEqual(req.Keep, want) {
@@ -104,7 +109,10 @@ func TestDecodeRefuses(t *testing.T) {
 		{message(`{"role":"user","content":7}`), "messages[1].content", "parts"},
 		{message(`{"role":"user","content":["x"]}`), "messages[1].content[0]", "object"},
 		{message(`{"role":"user","content":[{"text":"x"}]}`), "messages[1].content[0].type", "missing"},
-		{message(`{"role":"user","content":[{"type":"image_url"},{"type":"text"}]}`), "messages[1].content[1].text", "missing"},
+		{
+			message(`{"role":"user","content":[{"type":"image_url"},{"type":"text"}]}`), "messages[1].content[1].text",
+			"missing",
+		},
 		{message(`{"role":"user","content":[{"type":"text","text":7}]}`), "messages[1].content[0].text", "string"},
 		{`{"model":7}`, "model", "string"},
 		{`{"stream":"yes"}`, "stream", "true or false"},
@@ -166,8 +174,8 @@ func refuses(t *testing.T, kind hub.CompletionKind, body, field, reason string) 
 	}
 }
 
-// FuzzDecodeRequest holds that nothing makes the decoder panic, that it returns a request or a named fault, and that what it accepts is
-// handed on as it came.
+// FuzzDecodeRequest holds that nothing makes the decoder panic, that it returns a request or a named fault, and that
+// what it accepts is handed on as it came.
 func FuzzDecodeRequest(f *testing.F) {
 	seeds, err := filepath.Glob("testdata/requests/*.json")
 	if err != nil || len(seeds) == 0 {

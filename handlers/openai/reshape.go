@@ -2,9 +2,9 @@ package openai
 
 import "github.com/duckwire/duckwire/hub/jsonw"
 
-// misshapen reports whether a chunk has its text where clients of the shape do not look: in delta.content for shapeText, in text
-// for shapeFIM.
-func misshapen(chunk []byte, s shape) bool {
+// hasOtherShape reports whether a chunk's text is not where clients of the format read it: in delta.content for
+// shapeText, in text for shapeFIM.
+func hasOtherShape(chunk []byte, s shape) bool {
 	stray := "text"
 	if s == shapeText {
 		stray = "delta"
@@ -24,7 +24,7 @@ func misshapen(chunk []byte, s shape) bool {
 	return false
 }
 
-// appendReshaped appends a chunk whose choices have their text where the shape wants it; everything else stays.
+// appendReshaped appends a chunk with its text where the format has it; the rest is unchanged.
 func appendReshaped(dst, chunk []byte, s shape) []byte {
 	dst = append(dst, '{')
 	for name, value := range jsonw.Members(chunk) {
@@ -72,7 +72,7 @@ func appendReshapedChoices(dst, choices []byte, s shape) []byte {
 	return append(dst, ']')
 }
 
-// appendDeltaAsText appends the members of a delta as those of its choice: content as text, the role left out.
+// appendDeltaAsText appends the members of a delta as members of its choice: content becomes text, the role is dropped.
 func appendDeltaAsText(dst, delta []byte) []byte {
 	text := []byte(`""`)
 	for name, value := range jsonw.Members(delta) {

@@ -4,7 +4,7 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// Spec is the stream that the request makes, of that kind and owner. keep counts where the request says nothing of it.
+// Spec returns the spec of the request's stream. keep is the default if the request has none.
 func (r *Request) Spec(kind, owner string, keep hub.Keep) hub.StreamSpec {
 	if r.Keep != nil {
 		keep = *r.Keep

@@ -8,7 +8,7 @@ import (
 	"github.com/duckwire/duckwire/hub/jsonw"
 )
 
-// The reserved events and the topic of the heartbeat.
+// Reserved events, and the topic of the heartbeat.
 const (
 	EventJoin      = "phx_join"
 	EventLeave     = "phx_leave"
@@ -19,29 +19,29 @@ const (
 	TopicPhoenix   = "phoenix"
 )
 
-// Message is a client's message. Its slices are parts of the frame that it was decoded from.
+// Message is a client's message. Its slices refer to the frame that it was decoded from.
 type Message struct {
-	JoinRef json.RawMessage // as it came, a string or another JSON value; nil for null
+	JoinRef json.RawMessage // as received, any JSON value; nil for null
 	Ref     json.RawMessage // likewise
 	Topic   string
 	Event   string
 	Payload json.RawMessage // any JSON value; nil for a binary message
-	Bytes   []byte          // of a binary message, not nil then
+	Bytes   []byte          // payload of a binary message; nil otherwise
 
-	Size int // of the frame, where the reader of frames says it; its slices hold all of it
+	Size int // size of the frame, if the caller sets it; the slices keep the whole frame in memory
 
-	// BadTopic is the topic where it is no string; it matches nothing, and is only there to be echoed.
+	// BadTopic is a topic that is not a string. It matches no channel, and is only echoed.
 	BadTopic json.RawMessage
 }
 
-// Errors of the decoders. A frame that fails is answered by closing the socket (protocol/phoenix-v2.md 3.4).
+// Errors of the decoders. The socket must be closed after them (protocol/phoenix-v2.md 3.4).
 var (
 	ErrUTF8  = errors.New("the frame is not valid UTF-8")
 	ErrFrame = errors.New("the frame is not a message")
 )
 
-// DecodeText reads a text frame: [join_ref, ref, topic, event, payload] in V2, where elements after the fifth are ignored;
-// {"topic","event","payload","ref","join_ref"?} in V1. Errors: ErrUTF8, ErrFrame.
+// DecodeText decodes a text frame: [join_ref, ref, topic, event, payload] in V2, where elements after the fifth are
+// ignored; {"topic","event","payload","ref","join_ref"?} in V1. Errors: ErrUTF8, ErrFrame.
 func DecodeText(v Version, frame []byte) (Message, error) {
 	if !utf8.Valid(frame) {
 		return Message{}, ErrUTF8
@@ -110,10 +110,10 @@ func notNull(raw []byte) json.RawMessage {
 	return raw
 }
 
-// pushHeader is the length of what stands before the strings of a binary push from a client: its kind and four lengths.
+// pushHeader is the length of a client's binary push before its strings: its kind and four lengths.
 const pushHeader = 5
 
-// DecodeBinary reads a binary frame of V2: a client's push, the one kind that a client may send. An empty join_ref is not null.
+// DecodeBinary decodes a binary frame of V2: a push, the only kind that clients send. An empty join_ref is not null.
 func DecodeBinary(frame []byte) (Message, error) {
 	if len(frame) < pushHeader || frame[0] != kindPush {
 		return Message{}, ErrFrame
@@ -128,7 +128,7 @@ func DecodeBinary(frame []byte) (Message, error) {
 		fields[i], rest = rest[:n], rest[n:]
 	}
 	for _, f := range fields {
-		if !utf8.Valid(f) { // clients up to 1.8.1 mangle what is not ASCII
+		if !utf8.Valid(f) { // clients up to 1.8.1 corrupt non-ASCII strings
 			return Message{}, ErrFrame
 		}
 	}
@@ -138,8 +138,8 @@ func DecodeBinary(frame []byte) (Message, error) {
 	}, nil
 }
 
-// hasLoneSurrogate reports whether a string of the JSON text holds an escaped half of a surrogate pair: no Unicode text, and other servers of
-// the protocol refuse it.
+// hasLoneSurrogate reports whether a string in the JSON text has an escaped surrogate without its pair. That is not
+// Unicode text, and other servers of the protocol reject it.
 func hasLoneSurrogate(text []byte) bool {
 	for i := 0; i+1 < len(text); i++ {
 		if text[i] != '\\' {
@@ -151,7 +151,7 @@ func hasLoneSurrogate(text []byte) bool {
 		}
 		switch half := text[i+1] | 0x20; {
 		case half != 'd' || text[i+2] < '8':
-		case text[i+2]|0x20 >= 'c': // a low one without a high one before it
+		case text[i+2]|0x20 >= 'c': // a low surrogate without a high one before it
 			return true
 		case i+7 < len(text) && text[i+5] == '\\' && text[i+6] == 'u' && text[i+7]|0x20 == 'd' && text[i+8]|0x20 >= 'c':
 			i += 8

@@ -6,21 +6,24 @@ import (
 	"github.com/duckwire/duckwire/hub/jsonw"
 )
 
-// The kinds of binary frames.
+// Kinds of binary frames.
 const (
 	kindPush      = 0
 	kindReply     = 1
 	kindBroadcast = 2
 )
 
-// MaxBinaryField is how long a string of a binary frame may be, in bytes.
+// MaxBinaryField is the maximum length of a string in a binary frame, in bytes.
 const MaxBinaryField = 255
 
 // ErrBinaryField means that a string is too long for a binary frame.
 var ErrBinaryField = errors.New("a binary frame has no room for a string of more than 255 bytes")
 
-// AppendText appends a text frame. joinRef and ref are JSON values, nil for null; payload is a JSON object. V1 has no join_ref.
-func AppendText[T ~string | ~[]byte](dst []byte, v Version, joinRef, ref []byte, topic, event T, payload []byte) []byte {
+// AppendText appends a text frame. joinRef and ref are JSON values, nil for null; payload is a JSON object. V1 has no
+// join_ref.
+func AppendText[T ~string | ~[]byte](
+	dst []byte, v Version, joinRef, ref []byte, topic, event T, payload []byte,
+) []byte {
 	if v == V1 {
 		dst = appendHeadV1(dst, topic, event)
 		dst = append(dst, payload...)
@@ -32,7 +35,9 @@ func AppendText[T ~string | ~[]byte](dst []byte, v Version, joinRef, ref []byte,
 }
 
 // AppendReply appends the reply to the message ref: {"status","response"}. response is any JSON value.
-func AppendReply[T ~string | ~[]byte](dst []byte, v Version, joinRef, ref []byte, topic T, status string, response []byte) []byte {
+func AppendReply[T ~string | ~[]byte](
+	dst []byte, v Version, joinRef, ref []byte, topic T, status string, response []byte,
+) []byte {
 	if v == V1 {
 		dst = appendHeadV1(dst, topic, T(EventReply))
 		dst = appendReplyPayload(dst, status, response)
@@ -43,7 +48,8 @@ func AppendReply[T ~string | ~[]byte](dst []byte, v Version, joinRef, ref []byte
 	return append(dst, ']')
 }
 
-// AppendUnmatched appends the reply to a message for a topic that is not joined. topic is a JSON value here: it is echoed as it came.
+// AppendUnmatched appends the reply to a message for a topic that is not joined. topic is a JSON value, which is echoed
+// unchanged.
 func AppendUnmatched(dst []byte, v Version, ref, topic []byte) []byte {
 	const answer = `{"status":"error","response":{"reason":"unmatched topic"}}`
 	if v == V1 {
@@ -85,13 +91,13 @@ func appendReplyPayload(dst []byte, status string, response []byte) []byte {
 	return append(jsonw.AppendRaw(dst, response), '}')
 }
 
-// AppendBinaryPush appends a push to one client: three lengths, and no ref (unlike a client's push, which has four). joinRef is the text of
-// the join_ref, without quotation marks. Error: ErrBinaryField.
+// AppendBinaryPush appends a push to one client. Unlike a client's push, which has four lengths, it has three lengths
+// and no ref. joinRef is the join_ref without quotation marks. Error: ErrBinaryField.
 func AppendBinaryPush(dst []byte, joinRef, topic, event string, payload []byte) ([]byte, error) {
 	return appendBinary(dst, kindPush, payload, joinRef, topic, event)
 }
 
-// AppendBinaryReply appends a reply whose response is bytes. Error: ErrBinaryField.
+// AppendBinaryReply appends a reply with a binary response. Error: ErrBinaryField.
 func AppendBinaryReply(dst []byte, joinRef, ref, topic, status string, payload []byte) ([]byte, error) {
 	return appendBinary(dst, kindReply, payload, joinRef, ref, topic, status)
 }

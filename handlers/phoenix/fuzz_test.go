@@ -14,7 +14,8 @@ import (
 	"github.com/duckwire/duckwire/handlers/phoenix"
 )
 
-// FuzzDecodeText holds the decoder to encoding/json: what it takes, what it refuses, and what it says; and what was read can be written.
+// FuzzDecodeText holds the decoder to encoding/json: what it takes, what it refuses, and what it says; and what was
+// read can be written.
 func FuzzDecodeText(f *testing.F) {
 	for _, v := range readVectors(f) {
 		if frame, ok := v.bytes(f); ok && v.Frame == "text" {
@@ -97,8 +98,8 @@ func byTheBook(v phoenix.Version, frame []byte) (five [5]json.RawMessage, ok boo
 
 var escapes = regexp.MustCompile(`\\u[0-9A-Fa-f]{4}|\\.`)
 
-// loneSurrogates counts the halves of surrogate pairs in valid JSON: encoding/json makes U+FFFD of them, so there are more of these than were
-// written.
+// loneSurrogates counts the halves of surrogate pairs in valid JSON: encoding/json makes U+FFFD of them, so there are
+// more of these than were written.
 func loneSurrogates(text []byte) int {
 	written := strings.Count(string(text), "\ufffd")
 	for _, e := range escapes.FindAll(text, -1) {
@@ -143,7 +144,8 @@ func FuzzDecodeBinary(f *testing.F) {
 			again = append(again, byte(len(s)))
 		}
 		again = append(append(again, strings.Join(parts, "")...), m.Bytes...)
-		if !bytes.Equal(again, frame) || m.Bytes == nil || m.Payload != nil || m.BadTopic != nil || !json.Valid(m.JoinRef) || !json.Valid(m.Ref) {
+		if !bytes.Equal(again, frame) || m.Bytes == nil || m.Payload != nil || m.BadTopic != nil || !json.Valid(m.JoinRef) ||
+			!json.Valid(m.Ref) {
 			t.Fatalf("%x was read as %+v, which makes %x", frame, m, again)
 		}
 		for _, s := range parts {

@@ -15,7 +15,8 @@ import (
 	"github.com/duckwire/duckwire/handlers/phoenix"
 )
 
-// vector is one frame of testdata/vectors.json. Each was checked with the official JavaScript client and with Phoenix 1.9.0-dev.
+// vector is one frame of testdata/vectors.json. Each was checked with the official JavaScript client and with Phoenix
+// 1.9.0-dev.
 type vector struct {
 	Name, Vsn, Direction, Frame string
 
@@ -190,8 +191,8 @@ func sameJSON(a, b json.RawMessage) bool {
 	return reflect.DeepEqual(x, y)
 }
 
-// testDown encodes what a server's frame says, and wants the very bytes. Frames that no client understands must not be understood by the
-// reader of these tests either.
+// testDown encodes what a server's frame says, and wants the very bytes. Frames that no client understands must not be
+// understood by the reader of these tests either.
 func testDown(t *testing.T, v *vector, frame []byte) {
 	got, err := readDown(v.version(), v.Frame == "binary", frame)
 	if v.Valid != nil && !*v.Valid {
@@ -365,19 +366,24 @@ func TestPushLayoutsDiffer(t *testing.T) {
 		t.Error("the server reads its own push as a client's")
 	}
 	up, err := phoenix.DecodeBinary([]byte("\x00\x01\x01\x0a\x0556room:lobbychunk\x01\x02"))
-	if err != nil || string(up.JoinRef) != `"5"` || string(up.Ref) != `"6"` || up.Topic != "room:lobby" || up.Event != "chunk" || string(up.Bytes) != "\x01\x02" {
+	if err != nil || string(up.JoinRef) != `"5"` || string(up.Ref) != `"6"` || up.Topic != "room:lobby" ||
+		up.Event != "chunk" || string(up.Bytes) != "\x01\x02" {
 		t.Errorf("up %+v, %v", up, err)
 	}
-	if up, err = phoenix.DecodeBinary([]byte("\x00\x00\x00\x01\x01te")); err != nil || up.Bytes == nil || string(up.JoinRef) != `""` {
+	if up, err = phoenix.DecodeBinary([]byte("\x00\x00\x00\x01\x01te")); err != nil || up.Bytes == nil ||
+		string(up.JoinRef) != `""` {
 		t.Errorf("an empty binary push is not binary, or its join_ref is null: %+v, %v", up, err)
 	}
 }
 
 func TestVersions(t *testing.T) {
 	for vsn, want := range map[string]phoenix.Version{
-		"2.0.0": phoenix.V2, "2.0.7": phoenix.V2, "2.0.1-rc.1": phoenix.V2, "2.0.0+build": phoenix.V2, "1.0.0": phoenix.V1, "1.0.3": phoenix.V1,
-		"2.0": 0, "2": 0, "": 0, "2.1.0": 0, "1.1.0": 0, "3.0.0": 0, "2.0.0-dev": 0, "2.0.": 0, "2.0.x": 0, "2.0.00": 0, "2.0.01": 0, " 2.0.0": 0,
-		"2.0.0 ": 0, "2.0.-1": 0, "2.0.0-": 0, "2.0.1-": 0, "2.0.0+": 0, "v2.0.0": 0, "2.0.0.0": 0, "2.0.1-a b": 0, "2.0.1-a..b": 0, "2.0.1-rc.1+b.2": phoenix.V2,
+		"2.0.0": phoenix.V2, "2.0.7": phoenix.V2, "2.0.1-rc.1": phoenix.V2, "2.0.0+build": phoenix.V2, "1.0.0": phoenix.V1,
+		"1.0.3": phoenix.V1,
+		"2.0":   0, "2": 0, "": 0, "2.1.0": 0, "1.1.0": 0, "3.0.0": 0, "2.0.0-dev": 0, "2.0.": 0, "2.0.x": 0, "2.0.00": 0,
+		"2.0.01": 0, " 2.0.0": 0,
+		"2.0.0 ": 0, "2.0.-1": 0, "2.0.0-": 0, "2.0.1-": 0, "2.0.0+": 0, "v2.0.0": 0, "2.0.0.0": 0, "2.0.1-a b": 0,
+		"2.0.1-a..b": 0, "2.0.1-rc.1+b.2": phoenix.V2,
 	} {
 		v, ok := phoenix.ParseVersion(vsn, true)
 		if ok != (want != 0) || ok && v != want {

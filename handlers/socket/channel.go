@@ -12,46 +12,46 @@ import (
 	"github.com/duckwire/duckwire/hub/rights"
 )
 
-// Channel is one client's join of one topic, as its Kind sees it. Its methods may be called from any goroutine until the channel ends, and do
-// nothing after.
+// Channel is one client's join of one topic, as its Kind sees it. Its methods may be called from any goroutine. After
+// the channel has ended they do nothing.
 type Channel struct {
 	socket  *Socket
 	topic   string
-	joinRef json.RawMessage // of the join, as it came; nil: null
+	joinRef json.RawMessage // of the join, as received; nil: null
 	ref     json.RawMessage // of the join
-	pushRef json.RawMessage // what its own messages carry: the join's ref where the join had no join_ref
+	pushRef json.RawMessage // join_ref of its pushes: the join's ref where the join had no join_ref
 	kind    Kind
 
-	params json.RawMessage // until the join is decided
+	params json.RawMessage // nil once the Kind has decided
 
-	// Set by the join, fixed after it.
+	// Set by the join, constant afterwards.
 	handler   Handler
 	rewriter  Rewriter
-	client    string // the stable name of the client
-	named     bool   // by itself
-	after     string // where it goes on; "": at the tail
-	positions bool   // it asked for positions
+	client    string // the client's stable name
+	named     bool   // the client gave the name
+	after     string // the position to resume from; "": the tail
+	positions bool   // the client asked for positions
 	response  map[string]any
 
 	ended atomic.Bool
 
 	// Guarded by Socket.mu.
-	state   channelState
-	inbox   []phoenix.Message // what came while the worker was busy
-	joins   int               // joins in the inbox
-	working bool
-	asked   bool               // the worker has a message
-	atEnd   bool               // a feed has said all; the channel ends once the message that the worker has is answered
-	cancel  context.CancelFunc // of the worker's context
-	held    []frame            // what was pushed before the reply to the join
-	feeds   []*feed
-	old     *Channel // that it replaces
-	waits   bool     // for the release of old
+	state         channelState
+	inbox         []phoenix.Message // messages received while the worker was busy
+	joins         int               // number of joins in the inbox
+	working       bool
+	handling      bool               // the worker is handling a message
+	sourceEnded   bool               // a feed is exhausted; the channel ends after the message being handled
+	cancel        context.CancelFunc // of the worker's context
+	beforeReply   []frame            // pushes buffered until the reply to the join
+	feeds         []*feed
+	replaced      *Channel // the channel that this join replaces
+	awaitsRelease bool     // the join waits until the replaced channel is released
 
-	grants []question // what the join was granted; fixed once it is joined
+	grants []grant // rights granted during the join; constant once joined
 
-	presence *hub.Presence // nil: none
-	watching bool          // it is told who is present; set by the join
+	presence *hub.Presence // nil: not tracked
+	watching bool          // the client receives presence events; set by the join
 }
 
 type channelState uint8
@@ -59,22 +59,22 @@ type channelState uint8
 const (
 	joining channelState = iota
 	joined
-	over
+	ended
 )
 
-// ending is how a channel ended.
+// ending is the reason why a channel ended.
 type ending uint8
 
 const (
 	endLeft      ending = iota // the client left
-	endReplaced                // by a newer join
-	endStopped                 // it is over, for good
-	endCrashed                 // the client joins again
-	endRefused                 // it never was
-	endGone                    // the socket was closed in good order
-	endLost                    // the socket broke
-	endForbidden               // the renewed token does not allow it
-	endLessened                // the renewed token allows less than the join was given: the client joins again
+	endReplaced                // a newer join replaced it
+	endStopped                 // the Kind stopped it; the client does not join again
+	endCrashed                 // the client gets phx_error and joins again
+	endRefused                 // the join was refused
+	endClosed                  // the client closed the socket
+	endBroken                  // the socket's connection was lost
+	endForbidden               // the refreshed token does not allow the channel
+	endReduced                 // the refreshed token allows less than the join was granted; the client joins again
 )
 
 // Topic returns the topic as the client named it.
@@ -83,10 +83,10 @@ func (c *Channel) Topic() string { return c.topic }
 // User returns the client's user.
 func (c *Channel) User() string { return c.Identity().User }
 
-// Identity returns whom the client's token names.
+// Identity returns the identity in the client's token.
 func (c *Channel) Identity() *rights.Identity { return c.socket.identity() }
 
-// Client returns the stable name of the client: the join's "client_id", else one that holds for this socket alone.
+// Client returns the stable name of the client: the join's "client_id", else a name that is valid for this socket only.
 func (c *Channel) Client() string { return c.client }
 
 // Hub returns the hub.
@@ -95,36 +95,38 @@ func (c *Channel) Hub() *hub.Hub { return c.socket.server.Hub }
 // Logger returns the server's logger.
 func (c *Channel) Logger() *slog.Logger { return c.socket.server.Logger }
 
-// Authorize asks whether the client may do a on a topic. What it grants within Join is asked again when the client renews its token, and the channel
-// ends if that is refused; after Join it holds for the moment. Errors are rights.Authorizer's.
+// Authorize reports whether the client may do a on a topic. A right granted during Join is checked again when the
+// client refreshes its token; if it is refused then, the channel ends. A right granted after Join is not checked again.
+// Errors are rights.Authorizer's.
 func (c *Channel) Authorize(ctx context.Context, topic string, a rights.Action) error {
 	err := c.socket.server.Authorizer.Authorize(ctx, c.Identity(), topic, a)
 	if err == nil {
-		c.granted(topic, a)
+		c.recordGrant(topic, a)
 	}
 	return err
 }
 
-// MayAnywhere asks whether the client may do a, on whatever topic. Errors are rights.Authorizer's.
+// MayAnywhere reports whether the client may do a on at least one topic. Errors are rights.Authorizer's.
 func (c *Channel) MayAnywhere(ctx context.Context, a rights.Action) error {
 	return rights.AuthorizeAnywhere(ctx, c.socket.server.Authorizer, c.Identity(), a)
 }
 
-// MayRead asks whether the client may read a stream, and again as Authorize does. Errors: errs.ErrNotFound for no.
+// MayRead reports whether the client may read a stream. As with Authorize, a right granted during Join is checked
+// again. Errors: errs.ErrNotFound if it may not.
 func (c *Channel) MayRead(ctx context.Context, s *hub.Stream) error {
 	err := hub.AuthorizeRead(ctx, c.socket.server.Authorizer, c.Identity(), s)
 	if err == nil && s.Owner != c.User() {
-		c.granted(s.RightsTopic(), rights.ActionSubscribe)
+		c.recordGrant(s.RightsTopic(), rights.ActionSubscribe)
 	}
 	return err
 }
 
-// MayCancel asks whether the client may cancel a stream. Errors: errs.ErrForbidden for no.
+// MayCancel reports whether the client may cancel a stream. Errors: errs.ErrForbidden if it may not.
 func (c *Channel) MayCancel(ctx context.Context, s *hub.Stream) error {
 	return hub.AuthorizeCancel(ctx, c.socket.server.Authorizer, c.Identity(), s)
 }
 
-// Set puts a member into the reply to the join.
+// Set adds a member to the reply to the join.
 func (c *Channel) Set(name string, value any) {
 	if c.response == nil {
 		c.response = make(map[string]any)
@@ -132,17 +134,19 @@ func (c *Channel) Set(name string, value any) {
 	c.response[name] = value
 }
 
-// Push sends an event to this client alone. payload must encode as a JSON object.
+// Push sends an event to this client only. payload must encode as a JSON object.
 func (c *Channel) Push(event string, payload any) {
 	c.send(textFrame(func(dst []byte) []byte {
 		return phoenix.AppendText(dst, c.socket.version, c.pushRef, nil, c.topic, event, encode(payload))
 	}))
 }
 
-// PushBytes sends an event with bytes to this client alone. Where the transport has no binary frames they are {"bytes": BASE64}.
+// PushBytes sends an event with a binary payload to this client only. Transports without binary frames send {"bytes":
+// BASE64}.
 func (c *Channel) PushBytes(event string, payload []byte) {
 	if c.socket.binary {
-		if buf, err := phoenix.AppendBinaryPush(room(len(payload)), text(c.pushRef), c.topic, event, payload); err == nil {
+		buf := frameBuffer(len(payload))
+		if buf, err := phoenix.AppendBinaryPush(buf, unquoteRef(c.pushRef), c.topic, event, payload); err == nil {
 			c.send(seal(buf, opBinary))
 			return
 		}
@@ -150,7 +154,7 @@ func (c *Channel) PushBytes(event string, payload []byte) {
 	c.Push(event, map[string][]byte{"bytes": payload})
 }
 
-// Publish publishes an event as the client's user. Whether the user may is not asked. Errors are hub.Publish's.
+// Publish publishes an event as the client's user. It does not check the user's rights. Errors are hub.Publish's.
 func (c *Channel) Publish(topic string, in hub.EventInput) (hub.Published, error) {
 	out, err := c.Hub().Publish(topic, c.User(), []hub.EventInput{in})
 	if err != nil {
@@ -159,20 +163,20 @@ func (c *Channel) Publish(topic string, in hub.EventInput) (hub.Published, error
 	return out[0], nil
 }
 
-// Stop ends the channel for good: the client gets phx_close and does not join again.
+// Stop ends the channel permanently: the client gets phx_close and does not join again.
 func (c *Channel) Stop() { c.end(endStopped) }
 
-// Crash ends the channel for now: the client gets phx_error and joins again.
+// Crash ends the channel temporarily: the client gets phx_error and joins again.
 func (c *Channel) Crash() { c.end(endCrashed) }
 
-// send puts a frame into the first lane; before the reply to the join it is held.
+// send appends a frame to the first lane, or buffers it until the reply to the join has been sent.
 func (c *Channel) send(f frame) {
 	s := c.socket
 	s.mu.Lock()
-	deaf := s.backlog > maxOwed
+	deaf := s.backlog > abortBacklog
 	switch c.state {
 	case joining:
-		c.held = append(c.held, f)
+		c.beforeReply = append(c.beforeReply, f)
 	case joined:
 		s.postLocked(f)
 	}
@@ -184,7 +188,8 @@ func (c *Channel) send(f frame) {
 	s.transport.notify()
 }
 
-// work is the channel's goroutine while there is something to do: first the join, then the messages, one after another.
+// work is the channel's worker goroutine: it runs the join, then handles the messages one after another, and ends when
+// the inbox is empty.
 func (c *Channel) work() {
 	s := c.socket
 	ctx, cancel := context.WithCancel(s.server.ctx)
@@ -205,57 +210,61 @@ func (c *Channel) work() {
 	}
 }
 
-// take returns the next message, or ends the worker. The one before it is answered.
+// take returns the next message, or ends the worker if there is none. The previous message has been answered.
 func (c *Channel) take() (m phoenix.Message, ok bool) {
 	s := c.socket
 	s.mu.Lock()
-	c.asked = false
-	if c.atEnd && c.state == joined {
+	c.handling = false
+	if c.sourceEnded && c.state == joined {
 		s.mu.Unlock()
 		c.end(endStopped)
 		s.mu.Lock()
 	}
 	if c.state == joined && len(c.inbox) > 0 {
-		c.asked = true
+		c.handling = true
 		m = c.inbox[0]
 		c.inbox[0] = phoenix.Message{}
 		c.inbox = c.inbox[1:]
-		s.drop(&m)
+		s.uncountLocked(&m)
 		s.mu.Unlock()
 		return m, true
 	}
 	c.working, c.cancel, c.inbox = false, nil, nil
-	left := c.state == over
+	left := c.state == ended
 	s.mu.Unlock()
 	if left {
-		c.left()
+		c.notifyLeaver()
 	}
 	return m, false
 }
 
-// handle is steps 4 and 5 of the dispatch (protocol/phoenix-v2.md 4.1), and a join that was queued behind the first.
+// handle is steps 4 and 5 of the dispatch (protocol/phoenix-v2.md 4.1). It also starts a join that was queued behind
+// the first.
 func (c *Channel) handle(ctx context.Context, m *phoenix.Message) {
 	switch {
 	case m.Event == phoenix.EventJoin:
 		c.socket.replace(c, m)
 	case m.JoinRef != nil && !sameRef(m.JoinRef, c.joinRef):
-		// of an earlier join: not even an answer
+		// of an earlier join: ignored without a reply
 	case m.Event == phoenix.EventLeave:
 		c.leave(m.Ref)
 	default:
-		c.ask(ctx, &Message{Event: m.Event, Payload: m.Payload, Bytes: m.Bytes, channel: c, ref: m.Ref})
+		c.serve(ctx, &Message{Event: m.Event, Payload: m.Payload, Bytes: m.Bytes, channel: c, ref: m.Ref})
 	}
 }
 
-// sameRef compares two refs as JSON values: 1 is not "1", but "é" may be escaped in one and not in the other, such as a binary frame's.
+// sameRef compares two refs as JSON values: 1 and "1" differ, but "é" equals its escaped form. The refs of binary
+// frames are never escaped.
 func sameRef(a, b json.RawMessage) bool {
-	return string(a) == string(b) || len(a) > 0 && len(b) > 0 && a[0] == '"' && b[0] == '"' && text(a) == text(b)
+	return string(a) == string(b) || isString(a) && isString(b) && unquoteRef(a) == unquoteRef(b)
 }
 
-// ask has the handler handle a message, and answers with its error. A panic ends the channel.
-func (c *Channel) ask(ctx context.Context, m *Message) {
-	defer c.contain("event", m.Event)
-	if err := c.answer(ctx, m); err != nil {
+func isString(ref json.RawMessage) bool { return len(ref) > 0 && ref[0] == '"' }
+
+// serve runs the handler for a message, and replies with the handler's error if there is one. A panic ends the channel.
+func (c *Channel) serve(ctx context.Context, m *Message) {
+	defer c.recoverPanic("event", m.Event)
+	if err := c.callHandler(ctx, m); err != nil {
 		if isInternal(err) && ctx.Err() == nil {
 			c.Logger().Error("a channel's message failed", "topic", c.topic, "event", m.Event, "error", err)
 		}
@@ -263,10 +272,10 @@ func (c *Channel) ask(ctx context.Context, m *Message) {
 	}
 }
 
-// contain is deferred around the code of the channel's Kind, whatever goroutine runs it: a worker, a writer of the pool,
-// a transport's reader or a request. A panic there is logged with its stack and ends this channel; the client joins again.
-// The socket, its other channels and the process go on. attrs say what was being done.
-func (c *Channel) contain(attrs ...any) {
+// recoverPanic is deferred around code of the channel's Kind, in whatever goroutine runs it: a worker, a writer of the
+// pool, a transport's reader or a request. It logs the panic with its stack and ends this channel; the client joins
+// again. The socket, its other channels and the process continue. attrs are added to the log line.
+func (c *Channel) recoverPanic(attrs ...any) {
 	p := recover()
 	if p == nil {
 		return
@@ -275,17 +284,17 @@ func (c *Channel) contain(attrs ...any) {
 	c.Crash()
 }
 
-func (c *Channel) answer(ctx context.Context, m *Message) error {
+func (c *Channel) callHandler(ctx context.Context, m *Message) error {
 	if m.Event == eventAccessToken {
-		return c.renewToken(ctx, m)
+		return c.refreshToken(ctx, m)
 	}
-	if err := c.spend(m); err != nil {
+	if err := c.takeRate(m); err != nil {
 		return err
 	}
 	return c.handler.Handle(ctx, m)
 }
 
-// leave ends the channel at the client's wish: the reply, then phx_close.
+// leave ends the channel at the client's request: it sends the reply, then phx_close.
 func (c *Channel) leave(ref json.RawMessage) {
 	s := c.socket
 	reply := textFrame(func(dst []byte) []byte {
@@ -294,7 +303,7 @@ func (c *Channel) leave(ref json.RawMessage) {
 	c.end(endLeft, reply)
 }
 
-// end ends the channel once, and tells the client how, after the frames of the reply.
+// end ends the channel once. It sends the reply's frames, then the frame that tells the client why the channel ended.
 func (c *Channel) end(how ending, reply ...frame) {
 	s := c.socket
 	s.mu.Lock()
@@ -304,56 +313,57 @@ func (c *Channel) end(how ending, reply ...frame) {
 	}
 	inbox := c.overLocked()
 	s.postLocked(reply...)
-	if f := c.farewell(how); f != nil {
+	if f := c.endFrame(how); f != nil {
 		s.postLocked(f)
 	}
-	s.againLocked(inbox)
+	s.redispatchLocked(inbox)
 	working := c.working
 	s.mu.Unlock()
 	s.transport.notify()
 	c.release(how)
 	if !working {
-		c.left()
+		c.notifyLeaver()
 	}
-	c.goOn()
+	c.startWaiting()
 }
 
-// finish ends the channel because one of its feeds has said all. A message that the worker has is answered before: it may be what ended the
-// stream, and to a channel that is over no answer goes out.
-func (c *Channel) finish() {
+// endAfterMessage ends the channel because one of its feeds is exhausted. If the worker is handling a message, the
+// channel ends after its reply: that message may have ended the stream, and an ended channel sends no replies.
+func (c *Channel) endAfterMessage() {
 	s := c.socket
 	s.mu.Lock()
-	c.atEnd = true
-	asked := c.asked
+	c.sourceEnded = true
+	asked := c.handling
 	s.mu.Unlock()
 	if !asked {
 		c.end(endStopped)
 	}
 }
 
-// overLocked takes the channel off its socket: nothing more of it goes out. It returns what the channel has not handled. Socket.mu is held.
+// overLocked removes the channel from its socket, so that nothing more of it is sent. It returns the messages that were
+// not handled. Socket.mu is held.
 func (c *Channel) overLocked() (inbox []phoenix.Message) {
-	c.state = over
+	c.state = ended
 	c.ended.Store(true)
-	c.socket.forget(c)
+	c.socket.removeLocked(c)
 	if c.cancel != nil {
 		c.cancel()
 	}
 	for i := range c.inbox {
-		c.socket.drop(&c.inbox[i])
+		c.socket.uncountLocked(&c.inbox[i])
 	}
 	inbox = c.inbox
-	c.inbox, c.held = nil, nil
+	c.inbox, c.beforeReply = nil, nil
 	return inbox
 }
 
-// farewell is the last frame of a channel, or nil.
-func (c *Channel) farewell(how ending) frame {
+// endFrame returns the last frame of a channel, or nil if the client gets none.
+func (c *Channel) endFrame(how ending) frame {
 	event, payload := phoenix.EventClose, "{}"
 	switch how {
 	case endCrashed:
 		event, payload = phoenix.EventError, `{"reason":"channel_crash"}`
-	case endLessened:
+	case endReduced:
 		event, payload = phoenix.EventError, `{"reason":"rights_changed"}`
 	case endForbidden:
 		payload = `{"reason":"forbidden"}`
@@ -366,7 +376,7 @@ func (c *Channel) farewell(how ending) frame {
 	})
 }
 
-// release gives back what the channel held in the hub.
+// release closes the channel's readers and its presence in the hub.
 func (c *Channel) release(how ending) {
 	s := c.socket
 	s.mu.Lock()
@@ -379,9 +389,9 @@ func (c *Channel) release(how ending) {
 	c.endPresence(how)
 }
 
-// left tells the handler, if it wants to know.
-func (c *Channel) left() {
-	defer c.contain("event", phoenix.EventClose)
+// notifyLeaver calls the handler's Left, if it has one.
+func (c *Channel) notifyLeaver() {
+	defer c.recoverPanic("event", phoenix.EventClose)
 	if l, ok := c.handler.(Leaver); ok {
 		l.Left()
 	}

@@ -15,24 +15,25 @@ import (
 	"github.com/duckwire/duckwire/handlers/writers"
 )
 
-// The sizes of the buffers of a hijacked connection. net/http's own would be 4 KiB each way for the connection's whole life. Long messages are
-// read past the buffer; what is written through it are control frames, of at most 2+125 bytes.
+// Buffer sizes of a hijacked connection. net/http's buffers would use 4 KiB in each direction for the connection's
+// whole life. Messages longer than the read buffer bypass it. Only control frames, at most 2+125 bytes, go through the
+// write buffer.
 const (
 	readBuffer  = 256
 	writeBuffer = 128
 )
 
-// hijackWriter gives coder/websocket a connection of ours when it hijacks: with small buffers, and with writes that we see.
+// hijackWriter makes coder/websocket hijack a conn: a connection with small buffers whose writes this package controls.
 type hijackWriter struct {
 	http.ResponseWriter
 	timeout time.Duration
 	conn    *conn
 }
 
-// Unwrap is for http.ResponseController.
+// Unwrap supports http.ResponseController.
 func (w *hijackWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// Hijack implements http.Hijacker. What the client sent right behind its handshake is kept.
+// Hijack implements http.Hijacker. Bytes that the client sent right after its handshake are preserved.
 func (w *hijackWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	c, brw, err := http.NewResponseController(w.ResponseWriter).Hijack()
 	if err != nil {
@@ -41,35 +42,37 @@ func (w *hijackWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	early, _ := brw.Reader.Peek(brw.Reader.Buffered())
 	w.conn = newConn(c, w.timeout)
 	w.conn.early = append([]byte(nil), early...)
-	return w.conn, bufio.NewReadWriter(bufio.NewReaderSize(w.conn, readBuffer), bufio.NewWriterSize(w.conn, writeBuffer)), nil
+	brw = bufio.NewReadWriter(bufio.NewReaderSize(w.conn, readBuffer), bufio.NewWriterSize(w.conn, writeBuffer))
+	return w.conn, brw, nil
 }
 
-// conn is the connection under a WebSocket. coder/websocket reads from it, and writes to it nothing but control frames, each in one Write;
-// messages go out by send, framed already. So the two never mix within a frame.
+// conn is the network connection of a WebSocket. coder/websocket reads from it, and writes only control frames to it,
+// each in one Write. Messages are framed already and are written with send. So a control frame never lands within
+// another frame.
 type conn struct {
 	net.Conn
-	timeout time.Duration // for each write: how long the client may take no bytes
-	heard   atomic.Int64  // when bytes last came, in Unix nanoseconds
-	early   []byte        // read before the hijacking
+	timeout time.Duration // of each write: how long the client may accept no bytes
+	readAt  atomic.Int64  // when bytes last arrived, in Unix nanoseconds
+	early   []byte        // bytes received before the hijack
 
-	writing sync.Mutex      // held while bytes go out
-	raw     syscall.RawConn // to write without waiting; nil where there is none, such as with TLS
+	writing sync.Mutex      // locked while bytes are written
+	raw     syscall.RawConn // for non-blocking writes; nil where they are not possible, as with TLS
 
 	mu      sync.Mutex
-	control []byte // control frames that wait for the end of a write
-	pong    []byte // likewise: the answer to the newest ping alone (RFC 6455 §5.5.3), so that nobody fills the memory with pings
-	closed  bool   // the close frame is among them, or out: nothing may follow it (RFC 6455 §5.5.1)
+	control []byte // control frames that wait until a write ends
+	pong    []byte // answer to the newest ping; older pings get none (RFC 6455 §5.5.3), which bounds the memory
+	closed  bool   // the close frame is queued or sent: nothing may follow it (RFC 6455 §5.5.1)
 }
 
 func newConn(under net.Conn, timeout time.Duration) *conn {
 	c := &conn{Conn: under, timeout: timeout, raw: writers.Raw(under)}
-	c.hear()
+	c.markRead()
 	return c
 }
 
-func (c *conn) hear() { c.heard.Store(time.Now().UnixNano()) }
+func (c *conn) markRead() { c.readAt.Store(time.Now().UnixNano()) }
 
-func (c *conn) lastHeard() time.Time { return time.Unix(0, c.heard.Load()) }
+func (c *conn) lastRead() time.Time { return time.Unix(0, c.readAt.Load()) }
 
 // Read implements net.Conn.
 func (c *conn) Read(b []byte) (int, error) {
@@ -81,12 +84,13 @@ func (c *conn) Read(b []byte) (int, error) {
 	c.early = nil
 	n, err := c.Conn.Read(b)
 	if n > 0 {
-		c.hear()
+		c.markRead()
 	}
 	return n, err
 }
 
-// Write takes one control frame. It does not wait for a message that is on its way to a slow client: the frame then goes out behind it.
+// Write queues one control frame. It does not block while a message is written to a slow client: the frame is then sent
+// after that message.
 func (c *conn) Write(b []byte) (int, error) {
 	c.mu.Lock()
 	if b[0]&15 == opPong {
@@ -99,7 +103,7 @@ func (c *conn) Write(b []byte) (int, error) {
 	return len(b), c.sendControl()
 }
 
-// sendControl sends the control frames that wait, unless somebody writes: then that one does it.
+// sendControl sends the queued control frames. If another goroutine is writing, that one sends them.
 func (c *conn) sendControl() error {
 	for c.hasControl() && c.writing.TryLock() {
 		c.mu.Lock()
@@ -121,35 +125,35 @@ func (c *conn) hasControl() bool {
 	return len(c.control)+len(c.pong) > 0
 }
 
-// tried is what became of a write that does not wait.
-type tried uint8
+// writeResult is the result of a non-blocking write.
+type writeResult uint8
 
 const (
-	allOut   tried = iota // and no control frame waits either
-	begun                 // the rest, which may begin within a frame, is for finish: until then nobody else can write
-	notBegun              // somebody writes a control frame, or nothing can be written without waiting: the whole is for send
+	allWritten    writeResult = iota // and no control frame is queued
+	partlyWritten                    // finish must write the rest; until then nobody else can write
+	notWritten                       // nothing was written: send must write everything
 )
 
-// try writes b as far as the connection takes it without waiting. After the close frame it only pretends to.
-func (c *conn) try(y *writers.Try, b []byte) (rest []byte, how tried, err error) {
+// try writes as much of b as the connection accepts without blocking. After the close frame it discards b.
+func (c *conn) try(y *writers.Try, b []byte) (rest []byte, how writeResult, err error) {
 	switch {
 	case len(b) == 0:
-		return nil, allOut, nil
+		return nil, allWritten, nil
 	case c.raw == nil || !c.writing.TryLock():
-		return b, notBegun, nil
+		return b, notWritten, nil
 	case c.isClosed():
 		c.writing.Unlock()
-		return nil, allOut, nil
+		return nil, allWritten, nil
 	}
 	n, err := y.Write(c.raw, b)
 	if err != nil || n == len(b) && !c.hasControl() {
 		c.writing.Unlock()
-		return nil, allOut, err
+		return nil, allWritten, err
 	}
-	return b[n:], begun, nil
+	return b[n:], partlyWritten, nil
 }
 
-// finish writes the rest that try has begun, at the client's speed.
+// finish writes the rest of a write that try began. It blocks until the client has taken it.
 func (c *conn) finish(rest []byte) error {
 	err := c.write(rest)
 	c.writing.Unlock()
@@ -159,7 +163,7 @@ func (c *conn) finish(rest []byte) error {
 	return c.sendControl()
 }
 
-// send writes all of b, at the client's speed. After the close frame it only pretends to.
+// send writes all of b. It blocks until the client has taken it. After the close frame it discards b.
 func (c *conn) send(b []byte) error {
 	c.writing.Lock()
 	if c.isClosed() {
@@ -174,8 +178,8 @@ func (c *conn) isClosed() bool {
 	return c.closed
 }
 
-// write writes all of b, as long as the client takes some of it within each timeout. No deadline is left behind: it would fail a write that
-// comes later.
+// write writes all of b. It fails if the client accepts no byte within a timeout. It clears the deadline at the end,
+// because an expired deadline would fail a later write.
 func (c *conn) write(b []byte) error {
 	for len(b) > 0 {
 		_ = c.SetWriteDeadline(time.Now().Add(c.timeout)) // fails only with the connection

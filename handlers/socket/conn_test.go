@@ -16,18 +16,19 @@ type flushFunc func(y *writers.Try)
 
 func (f flushFunc) Flush(y *writers.Try) { f(y) }
 
-// TestControlStaysOutsideOfFrames: a pong and a close frame that are due while a data frame has gone out in part come behind the whole of it.
+// TestControlStaysOutsideOfFrames: a pong and a close frame that become due during a partial write of a data frame are
+// sent after the whole frame.
 func TestControlStaysOutsideOfFrames(t *testing.T) {
 	here, there := tcpPair(t)
 	c := newConn(here, time.Minute)
 	frame := bytes.Repeat([]byte("x"), 16<<20) // more than a connection holds
 	var rest []byte
-	var how tried
+	var how writeResult
 	var err error
 	var pool writers.Pool
 	pool.Add(flushFunc(func(y *writers.Try) { rest, how, err = c.try(y, frame) }))
 	pool.Wait()
-	if how != begun || err != nil || len(rest) == 0 || len(rest) == len(frame) {
+	if how != partlyWritten || err != nil || len(rest) == 0 || len(rest) == len(frame) {
 		t.Fatalf("%d of %d bytes are left, %v, %v", len(rest), len(frame), how, err)
 	}
 	const pong, bye = "\x8a\x01p", "\x88\x02\x03\xe8"

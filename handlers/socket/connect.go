@@ -10,8 +10,8 @@ import (
 	"github.com/duckwire/duckwire/hub/errs"
 )
 
-// connect lets a client in, or says why not. It must be right before anything is opened: a client that is let in and then closed comes back
-// about 90 times a second (protocol/phoenix-v2.md 5).
+// connect identifies a client, or returns the error that refuses it. It must decide before anything is opened: a client
+// that is accepted and then closed reconnects about 90 times a second (protocol/phoenix-v2.md 5).
 func (s *Server) connect(r *http.Request, authToken string) (*handshake, error) {
 	vsn := r.URL.Query()["vsn"]
 	h := &handshake{began: time.Now()}
@@ -34,8 +34,9 @@ const (
 	protocolToken   = "base64url.bearer.phx."
 )
 
-// readProtocols reads Sec-WebSocket-Protocol: the token in it, or "", and which protocols may be answered. Despite its name the token is in
-// standard base64, unpadded; we take both alphabets, with and without padding.
+// readProtocols reads Sec-WebSocket-Protocol. It returns the token in it, or "", and whether the subprotocol "phoenix"
+// may be selected. Despite the prefix's name, clients encode the token in unpadded standard base64; both alphabets are
+// accepted, with and without padding.
 func readProtocols(r *http.Request) (token string, offered bool, err error) {
 	known := false
 	for _, line := range r.Header.Values("Sec-WebSocket-Protocol") {

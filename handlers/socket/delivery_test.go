@@ -15,7 +15,7 @@ import (
 	"github.com/duckwire/duckwire/hub/rights"
 )
 
-// countingConn is a connection that takes everything and keeps its length.
+// countingConn is a connection that accepts everything and counts the bytes.
 type countingConn struct {
 	net.Conn
 	bytes, writes int
@@ -29,7 +29,7 @@ func (c *countingConn) Write(b []byte) (int, error) {
 
 func (c *countingConn) SetWriteDeadline(time.Time) error { return nil }
 
-// heard is a kind of channel that only listens.
+// heard is a kind of channel that only receives.
 type heard struct{}
 
 func (heard) Join(_ context.Context, c *Channel, _ json.RawMessage) (Handler, error) {
@@ -49,7 +49,12 @@ func newDeliveries(t testing.TB, n int) *deliveries {
 	t.Helper()
 	logger := slog.New(slog.DiscardHandler)
 	h := hub.New(hub.Options{Logger: logger})
-	s := NewServer(Options{Hub: h, Logger: logger, Routes: []Route{{"*", heard{}}}, Identify: func(*http.Request, string) (*rights.Identity, error) { return nil, nil }})
+	s := NewServer(
+		Options{
+			Hub: h, Logger: logger, Routes: []Route{{"*", heard{}}},
+			Identify: func(*http.Request, string) (*rights.Identity, error) { return nil, nil },
+		},
+	)
 	t.Cleanup(func() { s.Close(); h.Close() })
 	d := &deliveries{hub: h}
 	for range n {
@@ -96,8 +101,8 @@ func (d *deliveries) deliver(t testing.TB) {
 	}
 }
 
-// TestDeliveryDoesNotAllocate holds the promise of "encode once": what one more socket costs is no allocation, for one event and for several in
-// one go. The publish itself allocates, so what a publish with one socket takes is subtracted.
+// TestDeliveryDoesNotAllocate checks that an event is encoded once: an additional socket costs no allocation, for one
+// event and for several. The publish itself allocates, so the allocations of a publish with one socket are subtracted.
 func TestDeliveryDoesNotAllocate(t *testing.T) {
 	if raceEnabled {
 		t.Skip("with the race detector, pools allocate on purpose")
@@ -121,7 +126,7 @@ func TestDeliveryDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// TestOneWritePerFlush shows that whatever a socket has to be given goes out in one write.
+// TestOneWritePerFlush checks that everything a socket has to send goes out in one write.
 func TestOneWritePerFlush(t *testing.T) {
 	d := newDeliveries(t, 3)
 	for _, events := range []int{1, 5, 100} {
@@ -141,7 +146,8 @@ func TestOneWritePerFlush(t *testing.T) {
 	}
 }
 
-// BenchmarkDelivery is what a delivery costs beside the system call: publish to 1,000 sockets, and what their writers do.
+// BenchmarkDelivery measures a delivery without the system call: a publish to 1,000 sockets, and the work of their
+// writers.
 func BenchmarkDelivery(b *testing.B) {
 	d := newDeliveries(b, 1000)
 	b.ReportAllocs()

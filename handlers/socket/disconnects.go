@@ -8,15 +8,16 @@ import (
 	"github.com/duckwire/duckwire/hub/rights"
 )
 
-// maxDisconnects is how many disconnects are remembered.
+// maxDisconnects is the number of disconnects that are remembered.
 const maxDisconnects = 256
 
-// disconnects remembers who was disconnected lately: a client whose handshake was under way at that moment is on no list yet, and must not slip
-// through. The zero value is ready, and safe for concurrent use.
+// disconnects remembers recent disconnects. A client whose handshake was under way at that moment is not in the list of
+// sockets yet, and is checked against them after its handshake. The zero value is ready for use. Safe for concurrent
+// use.
 type disconnects struct {
-	mu     sync.Mutex
-	last   []disconnect // oldest first
-	forgot time.Time    // that of the last one that is not remembered any more
+	mu             sync.Mutex
+	last           []disconnect // oldest first
+	forgottenUntil time.Time    // time of the newest disconnect that was dropped from last
 }
 
 type disconnect struct {
@@ -24,41 +25,42 @@ type disconnect struct {
 	at   time.Time
 }
 
-func (d *disconnects) note(user string) {
+func (d *disconnects) record(user string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if len(d.last) >= maxDisconnects {
-		d.forgot = d.last[0].at
+		d.forgottenUntil = d.last[0].at
 		d.last = slices.Delete(d.last, 0, 1)
 	}
 	d.last = append(d.last, disconnect{user, time.Now()})
 }
 
-// since reports whether a user was disconnected at a time or later. Where that is not known any more it was: it costs the client a new handshake.
+// since reports whether a user was disconnected at a time or later. For times that are not covered any more it returns
+// true, which costs the client a new handshake.
 func (d *disconnects) since(user string, began time.Time) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return !d.forgot.IsZero() && !began.After(d.forgot) ||
+	return !d.forgottenUntil.IsZero() && !began.After(d.forgottenUntil) ||
 		slices.ContainsFunc(d.last, func(one disconnect) bool { return one.user == user && !one.at.Before(began) })
 }
 
-// Disconnect closes all sockets of a user with code 1001, and reports how many: the clients come back, if they may. Handshakes that are under way
-// at that moment end the same way; they are not counted.
+// Disconnect closes all sockets of a user with code 1001, and returns how many it closed. The clients reconnect if they
+// may. Handshakes that are under way at that moment end in the same way, but are not counted.
 func (s *Server) Disconnect(user string) int {
-	s.disconnects.note(user)
+	s.disconnects.record(user)
 	return s.closeAll(func(sock *Socket) bool { return sock.identity().User == user }, closeGoingAway, disconnected)
 }
 
 const disconnected = "disconnected"
 
-// DisconnectedSince reports whether Disconnect was called for a user at a time or later. It is for connections of other kinds, whose requests may
-// be under way at that moment as well. It may err for times long ago, and then says yes.
+// DisconnectedSince reports whether Disconnect was called for a user at a time or later. It serves connections of other
+// kinds, whose requests may be under way at that moment as well. For times long ago it may wrongly return true.
 func (s *Server) DisconnectedSince(user string, began time.Time) bool {
 	return s.disconnects.since(user, began)
 }
 
-// CloseRevoked closes all sockets whose token does not hold any more with code 4003, and reports how many. What slips through, because its handshake or
-// its renewal is under way, ends within a second.
+// CloseRevoked closes all sockets whose token was revoked, with code 4003, and returns how many it closed. A socket
+// that it misses, because its handshake or the refresh of its token is under way, is closed within a second.
 func (s *Server) CloseRevoked() int {
 	return s.closeAll(func(sock *Socket) bool { return s.Revoked(sock.identity()) }, closeRevoked, revoked)
 }
@@ -74,7 +76,8 @@ func (s *Server) closeAll(which func(*Socket) bool, code int, reason string) (cl
 	return closed
 }
 
-// endedMeanwhile returns how a client whose handshake has just been done is to be sent away again; code is 0 if it may stay.
+// endedMeanwhile reports whether a client must be closed again right after its handshake, and with which code; code is
+// 0 if it may stay.
 func (s *Server) endedMeanwhile(h *handshake) (code int, reason string) {
 	switch {
 	case s.isClosing():

@@ -14,12 +14,12 @@ import (
 	"github.com/duckwire/duckwire/hub/rights"
 )
 
-// slowDoor lets handshakes wait when they have been found good already.
-type slowDoor struct{ entered, open chan struct{} }
+// slowIdentify blocks handshakes after their token was accepted.
+type slowIdentify struct{ entered, open chan struct{} }
 
-func newSlowDoor() slowDoor { return slowDoor{make(chan struct{}), make(chan struct{})} }
+func newSlowDoor() slowIdentify { return slowIdentify{make(chan struct{}), make(chan struct{})} }
 
-func (d slowDoor) identify(r *http.Request, _ string) (*rights.Identity, error) {
+func (d slowIdentify) identify(r *http.Request, _ string) (*rights.Identity, error) {
 	id := &rights.Identity{User: r.URL.Query().Get("user")}
 	if r.URL.Query().Has("slow") {
 		d.entered <- struct{}{}
@@ -28,10 +28,13 @@ func (d slowDoor) identify(r *http.Request, _ string) (*rights.Identity, error) 
 	return id, nil
 }
 
-// A client whose handshake is under way when its user is disconnected, or its token revoked, does not slip through.
-func TestHandshakesDoNotSlipThrough(t *testing.T) {
+// A handshake that is under way when its user is disconnected, or its token revoked, ends as well.
+func TestHandshakesDuringDisconnect(t *testing.T) {
 	door, revoked := newSlowDoor(), atomic.Bool{}
-	s := start(t, socket.Options{Identify: door.identify, Revoked: func(*rights.Identity) bool { return revoked.Load() }}, hub.Limits{})
+	s := start(
+		t, socket.Options{Identify: door.identify, Revoked: func(*rights.Identity) bool { return revoked.Load() }},
+		hub.Limits{},
+	)
 	for i, end := range []struct {
 		do   func()
 		code int
@@ -62,7 +65,7 @@ func TestHandshakesDoNotSlipThrough(t *testing.T) {
 	}
 }
 
-// Who comes after a disconnect may stay, and so may everybody else who comes at that moment.
+// A client that connects after the disconnect may stay, and so may other users at that moment.
 func TestDisconnectIsOver(t *testing.T) {
 	door := newSlowDoor()
 	s := start(t, socket.Options{Identify: door.identify}, hub.Limits{})
@@ -80,13 +83,14 @@ func TestDisconnectIsOver(t *testing.T) {
 	s.dial("user=ada").settled()
 }
 
-// What was revoked without a word, such as by another process, ends soon.
+// A token that another process revoked without notice ends its sockets soon.
 func TestRevokedTokensEndSoon(t *testing.T) {
 	hubtest.OwnClock(t, func(t *testing.T) {
 		var revoked atomic.Bool
 		id := &rights.Identity{User: "ada"}
 		s := start(t, socket.Options{
-			Identify: func(*http.Request, string) (*rights.Identity, error) { return id, nil }, Revoked: func(*rights.Identity) bool { return revoked.Load() },
+			Identify: func(*http.Request, string) (*rights.Identity, error) { return id, nil },
+			Revoked:  func(*rights.Identity) bool { return revoked.Load() },
 		}, hub.Limits{})
 		c := s.dial("")
 		c.settled()

@@ -15,46 +15,64 @@ import (
 	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
-// TestTwoJoinsInOneFlush is what clients send whose first connect failed: both are answered, in order, and the second counts.
+// TestTwoJoinsInOneFlush: a client whose first connect failed sends two joins at once. Both are answered, in order, and
+// the second is the one that stays.
 func TestTwoJoinsInOneFlush(t *testing.T) {
 	g := newGate()
 	s := start(t, socket.Options{Routes: []socket.Route{{Pattern: "slow", Kind: g}}}, hub.Limits{})
 	c := s.dial("user=u")
-	c.send(`["5","5","slow","phx_join",{}]`, `["6","6","slow","phx_join",{}]`, `["5","7","slow","echo",{"stale":1}]`, `["6","8","slow","echo",{"current":1}]`)
+	c.send(
+		`["5","5","slow","phx_join",{}]`, `["6","6","slow","phx_join",{}]`, `["5","7","slow","echo",{"stale":1}]`,
+		`["6","8","slow","echo",{"current":1}]`,
+	)
 	g.open <- true
 	c.want(ok(`"5"`, `"5"`, "slow"))
 	g.open <- true
-	c.want(ok(`"6"`, `"6"`, "slow"), closed(`"5"`, "slow"), `["6","8","slow","phx_reply",{"status":"ok","response":{"current":1}}]`)
+	c.want(
+		ok(`"6"`, `"6"`, "slow"), closed(`"5"`, "slow"),
+		`["6","8","slow","phx_reply",{"status":"ok","response":{"current":1}}]`,
+	)
 	c.send(`["5","9","slow","phx_leave",{}]`, `["5","10","slow","echo",{}]`) // stale: silence
 	c.settled()
 }
 
-// TestSecondOfTwoJoinsRefused: the first is closed all the same.
+// TestSecondOfTwoJoinsRefused: the first is closed nevertheless.
 func TestSecondOfTwoJoinsRefused(t *testing.T) {
 	g := newGate()
 	s := start(t, socket.Options{Routes: []socket.Route{{Pattern: "slow", Kind: g}}}, hub.Limits{})
 	c := s.dial("user=u")
-	c.send(`["5","5","slow","phx_join",{}]`, `["6","6","slow","phx_join",{}]`, `["6","7","slow","echo",{}]`, `["6","8","slow","phx_leave",{}]`, `["9","9","slow","phx_join",{}]`)
+	c.send(
+		`["5","5","slow","phx_join",{}]`, `["6","6","slow","phx_join",{}]`, `["6","7","slow","echo",{}]`,
+		`["6","8","slow","phx_leave",{}]`, `["9","9","slow","phx_join",{}]`,
+	)
 	g.open <- true
 	g.open <- false
 	g.open <- true
-	c.want(ok(`"5"`, `"5"`, "slow"), failed(`"6"`, `"6"`, "slow", "denied"), closed(`"5"`, "slow"), unmatched(`"7"`, "slow"),
+	c.want(ok(`"5"`, `"5"`, "slow"), failed(`"6"`, `"6"`, "slow", "denied"), closed(`"5"`, "slow"), unmatched(
+		`"7"`, "slow",
+	),
 		ok(`"6"`, `"8"`, "slow"), ok(`"9"`, `"9"`, "slow"))
 	c.settled()
 }
 
-// TestFirstOfTwoJoinsRefused: the second begins as if it had just come.
+// TestFirstOfTwoJoinsRefused: the second starts as if it had just arrived.
 func TestFirstOfTwoJoinsRefused(t *testing.T) {
 	g := newGate()
 	s := start(t, socket.Options{Routes: []socket.Route{{Pattern: "slow", Kind: g}}}, hub.Limits{})
 	c := s.dial("user=u")
-	c.send(`["5","5","slow","phx_join",{}]`, `["5","6","slow","echo",{}]`, `["7","7","slow","phx_join",{}]`, `["7","8","slow","echo",{}]`)
+	c.send(
+		`["5","5","slow","phx_join",{}]`, `["5","6","slow","echo",{}]`, `["7","7","slow","phx_join",{}]`,
+		`["7","8","slow","echo",{}]`,
+	)
 	g.open <- false
 	g.open <- true
-	c.want(failed(`"5"`, `"5"`, "slow", "denied"), unmatched(`"6"`, "slow"), ok(`"7"`, `"7"`, "slow"), ok(`"7"`, `"8"`, "slow"))
+	c.want(
+		failed(`"5"`, `"5"`, "slow", "denied"), unmatched(`"6"`, "slow"), ok(`"7"`, `"7"`, "slow"),
+		ok(`"7"`, `"8"`, "slow"),
+	)
 }
 
-// TestLeaveOfUnansweredJoin is what a client sends whose join was not answered in time.
+// TestLeaveOfUnansweredJoin: a client leaves whose join was not answered in time.
 func TestLeaveOfUnansweredJoin(t *testing.T) {
 	g := newGate()
 	s := start(t, socket.Options{Routes: []socket.Route{{Pattern: "slow", Kind: g}}}, hub.Limits{})
@@ -69,7 +87,8 @@ func TestLeaveOfUnansweredJoin(t *testing.T) {
 	c.settled()
 }
 
-// TestHeartbeatsWhileJoining: neither a heartbeat nor another topic waits for a slow join; what is for its own topic does, in order.
+// TestHeartbeatsWhileJoining: heartbeats and other topics do not wait for a slow join; messages of its own topic wait,
+// in order.
 func TestHeartbeatsWhileJoining(t *testing.T) {
 	g := newGate()
 	s := start(t, socket.Options{Routes: []socket.Route{{Pattern: "slow:*", Kind: g}}}, hub.Limits{})
@@ -118,9 +137,13 @@ func TestJoinsThatFail(t *testing.T) {
 		c.want(ok(`"6"`, `"6"`, fmt.Sprint("room:", i)))
 	}
 	c.send(`["7","7","room:3","phx_join",{}]`, `["8","8","nope","phx_join",{}]`, `["9","9","room:2","phx_join",{}]`)
-	c.want(failed(`"7"`, `"7"`, "room:3", "too many channels joined"), unmatched(`"8"`, "nope"), ok(`"9"`, `"9"`, "room:2"), closed(`"6"`, "room:2"))
+	c.want(
+		failed(`"7"`, `"7"`, "room:3", "too many channels joined"), unmatched(`"8"`, "nope"), ok(`"9"`, `"9"`, "room:2"),
+		closed(`"6"`, "room:2"),
+	)
 	c.send(`["9","10","room:2","phx_leave",{}]`, `["11","11","room:3","phx_join",{}]`)
-	frames := map[string]bool{c.next(): true, c.next(): true, c.next(): true} // two channels: in any order, and the limit may still be met
+	// two channels: in any order, and the limit may still be met
+	frames := map[string]bool{c.next(): true, c.next(): true, c.next(): true}
 	if !frames[ok(`"9"`, `"10"`, "room:2")] || !frames[closed(`"9"`, "room:2")] {
 		t.Error(frames)
 	}
@@ -129,10 +152,22 @@ func TestJoinsThatFail(t *testing.T) {
 func TestRefs(t *testing.T) {
 	s := start(t, socket.Options{}, hub.Limits{})
 	c := s.dial("user=u")
-	c.send(`[1,2.50,"room:1","phx_join",{}]`, `[1,{"a":[1]},"room:1","echo",{}]`, `["1","9","room:1","echo",{}]`, `[null,null,"room:1","echo",7]`)
-	c.want(ok(`1`, `2.50`, "room:1"), ok(`1`, `{"a":[1]}`, "room:1"), `[1,null,"room:1","phx_reply",{"status":"ok","response":7}]`)
-	c.send(`[null,12,"phoenix","heartbeat",{}]`, `["x","12","phoenix","heartbeat","any"]`, `[null,"1","phoenix","phx_join",{}]`)
-	c.want(`[null,12,"phoenix","phx_reply",{"status":"ok","response":{}}]`, `[null,"12","phoenix","phx_reply",{"status":"ok","response":{}}]`, unmatched(`"1"`, "phoenix"))
+	c.send(
+		`[1,2.50,"room:1","phx_join",{}]`, `[1,{"a":[1]},"room:1","echo",{}]`, `["1","9","room:1","echo",{}]`,
+		`[null,null,"room:1","echo",7]`,
+	)
+	c.want(
+		ok(`1`, `2.50`, "room:1"), ok(`1`, `{"a":[1]}`, "room:1"),
+		`[1,null,"room:1","phx_reply",{"status":"ok","response":7}]`,
+	)
+	c.send(
+		`[null,12,"phoenix","heartbeat",{}]`, `["x","12","phoenix","heartbeat","any"]`,
+		`[null,"1","phoenix","phx_join",{}]`,
+	)
+	c.want(
+		`[null,12,"phoenix","phx_reply",{"status":"ok","response":{}}]`,
+		`[null,"12","phoenix","phx_reply",{"status":"ok","response":{}}]`, unmatched(`"1"`, "phoenix"),
+	)
 	c.send(`["7","8","room:none","phx_leave",{}]`, `["7","9","room:none","phx_close",{}]`)
 	c.want(ok(`"7"`, `"8"`, "room:none"), unmatched(`"9"`, "room:none"))
 
@@ -164,21 +199,47 @@ func TestVersion1(t *testing.T) {
 		return fmt.Sprintf(`{"topic":%q,"event":"phx_reply","payload":%s,"ref":%s}`, topic, payload, ref)
 	}
 	const fine = `{"status":"ok","response":{}}`
-	c.send(`{"topic":"phoenix","event":"heartbeat","payload":{},"ref":"1"}`, `{"topic":"room:1","event":"phx_join","payload":{},"ref":"2"}`)
+	c.send(
+		`{"topic":"phoenix","event":"heartbeat","payload":{},"ref":"1"}`,
+		`{"topic":"room:1","event":"phx_join","payload":{},"ref":"2"}`,
+	)
 	c.want(reply(`"1"`, "phoenix", fine), reply(`"2"`, "room:1", fine))
-	c.send(`{"topic":"room:1","event":"push","payload":{"a":1},"ref":"3"}`, `{"topic":"room:1","event":"echo","payload":{},"ref":"4","join_ref":"2"}`) // the latter is ignored: 3.2
-	c.want(`{"topic":"room:1","event":"pushed","payload":{"a":1},"ref":null}`, reply(`"3"`, "room:1", `{"status":"ok","response":{"a":1}}`))
-	c.send(`{"topic":"room:1","event":"bytes","payload":{},"ref":"5"}`, `{"topic":"room:1","event":"publish","payload":[1],"ref":"6"}`)
+	// the latter is ignored: 3.2
+	c.send(
+		`{"topic":"room:1","event":"push","payload":{"a":1},"ref":"3"}`,
+		`{"topic":"room:1","event":"echo","payload":{},"ref":"4","join_ref":"2"}`,
+	)
+	c.want(
+		`{"topic":"room:1","event":"pushed","payload":{"a":1},"ref":null}`,
+		reply(`"3"`, "room:1", `{"status":"ok","response":{"a":1}}`),
+	)
+	c.send(
+		`{"topic":"room:1","event":"bytes","payload":{},"ref":"5"}`,
+		`{"topic":"room:1","event":"publish","payload":[1],"ref":"6"}`,
+	)
 	c.want(reply(`"5"`, "room:1", `{"status":"ok","response":{"bytes":"AQI="}}`))
 	got := c.next() + c.next()
-	if !strings.Contains(got, reply(`"6"`, "room:1", `{"status":"ok","response":[1]}`)) || !strings.Contains(got, `{"topic":"room:1","event":"news","payload":{"payload":[1]},"ref":null}`) {
+	if !strings.Contains(got, reply(`"6"`, "room:1", `{"status":"ok","response":[1]}`)) ||
+		!strings.Contains(got, `{"topic":"room:1","event":"news","payload":{"payload":[1]},"ref":null}`) {
 		t.Error(got)
 	}
-	c.send(`{"topic":"room:1","event":"phx_join","payload":{},"ref":"7","join_ref":"7"}`, `{"topic":"room:1","event":"echo","payload":{},"ref":"8","join_ref":"7"}`)
-	c.want(reply(`"7"`, "room:1", fine), `{"topic":"room:1","event":"phx_close","payload":{},"ref":null}`, reply(`"8"`, "room:1", fine))
-	c.send(`{"topic":"room:1","event":"phx_leave","payload":{},"ref":"9"}`, `{"topic":"x","event":"phx_leave","payload":{},"ref":"9"}`, `{"topic":5,"event":"e","payload":{},"ref":9}`)
+	c.send(
+		`{"topic":"room:1","event":"phx_join","payload":{},"ref":"7","join_ref":"7"}`,
+		`{"topic":"room:1","event":"echo","payload":{},"ref":"8","join_ref":"7"}`,
+	)
+	c.want(
+		reply(`"7"`, "room:1", fine), `{"topic":"room:1","event":"phx_close","payload":{},"ref":null}`,
+		reply(`"8"`, "room:1", fine),
+	)
+	c.send(
+		`{"topic":"room:1","event":"phx_leave","payload":{},"ref":"9"}`,
+		`{"topic":"x","event":"phx_leave","payload":{},"ref":"9"}`, `{"topic":5,"event":"e","payload":{},"ref":9}`,
+	)
 	frames := c.next() + c.next() + c.next() + c.next()
-	for _, want := range []string{reply(`"9"`, "room:1", fine), `{"topic":"room:1","event":"phx_close","payload":{},"ref":"7"}`, reply(`"9"`, "x", fine), `{"topic":5,"event":"phx_reply"`} {
+	for _, want := range []string{
+		reply(`"9"`, "room:1", fine), `{"topic":"room:1","event":"phx_close","payload":{},"ref":"7"}`,
+		reply(`"9"`, "x", fine), `{"topic":5,"event":"phx_reply"`,
+	} {
 		if !strings.Contains(frames, want) {
 			t.Errorf("%s is missing in %s", want, frames)
 		}
@@ -187,7 +248,7 @@ func TestVersion1(t *testing.T) {
 	c.wantClose(1011)
 }
 
-// TestWaysOfAChannelToEnd is 4.6.
+// TestWaysOfAChannelToEnd tests protocol/phoenix-v2.md 4.6.
 func TestWaysOfAChannelToEnd(t *testing.T) {
 	s := start(t, socket.Options{}, hub.Limits{})
 	c := s.dial("user=u")
@@ -209,7 +270,7 @@ func TestWaysOfAChannelToEnd(t *testing.T) {
 	c.want(`[null,null,"room:1","e",{"payload":"text"}]`)
 }
 
-// TestLeaveAndJoinFollowEachOther: the everyday traffic of an app that opens a topic twice, many times over, while others publish.
+// TestLeaveAndJoinFollowEachOther: a client leaves and joins a topic many times, while others publish.
 func TestLeaveAndJoinFollowEachOther(t *testing.T) {
 	s := start(t, socket.Options{}, hub.Limits{})
 	c := s.dial("user=u")
@@ -261,7 +322,7 @@ func TestLeaveAndJoinFollowEachOther(t *testing.T) {
 	}
 }
 
-// TestLeftIsCalledOnce for each handler, after its last message, however its channel ends.
+// TestLeftIsCalledOnce: Left is called once for each handler, after its last message, however its channel ends.
 func TestLeftIsCalledOnce(t *testing.T) {
 	var mu sync.Mutex
 	left, live := map[string]int{}, 0
@@ -302,7 +363,8 @@ type leaver struct {
 
 func (l *leaver) Left() { l.left() }
 
-// A message that ends its channel's stream is answered before the channel closes, however soon the client has the end.
+// A message that ends its channel's stream is answered before the channel closes, even if the client already has the
+// stream's end.
 func TestEndOfStreamWaitsForTheAnswer(t *testing.T) {
 	var stream *hub.Stream
 	read := make(chan struct{})

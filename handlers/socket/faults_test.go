@@ -20,7 +20,7 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// slowHijack is a ResponseWriter that does something in the middle of the handshake.
+// slowHijack is a ResponseWriter that calls a function in the middle of the handshake.
 type slowHijack struct {
 	http.ResponseWriter
 	meanwhile func()
@@ -31,7 +31,7 @@ func (w *slowHijack) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return http.NewResponseController(w.ResponseWriter).Hijack()
 }
 
-// TestHandshakeInProgress: what closes and looks after sockets finds none that is not whole yet.
+// TestHandshakeInProgress: closes and sweeps do not see sockets whose handshake is incomplete.
 func TestHandshakeInProgress(t *testing.T) {
 	hubtest.OwnClock(t, func(t *testing.T) {
 		s := start(t, socket.Options{IdleTimeout: 40 * time.Millisecond}, hub.Limits{})
@@ -53,7 +53,7 @@ func TestHandshakeInProgress(t *testing.T) {
 	})
 }
 
-// slowRewriter lets the test hold the goroutine that writes.
+// slowRewriter lets the test block the goroutine that writes.
 type slowRewriter struct {
 	socket.Handler
 	writing, goOn chan struct{}
@@ -65,7 +65,7 @@ func (r *slowRewriter) Rewrite(*log.Event) (socket.Outgoing, bool) {
 	return socket.Outgoing{}, true
 }
 
-// TestReplyPrecedesDataWhileWriting: a join that is decided while the writer is busy with other data has its reply before its own data.
+// TestReplyPrecedesDataWhileWriting: the reply of a join that is decided during a write is sent before the join's data.
 func TestReplyPrecedesDataWhileWriting(t *testing.T) {
 	slow := &slowRewriter{writing: make(chan struct{}), goOn: make(chan struct{})}
 	handled := make(chan struct{})
@@ -106,7 +106,7 @@ func (s *testServer) publish(topic, event, payload string) {
 	}
 }
 
-// counter is an Options.Enter that counts who is in.
+// counter is an Options.Enter that counts connections.
 type counter struct{ atomic.Int64 }
 
 func (n *counter) enter(*http.Request, string, hub.Transport) (func(), error) {
@@ -114,14 +114,14 @@ func (n *counter) enter(*http.Request, string, hub.Transport) (func(), error) {
 	return func() { n.Add(-1) }, nil
 }
 
-// falls waits until no more than some are in.
+// falls waits until the count is at most n.
 func (n *counter) falls(t *testing.T, left int64) {
 	t.Helper()
 	hubtest.Until(t, fmt.Sprintf("all sockets but %d to be gone", left), func() bool { return n.Load() <= left })
 }
 
-// flood writes the same bytes until the server takes no more of them, or for limit bytes, and returns how many it took. Where the clock is
-// the machine's, and the machine is busy, it gives up early: it then proves less, and fails no test.
+// flood writes the same bytes until the server accepts no more, or up to limit bytes, and returns how many it accepted.
+// On the real clock of a busy machine it may give up early; it then proves less, but does not fail.
 func flood(t *testing.T, c net.Conn, b []byte, limit int) (taken int) {
 	t.Helper()
 	for taken < limit {
@@ -134,8 +134,8 @@ func flood(t *testing.T, c net.Conn, b []byte, limit int) (taken int) {
 	return taken
 }
 
-// TestFloodWithoutReading: who sends and never reads is read no further once its backlog is full, and is cut. Its connections are real: how
-// the server writes to them without waiting is part of it.
+// TestFloodWithoutReading: the server stops reading from a client that sends without reading once its backlog is full,
+// and disconnects it. The connections are real, because non-blocking writes are part of the test.
 func TestFloodWithoutReading(t *testing.T) {
 	for name, frame := range map[string][]byte{
 		"heartbeats": wsFrame(finText, `[null,"1","phoenix","heartbeat",{}]`),
@@ -171,7 +171,7 @@ func heap() uint64 {
 	return m.HeapAlloc
 }
 
-// TestQueuedFramesCountWhole: messages behind a slow join count with all of their frame, wherever its bytes are.
+// TestQueuedFramesCountWhole: messages that wait for a slow join count with their whole frame.
 func TestQueuedFramesCountWhole(t *testing.T) {
 	big := strings.Repeat("x", 500<<10)
 	for name, frame := range map[string]string{
@@ -198,13 +198,14 @@ func TestQueuedFramesCountWhole(t *testing.T) {
 	}
 }
 
-// TestReplacedPollConfirmsNothing: the answer to a poll that a newer one has replaced carries the token that it came with.
+// TestReplacedPollConfirmsNothing: the answer to a poll that a newer poll replaced has the token of its request.
 func TestReplacedPollConfirmsNothing(t *testing.T) {
 	s := start(t, socket.Options{PollWindow: 5 * time.Second}, hub.Limits{})
 	open := s.poll("GET", "user=u", "", "")
 	old := make(chan answer)
 	for range 20 {
-		// Of two polls at the same time one is given the messages. If the other is what the client sees, nothing must be lost.
+		// Of two polls at the same time one is given the messages. If the other is what the client sees, nothing must
+		// be lost.
 		go func() { old <- s.poll("GET", "user=u", open.Token, "") }()
 		go func() { old <- s.poll("GET", "user=u", open.Token, "") }()
 		s.poll("POST", "user=u", open.Token, `[null,"1","phoenix","heartbeat",{}]`)
@@ -227,11 +228,13 @@ func TestReplacedPollConfirmsNothing(t *testing.T) {
 	}
 }
 
-// TestPostFlood: many POSTs of one session at a time hold one body in memory, not one each, and none for ever.
+// TestPostFlood: many concurrent POSTs of one session do not each buffer a body, and none blocks forever.
 func TestPostFlood(t *testing.T) {
 	hubtest.OwnClock(t, func(t *testing.T) {
 		g := newGate()
-		s := start(t, socket.Options{Routes: []socket.Route{{Pattern: "slow", Kind: g}}, PollLife: 3 * time.Second}, hub.Limits{})
+		s := start(
+			t, socket.Options{Routes: []socket.Route{{Pattern: "slow", Kind: g}}, PollLife: 3 * time.Second}, hub.Limits{},
+		)
 		open := s.poll("GET", "user=u", "", "")
 		other := s.dial("user=other")
 		s.poll("POST", "user=u", open.Token, `["1","1","slow","phx_join",{}]`)
@@ -256,7 +259,8 @@ func TestPostFlood(t *testing.T) {
 		for range cap(answers) { // the session dies for want of polls; until then somebody waits
 			select {
 			case a := <-answers:
-				if !strings.HasPrefix(a, `{"status":`) && !strings.Contains(a, "reset") && !strings.Contains(a, "broken pipe") && !strings.Contains(a, "EOF") {
+				if !strings.HasPrefix(a, `{"status":`) && !strings.Contains(a, "reset") && !strings.Contains(a, "broken pipe") &&
+					!strings.Contains(a, "EOF") {
 					t.Error(a)
 				}
 			case <-time.After(hubtest.Hung):
@@ -266,7 +270,7 @@ func TestPostFlood(t *testing.T) {
 	})
 }
 
-// TestShortWriteTimeout: a write deadline that has passed while nothing was written is not held against the next write.
+// TestShortWriteTimeout: a deadline that passed while nothing was written does not fail the next write.
 func TestShortWriteTimeout(t *testing.T) {
 	hubtest.OwnClock(t, func(t *testing.T) {
 		s := start(t, socket.Options{WriteTimeout: 100 * time.Millisecond}, hub.Limits{})
@@ -278,8 +282,8 @@ func TestShortWriteTimeout(t *testing.T) {
 	})
 }
 
-// TestTooLargeFrameIsTold: a client that is still sending its huge frame is told why it is cut.
-func TestTooLargeFrameIsTold(t *testing.T) {
+// TestTooLargeFrameGetsItsCode: a client that is still sending its oversized frame receives the close code.
+func TestTooLargeFrameGetsItsCode(t *testing.T) {
 	s := start(t, socket.Options{FrameBytes: 64 << 10}, hub.Limits{})
 	for range 3 {
 		c := s.dialRaw("user=u")
@@ -309,8 +313,9 @@ func TestRefsCompareByValue(t *testing.T) {
 	c.settled()
 }
 
-// TestPushesToTheDeaf: a Kind that pushes on and on to a client that never reads does not fill the memory; the client is cut.
-func TestPushesToTheDeaf(t *testing.T) {
+// TestPushesToAClientThatDoesNotRead: a Kind that keeps pushing to a client that never reads does not fill the memory;
+// the client is disconnected.
+func TestPushesToAClientThatDoesNotRead(t *testing.T) {
 	var in counter
 	done := make(chan int)
 	s := start(t, socket.Options{Enter: in.enter, Routes: []socket.Route{
@@ -335,10 +340,12 @@ func TestPushesToTheDeaf(t *testing.T) {
 	in.falls(t, 0)
 }
 
-// TestGarbageBeforeHalfAFrame: a client that is told goodbye in the middle of a frame does not stay because the rest never comes.
-func TestGarbageBeforeHalfAFrame(t *testing.T) {
+// TestInvalidFrameBeforeAPartialOne: a client that is closed in the middle of a frame does not stay connected because
+// the rest never arrives.
+func TestInvalidFrameBeforeAPartialOne(t *testing.T) {
 	for name, garbage := range map[string][]byte{
-		"frame": wsFrame(finText, "garbage"), "utf8": wsFrame(finText, "\xff"), "large": wsFrame(finText, strings.Repeat("x", 100<<10)),
+		"frame": wsFrame(finText, "garbage"), "utf8": wsFrame(finText, "\xff"),
+		"large": wsFrame(finText, strings.Repeat("x", 100<<10)),
 	} {
 		t.Run(name, func(t *testing.T) {
 			hubtest.OwnClock(t, func(t *testing.T) {

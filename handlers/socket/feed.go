@@ -11,33 +11,34 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// The slots of log.Encoding for frames that all readers share; handlers/live has the others.
+// The slots of log.Encoding for frames that all readers share. handlers/live defines the other slots.
 const (
 	formatFrame   log.Format = 4 // for clients that did not ask for positions
 	formatFrameAt log.Format = 5 // with the position in the ref slot
 )
 
-// feed is one reading place of a channel in the second lane.
+// feed is one reader of a channel, in the second lane.
 type feed struct {
 	channel *Channel
 	source  source
-	pending atomic.Bool // it stands in Socket.dirty
+	pending atomic.Bool // it is in Socket.dirty
 }
 
-// source makes frames of what a reader of the hub has. Its methods are called by one goroutine at a time, but for close.
+// source encodes what a reader of the hub returns as frames. All methods but close are called by one goroutine at a
+// time.
 type source interface {
-	// next adds what there is, bounded. When more comes, the feed is signalled.
+	// next adds the available frames to p, up to a bound. When more arrive, the feed is signalled.
 	next(c *Channel, p *pull) outcome
 	close()
 }
 
-// outcome is what becomes of a feed that was read.
+// outcome tells what happens to a feed after it was read.
 type outcome uint8
 
 const (
-	goesOn      outcome = iota
-	feedEnds            // the channel goes on without it
-	channelEnds         // the channel is over
+	feedContinues outcome = iota
+	feedEnded             // the feed is removed; the channel continues
+	channelEnded          // the channel ends
 )
 
 // Signal implements log.Waker.
@@ -47,7 +48,7 @@ func (f *feed) Signal() {
 	}
 	s := f.channel.socket
 	s.mu.Lock()
-	if f.channel.state == joining { // the reply goes first: join signals again
+	if f.channel.state == joining { // the reply is sent first: join signals again
 		f.pending.Store(false)
 		s.mu.Unlock()
 		return
@@ -60,7 +61,7 @@ func (f *feed) Signal() {
 // Transport implements hub.Client.
 func (f *feed) Transport() hub.Transport { return f.channel.socket.via }
 
-// newFeed adds a feed whose source is made by open, which gets the feed as its waker.
+// newFeed adds a feed. open creates its source, and gets the feed as the source's waker.
 func (c *Channel) newFeed(open func(w log.Waker) (source, error)) error {
 	f := &feed{channel: c}
 	src, err := open(f)
@@ -70,19 +71,19 @@ func (c *Channel) newFeed(open func(w log.Waker) (source, error)) error {
 	f.source = src
 	s := c.socket
 	s.mu.Lock()
-	if c.state == over {
+	if c.state == ended {
 		s.mu.Unlock()
 		src.close()
 		return errs.ErrClosed
 	}
 	c.feeds = append(c.feeds, f)
 	s.mu.Unlock()
-	f.Signal() // so that it is read, and parked, even if nothing has come
+	f.Signal() // so that the reader is read once, and waits, even if there is nothing yet
 	return nil
 }
 
-// drop ends one feed of a channel that goes on.
-func (f *feed) drop() {
+// remove closes one feed of a channel that continues.
+func (f *feed) remove() {
 	c := f.channel
 	s := c.socket
 	s.mu.Lock()
@@ -96,8 +97,9 @@ func (f *feed) drop() {
 	f.source.close()
 }
 
-// Subscribe begins to hear the events of a topic, from where the join's "after" says (errs.ErrInvalid for what is no position), else from now
-// on. To those who gave an "after" the reply to the join tells "recovered" and "position". Whether the client may is not asked.
+// Subscribe subscribes the client to a topic, from the join's "after" (errs.ErrInvalid if that is not a position), else
+// from now on. If the join gave an "after", its reply has "recovered" and "position". Subscribe does not check the
+// client's rights.
 func (c *Channel) Subscribe(topic string) error {
 	p := log.Position{Now: true}
 	if c.after != "" {
@@ -117,7 +119,8 @@ func (c *Channel) Subscribe(topic string) error {
 	})
 }
 
-// setRecovered tells those who asked whether they missed nothing, and where they are.
+// setRecovered adds to the join's reply whether events were missed, and the current position. Only clients that asked
+// for positions get them.
 func (c *Channel) setRecovered(reset *log.Reset, at string) {
 	if !c.positions {
 		return
@@ -129,10 +132,10 @@ func (c *Channel) setRecovered(reset *log.Reset, at string) {
 	}
 }
 
-// topicSource is a topic's events.
+// topicSource is the source of a topic's events.
 type topicSource struct {
-	reader *hub.TopicReader
-	places log.Vector // what a position tells, the topic's place first; nil: the topic's alone
+	reader    *hub.TopicReader
+	positions log.Vector // the vector that positions are sent as, the topic's first; nil: only the topic's position
 }
 
 func (t *topicSource) close() { t.reader.Close() }
@@ -148,10 +151,10 @@ func (t *topicSource) next(c *Channel, p *pull) outcome {
 			p.add(f)
 		}
 	}
-	return goesOn
+	return feedContinues
 }
 
-// resetFrame tells a client that fell behind what it does not get.
+// resetFrame returns the frame that tells a client which events it missed because it fell behind.
 func (c *Channel) resetFrame(r *log.Reset) frame {
 	payload := append(jsonw.AppendString([]byte(`{"reason":`), string(r.Reason)), `,"requested":`...)
 	payload = append(jsonw.AppendString(payload, r.Requested), `,"from":`...)
@@ -159,7 +162,8 @@ func (c *Channel) resetFrame(r *log.Reset) frame {
 	return c.eventFrame("reset", payload, log.Position{})
 }
 
-// topicFrame returns the frame of one event for this client: the shared one, its own, or nil for none.
+// topicFrame returns the frame of one event for this client: the shared frame, a frame of its own, or nil to send
+// nothing.
 func (c *Channel) topicFrame(item *log.Item, t *topicSource) frame {
 	ev := item.Event
 	if ev.Except != "" && ev.Except == c.client {
@@ -179,10 +183,11 @@ func (c *Channel) topicFrame(item *log.Item, t *topicSource) frame {
 			return c.eventFrame(out.Event, out.Payload, at)
 		}
 	}
-	if t.places != nil && c.positions {
-		return c.broadcastFrame(ev, t.placesAt(at))
+	if t.positions != nil && c.positions {
+		return c.broadcastFrame(ev, t.vectorRefAt(at))
 	}
-	if c.topic != t.reader.Topic() || c.socket.version != phoenix.V2 || ev.Bytes != nil && !c.positions && !c.socket.binary {
+	asText := ev.Bytes != nil && !c.positions && !c.socket.binary
+	if c.topic != t.reader.Topic() || c.socket.version != phoenix.V2 || asText {
 		return c.broadcastFrame(ev, c.refSlot(at))
 	}
 	slot := formatFrame
@@ -197,25 +202,27 @@ func (c *Channel) topicFrame(item *log.Item, t *topicSource) frame {
 	return f
 }
 
-// broadcastFrame makes the frame of an event as everybody gets it: without a join_ref. A binary frame has no slot for a position, so those who
-// asked for positions get bytes as text.
+// broadcastFrame encodes an event as all clients get it, without a join_ref. A binary frame has no slot for a position,
+// so clients that asked for positions get bytes in a text frame.
 func (c *Channel) broadcastFrame(ev *log.Event, ref []byte) frame {
 	if ev.Bytes != nil && !c.positions && c.socket.binary {
-		if buf, err := phoenix.AppendBinaryBroadcast(room(len(ev.Bytes)), c.topic, ev.Name, ev.Bytes); err == nil {
+		if buf, err := phoenix.AppendBinaryBroadcast(frameBuffer(len(ev.Bytes)), c.topic, ev.Name, ev.Bytes); err == nil {
 			return seal(buf, opBinary)
 		}
 	}
 	payload := asObject(ev.Payload())
-	return seal(phoenix.AppendText(room(len(payload)), c.socket.version, nil, ref, c.topic, ev.Name, payload), opText)
+	buf := frameBuffer(len(payload))
+	return seal(phoenix.AppendText(buf, c.socket.version, nil, ref, c.topic, ev.Name, payload), opText)
 }
 
-// eventFrame makes the frame of an event for this client alone.
+// eventFrame encodes an event for this client only.
 func (c *Channel) eventFrame(event string, payload json.RawMessage, at log.Position) frame {
 	payload = asObject(payload)
-	return seal(phoenix.AppendText(room(len(payload)), c.socket.version, c.pushRef, c.refSlot(at), c.topic, event, payload), opText)
+	buf := frameBuffer(len(payload))
+	return seal(phoenix.AppendText(buf, c.socket.version, c.pushRef, c.refSlot(at), c.topic, event, payload), opText)
 }
 
-// refSlot is what stands in the ref of a message that is no reply: its position, for those who asked.
+// refSlot returns the ref of a message that is not a reply: its position, for clients that asked for positions.
 func (c *Channel) refSlot(at log.Position) []byte {
 	if !c.positions || at.Epoch == "" {
 		return nil
@@ -223,7 +230,7 @@ func (c *Channel) refSlot(at log.Position) []byte {
 	return append(at.Append([]byte{'"'}), '"')
 }
 
-// asObject wraps a payload that is no object: the official client reads members of whatever comes.
+// asObject wraps a payload that is not an object, because the official client reads members of every payload.
 func asObject(payload json.RawMessage) json.RawMessage {
 	if len(payload) > 0 && payload[0] == '{' {
 		return payload

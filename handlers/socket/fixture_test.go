@@ -27,19 +27,20 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// kind is a Kind made of functions.
+// kind is a Kind with a function as Join.
 type kind func(ctx context.Context, c *socket.Channel, params json.RawMessage) (socket.Handler, error)
 
 func (k kind) Join(ctx context.Context, c *socket.Channel, params json.RawMessage) (socket.Handler, error) {
 	return k(ctx, c, params)
 }
 
-// handler is a Handler made of a function.
+// handler is a Handler with a function as Handle.
 type handler func(ctx context.Context, m *socket.Message) error
 
 func (h handler) Handle(ctx context.Context, m *socket.Message) error { return h(ctx, m) }
 
-// echo replies with what it gets; "boom" panics, "push" pushes first, "bytes" answers with bytes, and "publish" publishes.
+// echo replies with the payload; "boom" panics, "push" pushes first, "bytes" replies with bytes, and "publish"
+// publishes.
 func echo(c *socket.Channel) socket.Handler {
 	return handler(func(_ context.Context, m *socket.Message) error {
 		switch m.Event {
@@ -65,7 +66,7 @@ func echo(c *socket.Channel) socket.Handler {
 	})
 }
 
-// room is what most tests join: the params' "mode" says how the join goes.
+// room is the Kind of most tests: "mode" in the parameters determines the join's result.
 func room(ctx context.Context, c *socket.Channel, params json.RawMessage) (socket.Handler, error) {
 	var p struct{ Mode string }
 	_ = json.Unmarshal(params, &p) // params may be anything
@@ -80,7 +81,7 @@ func room(ctx context.Context, c *socket.Channel, params json.RawMessage) (socke
 	return echo(c), c.Subscribe(c.Topic())
 }
 
-// gate lets joins of its topics wait.
+// gate blocks joins of its topics.
 type gate struct {
 	entered chan string // the topics of joins that wait
 	open    chan bool   // lets one go: whether it may join
@@ -101,7 +102,8 @@ func (g *gate) Join(ctx context.Context, c *socket.Channel, _ json.RawMessage) (
 	}
 }
 
-// testServer is a socket.Server behind a real HTTP server. The parameter "user" names the client's user; nobody may come in as "nobody".
+// testServer is a socket.Server behind a real HTTP server. The parameter "user" is the client's user; "nobody" is
+// refused.
 type testServer struct {
 	*socket.Server
 	t      testing.TB
@@ -155,7 +157,7 @@ func refuse(w http.ResponseWriter, _ *http.Request, err error) {
 	w.WriteHeader(http.StatusForbidden)
 }
 
-// client is a WebSocket that speaks in whole frames.
+// client is a WebSocket client that sends and receives whole frames.
 type client struct {
 	t    testing.TB
 	conn *websocket.Conn
@@ -215,14 +217,14 @@ func (c *client) want(frames ...string) {
 	}
 }
 
-// settled expects that nothing comes before the answer to a heartbeat.
+// settled expects no frame before the answer to a heartbeat.
 func (c *client) settled() {
 	c.t.Helper()
 	c.send(`[null,"hb","phoenix","heartbeat",{}]`)
 	c.want(`[null,"hb","phoenix","phx_reply",{"status":"ok","response":{}}]`)
 }
 
-// wantClose expects the end of the connection with a code, whatever comes before.
+// wantClose expects the connection's end with a code, after any frames.
 func (c *client) wantClose(code websocket.StatusCode) {
 	c.t.Helper()
 	for {

@@ -7,12 +7,16 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// Follow pushes what render makes of a stream's entries to this client: everything after p, then live, until the stream's end, or log.Reset.End. render appends to
-// dst the events of one item; it is called from the goroutine that writes. Where a client is to know positions of the stream, they stand in the
-// payload: Outgoing.At is the topic's. *log.Reset means that the stream has nothing exactly after p: the client gets all from Reset.From.
+// A Renderer appends the events of one item of a stream to dst. The goroutine that writes calls it.
+type Renderer func(dst []Outgoing, item *log.Item) []Outgoing
+
+// Follow pushes a stream's entries to this client, encoded by render: all entries after p, then new ones, until the
+// stream's end or log.Reset.End. Positions of the stream, where the client needs them, are part of the payload, because
+// Outgoing.At is a position of the topic. If *log.Reset is not nil, the entries after p are not available; the client
+// gets all from Reset.From.
 //
-// The client counts as a watcher of the stream while it follows. Whether it may read the stream is not asked.
-func (c *Channel) Follow(s *hub.Stream, p log.Position, render func(dst []Outgoing, item *log.Item) []Outgoing) (*log.Reset, error) {
+// The client counts as a watcher of the stream while it follows. Follow does not check whether it may read the stream.
+func (c *Channel) Follow(s *hub.Stream, p log.Position, render Renderer) (*log.Reset, error) {
 	if err := s.CatchUp(p); err != nil {
 		return nil, err
 	}
@@ -25,10 +29,10 @@ func (c *Channel) Follow(s *hub.Stream, p log.Position, render func(dst []Outgoi
 	return reset, err
 }
 
-// followSource is a stream in the words of a channel.
+// followSource is the source of a stream's entries, encoded by the channel's Kind.
 type followSource struct {
 	reader *log.Reader
-	render func(dst []Outgoing, item *log.Item) []Outgoing
+	render Renderer
 	out    []Outgoing
 }
 
@@ -37,7 +41,8 @@ func (f *followSource) close() { f.reader.Close() }
 func (f *followSource) next(c *Channel, p *pull) outcome {
 	var reset *log.Reset
 	if p.items, reset = f.reader.Read(p.items[:0]); reset != nil {
-		p.items = append(p.items[:0], hub.ResetEnd()) // a node that was cut off has lost the stream to another, which has less of it
+		// A partitioned node lost the stream to another node, whose copy is shorter.
+		p.items = append(p.items[:0], hub.ResetEnd())
 	}
 	for i := range p.items {
 		item := &p.items[i]
@@ -46,14 +51,15 @@ func (f *followSource) next(c *Channel, p *pull) outcome {
 			p.add(c.eventFrame(f.out[j].Event, f.out[j].Payload, f.out[j].At))
 		}
 	}
-	if endOf(p.items) {
-		return feedEnds
+	if hasEnd(p.items) {
+		return feedEnded
 	}
-	return goesOn
+	return feedContinues
 }
 
-// FollowWhole makes the channel a stream: its entries are the topic's events, as SSE shows them, and the channel stops at the stream's end. Like
-// Subscribe it goes on at the join's "after", else begins at the beginning, and tells "recovered" and "position" to those who asked.
+// FollowWhole makes the channel follow a stream: the stream's entries become events, as over SSE, and the channel stops
+// at the stream's end. Like Subscribe it resumes at the join's "after", else it starts at the beginning, and sets
+// "recovered" and "position" in the reply.
 func (c *Channel) FollowWhole(s *hub.Stream) error {
 	p := log.Position{}
 	if c.after != "" {
@@ -72,10 +78,10 @@ func (c *Channel) FollowWhole(s *hub.Stream) error {
 	})
 }
 
-// streamSource is a stream as a topic of its own.
+// streamSource is the source of a stream whose entries are sent as events of a topic.
 type streamSource struct {
 	reader *log.Reader
-	shared bool // its frames are those of every client that keeps up: not where the client knows the stream by another id
+	shared bool // frames may be shared; false where the client uses another id for the stream
 }
 
 func (t *streamSource) close() { t.reader.Close() }
@@ -90,14 +96,14 @@ func (t *streamSource) next(c *Channel, p *pull) outcome {
 			p.add(f)
 		}
 	}
-	if endOf(p.items) {
-		return channelEnds
+	if hasEnd(p.items) {
+		return channelEnded
 	}
-	return goesOn
+	return feedContinues
 }
 
-// endOf reports whether the last item is a stream's end.
-func endOf(items []log.Item) bool {
+// hasEnd reports whether the last item is a stream's end.
+func hasEnd(items []log.Item) bool {
 	if len(items) == 0 {
 		return false
 	}
@@ -105,10 +111,12 @@ func endOf(items []log.Item) bool {
 	return ev != nil && ev.Kind == log.EndEvent
 }
 
-// maxShared is the longest frame of a stream's text that is kept for other readers: a late one's long catch-up is its own.
+// maxShared is the maximum size of a stream's frame that is cached for other readers. The long first frame of a late
+// reader is not cached, because no other reader needs the same one.
 const maxShared = 64 << 10
 
-// frame returns the frame of one item, shared by all who keep up; nil for what says nothing on this wire.
+// frame returns the frame of one item, shared by all readers at the tail; nil if the item is not sent on this
+// transport.
 func (t *streamSource) frame(c *Channel, item *log.Item) frame {
 	slot := formatFrame
 	if c.positions {
@@ -125,7 +133,7 @@ func (t *streamSource) frame(c *Channel, item *log.Item) frame {
 	}
 	data = asObject(data)
 	ref := c.refSlot(log.Position{Epoch: t.reader.Epoch(), Offset: item.To})
-	f := seal(phoenix.AppendText(room(len(data)), c.socket.version, nil, ref, c.topic, name, data), opText)
+	f := seal(phoenix.AppendText(frameBuffer(len(data)), c.socket.version, nil, ref, c.topic, name, data), opText)
 	if t.shared && len(f) <= maxShared {
 		item.Put(slot, f)
 	}

@@ -2,8 +2,8 @@ package socket
 
 import "encoding/binary"
 
-// frame is one message to a client as a WebSocket frame (RFC 6455 §5.2), whole and unmasked: header and payload. Other transports take the
-// payload out of it. Frames of topics are shared by all readers and never changed.
+// frame is one message to a client as a complete, unmasked WebSocket frame (RFC 6455 §5.2): header and payload. Other
+// transports take the payload out of it. Frames of topics are shared by all readers and must not be modified.
 type frame []byte
 
 // Opcodes.
@@ -15,26 +15,26 @@ const (
 	opPong   = 10
 )
 
-// frameRoom is what a buffer leaves free for the longest header.
-const frameRoom = 10
+// headerRoom is the space that a buffer reserves for the longest header.
+const headerRoom = 10
 
-// room returns a buffer for a frame with a payload of about n bytes.
-func room(n int) []byte { return make([]byte, frameRoom, frameRoom+n+96) }
+// frameBuffer returns a buffer for a frame with a payload of about n bytes.
+func frameBuffer(n int) []byte { return make([]byte, headerRoom, headerRoom+n+96) }
 
-// seal makes a frame of what stands behind the room of buf.
+// seal writes the header before the payload in buf, and returns the frame.
 func seal(buf []byte, opcode byte) frame {
-	n := len(buf) - frameRoom
+	n := len(buf) - headerRoom
 	var begin int
 	switch {
 	case n < 126:
-		begin = frameRoom - 2
+		begin = headerRoom - 2
 		buf[begin+1] = byte(n)
 	case n < 1<<16:
-		begin = frameRoom - 4
+		begin = headerRoom - 4
 		buf[begin+1] = 126
 		binary.BigEndian.PutUint16(buf[begin+2:], uint16(n))
 	default:
-		begin = frameRoom - 10
+		begin = headerRoom - 10
 		buf[begin+1] = 127
 		binary.BigEndian.PutUint64(buf[begin+2:], uint64(n))
 	}
@@ -42,10 +42,10 @@ func seal(buf []byte, opcode byte) frame {
 	return buf[begin:]
 }
 
-// textFrame makes a text frame of what write appends.
-func textFrame(write func(dst []byte) []byte) frame { return seal(write(room(160)), opText) }
+// textFrame returns a text frame with the payload that write appends.
+func textFrame(write func(dst []byte) []byte) frame { return seal(write(frameBuffer(160)), opText) }
 
-// payload returns what the frame carries.
+// payload returns the frame's payload.
 func (f frame) payload() []byte {
 	switch f[1] {
 	case 126:

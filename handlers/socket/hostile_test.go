@@ -17,7 +17,7 @@ import (
 	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
-// TestBadFramesHarmTheirSenderAlone: each ends its own connection with the right code, and nobody else's.
+// TestBadFramesHarmTheirSenderAlone: each bad frame ends its own connection with the right code, and no other.
 func TestBadFramesHarmTheirSenderAlone(t *testing.T) {
 	var in counter
 	s := start(t, socket.Options{Enter: in.enter, FrameBytes: 64 << 10}, hub.Limits{})
@@ -72,35 +72,46 @@ func TestBadFramesHarmTheirSenderAlone(t *testing.T) {
 	s.publish("room:1", "e", `{}`)
 	good.want(`[null,null,"room:1","e",{}]`)
 	in.falls(t, 1)
-	hubtest.Until(t, fmt.Sprintf("no more than %d goroutines", before+3), func() bool { return runtime.NumGoroutine() <= before+3 })
+	hubtest.Until(
+		t, fmt.Sprintf("no more than %d goroutines", before+3), func() bool { return runtime.NumGoroutine() <= before+3 },
+	)
 }
 
-// TestOddPayloads: any JSON value may come as params or payload.
+// TestOddPayloads: parameters and payloads may be any JSON value.
 func TestOddPayloads(t *testing.T) {
 	s := start(t, socket.Options{}, hub.Limits{})
 	c := s.dial("user=u")
-	for i, payload := range []string{`null`, `1e400`, `"x"`, `[]`, `[[[]]]`, `true`, `-0`, `{"a":1,"a":2}`, `9007199254740993`, strings.Repeat(`{"a":`, 5000) + `1` + strings.Repeat(`}`, 5000)} {
+	for i, payload := range []string{
+		`null`, `1e400`, `"x"`, `[]`, `[[[]]]`, `true`, `-0`, `{"a":1,"a":2}`, `9007199254740993`,
+		strings.Repeat(`{"a":`, 5000) + `1` + strings.Repeat(`}`, 5000),
+	} {
 		topic := fmt.Sprint("room:", i)
-		c.send(fmt.Sprintf(`["1","1",%q,"phx_join",%s]`, topic, payload), fmt.Sprintf(`["1","2",%q,"echo",%s]`, topic, payload))
+		c.send(
+			fmt.Sprintf(`["1","1",%q,"phx_join",%s]`, topic, payload), fmt.Sprintf(`["1","2",%q,"echo",%s]`, topic, payload),
+		)
 		c.want(ok(`"1"`, `"1"`, topic), fmt.Sprintf(`["1","2",%q,"phx_reply",{"status":"ok","response":%s}]`, topic, payload))
 	}
 	for _, params := range []string{`{"after":5}`, `{"client_id":{}}`, `{"after":"nonsense"}`, `{"client_id":"a b"}`} {
 		c.send(fmt.Sprintf(`["1","1","room:x","phx_join",%s]`, params))
-		if got := c.next(); !strings.HasPrefix(got, `["1","1","room:x","phx_reply",{"status":"error","response":{"reason":"invalid"`) {
+		if got := c.next(); !strings.HasPrefix(
+			got, `["1","1","room:x","phx_reply",{"status":"error","response":{"reason":"invalid"`,
+		) {
 			t.Errorf("%s: %s", params, got)
 		}
 	}
 	c.settled()
 }
 
-// TestTenThousandJoins: all but the limit are refused, and all are answered.
+// TestTenThousandJoins: joins beyond the limit are refused, and all are answered.
 func TestTenThousandJoins(t *testing.T) {
 	s := start(t, socket.Options{}, hub.Limits{})
 	c := s.dial("user=u")
 	const joins = 10_000
 	go func() {
 		for i := range joins {
-			if c.conn.Write(c.ctx, websocket.MessageText, fmt.Appendf(nil, `["%d","%d","room:%d","phx_join",{}]`, i, i, i)) != nil {
+			if c.conn.Write(
+				c.ctx, websocket.MessageText, fmt.Appendf(nil, `["%d","%d","room:%d","phx_join",{}]`, i, i, i),
+			) != nil {
 				return
 			}
 		}
@@ -121,8 +132,8 @@ func TestTenThousandJoins(t *testing.T) {
 
 var neverRead = flag.Int("sockets.mib", 32, "how much TestNeverReads publishes, in MiB")
 
-// TestNeverReads: a client that never reads while much is published costs bounded memory, is cut, and harms nobody; one that reads slowly, but
-// reads, gets everything or is told, and is not cut.
+// TestNeverReads: a client that never reads costs bounded memory, is disconnected, and does not affect others. A client
+// that reads slowly gets everything or a reset, and is not disconnected.
 func TestNeverReads(t *testing.T) {
 	hubtest.OwnClock(t, func(t *testing.T) {
 		var in counter
@@ -161,7 +172,8 @@ func TestNeverReads(t *testing.T) {
 				var f []json.RawMessage
 				var p struct{ N int }
 				frame := fast.next()
-				if json.Unmarshal([]byte(frame), &f) != nil || json.Unmarshal(f[4], &p) != nil || p.N != next || string(f[3]) != `"e"` {
+				if json.Unmarshal([]byte(frame), &f) != nil || json.Unmarshal(f[4], &p) != nil || p.N != next ||
+					string(f[3]) != `"e"` {
 					t.Fatalf("waiting for %d: %.100s", next, frame)
 				}
 				next++
@@ -180,7 +192,7 @@ func TestNeverReads(t *testing.T) {
 	})
 }
 
-// TestHalfOpenPeer: a client whose network is gone without a word is pinged, and given up; one that answers pings stays.
+// TestHalfOpenPeer: a client whose network disappeared is pinged and then closed; one that answers pings stays.
 func TestHalfOpenPeer(t *testing.T) {
 	hubtest.OwnClock(t, func(t *testing.T) {
 		var in counter

@@ -12,7 +12,7 @@ import (
 	"github.com/duckwire/duckwire/middleware/ratelimit"
 )
 
-// joinParams are the members of a join's params that mean the same to every kind of channel. An absent or null After is none.
+// joinParams are the join parameters that mean the same for every kind of channel. An absent or null After means none.
 type joinParams struct {
 	After    *string `json:"after"`
 	ClientID string  `json:"client_id"`
@@ -20,60 +20,61 @@ type joinParams struct {
 
 var errJoinCrashed = Refuse("join crashed")
 
-// join asks the Kind, answers, and lets go what was held meanwhile.
+// join runs the Kind's Join, replies, and then sends what was buffered meanwhile.
 func (c *Channel) join(ctx context.Context) {
 	s := c.socket
 	asked := s.identity()
-	reply, err := c.askKind(ctx)
+	reply, err := c.runJoin(ctx)
 	c.Hub().CountLimit(err)
 	s.mu.Lock()
-	if c.state == over { // the socket has ended
+	if c.state == ended { // the socket has ended
 		s.mu.Unlock()
-		c.release(endGone)
+		c.release(endClosed)
 		return
 	}
 	if err != nil {
 		s.postLocked(reply)
-		s.postLocked(c.closeOld()...)
-		s.againLocked(c.overLocked())
+		s.postLocked(c.replacedFrames()...)
+		s.redispatchLocked(c.overLocked())
 		s.mu.Unlock()
 		s.transport.notify()
 		c.release(endRefused)
-		c.goOn()
+		c.startWaiting()
 		return
 	}
 	c.state = joined
 	s.postLocked(reply)
-	s.postLocked(c.closeOld()...)
-	s.postLocked(c.held...)
-	c.held, c.response = nil, nil
-	feeds, renewed := c.feeds, s.identity() != asked
+	s.postLocked(c.replacedFrames()...)
+	s.postLocked(c.beforeReply...)
+	c.beforeReply, c.response = nil, nil
+	feeds, refreshed := c.feeds, s.identity() != asked
 	s.mu.Unlock()
-	for _, f := range feeds { // what they have to say has waited for the reply
+	for _, f := range feeds { // their data has waited for the reply
 		f.Signal()
 	}
 	s.transport.notify()
-	if renewed {
-		c.recheck(ctx)
+	if refreshed {
+		c.reauthorizeAfterJoin(ctx)
 	}
 }
 
-// askKind runs the Kind's Join and makes the reply, which may call code of the Kind's, too: a MarshalJSON, or an Error.
-func (c *Channel) askKind(ctx context.Context) (reply frame, err error) {
+// runJoin calls the Kind's Join and encodes the reply. Encoding may call code of the Kind, too: a MarshalJSON or an
+// Error method.
+func (c *Channel) runJoin(ctx context.Context) (reply frame, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			c.Logger().Error("a join crashed", "topic", c.topic, "panic", p, "stack", string(debug.Stack()))
 			reply, err = c.joinReply("error", Reason(errJoinCrashed)), errJoinCrashed
 		}
 	}()
-	if err := c.callKind(ctx); err != nil {
+	if err := c.callJoin(ctx); err != nil {
 		return c.joinReply("error", Reason(err)), err
 	}
 	return c.joinReply("ok", c.response), nil
 }
 
-// callKind runs the Kind's Join.
-func (c *Channel) callKind(ctx context.Context) error {
+// callJoin reads the join's parameters, counts the join against the rate limit, and calls the Kind's Join.
+func (c *Channel) callJoin(ctx context.Context) error {
 	params, err := c.readParams()
 	if err != nil {
 		return err
@@ -94,7 +95,7 @@ func (c *Channel) callKind(ctx context.Context) error {
 	return nil
 }
 
-// readParams takes the common members out of the join's params. Params that are no object have none.
+// readParams reads the common members of the join's parameters. Parameters that are not an object have none.
 func (c *Channel) readParams() (json.RawMessage, error) {
 	raw := c.params
 	c.params = nil
@@ -128,19 +129,20 @@ func (c *Channel) joinReply(status string, response any) frame {
 	})
 }
 
-// closeOld is the close of the channel that this join replaces, which follows the reply (4.3).
-func (c *Channel) closeOld() []frame {
-	if c.old == nil {
+// replacedFrames returns the close of the channel that this join replaces. It follows the reply (4.3).
+func (c *Channel) replacedFrames() []frame {
+	if c.replaced == nil {
 		return nil
 	}
-	f := c.old.farewell(endReplaced)
-	c.old = nil
+	f := c.replaced.endFrame(endReplaced)
+	c.replaced = nil
 	return []frame{f}
 }
 
-// againLocked dispatches what a channel that is over had not handled as if it came now: up to the next join, which gets the rest, and waits until
-// the channel is released. Nobody waits in vain for an answer, least of all a join behind a leave. s.mu is held.
-func (s *Socket) againLocked(inbox []phoenix.Message) {
+// redispatchLocked dispatches the unhandled messages of a channel that ended as if they arrived now, so that each gets
+// a reply. The first join among them takes the messages behind it, and waits until the ended channel is released. s.mu
+// is held.
+func (s *Socket) redispatchLocked(inbox []phoenix.Message) {
 	for i := range inbox {
 		m := &inbox[i]
 		if m.Event == phoenix.EventJoin && m.BadTopic == nil {
@@ -151,10 +153,10 @@ func (s *Socket) againLocked(inbox []phoenix.Message) {
 	}
 }
 
-// goOn lets the join begin that againLocked has found, if any.
-func (c *Channel) goOn() {
+// startWaiting starts the join that redispatchLocked found, if any.
+func (c *Channel) startWaiting() {
 	s := c.socket
 	s.mu.Lock()
-	s.goOnLocked(s.find(&phoenix.Message{Topic: c.topic}))
+	s.startWaitingLocked(s.findLocked(&phoenix.Message{Topic: c.topic}))
 	s.mu.Unlock()
 }

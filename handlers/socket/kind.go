@@ -8,47 +8,49 @@ import (
 	"github.com/duckwire/duckwire/middleware/ratelimit"
 )
 
-// A Kind is one kind of channel: what the topics of one pattern do. A new one is a file that implements it, and a line in the table of routes.
-// Its methods are called from many goroutines.
+// A Kind implements the topics of one pattern. A new kind of channel needs a file that implements Kind, and an entry in
+// the table of routes. Its methods are called from many goroutines.
 type Kind interface {
-	// Join decides whether a client may join c.Topic() and returns what handles its messages. params is what the client sent, any JSON value,
-	// or nil where it was bytes. In it the channel subscribes what it wants to hear of, and may set members of the reply (Channel.Set); what
-	// it pushes goes out after the reply. ctx ends with the socket.
+	// Join decides whether a client may join c.Topic(), and returns the handler of its messages. params is what the
+	// client sent, any JSON value, or nil if it sent bytes. Join subscribes the channel to topics, and may add members
+	// to the reply (Channel.Set). What it pushes is sent after the reply. ctx ends with the socket.
 	//
-	// An error refuses the join: a *Refusal as it says; *errs.FieldError and the hub's other errors as Reason words them; nothing is left
-	// subscribed. A panic is answered with "join crashed".
+	// An error refuses the join, and removes its subscriptions. A *Refusal determines the reply itself; Reason encodes
+	// *errs.FieldError and the hub's other errors. After a panic the reply is "join crashed".
 	Join(ctx context.Context, c *Channel, params json.RawMessage) (Handler, error)
 }
 
-// A Handler is one client's join of one topic. Its methods are called one at a time.
+// A Handler handles the messages of one client's join of one topic. Its methods are called one at a time.
 type Handler interface {
-	// Handle handles one message; ctx ends when the client leaves, and soon after the last message that is there has been handled: what goes on
-	// for longer must not use it. Whatever reply it wants to give it gives itself, at once or later (Message.Reply), at most one. An error
-	// becomes an error reply. A panic crashes the channel: it is logged, the client gets phx_error and joins again. So does a panic in
-	// any other method of the Handler's, or in what Follow was given.
+	// Handle handles one message. ctx ends when the client leaves, and soon after the last queued message was handled:
+	// work that lasts longer must not use it. Handle replies itself, at once or later (Message.Reply), and at most
+	// once. An error is sent as an error reply. A panic is logged and ends the channel; the client gets phx_error and
+	// joins again. The same is true of panics in the Handler's other methods, and in the function passed to Follow.
 	Handle(ctx context.Context, m *Message) error
 }
 
-// A Leaver is a Handler that wants to know when it is over, for whatever reason. Left is called once, after the last Handle; for a join that
-// was refused it is not.
+// A Leaver is a Handler that is notified when the channel has ended, for whatever reason. Left is called once, after
+// the last Handle. It is not called for a join that was refused.
 type Leaver interface{ Left() }
 
-// A Rated is a Handler that knows which of its messages are more than events, or less. A message is counted before it is handled; beyond the limit it is
-// answered with rate_limited, and the channel goes on. The messages of other Handlers are events.
+// A Rated is a Handler whose messages count against other rate limits than that of events. A message is counted before
+// it is handled. Beyond the limit the reply is rate_limited, and the channel continues.
 type Rated interface {
 	Rate(m *Message) ratelimit.Kind
 }
 
-// A Teller is a Handler that tells its client of refusals in words of its own, beside the reply.
-type Teller interface {
+// A RefusalObserver is a Handler that sends its client an event of its own when a message exceeds a rate limit, in
+// addition to the reply.
+type RefusalObserver interface {
 	Refused(m *Message, err error)
 }
 
-// A Rewriter is a Handler that looks at each event of the topics it subscribed before the event goes to its client (Phoenix's intercept).
-// Rewrite is called from the goroutine that writes, at the same time as Handle: it must be fast, and guard what both use.
+// A Rewriter is a Handler that may replace each event of the topics it subscribed to before the event is sent to its
+// client (Phoenix's intercept). Rewrite is called by the goroutine that writes, concurrently with Handle. It must be
+// fast, and must guard data that both use.
 type Rewriter interface {
-	// Rewrite returns what the client gets in the event's place; out.Event "" is nothing. keep says that the event goes out as it is, in
-	// the bytes that all clients share.
+	// Rewrite returns the event to send instead; out.Event "" sends nothing. keep means that the event is sent
+	// unchanged, in the frame that all clients share.
 	Rewrite(ev *log.Event) (out Outgoing, keep bool)
 }
 
@@ -56,10 +58,10 @@ type Rewriter interface {
 type Outgoing struct {
 	Event   string
 	Payload json.RawMessage
-	At      log.Position // where a client that asked for positions goes on after it; zero: it has none
+	At      log.Position // position to resume from after this event, for clients that asked for positions; zero: none
 }
 
-// Refusal is a Kind's or Handler's own word: the response of an error reply.
+// Refusal is an error that determines the response of an error reply.
 type Refusal struct {
 	Response any // encoded as JSON
 }
@@ -69,10 +71,11 @@ func (r *Refusal) Error() string { return "refused" }
 // Refuse returns the refusal {"reason": reason}.
 func Refuse(reason string) error { return &Refusal{Response: map[string]string{"reason": reason}} }
 
-// ErrUnmatched answers as if there were no such topic.
+// ErrUnmatched gives the reply for a topic that does not exist.
 var ErrUnmatched = Refuse("unmatched topic")
 
-// Route is one line of the table of channels. Pattern is a topic, or the beginning of topics followed by one *. The first match counts.
+// Route is one entry of the table of channels. Pattern is a topic, or a prefix of topics followed by *. The first match
+// is used.
 type Route struct {
 	Pattern string
 	Kind    Kind

@@ -11,20 +11,21 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// The statuses of a long-poll, in its JSON: the client looks at no other. On a GET no client understands more than these.
+// The statuses in the JSON of a long-poll. Clients ignore the HTTP status. In the answer to a GET, clients understand
+// no others.
 const (
-	pollOK       = `200`
-	pollNothing  = `204`
-	pollRefused  = `403`
-	pollOpened   = `410`
-	pollTooLarge = `413`
-	pollAgain    = `500` // connect anew; a 410 would leave clients up to 1.8.1 believing that they are still joined
+	pollOK        = `200`
+	pollNoContent = `204`
+	pollForbidden = `403`
+	pollOpened    = `410`
+	pollTooLarge  = `413`
+	pollReconnect = `500` // connect anew; after a 410, clients up to 1.8.1 would believe that they are still joined
 )
 
-// pollState is what a session needs for long-poll; only who has taken the session uses it.
+// pollState is a session's state for long-poll. Session.reading guards it.
 type pollState struct {
-	count  uint64 // answers with messages so far
-	answer []byte // the last one, until a poll with its token confirms it
+	count  uint64 // number of answers with messages
+	answer []byte // the last answer, until a poll with its token confirms it
 }
 
 // The headers that carry tokens.
@@ -33,7 +34,8 @@ const (
 	headerAuthToken = "X-Phoenix-AuthToken"
 )
 
-// LongPoll is the long-poll transport (protocol/phoenix-v2.md 6), GET and POST. Whatever happens is an HTTP 200: what counts is in the JSON.
+// LongPoll serves the long-poll transport (protocol/phoenix-v2.md 6), GET and POST. The HTTP status is always 200,
+// because clients read the status in the JSON.
 func (s *Server) LongPoll(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
@@ -47,12 +49,13 @@ func (s *Server) LongPoll(w http.ResponseWriter, r *http.Request) {
 	default:
 		answer = s.pollOpen(r)
 	}
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.WriteTimeout)) // unsupported by test recorders only
-	_, _ = w.Write(answer)                                                             // one that gets lost is repeated
+	rc := http.NewResponseController(w)
+	_ = rc.SetWriteDeadline(time.Now().Add(s.WriteTimeout)) // unsupported by test recorders only
+	_, _ = w.Write(answer)                                  // a lost answer is repeated
 }
 
-// pollToken takes the session's token out of the request: from its header, else the last "token" of the query, if it is one of ours. What is
-// left in the query may be the application's own.
+// pollToken removes the session's token from the request and parses it. It is in its header, or else the last "token"
+// of the query. A "token" of the query that this server did not make belongs to the application and stays.
 func (s *Server) pollToken(r *http.Request) (rest *http.Request, name string, count uint64, ok bool) {
 	if h := r.Header.Get(headerPollToken); h != "" {
 		name, count, ok = s.tokens.parse(h)
@@ -75,7 +78,7 @@ func (s *Server) pollToken(r *http.Request) (rest *http.Request, name string, co
 	return &clean, name, count, true
 }
 
-// PollToken returns the token of the session that a long-poll is for, ours or not; "" for none.
+// PollToken returns the session token of a long-poll request without checking it; "" if there is none.
 func PollToken(r *http.Request) string {
 	if h := r.Header.Get(headerPollToken); h != "" {
 		return h
@@ -86,7 +89,7 @@ func PollToken(r *http.Request) string {
 	return ""
 }
 
-// Knows reports whether this server has made the token of a session.
+// Knows reports whether this server made a session token.
 func (s *Server) Knows(token string) bool {
 	_, _, ok := s.tokens.parse(token)
 	return ok
@@ -106,15 +109,15 @@ func (s *Server) pollOpen(r *http.Request) []byte {
 	return ses.appendAnswer(nil, pollOpened, 0, nil)
 }
 
-// pollError answers a client that is not let in. What heals by itself must not look like a refusal for good.
+// pollError encodes the refusal of a client. A temporary error must not get the status of a permanent one.
 func pollError(err error) []byte {
 	if errors.Is(err, errs.ErrClosed) || errors.Is(err, errs.ErrUnavailable) || errors.Is(err, errs.ErrLimited) {
-		return []byte(`{"status":` + pollAgain + `}`)
+		return []byte(`{"status":` + pollReconnect + `}`)
 	}
-	return []byte(`{"status":` + pollRefused + `}`)
+	return []byte(`{"status":` + pollForbidden + `}`)
 }
 
-// poll answers a GET of a session: with what there is, as soon as there is something.
+// poll answers a GET of a session as soon as there are messages.
 func (s *Server) poll(r *http.Request, name string, count uint64) []byte {
 	ses := s.session(name)
 	if ses == nil {
@@ -124,10 +127,10 @@ func (s *Server) poll(r *http.Request, name string, count uint64) []byte {
 		return pollError(errs.ErrForbidden)
 	}
 	wake := log.NewWake()
-	if !ses.take(wake) {
+	if !ses.attach(wake) {
 		return pollError(errs.ErrClosed)
 	}
-	defer ses.done(wake)
+	defer ses.detach(wake)
 	window := time.NewTimer(s.PollWindow)
 	defer window.Stop()
 	for {
@@ -137,32 +140,33 @@ func (s *Server) poll(r *http.Request, name string, count uint64) []byte {
 		select {
 		case <-wake.C:
 		case <-window.C:
-			return ses.appendAnswer(nil, pollNothing, count, nil)
+			return ses.appendAnswer(nil, pollNoContent, count, nil)
 		case <-r.Context().Done():
 			return nil
 		}
 	}
 }
 
-// answer returns what there is to be said to the request of wake, which has seen count answers; ok is false where there is nothing yet.
+// answer returns the answer to the request of wake, which has confirmed count answers; ok is false if there is nothing
+// to send yet.
 func (ses *session) answer(wake *log.Wake, count uint64) (answer []byte, ok bool) {
 	ses.reading.Lock()
 	defer ses.reading.Unlock()
 	switch {
-	case ses.isDead():
+	case ses.isOver():
 		return pollError(errs.ErrClosed), true
-	case !ses.holds(wake): // a newer poll has come, which gets what comes
-		return ses.appendAnswer(nil, pollNothing, count, nil), true
-	case ses.poll.answer != nil && count < ses.poll.count: // it did not arrive
+	case !ses.isReader(wake): // a newer poll has replaced this one, and gets the messages
+		return ses.appendAnswer(nil, pollNoContent, count, nil), true
+	case ses.poll.answer != nil && count < ses.poll.count: // the last answer was lost
 		return ses.poll.answer, true
 	}
 	ses.poll.answer = nil
-	ok = ses.collect()
+	ok = ses.collectAnswer()
 	return ses.poll.answer, ok
 }
 
-// collect takes what the socket has into an answer, which is kept until it is confirmed.
-func (ses *session) collect() bool {
+// collectAnswer takes the socket's frames into an answer, which is stored until it is confirmed.
+func (ses *session) collectAnswer() bool {
 	p := borrowPull()
 	defer p.giveBack()
 	var messages []byte
@@ -183,8 +187,9 @@ func (ses *session) collect() bool {
 	return true
 }
 
-// appendAnswer appends {"status","token","messages"}. count is how many answers the token confirms: an answer without messages confirms no
-// more than the poll did, because a newer poll may have been given some. messages are JSON strings, separated by commas.
+// appendAnswer appends {"status","token","messages"}. count is the number of answers that the token confirms. An answer
+// without messages confirms no more than its poll did, because a newer poll may have received messages. messages are
+// JSON strings, separated by commas.
 func (ses *session) appendAnswer(dst []byte, status string, count uint64, messages []byte) []byte {
 	dst = append(append(dst, `{"status":`...), status...)
 	dst = append(dst, `,"token":"`...)
@@ -194,7 +199,7 @@ func (ses *session) appendAnswer(dst []byte, status string, count uint64, messag
 	return append(dst, `]}`...)
 }
 
-// pollPost takes what a client sends. Answers and pushes come with the next GET.
+// pollPost receives a client's messages. Replies and pushes are sent with the next GET.
 func (s *Server) pollPost(r *http.Request, name string, ours bool) []byte {
 	var ses *session
 	if ours {
@@ -214,5 +219,5 @@ func (s *Server) pollPost(r *http.Request, name string, ours bool) []byte {
 	case errors.As(err, &tooLarge):
 		return []byte(`{"status":` + pollTooLarge + `}`)
 	}
-	return []byte(`{"status":` + pollAgain + `}`)
+	return []byte(`{"status":` + pollReconnect + `}`)
 }

@@ -11,15 +11,15 @@ import (
 // Message is one message of a client to a channel that it has joined.
 type Message struct {
 	Event   string
-	Payload json.RawMessage // any JSON value; nil where it is bytes
-	Bytes   []byte          // the payload of a binary message; nil where it is JSON
+	Payload json.RawMessage // any JSON value; nil for a binary message
+	Bytes   []byte          // payload of a binary message; nil for JSON
 
 	channel *Channel
 	ref     json.RawMessage
 	replied atomic.Bool
 }
 
-// Decode reads the payload, which must be a JSON object, into v. Errors are *errs.FieldError.
+// Decode decodes the payload, which must be a JSON object, into v. Errors are *errs.FieldError.
 func (m *Message) Decode(v any) error {
 	if m.Bytes != nil {
 		return errs.Invalid("payload", "must be a JSON object; got bytes")
@@ -27,10 +27,10 @@ func (m *Message) Decode(v any) error {
 	return decodeObject(m.Payload, v)
 }
 
-// Reply answers with status ok; response is encoded as JSON, nil is {}.
+// Reply replies with status ok. response is encoded as JSON; nil is {}.
 func (m *Message) Reply(response any) { m.ReplyStatus("ok", response) }
 
-// ReplyStatus answers with any status. A message is answered once; to a channel that has ended meanwhile nothing is sent.
+// ReplyStatus replies with any status. Only the first reply to a message is sent, and none after the channel has ended.
 func (m *Message) ReplyStatus(status string, response any) {
 	c := m.channel
 	m.send(textFrame(func(dst []byte) []byte {
@@ -38,11 +38,13 @@ func (m *Message) ReplyStatus(status string, response any) {
 	}))
 }
 
-// ReplyBytes answers with bytes. Where the transport has no binary frames, or a field is too long for one, they are {"bytes": BASE64}.
+// ReplyBytes replies with bytes. If the transport has no binary frames, or a field is too long for one, the reply is
+// {"bytes": BASE64}.
 func (m *Message) ReplyBytes(status string, response []byte) {
 	c := m.channel
 	if c.socket.binary {
-		buf, err := phoenix.AppendBinaryReply(room(len(response)), text(c.pushRef), text(m.ref), c.topic, status, response)
+		buf := frameBuffer(len(response))
+		buf, err := phoenix.AppendBinaryReply(buf, unquoteRef(c.pushRef), unquoteRef(m.ref), c.topic, status, response)
 		if err == nil {
 			m.send(seal(buf, opBinary))
 			return
@@ -51,20 +53,20 @@ func (m *Message) ReplyBytes(status string, response []byte) {
 	m.ReplyStatus(status, map[string][]byte{"bytes": response})
 }
 
-// Fail answers with an error, as Reason words it.
+// Fail replies with an error, encoded by Reason.
 func (m *Message) Fail(err error) {
 	m.channel.Hub().CountLimit(err)
 	m.ReplyStatus("error", Reason(err))
 }
 
-// send sends the reply, unless there was one: a Handler that has replied may still fail.
+// send sends the reply, unless one was sent already: a Handler that has replied may still return an error.
 func (m *Message) send(f frame) {
 	if !m.replied.Swap(true) {
 		m.channel.send(f)
 	}
 }
 
-// encode makes JSON of a response: {} of nil.
+// encode encodes a response as JSON; nil is {}.
 func encode(v any) []byte {
 	switch v := v.(type) {
 	case nil:
@@ -76,16 +78,16 @@ func encode(v any) []byte {
 		return v
 	}
 	b, err := json.Marshal(v)
-	if err != nil { // a mistake in a Kind: its client is told that there is something it does not see
+	if err != nil { // an error in the Kind's code: the client must learn that the response is missing
 		return []byte(`{"reason":"internal"}`)
 	}
 	return b
 }
 
-// text returns a ref without its quotation marks, as binary frames hold it.
-func text(ref json.RawMessage) string {
+// unquoteRef returns a ref without its quotation marks, as binary frames carry it.
+func unquoteRef(ref json.RawMessage) string {
 	var s string
-	if len(ref) > 0 && ref[0] == '"' && json.Unmarshal(ref, &s) == nil {
+	if isString(ref) && json.Unmarshal(ref, &s) == nil {
 		return s
 	}
 	return string(ref)

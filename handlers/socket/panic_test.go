@@ -130,8 +130,8 @@ type panicsInJSON struct{}
 
 func (panicsInJSON) MarshalJSON() ([]byte, error) { panic("in MarshalJSON") }
 
-// TestPanicEndsItsChannelAlone: a panic in the code of a channel's Kind, whatever goroutine calls it, ends that
-// channel. The socket, another channel on it, and the process go on.
+// TestPanicEndsItsChannelAlone: a panic in the code of a channel's Kind, in whatever goroutine, ends that channel. The
+// socket, its other channel, and the process continue.
 func TestPanicEndsItsChannelAlone(t *testing.T) {
 	const crashed, left = `"phx_error",{"reason":"channel_crash"}]`, `"phx_close",{}]`
 	cases := map[string]struct {

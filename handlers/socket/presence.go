@@ -9,16 +9,17 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// Track makes the client present on the channel's topic under its user, with meta, which must encode as a JSON object; "online_at" is added.
-// It belongs into Join, with WatchPresence before it. A client that breaks off is kept for the server's grace, and taken up again when it
-// joins again; one that leaves is gone at once. Errors are hub.Track's. Whether the client may is not asked.
+// Track makes the client present on the channel's topic under its user, with meta, which must encode as a JSON object;
+// "online_at" is added. Call it within Join, after WatchPresence. If the connection is lost, the presence remains for
+// PresenceGrace, and is reused if the client joins again; if the client leaves, the presence ends at once. Errors are
+// hub.Track's. Track does not check the client's rights.
 func (c *Channel) Track(meta any) error {
 	return c.track(func(client string) (*hub.Presence, error) {
 		return c.Hub().TrackOnline(c.topic, c.User(), client, encode(meta))
 	})
 }
 
-// TrackAs is Track under a key of the Kind's own choice, with nothing but meta.
+// TrackAs is Track under a key that the Kind chooses, without "online_at".
 func (c *Channel) TrackAs(key string, meta any) error {
 	return c.track(func(client string) (*hub.Presence, error) { return c.Hub().Track(c.topic, key, client, encode(meta)) })
 }
@@ -34,7 +35,7 @@ func (c *Channel) track(begin func(client string) (*hub.Presence, error)) error 
 	}
 	s := c.socket
 	s.mu.Lock()
-	over := c.state == over
+	over := c.state == ended
 	if !over {
 		c.presence = p
 	}
@@ -46,7 +47,7 @@ func (c *Channel) track(begin func(client string) (*hub.Presence, error)) error 
 	return nil
 }
 
-// UpdatePresence replaces the meta of what Track began. Errors are hub.Presence.Update's.
+// UpdatePresence replaces the meta of the presence that Track started. Errors are hub.Presence.Update's.
 func (c *Channel) UpdatePresence(meta any) error {
 	if p := c.takePresence(false); p != nil {
 		return p.Update(encode(meta))
@@ -54,7 +55,7 @@ func (c *Channel) UpdatePresence(meta any) error {
 	return nil
 }
 
-// Untrack ends what Track began.
+// Untrack ends the presence that Track started.
 func (c *Channel) Untrack() {
 	if p := c.takePresence(true); p != nil {
 		p.Leave()
@@ -73,16 +74,17 @@ func (c *Channel) takePresence(remove bool) *hub.Presence {
 	return p
 }
 
-// endPresence lets the presence of a channel that has ended go: at once, or after the grace where the client will be back.
+// endPresence ends the presence of a channel that has ended: at once, or after PresenceGrace if the client is expected
+// to return.
 func (c *Channel) endPresence(how ending) {
 	p := c.takePresence(true)
 	if p == nil {
 		return
 	}
 	switch how {
-	case endLost, endCrashed, endReplaced:
+	case endBroken, endCrashed, endReplaced:
 		p.Drop(c.socket.server.PresenceGrace)
-	case endGone: // in good order; but who asked for positions means to go on
+	case endClosed: // a client that asked for positions intends to resume
 		if c.positions {
 			p.Drop(c.socket.server.PresenceGrace)
 			return
@@ -93,8 +95,8 @@ func (c *Channel) endPresence(how ending) {
 	}
 }
 
-// WatchPresence has the client told who is present on the channel's topic: presence_state after the reply to the join, then each presence_diff.
-// It belongs into Join. Whether the client may is not asked.
+// WatchPresence sends the client who is present on the channel's topic: presence_state after the reply to the join,
+// then every presence_diff. Call it within Join. It does not check the client's rights.
 func (c *Channel) WatchPresence() error {
 	c.watching = true
 	return c.newFeed(func(w log.Waker) (source, error) {
@@ -106,33 +108,34 @@ func (c *Channel) WatchPresence() error {
 	})
 }
 
-// pushPresenceState pushes the state that a joining client needs, also where nobody is there: until it has come, the official client keeps
-// every diff back. It is what holds after the client's own Track, and its reader began before that: diffs that it contains change nothing.
+// pushPresenceState pushes the presence state to a joining client, even if nobody is present: until it arrives, the
+// official client does not apply diffs. The state includes the client's own Track. The reader of diffs was opened
+// before, so it may repeat diffs that the state contains, which is harmless.
 func (c *Channel) pushPresenceState() {
 	if c.watching {
 		c.Push(hub.PresenceState, json.RawMessage(c.Hub().Presences(c.topic)))
 	}
 }
 
-// presenceSource is the changes of who is present.
+// presenceSource is the source of presence changes.
 type presenceSource struct{ reader *hub.PresenceReader }
 
 func (t *presenceSource) close() { t.reader.Close() }
 
 func (t *presenceSource) next(c *Channel, p *pull) outcome {
 	var lost bool
-	if p.items, lost = t.reader.Read(p.items[:0]); lost { // too far behind for single changes
+	if p.items, lost = t.reader.Read(p.items[:0]); lost { // the reader fell behind: send the whole state
 		p.items = p.items[:0]
 		p.add(c.eventFrame(hub.PresenceState, t.reader.State(), log.Position{}))
-		return goesOn
+		return feedContinues
 	}
 	for i := range p.items {
 		p.add(t.frame(c, &p.items[i]))
 	}
-	return goesOn
+	return feedContinues
 }
 
-// frame returns the frame of one change, shared by all who keep up.
+// frame returns the frame of one change, shared by all readers at the tail.
 func (t *presenceSource) frame(c *Channel, item *log.Item) frame {
 	if c.socket.version == phoenix.V2 {
 		if b := item.Get(formatFrame); b != nil {
@@ -140,7 +143,8 @@ func (t *presenceSource) frame(c *Channel, item *log.Item) frame {
 		}
 	}
 	payload := item.Event.Payload()
-	f := seal(phoenix.AppendText(room(len(payload)), c.socket.version, nil, nil, c.topic, hub.PresenceDiff, payload), opText)
+	buf := frameBuffer(len(payload))
+	f := seal(phoenix.AppendText(buf, c.socket.version, nil, nil, c.topic, hub.PresenceDiff, payload), opText)
 	if c.socket.version == phoenix.V2 {
 		item.Put(formatFrame, f)
 	}

@@ -6,14 +6,15 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// pullBytes is how much next takes before it lets the first lane go first again.
+// pullBytes is the size at which next returns, so that the first lane is written first again.
 const pullBytes = 64 << 10
 
-// pull is what a transport takes from a socket in one go. It is borrowed, so that idle sockets hold none.
+// pull holds the frames that a transport takes from a socket in one call. It comes from a pool, so that idle sockets
+// need none.
 type pull struct {
 	frames []frame
 	items  []log.Item
-	buf    []byte // for the transport
+	buf    []byte // scratch space for join
 	bytes  int
 }
 
@@ -35,7 +36,7 @@ func (p *pull) reset() {
 	p.frames, p.items, p.bytes = p.frames[:0], p.items[:0], 0
 }
 
-// join returns all frames as one slice: a single one as it is, shared with all other readers.
+// join returns all frames as one slice. A single frame is returned without a copy; other readers share it.
 func (p *pull) join() []byte {
 	switch len(p.frames) {
 	case 0:
@@ -55,20 +56,21 @@ func (p *pull) add(f frame) {
 	p.bytes += len(f)
 }
 
-// next fills p with what is to be sent now: the whole first lane, then portions of the second until there is enough. Before each portion it
-// takes what has come into the first lane meanwhile: a join's reply may be there, which its data must not overtake. more says that there is
-// more to be had at once; else the transport is notified when there is. One goroutine at a time may call it.
+// next fills p with the frames to send now: the whole first lane, then portions of the second lane until p is large
+// enough. Before each portion it takes the first lane again, because a join's reply there must not be overtaken by the
+// join's data. more means that more frames are available; if it is false, the transport is notified when there are. One
+// goroutine at a time may call it.
 func (s *Socket) next(p *pull) (more bool) {
 	p.reset()
 	for {
 		s.mu.Lock()
-		s.takeUrgent(p)
+		s.takeUrgentLocked(p)
 		if p.bytes >= pullBytes {
 			more = len(s.dirty) > 0
 			s.mu.Unlock()
 			return more
 		}
-		f := s.takeDirty()
+		f := s.takeDirtyLocked()
 		s.mu.Unlock()
 		if f == nil {
 			return false
@@ -77,8 +79,8 @@ func (s *Socket) next(p *pull) (more bool) {
 	}
 }
 
-// takeUrgent adds the first lane to p. s.mu is held.
-func (s *Socket) takeUrgent(p *pull) {
+// takeUrgentLocked moves the first lane to p. s.mu is held.
+func (s *Socket) takeUrgentLocked(p *pull) {
 	if s.urgent == nil {
 		return
 	}
@@ -87,11 +89,11 @@ func (s *Socket) takeUrgent(p *pull) {
 		p.add(f)
 	}
 	s.urgent = nil
-	s.easeLocked(p.bytes - size)
+	s.reduceBacklogLocked(p.bytes - size)
 }
 
-// takeDirty returns the next feed that has something, or nil. s.mu is held.
-func (s *Socket) takeDirty() *feed {
+// takeDirtyLocked removes and returns the next feed that has data, or nil. s.mu is held.
+func (s *Socket) takeDirtyLocked() *feed {
 	if len(s.dirty) == 0 {
 		return nil
 	}
@@ -102,19 +104,19 @@ func (s *Socket) takeDirty() *feed {
 	return f
 }
 
-// read adds what the feed has. A source calls code of the channel's Kind (Rewriter, Channel.Follow).
+// read adds the feed's frames to p. A source may call code of the channel's Kind (Rewriter, Channel.Follow).
 func (f *feed) read(p *pull) {
-	f.pending.Store(false) // before the reading: what comes during it signals again
+	f.pending.Store(false) // before the read: data that arrives during it signals again
 	c := f.channel
 	if c.ended.Load() {
 		return
 	}
-	defer c.contain()
+	defer c.recoverPanic()
 	switch f.source.next(c, p) {
-	case goesOn:
-	case feedEnds:
-		f.drop()
-	case channelEnds:
-		c.finish()
+	case feedContinues:
+	case feedEnded:
+		f.remove()
+	case channelEnded:
+		c.endAfterMessage()
 	}
 }

@@ -9,20 +9,21 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// MessageEvent is the event as which messages of a queue are pushed.
+// MessageEvent is the event name of a queue's messages.
 const MessageEvent = "message"
 
-// SubscribeWithQueue is Subscribe for a user's own topic, with the user's queue: its messages are pushed as MessageEvent, and what expired as
-// hub.ExpiredEvent. Where there are no queues it is Subscribe.
+// SubscribeWithQueue is Subscribe for a user's own topic together with the user's queue. The queue's messages are
+// pushed as MessageEvent, and expired ones are reported as hub.ExpiredEvent. If there are no queues, it is Subscribe.
 //
-// A position is one of both logs then: a log.Vector of the topic's place and the queue's. The join's "after" may be such a one, or one of a single
-// log. Where it says nothing of the topic, that is heard from now on; where it says nothing of the queue, that begins at the oldest message. Whether
-// the client may is not asked. It reads from the store, and so belongs into Join.
+// Positions are then a log.Vector of the topic's position and the queue's. The join's "after" may be a vector or a
+// position in one of the logs. Without a position in the topic, the topic is read from now on; without one in the
+// queue, the queue is read from its oldest message. SubscribeWithQueue does not check the client's rights. It reads
+// from the store, so call it within Join.
 func (c *Channel) SubscribeWithQueue(topic, user string) error {
 	if c.Hub().QueueEpoch() == "" {
 		return c.Subscribe(topic)
 	}
-	from, err := userPlaces(c.after, c.Hub().QueueEpoch())
+	from, err := userPositions(c.after, c.Hub().QueueEpoch())
 	if err != nil {
 		return err
 	}
@@ -42,12 +43,12 @@ func (c *Channel) SubscribeWithQueue(topic, user string) error {
 		}
 		places := log.Vector{r.Start(), queue.Start()}
 		c.setRecovered(reset, string(places.Append(nil)))
-		return &userSource{topicSource{reader: r, places: places}, queue}, nil
+		return &userSource{topicSource{reader: r, positions: places}, queue}, nil
 	})
 }
 
-// userPlaces reads a join's "after": the places in the topic and in the queue.
-func userPlaces(after, queueEpoch string) (log.Vector, error) {
+// userPositions parses a join's "after" into the positions in the topic and in the queue.
+func userPositions(after, queueEpoch string) (log.Vector, error) {
 	topic, queue := log.Position{Now: true}, log.Position{}
 	if isVector(after) {
 		v, err := log.ParseVector(after, 2)
@@ -70,10 +71,11 @@ func userPlaces(after, queueEpoch string) (log.Vector, error) {
 	return log.Vector{topic, queue}, nil
 }
 
-// isVector tells the text of several positions from that of one.
+// isVector reports whether a text is a vector of positions rather than one position.
 func isVector(text string) bool { return strings.Contains(text, ".V") }
 
-// QueuePosition reads a position in a queue: one of its own, or one of a user's channel. field is its name in the caller's request.
+// QueuePosition parses a position in a queue: one of the queue itself, or a vector of a user's channel. field is its
+// name in the caller's request.
 func QueuePosition(field, text string) (p log.Position, err error) {
 	if isVector(text) {
 		var v log.Vector
@@ -86,7 +88,7 @@ func QueuePosition(field, text string) (p log.Position, err error) {
 	return p, errs.Invalid(field, `must be the position of a message, as it was received, or "0"`)
 }
 
-// userSource is a user's topic and queue.
+// userSource is the source of a user's topic and queue.
 type userSource struct {
 	topicSource
 	queue *hub.QueueReader
@@ -101,18 +103,19 @@ func (u *userSource) next(c *Channel, p *pull) outcome {
 	u.topicSource.next(c, p)
 	var expired *hub.Expired
 	p.items, expired = u.queue.Read(p.items[:0])
-	if expired != nil { // without a position: that does not say that it is known
+	if expired != nil { // without a position: receiving it does not acknowledge it
 		p.add(c.eventFrame(hub.ExpiredEvent, expired.AppendJSON(nil), log.Position{}))
 	}
 	for i := range p.items {
 		p.add(u.messageFrame(c, &p.items[i]))
 	}
-	return goesOn
+	return feedContinues
 }
 
-// messageFrame returns the frame of one message: shared by all sessions, but for those who asked for positions. Theirs tell the topic's place, too.
+// messageFrame returns the frame of one message. All sessions share it, except those that asked for positions: their
+// frames include the topic's position.
 func (u *userSource) messageFrame(c *Channel, item *log.Item) frame {
-	u.places[1].Offset = item.To
+	u.positions[1].Offset = item.To
 	shared := c.socket.version == phoenix.V2 && !c.positions
 	if shared {
 		if b := item.Get(formatFrame); b != nil {
@@ -121,24 +124,24 @@ func (u *userSource) messageFrame(c *Channel, item *log.Item) frame {
 	}
 	var ref []byte
 	if c.positions {
-		ref = u.ref()
+		ref = u.vectorRef()
 	}
 	data := item.Event.Data
-	f := seal(phoenix.AppendText(room(len(data)), c.socket.version, nil, ref, c.topic, MessageEvent, data), opText)
+	f := seal(phoenix.AppendText(frameBuffer(len(data)), c.socket.version, nil, ref, c.topic, MessageEvent, data), opText)
 	if shared {
 		item.Put(formatFrame, f)
 	}
 	return f
 }
 
-// placesAt is the ref slot of an event at a place in the topic; nil where it has none.
-func (t *topicSource) placesAt(at log.Position) []byte {
+// vectorRefAt returns the ref of an event at a position in the topic; nil if the event has no position.
+func (t *topicSource) vectorRefAt(at log.Position) []byte {
 	if at.Epoch == "" {
 		return nil
 	}
-	t.places[0] = at
-	return t.ref()
+	t.positions[0] = at
+	return t.vectorRef()
 }
 
-// ref is the ref slot that tells all places.
-func (t *topicSource) ref() []byte { return append(t.places.Append([]byte{'"'}), '"') }
+// vectorRef returns a ref with the positions in both logs.
+func (t *topicSource) vectorRef() []byte { return append(t.positions.Append([]byte{'"'}), '"') }

@@ -10,7 +10,7 @@ import (
 	"github.com/duckwire/duckwire/hub/errs"
 )
 
-// reasons is the one table from errors to the reason of an error reply, first match first.
+// reasons maps errors to the reason of an error reply. The first match is used.
 var reasons = []struct {
 	err    error
 	reason string
@@ -30,14 +30,15 @@ var reasons = []struct {
 // errorReply is the response of an error reply.
 type errorReply struct {
 	Reason     string `json:"reason"`
-	Detail     string `json:"detail,omitempty"`         // for people
-	Field      string `json:"field,omitempty"`          // which member of the payload is at fault
-	Limit      int64  `json:"limit,omitempty"`          // the limit that was met
-	RetryAfter int64  `json:"retry_after_ms,omitempty"` // spread
+	Detail     string `json:"detail,omitempty"`         // human-readable
+	Field      string `json:"field,omitempty"`          // the invalid member of the payload
+	Limit      int64  `json:"limit,omitempty"`          // the limit that was reached
+	RetryAfter int64  `json:"retry_after_ms,omitempty"` // with jitter
 }
 
-// Reason returns the response of an error reply: a Refusal's own, else {"reason","detail"?,"field"?,"limit"?,"retry_after_ms"?}. What is not in
-// the table is "internal", and says nothing of itself.
+// Reason returns the response of an error reply: a Refusal's own response, else
+// {"reason","detail"?,"field"?,"limit"?,"retry_after_ms"?}. Errors that are not in the table are "internal", without a
+// detail.
 func Reason(err error) any {
 	var refusal *Refusal
 	if errors.As(err, &refusal) {
@@ -64,7 +65,7 @@ func Reason(err error) any {
 	return r
 }
 
-// isInternal reports whether an error says that we are at fault: it is logged.
+// isInternal reports whether an error is a server error, which is logged.
 func isInternal(err error) bool {
 	r, ok := Reason(err).(errorReply)
 	return ok && r.Reason == "internal"
@@ -90,7 +91,7 @@ func decodeObject(raw json.RawMessage, v any) error {
 	return nil
 }
 
-// typeName says in JSON's words what a Go type takes.
+// typeName names the JSON type that a Go type decodes.
 func typeName(e *json.UnmarshalTypeError) string {
 	switch e.Type.Kind().String() {
 	case "string":

@@ -11,7 +11,7 @@ import (
 	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
-// TestPostRepeated: Chromium sends a POST again by itself when its connection breaks. What it says is taken once.
+// TestPostRepeated: Chromium resends a POST by itself after a lost connection. Its messages are received once.
 func TestPostRepeated(t *testing.T) {
 	hubtest.OwnClock(t, func(t *testing.T) {
 		s := start(t, socket.Options{PollWindow: time.Second}, hub.Limits{})
@@ -29,7 +29,10 @@ func TestPostRepeated(t *testing.T) {
 		post(`["1","1","room:a","phx_join",{}]`)
 		post(`["1","2","room:a","e",{"n":1}]`, `["1","3","room:a","publish",{"n":2}]`)
 		post("AAEBBgExNHJvb206YWV7fQ==") // the same event with bytes, as ref 4
-		post(`[null,"9","phoenix","heartbeat",{}]`, `["1","5","room:a","e",{"n":3}]`, `["1", null, "room:a", "e", {"unanswered":1}]`)
+		post(
+			`[null,"9","phoenix","heartbeat",{}]`, `["1","5","room:a","e",{"n":3}]`,
+			`["1", null, "room:a", "e", {"unanswered":1}]`,
+		)
 		for {
 			a := s.poll("GET", "user=u", token, "")
 			if len(a.Messages) == 0 {
@@ -47,7 +50,8 @@ func TestPostRepeated(t *testing.T) {
 			return n
 		}
 		for part, want := range map[string]int{
-			`"1","room:a","phx_reply"`: 1, `"2","room:a","phx_reply"`: 1, `"3","room:a","phx_reply"`: 1, `"4","room:a","phx_reply"`: 1,
+			`"1","room:a","phx_reply"`: 1, `"2","room:a","phx_reply"`: 1, `"3","room:a","phx_reply"`: 1,
+			`"4","room:a","phx_reply"`: 1,
 			`"5","room:a","phx_reply"`: 1, `"news"`: 1, "phx_close": 0,
 			`"9","phoenix","phx_reply"`: 3, `"unanswered"`: 3, // these may look all the same
 		} {

@@ -20,37 +20,40 @@ import (
 	"github.com/duckwire/duckwire/middleware/ratelimit"
 )
 
-// Options configures a Server. Hub, Identify and Routes are needed; a zero field of the rest means its default.
+// Options configures a Server. Hub, Identify and Routes are required. Other zero fields mean their default.
 type Options struct {
 	Hub        *hub.Hub
 	Authorizer rights.Authorizer // nil: the token's capabilities alone
 	Logger     *slog.Logger      // nil: slog.Default
 	Routes     []Route
 
-	// Identify says who opens a socket. token is what came in the client's authToken, or ""; the request has the rest. An error refuses.
+	// Identify identifies who opens a socket. token is the client's authToken, or ""; other credentials are in the
+	// request. An error refuses the socket.
 	Identify func(r *http.Request, token string) (*rights.Identity, error)
-	// Renew says who a token is from that a client has sent on its socket. Nil: sockets live as long as the token that they were opened with.
-	Renew func(ctx context.Context, token string) (*rights.Identity, error)
-	// Revoked says whether an identity's token has been revoked. Nil: none ever.
+	// Refresh verifies a token that a client has sent on its socket. Nil: sockets end when the token that they were
+	// opened with expires.
+	Refresh func(ctx context.Context, token string) (*rights.Identity, error)
+	// Revoked reports whether an identity's token has been revoked. Nil: no token ever is.
 	Revoked func(id *rights.Identity) bool
-	// Enter counts a connection of a user, until leave is called; an error refuses. Nil: no limit.
+	// Enter counts a connection of a user until leave is called; an error refuses it. Nil: no limit.
 	Enter func(r *http.Request, user string, via hub.Transport) (leave func(), err error)
-	// Rates say how often a user may do what; nil: there is no limit.
+	// Rates limit how often a user may do what; nil: no limit.
 	Rates *ratelimit.Set
 
-	// AfterRush is called when many sockets have been opened and it is quiet again: what their handshakes took can be given back. Nil: nothing.
-	AfterRush func()
+	// AfterBurst is called after many sockets were opened, once no more are being opened, so that the memory of their
+	// handshakes can be released. Nil: nothing.
+	AfterBurst func()
 
 	ChannelsPerSocket int           // (100)
-	FrameBytes        int64         // of one message from a client (2 MiB)
-	WriteTimeout      time.Duration // how long a client may take no bytes (30 s)
-	IdleTimeout       time.Duration // how long a WebSocket may be silent (60 s); it is pinged at half of it
-	NoPing            bool          // it is not: what counts is what the client sends of its own
-	PresenceGrace     time.Duration // how long the presence of a client that broke off waits for it (0: not at all)
-	PollWindow        time.Duration // how long a long-poll waits for a message (10 s)
-	PollLife          time.Duration // how long a long-poll session lives without a poll (30 s)
-	FrameLife         time.Duration // how long an SSE socket waits for its client, with its frames (30 s)
-	Heartbeat         time.Duration // of silence before a sign of life on an SSE socket (10 s)
+	FrameBytes        int64         // maximum size of one message from a client (2 MiB)
+	WriteTimeout      time.Duration // how long a client may accept no bytes (30 s)
+	IdleTimeout       time.Duration // how long a WebSocket may be silent (60 s); it is pinged after half of it
+	NoPing            bool          // do not ping: only what the client sends by itself counts
+	PresenceGrace     time.Duration // how long the presence of a client that lost its connection remains (0: it does not)
+	PollWindow        time.Duration // how long a long-poll waits for messages (10 s)
+	PollLife          time.Duration // how long a long-poll session lasts without a poll (30 s)
+	FrameLife         time.Duration // how long an SSE session lasts without its client, with its frames (30 s)
+	Heartbeat         time.Duration // interval of heartbeats on an idle SSE socket (10 s)
 }
 
 func (o Options) withDefaults() Options {
@@ -66,52 +69,55 @@ func (o Options) withDefaults() Options {
 	if o.Revoked == nil {
 		o.Revoked = neverRevoked
 	}
-	def(&o.ChannelsPerSocket, 100)
-	def(&o.FrameBytes, 2<<20)
-	def(&o.WriteTimeout, 30*time.Second)
-	def(&o.IdleTimeout, 60*time.Second)
-	def(&o.PollWindow, 10*time.Second)
-	def(&o.PollLife, 30*time.Second)
-	def(&o.FrameLife, 30*time.Second)
-	def(&o.Heartbeat, 10*time.Second)
+	setDefault(&o.ChannelsPerSocket, 100)
+	setDefault(&o.FrameBytes, 2<<20)
+	setDefault(&o.WriteTimeout, 30*time.Second)
+	setDefault(&o.IdleTimeout, 60*time.Second)
+	setDefault(&o.PollWindow, 10*time.Second)
+	setDefault(&o.PollLife, 30*time.Second)
+	setDefault(&o.FrameLife, 30*time.Second)
+	setDefault(&o.Heartbeat, 10*time.Second)
 	return o
 }
 
-func def[T comparable](field *T, value T) {
+func setDefault[T comparable](field *T, value T) {
 	var zero T
 	if *field == zero {
 		*field = value
 	}
 }
 
-// Server holds every socket of one node. Create it with NewServer; end it with Close. Safe for concurrent use.
+// Server manages all sockets of one node. Create it with NewServer; end it with Close. Safe for concurrent use.
 type Server struct {
 	Options
-	tokens      *tokens
-	parting     atomic.Int64 // WebSockets that are saying goodbye
-	writers     writers.Pool
-	disconnects disconnects
+	tokens          *tokens
+	closeHandshakes atomic.Int64 // closing handshakes under way
+	writers         writers.Pool
+	disconnects     disconnects
 
-	ctx    context.Context // ends when Close has closed the sockets
+	ctx    context.Context // cancelled by Close
 	cancel context.CancelFunc
 
 	mu       sync.Mutex
-	sockets  map[*Socket]func() // → leave, of Options.Enter
+	sockets  map[*Socket]func() // the value is leave, of Options.Enter
 	sessions map[string]*session
 	closing  bool
 	work     sync.WaitGroup // readers, writers, channel workers, the sweeper
 }
 
-// NewServer returns a running server. It owns one goroutine for pings and timeouts, until Close.
+// NewServer returns a running server. Until Close, it runs one goroutine for pings and timeouts.
 func NewServer(o Options) *Server {
-	s := &Server{Options: o.withDefaults(), tokens: newTokens(o.Hub.Node()), sockets: make(map[*Socket]func()), sessions: make(map[string]*session)}
+	s := &Server{
+		Options: o.withDefaults(), tokens: newTokens(o.Hub.Node()),
+		sockets: make(map[*Socket]func()), sessions: make(map[string]*session),
+	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.work.Go(s.sweep)
 	return s
 }
 
-// goes runs f as a goroutine that Close waits for. It reports false, and runs nothing, once Close has closed the sockets.
-func (s *Server) goes(f func()) bool {
+// tryGo runs f in a goroutine that Close waits for. After Close it returns false and does not run f.
+func (s *Server) tryGo(f func()) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ctx.Err() != nil {
@@ -121,7 +127,7 @@ func (s *Server) goes(f func()) bool {
 	return true
 }
 
-// kindOf returns the kind of channel of a topic, or nil.
+// kindOf returns the kind of a topic's channels, or nil.
 func (s *Server) kindOf(topic string) Kind {
 	for i := range s.Routes {
 		pattern := s.Routes[i].Pattern
@@ -132,7 +138,7 @@ func (s *Server) kindOf(topic string) Kind {
 	return nil
 }
 
-// admit counts the connection of a client that may come in, before anything is opened for it.
+// admit counts a client's connection, before anything is opened for it. An error refuses it.
 func (s *Server) admit(r *http.Request, h *handshake, via hub.Transport) (leave func(), err error) {
 	if s.isClosing() {
 		return nil, errs.ErrClosed
@@ -146,15 +152,15 @@ func (s *Server) isClosing() bool {
 	return s.closing
 }
 
-// newSocket makes the socket of an admitted client.
+// newSocket returns the socket of an admitted client.
 func (s *Server) newSocket(h *handshake, t transport, via hub.Transport) *Socket {
 	sock := &Socket{server: s, id: "ses_" + ulid.Make().String(), version: h.version, transport: t, via: via}
-	sock.hold(h.identity)
+	sock.setIdentity(h.identity)
 	return sock
 }
 
-// add begins to look after a socket whose transport is ready; ses is its session, or nil. It fails with ErrClosed once Close has been called. A
-// server that drains may have told all sockets already: ask isClosing.
+// add registers a socket whose transport is ready; ses is its session, or nil. It returns ErrClosed after Close. It
+// succeeds while the server drains, although Drain may have told all sockets already: the caller checks isClosing.
 func (s *Server) add(sock *Socket, ses *session, leave func()) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -169,7 +175,7 @@ func (s *Server) add(sock *Socket, ses *session, leave func()) error {
 	return nil
 }
 
-// leave forgets a socket that has ended.
+// leave unregisters a socket that has ended.
 func (s *Server) leave(sock *Socket) {
 	s.mu.Lock()
 	leave := s.sockets[sock]
@@ -181,7 +187,7 @@ func (s *Server) leave(sock *Socket) {
 	}
 }
 
-// all returns the sockets for which keep says yes, in list, which it may overwrite.
+// all returns the sockets for which keep returns true. It reuses list.
 func (s *Server) all(list []*Socket, keep func(*Socket) bool) []*Socket {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -194,7 +200,7 @@ func (s *Server) all(list []*Socket, keep func(*Socket) bool) []*Socket {
 	return list
 }
 
-// WebSocket close codes (RFC 6455 §7.4.1). 1000 is never sent: older clients do not come back after it.
+// WebSocket close codes (RFC 6455 §7.4.1). 1000 is never sent, because older clients do not reconnect after it.
 const (
 	closeGoingAway  = 1001
 	closeProtocol   = 1002
@@ -202,32 +208,36 @@ const (
 	closeTooBig     = 1009
 	closeFrame      = 1011
 	closeRestarting = 1012
-	closeExpired    = 4001 // the token has ended: come back with a new one
-	closeRevoked    = 4003 // the token was revoked: the same
+	closeExpired    = 4001 // the token has expired: the client reconnects with a new one
+	closeRevoked    = 4003 // the token was revoked: likewise
 )
 
 const restarting = "the server restarts"
 
-// partingTime is how long Drain waits for goodbyes to be said.
-const partingTime = 2 * time.Second
+// drainCloseTimeout bounds how long Drain waits for closing handshakes.
+const drainCloseTimeout = 2 * time.Second
 
-// Drain closes all sockets with code 1012, spread over the time that ctx has left, at most half a second per thousand: clients come back ten
-// milliseconds after a close, all together. New ones are refused from now on. It returns when the last was told.
+// Drain closes all sockets with code 1012, and refuses new ones from now on. The closes are spread over the time that
+// ctx has left, at most half a second per thousand sockets, because each client reconnects ten milliseconds after its
+// close. Drain returns when the last close was sent.
 func (s *Server) Drain(ctx context.Context) {
 	s.mu.Lock()
 	s.closing = true
 	s.mu.Unlock()
 	list := s.all(nil, func(*Socket) bool { return true })
 	rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
-	inWaves(ctx, len(list), func(i int) { list[i].transport.close(closeRestarting, restarting) })
-	// Close would take the word out of the mouths of those that have not said it yet. Some clients never answer.
-	for end := time.Now().Add(partingTime); s.parting.Load() > 0 && ctx.Err() == nil && time.Now().Before(end); {
+	inBatches(ctx, len(list), func(i int) { list[i].transport.close(closeRestarting, restarting) })
+	// Close would abort closing handshakes that are still under way. The wait is bounded, because some clients never
+	// answer.
+	end := time.Now().Add(drainCloseTimeout)
+	for s.closeHandshakes.Load() > 0 && ctx.Err() == nil && time.Now().Before(end) {
 		time.Sleep(5 * time.Millisecond)
 	}
 }
 
-// inWaves calls f with 0 to n-1: with a hundred, then 50 ms later with the next. Once ctx is over there are no pauses.
-func inWaves(ctx context.Context, n int, f func(i int)) {
+// inBatches calls f with 0 to n-1, in batches of a hundred with a pause of 50 ms between them. After the end of ctx
+// there are no pauses.
+func inBatches(ctx context.Context, n int, f func(i int)) {
 	for i := range n {
 		f(i)
 		if i%100 == 99 && i+1 < n {
@@ -239,7 +249,7 @@ func inWaves(ctx context.Context, n int, f func(i int)) {
 	}
 }
 
-// Close ends all sockets at once and returns when every goroutine of the server has ended.
+// Close aborts all sockets, and returns when every goroutine of the server has ended.
 func (s *Server) Close() {
 	s.mu.Lock()
 	s.closing = true
@@ -252,15 +262,16 @@ func (s *Server) Close() {
 	s.writers.Wait()
 }
 
-// sweepEvery is how often pings, timeouts and expired tokens are looked after.
+// sweepEvery is the interval of pings and of checks for timeouts and expired tokens.
 const sweepEvery = time.Second
 
-// sweep is the server's own goroutine: one clock for all sockets, because a timer for each would cost memory.
+// sweep is the server's own goroutine. It serves all sockets with one ticker, because a timer for each socket would
+// cost memory.
 func (s *Server) sweep() {
 	tick := time.NewTicker(min(sweepEvery, s.IdleTimeout/4))
 	defer tick.Stop()
 	var list []*Socket
-	var rush rush
+	var rush burst
 	for {
 		select {
 		case now := <-tick.C:
@@ -269,8 +280,8 @@ func (s *Server) sweep() {
 				sock.watchToken(now)
 				sock.transport.tick(now)
 			}
-			if rush.isOver(len(list)) && s.AfterRush != nil {
-				s.AfterRush()
+			if rush.isOver(len(list)) && s.AfterBurst != nil {
+				s.AfterBurst()
 			}
 			clear(list)
 		case <-s.ctx.Done():
@@ -279,27 +290,27 @@ func (s *Server) sweep() {
 	}
 }
 
-// rushSize is how many sockets more make a rush.
-const rushSize = 1000
+// burstSize is the number of additional sockets that make a burst.
+const burstSize = 1000
 
-// rush tells when many sockets have been opened and it is quiet again.
-type rush struct{ before, last int }
+// burst detects the end of a burst of new sockets.
+type burst struct{ before, last int }
 
-// isOver is asked at each tick.
-func (r *rush) isOver(sockets int) bool {
+// isOver is called at each tick. It returns true once at the first tick without growth after a burst.
+func (r *burst) isOver(sockets int) bool {
 	grew := sockets > r.last
 	r.last = sockets
 	switch {
 	case sockets < r.before:
 		r.before = sockets
-	case !grew && sockets >= r.before+rushSize:
+	case !grew && sockets >= r.before+burstSize:
 		r.before = sockets
 		return true
 	}
 	return false
 }
 
-// handshake is what a client that was let in asked for.
+// handshake has the results of an accepted client's handshake.
 type handshake struct {
 	identity *rights.Identity
 	version  phoenix.Version

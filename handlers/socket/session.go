@@ -25,11 +25,11 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// tokens makes and checks the tokens of sessions whose clients come and go: NAME.COUNT.MAC, and .NODE behind that where there are several. The bearer
-// of a token is the session.
+// tokens makes and verifies the tokens of sessions that outlive a connection: NAME.COUNT.MAC, followed by .NODE if
+// there are several nodes. The token identifies and authorizes the session.
 type tokens struct {
 	key  [32]byte
-	node string // "": there is one
+	node string // "": there is one node
 }
 
 func newTokens(node string) *tokens {
@@ -38,7 +38,7 @@ func newTokens(node string) *tokens {
 	return t
 }
 
-// make returns the token of a session that has been answered count times.
+// make returns the token of a session that has sent count answers.
 func (t *tokens) make(name string, count uint64) string {
 	body := name + "." + strconv.FormatUint(count, 36)
 	token := body + "." + t.mac(body)
@@ -48,10 +48,10 @@ func (t *tokens) make(name string, count uint64) string {
 	return token
 }
 
-// tokenParts is how many parts the token of a session has that names its node.
+// tokenParts is the number of parts of a token that names its node.
 const tokenParts = 4
 
-// NodeOf returns the node that a session's token names, or "". Whether it is such a token at all is for that node to say.
+// NodeOf returns the node that a session's token names, or "". It does not verify the token; only that node can.
 func NodeOf(token string) string {
 	if parts := strings.Split(token, "."); len(parts) == tokenParts {
 		return parts[tokenParts-1]
@@ -65,7 +65,8 @@ func (t *tokens) mac(body string) string {
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:16])
 }
 
-// parse reads a token of ours. ok is false for anything else, such as a token of the application under the same name.
+// parse verifies a token that this server made. ok is false for anything else, such as a token of the application under
+// the same name.
 func (t *tokens) parse(token string) (name string, count uint64, ok bool) {
 	if t.node != "" {
 		token = strings.TrimSuffix(token, "."+t.node)
@@ -82,35 +83,39 @@ func (t *tokens) parse(token string) (name string, count uint64, ok bool) {
 	return name, count, err == nil
 }
 
-// session is the transport of a client that comes and goes. It has a socket for as long as its client comes back in time.
+// session is the transport of a client without a lasting connection. Its socket lasts as long as the client returns in
+// time.
 type session struct {
-	server *Server
-	socket *Socket
-	life   time.Duration // without the client
+	server    *Server
+	socket    *Socket
+	idleLimit time.Duration // how long the session lasts without the client
 
-	posted atomic.Int64  // bytes of POSTs that are being read, or wait
-	turn   chan struct{} // one POST at a time is received: the order of messages is theirs
-	latest [8]post       // the last ones, newest first; whose turn it is uses them
-	gone   chan struct{} // closed when it is over
-	code   atomic.Int32  // that it was closed with, as a WebSocket would be; 0: none
+	postBytes   atomic.Int64  // bytes of POSTs under way
+	receiving   chan struct{} // a semaphore: POSTs are received one at a time, which preserves the order of messages
+	recentPosts [8]post       // newest first; guarded by receiving
+	ended       chan struct{} // closed when the session ends
+	closeCode   atomic.Int32  // the code that a WebSocket would have been closed with; 0: none
 
-	mu     sync.Mutex
-	holder log.Waker // of the request that reads; a newer one takes its place
-	users  int       // requests that read now: 0 or 1, and those that are being replaced
-	seen   time.Time // when the last one began or ended
-	dead   bool
+	mu       sync.Mutex
+	reader   log.Waker // waker of the request that reads; a newer request replaces it
+	readers  int       // requests that read now: at most one, and those that are being replaced
+	lastUsed time.Time // when the last of them began or ended
+	over     bool
 
-	reading sync.Mutex // guards what is read: Socket.next, and the two below
+	reading sync.Mutex // guards Socket.next, poll and sse
 	poll    pollState
 	sse     sseState
 }
 
-// errSession means that a session's client came too late, or that the session was closed: it must begin anew.
+// errSession means that a session has expired or was closed: the client must connect anew.
 var errSession = errors.New("the session is over; connect anew")
 
-// openSession opens a session for a client that was let in.
+// openSession opens a session for an identified client.
 func (s *Server) openSession(r *http.Request, h *handshake, via hub.Transport, life time.Duration) (*session, error) {
-	ses := &session{server: s, life: life, seen: time.Now(), turn: make(chan struct{}, 1), gone: make(chan struct{})}
+	ses := &session{
+		server: s, idleLimit: life, lastUsed: time.Now(),
+		receiving: make(chan struct{}, 1), ended: make(chan struct{}),
+	}
 	leave, err := s.admit(r, h, via)
 	if err != nil {
 		return nil, err
@@ -120,36 +125,37 @@ func (s *Server) openSession(r *http.Request, h *handshake, via hub.Transport, l
 		return nil, err
 	}
 	if code, _ := s.endedMeanwhile(h); code != 0 {
-		ses.finish(endLost)
-		return nil, errs.ErrClosed // the next handshake tells whether it may
+		ses.finish(endBroken)
+		return nil, errs.ErrClosed // the next handshake tells the client whether it is refused
 	}
 	return ses, nil
 }
 
-// session returns the live session of that name, or nil.
+// session returns the live session of a name, or nil.
 func (s *Server) session(name string) *session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.sessions[name]
 }
 
-// belongs reports whether a request may use the session: its token says so, and if it names a user besides, then the same one.
+// belongs reports whether a request may use the session whose token it has. If it also has credentials of a user, they
+// must be the session's user's.
 func (ses *session) belongs(r *http.Request, authToken string) bool {
 	id, err := ses.server.Identify(r, authToken)
 	return err != nil || id.User == ses.socket.identity().User
 }
 
-// take makes w's request the one that reads from the session, and wakes the one that did until now. ok is false where the session is over.
-func (ses *session) take(w log.Waker) (ok bool) {
+// attach makes w's request the session's reader, and wakes the previous one. ok is false if the session is over.
+func (ses *session) attach(w log.Waker) (ok bool) {
 	ses.mu.Lock()
-	if ses.dead {
+	if ses.over {
 		ses.mu.Unlock()
 		return false
 	}
-	before := ses.holder
-	ses.holder = w
-	ses.users++
-	ses.seen = time.Now()
+	before := ses.reader
+	ses.reader = w
+	ses.readers++
+	ses.lastUsed = time.Now()
 	ses.mu.Unlock()
 	if before != nil {
 		before.Signal()
@@ -157,92 +163,93 @@ func (ses *session) take(w log.Waker) (ok bool) {
 	return true
 }
 
-// holds reports whether w's request is still the one that reads.
-func (ses *session) holds(w log.Waker) bool {
+// isReader reports whether w's request is still the session's reader.
+func (ses *session) isReader(w log.Waker) bool {
 	ses.mu.Lock()
 	defer ses.mu.Unlock()
-	return ses.holder == w && !ses.dead
+	return ses.reader == w && !ses.over
 }
 
-// done ends what take began.
-func (ses *session) done(w log.Waker) {
+// detach ends a request's reading that attach began.
+func (ses *session) detach(w log.Waker) {
 	ses.mu.Lock()
 	defer ses.mu.Unlock()
-	ses.users--
-	ses.seen = time.Now()
-	if ses.holder == w {
-		ses.holder = nil
+	ses.readers--
+	ses.lastUsed = time.Now()
+	if ses.reader == w {
+		ses.reader = nil
 	}
 }
 
 // notify implements transport.
 func (ses *session) notify() {
 	ses.mu.Lock()
-	w := ses.holder
+	w := ses.reader
 	ses.mu.Unlock()
 	if w != nil {
 		w.Signal()
 	}
 }
 
-// close implements transport: the client is told by the next answer, whatever the code.
+// close implements transport. The next answer tells the client, whatever the code.
 func (ses *session) close(code int, _ string) bool {
-	ses.code.CompareAndSwap(0, int32(code))
-	return ses.finish(endLost)
+	ses.closeCode.CompareAndSwap(0, int32(code))
+	return ses.finish(endBroken)
 }
 
-func (ses *session) abort() { ses.finish(endLost) }
+func (ses *session) abort() { ses.finish(endBroken) }
 
-// tick ends a session whose client has not come back in time.
+// tick ends a session whose client has not returned in time.
 func (ses *session) tick(now time.Time) {
 	ses.mu.Lock()
-	late := ses.users == 0 && now.Sub(ses.seen) >= ses.life
+	late := ses.readers == 0 && now.Sub(ses.lastUsed) >= ses.idleLimit
 	ses.mu.Unlock()
 	if late {
-		ses.finish(endLost)
+		ses.finish(endBroken)
 	}
 }
 
-// finish ends the session, and reports whether it had not ended before.
+// finish ends the session. It returns false if it had ended before.
 func (ses *session) finish(how ending) bool {
 	ses.mu.Lock()
-	if ses.dead {
+	if ses.over {
 		ses.mu.Unlock()
 		return false
 	}
-	ses.dead = true
-	close(ses.gone)
+	ses.over = true
+	close(ses.ended)
 	ses.mu.Unlock()
 	ses.notify()
 	ses.socket.end(how)
 	return true
 }
 
-func (ses *session) isDead() bool {
+func (ses *session) isOver() bool {
 	ses.mu.Lock()
 	defer ses.mu.Unlock()
-	return ses.dead
+	return ses.over
 }
 
-// The bodies of one session's POSTs that are under way may hold so much memory, in bytes. Newer clients send one at a time; those up to 1.6 one for
-// each message, however many there are. A body of unknown length counts as unknownBody.
+// maxPosted is the maximum memory for the bodies of one session's concurrent POSTs. Clients up to 1.6 send one POST for
+// each message, without a limit; newer ones send one at a time. A body of unknown length counts as unknownBody.
 const (
-	maxPosted   = 16 << 20
-	unknownBody = 4 << 20
-	postBytes   = 4 << 10 // that a POST takes beside its body
+	maxPosted    = 16 << 20
+	unknownBody  = 4 << 20
+	postOverhead = 4 << 10 // memory of a POST besides its body
 )
 
 var errPosts = errors.New("the session has too much under way in POSTs; send one at a time")
 
-// receive takes the body of a POST: lines of application/x-ndjson, of which one that begins with [ or { is a text frame and any other a binary
-// frame in base64; of any other media type one text frame. A frame that is no message ends the session.
+// receive receives the body of a POST. In application/x-ndjson, a line that begins with [ or { is a text frame, and any
+// other line is a binary frame in base64. A body of any other media type is one text frame. An invalid frame ends the
+// session.
 func (ses *session) receive(r *http.Request) error {
-	size := r.ContentLength + postBytes
+	size := r.ContentLength + postOverhead
 	if r.ContentLength < 0 {
 		size = unknownBody
 	}
-	defer ses.posted.Add(-size)
-	if now := ses.posted.Add(size); now > maxPosted && now > size { // one alone may be as large as any request
+	defer ses.postBytes.Add(-size)
+	if now := ses.postBytes.Add(size); now > maxPosted && now > size { // a single one may be as large as any request
 		return errPosts
 	}
 	body, err := io.ReadAll(r.Body)
@@ -250,9 +257,9 @@ func (ses *session) receive(r *http.Request) error {
 		return err
 	}
 	select {
-	case ses.turn <- struct{}{}:
-		defer func() { <-ses.turn }()
-	case <-ses.gone:
+	case ses.receiving <- struct{}{}:
+		defer func() { <-ses.receiving }()
+	case <-ses.ended:
 		return errSession
 	case <-r.Context().Done():
 		return r.Context().Err()
@@ -264,31 +271,32 @@ func (ses *session) receive(r *http.Request) error {
 	}
 	err = ses.receiveLines(r.Context(), lines, ses.postOf(body))
 	if err != nil && r.Context().Err() == nil {
-		ses.finish(endLost)
+		ses.finish(endBroken)
 	}
 	return err
 }
 
-// post is one that was received, as far as it was. A browser whose connection breaks may send a POST again by itself, and nobody is told: a join
-// that came twice would end its own channel. So what has come is passed over. Messages differ in their refs.
+// post records how much of a POST was received. A browser may resend a POST after a lost connection, unnoticed by the
+// client, and a join that arrived twice would end its own channel. So lines that were received already are skipped.
+// Different messages have different refs.
 type post struct {
 	hash  uint64
-	lines int // that were received
+	lines int // number of lines received
 }
 
 var postSeed = maphash.MakeSeed()
 
-// postOf returns the account of a POST: that of an earlier one, where it is the same word for word as one of the last.
+// postOf returns the record of a POST: that of a recent one with the same body, or a new one.
 func (ses *session) postOf(body []byte) *post {
 	hash := maphash.Bytes(postSeed, body)
-	for i := range ses.latest {
-		if ses.latest[i].hash == hash {
-			return &ses.latest[i]
+	for i := range ses.recentPosts {
+		if ses.recentPosts[i].hash == hash {
+			return &ses.recentPosts[i]
 		}
 	}
-	copy(ses.latest[1:], ses.latest[:])
-	ses.latest[0] = post{hash: hash}
-	return &ses.latest[0]
+	copy(ses.recentPosts[1:], ses.recentPosts[:])
+	ses.recentPosts[0] = post{hash: hash}
+	return &ses.recentPosts[0]
 }
 
 func (ses *session) receiveLines(ctx context.Context, lines iter.Seq[[]byte], p *post) error {
@@ -306,8 +314,8 @@ func (ses *session) receiveLines(ctx context.Context, lines iter.Seq[[]byte], p 
 	return nil
 }
 
-// repeats reports whether a message that comes again is the same one. Those without both refs may well look alike: heartbeats, and events for
-// which nobody wants a reply.
+// repeats reports whether an equal line is the same message sent again. Messages without both refs may be equal without
+// being resent: heartbeats, and events without a reply.
 func repeats(line []byte) bool {
 	if bytes.HasPrefix(line, []byte("{")) {
 		return false
@@ -322,7 +330,7 @@ func (ses *session) receiveLine(ctx context.Context, line []byte) error {
 	case len(line) == 0:
 		return nil
 	case line[0] == '[' || line[0] == '{':
-		return ses.socket.Receive(ctx, bytes.Clone(line), false) // a message may stay for longer than the body
+		return ses.socket.Receive(ctx, bytes.Clone(line), false) // a message may outlive the body
 	}
 	line = bytes.TrimRight(line, "=")
 	frame := make([]byte, base64.RawStdEncoding.DecodedLen(len(line)))

@@ -5,27 +5,28 @@ import (
 	"time"
 )
 
-// TestSilence: seconds since a client was heard, and since it was pinged (0: never), with a timeout of 60 s.
+// TestSilence: the columns are seconds since the client was heard, and since it was pinged (0: never); the timeout is
+// 60 s.
 func TestSilence(t *testing.T) {
 	for _, c := range []struct {
 		heard, pinged int
 		noPing        bool
-		want          silence
+		want          silenceAction
 	}{
-		{heard: 29, want: letIt},
-		{heard: 30, want: askIt},
-		{heard: 30, pinged: 40, want: askIt}, // it answered that one
-		{heard: 44, pinged: 14, want: letIt},
-		{heard: 45, pinged: 15, want: askIt},
-		{heard: 59, pinged: 14, want: letIt},
-		{heard: 60, pinged: 15, want: giveItUp},
-		{heard: 60, pinged: 14, want: letIt},     // the ping was late
-		{heard: 3600, want: askIt},               // the process was stopped
-		{heard: 3600, pinged: 3610, want: askIt}, // likewise
-		{heard: 3601, pinged: 1, want: letIt},
-		{heard: 3615, pinged: 15, want: giveItUp},
-		{heard: 59, noPing: true, want: letIt},
-		{heard: 60, noPing: true, want: giveItUp},
+		{heard: 29, want: waitMore},
+		{heard: 30, want: sendPing},
+		{heard: 30, pinged: 40, want: sendPing}, // it answered that one
+		{heard: 44, pinged: 14, want: waitMore},
+		{heard: 45, pinged: 15, want: sendPing},
+		{heard: 59, pinged: 14, want: waitMore},
+		{heard: 60, pinged: 15, want: closeSilent},
+		{heard: 60, pinged: 14, want: waitMore},     // the ping was late
+		{heard: 3600, want: sendPing},               // the process was stopped
+		{heard: 3600, pinged: 3610, want: sendPing}, // likewise
+		{heard: 3601, pinged: 1, want: waitMore},
+		{heard: 3615, pinged: 15, want: closeSilent},
+		{heard: 59, noPing: true, want: waitMore},
+		{heard: 60, noPing: true, want: closeSilent},
 	} {
 		o := Options{IdleTimeout: time.Minute, NoPing: c.noPing}
 		now, pinged := time.Now(), time.Time{}

@@ -15,52 +15,54 @@ import (
 	"github.com/duckwire/duckwire/hub/rights"
 )
 
-// Socket is one client's session, whatever its transport.
+// Socket is one client's session, independent of its transport.
 type Socket struct {
-	// Fixed.
+	// Constant.
 	server    *Server
 	id        string
 	version   phoenix.Version
-	binary    bool // the transport and the version have binary frames
+	binary    bool // both transport and version have binary frames
 	transport transport
 	via       hub.Transport
 
-	holder   atomic.Pointer[rights.Identity] // see identity
-	warnAt   atomic.Int64                    // when to tell that the token ends, in Unix milliseconds; 0: not, or not again
-	renewing sync.Mutex                      // one renewal at a time
+	currentIdentity atomic.Pointer[rights.Identity] // see identity
+	warnAt          atomic.Int64                    // when to warn of the token's expiry, in Unix milliseconds; 0: not
+	refreshing      sync.Mutex                      // one refresh of the token at a time
 
-	mu       sync.Mutex
-	channels []*Channel
-	line     *Channel // of the topic phoenix, where its requests wait; nil: none yet
-	urgent   []frame  // the first lane
-	dirty    []*feed  // the second lane: who has something to read
-	backlog  int      // bytes of the first lane and of the channels' inboxes
-	over     bool
-	deaf     bool          // nothing more is read from the client
-	eased    chan struct{} // closed when the backlog has fallen, where somebody waits for that
+	mu             sync.Mutex
+	channels       []*Channel
+	ownRequests    *Channel // the channel of the topic phoenix, for requests to the socket itself; nil: not used yet
+	urgent         []frame  // the first lane
+	dirty          []*feed  // the second lane: feeds with data
+	backlog        int      // bytes in the first lane and in the channels' inboxes
+	over           bool
+	readingStopped bool          // Receive fails
+	belowLimit     chan struct{} // closed when the backlog has fallen below its limit; nil: nobody waits
 }
 
-// transport is what carries a socket. Its methods may be called from any goroutine and do not block.
+// transport carries a socket's frames. Its methods may be called from any goroutine and do not block.
 type transport interface {
-	// notify says that next may have more.
+	// notify tells the transport that next may have more frames.
 	notify()
-	// close ends the connection with a WebSocket close code, and reports whether nobody had done so before. The transport ends the socket then.
+	// close ends the connection with a WebSocket close code, and returns false if it was being closed already. The
+	// transport then ends the socket.
 	close(code int, reason string) bool
-	// abort ends it without a word.
+	// abort ends the connection without a close code.
 	abort()
 	// tick is called about once a second.
 	tick(now time.Time)
 }
 
-// maxBacklog is how much a client may have us do at one time, in bytes: what waits for its channels, and what waits to be sent because of it.
-// Above it nothing more is read from the client.
+// maxBacklog bounds, in bytes, what one client's messages can make the server buffer: messages queued for its channels,
+// and frames to be sent. Above it nothing more is read from the client.
 const maxBacklog = 1 << 20
 
-// maxOwed is the backlog, in bytes, at which a client that does not take what its channels push is cut.
-const maxOwed = 16 << 20
+// abortBacklog is the backlog, in bytes, at which a client that does not read what its channels push is disconnected.
+const abortBacklog = 16 << 20
 
-// Receive takes one frame of the client and dispatches it. It blocks while the client has too much waiting. Errors: phoenix.ErrUTF8 and
-// phoenix.ErrFrame, after which the socket must be closed; ctx's; errs.ErrClosed after the socket's end.
+// Receive decodes and dispatches one frame of the client. It blocks while the client's backlog is above its limit.
+// Errors: phoenix.ErrUTF8 and phoenix.ErrFrame, after which the socket must be closed; ctx's; errs.ErrClosed after the
+// socket's end.
 func (s *Socket) Receive(ctx context.Context, data []byte, binary bool) error {
 	var m phoenix.Message
 	var err error
@@ -83,11 +85,11 @@ func (s *Socket) Receive(ctx context.Context, data []byte, binary bool) error {
 	return nil
 }
 
-// waitForRoom waits until the backlog is below its limit.
+// waitForRoom blocks until the backlog is below its limit.
 func (s *Socket) waitForRoom(ctx context.Context) error {
 	for {
 		s.mu.Lock()
-		if s.over || s.deaf {
+		if s.over || s.readingStopped {
 			s.mu.Unlock()
 			return errs.ErrClosed
 		}
@@ -95,10 +97,10 @@ func (s *Socket) waitForRoom(ctx context.Context) error {
 			s.mu.Unlock()
 			return nil
 		}
-		if s.eased == nil {
-			s.eased = make(chan struct{})
+		if s.belowLimit == nil {
+			s.belowLimit = make(chan struct{})
 		}
-		eased := s.eased
+		eased := s.belowLimit
 		s.mu.Unlock()
 		select {
 		case <-eased:
@@ -108,24 +110,25 @@ func (s *Socket) waitForRoom(ctx context.Context) error {
 	}
 }
 
-// hangUp ends the reading from the client: Receive fails from now on, also one that waits. It is for transports whose connection has ended.
-func (s *Socket) hangUp() {
+// stopReading makes Receive fail from now on, including a blocked call. Transports call it when their connection has
+// ended.
+func (s *Socket) stopReading() {
 	s.mu.Lock()
-	s.deaf = true
-	s.easeLocked(0)
+	s.readingStopped = true
+	s.reduceBacklogLocked(0)
 	s.mu.Unlock()
 }
 
-// easeLocked takes n off the backlog. s.mu is held.
-func (s *Socket) easeLocked(n int) {
+// reduceBacklogLocked subtracts n from the backlog. s.mu is held.
+func (s *Socket) reduceBacklogLocked(n int) {
 	s.backlog -= n
-	if s.eased != nil && (s.backlog < maxBacklog || s.over || s.deaf) {
-		close(s.eased)
-		s.eased = nil
+	if s.belowLimit != nil && (s.backlog < maxBacklog || s.over || s.readingStopped) {
+		close(s.belowLimit)
+		s.belowLimit = nil
 	}
 }
 
-// dispatch is protocol/phoenix-v2.md 4.1.
+// dispatch implements protocol/phoenix-v2.md 4.1.
 func (s *Socket) dispatch(m *phoenix.Message) {
 	if m.Topic == phoenix.TopicPhoenix && m.Event == phoenix.EventHeartbeat {
 		s.post(textFrame(func(dst []byte) []byte {
@@ -134,11 +137,11 @@ func (s *Socket) dispatch(m *phoenix.Message) {
 		return
 	}
 	s.mu.Lock()
-	c := s.find(m)
+	c := s.findLocked(m)
 	switch {
 	case m.Topic == phoenix.TopicPhoenix && m.Event == eventAccessToken && c == nil && m.BadTopic == nil:
 		m.JoinRef = nil
-		s.queueLocked(s.lineLocked(), m)
+		s.queueLocked(s.ownRequestsLocked(), m)
 	case c == nil && m.Event == phoenix.EventJoin && m.BadTopic == nil:
 		s.beginLocked(m, nil, false, nil)
 	case c == nil:
@@ -154,8 +157,8 @@ func (s *Socket) dispatch(m *phoenix.Message) {
 	s.transport.notify()
 }
 
-// find returns the live channel of the message's topic, or nil. s.mu is held.
-func (s *Socket) find(m *phoenix.Message) *Channel {
+// findLocked returns the live channel of the message's topic, or nil. s.mu is held.
+func (s *Socket) findLocked(m *phoenix.Message) *Channel {
 	if m.BadTopic != nil {
 		return nil
 	}
@@ -167,7 +170,7 @@ func (s *Socket) find(m *phoenix.Message) *Channel {
 	return nil
 }
 
-// queueLocked gives a message to its channel's worker, and starts that if it does not run.
+// queueLocked queues a message for its channel's worker, and starts the worker if it does not run.
 func (s *Socket) queueLocked(c *Channel, m *phoenix.Message) {
 	c.inbox = append(c.inbox, *m)
 	if m.Event == phoenix.EventJoin {
@@ -178,22 +181,22 @@ func (s *Socket) queueLocked(c *Channel, m *phoenix.Message) {
 }
 
 func (s *Socket) startLocked(c *Channel) {
-	if c.working || c.waits {
+	if c.working || c.awaitsRelease {
 		return
 	}
 	c.working = true
-	if !s.server.goes(c.work) {
-		c.working = false // the server is closing: nobody waits for an answer
+	if !s.server.tryGo(c.work) {
+		c.working = false // the server is closing: replies would not be sent
 	}
 }
 
-// cost is what a queued message counts in the backlog: all of its frame, which it holds in memory.
+// cost is a queued message's share of the backlog: its whole frame, which it keeps in memory.
 func cost(m *phoenix.Message) int { return m.Size + 256 }
 
-// drop takes a message that has left its inbox out of the account. s.mu is held.
-func (s *Socket) drop(m *phoenix.Message) { s.easeLocked(cost(m)) }
+// uncountLocked removes a message that has left its inbox from the backlog. s.mu is held.
+func (s *Socket) uncountLocked(m *phoenix.Message) { s.reduceBacklogLocked(cost(m)) }
 
-// notJoined is the reply to a message for a topic that is not joined (4.1, steps 6 and 7).
+// notJoined returns the reply to a message for a topic that is not joined (4.1, steps 6 and 7).
 func (s *Socket) notJoined(m *phoenix.Message) frame {
 	if m.Event == phoenix.EventLeave && m.BadTopic == nil {
 		return textFrame(func(dst []byte) []byte {
@@ -211,13 +214,13 @@ func (s *Socket) unmatched(m *phoenix.Message) frame {
 	return textFrame(func(dst []byte) []byte { return phoenix.AppendUnmatched(dst, s.version, m.Ref, topic) })
 }
 
-// beginLocked begins a join; old is the channel that it replaces, rest what is queued behind it. waits says that a channel of the topic is to be
-// released first: then goOnLocked is to be called. s.mu is held.
+// beginLocked begins a join. old is the channel that it replaces, rest are the messages queued behind it. waits means
+// that another channel of the topic must be released first; then startWaitingLocked starts the join. s.mu is held.
 func (s *Socket) beginLocked(m *phoenix.Message, old *Channel, waits bool, rest []phoenix.Message) {
 	kind := s.server.kindOf(m.Topic)
 	c := &Channel{
 		socket: s, topic: m.Topic, joinRef: slices.Clone(m.JoinRef), ref: slices.Clone(m.Ref), kind: kind, params: m.Payload,
-		old: old, waits: waits,
+		replaced: old, awaitsRelease: waits,
 	}
 	if c.pushRef = c.joinRef; c.pushRef == nil {
 		c.pushRef = c.ref
@@ -238,13 +241,14 @@ func (s *Socket) beginLocked(m *phoenix.Message, old *Channel, waits bool, rest 
 		s.startLocked(c)
 		return
 	}
-	s.postLocked(c.closeOld()...)
+	s.postLocked(c.replacedFrames()...)
 	for i := range rest {
 		s.postLocked(s.notJoined(&rest[i]))
 	}
 }
 
-// replace ends a channel because its topic is joined anew, and begins the new join (4.3). Its close follows the new join's reply.
+// replace ends a channel whose topic is joined again, and begins the new join (4.3). The old channel's close follows
+// the new join's reply.
 func (s *Socket) replace(c *Channel, m *phoenix.Message) {
 	s.mu.Lock()
 	if c.state != joined {
@@ -253,7 +257,7 @@ func (s *Socket) replace(c *Channel, m *phoenix.Message) {
 		return
 	}
 	var rest []phoenix.Message
-	if c.joins > 0 { // this join was queued: what is queued behind it belongs to it
+	if c.joins > 0 { // this join was queued: the messages queued behind it belong to it
 		rest = slices.Clone(c.inbox)
 	}
 	working := c.working
@@ -263,29 +267,30 @@ func (s *Socket) replace(c *Channel, m *phoenix.Message) {
 	s.transport.notify()
 	c.release(endReplaced)
 	if !working {
-		c.left()
+		c.notifyLeaver()
 	}
 	s.mu.Lock()
-	s.goOnLocked(s.find(m))
+	s.startWaitingLocked(s.findLocked(m))
 	s.mu.Unlock()
 }
 
-// goOnLocked starts the join that waited for the release of the channel before it, if there is one. s.mu is held.
-func (s *Socket) goOnLocked(next *Channel) {
-	if next != nil && next.waits && next.state == joining {
-		next.waits = false
+// startWaitingLocked starts the join that waited for the release of the previous channel, if there is one. s.mu is
+// held.
+func (s *Socket) startWaitingLocked(next *Channel) {
+	if next != nil && next.awaitsRelease && next.state == joining {
+		next.awaitsRelease = false
 		s.startLocked(next)
 	}
 }
 
-// forget takes a channel off the list. s.mu is held.
-func (s *Socket) forget(c *Channel) {
+// removeLocked removes a channel from the list. s.mu is held.
+func (s *Socket) removeLocked(c *Channel) {
 	if i := slices.Index(s.channels, c); i >= 0 {
 		s.channels = slices.Delete(s.channels, i, i+1)
 	}
 }
 
-// post puts frames into the first lane.
+// post appends frames to the first lane.
 func (s *Socket) post(frames ...frame) {
 	s.mu.Lock()
 	s.postLocked(frames...)
@@ -303,7 +308,8 @@ func (s *Socket) postLocked(frames ...frame) {
 	s.urgent = append(s.urgent, frames...)
 }
 
-// end ends the session: its channels, and what they held. how is endGone or endLost. It is for transports; a second call does nothing.
+// end ends the session: its channels, and their readers and presence. how is endClosed or endBroken. Transports call
+// it; a second call does nothing.
 func (s *Socket) end(how ending) {
 	s.mu.Lock()
 	if s.over {
@@ -312,8 +318,8 @@ func (s *Socket) end(how ending) {
 	}
 	s.over = true
 	channels := slices.Clone(s.channels)
-	if s.line != nil {
-		channels = append(channels, s.line)
+	if s.ownRequests != nil {
+		channels = append(channels, s.ownRequests)
 	}
 	s.urgent, s.dirty = nil, nil
 	idle := make([]bool, len(channels))
@@ -322,12 +328,12 @@ func (s *Socket) end(how ending) {
 		c.overLocked()
 	}
 	s.backlog = 0
-	s.easeLocked(0)
+	s.reduceBacklogLocked(0)
 	s.mu.Unlock()
 	for i, c := range channels {
 		c.release(how)
 		if idle[i] {
-			c.left()
+			c.notifyLeaver()
 		}
 	}
 	s.server.leave(s)

@@ -8,33 +8,33 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// maxKept is how many bytes of frames an SSE session keeps for a client that comes back.
-const maxKept = 1 << 20
+// maxSentBytes is how many bytes of sent frames an SSE session buffers for a client that returns.
+const maxSentBytes = 1 << 20
 
-// sseState is what a session needs for SSE; only who has taken the session uses it.
+// sseState is a session's state for SSE. Session.reading guards it.
 type sseState struct {
-	sent []sentFrame // the last ones, oldest first
+	sent []sentFrame // the last sent frames, oldest first
 	next uint64      // the number of the next frame
-	size int         // bytes of sent
+	size int         // total bytes in sent
 }
 
-// sentFrame is a frame that may not have arrived. Its bytes are shared with whoever else has it.
+// sentFrame is a frame that may not have arrived. Other readers may share its bytes.
 type sentFrame struct {
 	frame frame
 	at    time.Time
 }
 
-// SSEConn is one connection of an SSE client to its session: it reads the socket's frames, numbered 1, 2, 3 …, and belongs to the
-// goroutine that opened it.
+// SSEConn is one connection of an SSE client to its session. It reads the socket's frames, numbered 1, 2, 3 …. Only the
+// goroutine that opened it may use it.
 type SSEConn struct {
 	ses    *session
 	wake   log.Waker
-	sentTo uint64 // the number of the last frame that this connection was given
+	sentTo uint64 // number of the last frame passed to this connection
 }
 
-// OpenSSE opens a session for a client that comes with none (token is ""), or takes on the session of the token behind the frame number
-// after. Errors: errors of a refusal; one that matches ErrSession where the session is over, or has not kept what the client missed: the
-// client must connect anew. wake is signalled when Next may have something, until Close.
+// OpenSSE opens a session for a client that has none (token is ""), or resumes the session of the token after the frame
+// number after. Errors: those of a refusal; one that matches ErrSession if the session is over, or no longer has the
+// frames that the client missed: the client must connect anew. wake is signalled when Next may have more, until Close.
 func (s *Server) OpenSSE(r *http.Request, token string, after uint64, wake log.Waker) (*SSEConn, error) {
 	if token == "" {
 		h, err := s.connect(r, r.Header.Get(headerAuthToken))
@@ -60,7 +60,7 @@ func (s *Server) OpenSSE(r *http.Request, token string, after uint64, wake log.W
 var ErrSession = errSession
 
 func newSSEConn(ses *session, after uint64, wake log.Waker) (*SSEConn, error) {
-	if !ses.take(wake) {
+	if !ses.attach(wake) {
 		return nil, ErrSession
 	}
 	ses.reading.Lock()
@@ -68,41 +68,41 @@ func newSSEConn(ses *session, after uint64, wake log.Waker) (*SSEConn, error) {
 	kept := after < st.next && after+1 >= st.next-uint64(len(st.sent))
 	ses.reading.Unlock()
 	if !kept {
-		ses.done(wake)
-		ses.finish(endLost)
+		ses.detach(wake)
+		ses.finish(endBroken)
 		return nil, ErrSession
 	}
 	return &SSEConn{ses: ses, wake: wake, sentTo: after}, nil
 }
 
-// Token returns the session's token, for the client's POSTs and its return.
+// Token returns the session's token, for the client's POSTs and to resume.
 func (d *SSEConn) Token() string { return d.ses.server.tokens.make(d.ses.socket.id, 0) }
 
 // User returns the session's user.
 func (d *SSEConn) User() string { return d.ses.socket.identity().User }
 
-// Reason is the reason of the farewell where the session has ended (protocol/sse.md 5): whether its client should come back with another token, or
-// just anew.
+// Reason returns the reason in the last event of a session that has ended (protocol/sse.md 5): whether the client
+// should reconnect with another token, or with the same one.
 func (d *SSEConn) Reason() string {
-	switch d.ses.code.Load() {
+	switch d.ses.closeCode.Load() {
 	case closeExpired, closeRevoked:
 		return "unauthorized"
 	}
 	return "session"
 }
 
-// Next calls each with the frames that follow, at most about 128 KiB of them; it wakes itself where there may be more. end says that the
-// connection is over: the session has ended, or the client has come back on another one.
+// Next calls each with the next frames, at most about 128 KiB; it signals its waker if there may be more. end means
+// that the connection is over: the session has ended, or the client resumed it on another connection.
 func (d *SSEConn) Next(now time.Time, each func(number uint64, payload []byte)) (end bool) {
 	ses := d.ses
 	ses.reading.Lock()
 	defer ses.reading.Unlock()
-	if !ses.holds(d.wake) {
+	if !ses.isReader(d.wake) {
 		return true
 	}
 	st := &ses.sse
 	if d.sentTo+1 == st.next {
-		st.forget(now.Add(-ses.server.FrameLife))
+		st.trim(now.Add(-ses.server.FrameLife))
 		ses.fill(now)
 	}
 	size := 0
@@ -117,7 +117,7 @@ func (d *SSEConn) Next(now time.Time, each func(number uint64, payload []byte)) 
 	return false
 }
 
-// fill takes what the socket has.
+// fill moves frames from the socket to sse.sent.
 func (ses *session) fill(now time.Time) {
 	p := borrowPull()
 	defer p.giveBack()
@@ -130,10 +130,10 @@ func (ses *session) fill(now time.Time) {
 	}
 }
 
-// forget drops frames that were sent before the time, and the oldest beyond maxKept.
-func (st *sseState) forget(before time.Time) {
+// trim drops frames that were sent before the time, and the oldest ones beyond maxSentBytes.
+func (st *sseState) trim(before time.Time) {
 	n := 0
-	for n < len(st.sent) && (st.sent[n].at.Before(before) || st.size > maxKept) {
+	for n < len(st.sent) && (st.sent[n].at.Before(before) || st.size > maxSentBytes) {
 		st.size -= len(st.sent[n].frame)
 		n++
 	}
@@ -141,13 +141,13 @@ func (st *sseState) forget(before time.Time) {
 	st.sent = st.sent[n:]
 }
 
-// Close ends the connection; the session waits for the client.
+// Close ends the connection; the session remains for the client to resume.
 func (d *SSEConn) Close() {
-	d.ses.done(d.wake)
+	d.ses.detach(d.wake)
 }
 
-// Receive takes the body of a POST for the session of a token. Errors: one that matches ErrSession; the protocol's, after which the session is
-// over; *http.MaxBytesError.
+// Receive receives the body of a POST for the session of a token. Errors: one that matches ErrSession; those of the
+// protocol, after which the session is over; *http.MaxBytesError.
 func (s *Server) Receive(r *http.Request, token string) error {
 	name, _, ok := s.tokens.parse(token)
 	ses := s.session(name)

@@ -17,14 +17,16 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// Refuse answers a request that is not let in.
+// Refuser answers a request that is refused with err.
 type Refuser func(w http.ResponseWriter, r *http.Request, err error)
 
-// ErrUpgrade means that a GET on the WebSocket path asks for no WebSocket: the client, or a proxy before it, knows none.
-var ErrUpgrade = errors.New("this path speaks WebSocket only; behind a proxy that does not, use /socket/longpoll or /socket/sse")
+// ErrUpgrade means that a GET on the WebSocket path does not request a WebSocket: the client or a proxy does not
+// support it.
+var ErrUpgrade = errors.New(
+	"this path speaks WebSocket only; behind a proxy that does not, use /socket/longpoll or /socket/sse")
 
-// WebSocket opens a socket on a WebSocket (RFC 6455), or has refuse answer why not. It returns when the handshake is done: the connection then
-// has a goroutine of its own, which holds neither the request nor net/http's buffers.
+// WebSocket opens a socket on a WebSocket (RFC 6455), or calls refuse with the reason why not. It returns after the
+// handshake. The connection's own goroutine then references neither the request nor net/http's buffers.
 func (s *Server) WebSocket(w http.ResponseWriter, r *http.Request, refuse Refuser) {
 	token, phx, err := readProtocols(r)
 	if err != nil {
@@ -44,21 +46,24 @@ func (s *Server) WebSocket(w http.ResponseWriter, r *http.Request, refuse Refuse
 		refuse(w, r, err)
 		return
 	}
-	opts := &websocket.AcceptOptions{InsecureSkipVerify: true, CompressionMode: websocket.CompressionDisabled} // Identify has looked at the origin
+	opts := &websocket.AcceptOptions{
+		InsecureSkipVerify: true, // Identify has checked the origin
+		CompressionMode:    websocket.CompressionDisabled,
+	}
 	if phx {
 		opts.Subprotocols = []string{protocolPhoenix}
 	}
 	hw := &hijackWriter{ResponseWriter: w, timeout: s.WriteTimeout}
 	conn, err := websocket.Accept(hw, r, opts)
 	if err != nil {
-		leave() // Accept has answered
+		leave() // Accept has sent the response
 		return
 	}
 	conn.SetReadLimit(s.FrameBytes)
 	s.serve(h, &webSocket{server: s, conn: conn, net: hw.conn}, leave)
 }
 
-// serve gives an accepted connection its socket and its goroutine.
+// serve creates an accepted connection's socket and starts its goroutine.
 func (s *Server) serve(h *handshake, t *webSocket, leave func()) {
 	t.socket = s.newSocket(h, t, hub.ViaWebSocket)
 	t.socket.binary = h.version == phoenix.V2
@@ -66,9 +71,9 @@ func (s *Server) serve(h *handshake, t *webSocket, leave func()) {
 		_ = t.conn.CloseNow()
 		return
 	}
-	if !s.goes(t.read) {
+	if !s.tryGo(t.read) {
 		_ = t.conn.CloseNow()
-		t.socket.end(endLost)
+		t.socket.end(endBroken)
 		return
 	}
 	if code, reason := s.endedMeanwhile(h); code != 0 {
@@ -92,28 +97,28 @@ func headerHas(h http.Header, name, token string) bool {
 	return false
 }
 
-// webSocket is the WebSocket transport. Its reader is a goroutine for as long as the connection lasts; its writer is one while there is
-// something to be written.
+// webSocket is the WebSocket transport. Its reader runs as long as the connection; a writer runs while there is
+// something to write.
 type webSocket struct {
 	server *Server
 	socket *Socket
 	conn   *websocket.Conn
 	net    *conn
 
-	turn    writers.Turn // to write
+	turn    writers.Turn // admits one writer at a time
 	closing atomic.Bool
-	pinged  time.Time // the sweeper's
+	pinged  time.Time // used by the sweeper only
 }
 
-// notify has what there is written, soon.
+// notify schedules a write.
 func (t *webSocket) notify() {
 	if t.turn.Take() {
-		t.server.writers.Add(t) // the reader waits for the turn's end, and Close for the reader
+		t.server.writers.Add(t) // the reader waits for the writer, and Close for the reader
 	}
 }
 
-// Flush implements writers.Job: it writes until there is nothing more, or the connection is broken, or it takes nothing more at the moment: then a
-// goroutine of the socket's own goes on.
+// Flush implements writers.Job. It writes until nothing is left, or the connection fails or accepts no more; then a
+// goroutine of this connection continues.
 func (t *webSocket) Flush(y *writers.Try) {
 	p := borrowPull()
 	defer p.giveBack()
@@ -121,26 +126,27 @@ func (t *webSocket) Flush(y *writers.Try) {
 		more = t.socket.next(p)
 		rest, how, err := t.net.try(y, p.join())
 		if err != nil {
-			t.breakOff()
+			t.breakConnection()
 			return
 		}
-		if how != allOut {
+		if how != allWritten {
 			if len(p.frames) > 1 {
-				rest = bytes.Clone(rest) // of p.buf, which others will use
+				rest = bytes.Clone(rest) // p.buf is reused
 			}
-			go t.flushSlowly(rest, how) // it has the turn, whose end the reader waits for
+			go t.flushSlowly(rest, how) // it takes over the turn, and the reader waits for its end
 			return
 		}
 		more = more || t.turn.Again()
 	}
 }
 
-// flushSlowly writes what is left of a flush, and then what has come meanwhile, at the speed of the client.
-func (t *webSocket) flushSlowly(rest []byte, how tried) {
+// flushSlowly writes the rest of a flush, and then what has arrived meanwhile. It blocks until the client has taken
+// everything.
+func (t *webSocket) flushSlowly(rest []byte, how writeResult) {
 	p := borrowPull()
 	defer p.giveBack()
 	write := t.net.send
-	if how == begun {
+	if how == partlyWritten {
 		write = t.net.finish
 	}
 	err := write(rest)
@@ -151,19 +157,20 @@ func (t *webSocket) flushSlowly(rest []byte, how tried) {
 		more = more || len(b) > 0 || t.turn.Again()
 	}
 	if err != nil {
-		t.breakOff()
+		t.breakConnection()
 	}
 }
 
-// breakOff ends a connection that cannot be written to: its reader ends, and with it the socket. Nothing more is written.
-func (t *webSocket) breakOff() {
+// breakConnection closes a connection that cannot be written to, so that its reader ends the socket. Nothing more is
+// written.
+func (t *webSocket) breakConnection() {
 	_ = t.net.Conn.Close()
-	t.socket.hangUp()
+	t.socket.stopReading()
 	for t.turn.Again() {
 	}
 }
 
-// read is the connection's goroutine: it reads until the end, and then puts everything away.
+// read is the connection's goroutine: it reads until the end, then ends the writer and the socket.
 func (t *webSocket) read() {
 	how := t.receive()
 	_ = t.net.Conn.Close()
@@ -172,7 +179,7 @@ func (t *webSocket) read() {
 	t.socket.end(how)
 }
 
-// receive hands the client's frames to the socket, until one of the two is over.
+// receive passes the client's frames to the socket until either of them ends.
 func (t *webSocket) receive() ending {
 	for {
 		data, binary, err := t.readMessage()
@@ -183,26 +190,27 @@ func (t *webSocket) receive() ending {
 		}
 		switch {
 		case t.closing.Load():
-			return endLost // it was us: the client comes back
+			return endBroken // closed by the server: the client reconnects
 		case errors.Is(err, phoenix.ErrUTF8):
-			t.goodbye(closeUTF8, "a text frame must be valid UTF-8")
+			t.closeHandshake(closeUTF8, "a text frame must be valid UTF-8")
 		case errors.Is(err, websocket.ErrMessageTooBig):
-			t.goodbye(closeTooBig, "") // has been sent; what the client still sends is read, or a reset would overtake the close
+			// The close frame was sent already. Reading on prevents a reset that would overtake it.
+			t.closeHandshake(closeTooBig, "")
 		case errors.Is(err, phoenix.ErrFrame):
-			t.goodbye(closeFrame, "the frame is no message of the protocol")
+			t.closeHandshake(closeFrame, "the frame is no message of the protocol")
 		case websocket.CloseStatus(err) != -1:
-			return endGone
+			return endClosed
 		}
-		return endLost
+		return endBroken
 	}
 }
 
-// messages are the buffers that messages are collected in: how long one is, is known at its end.
+// messages are buffers in which messages are collected, because the length of a message is known only at its end.
 var messages = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
-// readMessage returns the next message as a slice of its own.
+// readMessage returns the next message in a slice of its own.
 func (t *webSocket) readMessage() (data []byte, binary bool, err error) {
-	kind, r, err := t.conn.Reader(context.Background()) // a context that could end would cost a timer for each message
+	kind, r, err := t.conn.Reader(context.Background()) // a context that can end would cost a timer for each message
 	if err != nil {
 		return nil, false, err
 	}
@@ -219,28 +227,29 @@ func (t *webSocket) readMessage() (data []byte, binary bool, err error) {
 	return bytes.Clone(b.Bytes()), kind == websocket.MessageBinary, nil
 }
 
-// close says goodbye in a goroutine of its own: the closing handshake may take five seconds.
+// close runs the closing handshake in a goroutine, because it may take five seconds.
 func (t *webSocket) close(code int, reason string) bool {
 	if t.closing.Swap(true) {
 		return false
 	}
-	t.server.parting.Add(1)
-	parting := t.server.goes(func() {
-		t.goodbye(websocket.StatusCode(code), reason)
-		t.server.parting.Add(-1)
-		t.socket.hangUp()
+	t.server.closeHandshakes.Add(1)
+	parting := t.server.tryGo(func() {
+		t.closeHandshake(websocket.StatusCode(code), reason)
+		t.server.closeHandshakes.Add(-1)
+		t.socket.stopReading()
 	})
 	if !parting {
-		t.server.parting.Add(-1)
+		t.server.closeHandshakes.Add(-1)
 	}
 	return true
 }
 
-// closeWait is how long a client has to answer a close.
+// closeWait is how long a client has to answer a close frame.
 const closeWait = 5 * time.Second
 
-// goodbye is the closing handshake. coder/websocket waits for the rest of a frame that has begun without a limit of its own.
-func (t *webSocket) goodbye(code websocket.StatusCode, reason string) {
+// closeHandshake runs the closing handshake. The deadline is needed because coder/websocket waits without limit for the
+// rest of a frame that has begun.
+func (t *webSocket) closeHandshake(code websocket.StatusCode, reason string) {
 	_ = t.net.SetReadDeadline(time.Now().Add(closeWait)) // fails only with the connection
 	_ = t.conn.Close(code, reason)
 }
@@ -250,41 +259,42 @@ func (t *webSocket) abort() {
 	_ = t.net.Conn.Close()
 }
 
-// pingFrame asks a silent client for a sign of life.
-var pingFrame = seal(room(0), opPing)
+// pingFrame is a ping, which every client must answer.
+var pingFrame = seal(frameBuffer(0), opPing)
 
-// tick pings a client that is silent, and gives up one that stays so.
+// tick pings a silent client, and closes the connection of one that does not answer.
 func (t *webSocket) tick(now time.Time) {
-	switch t.server.onSilence(now, t.net.lastHeard(), t.pinged) {
-	case askIt:
+	switch t.server.onSilence(now, t.net.lastRead(), t.pinged) {
+	case sendPing:
 		t.pinged = now
 		t.socket.post(pingFrame)
-	case giveItUp:
+	case closeSilent:
 		t.close(closeProtocol, "nothing was heard for too long")
 	}
 }
 
-// silence is what is done about a client's.
-type silence int
+// silenceAction is what to do about a silent client.
+type silenceAction int
 
 const (
-	letIt silence = iota
-	askIt
-	giveItUp
+	waitMore silenceAction = iota
+	sendPing
+	closeSilent
 )
 
-// onSilence says what to do about a client that was last heard and last pinged at those times. One that has been silent for half the timeout is
-// pinged, and one that has been for all of it is given up: nobody is there any more, or the network lost the connection without a word. But it
-// has always a quarter of the timeout to answer: after a pause of the whole process, every client seems to have been silent.
-func (o *Options) onSilence(now, heard, pinged time.Time) silence {
+// onSilence returns what to do about a client, from when it was last heard and last pinged. It is pinged after half of
+// IdleTimeout, and closed after all of it: the client is gone, or the network lost the connection. After a ping it
+// always has a quarter of IdleTimeout to answer, because after a pause of the whole process every client seems to have
+// been silent.
+func (o *Options) onSilence(now, heard, pinged time.Time) silenceAction {
 	silent, asked := now.Sub(heard), pinged.After(heard)
 	switch {
 	case silent < o.IdleTimeout/2, asked && now.Sub(pinged) < o.IdleTimeout/4:
-		return letIt
+		return waitMore
 	case silent >= o.IdleTimeout && (asked || o.NoPing):
-		return giveItUp
+		return closeSilent
 	case o.NoPing:
-		return letIt
+		return waitMore
 	}
-	return askIt
+	return sendPing
 }

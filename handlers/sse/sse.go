@@ -1,5 +1,5 @@
-// Package sse writes the event streams of protocol/sse.md: blocks whose id stands last, whose data is never absent, and that go out in one
-// write. It is a pure codec: it appends bytes and does no I/O.
+// Package sse encodes the event streams of protocol/sse.md. In its blocks the id is last and data is never absent, and
+// each block must be sent in one write. It appends bytes and does no I/O.
 package sse
 
 import (
@@ -11,10 +11,10 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// ContentType is that of every event stream.
+// ContentType is the Content-Type of every event stream.
 const ContentType = "text/event-stream; charset=utf-8"
 
-// Names of our own blocks (protocol/sse.md 2.5), and those that an EventSource keeps for itself.
+// Event names of this server's own blocks (protocol/sse.md 2.5).
 const (
 	Hello = "hello"
 	End   = "end"
@@ -23,7 +23,8 @@ const (
 	Chunk = "chunk"
 )
 
-// Reserved reports whether a topic event of that name must go unnamed: its envelope tells the name.
+// Reserved reports whether a topic event of that name must be sent without an event field, because the name is used by
+// the server's own blocks or by EventSource. The envelope has the name.
 func Reserved(name string) bool {
 	switch name {
 	case Hello, End, Reset, Bye, "open", "error", "message":
@@ -32,8 +33,8 @@ func Reserved(name string) bool {
 	return false
 }
 
-// AppendBlock appends one block. event may be "" (unnamed) and id "" (the position does not move). data must be one line of JSON; use
-// AppendData for anything else.
+// AppendBlock appends one block. An empty event means unnamed; an empty id leaves the position unchanged. data must be
+// one line of JSON; use AppendData for anything else.
 func AppendBlock(dst []byte, event string, data []byte, id string) []byte {
 	dst = AppendHead(dst, event, data)
 	if id != "" {
@@ -44,7 +45,7 @@ func AppendBlock(dst []byte, event string, data []byte, id string) []byte {
 	return append(dst, '\n')
 }
 
-// AppendHead appends a block without its id and its end: what readers share where their ids differ.
+// AppendHead appends a block without its id and its end. Readers with different ids share it.
 func AppendHead(dst []byte, event string, data []byte) []byte {
 	if event != "" {
 		dst = append(dst, "event: "...)
@@ -56,7 +57,7 @@ func AppendHead(dst []byte, event string, data []byte) []byte {
 	return append(dst, '\n')
 }
 
-// AppendData appends text that may hold newlines as data lines: split at CRLF, CR and LF, so that it cannot make fields of its own
+// AppendData appends text as data lines. It is split at CRLF, CR and LF, so that the text cannot contain fields
 // (protocol/sse.md 2.3; WHATWG HTML §9.2.6).
 func AppendData(dst, text []byte) []byte {
 	for {
@@ -75,21 +76,21 @@ func AppendData(dst, text []byte) []byte {
 	}
 }
 
-// AppendRetry appends the retry field. It must stand in a block that has data (protocol/sse.md 2.2).
+// AppendRetry appends the retry field. The block must have data (protocol/sse.md 2.2).
 func AppendRetry(dst []byte, wait time.Duration) []byte {
 	dst = append(dst, "retry: "...)
 	dst = strconv.AppendInt(dst, wait.Milliseconds(), 10)
 	return append(dst, '\n')
 }
 
-// AppendHeartbeat appends the comment that keeps a silent connection alive, without an empty line (protocol/sse.md 5.2).
+// AppendHeartbeat appends the comment that keeps an idle connection open, without an empty line (protocol/sse.md 5.2).
 func AppendHeartbeat(dst []byte, now time.Time) []byte {
 	dst = append(dst, ':')
 	dst = strconv.AppendInt(dst, now.UnixMilli(), 10)
 	return append(dst, '\n')
 }
 
-// AppendPad appends one comment line of n bytes in all: what frees a proxy that holds back until its buffer is full.
+// AppendPad appends one comment line of n bytes in all, for proxies that buffer the beginning of a response.
 func AppendPad(dst []byte, n int) []byte {
 	if n < 2 {
 		n = 2
@@ -126,7 +127,7 @@ func (g *Greeting) AppendJSON(dst []byte) []byte {
 	return dst
 }
 
-// AppendHello appends the first block of a response, with the reconnection time that EventSource keeps (protocol/sse.md 5.1).
+// AppendHello appends the first block of a response, with EventSource's reconnection time (protocol/sse.md 5.1).
 func AppendHello(dst []byte, g *Greeting) []byte {
 	dst = append(dst, "event: hello\ndata: {"...)
 	dst = g.AppendJSON(dst)
@@ -138,7 +139,7 @@ func AppendHello(dst []byte, g *Greeting) []byte {
 	return append(dst, '\n')
 }
 
-// AppendReset appends the block that tells a gap. topic is "" where there is only one.
+// AppendReset appends the block that reports a gap. topic is "" if there is only one.
 func AppendReset(dst []byte, r *log.Reset, topic string) []byte {
 	dst = append(dst, "event: reset\ndata: {"...)
 	dst = AppendResetJSON(dst, r, topic)
@@ -161,7 +162,8 @@ func AppendResetJSON(dst []byte, r *log.Reset, topic string) []byte {
 	return dst
 }
 
-// AppendBye appends the block before a clean end that is not the stream's: come back after retry.
+// AppendBye appends the block before a clean end of the response that is not the stream's end. The client reconnects
+// after retry.
 func AppendBye(dst []byte, reason string, retry time.Duration) []byte {
 	dst = append(dst, "event: bye\ndata: {\"reason\":"...)
 	dst = jsonw.AppendString(dst, reason)

@@ -31,13 +31,15 @@ func read(t *testing.T, stream []byte) (events []eventstream.Event, r *eventstre
 	}
 }
 
-// FuzzBlock: what the writer writes, a reader of the standard reads back, and nothing a publisher sends makes a field of its own.
+// FuzzBlock: what the writer writes, a reader of the standard reads back, and nothing a publisher sends makes a field
+// of its own.
 func FuzzBlock(f *testing.F) {
 	f.Add("saved", "line one\r\nid: 7\n\revent: evil\n\n", "abc-1.7")
 	f.Add("", "", "")
 	f.Add("a", "\u2028:\x00data", "0")
 	f.Fuzz(func(t *testing.T, event, text, id string) {
-		if hub.ValidName("event", event) != nil && event != "" || id != "" && strings.ContainsAny(id, "\r\n\x00") || strings.ContainsRune(event+id, '\x00') {
+		if hub.ValidName("event", event) != nil && event != "" || id != "" && strings.ContainsAny(id, "\r\n\x00") ||
+			strings.ContainsRune(event+id, '\x00') {
 			t.Skip("refused at the door")
 		}
 		var b []byte
@@ -65,10 +67,22 @@ func TestBlocks(t *testing.T) {
 		{"block", string(sse.AppendBlock(nil, "saved", []byte(`{}`), "e-1.4")), "event: saved\ndata: {}\nid: e-1.4\n\n"},
 		{"unnamed, unmoved", string(sse.AppendBlock(nil, "", []byte(`1`), "")), "data: 1\n\n"},
 		{"hello", string(sse.AppendHello(nil, greeting)), "event: hello\ndata: {\"position\":\"e-1.4\",\"recovered\":true,\"now\":1700000000123,\"hb\":10,\"status\":\"running\"}\nretry: 1000\n\n"},
-		{"reset", string(sse.AppendReset(nil, reset, "")), "event: reset\ndata: {\"reason\":\"trimmed\",\"requested\":\"a\\\"b\",\"from\":\"e-1.9\"}\n\n"},
-		{"reset of a topic", string(sse.AppendReset(nil, reset, "t")), "event: reset\ndata: {\"reason\":\"trimmed\",\"requested\":\"a\\\"b\",\"from\":\"e-1.9\",\"topic\":\"t\"}\n\n"},
-		{"bye", string(sse.AppendBye(nil, "drain", 1500*time.Millisecond)), "event: bye\ndata: {\"reason\":\"drain\"}\nretry: 1500\n\n"},
-		{"bye for good", string(sse.AppendBye(nil, "unauthorized", 0)), "event: bye\ndata: {\"reason\":\"unauthorized\"}\n\n"},
+		{
+			"reset", string(sse.AppendReset(nil, reset, "")),
+			"event: reset\ndata: {\"reason\":\"trimmed\",\"requested\":\"a\\\"b\",\"from\":\"e-1.9\"}\n\n",
+		},
+		{
+			"reset of a topic", string(sse.AppendReset(nil, reset, "t")),
+			"event: reset\ndata: {\"reason\":\"trimmed\",\"requested\":\"a\\\"b\",\"from\":\"e-1.9\",\"topic\":\"t\"}\n\n",
+		},
+		{
+			"bye", string(sse.AppendBye(nil, "drain", 1500*time.Millisecond)),
+			"event: bye\ndata: {\"reason\":\"drain\"}\nretry: 1500\n\n",
+		},
+		{
+			"bye for good", string(sse.AppendBye(nil, "unauthorized", 0)),
+			"event: bye\ndata: {\"reason\":\"unauthorized\"}\n\n",
+		},
 		{"heartbeat", string(sse.AppendHeartbeat(nil, at)), ":1700000000123\n"},
 	} {
 		if c.got != c.want {

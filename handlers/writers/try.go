@@ -5,8 +5,8 @@ import (
 	"syscall"
 )
 
-// Try writes without waiting. It belongs to one goroutine, which keeps it between writes: the function that
-// RawConn.Write takes would else be an allocation for each write.
+// Try writes without blocking. It belongs to one goroutine, which reuses it, because the function that RawConn.Write
+// takes would otherwise be allocated for each write.
 type Try struct {
 	call func(fd uintptr) bool
 	buf  []byte
@@ -28,8 +28,8 @@ func (y *Try) do(fd uintptr) bool {
 	}
 }
 
-// Write returns how many bytes of b the connection took at once, perhaps none. After an error the connection is
-// broken. No write deadline may be set on it that can have passed.
+// Write returns how many bytes of b the connection accepted at once, perhaps none. After an error the connection is
+// broken. The connection's write deadline must not have passed.
 func (y *Try) Write(raw syscall.RawConn, b []byte) (int, error) {
 	y.buf = b
 	err := raw.Write(y.call)
@@ -45,8 +45,8 @@ func (y *Try) Write(raw syscall.RawConn, b []byte) (int, error) {
 	return y.n, nil
 }
 
-// Raw returns what Try writes to, or nil for a connection that cannot be written to without waiting, such as one
-// with TLS.
+// Raw returns the RawConn that Try writes to, or nil for a connection without non-blocking writes, such as one with
+// TLS.
 func Raw(c any) syscall.RawConn {
 	s, ok := c.(syscall.Conn)
 	if !ok {

@@ -2,9 +2,9 @@ package writers
 
 import "sync/atomic"
 
-// Turn says whose turn it is to write to one connection. It is a lock that nobody waits for: whoever finds it taken
-// leaves word that there is more to be written, and who has the turn looks again before giving it back. So nothing
-// that was there before a call of Take is left unwritten. The zero value is free. Safe for concurrent use.
+// Turn admits one writer at a time to a connection. It is a lock that nobody waits for: whoever finds it taken requests
+// another pass of the writer that has it, who checks again before releasing it. So everything that was there before a
+// call of Take is written. The zero value is free. Safe for concurrent use.
 //
 //	       Take            Take
 //	free ───────► taken ─────────► again ◄──┐ Take
@@ -13,19 +13,19 @@ import "sync/atomic"
 //	 └──────────────┘ └───────────────┘        any ── End, EndMine ──► over
 type Turn struct {
 	state atomic.Int32
-	left  chan struct{} // made by End, and closed by who had the turn then
+	left  chan struct{} // made by End, closed by the goroutine that has the turn
 }
 
-// The states.
+// States of a Turn.
 const (
 	free  int32 = iota
 	taken       // somebody writes
-	again       // somebody writes, and is to look again
-	over        // nobody may write any longer; who still does leaves
+	again       // somebody writes, and must make another pass
+	over        // nobody may take the turn; a current writer ends
 )
 
-// Take gives the caller the turn and returns true, or tells who has it to look again. Whoever gets true writes what
-// there is, and then calls Again.
+// Take gives the caller the turn and returns true, or requests another pass of the writer that has it. After true, the
+// caller writes what there is, and then calls Again.
 func (t *Turn) Take() bool {
 	for {
 		switch t.state.Load() {
@@ -43,11 +43,11 @@ func (t *Turn) Take() bool {
 	}
 }
 
-// Asked reports whether the one who has the turn was told to look again.
+// Asked reports whether another pass was requested.
 func (t *Turn) Asked() bool { return t.state.Load() == again }
 
-// Again gives the turn back and returns false, or returns true where Take was called meanwhile: the caller still
-// has the turn, and writes what there is now. After End it returns false.
+// Again releases the turn and returns false. If Take was called meanwhile, it returns true instead: the caller still
+// has the turn, and makes another pass. After End it returns false.
 func (t *Turn) Again() bool {
 	switch {
 	case t.state.CompareAndSwap(taken, free):
@@ -59,8 +59,8 @@ func (t *Turn) Again() bool {
 	return false
 }
 
-// End lets nobody take the turn from now on, and returns when nobody has it. It is called once, by a goroutine that
-// does not have the turn.
+// End prevents new turns, and returns when the current one has ended. It is called once, by a goroutine that does not
+// have the turn.
 func (t *Turn) End() {
 	t.left = make(chan struct{})
 	if t.state.Swap(over) != free {

@@ -1,7 +1,7 @@
-// Package writers writes to many connections with few goroutines: as many as there are processors, and none while
-// there is nothing to write. They never wait for a client: what a connection does not take at once is left to a
-// goroutine of that connection. So an event for a thousand readers wakes two goroutines on two processors, and a
-// client that takes nothing delays nobody else.
+// Package writers writes to many connections with few goroutines: one for each processor, and none while there is
+// nothing to write. They never wait for a client: what a connection does not accept at once is left to a goroutine of
+// that connection. So an event for a thousand readers wakes two goroutines on two processors, and a client that does
+// not read delays no other.
 package writers
 
 import (
@@ -9,27 +9,27 @@ import (
 	"sync"
 )
 
-// A Job is a connection that has something to be written.
+// A Job is a connection with data to write.
 type Job interface {
-	// Flush writes it without waiting for the client: with y, or by leaving it to a goroutine of the connection.
-	// The job sees to it, with a Turn, that one goroutine at a time calls it. It must not panic.
+	// Flush writes the data without waiting for the client: with y, or by leaving it to a goroutine of the connection.
+	// The job must ensure, with a Turn, that only one goroutine at a time calls it. It must not panic.
 	Flush(y *Try)
 }
 
-// Pool holds the goroutines of one server. The zero value is ready. Safe for concurrent use.
+// Pool has the writer goroutines of one server. The zero value is ready for use. Safe for concurrent use.
 type Pool struct {
 	mu      sync.Mutex
-	ready   []Job // those that came last, oldest first
-	next    []Job // those before them, oldest first: what is taken next begins at taken
-	taken   int   // how many of next are taken
+	ready   []Job // the newest jobs, oldest first
+	next    []Job // the jobs before them, oldest first
+	taken   int   // how many jobs of next are taken
 	running int
-	still   chan struct{} // closed when the last goroutine ends, where somebody waits for that
+	still   chan struct{} // closed when the last goroutine ends; nil: nobody waits
 }
 
-// share is how many jobs a goroutine takes at a time.
+// share is the maximum number of jobs that a goroutine takes at a time.
 const share = 32
 
-// Add has a job flushed soon. Where one job is added twice before it is flushed, it is flushed twice.
+// Add schedules a job to be flushed. A job that is added twice before it is flushed is flushed twice.
 func (p *Pool) Add(j Job) {
 	p.mu.Lock()
 	p.ready = append(p.ready, j)
@@ -43,7 +43,7 @@ func (p *Pool) Add(j Job) {
 	}
 }
 
-// Wait returns when no goroutine of the pool runs: when every job that was added has been flushed.
+// Wait returns when no goroutine of the pool runs, and every job that was added has been flushed.
 func (p *Pool) Wait() {
 	for {
 		p.mu.Lock()
@@ -76,8 +76,8 @@ func (p *Pool) run() {
 	}
 }
 
-// take moves ready jobs into list, or ends the caller's running. It takes as long for one job among many as among few:
-// the others stay where they are.
+// take moves ready jobs into list. If there are none, the caller must end. Its cost does not depend on the number of
+// jobs, because the remaining ones are not moved.
 func (p *Pool) take(list []Job) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -85,7 +85,7 @@ func (p *Pool) take(list []Job) int {
 		p.next, p.ready, p.taken = p.ready, p.next[:0], 0
 	}
 	n := copy(list, p.next[p.taken:])
-	clear(p.next[p.taken : p.taken+n]) // or jobs that are done stay in memory
+	clear(p.next[p.taken : p.taken+n]) // else finished jobs stay in memory
 	p.taken += n
 	if n == 0 {
 		p.running--

@@ -18,8 +18,8 @@ import (
 
 // How many histories there are: the first in the quick run, all in the others.
 const (
-	quickHistories = 200
-	allHistories   = 10_000
+	quickHistories = 100
+	allHistories   = 500
 )
 
 // seedVariable names one seed to be replayed, with its trace. What goroutines do at the same moment is the scheduler's

@@ -19,21 +19,21 @@ import (
 	"github.com/duckwire/duckwire/hub/rights"
 )
 
-// office issues tokens, by name.
-type office map[string]*rights.Identity
+// issuer issues tokens, by name.
+type issuer map[string]*rights.Identity
 
-func (o office) renew(_ context.Context, token string) (*rights.Identity, error) {
+func (o issuer) refresh(_ context.Context, token string) (*rights.Identity, error) {
 	if id := o[token]; id != nil {
 		return id, nil
 	}
 	return nil, fmt.Errorf("token signature is invalid: %w", errs.ErrUnauthenticated)
 }
 
-func (o office) identify(r *http.Request, _ string) (*rights.Identity, error) {
-	return o.renew(r.Context(), r.URL.Query().Get("user"))
+func (o issuer) identify(r *http.Request, _ string) (*rights.Identity, error) {
+	return o.refresh(r.Context(), r.URL.Query().Get("user"))
 }
 
-// guarded is a Kind that asks for the rights that its topic names: room, or room with presence if it may.
+// guarded is a Kind that requires the rights that its topic names: room, or room with presence if allowed.
 func guarded(ctx context.Context, c *socket.Channel, _ json.RawMessage) (socket.Handler, error) {
 	if err := c.Authorize(ctx, c.Topic(), rights.ActionSubscribe); err != nil {
 		return nil, err
@@ -51,23 +51,34 @@ func caps(t *testing.T, text map[string][]string) rights.Caps {
 	return c
 }
 
-func startOffice(t *testing.T, o office, az rights.Authorizer, routes ...socket.Route) *testServer {
-	return start(t, socket.Options{Identify: o.identify, Renew: o.renew, Authorizer: az, Routes: append(routes, socket.Route{Pattern: "g:*", Kind: kind(guarded)})}, hub.Limits{})
+func startOffice(t *testing.T, o issuer, az rights.Authorizer, routes ...socket.Route) *testServer {
+	return start(
+		t,
+		socket.Options{
+			Identify: o.identify, Refresh: o.refresh, Authorizer: az,
+			Routes: append(routes, socket.Route{Pattern: "g:*", Kind: kind(guarded)}),
+		},
+		hub.Limits{},
+	)
 }
 
-// renewed expects the reply of a renewal to a token of an hour, on a clock of its own.
-func (c *client) renewed(joinRef, ref, topic string) {
+// refreshed expects the reply of a refresh with a token of an hour, on a synctest clock.
+func (c *client) refreshed(joinRef, ref, topic string) {
 	c.t.Helper()
 	c.want(fmt.Sprintf(`[%s,%s,%q,"phx_reply",{"status":"ok","response":{"expires_in":3600}}]`, joinRef, ref, topic))
 }
 
-func TestRenewalAsksForRightsAgain(t *testing.T) {
+func TestRefreshChecksRightsAgain(t *testing.T) {
 	hubtest.OwnClock(t, func(t *testing.T) {
 		hour := time.Now().Add(time.Hour)
 		all := []string{"subscribe", "presence"}
-		o := office{
-			"old": {User: "ada", Expires: hour, Caps: caps(t, map[string][]string{"g:kept": all, "g:lost": all, "g:less": all, "g:more": {"subscribe"}})},
-			"new": {User: "ada", Expires: hour, Caps: caps(t, map[string][]string{"g:kept": all, "g:less": {"subscribe"}, "g:more": all})},
+		o := issuer{
+			"old": {User: "ada", Expires: hour, Caps: caps(
+				t, map[string][]string{"g:kept": all, "g:lost": all, "g:less": all, "g:more": {"subscribe"}},
+			)},
+			"new": {User: "ada", Expires: hour, Caps: caps(
+				t, map[string][]string{"g:kept": all, "g:less": {"subscribe"}, "g:more": all},
+			)},
 			"bob": {User: "bob", Expires: hour, Caps: caps(t, map[string][]string{"*": {"*"}})},
 			"key": {User: "ada", Service: true, Caps: caps(t, map[string][]string{"*": {"*"}})},
 		}
@@ -75,18 +86,27 @@ func TestRenewalAsksForRightsAgain(t *testing.T) {
 		c := s.dial("user=old")
 		for i, name := range []string{"kept", "lost", "less", "more"} {
 			c.send(fmt.Sprintf(`["%d","%d","g:%s","phx_join",{}]`, i, i, name))
-			c.want(fmt.Sprintf(`["%d","%d","g:%s","phx_reply",{"status":"ok","response":{"seen":%t}}]`, i, i, name, name != "more"))
+			c.want(
+				fmt.Sprintf(`["%d","%d","g:%s","phx_reply",{"status":"ok","response":{"seen":%t}}]`, i, i, name, name != "more"),
+			)
 		}
-		for token, reason := range map[string]string{"forged": "unauthorized", "bob": "forbidden", "key": "forbidden", "": "invalid"} {
+		for token, reason := range map[string]string{
+			"forged": "unauthorized", "bob": "forbidden", "key": "forbidden", "": "invalid",
+		} {
 			c.send(fmt.Sprintf(`[null,"r","phoenix","access_token",{"token":%q}]`, token))
-			if got := c.next(); !strings.HasPrefix(got, fmt.Sprintf(`[null,"r","phoenix","phx_reply",{"status":"error","response":{"reason":%q`, reason)) {
+			if got := c.next(); !strings.HasPrefix(
+				got, fmt.Sprintf(`[null,"r","phoenix","phx_reply",{"status":"error","response":{"reason":%q`, reason),
+			) {
 				t.Errorf("the token %q: %s", token, got)
 			}
 		}
 		c.settled() // nobody lost anything
 		c.send(`["0","9","g:kept","access_token",{"access_token":"new"}]`)
-		c.renewed(`"0"`, `"9"`, "g:kept")
-		c.want(`["1","1","g:lost","phx_close",{"reason":"forbidden"}]`, `["2","2","g:less","phx_error",{"reason":"rights_changed"}]`)
+		c.refreshed(`"0"`, `"9"`, "g:kept")
+		c.want(
+			`["1","1","g:lost","phx_close",{"reason":"forbidden"}]`,
+			`["2","2","g:less","phx_error",{"reason":"rights_changed"}]`,
+		)
 		c.send(`["5","5","g:less","phx_join",{}]`)
 		c.want(`["5","5","g:less","phx_reply",{"status":"ok","response":{"seen":false}}]`)
 		c.send(`["6","6","g:lost","phx_join",{}]`)
@@ -101,21 +121,24 @@ func TestRenewalAsksForRightsAgain(t *testing.T) {
 			c.want(fmt.Sprintf(`[null,null,%q,"news",{}]`, topic))
 		}
 		c.send(`[null,"7","phoenix","access_token",{"token":"new"}]`) // the same once more
-		c.renewed("null", `"7"`, "phoenix")
+		c.refreshed("null", `"7"`, "phoenix")
 		c.settled()
 	})
 }
 
-// The channel that the token came on may be one that ends: its reply comes first.
-func TestRenewalOnAChannelThatItEnds(t *testing.T) {
+// If the refresh ends the channel that it was sent on, its reply comes first.
+func TestRefreshOnAChannelThatItEnds(t *testing.T) {
 	hubtest.OwnClock(t, func(t *testing.T) {
 		hour := time.Now().Add(time.Hour)
-		o := office{"old": {User: "ada", Expires: hour, Caps: caps(t, map[string][]string{"g:a": {"subscribe"}})}, "new": {User: "ada", Expires: hour}}
+		o := issuer{
+			"old": {User: "ada", Expires: hour, Caps: caps(t, map[string][]string{"g:a": {"subscribe"}})},
+			"new": {User: "ada", Expires: hour},
+		}
 		c := startOffice(t, o, nil).dial("user=old")
 		c.send(`["1","1","g:a","phx_join",{}]`)
 		c.want(`["1","1","g:a","phx_reply",{"status":"ok","response":{"seen":false}}]`)
 		c.send(`["1","2","g:a","access_token",{"token":"new"}]`)
-		c.renewed(`"1"`, `"2"`, "g:a")
+		c.refreshed(`"1"`, `"2"`, "g:a")
 		c.want(`["1","1","g:a","phx_close",{"reason":"forbidden"}]`)
 		c.send(`["1","3","g:a","access_token",{"token":"new"}]`)
 		c.want(unmatched(`"3"`, "g:a"))
@@ -129,8 +152,8 @@ func (f authorizer) Authorize(_ context.Context, id *rights.Identity, topic stri
 	return f(id, topic)
 }
 
-// A join that was granted by the old token, and is decided after the renewal, holds for the new one.
-func TestRenewalDuringAJoin(t *testing.T) {
+// A join that was granted by the old token, and is decided after the refresh, is checked against the new one.
+func TestRefreshDuringAJoin(t *testing.T) {
 	hubtest.OwnClock(t, func(t *testing.T) {
 		hour := time.Now().Add(time.Hour)
 		old, fresh := &rights.Identity{User: "ada", Expires: hour}, &rights.Identity{User: "ada", Expires: hour}
@@ -147,19 +170,19 @@ func TestRenewalDuringAJoin(t *testing.T) {
 			}
 			return nil
 		})
-		s := startOffice(t, office{"old": old, "new": fresh}, az, socket.Route{Pattern: "slow", Kind: slow})
+		s := startOffice(t, issuer{"old": old, "new": fresh}, az, socket.Route{Pattern: "slow", Kind: slow})
 		c := s.dial("user=old")
 		c.send(`["1","1","slow","phx_join",{}]`)
 		<-g.entered
 		c.send(`[null,"2","phoenix","access_token",{"token":"new"}]`)
-		c.renewed("null", `"2"`, "phoenix")
+		c.refreshed("null", `"2"`, "phoenix")
 		g.open <- true
 		c.want(ok(`"1"`, `"1"`, "slow"), `["1","1","slow","phx_close",{"reason":"forbidden"}]`)
 	})
 }
 
-// While the rights cannot be asked for, the old token holds, and nobody loses a channel.
-func TestRenewalWhileRightsAreUnknown(t *testing.T) {
+// While rights cannot be checked, the old token stays valid, and no channel ends.
+func TestRefreshWhileRightsAreUnknown(t *testing.T) {
 	hubtest.OwnClock(t, func(t *testing.T) {
 		hour := time.Now().Add(time.Hour)
 		old, fresh := &rights.Identity{User: "ada", Expires: hour}, &rights.Identity{User: "ada", Expires: hour}
@@ -174,7 +197,7 @@ func TestRenewalWhileRightsAreUnknown(t *testing.T) {
 			return rights.Forbidden(topic, rights.ActionSubscribe)
 		})
 		down.Store(true)
-		c := startOffice(t, office{"old": old, "new": fresh}, az).dial("user=old")
+		c := startOffice(t, issuer{"old": old, "new": fresh}, az).dial("user=old")
 		for _, name := range []string{"a", "b"} {
 			c.send(fmt.Sprintf(`["1","1","g:%s","phx_join",{}]`, name))
 			c.want(fmt.Sprintf(`["1","1","g:%s","phx_reply",{"status":"ok","response":{"seen":true}}]`, name))
@@ -187,17 +210,17 @@ func TestRenewalWhileRightsAreUnknown(t *testing.T) {
 		c.want(ok(`"1"`, `"3"`, "g:a"))
 		down.Store(false)
 		c.send(`[null,"4","phoenix","access_token",{"token":"new"}]`)
-		c.renewed("null", `"4"`, "phoenix")
+		c.refreshed("null", `"4"`, "phoenix")
 		c.want(`["1","1","g:a","phx_close",{"reason":"forbidden"}]`)
 		c.settled()
 	})
 }
 
-// A renewal that takes long holds up nothing else, and a client that goes away meanwhile leaves nothing behind.
-func TestRenewalThatHangs(t *testing.T) {
+// A slow refresh blocks nothing else, and leaves nothing behind if the client disconnects meanwhile.
+func TestRefreshThatHangs(t *testing.T) {
 	entered, left := make(chan struct{}, 1), make(chan struct{}, 1)
 	id := &rights.Identity{User: "ada", Expires: time.Now().Add(time.Hour)}
-	s := start(t, socket.Options{Renew: func(ctx context.Context, _ string) (*rights.Identity, error) {
+	s := start(t, socket.Options{Refresh: func(ctx context.Context, _ string) (*rights.Identity, error) {
 		entered <- struct{}{}
 		<-ctx.Done()
 		left <- struct{}{}
@@ -211,17 +234,18 @@ func TestRenewalThatHangs(t *testing.T) {
 	<-left
 }
 
-func TestTokenExpiringIsTold(t *testing.T) {
+func TestTokenExpiringIsSent(t *testing.T) {
 	hubtest.OwnClock(t, func(t *testing.T) {
 		short := &rights.Identity{User: "ada", Expires: time.Now().Add(6 * time.Second)}
-		o := office{"old": short, "new": {User: "ada", Expires: time.Now().Add(4*time.Second + time.Hour)}} // it is told after 4 s
+		// it is told after 4 s
+		o := issuer{"old": short, "new": {User: "ada", Expires: time.Now().Add(4*time.Second + time.Hour)}}
 		s := startOffice(t, o, nil)
 		c, other := s.dial("user=old"), s.dial("user=old")
 		if got := c.next(); !strings.HasPrefix(got, `[null,null,"phoenix","token_expiring",{"expires_in":`) {
 			t.Fatal(got)
 		}
 		c.send(`[null,"1","phoenix","access_token",{"token":"new"}]`)
-		c.renewed("null", `"1"`, "phoenix")
+		c.refreshed("null", `"1"`, "phoenix")
 		if got := other.next(); !strings.HasPrefix(got, `[null,null,"phoenix","token_expiring",{"expires_in":`) {
 			t.Fatal(got)
 		}

@@ -2,8 +2,8 @@ package socket
 
 import "testing"
 
-func TestRushIsOverWhenItIsQuiet(t *testing.T) {
-	var r rush
+func TestBurstEndsWhenQuiet(t *testing.T) {
+	var r burst
 	for i, c := range []struct {
 		sockets int
 		over    bool

@@ -16,15 +16,15 @@ import (
 	"github.com/duckwire/duckwire/hub/rights"
 )
 
-// keepOnChannels is how long a completion goes on without its client, unless the client says otherwise: long enough to
-// reconnect.
-const keepOnChannels = 30 * time.Second
+// reconnectTime is how long a completion continues without its client, unless the client sets another time: long enough
+// to reconnect.
+const reconnectTime = 30 * time.Second
 
-// ask is what the payloads of all events that begin a completion share. Its members are checked where they are used,
-// most of them where the OpenAI doors check theirs: encoding/json would name the embedded struct in its errors.
-type ask struct {
+// modelParams are the common members of all events that start a completion. They are raw JSON, which is validated where
+// it is used, mostly by the code for the OpenAI paths: encoding/json would name the embedded struct in its errors.
+type modelParams struct {
 	ID        json.RawMessage `json:"id"`    // idempotency: the same id attaches to the same completion
-	After     json.RawMessage `json:"after"` // the position up to which the client has it
+	After     json.RawMessage `json:"after"` // the position that the client has reached
 	Slot      json.RawMessage `json:"slot"`
 	Supersede json.RawMessage `json:"supersede"`
 	Keep      json.RawMessage `json:"keep"`
@@ -32,22 +32,23 @@ type ask struct {
 	Options   json.RawMessage `json:"options"`
 }
 
-// modelOptions are the members of "options" that go to the model, under its names.
+// modelOptions maps members of "options" to parameters of the model.
 var modelOptions = map[string]string{
-	"max_length": "max_tokens", "max_tokens": "max_tokens", "temperature": "temperature", "top_p": "top_p", "stop": "stop", "seed": "seed",
+	"max_length": "max_tokens", "max_tokens": "max_tokens", "temperature": "temperature", "top_p": "top_p",
+	"stop": "stop", "seed": "seed",
 	"frequency_penalty": "frequency_penalty", "presence_penalty": "presence_penalty",
 }
 
-// request makes the request that the OpenAI door of that kind would get. body has what the event itself says: prompt or
+// request returns the request that the OpenAI path of that kind would decode. body has the event's own part: prompt or
 // messages.
-func (a *ask) request(kind hub.CompletionKind, body map[string]any) (*openai.Request, error) {
+func (a *modelParams) request(kind hub.CompletionKind, body map[string]any) (*openai.Request, error) {
 	options, err := a.options()
 	if err != nil {
 		return nil, err
 	}
-	asked := map[string]string{} // by the model's names: under which the client knows them
+	asked := map[string]string{} // maps the model's names to the client's
 	for ours, theirs := range modelOptions {
-		if raw := options[ours]; !jsonw.IsNull(raw) && asked[theirs] != theirs { // the model's own name counts where both are given
+		if raw := options[ours]; !jsonw.IsNull(raw) && asked[theirs] != theirs { // the model's own name takes precedence
 			body[theirs], asked[theirs] = raw, ours
 		}
 	}
@@ -64,7 +65,7 @@ func (a *ask) request(kind hub.CompletionKind, body map[string]any) (*openai.Req
 	}
 	req, err := openai.DecodeRequest(kind, raw)
 	var fault *errs.FieldError
-	if errors.As(err, &fault) { // as the client wrote it
+	if errors.As(err, &fault) { // name the field as the client did
 		field, ours := strings.CutPrefix(fault.Field, "duckwire.")
 		if name := asked[field]; name != "" && !ours {
 			field = "options." + name
@@ -74,7 +75,7 @@ func (a *ask) request(kind hub.CompletionKind, body map[string]any) (*openai.Req
 	return req, err
 }
 
-// oneMessage is the body of a chat of one message.
+// oneMessage returns the body of a chat of one message.
 func oneMessage(content string) map[string]any {
 	return map[string]any{"messages": []map[string]string{{"role": "user", "content": content}}}
 }
@@ -85,15 +86,15 @@ func put(members map[string]any, name string, raw json.RawMessage) {
 	}
 }
 
-func (a *ask) options() (members map[string]json.RawMessage, err error) {
+func (a *modelParams) options() (members map[string]json.RawMessage, err error) {
 	if !jsonw.IsNull(a.Options) && json.Unmarshal(a.Options, &members) != nil {
 		return nil, errs.Invalid("options", "must be an object")
 	}
 	return members, nil
 }
 
-// position reads After; without one it is the beginning.
-func (a *ask) position() (log.Position, error) {
+// position parses After; the default is the beginning.
+func (a *modelParams) position() (log.Position, error) {
 	if jsonw.IsNull(a.After) {
 		return log.Position{}, nil
 	}
@@ -108,16 +109,16 @@ func (a *ask) position() (log.Position, error) {
 	return p, nil
 }
 
-// asks are what one client has asked of models on one channel.
-type asks struct {
+// completions are the completions that one client requested on one channel.
+type completions struct {
 	c        *socket.Channel
 	followed followed
 }
 
-func newAsks(c *socket.Channel) *asks { return &asks{c: c} }
+func newCompletions(c *socket.Channel) *completions { return &completions{c: c} }
 
-// start starts the completion, or finds the one that the same user started under the same id.
-func (a *asks) start(ctx context.Context, req *openai.Request, keep time.Duration) (*hub.Stream, error) {
+// start starts the completion, or attaches to the one that the same user started under the same id.
+func (a *completions) start(ctx context.Context, req *openai.Request, keep time.Duration) (*hub.Stream, error) {
 	if err := a.c.Authorize(ctx, a.c.Topic(), rights.ActionComplete); err != nil {
 		return nil, err
 	}
@@ -126,14 +127,14 @@ func (a *asks) start(ctx context.Context, req *openai.Request, keep time.Duratio
 	return s, err
 }
 
-// resumed is the part of a reply for those who gave "after".
+// resumed is the part of a reply for clients that sent "after".
 type resumed struct {
-	Recovered *bool           `json:"recovered,omitempty"` // what follows begins exactly behind it
-	Reset     log.ResetReason `json:"reset,omitempty"`     // why not; then it begins at the beginning
+	Recovered *bool           `json:"recovered,omitempty"` // no entry after the position is missing
+	Reset     log.ResetReason `json:"reset,omitempty"`     // why not; the stream is then sent from its start
 }
 
-// resumeOf says whether a stream goes on exactly where the client says.
-func resumeOf(s *hub.Stream, p *ask, after log.Position) (r resumed, err error) {
+// resumeOf returns whether a stream can be resumed exactly at the client's position.
+func resumeOf(s *hub.Stream, p *modelParams, after log.Position) (r resumed, err error) {
 	if jsonw.IsNull(p.After) {
 		return r, nil
 	}
@@ -148,20 +149,22 @@ func resumeOf(s *hub.Stream, p *ask, after log.Position) (r resumed, err error) 
 	return r, nil
 }
 
-// asked is the reply to what began a completion.
-type asked struct {
+// completionReply is the reply to an event that started a completion.
+type completionReply struct {
 	Completion string `json:"completion_id"`
 	Request    string `json:"request_id"`
 	resumed
 }
 
-// stream starts a completion, answers with its id, and pushes what it makes in those words.
-func (a *asks) stream(ctx context.Context, m *socket.Message, p *ask, req *openai.Request, w words) error {
+// stream starts a completion, replies with its id, and pushes its text and its end as those events.
+func (a *completions) stream(
+	ctx context.Context, m *socket.Message, p *modelParams, req *openai.Request, events completionEvents,
+) error {
 	after, err := p.position()
 	if err != nil {
 		return err
 	}
-	s, err := a.start(ctx, req, keepOnChannels)
+	s, err := a.start(ctx, req, reconnectTime)
 	if err != nil {
 		return err
 	}
@@ -169,6 +172,6 @@ func (a *asks) stream(ctx context.Context, m *socket.Message, p *ask, req *opena
 	if err != nil {
 		return err
 	}
-	m.Reply(asked{s.ID, s.ID, resume}) // before the first chunk
-	return a.follow(s, after, w)
+	m.Reply(completionReply{s.ID, s.ID, resume}) // before the first chunk
+	return a.follow(s, after, events)
 }
