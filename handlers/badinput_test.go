@@ -125,11 +125,13 @@ func TestBadInput(t *testing.T) {
 		{"append: half the producer", "POST", stream + "/append", "x", []string{"Producer-Id: p"}, 400, "Producer-Epoch"},
 		{
 			"append: negative sequence", "POST", stream + "/append", "x",
-			[]string{"Producer-Id: p", "Producer-Epoch: 0", "Producer-Seq: -1"}, 400, "Producer-Seq",
+			[]string{"Producer-Id: p", "Producer-Epoch: 0", "Producer-Seq: -1"},
+			400, "Producer-Seq",
 		},
 		{
 			"append: absurd sequence", "POST", stream + "/append", "x",
-			[]string{"Producer-Id: p", "Producer-Epoch: 0", "Producer-Seq: 9007199254740992"}, 400, "Producer-Seq",
+			[]string{"Producer-Id: p", "Producer-Epoch: 0", "Producer-Seq: 9007199254740992"},
+			400, "Producer-Seq",
 		},
 		// Topics.
 		{"publish: empty", "POST", eventsPath, "", nil, 400, "body"},

@@ -100,8 +100,10 @@ func (s *testServer) tryEverywhere(t *testing.T, tok string) (made []string) {
 	defer cancel()
 	subprotocol := "base64url.bearer.phx." + base64.RawURLEncoding.EncodeToString([]byte(tok))
 	for _, o := range []*websocket.DialOptions{
-		{Subprotocols: []string{"phoenix", subprotocol}}, {HTTPHeader: http.Header{"Authorization": {"Bearer " + tok}}},
-		{HTTPHeader: http.Header{"Cookie": {"duckwire_token=" + tok}}}, nil,
+		{Subprotocols: []string{"phoenix", subprotocol}},
+		{HTTPHeader: http.Header{"Authorization": {"Bearer " + tok}}},
+		{HTTPHeader: http.Header{"Cookie": {"duckwire_token=" + tok}}},
+		nil,
 	} {
 		address := s.URL + "/socket/websocket?vsn=2.0.0"
 		if o == nil {

@@ -18,10 +18,14 @@ const (
 )
 
 var (
-	corsAllowHeaders = []string{"Authorization", "Content-Type", "Last-Event-ID", "Prefer", "Idempotency-Key",
-		"If-None-Match", "Producer-Id", "Producer-Epoch", "Producer-Seq"}
-	corsExposeHeaders = []string{"Location", "Duckwire-Stream", "Retry-After", "ETag", "Content-Range",
-		"Duckwire-Position", "Stream-Next-Offset"}
+	corsAllowHeaders = []string{
+		"Authorization", "Content-Type", "Last-Event-ID", "Prefer", "Idempotency-Key",
+		"If-None-Match", "Producer-Id", "Producer-Epoch", "Producer-Seq",
+	}
+	corsExposeHeaders = []string{
+		"Location", "Duckwire-Stream", "Retry-After", "ETag", "Content-Range",
+		"Duckwire-Position", "Stream-Next-Offset",
+	}
 )
 
 // CORS answers preflights without authentication, and adds CORS headers to every other response to an allowed origin,

@@ -104,13 +104,17 @@ func TestCORS(t *testing.T) {
 			}))
 			check := func(what string, w *httptest.ResponseRecorder, status int, more map[string]string) {
 				t.Helper()
-				want := map[string]string{"Access-Control-Allow-Origin": c.origins,
-					"Access-Control-Allow-Credentials": c.credentials, "Vary": ""}
+				want := map[string]string{
+					"Access-Control-Allow-Origin":      c.origins,
+					"Access-Control-Allow-Credentials": c.credentials, "Vary": "",
+				}
 				if c.vary {
 					want["Vary"] = "Origin"
 				}
-				for _, k := range []string{"Access-Control-Expose-Headers", "Access-Control-Allow-Methods",
-					"Access-Control-Allow-Headers", "Access-Control-Max-Age"} {
+				for _, k := range []string{
+					"Access-Control-Expose-Headers", "Access-Control-Allow-Methods",
+					"Access-Control-Allow-Headers", "Access-Control-Max-Age",
+				} {
 					want[k] = ""
 					if c.origins != "" {
 						want[k] = more[k]
@@ -133,8 +137,10 @@ func TestCORS(t *testing.T) {
 				return // then it is no preflight
 			}
 			check("the preflight", preflight, 204,
-				map[string]string{"Access-Control-Allow-Methods": methods, "Access-Control-Allow-Headers": request,
-					"Access-Control-Max-Age": "7200"})
+				map[string]string{
+					"Access-Control-Allow-Methods": methods, "Access-Control-Allow-Headers": request,
+					"Access-Control-Max-Age": "7200",
+				})
 			if reached || preflight.Body.Len() != 0 {
 				t.Error("the preflight reached the handler")
 			}
@@ -143,8 +149,10 @@ func TestCORS(t *testing.T) {
 			}
 		})
 	}
-	more := serve(middleware.CORS(middleware.CORSOptions{AllowedOrigins: []string{app},
-		AllowHeaders: []string{"Stream-Closed"}, ExposeHeaders: []string{"X-Request-Id"}})(ok),
+	more := serve(middleware.CORS(middleware.CORSOptions{
+		AllowedOrigins: []string{app},
+		AllowHeaders:   []string{"Stream-Closed"}, ExposeHeaders: []string{"X-Request-Id"},
+	})(ok),
 		"OPTIONS", "/", "Origin", app, "Access-Control-Request-Method", "PUT")
 	if got := more.Header().Get("Access-Control-Allow-Headers"); got != request+", Stream-Closed" {
 		t.Errorf("with more headers: %q", got)
@@ -167,8 +175,10 @@ func TestBodyLimit(t *testing.T) {
 	// a wrapper between us and the server
 	server := httptest.NewServer(middleware.AccessLog(slog.New(slog.DiscardHandler))(h))
 	defer server.Close()
-	for body, want := range map[string]int{"": 200, "0123456789": 200, "0123456789a": 413,
-		strings.Repeat("x", 1<<20): 413} {
+	for body, want := range map[string]int{
+		"": 200, "0123456789": 200, "0123456789a": 413,
+		strings.Repeat("x", 1<<20): 413,
+	} {
 		for _, known := range []bool{true, false} {
 			var reader io.Reader = strings.NewReader(body)
 			if !known {
@@ -227,16 +237,26 @@ func TestAccessLog(t *testing.T) {
 	serve(r, "GET", "/healthz", "X-Request-Id", "r4")
 	serve(r, "GET", "/none/of%0Athese", "X-Request-Id", "r5")
 	want := []map[string]any{
-		{"level": "INFO", "msg": "request", "method": "GET", "route": "/v1/streams/{id}", "path": "/v1/streams/cmp_1",
-			"status": 200.0, "bytes": 2.0, "request_id": "r1", "user": "ada", "query": "after=E.1&token=REDACTED"},
-		{"level": "INFO", "msg": "request", "method": "GET", "route": "/v1/streams/{id}", "path": "/v1/streams/cmp_1",
-			"status": 401.0, "bytes": 0.0, "request_id": "r2", "query": "api_key=REDACTED&%54oken=REDACTED"},
-		{"level": "WARN", "msg": "request", "method": "GET", "route": "/v1/broken", "path": "/v1/broken",
-			"status": 502.0, "bytes": 0.0, "request_id": "r3", "user": "ada"},
-		{"level": "DEBUG", "msg": "request", "method": "GET", "route": "/healthz", "path": "/healthz", "status": 200.0,
-			"bytes": 2.0, "request_id": "r4"},
-		{"level": "INFO", "msg": "request", "method": "GET", "path": "/none/of\nthese", "status": 404.0, "bytes": 19.0,
-			"request_id": "r5"},
+		{
+			"level": "INFO", "msg": "request", "method": "GET", "route": "/v1/streams/{id}", "path": "/v1/streams/cmp_1",
+			"status": 200.0, "bytes": 2.0, "request_id": "r1", "user": "ada", "query": "after=E.1&token=REDACTED",
+		},
+		{
+			"level": "INFO", "msg": "request", "method": "GET", "route": "/v1/streams/{id}", "path": "/v1/streams/cmp_1",
+			"status": 401.0, "bytes": 0.0, "request_id": "r2", "query": "api_key=REDACTED&%54oken=REDACTED",
+		},
+		{
+			"level": "WARN", "msg": "request", "method": "GET", "route": "/v1/broken", "path": "/v1/broken",
+			"status": 502.0, "bytes": 0.0, "request_id": "r3", "user": "ada",
+		},
+		{
+			"level": "DEBUG", "msg": "request", "method": "GET", "route": "/healthz", "path": "/healthz", "status": 200.0,
+			"bytes": 2.0, "request_id": "r4",
+		},
+		{
+			"level": "INFO", "msg": "request", "method": "GET", "path": "/none/of\nthese", "status": 404.0, "bytes": 19.0,
+			"request_id": "r5",
+		},
 	}
 	got := lines()
 	if len(got) != len(want) {

@@ -27,8 +27,11 @@ func TestClientOf(t *testing.T) {
 		{"a proxy over IPv6", trusting, "[2001:db8:ffff::1]:5", []string{"203.0.113.1"}, "203.0.113.1"},
 		{"a proxy whose address is mapped", trusting, "[::ffff:10.1.2.3]:5", []string{"203.0.113.1"}, "203.0.113.1"},
 		{"a chain", trusting, "10.1.2.3:5", []string{"1.2.3.4, 203.0.113.1 , 10.0.0.9,192.0.2.7"}, "203.0.113.1"},
-		{"a chain over several lines", trusting, "10.1.2.3:5", []string{"1.2.3.4", "203.0.113.1", "10.0.0.9"},
-			"203.0.113.1"},
+		{
+			"a chain over several lines", trusting, "10.1.2.3:5",
+			[]string{"1.2.3.4", "203.0.113.1", "10.0.0.9"},
+			"203.0.113.1",
+		},
 		{"with a port", trusting, "10.1.2.3:5", []string{"203.0.113.1:443"}, "203.0.113.1"},
 		{"with a port, IPv6", trusting, "10.1.2.3:5", []string{"[2001:db8::1]:443"}, "2001:db8::/64"},
 		{"in brackets", trusting, "10.1.2.3:5", []string{"[2001:db8::1]"}, "2001:db8::/64"},

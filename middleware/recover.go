@@ -11,8 +11,10 @@ import (
 var ErrPanic = errors.New("the handler panicked")
 
 // bodyHeaders describe the handler's own response, so they are removed before an error is written.
-var bodyHeaders = []string{"Content-Length", "Content-Encoding", "Content-Range", "Content-Disposition",
-	"Cache-Control", "ETag", "Last-Modified", "Location"}
+var bodyHeaders = []string{
+	"Content-Length", "Content-Encoding", "Content-Range", "Content-Disposition",
+	"Cache-Control", "ETag", "Last-Modified", "Location",
+}
 
 // Recover turns a handler's panic into a logged stack and an error response.
 //

@@ -21,8 +21,10 @@ func SteadyBody(silence time.Duration) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.Body != nil && r.Body != http.NoBody {
-				b := &steadyBody{ReadCloser: r.Body, conn: http.NewResponseController(w), silence: silence,
-					began: time.Now(), rate: bodyRate}
+				b := &steadyBody{
+					ReadCloser: r.Body, conn: http.NewResponseController(w), silence: silence,
+					began: time.Now(), rate: bodyRate,
+				}
 				b.extend(b.began)
 				with := *r
 				with.Body = b

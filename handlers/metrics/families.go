@@ -19,7 +19,9 @@ var families = []family{
 	{
 		"duckwire_build_info",
 		"The program that runs; always 1.",
-		gauge, []string{"version", "goversion"}, buildInfo,
+		gauge,
+		[]string{"version", "goversion"},
+		buildInfo,
 	},
 	{
 		"duckwire_draining",
@@ -39,7 +41,9 @@ var families = []family{
 		"duckwire_http_responses_total",
 		"Finished requests, by method, route and class of status; 0xx: cut before there was one. " +
 			"Long responses count at their end.",
-		counter, []string{"method", "route", "class"}, responses,
+		counter,
+		[]string{"method", "route", "class"},
+		responses,
 	},
 
 	{
@@ -50,7 +54,9 @@ var families = []family{
 	{
 		"duckwire_connections",
 		"Sessions now, by transport; wait: requests that wait for an answer.",
-		gauge, []string{"transport"}, func(s *snapshot, emit emit) {
+		gauge,
+		[]string{"transport"},
+		func(s *snapshot, emit emit) {
 			for via, n := range s.Sessions {
 				emit(float64(n), hub.Transport(via).String())
 			}
@@ -59,14 +65,18 @@ var families = []family{
 	{
 		"duckwire_connections_opened_total",
 		"Sessions that were opened, by transport.",
-		counter, []string{"transport"}, func(s *snapshot, emit emit) {
+		counter,
+		[]string{"transport"},
+		func(s *snapshot, emit emit) {
 			byTransport(&s.Opened, emit)
 		},
 	},
 	{
 		"duckwire_limits_hit_total",
 		"Requests, joins and messages that were refused, by the setting whose limit they met.",
-		counter, []string{"limit"}, func(s *snapshot, emit emit) {
+		counter,
+		[]string{"limit"},
+		func(s *snapshot, emit emit) {
 			byName(s.Limits, emit)
 		},
 	},
@@ -84,7 +94,9 @@ var families = []family{
 	{
 		"duckwire_events_published_total",
 		"Events that were published: kept (with a position) or ephemeral.",
-		counter, []string{"kind"}, func(s *snapshot, emit emit) {
+		counter,
+		[]string{"kind"},
+		func(s *snapshot, emit emit) {
 			emit(float64(s.Events), "kept")
 			emit(float64(s.Ephemerals), "ephemeral")
 		},
@@ -92,7 +104,9 @@ var families = []family{
 	{
 		"duckwire_readers",
 		"Readers of topics, streams and queues: waiting have read all; behind are being written to, or are slow.",
-		gauge, []string{"state"}, func(s *snapshot, emit emit) {
+		gauge,
+		[]string{"state"},
+		func(s *snapshot, emit emit) {
 			emit(float64(s.Readers-s.Behind), "waiting")
 			emit(float64(s.Behind), "behind")
 		},
@@ -100,12 +114,16 @@ var families = []family{
 	{
 		"duckwire_deliveries_total",
 		"Events, messages and runs of text that were handed to clients' connections, by transport.",
-		counter, []string{"transport"}, func(s *snapshot, emit emit) { byTransport(&s.Delivered, emit) },
+		counter,
+		[]string{"transport"},
+		func(s *snapshot, emit emit) { byTransport(&s.Delivered, emit) },
 	},
 	{
 		"duckwire_resets_total",
 		"Readers that could not go on exactly where they were, by reason.",
-		counter, []string{"reason"}, func(s *snapshot, emit emit) {
+		counter,
+		[]string{"reason"},
+		func(s *snapshot, emit emit) {
 			byName(s.Resets, emit)
 		},
 	},
@@ -125,7 +143,9 @@ var families = []family{
 	{
 		"duckwire_streams",
 		"Streams of this node that are kept, by status.",
-		gauge, []string{"status"}, func(s *snapshot, emit emit) {
+		gauge,
+		[]string{"status"},
+		func(s *snapshot, emit emit) {
 			for status, n := range s.Streams {
 				emit(float64(n), string(status))
 			}
@@ -134,12 +154,16 @@ var families = []family{
 	{
 		"duckwire_streams_started_total",
 		"Streams that were started, by kind.",
-		counter, []string{"kind"}, func(s *snapshot, emit emit) { byName(s.StreamsStarted, emit) },
+		counter,
+		[]string{"kind"},
+		func(s *snapshot, emit emit) { byName(s.StreamsStarted, emit) },
 	},
 	{
 		"duckwire_streams_ended_total",
 		"Streams that ended, by kind and status.",
-		counter, []string{"kind", "status"}, func(s *snapshot, emit emit) {
+		counter,
+		[]string{"kind", "status"},
+		func(s *snapshot, emit emit) {
 			for _, end := range s.StreamsEnded {
 				emit(float64(end.Count), end.Kind, string(end.Status))
 			}
@@ -148,7 +172,9 @@ var families = []family{
 	{
 		"duckwire_streams_cancelled_total",
 		"Streams that were cancelled, by reason: client (somebody asked for it) or unwatched.",
-		counter, []string{"reason"}, func(s *snapshot, emit emit) {
+		counter,
+		[]string{"reason"},
+		func(s *snapshot, emit emit) {
 			byName(s.Cancelled, emit)
 		},
 	},
@@ -172,7 +198,9 @@ var families = []family{
 	{
 		"duckwire_provider_errors_total",
 		"Completions, analyses and lists of models that the provider or its upstream failed, by code.",
-		counter, []string{"code"}, func(s *snapshot, emit emit) { byName(s.ProviderErrors, emit) },
+		counter,
+		[]string{"code"},
+		func(s *snapshot, emit emit) { byName(s.ProviderErrors, emit) },
 	},
 
 	{

@@ -38,8 +38,12 @@ func TestDecodeChat(t *testing.T) {
 		CompletionRequest: hub.CompletionRequest{
 			Kind: hub.ChatCompletion, Model: "m", MaxTokens: 7, Stop: []string{"\n"}, Seed: -3,
 			Messages: []hub.Message{
-				{Role: "system", Content: "be brief"}, {Role: "developer", Content: "ab"}, {Role: "user", Content: "hi"},
-				{Role: "assistant"}, {Role: "tool", Content: "out"}, {Role: "function"},
+				{Role: "system", Content: "be brief"},
+				{Role: "developer", Content: "ab"},
+				{Role: "user", Content: "hi"},
+				{Role: "assistant"},
+				{Role: "tool", Content: "out"},
+				{Role: "function"},
 			},
 		},
 		Stream: true, IncludeUsage: true,

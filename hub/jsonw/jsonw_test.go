@@ -65,8 +65,10 @@ func TestWalkDeep(t *testing.T) {
 
 // FuzzWalk compares the walkers with encoding/json.
 func FuzzWalk(f *testing.F) {
-	for _, s := range []string{`{"a":{"b":[1,"x\\\""]},"a":null}`, `[1,{"k":[]},"]"]`, `{}`, `[]`, ` 12 `,
-		`{"\ud800":1}`, `{"\"":1}`} {
+	for _, s := range []string{
+		`{"a":{"b":[1,"x\\\""]},"a":null}`, `[1,{"k":[]},"]"]`, `{}`, `[]`, ` 12 `,
+		`{"\ud800":1}`, `{"\"":1}`,
+	} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {

@@ -41,8 +41,10 @@ func (a *application) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err := r.Context().Err(); err != nil {
 		return nil, err
 	}
-	return &http.Response{StatusCode: status, Header: http.Header{"Location": {authorizeURL}},
-		Body: io.NopCloser(strings.NewReader(text)), Request: r}, nil
+	return &http.Response{
+		StatusCode: status, Header: http.Header{"Location": {authorizeURL}},
+		Body: io.NopCloser(strings.NewReader(text)), Request: r,
+	}, nil
 }
 
 func (a *application) count() int {
@@ -122,8 +124,10 @@ func TestURLAuthorizerAnswers(t *testing.T) {
 		"a ttl in words":       {200, `{"allowed":true,"ttl":"5s"}`, errs.ErrUnavailable, time.Second},
 		"two answers":          {200, `{"allowed":true}{"allowed":true}`, errs.ErrUnavailable, time.Second},
 		"cut off":              {200, `{"allowed":true`, errs.ErrUnavailable, time.Second},
-		"enormous": {200, `{"allowed":true}` + strings.Repeat(" ", 64<<10), errs.ErrUnavailable,
-			time.Second},
+		"enormous": {
+			200, `{"allowed":true}` + strings.Repeat(" ", 64<<10), errs.ErrUnavailable,
+			time.Second,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -281,10 +285,16 @@ func TestURLAuthorizerOverHTTP(t *testing.T) {
 	for _, c := range []struct {
 		path, topic string
 		want        error
-	}{{"/ask", "a", nil}, {"/ask", "b", errs.ErrForbidden}, {"/away", "a", errs.ErrUnavailable},
-		{"/none", "a", errs.ErrUnavailable}} {
-		a, err := auth.NewURLAuthorizer(auth.URLAuthorizerOptions{URL: server.URL + c.path,
-			HTTPClient: server.Client()})
+	}{
+		{"/ask", "a", nil},
+		{"/ask", "b", errs.ErrForbidden},
+		{"/away", "a", errs.ErrUnavailable},
+		{"/none", "a", errs.ErrUnavailable},
+	} {
+		a, err := auth.NewURLAuthorizer(auth.URLAuthorizerOptions{
+			URL:        server.URL + c.path,
+			HTTPClient: server.Client(),
+		})
 		must(err)
 		if err := a.Authorize(t.Context(), identity("ada", nil), c.topic, "publish"); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v", c.path, err)

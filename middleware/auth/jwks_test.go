@@ -48,8 +48,10 @@ func (i *issuer) RoundTrip(r *http.Request) (*http.Response, error) {
 	if status == 0 {
 		status = http.StatusOK
 	}
-	return &http.Response{StatusCode: status, Header: http.Header{},
-		Body: io.NopCloser(strings.NewReader(string(body))), Request: r}, nil
+	return &http.Response{
+		StatusCode: status, Header: http.Header{},
+		Body: io.NopCloser(strings.NewReader(string(body))), Request: r,
+	}, nil
 }
 
 func (i *issuer) set(f func()) {
@@ -301,11 +303,16 @@ func TestJWKSKeyMembers(t *testing.T) {
 		"to wrap keys":      {a.jwk("k", map[string]any{"key_ops": []string{"wrapKey"}}), a, false},
 		"short RSA":         {small.jwk("k", nil), small, false},
 		"off its curve":     {a.jwk("k", map[string]any{"x": "AAAA"}), a, false},
-		"the named Ed25519": {signers()["EdDSA"].jwk("k", map[string]any{"alg": "Ed25519"}), signers()["EdDSA"],
-			true},
+		"the named Ed25519": {
+			signers()["EdDSA"].jwk("k", map[string]any{"alg": "Ed25519"}), signers()["EdDSA"],
+			true,
+		},
 		"a certificate's URL": {a.jwk("k", map[string]any{"x5u": "http://elsewhere.invalid/"}), a, false},
-		"symmetric, so no ECs": {map[string]any{"kty": "oct", "kid": "k", "k": b64(string(secret)), "alg": "HS256"}, a,
-			false},
+		"symmetric, so no ECs": {
+			map[string]any{"kty": "oct", "kid": "k", "k": b64(string(secret)), "alg": "HS256"},
+			a,
+			false,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -331,8 +338,10 @@ func TestJWKSAndPublicKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := newEdSigner(), newEdSigner()
 		i := &issuer{down: true}
-		v := newVerifier(t, auth.VerifierOptions{JWKSURL: jwksURL, HTTPClient: i.client(), PublicKeyPEM: a.pem(),
-			Now: time.Now})
+		v := newVerifier(t, auth.VerifierOptions{
+			JWKSURL: jwksURL, HTTPClient: i.client(), PublicKeyPEM: a.pem(),
+			Now: time.Now,
+		})
 		synctest.Wait()
 		for range 10 {
 			wantVerify(t, v, a.sign(bubbleClaims(), kid("local")), nil)

@@ -131,8 +131,10 @@ func TestVerifyClaims(t *testing.T) {
 		"caps with a text":      {jwt.MapClaims{"caps": map[string]any{"*": "*"}}, "!no lists of actions"},
 		"caps with a number":    {jwt.MapClaims{"caps": map[string]any{"*": []any{1}}}, "!no lists of actions"},
 		"caps with a null":      {jwt.MapClaims{"caps": map[string]any{"*": nil}}, "!no lists of actions"},
-		"caps with no action": {jwt.MapClaims{"caps": map[string]any{"code:*": []any{"publish", "dance"}}},
-			`!caps["code:*"][1]`},
+		"caps with no action": {
+			jwt.MapClaims{"caps": map[string]any{"code:*": []any{"publish", "dance"}}},
+			`!caps["code:*"][1]`,
+		},
 		"caps with a star between": {jwt.MapClaims{"caps": map[string]any{"a*b": []any{"publish"}}}, `!caps["a*b"]`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -274,8 +276,10 @@ func TestVerifyOnlyPublicKeys(t *testing.T) {
 	keys, err := auth.ParseAPIKeys(hash)
 	must(err)
 	v = newVerifier(t, auth.VerifierOptions{APIKeys: keys})
-	for _, token := range []string{b64(`{"alg":"none"}`) + "." + b64(`{"sub":"ada","exp":9999999999}`) + ".",
-		rawHS256(nil, `{"alg":"HS256"}`, `{"sub":"ada","exp":9999999999}`)} {
+	for _, token := range []string{
+		b64(`{"alg":"none"}`) + "." + b64(`{"sub":"ada","exp":9999999999}`) + ".",
+		rawHS256(nil, `{"alg":"HS256"}`, `{"sub":"ada","exp":9999999999}`),
+	} {
 		if _, err := v.Verify(t.Context(), token); !errors.Is(err, errs.ErrUnauthenticated) {
 			t.Errorf("got %v", err)
 		}
@@ -341,17 +345,25 @@ func TestNewVerifierRefuses(t *testing.T) {
 		"a short secret":      {auth.VerifierOptions{Secret: []byte("short")}, "openssl rand"},
 		"a PEM as the secret": {auth.VerifierOptions{Secret: x}, "a public key is no secret"},
 		"a short RSA key":     {auth.VerifierOptions{PublicKeyPEM: small.pem()}, "at least 2048"},
-		"a private key": {auth.VerifierOptions{PublicKeyPEM: pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY",
-			Bytes: private})}, "private key"},
+		"a private key": {auth.VerifierOptions{PublicKeyPEM: pem.EncodeToMemory(&pem.Block{
+			Type:  "PRIVATE KEY",
+			Bytes: private,
+		})}, "private key"},
 		"no PEM": {auth.VerifierOptions{PublicKeyPEM: []byte("/etc/key.pem")}, "not PEM text"},
 		"blanks": {auth.VerifierOptions{PublicKeyPEM: []byte(" \n")}, "empty"},
-		"something behind": {auth.VerifierOptions{PublicKeyPEM: append(slices.Clone(x), "rest"...)},
-			"not PEM text"},
+		"something behind": {
+			auth.VerifierOptions{PublicKeyPEM: append(slices.Clone(x), "rest"...)},
+			"not PEM text",
+		},
 		"a damaged PEM": {auth.VerifierOptions{PublicKeyPEM: x[:len(x)-10]}, "damaged"},
-		"another kind of PEM": {auth.VerifierOptions{PublicKeyPEM: pem.EncodeToMemory(&pem.Block{Type: "X509 CRL"})},
-			"no public key"},
-		"garbage in a PEM": {auth.VerifierOptions{PublicKeyPEM: pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY",
-			Bytes: []byte("x")})}, "block 1"},
+		"another kind of PEM": {
+			auth.VerifierOptions{PublicKeyPEM: pem.EncodeToMemory(&pem.Block{Type: "X509 CRL"})},
+			"no public key",
+		},
+		"garbage in a PEM": {auth.VerifierOptions{PublicKeyPEM: pem.EncodeToMemory(&pem.Block{
+			Type:  "PUBLIC KEY",
+			Bytes: []byte("x"),
+		})}, "block 1"},
 		"a JWKS URL without one": {auth.VerifierOptions{JWKSURL: "jwks.json"}, "JWKS URL"},
 		"a JWKS file":            {auth.VerifierOptions{JWKSURL: "file:///etc/passwd"}, "JWKS URL"},
 	} {

@@ -66,8 +66,10 @@ func NewSet(l Limits) *Set {
 // Shared returns the limiters that nodes share, by name: those that count per user. A session is on one node, so the
 // limiter of cursors is not shared.
 func (s *Set) Shared() map[string]*Limiter {
-	return map[string]*Limiter{"heavy": s.limiters[Heavy], "events": s.limiters[Events], "queue": s.limiters[Queue],
-		"joins": s.limiters[Joins]}
+	return map[string]*Limiter{
+		"heavy": s.limiters[Heavy], "events": s.limiters[Events], "queue": s.limiters[Queue],
+		"joins": s.limiters[Joins],
+	}
 }
 
 // Take takes n tokens from a key's bucket for a kind. It returns the errors of Limiter.Take.

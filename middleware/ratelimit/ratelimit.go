@@ -56,8 +56,10 @@ func New(name string, r Rate) *Limiter {
 	if r.Burst < 1 {
 		r.Burst = r.Limit
 	}
-	l := &Limiter{name: name, limit: int64(r.Limit), cost: max(r.Per/time.Duration(r.Limit), 1), burst: r.Burst,
-		seed: maphash.MakeSeed(), start: time.Now()}
+	l := &Limiter{
+		name: name, limit: int64(r.Limit), cost: max(r.Per/time.Duration(r.Limit), 1), burst: r.Burst,
+		seed: maphash.MakeSeed(), start: time.Now(),
+	}
 	for i := range l.parts {
 		l.parts[i] = part{full: make(map[uint64]time.Duration), next: minSweep}
 	}

@@ -53,15 +53,19 @@ func TestTraceStart(t *testing.T) {
 			env: env{"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4318"},
 			err: "OTEL_EXPORTER_OTLP_ENDPOINT must be a whole http or https URL, such as http://127.0.0.1:4318",
 		},
-		"no URL": {env: env{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a-secret\x7f@b"},
-			err: "OTEL_EXPORTER_OTLP_ENDPOINT must be a whole"},
+		"no URL": {
+			env: env{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a-secret\x7f@b"},
+			err: "OTEL_EXPORTER_OTLP_ENDPOINT must be a whole",
+		},
 		"gRPC": {
 			env: env{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a:4317", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
 			err: `OTEL_EXPORTER_OTLP_PROTOCOL must be http/protobuf or http/json`,
 		},
 		"gRPC for others": {
-			env: env{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
-				"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf"},
+			env: env{
+				"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+				"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf",
+			},
 			logged: "to=http://a service",
 		},
 	} {

@@ -73,8 +73,10 @@ func (s *Store) UnderWay() (n int64) {
 
 // SendPart sends a node the first piece of a request only.
 func (s *Store) SendPart(node string) error {
-	return s.sendPiece(node, &frame{kind: requestFrame, from: s.Options.Node, id: 1 << 40, size: 1 << 20,
-		piece: []byte("x")})
+	return s.sendPiece(node, &frame{
+		kind: requestFrame, from: s.Options.Node, id: 1 << 40, size: 1 << 20,
+		piece: []byte("x"),
+	})
 }
 
 // Sweep discards partial messages that have received nothing since a moment.

@@ -25,7 +25,10 @@ func TestInstallationsOnOneRedis(t *testing.T) {
 		type installation struct{ a, b *node }
 		var all []installation
 		for _, o := range []redis.Options{
-			{URL: url}, {URL: database("5")}, {URL: url, Prefix: "one:"}, {URL: url, Prefix: "two:"},
+			{URL: url},
+			{URL: database("5")},
+			{URL: url, Prefix: "one:"},
+			{URL: url, Prefix: "two:"},
 			{URL: database("5"), Prefix: "one:"},
 		} {
 			start := func() *node {

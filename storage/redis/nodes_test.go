@@ -34,10 +34,12 @@ func startCluster(t testing.TB, nodes int, server *redistest.Server) *cluster {
 	c := &cluster{t: t}
 	c.moveTo(server)
 	for range nodes {
-		store := open(t, redis.Options{URL: "redis://redis.test:1", Timeout: time.Second,
+		store := open(t, redis.Options{
+			URL: "redis://redis.test:1", Timeout: time.Second,
 			Dial: func(ctx context.Context, _ string) (net.Conn, error) {
 				return new(net.Dialer).DialContext(ctx, "unix", *c.target.Load())
-			}})
+			},
+		})
 		// nothing is dropped before a node has returned
 		h := hub.New(hub.Options{Topics: store, Limits: hub.Limits{HistoryEvents: 100_000, HistoryBytes: 64 << 20}})
 		t.Cleanup(h.Close)
@@ -54,8 +56,10 @@ func (c *cluster) moveTo(server *redistest.Server) {
 // tell publishes a number on a node, and repeats that until the node has acknowledged it.
 func (c *cluster) tell(node int, publisher string, n int) {
 	for {
-		_, err := c.hubs[node].Publish("t", publisher, []hub.EventInput{{ID: strconv.Itoa(n), Event: "n",
-			Payload: json.RawMessage(strconv.Itoa(n))}})
+		_, err := c.hubs[node].Publish("t", publisher, []hub.EventInput{{
+			ID: strconv.Itoa(n), Event: "n",
+			Payload: json.RawMessage(strconv.Itoa(n)),
+		}})
 		if err == nil {
 			return
 		}

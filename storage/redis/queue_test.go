@@ -173,8 +173,10 @@ func TestDurableEventOverNodes(t *testing.T) {
 	}
 	defer r.Close()
 	r.ReadFor("ada")
-	if _, err := a.Publish("t", "bob", []hub.EventInput{{Event: "e", Payload: []byte(`{}`), Durable: true,
-		To: []string{"ada", "eve"}}}); err != nil {
+	if _, err := a.Publish("t", "bob", []hub.EventInput{{
+		Event: "e", Payload: []byte(`{}`), Durable: true,
+		To: []string{"ada", "eve"},
+	}}); err != nil {
 		t.Fatal(err)
 	}
 	for user, want := range map[string]int{"ada": 0, "eve": 1} {

@@ -153,12 +153,14 @@ func TestFollowOfTheDeaf(t *testing.T) {
 	server := startRedis(t)
 	var deaf atomic.Bool
 	var dials atomic.Int64
-	s := open(t, redis.Options{URL: server.URL(), Timeout: 3 * time.Second,
+	s := open(t, redis.Options{
+		URL: server.URL(), Timeout: 3 * time.Second,
 		Dial: func(ctx context.Context, address string) (net.Conn, error) {
 			dials.Add(1)
 			conn, err := new(net.Dialer).DialContext(ctx, "unix", address)
 			return &muffled{Conn: conn, deaf: &deaf}, err
-		}})
+		},
+	})
 	gaps := make(chan struct{}, 100)
 	defer s.Follow("dw:test", func(string) {}, func() { gaps <- struct{}{} })()
 	<-gaps

@@ -88,8 +88,10 @@ func Open(o Options) (*Store, error) {
 	}
 	s := &Store{Options: o, client: client, conns: lines, names: names, own: make(map[string]bool)}
 	s.ownOrder.Store(time.Now().UnixMicro()) // higher than the numbers of an earlier process of the same node
-	s.nodes = nodes{store: s, waiting: make(map[uint64]chan answered), known: make(map[string]bool),
-		servers: make(map[string]bool)}
+	s.nodes = nodes{
+		store: s, waiting: make(map[uint64]chan answered), known: make(map[string]bool),
+		servers: make(map[string]bool),
+	}
 	s.transfers = newTransfers(o.CallBytes)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.bus = newBus(s)

@@ -43,8 +43,10 @@ func startNode(t testing.TB, server addressed) *node { return startNodeWith(t, s
 func startNodeWith(t testing.TB, server addressed, limits hub.Limits) *node {
 	n := &node{stopped: make(chan string, 9)}
 	n.store = open(t, redis.Options{URL: server.URL(), Lease: lease, Dial: n.line.Dial})
-	n.Hub = hub.New(hub.Options{Topics: n.store, Presences: n.store, Streams: n.store, Queue: n.store, Provider: n,
-		Limits: limits})
+	n.Hub = hub.New(hub.Options{
+		Topics: n.store, Presences: n.store, Streams: n.store, Queue: n.store, Provider: n,
+		Limits: limits,
+	})
 	t.Cleanup(n.Close)
 	return n
 }
@@ -184,8 +186,10 @@ func TestCompletionOnAnotherNode(t *testing.T) {
 func completionOnAnotherNode(t *testing.T, server addressed) {
 	a, b := startNode(t, server), startNode(t, server)
 	s, _ := a.ask(t, "700", hub.StreamSpec{Alias: "mine"})
-	readers := []*streamReader{watch(t, s, log.Position{}), watch(t, b.find(t, s.ID), log.Position{}),
-		watch(t, b.find(t, "mine"), log.Position{})}
+	readers := []*streamReader{
+		watch(t, s, log.Position{}), watch(t, b.find(t, s.ID), log.Position{}),
+		watch(t, b.find(t, "mine"), log.Position{}),
+	}
 	half := readers[1]
 	half.until(func() bool { return len(half.text) > 500 })
 	at, had := half.reader.Position(), half.text

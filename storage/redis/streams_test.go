@@ -47,8 +47,10 @@ func forget(t testing.TB, s *redis.Store) {
 }
 
 func streamRecord(id, text string, aliases ...string) *hub.StreamRecord {
-	rec := &hub.StreamRecord{ID: id, Owner: "ada", Epoch: "e-1", Aliases: aliases, Status: hub.StatusRunning,
-		Timings: hub.Timings{Created: time.Now()}}
+	rec := &hub.StreamRecord{
+		ID: id, Owner: "ada", Epoch: "e-1", Aliases: aliases, Status: hub.StatusRunning,
+		Timings: hub.Timings{Created: time.Now()},
+	}
 	if text != "" {
 		rec.Runs = []log.Run{{First: 1, Lengths: []int{len(text)}, Text: []byte(text)}}
 	}

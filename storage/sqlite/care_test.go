@@ -107,8 +107,10 @@ func TestFileShrinks(t *testing.T) {
 
 // TestLogIsBounded checks that the WAL does not grow without limit under a load that leaves no time for checkpoints.
 func TestLogIsBounded(t *testing.T) {
-	s, err := sqlite.Open(sqlite.Options{Dir: t.TempDir(), Logger: quiet, Durability: sqlite.Normal,
-		CheckpointEvery: time.Hour})
+	s, err := sqlite.Open(sqlite.Options{
+		Dir: t.TempDir(), Logger: quiet, Durability: sqlite.Normal,
+		CheckpointEvery: time.Hour,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,8 +125,10 @@ func TestLogIsBounded(t *testing.T) {
 
 // TestCheckpointEmptiesALongLog checks that a checkpoint truncates a long WAL when no reader is active.
 func TestCheckpointEmptiesALongLog(t *testing.T) {
-	s, err := sqlite.Open(sqlite.Options{Dir: t.TempDir(), Logger: quiet, Durability: sqlite.Normal,
-		CheckpointEvery: time.Hour})
+	s, err := sqlite.Open(sqlite.Options{
+		Dir: t.TempDir(), Logger: quiet, Durability: sqlite.Normal,
+		CheckpointEvery: time.Hour,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

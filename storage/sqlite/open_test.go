@@ -39,8 +39,10 @@ func TestOpenWantsAFolder(t *testing.T) {
 func TestFolderBelowAFile(t *testing.T) {
 	dir := t.TempDir()
 	openIn(t, dir)
-	if _, err := sqlite.Open(sqlite.Options{Dir: filepath.Join(dir, sqlite.FileName, "a", "b"),
-		Logger: quiet}); !errors.Is(err, syscall.ENOTDIR) {
+	if _, err := sqlite.Open(sqlite.Options{
+		Dir:    filepath.Join(dir, sqlite.FileName, "a", "b"),
+		Logger: quiet,
+	}); !errors.Is(err, syscall.ENOTDIR) {
 		t.Error(err)
 	}
 }

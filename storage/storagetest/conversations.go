@@ -22,7 +22,8 @@ type conversationSuite struct {
 // Conversations tests a conversation.Store. open returns an empty store, and again returns another node's access to
 // it.
 func Conversations(t *testing.T, open func(t testing.TB) conversation.Store,
-	again func(t testing.TB, s conversation.Store) conversation.Store) {
+	again func(t testing.TB, s conversation.Store) conversation.Store,
+) {
 	suite := conversationSuite{open, again}
 	t.Run("what is saved is there, on each node", suite.allNodes)
 	t.Run("only the newest version may be followed", suite.versions)

@@ -28,7 +28,8 @@ type queueSuite struct {
 
 // Queue tests a hub.QueueStore. open returns an empty store; reopen returns the same store as after a restart.
 func Queue(t *testing.T, open func(t testing.TB) hub.QueueStore,
-	reopen func(t testing.TB, s hub.QueueStore) hub.QueueStore) {
+	reopen func(t testing.TB, s hub.QueueStore) hub.QueueStore,
+) {
 	suite := queueSuite{open, reopen}
 	t.Run("messages come back whole and in order", suite.order)
 	t.Run("summaries", suite.summaries)

@@ -42,7 +42,8 @@ func (q *modelQueue) find(id string) uint64 {
 // likeModel applies random operations to a store and to the model, and compares them. On failure rapid prints the
 // shortest sequence that it finds, and its seed.
 func likeModel(t testing.TB, rt *rapid.T, s hub.QueueStore,
-	reopen func(t testing.TB, s hub.QueueStore) hub.QueueStore) {
+	reopen func(t testing.TB, s hub.QueueStore) hub.QueueStore,
+) {
 	users := map[string]*modelQueue{"u": {}, "v": {}}
 	room := hub.QueueRoom{Messages: 4, Bytes: 1 << 20}
 	now, serial := noon, 0

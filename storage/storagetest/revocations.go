@@ -15,7 +15,8 @@ import (
 // Revocations tests a rights.RevocationStore. open returns an empty store; reopen returns the same store as after a
 // restart.
 func Revocations(t *testing.T, open func(t testing.TB) rights.RevocationStore,
-	reopen func(t testing.TB, s rights.RevocationStore) rights.RevocationStore) {
+	reopen func(t testing.TB, s rights.RevocationStore) rights.RevocationStore,
+) {
 	hours := func(n int) time.Time { return noon.Add(time.Duration(n) * time.Hour) }
 	ada := rights.Revocation{User: "ada", Issued: noon.Add(123456 * time.Microsecond), Until: hours(1)}
 	token := rights.Revocation{TokenID: "ada", Until: hours(2)} // the same name, as a token's id
@@ -91,8 +92,10 @@ func wantRevocations(t *testing.T, s rights.RevocationStore, want ...rights.Revo
 	t.Helper()
 	got := map[[2]string]rights.Revocation{}
 	if err := s.LoadRevocations(func(r rights.Revocation) error {
-		got[[2]string{r.User,
-			r.TokenID}] = r
+		got[[2]string{
+			r.User,
+			r.TokenID,
+		}] = r
 		return nil
 	}); err != nil {
 		t.Fatal(err)

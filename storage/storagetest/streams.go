@@ -15,7 +15,8 @@ import (
 
 // Streams tests a hub.StreamStore. open returns an empty store; reopen returns the same store as after a restart.
 func Streams(t *testing.T, open func(t *testing.T) hub.StreamStore,
-	reopen func(t *testing.T, s hub.StreamStore) hub.StreamStore) {
+	reopen func(t *testing.T, s hub.StreamStore) hub.StreamStore,
+) {
 	t.Run("runs add up in order", func(t *testing.T) {
 		s := open(t)
 		rec := record("a")
@@ -89,8 +90,10 @@ func record(id string) hub.StreamRecord {
 	return hub.StreamRecord{
 		ID: id, Kind: "completion", Topic: "code:project:42", Owner: "u", ContentType: "text/plain", Epoch: "e-1", Tail: 3,
 		Digest: "d", Aliases: []string{"mine"},
-		Keep: hub.Keep{CancelAfter: time.Second}, Completion: &hub.CompletionMeta{Kind: hub.ChatCompletion,
-			IncludeUsage: true, Model: "m"},
+		Keep: hub.Keep{CancelAfter: time.Second}, Completion: &hub.CompletionMeta{
+			Kind:         hub.ChatCompletion,
+			IncludeUsage: true, Model: "m",
+		},
 		Info: hub.CompletionInfo{ID: "x", Created: 5, Model: "m"}, Status: hub.StatusRunning,
 		Ending: hub.Ending{Usage: []byte(`{"n":1}`), FinishReason: "stop", Error: &hub.EndError{
 			Code: "c", Message: "m", Type: "t", Status: 429, Retry: time.Second, Body: []byte(`{"e":1}`),

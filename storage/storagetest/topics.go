@@ -52,8 +52,14 @@ func (suite topicSuite) order(t *testing.T) {
 		epoch string
 		after uint64
 		want  []hub.SharedEvent
-	}{{"", 0, all}, {empty.Epoch, 0, all}, {empty.Epoch, 1, all[1:]}, {empty.Epoch, 3, nil}, {"another", 2, all},
-		{empty.Epoch, 9, all}} {
+	}{
+		{"", 0, all},
+		{empty.Epoch, 0, all},
+		{empty.Epoch, 1, all[1:]},
+		{empty.Epoch, 3, nil},
+		{"another", 2, all},
+		{empty.Epoch, 9, all},
+	} {
 		if p := topicEvents(t, s, "t", c.epoch, c.after); !reflect.DeepEqual(p.Events, c.want) || p.Tail != 3 ||
 			p.Base != 0 || p.First != 4-uint64(len(c.want)) {
 			t.Errorf("after %d of %q: %+v", c.after, c.epoch, p)
@@ -221,8 +227,10 @@ func make600() []byte {
 }
 
 func event(id string) hub.SharedEvent {
-	return hub.SharedEvent{ID: id, Sender: "s", Event: "e", Payload: json.RawMessage(`{"of":"` + id + `"}`),
-		Millis: time.Now().UnixMilli()}
+	return hub.SharedEvent{
+		ID: id, Sender: "s", Event: "e", Payload: json.RawMessage(`{"of":"` + id + `"}`),
+		Millis: time.Now().UnixMilli(),
+	}
 }
 
 func named(id string) hub.SharedEvent {
@@ -232,12 +240,15 @@ func named(id string) hub.SharedEvent {
 }
 
 func ephemeral(name string, n int) hub.SharedEvent {
-	return hub.SharedEvent{ID: "x", Sender: "s", Event: name, Payload: json.RawMessage(fmt.Sprint(n)), Ephemeral: true,
-		Millis: time.Now().UnixMilli()}
+	return hub.SharedEvent{
+		ID: "x", Sender: "s", Event: name, Payload: json.RawMessage(fmt.Sprint(n)), Ephemeral: true,
+		Millis: time.Now().UnixMilli(),
+	}
 }
 
 func appendEvents(t testing.TB, s hub.TopicStore, topic string, room hub.TopicRoom,
-	events ...hub.SharedEvent) []log.Position {
+	events ...hub.SharedEvent,
+) []log.Position {
 	t.Helper()
 	places, err := s.AppendEvents(topic, events, room)
 	if err != nil {

@@ -73,8 +73,10 @@ func readAll(files []string) (parts []*part, err error) {
 }
 
 func newPart(name string) *part {
-	return &part{name: name, skipped: map[string]int{}, lastOutput: map[testName]string{},
-		ranInFailed: map[string]bool{}}
+	return &part{
+		name: name, skipped: map[string]int{}, lastOutput: map[testName]string{},
+		ranInFailed: map[string]bool{},
+	}
 }
 
 func (p *part) read(r io.Reader) error {

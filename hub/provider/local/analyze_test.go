@@ -31,8 +31,10 @@ func found(t testing.TB, kind, path, code string) []string {
 	}
 	defer p.Close()
 	var f findings
-	if err := p.Analyze(t.Context(), &hub.AnalysisRequest{Type: kind,
-		Files: []hub.AnalysisFile{{Path: path, Code: code}}}, &f); err != nil {
+	if err := p.Analyze(t.Context(), &hub.AnalysisRequest{
+		Type:  kind,
+		Files: []hub.AnalysisFile{{Path: path, Code: code}},
+	}, &f); err != nil {
 		t.Fatal(err)
 	}
 	var list []string
@@ -59,8 +61,10 @@ func TestBuiltInChecks(t *testing.T) {
 		{"semantic", "a.py", "print((\n", ""}, // unsupported language
 		{"general", "a.txt", "<<<<<<< HEAD\n", "semantic merge-conflict 1:1"},
 		{"security", "k", "x = '-----BEGIN RSA PRIVATE KEY-----'\n \n", "security private-key 1:6"},
-		{"style", "a.py", "x = 1 # TODO: y\nTODOS\n  \tz\n \nlast",
-			"style todo 1:9 style mixed-indent 3:1 style trailing-space 4:1 style final-newline 5:0"},
+		{
+			"style", "a.py", "x = 1 # TODO: y\nTODOS\n  \tz\n \nlast",
+			"style todo 1:9 style mixed-indent 3:1 style trailing-space 4:1 style final-newline 5:0",
+		},
 		{"style", "a.py", "", ""},
 		{"security", "a.py", "TODO", ""},
 	} {

@@ -27,8 +27,10 @@ func more(like hub.Issue, n int) hub.Issue {
 
 func checkSyntax(f *hub.AnalysisFile, lang string, found func(hub.Issue)) {
 	report := func(line, column int, message string) {
-		found(hub.Issue{Category: "syntax", Rule: "syntax", Severity: hub.SeverityHigh, Line: line, Column: column,
-			Message: message})
+		found(hub.Issue{
+			Category: "syntax", Rule: "syntax", Severity: hub.SeverityHigh, Line: line, Column: column,
+			Message: message,
+		})
 	}
 	switch lang {
 	case "go":
@@ -124,8 +126,10 @@ func checkConflicts(f *hub.AnalysisFile, _ string, found func(hub.Issue)) {
 	for line := range strings.Lines(f.Code) {
 		n++
 		if strings.HasPrefix(line, "<<<<<<< ") || strings.HasPrefix(line, ">>>>>>> ") {
-			found(hub.Issue{Category: "conflict", Rule: "merge-conflict", Severity: hub.SeverityHigh, Line: n, Column: 1,
-				Message: "a merge conflict is left in"})
+			found(hub.Issue{
+				Category: "conflict", Rule: "merge-conflict", Severity: hub.SeverityHigh, Line: n, Column: 1,
+				Message: "a merge conflict is left in",
+			})
 		}
 	}
 }
@@ -135,8 +139,10 @@ func checkKeys(f *hub.AnalysisFile, _ string, found func(hub.Issue)) {
 	for line := range strings.Lines(f.Code) {
 		n++
 		if at := strings.Index(line, "-----BEGIN "); at >= 0 && strings.Contains(line[at:], "PRIVATE KEY-----") {
-			found(hub.Issue{Category: "secret", Rule: "private-key", Severity: hub.SeverityCritical, Line: n, Column: at + 1,
-				Message: "a private key stands in the code"})
+			found(hub.Issue{
+				Category: "secret", Rule: "private-key", Severity: hub.SeverityCritical, Line: n, Column: at + 1,
+				Message: "a private key stands in the code",
+			})
 		}
 	}
 }
@@ -157,8 +163,10 @@ func checkGoFormat(f *hub.AnalysisFile, lang string, found func(hub.Issue)) {
 		}
 		line += bytes.Count(have[i:i+1], []byte("\n"))
 	}
-	found(hub.Issue{Category: "format", Rule: "gofmt", Severity: hub.SeverityLow, Line: line, Column: 1,
-		Message: "gofmt would change the file from here on"})
+	found(hub.Issue{
+		Category: "format", Rule: "gofmt", Severity: hub.SeverityLow, Line: line, Column: 1,
+		Message: "gofmt would change the file from here on",
+	})
 }
 
 func checkLines(f *hub.AnalysisFile, _ string, found func(hub.Issue)) {
@@ -181,15 +189,19 @@ func checkLines(f *hub.AnalysisFile, _ string, found func(hub.Issue)) {
 		}
 		for _, mark := range []string{"TODO", "FIXME", "XXX"} {
 			if at := wordAt(line, mark); at >= 0 {
-				found(hub.Issue{Category: "todo", Rule: "todo", Severity: hub.SeverityInfo, Line: n, Column: at + 1,
-					Message: strings.TrimSpace(line[at:])})
+				found(hub.Issue{
+					Category: "todo", Rule: "todo", Severity: hub.SeverityInfo, Line: n, Column: at + 1,
+					Message: strings.TrimSpace(line[at:]),
+				})
 				break
 			}
 		}
 	}
 	if f.Code != "" && !strings.HasSuffix(f.Code, "\n") {
-		found(hub.Issue{Category: "layout", Rule: "final-newline", Severity: hub.SeverityInfo, Line: n,
-			Message: "no newline at the end of the file"})
+		found(hub.Issue{
+			Category: "layout", Rule: "final-newline", Severity: hub.SeverityInfo, Line: n,
+			Message: "no newline at the end of the file",
+		})
 	}
 }
 

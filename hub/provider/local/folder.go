@@ -15,8 +15,10 @@ import (
 const maxCorpusFile = 256 << 10
 
 // skipped are folders without source code of the project itself. Folders that begin with a dot are skipped as well.
-var skipped = map[string]bool{"node_modules": true, "vendor": true, "dist": true, "build": true, "target": true,
-	"__pycache__": true}
+var skipped = map[string]bool{
+	"node_modules": true, "vendor": true, "dist": true, "build": true, "target": true,
+	"__pycache__": true,
+}
 
 // readFolder reads the text files under dir in lexical order, up to a number of files and of bytes. It skips what
 // cannot be read, and does not follow links. Its error is ctx's, or that of dir.

@@ -27,8 +27,10 @@ func FuzzProvider(f *testing.F) {
 			Stop: []string{stop}, MaxTokens: max(limit, 0),
 		}
 		if chat {
-			req.Kind, req.Messages = hub.ChatCompletion, []hub.Message{{Role: "assistant", Content: suffix},
-				{Role: "user", Content: prompt}}
+			req.Kind, req.Messages = hub.ChatCompletion, []hub.Message{
+				{Role: "assistant", Content: suffix},
+				{Role: "user", Content: prompt},
+			}
 		}
 		start := time.Now()
 		r := complete(t, p, req)

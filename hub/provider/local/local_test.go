@@ -87,14 +87,23 @@ func TestTextAndFIM(t *testing.T) {
 		want string
 	}{
 		{"prompt", hub.CompletionRequest{Prompt: enum}, "case 5:\n\treturn \"n5\""},
-		{"qwen", hub.CompletionRequest{Prompt: "<|fim_prefix|>" + enum + "<|fim_suffix|>\n}\n<|fim_middle|>"},
-			"case 5:\n\treturn \"n5\""},
-		{"starcoder", hub.CompletionRequest{Prompt: "<fim_prefix>" + enum + "<fim_suffix>\n}\n<fim_middle>"},
-			"case 5:\n\treturn \"n5\""},
+		{
+			"qwen",
+			hub.CompletionRequest{Prompt: "<|fim_prefix|>" + enum + "<|fim_suffix|>\n}\n<|fim_middle|>"},
+			"case 5:\n\treturn \"n5\"",
+		},
+		{
+			"starcoder",
+			hub.CompletionRequest{Prompt: "<fim_prefix>" + enum + "<fim_suffix>\n}\n<fim_middle>"},
+			"case 5:\n\treturn \"n5\"",
+		},
 		{"codellama", hub.CompletionRequest{Prompt: "<PRE> " + enum + " <SUF>\n} <MID>"}, "case 5:\n\treturn \"n5\""},
 		{"codestral", hub.CompletionRequest{Prompt: "[SUFFIX]\n}\n[PREFIX]" + enum}, "case 5:\n\treturn \"n5\""},
-		{"deepseek", hub.CompletionRequest{Prompt: "<｜fim▁begin｜>" + enum + "<｜fim▁hole｜>\n}\n<｜fim▁end｜>"},
-			"case 5:\n\treturn \"n5\""},
+		{
+			"deepseek",
+			hub.CompletionRequest{Prompt: "<｜fim▁begin｜>" + enum + "<｜fim▁hole｜>\n}\n<｜fim▁end｜>"},
+			"case 5:\n\treturn \"n5\"",
+		},
 		{"nothing known", hub.CompletionRequest{Prompt: "once upon"}, ""},
 		{"empty", hub.CompletionRequest{}, ""},
 	}
@@ -136,8 +145,10 @@ func TestStopStrings(t *testing.T) {
 		{"return \"", "case 5:\n\t"},
 		{"\n\treturn", "case 5:"},
 	} {
-		r := complete(t, p, hub.CompletionRequest{Kind: hub.TextCompletion, Prompt: enum,
-			Stop: []string{"never", tt.stop, ""}})
+		r := complete(t, p, hub.CompletionRequest{
+			Kind: hub.TextCompletion, Prompt: enum,
+			Stop: []string{"never", tt.stop, ""},
+		})
 		if r.text() != tt.want || r.reason != "stop" {
 			t.Errorf("stop %q: got %q, %q; want %q", tt.stop, r.text(), r.reason, tt.want)
 		}

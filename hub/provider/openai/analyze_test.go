@@ -98,8 +98,10 @@ func TestAnalyze(t *testing.T) {
 		"no end":       {oneIssue, "stop", told, `{"unparsed":0}`},
 		"fenced":       {"```json\n" + oneIssue + "\n" + noMore + "\n```\n", "stop", told, `{"unparsed":0}`},
 		"prose around": {"Here are the issues:\n\n" + oneIssue + "\nThat is all.\n", "stop", told, `{"unparsed":2}`},
-		"prose on a line": {"1. " + oneIssue + ",\n- Issue: " + oneIssue + " as you see\n", "stop", told + "\n" + told,
-			`{"unparsed":0}`},
+		"prose on a line": {
+			"1. " + oneIssue + ",\n- Issue: " + oneIssue + " as you see\n", "stop", told + "\n" + told,
+			`{"unparsed":0}`,
+		},
 		"an array": {"[" + oneIssue + ",\n" + oneIssue + "\n]", "stop", told + "\n" + told, `{"unparsed":0}`},
 		"pretty": {
 			"{\n  \"file\": \"a.go\",\n  \"range\": {\"x\": 1},\n  \"line\": \"3-4\",\n  \"severity\": \"Error\",\n  \"message\": \"m\"\n}\n", "stop",
@@ -107,22 +109,30 @@ func TestAnalyze(t *testing.T) {
 		},
 		"one object":       {`{"issues":[` + oneIssue + `]}`, "stop", told, `{"unparsed":0}`},
 		"one empty object": {`{"issues":[]}`, "stop", "", `{"unparsed":0}`},
-		"one object, many lines": {"{\"issues\": [\n" + oneIssue + ",\n" + oneIssue + "\n]}\n", "stop", told + "\n" + told,
-			`{"unparsed":0}`},
+		"one object, many lines": {
+			"{\"issues\": [\n" + oneIssue + ",\n" + oneIssue + "\n]}\n", "stop", told + "\n" + told,
+			`{"unparsed":0}`,
+		},
 		"one pretty object": {
 			"{\n  \"issues\": [\n" + strings.Repeat("    {\n      \"line\": 3,\n      \"message\": \"m\"\n    },\n",
 				40) + "  ]\n}\n", "stop",
 			strings.TrimSuffix(strings.Repeat("a.go:3:0:  m\n", 40), "\n"), `{"unparsed":0}`,
 		},
-		"a list inside": {"{\"message\": \"m\", \"tags\": [\n\"x\"],\n\"line\": 3}\n", "stop", "a.go:3:0:  m",
-			`{"unparsed":0}`},
+		"a list inside": {
+			"{\"message\": \"m\", \"tags\": [\n\"x\"],\n\"line\": 3}\n", "stop", "a.go:3:0:  m",
+			`{"unparsed":0}`,
+		},
 		"one pretty empty object": {"{\n  \"issues\": [\n  ]\n}\n", "stop", "", `{"unparsed":0}`},
 		"an object of another":    {`{"x":1}` + "\n" + oneIssue, "stop", told, `{"unparsed":1}`},
-		"cut off": {oneIssue + "\n{\"file\":\"a.go\",\"mess", "length", told,
-			`{"unparsed":1,"truncated":true}`},
+		"cut off": {
+			oneIssue + "\n{\"file\":\"a.go\",\"mess", "length", told,
+			`{"unparsed":1,"truncated":true}`,
+		},
 		"broken JSON": {oneIssue + "\n{\"file\": nope}\n" + noMore, "stop", told, `{"unparsed":1}`},
-		"beyond the file": {strings.Replace(oneIssue, `"line":3`, `"line":99`, 1), "stop",
-			"a.go:0:0: high f is unused", `{"unparsed":0,"misplaced":1}`},
+		"beyond the file": {
+			strings.Replace(oneIssue, `"line":3`, `"line":99`, 1), "stop",
+			"a.go:0:0: high f is unused", `{"unparsed":0,"misplaced":1}`,
+		},
 		"absurd numbers": {`{"line":-1,"column":1e99,"message":"m"}`, "stop", "a.go:0:0:  m", `{"unparsed":0}`},
 	}
 	for name, c := range cases {

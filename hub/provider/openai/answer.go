@@ -197,8 +197,10 @@ func (a *answer) describe(c *chunk) {
 	fingerprint, _ := jsonw.String(a.same.fingerprint)
 	tier, _ := jsonw.String(a.same.tier)
 	created, _ := strconv.ParseInt(string(a.same.created), 10, 64)
-	a.w.Describe(hub.CompletionInfo{ID: id, Created: created, Model: model, SystemFingerprint: fingerprint,
-		ServiceTier: tier})
+	a.w.Describe(hub.CompletionInfo{
+		ID: id, Created: created, Model: model, SystemFingerprint: fingerprint,
+		ServiceTier: tier,
+	})
 }
 
 // match reports whether a chunk's constants equal those of the first chunk. created may differ: OpenAI promises the

@@ -83,20 +83,48 @@ func TestRequest(t *testing.T) {
 			hub.ChatCompletion, `{"model":"m","stream_options":{"include_obfuscation":false,"include_usage":false}}`,
 			`{"model":"m","stream":true,"stream_options":{"include_obfuscation":false,"include_usage":true}}`,
 		},
-		{"stream_options left out", openai.Options{OmitStreamOptions: true}, hub.ChatCompletion,
-			`{"model":"m","stream_options":{"a":1}}`, `{"model":"m","stream":true}`},
-		{"default model", openai.Options{Model: "def"}, hub.ChatCompletion, `{}`,
-			`{"model":"def","stream":true,"stream_options":{"include_usage":true}}`},
-		{"default for the built-in one", openai.Options{Model: "def"}, hub.ChatCompletion, `{"model":"duckwire-local"}`,
-			`{"model":"def","stream":true,"stream_options":{"include_usage":true}}`},
-		{"the client's model", openai.Options{Model: "def"}, hub.ChatCompletion, `{"model":"m"}`,
-			`{"model":"m","stream":true,"stream_options":{"include_usage":true}}`},
-		{"suffix", openai.Options{OmitStreamOptions: true}, hub.TextCompletion, `{"prompt":"P","suffix":"S"}`,
-			`{"prompt":"P","stream":true,"suffix":"S"}`},
-		{"template without suffix", openai.Options{OmitStreamOptions: true, FIM: openai.Qwen}, hub.TextCompletion,
-			`{"prompt":"P"}`, `{"prompt":"P","stream":true}`},
-		{"template for chat", openai.Options{OmitStreamOptions: true, FIM: openai.Qwen}, hub.ChatCompletion,
-			`{"suffix":"S"}`, `{"stream":true,"suffix":"S"}`},
+		{
+			"stream_options left out",
+			openai.Options{OmitStreamOptions: true},
+			hub.ChatCompletion,
+			`{"model":"m","stream_options":{"a":1}}`, `{"model":"m","stream":true}`,
+		},
+		{
+			"default model",
+			openai.Options{Model: "def"},
+			hub.ChatCompletion, `{}`,
+			`{"model":"def","stream":true,"stream_options":{"include_usage":true}}`,
+		},
+		{
+			"default for the built-in one",
+			openai.Options{Model: "def"},
+			hub.ChatCompletion, `{"model":"duckwire-local"}`,
+			`{"model":"def","stream":true,"stream_options":{"include_usage":true}}`,
+		},
+		{
+			"the client's model",
+			openai.Options{Model: "def"},
+			hub.ChatCompletion, `{"model":"m"}`,
+			`{"model":"m","stream":true,"stream_options":{"include_usage":true}}`,
+		},
+		{
+			"suffix",
+			openai.Options{OmitStreamOptions: true},
+			hub.TextCompletion, `{"prompt":"P","suffix":"S"}`,
+			`{"prompt":"P","stream":true,"suffix":"S"}`,
+		},
+		{
+			"template without suffix",
+			openai.Options{OmitStreamOptions: true, FIM: openai.Qwen},
+			hub.TextCompletion,
+			`{"prompt":"P"}`, `{"prompt":"P","stream":true}`,
+		},
+		{
+			"template for chat",
+			openai.Options{OmitStreamOptions: true, FIM: openai.Qwen},
+			hub.ChatCompletion,
+			`{"suffix":"S"}`, `{"stream":true,"suffix":"S"}`,
+		},
 		{
 			"qwen",
 			openai.Options{OmitStreamOptions: true, FIM: openai.Qwen},
@@ -163,29 +191,51 @@ func TestRefusals(t *testing.T) {
 		code, typ, message string
 		own                bool
 	}{
-		{"OpenAI", 400, "application/json", `{"error":{"message":"boom","type":"t","param":"p","code":"c"}}`, 400, "c", "t",
-			"boom", true},
-		{"Ollama", 404, "application/json", `{"error":"no such model"}`, 404, "upstream_error", "invalid_request_error",
-			"no such model", false},
-		{"llama.cpp", 400, "application/json", `{"error":{"code":400,"message":"boom","type":"invalid_request_error"}}`,
-			400, "upstream_error", "invalid_request_error", "boom", true},
+		{
+			"OpenAI", 400, "application/json", `{"error":{"message":"boom","type":"t","param":"p","code":"c"}}`, 400, "c", "t",
+			"boom", true,
+		},
+		{
+			"Ollama", 404, "application/json", `{"error":"no such model"}`, 404, "upstream_error", "invalid_request_error",
+			"no such model", false,
+		},
+		{
+			"llama.cpp", 400, "application/json", `{"error":{"code":400,"message":"boom","type":"invalid_request_error"}}`,
+			400, "upstream_error", "invalid_request_error", "boom", true,
+		},
 		{"vLLM of old", 400, "application/json", `{"object":"error","message":"boom","type":"BadRequestError","param":null,"code":400}`, 400, "upstream_error", "BadRequestError", "boom", false},
-		{"FastAPI", 422, "application/json", `{"detail":"boom"}`, 422, "upstream_error", "invalid_request_error", "boom",
-			false},
-		{"text", 500, "text/plain", "boom\n", 500, "upstream_error", "server_error",
-			"the upstream answered 500 Internal Server Error: boom", false},
-		{"page", 404, "text/html", "<html>", 404, "upstream_error", "invalid_request_error",
-			"the upstream answered 404 Not Found", false},
-		{"quota", 429, "application/json", `{"error":{"message":"quota","code":"insufficient_quota"}}`, 429,
-			"insufficient_quota", "rate_limit_error", "quota", true},
-		{"our key", 401, "application/json", `{"error":{"message":"bad sk-key"}}`, 502, "upstream_unauthorized",
-			"server_error", "the upstream refuses this server's key (401); whoever runs the server must set another", false},
-		{"our rights", 403, "", "", 502, "upstream_unauthorized", "server_error",
-			"the upstream refuses this server's key (403); whoever runs the server must set another", false},
-		{"no content", 204, "", "", 502, "upstream_invalid", "server_error",
-			"the upstream answered 204 where 200 was expected", false},
-		{"quotes the key", 400, "text/plain", "sk-key is bad", 400, "upstream_error", "invalid_request_error",
-			"the upstream answered 400 Bad Request: *** is bad", false},
+		{
+			"FastAPI", 422, "application/json", `{"detail":"boom"}`, 422, "upstream_error", "invalid_request_error", "boom",
+			false,
+		},
+		{
+			"text", 500, "text/plain", "boom\n", 500, "upstream_error", "server_error",
+			"the upstream answered 500 Internal Server Error: boom", false,
+		},
+		{
+			"page", 404, "text/html", "<html>", 404, "upstream_error", "invalid_request_error",
+			"the upstream answered 404 Not Found", false,
+		},
+		{
+			"quota", 429, "application/json", `{"error":{"message":"quota","code":"insufficient_quota"}}`, 429,
+			"insufficient_quota", "rate_limit_error", "quota", true,
+		},
+		{
+			"our key", 401, "application/json", `{"error":{"message":"bad sk-key"}}`, 502, "upstream_unauthorized",
+			"server_error", "the upstream refuses this server's key (401); whoever runs the server must set another", false,
+		},
+		{
+			"our rights", 403, "", "", 502, "upstream_unauthorized", "server_error",
+			"the upstream refuses this server's key (403); whoever runs the server must set another", false,
+		},
+		{
+			"no content", 204, "", "", 502, "upstream_invalid", "server_error",
+			"the upstream answered 204 where 200 was expected", false,
+		},
+		{
+			"quotes the key", 400, "text/plain", "sk-key is bad", 400, "upstream_error", "invalid_request_error",
+			"the upstream answered 400 Bad Request: *** is bad", false,
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var asked atomic.Int32
@@ -257,13 +307,15 @@ type dialer struct {
 }
 
 func (d *dialer) transport() *http.Transport {
-	return &http.Transport{DisableKeepAlives: true,
+	return &http.Transport{
+		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			if d.dials.Add(1) <= d.fail {
 				return nil, &net.OpError{Op: "dial", Net: network, Err: errors.New("no route to 10.9.8.7")}
 			}
 			return (&net.Dialer{}).DialContext(ctx, network, addr)
-		}}
+		},
+	}
 }
 
 func TestConnectRetries(t *testing.T) {

@@ -25,78 +25,124 @@ func TestStreams(t *testing.T) {
 		want   []string
 	}{
 		{"plain", data(opening, delta("Hel"), delta("lo"), finished, usage, done), []string{"text Hel", "text lo", end}},
-		{"usage in the finish chunk", data(delta("a"),
-			`{`+head+`,"choices":[{"index":0,"delta":{"content":""},"finish_reason":"length"}],"usage":{"n":1}}`, done),
-			[]string{"text a", `finish length {"n":1} false`}},
-		{"text in the finish chunk", data(chat(`{"index":0,"delta":{"content":"a"},"finish_reason":"stop"}`), done),
-			[]string{"text a", "finish stop  false"}},
+		{
+			"usage in the finish chunk", data(delta("a"),
+				`{`+head+`,"choices":[{"index":0,"delta":{"content":""},"finish_reason":"length"}],"usage":{"n":1}}`, done),
+			[]string{"text a", `finish length {"n":1} false`},
+		},
+		{
+			"text in the finish chunk", data(chat(`{"index":0,"delta":{"content":"a"},"finish_reason":"stop"}`), done),
+			[]string{"text a", "finish stop  false"},
+		},
 		{"nulls are nothing (vLLM)", data(chat(`{"index":0,"delta":{"content":"a","reasoning_content":null,"tool_calls":[]},"logprobs":null,"finish_reason":null,"stop_reason":null}`), finished, done), []string{"text a", "finish stop  false"}},
 		{"created differs (Ollama)", data(delta("a"), strings.Replace(delta("b"), `"created":7`, `"created":8`, 1),
 			finished, done), []string{"text a", "text b", "finish stop  false"}},
-		{"obfuscation", data(strings.Replace(delta("a"), `"id"`, `"obfuscation":"xyz","id"`, 1), finished, done),
-			[]string{"text a", "finish stop  false"}},
-		{"id differs", data(delta("a"), strings.Replace(delta("b"), `c1`, `c2`, 1), finished, done),
-			[]string{"text a", "chunk " + strings.Replace(delta("b"), `c1`, `c2`, 1) + " [b]", "finish stop  false"}},
-		{"tool call", data(opening, tool, chat(`{"index":0,"delta":{},"finish_reason":"tool_calls"}`), done),
-			[]string{"chunk " + tool + " []", "finish tool_calls  false"}},
+		{
+			"obfuscation", data(strings.Replace(delta("a"), `"id"`, `"obfuscation":"xyz","id"`, 1), finished, done),
+			[]string{"text a", "finish stop  false"},
+		},
+		{
+			"id differs", data(delta("a"), strings.Replace(delta("b"), `c1`, `c2`, 1), finished, done),
+			[]string{"text a", "chunk " + strings.Replace(delta("b"), `c1`, `c2`, 1) + " [b]", "finish stop  false"},
+		},
+		{
+			"tool call", data(opening, tool, chat(`{"index":0,"delta":{},"finish_reason":"tool_calls"}`), done),
+			[]string{"chunk " + tool + " []", "finish tool_calls  false"},
+		},
 		{"finish with extras", data(delta("a"), chat(`{"index":0,"delta":{},"finish_reason":"stop","stop_reason":7}`),
 			usage, done), []string{"text a", "chunk " + chat(
 			`{"index":0,"delta":{},"finish_reason":"stop","stop_reason":7}`) + " []", `finish stop {"total_tokens":3} true`}},
 		{"two choices", data(delta("a"), chat(`{"index":1,"delta":{"content":"b"},"finish_reason":null}`),
-			chat(`{"index":1,"delta":{},"finish_reason":"stop"}`), finished, done), []string{"text a",
+			chat(`{"index":1,"delta":{},"finish_reason":"stop"}`), finished, done), []string{
+			"text a",
 			"chunk " + chat(`{"index":1,"delta":{"content":"b"},"finish_reason":null}`) + " []",
-			"chunk " + chat(`{"index":1,"delta":{},"finish_reason":"stop"}`) + " []", "finish stop  false"}},
-		{"reasoning with text", data(chat(`{"index":0,"delta":{"content":"a","reasoning":"b"}}`), finished, done),
-			[]string{"chunk " + chat(`{"index":0,"delta":{"content":"a","reasoning":"b"}}`) + " [a]", "finish stop  false"}},
-		{"big number, key order, white space", data(
-			`{ "x" : 9007199254740993, `+head+`, "choices":[{"delta":{"content":"a"},"index":0}] }`, finished, done),
-			[]string{`chunk {"x":9007199254740993,` + head + `,"choices":[{"delta":{"content":"a"},"index":0}]} [a]`,
-				"finish stop  false"}},
-		{"duplicate keys", data(chat(`{"index":0,"delta":{"content":"a","content":"b"}}`), finished, done),
-			[]string{"chunk " + chat(`{"index":0,"delta":{"content":"a","content":"b"}}`) + " [b]", "finish stop  false"}},
-		{"case matters", data(chat(`{"index":0,"delta":{"Content":"a"}}`), finished, done),
-			[]string{"chunk " + chat(`{"index":0,"delta":{"Content":"a"}}`) + " []", "finish stop  false"}},
+			"chunk " + chat(`{"index":1,"delta":{},"finish_reason":"stop"}`) + " []", "finish stop  false",
+		}},
+		{
+			"reasoning with text", data(chat(`{"index":0,"delta":{"content":"a","reasoning":"b"}}`), finished, done),
+			[]string{"chunk " + chat(`{"index":0,"delta":{"content":"a","reasoning":"b"}}`) + " [a]", "finish stop  false"},
+		},
+		{
+			"big number, key order, white space", data(
+				`{ "x" : 9007199254740993, `+head+`, "choices":[{"delta":{"content":"a"},"index":0}] }`, finished, done),
+			[]string{
+				`chunk {"x":9007199254740993,` + head + `,"choices":[{"delta":{"content":"a"},"index":0}]} [a]`,
+				"finish stop  false",
+			},
+		},
+		{
+			"duplicate keys", data(chat(`{"index":0,"delta":{"content":"a","content":"b"}}`), finished, done),
+			[]string{"chunk " + chat(`{"index":0,"delta":{"content":"a","content":"b"}}`) + " [b]", "finish stop  false"},
+		},
+		{
+			"case matters", data(chat(`{"index":0,"delta":{"Content":"a"}}`), finished, done),
+			[]string{"chunk " + chat(`{"index":0,"delta":{"Content":"a"}}`) + " []", "finish stop  false"},
+		},
 		{"first chunk without choices (Azure)", data(
 			`{"id":"","object":"","created":0,"model":"","choices":[],"prompt_filter_results":[]}`, delta("a"), finished,
-			done), []string{`chunk {"id":"","object":"","created":0,"model":"","choices":[],"prompt_filter_results":[]} []`,
-			"text a", "finish stop  false"}},
-		{"provider in each chunk (OpenRouter)", data(
-			`{`+head+`,"provider":"P","choices":[{"index":0,"delta":{"content":"a"}}]}`,
-			`{`+head+`,"provider":"P","choices":[],"usage":{"n":1}}`, done),
-			[]string{`chunk {` + head + `,"provider":"P","choices":[{"index":0,"delta":{"content":"a"}}]} [a]`,
-				`finish stop {"n":1} false`}},
+			done), []string{
+			`chunk {"id":"","object":"","created":0,"model":"","choices":[],"prompt_filter_results":[]} []`,
+			"text a", "finish stop  false",
+		}},
+		{
+			"provider in each chunk (OpenRouter)", data(
+				`{`+head+`,"provider":"P","choices":[{"index":0,"delta":{"content":"a"}}]}`,
+				`{`+head+`,"provider":"P","choices":[],"usage":{"n":1}}`, done),
+			[]string{
+				`chunk {` + head + `,"provider":"P","choices":[{"index":0,"delta":{"content":"a"}}]} [a]`,
+				`finish stop {"n":1} false`,
+			},
+		},
 		{"news in the usage chunk", data(delta("a"), finished, `{`+head+`,"choices":[],"timings":{"ms":1},"usage":{"n":1}}`,
 			done), []string{"text a", `chunk {` + head + `,"choices":[],"timings":{"ms":1}} []`, `finish stop {"n":1} false`}},
 		{"text on the chat door", data(`{"id":"c","object":"text_completion","created":1,"model":"m","choices":[{"text":"a","index":0,"logprobs":null,"finish_reason":null}]}`, done), []string{"text a", "finish stop  false"}},
-		{"surrogate cut in two", data(chat(`{"index":0,"delta":{"content":"a\ud83e"}}`),
-			chat(`{"index":0,"delta":{"content":""}}`), chat(`{"index":0,"delta":{"content":"\udd86b"}}`), finished, done),
-			[]string{"text a", "text 🦆b", "finish stop  false"}},
-		{"surrogate left over", data(chat(`{"index":0,"delta":{"content":"a\\\uD83E"}}`), finished, done),
-			[]string{`text a\`, "text \ufffd", "finish stop  false"}},
-		{"escaped backslash is none", data(chat(`{"index":0,"delta":{"content":"a\\ud83e"}}`), finished, done),
-			[]string{`text a\ud83e`, "finish stop  false"}},
-		{"invalid UTF-8", data(chat(`{"index":0,"delta":{"content":"a`+"\xff"+`b"}}`), finished, done),
-			[]string{"text a\ufffdb", "finish stop  false"}},
+		{
+			"surrogate cut in two", data(chat(`{"index":0,"delta":{"content":"a\ud83e"}}`),
+				chat(`{"index":0,"delta":{"content":""}}`), chat(`{"index":0,"delta":{"content":"\udd86b"}}`), finished, done),
+			[]string{"text a", "text 🦆b", "finish stop  false"},
+		},
+		{
+			"surrogate left over", data(chat(`{"index":0,"delta":{"content":"a\\\uD83E"}}`), finished, done),
+			[]string{`text a\`, "text \ufffd", "finish stop  false"},
+		},
+		{
+			"escaped backslash is none", data(chat(`{"index":0,"delta":{"content":"a\\ud83e"}}`), finished, done),
+			[]string{`text a\ud83e`, "finish stop  false"},
+		},
+		{
+			"invalid UTF-8", data(chat(`{"index":0,"delta":{"content":"a`+"\xff"+`b"}}`), finished, done),
+			[]string{"text a\ufffdb", "finish stop  false"},
+		},
 		{"escaped NUL", data(delta("a\x00b"), finished, done), []string{"text a\x00b", "finish stop  false"}},
 		{"no [DONE]", data(delta("a"), finished), []string{"text a", "finish stop  false"}},
 		{"no reason but [DONE]", data(delta("a"), done), []string{"text a", "finish stop  false"}},
 		{"nothing but [DONE]", data(done), []string{"finish stop  false"}},
 		{"half an event after the finish", data(delta("a"), finished) + "data: {", []string{"text a", "finish stop  false"}},
-		{"[DONE] without its empty line", data(delta("a"), finished) + "data: [DONE]",
-			[]string{"text a", "finish stop  false"}},
+		{
+			"[DONE] without its empty line", data(delta("a"), finished) + "data: [DONE]",
+			[]string{"text a", "finish stop  false"},
+		},
 		{"after [DONE]", data(delta("a"), finished, done, delta("b")), []string{"text a", "finish stop  false"}},
-		{"CRLF", strings.ReplaceAll(data(delta("a"), finished, done), "\n", "\r\n"),
-			[]string{"text a", "finish stop  false"}},
+		{
+			"CRLF", strings.ReplaceAll(data(delta("a"), finished, done), "\n", "\r\n"),
+			[]string{"text a", "finish stop  false"},
+		},
 		{"CR", strings.ReplaceAll(data(delta("a"), finished, done), "\n", "\r"), []string{"text a", "finish stop  false"}},
 		{"BOM", "\ufeff" + data(delta("a"), finished, done), []string{"text a", "finish stop  false"}},
 		{"comments and fields", ": hi\n\nretry: 5\n\nevent: x\nid: 7\n" + data(delta("a")) + ": ping\n\n" + data(finished,
 			done), []string{"text a", "finish stop  false"}},
-		{"named ping", "event: ping\ndata: {\"type\":\"ping\"}\n\n" + data(delta("a"), finished, done),
-			[]string{"text a", "finish stop  false"}},
-		{"empty data", "data:\n\nevent: ping\n\n" + data(delta("a"), finished, done),
-			[]string{"text a", "finish stop  false"}},
-		{"no space", "data:" + delta("a") + "\n\ndata:" + finished + "\n\ndata:[DONE]\n\n",
-			[]string{"text a", "finish stop  false"}},
+		{
+			"named ping", "event: ping\ndata: {\"type\":\"ping\"}\n\n" + data(delta("a"), finished, done),
+			[]string{"text a", "finish stop  false"},
+		},
+		{
+			"empty data", "data:\n\nevent: ping\n\n" + data(delta("a"), finished, done),
+			[]string{"text a", "finish stop  false"},
+		},
+		{
+			"no space", "data:" + delta("a") + "\n\ndata:" + finished + "\n\ndata:[DONE]\n\n",
+			[]string{"text a", "finish stop  false"},
+		},
 		{"several lines", "data: {" + head + ",\ndata: \"choices\":[{\"index\":0,\ndata: \"delta\":{\"content\":\"a\"}}]}\n\n" + data(finished, done), []string{"text a", "finish stop  false"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -148,8 +194,10 @@ func TestBadStreams(t *testing.T) {
 		{"ends before the finish", data(delta("a")), "upstream_truncated"},
 		{"half an event", data(delta("a")) + "data: {\"id", "upstream_truncated"},
 		{"finish without its empty line", data(delta("a")) + "data: " + finished + "\n", "upstream_truncated"},
-		{"another choice is open", data(delta("a"), chat(`{"index":1,"delta":{"content":"b"}}`), finished),
-			"upstream_truncated"},
+		{
+			"another choice is open", data(delta("a"), chat(`{"index":1,"delta":{"content":"b"}}`), finished),
+			"upstream_truncated",
+		},
 		{"not JSON", data(delta("a"), "hello"), "upstream_invalid"},
 		{"half JSON", data(delta("a"), `{"choices":[`), "upstream_invalid"},
 		{"an array", data("[]"), "upstream_invalid"},
@@ -180,19 +228,29 @@ func TestErrorsWithinAStream(t *testing.T) {
 		code, message string
 		body          string
 	}{
-		{"object", `data: {"error":{"message":"boom","type":"t","param":"p","code":"c"}}`, 502, "c", "boom",
-			`{"error":{"message":"boom","type":"t","param":"p","code":"c"}}`},
-		{"named", "event: error\ndata: {\"error\":{\"message\":\"boom\"}}", 502, "upstream_error", "boom",
-			`{"error":{"message":"boom"}}`},
+		{
+			"object", `data: {"error":{"message":"boom","type":"t","param":"p","code":"c"}}`, 502, "c", "boom",
+			`{"error":{"message":"boom","type":"t","param":"p","code":"c"}}`,
+		},
+		{
+			"named", "event: error\ndata: {\"error\":{\"message\":\"boom\"}}", 502, "upstream_error", "boom",
+			`{"error":{"message":"boom"}}`,
+		},
 		{"named, bare", "event: error\ndata: {\"message\":\"boom\"}", 502, "upstream_error", "boom", ""},
 		{"named, text", "event: error\ndata: boom", 502, "upstream_error", "boom", ""},
 		{"Ollama", `data: {"error":"boom"}`, 502, "upstream_error", "boom", ""},
-		{"status as code", `data: {"error":{"message":"slow","code":429}}`, 429, "upstream_error", "slow",
-			`{"error":{"message":"slow","code":429}}`},
-		{"our key", `data: {"error":{"message":"bad key sk-12***","code":401}}`, 502, "upstream_unauthorized",
-			"the upstream refuses this server's key (401); whoever runs the server must set another", ""},
-		{"quotes the key", `data: {"error":{"message":"bad key sk-secret"}}`, 502, "upstream_error", "bad key ***",
-			`{"error":{"message":"bad key ***"}}`},
+		{
+			"status as code", `data: {"error":{"message":"slow","code":429}}`, 429, "upstream_error", "slow",
+			`{"error":{"message":"slow","code":429}}`,
+		},
+		{
+			"our key", `data: {"error":{"message":"bad key sk-12***","code":401}}`, 502, "upstream_unauthorized",
+			"the upstream refuses this server's key (401); whoever runs the server must set another", "",
+		},
+		{
+			"quotes the key", `data: {"error":{"message":"bad key sk-secret"}}`, 502, "upstream_error", "bad key ***",
+			`{"error":{"message":"bad key ***"}}`,
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			rec, err := ask(t, sends(data(delta("a"))+c.event+"\n\n"+data(done)), openai.Options{Key: "sk-secret"})
@@ -239,9 +297,11 @@ func TestWholeAnswers(t *testing.T) {
 		code              string
 	}{
 		{name: "text", body: ` {` + info + `,"choices":[{"index":0,"message":{"role":"assistant","content":"Hi","refusal":null},"logprobs":null,"finish_reason":"stop"}],"usage":{"n":1}}`, want: []string{"text Hi", `finish stop {"n":1} false`}},
-		{name: "said to be a stream", media: "text/event-stream",
+		{
+			name: "said to be a stream", media: "text/event-stream",
 			body: `{` + info + `,"choices":[{"index":0,"message":{"content":"Hi"},"finish_reason":"stop"}]}`,
-			want: []string{"accepted", "text Hi", `finish stop  false`}},
+			want: []string{"accepted", "text Hi", `finish stop  false`},
+		},
 		{name: "text completion", body: `{"id":"c","object":"text_completion","choices":[{"index":0,"text":"Hi","finish_reason":"length"}]}`, want: []string{"text Hi", "finish length  false"}},
 		{name: "tool calls", body: `{` + info + `,"choices":[{"index":0,"message":{"role":"assistant","content":null,"tool_calls":[{"id":"x"},{"id":"y"}]},"finish_reason":"tool_calls"}]}`, want: []string{`chunk {"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"role":"assistant","content":null,"tool_calls":[{"index":0,"id":"x"},{"index":1,"id":"y"}]},"finish_reason":"tool_calls"}]} []`, "finish tool_calls  true"}},
 		{name: "error", body: `{"error":{"message":"boom","code":"c"}}`, code: "c"},

@@ -232,8 +232,10 @@ func (w *worker) read(user string, rng *rand.Rand, done <-chan struct{}) {
 // arm activates the faults. Counts in the plan begin now.
 func (w *worker) arm() {
 	w.armed.Do(func() {
-		counts := map[counter]counter{ctlWriteAt: ctlWrites, ctlSyncAt: ctlSyncs, ctlOtherAt: ctlOthers, ctlKillAt: ctlOps,
-			ctlKillSync: ctlSyncs}
+		counts := map[counter]counter{
+			ctlWriteAt: ctlWrites, ctlSyncAt: ctlSyncs, ctlOtherAt: ctlOthers, ctlKillAt: ctlOps,
+			ctlKillSync: ctlSyncs,
+		}
 		for _, now := range []bool{false, true} { // first how calls fail, then when
 			for word, v := range w.Arm.Set {
 				if of, counted := counts[word]; counted != now {

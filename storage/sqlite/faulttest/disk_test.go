@@ -49,8 +49,10 @@ type move struct {
 }
 
 func newDisk() *disk {
-	return &disk{inodes: map[uint64]*inode{}, names: map[string]*inode{}, seen: map[string]*inode{},
-		begun: map[uint64]int{}}
+	return &disk{
+		inodes: map[uint64]*inode{}, names: map[string]*inode{}, seen: map[string]*inode{},
+		begun: map[uint64]int{},
+	}
 }
 
 // apply applies the next record.

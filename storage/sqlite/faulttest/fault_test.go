@@ -33,8 +33,10 @@ func failWrites(kind int64, errno syscall.Errno, n, filter int64) func(rng *rand
 	return func(rng *rand.Rand, w *workload) {
 		w.HealAfter = 1 + rng.IntN(8)
 		w.Arm.After = rng.Int64N(20)
-		w.Arm.Set = atWord(ctlWriteAt, rng, 30, map[counter]int64{ctlWriteKind: kind, ctlWriteErrno: int64(errno),
-			ctlWriteN: n, ctlFilter: filter})
+		w.Arm.Set = atWord(ctlWriteAt, rng, 30, map[counter]int64{
+			ctlWriteKind: kind, ctlWriteErrno: int64(errno),
+			ctlWriteN: n, ctlFilter: filter,
+		})
 	}
 }
 

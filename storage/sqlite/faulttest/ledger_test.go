@@ -29,8 +29,10 @@ type ledger struct {
 
 // newLedger parses the marks. Errors are failures that the callers themselves saw.
 func newLedger(w workload, records []record) (*ledger, error) {
-	l := &ledger{workload: w, wasTried: map[string]bool{}, accepted: map[string][]uint64{}, acking: map[string]uint64{},
-		acked: map[string]uint64{}}
+	l := &ledger{
+		workload: w, wasTried: map[string]bool{}, accepted: map[string][]uint64{}, acking: map[string]uint64{},
+		acked: map[string]uint64{},
+	}
 	for _, r := range records {
 		switch word, id, rest := split(r); word {
 		case markOpened:

@@ -37,15 +37,19 @@ func duckwire(t *testing.T) *bench.Target {
 		t.Fatal(err)
 	}
 	t.Cleanup(v.Close)
-	edge := handlers.New(handlers.Options{Hub: h, Verifier: v, Logger: logger,
-		Rates: ratelimit.Limits{EventsPerSecond: -1}})
+	edge := handlers.New(handlers.Options{
+		Hub: h, Verifier: v, Logger: logger,
+		Rates: ratelimit.Limits{EventsPerSecond: -1},
+	})
 	t.Cleanup(edge.Close)
 	s := httptest.NewUnstartedServer(edge)
 	s.Config.ConnContext = live.KeepConn
 	s.Start()
 	t.Cleanup(s.Close)
-	claims := jwt.MapClaims{"sub": "u", "exp": time.Now().Add(time.Hour).Unix(),
-		"caps": map[string][]string{"*": {"*"}}}
+	claims := jwt.MapClaims{
+		"sub": "u", "exp": time.Now().Add(time.Hour).Unix(),
+		"caps": map[string][]string{"*": {"*"}},
+	}
 	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString([]byte(secret))
 	if err != nil {
 		t.Fatal(err)
@@ -96,19 +100,31 @@ func TestModes(t *testing.T) {
 	}{
 		"fanout":        {&bench.Fanout{Readers: 3, Topics: 1, Rate: 100, Payload: 50, Duration: short}, true, 30},
 		"fanout topics": {&bench.Fanout{Readers: 4, Topics: 2, Rate: 100, Payload: 50, Duration: short}, true, 20},
-		"fanout max": {&bench.Fanout{Readers: 4, Topics: 2, Max: true, Batch: 10, Payload: 50, Duration: short},
-			true, 0},
-		"fanout ws": {&bench.Fanout{Readers: 4, Topics: 2, Rate: 100, Payload: 50, Duration: short,
-			Over: bench.WebSocket}, true, 20},
-		"fanout ws max": {&bench.Fanout{Readers: 4, Topics: 2, Max: true, Batch: 10, Payload: 300, Duration: short,
-			Over: bench.WebSocket}, true, 0},
+		"fanout max": {
+			&bench.Fanout{Readers: 4, Topics: 2, Max: true, Batch: 10, Payload: 50, Duration: short},
+			true, 0,
+		},
+		"fanout ws": {&bench.Fanout{
+			Readers: 4, Topics: 2, Rate: 100, Payload: 50, Duration: short,
+			Over: bench.WebSocket,
+		}, true, 20},
+		"fanout ws max": {&bench.Fanout{
+			Readers: 4, Topics: 2, Max: true, Batch: 10, Payload: 300, Duration: short,
+			Over: bench.WebSocket,
+		}, true, 0},
 		"idle ws": {&bench.Idle{Readers: 3, Settle: short, Over: bench.WebSocket}, true, 0},
-		"reconnect ws": {&bench.Reconnect{Readers: 3, Missed: 120, Cuts: 2, Payload: 50, Over: bench.WebSocket}, false,
-			720},
-		"stalled ws": {&bench.Fanout{Readers: 3, Topics: 1, Rate: 100, Payload: 50, Duration: short, Stalled: 1,
-			Over: bench.WebSocket}, false, 30},
-		"stalled": {&bench.Fanout{Readers: 3, Topics: 1, Rate: 100, Payload: 50, Duration: short, Stalled: 1},
-			false, 30},
+		"reconnect ws": {
+			&bench.Reconnect{Readers: 3, Missed: 120, Cuts: 2, Payload: 50, Over: bench.WebSocket}, false,
+			720,
+		},
+		"stalled ws": {&bench.Fanout{
+			Readers: 3, Topics: 1, Rate: 100, Payload: 50, Duration: short, Stalled: 1,
+			Over: bench.WebSocket,
+		}, false, 30},
+		"stalled": {
+			&bench.Fanout{Readers: 3, Topics: 1, Rate: 100, Payload: 50, Duration: short, Stalled: 1},
+			false, 30,
+		},
 		"streams":       {&bench.Streams{Streams: 4, Rate: 50, Batch: 1, Producers: 2, Duration: short}, true, 20},
 		"streams batch": {&bench.Streams{Streams: 4, Rate: 50, Batch: 5, Producers: 2, Duration: short}, true, 20},
 		"idle":          {&bench.Idle{Readers: 3, Settle: short}, true, 0},

@@ -31,8 +31,10 @@ type Fanout struct {
 }
 
 func (s *Fanout) load() (string, map[string]any) {
-	load := map[string]any{"readers": s.Readers, "topics": s.Topics, "payload_bytes": s.Payload,
-		"seconds": s.Duration.Seconds(), "transport": s.Over.name()}
+	load := map[string]any{
+		"readers": s.Readers, "topics": s.Topics, "payload_bytes": s.Payload,
+		"seconds": s.Duration.Seconds(), "transport": s.Over.name(),
+	}
 	if s.Stalled > 0 {
 		load["stalled"] = s.Stalled
 	}

@@ -31,8 +31,10 @@ func (s *Idle) run(ctx context.Context, t *Target, server string) (round Round, 
 			return err
 		}
 		after := t.usage()
-		round = Round{Server: server, Seconds: round3(connected.Seconds()), Peak: after.peak,
-			CPU: (after.cpu - before.cpu).Seconds()}
+		round = Round{
+			Server: server, Seconds: round3(connected.Seconds()), Peak: after.peak,
+			CPU: (after.cpu - before.cpu).Seconds(),
+		}
 		round.PerConn = (after.rss - before.rss) / int64(s.Readers)
 		return nil
 	})

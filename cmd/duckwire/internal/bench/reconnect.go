@@ -18,8 +18,10 @@ type Reconnect struct {
 }
 
 func (s *Reconnect) load() (string, map[string]any) {
-	return "reconnect", map[string]any{"readers": s.Readers, "missed": s.Missed, "cuts": s.Cuts,
-		"payload_bytes": s.Payload, "transport": s.Over.name()}
+	return "reconnect", map[string]any{
+		"readers": s.Readers, "missed": s.Missed, "cuts": s.Cuts,
+		"payload_bytes": s.Payload, "transport": s.Over.name(),
+	}
 }
 
 func (s *Reconnect) bare() bool { return false }

@@ -140,8 +140,10 @@ func (c *crowd) begin(server string) *meter {
 
 func (m *meter) end() Round {
 	after := m.crowd.target.usage()
-	r := Round{Server: m.server, Seconds: round3(time.Since(m.started).Seconds()),
-		Published: m.crowd.published() - m.published, Latency: m.crowd.latency.latency()}
+	r := Round{
+		Server: m.server, Seconds: round3(time.Since(m.started).Seconds()),
+		Published: m.crowd.published() - m.published, Latency: m.crowd.latency.latency(),
+	}
 	events, bytes := m.crowd.delivered()
 	if r.Deliveries = events - m.delivered; r.Deliveries > 0 {
 		r.Bytes = float64(bytes-m.bytes) / float64(r.Deliveries)

@@ -20,8 +20,10 @@ type Streams struct {
 }
 
 func (s *Streams) load() (string, map[string]any) {
-	return "streams", map[string]any{"streams": s.Streams, "tokens_per_second": s.Rate * float64(s.Streams),
-		"batch": s.Batch, "seconds": s.Duration.Seconds()}
+	return "streams", map[string]any{
+		"streams": s.Streams, "tokens_per_second": s.Rate * float64(s.Streams),
+		"batch": s.Batch, "seconds": s.Duration.Seconds(),
+	}
 }
 
 func (s *Streams) bare() bool { return true }

@@ -28,8 +28,10 @@ func (r *Report) WriteText(w io.Writer) error {
 
 func (r *Report) loadText() string {
 	var parts []string
-	for _, key := range []string{"transport", "readers", "streams", "topics", "events_per_second", "tokens_per_second",
-		"batch", "payload_bytes", "missed", "cuts", "stalled", "seconds"} {
+	for _, key := range []string{
+		"transport", "readers", "streams", "topics", "events_per_second", "tokens_per_second",
+		"batch", "payload_bytes", "missed", "cuts", "stalled", "seconds",
+	} {
 		if v, ok := r.Load[key]; ok {
 			parts = append(parts, strings.TrimSuffix(fmt.Sprintf("%v %s", v, strings.ReplaceAll(key, "_", " ")),
 				" transport"))

@@ -8,8 +8,14 @@ import (
 
 // FuzzCutFrame: of any input, a whole frame is split off, or nothing.
 func FuzzCutFrame(f *testing.F) {
-	for _, seed := range [][]byte{nil, {0x81}, {0x81, 0}, {0x81, 3, 'a', 'b', 'c', 0x81}, {0x81, 126, 0, 4, 'a'},
-		{0x81, 127, 255, 255, 255, 255, 255, 255, 255, 255, 1}} {
+	for _, seed := range [][]byte{
+		nil,
+		{0x81},
+		{0x81, 0},
+		{0x81, 3, 'a', 'b', 'c', 0x81},
+		{0x81, 126, 0, 4, 'a'},
+		{0x81, 127, 255, 255, 255, 255, 255, 255, 255, 255, 1},
+	} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -190,8 +190,10 @@ func (h *hopper) socket(ctx context.Context, c *client) {
 			position, event string
 			payload         json.RawMessage
 		}
-		if err := json.Unmarshal(raw, &[]any{new(any), &frame.position, new(any), &frame.event,
-			&frame.payload}); err != nil {
+		if err := json.Unmarshal(raw, &[]any{
+			new(any), &frame.position, new(any), &frame.event,
+			&frame.payload,
+		}); err != nil {
 			h.t.Errorf("%s: %v", raw, err)
 		}
 		switch {
@@ -210,8 +212,10 @@ func TestHopsBetweenNodes(t *testing.T) {
 	hubtest.Full(t, "redis-server")
 	t.Parallel()
 	hopped, end := sync.WaitGroup{}, make(chan struct{})
-	env := []string{"DUCKWIRE_REDIS_URL=" + redistest.Start(t).URL(),
-		"DUCKWIRE_UPSTREAM_URL=" + slowUpstream(t, hopPieces, end)}
+	env := []string{
+		"DUCKWIRE_REDIS_URL=" + redistest.Start(t).URL(),
+		"DUCKWIRE_UPSTREAM_URL=" + slowUpstream(t, hopPieces, end),
+	}
 	a, b := newServer(t, env...), newServer(t, env...)
 	a.start()
 	b.start()

@@ -62,8 +62,10 @@ func TestTLSAndACL(t *testing.T) {
 			t.Errorf("%s: %d %s", path, status, answer)
 		}
 	}
-	for path, want := range map[string]string{"/v1/topics/room/events?after=0": `"e"`, "/v1/users/me/messages": `"e"`,
-		"/v1/revocations": "eve"} {
+	for path, want := range map[string]string{
+		"/v1/topics/room/events?after=0": `"e"`, "/v1/users/me/messages": `"e"`,
+		"/v1/revocations": "eve",
+	} {
 		hubtest.Until(t, path+" to have it on the other node", func() bool {
 			_, answer := cb.call("GET", path, "", nil)
 			return strings.Contains(answer, want)

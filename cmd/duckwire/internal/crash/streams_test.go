@@ -120,8 +120,10 @@ func (tr *streamTrial) produce(n int, rng *rand.Rand) {
 		at := st.Bytes
 		for seq := 0; ; seq++ {
 			piece := content(n, at, at+1+rng.IntN(200))
-			header := []string{"Content-Type", "text/plain", "Producer-Id", "p", "Producer-Epoch", strconv.Itoa(epoch),
-				"Producer-Seq", strconv.Itoa(seq)}
+			header := []string{
+				"Content-Type", "text/plain", "Producer-Id", "p", "Producer-Epoch", strconv.Itoa(epoch),
+				"Producer-Seq", strconv.Itoa(seq),
+			}
 			last := tr.over.Load()
 			if last {
 				header = append(header, "Stream-Closed", "true")

@@ -59,8 +59,10 @@ func TestFewFiles(t *testing.T) {
 	for limit, want := range map[string]struct {
 		level Level
 		found string
-	}{"300": {Broken, "300 open files at most"}, "1100": {Warning, "connections is 1000"},
-		"2000": {Fine, "2000 open files"}} {
+	}{
+		"300": {Broken, "300 open files at most"}, "1100": {Warning, "connections is 1000"},
+		"2000": {Fine, "2000 open files"},
+	} {
 		r, err := examineInChild(t, "files", "", "sh", "-c", "ulimit -n "+limit+` && exec "$0"`)
 		if err != nil {
 			t.Fatal(err)

@@ -93,8 +93,10 @@ type disk struct {
 
 // Kinds of file systems that get a warning.
 var (
-	networkDisks = map[string]bool{"nfs": true, "smb": true, "cifs": true, "smb2": true, "9p": true, "afs": true,
-		"ceph": true, "lustre": true, "fuse": true}
+	networkDisks = map[string]bool{
+		"nfs": true, "smb": true, "cifs": true, "smb2": true, "9p": true, "afs": true,
+		"ceph": true, "lustre": true, "fuse": true,
+	}
 	memoryDisks = map[string]bool{"tmpfs": true, "ramfs": true}
 )
 

@@ -15,6 +15,8 @@ func diskOf(dir string) (*disk, error) {
 		return nil, err
 	}
 	block := uint64(s.Bsize)
-	return &disk{kind: diskKinds[uint32(s.Type)], free: s.Bavail * block, size: s.Blocks * block, nodes: s.Ffree,
-		fixed: s.Files > 0}, nil
+	return &disk{
+		kind: diskKinds[uint32(s.Type)], free: s.Bavail * block, size: s.Blocks * block, nodes: s.Ffree,
+		fixed: s.Files > 0,
+	}, nil
 }

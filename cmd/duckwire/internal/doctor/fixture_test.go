@@ -97,8 +97,10 @@ func startProxy(t *testing.T, backend string, around func(next http.Handler) htt
 func token(t *testing.T, caps map[string][]string) string {
 	t.Helper()
 	text, err := jwt.NewWithClaims(jwt.SigningMethodHS256,
-		jwt.MapClaims{"sub": "doctor", "exp": time.Now().Add(time.Hour).Unix(),
-			"caps": caps}).SignedString([]byte(testSecret))
+		jwt.MapClaims{
+			"sub": "doctor", "exp": time.Now().Add(time.Hour).Unix(),
+			"caps": caps,
+		}).SignedString([]byte(testSecret))
 	if err != nil {
 		t.Fatal(err)
 	}

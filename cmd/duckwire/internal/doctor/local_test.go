@@ -34,8 +34,10 @@ func TestSettings(t *testing.T) {
 	(&Local{ConfigFile: open, SecretsInFile: true}).checkFile(r)
 	holds(t, r, "secrets", Warning, "mode 644")
 
-	for _, secret := range []string{"0123456789abcdef0123456789abcdef", "changemechangemechangemechangeme",
-		strings.Repeat("a", 40) + "bcd", strings.Repeat("secret ", 5) + "sec"} {
+	for _, secret := range []string{
+		"0123456789abcdef0123456789abcdef", "changemechangemechangemechangeme",
+		strings.Repeat("a", 40) + "bcd", strings.Repeat("secret ", 5) + "sec",
+	} {
 		r = &Report{}
 		(&Local{JWTSecret: secret}).checkTokens(r)
 		holds(t, r, "secrets", Warning, "guess")
@@ -44,8 +46,10 @@ func TestSettings(t *testing.T) {
 		}
 	}
 	r = &Report{}
-	(&Local{JWTSecret: "hA1IeZVXQ0RIYOQxzTZwvWVKbmhL6Pp0ZzJc3FLLU9s=", JWKSURL: "x",
-		Audience: "duckwire"}).checkTokens(r)
+	(&Local{
+		JWTSecret: "hA1IeZVXQ0RIYOQxzTZwvWVKbmhL6Pp0ZzJc3FLLU9s=", JWKSURL: "x",
+		Audience: "duckwire",
+	}).checkTokens(r)
 	if r.Level() != Fine {
 		t.Error(text(t, r))
 	}
@@ -76,8 +80,10 @@ func writeCertificate(t *testing.T, from, to time.Time) (certFile, keyFile strin
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "x"},
-		DNSNames: []string{"stream.example.com"}, NotBefore: from, NotAfter: to}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "x"},
+		DNSNames: []string{"stream.example.com"}, NotBefore: from, NotAfter: to,
+	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
 		t.Fatal(err)
@@ -88,8 +94,10 @@ func writeCertificate(t *testing.T, from, to time.Time) (certFile, keyFile strin
 	}
 	dir := t.TempDir()
 	certFile, keyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	for file, block := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: der},
-		keyFile: {Type: "PRIVATE KEY", Bytes: keyDER}} {
+	for file, block := range map[string]*pem.Block{
+		certFile: {Type: "CERTIFICATE", Bytes: der},
+		keyFile:  {Type: "PRIVATE KEY", Bytes: keyDER},
+	} {
 		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -194,8 +202,10 @@ func TestDataFolder(t *testing.T) {
 func TestDisks(t *testing.T) {
 	t.Parallel()
 	const much = 100 << 30
-	for kind, want := range map[string]string{"nfs": "is on nfs", "tmpfs": "a restart of the machine",
-		"overlay": "goes with the container"} {
+	for kind, want := range map[string]string{
+		"nfs": "is on nfs", "tmpfs": "a restart of the machine",
+		"overlay": "goes with the container",
+	} {
 		r := &Report{}
 		(&disk{kind: kind, free: much, size: much}).check(r, "/data")
 		holds(t, r, "disk", Warning, want)
@@ -211,14 +221,20 @@ func TestDisks(t *testing.T) {
 func TestMemory(t *testing.T) {
 	t.Parallel()
 	for name, files := range map[string]map[string]string{
-		"version 2, an outer group": {"proc/self/cgroup": "0::/a/b\n", "sys/fs/cgroup/a/memory.max": "1000000\n",
-			"sys/fs/cgroup/a/b/memory.max": "max\n"},
+		"version 2, an outer group": {
+			"proc/self/cgroup": "0::/a/b\n", "sys/fs/cgroup/a/memory.max": "1000000\n",
+			"sys/fs/cgroup/a/b/memory.max": "max\n",
+		},
 		"version 2, in a container": {"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": "1000000\n"},
-		"version 1": {"proc/self/cgroup": "9:name=systemd:/\n4:cpu,memory:/x\n",
-			"sys/fs/cgroup/memory/x/memory.limit_in_bytes": "1000000\n"},
-		"version 1, nothing of it's": {"proc/self/cgroup": "4:memory:/\n",
+		"version 1": {
+			"proc/self/cgroup": "9:name=systemd:/\n4:cpu,memory:/x\n",
+			"sys/fs/cgroup/memory/x/memory.limit_in_bytes": "1000000\n",
+		},
+		"version 1, nothing of it's": {
+			"proc/self/cgroup":                           "4:memory:/\n",
 			"sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712\n",
-			"proc/meminfo": "MemTotal: 977 kB\n"},
+			"proc/meminfo":                               "MemTotal: 977 kB\n",
+		},
 	} {
 		root := t.TempDir()
 		for file, content := range files {

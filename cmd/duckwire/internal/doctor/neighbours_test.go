@@ -156,8 +156,10 @@ func TestCompletion(t *testing.T) {
 
 func TestClock(t *testing.T) {
 	t.Parallel()
-	for off, want := range map[time.Duration]Level{0: Fine, 30 * time.Second: Warning, -30 * time.Second: Warning,
-		-time.Hour: Broken} {
+	for off, want := range map[time.Duration]Level{
+		0: Fine, 30 * time.Second: Warning, -30 * time.Second: Warning,
+		-time.Hour: Broken,
+	} {
 		url := serveFunc(t, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Date", time.Now().Add(-off).UTC().Format(http.TimeFormat))
 		})

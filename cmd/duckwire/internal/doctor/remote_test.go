@@ -27,7 +27,8 @@ func examine(t *testing.T, proxy func(http.Handler) http.Handler) *Report {
 
 // only runs some of the checks on a server behind a proxy.
 func only(t *testing.T, patience time.Duration, proxy func(http.Handler) http.Handler,
-	checks ...func(e *examination)) *Report {
+	checks ...func(e *examination),
+) *Report {
 	t.Helper()
 	r := &Report{}
 	e := newExamination(&Remote{Base: startServer(t, proxy), Token: token(t, allCaps), Patience: patience}, r)
@@ -68,8 +69,10 @@ func TestHTTP2(t *testing.T) {
 		s.StartTLS()
 	})
 	r := &Report{}
-	(&Remote{Base: srv.URL, Token: token(t, allCaps), Patience: hubtest.Hung,
-		Transport: srv.Client().Transport}).Examine(t.Context(), r)
+	(&Remote{
+		Base: srv.URL, Token: token(t, allCaps), Patience: hubtest.Hung,
+		Transport: srv.Client().Transport,
+	}).Examine(t.Context(), r)
 	if r.Level() != Fine {
 		t.Error(text(t, r))
 	}
@@ -328,8 +331,10 @@ func TestReportForPrograms(t *testing.T) {
 	if err := r.WriteJSON(&b); err != nil {
 		t.Fatal(err)
 	}
-	for _, part := range []string{`"level": "warning",`, `"found": "n is 1"`, `"do": "do <this>"`,
-		strconv.Quote("skipped")} {
+	for _, part := range []string{
+		`"level": "warning",`, `"found": "n is 1"`, `"do": "do <this>"`,
+		strconv.Quote("skipped"),
+	} {
 		if !strings.Contains(b.String(), part) {
 			t.Errorf("no %s in %s", part, b.String())
 		}

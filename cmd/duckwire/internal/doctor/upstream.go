@@ -113,8 +113,10 @@ func tinyChat(model string) *hub.CompletionRequest {
 	return &hub.CompletionRequest{
 		Kind: hub.ChatCompletion, Model: model, MaxTokens: 1,
 		Messages: []hub.Message{{Role: "user", Content: "Say yes."}},
-		Body: map[string]json.RawMessage{"model": name, "max_tokens": json.RawMessage("1"),
-			"stream": json.RawMessage("true"), "messages": json.RawMessage(`[{"role":"user","content":"Say yes."}]`)},
+		Body: map[string]json.RawMessage{
+			"model": name, "max_tokens": json.RawMessage("1"),
+			"stream": json.RawMessage("true"), "messages": json.RawMessage(`[{"role":"user","content":"Say yes."}]`),
+		},
 	}
 }
 

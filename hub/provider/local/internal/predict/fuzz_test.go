@@ -58,8 +58,10 @@ func FuzzComplete(f *testing.F) {
 }
 
 func TestLexJoinsToTheText(t *testing.T) {
-	for _, text := range []string{"", "a  b\n\n\tc12 ++'x'", strings.Repeat(" ", 1000) + "x", strings.Repeat("é", 1000),
-		"\r\r\n \t", "a\u00a0b\u2028"} {
+	for _, text := range []string{
+		"", "a  b\n\n\tc12 ++'x'", strings.Repeat(" ", 1000) + "x", strings.Repeat("é", 1000),
+		"\r\r\n \t", "a\u00a0b\u2028",
+	} {
 		var b strings.Builder
 		for rest := []byte(text); len(rest) > 0; {
 			tok := lex(rest)
