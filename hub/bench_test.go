@@ -102,8 +102,8 @@ func (c *benchCrowd) readAll(b *testing.B) {
 	}
 }
 
-// BenchmarkPresence is one person who comes to, and one who leaves, a topic with 1,000: with nobody who looks, so that only the table's own
-// work counts, and with State for the newcomer.
+// BenchmarkPresence is one person who comes to, and one who leaves, a topic with 1,000: with nobody who looks, so that
+// only the table's own work counts, and with State for the newcomer.
 func BenchmarkPresence(b *testing.B) {
 	for _, state := range []bool{false, true} {
 		b.Run(fmt.Sprintf("state=%v", state), func(b *testing.B) {

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sync/singleflight"
 )
 
-// cluster is everything of several nodes: what they share, and how they ask each other. A hub of one node has none: nil, whose methods may be
-// called. A part without a store is this node's alone.
+// cluster is everything of several nodes: what they share, and how they ask each other. A hub of one node has none:
+// nil, whose methods may be called. A part without a store is this node's alone.
 type cluster struct {
 	topics    TopicStore
 	streams   SharedStreams
@@ -84,7 +84,8 @@ func (h *Hub) NodeLives(node string) bool {
 	return h.cluster.sharesStreams() && node != h.Node() && h.cluster.streams.Alive(node)
 }
 
-// nodeDied is told by the store of a node that has died with streams of its own. It reports whether all is done that its death asks for.
+// nodeDied is told by the store of a node that has died with streams of its own. It reports whether all is done that
+// its death asks for.
 func (h *Hub) nodeDied(node string, streams []string) bool {
 	h.removeDeadPresences(node)
 	done := true

@@ -12,8 +12,8 @@ import (
 	"github.com/duckwire/duckwire/hub/lock"
 )
 
-// What nodes ask of each other are calls by name. A request is the name and a body, an answer a body or a fault; what a body holds is between
-// who asks and who answers. Nodes carries both as bytes, once encoded, and bounds them.
+// What nodes ask of each other are calls by name. A request is the name and a body, an answer a body or a fault; what a
+// body holds is between who asks and who answers. Nodes carries both as bytes, once encoded, and bounds them.
 
 // askTimeout is how long a node may take to answer.
 const askTimeout = 5 * time.Second
@@ -34,7 +34,8 @@ func (c *calls) on(name string, f callFunc) {
 	c.byName[name] = f
 }
 
-// OnCall has f answer what other nodes ask under a name (Call, CallAll). Several goroutines may call it at a time. On one node nobody asks.
+// OnCall has f answer what other nodes ask under a name (Call, CallAll). Several goroutines may call it at a time. On
+// one node nobody asks.
 func (h *Hub) OnCall(name string, f func(body []byte) ([]byte, error)) {
 	if h.cluster != nil {
 		h.cluster.calls.on(name, func(_ string, body []byte) ([]byte, error) { return f(body) })
@@ -62,8 +63,8 @@ func (c *calls) tellMissed() {
 	}
 }
 
-// Call asks another node, and returns its answer. Errors: those of what answers there; ErrUnavailable, and then it may have been done all the
-// same.
+// Call asks another node, and returns its answer. Errors: those of what answers there; ErrUnavailable, and then it may
+// have been done all the same.
 func (h *Hub) Call(ctx context.Context, node, name string, body []byte) ([]byte, error) {
 	if !h.cluster.sharesStreams() {
 		return nil, fmt.Errorf("there is no node %q: %w", node, errs.ErrUnavailable)
@@ -92,7 +93,8 @@ func (h *Hub) TellAll(name string, body []byte) {
 	}
 }
 
-// CallAll asks all other nodes at one time, and returns the answers of those that have given one. On one node it returns nil.
+// CallAll asks all other nodes at one time, and returns the answers of those that have given one. On one node it
+// returns nil.
 func (h *Hub) CallAll(name string, body []byte) (answers [][]byte) {
 	if !h.cluster.sharesStreams() {
 		return nil

@@ -26,7 +26,8 @@ func (h *Hub) overviewHere(limit int) Overview {
 	return o
 }
 
-// Overview returns how all nodes stand together, with at most limit entries of each list. A node that does not answer is left out.
+// Overview returns how all nodes stand together, with at most limit entries of each list. A node that does not answer
+// is left out.
 func (h *Hub) Overview(limit int) Overview {
 	o := h.overviewHere(limit)
 	if !h.cluster.sharesStreams() {

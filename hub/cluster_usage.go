@@ -9,8 +9,9 @@ import (
 	"github.com/duckwire/duckwire/hub/lock"
 )
 
-// What users have at one time (connections, unfinished streams, jobs) is limited over all nodes. Each node tells the others every second how
-// much there is with it, and counts theirs as its own. Nobody waits for that, so what comes to several nodes within a moment may be more.
+// What users have at one time (connections, unfinished streams, jobs) is limited over all nodes. Each node tells the
+// others every second how much there is with it, and counts theirs as its own. Nobody waits for that, so what comes to
+// several nodes within a moment may be more.
 
 // Times of telling.
 const (
@@ -21,7 +22,8 @@ const (
 // callUsage tells other nodes what is held here.
 const callUsage = "usage"
 
-// Most users never come near a limit: nobody is told of what is not more than one in so many of it, nor of more than so many keys of a limit.
+// Most users never come near a limit: nobody is told of what is not more than one in so many of it, nor of more than so
+// many keys of a limit.
 const (
 	littleUsed   = 64
 	maxUsageKeys = 10_000
@@ -48,7 +50,8 @@ type nodeUsage struct {
 	at    time.Time
 }
 
-// ShareUsage has what is held of a limit counted over all nodes. counts goes through all keys of it; on one node nobody asks it to.
+// ShareUsage has what is held of a limit counted over all nodes. counts goes through all keys of it; on one node nobody
+// asks it to.
 func (h *Hub) ShareUsage(name string, limit int, counts iter.Seq2[string, int]) {
 	if h.cluster == nil {
 		return

@@ -11,7 +11,8 @@ import (
 	"github.com/duckwire/duckwire/hub/meter"
 )
 
-// counts is what has happened since the hub's start. What hot paths touch are single atomic additions; the rest is rare.
+// counts is what has happened since the hub's start. What hot paths touch are single atomic additions; the rest is
+// rare.
 type counts struct {
 	tallies [tallies]tally
 	readers [tallies][Transports]readerCounts
@@ -43,8 +44,8 @@ func (c *counts) init() {
 // tallies is how many parts there are.
 const tallies = 16
 
-// tally is one part of what readers are counted in. They are spread over several, so that many who read at one time do not wait for one line of
-// the processors' memory.
+// tally is one part of what readers are counted in. They are spread over several, so that many who read at one time do
+// not wait for one line of the processors' memory.
 type tally struct {
 	single    [Transports]atomic.Uint64 // items that readers were given alone, and one entry behind: nearly all, so they take one addition
 	delivered [Transports]atomic.Uint64 // all others
@@ -160,8 +161,8 @@ func (c *counts) end(s *Stream, status Status, e *EndError) {
 	}
 }
 
-// providerCodes are what a provider's errors are counted as: the codes of hub/provider/… and of the hub, and behind them what stands for the many
-// that upstreams have of their own.
+// providerCodes are what a provider's errors are counted as: the codes of hub/provider/… and of the hub, and behind
+// them what stands for the many that upstreams have of their own.
 var providerCodes = [...]string{
 	"upstream_unreachable", "upstream_timeout", "upstream_truncated", "upstream_invalid", "upstream_redirect", "upstream_unauthorized", "upstream_error",
 	"bad_answer", "internal", "provider_error", "rate_limited", "refused",

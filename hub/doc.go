@@ -1,34 +1,30 @@
-// Package hub is the model of Duckwire: topics, streams, and the logs under both. It knows no HTTP, no Phoenix and no SQL.
+// Package hub is the model of Duckwire: topics, presence, streams, jobs and queues. It knows no HTTP, no Phoenix and no
+// SQL.
 //
-// # One log, many offsets
+// # Logs
 //
-// A log is one bounded, append-only record of entries with the offsets 1, 2, 3 … inside an epoch. Every topic is a log of events, every
-// stream a log of text and events, and every reader only an offset in it: there is no queue per reader. A reader that keeps up takes single
-// entries; one that lags takes everything between its offset and the tail in one go, adjacent text as one piece. Resuming is the same path
-// as reading live, so there is no seam between the two at which something could be lost.
+// Each topic, stream, presence table and queue is a log.Log, and each reader an offset in it. Package log says how
+// readers catch up, and how they learn that there is more. What other nodes or the store write is a replica that
+// package mirror keeps.
 //
-// # How a reader learns that there is more
+// # Presence
 //
-// A reader that finds nothing is parked in its log, in the same critical section in which it looked: nothing can be appended between the
-// two. An append takes the list of the parked and fires each one's Wake, outside the lock. A Wake carries no data, so wakes may be lost,
-// doubled or late in any order; the log alone tells what there is. A reader that is busy writing is not parked and costs an append nothing.
-//
-// # Presences
-//
-// A topic's presences are a table and a log of its changes. A reader takes the whole state, which moves its offset right behind it, and from
-// there reads changes as from any log; one that lags more than the log keeps takes the state again. A table is there as long as it has a
-// meta or a reader, and as long its topic is not evicted. A Presence is a session's handle of one meta; which handle counts is the meta's
-// owner, so that a session whose client has come back on another connection can do nothing more.
+// A topic's presence is a table and a log of its changes. A reader takes the whole state, which moves its offset behind
+// the newest change, and reads changes from there. A reader that lags more than the log has takes the state again. A
+// table exists while it has a meta or a reader, and its topic is not evicted meanwhile. A Presence is a session's
+// handle of one meta. The meta knows which handle owns it, so a session whose client has come back on another
+// connection can change nothing any more.
 //
 // # Ownership
 //
-// A Hub owns the goroutines of providers and of announcers, one that cleans up, one that lets presences leave when their grace is over, and
-// one that records streams; Close waits for all of them. A Reader, TopicReader, PresenceReader or Appender belongs to the goroutine that
-// opened it, and that one closes it. Items, texts and events that are handed out are shared and immutable.
+// A Hub owns the goroutines of providers, announcers, mirrors and its own upkeep; Close waits for all of them. A
+// Reader, TopicReader, PresenceReader or Appender belongs to the goroutine that opened it, which closes it. Items,
+// texts and events that are handed out are shared and immutable.
 //
 // # Lock order
 //
-// Package lock has it: each mutex has a class there, and the constants are in the order in which they are taken; one without a
-// class is taken last. A test run with the tag lockorder checks it (make locks). No lock is held while a Wake fires (but for
-// those of workers, which are channels of our own), a provider runs, or anything is written.
+// Package lock has it: each mutex has a class there, and the constants are in the order in which they are taken. A
+// mutex without a class is taken last. A test run with the tag lockorder checks the order (make locks). No lock is held
+// while a store is asked, a provider runs, or bytes go to a client. A log.Waker is signalled with a log, and sometimes
+// a mirror, locked: Signal must not block, and must not call the hub.
 package hub

@@ -24,8 +24,8 @@ type Options struct {
 	Logger    *slog.Logger  // nil: slog.Default
 }
 
-// Hub holds every topic and stream of one node and decides what happens to them. Safe for concurrent use. Create it with New; end it with
-// Drain and Close.
+// Hub holds every topic and stream of one node and decides what happens to them. Safe for concurrent use. Create it
+// with New; end it with Drain and Close.
 type Hub struct {
 	// Fixed by New.
 	limits   Limits
@@ -62,7 +62,8 @@ type Hub struct {
 	wakes    map[log.Waker]struct{} // who is told of the draining
 }
 
-// New returns a running hub. It owns goroutines for cleaning up, for presences, for results, and for records, until Close.
+// New returns a running hub. It owns goroutines for cleaning up, for presences, for results, and for records, until
+// Close.
 func New(o Options) *Hub {
 	h := &Hub{
 		limits:   o.Limits.withDefaults(),
@@ -102,8 +103,8 @@ func New(o Options) *Hub {
 // Limits returns the limits in force.
 func (h *Hub) Limits() Limits { return h.limits }
 
-// expiryTime is the earlier of what the system's clock says and of what has passed since the hub's start: what waits on disk must not expire because
-// the clock was set, ahead or back. It may stay longer.
+// expiryTime is the earlier of what the system's clock says and of what has passed since the hub's start: what waits on
+// disk must not expire because the clock was set, ahead or back. It may stay longer.
 func (h *Hub) expiryTime() time.Time {
 	now, steady := time.Now(), h.begun.Add(time.Since(h.begun))
 	if steady.UnixNano() < now.UnixNano() { // by their wall clocks
@@ -139,7 +140,8 @@ func (h *Hub) startDrain() {
 	})
 }
 
-// Drain refuses new work from now on, tells readers to leave, and waits until the running completions have ended or ctx is over.
+// Drain refuses new work from now on, tells readers to leave, and waits until the running completions have ended or ctx
+// is over.
 func (h *Hub) Drain(ctx context.Context) {
 	h.startDrain()
 	for _, s := range h.streams.all() {
@@ -154,8 +156,8 @@ func (h *Hub) Drain(ctx context.Context) {
 	}
 }
 
-// Close ends the hub: streams that still run become interrupted. It returns when every goroutine of the hub has ended, and the store has
-// everything.
+// Close ends the hub: streams that still run become interrupted. It returns when every goroutine of the hub has ended,
+// and the store has everything.
 func (h *Hub) Close() {
 	h.startDrain()
 	for _, s := range h.streams.all() {
@@ -193,9 +195,10 @@ func (h *Hub) IsDraining() bool {
 	}
 }
 
-// Publish appends events to a topic: all or none. The sender becomes part of the events. A durable event is left first in the queues of those
-// in To who do not read the topic at the moment. Errors: *FieldError, *LimitError, ErrClosed while draining; for durable ones also Enqueue's.
-// Whether sender may publish there, and leave messages for To, is the caller's to check.
+// Publish appends events to a topic: all or none. The sender becomes part of the events. A durable event is left first
+// in the queues of those in To who do not read the topic at the moment. Errors: *FieldError, *LimitError, ErrClosed
+// while draining; for durable ones also Enqueue's. Whether sender may publish there, and leave messages for To, is the
+// caller's to check.
 func (h *Hub) Publish(name, sender string, events []EventInput) ([]Published, error) {
 	if err := h.check(events); err != nil {
 		return nil, err

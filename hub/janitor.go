@@ -55,7 +55,8 @@ func (h *Hub) expireTopics(now time.Time) {
 // mirrorTTL is how long a topic that nobody reads stays a mirror of what the nodes share.
 const mirrorTTL = time.Minute
 
-// dropTopic forgets a topic that nobody reads, and where nobody is present or looks at who is. Its next life has another epoch, so nobody is deceived.
+// dropTopic forgets a topic that nobody reads, and where nobody is present or looks at who is. Its next life has
+// another epoch, so nobody is deceived.
 func (h *Hub) dropTopic(t *topic) {
 	if h.forgetTopic(t) {
 		t.dropMirror()
@@ -110,10 +111,12 @@ type room struct {
 	vain time.Time // when it was last not enough
 }
 
-// vainFor is how long nobody tries to evict anything after it was not enough: looking at everything for each publish would be an attack in itself.
+// vainFor is how long nobody tries to evict anything after it was not enough: looking at everything for each publish
+// would be an attack in itself.
 const vainFor = time.Second
 
-// makeRoom returns an error where all logs together take too much, and not enough can be evicted. It is asked before anything that can grow.
+// makeRoom returns an error where all logs together take too much, and not enough can be evicted. It is asked before
+// anything that can grow.
 func (h *Hub) makeRoom() error {
 	if h.LogBytes() <= h.limits.LogMemory {
 		return nil
@@ -132,9 +135,10 @@ func (h *Hub) makeRoom() error {
 	return &errs.LimitError{Kind: errs.ErrLimited, Name: "memory for logs (log_memory)", Limit: h.limits.LogMemory, Retry: 5 * time.Second}
 }
 
-// evict makes room when all logs together take more than Limits.LogMemory, down to 15/16 of it so that it is not called for each event. First go
-// the encodings, which can be made again; then ended streams that nobody reads, the oldest before the others; then topics that nobody reads,
-// those first that have not been used for longest. Whoever comes back for a stream or topic that is gone is told by a reset, or by 404.
+// evict makes room when all logs together take more than Limits.LogMemory, down to 15/16 of it so that it is not called
+// for each event. First go the encodings, which can be made again; then ended streams that nobody reads, the oldest
+// before the others; then topics that nobody reads, those first that have not been used for longest. Whoever comes back
+// for a stream or topic that is gone is told by a reset, or by 404.
 func (h *Hub) evict() {
 	if h.LogBytes() <= h.limits.LogMemory {
 		return

@@ -93,14 +93,14 @@ func (r *AnalysisRequest) check() error {
 
 // An Analyzer is a Provider that can analyse, too. The hub finds it by a type assertion.
 //
-// Analyze reports what it finds in req through w and returns when nothing more will come; the hub adds the summary. The rest is as for
-// Provider.Complete.
+// Analyze reports what it finds in req through w and returns when nothing more will come; the hub adds the summary. The
+// rest is as for Provider.Complete.
 type Analyzer interface {
 	Analyze(ctx context.Context, req *AnalysisRequest, w AnalysisWriter) error
 }
 
-// AnalysisWriter takes an analysis as it is made. After an error (ErrClosed: the stream was cancelled; ErrTooLarge) the analyzer should
-// stop and return it.
+// AnalysisWriter takes an analysis as it is made. After an error (ErrClosed: the stream was cancelled; ErrTooLarge) the
+// analyzer should stop and return it.
 type AnalysisWriter interface {
 	// Accepted says that the analysis has begun. The others imply it.
 	Accepted()
@@ -114,13 +114,15 @@ type AnalysisWriter interface {
 	Metadata(data json.RawMessage) error
 }
 
-// Analyze starts an analysis as a stream of its own (kind "analysis"), or returns the one that the same owner started under the same alias
-// with the same digest (attached is true). A worker that takes analyses of that type gets it as a job; where none has asked for jobs
-// lately, the provider runs it, if it is an Analyzer. Either way the stream goes on alone, and nobody needs to wait for it.
+// Analyze starts an analysis as a stream of its own (kind "analysis"), or returns the one that the same owner started
+// under the same alias with the same digest (attached is true). A worker that takes analyses of that type gets it as a
+// job; where none has asked for jobs lately, the provider runs it, if it is an Analyzer. Either way the stream goes on
+// alone, and nobody needs to wait for it.
 //
-// Of spec, Owner is needed; Kind is set, and ContentType where it is missing. Errors: ErrUnavailable where nobody can analyse, ErrClosed
-// while draining, ErrConflict for an id that is in use for something else, *LimitError, *FieldError. Later ones end the stream as failed:
-// "no_worker" (nobody took the job within Limits.JobWait), "worker_lost", "worker_refused", or the provider's code.
+// Of spec, Owner is needed; Kind is set, and ContentType where it is missing. Errors: ErrUnavailable where nobody can
+// analyse, ErrClosed while draining, ErrConflict for an id that is in use for something else, *LimitError, *FieldError.
+// Later ones end the stream as failed: "no_worker" (nobody took the job within Limits.JobWait), "worker_lost",
+// "worker_refused", or the provider's code.
 func (h *Hub) Analyze(req *AnalysisRequest, spec StreamSpec) (s *Stream, attached bool, err error) {
 	if err := req.check(); err != nil {
 		return nil, false, err

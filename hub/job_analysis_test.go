@@ -423,7 +423,8 @@ func TestJobsAreAnnouncedWithoutTheirCode(t *testing.T) {
 	}
 }
 
-// TestJobsUnderContention: whatever workers, owners and leases do at the same time, every job ends once and gives back its room.
+// TestJobsUnderContention: whatever workers, owners and leases do at the same time, every job ends once and gives back
+// its room.
 func TestJobsUnderContention(t *testing.T) {
 	h := newHub(t, hub.Options{Limits: hub.Limits{Lease: 20 * time.Millisecond, JobWait: 200 * time.Millisecond, JobsPerUser: 10}})
 	poll(t, h, "w0", "nothing") // so that Analyze below is not refused before the others have come

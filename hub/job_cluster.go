@@ -10,8 +10,8 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// A job stays with the node where it was asked for: that one knows who has had it, and writes its stream. Workers ask any node, and that one asks the
-// others. So a worker is known wherever there may be jobs for it.
+// A job stays with the node where it was asked for: that one knows who has had it, and writes its stream. Workers ask
+// any node, and that one asks the others. So a worker is known wherever there may be jobs for it.
 
 // What nodes ask each other about jobs.
 const (
@@ -22,7 +22,8 @@ const (
 	callHolds     = "holds job"  // holding of a stream's job → true or false
 )
 
-// askJobsEvery is how often a worker's question that waits is put to the other nodes anew: they hear that the worker is alive.
+// askJobsEvery is how often a worker's question that waits is put to the other nodes anew: they hear that the worker is
+// alive.
 const askJobsEvery = 5 * time.Second
 
 // nodeJob is a Job on its way to another node.
@@ -102,8 +103,8 @@ func (h *Hub) askingAgain() (again <-chan time.Time, stop func()) {
 	return tick.C, tick.Stop
 }
 
-// takeElsewhere asks the other nodes, one after the other, for a job of theirs. Whether the worker's client is still there does not matter: what it does
-// not begin, it is handed again.
+// takeElsewhere asks the other nodes, one after the other, for a job of theirs. Whether the worker's client is still
+// there does not matter: what it does not begin, it is handed again.
 func (h *Hub) takeElsewhere(w *Worker) *Job {
 	if !h.cluster.sharesStreams() {
 		return nil
@@ -150,7 +151,8 @@ func (q *jobs) awaited(j *job) bool {
 	return false
 }
 
-// hear has one worker that waits ask for a job of another node's: somebody else than who had it before, if there is one.
+// hear has one worker that waits ask for a job of another node's: somebody else than who had it before, if there is
+// one.
 func (q *jobs) hear(j *waitingJob) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -200,7 +202,8 @@ func (q *jobs) settled(p *poll, told int) {
 	p.told = p.told[told:]
 }
 
-// passOn tells others that wait what a question was told that has left: it took one job, and may have been told of several.
+// passOn tells others that wait what a question was told that has left: it took one job, and may have been told of
+// several.
 func (q *jobs) passOn(p *poll) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -210,8 +213,8 @@ func (q *jobs) passOn(p *poll) {
 	p.told = nil
 }
 
-// serves reports whether there is a worker for analyses of that type, besides one. A node that has heard of none asks the others: it may have just begun,
-// or the worker has had enough to do there, and never came to ask here.
+// serves reports whether there is a worker for analyses of that type, besides one. A node that has heard of none asks
+// the others: it may have just begun, or the worker has had enough to do there, and never came to ask here.
 func (h *Hub) serves(kind string, besides workerKey) bool {
 	if h.jobs.serves(kind, besides) {
 		return true

@@ -17,7 +17,8 @@ const (
 	SeverityCritical Severity = "critical"
 )
 
-// ParseSeverity reads a severity, or another tool's word for one: "error", "warning", "note", "hint" … ok is false for a word that is none.
+// ParseSeverity reads a severity, or another tool's word for one: "error", "warning", "note", "hint" … ok is false for
+// a word that is none.
 func ParseSeverity(word string) (s Severity, ok bool) {
 	switch strings.ToLower(word) {
 	case "info", "information", "note", "notice", "hint", "none", "suggestion":
@@ -51,8 +52,8 @@ type Issue struct {
 // MaxIssueText bounds an issue's message, in bytes; its other texts are bounded by MaxName.
 const MaxIssueText = 4 << 10
 
-// Normal returns the issue in the form that clients may rely on: nothing missing, nothing endless, valid UTF-8. kind is its type where it
-// names none.
+// Normal returns the issue in the form that clients may rely on: nothing missing, nothing endless, valid UTF-8. kind is
+// its type where it names none.
 func (i Issue) Normal(kind string) Issue {
 	i.Type = cmp.Or(clean(i.Type, MaxName), kind, "general")
 	i.Category = cmp.Or(clean(i.Category, MaxName), "general")
@@ -73,7 +74,8 @@ func clean(s string, limit int) string {
 	return s
 }
 
-// AnalysisSummary is the data of an analysis's last entry. Errors are issues of high or critical severity, warnings those of low or medium.
+// AnalysisSummary is the data of an analysis's last entry. Errors are issues of high or critical severity, warnings
+// those of low or medium.
 type AnalysisSummary struct {
 	Total    int `json:"total_issues"`
 	Semantic int `json:"semantic_issues"`

@@ -15,8 +15,8 @@ const WorkerTopic = "worker:analysis"
 // maxAttempts is how often a job is handed out: once, and once more to another worker.
 const maxAttempts = 2
 
-// Job is an analysis for a worker to do. The worker writes the stream of the same id, with the id that it asked under as Producer-Id and
-// Epoch as Producer-Epoch; its appends renew the lease.
+// Job is an analysis for a worker to do. The worker writes the stream of the same id, with the id that it asked under
+// as Producer-Id and Epoch as Producer-Epoch; its appends renew the lease.
 type Job struct {
 	ID      string // its own, and its stream's
 	Request *AnalysisRequest
@@ -24,7 +24,8 @@ type Job struct {
 	Lease   time.Duration
 }
 
-// job is one analysis that a worker is to do, from its enqueuing to its stream's end. What may change is guarded by jobs.mu.
+// job is one analysis that a worker is to do, from its enqueuing to its stream's end. What may change is guarded by
+// jobs.mu.
 type job struct {
 	req   *AnalysisRequest // nil once it is gone
 	owner string
@@ -217,8 +218,8 @@ func (h *Hub) jobLeaseDue(j *job) {
 	h.retry(j, "", true)
 }
 
-// retry offers a job to another worker after the one that holds it fell silent, or refused it; or fails it: the second time, and where it
-// was refused and there are no others. It lets go of jobs.mu, which is held.
+// retry offers a job to another worker after the one that holds it fell silent, or refused it; or fails it: the second
+// time, and where it was refused and there are no others. It lets go of jobs.mu, which is held.
 func (h *Hub) retry(j *job, refused string, others bool) {
 	last := j.epoch >= maxAttempts
 	j.lost, j.refused = j.holder.key, refused
@@ -254,8 +255,8 @@ func (s *Stream) fence(epoch int64) {
 	p.stopLease()
 }
 
-// handTo makes a worker the one who may write the job's stream. ok is false where the stream has ended. Whoever reads it is to be woken
-// once jobs.mu, which is held, is let go (log.wakeAll).
+// handTo makes a worker the one who may write the job's stream. ok is false where the stream has ended. Whoever reads
+// it is to be woken once jobs.mu, which is held, is let go (log.wakeAll).
 func (s *Stream) handTo(worker string, j *job) (ok bool) {
 	s.log.Lock()
 	defer s.log.Unlock()

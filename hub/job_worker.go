@@ -60,8 +60,8 @@ func (q *jobs) serves(kind string, besides workerKey) bool {
 	return false
 }
 
-// wants reports whether the job may go to the worker. Whoever refused it does not get it again; whoever fell silent over it does only if
-// there is no other. q.mu is held.
+// wants reports whether the job may go to the worker. Whoever refused it does not get it again; whoever fell silent
+// over it does only if there is no other. q.mu is held.
 func (q *jobs) wants(j *job, k *worker) bool {
 	if !k.takes(j.req.Type) {
 		return false
@@ -122,11 +122,13 @@ func (q *jobs) forgetWorkers() {
 	}
 }
 
-// TakeJob waits for a job that the worker may do, and hands it out; nil when ctx ends before there is one. From then on the worker holds
-// it for Limits.Lease, and longer by each append. The jobs of other nodes are handed out behind those of this one.
+// TakeJob waits for a job that the worker may do, and hands it out; nil when ctx ends before there is one. From then on
+// the worker holds it for Limits.Lease, and longer by each append. The jobs of other nodes are handed out behind those
+// of this one.
 //
-// A job that was handed out and not begun by an append is handed out again to the same worker, since the answer may have been lost on its
-// way. Errors: *FieldError, *LimitError, ErrClosed while draining. Whether w.User may take jobs is the caller's to check.
+// A job that was handed out and not begun by an append is handed out again to the same worker, since the answer may
+// have been lost on its way. Errors: *FieldError, *LimitError, ErrClosed while draining. Whether w.User may take jobs
+// is the caller's to check.
 func (h *Hub) TakeJob(ctx context.Context, w *Worker) (*Job, error) {
 	if err := w.check(); err != nil {
 		return nil, err
@@ -220,8 +222,9 @@ func (q *jobs) next(k *worker) (j *job, fresh bool) {
 	return nil, false
 }
 
-// RefuseJob gives a job back that the worker holds: another one may do it, and this one does not get it again. Errors: ErrNotFound where
-// the user never held such a job, *FencedError where the worker no longer does, *EndedError where it has ended.
+// RefuseJob gives a job back that the worker holds: another one may do it, and this one does not get it again. Errors:
+// ErrNotFound where the user never held such a job, *FencedError where the worker no longer does, *EndedError where it
+// has ended.
 func (h *Hub) RefuseJob(w *Worker, id string, epoch int64, reason string) error {
 	s, err := h.Stream(w.User, id)
 	if err == nil && s.isRemote() {
@@ -263,8 +266,8 @@ func (j *job) heldBy(key workerKey, epoch int64) bool {
 	return !j.gone && j.holder != nil && j.holder.key == key && j.epoch == epoch
 }
 
-// HeldBy reports whether the stream is that of a job which a worker of the user's holds, or has held: such a one may append to it, and be
-// told that it may not any longer. ErrUnavailable where the node that knows cannot be asked.
+// HeldBy reports whether the stream is that of a job which a worker of the user's holds, or has held: such a one may
+// append to it, and be told that it may not any longer. ErrUnavailable where the node that knows cannot be asked.
 func (s *Stream) HeldBy(user string) (bool, error) {
 	if s.isRemote() {
 		return s.heldElsewhere(user)

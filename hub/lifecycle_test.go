@@ -351,7 +351,8 @@ func TestEmptyStreamsTakeRoom(t *testing.T) {
 	}
 }
 
-// What runs already may go on beyond log_memory, but not without end: then it ends with what there is, as at any other limit of length.
+// What runs already may go on beyond log_memory, but not without end: then it ends with what there is, as at any other
+// limit of length.
 func TestRunningStreamsFillMemory(t *testing.T) {
 	const most = 1 << 20
 	piece := strings.Repeat("x", 1000)

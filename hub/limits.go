@@ -54,7 +54,8 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
-// mostLogMemory is what all logs may take while nothing can be evicted: beyond LogMemory nothing new begins, and this is for what runs already.
+// mostLogMemory is what all logs may take while nothing can be evicted: beyond LogMemory nothing new begins, and this
+// is for what runs already.
 func (l *Limits) mostLogMemory() int64 { return l.LogMemory + l.LogMemory/4 }
 
 func def[T comparable](field *T, value T) {

@@ -12,7 +12,8 @@ type TopicSummary struct {
 	Used    time.Time
 }
 
-// TopicSummaries returns the topics with the most readers, those that were used last before others, at most limit, and how many topics there are.
+// TopicSummaries returns the topics with the most readers, those that were used last before others, at most limit, and
+// how many topics there are.
 func (h *Hub) TopicSummaries(limit int) (list []TopicSummary, total int) {
 	all := h.allTopics()
 	list = make([]TopicSummary, len(all))

@@ -33,7 +33,8 @@ func (p present) without(refs []any) (metas []map[string]any) {
 	return metas
 }
 
-// presenceClient applies states and diffs as phoenix.js's Presence does (assets/js/phoenix/presence.js, syncState and syncDiff).
+// presenceClient applies states and diffs as phoenix.js's Presence does (assets/js/phoenix/presence.js, syncState and
+// syncDiff).
 type presenceClient struct {
 	t      fataler
 	reader *hub.PresenceReader

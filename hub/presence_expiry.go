@@ -8,8 +8,8 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// presenceExpiry are the metas of sessions that were lost and may come back, by the time at which they leave: one heap, one timer and one goroutine for
-// all topics of a hub. Under its mu no other lock is taken.
+// presenceExpiry are the metas of sessions that were lost and may come back, by the time at which they leave: one heap,
+// one timer and one goroutine for all topics of a hub. Under its mu no other lock is taken.
 type presenceExpiry struct {
 	mu    lock.Mutex
 	queue expiryHeap
@@ -37,7 +37,8 @@ func (e *presenceExpiry) remove(m *presenceMeta) {
 	}
 }
 
-// due takes out the first whose time has come; nil where there is none: then it says how long until the next, and 0 where none waits.
+// due takes out the first whose time has come; nil where there is none: then it says how long until the next, and 0
+// where none waits.
 func (e *presenceExpiry) due(now time.Time) (m *presenceMeta, wait time.Duration) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -55,8 +55,9 @@ func (p *restlessPresences) tell() {
 	}
 }
 
-// Tables of presences are refreshed, dropped with their last reader, and forgotten with their topics, all at one time: nobody
-// waits for somebody who waits for them. With the tag lockorder the order in which the locks are taken is checked as well.
+// Tables of presences are refreshed, dropped with their last reader, and forgotten with their topics, all at one time:
+// nobody waits for somebody who waits for them. With the tag lockorder the order in which the locks are taken is
+// checked as well.
 func TestPresenceLocks(t *testing.T) {
 	store := &restlessPresences{gaps: make(map[int]func())}
 	cluster := &clustertest.Cluster{}

@@ -31,8 +31,8 @@ func (l *Limits) checkPresence(key, client string, meta json.RawMessage) (json.R
 	return l.checkMeta(meta)
 }
 
-// checkMeta returns a meta compact and without the members that are the server's own: a client that sends back what it was shown, with
-// a member changed, means just that change. Phoenix overwrites them, too.
+// checkMeta returns a meta compact and without the members that are the server's own: a client that sends back what it
+// was shown, with a member changed, means just that change. Phoenix overwrites them, too.
 func (l *Limits) checkMeta(raw json.RawMessage) (json.RawMessage, error) {
 	meta, err := compactJSON(raw)
 	if err != nil {
@@ -50,7 +50,8 @@ func (l *Limits) checkMeta(raw json.RawMessage) (json.RawMessage, error) {
 	return meta, nil
 }
 
-// withoutRefs returns a compact JSON object without the members that the server sets. It decodes names, which may be escaped.
+// withoutRefs returns a compact JSON object without the members that the server sets. It decodes names, which may be
+// escaped.
 func withoutRefs(meta json.RawMessage) (json.RawMessage, error) {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(meta, &members); err != nil {

@@ -30,8 +30,8 @@ func (t *presenceTable) shareTable() {
 	t.share.mirror = mirror.New(presenceReplica{t}, &h.background)
 }
 
-// attachPresences returns the topic's table as lockPresences does, once it knows who is there on other nodes. A store that cannot be reached
-// keeps nobody waiting for long.
+// attachPresences returns the topic's table as lockPresences does, once it knows who is there on other nodes. A store
+// that cannot be reached keeps nobody waiting for long.
 func (h *Hub) attachPresences(name string) (*presenceTable, error) {
 	for {
 		t, err := h.lockPresences(name)
@@ -63,7 +63,8 @@ func (h *Hub) attachPresences(name string) (*presenceTable, error) {
 	}
 }
 
-// endShare ends the table's part, and returns the mirror, which is to be closed once nothing is locked any more. t is locked.
+// endShare ends the table's part, and returns the mirror, which is to be closed once nothing is locked any more. t is
+// locked.
 func (t *presenceTable) endShare() *mirror.Mirror[[]SharedPresence] {
 	if t.share == nil {
 		return nil
@@ -91,9 +92,9 @@ func (r presenceReplica) Load() error {
 	return err
 }
 
-// Take implements mirror.Replica. Each meta stands for itself, so a change always joins. A table that is empty then is dropped by somebody else:
-// that closes the mirror, which is locked now.
-// What was heard before the store was read is left out: somebody may have left since, whose leaving was not heard.
+// Take implements mirror.Replica. Each meta stands for itself, so a change always joins. A table that is empty then is
+// dropped by somebody else: that closes the mirror, which is locked now. What was heard before the store was read is
+// left out: somebody may have left since, whose leaving was not heard.
 func (r presenceReplica) Take(metas []SharedPresence, covered bool) bool {
 	if covered {
 		return true
@@ -145,7 +146,8 @@ func (t *presenceTable) takeAll(metas []SharedPresence) {
 	}
 }
 
-// takeShared takes one meta of another node's. What this node has saved itself comes here, too, and changes nothing. t.mu is held.
+// takeShared takes one meta of another node's. What this node has saved itself comes here, too, and changes nothing.
+// t.mu is held.
 func (t *presenceTable) takeShared(p *SharedPresence) {
 	h := t.topic.hub
 	m := t.share.byID[p.ID]

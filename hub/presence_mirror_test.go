@@ -40,7 +40,8 @@ func (s spokenPresences) SavePresences(_ string, metas []hub.SharedPresence) err
 	return nil
 }
 
-// The last client of a table comes back on another node, and nobody looks at the table here: it is dropped, and whoever has told of it goes on.
+// The last client of a table comes back on another node, and nobody looks at the table here: it is dropped, and whoever
+// has told of it goes on.
 func TestLastPresenceGoesToAnotherNode(t *testing.T) {
 	s := spokenPresences{heard: make(chan func([]hub.SharedPresence), 2), saved: make(chan []hub.SharedPresence, 10)}
 	h := newHub(t, hub.Options{Streams: emptyStreams{}, Presences: s})

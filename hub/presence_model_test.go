@@ -18,9 +18,9 @@ import (
 
 const presenceTopic = "code:project:42"
 
-// TestPresenceReadersAgreeWithTheTable holds the table to a model, and readers that lag, are lost and come back to the table: what a
-// client of Phoenix makes of the states and diffs that it gets is always what the table holds, in the same order; and there are exactly as
-// many diffs as there are changes that anybody should see.
+// TestPresenceReadersAgreeWithTheTable holds the table to a model, and readers that lag, are lost and come back to the
+// table: what a client of Phoenix makes of the states and diffs that it gets is always what the table holds, in the
+// same order; and there are exactly as many diffs as there are changes that anybody should see.
 func TestPresenceReadersAgreeWithTheTable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rapid.Check(bubbled{t}, func(t *rapid.T) {

@@ -8,13 +8,15 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// PresenceReader is a place in the changes of a topic's presences. It belongs to one goroutine and must be closed by it.
+// PresenceReader is a place in the changes of a topic's presences. It belongs to one goroutine and must be closed by
+// it.
 type PresenceReader struct {
 	reader log.Reader
 	table  *presenceTable
 }
 
-// SubscribePresence opens a reader of who is on a topic. The wake fires when there is more to read. Errors are Subscribe's.
+// SubscribePresence opens a reader of who is on a topic. The wake fires when there is more to read. Errors are
+// Subscribe's.
 func (h *Hub) SubscribePresence(topic string, wake log.Waker) (*PresenceReader, error) {
 	t, err := h.attachPresences(topic)
 	if err != nil {
@@ -35,8 +37,9 @@ func (t *presenceTable) left() {
 // Topic returns the topic's name.
 func (r *PresenceReader) Topic() string { return r.table.topic.name }
 
-// State returns who is on the topic, the JSON map {"KEY":{"metas":[…]}}, and moves the reader right behind it: what Read returns next are the
-// changes since. The wake will fire when there are some. The bytes are shared: never change them.
+// State returns who is on the topic, the JSON map {"KEY":{"metas":[…]}}, and moves the reader right behind it: what
+// Read returns next are the changes since. The wake will fire when there are some. The bytes are shared: never change
+// them.
 func (r *PresenceReader) State() []byte {
 	t := r.table
 	t.Lock()
@@ -50,9 +53,9 @@ func (r *PresenceReader) StateEvent() *log.Event {
 	return r.table.topic.presenceEvent(PresenceState, r.State())
 }
 
-// Read appends to dst the changes that follow, in order, and moves behind them: events PresenceDiff, with the payload {"joins":{…},"leaves":{…}}.
-// They have no position. lost says that the reader fell behind what is kept: nothing was appended, and State must tell all anew. Otherwise
-// Read is as Reader.Read.
+// Read appends to dst the changes that follow, in order, and moves behind them: events PresenceDiff, with the payload
+// {"joins":{…},"leaves":{…}}. They have no position. lost says that the reader fell behind what is kept: nothing was
+// appended, and State must tell all anew. Otherwise Read is as Reader.Read.
 func (r *PresenceReader) Read(dst []log.Item) (items []log.Item, lost bool) {
 	items, reset := r.reader.Read(dst)
 	if reset != nil {

@@ -91,7 +91,8 @@ func (o *presenceOut) save() bool {
 	return ok
 }
 
-// endPresences tells the other nodes that this one ends: its sessions may come back to another. It returns when that is said.
+// endPresences tells the other nodes that this one ends: its sessions may come back to another. It returns when that is
+// said.
 func (h *Hub) endPresences() {
 	if !h.cluster.sharesPresences() {
 		return
@@ -166,10 +167,12 @@ func (h *Hub) shareAllPresences() {
 	})
 }
 
-// nodeGrace is for how long the sessions of a node that ends may come back to another, where nobody has said how long yet.
+// nodeGrace is for how long the sessions of a node that ends may come back to another, where nobody has said how long
+// yet.
 const nodeGrace = 15 * time.Second
 
-// expireAll lets all metas of this node's that are live leave after a time: the node ends, and its sessions may come back to another.
+// expireAll lets all metas of this node's that are live leave after a time: the node ends, and its sessions may come
+// back to another.
 func (h *Hub) expireAll(grace time.Duration) {
 	until := time.Now().Add(grace)
 	h.eachPresences(func(t *presenceTable) {

@@ -12,7 +12,8 @@ import (
 	"github.com/duckwire/duckwire/hub/mirror"
 )
 
-// keptDiffs is how many changes of a topic's presences are kept for readers that lag. Those that lag more get the whole state.
+// keptDiffs is how many changes of a topic's presences are kept for readers that lag. Those that lag more get the whole
+// state.
 const keptDiffs = 128
 
 // The events that tell of presences (protocol/phoenix-v2.md 8.1).
@@ -21,8 +22,9 @@ const (
 	PresenceDiff  = "presence_diff"
 )
 
-// presenceTable is who is on a topic, and the log of what changed: a reader has the state at some offset, and reads on from there. Each change
-// appends one entry, so the log's tail is the table's version. A topic has a table while it holds a meta or has a reader; its log's lock guards it.
+// presenceTable is who is on a topic, and the log of what changed: a reader has the state at some offset, and reads on
+// from there. Each change appends one entry, so the log's tail is the table's version. A topic has a table while it
+// holds a meta or has a reader; its log's lock guards it.
 type presenceTable struct {
 	log.Log
 	topic *topic
@@ -40,8 +42,8 @@ type presenceTable struct {
 	share   *presenceShare // nil: all are this node's
 }
 
-// presenceKey is one user's metas, the oldest first. A meta that replaces another is the newest: so every client that applies the diffs has
-// them in the same order as one that comes later.
+// presenceKey is one user's metas, the oldest first. A meta that replaces another is the newest: so every client that
+// applies the diffs has them in the same order as one that comes later.
 type presenceKey struct {
 	name  string
 	metas []*presenceMeta
@@ -68,10 +70,12 @@ type presenceMeta struct {
 	given string // the ref that it is to get; "": a new one
 }
 
-// metaBytes estimates what a meta takes beside its text, for limits. The text counts twice: as it was given, and with its refs.
+// metaBytes estimates what a meta takes beside its text, for limits. The text counts twice: as it was given, and with
+// its refs.
 const metaBytes = 256
 
-// lockPresences returns the topic's table, made now if there is none, with its mu held: unlock lets it go, and drops it where it is empty.
+// lockPresences returns the topic's table, made now if there is none, with its mu held: unlock lets it go, and drops it
+// where it is empty.
 func (h *Hub) lockPresences(name string) (*presenceTable, error) {
 	for {
 		t, err := h.topic(name)
@@ -97,7 +101,8 @@ func (h *Hub) lockPresences(name string) (*presenceTable, error) {
 	}
 }
 
-// unlock ends a critical section that began with the log's tail at before: readers are woken if there was a change. An empty table is dropped.
+// unlock ends a critical section that began with the log's tail at before: readers are woken if there was a change. An
+// empty table is dropped.
 func (t *presenceTable) unlock(before uint64) {
 	if t.release(before) {
 		t.topic.dropPresences()

@@ -329,7 +329,8 @@ func TestPresenceNeedsMemory(t *testing.T) {
 	t.Errorf("%d bytes, and no end", h.LogBytes())
 }
 
-// Sessions come and go from many goroutines, while readers sleep until they are woken: each ends with what the table holds.
+// Sessions come and go from many goroutines, while readers sleep until they are woken: each ends with what the table
+// holds.
 func TestPresenceFromManyGoroutines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHub(t, hub.Options{})

@@ -8,10 +8,11 @@ import (
 
 // A Provider makes completions: an OpenAI-compatible upstream, or the built-in local completer.
 //
-// Complete answers req through w and returns when nothing more will come. A nil error means that the answer is whole and w.Finish was
-// called. A *ProviderError is told to the client as it stands; any other error becomes a failure with code "provider_error".
-// ctx ends when the stream is cancelled or nobody wants it any longer: Complete must then stop its work at once (abort the upstream
-// request) and return. Complete is called once per stream, from a goroutine of its own; w is used from that goroutine only.
+// Complete answers req through w and returns when nothing more will come. A nil error means that the answer is whole
+// and w.Finish was called. A *ProviderError is told to the client as it stands; any other error becomes a failure with
+// code "provider_error". ctx ends when the stream is cancelled or nobody wants it any longer: Complete must then stop
+// its work at once (abort the upstream request) and return. Complete is called once per stream, from a goroutine of its
+// own; w is used from that goroutine only.
 type Provider interface {
 	Complete(ctx context.Context, req *CompletionRequest, w CompletionWriter) error
 	Models(ctx context.Context) ([]Model, error)
@@ -36,7 +37,8 @@ const (
 // CompletionRequest is one request for a completion, checked at the door.
 type CompletionRequest struct {
 	Kind CompletionKind
-	// Body is the client's JSON object without the "duckwire" field, every member as the client wrote it; an upstream gets it so.
+	// Body is the client's JSON object without the "duckwire" field, every member as the client wrote it; an upstream
+	// gets it so.
 	Body map[string]json.RawMessage
 
 	// What follows is decoded from Body for providers and logs that look inside.
@@ -58,21 +60,24 @@ type Message struct {
 	Content string
 }
 
-// CompletionWriter takes a completion as it is made. After an error from Text or Chunk (ErrClosed: the stream was cancelled; ErrTooLarge)
-// the provider should stop and return that error.
+// CompletionWriter takes a completion as it is made. After an error from Text or Chunk (ErrClosed: the stream was
+// cancelled; ErrTooLarge) the provider should stop and return that error.
 type CompletionWriter interface {
-	// Accepted says that the provider has taken the request; from now on the client's 200 may be committed. Text, Chunk and Finish imply it.
+	// Accepted says that the provider has taken the request; from now on the client's 200 may be committed. Text, Chunk
+	// and Finish imply it.
 	Accepted()
-	// Describe gives what the upstream says of the answer as a whole: members that stand equally in each chunk beside the known ones
-	// ("id", "created", "model", "system_fingerprint", "service_tier"). Only the first call counts.
+	// Describe gives what the upstream says of the answer as a whole: members that stand equally in each chunk beside
+	// the known ones ("id", "created", "model", "system_fingerprint", "service_tier"). Only the first call counts.
 	Describe(info CompletionInfo)
 	// Text adds text to the first choice. It must be valid UTF-8; an empty text adds nothing.
 	Text(text string) error
-	// Chunk adds an upstream chunk that is more than plain text of the first choice (tool calls, other choices, reasoning, log
-	// probabilities, unknown members), to be handed to OpenAI clients untouched. text is the first choice's text in it, or "".
+	// Chunk adds an upstream chunk that is more than plain text of the first choice (tool calls, other choices,
+	// reasoning, log probabilities, unknown members), to be handed to OpenAI clients untouched. text is the first
+	// choice's text in it, or "".
 	Chunk(raw json.RawMessage, text string) error
-	// Finish records why the first choice ended ("stop", "length", "tool_calls", …) and, where known, OpenAI's usage object. sent says
-	// that the finish reason stood in a Chunk already, so none needs to be made. The last call counts.
+	// Finish records why the first choice ended ("stop", "length", "tool_calls", …) and, where known, OpenAI's usage
+	// object. sent says that the finish reason stood in a Chunk already, so none needs to be made. The last call
+	// counts.
 	Finish(reason string, usage json.RawMessage, sent bool)
 }
 

@@ -27,14 +27,15 @@ func (q *queues) init(store QueueStore) {
 	q.store, q.open = store, make(map[string]*queueLog)
 }
 
-// epoch returns that of every queue's positions: the store's with a '-', so that positions of queues can stand in a Vector.
+// epoch returns that of every queue's positions: the store's with a '-', so that positions of queues can stand in a
+// Vector.
 func (q *queues) epoch() string { return queueEpoch(q.store.QueueEpoch()) }
 
 func queueEpoch(ofStore string) string { return ofStore + "-q" }
 
-// Enqueue leaves messages for users, all or none. When it returns, they are on disk, and on their way to the users who are there. Errors:
-// *FieldError, *LimitError (ErrTooLarge; ErrQueueFull), ErrUnavailable where they cannot be kept, ErrClosed while draining. Whether sender may
-// leave messages for them is the caller's to check.
+// Enqueue leaves messages for users, all or none. When it returns, they are on disk, and on their way to the users who
+// are there. Errors: *FieldError, *LimitError (ErrTooLarge; ErrQueueFull), ErrUnavailable where they cannot be kept,
+// ErrClosed while draining. Whether sender may leave messages for them is the caller's to check.
 func (h *Hub) Enqueue(sender string, messages []MessageInput) ([]Queued, error) {
 	switch {
 	case h.queues.store == nil:
@@ -83,7 +84,8 @@ func (h *Hub) keepMessages(messages []StoredMessage, room QueueRoom) ([]Queued, 
 	return out, nil
 }
 
-// refreshQueue has a queue that is being read look at the store, and waits for it. What fails is tried again by the queue's mirror.
+// refreshQueue has a queue that is being read look at the store, and waits for it. What fails is tried again by the
+// queue's mirror.
 func (h *Hub) refreshQueue(user string) {
 	h.queues.mu.Lock()
 	ql := h.queues.open[user]
@@ -93,8 +95,8 @@ func (h *Hub) refreshQueue(user string) {
 	}
 }
 
-// AckMessages acknowledges all messages of a user up to and with the one at a position. Acknowledging again changes nothing. Errors: *FieldError
-// where the position is none of this queue; ErrUnavailable.
+// AckMessages acknowledges all messages of a user up to and with the one at a position. Acknowledging again changes
+// nothing. Errors: *FieldError where the position is none of this queue; ErrUnavailable.
 func (h *Hub) AckMessages(user string, through log.Position) error {
 	switch {
 	case h.queues.store == nil:
@@ -123,7 +125,8 @@ func (h *Hub) AckMessages(user string, through log.Position) error {
 	return nil
 }
 
-// checkQueuePosition returns an error for a position that does not mean a message of the user's queue any more, or never has.
+// checkQueuePosition returns an error for a position that does not mean a message of the user's queue any more, or
+// never has.
 func (h *Hub) checkQueuePosition(user string, p log.Position) error {
 	if p.Epoch == h.queues.epoch() {
 		return nil
@@ -151,8 +154,9 @@ func livesOf(page *QueuePage) (before []log.Position) {
 	return before
 }
 
-// ReadQueue opens a reader of a user's messages after p, or of all that wait where p is the beginning; where p cannot be gone on from, of all
-// with a Reset. The wake fires when there is more to read. Errors: ErrUnavailable. It reads from the store.
+// ReadQueue opens a reader of a user's messages after p, or of all that wait where p is the beginning; where p cannot
+// be gone on from, of all with a Reset. The wake fires when there is more to read. Errors: ErrUnavailable. It reads
+// from the store.
 func (h *Hub) ReadQueue(user string, p log.Position, wake log.Waker) (*QueueReader, *log.Reset, error) {
 	if h.queues.store == nil {
 		return nil, nil, ErrNoQueue
@@ -212,7 +216,8 @@ func (q *queues) leave(ql *queueLog) {
 // expireBatch is how many messages are expired in one step, so that nobody waits long for the store.
 const expireBatch = 200
 
-// expireQueues forgets messages that are too old, of everybody, in small steps, and has the queues that are being read tell it.
+// expireQueues forgets messages that are too old, of everybody, in small steps, and has the queues that are being read
+// tell it.
 func (h *Hub) expireQueues(now time.Time) {
 	if h.queues.store == nil {
 		return

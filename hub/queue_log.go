@@ -13,8 +13,9 @@ const queuePatience = 10 * time.Second
 // queuePage is how many messages are read at a time.
 const queuePage = 200
 
-// queueLog is the queue of a user who is reading it: the log of what the store has. Its offsets are the store's, so whatever is in doubt is
-// read again from there: nothing is handed on past it, and nothing can get out of order. It is the replica that its mirror keeps.
+// queueLog is the queue of a user who is reading it: the log of what the store has. Its offsets are the store's, so
+// whatever is in doubt is read again from there: nothing is handed on past it, and nothing can get out of order. It is
+// the replica that its mirror keeps.
 type queueLog struct {
 	log.Log // base is the head
 	hub     *Hub
@@ -30,8 +31,8 @@ type queueLog struct {
 	expiredThrough uint64
 }
 
-// Follow implements mirror.Replica. That something has changed is all that is told of a queue. On one node nothing is: who changes the store asks
-// for a refresh.
+// Follow implements mirror.Replica. That something has changed is all that is told of a queue. On one node nothing is:
+// who changes the store asks for a refresh.
 func (q *queueLog) Follow(_ func(struct{}), gap func()) (stop func()) {
 	if store := q.shared(); store != nil {
 		return store.FollowQueue(q.user, gap)
@@ -42,7 +43,8 @@ func (q *queueLog) Follow(_ func(struct{}), gap func()) (stop func()) {
 // Take implements mirror.Replica.
 func (q *queueLog) Take(struct{}, bool) bool { return false }
 
-// Load implements mirror.Replica: it reads the store to its end. What has expired before the first time is not given to anybody.
+// Load implements mirror.Replica: it reads the store to its end. What has expired before the first time is not given to
+// anybody.
 func (q *queueLog) Load() error {
 	store := q.hub.queues.store
 	if !q.loaded {
@@ -63,8 +65,9 @@ func (q *queueLog) Load() error {
 	}
 }
 
-// open has the log read for one more reader. Where other nodes have the queue, too, it is read again each time: whoever acknowledges on one node
-// and then reads on another is not told of the same messages again. A store that is away is waited for by the first reader alone.
+// open has the log read for one more reader. Where other nodes have the queue, too, it is read again each time: whoever
+// acknowledges on one node and then reads on another is not told of the same messages again. A store that is away is
+// waited for by the first reader alone.
 func (q *queueLog) open() error {
 	if err := q.mirror.Loaded(0); err != nil {
 		return q.mirror.Refresh(queuePatience)
@@ -101,7 +104,8 @@ func (q *queueLog) close() {
 	q.mirror.Close()
 }
 
-// take brings the log to a page of the store, and reports whether that was the last one. Where the store's offsets have begun anew, the log does so, too.
+// take brings the log to a page of the store, and reports whether that was the last one. Where the store's offsets have
+// begun anew, the log does so, too.
 func (q *queueLog) take(page *QueuePage, epoch string) (last bool) {
 	q.Lock()
 	if q.over {

@@ -11,8 +11,9 @@ import (
 	"github.com/duckwire/duckwire/storage/memory"
 )
 
-// The protocol of a queue with two sessions of one user, in the small: up to three messages, each of which lives for two steps of time. protocol is
-// a state of it; TestQueueProtocol visits every state that can be reached, and tries every action in each against the hub.
+// The protocol of a queue with two sessions of one user, in the small: up to three messages, each of which lives for
+// two steps of time. protocol is a state of it; TestQueueProtocol visits every state that can be reached, and tries
+// every action in each against the hub.
 type protocol struct {
 	published      uint8
 	born           [3]uint8 // the step in which each message was published
@@ -59,7 +60,8 @@ const (
 	actions       = actAckAgain + 1
 )
 
-// apply returns the state after an action of one session (or of nobody), and what a read gives. ok is false where the action cannot be.
+// apply returns the state after an action of one session (or of nobody), and what a read gives. ok is false where the
+// action cannot be.
 func (p protocol) apply(a protocolAction, who int) (next protocol, got protocolRead, ok bool) {
 	s := &p.sessions[who]
 	switch a {

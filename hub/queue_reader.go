@@ -6,16 +6,16 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// QueueReader is one session's reading place in a user's queue. Reading is not acknowledging: every session of the user gets every message that
-// nobody has acknowledged before its turn. It belongs to one goroutine.
+// QueueReader is one session's reading place in a user's queue. Reading is not acknowledging: every session of the user
+// gets every message that nobody has acknowledged before its turn. It belongs to one goroutine.
 type QueueReader struct {
 	log.Reader
 	queue *queueLog
 	told  uint64 // up to where it was told what expired
 }
 
-// Expired says that messages were not read in time: how many since the last acknowledgement, and up to where. Acknowledging that position
-// says that it is known.
+// Expired says that messages were not read in time: how many since the last acknowledgement, and up to where.
+// Acknowledging that position says that it is known.
 type Expired struct {
 	Count   int
 	Through log.Position

@@ -188,7 +188,8 @@ func TestQueueRefuses(t *testing.T) {
 // bytesOf returns a JSON value of n bytes.
 func bytesOf(n int) json.RawMessage { return json.RawMessage(`"` + strings.Repeat("x", n-2) + `"`) }
 
-// TestQueueEpoch: a position of before a backup was restored begins anew, aloud; one that this queue has never had, too.
+// TestQueueEpoch: a position of before a backup was restored begins anew, aloud; one that this queue has never had,
+// too.
 func TestQueueEpoch(t *testing.T) {
 	h := newHub(t, hub.Options{Queue: memory.NewQueue()})
 	at := leave(t, h, "u", "", `{}`).Position
@@ -210,7 +211,8 @@ func TestQueueEpoch(t *testing.T) {
 	}
 }
 
-// TestQueueHeals: what the store does not take is refused; what a reader could not be told at once it is told when the store can be read again.
+// TestQueueHeals: what the store does not take is refused; what a reader could not be told at once it is told when the
+// store can be read again.
 func TestQueueHeals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newFaultyQueue()
@@ -369,8 +371,8 @@ func TestResults(t *testing.T) {
 	})
 }
 
-// TestQueueInOrder: readers who come, go, resume and acknowledge while many publish get every publisher's messages in order, and all together every
-// message.
+// TestQueueInOrder: readers who come, go, resume and acknowledge while many publish get every publisher's messages in
+// order, and all together every message.
 func TestQueueInOrder(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -415,7 +417,8 @@ func TestQueueInOrder(t *testing.T) {
 	work.Wait()
 }
 
-// readSome is one session: it reads for a while from a position, acknowledges now and then, and returns where it got to.
+// readSome is one session: it reads for a while from a position, acknowledges now and then, and returns where it got
+// to.
 func readSome(t *testing.T, h *hub.Hub, rng *rand.Rand, at log.Position, see func(id string)) log.Position {
 	wake := log.NewWake()
 	r, reset, err := h.ReadQueue("u", at, wake)

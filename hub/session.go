@@ -44,7 +44,8 @@ type UserSessions struct {
 	By    [Transports]int
 }
 
-// EnterSession notes that a user is there, until leave is called, once. What is meant for a user who is not there waits in the queue.
+// EnterSession notes that a user is there, until leave is called, once. What is meant for a user who is not there waits
+// in the queue.
 func (h *Hub) EnterSession(user string, via Transport) (leave func()) {
 	s := &h.sessions
 	s.mu.Lock()
@@ -81,8 +82,8 @@ func (h *Hub) IsThere(user string) bool {
 	return h.sessions.byUser[user] != nil
 }
 
-// Sessions returns the users with the most sessions, those of equally many by their names, at most limit; how many users are there, and how many
-// sessions on each transport.
+// Sessions returns the users with the most sessions, those of equally many by their names, at most limit; how many
+// users are there, and how many sessions on each transport.
 func (h *Hub) Sessions(limit int) (list []UserSessions, users int, by [Transports]int) {
 	s := &h.sessions
 	s.mu.Lock()

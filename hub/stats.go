@@ -7,8 +7,8 @@ import (
 	"github.com/duckwire/duckwire/hub/meter"
 )
 
-// Stats is how a hub stands, and what has happened in it since its start. It holds no names of users, topics or streams: maps have keys out of
-// fixed sets.
+// Stats is how a hub stands, and what has happened in it since its start. It holds no names of users, topics or
+// streams: maps have keys out of fixed sets.
 type Stats struct {
 	Users    int                // who have a session
 	Sessions [Transports]int    // now
@@ -67,7 +67,8 @@ type StoreStats struct {
 // A StoreMeter is a store that counts. The hub finds it by a type assertion.
 type StoreMeter interface{ Stats() StoreStats }
 
-// Stats takes a snapshot. It looks at every topic and stream for a moment each, so it is for whoever asks every few seconds.
+// Stats takes a snapshot. It looks at every topic and stream for a moment each, so it is for whoever asks every few
+// seconds.
 func (h *Hub) Stats() Stats {
 	st := Stats{LogBytes: h.LogBytes(), Events: h.counts.events.Load(), Ephemerals: h.counts.ephemerals.Load()}
 	st.addSessions(&h.sessions)

@@ -27,8 +27,8 @@ const (
 // Ended reports whether nothing more is being written.
 func (s Status) Ended() bool { return s != StatusQueued && s != StatusRunning }
 
-// Stream is one completion, analysis or other text in the making: a log, its status and its account. It outlives whoever asked for it.
-// Safe for concurrent use.
+// Stream is one completion, analysis or other text in the making: a log, its status and its account. It outlives
+// whoever asked for it. Safe for concurrent use.
 type Stream struct {
 	// Fixed at creation.
 	ID          string
@@ -115,7 +115,8 @@ type account struct {
 	endedBy   string
 }
 
-// Watch opens a reader of the stream after p, which counts as a watcher until it is closed. Whether the caller may read is checked before.
+// Watch opens a reader of the stream after p, which counts as a watcher until it is closed. Whether the caller may read
+// is checked before.
 func (s *Stream) Watch(p log.Position, wake log.Waker) (*log.Reader, *log.Reset) {
 	s.log.Lock()
 	defer s.log.Unlock()
@@ -141,8 +142,8 @@ func (s *Stream) ResetAt(p log.Position) *log.Reset {
 	return s.log.ResetAt(p)
 }
 
-// WatchByte opens a reader at the entry that holds the byte at of the text, and says how many bytes of its text come before it. ok is false
-// where the stream has no such place: at is beyond what was made.
+// WatchByte opens a reader at the entry that holds the byte at of the text, and says how many bytes of its text come
+// before it. ok is false where the stream has no such place: at is beyond what was made.
 func (s *Stream) WatchByte(at int, wake log.Waker) (r *log.Reader, skip int, ok bool) {
 	s.log.Lock()
 	defer s.log.Unlock()
@@ -215,7 +216,8 @@ func (s *Stream) Done() <-chan struct{} {
 	return s.doneC
 }
 
-// EndsWithDrain reports whether Hub.Drain waits for the stream's end: it is a completion or analysis that this node makes.
+// EndsWithDrain reports whether Hub.Drain waits for the stream's end: it is a completion or analysis that this node
+// makes.
 func (s *Stream) EndsWithDrain() bool { return s.provided && !s.isRemote() }
 
 // Cancel ends the stream as cancelled by the user, and stops its producer. On an ended stream it changes nothing.
@@ -251,8 +253,8 @@ func (s *Stream) startLocked() {
 	}
 }
 
-// addText appends one piece of text. Errors: ErrClosed when the stream has ended, a *LimitError at Limits.StreamBytes, or where all logs together take
-// a quarter more than Limits.LogMemory, and nothing can be evicted.
+// addText appends one piece of text. Errors: ErrClosed when the stream has ended, a *LimitError at Limits.StreamBytes,
+// or where all logs together take a quarter more than Limits.LogMemory, and nothing can be evicted.
 func (s *Stream) addText(text string) error {
 	if text == "" {
 		return nil

@@ -12,11 +12,12 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// Complete starts a completion as a stream of its own, or returns the one that the same owner started under the same id with the same
-// request (attached is true). The stream runs until its provider ends, it is cancelled, or the hub closes; nobody needs to wait for it.
+// Complete starts a completion as a stream of its own, or returns the one that the same owner started under the same id
+// with the same request (attached is true). The stream runs until its provider ends, it is cancelled, or the hub
+// closes; nobody needs to wait for it.
 //
-// Errors: ErrUnavailable without a provider, ErrClosed while draining, ErrConflict for an id that is in use for something else,
-// *LimitError, *FieldError.
+// Errors: ErrUnavailable without a provider, ErrClosed while draining, ErrConflict for an id that is in use for
+// something else, *LimitError, *FieldError.
 func (h *Hub) Complete(req *CompletionRequest, spec StreamSpec, meta CompletionMeta) (s *Stream, attached bool, err error) {
 	if h.provider == nil {
 		return nil, false, fmt.Errorf("no provider of completions is configured: %w", errs.ErrUnavailable)
@@ -147,8 +148,8 @@ func (w *completionWriter) Chunk(raw json.RawMessage, text string) error {
 	return w.stream.addEvent(&log.Event{Kind: log.ChunkEvent, Name: "delta", Data: data, Text: text})
 }
 
-// open appends the entry that OpenAI clients see as the chunk that names the role. It is an entry like any other, so that a resumed
-// stream neither repeats it nor leaves it out.
+// open appends the entry that OpenAI clients see as the chunk that names the role. It is an entry like any other, so
+// that a resumed stream neither repeats it nor leaves it out.
 func (w *completionWriter) open() error {
 	if w.opened || !w.chat {
 		return nil

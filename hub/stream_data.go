@@ -13,8 +13,9 @@ const (
 	EndName   = "end"
 )
 
-// StreamData appends the JSON value of one item of a stream, and returns it with the name of the event that it is: {"text","at"} of a chunk,
-// the ending of an end, a structured entry as its producer gave it. The name is "" for what is nothing but an OpenAI matter.
+// StreamData appends the JSON value of one item of a stream, and returns it with the name of the event that it is:
+// {"text","at"} of a chunk, the ending of an end, a structured entry as its producer gave it. The name is "" for what
+// is nothing but an OpenAI matter.
 func StreamData(item *log.Item, dst []byte) (name string, data []byte) {
 	ev := item.Event
 	switch {

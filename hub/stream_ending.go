@@ -54,8 +54,8 @@ func appendRawOrNull(b []byte, raw json.RawMessage) []byte {
 	return append(b, raw...)
 }
 
-// ResetEnd is a reset in the words of a stream's end, for readers that have no other word for it: what they read goes on no more, and may be
-// asked for again.
+// ResetEnd is a reset in the words of a stream's end, for readers that have no other word for it: what they read goes
+// on no more, and may be asked for again.
 func ResetEnd() log.Item {
 	e := Ending{Status: StatusInterrupted, Error: &EndError{Code: "reset", Message: "the stream is not what was told of it; ask for it again"}}
 	return log.Item{Event: &log.Event{Kind: log.EndEvent, Name: EndName, Data: e.appendJSON(nil)}}

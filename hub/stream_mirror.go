@@ -37,8 +37,8 @@ func (s *Stream) remoteNode() string {
 // lostPatience is for how long whoever needs a stream that this node has lost waits until the other node's is here.
 const lostPatience = 5 * time.Second
 
-// settled waits, for a stream that this node has just lost, until the other node's is here: what this one had is not true any more. Errors match
-// ErrUnavailable.
+// settled waits, for a stream that this node has just lost, until the other node's is here: what this one had is not
+// true any more. Errors match ErrUnavailable.
 func (s *Stream) settled() error {
 	s.log.Lock()
 	var known chan struct{}
@@ -107,8 +107,8 @@ func (h *Hub) addMirror(found *SharedStream) *Stream {
 	return s
 }
 
-// orphaned reports whether nobody writes the stream of a mirror whose node this is: the node has died, or it is this one, which has claimed the stream
-// and was not told so.
+// orphaned reports whether nobody writes the stream of a mirror whose node this is: the node has died, or it is this
+// one, which has claimed the stream and was not told so.
 func (h *Hub) orphaned(node string) bool {
 	return node == h.cluster.streams.Node() || !h.cluster.streams.Alive(node)
 }
@@ -206,8 +206,9 @@ func (r streamReplica) Load() error {
 	return nil
 }
 
-// loadMissing finds out what it means that the store does not have the stream. If it has ended, it was deleted since. If its node lives and
-// writes it, the store has lost it, and its node brings it again. Else the stream is nowhere any more, and what is here of it ends.
+// loadMissing finds out what it means that the store does not have the stream. If it has ended, it was deleted since.
+// If its node lives and writes it, the store has lost it, and its node brings it again. Else the stream is nowhere any
+// more, and what is here of it ends.
 func (r streamReplica) loadMissing() error {
 	node := r.remoteNode()
 	if r.Status().Ended() || node == "" {
@@ -260,7 +261,8 @@ func (s *Stream) showEndLocked(status Status, e Ending) {
 	s.log.Append(&log.Event{Kind: log.EndEvent, Name: EndName, Data: e.appendJSON(nil), Time: now})
 }
 
-// takeLocked takes what the stream's node tells of it, or the whole stream. It reports false where entries between are missing. s.log is locked.
+// takeLocked takes what the stream's node tells of it, or the whole stream. It reports false where entries between are
+// missing. s.log is locked.
 func (s *Stream) takeLocked(c *SharedStream, whole bool) bool {
 	rec := &c.Record
 	before := s.log.Size()
@@ -336,8 +338,9 @@ func (s *Stream) demote() {
 	s.follow()
 }
 
-// takeOver makes a stream this node's, whose own node has died: it is interrupted, with what was kept of it. It reports whether this node has it now.
-// ErrNotFound says that it is nowhere any more. After another error it is done again: a claim whose answer was lost counts.
+// takeOver makes a stream this node's, whose own node has died: it is interrupted, with what was kept of it. It reports
+// whether this node has it now. ErrNotFound says that it is nowhere any more. After another error it is done again: a
+// claim whose answer was lost counts.
 func (h *Hub) takeOver(s *Stream) (bool, error) {
 	s.log.Lock()
 	r := s.remote

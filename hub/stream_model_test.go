@@ -13,8 +13,8 @@ import (
 // pieces are what a model might write: every length of UTF-8, what JSON and SSE must escape, and long runs.
 var pieces = []string{"a", "é", "€", "🦆", "\r", "\n", "\r\n", "\u2028", "\u2029", "\x00", "\\", `"`, "</script>", "data: x\n\n", strings.Repeat("long ", 3000)}
 
-// TestStreamReadersSeeExactlyWhatWasMade holds a stream to a model: whatever the order of appends, reads, cuts and returns, each reader's
-// text is the stream's, byte for byte, and its events come once and in order.
+// TestStreamReadersSeeExactlyWhatWasMade holds a stream to a model: whatever the order of appends, reads, cuts and
+// returns, each reader's text is the stream's, byte for byte, and its events come once and in order.
 func TestStreamReadersSeeExactlyWhatWasMade(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		h := hub.New(hub.Options{})

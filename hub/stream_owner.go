@@ -102,11 +102,13 @@ func onStream[T any, Q interface {
 // errAway means that a stream's node cannot be asked. It matches ErrUnavailable.
 var errAway = fmt.Errorf("the node that writes the stream cannot be reached: %w", errs.ErrUnavailable)
 
-// askAgainAfter is how long to wait before the node is asked again that a stream has moved to, or a dead node's stream is claimed again.
+// askAgainAfter is how long to wait before the node is asked again that a stream has moved to, or a dead node's stream
+// is claimed again.
 const askAgainAfter = 50 * time.Millisecond
 
-// askOwner asks the node that writes the stream, with a body made by withBytes or in JSON. A node that has died is found so: then the stream
-// is this node's, and taken is true. It tries three times, so that neither one failed command nor a stream that moves is an error.
+// askOwner asks the node that writes the stream, with a body made by withBytes or in JSON. A node that has died is
+// found so: then the stream is this node's, and taken is true. It tries three times, so that neither one failed command
+// nor a stream that moves is an error.
 func (s *Stream) askOwner(patience time.Duration, name string, body []byte) (answer []byte, taken bool, err error) {
 	for try := range 3 {
 		if try > 0 {

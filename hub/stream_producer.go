@@ -11,8 +11,8 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// ProducerRef names one request of an external producer, for fencing and idempotency (protocol/durable-streams.md 1.4). The zero value is
-// a producer without a name: it writes while nobody with a name does.
+// ProducerRef names one request of an external producer, for fencing and idempotency (protocol/durable-streams.md 1.4).
+// The zero value is a producer without a name: it writes while nobody with a name does.
 type ProducerRef struct {
 	ID    string
 	Epoch int64 // grows with each life of the producer; a lower one is fenced off
@@ -108,7 +108,8 @@ func (p *producerState) stopLease() {
 	}
 }
 
-// CreateStream makes a stream for an external producer. With an id in use by the same owner it returns that stream (old is true).
+// CreateStream makes a stream for an external producer. With an id in use by the same owner it returns that stream (old
+// is true).
 func (h *Hub) CreateStream(spec StreamSpec) (s *Stream, old bool, err error) {
 	if spec.ID != "" {
 		if err := ValidName("id", spec.ID); err != nil {
@@ -130,8 +131,8 @@ func (h *Hub) CreateStream(spec StreamSpec) (s *Stream, old bool, err error) {
 	return s, false, nil
 }
 
-// renewLease lets the producer be silent for Limits.Lease more. The timer is left as it is: moving it with each append would cost more than
-// the append. s.log is locked.
+// renewLease lets the producer be silent for Limits.Lease more. The timer is left as it is: moving it with each append
+// would cost more than the append. s.log is locked.
 func (s *Stream) renewLease() {
 	p := &s.producer
 	if p.open > 0 || s.status.Ended() || s.remote != nil {
@@ -143,7 +144,8 @@ func (s *Stream) renewLease() {
 	}
 }
 
-// leaseLeft returns how long the producer may be silent yet. One that writes, or is refused, is not silent. s.log is locked.
+// leaseLeft returns how long the producer may be silent yet. One that writes, or is refused, is not silent. s.log is
+// locked.
 func (s *Stream) leaseLeft() time.Duration {
 	if s.producer.open > 0 || s.hub.cluster.leaseFault() != nil {
 		return s.hub.limits.Lease
@@ -170,7 +172,8 @@ func (s *Stream) leaseDue() {
 	}
 }
 
-// Appender is one request of an external producer, whole or as a long upload. It belongs to one goroutine, which must End or Abort it.
+// Appender is one request of an external producer, whole or as a long upload. It belongs to one goroutine, which must
+// End or Abort it.
 type Appender struct {
 	s         *Stream
 	ref       ProducerRef
@@ -182,8 +185,9 @@ type Appender struct {
 	remote    *remoteAppender // where another node writes the stream; then the rest is there
 }
 
-// Append begins a request. Errors: *EndedError, *FencedError, *GapError, *LeaseError, *FieldError; ErrForbidden for a stream that a
-// provider of this server writes; ErrUnavailable while the stream's node cannot promise to keep anything. A repetition of a finished request gives an Appender that takes nothing and answers Duplicate.
+// Append begins a request. Errors: *EndedError, *FencedError, *GapError, *LeaseError, *FieldError; ErrForbidden for a
+// stream that a provider of this server writes; ErrUnavailable while the stream's node cannot promise to keep anything.
+// A repetition of a finished request gives an Appender that takes nothing and answers Duplicate.
 func (s *Stream) Append(ref ProducerRef) (*Appender, error) {
 	if s.provided {
 		return nil, fmt.Errorf("the stream is written by this server's provider: %w", errs.ErrForbidden)
@@ -225,8 +229,8 @@ func (s *Stream) openLocked(a *Appender) error {
 	return nil
 }
 
-// AppendWhole is Append for a request whose body is known before its first part is added. Where another node writes the stream, that is asked once,
-// by End: what Append, Add and AddText would have refused, End does.
+// AppendWhole is Append for a request whose body is known before its first part is added. Where another node writes the
+// stream, that is asked once, by End: what Append, Add and AddText would have refused, End does.
 func (s *Stream) AppendWhole(ref ProducerRef) (*Appender, error) {
 	if s.provided || !s.isRemote() {
 		return s.Append(ref)
@@ -289,7 +293,8 @@ func (s *Stream) take(a *Appender, known *producerSeq) error {
 	return nil
 }
 
-// resumeLocked lets an interrupted stream run again under its new producer. The end that its readers saw is no longer its last entry.
+// resumeLocked lets an interrupted stream run again under its new producer. The end that its readers saw is no longer
+// its last entry.
 func (s *Stream) resumeLocked() {
 	s.status, s.ending, s.ended = StatusRunning, Ending{}, time.Time{}
 	s.doneC = make(chan struct{})
@@ -309,8 +314,8 @@ func (s *Stream) receiptLocked() Receipt {
 // Duplicate reports that the request was taken before: its body need not be read.
 func (a *Appender) Duplicate() bool { return a.duplicate }
 
-// Add appends parts, all or none. Errors: *EndedError once the stream was cancelled, *FencedError when another upload of the same request
-// has taken over, *LimitError.
+// Add appends parts, all or none. Errors: *EndedError once the stream was cancelled, *FencedError when another upload
+// of the same request has taken over, *LimitError.
 func (a *Appender) Add(parts []Part) error {
 	if a.remote != nil {
 		return a.addRemote(parts, nil)
@@ -322,8 +327,8 @@ func (a *Appender) Add(parts []Part) error {
 	return a.locked(func() error { return a.addLocked(parts, len(parts)) })
 }
 
-// AddText appends raw text. Its pieces may be cut anywhere: the beginning of a UTF-8 sequence waits for its rest. Bytes that are not UTF-8
-// are a *FieldError, and nothing of the piece is kept.
+// AddText appends raw text. Its pieces may be cut anywhere: the beginning of a UTF-8 sequence waits for its rest. Bytes
+// that are not UTF-8 are a *FieldError, and nothing of the piece is kept.
 func (a *Appender) AddText(piece []byte) error {
 	if a.remote != nil {
 		return a.addRemote(nil, piece)
@@ -397,8 +402,8 @@ func (s *Stream) appendPartLocked(p Part) {
 	}
 }
 
-// End finishes the request: it counts as taken from now on. A non-nil ending closes the stream in the same step. Errors: those
-// of Append and Add.
+// End finishes the request: it counts as taken from now on. A non-nil ending closes the stream in the same step.
+// Errors: those of Append and Add.
 func (a *Appender) End(ending *Ending) (Receipt, error) {
 	if a.remote != nil {
 		return a.endRemote(ending)

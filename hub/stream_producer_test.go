@@ -222,7 +222,8 @@ func TestOpenUploadHoldsTheLease(t *testing.T) {
 	})
 }
 
-// FuzzAppendedText: raw text that is valid UTF-8 arrives whole however it is cut, and never with half a character; anything else is refused.
+// FuzzAppendedText: raw text that is valid UTF-8 arrives whole however it is cut, and never with half a character;
+// anything else is refused.
 func FuzzAppendedText(f *testing.F) {
 	f.Add([]byte("one 🦆 two"), 3)
 	f.Add([]byte("\xff"), 1)

@@ -2,11 +2,13 @@ package hub
 
 import "github.com/duckwire/duckwire/hub/log"
 
-// A StreamStore keeps streams over restarts of the server. The hub calls Save and Delete from one goroutine of its own, at most 250 ms behind
-// what readers see and at once when a stream ends; Load once, before anything else. Whoever opened the store closes it, after the hub.
+// A StreamStore keeps streams over restarts of the server. The hub calls Save and Delete from one goroutine of its own,
+// at most 250 ms behind what readers see and at once when a stream ends; Load once, before anything else. Whoever
+// opened the store closes it, after the hub.
 type StreamStore interface {
-	// Save adds what has become of streams since the last Save: all of it, or nothing and an error; then the hub tries again with the same
-	// and what came since. When it returns nil, the changes survive the end of the process and of the machine.
+	// Save adds what has become of streams since the last Save: all of it, or nothing and an error; then the hub tries
+	// again with the same and what came since. When it returns nil, the changes survive the end of the process and of
+	// the machine.
 	Save(changes []StreamChange) error
 	// Load calls f with each stream that is kept, its runs in order. It ends with f's first error.
 	Load(f func(*StreamRecord) error) error

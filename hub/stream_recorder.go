@@ -65,7 +65,8 @@ func newRecorder(store StreamStore) *recorder {
 	return &recorder{store: store, now: log.NewWake(), stop: make(chan struct{}), changed: make(map[*Stream]struct{}), wanted: make(map[*Stream]*flush)}
 }
 
-// changedStream notes that s has something to be saved. It takes no lock but the recorder's, and may be called under s.log.
+// changedStream notes that s has something to be saved. It takes no lock but the recorder's, and may be called under
+// s.log.
 func (h *Hub) changedStream(s *Stream, ended bool) {
 	if h.recorder == nil {
 		return
@@ -88,8 +89,8 @@ func (h *Hub) forgetRecord(s *Stream) {
 	h.recorder.dropped = append(h.recorder.dropped, s.ID)
 }
 
-// withdrawRecord has a stream that could not be registered ended in the store, and then forgotten there: it may be there
-// all the same, where others have found it and wait for it, and its id would stay taken.
+// withdrawRecord has a stream that could not be registered ended in the store, and then forgotten there: it may be
+// there all the same, where others have found it and wait for it, and its id would stay taken.
 func (h *Hub) withdrawRecord(s *Stream) {
 	h.recorder.mu.Lock()
 	defer h.recorder.mu.Unlock()

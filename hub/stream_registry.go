@@ -63,8 +63,8 @@ func (r *registry) aliased(owner, id string) *Stream {
 	return r.byAlias[aliasKey{owner, id}]
 }
 
-// add registers s unless its id or alias is taken: then it returns the stream that has it. limit bounds the owner's unfinished streams, of which other
-// nodes have some.
+// add registers s unless its id or alias is taken: then it returns the stream that has it. limit bounds the owner's
+// unfinished streams, of which other nodes have some.
 func (r *registry) add(s *Stream, alias string, limit, elsewhere int) (*Stream, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -160,8 +160,8 @@ const (
 // streamCost is what a stream takes beside its log, about, for accounting: many that are empty fill memory as well.
 const streamCost = 2 << 10
 
-// newStream registers a queued stream, or returns the one that has its id already (old is true), where that is the same owner's and of
-// the same request.
+// newStream registers a queued stream, or returns the one that has its id already (old is true), where that is the same
+// owner's and of the same request.
 func (h *Hub) newStream(spec *StreamSpec, meta *CompletionMeta) (s *Stream, old bool, err error) {
 	if h.IsDraining() {
 		return nil, false, errs.ErrClosed
@@ -211,8 +211,9 @@ func (h *Hub) newStream(spec *StreamSpec, meta *CompletionMeta) (s *Stream, old 
 	return s, false, nil
 }
 
-// addShared registers a new stream for all nodes, and returns the id of the one that has its id or its alias. What was in its slot on another node
-// ends. A store that cannot be reached keeps nobody from working: the recorder brings the stream there later.
+// addShared registers a new stream for all nodes, and returns the id of the one that has its id or its alias. What was
+// in its slot on another node ends. A store that cannot be reached keeps nobody from working: the recorder brings the
+// stream there later.
 func (h *Hub) addShared(s *Stream, spec *StreamSpec) (taken string, err error) {
 	if !h.cluster.sharesStreams() {
 		return "", nil
@@ -237,7 +238,8 @@ func (h *Hub) addShared(s *Stream, spec *StreamSpec) (taken string, err error) {
 // endWithdrawn is the ending of a stream that could not be registered for all nodes.
 var endWithdrawn = Ending{Error: &EndError{Code: "conflict", Message: "another node has a stream of that id; ask again"}}
 
-// withdraw takes a stream back that could not be registered for all nodes. Whoever has attached to it meanwhile sees it fail.
+// withdraw takes a stream back that could not be registered for all nodes. Whoever has attached to it meanwhile sees it
+// fail.
 func (h *Hub) withdraw(s *Stream) {
 	h.streams.ended(s)
 	h.streams.remove(s)
@@ -322,8 +324,8 @@ func (h *Hub) streamEnded(s *Stream) {
 	h.logger.LogAttrs(h.ctx, slog.LevelInfo, "stream ended", attrs...)
 }
 
-// Stream returns the stream of that id, or the one that user started under it as an idempotency id. ErrNotFound where there is none.
-// Whether the user may read it is the caller's to check (Stream.ReadableBy).
+// Stream returns the stream of that id, or the one that user started under it as an idempotency id. ErrNotFound where
+// there is none. Whether the user may read it is the caller's to check (Stream.ReadableBy).
 func (h *Hub) Stream(user, id string) (*Stream, error) {
 	s := h.streams.find(user, id)
 	if !h.cluster.sharesStreams() {

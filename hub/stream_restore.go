@@ -6,8 +6,9 @@ import (
 	"github.com/duckwire/duckwire/hub/lock"
 )
 
-// Restore brings back the streams of the store, if there is one. Call it once, before the hub is used. One that was running is found interrupted, with its text; what its readers saw of it and the
-// store did not is gone, so its log gets a new epoch: a client that is ahead is told by a reset, one that is not goes on as if nothing was.
+// Restore brings back the streams of the store, if there is one. Call it once, before the hub is used. One that was
+// running is found interrupted, with its text; what its readers saw of it and the store did not is gone, so its log
+// gets a new epoch: a client that is ahead is told by a reset, one that is not goes on as if nothing was.
 func (h *Hub) Restore() error {
 	if h.recorder == nil {
 		return nil

@@ -14,8 +14,8 @@ import (
 	"github.com/duckwire/duckwire/storage/memory"
 )
 
-// A hub that ends without a word leaves what was saved up to then: the stream is interrupted, with that text. Readers whose position was
-// saved go on; one that is ahead is told; and a producer with a higher epoch takes the stream on.
+// A hub that ends without a word leaves what was saved up to then: the stream is interrupted, with that text. Readers
+// whose position was saved go on; one that is ahead is told; and a producer with a higher epoch takes the stream on.
 func TestStreamsSurviveACrash(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &memory.Store{}

@@ -19,8 +19,8 @@ const ResultEvent = "stream_result"
 // maxResults is how many results may wait for a store that does not take them at the moment.
 const maxResults = 1000
 
-// results leaves what streams have come to in the queues of those who asked for them and have no session. The goroutine is its own: whoever ends a
-// stream must not wait for the disk.
+// results leaves what streams have come to in the queues of those who asked for them and have no session. The goroutine
+// is its own: whoever ends a stream must not wait for the disk.
 type results struct {
 	work    sync.WaitGroup
 	wake    *log.Wake
@@ -33,7 +33,8 @@ type results struct {
 
 func (r *results) init() { r.wake, r.stop = log.NewWake(), make(chan struct{}) }
 
-// leaveResult is called at a stream's end. Who cancelled it, or asked for something newer, does not want it; an external producer knows it.
+// leaveResult is called at a stream's end. Who cancelled it, or asked for something newer, does not want it; an
+// external producer knows it.
 func (h *Hub) leaveResult(s *Stream, status Status) {
 	wanted := status == StatusDone || status == StatusFailed || status == StatusInterrupted
 	if h.queues.store == nil || !wanted || !s.provided && s.job == nil || !s.wasMissed() {
@@ -145,8 +146,8 @@ func (h *Hub) answerSession(user []byte) ([]byte, error) {
 	return nil, nil
 }
 
-// appendResult appends the stream in the shape of its JSON (design.md 2.5), with its text where it is not too long for a message: then
-// "truncated" says that the stream has it.
+// appendResult appends the stream in the shape of its JSON (design.md 2.5), with its text where it is not too long for
+// a message: then "truncated" says that the stream has it.
 func (s *Stream) appendResult(b []byte, st *StreamState, limit int) []byte {
 	b = jsonw.AppendString(append(b, `{"id":`...), s.ID)
 	b = jsonw.AppendString(append(b, `,"kind":`...), s.Kind)

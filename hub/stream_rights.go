@@ -17,8 +17,8 @@ func (s *Stream) RightsTopic() string {
 	return "stream:" + s.ID
 }
 
-// AuthorizeRead allows a stream's owner, and who may subscribe its topic. For anybody else the stream does not exist (ErrNotFound), so that
-// ids cannot be guessed at.
+// AuthorizeRead allows a stream's owner, and who may subscribe its topic. For anybody else the stream does not exist
+// (ErrNotFound), so that ids cannot be guessed at.
 func AuthorizeRead(ctx context.Context, az rights.Authorizer, id *rights.Identity, s *Stream) error {
 	if s.Owner == id.User {
 		return nil

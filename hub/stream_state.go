@@ -93,8 +93,8 @@ func (s *Stream) Epoch() string {
 	return s.log.Epoch()
 }
 
-// Snapshot reads r to the tail and returns the stream's state at that moment: Text is what followed r, and the items are the events there. With a
-// Reset, r could not go on where it was, and these are of what follows Reset.From.
+// Snapshot reads r to the tail and returns the stream's state at that moment: Text is what followed r, and the items
+// are the events there. With a Reset, r could not go on where it was, and these are of what follows Reset.From.
 func (s *Stream) Snapshot(r *log.Reader) (StreamState, []log.Item, *log.Reset) {
 	s.log.Lock()
 	defer s.log.Unlock()

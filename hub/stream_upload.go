@@ -8,8 +8,8 @@ import (
 	"github.com/duckwire/duckwire/hub/lock"
 )
 
-// Uploads to a stream that another node writes. One whose body is known is one call; one that comes in pieces is begun there, sent on a piece at
-// a time, and ended.
+// Uploads to a stream that another node writes. One whose body is known is one call; one that comes in pieces is begun
+// there, sent on a piece at a time, and ended.
 const (
 	callAppend      = "append"        // appendQuestion and its text → uploadAnswer
 	callBeginUpload = "begin upload"  // beginQuestion → uploadAnswer
@@ -41,8 +41,8 @@ type uploadAnswer struct {
 	Receipt   *Receipt `json:"receipt,omitempty"`
 }
 
-// uploadIdle is after how long of silence an upload counts as cut: its node may have died. A node with an upload under way that is slow says
-// so.
+// uploadIdle is after how long of silence an upload counts as cut: its node may have died. A node with an upload under
+// way that is slow says so.
 const uploadIdle = time.Minute
 
 // uploads are those that reach this node's streams through other nodes.

@@ -35,7 +35,8 @@ type Published struct {
 	Position string // "" for an ephemeral event
 }
 
-// Topic is a named log of events. Topics come into being when they are first used and go when nobody has used them for Limits.HistoryTTL.
+// Topic is a named log of events. Topics come into being when they are first used and go when nobody has used them for
+// Limits.HistoryTTL.
 type topic struct {
 	log.Log
 	name  string
@@ -197,7 +198,8 @@ func (in *EventInput) check(field string, l *Limits) error {
 
 var errNotUTF8 = errors.New("is not valid UTF-8")
 
-// compactJSON checks a JSON value once, at the door, so that it can be copied into any frame from then on: valid, UTF-8, without newlines.
+// compactJSON checks a JSON value once, at the door, so that it can be copied into any frame from then on: valid,
+// UTF-8, without newlines.
 func compactJSON(raw json.RawMessage) (json.RawMessage, error) {
 	if len(raw) == 0 {
 		return json.RawMessage("{}"), nil
@@ -216,7 +218,8 @@ func compactJSON(raw json.RawMessage) (json.RawMessage, error) {
 // MaxName is the longest event name or id, in bytes.
 const MaxName = 128
 
-// ValidName checks an event's name or id: 1 to MaxName bytes of [A-Za-z0-9._~:-] (protocol/sse.md 2.4). The error names field.
+// ValidName checks an event's name or id: 1 to MaxName bytes of [A-Za-z0-9._~:-] (protocol/sse.md 2.4). The error names
+// field.
 func ValidName(field, s string) error {
 	if s == "" || len(s) > MaxName {
 		return errs.Invalid(field, "must be 1 to %d bytes long; got %d", MaxName, len(s))

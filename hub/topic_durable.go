@@ -29,8 +29,9 @@ func (in *EventInput) checkDurable(field string) error {
 	return nil
 }
 
-// keepForAway leaves checked durable events in the queues of those who are away: who do not read the topic. It comes before the event itself, so
-// that a failure leaves nothing half done; one who comes in between gets it twice, with the same id.
+// keepForAway leaves checked durable events in the queues of those who are away: who do not read the topic. It comes
+// before the event itself, so that a failure leaves nothing half done; one who comes in between gets it twice, with the
+// same id.
 func (h *Hub) keepForAway(name, sender string, events []EventInput) error {
 	var messages []StoredMessage
 	now := time.Now()
@@ -67,8 +68,8 @@ func (h *Hub) keepForAway(name, sender string, events []EventInput) error {
 	return err
 }
 
-// away returns those for whom durable events are and who do not read the topic, on any node. One that cannot be asked has no readers: whoever reads
-// there gets the event twice, with the same id.
+// away returns those for whom durable events are and who do not read the topic, on any node. One that cannot be asked
+// has no readers: whoever reads there gets the event twice, with the same id.
 func (h *Hub) away(name string, events []EventInput) (map[string]bool, error) {
 	var users []string
 	for i := range events {

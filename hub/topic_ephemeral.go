@@ -7,9 +7,9 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// ephemerals is a topic's table of events without history (cursors, typing): the newest of each sender and name, in the order of their last
-// change. A reader holds the version up to which it has seen; one that lags gets the newest of each, a late joiner what is current. It is
-// guarded by the topic's lock.
+// ephemerals is a topic's table of events without history (cursors, typing): the newest of each sender and name, in the
+// order of their last change. A reader holds the version up to which it has seen; one that lags gets the newest of
+// each, a late joiner what is current. It is guarded by the topic's lock.
 type ephemerals struct {
 	version uint64
 	order   list.List // of *ephemeral, oldest change first
@@ -24,7 +24,8 @@ type ephemeral struct {
 	event   *log.Event
 }
 
-// put stores ev as the newest of its sender and name. Beyond maxKeys the one that has not changed for longest makes room.
+// put stores ev as the newest of its sender and name. Beyond maxKeys the one that has not changed for longest makes
+// room.
 func (t *ephemerals) put(sender string, ev *log.Event, maxKeys int) {
 	if t.byKey == nil {
 		t.byKey = make(map[ephemeralKey]*list.Element)

@@ -11,8 +11,8 @@ import (
 // topicPatience is how long a reader waits for a topic to come from the store.
 const topicPatience = 10 * time.Second
 
-// topicReplica is a topic as its mirror sees it: the log of what the store has. A topic has a mirror from its first reader on, until it is
-// dropped.
+// topicReplica is a topic as its mirror sees it: the log of what the store has. A topic has a mirror from its first
+// reader on, until it is dropped.
 type topicReplica struct{ *topic }
 
 // Follow implements mirror.Replica.
@@ -20,8 +20,8 @@ func (r topicReplica) Follow(heard func(EventBatch), gap func()) (stop func()) {
 	return r.hub.cluster.topics.FollowTopic(r.name, heard, gap)
 }
 
-// Load implements mirror.Replica: it reads what the store has behind what the topic has. The topic gets it as a whole: one that has begun anew,
-// and is still shorter than what its readers have had, is of no use to anybody.
+// Load implements mirror.Replica: it reads what the store has behind what the topic has. The topic gets it as a whole:
+// one that has begun anew, and is still shorter than what its readers have had, is of no use to anybody.
 func (r topicReplica) Load() error {
 	store := r.hub.cluster.topics
 	epoch, after := r.end()
@@ -41,8 +41,8 @@ func (r topicReplica) Load() error {
 // Take implements mirror.Replica.
 func (r topicReplica) Take(b EventBatch, _ bool) bool { return r.join(&b) }
 
-// attach makes sure that a topic is a mirror of the store's, and waits until it has what the store has. On a hub without a store for topics it
-// does nothing.
+// attach makes sure that a topic is a mirror of the store's, and waits until it has what the store has. On a hub
+// without a store for topics it does nothing.
 func (t *topic) attach() error {
 	if !t.hub.cluster.sharesTopics() {
 		return nil
@@ -64,7 +64,8 @@ func (t *topic) attach() error {
 	return m.Loaded(topicPatience)
 }
 
-// catchUp makes sure that a topic's mirror has what follows p, if the store has: another node may have heard of it before this one.
+// catchUp makes sure that a topic's mirror has what follows p, if the store has: another node may have heard of it
+// before this one.
 func (t *topic) catchUp(p log.Position) error {
 	t.Lock()
 	m := t.mirror

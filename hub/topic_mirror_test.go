@@ -116,7 +116,8 @@ func TestHeardWhileTheLoadingEnds(t *testing.T) {
 	}
 }
 
-// slowPages is a store that begins a new epoch, and then gives what it has a few events at a time, and only when it may.
+// slowPages is a store that begins a new epoch, and then gives what it has a few events at a time, and only when it
+// may.
 type slowPages struct {
 	hub.TopicStore
 	gap   func()
@@ -145,7 +146,8 @@ func (s *slowPages) Events(topic, epoch string, after uint64) (hub.TopicPage, er
 	return page, err
 }
 
-// A topic whose store has begun anew comes back as a whole: readers go on where they were, and who begins now does not begin in the past.
+// A topic whose store has begun anew comes back as a whole: readers go on where they were, and who begins now does not
+// begin in the past.
 func TestNewEpochInManyPages(t *testing.T) {
 	store := &slowPages{TopicStore: memory.NewTopics(), may: make(chan struct{})}
 	h := nodes(t, 1, store, hub.Limits{})[0]
@@ -205,8 +207,8 @@ func (s *countingPages) Events(topic, epoch string, after uint64) (hub.TopicPage
 	return s.TopicStore.Events(topic, epoch, after)
 }
 
-// A batch of an epoch that is over, the last one that was published before a failover, never joins. It costs one look at the store, and a
-// reader whose position may be of that epoch is served.
+// A batch of an epoch that is over, the last one that was published before a failover, never joins. It costs one look
+// at the store, and a reader whose position may be of that epoch is served.
 func TestLateBatchOfAnEarlierEpoch(t *testing.T) {
 	store := &countingPages{TopicStore: memory.NewTopics()}
 	h := nodes(t, 1, store, hub.Limits{})[0]

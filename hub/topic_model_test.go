@@ -11,8 +11,9 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// TestTopicReadersSeeEachEventOrAreTold holds a topic with a short history to a model: each reader gets consecutive events, or a reset
-// first; repeated ids are published once; and of ephemeral events the newest of each sender arrives last.
+// TestTopicReadersSeeEachEventOrAreTold holds a topic with a short history to a model: each reader gets consecutive
+// events, or a reset first; repeated ids are published once; and of ephemeral events the newest of each sender arrives
+// last.
 func TestTopicReadersSeeEachEventOrAreTold(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		h := hub.New(hub.Options{Limits: hub.Limits{HistoryEvents: 8}})

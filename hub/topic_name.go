@@ -15,10 +15,12 @@ const MaxTopic = 255
 // phoenixTopic is the one that the Phoenix protocol keeps for its own heartbeat.
 const phoenixTopic = "phoenix"
 
-// ValidTopic returns nil if s may name a topic: kind:scope:id or any other number of segments, such as "lobby" or "code:file:lib/a b.ex".
+// ValidTopic returns nil if s may name a topic: kind:scope:id or any other number of segments, such as "lobby" or
+// "code:file:lib/a b.ex".
 //
-// A name has 1 to 255 bytes of valid UTF-8, of printable characters (unicode.IsPrint: no control, format or line-separating ones), with no
-// space at either end and no empty segment. What occurs in the paths of files is allowed, other scripts' letters too. Refused are
+// A name has 1 to 255 bytes of valid UTF-8, of printable characters (unicode.IsPrint: no control, format or
+// line-separating ones), with no space at either end and no empty segment. What occurs in the paths of files is
+// allowed, other scripts' letters too. Refused are
 //
 //   - only patterns hold it: as a topic it would look like one
 //     ? #    they end the path of a URL: a name that was not percent-encoded would silently be another topic

@@ -48,8 +48,8 @@ func (h *Hub) share(name, sender string, events []EventInput) ([]Published, erro
 // appendPatience is for how long events are offered to a store that cannot be reached.
 const appendPatience = 5 * time.Second
 
-// appendShared adds events to the store. Those that have names are offered again where it cannot be reached: it knows them if it has them already. So
-// what the same sender publishes next does not overtake them while Redis comes back.
+// appendShared adds events to the store. Those that have names are offered again where it cannot be reached: it knows
+// them if it has them already. So what the same sender publishes next does not overtake them while Redis comes back.
 func (h *Hub) appendShared(name string, events []SharedEvent) (places []log.Position, err error) {
 	l := &h.limits
 	room := TopicRoom{Events: l.HistoryEvents, Bytes: l.HistoryBytes, TTL: l.HistoryTTL, Ephemerals: l.EphemeralKeys, EphemeralTTL: l.EphemeralTTL}

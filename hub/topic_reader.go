@@ -12,7 +12,8 @@ type topicVersion struct{ v atomic.Uint64 }
 
 func (t *topicVersion) set(v uint64) { t.v.Store(v) }
 
-// TopicReader is a subscription: a Reader of a topic's log that sees its ephemeral events too. It belongs to one goroutine.
+// TopicReader is a subscription: a Reader of a topic's log that sees its ephemeral events too. It belongs to one
+// goroutine.
 type TopicReader struct {
 	log.Reader
 	topic *topic
@@ -24,8 +25,8 @@ type TopicReader struct {
 // Topic returns the topic's name.
 func (r *TopicReader) Topic() string { return r.topic.name }
 
-// Read is Reader.Read, with the ephemeral events that changed since the last Read behind the log's items: of each sender and name only the
-// newest, and at the first Read all that are current.
+// Read is Reader.Read, with the ephemeral events that changed since the last Read behind the log's items: of each
+// sender and name only the newest, and at the first Read all that are current.
 func (r *TopicReader) Read(dst []log.Item) ([]log.Item, *log.Reset) {
 	dst, reset := r.Reader.Read(dst)
 	// The log's read has parked the reader, or has woken it, so a change after this look will wake it.
@@ -55,7 +56,8 @@ func (t *topic) subscribe(p log.Position, wake log.Waker) (*TopicReader, *log.Re
 	return r, t.Open(&r.Reader, p, wake, log.ReaderOptions{Observer: observer, OnClose: t.left})
 }
 
-// ReadFor says whose reader it is, until it is closed: durable events for that user need not go to the queue meanwhile. It is called once, at first.
+// ReadFor says whose reader it is, until it is closed: durable events for that user need not go to the queue meanwhile.
+// It is called once, at first.
 func (r *TopicReader) ReadFor(user string) {
 	t := r.topic
 	t.Lock()

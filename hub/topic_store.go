@@ -7,19 +7,22 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// A TopicStore keeps the logs of topics for several nodes: what one appends, all that follow the topic hear. Offsets count from 1; an epoch is one
-// life of a topic's offsets, in which none is given twice; its text is BOOT-N, as Vector needs it. Whatever may have set offsets back begins a new epoch. Safe for concurrent use. Errors
-// match ErrUnavailable where the store cannot be reached; then the events may have been added. Whoever opened the store closes it, after the hub.
+// A TopicStore keeps the logs of topics for several nodes: what one appends, all that follow the topic hear. Offsets
+// count from 1; an epoch is one life of a topic's offsets, in which none is given twice; its text is BOOT-N, as Vector
+// needs it. Whatever may have set offsets back begins a new epoch. Safe for concurrent use. Errors match ErrUnavailable
+// where the store cannot be reached; then the events may have been added. Whoever opened the store closes it, after the
+// hub.
 type TopicStore interface {
-	// AppendEvents adds events behind the last one of a topic, in order, all or none, and returns their places. A Named event that the topic has
-	// from that sender is not added again: its first place is returned. An Ephemeral one has no place: it takes that of the sender's last one of its
-	// name.
+	// AppendEvents adds events behind the last one of a topic, in order, all or none, and returns their places. A Named
+	// event that the topic has from that sender is not added again: its first place is returned. An Ephemeral one has
+	// no place: it takes that of the sender's last one of its name.
 	AppendEvents(topic string, events []SharedEvent, room TopicRoom) ([]log.Position, error)
-	// Events returns what is kept of a topic behind an offset of an epoch, oldest first, about PageBytes at a time; of another epoch, from the
-	// beginning. A topic that there is not has an epoch from now on.
+	// Events returns what is kept of a topic behind an offset of an epoch, oldest first, about PageBytes at a time; of
+	// another epoch, from the beginning. A topic that there is not has an epoch from now on.
 	Events(topic, epoch string, after uint64) (TopicPage, error)
-	// FollowTopic calls heard with what is appended, in order, and gap when something may have been missed, first of all when the following begins.
-	// They are called one at a time, and must not block. None is called after stop has returned, but for one that runs at that moment.
+	// FollowTopic calls heard with what is appended, in order, and gap when something may have been missed, first of
+	// all when the following begins. They are called one at a time, and must not block. None is called after stop has
+	// returned, but for one that runs at that moment.
 	FollowTopic(topic string, heard func(EventBatch), gap func()) (stop func())
 }
 

@@ -2,6 +2,7 @@ package clustertest
 
 import (
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,9 +16,9 @@ import (
 // end, and its owner may ask again under the same id.
 func TestStreamWhoseRegistrationWasNotAnswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		lost := ""
+		var lost atomic.Value // the command whose answer is lost
 		c := memory.NewCluster(memory.ClusterOptions{Command: func(node, command string) memory.Fate {
-			return memory.Fate{Lost: node == "a" && command == lost}
+			return memory.Fate{Lost: node == "a" && command == lost.Load()}
 		}})
 		var hubs []*hub.Hub
 		for _, name := range []string{"a", "b"} {
@@ -33,11 +34,11 @@ func TestStreamWhoseRegistrationWasNotAnswered(t *testing.T) {
 			s, _, err := h.Complete(req, spec, hub.CompletionMeta{Kind: hub.TextCompletion})
 			return s, err
 		}
-		lost = "save stream"
+		lost.Store("save stream")
 		if _, err := ask(hubs[0]); !errors.Is(err, errs.ErrUnavailable) {
 			t.Fatalf("%v, though nobody has answered", err)
 		}
-		lost = ""
+		lost.Store("")
 		found, err := ask(hubs[1])
 		if err != nil {
 			t.Fatal(err)

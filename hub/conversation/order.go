@@ -6,11 +6,11 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// AnswerOrder is the order in which one client hears of answers that it follows piece by piece. Their pieces come from the
-// stream and their ends from the topic, two places that are read each at its own pace. So events of the topic are buffered
-// from the end of a followed answer on, until the last piece has gone out: positions on the topic never go back, and an
-// end is never ahead of its text. The caller bounds what is buffered: it reads the topic and the stream in turn, portions
-// of the same size, so about as much waits as the answer has text. Safe for concurrent use.
+// AnswerOrder is the order in which one client hears of answers that it follows piece by piece. Their pieces come from
+// the stream and their ends from the topic, two places that are read each at its own pace. So events of the topic are
+// buffered from the end of a followed answer on, until the last piece has gone out: positions on the topic never go
+// back, and an end is never ahead of its text. The caller bounds what is buffered: it reads the topic and the stream in
+// turn, portions of the same size, so about as much waits as the answer has text. Safe for concurrent use.
 type AnswerOrder struct {
 	mu       sync.Mutex
 	open     map[string]bool // streams whose last piece has not gone out

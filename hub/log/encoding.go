@@ -2,17 +2,19 @@ package log
 
 import "sync/atomic"
 
-// Format is a wire format's slot in an Encoding. The packages that write a format choose their slot; the log only keeps the bytes.
+// Format is a wire format's slot in an Encoding. The packages that write a format choose their slot; the log only keeps
+// the bytes.
 type Format uint8
 
 // MaxFormats is the number of slots.
 const MaxFormats = 6
 
-// Encoding shares the bytes of one item in each wire format: the first reader that needs them makes them, and those that come soon after use
-// them. The zero value is ready. Safe for concurrent use; where two readers encode at the same time, one result is kept.
+// Encoding shares the bytes of one item in each wire format: the first reader that needs them makes them, and those
+// that come soon after use them. The zero value is ready. Safe for concurrent use; where two readers encode at the same
+// time, one result is kept.
 //
-// What is kept is counted in size, byte for byte: a slot that is filled adds to it, and one that is emptied subtracts. An entry that leaves its
-// log's encoded tail is closed: late readers encode for themselves, and leave nothing behind.
+// What is kept is counted in size, byte for byte: a slot that is filled adds to it, and one that is emptied subtracts.
+// An entry that leaves its log's encoded tail is closed: late readers encode for themselves, and leave nothing behind.
 type Encoding struct {
 	slots [MaxFormats]atomic.Pointer[[]byte]
 	size  *atomic.Int64 // of all encodings of the hub; nil: not counted

@@ -8,8 +8,8 @@ import (
 	"sync/atomic"
 )
 
-// Epochs hands out the epochs of one hub: BOOT-N, where BOOT is random for each start of the program and N counts its logs. So no two logs
-// ever share one, and a position over many logs (Vector) needs to tell BOOT only once.
+// Epochs hands out the epochs of one hub: BOOT-N, where BOOT is random for each start of the program and N counts its
+// logs. So no two logs ever share one, and a position over many logs (Vector) needs to tell BOOT only once.
 type Epochs struct {
 	boot string
 	next atomic.Uint64

@@ -13,8 +13,9 @@ const EncodedTail = 64
 // EntryBytes is what the account of a log adds for each entry beside its content: the entry and the slack of its slice.
 const EntryBytes = 24
 
-// Log is a bounded, append-only record of entries. Entries have the offsets base+1, base+2, …. A text entry only says where its text ends in
-// one growing buffer, so any run of text entries is a slice of that buffer: a late reader gets the run as one item, without copying.
+// Log is a bounded, append-only record of entries. Entries have the offsets base+1, base+2, …. A text entry only says
+// where its text ends in one growing buffer, so any run of text entries is a slice of that buffer: a late reader gets
+// the run as one item, without copying.
 //
 // The zero Log is empty and has no epoch: call Init before it is used.
 type Log struct {
@@ -47,8 +48,8 @@ func (e *entry) isToken() bool {
 	return e.event == nil || e.event.Kind == StreamEvent || e.event.Kind == ChunkEvent
 }
 
-// Init gives an empty log its epoch, and what is known of earlier ones (Before). encodings is where the bytes are counted that the log keeps
-// encoded for its readers; nil: nowhere.
+// Init gives an empty log its epoch, and what is known of earlier ones (Before). encodings is where the bytes are
+// counted that the log keeps encoded for its readers; nil: nowhere.
 func (l *Log) Init(epoch string, before []Position, encodings *atomic.Int64) {
 	l.epoch, l.before, l.encodings = epoch, before, encodings
 }
@@ -56,8 +57,8 @@ func (l *Log) Init(epoch string, before []Position, encodings *atomic.Int64) {
 // Epoch returns the log's epoch.
 func (l *Log) Epoch() string { return l.epoch }
 
-// Before returns the earlier epochs, the latest first, each with the offset up to which this log equals it. The slice is shared: never change
-// it.
+// Before returns the earlier epochs, the latest first, each with the offset up to which this log equals it. The slice
+// is shared: never change it.
 func (l *Log) Before() []Position { return l.before }
 
 // SetBefore replaces what Before returns.
@@ -177,8 +178,8 @@ func (l *Log) SkipTo(offset uint64) {
 	}
 }
 
-// Begin empties the log and gives it another epoch, in which entries are kept behind base. before is as in Before. Readers learn of it when
-// they read next: UnlockAndWake ends the critical section.
+// Begin empties the log and gives it another epoch, in which entries are kept behind base. before is as in Before.
+// Readers learn of it when they read next: UnlockAndWake ends the critical section.
 func (l *Log) Begin(epoch string, before []Position, base uint64) {
 	l.eachEncoding((*Encoding).close)
 	l.epoch, l.before, l.base, l.delivered = epoch, before, base, base
@@ -195,7 +196,8 @@ func (l *Log) NewEpoch(epoch string) {
 	l.epoch, l.before = epoch, before[:min(len(before), maxEarlier)]
 }
 
-// SameUpTo returns the offset up to which the log equals what it was in an epoch. known is false for an epoch of which nothing is known.
+// SameUpTo returns the offset up to which the log equals what it was in an epoch. known is false for an epoch of which
+// nothing is known.
 func (l *Log) SameUpTo(epoch string) (offset uint64, known bool) {
 	if epoch == l.epoch {
 		return l.Tail(), true
@@ -239,8 +241,8 @@ func (l *Log) MayCome(p Position) bool {
 	return r != nil && r.Reason != ResetTrimmed
 }
 
-// OffsetAt returns the offset behind which a client reads on that has the first at bytes of the text, and how many bytes of the next
-// entry's text it has already.
+// OffsetAt returns the offset behind which a client reads on that has the first at bytes of the text, and how many
+// bytes of the next entry's text it has already.
 func (l *Log) OffsetAt(at int) (after uint64, skip int) {
 	i := sort.Search(len(l.entries), func(i int) bool { return l.entries[i].end > at })
 	return l.base + uint64(i), at - l.endOf(i-1)

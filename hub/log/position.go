@@ -10,7 +10,8 @@ import (
 // MaxPosition is the longest position that ParsePosition reads, in bytes (protocol/sse.md 3.2).
 const MaxPosition = 64
 
-// Position is a place in one log: after the entry with this offset. The zero value is the beginning of whatever the log keeps.
+// Position is a place in one log: after the entry with this offset. The zero value is the beginning of whatever the log
+// keeps.
 //
 // Its text is EPOCH.OFFSET, opaque to clients; "0" is the beginning and "now" the tail.
 type Position struct {

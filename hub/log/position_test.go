@@ -46,7 +46,8 @@ func FuzzVector(f *testing.F) {
 	})
 }
 
-// A vector comes back as it was, however many programs its logs were begun by, and sixteen of one program fit in what costs no preflight.
+// A vector comes back as it was, however many programs its logs were begun by, and sixteen of one program fit in what
+// costs no preflight.
 func TestVectorRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(1, 16).Draw(t, "n")

@@ -20,7 +20,8 @@ type Observer interface {
 	Reset(reason ResetReason)
 }
 
-// Open sets r to read after p. Where the log cannot go on there, r begins with the oldest entry that is kept, and the Reset says why.
+// Open sets r to read after p. Where the log cannot go on there, r begins with the oldest entry that is kept, and the
+// Reset says why.
 func (l *Log) Open(r *Reader, p Position, wake Waker, o ReaderOptions) *Reset {
 	r.log, r.wake, r.slot, r.o = l, wake, -1, o
 	var reset *Reset
@@ -40,8 +41,8 @@ func (l *Log) Open(r *Reader, p Position, wake Waker, o ReaderOptions) *Reset {
 	return reset
 }
 
-// read appends to dst what follows r, bounded by limit and MaxReadBytes, and moves r behind it. At the tail it parks r; before it, it signals
-// r's Waker at once. So a reader looks at the log once for each signal. It takes the lock itself.
+// read appends to dst what follows r, bounded by limit and MaxReadBytes, and moves r behind it. At the tail it parks r;
+// before it, it signals r's Waker at once. So a reader looks at the log once for each signal. It takes the lock itself.
 func (l *Log) read(r *Reader, dst []Item, limit int) ([]Item, *Reset) {
 	l.Lock()
 	defer l.Unlock()
@@ -69,8 +70,8 @@ func (l *Log) read(r *Reader, dst []Item, limit int) ([]Item, *Reset) {
 	return dst, reset
 }
 
-// ReadEvents moves r to the tail in one step, and returns the events on the way and where the text on the way begins. Unlike Reader.Read it
-// has no bounds and does not park r.
+// ReadEvents moves r to the tail in one step, and returns the events on the way and where the text on the way begins.
+// Unlike Reader.Read it has no bounds and does not park r.
 func (l *Log) ReadEvents(r *Reader) (events []Item, at int, reset *Reset) {
 	behind := l.Tail() - min(r.after, l.Tail())
 	reset = l.catchUp(r)
@@ -95,7 +96,8 @@ func (l *Log) SkipToTail(r *Reader) {
 	l.park(r)
 }
 
-// catchUp moves a reader that cannot go on where it is, because its place was trimmed while it lagged, or the log has another epoch.
+// catchUp moves a reader that cannot go on where it is, because its place was trimmed while it lagged, or the log has
+// another epoch.
 func (l *Log) catchUp(r *Reader) (reset *Reset) {
 	if r.after >= l.base && r.epoch == l.epoch {
 		return nil
@@ -123,7 +125,8 @@ func (l *Log) count(r *Reader, items int, behind uint64) {
 	}
 }
 
-// countDelivered notes that a reader was given everything up to the offset, and returns how many tokens no reader was given before.
+// countDelivered notes that a reader was given everything up to the offset, and returns how many tokens no reader was
+// given before.
 func (l *Log) countDelivered(offset uint64) (tokens int) {
 	before := l.deliveredTokens
 	for ; l.delivered < offset; l.delivered++ {

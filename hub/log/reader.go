@@ -14,10 +14,10 @@ type Reader struct {
 	done  atomic.Bool
 }
 
-// Read appends to dst the items that follow, in order, and moves behind them. Text of adjacent entries is merged. What one call returns is
-// bounded (MaxReadItems, about MaxReadBytes). The reader's Waker will be signalled when there is more: at once where Read has left some. A Reset
-// says that the reader fell behind what is kept, or that the log has another epoch; the items are those after Reset.From. Items are shared:
-// never change them.
+// Read appends to dst the items that follow, in order, and moves behind them. Text of adjacent entries is merged. What
+// one call returns is bounded (MaxReadItems, about MaxReadBytes). The reader's Waker will be signalled when there is
+// more: at once where Read has left some. A Reset says that the reader fell behind what is kept, or that the log has
+// another epoch; the items are those after Reset.From. Items are shared: never change them.
 func (r *Reader) Read(dst []Item) ([]Item, *Reset) { return r.log.read(r, dst, MaxReadItems) }
 
 // ReadUpTo is Read with at most limit items, 1 to MaxReadItems.
@@ -28,8 +28,8 @@ func (r *Reader) ReadUpTo(dst []Item, limit int) ([]Item, *Reset) {
 // Position returns the place after the last item read.
 func (r *Reader) Position() Position { return Position{Epoch: r.epoch, Offset: r.after} }
 
-// Epoch returns the epoch of the items of the last Read. It differs from the one before where Read has returned a Reset, and may differ
-// without one.
+// Epoch returns the epoch of the items of the last Read. It differs from the one before where Read has returned a
+// Reset, and may differ without one.
 func (r *Reader) Epoch() string { return r.epoch }
 
 // Start returns the place where the reader began. Ask before the first Read.

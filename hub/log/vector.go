@@ -9,18 +9,21 @@ import (
 	"github.com/duckwire/duckwire/hub/errs"
 )
 
-// Vector is a place in several logs at once: the id of a block on GET /v1/events, in the order of the URL's topics (protocol/sse.md 9.1).
+// Vector is a place in several logs at once: the id of a block on GET /v1/events, in the order of the URL's topics
+// (protocol/sse.md 9.1).
 type Vector []Position
 
-// MaxVector is how long the text of a vector may be before a browser's reconnect costs a CORS preflight (protocol/sse.md 3.2), in bytes.
-// Sixteen logs that were begun by one program stay below it; logs of several programs may take up to maxVectorText.
+// MaxVector is how long the text of a vector may be before a browser's reconnect costs a CORS preflight
+// (protocol/sse.md 3.2), in bytes. Sixteen logs that were begun by one program stay below it; logs of several programs
+// may take up to maxVectorText.
 const MaxVector = 128
 
 // maxVectorText bounds what ParseVector reads of n positions.
 func maxVectorText(n int) int { return MaxVector + n*MaxPosition }
 
-// Append appends the vector's text: "V" and the base64url of, for each position, uvarint(count of its epoch) and uvarint(offset), behind
-// the BOOT that they share. A position of another BOOT is written with it. Only '.', '_', '-' and alphanumerics occur.
+// Append appends the vector's text: "V" and the base64url of, for each position, uvarint(count of its epoch) and
+// uvarint(offset), behind the BOOT that they share. A position of another BOOT is written with it. Only '.', '_', '-'
+// and alphanumerics occur.
 func (v Vector) Append(dst []byte) []byte {
 	var boot string
 	if len(v) > 0 {

@@ -1,7 +1,8 @@
 package log
 
-// A Waker is told that a log has more for its reader. A signal carries no data: it may come without cause, late or doubled, from any
-// goroutine and from several at a time. It means: read again. Signal must not block, and must not read.
+// A Waker is told that a log has more for its reader. A signal carries no data: it may come without cause, late or
+// doubled, from any goroutine and from several at a time. It means: read again. Signal must not block, and must not
+// read.
 type Waker interface{ Signal() }
 
 // Wake is a Waker for one goroutine that waits on a channel, however many logs it reads.
@@ -20,8 +21,8 @@ func (w *Wake) Signal() {
 	}
 }
 
-// UnlockAndWake ends a critical section that appended, and signals every parked reader. It signals them after it has let go of the lock:
-// a signal carries no data, so its order does not matter.
+// UnlockAndWake ends a critical section that appended, and signals every parked reader. It signals them after it has
+// let go of the lock: a signal carries no data, so its order does not matter.
 func (l *Log) UnlockAndWake() {
 	list := l.parked
 	if len(list) == 0 {

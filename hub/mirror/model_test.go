@@ -118,8 +118,9 @@ func (h *host) PauseAfter(failures int) bool {
 	return !h.closed.Load()
 }
 
-// TestModel walks the states of Mirror under messages that are late, doubled, lost and reordered, a source that fails, and one that begins a new
-// life with a part of what it had. In the end the replica is the source, and no more was read than there was cause for.
+// TestModel walks the states of Mirror under messages that are late, doubled, lost and reordered, a source that fails,
+// and one that begins a new life with a part of what it had. In the end the replica is the source, and no more was read
+// than there was cause for.
 func TestModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		synctest.Test(t, func(*testing.T) { model(rt) })

@@ -9,8 +9,9 @@ import (
 
 // Authorizer decides whether an identity may do something on a topic.
 //
-// Authorize returns nil for yes. Errors: one that matches ErrForbidden for no, ErrUnauthenticated if id is nil, ErrUnavailable if the decision
-// cannot be had now (which must be treated as no), or ctx's error. It is safe for concurrent use, and asked again on every resume.
+// Authorize returns nil for yes. Errors: one that matches ErrForbidden for no, ErrUnauthenticated if id is nil,
+// ErrUnavailable if the decision cannot be had now (which must be treated as no), or ctx's error. It is safe for
+// concurrent use, and asked again on every resume.
 type Authorizer interface {
 	Authorize(ctx context.Context, id *Identity, topic string, a Action) error
 }
@@ -34,7 +35,8 @@ func Forbidden(topic string, a Action) error {
 	return fmt.Errorf("the action %q is not allowed on the topic %.255q: %w", string(a), topic, errs.ErrForbidden)
 }
 
-// AuthorizeAnywhere allows what names no topic: whoever may do it on any, or to whom the application allows it on their own user topic.
+// AuthorizeAnywhere allows what names no topic: whoever may do it on any, or to whom the application allows it on their
+// own user topic.
 func AuthorizeAnywhere(ctx context.Context, az Authorizer, id *Identity, a Action) error {
 	if id.Caps.AllowsAny(a) {
 		return nil

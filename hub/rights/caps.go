@@ -21,8 +21,8 @@ const (
 // subVariable is what stands for the user in a pattern.
 const subVariable = "{sub}"
 
-// Caps is a parsed set of capabilities: which actions are allowed on which topics. The zero Caps allows nothing. Caps is immutable: it may
-// be copied, shared and used by many goroutines.
+// Caps is a parsed set of capabilities: which actions are allowed on which topics. The zero Caps allows nothing. Caps
+// is immutable: it may be copied, shared and used by many goroutines.
 type Caps struct{ grants []grant }
 
 // grant allows actions on one topic, or on all topics that begin with text.
@@ -33,13 +33,13 @@ type grant struct {
 	show    string // the pattern for Map: parsed again for the same user it gives this grant
 }
 
-// ParseCaps reads a claim such as {"code:project:42": ["subscribe","publish"], "user:{sub}": ["*"]}: patterns of topics and the actions
-// that each allows (design.md 2.7).
+// ParseCaps reads a claim such as {"code:project:42": ["subscribe","publish"], "user:{sub}": ["*"]}: patterns of topics
+// and the actions that each allows (design.md 2.7).
 //
-// A pattern is the name of a topic; a * at its end stands for anything, also nothing; {sub} stands for user. What {sub} is replaced with is
-// always taken literally: user "*" makes "user:{sub}" the one (impossible) topic "user:*". "{sub}*" is refused: for user 1 it would take in
-// user 12. An empty list of actions allows nothing and is no error. Errors are *FieldError with a Field such as caps["code:*"][1], the same
-// one for the same input.
+// A pattern is the name of a topic; a * at its end stands for anything, also nothing; {sub} stands for user. What {sub}
+// is replaced with is always taken literally: user "*" makes "user:{sub}" the one (impossible) topic "user:*". "{sub}*"
+// is refused: for user 1 it would take in user 12. An empty list of actions allows nothing and is no error. Errors are
+// *FieldError with a Field such as caps["code:*"][1], the same one for the same input.
 func ParseCaps(raw map[string][]string, user string) (Caps, error) {
 	if len(raw) > MaxCapsPatterns {
 		return Caps{}, errs.Invalid("caps", "has %d patterns; at most %d are allowed", len(raw), MaxCapsPatterns)
@@ -111,8 +111,8 @@ func capsField(pattern string) string {
 	return fmt.Sprintf("caps[%q]", pattern)
 }
 
-// Allows reports whether a is allowed on topic. ActionAdmin on a matching pattern implies every action there, and ActionAll is allowed where
-// ActionAdmin is. An unknown action is allowed nowhere. It does not allocate.
+// Allows reports whether a is allowed on topic. ActionAdmin on a matching pattern implies every action there, and
+// ActionAll is allowed where ActionAdmin is. An unknown action is allowed nowhere. It does not allocate.
 func (c Caps) Allows(topic string, a Action) bool {
 	need := a.bit()
 	for i := range c.grants {
@@ -155,8 +155,8 @@ func (c Caps) Admin() bool {
 	return false
 }
 
-// Map returns the capabilities for showing, in ParseCaps's form, with {sub} replaced. Parsed again for the same user it gives an equal set: a
-// pattern that a user id would bring a * or a {sub} into is left as it was written.
+// Map returns the capabilities for showing, in ParseCaps's form, with {sub} replaced. Parsed again for the same user it
+// gives an equal set: a pattern that a user id would bring a * or a {sub} into is left as it was written.
 func (c Caps) Map() map[string][]string {
 	m := make(map[string][]string, len(c.grants))
 	for _, g := range c.grants {

@@ -152,7 +152,8 @@ func TestAllowsDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// naiveAllows is the model: it matches strings, with no parsing and no sets. The user's own * is hidden as a character that no pattern has.
+// naiveAllows is the model: it matches strings, with no parsing and no sets. The user's own * is hidden as a character
+// that no pattern has.
 func naiveAllows(raw map[string][]string, user, topic string, a rights.Action) bool {
 	const hidden = "\x00"
 	user, topic = strings.ReplaceAll(user, "*", hidden), strings.ReplaceAll(topic, "*", hidden)
@@ -203,7 +204,8 @@ func TestCapsModel(t *testing.T) {
 	})
 }
 
-// FuzzParseCaps holds for every input: no panic, nothing granted with an error, agreement with the model, and Map parses to the same.
+// FuzzParseCaps holds for every input: no panic, nothing granted with an error, agreement with the model, and Map
+// parses to the same.
 func FuzzParseCaps(f *testing.F) {
 	f.Add("code:*", "publish", "u", "code:1")
 	f.Add("user:{sub}", "*", "*", "user:bob")

@@ -13,8 +13,8 @@ const (
 	mostPause  = 10 * time.Second
 )
 
-// catchUp is what the store and Revocations do not know of each other because the store did not work, and the goroutine that
-// mends it. Revocations.writing guards it. The goroutine runs while there is something to do; Close waits for it.
+// catchUp is what the store and Revocations do not know of each other because the store did not work, and the goroutine
+// that mends it. Revocations.writing guards it. The goroutine runs while there is something to do; Close waits for it.
 type catchUp struct {
 	unsaved map[subject]struct{} // revocations that hold, and that the store may not have
 	stale   atomic.Bool          // the last Reload has failed: what other nodes have revoked is not known
@@ -32,16 +32,16 @@ func (c *catchUp) init() { c.unsaved, c.stop = make(map[subject]struct{}), make(
 
 func (c *catchUp) done() bool { return !c.stale.Load() && len(c.unsaved) == 0 }
 
-// Follow has reloaded called after each reload that has succeeded, and saved for each revocation that was saved later than it
-// was made: other nodes may not have heard of it. It is called before the first Reload.
+// Follow has reloaded called after each reload that has succeeded, and saved for each revocation that was saved later
+// than it was made: other nodes may not have heard of it. It is called before the first Reload.
 func (r *Revocations) Follow(reloaded func(), saved func(Revocation)) {
 	r.writing.Lock()
 	defer r.writing.Unlock()
 	r.catchUp.reloaded, r.catchUp.saved = reloaded, saved
 }
 
-// Reload takes from the store what other nodes have revoked and lifted, and saves what is unsaved. Errors: the store's. Then
-// what was revoked before is revoked still, and it is tried again until it succeeds.
+// Reload takes from the store what other nodes have revoked and lifted, and saves what is unsaved. Errors: the store's.
+// Then what was revoked before is revoked still, and it is tried again until it succeeds.
 func (r *Revocations) Reload() error {
 	if r.o.Store == nil {
 		return nil
@@ -68,8 +68,8 @@ func (r *Revocations) Reload() error {
 // Stale reports whether other nodes may have revoked what passes here: the last Reload has failed, and is tried again.
 func (r *Revocations) Stale() bool { return r.catchUp.stale.Load() }
 
-// reload makes here and the store equal, and returns what it has saved. Where another node has revoked the same meanwhile,
-// neither weakens the other. r.writing is held, so nothing is revoked or lifted here meanwhile.
+// reload makes here and the store equal, and returns what it has saved. Where another node has revoked the same
+// meanwhile, neither weakens the other. r.writing is held, so nothing is revoked or lifted here meanwhile.
 func (r *Revocations) reload() (saved []Revocation, err error) {
 	stored, err := r.load()
 	r.catchUp.stale.Store(err != nil)

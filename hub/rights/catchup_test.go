@@ -351,7 +351,8 @@ func (m *revocationModel) check(r *rights.Revocations, what string, must map[str
 	}
 }
 
-// TestRevocationModel: whatever fails, what was revoked stays so until it is lifted or over; what was lifted stays lifted.
+// TestRevocationModel: whatever fails, what was revoked stays so until it is lifted or over; what was lifted stays
+// lifted.
 func TestRevocationModel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rapid.Check(bubbled{t}, func(t *rapid.T) {

@@ -2,8 +2,8 @@ package rights
 
 import "time"
 
-// Revocation says that tokens do not hold any more, though they have not expired: one, by its id, or all of a user's that
-// were issued until then.
+// Revocation says that tokens do not hold any more, though they have not expired: one, by its id, or all of a user's
+// that were issued until then.
 type Revocation struct {
 	User    string    // "": one token
 	TokenID string    // the token's jti; "": all of a user's
@@ -13,11 +13,12 @@ type Revocation struct {
 
 // A RevocationStore keeps revocations over restarts. Its methods are called one at a time; LoadRevocations first.
 type RevocationStore interface {
-	// SaveRevocation keeps one. Where there is one for the same user or token id, the later Issued and the later Until count:
-	// another node may have made it. When it returns nil, that survives the end of the process and of the machine. Errors:
-	// ErrUnavailable, and then it may have been kept all the same.
+	// SaveRevocation keeps one. Where there is one for the same user or token id, the later Issued and the later Until
+	// count: another node may have made it. When it returns nil, that survives the end of the process and of the
+	// machine. Errors: ErrUnavailable, and then it may have been kept all the same.
 	SaveRevocation(r Revocation) error
-	// DeleteRevocation forgets the one for a user or a token id. That there is none is no error. Errors: as SaveRevocation.
+	// DeleteRevocation forgets the one for a user or a token id. That there is none is no error. Errors: as
+	// SaveRevocation.
 	DeleteRevocation(user, tokenID string) error
 	// ForgetRevocations forgets those whose Until is not after now.
 	ForgetRevocations(now time.Time) error
@@ -30,8 +31,8 @@ type subject struct{ user, tokenID string }
 
 func (r *Revocation) subject() subject { return subject{r.User, r.TokenID} }
 
-// With returns the revocation that holds wherever one of the two does, for the same subject: none is weakened by another
-// that was made at the same time elsewhere, or is told late.
+// With returns the revocation that holds wherever one of the two does, for the same subject: none is weakened by
+// another that was made at the same time elsewhere, or is told late.
 func (r Revocation) With(other Revocation) Revocation {
 	if other.Issued.After(r.Issued) {
 		r.Issued = other.Issued

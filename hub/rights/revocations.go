@@ -27,8 +27,8 @@ type RevocationOptions struct {
 	Now   func() time.Time // the clock that tokens are held against; nil: time.Now
 }
 
-// Revocations is which tokens do not hold any more. API keys cannot be revoked: they are taken out of the settings. Safe for
-// concurrent use. End it with Close.
+// Revocations is which tokens do not hold any more. API keys cannot be revoked: they are taken out of the settings.
+// Safe for concurrent use. End it with Close.
 type Revocations struct {
 	o     RevocationOptions
 	count atomic.Int64 // so that nobody waits where there are none
@@ -65,8 +65,9 @@ func NewRevocations(o RevocationOptions) (*Revocations, error) {
 	return r, err
 }
 
-// Revoked reports whether the identity's token was revoked. A token that does not tell when it was issued counts as issued
-// before everything; one that was issued in the very second of the revocation, of which it tells no more, as issued before it.
+// Revoked reports whether the identity's token was revoked. A token that does not tell when it was issued counts as
+// issued before everything; one that was issued in the very second of the revocation, of which it tells no more, as
+// issued before it.
 func (r *Revocations) Revoked(id *Identity) bool {
 	if r.count.Load() == 0 || id.Service {
 		return false
@@ -82,10 +83,10 @@ func (r *Revocations) Revoked(id *Identity) bool {
 	return ofToken && now.Before(token.Until) || ofUser && now.Before(user.Until) && !id.Issued.After(user.Issued)
 }
 
-// RevokeUser revokes all tokens of a user that were issued up to now. until is when the last of them expires, at most the TTL
-// ahead; zero: the TTL ahead. A revocation does not become shorter by another. Errors: ErrInvalid for until; ErrLimited;
-// ErrUnavailable where the store does not work: then it holds all the same, and is saved once the store works, unless this
-// process ends before.
+// RevokeUser revokes all tokens of a user that were issued up to now. until is when the last of them expires, at most
+// the TTL ahead; zero: the TTL ahead. A revocation does not become shorter by another. Errors: ErrInvalid for until;
+// ErrLimited; ErrUnavailable where the store does not work: then it holds all the same, and is saved once the store
+// works, unless this process ends before.
 func (r *Revocations) RevokeUser(user string, until time.Time) (Revocation, error) {
 	return r.revoke(Revocation{User: user, Until: until})
 }
@@ -128,8 +129,8 @@ func (r *Revocations) revoke(one Revocation) (Revocation, error) {
 	return one, nil
 }
 
-// Lift ends the revocation of a user's tokens, or of one token. Errors: ErrNotFound; ErrUnavailable, and then it holds still,
-// unless a Reload finds that the store has forgotten it nevertheless.
+// Lift ends the revocation of a user's tokens, or of one token. Errors: ErrNotFound; ErrUnavailable, and then it holds
+// still, unless a Reload finds that the store has forgotten it nevertheless.
 func (r *Revocations) Lift(user, tokenID string) error {
 	r.writing.Lock()
 	defer r.writing.Unlock()
@@ -196,7 +197,8 @@ func (r *Revocations) get(s subject) (one Revocation, ok bool) {
 	return one, ok
 }
 
-// Take takes what was revoked on another node. unsaved says that the other could not save it: then this node tries as well.
+// Take takes what was revoked on another node. unsaved says that the other could not save it: then this node tries as
+// well.
 func (r *Revocations) Take(one Revocation, unsaved bool) {
 	r.writing.Lock()
 	defer r.writing.Unlock()

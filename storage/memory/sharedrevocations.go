@@ -23,7 +23,8 @@ func (n *Node) changeRevocations(command string, change func(all map[subject]rig
 // SaveRevocation implements rights.RevocationStore.
 func (n *Node) SaveRevocation(r rights.Revocation) error {
 	return n.changeRevocations("save revocation", func(all map[subject]rights.Revocation) {
-		all[subject{r.User, r.TokenID}] = r
+		key := subject{r.User, r.TokenID}
+		all[key] = r.With(all[key])
 	})
 }
 

@@ -21,12 +21,16 @@ func (n *nodes) heartbeat(ctx context.Context, events *hub.NodeEvents, joined ch
 	defer tick.Stop()
 	for first := true; ; first = false {
 		dead, forgotten := n.beat()
-		if first {
-			close(joined)
-		}
 		if forgotten {
 			n.store.resetOwn()
 			events.Lost()
+		}
+		n.confirm()
+		if first {
+			close(joined)
+		}
+		if forgotten { // nodes that looked for this one meanwhile have not told it anything
+			events.Missed()
 		}
 		for _, node := range dead {
 			n.removeDead(node, events.Died)
@@ -83,6 +87,13 @@ func (n *nodes) beat() (dead []string, forgotten bool) {
 	return n.newlyDead(), forgotten
 }
 
+// confirm lets LeaseValid see the last beat, once the hub knows whether this node may have lost streams.
+func (n *nodes) confirm() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.confirmed = n.lastBeat
+}
+
 // newServer reports whether an answer came from a Redis server that was not there at an earlier beat: it was
 // restarted, or another one became the master. n.mu must be locked.
 func (n *nodes) newServer(replids map[string]bool) bool {
@@ -97,7 +108,7 @@ func (n *nodes) newServer(replids map[string]bool) bool {
 // LeaseValid implements hub.Nodes.
 func (s *Store) LeaseValid() bool {
 	s.nodes.mu.Lock()
-	beat := s.nodes.lastBeat
+	beat := s.nodes.confirmed
 	s.nodes.mu.Unlock()
 	return !beat.IsZero() && leaseHolds(beat, time.Now(), s.Lease)
 }

