@@ -84,6 +84,7 @@ func (c *Client) Post(ctx context.Context, path string, body any, retry *Retrier
 	for {
 		_, text, err := c.Call(ctx, http.MethodPost, path, body)
 		if err == nil {
+			retry.Contact()
 			return text, nil
 		}
 		if err := retry.After(ctx, err); err != nil {
