@@ -154,11 +154,13 @@ func (t *presenceTable) takeShared(p *SharedPresence) {
 	switch {
 	case m != nil && p.Turn < m.turn:
 		return // of before this node took it over
-	case m != nil && m.node == "" && p.Turn == m.turn && (p.Node == h.Node() || p.Gone || p.Node < h.Node()):
-		if p.Node != h.Node() { // another node has let it leave, or has taken it over as well: this one has it, and says so
-			m.turn++
-			t.shareMeta(m)
-		}
+	case m != nil && m.node == "" && p.Turn == m.turn && p.Node == h.Node():
+		return // its own
+	case m != nil && m.node == "" && p.Turn == m.turn && (p.Gone && m.until.IsZero() || !p.Gone && p.Node < h.Node()):
+		// Another node has let it leave, though its client was back here, or has taken it over at the same time. It is
+		// this node's, which says so.
+		m.turn++
+		t.shareMeta(m)
 		return
 	case p.Gone && m != nil:
 		t.remove(m)
