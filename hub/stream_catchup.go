@@ -56,11 +56,8 @@ func (s *Stream) fetch(patience time.Duration) error {
 			return err
 		}
 	}
-	s.log.Lock()
-	r := s.remote
-	s.log.Unlock()
-	if r == nil || r.mirror == nil {
-		return nil
+	if m := s.currentMirror(); m != nil {
+		return m.Refresh(patience)
 	}
-	return r.mirror.Refresh(patience)
+	return nil
 }

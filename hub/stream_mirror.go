@@ -137,33 +137,34 @@ func (s *Stream) mirrorLocked(node string) *remote {
 	return r
 }
 
+// currentMirror returns the stream's mirror, or nil where this node writes the stream, or nothing of it is shared.
+func (s *Stream) currentMirror() *mirror.Mirror[*SharedStream] {
+	s.log.Lock()
+	defer s.log.Unlock()
+	if s.remote == nil {
+		return nil
+	}
+	return s.remote.mirror
+}
+
 // follow begins to hear of a mirror's stream.
 func (s *Stream) follow() {
-	s.log.Lock()
-	r := s.remote
-	s.log.Unlock()
-	if r != nil && r.mirror != nil {
-		r.mirror.Start()
+	if m := s.currentMirror(); m != nil {
+		m.Start()
 	}
 }
 
 // unfollow ends a mirror. The stream must not be locked.
 func (s *Stream) unfollow() {
-	s.log.Lock()
-	r := s.remote
-	s.log.Unlock()
-	if r != nil && r.mirror != nil {
-		r.mirror.Close()
+	if m := s.currentMirror(); m != nil {
+		m.Close()
 	}
 }
 
 // refresh has the store asked for the whole stream.
 func (s *Stream) refresh() {
-	s.log.Lock()
-	r := s.remote
-	s.log.Unlock()
-	if r != nil && r.mirror != nil {
-		r.mirror.Gap()
+	if m := s.currentMirror(); m != nil {
+		m.Gap()
 	}
 }
 
@@ -256,9 +257,10 @@ func (s *Stream) endMirrorLocked() {
 // showEndLocked ends a mirror here, with an end of its own. s.log is locked.
 func (s *Stream) showEndLocked(status Status, e Ending) {
 	e.Status = status
-	now := time.Now()
+	now, before := time.Now(), s.log.Size()
 	s.showLocked(status, e, now)
 	s.log.Append(&log.Event{Kind: log.EndEvent, Name: EndName, Data: e.appendJSON(nil), Time: now})
+	s.hub.logBytes.Add(s.log.Size() - before)
 }
 
 // takeLocked takes what the stream's node tells of it, or the whole stream. It reports false where entries between are

@@ -246,6 +246,7 @@ func (h *Hub) withdraw(s *Stream) {
 	s.log.Lock()
 	s.remote = new(remote) // nothing of it is saved
 	s.showEndLocked(StatusFailed, endWithdrawn)
+	h.logBytes.Add(-s.log.Size()) // it is in no list from which it would be evicted
 	s.log.UnlockAndWake()
 }
 
