@@ -42,7 +42,7 @@ func TestTokensInLogs(t *testing.T) {
 		t.Fatalf("the requests are not logged:\n%.500s", log)
 	}
 	for _, tok := range []string{good, bad, key} {
-		secretPart := tok[strings.LastIndexAny(tok, "._")+1:]
+		secretPart := tok[strings.LastIndex(tok, ".")+1:] // a signature may hold "_", also near its end: no place to cut
 		for name, text := range map[string]string{
 			"it": tok, "its signature": secretPart, "it in base64": base64.StdEncoding.EncodeToString([]byte(tok))[:60], "the beginning of it": tok[:40],
 		} {
