@@ -84,11 +84,6 @@ func (h *Hub) Node() string {
 	return h.cluster.streams.Node()
 }
 
-// NodeLives reports whether there is another node of that name.
-func (h *Hub) NodeLives(node string) bool {
-	return h.cluster.sharesStreams() && node != h.Node() && h.cluster.streams.Alive(node)
-}
-
 // nodeDied is told by the store of a node that has died with streams of its own. It reports whether all is done that
 // its death asks for.
 func (h *Hub) nodeDied(node string, streams []string) bool {
