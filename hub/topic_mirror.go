@@ -146,10 +146,14 @@ func (t *topic) take(first uint64, events []SharedEvent) {
 	}
 }
 
+// putShared takes an ephemeral event. One that the topic has already changes nothing: a page brings all current ones.
 func (t *topic) putShared(e *SharedEvent) {
+	if t.eph.has(e.Sender, e.Event, e.ID) {
+		return
+	}
 	ev, in := e.event()
 	putEnvelope(ev, t.name, e.Sender, &in, "")
-	t.eph.put(e.Sender, ev, t.hub.limits.EphemeralKeys)
+	t.eph.put(e.Sender, e.ID, ev, t.hub.limits.EphemeralKeys)
 	t.watch.set(t.eph.version)
 }
 

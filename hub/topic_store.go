@@ -62,20 +62,16 @@ type TopicPage struct {
 	Base, Tail uint64         // the offsets Base+1 … Tail are kept
 	First      uint64         // the offset of the first of Events
 	Events     []SharedEvent
-	Ephemerals []SharedEvent // current ones, those that changed first before the others; with the first page only
+	Ephemerals []SharedEvent // the current ones, by when they changed; with the page that ends at Tail
 }
 
 // join adds the next page, or begins with it where the store has begun anew, or has trimmed what was to come.
 func (p *TopicPage) join(next *TopicPage) {
 	switch {
-	case next.Epoch != p.Epoch:
+	case next.Epoch != p.Epoch, next.First != p.last()+1 || len(next.Events) == 0:
 		*p = *next
-	case next.First != p.last()+1 || len(next.Events) == 0:
-		current := p.Ephemerals
-		*p = *next
-		p.Ephemerals = current
 	default:
-		p.Events = append(p.Events, next.Events...)
+		p.Events, p.Ephemerals = append(p.Events, next.Events...), next.Ephemerals
 	}
 }
 
