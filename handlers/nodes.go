@@ -37,7 +37,7 @@ func (s *server) joinNodes() {
 		s.Verifier.Revocations().TakeLift(one)
 		return nil, nil
 	})
-	s.Verifier.Revocations().Follow(func() { s.endRevoked() }, func(one rights.Revocation) { s.tellRevoked(one, false) })
+	s.Verifier.Revocations().Follow(func() { s.endRevoked() }, s.hub.NotifyMissed)
 	s.hub.OnMissed(s.reloadRevocations)
 	if s.hub.Node() != "" {
 		s.reloadRevocations() // what was revoked after they were read first, and before this node could be told

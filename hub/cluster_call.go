@@ -134,6 +134,9 @@ func (h *Hub) NotifyAll(name string, body []byte) (answers [][]byte) {
 	return h.askAll(name, body, h.notifyLater)
 }
 
+// NotifyMissed has all other nodes do what they were given OnMissed for.
+func (h *Hub) NotifyMissed() { h.NotifyAll(callMissed, nil) }
+
 // notifyLater has a node told that it has missed a call.
 func (h *Hub) notifyLater(node string) {
 	c := &h.cluster.calls

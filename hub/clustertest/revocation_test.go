@@ -59,7 +59,7 @@ func (m *revocationModel) identity() *rights.Identity {
 }
 
 func (m *revocationModel) check() {
-	if !m.revoked || m.unclear || m.w.lossAfter(m.at) {
+	if !m.revoked || m.unclear || m.w.lossForGoodAfter(m.at) {
 		return
 	}
 	for _, n := range m.w.all() {

@@ -170,7 +170,7 @@ func (w *world) joinRevocations(n *node) {
 			return nil, err
 		}
 	}
-	n.revoked.Follow(func() {}, func(one rights.Revocation) { n.tell("revoke", one, false) })
+	n.revoked.Follow(func() {}, n.NotifyMissed)
 	n.OnCall("revoke", take(func(told *toldRevocation) { n.revoked.Take(told.Revocation, told.Unsaved) }))
 	n.OnCall("lift", take(func(told *toldRevocation) { n.revoked.TakeLift(told.Revocation) }))
 	n.OnMissed(func() { _ = n.revoked.Reload() })
@@ -324,6 +324,19 @@ func (w *world) scaled(d time.Duration) time.Duration { return d / time.Duration
 // rest is a client's time between two tries.
 func (w *world) rest(rng *rand.Rand, most time.Duration) {
 	time.Sleep(w.scaled(time.Duration(rng.Int64N(int64(most)))))
+}
+
+// lossForGoodAfter is lossAfter for what all nodes have in memory: it comes back to a store that has lost everything,
+// unless a node has died that knew of it alone.
+func (w *world) lossForGoodAfter(t time.Time) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, s := range w.spans {
+		if s.kind == crash || loses(s.kind) && s.kind != empty && (s.to.IsZero() || s.to.After(t)) {
+			return true
+		}
+	}
+	return false
 }
 
 // lossAfter reports whether the store came back with less after a moment.
