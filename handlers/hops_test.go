@@ -18,8 +18,8 @@ import (
 
 var hopSeed = flag.Uint64("hops.seed", 0, "seed of TestHops; 0: from the clock")
 
-// TestHops tests the promise of design.md section 3: a client that is cut at random bytes and resumes over another
-// transport each time finally has exactly the text and the events that were produced.
+// TestHops tests that resuming is exact: a client that is cut at random bytes and resumes over another transport each
+// time finally has exactly the text and the events that were produced.
 func TestHops(t *testing.T) {
 	t.Parallel()
 	seed := *hopSeed

@@ -69,11 +69,12 @@ func TestSecurityHeaders(t *testing.T) {
 	}
 }
 
-// TestCORS checks the headers against sse.md section 8.
+// TestCORS checks which origins get which headers, in preflights and in other responses.
 func TestCORS(t *testing.T) {
 	const app = "https://app.example.com"
 	const methods = "GET, POST, PUT, DELETE, HEAD, OPTIONS"
-	const request = "Authorization, Content-Type, Last-Event-ID, Prefer, Idempotency-Key, If-None-Match, Producer-Id, Producer-Epoch, Producer-Seq"
+	const request = "Authorization, Content-Type, Last-Event-ID, Prefer, Idempotency-Key, If-None-Match, " +
+		"Producer-Id, Producer-Epoch, Producer-Seq"
 	const exposed = "Location, Duckwire-Stream, Retry-After, ETag, Content-Range, Duckwire-Position, Stream-Next-Offset"
 	for name, c := range map[string]struct {
 		allowed              []string

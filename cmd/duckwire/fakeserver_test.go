@@ -18,8 +18,8 @@ import (
 	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
-// fakeServer speaks the contract (design.md 2, protocol/sse.md) from a script: one log of blocks, read at any position, cut where a test
-// wants it.
+// fakeServer answers as openapi.yaml describes, from a script: it has one log of blocks, which can be read from any
+// position and is cut where a test wants it.
 type fakeServer struct {
 	*httptest.Server
 	client *client.Client

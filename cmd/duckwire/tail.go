@@ -88,7 +88,7 @@ type eventPrinter struct {
 	left       int // events still to print; 0: without end
 }
 
-// envelope is one event of a topic (design.md 2.3).
+// envelope is one event of a topic (openapi.yaml: Envelope).
 type envelope struct {
 	Topic   string          `json:"topic"`
 	Event   string          `json:"event"`

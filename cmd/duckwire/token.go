@@ -14,7 +14,8 @@ import (
 	"github.com/duckwire/duckwire/hub/rights"
 )
 
-// capabilities is the claim caps of a token: what may be done on the topics that match each pattern (design.md 2.7).
+// capabilities is the claim caps of a token: which actions are allowed on the topics that match each pattern
+// (hub/rights/caps.go).
 type capabilities map[string][]string
 
 // tokenClaims is what a token of ours says.

@@ -1,4 +1,5 @@
-// The OpenAI doors, through the official SDK, in front of an upstream that does all that upstreams do (protocol/sse.md section 7).
+// The OpenAI-compatible paths, called by the official SDK, in front of an upstream that sends every kind of answer that
+// real upstreams send.
 
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'

@@ -1,4 +1,4 @@
-// GET /v1/streams/ID, read by other people's clients over a connection that is cut at every byte (protocol/sse.md section 11).
+// GET /v1/streams/ID, read by other people's clients over a connection that is cut at every byte.
 
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'

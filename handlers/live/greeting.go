@@ -37,7 +37,7 @@ func greeting(media string, o Options, hello sse.Greeting, reset *log.Reset) []b
 	return b
 }
 
-// Start sends the header of a long response (protocol/sse.md 1.1).
+// Start sends the header of a long response. It forbids caches and proxies to store, transform or buffer the response.
 func Start(w http.ResponseWriter, media string) {
 	h := w.Header()
 	switch media {

@@ -9,7 +9,7 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// openAIFeed is a completion as OpenAI's chunks (protocol/sse.md 7).
+// openAIFeed is a completion as OpenAI's chunks (openapi.yaml: CompletionBlock).
 type openAIFeed struct {
 	streamFeed
 	enc openai.Encoder

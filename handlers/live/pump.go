@@ -41,7 +41,7 @@ type Options struct {
 	Via          hub.Transport // for statistics
 }
 
-// The reasons of a farewell (protocol/sse.md 5). The first two are for Pump.End.
+// The reasons of the block bye (openapi.yaml: Bye). The first two are for Pump.End.
 const (
 	ByeUnauthorized = "unauthorized" // the token does not hold any more
 	ByeDisconnected = "disconnected" // come back

@@ -83,7 +83,7 @@ func (f *streamFeed) encoded(item *log.Item) Chunk {
 	return b
 }
 
-// sseFeed is a stream as blocks of Duckwire's own (protocol/sse.md 5 and 6).
+// sseFeed is a stream as blocks of Duckwire's own (openapi.yaml: getStream, text/event-stream).
 type sseFeed struct{ streamFeed }
 
 // SSE returns the feed of a stream as an event stream. The reset is what Stream.Watch returned, or nil.

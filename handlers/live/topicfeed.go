@@ -20,8 +20,8 @@ type TopicFeed struct {
 	at      log.Vector // how far each topic was sent
 }
 
-// Topics returns a feed of topics. many says that the ids of its blocks tell the places in several topics, also where
-// there is only one (protocol/sse.md 9.1).
+// Topics returns a feed of topics. many says that each block's id is a vector of positions, one for each topic, even if
+// there is only one topic.
 func Topics(many bool) *TopicFeed { return &TopicFeed{many: many} }
 
 // Add adds a topic, which Close closes. The reset, if there is one, is told with the greeting.
@@ -39,7 +39,7 @@ func (f *TopicFeed) Greet(o Options) {
 	if f.many {
 		position = string(f.at.Append(nil))
 	}
-	// protocol/sse.md 3.3 asks for no id here. Without one, an EventSource that is cut before its first event would
+	// Hello has an id although no event precedes it. Without one, an EventSource that is cut before its first event would
 	// come back to the tail, and miss what was published meanwhile without being told.
 	hello := sse.Greeting{Position: position, Recovered: f.resets == nil, ID: position}
 	f.first = append(greeting(MediaSSE, o, hello, nil), f.resets...)

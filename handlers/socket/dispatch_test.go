@@ -248,7 +248,8 @@ func TestVersion1(t *testing.T) {
 	c.wantClose(1011)
 }
 
-// TestWaysOfAChannelToEnd tests protocol/phoenix-v2.md 4.6.
+// TestWaysOfAChannelToEnd: a crash ends a channel with phx_error, a handler that stops ends it with phx_close. Both
+// times the topic can be joined again, and the socket stays open.
 func TestWaysOfAChannelToEnd(t *testing.T) {
 	s := start(t, socket.Options{}, hub.Limits{})
 	c := s.dial("user=u")

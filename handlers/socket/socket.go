@@ -128,7 +128,9 @@ func (s *Socket) reduceBacklogLocked(n int) {
 	}
 }
 
-// dispatch implements protocol/phoenix-v2.md 4.1.
+// dispatch routes a message as handle_in in Phoenix's lib/phoenix/socket.ex does: a heartbeat is answered at once; a
+// join starts a channel or replaces the one that has the topic; other messages go to the topic's channel, and are
+// refused if it has none. Messages for a channel whose worker is busy are queued in order.
 func (s *Socket) dispatch(m *phoenix.Message) {
 	if m.Topic == phoenix.TopicPhoenix && m.Event == phoenix.EventHeartbeat {
 		s.post(textFrame(func(dst []byte) []byte {

@@ -40,8 +40,7 @@ func (e *APIError) Error() string {
 	return text
 }
 
-// ByeError is the end of an event stream after which the server expects a new request (protocol/sse.md 5.4 to 5.6,
-// 6.4).
+// ByeError is the end of an event stream after which the server expects a new request (openapi.yaml: Bye).
 type ByeError struct {
 	Reason string
 	Retry  time.Duration `json:"-"` // how long to wait before that request

@@ -23,8 +23,11 @@ type Retrier struct {
 
 // NewRetrier returns a retrier whose first wait is pace on average. note is called before each wait, and may be nil.
 func NewRetrier(pace, patience time.Duration, note func(error, time.Duration)) *Retrier {
-	// Full jitter (protocol/sse.md 10): from nothing to twice the interval, at most 30 s.
-	wait := &backoff.ExponentialBackOff{InitialInterval: pace, RandomizationFactor: 1, Multiplier: 2, MaxInterval: 15 * time.Second}
+	// With full jitter, so that clients do not come back at the same time: each wait is between nothing and twice the
+	// interval, at most 30 s.
+	wait := &backoff.ExponentialBackOff{
+		InitialInterval: pace, RandomizationFactor: 1, Multiplier: 2, MaxInterval: 15 * time.Second,
+	}
 	return &Retrier{wait: wait, patience: patience, since: time.Now(), note: note}
 }
 

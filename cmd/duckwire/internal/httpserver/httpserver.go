@@ -11,8 +11,8 @@ import (
 	"github.com/duckwire/duckwire/handlers/live"
 )
 
-// New returns the server with the time limits that hold for every request. There is no WriteTimeout: streams last, and
-// every write has a deadline of its own (protocol/sse.md 1.4).
+// New returns the server with the time limits of every request. There is no WriteTimeout, because streams last for
+// hours; instead each write gets its own deadline in handlers.
 func New(h http.Handler, logger *slog.Logger) *http.Server {
 	srv := &http.Server{
 		Handler:           h,
@@ -20,7 +20,7 @@ func New(h http.Handler, logger *slog.Logger) *http.Server {
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
-		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 250},         // on one connection: one for each tab of a browser
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 250},         // one for each tab of a browser
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug), // TLS probes and cut connections are common
 	}
 	new(newConns).watch(srv)

@@ -141,8 +141,8 @@ func (c *connection) hello(data []byte) {
 	c.greeted = true
 }
 
-// expectBeat says that a heartbeat comes every hb seconds; after 2.5 times that without a byte the connection is dead
-// (protocol/sse.md 10).
+// expectBeat sets the interval of heartbeats, in seconds. After 2.5 intervals without a byte the connection is
+// considered dead.
 func (c *connection) expectBeat(hb float64) {
 	c.patience.Store(int64(2.5 * hb * float64(time.Second)))
 	if c.body != nil {

@@ -1,4 +1,4 @@
-// Package sseclient reads a server's event streams across cuts and restarts (protocol/sse.md).
+// Package sseclient reads a server's event streams, and resumes after cuts and restarts (openapi.yaml, "Resuming").
 package sseclient
 
 import (
@@ -17,7 +17,7 @@ import (
 // in one.
 const MaxBlock = 8 << 20
 
-// Names of blocks (protocol/sse.md 2.5).
+// Names of blocks. Their data is the schema of that name in openapi.yaml.
 const (
 	blockHello = "hello"
 	BlockEnd   = "end"
@@ -38,8 +38,8 @@ var ErrDone = errors.New("done")
 // errOver is the server's 204: the stream has ended, and the position is at its end.
 var errOver = errors.New("the stream is over")
 
-// Follower reads an event stream across cuts, restarts and drains of the server: it keeps the position and asks for
-// what follows it (protocol/sse.md sections 4, 5 and 10).
+// Follower reads an event stream across cuts, restarts and drains of the server: it keeps the position and requests
+// what follows it.
 type Follower struct {
 	Client *client.Client
 	Path   string     // "/v1/streams/ID"

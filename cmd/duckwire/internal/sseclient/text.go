@@ -11,7 +11,7 @@ import (
 	"github.com/duckwire/duckwire/cmd/duckwire/internal/client"
 )
 
-// ending is the data of a stream's end (protocol/sse.md 6.1).
+// ending is the data of a stream's end (openapi.yaml: End).
 type ending struct {
 	Status       string          `json:"status"`
 	FinishReason string          `json:"finish_reason"`
