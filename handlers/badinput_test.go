@@ -37,7 +37,8 @@ func (l *logBuffer) String() string {
 // error of ours.
 func TestBadInput(t *testing.T) {
 	log := &logBuffer{}
-	s := startServer(t, scripted(hello), hub.Limits{MessageBytes: 1000, BatchEvents: 2, StreamBytes: 5000}, func(o *handlers.Options) {
+	limits := hub.Limits{MessageBytes: 1000, BatchEvents: 2, StreamBytes: 5000}
+	s := startServer(t, scripted(hello), limits, func(o *handlers.Options) {
 		o.BodyBytes, o.TopicsPerSession = 10_000, 3
 		o.Logger = slog.New(slog.NewTextHandler(log, nil))
 	})

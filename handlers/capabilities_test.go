@@ -23,12 +23,15 @@ const capabilitiesFile = "testdata/capabilities.txt"
 // each request.
 type probe struct{ path, topic, body, header string }
 
+// promptOnTopic is a completion that is announced on the topic t:1.
+const promptOnTopic = `{"model":"m","prompt":"x","duckwire":{"topic":"t:1"}}`
+
 // probes has one request for each operation of openapi.yaml, written "METHOD template". The topic is the one whose
 // rights should decide.
 var probes = map[string]probe{
 	"POST /v1/chat/completions":    {chatPath, "t:1", chatBody(`,"duckwire":{"topic":"t:1"}`), ""},
-	"POST /v1/completions":         {"/v1/completions", "t:1", `{"model":"m","prompt":"x","duckwire":{"topic":"t:1"}}`, ""},
-	"POST /v1/fim/completions":     {"/v1/fim/completions", "t:1", `{"model":"m","prompt":"x","duckwire":{"topic":"t:1"}}`, ""},
+	"POST /v1/completions":         {"/v1/completions", "t:1", promptOnTopic, ""},
+	"POST /v1/fim/completions":     {"/v1/fim/completions", "t:1", promptOnTopic, ""},
 	"GET /v1/models":               {"/v1/models", "t:1", "", ""},
 	"GET /v1/streams":              {"/v1/streams", "t:1", "", ""},
 	"POST /v1/streams":             {"/v1/streams", "t:1", `{"topic":"t:1"}`, ""},
@@ -39,21 +42,23 @@ var probes = map[string]probe{
 	"POST /v1/analyses":            {"/v1/analyses", "t:1", analysisJSON(`,"topic":"t:1"`), ""},
 	"GET /v1/workers/{kind}/jobs":  {jobsPath + "?worker=w&types=none", "worker:analysis", "", ""},
 	// 404 is for who may
-	"POST /v1/workers/{kind}/jobs/{job}/refuse": {jobsPath + "/none/refuse", "worker:analysis", `{"worker":"w","producer_epoch":1}`, ""},
-	"GET /v1/topics/{topic}/events":             {"/v1/topics/t:1/events", "t:1", "", ""},
-	"POST /v1/topics/{topic}/events":            {"/v1/topics/t:1/events", "t:1", `{"event":"e"}`, ""},
-	"GET /v1/topics/{topic}/presence":           {"/v1/topics/t:1/presence", "t:1", "", ""},
-	"GET /v1/events":                            {"/v1/events?max=1&topic=t:1", "t:1", "", "Accept: text/event-stream"},
-	"GET /v1/users/{user}/messages":             {"/v1/users/ada/messages", "user:ada", "", ""},
-	"POST /v1/users/{user}/messages":            {"/v1/users/ada/messages", "user:ada", `{"event":"e"}`, ""},
-	"POST /v1/users/{user}/messages/ack":        {"/v1/users/ada/messages/ack", "user:ada", `{"through":"0"}`, ""},
-	"POST /v1/users/{user}/disconnect":          {"/v1/users/ada/disconnect", "user:ada", "", ""},
-	"POST /v1/revocations":                      {"/v1/revocations", "user:ada", `{"user":"ada"}`, ""},
-	"GET /v1/revocations":                       {"/v1/revocations?user=ada", "user:ada", "", ""},
-	"DELETE /v1/revocations":                    {"/v1/revocations?user=ada", "user:ada", "", ""},
-	"GET /v1/overview":                          {"/v1/overview", "*", "", ""},
-	"GET /metrics":                              {"/metrics", "duckwire:metrics", "", ""},
-	"GET /debug/pprof/{profile}":                {"/debug/pprof/goroutine", "*", "", ""},
+	"POST /v1/workers/{kind}/jobs/{job}/refuse": {
+		jobsPath + "/none/refuse", "worker:analysis", `{"worker":"w","producer_epoch":1}`, "",
+	},
+	"GET /v1/topics/{topic}/events":      {"/v1/topics/t:1/events", "t:1", "", ""},
+	"POST /v1/topics/{topic}/events":     {"/v1/topics/t:1/events", "t:1", `{"event":"e"}`, ""},
+	"GET /v1/topics/{topic}/presence":    {"/v1/topics/t:1/presence", "t:1", "", ""},
+	"GET /v1/events":                     {"/v1/events?max=1&topic=t:1", "t:1", "", "Accept: text/event-stream"},
+	"GET /v1/users/{user}/messages":      {"/v1/users/ada/messages", "user:ada", "", ""},
+	"POST /v1/users/{user}/messages":     {"/v1/users/ada/messages", "user:ada", `{"event":"e"}`, ""},
+	"POST /v1/users/{user}/messages/ack": {"/v1/users/ada/messages/ack", "user:ada", `{"through":"0"}`, ""},
+	"POST /v1/users/{user}/disconnect":   {"/v1/users/ada/disconnect", "user:ada", "", ""},
+	"POST /v1/revocations":               {"/v1/revocations", "user:ada", `{"user":"ada"}`, ""},
+	"GET /v1/revocations":                {"/v1/revocations?user=ada", "user:ada", "", ""},
+	"DELETE /v1/revocations":             {"/v1/revocations?user=ada", "user:ada", "", ""},
+	"GET /v1/overview":                   {"/v1/overview", "*", "", ""},
+	"GET /metrics":                       {"/metrics", "duckwire:metrics", "", ""},
+	"GET /debug/pprof/{profile}":         {"/debug/pprof/goroutine", "*", "", ""},
 	// A socket opens for whom the token names; each join and each event is decided on its own.
 	"GET /socket/websocket": {"/socket/websocket?vsn=2.0.0", "t:1", "", "Upgrade: websocket"},
 	"GET /socket/longpoll":  {"/socket/longpoll?vsn=2.0.0", "t:1", "", ""},
@@ -192,7 +197,7 @@ func holdTable(t *testing.T, name, got string) {
 			w = wantLines[i]
 		}
 		if g != w {
-			t.Errorf("line %d of %s (who may do what; where the new answer is right, run with -update)\ngot  %s\nwant %s", i+1, name, g, w)
+			t.Errorf("line %d of %s (if the new answer is right, run with -update)\ngot  %s\nwant %s", i+1, name, g, w)
 		}
 	}
 }

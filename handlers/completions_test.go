@@ -177,8 +177,10 @@ func TestWholeCompletionFoldsWhatItDoesNotKnow(t *testing.T) {
 		for _, c := range []struct{ raw, text string }{
 			{`{"id":"x","choices":[{"index":0,"delta":{"reasoning_content":"think"}}]}`, ""},
 			{`{"id":"x","choices":[{"index":0,"delta":{"reasoning_content":"ing","content":"look"}}]}`, "look"},
-			{`{"id":"x","choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"c1","type":"function","function":{"name":"f","arguments":"{\"a\""}}]}}]}`, ""},
-			{`{"id":"x","choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"arguments":":1}"}}]}}],"vendor":{"big":12345678901234567890}}`, ""},
+			{`{"id":"x","choices":[{"index":0,"delta":{"tool_calls":[` +
+				`{"index":0,"id":"c1","type":"function","function":{"name":"f","arguments":"{\"a\""}}]}}]}`, ""},
+			{`{"id":"x","choices":[{"index":0,"delta":{"tool_calls":[` +
+				`{"index":0,"function":{"arguments":":1}"}}]}}],"vendor":{"big":12345678901234567890}}`, ""},
 			{`{"id":"x","choices":[{"index":1,"delta":{"content":"second"},"finish_reason":"length"}]}`, ""},
 		} {
 			if err := w.Chunk(json.RawMessage(c.raw), c.text); err != nil {
@@ -420,7 +422,9 @@ func TestRefusedCompletionByItsStream(t *testing.T) {
 	resp.Body.Close()
 	again := s.do("GET", resp.Header.Get("Location")+"?format=openai", "")
 	defer again.Body.Close()
-	if raw, _ := io.ReadAll(again.Body); again.StatusCode != http.StatusNotFound || string(raw) != `{"error":{"message":"no such model","type":"invalid_request_error","param":null,"code":"model_not_found"}}` {
+	const want = `{"error":{"message":"no such model","type":"invalid_request_error",` +
+		`"param":null,"code":"model_not_found"}}`
+	if raw, _ := io.ReadAll(again.Body); again.StatusCode != http.StatusNotFound || string(raw) != want {
 		t.Errorf("%s: %s", again.Status, raw)
 	}
 }

@@ -33,7 +33,9 @@ func TestConsole(t *testing.T) {
 		return string(raw)
 	}
 	page, header := packed("/")
-	if policy := header.Get("Content-Security-Policy"); !strings.Contains(policy, "default-src 'none'; script-src 'self';") || strings.Contains(policy, "http") {
+	const own = "default-src 'none'; script-src 'self';"
+	policy := header.Get("Content-Security-Policy")
+	if !strings.Contains(policy, own) || strings.Contains(policy, "http") {
 		t.Errorf("Content-Security-Policy: %s", policy)
 	}
 	if header.Get("Referrer-Policy") != "no-referrer" {
@@ -50,7 +52,7 @@ func TestConsole(t *testing.T) {
 		size += len(body)
 	}
 	if len(assets) < 2 || size > firstPaint {
-		t.Errorf("%d files and %d bytes, packed, before the page shows something; %d are allowed", len(assets), size, firstPaint)
+		t.Errorf("%d files and %d compressed bytes until the first paint; %d are allowed", len(assets), size, firstPaint)
 	}
 	parts := regexp.MustCompile(`part-\w+\.js`).FindAllString(read("/console/main.js"), -1)
 	if len(parts) == 0 {

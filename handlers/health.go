@@ -21,7 +21,8 @@ func (s *server) degraded(other func() []string) []string {
 	return reasons
 }
 
-// readyz says whether new work should be sent here: 503 while draining, or while something that answers depend on is missing.
+// readyz reports whether new work should be sent here. It answers 503 while the server drains, or while something is
+// missing that responses depend on.
 func (s *server) readyz(w http.ResponseWriter, r *http.Request) error {
 	if s.hub.IsDraining() {
 		return errs.ErrClosed

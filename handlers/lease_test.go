@@ -36,7 +36,8 @@ func TestProducersWithoutALease(t *testing.T) {
 		refused(s, path+"/append", "lost", "Content-Type: text/plain", "Stream-Closed: true")
 	}
 	refused(s, "/v1/streams", `{}`)
-	if got := call[health](s, 200, "GET", "/readyz", ""); got.Status != "degraded" || !strings.Contains(strings.Join(got.Reasons, " "), "lease") {
+	got := call[health](s, 200, "GET", "/readyz", "")
+	if got.Status != "degraded" || !strings.Contains(strings.Join(got.Reasons, " "), "lease") {
 		t.Errorf("%+v", got)
 	}
 	if got := call[health](other, 200, "GET", "/readyz", ""); got.Status != "ready" {

@@ -59,13 +59,13 @@ func loadContract() *apiContract {
 		c.paths = append(c.paths, contractPath{template, regexp.MustCompile("^" + pattern + "$"), item})
 	}
 	slices.SortFunc(c.paths, func(a, b contractPath) int { return strings.Compare(a.template, b.template) })
+	type encodingOf = openapi3filter.EncodingFn
+	asText := func(io.Reader, http.Header, *openapi3.SchemaRef, encodingOf) (any, error) { return "text", nil }
 	for _, media := range []string{
 		"text/event-stream", "application/x-ndjson", "text/plain", "text/html", "text/css", "text/javascript",
 		"application/yaml",
 	} {
-		openapi3filter.RegisterBodyDecoder(media, func(io.Reader, http.Header, *openapi3.SchemaRef, openapi3filter.EncodingFn) (any, error) {
-			return "text", nil
-		})
+		openapi3filter.RegisterBodyDecoder(media, asText)
 	}
 	openapi3filter.RegisterBodyDecoder(
 		"application/problem+json", openapi3filter.RegisteredBodyDecoder("application/json"),
@@ -119,7 +119,9 @@ func (c checked) RoundTrip(r *http.Request) (*http.Response, error) {
 	input := &openapi3filter.ResponseValidationInput{
 		RequestValidationInput: &openapi3filter.RequestValidationInput{
 			Request: r,
-			Route:   &routers.Route{Spec: contract.doc, Path: path.template, PathItem: path.item, Method: r.Method, Operation: op},
+			Route: &routers.Route{
+				Spec: contract.doc, Path: path.template, PathItem: path.item, Method: r.Method, Operation: op,
+			},
 		},
 		Status: resp.StatusCode, Header: resp.Header, Options: &openapi3filter.Options{IncludeResponseStatus: true},
 	}

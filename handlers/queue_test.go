@@ -76,7 +76,9 @@ func TestQueueKeepsOrderAndShape(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{QueueTTL: time.Hour}, nil)
 	app, ada := as(t, "app", "user:*=queue"), as(t, "ada")
 	before := time.Now().Add(-time.Second)
-	out := call[queuedJSON](s, 201, "POST", "/v1/users/ada/messages", `{"messages":[{"id":"m-1","event":"note","payload":{"big":12345678901234567890}},{"event":"saved","topic":"code:project:42"},{"event":"raw","bytes":"AAE="}]}`, app)
+	out := call[queuedJSON](s, 201, "POST", "/v1/users/ada/messages", `{"messages":[`+
+		`{"id":"m-1","event":"note","payload":{"big":12345678901234567890}},`+
+		`{"event":"saved","topic":"code:project:42"},{"event":"raw","bytes":"AAE="}]}`, app)
 	array := call[queuedJSON](s, 201, "POST", "/v1/users/ada/messages", `[{"event":"last"}]`, app)
 	page := call[queueJSON](s, 200, "GET", messagesPath, "", ada)
 	if len(page.Messages) != 4 || page.Expired != 0 || page.ExpiredThrough != "" || page.Reset != nil ||

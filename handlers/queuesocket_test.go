@@ -383,7 +383,8 @@ func TestLongPollQueue(t *testing.T) {
 	for i, frame := range frames[1:] {
 		messageOf(t, pushedOf(t, frame, "message"), i)
 	}
-	if post := s.poll("POST", session, fmt.Sprintf(`["1","2","user:ada","ack",{"through":%q}]`, last)); post.Status != 200 {
+	ack := fmt.Sprintf(`["1","2","user:ada","ack",{"through":%q}]`, last)
+	if post := s.poll("POST", session, ack); post.Status != 200 {
 		t.Fatalf("%+v", post)
 	}
 	got := s.poll("GET", session, "")

@@ -26,7 +26,8 @@ import (
 func issued(t testing.TB, user, id string, from time.Duration) string {
 	t.Helper()
 	claims := jwt.MapClaims{
-		"sub": user, "jti": id, "iat": time.Now().Add(from).Unix(), "exp": time.Now().Add(time.Hour).Unix(), "caps": map[string][]string{"*": {"*"}},
+		"sub": user, "jti": id, "caps": map[string][]string{"*": {"*"}},
+		"iat": time.Now().Add(from).Unix(), "exp": time.Now().Add(time.Hour).Unix(),
 	}
 	text, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString([]byte(testSecret))
 	if err != nil {
@@ -63,10 +64,17 @@ func (s *testServer) openAll(tok string, end func()) []opened {
 	}
 	sub := s.stream("GET", eventsPath, "", bearer(tok))
 	sub.want("hello")
-	all = append(all, opened{"a topic's events", func() string { return sub.want("bye").data }, `{"reason":"unauthorized"}`, `{"reason":"disconnected"}`})
+	all = append(all, opened{
+		name: "a topic's events", end: func() string { return sub.want("bye").data },
+		revoked: `{"reason":"unauthorized"}`, disconnected: `{"reason":"disconnected"}`,
+	})
 	id := call[streamJSON](s, 201, "POST", "/v1/streams", `{}`, bearer(tok)).ID
 	lines := s.live("/v1/streams/"+id, tok, "application/x-ndjson")
-	all = append(all, opened{"a stream's lines", lastLine(s.t, lines), `{"event":"bye","reason":"unauthorized","retry":0}`, `{"event":"bye","reason":"disconnected","retry":`})
+	all = append(all, opened{
+		name: "a stream's lines", end: lastLine(s.t, lines),
+		revoked:      `{"event":"bye","reason":"unauthorized","retry":0}`,
+		disconnected: `{"event":"bye","reason":"disconnected","retry":`,
+	})
 	text := s.live("/v1/streams/"+id, tok, "text/plain")
 	all = append(all, opened{"a stream's text", func() string {
 		defer text.Body.Close()
@@ -171,7 +179,8 @@ func TestRevokeAUser(t *testing.T) {
 	}
 	all := s.openAll(old, revoke)
 	revoke()
-	if n := got.Disconnected; n != len(all) && n != len(all)-1 || got.User != "ada" || got.Issued.Before(before) || got.Until.Sub(got.Issued) != 30*24*time.Hour {
+	if n := got.Disconnected; n != len(all) && n != len(all)-1 || got.User != "ada" || got.Issued.Before(before) ||
+		got.Until.Sub(got.Issued) != 30*24*time.Hour {
 		t.Errorf("%+v", got)
 	}
 	for _, o := range all {
@@ -180,7 +189,8 @@ func TestRevokeAUser(t *testing.T) {
 		}
 	}
 	s.refused(old)
-	for _, tok := range []string{issued(t, "ada", "3", 2*time.Second), issued(t, "bob", "1", -time.Hour)} { // one issued later, one of somebody else
+	// one token that is issued later, and one of somebody else
+	for _, tok := range []string{issued(t, "ada", "3", 2*time.Second), issued(t, "bob", "1", -time.Hour)} {
 		call[any](s, 200, "GET", "/v1/models", "", bearer(tok))
 		s.dialSocket(tok)
 	}
@@ -208,7 +218,8 @@ func TestRevokeAToken(t *testing.T) {
 	one, other := s.dialSocket(issued(t, "ada", "t/1", 0)), s.dialSocket(issued(t, "ada", "t/2", 0))
 	one.send(`[null,"1","phoenix","heartbeat",{}]`)
 	one.next() // it is on the list: a handshake ends a moment earlier
-	got := call[revocationJSON](s, 201, "POST", "/v1/revocations", fmt.Sprintf(`{"jti":"t/1","until":%q}`, time.Now().Add(time.Hour).Format(time.RFC3339)), as(t, "admin", "*=admin"))
+	body := fmt.Sprintf(`{"jti":"t/1","until":%q}`, time.Now().Add(time.Hour).Format(time.RFC3339))
+	got := call[revocationJSON](s, 201, "POST", "/v1/revocations", body, as(t, "admin", "*=admin"))
 	if got.Disconnected != 1 || !got.Issued.IsZero() || got.JTI != "t/1" || time.Until(got.Until) > time.Hour {
 		t.Errorf("%+v", got)
 	}
@@ -217,7 +228,8 @@ func TestRevokeAToken(t *testing.T) {
 	other.send(`[null,"1","phoenix","access_token",{"token":%q}]`, issued(t, "ada", "t/1", 0))
 	wantPrefix(t, other.next(), `[null,"1","phoenix","phx_reply",{"status":"error","response":{"reason":"unauthorized"`)
 	for path, n := range map[string]int{"": 1, "?jti=t/1": 1, "?jti=t/2": 0, "?user=ada": 0} {
-		if page := call[revocationsJSON](s, 200, "GET", "/v1/revocations"+path, "", as(t, "admin", "*=admin")); len(page.Revocations) != n || page.More {
+		page := call[revocationsJSON](s, 200, "GET", "/v1/revocations"+path, "", as(t, "admin", "*=admin"))
+		if len(page.Revocations) != n || page.More {
 			t.Errorf("%s: %+v", path, page)
 		}
 	}
@@ -230,8 +242,13 @@ func TestRevokeAToken(t *testing.T) {
 func TestRevocationsRefuseBadInput(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	for body, field := range map[string]string{
-		`{}`: "user", `{"user":"a","jti":"b"}`: "user", `{"user":"a","until":"2001-01-01T00:00:00Z"}`: "until", `{"user":"a","until":"9999-01-01T00:00:00Z"}`: "until",
-		`{"user":"` + strings.Repeat("x", 256) + `"}`: "user", `{"user":1}`: "user", `{"user":"a","until":"tomorrow"}`: "until",
+		`{}`:                     "user",
+		`{"user":"a","jti":"b"}`: "user",
+		`{"user":"a","until":"2001-01-01T00:00:00Z"}`: "until",
+		`{"user":"a","until":"9999-01-01T00:00:00Z"}`: "until",
+		`{"user":"` + strings.Repeat("x", 256) + `"}`: "user",
+		`{"user":1}`:                      "user",
+		`{"user":"a","until":"tomorrow"}`: "until",
 	} {
 		if p := call[problem](s, 400, "POST", "/v1/revocations", body); p.Field != field {
 			t.Errorf("%.60s: %+v", body, p)
@@ -259,7 +276,9 @@ func TestRevocationsAtTheirLimits(t *testing.T) {
 			t.Errorf("%v: closed, and nobody is told what is lost", err)
 		}
 	})
-	v, err := auth.NewVerifier(context.Background(), auth.VerifierOptions{Secret: []byte(testSecret), Revocations: revocations, Logger: slog.New(slog.DiscardHandler)})
+	v, err := auth.NewVerifier(context.Background(), auth.VerifierOptions{
+		Secret: []byte(testSecret), Revocations: revocations, Logger: slog.New(slog.DiscardHandler),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -277,7 +296,8 @@ func TestDisconnectAUser(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	tok := issued(t, "ada", "1", 0)
 	disconnect := func() int {
-		return call[struct{ Disconnected int }](s, 200, "POST", "/v1/users/ada/disconnect", "", as(t, "admin", "user:ada=admin")).Disconnected
+		admin := as(t, "admin", "user:ada=admin")
+		return call[struct{ Disconnected int }](s, 200, "POST", "/v1/users/ada/disconnect", "", admin).Disconnected
 	}
 	all, bob := s.openAll(tok, func() { disconnect() }), s.dialSocket(token(t, "bob", "*=*"))
 	if n := disconnect(); n != len(all) && n != len(all)-1 {
@@ -342,7 +362,10 @@ func TestRevokedWhileItIsMade(t *testing.T) {
 	for path, one := range map[string]struct {
 		body       string
 		told, want int
-	}{"/v1/revocations": {`{"user":"ada"}`, http.StatusCreated, http.StatusUnauthorized}, "/v1/users/ada/disconnect": {"", http.StatusOK, http.StatusServiceUnavailable}} {
+	}{
+		"/v1/revocations":          {`{"user":"ada"}`, http.StatusCreated, http.StatusUnauthorized},
+		"/v1/users/ada/disconnect": {"", http.StatusOK, http.StatusServiceUnavailable},
+	} {
 		asked, made := make(chan struct{}), make(chan struct{})
 		s := startServer(t, scripted(func(_ context.Context, _ *hub.CompletionRequest, w hub.CompletionWriter) error {
 			close(asked)

@@ -137,7 +137,8 @@ func TestRights(t *testing.T) {
 // An owner without any right to read still reads and lists its own streams, and no others.
 func TestOwnersSeeTheirOwn(t *testing.T) {
 	s := startServer(t, scripted(hello), hub.Limits{}, nil)
-	alice, bob := "Authorization: Bearer "+token(t, "alice", "x=complete"), "Authorization: Bearer "+token(t, "bob", "x=complete")
+	alice := "Authorization: Bearer " + token(t, "alice", "x=complete")
+	bob := "Authorization: Bearer " + token(t, "bob", "x=complete")
 	resp := s.do("POST", chatPath, chatBody(""), alice)
 	resp.Body.Close()
 	path := resp.Header.Get("Location")

@@ -80,8 +80,10 @@ func TestSocketModel(t *testing.T) {
 	producers.Wait()
 	m.stopped.Store(true)
 	readers.Wait()
-	t.Logf("%d events published, %d delivered; %d connections, %d resumed, %d joins, %d of them recovered, %d told of a loss; %d resets under way", m.n.published.Load(),
-		m.n.delivered.Load(), m.n.connections.Load(), m.n.resumed.Load(), m.n.joins.Load(), m.n.recovered.Load(), m.n.lost.Load(), m.n.resets.Load())
+	t.Logf("%d events published, %d delivered; %d connections, %d resumed, %d joins, %d of them recovered, "+
+		"%d told of a loss; %d resets under way",
+		m.n.published.Load(), m.n.delivered.Load(), m.n.connections.Load(), m.n.resumed.Load(), m.n.joins.Load(),
+		m.n.recovered.Load(), m.n.lost.Load(), m.n.resets.Load())
 }
 
 // model is what was published.
@@ -530,7 +532,7 @@ func (c *cutConn) Read(b []byte) (int, error) {
 
 // cuttingClient returns an HTTP client whose connections break.
 func cuttingClient(limit int64) *http.Client {
-	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
 		if err != nil {
 			return nil, err
@@ -539,7 +541,8 @@ func cuttingClient(limit int64) *http.Client {
 		c := &cutConn{Conn: conn}
 		c.left.Store(limit)
 		return c, nil
-	}}}
+	}
+	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: dial}}
 }
 
 // incoming is what a goroutine that reads hands on.

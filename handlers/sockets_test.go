@@ -134,7 +134,8 @@ func TestLongPollKeepsAnAnswerUntilItIsConfirmed(t *testing.T) {
 		t.Fatalf("opening: %+v", open)
 	}
 	session := app + "&token=" + url.QueryEscape(open.Token)
-	if post := s.poll("POST", session, `["1","1","lobby","phx_join",{}]`+"\n"+`["1","2","lobby","say",{"n":1}]`); post.Status != 200 {
+	frames := `["1","1","lobby","phx_join",{}]` + "\n" + `["1","2","lobby","say",{"n":1}]`
+	if post := s.poll("POST", session, frames); post.Status != 200 {
 		t.Fatalf("posting: %+v", post)
 	}
 	var messages []string

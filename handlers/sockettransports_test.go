@@ -146,7 +146,8 @@ func TestSocketExpires(t *testing.T) {
 		}
 		want(t, got, "4001")
 		synctest.Wait()
-		if a := s.poll("POST", "token="+tok+"&token="+url.QueryEscape(open.Token), `[null,"1","phoenix","heartbeat",{}]`); a.Status != 410 {
+		query := "token=" + tok + "&token=" + url.QueryEscape(open.Token)
+		if a := s.poll("POST", query, `[null,"1","phoenix","heartbeat",{}]`); a.Status != 410 {
 			t.Errorf("the long-poll's session outlives its token: %+v", a)
 		}
 		if a := s.poll("GET", "token="+tok, ""); a.Status != 403 {
@@ -177,7 +178,8 @@ func TestLongPollByTheBook(t *testing.T) {
 			lines = append(lines, fmt.Sprintf(`["1","%03d","lobby","say",{"n":%d}]`, i, i))
 		}
 	}
-	if a := s.poll("POST", session, `["1","1","lobby","phx_join",{}]`+"\r\n"+strings.Join(lines, "\n")+"\n\n"); a.Status != 200 {
+	frames := `["1","1","lobby","phx_join",{}]` + "\r\n" + strings.Join(lines, "\n") + "\n\n"
+	if a := s.poll("POST", session, frames); a.Status != 200 {
 		t.Fatalf("%+v", a)
 	}
 	said, answered, current := 0, 0, session

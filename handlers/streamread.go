@@ -143,8 +143,8 @@ func finishPump(err error) {
 // liveRangeEnd is the last byte of a range whose end is not known yet (RFC 8673 §2.2).
 const liveRangeEnd = "9007199254740991"
 
-// streamText answers with the text as it is produced, from the byte in Range on (RFC 9110 §14). The response is aborted
-// if the stream fails, or a write does.
+// streamText answers with the text as it is produced, from the byte in Range on (RFC 9110 §14). The response is
+// aborted if the stream fails, or a write does.
 func (s *server) streamText(w http.ResponseWriter, r *http.Request, stream *hub.Stream) error {
 	etag := `"` + stream.Epoch() + `"`
 	h := w.Header()

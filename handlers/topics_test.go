@@ -189,7 +189,8 @@ func TestManyTopicsHaveOneID(t *testing.T) {
 			}
 		}
 	}
-	if p := call[problem](s, 400, "GET", "/v1/events?topic=a&topic=b&after="+first.id, "", "Accept: text/event-stream"); p.Field != "position" {
+	wrong := "/v1/events?topic=a&topic=b&after=" + first.id
+	if p := call[problem](s, 400, "GET", wrong, "", "Accept: text/event-stream"); p.Field != "position" {
 		t.Errorf("an id of other topics: %+v", p)
 	}
 }

@@ -58,9 +58,8 @@ func TestRequestID(t *testing.T) {
 }
 
 func TestSecurityHeaders(t *testing.T) {
-	h := middleware.SecurityHeaders(middleware.CORS(middleware.CORSOptions{})(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fail(w, r, errs.ErrForbidden)
-	})))
+	refuse := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fail(w, r, errs.ErrForbidden) })
+	h := middleware.SecurityHeaders(middleware.CORS(middleware.CORSOptions{})(refuse))
 	for _, method := range []string{"GET", "OPTIONS"} {
 		if w := serve(h, method, "/", "Origin", "https://x.example", "Access-Control-Request-Method",
 			"GET"); w.Header().Get("X-Content-Type-Options") != "nosniff" {
@@ -98,11 +97,12 @@ func TestCORS(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			reached := false
-			h := middleware.CORS(middleware.CORSOptions{AllowedOrigins: c.allowed})(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			refuse := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				reached = true
 				// errors carry the headers too, and preflights need no authentication
 				fail(w, r, errs.ErrUnauthenticated)
-			}))
+			})
+			h := middleware.CORS(middleware.CORSOptions{AllowedOrigins: c.allowed})(refuse)
 			check := func(what string, w *httptest.ResponseRecorder, status int, more map[string]string) {
 				t.Helper()
 				want := map[string]string{

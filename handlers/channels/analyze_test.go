@@ -15,7 +15,8 @@ func (finder) Analyze(_ context.Context, req *hub.AnalysisRequest, w hub.Analysi
 		if err := w.Progress(i); err != nil {
 			return err
 		}
-		if err := w.Issues(hub.Issue{File: req.Files[i].Path, Line: 3, Message: "found in " + req.Files[i].Code}); err != nil {
+		file := &req.Files[i]
+		if err := w.Issues(hub.Issue{File: file.Path, Line: 3, Message: "found in " + file.Code}); err != nil {
 			return err
 		}
 		if err := w.FileDone(i); err != nil {

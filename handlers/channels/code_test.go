@@ -92,8 +92,8 @@ func TestChunksAreTheStreamsText(t *testing.T) {
 	}))
 	c := s.dial("u")
 	c.join(project, `{}`)
-	reply := c.ok(project, "request_completion", `{"code":"a\nb🦆c\nd","cursor_position":{"line":2,"column":3},"file_type":"go",`+
-		`"options":{"max_length":7,"temperature":0.5}}`)
+	reply := c.ok(project, "request_completion", `{"code":"a\nb🦆c\nd","cursor_position":{"line":2,"column":3},`+
+		`"file_type":"go","options":{"max_length":7,"temperature":0.5}}`)
 	id, _ := reply["completion_id"].(string)
 	if !strings.HasPrefix(id, "cmp_") || reply["request_id"] != id {
 		t.Fatalf("the reply is %v", reply)
@@ -220,8 +220,9 @@ func TestCutAndResumedOnANewSocket(t *testing.T) {
 	if again, _ := readCompletion(c, "", "completion_done"); again != whole {
 		t.Errorf("from the beginning: %d bytes, want %d", len(again), len(whole))
 	}
-	if status, response := c.ask(project, "request_completion", `{"id":"mine","code":"y","cursor_position":{"line":1,"column":1}}`); status != "error" || response["reason"] != "conflict" {
-		t.Errorf("another request under the same id: %s %v", status, response)
+	mine := `{"id":"mine","code":"y","cursor_position":{"line":1,"column":1}}`
+	if status, r := c.ask(project, "request_completion", mine); status != "error" || r["reason"] != "conflict" {
+		t.Errorf("another request under the same id: %s %v", status, r)
 	}
 	if end["position"] == position {
 		t.Error("the end has no position of its own")
@@ -357,7 +358,9 @@ func TestComplete(t *testing.T) {
 	c.join(project, `{}`)
 	r := c.ok(project, "complete", `{"prefix":"Repo.","suffix":"\nend","file_path":"lib/a.ex"}`)
 	got, _ := json.Marshal(r["suggestions"])
-	want := `[{"description":"by m-2","metadata":{"finish_reason":"stop","language":"elixir","model":"m-2","usage":{"total_tokens":2}},"score":1,"text":"get_all()","type":"completion"}]`
+	want := `[{"description":"by m-2",` +
+		`"metadata":{"finish_reason":"stop","language":"elixir","model":"m-2","usage":{"total_tokens":2}},` +
+		`"score":1,"text":"get_all()","type":"completion"}]`
 	if string(got) != want || r["request_id"] == nil {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
@@ -390,7 +393,8 @@ func TestGenerateAndRefactor(t *testing.T) {
 	}
 	c.ok(project, "refactor", `{"code":"a := 1\nb := 2","language":"go","options":{"inline":true,"temperature":0}}`)
 	_, end = readCompletion(c, "", "refactor_complete")
-	if got, _ := json.Marshal(end["changes"]); string(got) != `[{"from":{"column":0,"line":2},"text":"b := 3","to":{"column":0,"line":3}}]` {
+	want := `[{"from":{"column":0,"line":2},"text":"b := 3","to":{"column":0,"line":3}}]`
+	if got, _ := json.Marshal(end["changes"]); string(got) != want {
 		t.Errorf("the changes are %s", got)
 	}
 	if end["refactored_code"] != "a := 1\nb := 3" || !strings.Contains(asked, "inline: true") ||

@@ -44,7 +44,11 @@ func startNode(t testing.TB, url string, provider hub.Provider) *node {
 func TestConversationOverNodes(t *testing.T) {
 	model := newAnswering()
 	url := "redis://" + miniredis.RunT(t).Addr()
-	a, b, c := startNode(t, url, model.provider()), startNode(t, url, model.provider()), startNode(t, url, model.provider())
+	var nodes [3]*node
+	for i := range nodes {
+		nodes[i] = startNode(t, url, model.provider())
+	}
+	a, b, c := nodes[0], nodes[1], nodes[2]
 	ada, bob, cleo := a.dial("u", chatCaps...), b.dial("u", chatCaps...), c.dial("u", chatCaps...)
 	if joined := ada.join(chat, `{"title":"Ducks"}`); joined["created"] != true {
 		t.Errorf("the first joined %v", joined)
@@ -130,7 +134,11 @@ func TestConversationsOfOthersOverNodes(t *testing.T) {
 func TestNodeDiesWithAnAnswer(t *testing.T) {
 	model := newAnswering()
 	url := redistest.Start(t).URL()
-	a, b, c := startNode(t, url, model.provider()), startNode(t, url, model.provider()), startNode(t, url, model.provider())
+	var nodes [3]*node
+	for i := range nodes {
+		nodes[i] = startNode(t, url, model.provider())
+	}
+	a, b, c := nodes[0], nodes[1], nodes[2]
 	ada, bob, cleo := a.dial("u", chatCaps...), b.dial("u", chatCaps...), c.dial("u", chatCaps...)
 	for _, one := range []*client{ada, bob, cleo} {
 		one.join(chat, `{}`)

@@ -75,7 +75,9 @@ func scripts(t testing.TB) []string {
 // TestAggregateIsLinear folds the pieces of one long argument: joined naively they would take minutes.
 func TestAggregateIsLinear(t *testing.T) {
 	a := openai.NewAggregate(&chatDoor)
-	piece := json.RawMessage(`{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"arguments":"0123456789"}}],"list":[1]},"logprobs":{"content":[{"token":"a"}]}}]}`)
+	piece := json.RawMessage(`{"choices":[{"index":0,` +
+		`"delta":{"tool_calls":[{"index":0,"function":{"arguments":"0123456789"}}],"list":[1]},` +
+		`"logprobs":{"content":[{"token":"a"}]}}]}`)
 	for range 20_000 {
 		a.Chunk(piece)
 	}

@@ -261,7 +261,8 @@ func readDownBinary(frame []byte) (*fields, error) {
 	case 0:
 		f.JoinRef, f.Topic, f.Event = quote(parts[0]), quote(parts[1]), parts[2]
 	case 1:
-		f.JoinRef, f.Ref, f.Topic, f.Event, f.Status = quote(parts[0]), quote(parts[1]), quote(parts[2]), "phx_reply", parts[3]
+		f.JoinRef, f.Ref, f.Topic = quote(parts[0]), quote(parts[1]), quote(parts[2])
+		f.Event, f.Status = "phx_reply", parts[3]
 	case 2:
 		f.Topic, f.Event = quote(parts[0]), parts[1]
 	}

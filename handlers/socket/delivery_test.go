@@ -90,7 +90,8 @@ func (t *webSocket) flushOnce(tb testing.TB) {
 }
 
 func (d *deliveries) publish(t testing.TB) {
-	if _, err := d.hub.Publish(deliveryTopic, "bench", []hub.EventInput{{Event: "tick", Payload: []byte(`{"n":1}`)}}); err != nil {
+	tick := []hub.EventInput{{Event: "tick", Payload: []byte(`{"n":1}`)}}
+	if _, err := d.hub.Publish(deliveryTopic, "bench", tick); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -189,7 +189,8 @@ func TestRefs(t *testing.T) {
 	c.settled()
 	c.send(`[null,"1",null,"e",{}]`, `[null,"1",{"a":1},"phx_join",{}]`, `[null,"1","room:1",5,{}]`)
 	c.want(`[null,"1",null,"phx_reply",{"status":"error","response":{"reason":"unmatched topic"}}]`,
-		`[null,"1",{"a":1},"phx_reply",{"status":"error","response":{"reason":"unmatched topic"}}]`, `["31","1","room:1","phx_reply",{"status":"ok","response":{}}]`)
+		`[null,"1",{"a":1},"phx_reply",{"status":"error","response":{"reason":"unmatched topic"}}]`,
+		`["31","1","room:1","phx_reply",{"status":"ok","response":{}}]`)
 }
 
 func TestVersion1(t *testing.T) {
@@ -327,7 +328,7 @@ func TestLeaveAndJoinFollowEachOther(t *testing.T) {
 func TestLeftIsCalledOnce(t *testing.T) {
 	var mu sync.Mutex
 	left, live := map[string]int{}, 0
-	s := start(t, socket.Options{Routes: []socket.Route{{Pattern: "l:*", Kind: kind(func(_ context.Context, c *socket.Channel, params json.RawMessage) (socket.Handler, error) {
+	noted := kind(func(_ context.Context, c *socket.Channel, params json.RawMessage) (socket.Handler, error) {
 		mu.Lock()
 		defer mu.Unlock()
 		live++
@@ -337,10 +338,13 @@ func TestLeftIsCalledOnce(t *testing.T) {
 			left[c.Topic()+string(params)]++
 			live--
 		}}, c.Subscribe(c.Topic())
-	})}}}, hub.Limits{})
+	})
+	s := start(t, socket.Options{Routes: []socket.Route{{Pattern: "l:*", Kind: noted}}}, hub.Limits{})
 	c := s.dial("user=u")
-	c.send(`["1","1","l:leave","phx_join",1]`, `["1","2","l:leave","phx_leave",{}]`, `["1","1","l:boom","phx_join",1]`, `["1","2","l:boom","boom",{}]`,
-		`["1","1","l:twice","phx_join",1]`, `["2","2","l:twice","phx_join",2]`, `["1","1","l:gone","phx_join",1]`, `["1","2","l:gone","echo",{}]`)
+	c.send(`["1","1","l:leave","phx_join",1]`, `["1","2","l:leave","phx_leave",{}]`,
+		`["1","1","l:boom","phx_join",1]`, `["1","2","l:boom","boom",{}]`,
+		`["1","1","l:twice","phx_join",1]`, `["2","2","l:twice","phx_join",2]`,
+		`["1","1","l:gone","phx_join",1]`, `["1","2","l:gone","echo",{}]`)
 	for range 10 {
 		c.next()
 	}

@@ -101,7 +101,8 @@ func TestReplyPrecedesDataWhileWriting(t *testing.T) {
 
 func (s *testServer) publish(topic, event, payload string) {
 	s.t.Helper()
-	if _, err := s.hub.Publish(topic, "publisher", []hub.EventInput{{Event: event, Payload: json.RawMessage(payload)}}); err != nil {
+	input := []hub.EventInput{{Event: event, Payload: json.RawMessage(payload)}}
+	if _, err := s.hub.Publish(topic, "publisher", input); err != nil {
 		s.t.Fatal(err)
 	}
 }

@@ -271,7 +271,8 @@ func (s *testServer) dialRaw(query string) *raw {
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		_ = tcp.SetReadBuffer(8 << 10)
 	}
-	fmt.Fprintf(conn, "GET /websocket?vsn=2.0.0&%s HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"+
+	fmt.Fprintf(conn, "GET /websocket?vsn=2.0.0&%s HTTP/1.1\r\nHost: x\r\n"+
+		"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"+
 		"Sec-WebSocket-Key: MDEyMzQ1Njc4OTAxMjM0NQ==\r\n\r\n", query)
 	c := &raw{conn, s.t, bufio.NewReaderSize(conn, 4<<10)}
 	resp, err := http.ReadResponse(c.r, nil)

@@ -30,12 +30,14 @@ func TestBadFramesHarmTheirSenderAlone(t *testing.T) {
 		text, bytes string
 		code        websocket.StatusCode
 	}{
-		"no JSON":        {text: "hello", code: 1011},
-		"empty":          {text: "", code: 1011},
-		"object":         {text: `{"topic":"phoenix","event":"heartbeat","payload":{},"ref":"1"}`, code: 1011},
-		"four":           {text: `[null,"1","phoenix","heartbeat"]`, code: 1011},
-		"surrogate":      {text: `["1","2","room:1","publish",{"s":"\ud800"}]`, code: 1011},
-		"deep":           {text: `["1","2","room:1","publish",` + strings.Repeat("[", 20000) + strings.Repeat("]", 20000) + `]`, code: 1011},
+		"no JSON":   {text: "hello", code: 1011},
+		"empty":     {text: "", code: 1011},
+		"object":    {text: `{"topic":"phoenix","event":"heartbeat","payload":{},"ref":"1"}`, code: 1011},
+		"four":      {text: `[null,"1","phoenix","heartbeat"]`, code: 1011},
+		"surrogate": {text: `["1","2","room:1","publish",{"s":"\ud800"}]`, code: 1011},
+		"deep": {
+			text: `["1","2","room:1","publish",` + strings.Repeat("[", 20000) + strings.Repeat("]", 20000) + `]`, code: 1011,
+		},
 		"not UTF-8":      {text: "[\"1\",\"2\",\"room:1\",\"publish\",{\"s\":\"\xff\"}]", code: 1007},
 		"half a rune":    {text: "[\"1\",\"2\",\"room:1\",\"publish\",\"\xe2\x82\"]", code: 1007},
 		"huge":           {text: strings.Repeat(" ", 65<<10), code: 1009},

@@ -115,7 +115,8 @@ func TestRefreshChecksRightsAgain(t *testing.T) {
 		}
 		for _, ref := range []string{"0", "3"} { // on without a gap
 			topic := map[string]string{"0": "g:kept", "3": "g:more"}[ref]
-			if _, err := s.hub.Publish(topic, "x", []hub.EventInput{{Event: "news", Payload: json.RawMessage(`{}`)}}); err != nil {
+			news := []hub.EventInput{{Event: "news", Payload: json.RawMessage(`{}`)}}
+			if _, err := s.hub.Publish(topic, "x", news); err != nil {
 				t.Fatal(err)
 			}
 			c.want(fmt.Sprintf(`[null,null,%q,"news",{}]`, topic))

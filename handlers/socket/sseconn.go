@@ -24,8 +24,8 @@ type sentFrame struct {
 	at    time.Time
 }
 
-// SSEConn is one connection of an SSE client to its session. It reads the socket's frames, numbered 1, 2, 3 …. Only the
-// goroutine that opened it may use it.
+// SSEConn is one connection of an SSE client to its session. It reads the socket's frames, numbered 1, 2, 3 …. Only
+// the goroutine that opened it may use it.
 type SSEConn struct {
 	ses    *session
 	wake   log.Waker

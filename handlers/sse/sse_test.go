@@ -66,7 +66,12 @@ func TestBlocks(t *testing.T) {
 	for _, c := range []struct{ name, got, want string }{
 		{"block", string(sse.AppendBlock(nil, "saved", []byte(`{}`), "e-1.4")), "event: saved\ndata: {}\nid: e-1.4\n\n"},
 		{"unnamed, unmoved", string(sse.AppendBlock(nil, "", []byte(`1`), "")), "data: 1\n\n"},
-		{"hello", string(sse.AppendHello(nil, greeting)), "event: hello\ndata: {\"position\":\"e-1.4\",\"recovered\":true,\"now\":1700000000123,\"hb\":10,\"status\":\"running\"}\nretry: 1000\n\n"},
+		{
+			"hello", string(sse.AppendHello(nil, greeting)),
+			`event: hello` + "\n" +
+				`data: {"position":"e-1.4","recovered":true,"now":1700000000123,"hb":10,"status":"running"}` + "\n" +
+				"retry: 1000\n\n",
+		},
 		{
 			"reset", string(sse.AppendReset(nil, reset, "")),
 			"event: reset\ndata: {\"reason\":\"trimmed\",\"requested\":\"a\\\"b\",\"from\":\"e-1.9\"}\n\n",
