@@ -1,4 +1,5 @@
-// Package attacks attacks a real server, from outside: one file for each class of attack. SECURITY.md tells what each of them is about.
+// Package attacks attacks a real server from outside. It has one file for each class of attack; SECURITY.md describes
+// them.
 package attacks_test
 
 import (
@@ -39,7 +40,8 @@ func run(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	binary = filepath.Join(dir, "duckwire")
-	if out, err := exec.Command("go", "build", "-o", binary, "github.com/duckwire/duckwire/cmd/duckwire").CombinedOutput(); err != nil {
+	build := exec.Command("go", "build", "-o", binary, "github.com/duckwire/duckwire/cmd/duckwire")
+	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "%v\n%s", err, out)
 		return 1
 	}
@@ -60,7 +62,8 @@ func start(t testing.TB, settings ...string) *server {
 	dir := t.TempDir()
 	cmd := exec.Command(binary, "serve", "--addr", "127.0.0.1:0", "--data-dir", filepath.Join(dir, "data"))
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "DUCKWIRE_JWT_SECRET="+secret, "DUCKWIRE_DRAIN_TIMEOUT=1s", "DUCKWIRE_LOG_LEVEL=debug", "DUCKWIRE_LOCAL_TOKEN_DELAY=0s")
+	cmd.Env = append(os.Environ(), "DUCKWIRE_JWT_SECRET="+secret, "DUCKWIRE_DRAIN_TIMEOUT=1s",
+		"DUCKWIRE_LOG_LEVEL=debug", "DUCKWIRE_LOCAL_TOKEN_DELAY=0s")
 	for _, setting := range settings {
 		cmd.Env = append(cmd.Env, "DUCKWIRE_"+setting)
 	}
@@ -259,7 +262,8 @@ func push(t testing.TB, c *websocket.Conn, frame string) string {
 func (s *server) shake(query string, headers ...string) int {
 	s.t.Helper()
 	c := s.dial()
-	send(s.t, c, "GET /socket/websocket%s HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"+
+	send(s.t, c, "GET /socket/websocket%s HTTP/1.1\r\nHost: %s\r\n"+
+		"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"+
 		"Sec-WebSocket-Key: MDEyMzQ1Njc4OTAxMjM0NQ==\r\n%s\r\n", query, s.addr(), lines(headers))
 	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if err != nil {

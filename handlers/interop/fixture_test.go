@@ -19,11 +19,12 @@ import (
 	"github.com/duckwire/duckwire/hub/rights"
 )
 
-// pollWindow is how long a long-poll waits: client.mjs waits for some of them to run out.
+// pollWindow is how long a long-poll waits. It is short, because client.mjs waits for some of them to time out.
 const pollWindow = 1500 * time.Millisecond
 
-// startFixture starts the server that the transcripts were recorded from, in our words: testdata/phoenix/transcripts.json describes it, and
-// the head of client.mjs what the clients' tests need besides. It returns its address.
+// startFixture starts a server with the behaviour of the Phoenix server from which the transcripts were recorded;
+// phoenix/testdata/transcripts.json describes that server, and the head of client.mjs what the clients' tests also
+// need. It returns the server's address.
 func startFixture(t *testing.T) string {
 	t.Helper()
 	quiet := slog.New(slog.DiscardHandler) // channels crash here on purpose
@@ -43,10 +44,13 @@ func startFixture(t *testing.T) string {
 		mux.HandleFunc("GET "+mount+"/sse", func(w http.ResponseWriter, r *http.Request) { serveBlocks(s, w, r) })
 		mux.HandleFunc("POST "+mount+"/sse", func(w http.ResponseWriter, r *http.Request) { receiveLines(s, w, r) })
 	}
-	mux.HandleFunc("GET /disconnect/{user}", func(_ http.ResponseWriter, r *http.Request) { main.Disconnect(r.PathValue("user")) })
+	mux.HandleFunc("GET /disconnect/{user}", func(_ http.ResponseWriter, r *http.Request) {
+		main.Disconnect(r.PathValue("user"))
+	})
 	mux.HandleFunc("GET /bc/{topic}", func(w http.ResponseWriter, r *http.Request) {
 		payload, _ := json.Marshal(map[string]string{"q": r.URL.Query().Get("q")})
-		if _, err := h.Publish(r.PathValue("topic"), "fixture", []hub.EventInput{{Event: "ext", Payload: payload}}); err != nil {
+		event := []hub.EventInput{{Event: "ext", Payload: payload}}
+		if _, err := h.Publish(r.PathValue("topic"), "fixture", event); err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 		}
 	})

@@ -33,8 +33,8 @@ func TestMain(m *testing.M) {
 // leastNode has the EventSource behind --experimental-eventsource.
 const leastNode = 20
 
-// TestNodeClients runs other people's clients: each *.test.mjs that needs no browser. They start servers of their own from the binary in
-// DUCKWIRE_BIN, and end them.
+// TestNodeClients runs other people's clients: each *.test.mjs that needs no browser. They start servers of their own
+// from the binary in DUCKWIRE_BIN, and end them.
 func TestNodeClients(t *testing.T) {
 	checkNode(t)
 	installPackages(t, ".")
@@ -125,8 +125,8 @@ func run(t *testing.T, env []string, name string, args ...string) string {
 	return out
 }
 
-// try runs a program to its end and returns what it wrote. The program leads a process group of its own, so that whatever it started ends
-// with it.
+// try runs a program to its end and returns what it wrote. The program leads a process group of its own, so that
+// processes which it started end with it.
 func try(t *testing.T, env []string, name string, args ...string) (string, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute) // it hangs

@@ -53,9 +53,11 @@ func runNodeFiles(t *testing.T, files []string, env ...string) {
 // runNode runs the tests of a file, and returns what came of them.
 func runNode(t *testing.T, file string, env []string) (results []nodeResult) {
 	t.Helper()
-	// Messages of Node about its experiments would only hide ours. Some clients leave timers behind that run for a minute.
+	// Node's warnings about its experiments would hide our messages. Some clients leave timers behind that run for a
+	// minute.
 	args := []string{
-		"--experimental-eventsource", "--test", "--test-force-exit", "--test-timeout=" + hung, "--test-reporter=./lib/reporter.mjs",
+		"--experimental-eventsource", "--test", "--test-force-exit",
+		"--test-timeout=" + hung, "--test-reporter=./lib/reporter.mjs",
 	}
 	if pattern := nodePattern(t.Name()); pattern != "" {
 		args = append(args, "--test-name-pattern="+pattern)
@@ -121,7 +123,8 @@ func lastOf(notes []string) []string {
 	return lines[max(0, len(lines)-screen):]
 }
 
-// nodePattern is the pattern for Node's names of tests where -run names some in the file of a test; else "". Node looks at the last name alone.
+// nodePattern returns the pattern for the names of Node's tests if -run names some in the file of a test, else "". Node
+// compares the pattern with the last part of a name only.
 func nodePattern(test string) string {
 	levels := strings.Split(flag.Lookup("test.run").Value.String(), "/")
 	depth := strings.Count(test, "/") + 1
@@ -157,7 +160,8 @@ func TestReporter(t *testing.T) {
 	results := runNode(t, "lib/testdata/failing.mjs", nil)
 	var got bytes.Buffer
 	for _, r := range results {
-		got.WriteString(r.Name + "|" + r.Skip + "|" + strings.Join(r.notes, ",") + "|" + strings.Join(strings.Fields(r.Words), " ") + "\n")
+		fields := []string{r.Name, r.Skip, strings.Join(r.notes, ","), strings.Join(strings.Fields(r.Words), " ")}
+		got.WriteString(strings.Join(fields, "|") + "\n")
 	}
 	for _, want := range []string{
 		"passes||said,noted|\n",

@@ -32,7 +32,8 @@ func wholeAnswer(c *caller, id string) (string, error) {
 	return answer.Choices[0].Text, nil
 }
 
-// streamedAnswer asks for a completion as a stream. An answer that was cut is asked for again under the same id, which goes on where it was.
+// streamedAnswer requests a completion as a stream. If the answer is cut, it sends the request again under the same id,
+// and resumes where the answer was cut.
 func streamedAnswer(c *caller, id string) (string, error) {
 	var b strings.Builder
 	last := ""

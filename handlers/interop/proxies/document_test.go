@@ -26,8 +26,8 @@ func readDocument(t *testing.T) *document {
 
 func (d *document) has(line string) bool { return slices.Contains(strings.Split(d.text, "\n"), line) }
 
-// expects returns what the table of rungs has of a proxy. Where it has nothing, because it is being written, patience is
-// short.
+// expects returns the rungs that are live through a proxy according to the table. If the table has no such proxy yet,
+// no rung is expected to be live, and patience is short.
 func (d *document) expects(proxy string) expected {
 	live := map[string]bool{}
 	if line := lineOf(d.text, "| "+proxy+" |"); line != "" && !*update {

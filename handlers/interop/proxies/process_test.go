@@ -58,7 +58,8 @@ func start(t *testing.T, dir string, env []string, name string, args ...string) 
 	return p
 }
 
-// end asks the program to end, so that it takes along what it has outside of its folder, such as shared memory; then it insists.
+// end terminates the program, so that it can release what it has outside of its folder, such as shared memory. After
+// three seconds it kills the program.
 func (p *process) end() {
 	group := -p.cmd.Process.Pid
 	_ = syscall.Kill(group, syscall.SIGTERM)
@@ -66,7 +67,7 @@ func (p *process) end() {
 	case <-p.ended:
 	case <-time.After(3 * time.Second):
 	}
-	_ = syscall.Kill(group, syscall.SIGKILL) // a group that is empty by now is what we hope for
+	_ = syscall.Kill(group, syscall.SIGKILL) // fails if the group has ended, as it should
 	<-p.ended
 }
 
@@ -82,8 +83,8 @@ func program(t *testing.T, name string) string {
 	return ""
 }
 
-// freeAddr returns an address that nobody listens at. It is below the ports that the system hands out by itself, so that nobody else is given
-// it before the program listens.
+// freeAddr returns an address that nobody listens at. It is below the ports that the system assigns by itself, so that
+// no other program is given it before this one listens.
 func freeAddr(t *testing.T) string {
 	t.Helper()
 	for range 100 {

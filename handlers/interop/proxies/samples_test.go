@@ -28,7 +28,7 @@ func runApache(t *testing.T, file, dir string) *process {
 	return start(t, dir, nil, "apache2", "-X", "-f", file)
 }
 
-// TestSamples holds the sample configurations to what they are for: every rung is live, and our client needs no fallback.
+// TestSamples checks the sample configurations: every rung is live, and our client needs no fallback.
 func TestSamples(t *testing.T) {
 	t.Parallel()
 	o := prepare(t)
