@@ -22,7 +22,8 @@ type clientFlags struct{ url, token string }
 func addClientFlags(cmd *cobra.Command) *clientFlags {
 	f := &clientFlags{}
 	cmd.Flags().StringVar(&f.url, "url", "", "the server (default: DUCKWIRE_URL, else "+defaultURL+")")
-	cmd.Flags().StringVar(&f.token, "token", "", "who you are (default: DUCKWIRE_TOKEN, else a development server's secret)")
+	cmd.Flags().StringVar(&f.token, "token", "",
+		"who you are (default: DUCKWIRE_TOKEN, else a development server's secret)")
 	return f
 }
 

@@ -131,9 +131,12 @@ func complete(ctx context.Context, c *client.Client, body map[string]any, retry 
 	return err
 }
 
-// startCompletion has the server start a completion, once, however often it must ask, and returns the stream's id.
-func startCompletion(ctx, startCtx context.Context, c *client.Client, body map[string]any, retry *client.Retrier) (string, error) {
-	body["duckwire"] = map[string]any{"id": "cli-" + rand.Text(), "keep": "finish"} // the same id attaches to the same stream
+// startCompletion makes the server start a completion, and returns the stream's id. It may have to send the request
+// several times, but the same id attaches to the same stream.
+func startCompletion(
+	ctx, startCtx context.Context, c *client.Client, body map[string]any, retry *client.Retrier,
+) (string, error) {
+	body["duckwire"] = map[string]any{"id": "cli-" + rand.Text(), "keep": "finish"}
 	for {
 		id, err := tryStart(startCtx, c, body)
 		if err == nil {

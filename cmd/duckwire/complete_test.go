@@ -108,7 +108,9 @@ func (d *discard) WriteHeader(int)             {}
 
 func TestCompleteEndings(t *testing.T) {
 	t.Parallel()
-	for status, want := range map[string]int{"done": exitOK, "failed": exitFailed, "cancelled": exitFailed, "superseded": exitFailed, "interrupted": exitError} {
+	for status, want := range map[string]int{
+		"done": exitOK, "failed": exitFailed, "cancelled": exitFailed, "superseded": exitFailed, "interrupted": exitError,
+	} {
 		f := newFakeServer(t)
 		f.chunks([]string{"half"}, status)
 		var out bytes.Buffer
@@ -152,7 +154,10 @@ func TestCompleteTellsAGap(t *testing.T) {
 func TestCompleteLeftOutBytes(t *testing.T) {
 	t.Parallel()
 	f := newFakeServer(t)
-	f.blocks = []fakeBlock{{name: sseclient.BlockChunk, data: `{"text":"a","at":0}`}, {name: sseclient.BlockChunk, data: `{"text":"c","at":2}`}}
+	f.blocks = []fakeBlock{
+		{name: sseclient.BlockChunk, data: `{"text":"a","at":0}`},
+		{name: sseclient.BlockChunk, data: `{"text":"c","at":2}`},
+	}
 	f.end("done")
 	var out bytes.Buffer
 	err := complete(t.Context(), f.client, prompt("x"), f.retrier(), &out)
@@ -280,7 +285,8 @@ func TestCompletionBody(t *testing.T) {
 	}
 }
 
-// TestCompletePatience cuts a connection that was silent for longer than the patience: the server was there all the time.
+// TestCompletePatience cuts a connection that was silent for longer than the patience. The command must not give up,
+// because the server was there all the time.
 func TestCompletePatience(t *testing.T) {
 	t.Parallel()
 	f := newFakeServer(t)
@@ -312,7 +318,8 @@ func TestCompleteServerForgot(t *testing.T) {
 	f.script = []answer{nil, nil, cutHere, refuse(404)}
 	var out bytes.Buffer
 	err := complete(t.Context(), f.client, prompt("x"), f.retrier(), &out)
-	if codeOf(err) != exitError || !strings.Contains(err.Error(), "lost the stream after byte 4") || out.String() != "half" {
+	if codeOf(err) != exitError || !strings.Contains(err.Error(), "lost the stream after byte 4") ||
+		out.String() != "half" {
 		t.Errorf("%v, %q", err, out.String())
 	}
 }

@@ -49,7 +49,8 @@ func newDoctorCmd() *cobra.Command {
 	f := &doctorFlags{config: config.AddFlags(cmd, "addr", "data_dir"), conn: addClientFlags(cmd)}
 	flags := cmd.Flags()
 	flags.Lookup("url").Usage = "a server that runs, to be examined in place of this machine"
-	flags.StringVar(&f.topic, "topic", "", "topic to publish on, with --url (default: one of its own under duckwire:doctor:)")
+	flags.StringVar(&f.topic, "topic", "",
+		"topic to publish on, with --url (default: one of its own under duckwire:doctor:)")
 	flags.DurationVar(&f.idle, "idle", 75*time.Second, "how long to wait for cuts, with --url and --deep")
 	flags.BoolVar(&f.deep, "deep", false, "also do what costs time or tokens")
 	flags.BoolVar(&f.asJSON, "json", false, "print the report as JSON")
@@ -133,7 +134,8 @@ func localOf(l *config.Loaded, deep bool) *doctor.Local {
 		Addr: l.Addr, DataDir: l.DataDir, TLSCert: l.TLSCert, TLSKey: l.TLSKey, ConfigFile: l.File, Dev: l.Dev,
 		AllowedOrigins: l.AllowedOrigins, JWTSecret: l.JWTSecret, Audience: l.JWTAudience, JWKSURL: l.JWKSURL,
 		AuthorizeURL: l.AuthorizeURL, Upstream: upstreamOptions(&l.Config), Deep: deep,
-		RedisURL: l.RedisURL, RedisPrefix: l.RedisPrefix, RedisReplicas: l.RedisReplicas, SecretsInFile: l.SecretsInFile(), Proxies: l.TrustedProxies,
+		RedisURL: l.RedisURL, RedisPrefix: l.RedisPrefix, RedisReplicas: l.RedisReplicas,
+		SecretsInFile: l.SecretsInFile(), Proxies: l.TrustedProxies,
 		Connections: l.Connections, LogMemory: int64(l.LogMemory), JobBytes: int64(l.JobBytes),
 	}
 }

@@ -89,7 +89,8 @@ func (f *fakeServer) events(topic string, n int) {
 }
 
 func (f *fakeServer) envelope(topic string, i int) string {
-	return fmt.Sprintf(`{"id":"i%d","topic":"%s","event":"tick","payload":{"n":%d},"sender":"ada","time":"2026-11-23T00:00:00.000Z","position":"%s.%d"}`, i, topic, i, f.epoch, i+1)
+	return fmt.Sprintf(`{"id":"i%d","topic":"%s","event":"tick","payload":{"n":%d},"sender":"ada",`+
+		`"time":"2026-11-23T00:00:00.000Z","position":"%s.%d"}`, i, topic, i, f.epoch, i+1)
 }
 
 // messages makes n messages of a queue.
@@ -100,7 +101,9 @@ func (f *fakeServer) messages(n int) {
 }
 
 func (f *fakeServer) message(i int) string {
-	return fmt.Sprintf(`{"id":"i%d","position":"%s.%d","topic":"user:ada","event":"note","payload":{"n":%d},"sender":"ci","queued_at":"2026-11-23T00:00:00.000Z","expires_at":"2026-11-24T00:00:00.000Z"}`, i, f.epoch, i+1, i)
+	return fmt.Sprintf(`{"id":"i%d","position":"%s.%d","topic":"user:ada","event":"note","payload":{"n":%d},`+
+		`"sender":"ci","queued_at":"2026-11-23T00:00:00.000Z","expires_at":"2026-11-24T00:00:00.000Z"}`,
+		i, f.epoch, i+1, i)
 }
 
 // page answers with at most two messages of the queue.
@@ -108,7 +111,8 @@ func (f *fakeServer) page(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	from, reset := f.place(r.URL.Query().Get("after"))
-	page := queuePage{Messages: []json.RawMessage{}, Expired: f.expired, Position: fmt.Sprintf("%s.%d", f.epoch, min(from+2, len(f.blocks)))}
+	page := queuePage{Messages: []json.RawMessage{}, Expired: f.expired}
+	page.Position = fmt.Sprintf("%s.%d", f.epoch, min(from+2, len(f.blocks)))
 	if f.expired > 0 {
 		page.Through = f.epoch + ".0"
 	}
@@ -144,7 +148,8 @@ func (f *fakeServer) serve(w http.ResponseWriter, r *http.Request) {
 	case strings.HasSuffix(r.URL.Path, "/messages") && r.Header.Get("Accept") == "application/json":
 		f.page(w, r)
 	case !strings.Contains(r.Header.Get("Accept"), "text/event-stream"):
-		_, _ = io.WriteString(w, `{"id":"cmp_1","status":"done","text":"so far","kind":"completion","watchers":2,"topic":null}`)
+		_, _ = io.WriteString(w,
+			`{"id":"cmp_1","status":"done","text":"so far","kind":"completion","watchers":2,"topic":null}`)
 	default:
 		f.stream(w, r)
 	}
@@ -218,7 +223,8 @@ func (f *fakeServer) render(from int, reset bool) string {
 	if f.hb == 0 {
 		hb = 10
 	}
-	fmt.Fprintf(&b, "event: hello\ndata: {\"position\":\"%s.%d\",\"recovered\":%t,\"now\":1,\"hb\":%d}\nretry: 1000\n\n", f.epoch, from, !reset, hb)
+	fmt.Fprintf(&b, "event: hello\ndata: {\"position\":\"%s.%d\",\"recovered\":%t,\"now\":1,\"hb\":%d}\nretry: 1000\n\n",
+		f.epoch, from, !reset, hb)
 	if reset {
 		fmt.Fprintf(&b, "event: reset\ndata: {\"reason\":\"epoch\",\"requested\":\"x\",\"from\":\"%s.0\"}\n\n", f.epoch)
 	}
@@ -249,7 +255,8 @@ func refuse(status int, header ...string) answer {
 		}
 		w.Header().Set("Content-Type", "application/problem+json")
 		w.WriteHeader(status)
-		fmt.Fprintf(w, `{"type":"about:blank","title":"T","status":%d,"code":"some_code","detail":"what is wrong","field":"f"}`, status)
+		fmt.Fprintf(w, `{"type":"about:blank","title":"T","status":%d,`+
+			`"code":"some_code","detail":"what is wrong","field":"f"}`, status)
 	}
 }
 
@@ -267,9 +274,11 @@ func hang(_ http.ResponseWriter, r *http.Request) {
 	<-r.Context().Done()
 }
 
-// randomPieces returns n pieces of text, of one to some bytes, many of them beyond ASCII.
+// randomPieces returns n pieces of text, each of one or a few words, many of them beyond ASCII.
 func randomPieces(rng *rand.Rand, n int) []string {
-	words := []string{"a", "\n", "func ", "é", "日本", "🦆", "\\", `"quoted"`, "\t", "\r\n", "data: x\n\n", "{}", "\u2028"}
+	words := []string{
+		"a", "\n", "func ", "é", "日本", "🦆", "\\", `"quoted"`, "\t", "\r\n", "data: x\n\n", "{}", "\u2028",
+	}
 	pieces := make([]string, n)
 	for i := range pieces {
 		for range 1 + rng.IntN(3) {

@@ -41,9 +41,14 @@ func dialHTTP2(t *testing.T, url string, pool *x509.CertPool, token string) *raw
 	var header bytes.Buffer
 	enc := hpack.NewEncoder(&header)
 	for _, field := range [][2]string{
-		{":method", "GET"}, {":scheme", "https"}, {":authority", host}, {":path", "/v1/events?topic=room:1"}, {"authorization", "Bearer " + token},
+		{":method", "GET"},
+		{":scheme", "https"},
+		{":authority", host},
+		{":path", "/v1/events?topic=room:1"},
+		{"authorization", "Bearer " + token},
 	} {
-		if err := enc.WriteField(hpack.HeaderField{Name: field[0], Value: field[1], Sensitive: true}); err != nil { // so that each is the same bytes
+		// A sensitive field is not added to the dynamic table, so that the header has the same bytes in each request.
+		if err := enc.WriteField(hpack.HeaderField{Name: field[0], Value: field[1], Sensitive: true}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -60,7 +65,9 @@ func dialHTTP2(t *testing.T, url string, pool *x509.CertPool, token string) *raw
 // ask begins the nth request.
 func (c *rawHTTP2) ask(n int) (id uint32, err error) {
 	id = uint32(2*n + 1)
-	return id, c.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: c.header, EndStream: true, EndHeaders: true})
+	return id, c.WriteHeaders(http2.HeadersFrameParam{
+		StreamID: id, BlockFragment: c.header, EndStream: true, EndHeaders: true,
+	})
 }
 
 // On one connection 250 answers last at one time; those beyond are refused, and the others go on.

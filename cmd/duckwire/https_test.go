@@ -67,7 +67,8 @@ func TestHTTPS(t *testing.T) {
 	client := &http.Client{Transport: tr}
 	connections := make(map[net.Conn]bool)
 	do := func(method, path, body string) *http.Response {
-		ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GotConn: func(c httptrace.GotConnInfo) { connections[c.Conn] = true }})
+		trace := &httptrace.ClientTrace{GotConn: func(c httptrace.GotConnInfo) { connections[c.Conn] = true }}
+		ctx := httptrace.WithClientTrace(t.Context(), trace)
 		req, _ := http.NewRequestWithContext(ctx, method, url+path, strings.NewReader(body))
 		req.Header.Set("Authorization", "Bearer "+token)
 		req.Header.Set("Content-Type", "application/json")

@@ -61,7 +61,8 @@ session gets them again. To acknowledge again changes nothing. Prints the positi
 		var done struct {
 			Through string `json:"through"`
 		}
-		text, err := c.Post(cmd.Context(), messagesPath(user)+"/ack", map[string]string{"through": args[0]}, retrier(cmd, c, pushPatience))
+		body := map[string]string{"through": args[0]}
+		text, err := c.Post(cmd.Context(), messagesPath(user)+"/ack", body, retrier(cmd, c, pushPatience))
 		if err != nil {
 			return err
 		}

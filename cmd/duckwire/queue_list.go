@@ -145,8 +145,8 @@ func (p *messagePrinter) take(b sseclient.Block) error {
 }
 
 func (p *messagePrinter) reset(reason string) {
-	fmt.Fprintf(p.notes, "duckwire: the position is none of this queue's any longer (%s); beginning at the oldest message\n",
-		terminal.Printable(reason))
+	const gone = "duckwire: the position is none of this queue's any longer (%s); beginning at the oldest message\n"
+	fmt.Fprintf(p.notes, gone, terminal.Printable(reason))
 }
 
 func (p *messagePrinter) expired(n int, through string) {

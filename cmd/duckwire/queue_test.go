@@ -45,7 +45,8 @@ func TestQueueListReadsAllPages(t *testing.T) {
 		t.Errorf("%v\n%s", err, out)
 	}
 	out, notes, err = f.list(t.Context(), queueListing{after: "old.7", asJSON: true})
-	if err != nil || strings.Count(out, "\n") != 5 || !strings.HasPrefix(out, f.message(0)+"\n") || !strings.Contains(notes, "(epoch)") {
+	if err != nil || strings.Count(out, "\n") != 5 || !strings.HasPrefix(out, f.message(0)+"\n") ||
+		!strings.Contains(notes, "(epoch)") {
 		t.Errorf("%v\n%s\n%s", err, out, notes)
 	}
 }

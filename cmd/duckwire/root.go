@@ -123,8 +123,10 @@ func newRoot() *cobra.Command {
 			root.AddCommand(c)
 		}
 	}
-	add("server", newServeCmd(), newConfigCmd(), newTokenCmd(), newAPIKeyCmd(), newDoctorCmd(), newHealthCmd(), newBackupCmd())
-	add("client", newCompleteCmd(), newTailCmd(), newPushCmd(), newQueueCmd(), newStreamsCmd(), newWorkerCmd(), newBenchCmd())
+	add("server",
+		newServeCmd(), newConfigCmd(), newTokenCmd(), newAPIKeyCmd(), newDoctorCmd(), newHealthCmd(), newBackupCmd())
+	add("client",
+		newCompleteCmd(), newTailCmd(), newPushCmd(), newQueueCmd(), newStreamsCmd(), newWorkerCmd(), newBenchCmd())
 	add("", newVersionCmd())
 	asUsage(root)
 	return root

@@ -150,7 +150,8 @@ func (a *app) openProvider(cfg *config.Config, traces *tracing.Tracing, logger *
 		o.Header = traces.Header()
 		p, err = openai.New(o)
 	} else {
-		p, err = local.New(local.Options{Corpus: cfg.LocalCorpus, TokenDelay: zeroAsNone(cfg.LocalTokenDelay), Logger: logger})
+		o := local.Options{Corpus: cfg.LocalCorpus, TokenDelay: zeroAsNone(cfg.LocalTokenDelay), Logger: logger}
+		p, err = local.New(o)
 	}
 	if err != nil {
 		return nil, err
@@ -159,8 +160,10 @@ func (a *app) openProvider(cfg *config.Config, traces *tracing.Tracing, logger *
 	return p, nil
 }
 
-// openVerifier opens what checks tokens and API keys, and knows which were revoked.
-func (a *app) openVerifier(cfg *config.Config, store rights.RevocationStore, logger *slog.Logger) (*auth.Verifier, error) {
+// openVerifier opens the verifier of tokens and API keys, with the revocations that the store has.
+func (a *app) openVerifier(
+	cfg *config.Config, store rights.RevocationStore, logger *slog.Logger,
+) (*auth.Verifier, error) {
 	revocations, err := rights.NewRevocations(rights.RevocationOptions{Store: store, TTL: cfg.RevocationTTL})
 	if err != nil {
 		return nil, err

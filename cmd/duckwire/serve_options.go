@@ -24,8 +24,8 @@ func handlerOptions(cfg *config.Config) (handlers.Options, error) {
 		Authorizer: authorizer, Proxies: proxies, AllowedOrigins: cfg.AllowedOrigins, BodyBytes: int64(cfg.BodyBytes),
 		TopicsPerSession: cfg.TopicsPerSession, ChannelsPerSocket: cfg.ChannelsPerSocket, Connections: cfg.Connections,
 		ConnectionsPerUser: cfg.ConnectionsPerUser, ConnectionsPerAddress: cfg.ConnectionsPerAddr, Rates: rateLimits(cfg),
-		BodyTimeout: cfg.BodyTimeout, UploadSilence: cfg.UploadSilence, WriteTimeout: cfg.WriteTimeout, Heartbeat: cfg.Heartbeat,
-		PresenceGrace: zeroAsNone(cfg.PresenceGrace), OpenMetrics: cfg.Metrics == "open",
+		BodyTimeout: cfg.BodyTimeout, UploadSilence: cfg.UploadSilence, WriteTimeout: cfg.WriteTimeout,
+		Heartbeat: cfg.Heartbeat, PresenceGrace: zeroAsNone(cfg.PresenceGrace), OpenMetrics: cfg.Metrics == "open",
 	}, err
 }
 
@@ -66,7 +66,8 @@ func rateLimits(cfg *config.Config) ratelimit.Limits {
 func hubLimits(cfg *config.Config) hub.Limits {
 	return hub.Limits{
 		MessageBytes: int(cfg.MessageBytes), BatchEvents: cfg.BatchEvents, HistoryEvents: cfg.HistoryEvents,
-		HistoryBytes: int64(cfg.HistoryBytes), HistoryTTL: cfg.HistoryTTL, Topics: cfg.Topics, EphemeralKeys: cfg.EphemeralKeys, EphemeralTTL: cfg.EphemeralTTL,
+		HistoryBytes: int64(cfg.HistoryBytes), HistoryTTL: cfg.HistoryTTL, Topics: cfg.Topics,
+		EphemeralKeys: cfg.EphemeralKeys, EphemeralTTL: cfg.EphemeralTTL,
 		PresencePerTopic: cfg.PresencePerTopic, PresenceMetaBytes: int(cfg.PresenceMetaBytes),
 		StreamBytes: int64(cfg.StreamBytes), StreamTTL: cfg.StreamTTL, StreamsPerUser: cfg.StreamsPerUser,
 		Lease: cfg.Lease, LogMemory: int64(cfg.LogMemory),

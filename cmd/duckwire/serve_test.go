@@ -20,7 +20,8 @@ func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)
 func TestStopInOrder(t *testing.T) {
 	t.Parallel()
 	cfg := &config.Config{DrainTimeout: 300 * time.Millisecond}
-	a, err := buildServer(&config.Config{DataDir: t.TempDir(), JWTSecret: testSecret, DrainTimeout: cfg.DrainTimeout}, quiet())
+	full := &config.Config{DataDir: t.TempDir(), JWTSecret: testSecret, DrainTimeout: cfg.DrainTimeout}
+	a, err := buildServer(full, quiet())
 	if err != nil {
 		t.Fatal(err)
 	}

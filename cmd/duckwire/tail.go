@@ -101,7 +101,8 @@ func (p *eventPrinter) take(b sseclient.Block) error {
 	if b.Name == sseclient.BlockReset {
 		var reset struct{ Reason, Topic string }
 		_ = json.Unmarshal(b.Data, &reset)
-		_, err := fmt.Fprintf(p.notes, "duckwire: events were missed%s (%s); going on with what the server has\n", inTopic(reset.Topic), reset.Reason)
+		const missed = "duckwire: events were missed%s (%s); going on with what the server has\n"
+		_, err := fmt.Fprintf(p.notes, missed, inTopic(reset.Topic), reset.Reason)
 		return err
 	}
 	var ev envelope

@@ -48,7 +48,9 @@ func newHTTPClient() *http.Client {
 func (c *Client) Close() { c.HTTP.CloseIdleConnections() }
 
 // Call sends one request and returns its answer. body may be nil. A status of 400 or more is an *APIError.
-func (c *Client) Call(ctx context.Context, method, path string, body any, header ...string) (http.Header, []byte, error) {
+func (c *Client) Call(
+	ctx context.Context, method, path string, body any, header ...string,
+) (http.Header, []byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, Timeout)
 	defer cancel()
 	req, err := c.Request(ctx, method, path, body)

@@ -29,7 +29,8 @@ func (e *APIError) Error() string {
 	}
 	switch e.Status {
 	case http.StatusUnauthorized:
-		text += "\n  give a token with --token or DUCKWIRE_TOKEN; 'duckwire token --user YOU' makes one where the server's secret is"
+		text += "\n  give a token with --token or DUCKWIRE_TOKEN; " +
+			"'duckwire token --user YOU' makes one where the server's secret is"
 	case http.StatusForbidden:
 		text += "\n  the token does not allow it; 'duckwire token --help' tells how to make one that does"
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
@@ -55,7 +56,8 @@ type connectError struct {
 }
 
 func (e *connectError) Error() string {
-	return fmt.Sprintf("no answer from %s (%v)\n  is the server running? start one with 'duckwire serve --dev', or set DUCKWIRE_URL", e.base, e.err)
+	return fmt.Sprintf("no answer from %s (%v)\n"+
+		"  is the server running? start one with 'duckwire serve --dev', or set DUCKWIRE_URL", e.base, e.err)
 }
 
 func (e *connectError) Unwrap() error { return e.err }

@@ -43,10 +43,12 @@ func checkAll(l *Loaded, set Settings, faults *faults) {
 		check("data_dir", errors.New("must not be empty"))
 	}
 	if l.MessageBytes > l.BodyBytes {
-		check("message_bytes", fmt.Errorf("%s is more than a whole body may have (body_bytes is %s)", l.MessageBytes, l.BodyBytes))
+		const most = "%s is more than a whole body may have (body_bytes is %s)"
+		check("message_bytes", fmt.Errorf(most, l.MessageBytes, l.BodyBytes))
 	}
 	if l.MessageBytes > l.HistoryBytes {
-		check("message_bytes", fmt.Errorf("%s is more than a topic keeps (history_bytes is %s)", l.MessageBytes, l.HistoryBytes))
+		const most = "%s is more than a topic keeps (history_bytes is %s)"
+		check("message_bytes", fmt.Errorf(most, l.MessageBytes, l.HistoryBytes))
 	}
 }
 

@@ -30,7 +30,8 @@ func (f *settingFlag) Set(text string) error { f.text, f.set = text, true; retur
 func AddFlags(cmd *cobra.Command, shown ...string) *Flags {
 	f := &Flags{text: map[string]*settingFlag{}}
 	flags := cmd.Flags()
-	flags.StringVar(&f.file, "config", "", "YAML file of settings (default: duckwire.yaml in this folder, if there is one)")
+	flags.StringVar(&f.file, "config", "",
+		"YAML file of settings (default: duckwire.yaml in this folder, if there is one)")
 	for _, s := range SettingsOf(&Config{}) {
 		if s.Secret {
 			continue

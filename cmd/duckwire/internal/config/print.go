@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"io"
+	"strings"
 )
 
 // Print writes one line a setting: key, value, and as a comment its source.
@@ -22,7 +23,7 @@ func Print(w io.Writer, l *Loaded) error {
 // yamlText quotes what YAML would not read back as the same text.
 func yamlText(s string) string {
 	for _, r := range s {
-		if !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' || r == '/' || r == ':' || r == '_' || r == '-') {
+		if !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("./:_-", r)) {
 			return fmt.Sprintf("%q", s)
 		}
 	}

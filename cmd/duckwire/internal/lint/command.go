@@ -20,7 +20,9 @@ type Command struct {
 // Run runs the command in the folder to its end, and returns its exit status. Its whole process group is killed when
 // ctx ends, after the timeout, and where during returns an error. during is called once, while the command runs, and
 // returns when ended is closed.
-func (c *Command) Run(ctx context.Context, folder *Folder, out *Output, during func(ended <-chan struct{}) error) (code int, err error) {
+func (c *Command) Run(
+	ctx context.Context, folder *Folder, out *Output, during func(ended <-chan struct{}) error,
+) (code int, err error) {
 	running, stop := context.WithTimeoutCause(ctx, c.Timeout, errTimeout)
 	defer stop()
 	argv := folder.command(c.Argv)

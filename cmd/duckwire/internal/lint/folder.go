@@ -73,10 +73,12 @@ func (f *Folder) write(root *os.Root, file *hub.AnalysisFile) error {
 
 // extensions are those of languages, as editors name these.
 var extensions = map[string]string{
-	"bash": ".sh", "c": ".c", "c#": ".cs", "c++": ".cpp", "cpp": ".cpp", "csharp": ".cs", "css": ".css", "elixir": ".ex", "go": ".go", "golang": ".go",
-	"html": ".html", "java": ".java", "javascript": ".js", "javascriptreact": ".jsx", "json": ".json", "kotlin": ".kt", "lua": ".lua", "markdown": ".md",
-	"php": ".php", "python": ".py", "ruby": ".rb", "rust": ".rs", "scala": ".scala", "sh": ".sh", "shell": ".sh", "shellscript": ".sh", "sql": ".sql",
-	"swift": ".swift", "typescript": ".ts", "typescriptreact": ".tsx", "yaml": ".yaml",
+	"bash": ".sh", "c": ".c", "c#": ".cs", "c++": ".cpp", "cpp": ".cpp", "csharp": ".cs", "css": ".css",
+	"elixir": ".ex", "go": ".go", "golang": ".go", "html": ".html", "java": ".java", "javascript": ".js",
+	"javascriptreact": ".jsx", "json": ".json", "kotlin": ".kt", "lua": ".lua", "markdown": ".md", "php": ".php",
+	"python": ".py", "ruby": ".rb", "rust": ".rs", "scala": ".scala", "sh": ".sh", "shell": ".sh",
+	"shellscript": ".sh", "sql": ".sql", "swift": ".swift", "typescript": ".ts", "typescriptreact": ".tsx",
+	"yaml": ".yaml",
 }
 
 // safePath makes a path one below the folder: "/a.go", "../a.go" and "C:\a.go" are all a.go.

@@ -18,11 +18,15 @@ var (
 	place = regexp.MustCompile(`^((?:[A-Za-z]:[\\/])?[^:]*[^:\s]):(\d{1,9})(?::(\d{1,9}))?(?:-(\d{1,9}))?:\s*(.*)$`)
 	paren = regexp.MustCompile(`^(.*[^\s(])\((\d{1,9})(?:,(\d{1,9}))?\):\s*(.*)$`)
 	// level finds the word for a severity in front of a message, and TypeScript's code behind it.
-	level = regexp.MustCompile(`^(?i:(fatal error|fatal|error|warning|warn|note|info|information|hint|style|convention|refactor)(?: ([A-Z]+\d+))?:)\s*(.*)$`)
+	level = regexp.MustCompile(`^(?i:` +
+		`(fatal error|fatal|error|warning|warn|note|info|information|hint|style|convention|refactor)` +
+		`(?: ([A-Z]+\d+))?:)\s*(.*)$`)
 	// code finds "E501 " and "C0114: " in front of a message.
 	code = regexp.MustCompile(`^([A-Z]{1,6}\d{2,6}):?\s+(.*)$`)
 	// tail finds "[-Wunused]", "[Error/no-unused-vars]" and "(U1000)" behind a message.
-	tail = regexp.MustCompile(`^(.*\S)\s+(?:\[([A-Za-z0-9][A-Za-z0-9_@/.-]*|-W[A-Za-z0-9=+-]+)\]|\(([A-Za-z][A-Za-z0-9_-]*\d|[a-z0-9]+(?:-[a-z0-9]+)+|[a-z]{3,})\))$`)
+	tail = regexp.MustCompile(`^(.*\S)\s+(?:` +
+		`\[([A-Za-z0-9][A-Za-z0-9_@/.-]*|-W[A-Za-z0-9=+-]+)\]|` +
+		`\(([A-Za-z][A-Za-z0-9_-]*\d|[a-z0-9]+(?:-[a-z0-9]+)+|[a-z]{3,})\))$`)
 )
 
 // ParseLine reads one line of a linter's output, such as

@@ -121,7 +121,8 @@ func (run *sarifRun) issue(r *sarifResult) hub.Issue {
 	if len(r.Locations) > 0 {
 		at := &r.Locations[0].Physical
 		i.File = run.path(&at.File)
-		i.Line, i.Column, i.EndLine, i.EndColumn = at.Region.StartLine, at.Region.StartColumn, at.Region.EndLine, at.Region.EndColumn
+		region := &at.Region
+		i.Line, i.Column, i.EndLine, i.EndColumn = region.StartLine, region.StartColumn, region.EndLine, region.EndColumn
 	}
 	return i
 }
