@@ -78,7 +78,7 @@ session gets them again. To acknowledge again changes nothing. Prints the positi
 	return cmd
 }
 
-// left is one message to leave.
+// left is a message for a queue.
 type left struct {
 	ID      string          `json:"id"`
 	Topic   string          `json:"topic,omitempty"`

@@ -16,7 +16,7 @@ import (
 	"github.com/duckwire/duckwire/cmd/duckwire/internal/terminal"
 )
 
-// streamInfo is what the commands show of a stream's JSON (openapi.yaml: Stream).
+// streamInfo is the part of a stream's JSON that the commands show (openapi.yaml: Stream).
 type streamInfo struct {
 	ID       string          `json:"id"`
 	Kind     string          `json:"kind"`

@@ -14,7 +14,7 @@ import (
 // version is set by the linker in releases: -ldflags "-X main.version=v1.2.3".
 var version = ""
 
-// buildVersion returns the version and, where the build knows it, the commit.
+// buildVersion returns the version and, if it is known, the commit.
 func buildVersion() string {
 	v, commit := version, ""
 	if info, ok := debug.ReadBuildInfo(); ok {

@@ -1,5 +1,5 @@
-// Package httpserver makes the http.Server: its time limits, its certificate, and what happens to unused connections at
-// a stop.
+// Package httpserver creates the http.Server, with its time limits and its certificate, and closes unused connections
+// when it stops.
 package httpserver
 
 import (
@@ -27,7 +27,7 @@ func New(h http.Handler, logger *slog.Logger) *http.Server {
 	return srv
 }
 
-// Serve serves HTTPS where the server has a certificate, and HTTP where it has none.
+// Serve serves HTTPS if the server has a certificate, else HTTP.
 func Serve(srv *http.Server, ln net.Listener) error {
 	if srv.TLSConfig != nil {
 		return srv.ServeTLS(ln, "", "") // TLSConfig has the certificate
