@@ -26,7 +26,7 @@ func TestCommands(t *testing.T) {
 	inEmptyDir(t)
 	t.Setenv(config.EnvToken, "tok")
 	for name, c := range map[string]struct {
-		line    string // without spaces in its arguments
+		line    string // the arguments contain no spaces
 		stdin   string
 		request string
 		code    int
@@ -126,7 +126,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 	}
 }
 
-// TestLocalDevToken checks that a development secret makes tokens for servers on this machine, and for no others.
+// TestLocalDevToken checks that tokens are made with a development secret for servers on this machine only.
 func TestLocalDevToken(t *testing.T) {
 	dir := inEmptyDir(t)
 	t.Setenv("DUCKWIRE_DATA_DIR", dir)

@@ -25,7 +25,7 @@ import (
 	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
-// repository is the top of the source, from here.
+// repository is the top folder of the repository.
 const repository = "../.."
 
 func readDeploy(t *testing.T, path string) string {
@@ -37,7 +37,7 @@ func readDeploy(t *testing.T, path string) string {
 	return string(text)
 }
 
-// program looks for a program that a test needs, and skips the test aloud without it.
+// program returns the path of a program that a test needs. Without the program it skips the test.
 func program(t *testing.T, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
@@ -130,7 +130,7 @@ func knowsCommand(t *testing.T, args ...string) {
 	}
 }
 
-// TestStaticBuild runs the build command of the Dockerfile: its program needs no library, and works.
+// TestStaticBuild runs the build command of the Dockerfile: the program must be static, and run.
 func TestStaticBuild(t *testing.T) {
 	hubtest.Full(t, "a static build")
 	t.Parallel()
@@ -185,7 +185,7 @@ func TestUnit(t *testing.T) {
 	if err != nil || bytes.Contains(out, []byte("duckwire.service")) {
 		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
 	}
-	// 0.0 is a unit that can do nothing, 10 one that can do everything; most services of a distribution are above 9.
+	// 0.0 is a unit that can do nothing, 10 one that can do everything. Most services of a distribution have over 9.
 	rating := exec.Command(analyze, "security", "--no-pager", "--offline=true", "--threshold=20", path)
 	if out, err := rating.CombinedOutput(); err != nil {
 		t.Errorf("systemd-analyze security: %v\n%s", err, out)
@@ -233,7 +233,7 @@ func TestEnvironmentFile(t *testing.T) {
 	}
 }
 
-// TestCompose holds the compose file to what is there.
+// TestCompose checks that what the compose file names exists.
 func TestCompose(t *testing.T) {
 	t.Parallel()
 	var file struct {
@@ -279,7 +279,7 @@ func TestCompose(t *testing.T) {
 	}
 }
 
-// TestNginx puts nginx, as we configure it, in front of a server, and asks the doctor.
+// TestNginx runs nginx with our configuration in front of a server, and examines it with the doctor.
 func TestNginx(t *testing.T) {
 	hubtest.Full(t, "nginx")
 	t.Parallel()
@@ -326,12 +326,12 @@ func startNginx(t *testing.T, nginx, addr, backend string) {
 	if err := os.WriteFile(filepath.Join(dir, "nginx.conf"), []byte(conf), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod(dir, 0o755); err != nil { // nginx's workers are another user where we are root
+	if err := os.Chmod(dir, 0o755); err != nil { // if the tests run as root, nginx's workers run as another user
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cmd := exec.CommandContext(ctx, nginx, "-p", dir, "-c", "nginx.conf")
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // its workers end with it
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // ends its workers, too
 	cmd.WaitDelay = hubtest.Hung
 	cmd.SysProcAttr = hubtest.ProcAttr()
 	var said bytes.Buffer

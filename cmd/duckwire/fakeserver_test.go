@@ -64,7 +64,7 @@ func (f *fakeServer) retrier() *client.Retrier {
 	return client.NewRetrier(f.client.Pace, hubtest.Hung, nil)
 }
 
-// chunks makes a finished stream of pieces of text.
+// chunks makes the log a finished stream of pieces of text.
 func (f *fakeServer) chunks(pieces []string, status string) string {
 	at := 0
 	for _, p := range pieces {
@@ -81,7 +81,7 @@ func (f *fakeServer) end(status string) {
 	f.finished = true
 }
 
-// events makes n events of a topic.
+// events makes the log n events of a topic.
 func (f *fakeServer) events(topic string, n int) {
 	for i := range n {
 		f.blocks = append(f.blocks, fakeBlock{name: "tick", data: f.envelope(topic, i)})
@@ -93,7 +93,7 @@ func (f *fakeServer) envelope(topic string, i int) string {
 		`"time":"2026-11-23T00:00:00.000Z","position":"%s.%d"}`, i, topic, i, f.epoch, i+1)
 }
 
-// messages makes n messages of a queue.
+// messages makes the log n messages of a queue.
 func (f *fakeServer) messages(n int) {
 	for i := range n {
 		f.blocks = append(f.blocks, fakeBlock{data: f.message(i)})
@@ -124,7 +124,7 @@ func (f *fakeServer) page(w http.ResponseWriter, r *http.Request) {
 	for _, b := range f.blocks[from:min(from+2, len(f.blocks))] {
 		page.Messages = append(page.Messages, json.RawMessage(b.data))
 	}
-	_ = json.NewEncoder(w).Encode(page) // the client has gone: there is nobody to tell
+	_ = json.NewEncoder(w).Encode(page) // fails only if the client has disconnected
 }
 
 func (f *fakeServer) serve(w http.ResponseWriter, r *http.Request) {
@@ -204,7 +204,7 @@ func (f *fakeServer) stream(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// place returns the index that a position means; reset says that it is none of this log's.
+// place returns the index of a position. reset is true if the position is of another log.
 func (f *fakeServer) place(after string) (from int, reset bool) {
 	if after == "" || after == "0" {
 		return 0, false
@@ -268,9 +268,9 @@ func sayBye(reason string, retry int) answer {
 	}
 }
 
-// hang answers nothing until the client goes.
+// hang does not answer until the client disconnects.
 func hang(_ http.ResponseWriter, r *http.Request) {
-	_, _ = io.Copy(io.Discard, r.Body) // or the server does not see the client go
+	_, _ = io.Copy(io.Discard, r.Body) // net/http detects the disconnect only after the body was read
 	<-r.Context().Done()
 }
 

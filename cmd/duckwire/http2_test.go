@@ -17,11 +17,11 @@ import (
 	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
-// rawHTTP2 is a client that keeps to no limit.
+// rawHTTP2 is a client that ignores the server's limits.
 type rawHTTP2 struct {
 	*http2.Framer
 	conn   *tls.Conn
-	header []byte // of a request for a live answer
+	header []byte // of a request for an event stream
 }
 
 func dialHTTP2(t *testing.T, url string, pool *x509.CertPool, token string) *rawHTTP2 {
@@ -62,7 +62,7 @@ func dialHTTP2(t *testing.T, url string, pool *x509.CertPool, token string) *raw
 	return c
 }
 
-// ask begins the nth request.
+// ask sends the header of request n.
 func (c *rawHTTP2) ask(n int) (id uint32, err error) {
 	id = uint32(2*n + 1)
 	return id, c.WriteHeaders(http2.HeadersFrameParam{
@@ -70,7 +70,8 @@ func (c *rawHTTP2) ask(n int) (id uint32, err error) {
 	})
 }
 
-// On one connection 250 answers last at one time; those beyond are refused, and the others go on.
+// TestHTTP2StreamsAreLimited: one connection can have 250 concurrent long responses. The server refuses further
+// requests, and the others go on.
 func TestHTTP2StreamsAreLimited(t *testing.T) {
 	inEmptyDir(t)
 	certFile, keyFile, pool := testnet.WriteCertificate(t, t.TempDir(), 1)
@@ -123,7 +124,7 @@ func TestHTTP2StreamsAreLimited(t *testing.T) {
 	}
 }
 
-// Requests that are taken back at once, thousands of them (CVE-2023-44487), keep nobody else from being served.
+// TestHTTP2RapidReset: thousands of requests that are reset at once (CVE-2023-44487) do not affect other clients.
 func TestHTTP2RapidReset(t *testing.T) {
 	inEmptyDir(t)
 	certFile, keyFile, pool := testnet.WriteCertificate(t, t.TempDir(), 1)
@@ -140,7 +141,7 @@ func TestHTTP2RapidReset(t *testing.T) {
 			err = c.WriteRSTStream(id, http2.ErrCodeCancel)
 		}
 		if err != nil {
-			break // the server has had enough of it
+			break // the server has closed the connection
 		}
 	}
 	tr := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, ForceAttemptHTTP2: true}

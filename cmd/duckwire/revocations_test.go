@@ -12,7 +12,7 @@ import (
 	"github.com/duckwire/duckwire/cmd/duckwire/internal/config"
 )
 
-// TestRevocationsSurviveARestart: what was revoked stays so in the next process on the same data folder.
+// TestRevocationsSurviveARestart: revocations still apply in the next process with the same data folder.
 func TestRevocationsSurviveARestart(t *testing.T) {
 	const secret = "a secret of the tests, longer than 32 bytes"
 	src := config.Sources{

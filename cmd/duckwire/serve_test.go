@@ -16,7 +16,8 @@ import (
 
 func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
 
-// TestStopInOrder checks what holds while the hub drains, and that nothing outlasts the drain timeout.
+// TestStopInOrder checks the server's behaviour while the hub drains, and that the stop does not exceed the drain
+// timeout.
 func TestStopInOrder(t *testing.T) {
 	t.Parallel()
 	cfg := &config.Config{DrainTimeout: 300 * time.Millisecond}
@@ -88,7 +89,7 @@ func TestStopInOrder(t *testing.T) {
 	}
 }
 
-// TestServeInProcess runs the command whole, in this process.
+// TestServeInProcess runs the whole command in this process.
 func TestServeInProcess(t *testing.T) {
 	inEmptyDir(t)
 	ctx, cancel := context.WithCancel(t.Context())

@@ -16,7 +16,7 @@ import (
 	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
-// tail runs a tail against f and returns what it printed.
+// tail runs a tail against f and returns its output.
 func (f *fakeServer) tail(ctx context.Context, want tailing, topics ...string) (stdout, stderr string, err error) {
 	var out, notes bytes.Buffer
 	follow, err := want.follower(topics, &out, &notes)
@@ -76,7 +76,7 @@ func TestTailKeepsItsPlace(t *testing.T) {
 	}
 }
 
-// TestTailTellsAReset goes on after the gap, and says that there was one.
+// TestTailTellsAReset: after a reset the tail goes on, and reports the gap.
 func TestTailTellsAReset(t *testing.T) {
 	t.Parallel()
 	f := newFakeServer(t)
@@ -121,7 +121,7 @@ func TestTailManyTopics(t *testing.T) {
 	}
 }
 
-// TestTailComesBack goes through everything that heals.
+// TestTailComesBack: the tail survives every failure that a retry may mend.
 func TestTailComesBack(t *testing.T) {
 	t.Parallel()
 	f := newFakeServer(t)
@@ -140,7 +140,7 @@ func TestTailComesBack(t *testing.T) {
 	}
 }
 
-// TestTailGivesUp stops at what does not heal, at the first answer.
+// TestTailGivesUp: the tail ends at the first answer that no retry can mend.
 func TestTailGivesUp(t *testing.T) {
 	t.Parallel()
 	page := func(w http.ResponseWriter, _ *http.Request) {
@@ -178,7 +178,7 @@ func TestTailGivesUp(t *testing.T) {
 	}
 }
 
-// TestTailNoticesSilence reconnects where a connection brings nothing, not even heartbeats.
+// TestTailNoticesSilence: the tail reconnects if nothing arrives on its connection, not even heartbeats.
 func TestTailNoticesSilence(t *testing.T) {
 	t.Parallel()
 	f := newFakeServer(t)

@@ -24,7 +24,7 @@ import (
 	"github.com/duckwire/duckwire/middleware/tracing/collectortest"
 )
 
-// Words that must not reach a collector.
+// Texts that must not reach a collector.
 const (
 	tracedKey    = "sk-key-of-the-upstream"
 	tracedPrompt = "a prompt that nobody else may read"
@@ -32,7 +32,7 @@ const (
 	tracedQuery  = "a-secret-in-a-query"
 )
 
-// tracedServer is the whole server, with a token to come in.
+// tracedServer is a server that exports traces, and a token for it.
 type tracedServer struct {
 	t     *testing.T
 	app   *app
@@ -69,7 +69,7 @@ func startTraced(t *testing.T, upstream http.HandlerFunc) *tracedServer {
 	return s
 }
 
-// stop stops the server in order; what there is to be sent has been sent then.
+// stop stops the server in order. After that all spans have been sent.
 func (s *tracedServer) stop() {
 	s.ended.Do(func() {
 		stop(s.cfg, s.http, s.app, quiet())
@@ -77,7 +77,7 @@ func (s *tracedServer) stop() {
 	})
 }
 
-// do sends a request and returns the answer, whose body is still to be read.
+// do sends a request and returns the response, whose body is not read yet.
 func (s *tracedServer) do(method, path, body string, headers ...string) *http.Response {
 	s.t.Helper()
 	r, err := http.NewRequestWithContext(s.t.Context(), method, s.url+path, strings.NewReader(body))
@@ -96,7 +96,7 @@ func (s *tracedServer) do(method, path, body string, headers ...string) *http.Re
 	return resp
 }
 
-// whole does a request and reads the whole answer.
+// whole sends a request and reads the whole response.
 func (s *tracedServer) whole(method, path, body string, headers ...string) (*http.Response, string) {
 	s.t.Helper()
 	resp := s.do(method, path, body, headers...)
@@ -111,7 +111,7 @@ func chat(streamed bool) string {
 	return fmt.Sprintf(`{"model":"small","stream":%t,"messages":[{"role":"user","content":%q}]}`, streamed, tracedPrompt)
 }
 
-// answering answers each request with one piece of text, and keeps the headers it saw.
+// answering answers each request with one piece of text, and sends the request's header to seen.
 func answering(seen chan<- http.Header) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if seen != nil {
@@ -123,9 +123,9 @@ func answering(seen chan<- http.Header) http.HandlerFunc {
 	}
 }
 
-// hanging begins an answer and waits for the end of the request.
+// hanging begins a response and waits until the request is cancelled.
 func hanging(w http.ResponseWriter, r *http.Request) {
-	_, _ = io.Copy(io.Discard, r.Body) // or the end of the request is not seen
+	_, _ = io.Copy(io.Discard, r.Body) // net/http detects the end of the request only after the body was read
 	w.Header().Set("Content-Type", "text/event-stream")
 	fmt.Fprintf(w, "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":%q}}]}\n\n", tracedAnswer)
 	_ = http.NewResponseController(w).Flush()
@@ -142,7 +142,7 @@ func sameAttributes(t *testing.T, span *tracepb.Span, want map[string]string) {
 	}
 }
 
-// TestTraceCompletion follows one completion from its client's own span to the upstream.
+// TestTraceCompletion follows one completion from the client's own span to the upstream.
 func TestTraceCompletion(t *testing.T) {
 	collector := collectortest.Start(t)
 	t.Setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=tests")
@@ -198,7 +198,7 @@ func TestTraceCompletion(t *testing.T) {
 	collector.Lacks(s.token, tracedKey, tracedPrompt, tracedAnswer, tracedQuery, testSecret)
 }
 
-// TestTraceCancelled: a completion outlives its request, whose span does not wait for it.
+// TestTraceCancelled: a completion goes on after its request. The request's span does not wait for it.
 func TestTraceCancelled(t *testing.T) {
 	collector := collectortest.Start(t)
 	t.Setenv("OTEL_BSP_SCHEDULE_DELAY", "10")
@@ -252,7 +252,7 @@ func TestTraceErrors(t *testing.T) {
 	}
 }
 
-// TestTraceAnalysis: an analysis is one span, however many requests to the upstream it takes.
+// TestTraceAnalysis: an analysis is one span, no matter how many requests to the upstream it needs.
 func TestTraceAnalysis(t *testing.T) {
 	collector := collectortest.Start(t)
 	seen := make(chan http.Header, 1)
@@ -316,7 +316,7 @@ func TestTraceLasting(t *testing.T) {
 	collector.Lacks(s.token)
 }
 
-// TestTraceRequests: what spans tell of requests of other kinds.
+// TestTraceRequests checks the spans of other kinds of requests.
 func TestTraceRequests(t *testing.T) {
 	collector := collectortest.Start(t)
 	s := startTraced(t, nil)
@@ -342,7 +342,7 @@ func TestTraceRequests(t *testing.T) {
 	collector.Lacks(s.token)
 }
 
-// TestTraceSampled: what is not sampled is not sent, and the upstream is told so.
+// TestTraceSampled: spans that are not sampled are not sent, and the upstream is told so.
 func TestTraceSampled(t *testing.T) {
 	collector := collectortest.Start(t)
 	t.Setenv("OTEL_TRACES_SAMPLER", "always_off")
@@ -377,7 +377,7 @@ func TestTraceCollectorAway(t *testing.T) {
 			t.Cleanup(collector.Close)
 			t.Cleanup(func() { close(release) }) // only when everything else has ended
 			t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.URL)
-			// Without our own end of it, the exporter would try for longer than this test may take.
+			// The exporter would retry for longer than this test may take; our own timeout must end that.
 			t.Setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "3600000")
 			t.Setenv("OTEL_BSP_EXPORT_TIMEOUT", "3600000")
 			t.Setenv("OTEL_BSP_SCHEDULE_DELAY", "1")
@@ -412,7 +412,7 @@ func TestTraceCollectorAway(t *testing.T) {
 	})
 }
 
-// TestTraceEndpoint: without an endpoint there are no traces, and the command tells that it could.
+// TestTraceEndpoint: without an endpoint no traces are sent, and the command reports that it supports them.
 func TestTraceEndpoint(t *testing.T) {
 	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "")
 	seen := make(chan http.Header, 1)

@@ -22,13 +22,13 @@ import (
 	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
-// lintServer is a server process, and a client of it with every right.
+// lintServer is a server process, and a client of it that may do everything.
 type lintServer struct {
 	t *testing.T
 	c *client.Client
 }
 
-// startLintServer starts a server whose leases are short.
+// startLintServer starts a server with short leases.
 func startLintServer(t *testing.T, env ...string) *lintServer {
 	t.Helper()
 	cmd := exec.Command("duckwire", "serve", "--addr", "127.0.0.1:0", "--data-dir", t.TempDir())
@@ -78,7 +78,7 @@ func lintToken(t *testing.T, user, grant string) string {
 	return token
 }
 
-// worker starts 'duckwire worker' with the right to work and no other, and waits until the server knows it.
+// worker starts 'duckwire worker' with only the right that it needs, and waits until the server knows it.
 func (s *lintServer) worker(args ...string) *exec.Cmd {
 	s.t.Helper()
 	cmd := exec.Command("duckwire", append([]string{"worker"}, args...)...)
@@ -135,12 +135,12 @@ type lintState struct {
 
 func (st *lintState) ended() bool { return st.Status != "running" && st.Status != "queued" }
 
-// byWorker reports whether a worker does it: the built-in checks say which file they begin with.
+// byWorker reports whether a worker runs the analysis: the built-in checks report the file with which they begin.
 func (st *lintState) byWorker() bool {
 	return len(st.Events) > 0 && strings.Contains(string(st.Events[0].Data), `"current":0`)
 }
 
-// wait returns the stream's state once it is as wanted.
+// wait waits until the stream's state is as wanted, and returns it.
 func (s *lintServer) wait(id string, wanted func(*lintState) bool) *lintState {
 	s.t.Helper()
 	var st lintState
@@ -158,7 +158,7 @@ func (s *lintServer) end(id string) *lintState {
 	return s.wait(id, func(st *lintState) bool { return st.ended() })
 }
 
-// issues lists what was found, and where the analysis began anew.
+// issues lists the issues, and where the analysis was restarted.
 func (st *lintState) issues() string {
 	var list []string
 	for _, e := range st.Events {
@@ -186,7 +186,7 @@ func (st *lintState) last(event string) string {
 	return data
 }
 
-// TestWorkerRunsGoVet: the real go vet finds real defects in real code, in files whose paths mean no good.
+// TestWorkerRunsGoVet: go vet finds defects in files with hostile paths.
 func TestWorkerRunsGoVet(t *testing.T) {
 	t.Parallel()
 	s := startLintServer(t)
@@ -232,7 +232,7 @@ func TestWorkerReadsSARIF(t *testing.T) {
 	}
 }
 
-// TestKilledWorkerIsReplaced: a worker dies in the middle, another one does the job, and readers are told.
+// TestKilledWorkerIsReplaced: a worker is killed during a job; another one does the job, and readers are told.
 func TestKilledWorkerIsReplaced(t *testing.T) {
 	t.Parallel()
 	s := startLintServer(t)
@@ -245,7 +245,7 @@ func TestKilledWorkerIsReplaced(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = first.Wait()
-	_ = syscall.Kill(pidIn(t, pids), syscall.SIGKILL) // a worker that is killed cannot end its linter
+	_ = syscall.Kill(pidIn(t, pids), syscall.SIGKILL) // a killed worker cannot kill its linter
 	st := s.end(id)
 	if want := "a.go:1:1: medium: first\nRESTARTED\na.go:2:2: medium: second"; st.Status != "done" || st.issues() != want {
 		t.Errorf("%s %+v\n%s", st.Status, st.Error, st.issues())
@@ -255,20 +255,20 @@ func TestKilledWorkerIsReplaced(t *testing.T) {
 func pidIn(t *testing.T, file string) (pid int) {
 	t.Helper()
 	hubtest.Until(t, "a process id in "+file, func() bool {
-		text, _ := os.ReadFile(file) // not there yet, or not whole
+		text, _ := os.ReadFile(file) // the file may not exist yet, or be incomplete
 		_, _ = fmt.Sscanf(string(text), "%d\n", &pid)
 		return pid != 0
 	})
 	return pid
 }
 
-// alive reports whether a process runs. One that has ended and that nobody has asked after does not.
+// alive reports whether a process runs. A process that has ended, but was not waited for, does not.
 func alive(pid int) bool {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	return err == nil && !strings.Contains(string(stat), ") Z ")
 }
 
-// TestCancelKillsTheLinter: with all that it has started.
+// TestCancelKillsTheLinter: cancelling an analysis kills the linter and all processes that it started.
 func TestCancelKillsTheLinter(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("looks into /proc")
@@ -299,14 +299,14 @@ func TestCancelKillsTheLinter(t *testing.T) {
 	}
 }
 
-// TestWorkerGivesBackItsJob: one that is asked to go does not let the others wait for its lease.
+// TestWorkerGivesBackItsJob: a worker that is stopped returns its job, so that others need not wait for its lease.
 func TestWorkerGivesBackItsJob(t *testing.T) {
 	t.Parallel()
 	s := startLintServer(t, "DUCKWIRE_LEASE=60s")
 	first := s.worker("--types", "style", "--", "sleep", "60")
 	id := s.analyze("style", "a.go", "package a\n")
 	s.worker("--types", "style,other", "--", "echo", "a.go:2:2: second")
-	s.end(s.analyze("other", "a.go", "package a\n")) // which the second one does: so it has asked, for both types
+	s.end(s.analyze("other", "a.go", "package a\n")) // by the second worker, which so has asked for jobs
 	s.wait(id, func(st *lintState) bool { return st.last(hub.EntryProgress) != "" })
 	if err := first.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
@@ -321,7 +321,7 @@ func TestWorkerGivesBackItsJob(t *testing.T) {
 	}
 }
 
-// TestWorkersFailures: what the tool does wrong is told, and what the caller must not see is not.
+// TestWorkersFailures: readers are told about a linter's failure, but not about what they must not see.
 func TestWorkersFailures(t *testing.T) {
 	t.Parallel()
 	s := startLintServer(t)
@@ -362,12 +362,12 @@ func TestWorkersFailures(t *testing.T) {
 	}
 }
 
-// TestWorkerRefusesAProject: a linter has nothing to read where only a project is named.
+// TestWorkerRefusesAProject: a worker refuses an analysis that names a project and has no files.
 func TestWorkerRefusesAProject(t *testing.T) {
 	t.Parallel()
 	s := startLintServer(t)
 	s.worker("--", "true")
-	s.end(s.analyze("style", "a.go", "package a\n")) // so that the worker is known
+	s.end(s.analyze("style", "a.go", "package a\n")) // so that the server knows the worker
 	header, _, err := s.c.Call(t.Context(), http.MethodPost, "/v1/analyses", map[string]any{"project": "42"})
 	if err != nil {
 		t.Fatal(err)
@@ -391,7 +391,7 @@ func TestWorkerUsage(t *testing.T) {
 	}
 }
 
-// TestAnalysisByAModel: without a worker the upstream is asked, and what it answers is taken for no more than it is.
+// TestAnalysisByAModel: without a worker the upstream is asked. Answers that are not valid issues are rejected.
 func TestAnalysisByAModel(t *testing.T) {
 	t.Parallel()
 	answers := map[string]string{
@@ -400,7 +400,7 @@ func TestAnalysisByAModel(t *testing.T) {
 		"broken": `{"file":"a.go","line":1,"mess`,
 	}
 	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body) // a cut request has no answer to find
+		body, _ := io.ReadAll(r.Body) // the request may have been cut
 		w.Header().Set("Content-Type", "text/event-stream")
 		for kind, answer := range answers {
 			if strings.Contains(string(body), "asked for: "+kind) {

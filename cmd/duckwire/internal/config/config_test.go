@@ -148,7 +148,7 @@ func TestServeNeedsAKey(t *testing.T) {
 		want error
 	}{
 		"nothing":       {Config{}, ErrNoKey},
-		"authorize url": {Config{AuthorizeURL: "http://a"}, ErrNoKey}, // it decides what may be done, not who comes
+		"authorize url": {Config{AuthorizeURL: "http://a"}, ErrNoKey}, // it authorizes, but does not authenticate
 		"dev":           {Config{Dev: true}, nil},
 		"secret":        {Config{JWTSecret: strings.Repeat("s", minSecret)}, nil},
 		"public key":    {Config{JWTPublicKey: "k"}, nil},

@@ -23,7 +23,7 @@ func TestCertificateIsReadAgain(t *testing.T) {
 	changed := time.Now()
 	serial := func() int64 {
 		t.Helper()
-		changed = changed.Add(time.Second) // whatever the file system's clock can tell apart
+		changed = changed.Add(time.Second) // so that the modification time differs on any file system
 		for _, path := range []string{certFile, keyFile} {
 			if err := os.Chtimes(path, changed, changed); err != nil {
 				t.Fatal(err)

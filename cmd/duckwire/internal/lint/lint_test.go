@@ -119,7 +119,7 @@ func TestReadSARIF(t *testing.T) {
 	}
 }
 
-// FuzzParseLine: a line that is read names a file and a line that stand in it, and nothing panics.
+// FuzzParseLine: an issue's file and line are contained in the parsed line, and nothing panics.
 func FuzzParseLine(f *testing.F) {
 	f.Add("a.go:1:2: x")
 	f.Fuzz(func(t *testing.T, line string) {
