@@ -15,7 +15,7 @@ import (
 
 const jobsPath = "/v1/workers/analysis/jobs"
 
-// analyst is a provider that analyses, too.
+// analyst is a provider that can also analyse.
 type analyst struct {
 	scripted
 	analyze func(ctx context.Context, req *hub.AnalysisRequest, w hub.AnalysisWriter) error
@@ -40,14 +40,14 @@ type jobJSON struct {
 	}
 }
 
-// producer are the headers of one append of a worker's.
+// producer returns the headers of a worker's append.
 func producer(id string, epoch, seq int) []string {
 	return []string{
 		ndjson, "Producer-Id: " + id, fmt.Sprintf("Producer-Epoch: %d", epoch), fmt.Sprintf("Producer-Seq: %d", seq),
 	}
 }
 
-// An analysis by the provider, from the request to the summary, held to its schemas.
+// TestAnalysisByTheProvider runs an analysis by the provider, from the request to the summary.
 func TestAnalysisByTheProvider(t *testing.T) {
 	s := startServer(t, analyst{scripted(hello), func(_ context.Context, req *hub.AnalysisRequest, w hub.AnalysisWriter) error {
 		if err := w.Progress(0); err != nil {
@@ -87,7 +87,7 @@ func TestAnalysisByTheProvider(t *testing.T) {
 	call[problem](s, 409, "POST", "/v1/analyses", analysisJSON(`,"id":"mine"`))
 }
 
-// awaitEnd returns the position of a stream's end.
+// awaitEnd waits for a stream's end, and returns its position.
 func awaitEnd(s *testServer, id string) string {
 	s.t.Helper()
 	for after := ""; ; {
@@ -169,8 +169,8 @@ func TestAnswersOfJobs(t *testing.T) {
 	full.hub.Drain(t.Context())
 }
 
-// A worker with the right to work alone, and none on the topic or the stream, does a job; another user's worker cannot
-// disturb it.
+// TestWorkerOverHTTP: a worker that may only work, without rights on the topic or the stream, does a job. Another
+// user's worker cannot interfere.
 func TestWorkerOverHTTP(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	worker := "Authorization: Bearer " + token(t, "linter", "worker:analysis=produce")
@@ -205,7 +205,7 @@ func TestWorkerOverHTTP(t *testing.T) {
 	s.expect(404, "GET", "/v1/streams/"+id, "", worker) // to write is not to read
 }
 
-// Cancelling reaches a worker with its next append.
+// TestCancelReachesTheWorker: a worker is told of a cancellation with its next append.
 func TestCancelReachesTheWorker(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	s.expect(200, "GET", jobsPath+"?worker=w", "")

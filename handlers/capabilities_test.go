@@ -19,8 +19,8 @@ var updateCapabilities = flag.Bool("update", false, "write the tables of capabil
 
 const capabilitiesFile = "testdata/capabilities.txt"
 
-// probe is one request, made with each kind of token. In its path, {stream} is a stream of somebody else's, new for
-// each request.
+// probe is one request, which is made with each kind of token. In its path, {stream} stands for a stream of another
+// user, which is new for each request.
 type probe struct{ path, topic, body, header string }
 
 // promptOnTopic is a completion that is announced on the topic t:1.
@@ -41,7 +41,7 @@ var probes = map[string]probe{
 	"PUT /v1/streams/{id}/append":  {"/v1/streams/{stream}/append", "t:1", `{"text":"x"}`, ndjson},
 	"POST /v1/analyses":            {"/v1/analyses", "t:1", analysisJSON(`,"topic":"t:1"`), ""},
 	"GET /v1/workers/{kind}/jobs":  {jobsPath + "?worker=w&types=none", "worker:analysis", "", ""},
-	// 404 is for who may
+	// 404 for those who are allowed
 	"POST /v1/workers/{kind}/jobs/{job}/refuse": {
 		jobsPath + "/none/refuse", "worker:analysis", `{"worker":"w","producer_epoch":1}`, "",
 	},
@@ -59,7 +59,7 @@ var probes = map[string]probe{
 	"GET /v1/overview":                   {"/v1/overview", "*", "", ""},
 	"GET /metrics":                       {"/metrics", "duckwire:metrics", "", ""},
 	"GET /debug/pprof/{profile}":         {"/debug/pprof/goroutine", "*", "", ""},
-	// A socket opens for whom the token names; each join and each event is decided on its own.
+	// Any token opens a socket; rights are checked for each join and each event.
 	"GET /socket/websocket": {"/socket/websocket?vsn=2.0.0", "t:1", "", "Upgrade: websocket"},
 	"GET /socket/longpoll":  {"/socket/longpoll?vsn=2.0.0", "t:1", "", ""},
 	// no session
@@ -76,8 +76,8 @@ var probes = map[string]probe{
 	"GET /openapi.yaml":    {"/openapi.yaml", "t:1", "", ""},
 }
 
-// TestCapabilityTable asks every operation of openapi.yaml with every capability, and holds the answers to a table that
-// people read.
+// TestCapabilityTable sends every operation of openapi.yaml with every capability, and compares the answers with a
+// table in testdata.
 func TestCapabilityTable(t *testing.T) {
 	s := startServer(t, analyst{scripted(hello), noIssues}, hub.Limits{}, nil)
 	columns := []string{"no-token", "no-caps"}
@@ -104,7 +104,8 @@ func TestCapabilityTable(t *testing.T) {
 	holdTable(t, capabilitiesFile, table.String())
 }
 
-// operations lists what openapi.yaml has; one without a probe fails the test, and so does a probe without an operation.
+// operations lists the operations of openapi.yaml. The test fails for an operation without a probe, and for a probe
+// without an operation.
 func operations(t *testing.T) []string {
 	t.Helper()
 	var list []string
@@ -130,7 +131,7 @@ func operations(t *testing.T) []string {
 	return list
 }
 
-// probe makes the request with what the column names, and returns the status of its answer.
+// probe sends the request with the token of a column, and returns the status of the answer.
 func (s *testServer) probe(operation string, p probe, column string) int {
 	s.t.Helper()
 	path := p.path
@@ -163,7 +164,7 @@ func (s *testServer) probe(operation string, p probe, column string) int {
 		s.t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	// the status that counts is in the body, as Phoenix has it
+	// as in Phoenix, the status is in the body
 	if strings.HasSuffix(operation, "/socket/longpoll") || operation == "POST /socket/sse" {
 		var answer struct{ Status int }
 		if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {

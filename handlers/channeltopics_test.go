@@ -8,7 +8,7 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// Whose a conversation is holds at every door, not on sockets alone.
+// TestConversationsAreTheirOwnersOverHTTP: a conversation's owner is also checked over HTTP, not only on sockets.
 func TestConversationsAreTheirOwnersOverHTTP(t *testing.T) {
 	s := startServer(t, scripted(hello), hub.Limits{}, nil)
 	a := s.dialSocket(token(t, "a", "conversation:*=subscribe,complete"))

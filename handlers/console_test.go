@@ -10,11 +10,11 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// firstPaint is how many bytes, packed, the page may need before it shows something.
+// firstPaint is how many compressed bytes the page may load before it shows something.
 const firstPaint = 200 << 10
 
-// The console's page needs no token, names no other host, and what it loads is small; parts that come later may stay
-// with the browser for ever.
+// TestConsole: the console's page needs no token, names no other host, and loads little. Browsers may cache the parts
+// that it loads later for ever.
 func TestConsole(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	packed := func(path string) (string, http.Header) {

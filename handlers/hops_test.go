@@ -49,8 +49,8 @@ func TestHops(t *testing.T) {
 	}
 }
 
-// hopClient is a reader that remembers only what a real one would: the text it has, and the last position whose block
-// was whole.
+// hopClient is a reader that remembers what a real one would remember: the text, and the position of the last complete
+// block.
 type hopClient struct {
 	t        *testing.T
 	s        *testServer

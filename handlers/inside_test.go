@@ -13,7 +13,7 @@ import (
 	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
-// Metrics are for whoever may, by a right that is good for nothing else, or for all where the server is set so.
+// TestWhoReadsMetrics: metrics need a right of their own, unless the server is configured to show them to everybody.
 func TestWhoReadsMetrics(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	monitor := as(t, "prometheus", "duckwire:metrics=admin")
@@ -33,7 +33,7 @@ func TestWhoReadsMetrics(t *testing.T) {
 	doubtful.expect(503, "GET", "/metrics", "", monitor)
 }
 
-// Profiles are for admins of everything, bounded in time, and one at a time.
+// TestProfiles: profiles need admin on everything; their duration is limited, and only one is made at a time.
 func TestProfiles(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	root := as(t, "root", "*=admin")

@@ -45,12 +45,12 @@ func TestCrossSiteSockets(t *testing.T) {
 	}
 }
 
-// TestCrossSiteRequests: a page of another origin does nothing by the cookie, and reads nothing.
+// TestCrossSiteRequests: a page of another origin cannot change anything with the cookie, and cannot read responses.
 func TestCrossSiteRequests(t *testing.T) {
 	s := start(t, "ALLOWED_ORIGINS=https://app.example")
 	cookie := "Cookie: duckwire_token=" + token(t, "ada", "*=*")
 	publish := func(headers ...string) int {
-		// text/plain is what a form can send without asking first
+		// a form can send text/plain without a preflight
 		headers = append(headers, cookie, "Content-Type: text/plain")
 		status, _, _ := s.do("POST", "/v1/topics/t/events", `{"event":"forged"}`, headers...)
 		return status

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// TestCompressedRequests: a body that would be 256 MiB is not unpacked, by whatever name.
+// TestCompressedRequests: a body that would be 256 MiB is not decompressed, whatever its coding is called.
 func TestCompressedRequests(t *testing.T) {
 	s := start(t)
 	ada := bearer(t, "ada")

@@ -12,7 +12,7 @@ import (
 	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
-// TestConnectionFlood: connections on which nobody says who it is fill no more than their share, and put nobody out.
+// TestConnectionFlood: connections without a credential are limited to their share, and displace no others.
 func TestConnectionFlood(t *testing.T) {
 	s := start(t, "GUESTS=8", "HEADER_TIMEOUT=1m")
 	ada := bearer(t, "ada")
@@ -97,7 +97,7 @@ func TestFailedAttempts(t *testing.T) {
 	s.want(401, "GET", "/v1/streams", "", from("2001:db8:0:2::1"), "Authorization: Bearer bad")
 }
 
-// TestForwardedForSpoofing: what a client writes into X-Forwarded-For changes nothing.
+// TestForwardedForSpoofing: a client cannot change its address by what it writes into X-Forwarded-For.
 func TestForwardedForSpoofing(t *testing.T) {
 	s := start(t, "TRUSTED_PROXIES=127.0.0.1,10.0.0.0/8", "FAILURES_PER_MINUTE=3")
 	bad := func(headers ...string) int {

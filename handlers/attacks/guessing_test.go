@@ -8,13 +8,13 @@ import (
 	"testing"
 )
 
-// told is an answer without what is different in each.
+// told returns an answer without the parts that differ in each.
 func told(answer, id string) string {
 	answer = regexp.MustCompile(`"request_id":"[^"]*"`).ReplaceAllString(answer, "")
 	return strings.ReplaceAll(answer, id, "ID")
 }
 
-// TestGuessingStreams: to who may not read a stream it is as if there were none, whatever is tried on it.
+// TestGuessingStreams: a stream that a user may not read is answered like one that does not exist, by every method.
 func TestGuessingStreams(t *testing.T) {
 	s := start(t)
 	ada := bearer(t, "ada")

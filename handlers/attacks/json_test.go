@@ -7,7 +7,7 @@ import (
 	"github.com/coder/websocket"
 )
 
-// jsonDoors are the paths that read JSON of a client's, with a place for any value.
+// jsonDoors are the paths that parse a client's JSON. Any value can be inserted.
 var jsonDoors = []struct {
 	method, path, before, after, media string
 }{
@@ -19,7 +19,7 @@ var jsonDoors = []struct {
 	{"POST", "/v1/analyses", `{"code":"x","options":{"x":`, `}}`, "application/json"},
 }
 
-// bombs are values that some parsers take too much time or memory for.
+// bombs are values for which some parsers need too much time or memory.
 var bombs = map[string]string{
 	"arrays":               strings.Repeat("[", 400_000) + strings.Repeat("]", 400_000),
 	"objects":              strings.Repeat(`{"a":`, 100_000) + "1" + strings.Repeat("}", 100_000),
@@ -74,7 +74,7 @@ func TestJSONBombs(t *testing.T) {
 	}
 }
 
-// TestNumbersStayAsTheyAre: a number that no machine word holds is neither rounded nor refused.
+// TestNumbersStayAsTheyAre: a number that exceeds every machine word is neither rounded nor refused.
 func TestNumbersStayAsTheyAre(t *testing.T) {
 	s := start(t)
 	ada := bearer(t, "ada")

@@ -11,10 +11,10 @@ import (
 	"testing"
 )
 
-// breaks are what ends a line, a string or a field somewhere.
+// breaks end a line, a string or a field in some format.
 var breaks = []string{"\r\n", "\n", "\r", "\x00", "\u2028", "\u0085", "\x1b[2J"}
 
-// TestLineBreaksInNames: no name that a client chooses ends a line of an answer, of a log or of an event stream.
+// TestLineBreaksInNames: a client cannot break a line of a response, of a log or of an event stream by a name.
 func TestLineBreaksInNames(t *testing.T) {
 	s := start(t)
 	ada := bearer(t, "ada")
@@ -56,7 +56,7 @@ func TestLineBreaksInNames(t *testing.T) {
 	}
 }
 
-// TestLineBreaksInTokens: names in a token are the issuer's word; they end no line either.
+// TestLineBreaksInTokens: names in a token come from the issuer, but cannot break a line either.
 func TestLineBreaksInTokens(t *testing.T) {
 	s := start(t)
 	for _, br := range []string{"\r\n", "\n", "\r", "\x00"} {

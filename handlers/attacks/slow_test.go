@@ -82,7 +82,7 @@ func TestSlowBodies(t *testing.T) {
 // slowBody is a request whose body makes no progress, and the status that answers it.
 type slowBody struct{ request, auth, want string }
 
-// sendSlowBodies sends each request twice, all at the same time: once its body is silent, once it drips.
+// sendSlowBodies sends each request twice, all at the same time: one body is silent, the other one drips.
 func (s *server) sendSlowBodies(bodies map[string]slowBody) {
 	s.t.Helper()
 	var dripping sync.WaitGroup
@@ -108,7 +108,7 @@ func (s *server) sendSlowBodies(bodies map[string]slowBody) {
 	dripping.Wait()
 }
 
-// TestSilentUploads: uploads to streams have a limit of their own.
+// TestSilentUploads: uploads to streams have a time limit of their own.
 func TestSilentUploads(t *testing.T) {
 	t.Parallel()
 	s := start(t, "UPLOAD_SILENCE=1s")
@@ -142,7 +142,7 @@ func TestSlowReads(t *testing.T) {
 	}
 }
 
-// entry is what the tests look at of a request's line in the log.
+// entry is the part of a request's line in the log that the tests read.
 type entry struct {
 	RequestID string `json:"request_id"`
 	Bytes     int64

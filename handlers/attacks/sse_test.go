@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// block is one block of an event stream, as WHATWG HTML §9.2.6 has it read.
+// block is one block of an event stream, as WHATWG HTML §9.2.6 interprets it.
 type block struct{ event, data, id string }
 
 // blocks reads the blocks of an event stream up to the one whose data contains last. Lines end at CR, LF or CRLF, as

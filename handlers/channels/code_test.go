@@ -17,7 +17,7 @@ import (
 
 const project = "code:project:42"
 
-// says is a provider that writes these pieces and ends well.
+// says returns a provider that writes these pieces and ends successfully.
 func says(pieces ...string) scripted {
 	return func(_ context.Context, _ *hub.CompletionRequest, w hub.CompletionWriter) error {
 		w.Describe(hub.CompletionInfo{Model: "m-2"})
@@ -31,7 +31,7 @@ func says(pieces ...string) scripted {
 	}
 }
 
-// untilStopped writes one piece, and waits to be stopped; each stopped completion is reported.
+// untilStopped returns a provider that writes one piece and waits until it is stopped, which it reports.
 func untilStopped(stopped chan<- struct{}) scripted {
 	return func(ctx context.Context, _ *hub.CompletionRequest, w hub.CompletionWriter) error {
 		if err := w.Text("tok"); err != nil {
@@ -138,7 +138,7 @@ func TestCompletionIsAskedForAtTheCursor(t *testing.T) {
 	}
 }
 
-// readCompletion reads chunks, which must go on from have, up to the end of that name.
+// readCompletion reads chunks, which must continue the text, until the given event.
 func readCompletion(c *client, have, done string) (text string, end map[string]any) {
 	c.t.Helper()
 	for {
@@ -210,7 +210,7 @@ func TestCutAndResumedOnANewSocket(t *testing.T) {
 	if got != whole || len(whole) < 200 {
 		t.Errorf("got %d bytes, made %d", len(got), len(whole))
 	}
-	// At the very end there is nothing but the end; a position of another life is told.
+	// After the end only the end is sent again. A position of another log is reported.
 	reply := c.ok(
 		project, "request_completion", `{"id":"mine","after":"b0-1.5","code":"x","cursor_position":{"line":1,"column":1}}`,
 	)
@@ -532,7 +532,7 @@ func TestPresenceFollowsTheCursor(t *testing.T) {
 	}
 }
 
-// metaOf returns the one meta of a key.
+// metaOf returns the only meta of a key.
 func metaOf(t *testing.T, state map[string]any, key string) map[string]any {
 	t.Helper()
 	entry, _ := state[key].(map[string]any)

@@ -15,7 +15,7 @@ import (
 	"github.com/duckwire/duckwire/storage/redis/redistest"
 )
 
-// node is one of several servers on a Redis, which it can be cut off from.
+// node is one of several servers on a Redis, from which it can be cut off.
 type node struct {
 	*server
 	line redistest.Line
@@ -40,7 +40,7 @@ func startNode(t testing.TB, url string, provider hub.Provider) *node {
 	return n
 }
 
-// A conversation is the same on all nodes: who is in it, what was said, what is being answered.
+// TestConversationOverNodes: members, history and running answers of a conversation are the same on all nodes.
 func TestConversationOverNodes(t *testing.T) {
 	model := newAnswering()
 	url := "redis://" + miniredis.RunT(t).Addr()
@@ -117,7 +117,7 @@ func TestConversationOverNodes(t *testing.T) {
 	}
 }
 
-// Whose a conversation is holds on every node, though nobody is in it there.
+// TestConversationsOfOthersOverNodes: every node knows a conversation's owner, even if nobody is in it there.
 func TestConversationsOfOthersOverNodes(t *testing.T) {
 	url := "redis://" + miniredis.RunT(t).Addr()
 	a, b := startNode(t, url, says("x")), startNode(t, url, says("x"))
@@ -130,7 +130,7 @@ func TestConversationsOfOthersOverNodes(t *testing.T) {
 	}
 }
 
-// An answer that dies with its node is told by another one, once.
+// TestNodeDiesWithAnAnswer: if a node dies during an answer, another node reports the end, once.
 func TestNodeDiesWithAnAnswer(t *testing.T) {
 	model := newAnswering()
 	url := redistest.Start(t).URL()

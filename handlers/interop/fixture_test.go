@@ -65,7 +65,7 @@ func startFixture(t *testing.T) string {
 	return server.Listener.Addr().String()
 }
 
-// identifyByQuery lets everybody in, but for those who ask to be refused.
+// identifyByQuery accepts all clients, except those that ask to be refused.
 func identifyByQuery(r *http.Request, _ string) (*rights.Identity, error) {
 	q := r.URL.Query()
 	if q.Get("reject") == "true" {
@@ -80,7 +80,7 @@ func identifyByQuery(r *http.Request, _ string) (*rights.Identity, error) {
 
 func refuse(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusForbidden) }
 
-// pollFromAnywhere adds to long-poll the CORS that package handlers has in its middleware.
+// pollFromAnywhere adds CORS headers to a long-poll, which package handlers does in its middleware.
 func pollFromAnywhere(s *socket.Server, w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Access-Control-Allow-Origin", "*")
 	if r.Method == http.MethodOptions {
@@ -91,7 +91,7 @@ func pollFromAnywhere(s *socket.Server, w http.ResponseWriter, r *http.Request) 
 	s.LongPoll(w, r)
 }
 
-// serveBlocks is what package handlers does for GET /socket/sse, less everything that a short test does without.
+// serveBlocks answers GET /socket/sse as package handlers does, without what a short test does not need.
 func serveBlocks(s *socket.Server, w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	after, _ := strconv.ParseUint(q.Get("after"), 10, 64) // none is 0
@@ -229,7 +229,7 @@ func (h member) Handle(_ context.Context, m *socket.Message) error {
 	return nil
 }
 
-// Rewrite is Phoenix's intercept of the event icpt.
+// Rewrite stands for Phoenix's intercept of the event icpt.
 func (h member) Rewrite(ev *log.Event) (out socket.Outgoing, keep bool) {
 	if ev.Name != "icpt" {
 		return socket.Outgoing{}, true

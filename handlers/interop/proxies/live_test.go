@@ -28,7 +28,7 @@ type result struct {
 	why     string        // it does not work
 }
 
-// String is a cell of the table. It has no times, so that it is the same on every machine.
+// String returns a cell of the table. It contains no times, so that it is the same on every machine.
 func (r result) String() string {
 	switch {
 	case !r.works:
@@ -126,7 +126,7 @@ func readOne(
 	return res, nil
 }
 
-// producer makes a stream, beside the proxy.
+// producer writes a stream, without passing through the proxy.
 type producer struct {
 	caller *caller
 	id     string

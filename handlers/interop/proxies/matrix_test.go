@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// row is one proxy's line of the table.
+// row is the row of one proxy in the table.
 type row struct {
 	proxy   string
 	results map[string]result
@@ -69,7 +69,7 @@ func TestMatrix(t *testing.T) {
 	}
 }
 
-// prepare starts what all proxies share.
+// prepare starts what all proxies use together.
 func prepare(t *testing.T) *origin {
 	t.Helper()
 	hubtest.Full(t, "proxies, Node.js and npm packages")
@@ -181,7 +181,7 @@ func columns() []string {
 	return names
 }
 
-// rungTable says which rung works through which proxy.
+// rungTable returns the table of the rungs that work through each proxy.
 func rungTable(rows []row) string {
 	const client, header = "our client", "`Last-Event-ID`"
 	return table(rows, append(append([]string{client}, columns()...), header), func(l *row, name string) string {
@@ -196,7 +196,7 @@ func rungTable(rows []row) string {
 	})
 }
 
-// timeTable says how long the first piece took.
+// timeTable returns the table of the times until the first piece.
 func timeTable(rows []row) string {
 	const reached, first = "our client: joined", "our client: first piece"
 	return table(rows, append([]string{reached, first}, columns()...), func(l *row, name string) string {

@@ -14,14 +14,14 @@ import (
 	"time"
 )
 
-// process is a program that runs for a test, at the head of a process group of its own.
+// process is a program that runs during a test, as the leader of its own process group.
 type process struct {
 	cmd   *exec.Cmd
 	said  output
 	ended chan struct{} // closed at its end
 }
 
-// output keeps what a program writes. It may be read while the program runs.
+// output collects what a program writes. It may be read while the program runs.
 type output struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -39,7 +39,7 @@ func (o *output) String() string {
 	return o.b.String()
 }
 
-// start runs a program, and ends it and whatever it started with the test.
+// start starts a program. At the end of the test it ends the program, and the processes that the program started.
 func start(t *testing.T, dir string, env []string, name string, args ...string) *process {
 	t.Helper()
 	p := &process{cmd: exec.Command(program(t, name), args...), ended: make(chan struct{})}
@@ -71,7 +71,7 @@ func (p *process) end() {
 	<-p.ended
 }
 
-// program returns the path of a program. Some stand in sbin, which is not in everybody's PATH.
+// program returns the path of a program. Some are in sbin, which may not be in PATH.
 func program(t *testing.T, name string) string {
 	t.Helper()
 	for _, name := range []string{name, filepath.Join("/usr/sbin", name)} {

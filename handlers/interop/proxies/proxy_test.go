@@ -100,7 +100,8 @@ func runLighttpd(t *testing.T, file, dir string) *process {
 	return start(t, dir, nil, "lighttpd", "-D", "-f", file)
 }
 
-// runICAP starts the server that squid hands all answers to, as an antivirus does, and returns squid's lines about it.
+// runICAP starts the server to which squid passes all answers, like an antivirus program, and returns squid's
+// configuration for it.
 func runICAP(t *testing.T) string {
 	t.Helper()
 	modules, err := filepath.Glob("/usr/lib/*/c_icap/srv_echo.so")
@@ -144,7 +145,7 @@ func (p *proxy) start(t *testing.T, behind string) string {
 	return addr
 }
 
-// serves returns a condition: the proxy at addr is up, and reaches the server.
+// serves returns a condition that is true when the proxy at addr runs, and reaches the server.
 func serves(addr string) func() bool {
 	client := http.Client{Timeout: hubtest.Hung, Transport: &http.Transport{DisableKeepAlives: true}}
 	return func() bool {
@@ -157,7 +158,7 @@ func serves(addr string) func() bool {
 	}
 }
 
-// await waits until a program does what it is there for.
+// await waits until a program is ready.
 func (p *process) await(t *testing.T, dir string, ready func() bool) {
 	t.Helper()
 	hubtest.Until(t, p.cmd.Path+" to serve", func() bool {
@@ -171,13 +172,13 @@ func (p *process) await(t *testing.T, dir string, ready func() bool) {
 	})
 }
 
-// tail is the end of a log, as long as a screen holds.
+// tail returns the end of a log, about as much as a screen shows.
 func tail(log string) string {
 	lines := strings.Split(strings.TrimSpace(log), "\n")
 	return strings.Join(lines[max(0, len(lines)-30):], "\n")
 }
 
-// folder is a folder where a program that has given up root may write, too.
+// folder returns a folder in which a program that has given up root can also write.
 func folder(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "duckwire-proxy-")
