@@ -142,7 +142,7 @@ func TestAnswersOfJobs(t *testing.T) {
 	refuse := jobsPath + "/" + id + "/refuse"
 	const no = `{"worker":"w","producer_epoch":1,"reason":"no"}`
 	s.expect(403, "POST", refuse, no, guest)
-	s.expect(404, "POST", refuse, no) // before it is taken
+	s.expect(404, "POST", refuse, no) // before a worker has taken it
 	if p := call[jobJSON](s, 200, "GET", jobsPath+"?worker=w", ""); len(p.Jobs) != 1 || p.Jobs[0].ID != id {
 		t.Fatalf("%+v", p)
 	}
@@ -202,7 +202,7 @@ func TestWorkerOverHTTP(t *testing.T) {
 	if st := call[streamJSON](s, 200, "GET", "/v1/streams/"+id, ""); st.Status != "done" {
 		t.Errorf("%+v", st)
 	}
-	s.expect(404, "GET", "/v1/streams/"+id, "", worker) // to write is not to read
+	s.expect(404, "GET", "/v1/streams/"+id, "", worker) // the right to write does not include reading
 }
 
 // TestCancelReachesTheWorker: a worker is told of a cancellation with its next append.

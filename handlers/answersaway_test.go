@@ -112,7 +112,7 @@ func TestAnswersAtTheCapOfConnections(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, func(o *handlers.Options) { o.ConnectionsPerUser = 1 })
 	s.stream("GET", eventsPath, "").want("hello")
 	s.expect(429, "GET", messagesPath+"?format=sse", "")
-	resp := s.do("GET", "/v1/events?topic=t", "", "Accept: */*") // no EventSource, so that it may know
+	resp := s.do("GET", "/v1/events?topic=t", "", "Accept: */*") // not an EventSource: it gets a status
 	defer resp.Body.Close()
 	if body, _ := io.ReadAll(resp.Body); resp.StatusCode != 429 || resp.Header.Get("Retry-After") == "" {
 		t.Errorf("%s: %s", resp.Status, body)

@@ -87,7 +87,7 @@ func TestCapabilityTable(t *testing.T) {
 	} {
 		columns = append(columns, string(a))
 	}
-	columns = append(columns, "elsewhere") // every action, on another topic and another user
+	columns = append(columns, "elsewhere") // every action, on another topic and for another user
 	var table strings.Builder
 	fmt.Fprintf(&table, "%-42s %-16s", "operation", "topic")
 	for _, c := range columns {
@@ -139,7 +139,7 @@ func (s *testServer) probe(operation string, p probe, column string) int {
 		id := call[streamJSON](s, http.StatusCreated, "POST", "/v1/streams", `{"topic":"t:1"}`).ID
 		path = strings.Replace(path, "{stream}", id, 1)
 	}
-	if operation == "DELETE /v1/revocations" { // there must be one to lift
+	if operation == "DELETE /v1/revocations" { // a revocation must exist to be lifted
 		s.expect(http.StatusCreated, "POST", "/v1/revocations", `{"user":"ada"}`)
 	}
 	method, _, _ := strings.Cut(operation, " ")

@@ -29,7 +29,7 @@ func TestConversationsAreTheirOwnersOverHTTP(t *testing.T) {
 		{"b", "status:*=subscribe", "status:not-begun", 403},
 		{"b", "conversation:c-1=subscribe", "conversation:c-1", 200},
 		{"b", "conversation:*=admin", "conversation:c-1", 200},
-		{"b", "conversation:*=subscribe", "conversation:c-2", 200}, // nobody's
+		{"b", "conversation:*=subscribe", "conversation:c-2", 200}, // has no owner yet
 	} {
 		bearer := "Authorization: Bearer " + token(t, tt.user, tt.cap)
 		for _, path := range []string{"/v1/topics/" + tt.topic + "/events", "/v1/topics/" + tt.topic + "/presence"} {

@@ -57,9 +57,9 @@ func TestProfiles(t *testing.T) {
 	r := s.request("GET", "/debug/pprof/trace?seconds=60", "", root).WithContext(ctx)
 	go func() {
 		defer close(gone)
-		for ctx.Err() == nil { // again where it comes while one of those below is made
+		for ctx.Err() == nil { // again, if it is refused because of one of the profiles below
 			if resp, err := http.DefaultTransport.RoundTrip(r); err == nil {
-				_, _ = io.Copy(io.Discard, resp.Body) // until it is stopped
+				_, _ = io.Copy(io.Discard, resp.Body) // until it is cancelled
 				resp.Body.Close()
 			}
 		}
@@ -72,7 +72,7 @@ func TestProfiles(t *testing.T) {
 	await := func(want int) {
 		hubtest.Until(t, fmt.Sprintf("the status %d", want), func() bool { return status() == want })
 	}
-	await(429) // as long as the trace is made
+	await(429) // while the trace is recorded
 	stop()
 	<-gone
 	await(200)

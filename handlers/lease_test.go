@@ -8,7 +8,8 @@ import (
 	"github.com/duckwire/duckwire/hub/hubtest/clustertest"
 )
 
-// A node whose lease cannot be shown to hold refuses what producers send with 503, and says at /readyz why.
+// TestProducersWithoutALease: a node that cannot prove that it still has its lease answers producers with 503, and
+// names the reason at /readyz.
 func TestProducersWithoutALease(t *testing.T) {
 	cluster := &clustertest.Cluster{}
 	a, b := cluster.Node("a"), cluster.Node("b")

@@ -70,7 +70,7 @@ func TestAppendFeedsBackAndEnds(t *testing.T) {
 	if end.data != `{"status":"done","finish_reason":"stop","usage":null,"error":null}` {
 		t.Errorf("%s", end.data)
 	}
-	if _, ok := sub.next(); ok { // and with its end, the watcher is gone
+	if _, ok := sub.next(); ok { // the watcher has left before the response ends
 		t.Error("the response goes on after end")
 	}
 	p := call[problem](s, http.StatusConflict, "POST", path+"/append", "late", "Content-Type: text/plain")
@@ -140,8 +140,8 @@ func TestProducerHeaders(t *testing.T) {
 	}
 }
 
-// A long upload is read as it comes: what is sent is seen before the upload ends, and a cancel reaches the producer
-// within it.
+// TestLongUploadStreamsAndIsToldOfACancel: a long upload is read as it arrives. Readers see its text before the upload
+// ends, and the producer is told of a cancellation during it.
 func TestLongUploadStreamsAndIsToldOfACancel(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	path := newTestStream(s, `{}`)
@@ -198,7 +198,7 @@ func TestJSONLongPollWaits(t *testing.T) {
 	})
 }
 
-// Real curl prints a stream as it is made, and goes on with it where it was cut.
+// TestCurlResumesPlainText: curl prints a stream as it is produced, and resumes where it was cut.
 func TestCurlResumesPlainText(t *testing.T) {
 	curl, err := exec.LookPath("curl")
 	if err != nil {
@@ -309,7 +309,7 @@ func TestPositionsThatCannotBeResumed(t *testing.T) {
 	}
 }
 
-// What a producer pretty-prints must not break its readers' frames.
+// TestPrettyPrintedEntriesStayOnOneLine: line breaks in a producer's JSON do not break its readers' frames.
 func TestPrettyPrintedEntriesStayOnOneLine(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	path := newTestStream(s, `{}`)

@@ -135,7 +135,7 @@ func TestCORS(t *testing.T) {
 			reached = false
 			preflight := serve(h, "OPTIONS", "/", "Origin", c.origin, "Access-Control-Request-Method", "POST")
 			if c.origin == "" {
-				return // then it is no preflight
+				return // then it is not a preflight
 			}
 			check("the preflight", preflight, 204,
 				map[string]string{
@@ -270,7 +270,7 @@ func TestAccessLog(t *testing.T) {
 		delete(line, "duration")
 		delete(line, "time")
 		if i == 4 {
-			delete(line, "route") // chi's word for no route
+			delete(line, "route") // chi's name for no route
 		}
 		if fmt.Sprint(line) != fmt.Sprint(want[i]) {
 			t.Errorf("line %d is\n%v\nwant\n%v", i, line, want[i])
@@ -531,7 +531,7 @@ func TestObserve(t *testing.T) {
 				got <- outer(false)
 			}))
 			defer srv.Close()
-			if resp, err := http.Get(srv.URL); err == nil { // none behind a connection that was taken over
+			if resp, err := http.Get(srv.URL); err == nil { // a hijacked connection has no response
 				resp.Body.Close()
 			}
 			if status := <-got; told != c.lasting || status != c.status || told > 0 && inside != c.status {

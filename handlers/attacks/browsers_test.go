@@ -61,7 +61,7 @@ func TestCrossSiteRequests(t *testing.T) {
 		{"Sec-Fetch-Site: cross-site"},
 		{"Sec-Fetch-Site: same-site"},
 		{evil, "Sec-Fetch-Site: same-origin"},
-		nil, // no browser, or an old one
+		nil, // not a browser, or an old one
 	} {
 		if status := publish(headers...); status != 403 {
 			t.Errorf("a publish with the cookie and %q: %d, want 403", headers, status)

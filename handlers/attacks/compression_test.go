@@ -16,9 +16,9 @@ func TestCompressedRequests(t *testing.T) {
 	ada := bearer(t, "ada")
 	var member bytes.Buffer
 	w := gzip.NewWriter(&member)
-	_, _ = w.Write(make([]byte, 1<<20)) // a buffer takes everything
+	_, _ = w.Write(make([]byte, 1<<20)) // a buffer accepts everything
 	_ = w.Close()
-	packed := strings.Repeat(member.String(), 256) // a file may have many members
+	packed := strings.Repeat(member.String(), 256) // a gzip file may have many members (RFC 1952 §2.2)
 	for _, coding := range []string{"gzip", "x-gzip", "deflate", "br", "zstd", "gzip, gzip"} {
 		for _, path := range []string{"/v1/topics/t/events", "/v1/completions", "/v1/users/ada/messages"} {
 			status, answer, _ := s.do("POST", path, packed, ada, "Content-Encoding: "+coding)
@@ -50,7 +50,7 @@ func TestCompressedFrames(t *testing.T) {
 		t.Fatalf("%s, extensions %q", resp.Status, got)
 	}
 	var packed bytes.Buffer
-	w, _ := flate.NewWriter(&packed, 9) // 9 is a level
+	w, _ := flate.NewWriter(&packed, 9) // 9 is a valid level
 	_, _ = w.Write(make([]byte, 1<<20))
 	_ = w.Flush()
 	payload := packed.Bytes()

@@ -29,7 +29,7 @@ func TestConnectionFlood(t *testing.T) {
 	if status := ask(); status != "200 OK" {
 		t.Fatal(status)
 	}
-	for n := range 12 { // none of them is a guest
+	for n := range 12 { // they have a credential
 		s.socket(token(t, "ada", "*=*"), "t"+strconv.Itoa(n))
 	}
 	var idle []net.Conn

@@ -42,7 +42,7 @@ func TestJSONBombs(t *testing.T) {
 	for name, bomb := range bombs {
 		for _, d := range jsonDoors {
 			status, answer, _ := s.do(d.method, d.path, d.before+bomb+d.after, ada, "Content-Type: "+d.media)
-			if status >= 500 && status != 503 { // 503: nobody analyses here
+			if status >= 500 && status != 503 { // 503: this server has no worker
 				t.Errorf("%s at %s: %d %.200s", name, d.path, status, answer)
 			}
 			deep := strings.HasPrefix(name, "arrays") || name == "objects"

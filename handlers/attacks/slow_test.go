@@ -60,7 +60,7 @@ func TestSlowBodies(t *testing.T) {
 	s.want(201, "POST", "/v1/streams", `{"id":"s"}`, ada)
 	upload := s.dial()
 	send(t, upload, beginUpload, ada)
-	s.sendSlowBodies(map[string]slowBody{ // for longer than BODY_TIMEOUT, and the upload above waits for all
+	s.sendSlowBodies(map[string]slowBody{ // takes longer than BODY_TIMEOUT, while the upload above is silent
 		"of a known length":   {"POST /v1/topics/t/events HTTP/1.1\r\nContent-Length: 1000", ada, "408"},
 		"in chunks":           {"POST /v1/topics/t/events HTTP/1.1\r\nTransfer-Encoding: chunked", ada, "408"},
 		"of a completion":     {"POST /v1/completions HTTP/1.1\r\nContent-Length: 1000", ada, "408"},

@@ -65,7 +65,7 @@ func TestFieldInjection(t *testing.T) {
 	s := start(t)
 	ada := bearer(t, "ada")
 	const lines, plain = "Content-Type: application/x-ndjson", "Content-Type: text/plain"
-	events := func(b *block, names ...string) bool { // whether it is one of these, and was not injected
+	events := func(b *block, names ...string) bool { // reports whether b has one of these names and was not injected
 		return slices.Contains(names, b.event) && !strings.HasPrefix(b.id, "forged") && json.Valid([]byte(b.data))
 	}
 	s.want(201, "POST", "/v1/streams", `{"id":"s"}`, ada)

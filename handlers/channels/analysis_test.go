@@ -19,7 +19,7 @@ type analyses = func(*hub.Hub, *channels.AnalysisAsk, hub.StreamSpec) (*hub.Stre
 func analyser(t *testing.T, asked *channels.AnalysisAsk, ending *hub.Ending, entries ...hub.Part) analyses {
 	return func(h *hub.Hub, what *channels.AnalysisAsk, spec hub.StreamSpec) (*hub.Stream, error) {
 		*asked = *what
-		spec.ID, spec.Alias = spec.Alias, "" // as CreateStream wants it
+		spec.ID, spec.Alias = spec.Alias, "" // as CreateStream requires
 		s, old, err := h.CreateStream(spec)
 		if err != nil || old {
 			return s, err
@@ -45,7 +45,7 @@ var foundThings = []hub.Part{
 		),
 	},
 	{Name: "file_analyzed", Data: []byte(`{"file":"a.ex","result":{"issues":[]}}`)},
-	{Name: "phx_close", Data: []byte(`{}`)}, // not a producer's to say
+	{Name: "phx_close", Data: []byte(`{}`)}, // reserved: a producer cannot send it
 	{Name: "analysis_update", Data: []byte(`{"type":"security","issues":[{"line":3},{"line":4}]}`)},
 	{Name: "file_analyzed", Data: []byte(`{"file":"b.ex","result":{"issues":[]}}`)},
 }

@@ -80,9 +80,9 @@ type client struct {
 	conn *websocket.Conn
 	ctx  context.Context
 	refs int
-	held []message // what came while a reply was waited for
+	held []message // received while waiting for a reply
 
-	presences bool // it wants to see them, too
+	presences bool // presence events are not skipped
 }
 
 // message is a message that was received.
@@ -152,7 +152,7 @@ func (c *client) read() message {
 	}
 	m := message{Payload: fields[4]}
 	for i, field := range []*string{&m.Ref, &m.Topic, &m.Event} {
-		_ = json.Unmarshal(fields[i+1], field) // null leaves it empty
+		_ = json.Unmarshal(fields[i+1], field) // null leaves the field empty
 	}
 	return m
 }

@@ -286,7 +286,7 @@ func TestCancelAndStatus(t *testing.T) {
 			st["ended_at"] == nil {
 			t.Errorf("after it: %v", st)
 		}
-		c.ok(project, event, fmt.Sprintf(`{"completion_id":%q}`, id)) // again: no harm
+		c.ok(project, event, fmt.Sprintf(`{"completion_id":%q}`, id)) // repeating it is harmless
 	}
 }
 
@@ -428,13 +428,13 @@ func TestChangesGoToTheOthersInOrder(t *testing.T) {
 	if r := again.join(project, fmt.Sprintf(`{"client_id":"editor-b","after":%q}`, from)); r["recovered"] != true {
 		t.Fatalf("rejoined with %v", r)
 	}
-	for i := 0; i < 20; i += 2 { // not those that were its own
+	for i := 0; i < 20; i += 2 { // all but its own
 		if p := again.want("code_updated"); fmt.Sprint(p["changes"].(map[string]any)["text"]) != fmt.Sprint(i) ||
 			p["user_id"] != "a" {
 			t.Fatalf("missed change %d came as %v", i, p)
 		}
 	}
-	again.ok(project, "code_change", `[1,2]`) // no object: it is the change itself
+	again.ok(project, "code_change", `[1,2]`) // not an object, so it is itself the change
 	if p := a.want("code_updated"); fmt.Sprint(p["changes"]) != "[1 2]" || p["user_id"] != "b" {
 		t.Errorf("an array came as %v", p)
 	}
@@ -466,7 +466,7 @@ func TestBinaryChanges(t *testing.T) {
 		}
 	}
 	a.ok(project, "say", `{}`)
-	a.want("say") // its own changes have not come to it
+	a.want("say") // it has not received its own changes
 }
 
 func TestCursorsGoToTheOthers(t *testing.T) {
@@ -620,7 +620,7 @@ func TestCodeBadPayloads(t *testing.T) {
 			t.Errorf("%s %s: %s %v, want the field %s", tt.event, tt.payload, status, r, tt.field)
 		}
 	}
-	c.ok(project, "say", `{}`) // the channel lives
+	c.ok(project, "say", `{}`) // the channel still works
 }
 
 func TestWithoutAProvider(t *testing.T) {

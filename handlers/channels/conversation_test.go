@@ -23,7 +23,7 @@ type answering struct{ asked chan *pending }
 // pending is a completion that waits for its pieces.
 type pending struct {
 	req    *hub.CompletionRequest
-	pieces chan string // closing it ends the answer well
+	pieces chan string // closing it ends the answer successfully
 	fail   chan error
 	gone   chan struct{} // closed when it was stopped
 }
@@ -167,7 +167,7 @@ func readAnswer(c *client, topic string) (text string, answer map[string]any) {
 // TestTheEndIsBehindTheText sends long answers to a slow client: the end comes after the text, and positions do not
 // decrease.
 func TestTheEndIsBehindTheText(t *testing.T) {
-	const pieces = 400 // more than the connection's buffers take
+	const pieces = 400 // more than the connection's buffers hold
 	piece := strings.Repeat("quack ", 4000)
 	s := start(t, says(strings.Split(strings.Repeat(piece+"|", pieces), "|")...))
 	c, other := s.dial("u", chatCaps...), s.dial("u", chatCaps...)
@@ -450,7 +450,7 @@ func TestWhoMayJoinConversations(t *testing.T) {
 		user, cap, status string
 	}{
 		{"a", "conversation:lobby=subscribe", "ok"},
-		{"a", "none=subscribe", "error"}, // its own; but not with this token
+		{"a", "none=subscribe", "error"}, // its own, but the token does not allow it
 		{"b", "conversation:*=subscribe,publish,complete", "error"},
 		{"b", "*=subscribe", "error"},
 		{"b", chat + "=publish", "error"},
@@ -629,7 +629,7 @@ func TestEveryQuestionEndsOnce(t *testing.T) {
 		case "message":
 			asked[id] = true
 		case "response", "processing_cancelled":
-			if id == "" { // there was nothing to cancel
+			if id == "" { // nothing to cancel
 				continue
 			}
 			if !asked[id] {

@@ -151,7 +151,7 @@ func TestNodeDiesWithAnAnswer(t *testing.T) {
 	if follow["stream"] != asked["stream"] {
 		t.Errorf("followed on another node: %v", follow)
 	}
-	bob.event(chat, "response_chunk") // so it is kept
+	bob.event(chat, "response_chunk") // so the answer has been stored
 	a.line.Cut()
 	cleo.event(chat, "message")
 	for _, one := range []*client{bob, cleo} {
@@ -164,7 +164,7 @@ func TestNodeDiesWithAnAnswer(t *testing.T) {
 	if q := model.say("TWO"); q.messages() != "user: one\nassistant: ON\nuser: two" {
 		t.Errorf("the model was asked\n%s", q.messages())
 	}
-	if q := bob.event(chat, "message"); q["message_id"] != second["message_id"] { // and nothing is told twice
+	if q := bob.event(chat, "message"); q["message_id"] != second["message_id"] { // nothing is reported twice
 		t.Errorf("then came %v", q)
 	}
 	for _, one := range []*client{bob, cleo} {

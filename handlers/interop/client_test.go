@@ -8,7 +8,7 @@ const clientFolder = "../../web/client"
 // TestClientPackage runs the test files of the npm package that need no browser, as TestNodeClients does.
 func TestClientPackage(t *testing.T) {
 	checkNode(t)
-	installPackages(t, ".") // what tests share
+	installPackages(t, ".") // which all tests use
 	buildClient(t)
 	runNodeFiles(t, nodeFiles(t, false, clientFolder+"/test/*.test.mjs"))
 }

@@ -13,19 +13,19 @@ import (
 func TestConformance(t *testing.T) {
 	checkNode(t)
 	installPackages(t, ".")
-	t.Parallel() // not before, so that packages are installed once
+	t.Parallel() // not earlier, so that the packages are installed once
 	t.Run("transcripts", func(t *testing.T) {
 		t.Parallel()
 		run(t, []string{"PHX=" + startFixture(t)}, "node", "phoenix/testdata/replay.mjs", "phoenix/testdata/transcripts.json")
 	})
 	const (
 		latest = "node_modules/phoenix/priv/static/phoenix.mjs"
-		older  = "node_modules/phoenix-1.7/priv/static/phoenix.mjs" // polls with XMLHttpRequest alone
+		older  = "node_modules/phoenix-1.7/priv/static/phoenix.mjs" // polls only with XMLHttpRequest
 	)
 	for _, script := range []struct {
 		name  string
 		args  []string
-		wants []string // lines of the output, where a script does not judge by itself
+		wants []string // expected lines of the output, for scripts that do not check it
 	}{
 		{"client", []string{"client.mjs", latest}, nil},
 		{"client 1.7", []string{"client.mjs", older}, nil},

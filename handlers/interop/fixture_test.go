@@ -58,7 +58,7 @@ func startFixture(t *testing.T) string {
 	t.Cleanup(func() {
 		main.Close()
 		idle.Close()
-		server.CloseClientConnections() // some clients are ended, not closed
+		server.CloseClientConnections() // some clients are killed without closing their connections
 		server.Close()
 		h.Close()
 	})
@@ -94,7 +94,7 @@ func pollFromAnywhere(s *socket.Server, w http.ResponseWriter, r *http.Request) 
 // serveBlocks answers GET /socket/sse as package handlers does, without what a short test does not need.
 func serveBlocks(s *socket.Server, w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	after, _ := strconv.ParseUint(q.Get("after"), 10, 64) // none is 0
+	after, _ := strconv.ParseUint(q.Get("after"), 10, 64) // absent is 0
 	wake := log.NewWake()
 	down, err := s.OpenSSE(r, q.Get("session"), after, wake)
 	if err != nil {
@@ -140,7 +140,7 @@ func (room) Join(_ context.Context, c *socket.Channel, raw json.RawMessage) (soc
 		Mode, Name, Key string
 		Meta            json.RawMessage
 	}
-	_ = json.Unmarshal(raw, &params) // what is no object has no mode
+	_ = json.Unmarshal(raw, &params) // a value that is not an object has no mode
 	switch params.Mode {
 	case "deny":
 		return nil, &socket.Refusal{Response: map[string]any{"reason": "denied", "topic": c.Topic(), "p": raw}}
@@ -223,7 +223,7 @@ func (h member) Handle(_ context.Context, m *socket.Message) error {
 	case "puntrack":
 		h.c.Untrack()
 		m.Reply(nil)
-	default: // boom, and whatever no handler knows
+	default: // boom, and unknown events
 		panic("no handler knows " + m.Event)
 	}
 	return nil
@@ -237,6 +237,6 @@ func (h member) Rewrite(ev *log.Event) (out socket.Outgoing, keep bool) {
 	payload := map[string]any{}
 	_ = json.Unmarshal(ev.Payload(), &payload) // the transcripts send objects
 	payload["seen"] = true
-	rewritten, _ := json.Marshal(payload) // of what was JSON
+	rewritten, _ := json.Marshal(payload) // cannot fail: the payload was decoded from JSON
 	return socket.Outgoing{Event: ev.Name, Payload: rewritten}, false
 }

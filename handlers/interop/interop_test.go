@@ -129,7 +129,7 @@ func run(t *testing.T, env []string, name string, args ...string) string {
 // processes which it started end with it.
 func try(t *testing.T, env []string, name string, args ...string) (string, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute) // it hangs
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute) // then it hangs
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Env = append(os.Environ(), env...)
@@ -138,7 +138,7 @@ func try(t *testing.T, env []string, name string, args ...string) (string, error
 	cmd.WaitDelay = 5 * time.Second
 	out, err := cmd.CombinedOutput()
 	if cmd.Process != nil {
-		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // a group that is empty by now is what we hope for
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // fails if the group has ended, as it should
 	}
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		err = errors.Join(ctx.Err(), err)

@@ -183,8 +183,8 @@ func refuses(t *testing.T, kind hub.CompletionKind, body, field, reason string) 
 	}
 }
 
-// FuzzDecodeRequest holds that nothing makes the decoder panic, that it returns a request or a named fault, and that
-// what it accepts is handed on as it came.
+// FuzzDecodeRequest: for any input, the decoder returns a request or an error that names the field, and does not panic.
+// Requests that it accepts are passed on unchanged.
 func FuzzDecodeRequest(f *testing.F) {
 	seeds, err := filepath.Glob("testdata/requests/*.json")
 	if err != nil || len(seeds) == 0 {

@@ -249,7 +249,7 @@ func (s *Socket) beginLocked(m *phoenix.Message, old *Channel, waits bool, rest 
 	}
 }
 
-// replace ends a channel whose topic is joined again, and begins the new join (4.3). The old channel's close follows
+// replace ends a channel whose topic is joined again, and begins the new join. The old channel's close follows
 // the new join's reply.
 func (s *Socket) replace(c *Channel, m *phoenix.Message) {
 	s.mu.Lock()

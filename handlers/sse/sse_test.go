@@ -14,7 +14,7 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// read returns what a reader of the standard makes of a stream.
+// read returns the events that a standard reader parses from a stream.
 func read(t *testing.T, stream []byte) (events []eventstream.Event, r *eventstream.Reader) {
 	t.Helper()
 	r = eventstream.NewReader(bytes.NewReader(stream), 0)
@@ -31,8 +31,7 @@ func read(t *testing.T, stream []byte) (events []eventstream.Event, r *eventstre
 	}
 }
 
-// FuzzBlock: what the writer writes, a reader of the standard reads back, and nothing a publisher sends makes a field
-// of its own.
+// FuzzBlock: a standard reader parses the blocks to what was written, and a publisher's text cannot become a field.
 func FuzzBlock(f *testing.F) {
 	f.Add("saved", "line one\r\nid: 7\n\revent: evil\n\n", "abc-1.7")
 	f.Add("", "", "")
@@ -101,7 +100,7 @@ func TestBlocks(t *testing.T) {
 	}
 }
 
-// Heartbeats and padding come between blocks and dispatch nothing.
+// TestCommentsDispatchNothing: heartbeats and padding between blocks dispatch no events.
 func TestCommentsDispatchNothing(t *testing.T) {
 	b := sse.AppendPad(nil, 100)
 	b = sse.AppendHeartbeat(b, time.Now())

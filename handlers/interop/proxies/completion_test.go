@@ -90,5 +90,5 @@ func resumesByHeader(direct, through *caller) (bool, error) {
 		return false, err
 	}
 	defer resp.Body.Close()
-	return resp.StatusCode == 204, nil // there is nothing behind the end
+	return resp.StatusCode == 204, nil // nothing follows the end
 }

@@ -24,8 +24,8 @@ type result struct {
 	works   bool
 	live    bool // the first piece came while the stream was open
 	resumed bool
-	first   time.Duration // from asking to the first piece
-	why     string        // it does not work
+	first   time.Duration // from the request to the first piece
+	why     string        // if it does not work
 }
 
 // String returns a cell of the table. It contains no times, so that it is the same on every machine.

@@ -59,7 +59,7 @@ func TestMatrix(t *testing.T) {
 		}
 	})
 	if t.Failed() {
-		return // a table with holes tells nothing
+		return // an incomplete table is of no use
 	}
 	t.Logf("\n%s\n%s", rungTable(rows), timeTable(rows))
 	if *update {
@@ -108,7 +108,7 @@ func (p *proxy) measure(t *testing.T, o *origin, expects expected) row {
 		l.fault("Last-Event-ID: %v", err)
 	}
 	l.results = readAll(direct, through, expects, func() {
-		time.Sleep(p.quiet) // more than the proxy's limit, which is what is tested
+		time.Sleep(p.quiet) // longer than the proxy's limit
 		if p.cut {
 			r.cut()
 		}
@@ -140,7 +140,7 @@ func (p *proxy) measure(t *testing.T, o *origin, expects expected) row {
 // a stream. It returns the text.
 func (l *row) compareAnswers(t *testing.T, direct, through *caller) string {
 	t.Helper()
-	name := strings.TrimPrefix(through.base, "http://") // ids of completions are for this proxy only
+	name := strings.TrimPrefix(through.base, "http://") // so that each proxy has its own completions
 	want, err := wholeAnswer(direct, name+"-direct")
 	if err != nil || want == "" {
 		t.Fatalf("without the proxy: %q, %v", want, err)

@@ -52,7 +52,7 @@ func startOrigin(t *testing.T) *origin {
 	dir := t.TempDir()
 	o := &origin{addr: freeAddr(t), binary: binary, data: filepath.Join(dir, "data")}
 	var env []string
-	for _, pair := range os.Environ() { // those of the developer's shell must not count
+	for _, pair := range os.Environ() { // without the settings of the developer's shell
 		if name, _, _ := strings.Cut(pair, "="); strings.HasPrefix(name, "DUCKWIRE_") {
 			env = append(env, name+"=")
 		}

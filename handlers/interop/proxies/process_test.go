@@ -52,7 +52,7 @@ func start(t *testing.T, dir string, env []string, name string, args ...string) 
 	}
 	go func() {
 		defer close(p.ended)
-		_ = p.cmd.Wait() // most end by our signal
+		_ = p.cmd.Wait() // most are ended by our signal
 	}()
 	t.Cleanup(p.end)
 	return p

@@ -21,7 +21,7 @@ type proxy struct {
 	extra  string // lines of the configuration
 	run    func(t *testing.T, file, dir string) *process
 	icap   bool   // answers go through c-icap
-	sample string // a configuration that stands in the docs; it is the extra lines
+	sample string // a sample configuration, used as the extra lines
 
 	// What disturbs the stream after its first piece has arrived, or would have.
 	quiet time.Duration // nobody sends anything for that long

@@ -12,7 +12,7 @@ import (
 // relay is between a proxy and the server, so that a test can cut the proxy's connections as if the server had died.
 type relay struct {
 	addr    string
-	control string // POST here cuts, too: for clients that are processes of their own
+	control string // a POST to this URL also cuts, for clients in other processes
 	target  string
 
 	mu    sync.Mutex
@@ -60,7 +60,7 @@ func (r *relay) carry(front net.Conn) {
 	var both sync.WaitGroup
 	for to, from := range map[net.Conn]net.Conn{front: back, back: front} {
 		both.Go(func() {
-			_, _ = io.Copy(to, from) // either end's closing is the end
+			_, _ = io.Copy(to, from) // until either side closes
 			to.Close()
 			from.Close()
 		})

@@ -62,7 +62,7 @@ func (r *reader) follow(how rung) error {
 		if err != nil {
 			last = err
 		}
-		time.Sleep(breath) // as clients do before they come back
+		time.Sleep(breath) // as clients do before they reconnect
 	}
 	return fmt.Errorf("%d answers, and no end: %w", mostAnswers, last)
 }

@@ -84,7 +84,7 @@ func runNode(ctx context.Context, o *origin, script string, s *nodeSettings, ans
 	if err != nil {
 		return fmt.Errorf("node %s: %w\n%s%s", script, err, out, said.String())
 	}
-	lines := bytes.Split(bytes.TrimSpace(out), []byte("\n")) // the Phoenix client, too, says there what it met
+	lines := bytes.Split(bytes.TrimSpace(out), []byte("\n")) // the Phoenix client also logs to stdout
 	if err := json.Unmarshal(lines[len(lines)-1], answer); err != nil {
 		return fmt.Errorf("node %s: %w\n%s%s", script, err, out, said.String())
 	}
