@@ -49,7 +49,7 @@ func producer(id string, epoch, seq int) []string {
 
 // TestAnalysisByTheProvider runs an analysis by the provider, from the request to the summary.
 func TestAnalysisByTheProvider(t *testing.T) {
-	s := startServer(t, analyst{scripted(hello), func(_ context.Context, req *hub.AnalysisRequest, w hub.AnalysisWriter) error {
+	analyse := func(_ context.Context, req *hub.AnalysisRequest, w hub.AnalysisWriter) error {
 		if err := w.Progress(0); err != nil {
 			return err
 		}
@@ -59,7 +59,8 @@ func TestAnalysisByTheProvider(t *testing.T) {
 				Severity: "warning", Rule: "R1",
 			},
 		)
-	}}, hub.Limits{}, nil)
+	}
+	s := startServer(t, analyst{scripted(hello), analyse}, hub.Limits{}, nil)
 	body := analysisJSON(`,"type":"style","topic":"analysis:file:a.go","id":"mine","options":{"deep":true}`)
 	made := call[streamJSON](s, 202, "POST", "/v1/analyses", body)
 	again := call[streamJSON](s, 202, "POST", "/v1/analyses", body)

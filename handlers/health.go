@@ -7,12 +7,12 @@ import (
 	"github.com/duckwire/duckwire/hub/errs"
 )
 
-// healthz says that the process answers.
+// healthz answers 200 as long as the process runs.
 func (s *server) healthz(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
 }
 
-// degraded is Options.Degraded with what the nodes lack of each other.
+// degraded returns a function that adds to other's reasons those of the connections between nodes.
 func (s *server) degraded(other func() []string) []string {
 	reasons := slices.Concat(other(), s.hub.Degraded())
 	if s.Verifier.Revocations().Stale() {

@@ -167,7 +167,8 @@ func measureTopics(t *testing.T, s *testServer) {
 		`duckwire_connections_opened_total{transport="sse"}`: 2, `duckwire_connections{transport="sse"}`: 1,
 		`duckwire_http_responses_total{class="1xx",method="GET",route="/socket/websocket"}`:          1,
 		`duckwire_http_responses_total{class="2xx",method="POST",route="/v1/topics/{topic}/events"}`: 3,
-		`duckwire_reader_lag_entries_bucket{le="+Inf"}`:                                              s.figures()[`duckwire_reader_lag_entries_count`],
+
+		`duckwire_reader_lag_entries_bucket{le="+Inf"}`: s.figures()[`duckwire_reader_lag_entries_count`],
 	})
 }
 

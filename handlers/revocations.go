@@ -11,7 +11,7 @@ import (
 	"github.com/duckwire/duckwire/middleware/auth"
 )
 
-// everyTopic is the topic to be an admin of for what is nobody's own: no pattern but * takes it in.
+// everyTopic stands for all topics: only the pattern * matches it.
 const everyTopic = "*"
 
 // revocationBody is the body of POST /v1/revocations.
@@ -21,7 +21,7 @@ type revocationBody struct {
 	Until string `json:"until"`
 }
 
-// revocationView is a revocation as its admins see it.
+// revocationView is a revocation as admins see it.
 type revocationView struct {
 	User         string     `json:"user,omitempty"`
 	Token        string     `json:"jti,omitempty"`
@@ -82,7 +82,7 @@ func (s *server) revoke(w http.ResponseWriter, r *http.Request) error {
 	if err != nil && !errors.Is(err, errs.ErrUnavailable) {
 		return err
 	}
-	n := s.endRevoked() + s.tellRevoked(one, err != nil) // also where it could not be saved: it holds
+	n := s.endRevoked() + s.tellRevoked(one, err != nil) // even if it could not be stored, it applies
 	if err != nil {
 		return err
 	}
@@ -98,7 +98,7 @@ type revocationPage struct {
 	More        bool             `json:"more"`
 }
 
-// listRevocations answers GET /v1/revocations: the one of a user or a token, or all.
+// listRevocations answers GET /v1/revocations with the revocation of a user or a token, or with all.
 func (s *server) listRevocations(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
 	page := revocationPage{Revocations: []revocationView{}}
@@ -129,7 +129,7 @@ func (s *server) listRevocations(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// liftRevocation answers DELETE /v1/revocations: the tokens hold again.
+// liftRevocation answers DELETE /v1/revocations. After it the tokens are valid again.
 func (s *server) liftRevocation(w http.ResponseWriter, r *http.Request) error {
 	user, token := r.URL.Query().Get("user"), r.URL.Query().Get("jti")
 	if err := s.mayRevoke(r, user, token); err != nil {

@@ -152,7 +152,8 @@ func TestTraceCompletion(t *testing.T) {
 	resp, text := s.whole("POST", "/v1/chat/completions?access_token="+tracedQuery, chat(true),
 		"traceparent", "00-"+trace+"-"+parent+"-01", "baggage", "secret="+tracedQuery,
 		"X-Request-Id", "request-1", "User-Agent", "an editor")
-	if resp.StatusCode != http.StatusOK || !strings.Contains(text, tracedAnswer) || !strings.Contains(text, "data: [DONE]\n") {
+	if resp.StatusCode != http.StatusOK || !strings.Contains(text, tracedAnswer) ||
+		!strings.Contains(text, "data: [DONE]\n") {
 		t.Fatalf("%d\n%s", resp.StatusCode, text)
 	}
 	s.stop()

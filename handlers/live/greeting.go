@@ -15,7 +15,7 @@ const (
 	MediaText   = "text/plain"
 )
 
-// greeting makes what goes out first: padding where it was asked for, hello, and the reset if there is one.
+// greeting encodes the beginning of a response: padding if it was requested, hello, and the reset if there is one.
 func greeting(media string, o Options, hello sse.Greeting, reset *log.Reset) []byte {
 	hello.Now, hello.Heartbeat = time.Now(), o.Heartbeat
 	var b []byte

@@ -198,7 +198,8 @@ func cost(m *phoenix.Message) int { return m.Size + 256 }
 // uncountLocked removes a message that has left its inbox from the backlog. s.mu is held.
 func (s *Socket) uncountLocked(m *phoenix.Message) { s.reduceBacklogLocked(cost(m)) }
 
-// notJoined returns the reply to a message for a topic that is not joined (4.1, steps 6 and 7).
+// notJoined returns the reply to a message for a topic that is not joined: ok to a leave, because the client is where
+// it wants to be, else "unmatched topic".
 func (s *Socket) notJoined(m *phoenix.Message) frame {
 	if m.Event == phoenix.EventLeave && m.BadTopic == nil {
 		return textFrame(func(dst []byte) []byte {
