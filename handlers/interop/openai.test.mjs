@@ -114,7 +114,7 @@ after(async () => {
 
 const connect = (apiKey, options) => new OpenAI({ apiKey, baseURL: `${server.url}/v1`, maxRetries: 0, timeout: hung, ...options })
 
-/** collect reads a stream of chunks to its end. */
+/** collect reads a stream of chunks until its end. */
 async function collect(stream) {
   const chunks = []
   for await (const c of stream) chunks.push(c)
