@@ -114,8 +114,8 @@ func openApp(cfg *config.Config, logger *slog.Logger) (*app, error) {
 }
 
 // stop stops the app within the drain timeout, in this order: the server is no longer ready; the hub tells its clients
-// when to reconnect and settles its streams; the listener closes and requests complete; what remains after the timeout is
-// cut. The stores are closed after that.
+// when to reconnect and settles its streams; the listener closes and requests complete; what remains after the timeout
+// is cut. The stores are closed after that.
 func stop(cfg *config.Config, srv *http.Server, app *app, logger *slog.Logger) {
 	started := time.Now()
 	logger.Info("draining", "timeout", config.ShowDuration(cfg.DrainTimeout))
