@@ -15,7 +15,7 @@ import (
 
 const jobsPath = "/v1/workers/analysis/jobs"
 
-// analyst is a provider that analyses, too.
+// analyst is a provider that can also analyse.
 type analyst struct {
 	scripted
 	analyze func(ctx context.Context, req *hub.AnalysisRequest, w hub.AnalysisWriter) error
@@ -40,16 +40,16 @@ type jobJSON struct {
 	}
 }
 
-// producer are the headers of one append of a worker's.
+// producer returns the headers of a worker's append.
 func producer(id string, epoch, seq int) []string {
 	return []string{
 		ndjson, "Producer-Id: " + id, fmt.Sprintf("Producer-Epoch: %d", epoch), fmt.Sprintf("Producer-Seq: %d", seq),
 	}
 }
 
-// An analysis by the provider, from the request to the summary, held to its schemas.
+// TestAnalysisByTheProvider runs an analysis by the provider, from the request to the summary.
 func TestAnalysisByTheProvider(t *testing.T) {
-	s := startServer(t, analyst{scripted(hello), func(_ context.Context, req *hub.AnalysisRequest, w hub.AnalysisWriter) error {
+	analyse := func(_ context.Context, req *hub.AnalysisRequest, w hub.AnalysisWriter) error {
 		if err := w.Progress(0); err != nil {
 			return err
 		}
@@ -59,7 +59,8 @@ func TestAnalysisByTheProvider(t *testing.T) {
 				Severity: "warning", Rule: "R1",
 			},
 		)
-	}}, hub.Limits{}, nil)
+	}
+	s := startServer(t, analyst{scripted(hello), analyse}, hub.Limits{}, nil)
 	body := analysisJSON(`,"type":"style","topic":"analysis:file:a.go","id":"mine","options":{"deep":true}`)
 	made := call[streamJSON](s, 202, "POST", "/v1/analyses", body)
 	again := call[streamJSON](s, 202, "POST", "/v1/analyses", body)
@@ -87,7 +88,7 @@ func TestAnalysisByTheProvider(t *testing.T) {
 	call[problem](s, 409, "POST", "/v1/analyses", analysisJSON(`,"id":"mine"`))
 }
 
-// awaitEnd returns the position of a stream's end.
+// awaitEnd waits for a stream's end, and returns its position.
 func awaitEnd(s *testServer, id string) string {
 	s.t.Helper()
 	for after := ""; ; {
@@ -118,7 +119,9 @@ func TestAnswersOfAnalyses(t *testing.T) {
 	s.expect(403, "POST", "/v1/analyses", analysisJSON(""), "Authorization: Bearer "+token(t, "guest", "t=subscribe"))
 	s.expect(413, "POST", "/v1/analyses", strings.Repeat("x", 1001))
 	s.expect(202, "POST", "/v1/analyses", analysisJSON(""), "Idempotency-Key: k1")
-	if p := call[problem](startServer(t, scripted(hello), hub.Limits{}, nil), 503, "POST", "/v1/analyses", analysisJSON("")); !strings.Contains(p.Detail, "duckwire worker") {
+	lone := startServer(t, scripted(hello), hub.Limits{}, nil) // without workers
+	p := call[problem](lone, 503, "POST", "/v1/analyses", analysisJSON(""))
+	if !strings.Contains(p.Detail, "duckwire worker") {
 		t.Errorf("%+v", p)
 	}
 
@@ -140,7 +143,7 @@ func TestAnswersOfJobs(t *testing.T) {
 	refuse := jobsPath + "/" + id + "/refuse"
 	const no = `{"worker":"w","producer_epoch":1,"reason":"no"}`
 	s.expect(403, "POST", refuse, no, guest)
-	s.expect(404, "POST", refuse, no) // before it is taken
+	s.expect(404, "POST", refuse, no) // before a worker has taken it
 	if p := call[jobJSON](s, 200, "GET", jobsPath+"?worker=w", ""); len(p.Jobs) != 1 || p.Jobs[0].ID != id {
 		t.Fatalf("%+v", p)
 	}
@@ -167,8 +170,8 @@ func TestAnswersOfJobs(t *testing.T) {
 	full.hub.Drain(t.Context())
 }
 
-// A worker with the right to work alone, and none on the topic or the stream, does a job; another user's worker cannot
-// disturb it.
+// TestWorkerOverHTTP: a worker that may only work, without rights on the topic or the stream, does a job. Another
+// user's worker cannot interfere.
 func TestWorkerOverHTTP(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	worker := "Authorization: Bearer " + token(t, "linter", "worker:analysis=produce")
@@ -200,10 +203,10 @@ func TestWorkerOverHTTP(t *testing.T) {
 	if st := call[streamJSON](s, 200, "GET", "/v1/streams/"+id, ""); st.Status != "done" {
 		t.Errorf("%+v", st)
 	}
-	s.expect(404, "GET", "/v1/streams/"+id, "", worker) // to write is not to read
+	s.expect(404, "GET", "/v1/streams/"+id, "", worker) // the right to write does not include reading
 }
 
-// Cancelling reaches a worker with its next append.
+// TestCancelReachesTheWorker: a worker is told of a cancellation with its next append.
 func TestCancelReachesTheWorker(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	s.expect(200, "GET", jobsPath+"?worker=w", "")

@@ -13,7 +13,7 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// expect sends a request and fails unless the status is the one wanted. The transport holds the answer to openapi.yaml.
+// expect sends a request and expects a status. The transport compares the answer with openapi.yaml.
 func (s *testServer) expect(status int, method, path, body string, headers ...string) *http.Response {
 	s.t.Helper()
 	resp := s.do(method, path, body, headers...)
@@ -25,7 +25,7 @@ func (s *testServer) expect(status int, method, path, body string, headers ...st
 	return resp
 }
 
-// Every path that needs a token says so, in its own shape.
+// TestAnswersWithoutAToken: every path that needs a token answers 401, in its own format.
 func TestAnswersWithoutAToken(t *testing.T) {
 	s := startServer(t, scripted(hello), hub.Limits{}, nil)
 	for _, p := range contract.paths {
@@ -40,7 +40,7 @@ func TestAnswersWithoutAToken(t *testing.T) {
 	}
 }
 
-// Every answer that the doors promise, at each of them.
+// TestAnswersOfTheDoors causes every documented answer of each OpenAI-compatible path.
 func TestAnswersOfTheDoors(t *testing.T) {
 	guest := "Authorization: Bearer " + token(t, "guest", "t=subscribe")
 	for path, body := range map[string]func(more string) string{
@@ -72,7 +72,7 @@ func TestAnswersOfTheDoors(t *testing.T) {
 	}
 }
 
-// endlessly says yes, and makes nothing until it is stopped.
+// endlessly accepts a request, and generates nothing until it is stopped.
 func endlessly(ctx context.Context, _ *hub.CompletionRequest, w hub.CompletionWriter) error {
 	w.Accepted()
 	<-ctx.Done()

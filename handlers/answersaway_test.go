@@ -20,13 +20,13 @@ import (
 	"github.com/duckwire/duckwire/middleware/auth"
 )
 
-// roundTrip is a transport that is a function.
+// roundTrip is an http.RoundTripper that calls a function.
 type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// Every path that needs a token asks to come back while the issuer's keys cannot be had; an EventSource is told so in a
-// way that it understands.
+// TestAnswersWhileTheKeysAreAway: while the issuer's keys cannot be fetched, every path that needs a token answers 503,
+// and tells an EventSource to reconnect.
 func TestAnswersWhileTheKeysAreAway(t *testing.T) {
 	away := roundTrip(func(*http.Request) (*http.Response, error) { return nil, errors.New("away") })
 	v, err := auth.NewVerifier(t.Context(), auth.VerifierOptions{
@@ -65,7 +65,8 @@ func TestAnswersWhileTheKeysAreAway(t *testing.T) {
 	s.expect(503, "GET", "/socket/sse?vsn=2.0.0", "", bearer)
 }
 
-// A door whose stream was cancelled by somebody else has nothing to answer, and must not be asked again.
+// TestAnswersOfCancelledCompletions: a request whose stream another client cancelled gets an error that is not to be
+// retried.
 func TestAnswersOfCancelledCompletions(t *testing.T) {
 	s := startServer(t, scripted(endlessly), hub.Limits{}, nil)
 	for path, body := range map[string]string{
@@ -88,7 +89,8 @@ func TestAnswersWithoutModels(t *testing.T) {
 	startServer(t, silent{hello}, hub.Limits{}, nil).expect(502, "GET", "/v1/models", "")
 }
 
-// An application that decides about rights and does not answer makes nothing allowed, and nothing forbidden.
+// TestAnswersWhileTheApplicationIsAway: while the application that decides about rights does not answer, requests are
+// neither allowed nor forbidden.
 func TestAnswersWhileTheApplicationIsAway(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, func(o *handlers.Options) { o.Authorizer = undecided{} })
 	guest := "Authorization: Bearer " + token(t, "guest")
@@ -99,7 +101,7 @@ func TestAnswersWhileTheApplicationIsAway(t *testing.T) {
 	s.expect(503, "POST", "/v1/streams", `{"topic":"t"}`, guest)
 }
 
-// undecided does not know.
+// undecided is an Authorizer that cannot decide.
 type undecided struct{}
 
 func (undecided) Authorize(context.Context, *rights.Identity, string, rights.Action) error {
@@ -110,7 +112,7 @@ func TestAnswersAtTheCapOfConnections(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, func(o *handlers.Options) { o.ConnectionsPerUser = 1 })
 	s.stream("GET", eventsPath, "").want("hello")
 	s.expect(429, "GET", messagesPath+"?format=sse", "")
-	resp := s.do("GET", "/v1/events?topic=t", "", "Accept: */*") // no EventSource, so that it may know
+	resp := s.do("GET", "/v1/events?topic=t", "", "Accept: */*") // not an EventSource: it gets a status
 	defer resp.Body.Close()
 	if body, _ := io.ReadAll(resp.Body); resp.StatusCode != 429 || resp.Header.Get("Retry-After") == "" {
 		t.Errorf("%s: %s", resp.Status, body)

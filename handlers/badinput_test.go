@@ -15,7 +15,7 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// logBuffer takes a log from several goroutines.
+// logBuffer is a log that several goroutines can write.
 type logBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -33,11 +33,12 @@ func (l *logBuffer) String() string {
 	return l.b.String()
 }
 
-// TestBadInput: each fault is answered by a document that names the field, on every door, and none is logged as an
-// error of ours.
+// TestBadInput: on every path, invalid input is answered with a problem document that names the field, and is not
+// logged as an error of the server.
 func TestBadInput(t *testing.T) {
 	log := &logBuffer{}
-	s := startServer(t, scripted(hello), hub.Limits{MessageBytes: 1000, BatchEvents: 2, StreamBytes: 5000}, func(o *handlers.Options) {
+	limits := hub.Limits{MessageBytes: 1000, BatchEvents: 2, StreamBytes: 5000}
+	s := startServer(t, scripted(hello), limits, func(o *handlers.Options) {
 		o.BodyBytes, o.TopicsPerSession = 10_000, 3
 		o.Logger = slog.New(slog.NewTextHandler(log, nil))
 	})
@@ -231,7 +232,7 @@ func TestBadInput(t *testing.T) {
 	}
 }
 
-// checkProblem holds an error's body to its shape, and returns the field that it names.
+// checkProblem checks the format of an error's body, and returns the field that it names.
 func checkProblem(t *testing.T, resp *http.Response, raw []byte) string {
 	t.Helper()
 	if strings.HasPrefix(resp.Header.Get("Content-Type"), "application/problem+json") {
@@ -256,7 +257,7 @@ func checkProblem(t *testing.T, resp *http.Response, raw []byte) string {
 	return *e.Error.Param
 }
 
-// TestDeepJSONIsRefused: what is deep enough to hurt a parser is a fault of the body.
+// TestDeepJSONIsRefused: JSON that is nested too deeply is refused as an error in the body.
 func TestDeepJSONIsRefused(t *testing.T) {
 	s := startServer(t, scripted(hello), hub.Limits{}, nil)
 	deep := strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000)

@@ -19,16 +19,19 @@ var updateCapabilities = flag.Bool("update", false, "write the tables of capabil
 
 const capabilitiesFile = "testdata/capabilities.txt"
 
-// probe is one request, made with each kind of token. In its path, {stream} is a stream of somebody else's, new for
-// each request.
+// probe is one request, which is made with each kind of token. In its path, {stream} stands for a stream of another
+// user, which is new for each request.
 type probe struct{ path, topic, body, header string }
+
+// promptOnTopic is a completion that is announced on the topic t:1.
+const promptOnTopic = `{"model":"m","prompt":"x","duckwire":{"topic":"t:1"}}`
 
 // probes has one request for each operation of openapi.yaml, written "METHOD template". The topic is the one whose
 // rights should decide.
 var probes = map[string]probe{
 	"POST /v1/chat/completions":    {chatPath, "t:1", chatBody(`,"duckwire":{"topic":"t:1"}`), ""},
-	"POST /v1/completions":         {"/v1/completions", "t:1", `{"model":"m","prompt":"x","duckwire":{"topic":"t:1"}}`, ""},
-	"POST /v1/fim/completions":     {"/v1/fim/completions", "t:1", `{"model":"m","prompt":"x","duckwire":{"topic":"t:1"}}`, ""},
+	"POST /v1/completions":         {"/v1/completions", "t:1", promptOnTopic, ""},
+	"POST /v1/fim/completions":     {"/v1/fim/completions", "t:1", promptOnTopic, ""},
 	"GET /v1/models":               {"/v1/models", "t:1", "", ""},
 	"GET /v1/streams":              {"/v1/streams", "t:1", "", ""},
 	"POST /v1/streams":             {"/v1/streams", "t:1", `{"topic":"t:1"}`, ""},
@@ -38,23 +41,25 @@ var probes = map[string]probe{
 	"PUT /v1/streams/{id}/append":  {"/v1/streams/{stream}/append", "t:1", `{"text":"x"}`, ndjson},
 	"POST /v1/analyses":            {"/v1/analyses", "t:1", analysisJSON(`,"topic":"t:1"`), ""},
 	"GET /v1/workers/{kind}/jobs":  {jobsPath + "?worker=w&types=none", "worker:analysis", "", ""},
-	// 404 is for who may
-	"POST /v1/workers/{kind}/jobs/{job}/refuse": {jobsPath + "/none/refuse", "worker:analysis", `{"worker":"w","producer_epoch":1}`, ""},
-	"GET /v1/topics/{topic}/events":             {"/v1/topics/t:1/events", "t:1", "", ""},
-	"POST /v1/topics/{topic}/events":            {"/v1/topics/t:1/events", "t:1", `{"event":"e"}`, ""},
-	"GET /v1/topics/{topic}/presence":           {"/v1/topics/t:1/presence", "t:1", "", ""},
-	"GET /v1/events":                            {"/v1/events?max=1&topic=t:1", "t:1", "", "Accept: text/event-stream"},
-	"GET /v1/users/{user}/messages":             {"/v1/users/ada/messages", "user:ada", "", ""},
-	"POST /v1/users/{user}/messages":            {"/v1/users/ada/messages", "user:ada", `{"event":"e"}`, ""},
-	"POST /v1/users/{user}/messages/ack":        {"/v1/users/ada/messages/ack", "user:ada", `{"through":"0"}`, ""},
-	"POST /v1/users/{user}/disconnect":          {"/v1/users/ada/disconnect", "user:ada", "", ""},
-	"POST /v1/revocations":                      {"/v1/revocations", "user:ada", `{"user":"ada"}`, ""},
-	"GET /v1/revocations":                       {"/v1/revocations?user=ada", "user:ada", "", ""},
-	"DELETE /v1/revocations":                    {"/v1/revocations?user=ada", "user:ada", "", ""},
-	"GET /v1/overview":                          {"/v1/overview", "*", "", ""},
-	"GET /metrics":                              {"/metrics", "duckwire:metrics", "", ""},
-	"GET /debug/pprof/{profile}":                {"/debug/pprof/goroutine", "*", "", ""},
-	// A socket opens for whom the token names; each join and each event is decided on its own.
+	// 404 for those who are allowed
+	"POST /v1/workers/{kind}/jobs/{job}/refuse": {
+		jobsPath + "/none/refuse", "worker:analysis", `{"worker":"w","producer_epoch":1}`, "",
+	},
+	"GET /v1/topics/{topic}/events":      {"/v1/topics/t:1/events", "t:1", "", ""},
+	"POST /v1/topics/{topic}/events":     {"/v1/topics/t:1/events", "t:1", `{"event":"e"}`, ""},
+	"GET /v1/topics/{topic}/presence":    {"/v1/topics/t:1/presence", "t:1", "", ""},
+	"GET /v1/events":                     {"/v1/events?max=1&topic=t:1", "t:1", "", "Accept: text/event-stream"},
+	"GET /v1/users/{user}/messages":      {"/v1/users/ada/messages", "user:ada", "", ""},
+	"POST /v1/users/{user}/messages":     {"/v1/users/ada/messages", "user:ada", `{"event":"e"}`, ""},
+	"POST /v1/users/{user}/messages/ack": {"/v1/users/ada/messages/ack", "user:ada", `{"through":"0"}`, ""},
+	"POST /v1/users/{user}/disconnect":   {"/v1/users/ada/disconnect", "user:ada", "", ""},
+	"POST /v1/revocations":               {"/v1/revocations", "user:ada", `{"user":"ada"}`, ""},
+	"GET /v1/revocations":                {"/v1/revocations?user=ada", "user:ada", "", ""},
+	"DELETE /v1/revocations":             {"/v1/revocations?user=ada", "user:ada", "", ""},
+	"GET /v1/overview":                   {"/v1/overview", "*", "", ""},
+	"GET /metrics":                       {"/metrics", "duckwire:metrics", "", ""},
+	"GET /debug/pprof/{profile}":         {"/debug/pprof/goroutine", "*", "", ""},
+	// Any token opens a socket; rights are checked for each join and each event.
 	"GET /socket/websocket": {"/socket/websocket?vsn=2.0.0", "t:1", "", "Upgrade: websocket"},
 	"GET /socket/longpoll":  {"/socket/longpoll?vsn=2.0.0", "t:1", "", ""},
 	// no session
@@ -71,8 +76,8 @@ var probes = map[string]probe{
 	"GET /openapi.yaml":    {"/openapi.yaml", "t:1", "", ""},
 }
 
-// TestCapabilityTable asks every operation of openapi.yaml with every capability, and holds the answers to a table that
-// people read.
+// TestCapabilityTable sends every operation of openapi.yaml with every capability, and compares the answers with a
+// table in testdata.
 func TestCapabilityTable(t *testing.T) {
 	s := startServer(t, analyst{scripted(hello), noIssues}, hub.Limits{}, nil)
 	columns := []string{"no-token", "no-caps"}
@@ -82,7 +87,7 @@ func TestCapabilityTable(t *testing.T) {
 	} {
 		columns = append(columns, string(a))
 	}
-	columns = append(columns, "elsewhere") // every action, on another topic and another user
+	columns = append(columns, "elsewhere") // every action, on another topic and for another user
 	var table strings.Builder
 	fmt.Fprintf(&table, "%-42s %-16s", "operation", "topic")
 	for _, c := range columns {
@@ -99,7 +104,8 @@ func TestCapabilityTable(t *testing.T) {
 	holdTable(t, capabilitiesFile, table.String())
 }
 
-// operations lists what openapi.yaml has; one without a probe fails the test, and so does a probe without an operation.
+// operations lists the operations of openapi.yaml. The test fails for an operation without a probe, and for a probe
+// without an operation.
 func operations(t *testing.T) []string {
 	t.Helper()
 	var list []string
@@ -125,7 +131,7 @@ func operations(t *testing.T) []string {
 	return list
 }
 
-// probe makes the request with what the column names, and returns the status of its answer.
+// probe sends the request with the token of a column, and returns the status of the answer.
 func (s *testServer) probe(operation string, p probe, column string) int {
 	s.t.Helper()
 	path := p.path
@@ -133,7 +139,7 @@ func (s *testServer) probe(operation string, p probe, column string) int {
 		id := call[streamJSON](s, http.StatusCreated, "POST", "/v1/streams", `{"topic":"t:1"}`).ID
 		path = strings.Replace(path, "{stream}", id, 1)
 	}
-	if operation == "DELETE /v1/revocations" { // there must be one to lift
+	if operation == "DELETE /v1/revocations" { // a revocation must exist to be lifted
 		s.expect(http.StatusCreated, "POST", "/v1/revocations", `{"user":"ada"}`)
 	}
 	method, _, _ := strings.Cut(operation, " ")
@@ -158,7 +164,7 @@ func (s *testServer) probe(operation string, p probe, column string) int {
 		s.t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	// the status that counts is in the body, as Phoenix has it
+	// as in Phoenix, the status is in the body
 	if strings.HasSuffix(operation, "/socket/longpoll") || operation == "POST /socket/sse" {
 		var answer struct{ Status int }
 		if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
@@ -192,7 +198,7 @@ func holdTable(t *testing.T, name, got string) {
 			w = wantLines[i]
 		}
 		if g != w {
-			t.Errorf("line %d of %s (who may do what; where the new answer is right, run with -update)\ngot  %s\nwant %s", i+1, name, g, w)
+			t.Errorf("line %d of %s (if the new answer is right, run with -update)\ngot  %s\nwant %s", i+1, name, g, w)
 		}
 	}
 }

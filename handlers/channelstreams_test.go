@@ -10,8 +10,8 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// A completion that was asked for on a channel is a stream like any other, and the same id is the same completion at
-// each door.
+// TestChannelCompletionOverHTTP: a completion that was requested on a channel is an ordinary stream, and the same id is
+// the same completion on each path.
 func TestChannelCompletionOverHTTP(t *testing.T) {
 	calls := 0
 	s := startServer(t, scripted(func(ctx context.Context, req *hub.CompletionRequest, w hub.CompletionWriter) error {
@@ -58,8 +58,7 @@ func TestChannelCompletionOverHTTP(t *testing.T) {
 	}
 }
 
-// The reply to "complete" is given when the stream has ended, by whoever reads for the client: over long-poll that is a
-// poll that waits.
+// TestCompleteOverLongPoll: the reply to "complete" is sent when the stream has ended, to a poll that waits for it.
 func TestCompleteOverLongPoll(t *testing.T) {
 	s := startServer(t, scripted(hello), hub.Limits{}, nil)
 	app := "token=" + url.QueryEscape(token(t, "a", "*=*"))

@@ -8,7 +8,7 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// Whose a conversation is holds at every door, not on sockets alone.
+// TestConversationsAreTheirOwnersOverHTTP: a conversation's owner is also checked over HTTP, not only on sockets.
 func TestConversationsAreTheirOwnersOverHTTP(t *testing.T) {
 	s := startServer(t, scripted(hello), hub.Limits{}, nil)
 	a := s.dialSocket(token(t, "a", "conversation:*=subscribe,complete"))
@@ -29,7 +29,7 @@ func TestConversationsAreTheirOwnersOverHTTP(t *testing.T) {
 		{"b", "status:*=subscribe", "status:not-begun", 403},
 		{"b", "conversation:c-1=subscribe", "conversation:c-1", 200},
 		{"b", "conversation:*=admin", "conversation:c-1", 200},
-		{"b", "conversation:*=subscribe", "conversation:c-2", 200}, // nobody's
+		{"b", "conversation:*=subscribe", "conversation:c-2", 200}, // has no owner yet
 	} {
 		bearer := "Authorization: Bearer " + token(t, tt.user, tt.cap)
 		for _, path := range []string{"/v1/topics/" + tt.topic + "/events", "/v1/topics/" + tt.topic + "/presence"} {

@@ -131,7 +131,7 @@ func prefersAsync(r *http.Request) bool {
 }
 
 // streamOpenAI answers with OpenAI's chunks, from the client's position on. It waits at most CommitAfter for the
-// provider to accept the request, so that a refusal can still be an HTTP status (protocol/sse.md 7.2).
+// provider to accept the request, so that a refusal can still be an HTTP status.
 func (s *server) streamOpenAI(w http.ResponseWriter, r *http.Request, stream *hub.Stream) error {
 	if stream.Completion == nil {
 		return errs.Invalid("?format", "openai is for completions; this stream is of kind %q", stream.Kind)

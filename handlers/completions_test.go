@@ -15,7 +15,7 @@ import (
 	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
-// scripted is a provider that does what a test says.
+// scripted is a provider that calls a function of the test.
 type scripted func(ctx context.Context, req *hub.CompletionRequest, w hub.CompletionWriter) error
 
 func (f scripted) Complete(ctx context.Context, req *hub.CompletionRequest, w hub.CompletionWriter) error {
@@ -32,7 +32,7 @@ func chatBody(more string) string {
 	return `{"model":"m","messages":[{"role":"user","content":"hi"}]` + more + `}`
 }
 
-// hello writes "Hel" and "lo" and ends well.
+// hello writes "Hel" and "lo" and ends successfully.
 func hello(_ context.Context, _ *hub.CompletionRequest, w hub.CompletionWriter) error {
 	w.Describe(hub.CompletionInfo{ID: "up-1", Created: 5, Model: "m-2"})
 	for _, text := range []string{"Hel", "lo"} {
@@ -44,7 +44,7 @@ func hello(_ context.Context, _ *hub.CompletionRequest, w hub.CompletionWriter) 
 	return nil
 }
 
-// untilStopped writes one token, and waits to be stopped; it reports that on the channel.
+// untilStopped returns a provider that writes one token and waits until it is stopped, which it reports on the channel.
 func untilStopped(stopped chan<- struct{}) scripted {
 	return func(ctx context.Context, _ *hub.CompletionRequest, w hub.CompletionWriter) error {
 		if err := w.Text("tok"); err != nil {
@@ -114,7 +114,7 @@ func TestChatStreamIsOpenAIs(t *testing.T) {
 	if ids[n-1] == ids[n-2] || ids[n-2] != ids[n-3] {
 		t.Errorf("ids %q", ids)
 	}
-	// The same chunks again from any of its positions, over GET.
+	// With GET, the same chunks can be read again from any of their positions.
 	path := sub.resp.Header.Get("Location") + "?format=openai"
 	again := s.stream("GET", path, "", "Last-Event-ID: "+ids[0])
 	if b, _ := again.next(); !strings.Contains(b.data, `"content":"Hello"`) {
@@ -177,8 +177,10 @@ func TestWholeCompletionFoldsWhatItDoesNotKnow(t *testing.T) {
 		for _, c := range []struct{ raw, text string }{
 			{`{"id":"x","choices":[{"index":0,"delta":{"reasoning_content":"think"}}]}`, ""},
 			{`{"id":"x","choices":[{"index":0,"delta":{"reasoning_content":"ing","content":"look"}}]}`, "look"},
-			{`{"id":"x","choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"c1","type":"function","function":{"name":"f","arguments":"{\"a\""}}]}}]}`, ""},
-			{`{"id":"x","choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"arguments":":1}"}}]}}],"vendor":{"big":12345678901234567890}}`, ""},
+			{`{"id":"x","choices":[{"index":0,"delta":{"tool_calls":[` +
+				`{"index":0,"id":"c1","type":"function","function":{"name":"f","arguments":"{\"a\""}}]}}]}`, ""},
+			{`{"id":"x","choices":[{"index":0,"delta":{"tool_calls":[` +
+				`{"index":0,"function":{"arguments":":1}"}}]}}],"vendor":{"big":12345678901234567890}}`, ""},
 			{`{"id":"x","choices":[{"index":1,"delta":{"content":"second"},"finish_reason":"length"}]}`, ""},
 		} {
 			if err := w.Chunk(json.RawMessage(c.raw), c.text); err != nil {
@@ -400,7 +402,7 @@ func TestAnnouncedCompletion(t *testing.T) {
 	if done := sub.want("completion_done"); !strings.Contains(done.data, `"result":{"status":"done"`) {
 		t.Errorf("%s", done.data)
 	}
-	// Who may subscribe to the topic may read the stream; who may not, does not see it.
+	// Whoever may subscribe to the topic may read the stream; for others it does not exist.
 	call[streamJSON](
 		s, 200, "GET", "/v1/streams/"+id, "", "Authorization: Bearer "+token(t, "v", "code:project:42=subscribe"),
 	)
@@ -409,7 +411,7 @@ func TestAnnouncedCompletion(t *testing.T) {
 	)
 }
 
-// A refused completion says the same wherever it is asked for.
+// TestRefusedCompletionByItsStream: a refused completion has the same error on every path.
 func TestRefusedCompletionByItsStream(t *testing.T) {
 	s := startServer(t, scripted(func(context.Context, *hub.CompletionRequest, hub.CompletionWriter) error {
 		return &hub.ProviderError{
@@ -420,7 +422,9 @@ func TestRefusedCompletionByItsStream(t *testing.T) {
 	resp.Body.Close()
 	again := s.do("GET", resp.Header.Get("Location")+"?format=openai", "")
 	defer again.Body.Close()
-	if raw, _ := io.ReadAll(again.Body); again.StatusCode != http.StatusNotFound || string(raw) != `{"error":{"message":"no such model","type":"invalid_request_error","param":null,"code":"model_not_found"}}` {
+	const want = `{"error":{"message":"no such model","type":"invalid_request_error",` +
+		`"param":null,"code":"model_not_found"}}`
+	if raw, _ := io.ReadAll(again.Body); again.StatusCode != http.StatusNotFound || string(raw) != want {
 		t.Errorf("%s: %s", again.Status, raw)
 	}
 }

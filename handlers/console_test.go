@@ -10,11 +10,11 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// firstPaint is how many bytes, packed, the page may need before it shows something.
+// firstPaint is how many compressed bytes the page may load before it shows something.
 const firstPaint = 200 << 10
 
-// The console's page needs no token, names no other host, and what it loads is small; parts that come later may stay
-// with the browser for ever.
+// TestConsole: the console's page needs no token, names no other host, and loads little. Browsers may cache the parts
+// that it loads later for ever.
 func TestConsole(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	packed := func(path string) (string, http.Header) {
@@ -33,7 +33,9 @@ func TestConsole(t *testing.T) {
 		return string(raw)
 	}
 	page, header := packed("/")
-	if policy := header.Get("Content-Security-Policy"); !strings.Contains(policy, "default-src 'none'; script-src 'self';") || strings.Contains(policy, "http") {
+	const own = "default-src 'none'; script-src 'self';"
+	policy := header.Get("Content-Security-Policy")
+	if !strings.Contains(policy, own) || strings.Contains(policy, "http") {
 		t.Errorf("Content-Security-Policy: %s", policy)
 	}
 	if header.Get("Referrer-Policy") != "no-referrer" {
@@ -50,7 +52,7 @@ func TestConsole(t *testing.T) {
 		size += len(body)
 	}
 	if len(assets) < 2 || size > firstPaint {
-		t.Errorf("%d files and %d bytes, packed, before the page shows something; %d are allowed", len(assets), size, firstPaint)
+		t.Errorf("%d files and %d compressed bytes until the first paint; %d are allowed", len(assets), size, firstPaint)
 	}
 	parts := regexp.MustCompile(`part-\w+\.js`).FindAllString(read("/console/main.js"), -1)
 	if len(parts) == 0 {

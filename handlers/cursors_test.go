@@ -11,7 +11,7 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// The load of TestCursors: what a lively file has.
+// The load of TestCursors, which is that of a busy file.
 const (
 	cursorPeople = 50
 	cursorRate   = 60 // a second, from each
@@ -19,7 +19,7 @@ const (
 	cursorEdits  = 100
 )
 
-// cursorView is what one client has seen of the others.
+// cursorView is what one client has received from the others.
 type cursorView struct {
 	line  map[string]int // the last position of each person
 	seen  map[string]int // how many of each
@@ -28,7 +28,7 @@ type cursorView struct {
 
 func newCursorView() *cursorView { return &cursorView{line: map[string]int{}, seen: map[string]int{}} }
 
-// take reads a frame. Cursors must not go back.
+// take processes a frame. Cursors must not move backwards.
 func (v *cursorView) take(t *testing.T, frame string) {
 	t.Helper()
 	var fields []json.RawMessage
@@ -52,7 +52,7 @@ func (v *cursorView) take(t *testing.T, frame string) {
 	}
 }
 
-// complete reports whether the newest of everything has come.
+// complete reports whether the newest event of each kind was received.
 func (v *cursorView) complete() bool {
 	if len(v.edits) < cursorEdits || len(v.line) < cursorPeople {
 		return false
@@ -65,7 +65,7 @@ func (v *cursorView) complete() bool {
 	return true
 }
 
-// check holds that every edit has come once and in order.
+// check checks that every edit was received once and in order.
 func (v *cursorView) check(t *testing.T) {
 	t.Helper()
 	for i, from := range v.edits {
@@ -75,9 +75,9 @@ func (v *cursorView) check(t *testing.T) {
 	}
 }
 
-// Fifty people move their cursors sixty times a second in one file, while one types. A fast reader sees them move, a
-// slow one sees where they are, a late one where they are now; and nobody's edits wait behind a cursor, or are lost for
-// one.
+// TestCursors: fifty users move their cursors sixty times per second in one file, while one user types. A fast reader
+// receives the movements, a slow one the current positions, and a late one those at its join. No edit waits for a
+// cursor, or is lost because of one.
 func TestCursors(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	const topic = "code:file:main.go"
@@ -131,7 +131,7 @@ func TestCursors(t *testing.T) {
 	}
 }
 
-// moveCursors moves a cursor at an even rate.
+// moveCursors moves a cursor at a constant rate.
 func moveCursors(c *wsClient, topic string) {
 	tick := time.NewTicker(time.Second / cursorRate)
 	defer tick.Stop()
@@ -141,7 +141,7 @@ func moveCursors(c *wsClient, topic string) {
 	}
 }
 
-// pollSocket opens a long-poll socket and joins, and returns what reads the next frames.
+// pollSocket opens a long-poll socket and joins. It returns a function that reads the next frames.
 func (s *testServer) pollSocket(t *testing.T, tok, join string) (read func() []string) {
 	t.Helper()
 	app := "token=" + url.QueryEscape(tok)

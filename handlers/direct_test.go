@@ -14,8 +14,8 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// TestDirectIsTheSame compares what goes straight to the connection with what passes through net/http: the same bytes
-// in every shape, an end that is one, and a connection that takes the next request.
+// TestDirectIsTheSame compares responses that are written directly to the connection with those that pass through
+// net/http: they have the same bytes in every format, they end correctly, and the connection accepts another request.
 func TestDirectIsTheSame(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	plain := httptest.NewServer(s.Config.Handler)
@@ -43,14 +43,17 @@ func TestDirectIsTheSame(t *testing.T) {
 
 func compare(t *testing.T, direct, through string) {
 	t.Helper()
-	now := regexp.MustCompile(`"now":\d+`) // pieces may have been merged otherwise
+	now := regexp.MustCompile(`"now":\d+`)
+	// Only the text is compared, because the two ways may merge pieces into different blocks.
 	text := regexp.MustCompile(`piece \d of \w+`)
-	if got, want := text.FindAllString(now.ReplaceAllString(direct, ""), -1), text.FindAllString(now.ReplaceAllString(through, ""), -1); fmt.Sprint(got) != fmt.Sprint(want) || len(got) < 3 {
+	got := text.FindAllString(now.ReplaceAllString(direct, ""), -1)
+	want := text.FindAllString(now.ReplaceAllString(through, ""), -1)
+	if fmt.Sprint(got) != fmt.Sprint(want) || len(got) < 3 {
 		t.Errorf("straight to the connection:\n%s\nthrough net/http:\n%s", direct, through)
 	}
 }
 
-// rawConn is one connection with one answer on it.
+// rawConn is a connection with one response.
 type rawConn struct {
 	net.Conn
 	in   *bufio.Reader
@@ -81,7 +84,7 @@ func (c *rawConn) ask(t *testing.T, s *testServer, path string) {
 	}
 }
 
-// body reads until the text has come, or to the end of the body.
+// body reads until it has found a text, or until the end of the body.
 func (c *rawConn) body(t *testing.T, until string) string {
 	t.Helper()
 	if until == "" {

@@ -11,7 +11,7 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// The reader works without a token, and loads nothing from elsewhere.
+// TestDocsNeedNothingElse: the reader of the API description needs no token, and loads nothing from other hosts.
 func TestDocsNeedNothingElse(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	page := s.do("GET", "/docs", "", "Authorization: none")
@@ -36,7 +36,7 @@ func TestDocsNeedNothingElse(t *testing.T) {
 	}
 }
 
-// What a browser has already is not sent again.
+// TestDocsAreRevalidated: files that a browser has cached are not sent again.
 func TestDocsAreRevalidated(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	for _, path := range []string{"/docs", "/docs/docs.js", "/openapi.yaml", "/", "/console/main.js"} {
@@ -52,11 +52,11 @@ func TestDocsAreRevalidated(t *testing.T) {
 	}
 }
 
-// Compressed and plain are the same file, for those who want each.
+// TestDocsAreCompressed: the compressed and the plain response have the same content.
 func TestDocsAreCompressed(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	read := func(accept string) (encoding, body string) {
-		// named, so that the transport does not unpack it
+		// an explicit Accept-Encoding, so that the transport does not decompress the response
 		resp := s.do("GET", "/openapi.yaml", "", "Accept-Encoding: "+accept)
 		defer resp.Body.Close()
 		if resp.ContentLength <= 0 {

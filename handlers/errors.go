@@ -163,7 +163,8 @@ func mayBeEventSource(r *http.Request) bool {
 	return r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), live.MediaSSE)
 }
 
-// writeBye tells an EventSource to reconnect after a wait (protocol/sse.md 6.4).
+// writeBye tells an EventSource to reconnect after a wait. It answers 200, because an EventSource gives up for good on
+// any other status (WHATWG HTML §9.2.3).
 func (s *server) writeBye(w http.ResponseWriter, p *Problem) {
 	reason := "overloaded"
 	if p.Code == "draining" {

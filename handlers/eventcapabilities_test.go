@@ -17,7 +17,7 @@ import (
 	"github.com/duckwire/duckwire/hub/rights"
 )
 
-// Columns that are no action: no capability at all, and every action elsewhere beside the right to join.
+// Columns that are not actions: no capability, and every action on other topics in addition to the right to join.
 const (
 	noAction  rights.Action = "no-caps"
 	elsewhere rights.Action = "elsewhere"
@@ -36,7 +36,7 @@ var handlerTopics = map[string]string{
 	"publisher":           "lobby",
 }
 
-// eventPayloads are payloads that their events take. Without one it is {}.
+// eventPayloads are payloads that the events accept. The default is {}.
 var eventPayloads = map[string]string{
 	"ack":                    `{"through":"0"}`,
 	"activity":               `{"state":"idle"}`,
@@ -63,11 +63,11 @@ var eventPayloads = map[string]string{
 	"update_subscription":    `{"categories":["tool"]}`,
 }
 
-// TestEventCapabilityTable pushes every event that a kind of channel knows with every capability beside the one to
-// join.
+// TestEventCapabilityTable pushes every event of every kind of channel with every capability in addition to the right
+// to join.
 func TestEventCapabilityTable(t *testing.T) {
 	s := startServer(t, analyst{scripted(hello), noIssues}, hub.Limits{}, nil)
-	// whose the conversation is: what others may there is by their capabilities
+	// the conversation's owner; capabilities decide what others may do in it
 	owner := s.dialSocket(token(t, "u", "*=*"))
 	owner.send(`["1","1","conversation:c-1","phx_join",{}]`)
 	if got := owner.reply("1"); got != "ok" {
@@ -101,8 +101,8 @@ func TestEventCapabilityTable(t *testing.T) {
 
 type channelEvent struct{ topic, event string }
 
-// channelEvents reads from the source what each Handle (and the handle behind it) of package channels compares the
-// event with, so that a new event cannot be forgotten. "say" stands for all that a kind of channel does not know.
+// channelEvents finds in the source the events with which each Handle of package channels (and the handle behind it)
+// compares, so that a new event cannot be forgotten. "say" stands for all events that a kind of channel does not know.
 func channelEvents(t *testing.T) []channelEvent {
 	t.Helper()
 	files, err := filepath.Glob("channels/*.go")
@@ -178,7 +178,7 @@ func receiverName(f *ast.FuncDecl) string {
 	return of.(*ast.Ident).Name
 }
 
-// events lists what the function compares m.Event with, by switch or by ==.
+// events lists what a function compares with m.Event, by switch or by ==.
 func (s *eventSource) events(f *ast.FuncDecl) (list []string) {
 	ast.Inspect(f, func(n ast.Node) bool {
 		switch n := n.(type) {
@@ -205,7 +205,7 @@ func isEvent(e ast.Expr) bool {
 	return ok && sel.Sel.Name == "Event"
 }
 
-// text is the value of a literal or of a constant.
+// text returns the value of a literal or of a constant.
 func (s *eventSource) text(e ast.Expr) string {
 	switch e := e.(type) {
 	case *ast.BasicLit:
@@ -220,9 +220,9 @@ func (s *eventSource) text(e ast.Expr) string {
 	return ""
 }
 
-// pushWith joins the topic and pushes the event as somebody who may join and do a. It returns what the reply says:
-// "ok", the reason, "no-join", or "refused" where the reason is a sentence of the channel's own. {stream} is a stream
-// of somebody else's, new for each push; its rights are the topic's.
+// pushWith joins the topic and pushes the event as a user who may join and do a. It returns the result of the reply:
+// "ok", the reason, "no-join", or "refused" if the reason is a sentence of the channel. {stream} stands for a stream of
+// another user, which is new for each push; its rights are the topic's.
 func (s *testServer) pushWith(topic, event string, a rights.Action) string {
 	s.t.Helper()
 	payload := cmp.Or(eventPayloads[event], "{}")
@@ -253,7 +253,7 @@ func (s *testServer) pushWith(topic, event string, a rights.Action) string {
 	return c.reply("2")
 }
 
-// reply reads up to the reply to ref: "ok", or the reason of the error, as pushWith has it.
+// reply reads until the reply to ref, and returns "ok" or the reason of the error, as pushWith does.
 func (c *wsClient) reply(ref string) string {
 	c.t.Helper()
 	for {

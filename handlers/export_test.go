@@ -7,10 +7,10 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// Routes returns the table of paths, for tests that hold openapi.yaml to it.
+// Routes returns the table of paths, for tests that compare it with openapi.yaml.
 func Routes(o Options) chi.Routes { return newServer(o).router() }
 
-// FollowPresence returns what writes all that a connection which follows a topic's presences is told at the time.
+// FollowPresence returns a function that returns what a connection that follows a topic's presences is sent now.
 func FollowPresence(r *hub.PresenceReader) func() string {
 	f := new(live.PresenceFeed)
 	f.Follow(r)

@@ -15,8 +15,8 @@ import (
 	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
-// TestGoClient reads a topic with r3labs/sse, a Go program's EventSource, whose connections are closed again and again.
-// It comes back by itself with Last-Event-ID, and gets every event once, in order. (It takes the half of a block for a
+// TestGoClient reads a topic with r3labs/sse, an EventSource for Go, whose connections are closed repeatedly. It
+// reconnects by itself with Last-Event-ID, and receives every event once and in order. (It takes a partial block for a
 // whole one, so no block is cut.)
 func TestGoClient(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)

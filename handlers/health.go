@@ -7,12 +7,12 @@ import (
 	"github.com/duckwire/duckwire/hub/errs"
 )
 
-// healthz says that the process answers.
+// healthz answers 200 as long as the process runs.
 func (s *server) healthz(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
 }
 
-// degraded is Options.Degraded with what the nodes lack of each other.
+// degraded returns a function that adds to other's reasons those of the connections between nodes.
 func (s *server) degraded(other func() []string) []string {
 	reasons := slices.Concat(other(), s.hub.Degraded())
 	if s.Verifier.Revocations().Stale() {
@@ -21,7 +21,8 @@ func (s *server) degraded(other func() []string) []string {
 	return reasons
 }
 
-// readyz says whether new work should be sent here: 503 while draining, or while something that answers depend on is missing.
+// readyz reports whether new work should be sent here. It answers 503 while the server drains, or while something is
+// missing that responses depend on.
 func (s *server) readyz(w http.ResponseWriter, r *http.Request) error {
 	if s.hub.IsDraining() {
 		return errs.ErrClosed

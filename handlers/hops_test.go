@@ -18,8 +18,8 @@ import (
 
 var hopSeed = flag.Uint64("hops.seed", 0, "seed of TestHops; 0: from the clock")
 
-// TestHops tests the promise of design.md section 3: a client that is cut at random bytes and resumes over another
-// transport each time finally has exactly the text and the events that were produced.
+// TestHops tests that resuming is exact: a client that is cut at random bytes and resumes over another transport each
+// time finally has exactly the text and the events that were produced.
 func TestHops(t *testing.T) {
 	t.Parallel()
 	seed := *hopSeed
@@ -49,8 +49,8 @@ func TestHops(t *testing.T) {
 	}
 }
 
-// hopClient is a reader that remembers only what a real one would: the text it has, and the last position whose block
-// was whole.
+// hopClient is a reader that remembers what a real one would remember: the text, and the position of the last complete
+// block.
 type hopClient struct {
 	t        *testing.T
 	s        *testServer
@@ -87,7 +87,8 @@ func hop(t *testing.T, s *testServer, rnd *rand.Rand, id string, enough int) (cu
 		c.connect(true)
 	}
 	if !bytes.Equal(c.text, made.Bytes()) || strings.Join(c.events, " ") != strings.Join(events, " ") {
-		t.Errorf("%s: received %d bytes and %d events, produced %d and %d; equal up to byte %d", id, len(c.text), len(c.events), made.Len(), len(events), common(c.text, made.Bytes()))
+		t.Errorf("%s: received %d bytes and %d events, produced %d and %d; equal up to byte %d",
+			id, len(c.text), len(c.events), made.Len(), len(events), common(c.text, made.Bytes()))
 	}
 	return cuts
 }
@@ -101,7 +102,9 @@ func common(a, b []byte) int {
 	return n
 }
 
-var hopPieces = []string{"a", "é", "€", "🦆", "\r", "\n", "\r\n", "\u2028", "\u2029", "\"\\", "data: x\n\n", "id: 7\n"}
+var hopPieces = []string{
+	"a", "é", "€", "🦆", "\r", "\n", "\r\n", "\u2028", "\u2029", "\"\\", "data: x\n\n", "id: 7\n",
+}
 
 // produce appends random pieces, 64 KiB ones among them, and some events, until stop; then it closes the stream.
 func produce(s *testServer, rnd *rand.Rand, id string, stop chan struct{}) (made bytes.Buffer, events []string) {

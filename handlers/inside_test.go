@@ -13,7 +13,7 @@ import (
 	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
-// Metrics are for whoever may, by a right that is good for nothing else, or for all where the server is set so.
+// TestWhoReadsMetrics: metrics need a right of their own, unless the server is configured to show them to everybody.
 func TestWhoReadsMetrics(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	monitor := as(t, "prometheus", "duckwire:metrics=admin")
@@ -33,7 +33,7 @@ func TestWhoReadsMetrics(t *testing.T) {
 	doubtful.expect(503, "GET", "/metrics", "", monitor)
 }
 
-// Profiles are for admins of everything, bounded in time, and one at a time.
+// TestProfiles: profiles need admin on everything; their duration is limited, and only one is made at a time.
 func TestProfiles(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	root := as(t, "root", "*=admin")
@@ -57,9 +57,9 @@ func TestProfiles(t *testing.T) {
 	r := s.request("GET", "/debug/pprof/trace?seconds=60", "", root).WithContext(ctx)
 	go func() {
 		defer close(gone)
-		for ctx.Err() == nil { // again where it comes while one of those below is made
+		for ctx.Err() == nil { // again, if it is refused because of one of the profiles below
 			if resp, err := http.DefaultTransport.RoundTrip(r); err == nil {
-				_, _ = io.Copy(io.Discard, resp.Body) // until it is stopped
+				_, _ = io.Copy(io.Discard, resp.Body) // until it is cancelled
 				resp.Body.Close()
 			}
 		}
@@ -72,7 +72,7 @@ func TestProfiles(t *testing.T) {
 	await := func(want int) {
 		hubtest.Until(t, fmt.Sprintf("the status %d", want), func() bool { return status() == want })
 	}
-	await(429) // as long as the trace is made
+	await(429) // while the trace is recorded
 	stop()
 	<-gone
 	await(200)

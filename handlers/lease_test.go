@@ -8,7 +8,8 @@ import (
 	"github.com/duckwire/duckwire/hub/hubtest/clustertest"
 )
 
-// A node whose lease cannot be shown to hold refuses what producers send with 503, and says at /readyz why.
+// TestProducersWithoutALease: a node that cannot prove that it still has its lease answers producers with 503, and
+// names the reason at /readyz.
 func TestProducersWithoutALease(t *testing.T) {
 	cluster := &clustertest.Cluster{}
 	a, b := cluster.Node("a"), cluster.Node("b")
@@ -36,7 +37,8 @@ func TestProducersWithoutALease(t *testing.T) {
 		refused(s, path+"/append", "lost", "Content-Type: text/plain", "Stream-Closed: true")
 	}
 	refused(s, "/v1/streams", `{}`)
-	if got := call[health](s, 200, "GET", "/readyz", ""); got.Status != "degraded" || !strings.Contains(strings.Join(got.Reasons, " "), "lease") {
+	got := call[health](s, 200, "GET", "/readyz", "")
+	if got.Status != "degraded" || !strings.Contains(strings.Join(got.Reasons, " "), "lease") {
 		t.Errorf("%+v", got)
 	}
 	if got := call[health](other, 200, "GET", "/readyz", ""); got.Status != "ready" {

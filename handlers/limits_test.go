@@ -17,21 +17,21 @@ import (
 	"github.com/duckwire/duckwire/middleware/ratelimit"
 )
 
-// limitJSON is what an answer says of a limit.
+// limitJSON is the part of an answer that describes a limit.
 type limitJSON struct {
 	Code, Detail string
 	Limit        int
 	RetryAfter   int `json:"retry_after"`
 }
 
-// withRates starts a server with limits that a test can meet.
+// withRates starts a server with limits that a test can reach.
 func withRates(t *testing.T, provider hub.Provider, rates ratelimit.Limits) *testServer {
 	t.Helper()
 	return startServer(t, provider, hub.Limits{}, func(o *handlers.Options) { o.Rates = rates })
 }
 
-// wantLimited expects a problem that names the limit, and a wait of least seconds to twice that. Its test is on a clock
-// of its own.
+// wantLimited expects a problem that names the limit, and a wait between least seconds and twice that. The test must
+// run in a synctest bubble.
 func (s *testServer) wantLimited(name string, limit, least int, method, path, body string, headers ...string) {
 	s.t.Helper()
 	resp := s.do(method, path, body, headers...)
@@ -70,7 +70,7 @@ func TestHeavyRequestsAreLimited(t *testing.T) {
 		}
 		s.wantLimited("heavy_per_minute", 2, 30, "POST", "/v1/analyses", `{"project":"42"}`)
 		s.expect(200, "POST", chatPath, chatBody(""), as(t, "ada", "*=*"))
-		s.expect(200, "POST", eventsPath, `{"event":"e"}`) // which is not heavy
+		s.expect(200, "POST", eventsPath, `{"event":"e"}`) // not a heavy request
 	})
 }
 
@@ -109,7 +109,8 @@ func TestFollowingIsLimited(t *testing.T) {
 	})
 }
 
-// A burst on a socket is throttled: what is too much is answered so, and the channel goes on.
+// TestBurstsOnSocketsAreThrottled: the messages of a burst that exceed the limit are answered with it, and the channel
+// goes on.
 func TestBurstsOnSocketsAreThrottled(t *testing.T) {
 	for _, transport := range []string{"WebSocket", "long-poll", "SSE"} {
 		t.Run(transport, func(t *testing.T) {
@@ -133,7 +134,7 @@ func TestBurstsOnSocketsAreThrottled(t *testing.T) {
 				if reply := c.until(`["1","c","lobby","phx_reply"`); !strings.Contains(reply, `"status":"ok"`) {
 					t.Errorf("cursors have a rate of their own: %s", reply)
 				}
-				time.Sleep(time.Second) // the longest wait that it may be told
+				time.Sleep(time.Second) // the maximum wait that it may be told
 				c.send(`["1","l","lobby","say",{}]`)
 				if reply := c.until(`["1","l","lobby","phx_reply"`); !strings.Contains(reply, `"status":"ok"`) {
 					t.Errorf("the channel is not let go on: %s", reply)
@@ -143,7 +144,7 @@ func TestBurstsOnSocketsAreThrottled(t *testing.T) {
 	}
 }
 
-// wantThrottled expects an error reply that names the limit and a wait of least milliseconds to twice that.
+// wantThrottled expects an error reply that names the limit, and a wait between least milliseconds and twice that.
 func wantThrottled(t *testing.T, frame, name string, limit, least int) {
 	t.Helper()
 	var fields []json.RawMessage
@@ -166,7 +167,7 @@ func wantThrottled(t *testing.T, frame, name string, limit, least int) {
 	}
 }
 
-// Cursors are counted for each session, events for the user.
+// TestCursorsAreOfASession: cursors are counted for each session, events for each user.
 func TestCursorsAreOfASession(t *testing.T) {
 	hubtest.OwnClock(t, func(t *testing.T) {
 		s := withRates(t, nil, ratelimit.Limits{EventsPerSecond: 1, CursorsPerSecond: 5})
@@ -195,8 +196,8 @@ func TestCursorsAreOfASession(t *testing.T) {
 	})
 }
 
-// A conversation tells of a throttled message as of any other that fails: by the reply, and by the event that
-// RubberDuck's clients wait for.
+// TestHeavyMessagesOnSocketsAreLimited: a conversation reports a throttled message like any other failure, by the reply
+// and by the event for which RubberDuck's clients wait.
 func TestHeavyMessagesOnSocketsAreLimited(t *testing.T) {
 	hubtest.OwnClock(t, func(t *testing.T) {
 		s := withRates(t, scripted(hello), ratelimit.Limits{HeavyPerMinute: 1})
@@ -236,8 +237,8 @@ func TestJoinsAreLimited(t *testing.T) {
 	})
 }
 
-// Whoever waits is a connection: live answers, long-polls, whole completions, uploads and sockets alike, of a user and
-// of an address.
+// TestConnectionsAreLimited: live answers, long-polls, whole completions, uploads and sockets all count as connections,
+// of a user and of an address.
 func TestConnectionsAreLimited(t *testing.T) {
 	proxies, err := middleware.ParseProxies([]string{"127.0.0.1"})
 	if err != nil {

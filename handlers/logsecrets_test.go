@@ -63,8 +63,8 @@ func TestLogsHoldNoTokens(t *testing.T) {
 	}
 }
 
-// tryEverywhere uses a token in every place that one may travel in, and some where it should not. It returns the tokens
-// that the server made of it.
+// tryEverywhere uses a token in every place where one may be, and in some where it should not be. It returns the tokens
+// that the server derived from it.
 func (s *testServer) tryEverywhere(t *testing.T, tok string) (made []string) {
 	t.Helper()
 	query := url.QueryEscape(tok)

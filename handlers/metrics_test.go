@@ -22,7 +22,7 @@ import (
 	"github.com/duckwire/duckwire/storage/sqlite"
 )
 
-// exposition returns what /metrics answers.
+// exposition returns the response of /metrics.
 func (s *testServer) exposition() string {
 	s.t.Helper()
 	resp := s.do("GET", "/metrics", "", as(s.t, "prometheus", "duckwire:metrics=admin"))
@@ -34,7 +34,7 @@ func (s *testServer) exposition() string {
 	return string(raw)
 }
 
-// figures are metrics by name and labels, as they are written.
+// figures returns the metrics by name and labels, in the form of the exposition.
 func (s *testServer) figures() map[string]float64 {
 	s.t.Helper()
 	all := map[string]float64{}
@@ -53,10 +53,10 @@ func (s *testServer) figures() map[string]float64 {
 	return all
 }
 
-// wantFigures waits for the figures: some are counted when an answer has gone already.
+// wantFigures waits until the metrics have these values. Some are only counted after the response was sent.
 func (s *testServer) wantFigures(want map[string]float64) {
 	s.t.Helper()
-	// no Until: the figures that are wrong are to be told
+	// without hubtest.Until, so that the wrong values can be reported
 	for end := time.Now().Add(hubtest.Hung); ; time.Sleep(5 * time.Millisecond) {
 		got, wrong := s.figures(), []string(nil)
 		for _, name := range slices.Sorted(maps.Keys(want)) {
@@ -73,7 +73,7 @@ func (s *testServer) wantFigures(want map[string]float64) {
 	}
 }
 
-// startMeasured starts a server with a store that counts, and a provider that does what the model's name says.
+// startMeasured starts a server with a store that counts, and a provider whose behaviour depends on the model's name.
 func startMeasured(t *testing.T, limits hub.Limits) (*testServer, *sqlite.Store) {
 	t.Helper()
 	store, err := sqlite.Open(sqlite.Options{Dir: t.TempDir(), Logger: slog.New(slog.DiscardHandler)})
@@ -99,7 +99,7 @@ func startMeasured(t *testing.T, limits hub.Limits) (*testServer, *sqlite.Store)
 	return startHub(t, hub.Options{Limits: limits, Provider: provider, Queue: store, Streams: store}, nil), store
 }
 
-// Known things are done over each transport, and the metrics say them.
+// TestMetricsTellWhatHappened does a known number of things over each transport, and checks the metrics.
 func TestMetricsTellWhatHappened(t *testing.T) {
 	s, store := startMeasured(t, hub.Limits{})
 	s.wantFigures(map[string]float64{
@@ -114,7 +114,7 @@ func TestMetricsTellWhatHappened(t *testing.T) {
 	measureLimits(t, s)
 }
 
-// measureTopics publishes three events, and a cursor, to a reader on each transport.
+// measureTopics publishes three events and a cursor to a reader on each transport.
 func measureTopics(t *testing.T, s *testServer) {
 	const topic, join = "t:1", `["1","1","t:1","phx_join",{}]`
 	ada := token(t, "ada", "*=*")
@@ -138,7 +138,7 @@ func measureTopics(t *testing.T, s *testServer) {
 
 	events := `[{"event":"e","payload":1},{"event":"e","payload":2},{"event":"e","id":"x"}]`
 	s.expect(200, "POST", "/v1/topics/"+topic+"/events", events)
-	s.expect(200, "POST", "/v1/topics/"+topic+"/events", `{"event":"e","id":"x"}`) // again: not published a second time
+	s.expect(200, "POST", "/v1/topics/"+topic+"/events", `{"event":"e","id":"x"}`) // repeated: not published a second time
 	for range 3 {
 		ws.next()
 		sse.want("e")
@@ -162,16 +162,17 @@ func measureTopics(t *testing.T, s *testServer) {
 		`duckwire_deliveries_total{transport="websocket"}`: 4, `duckwire_deliveries_total{transport="sse_socket"}`: 4,
 		`duckwire_deliveries_total{transport="longpoll"}`: 4,
 		`duckwire_deliveries_total{transport="wait"}`:     float64(len(page.Events)),
-		`duckwire_deliveries_total{transport="sse"}`:      4 + 4, // and what came behind the reset
+		`duckwire_deliveries_total{transport="sse"}`:      4 + 4, // and the events after the reset
 		`duckwire_resets_total{reason="epoch"}`:           1, `duckwire_resets_total{reason="trimmed"}`: 0,
 		`duckwire_connections_opened_total{transport="sse"}`: 2, `duckwire_connections{transport="sse"}`: 1,
 		`duckwire_http_responses_total{class="1xx",method="GET",route="/socket/websocket"}`:          1,
 		`duckwire_http_responses_total{class="2xx",method="POST",route="/v1/topics/{topic}/events"}`: 3,
-		`duckwire_reader_lag_entries_bucket{le="+Inf"}`:                                              s.figures()[`duckwire_reader_lag_entries_count`],
+
+		`duckwire_reader_lag_entries_bucket{le="+Inf"}`: s.figures()[`duckwire_reader_lag_entries_count`],
 	})
 }
 
-// measureStreams has completions end in each way, and a stream read in each shape.
+// measureStreams lets completions end in each way, and reads a stream in each format.
 func measureStreams(s *testServer) {
 	before := s.figures()
 	s.expect(200, "POST", chatPath, chatBody("")) // two tokens
@@ -208,13 +209,18 @@ func measureStreams(s *testServer) {
 		`duckwire_streams_ended_total{kind="completion",status="failed"}`:    2,
 		`duckwire_streams_ended_total{kind="completion",status="cancelled"}`: 1,
 		`duckwire_streams_ended_total{kind="other",status="done"}`:           1,
-		`duckwire_streams{status="running"}`:                                 0, `duckwire_streams{status="done"}`: 2, `duckwire_streams{status="failed"}`: 2,
-		`duckwire_streams{status="cancelled"}`:              1,
-		`duckwire_streams_cancelled_total{reason="client"}`: 1, `duckwire_streams_cancelled_total{reason="unwatched"}`: 0,
-		`duckwire_provider_errors_total{code="upstream_timeout"}`: 1,
-		`duckwire_provider_errors_total{code="rate_limited"}`:     1,
-		`duckwire_tokens_made_total`:                              6, `duckwire_tokens_delivered_total`: 6, `duckwire_first_token_seconds_count`: 2,
-		// Nobody watched the appended stream; of a completion the first tokens may come before its request watches it.
+		`duckwire_streams{status="running"}`:                                 0,
+		`duckwire_streams{status="done"}`:                                    2,
+		`duckwire_streams{status="failed"}`:                                  2,
+		`duckwire_streams{status="cancelled"}`:                               1,
+		`duckwire_streams_cancelled_total{reason="client"}`:                  1,
+		`duckwire_streams_cancelled_total{reason="unwatched"}`:               0,
+		`duckwire_provider_errors_total{code="upstream_timeout"}`:            1,
+		`duckwire_provider_errors_total{code="rate_limited"}`:                1,
+		`duckwire_tokens_made_total`:                                         6,
+		`duckwire_tokens_delivered_total`:                                    6,
+		`duckwire_first_token_seconds_count`:                                 2,
+		// Nobody watched the appended stream. A completion may generate its first tokens before its request watches it.
 		`duckwire_tokens_unwatched_total`: s.tokensUnwatched(),
 	})
 	if n := s.tokensUnwatched(); n < 3 {
@@ -222,7 +228,7 @@ func measureStreams(s *testServer) {
 	}
 }
 
-// tokensUnwatched adds what the streams say of themselves.
+// tokensUnwatched returns the sum of the streams' own counts.
 func (s *testServer) tokensUnwatched() (n float64) {
 	s.t.Helper()
 	for _, stream := range call[struct{ Streams []streamJSON }](s, 200, "GET", "/v1/streams", "").Streams {
@@ -231,7 +237,7 @@ func (s *testServer) tokensUnwatched() (n float64) {
 	return n
 }
 
-// measureQueues leaves four messages, one of them twice, has one acknowledged, and lets one expire.
+// measureQueues sends four messages, one of them twice, acknowledges one, and lets one expire.
 func measureQueues(t *testing.T, s *testServer, store *sqlite.Store) {
 	requests := s.figures()[`duckwire_store_commit_seconds_count`]
 	first := s.leave("eve", 0)
@@ -265,7 +271,7 @@ func measureQueues(t *testing.T, s *testServer, store *sqlite.Store) {
 	}
 }
 
-// measureLimits meets a limit at two doors.
+// measureLimits reaches a limit on two paths.
 func measureLimits(t *testing.T, s *testServer) {
 	large := `"` + strings.Repeat("x", 1<<20) + `"`
 	s.expect(413, "POST", "/v1/topics/t:1/events", `{"event":"e","payload":`+large+`}`)
@@ -278,7 +284,7 @@ func measureLimits(t *testing.T, s *testServer) {
 	s.wantFigures(map[string]float64{`duckwire_limits_hit_total{limit="message_bytes"}`: 2})
 }
 
-// The exposition is what Prometheus's own linter likes, and gives nothing away that came from outside.
+// TestMetricsAreClean: Prometheus' linter accepts the exposition, which contains no text from clients.
 func TestMetricsAreClean(t *testing.T) {
 	s, _ := startMeasured(t, hub.Limits{})
 	s.expect(404, "GET", "/secret-path/of-ada", "")

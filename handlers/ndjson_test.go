@@ -8,8 +8,8 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// FuzzParseLine: a producer's line gives a part, an ending, nothing or an error that names the line; and a part's data
-// is valid and on one line, so that it can be copied into any frame.
+// FuzzParseLine: a producer's line is parsed to a part, an ending, nothing, or an error that names the line. A part's
+// data is valid JSON on one line, so that it can be copied into any frame.
 func FuzzParseLine(f *testing.F) {
 	for _, s := range []string{
 		`{"text":"a"}`, `{"event":"chunk","text":"a","at":3,"position":"x.1"}`, `{"event":"note","data":[1, 2]}`,

@@ -7,7 +7,7 @@ import (
 	"github.com/duckwire/duckwire/hub/rights"
 )
 
-// What this edge asks of those on other nodes.
+// The names of calls between nodes.
 const (
 	callKnown      = "known" // a session's token → tokenKnown, or anything else
 	callRelay      = "relay"
@@ -16,7 +16,7 @@ const (
 	callLift       = "lift"
 )
 
-// joinNodes answers what other nodes ask. On one node nobody asks.
+// joinNodes answers the calls of other nodes. A single node receives none.
 func (s *server) joinNodes() {
 	s.hub.OnCall(callKnown, s.answerKnown)
 	s.hub.OnCall(callRelay, s.answerRelay)
@@ -40,17 +40,17 @@ func (s *server) joinNodes() {
 	s.Verifier.Revocations().Follow(func() { s.endRevoked() }, s.hub.NotifyMissed)
 	s.hub.OnMissed(s.reloadRevocations)
 	if s.hub.Node() != "" {
-		s.reloadRevocations() // what was revoked after they were read first, and before this node could be told
+		s.reloadRevocations() // revocations between the first load and this node's first call
 	}
 }
 
-// toldRevocation is a revocation on its way to another node.
+// toldRevocation is a revocation in a call to another node.
 type toldRevocation struct {
 	rights.Revocation
 	Unsaved bool `json:",omitempty"` // the store may not have it
 }
 
-// reloadRevocations takes what other nodes have revoked, now or as soon as the store can be asked.
+// reloadRevocations loads the revocations of other nodes, now or as soon as the store is available.
 func (s *server) reloadRevocations() {
 	if err := s.Verifier.Revocations().Reload(); err != nil {
 		s.logger.Error("what other nodes have revoked is not known; trying again until it is", "error", err)
@@ -61,24 +61,24 @@ func count(n int) []byte { return strconv.AppendInt(nil, int64(n), 10) }
 
 func sum(answers [][]byte) (n int) {
 	for _, answer := range answers {
-		one, _ := strconv.Atoi(string(answer)) // another node's count wrote it
+		one, _ := strconv.Atoi(string(answer)) // written by another node
 		n += one
 	}
 	return n
 }
 
-// disconnectEverywhere ends everything of a user that goes on, on all nodes, and reports how much.
+// disconnectEverywhere ends all sockets and long-running requests of a user on all nodes, and returns how many.
 func (s *server) disconnectEverywhere(user string) int {
 	return s.disconnectHere(user) + sum(s.hub.CallAll(callDisconnect, []byte(user)))
 }
 
-// tellRevoked has the other nodes end what is open with revoked tokens, and returns how much that was.
+// tellRevoked makes the other nodes end what uses revoked tokens, and returns how many connections that were.
 func (s *server) tellRevoked(one rights.Revocation, unsaved bool) int {
-	body, _ := json.Marshal(toldRevocation{one, unsaved}) // of strings and times
+	body, _ := json.Marshal(toldRevocation{one, unsaved}) // strings and times always encode
 	return sum(s.hub.NotifyAll(callRevoke, body))
 }
 
 func (s *server) tellLifted(one rights.Revocation) {
-	body, _ := json.Marshal(one) // of strings and times
+	body, _ := json.Marshal(one) // strings and times always encode
 	s.hub.NotifyAll(callLift, body)
 }

@@ -25,8 +25,8 @@ import (
 	"github.com/duckwire/duckwire/web"
 )
 
-// contract is openapi.yaml, and what of it the tests have seen. Every response that any test of this package gets is
-// held to it.
+// contract is openapi.yaml, and records which parts of it the tests have used. Every response in a test of this package
+// is compared with it.
 var contract = loadContract()
 
 type apiContract struct {
@@ -59,13 +59,13 @@ func loadContract() *apiContract {
 		c.paths = append(c.paths, contractPath{template, regexp.MustCompile("^" + pattern + "$"), item})
 	}
 	slices.SortFunc(c.paths, func(a, b contractPath) int { return strings.Compare(a.template, b.template) })
+	type encodingOf = openapi3filter.EncodingFn
+	asText := func(io.Reader, http.Header, *openapi3.SchemaRef, encodingOf) (any, error) { return "text", nil }
 	for _, media := range []string{
 		"text/event-stream", "application/x-ndjson", "text/plain", "text/html", "text/css", "text/javascript",
 		"application/yaml",
 	} {
-		openapi3filter.RegisterBodyDecoder(media, func(io.Reader, http.Header, *openapi3.SchemaRef, openapi3filter.EncodingFn) (any, error) {
-			return "text", nil
-		})
+		openapi3filter.RegisterBodyDecoder(media, asText)
 	}
 	openapi3filter.RegisterBodyDecoder(
 		"application/problem+json", openapi3filter.RegisteredBodyDecoder("application/json"),
@@ -82,7 +82,7 @@ func (c *apiContract) find(method, path string) (*contractPath, *openapi3.Operat
 	return nil, nil
 }
 
-// checked is a transport that holds each response to the contract. Bodies that may go on for ever are left alone.
+// checked is a transport that compares each response with the contract. It does not read bodies that may be endless.
 type checked struct {
 	t    testing.TB
 	next http.RoundTripper
@@ -111,7 +111,7 @@ func (c checked) RoundTrip(r *http.Request) (*http.Response, error) {
 	media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	if strings.HasSuffix(media, "json") {
 		if body, err = io.ReadAll(resp.Body); err != nil {
-			return resp, nil // cut: the test's own matter
+			return resp, nil // the test has cut the response
 		}
 		resp.Body.Close()
 		resp.Body = io.NopCloser(bytes.NewReader(body))
@@ -119,7 +119,9 @@ func (c checked) RoundTrip(r *http.Request) (*http.Response, error) {
 	input := &openapi3filter.ResponseValidationInput{
 		RequestValidationInput: &openapi3filter.RequestValidationInput{
 			Request: r,
-			Route:   &routers.Route{Spec: contract.doc, Path: path.template, PathItem: path.item, Method: r.Method, Operation: op},
+			Route: &routers.Route{
+				Spec: contract.doc, Path: path.template, PathItem: path.item, Method: r.Method, Operation: op,
+			},
 		},
 		Status: resp.StatusCode, Header: resp.Header, Options: &openapi3filter.Options{IncludeResponseStatus: true},
 	}
@@ -141,8 +143,8 @@ func (c *apiContract) note(method, template string, status int) {
 	c.seen[fmt.Sprintf("%s %s %d", method, template, status)] = true
 }
 
-// contractCoverage is asked after all tests: a documented status that none of them got is a fault of the file or of the
-// tests.
+// contractCoverage is called after all tests. It returns the documented statuses that no test has received: either the
+// file is wrong, or a test is missing.
 func contractCoverage() (missing []string) {
 	for _, name := range []string{"test.run", "test.skip", "test.list"} {
 		if flag.Lookup(name).Value.String() != "" {

@@ -16,8 +16,8 @@ import (
 	"github.com/getkin/kin-openapi/routers"
 )
 
-// checkRequest holds a request that the server took to the file: what the server accepts, and the file forbids, is a
-// fault of one of them. The other way round there is more that a server may refuse than a schema can say.
+// checkRequest compares a request that the server accepted with the file: the file must permit it. The opposite is not
+// checked, because a server may refuse more than a schema can describe.
 func (c *apiContract) checkRequest(t testing.TB, r *http.Request, path *contractPath, op *openapi3.Operation) {
 	input := &openapi3filter.RequestValidationInput{
 		Request:    r.Clone(r.Context()),
@@ -26,7 +26,7 @@ func (c *apiContract) checkRequest(t testing.TB, r *http.Request, path *contract
 		Options:    &openapi3filter.Options{AuthenticationFunc: openapi3filter.NoopAuthenticationFunc},
 	}
 	var body []byte
-	if r.GetBody == nil { // a long upload, which is gone
+	if r.GetBody == nil { // a long upload, which cannot be read again
 		input.Options.ExcludeRequestBody = true
 	} else if again, err := r.GetBody(); err == nil {
 		body, _ = io.ReadAll(again)
@@ -42,7 +42,7 @@ func (c *apiContract) checkRequest(t testing.TB, r *http.Request, path *contract
 	}
 }
 
-// params returns what stands in the path for the template's names.
+// params returns the values of the template's parameters in the path.
 func (p *contractPath) params(path string) map[string]string {
 	found := map[string]string{}
 	values := p.match.FindStringSubmatch(path)
@@ -54,7 +54,7 @@ func (p *contractPath) params(path string) map[string]string {
 	return found
 }
 
-// everywhere are the headers that any answer may have, as the file's introduction says.
+// everywhere are the headers that any answer may have, according to the file's introduction.
 var everywhere = []string{
 	"Cache-Control", "Content-Length", "Content-Type", "Date", "Vary", "X-Content-Type-Options", "X-Request-Id",
 	"X-Accel-Buffering",
@@ -62,8 +62,8 @@ var everywhere = []string{
 	"Transfer-Encoding",
 }
 
-// checkHeaders finds headers of an answer that the file does not tell of. kin-openapi looks at those that it does tell
-// of.
+// checkHeaders reports headers of an answer that the file does not describe. kin-openapi checks those that it does
+// describe.
 func (c *apiContract) checkHeaders(t testing.TB, r *http.Request, resp *http.Response, op *openapi3.Operation) {
 	described := op.Responses.Status(resp.StatusCode)
 	if described == nil {
@@ -87,10 +87,10 @@ func (c *apiContract) checkHeaders(t testing.TB, r *http.Request, resp *http.Res
 	}
 }
 
-// watched hands a long body on, and holds each block or line to its schema once it has passed.
+// watched passes a long body on, and compares each complete block or line with its schema.
 type watched struct {
 	io.ReadCloser
-	part  []byte // of a block or line whose end has not come
+	part  []byte // of an incomplete block or line
 	end   string
 	check func(part string)
 }
@@ -108,7 +108,7 @@ func (w *watched) Read(p []byte) (int, error) {
 	}
 }
 
-// watch holds the blocks and lines of a long answer to the schemas of its shape.
+// watch compares the blocks and lines of a long answer with the schemas of its format.
 func (c *apiContract) watch(t testing.TB, r *http.Request, resp *http.Response, path *contractPath) {
 	media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	switch media {
@@ -125,7 +125,7 @@ func (c *apiContract) watch(t testing.TB, r *http.Request, resp *http.Response, 
 	}
 }
 
-// blockSchema returns the schemas of an operation's blocks by their names.
+// blockSchema returns a function that returns the schema of an operation's block by its name.
 func blockSchema(r *http.Request, template string) func(event string) string {
 	named := map[string]string{
 		"hello": "Hello", "reset": "Reset", "bye": "Bye", "presence_state": "PresenceState",
@@ -137,7 +137,7 @@ func blockSchema(r *http.Request, template string) func(event string) string {
 		named["hello"], other = "SocketHello", "SocketFrame"
 	case strings.HasSuffix(template, "completions") || r.URL.Query().Get("format") == "openai":
 		return func(event string) string {
-			if event == "bye" { // overloaded: said before it is known what the answer would be
+			if event == "bye" { // overloaded: sent before the answer's format is known
 				return "Bye"
 			}
 			return "CompletionBlock"
@@ -155,7 +155,7 @@ func blockSchema(r *http.Request, template string) func(event string) string {
 	}
 }
 
-// blockFields reads the event and the data of a block.
+// blockFields returns the event and the data of a block.
 func blockFields(block string) (event, data string) {
 	for line := range strings.SplitSeq(block, "\n") {
 		switch name, value, _ := strings.Cut(line, ": "); name {
@@ -168,7 +168,7 @@ func blockFields(block string) (event, data string) {
 	return event, data
 }
 
-// checkLine holds a line of NDJSON to its schema, and what is in it to that of the block that says the same.
+// checkLine compares a line of NDJSON with its schema, and its members with the schema of the corresponding block.
 func (c *apiContract) checkLine(t testing.TB, line string) {
 	t.Helper()
 	c.checkJSON(t, "StreamLine", line, "line")
@@ -185,7 +185,7 @@ func (c *apiContract) checkLine(t testing.TB, line string) {
 		return
 	}
 	delete(members, "event")
-	if event != "hello" { // whose data has a position, too
+	if event != "hello" { // whose data also has a position
 		delete(members, "position")
 	}
 	if event == "bye" {
@@ -195,7 +195,7 @@ func (c *apiContract) checkLine(t testing.TB, line string) {
 	c.checkJSON(t, schema, string(data), "line "+event)
 }
 
-// checkJSON holds a text to one of the file's schemas.
+// checkJSON compares a text with one of the file's schemas.
 func (c *apiContract) checkJSON(t testing.TB, schema, text, what string) {
 	t.Helper()
 	var v any

@@ -42,7 +42,8 @@ type overviewJSON struct {
 	}
 }
 
-// Everything that the overview tells of is opened, seen, closed, and no longer seen.
+// TestOverview opens everything that the overview shows, checks that it is shown, closes it, and checks that it is not
+// shown any more.
 func TestOverview(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	root := as(t, "root", "*=admin")

@@ -32,7 +32,7 @@ type topicPresence struct {
 
 const presencePath = "/v1/topics/code:project:42/presence"
 
-// wantState reads a block presence_state, and returns who is on the topic.
+// wantState reads a block presence_state, and returns the presences.
 func (r *sseReader) wantState(topic string) presencesJSON {
 	r.t.Helper()
 	b := r.want("presence_state")
@@ -63,7 +63,7 @@ func TestPresenceOverSSE(t *testing.T) {
 		m[0]["phx_ref"] == nil {
 		t.Errorf("%v", state)
 	}
-	silent := s.stream("GET", eventsPath, "") // only subscribes
+	silent := s.stream("GET", eventsPath, "") // may only subscribe
 	silent.want("hello")
 	bob := "Authorization: Bearer " + token(t, "bob", "code:*=subscribe,presence")
 	sub := s.stream("GET", eventsPath+"?presence=", "", bob)
@@ -90,7 +90,8 @@ func TestPresenceOverSSE(t *testing.T) {
 	silent.want("e")
 }
 
-// A connection that is cut and comes back, and one that is replaced before its end is noticed, are seen by nobody.
+// TestPresenceOverSSESurvivesABlip: other users do not notice a connection that is cut and comes back, or one that is
+// replaced before its end is detected.
 func TestPresenceOverSSESurvivesABlip(t *testing.T) {
 	hubtest.OwnClock(t, func(t *testing.T) {
 		s := startServer(t, nil, hub.Limits{}, nil)
@@ -102,7 +103,7 @@ func TestPresenceOverSSESurvivesABlip(t *testing.T) {
 			watcher := s.stream("GET", eventsPath+"?presence=1&client=bob", "", bob)
 			watcher.want("hello")
 			watcher.wantState("code:project:42")
-			if !strings.HasSuffix(path, "tab") { // else the old connection is still there
+			if !strings.HasSuffix(path, "tab") { // otherwise the old connection is still open
 				ada.want("presence_diff")
 				ada.want("bye")
 				if b, ok := ada.next(); ok {
@@ -147,7 +148,8 @@ func TestPresenceOnManyTopics(t *testing.T) {
 	}
 }
 
-// Who fell behind what is kept is told all anew, and nothing twice.
+// TestPresenceTellsAllAnewAfterALoss: a client that falls behind the log is sent the whole state again, and nothing
+// twice.
 func TestPresenceTellsAllAnewAfterALoss(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	reader, err := s.hub.SubscribePresence("t", log.NewWake())
@@ -176,7 +178,7 @@ func TestPresenceTellsAllAnewAfterALoss(t *testing.T) {
 
 func TestPresenceAnswers(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{PresencePerTopic: 1, PresenceMetaBytes: 100}, nil)
-	any := "Accept: */*" // no EventSource, so that it may know
+	any := "Accept: */*" // not an EventSource: it gets a status
 	for _, c := range []struct {
 		query  string
 		status int
@@ -201,7 +203,7 @@ func TestPresenceAnswers(t *testing.T) {
 	}
 	s.stream("GET", eventsPath+"?presence=1", "").want("hello")
 	s.expect(429, "GET", eventsPath+"?format=sse&presence=1", "", any, "Authorization: Bearer "+token(t, "bob", "*=*"))
-	// Where one of two topics is full, one is on neither.
+	// If one of two topics is full, the client is present on neither.
 	s.expect(
 		429, "GET", "/v1/events?topic=free&topic=code:project:42&presence=1", "", any,
 		"Authorization: Bearer "+token(t, "bob", "*=*"),

@@ -16,7 +16,7 @@ import (
 	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
-// pushClient is a client of a socket on any transport, which looks for frames among those that come.
+// pushClient is a client of a socket on any transport, which searches for frames.
 type pushClient struct {
 	t      testing.TB
 	send   func(frame string)
@@ -43,7 +43,7 @@ func (s *testServer) pushes(transport, tok string) *pushClient {
 	return c
 }
 
-// until returns the next frame that holds a text.
+// until returns the next frame that contains a text.
 func (c *pushClient) until(text string) string {
 	c.t.Helper()
 	deadline := time.After(hubtest.Hung)

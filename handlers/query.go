@@ -35,7 +35,7 @@ func clip(s string) string {
 }
 
 // resumeFrom returns the position to resume from, or "". The header Last-Event-ID takes precedence over the parameter
-// after, because EventSource repeats its original URL (protocol/sse.md 4.1).
+// after, because EventSource sends its original URL again when it reconnects (WHATWG HTML §9.2.3).
 func resumeFrom(r *http.Request) string {
 	if id := r.Header.Get("Last-Event-ID"); id != "" {
 		return id
@@ -51,7 +51,7 @@ func parsePosition(text string, def log.Position) (log.Position, error) {
 	return log.ParsePosition(text)
 }
 
-// parseLive parses the query parameters of a long response (protocol/sse.md 5).
+// parseLive parses the query parameters of a long response (openapi.yaml: Heartbeat, Pad, Max).
 func (s *server) parseLive(q url.Values) (o live.Options, err error) {
 	hb, err := intParam(q, "hb", int(s.Heartbeat/time.Second), 1, 60)
 	if err != nil {

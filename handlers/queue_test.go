@@ -15,7 +15,7 @@ import (
 	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
-// messagesPath is the queue of whoever asks.
+// messagesPath is the caller's own queue.
 const messagesPath = "/v1/users/me/messages"
 
 type messageJSON struct {
@@ -39,13 +39,13 @@ type queuedJSON struct {
 
 type throughJSON struct{ Through string }
 
-// as is the header of a user whose token allows caps; nothing but what is everybody's own, without any.
+// as returns the header of a user whose token has caps. Without caps it allows only what every user may do.
 func as(t testing.TB, user string, caps ...string) string {
 	t.Helper()
 	return "Authorization: Bearer " + token(t, user, caps...)
 }
 
-// leave leaves a message for a user, as an application does, and returns its position.
+// leave sends a message to a user's queue, as an application does, and returns its position.
 func (s *testServer) leave(user string, n int) string {
 	s.t.Helper()
 	out := call[queuedJSON](
@@ -63,7 +63,7 @@ func (s *testServer) ack(user, through string) {
 	}
 }
 
-// payloads returns the numbers that messages carry.
+// payloads returns the numbers in the messages' payloads.
 func payloads(messages []messageJSON) string {
 	var all []string
 	for _, m := range messages {
@@ -76,7 +76,9 @@ func TestQueueKeepsOrderAndShape(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{QueueTTL: time.Hour}, nil)
 	app, ada := as(t, "app", "user:*=queue"), as(t, "ada")
 	before := time.Now().Add(-time.Second)
-	out := call[queuedJSON](s, 201, "POST", "/v1/users/ada/messages", `{"messages":[{"id":"m-1","event":"note","payload":{"big":12345678901234567890}},{"event":"saved","topic":"code:project:42"},{"event":"raw","bytes":"AAE="}]}`, app)
+	out := call[queuedJSON](s, 201, "POST", "/v1/users/ada/messages", `{"messages":[`+
+		`{"id":"m-1","event":"note","payload":{"big":12345678901234567890}},`+
+		`{"event":"saved","topic":"code:project:42"},{"event":"raw","bytes":"AAE="}]}`, app)
 	array := call[queuedJSON](s, 201, "POST", "/v1/users/ada/messages", `[{"event":"last"}]`, app)
 	page := call[queueJSON](s, 200, "GET", messagesPath, "", ada)
 	if len(page.Messages) != 4 || page.Expired != 0 || page.ExpiredThrough != "" || page.Reset != nil ||
@@ -105,7 +107,7 @@ func TestQueueKeepsOrderAndShape(t *testing.T) {
 	}
 }
 
-// Pages go on at a position, which acknowledges nothing.
+// TestQueuePages: a page continues at a position, which acknowledges nothing.
 func TestQueuePages(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	for i := range 5 {
@@ -153,7 +155,8 @@ func TestQueueLongPollWaitsForAMessage(t *testing.T) {
 	}
 }
 
-// Two sessions of one user get the same; when one has acknowledged, whoever comes then gets nothing of it.
+// TestQueueIsAcknowledgedForAllSessions: two sessions of a user receive the same messages. After one of them has
+// acknowledged, new sessions do not receive these messages.
 func TestQueueIsAcknowledgedForAllSessions(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	s.leave("ada", 0)
@@ -177,7 +180,7 @@ func TestQueueIsAcknowledgedForAllSessions(t *testing.T) {
 		}
 	}
 	s.ack("ada", last)
-	s.ack("ada", last) // again changes nothing
+	s.ack("ada", last) // repeating it changes nothing
 	if page := call[queueJSON](s, 200, "GET", messagesPath, "", ada); payloads(page.Messages) != "3" {
 		t.Errorf("after the acknowledgement: %+v", page)
 	}
@@ -193,7 +196,8 @@ func TestQueueIsAcknowledgedForAllSessions(t *testing.T) {
 	}
 }
 
-// A reader that takes nothing for a while gets all, in order; its connection's beginning is not what it is told again.
+// TestQueueSlowReaderGetsAll: a reader that pauses receives every message, in order, and does not restart from the
+// beginning of its connection.
 func TestQueueSlowReaderGetsAll(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	sub := s.stream("GET", messagesPath, "", as(t, "ada"))
@@ -255,7 +259,7 @@ func TestQueueFull(t *testing.T) {
 		}
 	}
 	s.leave("ada", 1)
-	refused("ada", `[{"event":"a","payload":2},{"event":"b","payload":3}]`, 2) // all or none
+	refused("ada", `[{"event":"a","payload":2},{"event":"b","payload":3}]`, 2) // all are refused
 	last := s.leave("ada", 4)
 	refused("ada", `{"event":"a"}`, 2)
 	refused("bob", `{"event":"a","payload":"`+strings.Repeat("x", 100)+`"}`, 100)
@@ -266,7 +270,8 @@ func TestQueueFull(t *testing.T) {
 	s.leave("ada", 5)
 }
 
-// What nobody read in time is counted, and told to every reader until somebody says that it is known.
+// TestQueueTellsWhatExpired: expired messages are counted, and reported to every reader until one acknowledges the
+// count.
 func TestQueueTellsWhatExpired(t *testing.T) {
 	hubtest.OwnClock(t, func(t *testing.T) {
 		s := startServer(t, nil, hub.Limits{QueueTTL: 100 * time.Millisecond}, nil)
@@ -274,7 +279,7 @@ func TestQueueTellsWhatExpired(t *testing.T) {
 		s.leave("ada", 1)
 		s.leave("ada", 2)
 		time.Sleep(100 * time.Millisecond)
-		// opening a queue that nobody reads expires what is too old
+		// opening a queue without readers removes expired messages
 		page := call[queueJSON](s, 200, "GET", messagesPath, "", ada)
 		if page.Expired != 2 || page.ExpiredThrough == "" || len(page.Messages) != 0 || page.Position != page.ExpiredThrough {
 			t.Errorf("%+v", page)
@@ -285,7 +290,8 @@ func TestQueueTellsWhatExpired(t *testing.T) {
 		if b.data != fmt.Sprintf(`{"expired":2,"through":%q}`, page.ExpiredThrough) || b.id != "" {
 			t.Errorf("%+v", b)
 		}
-		// It is news to who has not been there: the wait ends at once. Who goes on behind it waits, and is reminded.
+		// For a new reader the expired messages are news, so that its wait ends at once. A reader that continues behind them
+		// waits, and is reminded.
 		before := time.Now()
 		call[queueJSON](s, 200, "GET", messagesPath+"?wait=60", "", ada)
 		if waited := time.Since(before); waited != 0 {
@@ -308,7 +314,8 @@ func TestQueueTellsWhatExpired(t *testing.T) {
 	})
 }
 
-// A durable event is left for those who do not follow the topic, with the topic's name and the same id.
+// TestDurableEventsWaitForWhoIsAway: a durable event is queued for users who do not follow the topic, with the topic's
+// name and the same id.
 func TestDurableEventsWaitForWhoIsAway(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	bob := as(t, "bob", "code:*=subscribe")
@@ -337,7 +344,7 @@ func TestDurableEventsWaitForWhoIsAway(t *testing.T) {
 			t.Errorf("%s's queue: %+v", there, page)
 		}
 	}
-	// Both rights are needed: to publish, and to leave messages for each.
+	// Two rights are needed: to publish, and to send messages to each of the users.
 	call[problem](s, 403, "POST", eventsPath, body, as(t, "ci", "code:*=publish", "user:ada=queue"))
 	call[problem](s, 403, "POST", eventsPath, body, as(t, "ci", "user:*=queue"))
 	if h := call[historyJSON](s, 200, "GET", eventsPath, ""); len(h.Events) != 1 {
@@ -345,7 +352,7 @@ func TestDurableEventsWaitForWhoIsAway(t *testing.T) {
 	}
 	sub.resp.Body.Close()
 	carl.conn.CloseNow()
-	// Once they have gone they are away: the same event comes to their queues.
+	// After they have disconnected, the same event is queued for them.
 	for n := 0; n == 0; {
 		call[publishedJSON](s, 200, "POST", eventsPath, `{"event":"review","to":["bob","carl"],"durable":true}`)
 		n = len(call[queueJSON](s, 200, "GET", messagesPath, "", bob).Messages) *
@@ -353,7 +360,7 @@ func TestDurableEventsWaitForWhoIsAway(t *testing.T) {
 	}
 }
 
-// A full queue refuses a durable event as a whole: its publisher knows that it must come again.
+// TestDurableEventsAndAFullQueue: a full queue refuses a durable event as a whole, so that its publisher retries.
 func TestDurableEventsAndAFullQueue(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{QueueMax: 1}, nil)
 	s.leave("ada", 1)
@@ -368,7 +375,7 @@ func TestDurableEventsAndAFullQueue(t *testing.T) {
 	}
 }
 
-// A server that has nowhere to keep messages says so, and everything else works.
+// TestWithoutAQueue: a server that has no queue refuses messages, and everything else works.
 func TestWithoutAQueue(t *testing.T) {
 	var h *hub.Hub
 	s := startServer(t, nil, hub.Limits{}, func(o *handlers.Options) {

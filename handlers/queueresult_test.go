@@ -11,7 +11,7 @@ import (
 	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
-// gated is a provider that writes hello when the test allows it.
+// gated returns a provider that writes hello when the test permits it.
 func gated(open <-chan struct{}) scripted {
 	return func(ctx context.Context, req *hub.CompletionRequest, w hub.CompletionWriter) error {
 		select {
@@ -23,13 +23,13 @@ func gated(open <-chan struct{}) scripted {
 	}
 }
 
-// result is a message of a stream's end.
+// result is a message about a stream's end.
 type result struct {
 	ID, Status, Text string
 	Topic            *string
 }
 
-// results returns what streams have left for ada, once there are n.
+// results waits until there are n results of streams for ada, and returns them.
 func results(t *testing.T, s *testServer, n int) []result {
 	t.Helper()
 	var page queueJSON
@@ -54,8 +54,8 @@ func startAway(t *testing.T, s *testServer, id string) {
 	)
 }
 
-// TestResultsWaitForWhoIsAway goes through who is there at a stream's end, and who is not. The last stream's result
-// shows that none before it left one.
+// TestResultsWaitForWhoIsAway: a stream's result is queued if its owner has no session at its end. The last stream's
+// result proves that earlier streams left none.
 func TestResultsWaitForWhoIsAway(t *testing.T) {
 	open := make(chan struct{})
 	s := startServer(t, gated(open), hub.Limits{}, nil)
@@ -85,11 +85,12 @@ func TestResultsWaitForWhoIsAway(t *testing.T) {
 	}
 }
 
-// A client that waits for an answer counts as present until it has the answer, however fast that is.
+// TestResultsAreNotLeftForWhoGetsThem: a client that waits for an answer counts as present until it has received it,
+// however fast that is.
 func TestResultsAreNotLeftForWhoGetsThem(t *testing.T) {
 	s := startServer(t, scripted(hello), hub.Limits{}, nil)
 	ada := as(t, "ada", "x=complete")
-	for range 49 { // below what a user may start in a minute
+	for range 49 { // fewer than a user may start per minute
 		for _, body := range []string{chatBody(""), chatBody(`,"stream":true`)} {
 			resp := s.do("POST", chatPath, body, ada)
 			if _, err := io.ReadAll(resp.Body); err != nil {
@@ -105,7 +106,7 @@ func TestResultsAreNotLeftForWhoGetsThem(t *testing.T) {
 	}
 }
 
-// A session of any transport makes its user present, only as long as it lasts.
+// TestWhoIsThere: a session of any transport makes its user present, until it ends.
 func TestWhoIsThere(t *testing.T) {
 	s := startServer(t, scripted(endlessly), hub.Limits{}, nil)
 	gone := func(what string) {

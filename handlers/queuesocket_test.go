@@ -13,13 +13,13 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// pushedFrame is a frame that is no reply to be compared as a whole.
+// pushedFrame is a frame that is not a reply, decoded.
 type pushedFrame struct {
 	Ref, Event string
 	Payload    json.RawMessage
 }
 
-// pushed reads the next frame, which must be of the event.
+// pushed reads the next frame, which must have the event.
 func (c *wsClient) pushed(event string) pushedFrame {
 	c.t.Helper()
 	return pushedOf(c.t, c.next(), event)
@@ -51,7 +51,7 @@ func pushedName(t testing.TB, text string) (event string) {
 	return event
 }
 
-// message reads a message of the queue, which must carry the number, and returns its position.
+// message reads a message of the queue, whose payload must have the number, and returns its position.
 func (c *wsClient) message(n int) string {
 	c.t.Helper()
 	return messageOf(c.t, c.pushed("message"), n)
@@ -84,15 +84,15 @@ func (c *wsClient) joinUser(user, params string) (reply struct {
 	return reply
 }
 
-// silence fails where anything has been sent to the client that it has not read.
+// silence fails if the client was sent a frame that it has not read.
 func (c *wsClient) silence() {
 	c.t.Helper()
 	c.send(`[null,"hb","phoenix","heartbeat",{}]`)
 	c.want(`[null,"hb","phoenix","phx_reply",{"status":"ok","response":{}}]`)
 }
 
-// Every session of a user hears the messages, in order; one acknowledges; who joins then gets no more of them. The
-// topic's events come beside them.
+// TestSocketQueue: every session of a user receives the messages in order. After one acknowledges, new sessions do not
+// receive them. The topic's events are sent on the same channel.
 func TestSocketQueue(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	s.leave("ada", 0)
@@ -150,7 +150,7 @@ func TestSocketQueueRefusesWrongAcknowledgements(t *testing.T) {
 	}
 }
 
-// TestSocketQueueRights is who else hears a user's messages, and may acknowledge them.
+// TestSocketQueueRights: which other users may receive a user's messages, and acknowledge them.
 func TestSocketQueueRights(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	position := s.leave("ada", 1)
@@ -183,8 +183,8 @@ func TestSocketQueueRights(t *testing.T) {
 	}
 }
 
-// A position on user:ID tells the topic's place and the queue's: a join behind it gets what is new on each, and nothing
-// twice.
+// TestSocketQueueResumes: a position on user:ID has an offset in the topic and one in the queue. A join after it
+// receives what is new in each, and nothing twice.
 func TestSocketQueueResumes(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	publish := func(n int) {
@@ -211,7 +211,7 @@ func TestSocketQueueResumes(t *testing.T) {
 			t.Errorf("position %q", v)
 		}
 	}
-	// What comes after each of them; a join first tells the topic's events, then the messages.
+	// For each position, what follows it. A join first receives the topic's events, then the messages.
 	for after, want := range map[string]string{
 		joined.Response.Position:            "e2 e4 m1 m3",
 		first.Ref:                           "e2 e4 m3",
@@ -237,11 +237,11 @@ func TestSocketQueueResumes(t *testing.T) {
 			t.Errorf("after %q came %v, want %s", after, got, want)
 		}
 	}
-	// Acknowledging by such a position acknowledges the queue's place.
+	// Such a position acknowledges up to its offset in the queue.
 	c.send(`["1","9","user:ada","ack",{"through":%q}]`, second.Ref)
 	c.want(`["1","9","user:ada","phx_reply",{"status":"ok","response":{"through":%q}}]`, messageOf(t, first, 1))
 	call[throughJSON](s, 200, "POST", messagesPath+"/ack", `{"through":"`+third.Ref+`"}`, as(t, "ada"))
-	// From a socket to SSE.
+	// A position of the socket can be used over SSE.
 	s.leave("ada", 5)
 	sub := s.stream("GET", messagesPath+"?after="+third.Ref, "", as(t, "ada"))
 	sub.want("hello")
@@ -250,7 +250,7 @@ func TestSocketQueueResumes(t *testing.T) {
 	}
 }
 
-// brief returns the next frame as e and the number of an event, or m and that of a message.
+// brief returns the next frame as "e" and the number of an event, or "m" and the number of a message.
 func (c *wsClient) brief() string {
 	c.t.Helper()
 	text := c.next()
@@ -278,7 +278,8 @@ func (s *testServer) topicPosition(topic, event string, i int) string {
 	return h.Events[i].Position
 }
 
-// A join whose position is lost in one of the logs is told, and gets that log from its beginning.
+// TestSocketQueueTellsAGap: a join whose position is lost in one of the logs is told so, and receives that log from its
+// beginning.
 func TestSocketQueueTellsAGap(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{HistoryEvents: 1}, nil)
 	tok := token(t, "ada")
@@ -292,7 +293,7 @@ func TestSocketQueueTellsAGap(t *testing.T) {
 	for after, want := range map[string]struct{ reset, got string }{
 		start:           {"trimmed", "e2 m1"},
 		"elsewhere-q.7": {"epoch", "e2 m1"},
-		ahead:           {"ahead", "m1"}, // of the queue; the topic from now on
+		ahead:           {"ahead", "m1"}, // of the queue; of the topic only new events
 	} {
 		again := s.dialSocket(tok)
 		if r := again.joinUser("ada", `{"after":"`+after+`"}`).Response; *r.Recovered || r.Reset != want.reset {
@@ -336,8 +337,8 @@ func TestSocketQueueTellsWhatExpired(t *testing.T) {
 	})
 }
 
-// A client that takes nothing while many large messages come gets all of them, in order, and its replies do not wait
-// for them.
+// TestSocketQueueSlowReader: a client that does not read while many large messages are sent receives all of them, in
+// order. Its replies do not wait for them.
 func TestSocketQueueSlowReader(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	c := s.dialSocket(token(t, "ada"))
@@ -356,7 +357,7 @@ func TestSocketQueueSlowReader(t *testing.T) {
 	}
 }
 
-// The same over long-poll, whose answers a proxy may repeat.
+// TestLongPollQueue is the same over long-poll, whose answers a proxy may repeat.
 func TestLongPollQueue(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	s.leave("ada", 0)
@@ -383,7 +384,8 @@ func TestLongPollQueue(t *testing.T) {
 	for i, frame := range frames[1:] {
 		messageOf(t, pushedOf(t, frame, "message"), i)
 	}
-	if post := s.poll("POST", session, fmt.Sprintf(`["1","2","user:ada","ack",{"through":%q}]`, last)); post.Status != 200 {
+	ack := fmt.Sprintf(`["1","2","user:ada","ack",{"through":%q}]`, last)
+	if post := s.poll("POST", session, ack); post.Status != 200 {
 		t.Fatalf("%+v", post)
 	}
 	got := s.poll("GET", session, "")
@@ -396,8 +398,8 @@ func TestLongPollQueue(t *testing.T) {
 	}
 }
 
-// A push may be kept for those who are away, as an event over REST may; what its payload holds beside that is the
-// application's.
+// TestSocketPushesDurableEvents: like an event over REST, a push can be queued for users who are away. The other
+// members of its payload belong to the application.
 func TestSocketPushesDurableEvents(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	c := s.dialSocket(token(t, "ci", "t:1=subscribe,publish", "user:ada=queue"))
@@ -416,7 +418,7 @@ func TestSocketPushesDurableEvents(t *testing.T) {
 				t.Fatal(err)
 			}
 			if string(fields[3]) == `"phx_reply"` {
-				_ = json.Unmarshal(fields[4], &reply) // held to what is wanted
+				_ = json.Unmarshal(fields[4], &reply) // compared below
 				return reply
 			}
 		}

@@ -34,7 +34,7 @@ func startNodes(t *testing.T, n int) (nodes []*testServer) {
 	return nodes
 }
 
-// A long-poll's requests reach their session from any node, with any accepted body.
+// TestLongPollOverNodes: a long-poll's requests reach their session through any node, with any accepted body.
 func TestLongPollOverNodes(t *testing.T) {
 	nodes := startNodes(t, 2)
 	opened := nodes[0].poll("GET", "token="+token(t, "ada", "*=*"), "")
@@ -51,7 +51,8 @@ func TestLongPollOverNodes(t *testing.T) {
 	}
 }
 
-// A request with a made-up session token is neither read nor relayed, however long its body.
+// TestMadeUpSessionIsNotRelayed: a request with an invented session token is neither read nor relayed, whatever the
+// length of its body.
 func TestMadeUpSessionIsNotRelayed(t *testing.T) {
 	nodes := startNodes(t, 2)
 	var relayed atomic.Int64
@@ -63,7 +64,7 @@ func TestMadeUpSessionIsNotRelayed(t *testing.T) {
 	name, rest, _ := strings.Cut(opened.Token, ".")
 	for _, made := range []string{"x.0.AAAA.n0", "x." + rest, name + ".1" + rest, "a.b.c.n0", "...n0"} {
 		for _, path := range []string{"/socket/longpoll?vsn=2.0.0&token=", "/socket/sse?vsn=2.0.0&session="} {
-			body, end := io.Pipe() // nothing of it comes
+			body, end := io.Pipe() // never sends anything
 			r, err := http.NewRequest("POST", nodes[1].URL+path+made, body)
 			if err != nil {
 				t.Fatal(err)

@@ -11,7 +11,7 @@ import (
 	"github.com/duckwire/duckwire/middleware/auth"
 )
 
-// everyTopic is the topic to be an admin of for what is nobody's own: no pattern but * takes it in.
+// everyTopic stands for all topics: only the pattern * matches it.
 const everyTopic = "*"
 
 // revocationBody is the body of POST /v1/revocations.
@@ -21,7 +21,7 @@ type revocationBody struct {
 	Until string `json:"until"`
 }
 
-// revocationView is a revocation as its admins see it.
+// revocationView is a revocation as admins see it.
 type revocationView struct {
 	User         string     `json:"user,omitempty"`
 	Token        string     `json:"jti,omitempty"`
@@ -38,8 +38,8 @@ func viewRevocation(r rights.Revocation) revocationView {
 	return v
 }
 
-// mayRevoke checks whose tokens, or which token, a request is about, and the right to be about it: admin of the user's topic, or of every topic for
-// one token, of which nobody here knows whose it is.
+// mayRevoke checks that a request names either a user or a token, and that the caller may revoke it: this needs admin
+// on the user's topic, or on every topic for a token, because its owner is not known here.
 func (s *server) mayRevoke(r *http.Request, user, token string) error {
 	topic := everyTopic
 	switch {
@@ -53,10 +53,11 @@ func (s *server) mayRevoke(r *http.Request, user, token string) error {
 	return s.Authorizer.Authorize(r.Context(), auth.IdentityFrom(r.Context()), topic, rights.ActionAdmin)
 }
 
-// maxSubject is how long a user or a jti may be, in bytes: that of tokens is not longer.
+// maxSubject is the maximum length of a user or a jti, in bytes. Tokens have the same limit.
 const maxSubject = 255
 
-// revoke answers POST /v1/revocations: the tokens do not hold any more when it answers, and what was open with them has been told so.
+// revoke answers POST /v1/revocations. When it answers, the tokens are invalid, and the connections that were opened
+// with them have been told so.
 func (s *server) revoke(w http.ResponseWriter, r *http.Request) error {
 	var body revocationBody
 	if err := s.readJSON(r, &body); err != nil {
@@ -81,7 +82,7 @@ func (s *server) revoke(w http.ResponseWriter, r *http.Request) error {
 	if err != nil && !errors.Is(err, errs.ErrUnavailable) {
 		return err
 	}
-	n := s.endRevoked() + s.tellRevoked(one, err != nil) // also where it could not be saved: it holds
+	n := s.endRevoked() + s.tellRevoked(one, err != nil) // even if it could not be stored, it applies
 	if err != nil {
 		return err
 	}
@@ -97,7 +98,7 @@ type revocationPage struct {
 	More        bool             `json:"more"`
 }
 
-// listRevocations answers GET /v1/revocations: the one of a user or a token, or all.
+// listRevocations answers GET /v1/revocations with the revocation of a user or a token, or with all.
 func (s *server) listRevocations(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
 	page := revocationPage{Revocations: []revocationView{}}
@@ -111,7 +112,8 @@ func (s *server) listRevocations(w http.ResponseWriter, r *http.Request) error {
 		writeJSON(w, http.StatusOK, page)
 		return nil
 	}
-	if err := s.Authorizer.Authorize(r.Context(), auth.IdentityFrom(r.Context()), everyTopic, rights.ActionAdmin); err != nil {
+	id := auth.IdentityFrom(r.Context())
+	if err := s.Authorizer.Authorize(r.Context(), id, everyTopic, rights.ActionAdmin); err != nil {
 		return err
 	}
 	limit, err := intParam(q, "limit", 100, 1, 10_000)
@@ -127,7 +129,7 @@ func (s *server) listRevocations(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// liftRevocation answers DELETE /v1/revocations: the tokens hold again.
+// liftRevocation answers DELETE /v1/revocations. After it the tokens are valid again.
 func (s *server) liftRevocation(w http.ResponseWriter, r *http.Request) error {
 	user, token := r.URL.Query().Get("user"), r.URL.Query().Get("jti")
 	if err := s.mayRevoke(r, user, token); err != nil {
@@ -148,7 +150,8 @@ func (s *server) disconnectUser(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := s.Authorizer.Authorize(r.Context(), auth.IdentityFrom(r.Context()), hub.UserTopic(user), rights.ActionAdmin); err != nil {
+	id := auth.IdentityFrom(r.Context())
+	if err := s.Authorizer.Authorize(r.Context(), id, hub.UserTopic(user), rights.ActionAdmin); err != nil {
 		return err
 	}
 	writeJSON(w, http.StatusOK, map[string]int{"disconnected": s.disconnectEverywhere(user)})

@@ -22,11 +22,12 @@ import (
 	"github.com/duckwire/duckwire/storage/memory"
 )
 
-// issued signs a token for everything, with an id, that was issued some time from now.
+// issued signs a token that allows everything, with an id. Its iat differs from now by from.
 func issued(t testing.TB, user, id string, from time.Duration) string {
 	t.Helper()
 	claims := jwt.MapClaims{
-		"sub": user, "jti": id, "iat": time.Now().Add(from).Unix(), "exp": time.Now().Add(time.Hour).Unix(), "caps": map[string][]string{"*": {"*"}},
+		"sub": user, "jti": id, "caps": map[string][]string{"*": {"*"}},
+		"iat": time.Now().Add(from).Unix(), "exp": time.Now().Add(time.Hour).Unix(),
 	}
 	text, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString([]byte(testSecret))
 	if err != nil {
@@ -37,14 +38,14 @@ func issued(t testing.TB, user, id string, from time.Duration) string {
 
 func bearer(tok string) string { return "Authorization: Bearer " + tok }
 
-// opened is something that goes on, and what its end looks like: by a revocation, and by a disconnect.
+// opened is an open connection, and its expected end after a revocation, and after a disconnect.
 type opened struct {
 	name                  string
 	end                   func() string
 	revoked, disconnected string
 }
 
-// openAll opens one of everything that goes on. What has perhaps not begun yet is ended by end as often as it takes.
+// openAll opens one connection of each kind. It repeats end for those that may not have begun when it was called.
 func (s *testServer) openAll(tok string, end func()) []opened {
 	s.t.Helper()
 	var all []opened
@@ -63,10 +64,17 @@ func (s *testServer) openAll(tok string, end func()) []opened {
 	}
 	sub := s.stream("GET", eventsPath, "", bearer(tok))
 	sub.want("hello")
-	all = append(all, opened{"a topic's events", func() string { return sub.want("bye").data }, `{"reason":"unauthorized"}`, `{"reason":"disconnected"}`})
+	all = append(all, opened{
+		name: "a topic's events", end: func() string { return sub.want("bye").data },
+		revoked: `{"reason":"unauthorized"}`, disconnected: `{"reason":"disconnected"}`,
+	})
 	id := call[streamJSON](s, 201, "POST", "/v1/streams", `{}`, bearer(tok)).ID
 	lines := s.live("/v1/streams/"+id, tok, "application/x-ndjson")
-	all = append(all, opened{"a stream's lines", lastLine(s.t, lines), `{"event":"bye","reason":"unauthorized","retry":0}`, `{"event":"bye","reason":"disconnected","retry":`})
+	all = append(all, opened{
+		name: "a stream's lines", end: lastLine(s.t, lines),
+		revoked:      `{"event":"bye","reason":"unauthorized","retry":0}`,
+		disconnected: `{"event":"bye","reason":"disconnected","retry":`,
+	})
 	text := s.live("/v1/streams/"+id, tok, "text/plain")
 	all = append(all, opened{"a stream's text", func() string {
 		defer text.Body.Close()
@@ -76,7 +84,7 @@ func (s *testServer) openAll(tok string, end func()) []opened {
 	return append(all, s.waitFor(tok, end), s.upload(tok))
 }
 
-// live gets what goes on, without the look at the whole body that the tests' client takes.
+// live sends a GET whose body is not checked, because the tests' client would wait for its end.
 func (s *testServer) live(path, tok, accept string) *http.Response {
 	s.t.Helper()
 	resp, err := s.Client().Transport.(checked).next.RoundTrip(s.request("GET", path, "", bearer(tok), "Accept: "+accept))
@@ -98,7 +106,7 @@ func lastLine(t testing.TB, resp *http.Response) func() string {
 	}
 }
 
-// waitFor waits for messages that never come.
+// waitFor requests messages, and waits for some that never arrive.
 func (s *testServer) waitFor(tok string, end func()) opened {
 	done := make(chan string, 1)
 	r := s.request("GET", messagesPath+"?wait=60", "", bearer(tok))
@@ -148,7 +156,7 @@ func (s *testServer) upload(tok string) opened {
 	return opened{"an upload", func() string { defer feed.Close(); return <-done }, "401", "503"}
 }
 
-// revocationJSON is what tests look at of a revocation.
+// revocationJSON is the part of a revocation that the tests read.
 type revocationJSON struct {
 	User, JTI    string
 	Issued       time.Time `json:"issued_until"`
@@ -171,7 +179,8 @@ func TestRevokeAUser(t *testing.T) {
 	}
 	all := s.openAll(old, revoke)
 	revoke()
-	if n := got.Disconnected; n != len(all) && n != len(all)-1 || got.User != "ada" || got.Issued.Before(before) || got.Until.Sub(got.Issued) != 30*24*time.Hour {
+	if n := got.Disconnected; n != len(all) && n != len(all)-1 || got.User != "ada" || got.Issued.Before(before) ||
+		got.Until.Sub(got.Issued) != 30*24*time.Hour {
 		t.Errorf("%+v", got)
 	}
 	for _, o := range all {
@@ -180,16 +189,17 @@ func TestRevokeAUser(t *testing.T) {
 		}
 	}
 	s.refused(old)
-	for _, tok := range []string{issued(t, "ada", "3", 2*time.Second), issued(t, "bob", "1", -time.Hour)} { // one issued later, one of somebody else
+	// one token that is issued later, and one of somebody else
+	for _, tok := range []string{issued(t, "ada", "3", 2*time.Second), issued(t, "bob", "1", -time.Hour)} {
 		call[any](s, 200, "GET", "/v1/models", "", bearer(tok))
 		s.dialSocket(tok)
 	}
-	call[problem](s, 401, "GET", "/v1/models", "", as(t, "ada", "*=*")) // does not tell when it was issued
+	call[problem](s, 401, "GET", "/v1/models", "", as(t, "ada", "*=*")) // a token without iat
 	bob.send(`[null,"1","phoenix","heartbeat",{}]`)
 	bob.want(`[null,"1","phoenix","phx_reply",{"status":"ok","response":{}}]`)
 }
 
-// refused expects that a token opens nothing any more.
+// refused expects that a token is rejected on all paths.
 func (s *testServer) refused(tok string) {
 	s.t.Helper()
 	if p := call[problem](s, 401, "GET", "/v1/streams", "", bearer(tok)); p.Detail != "token was revoked" {
@@ -207,8 +217,9 @@ func TestRevokeAToken(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	one, other := s.dialSocket(issued(t, "ada", "t/1", 0)), s.dialSocket(issued(t, "ada", "t/2", 0))
 	one.send(`[null,"1","phoenix","heartbeat",{}]`)
-	one.next() // it is on the list: a handshake ends a moment earlier
-	got := call[revocationJSON](s, 201, "POST", "/v1/revocations", fmt.Sprintf(`{"jti":"t/1","until":%q}`, time.Now().Add(time.Hour).Format(time.RFC3339)), as(t, "admin", "*=admin"))
+	one.next() // then the socket is registered, which happens shortly after the handshake
+	body := fmt.Sprintf(`{"jti":"t/1","until":%q}`, time.Now().Add(time.Hour).Format(time.RFC3339))
+	got := call[revocationJSON](s, 201, "POST", "/v1/revocations", body, as(t, "admin", "*=admin"))
 	if got.Disconnected != 1 || !got.Issued.IsZero() || got.JTI != "t/1" || time.Until(got.Until) > time.Hour {
 		t.Errorf("%+v", got)
 	}
@@ -217,7 +228,8 @@ func TestRevokeAToken(t *testing.T) {
 	other.send(`[null,"1","phoenix","access_token",{"token":%q}]`, issued(t, "ada", "t/1", 0))
 	wantPrefix(t, other.next(), `[null,"1","phoenix","phx_reply",{"status":"error","response":{"reason":"unauthorized"`)
 	for path, n := range map[string]int{"": 1, "?jti=t/1": 1, "?jti=t/2": 0, "?user=ada": 0} {
-		if page := call[revocationsJSON](s, 200, "GET", "/v1/revocations"+path, "", as(t, "admin", "*=admin")); len(page.Revocations) != n || page.More {
+		page := call[revocationsJSON](s, 200, "GET", "/v1/revocations"+path, "", as(t, "admin", "*=admin"))
+		if len(page.Revocations) != n || page.More {
 			t.Errorf("%s: %+v", path, page)
 		}
 	}
@@ -230,8 +242,13 @@ func TestRevokeAToken(t *testing.T) {
 func TestRevocationsRefuseBadInput(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	for body, field := range map[string]string{
-		`{}`: "user", `{"user":"a","jti":"b"}`: "user", `{"user":"a","until":"2001-01-01T00:00:00Z"}`: "until", `{"user":"a","until":"9999-01-01T00:00:00Z"}`: "until",
-		`{"user":"` + strings.Repeat("x", 256) + `"}`: "user", `{"user":1}`: "user", `{"user":"a","until":"tomorrow"}`: "until",
+		`{}`:                     "user",
+		`{"user":"a","jti":"b"}`: "user",
+		`{"user":"a","until":"2001-01-01T00:00:00Z"}`: "until",
+		`{"user":"a","until":"9999-01-01T00:00:00Z"}`: "until",
+		`{"user":"` + strings.Repeat("x", 256) + `"}`: "user",
+		`{"user":1}`:                      "user",
+		`{"user":"a","until":"tomorrow"}`: "until",
 	} {
 		if p := call[problem](s, 400, "POST", "/v1/revocations", body); p.Field != field {
 			t.Errorf("%.60s: %+v", body, p)
@@ -242,13 +259,14 @@ func TestRevocationsRefuseBadInput(t *testing.T) {
 	call[problem](s, 400, "POST", "/v1/users/a%00b/disconnect", "")
 }
 
-// noDisk is a store that keeps nothing.
+// noDisk is a store that cannot store.
 type noDisk struct{ memory.Revocations }
 
 func (*noDisk) SaveRevocation(rights.Revocation) error { return errs.ErrUnavailable }
 func (*noDisk) DeleteRevocation(string, string) error  { return errs.ErrUnavailable }
 
-// Where it cannot be kept, a revocation holds all the same; and there may not be more than so many.
+// TestRevocationsAtTheirLimits: a revocation that cannot be stored applies nevertheless. The number of revocations is
+// limited.
 func TestRevocationsAtTheirLimits(t *testing.T) {
 	revocations, err := rights.NewRevocations(rights.RevocationOptions{Store: &noDisk{}, Max: 1})
 	if err != nil {
@@ -259,7 +277,9 @@ func TestRevocationsAtTheirLimits(t *testing.T) {
 			t.Errorf("%v: closed, and nobody is told what is lost", err)
 		}
 	})
-	v, err := auth.NewVerifier(context.Background(), auth.VerifierOptions{Secret: []byte(testSecret), Revocations: revocations, Logger: slog.New(slog.DiscardHandler)})
+	v, err := auth.NewVerifier(context.Background(), auth.VerifierOptions{
+		Secret: []byte(testSecret), Revocations: revocations, Logger: slog.New(slog.DiscardHandler),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -277,7 +297,8 @@ func TestDisconnectAUser(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	tok := issued(t, "ada", "1", 0)
 	disconnect := func() int {
-		return call[struct{ Disconnected int }](s, 200, "POST", "/v1/users/ada/disconnect", "", as(t, "admin", "user:ada=admin")).Disconnected
+		admin := as(t, "admin", "user:ada=admin")
+		return call[struct{ Disconnected int }](s, 200, "POST", "/v1/users/ada/disconnect", "", admin).Disconnected
 	}
 	all, bob := s.openAll(tok, func() { disconnect() }), s.dialSocket(token(t, "bob", "*=*"))
 	if n := disconnect(); n != len(all) && n != len(all)-1 {
@@ -288,14 +309,14 @@ func TestDisconnectAUser(t *testing.T) {
 			t.Errorf("%s: %s, want %s", o.name, got, o.disconnected)
 		}
 	}
-	s.dialSocket(tok) // they come back
+	s.dialSocket(tok) // clients may reconnect
 	sub := s.stream("GET", eventsPath, "", bearer(tok))
 	sub.want("hello")
 	bob.send(`[null,"1","phoenix","heartbeat",{}]`)
 	bob.want(`[null,"1","phoenix","phx_reply",{"status":"ok","response":{}}]`)
 }
 
-// slowAuthorizer lets questions about one topic wait.
+// slowAuthorizer delays its answers about one topic.
 type slowAuthorizer struct{ asked, answer chan struct{} }
 
 func (a slowAuthorizer) Authorize(ctx context.Context, id *rights.Identity, topic string, action rights.Action) error {
@@ -306,7 +327,8 @@ func (a slowAuthorizer) Authorize(ctx context.Context, id *rights.Identity, topi
 	return rights.CapsAuthorizer{}.Authorize(ctx, id, topic, action)
 }
 
-// What was granted to a request before the disconnect, and begins after it, does not slip through.
+// TestDisconnectDuringARequest: a request that was authorized before the disconnect, and begins its response after it,
+// is also ended.
 func TestDisconnectDuringARequest(t *testing.T) {
 	slow := slowAuthorizer{make(chan struct{}), make(chan struct{})}
 	s := startServer(t, nil, hub.Limits{}, func(o *handlers.Options) { o.Authorizer = slow })
@@ -337,12 +359,15 @@ func TestDisconnectDuringARequest(t *testing.T) {
 	}
 }
 
-// A completion that is asked for whole is not handed to whoever lost the right to it meanwhile.
+// TestRevokedWhileItIsMade: a whole completion is not sent to a client whose token was revoked meanwhile.
 func TestRevokedWhileItIsMade(t *testing.T) {
 	for path, one := range map[string]struct {
 		body       string
 		told, want int
-	}{"/v1/revocations": {`{"user":"ada"}`, http.StatusCreated, http.StatusUnauthorized}, "/v1/users/ada/disconnect": {"", http.StatusOK, http.StatusServiceUnavailable}} {
+	}{
+		"/v1/revocations":          {`{"user":"ada"}`, http.StatusCreated, http.StatusUnauthorized},
+		"/v1/users/ada/disconnect": {"", http.StatusOK, http.StatusServiceUnavailable},
+	} {
 		asked, made := make(chan struct{}), make(chan struct{})
 		s := startServer(t, scripted(func(_ context.Context, _ *hub.CompletionRequest, w hub.CompletionWriter) error {
 			close(asked)

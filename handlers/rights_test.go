@@ -13,8 +13,8 @@ import (
 	"github.com/duckwire/duckwire/hub/rights"
 )
 
-// TestRights tests every path with every capability: each is allowed exactly where it should be, and a refusal reveals
-// nothing.
+// TestRights tests every path with every capability: a request is allowed exactly if it should be, and a refusal
+// reveals nothing.
 func TestRights(t *testing.T) {
 	hubtest.OwnClock(t, func(t *testing.T) {
 		s := startServer(t, analyst{scripted(hello), noIssues}, hub.Limits{}, nil)
@@ -30,7 +30,7 @@ func TestRights(t *testing.T) {
 			name, method, path, body string
 			headers                  string
 			pattern                  string // of the capability
-			allowed                  string // actions that suffice, beside admin and *
+			allowed                  string // sufficient actions, in addition to admin and *
 			refusal                  int
 		}{
 			{"publish", "POST", topic, `{"event":"e"}`, "", "t:1", "publish", 403},
@@ -114,7 +114,7 @@ func TestRights(t *testing.T) {
 				raw, _ := io.ReadAll(resp.Body)
 				resp.Body.Close()
 				got := resp.StatusCode < 300
-				refused := resp.StatusCode == c.refusal || resp.StatusCode == 403 // who may see it is told 403
+				refused := resp.StatusCode == c.refusal || resp.StatusCode == 403 // 403 for those who may see it
 				if got != allowed || !got && !refused {
 					t.Errorf("%s with %s on %s: %s, want allowed=%v: %s", c.name, a, c.pattern, resp.Status, allowed, raw)
 				}
@@ -134,10 +134,11 @@ func TestRights(t *testing.T) {
 	})
 }
 
-// An owner without any right to read still reads and lists its own streams, and no others.
+// TestOwnersSeeTheirOwn: an owner without any right to read can read and list its own streams, and no others.
 func TestOwnersSeeTheirOwn(t *testing.T) {
 	s := startServer(t, scripted(hello), hub.Limits{}, nil)
-	alice, bob := "Authorization: Bearer "+token(t, "alice", "x=complete"), "Authorization: Bearer "+token(t, "bob", "x=complete")
+	alice := "Authorization: Bearer " + token(t, "alice", "x=complete")
+	bob := "Authorization: Bearer " + token(t, "bob", "x=complete")
 	resp := s.do("POST", chatPath, chatBody(""), alice)
 	resp.Body.Close()
 	path := resp.Header.Get("Location")

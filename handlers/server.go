@@ -1,5 +1,5 @@
 // Package handlers is the HTTP edge: it decodes requests, calls the hub, and encodes the results in the formats of
-// design.md and protocol/sse.md. It contains no decisions of its own.
+// openapi.yaml. It contains no decisions of its own.
 package handlers
 
 import (

@@ -25,7 +25,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(contractMain{m}) }
 
-// contractMain runs all tests, and then checks that they covered everything that openapi.yaml promises.
+// contractMain runs all tests, and then checks that they have received everything that openapi.yaml documents.
 type contractMain struct{ m *testing.M }
 
 func (h contractMain) Run() int {
@@ -39,22 +39,22 @@ func (h contractMain) Run() int {
 
 const testSecret = "a secret of the tests, longer than 32 bytes"
 
-// testServer is a real server on a loopback port, and a client of it.
+// testServer is a real server on a loopback port, with a client.
 type testServer struct {
 	*httptest.Server
 	t     testing.TB
 	hub   *hub.Hub
 	edge  *handlers.Edge
-	plain *http.Client // whose answers nobody checks
+	plain *http.Client // its answers are not compared with the contract
 }
 
-// startServer starts a server; change may alter its options.
+// startServer starts a server. change may change its options.
 func startServer(t testing.TB, provider hub.Provider, limits hub.Limits, change func(*handlers.Options)) *testServer {
 	t.Helper()
 	return startHub(t, hub.Options{Limits: limits, Provider: provider, Queue: memory.NewQueue()}, change)
 }
 
-// startHub is startServer with a hub of any kind.
+// startHub is startServer with any options of the hub.
 func startHub(t testing.TB, options hub.Options, change func(*handlers.Options)) *testServer {
 	t.Helper()
 	if options.Logger == nil {
@@ -74,7 +74,7 @@ func startHub(t testing.TB, options hub.Options, change func(*handlers.Options))
 	}
 	edge := handlers.New(o)
 	s := &testServer{Server: hubtest.Server(edge), t: t, hub: h, edge: edge}
-	s.Config.ConnContext = live.KeepConn // as cmd does
+	s.Config.ConnContext = live.KeepConn // as cmd/duckwire does
 	s.Start()
 	s.plain = &http.Client{Transport: hubtest.Transport(s.Server)}
 	s.Client().Transport = checked{t: t, next: s.plain.Transport}
@@ -94,7 +94,7 @@ func token(t testing.TB, user string, caps ...string) string {
 	return tokenFor(t, user, time.Hour, caps...)
 }
 
-// tokenFor is token for some time.
+// tokenFor is token with a lifetime.
 func tokenFor(t testing.TB, user string, ttl time.Duration, caps ...string) string {
 	t.Helper()
 	granted := map[string][]string{}
@@ -111,7 +111,7 @@ func tokenFor(t testing.TB, user string, ttl time.Duration, caps ...string) stri
 	return text
 }
 
-// request makes a request as the user "u" who may do everything, unless headers say otherwise ("Name: value").
+// request creates a request of the user "u", who may do everything, unless headers ("Name: value") say otherwise.
 func (s *testServer) request(method, path, body string, headers ...string) *http.Request {
 	s.t.Helper()
 	r, err := http.NewRequest(method, s.URL+path, strings.NewReader(body))
@@ -132,7 +132,7 @@ func (s *testServer) request(method, path, body string, headers ...string) *http
 	return r
 }
 
-// do sends a request and returns its response, whose body the caller closes.
+// do sends a request and returns its response, whose body the caller must close.
 func (s *testServer) do(method, path, body string, headers ...string) *http.Response {
 	s.t.Helper()
 	resp, err := s.Client().Do(s.request(method, path, body, headers...))
@@ -142,7 +142,7 @@ func (s *testServer) do(method, path, body string, headers ...string) *http.Resp
 	return resp
 }
 
-// call sends a request and decodes its JSON answer into a T.
+// call sends a request, expects a status, and decodes the JSON answer into a T.
 func call[T any](s *testServer, want int, method, path, body string, headers ...string) T {
 	s.t.Helper()
 	resp := s.do(method, path, body, headers...)
@@ -164,7 +164,7 @@ func call[T any](s *testServer, want int, method, path, body string, headers ...
 	return v
 }
 
-// streamJSON is what tests look at of a stream's JSON.
+// streamJSON is the part of a stream's JSON that the tests read.
 type streamJSON struct {
 	ID, Kind, Owner, Status, Text, Position string
 	Topic                                   *string
@@ -185,7 +185,7 @@ type streamJSON struct {
 	}
 }
 
-// problem is what tests look at of an error.
+// problem is the part of an error that the tests read.
 type problem struct {
 	Status              int
 	Code, Field, Detail string

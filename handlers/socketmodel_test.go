@@ -73,32 +73,34 @@ func TestSocketModel(t *testing.T) {
 			c.live()
 		})
 	}
-	time.Sleep(*socketTime) // the longer, the more it proves; what is enough is asked for next
+	time.Sleep(*socketTime) // a longer time covers more; enough checks the minimum
 	hubtest.Until(t, "enough to prove anything", func() bool { return m.enough() || t.Failed() })
 	m.stopping.Store(true)
 	close(m.stop)
 	producers.Wait()
 	m.stopped.Store(true)
 	readers.Wait()
-	t.Logf("%d events published, %d delivered; %d connections, %d resumed, %d joins, %d of them recovered, %d told of a loss; %d resets under way", m.n.published.Load(),
-		m.n.delivered.Load(), m.n.connections.Load(), m.n.resumed.Load(), m.n.joins.Load(), m.n.recovered.Load(), m.n.lost.Load(), m.n.resets.Load())
+	t.Logf("%d events published, %d delivered; %d connections, %d resumed, %d joins, %d of them recovered, "+
+		"%d told of a loss; %d resets under way",
+		m.n.published.Load(), m.n.delivered.Load(), m.n.connections.Load(), m.n.resumed.Load(), m.n.joins.Load(),
+		m.n.recovered.Load(), m.n.lost.Load(), m.n.resets.Load())
 }
 
-// model is what was published.
+// model has the published events.
 type model struct {
 	t        *testing.T
 	s        *testServer
 	stop     chan struct{}
-	stopping atomic.Bool // nobody publishes any more
-	stopped  atomic.Bool // and what was published is known
-	deadline time.Time   // a client that goes on after it hangs
+	stopping atomic.Bool // publishing has ended
+	stopped  atomic.Bool // and all published events are known
+	deadline time.Time   // a client that still runs then hangs
 	topics   []*modelTopic
 	sent     sync.Map // key → payload, as it must arrive
 
 	n struct{ published, delivered, connections, resumed, joins, recovered, lost, resets atomic.Int64 }
 }
 
-// enough reports whether enough has happened to prove something.
+// enough reports whether enough has happened for a result.
 func (m *model) enough() bool {
 	return m.n.delivered.Load() >= 1000 && m.n.recovered.Load() >= 20 && m.n.lost.Load() > 0
 }
@@ -113,7 +115,7 @@ type modelTopic struct {
 	newest  map[string]int    // of each ephemeral sender and name
 }
 
-// note records that the event of a key is at an offset, on which all witnesses must agree.
+// note records the offset of the event with a key. All clients must see it at the same offset.
 func (tp *modelTopic) note(m *model, offset uint64, key string) {
 	tp.mu.Lock()
 	defer tp.mu.Unlock()
@@ -135,7 +137,7 @@ func offsetOf(t *testing.T, position string) uint64 {
 	return n
 }
 
-// payload makes an event's payload, and remembers it.
+// payload creates an event's payload, and records it.
 func (m *model) payload(rnd *rand.Rand, key string) string {
 	pad := ""
 	if rnd.IntN(20) == 0 {
@@ -175,7 +177,7 @@ func (m *model) publish(id int, rnd *rand.Rand) {
 	}
 }
 
-// modelClient remembers only what a real one would: of each topic the last position.
+// modelClient remembers only what a real one would remember: the last position of each topic.
 type modelClient struct {
 	m     *model
 	rnd   *rand.Rand
@@ -187,7 +189,7 @@ type modelClient struct {
 	pends map[string]func(status string, response json.RawMessage) // by ref
 }
 
-// modelView is what a client has of a topic.
+// modelView is a client's view of a topic.
 type modelView struct {
 	tp        *modelTopic
 	position  string         // "" where it has none
@@ -197,7 +199,7 @@ type modelView struct {
 	seen      map[string]int // of ephemeral events
 }
 
-// modelPipe is one of the transports. An error of its methods that is errCut may be healed by resume.
+// modelPipe is one of the transports. After errCut, the client may call resume.
 type modelPipe interface {
 	send(frames ...[]byte) error // binary ones begin with 0
 	receive(wait time.Duration) (frame []byte, err error)
@@ -210,7 +212,7 @@ var (
 	errOver = errors.New("over")
 )
 
-// live runs a client: one connection after another, until it has everything.
+// live runs a client over one connection after another, until it has received everything.
 func (c *modelClient) live() {
 	for !c.m.t.Failed() {
 		if time.Now().After(c.m.deadline) {
@@ -226,15 +228,15 @@ func (c *modelClient) live() {
 			return
 		}
 		if !c.m.stopping.Load() && c.rnd.IntN(3) == 0 {
-			time.Sleep(time.Duration(c.rnd.IntN(600)) * time.Millisecond) // it lags
+			time.Sleep(time.Duration(c.rnd.IntN(600)) * time.Millisecond) // it falls behind
 		}
 	}
 }
 
-// connect opens a connection and uses it until it breaks; done says that the client had everything.
+// connect opens a connection and uses it until it breaks. done reports that the client has received everything.
 func (c *modelClient) connect() (done bool) {
 	limit := int64(2000 + c.rnd.ExpFloat64()*20000)
-	if c.m.stopped.Load() { // it is cut no more
+	if c.m.stopped.Load() { // connections are no longer cut
 		limit = 1 << 40
 	}
 	var err error
@@ -260,11 +262,11 @@ func (c *modelClient) connect() (done bool) {
 		if final && c.hasAll() {
 			return true
 		}
-		if final != c.m.stopped.Load() { // it joins anew, to get the rest
+		if final != c.m.stopped.Load() { // it joins again, to receive the rest
 			return false
 		}
 		if !final && c.rnd.IntN(150) == 0 {
-			return false // it leaves without a word
+			return false // it disconnects without leaving
 		}
 		err := c.act(step == 0, final)
 		for err == nil {
@@ -290,7 +292,7 @@ func (c *modelClient) connect() (done bool) {
 	return false
 }
 
-// act sends something, or nothing.
+// act sends some frames, or none.
 func (c *modelClient) act(first, final bool) error {
 	var frames [][]byte
 	for _, tp := range c.m.topics {
@@ -306,7 +308,7 @@ func (c *modelClient) act(first, final bool) error {
 		case c.rnd.IntN(60) == 0:
 			frames = append(frames, fmt.Appendf(nil, `[%q,%q,%q,"phx_leave",{}]`, v.joinRef, c.nextRef(), tp.name))
 			if c.rnd.IntN(2) == 0 {
-				frames = append(frames, c.join(v, final)) // as an app does that opens a topic twice
+				frames = append(frames, c.join(v, final)) // like an application that opens a topic twice
 			}
 		case c.m.stopping.Load():
 		case c.rnd.IntN(10) == 0:
@@ -324,7 +326,7 @@ func (c *modelClient) nextRef() string {
 	return strconv.Itoa(c.ref)
 }
 
-// join makes a join: mostly from the last position on, at times without a care.
+// join creates a join, mostly from the last position on, sometimes from another one.
 func (c *modelClient) join(v *modelView, final bool) []byte {
 	ref := c.nextRef()
 	params, asked := `{}`, v.position
@@ -365,7 +367,7 @@ func (c *modelClient) join(v *modelView, final bool) []byte {
 	return fmt.Appendf(nil, `[%q,%q,%q,"phx_join",%s]`, ref, ref, v.tp.name, params)
 }
 
-// push publishes over the socket, as JSON or as bytes.
+// push creates a push, as JSON or as bytes.
 func (c *modelClient) push(v *modelView) []byte {
 	ref := c.nextRef()
 	key := fmt.Sprintf("c%d-%s", c.id, ref)
@@ -407,7 +409,7 @@ func (c *modelClient) hasAll() bool {
 	return true
 }
 
-// take takes one frame.
+// take processes one frame.
 func (c *modelClient) take(frame []byte) {
 	if len(frame) > 0 && frame[0] == 2 { // a binary broadcast
 		t, e := int(frame[1]), int(frame[2])
@@ -431,7 +433,7 @@ func (c *modelClient) take(frame []byte) {
 		pend := c.pends[ref]
 		delete(c.pends, ref)
 		switch {
-		case strings.Contains(string(r.Response), "unmatched topic"): // it was pushed behind a leave
+		case strings.Contains(string(r.Response), "unmatched topic"): // pushed after a leave
 		case pend != nil:
 			pend(r.Status, r.Response)
 		}
@@ -475,7 +477,7 @@ func (c *modelClient) take(frame []byte) {
 	}
 }
 
-// event takes one published event.
+// event processes one published event.
 func (c *modelClient) event(v *modelView, position, payload string) {
 	c.m.n.delivered.Add(1)
 	var p struct{ K string }
@@ -494,7 +496,7 @@ func (c *modelClient) event(v *modelView, position, payload string) {
 	}
 	if position == "" {
 		v.tp.mu.Lock()
-		at := v.tp.offsets[p.K] // 0 where nobody has said yet
+		at := v.tp.offsets[p.K] // 0 if it is not known yet
 		v.tp.mu.Unlock()
 		if v.before != 0 && at != 0 && at != v.before+1 {
 			c.m.t.Errorf("client %d: %s: %s stands at %d, and came behind %d", c.id, v.tp.name, p.K, at, v.before)
@@ -530,7 +532,7 @@ func (c *cutConn) Read(b []byte) (int, error) {
 
 // cuttingClient returns an HTTP client whose connections break.
 func cuttingClient(limit int64) *http.Client {
-	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
 		if err != nil {
 			return nil, err
@@ -539,14 +541,15 @@ func cuttingClient(limit int64) *http.Client {
 		c := &cutConn{Conn: conn}
 		c.left.Store(limit)
 		return c, nil
-	}}}
+	}
+	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: dial}}
 }
 
-// incoming is what a goroutine that reads hands on.
+// incoming passes on what a reading goroutine receives.
 type incoming struct {
 	frames chan []byte
-	broken chan struct{} // closed when there will be no more
-	over   bool          // and coming back is of no use
+	broken chan struct{} // closed after the last frame
+	over   bool          // and reconnecting is of no use
 }
 
 func newIncoming() *incoming {
@@ -633,7 +636,7 @@ func (p *modelWS) close() {
 	<-p.broken
 }
 
-// ndjsonFrames makes the body of a POST.
+// ndjsonFrames creates the body of a POST.
 func ndjsonFrames(frames [][]byte) string {
 	var lines []string
 	for _, f := range frames {
@@ -646,7 +649,7 @@ func ndjsonFrames(frames [][]byte) string {
 	return strings.Join(lines, "\n")
 }
 
-// postFrames posts frames; it is never cut, because a client cannot know how much of a lost POST was taken.
+// postFrames posts frames. The POST is never cut, because a client cannot know how much of a cut POST was received.
 func postFrames(s *testServer, target string, frames [][]byte) error {
 	resp, err := s.Client().Post(target, "application/x-ndjson", strings.NewReader(ndjsonFrames(frames)))
 	if err != nil {
@@ -666,7 +669,7 @@ type modelPoll struct {
 	token string
 	limit int64
 	queue []string
-	late  int // how many answers in a row did not come in time
+	late  int // number of consecutive answers that were late
 }
 
 func openModelPoll(c *modelClient, limit int64) (modelPipe, error) {
@@ -724,7 +727,7 @@ func (p *modelPoll) receive(wait time.Duration) ([]byte, error) {
 		if err != nil && !errors.Is(err, errCut) {
 			return nil, err
 		}
-		if p.late = min(p.late+1, 8); err == nil { // who is cut asks again, with the same token
+		if p.late = min(p.late+1, 8); err == nil { // after a cut it polls again with the same token
 			p.late = 0
 		}
 		if p.limit < 1<<40 && p.c.rnd.IntN(100) == 0 {

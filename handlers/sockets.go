@@ -67,7 +67,7 @@ func (s *server) longPoll(w http.ResponseWriter, r *http.Request) {
 	s.sockets.LongPoll(w, r)
 }
 
-// sseSocket answers GET /socket/sse with the socket's frames as blocks (protocol/sse.md 9.2).
+// sseSocket answers GET /socket/sse with the socket's frames as blocks (openapi.yaml: followSocket).
 func (s *server) sseSocket(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
 	after, err := frameNumber(resumeFrom(r))

@@ -18,7 +18,7 @@ import (
 	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
-// wsClient is a plain client of the WebSocket: what it sends and gets are frames as text.
+// wsClient is a plain WebSocket client, which sends and receives frames as text.
 type wsClient struct {
 	t    testing.TB
 	conn *websocket.Conn
@@ -48,7 +48,7 @@ func (c *wsClient) send(frame string, args ...any) {
 	}
 }
 
-// next returns the next frame as text.
+// next returns the next frame.
 func (c *wsClient) next() string {
 	c.t.Helper()
 	_, data, err := c.conn.Read(c.ctx)
@@ -134,13 +134,14 @@ func TestLongPollKeepsAnAnswerUntilItIsConfirmed(t *testing.T) {
 		t.Fatalf("opening: %+v", open)
 	}
 	session := app + "&token=" + url.QueryEscape(open.Token)
-	if post := s.poll("POST", session, `["1","1","lobby","phx_join",{}]`+"\n"+`["1","2","lobby","say",{"n":1}]`); post.Status != 200 {
+	frames := `["1","1","lobby","phx_join",{}]` + "\n" + `["1","2","lobby","say",{"n":1}]`
+	if post := s.poll("POST", session, frames); post.Status != 200 {
 		t.Fatalf("posting: %+v", post)
 	}
 	var messages []string
 	for len(messages) < 3 {
 		got := s.poll("GET", session, "")
-		again := s.poll("GET", session, "") // as a proxy does
+		again := s.poll("GET", session, "") // like a proxy that repeats a request
 		if got.Status != 200 || strings.Join(got.Messages, "\n") != strings.Join(again.Messages, "\n") ||
 			got.Token != again.Token {
 			t.Fatalf("got %+v, and again %+v", got, again)
@@ -207,7 +208,8 @@ func (s *testServer) post(t *testing.T, url, body string) {
 	}
 }
 
-// The answers of the socket's paths to who may not come in, or asks for what is not there. Long-poll has but one: 200.
+// TestAnswersOfSockets: the answers of the socket's paths to clients without a valid token, and to invalid requests.
+// Long-poll always answers 200.
 func TestAnswersOfSockets(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, func(o *handlers.Options) { o.ConnectionsPerUser = 1 })
 	upgrade := []string{

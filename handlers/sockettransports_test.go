@@ -21,7 +21,7 @@ import (
 	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
-// shake makes a WebSocket handshake, and returns the answer's status and subprotocol.
+// shake makes a WebSocket handshake, and returns the response's status and subprotocol.
 func (s *testServer) shake(query string, headers ...string) (status int, protocol string) {
 	s.t.Helper()
 	h := []string{
@@ -85,7 +85,7 @@ func TestSocketHandshake(t *testing.T) {
 	} {
 		client := s.Client().Transport
 		if c.query[0] == '/' || strings.Contains(c.query, "[]") {
-			s.Client().Transport = client.(checked).next // the file tells of the ordinary way only
+			s.Client().Transport = client.(checked).next // openapi.yaml describes only ordinary requests
 		}
 		status, protocol := s.shake(c.query, c.headers...)
 		s.Client().Transport = client
@@ -106,7 +106,7 @@ func TestSocketsAreLimitedAndDrained(t *testing.T) {
 		if status, _ := s.shake("?vsn=2.0.0&token=" + tok); status != 429 {
 			t.Errorf("WebSocket: %d, want 429", status)
 		}
-		if a := s.poll("GET", "token="+tok, ""); a.Status != 500 { // what heals by itself
+		if a := s.poll("GET", "token="+tok, ""); a.Status != 500 { // after which clients reconnect
 			t.Errorf("long-poll: %+v, want 500", a)
 		}
 		resp := s.do("GET", "/socket/sse?vsn=2.0.0&token="+tok, "", "Authorization: ")
@@ -146,7 +146,8 @@ func TestSocketExpires(t *testing.T) {
 		}
 		want(t, got, "4001")
 		synctest.Wait()
-		if a := s.poll("POST", "token="+tok+"&token="+url.QueryEscape(open.Token), `[null,"1","phoenix","heartbeat",{}]`); a.Status != 410 {
+		query := "token=" + tok + "&token=" + url.QueryEscape(open.Token)
+		if a := s.poll("POST", query, `[null,"1","phoenix","heartbeat",{}]`); a.Status != 410 {
 			t.Errorf("the long-poll's session outlives its token: %+v", a)
 		}
 		if a := s.poll("GET", "token="+tok, ""); a.Status != 403 {
@@ -177,7 +178,8 @@ func TestLongPollByTheBook(t *testing.T) {
 			lines = append(lines, fmt.Sprintf(`["1","%03d","lobby","say",{"n":%d}]`, i, i))
 		}
 	}
-	if a := s.poll("POST", session, `["1","1","lobby","phx_join",{}]`+"\r\n"+strings.Join(lines, "\n")+"\n\n"); a.Status != 200 {
+	frames := `["1","1","lobby","phx_join",{}]` + "\r\n" + strings.Join(lines, "\n") + "\n\n"
+	if a := s.poll("POST", session, frames); a.Status != 200 {
 		t.Fatalf("%+v", a)
 	}
 	said, answered, current := 0, 0, session
@@ -212,7 +214,7 @@ func TestLongPollByTheBook(t *testing.T) {
 		strings.Split(a.Token, ".")[0] == strings.Split(open.Token, ".")[0] {
 		t.Errorf("a forged token: %+v", a)
 	}
-	if a := s.poll("POST", session, "!!!"); a.Status != 500 { // no base64
+	if a := s.poll("POST", session, "!!!"); a.Status != 500 { // not base64
 		t.Errorf("garbage: %+v", a)
 	}
 	if a := s.poll("GET", current, ""); a.Status != 500 {
@@ -223,12 +225,12 @@ func TestLongPollByTheBook(t *testing.T) {
 	}
 }
 
-// TestLongPollPreflight: pages of allowed origins may send what the client sends.
+// TestLongPollPreflight: pages of allowed origins may send the headers that the official client sends.
 func TestLongPollPreflight(t *testing.T) {
 	s := startServer(
 		t, nil, hub.Limits{}, func(o *handlers.Options) { o.AllowedOrigins = []string{"https://app.example"} },
 	)
-	s.Client().Transport = s.Client().Transport.(checked).next // the file has no OPTIONS
+	s.Client().Transport = s.Client().Transport.(checked).next // openapi.yaml does not describe OPTIONS
 	for origin, allowed := range map[string]bool{"https://app.example": true, "https://evil.example": false} {
 		resp := s.do("OPTIONS", "/socket/longpoll", "", "Origin: "+origin, "Access-Control-Request-Method: POST",
 			"Access-Control-Request-Headers: content-type,x-phoenix-authtoken,x-phoenix-longpoll-token")
@@ -244,7 +246,7 @@ func TestLongPollPreflight(t *testing.T) {
 	}
 }
 
-// TestLongPollNewerGetTakesOver: the newer of two GETs gets what comes.
+// TestLongPollNewerGetTakesOver: the newer of two GETs receives the messages.
 func TestLongPollNewerGetTakesOver(t *testing.T) {
 	hubtest.OwnClock(t, func(t *testing.T) {
 		s := startServer(t, nil, hub.Limits{}, nil)
@@ -252,7 +254,7 @@ func TestLongPollNewerGetTakesOver(t *testing.T) {
 		session := app + "&token=" + url.QueryEscape(s.poll("GET", app, "").Token)
 		older := make(chan int)
 		go func() { older <- s.poll("GET", session, "").Status }()
-		synctest.Wait() // so that the other is the newer one
+		synctest.Wait() // so that the other poll is the newer one
 		newer := make(chan []string)
 		go func() { newer <- s.poll("GET", session, "").Messages }()
 		if status := <-older; status != 204 {
@@ -265,7 +267,7 @@ func TestLongPollNewerGetTakesOver(t *testing.T) {
 	})
 }
 
-// TestSSESocketLosses: what is no longer kept, and what never was, is told; and a session is its user's.
+// TestSSESocketLosses: frames that are no longer kept, or never existed, are reported. Only its user may use a session.
 func TestSSESocketLosses(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{HistoryBytes: 64 << 20}, nil)
 	tok := token(t, "u", "*=*")

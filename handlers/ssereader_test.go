@@ -11,7 +11,7 @@ import (
 	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
-// block is one block of an event stream as a careful client reads it.
+// block is one block of an event stream as a strict client parses it.
 type block struct{ event, data, id, retry string }
 
 // sseReader reads an event stream block by block.
@@ -22,7 +22,7 @@ type sseReader struct {
 	comments []string // seen before the last block
 }
 
-// stream opens an event stream, which is closed with the test.
+// stream opens an event stream, which is closed at the end of the test.
 func (s *testServer) stream(method, path, body string, headers ...string) *sseReader {
 	s.t.Helper()
 	resp := s.do(method, path, body, append([]string{"Accept: text/event-stream"}, headers...)...)
@@ -65,7 +65,7 @@ func (r *sseReader) next() (b block, ok bool) {
 	}
 }
 
-// want reads one block and fails unless it has the event.
+// want reads one block, which must have the event.
 func (r *sseReader) want(event string) block {
 	r.t.Helper()
 	b, ok := r.next()
@@ -85,7 +85,7 @@ func parse[T any](t testing.TB, b block) T {
 	return v
 }
 
-// envelope is a topic event on the wire.
+// envelope is a topic's event as clients receive it.
 type envelope struct {
 	ID, Topic, Event, Sender, Time, Position string
 	Payload                                  json.RawMessage

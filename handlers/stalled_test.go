@@ -16,8 +16,8 @@ import (
 	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
-// TestStalledReaderCostsTheOthersNothing: one of many subscribers never reads, and more is sent to it than a socket can
-// buffer. The others get everything in order, and the heap grows by no more than the topics' histories.
+// TestStalledReaderCostsTheOthersNothing: one of many subscribers never reads, and is sent more than a socket can
+// buffer. The others receive everything in order, and the heap grows by no more than the topics' histories.
 func TestStalledReaderCostsTheOthersNothing(t *testing.T) {
 	t.Run("of 200", func(t *testing.T) { testStalledReader(t, 200) })
 	t.Run("of 1000", func(t *testing.T) {
@@ -34,7 +34,7 @@ func testStalledReader(t *testing.T, readers int) {
 	s := startServer(
 		t, nil, hub.Limits{HistoryEvents: history}, func(o *handlers.Options) { o.ConnectionsPerUser = readers + 1 },
 	)
-	s.dial("/v1/events?topic=flood&topic=code:project:42") // the stalled one: it asks, and never reads
+	s.dial("/v1/events?topic=flood&topic=code:project:42") // the stalled reader: it never reads the response
 	flood := `{"event":"e","payload":"` + strings.Repeat("x", 200<<10) + `"}`
 	for range 100 {
 		call[publishedJSON](s, 200, "POST", "/v1/topics/flood/events", flood)
@@ -52,7 +52,7 @@ func testStalledReader(t *testing.T, readers int) {
 	before := heap()
 	body := `{"event":"e","payload":{"n":%d,"x":"` + strings.Repeat("x", 1000) + `"}}`
 	for i := range events {
-		progress.wait(i - history/2) // readers that read are to be told of no gap
+		progress.wait(i - history/2) // readers that read must not get a gap
 		call[publishedJSON](s, 200, "POST", eventsPath, fmt.Sprintf(body, i))
 	}
 	done.Wait()
@@ -63,7 +63,7 @@ func testStalledReader(t *testing.T, readers int) {
 	}
 }
 
-// progress lets a publisher wait for its slowest reader. -1 is before hello.
+// progress makes a publisher wait for its slowest reader. -1 means before hello.
 type progress struct {
 	mu   sync.Mutex
 	cond *sync.Cond
@@ -117,7 +117,7 @@ func (s *testServer) dial(path string) net.Conn {
 	return conn
 }
 
-// readInOrder reads events that carry 0, 1, 2 … until the last. A gap is allowed only behind a reset.
+// readInOrder reads events with the payloads 0, 1, 2 … until the last. A gap is only allowed after a reset.
 func readInOrder(t *testing.T, conn net.Conn, events int, reached func(n int)) {
 	resp, err := http.ReadResponse(bufio.NewReaderSize(conn, 16<<10), nil)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/duckwire/duckwire/middleware/auth"
 )
 
-// streamView is a stream as JSON (design.md 2.5).
+// streamView is a stream as JSON (openapi.yaml: Stream).
 type streamView struct {
 	ID           string          `json:"id"`
 	Kind         string          `json:"kind"`

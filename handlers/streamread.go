@@ -15,7 +15,7 @@ import (
 	"github.com/duckwire/duckwire/middleware/auth"
 )
 
-// getStream answers GET /v1/streams/{id} in one of its formats (design.md 2.2).
+// getStream answers GET /v1/streams/{id} in one of its formats (openapi.yaml: getStream).
 func (s *server) getStream(w http.ResponseWriter, r *http.Request) error {
 	stream, err := s.readableStream(r)
 	if err != nil {
@@ -133,8 +133,7 @@ func (s *server) newPump(
 	return p, func() { stay(); forget(); leave() }, nil
 }
 
-// finishPump aborts the response if a write failed, so that the client does not take it for the stream's end
-// (protocol/sse.md 6.3).
+// finishPump aborts the response if a write failed, so that the client does not take it for the stream's end.
 func finishPump(err error) {
 	if err != nil {
 		panic(http.ErrAbortHandler)
@@ -144,8 +143,8 @@ func finishPump(err error) {
 // liveRangeEnd is the last byte of a range whose end is not known yet (RFC 8673 §2.2).
 const liveRangeEnd = "9007199254740991"
 
-// streamText answers with the text as it is produced, from the byte in Range on (RFC 9110 §14). The response is aborted
-// if the stream fails, or a write does.
+// streamText answers with the text as it is produced, from the byte in Range on (RFC 9110 §14). The response is
+// aborted if the stream fails, or a write does.
 func (s *server) streamText(w http.ResponseWriter, r *http.Request, stream *hub.Stream) error {
 	etag := `"` + stream.Epoch() + `"`
 	h := w.Header()

@@ -31,11 +31,12 @@ const ndjson = "Content-Type: application/x-ndjson"
 
 func TestAppendFeedsBackAndEnds(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
-	path := newTestStream(s, `{"kind":"analysis","id":"lint-1","content_type":"text/x-report"}`)
+	const created = `{"kind":"analysis","id":"lint-1","content_type":"text/x-report"}`
+	path := newTestStream(s, created)
 	if path != "/v1/streams/lint-1" {
 		t.Errorf("path %s", path)
 	}
-	if again := call[streamJSON](s, 200, "POST", "/v1/streams", `{"kind":"analysis","id":"lint-1","content_type":"text/x-report"}`); again.ID != "lint-1" {
+	if again := call[streamJSON](s, 200, "POST", "/v1/streams", created); again.ID != "lint-1" {
 		t.Errorf("created again: %+v", again)
 	}
 	call[problem](
@@ -69,7 +70,7 @@ func TestAppendFeedsBackAndEnds(t *testing.T) {
 	if end.data != `{"status":"done","finish_reason":"stop","usage":null,"error":null}` {
 		t.Errorf("%s", end.data)
 	}
-	if _, ok := sub.next(); ok { // and with its end, the watcher is gone
+	if _, ok := sub.next(); ok { // the watcher has left before the response ends
 		t.Error("the response goes on after end")
 	}
 	p := call[problem](s, http.StatusConflict, "POST", path+"/append", "late", "Content-Type: text/plain")
@@ -126,11 +127,12 @@ func TestProducerHeaders(t *testing.T) {
 		{2, 0, 200, "Producer-Epoch", "2"},
 	} {
 		resp := send(c.epoch, c.seq, "x")
-		if resp.StatusCode != c.status || c.header != "" && resp.Header.Get(c.header) != c.value {
-			t.Errorf("epoch %d seq %d: %s, %s: %q; want %d, %q", c.epoch, c.seq, resp.Status, c.header, resp.Header.Get(c.header), c.status, c.value)
+		if got := resp.Header.Get(c.header); resp.StatusCode != c.status || c.header != "" && got != c.value {
+			t.Errorf("epoch %d seq %d: %s, %s: %q; want %d, %q", c.epoch, c.seq, resp.Status, c.header, got, c.status, c.value)
 		}
 	}
-	if p := call[problem](s, 409, "POST", path, "x", "Content-Type: text/plain", "Producer-Id: q", "Producer-Epoch: 9", "Producer-Seq: 0"); p.Code != "lease_held" {
+	other := []string{"Content-Type: text/plain", "Producer-Id: q", "Producer-Epoch: 9", "Producer-Seq: 0"}
+	if p := call[problem](s, 409, "POST", path, "x", other...); p.Code != "lease_held" {
 		t.Errorf("%+v", p)
 	}
 	if p := call[problem](s, 400, "POST", path, "x", "Producer-Id: p", "Producer-Epoch: 1"); p.Field != "Producer-Seq" {
@@ -138,8 +140,8 @@ func TestProducerHeaders(t *testing.T) {
 	}
 }
 
-// A long upload is read as it comes: what is sent is seen before the upload ends, and a cancel reaches the producer
-// within it.
+// TestLongUploadStreamsAndIsToldOfACancel: a long upload is read as it arrives. Readers see its text before the upload
+// ends, and the producer is told of a cancellation during it.
 func TestLongUploadStreamsAndIsToldOfACancel(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	path := newTestStream(s, `{}`)
@@ -196,7 +198,7 @@ func TestJSONLongPollWaits(t *testing.T) {
 	})
 }
 
-// Real curl prints a stream as it is made, and goes on with it where it was cut.
+// TestCurlResumesPlainText: curl prints a stream as it is produced, and resumes where it was cut.
 func TestCurlResumesPlainText(t *testing.T) {
 	curl, err := exec.LookPath("curl")
 	if err != nil {
@@ -307,7 +309,7 @@ func TestPositionsThatCannotBeResumed(t *testing.T) {
 	}
 }
 
-// What a producer pretty-prints must not break its readers' frames.
+// TestPrettyPrintedEntriesStayOnOneLine: line breaks in a producer's JSON do not break its readers' frames.
 func TestPrettyPrintedEntriesStayOnOneLine(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	path := newTestStream(s, `{}`)

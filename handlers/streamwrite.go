@@ -220,7 +220,7 @@ func setReceiptHeaders(h http.Header, r *hub.Receipt) {
 	}
 }
 
-// producerRef parses the three producer headers: all or none (protocol/durable-streams.md 1.4).
+// producerRef parses the three producer headers (openapi.yaml: appendStream). All must be present, or none.
 func producerRef(h http.Header) (ref hub.ProducerRef, err error) {
 	const most = 1<<53 - 1
 	id, epoch, seq := h.Get("Producer-Id"), h.Get("Producer-Epoch"), h.Get("Producer-Seq")

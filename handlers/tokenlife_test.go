@@ -85,7 +85,7 @@ func (s *testServer) openSSESocket(tok string) *ssePeer {
 	return c
 }
 
-// follow opens a response; more are parameters of it.
+// follow opens a response with additional parameters.
 func (c *ssePeer) follow(more string) {
 	c.s.t.Helper()
 	resp := c.s.do("GET", "/socket/sse?vsn=2.0.0"+more, "", c.bearer)
@@ -108,7 +108,7 @@ func (c *ssePeer) send(frame string, args ...any) {
 	resp.Body.Close()
 }
 
-// next returns the data of the next block; of a bye with its name.
+// next returns the data of the next block, with the block's name if it is a bye.
 func (c *ssePeer) next() string {
 	c.s.t.Helper()
 	event := ""
@@ -127,7 +127,7 @@ func (c *ssePeer) next() string {
 	return "the end"
 }
 
-// ended is how the end of a socket with its token appears on a transport.
+// ended returns how a transport reports the end of a socket whose token has expired or was revoked.
 func ended(t testing.TB, c socketPeer) string {
 	ws, ok := c.(*wsClient)
 	if !ok {
@@ -165,7 +165,7 @@ func TestTokenRefreshedOnEachTransport(t *testing.T) {
 				c.send(`["0","9","kept","access_token",{"access_token":%q}]`, good)
 				wantPrefix(t, c.next(), `["0","9","kept","phx_reply",{"status":"ok","response":{"expires_in":3600}`)
 				want(t, c.next(), `["1","1","lost","phx_close",{"reason":"forbidden"}]`)
-				for got := ended(t, control); got != "4001"; got = ended(t, control) { // the first token is over
+				for got := ended(t, control); got != "4001"; got = ended(t, control) { // the first token has expired
 					wantPrefix(t, got, `[null,null,"phoenix","token_expiring"`)
 				}
 				c.send(`["0","10","kept","say",{"ephemeral":true}]`)
@@ -192,7 +192,8 @@ func TestTokenEndsEachTransport(t *testing.T) {
 	}
 }
 
-// After a refresh, a client of an SSE socket may reconnect: the session's token counts, not the request's.
+// TestTokenRefreshedThenReconnected: after a refresh, a client of an SSE socket may reconnect, because the session's
+// token counts, not the request's.
 func TestTokenRefreshedThenReconnected(t *testing.T) {
 	hubtest.OwnClock(t, func(t *testing.T) {
 		s := startServer(t, nil, hub.Limits{}, nil)
@@ -260,7 +261,7 @@ func newKeyring(t *testing.T) *keyring {
 	return k
 }
 
-// rotate leaves one key, a new one.
+// rotate replaces the keys by one new key.
 func (k *keyring) rotate(kid string) ed25519.PrivateKey {
 	_, key, _ := ed25519.GenerateKey(nil) // never fails (crypto/rand)
 	k.mu.Lock()
@@ -283,8 +284,9 @@ func signedBy(t *testing.T, key ed25519.PrivateKey, kid string) string {
 	return text
 }
 
-// When the issuer's keys change, nothing that is open ends, the new key opens and refreshes at once, and the old one
-// does not. Made-up key ids on an open socket cause only a few fetches of the key set.
+// TestKeysRotateUnderLiveConnections: when the issuer's keys change, open connections stay open. Tokens with the new
+// key are accepted at once, for new connections and refreshes; those with the old key are not. Invented key ids on an
+// open socket cause only a few fetches of the key set.
 func TestKeysRotateUnderLiveConnections(t *testing.T) {
 	ring := newKeyring(t)
 	old := ring.rotate("a")
@@ -328,7 +330,7 @@ func TestKeysRotateUnderLiveConnections(t *testing.T) {
 	}
 	ring.mu.Lock()
 	defer ring.mu.Unlock()
-	if ring.fetches > 3 { // the first, and two at once
+	if ring.fetches > 3 { // the first, and two in a row
 		t.Errorf("the key set was fetched %d times", ring.fetches)
 	}
 }

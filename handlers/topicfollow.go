@@ -13,8 +13,8 @@ import (
 	"github.com/duckwire/duckwire/middleware/ratelimit"
 )
 
-// manyEvents answers GET /v1/events?topic=…&topic=…: several topics on one connection, with one vector of positions as
-// id (protocol/sse.md 9.1).
+// manyEvents answers GET /v1/events?topic=…&topic=…: several topics on one connection. The id of each block is a
+// vector of positions, one for each topic (hub/log/vector.go).
 func (s *server) manyEvents(w http.ResponseWriter, r *http.Request) error {
 	topics := r.URL.Query()["topic"]
 	if err := s.checkTopics(r, topics); err != nil {

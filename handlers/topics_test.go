@@ -189,12 +189,13 @@ func TestManyTopicsHaveOneID(t *testing.T) {
 			}
 		}
 	}
-	if p := call[problem](s, 400, "GET", "/v1/events?topic=a&topic=b&after="+first.id, "", "Accept: text/event-stream"); p.Field != "position" {
+	wrong := "/v1/events?topic=a&topic=b&after=" + first.id
+	if p := call[problem](s, 400, "GET", wrong, "", "Accept: text/event-stream"); p.Field != "position" {
 		t.Errorf("an id of other topics: %+v", p)
 	}
 }
 
-// A topic that cannot be recovered gets its own reset; the others go on.
+// TestManyTopicsResetAlone: a topic that cannot be resumed gets its own reset; the others go on.
 func TestManyTopicsResetAlone(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{HistoryEvents: 2}, nil)
 	sub := s.stream("GET", "/v1/events?topic=a&topic=b", "")
@@ -258,7 +259,7 @@ func TestPaddingHeartbeatsMaxAndDrain(t *testing.T) {
 	})
 }
 
-// A connection ends with its token: bye, and the reconnect meets 401.
+// TestResponseEndsWithItsToken: a response ends with a bye when its token expires, and the reconnect gets 401.
 func TestResponseEndsWithItsToken(t *testing.T) {
 	hubtest.OwnClock(t, func(t *testing.T) {
 		s := startServer(t, nil, hub.Limits{}, nil)
@@ -275,7 +276,8 @@ func TestResponseEndsWithItsToken(t *testing.T) {
 	})
 }
 
-// An EventSource that is cut before its first event comes back with the id of hello, and misses nothing.
+// TestCutAfterHelloLosesNothing: an EventSource that is cut before its first event reconnects with the id of hello, and
+// misses nothing.
 func TestCutAfterHelloLosesNothing(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	for _, path := range []string{eventsPath, "/v1/events?topic=a&topic=code:project:42"} {

@@ -8,7 +8,7 @@ import (
 // CORSOptions configure which other origins may use the server. The zero value allows none.
 type CORSOptions struct {
 	AllowedOrigins []string // such as https://app.example.com; "*" allows any origin, but without credentials
-	AllowHeaders   []string // request headers in addition to those of sse.md 8.2
+	AllowHeaders   []string // request headers in addition to corsAllowHeaders
 	ExposeHeaders  []string // response headers in addition to corsExposeHeaders
 }
 
@@ -29,8 +29,8 @@ var (
 )
 
 // CORS answers preflights without authentication, and adds CORS headers to every other response to an allowed origin,
-// errors included (sse.md section 8; WHATWG Fetch §3.2). An origin that is not allowed gets its response without them,
-// and the browser does not let the page read it.
+// errors included (WHATWG Fetch §3.2). An origin that is not allowed gets its response without them, and
+// the browser does not let the page read it.
 //
 // The headers are set before the handler runs, so that every response has them.
 func CORS(o CORSOptions) func(http.Handler) http.Handler {

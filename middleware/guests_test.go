@@ -92,7 +92,7 @@ func TestGuestsInAll(t *testing.T) {
 	if h.Len() != 3 || !conns[3].closed || conns[2].closed {
 		t.Errorf("%d guests", h.Len())
 	}
-	h.srv.ConnState(conns[3], http.StateClosed) // that was none
+	h.srv.ConnState(conns[3], http.StateClosed) // it was not a guest
 	h.srv.ConnState(conns[0], http.StateHijacked)
 	h.srv.ConnState(conns[1], http.StateActive)
 	h.srv.ConnState(conns[1], http.StateIdle)

@@ -58,9 +58,8 @@ func TestRequestID(t *testing.T) {
 }
 
 func TestSecurityHeaders(t *testing.T) {
-	h := middleware.SecurityHeaders(middleware.CORS(middleware.CORSOptions{})(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fail(w, r, errs.ErrForbidden)
-	})))
+	refuse := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fail(w, r, errs.ErrForbidden) })
+	h := middleware.SecurityHeaders(middleware.CORS(middleware.CORSOptions{})(refuse))
 	for _, method := range []string{"GET", "OPTIONS"} {
 		if w := serve(h, method, "/", "Origin", "https://x.example", "Access-Control-Request-Method",
 			"GET"); w.Header().Get("X-Content-Type-Options") != "nosniff" {
@@ -69,11 +68,12 @@ func TestSecurityHeaders(t *testing.T) {
 	}
 }
 
-// TestCORS checks the headers against sse.md section 8.
+// TestCORS checks which origins get which headers, in preflights and in other responses.
 func TestCORS(t *testing.T) {
 	const app = "https://app.example.com"
 	const methods = "GET, POST, PUT, DELETE, HEAD, OPTIONS"
-	const request = "Authorization, Content-Type, Last-Event-ID, Prefer, Idempotency-Key, If-None-Match, Producer-Id, Producer-Epoch, Producer-Seq"
+	const request = "Authorization, Content-Type, Last-Event-ID, Prefer, Idempotency-Key, If-None-Match, " +
+		"Producer-Id, Producer-Epoch, Producer-Seq"
 	const exposed = "Location, Duckwire-Stream, Retry-After, ETag, Content-Range, Duckwire-Position, Stream-Next-Offset"
 	for name, c := range map[string]struct {
 		allowed              []string
@@ -97,11 +97,12 @@ func TestCORS(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			reached := false
-			h := middleware.CORS(middleware.CORSOptions{AllowedOrigins: c.allowed})(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			refuse := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				reached = true
 				// errors carry the headers too, and preflights need no authentication
 				fail(w, r, errs.ErrUnauthenticated)
-			}))
+			})
+			h := middleware.CORS(middleware.CORSOptions{AllowedOrigins: c.allowed})(refuse)
 			check := func(what string, w *httptest.ResponseRecorder, status int, more map[string]string) {
 				t.Helper()
 				want := map[string]string{
@@ -134,7 +135,7 @@ func TestCORS(t *testing.T) {
 			reached = false
 			preflight := serve(h, "OPTIONS", "/", "Origin", c.origin, "Access-Control-Request-Method", "POST")
 			if c.origin == "" {
-				return // then it is no preflight
+				return // then it is not a preflight
 			}
 			check("the preflight", preflight, 204,
 				map[string]string{
@@ -269,7 +270,7 @@ func TestAccessLog(t *testing.T) {
 		delete(line, "duration")
 		delete(line, "time")
 		if i == 4 {
-			delete(line, "route") // chi's word for no route
+			delete(line, "route") // chi's name for no route
 		}
 		if fmt.Sprint(line) != fmt.Sprint(want[i]) {
 			t.Errorf("line %d is\n%v\nwant\n%v", i, line, want[i])
@@ -530,7 +531,7 @@ func TestObserve(t *testing.T) {
 				got <- outer(false)
 			}))
 			defer srv.Close()
-			if resp, err := http.Get(srv.URL); err == nil { // none behind a connection that was taken over
+			if resp, err := http.Get(srv.URL); err == nil { // a hijacked connection has no response
 				resp.Body.Close()
 			}
 			if status := <-got; told != c.lasting || status != c.status || told > 0 && inside != c.status {

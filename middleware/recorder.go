@@ -28,8 +28,8 @@ func record(w http.ResponseWriter) *recorder {
 // Unwrap lets http.ResponseController reach the writer underneath.
 func (rec *recorder) Unwrap() http.ResponseWriter { return rec.ResponseWriter }
 
-// WriteHeader implements http.ResponseWriter. Informational responses (RFC 9110 §15.2) other than 101 precede the final
-// one and are not recorded.
+// WriteHeader implements http.ResponseWriter. Informational responses (RFC 9110 §15.2) other than 101 precede the
+// final one and are not recorded.
 func (rec *recorder) WriteHeader(status int) {
 	if rec.status == 0 && (status >= 200 || status == http.StatusSwitchingProtocols) {
 		rec.status = status

@@ -19,8 +19,8 @@ var bodyHeaders = []string{
 // Recover turns a handler's panic into a logged stack and an error response.
 //
 // If the response was begun, the panic becomes http.ErrAbortHandler, so that the connection is cut and the client
-// cannot mistake a partial response for a complete one (sse.md 6.3). A panic with http.ErrAbortHandler is passed on:
-// the handler aborts on purpose. The handler must close a hijacked connection itself.
+// cannot mistake a partial response for a complete one. A panic with http.ErrAbortHandler is passed on, because the
+// handler aborts on purpose. The handler must close a hijacked connection itself.
 func Recover(logger *slog.Logger, fail ErrorWriter) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

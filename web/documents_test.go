@@ -13,18 +13,19 @@ import (
 	"testing"
 )
 
-// repository is the folder of the whole repository.
+// repository is the top folder of the repository.
 const repository = ".."
 
-// fenced are blocks of code, quoted is what stands between backticks, and linked is where a link within the repository
-// leads.
+// fenced matches blocks of code, quoted matches text between backticks, and linked matches a link within the
+// repository.
 var (
 	fenced = regexp.MustCompile("(?ms)^```.*?^```$")
 	quoted = regexp.MustCompile("`([^`\n]+)`")
 	linked = regexp.MustCompile(`\]\(([^)#:\s]+)(?:#[^)\s]*)?\)`)
 )
 
-// fileName is a name that only a file of a repository has, with or without its folders, and a * for a part of it.
+// fileName matches names that only files of a repository have, with or without folders. A * stands for a part of a
+// name.
 var fileName = regexp.MustCompile(`^[\w.*/-]*\w\.(go|md|ts|js|mjs|lua|sh|ya?ml|json|conf|cfg|txt|txtar)$`)
 
 // TestDocumentsCiteWhatExists looks up the files that documents cite: by their paths from the top or from the document,
@@ -67,7 +68,7 @@ func TestDocumentsCiteWhatExists(t *testing.T) {
 	}
 }
 
-// filesOf returns all files of the repository, without what is made or fetched.
+// filesOf returns all files of the repository except generated and downloaded ones.
 func filesOf(t *testing.T) (files []string) {
 	t.Helper()
 	err := fs.WalkDir(os.DirFS(repository), ".", func(name string, d fs.DirEntry, err error) error {
@@ -87,8 +88,8 @@ func filesOf(t *testing.T) (files []string) {
 	return files
 }
 
-// citesFile reports whether text in backticks means a file or a folder of the repository: it looks like a file's name,
-// or its first part is a folder at the top.
+// citesFile reports whether text in backticks refers to a file or a folder of the repository: it looks like a file
+// name, or its first part is a folder at the top.
 func citesFile(files []string, text string) bool {
 	first, _, deep := strings.Cut(text, "/")
 	switch {
@@ -116,7 +117,7 @@ func find(files []string, folder, cited string) string {
 	return ""
 }
 
-// exists reports whether there is a file or folder of that path, which may hold a *.
+// exists reports whether there is a file or folder with that path, which may contain a *.
 func exists(files []string, name string) bool {
 	return slices.ContainsFunc(files, func(file string) bool {
 		return strings.HasPrefix(file, name+"/") || matches(name, file)
@@ -134,8 +135,8 @@ func lastParts(file string, n int) string {
 	return strings.Join(parts[max(0, len(parts)-n):], "/")
 }
 
-// declared returns what a Go file declares: functions, types, variables and constants by their names, methods by
-// Type.Name and by Name.
+// declared returns the names that a Go file declares: functions, types, variables and constants by name, methods as
+// Type.Name and as Name.
 func declared(t *testing.T, file string) (names []string) {
 	t.Helper()
 	parsed, err := parser.ParseFile(token.NewFileSet(), path.Join(repository, file), nil, parser.SkipObjectResolution)

@@ -39,7 +39,7 @@ every action but admin on every topic. The key is used like a token: Authorizati
 	return cmd
 }
 
-// apiKeyLine writes what auth.ParseAPIKeys reads.
+// apiKeyLine formats a key as auth.ParseAPIKeys reads it.
 func apiKeyLine(name, hash string, caps []string) (string, error) {
 	if _, err := parseCaps(caps, cmp.Or(name, "key")); err != nil {
 		return "", err
@@ -56,7 +56,7 @@ func apiKeyLine(name, hash string, caps []string) (string, error) {
 		line += ";" + c[:i+1] + strings.ReplaceAll(c[i+1:], ",", "|")
 	}
 	keys, err := auth.ParseAPIKeys(line)
-	if err != nil || len(keys) != 1 || name != "" && keys[0].Name != name { // all the rest was checked
+	if err != nil || len(keys) != 1 || name != "" && keys[0].Name != name { // everything else was checked before
 		return "", usagef("--name %q must be 1 to 64 characters of A-Z, a-z, 0-9 and . _ -", name)
 	}
 	return line, nil

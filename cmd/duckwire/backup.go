@@ -14,12 +14,13 @@ func newBackupCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "backup FILE",
 		Short: "Copy the database, while the server runs or not",
-		Long: `Copy the database of a data folder into FILE, as it is at one moment. The server may run meanwhile, and is not held up.
-FILE must not exist yet; it is there only when the copy is whole and on disk.
+		Long: `Copy the database of a data folder into FILE, as it is at one moment. The server may run meanwhile, and is not
+held up. FILE must not exist yet; it is there only when the copy is whole and on disk.
 
-To restore: stop the server, put FILE in the place of duckwire.db in the data folder, remove duckwire.db-wal and duckwire.db-shm
-there, and start the server. It sees that it has a copy before it, and gives its queues a new epoch: readers who knew more than the copy
-are told to begin anew, instead of being given other messages under positions that they have seen.`,
+To restore: stop the server, put FILE in the place of duckwire.db in the data folder, remove duckwire.db-wal and
+duckwire.db-shm there, and start the server. It sees that it has a copy before it, and gives its queues a new epoch:
+readers who knew more than the copy are told to begin anew, instead of being given other messages under positions that
+they have seen.`,
 		Example: `  duckwire backup --data-dir /var/lib/duckwire /backup/duckwire-$(date +%F).db`,
 		Args:    cobra.ExactArgs(1),
 	}

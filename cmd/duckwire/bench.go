@@ -60,7 +60,7 @@ func newBenchCmd() *cobra.Command {
 	return cmd
 }
 
-// newBenchModeCmd adds to a mode's command the flags that all modes have, and what runs it.
+// newBenchModeCmd completes a mode's command: it adds the flags of all modes, and the function that runs the mode.
 func newBenchModeCmd(mode *bench.Mode) *cobra.Command {
 	f, cmd := &benchFlags{}, mode.Command
 	cmd.Flags().IntVar(&f.rounds, "rounds", mode.Rounds, "how often each server is measured; ratios are the median")
@@ -92,7 +92,7 @@ func newBenchModeCmd(mode *bench.Mode) *cobra.Command {
 	return cmd
 }
 
-// atLeastOne refuses numbers below one (and durations of nothing).
+// atLeastOne returns an error if a flag's number is less than one, or its duration is not positive.
 func atLeastOne(cmd *cobra.Command, names []string) error {
 	for _, name := range names {
 		text := cmd.Flags().Lookup(name).Value.String()
@@ -124,8 +124,8 @@ func (f *benchFlags) run(ctx context.Context, s bench.Scenario) (*bench.Report, 
 	return b.Run(ctx, s)
 }
 
-// ownServers has a bench start this program, as a server with a secret of its own and limits above the load, and as
-// bare loop.
+// ownServers configures a bench to start this program, as a server with a generated secret and limits above the load,
+// and as the bare loop.
 func ownServers(b *bench.Bench) error {
 	exe, err := os.Executable()
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/duckwire/duckwire/cmd/duckwire/internal/config"
 )
 
-// defaultURL is where client commands look for a server.
+// defaultURL is the server that client commands use by default.
 const defaultURL = "http://127.0.0.1:4000"
 
 // clientFlags are the flags that all client commands have.
@@ -22,11 +22,12 @@ type clientFlags struct{ url, token string }
 func addClientFlags(cmd *cobra.Command) *clientFlags {
 	f := &clientFlags{}
 	cmd.Flags().StringVar(&f.url, "url", "", "the server (default: DUCKWIRE_URL, else "+defaultURL+")")
-	cmd.Flags().StringVar(&f.token, "token", "", "who you are (default: DUCKWIRE_TOKEN, else a development server's secret)")
+	cmd.Flags().StringVar(&f.token, "token", "",
+		"who you are (default: DUCKWIRE_TOKEN, else a development server's secret)")
 	return f
 }
 
-// client returns the client that the flags and the environment ask for.
+// client returns the client that the flags and the environment configure.
 func (f *clientFlags) client() (*client.Client, error) {
 	base := cmp.Or(f.url, config.ServerURL(), defaultURL)
 	u, err := url.Parse(base)
@@ -42,8 +43,7 @@ func (f *clientFlags) client() (*client.Client, error) {
 	return client.New(base, nil), nil
 }
 
-// retrier returns what waits between a command's attempts, for patience in all (0: for ever). On a terminal it prints
-// each wait.
+// retrier returns a retrier that gives up after patience (0: never). On a terminal it prints each wait.
 func retrier(cmd *cobra.Command, c *client.Client, patience time.Duration) *client.Retrier {
 	return client.NewRetrier(c.Pace, patience, client.Noter(cmd.ErrOrStderr()))
 }

@@ -19,7 +19,7 @@ import (
 	"github.com/duckwire/duckwire/cmd/duckwire/internal/terminal"
 )
 
-// completion is what 'duckwire complete' was asked for.
+// completion has the flags of 'duckwire complete'.
 type completion struct {
 	prefixFile, suffixFile, model string
 	maxTokens                     int
@@ -66,7 +66,7 @@ completion on the server, so that it costs nothing more, and exits with 130.`,
 	return cmd
 }
 
-// body returns the request that the command line asks for.
+// body returns the request that the command line describes.
 func (w *completion) body(args []string, stdin io.Reader) (map[string]any, error) {
 	body := map[string]any{"stream": true, "model": w.model}
 	switch {
@@ -111,7 +111,7 @@ func (w *completion) prompt(args []string, stdin io.Reader) (string, error) {
 // cancelTime is how long an interrupted command takes to cancel its stream.
 const cancelTime = 3 * time.Second
 
-// complete starts a completion and writes its text to out. When ctx ends, or out takes no more, it cancels the stream.
+// complete starts a completion and writes its text to out. It cancels the stream when ctx ends or a write fails.
 func complete(ctx context.Context, c *client.Client, body map[string]any, retry *client.Retrier, out io.Writer) error {
 	// An interrupted start is finished first: otherwise the stream's id would stay unknown, and nobody could cancel it.
 	startCtx, cancel := outlive(ctx, cancelTime)
@@ -131,9 +131,12 @@ func complete(ctx context.Context, c *client.Client, body map[string]any, retry 
 	return err
 }
 
-// startCompletion has the server start a completion, once, however often it must ask, and returns the stream's id.
-func startCompletion(ctx, startCtx context.Context, c *client.Client, body map[string]any, retry *client.Retrier) (string, error) {
-	body["duckwire"] = map[string]any{"id": "cli-" + rand.Text(), "keep": "finish"} // the same id attaches to the same stream
+// startCompletion makes the server start a completion, and returns the stream's id. It may have to send the request
+// several times, but the same id attaches to the same stream.
+func startCompletion(
+	ctx, startCtx context.Context, c *client.Client, body map[string]any, retry *client.Retrier,
+) (string, error) {
+	body["duckwire"] = map[string]any{"id": "cli-" + rand.Text(), "keep": "finish"}
 	for {
 		id, err := tryStart(startCtx, c, body)
 		if err == nil {
@@ -168,7 +171,7 @@ func tryStart(ctx context.Context, c *client.Client, body map[string]any) (strin
 	return id, nil
 }
 
-// firstModel asks the server what it has.
+// firstModel returns the first model that the server has.
 func firstModel(ctx context.Context, c *client.Client) (string, error) {
 	var list struct {
 		Data []struct{ ID string }

@@ -48,14 +48,15 @@ func TestCompleteSurvivesEveryCut(t *testing.T) {
 	}
 }
 
-// reachedRetrier is one that has seen the server already: a connection cut before its first byte is then a restart.
+// reachedRetrier returns a retrier that has reached the server before, so that it takes a connection that is cut before
+// its first byte for a restart.
 func reachedRetrier(f *fakeServer) *client.Retrier {
 	r := f.retrier()
 	r.Contact()
 	return r
 }
 
-// TestCompleteSurvivesManyCuts cuts every connection somewhere, until the text is through.
+// TestCompleteSurvivesManyCuts cuts every connection somewhere, until the whole text has arrived.
 func TestCompleteSurvivesManyCuts(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(6) {
@@ -73,12 +74,13 @@ func TestCompleteSurvivesManyCuts(t *testing.T) {
 	}
 }
 
-// TestCompleteStartsOnce has the start itself fail in all ways that heal: each attempt must carry the same id.
+// TestCompleteStartsOnce lets the request that starts a completion fail in every way that a retry may mend: each
+// attempt must have the same id.
 func TestCompleteStartsOnce(t *testing.T) {
 	t.Parallel()
 	f := newFakeServer(t)
 	text := f.chunks([]string{"a", "b"}, "done")
-	lost := func(w http.ResponseWriter, r *http.Request) { // the stream began, its answer was lost
+	lost := func(w http.ResponseWriter, r *http.Request) { // the stream begins, but the response is lost
 		f.post(&discard{http.Header{}}, r)
 		panic(http.ErrAbortHandler)
 	}
@@ -108,7 +110,9 @@ func (d *discard) WriteHeader(int)             {}
 
 func TestCompleteEndings(t *testing.T) {
 	t.Parallel()
-	for status, want := range map[string]int{"done": exitOK, "failed": exitFailed, "cancelled": exitFailed, "superseded": exitFailed, "interrupted": exitError} {
+	for status, want := range map[string]int{
+		"done": exitOK, "failed": exitFailed, "cancelled": exitFailed, "superseded": exitFailed, "interrupted": exitError,
+	} {
 		f := newFakeServer(t)
 		f.chunks([]string{"half"}, status)
 		var out bytes.Buffer
@@ -129,7 +133,7 @@ func codeOf(err error) int {
 	return exitCode(err)
 }
 
-// TestCompleteTellsAGap has the server lose its record between two connections.
+// TestCompleteTellsAGap: the server loses its log between two connections.
 func TestCompleteTellsAGap(t *testing.T) {
 	t.Parallel()
 	f := newFakeServer(t)
@@ -148,11 +152,14 @@ func TestCompleteTellsAGap(t *testing.T) {
 	}
 }
 
-// TestCompleteLeftOutBytes has a faulty server skip text.
+// TestCompleteLeftOutBytes: a faulty server skips text.
 func TestCompleteLeftOutBytes(t *testing.T) {
 	t.Parallel()
 	f := newFakeServer(t)
-	f.blocks = []fakeBlock{{name: sseclient.BlockChunk, data: `{"text":"a","at":0}`}, {name: sseclient.BlockChunk, data: `{"text":"c","at":2}`}}
+	f.blocks = []fakeBlock{
+		{name: sseclient.BlockChunk, data: `{"text":"a","at":0}`},
+		{name: sseclient.BlockChunk, data: `{"text":"c","at":2}`},
+	}
 	f.end("done")
 	var out bytes.Buffer
 	err := complete(t.Context(), f.client, prompt("x"), f.retrier(), &out)
@@ -161,7 +168,7 @@ func TestCompleteLeftOutBytes(t *testing.T) {
 	}
 }
 
-// TestCompleteCancels interrupts a completion at each of its stages: it must end at once and cancel what it began.
+// TestCompleteCancels interrupts a completion at each stage: it must end at once and cancel its stream.
 func TestCompleteCancels(t *testing.T) {
 	t.Parallel()
 	for name, setup := range map[string]func(f *fakeServer, cancel func()){
@@ -194,12 +201,12 @@ func TestCompleteCancels(t *testing.T) {
 	}
 }
 
-// writer is a function that is written to.
+// writer is an io.Writer that calls a function.
 type writer func(p []byte) (int, error)
 
 func (w writer) Write(p []byte) (int, error) { return w(p) }
 
-// TestCompleteReaderGone has nobody read the output: the stream is cancelled.
+// TestCompleteReaderGone: nobody reads the output any longer, so the stream is cancelled.
 func TestCompleteReaderGone(t *testing.T) {
 	t.Parallel()
 	f := newFakeServer(t)
@@ -217,7 +224,7 @@ type brokenPipe struct{}
 
 func (brokenPipe) Write([]byte) (int, error) { return 0, syscall.EPIPE }
 
-// TestCompleteServerRestart takes the server away in the middle, and starts another at the same address.
+// TestCompleteServerRestart stops the server in the middle, and starts another one at the same address.
 func TestCompleteServerRestart(t *testing.T) {
 	t.Parallel()
 	f := newFakeServer(t)
@@ -280,7 +287,8 @@ func TestCompletionBody(t *testing.T) {
 	}
 }
 
-// TestCompletePatience cuts a connection that was silent for longer than the patience: the server was there all the time.
+// TestCompletePatience cuts a connection that was silent for longer than the patience. The command must not give up,
+// because the server was there all the time.
 func TestCompletePatience(t *testing.T) {
 	t.Parallel()
 	f := newFakeServer(t)
@@ -300,7 +308,7 @@ func TestCompletePatience(t *testing.T) {
 	}
 }
 
-// TestCompleteServerForgot has the server come back without the stream.
+// TestCompleteServerForgot: after a restart the server no longer has the stream.
 func TestCompleteServerForgot(t *testing.T) {
 	t.Parallel()
 	f := newFakeServer(t)
@@ -312,7 +320,8 @@ func TestCompleteServerForgot(t *testing.T) {
 	f.script = []answer{nil, nil, cutHere, refuse(404)}
 	var out bytes.Buffer
 	err := complete(t.Context(), f.client, prompt("x"), f.retrier(), &out)
-	if codeOf(err) != exitError || !strings.Contains(err.Error(), "lost the stream after byte 4") || out.String() != "half" {
+	if codeOf(err) != exitError || !strings.Contains(err.Error(), "lost the stream after byte 4") ||
+		out.String() != "half" {
 		t.Errorf("%v, %q", err, out.String())
 	}
 }

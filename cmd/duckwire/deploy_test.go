@@ -25,7 +25,7 @@ import (
 	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
-// repository is the top of the source, from here.
+// repository is the top folder of the repository.
 const repository = "../.."
 
 func readDeploy(t *testing.T, path string) string {
@@ -37,7 +37,7 @@ func readDeploy(t *testing.T, path string) string {
 	return string(text)
 }
 
-// program looks for a program that a test needs, and skips the test aloud without it.
+// program returns the path of a program that a test needs. Without the program it skips the test.
 func program(t *testing.T, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
@@ -60,8 +60,8 @@ func instructions(text string) []string {
 	return list
 }
 
-// TestDockerfile holds the Dockerfile to what is there: the paths that it copies, which .dockerignore must let through, every package that is
-// built, and the commands of the program.
+// TestDockerfile compares the Dockerfile with the repository: the paths that it copies, which .dockerignore must let
+// through, the packages that are built, and the commands of the program.
 func TestDockerfile(t *testing.T) {
 	t.Parallel()
 	list := instructions(readDeploy(t, repository+"/Dockerfile"))
@@ -96,7 +96,8 @@ func TestDockerfile(t *testing.T) {
 			}
 		}
 	}
-	imports, err := exec.Command("go", "list", "-deps", "-f", `{{if not .Standard}}{{with .Module}}{{if .Main}}{{$.Dir}}{{end}}{{end}}{{end}}`, ".").Output()
+	const folderOfOurs = `{{if not .Standard}}{{with .Module}}{{if .Main}}{{$.Dir}}{{end}}{{end}}{{end}}`
+	imports, err := exec.Command("go", "list", "-deps", "-f", folderOfOurs, ".").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +130,7 @@ func knowsCommand(t *testing.T, args ...string) {
 	}
 }
 
-// TestStaticBuild runs the build command of the Dockerfile: its program needs no library, and works.
+// TestStaticBuild runs the build command of the Dockerfile: the program must be static, and run.
 func TestStaticBuild(t *testing.T) {
 	hubtest.Full(t, "a static build")
 	t.Parallel()
@@ -146,18 +147,21 @@ func TestStaticBuild(t *testing.T) {
 	cmd := exec.Command(program(t, "sh"), "-c", strings.Replace(build, "/out/duckwire", bin, 1))
 	cmd.Dir = repository
 	cmd.Env = append(os.Environ(), "VERSION=v0.0.0-test", "GOFLAGS=")
-	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 { // a warning of the linker is a fault: something is looked for at run time
+	// The linker warns of libraries that a static program would look for at run time.
+	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
 		t.Fatalf("%s: %v\n%s", build, err, out)
 	}
-	if out, _ := exec.Command(program(t, "ldd"), bin).CombinedOutput(); !bytes.Contains(out, []byte("not a dynamic executable")) && !bytes.Contains(out, []byte("statically linked")) {
+	out, _ := exec.Command(program(t, "ldd"), bin).CombinedOutput()
+	if !bytes.Contains(out, []byte("not a dynamic executable")) && !bytes.Contains(out, []byte("statically linked")) {
 		t.Errorf("ldd: %s", out)
 	}
-	if out, err := exec.Command(bin, "version").CombinedOutput(); err != nil || !bytes.Contains(out, []byte("v0.0.0-test")) {
-		t.Errorf("%v: %s", err, out)
+	version, err := exec.Command(bin, "version").CombinedOutput()
+	if err != nil || !bytes.Contains(version, []byte("v0.0.0-test")) {
+		t.Errorf("%v: %s", err, version)
 	}
 }
 
-// TestUnit has systemd itself read the unit, with this program in place of the installed one, and rate how much it could do.
+// TestUnit has systemd check the unit, with this program in place of the installed one, and rate its exposure.
 func TestUnit(t *testing.T) {
 	hubtest.Full(t, "systemd")
 	t.Parallel()
@@ -173,14 +177,17 @@ func TestUnit(t *testing.T) {
 	}
 	knowsCommand(t, strings.Fields(command[1])...)
 	path := filepath.Join(t.TempDir(), "duckwire.service")
-	if err := os.WriteFile(path, []byte(strings.Replace(unit, "/usr/local/bin/duckwire serve", exe+" serve", 1)), 0o600); err != nil {
+	unit = strings.Replace(unit, "/usr/local/bin/duckwire serve", exe+" serve", 1)
+	if err := os.WriteFile(path, []byte(unit), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.Command(analyze, "verify", "--man=no", path).CombinedOutput(); err != nil || bytes.Contains(out, []byte("duckwire.service")) {
+	out, err := exec.Command(analyze, "verify", "--man=no", path).CombinedOutput()
+	if err != nil || bytes.Contains(out, []byte("duckwire.service")) {
 		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
 	}
-	// 0.0 is a unit that can do nothing, 10 one that can do everything; most services of a distribution are above 9.
-	if out, err := exec.Command(analyze, "security", "--no-pager", "--offline=true", "--threshold=20", path).CombinedOutput(); err != nil {
+	// 0.0 is a unit that can do nothing, 10 one that can do everything. Most services of a distribution have over 9.
+	rating := exec.Command(analyze, "security", "--no-pager", "--offline=true", "--threshold=20", path)
+	if out, err := rating.CombinedOutput(); err != nil {
 		t.Errorf("systemd-analyze security: %v\n%s", err, out)
 	}
 	drain, err := time.ParseDuration(config.SettingsOf(&config.Config{}).ByKey("drain_timeout").Default)
@@ -193,7 +200,8 @@ func TestUnit(t *testing.T) {
 	}
 }
 
-// TestEnvironmentFile reads the example as systemd does, with what is commented out: each name is a setting, and without a secret nothing starts.
+// TestEnvironmentFile reads the example as systemd does, including the lines that are commented out: each name must be
+// a setting, and without a secret the server must not start.
 func TestEnvironmentFile(t *testing.T) {
 	t.Parallel()
 	set := config.SettingsOf(&config.Config{})
@@ -225,7 +233,7 @@ func TestEnvironmentFile(t *testing.T) {
 	}
 }
 
-// TestCompose holds the compose file to what is there.
+// TestCompose checks that what the compose file names exists.
 func TestCompose(t *testing.T) {
 	t.Parallel()
 	var file struct {
@@ -271,7 +279,7 @@ func TestCompose(t *testing.T) {
 	}
 }
 
-// TestNginx puts nginx, as we configure it, in front of a server, and asks the doctor.
+// TestNginx runs nginx with our configuration in front of a server, and examines it with the doctor.
 func TestNginx(t *testing.T) {
 	hubtest.Full(t, "nginx")
 	t.Parallel()
@@ -310,18 +318,20 @@ func TestNginx(t *testing.T) {
 func startNginx(t *testing.T, nginx, addr, backend string) {
 	t.Helper()
 	dir := t.TempDir()
-	site := strings.NewReplacer("listen 8080;", "listen "+addr+";", "server duckwire:4000;", "server "+backend+";").Replace(readDeploy(t, "deploy/nginx.conf"))
-	conf := fmt.Sprintf("daemon off; pid %[1]s/pid; error_log %[1]s/error.log; events {}\nhttp { access_log off; client_body_temp_path %[1]s/body; proxy_temp_path %[1]s/proxy; "+
+	addresses := strings.NewReplacer("listen 8080;", "listen "+addr+";", "server duckwire:4000;", "server "+backend+";")
+	site := addresses.Replace(readDeploy(t, "deploy/nginx.conf"))
+	conf := fmt.Sprintf("daemon off; pid %[1]s/pid; error_log %[1]s/error.log; events {}\n"+
+		"http { access_log off; client_body_temp_path %[1]s/body; proxy_temp_path %[1]s/proxy; "+
 		"fastcgi_temp_path %[1]s/f; uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s;\n%[2]s}\n", dir, site)
 	if err := os.WriteFile(filepath.Join(dir, "nginx.conf"), []byte(conf), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod(dir, 0o755); err != nil { // nginx's workers are another user where we are root
+	if err := os.Chmod(dir, 0o755); err != nil { // if the tests run as root, nginx's workers run as another user
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cmd := exec.CommandContext(ctx, nginx, "-p", dir, "-c", "nginx.conf")
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // its workers end with it
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // ends its workers, too
 	cmd.WaitDelay = hubtest.Hung
 	cmd.SysProcAttr = hubtest.ProcAttr()
 	var said bytes.Buffer

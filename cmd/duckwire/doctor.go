@@ -26,7 +26,7 @@ what is silent (--idle).
 
 Exit codes: 0 all is fine, 1 there are warnings, 2 something is broken.`
 
-// doctorFlags are the flags of doctor beside those of the configuration.
+// doctorFlags are the flags of doctor in addition to those of the configuration.
 type doctorFlags struct {
 	conn   *clientFlags
 	config *config.Flags
@@ -49,7 +49,8 @@ func newDoctorCmd() *cobra.Command {
 	f := &doctorFlags{config: config.AddFlags(cmd, "addr", "data_dir"), conn: addClientFlags(cmd)}
 	flags := cmd.Flags()
 	flags.Lookup("url").Usage = "a server that runs, to be examined in place of this machine"
-	flags.StringVar(&f.topic, "topic", "", "topic to publish on, with --url (default: one of its own under duckwire:doctor:)")
+	flags.StringVar(&f.topic, "topic", "",
+		"topic to publish on, with --url (default: one of its own under duckwire:doctor:)")
 	flags.DurationVar(&f.idle, "idle", 75*time.Second, "how long to wait for cuts, with --url and --deep")
 	flags.BoolVar(&f.deep, "deep", false, "also do what costs time or tokens")
 	flags.BoolVar(&f.asJSON, "json", false, "print the report as JSON")
@@ -74,7 +75,7 @@ func newDoctorCmd() *cobra.Command {
 	return cmd
 }
 
-// verdict is the exit code of a report, which was printed.
+// verdict returns the exit code for a report that was printed.
 func verdict(r *doctor.Report) error {
 	switch r.Level() {
 	case doctor.Broken:
@@ -85,7 +86,7 @@ func verdict(r *doctor.Report) error {
 	return nil
 }
 
-// examineThere looks at a server that runs.
+// examineThere examines a running server.
 func (f *doctorFlags) examineThere(ctx context.Context, report *doctor.Report) error {
 	base, token, err := f.conn.server()
 	if err != nil {
@@ -99,7 +100,7 @@ func (f *doctorFlags) examineThere(ctx context.Context, report *doctor.Report) e
 	return ctx.Err()
 }
 
-// examineHere looks at what a server would find here.
+// examineHere examines this machine and the configuration.
 func (f *doctorFlags) examineHere(ctx context.Context, report *doctor.Report) error {
 	const check = "configuration"
 	cfg, err := f.config.Load()
@@ -127,13 +128,14 @@ func (f *doctorFlags) examineHere(ctx context.Context, report *doctor.Report) er
 	return ctx.Err()
 }
 
-// localOf takes from a configuration what a doctor looks at.
+// localOf returns the settings that a doctor examines.
 func localOf(l *config.Loaded, deep bool) *doctor.Local {
 	return &doctor.Local{
 		Addr: l.Addr, DataDir: l.DataDir, TLSCert: l.TLSCert, TLSKey: l.TLSKey, ConfigFile: l.File, Dev: l.Dev,
 		AllowedOrigins: l.AllowedOrigins, JWTSecret: l.JWTSecret, Audience: l.JWTAudience, JWKSURL: l.JWKSURL,
 		AuthorizeURL: l.AuthorizeURL, Upstream: upstreamOptions(&l.Config), Deep: deep,
-		RedisURL: l.RedisURL, RedisPrefix: l.RedisPrefix, RedisReplicas: l.RedisReplicas, SecretsInFile: l.SecretsInFile(), Proxies: l.TrustedProxies,
+		RedisURL: l.RedisURL, RedisPrefix: l.RedisPrefix, RedisReplicas: l.RedisReplicas,
+		SecretsInFile: l.SecretsInFile(), Proxies: l.TrustedProxies,
 		Connections: l.Connections, LogMemory: int64(l.LogMemory), JobBytes: int64(l.JobBytes),
 	}
 }

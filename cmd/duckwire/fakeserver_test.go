@@ -18,8 +18,8 @@ import (
 	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
-// fakeServer speaks the contract (design.md 2, protocol/sse.md) from a script: one log of blocks, read at any position, cut where a test
-// wants it.
+// fakeServer answers as openapi.yaml describes, from a script: it has one log of blocks, which can be read from any
+// position and is cut where a test wants it.
 type fakeServer struct {
 	*httptest.Server
 	client *client.Client
@@ -64,7 +64,7 @@ func (f *fakeServer) retrier() *client.Retrier {
 	return client.NewRetrier(f.client.Pace, hubtest.Hung, nil)
 }
 
-// chunks makes a finished stream of pieces of text.
+// chunks makes the log a finished stream of pieces of text.
 func (f *fakeServer) chunks(pieces []string, status string) string {
 	at := 0
 	for _, p := range pieces {
@@ -81,7 +81,7 @@ func (f *fakeServer) end(status string) {
 	f.finished = true
 }
 
-// events makes n events of a topic.
+// events makes the log n events of a topic.
 func (f *fakeServer) events(topic string, n int) {
 	for i := range n {
 		f.blocks = append(f.blocks, fakeBlock{name: "tick", data: f.envelope(topic, i)})
@@ -89,10 +89,11 @@ func (f *fakeServer) events(topic string, n int) {
 }
 
 func (f *fakeServer) envelope(topic string, i int) string {
-	return fmt.Sprintf(`{"id":"i%d","topic":"%s","event":"tick","payload":{"n":%d},"sender":"ada","time":"2026-11-23T00:00:00.000Z","position":"%s.%d"}`, i, topic, i, f.epoch, i+1)
+	return fmt.Sprintf(`{"id":"i%d","topic":"%s","event":"tick","payload":{"n":%d},"sender":"ada",`+
+		`"time":"2026-11-23T00:00:00.000Z","position":"%s.%d"}`, i, topic, i, f.epoch, i+1)
 }
 
-// messages makes n messages of a queue.
+// messages makes the log n messages of a queue.
 func (f *fakeServer) messages(n int) {
 	for i := range n {
 		f.blocks = append(f.blocks, fakeBlock{data: f.message(i)})
@@ -100,7 +101,9 @@ func (f *fakeServer) messages(n int) {
 }
 
 func (f *fakeServer) message(i int) string {
-	return fmt.Sprintf(`{"id":"i%d","position":"%s.%d","topic":"user:ada","event":"note","payload":{"n":%d},"sender":"ci","queued_at":"2026-11-23T00:00:00.000Z","expires_at":"2026-11-24T00:00:00.000Z"}`, i, f.epoch, i+1, i)
+	return fmt.Sprintf(`{"id":"i%d","position":"%s.%d","topic":"user:ada","event":"note","payload":{"n":%d},`+
+		`"sender":"ci","queued_at":"2026-11-23T00:00:00.000Z","expires_at":"2026-11-24T00:00:00.000Z"}`,
+		i, f.epoch, i+1, i)
 }
 
 // page answers with at most two messages of the queue.
@@ -108,7 +111,8 @@ func (f *fakeServer) page(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	from, reset := f.place(r.URL.Query().Get("after"))
-	page := queuePage{Messages: []json.RawMessage{}, Expired: f.expired, Position: fmt.Sprintf("%s.%d", f.epoch, min(from+2, len(f.blocks)))}
+	page := queuePage{Messages: []json.RawMessage{}, Expired: f.expired}
+	page.Position = fmt.Sprintf("%s.%d", f.epoch, min(from+2, len(f.blocks)))
 	if f.expired > 0 {
 		page.Through = f.epoch + ".0"
 	}
@@ -120,7 +124,7 @@ func (f *fakeServer) page(w http.ResponseWriter, r *http.Request) {
 	for _, b := range f.blocks[from:min(from+2, len(f.blocks))] {
 		page.Messages = append(page.Messages, json.RawMessage(b.data))
 	}
-	_ = json.NewEncoder(w).Encode(page) // the client has gone: there is nobody to tell
+	_ = json.NewEncoder(w).Encode(page) // fails only if the client has disconnected
 }
 
 func (f *fakeServer) serve(w http.ResponseWriter, r *http.Request) {
@@ -144,7 +148,8 @@ func (f *fakeServer) serve(w http.ResponseWriter, r *http.Request) {
 	case strings.HasSuffix(r.URL.Path, "/messages") && r.Header.Get("Accept") == "application/json":
 		f.page(w, r)
 	case !strings.Contains(r.Header.Get("Accept"), "text/event-stream"):
-		_, _ = io.WriteString(w, `{"id":"cmp_1","status":"done","text":"so far","kind":"completion","watchers":2,"topic":null}`)
+		_, _ = io.WriteString(w,
+			`{"id":"cmp_1","status":"done","text":"so far","kind":"completion","watchers":2,"topic":null}`)
 	default:
 		f.stream(w, r)
 	}
@@ -199,7 +204,7 @@ func (f *fakeServer) stream(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// place returns the index that a position means; reset says that it is none of this log's.
+// place returns the index of a position. reset is true if the position is of another log.
 func (f *fakeServer) place(after string) (from int, reset bool) {
 	if after == "" || after == "0" {
 		return 0, false
@@ -218,7 +223,8 @@ func (f *fakeServer) render(from int, reset bool) string {
 	if f.hb == 0 {
 		hb = 10
 	}
-	fmt.Fprintf(&b, "event: hello\ndata: {\"position\":\"%s.%d\",\"recovered\":%t,\"now\":1,\"hb\":%d}\nretry: 1000\n\n", f.epoch, from, !reset, hb)
+	fmt.Fprintf(&b, "event: hello\ndata: {\"position\":\"%s.%d\",\"recovered\":%t,\"now\":1,\"hb\":%d}\nretry: 1000\n\n",
+		f.epoch, from, !reset, hb)
 	if reset {
 		fmt.Fprintf(&b, "event: reset\ndata: {\"reason\":\"epoch\",\"requested\":\"x\",\"from\":\"%s.0\"}\n\n", f.epoch)
 	}
@@ -249,7 +255,8 @@ func refuse(status int, header ...string) answer {
 		}
 		w.Header().Set("Content-Type", "application/problem+json")
 		w.WriteHeader(status)
-		fmt.Fprintf(w, `{"type":"about:blank","title":"T","status":%d,"code":"some_code","detail":"what is wrong","field":"f"}`, status)
+		fmt.Fprintf(w, `{"type":"about:blank","title":"T","status":%d,`+
+			`"code":"some_code","detail":"what is wrong","field":"f"}`, status)
 	}
 }
 
@@ -261,15 +268,17 @@ func sayBye(reason string, retry int) answer {
 	}
 }
 
-// hang answers nothing until the client goes.
+// hang does not answer until the client disconnects.
 func hang(_ http.ResponseWriter, r *http.Request) {
-	_, _ = io.Copy(io.Discard, r.Body) // or the server does not see the client go
+	_, _ = io.Copy(io.Discard, r.Body) // net/http detects the disconnect only after the body was read
 	<-r.Context().Done()
 }
 
-// randomPieces returns n pieces of text, of one to some bytes, many of them beyond ASCII.
+// randomPieces returns n pieces of text, each of one or a few words, many of them beyond ASCII.
 func randomPieces(rng *rand.Rand, n int) []string {
-	words := []string{"a", "\n", "func ", "é", "日本", "🦆", "\\", `"quoted"`, "\t", "\r\n", "data: x\n\n", "{}", "\u2028"}
+	words := []string{
+		"a", "\n", "func ", "é", "日本", "🦆", "\\", `"quoted"`, "\t", "\r\n", "data: x\n\n", "{}", "\u2028",
+	}
 	pieces := make([]string, n)
 	for i := range pieces {
 		for range 1 + rng.IntN(3) {

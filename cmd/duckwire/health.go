@@ -12,8 +12,8 @@ func newHealthCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "health",
 		Short: "Ask the server on this machine whether it answers",
-		Long: `Ask the server that this configuration starts, at its own address on this machine, whether it answers: exit code
-0 or 1. This is the health check of the container, which has no shell. With --ready it also asks whether the server
+		Long: `Ask the server that this configuration starts, at its own address on this machine, whether it answers: exit
+code 0 or 1. This is the health check of the container, which has no shell. With --ready it also asks whether the server
 wants work: not while it drains, nor while what its answers depend on is missing.`,
 		Example: `  duckwire health
   duckwire health --ready --addr 127.0.0.1:4001`,

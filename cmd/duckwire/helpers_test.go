@@ -8,7 +8,7 @@ import (
 
 const testSecret = "0123456789abcdef0123456789abcdef"
 
-// inEmptyDir keeps a test from the settings of whoever runs it.
+// inEmptyDir isolates a test from the settings of the developer who runs it.
 func inEmptyDir(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()

@@ -17,11 +17,11 @@ import (
 	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
-// rawHTTP2 is a client that keeps to no limit.
+// rawHTTP2 is a client that ignores the server's limits.
 type rawHTTP2 struct {
 	*http2.Framer
 	conn   *tls.Conn
-	header []byte // of a request for a live answer
+	header []byte // of a request for an event stream
 }
 
 func dialHTTP2(t *testing.T, url string, pool *x509.CertPool, token string) *rawHTTP2 {
@@ -41,9 +41,14 @@ func dialHTTP2(t *testing.T, url string, pool *x509.CertPool, token string) *raw
 	var header bytes.Buffer
 	enc := hpack.NewEncoder(&header)
 	for _, field := range [][2]string{
-		{":method", "GET"}, {":scheme", "https"}, {":authority", host}, {":path", "/v1/events?topic=room:1"}, {"authorization", "Bearer " + token},
+		{":method", "GET"},
+		{":scheme", "https"},
+		{":authority", host},
+		{":path", "/v1/events?topic=room:1"},
+		{"authorization", "Bearer " + token},
 	} {
-		if err := enc.WriteField(hpack.HeaderField{Name: field[0], Value: field[1], Sensitive: true}); err != nil { // so that each is the same bytes
+		// A sensitive field is not added to the dynamic table, so that the header has the same bytes in each request.
+		if err := enc.WriteField(hpack.HeaderField{Name: field[0], Value: field[1], Sensitive: true}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -57,13 +62,16 @@ func dialHTTP2(t *testing.T, url string, pool *x509.CertPool, token string) *raw
 	return c
 }
 
-// ask begins the nth request.
+// ask sends the header of request n.
 func (c *rawHTTP2) ask(n int) (id uint32, err error) {
 	id = uint32(2*n + 1)
-	return id, c.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: c.header, EndStream: true, EndHeaders: true})
+	return id, c.WriteHeaders(http2.HeadersFrameParam{
+		StreamID: id, BlockFragment: c.header, EndStream: true, EndHeaders: true,
+	})
 }
 
-// On one connection 250 answers last at one time; those beyond are refused, and the others go on.
+// TestHTTP2StreamsAreLimited: one connection can have 250 concurrent long responses. The server refuses further
+// requests, and the others go on.
 func TestHTTP2StreamsAreLimited(t *testing.T) {
 	inEmptyDir(t)
 	certFile, keyFile, pool := testnet.WriteCertificate(t, t.TempDir(), 1)
@@ -116,7 +124,7 @@ func TestHTTP2StreamsAreLimited(t *testing.T) {
 	}
 }
 
-// Requests that are taken back at once, thousands of them (CVE-2023-44487), keep nobody else from being served.
+// TestHTTP2RapidReset: thousands of requests that are reset at once (CVE-2023-44487) do not affect other clients.
 func TestHTTP2RapidReset(t *testing.T) {
 	inEmptyDir(t)
 	certFile, keyFile, pool := testnet.WriteCertificate(t, t.TempDir(), 1)
@@ -133,7 +141,7 @@ func TestHTTP2RapidReset(t *testing.T) {
 			err = c.WriteRSTStream(id, http2.ErrCodeCancel)
 		}
 		if err != nil {
-			break // the server has had enough of it
+			break // the server has closed the connection
 		}
 	}
 	tr := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, ForceAttemptHTTP2: true}

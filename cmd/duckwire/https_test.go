@@ -53,7 +53,7 @@ func startSecure(t *testing.T, certFile, keyFile string) string {
 	return url
 }
 
-// TestHTTPS: over HTTP/2 many streams share one connection; a WebSocket has one of its own.
+// TestHTTPS: over HTTP/2 many streams share one connection, and a WebSocket has its own.
 func TestHTTPS(t *testing.T) {
 	inEmptyDir(t)
 	certFile, keyFile, pool := testnet.WriteCertificate(t, t.TempDir(), 1)
@@ -67,7 +67,8 @@ func TestHTTPS(t *testing.T) {
 	client := &http.Client{Transport: tr}
 	connections := make(map[net.Conn]bool)
 	do := func(method, path, body string) *http.Response {
-		ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GotConn: func(c httptrace.GotConnInfo) { connections[c.Conn] = true }})
+		trace := &httptrace.ClientTrace{GotConn: func(c httptrace.GotConnInfo) { connections[c.Conn] = true }}
+		ctx := httptrace.WithClientTrace(t.Context(), trace)
 		req, _ := http.NewRequestWithContext(ctx, method, url+path, strings.NewReader(body))
 		req.Header.Set("Authorization", "Bearer "+token)
 		req.Header.Set("Content-Type", "application/json")
@@ -101,7 +102,7 @@ func TestHTTPS(t *testing.T) {
 		t.Fatal(err)
 	}
 	awaitFrame(t, ws, `"phx_reply"`)
-	const large = 300 << 10 // more than one write takes at once
+	const large = 300 << 10 // more than one write accepts
 	for n := range 3 {
 		body := fmt.Sprintf(`{"event":"e","payload":{"n":%d,"pad":%q}}`, n, strings.Repeat("x", large))
 		do("POST", "/v1/topics/room:1/events", body).Body.Close()

@@ -19,7 +19,7 @@ func readAll(path string, stdin io.Reader) (string, error) {
 	return string(text), err
 }
 
-// payloadArg returns the payload that the command line gives: JSON, @FILE, or - for stdin.
+// payloadArg returns the payload from the command line: JSON, @FILE, or - for stdin.
 func payloadArg(args []string, stdin io.Reader) (json.RawMessage, error) {
 	text := "{}"
 	if len(args) > 0 {
@@ -41,7 +41,7 @@ func payloadArg(args []string, stdin io.Reader) (json.RawMessage, error) {
 	return json.RawMessage(strings.TrimSpace(text)), nil
 }
 
-// clip shortens s for an error's text.
+// clip shortens s for an error message.
 func clip(s string) string {
 	if s = terminal.Printable(s); len(s) > 60 {
 		return s[:60] + "…"

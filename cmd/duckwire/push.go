@@ -41,7 +41,8 @@ position. Without --id it gets one, so that trying again after a cut cannot publ
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&ev.ID, "id", "", "idempotency: the same id is published once")
-	flags.BoolVar(&ev.Ephemeral, "ephemeral", false, "no history: only the sender's latest counts, for those who are there")
+	flags.BoolVar(&ev.Ephemeral, "ephemeral", false,
+		"no history: only the sender's latest counts, for those who are there")
 	conn := addClientFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		payload, err := payloadArg(args[2:], cmd.InOrStdin())

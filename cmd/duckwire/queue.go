@@ -61,7 +61,8 @@ session gets them again. To acknowledge again changes nothing. Prints the positi
 		var done struct {
 			Through string `json:"through"`
 		}
-		text, err := c.Post(cmd.Context(), messagesPath(user)+"/ack", map[string]string{"through": args[0]}, retrier(cmd, c, pushPatience))
+		body := map[string]string{"through": args[0]}
+		text, err := c.Post(cmd.Context(), messagesPath(user)+"/ack", body, retrier(cmd, c, pushPatience))
 		if err != nil {
 			return err
 		}
@@ -77,7 +78,7 @@ session gets them again. To acknowledge again changes nothing. Prints the positi
 	return cmd
 }
 
-// left is one message to leave.
+// left is a message for a queue.
 type left struct {
 	ID      string          `json:"id"`
 	Topic   string          `json:"topic,omitempty"`

@@ -15,7 +15,7 @@ import (
 	"github.com/duckwire/duckwire/cmd/duckwire/internal/terminal"
 )
 
-// queueListing is what 'duckwire queue list' was asked for.
+// queueListing has the flags of 'duckwire queue list'.
 type queueListing struct {
 	user   string
 	after  string
@@ -84,7 +84,7 @@ type queuePage struct {
 	} `json:"reset"`
 }
 
-// pages prints what waits at the moment.
+// pages prints the messages that are in the queue now.
 func (w *queueListing) pages(ctx context.Context, c *client.Client, p *messagePrinter) error {
 	query := url.Values{}
 	for after := w.after; ; {
@@ -117,11 +117,11 @@ func (w *queueListing) pages(ctx context.Context, c *client.Client, p *messagePr
 type messagePrinter struct {
 	out, notes io.Writer
 	asJSON     bool
-	left       int    // messages still to print; 0: without end
-	told       string // up to where it told what expired
+	left       int    // messages still to print; 0: no limit
+	told       string // the position up to which it reported expired messages
 }
 
-// blockExpired is the block that tells what expired.
+// blockExpired is the block that reports expired messages.
 const blockExpired = "messages_expired"
 
 // take prints a block of an event stream.
@@ -145,8 +145,8 @@ func (p *messagePrinter) take(b sseclient.Block) error {
 }
 
 func (p *messagePrinter) reset(reason string) {
-	fmt.Fprintf(p.notes, "duckwire: the position is none of this queue's any longer (%s); beginning at the oldest message\n",
-		terminal.Printable(reason))
+	const gone = "duckwire: the position is none of this queue's any longer (%s); beginning at the oldest message\n"
+	fmt.Fprintf(p.notes, gone, terminal.Printable(reason))
 }
 
 func (p *messagePrinter) expired(n int, through string) {

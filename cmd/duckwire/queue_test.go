@@ -19,7 +19,7 @@ func (f *fakeServer) list(ctx context.Context, want queueListing) (stdout, stder
 	return out.String(), notes.String(), err
 }
 
-// wantNotes is what is printed of the messages from, from+1 … to-1.
+// wantNotes returns the expected output for the messages from, from+1 … to-1.
 func wantNotes(from, to int) string {
 	var b strings.Builder
 	for i := from; i < to; i++ {
@@ -38,14 +38,15 @@ func TestQueueListReadsAllPages(t *testing.T) {
 		t.Errorf("%v\n%s", err, out)
 	}
 	if notes != "duckwire: messages that expired unread: 3; 'duckwire queue ack e1.0' says that you know\n" {
-		t.Errorf("notes %q", notes) // told once, however many pages there were
+		t.Errorf("notes %q", notes) // reported once, no matter how many pages there are
 	}
 	out, _, err = f.list(t.Context(), queueListing{after: "e1.1", limit: 2})
 	if err != nil || out != wantNotes(1, 3) {
 		t.Errorf("%v\n%s", err, out)
 	}
 	out, notes, err = f.list(t.Context(), queueListing{after: "old.7", asJSON: true})
-	if err != nil || strings.Count(out, "\n") != 5 || !strings.HasPrefix(out, f.message(0)+"\n") || !strings.Contains(notes, "(epoch)") {
+	if err != nil || strings.Count(out, "\n") != 5 || !strings.HasPrefix(out, f.message(0)+"\n") ||
+		!strings.Contains(notes, "(epoch)") {
 		t.Errorf("%v\n%s\n%s", err, out, notes)
 	}
 }
@@ -67,7 +68,7 @@ func TestQueueFollowSurvivesManyCuts(t *testing.T) {
 	}
 }
 
-// TestQueuePushIsIdempotent sends the same id again where it does not know whether the message was taken.
+// TestQueuePushIsIdempotent: if it is not known whether a message was accepted, it is sent again with the same id.
 func TestQueuePushIsIdempotent(t *testing.T) {
 	inEmptyDir(t)
 	f := newFakeServer(t)
@@ -83,7 +84,7 @@ func TestQueuePushIsIdempotent(t *testing.T) {
 	}
 }
 
-// TestQueuePushTellsOfAFullQueue does not wait longer than a person would.
+// TestQueuePushTellsOfAFullQueue: a push to a full queue fails soon, because somebody may wait for the command.
 func TestQueuePushTellsOfAFullQueue(t *testing.T) {
 	inEmptyDir(t)
 	f := newFakeServer(t)

@@ -12,17 +12,20 @@ import (
 	"github.com/duckwire/duckwire/cmd/duckwire/internal/config"
 )
 
-// TestRevocationsSurviveARestart: what was revoked stays so in the next process on the same data folder.
+// TestRevocationsSurviveARestart: revocations still apply in the next process with the same data folder.
 func TestRevocationsSurviveARestart(t *testing.T) {
 	const secret = "a secret of the tests, longer than 32 bytes"
-	src := config.Sources{Flags: map[string]string{"data_dir": t.TempDir()}, Environ: []string{"DUCKWIRE_JWT_SECRET=" + secret}}
+	src := config.Sources{
+		Flags: map[string]string{"data_dir": t.TempDir()}, Environ: []string{"DUCKWIRE_JWT_SECRET=" + secret},
+	}
 	cfg, err := config.Load(src)
 	if err != nil {
 		t.Fatal(err)
 	}
 	token := func(user, id string) string {
 		claims := jwt.MapClaims{
-			"sub": user, "jti": id, "iat": time.Now().Unix() - 60, "exp": time.Now().Add(time.Hour).Unix(), "caps": map[string][]string{"*": {"admin"}},
+			"sub": user, "jti": id, "caps": map[string][]string{"*": {"admin"}},
+			"iat": time.Now().Unix() - 60, "exp": time.Now().Add(time.Hour).Unix(),
 		}
 		text, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString([]byte(secret))
 		if err != nil {
@@ -53,7 +56,8 @@ func TestRevocationsSurviveARestart(t *testing.T) {
 	after := statuses([3]string{list, "", ada}, [3]string{list, "", bob}, [3]string{list, "", admin},
 		[3]string{"DELETE /v1/revocations?user=ada", "", admin}, [3]string{list, "", ada})
 	lifted := statuses([3]string{list, "", ada}, [3]string{list, "", bob})
-	if want := [][]int{{200, 200, 201, 201}, {401, 401, 200, 204, 200}, {200, 401}}; !reflect.DeepEqual([][]int{before, after, lifted}, want) {
+	want := [][]int{{200, 200, 201, 201}, {401, 401, 200, 204, 200}, {200, 401}}
+	if !reflect.DeepEqual([][]int{before, after, lifted}, want) {
 		t.Errorf("%v, %v, %v; want %v", before, after, lifted, want)
 	}
 }

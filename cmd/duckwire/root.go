@@ -17,14 +17,14 @@ import (
 // Exit codes.
 const (
 	exitOK          = 0
-	exitError       = 1   // it did not work: no server, a refusal, a stream with a gap
-	exitUsage       = 2   // the command line or the configuration is wrong
+	exitError       = 1   // the server cannot be reached or refuses, or a stream has a gap
+	exitUsage       = 2   // invalid command line or configuration
 	exitFailed      = 3   // the stream failed, was cancelled or was superseded
-	exitInterrupted = 130 // Ctrl-C, as shells count it
-	exitPipe        = 141 // nothing reads the output any longer, as shells count it
+	exitInterrupted = 130 // Ctrl-C, as in shells
+	exitPipe        = 141 // nobody reads the output any longer, as in shells
 )
 
-// run executes one command line and returns the exit code. It is main without the process: tests start it.
+// run executes one command line and returns the exit code. Unlike main it can be called by tests.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root := newRoot()
 	root.SetArgs(args)
@@ -43,7 +43,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	code := exitCode(err)
 	text := err.Error()
-	if text == "" { // the command has printed everything
+	if text == "" { // the command has already printed everything
 		return code
 	}
 	fmt.Fprintf(stderr, "duckwire: %s\n", text)
@@ -53,14 +53,14 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	return code
 }
 
-// usageError is a command line that is wrong.
+// usageError is an error in the command line.
 type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
-// codeError is an error with an exit code of its own.
+// codeError is an error with its own exit code.
 type codeError struct {
 	error
 	code int
@@ -123,14 +123,16 @@ func newRoot() *cobra.Command {
 			root.AddCommand(c)
 		}
 	}
-	add("server", newServeCmd(), newConfigCmd(), newTokenCmd(), newAPIKeyCmd(), newDoctorCmd(), newHealthCmd(), newBackupCmd())
-	add("client", newCompleteCmd(), newTailCmd(), newPushCmd(), newQueueCmd(), newStreamsCmd(), newWorkerCmd(), newBenchCmd())
+	add("server",
+		newServeCmd(), newConfigCmd(), newTokenCmd(), newAPIKeyCmd(), newDoctorCmd(), newHealthCmd(), newBackupCmd())
+	add("client",
+		newCompleteCmd(), newTailCmd(), newPushCmd(), newQueueCmd(), newStreamsCmd(), newWorkerCmd(), newBenchCmd())
 	add("", newVersionCmd())
 	asUsage(root)
 	return root
 }
 
-// asUsage makes the errors that cobra finds in flags and arguments usage errors, in the whole tree.
+// asUsage turns cobra's errors about flags and arguments into usage errors, for all commands.
 func asUsage(cmd *cobra.Command) {
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	if check := cmd.Args; check != nil {
@@ -146,7 +148,7 @@ func asUsage(cmd *cobra.Command) {
 	}
 }
 
-// unknownCommand names the command that is nearest to one that does not exist.
+// unknownCommand returns the error for an unknown command. It names the most similar one.
 func unknownCommand(parent *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil

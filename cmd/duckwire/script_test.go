@@ -19,14 +19,14 @@ import (
 	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
-// TestMain lets scripts run this binary as duckwire, and fails the package if a goroutine is left.
+// TestMain lets scripts run this binary as duckwire. It fails if a goroutine is left at the end.
 func TestMain(m *testing.M) {
 	testscript.Main(leakChecked{m}, map[string]func(){"duckwire": main})
 }
 
 type leakChecked struct{ *testing.M }
 
-// Run runs more tests at one time than there are processors: they wait more than they compute.
+// Run runs more tests in parallel than there are processors, because they wait more than they compute.
 func (m leakChecked) Run() int {
 	flag.Parse()
 	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
@@ -43,14 +43,14 @@ func (m leakChecked) Run() int {
 	return 0
 }
 
-// TestScripts runs the sessions of testdata against the real binary.
+// TestScripts runs the scripts in testdata with the real binary.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
 		UpdateScripts:       os.Getenv("UPDATE") != "",
 		Setup: func(env *testscript.Env) error {
-			env.Setenv("GORACE", "atexit_sleep_ms=0") // or each process of a -race build lingers for a second
+			env.Setenv("GORACE", "atexit_sleep_ms=0") // otherwise each process of a -race build takes a second to exit
 			env.Setenv("ADDR", testnet.FreeAddr(t))
 			return nil
 		},
@@ -62,7 +62,7 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// claims FILE prints the payload of the one token that FILE holds to the file claims.json.
+// claims FILE writes the payload of the token in FILE to the file claims.json.
 func claims(ts *testscript.TestScript, neg bool, args []string) {
 	text := ts.ReadFile(args[0])
 	if strings.Count(text, "\n") != 1 {
@@ -77,7 +77,7 @@ func claims(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs("claims.json"), append(payload, '\n'), 0o600))
 }
 
-// status CODE URL waits until a GET of URL answers with CODE.
+// status CODE URL waits until GET of URL answers with CODE.
 func status(ts *testscript.TestScript, neg bool, args []string) {
 	var got string
 	for end := time.Now().Add(hubtest.Hung); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {

@@ -51,7 +51,7 @@ Without --dev it starts only if it can tell who comes: set a secret, a key, a ke
 // serve runs the server until ctx ends, then stops it in order. It returns nil after an orderly stop.
 func serve(ctx context.Context, cfg *config.Config, stdout, stderr io.Writer) error {
 	logger := newLogger(cfg, stderr)
-	// The address comes first: a second server on the same address must not touch the first one's data.
+	// The listener comes first: a second server on the same address must not touch the first one's data.
 	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.Addr)
 	if err != nil {
 		return fmt.Errorf("%w; is another server running there? choose another with --addr", err)
@@ -89,7 +89,7 @@ func serve(ctx context.Context, cfg *config.Config, stdout, stderr io.Writer) er
 	}
 }
 
-// tlsConfig returns what HTTPS needs; nil is plain HTTP.
+// tlsConfig returns the configuration of HTTPS, or nil for plain HTTP.
 func tlsConfig(cfg *config.Config, logger *slog.Logger) (*tls.Config, error) {
 	if cfg.TLSCert == "" {
 		return nil, nil
@@ -101,7 +101,7 @@ func tlsConfig(cfg *config.Config, logger *slog.Logger) (*tls.Config, error) {
 	return cert.Config(), nil
 }
 
-// openApp makes the development secret where it is needed, and then the app.
+// openApp creates the development secret if it is needed, and opens the app.
 func openApp(cfg *config.Config, logger *slog.Logger) (*app, error) {
 	if cfg.Dev && cfg.JWTSecret == "" {
 		secret, err := config.EnsureDevSecret(cfg.DataDir)
@@ -113,9 +113,9 @@ func openApp(cfg *config.Config, logger *slog.Logger) (*app, error) {
 	return buildServer(cfg, logger)
 }
 
-// stop ends an app's service within the drain timeout, in this order: not ready any longer; the hub tells its clients
-// when to come back and settles its streams; the listener closes and requests run out; what is left after the time is
-// cut. Storage closes after that.
+// stop stops the app within the drain timeout, in this order: the server is no longer ready; the hub tells its clients
+// when to reconnect and settles its streams; the listener closes and requests complete; what remains after the timeout
+// is cut. The stores are closed after that.
 func stop(cfg *config.Config, srv *http.Server, app *app, logger *slog.Logger) {
 	started := time.Now()
 	logger.Info("draining", "timeout", config.ShowDuration(cfg.DrainTimeout))
@@ -143,7 +143,7 @@ func newLogger(cfg *config.Config, w io.Writer) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(w, opts))
 }
 
-// localURL is where a client on this machine finds a listener.
+// localURL returns the URL of a listener for clients on this machine.
 func localURL(addr net.Addr, secure bool) string {
 	scheme := "http://"
 	if secure {

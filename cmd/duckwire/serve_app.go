@@ -22,13 +22,13 @@ import (
 	"github.com/duckwire/duckwire/middleware/tracing"
 )
 
-// app is everything behind the listener.
+// app has everything behind the listener.
 type app struct {
 	handler http.Handler
 	guests  *middleware.Guests        // connections without a valid credential
-	ready   atomic.Bool               // what /readyz says: from listening until draining
-	drain   func(ctx context.Context) // tells clients to come back, settles streams and queues; nil: nothing to settle
-	until   time.Time                 // when the drain timeout is over; zero: no stop has begun
+	ready   atomic.Bool               // for /readyz: true while the server listens and does not drain
+	drain   func(ctx context.Context) // tells clients to reconnect, settles streams and queues; nil: not needed
+	until   time.Time                 // the end of the drain timeout; zero: not stopping
 	closers []func() error            // in the order of closing
 }
 
@@ -41,7 +41,7 @@ func (a *app) close(logger *slog.Logger) {
 	}
 }
 
-// buildServer puts the app together from its parts: provider and stores → hub → handlers. After an error nothing is
+// buildServer creates the app's parts: provider and stores, then the hub, then the handlers. After an error nothing is
 // left open.
 func buildServer(cfg *config.Config, logger *slog.Logger) (_ *app, err error) {
 	a := &app{}
@@ -86,14 +86,14 @@ func buildServer(cfg *config.Config, logger *slog.Logger) (_ *app, err error) {
 	return a, nil
 }
 
-// openHub starts the hub. It is closed before its provider and the stores, which its streams use to their end.
+// openHub starts the hub. It is closed before the provider and the stores, which its streams use until they end.
 func (a *app) openHub(o hub.Options) (*hub.Hub, error) {
 	h := hub.New(o)
 	a.closeFirst(func() error { h.Close(); return nil })
 	return h, h.Restore()
 }
 
-// openHandlers makes the app's handler and its drain.
+// openHandlers creates the app's handler and its drain function.
 func (a *app) openHandlers(h *hub.Hub, o handlers.Options) {
 	edge := handlers.New(o)
 	a.closeFirst(func() error { edge.Close(); return nil })
@@ -106,7 +106,7 @@ func (a *app) openHandlers(h *hub.Hub, o handlers.Options) {
 	}
 }
 
-// readiness returns what /readyz asks.
+// readiness returns the check for /readyz.
 func (a *app) readiness(v *auth.Verifier) func(context.Context) error {
 	return func(context.Context) error {
 		if !a.ready.Load() {
@@ -116,19 +116,19 @@ func (a *app) readiness(v *auth.Verifier) func(context.Context) error {
 	}
 }
 
-// closeFirst has c called before all closers so far.
+// closeFirst registers c to be called before all closers so far.
 func (a *app) closeFirst(c func() error) { a.closers = slices.Insert(a.closers, 0, c) }
 
-// provider makes completions. It is closed when nothing uses it any longer.
+// provider generates completions. It is closed when nothing uses it any longer.
 type provider interface {
 	hub.Provider
 	Close() error
 }
 
-// leastFlush is how long the last traces may take where clients and streams took the whole drain timeout.
+// leastFlush is the time for the last traces if clients and streams used up the drain timeout.
 const leastFlush = time.Second
 
-// openTraces starts to send traces where they are wanted. They are closed after the hub, whose end ends the last spans,
+// openTraces starts the export of traces if it is configured. It is closed after the hub, which ends the last spans,
 // and before anything else.
 func (a *app) openTraces(logger *slog.Logger) (*tracing.Tracing, error) {
 	traces, err := tracing.Start(logger, buildVersion())
@@ -143,14 +143,15 @@ func (a *app) openTraces(logger *slog.Logger) (*tracing.Tracing, error) {
 	return traces, nil
 }
 
-// openProvider opens the upstream where there is one, else the built-in completer.
+// openProvider opens the upstream if one is configured, else the built-in completer.
 func (a *app) openProvider(cfg *config.Config, traces *tracing.Tracing, logger *slog.Logger) (p provider, err error) {
 	if cfg.UpstreamURL != "" {
 		o := upstreamOptions(cfg)
 		o.Header = traces.Header()
 		p, err = openai.New(o)
 	} else {
-		p, err = local.New(local.Options{Corpus: cfg.LocalCorpus, TokenDelay: zeroAsNone(cfg.LocalTokenDelay), Logger: logger})
+		o := local.Options{Corpus: cfg.LocalCorpus, TokenDelay: zeroAsNone(cfg.LocalTokenDelay), Logger: logger}
+		p, err = local.New(o)
 	}
 	if err != nil {
 		return nil, err
@@ -159,8 +160,10 @@ func (a *app) openProvider(cfg *config.Config, traces *tracing.Tracing, logger *
 	return p, nil
 }
 
-// openVerifier opens what checks tokens and API keys, and knows which were revoked.
-func (a *app) openVerifier(cfg *config.Config, store rights.RevocationStore, logger *slog.Logger) (*auth.Verifier, error) {
+// openVerifier opens the verifier of tokens and API keys, with the revocations that the store has.
+func (a *app) openVerifier(
+	cfg *config.Config, store rights.RevocationStore, logger *slog.Logger,
+) (*auth.Verifier, error) {
 	revocations, err := rights.NewRevocations(rights.RevocationOptions{Store: store, TTL: cfg.RevocationTTL})
 	if err != nil {
 		return nil, err

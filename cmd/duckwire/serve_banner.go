@@ -34,7 +34,7 @@ curl -N %[1]s/v1/completions -H 'Authorization: Bearer %[3]s' -H 'Content-Type: 
 
 `
 
-// printBanner tells a developer how to try the server: the URL, a token, and lines to paste.
+// printBanner prints for developers how to try the server: the URL, a token, and lines to paste.
 func printBanner(w io.Writer, cfg *config.Config, url string) error {
 	token, err := signToken(cfg.JWTSecret, tokenClaims{
 		user: devUser, caps: devCaps, ttl: devTokenTTL, issuer: cfg.JWTIssuer, audience: cfg.JWTAudience,

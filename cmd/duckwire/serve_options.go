@@ -13,7 +13,7 @@ import (
 	"github.com/duckwire/duckwire/middleware/ratelimit"
 )
 
-// handlerOptions are the options of the handlers that the configuration decides.
+// handlerOptions returns the configured options of the handlers.
 func handlerOptions(cfg *config.Config) (handlers.Options, error) {
 	authorizer, err := newAuthorizer(cfg)
 	if err != nil {
@@ -24,8 +24,8 @@ func handlerOptions(cfg *config.Config) (handlers.Options, error) {
 		Authorizer: authorizer, Proxies: proxies, AllowedOrigins: cfg.AllowedOrigins, BodyBytes: int64(cfg.BodyBytes),
 		TopicsPerSession: cfg.TopicsPerSession, ChannelsPerSocket: cfg.ChannelsPerSocket, Connections: cfg.Connections,
 		ConnectionsPerUser: cfg.ConnectionsPerUser, ConnectionsPerAddress: cfg.ConnectionsPerAddr, Rates: rateLimits(cfg),
-		BodyTimeout: cfg.BodyTimeout, UploadSilence: cfg.UploadSilence, WriteTimeout: cfg.WriteTimeout, Heartbeat: cfg.Heartbeat,
-		PresenceGrace: zeroAsNone(cfg.PresenceGrace), OpenMetrics: cfg.Metrics == "open",
+		BodyTimeout: cfg.BodyTimeout, UploadSilence: cfg.UploadSilence, WriteTimeout: cfg.WriteTimeout,
+		Heartbeat: cfg.Heartbeat, PresenceGrace: zeroAsNone(cfg.PresenceGrace), OpenMetrics: cfg.Metrics == "open",
 	}, err
 }
 
@@ -37,8 +37,7 @@ func upstreamOptions(cfg *config.Config) openai.Options {
 	}
 }
 
-// newAuthorizer returns who decides: the token's capabilities, and behind them the application where it wants to be
-// asked.
+// newAuthorizer returns the authorizer: the token's capabilities and, if it is configured, the application.
 func newAuthorizer(cfg *config.Config) (rights.Authorizer, error) {
 	if cfg.AuthorizeURL == "" {
 		return rights.CapsAuthorizer{}, nil
@@ -46,7 +45,7 @@ func newAuthorizer(cfg *config.Config) (rights.Authorizer, error) {
 	return auth.NewURLAuthorizer(auth.URLAuthorizerOptions{URL: cfg.AuthorizeURL, TTL: zeroAsNone(cfg.AuthorizeTTL)})
 }
 
-// zeroAsNone returns -1 for 0. A 0 in the configuration is none; a 0 in the options is the default, and -1 is none.
+// zeroAsNone returns -1 for 0: in the configuration 0 means none, in the options 0 means the default and -1 none.
 func zeroAsNone[T int | time.Duration](n T) T {
 	if n == 0 {
 		return -1
@@ -54,7 +53,7 @@ func zeroAsNone[T int | time.Duration](n T) T {
 	return n
 }
 
-// rateLimits are the limits by time.
+// rateLimits returns the configured rate limits.
 func rateLimits(cfg *config.Config) ratelimit.Limits {
 	return ratelimit.Limits{
 		HeavyPerMinute: zeroAsNone(cfg.HeavyPerMinute), EventsPerSecond: zeroAsNone(cfg.EventsPerSecond),
@@ -66,7 +65,8 @@ func rateLimits(cfg *config.Config) ratelimit.Limits {
 func hubLimits(cfg *config.Config) hub.Limits {
 	return hub.Limits{
 		MessageBytes: int(cfg.MessageBytes), BatchEvents: cfg.BatchEvents, HistoryEvents: cfg.HistoryEvents,
-		HistoryBytes: int64(cfg.HistoryBytes), HistoryTTL: cfg.HistoryTTL, Topics: cfg.Topics, EphemeralKeys: cfg.EphemeralKeys, EphemeralTTL: cfg.EphemeralTTL,
+		HistoryBytes: int64(cfg.HistoryBytes), HistoryTTL: cfg.HistoryTTL, Topics: cfg.Topics,
+		EphemeralKeys: cfg.EphemeralKeys, EphemeralTTL: cfg.EphemeralTTL,
 		PresencePerTopic: cfg.PresencePerTopic, PresenceMetaBytes: int(cfg.PresenceMetaBytes),
 		StreamBytes: int64(cfg.StreamBytes), StreamTTL: cfg.StreamTTL, StreamsPerUser: cfg.StreamsPerUser,
 		Lease: cfg.Lease, LogMemory: int64(cfg.LogMemory),

@@ -13,7 +13,7 @@ import (
 	"github.com/duckwire/duckwire/storage/sqlite"
 )
 
-// stores have what outlives the process.
+// stores has the state that outlives the process.
 type stores struct {
 	streams       hub.StreamStore
 	topics        hub.TopicStore    // nil: topics end with the process
@@ -21,10 +21,10 @@ type stores struct {
 	queue         hub.QueueStore
 	revocations   rights.RevocationStore
 	conversations conversation.Store // nil: conversations end with the process
-	err           func() error       // why nothing can be stored at the moment, or nil
+	err           func() error       // why nothing can be stored now, or nil
 }
 
-// openStores opens the database of one node, or what several share.
+// openStores opens the database of a single node, or the Redis that several nodes share.
 func (a *app) openStores(cfg *config.Config, logger *slog.Logger) (stores, error) {
 	if cfg.RedisURL != "" {
 		s, err := a.openRedis(cfg, logger)
@@ -40,7 +40,7 @@ func (a *app) openStores(cfg *config.Config, logger *slog.Logger) (stores, error
 	return stores{streams: s, queue: s, revocations: s, err: s.Err}, nil
 }
 
-// openRedis joins the nodes that share a Redis, under a name of this process's own.
+// openRedis connects this process, under a name of its own, to the Redis that the nodes share.
 func (a *app) openRedis(cfg *config.Config, logger *slog.Logger) (*redis.Store, error) {
 	s, err := redis.Open(redis.Options{
 		URL: cfg.RedisURL, Node: strings.ToLower(rand.Text()[:12]), Logger: logger,
@@ -67,7 +67,7 @@ func (a *app) openStore(cfg *config.Config, logger *slog.Logger) (*sqlite.Store,
 	return store, nil
 }
 
-// degraded returns what does not work while the store has this error.
+// degraded returns what does not work while the store has this error, for /readyz.
 func degraded(err error) []string {
 	if err == nil {
 		return nil

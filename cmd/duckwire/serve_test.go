@@ -16,11 +16,13 @@ import (
 
 func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
 
-// TestStopInOrder checks what holds while the hub drains, and that nothing outlasts the drain timeout.
+// TestStopInOrder checks the server's behaviour while the hub drains, and that the stop does not exceed the drain
+// timeout.
 func TestStopInOrder(t *testing.T) {
 	t.Parallel()
 	cfg := &config.Config{DrainTimeout: 300 * time.Millisecond}
-	a, err := buildServer(&config.Config{DataDir: t.TempDir(), JWTSecret: testSecret, DrainTimeout: cfg.DrainTimeout}, quiet())
+	full := &config.Config{DataDir: t.TempDir(), JWTSecret: testSecret, DrainTimeout: cfg.DrainTimeout}
+	a, err := buildServer(full, quiet())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +89,7 @@ func TestStopInOrder(t *testing.T) {
 	}
 }
 
-// TestServeInProcess runs the command whole, in this process.
+// TestServeInProcess runs the whole command in this process.
 func TestServeInProcess(t *testing.T) {
 	inEmptyDir(t)
 	ctx, cancel := context.WithCancel(t.Context())

@@ -16,7 +16,7 @@ import (
 	"github.com/duckwire/duckwire/cmd/duckwire/internal/terminal"
 )
 
-// streamInfo is what the commands show of a stream's JSON (design.md 2.5).
+// streamInfo is the part of a stream's JSON that the commands show (openapi.yaml: Stream).
 type streamInfo struct {
 	ID       string          `json:"id"`
 	Kind     string          `json:"kind"`
@@ -61,7 +61,8 @@ func newStreamsListCmd() *cobra.Command {
 		Example: "  duckwire streams list\n  duckwire streams list --status running --json",
 		Args:    cobra.NoArgs,
 	}
-	cmd.Flags().StringVar(&status, "status", "", "only those: queued, running, done, failed, cancelled, superseded, interrupted")
+	cmd.Flags().StringVar(&status, "status", "",
+		"only those: queued, running, done, failed, cancelled, superseded, interrupted")
 	cmd.Flags().IntVarP(&limit, "limit", "n", 0, "at most so many (default: the server's)")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the server's JSON")
 	conn := addClientFlags(cmd)
@@ -99,8 +100,9 @@ func printStreams(w io.Writer, answer []byte) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "ID\tSTATUS\tKIND\tOWNER\tWATCHERS\tPOSITION\tTOPIC")
 	for _, s := range list.Streams {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%s\t%s\n", terminal.Printable(s.ID), terminal.Printable(s.Status),
-			terminal.Printable(s.Kind), terminal.Printable(s.Owner), s.Watchers, terminal.Printable(s.Position), terminal.Printable(s.Topic))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%s\t%s\n",
+			terminal.Printable(s.ID), terminal.Printable(s.Status), terminal.Printable(s.Kind),
+			terminal.Printable(s.Owner), s.Watchers, terminal.Printable(s.Position), terminal.Printable(s.Topic))
 	}
 	return t.Flush()
 }

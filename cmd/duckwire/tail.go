@@ -13,7 +13,7 @@ import (
 	"github.com/duckwire/duckwire/cmd/duckwire/internal/terminal"
 )
 
-// tailing is what 'duckwire tail' was asked for.
+// tailing has the flags of 'duckwire tail'.
 type tailing struct {
 	after      string
 	sinceStart bool
@@ -58,7 +58,7 @@ can be given to --after later.`,
 	return cmd
 }
 
-// follower returns what follows the topics, without its client.
+// follower returns a follower of the topics, whose client is not set yet.
 func (w *tailing) follower(topics []string, stdout, stderr io.Writer) (*sseclient.Follower, error) {
 	for _, t := range topics {
 		if id, ok := strings.CutPrefix(t, "stream:"); ok {
@@ -85,10 +85,10 @@ func (w *tailing) follower(topics []string, stdout, stderr io.Writer) (*sseclien
 type eventPrinter struct {
 	out, notes io.Writer
 	asJSON     bool
-	left       int // events still to print; 0: without end
+	left       int // events still to print; 0: no limit
 }
 
-// envelope is one event of a topic (design.md 2.3).
+// envelope is one event of a topic (openapi.yaml: Envelope).
 type envelope struct {
 	Topic   string          `json:"topic"`
 	Event   string          `json:"event"`
@@ -101,7 +101,8 @@ func (p *eventPrinter) take(b sseclient.Block) error {
 	if b.Name == sseclient.BlockReset {
 		var reset struct{ Reason, Topic string }
 		_ = json.Unmarshal(b.Data, &reset)
-		_, err := fmt.Fprintf(p.notes, "duckwire: events were missed%s (%s); going on with what the server has\n", inTopic(reset.Topic), reset.Reason)
+		const missed = "duckwire: events were missed%s (%s); going on with what the server has\n"
+		_, err := fmt.Fprintf(p.notes, missed, inTopic(reset.Topic), reset.Reason)
 		return err
 	}
 	var ev envelope

@@ -16,7 +16,7 @@ import (
 	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
-// tail runs a tail against f and returns what it printed.
+// tail runs a tail against f and returns its output.
 func (f *fakeServer) tail(ctx context.Context, want tailing, topics ...string) (stdout, stderr string, err error) {
 	var out, notes bytes.Buffer
 	follow, err := want.follower(topics, &out, &notes)
@@ -54,7 +54,8 @@ func TestTailSurvivesManyCuts(t *testing.T) {
 	}
 }
 
-// TestTailKeepsItsPlace begins at the tail, where nothing is, and is cut before anything comes: what comes meanwhile must not be lost.
+// TestTailKeepsItsPlace begins at the end of an empty topic, and is cut before the first event: the events that are
+// published meanwhile must not be lost.
 func TestTailKeepsItsPlace(t *testing.T) {
 	t.Parallel()
 	f := newFakeServer(t)
@@ -75,7 +76,7 @@ func TestTailKeepsItsPlace(t *testing.T) {
 	}
 }
 
-// TestTailTellsAReset goes on after the gap, and says that there was one.
+// TestTailTellsAReset: after a reset the tail goes on, and reports the gap.
 func TestTailTellsAReset(t *testing.T) {
 	t.Parallel()
 	f := newFakeServer(t)
@@ -107,10 +108,12 @@ func TestTailManyTopics(t *testing.T) {
 	t.Parallel()
 	f := newFakeServer(t)
 	f.events("code:b", 1)
-	f.blocks = append(f.blocks, fakeBlock{name: sseclient.BlockReset, data: `{"reason":"trimmed","topic":"code:a","from":"e9.3"}`, ephemeral: true})
-	f.blocks = append(f.blocks, fakeBlock{name: "", data: f.envelope("code:a", 1)})
+	reset := `{"reason":"trimmed","topic":"code:a","from":"e9.3"}`
+	f.blocks = append(f.blocks, fakeBlock{name: sseclient.BlockReset, data: reset, ephemeral: true},
+		fakeBlock{name: "", data: f.envelope("code:a", 1)})
 	out, notes, err := f.tail(t.Context(), tailing{asJSON: true, limit: 2}, "code:a", "code:b")
-	if err != nil || strings.Count(out, "\n") != 2 || !strings.Contains(out, `"topic":"code:a"`) || !strings.Contains(notes, "missed on code:a (trimmed)") {
+	if err != nil || strings.Count(out, "\n") != 2 || !strings.Contains(out, `"topic":"code:a"`) ||
+		!strings.Contains(notes, "missed on code:a (trimmed)") {
 		t.Errorf("%v\n%s\n%s", err, out, notes)
 	}
 	if f.seen()[0] != "GET /v1/events?topic=code%3Aa&topic=code%3Ab" {
@@ -118,12 +121,15 @@ func TestTailManyTopics(t *testing.T) {
 	}
 }
 
-// TestTailComesBack goes through everything that heals.
+// TestTailComesBack: the tail survives every failure that a retry may mend.
 func TestTailComesBack(t *testing.T) {
 	t.Parallel()
 	f := newFakeServer(t)
 	f.events("code:x", 1)
-	f.script = []answer{refuse(503), sayBye("overloaded", 20), refuse(429, "Retry-After", "1"), sayBye("drain", 30), sayBye("max", 0), refuse(502)}
+	f.script = []answer{
+		refuse(503), sayBye("overloaded", 20), refuse(429, "Retry-After", "1"), sayBye("drain", 30), sayBye("max", 0),
+		refuse(502),
+	}
 	began := time.Now()
 	out, _, err := f.tail(t.Context(), tailing{limit: 1}, "code:x")
 	if err != nil || out != wantTicks("code:x", 1) || len(f.seen()) != 7 {
@@ -134,7 +140,7 @@ func TestTailComesBack(t *testing.T) {
 	}
 }
 
-// TestTailGivesUp stops at what does not heal, at the first answer.
+// TestTailGivesUp: the tail ends at the first answer that no retry can mend.
 func TestTailGivesUp(t *testing.T) {
 	t.Parallel()
 	page := func(w http.ResponseWriter, _ *http.Request) {
@@ -172,7 +178,7 @@ func TestTailGivesUp(t *testing.T) {
 	}
 }
 
-// TestTailNoticesSilence reconnects where a connection brings nothing, not even heartbeats.
+// TestTailNoticesSilence: the tail reconnects if nothing arrives on its connection, not even heartbeats.
 func TestTailNoticesSilence(t *testing.T) {
 	t.Parallel()
 	f := newFakeServer(t)
@@ -194,8 +200,9 @@ func TestTailNoticesSilence(t *testing.T) {
 func TestTailIsSafeForTerminals(t *testing.T) {
 	t.Parallel()
 	f := newFakeServer(t)
-	f.blocks = []fakeBlock{{name: "x", data: `{"topic":"t","event":"a\u001b[2J","payload":"\u009b31m","sender":"é\nroot","time":"now"}`}}
-	f.blocks[0].data = strings.ReplaceAll(f.blocks[0].data, `\u009b`, "\u009b") // as it may stand in JSON
+	data := `{"topic":"t","event":"a\u001b[2J","payload":"\u009b31m","sender":"é\nroot","time":"now"}`
+	data = strings.ReplaceAll(data, `\u009b`, "\u009b") // JSON permits it unescaped
+	f.blocks = []fakeBlock{{name: "x", data: data}}
 	out, _, err := f.tail(t.Context(), tailing{limit: 1}, "t")
 	if want := `now  t  a\x1b[2J  é\nroot  "\u009b31m"` + "\n"; err != nil || out != want {
 		t.Errorf("%v: %q, want %q", err, out, want)

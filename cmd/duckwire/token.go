@@ -14,10 +14,11 @@ import (
 	"github.com/duckwire/duckwire/hub/rights"
 )
 
-// capabilities is the claim caps of a token: what may be done on the topics that match each pattern (design.md 2.7).
+// capabilities is the claim caps of a token: which actions are allowed on the topics that match each pattern
+// (hub/rights/caps.go).
 type capabilities map[string][]string
 
-// tokenClaims is what a token of ours says.
+// tokenClaims has the claims of a token.
 type tokenClaims struct {
 	user, jti, issuer, audience string // only user must be set
 	caps                        capabilities
@@ -86,8 +87,8 @@ is signed with a development secret.`,
 	return cmd
 }
 
-// makeToken signs with the configured secret, or with the development secret, and fills in the rights where none are
-// given.
+// makeToken signs a token with the configured secret, or with the development secret. It adds default rights if there
+// are none.
 func makeToken(cfg *config.Config, c tokenClaims) (string, error) {
 	if c.ttl < time.Second {
 		return "", usagef("--ttl %s is too little; the least is 1s", c.ttl)
@@ -109,11 +110,11 @@ func makeToken(cfg *config.Config, c tokenClaims) (string, error) {
 	return signToken(secret, c)
 }
 
-// parseCaps reads PATTERN=ACTION,ACTION texts. The same pattern twice adds up.
+// parseCaps parses texts of the form PATTERN=ACTION,ACTION. Actions of the same pattern add up.
 func parseCaps(texts []string, user string) (capabilities, error) {
 	caps := capabilities{}
 	for _, text := range texts {
-		i := strings.LastIndexByte(text, '=') // actions hold no '='
+		i := strings.LastIndexByte(text, '=') // actions do not contain '='
 		if i <= 0 || i == len(text)-1 {
 			return nil, usagef("--cap %q must be PATTERN=ACTION,ACTION, such as 'code:project:42=subscribe,publish'", text)
 		}
@@ -121,7 +122,7 @@ func parseCaps(texts []string, user string) (capabilities, error) {
 			caps[text[:i]] = append(caps[text[:i]], strings.TrimSpace(action))
 		}
 	}
-	if _, err := rights.ParseCaps(caps, user); err != nil { // as the server will
+	if _, err := rights.ParseCaps(caps, user); err != nil { // as the server does
 		return nil, usagef("--cap: %w", err)
 	}
 	return caps, nil

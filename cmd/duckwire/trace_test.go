@@ -24,7 +24,7 @@ import (
 	"github.com/duckwire/duckwire/middleware/tracing/collectortest"
 )
 
-// Words that must not reach a collector.
+// Texts that must not reach a collector.
 const (
 	tracedKey    = "sk-key-of-the-upstream"
 	tracedPrompt = "a prompt that nobody else may read"
@@ -32,7 +32,7 @@ const (
 	tracedQuery  = "a-secret-in-a-query"
 )
 
-// tracedServer is the whole server, with a token to come in.
+// tracedServer is a server that exports traces, and a token for it.
 type tracedServer struct {
 	t     *testing.T
 	app   *app
@@ -45,7 +45,9 @@ type tracedServer struct {
 
 func startTraced(t *testing.T, upstream http.HandlerFunc) *tracedServer {
 	t.Helper()
-	s := &tracedServer{t: t, cfg: &config.Config{DataDir: t.TempDir(), JWTSecret: testSecret, DrainTimeout: time.Minute, StreamsPerUser: 10}}
+	s := &tracedServer{t: t, cfg: &config.Config{
+		DataDir: t.TempDir(), JWTSecret: testSecret, DrainTimeout: time.Minute, StreamsPerUser: 10,
+	}}
 	if upstream != nil {
 		u := httptest.NewServer(upstream)
 		t.Cleanup(u.Close)
@@ -67,7 +69,7 @@ func startTraced(t *testing.T, upstream http.HandlerFunc) *tracedServer {
 	return s
 }
 
-// stop stops the server in order; what there is to be sent has been sent then.
+// stop stops the server in order. After that all spans have been sent.
 func (s *tracedServer) stop() {
 	s.ended.Do(func() {
 		stop(s.cfg, s.http, s.app, quiet())
@@ -75,7 +77,7 @@ func (s *tracedServer) stop() {
 	})
 }
 
-// do sends a request and returns the answer, whose body is still to be read.
+// do sends a request and returns the response, whose body is not read yet.
 func (s *tracedServer) do(method, path, body string, headers ...string) *http.Response {
 	s.t.Helper()
 	r, err := http.NewRequestWithContext(s.t.Context(), method, s.url+path, strings.NewReader(body))
@@ -94,7 +96,7 @@ func (s *tracedServer) do(method, path, body string, headers ...string) *http.Re
 	return resp
 }
 
-// whole does a request and reads the whole answer.
+// whole sends a request and reads the whole response.
 func (s *tracedServer) whole(method, path, body string, headers ...string) (*http.Response, string) {
 	s.t.Helper()
 	resp := s.do(method, path, body, headers...)
@@ -109,20 +111,21 @@ func chat(streamed bool) string {
 	return fmt.Sprintf(`{"model":"small","stream":%t,"messages":[{"role":"user","content":%q}]}`, streamed, tracedPrompt)
 }
 
-// answering answers each request with one piece of text, and keeps the headers it saw.
+// answering answers each request with one piece of text, and sends the request's header to seen.
 func answering(seen chan<- http.Header) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if seen != nil {
 			seen <- r.Header
 		}
 		w.Header().Set("Content-Type", "text/event-stream")
-		fmt.Fprintf(w, "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":%q},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n", tracedAnswer)
+		fmt.Fprintf(w, "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":%q},\"finish_reason\":\"stop\"}]}\n\n"+
+			"data: [DONE]\n\n", tracedAnswer)
 	}
 }
 
-// hanging begins an answer and waits for the end of the request.
+// hanging begins a response and waits until the request is cancelled.
 func hanging(w http.ResponseWriter, r *http.Request) {
-	_, _ = io.Copy(io.Discard, r.Body) // or the end of the request is not seen
+	_, _ = io.Copy(io.Discard, r.Body) // net/http detects the end of the request only after the body was read
 	w.Header().Set("Content-Type", "text/event-stream")
 	fmt.Fprintf(w, "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":%q}}]}\n\n", tracedAnswer)
 	_ = http.NewResponseController(w).Flush()
@@ -139,7 +142,7 @@ func sameAttributes(t *testing.T, span *tracepb.Span, want map[string]string) {
 	}
 }
 
-// TestTraceCompletion follows one completion from its client's own span to the upstream.
+// TestTraceCompletion follows one completion from the client's own span to the upstream.
 func TestTraceCompletion(t *testing.T) {
 	collector := collectortest.Start(t)
 	t.Setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=tests")
@@ -147,8 +150,10 @@ func TestTraceCompletion(t *testing.T) {
 	s := startTraced(t, answering(seen))
 	const trace, parent = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 	resp, text := s.whole("POST", "/v1/chat/completions?access_token="+tracedQuery, chat(true),
-		"traceparent", "00-"+trace+"-"+parent+"-01", "baggage", "secret="+tracedQuery, "X-Request-Id", "request-1", "User-Agent", "an editor")
-	if resp.StatusCode != http.StatusOK || !strings.Contains(text, tracedAnswer) || !strings.Contains(text, "data: [DONE]\n") {
+		"traceparent", "00-"+trace+"-"+parent+"-01", "baggage", "secret="+tracedQuery,
+		"X-Request-Id", "request-1", "User-Agent", "an editor")
+	if resp.StatusCode != http.StatusOK || !strings.Contains(text, tracedAnswer) ||
+		!strings.Contains(text, "data: [DONE]\n") {
 		t.Fatalf("%d\n%s", resp.StatusCode, text)
 	}
 	s.stop()
@@ -158,35 +163,43 @@ func TestTraceCompletion(t *testing.T) {
 		t.Fatalf("%d spans: %v", len(spans), spans)
 	}
 	request, completion := collector.Wait("POST /v1/chat/completions"), collector.Wait("completion")
-	if request.Kind != tracepb.Span_SPAN_KIND_SERVER || hex.EncodeToString(request.TraceId) != trace || hex.EncodeToString(request.ParentSpanId) != parent ||
+	if request.Kind != tracepb.Span_SPAN_KIND_SERVER || hex.EncodeToString(request.TraceId) != trace ||
+		hex.EncodeToString(request.ParentSpanId) != parent ||
 		request.Status.GetCode() != tracepb.Status_STATUS_CODE_UNSET {
 		t.Errorf("the request: %v", request)
 	}
 	sameAttributes(t, request, map[string]string{
-		"http.request.method": "POST", "http.route": "/v1/chat/completions", "url.path": "/v1/chat/completions", "url.query": "", "url.scheme": "http",
-		"http.response.status_code": "200", "server.address": "127.0.0.1", "network.protocol.version": "1.1", "user_agent.original": "an editor",
-		"duckwire.request_id": "request-1", "duckwire.stream": resp.Header.Get("Duckwire-Stream"), "duckwire.lasting": "true", "error.type": "",
+		"http.request.method": "POST", "http.route": "/v1/chat/completions", "http.response.status_code": "200",
+		"url.path": "/v1/chat/completions", "url.query": "", "url.scheme": "http",
+		"server.address": "127.0.0.1", "network.protocol.version": "1.1", "user_agent.original": "an editor",
+		"duckwire.request_id": "request-1", "duckwire.stream": resp.Header.Get("Duckwire-Stream"),
+		"duckwire.lasting": "true", "error.type": "",
 	})
-	if completion.Kind != tracepb.Span_SPAN_KIND_CLIENT || hex.EncodeToString(completion.TraceId) != trace || string(completion.ParentSpanId) != string(request.SpanId) ||
-		completion.Status.GetCode() != tracepb.Status_STATUS_CODE_UNSET || collectortest.Events(completion) != "accepted, first token" {
+	if completion.Kind != tracepb.Span_SPAN_KIND_CLIENT || hex.EncodeToString(completion.TraceId) != trace ||
+		string(completion.ParentSpanId) != string(request.SpanId) ||
+		completion.Status.GetCode() != tracepb.Status_STATUS_CODE_UNSET ||
+		collectortest.Events(completion) != "accepted, first token" {
 		t.Errorf("the completion: %v", completion)
 	}
 	sameAttributes(t, completion, map[string]string{
-		"duckwire.kind": "completion", "gen_ai.operation.name": "chat", "gen_ai.request.model": "small", "gen_ai.response.finish_reasons": "stop",
-		"duckwire.end": "done", "duckwire.text_bytes": fmt.Sprint(len(tracedAnswer)), "duckwire.request_id": "request-1", "error.type": "",
+		"duckwire.kind": "completion", "gen_ai.operation.name": "chat", "gen_ai.request.model": "small",
+		"gen_ai.response.finish_reasons": "stop", "duckwire.end": "done",
+		"duckwire.text_bytes": fmt.Sprint(len(tracedAnswer)), "duckwire.request_id": "request-1", "error.type": "",
 	})
 	header := <-seen
-	if got, want := header.Get("traceparent"), "00-"+trace+"-"+hex.EncodeToString(completion.SpanId)+"-01"; got != want || header.Get("baggage") != "" {
+	want := "00-" + trace + "-" + hex.EncodeToString(completion.SpanId) + "-01"
+	if got := header.Get("traceparent"); got != want || header.Get("baggage") != "" {
 		t.Errorf("the upstream saw traceparent %q, want %q; baggage %q", got, want, header.Get("baggage"))
 	}
 	resource := collector.Resource()
-	if resource["service.name"] != "duckwire" || resource["service.version"] != buildVersion() || resource["deployment.environment.name"] != "tests" {
+	if resource["service.name"] != "duckwire" || resource["service.version"] != buildVersion() ||
+		resource["deployment.environment.name"] != "tests" {
 		t.Errorf("resource: %v", resource)
 	}
 	collector.Lacks(s.token, tracedKey, tracedPrompt, tracedAnswer, tracedQuery, testSecret)
 }
 
-// TestTraceCancelled: a completion outlives its request, whose span does not wait for it.
+// TestTraceCancelled: a completion goes on after its request. The request's span does not wait for it.
 func TestTraceCancelled(t *testing.T) {
 	collector := collectortest.Start(t)
 	t.Setenv("OTEL_BSP_SCHEDULE_DELAY", "10")
@@ -199,38 +212,48 @@ func TestTraceCancelled(t *testing.T) {
 		t.Fatalf("%d %s", resp.StatusCode, text)
 	}
 	completion := collector.Wait("completion")
-	if string(completion.ParentSpanId) != string(request.SpanId) || completion.Status.GetCode() != tracepb.Status_STATUS_CODE_UNSET {
+	if string(completion.ParentSpanId) != string(request.SpanId) ||
+		completion.Status.GetCode() != tracepb.Status_STATUS_CODE_UNSET {
 		t.Errorf("%v", completion)
 	}
 	sameAttributes(t, completion, map[string]string{"duckwire.end": "cancelled", "error.type": ""})
-	sameAttributes(t, collector.Wait("DELETE /v1/streams/{id}"), map[string]string{"url.path": "/v1/streams/" + id, "http.route": "/v1/streams/{id}"})
+	sameAttributes(t, collector.Wait("DELETE /v1/streams/{id}"), map[string]string{
+		"url.path": "/v1/streams/" + id, "http.route": "/v1/streams/{id}",
+	})
 	collector.Lacks(s.token, tracedPrompt, tracedAnswer)
 }
 
-// TestTraceErrors: an upstream's words stay out, as they may be the prompt's.
+// TestTraceErrors: an upstream's error messages are not traced, because they may contain the prompt.
 func TestTraceErrors(t *testing.T) {
-	for code, want := range map[string]string{"context_length_exceeded": "context_length_exceeded", tracedPrompt: "other"} {
+	for code, want := range map[string]string{
+		"context_length_exceeded": "context_length_exceeded", tracedPrompt: "other",
+	} {
 		collector := collectortest.Start(t)
 		s := startTraced(t, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
 			w.WriteHeader(http.StatusBadRequest)
 			fmt.Fprintf(w, `{"error":{"message":"too long: %s","type":"invalid_request_error","code":%q}}`, tracedPrompt, code)
 		})
-		if resp, text := s.whole("POST", "/v1/completions", fmt.Sprintf(`{"model":"m","prompt":%q}`, tracedPrompt)); resp.StatusCode != http.StatusBadRequest {
+		resp, text := s.whole("POST", "/v1/completions", fmt.Sprintf(`{"model":"m","prompt":%q}`, tracedPrompt))
+		if resp.StatusCode != http.StatusBadRequest {
 			t.Fatalf("%d %s", resp.StatusCode, text)
 		}
 		s.stop()
 		completion := collector.Wait("completion")
-		sameAttributes(t, completion, map[string]string{"duckwire.end": want, "error.type": want, "gen_ai.operation.name": "text_completion", "duckwire.text_bytes": "0"})
+		sameAttributes(t, completion, map[string]string{
+			"duckwire.end": want, "error.type": want, "gen_ai.operation.name": "text_completion", "duckwire.text_bytes": "0",
+		})
 		if completion.Status.GetCode() != tracepb.Status_STATUS_CODE_ERROR || collectortest.Events(completion) != "" {
 			t.Errorf("%v", completion)
 		}
-		sameAttributes(t, collector.Wait("POST /v1/completions"), map[string]string{"http.response.status_code": "400", "error.type": ""})
+		sameAttributes(t, collector.Wait("POST /v1/completions"), map[string]string{
+			"http.response.status_code": "400", "error.type": "",
+		})
 		collector.Lacks(tracedPrompt, tracedKey)
 	}
 }
 
-// TestTraceAnalysis: an analysis is one span, however many requests to the upstream it takes.
+// TestTraceAnalysis: an analysis is one span, no matter how many requests to the upstream it needs.
 func TestTraceAnalysis(t *testing.T) {
 	collector := collectortest.Start(t)
 	seen := make(chan http.Header, 1)
@@ -238,7 +261,8 @@ func TestTraceAnalysis(t *testing.T) {
 		seen <- r.Header
 		w.Header().Set("Content-Type", "text/event-stream")
 		const issue = `{\"file\":\"a.go\",\"line\":1,\"severity\":\"high\",\"message\":\"` + tracedAnswer + `\"}\n`
-		fmt.Fprint(w, `data: {"choices":[{"index":0,"delta":{"content":"`+issue+`"},"finish_reason":"stop"}]}`+"\n\ndata: [DONE]\n\n")
+		fmt.Fprint(w, `data: {"choices":[{"index":0,"delta":{"content":"`+issue+`"},"finish_reason":"stop"}]}`+"\n\n"+
+			"data: [DONE]\n\n")
 	})
 	resp, text := s.whole("POST", "/v1/analyses", fmt.Sprintf(`{"type":"style","path":"a.go","code":%q}`, tracedPrompt))
 	if resp.StatusCode != http.StatusAccepted {
@@ -247,17 +271,20 @@ func TestTraceAnalysis(t *testing.T) {
 	header := <-seen
 	s.stop()
 	analysis, request := collector.Wait("analysis"), collector.Wait("POST /v1/analyses")
-	if string(analysis.ParentSpanId) != string(request.SpanId) || collectortest.Events(analysis) != "accepted, first issue" ||
+	if string(analysis.ParentSpanId) != string(request.SpanId) ||
+		collectortest.Events(analysis) != "accepted, first issue" ||
 		!strings.Contains(header.Get("traceparent"), hex.EncodeToString(analysis.SpanId)) {
 		t.Errorf("%v; upstream: %v", analysis, header)
 	}
 	sameAttributes(t, analysis, map[string]string{
-		"duckwire.kind": "analysis", "duckwire.end": "done", "duckwire.analysis_type": "style", "duckwire.files": "1", "duckwire.issues": "1",
+		"duckwire.kind": "analysis", "duckwire.end": "done", "duckwire.analysis_type": "style",
+		"duckwire.files": "1", "duckwire.issues": "1",
 	})
 	collector.Lacks(tracedPrompt, tracedAnswer)
 }
 
-// TestTraceLasting: the span of a response that lasts comes while it does, and the response is what it was without spans.
+// TestTraceLasting: the span of a long response is exported while the response lasts, and spans do not change the
+// response.
 func TestTraceLasting(t *testing.T) {
 	collector := collectortest.Start(t)
 	t.Setenv("OTEL_BSP_SCHEDULE_DELAY", "10")
@@ -268,14 +295,19 @@ func TestTraceLasting(t *testing.T) {
 	if !lines.Scan() || lines.Text() != "event: hello" {
 		t.Fatalf("%d %q", events.StatusCode, lines.Text())
 	}
-	sameAttributes(t, collector.Wait("GET /v1/topics/{topic}/events"), map[string]string{"http.response.status_code": "200", "duckwire.lasting": "true"})
+	sameAttributes(t, collector.Wait("GET /v1/topics/{topic}/events"), map[string]string{
+		"http.response.status_code": "200", "duckwire.lasting": "true",
+	})
 
-	conn, _, err := websocket.Dial(t.Context(), "ws"+strings.TrimPrefix(s.url, "http")+"/socket/websocket?vsn=2.0.0&token="+s.token, nil)
+	address := "ws" + strings.TrimPrefix(s.url, "http") + "/socket/websocket?vsn=2.0.0&token=" + s.token
+	conn, _, err := websocket.Dial(t.Context(), address, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.CloseNow() }()
-	sameAttributes(t, collector.Wait("GET /socket/websocket"), map[string]string{"http.response.status_code": "101", "duckwire.lasting": "true"})
+	sameAttributes(t, collector.Wait("GET /socket/websocket"), map[string]string{
+		"http.response.status_code": "101", "duckwire.lasting": "true",
+	})
 	if err := conn.Write(t.Context(), websocket.MessageText, []byte(`[null,"1","phoenix","heartbeat",{}]`)); err != nil {
 		t.Fatal(err)
 	}
@@ -285,7 +317,7 @@ func TestTraceLasting(t *testing.T) {
 	collector.Lacks(s.token)
 }
 
-// TestTraceRequests: what spans tell of requests of other kinds.
+// TestTraceRequests checks the spans of other kinds of requests.
 func TestTraceRequests(t *testing.T) {
 	collector := collectortest.Start(t)
 	s := startTraced(t, nil)
@@ -304,13 +336,14 @@ func TestTraceRequests(t *testing.T) {
 			t.Errorf("%s has a parent", span.Name)
 		}
 	}
-	if want := "GET GET 404; HTTP _OTHER 405; GET /v1/streams GET 401; GET /v1/streams GET 200"; strings.Join(got, "; ") != want {
+	const want = "GET GET 404; HTTP _OTHER 405; GET /v1/streams GET 401; GET /v1/streams GET 200"
+	if strings.Join(got, "; ") != want {
 		t.Errorf("%s; want %s", strings.Join(got, "; "), want)
 	}
 	collector.Lacks(s.token)
 }
 
-// TestTraceSampled: what is not sampled is not sent, and the upstream is told so.
+// TestTraceSampled: spans that are not sampled are not sent, and the upstream is told so.
 func TestTraceSampled(t *testing.T) {
 	collector := collectortest.Start(t)
 	t.Setenv("OTEL_TRACES_SAMPLER", "always_off")
@@ -325,7 +358,8 @@ func TestTraceSampled(t *testing.T) {
 	}
 }
 
-// TestTraceCollectorAway: a collector that hangs, fails or is not there slows nothing, and a stop waits for it no longer than it may.
+// TestTraceCollectorAway: a collector that hangs, fails or does not exist does not slow down responses, and a stop does
+// not wait for it longer than allowed.
 func TestTraceCollectorAway(t *testing.T) {
 	for name, answer := range map[string]http.HandlerFunc{
 		"hangs": nil,
@@ -344,7 +378,7 @@ func TestTraceCollectorAway(t *testing.T) {
 			t.Cleanup(collector.Close)
 			t.Cleanup(func() { close(release) }) // only when everything else has ended
 			t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.URL)
-			// Without our own end of it, the exporter would try for longer than this test may take.
+			// The exporter would retry for longer than this test may take; our own timeout must end that.
 			t.Setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "3600000")
 			t.Setenv("OTEL_BSP_EXPORT_TIMEOUT", "3600000")
 			t.Setenv("OTEL_BSP_SCHEDULE_DELAY", "1")
@@ -379,17 +413,19 @@ func TestTraceCollectorAway(t *testing.T) {
 	})
 }
 
-// TestTraceEndpoint: without an endpoint there are no traces, and the command tells that it could.
+// TestTraceEndpoint: without an endpoint no traces are sent, and the command reports that it supports them.
 func TestTraceEndpoint(t *testing.T) {
 	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "")
 	seen := make(chan http.Header, 1)
 	s := startTraced(t, answering(seen))
-	s.whole("POST", "/v1/chat/completions", chat(false), "traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+	const parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	s.whole("POST", "/v1/chat/completions", chat(false), "traceparent", parent)
 	if header := <-seen; header.Get("traceparent") != "" {
 		t.Errorf("%v", header)
 	}
 	var out strings.Builder
-	if code := run(context.Background(), []string{"version"}, nil, &out, io.Discard); code != exitOK || !strings.HasSuffix(out.String(), " with otlp\n") {
+	code := run(context.Background(), []string{"version"}, nil, &out, io.Discard)
+	if code != exitOK || !strings.HasSuffix(out.String(), " with otlp\n") {
 		t.Errorf("%d %s", code, out.String())
 	}
 }

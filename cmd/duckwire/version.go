@@ -14,7 +14,7 @@ import (
 // version is set by the linker in releases: -ldflags "-X main.version=v1.2.3".
 var version = ""
 
-// buildVersion returns the version and, where the build knows it, the commit.
+// buildVersion returns the version and, if it is known, the commit.
 func buildVersion() string {
 	v, commit := version, ""
 	if info, ok := debug.ReadBuildInfo(); ok {
@@ -22,7 +22,8 @@ func buildVersion() string {
 			v = info.Main.Version
 		}
 		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" && len(s.Value) >= 12 && !strings.Contains(v, s.Value[:12]) { // Go's own version may name it
+			// Go's own version may already name the commit.
+			if s.Key == "vcs.revision" && len(s.Value) >= 12 && !strings.Contains(v, s.Value[:12]) {
 				commit = " (" + s.Value[:12] + ")"
 			}
 		}
@@ -43,7 +44,8 @@ func newVersionCmd() *cobra.Command {
 			if tracing.Built != "" {
 				with = " with " + tracing.Built
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "duckwire %s %s %s/%s%s\n", buildVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH, with)
+			fmt.Fprintf(cmd.OutOrStdout(), "duckwire %s %s %s/%s%s\n",
+				buildVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH, with)
 		},
 	}
 }

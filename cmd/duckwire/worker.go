@@ -36,7 +36,7 @@ run at the same time.`,
 		Args: cobra.MinimumNArgs(1),
 	}
 	flags := cmd.Flags()
-	flags.SetInterspersed(false) // what follows COMMAND is its own
+	flags.SetInterspersed(false) // flags after COMMAND belong to it
 	flags.StringVar(&w.Kind, "kind", "analysis", "kind of jobs; there is analysis")
 	flags.StringVar(&w.ID, "id", "", "the worker's id, another one for each of its lives (default: by chance)")
 	flags.StringSliceVar(&w.Types, "types", nil, "types of analyses to take, such as style,security (default: all)")
@@ -60,7 +60,7 @@ run at the same time.`,
 	return cmd
 }
 
-// checkWorker checks the command line, and gives a worker without an id one.
+// checkWorker checks the command line, and generates an id if there is none.
 func checkWorker(w *worker.Worker) error {
 	if !slices.Contains([]string{"auto", "lines", "sarif"}, w.Format) {
 		return usagef("--format must be auto, lines or sarif; got %q", w.Format)

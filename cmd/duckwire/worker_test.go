@@ -22,13 +22,13 @@ import (
 	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
-// lintServer is a server process, and a client of it with every right.
+// lintServer is a server process, and a client of it that may do everything.
 type lintServer struct {
 	t *testing.T
 	c *client.Client
 }
 
-// startLintServer starts a server whose leases are short.
+// startLintServer starts a server with short leases.
 func startLintServer(t *testing.T, env ...string) *lintServer {
 	t.Helper()
 	cmd := exec.Command("duckwire", "serve", "--addr", "127.0.0.1:0", "--data-dir", t.TempDir())
@@ -70,18 +70,20 @@ func startLintServer(t *testing.T, env ...string) *lintServer {
 func lintToken(t *testing.T, user, grant string) string {
 	t.Helper()
 	pattern, actions, _ := strings.Cut(grant, "=")
-	token, err := signToken(testSecret, tokenClaims{user: user, caps: map[string][]string{pattern: strings.Split(actions, ",")}, ttl: time.Hour})
+	caps := map[string][]string{pattern: strings.Split(actions, ",")}
+	token, err := signToken(testSecret, tokenClaims{user: user, caps: caps, ttl: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return token
 }
 
-// worker starts 'duckwire worker' with the right to work and no other, and waits until the server knows it.
+// worker starts 'duckwire worker' with only the right that it needs, and waits until the server knows it.
 func (s *lintServer) worker(args ...string) *exec.Cmd {
 	s.t.Helper()
 	cmd := exec.Command("duckwire", append([]string{"worker"}, args...)...)
-	cmd.Env = append(os.Environ(), "DUCKWIRE_URL="+s.c.Base, "DUCKWIRE_TOKEN="+lintToken(s.t, "linter", "worker:analysis=produce"),
+	token := lintToken(s.t, "linter", "worker:analysis=produce")
+	cmd.Env = append(os.Environ(), "DUCKWIRE_URL="+s.c.Base, "DUCKWIRE_TOKEN="+token,
 		"GORACE=atexit_sleep_ms=0", "TMPDIR="+s.t.TempDir()) // a worker that is killed leaves its job's folder
 	cmd.SysProcAttr = hubtest.ProcAttr()
 	var log strings.Builder
@@ -99,7 +101,8 @@ func (s *lintServer) worker(args ...string) *exec.Cmd {
 	return cmd
 }
 
-// analyze starts an analysis of these files (path, code, path, code …) once a worker takes its type, and returns its stream.
+// analyze starts an analysis of files, given as path, code, path, code and so on, as soon as a worker takes its type.
+// It returns the analysis' stream.
 func (s *lintServer) analyze(kind string, files ...string) string {
 	s.t.Helper()
 	body := map[string]any{"type": kind}
@@ -132,12 +135,12 @@ type lintState struct {
 
 func (st *lintState) ended() bool { return st.Status != "running" && st.Status != "queued" }
 
-// byWorker reports whether a worker does it: the built-in checks say which file they begin with.
+// byWorker reports whether a worker runs the analysis: the built-in checks report the file with which they begin.
 func (st *lintState) byWorker() bool {
 	return len(st.Events) > 0 && strings.Contains(string(st.Events[0].Data), `"current":0`)
 }
 
-// wait returns the stream's state once it is as wanted.
+// wait waits until the stream's state is as wanted, and returns it.
 func (s *lintServer) wait(id string, wanted func(*lintState) bool) *lintState {
 	s.t.Helper()
 	var st lintState
@@ -155,7 +158,7 @@ func (s *lintServer) end(id string) *lintState {
 	return s.wait(id, func(st *lintState) bool { return st.ended() })
 }
 
-// issues lists what was found, and where the analysis began anew.
+// issues lists the issues, and where the analysis was restarted.
 func (st *lintState) issues() string {
 	var list []string
 	for _, e := range st.Events {
@@ -183,7 +186,7 @@ func (st *lintState) last(event string) string {
 	return data
 }
 
-// TestWorkerRunsGoVet: the real go vet finds real defects in real code, in files whose paths mean no good.
+// TestWorkerRunsGoVet: go vet finds defects in files with hostile paths.
 func TestWorkerRunsGoVet(t *testing.T) {
 	t.Parallel()
 	s := startLintServer(t)
@@ -200,14 +203,16 @@ func TestWorkerRunsGoVet(t *testing.T) {
 			t.Errorf("%s\nhas not\n%s", st.issues(), want)
 		}
 	}
-	const summary = `{"total_issues":2,"semantic_issues":2,"style_issues":0,"security_issues":0,"files_analyzed":2,"errors":0,"warnings":2,"info":0}`
+	const summary = `{"total_issues":2,"semantic_issues":2,"style_issues":0,"security_issues":0,` +
+		`"files_analyzed":2,"errors":0,"warnings":2,"info":0}`
 	if st.Status != "done" || st.last(hub.EntrySummary) != summary {
 		t.Errorf("%s %s", st.Status, st.last(hub.EntrySummary))
 	}
 	if clean := s.end(s.analyze("semantic", "a.go", "package a\n")); clean.Status != "done" || clean.issues() != "" {
 		t.Errorf("%+v", clean)
 	}
-	if broken := s.end(s.analyze("semantic", "a.go", "package a\n\nfunc {\n")); broken.Status != "done" || !strings.Contains(broken.issues(), "a.go:3:6") {
+	broken := s.end(s.analyze("semantic", "a.go", "package a\n\nfunc {\n"))
+	if broken.Status != "done" || !strings.Contains(broken.issues(), "a.go:3:6") {
 		t.Errorf("%+v", broken)
 	}
 }
@@ -227,7 +232,7 @@ func TestWorkerReadsSARIF(t *testing.T) {
 	}
 }
 
-// TestKilledWorkerIsReplaced: a worker dies in the middle, another one does the job, and readers are told.
+// TestKilledWorkerIsReplaced: a worker is killed during a job; another one does the job, and readers are told.
 func TestKilledWorkerIsReplaced(t *testing.T) {
 	t.Parallel()
 	s := startLintServer(t)
@@ -240,7 +245,7 @@ func TestKilledWorkerIsReplaced(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = first.Wait()
-	_ = syscall.Kill(pidIn(t, pids), syscall.SIGKILL) // a worker that is killed cannot end its linter
+	_ = syscall.Kill(pidIn(t, pids), syscall.SIGKILL) // a killed worker cannot kill its linter
 	st := s.end(id)
 	if want := "a.go:1:1: medium: first\nRESTARTED\na.go:2:2: medium: second"; st.Status != "done" || st.issues() != want {
 		t.Errorf("%s %+v\n%s", st.Status, st.Error, st.issues())
@@ -250,20 +255,20 @@ func TestKilledWorkerIsReplaced(t *testing.T) {
 func pidIn(t *testing.T, file string) (pid int) {
 	t.Helper()
 	hubtest.Until(t, "a process id in "+file, func() bool {
-		text, _ := os.ReadFile(file) // not there yet, or not whole
+		text, _ := os.ReadFile(file) // the file may not exist yet, or be incomplete
 		_, _ = fmt.Sscanf(string(text), "%d\n", &pid)
 		return pid != 0
 	})
 	return pid
 }
 
-// alive reports whether a process runs. One that has ended and that nobody has asked after does not.
+// alive reports whether a process runs. A process that has ended, but was not waited for, does not.
 func alive(pid int) bool {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	return err == nil && !strings.Contains(string(stat), ") Z ")
 }
 
-// TestCancelKillsTheLinter: with all that it has started.
+// TestCancelKillsTheLinter: cancelling an analysis kills the linter and all processes that it started.
 func TestCancelKillsTheLinter(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("looks into /proc")
@@ -294,14 +299,14 @@ func TestCancelKillsTheLinter(t *testing.T) {
 	}
 }
 
-// TestWorkerGivesBackItsJob: one that is asked to go does not let the others wait for its lease.
+// TestWorkerGivesBackItsJob: a worker that is stopped returns its job, so that others need not wait for its lease.
 func TestWorkerGivesBackItsJob(t *testing.T) {
 	t.Parallel()
 	s := startLintServer(t, "DUCKWIRE_LEASE=60s")
 	first := s.worker("--types", "style", "--", "sleep", "60")
 	id := s.analyze("style", "a.go", "package a\n")
 	s.worker("--types", "style,other", "--", "echo", "a.go:2:2: second")
-	s.end(s.analyze("other", "a.go", "package a\n")) // which the second one does: so it has asked, for both types
+	s.end(s.analyze("other", "a.go", "package a\n")) // by the second worker, which so has asked for jobs
 	s.wait(id, func(st *lintState) bool { return st.last(hub.EntryProgress) != "" })
 	if err := first.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
@@ -310,12 +315,13 @@ func TestWorkerGivesBackItsJob(t *testing.T) {
 		t.Errorf("the worker: %v", err)
 	}
 	st := s.end(id)
-	if want := "RESTARTED\na.go:2:2: medium: second"; st.Status != "done" || st.issues() != want || !strings.Contains(st.last(hub.EntryRestarted), "going down") {
+	const want = "RESTARTED\na.go:2:2: medium: second"
+	if st.Status != "done" || st.issues() != want || !strings.Contains(st.last(hub.EntryRestarted), "going down") {
 		t.Errorf("%s %+v\n%s", st.Status, st.Error, st.issues())
 	}
 }
 
-// TestWorkersFailures: what the tool does wrong is told, and what the caller must not see is not.
+// TestWorkersFailures: readers are told about a linter's failure, but not about what they must not see.
 func TestWorkersFailures(t *testing.T) {
 	t.Parallel()
 	s := startLintServer(t)
@@ -340,10 +346,14 @@ func TestWorkersFailures(t *testing.T) {
 			switch {
 			case c.want == "" && st.Status != "done":
 				t.Errorf("%s %+v", st.Status, st.Error)
-			case c.want != "" && (st.Status != "failed" || st.Error.Code != "worker_failed" || !strings.Contains(st.Error.Message, c.want)):
+			case c.want != "" && (st.Status != "failed" || st.Error.Code != "worker_failed" ||
+				!strings.Contains(st.Error.Message, c.want)):
 				t.Errorf("%s %+v, want %s", st.Status, st.Error, c.want)
 			}
-			for kind2, want := range map[string]string{"env": "a.go:1:1: medium: token= url=", "files": "a.go:1:1: medium: 2 files", "brace": "a.go:1:1: medium: lines"} {
+			for kind2, want := range map[string]string{
+				"env": "a.go:1:1: medium: token= url=", "files": "a.go:1:1: medium: 2 files",
+				"brace": "a.go:1:1: medium: lines",
+			} {
 				if kind == kind2 && st.issues() != want {
 					t.Errorf("%s, want %s", st.issues(), want)
 				}
@@ -352,32 +362,36 @@ func TestWorkersFailures(t *testing.T) {
 	}
 }
 
-// TestWorkerRefusesAProject: a linter has nothing to read where only a project is named.
+// TestWorkerRefusesAProject: a worker refuses an analysis that names a project and has no files.
 func TestWorkerRefusesAProject(t *testing.T) {
 	t.Parallel()
 	s := startLintServer(t)
 	s.worker("--", "true")
-	s.end(s.analyze("style", "a.go", "package a\n")) // so that the worker is known
+	s.end(s.analyze("style", "a.go", "package a\n")) // so that the server knows the worker
 	header, _, err := s.c.Call(t.Context(), http.MethodPost, "/v1/analyses", map[string]any{"project": "42"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if st := s.end(header.Get("Duckwire-Stream")); st.Status != "failed" || st.Error.Code != "worker_refused" || !strings.Contains(st.Error.Message, "no files") {
+	st := s.end(header.Get("Duckwire-Stream"))
+	if st.Status != "failed" || st.Error.Code != "worker_refused" || !strings.Contains(st.Error.Message, "no files") {
 		t.Errorf("%s %+v", st.Status, st.Error)
 	}
 }
 
 func TestWorkerUsage(t *testing.T) {
 	t.Parallel()
-	for _, args := range []string{"", "-- no-such-command-at-all", "--format xml -- true", "--kind cooking -- true", "--timeout 0s -- true"} {
+	for _, args := range []string{
+		"", "-- no-such-command-at-all", "--format xml -- true", "--kind cooking -- true", "--timeout 0s -- true",
+	} {
 		var stderr strings.Builder
-		if code := run(t.Context(), append([]string{"worker"}, strings.Fields(args)...), strings.NewReader(""), io.Discard, &stderr); code != exitUsage {
+		line := append([]string{"worker"}, strings.Fields(args)...)
+		if code := run(t.Context(), line, strings.NewReader(""), io.Discard, &stderr); code != exitUsage {
 			t.Errorf("%q: %d %s", args, code, stderr.String())
 		}
 	}
 }
 
-// TestAnalysisByAModel: without a worker the upstream is asked, and what it answers is taken for no more than it is.
+// TestAnalysisByAModel: without a worker the upstream is asked. Answers that are not valid issues are rejected.
 func TestAnalysisByAModel(t *testing.T) {
 	t.Parallel()
 	answers := map[string]string{
@@ -386,18 +400,21 @@ func TestAnalysisByAModel(t *testing.T) {
 		"broken": `{"file":"a.go","line":1,"mess`,
 	}
 	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body) // a cut request has no answer to find
+		body, _ := io.ReadAll(r.Body) // the request may have been cut
 		w.Header().Set("Content-Type", "text/event-stream")
 		for kind, answer := range answers {
 			if strings.Contains(string(body), "asked for: "+kind) {
 				text, _ := json.Marshal(answer)
-				fmt.Fprintf(w, "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":%s},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n", text)
+				fmt.Fprintf(w, "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":%s},\"finish_reason\":\"stop\"}]}\n\n"+
+					"data: [DONE]\n\n", text)
 			}
 		}
 	}))
 	t.Cleanup(upstream.Close)
 	s := startLintServer(t, "DUCKWIRE_UPSTREAM_URL="+upstream.URL+"/v1", "DUCKWIRE_UPSTREAM_MODEL=m")
-	for kind, want := range map[string]string{"good": "done ", "prose": "failed bad_answer", "broken": "failed bad_answer"} {
+	for kind, want := range map[string]string{
+		"good": "done ", "prose": "failed bad_answer", "broken": "failed bad_answer",
+	} {
 		body := map[string]any{"type": kind, "path": "a.go", "code": "package a\n"}
 		header, _, err := s.c.Call(t.Context(), http.MethodPost, "/v1/analyses", body)
 		if err != nil {
@@ -411,7 +428,8 @@ func TestAnalysisByAModel(t *testing.T) {
 		if st.Status+" "+code != want {
 			t.Errorf("%s: %s %+v", kind, st.Status, st.Error)
 		}
-		if kind == "good" && (st.issues() != "a.go:1:0: high: a defect" || !strings.Contains(st.last(hub.EntryMetadata), `"unparsed":1`)) {
+		one := st.issues() == "a.go:1:0: high: a defect"
+		if kind == "good" && (!one || !strings.Contains(st.last(hub.EntryMetadata), `"unparsed":1`)) {
 			t.Errorf("%s %s", st.issues(), st.last(hub.EntryMetadata))
 		}
 	}

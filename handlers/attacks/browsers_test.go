@@ -5,10 +5,11 @@ import (
 	"testing"
 )
 
-// evil is a page of somebody else, in the browser of somebody who has our cookie.
+// evil is the origin of an attacker's page, in the browser of a user who has our cookie.
 const evil = "Origin: https://evil.example"
 
-// TestCrossSiteSockets: a page of another origin opens no socket, whatever the browser sends with it (cross-site WebSocket hijacking).
+// TestCrossSiteSockets: a page of another origin cannot open a socket, whatever the browser sends with the request
+// (cross-site WebSocket hijacking).
 func TestCrossSiteSockets(t *testing.T) {
 	s := start(t, "ALLOWED_ORIGINS=https://app.example")
 	tok := token(t, "ada", "*=*")
@@ -44,13 +45,14 @@ func TestCrossSiteSockets(t *testing.T) {
 	}
 }
 
-// TestCrossSiteRequests: a page of another origin does nothing by the cookie, and reads nothing.
+// TestCrossSiteRequests: a page of another origin cannot change anything with the cookie, and cannot read responses.
 func TestCrossSiteRequests(t *testing.T) {
 	s := start(t, "ALLOWED_ORIGINS=https://app.example")
 	cookie := "Cookie: duckwire_token=" + token(t, "ada", "*=*")
 	publish := func(headers ...string) int {
-		// text/plain is what a form can send without asking first
-		status, _, _ := s.do("POST", "/v1/topics/t/events", `{"event":"forged"}`, append(headers, cookie, "Content-Type: text/plain")...)
+		// a form can send text/plain without a preflight
+		headers = append(headers, cookie, "Content-Type: text/plain")
+		status, _, _ := s.do("POST", "/v1/topics/t/events", `{"event":"forged"}`, headers...)
 		return status
 	}
 	for _, headers := range [][]string{
@@ -59,7 +61,7 @@ func TestCrossSiteRequests(t *testing.T) {
 		{"Sec-Fetch-Site: cross-site"},
 		{"Sec-Fetch-Site: same-site"},
 		{evil, "Sec-Fetch-Site: same-origin"},
-		nil, // no browser, or an old one
+		nil, // not a browser, or an old one
 	} {
 		if status := publish(headers...); status != 403 {
 			t.Errorf("a publish with the cookie and %q: %d, want 403", headers, status)
@@ -77,7 +79,8 @@ func TestCrossSiteRequests(t *testing.T) {
 			t.Errorf("%s may be read by another origin: %v", path, h)
 		}
 	}
-	_, _, h := s.do("OPTIONS", "/v1/topics/t/events", "", evil, "Access-Control-Request-Method: POST", "Access-Control-Request-Headers: authorization")
+	_, _, h := s.do("OPTIONS", "/v1/topics/t/events", "", evil,
+		"Access-Control-Request-Method: POST", "Access-Control-Request-Headers: authorization")
 	if h.Get("Access-Control-Allow-Origin") != "" || h.Get("Access-Control-Allow-Methods") != "" {
 		t.Errorf("another origin is told that it may ask: %v", h)
 	}

@@ -10,18 +10,19 @@ import (
 	"testing"
 )
 
-// TestCompressedRequests: a body that would be 256 MiB is not unpacked, by whatever name.
+// TestCompressedRequests: a body that would be 256 MiB is not decompressed, whatever its coding is called.
 func TestCompressedRequests(t *testing.T) {
 	s := start(t)
 	ada := bearer(t, "ada")
 	var member bytes.Buffer
 	w := gzip.NewWriter(&member)
-	_, _ = w.Write(make([]byte, 1<<20)) // a buffer takes everything
+	_, _ = w.Write(make([]byte, 1<<20)) // a buffer accepts everything
 	_ = w.Close()
-	packed := strings.Repeat(member.String(), 256) // a file may have many members
+	packed := strings.Repeat(member.String(), 256) // a gzip file may have many members (RFC 1952 §2.2)
 	for _, coding := range []string{"gzip", "x-gzip", "deflate", "br", "zstd", "gzip, gzip"} {
 		for _, path := range []string{"/v1/topics/t/events", "/v1/completions", "/v1/users/ada/messages"} {
-			if status, answer, _ := s.do("POST", path, packed, ada, "Content-Encoding: "+coding); status != 400 && status != 413 && status != 415 {
+			status, answer, _ := s.do("POST", path, packed, ada, "Content-Encoding: "+coding)
+			if status != 400 && status != 413 && status != 415 {
 				t.Errorf("%s, %s: %d %.200s", path, coding, status, answer)
 			}
 		}
@@ -29,13 +30,17 @@ func TestCompressedRequests(t *testing.T) {
 	s.want(200, "GET", "/healthz", "")
 }
 
-// TestCompressedFrames: no compression is agreed on for a WebSocket, and a compressed frame ends the connection that sent it.
+// TestCompressedFrames: the server does not negotiate compression for a WebSocket, and a compressed frame ends the
+// connection that sent it.
 func TestCompressedFrames(t *testing.T) {
 	s := start(t)
 	other := s.socket(token(t, "bob", "*=*"), "t")
 	c := s.dial()
-	send(t, c, "GET /socket/websocket?vsn=2.0.0&token=%s HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"+
-		"Sec-WebSocket-Key: MDEyMzQ1Njc4OTAxMjM0NQ==\r\nSec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\r\n", token(t, "ada", "*=*"), s.addr())
+	send(t, c, "GET /socket/websocket?vsn=2.0.0&token=%s HTTP/1.1\r\nHost: %s\r\n"+
+		"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"+
+		"Sec-WebSocket-Key: MDEyMzQ1Njc4OTAxMjM0NQ==\r\n"+
+		"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\r\n",
+		token(t, "ada", "*=*"), s.addr())
 	in := bufio.NewReader(c)
 	resp, err := http.ReadResponse(in, nil)
 	if err != nil {
@@ -45,11 +50,13 @@ func TestCompressedFrames(t *testing.T) {
 		t.Fatalf("%s, extensions %q", resp.Status, got)
 	}
 	var packed bytes.Buffer
-	w, _ := flate.NewWriter(&packed, 9) // 9 is a level
+	w, _ := flate.NewWriter(&packed, 9) // 9 is a valid level
 	_, _ = w.Write(make([]byte, 1<<20))
 	_ = w.Flush()
 	payload := packed.Bytes()
-	frame := append([]byte{0x80 | 0x40 | 1, 0x80 | 126, byte(len(payload) >> 8), byte(len(payload)), 0, 0, 0, 0}, payload...) // RSV1; masked with zeros
+	// a final text frame with RSV1 set, which says that it is compressed; it is masked with zeros (RFC 6455 §5.2)
+	frame := []byte{0x80 | 0x40 | 1, 0x80 | 126, byte(len(payload) >> 8), byte(len(payload)), 0, 0, 0, 0}
+	frame = append(frame, payload...)
 	if _, err := c.Write(frame); err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +64,8 @@ func TestCompressedFrames(t *testing.T) {
 	if _, err := in.Read(head); err != nil || head[0] != 0x88 {
 		t.Errorf("after a compressed frame: %x, %v; want a close", head, err)
 	}
-	if reply := push(t, other, `["1","2","t","say",{}]`); !strings.Contains(reply, "say") && !strings.Contains(reply, `"ok"`) {
+	reply := push(t, other, `["1","2","t","say",{}]`)
+	if !strings.Contains(reply, "say") && !strings.Contains(reply, `"ok"`) {
 		t.Errorf("the other socket: %s", reply)
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
-// TestConnectionFlood: connections on which nobody says who it is fill no more than their share, and put nobody out.
+// TestConnectionFlood: connections without a credential are limited to their share, and displace no others.
 func TestConnectionFlood(t *testing.T) {
 	s := start(t, "GUESTS=8", "HEADER_TIMEOUT=1m")
 	ada := bearer(t, "ada")
@@ -29,7 +29,7 @@ func TestConnectionFlood(t *testing.T) {
 	if status := ask(); status != "200 OK" {
 		t.Fatal(status)
 	}
-	for n := range 12 { // none of them is a guest
+	for n := range 12 { // they have a credential
 		s.socket(token(t, "ada", "*=*"), "t"+strconv.Itoa(n))
 	}
 	var idle []net.Conn
@@ -57,7 +57,8 @@ func TestConnectionFlood(t *testing.T) {
 	})
 }
 
-// TestFailedAttempts: an address that fails again and again is told to wait, on every transport; a credential that holds is let in nonetheless.
+// TestFailedAttempts: an address that fails repeatedly is told to wait, on every transport. Valid credentials from that
+// address are still accepted.
 func TestFailedAttempts(t *testing.T) {
 	s := start(t, "TRUSTED_PROXIES=127.0.0.1")
 	from := func(addr string) string { return "X-Forwarded-For: " + addr }
@@ -71,16 +72,19 @@ func TestFailedAttempts(t *testing.T) {
 	}
 	status, answer, header := bad("198.51.100.7")
 	wait, _ := strconv.Atoi(header.Get("Retry-After"))
-	if status != 429 || wait < 1 || wait > 13 || !strings.Contains(answer, "failures_per_minute") || !strings.Contains(answer, `"limit":10`) {
+	if status != 429 || wait < 1 || wait > 13 || !strings.Contains(answer, "failures_per_minute") ||
+		!strings.Contains(answer, `"limit":10`) {
 		t.Errorf("failure 11: %d, Retry-After %q, %s", status, header.Get("Retry-After"), answer)
 	}
 	if status := s.shake("?vsn=2.0.0&token=bad", from("198.51.100.7")); status != 429 {
 		t.Errorf("WebSocket: %d", status)
 	}
-	if _, poll, _ := s.do("GET", "/socket/longpoll?vsn=2.0.0&token=bad", "", from("198.51.100.7")); !strings.Contains(poll, "500") {
-		t.Errorf("long-poll: %s", poll) // what heals by itself
+	_, poll, _ := s.do("GET", "/socket/longpoll?vsn=2.0.0&token=bad", "", from("198.51.100.7"))
+	if !strings.Contains(poll, "500") { // a client tries again after 500, and gives up after 403
+		t.Errorf("long-poll: %s", poll)
 	}
-	if status, body, _ := s.do("GET", "/v1/events?topic=t&token=bad", "", from("198.51.100.7"), "Accept: text/event-stream"); status != 200 || !strings.Contains(body, "event: bye") || !strings.Contains(body, "retry: ") {
+	status, body, _ := s.do("GET", "/v1/events?topic=t&token=bad", "", from("198.51.100.7"), "Accept: text/event-stream")
+	if status != 200 || !strings.Contains(body, "event: bye") || !strings.Contains(body, "retry: ") {
 		t.Errorf("an EventSource: %d %s", status, body)
 	}
 	s.want(200, "GET", "/v1/streams", "", from("198.51.100.7"), bearer(t, "ada"))
@@ -93,7 +97,7 @@ func TestFailedAttempts(t *testing.T) {
 	s.want(401, "GET", "/v1/streams", "", from("2001:db8:0:2::1"), "Authorization: Bearer bad")
 }
 
-// TestForwardedForSpoofing: what a client writes into X-Forwarded-For changes nothing.
+// TestForwardedForSpoofing: a client cannot change its address by what it writes into X-Forwarded-For.
 func TestForwardedForSpoofing(t *testing.T) {
 	s := start(t, "TRUSTED_PROXIES=127.0.0.1,10.0.0.0/8", "FAILURES_PER_MINUTE=3")
 	bad := func(headers ...string) int {
@@ -113,7 +117,10 @@ func TestForwardedForSpoofing(t *testing.T) {
 		{"X-Forwarded-For: 203.0.113.99", "X-Forwarded-For: 198.51.100.7, 10.0.0.3"},
 		{"X-Forwarded-For: ,,, 198.51.100.7:443"},
 		{"X-Forwarded-For: 203.0.113.99, ::ffff:198.51.100.7"},
-		{"X-Forwarded-For: 198.51.100.7", "X-Real-Ip: 203.0.113.99", "Forwarded: for=203.0.113.99", "Client-Ip: 203.0.113.99", "True-Client-Ip: 203.0.113.99"},
+		{
+			"X-Forwarded-For: 198.51.100.7", "X-Real-Ip: 203.0.113.99", "Forwarded: for=203.0.113.99",
+			"Client-Ip: 203.0.113.99", "True-Client-Ip: 203.0.113.99",
+		},
 	} {
 		if status := bad(spoofed...); status != 429 {
 			t.Errorf("%q is taken for somebody else: %d", spoofed, status)
@@ -121,7 +128,8 @@ func TestForwardedForSpoofing(t *testing.T) {
 	}
 }
 
-// TestForwardedForOfNobody: without a proxy that is trusted the header is not read, so that nobody can have somebody else shut out.
+// TestForwardedForOfNobody: without a trusted proxy X-Forwarded-For is not read, so that a client cannot use up another
+// address's attempts.
 func TestForwardedForOfNobody(t *testing.T) {
 	s := start(t, "FAILURES_PER_MINUTE=1")
 	for range 5 {

@@ -8,13 +8,13 @@ import (
 	"testing"
 )
 
-// told is an answer without what is different in each.
+// told returns an answer without the parts that differ in each.
 func told(answer, id string) string {
 	answer = regexp.MustCompile(`"request_id":"[^"]*"`).ReplaceAllString(answer, "")
 	return strings.ReplaceAll(answer, id, "ID")
 }
 
-// TestGuessingStreams: to who may not read a stream it is as if there were none, whatever is tried on it.
+// TestGuessingStreams: a stream that a user may not read is answered like one that does not exist, by every method.
 func TestGuessingStreams(t *testing.T) {
 	s := start(t)
 	ada := bearer(t, "ada")
@@ -34,13 +34,15 @@ func TestGuessingStreams(t *testing.T) {
 			{"PUT", "/append", "x", "*/*"},
 		} {
 			try := func(id string) (int, string) {
-				status, answer, _ := s.do(c.method, "/v1/streams/"+id+c.path, c.body, eve, "Accept: "+c.accept, "Content-Type: text/plain")
+				path := "/v1/streams/" + id + c.path
+				status, answer, _ := s.do(c.method, path, c.body, eve, "Accept: "+c.accept, "Content-Type: text/plain")
 				return status, told(answer, id)
 			}
 			status, answer := try(taken)
 			freeStatus, free := try("nothing")
 			if status != 404 || status != freeStatus || answer != free {
-				t.Errorf("%s %s%s: %d %s\nand where there is none: %d %s", c.method, taken, c.path, status, answer, freeStatus, free)
+				t.Errorf("%s %s%s: %d %s\nand of an id that is not taken: %d %s",
+					c.method, taken, c.path, status, answer, freeStatus, free)
 			}
 		}
 		c := s.socket(token(t, "eve", "public:*=*"), "public:1")
@@ -50,15 +52,18 @@ func TestGuessingStreams(t *testing.T) {
 			t.Errorf("a join of its channel: %s\nand where there is none: %s", reply, free)
 		}
 	}
-	if list := s.want(200, "GET", "/v1/streams", "", eve); strings.Contains(list, "hers") || strings.Contains(list, "on-topic") {
+	list := s.want(200, "GET", "/v1/streams", "", eve)
+	if strings.Contains(list, "hers") || strings.Contains(list, "on-topic") {
 		t.Errorf("eve's list: %s", list)
 	}
-	if state := s.want(200, "GET", "/v1/streams/hers", "", ada); !strings.Contains(state, `"status":"running"`) || !strings.Contains(state, `"secret text"`) {
+	state := s.want(200, "GET", "/v1/streams/hers", "", ada)
+	if !strings.Contains(state, `"status":"running"`) || !strings.Contains(state, `"secret text"`) {
 		t.Errorf("ada's stream: %.300s", state)
 	}
 }
 
-// TestPositionsAreNoRights: a position of one topic opens nothing of it to who reads another, and is not taken for a place in that.
+// TestPositionsAreNoRights: a position of one topic gives readers of another topic access to nothing of the first, and
+// is not taken for a position in the second.
 func TestPositionsAreNoRights(t *testing.T) {
 	s := start(t)
 	ada := bearer(t, "ada")
@@ -69,15 +74,18 @@ func TestPositionsAreNoRights(t *testing.T) {
 		Events []struct{ Position string }
 		Reset  *struct{ Reason string }
 	}
-	if err := json.Unmarshal([]byte(s.want(200, "GET", "/v1/topics/private:1/events", "", ada)), &history); err != nil || len(history.Events) != 2 {
+	private := s.want(200, "GET", "/v1/topics/private:1/events", "", ada)
+	if err := json.Unmarshal([]byte(private), &history); err != nil || len(history.Events) != 2 {
 		t.Fatalf("%+v, %v", history, err)
 	}
 	position := history.Events[0].Position
 	after := "?after=" + url.QueryEscape(position)
 	s.want(403, "GET", "/v1/topics/private:1/events"+after, "", eve)
-	s.want(403, "GET", "/v1/events?topic=private:1&topic=public:1", "", eve, "Accept: text/event-stream", "Last-Event-ID: "+position)
+	s.want(403, "GET", "/v1/events?topic=private:1&topic=public:1", "", eve,
+		"Accept: text/event-stream", "Last-Event-ID: "+position)
 	answer := s.want(200, "GET", "/v1/topics/public:1/events"+after, "", eve)
-	if err := json.Unmarshal([]byte(answer), &history); err != nil || strings.Contains(answer, "secret") || len(history.Events) != 3 || history.Reset == nil || history.Reset.Reason != "epoch" {
+	if err := json.Unmarshal([]byte(answer), &history); err != nil || strings.Contains(answer, "secret") ||
+		len(history.Events) != 3 || history.Reset == nil || history.Reset.Reason != "epoch" {
 		t.Errorf("the position in another topic: %s", answer)
 	}
 	live := s.open("GET", "/v1/topics/public:1/events", "", eve, "Accept: text/event-stream", "Last-Event-ID: "+position)

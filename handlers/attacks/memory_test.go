@@ -8,8 +8,9 @@ import (
 	"testing"
 )
 
-// TestFillingMemory: whoever fills many topics gets others' evicted where nobody reads them, and whoever comes back for those is told; who reads
-// keeps all, and when nothing can be evicted, publishers are refused with the limit's name.
+// TestFillingMemory: a client that fills many topics has other topics evicted if nobody reads them, and readers that
+// come back to those are told. Topics with readers keep everything. When nothing can be evicted, publishers are refused
+// with the limit's name.
 func TestFillingMemory(t *testing.T) {
 	s := start(t, "LOG_MEMORY=4MiB", "HISTORY_BYTES=1MiB", "EVENTS_PER_SECOND=0")
 	ada, eve := bearer(t, "ada"), bearer(t, "eve")

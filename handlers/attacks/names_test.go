@@ -11,10 +11,10 @@ import (
 	"testing"
 )
 
-// breaks are what ends a line, a string or a field somewhere.
+// breaks end a line, a string or a field in some format.
 var breaks = []string{"\r\n", "\n", "\r", "\x00", "\u2028", "\u0085", "\x1b[2J"}
 
-// TestLineBreaksInNames: no name that a client chooses ends a line of an answer, of a log or of an event stream.
+// TestLineBreaksInNames: a client cannot break a line of a response, of a log or of an event stream by a name.
 func TestLineBreaksInNames(t *testing.T) {
 	s := start(t)
 	ada := bearer(t, "ada")
@@ -56,7 +56,7 @@ func TestLineBreaksInNames(t *testing.T) {
 	}
 }
 
-// TestLineBreaksInTokens: names in a token are the issuer's word; they end no line either.
+// TestLineBreaksInTokens: names in a token come from the issuer, but cannot break a line either.
 func TestLineBreaksInTokens(t *testing.T) {
 	s := start(t)
 	for _, br := range []string{"\r\n", "\n", "\r", "\x00"} {
@@ -76,27 +76,31 @@ func TestLineBreaksInTokens(t *testing.T) {
 	}
 }
 
-// TestHeadersOfRequests: what stands in odd headers of a request comes back in no answer's header, and no request hides in another.
+// TestHeadersOfRequests: malformed headers of a request do not appear in the header of a response, and cannot hide
+// another request.
 func TestHeadersOfRequests(t *testing.T) {
 	s := start(t)
 	ada := bearer(t, "ada")
+	publish := "POST /v1/topics/t/events HTTP/1.1\r\nHost: x\r\n" + ada + "\r\n"
+	const event = `{"event":"e"}`
 	for name, raw := range map[string]string{
 		"a bare CR in a value":     "GET /healthz HTTP/1.1\r\nHost: x\r\nX-Request-Id: a\rSet-Cookie: b\r\n\r\n",
 		"a NUL in a value":         "GET /healthz HTTP/1.1\r\nHost: x\r\nX-Request-Id: a\x00b\r\n\r\n",
-		"a space before the colon": "POST /v1/topics/t/events HTTP/1.1\r\nHost: x\r\n" + ada + "\r\nContent-Length : 13\r\n\r\n{\"event\":\"e\"}",
-		"two lengths":              "POST /v1/topics/t/events HTTP/1.1\r\nHost: x\r\n" + ada + "\r\nContent-Length: 13\r\nContent-Length: 5\r\n\r\n{\"event\":\"e\"}",
-		"a negative length":        "POST /v1/topics/t/events HTTP/1.1\r\nHost: x\r\n" + ada + "\r\nContent-Length: -1\r\n\r\n",
-		"an unknown coding":        "POST /v1/topics/t/events HTTP/1.1\r\nHost: x\r\n" + ada + "\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+		"a space before the colon": publish + "Content-Length : 13\r\n\r\n" + event,
+		"two lengths":              publish + "Content-Length: 13\r\nContent-Length: 5\r\n\r\n" + event,
+		"a negative length":        publish + "Content-Length: -1\r\n\r\n",
+		"an unknown coding":        publish + "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
 		"two hosts":                "GET /healthz HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
 	} {
 		c := s.dial()
 		send(t, c, "%s", raw)
-		if answer := answers(t, c); !strings.HasPrefix(answer, "HTTP/1.1 400 ") && !strings.HasPrefix(answer, "HTTP/1.1 501 ") {
+		answer := answers(t, c)
+		if !strings.HasPrefix(answer, "HTTP/1.1 400 ") && !strings.HasPrefix(answer, "HTTP/1.1 501 ") {
 			t.Errorf("%s: %.300q", name, answer)
 		}
 	}
-	c := s.dial() // a length beside chunks: the chunks count, and no second request is seen in the rest
-	send(t, c, "POST /v1/topics/t/events HTTP/1.1\r\nHost: x\r\n%s\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\nd\r\n{\"event\":\"e\"}\r\n0\r\n\r\n", ada)
+	c := s.dial() // a length and chunks: the chunks count, and the rest is not taken for a second request
+	send(t, c, "%sContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\nd\r\n%s\r\n0\r\n\r\n", publish, event)
 	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if err != nil {
 		t.Fatal(err)

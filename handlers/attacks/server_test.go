@@ -1,4 +1,5 @@
-// Package attacks attacks a real server, from outside: one file for each class of attack. SECURITY.md tells what each of them is about.
+// Package attacks attacks a real server from outside. It has one file for each class of attack; SECURITY.md describes
+// them.
 package attacks_test
 
 import (
@@ -39,7 +40,8 @@ func run(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	binary = filepath.Join(dir, "duckwire")
-	if out, err := exec.Command("go", "build", "-o", binary, "github.com/duckwire/duckwire/cmd/duckwire").CombinedOutput(); err != nil {
+	build := exec.Command("go", "build", "-o", binary, "github.com/duckwire/duckwire/cmd/duckwire")
+	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "%v\n%s", err, out)
 		return 1
 	}
@@ -60,7 +62,8 @@ func start(t testing.TB, settings ...string) *server {
 	dir := t.TempDir()
 	cmd := exec.Command(binary, "serve", "--addr", "127.0.0.1:0", "--data-dir", filepath.Join(dir, "data"))
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "DUCKWIRE_JWT_SECRET="+secret, "DUCKWIRE_DRAIN_TIMEOUT=1s", "DUCKWIRE_LOG_LEVEL=debug", "DUCKWIRE_LOCAL_TOKEN_DELAY=0s")
+	cmd.Env = append(os.Environ(), "DUCKWIRE_JWT_SECRET="+secret, "DUCKWIRE_DRAIN_TIMEOUT=1s",
+		"DUCKWIRE_LOG_LEVEL=debug", "DUCKWIRE_LOCAL_TOKEN_DELAY=0s")
 	for _, setting := range settings {
 		cmd.Env = append(cmd.Env, "DUCKWIRE_"+setting)
 	}
@@ -99,10 +102,10 @@ func start(t testing.TB, settings ...string) *server {
 	return s
 }
 
-// addr is the server's host and port.
+// addr returns the server's host and port.
 func (s *server) addr() string { return strings.TrimPrefix(s.url, "http://") }
 
-// lockedBuffer is a buffer for two goroutines.
+// lockedBuffer is a buffer that two goroutines can use.
 type lockedBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -140,12 +143,12 @@ func signed(t testing.TB, claims jwt.MapClaims) string {
 	return text
 }
 
-// bearer is the header of a user who may do everything.
+// bearer returns the Authorization header of a user who may do everything.
 func bearer(t testing.TB, user string) string {
 	return "Authorization: Bearer " + token(t, user, "*=*")
 }
 
-// do sends a request, with headers "Name: value". The body is read whole.
+// do sends a request, with headers of the form "Name: value", and reads the whole body.
 func (s *server) do(method, path, body string, headers ...string) (status int, answer string, header http.Header) {
 	s.t.Helper()
 	resp := s.open(method, path, body, headers...)
@@ -157,7 +160,7 @@ func (s *server) do(method, path, body string, headers ...string) (status int, a
 	return resp.StatusCode, string(raw), resp.Header
 }
 
-// open sends a request, and leaves the body to be read. It is closed with the test.
+// open sends a request without reading the body, which is closed at the end of the test.
 func (s *server) open(method, path, body string, headers ...string) *http.Response {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), hubtest.Hung)
@@ -189,7 +192,7 @@ func (s *server) want(status int, method, path, body string, headers ...string) 
 	return answer
 }
 
-// dial opens a bare connection, which is closed with the test.
+// dial opens a TCP connection, which is closed at the end of the test.
 func (s *server) dial() net.Conn {
 	s.t.Helper()
 	c, err := net.Dial("tcp", s.addr())
@@ -201,7 +204,7 @@ func (s *server) dial() net.Conn {
 	return c
 }
 
-// send writes bytes to a bare connection.
+// send writes bytes to a TCP connection.
 func send(t testing.TB, c net.Conn, format string, args ...any) {
 	t.Helper()
 	if _, err := fmt.Fprintf(c, format, args...); err != nil {
@@ -209,7 +212,7 @@ func send(t testing.TB, c net.Conn, format string, args ...any) {
 	}
 }
 
-// answers reads all that the server sends on a bare connection, until it closes it.
+// answers reads everything that the server sends on a TCP connection, until the server closes it.
 func answers(t testing.TB, c net.Conn) string {
 	t.Helper()
 	raw, err := io.ReadAll(c)
@@ -236,7 +239,7 @@ func (s *server) socket(tok, topic string) *websocket.Conn {
 	return c
 }
 
-// push sends a frame and returns the next reply that comes.
+// push sends a frame and returns the next reply.
 func push(t testing.TB, c *websocket.Conn, frame string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), hubtest.Hung)
@@ -259,7 +262,8 @@ func push(t testing.TB, c *websocket.Conn, frame string) string {
 func (s *server) shake(query string, headers ...string) int {
 	s.t.Helper()
 	c := s.dial()
-	send(s.t, c, "GET /socket/websocket%s HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"+
+	send(s.t, c, "GET /socket/websocket%s HTTP/1.1\r\nHost: %s\r\n"+
+		"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"+
 		"Sec-WebSocket-Key: MDEyMzQ1Njc4OTAxMjM0NQ==\r\n%s\r\n", query, s.addr(), lines(headers))
 	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if err != nil {

@@ -15,10 +15,14 @@ import (
 	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
-// drip writes a byte every now and then, until the connection is closed.
+// beginUpload is the beginning of a chunked upload to the stream s, with its first chunk. It needs a credential.
+const beginUpload = "POST /v1/streams/s/append HTTP/1.1\r\nHost: x\r\n%s\r\n" +
+	"Content-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n"
+
+// drip writes one byte every 20 ms, until the connection is closed. To send slowly is the attack.
 func drip(t testing.TB, c net.Conn) {
 	t.Helper()
-	for end := time.Now().Add(hubtest.Hung); time.Now().Before(end); time.Sleep(20 * time.Millisecond) { // slowly: that is the attack
+	for end := time.Now().Add(hubtest.Hung); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if _, err := c.Write([]byte("a")); err != nil {
 			return
 		}
@@ -26,10 +30,12 @@ func drip(t testing.TB, c net.Conn) {
 	t.Error("it hangs: the server reads on and on")
 }
 
-// TestSlowHeaders: who does not get on with a request's header is cut off.
+// TestSlowHeaders: a connection is closed if its request's header is not complete in time.
 func TestSlowHeaders(t *testing.T) {
 	s := start(t, "HEADER_TIMEOUT=500ms")
-	for name, begin := range map[string]string{"nothing": "", "a line": "GET / HTT", "a header": "GET /healthz HTTP/1.1\r\nHost: x\r\nX-A: "} {
+	for name, begin := range map[string]string{
+		"nothing": "", "a line": "GET / HTT", "a header": "GET /healthz HTTP/1.1\r\nHost: x\r\nX-A: ",
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := s.dial()
@@ -46,15 +52,15 @@ func TestSlowHeaders(t *testing.T) {
 	}
 }
 
-// TestSlowBodies: a body must get on, whoever sends it; what a producer uploads may be silent for longer.
+// TestSlowBodies: a request's body must make progress, whoever sends it. A producer's upload may be silent for longer.
 func TestSlowBodies(t *testing.T) {
 	t.Parallel()
 	s := start(t, "BODY_TIMEOUT=1s", "UPLOAD_SILENCE=10m")
 	ada := bearer(t, "ada")
 	s.want(201, "POST", "/v1/streams", `{"id":"s"}`, ada)
 	upload := s.dial()
-	send(t, upload, "POST /v1/streams/s/append HTTP/1.1\r\nHost: x\r\n%s\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n", ada)
-	s.sendSlowBodies(map[string]slowBody{ // for longer than BODY_TIMEOUT, and the upload above waits for all
+	send(t, upload, beginUpload, ada)
+	s.sendSlowBodies(map[string]slowBody{ // takes longer than BODY_TIMEOUT, while the upload above is silent
 		"of a known length":   {"POST /v1/topics/t/events HTTP/1.1\r\nContent-Length: 1000", ada, "408"},
 		"in chunks":           {"POST /v1/topics/t/events HTTP/1.1\r\nTransfer-Encoding: chunked", ada, "408"},
 		"of a completion":     {"POST /v1/completions HTTP/1.1\r\nContent-Length: 1000", ada, "408"},
@@ -73,10 +79,10 @@ func TestSlowBodies(t *testing.T) {
 	}
 }
 
-// slowBody is a request whose body does not get on, and the status that answers it.
+// slowBody is a request whose body makes no progress, and the status that answers it.
 type slowBody struct{ request, auth, want string }
 
-// sendSlowBodies sends each request twice, all at the same time: once its body is silent, once it drips.
+// sendSlowBodies sends each request twice, all at the same time: one body is silent, the other one drips.
 func (s *server) sendSlowBodies(bodies map[string]slowBody) {
 	s.t.Helper()
 	var dripping sync.WaitGroup
@@ -94,21 +100,22 @@ func (s *server) sendSlowBodies(bodies map[string]slowBody) {
 	}
 	for name, conn := range silent {
 		want := bodies[name].want
-		if answer := answers(s.t, conn); !strings.HasPrefix(answer, "HTTP/1.1 "+want) || want == "408" && !strings.Contains(answer, `too_slow`) {
+		answer := answers(s.t, conn)
+		if !strings.HasPrefix(answer, "HTTP/1.1 "+want) || want == "408" && !strings.Contains(answer, `too_slow`) {
 			s.t.Errorf("a silent body %s: want %s, got %.400q", name, want, answer)
 		}
 	}
 	dripping.Wait()
 }
 
-// TestSilentUploads: uploads to streams have a limit of their own.
+// TestSilentUploads: uploads to streams have a time limit of their own.
 func TestSilentUploads(t *testing.T) {
 	t.Parallel()
 	s := start(t, "UPLOAD_SILENCE=1s")
 	ada := bearer(t, "ada")
 	s.want(201, "POST", "/v1/streams", `{"id":"s"}`, ada)
 	c := s.dial()
-	send(t, c, "POST /v1/streams/s/append HTTP/1.1\r\nHost: x\r\n%s\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n", ada)
+	send(t, c, beginUpload, ada)
 	if answer := answers(t, c); !strings.HasPrefix(answer, "HTTP/1.1 408") {
 		t.Errorf("%.300q", answer)
 	}
@@ -117,7 +124,8 @@ func TestSilentUploads(t *testing.T) {
 	}
 }
 
-// TestSlowReads: who follows what is much and takes nothing is cut off. Answers that are whole have half a minute.
+// TestSlowReads: a connection that reads a long response is closed if it accepts no bytes. Short responses have half a
+// minute.
 func TestSlowReads(t *testing.T) {
 	t.Parallel()
 	s := start(t, "WRITE_TIMEOUT=1s", "HISTORY_BYTES=64MiB")
@@ -126,14 +134,15 @@ func TestSlowReads(t *testing.T) {
 	for range 24 {
 		s.want(200, "POST", "/v1/topics/t/events", body, ada)
 	}
-	send(t, s.dial(), "GET /v1/topics/t/events?after=0 HTTP/1.1\r\nHost: x\r\n%s\r\nAccept: text/event-stream\r\nX-Request-Id: slow\r\n\r\n", ada)
+	send(t, s.dial(), "GET /v1/topics/t/events?after=0 HTTP/1.1\r\nHost: x\r\n%s\r\n"+
+		"Accept: text/event-stream\r\nX-Request-Id: slow\r\n\r\n", ada)
 	hubtest.Until(t, "the server to give its reader up", func() bool { return s.logged("slow") != nil })
 	if taken := s.logged("slow").Bytes; taken >= 24<<20 {
 		t.Errorf("%d bytes were taken by who reads none", taken)
 	}
 }
 
-// entry is what the tests look at of a request's line in the log.
+// entry is the part of a request's line in the log that the tests read.
 type entry struct {
 	RequestID string `json:"request_id"`
 	Bytes     int64

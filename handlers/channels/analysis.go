@@ -10,8 +10,9 @@ import (
 )
 
 // analysis is the kind of analysis:project:ID, analysis:file:ID and, by the same rules, any other analysis:… topic.
-// Clients start analyses, and hear announcements that others, such as a linter, publish on the topic
-// (rubberduck-channels.md 3 and 11).
+// Clients start analyses, and receive announcements that others, such as a linter, publish on the topic. The events are
+// those of RubberDuck (github.com/pcharbon70/rubber_duck, lib/rubber_duck_web/channels/analysis_channel.ex), and of its
+// clients' second generation.
 type analysis struct{ begin startAnalysis }
 
 func (k analysis) Join(ctx context.Context, c *socket.Channel, _ json.RawMessage) (socket.Handler, error) {

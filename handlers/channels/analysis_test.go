@@ -11,11 +11,15 @@ import (
 
 const analysed = "analysis:project:42"
 
-// analyser is a test's: it finds these entries, and ends so; with a nil ending it goes on until it is cancelled.
-func analyser(t *testing.T, asked *channels.AnalysisAsk, ending *hub.Ending, entries ...hub.Part) func(*hub.Hub, *channels.AnalysisAsk, hub.StreamSpec) (*hub.Stream, error) {
+// analyses begins an analysis in place of the real ones.
+type analyses = func(*hub.Hub, *channels.AnalysisAsk, hub.StreamSpec) (*hub.Stream, error)
+
+// analyser returns analyses that store the request in asked, have these entries, and end with ending; if it is nil they
+// run until they are cancelled.
+func analyser(t *testing.T, asked *channels.AnalysisAsk, ending *hub.Ending, entries ...hub.Part) analyses {
 	return func(h *hub.Hub, what *channels.AnalysisAsk, spec hub.StreamSpec) (*hub.Stream, error) {
 		*asked = *what
-		spec.ID, spec.Alias = spec.Alias, "" // as CreateStream wants it
+		spec.ID, spec.Alias = spec.Alias, "" // as CreateStream requires
 		s, old, err := h.CreateStream(spec)
 		if err != nil || old {
 			return s, err
@@ -41,7 +45,7 @@ var foundThings = []hub.Part{
 		),
 	},
 	{Name: "file_analyzed", Data: []byte(`{"file":"a.ex","result":{"issues":[]}}`)},
-	{Name: "phx_close", Data: []byte(`{}`)}, // not a producer's to say
+	{Name: "phx_close", Data: []byte(`{}`)}, // reserved: a producer cannot send it
 	{Name: "analysis_update", Data: []byte(`{"type":"security","issues":[{"line":3},{"line":4}]}`)},
 	{Name: "file_analyzed", Data: []byte(`{"file":"b.ex","result":{"issues":[]}}`)},
 }
@@ -84,7 +88,8 @@ func TestProjectAnalysis(t *testing.T) {
 	// On another socket, from the middle on: what follows, and the same end.
 	c = s.dial("u")
 	c.join(analysed, `{}`)
-	if r := c.ok(analysed, "start_analysis", fmt.Sprintf(`{"id":"mine","after":%q,"options":{"incremental":true}}`, position)); r["recovered"] != true || r["analysis_id"] != id {
+	again := fmt.Sprintf(`{"id":"mine","after":%q,"options":{"incremental":true}}`, position)
+	if r := c.ok(analysed, "start_analysis", again); r["recovered"] != true || r["analysis_id"] != id {
 		t.Errorf("asked again: %v", r)
 	}
 	for _, want := range []string{"file_analyzed", "analysis_update", "file_analyzed"} {

@@ -7,7 +7,7 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// finder is a provider that finds one thing in every file.
+// finder is a provider that finds one issue in every file.
 type finder struct{ scripted }
 
 func (finder) Analyze(_ context.Context, req *hub.AnalysisRequest, w hub.AnalysisWriter) error {
@@ -15,7 +15,8 @@ func (finder) Analyze(_ context.Context, req *hub.AnalysisRequest, w hub.Analysi
 		if err := w.Progress(i); err != nil {
 			return err
 		}
-		if err := w.Issues(hub.Issue{File: req.Files[i].Path, Line: 3, Message: "found in " + req.Files[i].Code}); err != nil {
+		file := &req.Files[i]
+		if err := w.Issues(hub.Issue{File: file.Path, Line: 3, Message: "found in " + file.Code}); err != nil {
 			return err
 		}
 		if err := w.FileDone(i); err != nil {
@@ -25,8 +26,8 @@ func (finder) Analyze(_ context.Context, req *hub.AnalysisRequest, w hub.Analysi
 	return nil
 }
 
-// The hub analyses what is asked for on a channel: code, and the files that come with a project. Files that only a
-// worker could have need one.
+// TestAnalysesByTheHub: the hub runs analyses that are requested on a channel, of code and of files that come with a
+// project. Files that only a worker could read need a worker.
 func TestAnalysesByTheHub(t *testing.T) {
 	s := start(t, finder{})
 	c := s.dial("ada", "code:*=*", "analysis:*=*")
@@ -50,7 +51,7 @@ func TestAnalysesByTheHub(t *testing.T) {
 	}
 }
 
-// waitFor passes over other events.
+// waitFor returns the payload of the next event of that name, and skips others.
 func waitFor(c *client, event string) map[string]any {
 	for {
 		if m := c.next(); m.Event == event {

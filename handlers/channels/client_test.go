@@ -32,14 +32,15 @@ type server struct {
 	sockets *socket.Server
 }
 
-// start starts a server with these channels ahead of the usual ones. A client says in the query who it is and what it
-// may.
+// start starts a server with these channels ahead of the usual ones. The query of a client's request contains its user
+// and capabilities.
 func start(t testing.TB, provider hub.Provider, more ...socket.Route) *server {
 	t.Helper()
 	return serve(t, hub.Options{Provider: provider, Limits: hub.Limits{MessageBytes: 64 << 10}}, nil, more...)
 }
 
-// serve starts a server on a hub with those options, whose conversations are kept in the store; nil: in memory.
+// serve starts a server on a hub with these options, whose conversations are stored in the store, or in memory if it is
+// nil.
 func serve(t testing.TB, o hub.Options, conversations conversation.Store, more ...socket.Route) *server {
 	t.Helper()
 	logger := slog.New(slog.DiscardHandler)
@@ -79,19 +80,19 @@ type client struct {
 	conn *websocket.Conn
 	ctx  context.Context
 	refs int
-	held []message // what came while a reply was waited for
+	held []message // received while waiting for a reply
 
-	presences bool // it wants to see them, too
+	presences bool // presence events are not skipped
 }
 
-// message is one that came.
+// message is a message that was received.
 type message struct {
 	Ref, Topic, Event string
 	Payload           json.RawMessage
 	Binary            []byte
 }
 
-// dial opens a socket of a user, who may do everything unless caps say otherwise.
+// dial opens a socket for a user, who may do everything unless there are caps.
 func (s *server) dial(user string, caps ...string) *client {
 	s.t.Helper()
 	if len(caps) == 0 {
@@ -151,12 +152,12 @@ func (c *client) read() message {
 	}
 	m := message{Payload: fields[4]}
 	for i, field := range []*string{&m.Ref, &m.Topic, &m.Event} {
-		_ = json.Unmarshal(fields[i+1], field) // null leaves it empty
+		_ = json.Unmarshal(fields[i+1], field) // null leaves the field empty
 	}
 	return m
 }
 
-// next returns the next message that is not a reply to what somebody waits for.
+// next returns the next message that is not a reply for which somebody waits.
 func (c *client) next() message {
 	c.t.Helper()
 	if len(c.held) > 0 {
@@ -171,8 +172,7 @@ func (c *client) next() message {
 	}
 }
 
-// want returns the payload of the next message, which must be that event; replies that nobody waits for are passed
-// over.
+// want returns the payload of the next message, which must be the given event. It skips replies for which nobody waits.
 func (c *client) want(event string) map[string]any {
 	c.t.Helper()
 	for {
@@ -209,13 +209,13 @@ func (c *client) reply(ref string) (status string, response map[string]any) {
 	}
 }
 
-// ask pushes and returns the reply.
+// ask pushes a message and returns the reply.
 func (c *client) ask(topic, event, payload string) (status string, response map[string]any) {
 	c.t.Helper()
 	return c.reply(c.send(topic, event, payload))
 }
 
-// ok pushes what must be answered with ok.
+// ok pushes a message, and expects the reply ok.
 func (c *client) ok(topic, event, payload string) map[string]any {
 	c.t.Helper()
 	status, response := c.ask(topic, event, payload)
@@ -239,7 +239,7 @@ func object(t testing.TB, raw json.RawMessage) map[string]any {
 	return v
 }
 
-// scripted is a provider that does what a test says.
+// scripted is a provider that calls a function of the test.
 type scripted func(ctx context.Context, req *hub.CompletionRequest, w hub.CompletionWriter) error
 
 func (f scripted) Complete(ctx context.Context, req *hub.CompletionRequest, w hub.CompletionWriter) error {

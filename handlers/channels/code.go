@@ -15,7 +15,7 @@ import (
 
 // code is the kind of code:project:ID, code:file:ID and, by plain rules with the same events, any other code:… topic.
 // Editors share edits and presence on it, and request completions. It supports both generations of RubberDuck's events
-// (rubberduck-channels.md 2 and 11).
+// (github.com/pcharbon70/rubber_duck, lib/rubber_duck_web/channels/code_channel.ex).
 type code struct{ begin startAnalysis }
 
 // codeJoin are the join parameters of this kind.

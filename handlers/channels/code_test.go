@@ -17,7 +17,7 @@ import (
 
 const project = "code:project:42"
 
-// says is a provider that writes these pieces and ends well.
+// says returns a provider that writes these pieces and ends successfully.
 func says(pieces ...string) scripted {
 	return func(_ context.Context, _ *hub.CompletionRequest, w hub.CompletionWriter) error {
 		w.Describe(hub.CompletionInfo{Model: "m-2"})
@@ -31,7 +31,7 @@ func says(pieces ...string) scripted {
 	}
 }
 
-// untilStopped writes one piece, and waits to be stopped; each stopped completion is reported.
+// untilStopped returns a provider that writes one piece and waits until it is stopped, which it reports.
 func untilStopped(stopped chan<- struct{}) scripted {
 	return func(ctx context.Context, _ *hub.CompletionRequest, w hub.CompletionWriter) error {
 		if err := w.Text("tok"); err != nil {
@@ -92,8 +92,8 @@ func TestChunksAreTheStreamsText(t *testing.T) {
 	}))
 	c := s.dial("u")
 	c.join(project, `{}`)
-	reply := c.ok(project, "request_completion", `{"code":"a\nb🦆c\nd","cursor_position":{"line":2,"column":3},"file_type":"go",`+
-		`"options":{"max_length":7,"temperature":0.5}}`)
+	reply := c.ok(project, "request_completion", `{"code":"a\nb🦆c\nd","cursor_position":{"line":2,"column":3},`+
+		`"file_type":"go","options":{"max_length":7,"temperature":0.5}}`)
 	id, _ := reply["completion_id"].(string)
 	if !strings.HasPrefix(id, "cmp_") || reply["request_id"] != id {
 		t.Fatalf("the reply is %v", reply)
@@ -138,7 +138,7 @@ func TestCompletionIsAskedForAtTheCursor(t *testing.T) {
 	}
 }
 
-// readCompletion reads chunks, which must go on from have, up to the end of that name.
+// readCompletion reads chunks, which must continue the text, until the given event.
 func readCompletion(c *client, have, done string) (text string, end map[string]any) {
 	c.t.Helper()
 	for {
@@ -210,7 +210,7 @@ func TestCutAndResumedOnANewSocket(t *testing.T) {
 	if got != whole || len(whole) < 200 {
 		t.Errorf("got %d bytes, made %d", len(got), len(whole))
 	}
-	// At the very end there is nothing but the end; a position of another life is told.
+	// After the end only the end is sent again. A position of another log is reported.
 	reply := c.ok(
 		project, "request_completion", `{"id":"mine","after":"b0-1.5","code":"x","cursor_position":{"line":1,"column":1}}`,
 	)
@@ -220,8 +220,9 @@ func TestCutAndResumedOnANewSocket(t *testing.T) {
 	if again, _ := readCompletion(c, "", "completion_done"); again != whole {
 		t.Errorf("from the beginning: %d bytes, want %d", len(again), len(whole))
 	}
-	if status, response := c.ask(project, "request_completion", `{"id":"mine","code":"y","cursor_position":{"line":1,"column":1}}`); status != "error" || response["reason"] != "conflict" {
-		t.Errorf("another request under the same id: %s %v", status, response)
+	mine := `{"id":"mine","code":"y","cursor_position":{"line":1,"column":1}}`
+	if status, r := c.ask(project, "request_completion", mine); status != "error" || r["reason"] != "conflict" {
+		t.Errorf("another request under the same id: %s %v", status, r)
 	}
 	if end["position"] == position {
 		t.Error("the end has no position of its own")
@@ -285,7 +286,7 @@ func TestCancelAndStatus(t *testing.T) {
 			st["ended_at"] == nil {
 			t.Errorf("after it: %v", st)
 		}
-		c.ok(project, event, fmt.Sprintf(`{"completion_id":%q}`, id)) // again: no harm
+		c.ok(project, event, fmt.Sprintf(`{"completion_id":%q}`, id)) // repeating it is harmless
 	}
 }
 
@@ -357,7 +358,9 @@ func TestComplete(t *testing.T) {
 	c.join(project, `{}`)
 	r := c.ok(project, "complete", `{"prefix":"Repo.","suffix":"\nend","file_path":"lib/a.ex"}`)
 	got, _ := json.Marshal(r["suggestions"])
-	want := `[{"description":"by m-2","metadata":{"finish_reason":"stop","language":"elixir","model":"m-2","usage":{"total_tokens":2}},"score":1,"text":"get_all()","type":"completion"}]`
+	want := `[{"description":"by m-2",` +
+		`"metadata":{"finish_reason":"stop","language":"elixir","model":"m-2","usage":{"total_tokens":2}},` +
+		`"score":1,"text":"get_all()","type":"completion"}]`
 	if string(got) != want || r["request_id"] == nil {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
@@ -390,7 +393,8 @@ func TestGenerateAndRefactor(t *testing.T) {
 	}
 	c.ok(project, "refactor", `{"code":"a := 1\nb := 2","language":"go","options":{"inline":true,"temperature":0}}`)
 	_, end = readCompletion(c, "", "refactor_complete")
-	if got, _ := json.Marshal(end["changes"]); string(got) != `[{"from":{"column":0,"line":2},"text":"b := 3","to":{"column":0,"line":3}}]` {
+	want := `[{"from":{"column":0,"line":2},"text":"b := 3","to":{"column":0,"line":3}}]`
+	if got, _ := json.Marshal(end["changes"]); string(got) != want {
 		t.Errorf("the changes are %s", got)
 	}
 	if end["refactored_code"] != "a := 1\nb := 3" || !strings.Contains(asked, "inline: true") ||
@@ -424,13 +428,13 @@ func TestChangesGoToTheOthersInOrder(t *testing.T) {
 	if r := again.join(project, fmt.Sprintf(`{"client_id":"editor-b","after":%q}`, from)); r["recovered"] != true {
 		t.Fatalf("rejoined with %v", r)
 	}
-	for i := 0; i < 20; i += 2 { // not those that were its own
+	for i := 0; i < 20; i += 2 { // all but its own
 		if p := again.want("code_updated"); fmt.Sprint(p["changes"].(map[string]any)["text"]) != fmt.Sprint(i) ||
 			p["user_id"] != "a" {
 			t.Fatalf("missed change %d came as %v", i, p)
 		}
 	}
-	again.ok(project, "code_change", `[1,2]`) // no object: it is the change itself
+	again.ok(project, "code_change", `[1,2]`) // not an object, so it is itself the change
 	if p := a.want("code_updated"); fmt.Sprint(p["changes"]) != "[1 2]" || p["user_id"] != "b" {
 		t.Errorf("an array came as %v", p)
 	}
@@ -462,7 +466,7 @@ func TestBinaryChanges(t *testing.T) {
 		}
 	}
 	a.ok(project, "say", `{}`)
-	a.want("say") // its own changes have not come to it
+	a.want("say") // it has not received its own changes
 }
 
 func TestCursorsGoToTheOthers(t *testing.T) {
@@ -528,7 +532,7 @@ func TestPresenceFollowsTheCursor(t *testing.T) {
 	}
 }
 
-// metaOf returns the one meta of a key.
+// metaOf returns the only meta of a key.
 func metaOf(t *testing.T, state map[string]any, key string) map[string]any {
 	t.Helper()
 	entry, _ := state[key].(map[string]any)
@@ -616,7 +620,7 @@ func TestCodeBadPayloads(t *testing.T) {
 			t.Errorf("%s %s: %s %v, want the field %s", tt.event, tt.payload, status, r, tt.field)
 		}
 	}
-	c.ok(project, "say", `{}`) // the channel lives
+	c.ok(project, "say", `{}`) // the channel still works
 }
 
 func TestWithoutAProvider(t *testing.T) {

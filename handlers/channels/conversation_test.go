@@ -14,16 +14,16 @@ import (
 
 const chat = "conversation:c-1"
 
-// chatCaps is what a token for a user of chats says: a pattern, which means the user's own.
+// chatCaps are the capabilities of a user of conversations: their patterns match only the user's own.
 var chatCaps = []string{"conversation:*=subscribe,publish,complete", "status:*=subscribe,publish,presence"}
 
-// answering is a provider whose completions a test answers one by one.
+// answering is a provider whose completions the test answers one by one.
 type answering struct{ asked chan *pending }
 
-// pending is one completion that waits for its pieces.
+// pending is a completion that waits for its pieces.
 type pending struct {
 	req    *hub.CompletionRequest
-	pieces chan string // closing it ends the answer well
+	pieces chan string // closing it ends the answer successfully
 	fail   chan error
 	gone   chan struct{} // closed when it was stopped
 }
@@ -66,7 +66,7 @@ func (a *answering) say(pieces ...string) *pending {
 	return p
 }
 
-// messages is what a model was asked, in short.
+// messages returns the messages of a request to the model, in a short form.
 func (p *pending) messages() string {
 	var list []string
 	for _, m := range p.req.Messages {
@@ -75,8 +75,8 @@ func (p *pending) messages() string {
 	return strings.Join(list, "\n")
 }
 
-// event returns the payload of the next message of a topic that is that event; other events, named ones excepted, are
-// passed over.
+// event returns the payload of the next message of a topic with that event. It skips other events, except those that
+// are named.
 func (c *client) event(topic, event string) map[string]any {
 	c.t.Helper()
 	for {
@@ -142,7 +142,7 @@ func TestAnswerIsStreamed(t *testing.T) {
 	}
 }
 
-// readAnswer reads pieces up to the response, which must come behind all of them.
+// readAnswer reads pieces until the response, which must follow all of them.
 func readAnswer(c *client, topic string) (text string, answer map[string]any) {
 	c.t.Helper()
 	for {
@@ -164,9 +164,10 @@ func readAnswer(c *client, topic string) (text string, answer map[string]any) {
 	}
 }
 
-// Long answers to a client that reads slowly: the end stays behind the text, and positions do not go back.
+// TestTheEndIsBehindTheText sends long answers to a slow client: the end comes after the text, and positions do not
+// decrease.
 func TestTheEndIsBehindTheText(t *testing.T) {
-	const pieces = 400 // more than the connection's buffers take
+	const pieces = 400 // more than the connection's buffers hold
 	piece := strings.Repeat("quack ", 4000)
 	s := start(t, says(strings.Split(strings.Repeat(piece+"|", pieces), "|")...))
 	c, other := s.dial("u", chatCaps...), s.dial("u", chatCaps...)
@@ -192,7 +193,7 @@ func TestTheEndIsBehindTheText(t *testing.T) {
 	}
 }
 
-// untilMessage returns the next message that is that event.
+// untilMessage returns the next message with that event.
 func (c *client) untilMessage(event string) message {
 	c.t.Helper()
 	for {
@@ -320,7 +321,8 @@ func TestCancelProcessing(t *testing.T) {
 	}
 }
 
-// A stream that is cancelled elsewhere, and an answer that ends while the server drains, are told as well.
+// TestEndsFromElsewhereAreTold: clients are also told of a stream that is cancelled over REST, and of an answer that
+// ends while the server drains.
 func TestEndsFromElsewhereAreTold(t *testing.T) {
 	model := newAnswering()
 	s := start(t, model.provider())
@@ -448,7 +450,7 @@ func TestWhoMayJoinConversations(t *testing.T) {
 		user, cap, status string
 	}{
 		{"a", "conversation:lobby=subscribe", "ok"},
-		{"a", "none=subscribe", "error"}, // its own; but not with this token
+		{"a", "none=subscribe", "error"}, // its own, but the token does not allow it
 		{"b", "conversation:*=subscribe,publish,complete", "error"},
 		{"b", "*=subscribe", "error"},
 		{"b", chat + "=publish", "error"},
@@ -590,8 +592,8 @@ func TestPreferenceAndTyping(t *testing.T) {
 	c.event("conversation:c-2", "response") // and c did not hear itself typing
 }
 
-// Whatever many clients ask, cancel and leave at one time: each question that was taken has one end, in an order that
-// everybody sees.
+// TestEveryQuestionEndsOnce: many clients ask, cancel and leave at the same time. Each accepted question ends once, in
+// the same order for all clients.
 func TestEveryQuestionEndsOnce(t *testing.T) {
 	s := start(t, says("a", "b", "c"))
 	watcher := s.dial("u", chatCaps...)
@@ -627,7 +629,7 @@ func TestEveryQuestionEndsOnce(t *testing.T) {
 		case "message":
 			asked[id] = true
 		case "response", "processing_cancelled":
-			if id == "" { // there was nothing to cancel
+			if id == "" { // nothing to cancel
 				continue
 			}
 			if !asked[id] {

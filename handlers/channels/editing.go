@@ -59,8 +59,8 @@ func (h *codeHandler) setActivity(ctx context.Context, m *socket.Message) error 
 	return nil
 }
 
-// changeCode publishes a change to the others, in order and resumable: {"changes": …} and any other members. A payload
-// that is not an object, or has no "changes", is itself the change; bytes stay bytes.
+// changeCode publishes a change to the others, in order and resumable: {"changes": …} and any other members. A
+// payload that is not an object, or has no "changes", is itself the change; bytes stay bytes.
 func (h *codeHandler) changeCode(ctx context.Context, m *socket.Message) error {
 	if err := h.c.Authorize(ctx, h.c.Topic(), rights.ActionPublish); err != nil {
 		return err

@@ -14,7 +14,7 @@ import (
 	"github.com/duckwire/duckwire/hub/rights"
 )
 
-// What stands between the two marks is shown in web/docs/channels.md; TestExampleIsWhatTheDocumentShows holds them together.
+// web/docs/channels.md shows the code between BEGIN and END; TestExampleIsWhatTheDocumentShows compares the two.
 //
 // BEGIN
 

@@ -112,7 +112,7 @@ func (t *completionRenderer) end(e *streamEnd, at string) socket.Outgoing {
 	return outgoing(event, p)
 }
 
-// streamEnd is the data of a stream's end (protocol/sse.md 6.1).
+// streamEnd is the data of a stream's end (openapi.yaml: End).
 type streamEnd struct {
 	Status       hub.Status      `json:"status"`
 	FinishReason *string         `json:"finish_reason"`

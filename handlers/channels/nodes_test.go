@@ -15,7 +15,7 @@ import (
 	"github.com/duckwire/duckwire/storage/redis/redistest"
 )
 
-// node is one of several servers on a Redis, which it can be cut off from.
+// node is one of several servers on a Redis, from which it can be cut off.
 type node struct {
 	*server
 	line redistest.Line
@@ -40,11 +40,15 @@ func startNode(t testing.TB, url string, provider hub.Provider) *node {
 	return n
 }
 
-// A conversation is the same on all nodes: who is in it, what was said, what is being answered.
+// TestConversationOverNodes: members, history and running answers of a conversation are the same on all nodes.
 func TestConversationOverNodes(t *testing.T) {
 	model := newAnswering()
 	url := "redis://" + miniredis.RunT(t).Addr()
-	a, b, c := startNode(t, url, model.provider()), startNode(t, url, model.provider()), startNode(t, url, model.provider())
+	var nodes [3]*node
+	for i := range nodes {
+		nodes[i] = startNode(t, url, model.provider())
+	}
+	a, b, c := nodes[0], nodes[1], nodes[2]
 	ada, bob, cleo := a.dial("u", chatCaps...), b.dial("u", chatCaps...), c.dial("u", chatCaps...)
 	if joined := ada.join(chat, `{"title":"Ducks"}`); joined["created"] != true {
 		t.Errorf("the first joined %v", joined)
@@ -113,7 +117,7 @@ func TestConversationOverNodes(t *testing.T) {
 	}
 }
 
-// Whose a conversation is holds on every node, though nobody is in it there.
+// TestConversationsOfOthersOverNodes: every node knows a conversation's owner, even if nobody is in it there.
 func TestConversationsOfOthersOverNodes(t *testing.T) {
 	url := "redis://" + miniredis.RunT(t).Addr()
 	a, b := startNode(t, url, says("x")), startNode(t, url, says("x"))
@@ -126,11 +130,15 @@ func TestConversationsOfOthersOverNodes(t *testing.T) {
 	}
 }
 
-// An answer that dies with its node is told by another one, once.
+// TestNodeDiesWithAnAnswer: if a node dies during an answer, another node reports the end, once.
 func TestNodeDiesWithAnAnswer(t *testing.T) {
 	model := newAnswering()
 	url := redistest.Start(t).URL()
-	a, b, c := startNode(t, url, model.provider()), startNode(t, url, model.provider()), startNode(t, url, model.provider())
+	var nodes [3]*node
+	for i := range nodes {
+		nodes[i] = startNode(t, url, model.provider())
+	}
+	a, b, c := nodes[0], nodes[1], nodes[2]
 	ada, bob, cleo := a.dial("u", chatCaps...), b.dial("u", chatCaps...), c.dial("u", chatCaps...)
 	for _, one := range []*client{ada, bob, cleo} {
 		one.join(chat, `{}`)
@@ -143,7 +151,7 @@ func TestNodeDiesWithAnAnswer(t *testing.T) {
 	if follow["stream"] != asked["stream"] {
 		t.Errorf("followed on another node: %v", follow)
 	}
-	bob.event(chat, "response_chunk") // so it is kept
+	bob.event(chat, "response_chunk") // so the answer has been stored
 	a.line.Cut()
 	cleo.event(chat, "message")
 	for _, one := range []*client{bob, cleo} {
@@ -156,7 +164,7 @@ func TestNodeDiesWithAnAnswer(t *testing.T) {
 	if q := model.say("TWO"); q.messages() != "user: one\nassistant: ON\nuser: two" {
 		t.Errorf("the model was asked\n%s", q.messages())
 	}
-	if q := bob.event(chat, "message"); q["message_id"] != second["message_id"] { // and nothing is told twice
+	if q := bob.event(chat, "message"); q["message_id"] != second["message_id"] { // nothing is reported twice
 		t.Errorf("then came %v", q)
 	}
 	for _, one := range []*client{bob, cleo} {

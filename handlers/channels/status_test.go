@@ -15,9 +15,10 @@ func TestStatusOfAConversation(t *testing.T) {
 	s := start(t, model.provider())
 	c := s.dial("u", chatCaps...)
 	c.join(chat, `{}`)
-	joined := c.join(progress, `{}`)
-	if got, _ := json.Marshal(joined); string(got) != `{"available_categories":["engine","tool","workflow","progress","error","info","planning"],`+
-		`"conversation_id":"c-1","subscribed_categories":[]}` {
+	joined, _ := json.Marshal(c.join(progress, `{}`))
+	const categories = `["engine","tool","workflow","progress","error","info","planning"]`
+	if got := string(joined); got != `{"available_categories":`+categories+
+		`,"conversation_id":"c-1","subscribed_categories":[]}` {
 		t.Errorf("joined: %s", got)
 	}
 	r := c.ok(progress, "subscribe_categories", `{"categories":["engine","progress"]}`)
@@ -61,7 +62,8 @@ func TestStatusIsFiltered(t *testing.T) {
 	tell := func(category, text string) {
 		t.Helper()
 		payload, _ := json.Marshal(map[string]string{"category": category, "text": text})
-		if _, err := s.hub.Publish(progress, "engine", []hub.EventInput{{Event: "status_update", Payload: payload}}); err != nil {
+		update := []hub.EventInput{{Event: "status_update", Payload: payload}}
+		if _, err := s.hub.Publish(progress, "engine", update); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -102,7 +104,8 @@ func TestStatusBringsWhatWasMissed(t *testing.T) {
 	position := c.join(progress, `{"after":"now"}`)["position"]
 	for i, category := range []string{"tool", "info", "tool"} {
 		payload := fmt.Appendf(nil, `{"category":%q,"text":"%d"}`, category, i)
-		if _, err := s.hub.Publish(progress, "engine", []hub.EventInput{{Event: "status_update", Payload: payload}}); err != nil {
+		update := []hub.EventInput{{Event: "status_update", Payload: payload}}
+		if _, err := s.hub.Publish(progress, "engine", update); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -32,7 +32,7 @@ func statusOf(s *hub.Stream) streamStatus {
 	return out
 }
 
-// channelStatus returns the name of a status in rubberduck-channels.md 11.
+// channelStatus returns the name that RubberDuck's clients use for a status.
 func channelStatus(s hub.Status) string {
 	switch s {
 	case hub.StatusDone:

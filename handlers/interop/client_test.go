@@ -2,13 +2,13 @@ package interop_test
 
 import "testing"
 
-// clientFolder is our own client package.
+// clientFolder is the folder of our own client package.
 const clientFolder = "../../web/client"
 
-// TestClientPackage runs each test file of the npm package that needs no browser, as TestNodeClients does.
+// TestClientPackage runs the test files of the npm package that need no browser, as TestNodeClients does.
 func TestClientPackage(t *testing.T) {
 	checkNode(t)
-	installPackages(t, ".") // what tests share
+	installPackages(t, ".") // which all tests use
 	buildClient(t)
 	runNodeFiles(t, nodeFiles(t, false, clientFolder+"/test/*.test.mjs"))
 }

@@ -8,24 +8,24 @@ import (
 	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
-// TestConformance holds package socket to Phoenix: transcripts of a real Phoenix server, and the official client in what it does day in, day
-// out. phoenix/testdata has the scripts.
+// TestConformance compares package socket with Phoenix: it replays transcripts of a real Phoenix server, and runs the
+// official client through everyday use. phoenix/testdata has the scripts.
 func TestConformance(t *testing.T) {
 	checkNode(t)
 	installPackages(t, ".")
-	t.Parallel() // not before, so that packages are installed once
+	t.Parallel() // not earlier, so that the packages are installed once
 	t.Run("transcripts", func(t *testing.T) {
 		t.Parallel()
 		run(t, []string{"PHX=" + startFixture(t)}, "node", "phoenix/testdata/replay.mjs", "phoenix/testdata/transcripts.json")
 	})
 	const (
 		latest = "node_modules/phoenix/priv/static/phoenix.mjs"
-		older  = "node_modules/phoenix-1.7/priv/static/phoenix.mjs" // polls with XMLHttpRequest alone
+		older  = "node_modules/phoenix-1.7/priv/static/phoenix.mjs" // polls only with XMLHttpRequest
 	)
 	for _, script := range []struct {
 		name  string
 		args  []string
-		wants []string // lines of the output, where a script does not judge by itself
+		wants []string // expected lines of the output, for scripts that do not check it
 	}{
 		{"client", []string{"client.mjs", latest}, nil},
 		{"client 1.7", []string{"client.mjs", older}, nil},
@@ -45,13 +45,15 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// runPaced runs a script that waits for fixed times, which are part of what it was handed as. A machine may be too busy for them: then the
-// script runs again with more time, and only a run that had far too much of it fails.
+// runPaced runs a script that waits for fixed times; the times are part of the original script. The machine may be too
+// busy for them: then the script runs again with more time, and the test fails only if the longest times do not
+// suffice either.
 func runPaced(t *testing.T, args, wants []string) {
 	t.Helper()
 	var out string
 	for _, slow := range []string{"1", "4", "16"} {
-		env := []string{"SLOW=" + slow, "PHX=" + startFixture(t), fmt.Sprintf("LP_WINDOW=%d", pollWindow.Milliseconds()), "SSE=1"}
+		window := fmt.Sprintf("LP_WINDOW=%d", pollWindow.Milliseconds())
+		env := []string{"SLOW=" + slow, "PHX=" + startFixture(t), window, "SSE=1"}
 		var err error
 		out, err = try(t, env, "node", args...)
 		if err == nil && hasLines(out, wants) {
@@ -62,11 +64,13 @@ func runPaced(t *testing.T, args, wants []string) {
 	t.Errorf("node %s; wants the lines %q\n%s", strings.Join(args, " "), wants, out)
 }
 
-// fellBack is what fallback.mjs says of five connections: four on which WebSockets are broken, and one on which they are not.
+// fellBack returns what fallback.mjs prints about five connections: one on which WebSockets work, and four on which
+// they do not.
 func fellBack() []string {
 	lines := []string{`--- mode pass: transport=WebSocket state=joined joinsOk=1 memory=[]`}
 	for _, broken := range []string{"403", "reset", "hang", "blackhole"} {
-		lines = append(lines, `--- mode `+broken+`: transport=LongPoll state=joined joinsOk=1 memory=[["phx:fallback:LongPoll","true"]]`)
+		lines = append(lines, `--- mode `+broken+
+			`: transport=LongPoll state=joined joinsOk=1 memory=[["phx:fallback:LongPoll","true"]]`)
 	}
 	return lines
 }

@@ -1,4 +1,4 @@
-// The OpenAI doors through clients that are not OpenAI's: Continue's reader of streams, and the AI SDK.
+// The OpenAI-compatible paths with clients that are not OpenAI's: Continue's stream reader, and the AI SDK.
 
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
@@ -65,7 +65,7 @@ after(async () => {
 })
 
 describe("Continue's streamSse", () => {
-  /** ask yields what Continue reads of an answer. */
+  /** ask yields what Continue reads from an answer. */
   async function* ask(path, body) {
     const response = await fetch(server.url + path, {
       method: 'POST', headers: { authorization: `Bearer ${bearer}`, 'content-type': 'application/json' }, body: JSON.stringify({ stream: true, ...body }),

@@ -19,11 +19,12 @@ import (
 	"github.com/duckwire/duckwire/hub/rights"
 )
 
-// pollWindow is how long a long-poll waits: client.mjs waits for some of them to run out.
+// pollWindow is how long a long-poll waits. It is short, because client.mjs waits for some of them to time out.
 const pollWindow = 1500 * time.Millisecond
 
-// startFixture starts the server that the transcripts were recorded from, in our words: testdata/phoenix/transcripts.json describes it, and
-// the head of client.mjs what the clients' tests need besides. It returns its address.
+// startFixture starts a server with the behaviour of the Phoenix server from which the transcripts were recorded;
+// phoenix/testdata/transcripts.json describes that server, and the head of client.mjs what the clients' tests also
+// need. It returns the server's address.
 func startFixture(t *testing.T) string {
 	t.Helper()
 	quiet := slog.New(slog.DiscardHandler) // channels crash here on purpose
@@ -43,10 +44,13 @@ func startFixture(t *testing.T) string {
 		mux.HandleFunc("GET "+mount+"/sse", func(w http.ResponseWriter, r *http.Request) { serveBlocks(s, w, r) })
 		mux.HandleFunc("POST "+mount+"/sse", func(w http.ResponseWriter, r *http.Request) { receiveLines(s, w, r) })
 	}
-	mux.HandleFunc("GET /disconnect/{user}", func(_ http.ResponseWriter, r *http.Request) { main.Disconnect(r.PathValue("user")) })
+	mux.HandleFunc("GET /disconnect/{user}", func(_ http.ResponseWriter, r *http.Request) {
+		main.Disconnect(r.PathValue("user"))
+	})
 	mux.HandleFunc("GET /bc/{topic}", func(w http.ResponseWriter, r *http.Request) {
 		payload, _ := json.Marshal(map[string]string{"q": r.URL.Query().Get("q")})
-		if _, err := h.Publish(r.PathValue("topic"), "fixture", []hub.EventInput{{Event: "ext", Payload: payload}}); err != nil {
+		event := []hub.EventInput{{Event: "ext", Payload: payload}}
+		if _, err := h.Publish(r.PathValue("topic"), "fixture", event); err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 		}
 	})
@@ -54,14 +58,14 @@ func startFixture(t *testing.T) string {
 	t.Cleanup(func() {
 		main.Close()
 		idle.Close()
-		server.CloseClientConnections() // some clients are ended, not closed
+		server.CloseClientConnections() // some clients are killed without closing their connections
 		server.Close()
 		h.Close()
 	})
 	return server.Listener.Addr().String()
 }
 
-// identifyByQuery lets everybody in, but for those who ask to be refused.
+// identifyByQuery accepts all clients, except those that ask to be refused.
 func identifyByQuery(r *http.Request, _ string) (*rights.Identity, error) {
 	q := r.URL.Query()
 	if q.Get("reject") == "true" {
@@ -76,7 +80,7 @@ func identifyByQuery(r *http.Request, _ string) (*rights.Identity, error) {
 
 func refuse(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusForbidden) }
 
-// pollFromAnywhere adds to long-poll the CORS that package handlers has in its middleware.
+// pollFromAnywhere adds CORS headers to a long-poll, which package handlers does in its middleware.
 func pollFromAnywhere(s *socket.Server, w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Access-Control-Allow-Origin", "*")
 	if r.Method == http.MethodOptions {
@@ -87,10 +91,10 @@ func pollFromAnywhere(s *socket.Server, w http.ResponseWriter, r *http.Request) 
 	s.LongPoll(w, r)
 }
 
-// serveBlocks is what package handlers does for GET /socket/sse, less everything that a short test does without.
+// serveBlocks answers GET /socket/sse as package handlers does, without what a short test does not need.
 func serveBlocks(s *socket.Server, w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	after, _ := strconv.ParseUint(q.Get("after"), 10, 64) // none is 0
+	after, _ := strconv.ParseUint(q.Get("after"), 10, 64) // absent is 0
 	wake := log.NewWake()
 	down, err := s.OpenSSE(r, q.Get("session"), after, wake)
 	if err != nil {
@@ -136,7 +140,7 @@ func (room) Join(_ context.Context, c *socket.Channel, raw json.RawMessage) (soc
 		Mode, Name, Key string
 		Meta            json.RawMessage
 	}
-	_ = json.Unmarshal(raw, &params) // what is no object has no mode
+	_ = json.Unmarshal(raw, &params) // a value that is not an object has no mode
 	switch params.Mode {
 	case "deny":
 		return nil, &socket.Refusal{Response: map[string]any{"reason": "denied", "topic": c.Topic(), "p": raw}}
@@ -219,13 +223,13 @@ func (h member) Handle(_ context.Context, m *socket.Message) error {
 	case "puntrack":
 		h.c.Untrack()
 		m.Reply(nil)
-	default: // boom, and whatever no handler knows
+	default: // boom, and unknown events
 		panic("no handler knows " + m.Event)
 	}
 	return nil
 }
 
-// Rewrite is Phoenix's intercept of the event icpt.
+// Rewrite stands for Phoenix's intercept of the event icpt.
 func (h member) Rewrite(ev *log.Event) (out socket.Outgoing, keep bool) {
 	if ev.Name != "icpt" {
 		return socket.Outgoing{}, true
@@ -233,6 +237,6 @@ func (h member) Rewrite(ev *log.Event) (out socket.Outgoing, keep bool) {
 	payload := map[string]any{}
 	_ = json.Unmarshal(ev.Payload(), &payload) // the transcripts send objects
 	payload["seen"] = true
-	rewritten, _ := json.Marshal(payload) // of what was JSON
+	rewritten, _ := json.Marshal(payload) // cannot fail: the payload was decoded from JSON
 	return socket.Outgoing{Event: ev.Name, Payload: rewritten}, false
 }

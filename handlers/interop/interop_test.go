@@ -1,4 +1,4 @@
-// Package interop_test holds the server to other people's clients: npm packages, unmodified, against the real binary.
+// Package interop_test tests the real binary with other people's clients: unmodified npm packages.
 package interop_test
 
 import (
@@ -19,7 +19,7 @@ import (
 	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
-// TestMain runs somewhat more tests at one time than there are processors: they wait more than they compute.
+// TestMain runs a few more tests in parallel than there are processors, because they wait more than they compute.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	_ = flag.Set("test.parallel", "4")
@@ -30,18 +30,18 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// leastNode has the EventSource behind --experimental-eventsource.
+// leastNode is the oldest supported version of Node.js. It has EventSource behind --experimental-eventsource.
 const leastNode = 20
 
-// TestNodeClients runs other people's clients: each *.test.mjs that needs no browser. They start servers of their own from the binary in
-// DUCKWIRE_BIN, and end them.
+// TestNodeClients runs other people's clients: each *.test.mjs that needs no browser. They start servers of their own
+// from the binary in DUCKWIRE_BIN, and end them.
 func TestNodeClients(t *testing.T) {
 	checkNode(t)
 	installPackages(t, ".")
 	runNodeFiles(t, nodeFiles(t, false, "*.test.mjs", "*/*.test.mjs"))
 }
 
-// TestBrowser runs what needs Chromium: the console, Phoenix's client, and our own.
+// TestBrowser runs the tests that need Chromium: the console, Phoenix's client, and our own.
 func TestBrowser(t *testing.T) {
 	hubtest.Full(t, "Chromium and nginx")
 	checkNode(t)
@@ -70,7 +70,7 @@ func buildServer(t *testing.T) string {
 	return filepath.Join(built.dir, "duckwire")
 }
 
-// checkNode leaves a test out of the quick run where there is no Node.js; in the whole run it must be there.
+// checkNode skips a test of the quick run if there is no Node.js. In the full run the test fails.
 func checkNode(t *testing.T) {
 	t.Helper()
 	for _, tool := range []string{"node", "npm"} {
@@ -98,7 +98,7 @@ func findChromium() string {
 	return ""
 }
 
-// installPackages installs what a folder's package-lock.json pins, unless that is what is there.
+// installPackages installs the packages that a folder's package-lock.json pins, unless they are installed.
 func installPackages(t *testing.T, dir string) {
 	t.Helper()
 	stamp := filepath.Join(dir, "node_modules/.installed") // a copy of the lock file that was installed
@@ -115,7 +115,7 @@ func installPackages(t *testing.T, dir string) {
 	}
 }
 
-// run runs a program, which must end well, and returns what it wrote.
+// run runs a program, which must succeed, and returns its output.
 func run(t *testing.T, env []string, name string, args ...string) string {
 	t.Helper()
 	out, err := try(t, env, name, args...)
@@ -125,11 +125,11 @@ func run(t *testing.T, env []string, name string, args ...string) string {
 	return out
 }
 
-// try runs a program to its end and returns what it wrote. The program leads a process group of its own, so that whatever it started ends
-// with it.
+// try runs a program to its end and returns what it wrote. The program leads a process group of its own, so that
+// processes which it started end with it.
 func try(t *testing.T, env []string, name string, args ...string) (string, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute) // it hangs
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute) // then it hangs
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Env = append(os.Environ(), env...)
@@ -138,7 +138,7 @@ func try(t *testing.T, env []string, name string, args ...string) (string, error
 	cmd.WaitDelay = 5 * time.Second
 	out, err := cmd.CombinedOutput()
 	if cmd.Process != nil {
-		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // a group that is empty by now is what we hope for
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // fails if the group has ended, as it should
 	}
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		err = errors.Join(ctx.Err(), err)

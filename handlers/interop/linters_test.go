@@ -9,7 +9,7 @@ import (
 	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
-// TestLinters runs other people's linters over documents: each lint.sh of the repository, which says what it looks at.
+// TestLinters runs linters for documents: each lint.sh of the repository, which describes what it checks.
 func TestLinters(t *testing.T) {
 	hubtest.Full(t, "the npm packages of linters")
 	checkNode(t)

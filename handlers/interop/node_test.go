@@ -13,7 +13,7 @@ import (
 	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
-// nodeResult is what lib/reporter.mjs says of one test.
+// nodeResult is the result of one test as lib/reporter.mjs prints it.
 type nodeResult struct {
 	Name, Skip, Words string
 	OK                bool
@@ -21,16 +21,16 @@ type nodeResult struct {
 	notes             []string
 }
 
-// hung is after how many milliseconds a test of Node's is said to hang.
+// hung is the time limit of a test of Node's, in milliseconds.
 const hung = "600000"
 
-// screen is how many lines of notes a failed test shows.
+// screen is how many lines of notes are shown of a failed test.
 const screen = 30
 
-// fullOnly is the line of a file that the quick run leaves out.
+// fullOnly matches the line of a file that the quick run omits.
 var fullOnly = regexp.MustCompile(`(?m)^// Only in make test-all: it needs (.*)\.$`)
 
-// runNodeFiles runs files of Node's tests, each as a test whose parts are the file's tests.
+// runNodeFiles runs files of Node's tests, each as a Go test with a subtest for each of the file's tests.
 func runNodeFiles(t *testing.T, files []string, env ...string) {
 	t.Helper()
 	if len(files) == 0 {
@@ -50,12 +50,14 @@ func runNodeFiles(t *testing.T, files []string, env ...string) {
 	}
 }
 
-// runNode runs the tests of a file, and returns what came of them.
+// runNode runs the tests of a file, and returns the results.
 func runNode(t *testing.T, file string, env []string) (results []nodeResult) {
 	t.Helper()
-	// Messages of Node about its experiments would only hide ours. Some clients leave timers behind that run for a minute.
+	// Node's warnings about its experiments would hide our messages. Some clients leave timers behind that run for a
+	// minute.
 	args := []string{
-		"--experimental-eventsource", "--test", "--test-force-exit", "--test-timeout=" + hung, "--test-reporter=./lib/reporter.mjs",
+		"--experimental-eventsource", "--test", "--test-force-exit",
+		"--test-timeout=" + hung, "--test-reporter=./lib/reporter.mjs",
 	}
 	if pattern := nodePattern(t.Name()); pattern != "" {
 		args = append(args, "--test-name-pattern="+pattern)
@@ -99,7 +101,7 @@ func hasFailed(results []nodeResult) bool {
 	return false
 }
 
-// reportNode makes each of Node's tests a test of Go's.
+// reportNode reports each of Node's tests as a Go test.
 func reportNode(t *testing.T, results []nodeResult) {
 	t.Helper()
 	for _, r := range results {
@@ -115,13 +117,14 @@ func reportNode(t *testing.T, results []nodeResult) {
 	}
 }
 
-// lastOf returns the last lines, as many as a screen takes.
+// lastOf returns the last lines, as many as fit on a screen.
 func lastOf(notes []string) []string {
 	lines := strings.Split(strings.Join(notes, "\n"), "\n")
 	return lines[max(0, len(lines)-screen):]
 }
 
-// nodePattern is the pattern for Node's names of tests where -run names some in the file of a test; else "". Node looks at the last name alone.
+// nodePattern returns the pattern for the names of Node's tests if -run names some in the file of a test, else "". Node
+// compares the pattern with the last part of a name only.
 func nodePattern(test string) string {
 	levels := strings.Split(flag.Lookup("test.run").Value.String(), "/")
 	depth := strings.Count(test, "/") + 1
@@ -134,7 +137,7 @@ func nodePattern(test string) string {
 
 var importsBrowser = regexp.MustCompile(`(?m)^import .*lib/(browser|console)\.mjs'`)
 
-// nodeFiles returns the files of Node's tests that match, those that drive a browser or the others.
+// nodeFiles returns the files of Node's tests that match, either those that drive a browser or the others.
 func nodeFiles(t *testing.T, browser bool, patterns ...string) (files []string) {
 	t.Helper()
 	for _, pattern := range patterns {
@@ -151,13 +154,14 @@ func nodeFiles(t *testing.T, browser bool, patterns ...string) (files []string) 
 	return files
 }
 
-// TestReporter holds lib/reporter.mjs and what is made of it to a file whose tests fail on purpose.
+// TestReporter checks lib/reporter.mjs and the parsing of its output with a file whose tests fail on purpose.
 func TestReporter(t *testing.T) {
 	checkNode(t)
 	results := runNode(t, "lib/testdata/failing.mjs", nil)
 	var got bytes.Buffer
 	for _, r := range results {
-		got.WriteString(r.Name + "|" + r.Skip + "|" + strings.Join(r.notes, ",") + "|" + strings.Join(strings.Fields(r.Words), " ") + "\n")
+		fields := []string{r.Name, r.Skip, strings.Join(r.notes, ","), strings.Join(strings.Fields(r.Words), " ")}
+		got.WriteString(strings.Join(fields, "|") + "\n")
 	}
 	for _, want := range []string{
 		"passes||said,noted|\n",

@@ -1,4 +1,5 @@
-// The OpenAI doors, through the official SDK, in front of an upstream that does all that upstreams do (protocol/sse.md section 7).
+// The OpenAI-compatible paths, called by the official SDK, in front of an upstream that sends every kind of answer that
+// real upstreams send.
 
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
@@ -113,7 +114,7 @@ after(async () => {
 
 const connect = (apiKey, options) => new OpenAI({ apiKey, baseURL: `${server.url}/v1`, maxRetries: 0, timeout: hung, ...options })
 
-/** collect reads a stream of chunks to its end. */
+/** collect reads a stream of chunks until its end. */
 async function collect(stream) {
   const chunks = []
   for await (const c of stream) chunks.push(c)

@@ -1,4 +1,4 @@
-// GET /v1/streams/ID, read by other people's clients over a connection that is cut at every byte (protocol/sse.md section 11).
+// GET /v1/streams/ID, read by other people's clients over a connection that is cut at every byte.
 
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
@@ -8,7 +8,7 @@ import { api, startServer, token } from './lib/server.mjs'
 import { quick } from './lib/quick.mjs'
 import { each, hung, sleep, within } from './lib/wait.mjs'
 
-// Readers at one time: each spends its second or three waiting to reconnect, so many must wait together.
+// Number of concurrent readers: each waits some seconds before it reconnects, so many must wait at the same time.
 const WIDTH = 400
 
 let server, bearer, call
@@ -20,12 +20,12 @@ before(async () => {
 })
 after(() => server?.close())
 
-// Text in pieces with all widths of UTF-8 and all line ends, and events between them, so that they are blocks of their own even for a
-// reader who gets them all at once.
+// Text in pieces with all widths of UTF-8 and all line ends. There are events between the pieces, so that they are
+// separate blocks even for a reader that receives them all at once.
 const pieces = ['def add(a, b):\n', '    return a + b  # ½ Grüße\r\n', '日本語\r', '🦆🦆', '\n\n', ': data: x\n\nid: 7\n']
 const text = pieces.join('')
 
-/** append adds the pieces numbered from to to, a note behind each. */
+/** append appends the pieces from one number to another, each followed by a note. */
 async function append(id, from, to) {
   const lines = pieces.slice(from, to).map((piece, i) => `${JSON.stringify({ text: piece })}\n${JSON.stringify({ event: 'note', data: { n: from + i } })}\n`)
   await call('POST', `/v1/streams/${id}/append`, lines.join(''), 'application/x-ndjson')
@@ -33,7 +33,7 @@ async function append(id, from, to) {
 
 const end = (id) => call('POST', `/v1/streams/${id}/append`, '{"event":"end","status":"done"}\n', 'application/x-ndjson')
 
-/** transcript follows what a reader gets, and fails on whatever it should not get. */
+/** transcript records what a reader receives, and fails if that is wrong. */
 function transcript() {
   const got = { text: '', notes: [], status: undefined }
   let bytes = 0
@@ -71,7 +71,7 @@ function transcript() {
   }
 }
 
-/** readCut reads a stream to its end, cut after so many bytes, and returns what the first connection brought. */
+/** readCut reads a stream to its end, cut after some bytes, and returns what the first connection received. */
 async function readCut(client, id, cut, options) {
   const proxy = await cutter(server.url, cut, options)
   const reader = transcript()
@@ -87,10 +87,11 @@ async function readCut(client, id, cut, options) {
 }
 
 /**
- * Two clients have faults that no server can make good:
- * - fetch-event-source takes an id as soon as it has read its line. A cut before the empty line behind it costs it the block.
- * - Node 20's EventSource (undici 6) closes for good when a connection is cut before the head of an answer is whole, where WHATWG HTML
- *   §9.2.3 has it reconnect.
+ * Two clients have faults that a server cannot work around:
+ * - fetch-event-source uses an id as soon as it has read its line. If it is cut before the following empty line, it
+ *   loses the block.
+ * - Node 20's EventSource (undici 6) gives up if a connection is cut before the header of a response is complete,
+ *   though WHATWG HTML §9.2.3 requires it to reconnect.
  */
 function ownFault(client, sent) {
   const { body, inHead } = answer(sent)
@@ -98,8 +99,8 @@ function ownFault(client, sent) {
 }
 
 /**
- * cutEverywhere reads a stream once for each number of bytes from 0 to below n (make test: each 23rd), and fails with all cuts that went wrong. It returns the
- * number of cuts that met a client's own fault.
+ * cutEverywhere reads a stream once for each number of bytes from 0 to below n (with make test for each 23rd), and
+ * fails with all cuts that led to a fault. It returns the number of cuts that led to a known fault of the client.
  */
 async function cutEverywhere(client, id, n, options) {
   let own = 0
@@ -135,11 +136,11 @@ describe('a finished stream, cut at every byte', { concurrency: true }, () => {
       whole.check()
       t.diagnostic(`${whole.sent.length} bytes`)
       const own = await cutEverywhere(client, id, whole.sent.length)
-      // Each text, each note and the end has an id, and one cut falls behind each.
+      // Each text, each note and the end has an id, and one cut is after each.
       if (client === clients.microsoft && !quick) assert.equal(own, 2 * pieces.length + 1, 'cuts behind an id')
       if (client === clients.npm) assert.equal(own, 0)
     })
-    // Behind an HTTP/1.0 hop a cut is a clean end, which fetch-event-source takes for the end: it leaves the rest to the application.
+    // After an HTTP/1.0 proxy a cut looks like a clean end, after which fetch-event-source does not reconnect.
     if (client === clients.microsoft) continue
     test(`${client.name}, through HTTP/1.0`, async () => {
       const whole = await readCut(client, id, Infinity, { http10: true })
@@ -155,8 +156,8 @@ describe('a running stream, cut at every byte', { concurrency: true }, () => {
       const id = `running-${name}`
       await call('POST', '/v1/streams', { id })
       await append(id, 0, 1)
-      // Readers come, are cut and come back while the stream is being written. What they get in all is longer than what one who comes late
-      // gets, or the same.
+      // Readers connect, are cut and reconnect while the stream is written. They receive at least as many blocks as a
+      // reader that connects at the end.
       const reading = cutEverywhere(client, id, 1600)
       for (let i = 1; i < pieces.length; i++) {
         await sleep(400)

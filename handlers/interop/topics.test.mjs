@@ -1,4 +1,4 @@
-// Topics over SSE, read by EventSource: names, resumption, and what a restart of the server costs.
+// Topics over SSE, read by EventSource: names, resuming, and the effect of a restart of the server.
 
 import assert from 'node:assert/strict'
 import { after, afterEach, before, describe, test } from 'node:test'
@@ -21,7 +21,7 @@ after(() => server?.close())
 const sources = { "Node's EventSource": globalThis.EventSource, eventsource: NpmEventSource }
 const names = ['message', 'hello', 'reset', 'bye', 'end', 'edit', 'cursor']
 
-/** follow opens an EventSource and keeps what it gets, as [name, data]. */
+/** follow opens an EventSource and records what it receives, as [name, data]. */
 async function follow(Source, url) {
   const source = new Source(`${url}${url.includes('?') ? '&' : '?'}token=${bearer}`)
   open.push(source)
@@ -65,7 +65,7 @@ for (const [title, Source] of Object.entries(sources)) {
 
     test('misses nothing while it is away', async () => {
       const topic = `away:${slug}`
-      // The answer's head, hello and the first event fit; what follows is cut somewhere.
+      // The response's head, hello and the first event arrive; the connection is cut after that.
       const proxy = await cutter(server.url, 1500)
       open.push(proxy)
       const reader = await follow(Source, `${proxy.url}/v1/topics/${topic}/events`)
@@ -104,12 +104,12 @@ for (const [title, Source] of Object.entries(sources)) {
 for (const signal of ['SIGTERM', 'SIGKILL']) {
   test(`a restart by ${signal} is told, and then goes on`, async () => {
     const topic = `restart:${signal}`
-    // Not Node's own: it closes for good when it is refused a connection.
+    // Not Node's own EventSource, which gives up if a connection is refused.
     const readers = await Promise.all([1, 2].map(() => follow(NpmEventSource, `${server.url}/v1/topics/${topic}/events`)))
     await publish(topic, { event: 'edit', payload: { n: 1 } })
     await until('the first event', () => readers.every((r) => r.of('edit').length === 1))
     await server.restart(signal)
-    // Topics live in memory: the log of before is gone, and a position in it means nothing any longer.
+    // Topics are in memory: the previous log is gone, and its positions are invalid.
     for (const r of readers) {
       const [reset] = await until('reset', () => r.of('reset').length > 0 && r.of('reset'))
       assert.equal(reset.reason, 'epoch')

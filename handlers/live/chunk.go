@@ -8,7 +8,7 @@ import (
 	"strconv"
 )
 
-// connKey is where KeepConn leaves a request's connection.
+// connKey is the context key of a request's connection, which KeepConn sets.
 type connKey struct{}
 
 // KeepConn is for http.Server.ConnContext. With it, long responses over HTTP/1.1 are written to their connections
@@ -18,8 +18,8 @@ func KeepConn(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, connKey{}, c)
 }
 
-// directConn returns the connection that a response may be written to in chunks once net/http has sent the header,
-// or nil. net/http chooses chunked coding for HTTP/1.1 where there is no Content-Length.
+// directConn returns the connection to which a response may be written in chunks after net/http has sent the header, or
+// nil. net/http chooses chunked coding for HTTP/1.1 if there is no Content-Length.
 func directConn(w http.ResponseWriter, r *http.Request) net.Conn {
 	c, ok := r.Context().Value(connKey{}).(net.Conn)
 	hasBody := r.Method != http.MethodHead
@@ -29,14 +29,14 @@ func directConn(w http.ResponseWriter, r *http.Request) net.Conn {
 	return c
 }
 
-// Chunk is a piece of a body, framed for chunked coding (RFC 9112 §7.1). It is made once, shared by all readers,
-// and never changed. An empty one is never written: on the wire it would end the body.
+// Chunk is a piece of a body, framed for chunked coding (RFC 9112 §7.1). It is encoded once, shared by all readers,
+// and must not be modified. An empty one must not be written, because it would end the body.
 type Chunk []byte
 
-// chunkRoom is how many bytes a buffer leaves free in front of a body, for the line that tells its size.
+// chunkRoom is how many bytes a buffer reserves before a body, for the chunk's size.
 const chunkRoom = 10
 
-// frameChunk makes a chunk of what follows the chunkRoom of buf.
+// frameChunk makes a chunk of what follows the chunkRoom in buf.
 func frameChunk(buf []byte) Chunk {
 	n := len(buf) - chunkRoom
 	if n == 0 {
@@ -49,7 +49,7 @@ func frameChunk(buf []byte) Chunk {
 	return append(buf, "\r\n"...)[begin:]
 }
 
-// body returns the piece itself.
+// body returns the piece without its frame.
 func (c Chunk) body() []byte {
 	if len(c) == 0 {
 		return nil

@@ -1,10 +1,8 @@
-// Package live writes long responses: SSE, NDJSON, plain text and OpenAI's chunks, for as long as their client
-// listens.
+// Package live writes long responses: SSE, NDJSON, plain text and OpenAI's chunks, as long as the client is connected.
 //
-// A Feed turns what its readers of the hub's logs have into bytes: a stream (SSE, NDJSON, Text, OpenAI), topics
-// (Topics) or a queue (Queue). A Pump writes what one Feed has to one client. Whoever answers a request makes a
-// Pump, opens its readers with the Pump as their log.Waker, sends the header (Start), and calls Pump.Run, which
-// returns at the end:
+// A Feed encodes what its readers of the hub's logs return: a stream (SSE, NDJSON, Text, OpenAI), topics (Topics) or a
+// queue (Queue). A Pump writes one Feed to one client. The handler of a request creates a Pump, opens the readers with
+// the Pump as their log.Waker, sends the header (Start), and calls Pump.Run, which returns at the end:
 //
 //	pump := live.New(w, r, h, pool, options)
 //	defer pump.EndOnDrain()()
@@ -13,7 +11,7 @@
 //	live.Start(w, live.MediaSSE)
 //	err := pump.Run(r.Context(), live.SSE(stream, reader, options, reset))
 //
-// Heartbeats, time limits, the end of a token and the end of the server are the pump's, so they hold for every
-// feed. What is encoded is shared: the first reader of an entry makes its Chunk, and those that keep up write the
-// same bytes.
+// The pump is responsible for heartbeats, time limits, and the ends of the token and of the server, so that they apply
+// to every feed. Encoded bytes are shared: the first reader of an entry creates its Chunk, and readers that keep up
+// write the same bytes.
 package live

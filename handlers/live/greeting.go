@@ -15,7 +15,7 @@ const (
 	MediaText   = "text/plain"
 )
 
-// greeting makes what goes out first: padding where it was asked for, hello, and the reset if there is one.
+// greeting encodes the beginning of a response: padding if it was requested, hello, and the reset if there is one.
 func greeting(media string, o Options, hello sse.Greeting, reset *log.Reset) []byte {
 	hello.Now, hello.Heartbeat = time.Now(), o.Heartbeat
 	var b []byte
@@ -37,7 +37,7 @@ func greeting(media string, o Options, hello sse.Greeting, reset *log.Reset) []b
 	return b
 }
 
-// Start sends the header of a long response (protocol/sse.md 1.1).
+// Start sends the header of a long response. It forbids caches and proxies to store, transform or buffer the response.
 func Start(w http.ResponseWriter, media string) {
 	h := w.Header()
 	switch media {

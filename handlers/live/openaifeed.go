@@ -9,7 +9,7 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// openAIFeed is a completion as OpenAI's chunks (protocol/sse.md 7).
+// openAIFeed is a completion as OpenAI's chunks (openapi.yaml: CompletionBlock).
 type openAIFeed struct {
 	streamFeed
 	enc openai.Encoder
@@ -33,9 +33,9 @@ func (f *openAIFeed) Next(dst []byte) ([]byte, Chunk, bool) {
 	return dst, piece, end
 }
 
-// block appends one item as blocks without names. The end is up to three blocks of one log entry: the last has the
-// position of that entry, and the others have that of the entry before, so that a client that is cut among them
-// gets all of them again.
+// block appends one item as blocks without names. The end may be up to three blocks of one log entry: the last one has
+// the position of that entry, the others have that of the previous entry, so that a client that is cut between them
+// receives all of them again.
 func (f *openAIFeed) block(dst []byte, item *log.Item, position string) []byte {
 	var data []byte
 	switch ev := item.Event; {
@@ -74,7 +74,8 @@ func (f *openAIFeed) Heartbeat(dst []byte, now time.Time) []byte {
 	return sse.AppendHeartbeat(dst, now)
 }
 
-// Bye implements Feed: the format has no farewell. The response is aborted, so that no client takes it for the end.
+// Bye implements Feed. OpenAI's format has no such block, so the response is aborted, and no client takes it for the
+// end.
 func (f *openAIFeed) Bye(dst []byte, _ string, _ time.Duration) []byte {
 	f.failed = true
 	return dst

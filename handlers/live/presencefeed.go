@@ -8,22 +8,22 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// PresenceFeed is the presence of a subscriber on the topics of its connection, and what it is told of the presence of
-// others. The zero value is neither.
+// PresenceFeed has the presence of a subscriber on the topics of its connection, and the presences that it is sent of
+// others. The zero value has neither.
 type PresenceFeed struct {
 	own     []*hub.Presence
 	readers []*hub.PresenceReader
-	told    int // how many of the readers have given the first state
+	told    int // number of readers whose first state was sent
 	items   []log.Item
 }
 
 // Add adds a presence, which End ends.
 func (f *PresenceFeed) Add(p *hub.Presence) { f.own = append(f.own, p) }
 
-// Follow adds a topic whose presences are told; End closes the reader.
+// Follow adds a topic whose presences are sent. End closes the reader.
 func (f *PresenceFeed) Follow(r *hub.PresenceReader) { f.readers = append(f.readers, r) }
 
-// End ends the presences after the grace, within which the client may come back.
+// End ends the presences after the grace period, in which the client may return.
 func (f *PresenceFeed) End(grace time.Duration) {
 	for _, p := range f.own {
 		p.Drop(grace)
@@ -33,8 +33,8 @@ func (f *PresenceFeed) End(grace time.Duration) {
 	}
 }
 
-// Append appends what there is to tell: of each topic first the state, then what changes, without ids; for a reader
-// that lags too far behind for single changes, the state again.
+// Append appends what is new: for each topic first the state, then changes, all without ids. A reader that lags too far
+// behind for single changes is sent the state again.
 func (f *PresenceFeed) Append(dst []byte) []byte {
 	for i, r := range f.readers {
 		if i >= f.told {

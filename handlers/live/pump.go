@@ -18,95 +18,96 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// Feed turns what its readers have into the bytes of one response. Its methods append to dst. They are called by one
-// goroutine at a time, but not always by the same one; a panic in them ends the response, and nothing else.
+// Feed encodes what its readers return as the bytes of one response. Its methods append to dst. One goroutine at a time
+// calls them, but not always the same one. A panic in them ends only this response.
 type Feed interface {
-	// Next appends what there is to be sent. Where that is one piece that readers share, it returns the piece instead.
-	// end says that nothing more will come.
+	// Next appends what is to be sent. If that is a single piece that readers share, it returns the piece instead. end
+	// means that nothing more will follow.
 	Next(dst []byte) (out []byte, piece Chunk, end bool)
-	// Heartbeat appends a sign of life.
+	// Heartbeat appends a heartbeat.
 	Heartbeat(dst []byte, now time.Time) []byte
-	// Bye appends a farewell that is not the stream's end, or nothing where the format has no such thing.
+	// Bye appends an end of the response that is not the stream's end, or nothing if the format has none.
 	Bye(dst []byte, reason string, retry time.Duration) []byte
 }
 
-// Options say what the client asked for, and what bounds the response. Heartbeat is needed.
+// Options has the client's parameters and the limits of the response. Heartbeat is required.
 type Options struct {
-	Heartbeat    time.Duration // of silence, before a sign of life
+	Heartbeat    time.Duration // interval of heartbeats on an idle response
 	Pad          int           // bytes of padding at the beginning, for proxies that buffer
 	Max          time.Duration // 0: no limit
-	Expires      time.Time     // when the client's token ends; zero: never
-	WriteTimeout time.Duration // how long the client may take no bytes; 0: no limit
+	Expires      time.Time     // when the client's token expires; zero: never
+	WriteTimeout time.Duration // how long the client may accept no bytes; 0: no limit
 	ThroughDrain bool          // the response goes on while the hub drains
 	Via          hub.Transport // for statistics
 }
 
-// The reasons of a farewell (protocol/sse.md 5). The first two are for Pump.End.
+// The reasons of the block bye (openapi.yaml: Bye). The first two are for Pump.End.
 const (
-	ByeUnauthorized = "unauthorized" // the token does not hold any more
-	ByeDisconnected = "disconnected" // come back
-	byeDrain        = "drain"        // the server stops: come back
-	byeMax          = "max"          // the response has lasted for as long as it may
+	ByeUnauthorized = "unauthorized" // the token is no longer valid
+	ByeDisconnected = "disconnected" // the client should reconnect
+	byeDrain        = "drain"        // the server stops: the client should reconnect
+	byeMax          = "max"          // the response has reached its maximum duration
 )
 
-// pumpBuffer bounds what is shared, and what a pump keeps between writes (4 times as much), in bytes.
+// pumpBuffer bounds, in bytes, the pieces that are shared. A pump keeps at most 4 times as much between writes.
 const pumpBuffer = 64 << 10
 
-// Pump writes a feed until the feed ends, the client leaves, the token ends, or the server stops.
+// Pump writes a feed until the feed ends, the client disconnects, the token expires, or the server stops.
 //
-// Two kinds of goroutines write to the connection, and a writers.Turn says whose turn it is:
+// Two kinds of goroutines write to the connection. A writers.Turn determines which of them may write:
 //
-//   - The writers of the pool, which never wait for a client. They write what readers are woken for (Signal, Flush),
-//     as long as the connection takes everything at once.
-//   - The handler, which waits. It has the turn at the beginning and at the end, for heartbeats, and while the
-//     client takes less than there is. Else it sleeps in rest. Without a pool, or a connection that can be written
-//     to without waiting (HTTP/2, TLS), it has the turn always.
+//   - The writers of the pool, which never wait for a client. They write when readers are woken (Signal, Flush), as
+//     long as the connection accepts everything at once.
+//   - The handler, which may wait. It has the turn at the beginning, at the end, for heartbeats, and while the client
+//     accepts less than there is. Otherwise it sleeps in rest. If there is no pool, or no connection that can be
+//     written to without waiting (HTTP/2, TLS), it always has the turn.
 //
-// These rules keep the response whole:
+// These rules keep the response consistent:
 //
-//  1. Only who has the turn calls the feed, writes, or uses the last group of fields below.
-//  2. A wake-up is never lost. Signal takes the turn and hands the pump to the pool, or tells whoever has the turn
-//     to look again before giving it back (Turn.Again). So every signal is followed by a look at the feed.
-//  3. A writer of the pool that cannot finish (the client takes no more, the feed ended or panicked, the write
-//     failed, the handler wants the turn) keeps the turn for the handler: it leaves what is left in handover and
-//     sends to handed, which has room for one, so it does not wait. The handler writes handover.rest before anything
-//     else: bytes keep their order.
-//  4. The handler asks for the turn by wanted. Either nobody has it and Take succeeds, or a writer has it: Take then
-//     tells that one to look again, it sees wanted, and sends to handed.
-//  5. No write deadline is set while the pool may write: one that has passed would fail a write that does not wait.
-//  6. Run ends with Turn.EndMine, so that no writer touches the pump after Run has returned.
+//  1. Only the goroutine that has the turn calls the feed, writes, or uses the last group of fields below.
+//  2. No wake-up is lost. Signal takes the turn and passes the pump to the pool, or makes the goroutine that has the
+//     turn check again before releasing it (Turn.Again). So the feed is read after every signal.
+//  3. A writer of the pool that cannot finish (the client accepts no more, the feed ended or panicked, the write
+//     failed, the handler wants the turn) keeps the turn for the handler: it stores the rest in handover and sends to
+//     handed, which has room for one value, so it does not block. The handler writes handover.rest before anything
+//     else, so that the order of bytes is preserved.
+//  4. The handler requests the turn by setting wanted. If nobody has the turn, Take succeeds. If a writer has it, Take
+//     makes that one check again; it sees wanted, and sends to handed.
+//  5. No write deadline is set while the pool may write, because a deadline that has passed would fail a write that
+//     does not wait.
+//  6. Run ends with Turn.EndMine, so that no writer uses the pump after Run has returned.
 type Pump struct {
-	// Fixed.
+	// Constant.
 	w       http.ResponseWriter
 	rc      *http.ResponseController
 	hub     *hub.Hub
 	options Options
 	wake    *log.Wake       // for the handler
-	stop    time.Time       // when Options.Max is over; zero: never
+	stop    time.Time       // when Options.Max has passed; zero: never
 	conn    net.Conn        // nil: everything passes through w
 	raw     syscall.RawConn // of conn, for the pool
 	pool    *writers.Pool   // nil: the handler writes everything
 
-	// Used by all.
+	// Used by all goroutines.
 	turn   writers.Turn
 	wanted atomic.Bool   // the handler waits for the turn
 	handed chan struct{} // a writer gives the turn to the handler
 	gone   atomic.Bool   // the request's context has ended
 	ended  atomic.Value  // the reason, a string, that End was called with
 
-	// Used by who has the turn.
+	// Used by the goroutine that has the turn.
 	feed     Feed
-	buf      []byte    // chunkRoom, and what is written next
-	now      time.Time // read once a round, because reading the clock has a price
+	buf      []byte    // chunkRoom, followed by what is written next
+	now      time.Time // read once per round, because reading the clock is expensive
 	due      time.Time // when the handler's timer fires
-	written  time.Time // when bytes last went out
-	deadline time.Time // of writes, as it is set on the connection; zero: none
-	begun    bool      // net/http has sent the header: what follows may be written to conn
+	written  time.Time // when bytes were last sent
+	deadline time.Time // the connection's write deadline; zero: none
+	begun    bool      // net/http has sent the header: the rest may be written to conn
 	direct   int64     // bytes written to conn
 	handover handover
 }
 
-// New returns the pump of a response, whose turn the caller has. pool is one for all pumps of a server.
+// New returns the pump of a response. The caller has the turn. All pumps of a server share pool.
 func New(w http.ResponseWriter, r *http.Request, h *hub.Hub, pool *writers.Pool, o Options) *Pump {
 	p := &Pump{
 		w: w, rc: http.NewResponseController(w), hub: h, options: o, wake: log.NewWake(), conn: directConn(w, r),
@@ -125,15 +126,15 @@ func New(w http.ResponseWriter, r *http.Request, h *hub.Hub, pool *writers.Pool,
 // EndOnDrain ends the response when the hub begins to drain, until forget is called.
 func (p *Pump) EndOnDrain() (forget func()) { return p.hub.OnDrain(p.wake) }
 
-// handover is what a writer of the pool leaves to the handler.
+// handover is what a writer of the pool passes to the handler.
 type handover struct {
-	rest  Chunk // that the client did not take
-	end   bool  // the feed is at its end
+	rest  Chunk // what the client has not accepted
+	end   bool  // the feed has ended
 	err   error
-	panic error // what the feed panicked with, and its stack
+	panic error // the feed's panic, and its stack
 }
 
-// Signal implements log.Waker: the feed may have something.
+// Signal implements log.Waker: the feed may have more.
 func (p *Pump) Signal() {
 	switch {
 	case p.pool == nil:
@@ -143,7 +144,7 @@ func (p *Pump) Signal() {
 	}
 }
 
-// End ends the response soon, with a farewell for that reason. It does not wait. The first reason counts.
+// End ends the response soon, with a bye that has the reason. It does not block. Only the first reason is used.
 func (p *Pump) End(reason string) {
 	p.ended.CompareAndSwap(nil, reason)
 	p.wake.Signal()
@@ -152,12 +153,12 @@ func (p *Pump) End(reason string) {
 // Transport implements hub.Client.
 func (p *Pump) Transport() hub.Transport { return p.options.Via }
 
-// errNotWhole is returned where the body ends, but the format has no words to tell that the stream did not end well.
+// errNotWhole is returned if the body ends, but the format cannot express that the stream did not end successfully.
 var errNotWhole = errors.New("the body must not look whole")
 
-// Run writes what the feed has, until the end. It returns nil after a clean end, also where the client left. After
-// an error the response is to be aborted (http.ErrAbortHandler), so that no client takes the body for the whole: a
-// write failed, or the stream did not end well and the format cannot tell it. A panic in the feed becomes a panic
+// Run writes the feed until the end. It returns nil after a clean end, and if the client has disconnected. After an
+// error the response must be aborted (http.ErrAbortHandler), so that no client takes the body for complete: a write
+// failed, or the stream did not end successfully and the format cannot express it. A panic in the feed becomes a panic
 // of Run.
 func (p *Pump) Run(ctx context.Context, f Feed) error {
 	err := p.loop(ctx, f)
@@ -167,7 +168,7 @@ func (p *Pump) Run(ctx context.Context, f Feed) error {
 	return err
 }
 
-// loop is what the handler does: flush, look whether it is time to leave or to send a heartbeat, rest.
+// loop is the handler's loop: it flushes, checks whether to end or to send a heartbeat, and rests.
 func (p *Pump) loop(ctx context.Context, f Feed) error {
 	defer p.count()
 	defer context.AfterFunc(ctx, func() { p.gone.Store(true); p.wake.Signal() })()
@@ -200,7 +201,7 @@ func (p *Pump) loop(ctx context.Context, f Feed) error {
 	}
 }
 
-// rest gives the turn back, and returns with it when there is something for the handler to do.
+// rest releases the turn, and returns with the turn when the handler has something to do.
 func (p *Pump) rest() {
 	if p.pool == nil {
 		<-p.wake.C
@@ -221,10 +222,10 @@ func (p *Pump) rest() {
 	p.wanted.Store(false)
 }
 
-// Flush implements writers.Job: it writes what the feed has, as far as the connection takes it at once.
+// Flush implements writers.Job: it writes the feed, as far as the connection accepts it at once.
 func (p *Pump) Flush(y *writers.Try) {
 	defer func() {
-		if v := recover(); v != nil { // the handler panics with it, and what is around the handler answers
+		if v := recover(); v != nil { // the handler repeats the panic, and Recover handles it
 			p.handover.panic = fmt.Errorf("in a feed: %v\n%s", v, debug.Stack())
 			p.handOver()
 		}
@@ -253,13 +254,13 @@ func (p *Pump) Flush(y *writers.Try) {
 	}
 }
 
-// handOver gives the turn to the handler (rule 3).
+// handOver passes the turn to the handler (rule 3).
 func (p *Pump) handOver() {
 	p.handed <- struct{}{}
 	p.wake.Signal()
 }
 
-// nextChunk returns what the feed has, as one chunk.
+// nextChunk returns the next part of the feed as one chunk.
 func (p *Pump) nextChunk() (c Chunk, end bool) {
 	buf, piece, end := p.feed.Next(p.room())
 	if len(piece) > 0 {
@@ -269,8 +270,8 @@ func (p *Pump) nextChunk() (c Chunk, end bool) {
 	return frameChunk(p.buf), end
 }
 
-// flush writes what a writer of the pool has left, and then what the feed has. Where the feed has more, its readers
-// signal.
+// flush writes the rest that a writer of the pool has left, and then the next part of the feed. If the feed has more,
+// its readers signal.
 func (p *Pump) flush() (end bool, err error) {
 	h := p.handover
 	p.handover = handover{}
@@ -287,15 +288,15 @@ func (p *Pump) flush() (end bool, err error) {
 	return end, p.send(c)
 }
 
-// room returns the buffer, with nothing behind its chunkRoom.
+// room returns the buffer, which is empty after its chunkRoom.
 func (p *Pump) room() []byte {
-	if cap(p.buf) < chunkRoom || cap(p.buf) > 4*pumpBuffer { // what a late reader needed does not stay in memory
+	if cap(p.buf) < chunkRoom || cap(p.buf) > 4*pumpBuffer { // do not keep the large buffer of a late reader
 		p.buf = make([]byte, chunkRoom, 512)
 	}
 	return p.buf[:chunkRoom]
 }
 
-// beat sends a heartbeat, if nothing has gone out for long enough.
+// beat sends a heartbeat if nothing was sent for long enough.
 func (p *Pump) beat(f Feed) error {
 	if p.now.Sub(p.written) < p.options.Heartbeat {
 		return nil
@@ -303,13 +304,13 @@ func (p *Pump) beat(f Feed) error {
 	return p.write(f.Heartbeat(p.room(), p.now))
 }
 
-// write sends what stands behind the room of buf.
+// write sends what follows the chunkRoom in buf.
 func (p *Pump) write(buf []byte) error {
 	p.buf = slices.Grow(buf, len("\r\n"))
 	return p.send(frameChunk(p.buf))
 }
 
-// send writes a chunk in one call, and waits for the client, up to a deadline. The deadline is moved at most once a
+// send writes a chunk in one call, and waits for the client until a deadline. The deadline is moved at most once per
 // second, because moving it costs more than copying the bytes.
 func (p *Pump) send(c Chunk) error {
 	if len(c) == 0 {
@@ -340,14 +341,14 @@ func (p *Pump) asked() bool {
 	return p.turn.Asked()
 }
 
-// count tells the access log how many bytes did not pass through it.
+// count adds the bytes that did not pass through the access log to its count.
 func (p *Pump) count() {
 	if log, ok := p.w.(interface{ Sent(n int64) }); ok {
 		log.Sent(p.direct)
 	}
 }
 
-// leave says why the response is to end now, or "", and after what pause the client should come back (0: at once).
+// leave returns the reason to end the response now, or "", and the time after which the client should reconnect.
 func (p *Pump) leave() (reason string, retry time.Duration) {
 	ended, _ := p.ended.Load().(string)
 	switch {
@@ -355,7 +356,7 @@ func (p *Pump) leave() (reason string, retry time.Duration) {
 		return ended, spread()
 	case ended != "":
 		return ended, 0
-	case p.hub.IsDraining() && !p.options.ThroughDrain && !p.asked(): // what there is to be read goes out first
+	case p.hub.IsDraining() && !p.options.ThroughDrain && !p.asked(): // entries that are available are sent first
 		return byeDrain, spread()
 	case !p.options.Expires.IsZero() && !p.now.Before(p.options.Expires):
 		return ByeUnauthorized, 0
@@ -365,10 +366,10 @@ func (p *Pump) leave() (reason string, retry time.Duration) {
 	return "", 0
 }
 
-// spread returns a random pause, so that clients who are sent away together do not come back together.
+// spread returns a random time, so that clients that are disconnected together do not reconnect together.
 func spread() time.Duration { return 200*time.Millisecond + rand.N(4800*time.Millisecond) }
 
-// sleep returns how long the handler has nothing to do, if nobody signals.
+// sleep returns how long the handler has nothing to do if nobody signals.
 func (p *Pump) sleep() time.Duration {
 	d := p.written.Add(p.options.Heartbeat).Sub(p.now)
 	if !p.stop.IsZero() {

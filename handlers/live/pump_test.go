@@ -18,7 +18,7 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// countingConn is a connection that takes everything and keeps its length.
+// countingConn is a connection that accepts everything and counts the bytes.
 type countingConn struct {
 	net.Conn
 	bytes, writes int
@@ -30,7 +30,7 @@ func (c *countingConn) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// deliveries is a topic with readers on it, each with the pump and the feed that a request has.
+// deliveries is a topic with readers, each with the pump and the feed of a request.
 type deliveries struct {
 	hub   *hub.Hub
 	pumps []*Pump
@@ -40,7 +40,7 @@ type deliveries struct {
 
 const deliveryTopic = "code:project:42"
 
-// newDeliveries returns n readers that have been greeted. direct: past net/http.
+// newDeliveries returns n readers that have been sent hello. If direct is set, they write past net/http.
 func newDeliveries(t testing.TB, n int, direct bool) *deliveries {
 	t.Helper()
 	d := &deliveries{hub: hub.New(hub.Options{Logger: slog.New(slog.DiscardHandler)})}
@@ -76,7 +76,7 @@ func (d *deliveries) publish(t testing.TB) {
 	}
 }
 
-// deliver has every pump write what its feed has, as its loop does for one wake-up.
+// deliver makes every pump write what its feed has, as after one wake-up.
 func (d *deliveries) deliver(t testing.TB) {
 	for _, p := range d.pumps {
 		if _, err := p.flush(); err != nil {
@@ -85,7 +85,7 @@ func (d *deliveries) deliver(t testing.TB) {
 	}
 }
 
-// discardWriter is a response that nobody reads.
+// discardWriter is a ResponseWriter that discards everything.
 type discardWriter struct{ header http.Header }
 
 func (w *discardWriter) Header() http.Header {
@@ -98,9 +98,9 @@ func (*discardWriter) WriteHeader(int)             {}
 func (*discardWriter) Write(b []byte) (int, error) { return len(b), nil }
 func (*discardWriter) FlushError() error           { return nil }
 
-// TestDeliveryDoesNotAllocate holds the promise of "encode once": what one more reader costs is no allocation, on
-// the direct way and through net/http, for one event and for several in one go. The publish itself allocates, so
-// what a publish with one reader takes is subtracted.
+// TestDeliveryDoesNotAllocate checks that an event is encoded once: an additional reader costs no allocation, written
+// directly or through net/http, for one event and for several. The publish itself allocates, so the allocations of a
+// publish with one reader are subtracted.
 func TestDeliveryDoesNotAllocate(t *testing.T) {
 	const few, many, rounds = 1, 201, 100
 	for name, direct := range map[string]bool{"direct": true, "through net/http": false} {
@@ -114,17 +114,17 @@ func TestDeliveryDoesNotAllocate(t *testing.T) {
 					d.deliver(t)
 				})
 			}
-			measure(many) // buffers grow to their size
+			measure(many) // buffers grow to their final size
 			each := (measure(many) - measure(few)) / (many - few)
-			if each > 0.01 { // less than one in a hundred: the garbage collector's own
+			if each > 0.01 { // the garbage collector causes some allocations
 				t.Errorf("%s, %d events at once: %.3f allocations for each reader", name, events, each)
 			}
 		}
 	}
 }
 
-// TestOneWritePerFlush shows that whatever a reader has to be given goes out in one write, and that the bytes are
-// the same for all.
+// TestOneWritePerFlush checks that everything a reader has to be sent goes out in one write, with the same bytes for
+// all readers.
 func TestOneWritePerFlush(t *testing.T) {
 	d := newDeliveries(t, 3, true)
 	for _, events := range []int{1, 5, 100} {
@@ -144,7 +144,7 @@ func TestOneWritePerFlush(t *testing.T) {
 	}
 }
 
-// panics is a feed that says hello, and panics when a writer of the pool asks it for more.
+// panics is a feed that panics when a writer of the pool calls it after hello.
 type panics struct {
 	Feed
 	greeted bool
@@ -161,8 +161,8 @@ func (f *panics) Next(dst []byte) ([]byte, Chunk, bool) {
 	return dst, nil, false
 }
 
-// TestPanicInFeed: a panic of a feed, in a writer of the pool, becomes the handler's, with the writer's stack. The pool
-// goes on.
+// TestPanicInFeed: a panic of a feed in a writer of the pool is passed to the handler, with the writer's stack. The
+// pool continues to work.
 func TestPanicInFeed(t *testing.T) {
 	h := hub.New(hub.Options{Logger: slog.New(slog.DiscardHandler)})
 	defer h.Close()
@@ -188,7 +188,7 @@ func TestPanicInFeed(t *testing.T) {
 	p := <-pumps
 	var with any
 	hubtest.Until(t, "the handler to panic", func() bool {
-		p.Signal() // until a writer of the pool has the turn
+		p.Signal() // until a writer of the pool takes the turn
 		select {
 		case with = <-panicked:
 			return true
@@ -215,7 +215,7 @@ func TestFrameChunk(t *testing.T) {
 	}
 }
 
-// BenchmarkDelivery is one delivery: the log read, the shared bytes found and written.
+// BenchmarkDelivery measures a delivery: reading the log, finding the shared bytes, and writing them.
 func BenchmarkDelivery(b *testing.B) {
 	for name, direct := range map[string]bool{"direct": true, "nethttp": false} {
 		b.Run(name, func(b *testing.B) {

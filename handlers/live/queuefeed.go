@@ -8,7 +8,7 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// queueFeed is the queue of a user as blocks without names, whose data is the message.
+// queueFeed is a user's queue as blocks without names, whose data is the message.
 type queueFeed struct {
 	reader *hub.QueueReader
 	first  []byte
@@ -31,7 +31,7 @@ func (f *queueFeed) Next(dst []byte) ([]byte, Chunk, bool) {
 	if f.first != nil {
 		dst, f.first = append(dst, f.first...), nil
 	}
-	if expired != nil { // without an id: a position does not say that the client knows of it
+	if expired != nil { // without an id, because a position does not imply that the client knows of it
 		dst = sse.AppendBlock(dst, hub.ExpiredEvent, expired.AppendJSON(nil), "")
 	}
 	for i := range f.items {

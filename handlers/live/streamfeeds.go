@@ -11,12 +11,12 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// The slots of log.Encoding, one for each wire format whose bytes readers share. handlers/socket has the next two.
+// The slots of log.Encoding, one for each format whose bytes readers share. handlers/socket uses the next two.
 const (
 	formatSSE log.Format = iota
 	formatNDJSON
 	formatOpenAI
-	formatEnvelope // a topic's block without its id
+	formatEnvelope // a topic's block, without the id
 )
 
 // streamFeed reads one stream. The feed of each format embeds it.
@@ -27,10 +27,10 @@ type streamFeed struct {
 	items  []log.Item
 	format log.Format
 	encode func(dst []byte, item *log.Item, position string) []byte
-	// tellReset tells a client that the stream is not what it was sent: this node was cut off, and lost the stream to
-	// another node, which has less of it. Nil: the format has no words for that, and the response is aborted.
+	// tellReset appends a reset after a part of the stream was sent: this node was cut off and lost the stream to another
+	// node, whose copy is shorter. Nil: the format has no resets, and the response is aborted.
 	tellReset func(dst []byte, r *log.Reset) []byte
-	failed    bool // the body must not look whole; see Pump.Run
+	failed    bool // the body must not appear complete; see Pump.Run
 }
 
 // Next implements Feed. A single item is one shared piece.
@@ -60,13 +60,13 @@ func (f *streamFeed) Next(dst []byte) ([]byte, Chunk, bool) {
 	return dst, nil, false
 }
 
-// greetStream makes the greeting of a stream.
+// greetStream encodes the greeting of a stream.
 func greetStream(media string, stream *hub.Stream, reader *log.Reader, o Options, reset *log.Reset) []byte {
 	hello := sse.Greeting{Position: reader.Start().String(), Recovered: reset == nil, Status: string(stream.Status())}
 	return greeting(media, o, hello, reset)
 }
 
-// whole is for Pump.Run.
+// whole returns the result for Pump.Run.
 func (f *streamFeed) whole() bool { return !f.failed }
 
 func isEnd(item *log.Item) bool { return item.Event != nil && item.Event.Kind == log.EndEvent }
@@ -77,13 +77,13 @@ func (f *streamFeed) encoded(item *log.Item) Chunk {
 	}
 	position := log.Position{Epoch: f.reader.Epoch(), Offset: item.To}
 	b := frameChunk(f.encode(make([]byte, chunkRoom, 128+len(item.Text)), item, position.String()))
-	if len(b) <= pumpBuffer { // a longer one is of a late reader, and of no use to others
+	if len(b) <= pumpBuffer { // a longer one is for a late reader only
 		item.Put(f.format, b)
 	}
 	return b
 }
 
-// sseFeed is a stream as blocks of Duckwire's own (protocol/sse.md 5 and 6).
+// sseFeed is a stream as blocks of Duckwire's own (openapi.yaml: getStream, text/event-stream).
 type sseFeed struct{ streamFeed }
 
 // SSE returns the feed of a stream as an event stream. The reset is what Stream.Watch returned, or nil.
@@ -102,7 +102,7 @@ func (f *sseFeed) Bye(dst []byte, reason string, retry time.Duration) []byte {
 	return sse.AppendBye(dst, reason, retry)
 }
 
-// appendStreamBlock appends one item of a stream as a block, or nothing for an item that has no place in this format.
+// appendStreamBlock appends one item of a stream as a block, or nothing if the format does not include the item.
 func appendStreamBlock(dst []byte, item *log.Item, position string) []byte {
 	name, data := hub.StreamData(item, nil)
 	if name == "" {
@@ -146,7 +146,7 @@ func (f *ndjsonFeed) Bye(dst []byte, reason string, retry time.Duration) []byte 
 }
 
 // appendStreamLine appends one item as a line. The members of an object become members of the line. Any other JSON
-// value, and an object with a member that the line has itself, stands under "data".
+// value, and an object that has one of the line's own members, becomes the member "data".
 func appendStreamLine(dst []byte, item *log.Item, position string) []byte {
 	name, data := hub.StreamData(item, nil)
 	if name == "" {
@@ -179,13 +179,13 @@ func spliceable(data []byte) bool {
 	return true
 }
 
-// textFeed is a stream as nothing but its text.
+// textFeed is the text of a stream.
 type textFeed struct {
 	streamFeed
-	skip int // bytes of the first item that the client has
+	skip int // number of bytes of the first item that the client already has
 }
 
-// Text returns the feed of a stream as nothing but its text, without the first skip bytes of the first item.
+// Text returns the feed of a stream's text, without the first skip bytes of the first item.
 func Text(stream *hub.Stream, reader *log.Reader, skip int) Feed {
 	return &textFeed{streamFeed: streamFeed{stream: stream, reader: reader}, skip: skip}
 }
@@ -209,10 +209,10 @@ func (f *textFeed) Next(dst []byte) ([]byte, Chunk, bool) {
 	return dst, nil, false
 }
 
-// Heartbeat implements Feed: plain text has no place for anything but the text.
+// Heartbeat implements Feed. Plain text cannot contain heartbeats.
 func (f *textFeed) Heartbeat(dst []byte, _ time.Time) []byte { return dst }
 
-// Bye implements Feed: the response is aborted, so that the text does not look whole.
+// Bye implements Feed. The response is aborted, so that no client takes the text for complete.
 func (f *textFeed) Bye(dst []byte, _ string, _ time.Duration) []byte {
 	f.failed = true
 	return dst

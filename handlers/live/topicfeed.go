@@ -14,17 +14,17 @@ type TopicFeed struct {
 	readers []*hub.TopicReader
 	Present PresenceFeed
 	many    bool
-	resets  []byte // that go out with the greeting
+	resets  []byte // sent with the greeting
 	first   []byte // the greeting, until it has gone out
 	items   []log.Item
 	at      log.Vector // how far each topic was sent
 }
 
-// Topics returns a feed of topics. many says that the ids of its blocks tell the places in several topics, also where
-// there is only one (protocol/sse.md 9.1).
+// Topics returns a feed of topics. many says that each block's id is a vector of positions, one for each topic, even if
+// there is only one topic.
 func Topics(many bool) *TopicFeed { return &TopicFeed{many: many} }
 
-// Add adds a topic, which Close closes. The reset, if there is one, is told with the greeting.
+// Add adds a topic, which Close closes. The reset, if there is one, is sent with the greeting.
 func (f *TopicFeed) Add(r *hub.TopicReader, reset *log.Reset) {
 	f.readers = append(f.readers, r)
 	f.at = append(f.at, r.Start())
@@ -33,14 +33,14 @@ func (f *TopicFeed) Add(r *hub.TopicReader, reset *log.Reset) {
 	}
 }
 
-// Greet makes the greeting, once all topics are added.
+// Greet encodes the greeting. Call it after all topics were added.
 func (f *TopicFeed) Greet(o Options) {
 	position := f.at[0].String()
 	if f.many {
 		position = string(f.at.Append(nil))
 	}
-	// protocol/sse.md 3.3 asks for no id here. Without one, an EventSource that is cut before its first event would
-	// come back to the tail, and miss what was published meanwhile without being told.
+	// Hello has an id although no event precedes it. Without one, an EventSource that is cut before its first event would
+	// reconnect at the tail, and miss the events that were published meanwhile without notice.
 	hello := sse.Greeting{Position: position, Recovered: f.resets == nil, ID: position}
 	f.first = append(greeting(MediaSSE, o, hello, nil), f.resets...)
 	f.resets = nil
@@ -100,7 +100,7 @@ func encodedBlock(item *log.Item, name, epoch string) Chunk {
 	return b
 }
 
-// appendMany appends a block: the part that readers share, and an id of this reader's own.
+// appendMany appends a block: the part that readers share, and this reader's own id.
 func (f *TopicFeed) appendMany(dst []byte, topic int, item *log.Item) []byte {
 	dst = append(dst, encodedHead(item)...)
 	if item.To > 0 {
@@ -122,8 +122,8 @@ func encodedHead(item *log.Item) []byte {
 	return head
 }
 
-// blockName returns the name of an event's block: none where the event's name has another meaning on the wire. The
-// envelope tells it.
+// blockName returns the name of an event's block. It is empty if the event's name has another meaning in an event
+// stream; the envelope contains the name.
 func blockName(ev *log.Event) string {
 	if sse.Reserved(ev.Name) {
 		return ""

@@ -16,7 +16,7 @@ import (
 
 const deploy = "../../cmd/duckwire/deploy/"
 
-// known are the names of all metrics, histograms in their three, with their labels.
+// known returns the names of all metrics, and of the three series of each histogram, with their labels.
 func known() map[string][]string {
 	describe := make(chan *prometheus.Desc)
 	go func() {
@@ -44,7 +44,7 @@ var (
 	quoted     = regexp.MustCompile(`"[^"]*"`)
 )
 
-// checkQuery holds a query's metrics and labels to those that there are. It returns how many metrics it names.
+// checkQuery checks that a query's metrics and labels exist. It returns how many metrics it names.
 func checkQuery(t *testing.T, where, query string, all map[string][]string) int {
 	t.Helper()
 	ofTarget := []string{"instance", "job"} // set by Prometheus itself
@@ -76,7 +76,7 @@ func checkQuery(t *testing.T, where, query string, all map[string][]string) int 
 	return len(names)
 }
 
-// The dashboard asks for nothing that there is not, says what each panel is for, and leaves no metric of ours out.
+// TestDashboard: the dashboard only queries metrics that exist, describes each panel, and shows every metric.
 func TestDashboard(t *testing.T) {
 	raw, err := os.ReadFile(deploy + "grafana.json")
 	if err != nil {
@@ -121,7 +121,7 @@ func TestDashboard(t *testing.T) {
 	}
 }
 
-// Every alert asks for what there is, and says why it is worth waking somebody, and where to begin.
+// TestAlerts: every alert queries metrics that exist, and describes its urgency and the first steps.
 func TestAlerts(t *testing.T) {
 	raw, err := os.ReadFile(deploy + "alerts.yaml")
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-// aggregate folds a script: each line is a chunk, or "text " and a JSON string. The first line names the door.
+// aggregate folds a script whose lines are a chunk, or "text " and a JSON string. The first line names the path.
 func aggregate(script []byte) []byte {
 	lines := strings.Split(strings.TrimSpace(string(script)), "\n")
 	meta := map[string]hub.CompletionMeta{"chat": chatDoor, "text": textDoor, "fim": fimDoor}[lines[0]]
@@ -72,10 +72,12 @@ func scripts(t testing.TB) []string {
 	return names
 }
 
-// TestAggregateIsLinear folds the pieces of one long argument: joined naively they would take minutes.
+// TestAggregateIsLinear folds the pieces of one long argument. An algorithm of quadratic time would take minutes.
 func TestAggregateIsLinear(t *testing.T) {
 	a := openai.NewAggregate(&chatDoor)
-	piece := json.RawMessage(`{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"arguments":"0123456789"}}],"list":[1]},"logprobs":{"content":[{"token":"a"}]}}]}`)
+	piece := json.RawMessage(`{"choices":[{"index":0,` +
+		`"delta":{"tool_calls":[{"index":0,"function":{"arguments":"0123456789"}}],"list":[1]},` +
+		`"logprobs":{"content":[{"token":"a"}]}}]}`)
 	for range 20_000 {
 		a.Chunk(piece)
 	}
@@ -84,7 +86,7 @@ func TestAggregateIsLinear(t *testing.T) {
 	}
 }
 
-// TestAggregateDeep folds an answer that is nested as deep as encoding/json allows.
+// TestAggregateDeep folds an answer with the maximum nesting that encoding/json allows.
 func TestAggregateDeep(t *testing.T) {
 	const depth = 9000
 	a := openai.NewAggregate(&chatDoor)
@@ -97,7 +99,7 @@ func TestAggregateDeep(t *testing.T) {
 	}
 }
 
-// FuzzAggregate holds that whatever comes, the answer is one line of valid JSON with its choices in order.
+// FuzzAggregate: for any input, the answer is one line of valid JSON with its choices in order.
 func FuzzAggregate(f *testing.F) {
 	for _, name := range scripts(f) {
 		script, err := os.ReadFile(name)

@@ -90,7 +90,9 @@ func TestEncoderConstants(t *testing.T) {
 		hub.CompletionMeta{Kind: hub.ChatCompletion, Model: "asked"},
 		hub.CompletionInfo{ID: `"`, SystemFingerprint: "fp", ServiceTier: "default"},
 	)
-	want := `{"id":"\"","object":"chat.completion.chunk","created":0,"model":"asked","service_tier":"default","system_fingerprint":"fp","choices":[{"index":0,"delta":{"content":"x"},"logprobs":null,"finish_reason":null}]}`
+	want := `{"id":"\"","object":"chat.completion.chunk","created":0,"model":"asked",` +
+		`"service_tier":"default","system_fingerprint":"fp",` +
+		`"choices":[{"index":0,"delta":{"content":"x"},"logprobs":null,"finish_reason":null}]}`
 	if got := string(e.AppendText(nil, []byte("x"))); got != want {
 		t.Errorf("got %s\nwant %s", got, want)
 	}
@@ -98,9 +100,11 @@ func TestEncoderConstants(t *testing.T) {
 
 func TestEncoderChunk(t *testing.T) {
 	const (
-		asText  = `{"x":1,"object":"text_completion","choices":[{"index":1,"text":"a","logprobs":{"tokens":["a"]}}],"usage":null}`
-		asDelta = `{"x":1,"object":"chat.completion.chunk","choices":[{"index":1,"delta":{"content":"a"},"logprobs":{"tokens":["a"]}}],"usage":null}`
-		calls   = `{"choices":[{"index":0,"delta":{"role":"assistant","tool_calls":[{"index":0}]}}],"usage":{"n":1}}`
+		asText = `{"x":1,"object":"text_completion",` +
+			`"choices":[{"index":1,"text":"a","logprobs":{"tokens":["a"]}}],"usage":null}`
+		asDelta = `{"x":1,"object":"chat.completion.chunk",` +
+			`"choices":[{"index":1,"delta":{"content":"a"},"logprobs":{"tokens":["a"]}}],"usage":null}`
+		calls = `{"choices":[{"index":0,"delta":{"role":"assistant","tool_calls":[{"index":0}]}}],"usage":{"n":1}}`
 	)
 	for _, c := range []struct {
 		name      string
@@ -167,14 +171,16 @@ func TestErrors(t *testing.T) {
 			t.Errorf("%q:\n got %s\nwant %s", body, got, want)
 		}
 	}
-	if got, want := string(openai.AppendError(nil, "m", "", "messages[0].role", "")), `{"error":{"message":"m","type":null,"param":"messages[0].role","code":null}}`; got != want {
+	want := `{"error":{"message":"m","type":null,"param":"messages[0].role","code":null}}`
+	if got := string(openai.AppendError(nil, "m", "", "messages[0].role", "")); got != want {
 		t.Errorf("got %s\nwant %s", got, want)
 	}
 }
 
 func TestModels(t *testing.T) {
 	got := string(openai.AppendModels(nil, []hub.Model{{ID: "a\"", Created: 5, OwnedBy: "o"}, {ID: "b"}}))
-	want := `{"object":"list","data":[{"id":"a\"","object":"model","created":5,"owned_by":"o"},{"id":"b","object":"model","created":0,"owned_by":""}]}`
+	want := `{"object":"list","data":[{"id":"a\"","object":"model","created":5,"owned_by":"o"},` +
+		`{"id":"b","object":"model","created":0,"owned_by":""}]}`
 	if got != want {
 		t.Errorf("got %s\nwant %s", got, want)
 	}

@@ -14,8 +14,8 @@ import (
 // maxCancelAfter is the maximum time, in seconds, that a stream may continue without watchers.
 const maxCancelAfter = 7 * 24 * 60 * 60
 
-// duckwire decodes the additional object "duckwire" (design.md 2.1). Only this server defines its members, so an
-// unknown one is an error.
+// duckwire decodes the additional object "duckwire" (openapi.yaml: Extension). Only this server defines its members, so
+// an unknown one is an error.
 func (d *decoder) duckwire(req *Request) {
 	members := d.object("duckwire")
 	if members == nil {

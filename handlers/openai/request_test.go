@@ -18,14 +18,17 @@ import (
 func TestDecodeChat(t *testing.T) {
 	body := `{"model":"m","messages":[
 		{"role":"system","content":"be brief"},
-		{"role":"developer","content":[{"type":"text","text":"a"},{"type":"image_url","image_url":{"url":"x"}},{"type":"text","text":"b"}]},
+		{"role":"developer","content":[
+			{"type":"text","text":"a"},{"type":"image_url","image_url":{"url":"x"}},{"type":"text","text":"b"}]},
 		{"role":"user","content":"hi","name":"u"},
 		{"role":"assistant","content":null,"tool_calls":[{"id":"1"}]},
 		{"role":"tool","tool_call_id":"1","content":"out"},
 		{"role":"function","name":"f","content":""}],
-		"stream":true,"stream_options":{"include_usage":true,"include_obfuscation":false},"max_tokens":5,"max_completion_tokens":7,"stop":"\n",
+		"stream":true,"stream_options":{"include_usage":true,"include_obfuscation":false},
+		"max_tokens":5,"max_completion_tokens":7,"stop":"\n",
 		"n":2,"seed":-3,"temperature":0.1,"unknown":{"big":9007199254740993},
-		"duckwire":{"id":"a.b_c~d:e-1","topic":"code:project:42","keep":{"cancel_after":1.5},"slot":"cursor","supersede":"finish"}}`
+		"duckwire":{"id":"a.b_c~d:e-1","topic":"code:project:42",
+			"keep":{"cancel_after":1.5},"slot":"cursor","supersede":"finish"}}`
 	req, err := openai.DecodeRequest(hub.ChatCompletion, []byte(body))
 	if err != nil {
 		t.Fatal(err)
@@ -58,7 +61,9 @@ func TestDecodeChat(t *testing.T) {
 func TestDecodeText(t *testing.T) {
 	for body, want := range map[string]hub.CompletionRequest{
 		`{"prompt":"P"}`: {Prompt: "P"},
-		` {"prompt":["P"],"suffix":"S","stop":["a","b"],"max_tokens":16.0} `:               {Prompt: "P", Suffix: "S", HasSuffix: true, Stop: []string{"a", "b"}, MaxTokens: 16},
+		` {"prompt":["P"],"suffix":"S","stop":["a","b"],"max_tokens":16.0} `: {
+			Prompt: "P", Suffix: "S", HasSuffix: true, Stop: []string{"a", "b"}, MaxTokens: 16,
+		},
 		`{"prompt":"","suffix":"","model":null,"stream":null,"stop":null,"duckwire":null}`: {HasSuffix: true},
 
 		`{"prompt":"P","suffix":null}`:           {Prompt: "P"},
@@ -178,8 +183,8 @@ func refuses(t *testing.T, kind hub.CompletionKind, body, field, reason string) 
 	}
 }
 
-// FuzzDecodeRequest holds that nothing makes the decoder panic, that it returns a request or a named fault, and that
-// what it accepts is handed on as it came.
+// FuzzDecodeRequest: for any input, the decoder returns a request or an error that names the field, and does not panic.
+// Requests that it accepts are passed on unchanged.
 func FuzzDecodeRequest(f *testing.F) {
 	seeds, err := filepath.Glob("testdata/requests/*.json")
 	if err != nil || len(seeds) == 0 {

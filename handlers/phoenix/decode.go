@@ -34,7 +34,7 @@ type Message struct {
 	BadTopic json.RawMessage
 }
 
-// Errors of the decoders. The socket must be closed after them (protocol/phoenix-v2.md 3.4).
+// Errors of the decoders. The socket must be closed after them, as Phoenix does when a serializer raises.
 var (
 	ErrUTF8  = errors.New("the frame is not valid UTF-8")
 	ErrFrame = errors.New("the frame is not a message")

@@ -14,8 +14,8 @@ import (
 	"github.com/duckwire/duckwire/handlers/phoenix"
 )
 
-// FuzzDecodeText holds the decoder to encoding/json: what it takes, what it refuses, and what it says; and what was
-// read can be written.
+// FuzzDecodeText compares the decoder with encoding/json: both accept the same frames with the same contents. What was
+// decoded can be encoded again.
 func FuzzDecodeText(f *testing.F) {
 	for _, v := range readVectors(f) {
 		if frame, ok := v.bytes(f); ok && v.Frame == "text" {
@@ -71,12 +71,12 @@ func FuzzDecodeText(f *testing.F) {
 	})
 }
 
-// sameRef compares a ref with what stood in its place.
+// sameRef compares a decoded ref with its JSON in the frame.
 func sameRef(ref, raw json.RawMessage) bool {
 	return bytes.Equal(ref, raw) || ref == nil && (raw == nil || string(raw) == "null")
 }
 
-// byTheBook takes a frame apart with encoding/json alone.
+// byTheBook decodes a frame with encoding/json only.
 func byTheBook(v phoenix.Version, frame []byte) (five [5]json.RawMessage, ok bool) {
 	if !json.Valid(frame) || loneSurrogates(frame) > 0 {
 		return five, false
@@ -98,8 +98,8 @@ func byTheBook(v phoenix.Version, frame []byte) (five [5]json.RawMessage, ok boo
 
 var escapes = regexp.MustCompile(`\\u[0-9A-Fa-f]{4}|\\.`)
 
-// loneSurrogates counts the halves of surrogate pairs in valid JSON: encoding/json makes U+FFFD of them, so there are
-// more of these than were written.
+// loneSurrogates counts the unpaired surrogates in valid JSON. encoding/json replaces each by U+FFFD, so the decoded
+// text has more of these than the JSON.
 func loneSurrogates(text []byte) int {
 	written := strings.Count(string(text), "\ufffd")
 	for _, e := range escapes.FindAll(text, -1) {
@@ -115,7 +115,7 @@ func loneSurrogates(text []byte) int {
 			return read - written
 		}
 		if err != nil {
-			return 0 // numbers beyond float64, say: they hold no surrogates, but what follows them is not seen
+			return 0 // for example a number beyond float64, after which decoding stops
 		}
 		if s, ok := token.(string); ok {
 			read += strings.Count(s, "\ufffd")
@@ -123,7 +123,7 @@ func loneSurrogates(text []byte) int {
 	}
 }
 
-// FuzzDecodeBinary: a frame that is taken is the one that its fields make.
+// FuzzDecodeBinary: a frame that is accepted equals the frame that its fields encode to.
 func FuzzDecodeBinary(f *testing.F) {
 	for _, v := range readVectors(f) {
 		if frame, ok := v.bytes(f); ok && v.Frame == "binary" {

@@ -15,7 +15,7 @@ import (
 	"github.com/duckwire/duckwire/handlers/phoenix"
 )
 
-// vector is one frame of testdata/vectors.json. Each was checked with the official JavaScript client and with Phoenix
+// vector is one frame of testdata/vectors.json. Each was verified with the official JavaScript client and with Phoenix
 // 1.9.0-dev.
 type vector struct {
 	Name, Vsn, Direction, Frame string
@@ -26,7 +26,7 @@ type vector struct {
 	Valid           *bool
 }
 
-// fields are what a frame says.
+// fields are the contents of a frame.
 type fields struct {
 	JoinRef     json.RawMessage `json:"join_ref"`
 	Ref         json.RawMessage `json:"ref"`
@@ -34,7 +34,7 @@ type fields struct {
 	Event       string          `json:"event"`
 	Status      string          `json:"status"` // of a binary reply
 	Payload     json.RawMessage `json:"payload"`
-	PayloadJSON *string         `json:"payload_json"` // where the bytes count
+	PayloadJSON *string         `json:"payload_json"` // if the exact bytes matter
 	PayloadB64  *string         `json:"payload_b64"`  // of a binary frame
 }
 
@@ -49,7 +49,7 @@ func readVectors(t testing.TB) (all []vector) {
 	return all
 }
 
-// bytes returns the frame; ok is false where the point is that there is none.
+// bytes returns the frame. ok is false for a vector that has none.
 func (v *vector) bytes(t testing.TB) (frame []byte, ok bool) {
 	switch {
 	case v.JSON != nil:
@@ -128,7 +128,7 @@ func decodeUp(v phoenix.Version, binary bool, frame []byte) (phoenix.Message, er
 	return phoenix.DecodeText(v, frame)
 }
 
-// appendUp writes a client's binary push by the book, as the official client does.
+// appendUp encodes a client's binary push as the official client does.
 func appendUp(f *fields) []byte {
 	payload, _ := base64.StdEncoding.DecodeString(*f.PayloadB64)
 	b := []byte{0}
@@ -175,7 +175,7 @@ func equalMessage(t *testing.T, m phoenix.Message, want *fields) {
 	}
 }
 
-// equalJSON compares two values, nil being null; types count.
+// equalJSON compares two values including their types. nil is null.
 func equalJSON(t *testing.T, what string, got, want json.RawMessage) {
 	t.Helper()
 	if !sameJSON(got, want) {
@@ -191,8 +191,8 @@ func sameJSON(a, b json.RawMessage) bool {
 	return reflect.DeepEqual(x, y)
 }
 
-// testDown encodes what a server's frame says, and wants the very bytes. Frames that no client understands must not be
-// understood by the reader of these tests either.
+// testDown encodes the contents of a server's frame, and expects exactly its bytes. The decoder of these tests must
+// reject frames that no client understands.
 func testDown(t *testing.T, v *vector, frame []byte) {
 	got, err := readDown(v.version(), v.Frame == "binary", frame)
 	if v.Valid != nil && !*v.Valid {
@@ -220,7 +220,7 @@ func testDown(t *testing.T, v *vector, frame []byte) {
 	}
 }
 
-// readDown reads a server's frame as the official client does. It shares no code with the package.
+// readDown decodes a server's frame as the official client does. It shares no code with the package.
 func readDown(v phoenix.Version, binary bool, frame []byte) (*fields, error) {
 	if binary {
 		return readDownBinary(frame)
@@ -261,7 +261,8 @@ func readDownBinary(frame []byte) (*fields, error) {
 	case 0:
 		f.JoinRef, f.Topic, f.Event = quote(parts[0]), quote(parts[1]), parts[2]
 	case 1:
-		f.JoinRef, f.Ref, f.Topic, f.Event, f.Status = quote(parts[0]), quote(parts[1]), quote(parts[2]), "phx_reply", parts[3]
+		f.JoinRef, f.Ref, f.Topic = quote(parts[0]), quote(parts[1]), quote(parts[2])
+		f.Event, f.Status = "phx_reply", parts[3]
 	case 2:
 		f.Topic, f.Event = quote(parts[0]), parts[1]
 	}
@@ -302,7 +303,7 @@ func appendDown(v phoenix.Version, binary bool, f *fields) ([]byte, error) {
 	return phoenix.AppendReply(nil, v, null(f.JoinRef), null(f.Ref), topic, reply.Status, reply.Response), nil
 }
 
-// testRefused wants every binary encoder to refuse a string that is too long, and to leave what was there before.
+// testRefused expects every binary encoder to refuse a string that is too long, and to leave dst unchanged.
 func testRefused(t *testing.T, f *fields) {
 	topic, before := unquote(f.Topic), []byte("before")
 	if len(topic) != 256 {
@@ -340,7 +341,7 @@ func testLines(t *testing.T, v *vector) {
 	}
 }
 
-// testAnswer reads a long-poll's answer, and encodes the frames in it.
+// testAnswer decodes a long-poll's answer, and encodes the frames in it.
 func testAnswer(t *testing.T, v *vector) {
 	var answer struct{ Messages []string }
 	if err := json.Unmarshal([]byte(*v.Body), &answer); err != nil || len(answer.Messages) != len(v.DecodedLines) {
@@ -353,7 +354,7 @@ func testAnswer(t *testing.T, v *vector) {
 	}
 }
 
-// TestPushLayoutsDiffer: what the server pushes is not what a client pushes, though both are of kind 0.
+// TestPushLayoutsDiffer: the layout of a server's push differs from that of a client's push, though both have kind 0.
 func TestPushLayoutsDiffer(t *testing.T) {
 	down, err := phoenix.AppendBinaryPush(nil, "5", "room:lobby", "chunk", []byte{1, 2})
 	if err != nil {

@@ -238,8 +238,8 @@ func (c *Channel) take() (m phoenix.Message, ok bool) {
 	return m, false
 }
 
-// handle is steps 4 and 5 of the dispatch (protocol/phoenix-v2.md 4.1). It also starts a join that was queued behind
-// the first.
+// handle dispatches a message of a joined channel, on the channel's worker. It also starts a join that was queued
+// behind the first.
 func (c *Channel) handle(ctx context.Context, m *phoenix.Message) {
 	switch {
 	case m.Event == phoenix.EventJoin:

@@ -21,7 +21,7 @@ func (f flushFunc) Flush(y *writers.Try) { f(y) }
 func TestControlStaysOutsideOfFrames(t *testing.T) {
 	here, there := tcpPair(t)
 	c := newConn(here, time.Minute)
-	frame := bytes.Repeat([]byte("x"), 16<<20) // more than a connection holds
+	frame := bytes.Repeat([]byte("x"), 16<<20) // more than a connection's buffers hold
 	var rest []byte
 	var how writeResult
 	var err error
@@ -37,7 +37,7 @@ func TestControlStaysOutsideOfFrames(t *testing.T) {
 		b, _ := io.ReadAll(there)
 		got <- b
 	}()
-	for _, control := range []string{"\x8a\x01o", pong, bye} { // of pongs, the newest
+	for _, control := range []string{"\x8a\x01o", pong, bye} { // only the newest pong
 		if n, err := c.Write([]byte(control)); n != len(control) || err != nil {
 			t.Fatal(n, err)
 		}

@@ -10,8 +10,9 @@ import (
 	"github.com/duckwire/duckwire/hub/errs"
 )
 
-// connect identifies a client, or returns the error that refuses it. It must decide before anything is opened: a client
-// that is accepted and then closed reconnects about 90 times a second (protocol/phoenix-v2.md 5).
+// connect identifies a client, or returns the error that refuses it. It must decide before anything is opened: the
+// official client resets its reconnection timer when a connection opens (assets/js/phoenix/socket.js: onConnOpen), so a
+// client that is accepted and then closed reconnects about 90 times a second.
 func (s *Server) connect(r *http.Request, authToken string) (*handshake, error) {
 	vsn := r.URL.Query()["vsn"]
 	h := &handshake{began: time.Now()}

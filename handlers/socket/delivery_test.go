@@ -60,7 +60,7 @@ func newDeliveries(t testing.TB, n int) *deliveries {
 	for range n {
 		c := &countingConn{}
 		w := &webSocket{server: s, net: newConn(c, time.Minute)}
-		w.turn.Take() // it is the test that writes
+		w.turn.Take() // the test is the writer
 		w.socket = s.newSocket(&handshake{identity: &rights.Identity{User: "u"}, version: phoenix.V2}, w, hub.ViaWebSocket)
 		w.socket.binary = true
 		if err := w.socket.Receive(t.Context(), []byte(`["1","1","`+deliveryTopic+`","phx_join",{}]`), false); err != nil {
@@ -90,7 +90,8 @@ func (t *webSocket) flushOnce(tb testing.TB) {
 }
 
 func (d *deliveries) publish(t testing.TB) {
-	if _, err := d.hub.Publish(deliveryTopic, "bench", []hub.EventInput{{Event: "tick", Payload: []byte(`{"n":1}`)}}); err != nil {
+	tick := []hub.EventInput{{Event: "tick", Payload: []byte(`{"n":1}`)}}
+	if _, err := d.hub.Publish(deliveryTopic, "bench", tick); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -118,9 +119,9 @@ func TestDeliveryDoesNotAllocate(t *testing.T) {
 				d.deliver(t)
 			})
 		}
-		measure(many) // buffers grow to their size
+		measure(many) // buffers grow to their final size
 		each := (measure(many) - measure(few)) / (many - few)
-		if each > 0.01 { // less than one in a hundred: the garbage collector's own
+		if each > 0.01 { // the garbage collector causes some allocations
 			t.Errorf("%d events at once: %.3f allocations for each socket", events, each)
 		}
 	}

@@ -28,7 +28,8 @@ func (d slowIdentify) identify(r *http.Request, _ string) (*rights.Identity, err
 	return id, nil
 }
 
-// A handshake that is under way when its user is disconnected, or its token revoked, ends as well.
+// TestHandshakesDuringDisconnect: a handshake that is in progress when its user is disconnected, or its token revoked,
+// ends, too.
 func TestHandshakesDuringDisconnect(t *testing.T) {
 	door, revoked := newSlowDoor(), atomic.Bool{}
 	s := start(
@@ -40,7 +41,7 @@ func TestHandshakesDuringDisconnect(t *testing.T) {
 		code int
 	}{
 		{func() { s.Disconnect("ada") }, 1001},
-		{func() { // so many that this one is not remembered
+		{func() { // so many that this disconnect is forgotten
 			s.Disconnect("ada")
 			for i := range 300 {
 				s.Disconnect(fmt.Sprint(i))
@@ -65,7 +66,7 @@ func TestHandshakesDuringDisconnect(t *testing.T) {
 	}
 }
 
-// A client that connects after the disconnect may stay, and so may other users at that moment.
+// TestDisconnectIsOver: a client that connects after the disconnect may stay, and so may other users during it.
 func TestDisconnectIsOver(t *testing.T) {
 	door := newSlowDoor()
 	s := start(t, socket.Options{Identify: door.identify}, hub.Limits{})
@@ -73,7 +74,7 @@ func TestDisconnectIsOver(t *testing.T) {
 	go func() { open <- s.dial("user=bob&slow") }()
 	<-door.entered
 	ada := s.dial("user=ada")
-	ada.settled() // it is on the list: a handshake ends a moment earlier
+	ada.settled() // then the socket is registered, which happens shortly after the handshake
 	if n := s.Disconnect("ada"); n != 1 {
 		t.Errorf("disconnected %d", n)
 	}
@@ -83,7 +84,7 @@ func TestDisconnectIsOver(t *testing.T) {
 	s.dial("user=ada").settled()
 }
 
-// A token that another process revoked without notice ends its sockets soon.
+// TestRevokedTokensEndSoon: a token that another process revoked, without notifying this one, ends its sockets soon.
 func TestRevokedTokensEndSoon(t *testing.T) {
 	hubtest.OwnClock(t, func(t *testing.T) {
 		var revoked atomic.Bool

@@ -32,7 +32,7 @@ func TestTwoJoinsInOneFlush(t *testing.T) {
 		ok(`"6"`, `"6"`, "slow"), closed(`"5"`, "slow"),
 		`["6","8","slow","phx_reply",{"status":"ok","response":{"current":1}}]`,
 	)
-	c.send(`["5","9","slow","phx_leave",{}]`, `["5","10","slow","echo",{}]`) // stale: silence
+	c.send(`["5","9","slow","phx_leave",{}]`, `["5","10","slow","echo",{}]`) // of the replaced join: ignored
 	c.settled()
 }
 
@@ -126,7 +126,7 @@ func TestJoinsThatFail(t *testing.T) {
 	c.want(failed(`"1"`, `"1"`, "room:1", "join crashed"), unmatched(`"2"`, "room:1"))
 	c.send(`["2","2","room:1","phx_join",{"mode":"early"}]`)
 	c.want(ok(`"2"`, `"2"`, "room:1"), `["2",null,"room:1","early",{"n":1}]`)
-	c.send(`["3","3","room:1","phx_join",{"mode":"crash"}]`) // a crashed second join has closed the first all the same
+	c.send(`["3","3","room:1","phx_join",{"mode":"crash"}]`) // a second join closes the first channel even if it crashes
 	c.want(failed(`"3"`, `"3"`, "room:1", "join crashed"), closed(`"2"`, "room:1"))
 	c.send(`["4","4","room:1","phx_join",{}]`)
 	c.want(ok(`"4"`, `"4"`, "room:1"))
@@ -171,7 +171,7 @@ func TestRefs(t *testing.T) {
 	c.send(`["7","8","room:none","phx_leave",{}]`, `["7","9","room:none","phx_close",{}]`)
 	c.want(ok(`"7"`, `"8"`, "room:none"), unmatched(`"9"`, "room:none"))
 
-	c.send(`[null,"20","room:2","phx_join",{}]`) // a join without join_ref: 4.2
+	c.send(`[null,"20","room:2","phx_join",{}]`) // a join without join_ref
 	c.want(ok(`null`, `"20"`, "room:2"))
 	c.send(`[null,"21","room:2","push",{"p":1}]`, `["20","22","room:2","echo",{}]`)
 	c.want(`["20",null,"room:2","pushed",{"p":1}]`, `["20","21","room:2","phx_reply",{"status":"ok","response":{"p":1}}]`)
@@ -189,7 +189,8 @@ func TestRefs(t *testing.T) {
 	c.settled()
 	c.send(`[null,"1",null,"e",{}]`, `[null,"1",{"a":1},"phx_join",{}]`, `[null,"1","room:1",5,{}]`)
 	c.want(`[null,"1",null,"phx_reply",{"status":"error","response":{"reason":"unmatched topic"}}]`,
-		`[null,"1",{"a":1},"phx_reply",{"status":"error","response":{"reason":"unmatched topic"}}]`, `["31","1","room:1","phx_reply",{"status":"ok","response":{}}]`)
+		`[null,"1",{"a":1},"phx_reply",{"status":"error","response":{"reason":"unmatched topic"}}]`,
+		`["31","1","room:1","phx_reply",{"status":"ok","response":{}}]`)
 }
 
 func TestVersion1(t *testing.T) {
@@ -204,7 +205,7 @@ func TestVersion1(t *testing.T) {
 		`{"topic":"room:1","event":"phx_join","payload":{},"ref":"2"}`,
 	)
 	c.want(reply(`"1"`, "phoenix", fine), reply(`"2"`, "room:1", fine))
-	// the latter is ignored: 3.2
+	// the echo is ignored, because the channel was joined without a join_ref
 	c.send(
 		`{"topic":"room:1","event":"push","payload":{"a":1},"ref":"3"}`,
 		`{"topic":"room:1","event":"echo","payload":{},"ref":"4","join_ref":"2"}`,
@@ -248,7 +249,8 @@ func TestVersion1(t *testing.T) {
 	c.wantClose(1011)
 }
 
-// TestWaysOfAChannelToEnd tests protocol/phoenix-v2.md 4.6.
+// TestWaysOfAChannelToEnd: a crash ends a channel with phx_error, a handler that stops ends it with phx_close. Both
+// times the topic can be joined again, and the socket stays open.
 func TestWaysOfAChannelToEnd(t *testing.T) {
 	s := start(t, socket.Options{}, hub.Limits{})
 	c := s.dial("user=u")
@@ -326,7 +328,7 @@ func TestLeaveAndJoinFollowEachOther(t *testing.T) {
 func TestLeftIsCalledOnce(t *testing.T) {
 	var mu sync.Mutex
 	left, live := map[string]int{}, 0
-	s := start(t, socket.Options{Routes: []socket.Route{{Pattern: "l:*", Kind: kind(func(_ context.Context, c *socket.Channel, params json.RawMessage) (socket.Handler, error) {
+	noted := kind(func(_ context.Context, c *socket.Channel, params json.RawMessage) (socket.Handler, error) {
 		mu.Lock()
 		defer mu.Unlock()
 		live++
@@ -336,10 +338,13 @@ func TestLeftIsCalledOnce(t *testing.T) {
 			left[c.Topic()+string(params)]++
 			live--
 		}}, c.Subscribe(c.Topic())
-	})}}}, hub.Limits{})
+	})
+	s := start(t, socket.Options{Routes: []socket.Route{{Pattern: "l:*", Kind: noted}}}, hub.Limits{})
 	c := s.dial("user=u")
-	c.send(`["1","1","l:leave","phx_join",1]`, `["1","2","l:leave","phx_leave",{}]`, `["1","1","l:boom","phx_join",1]`, `["1","2","l:boom","boom",{}]`,
-		`["1","1","l:twice","phx_join",1]`, `["2","2","l:twice","phx_join",2]`, `["1","1","l:gone","phx_join",1]`, `["1","2","l:gone","echo",{}]`)
+	c.send(`["1","1","l:leave","phx_join",1]`, `["1","2","l:leave","phx_leave",{}]`,
+		`["1","1","l:boom","phx_join",1]`, `["1","2","l:boom","boom",{}]`,
+		`["1","1","l:twice","phx_join",1]`, `["2","2","l:twice","phx_join",2]`,
+		`["1","1","l:gone","phx_join",1]`, `["1","2","l:gone","echo",{}]`)
 	for range 10 {
 		c.next()
 	}
@@ -363,8 +368,8 @@ type leaver struct {
 
 func (l *leaver) Left() { l.left() }
 
-// A message that ends its channel's stream is answered before the channel closes, even if the client already has the
-// stream's end.
+// TestEndOfStreamWaitsForTheAnswer: a message that ends its channel's stream is answered before the channel closes,
+// even if the client has already received the stream's end.
 func TestEndOfStreamWaitsForTheAnswer(t *testing.T) {
 	var stream *hub.Stream
 	read := make(chan struct{})

@@ -38,7 +38,7 @@ func TestHandshakeInProgress(t *testing.T) {
 		s.mux.HandleFunc("/slow", func(w http.ResponseWriter, r *http.Request) {
 			s.WebSocket(&slowHijack{w, func() {
 				s.Disconnect("somebody else")
-				time.Sleep(50 * time.Millisecond) // the sweeper comes by
+				time.Sleep(50 * time.Millisecond) // the sweeper runs meanwhile
 			}}, r, refuse)
 		})
 		s.dialPath("/slow?vsn=2.0.0&user=u").settled()
@@ -88,7 +88,7 @@ func TestReplyPrecedesDataWhileWriting(t *testing.T) {
 	s.publish("slow", "e", `{}`)
 	<-slow.writing
 	c.send(`["2","2","late","phx_join",{"after":"0"}]`, `["2","3","late","x",{}]`)
-	<-handled // so the join is decided
+	<-handled // then the join is decided
 	slow.goOn <- struct{}{}
 	c.want(`[null,null,"slow","e",{}]`)
 	if reply := c.next(); !strings.HasPrefix(reply, `["2","2","late","phx_reply",{"status":"ok"`) {
@@ -101,7 +101,8 @@ func TestReplyPrecedesDataWhileWriting(t *testing.T) {
 
 func (s *testServer) publish(topic, event, payload string) {
 	s.t.Helper()
-	if _, err := s.hub.Publish(topic, "publisher", []hub.EventInput{{Event: event, Payload: json.RawMessage(payload)}}); err != nil {
+	input := []hub.EventInput{{Event: event, Payload: json.RawMessage(payload)}}
+	if _, err := s.hub.Publish(topic, "publisher", input); err != nil {
 		s.t.Fatal(err)
 	}
 }
@@ -191,7 +192,7 @@ func TestQueuedFramesCountWhole(t *testing.T) {
 				if taken := flood(t, c, wsFrame(finText, frame), 100<<20); taken > 30<<20 {
 					t.Errorf("%d MiB are queued behind one join", taken>>20)
 				}
-				s.Disconnect("u") // which must reach a socket that is not being read
+				s.Disconnect("u") // must also reach a socket that is not being read
 				in.falls(t, 0)
 			})
 		})
@@ -210,7 +211,7 @@ func TestReplacedPollConfirmsNothing(t *testing.T) {
 		go func() { old <- s.poll("GET", "user=u", open.Token, "") }()
 		s.poll("POST", "user=u", open.Token, `[null,"1","phoenix","heartbeat",{}]`)
 		a := s.poll("GET", "user=u", open.Token, "")
-		for a.Status == 204 { // the late one of the two has replaced it
+		for a.Status == 204 { // the other poll has replaced it
 			a = s.poll("GET", "user=u", a.Token, "")
 		}
 		for range 2 {
@@ -249,14 +250,14 @@ func TestPostFlood(t *testing.T) {
 				answers <- fmt.Sprint(raw, err)
 			}()
 		}
-		synctest.Wait() // until they have sent what they can
+		synctest.Wait() // until they have sent what the server accepts
 		other.settled()
 		grown := int64(heap()) - int64(before) - 60<<10
 		t.Logf("the heap grew by %d KiB", grown>>10)
 		if grown > 64<<20 {
 			t.Errorf("the heap grew by %d MiB", grown>>20)
 		}
-		for range cap(answers) { // the session dies for want of polls; until then somebody waits
+		for range cap(answers) { // the session ends for lack of polls; until then a POST waits
 			select {
 			case a := <-answers:
 				if !strings.HasPrefix(a, `{"status":`) && !strings.Contains(a, "reset") && !strings.Contains(a, "broken pipe") &&

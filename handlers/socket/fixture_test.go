@@ -84,7 +84,7 @@ func room(ctx context.Context, c *socket.Channel, params json.RawMessage) (socke
 // gate blocks joins of its topics.
 type gate struct {
 	entered chan string // the topics of joins that wait
-	open    chan bool   // lets one go: whether it may join
+	open    chan bool   // releases one join: whether it is accepted
 }
 
 func newGate() *gate { return &gate{make(chan string, 1000), make(chan bool, 1000)} }
@@ -271,7 +271,8 @@ func (s *testServer) dialRaw(query string) *raw {
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		_ = tcp.SetReadBuffer(8 << 10)
 	}
-	fmt.Fprintf(conn, "GET /websocket?vsn=2.0.0&%s HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"+
+	fmt.Fprintf(conn, "GET /websocket?vsn=2.0.0&%s HTTP/1.1\r\nHost: x\r\n"+
+		"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"+
 		"Sec-WebSocket-Key: MDEyMzQ1Njc4OTAxMjM0NQ==\r\n\r\n", query)
 	c := &raw{conn, s.t, bufio.NewReaderSize(conn, 4<<10)}
 	resp, err := http.ReadResponse(c.r, nil)
@@ -281,7 +282,7 @@ func (s *testServer) dialRaw(query string) *raw {
 	return c
 }
 
-// wsFrame makes a client's frame, masked with zeros. first is FIN and the opcode.
+// wsFrame creates a client's frame, masked with zeros. first is FIN and the opcode.
 func wsFrame(first byte, payload string) []byte {
 	b := []byte{first}
 	switch n := len(payload); {

@@ -30,12 +30,14 @@ func TestBadFramesHarmTheirSenderAlone(t *testing.T) {
 		text, bytes string
 		code        websocket.StatusCode
 	}{
-		"no JSON":        {text: "hello", code: 1011},
-		"empty":          {text: "", code: 1011},
-		"object":         {text: `{"topic":"phoenix","event":"heartbeat","payload":{},"ref":"1"}`, code: 1011},
-		"four":           {text: `[null,"1","phoenix","heartbeat"]`, code: 1011},
-		"surrogate":      {text: `["1","2","room:1","publish",{"s":"\ud800"}]`, code: 1011},
-		"deep":           {text: `["1","2","room:1","publish",` + strings.Repeat("[", 20000) + strings.Repeat("]", 20000) + `]`, code: 1011},
+		"no JSON":   {text: "hello", code: 1011},
+		"empty":     {text: "", code: 1011},
+		"object":    {text: `{"topic":"phoenix","event":"heartbeat","payload":{},"ref":"1"}`, code: 1011},
+		"four":      {text: `[null,"1","phoenix","heartbeat"]`, code: 1011},
+		"surrogate": {text: `["1","2","room:1","publish",{"s":"\ud800"}]`, code: 1011},
+		"deep": {
+			text: `["1","2","room:1","publish",` + strings.Repeat("[", 20000) + strings.Repeat("]", 20000) + `]`, code: 1011,
+		},
 		"not UTF-8":      {text: "[\"1\",\"2\",\"room:1\",\"publish\",{\"s\":\"\xff\"}]", code: 1007},
 		"half a rune":    {text: "[\"1\",\"2\",\"room:1\",\"publish\",\"\xe2\x82\"]", code: 1007},
 		"huge":           {text: strings.Repeat(" ", 65<<10), code: 1009},
@@ -59,7 +61,7 @@ func TestBadFramesHarmTheirSenderAlone(t *testing.T) {
 			bad.wantClose(c.code)
 		})
 	}
-	for range 200 { // bytes that are no WebSocket frames at all
+	for range 200 { // random bytes instead of WebSocket frames
 		c := s.dialRaw("user=bad")
 		b := make([]byte, rnd.IntN(300))
 		for i := range b {
@@ -68,7 +70,7 @@ func TestBadFramesHarmTheirSenderAlone(t *testing.T) {
 		_, _ = c.Write(b)
 		c.Close()
 	}
-	good.settled() // nothing of all this reached the topic
+	good.settled() // none of this reached the topic
 	s.publish("room:1", "e", `{}`)
 	good.want(`[null,null,"room:1","e",{}]`)
 	in.falls(t, 1)
@@ -168,7 +170,7 @@ func TestNeverReads(t *testing.T) {
 		next := 0
 		for n := range *neverRead << 20 / size {
 			s.publish("room:1", "e", fmt.Sprintf(`{"n":%d,"x":%q}`, n, strings.Repeat("x", size)))
-			for next <= n { // it keeps up
+			for next <= n { // then it reads fast enough
 				var f []json.RawMessage
 				var p struct{ N int }
 				frame := fast.next()
@@ -197,9 +199,9 @@ func TestHalfOpenPeer(t *testing.T) {
 	hubtest.OwnClock(t, func(t *testing.T) {
 		var in counter
 		s := start(t, socket.Options{Enter: in.enter, IdleTimeout: 4 * time.Second}, hub.Limits{})
-		c := s.dialRaw("user=u") // it answers nothing
+		c := s.dialRaw("user=u") // does not answer pings
 		alive := s.dial("user=alive")
-		go func() { _, _, _ = alive.conn.Read(alive.ctx) }() // it answers pings
+		go func() { _, _, _ = alive.conn.Read(alive.ctx) }() // answers pings
 		if first, _, err := c.frame(); err != nil || first != 0x89 {
 			t.Errorf("%x, %v; want a ping", first, err)
 		}
@@ -229,7 +231,7 @@ func TestDisconnectAndDrain(t *testing.T) {
 		session := s.poll("GET", "user=u", "", "").Token
 		a.send(`["1","1","room:1","phx_join",{}]`)
 		a.want(ok(`"1"`, `"1"`, "room:1"))
-		b.settled() // a client has its handshake before the server has the socket
+		b.settled() // the server registers a socket shortly after the handshake
 		other.settled()
 		polled := make(chan int)
 		go func() { polled <- s.poll("GET", "user=u", session, "").Status }()

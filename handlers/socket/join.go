@@ -129,7 +129,7 @@ func (c *Channel) joinReply(status string, response any) frame {
 	})
 }
 
-// replacedFrames returns the close of the channel that this join replaces. It follows the reply (4.3).
+// replacedFrames returns the close of the channel that this join replaces. It follows the join's reply.
 func (c *Channel) replacedFrames() []frame {
 	if c.replaced == nil {
 		return nil

@@ -34,8 +34,9 @@ const (
 	headerAuthToken = "X-Phoenix-AuthToken"
 )
 
-// LongPoll serves the long-poll transport (protocol/phoenix-v2.md 6), GET and POST. The HTTP status is always 200,
-// because clients read the status in the JSON.
+// LongPoll serves the long-poll transport (openapi.yaml: pollSocket, pushSocket; Phoenix's
+// lib/phoenix/transports/long_poll.ex), GET and POST. The HTTP status is always 200, because clients read the status in
+// the JSON.
 func (s *Server) LongPoll(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")

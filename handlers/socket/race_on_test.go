@@ -2,5 +2,5 @@
 
 package socket
 
-// raceEnabled says that sync.Pool throws away what it is given now and then.
+// raceEnabled is true if sync.Pool drops some objects at random, as it does with the race detector.
 const raceEnabled = true

@@ -100,7 +100,7 @@ func TestRefreshChecksRightsAgain(t *testing.T) {
 				t.Errorf("the token %q: %s", token, got)
 			}
 		}
-		c.settled() // nobody lost anything
+		c.settled() // no channel ended
 		c.send(`["0","9","g:kept","access_token",{"access_token":"new"}]`)
 		c.refreshed(`"0"`, `"9"`, "g:kept")
 		c.want(
@@ -113,9 +113,10 @@ func TestRefreshChecksRightsAgain(t *testing.T) {
 		if got := c.next(); !strings.Contains(got, `"reason":"forbidden"`) {
 			t.Errorf("the lost channel again: %s", got)
 		}
-		for _, ref := range []string{"0", "3"} { // on without a gap
+		for _, ref := range []string{"0", "3"} { // events continue without a gap
 			topic := map[string]string{"0": "g:kept", "3": "g:more"}[ref]
-			if _, err := s.hub.Publish(topic, "x", []hub.EventInput{{Event: "news", Payload: json.RawMessage(`{}`)}}); err != nil {
+			news := []hub.EventInput{{Event: "news", Payload: json.RawMessage(`{}`)}}
+			if _, err := s.hub.Publish(topic, "x", news); err != nil {
 				t.Fatal(err)
 			}
 			c.want(fmt.Sprintf(`[null,null,%q,"news",{}]`, topic))
@@ -126,7 +127,7 @@ func TestRefreshChecksRightsAgain(t *testing.T) {
 	})
 }
 
-// If the refresh ends the channel that it was sent on, its reply comes first.
+// TestRefreshOnAChannelThatItEnds: if the refresh ends the channel on which it was sent, its reply comes first.
 func TestRefreshOnAChannelThatItEnds(t *testing.T) {
 	hubtest.OwnClock(t, func(t *testing.T) {
 		hour := time.Now().Add(time.Hour)
@@ -152,7 +153,8 @@ func (f authorizer) Authorize(_ context.Context, id *rights.Identity, topic stri
 	return f(id, topic)
 }
 
-// A join that was granted by the old token, and is decided after the refresh, is checked against the new one.
+// TestRefreshDuringAJoin: a join that was authorized with the old token, and is decided after the refresh, is checked
+// with the new one.
 func TestRefreshDuringAJoin(t *testing.T) {
 	hubtest.OwnClock(t, func(t *testing.T) {
 		hour := time.Now().Add(time.Hour)
@@ -181,7 +183,7 @@ func TestRefreshDuringAJoin(t *testing.T) {
 	})
 }
 
-// While rights cannot be checked, the old token stays valid, and no channel ends.
+// TestRefreshWhileRightsAreUnknown: while rights cannot be checked, the old token stays valid, and no channel ends.
 func TestRefreshWhileRightsAreUnknown(t *testing.T) {
 	hubtest.OwnClock(t, func(t *testing.T) {
 		hour := time.Now().Add(time.Hour)
@@ -216,7 +218,7 @@ func TestRefreshWhileRightsAreUnknown(t *testing.T) {
 	})
 }
 
-// A slow refresh blocks nothing else, and leaves nothing behind if the client disconnects meanwhile.
+// TestRefreshThatHangs: a slow refresh blocks nothing else, and leaves nothing behind if the client disconnects.
 func TestRefreshThatHangs(t *testing.T) {
 	entered, left := make(chan struct{}, 1), make(chan struct{}, 1)
 	id := &rights.Identity{User: "ada", Expires: time.Now().Add(time.Hour)}
@@ -237,7 +239,7 @@ func TestRefreshThatHangs(t *testing.T) {
 func TestTokenExpiringIsSent(t *testing.T) {
 	hubtest.OwnClock(t, func(t *testing.T) {
 		short := &rights.Identity{User: "ada", Expires: time.Now().Add(6 * time.Second)}
-		// it is told after 4 s
+		// the client is told of the expiry after 4 s
 		o := issuer{"old": short, "new": {User: "ada", Expires: time.Now().Add(4*time.Second + time.Hour)}}
 		s := startOffice(t, o, nil)
 		c, other := s.dial("user=old"), s.dial("user=old")
@@ -249,9 +251,9 @@ func TestTokenExpiringIsSent(t *testing.T) {
 		if got := other.next(); !strings.HasPrefix(got, `[null,null,"phoenix","token_expiring",{"expires_in":`) {
 			t.Fatal(got)
 		}
-		if _, data, err := other.conn.Read(other.ctx); websocket.CloseStatus(err) != 4001 { // told once
+		if _, data, err := other.conn.Read(other.ctx); websocket.CloseStatus(err) != 4001 { // notified once
 			t.Fatalf("%s, %v", data, err)
 		}
-		c.settled() // it goes on behind the old token's end
+		c.settled() // it continues after the old token's expiry
 	})
 }

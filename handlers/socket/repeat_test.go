@@ -53,7 +53,7 @@ func TestPostRepeated(t *testing.T) {
 			`"1","room:a","phx_reply"`: 1, `"2","room:a","phx_reply"`: 1, `"3","room:a","phx_reply"`: 1,
 			`"4","room:a","phx_reply"`: 1,
 			`"5","room:a","phx_reply"`: 1, `"news"`: 1, "phx_close": 0,
-			`"9","phoenix","phx_reply"`: 3, `"unanswered"`: 3, // these may look all the same
+			`"9","phoenix","phx_reply"`: 3, `"unanswered"`: 3, // these may be equal
 		} {
 			if got := count(part); got != want {
 				t.Errorf("%d frames with %s, want %d", got, part, want)

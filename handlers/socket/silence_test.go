@@ -15,7 +15,7 @@ func TestSilence(t *testing.T) {
 	}{
 		{heard: 29, want: waitMore},
 		{heard: 30, want: sendPing},
-		{heard: 30, pinged: 40, want: sendPing}, // it answered that one
+		{heard: 30, pinged: 40, want: sendPing}, // it answered that ping
 		{heard: 44, pinged: 14, want: waitMore},
 		{heard: 45, pinged: 15, want: sendPing},
 		{heard: 59, pinged: 14, want: waitMore},

@@ -128,7 +128,9 @@ func (s *Socket) reduceBacklogLocked(n int) {
 	}
 }
 
-// dispatch implements protocol/phoenix-v2.md 4.1.
+// dispatch routes a message as handle_in in Phoenix's lib/phoenix/socket.ex does: a heartbeat is answered at once; a
+// join starts a channel or replaces the one that has the topic; other messages go to the topic's channel, and are
+// refused if it has none. Messages for a channel whose worker is busy are queued in order.
 func (s *Socket) dispatch(m *phoenix.Message) {
 	if m.Topic == phoenix.TopicPhoenix && m.Event == phoenix.EventHeartbeat {
 		s.post(textFrame(func(dst []byte) []byte {
@@ -196,7 +198,8 @@ func cost(m *phoenix.Message) int { return m.Size + 256 }
 // uncountLocked removes a message that has left its inbox from the backlog. s.mu is held.
 func (s *Socket) uncountLocked(m *phoenix.Message) { s.reduceBacklogLocked(cost(m)) }
 
-// notJoined returns the reply to a message for a topic that is not joined (4.1, steps 6 and 7).
+// notJoined returns the reply to a message for a topic that is not joined: ok to a leave, because the client is where
+// it wants to be, else "unmatched topic".
 func (s *Socket) notJoined(m *phoenix.Message) frame {
 	if m.Event == phoenix.EventLeave && m.BadTopic == nil {
 		return textFrame(func(dst []byte) []byte {
@@ -247,7 +250,7 @@ func (s *Socket) beginLocked(m *phoenix.Message, old *Channel, waits bool, rest 
 	}
 }
 
-// replace ends a channel whose topic is joined again, and begins the new join (4.3). The old channel's close follows
+// replace ends a channel whose topic is joined again, and begins the new join. The old channel's close follows
 // the new join's reply.
 func (s *Socket) replace(c *Channel, m *phoenix.Message) {
 	s.mu.Lock()

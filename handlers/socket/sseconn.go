@@ -24,8 +24,8 @@ type sentFrame struct {
 	at    time.Time
 }
 
-// SSEConn is one connection of an SSE client to its session. It reads the socket's frames, numbered 1, 2, 3 …. Only the
-// goroutine that opened it may use it.
+// SSEConn is one connection of an SSE client to its session. It reads the socket's frames, numbered 1, 2, 3 …. Only
+// the goroutine that opened it may use it.
 type SSEConn struct {
 	ses    *session
 	wake   log.Waker
@@ -81,7 +81,7 @@ func (d *SSEConn) Token() string { return d.ses.server.tokens.make(d.ses.socket.
 // User returns the session's user.
 func (d *SSEConn) User() string { return d.ses.socket.identity().User }
 
-// Reason returns the reason in the last event of a session that has ended (protocol/sse.md 5): whether the client
+// Reason returns the reason in the last event of a session that has ended (openapi.yaml: Bye): whether the client
 // should reconnect with another token, or with the same one.
 func (d *SSEConn) Reason() string {
 	switch d.ses.closeCode.Load() {

@@ -1,5 +1,6 @@
-// Package sse encodes the event streams of protocol/sse.md. In its blocks the id is last and data is never absent, and
-// each block must be sent in one write. It appends bytes and does no I/O.
+// Package sse encodes event streams (WHATWG HTML §9.2; openapi.yaml describes the blocks under "Event streams"). In
+// each block the id is last and data is never absent, and each block must be sent in one write. The package appends
+// bytes and does no I/O.
 package sse
 
 import (
@@ -14,7 +15,7 @@ import (
 // ContentType is the Content-Type of every event stream.
 const ContentType = "text/event-stream; charset=utf-8"
 
-// Event names of this server's own blocks (protocol/sse.md 2.5).
+// Event names of this server's own blocks. Their data is the schema of that name in openapi.yaml.
 const (
 	Hello = "hello"
 	End   = "end"
@@ -57,8 +58,8 @@ func AppendHead(dst []byte, event string, data []byte) []byte {
 	return append(dst, '\n')
 }
 
-// AppendData appends text as data lines. It is split at CRLF, CR and LF, so that the text cannot contain fields
-// (protocol/sse.md 2.3; WHATWG HTML §9.2.6).
+// AppendData appends text as data lines. It is split at CRLF, CR and LF, which all end a line of an event stream
+// (WHATWG HTML §9.2.5), so that the text cannot contain fields.
 func AppendData(dst, text []byte) []byte {
 	for {
 		i := bytes.IndexAny(text, "\r\n")
@@ -76,14 +77,14 @@ func AppendData(dst, text []byte) []byte {
 	}
 }
 
-// AppendRetry appends the retry field. The block must have data (protocol/sse.md 2.2).
+// AppendRetry appends the retry field to a block. The block must also have data.
 func AppendRetry(dst []byte, wait time.Duration) []byte {
 	dst = append(dst, "retry: "...)
 	dst = strconv.AppendInt(dst, wait.Milliseconds(), 10)
 	return append(dst, '\n')
 }
 
-// AppendHeartbeat appends the comment that keeps an idle connection open, without an empty line (protocol/sse.md 5.2).
+// AppendHeartbeat appends the comment that keeps an idle connection open (WHATWG HTML §9.2.7), without an empty line.
 func AppendHeartbeat(dst []byte, now time.Time) []byte {
 	dst = append(dst, ':')
 	dst = strconv.AppendInt(dst, now.UnixMilli(), 10)
@@ -127,7 +128,7 @@ func (g *Greeting) AppendJSON(dst []byte) []byte {
 	return dst
 }
 
-// AppendHello appends the first block of a response, with EventSource's reconnection time (protocol/sse.md 5.1).
+// AppendHello appends the first block of a response, with EventSource's reconnection time.
 func AppendHello(dst []byte, g *Greeting) []byte {
 	dst = append(dst, "event: hello\ndata: {"...)
 	dst = g.AppendJSON(dst)

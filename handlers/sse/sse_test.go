@@ -14,7 +14,7 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// read returns what a reader of the standard makes of a stream.
+// read returns the events that a standard reader parses from a stream.
 func read(t *testing.T, stream []byte) (events []eventstream.Event, r *eventstream.Reader) {
 	t.Helper()
 	r = eventstream.NewReader(bytes.NewReader(stream), 0)
@@ -31,8 +31,7 @@ func read(t *testing.T, stream []byte) (events []eventstream.Event, r *eventstre
 	}
 }
 
-// FuzzBlock: what the writer writes, a reader of the standard reads back, and nothing a publisher sends makes a field
-// of its own.
+// FuzzBlock: a standard reader parses the blocks to what was written, and a publisher's text cannot become a field.
 func FuzzBlock(f *testing.F) {
 	f.Add("saved", "line one\r\nid: 7\n\revent: evil\n\n", "abc-1.7")
 	f.Add("", "", "")
@@ -66,7 +65,12 @@ func TestBlocks(t *testing.T) {
 	for _, c := range []struct{ name, got, want string }{
 		{"block", string(sse.AppendBlock(nil, "saved", []byte(`{}`), "e-1.4")), "event: saved\ndata: {}\nid: e-1.4\n\n"},
 		{"unnamed, unmoved", string(sse.AppendBlock(nil, "", []byte(`1`), "")), "data: 1\n\n"},
-		{"hello", string(sse.AppendHello(nil, greeting)), "event: hello\ndata: {\"position\":\"e-1.4\",\"recovered\":true,\"now\":1700000000123,\"hb\":10,\"status\":\"running\"}\nretry: 1000\n\n"},
+		{
+			"hello", string(sse.AppendHello(nil, greeting)),
+			`event: hello` + "\n" +
+				`data: {"position":"e-1.4","recovered":true,"now":1700000000123,"hb":10,"status":"running"}` + "\n" +
+				"retry: 1000\n\n",
+		},
 		{
 			"reset", string(sse.AppendReset(nil, reset, "")),
 			"event: reset\ndata: {\"reason\":\"trimmed\",\"requested\":\"a\\\"b\",\"from\":\"e-1.9\"}\n\n",
@@ -96,7 +100,7 @@ func TestBlocks(t *testing.T) {
 	}
 }
 
-// Heartbeats and padding come between blocks and dispatch nothing.
+// TestCommentsDispatchNothing: heartbeats and padding between blocks dispatch no events.
 func TestCommentsDispatchNothing(t *testing.T) {
 	b := sse.AppendPad(nil, 100)
 	b = sse.AppendHeartbeat(b, time.Now())

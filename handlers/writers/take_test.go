@@ -7,10 +7,10 @@ type numbered int
 
 func (numbered) Flush(*Try) {}
 
-// TestTakeMovesNoOther: jobs are taken in their order, each once, while others come; and what is taken is all that is
-// touched, so that the price of a job does not grow with the number of those that wait.
+// TestTakeMovesNoOther: jobs are taken in order, each once, while others are added. Taking touches only the taken jobs,
+// so that the cost of a job does not depend on the number of waiting jobs.
 func TestTakeMovesNoOther(t *testing.T) {
-	p := &Pool{running: 1 << 30} // so that none is started
+	p := &Pool{running: 1 << 30} // so that no goroutine is started
 	added, taken := 0, 0
 	add := func(n int) {
 		for range n {
@@ -33,7 +33,7 @@ func TestTakeMovesNoOther(t *testing.T) {
 	take()
 	last := &p.next[len(p.next)-1]
 	for *last != nil {
-		add(100) // faster than they are taken
+		add(100) // faster than jobs are taken
 		if take() == 0 {
 			t.Fatal("jobs are ready, and were not taken")
 		}

@@ -66,7 +66,8 @@ func challenge(h http.Header, err error) {
 	}
 }
 
-// headerText reduces s to what RFC 6750 §3 allows in error_description: printable ASCII without quotes and backslashes.
+// headerText reduces s to what RFC 6750 §3 allows in error_description: printable ASCII without quotes and
+// backslashes.
 func headerText(s string) string {
 	return strings.Map(func(r rune) rune {
 		switch {

@@ -305,7 +305,8 @@ func TestChallengeIsOneHeader(t *testing.T) {
 	h := authHandler(t)
 	w := httptest.NewRecorder()
 	r := httptest.NewRequest("GET", "/", nil)
-	r.Header.Set("Authorization", "Bearer "+hs256(claims(jwt.MapClaims{"caps": map[string]any{"a\"\\\r\nX: y é": []string{"publish"}}})))
+	caps := map[string]any{"a\"\\\r\nX: y é": []string{"publish"}}
+	r.Header.Set("Authorization", "Bearer "+hs256(claims(jwt.MapClaims{"caps": caps})))
 	h.ServeHTTP(w, r)
 	got := w.Header().Get("WWW-Authenticate")
 	if w.Code != 401 || strings.Count(got, `"`) != 6 || strings.ContainsAny(got, "\r\n\\é") {

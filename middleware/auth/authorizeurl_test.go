@@ -81,7 +81,8 @@ func TestURLAuthorizerQuestion(t *testing.T) {
 	if err := a.Authorize(t.Context(), id, "code:1", "subscribe"); err != nil {
 		t.Error(err)
 	}
-	if want := `{"user":"ada","topic":"code:1","action":"subscribe","token_id":"t-ada","service":false}`; app.asked[0] != want {
+	want := `{"user":"ada","topic":"code:1","action":"subscribe","token_id":"t-ada","service":false}`
+	if app.asked[0] != want {
 		t.Errorf("asked %s", app.asked[0])
 	}
 	if err := a.Authorize(t.Context(), nil, "code:1", "subscribe"); !errors.Is(err, errs.ErrUnauthenticated) ||

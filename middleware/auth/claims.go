@@ -45,7 +45,7 @@ func (v *Verifier) identityOf(claims jwt.MapClaims) (*rights.Identity, error) {
 }
 
 // expiry returns exp. It is checked without leeway (the library's leeway is for nbf and iat): a connection is closed at
-// exp, and a reconnect must then fail, otherwise the client would reconnect in a loop (sse.md 5.6).
+// exp, and a reconnect must then fail, otherwise the client would reconnect in a loop.
 func (v *Verifier) expiry(claims jwt.MapClaims) (time.Time, error) {
 	exp, err := claims.GetExpirationTime()
 	switch {

@@ -42,7 +42,7 @@ func fetchKeySet(ctx context.Context, client *http.Client, url string) ([]public
 }
 
 // parseKeySet parses a JWK Set (RFC 7517 §5). It returns the keys for signatures, of the types that newPublicKey
-// supports. Others, in particular symmetric keys, are skipped, as §5 requires, with a reason in skipped.
+// supports. Others, in particular symmetric keys, are skipped, as RFC 7517 §5 requires, with a reason in skipped.
 func parseKeySet(body []byte) (keys []publicKey, skipped []string, err error) {
 	if len(body) > maxJWKSBytes {
 		return nil, nil, fmt.Errorf("the key set has more than %d bytes", maxJWKSBytes)

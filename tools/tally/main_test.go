@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// run is what go test -json says of a package with one test of each kind, and of a package that does not build.
+// run is the output of go test -json for a package with one test of each kind, and for a package that does not build.
 const run = `
 {"Time":"2026-01-02T03:04:05Z","Action":"start","Package":"github.com/duckwire/duckwire/hub"}
 {"Action":"output","Package":"github.com/duckwire/duckwire/hub","Test":"TestA","Output":"    a_test.go:7: it needs a browser\n"}

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Makes docs, the reference of the package, from the comments in src.
+# Generates docs, the reference of the package, from the comments in src.
 set -euo pipefail
 cd "$(dirname "$0")"
 make -s -C ../.. packages

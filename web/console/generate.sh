@@ -1,5 +1,6 @@
 #!/bin/bash
-# Makes dist, which the server has within itself, from src. Names of parts hold a hash of what is in them, so browsers may keep them for ever.
+# Generates dist, which the server embeds, from src. The names of parts contain a hash of their content, so browsers may
+# cache them for ever.
 set -euo pipefail
 cd "$(dirname "$0")"
 make -s -C ../.. packages

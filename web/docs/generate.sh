@@ -1,6 +1,6 @@
 #!/bin/bash
-# Makes the committed files of this folder: the reader's bundle from its npm package, and the copy of openapi.yaml, which go:embed cannot reach
-# in the folder above.
+# Generates the committed files of this folder: the reader's bundle from its npm package, and the copy of openapi.yaml,
+# because go:embed cannot access the parent folder.
 set -euo pipefail
 cd "$(dirname "$0")"
 make -s -C ../.. packages

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Lints openapi.yaml. Warnings are faults, too.
+# Lints openapi.yaml. Warnings are errors.
 set -euo pipefail
 cd "$(dirname "$0")"
 export REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true

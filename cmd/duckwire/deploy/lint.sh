@@ -1,5 +1,5 @@
 #!/bin/bash
-# Lints the Dockerfile and compose.yaml. Warnings are faults, too.
+# Lints the Dockerfile and compose.yaml. Warnings are errors.
 set -euo pipefail
 cd "$(dirname "$0")"
 node_modules/.bin/dockerfile-utils lint ../../../Dockerfile

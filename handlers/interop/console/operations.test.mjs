@@ -1,4 +1,4 @@
-// The console's operations in a real browser: what is going on, and how to end it.
+// The console's operations in a real browser: what is running, and how to end it.
 
 import assert from 'node:assert/strict'
 import { after, afterEach, before, test } from 'node:test'

@@ -1,5 +1,5 @@
-// The pictures of the README: two people, a completion that goes on after a cut, and operations. They are kept where PICTURES names a folder
-// (make pictures); else they are only looked at.
+// The pictures of the README: two users, a completion that resumes after a cut, and operations. They are stored if
+// PICTURES names a folder (make pictures), otherwise only checked.
 
 import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
@@ -39,14 +39,14 @@ after(async () => {
   upstream?.close()
 })
 
-/** take takes a picture, which must not be an empty page's. */
+/** take takes a picture, and checks that it does not show an empty page. */
 async function take(page, name) {
   const picture = await page.screenshot({ animations: 'disabled' })
   assert.ok(picture.length > 20_000, `${name} shows next to nothing: ${picture.length} bytes`)
   if (process.env.PICTURES) writeFileSync(join(process.env.PICTURES, `${name}.png`), picture)
 }
 
-/** busy has programs that write streams at changing speeds. */
+/** busy starts programs that write streams at changing speeds. */
 function busy(scheme) {
   let over = false
   const work = ['ada', 'bob', 'eve'].map(async (who, i) => {

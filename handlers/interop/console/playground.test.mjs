@@ -1,4 +1,4 @@
-// The console's playground in a real browser: what a person sees when connections break.
+// The console's playground in a real browser: what a user sees when connections are cut.
 
 import assert from 'node:assert/strict'
 import { after, afterEach, before, describe, test } from 'node:test'
@@ -31,7 +31,7 @@ after(async () => {
   upstream?.close()
 })
 
-/** enter opens the playground for somebody who gets completions only when they ask: there is one tap for all. */
+/** enter opens the playground for a user who only gets completions on request: all users share one tap. */
 async function enter(name, topic, { url = server.url, ...options } = {}) {
   const person = keep(await user(browser, name, options))
   const p = await playground(await person.open(url, `#/playground/${topic}`)).ready()
@@ -39,7 +39,7 @@ async function enter(name, topic, { url = server.url, ...options } = {}) {
   return p
 }
 
-/** asked types a beginning and asks for the rest. */
+/** asked types a beginning and requests the rest. */
 async function asked(p, t) {
   upstream.set(t)
   await p.type('const f = ')

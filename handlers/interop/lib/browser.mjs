@@ -1,4 +1,4 @@
-// Chromium, driven by Playwright. CHROMIUM names it; interop_test.go looks for one.
+// Chromium, driven by Playwright. CHROMIUM is its path, which interop_test.go finds.
 
 import { createServer } from 'node:http'
 import { build } from 'esbuild'
@@ -11,8 +11,8 @@ export function launch() {
 }
 
 /**
- * servePage bundles a script and serves a page that holds nothing else. Its url has an origin of its own, which the server under test must
- * allow.
+ * servePage bundles a script and serves a page that contains only it. Its url has its own origin, which the server
+ * under test must allow.
  */
 export async function servePage(script) {
   const { outputFiles } = await build({

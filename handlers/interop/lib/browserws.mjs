@@ -1,2 +1,2 @@
-// In a page the package ws is the browser's own WebSocket.
+// In a page, the package ws is the browser's own WebSocket.
 export default globalThis.WebSocket

@@ -1,18 +1,19 @@
-// The clients of event streams, behind one interface: read(url, bearer, on) returns when the client has stopped by itself.
+// Clients of event streams with a common interface: read(url, bearer, on) returns when the client has stopped by
+// itself.
 //
-// on.event(name, data, id) is called for each event. A client is used as its own manual says, with what it leaves to the application.
+// on.event(name, data, id) is called for each event. Each client is used as its manual recommends.
 
 import { fetchEventSource } from '@microsoft/fetch-event-source'
 import { EventSource as NpmEventSource } from 'eventsource'
 
-/** names are those of the events that the streams of these tests have: an EventSource must name what it listens to. */
+/** names are the event names in these tests' streams: an EventSource must register for each. */
 const names = ['message', 'hello', 'reset', 'bye', 'end', 'chunk', 'note']
 
-/** listen reads with an EventSource until it has closed itself: for it a 204 is the end. */
+/** listen reads with an EventSource until that closes itself, which it does after a 204. */
 function listen(source, on) {
   for (const name of names) source.addEventListener(name, (e) => on.event(name, e.data, e.lastEventId))
   return new Promise((resolve) => {
-    // Node's tells of its closing before it closes.
+    // Node's reports the close before it closes.
     source.addEventListener('error', () => setTimeout(() => source.readyState === source.CLOSED && resolve()))
   })
 }
@@ -23,7 +24,7 @@ const node = {
   read: (url, bearer, on) => listen(new globalThis.EventSource(`${url}${url.includes('?') ? '&' : '?'}token=${bearer}`), on),
 }
 
-/** npm is the package eventsource, which leaves the request to a fetch of the application's. */
+/** npm is the package eventsource, for which the application provides a fetch. */
 const npm = {
   name: 'eventsource',
   read: (url, bearer, on) =>
@@ -37,7 +38,9 @@ const npm = {
 
 class Finished extends Error {}
 
-/** microsoft is @microsoft/fetch-event-source. It retries for ever unless onerror throws, so the application tells it the end. */
+/**
+ * microsoft is @microsoft/fetch-event-source. It retries for ever unless onerror throws, so the application ends it.
+ */
 const microsoft = {
   name: '@microsoft/fetch-event-source',
   async read(url, bearer, on) {

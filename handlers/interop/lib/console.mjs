@@ -1,4 +1,4 @@
-// The console in a browser, in front of an upstream whose tokens come when a test says so.
+// The console in a browser, in front of an upstream that generates tokens when a test says so.
 
 import assert from 'node:assert/strict'
 import { createRequire } from 'node:module'
@@ -9,7 +9,7 @@ import { hung, until } from './wait.mjs'
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 
-/** tap is what an upstream has to say: let(n) lets n pieces more go out. */
+/** tap controls an upstream's output: let(n) releases n more pieces. */
 export function tap(pieces) {
   let open = 0
   let wake = () => {}
@@ -30,14 +30,16 @@ export function tap(pieces) {
   }
 }
 
-/** startTapped starts an upstream that answers each completion by the tap that is set at that time, or by nothing at all. */
+/**
+ * startTapped starts an upstream that answers each completion from the current tap, or with nothing if there is none.
+ */
 export async function startTapped() {
   const state = { tap: undefined }
   const upstream = await startUpstream({ 'up-1': () => state.tap?.script() ?? tap([]).script() })
   return Object.assign(upstream, { set: (t) => (state.tap = t) })
 }
 
-/** user is a person with a browser of their own. Opening the playground a second time opens another tab of it. */
+/** user is a user with an own browser. Opening the playground a second time opens another tab. */
 export async function user(browser, name, options) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options })
   const faults = []
@@ -61,12 +63,12 @@ export async function user(browser, name, options) {
   }
 }
 
-/** playground returns what a person does and sees on a page of the playground. */
+/** playground returns functions for what a user does and sees on a page of the playground. */
 export function playground(page) {
   const text = (selector) => page.locator(selector).allTextContents()
   const p = {
     page,
-    /** ready waits until the page can be worked on. */
+    /** ready waits until the page can be used. */
     async ready() {
       await page.locator('.cm-content').waitFor()
       await p.state('connected')
@@ -86,11 +88,11 @@ export function playground(page) {
     ask: () => page.keyboard.press('Control+Space'),
     ghost: async () => (await text('.ghost')).join(''),
     ghostIs: (whole) => until(`the proposal ${JSON.stringify(whole)}`, async () => (await p.ghost()) === whole),
-    /** record returns the kinds of entries of the record of positions. */
+    /** record returns the kinds of the entries in the record of positions. */
     record: () => page.locator('.record tbody tr').evaluateAll((rows) => rows.map((row) => row.className)),
-    /** pieces returns the byte at which each piece of text stood, and its text. */
+    /** pieces returns each piece of text with the byte at which it begins. */
     pieces: () => page.locator('.record tbody tr.chunk').evaluateAll((rows) => rows.map(({ cells }) => [Number(cells[3].textContent.replaceAll(',', '')), cells[5].textContent.replaceAll('⏎', '\n')])),
-    /** ways returns by what transports the pieces of text came. */
+    /** ways returns the transports over which the pieces of text arrived. */
     ways: () => page.locator('.record tbody tr.chunk').evaluateAll((rows) => [...new Set(rows.map(({ cells }) => cells[1].textContent))]),
     people: async () => (await text('.people li')).map((who) => who.trim()),
     carets: () => page.locator('.caret').evaluateAll((carets) => carets.map((c) => c.dataset.name)),
@@ -100,7 +102,7 @@ export function playground(page) {
   return p
 }
 
-/** seamless asserts that a record shows a text whole and in order, nothing doubled and nothing missing. */
+/** seamless asserts that a record has the whole text, in order, without gaps and repetitions. */
 export async function seamless(p, whole) {
   assert.ok(!(await p.record()).includes('fault'), 'the record shows a fault')
   const bytes = Buffer.from(whole)
@@ -113,7 +115,7 @@ export async function seamless(p, whole) {
   assert.equal(at, bytes.length)
 }
 
-/** accessible asserts that axe-core has nothing to say of a page. */
+/** accessible asserts that axe-core finds no fault in a page. */
 export async function accessible(page) {
   await page.evaluate(axe)
   const { violations } = await page.evaluate(() => globalThis.axe.run({ runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice'] }))

@@ -1,15 +1,15 @@
-// A proxy between a client and the server that cuts connections after so many bytes of the answer.
+// A proxy between a client and the server that cuts connections after some bytes of the response.
 
 import net from 'node:net'
 
 /**
- * cutter listens on a port of its own. limit is the number of bytes that the first connection may bring to the client: headers, chunk
- * sizes and body alike; all others are let through. Or it is a function that returns the number for each connection. With http10 the
- * server is asked in HTTP/1.0: its body then ends with the connection, and a cut looks like a clean end. With upgrades: false requests for
- * a WebSocket are cut at once.
+ * cutter listens on a port of its own. limit is the number of bytes that the first connection may pass to the client:
+ * headers, chunk sizes and body. Other connections are not limited. limit may also be a function that returns the
+ * number for each connection. With http10 the requests to the server are HTTP/1.0: the body then ends with the
+ * connection, and a cut looks like a clean end. With upgrades: false requests for a WebSocket are cut immediately.
  *
- * The result's sent() is what the first connection brought, requests() all requests so far, and cuts() the number of cuts. cut() cuts
- * all connections now.
+ * Of the result, sent() is what the first connection has passed, requests() has all requests so far, and cuts() is the
+ * number of cuts. cut() cuts all connections now.
  */
 export async function cutter(target, limit, { http10 = false, upgrades = true } = {}) {
   const { hostname, port } = new URL(target)
@@ -52,7 +52,7 @@ export async function cutter(target, limit, { http10 = false, upgrades = true } 
     })
     server.on('end', () => client.end())
 
-    // cut ends the connection with a FIN, not a reset: a reset would take bytes with it that the client has not read.
+    // cut ends the connection with a FIN, because a reset would discard bytes that the client has not read.
     function cut(data) {
       cuts++
       server.removeAllListeners('data')
@@ -77,8 +77,8 @@ export async function cutter(target, limit, { http10 = false, upgrades = true } 
 }
 
 /**
- * answer takes apart what was received: the body of the first answer as far as it came, its chunks joined (RFC 9112 §7.1), and whether the
- * cut fell into a head, be it the first answer's or that of the next one on the same connection.
+ * answer parses what was received: the body of the first response as far as it arrived, its chunks joined (RFC 9112
+ * §7.1), and whether the cut was in a header, of the first response or of the next one on the same connection.
  */
 export function answer(received) {
   const start = received.indexOf('\r\n\r\n') + 4

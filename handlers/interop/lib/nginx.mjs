@@ -1,4 +1,5 @@
-// A real nginx, as an administrator without a thought of streams has set it up. The folder proxies has many more; this one is for browsers.
+// A real nginx, as configured by an administrator who did not think of streams. The folder proxies has many more
+// proxies; this one is for browsers.
 
 import { spawn } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -7,12 +8,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { until } from './wait.mjs'
 
-/** upgrades is what a location needs to let WebSockets through, and streams as they come. */
+/** upgrades is what a location needs to pass WebSockets and streams. */
 export const upgrades = 'proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; proxy_read_timeout 1h;'
 
 /**
- * startNginx starts an nginx in front of a server, or of several in turn. It lets no connection be upgraded, unless that is in more: what its location
- * has besides.
+ * startNginx starts an nginx in front of a server, or of several in turn. It does not upgrade connections, unless more
+ * does, which is added to its location.
  */
 export async function startNginx(origins, more = '') {
   const servers = [origins].flat().map((url) => `server ${new URL(url).host} max_fails=0;`).join(' ')

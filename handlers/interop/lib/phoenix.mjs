@@ -1,15 +1,15 @@
-// Phoenix sockets of the official client, and what the tests do with all of them.
+// Phoenix sockets of the official client, and what all tests need for them.
 
 import { LongPoll, Socket } from 'phoenix'
 import WebSocket from 'ws'
 import { SSETransport } from './ssetransport.mjs'
 
-/** transports are those that the official client can use, by name. */
+/** transports are the transports of the official client, by name. */
 export const transports = { WebSocket, LongPoll, SSE: SSETransport }
 
 /**
- * connect opens a socket. It comes back at once when it is cut: the tests have no patience. Other options are the client's own; Client is the
- * Socket of another version.
+ * connect opens a socket. It reconnects immediately after a cut, so that tests do not take long. Other options are the
+ * client's own; Client is the Socket of another version.
  */
 export function connect(url, bearer, { Client = Socket, params, ...options } = {}) {
   const socket = new Client(`${url.replace(/^http/, 'ws')}/socket`, {
@@ -24,13 +24,13 @@ export function connect(url, bearer, { Client = Socket, params, ...options } = {
   return socket
 }
 
-/** store is a sessionStorage of the socket's own. */
+/** store is the socket's own sessionStorage. */
 export function store() {
   const items = new Map()
   return { getItem: (key) => items.get(key) ?? null, setItem: (key, value) => items.set(key, value), items }
 }
 
-/** answered returns what a push or a join is answered, and fails on any status but ok. */
+/** answered returns the reply to a push or a join, and fails on any status but ok. */
 export function answered(push) {
   return new Promise((resolve, reject) => {
     push.receive('ok', resolve)
@@ -46,7 +46,7 @@ export async function join(socket, topic, params = {}) {
   return channel
 }
 
-/** collect keeps an event's payloads. */
+/** collect records the payloads of an event. */
 export function collect(channel, event) {
   const payloads = []
   channel.on(event, (payload) => payloads.push(payload))
@@ -54,9 +54,9 @@ export function collect(channel, event) {
 }
 
 /**
- * follow joins a topic in such a way that nothing is lost: every join goes on behind the last position that was seen. Positions stand where
- * other messages have their ref, so the socket is listened to, not the channel. The first join begins at from: "0" is the beginning of what is
- * kept. onJoin is called with the answer to each join.
+ * follow joins a topic so that no event is lost: every join resumes at the last position. Positions are in the ref of
+ * messages, so follow listens to the socket and not to the channel. The first join begins at from; "0" is the beginning
+ * of the history. onJoin is called with the reply to each join.
  */
 export function follow(socket, topic, { params = {}, from = 'now', onJoin = () => {} } = {}) {
   let after = from

@@ -1,8 +1,9 @@
-// Chance that can be repeated: SEED=… in the environment brings back what a failed test did, as far as the network lets it.
+// Reproducible random numbers: SEED=… in the environment repeats a failed test, as far as the network is
+// deterministic.
 
 export const seed = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 32))
 
-/** random returns a source of whole numbers from 0 to n-1: mulberry32, seeded. */
+/** random returns a generator of integers from 0 to n-1: mulberry32, seeded. */
 export function random(start = seed) {
   let state = start
   return (n) => {

@@ -1,4 +1,4 @@
-// A real redis-server on a Unix socket in a folder of its own.
+// A real redis-server on a Unix socket in its own folder.
 
 import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { until } from './wait.mjs'
 
-/** startRedis starts one; settings are as on its command line. kill() and start() are a crash and the return. */
+/** startRedis starts a server with settings as on its command line. kill() simulates a crash, start() restarts it. */
 export async function startRedis(settings = []) {
   const dir = mkdtempSync(join(tmpdir(), 'duckwire-redis-'))
   const path = join(dir, 's')

@@ -1,11 +1,11 @@
-// Tells node_test.go of the tests of a file: a line of JSON when one has ended, one for each note (t.diagnostic), which follows its test, and one
-// for what a test says on its outputs.
+// Reports the tests of a file to node_test.go: a line of JSON when a test has ended, one for each of its notes
+// (t.diagnostic) after that, and one for its output.
 
 import { inspect } from 'node:util'
 
 const summary = /^(tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) [\d.]+$/
 
-/** words tells an error as a person needs it: what was expected and what came, and where in the tests. */
+/** words formats an error for humans: the expected and the actual value, and the place in the tests. */
 function words(error) {
   const cause = error?.cause ?? error
   if (!(cause instanceof Error)) return inspect(cause, { depth: 4, breakLength: 120 })

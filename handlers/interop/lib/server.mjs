@@ -1,4 +1,4 @@
-// The real binary, as a process of its own. DUCKWIRE_BIN names it; interop_test.go builds it.
+// The real binary as a process. DUCKWIRE_BIN is its path; interop_test.go builds it.
 
 import { spawn, spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -10,13 +10,13 @@ const SECRET = 'interop-secret-of-at-least-32-bytes'
 const binary = process.env.DUCKWIRE_BIN
 if (!binary) throw new Error('DUCKWIRE_BIN must name the duckwire binary: run these tests with go test ./handlers/interop')
 
-/** env returns the environment of a server or a command: ours without DUCKWIRE_… of the developer's shell. */
+/** env returns the environment of a server or a command: ours without the DUCKWIRE_… of the developer's shell. */
 function env(more) {
   const clean = Object.entries(process.env).filter(([name]) => !name.startsWith('DUCKWIRE_'))
   return { ...Object.fromEntries(clean), DUCKWIRE_JWT_SECRET: SECRET, ...more }
 }
 
-/** token returns a token; without caps it may do everything. */
+/** token returns a token; without caps it allows everything. */
 export function token(user = 'ada', caps = ['*=*'], ttl = '1h') {
   const args = ['token', '--user', user, '--ttl', ttl, ...caps.flatMap((c) => ['--cap', c])]
   const run = spawnSync(binary, args, { env: env(), encoding: 'utf8' })
@@ -25,8 +25,8 @@ export function token(user = 'ada', caps = ['*=*'], ttl = '1h') {
 }
 
 /**
- * startServer starts a server and waits until it listens. The result's stop(signal) waits for its end, and restart() puts a new process
- * in its place at the same address.
+ * startServer starts a server and waits until it listens. Of the result, stop(signal) waits for the server's end, and
+ * restart() replaces it by a new process at the same address.
  */
 export async function startServer(settings = {}) {
   const dir = mkdtempSync(join(tmpdir(), 'duckwire-interop-'))
@@ -73,13 +73,15 @@ export async function startServer(settings = {}) {
     if (code !== 0) throw new Error(`duckwire ended with code ${code}:\n${server.log.slice(-20).join('\n')}`)
   }
 
-  // Should this process be ended from outside, its server goes with it.
+  // If this process is killed, its server ends, too.
   process.once('exit', () => child.kill('SIGKILL'))
   await start('127.0.0.1:0')
   return server
 }
 
-/** api returns a caller of the REST interface: it throws on any status but 2xx, and returns the JSON of the answer. */
+/**
+ * api returns a function that calls the REST interface, throws on any status but 2xx, and returns the answer's JSON.
+ */
 export function api(server, bearer) {
   return async (method, path, body, type = 'application/json') => {
     const response = await fetch(server.url + path, {

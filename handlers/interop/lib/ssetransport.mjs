@@ -1,10 +1,10 @@
-// A transport for the official Phoenix client: server-sent events down, POSTs up. For networks that let no WebSocket through. It runs wherever
-// fetch does.
+// A transport for the official Phoenix client: server-sent events from the server, POSTs to it. It is for networks that
+// block WebSockets, and runs wherever fetch does.
 //
 //   new Socket('wss://host/socket', { transport: SSETransport, params: { token } })
 //
-// Unlike LongPoll it survives a cut: it comes back to its session, and the server sends again what did not arrive. Only when the session is
-// lost does the client join anew.
+// Unlike LongPoll it survives a cut: it resumes its session, and the server repeats what did not arrive. The client
+// only joins again if the session is lost.
 
 const CONNECTING = 0
 const OPEN = 1
@@ -14,7 +14,7 @@ const lifetime = 25_000 // for how long after the last sign of life the session 
 const firstSilence = 25_000 // for how long to wait for the first block
 const longestWait = 2000 // between two tries to come back
 
-/** Over is thrown where there is nothing to come back to. code is what the client is told. */
+/** Over is thrown if the session cannot be resumed. code is passed to the client. */
 class Over extends Error {
   constructor(message, code) {
     super(message)
@@ -23,10 +23,10 @@ class Over extends Error {
 }
 
 export class SSETransport {
-  // What the client reads. The server's signs of life take the place of its heartbeats.
+  // Read by the client. The server's heartbeats replace the client's.
   readyState = CONNECTING
   skipHeartbeat = true
-  // What the client sets.
+  // Set by the client.
   onopen = () => {}
   onerror = () => {}
   onmessage = () => {}
@@ -44,7 +44,7 @@ export class SSETransport {
 
   constructor(url, protocols) {
     this.#url = url.replace(/^ws/, 'http').replace(/\/websocket\/?(?=\?|$)/, '/sse')
-    // Where WebSockets carry the client's authToken; here there are headers.
+    // On WebSockets this carries the client's authToken; here there are headers.
     const token = [].concat(protocols ?? []).find((p) => p.startsWith('base64url.bearer.phx.'))
     if (token) this.#headers['x-phoenix-authtoken'] = atob(token.slice('base64url.bearer.phx.'.length))
     setTimeout(() => this.#run()) // the client sets its callbacks first
@@ -74,13 +74,13 @@ export class SSETransport {
     this.close(error.code ?? 1006, error.message)
   }
 
-  /** Every request says who asks, as the first one did. */
+  /** Every request has the credentials of the first one. */
   #request(more, init) {
     const url = this.#url + (this.#url.includes('?') ? '&' : '?') + new URLSearchParams(more)
     return fetch(url, { ...init, headers: { ...this.#headers, ...init.headers }, cache: 'no-store' })
   }
 
-  /** run follows the session over as many responses as it takes. */
+  /** run follows the session over as many responses as necessary. */
   async #run() {
     for (let failures = 0; this.readyState !== CLOSED; ) {
       const [begun, after] = [performance.now(), this.#after]
@@ -92,13 +92,13 @@ export class SSETransport {
       }
       const now = performance.now()
       if (now - this.#seen > lifetime) return this.#fail(new Over('the connection is lost', 1006))
-      // At once after a cut, and less and less often where nothing comes through.
+      // Immediately after a cut, and with growing waits if nothing arrives.
       failures = this.#after !== after || now - begun > longestWait ? 0 : failures + 1
       if (failures > 0) await new Promise((resolve) => setTimeout(resolve, Math.random() * Math.min(longestWait, 25 * 2 ** failures)))
     }
   }
 
-  /** follow reads one response to its end. */
+  /** follow reads one response until its end. */
   async #follow() {
     const cut = new AbortController()
     const closed = () => cut.abort()
@@ -158,7 +158,7 @@ export class SSETransport {
     }
   }
 
-  /** post sends what is queued, one request at a time, so that the order holds. */
+  /** post sends the queued lines, one request at a time, to preserve their order. */
   async #post() {
     while (this.#queue.length > 0) {
       const lines = this.#queue
@@ -172,7 +172,8 @@ export class SSETransport {
         const { status } = await response.json()
         if (status !== 200) throw new Error(`status ${status}`)
       } catch (error) {
-        // Nobody knows whether it arrived. To send it again might do it twice; to go on would leave a gap. So the client is told.
+        // It is unknown whether the POST arrived. Repeating it might send it twice, going on would leave a gap. So the
+        // client is told.
         return this.#fail(new Over(`what was sent may be lost: ${error.message}`, 1006))
       } finally {
         this.#posting = 0
@@ -181,11 +182,14 @@ export class SSETransport {
   }
 }
 
-/** Blocks takes an event stream apart. It is less than WHATWG HTML §9.2.6 asks for: this server ends lines with LF, and writes "name: value". */
+/**
+ * Blocks parses an event stream. It supports less than WHATWG HTML §9.2.6: the server ends lines with LF, and writes
+ * "name: value".
+ */
 class Blocks {
   #rest = ''
 
-  /** push returns the blocks that have become whole. */
+  /** push returns the blocks that are complete now. */
   push(text) {
     const whole = (this.#rest + text).split('\n\n')
     this.#rest = whole.pop()

@@ -1,27 +1,27 @@
-// An OpenAI-compatible upstream that does what a test's script says. The script is chosen by the request's model.
+// An OpenAI-compatible upstream whose behaviour is a test's script, chosen by the request's model.
 
 import { createServer } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 const base = { id: 'chatcmpl-up', created: 1_700_000_000, system_fingerprint: 'fp_up' }
 
-/** chunk makes one chunk of a chat completion; more overrides or adds members. */
+/** chunk creates a chunk of a chat completion; more overrides or adds members. */
 export const chunk = (choices, more) => ({ ...base, object: 'chat.completion.chunk', model: 'up-1', choices, ...more })
-/** delta makes a chunk of one choice. */
+/** delta creates a chunk of one choice. */
 export const delta = (delta, { index = 0, finish = null, ...more } = {}) => chunk([{ index, delta, finish_reason: finish, ...more }])
-/** piece makes a chunk of a text completion. */
+/** piece creates a chunk of a text completion. */
 export const piece = (text, finish = null) => ({
   ...base, id: 'cmpl-up', object: 'text_completion', model: 'up-1', choices: [{ text, index: 0, logprobs: null, finish_reason: finish }],
 })
 export const usage = { prompt_tokens: 9, completion_tokens: 3, total_tokens: 12, prompt_tokens_details: { cached_tokens: 4 } }
 
 /**
- * startUpstream starts one. A script is a function of the request's body that returns an async iterable of what to do: an object is sent
- * as an event, a string as it is, {wait: ms} waits, {status, body, headers} answers without a stream and {reset: true} breaks the
- * connection. [DONE] is not sent by itself.
+ * startUpstream starts an upstream. A script is a function of the request's body that returns an async iterable of
+ * actions: an object is sent as an event, a string as it is, {wait: ms} waits, {status, body, headers} answers without
+ * a stream, and {reset: true} resets the connection. [DONE] must be sent by the script.
  *
- * The result's requests are the requests so far, each with its path, body and headers, and aborted, which says whether the client left
- * before the end.
+ * The result's requests are the requests so far, each with its path, body and headers, and aborted, which is true if
+ * the client disconnected before the end.
  */
 export async function startUpstream(scripts) {
   const requests = []

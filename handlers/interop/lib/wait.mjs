@@ -1,10 +1,10 @@
-/** hung is after how many milliseconds something is taken to hang. No test depends on how fast the machine is. */
+/** hung is the time in ms after which something is considered to hang. No test depends on the speed of the machine. */
 export const hung = 120_000
 
-/** sleep waits for so many milliseconds. */
+/** sleep waits for some milliseconds. */
 export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
 
-/** within fails if a promise takes longer than so many milliseconds. */
+/** within fails if a promise takes longer than the given milliseconds. */
 export async function within(ms, what, promise) {
   let timer
   const late = new Promise((_, reject) => {
@@ -26,7 +26,7 @@ export async function until(what, condition, ms = hung) {
   }
 }
 
-/** each runs job for every item, so many at a time, and returns the errors. */
+/** each calls job for every item, with limited concurrency, and returns the errors. */
 export async function each(items, width, job) {
   const queue = items[Symbol.iterator]()
   const errors = []

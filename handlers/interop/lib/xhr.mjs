@@ -1,4 +1,5 @@
-// Gives Node what the older Phoenix clients need for long-polling: a browser's window, with XMLHttpRequest. To be loaded before them (--import).
+// Provides in Node.js what the older Phoenix clients need for long-polling: a window with XMLHttpRequest. It must be
+// loaded before them (--import).
 
 import { JSDOM } from 'jsdom'
 

@@ -1,4 +1,4 @@
-// A provider that keeps a Yjs document the same everywhere, over code_change and code_updated of a channel code:file:ID.
+// A provider that synchronizes a Yjs document with code_change and code_updated on a channel code:file:ID.
 
 import * as Y from 'yjs'
 import { follow } from './phoenix.mjs'
@@ -11,8 +11,8 @@ export class Provider {
   #sent = 0
 
   /**
-   * client is the name of this copy of the document, and stays the same over reconnections: the server does not send its own changes back to
-   * it. A new copy begins with what the topic keeps.
+   * client is the name of this copy of the document, which must not change with reconnections, because the server does
+   * not send a client its own changes. A new copy begins with the topic's history.
    */
   constructor(socket, topic, doc, client) {
     this.channel = follow(socket, topic, {
@@ -21,13 +21,13 @@ export class Provider {
       onJoin: ({ recovered }) => {
         this.joins++
         if (!recovered) throw new Error('changes were lost')
-        // Whether these arrived nobody knows. To apply an update twice is to apply it once, so all go again, as one.
+        // It is unknown whether these arrived. Applying an update twice has no effect, so all are sent again, as one.
         const again = [...this.#unsure.values()]
         this.#unsure.clear()
         if (again.length > 0) this.#send(Y.mergeUpdates(again))
       },
     })
-    // Bytes come as base64 to those who asked for positions: a binary frame has no place for one.
+    // Clients that asked for positions receive bytes as base64, because a binary frame cannot have a position.
     this.channel.on('code_updated', ({ bytes }) => {
       if (this.#own.has(bytes)) throw new Error('a change of our own came back')
       this.received++
@@ -38,7 +38,7 @@ export class Provider {
     })
   }
 
-  /** idle says that the server has all that was done here. */
+  /** idle reports whether the server has received all changes of this copy. */
   get idle() {
     return this.channel.state === 'joined' && this.#unsure.size === 0
   }

@@ -35,7 +35,7 @@ after(async () => {
   site?.close()
 })
 
-/** newPage opens a page. Its calls are the functions of page.mjs. */
+/** newPage opens a page, and returns an object whose methods call the functions of page.mjs. */
 async function newPage() {
   const tab = await browser.newPage()
   tab.setDefaultTimeout(hung)
@@ -82,7 +82,7 @@ for (const name of Object.keys(transports)) {
       assert.deepEqual(await second.blobs(), [name === 'WebSocket' ? bytes : { bytes: Buffer.from(bytes).toString('base64') }])
 
       await second.leave()
-      // LongPoll and SSE say no goodbye: their sessions end by themselves, later.
+      // LongPoll and SSE do not close their sessions, which therefore end later.
       if (name === 'WebSocket') await until('the leave', async () => (await first.who()) === 'ada×1')
     })
   })
@@ -111,7 +111,7 @@ for (const name of Object.keys(transports)) {
     let healed = false
     const editors = []
     for (const [user, bearer] of [['ada', ada], ['bob', bob]]) {
-      // Long enough for the handshake: browsers take their time after one that failed.
+      // Long enough for the handshake: browsers delay it after one that failed.
       const proxy = await newCutter(() => (healed ? Infinity : 1500 + pick(4000)))
       const page = await newPage()
       await page.open(proxy.url, bearer, name, topic, `${user}-1`)
@@ -134,7 +134,7 @@ for (const name of Object.keys(transports)) {
       const told = docs.map(({ text, edits, ...rest }) => ({ ...rest, edits: edits.length }))
       throw new Error(`${error.message}: ${done.length} edits were made; ${JSON.stringify(told)}`)
     })
-    // One that comes when all is over gets the same document from what the topic keeps.
+    // A page that opens the document at the end receives the same content from the topic's history.
     const late = await newPage()
     await late.open(server.url, ada, 'WebSocket', topic, 'late')
     await until('the late page', async () => (await late.document()).edits.length >= done.length)

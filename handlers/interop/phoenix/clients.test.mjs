@@ -1,4 +1,4 @@
-// What an application does on a plain topic, with four generations of the official client, on every transport that they know.
+// Everyday use of a plain topic with four generations of the official client, on every transport that they support.
 //
 // Only in make test-all: it needs half a minute for three older generations of phoenix.
 
@@ -82,7 +82,7 @@ for (const [version, { Socket, LongPoll }] of Object.entries(versions)) {
         const notes = collect(channel, 'note')
         await answered(channel.join())
         proxy.cut()
-        // What comes meanwhile a client without positions may miss: so ask until it is heard again.
+        // A client without positions may miss events while it is disconnected: so ask until it receives some again.
         await until('an event after the cut', async () => {
           await call('POST', `/v1/topics/cut:${slug}/events`, { events: [{ event: 'note' }] })
           return notes.length > 0
@@ -90,7 +90,7 @@ for (const [version, { Socket, LongPoll }] of Object.entries(versions)) {
         await answered(channel.push('note', {}))
       })
 
-      // Bytes came with 1.6. Only a WebSocket has frames for them; LongPoll learned in 1.7 to send them at all.
+      // Version 1.6 added bytes. Only a WebSocket has frames for them; LongPoll can send them since 1.7.
       if (version >= (name === 'WebSocket' ? '1.6' : '1.7')) {
         test('bytes', async () => {
           const channel = await join(dial(server.url), `bytes:${slug}`)
@@ -103,7 +103,7 @@ for (const [version, { Socket, LongPoll }] of Object.entries(versions)) {
         })
       }
 
-      // authToken came with 1.8: in the list of subprotocols on a WebSocket, in a header elsewhere.
+      // Version 1.8 added authToken, which is in the list of subprotocols on a WebSocket, and in a header elsewhere.
       if (version >= '1.8') {
         test('authToken', async () => {
           await join(dial(server.url, { params: {}, authToken: bearer }), `auth:${slug}`)

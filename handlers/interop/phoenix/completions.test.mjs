@@ -1,4 +1,4 @@
-// Completions asked for and streamed on code:project:ID.
+// Completions that are requested and streamed on code:project:ID.
 
 import assert from 'node:assert/strict'
 import { after, afterEach, before, describe, test } from 'node:test'
@@ -48,10 +48,10 @@ const request = (model, more) => ({
   code: 'def f():\n    \n\nf()\n', cursor_position: { line: 2, column: 4 }, file_type: 'python', model, ...more,
 })
 
-/** kept is the text that the REST interface has of it. */
+/** kept returns the text according to the REST interface. */
 const kept = async (id) => (await call('GET', `/v1/streams/${id}`)).text
 
-/** Telling puts a completion together from its events, and holds each to the one before. */
+/** Telling assembles a completion from its events, and compares each event with the previous ones. */
 class Telling {
   text = ''
   position = ''
@@ -108,7 +108,7 @@ for (const [name, transport] of Object.entries(transports)) {
       const channel = socket.channel('code:project:1')
       const got = new Telling(channel)
       const ids = new Set()
-      // Asked for again under the same id it is the same completion, from where this client has it.
+      // A request with the same id attaches to the same completion, at this client's position.
       channel.join().receive('ok', () => {
         const asked = request('text', { id: `cut-${name}`, ...(got.position && { after: got.position }) })
         channel.push('request_completion', asked).receive('ok', ({ completion_id: id }) => ids.add(id))

@@ -1,4 +1,4 @@
-// What runs in the pages of browser.test.mjs. Each function is called from there, with what can be written as JSON.
+// Runs in the pages of browser.test.mjs, which calls each function. Arguments and results are JSON.
 
 import { Presence } from 'phoenix'
 import * as Y from 'yjs'
@@ -14,7 +14,7 @@ addEventListener('unhandledrejection', (e) => errors.push(String(e.reason)))
 globalThis.page = {
   errors: () => errors,
 
-  /** enter joins a topic that shows who is there. */
+  /** enter joins a topic with presence. */
   async enter(url, bearer, transport, topic, options = {}) {
     socket = connect(url, bearer, { transport: transports[transport], ...options })
     channel = socket.channel(topic)
@@ -26,7 +26,7 @@ globalThis.page = {
   push: (event, payload) => answered(channel.push(event, payload)),
   pushBytes: (event, bytes) => answered(channel.push(event, new Uint8Array(bytes).buffer)),
   notes: () => notes,
-  /** blobs are bytes as this transport has them: its own, or base64 in JSON. */
+  /** blobs converts bytes to the form of this transport: binary, or base64 in JSON. */
   blobs: () => blobs.map((b) => (b instanceof ArrayBuffer ? [...new Uint8Array(b)] : b)),
   who: () => presence.list((user, { metas }) => `${user}×${metas.length}`).sort().join(),
   transport: () => Object.keys(transports).find((name) => transports[name] === socket.transport),
@@ -39,8 +39,8 @@ globalThis.page = {
     provider = new Provider(socket, topic, doc, client)
   },
   /**
-   * edit makes so many random edits, with pauses, and returns their names: each is an insertion or a deletion somewhere in the text, and its
-   * name in a list, in one transaction.
+   * edit makes a number of random edits, with pauses, and returns their names. Each edit is an insertion or a deletion
+   * in the text and the addition of its name to a list, in one transaction.
    */
   async edit(name, seed, count) {
     const pick = random(seed)

@@ -1,4 +1,4 @@
-// The official client's Presence on a channel that shows who is there.
+// The official client's Presence on a channel with presence.
 
 import assert from 'node:assert/strict'
 import { after, afterEach, before, describe, test } from 'node:test'
@@ -26,12 +26,12 @@ function dial(user, transport, url = server.url) {
   return socket
 }
 
-/** look joins a topic and keeps what Presence says of it: who is there now, as KEY×METAS, and what its callbacks were told. */
+/** look joins a topic, and records the state of Presence as KEY×METAS, and the calls of its callbacks. */
 async function look(socket, topic, params) {
   const channel = socket.channel(topic, params)
   const presence = new Presence(channel)
   const told = []
-  // Of a key: how many metas there were before a join, and how many are left after a leave.
+  // For a key: the number of metas before a join, and after a leave.
   presence.onJoin((key, current) => told.push(`+${key} to ${current?.metas.length ?? 0}`))
   presence.onLeave((key, current) => told.push(`-${key} leaves ${current.metas.length}`))
   await answered(channel.join())
@@ -55,7 +55,7 @@ for (const [name, transport] of Object.entries(transports)) {
       await until('the update', () => typing().length === 1)
       assert.equal(bob.who(), 'ada×2,bob×1')
       assert.ok(typing()[0].phx_ref_prev, 'an update names what it replaces')
-      // An update is a join and a leave in one: at no time is there less than there was.
+      // An update is a join and a leave in one diff: the number of metas never decreases.
       assert.deepEqual(bob.told, ['+ada to 2', '-ada leaves 2'])
 
       bob.told.length = 0
@@ -78,7 +78,7 @@ for (const [name, transport] of Object.entries(transports)) {
       const marks = collect(bob.channel, 'mark')
       for (let blip = 1; blip <= 3; blip++) {
         proxy.cut()
-        // What is pushed before the cut is noticed is lost: so push until it arrives.
+        // A push is lost if it is sent before the cut is detected, so push until it arrives.
         await until('the mark', async () => {
           await answered(ada.channel.push('mark', { blip }, 300)).catch(() => {})
           return marks.some((mark) => mark.blip === blip)

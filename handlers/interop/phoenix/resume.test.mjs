@@ -1,5 +1,5 @@
-// A topic through connections that are cut again and again, at any byte: nothing is lost, nothing comes twice or out of order, and what the
-// client pushes is published once.
+// A topic over connections that are cut at any byte, repeatedly: no event is lost, repeated or out of order, and what
+// the client pushes is published once.
 
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
@@ -31,7 +31,7 @@ for (const [name, transport] of Object.entries(transports)) {
     const pick = random()
     const topic = `cuts:${name}`
     let healed = false
-    // Some are cut in their handshake, most after a few events, and a few live long.
+    // Some connections are cut in their handshake, most after a few events, and a few later.
     const proxy = await cutter(server.url, () => (healed ? Infinity : 1 + pick(pick(10) === 0 ? 20_000 : 2500)))
     const socket = connect(proxy.url, bearer, { transport })
     try {
@@ -128,7 +128,7 @@ for (const signal of ['SIGTERM', 'SIGKILL']) {
       await publish(1)
       await until('the first event', () => readers.every(({ heard }) => heard.length === 1))
       await server.restart(signal)
-      // Topics live in memory: the log of before is gone, and a position in it means nothing any longer.
+      // Topics are in memory: the previous log is gone, and its positions are invalid.
       await until('all joins', () => readers.every(({ answers }) => answers.length === 2))
       for (const { name, answers } of readers) {
         assert.deepEqual(answers.map(({ recovered, reset }) => [recovered, reset]), [[true, undefined], [false, 'epoch']], name)

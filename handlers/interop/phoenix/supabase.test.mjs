@@ -1,11 +1,12 @@
-// Supabase's client, as far as it speaks the plain protocol. Where it does not:
+// Supabase's client, as far as it uses the plain protocol. It differs in this:
 //
-// - With vsn 2.0.0, its default, it packs broadcasts into binary frames of a kind of its own (3), for which the socket is closed, as Phoenix
-//   closes it. An application has to ask for vsn 1.0.0, or to give `encode`: JSON as the official client has it.
-// - What it says in `config` (self, ack, presence) is for Supabase's server. Here the sender always gets its own broadcasts and every push is
-//   answered. track() is an event like any other: who wants presence joins a topic that has it.
-// - It wants an `apikey`, which here is nothing: the token is a param beside it.
-// - Its topics all begin with realtime:. The REST calls (httpSend) and database changes are Supabase's own.
+// - With vsn 2.0.0, its default, it sends broadcasts in binary frames of its own kind (3). The server closes the socket
+//   after such a frame, as Phoenix does. An application must set vsn to 1.0.0, or set `encode` to produce JSON, as the
+//   official client does.
+// - The options in `config` (self, ack, presence) are for Supabase's server. Here the sender always receives its own
+//   broadcasts, and every push is answered. track() is an ordinary event: for presence, join a topic that has it.
+// - It requires an `apikey`, which is ignored here: the token is a separate parameter.
+// - All its topics begin with realtime:. The REST calls (httpSend) and database changes are Supabase's own.
 //
 // Only in make test-all: it needs the lives of tokens, in seconds.
 
@@ -66,7 +67,7 @@ for (const [title, options] of Object.entries(ways)) {
       await until('all at both', () => ada.heard.length >= sent.length && bob.heard.length >= sent.length)
       assert.deepEqual(ada.heard, sent)
       assert.deepEqual(bob.heard, sent)
-      // From another door:
+      // Over REST:
       const event = { event: 'broadcast', payload: { type: 'broadcast', event: 'note', payload: { by: 'REST' } } }
       await api(server, bearer)('POST', `/v1/topics/realtime:${topic}/events`, { events: [event] })
       await until('the note', () => bob.heard.length > sent.length)

@@ -1,4 +1,4 @@
-// The life of a token, as the official client sees it on each of its transports.
+// The lifetime of a token, as the official client sees it on each of its transports.
 //
 // Only in make test-all: it needs the lives of tokens, in seconds.
 
@@ -15,7 +15,7 @@ before(async () => {
 })
 after(() => server?.close())
 
-/** renewing connects as the README says it: with who is told that the token ends. Others only count. */
+/** renewing connects as the README describes, with a client that is told when its token expires. Others only count. */
 function renewing(t, transport, bearer, freshToken) {
   const socket = connect(server.url, bearer, { transport })
   socket.told = 0

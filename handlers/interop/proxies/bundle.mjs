@@ -1,4 +1,4 @@
-// Bundles our own client from its sources, with the official phoenix beside it, for Node: node bundle.mjs FILE
+// Bundles our own client from its sources, together with the official phoenix, for Node.js: node bundle.mjs FILE
 
 import { build } from 'esbuild'
 

@@ -8,7 +8,7 @@ import (
 	"github.com/duckwire/duckwire/hub/eventstream"
 )
 
-// question is what the built-in completer is asked. It has something to say: the code repeats itself.
+// question returns a request to the built-in completer, whose code repeats itself, so that there is a completion.
 func question(id string, stream bool) map[string]any {
 	const line = "app.get(\"/%[1]s\", (req, res) => {\n  res.json(db.%[1]s.all());\n});\n"
 	return map[string]any{
@@ -17,12 +17,12 @@ func question(id string, stream bool) map[string]any {
 	}
 }
 
-// chunk is an answer of the OpenAI door, or a part of one.
+// chunk is an answer in OpenAI's format, or a part of one.
 type chunk struct {
 	Choices []struct{ Text string }
 }
 
-// wholeAnswer asks for a completion in one answer.
+// wholeAnswer requests a completion in one answer.
 func wholeAnswer(c *caller, id string) (string, error) {
 	var answer chunk
 	err := c.call("POST", "/v1/completions", question(id, false), &answer)
@@ -32,7 +32,8 @@ func wholeAnswer(c *caller, id string) (string, error) {
 	return answer.Choices[0].Text, nil
 }
 
-// streamedAnswer asks for a completion as a stream. An answer that was cut is asked for again under the same id, which goes on where it was.
+// streamedAnswer requests a completion as a stream. If the answer is cut, it sends the request again under the same id,
+// and resumes where the answer was cut.
 func streamedAnswer(c *caller, id string) (string, error) {
 	var b strings.Builder
 	last := ""
@@ -66,7 +67,7 @@ func streamedAnswer(c *caller, id string) (string, error) {
 	return "", fmt.Errorf("no [DONE] in three answers, but %q", b.String())
 }
 
-// resumesByHeader reports whether Last-Event-ID comes through, which is all that an EventSource has to resume with.
+// resumesByHeader reports whether Last-Event-ID, with which an EventSource resumes, passes through the proxy.
 func resumesByHeader(direct, through *caller) (bool, error) {
 	p := producer{caller: direct}
 	if err := p.begin(); err != nil {
@@ -89,5 +90,5 @@ func resumesByHeader(direct, through *caller) (bool, error) {
 		return false, err
 	}
 	defer resp.Body.Close()
-	return resp.StatusCode == 204, nil // there is nothing behind the end
+	return resp.StatusCode == 204, nil // nothing follows the end
 }

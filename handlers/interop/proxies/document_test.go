@@ -12,7 +12,7 @@ import (
 
 const documentPath = "../../../web/docs/proxies.md"
 
-// document is the page that has the tables, each between <!-- NAME --> and <!-- /NAME -->.
+// document is the page with the tables, each of which is between <!-- NAME --> and <!-- /NAME -->.
 type document struct{ text string }
 
 func readDocument(t *testing.T) *document {
@@ -26,8 +26,8 @@ func readDocument(t *testing.T) *document {
 
 func (d *document) has(line string) bool { return slices.Contains(strings.Split(d.text, "\n"), line) }
 
-// expects returns what the table of rungs has of a proxy. Where it has nothing, because it is being written, patience is
-// short.
+// expects returns the rungs that are live through a proxy according to the table. If the table has no such proxy yet,
+// no rung is expected to be live, and patience is short.
 func (d *document) expects(proxy string) expected {
 	live := map[string]bool{}
 	if line := lineOf(d.text, "| "+proxy+" |"); line != "" && !*update {
@@ -45,7 +45,7 @@ func (d *document) expects(proxy string) expected {
 	}
 }
 
-// lineOf returns the first line that begins so.
+// lineOf returns the first line that begins with the given text.
 func lineOf(text, begins string) string {
 	for line := range strings.Lines(text) {
 		if strings.HasPrefix(line, begins) {
@@ -55,7 +55,7 @@ func lineOf(text, begins string) string {
 	return ""
 }
 
-// part returns what stands between the marks of a name.
+// part returns the text between the marks of a name.
 func (d *document) part(t *testing.T, name string) string {
 	t.Helper()
 	_, rest, begins := strings.Cut(d.text, "<!-- "+name+" -->\n")
@@ -66,7 +66,7 @@ func (d *document) part(t *testing.T, name string) string {
 	return part
 }
 
-// write puts new parts in.
+// write replaces parts of the document.
 func (d *document) write(t *testing.T, parts map[string]string) {
 	t.Helper()
 	text := d.text

@@ -1,9 +1,9 @@
-// Our own client through one proxy, with its ladder: which rung it reaches, and that everything works there: a channel with edits and presence, a
-// stream, a completion, the queue.
+// Tries our own client through one proxy: which rung of its ladder it reaches, and whether everything works there: a
+// channel with edits and presence, a stream, a completion, and the queue.
 //
 //   node ladder.mjs '{"base", "origin", "token", "user", "pieces", "quiet", "control", "patience", "client", "question", "answer"}'
 //
-// Its last line is JSON: {"rung", "reached", "works", "live", "first", "why"}, times in ms.
+// Its last line is JSON: {"rung", "reached", "works", "live", "first", "why"}. Times are in ms.
 
 import WebSocket from 'ws'
 import { api } from '../lib/server.mjs'
@@ -16,7 +16,7 @@ const call = api({ url: settings.origin }, settings.token)
 const numbers = Array.from({ length: 10 }, (_, n) => n)
 const result = { rung: '', reached: 0, works: false, live: false, first: 0, why: '' }
 
-// A rung that should be good may take long on a machine that is busy; for the others the client's own patience is good.
+// A rung that should work may take long on a busy machine. For the others the client's own patience is used.
 const patience = Object.fromEntries(Object.entries(settings.patience).filter(([, ms]) => ms >= hung))
 const open = (url) => new Duckwire(url, { token: settings.token, user: settings.user, webSocket: WebSocket, store: memoryStore(), patience })
 const [ada, bob] = [open(settings.base), open(settings.origin)]
@@ -49,7 +49,7 @@ function same(what, got, want) {
   if (String(got) !== String(want)) throw new Error(`${what} came as ${JSON.stringify(got)}, not as ${JSON.stringify(want)}`)
 }
 
-/** readStream reads a stream whose first piece comes alone, then the trouble, then the rest. */
+/** readStream reads a stream whose first piece is sent alone; then the trouble begins, and then the rest is sent. */
 async function readStream() {
   const { id } = await call('POST', '/v1/streams', { kind: 'completion' })
   const append = (entry) => call('POST', `/v1/streams/${id}/append`, entry)
@@ -72,7 +72,7 @@ async function readStream() {
   same('the stream', text, settings.pieces.join(''))
 }
 
-/** edit is two people at one file: each edit is numbered, so that what is lost, twice or out of order shows. */
+/** edit edits one file with two clients. Edits are numbered, so that lost, repeated and reordered ones are detected. */
 async function edit(channels, heard) {
   await Promise.all(channels.map(async (channel, by) => {
     for (const n of numbers) await channel.push('edit', { by, n })
@@ -81,7 +81,7 @@ async function edit(channels, heard) {
   for (const by of [0, 1]) same(`edits of ${by}`, heard.filter((one) => one.by === by).map((one) => one.n), numbers)
 }
 
-/** readQueue reads what waited, and acknowledges it. */
+/** readQueue reads the waiting messages, and acknowledges them. */
 async function readQueue() {
   for (const n of numbers) await call('POST', `/v1/users/${settings.user}/messages`, { event: 'note', payload: { n } })
   const handled = []

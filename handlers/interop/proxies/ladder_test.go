@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// ladderResult is what our own client makes of a proxy.
+// ladderResult is the result of our own client behind a proxy.
 type ladderResult struct {
 	Rung    string
 	Reached float64 // ms until the channel was joined
@@ -17,7 +17,7 @@ type ladderResult struct {
 	Why     string
 }
 
-// String is a cell of the table.
+// String returns a cell of the table.
 func (r *ladderResult) String() string {
 	switch {
 	case !r.Works:
@@ -28,7 +28,7 @@ func (r *ladderResult) String() string {
 	return r.Rung
 }
 
-// bundleClient makes one file of our client, and returns its path.
+// bundleClient bundles our client into one file, and returns its path.
 func bundleClient(t *testing.T) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "duckwire.mjs")

@@ -9,26 +9,26 @@ import (
 	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
-// patience is how long to wait for a first piece that should not come, for it is held until the end.
+// patience is how long to wait for a first piece that is expected to be held until the end.
 const patience = 3 * time.Second
 
-// expected tells how long to wait for the first piece of a rung: for what should come, however long that takes on a machine that
-// is busy.
+// expected returns how long to wait for the first piece of a rung: as long as a busy machine may take if the rung
+// should be live, otherwise patience.
 type expected func(rung string) time.Duration
 
 // allLive expects that every rung is live.
 func allLive(string) time.Duration { return hubtest.Hung }
 
-// result is how one rung did.
+// result is the outcome of one rung.
 type result struct {
 	works   bool
 	live    bool // the first piece came while the stream was open
 	resumed bool
-	first   time.Duration // from asking to the first piece
-	why     string        // it does not work
+	first   time.Duration // from the request to the first piece
+	why     string        // if it does not work
 }
 
-// String is a cell of the table. It has no times, so that it is the same on every machine.
+// String returns a cell of the table. It contains no times, so that it is the same on every machine.
 func (r result) String() string {
 	switch {
 	case !r.works:
@@ -41,11 +41,13 @@ func (r result) String() string {
 	return "live"
 }
 
-// pieces are the text of a stream, cut as a model might.
-var pieces = strings.SplitAfter("func größe() int {\n\treturn 42 // 鴨\n}\n\nfunc main() { println(größe()) }\n", " ")
+// pieces are the text of a stream, cut as a model might cut it.
+var pieces = strings.SplitAfter(
+	"func größe() int {\n\treturn 42 // 鴨\n}\n\nfunc main() { println(größe()) }\n", " ",
+)
 
-// readAll reads one stream by each rung, all at once. A producer makes each of them: the first piece, then, once all readers had the time to
-// get it, the trouble, then the rest.
+// readAll reads one stream by each rung, all at the same time. A producer makes each of these streams: the first piece,
+// then, once all readers had time to get it, the trouble, then the rest.
 func readAll(direct, through *caller, expects expected, trouble func()) map[string]result {
 	var (
 		mu      sync.Mutex
@@ -124,7 +126,7 @@ func readOne(
 	return res, nil
 }
 
-// producer makes a stream, beside the proxy.
+// producer writes a stream, without passing through the proxy.
 type producer struct {
 	caller *caller
 	id     string

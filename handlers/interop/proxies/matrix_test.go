@@ -1,5 +1,5 @@
-// Package proxies_test holds the server to what real proxies do to streams: each is started, as a hostile administrator has configured it, in
-// front of the real binary. web/docs/proxies.md has the table that comes out.
+// Package proxies_test tests what real proxies do to streams. Each proxy is started in front of the real binary, with a
+// configuration that is hostile to streams. web/docs/proxies.md has the resulting table.
 package proxies_test
 
 import (
@@ -14,7 +14,7 @@ import (
 	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
-// TestMain runs more tests at one time than there are processors: they wait more than they compute.
+// TestMain runs more tests in parallel than there are processors, because they wait more than they compute.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	_ = flag.Set("test.parallel", "16")
@@ -23,13 +23,13 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// row is one proxy's line of the table.
+// row is the row of one proxy in the table.
 type row struct {
 	proxy   string
 	results map[string]result
 	header  bool // Last-Event-ID comes through
 	ladder  ladderResult
-	faults  []string // what must not be
+	faults  []string // what is wrong
 }
 
 func (l *row) fault(format string, args ...any) {
@@ -38,7 +38,8 @@ func (l *row) fault(format string, args ...any) {
 
 var update = flag.Bool("update", false, "write the tables into web/docs/proxies.md")
 
-// TestMatrix takes every rung through each proxy. It holds each proxy to the least that must work, and the document to the table that comes out.
+// TestMatrix tries every rung through each proxy. It checks that the minimum works through each proxy, and that
+// web/docs/proxies.md has the resulting table.
 func TestMatrix(t *testing.T) {
 	t.Parallel()
 	o := prepare(t)
@@ -58,7 +59,7 @@ func TestMatrix(t *testing.T) {
 		}
 	})
 	if t.Failed() {
-		return // a table with holes tells nothing
+		return // an incomplete table is of no use
 	}
 	t.Logf("\n%s\n%s", rungTable(rows), timeTable(rows))
 	if *update {
@@ -68,7 +69,7 @@ func TestMatrix(t *testing.T) {
 	}
 }
 
-// prepare starts what all proxies share.
+// prepare starts what all proxies use together.
 func prepare(t *testing.T) *origin {
 	t.Helper()
 	hubtest.Full(t, "proxies, Node.js and npm packages")
@@ -78,8 +79,9 @@ func prepare(t *testing.T) *origin {
 	return o
 }
 
-// judge starts the proxy, takes every rung through it, and then the row through check. There is a second chance, because proxies have limits in
-// seconds: a server that stands still for as long is cut where it is not otherwise.
+// judge starts the proxy, tries every rung through it, and passes the row to check. If that finds faults, it repeats
+// this once: the proxies have limits of a few seconds, and on a busy machine a pause of that length cuts connections
+// that are not cut otherwise.
 func (p *proxy) judge(t *testing.T, o *origin, expects expected, check func(*row)) row {
 	var l row
 	for range 2 {
@@ -106,12 +108,15 @@ func (p *proxy) measure(t *testing.T, o *origin, expects expected) row {
 		l.fault("Last-Event-ID: %v", err)
 	}
 	l.results = readAll(direct, through, expects, func() {
-		time.Sleep(p.quiet) // more than the proxy's limit, which is what is tested
+		time.Sleep(p.quiet) // longer than the proxy's limit
 		if p.cut {
 			r.cut()
 		}
 	})
-	s := &nodeSettings{Base: through.base, Origin: direct.base, Token: o.token, Pieces: pieces, Quiet: p.quiet.Milliseconds(), Patience: map[string]int64{}}
+	s := &nodeSettings{
+		Base: through.base, Origin: direct.base, Token: o.token, Pieces: pieces, Quiet: p.quiet.Milliseconds(),
+		Patience: map[string]int64{},
+	}
 	for _, name := range append([]string{"websocket", "sse", "padded", "longpoll"}, socketRungs...) {
 		s.Patience[name] = expects(name).Milliseconds()
 	}
@@ -131,10 +136,11 @@ func (p *proxy) measure(t *testing.T, o *origin, expects expected) row {
 	return l
 }
 
-// compareAnswers holds what needs no rung to the same text as without the proxy: a completion as one answer, and as a stream. It returns the text.
+// compareAnswers checks that a completion has the same text through the proxy as without it, both as one answer and as
+// a stream. It returns the text.
 func (l *row) compareAnswers(t *testing.T, direct, through *caller) string {
 	t.Helper()
-	name := strings.TrimPrefix(through.base, "http://") // ids of completions are for this proxy only
+	name := strings.TrimPrefix(through.base, "http://") // so that each proxy has its own completions
 	want, err := wholeAnswer(direct, name+"-direct")
 	if err != nil || want == "" {
 		t.Fatalf("without the proxy: %q, %v", want, err)
@@ -148,7 +154,8 @@ func (l *row) compareAnswers(t *testing.T, direct, through *caller) string {
 	return want
 }
 
-// hold finds fault where a proxy leaves no way: all ways to read a stream bring it whole, long-polls are live everywhere, and so is our client.
+// hold notes a fault where a proxy leaves no way: each way to read a stream must bring all of it, and long-polls and
+// our client must be live.
 func (l *row) hold() {
 	for _, name := range []string{"long-poll", "long-poll socket"} {
 		if r := l.results[name]; !r.live || !r.works {
@@ -174,7 +181,7 @@ func columns() []string {
 	return names
 }
 
-// rungTable says which rung works through which proxy.
+// rungTable returns the table of the rungs that work through each proxy.
 func rungTable(rows []row) string {
 	const client, header = "our client", "`Last-Event-ID`"
 	return table(rows, append(append([]string{client}, columns()...), header), func(l *row, name string) string {
@@ -189,7 +196,7 @@ func rungTable(rows []row) string {
 	})
 }
 
-// timeTable says how long the first piece took.
+// timeTable returns the table of the times until the first piece.
 func timeTable(rows []row) string {
 	const reached, first = "our client: joined", "our client: first piece"
 	return table(rows, append([]string{reached, first}, columns()...), func(l *row, name string) string {

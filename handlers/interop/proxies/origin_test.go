@@ -26,7 +26,7 @@ type origin struct {
 
 var devToken = regexp.MustCompile(`export DUCKWIRE_TOKEN=(\S+)`)
 
-// buildFolder is where the binary is, once it is built.
+// buildFolder is the folder of the binary, after it was built.
 var buildFolder string
 
 // build builds the server, once.
@@ -52,7 +52,7 @@ func startOrigin(t *testing.T) *origin {
 	dir := t.TempDir()
 	o := &origin{addr: freeAddr(t), binary: binary, data: filepath.Join(dir, "data")}
 	var env []string
-	for _, pair := range os.Environ() { // those of the developer's shell must not count
+	for _, pair := range os.Environ() { // without the settings of the developer's shell
 		if name, _, _ := strings.Cut(pair, "="); strings.HasPrefix(name, "DUCKWIRE_") {
 			env = append(env, name+"=")
 		}
@@ -68,7 +68,7 @@ func startOrigin(t *testing.T) *origin {
 	return o
 }
 
-// tokenFor makes a token of a user who may do everything.
+// tokenFor creates a token of a user who may do everything.
 func (o *origin) tokenFor(t *testing.T, user string) string {
 	t.Helper()
 	out, err := exec.Command(o.binary, "token", "--user", user, "--data-dir", o.data).Output()
@@ -78,7 +78,7 @@ func (o *origin) tokenFor(t *testing.T, user string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// caller is a client that reaches the server at one address: its own, or a proxy's.
+// caller is a client that reaches the server at one address, which is the server's or a proxy's.
 type caller struct {
 	base  string
 	token string
@@ -91,7 +91,7 @@ func newCaller(t *testing.T, addr, token string) *caller {
 	return &caller{base: "http://" + addr, token: token, http: http.Client{Transport: tr, Timeout: readingTimeout}}
 }
 
-// do sends a request. Any status but 2xx is an error.
+// do sends a request. A status other than 2xx is an error.
 func (c *caller) do(method, path string, body any, header ...string) (*http.Response, error) {
 	var reader io.Reader
 	if body != nil {
@@ -126,7 +126,7 @@ func (c *caller) do(method, path string, body any, header ...string) (*http.Resp
 	return resp, nil
 }
 
-// call sends a request whose answer is one JSON value, read into answer unless that is nil.
+// call sends a request whose answer is a JSON value, and decodes it into answer unless that is nil.
 func (c *caller) call(method, path string, body, answer any) error {
 	resp, err := c.do(method, path, body, "Accept", "application/json")
 	if err != nil {

@@ -2,7 +2,7 @@ package proxies_test
 
 import "syscall"
 
-// procAttr makes a program the head of a process group. Should the tests end without a word to it, it is asked to end, too.
+// procAttr makes a program the leader of a process group. If the tests are killed, the program is terminated too.
 func procAttr() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 }

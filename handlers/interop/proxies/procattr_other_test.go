@@ -4,5 +4,5 @@ package proxies_test
 
 import "syscall"
 
-// procAttr makes a program the head of a process group.
+// procAttr makes a program the leader of a process group.
 func procAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }

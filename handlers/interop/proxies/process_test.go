@@ -14,14 +14,14 @@ import (
 	"time"
 )
 
-// process is a program that runs for a test, at the head of a process group of its own.
+// process is a program that runs during a test, as the leader of its own process group.
 type process struct {
 	cmd   *exec.Cmd
 	said  output
 	ended chan struct{} // closed at its end
 }
 
-// output keeps what a program writes. It may be read while the program runs.
+// output collects what a program writes. It may be read while the program runs.
 type output struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -39,7 +39,7 @@ func (o *output) String() string {
 	return o.b.String()
 }
 
-// start runs a program, and ends it and whatever it started with the test.
+// start starts a program. At the end of the test it ends the program, and the processes that the program started.
 func start(t *testing.T, dir string, env []string, name string, args ...string) *process {
 	t.Helper()
 	p := &process{cmd: exec.Command(program(t, name), args...), ended: make(chan struct{})}
@@ -52,13 +52,14 @@ func start(t *testing.T, dir string, env []string, name string, args ...string) 
 	}
 	go func() {
 		defer close(p.ended)
-		_ = p.cmd.Wait() // most end by our signal
+		_ = p.cmd.Wait() // most are ended by our signal
 	}()
 	t.Cleanup(p.end)
 	return p
 }
 
-// end asks the program to end, so that it takes along what it has outside of its folder, such as shared memory; then it insists.
+// end terminates the program, so that it can release what it has outside of its folder, such as shared memory. After
+// three seconds it kills the program.
 func (p *process) end() {
 	group := -p.cmd.Process.Pid
 	_ = syscall.Kill(group, syscall.SIGTERM)
@@ -66,11 +67,11 @@ func (p *process) end() {
 	case <-p.ended:
 	case <-time.After(3 * time.Second):
 	}
-	_ = syscall.Kill(group, syscall.SIGKILL) // a group that is empty by now is what we hope for
+	_ = syscall.Kill(group, syscall.SIGKILL) // fails if the group has ended, as it should
 	<-p.ended
 }
 
-// program returns the path of a program. Some stand in sbin, which is not in everybody's PATH.
+// program returns the path of a program. Some are in sbin, which may not be in PATH.
 func program(t *testing.T, name string) string {
 	t.Helper()
 	for _, name := range []string{name, filepath.Join("/usr/sbin", name)} {
@@ -82,8 +83,8 @@ func program(t *testing.T, name string) string {
 	return ""
 }
 
-// freeAddr returns an address that nobody listens at. It is below the ports that the system hands out by itself, so that nobody else is given
-// it before the program listens.
+// freeAddr returns an address that nobody listens at. It is below the ports that the system assigns by itself, so that
+// no other program is given it before this one listens.
 func freeAddr(t *testing.T) string {
 	t.Helper()
 	for range 100 {

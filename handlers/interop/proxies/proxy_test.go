@@ -21,40 +21,58 @@ type proxy struct {
 	extra  string // lines of the configuration
 	run    func(t *testing.T, file, dir string) *process
 	icap   bool   // answers go through c-icap
-	sample string // a configuration that stands in the docs; it is the extra lines
+	sample string // a sample configuration, used as the extra lines
 
-	// The trouble that comes once a first piece has, or would have, arrived.
-	quiet time.Duration // nobody says anything for so long
-	cut   bool          // the server dies for the proxy
+	// What disturbs the stream after its first piece has arrived, or would have.
+	quiet time.Duration // nobody sends anything for that long
+	cut   bool          // the proxy's connection to the server is cut
 }
 
-// settings are what a configuration is filled with.
+// settings fill the template of a configuration.
 type settings struct {
 	Addr, Host, Port               string
 	Origin, OriginHost, OriginPort string
 	Dir, Modules, Extra            string
-	Root                           bool // we are root: some programs then want to be told whom to be
+	Root                           bool // the tests run as root: some programs must then be told which user to become
 }
 
+// idleCut is longer than the idle limits of the configurations.
+const idleCut = 3 * time.Second
+
+// Lines of nginx's configuration.
 const (
-	idleCut = 3 * time.Second // more than the idle limits of the configurations
-	gzipped = "gzip on; gzip_types text/event-stream application/json text/plain application/x-ndjson; gzip_min_length 1; gzip_proxied any;"
+	gzipped = "gzip on; gzip_min_length 1; gzip_proxied any; " +
+		"gzip_types text/event-stream application/json text/plain application/x-ndjson;"
+	buffered = "proxy_ignore_headers X-Accel-Buffering; " +
+		"proxy_buffer_size 64k; proxy_buffers 16 64k; proxy_busy_buffers_size 128k; "
 )
 
-// hostile is what the administrator of the matrix has against streams, one by one.
+// hostile are the proxies of the matrix, each with one configuration that is hostile to streams.
 var hostile = []proxy{
 	{name: "nginx, default", config: "nginx.conf", run: runNginx},
 	{
 		name: "nginx, hostile buffering", config: "nginx.conf", run: runNginx,
-		extra: "proxy_ignore_headers X-Accel-Buffering; proxy_buffer_size 64k; proxy_buffers 16 64k; proxy_busy_buffers_size 128k; " + gzipped,
+		extra: buffered + gzipped,
 	},
 	{name: "nginx, idle limit 2 s", config: "nginx.conf", run: runNginx, extra: "proxy_read_timeout 2s;", quiet: idleCut},
 	{name: "nginx, HTTP/1.0, server dies", config: "nginx.conf", run: runNginx, cut: true},
-	{name: "nginx, Last-Event-ID stripped", config: "nginx.conf", run: runNginx, extra: `proxy_set_header Last-Event-ID "";`},
+	{
+		name: "nginx, Last-Event-ID stripped", config: "nginx.conf", run: runNginx,
+		extra: `proxy_set_header Last-Event-ID "";`,
+	},
 	{name: "haproxy, default", config: "haproxy.cfg", run: runHAProxy},
-	{name: "haproxy, wait-for-body", config: "haproxy.cfg", run: runHAProxy, extra: "\thttp-response wait-for-body time 20s"},
-	{name: "haproxy, no upgrade", config: "haproxy.cfg", run: runHAProxy, extra: "\thttp-request deny deny_status 403 if { req.hdr(upgrade) -m found }"},
-	{name: "haproxy, idle limit 2 s", config: "haproxy.cfg", run: runHAProxy, extra: "\ttimeout server 2s\n\ttimeout tunnel 2s", quiet: idleCut},
+	{
+		name: "haproxy, wait-for-body", config: "haproxy.cfg", run: runHAProxy,
+		extra: "\thttp-response wait-for-body time 20s",
+	},
+	{
+		name: "haproxy, no upgrade", config: "haproxy.cfg", run: runHAProxy,
+		extra: "\thttp-request deny deny_status 403 if { req.hdr(upgrade) -m found }",
+	},
+	{
+		name: "haproxy, idle limit 2 s", config: "haproxy.cfg", run: runHAProxy,
+		extra: "\ttimeout server 2s\n\ttimeout tunnel 2s", quiet: idleCut,
+	},
 	{name: "squid + c-icap", config: "squid.conf", run: runSquid, icap: true},
 	{name: "squid, lifetime 2 s", config: "squid.conf", run: runSquid, extra: "client_lifetime 2 seconds", quiet: idleCut},
 	{name: "privoxy, filters", config: "privoxy.conf", run: runPrivoxy},
@@ -82,7 +100,8 @@ func runLighttpd(t *testing.T, file, dir string) *process {
 	return start(t, dir, nil, "lighttpd", "-D", "-f", file)
 }
 
-// runICAP starts the server that squid hands all answers to, as an antivirus does, and returns squid's lines about it.
+// runICAP starts the server to which squid passes all answers, like an antivirus program, and returns squid's
+// configuration for it.
 func runICAP(t *testing.T) string {
 	t.Helper()
 	modules, err := filepath.Glob("/usr/lib/*/c_icap/srv_echo.so")
@@ -100,7 +119,8 @@ func runICAP(t *testing.T) string {
 		}
 		return err == nil
 	})
-	return fmt.Sprintf("icap_enable on\nicap_service av respmod_precache icap://%s/echo\nadaptation_access av allow all\n", addr)
+	const lines = "icap_enable on\nicap_service av respmod_precache icap://%s/echo\nadaptation_access av allow all\n"
+	return fmt.Sprintf(lines, addr)
 }
 
 // start starts the proxy in front of a server, and returns its address.
@@ -114,7 +134,9 @@ func (p *proxy) start(t *testing.T, behind string) string {
 	if p.sample != "" {
 		extra = inPlace(p.sample, addr, behind)
 	}
-	s := settings{Addr: addr, Origin: behind, Dir: dir, Modules: "/usr/lib/apache2/modules", Extra: extra, Root: os.Getuid() == 0}
+	s := settings{
+		Addr: addr, Origin: behind, Dir: dir, Modules: "/usr/lib/apache2/modules", Extra: extra, Root: os.Getuid() == 0,
+	}
 	s.Host, s.Port, _ = strings.Cut(addr, ":")
 	s.OriginHost, s.OriginPort, _ = strings.Cut(behind, ":")
 	file := filepath.Join(dir, "config")
@@ -123,7 +145,7 @@ func (p *proxy) start(t *testing.T, behind string) string {
 	return addr
 }
 
-// serves returns a condition: the proxy at addr is up, and reaches the server.
+// serves returns a condition that is true when the proxy at addr runs, and reaches the server.
 func serves(addr string) func() bool {
 	client := http.Client{Timeout: hubtest.Hung, Transport: &http.Transport{DisableKeepAlives: true}}
 	return func() bool {
@@ -136,7 +158,7 @@ func serves(addr string) func() bool {
 	}
 }
 
-// await waits until a program does what it is there for.
+// await waits until a program is ready.
 func (p *process) await(t *testing.T, dir string, ready func() bool) {
 	t.Helper()
 	hubtest.Until(t, p.cmd.Path+" to serve", func() bool {
@@ -150,13 +172,13 @@ func (p *process) await(t *testing.T, dir string, ready func() bool) {
 	})
 }
 
-// tail is the end of a log, as long as a screen holds.
+// tail returns the end of a log, about as much as a screen shows.
 func tail(log string) string {
 	lines := strings.Split(strings.TrimSpace(log), "\n")
 	return strings.Join(lines[max(0, len(lines)-30):], "\n")
 }
 
-// folder is a folder where a program that has given up root may write, too.
+// folder returns a folder in which a program that has given up root can also write.
 func folder(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "duckwire-proxy-")

@@ -9,10 +9,10 @@ import (
 	"testing"
 )
 
-// relay stands between a proxy and the server, so that a test can let the server die for the proxy alone.
+// relay is between a proxy and the server, so that a test can cut the proxy's connections as if the server had died.
 type relay struct {
 	addr    string
-	control string // POST here cuts, too: for clients that are processes of their own
+	control string // a POST to this URL also cuts, for clients in other processes
 	target  string
 
 	mu    sync.Mutex
@@ -47,7 +47,7 @@ func startRelay(t *testing.T, target string) *relay {
 	return r
 }
 
-// carry joins one connection of the proxy with one of the server, until either ends.
+// carry copies data between a connection of the proxy and one of the server, until either is closed.
 func (r *relay) carry(front net.Conn) {
 	back, err := net.Dial("tcp", r.target)
 	if err != nil {
@@ -60,7 +60,7 @@ func (r *relay) carry(front net.Conn) {
 	var both sync.WaitGroup
 	for to, from := range map[net.Conn]net.Conn{front: back, back: front} {
 		both.Go(func() {
-			_, _ = io.Copy(to, from) // either end's closing is the end
+			_, _ = io.Copy(to, from) // until either side closes
 			to.Close()
 			from.Close()
 		})
@@ -72,7 +72,7 @@ func (r *relay) carry(front net.Conn) {
 	r.mu.Unlock()
 }
 
-// cut ends all connections, as a server's death does.
+// cut closes all connections, as if the server had died.
 func (r *relay) cut() {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -12,13 +12,13 @@ import (
 	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
-// rung is one way to read a stream, as a client does it that knows no other.
+// rung is one way to read a stream, for a client that supports no other.
 type rung struct {
 	name string
 	read func(r *reader) (ended bool, err error) // one answer, from r.position on
 }
 
-// padding is what our own client asks for where a beginning is held back.
+// padding is the padding that our own client requests if the beginning of a response is held back.
 const padding = 32 << 10
 
 var restRungs = []rung{
@@ -28,7 +28,7 @@ var restRungs = []rung{
 	{"long-poll", (*reader).poll},
 }
 
-// reader reads one stream to its end, over as many answers as it takes.
+// reader reads one stream to its end, over as many answers as necessary.
 type reader struct {
 	caller   *caller
 	id       string
@@ -62,17 +62,18 @@ func (r *reader) follow(how rung) error {
 		if err != nil {
 			last = err
 		}
-		time.Sleep(breath) // as clients do before they come back
+		time.Sleep(breath) // as clients do before they reconnect
 	}
 	return fmt.Errorf("%d answers, and no end: %w", mostAnswers, last)
 }
 
-// wrongError is what no further answer can mend.
+// wrongError is an error that another answer cannot mend.
 type wrongError struct{ what string }
 
 func (e *wrongError) Error() string { return e.what }
 
-// take adds text that begins at a byte of the whole. Anything but the next byte is a gap, or a repetition.
+// take adds text that begins at a byte of the whole text. It must begin at the next byte: everything else is a gap or a
+// repetition.
 func (r *reader) take(text string, at int, position string) error {
 	if at != len(r.text) {
 		return &wrongError{fmt.Sprintf("text from byte %d came when %d bytes were there", at, len(r.text))}
@@ -95,7 +96,7 @@ func (r *reader) open(query string) (io.ReadCloser, error) {
 	return resp.Body, nil
 }
 
-// entry is what an SSE block and an NDJSON line have in common.
+// entry has the common parts of an SSE block and an NDJSON line.
 type entry struct {
 	Event    string
 	Position string
@@ -158,7 +159,7 @@ func (r *reader) readNDJSON() (bool, error) {
 	}
 }
 
-// streamState is what the tests read of a stream's JSON.
+// streamState is the part of a stream's JSON that the tests read.
 type streamState struct {
 	Status, Text, Position string
 	At, Bytes              int
@@ -166,7 +167,7 @@ type streamState struct {
 
 func (s *streamState) ended() bool { return s.Status != "queued" && s.Status != "running" }
 
-// poll waits for what is new, for less than the shortest idle limit.
+// poll waits for news, for less than the shortest idle limit.
 func (r *reader) poll() (bool, error) {
 	var s streamState
 	if err := r.caller.call("GET", "/v1/streams/"+r.id+"?format=json&wait=1&after="+r.position, nil, &s); err != nil {

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// samples are the configurations that we give away, each within what the program needs besides to run here.
+// samples are the sample configurations, each with what the program also needs to run in this test.
 var samples = []struct {
 	file  string // of cmd/duckwire/deploy
 	proxy proxy
@@ -23,12 +23,12 @@ func runCaddy(t *testing.T, file, dir string) *process {
 	return start(t, dir, home, "caddy", "run", "--adapter", "caddyfile", "--config", file)
 }
 
-// runApache runs Apache as one process: as a service it would leave our process group.
+// runApache runs Apache as one process. As a service it would leave our process group.
 func runApache(t *testing.T, file, dir string) *process {
 	return start(t, dir, nil, "apache2", "-X", "-f", file)
 }
 
-// TestSamples holds the sample configurations to what they are for: every rung is live, and our client needs no fallback.
+// TestSamples checks the sample configurations: every rung is live, and our client needs no fallback.
 func TestSamples(t *testing.T) {
 	t.Parallel()
 	o := prepare(t)
@@ -47,7 +47,7 @@ func TestSamples(t *testing.T) {
 	})
 }
 
-// holdOpen finds fault where anything is in the way.
+// holdOpen notes a fault for each rung that is not live.
 func (l *row) holdOpen() {
 	l.hold()
 	for _, name := range columns() {
@@ -60,7 +60,7 @@ func (l *row) holdOpen() {
 	}
 }
 
-// inPlace puts addresses into a sample: that where it listens, and that of the server.
+// inPlace inserts addresses into a sample: where it listens, and where the server is.
 func inPlace(sample, addr, behind string) string {
 	port := addr[strings.IndexByte(addr, ':'):]
 	return strings.NewReplacer(

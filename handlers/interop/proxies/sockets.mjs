@@ -1,8 +1,9 @@
-// The transports of a Phoenix socket through one proxy, with the official client: a stream, and a channel with edits and presence.
+// Tries the transports of a Phoenix socket through one proxy, with the official client: a stream, and a channel with
+// edits and presence.
 //
 //   node sockets.mjs '{"base", "origin", "token", "pieces", "quiet", "control", "patience"}'
 //
-// Its last line is JSON, what came of each: {"NAME": {"works", "live", "resumed", "first", "why"}}.
+// Its last line is JSON with the results: {"NAME": {"works", "live", "resumed", "first", "why"}}.
 
 import { Presence } from 'phoenix'
 import WebSocket from 'ws'
@@ -22,7 +23,7 @@ const rungs = {
   'long-poll socket': { transport: transports.LongPoll },
 }
 
-// The trouble comes once, when all have had the time for their first piece.
+// The trouble begins once, when all clients had time to receive their first piece.
 let waiting = Object.keys(rungs).length
 let begin
 const trouble = new Promise((resolve) => (begin = resolve)).then(async () => {
@@ -67,15 +68,15 @@ async function run(options, result, ready, patience) {
   }
 }
 
-/** edit is two people at one file. */
+/** edit edits one file with two clients. */
 async function edit(socket, bob) {
   const topic = `code:project:${Math.random().toString(36).slice(2)}`
   const [mine, his] = [socket, bob].map((s, by) => follow(s, topic, { from: '0', params: { client_id: `${by}-${topic}` } }))
   const presence = new Presence(mine)
   const heard = collect(mine, 'edit')
   await until('both to be present', () => presence.list((_, { metas }) => metas.length)[0] === 2, hung)
-  // Each edit is numbered, so that what is lost, twice or out of order shows. One that is not answered is sent again under its id, and published
-  // once.
+  // Edits are numbered, so that lost, repeated and reordered ones are detected. An edit without an answer is sent again
+  // with the same id, and published once.
   await Promise.all(
     [mine, his].map(async (channel, by) => {
       for (const n of edits) await pushed(channel, { by, n, id: `${topic}-${by}-${n}` })
@@ -88,7 +89,7 @@ async function edit(socket, bob) {
   }
 }
 
-/** readStream reads a stream whose first piece comes alone, then the trouble, then the rest. */
+/** readStream reads a stream whose first piece is sent alone; then the trouble begins, and then the rest is sent. */
 async function readStream(socket, result, ready, patience) {
   const { id } = await call('POST', '/v1/streams', { kind: 'completion' })
   const append = (entry) => call('POST', `/v1/streams/${id}/append`, entry)
@@ -108,7 +109,7 @@ async function readStream(socket, result, ready, patience) {
   if (text() !== settings.pieces.join('')) throw new Error(`the stream came as ${JSON.stringify(text())}`)
 }
 
-/** pushed pushes until there is an answer. */
+/** pushed repeats a push until it is answered. */
 async function pushed(channel, payload) {
   for (let tries = 0; tries < 40; tries++) {
     const status = await new Promise((resolve) => {

@@ -17,7 +17,7 @@ import (
 
 var socketRungs = []string{"WebSocket", "SSE socket", "SSE socket, padded", "long-poll socket"}
 
-// nodeSettings are what the scripts for Node are told.
+// nodeSettings is the input of the scripts for Node.js.
 type nodeSettings struct {
 	Base    string   `json:"base"`
 	Origin  string   `json:"origin"`
@@ -35,14 +35,14 @@ type nodeSettings struct {
 	Answer   string         `json:"answer"`   // its text
 }
 
-// nodeResult is what the scripts print of each rung.
+// nodeResult is what the scripts print about each rung.
 type nodeResult struct {
 	Works, Live, Resumed bool
 	First                float64 // ms
 	Why                  string
 }
 
-// checkPackages tells when the npm packages of the clients are not those of the lock file.
+// checkPackages checks that the clients' npm packages are those of the lock file.
 func checkPackages(t *testing.T) {
 	t.Helper()
 	lock, err := os.ReadFile("../package-lock.json")
@@ -66,7 +66,7 @@ func useSockets(ctx context.Context, o *origin, s *nodeSettings) (map[string]res
 	return results, nil
 }
 
-// runNode runs a script to its end, and reads the JSON of its last line.
+// runNode runs a script to its end, and decodes the JSON in its last line.
 func runNode(ctx context.Context, o *origin, script string, s *nodeSettings, answer any) error {
 	told, err := json.Marshal(s)
 	if err != nil {
@@ -84,7 +84,7 @@ func runNode(ctx context.Context, o *origin, script string, s *nodeSettings, ans
 	if err != nil {
 		return fmt.Errorf("node %s: %w\n%s%s", script, err, out, said.String())
 	}
-	lines := bytes.Split(bytes.TrimSpace(out), []byte("\n")) // the Phoenix client, too, says there what it met
+	lines := bytes.Split(bytes.TrimSpace(out), []byte("\n")) // the Phoenix client also logs to stdout
 	if err := json.Unmarshal(lines[len(lines)-1], answer); err != nil {
 		return fmt.Errorf("node %s: %w\n%s%s", script, err, out, said.String())
 	}

@@ -9,8 +9,8 @@ import (
 // sentRing is the number of a feed's newest events whose publishing times are known.
 const sentRing = 1024
 
-// feed is a topic or stream under load: events with the numbers 1, 2, 3 …, and the readers that must receive each once,
-// in order.
+// feed is a topic or stream under load: events with the numbers 1, 2, 3 …, and the readers that must receive each
+// once, in order.
 type feed struct {
 	read  string // path of the readers' GET
 	topic string // topic that readers join on a WebSocket; "": they read over SSE

@@ -1,4 +1,4 @@
-// Package client makes requests to a server for the client commands, and decides when one is tried again.
+// Package client sends the requests of the client commands, and decides which are retried.
 package client
 
 import (
@@ -15,10 +15,10 @@ import (
 	"time"
 )
 
-// Timeout bounds a request that is answered at once, and the reading of its answer.
+// Timeout is the time limit of a request that is answered at once, including the reading of the answer.
 const Timeout = 30 * time.Second
 
-// Client speaks to a server for the client commands. Safe for concurrent use.
+// Client sends requests to one server. Safe for concurrent use.
 type Client struct {
 	Base  string                 // "http://127.0.0.1:4000", without a slash at the end
 	Token func() (string, error) // its answer "" is no token; nil: none
@@ -26,12 +26,12 @@ type Client struct {
 	Pace  time.Duration // the mean of the first wait before a new attempt
 }
 
-// New returns a client of the server at base. token is asked before every request, and may be nil.
+// New returns a client of the server at base. token is called before every request, and may be nil.
 func New(base string, token func() (string, error)) *Client {
 	return &Client{Base: strings.TrimSuffix(base, "/"), Token: token, HTTP: newHTTPClient(), Pace: 500 * time.Millisecond}
 }
 
-// newHTTPClient has time limits for everything but the reading of an answer: event streams last.
+// newHTTPClient returns a client with time limits for everything but the body, because event streams last for hours.
 func newHTTPClient() *http.Client {
 	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 15 * time.Second}
 	return &http.Client{Transport: &http.Transport{
@@ -48,7 +48,9 @@ func newHTTPClient() *http.Client {
 func (c *Client) Close() { c.HTTP.CloseIdleConnections() }
 
 // Call sends one request and returns its answer. body may be nil. A status of 400 or more is an *APIError.
-func (c *Client) Call(ctx context.Context, method, path string, body any, header ...string) (http.Header, []byte, error) {
+func (c *Client) Call(
+	ctx context.Context, method, path string, body any, header ...string,
+) (http.Header, []byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, Timeout)
 	defer cancel()
 	req, err := c.Request(ctx, method, path, body)
@@ -78,8 +80,8 @@ func (c *Client) Do(req *http.Request, header []string) (http.Header, []byte, er
 	return resp.Header, text, nil
 }
 
-// Post sends a request until it is answered, and returns the answer. It is for requests that have the same effect when
-// they are repeated.
+// Post sends a request, retries it until it is answered, and returns the answer. Use it for requests that are
+// idempotent.
 func (c *Client) Post(ctx context.Context, path string, body any, retry *Retrier) ([]byte, error) {
 	for {
 		_, text, err := c.Call(ctx, http.MethodPost, path, body)
@@ -102,7 +104,7 @@ func (c *Client) Get(ctx context.Context, path string, v any) error {
 	return DecodeAnswer(text, v)
 }
 
-// DecodeAnswer reads a JSON answer.
+// DecodeAnswer decodes a JSON answer into v.
 func DecodeAnswer(text []byte, v any) error {
 	if err := json.Unmarshal(text, v); err != nil {
 		return fmt.Errorf("the answer is not what a Duckwire server gives: %w; is DUCKWIRE_URL right?", err)
@@ -110,7 +112,7 @@ func DecodeAnswer(text []byte, v any) error {
 	return nil
 }
 
-// Request makes a request with the client's token. body is sent as JSON, and may be nil.
+// Request creates a request with the client's token. body is sent as JSON, and may be nil.
 func (c *Client) Request(ctx context.Context, method, path string, body any) (*http.Request, error) {
 	var r io.Reader
 	if body != nil {
@@ -146,7 +148,7 @@ func (c *Client) authorization() (string, error) {
 	return "Bearer " + token, nil
 }
 
-// unreachable is the error of a request without an answer: context.Canceled, or that of NoAnswer.
+// unreachable returns the error for a request without an answer: context.Canceled, or that of NoAnswer.
 func (c *Client) unreachable(err error) error {
 	if errors.Is(err, context.Canceled) {
 		return context.Canceled
@@ -154,14 +156,14 @@ func (c *Client) unreachable(err error) error {
 	return c.NoAnswer(err)
 }
 
-// NoAnswer is the error of a server that did not answer, with what to do next.
+// NoAnswer returns the error for a server that did not answer, with advice.
 func (c *Client) NoAnswer(err error) error {
 	var u *url.Error
 	if errors.As(err, &u) {
-		err = u.Err // without the URL, which may hold a secret
+		err = u.Err // without the URL, which may contain a secret
 	}
 	return &connectError{base: c.Base, err: err}
 }
 
-// StreamPath is the path of a stream.
+// StreamPath returns the path of a stream.
 func StreamPath(id string) string { return "/v1/streams/" + url.PathEscape(id) }

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// APIError is a refusal by the server: a problem document (RFC 9457), or OpenAI's error object.
+// APIError is an error response of the server: a problem document (RFC 9457), or OpenAI's error object.
 type APIError struct {
 	Status     int
 	Code       string
@@ -21,7 +21,7 @@ type APIError struct {
 	RetryAfter time.Duration // 0: the server did not say
 }
 
-// Error has the code, the detail and what to do next.
+// Error returns the code, the detail and advice.
 func (e *APIError) Error() string {
 	text := cmp.Or(e.Code, strconv.Itoa(e.Status)) + ": " + cmp.Or(e.Detail, http.StatusText(e.Status))
 	if e.Field != "" {
@@ -29,7 +29,8 @@ func (e *APIError) Error() string {
 	}
 	switch e.Status {
 	case http.StatusUnauthorized:
-		text += "\n  give a token with --token or DUCKWIRE_TOKEN; 'duckwire token --user YOU' makes one where the server's secret is"
+		text += "\n  give a token with --token or DUCKWIRE_TOKEN; " +
+			"'duckwire token --user YOU' makes one where the server's secret is"
 	case http.StatusForbidden:
 		text += "\n  the token does not allow it; 'duckwire token --help' tells how to make one that does"
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
@@ -40,8 +41,7 @@ func (e *APIError) Error() string {
 	return text
 }
 
-// ByeError is the end of an event stream after which the server expects a new request (protocol/sse.md 5.4 to 5.6,
-// 6.4).
+// ByeError is the end of an event stream after which the server expects a new request (openapi.yaml: Bye).
 type ByeError struct {
 	Reason string
 	Retry  time.Duration `json:"-"` // how long to wait before that request
@@ -56,7 +56,8 @@ type connectError struct {
 }
 
 func (e *connectError) Error() string {
-	return fmt.Sprintf("no answer from %s (%v)\n  is the server running? start one with 'duckwire serve --dev', or set DUCKWIRE_URL", e.base, e.err)
+	return fmt.Sprintf("no answer from %s (%v)\n"+
+		"  is the server running? start one with 'duckwire serve --dev', or set DUCKWIRE_URL", e.base, e.err)
 }
 
 func (e *connectError) Unwrap() error { return e.err }
@@ -67,7 +68,7 @@ func isAbsent(err error) bool {
 	return errors.As(err, &op) && op.Op == "dial"
 }
 
-// maxProblem bounds what is read of an error's body.
+// maxProblem is how much of an error's body is read, in bytes.
 const maxProblem = 64 << 10
 
 // ReadError reads a response of status 400 or more. It does not close the body.
@@ -81,15 +82,15 @@ func ReadError(resp *http.Response) error {
 		Code, Title, Detail, Field string
 		Error                      struct{ Message, Type, Code string }
 	}
-	_ = json.Unmarshal(text, &doc) // a proxy's page is no JSON: the status must do
+	_ = json.Unmarshal(text, &doc) // a proxy's page is not JSON; then only the status is known
 	e.Code = cmp.Or(doc.Code, doc.Error.Code, doc.Error.Type)
 	e.Detail = cmp.Or(doc.Detail, doc.Error.Message, doc.Title)
 	e.Field = doc.Field
 	return e
 }
 
-// heals reports whether a later attempt may succeed: after a failure of the network, an overloaded or restarting
-// server, or a proxy without its server.
+// heals reports whether a retry may succeed: after a network failure, an answer of an overloaded or restarting server,
+// or one of a proxy that cannot reach its server.
 func heals(err error) bool {
 	var api *APIError
 	if errors.As(err, &api) {
@@ -105,7 +106,7 @@ func heals(err error) bool {
 	return errors.As(err, &conn) || errors.As(err, &bye)
 }
 
-// retryAfter is how long the server asked to wait, or 0.
+// retryAfter returns how long the server asked the client to wait, or 0.
 func retryAfter(err error) time.Duration {
 	var api *APIError
 	if errors.As(err, &api) {

@@ -12,7 +12,7 @@ import (
 	"github.com/duckwire/duckwire/cmd/duckwire/internal/terminal"
 )
 
-// Retrier waits between attempts. Waits grow and are random, and it gives up after some time without success.
+// Retrier waits between attempts. Waits are random and grow. It gives up after some time without success.
 type Retrier struct {
 	wait     *backoff.ExponentialBackOff
 	patience time.Duration // 0: for ever
@@ -23,8 +23,11 @@ type Retrier struct {
 
 // NewRetrier returns a retrier whose first wait is pace on average. note is called before each wait, and may be nil.
 func NewRetrier(pace, patience time.Duration, note func(error, time.Duration)) *Retrier {
-	// Full jitter (protocol/sse.md 10): from nothing to twice the interval, at most 30 s.
-	wait := &backoff.ExponentialBackOff{InitialInterval: pace, RandomizationFactor: 1, Multiplier: 2, MaxInterval: 15 * time.Second}
+	// With full jitter, so that clients do not come back at the same time: each wait is between nothing and twice the
+	// interval, at most 30 s.
+	wait := &backoff.ExponentialBackOff{
+		InitialInterval: pace, RandomizationFactor: 1, Multiplier: 2, MaxInterval: 15 * time.Second,
+	}
 	return &Retrier{wait: wait, patience: patience, since: time.Now(), note: note}
 }
 
@@ -34,16 +37,16 @@ func (r *Retrier) Success() {
 	r.Contact()
 }
 
-// Contact resets the patience: the server answered. It does not shorten the waits, as a connection that brings nothing
-// is no success.
+// Contact resets the patience, because the server answered. It does not shorten the waits: a connection on which no
+// data arrives is not a success.
 func (r *Retrier) Contact() { r.since, r.reached = time.Now(), true }
 
-// firstPatience bounds the attempts to reach a server that has never answered.
+// firstPatience is how long attempts to reach a server that has never answered go on.
 const firstPatience = 20 * time.Second
 
-// After waits before the next attempt. It returns err where no attempt should follow: after an error that a later
-// attempt cannot mend, where nothing listens and nothing ever answered, or when the patience is over; and
-// context.Canceled when ctx ends.
+// After waits before the next attempt. It returns err if there should be none: if a retry cannot succeed, if nothing
+// listens at the address and nothing ever answered, or if the patience is over. It returns context.Canceled when ctx
+// ends.
 func (r *Retrier) After(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Canceled
@@ -54,7 +57,7 @@ func (r *Retrier) After(ctx context.Context, err error) error {
 	wait := r.wait.NextBackOff()
 	if asked := retryAfter(err); asked > 0 {
 		r.reached = true
-		wait = asked + rand.N(asked/4+1) // not all clients at the same moment
+		wait = asked + rand.N(asked/4+1) // random, so that clients do not all return at the same time
 	}
 	if r.over(wait) {
 		return err
@@ -65,7 +68,7 @@ func (r *Retrier) After(ctx context.Context, err error) error {
 	return sleep(ctx, wait)
 }
 
-// over reports whether a wait would go beyond the patience.
+// over reports whether a wait would exceed the patience.
 func (r *Retrier) over(wait time.Duration) bool {
 	patience := r.patience
 	if !r.reached && (patience == 0 || patience > firstPatience) {
@@ -86,7 +89,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Noter returns a function that prints waits on w, or nil where w is no terminal.
+// Noter returns a function that prints waits to w, or nil if w is not a terminal.
 func Noter(w io.Writer) func(error, time.Duration) {
 	if !terminal.IsTerminal(w) {
 		return nil

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// TestPatience checks that waiting has an end, and none where the server was never there.
+// TestPatience checks that a retrier gives up after its patience, and at once if the server was never there.
 func TestPatience(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -12,10 +12,10 @@ import (
 	"github.com/duckwire/duckwire/middleware/auth"
 )
 
-// minSecret is the least length of an HS256 secret in bytes: that of the hash (RFC 7518 section 3.2).
+// minSecret is the minimum length of an HS256 secret in bytes, which is that of the hash (RFC 7518 §3.2).
 const minSecret = 32
 
-// checkAll checks what types and bounds do not cover.
+// checkAll checks what the settings' types and bounds do not cover.
 func checkAll(l *Loaded, set Settings, faults *faults) {
 	check := func(key string, err error) {
 		if err == nil {
@@ -43,10 +43,12 @@ func checkAll(l *Loaded, set Settings, faults *faults) {
 		check("data_dir", errors.New("must not be empty"))
 	}
 	if l.MessageBytes > l.BodyBytes {
-		check("message_bytes", fmt.Errorf("%s is more than a whole body may have (body_bytes is %s)", l.MessageBytes, l.BodyBytes))
+		const most = "%s is more than a whole body may have (body_bytes is %s)"
+		check("message_bytes", fmt.Errorf(most, l.MessageBytes, l.BodyBytes))
 	}
 	if l.MessageBytes > l.HistoryBytes {
-		check("message_bytes", fmt.Errorf("%s is more than a topic keeps (history_bytes is %s)", l.MessageBytes, l.HistoryBytes))
+		const most = "%s is more than a topic keeps (history_bytes is %s)"
+		check("message_bytes", fmt.Errorf(most, l.MessageBytes, l.HistoryBytes))
 	}
 }
 
@@ -80,7 +82,7 @@ func loadPublicKey(key *string) error {
 	return nil
 }
 
-// checkAPIKeys reads the keys as the server will. Its errors contain no key.
+// checkAPIKeys parses the keys as the server does. Its errors contain no key.
 func checkAPIKeys(lines []string) error {
 	_, err := auth.ParseAPIKeys(strings.Join(lines, "\n"))
 	return err
@@ -132,7 +134,7 @@ func checkFolder(path string) error {
 	return nil
 }
 
-// ErrNoKey is the error of a server without a way to check who a client is: it would refuse everybody.
+// ErrNoKey is the error for a configuration without any means to authenticate clients.
 var ErrNoKey = errors.New(`nobody could come in: no secret or key is configured
   to try it here:     duckwire serve --dev
   for a deployment:   set one of DUCKWIRE_JWT_SECRET, DUCKWIRE_JWT_PUBLIC_KEY, DUCKWIRE_JWKS_URL, DUCKWIRE_API_KEYS`)

@@ -1,19 +1,19 @@
-// Package config has the settings of the server, and reads them from flags, the environment and a YAML file. No other
-// package of this program reads the environment.
+// Package config defines the settings of the server, and reads them from flags, the environment and a YAML file. No
+// other package of this program reads the environment.
 package config
 
 import "time"
 
-// Config is every setting of the server, and the one place that names them. Each field's tags say:
+// Config has all settings of the server; they are named nowhere else. The tags of a field are:
 //
-//	key      its name in YAML; in the environment it is DUCKWIRE_KEY, as a flag --key with dashes
-//	default  in the form a person would write
+//	key      the name in YAML; in the environment it is DUCKWIRE_KEY, as a flag --key with dashes
+//	default  in the form in which a user writes it
 //	help     one line
-//	unset    (optional) what an empty value means
+//	unset    (optional) the meaning of an empty value
 //	min, max (optional) bounds, in the field's own form
-//	oneof    (optional) the values allowed, with '|' between them
-//	secret   (optional) masked when shown, and not a flag: command lines are for everyone to read
-//	group    (optional) a heading; it holds until the next one
+//	oneof    (optional) the allowed values, separated by '|'
+//	secret   (optional) masked when shown, and not a flag, because other users can read command lines
+//	group    (optional) a heading for this field and the following ones
 type Config struct {
 	Addr          string        `group:"Server" key:"addr" default:"127.0.0.1:4000" help:"address and port to listen on"`
 	DataDir       string        `key:"data_dir" default:"duckwire-data" help:"folder of the database and of the development secret"`

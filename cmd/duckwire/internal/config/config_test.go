@@ -40,8 +40,11 @@ func TestPrecedence(t *testing.T) {
 	writeFile(t, "duckwire.yaml", "addr: :1\nlog_level: error\nqueue_max: 1\ntopics: 1\n")
 	writeFile(t, "other.yaml", "topics: 7\n")
 	l, err := Load(Sources{
-		Environ: []string{"HOME=/", "DUCKWIRE_LOG_LEVEL=warn", "DUCKWIRE_QUEUE_MAX=2", "DUCKWIRE_TOKEN=x", "DUCKWIRE_URL=y", "DUCKWIRE_TOPICS="},
-		Flags:   map[string]string{"queue_max": "3"},
+		Environ: []string{
+			"HOME=/", "DUCKWIRE_LOG_LEVEL=warn", "DUCKWIRE_QUEUE_MAX=2", "DUCKWIRE_TOKEN=x", "DUCKWIRE_URL=y",
+			"DUCKWIRE_TOPICS=",
+		},
+		Flags: map[string]string{"queue_max": "3"},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -51,7 +54,10 @@ func TestPrecedence(t *testing.T) {
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
-	for key, from := range map[string]string{"addr": "duckwire.yaml:1", "log_level": "DUCKWIRE_LOG_LEVEL", "queue_max": "--queue-max", "topics": "duckwire.yaml:4", "lease": "default"} {
+	for key, from := range map[string]string{
+		"addr": "duckwire.yaml:1", "log_level": "DUCKWIRE_LOG_LEVEL", "queue_max": "--queue-max",
+		"topics": "duckwire.yaml:4", "lease": "default",
+	} {
 		if l.From[key] != from {
 			t.Errorf("%s is from %s, want %s", key, l.From[key], from)
 		}
@@ -66,27 +72,33 @@ func TestFaults(t *testing.T) {
 	t.Chdir(t.TempDir())
 	writeFile(t, "key.txt", "no key")
 	for name, c := range map[string]struct{ env, want string }{
-		"addr":                {"ADDR=4000", `addr: "4000" must be HOST:PORT`},
-		"unknown":             {"ADRR=x", `DUCKWIRE_ADRR is no setting; did you mean DUCKWIRE_ADDR?`},
-		"unknown, far":        {"WHATEVER_IT_IS_CALLED_HERE=x", `lists them all`},
-		"too little":          {"MESSAGE_BYTES=1B", `message_bytes: "1B" is too little; the least is 1KiB (from DUCKWIRE_MESSAGE_BYTES)`},
-		"too much":            {"HEARTBEAT=2m", `heartbeat: "2m" is too much; the most is 60s`},
-		"no size":             {"BODY_BYTES=8 megs", `must be a size such as "256KiB"`},
-		"overflow":            {"LOG_MEMORY=99999999999GiB", `must be a size`},
-		"negative":            {"BODY_BYTES=-1", `must be a size`},
-		"no bool":             {"DEV=maybe", `dev: "maybe" must be true or false`},
-		"no unit":             {"LEASE=30", `must be a time with its unit`},
-		"negative time":       {"LEASE=-1s", `is too little`},
-		"upstream":            {"UPSTREAM_URL=http://h:1", `upstream_url: "http://h:1" must end in /v1`},
-		"upstream scheme":     {"UPSTREAM_URL=h/v1", `must be a whole http or https URL`},
-		"upstream fim":        {"UPSTREAM_FIM=magic", `must be one of suffix, qwen`},
-		"jwks":                {"JWKS_URL=keys.json", `jwks_url: "keys.json" must be a whole`},
-		"origin with path":    {"ALLOWED_ORIGINS=https://a.example,https://b.example/app", `"https://b.example/app" must be an origin`},
+		"addr":         {"ADDR=4000", `addr: "4000" must be HOST:PORT`},
+		"unknown":      {"ADRR=x", `DUCKWIRE_ADRR is no setting; did you mean DUCKWIRE_ADDR?`},
+		"unknown, far": {"WHATEVER_IT_IS_CALLED_HERE=x", `lists them all`},
+		"too little": {
+			"MESSAGE_BYTES=1B", `message_bytes: "1B" is too little; the least is 1KiB (from DUCKWIRE_MESSAGE_BYTES)`,
+		},
+		"too much":        {"HEARTBEAT=2m", `heartbeat: "2m" is too much; the most is 60s`},
+		"no size":         {"BODY_BYTES=8 megs", `must be a size such as "256KiB"`},
+		"overflow":        {"LOG_MEMORY=99999999999GiB", `must be a size`},
+		"negative":        {"BODY_BYTES=-1", `must be a size`},
+		"no bool":         {"DEV=maybe", `dev: "maybe" must be true or false`},
+		"no unit":         {"LEASE=30", `must be a time with its unit`},
+		"negative time":   {"LEASE=-1s", `is too little`},
+		"upstream":        {"UPSTREAM_URL=http://h:1", `upstream_url: "http://h:1" must end in /v1`},
+		"upstream scheme": {"UPSTREAM_URL=h/v1", `must be a whole http or https URL`},
+		"upstream fim":    {"UPSTREAM_FIM=magic", `must be one of suffix, qwen`},
+		"jwks":            {"JWKS_URL=keys.json", `jwks_url: "keys.json" must be a whole`},
+		"origin with path": {
+			"ALLOWED_ORIGINS=https://a.example,https://b.example/app", `"https://b.example/app" must be an origin`,
+		},
 		"short secret":        {"JWT_SECRET=hunter2", `jwt_secret: has 7 bytes; the least is 32`},
 		"no such key file":    {"JWT_PUBLIC_KEY=none.pem", `neither PEM text nor a file`},
 		"key file without it": {"JWT_PUBLIC_KEY=key.txt", `holds no PEM text`},
 		"corpus":              {"LOCAL_CORPUS=key.txt", `local_corpus: key.txt is no folder`},
-		"message over body":   {"MESSAGE_BYTES=1MiB\nBODY_BYTES=512KiB", `message_bytes: 1MiB is more than a whole body may have`},
+		"message over body": {
+			"MESSAGE_BYTES=1MiB\nBODY_BYTES=512KiB", `message_bytes: 1MiB is more than a whole body may have`,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var environ []string
@@ -136,7 +148,7 @@ func TestServeNeedsAKey(t *testing.T) {
 		want error
 	}{
 		"nothing":       {Config{}, ErrNoKey},
-		"authorize url": {Config{AuthorizeURL: "http://a"}, ErrNoKey}, // it decides what may be done, not who comes
+		"authorize url": {Config{AuthorizeURL: "http://a"}, ErrNoKey}, // it authorizes, but does not authenticate
 		"dev":           {Config{Dev: true}, nil},
 		"secret":        {Config{JWTSecret: strings.Repeat("s", minSecret)}, nil},
 		"public key":    {Config{JWTPublicKey: "k"}, nil},
@@ -151,12 +163,17 @@ func TestServeNeedsAKey(t *testing.T) {
 }
 
 func TestSize(t *testing.T) {
-	for text, want := range map[string]Size{"0": 0, "17": 17, "17B": 17, "1KiB": 1024, "1 KiB": 1024, "2kB": 2000, "3MB": 3e6, "8MiB": 8 << 20, "1GiB": 1 << 30, "1GB": 1e9} {
+	for text, want := range map[string]Size{
+		"0": 0, "17": 17, "17B": 17, "1KiB": 1024, "1 KiB": 1024, "2kB": 2000, "3MB": 3e6, "8MiB": 8 << 20,
+		"1GiB": 1 << 30, "1GB": 1e9,
+	} {
 		if got, err := ParseSize(text); err != nil || got != want {
 			t.Errorf("%s: %d, %v", text, got, err)
 		}
 	}
-	for _, text := range []string{"", "KiB", "1.5MiB", "-1", "+1", "1TiBB", "0x10", "9223372036854775808", "9223372036854775807KiB"} {
+	for _, text := range []string{
+		"", "KiB", "1.5MiB", "-1", "+1", "1TiBB", "0x10", "9223372036854775808", "9223372036854775807KiB",
+	} {
 		if got, err := ParseSize(text); err == nil {
 			t.Errorf("%q: %d, want an error", text, got)
 		}
@@ -169,7 +186,10 @@ func TestSize(t *testing.T) {
 }
 
 func TestShowDuration(t *testing.T) {
-	for text, want := range map[string]string{"1h": "1h", "90m": "1h30m", "10s": "10s", "60s": "1m", "0s": "0s", "1h0m5s": "1h0m5s", "10m": "10m", "100h": "100h"} {
+	for text, want := range map[string]string{
+		"1h": "1h", "90m": "1h30m", "10s": "10s", "60s": "1m", "0s": "0s", "1h0m5s": "1h0m5s", "10m": "10m",
+		"100h": "100h",
+	} {
 		d, _ := time.ParseDuration(text)
 		if got := ShowDuration(d); got != want {
 			t.Errorf("%s: %s, want %s", text, got, want)

@@ -11,10 +11,10 @@ import (
 	"strings"
 )
 
-// DevSecretPath is the file of the secret of a --dev server with this data folder.
+// DevSecretPath returns the path of the secret of a --dev server with this data folder.
 func DevSecretPath(dataDir string) string { return filepath.Join(dataDir, "dev-secret") }
 
-// ReadDevSecret returns the secret that a --dev server made here earlier.
+// ReadDevSecret returns the secret that a --dev server created in this data folder.
 func ReadDevSecret(dataDir string) (string, error) {
 	path := DevSecretPath(dataDir)
 	text, err := os.ReadFile(path)
@@ -29,8 +29,8 @@ func ReadDevSecret(dataDir string) (string, error) {
 	return secret, nil
 }
 
-// EnsureDevSecret returns the secret of this data folder. The first call makes it: 32 random bytes, readable by the
-// owner alone.
+// EnsureDevSecret returns the secret of this data folder. The first call creates it: 32 random bytes that only the
+// owner can read.
 func EnsureDevSecret(dataDir string) (string, error) {
 	secret, err := ReadDevSecret(dataDir)
 	if !errors.Is(err, fs.ErrNotExist) {

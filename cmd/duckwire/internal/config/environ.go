@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Variables of the environment that are no settings. Those that begin with OTEL_ belong to package tracing.
+// Environment variables that are not settings. Those that begin with OTEL_ are read by package tracing.
 const (
 	EnvPrefix = "DUCKWIRE_"       // of all of ours
 	EnvURL    = "DUCKWIRE_URL"    // for client commands
@@ -15,7 +15,7 @@ const (
 	envConfig = "DUCKWIRE_CONFIG" // path of the YAML file
 )
 
-// readEnviron sets what DUCKWIRE_… variables say. An empty variable counts as not set.
+// readEnviron applies the DUCKWIRE_… variables. An empty variable counts as not set.
 func readEnviron(l *Loaded, set Settings, environ []string, faults *faults) {
 	for _, pair := range environ {
 		name, text, _ := strings.Cut(pair, "=")
@@ -42,16 +42,17 @@ func lookupEnv(environ []string, name string) string {
 	return ""
 }
 
-// Environ is the process's environment.
+// Environ returns the process's environment.
 func Environ() []string { return os.Environ() }
 
-// ServerURL is the URL of the server that client commands speak to, or "".
+// ServerURL returns the URL of the server that client commands use, or "".
 func ServerURL() string { return os.Getenv(EnvURL) }
 
-// ServerToken is the token of client commands, or "".
+// ServerToken returns the token of client commands, or "".
 func ServerToken() string { return os.Getenv(EnvToken) }
 
-// ForeignEnviron is the environment without our variables, for programs that must not see the token and the settings.
+// ForeignEnviron returns the environment without our variables, for programs that must not see the token and the
+// settings.
 func ForeignEnviron() []string {
 	return slices.DeleteFunc(os.Environ(), func(pair string) bool { return strings.HasPrefix(pair, EnvPrefix) })
 }

@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// faults collects what is wrong with a configuration, so that one start shows all of it.
+// faults collects all errors in a configuration, so that they can be reported at once.
 type faults []string
 
-// add notes err, if it is one, with the place where it was set.
+// add adds err, unless it is nil, with the place where the setting was set.
 func (f *faults) add(where string, err error) {
 	switch {
 	case err == nil:
@@ -27,7 +27,7 @@ func (f faults) err() error {
 	return &Error{Faults: f}
 }
 
-// Error is a configuration that cannot be used, with everything that is wrong with it.
+// Error reports all errors in a configuration that cannot be used.
 type Error struct{ Faults []string }
 
 func (e *Error) Error() string {

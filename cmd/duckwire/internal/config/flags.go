@@ -14,7 +14,7 @@ type Flags struct {
 	text map[string]*settingFlag
 }
 
-// settingFlag is a flag that stores its text. Load reads the text, as it reads that of the other sources.
+// settingFlag is a flag that stores its text. Load parses the text, as it parses the text of the other sources.
 type settingFlag struct {
 	text string
 	set  bool
@@ -25,12 +25,13 @@ func (f *settingFlag) String() string        { return f.text }
 func (f *settingFlag) Type() string          { return f.kind }
 func (f *settingFlag) Set(text string) error { f.text, f.set = text, true; return nil }
 
-// AddFlags gives cmd the flag --config and one for each setting that is not secret; those not named in shown are left
-// out of the list of flags (Help lists them).
+// AddFlags adds to cmd the flag --config and one flag for each setting that is not secret. Flags that are not named in
+// shown are hidden in the list of flags; Help lists them.
 func AddFlags(cmd *cobra.Command, shown ...string) *Flags {
 	f := &Flags{text: map[string]*settingFlag{}}
 	flags := cmd.Flags()
-	flags.StringVar(&f.file, "config", "", "YAML file of settings (default: duckwire.yaml in this folder, if there is one)")
+	flags.StringVar(&f.file, "config", "",
+		"YAML file of settings (default: duckwire.yaml in this folder, if there is one)")
 	for _, s := range SettingsOf(&Config{}) {
 		if s.Secret {
 			continue
@@ -50,7 +51,7 @@ func AddFlags(cmd *cobra.Command, shown ...string) *Flags {
 	return f
 }
 
-// Load reads the configuration with the flags that were given.
+// Load reads the configuration, including the flags of the command line.
 func (f *Flags) Load() (*Loaded, error) {
 	given := map[string]string{}
 	for key, flag := range f.text {
@@ -61,7 +62,7 @@ func (f *Flags) Load() (*Loaded, error) {
 	return Load(Sources{File: f.file, Environ: Environ(), Flags: given})
 }
 
-// Help lists every setting, for --help.
+// Help returns the list of all settings, for --help.
 func Help() string {
 	var b strings.Builder
 	b.WriteString(`Settings: from a flag (--data-dir), else the environment (DUCKWIRE_DATA_DIR), else duckwire.yaml

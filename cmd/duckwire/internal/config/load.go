@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Loaded is a configuration and where each setting came from.
+// Loaded is a configuration together with the source of each setting.
 type Loaded struct {
 	Config
 	File string            // that was read; "": none
@@ -23,14 +23,14 @@ func (l *Loaded) SecretsInFile() bool {
 	return false
 }
 
-// Sources is where settings are read from, lowest rank first: file, environment, flags.
+// Sources are what settings are read from, in ascending order of precedence: file, environment, flags.
 type Sources struct {
 	File    string            // path of the YAML file; "": duckwire.yaml, if there is one
 	Environ []string          // as os.Environ gives it
 	Flags   map[string]string // key → text
 }
 
-// Load reads the sources over the defaults. Its error names every fault, one a line.
+// Load applies the sources to the defaults. Its error lists every fault on a line of its own.
 func Load(src Sources) (*Loaded, error) {
 	l := &Loaded{From: map[string]string{}}
 	set := SettingsOf(&l.Config)
@@ -55,10 +55,10 @@ func Load(src Sources) (*Loaded, error) {
 	return l, faults.err()
 }
 
-// defaultFile is read where no file is named, if it is there.
+// defaultFile is read if no file is named and it exists.
 const defaultFile = "duckwire.yaml"
 
-// readFile sets what the YAML file says.
+// readFile applies the YAML file.
 func readFile(l *Loaded, set Settings, src Sources, faults *faults) {
 	path, named := src.File, true
 	if path == "" {

@@ -3,14 +3,15 @@ package config
 import (
 	"fmt"
 	"io"
+	"strings"
 )
 
-// Print writes one line a setting: key, value, and as a comment its source.
+// Print writes a line for each setting: key, value, and the source as a comment.
 func Print(w io.Writer, l *Loaded) error {
 	for _, s := range SettingsOf(&l.Config) {
 		value, from := s.show(), l.From[s.key]
 		if s.Secret && value != "" {
-			value, from = "", "hidden; from "+from // whoever reads this back must not take a mask for the secret
+			value, from = "", "hidden; from "+from // a mask could be mistaken for the secret
 		}
 		if _, err := fmt.Fprintf(w, "%-29s %-24s # %s\n", s.key+":", yamlText(value), from); err != nil {
 			return err
@@ -19,10 +20,10 @@ func Print(w io.Writer, l *Loaded) error {
 	return nil
 }
 
-// yamlText quotes what YAML would not read back as the same text.
+// yamlText quotes s if YAML would not parse it as the same text.
 func yamlText(s string) string {
 	for _, r := range s {
-		if !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' || r == '/' || r == ':' || r == '_' || r == '-') {
+		if !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("./:_-", r)) {
 			return fmt.Sprintf("%q", s)
 		}
 	}

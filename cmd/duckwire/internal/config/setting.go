@@ -12,7 +12,7 @@ import (
 	"github.com/duckwire/duckwire/cmd/duckwire/internal/nearest"
 )
 
-// Setting is one field of a Config, as its tags describe it. Text from every source goes through set.
+// Setting is one field of a Config, as its tags describe it. All sources set it with set, as text.
 type Setting struct {
 	key, Default, help, unset, min, max, oneof, group string
 	Secret                                            bool
@@ -22,7 +22,7 @@ type Setting struct {
 // Settings are all settings of one Config, in the order of its fields.
 type Settings []*Setting
 
-// SettingsOf returns the settings of c; setting one changes c.
+// SettingsOf returns the settings of c. Setting one changes c.
 func SettingsOf(c *Config) Settings {
 	v := reflect.ValueOf(c).Elem()
 	var set Settings
@@ -65,7 +65,7 @@ func (set Settings) ByEnv(name string) *Setting {
 	return nil
 }
 
-// suggest returns "; did you mean X?" for the name nearest to an unknown one, or where all names are listed.
+// suggest returns "; did you mean X?" with the most similar name, or where all names are listed.
 func (set Settings) suggest(unknown string, name func(*Setting) string) string {
 	meant := nearest.Name(unknown, func(yield func(string) bool) {
 		for _, s := range set {
@@ -80,7 +80,7 @@ func (set Settings) suggest(unknown string, name func(*Setting) string) string {
 	return "; did you mean " + meant + "?"
 }
 
-// set reads text into the field and checks its bounds. The error names key, value and limit.
+// set parses text, checks the bounds, and stores the value. The error contains key, value and limit.
 func (s *Setting) set(text string) error {
 	if s.key != "jwt_public_key" { // a PEM text may end in a line feed
 		text = strings.TrimSpace(text)
@@ -121,7 +121,7 @@ func (s *Setting) bounds(v reflect.Value) error {
 	return nil
 }
 
-// parseSetting reads text as a value of type t.
+// parseSetting parses text as a value of type t.
 func parseSetting(t reflect.Type, text string) (reflect.Value, error) {
 	switch reflect.Zero(t).Interface().(type) {
 	case string:
@@ -162,7 +162,7 @@ func splitList(text string) []string {
 	return list
 }
 
-// show returns the value in the form that set reads; masked if it is secret.
+// show returns the value in the form that set parses, masked if it is secret.
 func (s *Setting) show() string {
 	if s.field.IsZero() && s.Default == "" {
 		return ""

@@ -18,7 +18,7 @@ var sizeUnits = []struct {
 }{
 	{"GiB", 1 << 30},
 	{"MiB", 1 << 20},
-	{"KiB", 1 << 10}, // the longer names first: all of them end in B
+	{"KiB", 1 << 10}, // longer names first, because all of them end in B
 	{"GB", 1e9},
 	{"MB", 1e6},
 	{"kB", 1e3},
@@ -26,7 +26,7 @@ var sizeUnits = []struct {
 	{"B", 1},
 }
 
-// ParseSize reads a size: a whole number and a unit (B, kB, MB, GB, KiB, MiB, GiB), or no unit for bytes.
+// ParseSize parses a size: a whole number and a unit (B, kB, MB, GB, KiB, MiB, GiB), or no unit for bytes.
 func ParseSize(text string) (Size, error) {
 	digits, unit := text, int64(1)
 	for _, u := range sizeUnits {
@@ -42,7 +42,7 @@ func ParseSize(text string) (Size, error) {
 	return Size(n) * Size(unit), nil
 }
 
-// String writes the size in the largest binary unit that divides it.
+// String returns the size in the largest binary unit that divides it.
 func (s Size) String() string {
 	for _, u := range sizeUnits[:3] {
 		if s != 0 && int64(s)%u.bytes == 0 {

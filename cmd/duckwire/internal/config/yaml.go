@@ -9,8 +9,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// readYAML sets what the text of a YAML file says: one mapping of keys to scalars, or to lists of scalars. It reads
-// nodes, not a struct, so that an error can name the line, and the known key that is nearest.
+// readYAML applies the text of a YAML file: one mapping of keys to scalars, or to lists of scalars. It reads nodes
+// instead of a struct, so that an error can name the line and the most similar key.
 func readYAML(l *Loaded, set Settings, path string, text []byte, faults *faults) {
 	name := filepath.Base(path)
 	var doc yaml.Node
@@ -18,7 +18,7 @@ func readYAML(l *Loaded, set Settings, path string, text []byte, faults *faults)
 		faults.add("", fmt.Errorf("%s: %s", name, strings.TrimPrefix(err.Error(), "yaml: ")))
 		return
 	}
-	if doc.Kind == 0 || doc.Content[0].Tag == "!!null" { // an empty file, or comments alone
+	if doc.Kind == 0 || doc.Content[0].Tag == "!!null" { // an empty file, or only comments
 		return
 	}
 	root := doc.Content[0]
@@ -43,7 +43,7 @@ func readYAML(l *Loaded, set Settings, path string, text []byte, faults *faults)
 	}
 }
 
-// setNode reads a YAML value into the field.
+// setNode sets the field to a YAML value.
 func (s *Setting) setNode(n *yaml.Node) error {
 	if n.Kind == yaml.AliasNode {
 		n = n.Alias

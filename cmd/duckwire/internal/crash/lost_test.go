@@ -98,7 +98,8 @@ func TestReadersOfALostStream(t *testing.T) {
 	post("/v1/streams/build/append", "kept", http.StatusOK, nil, "Content-Type", "text/plain")
 	post("/v1/completions", `{"prompt":"x","model":"m"}`, http.StatusAccepted, &completion, "Prefer", "respond-async")
 	channel := readSocket(t, ctx, ca, "channel", `"code":"reset"`, `["1","1","code:file:x","phx_join",{}]`,
-		`["1","2","code:file:x","request_completion",{"id":"asked","model":"m","code":"xy","cursor_position":{"line":1,"column":1}}]`)
+		`["1","2","code:file:x","request_completion",`+
+			`{"id":"asked","model":"m","code":"xy","cursor_position":{"line":1,"column":1}}]`)
 	state := func(c *client, id string) string {
 		_, answer := c.call("GET", "/v1/streams/"+id, "", nil, "Accept", "application/json")
 		return answer

@@ -141,7 +141,9 @@ func TestCompletion(t *testing.T) {
 				http.Error(w, `{"error":{"message":"out of memory"}}`, http.StatusBadRequest)
 			default:
 				w.Header().Set("Content-Type", "text/event-stream")
-				fmt.Fprint(w, "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Yes\"}}]}\n\ndata: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"length\"}]}\n\ndata: [DONE]\n\n")
+				fmt.Fprint(w, "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Yes\"}}]}\n\n"+
+					"data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"length\"}]}\n\n"+
+					"data: [DONE]\n\n")
 			}
 		})
 		r := &Report{}

@@ -28,7 +28,9 @@ func (l *Local) checkRedis(ctx context.Context, r *Report) {
 	}
 	full := f.MaxMemory > 0 && f.Memory >= f.MaxMemory
 	if full {
-		r.Broken(check, "raise maxmemory, or see what fills it: other programs' keys begin otherwise than with "+l.RedisPrefix+"dw:", "it is full, and takes no message, event or stream")
+		remedy := "raise maxmemory, or see what fills it: other programs' keys begin otherwise than with " +
+			l.RedisPrefix + "dw:"
+		r.Broken(check, remedy, "it is full, and takes no message, event or stream")
 	}
 	if f.Denied != nil && !full {
 		r.Broken(check, "ACL SETUSER duckwire on >… ~"+l.RedisPrefix+"dw:* &"+l.RedisPrefix+"dw:* +@all -@admin "+

@@ -82,7 +82,7 @@ func TestRedisRights(t *testing.T) {
 	holds(t, lookAtRedis(t, "http://:guess-1234"+at), "redis", Broken, "scheme")
 }
 
-// A server that accepts the connection and does not answer leads to a timeout.
+// TestRedisThatIsDeaf: a server that accepts the connection and does not answer leads to a timeout.
 func TestRedisThatIsDeaf(t *testing.T) {
 	t.Parallel()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")

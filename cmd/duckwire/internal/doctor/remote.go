@@ -19,7 +19,8 @@ type Remote struct {
 	Patience  time.Duration     // timeout for what should arrive immediately; 0: 3 s
 }
 
-// patience is the time for which clients wait for hello before they try another transport (protocol/sse.md).
+// patience is the time for which the JavaScript client waits for hello before it tries another transport
+// (web/client/src/transports/climber.ts).
 const patience = 3 * time.Second
 
 // examination is a run of Remote.Examine.

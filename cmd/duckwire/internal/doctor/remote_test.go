@@ -142,7 +142,7 @@ func TestProxyThatHoldsBackUntilItIsFull(t *testing.T) {
 	holds(t, only(t, 0, holding(16<<10), streams), "event stream", Warning, "until a buffer is full")
 }
 
-// TestProxyThatHoldsLater has a proxy that passes on the first block, and nothing after.
+// TestProxyThatHoldsLater: a proxy passes on the first block, and nothing after it.
 func TestProxyThatHoldsLater(t *testing.T) {
 	t.Parallel()
 	r := only(t, 0, func(next http.Handler) http.Handler {
@@ -208,7 +208,7 @@ func TestProxyThatForgetsPositions(t *testing.T) {
 	holds(t, r, "resume", Broken, "another server answers")
 }
 
-// TestProxyThatRefusesToWait has a proxy that answers a long-poll immediately.
+// TestProxyThatRefusesToWait: a proxy answers a long-poll immediately.
 func TestProxyThatRefusesToWait(t *testing.T) {
 	t.Parallel()
 	r := only(t, 0, changed(func(r *http.Request) {
@@ -259,7 +259,7 @@ func (g *gzipWriter) FlushError() error {
 	return http.NewResponseController(g.ResponseWriter).Flush()
 }
 
-// TestCutWhenSilent has a proxy that closes an idle event stream.
+// TestCutWhenSilent: a proxy closes an idle event stream.
 func TestCutWhenSilent(t *testing.T) {
 	t.Parallel()
 	cut := func(next http.Handler) http.Handler {

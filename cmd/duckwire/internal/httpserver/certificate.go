@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Certificate is the server's TLS certificate. It is read again when its files have changed, so that a renewal needs no
+// Certificate is the server's TLS certificate. It is reloaded when its files have changed, so that a renewal needs no
 // restart. Safe for concurrent use.
 type Certificate struct {
 	certFile, keyFile string
@@ -21,10 +21,10 @@ type Certificate struct {
 	looked time.Time
 }
 
-// lookAgain is the least time between two looks at the files.
+// lookAgain is the minimum time between two checks for changed files.
 const lookAgain = 5 * time.Second
 
-// LoadCertificate reads the files. The error names the one that is wrong.
+// LoadCertificate reads the files. Its error names the file that is invalid.
 func LoadCertificate(certFile, keyFile string, logger *slog.Logger) (*Certificate, error) {
 	c := &Certificate{certFile: certFile, keyFile: keyFile, logger: logger}
 	if err := c.load(); err != nil {
@@ -33,13 +33,13 @@ func LoadCertificate(certFile, keyFile string, logger *slog.Logger) (*Certificat
 	return c, nil
 }
 
-// Config returns the settings of a server with this certificate: HTTP/2 and HTTP/1.1, TLS 1.2 and newer.
+// Config returns the TLS configuration of a server with this certificate: HTTP/2 and HTTP/1.1, TLS 1.2 and newer.
 func (c *Certificate) Config() *tls.Config {
 	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: c.get, NextProtos: []string{"h2", "http/1.1"}}
 }
 
-// get returns the certificate for a handshake. Where the files cannot be read, for example because only
-// one of the two is written yet, the old one stays in use.
+// get returns the certificate for a handshake. If the files cannot be read, for example because only one of the two is
+// written yet, the old certificate stays in use.
 func (c *Certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -11,7 +11,8 @@ import (
 	"github.com/duckwire/duckwire/cmd/duckwire/internal/testnet"
 )
 
-// TestCertificateIsReadAgain: new files are used from the next handshake on; broken ones leave the old certificate in use.
+// TestCertificateIsReadAgain: new files are used from the next handshake on; if they are invalid, the old certificate
+// stays in use.
 func TestCertificateIsReadAgain(t *testing.T) {
 	dir := t.TempDir()
 	certFile, keyFile, _ := testnet.WriteCertificate(t, dir, 1)
@@ -22,7 +23,7 @@ func TestCertificateIsReadAgain(t *testing.T) {
 	changed := time.Now()
 	serial := func() int64 {
 		t.Helper()
-		changed = changed.Add(time.Second) // whatever the file system's clock can tell apart
+		changed = changed.Add(time.Second) // so that the modification time differs on any file system
 		for _, path := range []string{certFile, keyFile} {
 			if err := os.Chtimes(path, changed, changed); err != nil {
 				t.Fatal(err)
@@ -48,7 +49,8 @@ func TestCertificateIsReadAgain(t *testing.T) {
 	if got := serial(); got != 2 {
 		t.Errorf("with new files: serial %d", got)
 	}
-	if _, err := LoadCertificate(filepath.Join(dir, "none.pem"), keyFile, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "none.pem") {
+	_, err = LoadCertificate(filepath.Join(dir, "none.pem"), keyFile, slog.New(slog.DiscardHandler))
+	if err == nil || !strings.Contains(err.Error(), "none.pem") {
 		t.Errorf("%v", err)
 	}
 }

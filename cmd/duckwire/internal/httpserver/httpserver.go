@@ -1,5 +1,5 @@
-// Package httpserver makes the http.Server: its time limits, its certificate, and what happens to unused connections at
-// a stop.
+// Package httpserver creates the http.Server, with its time limits and its certificate, and closes unused connections
+// when it stops.
 package httpserver
 
 import (
@@ -11,8 +11,8 @@ import (
 	"github.com/duckwire/duckwire/handlers/live"
 )
 
-// New returns the server with the time limits that hold for every request. There is no WriteTimeout: streams last, and
-// every write has a deadline of its own (protocol/sse.md 1.4).
+// New returns the server with the time limits of every request. There is no WriteTimeout, because streams last for
+// hours; instead each write gets its own deadline in handlers.
 func New(h http.Handler, logger *slog.Logger) *http.Server {
 	srv := &http.Server{
 		Handler:           h,
@@ -20,14 +20,14 @@ func New(h http.Handler, logger *slog.Logger) *http.Server {
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
-		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 250},         // on one connection: one for each tab of a browser
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 250},         // one for each tab of a browser
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug), // TLS probes and cut connections are common
 	}
 	new(newConns).watch(srv)
 	return srv
 }
 
-// Serve serves HTTPS where the server has a certificate, and HTTP where it has none.
+// Serve serves HTTPS if the server has a certificate, else HTTP.
 func Serve(srv *http.Server, ln net.Listener) error {
 	if srv.TLSConfig != nil {
 		return srv.ServeTLS(ln, "", "") // TLSConfig has the certificate

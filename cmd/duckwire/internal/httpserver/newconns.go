@@ -6,14 +6,14 @@ import (
 	"sync"
 )
 
-// newConns are the connections on which no request has begun. http.Server.Shutdown waits five seconds for each of them,
-// and browsers and Node.js open some before they need them. So they are closed at once instead.
+// newConns has the connections on which no request has begun. http.Server.Shutdown waits five seconds for each of them,
+// and browsers and Node.js open some in advance, so they are closed at once instead.
 type newConns struct {
 	mu   sync.Mutex
 	open map[net.Conn]struct{}
 }
 
-// watch follows a server's connections, and closes the new ones when the server shuts down.
+// watch records a server's new connections, and closes them when the server shuts down.
 func (n *newConns) watch(srv *http.Server) {
 	n.open = make(map[net.Conn]struct{})
 	srv.ConnState = n.state
@@ -34,6 +34,6 @@ func (n *newConns) close() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for c := range n.open {
-		_ = c.Close() // nothing was said on it
+		_ = c.Close() // no request was sent on it
 	}
 }

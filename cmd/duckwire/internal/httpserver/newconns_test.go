@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// A connection without a request is closed when the server stops, and not waited for; one with a request is not among them.
+// TestUnusedConnectionsAreClosedAtAStop: when the server stops, it closes connections that have not had a request,
+// without waiting for them. It does not close connections that have had one.
 func TestUnusedConnectionsAreClosedAtAStop(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

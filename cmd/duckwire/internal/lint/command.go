@@ -17,24 +17,26 @@ type Command struct {
 	Timeout time.Duration
 }
 
-// Run runs the command in the folder to its end, and returns its exit status. Its whole process group is killed when
-// ctx ends, after the timeout, and where during returns an error. during is called once, while the command runs, and
-// returns when ended is closed.
-func (c *Command) Run(ctx context.Context, folder *Folder, out *Output, during func(ended <-chan struct{}) error) (code int, err error) {
+// Run runs the command in the folder until it ends, and returns its exit status. It kills the command's process group
+// when ctx ends, after the timeout, and if during returns an error. It calls during once, while the command runs;
+// during must return when ended is closed.
+func (c *Command) Run(
+	ctx context.Context, folder *Folder, out *Output, during func(ended <-chan struct{}) error,
+) (code int, err error) {
 	running, stop := context.WithTimeoutCause(ctx, c.Timeout, errTimeout)
 	defer stop()
 	argv := folder.command(c.Argv)
 	stdout, stderr := &outputPipe{out: out, main: true}, &outputPipe{out: out}
 	cmd := exec.CommandContext(running, argv[0], argv[1:]...)
 	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = folder.dir, c.Env, stdout, stderr
-	cmd.WaitDelay = 3 * time.Second // for processes that it left behind and that have its outputs open
+	cmd.WaitDelay = 3 * time.Second // for processes that it left behind and that keep its outputs open
 	ownGroup(cmd)
 	if err := cmd.Start(); err != nil {
 		return 0, fmt.Errorf("the command cannot be run: %w", err)
 	}
 	ended := make(chan struct{})
 	go func() {
-		_ = cmd.Wait() // its result stands in ProcessState
+		_ = cmd.Wait() // the result is in ProcessState
 		close(ended)
 	}()
 	failed := during(ended)

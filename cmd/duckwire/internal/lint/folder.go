@@ -12,15 +12,15 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// Folder is a fresh folder with a job's files in it.
+// Folder is a new folder that contains a job's files.
 type Folder struct {
-	dir, real string            // its path as made, and without symbolic links
+	dir, real string            // its path as created, and without symbolic links
 	files     []string          // the files' paths in it, with slashes
-	names     map[string]string // of these, as the job has them
+	names     map[string]string // their names in the job
 }
 
-// NewFolder writes the files. Paths are relative to the folder, and a .. that would leave it has no effect. The caller
-// removes the folder.
+// NewFolder creates a folder with the files. Paths are relative to the folder, and a .. that would leave it has no
+// effect. The caller must remove the folder.
 func NewFolder(files []hub.AnalysisFile) (_ *Folder, err error) {
 	dir, err := os.MkdirTemp("", "duckwire-job-")
 	if err != nil {
@@ -35,7 +35,7 @@ func NewFolder(files []hub.AnalysisFile) (_ *Folder, err error) {
 	if real, err := filepath.EvalSymlinks(dir); err == nil {
 		f.real = real
 	}
-	root, err := os.OpenRoot(dir) // refuses to leave the folder, even if safePath failed
+	root, err := os.OpenRoot(dir) // cannot leave the folder, even if safePath has a defect
 	if err != nil {
 		return nil, err
 	}
@@ -49,12 +49,12 @@ func NewFolder(files []hub.AnalysisFile) (_ *Folder, err error) {
 }
 
 func (f *Folder) Remove() {
-	_ = os.RemoveAll(f.dir) // the system clears temporary folders
+	_ = os.RemoveAll(f.dir) // after an error the system removes temporary folders
 }
 
 func (f *Folder) write(root *os.Root, file *hub.AnalysisFile) error {
 	name := safePath(file.Path)
-	if name != "" && path.Ext(name) == "" { // linters choose by extension, and editors send buffers without a name
+	if name != "" && path.Ext(name) == "" { // linters need an extension, and editors send buffers without one
 		name += extensions[strings.ToLower(file.Language)]
 	}
 	if name == "" || f.names[name] != "" {
@@ -71,15 +71,17 @@ func (f *Folder) write(root *os.Root, file *hub.AnalysisFile) error {
 	return nil
 }
 
-// extensions are those of languages, as editors name these.
+// extensions maps the names that editors use for languages to file name extensions.
 var extensions = map[string]string{
-	"bash": ".sh", "c": ".c", "c#": ".cs", "c++": ".cpp", "cpp": ".cpp", "csharp": ".cs", "css": ".css", "elixir": ".ex", "go": ".go", "golang": ".go",
-	"html": ".html", "java": ".java", "javascript": ".js", "javascriptreact": ".jsx", "json": ".json", "kotlin": ".kt", "lua": ".lua", "markdown": ".md",
-	"php": ".php", "python": ".py", "ruby": ".rb", "rust": ".rs", "scala": ".scala", "sh": ".sh", "shell": ".sh", "shellscript": ".sh", "sql": ".sql",
-	"swift": ".swift", "typescript": ".ts", "typescriptreact": ".tsx", "yaml": ".yaml",
+	"bash": ".sh", "c": ".c", "c#": ".cs", "c++": ".cpp", "cpp": ".cpp", "csharp": ".cs", "css": ".css",
+	"elixir": ".ex", "go": ".go", "golang": ".go", "html": ".html", "java": ".java", "javascript": ".js",
+	"javascriptreact": ".jsx", "json": ".json", "kotlin": ".kt", "lua": ".lua", "markdown": ".md", "php": ".php",
+	"python": ".py", "ruby": ".rb", "rust": ".rs", "scala": ".scala", "sh": ".sh", "shell": ".sh",
+	"shellscript": ".sh", "sql": ".sql", "swift": ".swift", "typescript": ".ts", "typescriptreact": ".tsx",
+	"yaml": ".yaml",
 }
 
-// safePath makes a path one below the folder: "/a.go", "../a.go" and "C:\a.go" are all a.go.
+// safePath turns a path into one below the folder: "/a.go", "../a.go" and "C:\a.go" all become a.go.
 func safePath(p string) string {
 	p = strings.ReplaceAll(p, `\`, "/")
 	if len(p) > 1 && p[1] == ':' {
@@ -88,7 +90,7 @@ func safePath(p string) string {
 	return strings.TrimPrefix(path.Clean("/"+p), "/")
 }
 
-// AddGoMod makes the folder a Go module if it contains Go files that are in none, which Go's tools refuse.
+// AddGoMod makes the folder a Go module if it contains Go files outside of a module, which Go's tools reject.
 func (f *Folder) AddGoMod(ctx context.Context) error {
 	for _, name := range f.files {
 		if strings.HasSuffix(name, ".go") && !f.inModule(name) {
@@ -99,7 +101,7 @@ func (f *Folder) AddGoMod(ctx context.Context) error {
 	return nil
 }
 
-// inModule reports whether a go.mod came with the file, beside it or above.
+// inModule reports whether the job has a go.mod in the file's folder or above.
 func (f *Folder) inModule(name string) bool {
 	for dir := path.Dir(name); ; dir = path.Dir(dir) {
 		if f.names[path.Join(dir, "go.mod")] != "" {
@@ -111,17 +113,17 @@ func (f *Folder) inModule(name string) bool {
 	}
 }
 
-// goVersion is the language's version of the Go that is installed.
+// goVersion returns the language version of the installed Go.
 func goVersion(ctx context.Context) string {
 	out, err := exec.CommandContext(ctx, "go", "env", "GOVERSION").Output()
 	version, ok := strings.CutPrefix(strings.TrimSpace(string(out)), "go")
 	if parts := strings.SplitN(version, ".", 3); err == nil && ok && len(parts) > 1 {
 		return parts[0] + "." + strings.TrimRight(parts[1], "-abcdefghijklmnopqrstuvwxyz")
 	}
-	return "1.22" // no Go is installed: any linter that reads go.mod accepts this version
+	return "1.22" // Go is not installed; linters that read go.mod accept this version
 }
 
-// own returns the job's name of a file that a tool reported; ok is false for a file that is not the job's.
+// own returns the job's name for a file that a tool reported. ok is false if the file is not the job's.
 func (f *Folder) own(reported string) (name string, ok bool) {
 	p := filepath.ToSlash(reported)
 	for _, dir := range []string{f.dir, f.real} {
@@ -131,7 +133,7 @@ func (f *Folder) own(reported string) (name string, ok bool) {
 	return name, ok
 }
 
-// hide removes the folder's path from a text: it is random, and of no use to the reader.
+// hide removes the folder's path, which is random and of no use to the reader, from a text.
 func (f *Folder) hide(text string) string {
 	for _, dir := range []string{f.real, f.dir} {
 		text = strings.ReplaceAll(text, dir+string(filepath.Separator), "")
@@ -140,7 +142,7 @@ func (f *Folder) hide(text string) string {
 	return text
 }
 
-// command replaces {} by the folder and {files} by all files. A command without arguments gets the folder.
+// command replaces {} by the folder and {files} by all files. The folder is added to a command without arguments.
 func (f *Folder) command(argv []string) []string {
 	if len(argv) == 1 {
 		return []string{argv[0], "."}

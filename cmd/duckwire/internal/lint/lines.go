@@ -1,4 +1,4 @@
-// Package lint runs a linter over the files of a job, and reads what it prints: lines, or SARIF.
+// Package lint runs a linter over the files of a job, and parses its output: lines, or SARIF.
 package lint
 
 import (
@@ -9,30 +9,35 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// maxLineBytes is how much of a line is looked at.
+// maxLineBytes is how much of a line is parsed.
 const maxLineBytes = 16 << 10
 
 var (
-	// place finds "path:line:col: " and "path:line: ", as gcc writes them and most after it, and TypeScript's
+	// place matches "path:line:col: " and "path:line: ", the format of gcc and most other tools, and TypeScript's
 	// "path(line,col): ".
 	place = regexp.MustCompile(`^((?:[A-Za-z]:[\\/])?[^:]*[^:\s]):(\d{1,9})(?::(\d{1,9}))?(?:-(\d{1,9}))?:\s*(.*)$`)
 	paren = regexp.MustCompile(`^(.*[^\s(])\((\d{1,9})(?:,(\d{1,9}))?\):\s*(.*)$`)
-	// level finds the word for a severity in front of a message, and TypeScript's code behind it.
-	level = regexp.MustCompile(`^(?i:(fatal error|fatal|error|warning|warn|note|info|information|hint|style|convention|refactor)(?: ([A-Z]+\d+))?:)\s*(.*)$`)
-	// code finds "E501 " and "C0114: " in front of a message.
+	// level matches the word for a severity before a message, and TypeScript's code after that word.
+	level = regexp.MustCompile(`^(?i:` +
+		`(fatal error|fatal|error|warning|warn|note|info|information|hint|style|convention|refactor)` +
+		`(?: ([A-Z]+\d+))?:)\s*(.*)$`)
+	// code matches "E501 " and "C0114: " before a message.
 	code = regexp.MustCompile(`^([A-Z]{1,6}\d{2,6}):?\s+(.*)$`)
-	// tail finds "[-Wunused]", "[Error/no-unused-vars]" and "(U1000)" behind a message.
-	tail = regexp.MustCompile(`^(.*\S)\s+(?:\[([A-Za-z0-9][A-Za-z0-9_@/.-]*|-W[A-Za-z0-9=+-]+)\]|\(([A-Za-z][A-Za-z0-9_-]*\d|[a-z0-9]+(?:-[a-z0-9]+)+|[a-z]{3,})\))$`)
+	// tail matches "[-Wunused]", "[Error/no-unused-vars]" and "(U1000)" after a message.
+	tail = regexp.MustCompile(`^(.*\S)\s+(?:` +
+		`\[([A-Za-z0-9][A-Za-z0-9_@/.-]*|-W[A-Za-z0-9=+-]+)\]|` +
+		`\(([A-Za-z][A-Za-z0-9_-]*\d|[a-z0-9]+(?:-[a-z0-9]+)+|[a-z]{3,})\))$`)
 )
 
-// ParseLine reads one line of a linter's output, such as
+// ParseLine parses one line of a linter's output, such as
 //
 //	./main.go:12:3: fmt.Printf format %d has arg s of wrong type string
 //	lib/a.c:3:5: warning: unused variable 'x' [-Wunused-variable]
 //	src/a.ts(3,5): error TS2322: Type 'string' is not assignable to type 'number'.
 //
-// ok is false for a line that names no place. The issue's file is as the tool wrote it; whether there is such a file is
-// for the caller to check, since "12:30:45: done" looks like a place, too. A line that says no severity is of medium.
+// ok is false if the line does not name a place. The issue's file is as the tool wrote it. The caller must check
+// whether that file exists, because "12:30:45: done" looks like a place, too. The severity is medium if the line has
+// none.
 func ParseLine(line string) (issue hub.Issue, ok bool) {
 	if len(line) > maxLineBytes {
 		line = line[:maxLineBytes]
@@ -55,11 +60,11 @@ func ParseLine(line string) (issue hub.Issue, ok bool) {
 }
 
 func number(digits string) int {
-	n, _ := strconv.Atoi(digits) // of at most nine digits
+	n, _ := strconv.Atoi(digits) // at most nine digits
 	return n
 }
 
-// readMessage takes severity and rule out of a message, where they stand in front of it or behind.
+// readMessage removes severity and rule from the beginning or the end of a message.
 func readMessage(issue *hub.Issue, message string) {
 	if m := level.FindStringSubmatch(message); m != nil {
 		word, _, _ := strings.Cut(m[1], " ")

@@ -8,7 +8,7 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// Bounds of what a linter may print.
+// Limits of a linter's output.
 const (
 	maxJobIssues = 10_000
 	maxUpdate    = 50 // issues in one entry
@@ -17,7 +17,7 @@ const (
 	maxTail      = 20       // last lines, for the message of a failure
 )
 
-// Output reads what a linter prints on stdout and stderr. Safe for concurrent use.
+// Output parses what a linter prints to stdout and stderr. Safe for concurrent use.
 type Output struct {
 	folder *Folder
 	format string // auto, lines, sarif
@@ -27,7 +27,7 @@ type Output struct {
 	found     []hub.Issue // since the last Take
 	Counts    map[string]int
 	Summary   hub.AnalysisSummary
-	Unparsed  int // lines that named no place in one of the files
+	Unparsed  int // lines that do not name a place in one of the files
 	Omitted   int // issues beyond maxJobIssues
 	tail      []string
 	sarif     bytes.Buffer
@@ -44,7 +44,7 @@ type outputPipe struct {
 	out    *Output
 	main   bool // stdout, where SARIF is expected
 	begun  bool
-	unread []byte // the beginning of a line whose end has not come
+	unread []byte // the beginning of a line whose end has not arrived
 }
 
 func (p *outputPipe) Write(b []byte) (int, error) {
@@ -76,7 +76,7 @@ func (p *outputPipe) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// finish reads what is left at the output's end.
+// finish parses the rest after the output's end.
 func (p *outputPipe) finish() {
 	p.out.mu.Lock()
 	defer p.out.mu.Unlock()
@@ -98,12 +98,12 @@ func (p *outputPipe) finish() {
 		p.out.addTail("SARIF: " + err.Error())
 		return
 	}
-	for line := range strings.Lines(p.out.sarif.String()) { // it only looked like SARIF
+	for line := range strings.Lines(p.out.sarif.String()) { // it only looked like SARIF: parse it as lines
 		p.out.line(strings.TrimRight(line, "\n"))
 	}
 }
 
-// line reads one line. o.mu is locked.
+// line parses one line. o.mu is locked.
 func (o *Output) line(line string) {
 	if o.format != "sarif" {
 		if issue, ok := ParseLine(line); ok {
@@ -151,10 +151,10 @@ func (o *Output) Take() []hub.Issue {
 	return found
 }
 
-// Understood reports whether anything that the tool printed could be read.
+// Understood reports whether any of the tool's output could be parsed.
 func (o *Output) Understood() bool { return o.Summary.Total > 0 || o.ReadSARIF }
 
-// Last returns the last lines that could not be read, for an error's text.
+// Last returns the last lines that could not be parsed, for an error message.
 func (o *Output) Last() string {
 	text := strings.ToValidUTF8(o.folder.hide(strings.Join(o.tail, "\n")), "\uFFFD")
 	if text == "" {

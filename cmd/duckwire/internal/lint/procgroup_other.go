@@ -4,7 +4,7 @@ package lint
 
 import "os/exec"
 
-// ownGroup does nothing: here the command alone is killed when its context ends.
+// ownGroup does nothing: on this system only the command itself is killed when its context ends.
 func ownGroup(*exec.Cmd) {}
 
 func killGroup(*exec.Cmd) {}

@@ -13,7 +13,7 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// The parts of a SARIF 2.1.0 log that say what was found (OASIS SARIF 2.1.0 §3.13 to §3.27).
+// The parts of a SARIF 2.1.0 log that describe results (OASIS SARIF 2.1.0 §3.13 to §3.27).
 type sarifLog struct {
 	Version string     `json:"version"`
 	Runs    []sarifRun `json:"runs"`
@@ -86,8 +86,8 @@ type sarifFile struct {
 
 var errNoSARIF = errors.New("it is no SARIF log: an object with version and runs is needed")
 
-// ReadSARIF reads a SARIF 2.1.0 log. What was suppressed, and results that are no failures, are left out. Files are as
-// the tool wrote them, with their percent escapes and file:// taken off.
+// ReadSARIF parses a SARIF 2.1.0 log. It omits suppressed results, and results that are not failures. Files are as the
+// tool wrote them, without percent escapes and file://.
 func ReadSARIF(data []byte) ([]hub.Issue, error) {
 	var log sarifLog
 	if err := json.Unmarshal(bytes.TrimPrefix(data, []byte("\ufeff")), &log); err != nil {
@@ -111,7 +111,7 @@ func ReadSARIF(data []byte) ([]hub.Issue, error) {
 	return issues, nil
 }
 
-// issue reads one result.
+// issue converts one result.
 func (run *sarifRun) issue(r *sarifResult) hub.Issue {
 	rule := run.rule(r)
 	i := hub.Issue{Message: r.text(rule), Rule: rule.ID, Category: rule.Name, Severity: severity(r, rule)}
@@ -121,12 +121,13 @@ func (run *sarifRun) issue(r *sarifResult) hub.Issue {
 	if len(r.Locations) > 0 {
 		at := &r.Locations[0].Physical
 		i.File = run.path(&at.File)
-		i.Line, i.Column, i.EndLine, i.EndColumn = at.Region.StartLine, at.Region.StartColumn, at.Region.EndLine, at.Region.EndColumn
+		region := &at.Region
+		i.Line, i.Column, i.EndLine, i.EndColumn = region.StartLine, region.StartColumn, region.EndLine, region.EndColumn
 	}
 	return i
 }
 
-// rule finds a result's rule by index, or by id; one that is not listed has only its id.
+// rule finds a result's rule by index or id. A rule that is not listed has only its id.
 func (run *sarifRun) rule(r *sarifResult) *sarifRule {
 	id := r.RuleID
 	if id == "" {
@@ -146,7 +147,7 @@ func (run *sarifRun) rule(r *sarifResult) *sarifRule {
 	return &sarifRule{ID: id}
 }
 
-// text is a result's message: its own text, or the rule's with the arguments put in.
+// text returns a result's message: its own text, or the rule's text with the arguments inserted.
 func (r *sarifResult) text(rule *sarifRule) string {
 	text := r.Message.Text
 	if text == "" {
@@ -161,8 +162,8 @@ func (r *sarifResult) text(rule *sarifRule) string {
 	return text
 }
 
-// severity is the level of a result, or of its rule, or SARIF's own default; finer where the rule tells how bad it is
-// for security.
+// severity returns the level of a result, of its rule, or SARIF's default. It is more precise if the rule has a
+// security severity.
 func severity(r *sarifResult, rule *sarifRule) hub.Severity {
 	score, err := strconv.ParseFloat(fmt.Sprint(rule.Properties.Severity), 64)
 	if err == nil && score >= 9 {
@@ -178,7 +179,7 @@ func severity(r *sarifResult, rule *sarifRule) hub.Severity {
 	return hub.SeverityMedium
 }
 
-// path is the file of a location, which may stand in the run's list of files.
+// path returns the file of a location, which may be in the run's list of files.
 func (run *sarifRun) path(f *sarifFile) string {
 	uri := f.URI
 	if uri == "" && f.Index != nil && *f.Index >= 0 && *f.Index < len(run.Artifacts) {

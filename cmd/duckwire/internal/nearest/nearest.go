@@ -1,9 +1,9 @@
-// Package nearest finds the name that a misspelt one stands for.
+// Package nearest finds the most similar name to a misspelt one.
 package nearest
 
 import "iter"
 
-// Name returns the one of names that unknown most likely stands for, or "" where none is near.
+// Name returns the name that is most similar to unknown, or "" if none is similar enough.
 func Name(unknown string, names iter.Seq[string]) string {
 	best, at := "", len(unknown)/2+1
 	for name := range names {
@@ -14,8 +14,8 @@ func Name(unknown string, names iter.Seq[string]) string {
 	return best
 }
 
-// distance is the number of insertions, deletions, substitutions and swaps of neighbouring bytes that turn a into b
-// (optimal string alignment).
+// distance returns the number of insertions, deletions, substitutions and transpositions of adjacent bytes that turn a
+// into b (optimal string alignment).
 func distance(a, b string) int {
 	before, prev, cur := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range prev {

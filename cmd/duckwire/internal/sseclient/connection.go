@@ -20,13 +20,13 @@ type connection struct {
 	follower *Follower
 	patience atomic.Int64 // nanoseconds of silence after which the connection is dead
 	body     *watchedBody
-	greeted  bool   // hello has come
-	lastID   string // of the block before: a block without an id has that one
+	greeted  bool   // hello has arrived
+	lastID   string // the last id: a block without an id keeps it
 	bye      error  // a *client.ByeError, once the server has sent bye
-	result   error  // of Handle, once it is an error
+	result   error  // the first error of Handle
 }
 
-// run makes the request, and reads its answer until bye or result is set, or an error ends it.
+// run sends the request, and reads its answer until bye or result is set, or until an error.
 func (c *connection) run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -47,7 +47,7 @@ func (c *connection) run(ctx context.Context) error {
 	return nil
 }
 
-// ask sends the request. The answer is an event stream, and its body is the caller's to close.
+// ask sends the request. The answer is an event stream, whose body the caller must close.
 func (c *connection) ask(ctx context.Context) (*http.Response, error) {
 	req, err := c.follower.Client.Request(ctx, http.MethodGet, c.path(), nil)
 	if err != nil {
@@ -66,7 +66,7 @@ func (c *connection) ask(ctx context.Context) (*http.Response, error) {
 	return resp, nil
 }
 
-// path is the path and query of the request: they ask for what follows the position.
+// path returns the path and query of the request, which asks for what follows the position.
 func (c *connection) path() string {
 	query := url.Values{}
 	for k, v := range c.follower.Query {
@@ -83,7 +83,7 @@ func (c *connection) path() string {
 
 var errNotSSE = errors.New("the answer is no event stream")
 
-// refused is the error of an answer that is no event stream, or nil.
+// refused returns the error for an answer that is not an event stream, or nil.
 func refused(resp *http.Response) error {
 	switch kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); {
 	case resp.StatusCode == http.StatusNoContent:
@@ -96,13 +96,13 @@ func refused(resp *http.Response) error {
 	return nil
 }
 
-// take handles one block. retry is the wait before a new connection that the server asked for last.
+// take handles one block. retry is the most recent wait that the server asked for.
 func (c *connection) take(ev eventstream.Event, retry time.Duration) {
 	if len(ev.Data) == 0 {
 		return
 	}
 	b := Block{Name: ev.Type, Data: ev.Data}
-	if !json.Valid(b.Data) { // a publisher's own text: it moves the position, and has no meaning here
+	if !json.Valid(b.Data) { // a publisher's text: it moves the position and is otherwise ignored
 		b.Data, _ = json.Marshal(string(ev.Data))
 	}
 	switch b.Name {
@@ -119,13 +119,13 @@ func (c *connection) take(ev eventstream.Event, retry time.Duration) {
 	if err := c.follower.Handle(b); err != nil {
 		c.result = err
 	}
-	if ev.ID != c.lastID { // after handle: the position moves behind a block once it is handled
+	if ev.ID != c.lastID { // after handle: the position may only pass a block that was handled
 		c.follower.Cursor, c.lastID = ev.ID, ev.ID
 	}
 }
 
-// hello reads the heartbeat's period, and the position where a reader without one began: its next attempt must begin
-// there.
+// hello reads the heartbeat's interval, and the position at which a reader without one began, because its next attempt
+// must begin there.
 func (c *connection) hello(data []byte) {
 	var hello struct {
 		Position string
@@ -141,8 +141,8 @@ func (c *connection) hello(data []byte) {
 	c.greeted = true
 }
 
-// expectBeat says that a heartbeat comes every hb seconds; after 2.5 times that without a byte the connection is dead
-// (protocol/sse.md 10).
+// expectBeat sets the interval of heartbeats, in seconds. After 2.5 intervals without a byte the connection is
+// considered dead.
 func (c *connection) expectBeat(hb float64) {
 	c.patience.Store(int64(2.5 * hb * float64(time.Second)))
 	if c.body != nil {
@@ -150,7 +150,7 @@ func (c *connection) expectBeat(hb float64) {
 	}
 }
 
-// goodbye notes how long to wait before the next request.
+// goodbye records how long to wait before the next request.
 func (c *connection) goodbye(data []byte, retry time.Duration) {
 	bye := &client.ByeError{}
 	_ = json.Unmarshal(data, bye)

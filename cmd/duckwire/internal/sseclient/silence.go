@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// watchedBody is the body of an answer. It calls dead once no byte has come for the time in patience.
+// watchedBody is the body of an answer. It calls dead if no byte has arrived for the time in patience.
 type watchedBody struct {
 	io.ReadCloser
 	patience *atomic.Int64
@@ -25,7 +25,7 @@ func (b *watchedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// alive restarts the time.
+// alive restarts the timer.
 func (b *watchedBody) alive() { b.timer.Reset(time.Duration(b.patience.Load())) }
 
 func (b *watchedBody) Close() error {

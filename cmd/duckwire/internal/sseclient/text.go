@@ -11,7 +11,7 @@ import (
 	"github.com/duckwire/duckwire/cmd/duckwire/internal/client"
 )
 
-// ending is the data of a stream's end (protocol/sse.md 6.1).
+// ending is the data of a stream's end (openapi.yaml: End).
 type ending struct {
 	Status       string          `json:"status"`
 	FinishReason string          `json:"finish_reason"`
@@ -27,7 +27,7 @@ type FailedError struct{ error }
 
 func (e *FailedError) Unwrap() error { return e.error }
 
-// err is nil for a stream that is done, and otherwise how it ended.
+// err returns nil for a stream that is done, otherwise an error that describes how it ended.
 func (e *ending) err() error {
 	var err error
 	switch {
@@ -52,8 +52,8 @@ type Text struct {
 	ending    *ending
 }
 
-// Follow writes the text of stream id to its end. Its error is about a gap, about an end other than done, or from Out
-// or the follower.
+// Follow writes the text of stream id until its end. It returns an error for a gap in the text, for an end other than
+// done, and for failures of Out and of the follower.
 func (s *Text) Follow(ctx context.Context, c *client.Client, id string, retry *client.Retrier) error {
 	f := &Follower{Client: c, Path: client.StreamPath(id), Cursor: "0", Handle: s.take, Retry: retry}
 	err := f.Run(ctx)
@@ -86,7 +86,7 @@ func (s *Text) take(b Block) error {
 	return nil // structured events are not text
 }
 
-// chunk writes what is new of a piece of text that begins at byte At of the stream.
+// chunk writes the new part of a piece of text that begins at byte At of the stream.
 func (s *Text) chunk(data []byte) error {
 	var piece struct {
 		Text string
@@ -108,7 +108,7 @@ func (s *Text) chunk(data []byte) error {
 	return err
 }
 
-// lost is the error of a stream whose record the server no longer has.
+// lost returns the error for a stream whose log the server no longer has.
 func (s *Text) lost(data []byte) error {
 	var reset struct{ Reason string }
 	_ = json.Unmarshal(data, &reset)

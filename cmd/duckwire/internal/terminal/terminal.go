@@ -1,5 +1,4 @@
-// Package terminal has what a command needs to know about terminals: whether it writes to one, and what is safe to
-// write there.
+// Package terminal detects terminals, and makes text safe to print on them.
 package terminal
 
 import (
@@ -25,7 +24,7 @@ func FirstLine(s string) string {
 	return line
 }
 
-// Printable returns s with characters that could control a terminal written as escapes.
+// Printable returns s with the characters escaped that could control a terminal.
 func Printable(s string) string {
 	if strings.IndexFunc(s, unprintable) < 0 {
 		return s

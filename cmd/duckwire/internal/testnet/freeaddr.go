@@ -1,4 +1,4 @@
-// Package testnet has what tests of servers need: free addresses, certificates, and the end of a log.
+// Package testnet has helpers for tests of servers: free addresses, certificates, and the end of a log.
 package testnet
 
 import (
@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// FreeAddr returns a loopback address that nobody listens on. Its port is below those that systems give to outgoing
-// connections: one of them could take it before it is used, or while a server that is to come back on it is away.
+// FreeAddr returns a loopback address that nobody listens on. Its port is below those that systems assign to outgoing
+// connections; otherwise such a connection could take it before the server listens, or while the server restarts.
 func FreeAddr(t testing.TB) string {
 	t.Helper()
 	for range 100 {

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Tail is the end of a log, as long as a screen holds.
+// Tail returns the end of a log, about as much as a screen shows.
 func Tail(log string) string {
 	const most = 30
 	lines := strings.SplitAfter(strings.TrimRight(log, "\n"), "\n")

@@ -16,7 +16,7 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// errJobGone is the error of a job that was cancelled, or that another worker has now.
+// errJobGone is the error of a job that was cancelled, or that another worker has taken over.
 var errJobGone = errors.New("the server wants no more of it")
 
 // jobStream writes a job's stream. Not safe for concurrent use.
@@ -27,19 +27,20 @@ type jobStream struct {
 	seq  int64
 	sent time.Time
 
-	lines bytes.Buffer // entries that were not sent yet
+	lines bytes.Buffer // entries that are not sent yet
 }
 
 func newJobStream(c *client.Client, id string, j *job) *jobStream {
 	return &jobStream{c: c, id: id, job: j}
 }
 
-// beat is the most time between two requests: short enough to extend the lease, and to learn of a cancel soon.
+// beat returns the maximum time between two requests: it is short enough to extend the lease, and to learn soon of a
+// cancellation.
 func (s *jobStream) beat() time.Duration {
 	return min(2*time.Second, max(100*time.Millisecond, time.Duration(s.job.Lease/3*float64(time.Second))))
 }
 
-// add adds an entry to what send sends.
+// add adds an entry, which the next send sends.
 func (s *jobStream) add(event string, data any) {
 	raw, err := json.Marshal(map[string]any{"event": event, "data": data})
 	if err != nil {
@@ -48,13 +49,13 @@ func (s *jobStream) add(event string, data any) {
 	s.lines.Write(append(raw, '\n'))
 }
 
-// send sends the entries added since the last time; without any, the request only extends the lease. It is tried again
-// for as long as the lease may last, and has its effect once. After errJobGone the job is over.
+// send sends the entries that were added since the last call. Without entries the request only extends the lease. It is
+// retried as long as the lease may last, and takes effect once. After errJobGone the job is over.
 func (s *jobStream) send(ctx context.Context) error {
 	body := bytes.Clone(s.lines.Bytes())
 	s.lines.Reset()
 	retry := client.NewRetrier(s.c.Pace, time.Duration(s.job.Lease*float64(time.Second)), nil)
-	retry.Contact() // the server gave us the job
+	retry.Contact() // the server has answered: it sent the job
 	for {
 		err := s.post(ctx, body)
 		if err == nil {
@@ -92,7 +93,7 @@ func (s *jobStream) post(ctx context.Context, body []byte) error {
 	return err
 }
 
-// issues reports what was found.
+// issues adds entries for the issues that were found.
 func (s *jobStream) issues(found []hub.Issue) {
 	if len(found) > 0 {
 		s.add(hub.EntryUpdate, map[string]any{"type": s.job.Type, "issues": found})

@@ -10,11 +10,11 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// flushEvery is how long an issue waits for others, to be sent with them.
+// flushEvery is how long an issue waits for others, so that they are sent together.
 const flushEvery = 200 * time.Millisecond
 
-// lint runs the command over a job's files and streams what it finds, with the summary and the end. An error leaves the
-// stream open.
+// lint runs the command over a job's files, and streams the issues that it finds, the summary and the end. After an
+// error the stream is still open.
 func (w *Worker) lint(ctx context.Context, j *job, s *jobStream) (*hub.AnalysisSummary, error) {
 	s.add(hub.EntryProgress, map[string]any{"current": 0, "total": len(j.Files), "file": ""})
 	if err := s.send(ctx); err != nil { // confirms to the server that the job was taken
@@ -43,7 +43,7 @@ func (w *Worker) lint(ctx context.Context, j *job, s *jobStream) (*hub.AnalysisS
 	return &out.Summary, w.report(ctx, j, s, out, code)
 }
 
-// report sends what is left, the summary, and the end.
+// report sends the remaining issues, the summary, and the end.
 func (w *Worker) report(ctx context.Context, j *job, s *jobStream, out *lint.Output, code int) error {
 	for found := out.Take(); len(found) > 0; found = out.Take() {
 		s.issues(found)
@@ -64,7 +64,7 @@ func (w *Worker) report(ctx context.Context, j *job, s *jobStream, out *lint.Out
 	return s.end(ctx, map[string]any{"event": "end", "status": "done"})
 }
 
-// stream sends what the command finds, and a request at least every beat, until the command has ended.
+// stream sends the issues that the command finds, with at least one request per beat, until the command has ended.
 func (w *Worker) stream(ctx context.Context, out *lint.Output, s *jobStream, ended <-chan struct{}) error {
 	tick := time.NewTicker(flushEvery)
 	defer tick.Stop()

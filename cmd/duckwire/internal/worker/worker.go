@@ -22,7 +22,7 @@ const jobWait = 20
 // Worker takes analyses as jobs from a server, and runs a linter over the files of each.
 type Worker struct {
 	Kind    string        // of jobs
-	ID      string        // another one for each of its lives
+	ID      string        // different each time the worker starts
 	Types   []string      // of analyses; none: all
 	Format  string        // what the command prints: auto, lines or sarif
 	Timeout time.Duration // of the command
@@ -34,7 +34,7 @@ type Worker struct {
 	Log    io.Writer
 }
 
-// Run takes jobs until ctx ends, which is no error.
+// Run takes jobs until ctx ends. It then returns nil.
 func (w *Worker) Run(ctx context.Context) error {
 	retry := client.NewRetrier(w.Client.Pace, 0, client.Noter(w.Log))
 	w.note("worker %s asks for jobs", w.ID)
@@ -56,7 +56,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	}
 }
 
-// asked returns nil once ctx has ended: then the worker was asked to stop.
+// asked returns nil if ctx has ended, because the worker was then asked to stop, else err.
 func asked(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return nil
@@ -64,7 +64,7 @@ func asked(ctx context.Context, err error) error {
 	return err
 }
 
-// job is a job as the server gives it.
+// job is a job as the server sends it.
 type job struct {
 	ID, Stream, Type string
 	Files            []hub.AnalysisFile
@@ -74,7 +74,7 @@ type job struct {
 
 func (w *Worker) jobsPath() string { return "/v1/workers/" + url.PathEscape(w.Kind) + "/jobs" }
 
-// take asks for a job, and waits some time for it.
+// take requests a job, and waits some time for one.
 func (w *Worker) take(ctx context.Context) ([]job, error) {
 	query := url.Values{"worker": {w.ID}, "wait": {fmt.Sprint(jobWait)}}
 	if len(w.Types) > 0 {
@@ -87,7 +87,7 @@ func (w *Worker) take(ctx context.Context) ([]job, error) {
 
 var errNoFiles = errors.New("the job has no files")
 
-// do does one job and prints how it went.
+// do does one job and prints the outcome.
 func (w *Worker) do(ctx context.Context, j *job) error {
 	began := time.Now()
 	w.note("job %s: %s, %d files", j.ID, j.Type, len(j.Files))
@@ -113,7 +113,7 @@ func (w *Worker) do(ctx context.Context, j *job) error {
 	return err
 }
 
-// refuse returns a job to the server, so that another worker gets it now and not after the lease.
+// refuse returns a job to the server, so that another worker gets it now instead of after the lease.
 func (w *Worker) refuse(j *job, reason string) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
