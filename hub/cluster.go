@@ -58,7 +58,7 @@ func (h *Hub) joinCluster() {
 	h.OnCall(callStreams, answering(h.streamsHere))
 	h.shareUsage()
 	c.stopServing = c.streams.Serve(NodeEvents{Answer: c.calls.answer, Died: h.nodeDied, Lost: h.storeLost, Missed: c.calls.tellMissed})
-	h.background.Go(h.tellAllWatched)
+	h.background.Go(h.reportAllWatched)
 	if c.sharesPresences() {
 		c.presenceOut.work.Go(h.sharePresences)
 	}
@@ -90,7 +90,7 @@ func (h *Hub) nodeDied(node string, streams []string) bool {
 	h.removeDeadPresences(node)
 	done := true
 	for _, id := range streams {
-		if err := h.inherit(node, id); err != nil {
+		if err := h.takeOverByID(node, id); err != nil {
 			h.logger.Warn("a dead node's stream is not taken over yet", "stream", id, "node", node, "error", err)
 			done = false
 		}

@@ -12,7 +12,7 @@ import (
 
 var (
 	errNoLease = fmt.Errorf("this node cannot show the others that it lives, so they may take over its streams; send it again: %w", errs.ErrUnavailable)
-	errMoved   = fmt.Errorf("%w; send it again: %w", errNodeGone, errs.ErrUnavailable)
+	errMoved   = fmt.Errorf("%w; send it again: %w", errTakenOver, errs.ErrUnavailable)
 )
 
 // leaseFault returns why this node must not acknowledge what external producers send, or nil. It matches

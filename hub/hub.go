@@ -91,7 +91,7 @@ func New(o Options) *Hub {
 	h.results.init()
 	h.background.Go(h.cleanUp)
 	h.background.Go(h.expirePresences)
-	h.results.work.Go(h.leaveResults)
+	h.results.work.Go(h.runResults)
 	if o.Streams != nil {
 		h.recorder = newRecorder(o.Streams)
 		h.recorder.work.Go(func() { h.record(h.recorder.stop) })
@@ -161,7 +161,7 @@ func (h *Hub) Drain(ctx context.Context) {
 func (h *Hub) Close() {
 	h.startDrain()
 	for _, s := range h.streams.all() {
-		s.finish(StatusInterrupted, errServerStopped)
+		s.endLocal(StatusInterrupted, errServerStopped)
 	}
 	h.endPresences()
 	h.cancel()

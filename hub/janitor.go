@@ -158,7 +158,7 @@ func (h *Hub) evict() {
 		if h.LogBytes() <= enough {
 			return
 		}
-		if s.idle() {
+		if s.isEvictable() {
 			h.dropStream(s)
 		}
 	}

@@ -135,7 +135,7 @@ func (h *Hub) Analyze(req *AnalysisRequest, spec StreamSpec) (s *Stream, attache
 		return sameStream(old, &Stream{Owner: spec.Owner, digest: spec.Digest})
 	}
 	if h.serves(req.Type, workerKey{}) {
-		return h.enqueue(req, spec)
+		return h.createJob(req, spec)
 	}
 	if len(req.Files) == 0 {
 		return nil, false, fmt.Errorf("a project whose files are not sent along is analysed by a worker that has them, and none has lately asked for analyses of type %q: %w",
@@ -160,7 +160,7 @@ func (h *Hub) analyzeHere(a Analyzer, req *AnalysisRequest, spec StreamSpec) (*S
 		named.RequestID = s.ID
 		req = &named
 	}
-	ctx, ok := h.begin(s)
+	ctx, ok := h.providerContext(s)
 	if !ok {
 		return s, false, nil
 	}
@@ -168,7 +168,7 @@ func (h *Hub) analyzeHere(a Analyzer, req *AnalysisRequest, spec StreamSpec) (*S
 	h.background.Go(func() {
 		defer s.stop(nil)
 		w := &analysisWriter{stream: s, req: req}
-		s.endAnalysis(ctx, w, h.guard("analysis", func() error { return a.Analyze(ctx, req, w) }))
+		s.endAnalysis(ctx, w, h.recoverPanic("analysis", func() error { return a.Analyze(ctx, req, w) }))
 	})
 	return s, false, nil
 }
@@ -180,15 +180,15 @@ func (s *Stream) endAnalysis(ctx context.Context, w *analysisWriter, err error) 
 	}
 	switch {
 	case err == nil:
-		s.finish(StatusDone, Ending{FinishReason: "stop"})
+		s.endLocal(StatusDone, Ending{FinishReason: "stop"})
 	case ctx.Err() != nil:
-		s.finish(StatusInterrupted, errServerStopped)
+		s.endLocal(StatusInterrupted, errServerStopped)
 	case errors.Is(err, errs.ErrTooLarge): // a part of the issues that looks like all of them would deceive
 		s.hub.CountLimit(err)
-		s.finish(StatusFailed, Ending{Error: &EndError{Code: "too_large", Message: err.Error()}, by: "provider"})
+		s.endLocal(StatusFailed, Ending{Error: &EndError{Code: "too_large", Message: err.Error()}, by: "provider"})
 	default:
 		s.hub.counts.providerError(err)
-		s.finish(StatusFailed, Ending{Error: endError(err), by: "provider"})
+		s.endLocal(StatusFailed, Ending{Error: endError(err), by: "provider"})
 	}
 }
 

@@ -489,6 +489,6 @@ func TestJobsUnderContention(t *testing.T) {
 }
 
 func heldBy(s *hub.Stream, user string) bool {
-	held, err := s.HeldBy(user)
+	held, err := s.EverAssignedTo(user)
 	return held && err == nil
 }

@@ -19,7 +19,7 @@ const (
 	callJobWaits  = "job waits"  // waitingJob; told to all
 	callServes    = "serves"     // waitingJob → true or false
 	callRefuseJob = "refuse job" // refusal
-	callHolds     = "holds job"  // holding of a stream's job → true or false
+	callAssigned  = "holds job"  // holding of a stream's job → true or false
 )
 
 // askJobsEvery is how often a worker's question that waits is put to the other nodes anew: they hear that the worker is
@@ -52,41 +52,41 @@ type refusal struct {
 	Reason string `json:"reason"`
 }
 
-type jobHolder struct {
+type assignmentQuestion struct {
 	Job  string `json:"job"`
 	User string `json:"user"`
 }
 
 // answerJobs has this node answer the others.
 func (h *Hub) answerJobs() {
-	h.OnCall(callTakeJob, answering(func(w *Worker) (any, error) { return h.takeHere(w) }))
+	h.OnCall(callTakeJob, answering(func(w *Worker) (any, error) { return h.takeLocalJob(w) }))
 	h.OnCall(callJobWaits, answering(func(j *waitingJob) (any, error) {
-		h.jobs.hear(j)
+		h.jobs.notifyOne(j)
 		return nil, nil
 	}))
 	h.OnCall(callServes, answering(func(j *waitingJob) (any, error) { return h.jobs.serves(j.Type, workerKey{j.User, j.ID}), nil }))
 	h.OnCall(callRefuseJob, answering(func(r *refusal) (any, error) { return nil, h.RefuseJob(&r.Worker, r.Job, r.Epoch, r.Reason) }))
-	h.OnCall(callHolds, answering(func(who *jobHolder) (any, error) {
+	h.OnCall(callAssigned, answering(func(who *assignmentQuestion) (any, error) {
 		s := h.streams.find("", who.Job)
-		return s != nil && s.heldHere(who.User), nil
+		return s != nil && s.wasAssignedHere(who.User), nil
 	}))
 }
 
-// takeHere hands out a job of this node's to a worker that asks another one.
-func (h *Hub) takeHere(w *Worker) (*nodeJob, error) {
+// takeLocalJob hands out a job of this node's to a worker that asks another one.
+func (h *Hub) takeLocalJob(w *Worker) (*nodeJob, error) {
 	if h.IsDraining() {
 		return nil, nil
 	}
 	if err := w.check(); err != nil {
 		return nil, err
 	}
-	p := &poll{wake: log.NewWake(), news: log.NewWake()}
-	k, err := h.jobs.enter(w, p)
+	p := &poll{wake: log.NewWake(), newsWake: log.NewWake()}
+	k, err := h.jobs.addPoll(w, p)
 	if err != nil {
 		return nil, err
 	}
-	defer h.jobs.leave(k, p)
-	job := h.handOut(k)
+	defer h.jobs.removePoll(k, p)
+	job := h.assignJob(k)
 	if job == nil {
 		return nil, nil
 	}
@@ -94,8 +94,8 @@ func (h *Hub) takeHere(w *Worker) (*nodeJob, error) {
 	return &nodeJob{job.ID, job.Epoch, job.Lease, req.Type, req.Project, req.Files, req.Options, req.RequestID}, nil
 }
 
-// askingAgain says when a question that waits is to be put to the other nodes anew. On one node it never is.
-func (h *Hub) askingAgain() (again <-chan time.Time, stop func()) {
+// askNodesTicker says when a question that waits is to be put to the other nodes anew. On one node it never is.
+func (h *Hub) askNodesTicker() (again <-chan time.Time, stop func()) {
 	if !h.cluster.sharesStreams() {
 		return nil, func() {}
 	}
@@ -103,9 +103,9 @@ func (h *Hub) askingAgain() (again <-chan time.Time, stop func()) {
 	return tick.C, tick.Stop
 }
 
-// takeElsewhere asks the other nodes, one after the other, for a job of theirs. Whether the worker's client is still
+// takeRemoteJob asks the other nodes, one after the other, for a job of theirs. Whether the worker's client is still
 // there does not matter: what it does not begin, it is handed again.
-func (h *Hub) takeElsewhere(w *Worker) *Job {
+func (h *Hub) takeRemoteJob(w *Worker) *Job {
 	if !h.cluster.sharesStreams() {
 		return nil
 	}
@@ -132,85 +132,85 @@ func (h *Hub) takeElsewhere(w *Worker) *Job {
 	return nil
 }
 
-// tellOfJob tells the other nodes of a job for which no worker waits here. jobs.mu is held.
-func (h *Hub) tellOfJob(j *job) {
-	if !h.cluster.sharesStreams() || h.jobs.awaited(j) {
+// announceToNodes tells the other nodes of a job for which no worker waits here. jobs.mu is held.
+func (h *Hub) announceToNodes(j *job) {
+	if !h.cluster.sharesStreams() || h.jobs.hasWaitingWorker(j) {
 		return
 	}
-	body := mustJSON(waitingJob{j.req.Type, j.lost.user, j.lost.id})
+	body := mustJSON(waitingJob{j.req.Type, j.lastWorker.user, j.lastWorker.id})
 	h.background.TryGo(func() { h.TellAll(callJobWaits, body) })
 }
 
-// awaited reports whether a worker waits for such a job on this node. q.mu is held.
-func (q *jobs) awaited(j *job) bool {
+// hasWaitingWorker reports whether a worker waits for such a job on this node. q.mu is held.
+func (q *jobs) hasWaitingWorker(j *job) bool {
 	for _, k := range q.workers {
-		if len(k.polls) > 0 && q.wants(j, k) {
+		if len(k.polls) > 0 && q.mayAssign(j, k) {
 			return true
 		}
 	}
 	return false
 }
 
-// hear has one worker that waits ask for a job of another node's: somebody else than who had it before, if there is
+// notifyOne has one worker that waits ask for a job of another node's: somebody else than who had it before, if there is
 // one.
-func (q *jobs) hear(j *waitingJob) {
+func (q *jobs) notifyOne(j *waitingJob) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.hearLocked(j)
+	q.notifyOneLocked(j)
 }
 
-func (q *jobs) hearLocked(j *waitingJob) {
+func (q *jobs) notifyOneLocked(j *waitingJob) {
 	var last *poll
 	for _, k := range q.workers {
-		if !k.takes(j.Type) {
+		if !k.handles(j.Type) {
 			continue
 		}
 		for p := range k.polls {
 			if last = p; k.key != (workerKey{j.User, j.ID}) {
-				p.tell(j)
+				p.notify(j)
 				return
 			}
 		}
 	}
 	if last != nil {
-		last.tell(j)
+		last.notify(j)
 	}
 }
 
-// maxTold bounds what is kept for a question of what it was told. There are the questions that are put anew.
-const maxTold = 100
+// maxNews bounds what is kept for a question of what it was told. There are the questions that are put anew.
+const maxNews = 100
 
-// tell wakes a question for a job of another node's. jobs.mu is held.
-func (p *poll) tell(j *waitingJob) {
-	if len(p.told) < maxTold {
-		p.told = append(p.told, *j)
+// notify wakes a question for a job of another node's. jobs.mu is held.
+func (p *poll) notify(j *waitingJob) {
+	if len(p.news) < maxNews {
+		p.news = append(p.news, *j)
 	}
-	p.news.Signal()
+	p.newsWake.Signal()
 }
 
-// toldOf returns how much the question has been told, before it asks the other nodes.
-func (q *jobs) toldOf(p *poll) int {
+// newsCount returns how much the question has been told, before it asks the other nodes.
+func (q *jobs) newsCount(p *poll) int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return len(p.told)
+	return len(p.news)
 }
 
-// settled forgets that much: the other nodes were asked since, and had nothing.
-func (q *jobs) settled(p *poll, told int) {
+// dropNews forgets that much: the other nodes were asked since, and had nothing.
+func (q *jobs) dropNews(p *poll, told int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	p.told = p.told[told:]
+	p.news = p.news[told:]
 }
 
-// passOn tells others that wait what a question was told that has left: it took one job, and may have been told of
+// forwardNews tells others that wait what a question was told that has left: it took one job, and may have been told of
 // several.
-func (q *jobs) passOn(p *poll) {
+func (q *jobs) forwardNews(p *poll) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for i := range p.told {
-		q.hearLocked(&p.told[i])
+	for i := range p.news {
+		q.notifyOneLocked(&p.news[i])
 	}
-	p.told = nil
+	p.news = nil
 }
 
 // serves reports whether there is a worker for analyses of that type, besides one. A node that has heard of none asks
@@ -222,31 +222,31 @@ func (h *Hub) serves(kind string, besides workerKey) bool {
 	return slices.ContainsFunc(h.callAll(callServes, waitingJob{kind, besides.user, besides.id}), func(answer []byte) bool { return string(answer) == "true" })
 }
 
-// refuseElsewhere gives a job back to the node that has it.
-func (s *Stream) refuseElsewhere(r *refusal) error {
+// refuseJobElsewhere gives a job back to the node that has it.
+func (s *Stream) refuseJobElsewhere(r *refusal) error {
 	_, taken, err := s.askOwner(askTimeout, callRefuseJob, mustJSON(r))
 	if taken { // its node has died, and with it the job
 		s.log.Lock()
 		defer s.log.Unlock()
-		return s.endedError()
+		return s.endedErrorLocked()
 	}
 	return err
 }
 
-// heldElsewhere asks the node that has the stream's job. That somebody has had a job stays true.
-func (s *Stream) heldElsewhere(user string) (bool, error) {
+// wasAssignedElsewhere asks the node that has the stream's job. That somebody has had a job stays true.
+func (s *Stream) wasAssignedElsewhere(user string) (bool, error) {
 	s.log.Lock()
-	known := slices.Contains(s.heldBy, user)
+	known := slices.Contains(s.assignedUsers, user)
 	s.log.Unlock()
 	if known || s.Kind != "analysis" { // others are nobody's jobs
 		return known, nil
 	}
-	answer, taken, err := s.askOwner(askTimeout, callHolds, mustJSON(jobHolder{s.ID, user}))
+	answer, taken, err := s.askOwner(askTimeout, callAssigned, mustJSON(assignmentQuestion{s.ID, user}))
 	if err != nil || taken || string(answer) != "true" {
 		return false, err
 	}
 	s.log.Lock()
 	defer s.log.Unlock()
-	s.heldBy = append(s.heldBy, user)
+	s.assignedUsers = append(s.assignedUsers, user)
 	return true, nil
 }

@@ -31,15 +31,15 @@ type job struct {
 	owner string
 	bytes int64
 
-	stream  *Stream     // nil until it is registered
-	gone    bool        // the stream has ended
-	waiting bool        // it stands in jobs.queue
-	holder  *worker     // who does it; nil: nobody
-	epoch   int64       // of the attempt that runs, or is due
-	timer   *time.Timer // ends the waiting
-	lost    workerKey   // who had it before
-	refused string      // why that one gave it back; "" where its lease lapsed
-	users   []string    // whose workers have held it
+	stream        *Stream     // nil until it is registered
+	gone          bool        // the stream has ended
+	waiting       bool        // it stands in jobs.queue
+	assignee      *worker     // who does it; nil: nobody
+	epoch         int64       // of the attempt that runs, or is due
+	timer         *time.Timer // ends the waiting
+	lastWorker    workerKey   // who had it before
+	refusal       string      // why that one gave it back; "" where its lease lapsed
+	assignedUsers []string    // whose workers have held it
 }
 
 // jobs is the queue of analyses that wait for a worker, and the list of workers.
@@ -87,7 +87,7 @@ func (q *jobs) remove(j *job) {
 	j.gone = true
 	q.unqueue(j)
 	j.req = nil // the stream is kept for its readers; the code is not
-	if j.holder != nil {
+	if j.assignee != nil {
 		j.release(time.Now())
 	}
 	q.bytes -= j.bytes
@@ -108,14 +108,14 @@ func (q *jobs) unqueue(j *job) {
 
 // release takes a job from its worker, which was heard of at that time. jobs.mu is held.
 func (j *job) release(heard time.Time) {
-	k := j.holder
-	j.holder = nil
+	k := j.assignee
+	j.assignee = nil
 	k.jobs = slices.DeleteFunc(k.jobs, func(o *job) bool { return o == j })
-	k.seen = heard
+	k.lastSeen = heard
 }
 
-// enqueue makes an analysis a job, and its stream.
-func (h *Hub) enqueue(req *AnalysisRequest, spec StreamSpec) (*Stream, bool, error) {
+// createJob makes an analysis a job, and its stream.
+func (h *Hub) createJob(req *AnalysisRequest, spec StreamSpec) (*Stream, bool, error) {
 	j := &job{req: req, owner: spec.Owner, bytes: req.Bytes(), epoch: 1}
 	if err := h.jobs.reserve(j, h.UsageElsewhere(usageJobs, j.owner)); err != nil {
 		return nil, false, err
@@ -128,7 +128,7 @@ func (h *Hub) enqueue(req *AnalysisRequest, spec StreamSpec) (*Stream, bool, err
 	}
 	s.log.Lock()
 	s.producer.epoch = j.epoch
-	s.armKeep(max(s.Keep.CancelAfter, firstWatcher))
+	s.armIdleCancel(max(s.Idle.CancelAfter, firstWatcher))
 	s.log.Unlock()
 	h.announce(s)
 	h.jobs.mu.Lock()
@@ -137,24 +137,24 @@ func (h *Hub) enqueue(req *AnalysisRequest, spec StreamSpec) (*Stream, bool, err
 		h.jobs.mu.Unlock()
 		return s, false, nil
 	}
-	h.offer(j)
+	h.offerLocked(j)
 	news := j.announcement()
 	h.jobs.mu.Unlock()
 	h.announceJob(j, news)
 	return s, false, nil
 }
 
-// offer puts a job into the queue: at its end, or, the second time, at its front. jobs.mu is held.
-func (h *Hub) offer(j *job) {
+// offerLocked puts a job into the queue: at its end, or, the second time, at its front. jobs.mu is held.
+func (h *Hub) offerLocked(j *job) {
 	q, at, epoch := &h.jobs, len(h.jobs.queue), j.epoch
 	if epoch > 1 {
 		at = 0
 	}
 	q.queue = slices.Insert(q.queue, at, j)
 	j.waiting = true
-	j.timer = time.AfterFunc(q.limits.JobWait, func() { h.jobUnwanted(j, epoch) })
+	j.timer = time.AfterFunc(q.limits.JobWait, func() { h.jobWaitExpired(j, epoch) })
 	q.wakeWorkers()
-	h.tellOfJob(j)
+	h.announceToNodes(j)
 }
 
 // announcement is the payload that tells of a job, without its code. jobs.mu is held, or nobody else knows the job.
@@ -173,13 +173,13 @@ func (h *Hub) announceJob(j *job, announcement []byte) {
 	}
 }
 
-// jobUnwanted fails a job that nobody has taken.
-func (h *Hub) jobUnwanted(j *job, epoch int64) {
+// jobWaitExpired fails a job that nobody has taken.
+func (h *Hub) jobWaitExpired(j *job, epoch int64) {
 	h.jobs.mu.Lock()
 	due := j.waiting && j.epoch == epoch
 	text := "no worker took the analysis within " + h.limits.JobWait.String()
 	if epoch > 1 {
-		text += ", after the first one " + j.why()
+		text += ", after the first one " + j.lastFailure()
 	}
 	h.jobs.mu.Unlock()
 	if due {
@@ -187,16 +187,16 @@ func (h *Hub) jobUnwanted(j *job, epoch int64) {
 	}
 }
 
-// why says what became of the attempt before. jobs.mu is held.
-func (j *job) why() string {
-	if j.refused != "" {
-		return "refused it: " + j.refused
+// lastFailure says what became of the attempt before. jobs.mu is held.
+func (j *job) lastFailure() string {
+	if j.refusal != "" {
+		return "refused it: " + j.refusal
 	}
 	return "fell silent"
 }
 
 func (j *job) fail(code, text string) {
-	j.stream.finish(StatusFailed, Ending{Error: &EndError{Code: code, Message: text}, by: "worker"})
+	j.stream.endLocal(StatusFailed, Ending{Error: &EndError{Code: code, Message: text}, by: "worker"})
 }
 
 // jobLeaseDue takes a job from a worker that has been silent for too long.
@@ -205,8 +205,8 @@ func (h *Hub) jobLeaseDue(j *job) {
 	s := j.stream
 	s.log.Lock()
 	p := &s.producer
-	left := s.leaseLeft()
-	due := p.lease != nil && left <= 0 && j.holder != nil
+	left := s.leaseLeftLocked()
+	due := p.lease != nil && left <= 0 && j.assignee != nil
 	if p.lease != nil && left > 0 {
 		p.lease.Reset(left)
 	}
@@ -222,7 +222,7 @@ func (h *Hub) jobLeaseDue(j *job) {
 // time, and where it was refused and there are no others. It lets go of jobs.mu, which is held.
 func (h *Hub) retry(j *job, refused string, others bool) {
 	last := j.epoch >= maxAttempts
-	j.lost, j.refused = j.holder.key, refused
+	j.lastWorker, j.refusal = j.assignee.key, refused
 	heard := time.Now()
 	if refused == "" {
 		heard = time.Time{}
@@ -232,7 +232,7 @@ func (h *Hub) retry(j *job, refused string, others bool) {
 	j.stream.fence(j.epoch)
 	code, text := "worker_lost", "the worker fell silent, as the one before it"
 	if refused != "" {
-		code, text = "worker_refused", "the worker "+j.why()
+		code, text = "worker_refused", "the worker "+j.lastFailure()
 		last = last || !others
 	}
 	if last {
@@ -240,7 +240,7 @@ func (h *Hub) retry(j *job, refused string, others bool) {
 		j.fail(code, text)
 		return
 	}
-	h.offer(j)
+	h.offerLocked(j)
 	news := j.announcement()
 	h.jobs.mu.Unlock()
 	h.announceJob(j, news)
@@ -255,9 +255,9 @@ func (s *Stream) fence(epoch int64) {
 	p.stopLease()
 }
 
-// handTo makes a worker the one who may write the job's stream. ok is false where the stream has ended. Whoever reads
+// assignTo makes a worker the one who may write the job's stream. ok is false where the stream has ended. Whoever reads
 // it is to be woken once jobs.mu, which is held, is let go (log.wakeAll).
-func (s *Stream) handTo(worker string, j *job) (ok bool) {
+func (s *Stream) assignTo(worker string, j *job) (ok bool) {
 	s.log.Lock()
 	defer s.log.Unlock()
 	if s.status.Ended() {
@@ -265,18 +265,18 @@ func (s *Stream) handTo(worker string, j *job) (ok bool) {
 	}
 	s.producer.holder, s.producer.epoch = worker, j.epoch
 	if j.epoch > 1 {
-		p := payload{}.num("attempt", int(j.epoch)).str("reason", j.why())
+		p := payload{}.num("attempt", int(j.epoch)).str("reason", j.lastFailure())
 		s.appendEventLocked(&log.Event{Kind: log.StreamEvent, Name: EntryRestarted, Data: append(p.b, '}')})
 	}
 	s.startLocked()
-	s.renewLease()
+	s.extendLease()
 	return true
 }
 
-// begun reports whether the worker has appended anything in the current attempt.
-func (s *Stream) begun() bool {
+// hasProducerStarted reports whether the worker has appended anything in the current attempt.
+func (s *Stream) hasProducerStarted() bool {
 	s.log.Lock()
 	defer s.log.Unlock()
-	known := s.producer.known[s.producer.holder]
+	known := s.producer.progress[s.producer.holder]
 	return known != nil && known.epoch == s.producer.epoch
 }

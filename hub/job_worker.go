@@ -25,27 +25,29 @@ type workerKey struct{ user, id string }
 
 // worker is what the hub knows of a worker. Guarded by jobs.mu.
 type worker struct {
-	key   workerKey
-	types []string
-	polls map[*poll]struct{} // its questions that wait for an answer
-	jobs  []*job             // those that it holds
-	seen  time.Time          // when it was last heard of
+	key      workerKey
+	types    []string
+	polls    map[*poll]struct{} // its questions that wait for an answer
+	jobs     []*job             // those that it holds
+	lastSeen time.Time          // when it was last heard of
 }
 
 // poll is a question for a job that waits for an answer.
 type poll struct {
-	wake *log.Wake // there may be a job of this node's
-	news *log.Wake // or of another's
+	wake     *log.Wake // there may be a job of this node's
+	newsWake *log.Wake // or of another's
 
-	told []waitingJob // what news was of, until the other nodes were asked in vain. Guarded by jobs.mu
+	news []waitingJob // what news was of, until the other nodes were asked in vain. Guarded by jobs.mu
 }
 
-// takes reports whether the worker does analyses of that type.
-func (k *worker) takes(kind string) bool { return len(k.types) == 0 || slices.Contains(k.types, kind) }
+// handles reports whether the worker does analyses of that type.
+func (k *worker) handles(kind string) bool {
+	return len(k.types) == 0 || slices.Contains(k.types, kind)
+}
 
 // alive reports whether the worker asks for jobs, holds one, or did a short while ago.
 func (k *worker) alive(grace time.Duration) bool {
-	return len(k.polls) > 0 || len(k.jobs) > 0 || time.Since(k.seen) < grace
+	return len(k.polls) > 0 || len(k.jobs) > 0 || time.Since(k.lastSeen) < grace
 }
 
 // serves reports whether there is a worker for analyses of that type, besides one.
@@ -53,26 +55,26 @@ func (q *jobs) serves(kind string, besides workerKey) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, k := range q.workers {
-		if k.key != besides && k.takes(kind) && k.alive(q.limits.Lease) {
+		if k.key != besides && k.handles(kind) && k.alive(q.limits.Lease) {
 			return true
 		}
 	}
 	return false
 }
 
-// wants reports whether the job may go to the worker. Whoever refused it does not get it again; whoever fell silent
+// mayAssign reports whether the job may go to the worker. Whoever refused it does not get it again; whoever fell silent
 // over it does only if there is no other. q.mu is held.
-func (q *jobs) wants(j *job, k *worker) bool {
-	if !k.takes(j.req.Type) {
+func (q *jobs) mayAssign(j *job, k *worker) bool {
+	if !k.handles(j.req.Type) {
 		return false
 	}
-	return j.lost != k.key || j.refused == "" && !q.wantedByAny(j)
+	return j.lastWorker != k.key || j.refusal == "" && !q.hasUntriedWorker(j)
 }
 
-// wantedByAny reports whether there is a worker that has not had the job yet. q.mu is held.
-func (q *jobs) wantedByAny(j *job) bool {
+// hasUntriedWorker reports whether there is a worker that has not had the job yet. q.mu is held.
+func (q *jobs) hasUntriedWorker(j *job) bool {
 	for _, k := range q.workers {
-		if k.key != j.lost && k.takes(j.req.Type) && k.alive(q.limits.Lease) {
+		if k.key != j.lastWorker && k.handles(j.req.Type) && k.alive(q.limits.Lease) {
 			return true
 		}
 	}
@@ -87,14 +89,14 @@ func (q *jobs) wakeWorkers() {
 	}
 }
 
-// enter notes that a worker asks for jobs, until leave is called.
-func (q *jobs) enter(w *Worker, p *poll) (*worker, error) {
+// addPoll notes that a worker asks for jobs, until leave is called.
+func (q *jobs) addPoll(w *Worker, p *poll) (*worker, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	key := workerKey{w.User, w.ID}
 	k := q.workers[key]
 	if k == nil {
-		q.forgetWorkers()
+		q.expireWorkers()
 		if len(q.workers) >= maxWorkers {
 			return nil, &errs.LimitError{Kind: errs.ErrLimited, Name: "workers", Limit: maxWorkers, Retry: 10 * time.Second}
 		}
@@ -106,15 +108,15 @@ func (q *jobs) enter(w *Worker, p *poll) (*worker, error) {
 	return k, nil
 }
 
-func (q *jobs) leave(k *worker, p *poll) {
+func (q *jobs) removePoll(k *worker, p *poll) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	delete(k.polls, p)
-	k.seen = time.Now()
+	k.lastSeen = time.Now()
 }
 
-// forgetWorkers drops those that have not been heard of. q.mu is held.
-func (q *jobs) forgetWorkers() {
+// expireWorkers drops those that have not been heard of. q.mu is held.
+func (q *jobs) expireWorkers() {
 	for key, k := range q.workers {
 		if !k.alive(q.limits.Lease) {
 			delete(q.workers, key)
@@ -133,35 +135,35 @@ func (h *Hub) TakeJob(ctx context.Context, w *Worker) (*Job, error) {
 	if err := w.check(); err != nil {
 		return nil, err
 	}
-	p := &poll{wake: log.NewWake(), news: log.NewWake()}
+	p := &poll{wake: log.NewWake(), newsWake: log.NewWake()}
 	defer h.OnDrain(p.wake)()
-	k, err := h.jobs.enter(w, p)
+	k, err := h.jobs.addPoll(w, p)
 	if err != nil {
 		return nil, err
 	}
-	defer h.jobs.passOn(p) // once it has left
-	defer h.jobs.leave(k, p)
-	again, stop := h.askingAgain()
+	defer h.jobs.forwardNews(p) // once it has left
+	defer h.jobs.removePoll(k, p)
+	again, stop := h.askNodesTicker()
 	defer stop()
 	for elsewhere := true; ; {
 		if h.IsDraining() {
 			return nil, errs.ErrClosed
 		}
-		if job := h.handOut(k); job != nil {
+		if job := h.assignJob(k); job != nil {
 			return job, nil
 		}
 		if elsewhere {
-			told := h.jobs.toldOf(p)
-			if job := h.takeElsewhere(w); job != nil {
+			told := h.jobs.newsCount(p)
+			if job := h.takeRemoteJob(w); job != nil {
 				return job, nil
 			}
-			h.jobs.settled(p, told)
+			h.jobs.dropNews(p, told)
 		}
 		elsewhere = true
 		select {
 		case <-p.wake.C:
 			elsewhere = false
-		case <-p.news.C:
+		case <-p.newsWake.C:
 		case <-again:
 		case <-ctx.Done():
 			return nil, nil
@@ -181,8 +183,8 @@ func (w *Worker) check() error {
 	return nil
 }
 
-// handOut gives the worker the job that it should be doing, or the first that waits for it.
-func (h *Hub) handOut(k *worker) *Job {
+// assignJob gives the worker the job that it should be doing, or the first that waits for it.
+func (h *Hub) assignJob(k *worker) *Job {
 	h.jobs.mu.Lock()
 	j, fresh := h.jobs.next(k)
 	if j == nil {
@@ -200,22 +202,22 @@ func (h *Hub) handOut(k *worker) *Job {
 // next finds the worker's job, and makes it the worker's where it is fresh from the queue. q.mu is held.
 func (q *jobs) next(k *worker) (j *job, fresh bool) {
 	for _, j := range k.jobs {
-		if !j.stream.begun() {
+		if !j.stream.hasProducerStarted() {
 			return j, false
 		}
 	}
 	for _, j := range slices.Clone(q.queue) {
-		if !q.wants(j, k) {
+		if !q.mayAssign(j, k) {
 			continue
 		}
 		q.unqueue(j)
-		if !j.stream.handTo(k.key.id, j) {
+		if !j.stream.assignTo(k.key.id, j) {
 			continue // its end is about to remove it
 		}
-		j.holder = k
+		j.assignee = k
 		k.jobs = append(k.jobs, j)
-		if !slices.Contains(j.users, k.key.user) {
-			j.users = append(j.users, k.key.user)
+		if !slices.Contains(j.assignedUsers, k.key.user) {
+			j.assignedUsers = append(j.assignedUsers, k.key.user)
 		}
 		return j, true
 	}
@@ -228,12 +230,12 @@ func (q *jobs) next(k *worker) (j *job, fresh bool) {
 func (h *Hub) RefuseJob(w *Worker, id string, epoch int64, reason string) error {
 	s, err := h.Stream(w.User, id)
 	if err == nil && s.isRemote() {
-		return s.refuseElsewhere(&refusal{*w, id, epoch, reason})
+		return s.refuseJobElsewhere(&refusal{*w, id, epoch, reason})
 	}
 	if errors.Is(err, errs.ErrUnavailable) {
 		return err
 	}
-	if err != nil || s.job == nil || !s.heldHere(w.User) {
+	if err != nil || s.job == nil || !s.wasAssignedHere(w.User) {
 		return fmt.Errorf("no such job of yours: %w", errs.ErrNotFound)
 	}
 	if reason = clean(reason, MaxName); reason == "" {
@@ -242,18 +244,18 @@ func (h *Hub) RefuseJob(w *Worker, id string, epoch int64, reason string) error 
 	j, key := s.job, workerKey{w.User, w.ID}
 	h.jobs.mu.Lock()
 	kind := ""
-	if j.heldBy(key, epoch) {
+	if j.isAssignedTo(key, epoch) {
 		kind = j.req.Type
 	}
 	h.jobs.mu.Unlock()
 	others := kind != "" && h.serves(kind, key) // asks other nodes, so not under the lock
 	h.jobs.mu.Lock()
-	if !j.heldBy(key, epoch) {
+	if !j.isAssignedTo(key, epoch) {
 		defer h.jobs.mu.Unlock()
 		s.log.Lock()
 		defer s.log.Unlock()
 		if s.status.Ended() {
-			return s.endedError()
+			return s.endedErrorLocked()
 		}
 		return &FencedError{Epoch: j.epoch, Job: true}
 	}
@@ -261,25 +263,25 @@ func (h *Hub) RefuseJob(w *Worker, id string, epoch int64, reason string) error 
 	return nil
 }
 
-// heldBy reports whether the worker holds the job, in that attempt. jobs.mu is held.
-func (j *job) heldBy(key workerKey, epoch int64) bool {
-	return !j.gone && j.holder != nil && j.holder.key == key && j.epoch == epoch
+// isAssignedTo reports whether the worker holds the job, in that attempt. jobs.mu is held.
+func (j *job) isAssignedTo(key workerKey, epoch int64) bool {
+	return !j.gone && j.assignee != nil && j.assignee.key == key && j.epoch == epoch
 }
 
-// HeldBy reports whether the stream is that of a job which a worker of the user's holds, or has held: such a one may
+// EverAssignedTo reports whether the stream is that of a job which a worker of the user's holds, or has held: such a one may
 // append to it, and be told that it may not any longer. ErrUnavailable where the node that knows cannot be asked.
-func (s *Stream) HeldBy(user string) (bool, error) {
+func (s *Stream) EverAssignedTo(user string) (bool, error) {
 	if s.isRemote() {
-		return s.heldElsewhere(user)
+		return s.wasAssignedElsewhere(user)
 	}
-	return s.heldHere(user), nil
+	return s.wasAssignedHere(user), nil
 }
 
-func (s *Stream) heldHere(user string) bool {
+func (s *Stream) wasAssignedHere(user string) bool {
 	if s.job == nil {
 		return false
 	}
 	s.hub.jobs.mu.Lock()
 	defer s.hub.jobs.mu.Unlock()
-	return slices.Contains(s.job.users, user)
+	return slices.Contains(s.job.assignedUsers, user)
 }

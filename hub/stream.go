@@ -36,7 +36,7 @@ type Stream struct {
 	Topic       string // where it is announced, and by whose readers it may be read; "" for none
 	Owner       string // the user who started it
 	ContentType string // of its text
-	Keep        Keep
+	Idle        IdlePolicy
 	Completion  *CompletionMeta // nil for a stream of an external producer
 	hub         *Hub
 	created     time.Time
@@ -51,31 +51,31 @@ type Stream struct {
 
 	log log.Log // its mu guards everything below
 
-	status   Status
-	started  time.Time
-	first    time.Time // of the first text
-	ended    time.Time
-	missed   bool // at its end its owner was not there; who was there may go as soon as the end can be read
-	ending   Ending
-	info     CompletionInfo
-	startedC chan struct{} // closed when the status leaves queued
-	doneC    chan struct{} // closed at the end; made anew when another producer takes the stream on
-	stop     context.CancelCauseFunc
-	watchers int
-	idleStop *time.Timer // cancels the stream when nobody has watched it for Keep.CancelAfter
-	account  account
-	producer producerState
+	status      Status
+	started     time.Time
+	first       time.Time // of the first text
+	ended       time.Time
+	ownerAbsent bool // at its end its owner was not there; who was there may go as soon as the end can be read
+	ending      Ending
+	info        CompletionInfo
+	startedC    chan struct{} // closed when the status leaves queued
+	doneC       chan struct{} // closed at the end; made anew when another producer takes the stream on
+	stop        context.CancelCauseFunc
+	watchers    int
+	idleTimer   *time.Timer // cancels the stream when nobody has watched it for Idle.CancelAfter
+	account     account
+	producer    producerState
 
 	announced bool // an announcer reads it
 
-	confirmed atomic.Uint64        // cluster.lapses when the store was last asked whose the stream is
-	remote    *remote              // nil: this node writes it
-	elsewhere map[string]time.Time // other nodes with watchers, and until when they count
-	heldBy    []string             // of a mirror: users whose workers have its job, as far as it is known here
+	confirmed      atomic.Uint64        // cluster.lapses when the store was last asked whose the stream is
+	remote         *remote              // nil: this node writes it
+	remoteWatchers map[string]time.Time // other nodes with watchers, and until when they count
+	assignedUsers  []string             // of a mirror: users whose workers have its job, as far as it is known here
 }
 
-// Keep is what becomes of a stream that nobody watches. The zero value lets it finish.
-type Keep struct {
+// IdlePolicy is what becomes of a stream that nobody watches. The zero value lets it finish.
+type IdlePolicy struct {
 	CancelAfter time.Duration // cancel after so long without watchers; 0: never
 }
 
@@ -163,16 +163,16 @@ func (s *Stream) watcher(wake log.Waker) log.ReaderOptions {
 }
 
 // watchersLocked counts a node with watchers as one.
-func (s *Stream) watchersLocked() int { return s.watchers + len(s.elsewhere) }
+func (s *Stream) watchersLocked() int { return s.watchers + len(s.remoteWatchers) }
 
 func (s *Stream) watchLocked() {
 	s.watchers++
 	if s.remote != nil && s.watchers == 1 {
-		s.hub.tellWatched(s.remote.node, []string{s.ID}, true)
+		s.hub.reportWatched(s.remote.node, []string{s.ID}, true)
 	}
-	if s.idleStop != nil {
-		s.idleStop.Stop()
-		s.idleStop = nil
+	if s.idleTimer != nil {
+		s.idleTimer.Stop()
+		s.idleTimer = nil
 	}
 }
 
@@ -181,29 +181,29 @@ func (s *Stream) unwatch() {
 	defer s.log.Unlock()
 	s.watchers--
 	if s.remote != nil && s.watchers == 0 {
-		s.hub.tellWatched(s.remote.node, []string{s.ID}, false)
+		s.hub.reportWatched(s.remote.node, []string{s.ID}, false)
 	}
-	s.armKeep(s.Keep.CancelAfter)
+	s.armIdleCancel(s.Idle.CancelAfter)
 }
 
 // firstWatcher is how long a new stream waits at least for its first watcher, who must be given the time to come.
 const firstWatcher = time.Second
 
-// armKeep starts the clock of Keep.CancelAfter where nobody watches a stream that runs. s.log is locked.
-func (s *Stream) armKeep(after time.Duration) {
-	if s.watchersLocked() > 0 || s.Keep.CancelAfter <= 0 || s.status.Ended() || s.remote != nil {
+// armIdleCancel starts the clock of Idle.CancelAfter where nobody watches a stream that runs. s.log is locked.
+func (s *Stream) armIdleCancel(after time.Duration) {
+	if s.watchersLocked() > 0 || s.Idle.CancelAfter <= 0 || s.status.Ended() || s.remote != nil {
 		return
 	}
 	var timer *time.Timer
 	timer = time.AfterFunc(after, func() {
 		s.log.Lock()
-		due := s.idleStop == timer && s.watchersLocked() == 0
+		due := s.idleTimer == timer && s.watchersLocked() == 0
 		s.log.Unlock()
 		if due {
-			s.finish(StatusCancelled, Ending{Error: &EndError{Code: codeUnwatched, Message: "nobody watched the stream"}, by: "unwatched"})
+			s.endLocal(StatusCancelled, Ending{Error: &EndError{Code: codeUnwatched, Message: "nobody watched the stream"}, by: "unwatched"})
 		}
 	})
-	s.idleStop = timer
+	s.idleTimer = timer
 }
 
 // Started returns a channel that is closed when the stream runs or has ended: its provider has said yes or no.
@@ -236,7 +236,7 @@ func (s *Stream) end(status Status, e Ending) {
 		s.endRemote(status, e)
 		return
 	}
-	s.finish(status, e)
+	s.endLocal(status, e)
 }
 
 // start moves a queued stream to running.
@@ -331,8 +331,8 @@ func (s *Stream) countLocked() {
 	}
 }
 
-// finish ends a stream of this node's: the first ending counts. It reports whether this one did.
-func (s *Stream) finish(status Status, e Ending) bool {
+// endLocal ends a stream of this node's: the first ending counts. It reports whether this one did.
+func (s *Stream) endLocal(status Status, e Ending) bool {
 	s.log.Lock()
 	if s.status.Ended() || s.remote != nil {
 		s.log.Unlock()
@@ -360,15 +360,15 @@ func (s *Stream) endLocked(status Status, e Ending) {
 	} else {
 		e.Usage = nil // what is no JSON on one line would break every reader's frame
 	}
-	s.status, s.ending, s.ended, s.missed = status, e, time.Now(), len(s.elsewhere) == 0 && !s.hub.IsThere(s.Owner)
+	s.status, s.ending, s.ended, s.ownerAbsent = status, e, time.Now(), len(s.remoteWatchers) == 0 && !s.hub.IsThere(s.Owner)
 	s.account.endedBy = e.by
 	s.hub.counts.end(s, status, e.Error)
 	s.appendEventLocked(&log.Event{Kind: log.EndEvent, Name: "end", Data: e.appendJSON(nil)})
 	close(s.doneC)
 	s.producer.stopLease()
-	if s.idleStop != nil {
-		s.idleStop.Stop()
-		s.idleStop = nil
+	if s.idleTimer != nil {
+		s.idleTimer.Stop()
+		s.idleTimer = nil
 	}
 }
 
@@ -376,14 +376,14 @@ func (s *Stream) stopTimers() {
 	s.log.Lock()
 	defer s.log.Unlock()
 	s.producer.stopLease()
-	if s.idleStop != nil {
-		s.idleStop.Stop()
-		s.idleStop = nil
+	if s.idleTimer != nil {
+		s.idleTimer.Stop()
+		s.idleTimer = nil
 	}
 }
 
-// idle reports whether the stream has ended and nobody reads it.
-func (s *Stream) idle() bool {
+// isEvictable reports whether the stream has ended and nobody reads it.
+func (s *Stream) isEvictable() bool {
 	s.log.Lock()
 	defer s.log.Unlock()
 	return s.status.Ended() && s.log.Readers() == 0

@@ -67,7 +67,7 @@ func (a *announcer) start(opening func()) {
 
 // started announces the beginning of the stream, or that it goes on after a position.
 func (a *announcer) started(after log.Position) {
-	p := a.open().str("kind", a.stream.Kind).str("owner", a.stream.Owner)
+	p := a.payload().str("kind", a.stream.Kind).str("owner", a.stream.Owner)
 	if after.Offset > 0 {
 		p = p.str("position", after.String()).raw("resumed", []byte("true"))
 	}
@@ -78,11 +78,11 @@ func (a *announcer) run() {
 	var items []log.Item
 	for {
 		items, _ = a.reader.Read(items[:0])
-		if a.isElsewhere() {
+		if a.hasMoved() {
 			return
 		}
 		for i := range items {
-			if a.item(&items[i]); isEnd(&items[i]) && a.isOver(items[i].To) {
+			if a.item(&items[i]); isEnd(&items[i]) && a.hasEnded(items[i].To) {
 				return
 			}
 		}
@@ -103,8 +103,8 @@ func (a *announcer) run() {
 	}
 }
 
-// isElsewhere reports whether another node writes the stream now, which then announces it.
-func (a *announcer) isElsewhere() bool {
+// hasMoved reports whether another node writes the stream now, which then announces it.
+func (a *announcer) hasMoved() bool {
 	s := a.stream
 	s.log.Lock()
 	defer s.log.Unlock()
@@ -114,9 +114,9 @@ func (a *announcer) isElsewhere() bool {
 	return s.remote != nil
 }
 
-// isOver reports whether the end that was announced is the stream's. If not, a producer took the stream on
+// hasEnded reports whether the end that was announced is the stream's. If not, a producer took the stream on
 // meanwhile: the topic is told that it goes on.
-func (a *announcer) isOver(end uint64) bool {
+func (a *announcer) hasEnded(end uint64) bool {
 	s := a.stream
 	s.log.Lock()
 	over := s.status.Ended() && s.log.Tail() == end
@@ -142,12 +142,12 @@ func (a *announcer) item(item *log.Item) {
 		if bytes.HasPrefix(item.Event.Data, []byte(`{"status":"done"`)) {
 			name = "_done"
 		}
-		a.publish(a.kind+name, a.open().str("position", at.String()).raw("result", item.Event.Data))
+		a.publish(a.kind+name, a.payload().str("position", at.String()).raw("result", item.Event.Data))
 	case item.Event.Kind == log.ChunkEvent:
-		p := a.open().raw("delta", item.Event.Data).num("at", item.At).str("position", at.String())
+		p := a.payload().raw("delta", item.Event.Data).num("at", item.At).str("position", at.String())
 		a.publish(a.kind+"_delta", p)
 	case item.Event.Kind == log.StreamEvent:
-		a.publish(item.Event.Name, a.open().str("position", at.String()).raw("data", item.Event.Data))
+		a.publish(item.Event.Name, a.payload().str("position", at.String()).raw("data", item.Event.Data))
 	}
 }
 
@@ -156,7 +156,7 @@ func (a *announcer) item(item *log.Item) {
 func (a *announcer) publish(event string, p payload) {
 	raw := append(p.b, '}')
 	if len(raw) > a.hub.limits.MessageBytes {
-		raw = append(a.open().num("omitted_bytes", len(raw)).b, '}')
+		raw = append(a.payload().num("omitted_bytes", len(raw)).b, '}')
 	}
 	if _, err := a.hub.append(a.stream.Topic, a.stream.Owner, []EventInput{{Event: event, Payload: raw}}); err != nil {
 		a.hub.logger.Warn("a stream's announcement was refused",
@@ -169,14 +169,14 @@ func (a *announcer) chunks(text []byte, at int, position string) {
 	piece := a.hub.limits.MessageBytes / 8 // JSON may write one byte as six
 	for len(text) > piece {
 		n := wholeRunes(text[:piece])
-		a.publish(a.kind+"_chunk", a.open().str("chunk", string(text[:n])).num("at", at))
+		a.publish(a.kind+"_chunk", a.payload().str("chunk", string(text[:n])).num("at", at))
 		text, at = text[n:], at+n
 	}
-	a.publish(a.kind+"_chunk", a.open().str("chunk", string(text)).num("at", at).str("position", position))
+	a.publish(a.kind+"_chunk", a.payload().str("chunk", string(text)).num("at", at).str("position", position))
 }
 
-// open begins a payload: the stream's id, also under the name that RubberDuck's clients look for, and the time.
-func (a *announcer) open() payload {
+// payload begins a payload: the stream's id, also under the name that RubberDuck's clients look for, and the time.
+func (a *announcer) payload() payload {
 	p := payload{b: make([]byte, 0, 256)}.str("stream", a.stream.ID)
 	if a.kind != "stream" {
 		p = p.str(a.kind+"_id", a.stream.ID)

@@ -32,25 +32,25 @@ func (h *Hub) Complete(req *CompletionRequest, spec StreamSpec, meta CompletionM
 		named.RequestID = s.ID
 		req = &named
 	}
-	ctx, ok := h.begin(s)
+	ctx, ok := h.providerContext(s)
 	if !ok {
 		return s, false, nil
 	}
 	h.announce(s)
 	h.background.Go(func() {
 		defer s.stop(nil)
-		h.provide(ctx, s, req)
+		h.runProvider(ctx, s, req)
 	})
 	return s, false, nil
 }
 
-// begin returns the context that a stream's provider works in. ok is false where the stream has ended already.
-func (h *Hub) begin(s *Stream) (ctx context.Context, ok bool) {
+// providerContext returns the context that a stream's provider works in. ok is false where the stream has ended already.
+func (h *Hub) providerContext(s *Stream) (ctx context.Context, ok bool) {
 	ctx, stop := context.WithCancelCause(h.ctx)
 	s.log.Lock()
 	s.stop = stop
 	ended := s.status.Ended()
-	s.armKeep(max(s.Keep.CancelAfter, firstWatcher))
+	s.armIdleCancel(max(s.Idle.CancelAfter, firstWatcher))
 	s.log.Unlock()
 	if ended { // cancelled or superseded between its registration and here
 		stop(errStreamEnded)
@@ -70,28 +70,28 @@ func (h *Hub) Models(ctx context.Context) ([]Model, error) {
 	return models, err
 }
 
-// provide runs the provider and turns its result into the stream's ending.
-func (h *Hub) provide(ctx context.Context, s *Stream, req *CompletionRequest) {
+// runProvider runs the provider and turns its result into the stream's ending.
+func (h *Hub) runProvider(ctx context.Context, s *Stream, req *CompletionRequest) {
 	w := &completionWriter{stream: s, chat: req.Kind == ChatCompletion}
-	err := h.guard("completion", func() error { return h.provider.Complete(ctx, req, w) })
+	err := h.recoverPanic("completion", func() error { return h.provider.Complete(ctx, req, w) })
 	switch {
 	case err == nil:
-		s.finish(StatusDone, w.ending)
+		s.endLocal(StatusDone, w.ending)
 	case errors.Is(err, errs.ErrTooLarge): // the client gets what fits, and is told why there is no more
 		h.CountLimit(err)
 		w.ending.FinishReason, w.ending.FinishSent = "length", false
-		s.finish(StatusDone, w.ending)
+		s.endLocal(StatusDone, w.ending)
 	case ctx.Err() != nil:
 		// Whoever ended the stream has said why. Only the hub's own end leaves it to us.
-		s.finish(StatusInterrupted, errServerStopped)
+		s.endLocal(StatusInterrupted, errServerStopped)
 	default:
 		h.counts.providerError(err)
-		s.finish(StatusFailed, Ending{Error: endError(err), Usage: w.ending.Usage, by: "provider"})
+		s.endLocal(StatusFailed, Ending{Error: endError(err), Usage: w.ending.Usage, by: "provider"})
 	}
 }
 
-// guard runs a provider's work, and makes an error of its panic.
-func (h *Hub) guard(what string, work func() error) (err error) {
+// recoverPanic runs a provider's work, and makes an error of its panic.
+func (h *Hub) recoverPanic(what string, work func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			h.logger.Error("provider panicked", "panic", p, "stack", string(debug.Stack()))

@@ -14,7 +14,7 @@ const callStreams = "streams"
 // StreamSummary is a stream without its text, as lists show it.
 type StreamSummary struct {
 	ID, Kind, Owner, Topic string
-	Keep                   Keep
+	Idle                   IdlePolicy  `json:"Keep"`
 	State                  StreamState // without the text
 }
 
@@ -42,7 +42,7 @@ func (s *Stream) Summary() StreamSummary {
 	defer s.log.Unlock()
 	st := s.stateLocked(s.log.TextLen())
 	st.At, st.Text = 0, nil
-	return StreamSummary{ID: s.ID, Kind: s.Kind, Owner: s.Owner, Topic: s.Topic, Keep: s.Keep, State: st}
+	return StreamSummary{ID: s.ID, Kind: s.Kind, Owner: s.Owner, Topic: s.Topic, Idle: s.Idle, State: st}
 }
 
 // summary makes one of a record.
@@ -51,7 +51,7 @@ func (rec *StreamRecord) summary() StreamSummary {
 		Status: rec.Status, Position: log.Position{Epoch: rec.Epoch, Offset: rec.Tail}, Bytes: rec.Bytes,
 		Ending: rec.Ending, Info: rec.Info, Timings: rec.Timings, Account: rec.Account,
 	}
-	return StreamSummary{ID: rec.ID, Kind: rec.Kind, Owner: rec.Owner, Topic: rec.Topic, Keep: rec.Keep, State: st}
+	return StreamSummary{ID: rec.ID, Kind: rec.Kind, Owner: rec.Owner, Topic: rec.Topic, Idle: rec.Idle, State: st}
 }
 
 // ListStreams returns streams of all nodes, the newest first. No text is loaded for it, and this node knows none more

@@ -84,18 +84,18 @@ func (e *EndedError) Is(target error) bool { return target == errs.ErrClosed }
 
 // producerState is what a stream knows of its external producers. Guarded by the stream's log.
 type producerState struct {
-	holder  string // the named producer that wrote last; "" for none
-	epoch   int64  // of the holder
-	known   map[string]*producerSeq
-	pending []byte // the beginning of a UTF-8 sequence whose rest has not come
-	lease   *time.Timer
-	leased  time.Time // until when
-	open    int       // uploads under way: while one is, the lease does not run
-	current *Appender // the upload of a named producer that counts
+	holder     string // the named producer that wrote last; "" for none
+	epoch      int64  // of the holder
+	progress   map[string]*producerProgress
+	pending    []byte // the beginning of a UTF-8 sequence whose rest has not come
+	lease      *time.Timer
+	leaseUntil time.Time // until when
+	open       int       // uploads under way: while one is, the lease does not run
+	current    *Appender // the upload of a named producer that counts
 }
 
-// producerSeq is how far one producer got.
-type producerSeq struct {
+// producerProgress is how far one producer got.
+type producerProgress struct {
 	epoch, last int64 // last: the newest request that is whole; -1 for none
 	partial     int   // parts (or bytes of raw text) of request last+1 that were taken before its upload was cut
 	closed      bool  // request last closed the stream
@@ -124,33 +124,33 @@ func (h *Hub) CreateStream(spec StreamSpec) (s *Stream, old bool, err error) {
 		return s, old, err
 	}
 	s.log.Lock()
-	s.renewLease()
-	s.armKeep(max(s.Keep.CancelAfter, firstWatcher))
+	s.extendLease()
+	s.armIdleCancel(max(s.Idle.CancelAfter, firstWatcher))
 	s.log.Unlock()
 	h.announce(s)
 	return s, false, nil
 }
 
-// renewLease lets the producer be silent for Limits.Lease more. The timer is left as it is: moving it with each append
+// extendLease lets the producer be silent for Limits.Lease more. The timer is left as it is: moving it with each append
 // would cost more than the append. s.log is locked.
-func (s *Stream) renewLease() {
+func (s *Stream) extendLease() {
 	p := &s.producer
 	if p.open > 0 || s.status.Ended() || s.remote != nil {
 		return
 	}
-	p.leased = time.Now().Add(s.hub.limits.Lease)
+	p.leaseUntil = time.Now().Add(s.hub.limits.Lease)
 	if p.lease == nil {
 		p.lease = time.AfterFunc(s.hub.limits.Lease, s.leaseDue)
 	}
 }
 
-// leaseLeft returns how long the producer may be silent yet. One that writes, or is refused, is not silent. s.log is
+// leaseLeftLocked returns how long the producer may be silent yet. One that writes, or is refused, is not silent. s.log is
 // locked.
-func (s *Stream) leaseLeft() time.Duration {
+func (s *Stream) leaseLeftLocked() time.Duration {
 	if s.producer.open > 0 || s.hub.cluster.leaseFault() != nil {
 		return s.hub.limits.Lease
 	}
-	return time.Until(s.producer.leased)
+	return time.Until(s.producer.leaseUntil)
 }
 
 // leaseDue ends the stream if its producer has been silent for too long; if not, it looks again when that can be.
@@ -161,14 +161,14 @@ func (s *Stream) leaseDue() {
 	}
 	s.log.Lock()
 	p := &s.producer
-	left := s.leaseLeft()
+	left := s.leaseLeftLocked()
 	if p.lease != nil && left > 0 {
 		p.lease.Reset(left)
 	}
 	due := p.lease != nil && left <= 0
 	s.log.Unlock()
 	if due {
-		s.finish(StatusInterrupted, Ending{Error: &EndError{Code: "lease_expired", Message: "the producer fell silent"}, by: "lease"})
+		s.endLocal(StatusInterrupted, Ending{Error: &EndError{Code: "lease_expired", Message: "the producer fell silent"}, by: "lease"})
 	}
 }
 
@@ -177,8 +177,8 @@ func (s *Stream) leaseDue() {
 type Appender struct {
 	s         *Stream
 	ref       ProducerRef
-	seq       *producerSeq // nil for a producer without a name
-	skip      int          // parts or bytes that an earlier, cut upload of the same request brought already
+	seq       *producerProgress // nil for a producer without a name
+	skip      int               // parts or bytes that an earlier, cut upload of the same request brought already
 	taken     int
 	duplicate bool
 	done      bool
@@ -217,7 +217,7 @@ func (s *Stream) Append(ref ProducerRef) (*Appender, error) {
 
 // openLocked admits a request, and opens it.
 func (s *Stream) openLocked(a *Appender) error {
-	if err := s.admit(a); err != nil || a.duplicate {
+	if err := s.admitLocked(a); err != nil || a.duplicate {
 		return err
 	}
 	if a.seq != nil {
@@ -238,8 +238,8 @@ func (s *Stream) AppendWhole(ref ProducerRef) (*Appender, error) {
 	return &Appender{s: s, ref: ref, remote: &remoteAppender{whole: &wholeBody{}}}, nil
 }
 
-// admit applies the rules of fencing and idempotency to a new request.
-func (s *Stream) admit(a *Appender) error {
+// admitLocked applies the rules of fencing and idempotency to a new request.
+func (s *Stream) admitLocked(a *Appender) error {
 	p := &s.producer
 	if s.job != nil && !s.status.Ended() && (a.ref.ID == "" || a.ref.ID != p.holder || a.ref.Epoch != p.epoch) {
 		return &FencedError{Epoch: p.epoch, Job: true}
@@ -247,30 +247,30 @@ func (s *Stream) admit(a *Appender) error {
 	if a.ref.ID == "" {
 		switch {
 		case s.status.Ended():
-			return s.endedError()
+			return s.endedErrorLocked()
 		case p.holder != "":
-			return &LeaseError{Left: time.Until(p.leased)}
+			return &LeaseError{Left: time.Until(p.leaseUntil)}
 		}
 		return nil
 	}
-	known := p.known[a.ref.ID]
+	known := p.progress[a.ref.ID]
 	if known != nil && a.ref.Epoch == known.epoch && a.ref.Seq <= known.last && (!s.status.Ended() || s.status == StatusInterrupted || known.closed) {
 		a.duplicate = true
 		return nil
 	}
 	switch {
 	case s.status.Ended() && s.status != StatusInterrupted:
-		return s.endedError()
+		return s.endedErrorLocked()
 	case s.status == StatusInterrupted && a.ref.Epoch <= p.epoch && p.holder != "", known != nil && a.ref.Epoch < known.epoch:
 		return &FencedError{Epoch: p.epoch}
 	case s.status != StatusInterrupted && p.holder != "" && p.holder != a.ref.ID:
-		return &LeaseError{Left: time.Until(p.leased)}
+		return &LeaseError{Left: time.Until(p.leaseUntil)}
 	}
-	return s.take(a, known)
+	return s.acquireLocked(a, known)
 }
 
-// take makes the request's producer the holder, where its sequence allows it.
-func (s *Stream) take(a *Appender, known *producerSeq) error {
+// acquireLocked makes the request's producer the holder, where its sequence allows it.
+func (s *Stream) acquireLocked(a *Appender, known *producerProgress) error {
 	p := &s.producer
 	if known == nil || a.ref.Epoch > known.epoch {
 		if a.ref.Seq != 0 {
@@ -279,14 +279,14 @@ func (s *Stream) take(a *Appender, known *producerSeq) error {
 			}
 			return &GapError{Expected: 0, Received: a.ref.Seq}
 		}
-		known = &producerSeq{epoch: a.ref.Epoch, last: -1}
+		known = &producerProgress{epoch: a.ref.Epoch, last: -1}
 	} else if a.ref.Seq != known.last+1 {
 		return &GapError{Expected: known.last + 1, Received: a.ref.Seq}
 	}
-	if p.known == nil {
-		p.known = make(map[string]*producerSeq)
+	if p.progress == nil {
+		p.progress = make(map[string]*producerProgress)
 	}
-	p.known[a.ref.ID], p.holder, p.epoch, a.seq = known, a.ref.ID, a.ref.Epoch, known
+	p.progress[a.ref.ID], p.holder, p.epoch, a.seq = known, a.ref.ID, a.ref.Epoch, known
 	if s.status == StatusInterrupted {
 		s.resumeLocked()
 	}
@@ -302,7 +302,7 @@ func (s *Stream) resumeLocked() {
 	s.hub.streams.resumed(s)
 }
 
-func (s *Stream) endedError() error { return &EndedError{Receipt: s.receiptLocked()} }
+func (s *Stream) endedErrorLocked() error { return &EndedError{Receipt: s.receiptLocked()} }
 
 func (s *Stream) receiptLocked() Receipt {
 	return Receipt{
@@ -366,7 +366,7 @@ func (a *Appender) locked(f func() error) error {
 	case a.s.remote != nil:
 		return errMoved
 	case a.s.status.Ended():
-		return a.s.endedError()
+		return a.s.endedErrorLocked()
 	case a.seq != nil && a.s.producer.current != a:
 		return &FencedError{Epoch: a.s.producer.epoch}
 	}
@@ -437,7 +437,7 @@ func (a *Appender) endLocked(ending *Ending) error {
 	case s.remote != nil:
 		return errMoved
 	case s.status.Ended():
-		return s.endedError()
+		return s.endedErrorLocked()
 	case a.seq != nil && s.producer.current != a:
 		return &FencedError{Epoch: s.producer.epoch}
 	case ending != nil && len(s.producer.pending) > 0:
@@ -475,7 +475,7 @@ func (a *Appender) release() {
 	}
 	a.done = true
 	a.s.producer.open--
-	a.s.renewLease()
+	a.s.extendLease()
 }
 
 // wholeRunes returns the length of b without an unfinished UTF-8 sequence at its end.

@@ -28,8 +28,8 @@ type StreamRecord struct {
 	Tail       uint64         // the offset of the last entry
 	Bytes      int            `json:",omitempty"` // of the text up to there; 0 also where an earlier version wrote it
 	Digest     string
-	Aliases    []string // the owner's own ids for it
-	Keep       Keep
+	Aliases    []string   // the owner's own ids for it
+	Idle       IdlePolicy `json:"Keep"`
 	Completion *CompletionMeta
 	Info       CompletionInfo
 	Status     Status

@@ -25,7 +25,7 @@ type recorder struct {
 	mu      lock.Mutex
 	changed map[*Stream]struct{}
 	dropped []string
-	wanted  map[*Stream]*flush // to be saved at once, alone: what is behind does not depend on how often streams end or are asked for
+	urgent  map[*Stream]*flush // to be saved at once, alone: what is behind does not depend on how often streams end or are asked for
 	err     error              // of the last Save; nil when the store keeps up
 }
 
@@ -35,13 +35,13 @@ type flush struct {
 	failed bool // set before done is closed
 }
 
-// want has a stream saved at once, and returns when that is done.
-func (r *recorder) want(s *Stream) *flush {
+// saveSoon has a stream saved at once, and returns when that is done.
+func (r *recorder) saveSoon(s *Stream) *flush {
 	r.mu.Lock()
-	f := r.wanted[s]
+	f := r.urgent[s]
 	if f == nil {
 		f = &flush{done: make(chan struct{})}
-		r.wanted[s] = f
+		r.urgent[s] = f
 	}
 	r.mu.Unlock()
 	r.now.Signal()
@@ -50,7 +50,7 @@ func (r *recorder) want(s *Stream) *flush {
 
 // flush returns when what s has by now is saved. Errors match ErrUnavailable.
 func (r *recorder) flush(s *Stream) error {
-	f := r.want(s)
+	f := r.saveSoon(s)
 	select {
 	case <-f.done:
 		if !f.failed {
@@ -58,11 +58,11 @@ func (r *recorder) flush(s *Stream) error {
 		}
 	case <-r.stop:
 	}
-	return errAway
+	return errOwnerUnreachable
 }
 
 func newRecorder(store StreamStore) *recorder {
-	return &recorder{store: store, now: log.NewWake(), stop: make(chan struct{}), changed: make(map[*Stream]struct{}), wanted: make(map[*Stream]*flush)}
+	return &recorder{store: store, now: log.NewWake(), stop: make(chan struct{}), changed: make(map[*Stream]struct{}), urgent: make(map[*Stream]*flush)}
 }
 
 // changedStream notes that s has something to be saved. It takes no lock but the recorder's, and may be called under
@@ -75,7 +75,7 @@ func (h *Hub) changedStream(s *Stream, ended bool) {
 	h.recorder.changed[s] = struct{}{}
 	h.recorder.mu.Unlock()
 	if ended {
-		h.recorder.want(s)
+		h.recorder.saveSoon(s)
 	}
 }
 
@@ -125,11 +125,11 @@ func (h *Hub) record(stop <-chan struct{}) {
 	}
 }
 
-// take returns what is to be saved now: all that changed, or of that only what is wanted at once.
-func (r *recorder) take(all bool) (changed map[*Stream]struct{}, dropped []string, wanted map[*Stream]*flush) {
+// nextBatch returns what is to be saved now: all that changed, or of that only what is wanted at once.
+func (r *recorder) nextBatch(all bool) (changed map[*Stream]struct{}, dropped []string, wanted map[*Stream]*flush) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	wanted, r.wanted = r.wanted, make(map[*Stream]*flush)
+	wanted, r.urgent = r.urgent, make(map[*Stream]*flush)
 	changed = make(map[*Stream]struct{})
 	if all {
 		changed, r.changed = r.changed, changed
@@ -147,7 +147,7 @@ func (r *recorder) take(all bool) (changed map[*Stream]struct{}, dropped []strin
 
 // save writes what changed. What could not be saved stays noted for the next time.
 func (r *recorder) save(h *Hub, all bool) {
-	changed, dropped, wanted := r.take(all)
+	changed, dropped, wanted := r.nextBatch(all)
 	defer func() {
 		for s, f := range wanted {
 			_, f.failed = changed[s]
@@ -172,7 +172,7 @@ func (r *recorder) save(h *Hub, all bool) {
 			dropped = nil
 		}
 	}
-	r.settle(h, err, changed, dropped)
+	r.noteSaved(h, err, changed, dropped)
 }
 
 // saved notes what a Save has done, and returns the streams that are to be saved again.
@@ -204,7 +204,7 @@ func (h *Hub) saved(upTo map[*Stream]uint64, err error) (again map[*Stream]struc
 	return again, nil
 }
 
-func (r *recorder) settle(h *Hub, err error, changed map[*Stream]struct{}, dropped []string) {
+func (r *recorder) noteSaved(h *Hub, err error, changed map[*Stream]struct{}, dropped []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for s := range changed {
@@ -227,7 +227,7 @@ func (s *Stream) change() (StreamChange, uint64) {
 	defer s.log.Unlock()
 	st := s.stateLocked(s.log.TextLen())
 	rec := StreamRecord{
-		ID: s.ID, Kind: s.Kind, Topic: s.Topic, Owner: s.Owner, ContentType: s.ContentType, Epoch: s.log.Epoch(), Before: s.log.Before(), Digest: s.digest, Keep: s.Keep,
+		ID: s.ID, Kind: s.Kind, Topic: s.Topic, Owner: s.Owner, ContentType: s.ContentType, Epoch: s.log.Epoch(), Before: s.log.Before(), Digest: s.digest, Idle: s.Idle,
 		Completion: s.Completion, Info: st.Info, Status: st.Status, Ending: st.Ending, Timings: st.Timings, Account: st.Account,
 		Producer: s.producer.record(),
 	}
@@ -242,7 +242,7 @@ func (s *Stream) change() (StreamChange, uint64) {
 
 func (p *producerState) record() ProducerRecord {
 	rec := ProducerRecord{Holder: p.holder, Epoch: p.epoch}
-	for id, k := range p.known {
+	for id, k := range p.progress {
 		if rec.Known == nil {
 			rec.Known = make(map[string]ProducerProgress)
 		}

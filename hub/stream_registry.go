@@ -139,7 +139,7 @@ type StreamSpec struct {
 	Topic       string
 	Owner       string
 	ContentType string
-	Keep        Keep
+	Idle        IdlePolicy
 	Slot        string // at most one unfinished stream of the owner's is in a slot; "": none
 	Supersede   Supersede
 
@@ -175,7 +175,7 @@ func (h *Hub) newStream(spec *StreamSpec, meta *CompletionMeta) (s *Stream, old 
 		return nil, false, err
 	}
 	s = &Stream{
-		ID: spec.ID, Kind: spec.Kind, Topic: spec.Topic, Owner: spec.Owner, ContentType: spec.ContentType, Keep: spec.Keep, Completion: meta,
+		ID: spec.ID, Kind: spec.Kind, Topic: spec.Topic, Owner: spec.Owner, ContentType: spec.ContentType, Idle: spec.Idle, Completion: meta,
 		hub: h, created: time.Now(), provided: meta != nil || spec.provided, requestID: spec.requestID, job: spec.job, digest: spec.Digest, status: StatusQueued,
 		startedC: make(chan struct{}), doneC: make(chan struct{}),
 	}
@@ -192,7 +192,7 @@ func (h *Hub) newStream(spec *StreamSpec, meta *CompletionMeta) (s *Stream, old 
 	} else if had != nil {
 		return sameStream(had, s)
 	}
-	if taken, err := h.addShared(s, spec); err != nil || taken != "" {
+	if taken, err := h.registerShared(s, spec); err != nil || taken != "" {
 		h.withdraw(s)
 		if err != nil {
 			h.withdrawRecord(s)
@@ -211,10 +211,10 @@ func (h *Hub) newStream(spec *StreamSpec, meta *CompletionMeta) (s *Stream, old 
 	return s, false, nil
 }
 
-// addShared registers a new stream for all nodes, and returns the id of the one that has its id or its alias. What was
+// registerShared registers a new stream for all nodes, and returns the id of the one that has its id or its alias. What was
 // in its slot on another node ends. A store that cannot be reached keeps nobody from working: the recorder brings the
 // stream there later.
-func (h *Hub) addShared(s *Stream, spec *StreamSpec) (taken string, err error) {
+func (h *Hub) registerShared(s *Stream, spec *StreamSpec) (taken string, err error) {
 	if !h.cluster.sharesStreams() {
 		return "", nil
 	}
@@ -245,7 +245,7 @@ func (h *Hub) withdraw(s *Stream) {
 	h.streams.remove(s)
 	s.log.Lock()
 	s.remote = new(remote) // nothing of it is saved
-	s.showEndLocked(StatusFailed, endWithdrawn)
+	s.endMirrorLocallyLocked(StatusFailed, endWithdrawn)
 	h.logBytes.Add(-s.log.Size()) // it is in no list from which it would be evicted
 	s.log.UnlockAndWake()
 }
@@ -300,7 +300,7 @@ func (h *Hub) streamEnded(s *Stream) {
 	if s.job != nil {
 		h.jobs.remove(s.job)
 	}
-	h.leaveResult(s, s.Status())
+	h.queueResult(s, s.Status())
 	if !h.logger.Enabled(h.ctx, slog.LevelInfo) {
 		return
 	}
@@ -337,12 +337,12 @@ func (h *Hub) Stream(user, id string) (*Stream, error) {
 	}
 	if s == nil {
 		var err error
-		if s, err = h.findShared(user, id); err != nil {
+		if s, err = h.mirrorFromStore(user, id); err != nil {
 			return nil, err
 		}
 	}
-	h.settleRemote(s)
-	if err := s.settled(); err != nil {
+	h.takeOverIfOrphaned(s)
+	if err := s.awaitSynced(); err != nil {
 		return nil, err
 	}
 	return s, nil

@@ -33,11 +33,11 @@ type results struct {
 
 func (r *results) init() { r.wake, r.stop = log.NewWake(), make(chan struct{}) }
 
-// leaveResult is called at a stream's end. Who cancelled it, or asked for something newer, does not want it; an
+// queueResult is called at a stream's end. Who cancelled it, or asked for something newer, does not want it; an
 // external producer knows it.
-func (h *Hub) leaveResult(s *Stream, status Status) {
+func (h *Hub) queueResult(s *Stream, status Status) {
 	wanted := status == StatusDone || status == StatusFailed || status == StatusInterrupted
-	if h.queues.store == nil || !wanted || !s.provided && s.job == nil || !s.wasMissed() {
+	if h.queues.store == nil || !wanted || !s.provided && s.job == nil || !s.endedUnseen() {
 		return
 	}
 	r := &h.results
@@ -51,36 +51,36 @@ func (h *Hub) leaveResult(s *Stream, status Status) {
 	r.wake.Signal()
 }
 
-// wasMissed reports whether the stream's owner was not there at its end.
-func (s *Stream) wasMissed() bool {
+// endedUnseen reports whether the stream's owner was not there at its end.
+func (s *Stream) endedUnseen() bool {
 	s.log.Lock()
 	defer s.log.Unlock()
-	return s.missed
+	return s.ownerAbsent
 }
 
 // retryResults is the pause before results that the store did not take are tried again.
 const retryResults = time.Second
 
-// leaveResults works until stop is closed, and once more then.
-func (h *Hub) leaveResults() {
+// runResults works until stop is closed, and once more then.
+func (h *Hub) runResults() {
 	retry := time.NewTimer(retryResults)
 	defer retry.Stop()
 	for {
 		select {
 		case <-h.results.stop:
-			h.keepResults()
+			h.storeResults()
 			return
 		case <-h.results.wake.C:
 		case <-retry.C:
 		}
-		if !h.keepResults() {
+		if !h.storeResults() {
 			retry.Reset(retryResults)
 		}
 	}
 }
 
-// keepResults reports whether none is left.
-func (h *Hub) keepResults() bool {
+// storeResults reports whether none is left.
+func (h *Hub) storeResults() bool {
 	r := &h.results
 	for {
 		r.mu.Lock()
@@ -90,7 +90,7 @@ func (h *Hub) keepResults() bool {
 		}
 		s := r.streams[0]
 		r.mu.Unlock()
-		err := h.keepResult(s)
+		err := h.storeResult(s)
 		if errors.Is(err, errs.ErrUnavailable) {
 			return false
 		}
@@ -105,9 +105,9 @@ func (h *Hub) keepResults() bool {
 	}
 }
 
-// keepResult leaves one result. Results may take a quarter of a queue, so that they do not keep out what people send.
-func (h *Hub) keepResult(s *Stream) error {
-	if h.isElsewhere(s.Owner) {
+// storeResult leaves one result. Results may take a quarter of a queue, so that they do not keep out what people send.
+func (h *Hub) storeResult(s *Stream) error {
+	if h.hasSessionElsewhere(s.Owner) {
 		return nil
 	}
 	st := s.State()
@@ -134,8 +134,8 @@ func (h *Hub) keepResult(s *Stream) error {
 // callSession asks another node whether a user has a session there: the answer is empty where not.
 const callSession = "session"
 
-// isElsewhere reports whether a user has a session on another node. One that cannot be asked has none.
-func (h *Hub) isElsewhere(user string) bool {
+// hasSessionElsewhere reports whether a user has a session on another node. One that cannot be asked has none.
+func (h *Hub) hasSessionElsewhere(user string) bool {
 	return slices.ContainsFunc(h.CallAll(callSession, []byte(user)), func(answer []byte) bool { return len(answer) > 0 })
 }
 

@@ -80,5 +80,5 @@ func (e *SaveError) Error() string {
 
 func (e *SaveError) Unwrap() error { return e.Err }
 
-// errNodeGone is what a node's own stream ends with when another has taken it: this one was away for too long.
-var errNodeGone = errors.New("another node has taken the stream, because this one could not be reached")
+// errTakenOver is what a node's own stream ends with when another has taken it: this one was away for too long.
+var errTakenOver = errors.New("another node has taken the stream, because this one could not be reached")

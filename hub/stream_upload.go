@@ -78,7 +78,7 @@ func (h *Hub) answerUploads() {
 			if err != nil {
 				return nil, err
 			}
-			answer, err := u.goOn(name, q, text)
+			answer, err := u.handle(name, q, text)
 			if err != nil {
 				return nil, err
 			}
@@ -102,13 +102,13 @@ func (u *uploads) begin(s *Stream, ref ProducerRef) (answer uploadAnswer, err er
 	id := strconv.FormatUint(u.made, 36)
 	one := &upload{a: a}
 	one.mu.SetClass(lock.Upload)
-	one.idle = time.AfterFunc(uploadIdle, func() { _, _ = u.goOn(callAbortUpload, &uploadQuestion{Upload: id}, nil) })
+	one.idle = time.AfterFunc(uploadIdle, func() { _, _ = u.handle(callAbortUpload, &uploadQuestion{Upload: id}, nil) })
 	u.open[id] = one
 	return uploadAnswer{Upload: id}, nil
 }
 
-// take returns an upload that is under way, or nil; after the last question there is none.
-func (u *uploads) take(id string, last bool) *upload {
+// lookUp returns an upload that is under way, or nil; after the last question there is none.
+func (u *uploads) lookUp(id string, last bool) *upload {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	one := u.open[id]
@@ -118,16 +118,16 @@ func (u *uploads) take(id string, last bool) *upload {
 	return one
 }
 
-// goOn does the next thing that an upload asks for.
-func (u *uploads) goOn(call string, q *uploadQuestion, text []byte) (answer uploadAnswer, err error) {
-	one := u.take(q.Upload, call != callAddToUpload)
+// handle does the next thing that an upload asks for.
+func (u *uploads) handle(call string, q *uploadQuestion, text []byte) (answer uploadAnswer, err error) {
+	one := u.lookUp(q.Upload, call != callAddToUpload)
 	if one == nil {
-		return answer, errAway // it was silent for too long, or this node has begun anew
+		return answer, errOwnerUnreachable // it was silent for too long, or this node has begun anew
 	}
 	one.mu.Lock()
 	defer one.mu.Unlock()
 	if one.ended {
-		return answer, errAway
+		return answer, errOwnerUnreachable
 	}
 	if call == callAddToUpload {
 		one.idle.Reset(uploadIdle)
@@ -254,7 +254,7 @@ func (a *Appender) endWhole(ending *Ending) (Receipt, error) {
 
 func parseUploadAnswer(raw []byte) (answer uploadAnswer, err error) {
 	if err := json.Unmarshal(raw, &answer); err != nil {
-		return answer, errAway
+		return answer, errOwnerUnreachable
 	}
 	return answer, nil
 }
