@@ -50,12 +50,12 @@ func (h *Hub) joinCluster() {
 		return
 	}
 	h.answerStreams()
-	h.answerUploads()
+	c.uploads.answerCalls(h)
 	h.answerJobs()
 	h.OnCall(callReaders, answering(h.readersHere))
-	h.OnCall(callSession, h.answerSession)
+	h.OnCall(callSession, h.sessions.answer)
 	h.OnCall(callOverview, answering(func(limit *int) (any, error) { return h.overviewHere(*limit), nil }))
-	h.OnCall(callStreams, answering(h.streamsHere))
+	h.OnCall(callStreams, answering(h.streams.summaries))
 	h.shareUsage()
 	c.stopServing = c.streams.Serve(NodeEvents{Answer: c.calls.answer, Died: h.nodeDied, Lost: h.storeLost, Missed: c.calls.tellMissed})
 	h.background.Go(h.reportAllWatched)
@@ -103,7 +103,7 @@ func (h *Hub) storeLost() {
 	h.cluster.lapses.Add(1)
 	for _, s := range h.streams.all() {
 		if !s.isRemote() {
-			h.changedStream(s, false)
+			h.recorder.markChanged(s, false)
 		}
 	}
 	h.shareAllPresences()

@@ -36,7 +36,7 @@ func (s *Stream) confirmOwned() error {
 	if s.confirmed.Load() == lapses {
 		return nil
 	}
-	s.hub.changedStream(s, false)
+	s.hub.recorder.markChanged(s, false)
 	if err := s.hub.recorder.flush(s); err != nil {
 		return errNoLease
 	}

@@ -88,13 +88,13 @@ func New(o Options) *Hub {
 	h.expiry.init()
 	h.jobs.init(&h.limits)
 	h.queues.init(o.Queue)
-	h.results.init()
+	h.results.init(h)
 	h.background.Go(h.cleanUp)
 	h.background.Go(h.expirePresences)
-	h.results.work.Go(h.runResults)
+	h.results.work.Go(h.results.run)
 	if o.Streams != nil {
-		h.recorder = newRecorder(o.Streams)
-		h.recorder.work.Go(func() { h.record(h.recorder.stop) })
+		h.recorder = newRecorder(o.Streams, h.logger)
+		h.recorder.work.Go(h.recorder.run)
 	}
 	h.joinCluster()
 	return h

@@ -96,7 +96,7 @@ func (h *Hub) dropStream(s *Stream) {
 		if s.isRemote() {
 			s.unfollow()
 		} else {
-			h.forgetRecord(s)
+			h.recorder.forget(s)
 		}
 		s.log.Lock()
 		s.log.Retire()

@@ -160,15 +160,15 @@ func (h *Hub) analyzeHere(a Analyzer, req *AnalysisRequest, spec StreamSpec) (*S
 		named.RequestID = s.ID
 		req = &named
 	}
-	ctx, ok := h.providerContext(s)
+	ctx, ok := s.providerContext()
 	if !ok {
 		return s, false, nil
 	}
-	h.announce(s)
+	s.announce()
 	h.background.Go(func() {
 		defer s.stop(nil)
 		w := &analysisWriter{stream: s, req: req}
-		s.endAnalysis(ctx, w, h.recoverPanic("analysis", func() error { return a.Analyze(ctx, req, w) }))
+		s.endAnalysis(ctx, w, recoverPanic(h.logger, "analysis", func() error { return a.Analyze(ctx, req, w) }))
 	})
 	return s, false, nil
 }

@@ -128,9 +128,9 @@ func (h *Hub) createJob(req *AnalysisRequest, spec StreamSpec) (*Stream, bool, e
 	}
 	s.log.Lock()
 	s.producer.epoch = j.epoch
-	s.armIdleCancel(max(s.Idle.CancelAfter, firstWatcher))
+	s.armFirstIdleCancel()
 	s.log.Unlock()
-	h.announce(s)
+	s.announce()
 	h.jobs.mu.Lock()
 	j.stream = s
 	if j.gone { // cancelled or superseded between its registration and here
