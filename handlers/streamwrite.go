@@ -169,7 +169,7 @@ func (s *server) producibleStream(r *http.Request) (*hub.Stream, error) {
 	if err != nil {
 		return nil, err
 	}
-	if held, err := stream.EverAssignedTo(id.User); err != nil {
+	if held, err := stream.WasAssignedTo(id.User); err != nil {
 		return nil, err
 	} else if held {
 		return stream, s.Authorizer.Authorize(r.Context(), id, hub.WorkerTopic, rights.ActionProduce)

@@ -51,7 +51,7 @@ func (h *Hub) joinCluster() {
 	}
 	h.answerStreams()
 	c.uploads.answerCalls(h)
-	h.answerJobs()
+	h.jobs.answerCalls()
 	h.OnCall(callReaders, answering(h.readersHere))
 	h.OnCall(callSession, h.sessions.answer)
 	h.OnCall(callOverview, answering(func(limit *int) (any, error) { return h.overviewHere(*limit), nil }))

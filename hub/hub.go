@@ -86,7 +86,7 @@ func New(o Options) *Hub {
 	h.counts.init()
 	h.streams.init()
 	h.expiry.init()
-	h.jobs.init(&h.limits)
+	h.jobs.init(h)
 	h.queues.init(o.Queue)
 	h.results.init(h)
 	h.background.Go(h.cleanUp)

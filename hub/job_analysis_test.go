@@ -492,6 +492,6 @@ func TestJobsUnderContention(t *testing.T) {
 }
 
 func heldBy(s *hub.Stream, user string) bool {
-	held, err := s.EverAssignedTo(user)
+	held, err := s.WasAssignedTo(user)
 	return held && err == nil
 }

@@ -84,7 +84,7 @@ func appendRawOrNull(b []byte, raw json.RawMessage) []byte {
 func ResetEnd() log.Item {
 	e := Ending{
 		Status: StatusInterrupted,
-		Error:  &EndError{Code: "reset", Message: "the stream cannot be continued from this position; ask for it again"},
+		Error:  &EndError{Code: "reset", Message: "the stream cannot be resumed at this position; ask for it again"},
 	}
 	return log.Item{Event: &log.Event{Kind: log.EndEvent, Name: EndName, Data: e.appendJSON(nil)}}
 }
@@ -112,7 +112,8 @@ func (s *Stream) logAccount() {
 		slog.Int64("duration_ms", st.Timings.Ended.Sub(st.Timings.Created).Milliseconds()),
 	}
 	if !st.Timings.FirstToken.IsZero() {
-		attrs = append(attrs, slog.Int64("first_token_ms", st.Timings.FirstToken.Sub(st.Timings.Created).Milliseconds()))
+		ms := st.Timings.FirstToken.Sub(st.Timings.Created).Milliseconds()
+		attrs = append(attrs, slog.Int64("first_token_ms", ms))
 	}
 	if s.requestID != "" {
 		attrs = append(attrs, slog.String("request_id", s.requestID))

@@ -12,8 +12,8 @@ import (
 )
 
 // ProducerRef names one request of an external producer, for fencing and idempotency: the headers Producer-Id,
-// Producer-Epoch and Producer-Seq of the Durable Streams protocol (PROTOCOL.md, "Idempotent Producers"). The zero value
-// is a producer without a name, which may write while no named producer has the lease.
+// Producer-Epoch and Producer-Seq of the Durable Streams protocol (PROTOCOL.md 5.2.1). The zero value is a producer
+// without a name, which may write while no named producer has the lease.
 type ProducerRef struct {
 	ID    string
 	Epoch int64 // the producer raises it when it restarts; requests of lower epochs are fenced off
@@ -48,7 +48,8 @@ func (e *FencedError) Error() string {
 	if e.Job {
 		return fmt.Sprintf("only the worker that holds the stream's job (Producer-Epoch %d) may write it", e.Epoch)
 	}
-	return fmt.Sprintf("the stream belongs to a producer of epoch %d; to resume it, send a higher Producer-Epoch", e.Epoch)
+	return fmt.Sprintf("the stream belongs to a producer of epoch %d; to resume it, send a higher Producer-Epoch",
+		e.Epoch)
 }
 
 // Is reports that a FencedError is an ErrForbidden.
@@ -159,7 +160,7 @@ func (s *Stream) leaseLeftLocked() time.Duration {
 // again.
 func (s *Stream) leaseDue() {
 	if s.job != nil {
-		s.hub.jobLeaseDue(s.job)
+		s.hub.jobs.leaseDue(s.job)
 		return
 	}
 	s.log.Lock()

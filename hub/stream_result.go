@@ -96,7 +96,8 @@ func (r *results) storeAll() bool {
 			return false
 		}
 		if err != nil {
-			r.hub.logger.Warn("a stream's result is not left for its user", "stream", s.ID, "user", s.Owner, "error", err)
+			r.hub.logger.Warn("a stream's result is not left for its user",
+				"stream", s.ID, "user", s.Owner, "error", err)
 		}
 		r.mu.Lock()
 		if len(r.streams) > 0 && r.streams[0] == s { // add may have dropped it

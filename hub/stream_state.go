@@ -46,7 +46,9 @@ func (s *Stream) stateLocked(at int) StreamState {
 		Status: s.status, Position: s.log.Position(s.log.Tail()), Text: s.log.Text(at), At: at, Bytes: s.log.TextLen(),
 		Watchers: s.watchersLocked(), Ending: s.ending, Info: s.infoLocked(),
 		Timings: Timings{Created: s.created, Started: s.started, FirstToken: s.first, Ended: s.ended},
-		Account: Account{Made: s.account.made, Delivered: delivered, Unwatched: s.account.unwatched, EndedBy: s.account.endedBy},
+		Account: Account{
+			Made: s.account.made, Delivered: delivered, Unwatched: s.account.unwatched, EndedBy: s.account.endedBy,
+		},
 	}
 }
 

@@ -102,7 +102,9 @@ func (u *uploads) begin(s *Stream, ref ProducerRef) (answer uploadAnswer, err er
 	id := strconv.FormatUint(u.lastID, 36)
 	one := &upload{a: a}
 	one.mu.SetClass(lock.Upload)
-	one.idle = time.AfterFunc(uploadTimeout, func() { _, _ = u.handle(callAbortUpload, &uploadQuestion{Upload: id}, nil) })
+	one.idle = time.AfterFunc(uploadTimeout, func() {
+		_, _ = u.handle(callAbortUpload, &uploadQuestion{Upload: id}, nil)
+	})
 	u.open[id] = one
 	return uploadAnswer{Upload: id}, nil
 }
@@ -188,7 +190,8 @@ type remoteAppender struct {
 
 // appendRemote begins an upload at the node that owns the stream.
 func (s *Stream) appendRemote(ref ProducerRef) (*Appender, error) {
-	raw, tookOver, err := s.askOwner(askTimeout, callBeginUpload, withBytes(beginQuestion{streamQuestion{s.ID}, ref}, nil))
+	question := beginQuestion{streamQuestion{s.ID}, ref}
+	raw, tookOver, err := s.askOwner(askTimeout, callBeginUpload, withBytes(question, nil))
 	if err != nil {
 		return nil, err
 	}
