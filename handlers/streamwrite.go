@@ -169,9 +169,9 @@ func (s *server) producibleStream(r *http.Request) (*hub.Stream, error) {
 	if err != nil {
 		return nil, err
 	}
-	if held, err := stream.WasAssignedTo(id.User); err != nil {
+	if assigned, err := stream.WasAssignedTo(id.User); err != nil {
 		return nil, err
-	} else if held {
+	} else if assigned {
 		return stream, s.Authorizer.Authorize(r.Context(), id, hub.WorkerTopic, rights.ActionProduce)
 	}
 	if stream.Owner == id.User && stream.Topic == "" {

@@ -19,7 +19,7 @@ const (
 	EntryUpdate       = "analysis_update"    // {"type","issues":[Issue …]}
 	EntryMetadata     = "analysis_metadata"  // {"unparsed",…}: other facts about the result
 	EntrySummary      = "analysis_summary"   // AnalysisSummary; the last one before the end
-	EntryRestarted    = "analysis_restarted" // {"attempt","reason"}: another worker starts over; earlier entries are void
+	EntryRestarted    = "analysis_restarted" // {"attempt","reason"}: another worker begins; earlier entries are void
 )
 
 // Limits of one analysis request. Its size is limited by the maximum request body, and by Limits.JobBytes.

@@ -18,7 +18,7 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// analyst is a provider that analyses as a test says.
+// analyst is a provider whose Analyze is a test's.
 type analyst struct {
 	scripted
 	analyze func(ctx context.Context, req *hub.AnalysisRequest, w hub.AnalysisWriter) error
@@ -156,7 +156,7 @@ func TestAnalysisRequestsAreChecked(t *testing.T) {
 	}
 }
 
-// poll asks for a job for at most a second.
+// poll polls for a job, for at most a second.
 func poll(t *testing.T, h *hub.Hub, id string, types ...string) *hub.Job {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -193,7 +193,7 @@ func write(s *hub.Stream, id string, epoch, seq int64, ending *hub.Ending) error
 
 var done = &hub.Ending{Status: hub.StatusDone}
 
-// A project without files is for a worker that has them; the provider has none.
+// A project without files needs a worker that has them: the provider cannot run it.
 func TestProjectsWithoutFiles(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := hub.New(hub.Options{Provider: analyst{}})
@@ -234,14 +234,14 @@ func TestWorkerDoesAJob(t *testing.T) {
 		if again := mustPoll(t, h, "w1"); again.ID != job.ID || again.Epoch != job.Epoch { // the first answer may be lost
 			t.Errorf("%+v, %+v", job, again)
 		}
-		for range 5 { // appends renew the lease
+		for range 5 { // appends extend the lease
 			seq := int64(len(entries(s)))
 			if err := write(s, "w1", job.Epoch, seq, nil); err != nil {
 				t.Fatal(err)
 			}
 			time.Sleep(20 * time.Second)
 		}
-		if poll(t, h, "w1") != nil || !heldBy(s, "w") || heldBy(s, "x") {
+		if poll(t, h, "w1") != nil || !assignedTo(s, "w") || assignedTo(s, "x") {
 			t.Error("begun, and handed out again")
 		}
 		if err := write(s, "w1", job.Epoch, 5, done); err != nil || endCode(s) != "done" {
@@ -423,11 +423,11 @@ func TestJobsAreAnnouncedWithoutTheirCode(t *testing.T) {
 	}
 }
 
-// TestJobsUnderContention: whatever workers, owners and leases do at the same time, every job ends once and gives back
-// its room.
+// TestJobsUnderContention: workers take, refuse and lose jobs while owners cancel them; each job must end once, and
+// then not count against the limits any longer.
 func TestJobsUnderContention(t *testing.T) {
 	h := newHub(t, hub.Options{Limits: hub.Limits{Lease: 20 * time.Millisecond, JobWait: 200 * time.Millisecond, JobsPerUser: 10}})
-	poll(t, h, "w0", "nothing") // so that Analyze below is not refused before the others have come
+	poll(t, h, "w0", "nothing") // without a known worker, Analyze below would be refused
 	ctx, cancel := context.WithCancel(t.Context())
 	var work sync.WaitGroup
 	for n := range 4 {
@@ -449,9 +449,9 @@ func TestJobsUnderContention(t *testing.T) {
 				}
 				switch rand.N(4) {
 				case 0:
-					_ = h.RefuseJob(w, job.ID, job.Epoch, "chance") // may have lost it meanwhile
+					_ = h.RefuseJob(w, job.ID, job.Epoch, "chance") // the lease may have expired: an error is right, too
 				case 1:
-					time.Sleep(25 * time.Millisecond) // most likely it has lost it meanwhile; either is right
+					time.Sleep(25 * time.Millisecond) // the lease has probably expired
 					fallthrough
 				default:
 					_ = write(s, w.ID, job.Epoch, 0, done)
@@ -464,7 +464,7 @@ func TestJobsUnderContention(t *testing.T) {
 		s, _, err := h.Analyze(request(), hub.StreamSpec{Owner: "u"})
 		switch {
 		case errors.Is(err, errs.ErrUnavailable), errors.Is(err, errs.ErrLimited):
-			time.Sleep(time.Millisecond) // until there is room; nothing is expected of it
+			time.Sleep(time.Millisecond) // until there is room
 			i--
 			continue
 		case err != nil:
@@ -481,7 +481,7 @@ func TestJobsUnderContention(t *testing.T) {
 			t.Fatalf("it hangs: %s is %s", s.ID, s.Status())
 		}
 	}
-	for range 10 { // an end is seen a moment before its room is there again
+	for range 10 { // a job stops counting a moment after its end is visible
 		hubtest.Until(t, "room for ten", func() bool {
 			_, _, err := h.Analyze(request(), hub.StreamSpec{Owner: "u"})
 			return err == nil
@@ -491,7 +491,7 @@ func TestJobsUnderContention(t *testing.T) {
 	work.Wait()
 }
 
-func heldBy(s *hub.Stream, user string) bool {
-	held, err := s.WasAssignedTo(user)
-	return held && err == nil
+func assignedTo(s *hub.Stream, user string) bool {
+	assigned, err := s.WasAssignedTo(user)
+	return assigned && err == nil
 }

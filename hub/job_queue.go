@@ -33,7 +33,7 @@ type job struct {
 	bytes int64
 
 	stream        *Stream     // nil until it is registered
-	gone          bool        // the stream has ended
+	removed       bool        // the stream has ended
 	waiting       bool        // it is in jobs.queue
 	assignee      *worker     // nil: none
 	epoch         int64       // of the present attempt, or of the next one while it waits
@@ -89,10 +89,10 @@ func (q *jobs) reserve(j *job, elsewhere int) error {
 func (q *jobs) remove(j *job) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if j.gone {
+	if j.removed {
 		return
 	}
-	j.gone = true
+	j.removed = true
 	q.unqueue(j)
 	j.req = nil // the stream stays for its readers, without the code
 	if j.assignee != nil {
@@ -142,7 +142,7 @@ func (q *jobs) create(req *AnalysisRequest, spec StreamSpec) (*Stream, bool, err
 	s.announce()
 	q.mu.Lock()
 	j.stream = s
-	if j.gone { // cancelled or superseded since its registration
+	if j.removed { // cancelled or superseded since its registration
 		q.mu.Unlock()
 		return s, false, nil
 	}

@@ -269,7 +269,7 @@ func (h *Hub) RefuseJob(w *Worker, id string, epoch int64, reason string) error 
 
 // isAssignedTo reports whether the job is assigned to the worker in the attempt of that epoch. jobs.mu is held.
 func (j *job) isAssignedTo(key workerKey, epoch int64) bool {
-	return !j.gone && j.assignee != nil && j.assignee.key == key && j.epoch == epoch
+	return !j.removed && j.assignee != nil && j.assignee.key == key && j.epoch == epoch
 }
 
 // WasAssignedTo reports whether the stream's job is or was assigned to a worker of the user's. Such a worker may learn

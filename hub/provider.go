@@ -90,7 +90,7 @@ type CompletionInfo struct {
 // ProviderError is an error of a provider, with the members of OpenAI's error object.
 type ProviderError struct {
 	Status     int             // the HTTP status for a client that has none yet; 0: 502
-	Code       string          // "upstream_unreachable", "upstream_timeout", "upstream_truncated", …, or the upstream's own
+	Code       string          // "upstream_unreachable", "upstream_timeout", "upstream_truncated", or the upstream's
 	Type       string          // OpenAI's type: "invalid_request_error", "server_error", "rate_limit_error", …
 	Param      string          // "" : null
 	Message    string          // for people; without secrets

@@ -34,12 +34,12 @@ func (s *Stream) remoteNode() string {
 	return s.remote.node
 }
 
-// ownerChangeTimeout is for how long whoever needs a stream that this node has lost waits until the other node's is here.
-const ownerChangeTimeout = 5 * time.Second
+// syncTimeout is for how long whoever needs a stream that this node has lost waits until the other node's is here.
+const syncTimeout = 5 * time.Second
 
-// awaitSynced waits, for a stream that this node has just lost, until the other node's is here: what this one had is not
+// awaitSync waits, for a stream that this node has just lost, until the other node's is here: what this one had is not
 // true any more. Errors match ErrUnavailable.
-func (s *Stream) awaitSynced() error {
+func (s *Stream) awaitSync() error {
 	s.log.Lock()
 	var known chan struct{}
 	if s.remote != nil {
@@ -49,7 +49,7 @@ func (s *Stream) awaitSynced() error {
 	if known == nil {
 		return nil
 	}
-	late := time.NewTimer(ownerChangeTimeout)
+	late := time.NewTimer(syncTimeout)
 	defer late.Stop()
 	select {
 	case <-known:
@@ -62,7 +62,7 @@ func (s *Stream) awaitSynced() error {
 
 // ownerNode returns the node that writes the stream, or "" for this one. Errors match ErrUnavailable.
 func (s *Stream) ownerNode() (string, error) {
-	if err := s.awaitSynced(); err != nil {
+	if err := s.awaitSync(); err != nil {
 		return "", err
 	}
 	s.log.Lock()

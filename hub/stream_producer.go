@@ -172,7 +172,8 @@ func (s *Stream) leaseDue() {
 	due := p.lease != nil && left <= 0
 	s.log.Unlock()
 	if due {
-		s.endLocal(StatusInterrupted, Ending{Error: &EndError{Code: "lease_expired", Message: "the producer fell silent"}, by: "lease"})
+		e := EndError{Code: "lease_expired", Message: "the producer fell silent"}
+		s.endLocal(StatusInterrupted, Ending{Error: &e, by: "lease"})
 	}
 }
 
@@ -180,7 +181,7 @@ func (s *Stream) leaseDue() {
 type Appender struct {
 	s         *Stream
 	ref       ProducerRef
-	seq       *producerProgress // nil for a producer without a name
+	progress  *producerProgress // nil for a producer without a name
 	skip      int               // parts or bytes that an earlier, cut upload of the same request appended already
 	appended  int               // parts or bytes
 	duplicate bool
@@ -223,8 +224,8 @@ func (s *Stream) openLocked(a *Appender) error {
 	if err := s.admitLocked(a); err != nil || a.duplicate {
 		return err
 	}
-	if a.seq != nil {
-		a.skip = a.seq.partial
+	if a.progress != nil {
+		a.skip = a.progress.partial
 		s.producer.current = a
 	}
 	s.producer.open++
@@ -256,9 +257,9 @@ func (s *Stream) admitLocked(a *Appender) error {
 		}
 		return nil
 	}
-	known := p.progress[a.ref.ID]
-	repeated := known != nil && a.ref.Epoch == known.epoch && a.ref.Seq <= known.last
-	if repeated && (!s.status.Ended() || s.status == StatusInterrupted || known.closed) {
+	progress := p.progress[a.ref.ID]
+	repeated := progress != nil && a.ref.Epoch == progress.epoch && a.ref.Seq <= progress.last
+	if repeated && (!s.status.Ended() || s.status == StatusInterrupted || progress.closed) {
 		a.duplicate = true
 		return nil
 	}
@@ -266,40 +267,41 @@ func (s *Stream) admitLocked(a *Appender) error {
 	case s.status.Ended() && s.status != StatusInterrupted:
 		return s.endedErrorLocked()
 	case s.status == StatusInterrupted && a.ref.Epoch <= p.epoch && p.holder != "",
-		known != nil && a.ref.Epoch < known.epoch:
+		progress != nil && a.ref.Epoch < progress.epoch:
 		return &FencedError{Epoch: p.epoch}
 	case s.status != StatusInterrupted && p.holder != "" && p.holder != a.ref.ID:
 		return &LeaseError{Left: time.Until(p.leaseUntil)}
 	}
-	return s.acquireLocked(a, known)
+	return s.acquireLocked(a, progress)
 }
 
 // acquireLocked gives the lease to the request's producer, if its Seq is the next one. An interrupted stream resumes.
-func (s *Stream) acquireLocked(a *Appender, known *producerProgress) error {
+func (s *Stream) acquireLocked(a *Appender, progress *producerProgress) error {
 	p := &s.producer
-	if known == nil || a.ref.Epoch > known.epoch {
+	if progress == nil || a.ref.Epoch > progress.epoch {
 		if a.ref.Seq != 0 {
-			if known != nil {
+			if progress != nil {
 				return errs.Invalid("Producer-Seq",
 					"must be 0 in the first request of a new Producer-Epoch; got %d", a.ref.Seq)
 			}
 			return &GapError{Expected: 0, Received: a.ref.Seq}
 		}
-		known = &producerProgress{epoch: a.ref.Epoch, last: -1}
-	} else if a.ref.Seq != known.last+1 {
-		return &GapError{Expected: known.last + 1, Received: a.ref.Seq}
+		progress = &producerProgress{epoch: a.ref.Epoch, last: -1}
+	} else if a.ref.Seq != progress.last+1 {
+		return &GapError{Expected: progress.last + 1, Received: a.ref.Seq}
 	}
 	if p.progress == nil {
 		p.progress = make(map[string]*producerProgress)
 	}
-	p.progress[a.ref.ID], p.holder, p.epoch, a.seq = known, a.ref.ID, a.ref.Epoch, known
+	p.progress[a.ref.ID], p.holder, p.epoch, a.progress = progress, a.ref.ID, a.ref.Epoch, progress
 	if s.status == StatusInterrupted {
 		s.resumeLocked()
 	}
 	return nil
 }
 
-// resumeLocked lets an interrupted stream run again. The end entry stays in the log, and is no longer the last one.
+// resumeLocked lets an interrupted stream run again. Readers skip its old end entry, which is not the last one any
+// longer.
 func (s *Stream) resumeLocked() {
 	s.status, s.ending, s.ended = StatusRunning, Ending{}, time.Time{}
 	s.doneC = make(chan struct{})
@@ -372,7 +374,7 @@ func (a *Appender) locked(f func() error) error {
 		return errMoved
 	case a.s.status.Ended():
 		return a.s.endedErrorLocked()
-	case a.seq != nil && a.s.producer.current != a:
+	case a.progress != nil && a.s.producer.current != a:
 		return &FencedError{Epoch: a.s.producer.epoch}
 	}
 	return f()
@@ -390,8 +392,8 @@ func (a *Appender) addLocked(parts []Part, units int) error {
 		a.s.appendPartLocked(p)
 	}
 	a.appended += units
-	if a.seq != nil {
-		a.seq.partial += units
+	if a.progress != nil {
+		a.progress.partial += units
 	}
 	return nil
 }
@@ -443,13 +445,13 @@ func (a *Appender) endLocked(ending *Ending) error {
 		return errMoved
 	case s.status.Ended():
 		return s.endedErrorLocked()
-	case a.seq != nil && s.producer.current != a:
+	case a.progress != nil && s.producer.current != a:
 		return &FencedError{Epoch: s.producer.epoch}
 	case ending != nil && len(s.producer.pending) > 0:
 		return errs.Invalid("body", "ends inside a UTF-8 sequence")
 	}
-	if a.seq != nil {
-		a.seq.last, a.seq.partial, a.seq.closed = a.ref.Seq, 0, ending != nil
+	if a.progress != nil {
+		a.progress.last, a.progress.partial, a.progress.closed = a.ref.Seq, 0, ending != nil
 	}
 	if ending != nil {
 		s.endLocked(ending.Status, *ending)

@@ -99,7 +99,7 @@ func TestClosingRequestMayBeRepeated(t *testing.T) {
 	}
 }
 
-// A cut upload is sent again under the same number: what had come is passed over, by bytes of raw text.
+// A cut upload is sent again under the same Producer-Seq: the bytes that were appended already are skipped.
 func TestCutUploadGoesOnWhereItWasCut(t *testing.T) {
 	s := newStream(t, newHub(t, hub.Options{}), hub.StreamSpec{})
 	ref := hub.ProducerRef{ID: "p"}
@@ -114,7 +114,7 @@ func TestCutUploadGoesOnWhereItWasCut(t *testing.T) {
 	if got := text(s); got != "one " {
 		t.Errorf("half a character was let out: %q", got)
 	}
-	b, err := s.Append(ref) // the producer is back before the server noticed the cut
+	b, err := s.Append(ref) // the producer reconnects before the server has noticed the cut
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,7 +166,7 @@ func TestLeaseLapsesAndAnotherTakesOver(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(29 * time.Second)
-		if _, err := send(s, hub.ProducerRef{ID: "p", Epoch: 1, Seq: 1}, "b", nil); err != nil { // renews
+		if _, err := send(s, hub.ProducerRef{ID: "p", Epoch: 1, Seq: 1}, "b", nil); err != nil { // extends the lease
 			t.Fatal(err)
 		}
 		time.Sleep(29 * time.Second)
@@ -186,7 +186,7 @@ func TestLeaseLapsesAndAnotherTakesOver(t *testing.T) {
 		if st := s.State(); st.Status != hub.StatusDone || string(st.Text) != "abc" {
 			t.Errorf("%s with %q", st.Status, st.Text)
 		}
-		// Who reads from the beginning now sees one end, the last.
+		// A read of the whole log gets only the last end.
 		items, _ := r.Read(nil)
 		ends := 0
 		for _, item := range items {
@@ -200,7 +200,7 @@ func TestLeaseLapsesAndAnotherTakesOver(t *testing.T) {
 	})
 }
 
-// While an upload is open its producer is alive, however long it is silent.
+// The lease does not expire while an upload is open, however long it is silent.
 func TestOpenUploadHoldsTheLease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := hub.New(hub.Options{})
@@ -222,7 +222,7 @@ func TestOpenUploadHoldsTheLease(t *testing.T) {
 	})
 }
 
-// FuzzAppendedText: raw text that is valid UTF-8 arrives whole however it is cut, and never with half a character;
+// FuzzAppendedText: valid UTF-8 is appended completely, wherever it is cut, and never with a partial character;
 // anything else is refused.
 func FuzzAppendedText(f *testing.F) {
 	f.Add([]byte("one 🦆 two"), 3)

@@ -25,10 +25,10 @@ type StreamRecord struct {
 	Epoch      string
 	Before     []log.Position // earlier epochs, latest first, each with the last offset that this epoch has in common
 	Tail       uint64         // the offset of the last entry
-	Bytes      int            `json:",omitempty"` // of the text up to there; 0 also in records of versions that did not write it
+	Bytes      int            `json:",omitempty"` // of the text up to Tail; earlier versions did not write it
 	Digest     string
 	Aliases    []string   // ids that the owner gave it
-	Idle       IdlePolicy `json:"Keep"`
+	Idle       IdlePolicy `json:"Keep"` // the name of the field when it was first stored
 	Completion *CompletionMeta
 	Info       CompletionInfo
 	Status     Status

@@ -169,7 +169,7 @@ func (h *Hub) Stream(user, id string) (*Stream, error) {
 		}
 	}
 	h.takeOverIfOrphaned(s)
-	if err := s.awaitSynced(); err != nil {
+	if err := s.awaitSync(); err != nil {
 		return nil, err
 	}
 	return s, nil

@@ -14,8 +14,8 @@ import (
 	"github.com/duckwire/duckwire/storage/memory"
 )
 
-// A hub that ends without a word leaves what was saved up to then: the stream is interrupted, with that text. Readers
-// whose position was saved go on; one that is ahead is told; and a producer with a higher epoch takes the stream on.
+// After a crash, a running stream is interrupted, with the text that was saved. Readers whose position was saved
+// resume; a reader that is ahead gets a reset; and a producer with a higher epoch may resume the stream.
 func TestStreamsSurviveACrash(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &memory.Store{}
@@ -96,7 +96,7 @@ func TestCloseSavesEverything(t *testing.T) {
 	}
 }
 
-// failing is a store that fails while it is told to.
+// failing is a store that fails while a test wants it to.
 type failing struct {
 	memory.Store
 	broken atomic.Bool
