@@ -29,7 +29,10 @@ func (a analyst) Analyze(ctx context.Context, req *hub.AnalysisRequest, w hub.An
 }
 
 func request() *hub.AnalysisRequest {
-	return &hub.AnalysisRequest{Type: "style", Files: []hub.AnalysisFile{{Path: "a.go", Code: "package a"}, {Path: "b.go", Code: "package b"}}}
+	return &hub.AnalysisRequest{
+		Type:  "style",
+		Files: []hub.AnalysisFile{{Path: "a.go", Code: "package a"}, {Path: "b.go", Code: "package b"}},
+	}
 }
 
 func analyze(t *testing.T, h *hub.Hub, spec hub.StreamSpec) *hub.Stream {
@@ -65,23 +68,28 @@ func endCode(s *hub.Stream) string {
 }
 
 func TestProviderAnalyzes(t *testing.T) {
-	h := newHub(t, hub.Options{Provider: analyst{analyze: func(_ context.Context, _ *hub.AnalysisRequest, w hub.AnalysisWriter) error {
+	found := func(_ context.Context, _ *hub.AnalysisRequest, w hub.AnalysisWriter) error {
 		return errors.Join(
 			w.Progress(0),
-			w.Issues(hub.Issue{Message: "bad\xff", File: "a.go", Line: 3, Severity: "error"}, hub.Issue{Type: "security", File: "a.go", Line: -1}),
+			w.Issues(hub.Issue{Message: "bad\xff", File: "a.go", Line: 3, Severity: "error"},
+				hub.Issue{Type: "security", File: "a.go", Line: -1}),
 			w.FileDone(0),
 		)
-	}}})
+	}
+	h := newHub(t, hub.Options{Provider: analyst{analyze: found}})
 	s := analyze(t, h, hub.StreamSpec{})
 	<-s.Done()
 	want := []string{
 		`analysis_progress {"current":1,"file":"a.go","total":2}`,
 		`analysis_update {"issues":[` +
-			`{"type":"style","category":"general","message":"bad` + "\uFFFD" + `","file":"a.go","line":3,"column":0,"severity":"high"},` +
-			`{"type":"security","category":"general","message":"Unknown issue","file":"a.go","line":0,"column":0,"severity":"info"}],"type":"style"}`,
+			`{"type":"style","category":"general","message":"bad` + "\uFFFD" +
+			`","file":"a.go","line":3,"column":0,"severity":"high"},` +
+			`{"type":"security","category":"general","message":"Unknown issue","file":"a.go","line":0,"column":0,` +
+			`"severity":"info"}],"type":"style"}`,
 		`file_analyzed {"file":"a.go","issues":2}`,
 		`file_analyzed {"file":"b.go","issues":0}`,
-		`analysis_summary {"total_issues":2,"semantic_issues":0,"style_issues":1,"security_issues":1,"files_analyzed":2,"errors":1,"warnings":0,"info":1}`,
+		`analysis_summary {"total_issues":2,"semantic_issues":0,"style_issues":1,"security_issues":1,` +
+			`"files_analyzed":2,"errors":1,"warnings":0,"info":1}`,
 	}
 	if got := entries(s); strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
@@ -97,14 +105,16 @@ func TestAnalysesFailWithACode(t *testing.T) {
 		"failed provider_error": errors.New("boom"),
 		"failed too_large":      errs.ErrTooLarge,
 	} {
-		h := newHub(t, hub.Options{Provider: analyst{analyze: func(context.Context, *hub.AnalysisRequest, hub.AnalysisWriter) error { return err }}})
+		fail := func(context.Context, *hub.AnalysisRequest, hub.AnalysisWriter) error { return err }
+		h := newHub(t, hub.Options{Provider: analyst{analyze: fail}})
 		s := analyze(t, h, hub.StreamSpec{})
 		<-s.Done()
 		if got := endCode(s); got != want {
 			t.Errorf("%s, want %s", got, want)
 		}
 	}
-	h := newHub(t, hub.Options{Provider: analyst{analyze: func(context.Context, *hub.AnalysisRequest, hub.AnalysisWriter) error { panic("oh") }}})
+	panics := func(context.Context, *hub.AnalysisRequest, hub.AnalysisWriter) error { panic("oh") }
+	h := newHub(t, hub.Options{Provider: analyst{analyze: panics}})
 	s := analyze(t, h, hub.StreamSpec{})
 	if <-s.Done(); endCode(s) != "failed internal" {
 		t.Error(endCode(s))
@@ -112,17 +122,19 @@ func TestAnalysesFailWithACode(t *testing.T) {
 }
 
 func TestAnalysisIsIdempotentAndCancelled(t *testing.T) {
-	h := newHub(t, hub.Options{Provider: analyst{analyze: func(ctx context.Context, _ *hub.AnalysisRequest, w hub.AnalysisWriter) error {
+	wait := func(ctx context.Context, _ *hub.AnalysisRequest, w hub.AnalysisWriter) error {
 		w.Accepted()
 		<-ctx.Done()
 		return ctx.Err()
-	}}})
+	}
+	h := newHub(t, hub.Options{Provider: analyst{analyze: wait}})
 	s := analyze(t, h, hub.StreamSpec{Alias: "mine", Digest: "1"})
 	again, attached, err := h.Analyze(request(), hub.StreamSpec{Owner: "u", Alias: "mine", Digest: "1"})
 	if again != s || !attached || err != nil {
 		t.Errorf("%v %v", attached, err)
 	}
-	if _, _, err := h.Analyze(request(), hub.StreamSpec{Owner: "u", Alias: "mine", Digest: "2"}); !errors.Is(err, errs.ErrConflict) {
+	_, _, err = h.Analyze(request(), hub.StreamSpec{Owner: "u", Alias: "mine", Digest: "2"})
+	if !errors.Is(err, errs.ErrConflict) {
 		t.Error(err)
 	}
 	s.Cancel("u")
@@ -133,7 +145,8 @@ func TestAnalysisIsIdempotentAndCancelled(t *testing.T) {
 
 func TestNobodyAnalyzes(t *testing.T) {
 	h := newHub(t, hub.Options{Provider: scripted(nil)})
-	if _, _, err := h.Analyze(request(), hub.StreamSpec{Owner: "u"}); !errors.Is(err, errs.ErrUnavailable) || !strings.Contains(err.Error(), "duckwire worker") {
+	if _, _, err := h.Analyze(request(), hub.StreamSpec{Owner: "u"}); !errors.Is(err, errs.ErrUnavailable) ||
+		!strings.Contains(err.Error(), "duckwire worker") {
 		t.Error(err)
 	}
 }
@@ -221,7 +234,8 @@ func TestWorkerDoesAJob(t *testing.T) {
 		defer h.Close()
 		poll(t, h, "w1", "style")
 		s := analyze(t, h, hub.StreamSpec{Topic: "t"})
-		if _, _, err := h.Analyze(&hub.AnalysisRequest{Type: "security", Files: request().Files}, hub.StreamSpec{Owner: "u"}); !errors.Is(err, errs.ErrUnavailable) {
+		security := &hub.AnalysisRequest{Type: "security", Files: request().Files}
+		if _, _, err := h.Analyze(security, hub.StreamSpec{Owner: "u"}); !errors.Is(err, errs.ErrUnavailable) {
 			t.Errorf("a job for nobody: %v", err)
 		}
 		if poll(t, h, "w2", "security") != nil {
@@ -231,7 +245,7 @@ func TestWorkerDoesAJob(t *testing.T) {
 			t.Errorf("written before it was taken: %v", err)
 		}
 		job := mustPoll(t, h, "w1")
-		if again := mustPoll(t, h, "w1"); again.ID != job.ID || again.Epoch != job.Epoch { // the first answer may be lost
+		if again := mustPoll(t, h, "w1"); again.ID != job.ID || again.Epoch != job.Epoch { // a lost answer
 			t.Errorf("%+v, %+v", job, again)
 		}
 		for range 5 { // appends extend the lease
@@ -332,7 +346,8 @@ func TestRefusedJobs(t *testing.T) {
 		if poll(t, h, "w1") != nil {
 			t.Error("given to the one that refused it")
 		}
-		if err := h.RefuseJob(&hub.Worker{ID: "w3", User: "w"}, mustPoll(t, h, "w3").ID, 2, "me neither"); err != nil || endCode(s) != "failed worker_refused" {
+		err := h.RefuseJob(&hub.Worker{ID: "w3", User: "w"}, mustPoll(t, h, "w3").ID, 2, "me neither")
+		if err != nil || endCode(s) != "failed worker_refused" {
 			t.Error(err, endCode(s))
 		}
 		if err := h.RefuseJob(w1, s.ID, 1, ""); !errors.Is(err, errs.ErrClosed) {
@@ -387,8 +402,10 @@ func TestJobLimits(t *testing.T) {
 		limit := func(owner, code, name string) {
 			t.Helper()
 			var over *errs.LimitError
-			_, _, err := h.Analyze(&hub.AnalysisRequest{Files: []hub.AnalysisFile{{Path: "a", Code: code}}}, hub.StreamSpec{Owner: owner})
-			if errors.As(err, &over); over == nil && name != "" || over != nil && !strings.Contains(over.Name, "("+name+")") {
+			_, _, err := h.Analyze(&hub.AnalysisRequest{Files: []hub.AnalysisFile{{Path: "a", Code: code}}},
+				hub.StreamSpec{Owner: owner})
+			errors.As(err, &over)
+			if over == nil && name != "" || over != nil && !strings.Contains(over.Name, "("+name+")") {
 				t.Errorf("%v, want %q", err, name)
 			}
 		}
@@ -426,7 +443,9 @@ func TestJobsAreAnnouncedWithoutTheirCode(t *testing.T) {
 // TestJobsUnderContention: workers take, refuse and lose jobs while owners cancel them; each job must end once, and
 // then not count against the limits any longer.
 func TestJobsUnderContention(t *testing.T) {
-	h := newHub(t, hub.Options{Limits: hub.Limits{Lease: 20 * time.Millisecond, JobWait: 200 * time.Millisecond, JobsPerUser: 10}})
+	h := newHub(t, hub.Options{Limits: hub.Limits{
+		Lease: 20 * time.Millisecond, JobWait: 200 * time.Millisecond, JobsPerUser: 10,
+	}})
 	poll(t, h, "w0", "nothing") // without a known worker, Analyze below would be refused
 	ctx, cancel := context.WithCancel(t.Context())
 	var work sync.WaitGroup
@@ -449,7 +468,7 @@ func TestJobsUnderContention(t *testing.T) {
 				}
 				switch rand.N(4) {
 				case 0:
-					_ = h.RefuseJob(w, job.ID, job.Epoch, "chance") // the lease may have expired: an error is right, too
+					_ = h.RefuseJob(w, job.ID, job.Epoch, "chance") // the lease may have expired
 				case 1:
 					time.Sleep(25 * time.Millisecond) // the lease has probably expired
 					fallthrough

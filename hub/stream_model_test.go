@@ -12,7 +12,10 @@ import (
 
 // pieces are texts as a model might write them: UTF-8 sequences of each length, characters that JSON and SSE escape,
 // and long texts.
-var pieces = []string{"a", "é", "€", "🦆", "\r", "\n", "\r\n", "\u2028", "\u2029", "\x00", "\\", `"`, "</script>", "data: x\n\n", strings.Repeat("long ", 3000)}
+var pieces = []string{
+	"a", "é", "€", "🦆", "\r", "\n", "\r\n", "\u2028", "\u2029", "\x00", "\\", `"`, "</script>",
+	"data: x\n\n", strings.Repeat("long ", 3000),
+}
 
 // TestStreamReadersSeeExactlyWhatWasMade compares a stream with a model. Appends, reads, disconnections and resumptions
 // happen in random order; each reader must get the stream's text, byte for byte, and each event once and in order.
@@ -162,8 +165,10 @@ func (m *streamModel) end() {
 				break
 			}
 		}
-		if !c.ended || c.text.String() != m.made.String() || strings.Join(c.events, " ") != strings.Join(m.events, " ") {
-			m.t.Fatalf("client %d ended=%v with %q and %v; want %q and %v", i, c.ended, c.text.String(), c.events, m.made.String(), m.events)
+		if !c.ended || c.text.String() != m.made.String() ||
+			strings.Join(c.events, " ") != strings.Join(m.events, " ") {
+			m.t.Fatalf("client %d ended=%v with %q and %v; want %q and %v", i, c.ended, c.text.String(), c.events,
+				m.made.String(), m.events)
 		}
 		c.reader.Close()
 	}

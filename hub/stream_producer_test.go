@@ -62,17 +62,30 @@ func TestProducerSequence(t *testing.T) {
 			var gap *hub.GapError
 			return errors.As(err, &gap) && gap.Expected == 2 && gap.Received == 3
 		}},
-		{"new epoch must begin at 0", ref(2, 5), "x", func(_ hub.Receipt, err error) bool { return errors.Is(err, errs.ErrInvalid) }},
+		{
+			"new epoch must begin at 0", ref(2, 5), "x",
+			func(_ hub.Receipt, err error) bool { return errors.Is(err, errs.ErrInvalid) },
+		},
 		{"new epoch", ref(2, 0), "c", func(r hub.Receipt, err error) bool { return err == nil && !r.Duplicate }},
 		{"the old epoch is fenced off", ref(0, 2), "x", func(_ hub.Receipt, err error) bool {
 			var fenced *hub.FencedError
 			return errors.As(err, &fenced) && fenced.Epoch == 2
 		}},
-		{"another producer meets the lease", hub.ProducerRef{ID: "q", Epoch: 9}, "x", func(_ hub.Receipt, err error) bool {
-			var lease *hub.LeaseError
-			return errors.As(err, &lease) && lease.Left > 0
-		}},
-		{"so does one without a name", hub.ProducerRef{}, "x", func(_ hub.Receipt, err error) bool { return errors.Is(err, errs.ErrConflict) }},
+		{
+			"another producer meets the lease",
+			hub.ProducerRef{ID: "q", Epoch: 9},
+			"x",
+			func(_ hub.Receipt, err error) bool {
+				var lease *hub.LeaseError
+				return errors.As(err, &lease) && lease.Left > 0
+			},
+		},
+		{
+			"so does one without a name",
+			hub.ProducerRef{},
+			"x",
+			func(_ hub.Receipt, err error) bool { return errors.Is(err, errs.ErrConflict) },
+		},
 	}
 	for _, step := range steps {
 		if r, err := send(s, step.ref, step.text, nil); !step.check(r, err) {
@@ -94,7 +107,8 @@ func TestClosingRequestMayBeRepeated(t *testing.T) {
 		t.Errorf("repeated: %+v, %v", r, err)
 	}
 	var ended *hub.EndedError
-	if _, err := send(s, hub.ProducerRef{ID: "p", Seq: 1}, "b", nil); !errors.As(err, &ended) || ended.Receipt.Cancelled {
+	if _, err := send(s, hub.ProducerRef{ID: "p", Seq: 1}, "b", nil); !errors.As(err, &ended) ||
+		ended.Receipt.Cancelled {
 		t.Errorf("after the end: %v", err)
 	}
 }
@@ -146,7 +160,8 @@ func TestRawTextMustBeUTF8(t *testing.T) {
 		t.Fatal(err)
 	}
 	var field *errs.FieldError
-	if err := a.AddText([]byte("a\xffb")); !errors.As(err, &field) || field.Reason != "is not valid UTF-8 at byte 3 of the upload" {
+	if err := a.AddText([]byte("a\xffb")); !errors.As(err, &field) ||
+		field.Reason != "is not valid UTF-8 at byte 3 of the upload" {
 		t.Errorf("got %v", err)
 	}
 	if got := text(s); got != "ok" {
@@ -174,7 +189,8 @@ func TestLeaseLapsesAndAnotherTakesOver(t *testing.T) {
 			t.Fatalf("%s before the lease was over", st)
 		}
 		time.Sleep(2 * time.Second)
-		if st := s.State(); st.Status != hub.StatusInterrupted || st.Ending.Error.Code != "lease_expired" || st.Account.EndedBy != "lease" {
+		if st := s.State(); st.Status != hub.StatusInterrupted || st.Ending.Error.Code != "lease_expired" ||
+			st.Account.EndedBy != "lease" {
 			t.Fatalf("%+v after the lease was over", st)
 		}
 		if _, err := send(s, hub.ProducerRef{ID: "q", Epoch: 1}, "x", nil); !errors.Is(err, errs.ErrForbidden) {

@@ -44,17 +44,20 @@ func TestStreamsSurviveACrash(t *testing.T) {
 			t.Fatal(err)
 		}
 		st := s.State()
-		if st.Status != hub.StatusInterrupted || string(st.Text) != "saved" || st.Ending.Error.Code != "server_restarted" {
+		if st.Status != hub.StatusInterrupted || string(st.Text) != "saved" ||
+			st.Ending.Error.Code != "server_restarted" {
 			t.Fatalf("%s, %q, %+v", st.Status, st.Text, st.Ending)
 		}
 		if _, err := send(s, hub.ProducerRef{ID: "p", Epoch: 1, Seq: 1}, "x", nil); !errors.Is(err, errs.ErrForbidden) {
 			t.Errorf("the producer of before: %v", err)
 		}
-		if _, err := send(s, hub.ProducerRef{ID: "q", Epoch: 2}, " and more", &hub.Ending{Status: hub.StatusDone}); err != nil {
+		if _, err := send(s, hub.ProducerRef{ID: "q", Epoch: 2}, " and more",
+			&hub.Ending{Status: hub.StatusDone}); err != nil {
 			t.Fatal(err)
 		}
 		r, reset := s.Watch(saved, log.NewWake())
-		if items, _ := r.Read(nil); reset != nil || len(items) != 2 || string(items[0].Text) != " and more" || items[0].At != len("saved") {
+		if items, _ := r.Read(nil); reset != nil || len(items) != 2 || string(items[0].Text) != " and more" ||
+			items[0].At != len("saved") {
 			t.Errorf("behind what was saved: %v, %+v", reset, items)
 		}
 		r.Close()
@@ -71,7 +74,8 @@ func TestCloseSavesEverything(t *testing.T) {
 	store := &memory.Store{}
 	h := hub.New(hub.Options{Streams: store, Provider: scripted(endless)})
 	done := newStream(t, h, hub.StreamSpec{ID: "done"})
-	if _, err := send(done, hub.ProducerRef{}, "text", &hub.Ending{Status: hub.StatusDone, FinishReason: "stop"}); err != nil {
+	if _, err := send(done, hub.ProducerRef{}, "text",
+		&hub.Ending{Status: hub.StatusDone, FinishReason: "stop"}); err != nil {
 		t.Fatal(err)
 	}
 	running := complete(t, h, hub.StreamSpec{Alias: "mine", Digest: "d"})
@@ -88,7 +92,8 @@ func TestCloseSavesEverything(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if st := again.State(); st.Status != hub.StatusDone || string(st.Text) != "text" || st.Ending.FinishReason != "stop" || !again.AtEnd(position) {
+	if st := again.State(); st.Status != hub.StatusDone || string(st.Text) != "text" ||
+		st.Ending.FinishReason != "stop" || !again.AtEnd(position) {
 		t.Errorf("%+v", st)
 	}
 	if s, err := h.Stream("u", "mine"); err != nil || s.Status() != hub.StatusInterrupted {
