@@ -31,6 +31,7 @@ func newCluster(o *Options) *cluster {
 	}
 	c := &cluster{topics: o.Topics, streams: shared}
 	c.calls.byName = make(map[string]callFunc)
+	c.calls.behind = make(map[string]struct{})
 	c.uploads.init()
 	if shared != nil && o.Presences != nil {
 		c.presences = o.Presences
@@ -52,6 +53,10 @@ func (h *Hub) joinCluster() {
 	h.answerStreams()
 	c.uploads.answerCalls(h)
 	h.jobs.answerCalls()
+	c.calls.on(callMissed, func(string, []byte) ([]byte, error) {
+		c.calls.tellMissed()
+		return nil, nil
+	})
 	h.OnCall(callReaders, answering(h.readersHere))
 	h.OnCall(callSession, h.sessions.answer)
 	h.OnCall(callOverview, answering(func(limit *int) (any, error) { return h.overviewHere(*limit), nil }))
@@ -79,14 +84,10 @@ func (h *Hub) Node() string {
 	return h.cluster.streams.Node()
 }
 
-// NodeLives reports whether there is another node of that name.
-func (h *Hub) NodeLives(node string) bool {
-	return h.cluster.sharesStreams() && node != h.Node() && h.cluster.streams.Alive(node)
-}
-
 // nodeDied is told by the store of a node that has died with streams of its own. It reports whether all is done that
 // its death asks for.
 func (h *Hub) nodeDied(node string, streams []string) bool {
+	h.cluster.calls.tellMissed() // it may have died before it told this node what it told others
 	h.removeDeadPresences(node)
 	done := true
 	for _, id := range streams {

@@ -25,8 +25,12 @@ type callFunc func(from string, body []byte) ([]byte, error)
 type calls struct {
 	mu     lock.RWMutex
 	byName map[string]callFunc
-	missed []func() // what to do when calls may have been missed
+	missed []func()            // what to do when calls may have been missed
+	behind map[string]struct{} // the nodes that have not answered a NotifyAll, and are told so until they answer
 }
+
+// callMissed tells a node that it has missed a NotifyAll.
+const callMissed = "missed"
 
 func (c *calls) on(name string, f callFunc) {
 	c.mu.Lock()
@@ -42,7 +46,8 @@ func (h *Hub) OnCall(name string, f func(body []byte) ([]byte, error)) {
 	}
 }
 
-// OnMissed has f called when this node may have missed calls, because it could not be reached.
+// OnMissed has f called when this node may have missed what others have told it: they could not reach it, or have died
+// before they did.
 func (h *Hub) OnMissed(f func()) {
 	if h.cluster == nil {
 		return
@@ -96,6 +101,11 @@ func (h *Hub) TellAll(name string, body []byte) {
 // CallAll asks all other nodes at one time, and returns the answers of those that have given one. On one node it
 // returns nil.
 func (h *Hub) CallAll(name string, body []byte) (answers [][]byte) {
+	return h.askAll(name, body, func(string) {})
+}
+
+// askAll is CallAll. silent is called with each node that has not answered.
+func (h *Hub) askAll(name string, body []byte, silent func(node string)) (answers [][]byte) {
 	if !h.cluster.sharesStreams() {
 		return nil
 	}
@@ -106,6 +116,7 @@ func (h *Hub) CallAll(name string, body []byte) (answers [][]byte) {
 			answer, err := h.callWithin(askTimeout, node, name, body)
 			if err != nil {
 				h.logger.Warn("another node has not answered", "node", node, "call", name, "error", err)
+				silent(node)
 				return
 			}
 			mu.Lock()
@@ -115,6 +126,53 @@ func (h *Hub) CallAll(name string, body []byte) (answers [][]byte) {
 	}
 	work.Wait()
 	return answers
+}
+
+// NotifyAll is CallAll for what no node may miss. A node that has not answered is told, as soon as it can be reached,
+// that it has missed something, and does what it was given OnMissed for.
+func (h *Hub) NotifyAll(name string, body []byte) (answers [][]byte) {
+	return h.askAll(name, body, h.notifyLater)
+}
+
+// notifyLater has a node told that it has missed a call.
+func (h *Hub) notifyLater(node string) {
+	c := &h.cluster.calls
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, known := c.behind[node]; known {
+		return
+	}
+	if h.background.TryGo(func() { h.notifyUntilHeard(node) }) {
+		c.behind[node] = struct{}{}
+	}
+}
+
+// mostNotifyPause is the longest pause before a node is told again that it has missed a call.
+const mostNotifyPause = 10 * time.Second
+
+// notifyUntilHeard tells a node that it has missed a call, until it answers. One that counts as dead finds that out by
+// itself, should it live.
+func (h *Hub) notifyUntilHeard(node string) {
+	c := &h.cluster.calls
+	forget := func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.behind, node)
+	}
+	for pause := time.Second; h.Pause(pause) && h.cluster.streams.Alive(node); pause = min(2*pause, mostNotifyPause) {
+		forget() // what is missed from here on is told again
+		if _, err := h.callWithin(askTimeout, node, callMissed, nil); err == nil {
+			return
+		}
+		c.mu.Lock()
+		_, known := c.behind[node]
+		c.behind[node] = struct{}{}
+		c.mu.Unlock()
+		if known { // somebody else tells it
+			return
+		}
+	}
+	forget()
 }
 
 // callAll is CallAll with a question in JSON.

@@ -21,6 +21,7 @@ func (h *Hub) cleanUp() {
 			return
 		case now := <-tick.C:
 			h.expireTopics(now)
+			h.settleClaims()
 			h.expireStreams(now)
 			h.expireQueues(h.expiryTime())
 			h.evict()
@@ -82,7 +83,8 @@ func (h *Hub) forgetTopic(t *topic) bool {
 func (h *Hub) expireStreams(now time.Time) {
 	for _, s := range h.streams.all() {
 		s.log.Lock()
-		old := s.status.Ended() && now.Sub(s.ended) > h.limits.StreamTTL || s.remote != nil && s.log.Readers() == 0 && now.Sub(s.remote.used) > mirrorTTL
+		unused := s.remote != nil && s.log.Readers() == 0 && now.Sub(s.remote.used) > mirrorTTL
+		old := (s.status.Ended() && now.Sub(s.ended) > h.limits.StreamTTL || unused) && !s.claimedLocked()
 		s.log.Unlock()
 		if old {
 			h.dropStream(s)

@@ -115,10 +115,18 @@ func (r presenceReplica) Take(metas []SharedPresence, covered bool) bool {
 // takeAll brings the table to what the store has.
 func (t *presenceTable) takeAll(metas []SharedPresence) {
 	h := t.topic.hub
+	alive := make(map[string]bool)
 	for i := range metas {
-		if m := &metas[i]; m.Node != h.Node() && m.Until == 0 && !h.cluster.streams.Alive(m.Node) {
-			m.Gone = true // its node has died, and nobody was there to see it
+		m := &metas[i]
+		if m.Node == h.Node() || m.Until > 0 {
+			continue
 		}
+		lives, known := alive[m.Node]
+		if !known {
+			lives = h.cluster.streams.Alive(m.Node)
+			alive[m.Node] = lives
+		}
+		m.Gone = m.Gone || !lives // its node has died, and nobody was there to see it
 	}
 	t.Lock()
 	defer t.unlock(t.Tail())

@@ -373,9 +373,9 @@ func (s *Stream) stopTimers() {
 	s.stopIdleCancel()
 }
 
-// isEvictable reports whether the stream has ended and has no readers.
+// isEvictable reports whether the stream has ended and nobody reads it, so that it can be dropped.
 func (s *Stream) isEvictable() bool {
 	s.log.Lock()
 	defer s.log.Unlock()
-	return s.status.Ended() && s.log.Readers() == 0
+	return s.status.Ended() && s.log.Readers() == 0 && !s.claimedLocked()
 }

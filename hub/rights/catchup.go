@@ -18,6 +18,7 @@ const (
 type catchUp struct {
 	unsaved map[subject]struct{} // revocations that hold, and that the store may not have
 	stale   atomic.Bool          // the last Reload has failed: what other nodes have revoked is not known
+	told    bool                 // another node has changed something since the last Reload
 	running bool
 	closed  bool
 
@@ -30,7 +31,7 @@ type catchUp struct {
 
 func (c *catchUp) init() { c.unsaved, c.stop = make(map[subject]struct{}), make(chan struct{}) }
 
-func (c *catchUp) done() bool { return !c.stale.Load() && len(c.unsaved) == 0 }
+func (c *catchUp) done() bool { return !c.stale.Load() && !c.told && len(c.unsaved) == 0 }
 
 // Follow has reloaded called after each reload that has succeeded, and saved for each revocation that was saved later
 // than it was made: other nodes may not have heard of it. It is called before the first Reload.
@@ -76,6 +77,7 @@ func (r *Revocations) reload() (saved []Revocation, err error) {
 	if err != nil {
 		return nil, err
 	}
+	r.catchUp.told = false
 	var unsaved []Revocation
 	for s := range r.catchUp.unsaved {
 		one, _ := r.get(s)
