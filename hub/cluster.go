@@ -51,19 +51,19 @@ func (h *Hub) joinCluster() {
 		return
 	}
 	h.answerStreams()
-	h.answerUploads()
-	h.answerJobs()
+	c.uploads.answerCalls(h)
+	h.jobs.answerCalls()
 	c.calls.on(callMissed, func(string, []byte) ([]byte, error) {
 		c.calls.tellMissed()
 		return nil, nil
 	})
 	h.OnCall(callReaders, answering(h.readersHere))
-	h.OnCall(callSession, h.answerSession)
+	h.OnCall(callSession, h.sessions.answer)
 	h.OnCall(callOverview, answering(func(limit *int) (any, error) { return h.overviewHere(*limit), nil }))
-	h.OnCall(callStreams, answering(h.streamsHere))
+	h.OnCall(callStreams, answering(h.streams.summaries))
 	h.shareUsage()
 	c.stopServing = c.streams.Serve(NodeEvents{Answer: c.calls.answer, Died: h.nodeDied, Lost: h.storeLost, Missed: c.calls.tellMissed})
-	h.background.Go(h.tellAllWatched)
+	h.background.Go(h.reportAllWatched)
 	if c.sharesPresences() {
 		c.presenceOut.work.Go(h.sharePresences)
 	}
@@ -91,7 +91,7 @@ func (h *Hub) nodeDied(node string, streams []string) bool {
 	h.removeDeadPresences(node)
 	done := true
 	for _, id := range streams {
-		if err := h.inherit(node, id); err != nil {
+		if err := h.takeOverByID(node, id); err != nil {
 			h.logger.Warn("a dead node's stream is not taken over yet", "stream", id, "node", node, "error", err)
 			done = false
 		}
@@ -104,7 +104,7 @@ func (h *Hub) storeLost() {
 	h.cluster.lapses.Add(1)
 	for _, s := range h.streams.all() {
 		if !s.isRemote() {
-			h.changedStream(s, false)
+			h.recorder.markChanged(s, false)
 		}
 	}
 	h.shareAllPresences()

@@ -86,15 +86,15 @@ func New(o Options) *Hub {
 	h.counts.init()
 	h.streams.init()
 	h.expiry.init()
-	h.jobs.init(&h.limits)
+	h.jobs.init(h)
 	h.queues.init(o.Queue)
-	h.results.init()
+	h.results.init(h)
 	h.background.Go(h.cleanUp)
 	h.background.Go(h.expirePresences)
-	h.results.work.Go(h.leaveResults)
+	h.results.work.Go(h.results.run)
 	if o.Streams != nil {
-		h.recorder = newRecorder(o.Streams)
-		h.recorder.work.Go(func() { h.record(h.recorder.stop) })
+		h.recorder = newRecorder(o.Streams, h.logger)
+		h.recorder.work.Go(h.recorder.run)
 	}
 	h.joinCluster()
 	return h
@@ -161,7 +161,7 @@ func (h *Hub) Drain(ctx context.Context) {
 func (h *Hub) Close() {
 	h.startDrain()
 	for _, s := range h.streams.all() {
-		s.finish(StatusInterrupted, errServerStopped)
+		s.endLocal(StatusInterrupted, errServerStopped)
 	}
 	h.endPresences()
 	h.cancel()
