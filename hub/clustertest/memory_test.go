@@ -161,6 +161,7 @@ func (m *inMemory) change(name, kind string, by int) {
 // must not take time.
 var underMutex = []string{
 	"messages", "expire", "save revocation", "delete revocation", "forget revocations", "load revocations",
+	"generation of revocations",
 }
 
 // mostAtOnce is how many commands there may be at one moment: more are a loop without a pause.
