@@ -6,22 +6,21 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// CatchUp makes sure that this node has what follows p, where another node writes the stream: nodes tell each other of
-// a stream's text a few times a second, and a reader that comes over from the stream's own node knows more. It returns
-// when this node has heard of p, or the stream has no such place. Errors match ErrUnavailable: nobody can be asked at
-// the moment.
+// CatchUp makes sure that this node has what follows p if another node owns the stream. Mirrors lag the owner by up to a
+// quarter of a second, so a reader that moves here from the owner may be ahead of the mirror. CatchUp returns when the
+// mirror has reached p, or the stream has no such position. Errors match ErrUnavailable: the owner cannot be reached.
 func (s *Stream) CatchUp(p log.Position) error {
 	return s.catchUp(func() bool { return !s.log.MayCome(p) })
 }
 
-// CatchUpToByte is CatchUp for a place in the text.
+// CatchUpToByte is CatchUp for an offset in the text.
 func (s *Stream) CatchUpToByte(at int) error {
 	return s.catchUp(func() bool { return at <= s.log.TextLen() })
 }
 
-// catchUp has the stream fetched until enough, which is called with s.log locked, says so, or there is no more. Many
-// may come over at one time: they share what is fetched, and what was asked for before somebody came may not be enough
-// for that one.
+// catchUp fetches the stream from its owner until enough, which is called with s.log locked, returns true, or there is
+// no more. Readers that move here at the same time share a fetch. One that joined a fetch already under way may need a
+// second one.
 func (s *Stream) catchUp(enough func() bool) error {
 	for range 2 {
 		s.log.Lock()
@@ -30,18 +29,19 @@ func (s *Stream) catchUp(enough func() bool) error {
 		if done {
 			return nil
 		}
-		if _, err, _ := s.hub.cluster.fetches.Do(s.ID, func() (any, error) { return nil, s.fetch(askTimeout) }); err != nil {
+		fetch := func() (any, error) { return nil, s.fetch(askTimeout) }
+		if _, err, _ := s.hub.cluster.fetches.Do(s.ID, fetch); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// refreshTimeout is for how long whoever wants the newest waits for another node, before what is known here will do.
+// refreshTimeout is how long Refresh waits for the owner before the caller uses what the mirror has.
 const refreshTimeout = time.Second
 
-// Refresh makes sure, where another node writes the stream, that this one has what that one had when it was called.
-// Errors match ErrUnavailable: it has what it had.
+// Refresh brings the mirror, if another node owns the stream, to what the owner had when Refresh was called. Errors match
+// ErrUnavailable: the mirror is unchanged.
 func (s *Stream) Refresh() error {
 	if !s.isRemote() || s.Status().Ended() {
 		return nil
@@ -49,7 +49,7 @@ func (s *Stream) Refresh() error {
 	return s.fetch(refreshTimeout)
 }
 
-// fetch has the stream's node save it, and takes what the store has then.
+// fetch makes the owner save the stream, and loads it from the store.
 func (s *Stream) fetch(patience time.Duration) error {
 	if !s.Status().Ended() {
 		if _, taken, err := s.askOwner(patience, callSaveStream, withBytes(streamQuestion{s.ID}, nil)); err != nil || taken {

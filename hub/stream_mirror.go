@@ -9,23 +9,23 @@ import (
 	"github.com/duckwire/duckwire/hub/mirror"
 )
 
-// remote is what makes a stream of this hub a mirror of another node's. Guarded by the stream's log.
+// remote is the state of a stream that another node owns: this node has a mirror of it. The stream's log guards it.
 type remote struct {
-	node   string                        // whose the stream is; "" where this node has lost it, and does not know to whom
-	synced chan struct{}                 // closed when this node has what that one has; nil where it has
-	used   time.Time                     // when somebody last asked for it
-	asked  bool                          // this node has asked to own the stream, and has not had the answer
-	mirror *mirror.Mirror[*SharedStream] // nil: nothing of the stream is kept for other nodes
+	node   string                        // the owner; "" while unknown: this node was the owner, and has lost the stream
+	synced chan struct{}                 // closed once the mirror has what the owner has; nil from then on
+	used   time.Time                     // when a client last asked for the stream
+	asked  bool                          // this node has claimed the stream, and the answer was lost
+	mirror *mirror.Mirror[*SharedStream] // nil: the stream is not in the store
 }
 
-// isRemote reports whether another node writes the stream.
+// isRemote reports whether another node owns the stream.
 func (s *Stream) isRemote() bool {
 	s.log.Lock()
 	defer s.log.Unlock()
 	return s.remote != nil
 }
 
-// remoteNode returns the node that writes the stream, or "" for this one, and where it is not known.
+// remoteNode returns the other node that owns the stream, or "": this node owns it, or the owner is unknown.
 func (s *Stream) remoteNode() string {
 	s.log.Lock()
 	defer s.log.Unlock()
@@ -35,11 +35,11 @@ func (s *Stream) remoteNode() string {
 	return s.remote.node
 }
 
-// syncTimeout is for how long whoever needs a stream that this node has lost waits until the other node's is here.
+// syncTimeout is how long a request waits for the mirror of a stream that this node has just lost.
 const syncTimeout = 5 * time.Second
 
-// awaitSync waits, for a stream that this node has just lost, until the other node's is here: what this one had is not
-// true any more. Errors match ErrUnavailable.
+// awaitSync waits until the mirror of a stream that this node has just lost has the new owner's text: this node's own
+// copy is outdated. Errors match ErrUnavailable.
 func (s *Stream) awaitSync() error {
 	s.log.Lock()
 	var known chan struct{}
@@ -61,7 +61,7 @@ func (s *Stream) awaitSync() error {
 	return errOwnerUnreachable
 }
 
-// ownerNode returns the node that writes the stream, or "" for this one. Errors match ErrUnavailable.
+// ownerNode returns the node that owns the stream, or "" for this one. Errors match ErrUnavailable.
 func (s *Stream) ownerNode() (string, error) {
 	if err := s.awaitSync(); err != nil {
 		return "", err
@@ -72,12 +72,12 @@ func (s *Stream) ownerNode() (string, error) {
 	case s.remote == nil:
 		return "", nil
 	case s.remote.node == "":
-		return "", errOwnerUnreachable // no node has it any more
+		return "", errOwnerUnreachable // no node owns it any more
 	}
 	return s.remote.node, nil
 }
 
-// markSyncedLocked ends the waiting for what has become of a stream. The stream's log is locked.
+// markSyncedLocked ends the wait of awaitSync. The stream's log is locked.
 func (r *remote) markSyncedLocked() {
 	if r.synced != nil {
 		close(r.synced)
@@ -85,19 +85,19 @@ func (r *remote) markSyncedLocked() {
 	}
 }
 
-// mirrorFromStore returns a stream that this node does not know yet as a mirror.
+// mirrorFromStore returns a mirror of a stream that this node does not know yet.
 func (h *Hub) mirrorFromStore(user, id string) (*Stream, error) {
 	found, err := h.cluster.streams.FindStream(user, id)
 	if err != nil {
 		return nil, err
 	}
 	if found.Node == h.cluster.streams.Node() {
-		return nil, errs.ErrNotFound // it is being made, or being dropped
+		return nil, errs.ErrNotFound // this node is creating or dropping it
 	}
 	return h.addMirror(found), nil
 }
 
-// addMirror has this hub mirror a stream, and returns the mirror, or what it has under the same id already.
+// addMirror registers a mirror of a stream and starts it. If this node has a stream of that id, it returns that one.
 func (h *Hub) addMirror(found *SharedStream) *Stream {
 	s := h.mirrorOf(found)
 	if had := h.streams.addMirror(s); had != nil {
@@ -108,13 +108,13 @@ func (h *Hub) addMirror(found *SharedStream) *Stream {
 	return s
 }
 
-// orphaned reports whether nobody writes the stream of a mirror whose node this is: the node has died, or it is this
-// one, which has claimed the stream and was not told so.
+// orphaned reports whether nobody writes a stream whose owner, according to its mirror, is node: that node has died, or
+// it is this one, which has claimed the stream and has not received the answer.
 func (h *Hub) orphaned(node string) bool {
 	return node == h.cluster.streams.Node() || !h.cluster.streams.Alive(node)
 }
 
-// mirrorOf makes a stream of a record.
+// mirrorOf returns a new mirror with the text of a record.
 func (h *Hub) mirrorOf(found *SharedStream) *Stream {
 	s := h.streamOf(&found.Record)
 	s.mirrorLocked(found.Node)
@@ -130,7 +130,7 @@ func (h *Hub) mirrorOf(found *SharedStream) *Stream {
 	return s
 }
 
-// mirrorLocked makes the stream a mirror of a node's. s.log is locked, or s is new.
+// mirrorLocked makes the stream a mirror of one that node owns. s.log is locked, or s is new.
 func (s *Stream) mirrorLocked(node string) *remote {
 	r := &remote{node: node, used: time.Now()}
 	r.mirror = mirror.New(streamReplica{s, r}, &s.hub.background)
@@ -138,7 +138,7 @@ func (s *Stream) mirrorLocked(node string) *remote {
 	return r
 }
 
-// currentMirror returns the stream's mirror, or nil where this node writes the stream, or nothing of it is shared.
+// currentMirror returns the stream's mirror, or nil if this node owns the stream or the stream is not in the store.
 func (s *Stream) currentMirror() *mirror.Mirror[*SharedStream] {
 	s.log.Lock()
 	defer s.log.Unlock()
@@ -148,28 +148,28 @@ func (s *Stream) currentMirror() *mirror.Mirror[*SharedStream] {
 	return s.remote.mirror
 }
 
-// follow begins to hear of a mirror's stream.
+// follow starts the stream's mirror.
 func (s *Stream) follow() {
 	if m := s.currentMirror(); m != nil {
 		m.Start()
 	}
 }
 
-// unfollow ends a mirror. The stream must not be locked.
+// unfollow closes the stream's mirror. The stream must not be locked.
 func (s *Stream) unfollow() {
 	if m := s.currentMirror(); m != nil {
 		m.Close()
 	}
 }
 
-// reloadMirror has the store asked for the whole stream.
+// reloadMirror makes the mirror load the whole stream from the store.
 func (s *Stream) reloadMirror() {
 	if m := s.currentMirror(); m != nil {
 		m.Gap()
 	}
 }
 
-// streamReplica is a stream of another node's as its mirror sees it.
+// streamReplica is the mirror.Replica of a stream. It does nothing once the stream has another remote.
 type streamReplica struct {
 	*Stream
 	remote *remote
@@ -180,7 +180,7 @@ func (r streamReplica) Follow(heard func(*SharedStream), gap func()) (stop func(
 	return r.hub.cluster.streams.FollowStream(r.ID, heard, gap)
 }
 
-// Take implements mirror.Replica. When the stream is this node's by now, nothing is missing.
+// Take implements mirror.Replica. Nothing is missing once this node owns the stream.
 func (r streamReplica) Take(c *SharedStream, _ bool) bool {
 	r.log.Lock()
 	defer r.log.UnlockAndWake()
@@ -202,15 +202,18 @@ func (r streamReplica) Load() error {
 		return nil
 	}
 	if r.remote.node == "" {
-		r.remote.node = found.Node // which is about to interrupt it
+		r.remote.node = found.Node // which is taking it over
 	}
 	r.applyLocked(found, true)
 	return nil
 }
 
-// loadMissing finds out what it means that the store does not have the stream. If it has ended, it was deleted since.
-// If its owner lives and writes it, the store has lost it, and its owner saves it again. If its owner lives and does not
-// know it, and nothing of it was ever seen, its registration failed there. Else the stream is lost, and its mirror ends.
+// loadMissing handles a stream that the store does not have:
+//
+//   - The stream has ended: it was deleted since.
+//   - Its owner lives and has it: the store has lost it, and the owner saves it again.
+//   - Its owner lives and does not have it, and the mirror is empty: its registration failed there.
+//   - Otherwise the stream is lost, and its mirror ends.
 func (r streamReplica) loadMissing() error {
 	node := r.remoteNode()
 	if r.Status().Ended() || node == "" {
@@ -224,7 +227,7 @@ func (r streamReplica) loadMissing() error {
 		}
 	}
 	r.log.Lock()
-	if asked && r.Stream.remote == r.remote && r.log.Tail() == 0 { // whoever made it was told so
+	if asked && r.Stream.remote == r.remote && r.log.Tail() == 0 { // the client that asked for it was told so
 		r.endMirrorLocallyLocked(StatusFailed, endWithdrawn)
 	}
 	r.log.UnlockAndWake()
@@ -232,7 +235,7 @@ func (r streamReplica) loadMissing() error {
 	return nil
 }
 
-// endLost ends a mirror whose stream is nowhere any more, and forgets it: its id is free again.
+// endLost ends and drops a mirror whose stream no longer exists. Its id is free again.
 func (s *Stream) endLost(r *remote) {
 	s.log.Lock()
 	lost := s.remote == r
@@ -245,18 +248,19 @@ func (s *Stream) endLost(r *remote) {
 	}
 }
 
-// endMirrorLocked ends a mirror whose node has died, and whose stream is nowhere any more. s.log is locked.
+// endMirrorLocked ends a mirror whose owner has died, and whose stream is no longer in the store. s.log is locked.
 func (s *Stream) endMirrorLocked() {
 	s.remote.markSyncedLocked()
 	if s.status.Ended() {
 		return
 	}
-	e := Ending{Status: StatusInterrupted, Error: &EndError{Code: "stream_lost", Message: "what the nodes share has lost the stream"}}
-	s.log.NewEpoch(s.hub.epochs.Next()) // the end has a place that nobody else has given
+	why := &EndError{Code: "stream_lost", Message: "the shared store has lost the stream"}
+	e := Ending{Status: StatusInterrupted, Error: why}
+	s.log.NewEpoch(s.hub.epochs.Next()) // no other node uses this position for something else
 	s.endMirrorLocallyLocked(StatusInterrupted, e)
 }
 
-// endMirrorLocallyLocked ends a mirror here, with an end of its own. s.log is locked.
+// endMirrorLocallyLocked ends a mirror with an end that its owner has not written. s.log is locked.
 func (s *Stream) endMirrorLocallyLocked(status Status, e Ending) {
 	e.Status = status
 	now, before := time.Now(), s.log.Size()
@@ -265,8 +269,8 @@ func (s *Stream) endMirrorLocallyLocked(status Status, e Ending) {
 	s.hub.logBytes.Add(s.log.Size() - before)
 }
 
-// applyLocked takes what the stream's node tells of it, or the whole stream. It reports false where entries between are
-// missing. s.log is locked.
+// applyLocked applies a change that the owner has saved, or the whole stream. It reports false if entries before the
+// change are missing. s.log is locked.
 func (s *Stream) applyLocked(c *SharedStream, whole bool) bool {
 	rec := &c.Record
 	before := s.log.Size()
@@ -292,7 +296,7 @@ func (s *Stream) applyLocked(c *SharedStream, whole bool) bool {
 	if rec.Tail > s.log.Tail() {
 		return false
 	}
-	if rec.Tail == s.log.Tail() && (rec.Status != StatusQueued || s.status == StatusQueued) { // else it is an older one
+	if rec.Tail == s.log.Tail() && (rec.Status != StatusQueued || s.status == StatusQueued) { // else it is an older change
 		s.remote.node = c.Node
 		s.remote.markSyncedLocked()
 		s.info, s.started, s.first = rec.Info, rec.Timings.Started, rec.Timings.FirstToken
@@ -303,7 +307,7 @@ func (s *Stream) applyLocked(c *SharedStream, whole bool) bool {
 	return true
 }
 
-// setMirrorStatusLocked moves a mirror to a status. s.log is locked.
+// setMirrorStatusLocked sets the status of a mirror. s.log is locked.
 func (s *Stream) setMirrorStatusLocked(status Status, e Ending, ended time.Time) {
 	if s.status == StatusQueued && status != StatusQueued {
 		close(s.startedC)
@@ -317,7 +321,7 @@ func (s *Stream) setMirrorStatusLocked(status Status, e Ending, ended time.Time)
 	s.status, s.ending, s.ended = status, e, ended
 }
 
-// demote makes a mirror of a stream that was this node's: another has taken it, while this one could not be reached.
+// demote makes the stream a mirror: another node has taken it over while this one could not reach the store.
 func (s *Stream) demote() {
 	s.log.Lock()
 	if s.remote != nil {
@@ -342,10 +346,10 @@ func (s *Stream) demote() {
 	s.follow()
 }
 
-// takeOver makes a stream this node's whose owner, dead, has died: it is interrupted, with what was saved of it. It
-// reports whether this node owns it now; it does not where the stream has another owner by now, who may live.
-// ErrNotFound says that the stream is nowhere any more. After another error the caller tries again: a claim whose answer
-// was lost counts.
+// takeOver makes this node the owner of a stream whose owner, dead, has died. The stream is interrupted, with the text
+// that was saved. It reports whether this node owns it now: another node may have been faster, and is not asked to give
+// it up. Errors: ErrNotFound if the stream no longer exists; after any other the caller tries again, because the claim
+// may have succeeded although its answer was lost.
 func (h *Hub) takeOver(s *Stream, dead string) (bool, error) {
 	s.log.Lock()
 	r := s.remote
@@ -371,7 +375,7 @@ func (h *Hub) takeOver(s *Stream, dead string) (bool, error) {
 	}
 	s.unfollow()
 	s.log.Lock()
-	if s.remote != r { // it was taken over, or lost, meanwhile
+	if s.remote != r { // another goroutine has taken it over, or it was lost
 		defer s.log.Unlock()
 		return s.remote == nil, nil
 	}
@@ -387,13 +391,14 @@ func (h *Hub) takeOver(s *Stream, dead string) (bool, error) {
 	}
 	s.log.Unlock()
 	if !ended {
-		s.endLocal(StatusInterrupted, Ending{by: "node", Error: &EndError{Code: "node_lost", Message: "the node that wrote the stream has died"}})
+		why := &EndError{Code: "node_lost", Message: "the node that wrote the stream has died"}
+		s.endLocal(StatusInterrupted, Ending{by: "node", Error: why})
 	}
 	return true, nil
 }
 
-// beginOwnEpochLocked gives a stream that may go on an epoch of this owner's: the owner before, or this node before its
-// restart, may have shown its readers text that was not saved. s.log is locked.
+// beginOwnEpochLocked begins an epoch for a stream that can continue. The previous owner, or this node before its
+// restart, may have sent its readers text that was not saved. s.log is locked.
 func (s *Stream) beginOwnEpochLocked() {
 	if !s.status.Ended() || s.status == StatusInterrupted {
 		s.log.NewEpoch(s.hub.epochs.Next())
@@ -401,7 +406,7 @@ func (s *Stream) beginOwnEpochLocked() {
 	}
 }
 
-// takeOverByID takes over a stream of a dead node's, if it has not ended and nobody else has it.
+// takeOverByID takes over a stream of a dead node, unless it has ended or another node has taken it over.
 func (h *Hub) takeOverByID(node, id string) error {
 	s := h.streams.find("", id)
 	if s == nil {
@@ -426,13 +431,14 @@ func (h *Hub) takeOverByID(node, id string) error {
 	return nil
 }
 
-// claimedLocked reports whether this node may own the stream of its mirror: it has asked to, and was not answered. Until
-// that is known, the mirror is not dropped, for nobody else would end the stream. s.log is locked.
+// claimedLocked reports whether this node may own the stream although it has a mirror of it: it has claimed the stream,
+// and the answer was lost. The mirror must not be dropped until that is known, because no other node would end the
+// stream. s.log is locked.
 func (s *Stream) claimedLocked() bool {
 	return s.remote != nil && (s.remote.asked || s.remote.node == s.hub.Node())
 }
 
-// settleClaims finds out which streams this node owns that it has asked for without being answered.
+// settleClaims finds out which of the streams that it has claimed without an answer this node owns.
 func (h *Hub) settleClaims() {
 	if !h.cluster.sharesStreams() {
 		return
@@ -445,12 +451,12 @@ func (h *Hub) settleClaims() {
 			continue
 		}
 		if _, err := h.takeOver(s, h.Node()); err != nil && !errors.Is(err, errs.ErrNotFound) {
-			return // the store does not work: at the next turn
+			return // the store cannot be reached: try again at the next cleanup
 		}
 	}
 }
 
-// takeOverIfOrphaned takes over a mirror's stream if its node has died.
+// takeOverIfOrphaned takes over the stream if its owner has died.
 func (h *Hub) takeOverIfOrphaned(s *Stream) {
 	s.log.Lock()
 	r, ended := s.remote, s.status.Ended()

@@ -9,14 +9,14 @@ import (
 	"github.com/duckwire/duckwire/hub/errs"
 )
 
-// What the node that writes a stream is asked about it.
+// The calls to the node that owns a stream.
 const (
 	callEndStream    = "end stream"    // endQuestion
 	callSaveStream   = "save stream"   // streamQuestion
 	callWatchStreams = "watch streams" // watchQuestion
 )
 
-// streamQuestion is about one stream. Others embed it.
+// streamQuestion names the stream of a call. Other questions embed it.
 type streamQuestion struct {
 	Stream string `json:"stream"`
 }
@@ -33,7 +33,7 @@ type watchQuestion struct {
 	Watched bool     `json:"watched"`
 }
 
-// remoteEnding is an Ending with what its JSON leaves out.
+// remoteEnding is an Ending with the member that its JSON omits.
 type remoteEnding struct {
 	Ending
 	By string
@@ -46,7 +46,7 @@ func remoteEndingOf(e *Ending) *remoteEnding {
 	return &remoteEnding{Ending: *e, By: e.by}
 }
 
-// ending returns what remoteEndingOf was given.
+// ending is the inverse of remoteEndingOf.
 func (e *remoteEnding) ending() *Ending {
 	if e == nil {
 		return nil
@@ -56,14 +56,16 @@ func (e *remoteEnding) ending() *Ending {
 	return &ending
 }
 
-// answerStreams has this node answer what others ask about its streams.
+// answerStreams registers the handlers of the calls about streams that this node owns.
 func (h *Hub) answerStreams() {
 	h.OnCall(callEndStream, onStream(h, func(s *Stream, q *endQuestion, _ []byte) (any, error) {
 		e := q.Ending.ending()
 		s.endLocal(e.Status, *e)
 		return nil, nil
 	}))
-	h.OnCall(callSaveStream, onStream(h, func(s *Stream, _ *streamQuestion, _ []byte) (any, error) { return nil, h.recorder.flush(s) }))
+	h.OnCall(callSaveStream, onStream(h, func(s *Stream, _ *streamQuestion, _ []byte) (any, error) {
+		return nil, h.recorder.flush(s)
+	}))
 	h.cluster.calls.on(callWatchStreams, func(from string, body []byte) ([]byte, error) {
 		return answering(func(q *watchQuestion) (any, error) {
 			for _, id := range q.Streams {
@@ -76,7 +78,7 @@ func (h *Hub) answerStreams() {
 	})
 }
 
-// onStream has f answer a call about a stream that this node writes. The question came by withBytes.
+// onStream returns the handler of a call about a stream that this node owns. The body is made by withBytes.
 func onStream[T any, Q interface {
 	*T
 	stream() string
@@ -99,16 +101,15 @@ func onStream[T any, Q interface {
 	}
 }
 
-// errOwnerUnreachable means that a stream's node cannot be asked. It matches ErrUnavailable.
+// errOwnerUnreachable: the owner of a stream does not answer. It matches ErrUnavailable.
 var errOwnerUnreachable = fmt.Errorf("the node that writes the stream cannot be reached: %w", errs.ErrUnavailable)
 
-// askOwnerPause is how long to wait before the node is asked again that a stream has moved to, or a dead node's stream
-// is claimed again.
+// askOwnerPause is the pause before a stream's new owner is asked, or the stream of a dead node is claimed again.
 const askOwnerPause = 50 * time.Millisecond
 
-// askOwner asks the node that writes the stream, with a body made by withBytes or in JSON. A node that has died is
-// found so: then the stream is this node's, and taken is true. It tries three times, so that neither one failed command
-// nor a stream that moves is an error.
+// askOwner calls the node that owns the stream. body is made by withBytes, or JSON. If the owner has died, this node
+// takes the stream over, and taken is true. It tries three times, so that one failed command, or a stream that moves to
+// another node, is no error.
 func (s *Stream) askOwner(patience time.Duration, name string, body []byte) (answer []byte, taken bool, err error) {
 	for try := range 3 {
 		if try > 0 {
@@ -128,7 +129,7 @@ func (s *Stream) askOwner(patience time.Duration, name string, body []byte) (ans
 			case err != nil:
 				s.hub.logger.Warn("a dead node's stream is not taken over yet", "stream", s.ID, "node", node, "error", err)
 			}
-			continue // or somebody else has taken it
+			continue // or another node has taken it over
 		}
 		if answer, err = s.hub.callWithin(patience, node, name, body); !errors.Is(err, errNotMine) {
 			return answer, false, err
@@ -138,10 +139,10 @@ func (s *Stream) askOwner(patience time.Duration, name string, body []byte) (ans
 	return nil, false, errOwnerUnreachable
 }
 
-// endWait is for how long whoever ends another node's stream waits to see it ended.
+// endWait is how long endRemote waits for the end to arrive at this node's mirror.
 const endWait = 5 * time.Second
 
-// endRemote has the stream's node end it, and waits until its end is seen here.
+// endRemote asks the owner to end the stream, and waits until the mirror has the end.
 func (s *Stream) endRemote(status Status, e Ending) {
 	if now := s.Status(); now.Ended() && now != StatusInterrupted {
 		return
@@ -164,24 +165,24 @@ func (s *Stream) endRemote(status Status, e Ending) {
 	}
 }
 
-// Watchers on other nodes: each node with some says so again and again.
+// A node that watches another node's streams repeats that to the owner: a report that is not repeated expires.
 const (
 	reportWatchedEvery = 3 * time.Second
 	remoteWatchTTL     = 10 * time.Second
 )
 
-// reportWatched tells a node that streams of its have watchers here, or have none any more. s.log may be locked.
+// reportWatched tells the owner of streams whether they are watched on this node. s.log may be locked.
 func (h *Hub) reportWatched(node string, streams []string, watched bool) {
 	if node == "" {
-		return // it is not known, and will be told
+		return // the owner is unknown: reportAllWatched tells the next one
 	}
 	body := mustJSON(watchQuestion{streams, watched})
 	h.background.TryGo(func() {
-		_, _ = h.callWithin(askTimeout, node, callWatchStreams, body) // it is said again
+		_, _ = h.callWithin(askTimeout, node, callWatchStreams, body) // reportAllWatched repeats it
 	})
 }
 
-// reportAllWatched tells the other nodes which of their streams are watched here, until the hub closes.
+// reportAllWatched tells the owners which of their streams are watched on this node, until the hub closes.
 func (h *Hub) reportAllWatched() {
 	for h.Pause(reportWatchedEvery) {
 		watched := make(map[string][]string)
@@ -207,7 +208,7 @@ func (h *Hub) reportAllWatched() {
 	}
 }
 
-// setRemoteWatchers notes that the stream is watched on another node, or is not any more.
+// setRemoteWatchers notes whether the stream is watched on another node.
 func (s *Stream) setRemoteWatchers(node string, watched bool) {
 	s.log.Lock()
 	defer s.log.Unlock()
@@ -226,7 +227,7 @@ func (s *Stream) setRemoteWatchers(node string, watched bool) {
 	}
 }
 
-// expireRemoteWatchers forgets nodes that have not spoken of their watchers for too long. s.log is locked.
+// expireRemoteWatchers forgets the nodes whose reports have expired. s.log is locked.
 func (s *Stream) expireRemoteWatchers() {
 	now, had := time.Now(), len(s.remoteWatchers)
 	for node, until := range s.remoteWatchers {

@@ -6,10 +6,9 @@ import (
 	"github.com/duckwire/duckwire/hub/lock"
 )
 
-// Restore brings back the streams of the store, if there is one. Call it once, before the hub is used. One that was
-// running is found interrupted, with its text; what its readers saw of it and the store did not is gone, so its log
-// gets a new epoch, as does that of an interrupted one, which may go on: a client that is ahead is told by a reset, one
-// that is not goes on as if nothing was.
+// Restore loads the streams of the store, if there is one. Call it once, before the hub is used. A stream that was
+// running becomes interrupted, with the text that was saved. Its log begins a new epoch, as does that of an interrupted
+// stream, which can continue: a client that has read text that was not saved is told by a reset, any other continues.
 func (h *Hub) Restore() error {
 	if h.recorder == nil {
 		return nil
@@ -29,11 +28,12 @@ func (h *Hub) Restore() error {
 	})
 }
 
-// streamOf makes a stream of its record, without its runs.
+// streamOf returns a stream with the metadata of a record, without its runs.
 func (h *Hub) streamOf(rec *StreamRecord) *Stream {
 	s := &Stream{
-		ID: rec.ID, Kind: rec.Kind, Topic: rec.Topic, Owner: rec.Owner, ContentType: rec.ContentType, Idle: rec.Idle, Completion: rec.Completion,
-		hub: h, created: rec.Timings.Created, provided: rec.Completion != nil, digest: rec.Digest, status: rec.Status, started: rec.Timings.Started,
+		ID: rec.ID, Kind: rec.Kind, Topic: rec.Topic, Owner: rec.Owner, ContentType: rec.ContentType,
+		Idle: rec.Idle, Completion: rec.Completion, hub: h, created: rec.Timings.Created,
+		provided: rec.Completion != nil, digest: rec.Digest, status: rec.Status, started: rec.Timings.Started,
 		first: rec.Timings.FirstToken, ended: rec.Timings.Ended, ending: rec.Ending, info: rec.Info,
 		startedC: make(chan struct{}), doneC: make(chan struct{}),
 	}
@@ -64,7 +64,8 @@ func (h *Hub) registerRestored(s *Stream, rec *StreamRecord) error {
 		h.streams.ended(s)
 		return nil
 	}
-	s.endLocal(StatusInterrupted, Ending{by: "restart", Error: &EndError{Code: "server_restarted", Message: "the server ended while the stream was running"}})
+	why := &EndError{Code: "server_restarted", Message: "the server ended while the stream was running"}
+	s.endLocal(StatusInterrupted, Ending{by: "restart", Error: why})
 	return nil
 }
 
