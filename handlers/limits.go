@@ -44,7 +44,7 @@ func (c *connections) shareUsage(o *Options) {
 
 // enter counts a response to a user at an address until leave is called. Errors: *errs.LimitError at a limit of o.
 func (c *connections) enter(user, addr string, o *Options) (leave func(), err error) {
-	userElsewhere, addrElsewhere := o.Hub.UsageElsewhere(usageByUser, user), o.Hub.UsageElsewhere(usageByAddress, addr)
+	userElsewhere, addrElsewhere := o.Hub.RemoteUsage(usageByUser, user), o.Hub.RemoteUsage(usageByAddress, addr)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {

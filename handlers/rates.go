@@ -67,6 +67,6 @@ func (s *server) sendSpentRates(shared map[string]*ratelimit.Limiter) {
 	}
 	if len(counts) > 0 {
 		body, _ := json.Marshal(counts) // strings and numbers always encode
-		s.hub.TellAll(callRates, body)
+		s.hub.Broadcast(callRates, body)
 	}
 }

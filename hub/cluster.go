@@ -8,7 +8,7 @@ import (
 
 // cluster is everything of several nodes: what they share, and how they ask each other. A hub of one node has none:
 // nil, whose methods may be called. A part without a store is this node's alone.
-type cluster struct {
+type Cluster struct {
 	topics    TopicStore
 	streams   SharedStreams
 	presences PresenceStore
@@ -19,29 +19,29 @@ type cluster struct {
 	fetches singleflight.Group // of other nodes' streams
 	lapses  atomic.Uint64      // how often the store may have given this node's streams to others, or lost them
 
-	presenceOut presenceOut
-	stopServing func() // ends the answering of other nodes
+	presenceSaver presenceSaver
+	stopServing   func() // ends the answering of other nodes
 }
 
 // newCluster returns what the options share, or nil.
-func newCluster(o *Options) *cluster {
+func newCluster(o *Options) *Cluster {
 	shared, _ := o.Streams.(SharedStreams)
 	if shared == nil && o.Topics == nil {
 		return nil
 	}
-	c := &cluster{topics: o.Topics, streams: shared}
+	c := &Cluster{topics: o.Topics, streams: shared}
 	c.calls.byName = make(map[string]callFunc)
 	c.uploads.init()
 	if shared != nil && o.Presences != nil {
 		c.presences = o.Presences
-		c.presenceOut.init()
+		c.presenceSaver.init()
 	}
 	return c
 }
 
-func (c *cluster) sharesTopics() bool    { return c != nil && c.topics != nil }
-func (c *cluster) sharesStreams() bool   { return c != nil && c.streams != nil }
-func (c *cluster) sharesPresences() bool { return c != nil && c.presences != nil }
+func (c *Cluster) sharesTopics() bool    { return c != nil && c.topics != nil }
+func (c *Cluster) sharesStreams() bool   { return c != nil && c.streams != nil }
+func (c *Cluster) sharesPresences() bool { return c != nil && c.presences != nil }
 
 // joinCluster begins to answer the other nodes, and to tell them what they need to know.
 func (h *Hub) joinCluster() {
@@ -57,15 +57,15 @@ func (h *Hub) joinCluster() {
 	h.OnCall(callOverview, answering(func(limit *int) (any, error) { return h.overviewHere(*limit), nil }))
 	h.OnCall(callStreams, answering(h.streamsHere))
 	h.shareUsage()
-	c.stopServing = c.streams.Serve(NodeEvents{Answer: c.calls.answer, Died: h.nodeDied, Lost: h.storeLost, Missed: c.calls.tellMissed})
+	c.stopServing = c.streams.Serve(NodeEvents{Answer: c.calls.answer, Died: h.nodeDied, Lost: h.storeLost, Missed: c.calls.runMissed})
 	h.background.Go(h.tellAllWatched)
 	if c.sharesPresences() {
-		c.presenceOut.work.Go(h.sharePresences)
+		c.presenceSaver.work.Go(h.sharePresences)
 	}
 }
 
 // leave lets the others hear that the node is gone. It comes last: the node must have said everything.
-func (c *cluster) leave() {
+func (c *Cluster) leave() {
 	if c != nil && c.stopServing != nil {
 		c.stopServing()
 	}

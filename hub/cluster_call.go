@@ -15,8 +15,8 @@ import (
 // What nodes ask of each other are calls by name. A request is the name and a body, an answer a body or a fault; what a
 // body holds is between who asks and who answers. Nodes carries both as bytes, once encoded, and bounds them.
 
-// askTimeout is how long a node may take to answer.
-const askTimeout = 5 * time.Second
+// callTimeout is how long a node may take to answer.
+const callTimeout = 5 * time.Second
 
 // callFunc answers a call of another node's. Several goroutines may call it at a time.
 type callFunc func(from string, body []byte) ([]byte, error)
@@ -54,7 +54,7 @@ func (h *Hub) OnMissed(f func()) {
 }
 
 // tellMissed is told by the store.
-func (c *calls) tellMissed() {
+func (c *calls) runMissed() {
 	c.mu.RLock()
 	list := c.missed
 	c.mu.RUnlock()
@@ -83,8 +83,8 @@ func (h *Hub) callWithin(patience time.Duration, node, name string, body []byte)
 	return h.Call(ctx, node, name, body)
 }
 
-// TellAll tells all other nodes, which may not hear it, and waits for no answer. On one node it does nothing.
-func (h *Hub) TellAll(name string, body []byte) {
+// Broadcast tells all other nodes, which may not hear it, and waits for no answer. On one node it does nothing.
+func (h *Hub) Broadcast(name string, body []byte) {
 	if !h.cluster.sharesStreams() {
 		return
 	}
@@ -103,7 +103,7 @@ func (h *Hub) CallAll(name string, body []byte) (answers [][]byte) {
 	var work sync.WaitGroup
 	for _, node := range h.cluster.streams.Others() {
 		work.Go(func() {
-			answer, err := h.callWithin(askTimeout, node, name, body)
+			answer, err := h.callWithin(callTimeout, node, name, body)
 			if err != nil {
 				h.logger.Warn("another node has not answered", "node", node, "call", name, "error", err)
 				return

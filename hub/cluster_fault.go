@@ -8,8 +8,8 @@ import (
 	"github.com/duckwire/duckwire/hub/errs"
 )
 
-// errNotMine means that a node was asked about a stream that it does not write.
-var errNotMine = fmt.Errorf("the stream is not this node's: %w", errs.ErrNotFound)
+// errNotOwner means that a node was asked about a stream that it does not write.
+var errNotOwner = fmt.Errorf("the stream is not this node's: %w", errs.ErrNotFound)
 
 // nodeFault is an error on its way from one node to another: what the other's callers tell errors by is kept.
 type nodeFault struct {
@@ -24,7 +24,7 @@ type nodeFault struct {
 
 // kinds are the errors that are told by what they match.
 var kinds = map[string]error{
-	"not mine": errNotMine, "forbidden": errs.ErrForbidden, "not found": errs.ErrNotFound, "conflict": errs.ErrConflict, "too large": errs.ErrTooLarge, "limited": errs.ErrLimited,
+	"not mine": errNotOwner, "forbidden": errs.ErrForbidden, "not found": errs.ErrNotFound, "conflict": errs.ErrConflict, "too large": errs.ErrTooLarge, "limited": errs.ErrLimited,
 	"queue full": errs.ErrQueueFull, "closed": errs.ErrClosed, "unavailable": errs.ErrUnavailable,
 }
 
@@ -58,7 +58,7 @@ func faultOf(err error) *nodeFault {
 }
 
 func kindName(err error) string {
-	if errors.Is(err, errNotMine) {
+	if errors.Is(err, errNotOwner) {
 		return "not mine"
 	}
 	for name, kind := range kinds {
@@ -84,7 +84,7 @@ func (f *nodeFault) error() error {
 	case "limit":
 		return &errs.LimitError{Kind: kinds[f.Field], Name: f.Message, Limit: f.A, Retry: time.Duration(f.B)}
 	case "not mine":
-		return errNotMine
+		return errNotOwner
 	}
 	if kind := kinds[f.Kind]; kind != nil {
 		return fmt.Errorf("%s: %w", f.Message, kind)

@@ -17,7 +17,7 @@ var (
 
 // leaseFault returns why this node must not acknowledge what external producers send, or nil. It matches
 // ErrUnavailable.
-func (c *cluster) leaseFault() error {
+func (c *Cluster) leaseFault() error {
 	if c.sharesStreams() && !c.streams.LeaseValid() {
 		return errNoLease
 	}

@@ -15,8 +15,8 @@ import (
 
 // Times of telling.
 const (
-	tellUsageEvery = time.Second
-	usageLasts     = 5 * time.Second // a node that was not heard of for so long holds nothing
+	usageInterval = time.Second
+	usageTimeout  = 5 * time.Second // a node that was not heard of for so long holds nothing
 )
 
 // callUsage tells other nodes what is held here.
@@ -25,8 +25,8 @@ const callUsage = "usage"
 // Most users never come near a limit: nobody is told of what is not more than one in so many of it, nor of more than so
 // many keys of a limit.
 const (
-	littleUsed   = 64
-	maxUsageKeys = 10_000
+	reportedShare = 64
+	maxUsageKeys  = 10_000
 )
 
 // usage is how much of its limits users take, here and on other nodes.
@@ -38,9 +38,9 @@ type usage struct {
 
 // limitUsage is one limit's.
 type limitUsage struct {
-	name   string
-	least  int // of a key: others are told of more
-	counts iter.Seq2[string, int]
+	name        string
+	reportAbove int // of a key: others are told of more
+	counts      iter.Seq2[string, int]
 }
 
 // nodeUsage is what another node has told.
@@ -58,18 +58,18 @@ func (h *Hub) ShareUsage(name string, limit int, counts iter.Seq2[string, int]) 
 	}
 	h.cluster.usage.mu.Lock()
 	defer h.cluster.usage.mu.Unlock()
-	h.cluster.usage.here = append(h.cluster.usage.here, limitUsage{name, limit / littleUsed, counts})
+	h.cluster.usage.here = append(h.cluster.usage.here, limitUsage{name, limit / reportedShare, counts})
 }
 
-// UsageElsewhere returns how much of a limit a key holds on other nodes.
-func (h *Hub) UsageElsewhere(name, key string) (n int) {
+// RemoteUsage returns how much of a limit a key holds on other nodes.
+func (h *Hub) RemoteUsage(name, key string) (n int) {
 	if h.cluster == nil {
 		return 0
 	}
 	h.cluster.usage.mu.RLock()
 	defer h.cluster.usage.mu.RUnlock()
 	for _, other := range h.cluster.usage.others {
-		if count := other.Usage[name][key]; count > 0 && time.Since(other.at) < usageLasts {
+		if count := other.Usage[name][key]; count > 0 && time.Since(other.at) < usageTimeout {
 			n += count
 		}
 	}
@@ -77,7 +77,7 @@ func (h *Hub) UsageElsewhere(name, key string) (n int) {
 }
 
 // hear takes what another node tells.
-func (l *usage) hear(body []byte) ([]byte, error) {
+func (l *usage) receive(body []byte) ([]byte, error) {
 	told := &nodeUsage{at: time.Now()}
 	if err := json.Unmarshal(body, told); err != nil {
 		return nil, err
@@ -89,7 +89,7 @@ func (l *usage) hear(body []byte) ([]byte, error) {
 	}
 	l.others[told.Node] = told
 	for node, other := range l.others {
-		if len(other.Usage) == 0 || time.Since(other.at) >= usageLasts {
+		if len(other.Usage) == 0 || time.Since(other.at) >= usageTimeout {
 			delete(l.others, node)
 		}
 	}
@@ -98,17 +98,17 @@ func (l *usage) hear(body []byte) ([]byte, error) {
 
 // tellUsage tells the others, until the hub closes.
 func (h *Hub) tellUsage() {
-	for told := false; h.Pause(tellUsageEvery); {
-		all := h.cluster.usage.all()
+	for told := false; h.Pause(usageInterval); {
+		all := h.cluster.usage.current()
 		if len(all) > 0 || told { // that there is nothing any more is told once
-			h.TellAll(callUsage, mustJSON(nodeUsage{Node: h.Node(), Usage: all}))
+			h.Broadcast(callUsage, mustJSON(nodeUsage{Node: h.Node(), Usage: all}))
 		}
 		told = len(all) > 0
 	}
 }
 
 // all returns what is held here.
-func (l *usage) all() map[string]map[string]int {
+func (l *usage) current() map[string]map[string]int {
 	l.mu.RLock()
 	here := l.here
 	l.mu.RUnlock()
@@ -116,7 +116,7 @@ func (l *usage) all() map[string]map[string]int {
 	for _, limit := range here {
 		keys := make(map[string]int)
 		for key, n := range limit.counts {
-			if n > limit.least {
+			if n > limit.reportAbove {
 				keys[key] = n
 			}
 		}
@@ -145,6 +145,6 @@ func (h *Hub) shareUsage() {
 		defer h.jobs.mu.Unlock()
 		maps.All(h.jobs.byUser)(yield)
 	})
-	h.OnCall(callUsage, h.cluster.usage.hear)
+	h.OnCall(callUsage, h.cluster.usage.receive)
 	h.background.Go(h.tellUsage)
 }

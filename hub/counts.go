@@ -14,8 +14,8 @@ import (
 // counts is what has happened since the hub's start. What hot paths touch are single atomic additions; the rest is
 // rare.
 type counts struct {
-	tallies [tallies]tally
-	readers [tallies][Transports]readerCounts
+	shards  [counterShards]counterShard
+	readers [counterShards][Transports]readerCounts
 	next    atomic.Uint32 // the tally of the next reader
 
 	events     atomic.Uint64 // published, that went into a log
@@ -32,21 +32,21 @@ type counts struct {
 }
 
 func (c *counts) init() {
-	for i := range c.tallies {
-		c.tallies[i].lag = meter.NewHistogram(1, 4, 16, 64, 256, 1024, 4096)
+	for i := range c.shards {
+		c.shards[i].lag = meter.NewHistogram(1, 4, 16, 64, 256, 1024, 4096)
 		for via := range Transport(Transports) {
-			c.readers[i][via] = readerCounts{&c.tallies[i], via}
+			c.readers[i][via] = readerCounts{&c.shards[i], via}
 		}
 	}
 	c.firstToken = meter.NewHistogram(0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 }
 
 // tallies is how many parts there are.
-const tallies = 16
+const counterShards = 16
 
 // tally is one part of what readers are counted in. They are spread over several, so that many who read at one time do
 // not wait for one line of the processors' memory.
-type tally struct {
+type counterShard struct {
 	single    [Transports]atomic.Uint64 // items that readers were given alone, and one entry behind: nearly all, so they take one addition
 	delivered [Transports]atomic.Uint64 // all others
 	tokens    atomic.Uint64
@@ -65,7 +65,7 @@ type Client interface {
 
 // readerCounts is where the items of readers over one transport are counted: the Observer of such a reader.
 type readerCounts struct {
-	tally *tally
+	shard *counterShard
 	via   Transport
 }
 
@@ -79,7 +79,7 @@ func (c *counts) observer(wake log.Waker) log.Observer {
 	default:
 		return nil
 	}
-	return &c.readers[c.next.Add(1)%tallies][via]
+	return &c.readers[c.next.Add(1)%counterShards][via]
 }
 
 // Items implements Observer.
@@ -87,29 +87,29 @@ func (r *readerCounts) Items(n int, behind uint64) {
 	switch {
 	case n == 0:
 	case n == 1 && behind == 1:
-		r.tally.single[r.via].Add(1)
+		r.shard.single[r.via].Add(1)
 	default:
-		r.tally.delivered[r.via].Add(uint64(n))
-		r.tally.lag.Observe(float64(behind))
+		r.shard.delivered[r.via].Add(uint64(n))
+		r.shard.lag.Observe(float64(behind))
 	}
 }
 
 // Tokens implements Observer.
 func (r *readerCounts) Tokens(n int) {
 	if n > 0 {
-		r.tally.tokens.Add(uint64(n))
+		r.shard.tokens.Add(uint64(n))
 	}
 }
 
 // Reset implements Observer.
 func (r *readerCounts) Reset(reason log.ResetReason) {
-	r.tally.resets[slices.Index(resetReasons[:], reason)].Add(1)
+	r.shard.resets[slices.Index(resetReasons[:], reason)].Add(1)
 }
 
 // latest counts items that have no place in a log. r may be nil.
-func (r *readerCounts) latest(n int) {
+func (r *readerCounts) addEphemeral(n int) {
 	if r != nil && n > 0 {
-		r.tally.delivered[r.via].Add(uint64(n))
+		r.shard.delivered[r.via].Add(uint64(n))
 	}
 }
 

@@ -28,19 +28,19 @@ type Options struct {
 // with New; end it with Drain and Close.
 type Hub struct {
 	// Fixed by New.
-	limits   Limits
-	provider Provider
-	logger   *slog.Logger
-	begun    time.Time
-	cluster  *cluster  // nil: this node is alone
-	recorder *recorder // nil without a store for streams
+	limits    Limits
+	provider  Provider
+	logger    *slog.Logger
+	startedAt time.Time
+	cluster   *Cluster  // nil: this node is alone
+	recorder  *recorder // nil without a store for streams
 
 	// Each has a lock of its own, or is atomic.
 	background   background
 	epochs       *log.Epochs
 	logBytes     atomic.Int64 // of all logs, about; without encodings
 	encoded      atomic.Int64 // bytes of encodings that logs keep for their readers
-	room         room
+	eviction     eviction
 	counts       counts
 	streams      registry
 	jobs         jobs
@@ -66,15 +66,15 @@ type Hub struct {
 // Close.
 func New(o Options) *Hub {
 	h := &Hub{
-		limits:   o.Limits.withDefaults(),
-		provider: o.Provider,
-		logger:   o.Logger,
-		begun:    time.Now(),
-		cluster:  newCluster(&o),
-		epochs:   log.NewEpochs(),
-		topics:   make(map[string]*topic),
-		draining: make(chan struct{}),
-		wakes:    make(map[log.Waker]struct{}),
+		limits:    o.Limits.withDefaults(),
+		provider:  o.Provider,
+		logger:    o.Logger,
+		startedAt: time.Now(),
+		cluster:   newCluster(&o),
+		epochs:    log.NewEpochs(),
+		topics:    make(map[string]*topic),
+		draining:  make(chan struct{}),
+		wakes:     make(map[log.Waker]struct{}),
 	}
 	if h.logger == nil {
 		h.logger = slog.Default()
@@ -82,7 +82,7 @@ func New(o Options) *Hub {
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	h.background.ctx = h.ctx
 	h.topicMu.SetClass(lock.Topics)
-	h.room.mu.SetClass(lock.Room)
+	h.eviction.mu.SetClass(lock.Room)
 	h.counts.init()
 	h.streams.init()
 	h.expiry.init()
@@ -106,7 +106,7 @@ func (h *Hub) Limits() Limits { return h.limits }
 // expiryTime is the earlier of what the system's clock says and of what has passed since the hub's start: what waits on
 // disk must not expire because the clock was set, ahead or back. It may stay longer.
 func (h *Hub) expiryTime() time.Time {
-	now, steady := time.Now(), h.begun.Add(time.Since(h.begun))
+	now, steady := time.Now(), h.startedAt.Add(time.Since(h.startedAt))
 	if steady.UnixNano() < now.UnixNano() { // by their wall clocks
 		return steady.Round(0)
 	}
@@ -209,7 +209,7 @@ func (h *Hub) Publish(name, sender string, events []EventInput) ([]Published, er
 	if err := h.makeRoom(); err != nil {
 		return nil, err
 	}
-	if err := h.keepForAway(name, sender, events); err != nil {
+	if err := h.storeForOffline(name, sender, events); err != nil {
 		return nil, err
 	}
 	return h.append(name, sender, events)
@@ -265,7 +265,7 @@ func (h *Hub) Subscribe(name string, p log.Position, wake log.Waker) (*TopicRead
 		if err != nil {
 			return nil, nil, err
 		}
-		if err := t.attach(); err == errs.ErrClosed && !h.isClosing() {
+		if err := t.ensureMirror(); err == errs.ErrClosed && !h.isClosing() {
 			continue // it was dropped just then
 		} else if err != nil {
 			return nil, nil, err
@@ -300,7 +300,7 @@ func (h *Hub) topic(name string) (*topic, error) {
 	if len(h.topics) >= h.limits.Topics {
 		return nil, &errs.LimitError{Kind: errs.ErrLimited, Name: "topics", Limit: int64(h.limits.Topics), Retry: 10 * time.Second}
 	}
-	t = &topic{name: name, hub: h, used: time.Now()}
+	t = &topic{name: name, hub: h, lastUsed: time.Now()}
 	epoch := ""
 	if !h.cluster.sharesTopics() {
 		epoch = h.epochs.Next()

@@ -8,12 +8,12 @@ import (
 	"github.com/duckwire/duckwire/hub/lock"
 )
 
-// cleanUpEvery is how often what has expired is dropped.
-const cleanUpEvery = 5 * time.Second
+// cleanUpInterval is how often what has expired is dropped.
+const cleanUpInterval = 5 * time.Second
 
 // cleanUp drops what has expired, a topic or stream at a time so that nothing stalls, until the hub closes.
 func (h *Hub) cleanUp() {
-	tick := time.NewTicker(cleanUpEvery)
+	tick := time.NewTicker(cleanUpInterval)
 	defer tick.Stop()
 	for {
 		select {
@@ -42,9 +42,9 @@ func (h *Hub) expireTopics(now time.Time) {
 	for _, t := range h.allTopics() {
 		t.Lock()
 		before := t.Size()
-		t.trimOver(now)
+		t.trimToLimits(now)
 		h.logBytes.Add(t.Size() - before)
-		idle := t.Readers() == 0 && t.presences == nil && (t.mirror != nil && now.Sub(t.used) > mirrorTTL || t.Len() == 0 && now.Sub(t.used) > h.limits.HistoryTTL)
+		idle := t.Readers() == 0 && t.presences == nil && (t.mirror != nil && now.Sub(t.lastUsed) > mirrorTTL || t.Len() == 0 && now.Sub(t.lastUsed) > h.limits.HistoryTTL)
 		t.Unlock()
 		if idle {
 			h.dropTopic(t)
@@ -69,10 +69,10 @@ func (h *Hub) forgetTopic(t *topic) bool {
 	defer h.topicMu.Unlock()
 	t.Lock()
 	defer t.Unlock()
-	if t.Readers() > 0 || t.presences != nil || t.gone {
+	if t.Readers() > 0 || t.presences != nil || t.dropped {
 		return false
 	}
-	t.gone = true
+	t.dropped = true
 	t.Retire()
 	h.logBytes.Add(-t.Size())
 	delete(h.topics, t.name)
@@ -106,14 +106,14 @@ func (h *Hub) dropStream(s *Stream) {
 }
 
 // room is what is known of eviction for want of memory.
-type room struct {
-	mu   lock.Mutex
-	vain time.Time // when it was last not enough
+type eviction struct {
+	mu       lock.Mutex
+	failedAt time.Time // when it was last not enough
 }
 
-// vainFor is how long nobody tries to evict anything after it was not enough: looking at everything for each publish
+// evictBackoff is how long nobody tries to evict anything after it was not enough: looking at everything for each publish
 // would be an attack in itself.
-const vainFor = time.Second
+const evictBackoff = time.Second
 
 // makeRoom returns an error where all logs together take too much, and not enough can be evicted. It is asked before
 // anything that can grow.
@@ -121,16 +121,16 @@ func (h *Hub) makeRoom() error {
 	if h.LogBytes() <= h.limits.LogMemory {
 		return nil
 	}
-	h.room.mu.Lock()
-	defer h.room.mu.Unlock()
-	if time.Since(h.room.vain) >= vainFor {
+	h.eviction.mu.Lock()
+	defer h.eviction.mu.Unlock()
+	if time.Since(h.eviction.failedAt) >= evictBackoff {
 		h.evict()
 	}
 	if h.LogBytes() <= h.limits.LogMemory {
 		return nil
 	}
-	if time.Since(h.room.vain) >= vainFor {
-		h.room.vain = time.Now()
+	if time.Since(h.eviction.failedAt) >= evictBackoff {
+		h.eviction.failedAt = time.Now()
 	}
 	return &errs.LimitError{Kind: errs.ErrLimited, Name: "memory for logs (log_memory)", Limit: h.limits.LogMemory, Retry: 5 * time.Second}
 }
@@ -176,7 +176,7 @@ func (h *Hub) leastUsedTopics() []*topic {
 	used := make(map[*topic]time.Time, len(all)) // of now, so that the order holds still
 	for _, t := range all {
 		t.Lock()
-		used[t] = t.used
+		used[t] = t.lastUsed
 		t.Unlock()
 	}
 	slices.SortFunc(all, func(a, b *topic) int { return used[a].Compare(used[b]) })

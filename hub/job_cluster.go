@@ -109,7 +109,7 @@ func (h *Hub) takeElsewhere(w *Worker) *Job {
 	if !h.cluster.sharesStreams() {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(h.ctx, askTimeout)
+	ctx, cancel := context.WithTimeout(h.ctx, callTimeout)
 	defer cancel()
 	body := mustJSON(w)
 	nodes := slices.Clone(h.cluster.streams.Others())
@@ -138,7 +138,7 @@ func (h *Hub) tellOfJob(j *job) {
 		return
 	}
 	body := mustJSON(waitingJob{j.req.Type, j.lost.user, j.lost.id})
-	h.background.TryGo(func() { h.TellAll(callJobWaits, body) })
+	h.background.TryGo(func() { h.Broadcast(callJobWaits, body) })
 }
 
 // awaited reports whether a worker waits for such a job on this node. q.mu is held.
@@ -224,7 +224,7 @@ func (h *Hub) serves(kind string, besides workerKey) bool {
 
 // refuseElsewhere gives a job back to the node that has it.
 func (s *Stream) refuseElsewhere(r *refusal) error {
-	_, taken, err := s.askOwner(askTimeout, callRefuseJob, mustJSON(r))
+	_, taken, err := s.askOwner(callTimeout, callRefuseJob, mustJSON(r))
 	if taken { // its node has died, and with it the job
 		s.log.Lock()
 		defer s.log.Unlock()
@@ -241,7 +241,7 @@ func (s *Stream) heldElsewhere(user string) (bool, error) {
 	if known || s.Kind != "analysis" { // others are nobody's jobs
 		return known, nil
 	}
-	answer, taken, err := s.askOwner(askTimeout, callHolds, mustJSON(jobHolder{s.ID, user}))
+	answer, taken, err := s.askOwner(callTimeout, callHolds, mustJSON(jobHolder{s.ID, user}))
 	if err != nil || taken || string(answer) != "true" {
 		return false, err
 	}

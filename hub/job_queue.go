@@ -117,7 +117,7 @@ func (j *job) release(heard time.Time) {
 // enqueue makes an analysis a job, and its stream.
 func (h *Hub) enqueue(req *AnalysisRequest, spec StreamSpec) (*Stream, bool, error) {
 	j := &job{req: req, owner: spec.Owner, bytes: req.Bytes(), epoch: 1}
-	if err := h.jobs.reserve(j, h.UsageElsewhere(usageJobs, j.owner)); err != nil {
+	if err := h.jobs.reserve(j, h.RemoteUsage(usageJobs, j.owner)); err != nil {
 		return nil, false, err
 	}
 	spec.job = j

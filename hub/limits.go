@@ -29,36 +29,36 @@ type Limits struct {
 }
 
 func (l Limits) withDefaults() Limits {
-	def(&l.MessageBytes, 1<<20)
-	def(&l.BatchEvents, 100)
-	def(&l.HistoryEvents, 1000)
-	def(&l.HistoryBytes, 4<<20)
-	def(&l.HistoryTTL, time.Hour)
-	def(&l.Topics, 100_000)
-	def(&l.EphemeralKeys, 1000)
-	def(&l.EphemeralTTL, time.Minute)
-	def(&l.PresencePerTopic, 5000)
-	def(&l.PresenceMetaBytes, 4<<10)
-	def(&l.StreamBytes, 16<<20)
-	def(&l.StreamTTL, time.Hour)
-	def(&l.StreamsPerUser, 100)
-	def(&l.Lease, 30*time.Second)
-	def(&l.QueueMax, 1000)
-	def(&l.QueueBytes, 16<<20)
-	def(&l.QueueTTL, 24*time.Hour)
-	def(&l.JobWait, time.Minute)
-	def(&l.Jobs, 1000)
-	def(&l.JobsPerUser, 20)
-	def(&l.JobBytes, 64<<20)
-	def(&l.LogMemory, 512<<20)
+	setDefault(&l.MessageBytes, 1<<20)
+	setDefault(&l.BatchEvents, 100)
+	setDefault(&l.HistoryEvents, 1000)
+	setDefault(&l.HistoryBytes, 4<<20)
+	setDefault(&l.HistoryTTL, time.Hour)
+	setDefault(&l.Topics, 100_000)
+	setDefault(&l.EphemeralKeys, 1000)
+	setDefault(&l.EphemeralTTL, time.Minute)
+	setDefault(&l.PresencePerTopic, 5000)
+	setDefault(&l.PresenceMetaBytes, 4<<10)
+	setDefault(&l.StreamBytes, 16<<20)
+	setDefault(&l.StreamTTL, time.Hour)
+	setDefault(&l.StreamsPerUser, 100)
+	setDefault(&l.Lease, 30*time.Second)
+	setDefault(&l.QueueMax, 1000)
+	setDefault(&l.QueueBytes, 16<<20)
+	setDefault(&l.QueueTTL, 24*time.Hour)
+	setDefault(&l.JobWait, time.Minute)
+	setDefault(&l.Jobs, 1000)
+	setDefault(&l.JobsPerUser, 20)
+	setDefault(&l.JobBytes, 64<<20)
+	setDefault(&l.LogMemory, 512<<20)
 	return l
 }
 
-// mostLogMemory is what all logs may take while nothing can be evicted: beyond LogMemory nothing new begins, and this
+// maxLogMemory is what all logs may take while nothing can be evicted: beyond LogMemory nothing new begins, and this
 // is for what runs already.
-func (l *Limits) mostLogMemory() int64 { return l.LogMemory + l.LogMemory/4 }
+func (l *Limits) maxLogMemory() int64 { return l.LogMemory + l.LogMemory/4 }
 
-func def[T comparable](field *T, value T) {
+func setDefault[T comparable](field *T, value T) {
 	var zero T
 	if *field == zero {
 		*field = value

@@ -19,7 +19,7 @@ func (h *Hub) TopicSummaries(limit int) (list []TopicSummary, total int) {
 	list = make([]TopicSummary, len(all))
 	for i, t := range all {
 		t.Lock()
-		list[i] = TopicSummary{Name: t.name, Readers: t.Readers(), Events: t.Len(), Bytes: t.Size(), Used: t.used}
+		list[i] = TopicSummary{Name: t.name, Readers: t.Readers(), Events: t.Len(), Bytes: t.Size(), Used: t.lastUsed}
 		presences := t.presences
 		t.Unlock()
 		if presences != nil {

@@ -46,7 +46,7 @@ func (h *Hub) track(topic, key, client string, meta json.RawMessage, online bool
 		return nil, err
 	}
 	defer t.unlock(t.Tail())
-	m := t.returning(key, client)
+	m := t.findReturning(key, client)
 	if m == nil {
 		if noRoom == nil {
 			noRoom = t.full()
@@ -54,13 +54,13 @@ func (h *Hub) track(topic, key, client string, meta json.RawMessage, online bool
 		if noRoom != nil {
 			return nil, noRoom
 		}
-		m = &presenceMeta{table: t, since: time.Now(), slot: -1}
+		m = &presenceMeta{table: t, since: time.Now(), heapIndex: -1}
 	}
 	if online {
 		meta = withOnline(meta, m.since)
 	}
 	p := &Presence{t, m, online}
-	t.give(m, p, client)
+	t.setOwner(m, p, client)
 	if m.key == nil {
 		t.add(m, key, meta)
 	} else {
@@ -113,7 +113,7 @@ func (p *Presence) Drop(grace time.Duration) {
 	t.Lock()
 	defer t.unlock(t.Tail())
 	if p.meta.owner == p && p.meta.until.IsZero() {
-		t.linger(p.meta, time.Now().Add(grace))
+		t.leaveAt(p.meta, time.Now().Add(grace))
 		t.shareMeta(p.meta)
 	}
 }

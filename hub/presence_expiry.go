@@ -23,7 +23,7 @@ func (e *presenceExpiry) add(m *presenceMeta) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	heap.Push(&e.queue, m)
-	if m.slot == 0 {
+	if m.heapIndex == 0 {
 		e.wake.Signal()
 	}
 }
@@ -32,8 +32,8 @@ func (e *presenceExpiry) add(m *presenceMeta) {
 func (e *presenceExpiry) remove(m *presenceMeta) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if m.slot >= 0 {
-		heap.Remove(&e.queue, m.slot)
+	if m.heapIndex >= 0 {
+		heap.Remove(&e.queue, m.heapIndex)
 	}
 }
 
@@ -89,13 +89,13 @@ func (q expiryHeap) Less(i, j int) bool { return q[i].until.Before(q[j].until) }
 
 func (q expiryHeap) Swap(i, j int) {
 	q[i], q[j] = q[j], q[i]
-	q[i].slot, q[j].slot = i, j
+	q[i].heapIndex, q[j].heapIndex = i, j
 }
 
 // Push is heap.Push's.
 func (q *expiryHeap) Push(x any) {
 	m := x.(*presenceMeta)
-	m.slot = len(*q)
+	m.heapIndex = len(*q)
 	*q = append(*q, m)
 }
 
@@ -105,6 +105,6 @@ func (q *expiryHeap) Pop() any {
 	m := (*q)[last]
 	(*q)[last] = nil
 	*q = (*q)[:last]
-	m.slot = -1
+	m.heapIndex = -1
 	return m
 }

@@ -8,20 +8,20 @@ import (
 	"github.com/duckwire/duckwire/hub/mirror"
 )
 
-// presencePatience is how long somebody waits to know who is present on other nodes.
-const presencePatience = 3 * time.Second
+// presenceLoadTimeout is how long somebody waits to know who is present on other nodes.
+const presenceLoadTimeout = 3 * time.Second
 
 // presenceShare is a table's part in what the nodes share. Its table's lock guards it.
 type presenceShare struct {
 	mirror  *mirror.Mirror[[]SharedPresence]
-	begun   bool // the mirror was started
-	known   bool // who is there on other nodes is known, or has not come in time: nobody waits any more
+	started bool // the mirror was started
+	ready   bool // who is there on other nodes is known, or has not come in time: nobody waits any more
 	byID    map[string]*presenceMeta
 	unsaved map[string]SharedPresence // what the other nodes have not been told
 }
 
 // shareTable makes a new table one of what the nodes share. t is locked by nobody else yet.
-func (t *presenceTable) shareTable() {
+func (t *presenceTable) initShare() {
 	h := t.topic.hub
 	if !h.cluster.sharesPresences() {
 		return
@@ -35,17 +35,17 @@ func (t *presenceTable) shareTable() {
 func (h *Hub) attachPresences(name string) (*presenceTable, error) {
 	for {
 		t, err := h.lockPresences(name)
-		if err != nil || t.share == nil || t.share.known {
+		if err != nil || t.share == nil || t.share.ready {
 			return t, err
 		}
-		m, begun := t.share.mirror, t.share.begun
-		t.share.begun = true
+		m, begun := t.share.mirror, t.share.started
+		t.share.started = true
 		t.waiting++ // it stays
 		t.Unlock()
 		if !begun {
 			m.Start()
 		}
-		err = m.Loaded(presencePatience)
+		err = m.Loaded(presenceLoadTimeout)
 		t.Lock()
 		t.waiting--
 		if errors.Is(err, errs.ErrClosed) && h.isClosing() {
@@ -55,8 +55,8 @@ func (h *Hub) attachPresences(name string) (*presenceTable, error) {
 		if err != nil {
 			h.logger.Warn("who is present on other nodes is not known yet", "topic", name, "error", err)
 		}
-		t.share.known = true
-		if !t.gone {
+		t.share.ready = true
+		if !t.dropped {
 			return t, nil
 		}
 		t.Unlock()
@@ -65,7 +65,7 @@ func (h *Hub) attachPresences(name string) (*presenceTable, error) {
 
 // endShare ends the table's part, and returns the mirror, which is to be closed once nothing is locked any more. t is
 // locked.
-func (t *presenceTable) endShare() *mirror.Mirror[[]SharedPresence] {
+func (t *presenceTable) closeShare() *mirror.Mirror[[]SharedPresence] {
 	if t.share == nil {
 		return nil
 	}
@@ -87,7 +87,7 @@ func (r presenceReplica) Follow(heard func([]SharedPresence), gap func()) (stop 
 func (r presenceReplica) Load() error {
 	metas, err := r.topic.hub.cluster.presences.Presences(r.topic.name)
 	if err == nil {
-		r.takeAll(metas)
+		r.reconcile(metas)
 	}
 	return err
 }
@@ -101,9 +101,9 @@ func (r presenceReplica) Take(metas []SharedPresence, covered bool) bool {
 	}
 	r.Lock()
 	before := r.Tail()
-	if !r.gone {
+	if !r.dropped {
 		for i := range metas {
-			r.takeShared(&metas[i])
+			r.applyShared(&metas[i])
 		}
 	}
 	if r.release(before) {
@@ -113,7 +113,7 @@ func (r presenceReplica) Take(metas []SharedPresence, covered bool) bool {
 }
 
 // takeAll brings the table to what the store has.
-func (t *presenceTable) takeAll(metas []SharedPresence) {
+func (t *presenceTable) reconcile(metas []SharedPresence) {
 	h := t.topic.hub
 	for i := range metas {
 		if m := &metas[i]; m.Node != h.Node() && m.Until == 0 && !h.cluster.streams.Alive(m.Node) {
@@ -122,7 +122,7 @@ func (t *presenceTable) takeAll(metas []SharedPresence) {
 	}
 	t.Lock()
 	defer t.unlock(t.Tail())
-	if t.gone {
+	if t.dropped {
 		return
 	}
 	kept := make(map[string]bool, len(metas))
@@ -131,9 +131,9 @@ func (t *presenceTable) takeAll(metas []SharedPresence) {
 		kept[m.ID] = true
 		if own := t.share.byID[m.ID]; m.Gone || own == nil && m.Node == h.Node() {
 			m.Gone = true // of this node, and left while the store could not be reached
-			t.save(*m)
+			t.markUnsaved(*m)
 		}
-		t.takeShared(m)
+		t.applyShared(m)
 	}
 	for id, m := range t.share.byID {
 		switch {
@@ -148,18 +148,18 @@ func (t *presenceTable) takeAll(metas []SharedPresence) {
 
 // takeShared takes one meta of another node's. What this node has saved itself comes here, too, and changes nothing.
 // t.mu is held.
-func (t *presenceTable) takeShared(p *SharedPresence) {
+func (t *presenceTable) applyShared(p *SharedPresence) {
 	h := t.topic.hub
 	m := t.share.byID[p.ID]
 	switch {
-	case m != nil && p.Turn < m.turn:
+	case m != nil && p.Generation < m.generation:
 		return // of before this node took it over
-	case m != nil && m.node == "" && p.Turn == m.turn && p.Node == h.Node():
+	case m != nil && m.node == "" && p.Generation == m.generation && p.Node == h.Node():
 		return // its own
-	case m != nil && m.node == "" && p.Turn == m.turn && (p.Gone && m.until.IsZero() || !p.Gone && p.Node < h.Node()):
+	case m != nil && m.node == "" && p.Generation == m.generation && (p.Gone && m.until.IsZero() || !p.Gone && p.Node < h.Node()):
 		// Another node has let it leave, though its client was back here, or has taken it over at the same time. It is
 		// this node's, which says so.
-		m.turn++
+		m.generation++
 		t.shareMeta(m)
 		return
 	case p.Gone && m != nil:
@@ -168,22 +168,22 @@ func (t *presenceTable) takeShared(p *SharedPresence) {
 	case p.Gone || p.Node == h.Node():
 		return
 	case m == nil:
-		m = &presenceMeta{table: t, since: time.UnixMilli(p.Since), slot: -1, id: p.ID, node: p.Node, turn: p.Turn, client: p.Client}
-		m.given = p.Ref
+		m = &presenceMeta{table: t, since: time.UnixMilli(p.Since), heapIndex: -1, id: p.ID, node: p.Node, generation: p.Generation, client: p.Client}
+		m.assignedRef = p.Ref
 		t.add(m, p.Key, p.Meta)
 	default:
 		if m.node == "" { // its client has come to another node
-			t.own--
+			t.ownMetas--
 			m.owner = nil
 		}
 		h.expiry.remove(m)
-		m.node, m.turn, m.client, m.until = p.Node, p.Turn, p.Client, time.Time{}
+		m.node, m.generation, m.client, m.until = p.Node, p.Generation, p.Client, time.Time{}
 		if m.ref != p.Ref {
-			m.given = p.Ref
+			m.assignedRef = p.Ref
 			t.replace(m, p.Meta)
 		}
 	}
 	if p.Until > 0 {
-		t.linger(m, time.UnixMilli(p.Until))
+		t.leaveAt(m, time.UnixMilli(p.Until))
 	}
 }

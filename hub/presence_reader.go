@@ -24,12 +24,12 @@ func (h *Hub) SubscribePresence(topic string, wake log.Waker) (*PresenceReader, 
 	}
 	defer t.unlock(t.Tail())
 	r := &PresenceReader{table: t}
-	t.Open(&r.reader, log.Position{Now: true}, wake, log.ReaderOptions{Silent: true, OnClose: t.left})
+	t.Open(&r.reader, log.Position{Now: true}, wake, log.ReaderOptions{Silent: true, OnClose: t.readerClosed})
 	return r, nil
 }
 
 // left drops the table with its last reader.
-func (t *presenceTable) left() {
+func (t *presenceTable) readerClosed() {
 	t.Lock()
 	t.unlock(t.Tail())
 }

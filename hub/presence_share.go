@@ -14,31 +14,31 @@ func (t *presenceTable) shareMeta(m *presenceMeta) {
 		return
 	}
 	p := SharedPresence{
-		ID: m.id, Turn: m.turn, Node: t.topic.hub.Node(), Key: m.key.name, Client: m.client, Meta: m.meta, Ref: m.ref, Since: m.since.UnixMilli(),
+		ID: m.id, Generation: m.generation, Node: t.topic.hub.Node(), Key: m.key.name, Client: m.client, Meta: m.meta, Ref: m.ref, Since: m.since.UnixMilli(),
 	}
 	if !m.until.IsZero() {
 		p.Until = m.until.UnixMilli()
 	}
-	t.save(p)
+	t.markUnsaved(p)
 }
 
 // shareGone has the other nodes told that a meta has left. t.mu is held.
 func (t *presenceTable) shareGone(m *presenceMeta) {
 	if t.share != nil {
-		t.save(SharedPresence{ID: m.id, Turn: m.turn, Node: t.topic.hub.Node(), Gone: true})
+		t.markUnsaved(SharedPresence{ID: m.id, Generation: m.generation, Node: t.topic.hub.Node(), Gone: true})
 	}
 }
 
-func (t *presenceTable) save(p SharedPresence) {
+func (t *presenceTable) markUnsaved(p SharedPresence) {
 	t.share.unsaved[p.ID] = p
-	t.topic.hub.cluster.presenceOut.add(t)
+	t.topic.hub.cluster.presenceSaver.add(t)
 }
 
-// presenceEvery is for how long changes of presences are gathered before the other nodes are told.
-const presenceEvery = 10 * time.Millisecond
+// presenceBatchDelay is for how long changes of presences are gathered before the other nodes are told.
+const presenceBatchDelay = 10 * time.Millisecond
 
-// presenceOut are the tables with changes that the other nodes have not been told.
-type presenceOut struct {
+// presenceSaver are the tables with changes that the other nodes have not been told.
+type presenceSaver struct {
 	stop    chan struct{} // closed when the others are to be told for the last time
 	stopped sync.Once
 	work    sync.WaitGroup
@@ -48,12 +48,12 @@ type presenceOut struct {
 	tables map[*presenceTable]struct{}
 }
 
-func (o *presenceOut) init() {
+func (o *presenceSaver) init() {
 	o.stop, o.wake, o.tables = make(chan struct{}), log.NewWake(), make(map[*presenceTable]struct{})
 }
 
 // add notes that a table has changes. It may be locked.
-func (o *presenceOut) add(t *presenceTable) {
+func (o *presenceSaver) add(t *presenceTable) {
 	o.mu.Lock()
 	o.tables[t] = struct{}{}
 	o.mu.Unlock()
@@ -62,7 +62,7 @@ func (o *presenceOut) add(t *presenceTable) {
 
 // sharePresences tells the other nodes of changes until that is stopped, and once more then.
 func (h *Hub) sharePresences() {
-	out := &h.cluster.presenceOut
+	out := &h.cluster.presenceSaver
 	for {
 		select {
 		case <-out.stop:
@@ -74,12 +74,12 @@ func (h *Hub) sharePresences() {
 			out.wake.Signal()
 			h.Pause(time.Second)
 		}
-		h.Pause(presenceEvery)
+		h.Pause(presenceBatchDelay)
 	}
 }
 
 // save reports whether all was saved.
-func (o *presenceOut) save() bool {
+func (o *presenceSaver) save() bool {
 	o.mu.Lock()
 	tables := o.tables
 	o.tables = make(map[*presenceTable]struct{})
@@ -98,7 +98,7 @@ func (h *Hub) endPresences() {
 		return
 	}
 	h.expireAll(nodeGrace)
-	out := &h.cluster.presenceOut
+	out := &h.cluster.presenceSaver
 	out.stopped.Do(func() { close(out.stop) })
 	out.work.Wait()
 }
@@ -119,7 +119,7 @@ func (t *presenceTable) saveUnsaved() bool {
 	defer t.Unlock()
 	for _, p := range metas {
 		if _, newer := t.share.unsaved[p.ID]; !newer {
-			t.save(p)
+			t.markUnsaved(p)
 		}
 	}
 	return false
@@ -178,7 +178,7 @@ func (h *Hub) expireAll(grace time.Duration) {
 	h.eachPresences(func(t *presenceTable) {
 		for _, m := range t.share.byID {
 			if m.node == "" && m.until.IsZero() {
-				t.linger(m, until)
+				t.leaveAt(m, until)
 				t.shareMeta(m)
 			}
 		}

@@ -18,14 +18,14 @@ type PresenceStore interface {
 
 // SharedPresence is one session's meta as the nodes share it.
 type SharedPresence struct {
-	ID     string          `json:"id"`             // the ref that it began with
-	Turn   int             `json:"turn,omitempty"` // how many nodes have taken it over
-	Node   string          `json:"node"`           // where its session is, or was
-	Key    string          `json:"key,omitempty"`
-	Client string          `json:"client,omitempty"`
-	Meta   json.RawMessage `json:"meta,omitempty"`
-	Ref    string          `json:"ref,omitempty"`
-	Since  int64           `json:"since,omitempty"` // Unix time in ms
-	Until  int64           `json:"until,omitempty"` // Unix time in ms at which it leaves; 0: it is live
-	Gone   bool            `json:"gone,omitempty"`  // it has left
+	ID         string          `json:"id"`             // the ref that it began with
+	Generation int             `json:"turn,omitempty"` // how many nodes have taken it over
+	Node       string          `json:"node"`           // where its session is, or was
+	Key        string          `json:"key,omitempty"`
+	Client     string          `json:"client,omitempty"`
+	Meta       json.RawMessage `json:"meta,omitempty"`
+	Ref        string          `json:"ref,omitempty"`
+	Since      int64           `json:"since,omitempty"` // Unix time in ms
+	Until      int64           `json:"until,omitempty"` // Unix time in ms at which it leaves; 0: it is live
+	Gone       bool            `json:"gone,omitempty"`  // it has left
 }

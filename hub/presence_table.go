@@ -12,9 +12,9 @@ import (
 	"github.com/duckwire/duckwire/hub/mirror"
 )
 
-// keptDiffs is how many changes of a topic's presences are kept for readers that lag. Those that lag more get the whole
+// maxDiffs is how many changes of a topic's presences are kept for readers that lag. Those that lag more get the whole
 // state.
-const keptDiffs = 128
+const maxDiffs = 128
 
 // The events that tell of presences (protocol/phoenix-v2.md 8.1).
 const (
@@ -27,19 +27,19 @@ const (
 // holds a meta or has a reader; its log's lock guards it.
 type presenceTable struct {
 	log.Log
-	topic *topic
-	gone  bool      // dropped: whoever holds it must look it up again
-	order list.List // of *presenceKey, those that came first before the others
-	byKey map[string]*list.Element
-	metas int
-	size  int64  // of the state's encoding
-	state []byte // the encoding, or nil since the last change
+	topic   *topic
+	dropped bool      // dropped: whoever holds it must look it up again
+	order   list.List // of *presenceKey, those that came first before the others
+	byKey   map[string]*list.Element
+	metas   int
+	size    int64  // of the state's encoding
+	state   []byte // the encoding, or nil since the last change
 
-	counted int64 // its part of Hub.logBytes
+	countedBytes int64 // its part of Hub.logBytes
 
-	own     int            // metas of this node's sessions
-	waiting int            // callers that wait until the other nodes' metas are known: the table stays
-	share   *presenceShare // nil: all are this node's
+	ownMetas int            // metas of this node's sessions
+	waiting  int            // callers that wait until the other nodes' metas are known: the table stays
+	share    *presenceShare // nil: all are this node's
 }
 
 // presenceKey is one user's metas, the oldest first. A meta that replaces another is the newest: so every client that
@@ -61,13 +61,13 @@ type presenceMeta struct {
 	owner  *Presence // nil: it has left
 	until  time.Time // when it leaves; zero: it is live
 
-	slot int // its index in expiry.queue, or -1; guarded by expiry.mu
+	heapIndex int // its index in expiry.queue, or -1; guarded by expiry.mu
 
-	in    bool   // it is in the table
-	id    string // the ref that it began with
-	node  string // of its session; "": this one
-	turn  int    // how many nodes have taken it over
-	given string // the ref that it is to get; "": a new one
+	present     bool   // it is in the table
+	id          string // the ref that it began with
+	node        string // of its session; "": this one
+	generation  int    // how many nodes have taken it over
+	assignedRef string // the ref that it is to get; "": a new one
 }
 
 // metaBytes estimates what a meta takes beside its text, for limits. The text counts twice: as it was given, and with
@@ -83,18 +83,18 @@ func (h *Hub) lockPresences(name string) (*presenceTable, error) {
 			return nil, err
 		}
 		t.Lock()
-		if t.presences == nil && !t.gone {
+		if t.presences == nil && !t.dropped {
 			t.presences = &presenceTable{topic: t, byKey: make(map[string]*list.Element)}
 			t.presences.SetClass(lock.PresenceTable)
 			t.presences.Init("", nil, &h.encoded)
-			t.presences.shareTable()
+			t.presences.initShare()
 		}
 		p := t.presences
 		t.Unlock()
 		if p == nil {
 			continue
 		}
-		if p.Lock(); !p.gone {
+		if p.Lock(); !p.dropped {
 			return p, nil
 		}
 		p.Unlock()
@@ -111,13 +111,13 @@ func (t *presenceTable) unlock(before uint64) {
 
 // release is unlock without the dropping: it reports whether the table is empty.
 func (t *presenceTable) release(before uint64) (empty bool) {
-	if t.gone { // of a session that left it long ago
+	if t.dropped { // of a session that left it long ago
 		t.Unlock()
 		return false
 	}
 	size := t.Size() + 2*t.size + int64(t.metas)*metaBytes
-	t.topic.hub.logBytes.Add(size - t.counted)
-	t.counted = size
+	t.topic.hub.logBytes.Add(size - t.countedBytes)
+	t.countedBytes = size
 	empty = t.empty()
 	if t.Tail() != before {
 		t.UnlockAndWake()
@@ -128,7 +128,7 @@ func (t *presenceTable) release(before uint64) (empty bool) {
 }
 
 // empty reports whether nothing holds the table. t.mu is held.
-func (t *presenceTable) empty() bool { return t.own == 0 && t.Readers() == 0 && t.waiting == 0 }
+func (t *presenceTable) empty() bool { return t.ownMetas == 0 && t.Readers() == 0 && t.waiting == 0 }
 
 // dropPresences forgets the topic's table if nothing holds it.
 func (t *topic) dropPresences() {
@@ -150,13 +150,13 @@ func (t *topic) forgetPresences() *mirror.Mirror[[]SharedPresence] {
 	if !p.empty() {
 		return nil
 	}
-	p.gone = true
+	p.dropped = true
 	p.Retire()
 	t.presences = nil
-	t.used = time.Now()
-	t.hub.logBytes.Add(-p.counted)
-	p.counted = 0
-	return p.endShare()
+	t.lastUsed = time.Now()
+	t.hub.logBytes.Add(-p.countedBytes)
+	p.countedBytes = 0
+	return p.closeShare()
 }
 
 // full returns the error for one meta too many.
@@ -169,7 +169,7 @@ func (t *presenceTable) full() error {
 }
 
 // returning finds the meta that a new session takes over, or nil.
-func (t *presenceTable) returning(key, client string) *presenceMeta {
+func (t *presenceTable) findReturning(key, client string) *presenceMeta {
 	el := t.byKey[key]
 	if el == nil {
 		return nil
@@ -183,18 +183,18 @@ func (t *presenceTable) returning(key, client string) *presenceMeta {
 }
 
 // give makes p the owner of m, which leaves its grace if it is in it.
-func (t *presenceTable) give(m *presenceMeta, p *Presence, client string) {
+func (t *presenceTable) setOwner(m *presenceMeta, p *Presence, client string) {
 	t.topic.hub.expiry.remove(m)
 	if m.node != "" { // its session was on another node
 		m.node = ""
-		m.turn++
-		t.own++
+		m.generation++
+		t.ownMetas++
 	}
 	m.owner, m.client, m.until = p, client, time.Time{}
 }
 
 // linger lets m leave at a time.
-func (t *presenceTable) linger(m *presenceMeta, until time.Time) {
+func (t *presenceTable) leaveAt(m *presenceMeta, until time.Time) {
 	m.until = until
 	t.topic.hub.expiry.add(m)
 }
@@ -213,23 +213,23 @@ func (t *presenceTable) add(m *presenceMeta, key string, meta json.RawMessage) {
 		m.id = m.ref
 	}
 	if m.node == "" {
-		t.own++
+		t.ownMetas++
 	}
 	if t.share != nil {
 		t.share.byID[m.id] = m
 	}
-	m.in = true
+	m.present = true
 	t.append(m)
 	t.publish(m.key.name, m.data, nil)
 }
 
 // replace gives m another meta, unless it says the same.
 func (t *presenceTable) replace(m *presenceMeta, meta json.RawMessage) {
-	if m.given == "" && sameMeta(m.meta, meta) {
+	if m.assignedRef == "" && sameMeta(m.meta, meta) {
 		return
 	}
 	old := m.data
-	t.cut(m)
+	t.detach(m)
 	m.set(meta, m.ref)
 	t.append(m)
 	t.publish(m.key.name, m.data, old)
@@ -238,14 +238,14 @@ func (t *presenceTable) replace(m *presenceMeta, meta json.RawMessage) {
 // remove ends m.
 func (t *presenceTable) remove(m *presenceMeta) {
 	t.topic.hub.expiry.remove(m)
-	m.owner, m.in = nil, false
+	m.owner, m.present = nil, false
 	if m.node == "" {
-		t.own--
+		t.ownMetas--
 	}
 	if t.share != nil {
 		delete(t.share.byID, m.id)
 	}
-	t.cut(m)
+	t.detach(m)
 	if len(m.key.metas) == 0 {
 		t.order.Remove(t.byKey[m.key.name])
 		delete(t.byKey, m.key.name)
@@ -258,7 +258,7 @@ func (t *presenceTable) remove(m *presenceMeta) {
 func (t *presenceTable) expire(m *presenceMeta, now time.Time) {
 	t.Lock()
 	defer t.unlock(t.Tail())
-	if m.in && !m.until.IsZero() && !m.until.After(now) {
+	if m.present && !m.until.IsZero() && !m.until.After(now) {
 		t.remove(m)
 		t.shareGone(m)
 	}
@@ -266,7 +266,7 @@ func (t *presenceTable) expire(m *presenceMeta, now time.Time) {
 
 // set gives m its content and a new ref; prev is the ref of the meta that it replaces.
 func (m *presenceMeta) set(meta json.RawMessage, prev string) {
-	m.meta, m.ref, m.given = meta, m.given, ""
+	m.meta, m.ref, m.assignedRef = meta, m.assignedRef, ""
 	if m.ref == "" {
 		m.ref = m.table.topic.hub.nextRef()
 	}
@@ -281,7 +281,7 @@ func (t *presenceTable) append(m *presenceMeta) {
 }
 
 // cut takes m out of its key, which may be left without metas.
-func (t *presenceTable) cut(m *presenceMeta) {
+func (t *presenceTable) detach(m *presenceMeta) {
 	list := m.key.metas
 	for i := range list {
 		if list[i] == m {
@@ -305,7 +305,7 @@ func (t *presenceTable) publish(key string, join, leave []byte) {
 	ev := t.topic.presenceEvent(PresenceDiff, append(b, "}}"...))
 	t.Append(ev)
 	ev.Offset = 0 // its place is nobody's to resume from
-	over := t.Len() - keptDiffs
+	over := t.Len() - maxDiffs
 	t.Trim(func(*log.Event) bool { over--; return over >= 0 })
 }
 

@@ -51,11 +51,11 @@ func (h *Hub) Enqueue(sender string, messages []MessageInput) ([]Queued, error) 
 	stored := make([]StoredMessage, len(messages))
 	for i := range messages {
 		var err error
-		if stored[i], err = messages[i].stored(sender, messageField(i, len(messages)), &h.limits, now); err != nil {
+		if stored[i], err = messages[i].toStored(sender, messageField(i, len(messages)), &h.limits, now); err != nil {
 			return nil, err
 		}
 	}
-	return h.keepMessages(stored, QueueRoom{Messages: h.limits.QueueMax, Bytes: h.limits.QueueBytes})
+	return h.storeMessages(stored, QueueLimits{Messages: h.limits.QueueMax, Bytes: h.limits.QueueBytes})
 }
 
 func messageField(i, n int) string {
@@ -65,8 +65,8 @@ func messageField(i, n int) string {
 	return fmt.Sprintf("messages[%d]", i)
 }
 
-// keepMessages stores checked messages, whatever the hub's state, and tells the readers.
-func (h *Hub) keepMessages(messages []StoredMessage, room QueueRoom) ([]Queued, error) {
+// storeMessages stores checked messages, whatever the hub's state, and tells the readers.
+func (h *Hub) storeMessages(messages []StoredMessage, room QueueLimits) ([]Queued, error) {
 	offsets, err := h.queues.store.Enqueue(messages, room)
 	if err != nil {
 		return nil, err
@@ -91,7 +91,7 @@ func (h *Hub) refreshQueue(user string) {
 	ql := h.queues.open[user]
 	h.queues.mu.Unlock()
 	if ql != nil {
-		_ = ql.mirror.Refresh(queuePatience)
+		_ = ql.mirror.Refresh(queueLoadTimeout)
 	}
 }
 
@@ -138,7 +138,7 @@ func (h *Hub) checkQueuePosition(user string, p log.Position) error {
 	if p.Epoch == h.queues.epoch() { // which this node did not know before it asked
 		return nil
 	}
-	for _, before := range livesOf(&page) {
+	for _, before := range earlierEpochs(&page) {
 		if p.Epoch == before.Epoch && p.Offset <= before.Offset {
 			return nil
 		}
@@ -146,8 +146,8 @@ func (h *Hub) checkQueuePosition(user string, p log.Position) error {
 	return errs.Invalid("through", "is no position of this queue: of a topic or stream, or from before a backup was restored; read the messages again")
 }
 
-// livesOf returns the epochs before of a queue, as positions have them.
-func livesOf(page *QueuePage) (before []log.Position) {
+// earlierEpochs returns the epochs before of a queue, as positions have them.
+func earlierEpochs(page *QueuePage) (before []log.Position) {
 	for _, p := range page.Before {
 		before = append(before, log.Position{Epoch: queueEpoch(p.Epoch), Offset: p.Offset})
 	}
@@ -191,7 +191,7 @@ func (q *queues) enter(h *Hub, user string) *queueLog {
 		ql.mirror = mirror.New[struct{}](ql, &h.background)
 		q.open[user] = ql
 	}
-	ql.users++
+	ql.refs++
 	q.mu.Unlock()
 	if first {
 		ql.mirror.Start()
@@ -202,8 +202,8 @@ func (q *queues) enter(h *Hub, user string) *queueLog {
 // leave forgets the log when its last reader has gone.
 func (q *queues) leave(ql *queueLog) {
 	q.mu.Lock()
-	ql.users--
-	last := ql.users == 0
+	ql.refs--
+	last := ql.refs == 0
 	if last {
 		delete(q.open, ql.user)
 	}

@@ -7,11 +7,11 @@ import (
 	"github.com/duckwire/duckwire/hub/mirror"
 )
 
-// queuePatience is how long somebody waits for the store to be read.
-const queuePatience = 10 * time.Second
+// queueLoadTimeout is how long somebody waits for the store to be read.
+const queueLoadTimeout = 10 * time.Second
 
 // queuePage is how many messages are read at a time.
-const queuePage = 200
+const queuePageMessages = 200
 
 // queueLog is the queue of a user who is reading it: the log of what the store has. Its offsets are the store's, so
 // whatever is in doubt is read again from there: nothing is handed on past it, and nothing can get out of order. It is
@@ -20,13 +20,13 @@ type queueLog struct {
 	log.Log // base is the head
 	hub     *Hub
 	user    string
-	users   int // readers, and those who are about to be; guarded by queues.mu
+	refs    int // readers, and those who are about to be; guarded by queues.mu
 	mirror  *mirror.Mirror[struct{}]
 
 	loaded bool // Load's own: it has succeeded
 
 	// Guarded by the log's lock.
-	over           bool
+	closed         bool
 	expired        int // messages that expired, and that nobody has acknowledged since
 	expiredThrough uint64
 }
@@ -54,11 +54,11 @@ func (q *queueLog) Load() error {
 	}
 	for {
 		epoch := q.hub.queues.epoch()
-		page, err := store.Messages(q.user, q.end(epoch), queuePage)
+		page, err := store.Messages(q.user, q.loadedUpTo(epoch), queuePageMessages)
 		if err != nil {
 			return err
 		}
-		if epoch == q.hub.queues.epoch() && q.take(&page, epoch) {
+		if epoch == q.hub.queues.epoch() && q.applyPage(&page, epoch) {
 			q.loaded = true
 			return nil
 		}
@@ -70,10 +70,10 @@ func (q *queueLog) Load() error {
 // waited for by the first reader alone.
 func (q *queueLog) open() error {
 	if err := q.mirror.Loaded(0); err != nil {
-		return q.mirror.Refresh(queuePatience)
+		return q.mirror.Refresh(queueLoadTimeout)
 	}
 	if q.shared() != nil && q.mirror.Failing() == nil {
-		_ = q.mirror.Refresh(queuePatience)
+		_ = q.mirror.Refresh(queueLoadTimeout)
 	}
 	return nil
 }
@@ -85,7 +85,7 @@ func (q *queueLog) shared() QueueFollower {
 }
 
 // end returns up to where the store is known, in its epoch.
-func (q *queueLog) end(epoch string) uint64 {
+func (q *queueLog) loadedUpTo(epoch string) uint64 {
 	q.Lock()
 	defer q.Unlock()
 	if q.Epoch() != epoch {
@@ -97,7 +97,7 @@ func (q *queueLog) end(epoch string) uint64 {
 // close ends the log, when its last reader has gone.
 func (q *queueLog) close() {
 	q.Lock()
-	q.over = true
+	q.closed = true
 	q.Retire()
 	q.hub.logBytes.Add(-q.Size())
 	q.Unlock()
@@ -106,9 +106,9 @@ func (q *queueLog) close() {
 
 // take brings the log to a page of the store, and reports whether that was the last one. Where the store's offsets have
 // begun anew, the log does so, too.
-func (q *queueLog) take(page *QueuePage, epoch string) (last bool) {
+func (q *queueLog) applyPage(page *QueuePage, epoch string) (last bool) {
 	q.Lock()
-	if q.over {
+	if q.closed {
 		q.Unlock()
 		return true
 	}
@@ -117,7 +117,7 @@ func (q *queueLog) take(page *QueuePage, epoch string) (last bool) {
 		q.Begin(epoch, nil, page.Head)
 		q.expired, q.expiredThrough = 0, 0
 	}
-	q.SetBefore(livesOf(page))
+	q.SetBefore(earlierEpochs(page))
 	q.trimTo(page.Head)
 	changed := page.ExpiredThrough > q.expiredThrough
 	q.expired, q.expiredThrough = page.Expired, page.ExpiredThrough

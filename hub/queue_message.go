@@ -53,7 +53,7 @@ func (m *StoredMessage) AppendJSON(dst []byte, epoch string) []byte {
 func UserTopic(user string) string { return "user:" + user }
 
 // QueueFull is the error of a queue that holds as many messages, or bytes, as it may; nil where messages and bytes fit.
-func QueueFull(user string, messages int, bytes int64, room QueueRoom) error {
+func QueueFull(user string, messages int, bytes int64, room QueueLimits) error {
 	switch {
 	case messages > room.Messages:
 		return &errs.LimitError{Kind: errs.ErrQueueFull, Name: fmt.Sprintf("messages that wait for user %q (queue_max)", user), Limit: int64(room.Messages), Retry: time.Minute}
@@ -64,7 +64,7 @@ func QueueFull(user string, messages int, bytes int64, room QueueRoom) error {
 }
 
 // stored checks a message, and returns it as it is to be kept. field is its name in the caller's request.
-func (in *MessageInput) stored(sender, field string, l *Limits, now time.Time) (StoredMessage, error) {
+func (in *MessageInput) toStored(sender, field string, l *Limits, now time.Time) (StoredMessage, error) {
 	if err := ValidTopic(UserTopic(in.User)); in.User == "" || err != nil {
 		return StoredMessage{}, errs.Invalid("user", "must be the id of a user, as tokens name it")
 	}

@@ -10,8 +10,8 @@ import (
 // gets every message that nobody has acknowledged before its turn. It belongs to one goroutine.
 type QueueReader struct {
 	log.Reader
-	queue *queueLog
-	told  uint64 // up to where it was told what expired
+	queue       *queueLog
+	toldExpired uint64 // up to where it was told what expired
 }
 
 // Expired says that messages were not read in time: how many since the last acknowledgement, and up to where.
@@ -56,9 +56,9 @@ func (r *QueueReader) ReadUpTo(dst []log.Item, limit int) ([]log.Item, *Expired)
 	q := r.queue
 	q.Lock()
 	defer q.Unlock()
-	if q.expiredThrough <= r.told {
+	if q.expiredThrough <= r.toldExpired {
 		return dst, nil
 	}
-	r.told = q.expiredThrough
+	r.toldExpired = q.expiredThrough
 	return dst, &Expired{Count: q.expired, Through: q.Position(q.expiredThrough)}
 }

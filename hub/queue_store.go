@@ -20,7 +20,7 @@ type QueueStore interface {
 	// queue knows ids as long as it keeps the message, and at least ten minutes from its QueuedAt on. No message
 	// expires before the one in front of it: its ExpiresAt is put off so far. What has expired by a message's QueuedAt
 	// makes room for it. Errors: QueueFull where a queue would hold more than room.
-	Enqueue(messages []StoredMessage, room QueueRoom) ([]uint64, error)
+	Enqueue(messages []StoredMessage, room QueueLimits) ([]uint64, error)
 	// Messages returns a page of a user's messages behind an offset, oldest first: at most limit, fewer where they are
 	// large.
 	Messages(user string, after uint64, limit int) (QueuePage, error)
@@ -44,8 +44,8 @@ type QueueFollower interface {
 	FollowQueue(user string, changed func()) (stop func())
 }
 
-// QueueRoom is how much one user's queue may hold.
-type QueueRoom struct {
+// QueueLimits is how much one user's queue may hold.
+type QueueLimits struct {
 	Messages int
 	Bytes    int64 // of payloads
 }

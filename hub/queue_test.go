@@ -28,7 +28,7 @@ type faultyQueue struct {
 
 var errDisk = fmt.Errorf("the disk is full: %w", errs.ErrUnavailable)
 
-func (q *faultyQueue) Enqueue(messages []hub.StoredMessage, room hub.QueueRoom) ([]uint64, error) {
+func (q *faultyQueue) Enqueue(messages []hub.StoredMessage, room hub.QueueLimits) ([]uint64, error) {
 	if q.broken.Load() {
 		return nil, errDisk
 	}

@@ -147,8 +147,8 @@ func (st *Stats) addQueues(q *queues) {
 
 func (st *Stats) addCounts(c *counts) {
 	st.Resets = make(map[log.ResetReason]uint64)
-	for i := range c.tallies {
-		t := &c.tallies[i]
+	for i := range c.shards {
+		t := &c.shards[i]
 		lag := t.lag.Snapshot()
 		for via := range t.delivered {
 			single := t.single[via].Load()

@@ -30,7 +30,7 @@ func (s *Stream) catchUp(enough func() bool) error {
 		if done {
 			return nil
 		}
-		if _, err, _ := s.hub.cluster.fetches.Do(s.ID, func() (any, error) { return nil, s.fetch(askTimeout) }); err != nil {
+		if _, err, _ := s.hub.cluster.fetches.Do(s.ID, func() (any, error) { return nil, s.fetch(callTimeout) }); err != nil {
 			return err
 		}
 	}

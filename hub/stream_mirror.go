@@ -216,8 +216,8 @@ func (r streamReplica) loadMissing() error {
 		return nil
 	}
 	if !r.hub.orphaned(node) {
-		_, err := r.hub.callWithin(askTimeout, node, callSaveStream, withBytes(streamQuestion{r.ID}, nil))
-		if !errors.Is(err, errNotMine) {
+		_, err := r.hub.callWithin(callTimeout, node, callSaveStream, withBytes(streamQuestion{r.ID}, nil))
+		if !errors.Is(err, errNotOwner) {
 			return err
 		}
 	}

@@ -89,7 +89,7 @@ func onStream[T any, Q interface {
 		}
 		s := h.streams.find("", q.stream())
 		if s == nil || s.isRemote() {
-			return nil, errNotMine
+			return nil, errNotOwner
 		}
 		answer, err := f(s, q, bytes)
 		if err != nil {
@@ -130,7 +130,7 @@ func (s *Stream) askOwner(patience time.Duration, name string, body []byte) (ans
 			}
 			continue // or somebody else has taken it
 		}
-		if answer, err = s.hub.callWithin(patience, node, name, body); !errors.Is(err, errNotMine) {
+		if answer, err = s.hub.callWithin(patience, node, name, body); !errors.Is(err, errNotOwner) {
 			return answer, false, err
 		}
 		s.refresh()
@@ -145,7 +145,7 @@ const endWait = 5 * time.Second
 func (s *Stream) endRemote(status Status, e Ending) {
 	e.Status = status
 	question := endQuestion{streamQuestion{s.ID}, remoteEnding{Ending: e, By: e.by}}
-	_, taken, err := s.askOwner(askTimeout, callEndStream, withBytes(question, nil))
+	_, taken, err := s.askOwner(callTimeout, callEndStream, withBytes(question, nil))
 	switch {
 	case err != nil:
 		s.hub.logger.Warn("a stream of another node cannot be ended", "stream", s.ID, "error", err)
@@ -174,7 +174,7 @@ func (h *Hub) tellWatched(node string, streams []string, watched bool) {
 	}
 	body := mustJSON(watchQuestion{streams, watched})
 	h.background.TryGo(func() {
-		_, _ = h.callWithin(askTimeout, node, callWatchStreams, body) // it is said again
+		_, _ = h.callWithin(callTimeout, node, callWatchStreams, body) // it is said again
 	})
 }
 

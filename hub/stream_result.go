@@ -122,12 +122,12 @@ func (h *Hub) keepResult(s *Stream) error {
 		User: s.Owner, ID: s.ID + "." + strconv.FormatUint(st.Position.Offset, 10), Topic: topic, Event: ResultEvent,
 		Payload: s.appendResult(nil, &st, h.limits.MessageBytes),
 	}
-	m, err := in.stored("", "", &h.limits, time.Now())
+	m, err := in.toStored("", "", &h.limits, time.Now())
 	if err != nil {
 		return err
 	}
-	room := QueueRoom{Messages: max(1, h.limits.QueueMax/4), Bytes: h.limits.QueueBytes / 4}
-	_, err = h.keepMessages([]StoredMessage{m}, room)
+	room := QueueLimits{Messages: max(1, h.limits.QueueMax/4), Bytes: h.limits.QueueBytes / 4}
+	_, err = h.storeMessages([]StoredMessage{m}, room)
 	return err
 }
 

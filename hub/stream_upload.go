@@ -188,7 +188,7 @@ type remoteAppender struct {
 
 // appendRemote begins a request at the stream's node.
 func (s *Stream) appendRemote(ref ProducerRef) (*Appender, error) {
-	raw, taken, err := s.askOwner(askTimeout, callBeginUpload, withBytes(beginQuestion{streamQuestion{s.ID}, ref}, nil))
+	raw, taken, err := s.askOwner(callTimeout, callBeginUpload, withBytes(beginQuestion{streamQuestion{s.ID}, ref}, nil))
 	if err != nil {
 		return nil, err
 	}
@@ -215,7 +215,7 @@ func (a *Appender) addRemote(parts []Part, text []byte) error {
 // askUpload has the stream's node do something for an upload.
 func (a *Appender) askUpload(call string, q *uploadQuestion, text []byte) (uploadAnswer, error) {
 	q.Upload = a.remote.upload
-	raw, err := a.s.hub.callWithin(askTimeout, a.remote.node, call, withBytes(q, text))
+	raw, err := a.s.hub.callWithin(callTimeout, a.remote.node, call, withBytes(q, text))
 	if err != nil {
 		return uploadAnswer{}, err
 	}
@@ -241,7 +241,7 @@ func (a *Appender) endRemote(ending *Ending) (Receipt, error) {
 func (a *Appender) endWhole(ending *Ending) (Receipt, error) {
 	w := a.remote.whole
 	q := appendQuestion{beginQuestion{streamQuestion{a.s.ID}, a.ref}, w.parts, remoteEndingOf(ending)}
-	raw, taken, err := a.s.askOwner(askTimeout, callAppend, withBytes(q, w.text))
+	raw, taken, err := a.s.askOwner(callTimeout, callAppend, withBytes(q, w.text))
 	if err != nil {
 		return Receipt{}, err
 	}

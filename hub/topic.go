@@ -39,18 +39,18 @@ type Published struct {
 // Limits.HistoryTTL.
 type topic struct {
 	log.Log
-	name  string
-	hub   *Hub
-	ids   map[eventKey]uint64 // offsets of kept events that came with an id
-	eph   ephemerals
-	used  time.Time // when it was last published on or left
-	gone  bool      // evicted: whoever holds it must look it up again
-	watch topicVersion
+	name     string
+	hub      *Hub
+	ids      map[eventKey]uint64 // offsets of kept events that came with an id
+	eph      ephemerals
+	lastUsed time.Time // when it was last published on or left
+	dropped  bool      // evicted: whoever holds it must look it up again
+	watch    topicVersion
 
 	mirror *mirror.Mirror[EventBatch] // nil: nobody has read it yet, or the log is this node's alone
 
-	presences *presenceTable // nil: nobody is present, and nobody looks
-	users     map[string]int // readers of each user, where they are known
+	presences     *presenceTable // nil: nobody is present, and nobody looks
+	readersByUser map[string]int // readers of each user, where they are known
 }
 
 type eventKey struct{ sender, id string }
@@ -59,7 +59,7 @@ type eventKey struct{ sender, id string }
 func (t *topic) publish(sender string, events []EventInput, now time.Time) ([]Published, error) {
 	out := make([]Published, len(events))
 	t.Lock()
-	if t.gone {
+	if t.dropped {
 		t.Unlock()
 		return nil, errs.ErrClosed
 	}
@@ -67,8 +67,8 @@ func (t *topic) publish(sender string, events []EventInput, now time.Time) ([]Pu
 	for i := range events {
 		out[i] = t.append(sender, &events[i], now)
 	}
-	t.trimOver(now)
-	t.used = now
+	t.trimToLimits(now)
+	t.lastUsed = now
 	t.hub.logBytes.Add(t.Size() - before)
 	t.UnlockAndWake()
 	return out, nil
@@ -104,7 +104,7 @@ func (t *topic) append(sender string, in *EventInput, now time.Time) Published {
 }
 
 // trimOver drops what is over the topic's limits or too old.
-func (t *topic) trimOver(now time.Time) {
+func (t *topic) trimToLimits(now time.Time) {
 	l := &t.hub.limits
 	old := now.Add(-l.HistoryTTL)
 	over := t.Len() - l.HistoryEvents

@@ -29,10 +29,10 @@ func (in *EventInput) checkDurable(field string) error {
 	return nil
 }
 
-// keepForAway leaves checked durable events in the queues of those who are away: who do not read the topic. It comes
+// storeForOffline leaves checked durable events in the queues of those who are away: who do not read the topic. It comes
 // before the event itself, so that a failure leaves nothing half done; one who comes in between gets it twice, with the
 // same id.
-func (h *Hub) keepForAway(name, sender string, events []EventInput) error {
+func (h *Hub) storeForOffline(name, sender string, events []EventInput) error {
 	var messages []StoredMessage
 	now := time.Now()
 	away, err := h.away(name, events)
@@ -53,7 +53,7 @@ func (h *Hub) keepForAway(name, sender string, events []EventInput) error {
 				continue
 			}
 			mi := MessageInput{User: user, ID: in.ID, Topic: name, Event: in.Event, Payload: in.Payload, Bytes: in.Bytes}
-			m, err := mi.stored(sender, eventField(i, len(events)), &h.limits, now)
+			m, err := mi.toStored(sender, eventField(i, len(events)), &h.limits, now)
 			if err != nil {
 				return err
 			}
@@ -64,7 +64,7 @@ func (h *Hub) keepForAway(name, sender string, events []EventInput) error {
 	if len(messages) == 0 {
 		return nil
 	}
-	_, err = h.keepMessages(messages, QueueRoom{Messages: h.limits.QueueMax, Bytes: h.limits.QueueBytes})
+	_, err = h.storeMessages(messages, QueueLimits{Messages: h.limits.QueueMax, Bytes: h.limits.QueueBytes})
 	return err
 }
 
@@ -86,7 +86,7 @@ func (h *Hub) away(name string, events []EventInput) (map[string]bool, error) {
 		return nil, err
 	}
 	away := make(map[string]bool)
-	for _, user := range t.away(users) {
+	for _, user := range t.notReading(users) {
 		away[user] = true
 	}
 	if !h.cluster.sharesStreams() || len(away) == 0 {
@@ -119,18 +119,18 @@ func (h *Hub) readersHere(q *readersQuestion) (any, error) {
 	h.topicMu.RUnlock()
 	there := []string{}
 	if t != nil {
-		away := t.away(q.Users)
+		away := t.notReading(q.Users)
 		there = slices.DeleteFunc(q.Users, func(user string) bool { return slices.Contains(away, user) })
 	}
 	return there, nil
 }
 
 // away returns those of the users who do not read the topic here.
-func (t *topic) away(users []string) (away []string) {
+func (t *topic) notReading(users []string) (away []string) {
 	t.Lock()
 	defer t.Unlock()
 	for i, user := range users {
-		if t.users[user] == 0 && !slices.Contains(users[:i], user) {
+		if t.readersByUser[user] == 0 && !slices.Contains(users[:i], user) {
 			away = append(away, user)
 		}
 	}

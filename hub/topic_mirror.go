@@ -8,8 +8,8 @@ import (
 	"github.com/duckwire/duckwire/hub/mirror"
 )
 
-// topicPatience is how long a reader waits for a topic to come from the store.
-const topicPatience = 10 * time.Second
+// topicLoadTimeout is how long a reader waits for a topic to come from the store.
+const topicLoadTimeout = 10 * time.Second
 
 // topicReplica is a topic as its mirror sees it: the log of what the store has. A topic has a mirror from its first
 // reader on, until it is dropped.
@@ -24,31 +24,31 @@ func (r topicReplica) Follow(heard func(EventBatch), gap func()) (stop func()) {
 // one that has begun anew, and is still shorter than what its readers have had, is of no use to anybody.
 func (r topicReplica) Load() error {
 	store := r.hub.cluster.topics
-	epoch, after := r.end()
+	epoch, after := r.loadedUpTo()
 	all, err := store.Events(r.name, epoch, after)
 	for err == nil && len(all.Events) > 0 && all.last() < all.Tail {
 		var more TopicPage
 		if more, err = store.Events(r.name, all.Epoch, all.last()); err == nil {
-			all.join(&more)
+			all.merge(&more)
 		}
 	}
 	if err == nil {
-		r.adopt(&all)
+		r.applyPage(&all)
 	}
 	return err
 }
 
 // Take implements mirror.Replica.
-func (r topicReplica) Take(b EventBatch, _ bool) bool { return r.join(&b) }
+func (r topicReplica) Take(b EventBatch, _ bool) bool { return r.applyBatch(&b) }
 
 // attach makes sure that a topic is a mirror of the store's, and waits until it has what the store has. On a hub
 // without a store for topics it does nothing.
-func (t *topic) attach() error {
+func (t *topic) ensureMirror() error {
 	if !t.hub.cluster.sharesTopics() {
 		return nil
 	}
 	t.Lock()
-	if t.gone {
+	if t.dropped {
 		t.Unlock()
 		return errs.ErrClosed
 	}
@@ -61,7 +61,7 @@ func (t *topic) attach() error {
 	if !begun {
 		m.Start()
 	}
-	return m.Loaded(topicPatience)
+	return m.Loaded(topicLoadTimeout)
 }
 
 // catchUp makes sure that a topic's mirror has what follows p, if the store has: another node may have heard of it
@@ -74,7 +74,7 @@ func (t *topic) catchUp(p log.Position) error {
 	if enough {
 		return nil
 	}
-	return m.Refresh(topicPatience)
+	return m.Refresh(topicLoadTimeout)
 }
 
 // dropMirror ends the topic's mirror, if it has one. The topic must not be locked.
@@ -88,14 +88,14 @@ func (t *topic) dropMirror() {
 }
 
 // end returns up to where the topic is known.
-func (t *topic) end() (epoch string, after uint64) {
+func (t *topic) loadedUpTo() (epoch string, after uint64) {
 	t.Lock()
 	defer t.Unlock()
 	return t.Epoch(), t.Tail()
 }
 
 // adopt takes a page of the store's.
-func (t *topic) adopt(p *TopicPage) {
+func (t *topic) applyPage(p *TopicPage) {
 	now := time.Now()
 	t.Lock()
 	before := t.Size()
@@ -103,17 +103,17 @@ func (t *topic) adopt(p *TopicPage) {
 		t.Begin(p.Epoch, p.Before, p.Base)
 		t.ids = nil
 	}
-	t.take(p.First, p.Events)
+	t.applyEvents(p.First, p.Events)
 	for i := range p.Ephemerals {
 		t.putShared(&p.Ephemerals[i])
 	}
-	t.trimOver(now)
+	t.trimToLimits(now)
 	t.hub.logBytes.Add(t.Size() - before)
 	t.UnlockAndWake()
 }
 
 // join takes a batch that goes on exactly where the topic ends, and what it has already. Otherwise it reports false.
-func (t *topic) join(b *EventBatch) bool {
+func (t *topic) applyBatch(b *EventBatch) bool {
 	now := time.Now()
 	t.Lock()
 	if b.First > 0 && (b.Epoch != t.Epoch() || b.First > t.Tail()+1) {
@@ -121,16 +121,16 @@ func (t *topic) join(b *EventBatch) bool {
 		return false
 	}
 	before := t.Size()
-	t.take(b.First, b.Events)
-	t.trimOver(now)
-	t.used = now
+	t.applyEvents(b.First, b.Events)
+	t.trimToLimits(now)
+	t.lastUsed = now
 	t.hub.logBytes.Add(t.Size() - before)
 	t.UnlockAndWake()
 	return true
 }
 
 // take appends those of adjacent events, the first of which has the offset first, that are new.
-func (t *topic) take(first uint64, events []SharedEvent) {
+func (t *topic) applyEvents(first uint64, events []SharedEvent) {
 	for i := range events {
 		e := &events[i]
 		if e.Ephemeral {

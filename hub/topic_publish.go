@@ -45,19 +45,19 @@ func (h *Hub) share(name, sender string, events []EventInput) ([]Published, erro
 	return out, nil
 }
 
-// appendPatience is for how long events are offered to a store that cannot be reached.
-const appendPatience = 5 * time.Second
+// appendTimeout is for how long events are offered to a store that cannot be reached.
+const appendTimeout = 5 * time.Second
 
 // appendShared adds events to the store. Those that have names are offered again where it cannot be reached: it knows
 // them if it has them already. So what the same sender publishes next does not overtake them while Redis comes back.
 func (h *Hub) appendShared(name string, events []SharedEvent) (places []log.Position, err error) {
 	l := &h.limits
-	room := TopicRoom{Events: l.HistoryEvents, Bytes: l.HistoryBytes, TTL: l.HistoryTTL, Ephemerals: l.EphemeralKeys, EphemeralTTL: l.EphemeralTTL}
+	room := TopicLimits{Events: l.HistoryEvents, Bytes: l.HistoryBytes, TTL: l.HistoryTTL, Ephemerals: l.EphemeralKeys, EphemeralTTL: l.EphemeralTTL}
 	again := !slices.ContainsFunc(events, func(e SharedEvent) bool { return !e.Named })
 	begun := time.Now()
 	for pause := 10 * time.Millisecond; ; pause = min(2*pause, 500*time.Millisecond) {
 		places, err = h.cluster.topics.AppendEvents(name, events, room)
-		if !again || !errors.Is(err, errs.ErrUnavailable) || time.Since(begun) > appendPatience || !h.Pause(pause) {
+		if !again || !errors.Is(err, errs.ErrUnavailable) || time.Since(begun) > appendTimeout || !h.Pause(pause) {
 			return places, err
 		}
 	}

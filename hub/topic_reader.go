@@ -38,7 +38,7 @@ func (r *TopicReader) Read(dst []log.Item) ([]log.Item, *log.Reset) {
 	dst = r.topic.eph.since(r.seen, dst)
 	r.seen = r.topic.eph.version
 	r.topic.Unlock()
-	r.counts.latest(len(dst) - had)
+	r.counts.addEphemeral(len(dst) - had)
 	return dst, reset
 }
 
@@ -48,12 +48,12 @@ func (t *topic) subscribe(p log.Position, wake log.Waker) (*TopicReader, *log.Re
 	observer := t.hub.counts.observer(wake)
 	t.Lock()
 	defer t.Unlock()
-	if t.gone {
+	if t.dropped {
 		return nil, nil
 	}
-	t.trimOver(time.Now()) // what is too old was lost the moment it was
+	t.trimToLimits(time.Now()) // what is too old was lost the moment it was
 	r.counts, _ = observer.(*readerCounts)
-	return r, t.Open(&r.Reader, p, wake, log.ReaderOptions{Observer: observer, OnClose: t.left})
+	return r, t.Open(&r.Reader, p, wake, log.ReaderOptions{Observer: observer, OnClose: t.readerClosed})
 }
 
 // ReadFor says whose reader it is, until it is closed: durable events for that user need not go to the queue meanwhile.
@@ -62,25 +62,25 @@ func (r *TopicReader) ReadFor(user string) {
 	t := r.topic
 	t.Lock()
 	defer t.Unlock()
-	if t.users == nil {
-		t.users = make(map[string]int)
+	if t.readersByUser == nil {
+		t.readersByUser = make(map[string]int)
 	}
-	t.users[user]++
-	r.SetOnClose(func() { t.leftBy(user) })
+	t.readersByUser[user]++
+	r.SetOnClose(func() { t.userReaderClosed(user) })
 }
 
 // left notes that a reader has gone, so that the topic is kept for its return.
-func (t *topic) left() {
+func (t *topic) readerClosed() {
 	t.Lock()
-	t.used = time.Now()
+	t.lastUsed = time.Now()
 	t.Unlock()
 }
 
-func (t *topic) leftBy(user string) {
+func (t *topic) userReaderClosed(user string) {
 	t.Lock()
-	if t.users[user]--; t.users[user] == 0 {
-		delete(t.users, user)
+	if t.readersByUser[user]--; t.readersByUser[user] == 0 {
+		delete(t.readersByUser, user)
 	}
 	t.Unlock()
-	t.left()
+	t.readerClosed()
 }

@@ -16,7 +16,7 @@ type TopicStore interface {
 	// AppendEvents adds events behind the last one of a topic, in order, all or none, and returns their places. A Named
 	// event that the topic has from that sender is not added again: its first place is returned. An Ephemeral one has
 	// no place: it takes that of the sender's last one of its name.
-	AppendEvents(topic string, events []SharedEvent, room TopicRoom) ([]log.Position, error)
+	AppendEvents(topic string, events []SharedEvent, room TopicLimits) ([]log.Position, error)
 	// Events returns what is kept of a topic behind an offset of an epoch, oldest first, about PageBytes at a time; of
 	// another epoch, from the beginning. A topic that there is not has an epoch from now on.
 	Events(topic, epoch string, after uint64) (TopicPage, error)
@@ -26,8 +26,8 @@ type TopicStore interface {
 	FollowTopic(topic string, heard func(EventBatch), gap func()) (stop func())
 }
 
-// TopicRoom is how much of a topic is kept.
-type TopicRoom struct {
+// TopicLimits is how much of a topic is kept.
+type TopicLimits struct {
 	Events       int
 	Bytes        int64 // about
 	TTL          time.Duration
@@ -66,7 +66,7 @@ type TopicPage struct {
 }
 
 // join adds the next page, or begins with it where the store has begun anew, or has trimmed what was to come.
-func (p *TopicPage) join(next *TopicPage) {
+func (p *TopicPage) merge(next *TopicPage) {
 	switch {
 	case next.Epoch != p.Epoch:
 		*p = *next
