@@ -18,10 +18,10 @@ const (
 
 // joinNodes answers what other nodes ask. On one node nobody asks.
 func (s *server) joinNodes() {
-	s.hub.OnCall(callKnown, s.answerKnown)
-	s.hub.OnCall(callRelay, s.answerRelay)
-	s.hub.OnCall(callDisconnect, func(user []byte) ([]byte, error) { return count(s.disconnectHere(string(user))), nil })
-	s.hub.OnCall(callRevoke, func(body []byte) ([]byte, error) {
+	s.hub.Cluster().OnCall(callKnown, s.answerKnown)
+	s.hub.Cluster().OnCall(callRelay, s.answerRelay)
+	s.hub.Cluster().OnCall(callDisconnect, func(user []byte) ([]byte, error) { return count(s.disconnectHere(string(user))), nil })
+	s.hub.Cluster().OnCall(callRevoke, func(body []byte) ([]byte, error) {
 		var told toldRevocation
 		if err := json.Unmarshal(body, &told); err != nil {
 			return nil, err
@@ -29,7 +29,7 @@ func (s *server) joinNodes() {
 		s.Verifier.Revocations().Take(told.Revocation, told.Unsaved)
 		return count(s.endRevoked()), nil
 	})
-	s.hub.OnCall(callLift, func(body []byte) ([]byte, error) {
+	s.hub.Cluster().OnCall(callLift, func(body []byte) ([]byte, error) {
 		var one rights.Revocation
 		if err := json.Unmarshal(body, &one); err != nil {
 			return nil, err
@@ -38,7 +38,7 @@ func (s *server) joinNodes() {
 		return nil, nil
 	})
 	s.Verifier.Revocations().Follow(func() { s.endRevoked() }, func(one rights.Revocation) { s.tellRevoked(one, false) })
-	s.hub.OnMissed(s.reloadRevocations)
+	s.hub.Cluster().OnMissed(s.reloadRevocations)
 	if s.hub.Node() != "" {
 		s.reloadRevocations() // what was revoked after they were read first, and before this node could be told
 	}
@@ -69,16 +69,16 @@ func sum(answers [][]byte) (n int) {
 
 // disconnectEverywhere ends everything of a user that goes on, on all nodes, and reports how much.
 func (s *server) disconnectEverywhere(user string) int {
-	return s.disconnectHere(user) + sum(s.hub.CallAll(callDisconnect, []byte(user)))
+	return s.disconnectHere(user) + sum(s.hub.Cluster().CallAll(callDisconnect, []byte(user)))
 }
 
 // tellRevoked has the other nodes end what is open with revoked tokens, and returns how much that was.
 func (s *server) tellRevoked(one rights.Revocation, unsaved bool) int {
 	body, _ := json.Marshal(toldRevocation{one, unsaved}) // of strings and times
-	return sum(s.hub.CallAll(callRevoke, body))
+	return sum(s.hub.Cluster().CallAll(callRevoke, body))
 }
 
 func (s *server) tellLifted(user, tokenID string) {
 	body, _ := json.Marshal(rights.Revocation{User: user, TokenID: tokenID}) // of strings
-	s.hub.CallAll(callLift, body)
+	s.hub.Cluster().CallAll(callLift, body)
 }

@@ -6,30 +6,34 @@ import (
 	"golang.org/x/sync/singleflight"
 )
 
-// cluster is everything of several nodes: what they share, and how they ask each other. A hub of one node has none:
-// nil, whose methods may be called. A part without a store is this node's alone.
+// Cluster is one node's part of a cluster: the stores that the nodes share, and the calls that they make to each other.
+// The methods of a nil Cluster may be called: a hub that shares nothing has none.
 type Cluster struct {
+	hub *Hub
+
+	// Static after New. A nil store means that this part is local to the node.
 	topics    TopicStore
 	streams   SharedStreams
 	presences PresenceStore
 
-	calls   calls
-	uploads uploads
-	usage   usage
-	fetches singleflight.Group // of other nodes' streams
-	lapses  atomic.Uint64      // how often the store may have given this node's streams to others, or lost them
-
+	// The parts. Each guards its own state with its own lock.
+	calls         calls
+	uploads       uploads
+	usage         usage
 	presenceSaver presenceSaver
-	stopServing   func() // ends the answering of other nodes
+	fetches       singleflight.Group // reads of other nodes' streams from the store
+
+	lapses      atomic.Uint64 // how often the store may have given this node's streams to others, or lost them
+	stopServing func()        // stops answering other nodes; set by join
 }
 
-// newCluster returns what the options share, or nil.
-func newCluster(o *Options) *Cluster {
+// newCluster returns the node's Cluster, or nil if the options share nothing among nodes.
+func newCluster(h *Hub, o *Options) *Cluster {
 	shared, _ := o.Streams.(SharedStreams)
 	if shared == nil && o.Topics == nil {
 		return nil
 	}
-	c := &Cluster{topics: o.Topics, streams: shared}
+	c := &Cluster{hub: h, topics: o.Topics, streams: shared}
 	c.calls.byName = make(map[string]callFunc)
 	c.uploads.init()
 	if shared != nil && o.Presences != nil {
@@ -43,35 +47,41 @@ func (c *Cluster) sharesTopics() bool    { return c != nil && c.topics != nil }
 func (c *Cluster) sharesStreams() bool   { return c != nil && c.streams != nil }
 func (c *Cluster) sharesPresences() bool { return c != nil && c.presences != nil }
 
-// joinCluster begins to answer the other nodes, and to tell them what they need to know.
-func (h *Hub) joinCluster() {
-	c := h.cluster
+// join starts to answer the other nodes, and starts the goroutines that report to them.
+func (c *Cluster) join() {
 	if !c.sharesStreams() {
 		return
 	}
+	h := c.hub
 	h.answerStreams()
 	h.answerUploads()
 	h.answerJobs()
-	h.OnCall(callReaders, answering(h.readersHere))
-	h.OnCall(callSession, h.answerSession)
-	h.OnCall(callOverview, answering(func(limit *int) (any, error) { return h.overviewHere(*limit), nil }))
-	h.OnCall(callStreams, answering(h.streamsHere))
-	h.shareUsage()
-	c.stopServing = c.streams.Serve(NodeEvents{Answer: c.calls.answer, Died: h.nodeDied, Lost: h.storeLost, Missed: c.calls.runMissed})
+	c.OnCall(callReaders, answering(h.topics.answerReaders))
+	c.OnCall(callSession, h.answerSession)
+	c.OnCall(callOverview, answering(func(limit *int) (any, error) { return h.overviewHere(*limit), nil }))
+	c.OnCall(callStreams, answering(h.streamsHere))
+	c.startUsage()
+	c.stopServing = c.streams.Serve(NodeEvents{
+		Answer: c.calls.answer, Died: c.nodeDied, Lost: c.storeLost, Missed: c.calls.runMissed,
+	})
 	h.background.Go(h.tellAllWatched)
 	if c.sharesPresences() {
-		c.presenceSaver.work.Go(h.sharePresences)
+		c.presenceSaver.work.Go(c.sharePresences)
 	}
 }
 
-// leave lets the others hear that the node is gone. It comes last: the node must have said everything.
+// leave stops answering the other nodes, which then see that this node has ended. It is called when nothing is left to
+// be reported to them.
 func (c *Cluster) leave() {
 	if c != nil && c.stopServing != nil {
 		c.stopServing()
 	}
 }
 
-// Node returns the name of this node among several, or "" where there is one.
+// Cluster returns the hub's part of its cluster; nil, which may be used, on a single node.
+func (h *Hub) Cluster() *Cluster { return h.cluster }
+
+// Node returns this node's name; "" on a single node.
 func (h *Hub) Node() string {
 	if !h.cluster.sharesStreams() {
 		return ""
@@ -79,32 +89,32 @@ func (h *Hub) Node() string {
 	return h.cluster.streams.Node()
 }
 
-// NodeLives reports whether there is another node of that name.
+// NodeLives reports whether another node of that name is alive.
 func (h *Hub) NodeLives(node string) bool {
 	return h.cluster.sharesStreams() && node != h.Node() && h.cluster.streams.Alive(node)
 }
 
-// nodeDied is told by the store of a node that has died with streams of its own. It reports whether all is done that
-// its death asks for.
-func (h *Hub) nodeDied(node string, streams []string) bool {
-	h.removeDeadPresences(node)
+// nodeDied is called by the store after the death of a node, with the streams that the node owned, until it returns
+// true: it reports whether all of the node's state has been cleaned up.
+func (c *Cluster) nodeDied(node string, streams []string) bool {
+	c.removeDeadPresences(node)
 	done := true
 	for _, id := range streams {
-		if err := h.inherit(node, id); err != nil {
-			h.logger.Warn("a dead node's stream is not taken over yet", "stream", id, "node", node, "error", err)
+		if err := c.hub.inherit(node, id); err != nil {
+			c.hub.logger.Warn("a dead node's stream is not taken over yet", "stream", id, "node", node, "error", err)
 			done = false
 		}
 	}
 	return done
 }
 
-// storeLost is told by the store when what the nodes share is gone: all that this node has is brought again.
-func (h *Hub) storeLost() {
-	h.cluster.lapses.Add(1)
-	for _, s := range h.streams.all() {
+// storeLost is called by the store when it has lost its data: this node stores again all that it owns.
+func (c *Cluster) storeLost() {
+	c.lapses.Add(1)
+	for _, s := range c.hub.streams.all() {
 		if !s.isRemote() {
-			h.changedStream(s, false)
+			c.hub.changedStream(s, false)
 		}
 	}
-	h.shareAllPresences()
+	c.shareAllPresences()
 }

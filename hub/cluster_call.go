@@ -12,20 +12,21 @@ import (
 	"github.com/duckwire/duckwire/hub/lock"
 )
 
-// What nodes ask of each other are calls by name. A request is the name and a body, an answer a body or a fault; what a
-// body holds is between who asks and who answers. Nodes carries both as bytes, once encoded, and bounds them.
+// Nodes call each other by the names of calls. A request is a name and a body, an answer is a body or an error. The
+// caller and the function that answers agree on the format of the bodies. SharedStreams transports both as bytes, and
+// limits their size.
 
 // callTimeout is how long a node may take to answer.
 const callTimeout = 5 * time.Second
 
-// callFunc answers a call of another node's. Several goroutines may call it at a time.
+// callFunc answers a call from another node. It may be called concurrently.
 type callFunc func(from string, body []byte) ([]byte, error)
 
-// calls is what this node answers to others.
+// calls has the functions that answer other nodes.
 type calls struct {
-	mu     lock.RWMutex
-	byName map[string]callFunc
-	missed []func() // what to do when calls may have been missed
+	mu       lock.RWMutex
+	byName   map[string]callFunc
+	onMissed []func() // are called when this node may have missed calls
 }
 
 func (c *calls) on(name string, f callFunc) {
@@ -34,78 +35,78 @@ func (c *calls) on(name string, f callFunc) {
 	c.byName[name] = f
 }
 
-// OnCall has f answer what other nodes ask under a name (Call, CallAll). Several goroutines may call it at a time. On
-// one node nobody asks.
-func (h *Hub) OnCall(name string, f func(body []byte) ([]byte, error)) {
-	if h.cluster != nil {
-		h.cluster.calls.on(name, func(_ string, body []byte) ([]byte, error) { return f(body) })
+// OnCall has f answer the calls of other nodes with a name (Call, CallAll, Broadcast). f may be called concurrently.
+// On a single node it is never called.
+func (c *Cluster) OnCall(name string, f func(body []byte) ([]byte, error)) {
+	if c != nil {
+		c.calls.on(name, func(_ string, body []byte) ([]byte, error) { return f(body) })
 	}
 }
 
-// OnMissed has f called when this node may have missed calls, because it could not be reached.
-func (h *Hub) OnMissed(f func()) {
-	if h.cluster == nil {
+// OnMissed has f called when this node may have missed calls, because it could not be reached for a time.
+func (c *Cluster) OnMissed(f func()) {
+	if c == nil {
 		return
 	}
-	c := &h.cluster.calls
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.missed = append(c.missed, f)
+	c.calls.mu.Lock()
+	defer c.calls.mu.Unlock()
+	c.calls.onMissed = append(c.calls.onMissed, f)
 }
 
-// tellMissed is told by the store.
+// runMissed calls the functions of OnMissed. The store calls it.
 func (c *calls) runMissed() {
 	c.mu.RLock()
-	list := c.missed
+	list := c.onMissed
 	c.mu.RUnlock()
 	for _, f := range list {
 		f()
 	}
 }
 
-// Call asks another node, and returns its answer. Errors: those of what answers there; ErrUnavailable, and then it may
-// have been done all the same.
-func (h *Hub) Call(ctx context.Context, node, name string, body []byte) ([]byte, error) {
-	if !h.cluster.sharesStreams() {
+// Call asks another node and returns its answer. Errors: those of the function that answers; ErrUnavailable, and then
+// the call may have been executed.
+func (c *Cluster) Call(ctx context.Context, node, name string, body []byte) ([]byte, error) {
+	if !c.sharesStreams() {
 		return nil, fmt.Errorf("there is no node %q: %w", node, errs.ErrUnavailable)
 	}
-	answer, err := h.cluster.streams.Ask(ctx, node, appendRequest(name, body))
+	answer, err := c.streams.Ask(ctx, node, appendRequest(name, body))
 	if err != nil {
 		return nil, err
 	}
 	return parseAnswer(node, answer)
 }
 
-// callWithin is Call with a time that the node may take.
-func (h *Hub) callWithin(patience time.Duration, node, name string, body []byte) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(h.ctx, patience)
+// callWithin is Call with a timeout. It ends when the hub closes.
+func (c *Cluster) callWithin(timeout time.Duration, node, name string, body []byte) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(c.hub.ctx, timeout)
 	defer cancel()
-	return h.Call(ctx, node, name, body)
+	return c.Call(ctx, node, name, body)
 }
 
-// Broadcast tells all other nodes, which may not hear it, and waits for no answer. On one node it does nothing.
-func (h *Hub) Broadcast(name string, body []byte) {
-	if !h.cluster.sharesStreams() {
+// Broadcast sends a call to all other nodes, without an answer or a guarantee of delivery. On a single node it does
+// nothing.
+func (c *Cluster) Broadcast(name string, body []byte) {
+	if !c.sharesStreams() {
 		return
 	}
-	if err := h.cluster.streams.Tell(appendRequest(name, body)); err != nil {
-		h.logger.Debug("the other nodes are not told", "call", name, "error", err)
+	if err := c.streams.Tell(appendRequest(name, body)); err != nil {
+		c.hub.logger.Debug("the other nodes are not told", "call", name, "error", err)
 	}
 }
 
-// CallAll asks all other nodes at one time, and returns the answers of those that have given one. On one node it
-// returns nil.
-func (h *Hub) CallAll(name string, body []byte) (answers [][]byte) {
-	if !h.cluster.sharesStreams() {
+// CallAll asks all other nodes concurrently, and returns the answers of those that answer. On a single node it returns
+// nil.
+func (c *Cluster) CallAll(name string, body []byte) (answers [][]byte) {
+	if !c.sharesStreams() {
 		return nil
 	}
 	var mu lock.Mutex
 	var work sync.WaitGroup
-	for _, node := range h.cluster.streams.Others() {
+	for _, node := range c.streams.Others() {
 		work.Go(func() {
-			answer, err := h.callWithin(callTimeout, node, name, body)
+			answer, err := c.callWithin(callTimeout, node, name, body)
 			if err != nil {
-				h.logger.Warn("another node has not answered", "node", node, "call", name, "error", err)
+				c.hub.logger.Warn("another node has not answered", "node", node, "call", name, "error", err)
 				return
 			}
 			mu.Lock()
@@ -117,12 +118,12 @@ func (h *Hub) CallAll(name string, body []byte) (answers [][]byte) {
 	return answers
 }
 
-// callAll is CallAll with a question in JSON.
-func (h *Hub) callAll(name string, question any) [][]byte {
-	return h.CallAll(name, mustJSON(question))
+// callAll is CallAll with a question that it encodes as JSON.
+func (c *Cluster) callAll(name string, question any) [][]byte {
+	return c.CallAll(name, mustJSON(question))
 }
 
-// answer does what another node asks.
+// answer answers a request of another node.
 func (c *calls) answer(from string, request []byte) []byte {
 	name, body, err := parseRequest(request)
 	if err == nil {
@@ -138,7 +139,7 @@ func (c *calls) answer(from string, request []byte) []byte {
 	return appendAnswer(body, err)
 }
 
-// answering has f answer calls in JSON.
+// answering returns a function that answers calls with f, whose question and answer it decodes and encodes as JSON.
 func answering[T any](f func(question *T) (any, error)) func([]byte) ([]byte, error) {
 	return func(body []byte) ([]byte, error) {
 		question := new(T)
@@ -153,7 +154,7 @@ func answering[T any](f func(question *T) (any, error)) func([]byte) ([]byte, er
 	}
 }
 
-// mustJSON encodes one of our own types, which cannot fail.
+// mustJSON encodes a value of one of our own types, whose encoding cannot fail.
 func mustJSON(v any) []byte {
 	raw, err := json.Marshal(v)
 	if err != nil {
@@ -162,7 +163,7 @@ func mustJSON(v any) []byte {
 	return raw
 }
 
-// A request is the length of the name (uvarint), the name, and the body.
+// appendRequest encodes a request: the length of the name (uvarint), the name, and the body.
 func appendRequest(name string, body []byte) []byte {
 	b := make([]byte, 0, binary.MaxVarintLen16+len(name)+len(body))
 	b = binary.AppendUvarint(b, uint64(len(name)))
@@ -177,7 +178,7 @@ func parseRequest(b []byte) (name string, body []byte, err error) {
 	return string(part), body, nil
 }
 
-// An answer is one byte, and the body or the fault in JSON.
+// The first byte of an answer. What follows is the body, or the error as a nodeFault in JSON.
 const (
 	answerBody  = 0
 	answerFault = 1
@@ -196,12 +197,13 @@ func parseAnswer(node string, b []byte) ([]byte, error) {
 	}
 	var fault nodeFault
 	if len(b) == 0 || b[0] != answerFault || json.Unmarshal(b[1:], &fault) != nil {
-		return nil, fmt.Errorf("node %s answered what is not understood; nodes of different versions? %w", node, errs.ErrUnavailable)
+		return nil, fmt.Errorf("node %s answered what is not understood; nodes of different versions? %w",
+			node, errs.ErrUnavailable)
 	}
 	return nil, fault.error()
 }
 
-// withBytes joins a question in JSON and bytes that belong to it, which JSON would make longer.
+// withBytes encodes a question as JSON, followed by bytes that belong to it. In JSON the bytes would be longer.
 func withBytes(question any, bytes []byte) []byte {
 	head := mustJSON(question)
 	b := make([]byte, 0, binary.MaxVarintLen32+len(head)+len(bytes))
@@ -209,7 +211,7 @@ func withBytes(question any, bytes []byte) []byte {
 	return append(append(b, head...), bytes...)
 }
 
-// cutBytes takes apart what withBytes has joined.
+// cutBytes decodes what withBytes has encoded.
 func cutBytes(body []byte, question any) (bytes []byte, err error) {
 	head, bytes, ok := cutLength(body)
 	if !ok || json.Unmarshal(head, question) != nil {
@@ -218,7 +220,7 @@ func cutBytes(body []byte, question any) (bytes []byte, err error) {
 	return bytes, nil
 }
 
-// cutLength takes a part off b whose length stands before it.
+// cutLength splits b behind a part that begins with its length (uvarint).
 func cutLength(b []byte) (part, rest []byte, ok bool) {
 	n, size := binary.Uvarint(b)
 	if size <= 0 || n > uint64(len(b)-size) {

@@ -33,7 +33,7 @@ func (h *Hub) Overview(limit int) Overview {
 	if !h.cluster.sharesStreams() {
 		return o
 	}
-	for _, answer := range h.callAll(callOverview, limit) {
+	for _, answer := range h.cluster.callAll(callOverview, limit) {
 		var other Overview
 		if err := json.Unmarshal(answer, &other); err != nil {
 			h.logger.Warn("how another node stands is not understood; nodes of different versions?", "error", err)

@@ -59,14 +59,14 @@ type jobHolder struct {
 
 // answerJobs has this node answer the others.
 func (h *Hub) answerJobs() {
-	h.OnCall(callTakeJob, answering(func(w *Worker) (any, error) { return h.takeHere(w) }))
-	h.OnCall(callJobWaits, answering(func(j *waitingJob) (any, error) {
+	h.cluster.OnCall(callTakeJob, answering(func(w *Worker) (any, error) { return h.takeHere(w) }))
+	h.cluster.OnCall(callJobWaits, answering(func(j *waitingJob) (any, error) {
 		h.jobs.hear(j)
 		return nil, nil
 	}))
-	h.OnCall(callServes, answering(func(j *waitingJob) (any, error) { return h.jobs.serves(j.Type, workerKey{j.User, j.ID}), nil }))
-	h.OnCall(callRefuseJob, answering(func(r *refusal) (any, error) { return nil, h.RefuseJob(&r.Worker, r.Job, r.Epoch, r.Reason) }))
-	h.OnCall(callHolds, answering(func(who *jobHolder) (any, error) {
+	h.cluster.OnCall(callServes, answering(func(j *waitingJob) (any, error) { return h.jobs.serves(j.Type, workerKey{j.User, j.ID}), nil }))
+	h.cluster.OnCall(callRefuseJob, answering(func(r *refusal) (any, error) { return nil, h.RefuseJob(&r.Worker, r.Job, r.Epoch, r.Reason) }))
+	h.cluster.OnCall(callHolds, answering(func(who *jobHolder) (any, error) {
 		s := h.streams.find("", who.Job)
 		return s != nil && s.heldHere(who.User), nil
 	}))
@@ -115,7 +115,7 @@ func (h *Hub) takeElsewhere(w *Worker) *Job {
 	nodes := slices.Clone(h.cluster.streams.Others())
 	rand.Shuffle(len(nodes), func(i, j int) { nodes[i], nodes[j] = nodes[j], nodes[i] }) // so that no node's jobs wait behind all others'
 	for _, node := range nodes {
-		answer, err := h.Call(ctx, node, callTakeJob, body)
+		answer, err := h.cluster.Call(ctx, node, callTakeJob, body)
 		var job *nodeJob
 		if err == nil {
 			err = json.Unmarshal(answer, &job)
@@ -138,7 +138,7 @@ func (h *Hub) tellOfJob(j *job) {
 		return
 	}
 	body := mustJSON(waitingJob{j.req.Type, j.lost.user, j.lost.id})
-	h.background.TryGo(func() { h.Broadcast(callJobWaits, body) })
+	h.background.TryGo(func() { h.cluster.Broadcast(callJobWaits, body) })
 }
 
 // awaited reports whether a worker waits for such a job on this node. q.mu is held.
@@ -219,7 +219,7 @@ func (h *Hub) serves(kind string, besides workerKey) bool {
 	if h.jobs.serves(kind, besides) {
 		return true
 	}
-	return slices.ContainsFunc(h.callAll(callServes, waitingJob{kind, besides.user, besides.id}), func(answer []byte) bool { return string(answer) == "true" })
+	return slices.ContainsFunc(h.cluster.callAll(callServes, waitingJob{kind, besides.user, besides.id}), func(answer []byte) bool { return string(answer) == "true" })
 }
 
 // refuseElsewhere gives a job back to the node that has it.

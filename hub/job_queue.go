@@ -117,7 +117,7 @@ func (j *job) release(heard time.Time) {
 // enqueue makes an analysis a job, and its stream.
 func (h *Hub) enqueue(req *AnalysisRequest, spec StreamSpec) (*Stream, bool, error) {
 	j := &job{req: req, owner: spec.Owner, bytes: req.Bytes(), epoch: 1}
-	if err := h.jobs.reserve(j, h.RemoteUsage(usageJobs, j.owner)); err != nil {
+	if err := h.jobs.reserve(j, h.cluster.RemoteUsage(usageJobs, j.owner)); err != nil {
 		return nil, false, err
 	}
 	spec.job = j
@@ -168,7 +168,7 @@ func (j *job) announcement() []byte {
 
 // announceJob tells whoever listens on WorkerTopic of a job.
 func (h *Hub) announceJob(j *job, announcement []byte) {
-	if _, err := h.append(WorkerTopic, j.owner, []EventInput{{Event: "job", Payload: announcement}}); err != nil {
+	if _, err := h.topics.publish(WorkerTopic, j.owner, []EventInput{{Event: "job", Payload: announcement}}); err != nil {
 		h.logger.Warn("a job's announcement was refused", "stream", j.stream.ID, "error", err)
 	}
 }

@@ -15,7 +15,7 @@ type TopicSummary struct {
 // TopicSummaries returns the topics with the most readers, those that were used last before others, at most limit, and
 // how many topics there are.
 func (h *Hub) TopicSummaries(limit int) (list []TopicSummary, total int) {
-	all := h.allTopics()
+	all := h.topics.all()
 	list = make([]TopicSummary, len(all))
 	for i, t := range all {
 		t.Lock()

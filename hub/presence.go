@@ -2,7 +2,6 @@ package hub
 
 import (
 	"encoding/json"
-	"strconv"
 	"time"
 )
 
@@ -41,7 +40,7 @@ func (h *Hub) track(topic, key, client string, meta json.RawMessage, online bool
 		return nil, err
 	}
 	noRoom := h.makeRoom()
-	t, err := h.attachPresences(topic)
+	t, err := h.topics.attachPresences(topic)
 	if err != nil {
 		return nil, err
 	}
@@ -116,9 +115,4 @@ func (p *Presence) Drop(grace time.Duration) {
 		t.leaveAt(p.meta, time.Now().Add(grace))
 		t.shareMeta(p.meta)
 	}
-}
-
-// nextRef returns a phx_ref: unique among all nodes' and all starts', as the epochs of logs are.
-func (h *Hub) nextRef() string {
-	return h.epochs.Boot() + "." + strconv.FormatUint(h.presenceRefs.Add(1), 36)
 }

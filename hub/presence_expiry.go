@@ -2,6 +2,7 @@ package hub
 
 import (
 	"container/heap"
+	"context"
 	"time"
 
 	"github.com/duckwire/duckwire/hub/lock"
@@ -51,29 +52,29 @@ func (e *presenceExpiry) due(now time.Time) (m *presenceMeta, wait time.Duration
 	return heap.Pop(&e.queue).(*presenceMeta), 0
 }
 
-// expirePresences lets presences leave when their grace is over, until the hub closes.
-func (h *Hub) expirePresences() {
+// run ends presences when their grace period is over, until ctx is done.
+func (e *presenceExpiry) run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		if wait := h.endDue(time.Now()); wait > 0 {
+		if wait := e.expireDue(time.Now()); wait > 0 {
 			timer.Reset(wait)
 		} else {
 			timer.Stop()
 		}
 		select {
-		case <-h.ctx.Done():
+		case <-ctx.Done():
 			return
-		case <-h.expiry.wake.C:
+		case <-e.wake.C:
 		case <-timer.C:
 		}
 	}
 }
 
-// endDue lets those leave whose time has come, and returns how long until the next; 0: none waits.
-func (h *Hub) endDue(now time.Time) time.Duration {
+// expireDue ends the presences that are due, and returns how long until the next one is; 0 if there is none.
+func (e *presenceExpiry) expireDue(now time.Time) time.Duration {
 	for {
-		m, wait := h.expiry.due(now)
+		m, wait := e.due(now)
 		if m == nil {
 			return wait
 		}

@@ -32,9 +32,9 @@ func (t *presenceTable) initShare() {
 
 // attachPresences returns the topic's table as lockPresences does, once it knows who is there on other nodes. A store
 // that cannot be reached keeps nobody waiting for long.
-func (h *Hub) attachPresences(name string) (*presenceTable, error) {
+func (r *topicRegistry) attachPresences(name string) (*presenceTable, error) {
 	for {
-		t, err := h.lockPresences(name)
+		t, err := r.lockPresences(name)
 		if err != nil || t.share == nil || t.share.ready {
 			return t, err
 		}
@@ -48,12 +48,12 @@ func (h *Hub) attachPresences(name string) (*presenceTable, error) {
 		err = m.Loaded(presenceLoadTimeout)
 		t.Lock()
 		t.waiting--
-		if errors.Is(err, errs.ErrClosed) && h.isClosing() {
+		if errors.Is(err, errs.ErrClosed) && r.hub.background.isClosing() {
 			t.unlock(t.Tail())
 			return nil, errs.ErrClosed
 		}
 		if err != nil {
-			h.logger.Warn("who is present on other nodes is not known yet", "topic", name, "error", err)
+			r.hub.logger.Warn("who is present on other nodes is not known yet", "topic", name, "error", err)
 		}
 		t.share.ready = true
 		if !t.dropped {

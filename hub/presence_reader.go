@@ -18,7 +18,7 @@ type PresenceReader struct {
 // SubscribePresence opens a reader of who is on a topic. The wake fires when there is more to read. Errors are
 // Subscribe's.
 func (h *Hub) SubscribePresence(topic string, wake log.Waker) (*PresenceReader, error) {
-	t, err := h.attachPresences(topic)
+	t, err := h.topics.attachPresences(topic)
 	if err != nil {
 		return nil, err
 	}
@@ -79,12 +79,12 @@ func (h *Hub) Presences(topic string) []byte {
 // PresenceSnapshot is Presences with the number of keys in it.
 func (h *Hub) PresenceSnapshot(topic string) (state []byte, keys int) {
 	if h.cluster.sharesPresences() {
-		if t, err := h.attachPresences(topic); err == nil {
+		if t, err := h.topics.attachPresences(topic); err == nil {
 			defer t.unlock(t.Tail())
 			return t.encoded(), len(t.byKey)
 		}
 	}
-	if t := h.presences(topic); t != nil {
+	if t := h.topics.presences(topic); t != nil {
 		t.Lock()
 		defer t.Unlock()
 		return t.encoded(), len(t.byKey)
@@ -92,11 +92,9 @@ func (h *Hub) PresenceSnapshot(topic string) (state []byte, keys int) {
 	return []byte("{}"), 0
 }
 
-// presences returns a topic's table, or nil: to look is no reason to make one.
-func (h *Hub) presences(name string) *presenceTable {
-	h.topicMu.RLock()
-	t := h.topics[name]
-	h.topicMu.RUnlock()
+// presences returns a topic's table, or nil: it creates neither the topic nor the table.
+func (r *topicRegistry) presences(name string) *presenceTable {
+	t := r.find(name)
 	if t == nil {
 		return nil
 	}

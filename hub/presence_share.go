@@ -61,8 +61,8 @@ func (o *presenceSaver) add(t *presenceTable) {
 }
 
 // sharePresences tells the other nodes of changes until that is stopped, and once more then.
-func (h *Hub) sharePresences() {
-	out := &h.cluster.presenceSaver
+func (c *Cluster) sharePresences() {
+	out := &c.presenceSaver
 	for {
 		select {
 		case <-out.stop:
@@ -72,9 +72,9 @@ func (h *Hub) sharePresences() {
 		}
 		if !out.save() {
 			out.wake.Signal()
-			h.Pause(time.Second)
+			c.hub.background.Pause(time.Second)
 		}
-		h.Pause(presenceBatchDelay)
+		c.hub.background.Pause(presenceBatchDelay)
 	}
 }
 
@@ -93,12 +93,12 @@ func (o *presenceSaver) save() bool {
 
 // endPresences tells the other nodes that this one ends: its sessions may come back to another. It returns when that is
 // said.
-func (h *Hub) endPresences() {
-	if !h.cluster.sharesPresences() {
+func (c *Cluster) endPresences() {
+	if !c.sharesPresences() {
 		return
 	}
-	h.expireAll(nodeGrace)
-	out := &h.cluster.presenceSaver
+	c.expireAll(nodeGrace)
+	out := &c.presenceSaver
 	out.stopped.Do(func() { close(out.stop) })
 	out.work.Wait()
 }
@@ -126,11 +126,11 @@ func (t *presenceTable) saveUnsaved() bool {
 }
 
 // eachPresences calls f with each table, locked.
-func (h *Hub) eachPresences(f func(t *presenceTable)) {
-	if !h.cluster.sharesPresences() {
+func (c *Cluster) eachPresences(f func(t *presenceTable)) {
+	if !c.sharesPresences() {
 		return
 	}
-	for _, topic := range h.allTopics() {
+	for _, topic := range c.hub.topics.all() {
 		topic.Lock()
 		t := topic.presences
 		topic.Unlock()
@@ -145,8 +145,8 @@ func (h *Hub) eachPresences(f func(t *presenceTable)) {
 }
 
 // removeDeadPresences ends the metas of a node that has died, but for those that leave by themselves.
-func (h *Hub) removeDeadPresences(node string) {
-	h.eachPresences(func(t *presenceTable) {
+func (c *Cluster) removeDeadPresences(node string) {
+	c.eachPresences(func(t *presenceTable) {
 		for _, m := range t.share.byID {
 			if m.node == node && m.until.IsZero() {
 				t.remove(m)
@@ -157,8 +157,8 @@ func (h *Hub) removeDeadPresences(node string) {
 }
 
 // shareAllPresences tells the other nodes of all metas of this node's again.
-func (h *Hub) shareAllPresences() {
-	h.eachPresences(func(t *presenceTable) {
+func (c *Cluster) shareAllPresences() {
+	c.eachPresences(func(t *presenceTable) {
 		for _, m := range t.share.byID {
 			if m.node == "" {
 				t.shareMeta(m)
@@ -173,9 +173,9 @@ const nodeGrace = 15 * time.Second
 
 // expireAll lets all metas of this node's that are live leave after a time: the node ends, and its sessions may come
 // back to another.
-func (h *Hub) expireAll(grace time.Duration) {
+func (c *Cluster) expireAll(grace time.Duration) {
 	until := time.Now().Add(grace)
-	h.eachPresences(func(t *presenceTable) {
+	c.eachPresences(func(t *presenceTable) {
 		for _, m := range t.share.byID {
 			if m.node == "" && m.until.IsZero() {
 				t.leaveAt(m, until)

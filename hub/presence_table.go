@@ -3,6 +3,7 @@ package hub
 import (
 	"container/list"
 	"encoding/json"
+	"strconv"
 	"time"
 
 	"github.com/duckwire/duckwire/hub/errs"
@@ -76,9 +77,9 @@ const metaBytes = 256
 
 // lockPresences returns the topic's table, made now if there is none, with its mu held: unlock lets it go, and drops it
 // where it is empty.
-func (h *Hub) lockPresences(name string) (*presenceTable, error) {
+func (r *topicRegistry) lockPresences(name string) (*presenceTable, error) {
 	for {
-		t, err := h.topic(name)
+		t, err := r.findOrCreate(name)
 		if err != nil {
 			return nil, err
 		}
@@ -86,7 +87,7 @@ func (h *Hub) lockPresences(name string) (*presenceTable, error) {
 		if t.presences == nil && !t.dropped {
 			t.presences = &presenceTable{topic: t, byKey: make(map[string]*list.Element)}
 			t.presences.SetClass(lock.PresenceTable)
-			t.presences.Init("", nil, &h.encoded)
+			t.presences.Init("", nil, &r.hub.encoded)
 			t.presences.initShare()
 		}
 		p := t.presences
@@ -268,9 +269,15 @@ func (t *presenceTable) expire(m *presenceMeta, now time.Time) {
 func (m *presenceMeta) set(meta json.RawMessage, prev string) {
 	m.meta, m.ref, m.assignedRef = meta, m.assignedRef, ""
 	if m.ref == "" {
-		m.ref = m.table.topic.hub.nextRef()
+		m.ref = m.table.nextRef()
 	}
 	m.data = withRefs(meta, m.ref, prev)
+}
+
+// nextRef returns a new phx_ref, which is unique among all nodes and restarts, as the epochs of logs are.
+func (t *presenceTable) nextRef() string {
+	h := t.topic.hub
+	return h.epochs.Boot() + "." + strconv.FormatUint(h.presenceRefs.Add(1), 36)
 }
 
 // append makes m the newest of its key.

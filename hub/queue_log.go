@@ -48,7 +48,7 @@ func (q *queueLog) Take(struct{}, bool) bool { return false }
 func (q *queueLog) Load() error {
 	store := q.hub.queues.store
 	if !q.loaded {
-		if _, err := store.ExpireMessages(q.user, q.hub.expiryTime(), q.hub.limits.QueueMax); err != nil {
+		if _, err := store.ExpireMessages(q.user, q.hub.queues.expiryTime(), q.hub.limits.QueueMax); err != nil {
 			return err
 		}
 	}

@@ -41,7 +41,7 @@ func (q *queueLog) openReader(p log.Position, wake log.Waker) (*QueueReader, *lo
 	}
 	return r, q.Open(&r.Reader, p, wake, log.ReaderOptions{
 		Observer: q.hub.counts.observer(wake),
-		OnClose:  func() { q.hub.queues.leave(q) },
+		OnClose:  func() { q.hub.queues.release(q) },
 	})
 }
 

@@ -72,7 +72,7 @@ type StoreMeter interface{ Stats() StoreStats }
 func (h *Hub) Stats() Stats {
 	st := Stats{LogBytes: h.LogBytes(), Events: h.counts.events.Load(), Ephemerals: h.counts.ephemerals.Load()}
 	st.addSessions(&h.sessions)
-	st.addTopics(h.allTopics())
+	st.addTopics(h.topics.all())
 	st.addStreams(h.streams.all())
 	st.addQueues(&h.queues)
 	st.addCounts(&h.counts)

@@ -216,7 +216,7 @@ func (r streamReplica) loadMissing() error {
 		return nil
 	}
 	if !r.hub.orphaned(node) {
-		_, err := r.hub.callWithin(callTimeout, node, callSaveStream, withBytes(streamQuestion{r.ID}, nil))
+		_, err := r.hub.cluster.callWithin(callTimeout, node, callSaveStream, withBytes(streamQuestion{r.ID}, nil))
 		if !errors.Is(err, errNotOwner) {
 			return err
 		}

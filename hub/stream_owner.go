@@ -58,12 +58,12 @@ func (e *remoteEnding) ending() *Ending {
 
 // answerStreams has this node answer what others ask about its streams.
 func (h *Hub) answerStreams() {
-	h.OnCall(callEndStream, onStream(h, func(s *Stream, q *endQuestion, _ []byte) (any, error) {
+	h.cluster.OnCall(callEndStream, onStream(h, func(s *Stream, q *endQuestion, _ []byte) (any, error) {
 		e := q.Ending.ending()
 		s.finish(e.Status, *e)
 		return nil, nil
 	}))
-	h.OnCall(callSaveStream, onStream(h, func(s *Stream, _ *streamQuestion, _ []byte) (any, error) { return nil, h.recorder.flush(s) }))
+	h.cluster.OnCall(callSaveStream, onStream(h, func(s *Stream, _ *streamQuestion, _ []byte) (any, error) { return nil, h.recorder.flush(s) }))
 	h.cluster.calls.on(callWatchStreams, func(from string, body []byte) ([]byte, error) {
 		return answering(func(q *watchQuestion) (any, error) {
 			for _, id := range q.Streams {
@@ -130,7 +130,7 @@ func (s *Stream) askOwner(patience time.Duration, name string, body []byte) (ans
 			}
 			continue // or somebody else has taken it
 		}
-		if answer, err = s.hub.callWithin(patience, node, name, body); !errors.Is(err, errNotOwner) {
+		if answer, err = s.hub.cluster.callWithin(patience, node, name, body); !errors.Is(err, errNotOwner) {
 			return answer, false, err
 		}
 		s.refresh()
@@ -174,7 +174,7 @@ func (h *Hub) tellWatched(node string, streams []string, watched bool) {
 	}
 	body := mustJSON(watchQuestion{streams, watched})
 	h.background.TryGo(func() {
-		_, _ = h.callWithin(callTimeout, node, callWatchStreams, body) // it is said again
+		_, _ = h.cluster.callWithin(callTimeout, node, callWatchStreams, body) // it is said again
 	})
 }
 

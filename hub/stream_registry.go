@@ -187,7 +187,7 @@ func (h *Hub) newStream(spec *StreamSpec, meta *CompletionMeta) (s *Stream, old 
 	if spec.Slot != "" {
 		s.slot = slotKey{spec.Owner, spec.Slot}
 	}
-	if had, err := h.streams.add(s, spec.Alias, h.limits.StreamsPerUser, h.RemoteUsage(usageStreams, s.Owner)); err != nil {
+	if had, err := h.streams.add(s, spec.Alias, h.limits.StreamsPerUser, h.cluster.RemoteUsage(usageStreams, s.Owner)); err != nil {
 		return nil, false, err
 	} else if had != nil {
 		return sameStream(had, s)

@@ -127,7 +127,7 @@ func (h *Hub) keepResult(s *Stream) error {
 		return err
 	}
 	room := QueueLimits{Messages: max(1, h.limits.QueueMax/4), Bytes: h.limits.QueueBytes / 4}
-	_, err = h.storeMessages([]StoredMessage{m}, room)
+	_, err = h.queues.storeMessages([]StoredMessage{m}, room)
 	return err
 }
 
@@ -136,7 +136,7 @@ const callSession = "session"
 
 // isElsewhere reports whether a user has a session on another node. One that cannot be asked has none.
 func (h *Hub) isElsewhere(user string) bool {
-	return slices.ContainsFunc(h.CallAll(callSession, []byte(user)), func(answer []byte) bool { return len(answer) > 0 })
+	return slices.ContainsFunc(h.cluster.CallAll(callSession, []byte(user)), func(answer []byte) bool { return len(answer) > 0 })
 }
 
 func (h *Hub) answerSession(user []byte) ([]byte, error) {

@@ -65,14 +65,14 @@ func (u *uploads) init() { u.open = make(map[string]*upload) }
 // answerUploads has this node take uploads to its streams from other nodes.
 func (h *Hub) answerUploads() {
 	u := &h.cluster.uploads
-	h.OnCall(callAppend, onStream(h, func(s *Stream, q *appendQuestion, text []byte) (any, error) {
+	h.cluster.OnCall(callAppend, onStream(h, func(s *Stream, q *appendQuestion, text []byte) (any, error) {
 		body := wholeBody{q.Parts, text}
 		receipt, err := body.append(s, q.Ref, q.Ending.ending())
 		return uploadAnswer{Receipt: &receipt}, err
 	}))
-	h.OnCall(callBeginUpload, onStream(h, func(s *Stream, q *beginQuestion, _ []byte) (any, error) { return u.begin(s, q.Ref) }))
+	h.cluster.OnCall(callBeginUpload, onStream(h, func(s *Stream, q *beginQuestion, _ []byte) (any, error) { return u.begin(s, q.Ref) }))
 	for _, name := range []string{callAddToUpload, callEndUpload, callAbortUpload} {
-		h.OnCall(name, func(body []byte) ([]byte, error) {
+		h.cluster.OnCall(name, func(body []byte) ([]byte, error) {
 			q := new(uploadQuestion)
 			text, err := cutBytes(body, q)
 			if err != nil {
@@ -215,7 +215,7 @@ func (a *Appender) addRemote(parts []Part, text []byte) error {
 // askUpload has the stream's node do something for an upload.
 func (a *Appender) askUpload(call string, q *uploadQuestion, text []byte) (uploadAnswer, error) {
 	q.Upload = a.remote.upload
-	raw, err := a.s.hub.callWithin(callTimeout, a.remote.node, call, withBytes(q, text))
+	raw, err := a.s.hub.cluster.callWithin(callTimeout, a.remote.node, call, withBytes(q, text))
 	if err != nil {
 		return uploadAnswer{}, err
 	}

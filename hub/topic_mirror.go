@@ -8,20 +8,20 @@ import (
 	"github.com/duckwire/duckwire/hub/mirror"
 )
 
-// topicLoadTimeout is how long a reader waits for a topic to come from the store.
+// topicLoadTimeout is how long a reader waits for the topic to be loaded from the store.
 const topicLoadTimeout = 10 * time.Second
 
-// topicReplica is a topic as its mirror sees it: the log of what the store has. A topic has a mirror from its first
-// reader on, until it is dropped.
+// topicReplica is the replica of the store's log of a topic. A topic has a mirror from its first reader until it is
+// dropped.
 type topicReplica struct{ *topic }
 
 // Follow implements mirror.Replica.
-func (r topicReplica) Follow(heard func(EventBatch), gap func()) (stop func()) {
-	return r.hub.cluster.topics.FollowTopic(r.name, heard, gap)
+func (r topicReplica) Follow(onChange func(EventBatch), onGap func()) (stop func()) {
+	return r.hub.cluster.topics.FollowTopic(r.name, onChange, onGap)
 }
 
-// Load implements mirror.Replica: it reads what the store has behind what the topic has. The topic gets it as a whole:
-// one that has begun anew, and is still shorter than what its readers have had, is of no use to anybody.
+// Load implements mirror.Replica: it reads from the store what follows the topic's last event. All pages are applied
+// together: after the first pages of a new epoch, the log could be shorter than what its readers have read.
 func (r topicReplica) Load() error {
 	store := r.hub.cluster.topics
 	epoch, after := r.loadedUpTo()
@@ -41,8 +41,8 @@ func (r topicReplica) Load() error {
 // Take implements mirror.Replica.
 func (r topicReplica) Take(b EventBatch, _ bool) bool { return r.applyBatch(&b) }
 
-// attach makes sure that a topic is a mirror of the store's, and waits until it has what the store has. On a hub
-// without a store for topics it does nothing.
+// ensureMirror starts the topic's mirror, if it has none, and waits until it has been loaded. If topics are local to
+// the node, it does nothing. ErrClosed means that the topic was dropped, or that the hub closes.
 func (t *topic) ensureMirror() error {
 	if !t.hub.cluster.sharesTopics() {
 		return nil
@@ -64,8 +64,7 @@ func (t *topic) ensureMirror() error {
 	return m.Loaded(topicLoadTimeout)
 }
 
-// catchUp makes sure that a topic's mirror has what follows p, if the store has: another node may have heard of it
-// before this one.
+// catchUp has the mirror read the store if p may be there and is not here yet: another node may have got it earlier.
 func (t *topic) catchUp(p log.Position) error {
 	t.Lock()
 	m := t.mirror
@@ -77,7 +76,7 @@ func (t *topic) catchUp(p log.Position) error {
 	return m.Refresh(topicLoadTimeout)
 }
 
-// dropMirror ends the topic's mirror, if it has one. The topic must not be locked.
+// dropMirror closes the topic's mirror, if it has one. The topic must not be locked.
 func (t *topic) dropMirror() {
 	t.Lock()
 	m := t.mirror
@@ -87,14 +86,14 @@ func (t *topic) dropMirror() {
 	}
 }
 
-// end returns up to where the topic is known.
+// loadedUpTo returns the position of the topic's last event, from where the store is to be read.
 func (t *topic) loadedUpTo() (epoch string, after uint64) {
 	t.Lock()
 	defer t.Unlock()
 	return t.Epoch(), t.Tail()
 }
 
-// adopt takes a page of the store's.
+// applyPage brings the topic to a page of the store's. If the page does not continue the log, the log begins anew.
 func (t *topic) applyPage(p *TopicPage) {
 	now := time.Now()
 	t.Lock()
@@ -112,7 +111,8 @@ func (t *topic) applyPage(p *TopicPage) {
 	t.UnlockAndWake()
 }
 
-// join takes a batch that goes on exactly where the topic ends, and what it has already. Otherwise it reports false.
+// applyBatch applies a batch that continues the log, or that the log has already. It returns false if events between
+// them are missing, or the batch is of another epoch.
 func (t *topic) applyBatch(b *EventBatch) bool {
 	now := time.Now()
 	t.Lock()
@@ -129,7 +129,8 @@ func (t *topic) applyBatch(b *EventBatch) bool {
 	return true
 }
 
-// take appends those of adjacent events, the first of which has the offset first, that are new.
+// applyEvents appends those of consecutive events that are new. The first of them that is not ephemeral has the offset
+// first. t is locked.
 func (t *topic) applyEvents(first uint64, events []SharedEvent) {
 	for i := range events {
 		e := &events[i]
@@ -150,7 +151,7 @@ func (t *topic) putShared(e *SharedEvent) {
 	ev, in := e.event()
 	putEnvelope(ev, t.name, e.Sender, &in, "")
 	t.eph.put(e.Sender, ev, t.hub.limits.EphemeralKeys)
-	t.watch.set(t.eph.version)
+	t.ephemeralVersion.Store(t.eph.version)
 }
 
 func (e *SharedEvent) event() (*log.Event, EventInput) {

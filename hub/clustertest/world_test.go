@@ -171,9 +171,9 @@ func (w *world) joinRevocations(n *node) {
 		}
 	}
 	n.revoked.Follow(func() {}, func(one rights.Revocation) { n.tell("revoke", one, false) })
-	n.OnCall("revoke", take(func(told *toldRevocation) { n.revoked.Take(told.Revocation, told.Unsaved) }))
-	n.OnCall("lift", take(func(told *toldRevocation) { n.revoked.Drop(told.User, told.TokenID) }))
-	n.OnMissed(func() { _ = n.revoked.Reload() })
+	n.Cluster().OnCall("revoke", take(func(told *toldRevocation) { n.revoked.Take(told.Revocation, told.Unsaved) }))
+	n.Cluster().OnCall("lift", take(func(told *toldRevocation) { n.revoked.Drop(told.User, told.TokenID) }))
+	n.Cluster().OnMissed(func() { _ = n.revoked.Reload() })
 	_ = n.revoked.Reload()
 }
 
@@ -186,7 +186,7 @@ type toldRevocation struct {
 // tell tells the other nodes of a revocation.
 func (n *node) tell(call string, one rights.Revocation, unsaved bool) {
 	body, _ := json.Marshal(toldRevocation{one, unsaved})
-	n.CallAll(call, body)
+	n.Cluster().CallAll(call, body)
 }
 
 // happens makes one trouble.
