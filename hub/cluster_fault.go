@@ -8,10 +8,10 @@ import (
 	"github.com/duckwire/duckwire/hub/errs"
 )
 
-// errNotOwner means that a node was asked about a stream that it does not write.
+// errNotOwner means that a node was asked about a stream that it does not own.
 var errNotOwner = fmt.Errorf("the stream is not this node's: %w", errs.ErrNotFound)
 
-// nodeFault is an error on its way from one node to another: what the other's callers tell errors by is kept.
+// nodeFault is an error in an answer to another node. It has what callers distinguish errors by.
 type nodeFault struct {
 	Kind    string   `json:"kind"`
 	Message string   `json:"message"`
@@ -22,12 +22,20 @@ type nodeFault struct {
 	Field   string   `json:"field,omitempty"`
 }
 
-// kinds are the errors that are told by what they match.
+// kinds has the errors that are encoded by what they match (errors.Is).
 var kinds = map[string]error{
-	"not mine": errNotOwner, "forbidden": errs.ErrForbidden, "not found": errs.ErrNotFound, "conflict": errs.ErrConflict, "too large": errs.ErrTooLarge, "limited": errs.ErrLimited,
-	"queue full": errs.ErrQueueFull, "closed": errs.ErrClosed, "unavailable": errs.ErrUnavailable,
+	"not mine":    errNotOwner,
+	"forbidden":   errs.ErrForbidden,
+	"not found":   errs.ErrNotFound,
+	"conflict":    errs.ErrConflict,
+	"too large":   errs.ErrTooLarge,
+	"limited":     errs.ErrLimited,
+	"queue full":  errs.ErrQueueFull,
+	"closed":      errs.ErrClosed,
+	"unavailable": errs.ErrUnavailable,
 }
 
+// faultOf encodes an error.
 func faultOf(err error) *nodeFault {
 	f := &nodeFault{Kind: "other", Message: err.Error()}
 	var (
@@ -50,13 +58,15 @@ func faultOf(err error) *nodeFault {
 	case errors.As(err, &field):
 		f.Kind, f.Field, f.Message = "field", field.Field, field.Reason
 	case errors.As(err, &limit):
-		f.Kind, f.Field, f.Message, f.A, f.B = "limit", kindName(limit.Kind), limit.Name, limit.Limit, int64(limit.Retry)
+		f.Kind, f.Field, f.Message = "limit", kindName(limit.Kind), limit.Name
+		f.A, f.B = limit.Limit, int64(limit.Retry)
 	default:
 		f.Kind = kindName(err)
 	}
 	return f
 }
 
+// kindName returns the key in kinds of what err matches; "other" if it matches none.
 func kindName(err error) string {
 	if errors.Is(err, errNotOwner) {
 		return "not mine"
@@ -69,6 +79,7 @@ func kindName(err error) string {
 	return "other"
 }
 
+// error decodes the error that faultOf was given: what callers distinguish is equal.
 func (f *nodeFault) error() error {
 	switch f.Kind {
 	case "ended":

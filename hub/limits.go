@@ -2,30 +2,30 @@ package hub
 
 import "time"
 
-// Limits bounds everything in a hub that can grow. A zero field means its default.
+// Limits bounds everything in a hub that can grow. A zero field means its default, in parentheses.
 type Limits struct {
 	MessageBytes      int           // payload of one event (1 MiB)
 	BatchEvents       int           // events of one publish (100)
-	HistoryEvents     int           // entries kept for a topic (1,000)
-	HistoryBytes      int64         // bytes kept for a topic, about (4 MiB)
-	HistoryTTL        time.Duration // how long entries, and topics that nobody uses, are kept (1 h)
+	HistoryEvents     int           // events retained of a topic (1,000)
+	HistoryBytes      int64         // bytes retained of a topic, an estimate (4 MiB)
+	HistoryTTL        time.Duration // retention of events, and of topics that nobody uses (1 h)
 	Topics            int           // topics that exist at one time (100,000)
-	EphemeralKeys     int           // pairs of sender and event kept for a topic (1,000)
-	EphemeralTTL      time.Duration // how long an ephemeral event is current (60 s)
-	PresencePerTopic  int           // presences on one topic, those in their grace included (5,000)
+	EphemeralKeys     int           // pairs of sender and event name retained of a topic (1,000)
+	EphemeralTTL      time.Duration // retention of an ephemeral event (60 s)
+	PresencePerTopic  int           // presences on one topic, including those in their grace period (5,000)
 	PresenceMetaBytes int           // meta of one presence (4 KiB)
 	StreamBytes       int64         // text and events of one stream (16 MiB)
-	StreamTTL         time.Duration // how long a stream is kept after its end (1 h)
+	StreamTTL         time.Duration // retention of a stream after its end (1 h)
 	StreamsPerUser    int           // unfinished streams of one user (100)
-	Lease             time.Duration // how long a silent external producer keeps its stream (30 s)
-	QueueMax          int           // messages that wait for one user (1,000)
+	Lease             time.Duration // how long an external producer keeps its stream without a request (30 s)
+	QueueMax          int           // messages stored for one user (1,000)
 	QueueBytes        int64         // bytes of their payloads (16 MiB)
-	QueueTTL          time.Duration // how long a message waits (24 h)
-	JobWait           time.Duration // how long a job waits for a worker to take it (60 s)
+	QueueTTL          time.Duration // retention of a message (24 h)
+	JobWait           time.Duration // how long a job waits for a worker (60 s)
 	Jobs              int           // jobs that wait at one time (1,000)
-	JobsPerUser       int           // and of one user (20)
+	JobsPerUser       int           // unfinished jobs of one user (20)
 	JobBytes          int64         // code of all unfinished jobs together (64 MiB)
-	LogMemory         int64         // bytes of all logs together, about (512 MiB)
+	LogMemory         int64         // bytes of all logs together, an estimate (512 MiB)
 }
 
 func (l Limits) withDefaults() Limits {
@@ -54,10 +54,11 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
-// maxLogMemory is what all logs may take while nothing can be evicted: beyond LogMemory nothing new begins, and this
-// is for what runs already.
+// maxLogMemory bounds the memory of all logs when nothing can be evicted. Above LogMemory nothing new begins; the rest
+// is for streams that already run.
 func (l *Limits) maxLogMemory() int64 { return l.LogMemory + l.LogMemory/4 }
 
+// setDefault sets a field that is zero.
 func setDefault[T comparable](field *T, value T) {
 	var zero T
 	if *field == zero {

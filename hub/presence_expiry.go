@@ -9,17 +9,17 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// presenceExpiry are the metas of sessions that were lost and may come back, by the time at which they leave: one heap,
-// one timer and one goroutine for all topics of a hub. Under its mu no other lock is taken.
+// presenceExpiry ends presences whose grace period is over. All topics of a hub share one heap, ordered by the time at
+// which the metas end, one timer and one goroutine (run). No other lock is taken under mu.
 type presenceExpiry struct {
 	mu    lock.Mutex
 	queue expiryHeap
-	wake  log.Wake // the first to leave is another one
+	wake  log.Wake // is signalled when the first meta of the heap is another one
 }
 
 func (e *presenceExpiry) init() { e.wake.C = make(chan struct{}, 1) }
 
-// add puts m in, by its until, which does not change as long as it is here.
+// add adds a meta. Its until must not change before it is removed.
 func (e *presenceExpiry) add(m *presenceMeta) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -29,7 +29,7 @@ func (e *presenceExpiry) add(m *presenceMeta) {
 	}
 }
 
-// remove takes m out, if it is in.
+// remove removes a meta, if it was added.
 func (e *presenceExpiry) remove(m *presenceMeta) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -38,8 +38,8 @@ func (e *presenceExpiry) remove(m *presenceMeta) {
 	}
 }
 
-// due takes out the first whose time has come; nil where there is none: then it says how long until the next, and 0
-// where none waits.
+// due removes and returns the first meta if it is due. Otherwise it returns nil, and how long until the first one is; 0
+// if there is none.
 func (e *presenceExpiry) due(now time.Time) (m *presenceMeta, wait time.Duration) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -82,7 +82,8 @@ func (e *presenceExpiry) expireDue(now time.Time) time.Duration {
 	}
 }
 
-// expiryHeap orders metas by the time at which they leave. It keeps their slots (container/heap).
+// expiryHeap orders metas by the time at which they end, and stores their indexes in them. It implements
+// heap.Interface.
 type expiryHeap []*presenceMeta
 
 func (q expiryHeap) Len() int           { return len(q) }
@@ -93,14 +94,14 @@ func (q expiryHeap) Swap(i, j int) {
 	q[i].heapIndex, q[j].heapIndex = i, j
 }
 
-// Push is heap.Push's.
+// Push implements heap.Interface.
 func (q *expiryHeap) Push(x any) {
 	m := x.(*presenceMeta)
 	m.heapIndex = len(*q)
 	*q = append(*q, m)
 }
 
-// Pop is heap.Pop's.
+// Pop implements heap.Interface.
 func (q *expiryHeap) Pop() any {
 	last := len(*q) - 1
 	m := (*q)[last]

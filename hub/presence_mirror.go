@@ -8,19 +8,19 @@ import (
 	"github.com/duckwire/duckwire/hub/mirror"
 )
 
-// presenceLoadTimeout is how long somebody waits to know who is present on other nodes.
+// presenceLoadTimeout is how long a caller waits for the presences on other nodes to be loaded.
 const presenceLoadTimeout = 3 * time.Second
 
-// presenceShare is a table's part in what the nodes share. Its table's lock guards it.
+// presenceShare is the part of a table that is shared with other nodes. The table's lock guards it.
 type presenceShare struct {
 	mirror  *mirror.Mirror[[]SharedPresence]
 	started bool // the mirror was started
-	ready   bool // who is there on other nodes is known, or has not come in time: nobody waits any more
+	ready   bool // the other nodes' presences were loaded, or the load has timed out: callers do not wait any more
 	byID    map[string]*presenceMeta
-	unsaved map[string]SharedPresence // what the other nodes have not been told
+	unsaved map[string]SharedPresence // changes that are not in the store yet, by id
 }
 
-// shareTable makes a new table one of what the nodes share. t is locked by nobody else yet.
+// initShare makes a new table a shared one, if presences are shared. Nothing else may use t yet.
 func (t *presenceTable) initShare() {
 	h := t.topic.hub
 	if !h.cluster.sharesPresences() {
@@ -30,8 +30,8 @@ func (t *presenceTable) initShare() {
 	t.share.mirror = mirror.New(presenceReplica{t}, &h.background)
 }
 
-// attachPresences returns the topic's table as lockPresences does, once it knows who is there on other nodes. A store
-// that cannot be reached keeps nobody waiting for long.
+// attachPresences returns the topic's table as lockPresences does, after the presences on other nodes were loaded. If
+// the store cannot be reached, it waits no longer than presenceLoadTimeout, and later callers do not wait.
 func (r *topicRegistry) attachPresences(name string) (*presenceTable, error) {
 	for {
 		t, err := r.lockPresences(name)
@@ -40,7 +40,7 @@ func (r *topicRegistry) attachPresences(name string) (*presenceTable, error) {
 		}
 		m, begun := t.share.mirror, t.share.started
 		t.share.started = true
-		t.waiting++ // it stays
+		t.waiting++ // so that the table is not dropped meanwhile
 		t.Unlock()
 		if !begun {
 			m.Start()
@@ -63,8 +63,8 @@ func (r *topicRegistry) attachPresences(name string) (*presenceTable, error) {
 	}
 }
 
-// endShare ends the table's part, and returns the mirror, which is to be closed once nothing is locked any more. t is
-// locked.
+// closeShare removes the shared metas from the expiry and returns the mirror, which the caller closes when it holds no
+// lock any more. t is locked.
 func (t *presenceTable) closeShare() *mirror.Mirror[[]SharedPresence] {
 	if t.share == nil {
 		return nil
@@ -75,12 +75,12 @@ func (t *presenceTable) closeShare() *mirror.Mirror[[]SharedPresence] {
 	return t.share.mirror
 }
 
-// presenceReplica is a table as its mirror sees it.
+// presenceReplica is the replica of the store's presences on a topic.
 type presenceReplica struct{ *presenceTable }
 
 // Follow implements mirror.Replica.
-func (r presenceReplica) Follow(heard func([]SharedPresence), gap func()) (stop func()) {
-	return r.topic.hub.cluster.presences.FollowPresences(r.topic.name, heard, gap)
+func (r presenceReplica) Follow(onChange func([]SharedPresence), onGap func()) (stop func()) {
+	return r.topic.hub.cluster.presences.FollowPresences(r.topic.name, onChange, onGap)
 }
 
 // Load implements mirror.Replica.
@@ -92,9 +92,9 @@ func (r presenceReplica) Load() error {
 	return err
 }
 
-// Take implements mirror.Replica. Each meta stands for itself, so a change always joins. A table that is empty then is
-// dropped by somebody else: that closes the mirror, which is locked now. What was heard before the store was read is
-// left out: somebody may have left since, whose leaving was not heard.
+// Take implements mirror.Replica. Metas are independent of each other, so every change joins. A change that was
+// received before the store was read is skipped: one of its metas may have left since, without this node having been
+// told. Take is called with the mirror locked, so if the table is empty, a goroutine drops it: that closes the mirror.
 func (r presenceReplica) Take(metas []SharedPresence, covered bool) bool {
 	if covered {
 		return true
@@ -112,12 +112,12 @@ func (r presenceReplica) Take(metas []SharedPresence, covered bool) bool {
 	return true
 }
 
-// takeAll brings the table to what the store has.
+// reconcile brings the table to what the store has.
 func (t *presenceTable) reconcile(metas []SharedPresence) {
 	h := t.topic.hub
 	for i := range metas {
 		if m := &metas[i]; m.Node != h.Node() && m.Until == 0 && !h.cluster.streams.Alive(m.Node) {
-			m.Gone = true // its node has died, and nobody was there to see it
+			m.Gone = true // its node died while no other node had this table
 		}
 	}
 	t.Lock()
@@ -130,7 +130,7 @@ func (t *presenceTable) reconcile(metas []SharedPresence) {
 		m := &metas[i]
 		kept[m.ID] = true
 		if own := t.share.byID[m.ID]; m.Gone || own == nil && m.Node == h.Node() {
-			m.Gone = true // of this node, and left while the store could not be reached
+			m.Gone = true // this node's own, which ended while the store could not be reached
 			t.markUnsaved(*m)
 		}
 		t.applyShared(m)
@@ -146,19 +146,20 @@ func (t *presenceTable) reconcile(metas []SharedPresence) {
 	}
 }
 
-// takeShared takes one meta of another node's. What this node has saved itself comes here, too, and changes nothing.
-// t.mu is held.
+// applyShared applies one meta from the store. What this node has saved comes back here, too, and changes nothing. t is
+// locked.
 func (t *presenceTable) applyShared(p *SharedPresence) {
 	h := t.topic.hub
 	m := t.share.byID[p.ID]
 	switch {
 	case m != nil && p.Generation < m.generation:
-		return // of before this node took it over
+		return // older than the takeover by this node
 	case m != nil && m.node == "" && p.Generation == m.generation && p.Node == h.Node():
-		return // its own
-	case m != nil && m.node == "" && p.Generation == m.generation && (p.Gone && m.until.IsZero() || !p.Gone && p.Node < h.Node()):
-		// Another node has let it leave, though its client was back here, or has taken it over at the same time. It is
-		// this node's, which says so.
+		return // this node's own
+	case m != nil && m.node == "" && p.Generation == m.generation &&
+		(p.Gone && m.until.IsZero() || !p.Gone && p.Node < h.Node()):
+		// Another node has ended it although its client was back here, or has taken it over at the same time. This node
+		// owns it, and saves it again with a higher generation.
 		m.generation++
 		t.shareMeta(m)
 		return
@@ -168,11 +169,14 @@ func (t *presenceTable) applyShared(p *SharedPresence) {
 	case p.Gone || p.Node == h.Node():
 		return
 	case m == nil:
-		m = &presenceMeta{table: t, since: time.UnixMilli(p.Since), heapIndex: -1, id: p.ID, node: p.Node, generation: p.Generation, client: p.Client}
+		m = &presenceMeta{
+			table: t, since: time.UnixMilli(p.Since), heapIndex: -1, id: p.ID, node: p.Node, generation: p.Generation,
+			client: p.Client,
+		}
 		m.assignedRef = p.Ref
 		t.add(m, p.Key, p.Meta)
 	default:
-		if m.node == "" { // its client has come to another node
+		if m.node == "" { // its client has connected to another node
 			t.ownMetas--
 			m.owner = nil
 		}

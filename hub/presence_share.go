@@ -8,13 +8,14 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// shareMeta has the other nodes told of a meta of this node's. t.mu is held.
+// shareMeta marks a meta that this node owns to be saved for the other nodes. t is locked.
 func (t *presenceTable) shareMeta(m *presenceMeta) {
 	if t.share == nil || m.key == nil {
 		return
 	}
 	p := SharedPresence{
-		ID: m.id, Generation: m.generation, Node: t.topic.hub.Node(), Key: m.key.name, Client: m.client, Meta: m.meta, Ref: m.ref, Since: m.since.UnixMilli(),
+		ID: m.id, Generation: m.generation, Node: t.topic.hub.Node(), Key: m.key.name, Client: m.client, Meta: m.meta,
+		Ref: m.ref, Since: m.since.UnixMilli(),
 	}
 	if !m.until.IsZero() {
 		p.Until = m.until.UnixMilli()
@@ -22,7 +23,7 @@ func (t *presenceTable) shareMeta(m *presenceMeta) {
 	t.markUnsaved(p)
 }
 
-// shareGone has the other nodes told that a meta has left. t.mu is held.
+// shareGone marks the end of a meta to be saved for the other nodes. t is locked.
 func (t *presenceTable) shareGone(m *presenceMeta) {
 	if t.share != nil {
 		t.markUnsaved(SharedPresence{ID: m.id, Generation: m.generation, Node: t.topic.hub.Node(), Gone: true})
@@ -34,25 +35,25 @@ func (t *presenceTable) markUnsaved(p SharedPresence) {
 	t.topic.hub.cluster.presenceSaver.add(t)
 }
 
-// presenceBatchDelay is for how long changes of presences are gathered before the other nodes are told.
+// presenceBatchDelay is how long changes of presences are gathered before they are saved together.
 const presenceBatchDelay = 10 * time.Millisecond
 
-// presenceSaver are the tables with changes that the other nodes have not been told.
+// presenceSaver saves changes of presences for the other nodes, in batches (Cluster.sharePresences).
 type presenceSaver struct {
-	stop    chan struct{} // closed when the others are to be told for the last time
+	stop    chan struct{} // closed for the last save, when the hub closes
 	stopped sync.Once
 	work    sync.WaitGroup
 	wake    *log.Wake
 
 	mu     lock.Mutex
-	tables map[*presenceTable]struct{}
+	tables map[*presenceTable]struct{} // those with unsaved changes
 }
 
 func (o *presenceSaver) init() {
 	o.stop, o.wake, o.tables = make(chan struct{}), log.NewWake(), make(map[*presenceTable]struct{})
 }
 
-// add notes that a table has changes. It may be locked.
+// add registers a table with unsaved changes. The table may be locked.
 func (o *presenceSaver) add(t *presenceTable) {
 	o.mu.Lock()
 	o.tables[t] = struct{}{}
@@ -60,7 +61,7 @@ func (o *presenceSaver) add(t *presenceTable) {
 	o.wake.Signal()
 }
 
-// sharePresences tells the other nodes of changes until that is stopped, and once more then.
+// sharePresences saves changes of presences until the saver is stopped, and then once more.
 func (c *Cluster) sharePresences() {
 	out := &c.presenceSaver
 	for {
@@ -78,7 +79,8 @@ func (c *Cluster) sharePresences() {
 	}
 }
 
-// save reports whether all was saved.
+// save saves the changes of all registered tables. It reports whether it saved them all; those that it did not are
+// registered again.
 func (o *presenceSaver) save() bool {
 	o.mu.Lock()
 	tables := o.tables
@@ -91,8 +93,8 @@ func (o *presenceSaver) save() bool {
 	return ok
 }
 
-// endPresences tells the other nodes that this one ends: its sessions may come back to another. It returns when that is
-// said.
+// endPresences starts the grace period of this node's presences, because the node ends and its clients will connect to
+// other nodes. It returns when that was saved, or has failed.
 func (c *Cluster) endPresences() {
 	if !c.sharesPresences() {
 		return
@@ -125,7 +127,7 @@ func (t *presenceTable) saveUnsaved() bool {
 	return false
 }
 
-// eachPresences calls f with each table, locked.
+// eachPresences calls f with each shared table, which is locked.
 func (c *Cluster) eachPresences(f func(t *presenceTable)) {
 	if !c.sharesPresences() {
 		return
@@ -144,7 +146,7 @@ func (c *Cluster) eachPresences(f func(t *presenceTable)) {
 	}
 }
 
-// removeDeadPresences ends the metas of a node that has died, but for those that leave by themselves.
+// removeDeadPresences ends the metas of a node that has died, except for those in their grace period.
 func (c *Cluster) removeDeadPresences(node string) {
 	c.eachPresences(func(t *presenceTable) {
 		for _, m := range t.share.byID {
@@ -156,7 +158,7 @@ func (c *Cluster) removeDeadPresences(node string) {
 	})
 }
 
-// shareAllPresences tells the other nodes of all metas of this node's again.
+// shareAllPresences saves all metas that this node owns again.
 func (c *Cluster) shareAllPresences() {
 	c.eachPresences(func(t *presenceTable) {
 		for _, m := range t.share.byID {
@@ -167,12 +169,10 @@ func (c *Cluster) shareAllPresences() {
 	})
 }
 
-// nodeGrace is for how long the sessions of a node that ends may come back to another, where nobody has said how long
-// yet.
+// nodeGrace is the grace period of presences whose node ends, for metas that are not in a grace period already.
 const nodeGrace = 15 * time.Second
 
-// expireAll lets all metas of this node's that are live leave after a time: the node ends, and its sessions may come
-// back to another.
+// expireAll starts the grace period of all live metas that this node owns.
 func (c *Cluster) expireAll(grace time.Duration) {
 	until := time.Now().Add(grace)
 	c.eachPresences(func(t *presenceTable) {

@@ -121,7 +121,8 @@ func (h *Hub) AckMessages(user string, through log.Position) error {
 	case q.store == nil:
 		return ErrNoQueue
 	case through.Now:
-		return errs.Invalid("through", `must be the position of a message; "now" would acknowledge what has not been read`)
+		return errs.Invalid("through",
+			`must be the position of a message; "now" would acknowledge what has not been read`)
 	case through.Epoch == "": // the position before the first message: there is nothing to acknowledge
 		return nil
 	}

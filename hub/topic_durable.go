@@ -22,7 +22,8 @@ func (in *EventInput) checkDurable(field string) error {
 	case in.Durable && len(in.To) == 0:
 		return errs.Invalid(field+"to", "must name the users for whom a durable event is kept")
 	case !in.Durable && len(in.To) > 0:
-		return errs.Invalid(field+"to", "is for durable events, which are kept for users who are away; set durable as well")
+		return errs.Invalid(field+"to",
+			"is for durable events, which are kept for users who are away; set durable as well")
 	case len(in.To) > maxTo:
 		return &errs.LimitError{Kind: errs.ErrTooLarge, Name: field + "to, in users", Limit: maxTo}
 	}

@@ -47,7 +47,9 @@ func (h *Hub) CheckEvents(events []EventInput) error {
 		return errs.Invalid("events", "must hold at least one event")
 	}
 	if limit := h.limits.BatchEvents; len(events) > limit {
-		return &errs.LimitError{Kind: errs.ErrTooLarge, Name: "events in one request (batch_events)", Limit: int64(limit)}
+		return &errs.LimitError{
+			Kind: errs.ErrTooLarge, Name: "events in one request (batch_events)", Limit: int64(limit),
+		}
 	}
 	for i := range events {
 		if err := events[i].check(eventField(i, len(events)), &h.limits); err != nil {
