@@ -13,9 +13,9 @@ import (
 // URL's topics.
 type Vector []Position
 
-// MaxVector is how long the text of a vector may be, in bytes, before a browser's reconnect costs a CORS preflight: a
-// Last-Event-ID of more than 128 bytes is not CORS-safelisted (WHATWG Fetch, CORS-safelisted request-header). Sixteen
-// logs that were begun by one program stay below it; logs of several programs may take up to maxVectorText.
+// MaxVector is how long the text of a vector may be, in bytes, before a browser's reconnect costs a CORS preflight:
+// with a longer Last-Event-ID it makes one. Sixteen logs that were begun by one program stay below it; logs of several
+// programs may take up to maxVectorText.
 const MaxVector = 128
 
 // maxVectorText bounds what ParseVector reads of n positions.
