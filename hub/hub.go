@@ -51,7 +51,7 @@ type Hub struct {
 	eviction eviction
 
 	// Goroutines and shutdown.
-	background background
+	background Background
 	ctx        context.Context // is cancelled when Close begins: completions stop
 	cancel     context.CancelFunc
 	drain      drain

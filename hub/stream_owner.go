@@ -112,7 +112,7 @@ const askAgainAfter = 50 * time.Millisecond
 func (s *Stream) askOwner(patience time.Duration, name string, body []byte) (answer []byte, taken bool, err error) {
 	for try := range 3 {
 		if try > 0 {
-			s.hub.Pause(askAgainAfter)
+			s.hub.background.Pause(askAgainAfter)
 		}
 		node, err := s.writer()
 		if err != nil || node == "" {
@@ -180,7 +180,7 @@ func (h *Hub) tellWatched(node string, streams []string, watched bool) {
 
 // tellAllWatched tells the other nodes which of their streams are watched here, until the hub closes.
 func (h *Hub) tellAllWatched() {
-	for h.Pause(watchEvery) {
+	for h.background.Pause(watchEvery) {
 		watched := make(map[string][]string)
 		for _, s := range h.streams.all() {
 			s.log.Lock()
