@@ -15,10 +15,10 @@ import (
 type counts struct {
 	shards  [counterShards]counterShard
 	readers [counterShards][Transports]readerCounts
-	next    atomic.Uint32 // the tally of the next reader
+	next    atomic.Uint32 // picks the shard of the next reader
 
-	events     atomic.Uint64 // published, that went into a log
-	ephemerals atomic.Uint64 // published, that did not
+	events     atomic.Uint64 // published with a position
+	ephemerals atomic.Uint64 // published without a position
 
 	made, unwatched atomic.Uint64 // tokens
 	firstToken      *meter.Histogram
@@ -49,7 +49,7 @@ type counterShard struct {
 	// single counts items that readers got alone and one entry behind the tail. These are nearly all, so they take one
 	// addition each, and no observation of lag.
 	single    [Transports]atomic.Uint64
-	delivered [Transports]atomic.Uint64 // all others
+	delivered [Transports]atomic.Uint64 // all other items
 	tokens    atomic.Uint64
 	resets    [len(resetReasons)]atomic.Uint64
 	lag       *meter.Histogram

@@ -72,7 +72,7 @@ func New(o Options) *Hub {
 	h.cluster = newCluster(h, &o)
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	h.background.ctx = h.ctx
-	h.eviction.mu.SetClass(lock.Room)
+	h.eviction.mu.SetClass(lock.Eviction)
 	h.drain.init()
 	h.counts.init()
 	h.topics.init(h)
