@@ -178,7 +178,7 @@ func parseRequest(b []byte) (name string, body []byte, err error) {
 	return string(part), body, nil
 }
 
-// The first byte of an answer. What follows is the body, or the error as a nodeFault in JSON.
+// The first byte of an answer. What follows is the body, or the error as a remoteError in JSON.
 const (
 	answerBody  = 0
 	answerFault = 1
@@ -186,7 +186,7 @@ const (
 
 func appendAnswer(body []byte, err error) []byte {
 	if err != nil {
-		return append([]byte{answerFault}, mustJSON(faultOf(err))...)
+		return append([]byte{answerFault}, mustJSON(encodeError(err))...)
 	}
 	return append([]byte{answerBody}, body...)
 }
@@ -195,12 +195,12 @@ func parseAnswer(node string, b []byte) ([]byte, error) {
 	if len(b) > 0 && b[0] == answerBody {
 		return b[1:], nil
 	}
-	var fault nodeFault
+	var fault remoteError
 	if len(b) == 0 || b[0] != answerFault || json.Unmarshal(b[1:], &fault) != nil {
 		return nil, fmt.Errorf("node %s answered what is not understood; nodes of different versions? %w",
 			node, errs.ErrUnavailable)
 	}
-	return nil, fault.error()
+	return nil, fault.decode()
 }
 
 // withBytes encodes a question as JSON, followed by bytes that belong to it. In JSON the bytes would be longer.

@@ -16,9 +16,9 @@ var (
 	errMoved = fmt.Errorf("%w; send it again: %w", errNodeGone, errs.ErrUnavailable)
 )
 
-// leaseFault returns why this node must not acknowledge what external producers send, or nil. Errors match
-// ErrUnavailable.
-func (c *Cluster) leaseFault() error {
+// checkLease returns nil if this node may acknowledge what external producers send: the lease is valid, or there are no
+// other nodes. Otherwise it returns why not; the error matches ErrUnavailable.
+func (c *Cluster) checkLease() error {
 	if c.sharesStreams() && !c.streams.LeaseValid() {
 		return errNoLease
 	}
@@ -30,7 +30,7 @@ func (c *Cluster) leaseFault() error {
 // Errors match ErrUnavailable.
 func (s *Stream) confirmOwned() error {
 	c := s.hub.cluster
-	if err := c.leaseFault(); err != nil || !c.sharesStreams() {
+	if err := c.checkLease(); err != nil || !c.sharesStreams() {
 		return err
 	}
 	lapses := c.lapses.Load()
@@ -42,12 +42,12 @@ func (s *Stream) confirmOwned() error {
 		return errNoLease
 	}
 	s.confirmed.Store(lapses)
-	return c.leaseFault()
+	return c.checkLease()
 }
 
 // Degraded describes, for people, which functions of the cluster do not work at the moment.
 func (h *Hub) Degraded() []string {
-	if h.cluster.leaseFault() == nil {
+	if h.cluster.checkLease() == nil {
 		return nil
 	}
 	return []string{"this node's lease cannot be shown to hold: what producers send to its streams is refused, " +

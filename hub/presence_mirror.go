@@ -125,10 +125,10 @@ func (t *presenceTable) reconcile(metas []SharedPresence) {
 	if t.dropped {
 		return
 	}
-	kept := make(map[string]bool, len(metas))
+	stored := make(map[string]bool, len(metas))
 	for i := range metas {
 		m := &metas[i]
-		kept[m.ID] = true
+		stored[m.ID] = true
 		if own := t.share.byID[m.ID]; m.Gone || own == nil && m.Node == h.Node() {
 			m.Gone = true // this node's own, which ended while the store could not be reached
 			t.markUnsaved(*m)
@@ -137,7 +137,7 @@ func (t *presenceTable) reconcile(metas []SharedPresence) {
 	}
 	for id, m := range t.share.byID {
 		switch {
-		case kept[id]:
+		case stored[id]:
 		case m.node == "":
 			t.shareMeta(m) // the store has lost it
 		default:

@@ -116,7 +116,7 @@ func (h *Hub) CreateStream(spec StreamSpec) (s *Stream, old bool, err error) {
 			return nil, false, err
 		}
 	}
-	if err := h.cluster.leaseFault(); err != nil {
+	if err := h.cluster.checkLease(); err != nil {
 		return nil, false, err
 	}
 	s, old, err = h.newStream(&spec, nil)
@@ -147,7 +147,7 @@ func (s *Stream) renewLease() {
 // leaseLeft returns how long the producer may be silent yet. One that writes, or is refused, is not silent. s.log is
 // locked.
 func (s *Stream) leaseLeft() time.Duration {
-	if s.producer.open > 0 || s.hub.cluster.leaseFault() != nil {
+	if s.producer.open > 0 || s.hub.cluster.checkLease() != nil {
 		return s.hub.limits.Lease
 	}
 	return time.Until(s.producer.leased)
@@ -354,7 +354,7 @@ func (a *Appender) AddText(piece []byte) error {
 
 // locked runs f in the stream's critical section, where the appender still counts.
 func (a *Appender) locked(f func() error) error {
-	if err := a.s.hub.cluster.leaseFault(); err != nil {
+	if err := a.s.hub.cluster.checkLease(); err != nil {
 		return err
 	}
 	if err := a.s.hub.makeRoom(); err != nil {

@@ -30,14 +30,14 @@ const phoenixTopic = "phoenix"
 //
 // Names are compared byte by byte, without normalization. The error is a *FieldError for the field "topic".
 func ValidTopic(s string) error {
-	if reason := topicFault(s); reason != "" {
+	if reason := topicNameProblem(s); reason != "" {
 		return &errs.FieldError{Field: "topic", Reason: reason}
 	}
 	return nil
 }
 
-// topicFault returns what is wrong with a topic's name; "" if it is valid.
-func topicFault(s string) string {
+// topicNameProblem returns what is wrong with a topic's name; "" if it is valid.
+func topicNameProblem(s string) string {
 	switch {
 	case s == "":
 		return "is empty; a topic is named like code:project:42"
