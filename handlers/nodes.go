@@ -34,10 +34,10 @@ func (s *server) joinNodes() {
 		if err := json.Unmarshal(body, &one); err != nil {
 			return nil, err
 		}
-		s.Verifier.Revocations().Drop(one.User, one.TokenID)
+		s.Verifier.Revocations().TakeLift(one)
 		return nil, nil
 	})
-	s.Verifier.Revocations().Follow(func() { s.endRevoked() }, func(one rights.Revocation) { s.tellRevoked(one, false) })
+	s.Verifier.Revocations().Follow(func() { s.endRevoked() }, s.hub.Cluster().NotifyMissed)
 	s.hub.Cluster().OnMissed(s.reloadRevocations)
 	if s.hub.Node() != "" {
 		s.reloadRevocations() // what was revoked after they were read first, and before this node could be told
@@ -75,10 +75,10 @@ func (s *server) disconnectEverywhere(user string) int {
 // tellRevoked has the other nodes end what is open with revoked tokens, and returns how much that was.
 func (s *server) tellRevoked(one rights.Revocation, unsaved bool) int {
 	body, _ := json.Marshal(toldRevocation{one, unsaved}) // of strings and times
-	return sum(s.hub.Cluster().CallAll(callRevoke, body))
+	return sum(s.hub.Cluster().NotifyAll(callRevoke, body))
 }
 
-func (s *server) tellLifted(user, tokenID string) {
-	body, _ := json.Marshal(rights.Revocation{User: user, TokenID: tokenID}) // of strings
-	s.hub.Cluster().CallAll(callLift, body)
+func (s *server) tellLifted(one rights.Revocation) {
+	body, _ := json.Marshal(one) // of strings and times
+	s.hub.Cluster().NotifyAll(callLift, body)
 }

@@ -133,10 +133,11 @@ func (s *server) liftRevocation(w http.ResponseWriter, r *http.Request) error {
 	if err := s.mayRevoke(r, user, token); err != nil {
 		return err
 	}
-	if err := s.Verifier.Revocations().Lift(user, token); err != nil {
+	one, err := s.Verifier.Revocations().Lift(user, token)
+	if err != nil {
 		return err
 	}
-	s.tellLifted(user, token)
+	s.tellLifted(one)
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }

@@ -35,6 +35,7 @@ func newCluster(h *Hub, o *Options) *Cluster {
 	}
 	c := &Cluster{hub: h, topics: o.Topics, streams: shared}
 	c.calls.byName = make(map[string]callFunc)
+	c.calls.behind = make(map[string]struct{})
 	c.uploads.init()
 	if shared != nil && o.Presences != nil {
 		c.presences = o.Presences
@@ -56,6 +57,10 @@ func (c *Cluster) join() {
 	h.answerStreams()
 	h.answerUploads()
 	h.answerJobs()
+	c.OnCall(callMissed, func([]byte) ([]byte, error) {
+		c.calls.runMissed()
+		return nil, nil
+	})
 	c.OnCall(callReaders, answering(h.topics.answerReaders))
 	c.OnCall(callSession, h.answerSession)
 	c.OnCall(callOverview, answering(func(limit *int) (any, error) { return h.overviewHere(*limit), nil }))
@@ -89,14 +94,10 @@ func (h *Hub) Node() string {
 	return h.cluster.streams.Node()
 }
 
-// NodeLives reports whether another node of that name is alive.
-func (h *Hub) NodeLives(node string) bool {
-	return h.cluster.sharesStreams() && node != h.Node() && h.cluster.streams.Alive(node)
-}
-
 // nodeDied is called by the store after the death of a node, with the streams that the node owned, until it returns
 // true: it reports whether all of the node's state has been cleaned up.
 func (c *Cluster) nodeDied(node string, streams []string) bool {
+	c.calls.runMissed() // the node may have died before it notified this one of what it notified others of
 	c.removeDeadPresences(node)
 	done := true
 	for _, id := range streams {

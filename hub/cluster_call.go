@@ -26,8 +26,12 @@ type callFunc func(from string, body []byte) ([]byte, error)
 type calls struct {
 	mu       lock.RWMutex
 	byName   map[string]callFunc
-	onMissed []func() // are called when this node may have missed calls
+	onMissed []func()            // are called when this node may have missed calls
+	behind   map[string]struct{} // nodes that have not answered a NotifyAll, and are to be notified of that
 }
+
+// callMissed notifies a node that it has missed a NotifyAll.
+const callMissed = "missed"
 
 func (c *calls) on(name string, f callFunc) {
 	c.mu.Lock()
@@ -43,7 +47,8 @@ func (c *Cluster) OnCall(name string, f func(body []byte) ([]byte, error)) {
 	}
 }
 
-// OnMissed has f called when this node may have missed calls, because it could not be reached for a time.
+// OnMissed has f called when this node may have missed a NotifyAll: the node that called it could not reach this one,
+// or has died before it did.
 func (c *Cluster) OnMissed(f func()) {
 	if c == nil {
 		return
@@ -97,6 +102,11 @@ func (c *Cluster) Broadcast(name string, body []byte) {
 // CallAll asks all other nodes concurrently, and returns the answers of those that answer. On a single node it returns
 // nil.
 func (c *Cluster) CallAll(name string, body []byte) (answers [][]byte) {
+	return c.askAll(name, body, func(string) {})
+}
+
+// askAll is CallAll. onSilent is called with each node that does not answer.
+func (c *Cluster) askAll(name string, body []byte, onSilent func(node string)) (answers [][]byte) {
 	if !c.sharesStreams() {
 		return nil
 	}
@@ -107,6 +117,7 @@ func (c *Cluster) CallAll(name string, body []byte) (answers [][]byte) {
 			answer, err := c.callWithin(callTimeout, node, name, body)
 			if err != nil {
 				c.hub.logger.Warn("another node has not answered", "node", node, "call", name, "error", err)
+				onSilent(node)
 				return
 			}
 			mu.Lock()
@@ -116,6 +127,55 @@ func (c *Cluster) CallAll(name string, body []byte) (answers [][]byte) {
 	}
 	work.Wait()
 	return answers
+}
+
+// NotifyAll is CallAll for what no node may miss. A node that does not answer is notified, as soon as it can be
+// reached, that it has missed a call, and runs its functions of OnMissed.
+func (c *Cluster) NotifyAll(name string, body []byte) (answers [][]byte) {
+	return c.askAll(name, body, c.notifyLater)
+}
+
+// NotifyMissed has all other nodes run their functions of OnMissed.
+func (c *Cluster) NotifyMissed() { c.NotifyAll(callMissed, nil) }
+
+// notifyLater starts to notify a node that it has missed a call, unless that is under way.
+func (c *Cluster) notifyLater(node string) {
+	c.calls.mu.Lock()
+	defer c.calls.mu.Unlock()
+	if _, notified := c.calls.behind[node]; notified {
+		return
+	}
+	if c.hub.background.TryGo(func() { c.notifyUntilAnswered(node) }) {
+		c.calls.behind[node] = struct{}{}
+	}
+}
+
+// maxNotifyPause is the longest pause before a node is notified again.
+const maxNotifyPause = 10 * time.Second
+
+// notifyUntilAnswered notifies a node that it has missed a call, until it answers. A node that counts as dead is left
+// out: if it lives, it finds out by itself that it was cut off.
+func (c *Cluster) notifyUntilAnswered(node string) {
+	forget := func() {
+		c.calls.mu.Lock()
+		defer c.calls.mu.Unlock()
+		delete(c.calls.behind, node)
+	}
+	pause := time.Second
+	for ; c.hub.background.Pause(pause) && c.streams.Alive(node); pause = min(2*pause, maxNotifyPause) {
+		forget() // a call that is missed from here on needs another notification
+		if _, err := c.callWithin(callTimeout, node, callMissed, nil); err == nil {
+			return
+		}
+		c.calls.mu.Lock()
+		_, notified := c.calls.behind[node]
+		c.calls.behind[node] = struct{}{}
+		c.calls.mu.Unlock()
+		if notified { // by another goroutine, since forget
+			return
+		}
+	}
+	forget()
 }
 
 // callAll is CallAll with a question that it encodes as JSON.

@@ -22,6 +22,7 @@ func (h *Hub) cleanUp() {
 			return
 		case now := <-tick.C:
 			h.topics.expire(now)
+			h.settleClaims()
 			h.expireStreams(now)
 			h.queues.expire(h.queues.expiryTime())
 			h.evict()
@@ -34,8 +35,9 @@ func (h *Hub) expireStreams(now time.Time) {
 		s.log.Lock()
 		expired := s.status.Ended() && now.Sub(s.ended) > h.limits.StreamTTL
 		unusedMirror := s.remote != nil && s.log.Readers() == 0 && now.Sub(s.remote.used) > mirrorTTL
+		claimed := s.claimedLocked()
 		s.log.Unlock()
-		if expired || unusedMirror {
+		if (expired || unusedMirror) && !claimed {
 			h.dropStream(s)
 		}
 	}

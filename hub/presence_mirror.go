@@ -115,10 +115,18 @@ func (r presenceReplica) Take(metas []SharedPresence, covered bool) bool {
 // reconcile brings the table to what the store has.
 func (t *presenceTable) reconcile(metas []SharedPresence) {
 	h := t.topic.hub
+	alive := make(map[string]bool)
 	for i := range metas {
-		if m := &metas[i]; m.Node != h.Node() && m.Until == 0 && !h.cluster.streams.Alive(m.Node) {
-			m.Gone = true // its node died while no other node had this table
+		m := &metas[i]
+		if m.Node == h.Node() || m.Until > 0 {
+			continue
 		}
+		lives, known := alive[m.Node]
+		if !known {
+			lives = h.cluster.streams.Alive(m.Node)
+			alive[m.Node] = lives
+		}
+		m.Gone = m.Gone || !lives // its node died while no other node had this table
 	}
 	t.Lock()
 	defer t.unlock(t.Tail())

@@ -382,9 +382,9 @@ func (s *Stream) stopTimers() {
 	}
 }
 
-// idle reports whether the stream has ended and nobody reads it.
+// idle reports whether the stream has ended and nobody reads it, so that it can be dropped.
 func (s *Stream) idle() bool {
 	s.log.Lock()
 	defer s.log.Unlock()
-	return s.status.Ended() && s.log.Readers() == 0
+	return s.status.Ended() && s.log.Readers() == 0 && !s.claimedLocked()
 }

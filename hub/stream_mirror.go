@@ -14,6 +14,7 @@ type remote struct {
 	node   string                        // whose the stream is; "" where this node has lost it, and does not know to whom
 	known  chan struct{}                 // closed when this node has what that one has; nil where it has
 	used   time.Time                     // when somebody last asked for it
+	asked  bool                          // this node has asked to own the stream, and has not had the answer
 	mirror *mirror.Mirror[*SharedStream] // nil: nothing of the stream is kept for other nodes
 }
 
@@ -208,21 +209,22 @@ func (r streamReplica) Load() error {
 }
 
 // loadMissing finds out what it means that the store does not have the stream. If it has ended, it was deleted since.
-// If its node lives and writes it, the store has lost it, and its node brings it again. Else the stream is nowhere any
-// more, and what is here of it ends.
+// If its owner lives and writes it, the store has lost it, and its owner saves it again. If its owner lives and does not
+// know it, and nothing of it was ever seen, its registration failed there. Else the stream is lost, and its mirror ends.
 func (r streamReplica) loadMissing() error {
 	node := r.remoteNode()
 	if r.Status().Ended() || node == "" {
 		return nil
 	}
-	if !r.hub.orphaned(node) {
+	asked := !r.hub.orphaned(node)
+	if asked {
 		_, err := r.hub.cluster.callWithin(callTimeout, node, callSaveStream, withBytes(streamQuestion{r.ID}, nil))
 		if !errors.Is(err, errNotOwner) {
 			return err
 		}
 	}
 	r.log.Lock()
-	if r.Stream.remote == r.remote && r.log.Tail() == 0 { // its node could not register it, and has told so to whoever made it
+	if asked && r.Stream.remote == r.remote && r.log.Tail() == 0 { // whoever made it was told so
 		r.showEndLocked(StatusFailed, endWithdrawn)
 	}
 	r.log.UnlockAndWake()
@@ -340,22 +342,23 @@ func (s *Stream) demote() {
 	s.follow()
 }
 
-// takeOver makes a stream this node's, whose own node has died: it is interrupted, with what was kept of it. It reports
-// whether this node has it now. ErrNotFound says that it is nowhere any more. After another error it is done again: a
-// claim whose answer was lost counts.
-func (h *Hub) takeOver(s *Stream) (bool, error) {
+// takeOver makes a stream this node's whose owner, dead, has died: it is interrupted, with what was saved of it. It
+// reports whether this node owns it now; it does not where the stream has another owner by now, who may live.
+// ErrNotFound says that the stream is nowhere any more. After another error the caller tries again: a claim whose answer
+// was lost counts.
+func (h *Hub) takeOver(s *Stream, dead string) (bool, error) {
 	s.log.Lock()
 	r := s.remote
 	s.log.Unlock()
 	if r == nil {
 		return true, nil
 	}
-	node := s.remoteNode()
-	if node == "" {
-		return !s.isRemote(), nil
-	}
-	found, err := h.cluster.streams.ClaimStream(s.ID, node)
-	if err != nil && !errors.Is(err, errs.ErrNotFound) {
+	found, err := h.cluster.streams.ClaimStream(s.ID, dead)
+	unknown := err != nil && !errors.Is(err, errs.ErrNotFound)
+	s.log.Lock()
+	r.asked = unknown
+	s.log.Unlock()
+	if unknown {
 		return false, err
 	}
 	if err != nil {
@@ -378,8 +381,8 @@ func (h *Hub) takeOver(s *Stream) (bool, error) {
 	s.producer.restore(&found.Record.Producer)
 	ended := s.status.Ended()
 	s.saved = s.log.Tail()
+	s.beginOwnEpochLocked()
 	if !ended {
-		s.log.NewEpoch(h.epochs.Next())
 		h.streams.resumed(s)
 	}
 	s.log.Unlock()
@@ -387,6 +390,15 @@ func (h *Hub) takeOver(s *Stream) (bool, error) {
 		s.finish(StatusInterrupted, Ending{by: "node", Error: &EndError{Code: "node_lost", Message: "the node that wrote the stream has died"}})
 	}
 	return true, nil
+}
+
+// beginOwnEpochLocked gives a stream that may go on an epoch of this owner's: the owner before, or this node before its
+// restart, may have shown its readers text that was not saved. s.log is locked.
+func (s *Stream) beginOwnEpochLocked() {
+	if !s.status.Ended() || s.status == StatusInterrupted {
+		s.log.NewEpoch(s.hub.epochs.Next())
+		s.hub.changedStream(s, false)
+	}
 }
 
 // inherit takes over a stream of a dead node's, if it has not ended and nobody else has it.
@@ -404,13 +416,38 @@ func (h *Hub) inherit(node, id string) error {
 		}
 		s = h.addMirror(found)
 	}
-	if now := s.remoteNode(); s.Status().Ended() || now != node && now != h.cluster.streams.Node() {
+	owner := s.remoteNode()
+	if s.Status().Ended() || owner != node && owner != h.cluster.streams.Node() {
 		return nil
 	}
-	if _, err := h.takeOver(s); !errors.Is(err, errs.ErrNotFound) {
+	if _, err := h.takeOver(s, owner); !errors.Is(err, errs.ErrNotFound) {
 		return err
 	}
 	return nil
+}
+
+// claimedLocked reports whether this node may own the stream of its mirror: it has asked to, and was not answered. Until
+// that is known, the mirror is not dropped, for nobody else would end the stream. s.log is locked.
+func (s *Stream) claimedLocked() bool {
+	return s.remote != nil && (s.remote.asked || s.remote.node == s.hub.Node())
+}
+
+// settleClaims finds out which streams this node owns that it has asked for without being answered.
+func (h *Hub) settleClaims() {
+	if !h.cluster.sharesStreams() {
+		return
+	}
+	for _, s := range h.streams.all() {
+		s.log.Lock()
+		claimed := s.claimedLocked()
+		s.log.Unlock()
+		if !claimed {
+			continue
+		}
+		if _, err := h.takeOver(s, h.Node()); err != nil && !errors.Is(err, errs.ErrNotFound) {
+			return // the store does not work: at the next turn
+		}
+	}
 }
 
 // settleRemote takes over a mirror's stream if its node has died.
@@ -422,7 +459,7 @@ func (h *Hub) settleRemote(s *Stream) {
 	}
 	s.log.Unlock()
 	if node := s.remoteNode(); node != "" && !ended && h.orphaned(node) {
-		if _, err := h.takeOver(s); err != nil && !errors.Is(err, errs.ErrNotFound) {
+		if _, err := h.takeOver(s, node); err != nil && !errors.Is(err, errs.ErrNotFound) {
 			h.logger.Warn("a dead node's stream is not taken over", "stream", s.ID, "node", node, "error", err)
 		}
 	}

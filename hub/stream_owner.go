@@ -119,7 +119,7 @@ func (s *Stream) askOwner(patience time.Duration, name string, body []byte) (ans
 			return nil, err == nil, err
 		}
 		if s.hub.orphaned(node) {
-			taken, err := s.hub.takeOver(s)
+			taken, err := s.hub.takeOver(s, node)
 			switch {
 			case taken:
 				return nil, true, nil
@@ -143,6 +143,9 @@ const endWait = 5 * time.Second
 
 // endRemote has the stream's node end it, and waits until its end is seen here.
 func (s *Stream) endRemote(status Status, e Ending) {
+	if now := s.Status(); now.Ended() && now != StatusInterrupted {
+		return
+	}
 	e.Status = status
 	question := endQuestion{streamQuestion{s.ID}, remoteEnding{Ending: e, By: e.by}}
 	_, taken, err := s.askOwner(callTimeout, callEndStream, withBytes(question, nil))

@@ -8,7 +8,8 @@ import (
 
 // Restore brings back the streams of the store, if there is one. Call it once, before the hub is used. One that was
 // running is found interrupted, with its text; what its readers saw of it and the store did not is gone, so its log
-// gets a new epoch: a client that is ahead is told by a reset, one that is not goes on as if nothing was.
+// gets a new epoch, as does that of an interrupted one, which may go on: a client that is ahead is told by a reset, one
+// that is not goes on as if nothing was.
 func (h *Hub) Restore() error {
 	if h.recorder == nil {
 		return nil
@@ -54,13 +55,15 @@ func (h *Hub) adopt(s *Stream, rec *StreamRecord) error {
 	if old, err := h.streams.add(s, alias, int(^uint(0)>>1), 0); err != nil || old != nil {
 		return fmt.Errorf("stream %s is kept twice", s.ID)
 	}
+	s.log.Lock()
+	s.beginOwnEpochLocked()
+	s.log.Unlock()
 	if s.status.Ended() {
 		close(s.startedC)
 		close(s.doneC)
 		h.streams.ended(s)
 		return nil
 	}
-	s.log.NewEpoch(h.epochs.Next())
 	s.finish(StatusInterrupted, Ending{by: "restart", Error: &EndError{Code: "server_restarted", Message: "the server ended while the stream was running"}})
 	return nil
 }

@@ -93,7 +93,7 @@ func (t *topic) append(sender string, in *EventInput, now time.Time) Published {
 	if in.Ephemeral {
 		t.hub.counts.ephemerals.Add(1)
 		putEnvelope(ev, t.name, sender, in, "")
-		t.eph.put(sender, ev, t.hub.limits.EphemeralKeys)
+		t.eph.put(sender, in.ID, ev, t.hub.limits.EphemeralKeys)
 		t.ephemeralVersion.Store(t.eph.version)
 		return Published{ID: in.ID}
 	}

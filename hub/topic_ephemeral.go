@@ -20,24 +20,31 @@ type ephemeralKey struct{ sender, name string }
 
 type ephemeral struct {
 	key     ephemeralKey
+	id      string // the event's
 	version uint64
 	event   *log.Event
 }
 
-// put stores ev as the newest of its sender and name. If there are maxKeys others, it drops the one that has not
-// changed for the longest time.
-func (t *ephemerals) put(sender string, ev *log.Event, maxKeys int) {
+// put stores ev, whose id is given, as the newest of its sender and name. If there are maxKeys others, it drops the one
+// that has not changed for the longest time.
+func (t *ephemerals) put(sender, id string, ev *log.Event, maxKeys int) {
 	if t.byKey == nil {
 		t.byKey = make(map[ephemeralKey]*list.Element)
 	}
 	t.version++
-	e := &ephemeral{key: ephemeralKey{sender, ev.Name}, version: t.version, event: ev}
+	e := &ephemeral{key: ephemeralKey{sender, ev.Name}, id: id, version: t.version, event: ev}
 	if el := t.byKey[e.key]; el != nil {
 		t.order.Remove(el)
 	} else if t.order.Len() >= maxKeys {
 		t.remove(t.order.Front())
 	}
 	t.byKey[e.key] = t.order.PushBack(e)
+}
+
+// has reports whether the newest event of a sender and name has this id.
+func (t *ephemerals) has(sender, name, id string) bool {
+	el := t.byKey[ephemeralKey{sender, name}]
+	return el != nil && el.Value.(*ephemeral).id == id
 }
 
 // since appends the events that changed after a version, in the order of their changes.

@@ -147,10 +147,15 @@ func (t *topic) applyEvents(first uint64, events []SharedEvent) {
 	}
 }
 
+// putShared applies an ephemeral event. One that the topic has already changes nothing: the last page of a load has all
+// current ones. t is locked.
 func (t *topic) putShared(e *SharedEvent) {
+	if t.eph.has(e.Sender, e.Event, e.ID) {
+		return
+	}
 	ev, in := e.event()
 	putEnvelope(ev, t.name, e.Sender, &in, "")
-	t.eph.put(e.Sender, ev, t.hub.limits.EphemeralKeys)
+	t.eph.put(e.Sender, e.ID, ev, t.hub.limits.EphemeralKeys)
 	t.ephemeralVersion.Store(t.eph.version)
 }
 

@@ -61,21 +61,17 @@ type TopicPage struct {
 	Base, Tail uint64         // the offsets Base+1 … Tail are retained
 	First      uint64         // the offset of the first of Events
 	Events     []SharedEvent
-	Ephemerals []SharedEvent // current ones, in the order of their changes; in the first page only
+	Ephemerals []SharedEvent // current ones, in the order of their changes; in the page that ends at Tail only
 }
 
 // merge appends the next page. If the store has begun another epoch, or has trimmed events between the pages, the
 // result begins with the next page.
 func (p *TopicPage) merge(next *TopicPage) {
 	switch {
-	case next.Epoch != p.Epoch:
+	case next.Epoch != p.Epoch, next.First != p.last()+1 || len(next.Events) == 0:
 		*p = *next
-	case next.First != p.last()+1 || len(next.Events) == 0:
-		current := p.Ephemerals
-		*p = *next
-		p.Ephemerals = current
 	default:
-		p.Events = append(p.Events, next.Events...)
+		p.Events, p.Ephemerals = append(p.Events, next.Events...), next.Ephemerals
 	}
 }
 

@@ -19,7 +19,7 @@ import (
 // How many histories there are: the first in the quick run, all in the others.
 const (
 	quickHistories = 100
-	allHistories   = 500
+	allHistories   = 10_000
 )
 
 // seedVariable names one seed to be replayed, with its trace. What goroutines do at the same moment is the scheduler's
@@ -57,7 +57,7 @@ func TestHistories(t *testing.T) {
 			}
 		})
 	}
-	for seed := range n {
+	for seed := uint64(*first); seed < uint64(*first)+n; seed++ {
 		if t.Failed() && !*keepOn {
 			break
 		}
@@ -69,6 +69,7 @@ func TestHistories(t *testing.T) {
 
 var (
 	histories = flag.Uint("histories", allHistories, "how many histories are run")
+	first     = flag.Uint("first", 0, "the seed of the first history")
 	keepOn    = flag.Bool("keep-on", false, "run all of them, whatever fails")
 )
 

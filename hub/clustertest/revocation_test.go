@@ -43,9 +43,9 @@ func (m *revocationModel) run(rng *rand.Rand) {
 				m.revoked, m.unclear, m.at = true, false, begun
 			}
 		} else {
-			err := on.revoked.Lift("", m.id)
+			one, err := on.revoked.Lift("", m.id)
 			if err == nil {
-				on.tell("lift", rights.Revocation{TokenID: m.id}, false)
+				on.tell("lift", one, false)
 			}
 			m.w.tracef("%s is lifted on %s: %v", m.id, on.name, err)
 			m.unclear = true // a node that could not be told still has it, and whoever has it may bring it again
@@ -59,7 +59,7 @@ func (m *revocationModel) identity() *rights.Identity {
 }
 
 func (m *revocationModel) check() {
-	if !m.revoked || m.unclear || m.w.lossAfter(m.at) {
+	if !m.revoked || m.unclear || m.w.lossForGoodAfter(m.at) {
 		return
 	}
 	for _, n := range m.w.all() {

@@ -360,7 +360,7 @@ func (m *streamModel) check() {
 	for _, n := range w.all() {
 		s, err := n.Stream(m.owner, m.id)
 		if err != nil {
-			missing = append(missing, n.name)
+			missing = append(missing, fmt.Sprintf("%s: %v", n.name, err))
 			continue
 		}
 		st := s.State()
@@ -386,7 +386,7 @@ func (m *streamModel) check() {
 	}
 	e := final.Ending.Error // one whose registration was not answered is forgotten where nobody has found it
 	if withdrawn := e != nil && e.Code == "conflict"; len(missing) > 0 && !withdrawn && !w.lossAfter(w.begun) {
-		w.failf("%s is found on %s, and not on %v", m.id, where.name, missing)
+		w.failf("%s is found on %s, and not on %q", m.id, where.name, missing)
 	}
 	m.checkText(string(final.Text), final.Status)
 	m.checkTopic(string(final.Text), final.Status)
@@ -462,11 +462,10 @@ func (m *streamModel) checkReader(r *streamReader, final *hub.StreamState) {
 	if last && r.end != final.Status && !w.deathNear(r.ended) {
 		w.failf("%s was told %s, and %s is %s", r.name, r.end, m.id, final.Status)
 	}
-	if r.reader != nil && r.end == hub.StatusInterrupted { // the stream may have been lost, and made again
+	if r.reader != nil {
 		r.read()
-		if r.end == hub.StatusInterrupted {
-			r.reader.Close()
-			r.reader = nil
+		if r.end == hub.StatusInterrupted { // the stream may have been lost, and made again
+			r.close()
 		}
 	}
 	if r.reader == nil && !r.open(rand.New(rand.NewPCG(w.plan.seed, 6))) {

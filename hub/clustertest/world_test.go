@@ -170,9 +170,9 @@ func (w *world) joinRevocations(n *node) {
 			return nil, err
 		}
 	}
-	n.revoked.Follow(func() {}, func(one rights.Revocation) { n.tell("revoke", one, false) })
+	n.revoked.Follow(func() {}, n.Cluster().NotifyMissed)
 	n.Cluster().OnCall("revoke", take(func(told *toldRevocation) { n.revoked.Take(told.Revocation, told.Unsaved) }))
-	n.Cluster().OnCall("lift", take(func(told *toldRevocation) { n.revoked.Drop(told.User, told.TokenID) }))
+	n.Cluster().OnCall("lift", take(func(told *toldRevocation) { n.revoked.TakeLift(told.Revocation) }))
 	n.Cluster().OnMissed(func() { _ = n.revoked.Reload() })
 	_ = n.revoked.Reload()
 }
@@ -186,7 +186,7 @@ type toldRevocation struct {
 // tell tells the other nodes of a revocation.
 func (n *node) tell(call string, one rights.Revocation, unsaved bool) {
 	body, _ := json.Marshal(toldRevocation{one, unsaved})
-	n.Cluster().CallAll(call, body)
+	n.Cluster().NotifyAll(call, body)
 }
 
 // happens makes one trouble.
@@ -324,6 +324,19 @@ func (w *world) scaled(d time.Duration) time.Duration { return d / time.Duration
 // rest is a client's time between two tries.
 func (w *world) rest(rng *rand.Rand, most time.Duration) {
 	time.Sleep(w.scaled(time.Duration(rng.Int64N(int64(most)))))
+}
+
+// lossForGoodAfter is lossAfter for what all nodes have in memory: it comes back to a store that has lost everything,
+// unless a node has died that knew of it alone.
+func (w *world) lossForGoodAfter(t time.Time) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, s := range w.spans {
+		if s.kind == crash || loses(s.kind) && s.kind != empty && (s.to.IsZero() || s.to.After(t)) {
+			return true
+		}
+	}
+	return false
 }
 
 // lossAfter reports whether the store came back with less after a moment.

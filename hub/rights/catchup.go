@@ -18,23 +18,26 @@ const (
 type catchUp struct {
 	unsaved map[subject]struct{} // revocations that hold, and that the store may not have
 	stale   atomic.Bool          // the last Reload has failed: what other nodes have revoked is not known
+	told    bool                 // another node has changed something since the last Reload
 	running bool
 	closed  bool
+
+	generation string // of a shared store, as of the last reload
 
 	stop chan struct{}
 	work sync.WaitGroup
 
-	reloaded func()           // nil: nobody asks
-	saved    func(Revocation) // nil: nobody asks
+	reloaded func() // nil: nobody asks
+	saved    func() // nil: nobody asks
 }
 
 func (c *catchUp) init() { c.unsaved, c.stop = make(map[subject]struct{}), make(chan struct{}) }
 
-func (c *catchUp) done() bool { return !c.stale.Load() && len(c.unsaved) == 0 }
+func (c *catchUp) done() bool { return !c.stale.Load() && !c.told && len(c.unsaved) == 0 }
 
-// Follow has reloaded called after each reload that has succeeded, and saved for each revocation that was saved later
-// than it was made: other nodes may not have heard of it. It is called before the first Reload.
-func (r *Revocations) Follow(reloaded func(), saved func(Revocation)) {
+// Follow has reloaded called after each reload that has succeeded, and saved after one that has saved revocations later
+// than they were made: other nodes may not have heard of them. It is called before the first Reload.
+func (r *Revocations) Follow(reloaded, saved func()) {
 	r.writing.Lock()
 	defer r.writing.Unlock()
 	r.catchUp.reloaded, r.catchUp.saved = reloaded, saved
@@ -57,10 +60,8 @@ func (r *Revocations) Reload() error {
 	if fresh && reloaded != nil {
 		reloaded()
 	}
-	for _, one := range saved {
-		if tell != nil {
-			tell(one)
-		}
+	if saved && tell != nil {
+		tell()
 	}
 	return err
 }
@@ -68,14 +69,15 @@ func (r *Revocations) Reload() error {
 // Stale reports whether other nodes may have revoked what passes here: the last Reload has failed, and is tried again.
 func (r *Revocations) Stale() bool { return r.catchUp.stale.Load() }
 
-// reload makes here and the store equal, and returns what it has saved. Where another node has revoked the same
-// meanwhile, neither weakens the other. r.writing is held, so nothing is revoked or lifted here meanwhile.
-func (r *Revocations) reload() (saved []Revocation, err error) {
+// reload makes here and the store equal, and reports whether it has saved something. Where another node has revoked the
+// same meanwhile, neither weakens the other. r.writing is held, so nothing is revoked or lifted here meanwhile.
+func (r *Revocations) reload() (saved bool, err error) {
 	stored, err := r.load()
 	r.catchUp.stale.Store(err != nil)
 	if err != nil {
-		return nil, err
+		return false, err
 	}
+	r.catchUp.told = false
 	var unsaved []Revocation
 	for s := range r.catchUp.unsaved {
 		one, _ := r.get(s)
@@ -88,7 +90,7 @@ func (r *Revocations) reload() (saved []Revocation, err error) {
 		stored[s] = one
 		if one.equal(theirs) { // only the answer was lost
 			delete(r.catchUp.unsaved, s)
-			saved = append(saved, one)
+			saved = true
 			continue
 		}
 		unsaved = append(unsaved, one)
@@ -99,12 +101,13 @@ func (r *Revocations) reload() (saved []Revocation, err error) {
 			return saved, err
 		}
 		delete(r.catchUp.unsaved, one.subject())
-		saved = append(saved, one)
+		saved = true
 	}
 	return saved, nil
 }
 
-// load returns what the store has, but for what is over.
+// load returns what the store has, but for what is over. Where the store has lost everything, all that is known here is
+// to be saved again.
 func (r *Revocations) load() (map[subject]Revocation, error) {
 	all, now := make(map[subject]Revocation), r.o.Now()
 	err := r.o.Store.LoadRevocations(func(one Revocation) error {
@@ -113,7 +116,37 @@ func (r *Revocations) load() (map[subject]Revocation, error) {
 		}
 		return nil
 	})
+	if err != nil {
+		return nil, err
+	}
+	lost, err := r.lostAll()
+	if lost {
+		r.mu.RLock()
+		for s := range r.all {
+			r.catchUp.unsaved[s] = struct{}{}
+		}
+		r.mu.RUnlock()
+	}
 	return all, err
+}
+
+// lostAll reports whether a shared store has lost everything since the last reload. It is asked behind what was loaded,
+// which is of this generation or, whole, of the one before.
+func (r *Revocations) lostAll() (bool, error) {
+	shared, ok := r.o.Store.(SharedRevocationStore)
+	if !ok {
+		return false, nil
+	}
+	before := r.catchUp.generation
+	generation, err := shared.RevocationsGeneration()
+	switch {
+	case err != nil && before == "": // nothing can be told from it yet
+		return false, nil
+	case err != nil:
+		return false, err
+	}
+	r.catchUp.generation = generation
+	return before != "" && before != generation, nil
 }
 
 // saveLater notes that the store may not have what is revoked here. r.writing is held.

@@ -26,6 +26,14 @@ type RevocationStore interface {
 	LoadRevocations(f func(Revocation) error) error
 }
 
+// A SharedRevocationStore is one of several nodes, which may lose all that it has while they go on.
+type SharedRevocationStore interface {
+	RevocationStore
+	// RevocationsGeneration returns an id that the store makes where it has none. One that differs from an earlier one
+	// says that the store has lost everything in the meantime. Errors: ErrUnavailable.
+	RevocationsGeneration() (string, error)
+}
+
 // subject is what is revoked: a user's tokens, or one token.
 type subject struct{ user, tokenID string }
 

@@ -129,22 +129,23 @@ func (r *Revocations) revoke(one Revocation) (Revocation, error) {
 	return one, nil
 }
 
-// Lift ends the revocation of a user's tokens, or of one token. Errors: ErrNotFound; ErrUnavailable, and then it holds
-// still, unless a Reload finds that the store has forgotten it nevertheless.
-func (r *Revocations) Lift(user, tokenID string) error {
+// Lift ends the revocation of a user's tokens, or of one token, and returns what it was. Errors: ErrNotFound;
+// ErrUnavailable, and then it holds still, unless a Reload finds that the store has forgotten it nevertheless.
+func (r *Revocations) Lift(user, tokenID string) (Revocation, error) {
 	r.writing.Lock()
 	defer r.writing.Unlock()
 	s := subject{user, tokenID}
-	if _, ok := r.get(s); !ok {
-		return fmt.Errorf("nothing is revoked there: %w", errs.ErrNotFound)
+	one, ok := r.get(s)
+	if !ok {
+		return one, fmt.Errorf("nothing is revoked there: %w", errs.ErrNotFound)
 	}
 	if r.o.Store != nil { // also where it is unsaved: the answer may have been lost
 		if err := r.o.Store.DeleteRevocation(user, tokenID); err != nil {
-			return err
+			return one, err
 		}
 	}
 	r.remove(s)
-	return nil
+	return one, nil
 }
 
 // Get returns the revocation of a user's tokens, or of one token, if it holds.
@@ -197,8 +198,8 @@ func (r *Revocations) get(s subject) (one Revocation, ok bool) {
 	return one, ok
 }
 
-// Take takes what was revoked on another node. unsaved says that the other could not save it: then this node tries as
-// well.
+// Take applies what another node has revoked: at once, and then as the store has it, because the message may be older
+// than a change in the store. unsaved says that the other could not save it: then this node tries as well.
 func (r *Revocations) Take(one Revocation, unsaved bool) {
 	r.writing.Lock()
 	defer r.writing.Unlock()
@@ -206,16 +207,29 @@ func (r *Revocations) Take(one Revocation, unsaved bool) {
 		one = one.With(before)
 	}
 	r.put(one)
-	if unsaved && r.o.Store != nil {
-		r.saveLater(one.subject())
+	if r.o.Store == nil {
+		return
 	}
+	if unsaved {
+		r.catchUp.unsaved[one.subject()] = struct{}{}
+	}
+	r.catchUp.told = true
+	r.tryLater()
 }
 
-// Drop takes that a revocation was lifted on another node.
-func (r *Revocations) Drop(user, tokenID string) {
+// TakeLift applies that another node has lifted a revocation, which had this value there. Only the store says whether it
+// has been revoked again since, so what this node has changes with the next reload, which is soon while the store works.
+func (r *Revocations) TakeLift(lifted Revocation) {
 	r.writing.Lock()
 	defer r.writing.Unlock()
-	r.remove(subject{user, tokenID})
+	s := lifted.subject()
+	if mine, known := r.get(s); known && mine.equal(lifted) {
+		delete(r.catchUp.unsaved, s) // it must not come back by this node
+	}
+	if r.o.Store != nil {
+		r.catchUp.told = true
+		r.tryLater()
+	}
 }
 
 func (r *Revocations) put(one Revocation) {

@@ -70,6 +70,13 @@ func TestNode(t *testing.T) {
 					func(t testing.TB) rights.RevocationStore { return open(t) },
 					func(t testing.TB, s rights.RevocationStore) rights.RevocationStore { return again(t, s) })
 			})
+			t.Run("shared revocations", func(t *testing.T) {
+				c := memory.NewCluster(o)
+				storagetest.SharedRevocations(t, node(t, c, "a"), node(t, c, "b"), func() {
+					c.Stop()
+					c.StartEmpty()
+				})
+			})
 			t.Run("conversations", func(t *testing.T) {
 				storagetest.Conversations(t,
 					func(t testing.TB) conversation.Store { return open(t) },

@@ -37,7 +37,7 @@ type nodes struct {
 	waiting map[string]chan []byte // for answers, by call
 	calls   int
 	alive   map[string]bool // as of the last beat
-	seen    map[string]bool // alive once, and not told dead yet
+	seen    map[string]bool // taken for alive once, and not told dead yet
 	beaten  time.Time       // when the last beat that succeeded began
 	valid   time.Time       // the same, once this node has done what follows from that beat
 	life    int             // of the data, as of the last beat
@@ -116,6 +116,21 @@ func (n *Node) Others() (others []string) {
 
 // Alive implements hub.Nodes.
 func (n *Node) Alive(node string) bool {
+	alive := n.looksAlive(node)
+	if alive {
+		n.nodes.watch(node)
+	}
+	return alive
+}
+
+// watch has the hub told of a node's death that it takes for alive, also where others have found it dead long ago.
+func (s *nodes) watch(node string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.seen[node] = true
+}
+
+func (n *Node) looksAlive(node string) bool {
 	s := &n.nodes
 	s.mu.Lock()
 	alive, known := s.alive[node]
@@ -262,10 +277,12 @@ func (s *nodes) removeDead(node string, died func(node string, streams []string)
 	n := s.node
 	var ids []string
 	if n.do("streams of the dead", func(k *keyspace) { ids, _ = load[[]string](k, ownKey(node)) }) != nil {
-		return // at the next beat
+		s.watch(node) // it is found again at the next beat
+		return
 	}
 	if !died(node, ids) {
-		return // it is told again at the next beat
+		s.watch(node)
+		return
 	}
 	_ = n.do("forget the dead", func(k *keyspace) {
 		k.del(ownKey(node)) // what is left has an end of its own

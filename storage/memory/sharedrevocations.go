@@ -7,7 +7,22 @@ import (
 	"github.com/duckwire/duckwire/hub/rights"
 )
 
-const revocationsKey = "revocations"
+const (
+	revocationsKey = "revocations"
+	generationKey  = "generation of revocations"
+)
+
+// RevocationsGeneration implements rights.SharedRevocationStore.
+func (n *Node) RevocationsGeneration() (generation string, err error) {
+	err = n.do("generation of revocations", func(k *keyspace) {
+		known := false
+		if generation, known = load[string](k, generationKey); !known {
+			generation = n.cluster.newEpoch()
+			k.set(generationKey, generation, 0)
+		}
+	})
+	return generation, err
+}
 
 func (n *Node) changeRevocations(command string, change func(all map[subject]rights.Revocation)) error {
 	return n.do(command, func(k *keyspace) {

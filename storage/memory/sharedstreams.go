@@ -265,6 +265,9 @@ func (n *Node) FollowStream(id string, heard func(*hub.SharedStream), gap func()
 
 // ClaimStream implements hub.SharedStreams.
 func (n *Node) ClaimStream(id, from string) (*hub.SharedStream, error) {
+	if err := n.addOwn(id); err != nil {
+		return nil, err
+	}
 	var known bool
 	var s sharedStream
 	err := n.do("claim stream", func(k *keyspace) {

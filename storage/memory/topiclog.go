@@ -119,12 +119,13 @@ func (t *topicLog) page(epoch string, after uint64) hub.TopicPage {
 	}
 	page.First = after + 1
 	size := 0
-	for at := after; at < page.Tail && size < hub.PageBytes; at++ {
+	at := after
+	for ; at < page.Tail && size < hub.PageBytes; at++ {
 		e := t.events[at-t.base].SharedEvent
 		page.Events = append(page.Events, e)
 		size += int(eventSize(&e))
 	}
-	if epoch != t.epoch {
+	if at == page.Tail {
 		page.Ephemerals = slices.Clone(t.ephemerals)
 	}
 	return page

@@ -187,9 +187,14 @@ func (n *nodes) removeDead(node string, died func(node string, streams []string)
 			return
 		}
 	}
+	n.watch(node)
+}
+
+// watch has newlyDead report a node that was taken for alive, also if another node has declared it dead long ago.
+func (n *nodes) watch(node string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.known[node] = true // so that newlyDead reports it again, also if it is no longer in the set
+	n.known[node] = true
 }
 
 // Others implements hub.Nodes. It asks Redis, so that it includes nodes that have just started. If Redis cannot be
@@ -248,10 +253,19 @@ func (s *Store) lookUp(node string) (there bool, replid string, err error) {
 
 // Alive implements hub.Nodes.
 func (s *Store) Alive(node string) bool {
+	alive := s.looksAlive(node)
+	if alive {
+		s.nodes.watch(node)
+	}
+	return alive
+}
+
+func (s *Store) looksAlive(node string) bool {
 	n := &s.nodes
 	n.mu.Lock()
 	alive, known := n.alive[node]
-	blind := time.Now().Before(n.noDeathsUntil)
+	now := time.Now()
+	blind := now.Before(n.noDeathsUntil) || now.Sub(n.lastBeat) > s.Lease/2 // the next beat postpones deaths
 	n.mu.Unlock()
 	if known && alive || blind {
 		return true

@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"crypto/rand"
 	_ "embed" // for revoke.lua
 	"encoding/json"
 	"time"
@@ -65,6 +66,21 @@ func (s *Store) ForgetRevocations(now time.Time) error {
 		return err
 	}
 	return s.dropRevocations(over...)
+}
+
+// RevocationsGeneration implements rights.SharedRevocationStore.
+func (s *Store) RevocationsGeneration() (string, error) {
+	key := s.generationKey()
+	get := func() (string, error) { return s.do(s.client.B().Get().Key(key).Build()).ToString() }
+	generation, err := get() // a Redis without room refuses SET also where that changes nothing
+	if rueidis.IsRedisNil(err) {
+		_ = s.do(s.client.B().Set().Key(key).Value(rand.Text()).Nx().Build()).Error()
+		generation, err = get() // another node may have been faster
+	}
+	if err != nil {
+		return "", unavailable(err)
+	}
+	return generation, nil
 }
 
 // LoadRevocations implements rights.RevocationStore.

@@ -33,6 +33,13 @@ func TestRevocations(t *testing.T) {
 					urls[again] = urls[s]
 					return again
 				})
+			url := start(t)
+			a := open(t, redis.Options{URL: url})
+			storagetest.SharedRevocations(t, a, open(t, redis.Options{URL: url}), func() {
+				if err := a.Forget(); err != nil {
+					t.Fatal(err)
+				}
+			})
 		})
 	}
 }

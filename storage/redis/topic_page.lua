@@ -26,7 +26,7 @@ if at == after and at < tail then -- the log was lost, and its meta was not
 end
 
 local current = {}
-if not same then
+if at >= tail then
 	local all = redis.call('HGETALL', ephemerals)
 	for i = 2, #all, 2 do
 		local version, json = string.match(all[i], '^(%d+) (.*)$')

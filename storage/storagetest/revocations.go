@@ -81,6 +81,26 @@ func Revocations(t *testing.T, open func(t testing.TB) rights.RevocationStore,
 	})
 }
 
+// SharedRevocations tests a rights.SharedRevocationStore: two nodes of one empty store, which empty empties.
+func SharedRevocations(t *testing.T, a, b rights.SharedRevocationStore, empty func()) {
+	generation := func(s rights.SharedRevocationStore) string {
+		t.Helper()
+		g, err := s.RevocationsGeneration()
+		if err != nil || g == "" {
+			t.Fatalf("%q, %v", g, err)
+		}
+		return g
+	}
+	first := generation(a)
+	if generation(b) != first || generation(a) != first {
+		t.Error("one generation has several ids")
+	}
+	empty()
+	if next := generation(b); next == first || generation(a) != next {
+		t.Errorf("the store has lost everything, and the generation is %s, and was %s", next, first)
+	}
+}
+
 func saveRevocation(t testing.TB, s rights.RevocationStore, r rights.Revocation) {
 	t.Helper()
 	if err := s.SaveRevocation(r); err != nil {

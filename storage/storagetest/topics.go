@@ -150,8 +150,8 @@ func (suite topicSuite) ephemerals(t *testing.T) {
 	if p.Tail != 1 || !reflect.DeepEqual(p.Ephemerals, []hub.SharedEvent{second, cursor}) {
 		t.Errorf("%+v", p)
 	}
-	if p := topicEvents(t, s, "t", p.Epoch, 0); len(p.Ephemerals) != 0 {
-		t.Errorf("who knows the topic hears them: %+v", p)
+	if p := topicEvents(t, s, "t", p.Epoch, 1); len(p.Events) > 0 || len(p.Ephemerals) != 2 {
+		t.Errorf("after a gap without stored events: %+v", p)
 	}
 	for n := range 30 {
 		appendEvents(t, s, "t", topicRoom, ephemeral(fmt.Sprint("e", n), n))
