@@ -103,6 +103,6 @@ func (b *analysisBody) spec() (hub.StreamSpec, error) {
 		return spec, errs.Invalid("supersede", `must be "stop" or "finish"; got %q`, clip(string(b.Supersede)))
 	}
 	var err error
-	spec.Keep, err = parseKeep(b.Keep)
+	spec.Idle, err = parseKeep(b.Keep)
 	return spec, err
 }

@@ -100,9 +100,9 @@ func (s *server) startCompletion(r *http.Request, d completionPath, req *openai.
 	if err := s.takeRate(r, ratelimit.Heavy, 1); err != nil {
 		return nil, err
 	}
-	keep := hub.Keep{CancelAfter: s.KeepAfter}
+	keep := hub.IdlePolicy{CancelAfter: s.KeepAfter}
 	if prefersAsync(r) {
-		keep = hub.Keep{} // the client disconnects on purpose, and reads the answer later
+		keep = hub.IdlePolicy{} // the client disconnects on purpose, and reads the answer later
 	}
 	stream, _, err := s.hub.Complete(&req.CompletionRequest, req.Spec("completion", id.User, keep),
 		hub.CompletionMeta{Kind: d.kind, FIM: d.fim, IncludeUsage: req.IncludeUsage, Model: req.Model})

@@ -143,12 +143,12 @@ func TestQueueLongPollWaitsForAMessage(t *testing.T) {
 	old := s.leave("ada", 1)
 	got := make(chan queueJSON, 1)
 	go func() { got <- call[queueJSON](s, 200, "GET", messagesPath+"?wait=20&after="+old, "", as(t, "ada")) }()
-	hubtest.Until(t, "ada to wait", func() bool { return s.hub.IsThere("ada") })
+	hubtest.Until(t, "ada to wait", func() bool { return s.hub.HasSession("ada") })
 	s.leave("ada", 2)
 	if page := <-got; payloads(page.Messages) != "2" {
 		t.Errorf("%+v", page)
 	}
-	if s.hub.IsThere("ada") {
+	if s.hub.HasSession("ada") {
 		t.Error("ada is there after her poll")
 	}
 }

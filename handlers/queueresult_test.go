@@ -78,7 +78,7 @@ func TestResultsWaitForWhoIsAway(t *testing.T) {
 		return call[streamJSON](s, 200, "GET", "/v1/streams/connected", "", ada).Status == "done"
 	})
 	sub.resp.Body.Close()
-	hubtest.Until(t, "ada to be gone", func() bool { return !s.hub.IsThere("ada") })
+	hubtest.Until(t, "ada to be gone", func() bool { return !s.hub.HasSession("ada") })
 	startAway(t, s, "last")
 	if got = results(t, s, 2); len(got) != 2 || got[0].ID == got[1].ID {
 		t.Errorf("%+v", got)
@@ -98,7 +98,7 @@ func TestResultsAreNotLeftForWhoGetsThem(t *testing.T) {
 			resp.Body.Close()
 		}
 	}
-	hubtest.Until(t, "the last response's end", func() bool { return !s.hub.IsThere("ada") })
+	hubtest.Until(t, "the last response's end", func() bool { return !s.hub.HasSession("ada") })
 	startAway(t, s, "last")
 	if got := results(t, s, 1); len(got) != 1 {
 		t.Errorf("%d results beside the one that was to be left", len(got)-1)
@@ -110,7 +110,7 @@ func TestWhoIsThere(t *testing.T) {
 	s := startServer(t, scripted(endlessly), hub.Limits{}, nil)
 	gone := func(what string) {
 		t.Helper()
-		hubtest.Until(t, what+" to be gone, and ada with it", func() bool { return !s.hub.IsThere("ada") })
+		hubtest.Until(t, what+" to be gone, and ada with it", func() bool { return !s.hub.HasSession("ada") })
 	}
 	ada := as(t, "ada", "*=*")
 	stream := newTestStream(s, `{"id":"s"}`)
@@ -122,7 +122,7 @@ func TestWhoIsThere(t *testing.T) {
 		{messagesPath, "text/event-stream"},
 	} {
 		resp := s.do("GET", c.path, "", ada, "Accept: "+c.accept)
-		if !s.hub.IsThere("ada") {
+		if !s.hub.HasSession("ada") {
 			t.Errorf("%s as %s: she is not there", c.path, c.accept)
 		}
 		resp.Body.Close()
@@ -131,12 +131,12 @@ func TestWhoIsThere(t *testing.T) {
 	c := s.dialSocket(token(t, "ada", "*=*"))
 	c.send(`[null,"1","phoenix","heartbeat",{}]`)
 	c.next()
-	if !s.hub.IsThere("ada") {
+	if !s.hub.HasSession("ada") {
 		t.Error("WebSocket: she is not there")
 	}
 	c.conn.CloseNow()
 	gone("WebSocket")
-	if open := s.poll("GET", "token="+token(t, "ada", "*=*"), ""); open.Status != 410 || !s.hub.IsThere("ada") {
+	if open := s.poll("GET", "token="+token(t, "ada", "*=*"), ""); open.Status != 410 || !s.hub.HasSession("ada") {
 		t.Error("long-poll: she is not there between two polls")
 	}
 }

@@ -87,7 +87,7 @@ func (s *server) streamJSON(w http.ResponseWriter, r *http.Request, stream *hub.
 		return err
 	}
 	if resumeFrom(r) == "" {
-		_ = stream.Renew() // on an error, the state that this node has is used
+		_ = stream.Refresh() // on an error, the state that this node has is used
 	}
 	if err := stream.CatchUp(p); err != nil {
 		return err
@@ -149,7 +149,7 @@ func viewStreamNow(stream *hub.Stream) *streamView {
 func viewSummary(sum *hub.StreamSummary) *streamView {
 	st := &sum.State
 	v := &streamView{
-		ID: sum.ID, Kind: sum.Kind, Owner: sum.Owner, Usage: json.RawMessage("null"), Keep: keepView(sum.Keep),
+		ID: sum.ID, Kind: sum.Kind, Owner: sum.Owner, Usage: json.RawMessage("null"), Keep: keepView(sum.Idle),
 	}
 	if sum.Topic != "" {
 		v.Topic = &sum.Topic
@@ -179,7 +179,7 @@ func eventViews(items []log.Item, epoch string) []eventView {
 	return views
 }
 
-func keepView(k hub.Keep) any {
+func keepView(k hub.IdlePolicy) any {
 	if k.CancelAfter > 0 {
 		return map[string]float64{"cancel_after": k.CancelAfter.Seconds()}
 	}

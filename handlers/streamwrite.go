@@ -80,7 +80,7 @@ func (b *newStreamBody) spec() (hub.StreamSpec, error) {
 		return spec, errs.Invalid("content_type", "must be a media type such as text/plain; got %q", clip(b.ContentType))
 	}
 	var err error
-	if spec.Keep, err = parseKeep(b.Keep); err != nil {
+	if spec.Idle, err = parseKeep(b.Keep); err != nil {
 		return spec, err
 	}
 	spec.Digest = digest(b.Kind, b.Topic, b.ContentType, string(b.Keep))
@@ -88,19 +88,19 @@ func (b *newStreamBody) spec() (hub.StreamSpec, error) {
 }
 
 // parseKeep parses "finish" or {"cancel_after": seconds}; the default is "finish".
-func parseKeep(raw json.RawMessage) (hub.Keep, error) {
+func parseKeep(raw json.RawMessage) (hub.IdlePolicy, error) {
 	switch string(raw) {
 	case "", "null", `"finish"`:
-		return hub.Keep{}, nil
+		return hub.IdlePolicy{}, nil
 	}
 	var keep struct {
 		CancelAfter *float64 `json:"cancel_after"`
 	}
 	if json.Unmarshal(raw, &keep) != nil || keep.CancelAfter == nil ||
 		*keep.CancelAfter < 0.001 || *keep.CancelAfter > 7*86400 {
-		return hub.Keep{}, errs.Invalid("keep", `must be "finish" or {"cancel_after": SECONDS}, SECONDS from 0.001 to 604800`)
+		return hub.IdlePolicy{}, errs.Invalid("keep", `must be "finish" or {"cancel_after": SECONDS}, SECONDS from 0.001 to 604800`)
 	}
-	return hub.Keep{CancelAfter: time.Duration(*keep.CancelAfter * float64(time.Second))}, nil
+	return hub.IdlePolicy{CancelAfter: time.Duration(*keep.CancelAfter * float64(time.Second))}, nil
 }
 
 // receiptView is the answer to an append.
@@ -169,9 +169,9 @@ func (s *server) producibleStream(r *http.Request) (*hub.Stream, error) {
 	if err != nil {
 		return nil, err
 	}
-	if held, err := stream.HeldBy(id.User); err != nil {
+	if assigned, err := stream.WasAssignedTo(id.User); err != nil {
 		return nil, err
-	} else if held {
+	} else if assigned {
 		return stream, s.Authorizer.Authorize(r.Context(), id, hub.WorkerTopic, rights.ActionProduce)
 	}
 	if stream.Owner == id.User && stream.Topic == "" {

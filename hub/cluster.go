@@ -55,21 +55,21 @@ func (c *Cluster) join() {
 	}
 	h := c.hub
 	h.answerStreams()
-	h.answerUploads()
-	h.answerJobs()
+	c.uploads.answerCalls(h)
+	h.jobs.answerCalls()
 	c.OnCall(callMissed, func([]byte) ([]byte, error) {
 		c.calls.runMissed()
 		return nil, nil
 	})
 	c.OnCall(callReaders, answering(h.topics.answerReaders))
-	c.OnCall(callSession, h.answerSession)
+	c.OnCall(callSession, h.sessions.answer)
 	c.OnCall(callOverview, answering(func(limit *int) (any, error) { return h.overviewHere(*limit), nil }))
-	c.OnCall(callStreams, answering(h.streamsHere))
+	c.OnCall(callStreams, answering(h.streams.summaries))
 	c.startUsage()
 	c.stopServing = c.streams.Serve(NodeEvents{
 		Answer: c.calls.answer, Died: c.nodeDied, Lost: c.storeLost, Missed: c.calls.runMissed,
 	})
-	h.background.Go(h.tellAllWatched)
+	h.background.Go(h.reportAllWatched)
 	if c.sharesPresences() {
 		c.presenceSaver.work.Go(c.sharePresences)
 	}
@@ -101,7 +101,7 @@ func (c *Cluster) nodeDied(node string, streams []string) bool {
 	c.removeDeadPresences(node)
 	done := true
 	for _, id := range streams {
-		if err := c.hub.inherit(node, id); err != nil {
+		if err := c.hub.takeOverByID(node, id); err != nil {
 			c.hub.logger.Warn("a dead node's stream is not taken over yet", "stream", id, "node", node, "error", err)
 			done = false
 		}
@@ -114,7 +114,7 @@ func (c *Cluster) storeLost() {
 	c.lapses.Add(1)
 	for _, s := range c.hub.streams.all() {
 		if !s.isRemote() {
-			c.hub.changedStream(s, false)
+			c.hub.recorder.markChanged(s, false)
 		}
 	}
 	c.shareAllPresences()

@@ -13,7 +13,7 @@ import (
 var (
 	errNoLease = fmt.Errorf("this node cannot show the others that it lives, so they may take over its streams; "+
 		"send it again: %w", errs.ErrUnavailable)
-	errMoved = fmt.Errorf("%w; send it again: %w", errNodeGone, errs.ErrUnavailable)
+	errMoved = fmt.Errorf("%w; send it again: %w", errTakenOver, errs.ErrUnavailable)
 )
 
 // checkLease returns nil if this node may acknowledge what external producers send: the lease is valid, or there are no
@@ -37,7 +37,7 @@ func (s *Stream) confirmOwned() error {
 	if s.confirmed.Load() == lapses {
 		return nil
 	}
-	s.hub.changedStream(s, false)
+	s.hub.recorder.markChanged(s, false)
 	if err := s.hub.recorder.flush(s); err != nil {
 		return errNoLease
 	}

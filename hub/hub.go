@@ -78,15 +78,15 @@ func New(o Options) *Hub {
 	h.topics.init(h)
 	h.streams.init()
 	h.expiry.init()
-	h.jobs.init(&h.limits)
+	h.jobs.init(h)
 	h.queues.init(h, o.Queue)
-	h.results.init()
+	h.results.init(h)
 	h.background.Go(h.cleanUp)
 	h.background.Go(func() { h.expiry.run(h.ctx) })
-	h.results.work.Go(h.leaveResults)
+	h.results.work.Go(h.results.run)
 	if o.Streams != nil {
-		h.recorder = newRecorder(o.Streams)
-		h.recorder.work.Go(func() { h.record(h.recorder.stop) })
+		h.recorder = newRecorder(o.Streams, h.logger)
+		h.recorder.work.Go(h.recorder.run)
 	}
 	h.cluster.join()
 	return h
@@ -165,7 +165,7 @@ func (h *Hub) Drain(ctx context.Context) {
 func (h *Hub) Close() {
 	h.drain.begin()
 	for _, s := range h.streams.all() {
-		s.finish(StatusInterrupted, errServerStopped)
+		s.endLocal(StatusInterrupted, errServerStopped)
 	}
 	h.cluster.endPresences()
 	h.cancel()

@@ -49,7 +49,7 @@ func (h *Hub) dropStream(s *Stream) {
 		if s.isRemote() {
 			s.unfollow()
 		} else {
-			h.forgetRecord(s)
+			h.recorder.forget(s)
 		}
 		s.log.Lock()
 		s.log.Retire()
@@ -113,7 +113,7 @@ func (h *Hub) evict() {
 		if h.LogBytes() <= enough {
 			return
 		}
-		if s.idle() {
+		if s.isEvictable() {
 			h.dropStream(s)
 		}
 	}

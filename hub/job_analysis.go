@@ -12,43 +12,43 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// The entries of an analysis's stream, whoever writes it. Their data are JSON objects.
+// The entries of an analysis's stream, whether a provider or a worker writes it. Their data are JSON objects.
 const (
-	EntryProgress     = "analysis_progress"  // {"current","total","file"}: the file that is being looked at
-	EntryFileAnalyzed = "file_analyzed"      // {"file","issues"}: how many were found in it
+	EntryProgress     = "analysis_progress"  // {"current","total","file"}: the file that is analysed now
+	EntryFileAnalyzed = "file_analyzed"      // {"file","issues"}: how many issues were found in it
 	EntryUpdate       = "analysis_update"    // {"type","issues":[Issue …]}
-	EntryMetadata     = "analysis_metadata"  // {"unparsed",…}: what else is to be known of the answer
+	EntryMetadata     = "analysis_metadata"  // {"unparsed",…}: other facts about the result
 	EntrySummary      = "analysis_summary"   // AnalysisSummary; the last one before the end
-	EntryRestarted    = "analysis_restarted" // {"attempt","reason"}: another worker begins anew; what came before does not count
+	EntryRestarted    = "analysis_restarted" // {"attempt","reason"}: another worker begins; earlier entries are void
 )
 
-// Limits of one request for an analysis. Its bytes are bounded at the door, and by Limits.JobBytes.
+// Limits of one analysis request. Its size is limited by the maximum request body, and by Limits.JobBytes.
 const (
 	MaxAnalysisFiles = 1000
 	maxPath          = 1024
 )
 
-// GeneralAnalysis is the type of an analysis that names none.
+// GeneralAnalysis is the default type of an analysis.
 const GeneralAnalysis = "general"
 
-// AnalysisFile is one file to be looked at.
+// AnalysisFile is one file to analyse.
 type AnalysisFile struct {
 	Path     string `json:"path"`
-	Language string `json:"language,omitempty"` // "": by the path's extension
+	Language string `json:"language,omitempty"` // "": derived from the path's extension
 	Code     string `json:"code"`
 }
 
-// AnalysisRequest is what an analysis is asked for. It is immutable once handed over.
+// AnalysisRequest describes an analysis. It must not be changed after the call of Analyze.
 type AnalysisRequest struct {
-	Type      string          // semantic, style, security, or any other word that a worker takes; "": GeneralAnalysis
+	Type      string          // semantic, style, security, or any other type that a worker handles; "": GeneralAnalysis
 	Files     []AnalysisFile  // none: those of Project, which a worker has
 	Project   string          // "": none
-	Options   json.RawMessage // a JSON object of the caller's, for whoever runs it; nil: none
-	RequestID string          // passed on to the upstream as X-Request-Id; "": the stream's id is
+	Options   json.RawMessage // a JSON object for the analyzer or worker; nil: none
+	RequestID string          // sent to the upstream as X-Request-Id; "": the stream's id
 	Trace     any             // as in CompletionRequest
 }
 
-// Bytes returns how much code there is.
+// Bytes returns the size of the files, code and paths.
 func (r *AnalysisRequest) Bytes() int64 {
 	var n int64
 	for i := range r.Files {
@@ -57,7 +57,7 @@ func (r *AnalysisRequest) Bytes() int64 {
 	return n
 }
 
-// check fills the type and finds what is wrong. Errors are *FieldError.
+// check sets the default type, compacts the options, and validates the request. Errors are *FieldError.
 func (r *AnalysisRequest) check() error {
 	if r.Type == "" {
 		r.Type = GeneralAnalysis
@@ -91,38 +91,37 @@ func (r *AnalysisRequest) check() error {
 	return nil
 }
 
-// An Analyzer is a Provider that can analyse, too. The hub finds it by a type assertion.
+// An Analyzer is a Provider that can also run analyses. The hub uses a type assertion to find out.
 //
-// Analyze reports what it finds in req through w and returns when nothing more will come; the hub adds the summary. The
-// rest is as for Provider.Complete.
+// Analyze reports issues in req to w, and returns when it has reported all; the hub adds the summary. Otherwise it is
+// like Provider.Complete.
 type Analyzer interface {
 	Analyze(ctx context.Context, req *AnalysisRequest, w AnalysisWriter) error
 }
 
-// AnalysisWriter takes an analysis as it is made. After an error (ErrClosed: the stream was cancelled; ErrTooLarge) the
+// AnalysisWriter writes an analysis to its stream. After an error (ErrClosed: the stream has ended; ErrTooLarge) the
 // analyzer should stop and return it.
 type AnalysisWriter interface {
-	// Accepted says that the analysis has begun. The others imply it.
+	// Accepted says that the analysis has begun. The other methods imply it.
 	Accepted()
-	// Progress says that the file with this index (from 0) of the request's is being looked at.
+	// Progress says that the request's file with this index (from 0) is analysed now.
 	Progress(index int) error
-	// Issues reports what was found, in the order found. What an issue leaves out is filled in.
+	// Issues adds issues. Fields that an issue leaves out get defaults (Issue.Normal).
 	Issues(found ...Issue) error
-	// FileDone says that nothing more comes for the file with this index.
+	// FileDone says that there are no more issues for the file with this index.
 	FileDone(index int) error
-	// Metadata reports what else is to be known of the answer: a JSON object.
+	// Metadata adds other facts about the result: a JSON object.
 	Metadata(data json.RawMessage) error
 }
 
-// Analyze starts an analysis as a stream of its own (kind "analysis"), or returns the one that the same owner started
-// under the same alias with the same digest (attached is true). A worker that takes analyses of that type gets it as a
-// job; where none has asked for jobs lately, the provider runs it, if it is an Analyzer. Either way the stream goes on
-// alone, and nobody needs to wait for it.
+// Analyze starts an analysis as a new stream (kind "analysis"), or returns the one that the same owner started under
+// the same alias with the same digest (attached is true). If a worker for analyses of that type is alive, the analysis
+// becomes a job; else the provider runs it, if it is an Analyzer. Nobody needs to wait for the stream.
 //
-// Of spec, Owner is needed; Kind is set, and ContentType where it is missing. Errors: ErrUnavailable where nobody can
-// analyse, ErrClosed while draining, ErrConflict for an id that is in use for something else, *LimitError, *FieldError.
-// Later ones end the stream as failed: "no_worker" (nobody took the job within Limits.JobWait), "worker_lost",
-// "worker_refused", or the provider's code.
+// spec.Owner is required; Kind is set, and ContentType has a default. Errors: ErrUnavailable if there is neither a
+// worker nor an Analyzer, ErrClosed while draining, ErrConflict for an id that is in use for something else,
+// *LimitError, *FieldError. Later failures end the stream as failed, with code "no_worker" (no worker took the job
+// within Limits.JobWait), "worker_lost", "worker_refused", or the provider's.
 func (h *Hub) Analyze(req *AnalysisRequest, spec StreamSpec) (s *Stream, attached bool, err error) {
 	if err := req.check(); err != nil {
 		return nil, false, err
@@ -131,24 +130,25 @@ func (h *Hub) Analyze(req *AnalysisRequest, spec StreamSpec) (s *Stream, attache
 	if spec.ContentType == "" {
 		spec.ContentType = "text/plain; charset=utf-8"
 	}
-	if old := h.streams.aliased(spec.Owner, spec.Alias); old != nil { // whoever could run it today
+	if old := h.streams.aliased(spec.Owner, spec.Alias); old != nil { // even if it could not be run any more
 		return sameStream(old, &Stream{Owner: spec.Owner, digest: spec.Digest})
 	}
-	if h.serves(req.Type, workerKey{}) {
-		return h.enqueue(req, spec)
+	if h.jobs.hasWorkerAnywhere(req.Type, workerKey{}) {
+		return h.jobs.create(req, spec)
 	}
 	if len(req.Files) == 0 {
-		return nil, false, fmt.Errorf("a project whose files are not sent along is analysed by a worker that has them, and none has lately asked for analyses of type %q: %w",
-			req.Type, errs.ErrUnavailable)
+		return nil, false, fmt.Errorf("a project whose files are not sent along is analysed by a worker that has "+
+			"them, and none has lately asked for analyses of type %q: %w", req.Type, errs.ErrUnavailable)
 	}
 	if a, ok := h.provider.(Analyzer); ok {
 		return h.analyzeHere(a, req, spec)
 	}
-	return nil, false, fmt.Errorf("no worker has lately asked for analyses of type %q, and no provider that analyses is configured; "+
-		"start one with 'duckwire worker -- COMMAND', or set DUCKWIRE_UPSTREAM_URL: %w", req.Type, errs.ErrUnavailable)
+	return nil, false, fmt.Errorf("no worker has lately asked for analyses of type %q, "+
+		"and no provider that analyses is configured; start one with 'duckwire worker -- COMMAND', "+
+		"or set DUCKWIRE_UPSTREAM_URL: %w", req.Type, errs.ErrUnavailable)
 }
 
-// analyzeHere has the provider run an analysis.
+// analyzeHere has this node's provider run an analysis.
 func (h *Hub) analyzeHere(a Analyzer, req *AnalysisRequest, spec StreamSpec) (*Stream, bool, error) {
 	spec.provided = true
 	s, old, err := h.newStream(&spec, nil)
@@ -160,39 +160,39 @@ func (h *Hub) analyzeHere(a Analyzer, req *AnalysisRequest, spec StreamSpec) (*S
 		named.RequestID = s.ID
 		req = &named
 	}
-	ctx, ok := h.begin(s)
+	ctx, ok := s.providerContext()
 	if !ok {
 		return s, false, nil
 	}
-	h.announce(s)
+	s.announce()
 	h.background.Go(func() {
 		defer s.stop(nil)
 		w := &analysisWriter{stream: s, req: req}
-		s.endAnalysis(ctx, w, h.guard("analysis", func() error { return a.Analyze(ctx, req, w) }))
+		s.endAnalysis(ctx, w, recoverPanic(h.logger, "analysis", func() error { return a.Analyze(ctx, req, w) }))
 	})
 	return s, false, nil
 }
 
-// endAnalysis turns an analyzer's result into the stream's ending.
+// endAnalysis ends the stream after Analyze has returned err.
 func (s *Stream) endAnalysis(ctx context.Context, w *analysisWriter, err error) {
 	if err == nil {
 		err = w.finish()
 	}
 	switch {
 	case err == nil:
-		s.finish(StatusDone, Ending{FinishReason: "stop"})
+		s.endLocal(StatusDone, Ending{FinishReason: "stop"})
 	case ctx.Err() != nil:
-		s.finish(StatusInterrupted, errServerStopped)
-	case errors.Is(err, errs.ErrTooLarge): // a part of the issues that looks like all of them would deceive
+		s.endLocal(StatusInterrupted, errServerStopped)
+	case errors.Is(err, errs.ErrTooLarge): // not done, because issues are missing
 		s.hub.CountLimit(err)
-		s.finish(StatusFailed, Ending{Error: &EndError{Code: "too_large", Message: err.Error()}, by: "provider"})
+		s.endLocal(StatusFailed, Ending{Error: &EndError{Code: "too_large", Message: err.Error()}, by: "provider"})
 	default:
 		s.hub.counts.providerError(err)
-		s.finish(StatusFailed, Ending{Error: endError(err), by: "provider"})
+		s.endLocal(StatusFailed, Ending{Error: endError(err), by: "provider"})
 	}
 }
 
-// analysisWriter is an analyzer's hand on a stream.
+// analysisWriter is the AnalysisWriter of one stream.
 type analysisWriter struct {
 	stream  *Stream
 	req     *AnalysisRequest
@@ -204,7 +204,9 @@ type analysisWriter struct {
 func (w *analysisWriter) Accepted() { w.stream.start() }
 
 func (w *analysisWriter) Progress(index int) error {
-	return w.entry(EntryProgress, map[string]any{"current": index + 1, "total": len(w.req.Files), "file": w.req.Files[index].Path})
+	return w.entry(EntryProgress, map[string]any{
+		"current": index + 1, "total": len(w.req.Files), "file": w.req.Files[index].Path,
+	})
 }
 
 func (w *analysisWriter) Issues(found ...Issue) error {
@@ -237,7 +239,7 @@ func (w *analysisWriter) FileDone(index int) error {
 
 func (w *analysisWriter) Metadata(data json.RawMessage) error { return w.entry(EntryMetadata, data) }
 
-// finish adds what the analyzer left out, and the summary.
+// finish adds the missing FileDone entries, and the summary.
 func (w *analysisWriter) finish() error {
 	for i := range w.req.Files {
 		if err := w.FileDone(i); err != nil {

@@ -18,7 +18,7 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// analyst is a provider that analyses as a test says.
+// analyst is a provider whose Analyze is a test's.
 type analyst struct {
 	scripted
 	analyze func(ctx context.Context, req *hub.AnalysisRequest, w hub.AnalysisWriter) error
@@ -29,7 +29,10 @@ func (a analyst) Analyze(ctx context.Context, req *hub.AnalysisRequest, w hub.An
 }
 
 func request() *hub.AnalysisRequest {
-	return &hub.AnalysisRequest{Type: "style", Files: []hub.AnalysisFile{{Path: "a.go", Code: "package a"}, {Path: "b.go", Code: "package b"}}}
+	return &hub.AnalysisRequest{
+		Type:  "style",
+		Files: []hub.AnalysisFile{{Path: "a.go", Code: "package a"}, {Path: "b.go", Code: "package b"}},
+	}
 }
 
 func analyze(t *testing.T, h *hub.Hub, spec hub.StreamSpec) *hub.Stream {
@@ -65,23 +68,28 @@ func endCode(s *hub.Stream) string {
 }
 
 func TestProviderAnalyzes(t *testing.T) {
-	h := newHub(t, hub.Options{Provider: analyst{analyze: func(_ context.Context, _ *hub.AnalysisRequest, w hub.AnalysisWriter) error {
+	found := func(_ context.Context, _ *hub.AnalysisRequest, w hub.AnalysisWriter) error {
 		return errors.Join(
 			w.Progress(0),
-			w.Issues(hub.Issue{Message: "bad\xff", File: "a.go", Line: 3, Severity: "error"}, hub.Issue{Type: "security", File: "a.go", Line: -1}),
+			w.Issues(hub.Issue{Message: "bad\xff", File: "a.go", Line: 3, Severity: "error"},
+				hub.Issue{Type: "security", File: "a.go", Line: -1}),
 			w.FileDone(0),
 		)
-	}}})
+	}
+	h := newHub(t, hub.Options{Provider: analyst{analyze: found}})
 	s := analyze(t, h, hub.StreamSpec{})
 	<-s.Done()
 	want := []string{
 		`analysis_progress {"current":1,"file":"a.go","total":2}`,
 		`analysis_update {"issues":[` +
-			`{"type":"style","category":"general","message":"bad` + "\uFFFD" + `","file":"a.go","line":3,"column":0,"severity":"high"},` +
-			`{"type":"security","category":"general","message":"Unknown issue","file":"a.go","line":0,"column":0,"severity":"info"}],"type":"style"}`,
+			`{"type":"style","category":"general","message":"bad` + "\uFFFD" +
+			`","file":"a.go","line":3,"column":0,"severity":"high"},` +
+			`{"type":"security","category":"general","message":"Unknown issue","file":"a.go","line":0,"column":0,` +
+			`"severity":"info"}],"type":"style"}`,
 		`file_analyzed {"file":"a.go","issues":2}`,
 		`file_analyzed {"file":"b.go","issues":0}`,
-		`analysis_summary {"total_issues":2,"semantic_issues":0,"style_issues":1,"security_issues":1,"files_analyzed":2,"errors":1,"warnings":0,"info":1}`,
+		`analysis_summary {"total_issues":2,"semantic_issues":0,"style_issues":1,"security_issues":1,` +
+			`"files_analyzed":2,"errors":1,"warnings":0,"info":1}`,
 	}
 	if got := entries(s); strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
@@ -97,14 +105,16 @@ func TestAnalysesFailWithACode(t *testing.T) {
 		"failed provider_error": errors.New("boom"),
 		"failed too_large":      errs.ErrTooLarge,
 	} {
-		h := newHub(t, hub.Options{Provider: analyst{analyze: func(context.Context, *hub.AnalysisRequest, hub.AnalysisWriter) error { return err }}})
+		fail := func(context.Context, *hub.AnalysisRequest, hub.AnalysisWriter) error { return err }
+		h := newHub(t, hub.Options{Provider: analyst{analyze: fail}})
 		s := analyze(t, h, hub.StreamSpec{})
 		<-s.Done()
 		if got := endCode(s); got != want {
 			t.Errorf("%s, want %s", got, want)
 		}
 	}
-	h := newHub(t, hub.Options{Provider: analyst{analyze: func(context.Context, *hub.AnalysisRequest, hub.AnalysisWriter) error { panic("oh") }}})
+	panics := func(context.Context, *hub.AnalysisRequest, hub.AnalysisWriter) error { panic("oh") }
+	h := newHub(t, hub.Options{Provider: analyst{analyze: panics}})
 	s := analyze(t, h, hub.StreamSpec{})
 	if <-s.Done(); endCode(s) != "failed internal" {
 		t.Error(endCode(s))
@@ -112,17 +122,19 @@ func TestAnalysesFailWithACode(t *testing.T) {
 }
 
 func TestAnalysisIsIdempotentAndCancelled(t *testing.T) {
-	h := newHub(t, hub.Options{Provider: analyst{analyze: func(ctx context.Context, _ *hub.AnalysisRequest, w hub.AnalysisWriter) error {
+	wait := func(ctx context.Context, _ *hub.AnalysisRequest, w hub.AnalysisWriter) error {
 		w.Accepted()
 		<-ctx.Done()
 		return ctx.Err()
-	}}})
+	}
+	h := newHub(t, hub.Options{Provider: analyst{analyze: wait}})
 	s := analyze(t, h, hub.StreamSpec{Alias: "mine", Digest: "1"})
 	again, attached, err := h.Analyze(request(), hub.StreamSpec{Owner: "u", Alias: "mine", Digest: "1"})
 	if again != s || !attached || err != nil {
 		t.Errorf("%v %v", attached, err)
 	}
-	if _, _, err := h.Analyze(request(), hub.StreamSpec{Owner: "u", Alias: "mine", Digest: "2"}); !errors.Is(err, errs.ErrConflict) {
+	_, _, err = h.Analyze(request(), hub.StreamSpec{Owner: "u", Alias: "mine", Digest: "2"})
+	if !errors.Is(err, errs.ErrConflict) {
 		t.Error(err)
 	}
 	s.Cancel("u")
@@ -133,7 +145,8 @@ func TestAnalysisIsIdempotentAndCancelled(t *testing.T) {
 
 func TestNobodyAnalyzes(t *testing.T) {
 	h := newHub(t, hub.Options{Provider: scripted(nil)})
-	if _, _, err := h.Analyze(request(), hub.StreamSpec{Owner: "u"}); !errors.Is(err, errs.ErrUnavailable) || !strings.Contains(err.Error(), "duckwire worker") {
+	if _, _, err := h.Analyze(request(), hub.StreamSpec{Owner: "u"}); !errors.Is(err, errs.ErrUnavailable) ||
+		!strings.Contains(err.Error(), "duckwire worker") {
 		t.Error(err)
 	}
 }
@@ -156,7 +169,7 @@ func TestAnalysisRequestsAreChecked(t *testing.T) {
 	}
 }
 
-// poll asks for a job for at most a second.
+// poll polls for a job, for at most a second.
 func poll(t *testing.T, h *hub.Hub, id string, types ...string) *hub.Job {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -193,7 +206,7 @@ func write(s *hub.Stream, id string, epoch, seq int64, ending *hub.Ending) error
 
 var done = &hub.Ending{Status: hub.StatusDone}
 
-// A project without files is for a worker that has them; the provider has none.
+// A project without files needs a worker that has them: the provider cannot run it.
 func TestProjectsWithoutFiles(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := hub.New(hub.Options{Provider: analyst{}})
@@ -221,7 +234,8 @@ func TestWorkerDoesAJob(t *testing.T) {
 		defer h.Close()
 		poll(t, h, "w1", "style")
 		s := analyze(t, h, hub.StreamSpec{Topic: "t"})
-		if _, _, err := h.Analyze(&hub.AnalysisRequest{Type: "security", Files: request().Files}, hub.StreamSpec{Owner: "u"}); !errors.Is(err, errs.ErrUnavailable) {
+		security := &hub.AnalysisRequest{Type: "security", Files: request().Files}
+		if _, _, err := h.Analyze(security, hub.StreamSpec{Owner: "u"}); !errors.Is(err, errs.ErrUnavailable) {
 			t.Errorf("a job for nobody: %v", err)
 		}
 		if poll(t, h, "w2", "security") != nil {
@@ -231,17 +245,17 @@ func TestWorkerDoesAJob(t *testing.T) {
 			t.Errorf("written before it was taken: %v", err)
 		}
 		job := mustPoll(t, h, "w1")
-		if again := mustPoll(t, h, "w1"); again.ID != job.ID || again.Epoch != job.Epoch { // the first answer may be lost
+		if again := mustPoll(t, h, "w1"); again.ID != job.ID || again.Epoch != job.Epoch { // a lost answer
 			t.Errorf("%+v, %+v", job, again)
 		}
-		for range 5 { // appends renew the lease
+		for range 5 { // appends extend the lease
 			seq := int64(len(entries(s)))
 			if err := write(s, "w1", job.Epoch, seq, nil); err != nil {
 				t.Fatal(err)
 			}
 			time.Sleep(20 * time.Second)
 		}
-		if poll(t, h, "w1") != nil || !heldBy(s, "w") || heldBy(s, "x") {
+		if poll(t, h, "w1") != nil || !assignedTo(s, "w") || assignedTo(s, "x") {
 			t.Error("begun, and handed out again")
 		}
 		if err := write(s, "w1", job.Epoch, 5, done); err != nil || endCode(s) != "done" {
@@ -332,7 +346,8 @@ func TestRefusedJobs(t *testing.T) {
 		if poll(t, h, "w1") != nil {
 			t.Error("given to the one that refused it")
 		}
-		if err := h.RefuseJob(&hub.Worker{ID: "w3", User: "w"}, mustPoll(t, h, "w3").ID, 2, "me neither"); err != nil || endCode(s) != "failed worker_refused" {
+		err := h.RefuseJob(&hub.Worker{ID: "w3", User: "w"}, mustPoll(t, h, "w3").ID, 2, "me neither")
+		if err != nil || endCode(s) != "failed worker_refused" {
 			t.Error(err, endCode(s))
 		}
 		if err := h.RefuseJob(w1, s.ID, 1, ""); !errors.Is(err, errs.ErrClosed) {
@@ -387,8 +402,10 @@ func TestJobLimits(t *testing.T) {
 		limit := func(owner, code, name string) {
 			t.Helper()
 			var over *errs.LimitError
-			_, _, err := h.Analyze(&hub.AnalysisRequest{Files: []hub.AnalysisFile{{Path: "a", Code: code}}}, hub.StreamSpec{Owner: owner})
-			if errors.As(err, &over); over == nil && name != "" || over != nil && !strings.Contains(over.Name, "("+name+")") {
+			_, _, err := h.Analyze(&hub.AnalysisRequest{Files: []hub.AnalysisFile{{Path: "a", Code: code}}},
+				hub.StreamSpec{Owner: owner})
+			errors.As(err, &over)
+			if over == nil && name != "" || over != nil && !strings.Contains(over.Name, "("+name+")") {
 				t.Errorf("%v, want %q", err, name)
 			}
 		}
@@ -423,11 +440,13 @@ func TestJobsAreAnnouncedWithoutTheirCode(t *testing.T) {
 	}
 }
 
-// TestJobsUnderContention: whatever workers, owners and leases do at the same time, every job ends once and gives back
-// its room.
+// TestJobsUnderContention: workers take, refuse and lose jobs while owners cancel them; each job must end once, and
+// then not count against the limits any longer.
 func TestJobsUnderContention(t *testing.T) {
-	h := newHub(t, hub.Options{Limits: hub.Limits{Lease: 20 * time.Millisecond, JobWait: 200 * time.Millisecond, JobsPerUser: 10}})
-	poll(t, h, "w0", "nothing") // so that Analyze below is not refused before the others have come
+	h := newHub(t, hub.Options{Limits: hub.Limits{
+		Lease: 20 * time.Millisecond, JobWait: 200 * time.Millisecond, JobsPerUser: 10,
+	}})
+	poll(t, h, "w0", "nothing") // without a known worker, Analyze below would be refused
 	ctx, cancel := context.WithCancel(t.Context())
 	var work sync.WaitGroup
 	for n := range 4 {
@@ -449,9 +468,9 @@ func TestJobsUnderContention(t *testing.T) {
 				}
 				switch rand.N(4) {
 				case 0:
-					_ = h.RefuseJob(w, job.ID, job.Epoch, "chance") // may have lost it meanwhile
+					_ = h.RefuseJob(w, job.ID, job.Epoch, "chance") // the lease may have expired
 				case 1:
-					time.Sleep(25 * time.Millisecond) // most likely it has lost it meanwhile; either is right
+					time.Sleep(25 * time.Millisecond) // the lease has probably expired
 					fallthrough
 				default:
 					_ = write(s, w.ID, job.Epoch, 0, done)
@@ -459,26 +478,29 @@ func TestJobsUnderContention(t *testing.T) {
 			}
 		})
 	}
+	var all []*hub.Stream
 	for i := 0; i < 150; i++ {
 		s, _, err := h.Analyze(request(), hub.StreamSpec{Owner: "u"})
 		switch {
 		case errors.Is(err, errs.ErrUnavailable), errors.Is(err, errs.ErrLimited):
-			time.Sleep(time.Millisecond) // until there is room; nothing is expected of it
+			time.Sleep(time.Millisecond) // until there is room
 			i--
+			continue
 		case err != nil:
 			t.Fatal(err)
 		case rand.N(5) == 0:
 			work.Go(func() { s.Cancel("u") })
 		}
+		all = append(all, s)
 	}
-	for _, s := range h.Streams(1000, func(*hub.Stream) bool { return true }) {
+	for _, s := range all {
 		select {
 		case <-s.Done():
 		case <-time.After(hubtest.Hung):
 			t.Fatalf("it hangs: %s is %s", s.ID, s.Status())
 		}
 	}
-	for range 10 { // an end is seen a moment before its room is there again
+	for range 10 { // a job stops counting a moment after its end is visible
 		hubtest.Until(t, "room for ten", func() bool {
 			_, _, err := h.Analyze(request(), hub.StreamSpec{Owner: "u"})
 			return err == nil
@@ -488,7 +510,7 @@ func TestJobsUnderContention(t *testing.T) {
 	work.Wait()
 }
 
-func heldBy(s *hub.Stream, user string) bool {
-	held, err := s.HeldBy(user)
-	return held && err == nil
+func assignedTo(s *hub.Stream, user string) bool {
+	assigned, err := s.WasAssignedTo(user)
+	return assigned && err == nil
 }

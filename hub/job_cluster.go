@@ -6,27 +6,25 @@ import (
 	"math/rand/v2"
 	"slices"
 	"time"
-
-	"github.com/duckwire/duckwire/hub/log"
 )
 
-// A job stays with the node where it was asked for: that one knows who has had it, and writes its stream. Workers ask
-// any node, and that one asks the others. So a worker is known wherever there may be jobs for it.
+// A job stays on the node where it was requested: that node knows which workers have had it, and owns its stream. A
+// worker asks any node for a job, and that node also asks the others.
 
-// What nodes ask each other about jobs.
+// The calls between nodes about jobs.
 const (
 	callTakeJob   = "take job"   // Worker → nodeJob, or null
-	callJobWaits  = "job waits"  // waitingJob; told to all
-	callServes    = "serves"     // waitingJob → true or false
-	callRefuseJob = "refuse job" // refusal
-	callHolds     = "holds job"  // holding of a stream's job → true or false
+	callJobWaits  = "job waits"  // waitingJob; told to all nodes
+	callServes    = "serves"     // waitingJob → whether a worker may do it
+	callRefuseJob = "refuse job" // refusalCall
+	callAssigned  = "holds job"  // assignmentQuestion → true or false
 )
 
-// askJobsEvery is how often a worker's question that waits is put to the other nodes anew: they hear that the worker is
-// alive.
+// askJobsEvery is how often the poll of a worker that waits is sent to the other nodes again. It also tells them that
+// the worker is alive.
 const askJobsEvery = 5 * time.Second
 
-// nodeJob is a Job on its way to another node.
+// nodeJob is a Job in the answer to another node.
 type nodeJob struct {
 	ID        string          `json:"id"`
 	Epoch     int64           `json:"epoch"`
@@ -38,55 +36,60 @@ type nodeJob struct {
 	RequestID string          `json:"request_id,omitempty"`
 }
 
-// waitingJob is what others are told of a job.
+// waitingJob is what other nodes need to know of a job that waits for a worker.
 type waitingJob struct {
 	Type string `json:"type"`
-	User string `json:"user,omitempty"` // who had it before
+	User string `json:"user,omitempty"` // with ID, the worker that had the job before
 	ID   string `json:"id,omitempty"`
 }
 
-type refusal struct {
+type refusalCall struct {
 	Worker Worker `json:"worker"`
 	Job    string `json:"job"`
 	Epoch  int64  `json:"epoch"`
 	Reason string `json:"reason"`
 }
 
-type jobHolder struct {
+type assignmentQuestion struct {
 	Job  string `json:"job"`
 	User string `json:"user"`
 }
 
-// answerJobs has this node answer the others.
-func (h *Hub) answerJobs() {
-	h.cluster.OnCall(callTakeJob, answering(func(w *Worker) (any, error) { return h.takeHere(w) }))
+// answerCalls registers what answers the calls of other nodes for jobs.
+func (q *jobs) answerCalls() {
+	h := q.hub
+	h.cluster.OnCall(callTakeJob, answering(func(w *Worker) (any, error) { return q.takeForNode(w) }))
 	h.cluster.OnCall(callJobWaits, answering(func(j *waitingJob) (any, error) {
-		h.jobs.hear(j)
+		q.notifyOne(j)
 		return nil, nil
 	}))
-	h.cluster.OnCall(callServes, answering(func(j *waitingJob) (any, error) { return h.jobs.serves(j.Type, workerKey{j.User, j.ID}), nil }))
-	h.cluster.OnCall(callRefuseJob, answering(func(r *refusal) (any, error) { return nil, h.RefuseJob(&r.Worker, r.Job, r.Epoch, r.Reason) }))
-	h.cluster.OnCall(callHolds, answering(func(who *jobHolder) (any, error) {
-		s := h.streams.find("", who.Job)
-		return s != nil && s.heldHere(who.User), nil
+	h.cluster.OnCall(callServes, answering(func(j *waitingJob) (any, error) {
+		return q.hasWorker(j.Type, workerKey{j.User, j.ID}), nil
+	}))
+	h.cluster.OnCall(callRefuseJob, answering(func(r *refusalCall) (any, error) {
+		return nil, h.RefuseJob(&r.Worker, r.Job, r.Epoch, r.Reason)
+	}))
+	h.cluster.OnCall(callAssigned, answering(func(a *assignmentQuestion) (any, error) {
+		s := h.streams.find("", a.Job)
+		return s != nil && s.wasAssignedHere(a.User), nil
 	}))
 }
 
-// takeHere hands out a job of this node's to a worker that asks another one.
-func (h *Hub) takeHere(w *Worker) (*nodeJob, error) {
-	if h.IsDraining() {
+// takeForNode assigns a job of this node to a worker that polls another node. It returns nil if there is none.
+func (q *jobs) takeForNode(w *Worker) (*nodeJob, error) {
+	if q.hub.IsDraining() {
 		return nil, nil
 	}
 	if err := w.check(); err != nil {
 		return nil, err
 	}
-	p := &poll{wake: log.NewWake(), news: log.NewWake()}
-	k, err := h.jobs.enter(w, p)
+	p := newPoll()
+	k, err := q.addPoll(w, p)
 	if err != nil {
 		return nil, err
 	}
-	defer h.jobs.leave(k, p)
-	job := h.handOut(k)
+	defer q.removePoll(k, p)
+	job := q.assign(k)
 	if job == nil {
 		return nil, nil
 	}
@@ -94,18 +97,20 @@ func (h *Hub) takeHere(w *Worker) (*nodeJob, error) {
 	return &nodeJob{job.ID, job.Epoch, job.Lease, req.Type, req.Project, req.Files, req.Options, req.RequestID}, nil
 }
 
-// askingAgain says when a question that waits is to be put to the other nodes anew. On one node it never is.
-func (h *Hub) askingAgain() (again <-chan time.Time, stop func()) {
-	if !h.cluster.sharesStreams() {
+// askNodesTicker returns a channel that says when a waiting poll must be sent to the other nodes again. On a single
+// node it is nil.
+func (q *jobs) askNodesTicker() (again <-chan time.Time, stop func()) {
+	if !q.hub.cluster.sharesStreams() {
 		return nil, func() {}
 	}
-	tick := time.NewTicker(min(askJobsEvery, h.limits.Lease/4))
+	tick := time.NewTicker(min(askJobsEvery, q.limits.Lease/4))
 	return tick.C, tick.Stop
 }
 
-// takeElsewhere asks the other nodes, one after the other, for a job of theirs. Whether the worker's client is still
-// there does not matter: what it does not begin, it is handed again.
-func (h *Hub) takeElsewhere(w *Worker) *Job {
+// takeElsewhere asks the other nodes, one after the other, for a job. It returns nil if none has one. It does not stop
+// when the worker's client disconnects: a job that was assigned and not begun is assigned to the same worker again.
+func (q *jobs) takeElsewhere(w *Worker) *Job {
+	h := q.hub
 	if !h.cluster.sharesStreams() {
 		return nil
 	}
@@ -113,7 +118,8 @@ func (h *Hub) takeElsewhere(w *Worker) *Job {
 	defer cancel()
 	body := mustJSON(w)
 	nodes := slices.Clone(h.cluster.streams.Others())
-	rand.Shuffle(len(nodes), func(i, j int) { nodes[i], nodes[j] = nodes[j], nodes[i] }) // so that no node's jobs wait behind all others'
+	// In random order, so that no node's jobs always come last.
+	rand.Shuffle(len(nodes), func(i, j int) { nodes[i], nodes[j] = nodes[j], nodes[i] })
 	for _, node := range nodes {
 		answer, err := h.cluster.Call(ctx, node, callTakeJob, body)
 		var job *nodeJob
@@ -125,128 +131,132 @@ func (h *Hub) takeElsewhere(w *Worker) *Job {
 			continue
 		}
 		if job != nil {
-			req := &AnalysisRequest{Type: job.Type, Project: job.Project, Files: job.Files, Options: job.Options, RequestID: job.RequestID}
+			req := &AnalysisRequest{
+				Type: job.Type, Project: job.Project, Files: job.Files, Options: job.Options, RequestID: job.RequestID,
+			}
 			return &Job{ID: job.ID, Request: req, Epoch: job.Epoch, Lease: job.Lease}
 		}
 	}
 	return nil
 }
 
-// tellOfJob tells the other nodes of a job for which no worker waits here. jobs.mu is held.
-func (h *Hub) tellOfJob(j *job) {
-	if !h.cluster.sharesStreams() || h.jobs.awaited(j) {
+// notifyNodes tells the other nodes of a new job, unless a worker waits for such a job here. q.mu is held.
+func (q *jobs) notifyNodes(j *job) {
+	h := q.hub
+	if !h.cluster.sharesStreams() || q.hasWaitingWorker(j) {
 		return
 	}
-	body := mustJSON(waitingJob{j.req.Type, j.lost.user, j.lost.id})
+	body := mustJSON(waitingJob{j.req.Type, j.lastWorker.user, j.lastWorker.id})
 	h.background.TryGo(func() { h.cluster.Broadcast(callJobWaits, body) })
 }
 
-// awaited reports whether a worker waits for such a job on this node. q.mu is held.
-func (q *jobs) awaited(j *job) bool {
+// hasWaitingWorker reports whether a worker that may do the job waits on this node. q.mu is held.
+func (q *jobs) hasWaitingWorker(j *job) bool {
 	for _, k := range q.workers {
-		if len(k.polls) > 0 && q.wants(j, k) {
+		if len(k.polls) > 0 && q.mayAssign(j, k) {
 			return true
 		}
 	}
 	return false
 }
 
-// hear has one worker that waits ask for a job of another node's: somebody else than who had it before, if there is
-// one.
-func (q *jobs) hear(j *waitingJob) {
+// notifyOne notifies one waiting poll of another node's job, if possible not one of the worker that had the job before.
+func (q *jobs) notifyOne(j *waitingJob) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.hearLocked(j)
+	q.notifyOneLocked(j)
 }
 
-func (q *jobs) hearLocked(j *waitingJob) {
+func (q *jobs) notifyOneLocked(j *waitingJob) {
 	var last *poll
 	for _, k := range q.workers {
-		if !k.takes(j.Type) {
+		if !k.handles(j.Type) {
 			continue
 		}
 		for p := range k.polls {
 			if last = p; k.key != (workerKey{j.User, j.ID}) {
-				p.tell(j)
+				p.notify(j)
 				return
 			}
 		}
 	}
 	if last != nil {
-		last.tell(j)
+		last.notify(j)
 	}
 }
 
-// maxTold bounds what is kept for a question of what it was told. There are the questions that are put anew.
-const maxTold = 100
+// maxNews bounds the news of one poll. Polls are also sent to the other nodes every askJobsEvery, so a job whose news
+// is dropped is still found.
+const maxNews = 100
 
-// tell wakes a question for a job of another node's. jobs.mu is held.
-func (p *poll) tell(j *waitingJob) {
-	if len(p.told) < maxTold {
-		p.told = append(p.told, *j)
+// notify notes another node's job, and wakes the poll. jobs.mu is held.
+func (p *poll) notify(j *waitingJob) {
+	if len(p.news) < maxNews {
+		p.news = append(p.news, *j)
 	}
-	p.news.Signal()
+	p.newsWake.Signal()
 }
 
-// toldOf returns how much the question has been told, before it asks the other nodes.
-func (q *jobs) toldOf(p *poll) int {
+// newsCount returns how much news the poll has.
+func (q *jobs) newsCount(p *poll) int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return len(p.told)
+	return len(p.news)
 }
 
-// settled forgets that much: the other nodes were asked since, and had nothing.
-func (q *jobs) settled(p *poll, told int) {
+// dropNews drops the poll's oldest n news: since they came, the other nodes were asked and had no job.
+func (q *jobs) dropNews(p *poll, n int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	p.told = p.told[told:]
+	p.news = p.news[n:]
 }
 
-// passOn tells others that wait what a question was told that has left: it took one job, and may have been told of
-// several.
-func (q *jobs) passOn(p *poll) {
+// forwardNews notifies other polls of the news of a poll that has ended: it took one job at most, and may have been
+// notified of several.
+func (q *jobs) forwardNews(p *poll) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for i := range p.told {
-		q.hearLocked(&p.told[i])
+	for i := range p.news {
+		q.notifyOneLocked(&p.news[i])
 	}
-	p.told = nil
+	p.news = nil
 }
 
-// serves reports whether there is a worker for analyses of that type, besides one. A node that has heard of none asks
-// the others: it may have just begun, or the worker has had enough to do there, and never came to ask here.
-func (h *Hub) serves(kind string, besides workerKey) bool {
-	if h.jobs.serves(kind, besides) {
+// hasWorkerAnywhere reports whether any node knows a worker for analyses of that type, other than besides. A worker may
+// have polled only one node so far, so the other nodes are asked if this one knows none.
+func (q *jobs) hasWorkerAnywhere(kind string, besides workerKey) bool {
+	if q.hasWorker(kind, besides) {
 		return true
 	}
-	return slices.ContainsFunc(h.cluster.callAll(callServes, waitingJob{kind, besides.user, besides.id}), func(answer []byte) bool { return string(answer) == "true" })
+	answers := q.hub.cluster.callAll(callServes, waitingJob{kind, besides.user, besides.id})
+	return slices.ContainsFunc(answers, func(answer []byte) bool { return string(answer) == "true" })
 }
 
-// refuseElsewhere gives a job back to the node that has it.
-func (s *Stream) refuseElsewhere(r *refusal) error {
-	_, taken, err := s.askOwner(callTimeout, callRefuseJob, mustJSON(r))
-	if taken { // its node has died, and with it the job
+// refuseJobElsewhere refuses a job at the node that owns the stream.
+func (s *Stream) refuseJobElsewhere(r *refusalCall) error {
+	_, tookOver, err := s.askOwner(callTimeout, callRefuseJob, mustJSON(r))
+	if tookOver { // the owner has died, which ended the job
 		s.log.Lock()
 		defer s.log.Unlock()
-		return s.endedError()
+		return s.endedErrorLocked()
 	}
 	return err
 }
 
-// heldElsewhere asks the node that has the stream's job. That somebody has had a job stays true.
-func (s *Stream) heldElsewhere(user string) (bool, error) {
+// wasAssignedElsewhere asks the node that owns the stream. It caches the answer true, which does not change any more.
+func (s *Stream) wasAssignedElsewhere(user string) (bool, error) {
 	s.log.Lock()
-	known := slices.Contains(s.heldBy, user)
+	cached := slices.Contains(s.assignedUsers, user)
 	s.log.Unlock()
-	if known || s.Kind != "analysis" { // others are nobody's jobs
-		return known, nil
+	if cached || s.Kind != "analysis" { // streams of other kinds have no job
+		return cached, nil
 	}
-	answer, taken, err := s.askOwner(callTimeout, callHolds, mustJSON(jobHolder{s.ID, user}))
-	if err != nil || taken || string(answer) != "true" {
+	answer, tookOver, err := s.askOwner(callTimeout, callAssigned, mustJSON(assignmentQuestion{s.ID, user}))
+	if err != nil || tookOver || string(answer) != "true" {
 		return false, err
 	}
 	s.log.Lock()
 	defer s.log.Unlock()
-	s.heldBy = append(s.heldBy, user)
+	s.assignedUsers = append(s.assignedUsers, user)
 	return true, nil
 }

@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// Severity is how much an issue matters.
+// Severity is the severity of an issue.
 type Severity string
 
-// The severities, the least first.
+// The severities, in ascending order.
 const (
 	SeverityInfo     Severity = "info"
 	SeverityLow      Severity = "low"
@@ -17,8 +17,8 @@ const (
 	SeverityCritical Severity = "critical"
 )
 
-// ParseSeverity reads a severity, or another tool's word for one: "error", "warning", "note", "hint" … ok is false for
-// a word that is none.
+// ParseSeverity parses a severity, or the name that other tools give one: "error", "warning", "note", "hint" … ok is
+// false for any other word.
 func ParseSeverity(word string) (s Severity, ok bool) {
 	switch strings.ToLower(word) {
 	case "info", "information", "note", "notice", "hint", "none", "suggestion":
@@ -37,8 +37,8 @@ func ParseSeverity(word string) (s Severity, ok bool) {
 
 // Issue is one finding of an analysis. Lines and columns count from 1; 0 is unknown.
 type Issue struct {
-	Type      string   `json:"type"`     // of the analysis that found it: semantic, style, security, or any other word
-	Category  string   `json:"category"` // a finer word: "printf", "unused", "general"
+	Type      string   `json:"type"`     // the analysis's: semantic, style, security, or any other
+	Category  string   `json:"category"` // within the type: "printf", "unused", "general"
 	Message   string   `json:"message"`
 	File      string   `json:"file"`
 	Line      int      `json:"line"`
@@ -46,14 +46,14 @@ type Issue struct {
 	EndLine   int      `json:"end_line,omitempty"`
 	EndColumn int      `json:"end_column,omitempty"`
 	Severity  Severity `json:"severity"`
-	Rule      string   `json:"rule,omitempty"` // the tool's own name for what was broken: "SA4006", "no-unused-vars"
+	Rule      string   `json:"rule,omitempty"` // the tool's name of the violated rule: "SA4006", "no-unused-vars"
 }
 
-// MaxIssueText bounds an issue's message, in bytes; its other texts are bounded by MaxName.
+// MaxIssueText is the maximum length of an issue's message, in bytes. Other texts of an issue have MaxName.
 const MaxIssueText = 4 << 10
 
-// Normal returns the issue in the form that clients may rely on: nothing missing, nothing endless, valid UTF-8. kind is
-// its type where it names none.
+// Normal returns the issue with defaults for missing fields, long texts truncated, and valid UTF-8. kind is the default
+// of its type.
 func (i Issue) Normal(kind string) Issue {
 	i.Type = cmp.Or(clean(i.Type, MaxName), kind, "general")
 	i.Category = cmp.Or(clean(i.Category, MaxName), "general")
@@ -65,7 +65,7 @@ func (i Issue) Normal(kind string) Issue {
 	return i
 }
 
-// clean returns s as valid UTF-8 without white space around it, of at most limit bytes.
+// clean returns s as valid UTF-8, without surrounding white space, and truncated to limit bytes.
 func clean(s string, limit int) string {
 	s = strings.TrimSpace(strings.ToValidUTF8(s, "\uFFFD"))
 	if len(s) > limit {
@@ -74,8 +74,8 @@ func clean(s string, limit int) string {
 	return s
 }
 
-// AnalysisSummary is the data of an analysis's last entry. Errors are issues of high or critical severity, warnings
-// those of low or medium.
+// AnalysisSummary is the data of EntrySummary. Errors counts issues of high or critical severity, Warnings those of low
+// or medium.
 type AnalysisSummary struct {
 	Total    int `json:"total_issues"`
 	Semantic int `json:"semantic_issues"`

@@ -9,85 +9,93 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// WorkerTopic is where each job is announced, as an event "job" without its code. Who may produce there may take jobs.
+// WorkerTopic is the topic where each job is announced, as an event "job" without its code. Whoever has the right to
+// produce there may take jobs.
 const WorkerTopic = "worker:analysis"
 
-// maxAttempts is how often a job is handed out: once, and once more to another worker.
+// maxAttempts is how many workers a job is assigned to at most, one after the other.
 const maxAttempts = 2
 
-// Job is an analysis for a worker to do. The worker writes the stream of the same id, with the id that it asked under
-// as Producer-Id and Epoch as Producer-Epoch; its appends renew the lease.
+// Job is an analysis that is assigned to a worker. The worker writes the stream of the same id, with its Worker.ID as
+// Producer-Id and Epoch as Producer-Epoch. Its appends extend the lease.
 type Job struct {
-	ID      string // its own, and its stream's
+	ID      string // also its stream's
 	Request *AnalysisRequest
 	Epoch   int64 // 1 at the first attempt, 2 at the second
 	Lease   time.Duration
 }
 
-// job is one analysis that a worker is to do, from its enqueuing to its stream's end. What may change is guarded by
-// jobs.mu.
+// job is an analysis for workers, from its creation to its stream's end. Guarded by jobs.mu, except for what never
+// changes.
 type job struct {
-	req   *AnalysisRequest // nil once it is gone
+	req   *AnalysisRequest // nil after the end
 	owner string
 	bytes int64
 
-	stream  *Stream     // nil until it is registered
-	gone    bool        // the stream has ended
-	waiting bool        // it stands in jobs.queue
-	holder  *worker     // who does it; nil: nobody
-	epoch   int64       // of the attempt that runs, or is due
-	timer   *time.Timer // ends the waiting
-	lost    workerKey   // who had it before
-	refused string      // why that one gave it back; "" where its lease lapsed
-	users   []string    // whose workers have held it
+	stream        *Stream     // nil until it is registered
+	removed       bool        // the stream has ended
+	waiting       bool        // it is in jobs.queue
+	assignee      *worker     // nil: none
+	epoch         int64       // of the present attempt, or of the next one while it waits
+	timer         *time.Timer // of Limits.JobWait
+	lastWorker    workerKey   // of the attempt before
+	refusal       string      // why that worker refused the job; "" if its lease expired
+	assignedUsers []string    // the users of all workers that it was assigned to
 }
 
-// jobs is the queue of analyses that wait for a worker, and the list of workers.
+// jobs has the queue of jobs that wait for a worker, and the list of workers.
 type jobs struct {
+	hub    *Hub
 	limits *Limits
 
 	mu      lock.Mutex
-	queue   []*job // first come, first served
-	bytes   int64  // code of all that are unfinished
+	queue   []*job // in the order of their creation; second attempts first
+	bytes   int64  // code of all unfinished jobs
 	byUser  map[string]int
 	workers map[workerKey]*worker
 }
 
-func (q *jobs) init(limits *Limits) {
+func (q *jobs) init(h *Hub) {
 	q.mu.SetClass(lock.Jobs)
-	q.limits, q.byUser, q.workers = limits, make(map[string]int), make(map[workerKey]*worker)
+	q.hub, q.limits, q.byUser, q.workers = h, &h.limits, make(map[string]int), make(map[workerKey]*worker)
 }
 
-// reserve makes room for a job, or tells which limit is met. Other nodes have some of its user's.
+// reserve counts a new job against the limits. elsewhere is how many jobs its owner has on other nodes. Errors are
+// *LimitError.
 func (q *jobs) reserve(j *job, elsewhere int) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	limited := func(name string, limit int64, retry time.Duration) error {
+		return &errs.LimitError{Kind: errs.ErrLimited, Name: name, Limit: limit, Retry: retry}
+	}
 	switch l := q.limits; {
 	case j.bytes > l.JobBytes:
-		return &errs.LimitError{Kind: errs.ErrTooLarge, Name: "code of an analysis in bytes (job_bytes)", Limit: l.JobBytes}
+		return &errs.LimitError{
+			Kind: errs.ErrTooLarge, Name: "code of an analysis in bytes (job_bytes)", Limit: l.JobBytes,
+		}
 	case len(q.queue) >= l.Jobs:
-		return &errs.LimitError{Kind: errs.ErrLimited, Name: "jobs that wait for a worker (jobs)", Limit: int64(l.Jobs), Retry: 10 * time.Second}
+		return limited("jobs that wait for a worker (jobs)", int64(l.Jobs), 10*time.Second)
 	case q.byUser[j.owner]+elsewhere >= l.JobsPerUser:
-		return &errs.LimitError{Kind: errs.ErrLimited, Name: "unfinished jobs of one user (jobs_per_user)", Limit: int64(l.JobsPerUser), Retry: 5 * time.Second}
+		return limited("unfinished jobs of one user (jobs_per_user)", int64(l.JobsPerUser), 5*time.Second)
 	case q.bytes+j.bytes > l.JobBytes:
-		return &errs.LimitError{Kind: errs.ErrLimited, Name: "code of all unfinished jobs in bytes (job_bytes)", Limit: l.JobBytes, Retry: 5 * time.Second}
+		return limited("code of all unfinished jobs in bytes (job_bytes)", l.JobBytes, 5*time.Second)
 	}
 	q.bytes += j.bytes
 	q.byUser[j.owner]++
 	return nil
 }
 
-// remove forgets a job, whatever its state. A second call does nothing.
+// remove removes a job in any state. A second call does nothing.
 func (q *jobs) remove(j *job) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if j.gone {
+	if j.removed {
 		return
 	}
-	j.gone = true
+	j.removed = true
 	q.unqueue(j)
-	j.req = nil // the stream is kept for its readers; the code is not
-	if j.holder != nil {
+	j.req = nil // the stream stays for its readers, without the code
+	if j.assignee != nil {
 		j.release(time.Now())
 	}
 	q.bytes -= j.bytes
@@ -96,7 +104,7 @@ func (q *jobs) remove(j *job) {
 	}
 }
 
-// unqueue takes a job out of the queue, if it waits there. q.mu is held.
+// unqueue removes a job from the queue, if it is there. q.mu is held.
 func (q *jobs) unqueue(j *job) {
 	if !j.waiting {
 		return
@@ -106,147 +114,150 @@ func (q *jobs) unqueue(j *job) {
 	q.queue = slices.DeleteFunc(q.queue, func(o *job) bool { return o == j })
 }
 
-// release takes a job from its worker, which was heard of at that time. jobs.mu is held.
-func (j *job) release(heard time.Time) {
-	k := j.holder
-	j.holder = nil
+// release ends a job's assignment to its worker, which was last seen at that time. jobs.mu is held.
+func (j *job) release(lastSeen time.Time) {
+	k := j.assignee
+	j.assignee = nil
 	k.jobs = slices.DeleteFunc(k.jobs, func(o *job) bool { return o == j })
-	k.seen = heard
+	k.lastSeen = lastSeen
 }
 
-// enqueue makes an analysis a job, and its stream.
-func (h *Hub) enqueue(req *AnalysisRequest, spec StreamSpec) (*Stream, bool, error) {
+// create creates a job and its stream, or returns the stream that has its id already.
+func (q *jobs) create(req *AnalysisRequest, spec StreamSpec) (*Stream, bool, error) {
+	h := q.hub
 	j := &job{req: req, owner: spec.Owner, bytes: req.Bytes(), epoch: 1}
-	if err := h.jobs.reserve(j, h.cluster.RemoteUsage(usageJobs, j.owner)); err != nil {
+	if err := q.reserve(j, h.cluster.RemoteUsage(usageJobs, j.owner)); err != nil {
 		return nil, false, err
 	}
 	spec.job = j
 	s, old, err := h.newStream(&spec, nil)
 	if err != nil || old {
-		h.jobs.remove(j)
+		q.remove(j)
 		return s, old, err
 	}
 	s.log.Lock()
 	s.producer.epoch = j.epoch
-	s.armKeep(max(s.Keep.CancelAfter, firstWatcher))
+	s.armFirstIdleCancel()
 	s.log.Unlock()
-	h.announce(s)
-	h.jobs.mu.Lock()
+	s.announce()
+	q.mu.Lock()
 	j.stream = s
-	if j.gone { // cancelled or superseded between its registration and here
-		h.jobs.mu.Unlock()
+	if j.removed { // cancelled or superseded since its registration
+		q.mu.Unlock()
 		return s, false, nil
 	}
-	h.offer(j)
-	news := j.announcement()
-	h.jobs.mu.Unlock()
-	h.announceJob(j, news)
+	q.enqueue(j)
+	announcement := j.announcement()
+	q.mu.Unlock()
+	q.announce(j, announcement)
 	return s, false, nil
 }
 
-// offer puts a job into the queue: at its end, or, the second time, at its front. jobs.mu is held.
-func (h *Hub) offer(j *job) {
-	q, at, epoch := &h.jobs, len(h.jobs.queue), j.epoch
+// enqueue puts a job into the queue, at its end, or at its front for the second attempt. q.mu is held.
+func (q *jobs) enqueue(j *job) {
+	at, epoch := len(q.queue), j.epoch
 	if epoch > 1 {
 		at = 0
 	}
 	q.queue = slices.Insert(q.queue, at, j)
 	j.waiting = true
-	j.timer = time.AfterFunc(q.limits.JobWait, func() { h.jobUnwanted(j, epoch) })
+	j.timer = time.AfterFunc(q.limits.JobWait, func() { q.waitExpired(j, epoch) })
 	q.wakeWorkers()
-	h.tellOfJob(j)
+	q.notifyNodes(j)
 }
 
-// announcement is the payload that tells of a job, without its code. jobs.mu is held, or nobody else knows the job.
+// announcement returns the payload of the event "job". jobs.mu is held, or no other goroutine knows the job.
 func (j *job) announcement() []byte {
-	p := payload{}.str("id", j.stream.ID).str("stream", j.stream.ID).str("type", j.req.Type).num("files", len(j.req.Files)).num("bytes", int(j.bytes))
+	p := payload{}.str("id", j.stream.ID).str("stream", j.stream.ID).str("type", j.req.Type)
+	p = p.num("files", len(j.req.Files)).num("bytes", int(j.bytes))
 	if j.req.Project != "" {
 		p = p.str("project", j.req.Project)
 	}
 	return append(p.b, '}')
 }
 
-// announceJob tells whoever listens on WorkerTopic of a job.
-func (h *Hub) announceJob(j *job, announcement []byte) {
-	if _, err := h.topics.publish(WorkerTopic, j.owner, []EventInput{{Event: "job", Payload: announcement}}); err != nil {
-		h.logger.Warn("a job's announcement was refused", "stream", j.stream.ID, "error", err)
+// announce publishes a job's announcement on WorkerTopic.
+func (q *jobs) announce(j *job, announcement []byte) {
+	if _, err := q.hub.topics.publish(WorkerTopic, j.owner, []EventInput{{Event: "job", Payload: announcement}}); err != nil {
+		q.hub.logger.Warn("a job's announcement was refused", "stream", j.stream.ID, "error", err)
 	}
 }
 
-// jobUnwanted fails a job that nobody has taken.
-func (h *Hub) jobUnwanted(j *job, epoch int64) {
-	h.jobs.mu.Lock()
+// waitExpired fails a job that no worker has taken within Limits.JobWait, unless its epoch is another one by now.
+func (q *jobs) waitExpired(j *job, epoch int64) {
+	q.mu.Lock()
 	due := j.waiting && j.epoch == epoch
-	text := "no worker took the analysis within " + h.limits.JobWait.String()
+	text := "no worker took the analysis within " + q.limits.JobWait.String()
 	if epoch > 1 {
-		text += ", after the first one " + j.why()
+		text += ", after the first one " + j.lastFailure()
 	}
-	h.jobs.mu.Unlock()
+	q.mu.Unlock()
 	if due {
 		j.fail("no_worker", text)
 	}
 }
 
-// why says what became of the attempt before. jobs.mu is held.
-func (j *job) why() string {
-	if j.refused != "" {
-		return "refused it: " + j.refused
+// lastFailure says why the attempt before failed: what the worker did. jobs.mu is held.
+func (j *job) lastFailure() string {
+	if j.refusal != "" {
+		return "refused it: " + j.refusal
 	}
 	return "fell silent"
 }
 
 func (j *job) fail(code, text string) {
-	j.stream.finish(StatusFailed, Ending{Error: &EndError{Code: code, Message: text}, by: "worker"})
+	j.stream.endLocal(StatusFailed, Ending{Error: &EndError{Code: code, Message: text}, by: "worker"})
 }
 
-// jobLeaseDue takes a job from a worker that has been silent for too long.
-func (h *Hub) jobLeaseDue(j *job) {
-	h.jobs.mu.Lock()
+// leaseDue is Stream.leaseDue for a job's stream: it retries the job if its worker's lease has expired.
+func (q *jobs) leaseDue(j *job) {
+	q.mu.Lock()
 	s := j.stream
 	s.log.Lock()
 	p := &s.producer
-	left := s.leaseLeft()
-	due := p.lease != nil && left <= 0 && j.holder != nil
+	left := s.leaseLeftLocked()
+	due := p.lease != nil && left <= 0 && j.assignee != nil
 	if p.lease != nil && left > 0 {
 		p.lease.Reset(left)
 	}
 	s.log.Unlock()
 	if !due {
-		h.jobs.mu.Unlock()
+		q.mu.Unlock()
 		return
 	}
-	h.retry(j, "", true)
+	q.retryAndUnlock(j, "", true)
 }
 
-// retry offers a job to another worker after the one that holds it fell silent, or refused it; or fails it: the second
-// time, and where it was refused and there are no others. It lets go of jobs.mu, which is held.
-func (h *Hub) retry(j *job, refused string, others bool) {
+// retryAndUnlock ends an attempt, whose worker has refused the job (refusal says why) or let its lease expire (""). It
+// enqueues the job for another worker, or fails it: after the last attempt, or after a refusal if there are no other
+// workers. It unlocks q.mu, which is held.
+func (q *jobs) retryAndUnlock(j *job, refusal string, otherWorkers bool) {
 	last := j.epoch >= maxAttempts
-	j.lost, j.refused = j.holder.key, refused
-	heard := time.Now()
-	if refused == "" {
-		heard = time.Time{}
+	j.lastWorker, j.refusal = j.assignee.key, refusal
+	seen := time.Now()
+	if refusal == "" {
+		seen = time.Time{} // the worker counts as gone
 	}
-	j.release(heard)
+	j.release(seen)
 	j.epoch++
 	j.stream.fence(j.epoch)
 	code, text := "worker_lost", "the worker fell silent, as the one before it"
-	if refused != "" {
-		code, text = "worker_refused", "the worker "+j.why()
-		last = last || !others
+	if refusal != "" {
+		code, text = "worker_refused", "the worker "+j.lastFailure()
+		last = last || !otherWorkers
 	}
 	if last {
-		h.jobs.mu.Unlock()
+		q.mu.Unlock()
 		j.fail(code, text)
 		return
 	}
-	h.offer(j)
-	news := j.announcement()
-	h.jobs.mu.Unlock()
-	h.announceJob(j, news)
+	q.enqueue(j)
+	announcement := j.announcement()
+	q.mu.Unlock()
+	q.announce(j, announcement)
 }
 
-// fence takes a job's stream from the worker that writes it: what that one sends from now on is refused.
+// fence refuses what the present worker appends to a job's stream from now on. epoch is that of the next attempt.
 func (s *Stream) fence(epoch int64) {
 	s.log.Lock()
 	defer s.log.Unlock()
@@ -255,9 +266,9 @@ func (s *Stream) fence(epoch int64) {
 	p.stopLease()
 }
 
-// handTo makes a worker the one who may write the job's stream. ok is false where the stream has ended. Whoever reads
-// it is to be woken once jobs.mu, which is held, is let go (log.wakeAll).
-func (s *Stream) handTo(worker string, j *job) (ok bool) {
+// assignTo gives a worker the lease of the job's stream. ok is false if the stream has ended. The caller holds jobs.mu,
+// and wakes the stream's readers when it has unlocked it (log.WakeAll).
+func (s *Stream) assignTo(worker string, j *job) (ok bool) {
 	s.log.Lock()
 	defer s.log.Unlock()
 	if s.status.Ended() {
@@ -265,18 +276,18 @@ func (s *Stream) handTo(worker string, j *job) (ok bool) {
 	}
 	s.producer.holder, s.producer.epoch = worker, j.epoch
 	if j.epoch > 1 {
-		p := payload{}.num("attempt", int(j.epoch)).str("reason", j.why())
+		p := payload{}.num("attempt", int(j.epoch)).str("reason", j.lastFailure())
 		s.appendEventLocked(&log.Event{Kind: log.StreamEvent, Name: EntryRestarted, Data: append(p.b, '}')})
 	}
 	s.startLocked()
-	s.renewLease()
+	s.extendLease()
 	return true
 }
 
-// begun reports whether the worker has appended anything in the current attempt.
-func (s *Stream) begun() bool {
+// hasProducerStarted reports whether the worker has appended anything in the present attempt.
+func (s *Stream) hasProducerStarted() bool {
 	s.log.Lock()
 	defer s.log.Unlock()
-	known := s.producer.known[s.producer.holder]
-	return known != nil && known.epoch == s.producer.epoch
+	progress := s.producer.progress[s.producer.holder]
+	return progress != nil && progress.epoch == s.producer.epoch
 }

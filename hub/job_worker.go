@@ -11,68 +11,72 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// maxWorkers bounds how many workers are known at one time.
+// maxWorkers bounds how many workers a node knows at one time.
 const maxWorkers = 1000
 
-// Worker is a program that does analyses, as it introduces itself each time it asks for a job.
+// Worker is a program that runs analyses, as it describes itself each time it polls for a job.
 type Worker struct {
-	ID    string   // its own; another one for each life of it
-	User  string   // whose token it has
-	Types []string // of analyses that it takes; empty: all
+	ID    string   // a new one each time it starts
+	User  string   // of its token
+	Types []string // of analyses that it handles; empty: all
 }
 
 type workerKey struct{ user, id string }
 
-// worker is what the hub knows of a worker. Guarded by jobs.mu.
+// worker is the hub's record of a Worker. Guarded by jobs.mu.
 type worker struct {
-	key   workerKey
-	types []string
-	polls map[*poll]struct{} // its questions that wait for an answer
-	jobs  []*job             // those that it holds
-	seen  time.Time          // when it was last heard of
+	key      workerKey
+	types    []string
+	polls    map[*poll]struct{} // that wait for a job
+	jobs     []*job             // that are assigned to it
+	lastSeen time.Time          // at the end of its last poll or job
 }
 
-// poll is a question for a job that waits for an answer.
+// poll is a worker's request that waits for a job.
 type poll struct {
-	wake *log.Wake // there may be a job of this node's
-	news *log.Wake // or of another's
+	wake     *log.Wake // there may be a job of this node
+	newsWake *log.Wake // there may be a job of another node
 
-	told []waitingJob // what news was of, until the other nodes were asked in vain. Guarded by jobs.mu
+	news []waitingJob // of other nodes, until they were asked and had no job. Guarded by jobs.mu
 }
 
-// takes reports whether the worker does analyses of that type.
-func (k *worker) takes(kind string) bool { return len(k.types) == 0 || slices.Contains(k.types, kind) }
+func newPoll() *poll { return &poll{wake: log.NewWake(), newsWake: log.NewWake()} }
 
-// alive reports whether the worker asks for jobs, holds one, or did a short while ago.
-func (k *worker) alive(grace time.Duration) bool {
-	return len(k.polls) > 0 || len(k.jobs) > 0 || time.Since(k.seen) < grace
+// handles reports whether the worker runs analyses of that type.
+func (k *worker) handles(kind string) bool {
+	return len(k.types) == 0 || slices.Contains(k.types, kind)
 }
 
-// serves reports whether there is a worker for analyses of that type, besides one.
-func (q *jobs) serves(kind string, besides workerKey) bool {
+// alive reports whether the worker polls or has a job, or did so within timeout.
+func (k *worker) alive(timeout time.Duration) bool {
+	return len(k.polls) > 0 || len(k.jobs) > 0 || time.Since(k.lastSeen) < timeout
+}
+
+// hasWorker reports whether this node knows a worker for analyses of that type, other than besides.
+func (q *jobs) hasWorker(kind string, besides workerKey) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, k := range q.workers {
-		if k.key != besides && k.takes(kind) && k.alive(q.limits.Lease) {
+		if k.key != besides && k.handles(kind) && k.alive(q.limits.Lease) {
 			return true
 		}
 	}
 	return false
 }
 
-// wants reports whether the job may go to the worker. Whoever refused it does not get it again; whoever fell silent
-// over it does only if there is no other. q.mu is held.
-func (q *jobs) wants(j *job, k *worker) bool {
-	if !k.takes(j.req.Type) {
+// mayAssign reports whether the job may be assigned to the worker. A worker that refused the job does not get it again;
+// a worker whose lease expired does if there is no other. q.mu is held.
+func (q *jobs) mayAssign(j *job, k *worker) bool {
+	if !k.handles(j.req.Type) {
 		return false
 	}
-	return j.lost != k.key || j.refused == "" && !q.wantedByAny(j)
+	return j.lastWorker != k.key || j.refusal == "" && !q.hasUntriedWorker(j)
 }
 
-// wantedByAny reports whether there is a worker that has not had the job yet. q.mu is held.
-func (q *jobs) wantedByAny(j *job) bool {
+// hasUntriedWorker reports whether there is a worker that has not had the job yet. q.mu is held.
+func (q *jobs) hasUntriedWorker(j *job) bool {
 	for _, k := range q.workers {
-		if k.key != j.lost && k.takes(j.req.Type) && k.alive(q.limits.Lease) {
+		if k.key != j.lastWorker && k.handles(j.req.Type) && k.alive(q.limits.Lease) {
 			return true
 		}
 	}
@@ -87,16 +91,18 @@ func (q *jobs) wakeWorkers() {
 	}
 }
 
-// enter notes that a worker asks for jobs, until leave is called.
-func (q *jobs) enter(w *Worker, p *poll) (*worker, error) {
+// addPoll registers a worker's poll, until removePoll is called.
+func (q *jobs) addPoll(w *Worker, p *poll) (*worker, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	key := workerKey{w.User, w.ID}
 	k := q.workers[key]
 	if k == nil {
-		q.forgetWorkers()
+		q.expireWorkers()
 		if len(q.workers) >= maxWorkers {
-			return nil, &errs.LimitError{Kind: errs.ErrLimited, Name: "workers", Limit: maxWorkers, Retry: 10 * time.Second}
+			return nil, &errs.LimitError{
+				Kind: errs.ErrLimited, Name: "workers", Limit: maxWorkers, Retry: 10 * time.Second,
+			}
 		}
 		k = &worker{key: key, polls: make(map[*poll]struct{})}
 		q.workers[key] = k
@@ -106,15 +112,15 @@ func (q *jobs) enter(w *Worker, p *poll) (*worker, error) {
 	return k, nil
 }
 
-func (q *jobs) leave(k *worker, p *poll) {
+func (q *jobs) removePoll(k *worker, p *poll) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	delete(k.polls, p)
-	k.seen = time.Now()
+	k.lastSeen = time.Now()
 }
 
-// forgetWorkers drops those that have not been heard of. q.mu is held.
-func (q *jobs) forgetWorkers() {
+// expireWorkers drops the workers that are not alive. q.mu is held.
+func (q *jobs) expireWorkers() {
 	for key, k := range q.workers {
 		if !k.alive(q.limits.Lease) {
 			delete(q.workers, key)
@@ -122,46 +128,45 @@ func (q *jobs) forgetWorkers() {
 	}
 }
 
-// TakeJob waits for a job that the worker may do, and hands it out; nil when ctx ends before there is one. From then on
-// the worker holds it for Limits.Lease, and longer by each append. The jobs of other nodes are handed out behind those
-// of this one.
+// TakeJob waits for a job and assigns it to the worker. It returns nil if ctx ends first. The worker has the job's
+// lease for Limits.Lease, which each append extends. Jobs of this node come before those of other nodes.
 //
-// A job that was handed out and not begun by an append is handed out again to the same worker, since the answer may
-// have been lost on its way. Errors: *FieldError, *LimitError, ErrClosed while draining. Whether w.User may take jobs
-// is the caller's to check.
+// While the worker has not appended anything to a job, it gets the same job again, because the answer may have been
+// lost on its way. Errors: *FieldError, *LimitError, ErrClosed while draining. Whether w.User may take jobs is for the
+// caller to check.
 func (h *Hub) TakeJob(ctx context.Context, w *Worker) (*Job, error) {
 	if err := w.check(); err != nil {
 		return nil, err
 	}
-	p := &poll{wake: log.NewWake(), news: log.NewWake()}
+	p := newPoll()
 	defer h.OnDrain(p.wake)()
-	k, err := h.jobs.enter(w, p)
+	k, err := h.jobs.addPoll(w, p)
 	if err != nil {
 		return nil, err
 	}
-	defer h.jobs.passOn(p) // once it has left
-	defer h.jobs.leave(k, p)
-	again, stop := h.askingAgain()
+	defer h.jobs.forwardNews(p) // after removePoll
+	defer h.jobs.removePoll(k, p)
+	again, stop := h.jobs.askNodesTicker()
 	defer stop()
 	for elsewhere := true; ; {
 		if h.IsDraining() {
 			return nil, errs.ErrClosed
 		}
-		if job := h.handOut(k); job != nil {
+		if job := h.jobs.assign(k); job != nil {
 			return job, nil
 		}
 		if elsewhere {
-			told := h.jobs.toldOf(p)
-			if job := h.takeElsewhere(w); job != nil {
+			n := h.jobs.newsCount(p)
+			if job := h.jobs.takeElsewhere(w); job != nil {
 				return job, nil
 			}
-			h.jobs.settled(p, told)
+			h.jobs.dropNews(p, n)
 		}
 		elsewhere = true
 		select {
 		case <-p.wake.C:
 			elsewhere = false
-		case <-p.news.C:
+		case <-p.newsWake.C:
 		case <-again:
 		case <-ctx.Done():
 			return nil, nil
@@ -181,59 +186,60 @@ func (w *Worker) check() error {
 	return nil
 }
 
-// handOut gives the worker the job that it should be doing, or the first that waits for it.
-func (h *Hub) handOut(k *worker) *Job {
-	h.jobs.mu.Lock()
-	j, fresh := h.jobs.next(k)
+// assign returns the job that the worker has and has not begun, or assigns it the next one of the queue. It returns nil
+// if there is none.
+func (q *jobs) assign(k *worker) *Job {
+	q.mu.Lock()
+	j, fresh := q.assignLocked(k)
 	if j == nil {
-		h.jobs.mu.Unlock()
+		q.mu.Unlock()
 		return nil
 	}
-	view := &Job{ID: j.stream.ID, Request: j.req, Epoch: j.epoch, Lease: h.limits.Lease}
-	h.jobs.mu.Unlock()
+	view := &Job{ID: j.stream.ID, Request: j.req, Epoch: j.epoch, Lease: q.limits.Lease}
+	q.mu.Unlock()
 	if fresh {
 		j.stream.log.WakeAll()
 	}
 	return view
 }
 
-// next finds the worker's job, and makes it the worker's where it is fresh from the queue. q.mu is held.
-func (q *jobs) next(k *worker) (j *job, fresh bool) {
+// assignLocked is assign with q.mu held. fresh is true for a job of the queue.
+func (q *jobs) assignLocked(k *worker) (j *job, fresh bool) {
 	for _, j := range k.jobs {
-		if !j.stream.begun() {
+		if !j.stream.hasProducerStarted() {
 			return j, false
 		}
 	}
 	for _, j := range slices.Clone(q.queue) {
-		if !q.wants(j, k) {
+		if !q.mayAssign(j, k) {
 			continue
 		}
 		q.unqueue(j)
-		if !j.stream.handTo(k.key.id, j) {
-			continue // its end is about to remove it
+		if !j.stream.assignTo(k.key.id, j) {
+			continue // its stream has ended, and remove will be called
 		}
-		j.holder = k
+		j.assignee = k
 		k.jobs = append(k.jobs, j)
-		if !slices.Contains(j.users, k.key.user) {
-			j.users = append(j.users, k.key.user)
+		if !slices.Contains(j.assignedUsers, k.key.user) {
+			j.assignedUsers = append(j.assignedUsers, k.key.user)
 		}
 		return j, true
 	}
 	return nil, false
 }
 
-// RefuseJob gives a job back that the worker holds: another one may do it, and this one does not get it again. Errors:
-// ErrNotFound where the user never held such a job, *FencedError where the worker no longer does, *EndedError where it
-// has ended.
+// RefuseJob gives a job back that is assigned to the worker. It is assigned to another worker, if there is one, and
+// never to this one again. Errors: ErrNotFound if no worker of the user's ever had the job, *FencedError if this worker
+// does not have it any longer, *EndedError if it has ended, ErrUnavailable.
 func (h *Hub) RefuseJob(w *Worker, id string, epoch int64, reason string) error {
 	s, err := h.Stream(w.User, id)
 	if err == nil && s.isRemote() {
-		return s.refuseElsewhere(&refusal{*w, id, epoch, reason})
+		return s.refuseJobElsewhere(&refusalCall{*w, id, epoch, reason})
 	}
 	if errors.Is(err, errs.ErrUnavailable) {
 		return err
 	}
-	if err != nil || s.job == nil || !s.heldHere(w.User) {
+	if err != nil || s.job == nil || !s.wasAssignedHere(w.User) {
 		return fmt.Errorf("no such job of yours: %w", errs.ErrNotFound)
 	}
 	if reason = clean(reason, MaxName); reason == "" {
@@ -242,44 +248,44 @@ func (h *Hub) RefuseJob(w *Worker, id string, epoch int64, reason string) error 
 	j, key := s.job, workerKey{w.User, w.ID}
 	h.jobs.mu.Lock()
 	kind := ""
-	if j.heldBy(key, epoch) {
+	if j.isAssignedTo(key, epoch) {
 		kind = j.req.Type
 	}
 	h.jobs.mu.Unlock()
-	others := kind != "" && h.serves(kind, key) // asks other nodes, so not under the lock
+	others := kind != "" && h.jobs.hasWorkerAnywhere(kind, key) // it asks other nodes, so no lock is held
 	h.jobs.mu.Lock()
-	if !j.heldBy(key, epoch) {
+	if !j.isAssignedTo(key, epoch) {
 		defer h.jobs.mu.Unlock()
 		s.log.Lock()
 		defer s.log.Unlock()
 		if s.status.Ended() {
-			return s.endedError()
+			return s.endedErrorLocked()
 		}
 		return &FencedError{Epoch: j.epoch, Job: true}
 	}
-	h.retry(j, reason, others)
+	h.jobs.retryAndUnlock(j, reason, others)
 	return nil
 }
 
-// heldBy reports whether the worker holds the job, in that attempt. jobs.mu is held.
-func (j *job) heldBy(key workerKey, epoch int64) bool {
-	return !j.gone && j.holder != nil && j.holder.key == key && j.epoch == epoch
+// isAssignedTo reports whether the job is assigned to the worker in the attempt of that epoch. jobs.mu is held.
+func (j *job) isAssignedTo(key workerKey, epoch int64) bool {
+	return !j.removed && j.assignee != nil && j.assignee.key == key && j.epoch == epoch
 }
 
-// HeldBy reports whether the stream is that of a job which a worker of the user's holds, or has held: such a one may
-// append to it, and be told that it may not any longer. ErrUnavailable where the node that knows cannot be asked.
-func (s *Stream) HeldBy(user string) (bool, error) {
+// WasAssignedTo reports whether the stream's job is or was assigned to a worker of the user's. Such a worker may learn
+// from an append that it may not write the stream any longer. ErrUnavailable if the owner node cannot be asked.
+func (s *Stream) WasAssignedTo(user string) (bool, error) {
 	if s.isRemote() {
-		return s.heldElsewhere(user)
+		return s.wasAssignedElsewhere(user)
 	}
-	return s.heldHere(user), nil
+	return s.wasAssignedHere(user), nil
 }
 
-func (s *Stream) heldHere(user string) bool {
+func (s *Stream) wasAssignedHere(user string) bool {
 	if s.job == nil {
 		return false
 	}
 	s.hub.jobs.mu.Lock()
 	defer s.hub.jobs.mu.Unlock()
-	return slices.Contains(s.job.users, user)
+	return slices.Contains(s.job.assignedUsers, user)
 }

@@ -54,7 +54,7 @@ func TestKeepNothingWaitsForTheFirstWatcher(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := hub.New(hub.Options{Provider: scripted(endless)})
 		defer h.Close()
-		s, unseen := complete(t, h, hub.StreamSpec{Keep: hub.Keep{CancelAfter: 1}}), complete(t, h, hub.StreamSpec{Keep: hub.Keep{CancelAfter: 1}})
+		s, unseen := complete(t, h, hub.StreamSpec{Idle: hub.IdlePolicy{CancelAfter: 1}}), complete(t, h, hub.StreamSpec{Idle: hub.IdlePolicy{CancelAfter: 1}})
 		time.Sleep(100 * time.Millisecond)
 		r, _ := s.Watch(log.Position{}, log.NewWake())
 		time.Sleep(time.Minute)
@@ -73,7 +73,7 @@ func TestKeepCancelsWhatNobodyWatches(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := hub.New(hub.Options{Provider: scripted(endless)})
 		defer h.Close()
-		s := complete(t, h, hub.StreamSpec{Keep: hub.Keep{CancelAfter: 10 * time.Second}})
+		s := complete(t, h, hub.StreamSpec{Idle: hub.IdlePolicy{CancelAfter: 10 * time.Second}})
 		r, _ := s.Watch(log.Position{}, log.NewWake())
 		time.Sleep(time.Minute)
 		r.Close()

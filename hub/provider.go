@@ -6,13 +6,12 @@ import (
 	"time"
 )
 
-// A Provider makes completions: an OpenAI-compatible upstream, or the built-in local completer.
+// A Provider generates completions: an OpenAI-compatible upstream, or the built-in local completer.
 //
-// Complete answers req through w and returns when nothing more will come. A nil error means that the answer is whole
-// and w.Finish was called. A *ProviderError is told to the client as it stands; any other error becomes a failure with
-// code "provider_error". ctx ends when the stream is cancelled or nobody wants it any longer: Complete must then stop
-// its work at once (abort the upstream request) and return. Complete is called once per stream, from a goroutine of its
-// own; w is used from that goroutine only.
+// Complete writes the answer to w, and returns at its end. A nil error means that the answer is complete and w.Finish
+// was called. A *ProviderError is sent to the client as it is; any other error becomes one with code "provider_error".
+// ctx ends when the stream ends, for example because it was cancelled: Complete must then abort the upstream request
+// and return. Complete is called once per stream, in a goroutine of its own, and may use w in that goroutine only.
 type Provider interface {
 	Complete(ctx context.Context, req *CompletionRequest, w CompletionWriter) error
 	Models(ctx context.Context) ([]Model, error)
@@ -25,63 +24,61 @@ type Model struct {
 	OwnedBy string `json:"owned_by"`
 }
 
-// CompletionKind is the OpenAI door that a request came in through, and so the shape of its chunks.
+// CompletionKind is the OpenAI endpoint of a request. It determines the format of the answer.
 type CompletionKind string
 
-// The two shapes. FIM is a text completion with a suffix.
+// The kinds. A FIM request is a text completion with a suffix.
 const (
 	ChatCompletion CompletionKind = "chat"
 	TextCompletion CompletionKind = "text"
 )
 
-// CompletionRequest is one request for a completion, checked at the door.
+// CompletionRequest is a validated request for a completion.
 type CompletionRequest struct {
 	Kind CompletionKind
-	// Body is the client's JSON object without the "duckwire" field, every member as the client wrote it; an upstream
-	// gets it so.
+	// Body is the client's JSON object without the member "duckwire". Its members are unchanged, and are sent to an
+	// upstream like that.
 	Body map[string]json.RawMessage
 
-	// What follows is decoded from Body for providers and logs that look inside.
+	// These are decoded from Body, for providers and logs that need them.
 	Model     string
 	Messages  []Message // chat
-	Prompt    string    // text: what stands before the cursor
-	Suffix    string    // text: what stands after the cursor; "" without
+	Prompt    string    // text: what is before the cursor
+	Suffix    string    // text: what is after the cursor; "" if there is none
 	HasSuffix bool
-	MaxTokens int      // 0: the provider's own limit
+	MaxTokens int      // 0: the provider's limit
 	Stop      []string // nil: none
-	Seed      int64    // 0: none given
-	RequestID string   // passed on to the upstream as X-Request-Id; "": the stream's id is
-	Trace     any      // the place of whoever asked in a trace, for a Provider that knows what that is; nil: none
+	Seed      int64    // 0: none
+	RequestID string   // sent to the upstream as X-Request-Id; "": the stream's id
+	Trace     any      // the caller's span, for a Provider that traces; nil: none
 }
 
-// Message is one chat message, its content flattened to text (text parts joined, others left out).
+// Message is one chat message. Its content is text: text parts are joined, and others are left out.
 type Message struct {
 	Role    string
 	Content string
 }
 
-// CompletionWriter takes a completion as it is made. After an error from Text or Chunk (ErrClosed: the stream was
-// cancelled; ErrTooLarge) the provider should stop and return that error.
+// CompletionWriter writes a completion to its stream. After an error of Text or Chunk (ErrClosed: the stream has ended;
+// ErrTooLarge) the provider should stop and return that error.
 type CompletionWriter interface {
-	// Accepted says that the provider has taken the request; from now on the client's 200 may be committed. Text, Chunk
+	// Accepted says that the provider has accepted the request. From now on the client may get status 200. Text, Chunk
 	// and Finish imply it.
 	Accepted()
-	// Describe gives what the upstream says of the answer as a whole: members that stand equally in each chunk beside
-	// the known ones ("id", "created", "model", "system_fingerprint", "service_tier"). Only the first call counts.
+	// Describe sets the members that all chunks of the answer share. Only the first call has an effect.
 	Describe(info CompletionInfo)
 	// Text adds text to the first choice. It must be valid UTF-8; an empty text adds nothing.
 	Text(text string) error
 	// Chunk adds an upstream chunk that is more than plain text of the first choice (tool calls, other choices,
-	// reasoning, log probabilities, unknown members), to be handed to OpenAI clients untouched. text is the first
-	// choice's text in it, or "".
+	// reasoning, log probabilities, unknown members). OpenAI clients get it unchanged. text is the first choice's text
+	// in it, or "".
 	Chunk(raw json.RawMessage, text string) error
-	// Finish records why the first choice ended ("stop", "length", "tool_calls", …) and, where known, OpenAI's usage
-	// object. sent says that the finish reason stood in a Chunk already, so none needs to be made. The last call
-	// counts.
+	// Finish sets why the first choice ended ("stop", "length", "tool_calls", …) and OpenAI's usage object, or nil.
+	// sent says that a Chunk had the finish reason already, so that no chunk is made for it. The last call has effect.
 	Finish(reason string, usage json.RawMessage, sent bool)
 }
 
-// CompletionInfo is what stands equally in all chunks of a completion.
+// CompletionInfo has the members that all chunks of a completion share.
 type CompletionInfo struct {
 	ID                string // "" : the stream's id
 	Created           int64  // Unix seconds; 0: the stream's start
@@ -90,15 +87,15 @@ type CompletionInfo struct {
 	ServiceTier       string // "" : left out
 }
 
-// ProviderError is a refusal or failure of a provider, in the terms of OpenAI's error object.
+// ProviderError is an error of a provider, with the members of OpenAI's error object.
 type ProviderError struct {
-	Status     int             // the HTTP status for the client while that is still possible; 0: 502
-	Code       string          // stable word: "upstream_unreachable", "upstream_timeout", "upstream_truncated", or the upstream's own code
+	Status     int             // the HTTP status for a client that has none yet; 0: 502
+	Code       string          // "upstream_unreachable", "upstream_timeout", "upstream_truncated", or the upstream's
 	Type       string          // OpenAI's type: "invalid_request_error", "server_error", "rate_limit_error", …
 	Param      string          // "" : null
-	Message    string          // for people; no secrets
+	Message    string          // for people; without secrets
 	RetryAfter time.Duration   // 0: none
-	Body       json.RawMessage // the upstream's whole error object, where it sent one; handed on untouched
+	Body       json.RawMessage // the upstream's error object, which clients get unchanged; nil: none
 }
 
 func (e *ProviderError) Error() string { return e.Code + ": " + e.Message }

@@ -9,7 +9,7 @@ import (
 // Transport is how a session is connected.
 type Transport uint8
 
-// The transports: sockets, long answers, and requests that wait for an answer.
+// The transports: Phoenix sockets, streaming responses, and requests that wait for one answer.
 const (
 	ViaWebSocket Transport = iota
 	ViaSSESocket
@@ -28,24 +28,24 @@ func (t Transport) String() string {
 	return [Transports]string{"websocket", "sse_socket", "longpoll", "sse", "ndjson", "text", "wait"}[t]
 }
 
-// sessions counts who is connected: each user's sessions on any transport, and requests that wait for something.
+// sessions counts sessions by user and transport. A request that waits for an answer counts as a session.
 type sessions struct {
 	mu     lock.Mutex
 	byUser map[string]*UserSessions
 	all    [Transports]int
-	opened [Transports]uint64 // since the start
+	opened [Transports]uint64 // since the hub's start
 }
 
 // UserSessions are one user's sessions.
 type UserSessions struct {
 	User  string
-	Since time.Time // when the user came, with the first of them
+	Since time.Time // since when the user has had at least one
 	Total int
 	By    [Transports]int
 }
 
-// EnterSession notes that a user is there, until leave is called, once. What is meant for a user who is not there waits
-// in the queue.
+// EnterSession counts a session of the user's until leave is called, which the caller does exactly once. Results for a
+// user without a session go to the user's queue.
 func (h *Hub) EnterSession(user string, via Transport) (leave func()) {
 	s := &h.sessions
 	s.mu.Lock()
@@ -75,15 +75,26 @@ func (s *sessions) count(u *UserSessions, via Transport, n int) {
 	u.Total += n
 }
 
-// IsThere reports whether a user has a session.
-func (h *Hub) IsThere(user string) bool {
-	h.sessions.mu.Lock()
-	defer h.sessions.mu.Unlock()
-	return h.sessions.byUser[user] != nil
+// HasSession reports whether a user has a session on this node.
+func (h *Hub) HasSession(user string) bool { return h.sessions.has(user) }
+
+// has reports whether the user has a session.
+func (s *sessions) has(user string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.byUser[user] != nil
 }
 
-// Sessions returns the users with the most sessions, those of equally many by their names, at most limit; how many
-// users are there, and how many sessions on each transport.
+// answer answers callSession.
+func (s *sessions) answer(user []byte) ([]byte, error) {
+	if s.has(string(user)) {
+		return []byte("here"), nil
+	}
+	return nil, nil
+}
+
+// Sessions returns the users with the most sessions, at most limit, sorted by number and name; how many users have
+// sessions; and how many sessions there are on each transport.
 func (h *Hub) Sessions(limit int) (list []UserSessions, users int, by [Transports]int) {
 	s := &h.sessions
 	s.mu.Lock()

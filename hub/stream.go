@@ -2,7 +2,6 @@ package hub
 
 import (
 	"context"
-	"encoding/json"
 	"sync/atomic"
 	"time"
 
@@ -10,10 +9,10 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// Status is where a stream stands.
+// Status is the state of a stream.
 type Status string
 
-// The statuses. All but the first two are ends; an interrupted stream may be taken on by another producer.
+// The statuses. All but the first two are final, except that a producer may resume an interrupted stream.
 const (
 	StatusQueued      Status = "queued"
 	StatusRunning     Status = "running"
@@ -24,109 +23,90 @@ const (
 	StatusInterrupted Status = "interrupted"
 )
 
-// Ended reports whether nothing more is being written.
+// Ended reports whether nothing is written to the stream any longer.
 func (s Status) Ended() bool { return s != StatusQueued && s != StatusRunning }
 
-// Stream is one completion, analysis or other text in the making: a log, its status and its account. It outlives
-// whoever asked for it. Safe for concurrent use.
+// Stream is one completion, analysis or other text that is written piece by piece: a log, a status and an account. It
+// outlives the request that started it. Among several nodes one owns the stream and writes its log; the others may have
+// mirrors of it. Safe for concurrent use.
 type Stream struct {
 	// Fixed at creation.
 	ID          string
 	Kind        string // "completion", "analysis", or the producer's word
-	Topic       string // where it is announced, and by whose readers it may be read; "" for none
+	Topic       string // it is announced there, and whoever may subscribe there may read it; "" for none
 	Owner       string // the user who started it
 	ContentType string // of its text
-	Keep        Keep
+	Idle        IdlePolicy
 	Completion  *CompletionMeta // nil for a stream of an external producer
 	hub         *Hub
 	created     time.Time
-	provided    bool   // a provider of ours writes it
-	requestID   string // that it began with, for the log; "" for one of an external producer, or from before a restart
-	job         *job   // a worker writes it, who takes it as a job; nil otherwise
-	digest      string // of the request, to tell a repetition from another request under the same id
+	provided    bool   // this node's provider writes it
+	requestID   string // of the request that started it, for the log; "" for an external producer's, or after a restart
+	job         *job   // if a worker writes it; else nil
+	digest      string // of the request, to tell a repetition from another request with the same id
 	aliases     []aliasKey
 	slot        slotKey
 
-	saved uint64 // the offset up to which the store has it; the recorder's goroutine alone uses it
+	saved uint64 // the store has the log up to this offset; used by the recorder's goroutine only
 
-	log log.Log // its mu guards everything below
+	log log.Log // its lock guards everything below
 
-	status   Status
-	started  time.Time
-	first    time.Time // of the first text
-	ended    time.Time
-	missed   bool // at its end its owner was not there; who was there may go as soon as the end can be read
-	ending   Ending
-	info     CompletionInfo
-	startedC chan struct{} // closed when the status leaves queued
-	doneC    chan struct{} // closed at the end; made anew when another producer takes the stream on
-	stop     context.CancelCauseFunc
-	watchers int
-	idleStop *time.Timer // cancels the stream when nobody has watched it for Keep.CancelAfter
-	account  account
-	producer producerState
+	status      Status
+	started     time.Time
+	first       time.Time // of the first text
+	ended       time.Time
+	ownerAbsent bool // its owner had no session when it ended
+	ending      Ending
+	info        CompletionInfo
+	startedC    chan struct{}           // closed when the status leaves queued
+	doneC       chan struct{}           // closed at the end; replaced when a producer resumes the stream
+	stop        context.CancelCauseFunc // of the provider's context; nil if no provider writes it
+	watchers    int                     // on this node
+	idleTimer   *time.Timer             // cancels the stream when nobody has watched it for Idle.CancelAfter
+	account     account
+	producer    producerState
 
-	announced bool // an announcer reads it
+	announced bool // it has an announcer
 
-	confirmed atomic.Uint64        // cluster.lapses when the store was last asked whose the stream is
-	remote    *remote              // nil: this node writes it
-	elsewhere map[string]time.Time // other nodes with watchers, and until when they count
-	heldBy    []string             // of a mirror: users whose workers have its job, as far as it is known here
+	confirmed      atomic.Uint64        // cluster.lapses when the store last confirmed that this node owns the stream
+	remote         *remote              // nil: this node owns it
+	remoteWatchers map[string]time.Time // other nodes with watchers, and when their reports expire
+	assignedUsers  []string             // a mirror's cache: users to whose workers the job was assigned
 }
 
-// Keep is what becomes of a stream that nobody watches. The zero value lets it finish.
-type Keep struct {
-	CancelAfter time.Duration // cancel after so long without watchers; 0: never
+// IdlePolicy says what happens to a stream that nobody watches. With the zero value it runs to its end. In JSON it is
+// the member "keep" (schema Keep in openapi.yaml).
+type IdlePolicy struct {
+	CancelAfter time.Duration // cancel it after this time without watchers; 0: never
 }
 
-// CompletionMeta is what the OpenAI shapes of a stream need beside its log.
+// CompletionMeta is what OpenAI's formats need of a stream beside its log.
 type CompletionMeta struct {
 	Kind         CompletionKind
-	FIM          bool // asked for at the FIM alias: chat-like chunks
+	FIM          bool // requested at the FIM alias, whose chunks are like those of a chat
 	IncludeUsage bool
-	Model        string // as asked for
+	Model        string // as requested
 }
 
-// Ending is how a stream ended.
-type Ending struct {
-	Status       Status
-	FinishReason string          // "" is null
-	Usage        json.RawMessage // OpenAI's usage object, or nil
-	Error        *EndError
-	FinishSent   bool // the finish reason stands in a ChunkEvent already
-
-	by string // who or what ended it, for the account
-}
-
-// EndError says why a stream did not end well.
-type EndError struct {
-	Code    string          `json:"code"`
-	Message string          `json:"message"`
-	Type    string          `json:"-"` // OpenAI's error type
-	Status  int             `json:"-"` // the HTTP status that a provider refused with
-	Retry   time.Duration   `json:"-"`
-	Body    json.RawMessage `json:"-"` // the upstream's own error object
-}
-
-// account counts a stream's tokens: pieces as the producer made them.
+// account counts a stream's tokens. A token is one piece of text or one event as the producer sent it.
 type account struct {
 	made      int
-	unwatched int // made while nobody watched
+	unwatched int // of those made, while nobody watched
 	endedBy   string
 }
 
-// Watch opens a reader of the stream after p, which counts as a watcher until it is closed. Whether the caller may read
-// is checked before.
+// Watch opens a reader after p, which counts as a watcher until it is closed. The reset says why it could not start
+// there, or is nil. Whether the user may read the stream is for the caller to check (AuthorizeRead).
 func (s *Stream) Watch(p log.Position, wake log.Waker) (*log.Reader, *log.Reset) {
 	s.log.Lock()
 	defer s.log.Unlock()
 	r := new(log.Reader)
-	reset := s.log.Open(r, p, wake, s.watcher(wake))
+	reset := s.log.Open(r, p, wake, s.watcherOptions(wake))
 	s.watchLocked()
 	return r, reset
 }
 
-// WatchUncounted is Watch for a reader that is no watcher, and what it reads was not delivered.
+// WatchUncounted opens a reader that counts neither as a watcher nor in the statistics of deliveries.
 func (s *Stream) WatchUncounted(p log.Position, wake log.Waker) *log.Reader {
 	r := new(log.Reader)
 	s.log.Lock()
@@ -135,15 +115,15 @@ func (s *Stream) WatchUncounted(p log.Position, wake log.Waker) *log.Reader {
 	return r
 }
 
-// ResetAt returns what Watch would say of p: nil where the stream goes on exactly behind it.
+// ResetAt returns the reset that Watch would return for p: nil if a reader can start there.
 func (s *Stream) ResetAt(p log.Position) *log.Reset {
 	s.log.Lock()
 	defer s.log.Unlock()
 	return s.log.ResetAt(p)
 }
 
-// WatchByte opens a reader at the entry that holds the byte at of the text, and says how many bytes of its text come
-// before it. ok is false where the stream has no such place: at is beyond what was made.
+// WatchByte is Watch for a place in the text, in bytes. The reader starts at the entry with that byte; skip is how many
+// bytes of the entry come before it. ok is false if the text is shorter.
 func (s *Stream) WatchByte(at int, wake log.Waker) (r *log.Reader, skip int, ok bool) {
 	s.log.Lock()
 	defer s.log.Unlock()
@@ -152,28 +132,25 @@ func (s *Stream) WatchByte(at int, wake log.Waker) (r *log.Reader, skip int, ok 
 	}
 	after, skip := s.log.OffsetAt(at)
 	r = new(log.Reader)
-	s.log.Open(r, s.log.Position(after), wake, s.watcher(wake))
+	s.log.Open(r, s.log.Position(after), wake, s.watcherOptions(wake))
 	s.watchLocked()
 	return r, skip, true
 }
 
-// watcher is what a reader counts for that is a watcher.
-func (s *Stream) watcher(wake log.Waker) log.ReaderOptions {
+// watcherOptions returns the options of a reader that counts as a watcher.
+func (s *Stream) watcherOptions(wake log.Waker) log.ReaderOptions {
 	return log.ReaderOptions{Observer: s.hub.counts.observer(wake), OnClose: s.unwatch}
 }
 
-// watchersLocked counts a node with watchers as one.
-func (s *Stream) watchersLocked() int { return s.watchers + len(s.elsewhere) }
+// watchersLocked returns the number of watchers here, plus one for each other node that has some.
+func (s *Stream) watchersLocked() int { return s.watchers + len(s.remoteWatchers) }
 
 func (s *Stream) watchLocked() {
 	s.watchers++
 	if s.remote != nil && s.watchers == 1 {
-		s.hub.tellWatched(s.remote.node, []string{s.ID}, true)
+		s.hub.reportWatched(s.remote.node, []string{s.ID}, true)
 	}
-	if s.idleStop != nil {
-		s.idleStop.Stop()
-		s.idleStop = nil
-	}
+	s.stopIdleCancel()
 }
 
 func (s *Stream) unwatch() {
@@ -181,32 +158,46 @@ func (s *Stream) unwatch() {
 	defer s.log.Unlock()
 	s.watchers--
 	if s.remote != nil && s.watchers == 0 {
-		s.hub.tellWatched(s.remote.node, []string{s.ID}, false)
+		s.hub.reportWatched(s.remote.node, []string{s.ID}, false)
 	}
-	s.armKeep(s.Keep.CancelAfter)
+	s.armIdleCancel(s.Idle.CancelAfter)
 }
 
-// firstWatcher is how long a new stream waits at least for its first watcher, who must be given the time to come.
-const firstWatcher = time.Second
+// firstWatcherTimeout is the shortest time that a new stream is given for its first watcher to come.
+const firstWatcherTimeout = time.Second
 
-// armKeep starts the clock of Keep.CancelAfter where nobody watches a stream that runs. s.log is locked.
-func (s *Stream) armKeep(after time.Duration) {
-	if s.watchersLocked() > 0 || s.Keep.CancelAfter <= 0 || s.status.Ended() || s.remote != nil {
+// armFirstIdleCancel is armIdleCancel for a new stream. s.log is locked.
+func (s *Stream) armFirstIdleCancel() {
+	s.armIdleCancel(max(s.Idle.CancelAfter, firstWatcherTimeout))
+}
+
+// armIdleCancel has the stream cancelled after that time, if its IdlePolicy says so, this node owns it, it runs, and
+// nobody watches it. s.log is locked.
+func (s *Stream) armIdleCancel(after time.Duration) {
+	if s.watchersLocked() > 0 || s.Idle.CancelAfter <= 0 || s.status.Ended() || s.remote != nil {
 		return
 	}
 	var timer *time.Timer
 	timer = time.AfterFunc(after, func() {
 		s.log.Lock()
-		due := s.idleStop == timer && s.watchersLocked() == 0
+		due := s.idleTimer == timer && s.watchersLocked() == 0
 		s.log.Unlock()
 		if due {
-			s.finish(StatusCancelled, Ending{Error: &EndError{Code: codeUnwatched, Message: "nobody watched the stream"}, by: "unwatched"})
+			e := EndError{Code: codeUnwatched, Message: "nobody watched the stream"}
+			s.endLocal(StatusCancelled, Ending{Error: &e, by: "unwatched"})
 		}
 	})
-	s.idleStop = timer
+	s.idleTimer = timer
 }
 
-// Started returns a channel that is closed when the stream runs or has ended: its provider has said yes or no.
+func (s *Stream) stopIdleCancel() {
+	if s.idleTimer != nil {
+		s.idleTimer.Stop()
+		s.idleTimer = nil
+	}
+}
+
+// Started returns a channel that is closed when the stream runs or has ended: its provider has accepted or refused.
 func (s *Stream) Started() <-chan struct{} { return s.startedC }
 
 // Done returns a channel that is closed when the stream has ended.
@@ -216,27 +207,27 @@ func (s *Stream) Done() <-chan struct{} {
 	return s.doneC
 }
 
-// EndsWithDrain reports whether Hub.Drain waits for the stream's end: it is a completion or analysis that this node
-// makes.
+// EndsWithDrain reports whether Hub.Drain waits for the stream's end: this node's provider writes it.
 func (s *Stream) EndsWithDrain() bool { return s.provided && !s.isRemote() }
 
-// Cancel ends the stream as cancelled by the user, and stops its producer. On an ended stream it changes nothing.
+// Cancel ends the stream as cancelled by a user, and stops its producer. On an ended stream it does nothing.
 func (s *Stream) Cancel(by string) {
 	s.end(StatusCancelled, Ending{Error: &EndError{Code: "cancelled", Message: "the stream was cancelled"}, by: by})
 }
 
-// Supersede ends the stream as superseded by something newer, which by names. On an ended stream it changes nothing.
+// Supersede ends the stream as superseded by a newer request, which by names. On an ended stream it does nothing.
 func (s *Stream) Supersede(by string) {
-	s.end(StatusSuperseded, Ending{Error: &EndError{Code: "superseded", Message: "a newer request took its place"}, by: by})
+	e := EndError{Code: "superseded", Message: "a newer request took its place"}
+	s.end(StatusSuperseded, Ending{Error: &e, by: by})
 }
 
-// end ends the stream, wherever it is written.
+// end ends the stream, whichever node owns it.
 func (s *Stream) end(status Status, e Ending) {
 	if s.isRemote() {
 		s.endRemote(status, e)
 		return
 	}
-	s.finish(status, e)
+	s.endLocal(status, e)
 }
 
 // start moves a queued stream to running.
@@ -253,13 +244,13 @@ func (s *Stream) startLocked() {
 	}
 }
 
-// addText appends one piece of text. Errors: ErrClosed when the stream has ended, a *LimitError at Limits.StreamBytes,
-// or where all logs together take a quarter more than Limits.LogMemory, and nothing can be evicted.
+// addText appends one piece of text. Errors: ErrClosed when the stream has ended; *LimitError at Limits.StreamBytes, or
+// when all logs together exceed Limits.LogMemory by a quarter and nothing can be evicted.
 func (s *Stream) addText(text string) error {
 	if text == "" {
 		return nil
 	}
-	_ = s.hub.makeRoom() // what there is of it
+	_ = s.hub.makeRoom() // growLocked has a higher limit
 	s.log.Lock()
 	if err := s.growLocked(len(text)); err != nil {
 		s.log.Unlock()
@@ -274,10 +265,10 @@ func (s *Stream) addText(text string) error {
 func (s *Stream) appendTextLocked(text string) {
 	s.log.AppendText(text)
 	s.hub.logBytes.Add(int64(len(text)) + log.EntryBytes)
-	s.hub.changedStream(s, false)
+	s.hub.recorder.markChanged(s, false)
 }
 
-// addEvent appends an entry that is more than text.
+// addEvent appends a structured entry. Errors: addText's.
 func (s *Stream) addEvent(ev *log.Event) error {
 	_ = s.hub.makeRoom()
 	s.log.Lock()
@@ -298,10 +289,10 @@ func (s *Stream) appendEventLocked(ev *log.Event) {
 	ev.Time = time.Now()
 	s.log.Append(ev)
 	s.hub.logBytes.Add(s.log.Size() - before)
-	s.hub.changedStream(s, ev.Kind == log.EndEvent)
+	s.hub.recorder.markChanged(s, ev.Kind == log.EndEvent)
 }
 
-// growLocked checks that the stream can take n bytes more, and that it runs.
+// growLocked starts a queued stream, and checks that it runs and may take n bytes more.
 func (s *Stream) growLocked(n int) error {
 	if s.status.Ended() || s.remote != nil {
 		return errs.ErrClosed
@@ -310,7 +301,10 @@ func (s *Stream) growLocked(n int) error {
 		return &errs.LimitError{Kind: errs.ErrTooLarge, Name: "bytes of one stream (stream_bytes)", Limit: limit}
 	}
 	if limit := s.hub.limits.maxLogMemory(); s.hub.LogBytes()+int64(n) > limit {
-		return &errs.LimitError{Kind: errs.ErrTooLarge, Name: "memory for logs, with what running streams may take beyond log_memory", Limit: limit}
+		return &errs.LimitError{
+			Kind: errs.ErrTooLarge, Name: "memory for logs, with what running streams may take beyond log_memory",
+			Limit: limit,
+		}
 	}
 	s.startLocked()
 	return nil
@@ -331,8 +325,9 @@ func (s *Stream) countLocked() {
 	}
 }
 
-// finish ends a stream of this node's: the first ending counts. It reports whether this one did.
-func (s *Stream) finish(status Status, e Ending) bool {
+// endLocal ends a stream that this node owns. It reports false, and does nothing, if the stream has ended already or
+// another node owns it.
+func (s *Stream) endLocal(status Status, e Ending) bool {
 	s.log.Lock()
 	if s.status.Ended() || s.remote != nil {
 		s.log.Unlock()
@@ -346,7 +341,7 @@ func (s *Stream) finish(status Status, e Ending) bool {
 	if stop != nil {
 		stop(errStreamEnded)
 	}
-	s.hub.streamEnded(s)
+	s.afterEnd()
 	return true
 }
 
@@ -358,32 +353,28 @@ func (s *Stream) endLocked(status Status, e Ending) {
 	if usage, err := compactJSON(e.Usage); err == nil && len(e.Usage) > 0 {
 		e.Usage = usage
 	} else {
-		e.Usage = nil // what is no JSON on one line would break every reader's frame
+		e.Usage = nil // it is not JSON, and would break the frames that carry it
 	}
-	s.status, s.ending, s.ended, s.missed = status, e, time.Now(), len(s.elsewhere) == 0 && !s.hub.IsThere(s.Owner)
+	s.status, s.ending, s.ended = status, e, time.Now()
+	// Not asked later: the owner's client may disconnect as soon as it has read the end.
+	s.ownerAbsent = len(s.remoteWatchers) == 0 && !s.hub.sessions.has(s.Owner)
 	s.account.endedBy = e.by
 	s.hub.counts.end(s, status, e.Error)
 	s.appendEventLocked(&log.Event{Kind: log.EndEvent, Name: "end", Data: e.appendJSON(nil)})
 	close(s.doneC)
 	s.producer.stopLease()
-	if s.idleStop != nil {
-		s.idleStop.Stop()
-		s.idleStop = nil
-	}
+	s.stopIdleCancel()
 }
 
 func (s *Stream) stopTimers() {
 	s.log.Lock()
 	defer s.log.Unlock()
 	s.producer.stopLease()
-	if s.idleStop != nil {
-		s.idleStop.Stop()
-		s.idleStop = nil
-	}
+	s.stopIdleCancel()
 }
 
-// idle reports whether the stream has ended and nobody reads it, so that it can be dropped.
-func (s *Stream) idle() bool {
+// isEvictable reports whether the stream has ended and nobody reads it, so that it can be dropped.
+func (s *Stream) isEvictable() bool {
 	s.log.Lock()
 	defer s.log.Unlock()
 	return s.status.Ended() && s.log.Readers() == 0 && !s.claimedLocked()

@@ -9,25 +9,25 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// announceEvery is the pause between two announcements of a running stream: what is made meanwhile goes out as one
-// event, so that a topic's history is not flooded by single tokens.
+// announceEvery is the pause between two announcements of a running stream. Text of that time becomes one event, so
+// that single tokens do not push other events out of the topic's history.
 const announceEvery = 50 * time.Millisecond
 
-// announce begins to copy what happens to s to its topic, unless that is being done: KIND_started, then KIND_chunk
-// for text and structured entries under their own names, then KIND_done or KIND_error.
-func (h *Hub) announce(s *Stream) {
+// announce starts an announcer of the whole stream, if it has a topic and no announcer yet.
+func (s *Stream) announce() {
 	s.log.Lock()
 	a := s.announcerLocked(log.Position{})
 	s.log.Unlock()
 	a.start(func() { a.started(log.Position{}) })
 }
 
-// announcer copies one stream to its topic, from its beginning, or from where it goes on, to its end. It is one
-// more reader of the stream's log, and counts as no watcher.
+// announcer publishes the entries of one stream as events of its topic: KIND_started, KIND_chunk for text, structured
+// entries under their own names, and KIND_done or KIND_error. It is a reader of the stream's log that counts as no
+// watcher.
 //
-// A stream has one announcer at a time (Stream.announced). Whoever brings news to a stream that has none starts
-// one: who creates it; the producer that takes an interrupted one on, so that the topic is told that it goes on,
-// and how it ends in truth; and who ends one that began in another life of this node or on another node.
+// A stream has one announcer at a time (Stream.announced), on the node that owns it. It starts when the stream is
+// created; when a producer resumes an interrupted stream; and when a stream ends that this node has loaded from the
+// store or taken over from another node.
 type announcer struct {
 	hub    *Hub
 	stream *Stream
@@ -36,7 +36,8 @@ type announcer struct {
 	wake   *log.Wake
 }
 
-// announcerLocked returns an announcer of what follows p, or nil where there is one, or no topic. s.log is locked.
+// announcerLocked returns a new announcer of the entries after p, or nil if the stream has an announcer or no topic.
+// s.log is locked.
 func (s *Stream) announcerLocked(p log.Position) *announcer {
 	if s.Topic == "" || s.announced {
 		return nil
@@ -50,14 +51,14 @@ func (s *Stream) announcerLocked(p log.Position) *announcer {
 	return a
 }
 
-// start runs an announcer, which may be nil, after opening.
-func (a *announcer) start(opening func()) {
+// start calls first, and then runs the announcer, in a goroutine. a may be nil: then it does nothing.
+func (a *announcer) start(first func()) {
 	if a == nil {
 		return
 	}
 	running := a.hub.background.TryGo(func() {
 		defer a.reader.Close()
-		opening()
+		first()
 		a.run()
 	})
 	if !running {
@@ -65,9 +66,9 @@ func (a *announcer) start(opening func()) {
 	}
 }
 
-// started announces the beginning of the stream, or that it goes on after a position.
+// started announces that the stream begins, or that it resumes after a position.
 func (a *announcer) started(after log.Position) {
-	p := a.open().str("kind", a.stream.Kind).str("owner", a.stream.Owner)
+	p := a.payload().str("kind", a.stream.Kind).str("owner", a.stream.Owner)
 	if after.Offset > 0 {
 		p = p.str("position", after.String()).raw("resumed", []byte("true"))
 	}
@@ -78,11 +79,11 @@ func (a *announcer) run() {
 	var items []log.Item
 	for {
 		items, _ = a.reader.Read(items[:0])
-		if a.isElsewhere() {
+		if a.hasMoved() {
 			return
 		}
 		for i := range items {
-			if a.item(&items[i]); isEnd(&items[i]) && a.isOver(items[i].To) {
+			if a.item(&items[i]); isEnd(&items[i]) && a.hasEnded(items[i].To) {
 				return
 			}
 		}
@@ -103,8 +104,8 @@ func (a *announcer) run() {
 	}
 }
 
-// isElsewhere reports whether another node writes the stream now, which then announces it.
-func (a *announcer) isElsewhere() bool {
+// hasMoved reports whether another node owns the stream now. That node announces the rest.
+func (a *announcer) hasMoved() bool {
 	s := a.stream
 	s.log.Lock()
 	defer s.log.Unlock()
@@ -114,9 +115,9 @@ func (a *announcer) isElsewhere() bool {
 	return s.remote != nil
 }
 
-// isOver reports whether the end that was announced is the stream's. If not, a producer took the stream on
-// meanwhile: the topic is told that it goes on.
-func (a *announcer) isOver(end uint64) bool {
+// hasEnded reports whether the stream's last entry is still the end that was announced. If not, a producer has resumed
+// the stream, and that is announced.
+func (a *announcer) hasEnded(end uint64) bool {
 	s := a.stream
 	s.log.Lock()
 	over := s.status.Ended() && s.log.Tail() == end
@@ -142,21 +143,21 @@ func (a *announcer) item(item *log.Item) {
 		if bytes.HasPrefix(item.Event.Data, []byte(`{"status":"done"`)) {
 			name = "_done"
 		}
-		a.publish(a.kind+name, a.open().str("position", at.String()).raw("result", item.Event.Data))
+		a.publish(a.kind+name, a.payload().str("position", at.String()).raw("result", item.Event.Data))
 	case item.Event.Kind == log.ChunkEvent:
-		p := a.open().raw("delta", item.Event.Data).num("at", item.At).str("position", at.String())
+		p := a.payload().raw("delta", item.Event.Data).num("at", item.At).str("position", at.String())
 		a.publish(a.kind+"_delta", p)
 	case item.Event.Kind == log.StreamEvent:
-		a.publish(item.Event.Name, a.open().str("position", at.String()).raw("data", item.Event.Data))
+		a.publish(item.Event.Name, a.payload().str("position", at.String()).raw("data", item.Event.Data))
 	}
 }
 
-// publish puts an event on the stream's topic. One that is larger than a message may be is replaced by a notice:
-// the stream itself has it.
+// publish publishes an event on the stream's topic. An event that exceeds Limits.MessageBytes is replaced by a notice
+// without the data, which readers of the stream still get.
 func (a *announcer) publish(event string, p payload) {
 	raw := append(p.b, '}')
 	if len(raw) > a.hub.limits.MessageBytes {
-		raw = append(a.open().num("omitted_bytes", len(raw)).b, '}')
+		raw = append(a.payload().num("omitted_bytes", len(raw)).b, '}')
 	}
 	if _, err := a.hub.topics.publish(a.stream.Topic, a.stream.Owner, []EventInput{{Event: event, Payload: raw}}); err != nil {
 		a.hub.logger.Warn("a stream's announcement was refused",
@@ -164,19 +165,19 @@ func (a *announcer) publish(event string, p payload) {
 	}
 }
 
-// chunks announces text in pieces that fit in a message, cut between characters. The last one carries the position.
+// chunks announces text in pieces that fit into a message, cut between characters. The last one has the position.
 func (a *announcer) chunks(text []byte, at int, position string) {
-	piece := a.hub.limits.MessageBytes / 8 // JSON may write one byte as six
+	piece := a.hub.limits.MessageBytes / 8 // JSON may escape one byte as six: \u0000
 	for len(text) > piece {
 		n := wholeRunes(text[:piece])
-		a.publish(a.kind+"_chunk", a.open().str("chunk", string(text[:n])).num("at", at))
+		a.publish(a.kind+"_chunk", a.payload().str("chunk", string(text[:n])).num("at", at))
 		text, at = text[n:], at+n
 	}
-	a.publish(a.kind+"_chunk", a.open().str("chunk", string(text)).num("at", at).str("position", position))
+	a.publish(a.kind+"_chunk", a.payload().str("chunk", string(text)).num("at", at).str("position", position))
 }
 
-// open begins a payload: the stream's id, also under the name that RubberDuck's clients look for, and the time.
-func (a *announcer) open() payload {
+// payload begins a payload with the stream's id and the time. RubberDuck's clients expect the id under KIND_id.
+func (a *announcer) payload() payload {
 	p := payload{b: make([]byte, 0, 256)}.str("stream", a.stream.ID)
 	if a.kind != "stream" {
 		p = p.str(a.kind+"_id", a.stream.ID)
@@ -184,7 +185,7 @@ func (a *announcer) open() payload {
 	return p.str("timestamp", time.Now().UTC().Format(TimeFormat))
 }
 
-// payload is a JSON object in the making.
+// payload builds a JSON object, member by member; the caller appends the closing brace.
 type payload struct{ b []byte }
 
 func (p payload) key(k string) payload {

@@ -13,7 +13,7 @@ import (
 	"github.com/duckwire/duckwire/storage/memory"
 )
 
-// told renders the announcements that a topic has, in short: the event, and what of it matters.
+// told renders the announcements of a topic, each as its event's name and the members that the tests check.
 func told(t *testing.T, h *hub.Hub, topic string) string {
 	t.Helper()
 	r, _, err := h.Subscribe(topic, log.Position{}, log.NewWake())
@@ -39,8 +39,8 @@ func told(t *testing.T, h *hub.Hub, topic string) string {
 	return b.String()
 }
 
-// TestAnnouncedAgain: the topic of a stream that another producer takes on hears that it goes on, what it brings,
-// and its end, however long after the interruption that is.
+// TestAnnouncedAgain: if a producer resumes an interrupted stream, that, the new entries and the end are announced,
+// however long after the interruption.
 func TestAnnouncedAgain(t *testing.T) {
 	const whole = "stream_started ;stream_chunk one;stream_error interrupted;" +
 		"stream_started ;resumed;stream_chunk two;stream_done done;"
@@ -70,7 +70,7 @@ func TestAnnouncedAgain(t *testing.T) {
 	}
 }
 
-// TestAnnouncedInEveryLife: a topic hears of a stream that a restart has interrupted, and of what comes of it.
+// TestAnnouncedInEveryLife: the interruption of a stream by a restart is announced, and so is what follows.
 func TestAnnouncedInEveryLife(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &memory.Store{}

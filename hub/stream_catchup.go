@@ -37,16 +37,16 @@ func (s *Stream) catchUp(enough func() bool) error {
 	return nil
 }
 
-// renewPatience is for how long whoever wants the newest waits for another node, before what is known here will do.
-const renewPatience = time.Second
+// refreshTimeout is for how long whoever wants the newest waits for another node, before what is known here will do.
+const refreshTimeout = time.Second
 
-// Renew makes sure, where another node writes the stream, that this one has what that one had when it was called.
+// Refresh makes sure, where another node writes the stream, that this one has what that one had when it was called.
 // Errors match ErrUnavailable: it has what it had.
-func (s *Stream) Renew() error {
+func (s *Stream) Refresh() error {
 	if !s.isRemote() || s.Status().Ended() {
 		return nil
 	}
-	return s.fetch(renewPatience)
+	return s.fetch(refreshTimeout)
 }
 
 // fetch has the stream's node save it, and takes what the store has then.

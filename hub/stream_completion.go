@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime/debug"
 	"unicode/utf8"
 
@@ -12,13 +13,15 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// Complete starts a completion as a stream of its own, or returns the one that the same owner started under the same id
-// with the same request (attached is true). The stream runs until its provider ends, it is cancelled, or the hub
-// closes; nobody needs to wait for it.
+// Complete starts a completion as a new stream, or returns the one that the same owner started under the same id with
+// the same request (attached is true). The stream runs until its provider ends, it is cancelled, or the hub closes;
+// nobody needs to wait for it.
 //
 // Errors: ErrUnavailable without a provider, ErrClosed while draining, ErrConflict for an id that is in use for
 // something else, *LimitError, *FieldError.
-func (h *Hub) Complete(req *CompletionRequest, spec StreamSpec, meta CompletionMeta) (s *Stream, attached bool, err error) {
+func (h *Hub) Complete(
+	req *CompletionRequest, spec StreamSpec, meta CompletionMeta,
+) (s *Stream, attached bool, err error) {
 	if h.provider == nil {
 		return nil, false, fmt.Errorf("no provider of completions is configured: %w", errs.ErrUnavailable)
 	}
@@ -27,38 +30,39 @@ func (h *Hub) Complete(req *CompletionRequest, spec StreamSpec, meta CompletionM
 	if err != nil || old {
 		return s, old, err
 	}
-	if req.RequestID == "" { // it came through a socket: by the stream's id it is found in the upstream's log, too
+	if req.RequestID == "" { // a socket's request has none: the upstream's log then has the stream's id instead
 		named := *req
 		named.RequestID = s.ID
 		req = &named
 	}
-	ctx, ok := h.begin(s)
+	ctx, ok := s.providerContext()
 	if !ok {
 		return s, false, nil
 	}
-	h.announce(s)
+	s.announce()
 	h.background.Go(func() {
 		defer s.stop(nil)
-		h.provide(ctx, s, req)
+		s.runProvider(ctx, req)
 	})
 	return s, false, nil
 }
 
-// begin returns the context that a stream's provider works in. ok is false where the stream has ended already.
-func (h *Hub) begin(s *Stream) (ctx context.Context, ok bool) {
-	ctx, stop := context.WithCancelCause(h.ctx)
+// providerContext returns the context for the stream's provider, which ends when the stream or the hub ends. ok is
+// false if the stream has ended already.
+func (s *Stream) providerContext() (ctx context.Context, ok bool) {
+	ctx, stop := context.WithCancelCause(s.hub.ctx)
 	s.log.Lock()
 	s.stop = stop
 	ended := s.status.Ended()
-	s.armKeep(max(s.Keep.CancelAfter, firstWatcher))
+	s.armFirstIdleCancel()
 	s.log.Unlock()
-	if ended { // cancelled or superseded between its registration and here
+	if ended { // cancelled or superseded since its registration
 		stop(errStreamEnded)
 	}
 	return ctx, !ended
 }
 
-// Models lists what the provider offers.
+// Models lists the provider's models.
 func (h *Hub) Models(ctx context.Context) ([]Model, error) {
 	if h.provider == nil {
 		return nil, nil
@@ -70,46 +74,51 @@ func (h *Hub) Models(ctx context.Context) ([]Model, error) {
 	return models, err
 }
 
-// provide runs the provider and turns its result into the stream's ending.
-func (h *Hub) provide(ctx context.Context, s *Stream, req *CompletionRequest) {
+// runProvider has the provider write the stream, and ends the stream accordingly.
+func (s *Stream) runProvider(ctx context.Context, req *CompletionRequest) {
+	h := s.hub
 	w := &completionWriter{stream: s, chat: req.Kind == ChatCompletion}
-	err := h.guard("completion", func() error { return h.provider.Complete(ctx, req, w) })
+	err := recoverPanic(h.logger, "completion", func() error { return h.provider.Complete(ctx, req, w) })
 	switch {
 	case err == nil:
-		s.finish(StatusDone, w.ending)
-	case errors.Is(err, errs.ErrTooLarge): // the client gets what fits, and is told why there is no more
+		s.endLocal(StatusDone, w.ending)
+	case errors.Is(err, errs.ErrTooLarge): // like a model's own length limit: the text so far is a valid answer
 		h.CountLimit(err)
 		w.ending.FinishReason, w.ending.FinishSent = "length", false
-		s.finish(StatusDone, w.ending)
-	case ctx.Err() != nil:
-		// Whoever ended the stream has said why. Only the hub's own end leaves it to us.
-		s.finish(StatusInterrupted, errServerStopped)
+		s.endLocal(StatusDone, w.ending)
+	case ctx.Err() != nil: // the stream has its ending already, unless it is the hub that closes
+		s.endLocal(StatusInterrupted, errServerStopped)
 	default:
 		h.counts.providerError(err)
-		s.finish(StatusFailed, Ending{Error: endError(err), Usage: w.ending.Usage, by: "provider"})
+		s.endLocal(StatusFailed, Ending{Error: endError(err), Usage: w.ending.Usage, by: "provider"})
 	}
 }
 
-// guard runs a provider's work, and makes an error of its panic.
-func (h *Hub) guard(what string, work func() error) (err error) {
+// recoverPanic calls a provider, and turns its panic into an error.
+func recoverPanic(logger *slog.Logger, what string, call func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			h.logger.Error("provider panicked", "panic", p, "stack", string(debug.Stack()))
-			err = &ProviderError{Status: 500, Code: "internal", Type: "server_error", Message: "the " + what + " failed on this server; its log tells why"}
+			logger.Error("provider panicked", "panic", p, "stack", string(debug.Stack()))
+			err = &ProviderError{
+				Status: 500, Code: "internal", Type: "server_error",
+				Message: "the " + what + " failed on this server; its log tells why",
+			}
 		}
 	}()
-	return work()
+	return call()
 }
 
 func endError(err error) *EndError {
 	var p *ProviderError
 	if errors.As(err, &p) {
-		return &EndError{Code: p.Code, Message: p.Message, Type: p.Type, Status: p.Status, Retry: p.RetryAfter, Body: p.Body}
+		return &EndError{
+			Code: p.Code, Message: p.Message, Type: p.Type, Status: p.Status, Retry: p.RetryAfter, Body: p.Body,
+		}
 	}
 	return &EndError{Code: "provider_error", Message: err.Error(), Type: "server_error"}
 }
 
-// completionWriter is the provider's hand on a stream.
+// completionWriter is the CompletionWriter of one stream.
 type completionWriter struct {
 	stream *Stream
 	chat   bool
@@ -148,8 +157,8 @@ func (w *completionWriter) Chunk(raw json.RawMessage, text string) error {
 	return w.stream.addEvent(&log.Event{Kind: log.ChunkEvent, Name: "delta", Data: data, Text: text})
 }
 
-// open appends the entry that OpenAI clients see as the chunk that names the role. It is an entry like any other, so
-// that a resumed stream neither repeats it nor leaves it out.
+// open appends the entry that becomes OpenAI's first chunk, which has the role. It is an entry like any other, so that
+// a reader that resumes gets it exactly once.
 func (w *completionWriter) open() error {
 	if w.opened || !w.chat {
 		return nil
@@ -159,7 +168,7 @@ func (w *completionWriter) open() error {
 }
 
 func (w *completionWriter) Finish(reason string, usage json.RawMessage, sent bool) {
-	_ = w.open() // an empty answer has a role too; where the stream has ended there is nobody to tell
+	_ = w.open() // an empty answer has a role too; an error means that the stream has ended
 	w.ending.FinishReason, w.ending.FinishSent = reason, sent
 	if len(usage) > 0 {
 		w.ending.Usage = usage

@@ -7,15 +7,15 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// The names that a stream's text and its end have on every wire (protocol/sse.md 5 and 6).
+// The names of the events for a stream's text and its end, in every format: schemas Chunk and End in openapi.yaml.
 const (
 	ChunkName = "chunk"
 	EndName   = "end"
 )
 
-// StreamData appends the JSON value of one item of a stream, and returns it with the name of the event that it is:
-// {"text","at"} of a chunk, the ending of an end, a structured entry as its producer gave it. The name is "" for what
-// is nothing but an OpenAI matter.
+// StreamData appends the JSON data of one item of a stream to dst, and returns it with the name of its event: {"text",
+// "at"} for a chunk, the ending for an end, and a structured entry as its producer sent it. The name is "" for an item
+// that only OpenAI's formats show.
 func StreamData(item *log.Item, dst []byte) (name string, data []byte) {
 	ev := item.Event
 	switch {

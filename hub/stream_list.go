@@ -8,30 +8,29 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// callStreams asks a node for its newest streams: streamsAsked → []StreamSummary.
+// callStreams asks a node for the newest streams that it owns: summariesQuestion → []StreamSummary.
 const callStreams = "streams"
 
 // StreamSummary is a stream without its text, as lists show it.
 type StreamSummary struct {
 	ID, Kind, Owner, Topic string
-	Keep                   Keep
+	Idle                   IdlePolicy  `json:"Keep"`
 	State                  StreamState // without the text
 }
 
-// StreamQuery is which streams a list shows: the newest ones.
+// StreamQuery says which streams a list shows: the newest ones that match.
 type StreamQuery struct {
 	Owner  string
-	All    bool   // everybody's
+	All    bool   // of all owners
 	Status Status // "": any
 	Limit  int
 }
 
-func (q *StreamQuery) wants(s *StreamSummary) bool {
+func (q *StreamQuery) matches(s *StreamSummary) bool {
 	return (q.All || s.Owner == q.Owner) && (q.Status == "" || s.State.Status == q.Status)
 }
 
-// streamsAsked is which streams of a node's another one wants to know.
-type streamsAsked struct {
+type summariesQuestion struct {
 	Limit  int    `json:"limit"`
 	Status Status `json:"status,omitempty"` // "": any
 }
@@ -42,43 +41,54 @@ func (s *Stream) Summary() StreamSummary {
 	defer s.log.Unlock()
 	st := s.stateLocked(s.log.TextLen())
 	st.At, st.Text = 0, nil
-	return StreamSummary{ID: s.ID, Kind: s.Kind, Owner: s.Owner, Topic: s.Topic, Keep: s.Keep, State: st}
+	return StreamSummary{ID: s.ID, Kind: s.Kind, Owner: s.Owner, Topic: s.Topic, Idle: s.Idle, State: st}
 }
 
-// summary makes one of a record.
+// summary returns the summary of a stream from its record.
 func (rec *StreamRecord) summary() StreamSummary {
 	st := StreamState{
 		Status: rec.Status, Position: log.Position{Epoch: rec.Epoch, Offset: rec.Tail}, Bytes: rec.Bytes,
 		Ending: rec.Ending, Info: rec.Info, Timings: rec.Timings, Account: rec.Account,
 	}
-	return StreamSummary{ID: rec.ID, Kind: rec.Kind, Owner: rec.Owner, Topic: rec.Topic, Keep: rec.Keep, State: st}
+	return StreamSummary{ID: rec.ID, Kind: rec.Kind, Owner: rec.Owner, Topic: rec.Topic, Idle: rec.Idle, State: st}
 }
 
-// ListStreams returns streams of all nodes, the newest first. No text is loaded for it, and this node knows none more
-// of them afterwards. What cannot be had now is not there.
+// summaries answers callStreams.
+func (r *registry) summaries(q *summariesQuestion) (any, error) {
+	match := func(s *Stream) bool { return !s.isRemote() && (q.Status == "" || s.Status() == q.Status) }
+	list := []StreamSummary{}
+	for _, s := range r.newest(q.Limit, match) {
+		list = append(list, s.Summary())
+	}
+	return list, nil
+}
+
+// ListStreams returns streams of all nodes, newest first. It loads no text and makes no mirrors. Streams of a node that
+// does not answer are left out, unless this node knows them.
 func (h *Hub) ListStreams(q StreamQuery) []StreamSummary {
 	var list []StreamSummary
-	here := make(map[string]bool)
+	listed := make(map[string]bool)
 	for _, s := range h.streams.all() {
 		if q.All || s.Owner == q.Owner {
-			here[s.ID] = true
+			listed[s.ID] = true
 			list = append(list, s.Summary())
 		}
 	}
 	for _, s := range h.streamsElsewhere(&q) {
-		if !here[s.ID] {
-			here[s.ID] = true
+		if !listed[s.ID] {
+			listed[s.ID] = true
 			list = append(list, s)
 		}
 	}
-	list = slices.DeleteFunc(list, func(s StreamSummary) bool { return !q.wants(&s) })
+	list = slices.DeleteFunc(list, func(s StreamSummary) bool { return !q.matches(&s) })
 	slices.SortFunc(list, func(a, b StreamSummary) int {
 		return cmp.Or(b.State.Timings.Created.Compare(a.State.Timings.Created), cmp.Compare(b.ID, a.ID))
 	})
 	return list[:min(q.Limit, len(list))]
 }
 
-// streamsElsewhere returns streams that other nodes write, and some of this node's.
+// streamsElsewhere returns streams that other nodes own, and perhaps some that this node owns. The owner's come from
+// the store; those of all owners only their nodes can list.
 func (h *Hub) streamsElsewhere(q *StreamQuery) (list []StreamSummary) {
 	if !h.cluster.sharesStreams() {
 		return nil
@@ -93,7 +103,7 @@ func (h *Hub) streamsElsewhere(q *StreamQuery) (list []StreamSummary) {
 	if !q.All {
 		return list
 	}
-	for _, answer := range h.cluster.callAll(callStreams, streamsAsked{q.Limit, q.Status}) {
+	for _, answer := range h.cluster.callAll(callStreams, summariesQuestion{q.Limit, q.Status}) {
 		var theirs []StreamSummary
 		if err := json.Unmarshal(answer, &theirs); err != nil {
 			h.logger.Warn("streams of another node are not known; nodes of different versions?", "error", err)
@@ -102,14 +112,4 @@ func (h *Hub) streamsElsewhere(q *StreamQuery) (list []StreamSummary) {
 		list = append(list, theirs...)
 	}
 	return list
-}
-
-// streamsHere returns the newest streams that this node writes.
-func (h *Hub) streamsHere(asked *streamsAsked) (any, error) {
-	list := []StreamSummary{}
-	wanted := func(s *Stream) bool { return !s.isRemote() && (asked.Status == "" || s.Status() == asked.Status) }
-	for _, s := range h.Streams(asked.Limit, wanted) {
-		list = append(list, s.Summary())
-	}
-	return list, nil
 }

@@ -12,7 +12,7 @@ import (
 // remote is what makes a stream of this hub a mirror of another node's. Guarded by the stream's log.
 type remote struct {
 	node   string                        // whose the stream is; "" where this node has lost it, and does not know to whom
-	known  chan struct{}                 // closed when this node has what that one has; nil where it has
+	synced chan struct{}                 // closed when this node has what that one has; nil where it has
 	used   time.Time                     // when somebody last asked for it
 	asked  bool                          // this node has asked to own the stream, and has not had the answer
 	mirror *mirror.Mirror[*SharedStream] // nil: nothing of the stream is kept for other nodes
@@ -35,22 +35,22 @@ func (s *Stream) remoteNode() string {
 	return s.remote.node
 }
 
-// lostPatience is for how long whoever needs a stream that this node has lost waits until the other node's is here.
-const lostPatience = 5 * time.Second
+// syncTimeout is for how long whoever needs a stream that this node has lost waits until the other node's is here.
+const syncTimeout = 5 * time.Second
 
-// settled waits, for a stream that this node has just lost, until the other node's is here: what this one had is not
+// awaitSync waits, for a stream that this node has just lost, until the other node's is here: what this one had is not
 // true any more. Errors match ErrUnavailable.
-func (s *Stream) settled() error {
+func (s *Stream) awaitSync() error {
 	s.log.Lock()
 	var known chan struct{}
 	if s.remote != nil {
-		known = s.remote.known
+		known = s.remote.synced
 	}
 	s.log.Unlock()
 	if known == nil {
 		return nil
 	}
-	late := time.NewTimer(lostPatience)
+	late := time.NewTimer(syncTimeout)
 	defer late.Stop()
 	select {
 	case <-known:
@@ -58,12 +58,12 @@ func (s *Stream) settled() error {
 	case <-late.C:
 	case <-s.hub.ctx.Done():
 	}
-	return errAway
+	return errOwnerUnreachable
 }
 
-// writer returns the node that writes the stream, or "" for this one. Errors match ErrUnavailable.
-func (s *Stream) writer() (string, error) {
-	if err := s.settled(); err != nil {
+// ownerNode returns the node that writes the stream, or "" for this one. Errors match ErrUnavailable.
+func (s *Stream) ownerNode() (string, error) {
+	if err := s.awaitSync(); err != nil {
 		return "", err
 	}
 	s.log.Lock()
@@ -72,21 +72,21 @@ func (s *Stream) writer() (string, error) {
 	case s.remote == nil:
 		return "", nil
 	case s.remote.node == "":
-		return "", errAway // no node has it any more
+		return "", errOwnerUnreachable // no node has it any more
 	}
 	return s.remote.node, nil
 }
 
-// knownLocked ends the waiting for what has become of a stream. The stream's log is locked.
-func (r *remote) knownLocked() {
-	if r.known != nil {
-		close(r.known)
-		r.known = nil
+// markSyncedLocked ends the waiting for what has become of a stream. The stream's log is locked.
+func (r *remote) markSyncedLocked() {
+	if r.synced != nil {
+		close(r.synced)
+		r.synced = nil
 	}
 }
 
-// findShared returns a stream that this node does not know yet as a mirror.
-func (h *Hub) findShared(user, id string) (*Stream, error) {
+// mirrorFromStore returns a stream that this node does not know yet as a mirror.
+func (h *Hub) mirrorFromStore(user, id string) (*Stream, error) {
 	found, err := h.cluster.streams.FindStream(user, id)
 	if err != nil {
 		return nil, err
@@ -162,8 +162,8 @@ func (s *Stream) unfollow() {
 	}
 }
 
-// refresh has the store asked for the whole stream.
-func (s *Stream) refresh() {
+// reloadMirror has the store asked for the whole stream.
+func (s *Stream) reloadMirror() {
 	if m := s.currentMirror(); m != nil {
 		m.Gap()
 	}
@@ -184,7 +184,7 @@ func (r streamReplica) Follow(heard func(*SharedStream), gap func()) (stop func(
 func (r streamReplica) Take(c *SharedStream, _ bool) bool {
 	r.log.Lock()
 	defer r.log.UnlockAndWake()
-	return r.Stream.remote != r.remote || r.takeLocked(c, false)
+	return r.Stream.remote != r.remote || r.applyLocked(c, false)
 }
 
 // Load implements mirror.Replica.
@@ -204,7 +204,7 @@ func (r streamReplica) Load() error {
 	if r.remote.node == "" {
 		r.remote.node = found.Node // which is about to interrupt it
 	}
-	r.takeLocked(found, true)
+	r.applyLocked(found, true)
 	return nil
 }
 
@@ -225,7 +225,7 @@ func (r streamReplica) loadMissing() error {
 	}
 	r.log.Lock()
 	if asked && r.Stream.remote == r.remote && r.log.Tail() == 0 { // whoever made it was told so
-		r.showEndLocked(StatusFailed, endWithdrawn)
+		r.endMirrorLocallyLocked(StatusFailed, endWithdrawn)
 	}
 	r.log.UnlockAndWake()
 	r.endLost(r.remote)
@@ -247,27 +247,27 @@ func (s *Stream) endLost(r *remote) {
 
 // endMirrorLocked ends a mirror whose node has died, and whose stream is nowhere any more. s.log is locked.
 func (s *Stream) endMirrorLocked() {
-	s.remote.knownLocked()
+	s.remote.markSyncedLocked()
 	if s.status.Ended() {
 		return
 	}
 	e := Ending{Status: StatusInterrupted, Error: &EndError{Code: "stream_lost", Message: "what the nodes share has lost the stream"}}
 	s.log.NewEpoch(s.hub.epochs.Next()) // the end has a place that nobody else has given
-	s.showEndLocked(StatusInterrupted, e)
+	s.endMirrorLocallyLocked(StatusInterrupted, e)
 }
 
-// showEndLocked ends a mirror here, with an end of its own. s.log is locked.
-func (s *Stream) showEndLocked(status Status, e Ending) {
+// endMirrorLocallyLocked ends a mirror here, with an end of its own. s.log is locked.
+func (s *Stream) endMirrorLocallyLocked(status Status, e Ending) {
 	e.Status = status
 	now, before := time.Now(), s.log.Size()
-	s.showLocked(status, e, now)
+	s.setMirrorStatusLocked(status, e, now)
 	s.log.Append(&log.Event{Kind: log.EndEvent, Name: EndName, Data: e.appendJSON(nil), Time: now})
 	s.hub.logBytes.Add(s.log.Size() - before)
 }
 
-// takeLocked takes what the stream's node tells of it, or the whole stream. It reports false where entries between are
+// applyLocked takes what the stream's node tells of it, or the whole stream. It reports false where entries between are
 // missing. s.log is locked.
-func (s *Stream) takeLocked(c *SharedStream, whole bool) bool {
+func (s *Stream) applyLocked(c *SharedStream, whole bool) bool {
 	rec := &c.Record
 	before := s.log.Size()
 	defer func() { s.hub.logBytes.Add(s.log.Size() - before) }()
@@ -294,17 +294,17 @@ func (s *Stream) takeLocked(c *SharedStream, whole bool) bool {
 	}
 	if rec.Tail == s.log.Tail() && (rec.Status != StatusQueued || s.status == StatusQueued) { // else it is an older one
 		s.remote.node = c.Node
-		s.remote.knownLocked()
+		s.remote.markSyncedLocked()
 		s.info, s.started, s.first = rec.Info, rec.Timings.Started, rec.Timings.FirstToken
 		s.account = account{made: rec.Account.Made, unwatched: rec.Account.Unwatched, endedBy: rec.Account.EndedBy}
 		s.log.SetBefore(rec.Before)
-		s.showLocked(rec.Status, rec.Ending, rec.Timings.Ended)
+		s.setMirrorStatusLocked(rec.Status, rec.Ending, rec.Timings.Ended)
 	}
 	return true
 }
 
-// showLocked moves a mirror to a status. s.log is locked.
-func (s *Stream) showLocked(status Status, e Ending, ended time.Time) {
+// setMirrorStatusLocked moves a mirror to a status. s.log is locked.
+func (s *Stream) setMirrorStatusLocked(status Status, e Ending, ended time.Time) {
 	if s.status == StatusQueued && status != StatusQueued {
 		close(s.startedC)
 	}
@@ -324,17 +324,17 @@ func (s *Stream) demote() {
 		s.log.Unlock()
 		return
 	}
-	s.mirrorLocked("").known = make(chan struct{})
+	s.mirrorLocked("").synced = make(chan struct{})
 	running := !s.status.Ended()
 	stop := s.stop
 	s.producer.stopLease()
-	if s.idleStop != nil {
-		s.idleStop.Stop()
-		s.idleStop = nil
+	if s.idleTimer != nil {
+		s.idleTimer.Stop()
+		s.idleTimer = nil
 	}
 	s.log.Unlock()
 	if stop != nil {
-		stop(errNodeGone)
+		stop(errTakenOver)
 	}
 	if running {
 		s.hub.streams.ended(s)
@@ -366,7 +366,7 @@ func (h *Hub) takeOver(s *Stream, dead string) (bool, error) {
 		return false, errs.ErrNotFound
 	}
 	if found.Node != h.cluster.streams.Node() {
-		s.refresh()
+		s.reloadMirror()
 		return false, nil
 	}
 	s.unfollow()
@@ -375,8 +375,8 @@ func (h *Hub) takeOver(s *Stream, dead string) (bool, error) {
 		defer s.log.Unlock()
 		return s.remote == nil, nil
 	}
-	s.takeLocked(found, true)
-	r.knownLocked()
+	s.applyLocked(found, true)
+	r.markSyncedLocked()
 	s.remote = nil
 	s.producer.restore(&found.Record.Producer)
 	ended := s.status.Ended()
@@ -387,7 +387,7 @@ func (h *Hub) takeOver(s *Stream, dead string) (bool, error) {
 	}
 	s.log.Unlock()
 	if !ended {
-		s.finish(StatusInterrupted, Ending{by: "node", Error: &EndError{Code: "node_lost", Message: "the node that wrote the stream has died"}})
+		s.endLocal(StatusInterrupted, Ending{by: "node", Error: &EndError{Code: "node_lost", Message: "the node that wrote the stream has died"}})
 	}
 	return true, nil
 }
@@ -397,12 +397,12 @@ func (h *Hub) takeOver(s *Stream, dead string) (bool, error) {
 func (s *Stream) beginOwnEpochLocked() {
 	if !s.status.Ended() || s.status == StatusInterrupted {
 		s.log.NewEpoch(s.hub.epochs.Next())
-		s.hub.changedStream(s, false)
+		s.hub.recorder.markChanged(s, false)
 	}
 }
 
-// inherit takes over a stream of a dead node's, if it has not ended and nobody else has it.
-func (h *Hub) inherit(node, id string) error {
+// takeOverByID takes over a stream of a dead node's, if it has not ended and nobody else has it.
+func (h *Hub) takeOverByID(node, id string) error {
 	s := h.streams.find("", id)
 	if s == nil {
 		found, err := h.cluster.streams.FindStream("", id)
@@ -450,8 +450,8 @@ func (h *Hub) settleClaims() {
 	}
 }
 
-// settleRemote takes over a mirror's stream if its node has died.
-func (h *Hub) settleRemote(s *Stream) {
+// takeOverIfOrphaned takes over a mirror's stream if its node has died.
+func (h *Hub) takeOverIfOrphaned(s *Stream) {
 	s.log.Lock()
 	r, ended := s.remote, s.status.Ended()
 	if r != nil {

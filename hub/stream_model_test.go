@@ -10,11 +10,15 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// pieces are what a model might write: every length of UTF-8, what JSON and SSE must escape, and long runs.
-var pieces = []string{"a", "é", "€", "🦆", "\r", "\n", "\r\n", "\u2028", "\u2029", "\x00", "\\", `"`, "</script>", "data: x\n\n", strings.Repeat("long ", 3000)}
+// pieces are texts as a model might write them: UTF-8 sequences of each length, characters that JSON and SSE escape,
+// and long texts.
+var pieces = []string{
+	"a", "é", "€", "🦆", "\r", "\n", "\r\n", "\u2028", "\u2029", "\x00", "\\", `"`, "</script>",
+	"data: x\n\n", strings.Repeat("long ", 3000),
+}
 
-// TestStreamReadersSeeExactlyWhatWasMade holds a stream to a model: whatever the order of appends, reads, cuts and
-// returns, each reader's text is the stream's, byte for byte, and its events come once and in order.
+// TestStreamReadersSeeExactlyWhatWasMade compares a stream with a model. Appends, reads, disconnections and resumptions
+// happen in random order; each reader must get the stream's text, byte for byte, and each event once and in order.
 func TestStreamReadersSeeExactlyWhatWasMade(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		h := hub.New(hub.Options{})
@@ -161,8 +165,10 @@ func (m *streamModel) end() {
 				break
 			}
 		}
-		if !c.ended || c.text.String() != m.made.String() || strings.Join(c.events, " ") != strings.Join(m.events, " ") {
-			m.t.Fatalf("client %d ended=%v with %q and %v; want %q and %v", i, c.ended, c.text.String(), c.events, m.made.String(), m.events)
+		if !c.ended || c.text.String() != m.made.String() ||
+			strings.Join(c.events, " ") != strings.Join(m.events, " ") {
+			m.t.Fatalf("client %d ended=%v with %q and %v; want %q and %v", i, c.ended, c.text.String(), c.events,
+				m.made.String(), m.events)
 		}
 		c.reader.Close()
 	}

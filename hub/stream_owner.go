@@ -60,7 +60,7 @@ func (e *remoteEnding) ending() *Ending {
 func (h *Hub) answerStreams() {
 	h.cluster.OnCall(callEndStream, onStream(h, func(s *Stream, q *endQuestion, _ []byte) (any, error) {
 		e := q.Ending.ending()
-		s.finish(e.Status, *e)
+		s.endLocal(e.Status, *e)
 		return nil, nil
 	}))
 	h.cluster.OnCall(callSaveStream, onStream(h, func(s *Stream, _ *streamQuestion, _ []byte) (any, error) { return nil, h.recorder.flush(s) }))
@@ -68,7 +68,7 @@ func (h *Hub) answerStreams() {
 		return answering(func(q *watchQuestion) (any, error) {
 			for _, id := range q.Streams {
 				if s := h.streams.find("", id); s != nil {
-					s.watchedBy(from, q.Watched)
+					s.setRemoteWatchers(from, q.Watched)
 				}
 			}
 			return nil, nil
@@ -99,12 +99,12 @@ func onStream[T any, Q interface {
 	}
 }
 
-// errAway means that a stream's node cannot be asked. It matches ErrUnavailable.
-var errAway = fmt.Errorf("the node that writes the stream cannot be reached: %w", errs.ErrUnavailable)
+// errOwnerUnreachable means that a stream's node cannot be asked. It matches ErrUnavailable.
+var errOwnerUnreachable = fmt.Errorf("the node that writes the stream cannot be reached: %w", errs.ErrUnavailable)
 
-// askAgainAfter is how long to wait before the node is asked again that a stream has moved to, or a dead node's stream
+// askOwnerPause is how long to wait before the node is asked again that a stream has moved to, or a dead node's stream
 // is claimed again.
-const askAgainAfter = 50 * time.Millisecond
+const askOwnerPause = 50 * time.Millisecond
 
 // askOwner asks the node that writes the stream, with a body made by withBytes or in JSON. A node that has died is
 // found so: then the stream is this node's, and taken is true. It tries three times, so that neither one failed command
@@ -112,9 +112,9 @@ const askAgainAfter = 50 * time.Millisecond
 func (s *Stream) askOwner(patience time.Duration, name string, body []byte) (answer []byte, taken bool, err error) {
 	for try := range 3 {
 		if try > 0 {
-			s.hub.background.Pause(askAgainAfter)
+			s.hub.background.Pause(askOwnerPause)
 		}
-		node, err := s.writer()
+		node, err := s.ownerNode()
 		if err != nil || node == "" {
 			return nil, err == nil, err
 		}
@@ -133,9 +133,9 @@ func (s *Stream) askOwner(patience time.Duration, name string, body []byte) (ans
 		if answer, err = s.hub.cluster.callWithin(patience, node, name, body); !errors.Is(err, errNotOwner) {
 			return answer, false, err
 		}
-		s.refresh()
+		s.reloadMirror()
 	}
-	return nil, false, errAway
+	return nil, false, errOwnerUnreachable
 }
 
 // endWait is for how long whoever ends another node's stream waits to see it ended.
@@ -153,7 +153,7 @@ func (s *Stream) endRemote(status Status, e Ending) {
 	case err != nil:
 		s.hub.logger.Warn("a stream of another node cannot be ended", "stream", s.ID, "error", err)
 	case taken:
-		s.finish(status, e)
+		s.endLocal(status, e)
 	default:
 		late := time.NewTimer(endWait)
 		defer late.Stop()
@@ -166,12 +166,12 @@ func (s *Stream) endRemote(status Status, e Ending) {
 
 // Watchers on other nodes: each node with some says so again and again.
 const (
-	watchEvery = 3 * time.Second
-	watchLasts = 10 * time.Second
+	reportWatchedEvery = 3 * time.Second
+	remoteWatchTTL     = 10 * time.Second
 )
 
-// tellWatched tells a node that streams of its have watchers here, or have none any more. s.log may be locked.
-func (h *Hub) tellWatched(node string, streams []string, watched bool) {
+// reportWatched tells a node that streams of its have watchers here, or have none any more. s.log may be locked.
+func (h *Hub) reportWatched(node string, streams []string, watched bool) {
 	if node == "" {
 		return // it is not known, and will be told
 	}
@@ -181,60 +181,60 @@ func (h *Hub) tellWatched(node string, streams []string, watched bool) {
 	})
 }
 
-// tellAllWatched tells the other nodes which of their streams are watched here, until the hub closes.
-func (h *Hub) tellAllWatched() {
-	for h.background.Pause(watchEvery) {
+// reportAllWatched tells the other nodes which of their streams are watched here, until the hub closes.
+func (h *Hub) reportAllWatched() {
+	for h.background.Pause(reportWatchedEvery) {
 		watched := make(map[string][]string)
 		for _, s := range h.streams.all() {
 			s.log.Lock()
 			if s.remote != nil && s.remote.node != "" && s.watchers > 0 && !s.status.Ended() {
 				watched[s.remote.node] = append(watched[s.remote.node], s.ID)
 			}
-			s.forgetElsewhere()
+			s.expireRemoteWatchers()
 			s.log.Unlock()
 		}
 		for node, streams := range watched {
-			h.tellWatched(node, streams, true)
+			h.reportWatched(node, streams, true)
 			if !h.orphaned(node) {
 				continue
 			}
 			for _, id := range streams {
 				if s := h.streams.find("", id); s != nil {
-					h.settleRemote(s)
+					h.takeOverIfOrphaned(s)
 				}
 			}
 		}
 	}
 }
 
-// watchedBy notes that the stream is watched on another node, or is not any more.
-func (s *Stream) watchedBy(node string, watched bool) {
+// setRemoteWatchers notes that the stream is watched on another node, or is not any more.
+func (s *Stream) setRemoteWatchers(node string, watched bool) {
 	s.log.Lock()
 	defer s.log.Unlock()
 	if !watched {
-		delete(s.elsewhere, node)
-		s.armKeep(s.Keep.CancelAfter)
+		delete(s.remoteWatchers, node)
+		s.armIdleCancel(s.Idle.CancelAfter)
 		return
 	}
-	if s.elsewhere == nil {
-		s.elsewhere = make(map[string]time.Time)
+	if s.remoteWatchers == nil {
+		s.remoteWatchers = make(map[string]time.Time)
 	}
-	s.elsewhere[node] = time.Now().Add(watchLasts)
-	if s.idleStop != nil {
-		s.idleStop.Stop()
-		s.idleStop = nil
+	s.remoteWatchers[node] = time.Now().Add(remoteWatchTTL)
+	if s.idleTimer != nil {
+		s.idleTimer.Stop()
+		s.idleTimer = nil
 	}
 }
 
-// forgetElsewhere forgets nodes that have not spoken of their watchers for too long. s.log is locked.
-func (s *Stream) forgetElsewhere() {
-	now, had := time.Now(), len(s.elsewhere)
-	for node, until := range s.elsewhere {
+// expireRemoteWatchers forgets nodes that have not spoken of their watchers for too long. s.log is locked.
+func (s *Stream) expireRemoteWatchers() {
+	now, had := time.Now(), len(s.remoteWatchers)
+	for node, until := range s.remoteWatchers {
 		if now.After(until) {
-			delete(s.elsewhere, node)
+			delete(s.remoteWatchers, node)
 		}
 	}
-	if had > 0 && len(s.elsewhere) == 0 {
-		s.armKeep(s.Keep.CancelAfter)
+	if had > 0 && len(s.remoteWatchers) == 0 {
+		s.armIdleCancel(s.Idle.CancelAfter)
 	}
 }

@@ -11,11 +11,12 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// ProducerRef names one request of an external producer, for fencing and idempotency (protocol/durable-streams.md 1.4).
-// The zero value is a producer without a name: it writes while nobody with a name does.
+// ProducerRef names one request of an external producer, for fencing and idempotency: the headers Producer-Id,
+// Producer-Epoch and Producer-Seq of the Durable Streams protocol (PROTOCOL.md 5.2.1). The zero value is a producer
+// without a name, which may write while no named producer has the lease.
 type ProducerRef struct {
 	ID    string
-	Epoch int64 // grows with each life of the producer; a lower one is fenced off
+	Epoch int64 // the producer raises it when it restarts; requests of lower epochs are fenced off
 	Seq   int64 // 0, 1, 2 … for each request of an epoch
 }
 
@@ -26,27 +27,29 @@ type Part struct {
 	Data json.RawMessage `json:"data,omitempty"` // compact JSON
 }
 
-// Receipt is the answer to an append: where the stream stands and who watches.
+// Receipt is the answer to an append: the stream's state and its watchers.
 type Receipt struct {
 	Position  log.Position
 	Status    Status
 	Watchers  int
-	Lag       int  // entries that no watcher was given yet
+	Lag       int  // entries that no watcher has been given yet
 	Cancelled bool // somebody ended the stream: stop producing
-	Duplicate bool // the request had been taken before; nothing was appended
+	Duplicate bool // the request was accepted earlier; nothing was appended
 }
 
-// FencedError says that a producer with a newer epoch writes the stream. It matches ErrForbidden.
+// FencedError says that another producer, or the same one with a higher epoch, writes the stream. It matches
+// ErrForbidden.
 type FencedError struct {
-	Epoch int64
-	Job   bool // the stream is a job's: who may write it is for the hub to say
+	Epoch int64 // of the producer that may write
+	Job   bool  // the stream is a job's: only the worker that the hub assigned it to may write
 }
 
 func (e *FencedError) Error() string {
 	if e.Job {
-		return fmt.Sprintf("the stream is written by the worker that holds its job (Producer-Epoch %d), and nobody else", e.Epoch)
+		return fmt.Sprintf("only the worker that holds the stream's job (Producer-Epoch %d) may write it", e.Epoch)
 	}
-	return fmt.Sprintf("the stream belongs to a producer of epoch %d; to take it on, send a higher Producer-Epoch", e.Epoch)
+	return fmt.Sprintf("the stream belongs to a producer of epoch %d; to resume it, send a higher Producer-Epoch",
+		e.Epoch)
 }
 
 // Is reports that a FencedError is an ErrForbidden.
@@ -62,7 +65,7 @@ func (e *GapError) Error() string {
 // Is reports that a GapError is an ErrConflict.
 func (e *GapError) Is(target error) bool { return target == errs.ErrConflict }
 
-// LeaseError says that another producer holds the stream. It matches ErrConflict.
+// LeaseError says that another producer holds the stream's lease. It matches ErrConflict.
 type LeaseError struct{ Left time.Duration }
 
 func (e *LeaseError) Error() string {
@@ -72,7 +75,7 @@ func (e *LeaseError) Error() string {
 // Is reports that a LeaseError is an ErrConflict.
 func (e *LeaseError) Is(target error) bool { return target == errs.ErrConflict }
 
-// EndedError says that the stream takes nothing more. It matches ErrClosed.
+// EndedError says that the stream has ended. It matches ErrClosed.
 type EndedError struct{ Receipt Receipt }
 
 func (e *EndedError) Error() string {
@@ -82,22 +85,22 @@ func (e *EndedError) Error() string {
 // Is reports that an EndedError is an ErrClosed.
 func (e *EndedError) Is(target error) bool { return target == errs.ErrClosed }
 
-// producerState is what a stream knows of its external producers. Guarded by the stream's log.
+// producerState is the state of a stream's external producers. Guarded by the stream's log.
 type producerState struct {
-	holder  string // the named producer that wrote last; "" for none
-	epoch   int64  // of the holder
-	known   map[string]*producerSeq
-	pending []byte // the beginning of a UTF-8 sequence whose rest has not come
-	lease   *time.Timer
-	leased  time.Time // until when
-	open    int       // uploads under way: while one is, the lease does not run
-	current *Appender // the upload of a named producer that counts
+	holder     string // the named producer with the lease, or that had it last; "" for none
+	epoch      int64  // of the holder
+	progress   map[string]*producerProgress
+	pending    []byte // the beginning of a UTF-8 sequence whose rest has not been received
+	lease      *time.Timer
+	leaseUntil time.Time // the timer may run out earlier: then it is set again
+	open       int       // open uploads: while there is one, the lease does not expire
+	current    *Appender // the newest upload of a named producer; older ones are fenced off
 }
 
-// producerSeq is how far one producer got.
-type producerSeq struct {
-	epoch, last int64 // last: the newest request that is whole; -1 for none
-	partial     int   // parts (or bytes of raw text) of request last+1 that were taken before its upload was cut
+// producerProgress says which requests of one producer were accepted.
+type producerProgress struct {
+	epoch, last int64 // last: the newest complete request; -1 for none
+	partial     int   // parts, or bytes of raw text, of request last+1 that were appended before its upload was cut
 	closed      bool  // request last closed the stream
 }
 
@@ -108,8 +111,8 @@ func (p *producerState) stopLease() {
 	}
 }
 
-// CreateStream makes a stream for an external producer. With an id in use by the same owner it returns that stream (old
-// is true).
+// CreateStream creates a stream for an external producer. If the same owner has made the same request under the same
+// id, it returns that stream (old is true). Errors: newStream's; ErrUnavailable if this node's lease does not hold.
 func (h *Hub) CreateStream(spec StreamSpec) (s *Stream, old bool, err error) {
 	if spec.ID != "" {
 		if err := ValidName("id", spec.ID); err != nil {
@@ -124,70 +127,71 @@ func (h *Hub) CreateStream(spec StreamSpec) (s *Stream, old bool, err error) {
 		return s, old, err
 	}
 	s.log.Lock()
-	s.renewLease()
-	s.armKeep(max(s.Keep.CancelAfter, firstWatcher))
+	s.extendLease()
+	s.armFirstIdleCancel()
 	s.log.Unlock()
-	h.announce(s)
+	s.announce()
 	return s, false, nil
 }
 
-// renewLease lets the producer be silent for Limits.Lease more. The timer is left as it is: moving it with each append
-// would cost more than the append. s.log is locked.
-func (s *Stream) renewLease() {
+// extendLease extends the producer's lease to Limits.Lease from now. It does not reset a running timer, which would
+// cost more than the append; leaseDue does. s.log is locked.
+func (s *Stream) extendLease() {
 	p := &s.producer
 	if p.open > 0 || s.status.Ended() || s.remote != nil {
 		return
 	}
-	p.leased = time.Now().Add(s.hub.limits.Lease)
+	p.leaseUntil = time.Now().Add(s.hub.limits.Lease)
 	if p.lease == nil {
 		p.lease = time.AfterFunc(s.hub.limits.Lease, s.leaseDue)
 	}
 }
 
-// leaseLeft returns how long the producer may be silent yet. One that writes, or is refused, is not silent. s.log is
-// locked.
-func (s *Stream) leaseLeft() time.Duration {
+// leaseLeftLocked returns the time until the lease expires. It does not expire during an upload, nor while this node
+// must refuse what producers send. s.log is locked.
+func (s *Stream) leaseLeftLocked() time.Duration {
 	if s.producer.open > 0 || s.hub.cluster.checkLease() != nil {
 		return s.hub.limits.Lease
 	}
-	return time.Until(s.producer.leased)
+	return time.Until(s.producer.leaseUntil)
 }
 
-// leaseDue ends the stream if its producer has been silent for too long; if not, it looks again when that can be.
+// leaseDue runs when the lease's timer does. It ends the stream if the lease has expired, and else sets the timer
+// again.
 func (s *Stream) leaseDue() {
 	if s.job != nil {
-		s.hub.jobLeaseDue(s.job)
+		s.hub.jobs.leaseDue(s.job)
 		return
 	}
 	s.log.Lock()
 	p := &s.producer
-	left := s.leaseLeft()
+	left := s.leaseLeftLocked()
 	if p.lease != nil && left > 0 {
 		p.lease.Reset(left)
 	}
 	due := p.lease != nil && left <= 0
 	s.log.Unlock()
 	if due {
-		s.finish(StatusInterrupted, Ending{Error: &EndError{Code: "lease_expired", Message: "the producer fell silent"}, by: "lease"})
+		e := EndError{Code: "lease_expired", Message: "the producer fell silent"}
+		s.endLocal(StatusInterrupted, Ending{Error: &e, by: "lease"})
 	}
 }
 
-// Appender is one request of an external producer, whole or as a long upload. It belongs to one goroutine, which must
-// End or Abort it.
+// Appender is one append request of an external producer. It belongs to one goroutine, which must call End or Abort.
 type Appender struct {
 	s         *Stream
 	ref       ProducerRef
-	seq       *producerSeq // nil for a producer without a name
-	skip      int          // parts or bytes that an earlier, cut upload of the same request brought already
-	taken     int
+	progress  *producerProgress // nil for a producer without a name
+	skip      int               // parts or bytes that an earlier, cut upload of the same request appended already
+	appended  int               // parts or bytes
 	duplicate bool
 	done      bool
-	remote    *remoteAppender // where another node writes the stream; then the rest is there
+	remote    *remoteAppender // if another node owns the stream: its Appender does the rest
 }
 
-// Append begins a request. Errors: *EndedError, *FencedError, *GapError, *LeaseError, *FieldError; ErrForbidden for a
-// stream that a provider of this server writes; ErrUnavailable while the stream's node cannot promise to keep anything.
-// A repetition of a finished request gives an Appender that takes nothing and answers Duplicate.
+// Append begins an append request. Errors: *EndedError, *FencedError, *GapError, *LeaseError, *FieldError; ErrForbidden
+// for a stream that a provider of this server writes; ErrUnavailable if the owner node cannot be asked, or its lease
+// does not hold. For a repetition of a complete request, the Appender's Duplicate is true and it appends nothing.
 func (s *Stream) Append(ref ProducerRef) (*Appender, error) {
 	if s.provided {
 		return nil, fmt.Errorf("the stream is written by this server's provider: %w", errs.ErrForbidden)
@@ -215,13 +219,13 @@ func (s *Stream) Append(ref ProducerRef) (*Appender, error) {
 	return a, err
 }
 
-// openLocked admits a request, and opens it.
+// openLocked checks a request, and opens its upload.
 func (s *Stream) openLocked(a *Appender) error {
-	if err := s.admit(a); err != nil || a.duplicate {
+	if err := s.admitLocked(a); err != nil || a.duplicate {
 		return err
 	}
-	if a.seq != nil {
-		a.skip = a.seq.partial
+	if a.progress != nil {
+		a.skip = a.progress.partial
 		s.producer.current = a
 	}
 	s.producer.open++
@@ -229,8 +233,8 @@ func (s *Stream) openLocked(a *Appender) error {
 	return nil
 }
 
-// AppendWhole is Append for a request whose body is known before its first part is added. Where another node writes the
-// stream, that is asked once, by End: what Append, Add and AddText would have refused, End does.
+// AppendWhole is Append for a request whose whole body is in memory. If another node owns the stream, End sends it all
+// in one call, and also returns the errors of Append, Add and AddText.
 func (s *Stream) AppendWhole(ref ProducerRef) (*Appender, error) {
 	if s.provided || !s.isRemote() {
 		return s.Append(ref)
@@ -238,8 +242,8 @@ func (s *Stream) AppendWhole(ref ProducerRef) (*Appender, error) {
 	return &Appender{s: s, ref: ref, remote: &remoteAppender{whole: &wholeBody{}}}, nil
 }
 
-// admit applies the rules of fencing and idempotency to a new request.
-func (s *Stream) admit(a *Appender) error {
+// admitLocked applies the rules of fencing and idempotency to a new request, and gives its producer the lease.
+func (s *Stream) admitLocked(a *Appender) error {
 	p := &s.producer
 	if s.job != nil && !s.status.Ended() && (a.ref.ID == "" || a.ref.ID != p.holder || a.ref.Epoch != p.epoch) {
 		return &FencedError{Epoch: p.epoch, Job: true}
@@ -247,54 +251,57 @@ func (s *Stream) admit(a *Appender) error {
 	if a.ref.ID == "" {
 		switch {
 		case s.status.Ended():
-			return s.endedError()
+			return s.endedErrorLocked()
 		case p.holder != "":
-			return &LeaseError{Left: time.Until(p.leased)}
+			return &LeaseError{Left: time.Until(p.leaseUntil)}
 		}
 		return nil
 	}
-	known := p.known[a.ref.ID]
-	if known != nil && a.ref.Epoch == known.epoch && a.ref.Seq <= known.last && (!s.status.Ended() || s.status == StatusInterrupted || known.closed) {
+	progress := p.progress[a.ref.ID]
+	repeated := progress != nil && a.ref.Epoch == progress.epoch && a.ref.Seq <= progress.last
+	if repeated && (!s.status.Ended() || s.status == StatusInterrupted || progress.closed) {
 		a.duplicate = true
 		return nil
 	}
 	switch {
 	case s.status.Ended() && s.status != StatusInterrupted:
-		return s.endedError()
-	case s.status == StatusInterrupted && a.ref.Epoch <= p.epoch && p.holder != "", known != nil && a.ref.Epoch < known.epoch:
+		return s.endedErrorLocked()
+	case s.status == StatusInterrupted && a.ref.Epoch <= p.epoch && p.holder != "",
+		progress != nil && a.ref.Epoch < progress.epoch:
 		return &FencedError{Epoch: p.epoch}
 	case s.status != StatusInterrupted && p.holder != "" && p.holder != a.ref.ID:
-		return &LeaseError{Left: time.Until(p.leased)}
+		return &LeaseError{Left: time.Until(p.leaseUntil)}
 	}
-	return s.take(a, known)
+	return s.acquireLocked(a, progress)
 }
 
-// take makes the request's producer the holder, where its sequence allows it.
-func (s *Stream) take(a *Appender, known *producerSeq) error {
+// acquireLocked gives the lease to the request's producer, if its Seq is the next one. An interrupted stream resumes.
+func (s *Stream) acquireLocked(a *Appender, progress *producerProgress) error {
 	p := &s.producer
-	if known == nil || a.ref.Epoch > known.epoch {
+	if progress == nil || a.ref.Epoch > progress.epoch {
 		if a.ref.Seq != 0 {
-			if known != nil {
-				return errs.Invalid("Producer-Seq", "must be 0 in the first request of a new Producer-Epoch; got %d", a.ref.Seq)
+			if progress != nil {
+				return errs.Invalid("Producer-Seq",
+					"must be 0 in the first request of a new Producer-Epoch; got %d", a.ref.Seq)
 			}
 			return &GapError{Expected: 0, Received: a.ref.Seq}
 		}
-		known = &producerSeq{epoch: a.ref.Epoch, last: -1}
-	} else if a.ref.Seq != known.last+1 {
-		return &GapError{Expected: known.last + 1, Received: a.ref.Seq}
+		progress = &producerProgress{epoch: a.ref.Epoch, last: -1}
+	} else if a.ref.Seq != progress.last+1 {
+		return &GapError{Expected: progress.last + 1, Received: a.ref.Seq}
 	}
-	if p.known == nil {
-		p.known = make(map[string]*producerSeq)
+	if p.progress == nil {
+		p.progress = make(map[string]*producerProgress)
 	}
-	p.known[a.ref.ID], p.holder, p.epoch, a.seq = known, a.ref.ID, a.ref.Epoch, known
+	p.progress[a.ref.ID], p.holder, p.epoch, a.progress = progress, a.ref.ID, a.ref.Epoch, progress
 	if s.status == StatusInterrupted {
 		s.resumeLocked()
 	}
 	return nil
 }
 
-// resumeLocked lets an interrupted stream run again under its new producer. The end that its readers saw is no longer
-// its last entry.
+// resumeLocked lets an interrupted stream run again. Readers skip its old end entry, which is not the last one any
+// longer.
 func (s *Stream) resumeLocked() {
 	s.status, s.ending, s.ended = StatusRunning, Ending{}, time.Time{}
 	s.doneC = make(chan struct{})
@@ -302,7 +309,7 @@ func (s *Stream) resumeLocked() {
 	s.hub.streams.resumed(s)
 }
 
-func (s *Stream) endedError() error { return &EndedError{Receipt: s.receiptLocked()} }
+func (s *Stream) endedErrorLocked() error { return &EndedError{Receipt: s.receiptLocked()} }
 
 func (s *Stream) receiptLocked() Receipt {
 	return Receipt{
@@ -311,11 +318,11 @@ func (s *Stream) receiptLocked() Receipt {
 	}
 }
 
-// Duplicate reports that the request was taken before: its body need not be read.
+// Duplicate reports whether the request was accepted earlier: its body need not be read.
 func (a *Appender) Duplicate() bool { return a.duplicate }
 
-// Add appends parts, all or none. Errors: *EndedError once the stream was cancelled, *FencedError when another upload
-// of the same request has taken over, *LimitError.
+// Add appends parts, all or none. Errors: *EndedError, *FencedError after a newer upload has begun, *LimitError,
+// ErrUnavailable.
 func (a *Appender) Add(parts []Part) error {
 	if a.remote != nil {
 		return a.addRemote(parts, nil)
@@ -327,8 +334,8 @@ func (a *Appender) Add(parts []Part) error {
 	return a.locked(func() error { return a.addLocked(parts, len(parts)) })
 }
 
-// AddText appends raw text. Its pieces may be cut anywhere: the beginning of a UTF-8 sequence waits for its rest. Bytes
-// that are not UTF-8 are a *FieldError, and nothing of the piece is kept.
+// AddText appends raw text. Pieces may be cut anywhere: the beginning of a UTF-8 sequence is buffered until the rest is
+// received. If the piece is not valid UTF-8, nothing of it is appended. Errors: Add's; *FieldError for invalid UTF-8.
 func (a *Appender) AddText(piece []byte) error {
 	if a.remote != nil {
 		return a.addRemote(nil, piece)
@@ -342,7 +349,7 @@ func (a *Appender) AddText(piece []byte) error {
 		text := append(p.pending[:len(p.pending):len(p.pending)], piece...)
 		whole := wholeRunes(text)
 		if i := invalidUTF8(text[:whole]); i >= 0 {
-			return errs.Invalid("body", "is not valid UTF-8 at byte %d of the upload", a.taken+i-len(p.pending))
+			return errs.Invalid("body", "is not valid UTF-8 at byte %d of the upload", a.appended+i-len(p.pending))
 		}
 		if err := a.addLocked([]Part{{Text: string(text[:whole])}}, len(piece)); err != nil {
 			return err
@@ -352,7 +359,7 @@ func (a *Appender) AddText(piece []byte) error {
 	})
 }
 
-// locked runs f in the stream's critical section, where the appender still counts.
+// locked runs f with the stream locked, if the appender may still append.
 func (a *Appender) locked(f func() error) error {
 	if err := a.s.hub.cluster.checkLease(); err != nil {
 		return err
@@ -366,8 +373,8 @@ func (a *Appender) locked(f func() error) error {
 	case a.s.remote != nil:
 		return errMoved
 	case a.s.status.Ended():
-		return a.s.endedError()
-	case a.seq != nil && a.s.producer.current != a:
+		return a.s.endedErrorLocked()
+	case a.progress != nil && a.s.producer.current != a:
 		return &FencedError{Epoch: a.s.producer.epoch}
 	}
 	return f()
@@ -384,9 +391,9 @@ func (a *Appender) addLocked(parts []Part, units int) error {
 	for _, p := range parts {
 		a.s.appendPartLocked(p)
 	}
-	a.taken += units
-	if a.seq != nil {
-		a.seq.partial += units
+	a.appended += units
+	if a.progress != nil {
+		a.progress.partial += units
 	}
 	return nil
 }
@@ -402,15 +409,15 @@ func (s *Stream) appendPartLocked(p Part) {
 	}
 }
 
-// End finishes the request: it counts as taken from now on. A non-nil ending closes the stream in the same step.
-// Errors: those of Append and Add.
+// End completes the request: from now on a repetition is a duplicate. A non-nil ending ends the stream in the same
+// step. Errors: those of Append and Add.
 func (a *Appender) End(ending *Ending) (Receipt, error) {
 	if a.remote != nil {
 		return a.endRemote(ending)
 	}
 	s := a.s
 	if err := s.confirmOwned(); err != nil {
-		a.Abort() // the same request, sent again, goes on behind what came
+		a.Abort() // the same request, sent again, continues after what was appended
 		return Receipt{}, err
 	}
 	s.log.Lock()
@@ -425,7 +432,7 @@ func (a *Appender) End(ending *Ending) (Receipt, error) {
 	receipt := s.receiptLocked()
 	s.log.UnlockAndWake()
 	if ended {
-		s.hub.streamEnded(s)
+		s.afterEnd()
 	}
 	return receipt, err
 }
@@ -437,14 +444,14 @@ func (a *Appender) endLocked(ending *Ending) error {
 	case s.remote != nil:
 		return errMoved
 	case s.status.Ended():
-		return s.endedError()
-	case a.seq != nil && s.producer.current != a:
+		return s.endedErrorLocked()
+	case a.progress != nil && s.producer.current != a:
 		return &FencedError{Epoch: s.producer.epoch}
 	case ending != nil && len(s.producer.pending) > 0:
 		return errs.Invalid("body", "ends inside a UTF-8 sequence")
 	}
-	if a.seq != nil {
-		a.seq.last, a.seq.partial, a.seq.closed = a.ref.Seq, 0, ending != nil
+	if a.progress != nil {
+		a.progress.last, a.progress.partial, a.progress.closed = a.ref.Seq, 0, ending != nil
 	}
 	if ending != nil {
 		s.endLocked(ending.Status, *ending)
@@ -452,15 +459,15 @@ func (a *Appender) endLocked(ending *Ending) error {
 	return nil
 }
 
-// Abort ends a request whose upload was cut. What came is kept; the same request, sent again, goes on behind it.
+// Abort ends a request whose upload was cut. What was appended stays; the same request, sent again, continues after it.
 func (a *Appender) Abort() {
 	switch {
 	case a.duplicate, a.done:
 	case a.remote != nil && a.remote.whole != nil:
-		a.done = true // its node has heard of nothing
+		a.done = true // nothing has been sent to the owner
 	case a.remote != nil:
 		a.done = true
-		_, _ = a.askUpload(callAbortUpload, &uploadQuestion{}, nil) // or its silence ends it
+		_, _ = a.askUpload(callAbortUpload, &uploadQuestion{}, nil) // on failure, uploadTimeout ends it
 	default:
 		a.s.log.Lock()
 		defer a.s.log.Unlock()
@@ -468,14 +475,14 @@ func (a *Appender) Abort() {
 	}
 }
 
-// release ends the upload's hold on the lease.
+// release closes the upload, so that the lease can expire again.
 func (a *Appender) release() {
 	if a.done {
 		return
 	}
 	a.done = true
 	a.s.producer.open--
-	a.s.renewLease()
+	a.s.extendLease()
 }
 
 // wholeRunes returns the length of b without an unfinished UTF-8 sequence at its end.
@@ -506,7 +513,7 @@ func invalidUTF8(b []byte) int {
 	return -1
 }
 
-// lagLocked returns how many entries no reader was given yet.
+// lagLocked returns how many entries no watcher has been given yet.
 func (s *Stream) lagLocked() int {
 	delivered, _ := s.log.Delivered()
 	return int(s.log.Tail() - delivered)

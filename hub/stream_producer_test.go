@@ -62,17 +62,30 @@ func TestProducerSequence(t *testing.T) {
 			var gap *hub.GapError
 			return errors.As(err, &gap) && gap.Expected == 2 && gap.Received == 3
 		}},
-		{"new epoch must begin at 0", ref(2, 5), "x", func(_ hub.Receipt, err error) bool { return errors.Is(err, errs.ErrInvalid) }},
+		{
+			"new epoch must begin at 0", ref(2, 5), "x",
+			func(_ hub.Receipt, err error) bool { return errors.Is(err, errs.ErrInvalid) },
+		},
 		{"new epoch", ref(2, 0), "c", func(r hub.Receipt, err error) bool { return err == nil && !r.Duplicate }},
 		{"the old epoch is fenced off", ref(0, 2), "x", func(_ hub.Receipt, err error) bool {
 			var fenced *hub.FencedError
 			return errors.As(err, &fenced) && fenced.Epoch == 2
 		}},
-		{"another producer meets the lease", hub.ProducerRef{ID: "q", Epoch: 9}, "x", func(_ hub.Receipt, err error) bool {
-			var lease *hub.LeaseError
-			return errors.As(err, &lease) && lease.Left > 0
-		}},
-		{"so does one without a name", hub.ProducerRef{}, "x", func(_ hub.Receipt, err error) bool { return errors.Is(err, errs.ErrConflict) }},
+		{
+			"another producer meets the lease",
+			hub.ProducerRef{ID: "q", Epoch: 9},
+			"x",
+			func(_ hub.Receipt, err error) bool {
+				var lease *hub.LeaseError
+				return errors.As(err, &lease) && lease.Left > 0
+			},
+		},
+		{
+			"so does one without a name",
+			hub.ProducerRef{},
+			"x",
+			func(_ hub.Receipt, err error) bool { return errors.Is(err, errs.ErrConflict) },
+		},
 	}
 	for _, step := range steps {
 		if r, err := send(s, step.ref, step.text, nil); !step.check(r, err) {
@@ -94,12 +107,13 @@ func TestClosingRequestMayBeRepeated(t *testing.T) {
 		t.Errorf("repeated: %+v, %v", r, err)
 	}
 	var ended *hub.EndedError
-	if _, err := send(s, hub.ProducerRef{ID: "p", Seq: 1}, "b", nil); !errors.As(err, &ended) || ended.Receipt.Cancelled {
+	if _, err := send(s, hub.ProducerRef{ID: "p", Seq: 1}, "b", nil); !errors.As(err, &ended) ||
+		ended.Receipt.Cancelled {
 		t.Errorf("after the end: %v", err)
 	}
 }
 
-// A cut upload is sent again under the same number: what had come is passed over, by bytes of raw text.
+// A cut upload is sent again under the same Producer-Seq: the bytes that were appended already are skipped.
 func TestCutUploadGoesOnWhereItWasCut(t *testing.T) {
 	s := newStream(t, newHub(t, hub.Options{}), hub.StreamSpec{})
 	ref := hub.ProducerRef{ID: "p"}
@@ -114,7 +128,7 @@ func TestCutUploadGoesOnWhereItWasCut(t *testing.T) {
 	if got := text(s); got != "one " {
 		t.Errorf("half a character was let out: %q", got)
 	}
-	b, err := s.Append(ref) // the producer is back before the server noticed the cut
+	b, err := s.Append(ref) // the producer reconnects before the server has noticed the cut
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +160,8 @@ func TestRawTextMustBeUTF8(t *testing.T) {
 		t.Fatal(err)
 	}
 	var field *errs.FieldError
-	if err := a.AddText([]byte("a\xffb")); !errors.As(err, &field) || field.Reason != "is not valid UTF-8 at byte 3 of the upload" {
+	if err := a.AddText([]byte("a\xffb")); !errors.As(err, &field) ||
+		field.Reason != "is not valid UTF-8 at byte 3 of the upload" {
 		t.Errorf("got %v", err)
 	}
 	if got := text(s); got != "ok" {
@@ -166,7 +181,7 @@ func TestLeaseLapsesAndAnotherTakesOver(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(29 * time.Second)
-		if _, err := send(s, hub.ProducerRef{ID: "p", Epoch: 1, Seq: 1}, "b", nil); err != nil { // renews
+		if _, err := send(s, hub.ProducerRef{ID: "p", Epoch: 1, Seq: 1}, "b", nil); err != nil { // extends the lease
 			t.Fatal(err)
 		}
 		time.Sleep(29 * time.Second)
@@ -174,7 +189,8 @@ func TestLeaseLapsesAndAnotherTakesOver(t *testing.T) {
 			t.Fatalf("%s before the lease was over", st)
 		}
 		time.Sleep(2 * time.Second)
-		if st := s.State(); st.Status != hub.StatusInterrupted || st.Ending.Error.Code != "lease_expired" || st.Account.EndedBy != "lease" {
+		if st := s.State(); st.Status != hub.StatusInterrupted || st.Ending.Error.Code != "lease_expired" ||
+			st.Account.EndedBy != "lease" {
 			t.Fatalf("%+v after the lease was over", st)
 		}
 		if _, err := send(s, hub.ProducerRef{ID: "q", Epoch: 1}, "x", nil); !errors.Is(err, errs.ErrForbidden) {
@@ -186,7 +202,7 @@ func TestLeaseLapsesAndAnotherTakesOver(t *testing.T) {
 		if st := s.State(); st.Status != hub.StatusDone || string(st.Text) != "abc" {
 			t.Errorf("%s with %q", st.Status, st.Text)
 		}
-		// Who reads from the beginning now sees one end, the last.
+		// A read of the whole log gets only the last end.
 		items, _ := r.Read(nil)
 		ends := 0
 		for _, item := range items {
@@ -200,7 +216,7 @@ func TestLeaseLapsesAndAnotherTakesOver(t *testing.T) {
 	})
 }
 
-// While an upload is open its producer is alive, however long it is silent.
+// The lease does not expire while an upload is open, however long it is silent.
 func TestOpenUploadHoldsTheLease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := hub.New(hub.Options{})
@@ -222,7 +238,7 @@ func TestOpenUploadHoldsTheLease(t *testing.T) {
 	})
 }
 
-// FuzzAppendedText: raw text that is valid UTF-8 arrives whole however it is cut, and never with half a character;
+// FuzzAppendedText: valid UTF-8 is appended completely, wherever it is cut, and never with a partial character;
 // anything else is refused.
 func FuzzAppendedText(f *testing.F) {
 	f.Add([]byte("one 🦆 two"), 3)

@@ -2,34 +2,33 @@ package hub
 
 import "github.com/duckwire/duckwire/hub/log"
 
-// A StreamStore keeps streams over restarts of the server. The hub calls Save and Delete from one goroutine of its own,
-// at most 250 ms behind what readers see and at once when a stream ends; Load once, before anything else. Whoever
-// opened the store closes it, after the hub.
+// A StreamStore stores streams, so that they outlive the process. The hub calls Save and Delete from one goroutine,
+// every 250 ms and at once when a stream ends; it calls Load once, before everything else. Whoever opened the store
+// closes it, after the hub.
 type StreamStore interface {
-	// Save adds what has become of streams since the last Save: all of it, or nothing and an error; then the hub tries
-	// again with the same and what came since. When it returns nil, the changes survive the end of the process and of
-	// the machine.
+	// Save stores the changes since the last Save, all of them or none. After an error the hub saves the same changes
+	// again, with what came since. After nil, the changes survive a crash of the process and of the machine.
 	Save(changes []StreamChange) error
-	// Load calls f with each stream that is kept, its runs in order. It ends with f's first error.
+	// Load calls f with each stored stream, its runs in order. It stops at f's first error and returns it.
 	Load(f func(*StreamRecord) error) error
-	// Delete forgets streams. Ids that it does not know are no error.
+	// Delete deletes streams. It ignores unknown ids.
 	Delete(ids []string) error
 }
 
-// StreamChange is what a Save adds: the stream's record as it is now, without its earlier runs.
+// StreamChange is a stream's present record, with only those runs that have not been saved.
 type StreamChange = StreamRecord
 
-// StreamRecord is a stream as it is kept.
+// StreamRecord is a stream as stores have it.
 type StreamRecord struct {
 	ID, Kind, Topic, Owner, ContentType string
 
 	Epoch      string
-	Before     []log.Position // the epochs before, the latest first, and up to where each is the same as this one
+	Before     []log.Position // earlier epochs, latest first, each with the last offset that this epoch has in common
 	Tail       uint64         // the offset of the last entry
-	Bytes      int            `json:",omitempty"` // of the text up to there; 0 also where an earlier version wrote it
+	Bytes      int            `json:",omitempty"` // of the text up to Tail; earlier versions did not write it
 	Digest     string
-	Aliases    []string // the owner's own ids for it
-	Keep       Keep
+	Aliases    []string   // ids that the owner gave it
+	Idle       IdlePolicy `json:"Keep"` // the name of the field when it was first stored
 	Completion *CompletionMeta
 	Info       CompletionInfo
 	Status     Status
@@ -40,14 +39,14 @@ type StreamRecord struct {
 	Runs       []log.Run // in a change: only the new ones
 }
 
-// ProducerRecord is what fencing needs to know after a restart.
+// ProducerRecord is the state of fencing and idempotency for a stream's producers.
 type ProducerRecord struct {
 	Holder string
 	Epoch  int64
 	Known  map[string]ProducerProgress
 }
 
-// ProducerProgress is how far one producer got.
+// ProducerProgress says which requests of one producer were accepted: up to Last of that epoch.
 type ProducerProgress struct {
 	Epoch, Last int64
 	Closed      bool

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"errors"
+	"log/slog"
 	"slices"
 	"sync"
 	"time"
@@ -10,47 +11,72 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// recordEvery is how far the kept streams may be behind the live ones.
+// recordEvery is the pause between two saves: a stored stream lags its live one by no more, while the store answers.
 const recordEvery = 250 * time.Millisecond
 
-// recorder writes streams to the store: it collects those that changed, and saves them in one batch.
+// recorder saves streams in the store. It collects the streams that changed, and saves them in batches from a goroutine
+// of its own. A hub without a store has none: nil, whose methods markChanged and forget may be called.
 type recorder struct {
-	store StreamStore
-	now   *log.Wake // some streams are wanted at once
+	store  StreamStore
+	logger *slog.Logger
+	wake   *log.Wake // there are urgent streams
 
 	work    sync.WaitGroup
-	stop    chan struct{}
+	stop    chan struct{} // closed by Hub.Close
 	closing sync.Once
 
 	mu      lock.Mutex
 	changed map[*Stream]struct{}
-	dropped []string
-	wanted  map[*Stream]*flush // to be saved at once, alone: what is behind does not depend on how often streams end or are asked for
-	err     error              // of the last Save; nil when the store keeps up
+	deleted []string // ids
+	// urgent are the streams to be saved at once, and only they: if each urgent save took all changed streams, their
+	// lag would depend on how often streams end.
+	urgent map[*Stream]*flush
+	err    error // of the last save; nil when it succeeded
 }
 
-// flush is the saving of a stream for which somebody may wait.
+// flush is one urgent save, which several callers may wait for.
 type flush struct {
 	done   chan struct{}
 	failed bool // set before done is closed
 }
 
-// want has a stream saved at once, and returns when that is done.
-func (r *recorder) want(s *Stream) *flush {
+func newRecorder(store StreamStore, logger *slog.Logger) *recorder {
+	return &recorder{
+		store: store, logger: logger, wake: log.NewWake(), stop: make(chan struct{}),
+		changed: make(map[*Stream]struct{}), urgent: make(map[*Stream]*flush),
+	}
+}
+
+// markChanged notes that s has changes to save; they are saved at once if urgent. It takes no lock but the recorder's,
+// so s.log may be locked.
+func (r *recorder) markChanged(s *Stream, urgent bool) {
+	if r == nil {
+		return
+	}
 	r.mu.Lock()
-	f := r.wanted[s]
+	r.changed[s] = struct{}{}
+	r.mu.Unlock()
+	if urgent {
+		r.saveSoon(s)
+	}
+}
+
+// saveSoon makes s urgent, and returns the save that will include it.
+func (r *recorder) saveSoon(s *Stream) *flush {
+	r.mu.Lock()
+	f := r.urgent[s]
 	if f == nil {
 		f = &flush{done: make(chan struct{})}
-		r.wanted[s] = f
+		r.urgent[s] = f
 	}
 	r.mu.Unlock()
-	r.now.Signal()
+	r.wake.Signal()
 	return f
 }
 
-// flush returns when what s has by now is saved. Errors match ErrUnavailable.
+// flush saves the present state of s, and waits for it. Errors match ErrUnavailable.
 func (r *recorder) flush(s *Stream) error {
-	f := r.want(s)
+	f := r.saveSoon(s)
 	select {
 	case <-f.done:
 		if !f.failed {
@@ -58,103 +84,88 @@ func (r *recorder) flush(s *Stream) error {
 		}
 	case <-r.stop:
 	}
-	return errAway
+	return errOwnerUnreachable
 }
 
-func newRecorder(store StreamStore) *recorder {
-	return &recorder{store: store, now: log.NewWake(), stop: make(chan struct{}), changed: make(map[*Stream]struct{}), wanted: make(map[*Stream]*flush)}
-}
-
-// changedStream notes that s has something to be saved. It takes no lock but the recorder's, and may be called under
-// s.log.
-func (h *Hub) changedStream(s *Stream, ended bool) {
-	if h.recorder == nil {
+// forget has the store delete s.
+func (r *recorder) forget(s *Stream) {
+	if r == nil {
 		return
 	}
-	h.recorder.mu.Lock()
-	h.recorder.changed[s] = struct{}{}
-	h.recorder.mu.Unlock()
-	if ended {
-		h.recorder.want(s)
-	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.changed, s)
+	r.deleted = append(r.deleted, s.ID)
 }
 
-func (h *Hub) forgetRecord(s *Stream) {
-	if h.recorder == nil {
-		return
-	}
-	h.recorder.mu.Lock()
-	defer h.recorder.mu.Unlock()
-	delete(h.recorder.changed, s)
-	h.recorder.dropped = append(h.recorder.dropped, s.ID)
+// withdraw has the store save the end of a stream that could not be registered, and delete it then. The registration
+// may have reached the store although its answer did not reach this node: then other nodes may have found the stream
+// and wait for its end, and its id would stay in use.
+func (r *recorder) withdraw(s *Stream) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.changed[s] = struct{}{}
+	r.deleted = append(r.deleted, s.ID)
 }
 
-// withdrawRecord has a stream that could not be registered ended in the store, and then forgotten there: it may be
-// there all the same, where others have found it and wait for it, and its id would stay taken.
-func (h *Hub) withdrawRecord(s *Stream) {
-	h.recorder.mu.Lock()
-	defer h.recorder.mu.Unlock()
-	h.recorder.changed[s] = struct{}{}
-	h.recorder.dropped = append(h.recorder.dropped, s.ID)
-}
-
-// StoreError returns why streams cannot be kept at the moment, or nil.
+// StoreError returns why streams cannot be saved at the moment, or nil.
 func (h *Hub) StoreError() error {
-	if h.recorder == nil {
+	r := h.recorder
+	if r == nil {
 		return nil
 	}
-	h.recorder.mu.Lock()
-	defer h.recorder.mu.Unlock()
-	return h.recorder.err
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.err
 }
 
-// record saves until stop is closed, and once more then.
-func (h *Hub) record(stop <-chan struct{}) {
+// run saves until stop is closed, and once more then.
+func (r *recorder) run() {
 	tick := time.NewTicker(recordEvery)
 	defer tick.Stop()
 	for {
 		select {
-		case <-stop:
-			h.recorder.save(h, true)
+		case <-r.stop:
+			r.save(true)
 			return
 		case <-tick.C:
-			h.recorder.save(h, true)
-		case <-h.recorder.now.C:
-			h.recorder.save(h, false)
+			r.save(true)
+		case <-r.wake.C:
+			r.save(false)
 		}
 	}
 }
 
-// take returns what is to be saved now: all that changed, or of that only what is wanted at once.
-func (r *recorder) take(all bool) (changed map[*Stream]struct{}, dropped []string, wanted map[*Stream]*flush) {
+// nextBatch returns what to save now: all changes, or only those of urgent streams.
+func (r *recorder) nextBatch(all bool) (changed map[*Stream]struct{}, deleted []string, urgent map[*Stream]*flush) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	wanted, r.wanted = r.wanted, make(map[*Stream]*flush)
+	urgent, r.urgent = r.urgent, make(map[*Stream]*flush)
 	changed = make(map[*Stream]struct{})
 	if all {
 		changed, r.changed = r.changed, changed
-		dropped, r.dropped = r.dropped, nil
-		return changed, dropped, wanted
+		deleted, r.deleted = r.deleted, nil
+		return changed, deleted, urgent
 	}
-	for s := range wanted {
+	for s := range urgent {
 		if _, ok := r.changed[s]; ok {
 			changed[s] = struct{}{}
 			delete(r.changed, s)
 		}
 	}
-	return changed, nil, wanted
+	return changed, nil, urgent
 }
 
-// save writes what changed. What could not be saved stays noted for the next time.
-func (r *recorder) save(h *Hub, all bool) {
-	changed, dropped, wanted := r.take(all)
+// save saves one batch. What could not be saved goes into the next one.
+func (r *recorder) save(all bool) {
+	changed, deleted, urgent := r.nextBatch(all)
 	defer func() {
-		for s, f := range wanted {
+		for s, f := range urgent {
 			_, f.failed = changed[s]
 			close(f.done)
 		}
 	}()
-	if len(changed) == 0 && len(dropped) == 0 {
+	if len(changed) == 0 && len(deleted) == 0 {
 		return
 	}
 	changes := make([]StreamChange, 0, len(changed))
@@ -164,19 +175,19 @@ func (r *recorder) save(h *Hub, all bool) {
 		changes = append(changes, change)
 		upTo[s] = to
 	}
-	err := r.store.Save(changes)
-	changed, err = h.saved(upTo, err)
-	if err == nil && len(dropped) > 0 {
-		err = r.store.Delete(dropped)
+	changed, err := applySave(upTo, r.store.Save(changes))
+	if err == nil && len(deleted) > 0 {
+		err = r.store.Delete(deleted)
 		if err == nil {
-			dropped = nil
+			deleted = nil
 		}
 	}
-	r.settle(h, err, changed, dropped)
+	r.requeue(err, changed, deleted)
 }
 
-// saved notes what a Save has done, and returns the streams that are to be saved again.
-func (h *Hub) saved(upTo map[*Stream]uint64, err error) (again map[*Stream]struct{}, _ error) {
+// applySave notes in the streams what the store has of them after a save that returned err, and returns those that must
+// be saved again. upTo has the last entry of each that was to be saved.
+func applySave(upTo map[*Stream]uint64, err error) (again map[*Stream]struct{}, _ error) {
 	var failed *SaveError
 	if err != nil && !errors.As(err, &failed) {
 		failed = &SaveError{Err: err}
@@ -204,31 +215,34 @@ func (h *Hub) saved(upTo map[*Stream]uint64, err error) (again map[*Stream]struc
 	return again, nil
 }
 
-func (r *recorder) settle(h *Hub, err error, changed map[*Stream]struct{}, dropped []string) {
+// requeue puts what could not be saved into the next batch, and logs when the store begins or ceases to fail.
+func (r *recorder) requeue(err error, changed map[*Stream]struct{}, deleted []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for s := range changed {
 		r.changed[s] = struct{}{}
 	}
-	r.dropped = append(r.dropped, dropped...)
+	r.deleted = append(r.deleted, deleted...)
 	if err != nil {
 		if r.err == nil {
-			h.logger.Error("streams cannot be kept; they go on in memory", "error", err)
+			r.logger.Error("streams cannot be saved; they go on in memory", "error", err)
 		}
 	} else if r.err != nil {
-		h.logger.Info("streams are kept again")
+		r.logger.Info("streams are saved again")
 	}
 	r.err = err
 }
 
-// change returns what is not saved yet of s, and up to where. s.saved belongs to the recorder's goroutine.
+// change returns what the store does not have of s yet, and the offset of its last entry. It reads s.saved, so only the
+// recorder's goroutine may call it, or the goroutine that makes s.
 func (s *Stream) change() (StreamChange, uint64) {
 	s.log.Lock()
 	defer s.log.Unlock()
 	st := s.stateLocked(s.log.TextLen())
 	rec := StreamRecord{
-		ID: s.ID, Kind: s.Kind, Topic: s.Topic, Owner: s.Owner, ContentType: s.ContentType, Epoch: s.log.Epoch(), Before: s.log.Before(), Digest: s.digest, Keep: s.Keep,
-		Completion: s.Completion, Info: st.Info, Status: st.Status, Ending: st.Ending, Timings: st.Timings, Account: st.Account,
+		ID: s.ID, Kind: s.Kind, Topic: s.Topic, Owner: s.Owner, ContentType: s.ContentType,
+		Epoch: s.log.Epoch(), Before: s.log.Before(), Digest: s.digest, Idle: s.Idle, Completion: s.Completion,
+		Info: st.Info, Status: st.Status, Ending: st.Ending, Timings: st.Timings, Account: st.Account,
 		Producer: s.producer.record(),
 	}
 	for _, a := range s.aliases {
@@ -242,7 +256,7 @@ func (s *Stream) change() (StreamChange, uint64) {
 
 func (p *producerState) record() ProducerRecord {
 	rec := ProducerRecord{Holder: p.holder, Epoch: p.epoch}
-	for id, k := range p.known {
+	for id, k := range p.progress {
 		if rec.Known == nil {
 			rec.Known = make(map[string]ProducerProgress)
 		}

@@ -12,7 +12,7 @@ import (
 	"github.com/duckwire/duckwire/storage/memory"
 )
 
-// batches is a store that notes which streams each Save brought.
+// batches is a store that records the streams of each Save.
 type batches struct {
 	memory.Store
 	mu    sync.Mutex
@@ -36,7 +36,7 @@ func (b *batches) Save(changes []hub.StreamChange) error {
 	return b.Store.Save(changes)
 }
 
-// A stream that ends is saved at once, and alone: what the others cost does not depend on how often one ends.
+// A stream that ends is saved at once, and alone: how often the others are saved does not depend on how often one ends.
 func TestAnEndIsSavedAtOnceAndAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &batches{}

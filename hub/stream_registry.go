@@ -2,28 +2,22 @@ package hub
 
 import (
 	"cmp"
-	"fmt"
-	"log/slog"
 	"slices"
 	"time"
-
-	"github.com/oklog/ulid/v2"
 
 	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/lock"
 )
 
-// registry is where streams are found: by id, by the id that their owner gave them, and by the owner's slot.
-// Under its mu no other lock is taken.
+// registry finds the streams that this node knows: by id, by the id that their owner gave them, and by the owner's
+// slot. No other lock is taken while its mu is held.
 type registry struct {
 	mu      lock.RWMutex
 	byID    map[string]*Stream
 	byAlias map[aliasKey]*Stream
 	bySlot  map[slotKey]*Stream
-	running map[string]int // unfinished streams of each owner
+	running map[string]int // unfinished streams of this node, by owner
 }
-
-var errIDTaken = fmt.Errorf("the id is in use for another stream or request: %w", errs.ErrConflict)
 
 type aliasKey struct{ owner, id string }
 
@@ -46,7 +40,16 @@ func (r *registry) all() []*Stream {
 	return all
 }
 
-// find returns the stream of that id, or the one that user created under it as an idempotency id; nil for neither.
+// newest returns the streams that match, newest first, at most limit of them.
+func (r *registry) newest(limit int, match func(*Stream) bool) []*Stream {
+	all := slices.DeleteFunc(r.all(), func(s *Stream) bool { return !match(s) })
+	slices.SortFunc(all, func(a, b *Stream) int {
+		return cmp.Or(b.created.Compare(a.created), cmp.Compare(b.ID, a.ID))
+	})
+	return all[:min(limit, len(all))]
+}
+
+// find returns the stream of that id, or the one that user created under it as an idempotency id, or nil.
 func (r *registry) find(user, id string) *Stream {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -63,8 +66,8 @@ func (r *registry) aliased(owner, id string) *Stream {
 	return r.byAlias[aliasKey{owner, id}]
 }
 
-// add registers s unless its id or alias is taken: then it returns the stream that has it. limit bounds the owner's
-// unfinished streams, of which other nodes have some.
+// add registers s. If its id or alias is in use, it registers nothing and returns the stream that uses it. limit bounds
+// the owner's unfinished streams, elsewhere of which are other nodes'.
 func (r *registry) add(s *Stream, alias string, limit, elsewhere int) (*Stream, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -77,7 +80,10 @@ func (r *registry) add(s *Stream, alias string, limit, elsewhere int) (*Stream, 
 		return old, nil
 	}
 	if r.running[s.Owner]+elsewhere >= limit {
-		return nil, &errs.LimitError{Kind: errs.ErrLimited, Name: "unfinished streams of one user (streams_per_user)", Limit: int64(limit), Retry: 5 * time.Second}
+		return nil, &errs.LimitError{
+			Kind: errs.ErrLimited, Name: "unfinished streams of one user (streams_per_user)", Limit: int64(limit),
+			Retry: 5 * time.Second,
+		}
 	}
 	r.running[s.Owner]++
 	r.byID[s.ID] = s
@@ -89,168 +95,7 @@ func (r *registry) add(s *Stream, alias string, limit, elsewhere int) (*Stream, 
 	return nil, nil
 }
 
-// takeSlot makes s the stream in its owner's slot, and returns the one that was there.
-func (r *registry) takeSlot(s *Stream) *Stream {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	old := r.bySlot[s.slot]
-	r.bySlot[s.slot] = s
-	return old
-}
-
-// ended notes that s no longer runs; resumed, that it does so again.
-func (r *registry) ended(s *Stream) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.running[s.Owner]--; r.running[s.Owner] <= 0 {
-		delete(r.running, s.Owner)
-	}
-	if s.slot.slot != "" && r.bySlot[s.slot] == s {
-		delete(r.bySlot, s.slot)
-	}
-}
-
-func (r *registry) resumed(s *Stream) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.running[s.Owner]++
-}
-
-// remove forgets s, and reports whether it was known.
-func (r *registry) remove(s *Stream) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.byID[s.ID] != s {
-		return false
-	}
-	delete(r.byID, s.ID)
-	for _, key := range s.aliases {
-		delete(r.byAlias, key)
-	}
-	return true
-}
-
-// StreamSpec describes a new stream.
-type StreamSpec struct {
-	ID          string // "": one is made, PREFIX_ULID
-	Alias       string // an id of the owner's own, for idempotency; "": none
-	Digest      string // of what was asked for: the same id with another digest is ErrConflict
-	Kind        string
-	Topic       string
-	Owner       string
-	ContentType string
-	Keep        Keep
-	Slot        string // at most one unfinished stream of the owner's is in a slot; "": none
-	Supersede   Supersede
-
-	provided  bool   // a provider of ours writes it
-	requestID string // of whose request it is; "": of none that is known
-	job       *job   // of a worker's, or nil
-}
-
-// Supersede says what becomes of the stream that a newer one pushes out of its slot.
-type Supersede string
-
-// The choices: end it as superseded at once (the default), or let it finish on its own.
-const (
-	SupersedeStop   Supersede = "stop"
-	SupersedeFinish Supersede = "finish"
-)
-
-// streamCost is what a stream takes beside its log, about, for accounting: many that are empty fill memory as well.
-const streamCost = 2 << 10
-
-// newStream registers a queued stream, or returns the one that has its id already (old is true), where that is the same
-// owner's and of the same request.
-func (h *Hub) newStream(spec *StreamSpec, meta *CompletionMeta) (s *Stream, old bool, err error) {
-	if h.IsDraining() {
-		return nil, false, errs.ErrClosed
-	}
-	if spec.Topic != "" {
-		if err := ValidTopic(spec.Topic); err != nil {
-			return nil, false, err
-		}
-	}
-	if err := h.makeRoom(); err != nil {
-		return nil, false, err
-	}
-	s = &Stream{
-		ID: spec.ID, Kind: spec.Kind, Topic: spec.Topic, Owner: spec.Owner, ContentType: spec.ContentType, Keep: spec.Keep, Completion: meta,
-		hub: h, created: time.Now(), provided: meta != nil || spec.provided, requestID: spec.requestID, job: spec.job, digest: spec.Digest, status: StatusQueued,
-		startedC: make(chan struct{}), doneC: make(chan struct{}),
-	}
-	if s.ID == "" {
-		s.ID = streamPrefix(spec.Kind) + ulid.Make().String()
-	}
-	s.log.SetClass(lock.Stream)
-	s.log.Init(h.epochs.Next(), nil, &h.encoded)
-	if spec.Slot != "" {
-		s.slot = slotKey{spec.Owner, spec.Slot}
-	}
-	if had, err := h.streams.add(s, spec.Alias, h.limits.StreamsPerUser, h.cluster.RemoteUsage(usageStreams, s.Owner)); err != nil {
-		return nil, false, err
-	} else if had != nil {
-		return sameStream(had, s)
-	}
-	if taken, err := h.addShared(s, spec); err != nil || taken != "" {
-		h.withdraw(s)
-		if err != nil {
-			h.withdrawRecord(s)
-			return nil, false, err
-		}
-		had, err := h.Stream(s.Owner, taken)
-		if err != nil {
-			return nil, false, err
-		}
-		return sameStream(had, s)
-	}
-	h.logBytes.Add(streamCost)
-	h.counts.started[kindOf(s)].Add(1)
-	h.changedStream(s, false)
-	h.supersede(s, spec.Supersede)
-	return s, false, nil
-}
-
-// addShared registers a new stream for all nodes, and returns the id of the one that has its id or its alias. What was
-// in its slot on another node ends. A store that cannot be reached keeps nobody from working: the recorder brings the
-// stream there later.
-func (h *Hub) addShared(s *Stream, spec *StreamSpec) (taken string, err error) {
-	if !h.cluster.sharesStreams() {
-		return "", nil
-	}
-	rec, _ := s.change()
-	taken, superseded, err := h.cluster.streams.AddStream(&rec, spec.Slot)
-	switch {
-	case err != nil && (spec.ID != "" || spec.Alias != ""): // it could be there already
-		return "", err
-	case err != nil:
-		h.logger.Warn("a stream begins on this node alone", "stream", s.ID, "error", err)
-	case taken != "":
-		return taken, nil
-	case superseded != "" && spec.Supersede != SupersedeFinish:
-		if old, err := h.Stream(s.Owner, superseded); err == nil && old.isRemote() {
-			old.end(StatusSuperseded, supersededBy(s))
-		}
-	}
-	return "", nil
-}
-
-// endWithdrawn is the ending of a stream that could not be registered for all nodes.
-var endWithdrawn = Ending{Error: &EndError{Code: "conflict", Message: "another node has a stream of that id; ask again"}}
-
-// withdraw takes a stream back that could not be registered for all nodes. Whoever has attached to it meanwhile sees it
-// fail.
-func (h *Hub) withdraw(s *Stream) {
-	h.streams.ended(s)
-	h.streams.remove(s)
-	s.log.Lock()
-	s.remote = new(remote) // nothing of it is saved
-	s.showEndLocked(StatusFailed, endWithdrawn)
-	h.logBytes.Add(-s.log.Size()) // it is in no list from which it would be evicted
-	s.log.UnlockAndWake()
-}
-
-// addMirror registers a mirror, or returns the stream that has its id.
+// addMirror registers a mirror. If its id is in use, it registers nothing and returns the stream that uses it.
 func (r *registry) addMirror(s *Stream) *Stream {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -264,69 +109,51 @@ func (r *registry) addMirror(s *Stream) *Stream {
 	return nil
 }
 
-func sameStream(had, asked *Stream) (*Stream, bool, error) {
-	if had.Owner != asked.Owner || had.digest != asked.digest {
-		return nil, false, errIDTaken
-	}
-	return had, true, nil
+// takeSlot puts s into its owner's slot, and returns the stream that was there, or nil.
+func (r *registry) takeSlot(s *Stream) *Stream {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	old := r.bySlot[s.slot]
+	r.bySlot[s.slot] = s
+	return old
 }
 
-func (h *Hub) supersede(s *Stream, how Supersede) {
-	if s.slot.slot == "" {
-		return
+// ended notes that s does not run any longer: it does not count against its owner's limit, and its slot is free.
+func (r *registry) ended(s *Stream) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.running[s.Owner]--; r.running[s.Owner] <= 0 {
+		delete(r.running, s.Owner)
 	}
-	if old := h.streams.takeSlot(s); old != nil && how != SupersedeFinish {
-		old.end(StatusSuperseded, supersededBy(s))
+	if s.slot.slot != "" && r.bySlot[s.slot] == s {
+		delete(r.bySlot, s.slot)
 	}
 }
 
-func supersededBy(s *Stream) Ending {
-	return Ending{Error: &EndError{Code: "superseded", Message: "a newer request in the same slot took its place"}, by: "stream " + s.ID}
+// resumed notes that s runs again.
+func (r *registry) resumed(s *Stream) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.running[s.Owner]++
 }
 
-func streamPrefix(kind string) string {
-	switch kind {
-	case "completion":
-		return "cmp_"
-	case "analysis":
-		return "ana_"
+// remove removes s, and reports whether it was registered.
+func (r *registry) remove(s *Stream) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.byID[s.ID] != s {
+		return false
 	}
-	return "str_"
+	delete(r.byID, s.ID)
+	for _, key := range s.aliases {
+		delete(r.byAlias, key)
+	}
+	return true
 }
 
-// streamEnded is called once for each end of a stream. It logs the stream's account.
-func (h *Hub) streamEnded(s *Stream) {
-	h.streams.ended(s)
-	if s.job != nil {
-		h.jobs.remove(s.job)
-	}
-	h.leaveResult(s, s.Status())
-	if !h.logger.Enabled(h.ctx, slog.LevelInfo) {
-		return
-	}
-	st := s.State()
-	attrs := []slog.Attr{
-		slog.String("stream", s.ID), slog.String("kind", s.Kind), slog.String("owner", s.Owner), slog.String("status", string(st.Status)),
-		slog.Int("tokens_made", st.Account.Made), slog.Int("tokens_delivered", st.Account.Delivered), slog.Int("tokens_unwatched", st.Account.Unwatched),
-		slog.Int64("duration_ms", st.Timings.Ended.Sub(st.Timings.Created).Milliseconds()),
-	}
-	if !st.Timings.FirstToken.IsZero() {
-		attrs = append(attrs, slog.Int64("first_token_ms", st.Timings.FirstToken.Sub(st.Timings.Created).Milliseconds()))
-	}
-	if s.requestID != "" {
-		attrs = append(attrs, slog.String("request_id", s.requestID))
-	}
-	if st.Account.EndedBy != "" {
-		attrs = append(attrs, slog.String("ended_by", st.Account.EndedBy))
-	}
-	if e := st.Ending.Error; e != nil {
-		attrs = append(attrs, slog.String("error", e.Code))
-	}
-	h.logger.LogAttrs(h.ctx, slog.LevelInfo, "stream ended", attrs...)
-}
-
-// Stream returns the stream of that id, or the one that user started under it as an idempotency id. ErrNotFound where
-// there is none. Whether the user may read it is the caller's to check (Stream.ReadableBy).
+// Stream returns the stream of that id, or the one that user started under it as an idempotency id. Errors: ErrNotFound
+// if there is none; ErrUnavailable if the store or the node that owns it cannot be asked. Whether the user may read it
+// is for the caller to check (AuthorizeRead).
 func (h *Hub) Stream(user, id string) (*Stream, error) {
 	s := h.streams.find(user, id)
 	if !h.cluster.sharesStreams() {
@@ -337,22 +164,13 @@ func (h *Hub) Stream(user, id string) (*Stream, error) {
 	}
 	if s == nil {
 		var err error
-		if s, err = h.findShared(user, id); err != nil {
+		if s, err = h.mirrorFromStore(user, id); err != nil {
 			return nil, err
 		}
 	}
-	h.settleRemote(s)
-	if err := s.settled(); err != nil {
+	h.takeOverIfOrphaned(s)
+	if err := s.awaitSync(); err != nil {
 		return nil, err
 	}
 	return s, nil
-}
-
-// Streams returns the streams that this node knows for which keep says yes, newest first, at most limit of them.
-func (h *Hub) Streams(limit int, keep func(*Stream) bool) []*Stream {
-	all := slices.DeleteFunc(h.streams.all(), func(s *Stream) bool { return !keep(s) })
-	slices.SortFunc(all, func(a, b *Stream) int {
-		return cmp.Or(b.created.Compare(a.created), cmp.Compare(b.ID, a.ID))
-	})
-	return all[:min(limit, len(all))]
 }

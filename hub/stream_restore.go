@@ -25,14 +25,14 @@ func (h *Hub) Restore() error {
 		}
 		s.saved = s.log.Tail()
 		h.logBytes.Add(s.log.Size() + streamCost)
-		return h.adopt(s, rec)
+		return h.registerRestored(s, rec)
 	})
 }
 
 // streamOf makes a stream of its record, without its runs.
 func (h *Hub) streamOf(rec *StreamRecord) *Stream {
 	s := &Stream{
-		ID: rec.ID, Kind: rec.Kind, Topic: rec.Topic, Owner: rec.Owner, ContentType: rec.ContentType, Keep: rec.Keep, Completion: rec.Completion,
+		ID: rec.ID, Kind: rec.Kind, Topic: rec.Topic, Owner: rec.Owner, ContentType: rec.ContentType, Idle: rec.Idle, Completion: rec.Completion,
 		hub: h, created: rec.Timings.Created, provided: rec.Completion != nil, digest: rec.Digest, status: rec.Status, started: rec.Timings.Started,
 		first: rec.Timings.FirstToken, ended: rec.Timings.Ended, ending: rec.Ending, info: rec.Info,
 		startedC: make(chan struct{}), doneC: make(chan struct{}),
@@ -46,8 +46,8 @@ func (h *Hub) streamOf(rec *StreamRecord) *Stream {
 	return s
 }
 
-// adopt registers a restored stream.
-func (h *Hub) adopt(s *Stream, rec *StreamRecord) error {
+// registerRestored registers a restored stream.
+func (h *Hub) registerRestored(s *Stream, rec *StreamRecord) error {
 	alias := ""
 	if s.aliases = nil; len(rec.Aliases) > 0 { // add notes it
 		alias = rec.Aliases[0]
@@ -64,16 +64,16 @@ func (h *Hub) adopt(s *Stream, rec *StreamRecord) error {
 		h.streams.ended(s)
 		return nil
 	}
-	s.finish(StatusInterrupted, Ending{by: "restart", Error: &EndError{Code: "server_restarted", Message: "the server ended while the stream was running"}})
+	s.endLocal(StatusInterrupted, Ending{by: "restart", Error: &EndError{Code: "server_restarted", Message: "the server ended while the stream was running"}})
 	return nil
 }
 
 func (p *producerState) restore(rec *ProducerRecord) {
 	p.holder, p.epoch = rec.Holder, rec.Epoch
 	for id, k := range rec.Known {
-		if p.known == nil {
-			p.known = make(map[string]*producerSeq)
+		if p.progress == nil {
+			p.progress = make(map[string]*producerProgress)
 		}
-		p.known[id] = &producerSeq{epoch: k.Epoch, last: k.Last, closed: k.Closed}
+		p.progress[id] = &producerProgress{epoch: k.Epoch, last: k.Last, closed: k.Closed}
 	}
 }

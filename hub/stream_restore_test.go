@@ -14,8 +14,8 @@ import (
 	"github.com/duckwire/duckwire/storage/memory"
 )
 
-// A hub that ends without a word leaves what was saved up to then: the stream is interrupted, with that text. Readers
-// whose position was saved go on; one that is ahead is told; and a producer with a higher epoch takes the stream on.
+// After a crash, a running stream is interrupted, with the text that was saved. Readers whose position was saved
+// resume; a reader that is ahead gets a reset; and a producer with a higher epoch may resume the stream.
 func TestStreamsSurviveACrash(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &memory.Store{}
@@ -44,17 +44,20 @@ func TestStreamsSurviveACrash(t *testing.T) {
 			t.Fatal(err)
 		}
 		st := s.State()
-		if st.Status != hub.StatusInterrupted || string(st.Text) != "saved" || st.Ending.Error.Code != "server_restarted" {
+		if st.Status != hub.StatusInterrupted || string(st.Text) != "saved" ||
+			st.Ending.Error.Code != "server_restarted" {
 			t.Fatalf("%s, %q, %+v", st.Status, st.Text, st.Ending)
 		}
 		if _, err := send(s, hub.ProducerRef{ID: "p", Epoch: 1, Seq: 1}, "x", nil); !errors.Is(err, errs.ErrForbidden) {
 			t.Errorf("the producer of before: %v", err)
 		}
-		if _, err := send(s, hub.ProducerRef{ID: "q", Epoch: 2}, " and more", &hub.Ending{Status: hub.StatusDone}); err != nil {
+		if _, err := send(s, hub.ProducerRef{ID: "q", Epoch: 2}, " and more",
+			&hub.Ending{Status: hub.StatusDone}); err != nil {
 			t.Fatal(err)
 		}
 		r, reset := s.Watch(saved, log.NewWake())
-		if items, _ := r.Read(nil); reset != nil || len(items) != 2 || string(items[0].Text) != " and more" || items[0].At != len("saved") {
+		if items, _ := r.Read(nil); reset != nil || len(items) != 2 || string(items[0].Text) != " and more" ||
+			items[0].At != len("saved") {
 			t.Errorf("behind what was saved: %v, %+v", reset, items)
 		}
 		r.Close()
@@ -71,7 +74,8 @@ func TestCloseSavesEverything(t *testing.T) {
 	store := &memory.Store{}
 	h := hub.New(hub.Options{Streams: store, Provider: scripted(endless)})
 	done := newStream(t, h, hub.StreamSpec{ID: "done"})
-	if _, err := send(done, hub.ProducerRef{}, "text", &hub.Ending{Status: hub.StatusDone, FinishReason: "stop"}); err != nil {
+	if _, err := send(done, hub.ProducerRef{}, "text",
+		&hub.Ending{Status: hub.StatusDone, FinishReason: "stop"}); err != nil {
 		t.Fatal(err)
 	}
 	running := complete(t, h, hub.StreamSpec{Alias: "mine", Digest: "d"})
@@ -88,7 +92,8 @@ func TestCloseSavesEverything(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if st := again.State(); st.Status != hub.StatusDone || string(st.Text) != "text" || st.Ending.FinishReason != "stop" || !again.AtEnd(position) {
+	if st := again.State(); st.Status != hub.StatusDone || string(st.Text) != "text" ||
+		st.Ending.FinishReason != "stop" || !again.AtEnd(position) {
 		t.Errorf("%+v", st)
 	}
 	if s, err := h.Stream("u", "mine"); err != nil || s.Status() != hub.StatusInterrupted {
@@ -96,7 +101,7 @@ func TestCloseSavesEverything(t *testing.T) {
 	}
 }
 
-// failing is a store that fails while it is told to.
+// failing is a store that fails while a test wants it to.
 type failing struct {
 	memory.Store
 	broken atomic.Bool

@@ -13,75 +13,76 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// ResultEvent is the name of the message that a stream leaves for its requester.
+// ResultEvent is the name of the message with a stream's result.
 const ResultEvent = "stream_result"
 
-// maxResults is how many results may wait for a store that does not take them at the moment.
+// maxResults bounds how many results wait for a store that does not answer.
 const maxResults = 1000
 
-// results leaves what streams have come to in the queues of those who asked for them and have no session. The goroutine
-// is its own: whoever ends a stream must not wait for the disk.
+// results puts the results of streams into the queues of their owners who had no session at the end. It has a goroutine
+// of its own, because whoever ends a stream must not wait for the disk.
 type results struct {
+	hub     *Hub
 	work    sync.WaitGroup
 	wake    *log.Wake
-	stop    chan struct{}
+	stop    chan struct{} // closed by Hub.Close
 	closing sync.Once
 
 	mu      lock.Mutex
-	streams []*Stream // oldest first
+	streams []*Stream // whose results are not stored yet, oldest first
 }
 
-func (r *results) init() { r.wake, r.stop = log.NewWake(), make(chan struct{}) }
+func (r *results) init(h *Hub) { r.hub, r.wake, r.stop = h, log.NewWake(), make(chan struct{}) }
 
-// leaveResult is called at a stream's end. Who cancelled it, or asked for something newer, does not want it; an
-// external producer knows it.
-func (h *Hub) leaveResult(s *Stream, status Status) {
+// add queues the result of a stream that has ended with that status. It does nothing if nobody needs the result:
+// whoever cancelled or superseded a stream does not want it, and an external producer has it.
+func (r *results) add(s *Stream, status Status) {
 	wanted := status == StatusDone || status == StatusFailed || status == StatusInterrupted
-	if h.queues.store == nil || !wanted || !s.provided && s.job == nil || !s.wasMissed() {
+	if r.hub.queues.store == nil || !wanted || !s.provided && s.job == nil || !s.endedUnseen() {
 		return
 	}
-	r := &h.results
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.streams) >= maxResults {
-		h.logger.Error("a stream's result cannot be left for its user: too many wait", "stream", r.streams[0].ID, "user", r.streams[0].Owner)
+		oldest := r.streams[0]
+		r.hub.logger.Error("a stream's result cannot be left for its user: too many wait",
+			"stream", oldest.ID, "user", oldest.Owner)
 		r.streams = r.streams[1:]
 	}
 	r.streams = append(r.streams, s)
 	r.wake.Signal()
 }
 
-// wasMissed reports whether the stream's owner was not there at its end.
-func (s *Stream) wasMissed() bool {
+// endedUnseen reports whether the stream's owner had no session at its end.
+func (s *Stream) endedUnseen() bool {
 	s.log.Lock()
 	defer s.log.Unlock()
-	return s.missed
+	return s.ownerAbsent
 }
 
-// retryResults is the pause before results that the store did not take are tried again.
+// retryResults is the pause before results that the store did not take are stored again.
 const retryResults = time.Second
 
-// leaveResults works until stop is closed, and once more then.
-func (h *Hub) leaveResults() {
+// run stores results until stop is closed, and once more then.
+func (r *results) run() {
 	retry := time.NewTimer(retryResults)
 	defer retry.Stop()
 	for {
 		select {
-		case <-h.results.stop:
-			h.keepResults()
+		case <-r.stop:
+			r.storeAll()
 			return
-		case <-h.results.wake.C:
+		case <-r.wake.C:
 		case <-retry.C:
 		}
-		if !h.keepResults() {
+		if !r.storeAll() {
 			retry.Reset(retryResults)
 		}
 	}
 }
 
-// keepResults reports whether none is left.
-func (h *Hub) keepResults() bool {
-	r := &h.results
+// storeAll stores the results, and reports whether none is left.
+func (r *results) storeAll() bool {
 	for {
 		r.mu.Lock()
 		if len(r.streams) == 0 {
@@ -90,64 +91,60 @@ func (h *Hub) keepResults() bool {
 		}
 		s := r.streams[0]
 		r.mu.Unlock()
-		err := h.keepResult(s)
+		err := r.store(s)
 		if errors.Is(err, errs.ErrUnavailable) {
 			return false
 		}
 		if err != nil {
-			h.logger.Warn("a stream's result is not left for its user", "stream", s.ID, "user", s.Owner, "error", err)
+			r.hub.logger.Warn("a stream's result is not left for its user",
+				"stream", s.ID, "user", s.Owner, "error", err)
 		}
 		r.mu.Lock()
-		if len(r.streams) > 0 && r.streams[0] == s {
+		if len(r.streams) > 0 && r.streams[0] == s { // add may have dropped it
 			r.streams = r.streams[1:]
 		}
 		r.mu.Unlock()
 	}
 }
 
-// keepResult leaves one result. Results may take a quarter of a queue, so that they do not keep out what people send.
-func (h *Hub) keepResult(s *Stream) error {
-	if h.isElsewhere(s.Owner) {
+// store stores one result. Results take at most a quarter of a queue, so that there is room for other messages.
+func (r *results) store(s *Stream) error {
+	if r.hasSessionElsewhere(s.Owner) {
 		return nil
 	}
 	st := s.State()
 	if !st.Status.Ended() {
-		return nil // another producer has taken the stream on: its end leaves another result
+		return nil // a producer has resumed the stream: its next end has another result
 	}
 	topic := s.Topic
 	if topic == "" {
 		topic = UserTopic(s.Owner)
 	}
+	limits := &r.hub.limits
 	in := MessageInput{
 		User: s.Owner, ID: s.ID + "." + strconv.FormatUint(st.Position.Offset, 10), Topic: topic, Event: ResultEvent,
-		Payload: s.appendResult(nil, &st, h.limits.MessageBytes),
+		Payload: s.appendResult(nil, &st, limits.MessageBytes),
 	}
-	m, err := in.toStored("", "", &h.limits, time.Now())
+	m, err := in.toStored("", "", limits, time.Now())
 	if err != nil {
 		return err
 	}
-	room := QueueLimits{Messages: max(1, h.limits.QueueMax/4), Bytes: h.limits.QueueBytes / 4}
-	_, err = h.queues.storeMessages([]StoredMessage{m}, room)
+	room := QueueLimits{Messages: max(1, limits.QueueMax/4), Bytes: limits.QueueBytes / 4}
+	_, err = r.hub.queues.storeMessages([]StoredMessage{m}, room)
 	return err
 }
 
-// callSession asks another node whether a user has a session there: the answer is empty where not.
+// callSession asks another node whether a user has a session there. The answer is empty if not.
 const callSession = "session"
 
-// isElsewhere reports whether a user has a session on another node. One that cannot be asked has none.
-func (h *Hub) isElsewhere(user string) bool {
-	return slices.ContainsFunc(h.cluster.CallAll(callSession, []byte(user)), func(answer []byte) bool { return len(answer) > 0 })
+// hasSessionElsewhere reports whether a user has a session on another node, of those that answer.
+func (r *results) hasSessionElsewhere(user string) bool {
+	answers := r.hub.cluster.CallAll(callSession, []byte(user))
+	return slices.ContainsFunc(answers, func(answer []byte) bool { return len(answer) > 0 })
 }
 
-func (h *Hub) answerSession(user []byte) ([]byte, error) {
-	if h.IsThere(string(user)) {
-		return []byte("here"), nil
-	}
-	return nil, nil
-}
-
-// appendResult appends the stream in the shape of its JSON (design.md 2.5), with its text where it is not too long for
-// a message: then "truncated" says that the stream has it.
+// appendResult appends the stream's JSON as GET /v1/streams/ID shows it, as far as a result has it, with the text if
+// that fits into limit bytes. If not, "truncated" says that the stream itself has the text.
 func (s *Stream) appendResult(b []byte, st *StreamState, limit int) []byte {
 	b = jsonw.AppendString(append(b, `{"id":`...), s.ID)
 	b = jsonw.AppendString(append(b, `,"kind":`...), s.Kind)

@@ -9,7 +9,7 @@ import (
 	"github.com/duckwire/duckwire/hub/rights"
 )
 
-// RightsTopic is the topic whose rights hold for the stream: the one that it is announced on, else one of its own.
+// RightsTopic returns the topic whose rights apply to the stream: its own, or "stream:ID" if it has none.
 func (s *Stream) RightsTopic() string {
 	if s.Topic != "" {
 		return s.Topic
@@ -17,8 +17,8 @@ func (s *Stream) RightsTopic() string {
 	return "stream:" + s.ID
 }
 
-// AuthorizeRead allows a stream's owner, and who may subscribe its topic. For anybody else the stream does not exist
-// (ErrNotFound), so that ids cannot be guessed at.
+// AuthorizeRead allows a stream's owner, and whoever may subscribe to its topic. All others get ErrNotFound, so that
+// they cannot find out which ids exist.
 func AuthorizeRead(ctx context.Context, az rights.Authorizer, id *rights.Identity, s *Stream) error {
 	if s.Owner == id.User {
 		return nil
@@ -30,7 +30,8 @@ func AuthorizeRead(ctx context.Context, az rights.Authorizer, id *rights.Identit
 	return err
 }
 
-// AuthorizeCancel allows a stream's owner who may complete or produce, and admins of its topic. Errors: ErrForbidden.
+// AuthorizeCancel allows a stream's owner with the right to complete or produce anywhere, and admins of its topic.
+// Errors: ErrForbidden.
 func AuthorizeCancel(ctx context.Context, az rights.Authorizer, id *rights.Identity, s *Stream) error {
 	if s.Owner == id.User {
 		for _, a := range []rights.Action{rights.ActionComplete, rights.ActionProduce} {
@@ -40,7 +41,8 @@ func AuthorizeCancel(ctx context.Context, az rights.Authorizer, id *rights.Ident
 		}
 	}
 	if err := az.Authorize(ctx, id, s.RightsTopic(), rights.ActionAdmin); err != nil {
-		return fmt.Errorf("only its owner, with the right to complete or produce, or an admin may cancel a stream: %w", errs.ErrForbidden)
+		return fmt.Errorf("only its owner, with the right to complete or produce, or an admin may cancel a stream: %w",
+			errs.ErrForbidden)
 	}
 	return nil
 }

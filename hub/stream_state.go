@@ -6,13 +6,13 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// StreamState is a stream at one moment.
+// StreamState is a snapshot of a stream.
 type StreamState struct {
 	Status   Status
 	Position log.Position
-	Text     []byte // what was asked for of it; shared, never to be changed
-	At       int    // where Text begins, in bytes from the beginning
-	Bytes    int    // of the whole text so far
+	Text     []byte // from At on; shared, so it must not be changed
+	At       int    // where Text begins in the stream's text, in bytes
+	Bytes    int    // length of the stream's text so far
 	Watchers int
 	Ending   Ending // zero while it runs
 	Info     CompletionInfo
@@ -20,12 +20,12 @@ type StreamState struct {
 	Account  Account
 }
 
-// Timings are a stream's moments. A zero time has not come yet.
+// Timings say when a stream was created, started and so on. A zero time has not come yet.
 type Timings struct {
 	Created, Started, FirstToken, Ended time.Time
 }
 
-// Account is what a stream cost and whom it served, in tokens: pieces as the producer made them.
+// Account counts a stream's tokens. A token is one piece of text or one event as the producer sent it.
 type Account struct {
 	Made      int    // by the producer
 	Delivered int    // given to at least one watcher
@@ -33,7 +33,7 @@ type Account struct {
 	EndedBy   string // who or what ended it: a user, "unwatched", "provider", "lease"; "" for its own end
 }
 
-// State returns the stream's state with the text from the beginning.
+// State returns the stream's state with its whole text.
 func (s *Stream) State() StreamState {
 	s.log.Lock()
 	defer s.log.Unlock()
@@ -46,11 +46,13 @@ func (s *Stream) stateLocked(at int) StreamState {
 		Status: s.status, Position: s.log.Position(s.log.Tail()), Text: s.log.Text(at), At: at, Bytes: s.log.TextLen(),
 		Watchers: s.watchersLocked(), Ending: s.ending, Info: s.infoLocked(),
 		Timings: Timings{Created: s.created, Started: s.started, FirstToken: s.first, Ended: s.ended},
-		Account: Account{Made: s.account.made, Delivered: delivered, Unwatched: s.account.unwatched, EndedBy: s.account.endedBy},
+		Account: Account{
+			Made: s.account.made, Delivered: delivered, Unwatched: s.account.unwatched, EndedBy: s.account.endedBy,
+		},
 	}
 }
 
-// infoLocked fills what the provider left open, so that all readers write the same chunks.
+// infoLocked returns the info with defaults for what the provider left out, so that all readers get the same chunks.
 func (s *Stream) infoLocked() CompletionInfo {
 	info := s.info
 	if info.ID == "" {
@@ -65,21 +67,21 @@ func (s *Stream) infoLocked() CompletionInfo {
 	return info
 }
 
-// Status returns where the stream stands.
+// Status returns the stream's status.
 func (s *Stream) Status() Status {
 	s.log.Lock()
 	defer s.log.Unlock()
 	return s.status
 }
 
-// Info returns what stands equally in all chunks of a completion.
+// Info returns the members that all chunks of a completion share.
 func (s *Stream) Info() CompletionInfo {
 	s.log.Lock()
 	defer s.log.Unlock()
 	return s.infoLocked()
 }
 
-// AtEnd reports whether the stream has ended and p is its very end, or the tail: nothing is left to read.
+// AtEnd reports whether the stream has ended and nothing follows p.
 func (s *Stream) AtEnd(p log.Position) bool {
 	s.log.Lock()
 	defer s.log.Unlock()
@@ -93,8 +95,8 @@ func (s *Stream) Epoch() string {
 	return s.log.Epoch()
 }
 
-// Snapshot reads r to the tail and returns the stream's state at that moment: Text is what followed r, and the items
-// are the events there. With a Reset, r could not go on where it was, and these are of what follows Reset.From.
+// Snapshot reads r to the tail and returns the stream's state at that moment: Text is the text that followed r, and the
+// items are the events that did. With a Reset, r could not continue, and both are what follows Reset.From.
 func (s *Stream) Snapshot(r *log.Reader) (StreamState, []log.Item, *log.Reset) {
 	s.log.Lock()
 	defer s.log.Unlock()

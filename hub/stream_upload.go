@@ -8,8 +8,8 @@ import (
 	"github.com/duckwire/duckwire/hub/lock"
 )
 
-// Uploads to a stream that another node writes. One whose body is known is one call; one that comes in pieces is begun
-// there, sent on a piece at a time, and ended.
+// Calls for uploads to a stream that another node owns. A whole body is one call. A body that arrives in pieces is a
+// call that begins the upload, one for each piece, and one that ends it.
 const (
 	callAppend      = "append"        // appendQuestion and its text → uploadAnswer
 	callBeginUpload = "begin upload"  // beginQuestion → uploadAnswer
@@ -41,18 +41,17 @@ type uploadAnswer struct {
 	Receipt   *Receipt `json:"receipt,omitempty"`
 }
 
-// uploadIdle is after how long of silence an upload counts as cut: its node may have died. A node with an upload under
-// way that is slow says so.
-const uploadIdle = time.Minute
+// uploadTimeout is how long an upload may be silent before it is aborted: the node that forwards it may have died.
+const uploadTimeout = time.Minute
 
-// uploads are those that reach this node's streams through other nodes.
+// uploads are the open uploads that other nodes forward to this node's streams.
 type uploads struct {
-	mu   lock.Mutex
-	open map[string]*upload
-	made uint64
+	mu     lock.Mutex
+	open   map[string]*upload
+	lastID uint64
 }
 
-// upload is one of them. Its node asks one thing at a time.
+// upload is one forwarded upload. The other node makes one call at a time.
 type upload struct {
 	mu    lock.Mutex
 	a     *Appender
@@ -62,15 +61,16 @@ type upload struct {
 
 func (u *uploads) init() { u.open = make(map[string]*upload) }
 
-// answerUploads has this node take uploads to its streams from other nodes.
-func (h *Hub) answerUploads() {
-	u := &h.cluster.uploads
+// answerCalls registers what answers the calls of other nodes for uploads.
+func (u *uploads) answerCalls(h *Hub) {
 	h.cluster.OnCall(callAppend, onStream(h, func(s *Stream, q *appendQuestion, text []byte) (any, error) {
 		body := wholeBody{q.Parts, text}
 		receipt, err := body.append(s, q.Ref, q.Ending.ending())
 		return uploadAnswer{Receipt: &receipt}, err
 	}))
-	h.cluster.OnCall(callBeginUpload, onStream(h, func(s *Stream, q *beginQuestion, _ []byte) (any, error) { return u.begin(s, q.Ref) }))
+	h.cluster.OnCall(callBeginUpload, onStream(h, func(s *Stream, q *beginQuestion, _ []byte) (any, error) {
+		return u.begin(s, q.Ref)
+	}))
 	for _, name := range []string{callAddToUpload, callEndUpload, callAbortUpload} {
 		h.cluster.OnCall(name, func(body []byte) ([]byte, error) {
 			q := new(uploadQuestion)
@@ -78,7 +78,7 @@ func (h *Hub) answerUploads() {
 			if err != nil {
 				return nil, err
 			}
-			answer, err := u.goOn(name, q, text)
+			answer, err := u.handle(name, q, text)
 			if err != nil {
 				return nil, err
 			}
@@ -98,17 +98,19 @@ func (u *uploads) begin(s *Stream, ref ProducerRef) (answer uploadAnswer, err er
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.made++
-	id := strconv.FormatUint(u.made, 36)
+	u.lastID++
+	id := strconv.FormatUint(u.lastID, 36)
 	one := &upload{a: a}
 	one.mu.SetClass(lock.Upload)
-	one.idle = time.AfterFunc(uploadIdle, func() { _, _ = u.goOn(callAbortUpload, &uploadQuestion{Upload: id}, nil) })
+	one.idle = time.AfterFunc(uploadTimeout, func() {
+		_, _ = u.handle(callAbortUpload, &uploadQuestion{Upload: id}, nil)
+	})
 	u.open[id] = one
 	return uploadAnswer{Upload: id}, nil
 }
 
-// take returns an upload that is under way, or nil; after the last question there is none.
-func (u *uploads) take(id string, last bool) *upload {
+// lookUp returns an open upload, or nil. With last it also removes it.
+func (u *uploads) lookUp(id string, last bool) *upload {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	one := u.open[id]
@@ -118,19 +120,19 @@ func (u *uploads) take(id string, last bool) *upload {
 	return one
 }
 
-// goOn does the next thing that an upload asks for.
-func (u *uploads) goOn(call string, q *uploadQuestion, text []byte) (answer uploadAnswer, err error) {
-	one := u.take(q.Upload, call != callAddToUpload)
+// handle does what a call asks of an open upload.
+func (u *uploads) handle(call string, q *uploadQuestion, text []byte) (answer uploadAnswer, err error) {
+	one := u.lookUp(q.Upload, call != callAddToUpload)
 	if one == nil {
-		return answer, errAway // it was silent for too long, or this node has begun anew
+		return answer, errOwnerUnreachable // it was silent for too long, or this node has restarted
 	}
 	one.mu.Lock()
 	defer one.mu.Unlock()
 	if one.ended {
-		return answer, errAway
+		return answer, errOwnerUnreachable
 	}
 	if call == callAddToUpload {
-		one.idle.Reset(uploadIdle)
+		one.idle.Reset(uploadTimeout)
 		return answer, one.a.addBoth(q.Parts, text)
 	}
 	one.ended = true
@@ -143,7 +145,7 @@ func (u *uploads) goOn(call string, q *uploadQuestion, text []byte) (answer uplo
 	return uploadAnswer{Receipt: &receipt}, err
 }
 
-// addBoth appends parts and text, whichever there are.
+// addBoth appends parts and text. Either may be empty.
 func (a *Appender) addBoth(parts []Part, text []byte) error {
 	if len(parts) > 0 {
 		if err := a.Add(parts); err != nil {
@@ -156,13 +158,13 @@ func (a *Appender) addBoth(parts []Part, text []byte) error {
 	return nil
 }
 
-// wholeBody is what a request appends.
+// wholeBody is the whole body of an append request.
 type wholeBody struct {
 	parts []Part
 	text  []byte
 }
 
-// append appends it to a stream that this node writes.
+// append appends the body to a stream that this node owns.
 func (b *wholeBody) append(s *Stream, ref ProducerRef, ending *Ending) (receipt Receipt, err error) {
 	a, err := s.Append(ref)
 	if err != nil {
@@ -178,31 +180,33 @@ func (b *wholeBody) append(s *Stream, ref ProducerRef, ending *Ending) (receipt 
 	return a.End(ending)
 }
 
-// remoteAppender is an Appender's other half, where another node writes the stream.
+// remoteAppender is the part of an Appender that is needed if another node owns the stream.
 type remoteAppender struct {
-	node    string
-	upload  string // there
-	receipt *Receipt
-	whole   *wholeBody // of a request that the node has not been asked about yet; nil: it has
+	node    string     // the owner
+	upload  string     // the upload's id there
+	receipt *Receipt   // of a duplicate
+	whole   *wholeBody // buffered until the end of the request; nil: the owner has an open upload
 }
 
-// appendRemote begins a request at the stream's node.
+// appendRemote begins an upload at the node that owns the stream.
 func (s *Stream) appendRemote(ref ProducerRef) (*Appender, error) {
-	raw, taken, err := s.askOwner(callTimeout, callBeginUpload, withBytes(beginQuestion{streamQuestion{s.ID}, ref}, nil))
+	question := beginQuestion{streamQuestion{s.ID}, ref}
+	raw, tookOver, err := s.askOwner(callTimeout, callBeginUpload, withBytes(question, nil))
 	if err != nil {
 		return nil, err
 	}
-	if taken {
+	if tookOver {
 		return s.Append(ref)
 	}
 	answer, err := parseUploadAnswer(raw)
 	if err != nil {
 		return nil, err
 	}
-	return &Appender{s: s, ref: ref, duplicate: answer.Duplicate, remote: &remoteAppender{node: s.remoteNode(), upload: answer.Upload, receipt: answer.Receipt}}, nil
+	remote := &remoteAppender{node: s.remoteNode(), upload: answer.Upload, receipt: answer.Receipt}
+	return &Appender{s: s, ref: ref, duplicate: answer.Duplicate, remote: remote}, nil
 }
 
-// addRemote sends what an upload adds, or buffers it for the end.
+// addRemote sends parts and text to the owner, or buffers them.
 func (a *Appender) addRemote(parts []Part, text []byte) error {
 	if w := a.remote.whole; w != nil {
 		w.parts, w.text = append(w.parts, parts...), append(w.text, text...)
@@ -212,7 +216,7 @@ func (a *Appender) addRemote(parts []Part, text []byte) error {
 	return err
 }
 
-// askUpload has the stream's node do something for an upload.
+// askUpload makes a call for the open upload to the owner.
 func (a *Appender) askUpload(call string, q *uploadQuestion, text []byte) (uploadAnswer, error) {
 	q.Upload = a.remote.upload
 	raw, err := a.s.hub.cluster.callWithin(callTimeout, a.remote.node, call, withBytes(q, text))
@@ -222,7 +226,7 @@ func (a *Appender) askUpload(call string, q *uploadQuestion, text []byte) (uploa
 	return parseUploadAnswer(raw)
 }
 
-// endRemote ends a request at the stream's node.
+// endRemote ends a request at the node that owns the stream.
 func (a *Appender) endRemote(ending *Ending) (Receipt, error) {
 	if a.duplicate {
 		r := *a.remote.receipt
@@ -237,15 +241,15 @@ func (a *Appender) endRemote(ending *Ending) (Receipt, error) {
 	return answer.receipt(), err
 }
 
-// endWhole has the stream's node do all of a request.
+// endWhole sends a whole request to the owner.
 func (a *Appender) endWhole(ending *Ending) (Receipt, error) {
 	w := a.remote.whole
 	q := appendQuestion{beginQuestion{streamQuestion{a.s.ID}, a.ref}, w.parts, remoteEndingOf(ending)}
-	raw, taken, err := a.s.askOwner(callTimeout, callAppend, withBytes(q, w.text))
+	raw, tookOver, err := a.s.askOwner(callTimeout, callAppend, withBytes(q, w.text))
 	if err != nil {
 		return Receipt{}, err
 	}
-	if taken {
+	if tookOver {
 		return w.append(a.s, a.ref, ending)
 	}
 	answer, err := parseUploadAnswer(raw)
@@ -254,7 +258,7 @@ func (a *Appender) endWhole(ending *Ending) (Receipt, error) {
 
 func parseUploadAnswer(raw []byte) (answer uploadAnswer, err error) {
 	if err := json.Unmarshal(raw, &answer); err != nil {
-		return answer, errAway
+		return answer, errOwnerUnreachable
 	}
 	return answer, nil
 }

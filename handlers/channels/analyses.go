@@ -124,7 +124,7 @@ func (a *analyses) stream(
 	if err != nil {
 		return err
 	}
-	s, err := a.begin(a.c.Hub(), what, req.Spec("analysis", a.c.User(), hub.Keep{CancelAfter: reconnectTime}))
+	s, err := a.begin(a.c.Hub(), what, req.Spec("analysis", a.c.User(), hub.IdlePolicy{CancelAfter: reconnectTime}))
 	if err != nil {
 		return err
 	}

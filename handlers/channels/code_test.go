@@ -119,7 +119,7 @@ func TestChunksAreTheStreamsText(t *testing.T) {
 	}
 	stream, err := s.hub.Stream("u", id)
 	if err != nil || string(stream.State().Text) != text || stream.Owner != "u" ||
-		stream.Keep.CancelAfter != 30*time.Second {
+		stream.Idle.CancelAfter != 30*time.Second {
 		t.Errorf("the stream is %+v, %v", stream, err)
 	}
 }

@@ -78,21 +78,21 @@ func (d *decoder) topic() string {
 }
 
 // keep decodes "finish" or {"cancel_after": seconds}.
-func (d *decoder) keep() *hub.Keep {
+func (d *decoder) keep() *hub.IdlePolicy {
 	const want = `must be "finish" or {"cancel_after": seconds}`
 	raw := d.get("keep")
 	switch {
 	case raw == nil:
 		return nil
 	case string(raw) == `"finish"`:
-		return &hub.Keep{}
+		return &hub.IdlePolicy{}
 	case raw[0] != '{':
 		d.fail("keep", "%s", want)
 		return nil
 	}
 	in := decoder{members: d.object("keep"), path: d.path + "keep.", err: d.err}
 	in.rejectUnknown("cancel_after")
-	keep := &hub.Keep{CancelAfter: in.cancelAfter()}
+	keep := &hub.IdlePolicy{CancelAfter: in.cancelAfter()}
 	d.err = in.err
 	return keep
 }

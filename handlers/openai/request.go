@@ -21,11 +21,11 @@ type Request struct {
 	IncludeUsage bool // "stream_options.include_usage": end it with a usage chunk
 
 	// Members of the optional object "duckwire". Zero values mean absent.
-	ID        string        // the idempotency id
-	Topic     string        // the topic on which to announce the stream
-	Keep      *hub.Keep     // what happens to the stream without watchers
-	Slot      string        // a slot has at most one unfinished stream of the user
-	Supersede hub.Supersede // what happens to the previous stream in the slot
+	ID        string          // the idempotency id
+	Topic     string          // the topic on which to announce the stream
+	Keep      *hub.IdlePolicy // what happens to the stream without watchers
+	Slot      string          // a slot has at most one unfinished stream of the user
+	Supersede hub.Supersede   // what happens to the previous stream in the slot
 }
 
 // DecodeRequest decodes and validates the body of a request of that kind.

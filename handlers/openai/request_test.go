@@ -47,7 +47,7 @@ func TestDecodeChat(t *testing.T) {
 			},
 		},
 		Stream: true, IncludeUsage: true,
-		ID: "a.b_c~d:e-1", Topic: "code:project:42", Keep: &hub.Keep{CancelAfter: 1500 * time.Millisecond}, Slot: "cursor",
+		ID: "a.b_c~d:e-1", Topic: "code:project:42", Keep: &hub.IdlePolicy{CancelAfter: 1500 * time.Millisecond}, Slot: "cursor",
 		Supersede: hub.SupersedeFinish,
 	}
 	if !reflect.DeepEqual(req, want) {
@@ -77,7 +77,7 @@ func TestDecodeText(t *testing.T) {
 }
 
 func TestDecodeKeep(t *testing.T) {
-	for keep, want := range map[string]*hub.Keep{
+	for keep, want := range map[string]*hub.IdlePolicy{
 		`"finish"`: {}, `null`: nil, `{"cancel_after":0}`: {CancelAfter: 1},
 		`{"cancel_after":10}`: {CancelAfter: 10 * time.Second},
 	} {

@@ -5,12 +5,12 @@ import (
 )
 
 // Spec returns the spec of the request's stream. keep is the default if the request has none.
-func (r *Request) Spec(kind, owner string, keep hub.Keep) hub.StreamSpec {
+func (r *Request) Spec(kind, owner string, keep hub.IdlePolicy) hub.StreamSpec {
 	if r.Keep != nil {
 		keep = *r.Keep
 	}
 	return hub.StreamSpec{
 		Alias: r.ID, Digest: r.Digest(), Kind: kind, Topic: r.Topic, Owner: owner, ContentType: "text/plain; charset=utf-8",
-		Keep: keep, Slot: r.Slot, Supersede: r.Supersede,
+		Idle: keep, Slot: r.Slot, Supersede: r.Supersede,
 	}
 }

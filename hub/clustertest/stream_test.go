@@ -118,7 +118,7 @@ func (m *streamModel) create(rng *rand.Rand) bool {
 		on, done := w.use(rng)
 		spec := hub.StreamSpec{ID: m.id, Kind: "test", Owner: m.owner, Topic: m.topic}
 		if m.keeps {
-			spec.Keep.CancelAfter = w.scaled(3 * time.Second)
+			spec.Idle.CancelAfter = w.scaled(3 * time.Second)
 		}
 		_, _, err := on.CreateStream(spec)
 		done()

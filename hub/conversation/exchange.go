@@ -62,7 +62,7 @@ func (x *exchange) begin(q *Inquiry, r *Record) (err error) {
 		ID: x.question.Metadata.Stream, Kind: "completion", Owner: q.User, ContentType: "text/plain; charset=utf-8",
 	}
 	if q.Keep != nil {
-		spec.Keep = *q.Keep
+		spec.Idle = *q.Keep
 	}
 	x.stream, _, err = x.session.service.hub.Complete(&req, spec, hub.CompletionMeta{Kind: req.Kind, Model: req.Model})
 	if errors.Is(err, errs.ErrUnavailable) {

@@ -20,7 +20,7 @@ type Inquiry struct {
 	Context map[string]json.RawMessage // for this question, beside the conversation's
 	Model   Preference
 	Request hub.CompletionRequest // all but its messages
-	Keep    *hub.Keep             // nil: the answer is made to its end, whether or not anybody is there
+	Keep    *hub.IdlePolicy       // nil: the answer is made to its end, whether or not anybody is there
 
 	// Following is called with the stream before anything is published about it. It may not use the session.
 	Following func(stream string)

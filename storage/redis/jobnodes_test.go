@@ -43,7 +43,7 @@ func (n *node) none(t testing.TB, worker string) {
 func (n *node) report(t testing.TB, worker string, job *hub.Job) error {
 	t.Helper()
 	s := n.find(t, job.ID)
-	if held, err := s.HeldBy("w"); !held || err != nil {
+	if assigned, err := s.WasAssignedTo("w"); !assigned || err != nil {
 		t.Errorf("the worker's job is not known as its: %v", err)
 	}
 	a, err := s.Append(hub.ProducerRef{ID: worker, Epoch: job.Epoch})
@@ -100,7 +100,7 @@ func TestJobsOverNodes(t *testing.T) {
 		t.Errorf("not begun, and not handed out again: %+v", again)
 	}
 	c.none(t, "w2")
-	if held, err := c.find(t, s.ID).HeldBy("x"); held || err != nil {
+	if assigned, err := c.find(t, s.ID).WasAssignedTo("x"); assigned || err != nil {
 		t.Error("anybody has it:", err)
 	}
 	if err := b.RefuseJob(&hub.Worker{ID: "w1", User: "x"}, job.ID, 1, ""); !errors.Is(err, errs.ErrNotFound) {
@@ -139,8 +139,8 @@ func TestJobsOverNodes(t *testing.T) {
 	}
 	b.die(t, a, c)
 	<-c.find(t, s.ID).Done()
-	if held, err := a.find(t, s.ID).HeldBy("w"); err != nil || held { // the node's jobs are gone with it
-		t.Errorf("a dead node's job: %v %v", held, err)
+	if assigned, err := a.find(t, s.ID).WasAssignedTo("w"); err != nil || assigned { // the node's jobs are gone with it
+		t.Errorf("a dead node's job: %v %v", assigned, err)
 	}
 }
 

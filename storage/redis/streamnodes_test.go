@@ -242,7 +242,7 @@ func TestWatchedOnAnotherNode(t *testing.T) {
 func watchedOnAnotherNode(t *testing.T, server addressed) {
 	a, b := startNode(t, server), startNode(t, server)
 	const unwatched = time.Second
-	s, _ := a.ask(t, "endless", hub.StreamSpec{Keep: hub.Keep{CancelAfter: unwatched}})
+	s, _ := a.ask(t, "endless", hub.StreamSpec{Idle: hub.IdlePolicy{CancelAfter: unwatched}})
 	here, r := watch(t, s, log.Position{}), watch(t, b.find(t, s.ID), log.Position{})
 	hubtest.Until(t, "both watchers to be known", func() bool { return s.State().Watchers == 2 })
 	here.reader.Close()
@@ -541,7 +541,7 @@ func TestStreamGoesOnElsewhere(t *testing.T) {
 		t.Errorf("%v, %+v", err, mirror.State())
 	}
 	made = s.State().Bytes
-	if err := mirror.Renew(); err != nil || mirror.State().Bytes < made {
+	if err := mirror.Refresh(); err != nil || mirror.State().Bytes < made {
 		t.Errorf("%v, %+v", err, mirror.State())
 	}
 

@@ -90,7 +90,7 @@ func record(id string) hub.StreamRecord {
 	return hub.StreamRecord{
 		ID: id, Kind: "completion", Topic: "code:project:42", Owner: "u", ContentType: "text/plain", Epoch: "e-1", Tail: 3,
 		Digest: "d", Aliases: []string{"mine"},
-		Keep: hub.Keep{CancelAfter: time.Second}, Completion: &hub.CompletionMeta{
+		Idle: hub.IdlePolicy{CancelAfter: time.Second}, Completion: &hub.CompletionMeta{
 			Kind:         hub.ChatCompletion,
 			IncludeUsage: true, Model: "m",
 		},
