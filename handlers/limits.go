@@ -30,7 +30,7 @@ const (
 // shareUsage counts the connections of users and addresses over all nodes. The total is counted on each node by itself.
 func (c *connections) shareUsage(o *Options) {
 	for name, limit := range map[string]int{usageByUser: o.ConnectionsPerUser, usageByAddress: o.ConnectionsPerAddress} {
-		o.Hub.ShareUsage(name, limit, func(yield func(string, int) bool) {
+		o.Hub.Cluster().ShareUsage(name, limit, func(yield func(string, int) bool) {
 			c.mu.Lock()
 			defer c.mu.Unlock()
 			counts := c.byUser
@@ -44,7 +44,7 @@ func (c *connections) shareUsage(o *Options) {
 
 // enter counts a response to a user at an address until leave is called. Errors: *errs.LimitError at a limit of o.
 func (c *connections) enter(user, addr string, o *Options) (leave func(), err error) {
-	userElsewhere, addrElsewhere := o.Hub.UsageElsewhere(usageByUser, user), o.Hub.UsageElsewhere(usageByAddress, addr)
+	userElsewhere, addrElsewhere := o.Hub.Cluster().RemoteUsage(usageByUser, user), o.Hub.Cluster().RemoteUsage(usageByAddress, addr)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {

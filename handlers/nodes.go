@@ -18,10 +18,10 @@ const (
 
 // joinNodes answers the calls of other nodes. A single node receives none.
 func (s *server) joinNodes() {
-	s.hub.OnCall(callKnown, s.answerKnown)
-	s.hub.OnCall(callRelay, s.answerRelay)
-	s.hub.OnCall(callDisconnect, func(user []byte) ([]byte, error) { return count(s.disconnectHere(string(user))), nil })
-	s.hub.OnCall(callRevoke, func(body []byte) ([]byte, error) {
+	s.hub.Cluster().OnCall(callKnown, s.answerKnown)
+	s.hub.Cluster().OnCall(callRelay, s.answerRelay)
+	s.hub.Cluster().OnCall(callDisconnect, func(user []byte) ([]byte, error) { return count(s.disconnectHere(string(user))), nil })
+	s.hub.Cluster().OnCall(callRevoke, func(body []byte) ([]byte, error) {
 		var told toldRevocation
 		if err := json.Unmarshal(body, &told); err != nil {
 			return nil, err
@@ -29,7 +29,7 @@ func (s *server) joinNodes() {
 		s.Verifier.Revocations().Take(told.Revocation, told.Unsaved)
 		return count(s.endRevoked()), nil
 	})
-	s.hub.OnCall(callLift, func(body []byte) ([]byte, error) {
+	s.hub.Cluster().OnCall(callLift, func(body []byte) ([]byte, error) {
 		var one rights.Revocation
 		if err := json.Unmarshal(body, &one); err != nil {
 			return nil, err
@@ -37,8 +37,8 @@ func (s *server) joinNodes() {
 		s.Verifier.Revocations().TakeLift(one)
 		return nil, nil
 	})
-	s.Verifier.Revocations().Follow(func() { s.endRevoked() }, s.hub.NotifyMissed)
-	s.hub.OnMissed(s.reloadRevocations)
+	s.Verifier.Revocations().Follow(func() { s.endRevoked() }, s.hub.Cluster().NotifyMissed)
+	s.hub.Cluster().OnMissed(s.reloadRevocations)
 	if s.hub.Node() != "" {
 		s.reloadRevocations() // revocations between the first load and this node's first call
 	}
@@ -69,16 +69,16 @@ func sum(answers [][]byte) (n int) {
 
 // disconnectEverywhere ends all sockets and long-running requests of a user on all nodes, and returns how many.
 func (s *server) disconnectEverywhere(user string) int {
-	return s.disconnectHere(user) + sum(s.hub.CallAll(callDisconnect, []byte(user)))
+	return s.disconnectHere(user) + sum(s.hub.Cluster().CallAll(callDisconnect, []byte(user)))
 }
 
 // tellRevoked makes the other nodes end what uses revoked tokens, and returns how many connections that were.
 func (s *server) tellRevoked(one rights.Revocation, unsaved bool) int {
 	body, _ := json.Marshal(toldRevocation{one, unsaved}) // strings and times always encode
-	return sum(s.hub.NotifyAll(callRevoke, body))
+	return sum(s.hub.Cluster().NotifyAll(callRevoke, body))
 }
 
 func (s *server) tellLifted(one rights.Revocation) {
 	body, _ := json.Marshal(one) // strings and times always encode
-	s.hub.NotifyAll(callLift, body)
+	s.hub.Cluster().NotifyAll(callLift, body)
 }

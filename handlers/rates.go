@@ -29,7 +29,7 @@ func (s *server) shareRates(ctx context.Context) {
 	for _, limiter := range shared {
 		limiter.Share()
 	}
-	s.hub.OnCall(callRates, func(body []byte) ([]byte, error) {
+	s.hub.Cluster().OnCall(callRates, func(body []byte) ([]byte, error) {
 		var counts map[string]map[string]int
 		if err := json.Unmarshal(body, &counts); err != nil {
 			return nil, err
@@ -67,6 +67,6 @@ func (s *server) sendSpentRates(shared map[string]*ratelimit.Limiter) {
 	}
 	if len(counts) > 0 {
 		body, _ := json.Marshal(counts) // strings and numbers always encode
-		s.hub.TellAll(callRates, body)
+		s.hub.Cluster().Broadcast(callRates, body)
 	}
 }

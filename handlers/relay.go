@@ -82,7 +82,7 @@ func (s *server) relay(w http.ResponseWriter, r *http.Request, token string) boo
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), relayTimeout)
 	defer cancel()
-	if known, err := s.hub.Call(ctx, node, callKnown, []byte(token)); err != nil || string(known) != tokenKnown {
+	if known, err := s.hub.Cluster().Call(ctx, node, callKnown, []byte(token)); err != nil || string(known) != tokenKnown {
 		return false
 	}
 	leave, err := s.relaying.enter(r, s.BodyBytes)
@@ -129,7 +129,7 @@ func (s *server) askRelay(ctx context.Context, node string, r *http.Request, bod
 	if err != nil {
 		return answer, err
 	}
-	if raw, err = s.hub.Call(ctx, node, callRelay, raw); err != nil {
+	if raw, err = s.hub.Cluster().Call(ctx, node, callRelay, raw); err != nil {
 		return answer, err
 	}
 	answer.Body, err = splitBody(raw, &answer)

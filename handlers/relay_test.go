@@ -56,7 +56,7 @@ func TestLongPollOverNodes(t *testing.T) {
 func TestMadeUpSessionIsNotRelayed(t *testing.T) {
 	nodes := startNodes(t, 2)
 	var relayed atomic.Int64
-	nodes[0].hub.OnCall("relay", func([]byte) ([]byte, error) {
+	nodes[0].hub.Cluster().OnCall("relay", func([]byte) ([]byte, error) {
 		relayed.Add(1)
 		return []byte(`{"Status":200,"Header":{"Content-Type":["application/json"]}}` + "\n{\"status\":200}"), nil
 	})

@@ -9,22 +9,23 @@ import (
 	"github.com/duckwire/duckwire/hub/lock"
 )
 
-// background owns the goroutines of a hub. Its lock is taken last and is no other part's, so whoever begins a goroutine
-// may hold any lock. It is the mirror.Host of all mirrors.
-type background struct {
-	ctx  context.Context // ends when the hub closes
+// Background owns the goroutines of a hub, and is the mirror.Host of all mirrors. Nothing else is locked under its
+// lock, so a goroutine may be started with any lock held.
+type Background struct {
+	ctx  context.Context // is cancelled when the hub closes
 	work sync.WaitGroup
 
 	mu     lock.Mutex
-	closed bool // TryGo begins nothing any more
+	closed bool // TryGo starts nothing any more
 }
 
-// Go runs f in a goroutine. Only what is waited for itself may call it: the hub's own goroutines, and those who use the
-// hub.
-func (b *background) Go(f func()) { b.work.Go(f) }
+// Go runs f in a goroutine, for which Close waits. f may wait for streams, which Close ends, and otherwise must return
+// when Done is closed. Go must not be called once Close may have begun: only goroutines that Close or the caller of
+// Close waits for may call it. All others call TryGo.
+func (b *Background) Go(f func()) { b.work.Go(f) }
 
 // TryGo implements mirror.Host: it runs f in a goroutine, unless the hub closes.
-func (b *background) TryGo(f func()) bool {
+func (b *Background) TryGo(f func()) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed {
@@ -34,8 +35,8 @@ func (b *background) TryGo(f func()) bool {
 	return true
 }
 
-// Pause waits, and reports false where the hub closes meanwhile.
-func (b *background) Pause(d time.Duration) bool {
+// Pause waits. It returns false, at once, when the hub closes.
+func (b *Background) Pause(d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -46,30 +47,25 @@ func (b *background) Pause(d time.Duration) bool {
 	}
 }
 
-// PauseAfter implements mirror.Host: it waits after so many failures in a row, up to two seconds. It reports what Pause
-// does.
-func (b *background) PauseAfter(failures int) bool {
+// PauseAfter implements mirror.Host: an exponential backoff with jitter, of up to two seconds. Its result is that of
+// Pause.
+func (b *Background) PauseAfter(failures int) bool {
 	d := min(50*time.Millisecond<<min(failures, 6), 2*time.Second)
 	return b.Pause(d/2 + rand.N(d/2))
 }
 
-// close lets TryGo begin nothing more.
-func (b *background) close() {
+// Done is closed when Close has ended the streams of this node and begins to end the hub's goroutines.
+func (b *Background) Done() <-chan struct{} { return b.ctx.Done() }
+
+// isClosing reports whether Close has begun to end the hub's goroutines.
+func (b *Background) isClosing() bool { return b.ctx.Err() != nil }
+
+// close stops TryGo from starting more.
+func (b *Background) close() {
 	b.mu.Lock()
 	b.closed = true
 	b.mu.Unlock()
 }
 
-// RunInBackground runs f in a goroutine of the hub's, for which Close waits. f may wait for streams, which Close ends,
-// and for nothing else. Nobody may call it once Close may have begun.
-func (h *Hub) RunInBackground(f func()) { h.background.Go(f) }
-
-// Closing is closed when Close begins to end what is left, after the completions of this node.
-func (h *Hub) Closing() <-chan struct{} { return h.ctx.Done() }
-
-// Pause waits, and reports false where the hub closes meanwhile.
-func (h *Hub) Pause(d time.Duration) bool { return h.background.Pause(d) }
-
-// PauseAfter waits after so many failures in a row: longer each time, up to two seconds, and never the same time twice.
-// It reports what Pause does.
-func (h *Hub) PauseAfter(failures int) bool { return h.background.PauseAfter(failures) }
+// Background returns the owner of the hub's goroutines.
+func (h *Hub) Background() *Background { return &h.background }

@@ -6,77 +6,87 @@ import (
 	"golang.org/x/sync/singleflight"
 )
 
-// cluster is everything of several nodes: what they share, and how they ask each other. A hub of one node has none:
-// nil, whose methods may be called. A part without a store is this node's alone.
-type cluster struct {
+// Cluster is one node's part of a cluster: the stores that the nodes share, and the calls that they make to each other.
+// The methods of a nil Cluster may be called: a hub that shares nothing has none.
+type Cluster struct {
+	hub *Hub
+
+	// Static after New. A nil store means that this part is local to the node.
 	topics    TopicStore
 	streams   SharedStreams
 	presences PresenceStore
 
-	calls   calls
-	uploads uploads
-	usage   usage
-	fetches singleflight.Group // of other nodes' streams
-	lapses  atomic.Uint64      // how often the store may have given this node's streams to others, or lost them
+	// The parts. Each guards its own state with its own lock.
+	calls         calls
+	uploads       uploads
+	usage         usage
+	presenceSaver presenceSaver
+	fetches       singleflight.Group // reads of other nodes' streams from the store
 
-	presenceOut presenceOut
-	stopServing func() // ends the answering of other nodes
+	lapses      atomic.Uint64 // how often the store may have given this node's streams to others, or lost them
+	stopServing func()        // stops answering other nodes; set by join
 }
 
-// newCluster returns what the options share, or nil.
-func newCluster(o *Options) *cluster {
+// newCluster returns the node's Cluster, or nil if the options share nothing among nodes.
+func newCluster(h *Hub, o *Options) *Cluster {
 	shared, _ := o.Streams.(SharedStreams)
 	if shared == nil && o.Topics == nil {
 		return nil
 	}
-	c := &cluster{topics: o.Topics, streams: shared}
+	c := &Cluster{hub: h, topics: o.Topics, streams: shared}
 	c.calls.byName = make(map[string]callFunc)
 	c.calls.behind = make(map[string]struct{})
 	c.uploads.init()
 	if shared != nil && o.Presences != nil {
 		c.presences = o.Presences
-		c.presenceOut.init()
+		c.presenceSaver.init()
 	}
 	return c
 }
 
-func (c *cluster) sharesTopics() bool    { return c != nil && c.topics != nil }
-func (c *cluster) sharesStreams() bool   { return c != nil && c.streams != nil }
-func (c *cluster) sharesPresences() bool { return c != nil && c.presences != nil }
+func (c *Cluster) sharesTopics() bool    { return c != nil && c.topics != nil }
+func (c *Cluster) sharesStreams() bool   { return c != nil && c.streams != nil }
+func (c *Cluster) sharesPresences() bool { return c != nil && c.presences != nil }
 
-// joinCluster begins to answer the other nodes, and to tell them what they need to know.
-func (h *Hub) joinCluster() {
-	c := h.cluster
+// join starts to answer the other nodes, and starts the goroutines that report to them.
+func (c *Cluster) join() {
 	if !c.sharesStreams() {
 		return
 	}
+	h := c.hub
 	h.answerStreams()
 	c.uploads.answerCalls(h)
 	h.jobs.answerCalls()
-	c.calls.on(callMissed, func(string, []byte) ([]byte, error) {
-		c.calls.tellMissed()
+	c.OnCall(callMissed, func([]byte) ([]byte, error) {
+		c.calls.runMissed()
 		return nil, nil
 	})
-	h.OnCall(callReaders, answering(h.readersHere))
-	h.OnCall(callSession, h.sessions.answer)
-	h.OnCall(callOverview, answering(func(limit *int) (any, error) { return h.overviewHere(*limit), nil }))
-	h.OnCall(callStreams, answering(h.streams.summaries))
-	h.shareUsage()
-	c.stopServing = c.streams.Serve(NodeEvents{Answer: c.calls.answer, Died: h.nodeDied, Lost: h.storeLost, Missed: c.calls.tellMissed})
+	c.OnCall(callReaders, answering(h.topics.answerReaders))
+	c.OnCall(callSession, h.sessions.answer)
+	c.OnCall(callOverview, answering(func(limit *int) (any, error) { return h.overviewHere(*limit), nil }))
+	c.OnCall(callStreams, answering(h.streams.summaries))
+	c.startUsage()
+	c.stopServing = c.streams.Serve(NodeEvents{
+		Answer: c.calls.answer, Died: c.nodeDied, Lost: c.storeLost, Missed: c.calls.runMissed,
+	})
 	h.background.Go(h.reportAllWatched)
 	if c.sharesPresences() {
-		c.presenceOut.work.Go(h.sharePresences)
+		c.presenceSaver.work.Go(c.sharePresences)
 	}
 }
 
-// leave lets the others hear that the node is gone. It comes last: the node must have said everything.
-func (c *cluster) leave() {
+// leave stops answering the other nodes, which then see that this node has ended. It is called when nothing is left to
+// be reported to them.
+func (c *Cluster) leave() {
 	if c != nil && c.stopServing != nil {
 		c.stopServing()
 	}
 }
 
-// Node returns the name of this node among several, or "" where there is one.
+// Cluster returns the hub's part of its cluster; nil, which may be used, on a single node.
+func (h *Hub) Cluster() *Cluster { return h.cluster }
+
+// Node returns this node's name; "" on a single node.
 func (h *Hub) Node() string {
 	if !h.cluster.sharesStreams() {
 		return ""
@@ -84,28 +94,28 @@ func (h *Hub) Node() string {
 	return h.cluster.streams.Node()
 }
 
-// nodeDied is told by the store of a node that has died with streams of its own. It reports whether all is done that
-// its death asks for.
-func (h *Hub) nodeDied(node string, streams []string) bool {
-	h.cluster.calls.tellMissed() // it may have died before it told this node what it told others
-	h.removeDeadPresences(node)
+// nodeDied is called by the store after the death of a node, with the streams that the node owned, until it returns
+// true: it reports whether all of the node's state has been cleaned up.
+func (c *Cluster) nodeDied(node string, streams []string) bool {
+	c.calls.runMissed() // the node may have died before it notified this one of what it notified others of
+	c.removeDeadPresences(node)
 	done := true
 	for _, id := range streams {
-		if err := h.takeOverByID(node, id); err != nil {
-			h.logger.Warn("a dead node's stream is not taken over yet", "stream", id, "node", node, "error", err)
+		if err := c.hub.takeOverByID(node, id); err != nil {
+			c.hub.logger.Warn("a dead node's stream is not taken over yet", "stream", id, "node", node, "error", err)
 			done = false
 		}
 	}
 	return done
 }
 
-// storeLost is told by the store when what the nodes share is gone: all that this node has is brought again.
-func (h *Hub) storeLost() {
-	h.cluster.lapses.Add(1)
-	for _, s := range h.streams.all() {
+// storeLost is called by the store when it has lost its data: this node stores again all that it owns.
+func (c *Cluster) storeLost() {
+	c.lapses.Add(1)
+	for _, s := range c.hub.streams.all() {
 		if !s.isRemote() {
-			h.recorder.markChanged(s, false)
+			c.hub.recorder.markChanged(s, false)
 		}
 	}
-	h.shareAllPresences()
+	c.shareAllPresences()
 }

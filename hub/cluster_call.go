@@ -12,24 +12,25 @@ import (
 	"github.com/duckwire/duckwire/hub/lock"
 )
 
-// What nodes ask of each other are calls by name. A request is the name and a body, an answer a body or a fault; what a
-// body holds is between who asks and who answers. Nodes carries both as bytes, once encoded, and bounds them.
+// Nodes call each other by the names of calls. A request is a name and a body, an answer is a body or an error. The
+// caller and the function that answers agree on the format of the bodies. SharedStreams transports both as bytes, and
+// limits their size.
 
-// askTimeout is how long a node may take to answer.
-const askTimeout = 5 * time.Second
+// callTimeout is how long a node may take to answer.
+const callTimeout = 5 * time.Second
 
-// callFunc answers a call of another node's. Several goroutines may call it at a time.
+// callFunc answers a call from another node. It may be called concurrently.
 type callFunc func(from string, body []byte) ([]byte, error)
 
-// calls is what this node answers to others.
+// calls has the functions that answer other nodes.
 type calls struct {
-	mu     lock.RWMutex
-	byName map[string]callFunc
-	missed []func()            // what to do when calls may have been missed
-	behind map[string]struct{} // the nodes that have not answered a NotifyAll, and are told so until they answer
+	mu       lock.RWMutex
+	byName   map[string]callFunc
+	onMissed []func()            // are called when this node may have missed calls
+	behind   map[string]struct{} // nodes that have not answered a NotifyAll, and are to be notified of that
 }
 
-// callMissed tells a node that it has missed a NotifyAll.
+// callMissed notifies a node that it has missed a NotifyAll.
 const callMissed = "missed"
 
 func (c *calls) on(name string, f callFunc) {
@@ -38,85 +39,85 @@ func (c *calls) on(name string, f callFunc) {
 	c.byName[name] = f
 }
 
-// OnCall has f answer what other nodes ask under a name (Call, CallAll). Several goroutines may call it at a time. On
-// one node nobody asks.
-func (h *Hub) OnCall(name string, f func(body []byte) ([]byte, error)) {
-	if h.cluster != nil {
-		h.cluster.calls.on(name, func(_ string, body []byte) ([]byte, error) { return f(body) })
+// OnCall has f answer the calls of other nodes with a name (Call, CallAll, Broadcast). f may be called concurrently.
+// On a single node it is never called.
+func (c *Cluster) OnCall(name string, f func(body []byte) ([]byte, error)) {
+	if c != nil {
+		c.calls.on(name, func(_ string, body []byte) ([]byte, error) { return f(body) })
 	}
 }
 
-// OnMissed has f called when this node may have missed what others have told it: they could not reach it, or have died
-// before they did.
-func (h *Hub) OnMissed(f func()) {
-	if h.cluster == nil {
+// OnMissed has f called when this node may have missed a NotifyAll: the node that called it could not reach this one,
+// or has died before it did.
+func (c *Cluster) OnMissed(f func()) {
+	if c == nil {
 		return
 	}
-	c := &h.cluster.calls
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.missed = append(c.missed, f)
+	c.calls.mu.Lock()
+	defer c.calls.mu.Unlock()
+	c.calls.onMissed = append(c.calls.onMissed, f)
 }
 
-// tellMissed is told by the store.
-func (c *calls) tellMissed() {
+// runMissed calls the functions of OnMissed. The store calls it.
+func (c *calls) runMissed() {
 	c.mu.RLock()
-	list := c.missed
+	list := c.onMissed
 	c.mu.RUnlock()
 	for _, f := range list {
 		f()
 	}
 }
 
-// Call asks another node, and returns its answer. Errors: those of what answers there; ErrUnavailable, and then it may
-// have been done all the same.
-func (h *Hub) Call(ctx context.Context, node, name string, body []byte) ([]byte, error) {
-	if !h.cluster.sharesStreams() {
+// Call asks another node and returns its answer. Errors: those of the function that answers; ErrUnavailable, and then
+// the call may have been executed.
+func (c *Cluster) Call(ctx context.Context, node, name string, body []byte) ([]byte, error) {
+	if !c.sharesStreams() {
 		return nil, fmt.Errorf("there is no node %q: %w", node, errs.ErrUnavailable)
 	}
-	answer, err := h.cluster.streams.Ask(ctx, node, appendRequest(name, body))
+	answer, err := c.streams.Ask(ctx, node, appendRequest(name, body))
 	if err != nil {
 		return nil, err
 	}
 	return parseAnswer(node, answer)
 }
 
-// callWithin is Call with a time that the node may take.
-func (h *Hub) callWithin(patience time.Duration, node, name string, body []byte) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(h.ctx, patience)
+// callWithin is Call with a timeout. It ends when the hub closes.
+func (c *Cluster) callWithin(timeout time.Duration, node, name string, body []byte) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(c.hub.ctx, timeout)
 	defer cancel()
-	return h.Call(ctx, node, name, body)
+	return c.Call(ctx, node, name, body)
 }
 
-// TellAll tells all other nodes, which may not hear it, and waits for no answer. On one node it does nothing.
-func (h *Hub) TellAll(name string, body []byte) {
-	if !h.cluster.sharesStreams() {
+// Broadcast sends a call to all other nodes, without an answer or a guarantee of delivery. On a single node it does
+// nothing.
+func (c *Cluster) Broadcast(name string, body []byte) {
+	if !c.sharesStreams() {
 		return
 	}
-	if err := h.cluster.streams.Tell(appendRequest(name, body)); err != nil {
-		h.logger.Debug("the other nodes are not told", "call", name, "error", err)
+	if err := c.streams.Tell(appendRequest(name, body)); err != nil {
+		c.hub.logger.Debug("the other nodes are not told", "call", name, "error", err)
 	}
 }
 
-// CallAll asks all other nodes at one time, and returns the answers of those that have given one. On one node it
-// returns nil.
-func (h *Hub) CallAll(name string, body []byte) (answers [][]byte) {
-	return h.askAll(name, body, func(string) {})
+// CallAll asks all other nodes concurrently, and returns the answers of those that answer. On a single node it returns
+// nil.
+func (c *Cluster) CallAll(name string, body []byte) (answers [][]byte) {
+	return c.askAll(name, body, func(string) {})
 }
 
-// askAll is CallAll. silent is called with each node that has not answered.
-func (h *Hub) askAll(name string, body []byte, silent func(node string)) (answers [][]byte) {
-	if !h.cluster.sharesStreams() {
+// askAll is CallAll. onSilent is called with each node that does not answer.
+func (c *Cluster) askAll(name string, body []byte, onSilent func(node string)) (answers [][]byte) {
+	if !c.sharesStreams() {
 		return nil
 	}
 	var mu lock.Mutex
 	var work sync.WaitGroup
-	for _, node := range h.cluster.streams.Others() {
+	for _, node := range c.streams.Others() {
 		work.Go(func() {
-			answer, err := h.callWithin(askTimeout, node, name, body)
+			answer, err := c.callWithin(callTimeout, node, name, body)
 			if err != nil {
-				h.logger.Warn("another node has not answered", "node", node, "call", name, "error", err)
-				silent(node)
+				c.hub.logger.Warn("another node has not answered", "node", node, "call", name, "error", err)
+				onSilent(node)
 				return
 			}
 			mu.Lock()
@@ -128,62 +129,61 @@ func (h *Hub) askAll(name string, body []byte, silent func(node string)) (answer
 	return answers
 }
 
-// NotifyAll is CallAll for what no node may miss. A node that has not answered is told, as soon as it can be reached,
-// that it has missed something, and does what it was given OnMissed for.
-func (h *Hub) NotifyAll(name string, body []byte) (answers [][]byte) {
-	return h.askAll(name, body, h.notifyLater)
+// NotifyAll is CallAll for what no node may miss. A node that does not answer is notified, as soon as it can be
+// reached, that it has missed a call, and runs its functions of OnMissed.
+func (c *Cluster) NotifyAll(name string, body []byte) (answers [][]byte) {
+	return c.askAll(name, body, c.notifyLater)
 }
 
-// NotifyMissed has all other nodes do what they were given OnMissed for.
-func (h *Hub) NotifyMissed() { h.NotifyAll(callMissed, nil) }
+// NotifyMissed has all other nodes run their functions of OnMissed.
+func (c *Cluster) NotifyMissed() { c.NotifyAll(callMissed, nil) }
 
-// notifyLater has a node told that it has missed a call.
-func (h *Hub) notifyLater(node string) {
-	c := &h.cluster.calls
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if _, known := c.behind[node]; known {
+// notifyLater starts to notify a node that it has missed a call, unless that is under way.
+func (c *Cluster) notifyLater(node string) {
+	c.calls.mu.Lock()
+	defer c.calls.mu.Unlock()
+	if _, notified := c.calls.behind[node]; notified {
 		return
 	}
-	if h.background.TryGo(func() { h.notifyUntilHeard(node) }) {
-		c.behind[node] = struct{}{}
+	if c.hub.background.TryGo(func() { c.notifyUntilAnswered(node) }) {
+		c.calls.behind[node] = struct{}{}
 	}
 }
 
-// mostNotifyPause is the longest pause before a node is told again that it has missed a call.
-const mostNotifyPause = 10 * time.Second
+// maxNotifyPause is the longest pause before a node is notified again.
+const maxNotifyPause = 10 * time.Second
 
-// notifyUntilHeard tells a node that it has missed a call, until it answers. One that counts as dead finds that out by
-// itself, should it live.
-func (h *Hub) notifyUntilHeard(node string) {
-	c := &h.cluster.calls
+// notifyUntilAnswered notifies a node that it has missed a call, until it answers. A node that counts as dead is left
+// out: if it lives, it finds out by itself that it was cut off.
+func (c *Cluster) notifyUntilAnswered(node string) {
 	forget := func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		delete(c.behind, node)
+		c.calls.mu.Lock()
+		defer c.calls.mu.Unlock()
+		delete(c.calls.behind, node)
 	}
-	for pause := time.Second; h.Pause(pause) && h.cluster.streams.Alive(node); pause = min(2*pause, mostNotifyPause) {
-		forget() // what is missed from here on is told again
-		if _, err := h.callWithin(askTimeout, node, callMissed, nil); err == nil {
+	pause := time.Second
+	for ; c.hub.background.Pause(pause) && c.streams.Alive(node); pause = min(2*pause, maxNotifyPause) {
+		forget() // a call that is missed from here on needs another notification
+		if _, err := c.callWithin(callTimeout, node, callMissed, nil); err == nil {
 			return
 		}
-		c.mu.Lock()
-		_, known := c.behind[node]
-		c.behind[node] = struct{}{}
-		c.mu.Unlock()
-		if known { // somebody else tells it
+		c.calls.mu.Lock()
+		_, notified := c.calls.behind[node]
+		c.calls.behind[node] = struct{}{}
+		c.calls.mu.Unlock()
+		if notified { // by another goroutine, since forget
 			return
 		}
 	}
 	forget()
 }
 
-// callAll is CallAll with a question in JSON.
-func (h *Hub) callAll(name string, question any) [][]byte {
-	return h.CallAll(name, mustJSON(question))
+// callAll is CallAll with a question that it encodes as JSON.
+func (c *Cluster) callAll(name string, question any) [][]byte {
+	return c.CallAll(name, mustJSON(question))
 }
 
-// answer does what another node asks.
+// answer answers a request of another node.
 func (c *calls) answer(from string, request []byte) []byte {
 	name, body, err := parseRequest(request)
 	if err == nil {
@@ -199,7 +199,7 @@ func (c *calls) answer(from string, request []byte) []byte {
 	return appendAnswer(body, err)
 }
 
-// answering has f answer calls in JSON.
+// answering returns a function that answers calls with f, whose question and answer it decodes and encodes as JSON.
 func answering[T any](f func(question *T) (any, error)) func([]byte) ([]byte, error) {
 	return func(body []byte) ([]byte, error) {
 		question := new(T)
@@ -214,7 +214,7 @@ func answering[T any](f func(question *T) (any, error)) func([]byte) ([]byte, er
 	}
 }
 
-// mustJSON encodes one of our own types, which cannot fail.
+// mustJSON encodes a value of one of our own types, whose encoding cannot fail.
 func mustJSON(v any) []byte {
 	raw, err := json.Marshal(v)
 	if err != nil {
@@ -223,7 +223,7 @@ func mustJSON(v any) []byte {
 	return raw
 }
 
-// A request is the length of the name (uvarint), the name, and the body.
+// appendRequest encodes a request: the length of the name (uvarint), the name, and the body.
 func appendRequest(name string, body []byte) []byte {
 	b := make([]byte, 0, binary.MaxVarintLen16+len(name)+len(body))
 	b = binary.AppendUvarint(b, uint64(len(name)))
@@ -238,7 +238,7 @@ func parseRequest(b []byte) (name string, body []byte, err error) {
 	return string(part), body, nil
 }
 
-// An answer is one byte, and the body or the fault in JSON.
+// The first byte of an answer. What follows is the body, or the error as a remoteError in JSON.
 const (
 	answerBody  = 0
 	answerFault = 1
@@ -246,7 +246,7 @@ const (
 
 func appendAnswer(body []byte, err error) []byte {
 	if err != nil {
-		return append([]byte{answerFault}, mustJSON(faultOf(err))...)
+		return append([]byte{answerFault}, mustJSON(encodeError(err))...)
 	}
 	return append([]byte{answerBody}, body...)
 }
@@ -255,14 +255,15 @@ func parseAnswer(node string, b []byte) ([]byte, error) {
 	if len(b) > 0 && b[0] == answerBody {
 		return b[1:], nil
 	}
-	var fault nodeFault
+	var fault remoteError
 	if len(b) == 0 || b[0] != answerFault || json.Unmarshal(b[1:], &fault) != nil {
-		return nil, fmt.Errorf("node %s answered what is not understood; nodes of different versions? %w", node, errs.ErrUnavailable)
+		return nil, fmt.Errorf("node %s answered what is not understood; nodes of different versions? %w",
+			node, errs.ErrUnavailable)
 	}
-	return nil, fault.error()
+	return nil, fault.decode()
 }
 
-// withBytes joins a question in JSON and bytes that belong to it, which JSON would make longer.
+// withBytes encodes a question as JSON, followed by bytes that belong to it. In JSON the bytes would be longer.
 func withBytes(question any, bytes []byte) []byte {
 	head := mustJSON(question)
 	b := make([]byte, 0, binary.MaxVarintLen32+len(head)+len(bytes))
@@ -270,7 +271,7 @@ func withBytes(question any, bytes []byte) []byte {
 	return append(append(b, head...), bytes...)
 }
 
-// cutBytes takes apart what withBytes has joined.
+// cutBytes decodes what withBytes has encoded.
 func cutBytes(body []byte, question any) (bytes []byte, err error) {
 	head, bytes, ok := cutLength(body)
 	if !ok || json.Unmarshal(head, question) != nil {
@@ -279,7 +280,7 @@ func cutBytes(body []byte, question any) (bytes []byte, err error) {
 	return bytes, nil
 }
 
-// cutLength takes a part off b whose length stands before it.
+// cutLength splits b behind a part that begins with its length (uvarint).
 func cutLength(b []byte) (part, rest []byte, ok bool) {
 	n, size := binary.Uvarint(b)
 	if size <= 0 || n > uint64(len(b)-size) {

@@ -6,30 +6,31 @@ import (
 	"github.com/duckwire/duckwire/hub/errs"
 )
 
-// A node owns its streams for as long as its lease holds. Once that cannot be shown, another may have taken them, and
-// what is appended here is lost when this node hears of it. So nothing is acknowledged to external producers then.
-// Completions of our own providers go on in memory: nobody relies on an acknowledgement.
+// A node owns its streams while its lease is valid. When it cannot prove that, another node may have taken over its
+// streams, and then what is appended here is lost. So external producers get no acknowledgement in that time.
+// Completions of the hub's own providers go on in memory, since nobody relies on an acknowledgement of them.
 
 var (
-	errNoLease = fmt.Errorf("this node cannot show the others that it lives, so they may take over its streams; send it again: %w", errs.ErrUnavailable)
-	errMoved   = fmt.Errorf("%w; send it again: %w", errTakenOver, errs.ErrUnavailable)
+	errNoLease = fmt.Errorf("this node cannot show the others that it lives, so they may take over its streams; "+
+		"send it again: %w", errs.ErrUnavailable)
+	errMoved = fmt.Errorf("%w; send it again: %w", errTakenOver, errs.ErrUnavailable)
 )
 
-// leaseFault returns why this node must not acknowledge what external producers send, or nil. It matches
-// ErrUnavailable.
-func (c *cluster) leaseFault() error {
+// checkLease returns nil if this node may acknowledge what external producers send: the lease is valid, or there are no
+// other nodes. Otherwise it returns why not; the error matches ErrUnavailable.
+func (c *Cluster) checkLease() error {
 	if c.sharesStreams() && !c.streams.LeaseValid() {
 		return errNoLease
 	}
 	return nil
 }
 
-// confirmOwned returns nil where the stream is certainly this node's: its lease holds, and did so ever since the store
-// was last asked whose the stream is. Where another node has the stream, it is a mirror when this returns. Errors match
-// ErrUnavailable.
+// confirmOwned returns nil if this node certainly owns the stream: its lease is valid, and has been since the store was
+// last asked for the stream's owner. If another node owns the stream, the stream is a mirror when confirmOwned returns.
+// Errors match ErrUnavailable.
 func (s *Stream) confirmOwned() error {
 	c := s.hub.cluster
-	if err := c.leaseFault(); err != nil || !c.sharesStreams() {
+	if err := c.checkLease(); err != nil || !c.sharesStreams() {
 		return err
 	}
 	lapses := c.lapses.Load()
@@ -41,13 +42,14 @@ func (s *Stream) confirmOwned() error {
 		return errNoLease
 	}
 	s.confirmed.Store(lapses)
-	return c.leaseFault()
+	return c.checkLease()
 }
 
-// Degraded says what works less than it should among several nodes, in words for people.
+// Degraded describes, for people, which functions of the cluster do not work at the moment.
 func (h *Hub) Degraded() []string {
-	if h.cluster.leaseFault() == nil {
+	if h.cluster.checkLease() == nil {
 		return nil
 	}
-	return []string{"this node's lease cannot be shown to hold: what producers send to its streams is refused, and what other nodes revoke is not heard"}
+	return []string{"this node's lease cannot be shown to hold: what producers send to its streams is refused, " +
+		"and what other nodes revoke is not heard"}
 }

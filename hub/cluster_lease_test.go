@@ -12,7 +12,7 @@ import (
 	"github.com/duckwire/duckwire/hub/hubtest/clustertest"
 )
 
-// appendAll sends one whole request.
+// appendAll sends one complete request.
 func appendAll(s *hub.Stream, ref hub.ProducerRef, text string) error {
 	a, err := s.AppendWhole(ref)
 	if err != nil {
@@ -33,17 +33,18 @@ func mustAppend(t *testing.T, s *hub.Stream, ref hub.ProducerRef, text string) {
 	}
 }
 
-// A node whose lease cannot be shown to hold acknowledges nothing to producers, whichever way it comes; what it had
-// acknowledged before is there when another has taken the stream over; completions go on.
+// Without a valid lease a node acknowledges nothing to producers, by any kind of request. What it acknowledged before
+// is there after another node has taken over the stream. Completions go on.
 func TestNothingIsAcknowledgedWithoutALease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cluster := &clustertest.Cluster{}
 		a, b := cluster.Node("a"), cluster.Node("b")
 		done := make(chan struct{})
-		here := newHub(t, hub.Options{Streams: a, Provider: scripted(func(_ context.Context, w hub.CompletionWriter) error {
+		provider := scripted(func(_ context.Context, w hub.CompletionWriter) error {
 			<-done
 			return w.Text("goes on")
-		})})
+		})
+		here := newHub(t, hub.Options{Streams: a, Provider: provider})
 		there := newHub(t, hub.Options{Streams: b})
 		s, _, err := here.CreateStream(hub.StreamSpec{Owner: "ada"})
 		if err != nil {
@@ -51,7 +52,7 @@ func TestNothingIsAcknowledgedWithoutALease(t *testing.T) {
 		}
 		producer := hub.ProducerRef{ID: "p", Epoch: 1}
 		mustAppend(t, s, producer, "one ")
-		time.Sleep(time.Second) // it is saved
+		time.Sleep(time.Second) // until it is stored
 		completion := complete(t, here, hub.StreamSpec{})
 		mirror, err := there.Stream("ada", s.ID)
 		if err != nil {
@@ -97,7 +98,7 @@ func TestNothingIsAcknowledgedWithoutALease(t *testing.T) {
 		if len(here.Degraded()) == 0 || len(there.Degraded()) > 0 {
 			t.Errorf("degraded: %q here, %q there", here.Degraded(), there.Degraded())
 		}
-		time.Sleep(time.Minute) // a producer who is refused is not silent
+		time.Sleep(time.Minute) // a producer whose requests are refused does not count as silent
 		if got := s.Status(); got != hub.StatusRunning {
 			t.Errorf("after the producer was refused for a minute the stream is %s", got)
 		}
@@ -133,7 +134,7 @@ func TestNothingIsAcknowledgedWithoutALease(t *testing.T) {
 	})
 }
 
-// A stream that nobody took over while the lease could not be shown goes on where it was.
+// A stream that no node took over while the lease was invalid continues where it was.
 func TestLeaseIsShownAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cluster := &clustertest.Cluster{}
@@ -156,7 +157,7 @@ func TestLeaseIsShownAgain(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 		a.Return()
-		mustAppend(t, s, hub.ProducerRef{ID: "p", Seq: 1}, "two ") // the same request again: what came of it is not doubled
+		mustAppend(t, s, hub.ProducerRef{ID: "p", Seq: 1}, "two ") // a retry: its text is not appended twice
 		if got := string(s.State().Text); got != "one two " {
 			t.Errorf("%q", got)
 		}

@@ -6,19 +6,20 @@ import (
 	"slices"
 )
 
-// What is seen of all nodes.
-const callOverview = "overview" // the most entries of a list → Overview
+// callOverview asks another node for its state.
+const callOverview = "overview" // the question is the length limit of lists, the answer an Overview
 
-// Overview is how a hub stands at one moment, or several nodes together.
+// Overview is the state of one hub, or of all nodes together, at one moment.
 type Overview struct {
 	LogBytes  int64
 	Topics    []TopicSummary // those with the most readers
-	AllTopics int            // how many there are; of several nodes, at least so many
+	AllTopics int            // how many there are; of several nodes, a lower bound
 	Sessions  []UserSessions // those with the most
-	Users     int            // how many there are; of several nodes, at least so many
+	Users     int            // how many there are; of several nodes, a lower bound
 	By        [Transports]int
 }
 
+// overviewHere returns the state of this node.
 func (h *Hub) overviewHere(limit int) Overview {
 	o := Overview{LogBytes: h.LogBytes()}
 	o.Topics, o.AllTopics = h.TopicSummaries(limit)
@@ -26,14 +27,14 @@ func (h *Hub) overviewHere(limit int) Overview {
 	return o
 }
 
-// Overview returns how all nodes stand together, with at most limit entries of each list. A node that does not answer
-// is left out.
+// Overview returns the state of all nodes together, with at most limit entries in each list. A node that does not
+// answer is left out.
 func (h *Hub) Overview(limit int) Overview {
 	o := h.overviewHere(limit)
 	if !h.cluster.sharesStreams() {
 		return o
 	}
-	for _, answer := range h.callAll(callOverview, limit) {
+	for _, answer := range h.cluster.callAll(callOverview, limit) {
 		var other Overview
 		if err := json.Unmarshal(answer, &other); err != nil {
 			h.logger.Warn("how another node stands is not understood; nodes of different versions?", "error", err)
@@ -45,7 +46,8 @@ func (h *Hub) Overview(limit int) Overview {
 	return o
 }
 
-// add adds another node's. A topic's log and its people are the same on all nodes that have it; its readers are not.
+// add adds the state of another node. All nodes that have a topic have the same log and presences of it, but each has
+// readers of its own.
 func (o *Overview) add(other *Overview) {
 	o.LogBytes += other.LogBytes
 	for _, t := range other.Topics {
@@ -56,7 +58,8 @@ func (o *Overview) add(other *Overview) {
 		}
 		mine := &o.Topics[i]
 		mine.Readers += t.Readers
-		mine.Events, mine.Bytes, mine.Present = max(mine.Events, t.Events), max(mine.Bytes, t.Bytes), max(mine.Present, t.Present)
+		mine.Events, mine.Bytes = max(mine.Events, t.Events), max(mine.Bytes, t.Bytes)
+		mine.Present = max(mine.Present, t.Present)
 		if t.Used.After(mine.Used) {
 			mine.Used = t.Used
 		}
@@ -91,6 +94,8 @@ func sortTopics(list []TopicSummary, limit int) []TopicSummary {
 }
 
 func sortSessions(list []UserSessions, limit int) []UserSessions {
-	slices.SortFunc(list, func(a, b UserSessions) int { return cmp.Or(cmp.Compare(b.Total, a.Total), cmp.Compare(a.User, b.User)) })
+	slices.SortFunc(list, func(a, b UserSessions) int {
+		return cmp.Or(cmp.Compare(b.Total, a.Total), cmp.Compare(a.User, b.User))
+	})
 	return list[:min(limit, len(list))]
 }

@@ -9,114 +9,102 @@ import (
 	"github.com/duckwire/duckwire/hub/lock"
 )
 
-// What users have at one time (connections, unfinished streams, jobs) is limited over all nodes. Each node tells the
-// others every second how much there is with it, and counts theirs as its own. Nobody waits for that, so what comes to
-// several nodes within a moment may be more.
+// Limits of what a user has at one time (connections, unfinished streams, jobs) hold for all nodes together. Each node
+// broadcasts its usage every second, and adds what the others have reported to its own. Nobody waits for these reports,
+// so requests that reach several nodes within a moment may exceed a limit.
 
-// Times of telling.
 const (
-	tellUsageEvery = time.Second
-	usageLasts     = 5 * time.Second // a node that was not heard of for so long holds nothing
+	usageInterval = time.Second
+	usageTimeout  = 5 * time.Second // without a report for so long, a node's usage counts as zero
 )
 
-// callUsage tells other nodes what is held here.
+// callUsage reports a node's usage to the others.
 const callUsage = "usage"
 
-// Most users never come near a limit: nobody is told of what is not more than one in so many of it, nor of more than so
-// many keys of a limit.
+// Most users never come near a limit. To keep reports short, a key is reported only if it uses more than the limit
+// divided by reportedShare, and a limit only if no more than maxUsageKeys keys do.
 const (
-	littleUsed   = 64
-	maxUsageKeys = 10_000
+	reportedShare = 64
+	maxUsageKeys  = 10_000
 )
 
-// usage is how much of its limits users take, here and on other nodes.
+// usage is how much of their limits the users use, on this node and on others.
 type usage struct {
 	mu     lock.RWMutex
 	here   []limitUsage
-	others map[string]*nodeUsage
+	others map[string]*nodeUsage // by node
 }
 
-// limitUsage is one limit's.
+// limitUsage is the usage of one limit on this node.
 type limitUsage struct {
-	name   string
-	least  int // of a key: others are told of more
-	counts iter.Seq2[string, int]
+	name        string
+	reportAbove int                    // keys that use no more are not reported
+	counts      iter.Seq2[string, int] // usage by key
 }
 
-// nodeUsage is what another node has told.
+// nodeUsage is the report of another node.
 type nodeUsage struct {
 	Node  string                    `json:"node"`
 	Usage map[string]map[string]int `json:"usage"` // by limit and key
-	at    time.Time
+	at    time.Time                 // when it was received
 }
 
-// ShareUsage has what is held of a limit counted over all nodes. counts goes through all keys of it; on one node nobody
-// asks it to.
-func (h *Hub) ShareUsage(name string, limit int, counts iter.Seq2[string, int]) {
-	if h.cluster == nil {
+// ShareUsage has the usage of a limit counted over all nodes. counts iterates over all keys that use it; on a single
+// node it is never called.
+func (c *Cluster) ShareUsage(name string, limit int, counts iter.Seq2[string, int]) {
+	if c == nil {
 		return
 	}
-	h.cluster.usage.mu.Lock()
-	defer h.cluster.usage.mu.Unlock()
-	h.cluster.usage.here = append(h.cluster.usage.here, limitUsage{name, limit / littleUsed, counts})
+	c.usage.mu.Lock()
+	defer c.usage.mu.Unlock()
+	c.usage.here = append(c.usage.here, limitUsage{name, limit / reportedShare, counts})
 }
 
-// UsageElsewhere returns how much of a limit a key holds on other nodes.
-func (h *Hub) UsageElsewhere(name, key string) (n int) {
-	if h.cluster == nil {
+// RemoteUsage returns how much of a limit a key uses on other nodes.
+func (c *Cluster) RemoteUsage(name, key string) (n int) {
+	if c == nil {
 		return 0
 	}
-	h.cluster.usage.mu.RLock()
-	defer h.cluster.usage.mu.RUnlock()
-	for _, other := range h.cluster.usage.others {
-		if count := other.Usage[name][key]; count > 0 && time.Since(other.at) < usageLasts {
+	c.usage.mu.RLock()
+	defer c.usage.mu.RUnlock()
+	for _, other := range c.usage.others {
+		if count := other.Usage[name][key]; count > 0 && time.Since(other.at) < usageTimeout {
 			n += count
 		}
 	}
 	return n
 }
 
-// hear takes what another node tells.
-func (l *usage) hear(body []byte) ([]byte, error) {
-	told := &nodeUsage{at: time.Now()}
-	if err := json.Unmarshal(body, told); err != nil {
+// receive answers callUsage: it stores the report of another node.
+func (u *usage) receive(body []byte) ([]byte, error) {
+	report := &nodeUsage{at: time.Now()}
+	if err := json.Unmarshal(body, report); err != nil {
 		return nil, err
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.others == nil {
-		l.others = make(map[string]*nodeUsage)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.others == nil {
+		u.others = make(map[string]*nodeUsage)
 	}
-	l.others[told.Node] = told
-	for node, other := range l.others {
-		if len(other.Usage) == 0 || time.Since(other.at) >= usageLasts {
-			delete(l.others, node)
+	u.others[report.Node] = report
+	for node, other := range u.others {
+		if len(other.Usage) == 0 || time.Since(other.at) >= usageTimeout {
+			delete(u.others, node)
 		}
 	}
 	return nil, nil
 }
 
-// tellUsage tells the others, until the hub closes.
-func (h *Hub) tellUsage() {
-	for told := false; h.Pause(tellUsageEvery); {
-		all := h.cluster.usage.all()
-		if len(all) > 0 || told { // that there is nothing any more is told once
-			h.TellAll(callUsage, mustJSON(nodeUsage{Node: h.Node(), Usage: all}))
-		}
-		told = len(all) > 0
-	}
-}
-
-// all returns what is held here.
-func (l *usage) all() map[string]map[string]int {
-	l.mu.RLock()
-	here := l.here
-	l.mu.RUnlock()
+// current returns the usage on this node that is to be reported, by limit and key.
+func (u *usage) current() map[string]map[string]int {
+	u.mu.RLock()
+	here := u.here
+	u.mu.RUnlock()
 	all := make(map[string]map[string]int)
 	for _, limit := range here {
 		keys := make(map[string]int)
 		for key, n := range limit.counts {
-			if n > limit.least {
+			if n > limit.reportAbove {
 				keys[key] = n
 			}
 		}
@@ -127,24 +115,36 @@ func (l *usage) all() map[string]map[string]int {
 	return all
 }
 
-// What the hub itself shares.
+// broadcastUsage reports this node's usage to the others until the hub closes.
+func (c *Cluster) broadcastUsage() {
+	for reported := false; c.hub.background.Pause(usageInterval); {
+		all := c.usage.current()
+		if len(all) > 0 || reported { // an empty report follows the last one that was not empty, once
+			c.Broadcast(callUsage, mustJSON(nodeUsage{Node: c.streams.Node(), Usage: all}))
+		}
+		reported = len(all) > 0
+	}
+}
+
+// The limits that the hub itself shares.
 const (
 	usageStreams = "streams_per_user"
 	usageJobs    = "jobs_per_user"
 )
 
-// shareUsage begins the telling.
-func (h *Hub) shareUsage() {
-	h.ShareUsage(usageStreams, h.limits.StreamsPerUser, func(yield func(string, int) bool) {
+// startUsage shares the usage of the hub's own limits, and starts to report and to receive usage.
+func (c *Cluster) startUsage() {
+	h := c.hub
+	c.ShareUsage(usageStreams, h.limits.StreamsPerUser, func(yield func(string, int) bool) {
 		h.streams.mu.RLock()
 		defer h.streams.mu.RUnlock()
 		maps.All(h.streams.running)(yield)
 	})
-	h.ShareUsage(usageJobs, h.limits.JobsPerUser, func(yield func(string, int) bool) {
+	c.ShareUsage(usageJobs, h.limits.JobsPerUser, func(yield func(string, int) bool) {
 		h.jobs.mu.Lock()
 		defer h.jobs.mu.Unlock()
 		maps.All(h.jobs.byUser)(yield)
 	})
-	h.OnCall(callUsage, h.cluster.usage.hear)
-	h.background.Go(h.tellUsage)
+	c.OnCall(callUsage, c.usage.receive)
+	h.background.Go(c.broadcastUsage)
 }

@@ -11,15 +11,14 @@ import (
 	"github.com/duckwire/duckwire/hub/meter"
 )
 
-// counts is what has happened since the hub's start. What hot paths touch are single atomic additions; the rest is
-// rare.
+// counts counts events since the hub's start. Hot paths make one atomic addition each.
 type counts struct {
-	tallies [tallies]tally
-	readers [tallies][Transports]readerCounts
-	next    atomic.Uint32 // the tally of the next reader
+	shards  [counterShards]counterShard
+	readers [counterShards][Transports]readerCounts
+	next    atomic.Uint32 // picks the shard of the next reader
 
-	events     atomic.Uint64 // published, that went into a log
-	ephemerals atomic.Uint64 // published, that did not
+	events     atomic.Uint64 // published with a position
+	ephemerals atomic.Uint64 // published without a position
 
 	made, unwatched atomic.Uint64 // tokens
 	firstToken      *meter.Histogram
@@ -32,23 +31,25 @@ type counts struct {
 }
 
 func (c *counts) init() {
-	for i := range c.tallies {
-		c.tallies[i].lag = meter.NewHistogram(1, 4, 16, 64, 256, 1024, 4096)
+	for i := range c.shards {
+		c.shards[i].lag = meter.NewHistogram(1, 4, 16, 64, 256, 1024, 4096)
 		for via := range Transport(Transports) {
-			c.readers[i][via] = readerCounts{&c.tallies[i], via}
+			c.readers[i][via] = readerCounts{&c.shards[i], via}
 		}
 	}
 	c.firstToken = meter.NewHistogram(0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 }
 
-// tallies is how many parts there are.
-const tallies = 16
+// counterShards is the number of shards.
+const counterShards = 16
 
-// tally is one part of what readers are counted in. They are spread over several, so that many who read at one time do
-// not wait for one line of the processors' memory.
-type tally struct {
-	single    [Transports]atomic.Uint64 // items that readers were given alone, and one entry behind: nearly all, so they take one addition
-	delivered [Transports]atomic.Uint64 // all others
+// counterShard is a part of the counters of readers. Readers are spread over the shards, so that concurrent readers do
+// not contend for one cache line.
+type counterShard struct {
+	// single counts items that readers got alone and one entry behind the tail. These are nearly all, so they take one
+	// addition each, and no observation of lag.
+	single    [Transports]atomic.Uint64
+	delivered [Transports]atomic.Uint64 // all other items
 	tokens    atomic.Uint64
 	resets    [len(resetReasons)]atomic.Uint64
 	lag       *meter.Histogram
@@ -57,63 +58,65 @@ type tally struct {
 
 var resetReasons = [...]log.ResetReason{log.ResetEpoch, log.ResetTrimmed, log.ResetAhead}
 
-// A Client is a Waker that says over which transport its reader's items go to a client. They are counted then.
+// A Client is a Waker that names the transport by which its reader's items reach a client. Its items are counted by
+// transport.
 type Client interface {
 	log.Waker
 	Transport() Transport
 }
 
-// readerCounts is where the items of readers over one transport are counted: the Observer of such a reader.
+// readerCounts is the log.Observer of readers over one transport: it counts their items.
 type readerCounts struct {
-	tally *tally
+	shard *counterShard
 	via   Transport
 }
 
-// observer returns where the items of a reader with that wake are counted; nil: nowhere.
+// observer returns the Observer of a reader with that wake; nil: its items are not counted.
 func (c *counts) observer(wake log.Waker) log.Observer {
 	via := ViaWait
 	switch w := wake.(type) {
 	case Client:
 		via = w.Transport()
-	case *log.Wake: // of a request that waits
+	case *log.Wake: // a request that waits
 	default:
 		return nil
 	}
-	return &c.readers[c.next.Add(1)%tallies][via]
+	return &c.readers[c.next.Add(1)%counterShards][via]
 }
 
-// Items implements Observer.
+// Items implements log.Observer.
 func (r *readerCounts) Items(n int, behind uint64) {
 	switch {
 	case n == 0:
 	case n == 1 && behind == 1:
-		r.tally.single[r.via].Add(1)
+		r.shard.single[r.via].Add(1)
 	default:
-		r.tally.delivered[r.via].Add(uint64(n))
-		r.tally.lag.Observe(float64(behind))
+		r.shard.delivered[r.via].Add(uint64(n))
+		r.shard.lag.Observe(float64(behind))
 	}
 }
 
-// Tokens implements Observer.
+// Tokens implements log.Observer.
 func (r *readerCounts) Tokens(n int) {
 	if n > 0 {
-		r.tally.tokens.Add(uint64(n))
+		r.shard.tokens.Add(uint64(n))
 	}
 }
 
-// Reset implements Observer.
+// Reset implements log.Observer.
 func (r *readerCounts) Reset(reason log.ResetReason) {
-	r.tally.resets[slices.Index(resetReasons[:], reason)].Add(1)
+	r.shard.resets[slices.Index(resetReasons[:], reason)].Add(1)
 }
 
-// latest counts items that have no place in a log. r may be nil.
-func (r *readerCounts) latest(n int) {
+// addEphemeral counts ephemeral events, which are not in a log. r may be nil.
+func (r *readerCounts) addEphemeral(n int) {
 	if r != nil && n > 0 {
-		r.tally.delivered[r.via].Add(uint64(n))
+		r.shard.delivered[r.via].Add(uint64(n))
 	}
 }
 
-// streamKind is a stream's kind as it is counted: what producers call their streams are words from outside.
+// streamKind is the label of a stream in counters. Producers choose the kinds of their streams, so all of these share
+// one label: labels must not grow without bound.
 type streamKind int
 
 const (
@@ -142,7 +145,7 @@ var (
 	cancelReasons = [...]string{"client", codeUnwatched}
 )
 
-// codeUnwatched is the error of a stream that was cancelled because nobody watched it.
+// codeUnwatched is the error code of a stream that was cancelled because nobody watched it.
 const codeUnwatched = "unwatched"
 
 // end counts the end of a stream.
@@ -161,14 +164,15 @@ func (c *counts) end(s *Stream, status Status, e *EndError) {
 	}
 }
 
-// providerCodes are what a provider's errors are counted as: the codes of hub/provider/… and of the hub, and behind
-// them what stands for the many that upstreams have of their own.
+// providerCodes are the labels of providers' errors: the codes of hub/provider/… and of the hub, and behind them labels
+// for the codes of upstreams, of which there may be any number.
 var providerCodes = [...]string{
-	"upstream_unreachable", "upstream_timeout", "upstream_truncated", "upstream_invalid", "upstream_redirect", "upstream_unauthorized", "upstream_error",
+	"upstream_unreachable", "upstream_timeout", "upstream_truncated", "upstream_invalid", "upstream_redirect",
+	"upstream_unauthorized", "upstream_error",
 	"bad_answer", "internal", "provider_error", "rate_limited", "refused",
 }
 
-// providerError counts what a provider ended with.
+// providerError counts the error of a provider.
 func (c *counts) providerError(err error) {
 	code := providerCode(err)
 	for i, known := range providerCodes {
@@ -193,7 +197,7 @@ func providerCode(err error) string {
 	return "upstream_error"
 }
 
-// CountLimit counts that a client was refused, if err is a *LimitError. Whoever tells the client calls it.
+// CountLimit counts the refusal of a request, if err is a *LimitError. It is called when the client is told.
 func (h *Hub) CountLimit(err error) {
 	var limit *errs.LimitError
 	if errors.As(err, &limit) {

@@ -8,85 +8,36 @@ import (
 	"github.com/duckwire/duckwire/hub/lock"
 )
 
-// cleanUpEvery is how often what has expired is dropped.
-const cleanUpEvery = 5 * time.Second
+// cleanUpInterval is how often expired topics, streams and messages are dropped.
+const cleanUpInterval = 5 * time.Second
 
-// cleanUp drops what has expired, a topic or stream at a time so that nothing stalls, until the hub closes.
+// cleanUp drops what has expired until the hub closes. It locks one topic or stream at a time, so that no other work
+// waits for long.
 func (h *Hub) cleanUp() {
-	tick := time.NewTicker(cleanUpEvery)
+	tick := time.NewTicker(cleanUpInterval)
 	defer tick.Stop()
 	for {
 		select {
 		case <-h.ctx.Done():
 			return
 		case now := <-tick.C:
-			h.expireTopics(now)
+			h.topics.expire(now)
 			h.settleClaims()
 			h.expireStreams(now)
-			h.expireQueues(h.expiryTime())
+			h.queues.expire(h.queues.expiryTime())
 			h.evict()
 		}
 	}
 }
 
-func (h *Hub) allTopics() []*topic {
-	h.topicMu.RLock()
-	defer h.topicMu.RUnlock()
-	all := make([]*topic, 0, len(h.topics))
-	for _, t := range h.topics {
-		all = append(all, t)
-	}
-	return all
-}
-
-func (h *Hub) expireTopics(now time.Time) {
-	for _, t := range h.allTopics() {
-		t.Lock()
-		before := t.Size()
-		t.trimOver(now)
-		h.logBytes.Add(t.Size() - before)
-		idle := t.Readers() == 0 && t.presences == nil && (t.mirror != nil && now.Sub(t.used) > mirrorTTL || t.Len() == 0 && now.Sub(t.used) > h.limits.HistoryTTL)
-		t.Unlock()
-		if idle {
-			h.dropTopic(t)
-		}
-	}
-}
-
-// mirrorTTL is how long a topic that nobody reads stays a mirror of what the nodes share.
-const mirrorTTL = time.Minute
-
-// dropTopic forgets a topic that nobody reads, and where nobody is present or looks at who is. Its next life has
-// another epoch, so nobody is deceived.
-func (h *Hub) dropTopic(t *topic) {
-	if h.forgetTopic(t) {
-		t.dropMirror()
-	}
-}
-
-// forgetTopic reports whether it did.
-func (h *Hub) forgetTopic(t *topic) bool {
-	h.topicMu.Lock()
-	defer h.topicMu.Unlock()
-	t.Lock()
-	defer t.Unlock()
-	if t.Readers() > 0 || t.presences != nil || t.gone {
-		return false
-	}
-	t.gone = true
-	t.Retire()
-	h.logBytes.Add(-t.Size())
-	delete(h.topics, t.name)
-	return true
-}
-
 func (h *Hub) expireStreams(now time.Time) {
 	for _, s := range h.streams.all() {
 		s.log.Lock()
-		unused := s.remote != nil && s.log.Readers() == 0 && now.Sub(s.remote.used) > mirrorTTL
-		old := (s.status.Ended() && now.Sub(s.ended) > h.limits.StreamTTL || unused) && !s.claimedLocked()
+		expired := s.status.Ended() && now.Sub(s.ended) > h.limits.StreamTTL
+		unusedMirror := s.remote != nil && s.log.Readers() == 0 && now.Sub(s.remote.used) > mirrorTTL
+		claimed := s.claimedLocked()
 		s.log.Unlock()
-		if old {
+		if (expired || unusedMirror) && !claimed {
 			h.dropStream(s)
 		}
 	}
@@ -107,40 +58,42 @@ func (h *Hub) dropStream(s *Stream) {
 	}
 }
 
-// room is what is known of eviction for want of memory.
-type room struct {
-	mu   lock.Mutex
-	vain time.Time // when it was last not enough
+// eviction serializes evictions for want of memory, and limits how often they are tried.
+type eviction struct {
+	mu       lock.Mutex
+	failedAt time.Time // when an eviction last did not free enough
 }
 
-// vainFor is how long nobody tries to evict anything after it was not enough: looking at everything for each publish
-// would be an attack in itself.
-const vainFor = time.Second
+// evictBackoff is how long no eviction is tried after one that did not free enough. An eviction visits every topic and
+// stream, so a client that could cause one with each publish could slow down the whole server.
+const evictBackoff = time.Second
 
-// makeRoom returns an error where all logs together take too much, and not enough can be evicted. It is asked before
-// anything that can grow.
+// makeRoom returns a *LimitError if all logs together exceed Limits.LogMemory and eviction cannot free enough. Callers
+// ask before they begin anything that grows a log.
 func (h *Hub) makeRoom() error {
 	if h.LogBytes() <= h.limits.LogMemory {
 		return nil
 	}
-	h.room.mu.Lock()
-	defer h.room.mu.Unlock()
-	if time.Since(h.room.vain) >= vainFor {
+	h.eviction.mu.Lock()
+	defer h.eviction.mu.Unlock()
+	if time.Since(h.eviction.failedAt) >= evictBackoff {
 		h.evict()
 	}
 	if h.LogBytes() <= h.limits.LogMemory {
 		return nil
 	}
-	if time.Since(h.room.vain) >= vainFor {
-		h.room.vain = time.Now()
+	if time.Since(h.eviction.failedAt) >= evictBackoff {
+		h.eviction.failedAt = time.Now()
 	}
-	return &errs.LimitError{Kind: errs.ErrLimited, Name: "memory for logs (log_memory)", Limit: h.limits.LogMemory, Retry: 5 * time.Second}
+	return &errs.LimitError{
+		Kind: errs.ErrLimited, Name: "memory for logs (log_memory)", Limit: h.limits.LogMemory, Retry: 5 * time.Second,
+	}
 }
 
-// evict makes room when all logs together take more than Limits.LogMemory, down to 15/16 of it so that it is not called
-// for each event. First go the encodings, which can be made again; then ended streams that nobody reads, the oldest
-// before the others; then topics that nobody reads, those first that have not been used for longest. Whoever comes back
-// for a stream or topic that is gone is told by a reset, or by 404.
+// evict frees memory when all logs together exceed Limits.LogMemory. It frees down to 15/16 of the limit, so that it
+// does not run for each event. First it drops cached encodings, which can be made again; then ended streams without
+// readers, the oldest first; then topics without readers, the least recently used first. A client that comes back for
+// an evicted stream or topic gets a reset, or 404.
 func (h *Hub) evict() {
 	if h.LogBytes() <= h.limits.LogMemory {
 		return
@@ -151,7 +104,7 @@ func (h *Hub) evict() {
 		for _, s := range streams {
 			s.log.ClearEncodings()
 		}
-		for _, t := range h.allTopics() {
+		for _, t := range h.topics.all() {
 			t.ClearEncodings()
 		}
 	}
@@ -164,23 +117,10 @@ func (h *Hub) evict() {
 			h.dropStream(s)
 		}
 	}
-	for _, t := range h.leastUsedTopics() {
+	for _, t := range h.topics.leastUsed() {
 		if h.LogBytes() <= enough {
 			return
 		}
-		h.dropTopic(t)
+		h.topics.drop(t)
 	}
-}
-
-// leastUsedTopics returns all topics, those first that have not been used for longest.
-func (h *Hub) leastUsedTopics() []*topic {
-	all := h.allTopics()
-	used := make(map[*topic]time.Time, len(all)) // of now, so that the order holds still
-	for _, t := range all {
-		t.Lock()
-		used[t] = t.used
-		t.Unlock()
-	}
-	slices.SortFunc(all, func(a, b *topic) int { return used[a].Compare(used[b]) })
-	return all
 }

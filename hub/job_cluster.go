@@ -58,18 +58,18 @@ type assignmentQuestion struct {
 // answerCalls registers what answers the calls of other nodes for jobs.
 func (q *jobs) answerCalls() {
 	h := q.hub
-	h.OnCall(callTakeJob, answering(func(w *Worker) (any, error) { return q.takeForNode(w) }))
-	h.OnCall(callJobWaits, answering(func(j *waitingJob) (any, error) {
+	h.cluster.OnCall(callTakeJob, answering(func(w *Worker) (any, error) { return q.takeForNode(w) }))
+	h.cluster.OnCall(callJobWaits, answering(func(j *waitingJob) (any, error) {
 		q.notifyOne(j)
 		return nil, nil
 	}))
-	h.OnCall(callServes, answering(func(j *waitingJob) (any, error) {
+	h.cluster.OnCall(callServes, answering(func(j *waitingJob) (any, error) {
 		return q.hasWorker(j.Type, workerKey{j.User, j.ID}), nil
 	}))
-	h.OnCall(callRefuseJob, answering(func(r *refusalCall) (any, error) {
+	h.cluster.OnCall(callRefuseJob, answering(func(r *refusalCall) (any, error) {
 		return nil, h.RefuseJob(&r.Worker, r.Job, r.Epoch, r.Reason)
 	}))
-	h.OnCall(callAssigned, answering(func(a *assignmentQuestion) (any, error) {
+	h.cluster.OnCall(callAssigned, answering(func(a *assignmentQuestion) (any, error) {
 		s := h.streams.find("", a.Job)
 		return s != nil && s.wasAssignedHere(a.User), nil
 	}))
@@ -114,14 +114,14 @@ func (q *jobs) takeElsewhere(w *Worker) *Job {
 	if !h.cluster.sharesStreams() {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(h.ctx, askTimeout)
+	ctx, cancel := context.WithTimeout(h.ctx, callTimeout)
 	defer cancel()
 	body := mustJSON(w)
 	nodes := slices.Clone(h.cluster.streams.Others())
 	// In random order, so that no node's jobs always come last.
 	rand.Shuffle(len(nodes), func(i, j int) { nodes[i], nodes[j] = nodes[j], nodes[i] })
 	for _, node := range nodes {
-		answer, err := h.Call(ctx, node, callTakeJob, body)
+		answer, err := h.cluster.Call(ctx, node, callTakeJob, body)
 		var job *nodeJob
 		if err == nil {
 			err = json.Unmarshal(answer, &job)
@@ -147,7 +147,7 @@ func (q *jobs) notifyNodes(j *job) {
 		return
 	}
 	body := mustJSON(waitingJob{j.req.Type, j.lastWorker.user, j.lastWorker.id})
-	h.background.TryGo(func() { h.TellAll(callJobWaits, body) })
+	h.background.TryGo(func() { h.cluster.Broadcast(callJobWaits, body) })
 }
 
 // hasWaitingWorker reports whether a worker that may do the job waits on this node. q.mu is held.
@@ -228,13 +228,13 @@ func (q *jobs) hasWorkerAnywhere(kind string, besides workerKey) bool {
 	if q.hasWorker(kind, besides) {
 		return true
 	}
-	answers := q.hub.callAll(callServes, waitingJob{kind, besides.user, besides.id})
+	answers := q.hub.cluster.callAll(callServes, waitingJob{kind, besides.user, besides.id})
 	return slices.ContainsFunc(answers, func(answer []byte) bool { return string(answer) == "true" })
 }
 
 // refuseJobElsewhere refuses a job at the node that owns the stream.
 func (s *Stream) refuseJobElsewhere(r *refusalCall) error {
-	_, tookOver, err := s.askOwner(askTimeout, callRefuseJob, mustJSON(r))
+	_, tookOver, err := s.askOwner(callTimeout, callRefuseJob, mustJSON(r))
 	if tookOver { // the owner has died, which ended the job
 		s.log.Lock()
 		defer s.log.Unlock()
@@ -251,7 +251,7 @@ func (s *Stream) wasAssignedElsewhere(user string) (bool, error) {
 	if cached || s.Kind != "analysis" { // streams of other kinds have no job
 		return cached, nil
 	}
-	answer, tookOver, err := s.askOwner(askTimeout, callAssigned, mustJSON(assignmentQuestion{s.ID, user}))
+	answer, tookOver, err := s.askOwner(callTimeout, callAssigned, mustJSON(assignmentQuestion{s.ID, user}))
 	if err != nil || tookOver || string(answer) != "true" {
 		return false, err
 	}

@@ -126,7 +126,7 @@ func (j *job) release(lastSeen time.Time) {
 func (q *jobs) create(req *AnalysisRequest, spec StreamSpec) (*Stream, bool, error) {
 	h := q.hub
 	j := &job{req: req, owner: spec.Owner, bytes: req.Bytes(), epoch: 1}
-	if err := q.reserve(j, h.UsageElsewhere(usageJobs, j.owner)); err != nil {
+	if err := q.reserve(j, h.cluster.RemoteUsage(usageJobs, j.owner)); err != nil {
 		return nil, false, err
 	}
 	spec.job = j
@@ -178,7 +178,7 @@ func (j *job) announcement() []byte {
 
 // announce publishes a job's announcement on WorkerTopic.
 func (q *jobs) announce(j *job, announcement []byte) {
-	if _, err := q.hub.append(WorkerTopic, j.owner, []EventInput{{Event: "job", Payload: announcement}}); err != nil {
+	if _, err := q.hub.topics.publish(WorkerTopic, j.owner, []EventInput{{Event: "job", Payload: announcement}}); err != nil {
 		q.hub.logger.Warn("a job's announcement was refused", "stream", j.stream.ID, "error", err)
 	}
 }

@@ -2,63 +2,64 @@ package hub
 
 import "time"
 
-// Limits bounds everything in a hub that can grow. A zero field means its default.
+// Limits bounds everything in a hub that can grow. A zero field means its default, in parentheses.
 type Limits struct {
 	MessageBytes      int           // payload of one event (1 MiB)
 	BatchEvents       int           // events of one publish (100)
-	HistoryEvents     int           // entries kept for a topic (1,000)
-	HistoryBytes      int64         // bytes kept for a topic, about (4 MiB)
-	HistoryTTL        time.Duration // how long entries, and topics that nobody uses, are kept (1 h)
+	HistoryEvents     int           // events retained of a topic (1,000)
+	HistoryBytes      int64         // bytes retained of a topic, an estimate (4 MiB)
+	HistoryTTL        time.Duration // retention of events, and of topics that nobody uses (1 h)
 	Topics            int           // topics that exist at one time (100,000)
-	EphemeralKeys     int           // pairs of sender and event kept for a topic (1,000)
-	EphemeralTTL      time.Duration // how long an ephemeral event is current (60 s)
-	PresencePerTopic  int           // presences on one topic, those in their grace included (5,000)
+	EphemeralKeys     int           // pairs of sender and event name retained of a topic (1,000)
+	EphemeralTTL      time.Duration // retention of an ephemeral event (60 s)
+	PresencePerTopic  int           // presences on one topic, including those in their grace period (5,000)
 	PresenceMetaBytes int           // meta of one presence (4 KiB)
 	StreamBytes       int64         // text and events of one stream (16 MiB)
-	StreamTTL         time.Duration // how long a stream is kept after its end (1 h)
+	StreamTTL         time.Duration // retention of a stream after its end (1 h)
 	StreamsPerUser    int           // unfinished streams of one user (100)
-	Lease             time.Duration // how long a silent external producer keeps its stream (30 s)
-	QueueMax          int           // messages that wait for one user (1,000)
+	Lease             time.Duration // how long an external producer keeps its stream without a request (30 s)
+	QueueMax          int           // messages stored for one user (1,000)
 	QueueBytes        int64         // bytes of their payloads (16 MiB)
-	QueueTTL          time.Duration // how long a message waits (24 h)
-	JobWait           time.Duration // how long a job waits for a worker to take it (60 s)
+	QueueTTL          time.Duration // retention of a message (24 h)
+	JobWait           time.Duration // how long a job waits for a worker (60 s)
 	Jobs              int           // jobs that wait at one time (1,000)
-	JobsPerUser       int           // and of one user (20)
+	JobsPerUser       int           // unfinished jobs of one user (20)
 	JobBytes          int64         // code of all unfinished jobs together (64 MiB)
-	LogMemory         int64         // bytes of all logs together, about (512 MiB)
+	LogMemory         int64         // bytes of all logs together, an estimate (512 MiB)
 }
 
 func (l Limits) withDefaults() Limits {
-	def(&l.MessageBytes, 1<<20)
-	def(&l.BatchEvents, 100)
-	def(&l.HistoryEvents, 1000)
-	def(&l.HistoryBytes, 4<<20)
-	def(&l.HistoryTTL, time.Hour)
-	def(&l.Topics, 100_000)
-	def(&l.EphemeralKeys, 1000)
-	def(&l.EphemeralTTL, time.Minute)
-	def(&l.PresencePerTopic, 5000)
-	def(&l.PresenceMetaBytes, 4<<10)
-	def(&l.StreamBytes, 16<<20)
-	def(&l.StreamTTL, time.Hour)
-	def(&l.StreamsPerUser, 100)
-	def(&l.Lease, 30*time.Second)
-	def(&l.QueueMax, 1000)
-	def(&l.QueueBytes, 16<<20)
-	def(&l.QueueTTL, 24*time.Hour)
-	def(&l.JobWait, time.Minute)
-	def(&l.Jobs, 1000)
-	def(&l.JobsPerUser, 20)
-	def(&l.JobBytes, 64<<20)
-	def(&l.LogMemory, 512<<20)
+	setDefault(&l.MessageBytes, 1<<20)
+	setDefault(&l.BatchEvents, 100)
+	setDefault(&l.HistoryEvents, 1000)
+	setDefault(&l.HistoryBytes, 4<<20)
+	setDefault(&l.HistoryTTL, time.Hour)
+	setDefault(&l.Topics, 100_000)
+	setDefault(&l.EphemeralKeys, 1000)
+	setDefault(&l.EphemeralTTL, time.Minute)
+	setDefault(&l.PresencePerTopic, 5000)
+	setDefault(&l.PresenceMetaBytes, 4<<10)
+	setDefault(&l.StreamBytes, 16<<20)
+	setDefault(&l.StreamTTL, time.Hour)
+	setDefault(&l.StreamsPerUser, 100)
+	setDefault(&l.Lease, 30*time.Second)
+	setDefault(&l.QueueMax, 1000)
+	setDefault(&l.QueueBytes, 16<<20)
+	setDefault(&l.QueueTTL, 24*time.Hour)
+	setDefault(&l.JobWait, time.Minute)
+	setDefault(&l.Jobs, 1000)
+	setDefault(&l.JobsPerUser, 20)
+	setDefault(&l.JobBytes, 64<<20)
+	setDefault(&l.LogMemory, 512<<20)
 	return l
 }
 
-// mostLogMemory is what all logs may take while nothing can be evicted: beyond LogMemory nothing new begins, and this
-// is for what runs already.
-func (l *Limits) mostLogMemory() int64 { return l.LogMemory + l.LogMemory/4 }
+// maxLogMemory bounds the memory of all logs when nothing can be evicted. Above LogMemory nothing new begins; the rest
+// is for streams that already run.
+func (l *Limits) maxLogMemory() int64 { return l.LogMemory + l.LogMemory/4 }
 
-func def[T comparable](field *T, value T) {
+// setDefault sets a field that is zero.
+func setDefault[T comparable](field *T, value T) {
 	var zero T
 	if *field == zero {
 		*field = value

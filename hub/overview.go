@@ -2,24 +2,24 @@ package hub
 
 import "time"
 
-// TopicSummary is how a topic stands.
+// TopicSummary is the state of a topic.
 type TopicSummary struct {
 	Name    string
 	Readers int
-	Events  int   // that are kept
-	Bytes   int64 // that these take
+	Events  int   // that are retained
+	Bytes   int64 // of these events
 	Present int   // users who are present
 	Used    time.Time
 }
 
-// TopicSummaries returns the topics with the most readers, those that were used last before others, at most limit, and
-// how many topics there are.
+// TopicSummaries returns the topics with the most readers on this node, at most limit, those of equally many by their
+// last use, and the number of all topics.
 func (h *Hub) TopicSummaries(limit int) (list []TopicSummary, total int) {
-	all := h.allTopics()
+	all := h.topics.all()
 	list = make([]TopicSummary, len(all))
 	for i, t := range all {
 		t.Lock()
-		list[i] = TopicSummary{Name: t.name, Readers: t.Readers(), Events: t.Len(), Bytes: t.Size(), Used: t.used}
+		list[i] = TopicSummary{Name: t.name, Readers: t.Readers(), Events: t.Len(), Bytes: t.Size(), Used: t.lastUsed}
 		presences := t.presences
 		t.Unlock()
 		if presences != nil {
@@ -31,23 +31,26 @@ func (h *Hub) TopicSummaries(limit int) (list []TopicSummary, total int) {
 	return sortTopics(list, limit), len(all)
 }
 
-// QueueSummary is how one user's queue stands.
+// QueueSummary is the state of one user's queue.
 type QueueSummary struct {
 	User     string
 	Messages int
 	Bytes    int64     // of payloads
-	Oldest   time.Time // when its oldest message came
+	Oldest   time.Time // when its oldest message was queued
 }
 
-// QueueTotals are the figures of all queues that have messages waiting.
+// QueueTotals are the totals of all queues that have messages.
 type QueueTotals struct {
 	Users    int
 	Messages int
-	Bytes    int64     // of payloads
-	Oldest   time.Time // when the one that expires first came, which is the oldest unless QueueTTL was changed; zero where none waits
+	Bytes    int64 // of payloads
+
+	// Oldest is when the message was queued that expires first. That is the oldest message, unless QueueTTL was changed.
+	// It is zero if there are no messages.
+	Oldest time.Time
 }
 
-// QueueSummaries returns the longest queues, at most limit, and the figures of all. Without a store there are none.
+// QueueSummaries returns the longest queues, at most limit, and the totals of all. Without a store there are none.
 func (h *Hub) QueueSummaries(limit int) ([]QueueSummary, QueueTotals, error) {
 	if h.queues.store == nil {
 		return nil, QueueTotals{}, nil

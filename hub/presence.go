@@ -2,35 +2,34 @@ package hub
 
 import (
 	"encoding/json"
-	"strconv"
 	"time"
 )
 
-// Presence is one session's being on a topic: one meta under its user's key, in Phoenix's shape (protocol/phoenix-v2.md
-// 8). It is the session's until it leaves, or until a newer session of the same client takes the meta over; from then
-// on its methods do nothing. Safe for concurrent use.
+// Presence is a session's handle of its presence on a topic: one meta under the key of its user, as in Phoenix's
+// Presence (Phoenix: lib/phoenix/presence.ex). The session owns the meta until it leaves, or until a newer session of
+// the same client takes the meta over; then the handle's methods do nothing. Safe for concurrent use.
 type Presence struct {
 	table  *presenceTable
 	meta   *presenceMeta
-	online bool // its metas tell since when
+	online bool // its metas get a member online_at
 }
 
 // Track makes a session present on a topic under key, its user, with meta, a JSON object (nil is {}).
 //
-// client is the stable id of the client, of at most MaxName bytes, "" where it is not known. A session that comes back
-// is not announced: the same client's takes over the meta that it left behind, be that within its grace or not yet
-// noticed to be dead; one of an unknown client takes over the oldest meta of the key that waits in its grace. If the
-// meta says the same as before, nobody sees anything, and otherwise an update.
+// client is the stable id of the client, of at most MaxName bytes, or "" if it is not known. The return of a client is
+// not announced as a join: its new session takes over the meta of its old one, whether that waits in its grace period
+// or its connection's end has not been noticed yet. A session of an unknown client takes over the oldest meta of the
+// key that is in its grace period. Readers get an update if the new meta has another content, and nothing otherwise.
 //
-// Members phx_ref and phx_ref_prev of meta are left out. Errors: *FieldError ("topic", "key", "client", "meta");
-// *LimitError for a meta over Limits.PresenceMetaBytes, for more than Limits.PresencePerTopic of them, and where there
-// is no memory for more. Whether the user may be present there is the caller's to check.
+// Members phx_ref and phx_ref_prev of meta are ignored. Errors: *FieldError ("topic", "key", "client", "meta");
+// *LimitError for a meta of more than Limits.PresenceMetaBytes, for more than Limits.PresencePerTopic presences, and if
+// there is no memory for more. The caller must have checked that the user may be present on the topic.
 func (h *Hub) Track(topic, key, client string, meta json.RawMessage) (*Presence, error) {
 	return h.track(topic, key, client, meta, false)
 }
 
-// TrackOnline is Track with a member online_at in the meta, unless it has one: the time since when the session is
-// present, which coming back does not change.
+// TrackOnline is Track with a member online_at in the meta, unless it has one: the time at which the presence began. A
+// client that returns keeps it.
 func (h *Hub) TrackOnline(topic, key, client string, meta json.RawMessage) (*Presence, error) {
 	return h.track(topic, key, client, meta, true)
 }
@@ -41,12 +40,12 @@ func (h *Hub) track(topic, key, client string, meta json.RawMessage, online bool
 		return nil, err
 	}
 	noRoom := h.makeRoom()
-	t, err := h.attachPresences(topic)
+	t, err := h.topics.attachPresences(topic)
 	if err != nil {
 		return nil, err
 	}
 	defer t.unlock(t.Tail())
-	m := t.returning(key, client)
+	m := t.findReturning(key, client)
 	if m == nil {
 		if noRoom == nil {
 			noRoom = t.full()
@@ -54,13 +53,13 @@ func (h *Hub) track(topic, key, client string, meta json.RawMessage, online bool
 		if noRoom != nil {
 			return nil, noRoom
 		}
-		m = &presenceMeta{table: t, since: time.Now(), slot: -1}
+		m = &presenceMeta{table: t, since: time.Now(), heapIndex: -1}
 	}
 	if online {
 		meta = withOnline(meta, m.since)
 	}
 	p := &Presence{t, m, online}
-	t.give(m, p, client)
+	t.setOwner(m, p, client)
 	if m.key == nil {
 		t.add(m, key, meta)
 	} else {
@@ -70,9 +69,9 @@ func (h *Hub) track(topic, key, client string, meta json.RawMessage, online bool
 	return p, nil
 }
 
-// Update replaces the session's meta, but for what TrackOnline added. Readers see one change; nothing where both metas
-// say the same. Once the session has left, it does nothing. The new meta is the newest of its key, as it is for clients
-// that apply the change. Errors are Track's for a meta.
+// Update replaces the session's meta; a member online_at of TrackOnline is added again. Readers get one change, or none
+// if both metas have the same content. The new meta becomes the newest of its key, as it does in clients that apply the
+// change. Once the session has left, Update does nothing. Errors are those of Track for a meta.
 func (p *Presence) Update(meta json.RawMessage) error {
 	t := p.table
 	meta, err := t.topic.hub.limits.checkMeta(meta)
@@ -91,7 +90,7 @@ func (p *Presence) Update(meta json.RawMessage) error {
 	return nil
 }
 
-// Leave ends the presence now, also one that waits in its grace.
+// Leave ends the presence at once, also in its grace period.
 func (p *Presence) Leave() {
 	t := p.table
 	t.Lock()
@@ -102,8 +101,9 @@ func (p *Presence) Leave() {
 	}
 }
 
-// Drop ends the presence after grace, unless it comes back (Track): its connection was lost. Without grace it leaves
-// now. Only the first Drop of a presence sets the time.
+// Drop is called when the session's connection was lost: it starts a grace period, after which the presence ends unless
+// its client returns (Track). Without grace, the presence ends at once. Only the first Drop of a presence has an
+// effect.
 func (p *Presence) Drop(grace time.Duration) {
 	if grace <= 0 {
 		p.Leave()
@@ -113,12 +113,7 @@ func (p *Presence) Drop(grace time.Duration) {
 	t.Lock()
 	defer t.unlock(t.Tail())
 	if p.meta.owner == p && p.meta.until.IsZero() {
-		t.linger(p.meta, time.Now().Add(grace))
+		t.leaveAt(p.meta, time.Now().Add(grace))
 		t.shareMeta(p.meta)
 	}
-}
-
-// nextRef returns a phx_ref: unique among all nodes' and all starts', as the epochs of logs are.
-func (h *Hub) nextRef() string {
-	return h.epochs.Boot() + "." + strconv.FormatUint(h.presenceRefs.Add(1), 36)
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// people is a map of presences as phoenix.js holds it.
+// people is a map of presences in the form that phoenix.js has it.
 type people map[string]present
 
 type present struct {
@@ -39,11 +39,11 @@ type presenceClient struct {
 	t      fataler
 	reader *hub.PresenceReader
 	state  people
-	states int // that were taken
+	states int // states that it has read
 	diffs  int
 }
 
-// fataler is testing.TB's part that rapid's T has, too.
+// fataler is what the client uses of testing.TB, and what rapid.T has, too.
 type fataler interface {
 	Helper()
 	Fatalf(format string, args ...any)
@@ -60,7 +60,7 @@ func newPresenceClient(t fataler, h *hub.Hub, topic string, wake log.Waker) *pre
 	return c
 }
 
-// read takes what there is.
+// read reads all that there is.
 func (c *presenceClient) read() {
 	c.t.Helper()
 	for {
@@ -159,7 +159,7 @@ func (c *presenceClient) syncDiff(d diff) {
 	}
 }
 
-// want compares what the client has with the table.
+// want compares the client's presences with the table.
 func (c *presenceClient) want(table people) {
 	c.t.Helper()
 	got, _ := json.Marshal(c.state)

@@ -2,43 +2,44 @@ package hub
 
 import (
 	"container/heap"
+	"context"
 	"time"
 
 	"github.com/duckwire/duckwire/hub/lock"
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// presenceExpiry are the metas of sessions that were lost and may come back, by the time at which they leave: one heap,
-// one timer and one goroutine for all topics of a hub. Under its mu no other lock is taken.
+// presenceExpiry ends presences whose grace period is over. All topics of a hub share one heap, ordered by the time at
+// which the metas end, one timer and one goroutine (run). No other lock is taken under mu.
 type presenceExpiry struct {
 	mu    lock.Mutex
 	queue expiryHeap
-	wake  log.Wake // the first to leave is another one
+	wake  log.Wake // is signalled when the first meta of the heap is another one
 }
 
 func (e *presenceExpiry) init() { e.wake.C = make(chan struct{}, 1) }
 
-// add puts m in, by its until, which does not change as long as it is here.
+// add adds a meta. Its until must not change before it is removed.
 func (e *presenceExpiry) add(m *presenceMeta) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	heap.Push(&e.queue, m)
-	if m.slot == 0 {
+	if m.heapIndex == 0 {
 		e.wake.Signal()
 	}
 }
 
-// remove takes m out, if it is in.
+// remove removes a meta, if it was added.
 func (e *presenceExpiry) remove(m *presenceMeta) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if m.slot >= 0 {
-		heap.Remove(&e.queue, m.slot)
+	if m.heapIndex >= 0 {
+		heap.Remove(&e.queue, m.heapIndex)
 	}
 }
 
-// due takes out the first whose time has come; nil where there is none: then it says how long until the next, and 0
-// where none waits.
+// due removes and returns the first meta if it is due. Otherwise it returns nil, and how long until the first one is; 0
+// if there is none.
 func (e *presenceExpiry) due(now time.Time) (m *presenceMeta, wait time.Duration) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -51,29 +52,29 @@ func (e *presenceExpiry) due(now time.Time) (m *presenceMeta, wait time.Duration
 	return heap.Pop(&e.queue).(*presenceMeta), 0
 }
 
-// expirePresences lets presences leave when their grace is over, until the hub closes.
-func (h *Hub) expirePresences() {
+// run ends presences when their grace period is over, until ctx is done.
+func (e *presenceExpiry) run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		if wait := h.endDue(time.Now()); wait > 0 {
+		if wait := e.expireDue(time.Now()); wait > 0 {
 			timer.Reset(wait)
 		} else {
 			timer.Stop()
 		}
 		select {
-		case <-h.ctx.Done():
+		case <-ctx.Done():
 			return
-		case <-h.expiry.wake.C:
+		case <-e.wake.C:
 		case <-timer.C:
 		}
 	}
 }
 
-// endDue lets those leave whose time has come, and returns how long until the next; 0: none waits.
-func (h *Hub) endDue(now time.Time) time.Duration {
+// expireDue ends the presences that are due, and returns how long until the next one is; 0 if there is none.
+func (e *presenceExpiry) expireDue(now time.Time) time.Duration {
 	for {
-		m, wait := h.expiry.due(now)
+		m, wait := e.due(now)
 		if m == nil {
 			return wait
 		}
@@ -81,7 +82,8 @@ func (h *Hub) endDue(now time.Time) time.Duration {
 	}
 }
 
-// expiryHeap orders metas by the time at which they leave. It keeps their slots (container/heap).
+// expiryHeap orders metas by the time at which they end, and stores their indexes in them. It implements
+// heap.Interface.
 type expiryHeap []*presenceMeta
 
 func (q expiryHeap) Len() int           { return len(q) }
@@ -89,22 +91,22 @@ func (q expiryHeap) Less(i, j int) bool { return q[i].until.Before(q[j].until) }
 
 func (q expiryHeap) Swap(i, j int) {
 	q[i], q[j] = q[j], q[i]
-	q[i].slot, q[j].slot = i, j
+	q[i].heapIndex, q[j].heapIndex = i, j
 }
 
-// Push is heap.Push's.
+// Push implements heap.Interface.
 func (q *expiryHeap) Push(x any) {
 	m := x.(*presenceMeta)
-	m.slot = len(*q)
+	m.heapIndex = len(*q)
 	*q = append(*q, m)
 }
 
-// Pop is heap.Pop's.
+// Pop implements heap.Interface.
 func (q *expiryHeap) Pop() any {
 	last := len(*q) - 1
 	m := (*q)[last]
 	(*q)[last] = nil
 	*q = (*q)[:last]
-	m.slot = -1
+	m.heapIndex = -1
 	return m
 }

@@ -10,17 +10,17 @@ import (
 	"github.com/duckwire/duckwire/hub/jsonw"
 )
 
-// Members of a meta that are the server's own (protocol/phoenix-v2.md 8.1).
+// Members of a meta that the server sets (Phoenix: lib/phoenix/presence.ex).
 const (
 	metaRef     = "phx_ref"
 	metaRefPrev = "phx_ref_prev"
 	metaOnline  = "online_at"
 )
 
-// MaxPresenceKey is the longest key of a presence, in bytes.
+// MaxPresenceKey is the length limit of presence keys, in bytes.
 const MaxPresenceKey = 512
 
-// checkPresence checks who is to be present, and returns the meta as it is kept.
+// checkPresence validates the arguments of Track, and returns the meta as checkMeta does.
 func (l *Limits) checkPresence(key, client string, meta json.RawMessage) (json.RawMessage, error) {
 	if key == "" || len(key) > MaxPresenceKey {
 		return nil, errs.Invalid("key", "must be 1 to %d bytes long; got %d", MaxPresenceKey, len(key))
@@ -31,8 +31,8 @@ func (l *Limits) checkPresence(key, client string, meta json.RawMessage) (json.R
 	return l.checkMeta(meta)
 }
 
-// checkMeta returns a meta compact and without the members that are the server's own: a client that sends back what it
-// was shown, with a member changed, means just that change. Phoenix overwrites them, too.
+// checkMeta validates a meta, and returns it compact and without the members that the server sets. So a client may read
+// its meta, change a member, and send it back. Phoenix overwrites these members, too.
 func (l *Limits) checkMeta(raw json.RawMessage) (json.RawMessage, error) {
 	meta, err := compactJSON(raw)
 	if err != nil {
@@ -45,13 +45,15 @@ func (l *Limits) checkMeta(raw json.RawMessage) (json.RawMessage, error) {
 		return nil, errs.Invalid("meta", "%v", err)
 	}
 	if len(meta) > l.PresenceMetaBytes {
-		return nil, &errs.LimitError{Kind: errs.ErrTooLarge, Name: "meta in bytes (presence_meta_bytes)", Limit: int64(l.PresenceMetaBytes)}
+		return nil, &errs.LimitError{
+			Kind: errs.ErrTooLarge, Name: "meta in bytes (presence_meta_bytes)", Limit: int64(l.PresenceMetaBytes),
+		}
 	}
 	return meta, nil
 }
 
-// withoutRefs returns a compact JSON object without the members that the server sets. It decodes names, which may be
-// escaped.
+// withoutRefs returns a compact JSON object without the members that the server sets. It compares decoded names, since
+// names in JSON may have escapes.
 func withoutRefs(meta json.RawMessage) (json.RawMessage, error) {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(meta, &members); err != nil {
@@ -61,7 +63,7 @@ func withoutRefs(meta json.RawMessage) (json.RawMessage, error) {
 		return meta, nil
 	}
 	dec := json.NewDecoder(bytes.NewReader(meta))
-	_, _ = dec.Token() // the brace of what has just been decoded
+	_, _ = dec.Token() // the opening brace; the object has been decoded above, so there is no error
 	out := []byte{'{'}
 	for dec.More() {
 		name, _ := dec.Token()
@@ -76,7 +78,7 @@ func withoutRefs(meta json.RawMessage) (json.RawMessage, error) {
 	return append(out, '}'), nil
 }
 
-// withOnline adds the member online_at to a meta that has none of its own.
+// withOnline adds the member online_at to a meta that does not have it.
 func withOnline(meta json.RawMessage, at time.Time) json.RawMessage {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(meta, &members); err != nil || members[metaOnline] != nil {
@@ -87,7 +89,7 @@ func withOnline(meta json.RawMessage, at time.Time) json.RawMessage {
 	return appendMembers(b, meta)
 }
 
-// withRefs returns the meta as everybody sees it. prev is "" unless it replaces another.
+// withRefs returns the meta as readers get it. prev is "" unless it replaces another meta.
 func withRefs(meta json.RawMessage, ref, prev string) []byte {
 	b := append(make([]byte, 0, len(meta)+96), `{"`+metaRef+`":`...)
 	b = jsonw.AppendString(b, ref)
@@ -98,7 +100,7 @@ func withRefs(meta json.RawMessage, ref, prev string) []byte {
 	return appendMembers(b, meta)
 }
 
-// appendMembers ends an object that has members with those of another.
+// appendMembers appends the members of a compact object, and its closing brace, to an object that has members already.
 func appendMembers(dst, object []byte) []byte {
 	if len(object) > len("{}") {
 		dst = append(dst, ',')
@@ -106,7 +108,7 @@ func appendMembers(dst, object []byte) []byte {
 	return append(dst, object[1:]...)
 }
 
-// sameMeta reports whether two metas say the same, in whatever order.
+// sameMeta reports whether two metas have equal members, in any order.
 func sameMeta(a, b json.RawMessage) bool {
 	if bytes.Equal(a, b) {
 		return true
@@ -116,7 +118,7 @@ func sameMeta(a, b json.RawMessage) bool {
 	return okX && okY && reflect.DeepEqual(x, y)
 }
 
-// decodeExact decodes with the numbers as they are written.
+// decodeExact decodes JSON without converting numbers, which would make different ones equal.
 func decodeExact(raw []byte) (v any, ok bool) {
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	dec.UseNumber()

@@ -8,20 +8,20 @@ import (
 	"github.com/duckwire/duckwire/hub/mirror"
 )
 
-// presencePatience is how long somebody waits to know who is present on other nodes.
-const presencePatience = 3 * time.Second
+// presenceLoadTimeout is how long a caller waits for the presences on other nodes to be loaded.
+const presenceLoadTimeout = 3 * time.Second
 
-// presenceShare is a table's part in what the nodes share. Its table's lock guards it.
+// presenceShare is the part of a table that is shared with other nodes. The table's lock guards it.
 type presenceShare struct {
 	mirror  *mirror.Mirror[[]SharedPresence]
-	begun   bool // the mirror was started
-	known   bool // who is there on other nodes is known, or has not come in time: nobody waits any more
+	started bool // the mirror was started
+	ready   bool // the other nodes' presences were loaded, or the load has timed out: callers do not wait any more
 	byID    map[string]*presenceMeta
-	unsaved map[string]SharedPresence // what the other nodes have not been told
+	unsaved map[string]SharedPresence // changes that are not in the store yet, by id
 }
 
-// shareTable makes a new table one of what the nodes share. t is locked by nobody else yet.
-func (t *presenceTable) shareTable() {
+// initShare makes a new table a shared one, if presences are shared. Nothing else may use t yet.
+func (t *presenceTable) initShare() {
 	h := t.topic.hub
 	if !h.cluster.sharesPresences() {
 		return
@@ -30,42 +30,42 @@ func (t *presenceTable) shareTable() {
 	t.share.mirror = mirror.New(presenceReplica{t}, &h.background)
 }
 
-// attachPresences returns the topic's table as lockPresences does, once it knows who is there on other nodes. A store
-// that cannot be reached keeps nobody waiting for long.
-func (h *Hub) attachPresences(name string) (*presenceTable, error) {
+// attachPresences returns the topic's table as lockPresences does, after the presences on other nodes were loaded. If
+// the store cannot be reached, it waits no longer than presenceLoadTimeout, and later callers do not wait.
+func (r *topicRegistry) attachPresences(name string) (*presenceTable, error) {
 	for {
-		t, err := h.lockPresences(name)
-		if err != nil || t.share == nil || t.share.known {
+		t, err := r.lockPresences(name)
+		if err != nil || t.share == nil || t.share.ready {
 			return t, err
 		}
-		m, begun := t.share.mirror, t.share.begun
-		t.share.begun = true
-		t.waiting++ // it stays
+		m, begun := t.share.mirror, t.share.started
+		t.share.started = true
+		t.waiting++ // so that the table is not dropped meanwhile
 		t.Unlock()
 		if !begun {
 			m.Start()
 		}
-		err = m.Loaded(presencePatience)
+		err = m.Loaded(presenceLoadTimeout)
 		t.Lock()
 		t.waiting--
-		if errors.Is(err, errs.ErrClosed) && h.isClosing() {
+		if errors.Is(err, errs.ErrClosed) && r.hub.background.isClosing() {
 			t.unlock(t.Tail())
 			return nil, errs.ErrClosed
 		}
 		if err != nil {
-			h.logger.Warn("who is present on other nodes is not known yet", "topic", name, "error", err)
+			r.hub.logger.Warn("who is present on other nodes is not known yet", "topic", name, "error", err)
 		}
-		t.share.known = true
-		if !t.gone {
+		t.share.ready = true
+		if !t.dropped {
 			return t, nil
 		}
 		t.Unlock()
 	}
 }
 
-// endShare ends the table's part, and returns the mirror, which is to be closed once nothing is locked any more. t is
-// locked.
-func (t *presenceTable) endShare() *mirror.Mirror[[]SharedPresence] {
+// closeShare removes the shared metas from the expiry and returns the mirror, which the caller closes when it holds no
+// lock any more. t is locked.
+func (t *presenceTable) closeShare() *mirror.Mirror[[]SharedPresence] {
 	if t.share == nil {
 		return nil
 	}
@@ -75,35 +75,35 @@ func (t *presenceTable) endShare() *mirror.Mirror[[]SharedPresence] {
 	return t.share.mirror
 }
 
-// presenceReplica is a table as its mirror sees it.
+// presenceReplica is the replica of the store's presences on a topic.
 type presenceReplica struct{ *presenceTable }
 
 // Follow implements mirror.Replica.
-func (r presenceReplica) Follow(heard func([]SharedPresence), gap func()) (stop func()) {
-	return r.topic.hub.cluster.presences.FollowPresences(r.topic.name, heard, gap)
+func (r presenceReplica) Follow(onChange func([]SharedPresence), onGap func()) (stop func()) {
+	return r.topic.hub.cluster.presences.FollowPresences(r.topic.name, onChange, onGap)
 }
 
 // Load implements mirror.Replica.
 func (r presenceReplica) Load() error {
 	metas, err := r.topic.hub.cluster.presences.Presences(r.topic.name)
 	if err == nil {
-		r.takeAll(metas)
+		r.reconcile(metas)
 	}
 	return err
 }
 
-// Take implements mirror.Replica. Each meta stands for itself, so a change always joins. A table that is empty then is
-// dropped by somebody else: that closes the mirror, which is locked now. What was heard before the store was read is
-// left out: somebody may have left since, whose leaving was not heard.
+// Take implements mirror.Replica. Metas are independent of each other, so every change joins. A change that was
+// received before the store was read is skipped: one of its metas may have left since, without this node having been
+// told. Take is called with the mirror locked, so if the table is empty, a goroutine drops it: that closes the mirror.
 func (r presenceReplica) Take(metas []SharedPresence, covered bool) bool {
 	if covered {
 		return true
 	}
 	r.Lock()
 	before := r.Tail()
-	if !r.gone {
+	if !r.dropped {
 		for i := range metas {
-			r.takeShared(&metas[i])
+			r.applyShared(&metas[i])
 		}
 	}
 	if r.release(before) {
@@ -112,8 +112,8 @@ func (r presenceReplica) Take(metas []SharedPresence, covered bool) bool {
 	return true
 }
 
-// takeAll brings the table to what the store has.
-func (t *presenceTable) takeAll(metas []SharedPresence) {
+// reconcile brings the table to what the store has.
+func (t *presenceTable) reconcile(metas []SharedPresence) {
 	h := t.topic.hub
 	alive := make(map[string]bool)
 	for i := range metas {
@@ -126,26 +126,26 @@ func (t *presenceTable) takeAll(metas []SharedPresence) {
 			lives = h.cluster.streams.Alive(m.Node)
 			alive[m.Node] = lives
 		}
-		m.Gone = m.Gone || !lives // its node has died, and nobody was there to see it
+		m.Gone = m.Gone || !lives // its node died while no other node had this table
 	}
 	t.Lock()
 	defer t.unlock(t.Tail())
-	if t.gone {
+	if t.dropped {
 		return
 	}
-	kept := make(map[string]bool, len(metas))
+	stored := make(map[string]bool, len(metas))
 	for i := range metas {
 		m := &metas[i]
-		kept[m.ID] = true
+		stored[m.ID] = true
 		if own := t.share.byID[m.ID]; m.Gone || own == nil && m.Node == h.Node() {
-			m.Gone = true // of this node, and left while the store could not be reached
-			t.save(*m)
+			m.Gone = true // this node's own, which ended while the store could not be reached
+			t.markUnsaved(*m)
 		}
-		t.takeShared(m)
+		t.applyShared(m)
 	}
 	for id, m := range t.share.byID {
 		switch {
-		case kept[id]:
+		case stored[id]:
 		case m.node == "":
 			t.shareMeta(m) // the store has lost it
 		default:
@@ -154,20 +154,21 @@ func (t *presenceTable) takeAll(metas []SharedPresence) {
 	}
 }
 
-// takeShared takes one meta of another node's. What this node has saved itself comes here, too, and changes nothing.
-// t.mu is held.
-func (t *presenceTable) takeShared(p *SharedPresence) {
+// applyShared applies one meta from the store. What this node has saved comes back here, too, and changes nothing. t is
+// locked.
+func (t *presenceTable) applyShared(p *SharedPresence) {
 	h := t.topic.hub
 	m := t.share.byID[p.ID]
 	switch {
-	case m != nil && p.Turn < m.turn:
-		return // of before this node took it over
-	case m != nil && m.node == "" && p.Turn == m.turn && p.Node == h.Node():
-		return // its own
-	case m != nil && m.node == "" && p.Turn == m.turn && (p.Gone && m.until.IsZero() || !p.Gone && p.Node < h.Node()):
-		// Another node has let it leave, though its client was back here, or has taken it over at the same time. It is
-		// this node's, which says so.
-		m.turn++
+	case m != nil && p.Generation < m.generation:
+		return // older than the takeover by this node
+	case m != nil && m.node == "" && p.Generation == m.generation && p.Node == h.Node():
+		return // this node's own
+	case m != nil && m.node == "" && p.Generation == m.generation &&
+		(p.Gone && m.until.IsZero() || !p.Gone && p.Node < h.Node()):
+		// Another node has ended it although its client was back here, or has taken it over at the same time. This node
+		// owns it, and saves it again with a higher generation.
+		m.generation++
 		t.shareMeta(m)
 		return
 	case p.Gone && m != nil:
@@ -176,22 +177,25 @@ func (t *presenceTable) takeShared(p *SharedPresence) {
 	case p.Gone || p.Node == h.Node():
 		return
 	case m == nil:
-		m = &presenceMeta{table: t, since: time.UnixMilli(p.Since), slot: -1, id: p.ID, node: p.Node, turn: p.Turn, client: p.Client}
-		m.given = p.Ref
+		m = &presenceMeta{
+			table: t, since: time.UnixMilli(p.Since), heapIndex: -1, id: p.ID, node: p.Node, generation: p.Generation,
+			client: p.Client,
+		}
+		m.assignedRef = p.Ref
 		t.add(m, p.Key, p.Meta)
 	default:
-		if m.node == "" { // its client has come to another node
-			t.own--
+		if m.node == "" { // its client has connected to another node
+			t.ownMetas--
 			m.owner = nil
 		}
 		h.expiry.remove(m)
-		m.node, m.turn, m.client, m.until = p.Node, p.Turn, p.Client, time.Time{}
+		m.node, m.generation, m.client, m.until = p.Node, p.Generation, p.Client, time.Time{}
 		if m.ref != p.Ref {
-			m.given = p.Ref
+			m.assignedRef = p.Ref
 			t.replace(m, p.Meta)
 		}
 	}
 	if p.Until > 0 {
-		t.linger(m, time.UnixMilli(p.Until))
+		t.leaveAt(m, time.UnixMilli(p.Until))
 	}
 }

@@ -50,7 +50,7 @@ func TestLastPresenceGoesToAnotherNode(t *testing.T) {
 	}
 	meta := hubtest.Recv(t, "what is saved", s.saved)[0]
 	heard := hubtest.Recv(t, "the following", s.heard)
-	meta.Node, meta.Turn = "b", meta.Turn+1
+	meta.Node, meta.Generation = "b", meta.Generation+1
 	told := make(chan struct{}, 1)
 	go func() {
 		heard([]hub.SharedPresence{meta})

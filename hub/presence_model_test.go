@@ -18,9 +18,9 @@ import (
 
 const presenceTopic = "code:project:42"
 
-// TestPresenceReadersAgreeWithTheTable holds the table to a model, and readers that lag, are lost and come back to the
-// table: what a client of Phoenix makes of the states and diffs that it gets is always what the table holds, in the
-// same order; and there are exactly as many diffs as there are changes that anybody should see.
+// TestPresenceReadersAgreeWithTheTable compares the table with a model, and with readers that lag, lose changes and
+// come back. What a Phoenix client makes of the states and diffs that it gets always equals the table, in the same
+// order, and there are exactly as many diffs as visible changes.
 func TestPresenceReadersAgreeWithTheTable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rapid.Check(bubbled{t}, func(t *rapid.T) {
@@ -46,7 +46,7 @@ func TestPresenceReadersAgreeWithTheTable(t *testing.T) {
 	})
 }
 
-// bubbled is a test without its deadline, which there is none of in a bubble's time.
+// bubbled is a test without its deadline, since that is not in the time of a synctest bubble.
 type bubbled struct{ testing.TB }
 
 type presenceModel struct {
@@ -123,7 +123,7 @@ func (m *presenceModel) track(t *rapid.T) {
 	m.diffs++
 }
 
-// session draws one, of which most have left or were taken over.
+// session draws a session. Most of them have left, or were taken over.
 func (m *presenceModel) session(t *rapid.T) int {
 	if len(m.sessions) == 0 {
 		t.Skip()

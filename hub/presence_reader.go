@@ -8,28 +8,27 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// PresenceReader is a place in the changes of a topic's presences. It belongs to one goroutine and must be closed by
-// it.
+// PresenceReader reads the changes of a topic's presences. It belongs to one goroutine, which must close it.
 type PresenceReader struct {
 	reader log.Reader
 	table  *presenceTable
 }
 
-// SubscribePresence opens a reader of who is on a topic. The wake fires when there is more to read. Errors are
-// Subscribe's.
+// SubscribePresence opens a reader of the presences on a topic. wake is signalled when there is more to read. Errors:
+// *FieldError for an invalid name; *LimitError for too many topics; ErrClosed.
 func (h *Hub) SubscribePresence(topic string, wake log.Waker) (*PresenceReader, error) {
-	t, err := h.attachPresences(topic)
+	t, err := h.topics.attachPresences(topic)
 	if err != nil {
 		return nil, err
 	}
 	defer t.unlock(t.Tail())
 	r := &PresenceReader{table: t}
-	t.Open(&r.reader, log.Position{Now: true}, wake, log.ReaderOptions{Silent: true, OnClose: t.left})
+	t.Open(&r.reader, log.Position{Now: true}, wake, log.ReaderOptions{Silent: true, OnClose: t.readerClosed})
 	return r, nil
 }
 
-// left drops the table with its last reader.
-func (t *presenceTable) left() {
+// readerClosed drops the table if it is empty without the reader.
+func (t *presenceTable) readerClosed() {
 	t.Lock()
 	t.unlock(t.Tail())
 }
@@ -37,8 +36,8 @@ func (t *presenceTable) left() {
 // Topic returns the topic's name.
 func (r *PresenceReader) Topic() string { return r.table.topic.name }
 
-// State returns who is on the topic, the JSON map {"KEY":{"metas":[…]}}, and moves the reader right behind it: what
-// Read returns next are the changes since. The wake will fire when there are some. The bytes are shared: never change
+// State returns all presences on the topic, the JSON map {"KEY":{"metas":[…]}}, and moves the reader behind them: Read
+// returns the changes since. The reader's wake is signalled when there are any. The bytes are shared: never modify
 // them.
 func (r *PresenceReader) State() []byte {
 	t := r.table
@@ -48,14 +47,14 @@ func (r *PresenceReader) State() []byte {
 	return t.encoded()
 }
 
-// StateEvent is State as an event, PresenceState, whose payload it is.
+// StateEvent is State as an event named PresenceState, whose payload it is.
 func (r *PresenceReader) StateEvent() *log.Event {
 	return r.table.topic.presenceEvent(PresenceState, r.State())
 }
 
-// Read appends to dst the changes that follow, in order, and moves behind them: events PresenceDiff, with the payload
-// {"joins":{…},"leaves":{…}}. They have no position. lost says that the reader fell behind what is kept: nothing was
-// appended, and State must tell all anew. Otherwise Read is as Reader.Read.
+// Read appends the next changes to dst, in order, and moves behind them: events named PresenceDiff, with the payload
+// {"joins":{…},"leaves":{…}}. They have no position. lost means that changes were dropped that the reader has not read:
+// nothing was appended, and the reader must call State again. Otherwise Read is as Reader.Read.
 func (r *PresenceReader) Read(dst []log.Item) (items []log.Item, lost bool) {
 	items, reset := r.reader.Read(dst)
 	if reset != nil {
@@ -70,21 +69,21 @@ func (r *PresenceReader) Read(dst []log.Item) (items []log.Item, lost bool) {
 // Close ends the reader. A second call does nothing.
 func (r *PresenceReader) Close() { r.reader.Close() }
 
-// Presences returns who is on a topic, as PresenceReader.State does; {} where nobody is.
+// Presences returns the presences on a topic as PresenceReader.State does; {} if there are none.
 func (h *Hub) Presences(topic string) []byte {
 	state, _ := h.PresenceSnapshot(topic)
 	return state
 }
 
-// PresenceSnapshot is Presences with the number of keys in it.
+// PresenceSnapshot is Presences, with the number of keys.
 func (h *Hub) PresenceSnapshot(topic string) (state []byte, keys int) {
 	if h.cluster.sharesPresences() {
-		if t, err := h.attachPresences(topic); err == nil {
+		if t, err := h.topics.attachPresences(topic); err == nil {
 			defer t.unlock(t.Tail())
 			return t.encoded(), len(t.byKey)
 		}
 	}
-	if t := h.presences(topic); t != nil {
+	if t := h.topics.presences(topic); t != nil {
 		t.Lock()
 		defer t.Unlock()
 		return t.encoded(), len(t.byKey)
@@ -92,11 +91,9 @@ func (h *Hub) PresenceSnapshot(topic string) (state []byte, keys int) {
 	return []byte("{}"), 0
 }
 
-// presences returns a topic's table, or nil: to look is no reason to make one.
-func (h *Hub) presences(name string) *presenceTable {
-	h.topicMu.RLock()
-	t := h.topics[name]
-	h.topicMu.RUnlock()
+// presences returns a topic's table, or nil: it creates neither the topic nor the table.
+func (r *topicRegistry) presences(name string) *presenceTable {
+	t := r.find(name)
 	if t == nil {
 		return nil
 	}
@@ -105,7 +102,7 @@ func (h *Hub) presences(name string) *presenceTable {
 	return t.presences
 }
 
-// presenceEvent returns an event about the topic's presences, of no sender's.
+// presenceEvent returns an event of the server about the topic's presences.
 func (t *topic) presenceEvent(name string, payload []byte) *log.Event {
 	ev := &log.Event{Name: name, Time: time.Now()}
 	putEnvelope(ev, t.name, "", &EventInput{ID: ulid.Make().String(), Event: name, Payload: payload}, "")

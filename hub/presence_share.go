@@ -8,61 +8,62 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// shareMeta has the other nodes told of a meta of this node's. t.mu is held.
+// shareMeta marks a meta that this node owns to be saved for the other nodes. t is locked.
 func (t *presenceTable) shareMeta(m *presenceMeta) {
 	if t.share == nil || m.key == nil {
 		return
 	}
 	p := SharedPresence{
-		ID: m.id, Turn: m.turn, Node: t.topic.hub.Node(), Key: m.key.name, Client: m.client, Meta: m.meta, Ref: m.ref, Since: m.since.UnixMilli(),
+		ID: m.id, Generation: m.generation, Node: t.topic.hub.Node(), Key: m.key.name, Client: m.client, Meta: m.meta,
+		Ref: m.ref, Since: m.since.UnixMilli(),
 	}
 	if !m.until.IsZero() {
 		p.Until = m.until.UnixMilli()
 	}
-	t.save(p)
+	t.markUnsaved(p)
 }
 
-// shareGone has the other nodes told that a meta has left. t.mu is held.
+// shareGone marks the end of a meta to be saved for the other nodes. t is locked.
 func (t *presenceTable) shareGone(m *presenceMeta) {
 	if t.share != nil {
-		t.save(SharedPresence{ID: m.id, Turn: m.turn, Node: t.topic.hub.Node(), Gone: true})
+		t.markUnsaved(SharedPresence{ID: m.id, Generation: m.generation, Node: t.topic.hub.Node(), Gone: true})
 	}
 }
 
-func (t *presenceTable) save(p SharedPresence) {
+func (t *presenceTable) markUnsaved(p SharedPresence) {
 	t.share.unsaved[p.ID] = p
-	t.topic.hub.cluster.presenceOut.add(t)
+	t.topic.hub.cluster.presenceSaver.add(t)
 }
 
-// presenceEvery is for how long changes of presences are gathered before the other nodes are told.
-const presenceEvery = 10 * time.Millisecond
+// presenceBatchDelay is how long changes of presences are gathered before they are saved together.
+const presenceBatchDelay = 10 * time.Millisecond
 
-// presenceOut are the tables with changes that the other nodes have not been told.
-type presenceOut struct {
-	stop    chan struct{} // closed when the others are to be told for the last time
+// presenceSaver saves changes of presences for the other nodes, in batches (Cluster.sharePresences).
+type presenceSaver struct {
+	stop    chan struct{} // closed for the last save, when the hub closes
 	stopped sync.Once
 	work    sync.WaitGroup
 	wake    *log.Wake
 
 	mu     lock.Mutex
-	tables map[*presenceTable]struct{}
+	tables map[*presenceTable]struct{} // those with unsaved changes
 }
 
-func (o *presenceOut) init() {
+func (o *presenceSaver) init() {
 	o.stop, o.wake, o.tables = make(chan struct{}), log.NewWake(), make(map[*presenceTable]struct{})
 }
 
-// add notes that a table has changes. It may be locked.
-func (o *presenceOut) add(t *presenceTable) {
+// add registers a table with unsaved changes. The table may be locked.
+func (o *presenceSaver) add(t *presenceTable) {
 	o.mu.Lock()
 	o.tables[t] = struct{}{}
 	o.mu.Unlock()
 	o.wake.Signal()
 }
 
-// sharePresences tells the other nodes of changes until that is stopped, and once more then.
-func (h *Hub) sharePresences() {
-	out := &h.cluster.presenceOut
+// sharePresences saves changes of presences until the saver is stopped, and then once more.
+func (c *Cluster) sharePresences() {
+	out := &c.presenceSaver
 	for {
 		select {
 		case <-out.stop:
@@ -72,14 +73,15 @@ func (h *Hub) sharePresences() {
 		}
 		if !out.save() {
 			out.wake.Signal()
-			h.Pause(time.Second)
+			c.hub.background.Pause(time.Second)
 		}
-		h.Pause(presenceEvery)
+		c.hub.background.Pause(presenceBatchDelay)
 	}
 }
 
-// save reports whether all was saved.
-func (o *presenceOut) save() bool {
+// save saves the changes of all registered tables. It reports whether it saved them all; those that it did not are
+// registered again.
+func (o *presenceSaver) save() bool {
 	o.mu.Lock()
 	tables := o.tables
 	o.tables = make(map[*presenceTable]struct{})
@@ -91,14 +93,14 @@ func (o *presenceOut) save() bool {
 	return ok
 }
 
-// endPresences tells the other nodes that this one ends: its sessions may come back to another. It returns when that is
-// said.
-func (h *Hub) endPresences() {
-	if !h.cluster.sharesPresences() {
+// endPresences starts the grace period of this node's presences, because the node ends and its clients will connect to
+// other nodes. It returns when that was saved, or has failed.
+func (c *Cluster) endPresences() {
+	if !c.sharesPresences() {
 		return
 	}
-	h.expireAll(nodeGrace)
-	out := &h.cluster.presenceOut
+	c.expireAll(nodeGrace)
+	out := &c.presenceSaver
 	out.stopped.Do(func() { close(out.stop) })
 	out.work.Wait()
 }
@@ -119,18 +121,18 @@ func (t *presenceTable) saveUnsaved() bool {
 	defer t.Unlock()
 	for _, p := range metas {
 		if _, newer := t.share.unsaved[p.ID]; !newer {
-			t.save(p)
+			t.markUnsaved(p)
 		}
 	}
 	return false
 }
 
-// eachPresences calls f with each table, locked.
-func (h *Hub) eachPresences(f func(t *presenceTable)) {
-	if !h.cluster.sharesPresences() {
+// eachPresences calls f with each shared table, which is locked.
+func (c *Cluster) eachPresences(f func(t *presenceTable)) {
+	if !c.sharesPresences() {
 		return
 	}
-	for _, topic := range h.allTopics() {
+	for _, topic := range c.hub.topics.all() {
 		topic.Lock()
 		t := topic.presences
 		topic.Unlock()
@@ -144,9 +146,9 @@ func (h *Hub) eachPresences(f func(t *presenceTable)) {
 	}
 }
 
-// removeDeadPresences ends the metas of a node that has died, but for those that leave by themselves.
-func (h *Hub) removeDeadPresences(node string) {
-	h.eachPresences(func(t *presenceTable) {
+// removeDeadPresences ends the metas of a node that has died, except for those in their grace period.
+func (c *Cluster) removeDeadPresences(node string) {
+	c.eachPresences(func(t *presenceTable) {
 		for _, m := range t.share.byID {
 			if m.node == node && m.until.IsZero() {
 				t.remove(m)
@@ -156,9 +158,9 @@ func (h *Hub) removeDeadPresences(node string) {
 	})
 }
 
-// shareAllPresences tells the other nodes of all metas of this node's again.
-func (h *Hub) shareAllPresences() {
-	h.eachPresences(func(t *presenceTable) {
+// shareAllPresences saves all metas that this node owns again.
+func (c *Cluster) shareAllPresences() {
+	c.eachPresences(func(t *presenceTable) {
 		for _, m := range t.share.byID {
 			if m.node == "" {
 				t.shareMeta(m)
@@ -167,18 +169,16 @@ func (h *Hub) shareAllPresences() {
 	})
 }
 
-// nodeGrace is for how long the sessions of a node that ends may come back to another, where nobody has said how long
-// yet.
+// nodeGrace is the grace period of presences whose node ends, for metas that are not in a grace period already.
 const nodeGrace = 15 * time.Second
 
-// expireAll lets all metas of this node's that are live leave after a time: the node ends, and its sessions may come
-// back to another.
-func (h *Hub) expireAll(grace time.Duration) {
+// expireAll starts the grace period of all live metas that this node owns.
+func (c *Cluster) expireAll(grace time.Duration) {
 	until := time.Now().Add(grace)
-	h.eachPresences(func(t *presenceTable) {
+	c.eachPresences(func(t *presenceTable) {
 		for _, m := range t.share.byID {
 			if m.node == "" && m.until.IsZero() {
-				t.linger(m, until)
+				t.leaveAt(m, until)
 				t.shareMeta(m)
 			}
 		}

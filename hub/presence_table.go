@@ -3,6 +3,7 @@ package hub
 import (
 	"container/list"
 	"encoding/json"
+	"strconv"
 	"time"
 
 	"github.com/duckwire/duckwire/hub/errs"
@@ -12,112 +13,112 @@ import (
 	"github.com/duckwire/duckwire/hub/mirror"
 )
 
-// keptDiffs is how many changes of a topic's presences are kept for readers that lag. Those that lag more get the whole
+// maxDiffs is how many changes of a topic's presences are retained. A reader that is further behind must read the whole
 // state.
-const keptDiffs = 128
+const maxDiffs = 128
 
-// The events that tell of presences (protocol/phoenix-v2.md 8.1).
+// The events about presences have Phoenix's names (Phoenix: lib/phoenix/presence.ex).
 const (
 	PresenceState = "presence_state"
 	PresenceDiff  = "presence_diff"
 )
 
-// presenceTable is who is on a topic, and the log of what changed: a reader has the state at some offset, and reads on
-// from there. Each change appends one entry, so the log's tail is the table's version. A topic has a table while it
-// holds a meta or has a reader; its log's lock guards it.
+// presenceTable has the presences on a topic, and the log of their changes. A reader gets the state at some offset, and
+// reads the changes from there. Each change appends one entry, so the log's tail is the table's version. A topic has a
+// table while this node has a meta or a reader of it. The table is guarded by its log's lock.
 type presenceTable struct {
 	log.Log
-	topic *topic
-	gone  bool      // dropped: whoever holds it must look it up again
-	order list.List // of *presenceKey, those that came first before the others
-	byKey map[string]*list.Element
-	metas int
-	size  int64  // of the state's encoding
-	state []byte // the encoding, or nil since the last change
+	topic   *topic
+	dropped bool      // not the topic's table any more: callers must look it up again
+	order   list.List // of *presenceKey, in the order in which they were added
+	byKey   map[string]*list.Element
+	metas   int
+	size    int64  // size of the state's JSON, an estimate
+	state   []byte // the cached JSON of all presences; nil since the last change
 
-	counted int64 // its part of Hub.logBytes
+	countedBytes int64 // what it has added to Hub.logBytes
 
-	own     int            // metas of this node's sessions
-	waiting int            // callers that wait until the other nodes' metas are known: the table stays
-	share   *presenceShare // nil: all are this node's
+	ownMetas int            // metas that this node owns
+	waiting  int            // callers of attachPresences that wait for the load: the table is not dropped
+	share    *presenceShare // nil: presences are local to the node
 }
 
-// presenceKey is one user's metas, the oldest first. A meta that replaces another is the newest: so every client that
-// applies the diffs has them in the same order as one that comes later.
+// presenceKey has the metas of one user, the oldest first. A meta that replaces another becomes the newest. So a client
+// that applies the changes has the same order as one that reads the state.
 type presenceKey struct {
 	name  string
 	metas []*presenceMeta
 }
 
-// presenceMeta is one session's meta. Its table's lock guards it, but for slot.
+// presenceMeta is one session's meta. Its table's lock guards it, except for heapIndex.
 type presenceMeta struct {
 	table  *presenceTable
-	key    *presenceKey // nil until it is in the table
+	key    *presenceKey // nil until it is added to the table
 	client string
-	meta   json.RawMessage // as the session gave it
+	meta   json.RawMessage // as the session has given it
 	ref    string
-	data   []byte // meta with its refs
+	data   []byte // meta with its refs, as readers get it
 	since  time.Time
-	owner  *Presence // nil: it has left
-	until  time.Time // when it leaves; zero: it is live
+	owner  *Presence // the handle that may change it; nil: it has left, or its session is on another node
+	until  time.Time // when its grace period ends; zero: it is live
 
-	slot int // its index in expiry.queue, or -1; guarded by expiry.mu
+	heapIndex int // in presenceExpiry's heap, or -1; guarded by presenceExpiry.mu
 
-	in    bool   // it is in the table
-	id    string // the ref that it began with
-	node  string // of its session; "": this one
-	turn  int    // how many nodes have taken it over
-	given string // the ref that it is to get; "": a new one
+	present     bool   // it is in the table
+	id          string // the first phx_ref that it had
+	node        string // the node that owns it; "": this one
+	generation  int    // how many nodes have taken it over: the store rejects changes of a lower one
+	assignedRef string // the phx_ref that its owner node has given it; "": this node generates one
 }
 
-// metaBytes estimates what a meta takes beside its text, for limits. The text counts twice: as it was given, and with
-// its refs.
+// metaBytes estimates the memory of a meta in addition to its text, for limits. The text counts twice: as it was given,
+// and with its refs.
 const metaBytes = 256
 
-// lockPresences returns the topic's table, made now if there is none, with its mu held: unlock lets it go, and drops it
-// where it is empty.
-func (h *Hub) lockPresences(name string) (*presenceTable, error) {
+// lockPresences returns the topic's table, locked; it creates a table if there is none. The caller unlocks it with
+// unlock, which drops a table that is empty.
+func (r *topicRegistry) lockPresences(name string) (*presenceTable, error) {
 	for {
-		t, err := h.topic(name)
+		t, err := r.findOrCreate(name)
 		if err != nil {
 			return nil, err
 		}
 		t.Lock()
-		if t.presences == nil && !t.gone {
+		if t.presences == nil && !t.dropped {
 			t.presences = &presenceTable{topic: t, byKey: make(map[string]*list.Element)}
 			t.presences.SetClass(lock.PresenceTable)
-			t.presences.Init("", nil, &h.encoded)
-			t.presences.shareTable()
+			t.presences.Init("", nil, &r.hub.encoded)
+			t.presences.initShare()
 		}
 		p := t.presences
 		t.Unlock()
 		if p == nil {
 			continue
 		}
-		if p.Lock(); !p.gone {
+		if p.Lock(); !p.dropped {
 			return p, nil
 		}
 		p.Unlock()
 	}
 }
 
-// unlock ends a critical section that began with the log's tail at before: readers are woken if there was a change. An
-// empty table is dropped.
+// unlock ends a critical section that began when the log's tail was before. It signals the readers if there was a
+// change, and drops the table if it is empty.
 func (t *presenceTable) unlock(before uint64) {
 	if t.release(before) {
 		t.topic.dropPresences()
 	}
 }
 
-// release is unlock without the dropping: it reports whether the table is empty.
+// release is unlock, except that it does not drop the table: it reports whether the table is empty.
 func (t *presenceTable) release(before uint64) (empty bool) {
-	if t.gone { // of a session that left it long ago
+	if t.dropped { // the handle of a session may outlive the table
 		t.Unlock()
 		return false
 	}
 	size := t.Size() + 2*t.size + int64(t.metas)*metaBytes
-	t.topic.hub.logBytes.Add(size - t.counted)
-	t.counted = size
+	t.topic.hub.logBytes.Add(size - t.countedBytes)
+	t.countedBytes = size
 	empty = t.empty()
 	if t.Tail() != before {
 		t.UnlockAndWake()
@@ -127,17 +128,17 @@ func (t *presenceTable) release(before uint64) (empty bool) {
 	return empty
 }
 
-// empty reports whether nothing holds the table. t.mu is held.
-func (t *presenceTable) empty() bool { return t.own == 0 && t.Readers() == 0 && t.waiting == 0 }
+// empty reports whether this node has no metas, readers or waiting callers of the table. t is locked.
+func (t *presenceTable) empty() bool { return t.ownMetas == 0 && t.Readers() == 0 && t.waiting == 0 }
 
-// dropPresences forgets the topic's table if nothing holds it.
+// dropPresences drops the topic's table if it is empty. Nothing may be locked: it closes the table's mirror.
 func (t *topic) dropPresences() {
 	if m := t.forgetPresences(); m != nil {
 		m.Close()
 	}
 }
 
-// forgetPresences returns the mirror of a table that it has forgotten, which is to be closed.
+// forgetPresences does the part of dropPresences that needs locks. It returns the mirror of a dropped table, or nil.
 func (t *topic) forgetPresences() *mirror.Mirror[[]SharedPresence] {
 	t.Lock()
 	defer t.Unlock()
@@ -150,26 +151,29 @@ func (t *topic) forgetPresences() *mirror.Mirror[[]SharedPresence] {
 	if !p.empty() {
 		return nil
 	}
-	p.gone = true
+	p.dropped = true
 	p.Retire()
 	t.presences = nil
-	t.used = time.Now()
-	t.hub.logBytes.Add(-p.counted)
-	p.counted = 0
-	return p.endShare()
+	t.lastUsed = time.Now()
+	t.hub.logBytes.Add(-p.countedBytes)
+	p.countedBytes = 0
+	return p.closeShare()
 }
 
-// full returns the error for one meta too many.
+// full returns an error if the topic has as many presences as it may. t is locked.
 func (t *presenceTable) full() error {
 	limit := t.topic.hub.limits.PresencePerTopic
 	if t.metas < limit {
 		return nil
 	}
-	return &errs.LimitError{Kind: errs.ErrLimited, Name: "presences on one topic (presence_per_topic)", Limit: int64(limit), Retry: 10 * time.Second}
+	return &errs.LimitError{
+		Kind: errs.ErrLimited, Name: "presences on one topic (presence_per_topic)", Limit: int64(limit),
+		Retry: 10 * time.Second,
+	}
 }
 
-// returning finds the meta that a new session takes over, or nil.
-func (t *presenceTable) returning(key, client string) *presenceMeta {
+// findReturning returns the meta that a new session takes over (Hub.Track), or nil.
+func (t *presenceTable) findReturning(key, client string) *presenceMeta {
 	el := t.byKey[key]
 	if el == nil {
 		return nil
@@ -182,24 +186,24 @@ func (t *presenceTable) returning(key, client string) *presenceMeta {
 	return nil
 }
 
-// give makes p the owner of m, which leaves its grace if it is in it.
-func (t *presenceTable) give(m *presenceMeta, p *Presence, client string) {
+// setOwner makes p the owner of m, and ends m's grace period.
+func (t *presenceTable) setOwner(m *presenceMeta, p *Presence, client string) {
 	t.topic.hub.expiry.remove(m)
 	if m.node != "" { // its session was on another node
 		m.node = ""
-		m.turn++
-		t.own++
+		m.generation++
+		t.ownMetas++
 	}
 	m.owner, m.client, m.until = p, client, time.Time{}
 }
 
-// linger lets m leave at a time.
-func (t *presenceTable) linger(m *presenceMeta, until time.Time) {
+// leaveAt starts m's grace period, which ends at a time.
+func (t *presenceTable) leaveAt(m *presenceMeta, until time.Time) {
 	m.until = until
 	t.topic.hub.expiry.add(m)
 }
 
-// add puts a new meta under key.
+// add adds a new meta under key.
 func (t *presenceTable) add(m *presenceMeta, key string, meta json.RawMessage) {
 	el := t.byKey[key]
 	if el == nil {
@@ -213,23 +217,23 @@ func (t *presenceTable) add(m *presenceMeta, key string, meta json.RawMessage) {
 		m.id = m.ref
 	}
 	if m.node == "" {
-		t.own++
+		t.ownMetas++
 	}
 	if t.share != nil {
 		t.share.byID[m.id] = m
 	}
-	m.in = true
+	m.present = true
 	t.append(m)
 	t.publish(m.key.name, m.data, nil)
 }
 
-// replace gives m another meta, unless it says the same.
+// replace replaces the content of m, unless it is the same.
 func (t *presenceTable) replace(m *presenceMeta, meta json.RawMessage) {
-	if m.given == "" && sameMeta(m.meta, meta) {
+	if m.assignedRef == "" && sameMeta(m.meta, meta) {
 		return
 	}
 	old := m.data
-	t.cut(m)
+	t.detach(m)
 	m.set(meta, m.ref)
 	t.append(m)
 	t.publish(m.key.name, m.data, old)
@@ -238,14 +242,14 @@ func (t *presenceTable) replace(m *presenceMeta, meta json.RawMessage) {
 // remove ends m.
 func (t *presenceTable) remove(m *presenceMeta) {
 	t.topic.hub.expiry.remove(m)
-	m.owner, m.in = nil, false
+	m.owner, m.present = nil, false
 	if m.node == "" {
-		t.own--
+		t.ownMetas--
 	}
 	if t.share != nil {
 		delete(t.share.byID, m.id)
 	}
-	t.cut(m)
+	t.detach(m)
 	if len(m.key.metas) == 0 {
 		t.order.Remove(t.byKey[m.key.name])
 		delete(t.byKey, m.key.name)
@@ -254,34 +258,40 @@ func (t *presenceTable) remove(m *presenceMeta) {
 	t.publish(m.key.name, nil, m.data)
 }
 
-// expire ends m if its grace is over: it may have come back since that was seen.
+// expire ends m if its grace period is over: its client may have returned since the caller has checked that.
 func (t *presenceTable) expire(m *presenceMeta, now time.Time) {
 	t.Lock()
 	defer t.unlock(t.Tail())
-	if m.in && !m.until.IsZero() && !m.until.After(now) {
+	if m.present && !m.until.IsZero() && !m.until.After(now) {
 		t.remove(m)
 		t.shareGone(m)
 	}
 }
 
-// set gives m its content and a new ref; prev is the ref of the meta that it replaces.
+// set sets m's content, and its next ref. prev is the ref that it replaces.
 func (m *presenceMeta) set(meta json.RawMessage, prev string) {
-	m.meta, m.ref, m.given = meta, m.given, ""
+	m.meta, m.ref, m.assignedRef = meta, m.assignedRef, ""
 	if m.ref == "" {
-		m.ref = m.table.topic.hub.nextRef()
+		m.ref = m.table.nextRef()
 	}
 	m.data = withRefs(meta, m.ref, prev)
 }
 
-// append makes m the newest of its key.
+// nextRef returns a new phx_ref, which is unique among all nodes and restarts, as the epochs of logs are.
+func (t *presenceTable) nextRef() string {
+	h := t.topic.hub
+	return h.epochs.Boot() + "." + strconv.FormatUint(h.presenceRefs.Add(1), 36)
+}
+
+// append makes m the newest meta of its key.
 func (t *presenceTable) append(m *presenceMeta) {
 	m.key.metas = append(m.key.metas, m)
 	t.metas++
 	t.size += int64(len(m.data)) + 1
 }
 
-// cut takes m out of its key, which may be left without metas.
-func (t *presenceTable) cut(m *presenceMeta) {
+// detach removes m from its key, which may be left without metas.
+func (t *presenceTable) detach(m *presenceMeta) {
 	list := m.key.metas
 	for i := range list {
 		if list[i] == m {
@@ -294,7 +304,8 @@ func (t *presenceTable) cut(m *presenceMeta) {
 	t.size -= int64(len(m.data)) + 1
 }
 
-// publish appends one diff: a meta of key that joins, one that leaves, or the one in place of the other. Nil is none.
+// publish appends one change: under key the meta join is added, leave is removed, or join replaces leave. Either may be
+// nil.
 func (t *presenceTable) publish(key string, join, leave []byte) {
 	t.state = nil
 	b := make([]byte, 0, len(join)+len(leave)+2*len(key)+64)
@@ -304,12 +315,12 @@ func (t *presenceTable) publish(key string, join, leave []byte) {
 	b = appendPresent(b, key, leave)
 	ev := t.topic.presenceEvent(PresenceDiff, append(b, "}}"...))
 	t.Append(ev)
-	ev.Offset = 0 // its place is nobody's to resume from
-	over := t.Len() - keptDiffs
+	ev.Offset = 0 // presence changes have no position: readers resume from the state
+	over := t.Len() - maxDiffs
 	t.Trim(func(*log.Event) bool { over--; return over >= 0 })
 }
 
-// appendPresent appends one key with one meta; nothing for none.
+// appendPresent appends one key with one meta; nothing if meta is nil.
 func appendPresent(dst []byte, key string, meta []byte) []byte {
 	if meta == nil {
 		return dst
@@ -320,10 +331,11 @@ func appendPresent(dst []byte, key string, meta []byte) []byte {
 	return append(dst, "]}"...)
 }
 
-// keyBytes is what a key takes in the state, about.
+// keyBytes estimates the size of a key in the state.
 func keyBytes(key string) int64 { return int64(len(key) + len(`"":{"metas":[]},`)) }
 
-// encoded returns the whole map, encoded once for each version. It is shared and never changed. t.mu is held.
+// encoded returns the JSON of all presences, which is encoded once for each version. It is shared: never modify it. t
+// is locked.
 func (t *presenceTable) encoded() []byte {
 	if t.state != nil {
 		return t.state

@@ -39,11 +39,23 @@ func TestPresenceUpdateIsOneDiff(t *testing.T) {
 	for i, step := range []struct {
 		meta, want string
 	}{
-		{`{"status":"away"}`, `{"joins":{"u1":{"metas":[{"phx_ref":"$1","phx_ref_prev":"$0","status":"away"}]}},"leaves":{"u1":{"metas":[{"phx_ref":"$0","status":"on"}]}}}`},
-		{`{"a":1, "b":[1.0]}`, `{"joins":{"u1":{"metas":[{"phx_ref":"$2","phx_ref_prev":"$1","a":1,"b":[1.0]}]}},"leaves":{"u1":{"metas":[{"phx_ref":"$1","phx_ref_prev":"$0","status":"away"}]}}}`},
-		{`{"b":[1.0],"a":1}`, ``}, // the same in another order
+		{
+			`{"status":"away"}`,
+			`{"joins":{"u1":{"metas":[{"phx_ref":"$1","phx_ref_prev":"$0","status":"away"}]}},` +
+				`"leaves":{"u1":{"metas":[{"phx_ref":"$0","status":"on"}]}}}`,
+		},
+		{
+			`{"a":1, "b":[1.0]}`,
+			`{"joins":{"u1":{"metas":[{"phx_ref":"$2","phx_ref_prev":"$1","a":1,"b":[1.0]}]}},` +
+				`"leaves":{"u1":{"metas":[{"phx_ref":"$1","phx_ref_prev":"$0","status":"away"}]}}}`,
+		},
+		{`{"b":[1.0],"a":1}`, ``}, // equal members in another order
 		{`{"a":1,"b":[1.0],"phx_ref":"forged","phx\u005fref_prev":"forged"}`, ``},
-		{`{"b":[1],"phx_ref":"forged","a":1}`, `{"joins":{"u1":{"metas":[{"phx_ref":"$3","phx_ref_prev":"$2","b":[1],"a":1}]}},"leaves":{"u1":{"metas":[{"phx_ref":"$2","phx_ref_prev":"$1","a":1,"b":[1.0]}]}}}`},
+		{
+			`{"b":[1],"phx_ref":"forged","a":1}`,
+			`{"joins":{"u1":{"metas":[{"phx_ref":"$3","phx_ref_prev":"$2","b":[1],"a":1}]}},` +
+				`"leaves":{"u1":{"metas":[{"phx_ref":"$2","phx_ref_prev":"$1","a":1,"b":[1.0]}]}}}`,
+		},
 	} {
 		if i == 0 {
 			ref = append(ref, metas(t, h, "u1")[0]["phx_ref"].(string))
@@ -105,7 +117,7 @@ func TestPresenceRefusals(t *testing.T) {
 	}
 }
 
-// A blip is seen by nobody, by whichever way the client comes back.
+// Nobody sees a short loss of the connection, in whichever way the client comes back.
 func TestPresenceSurvivesABlip(t *testing.T) {
 	for _, client := range []string{"", "tab"} {
 		synctest.Test(t, func(t *testing.T) {
@@ -153,7 +165,7 @@ func TestPresenceSurvivesABlip(t *testing.T) {
 	}
 }
 
-// The connection of a tab is replaced before its death is noticed.
+// A tab connects again before the end of its old connection is noticed.
 func TestPresenceOfALiveClientIsTakenOver(t *testing.T) {
 	h := newHub(t, hub.Options{})
 	old := track(t, h, "u1", "tab", `{"n":1}`)
@@ -171,7 +183,7 @@ func TestPresenceOfALiveClientIsTakenOver(t *testing.T) {
 	stranger.Leave()
 }
 
-// A session of an unknown client takes the meta that waits, and leaves the live ones alone.
+// A session of an unknown client takes over the meta in its grace period, and leaves live metas alone.
 func TestPresenceOfAnUnknownClientTakesTheOldestThatWaits(t *testing.T) {
 	h := newHub(t, hub.Options{})
 	track(t, h, "u1", "", `{"n":1}`)
@@ -232,7 +244,7 @@ func TestPresenceOnlineAtOutlivesABlip(t *testing.T) {
 	})
 }
 
-// A topic is kept while somebody is present or looks, and goes when nobody is.
+// A topic is not dropped while it has presences or readers of them.
 func TestPresenceKeepsItsTopic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHub(t, hub.Options{Limits: hub.Limits{HistoryTTL: time.Minute, Topics: 1}})
@@ -272,7 +284,8 @@ func TestPresenceIsNotEvicted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHub(t, hub.Options{Limits: hub.Limits{LogMemory: 1000}})
 		p := track(t, h, "u1", "", `{}`)
-		if _, err := h.Publish(presenceTopic, "u", []hub.EventInput{{Event: "e", Bytes: make([]byte, 2000)}}); err != nil {
+		large := []hub.EventInput{{Event: "e", Bytes: make([]byte, 2000)}}
+		if _, err := h.Publish(presenceTopic, "u", large); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Minute)
@@ -287,7 +300,7 @@ func TestPresenceIsNotEvicted(t *testing.T) {
 	})
 }
 
-// What comes before a state is in it, and what comes after it wakes its reader.
+// Changes before a state are in it, and changes after it signal its reader.
 func TestPresenceStateMovesTheReader(t *testing.T) {
 	h := newHub(t, hub.Options{})
 	wake := log.NewWake()
@@ -329,8 +342,8 @@ func TestPresenceNeedsMemory(t *testing.T) {
 	t.Errorf("%d bytes, and no end", h.LogBytes())
 }
 
-// Sessions come and go from many goroutines, while readers sleep until they are woken: each ends with what the table
-// holds.
+// Sessions come and go in many goroutines, while readers sleep until they are signalled. In the end each reader has
+// what the table has.
 func TestPresenceFromManyGoroutines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHub(t, hub.Options{})

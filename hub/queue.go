@@ -11,166 +11,31 @@ import (
 	"github.com/duckwire/duckwire/hub/mirror"
 )
 
-// ErrNoQueue means that the hub was made without a QueueStore.
+// ErrNoQueue means that the hub was created without a QueueStore.
 var ErrNoQueue = fmt.Errorf("messages cannot be kept here: %w", errs.ErrUnavailable)
 
-// queues holds the queues of the users who are reading theirs. The others' are in the store alone.
+// queues has the queues of those users who read theirs on this node. All others are only in the store.
 type queues struct {
-	store QueueStore // nil: there are no queues
+	hub     *Hub
+	store   QueueStore // nil: there are no queues
+	started time.Time  // when the hub was created
 
 	mu   lock.Mutex
 	open map[string]*queueLog
 }
 
-func (q *queues) init(store QueueStore) {
+func (q *queues) init(h *Hub, store QueueStore) {
 	q.mu.SetClass(lock.Queues)
-	q.store, q.open = store, make(map[string]*queueLog)
+	q.hub, q.store, q.started, q.open = h, store, time.Now(), make(map[string]*queueLog)
 }
 
-// epoch returns that of every queue's positions: the store's with a '-', so that positions of queues can stand in a
-// Vector.
+// epoch returns the epoch of all queues' positions. It is the store's with a suffix: it needs a '-', so that positions
+// of queues can stand in a log.Vector.
 func (q *queues) epoch() string { return queueEpoch(q.store.QueueEpoch()) }
 
 func queueEpoch(ofStore string) string { return ofStore + "-q" }
 
-// Enqueue leaves messages for users, all or none. When it returns, they are on disk, and on their way to the users who
-// are there. Errors: *FieldError, *LimitError (ErrTooLarge; ErrQueueFull), ErrUnavailable where they cannot be kept,
-// ErrClosed while draining. Whether sender may leave messages for them is the caller's to check.
-func (h *Hub) Enqueue(sender string, messages []MessageInput) ([]Queued, error) {
-	switch {
-	case h.queues.store == nil:
-		return nil, ErrNoQueue
-	case h.IsDraining():
-		return nil, errs.ErrClosed
-	case len(messages) == 0:
-		return nil, errs.Invalid("messages", "must hold at least one message")
-	case len(messages) > h.limits.BatchEvents:
-		return nil, &errs.LimitError{Kind: errs.ErrTooLarge, Name: "messages in one request (batch_events)", Limit: int64(h.limits.BatchEvents)}
-	}
-	now := time.Now()
-	stored := make([]StoredMessage, len(messages))
-	for i := range messages {
-		var err error
-		if stored[i], err = messages[i].stored(sender, messageField(i, len(messages)), &h.limits, now); err != nil {
-			return nil, err
-		}
-	}
-	return h.keepMessages(stored, QueueRoom{Messages: h.limits.QueueMax, Bytes: h.limits.QueueBytes})
-}
-
-func messageField(i, n int) string {
-	if n == 1 {
-		return ""
-	}
-	return fmt.Sprintf("messages[%d]", i)
-}
-
-// keepMessages stores checked messages, whatever the hub's state, and tells the readers.
-func (h *Hub) keepMessages(messages []StoredMessage, room QueueRoom) ([]Queued, error) {
-	offsets, err := h.queues.store.Enqueue(messages, room)
-	if err != nil {
-		return nil, err
-	}
-	out := make([]Queued, len(messages))
-	told := make(map[string]bool)
-	for i := range messages {
-		m := &messages[i]
-		out[i] = Queued{ID: m.ID, Position: log.Position{Epoch: h.queues.epoch(), Offset: offsets[i]}}
-		if !told[m.User] {
-			told[m.User] = true
-			h.refreshQueue(m.User)
-		}
-	}
-	return out, nil
-}
-
-// refreshQueue has a queue that is being read look at the store, and waits for it. What fails is tried again by the
-// queue's mirror.
-func (h *Hub) refreshQueue(user string) {
-	h.queues.mu.Lock()
-	ql := h.queues.open[user]
-	h.queues.mu.Unlock()
-	if ql != nil {
-		_ = ql.mirror.Refresh(queuePatience)
-	}
-}
-
-// AckMessages acknowledges all messages of a user up to and with the one at a position. Acknowledging again changes
-// nothing. Errors: *FieldError where the position is none of this queue; ErrUnavailable.
-func (h *Hub) AckMessages(user string, through log.Position) error {
-	switch {
-	case h.queues.store == nil:
-		return ErrNoQueue
-	case through.Now:
-		return errs.Invalid("through", `must be the position of a message; "now" would acknowledge what has not been read`)
-	case through.Epoch == "": // the beginning: nothing
-		return nil
-	}
-	if err := h.checkQueuePosition(user, through); err != nil {
-		return err
-	}
-	ahead, err := h.queues.store.AckMessages(user, through.Offset)
-	if err != nil {
-		return err
-	}
-	if ahead {
-		return errs.Invalid("through", "is behind the newest message")
-	}
-	h.queues.mu.Lock()
-	ql := h.queues.open[user]
-	h.queues.mu.Unlock()
-	if ql != nil {
-		ql.acknowledged(through.Offset)
-	}
-	return nil
-}
-
-// checkQueuePosition returns an error for a position that does not mean a message of the user's queue any more, or
-// never has.
-func (h *Hub) checkQueuePosition(user string, p log.Position) error {
-	if p.Epoch == h.queues.epoch() {
-		return nil
-	}
-	page, err := h.queues.store.Messages(user, 0, 1)
-	if err != nil {
-		return err
-	}
-	if p.Epoch == h.queues.epoch() { // which this node did not know before it asked
-		return nil
-	}
-	for _, before := range livesOf(&page) {
-		if p.Epoch == before.Epoch && p.Offset <= before.Offset {
-			return nil
-		}
-	}
-	return errs.Invalid("through", "is no position of this queue: of a topic or stream, or from before a backup was restored; read the messages again")
-}
-
-// livesOf returns the epochs before of a queue, as positions have them.
-func livesOf(page *QueuePage) (before []log.Position) {
-	for _, p := range page.Before {
-		before = append(before, log.Position{Epoch: queueEpoch(p.Epoch), Offset: p.Offset})
-	}
-	return before
-}
-
-// ReadQueue opens a reader of a user's messages after p, or of all that wait where p is the beginning; where p cannot
-// be gone on from, of all with a Reset. The wake fires when there is more to read. Errors: ErrUnavailable. It reads
-// from the store.
-func (h *Hub) ReadQueue(user string, p log.Position, wake log.Waker) (*QueueReader, *log.Reset, error) {
-	if h.queues.store == nil {
-		return nil, nil, ErrNoQueue
-	}
-	ql := h.queues.enter(h, user)
-	if err := ql.open(); err != nil {
-		h.queues.leave(ql)
-		return nil, nil, err
-	}
-	r, reset := ql.openReader(p, wake)
-	return r, reset, nil
-}
-
-// QueueEpoch returns the epoch that positions of queues have; "" where there are none.
+// QueueEpoch returns the epoch that positions of queues have; "" if there are no queues.
 func (h *Hub) QueueEpoch() string {
 	if h.queues.store == nil {
 		return ""
@@ -178,20 +43,165 @@ func (h *Hub) QueueEpoch() string {
 	return h.queues.epoch()
 }
 
-// enter returns the log of a user's queue, for one reader more.
-func (q *queues) enter(h *Hub, user string) *queueLog {
+// Enqueue stores messages for users, all or none. When it returns, the store has them on disk, and sessions of the
+// users on this node have been signalled. Errors: *FieldError, *LimitError (ErrTooLarge, ErrQueueFull), ErrUnavailable
+// if they cannot be stored, ErrClosed while draining. The caller must have checked that the sender may leave messages
+// for these users.
+func (h *Hub) Enqueue(sender string, messages []MessageInput) ([]Queued, error) {
+	switch limit := h.limits.BatchEvents; {
+	case h.queues.store == nil:
+		return nil, ErrNoQueue
+	case h.IsDraining():
+		return nil, errs.ErrClosed
+	case len(messages) == 0:
+		return nil, errs.Invalid("messages", "must hold at least one message")
+	case len(messages) > limit:
+		return nil, &errs.LimitError{
+			Kind: errs.ErrTooLarge, Name: "messages in one request (batch_events)", Limit: int64(limit),
+		}
+	}
+	now := time.Now()
+	stored := make([]StoredMessage, len(messages))
+	for i := range messages {
+		var err error
+		if stored[i], err = messages[i].toStored(sender, messageField(i, len(messages)), &h.limits, now); err != nil {
+			return nil, err
+		}
+	}
+	return h.queues.storeMessages(stored, QueueLimits{Messages: h.limits.QueueMax, Bytes: h.limits.QueueBytes})
+}
+
+// messageField returns the name of one message of a request for errors: its index if there are several, otherwise "".
+func messageField(i, n int) string {
+	if n == 1 {
+		return ""
+	}
+	return fmt.Sprintf("messages[%d]", i)
+}
+
+// storeMessages stores checked messages, also while the hub drains, and signals the readers on this node.
+func (q *queues) storeMessages(messages []StoredMessage, limits QueueLimits) ([]Queued, error) {
+	offsets, err := q.store.Enqueue(messages, limits)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Queued, len(messages))
+	refreshed := make(map[string]bool)
+	for i := range messages {
+		m := &messages[i]
+		out[i] = Queued{ID: m.ID, Position: log.Position{Epoch: q.epoch(), Offset: offsets[i]}}
+		if !refreshed[m.User] {
+			refreshed[m.User] = true
+			q.refresh(m.User)
+		}
+	}
+	return out, nil
+}
+
+// find returns the log of a user's queue, or nil if nobody reads it on this node.
+func (q *queues) find(user string) *queueLog {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.open[user]
+}
+
+// refresh has the mirror of a user's queue read the store, if anybody reads the queue on this node, and waits for it.
+// If that fails, the mirror retries it.
+func (q *queues) refresh(user string) {
+	if ql := q.find(user); ql != nil {
+		_ = ql.mirror.Refresh(queueLoadTimeout)
+	}
+}
+
+// AckMessages acknowledges all messages of a user up to and including the one at a position. It is idempotent. Errors:
+// *FieldError if the position is not one of this queue; ErrUnavailable.
+func (h *Hub) AckMessages(user string, through log.Position) error {
+	q := &h.queues
+	switch {
+	case q.store == nil:
+		return ErrNoQueue
+	case through.Now:
+		return errs.Invalid("through",
+			`must be the position of a message; "now" would acknowledge what has not been read`)
+	case through.Epoch == "": // the position before the first message: there is nothing to acknowledge
+		return nil
+	}
+	if err := q.checkPosition(user, through); err != nil {
+		return err
+	}
+	ahead, err := q.store.AckMessages(user, through.Offset)
+	if err != nil {
+		return err
+	}
+	if ahead {
+		return errs.Invalid("through", "is behind the newest message")
+	}
+	if ql := q.find(user); ql != nil {
+		ql.acknowledged(through.Offset)
+	}
+	return nil
+}
+
+// checkPosition returns an error unless p is a position of the user's queue: of the present epoch, or of an earlier one
+// up to where the two agree.
+func (q *queues) checkPosition(user string, p log.Position) error {
+	if p.Epoch == q.epoch() {
+		return nil
+	}
+	page, err := q.store.Messages(user, 0, 1)
+	if err != nil {
+		return err
+	}
+	if p.Epoch == q.epoch() { // reading the store may have told this node of a new epoch
+		return nil
+	}
+	for _, earlier := range earlierEpochs(&page) {
+		if p.Epoch == earlier.Epoch && p.Offset <= earlier.Offset {
+			return nil
+		}
+	}
+	return errs.Invalid("through", "is no position of this queue: of a topic or stream, "+
+		"or from before a backup was restored; read the messages again")
+}
+
+// earlierEpochs returns the page's earlier epochs of the queue in the form that positions have.
+func earlierEpochs(page *QueuePage) (earlier []log.Position) {
+	for _, p := range page.Before {
+		earlier = append(earlier, log.Position{Epoch: queueEpoch(p.Epoch), Offset: p.Offset})
+	}
+	return earlier
+}
+
+// ReadQueue opens a reader of a user's messages after p. It starts with the oldest message if p is the beginning, and
+// also, with a Reset, if p cannot be resumed. wake is signalled when there is more to read. ReadQueue reads the store.
+// Errors: ErrUnavailable.
+func (h *Hub) ReadQueue(user string, p log.Position, wake log.Waker) (*QueueReader, *log.Reset, error) {
+	if h.queues.store == nil {
+		return nil, nil, ErrNoQueue
+	}
+	ql := h.queues.acquire(user)
+	if err := ql.open(); err != nil {
+		h.queues.release(ql)
+		return nil, nil, err
+	}
+	r, reset := ql.openReader(p, wake)
+	return r, reset, nil
+}
+
+// acquire returns the log of a user's queue, which it creates if needed, with one reference more.
+func (q *queues) acquire(user string) *queueLog {
 	epoch := q.epoch()
 	q.mu.Lock()
 	ql := q.open[user]
 	first := ql == nil
 	if first {
-		ql = &queueLog{hub: h, user: user}
+		ql = &queueLog{hub: q.hub, user: user}
 		ql.SetClass(lock.Queue)
-		ql.Init(epoch, nil, &h.encoded)
-		ql.mirror = mirror.New[struct{}](ql, &h.background)
+		ql.Init(epoch, nil, &q.hub.encoded)
+		ql.mirror = mirror.New[struct{}](ql, &q.hub.background)
 		q.open[user] = ql
 	}
-	ql.users++
+	ql.refs++
 	q.mu.Unlock()
 	if first {
 		ql.mirror.Start()
@@ -199,11 +209,11 @@ func (q *queues) enter(h *Hub, user string) *queueLog {
 	return ql
 }
 
-// leave forgets the log when its last reader has gone.
-func (q *queues) leave(ql *queueLog) {
+// release gives back one reference of acquire. It drops the log with the last one.
+func (q *queues) release(ql *queueLog) {
 	q.mu.Lock()
-	ql.users--
-	last := ql.users == 0
+	ql.refs--
+	last := ql.refs == 0
 	if last {
 		delete(q.open, ql.user)
 	}
@@ -213,35 +223,42 @@ func (q *queues) leave(ql *queueLog) {
 	}
 }
 
-// expireBatch is how many messages are expired in one step, so that nobody waits long for the store.
+// expiryTime is the time by which messages expire: the earlier of the system's clock and of the hub's start plus the
+// time that has passed since. So no stored message expires early because the clock was set; it may expire late.
+func (q *queues) expiryTime() time.Time {
+	now, steady := time.Now(), q.started.Add(time.Since(q.started))
+	if steady.UnixNano() < now.UnixNano() { // compares wall clocks; Before would compare monotonic ones
+		return steady.Round(0)
+	}
+	return now.Round(0)
+}
+
+// expireBatch is how many messages are expired by one call of the store, so that no other caller waits long for it.
 const expireBatch = 200
 
-// expireQueues forgets messages that are too old, of everybody, in small steps, and has the queues that are being read
-// tell it.
-func (h *Hub) expireQueues(now time.Time) {
-	if h.queues.store == nil {
+// expire drops the expired messages of all users from the store, and has the queues that are read tell their readers.
+func (q *queues) expire(now time.Time) {
+	if q.store == nil {
 		return
 	}
-	for !h.isClosing() {
-		n, err := h.queues.store.ExpireMessages("", now, expireBatch)
+	for !q.hub.background.isClosing() {
+		n, err := q.store.ExpireMessages("", now, expireBatch)
 		if err != nil && !errors.Is(err, errs.ErrUnavailable) {
-			h.logger.Error("expired messages stay for now", "error", err)
+			q.hub.logger.Error("expired messages stay for now", "error", err)
 		}
 		if err != nil || n < expireBatch {
 			break
 		}
 	}
-	h.queues.mu.Lock()
+	q.mu.Lock()
 	var expired []*queueLog
-	for _, ql := range h.queues.open {
+	for _, ql := range q.open {
 		if ql.hasExpired(now) {
 			expired = append(expired, ql)
 		}
 	}
-	h.queues.mu.Unlock()
+	q.mu.Unlock()
 	for _, ql := range expired {
 		ql.mirror.Gap()
 	}
 }
-
-func (h *Hub) isClosing() bool { return h.ctx.Err() != nil }

@@ -12,23 +12,27 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// MessageInput is a message to be left for a user.
+// MessageInput is a message to be stored for a user.
 type MessageInput struct {
-	User    string          // for whom
-	ID      string          // idempotency: the same sender's same id is accepted once while the first is kept; "": one is made
+	User string // the recipient
+
+	// ID makes Enqueue idempotent: an id of the same sender is accepted once, while the queue remembers the first
+	// message (QueueStore.Enqueue). "": an id is generated.
+	ID string
+
 	Topic   string          // what it is about; "": the user's own topic
-	Event   string          // the name, as of a topic's event
+	Event   string          // the name (ValidName)
 	Payload json.RawMessage // any JSON value; nil is {}
-	Bytes   []byte          // the payload of a binary event, in place of Payload
+	Bytes   []byte          // the payload of a binary event, instead of Payload
 }
 
-// Queued is what became of a message.
+// Queued is the result of storing one message.
 type Queued struct {
 	ID       string
 	Position log.Position
 }
 
-// AppendJSON appends the message as clients see it (design.md 2.5). epoch is its queue's.
+// AppendJSON appends the message as clients get it: the schema Message of openapi.yaml. epoch is that of its queue.
 func (m *StoredMessage) AppendJSON(dst []byte, epoch string) []byte {
 	dst = append(dst, `{"id":`...)
 	dst = jsonw.AppendString(dst, m.ID)
@@ -49,22 +53,25 @@ func (m *StoredMessage) AppendJSON(dst []byte, epoch string) []byte {
 	return append(dst, `"}`...)
 }
 
-// UserTopic is the topic of one user.
+// UserTopic returns the name of a user's own topic.
 func UserTopic(user string) string { return "user:" + user }
 
-// QueueFull is the error of a queue that holds as many messages, or bytes, as it may; nil where messages and bytes fit.
-func QueueFull(user string, messages int, bytes int64, room QueueRoom) error {
+// QueueFull returns a *LimitError if a queue of so many messages and bytes would exceed its limits, otherwise nil.
+func QueueFull(user string, messages int, bytes int64, limits QueueLimits) error {
+	full := &errs.LimitError{Kind: errs.ErrQueueFull, Retry: time.Minute}
 	switch {
-	case messages > room.Messages:
-		return &errs.LimitError{Kind: errs.ErrQueueFull, Name: fmt.Sprintf("messages that wait for user %q (queue_max)", user), Limit: int64(room.Messages), Retry: time.Minute}
-	case bytes > room.Bytes:
-		return &errs.LimitError{Kind: errs.ErrQueueFull, Name: fmt.Sprintf("bytes that wait for user %q (queue_bytes)", user), Limit: room.Bytes, Retry: time.Minute}
+	case messages > limits.Messages:
+		full.Name, full.Limit = fmt.Sprintf("messages that wait for user %q (queue_max)", user), int64(limits.Messages)
+	case bytes > limits.Bytes:
+		full.Name, full.Limit = fmt.Sprintf("bytes that wait for user %q (queue_bytes)", user), limits.Bytes
+	default:
+		return nil
 	}
-	return nil
+	return full
 }
 
-// stored checks a message, and returns it as it is to be kept. field is its name in the caller's request.
-func (in *MessageInput) stored(sender, field string, l *Limits, now time.Time) (StoredMessage, error) {
+// toStored validates a message, and returns it as it is to be stored. field is its name in the request for errors.
+func (in *MessageInput) toStored(sender, field string, l *Limits, now time.Time) (StoredMessage, error) {
 	if err := ValidTopic(UserTopic(in.User)); in.User == "" || err != nil {
 		return StoredMessage{}, errs.Invalid("user", "must be the id of a user, as tokens name it")
 	}
@@ -73,7 +80,8 @@ func (in *MessageInput) stored(sender, field string, l *Limits, now time.Time) (
 		return StoredMessage{}, err
 	}
 	m := StoredMessage{
-		User: in.User, ID: in.ID, Named: in.ID != "", Sender: sender, Topic: in.Topic, Event: in.Event, Payload: ev.Payload,
+		User: in.User, ID: in.ID, Named: in.ID != "", Sender: sender, Topic: in.Topic,
+		Event: in.Event, Payload: ev.Payload,
 	}
 	if m.Topic == "" {
 		m.Topic = UserTopic(in.User)

@@ -11,15 +11,14 @@ import (
 	"github.com/duckwire/duckwire/storage/memory"
 )
 
-// The protocol of a queue with two sessions of one user, in the small: up to three messages, each of which lives for
-// two steps of time. protocol is a state of it; TestQueueProtocol visits every state that can be reached, and tries
-// every action in each against the hub.
+// protocol is a model of a queue with two sessions of one user, and up to three messages, each of which lives for two
+// steps of time. TestQueueProtocol visits every reachable state of it, and tries every action in each against the hub.
 type protocol struct {
 	published      uint8
 	born           [3]uint8 // the step in which each message was published
 	now            uint8
 	head           uint8 // messages that are acknowledged or have expired
-	expired        uint8 // of those, the expired ones that nobody has acknowledged
+	expired        uint8 // of these, those that expired and were not acknowledged since
 	expiredThrough uint8
 	sessions       [2]protocolSession
 }
@@ -27,7 +26,7 @@ type protocol struct {
 type protocolSession struct {
 	open  bool
 	after uint8 // what it has read
-	told  uint8 // up to where it was told what expired
+	told  uint8 // the last expired message that it was told of
 }
 
 const (
@@ -36,32 +35,32 @@ const (
 	protocolStep     = time.Minute
 )
 
-// read is what a session is given.
+// protocolRead is the result of a read.
 type protocolRead struct {
 	first, last uint8 // messages first … last; 0 for none
-	expired     uint8 // what it is told, and up to where; 0 for nothing
+	expired     uint8 // of the Expired that it returns, as through; 0 for none
 	through     uint8
 }
 
 type protocolAction uint8
 
-// The actions; those of sessions come twice.
+// The actions. Those from actOpen on are tried with each session.
 const (
 	actPublish protocolAction = iota
 	actRepublish
 	actStep
 	actCrash
-	actOpen // and close, where it is open: then the session begins anew, and remembers nothing
+	actOpen // closes the session first, if it is open, and opens it without a position
 	actResume
 	actRead
 	actAck
-	actAckAgain   // of the oldest message, once more
+	actAckAgain   // acknowledges the oldest message again
 	sessionAction = actOpen
 	actions       = actAckAgain + 1
 )
 
-// apply returns the state after an action of one session (or of nobody), and what a read gives. ok is false where the
-// action cannot be.
+// apply returns the state after an action, of one session or of none, and the result of a read. ok is false if the
+// action is not possible in the state.
 func (p protocol) apply(a protocolAction, who int) (next protocol, got protocolRead, ok bool) {
 	s := &p.sessions[who]
 	switch a {
@@ -142,7 +141,7 @@ type protocolMove struct {
 	who    int
 }
 
-// protocolPath is a state and a way to it.
+// protocolPath is a state, and actions that lead to it.
 type protocolPath struct {
 	state protocol
 	moves []protocolMove

@@ -7,72 +7,71 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// A QueueStore keeps users' messages until they are acknowledged. A user's queue is a log that only loses its
-// beginning: messages have the offsets head+1 … tail, acknowledging and expiring move the head, and an offset is never
-// given twice within one QueueEpoch. What is stored survives the end of the process and of the machine when the call
-// that stored it returns. Safe for concurrent use. Whoever opened the store closes it, after the hub.
+// A QueueStore stores users' messages until they are acknowledged. A user's queue is a log that is trimmed at its
+// beginning: messages have the offsets head+1 … tail, acknowledging and expiring move the head, and within one
+// QueueEpoch no offset is used twice. When a call that stores something returns, it is durable: it survives the end of
+// the process and of the machine. Safe for concurrent use. Whoever opened the store closes it, after the hub.
 type QueueStore interface {
-	// QueueEpoch names a life of the store's offsets. It stays the same over restarts, and is another one after
-	// anything that may have set offsets back, such as a restored backup. It is of [a-z0-9], 1 to 24 bytes.
+	// QueueEpoch returns the epoch of the store's offsets: [a-z0-9], 1 to 24 bytes. It does not change at a restart. It
+	// changes when anything may have set offsets back, such as the restore of a backup.
 	QueueEpoch() string
-	// Enqueue adds messages behind the last ones of their users, in order, all or none, and returns their offsets. A
-	// Named message is not added where its user's queue knows that sender's id already: its first offset is returned. A
-	// queue knows ids as long as it keeps the message, and at least ten minutes from its QueuedAt on. No message
-	// expires before the one in front of it: its ExpiresAt is put off so far. What has expired by a message's QueuedAt
-	// makes room for it. Errors: QueueFull where a queue would hold more than room.
-	Enqueue(messages []StoredMessage, room QueueRoom) ([]uint64, error)
-	// Messages returns a page of a user's messages behind an offset, oldest first: at most limit, fewer where they are
-	// large.
+	// Enqueue appends messages to the queues of their users, in order, all or none, and returns their offsets. A Named
+	// message is not appended if the queue remembers that id of its sender: the first offset is returned. A queue
+	// remembers an id as long as it has the message, and for at least ten minutes from its QueuedAt. No message expires
+	// before the one in front of it: its ExpiresAt is postponed to that one's. Messages that have expired by a
+	// message's QueuedAt make room for it. Errors: QueueFull if a queue would exceed limits.
+	Enqueue(messages []StoredMessage, limits QueueLimits) ([]uint64, error)
+	// Messages returns a page of a user's messages behind an offset, oldest first: at most limit, and fewer if they are
+	// large (PageBytes).
 	Messages(user string, after uint64, limit int) (QueuePage, error)
-	// AckMessages forgets a user's messages up to an offset, and what was counted as expired up to it. It changes
-	// nothing where that was done before. ahead says that the queue has never had that offset: then nothing is changed.
+	// AckMessages drops a user's messages up to an offset, and the count of expired ones up to it. It is idempotent.
+	// ahead means that the queue has never had that offset; then nothing is changed.
 	AckMessages(user string, through uint64) (ahead bool, err error)
-	// ExpireMessages forgets, and counts for the reader, messages whose ExpiresAt is not after now: at most limit of
-	// them, of one user, or of any where user is "". It returns how many.
+	// ExpireMessages drops, and counts as expired, messages whose ExpiresAt is not after now: at most limit, of one
+	// user, or of any user if user is "". It returns how many.
 	ExpireMessages(user string, now time.Time, limit int) (int, error)
-	// QueueSummaries returns the queues with the most messages waiting, at most limit, those of equal length by their
-	// users' names, and the figures of all.
+	// QueueSummaries returns the queues with the most messages, at most limit, those of equal length by the names of
+	// their users, and the totals of all queues.
 	QueueSummaries(limit int) ([]QueueSummary, QueueTotals, error)
 }
 
-// A QueueFollower is a QueueStore of several nodes. What it returns from QueueEpoch may become another epoch at any
-// time.
+// A QueueFollower is a QueueStore that several nodes share. Its QueueEpoch may change at any time.
 type QueueFollower interface {
 	QueueStore
-	// FollowQueue calls changed, which must not block, when messages of a user may have come or gone on any node. It is
-	// not called after stop has returned, but for a call that runs at that moment.
-	FollowQueue(user string, changed func()) (stop func())
+	// FollowQueue calls onChange, which must not block, when a user's messages may have changed on any node. After stop
+	// has returned there are no more calls, except for one that runs at that moment.
+	FollowQueue(user string, onChange func()) (stop func())
 }
 
-// QueueRoom is how much one user's queue may hold.
-type QueueRoom struct {
+// QueueLimits bounds one user's queue.
+type QueueLimits struct {
 	Messages int
 	Bytes    int64 // of payloads
 }
 
-// StoredMessage is a message as it is kept. Times are whole milliseconds.
+// StoredMessage is a message as the store has it. Times are whole milliseconds.
 type StoredMessage struct {
 	User      string
 	ID        string
-	Named     bool // the id is the sender's own, and makes the message one of its kind
+	Named     bool // the id is the sender's own, so it is unique for that sender
 	Sender    string
 	Topic     string
 	Event     string
 	Payload   json.RawMessage
 	QueuedAt  time.Time
 	ExpiresAt time.Time
-	Offset    uint64 // given by the store
+	Offset    uint64 // set by the store
 }
 
-// QueuePage is a page of a queue, and how the queue stands.
+// QueuePage is a page of a queue, with the state of the queue.
 type QueuePage struct {
 	Messages       []StoredMessage
-	Head, Tail     uint64 // the queue holds the offsets Head+1 … Tail
-	Expired        int    // messages that expired, and that nobody has acknowledged since
-	ExpiredThrough uint64 // the last of them; 0 where there is none
+	Head, Tail     uint64 // the queue has the offsets Head+1 … Tail
+	Expired        int    // messages that expired and that were not acknowledged since
+	ExpiredThrough uint64 // the offset of the last of them; 0 if there are none
 
-	Before []log.Position // the epochs before QueueEpoch, the latest first, and up to where each is the same for this queue
+	Before []log.Position // earlier epochs, the latest first, and up to which offset each agrees with this queue
 }
 
-// PageBytes is about how many bytes of payload a page of messages should not exceed.
+// PageBytes is about how many bytes of payload a page of messages or events should have at most.
 const PageBytes = log.MaxReadBytes

@@ -19,16 +19,16 @@ import (
 	"github.com/duckwire/duckwire/storage/memory"
 )
 
-// faultyQueue is a store that does not work while broken is set.
+// faultyQueue is a store that returns errors while broken is set.
 type faultyQueue struct {
 	*memory.Queue
-	broken atomic.Bool // for writing and reading
-	blind  atomic.Bool // for reading alone
+	broken atomic.Bool // writes and reads fail
+	blind  atomic.Bool // reads fail
 }
 
 var errDisk = fmt.Errorf("the disk is full: %w", errs.ErrUnavailable)
 
-func (q *faultyQueue) Enqueue(messages []hub.StoredMessage, room hub.QueueRoom) ([]uint64, error) {
+func (q *faultyQueue) Enqueue(messages []hub.StoredMessage, room hub.QueueLimits) ([]uint64, error) {
 	if q.broken.Load() {
 		return nil, errDisk
 	}
@@ -44,7 +44,7 @@ func (q *faultyQueue) Messages(user string, after uint64, limit int) (hub.QueueP
 
 func newFaultyQueue() *faultyQueue { return &faultyQueue{Queue: memory.NewQueue()} }
 
-// message is what a queue's reader gets.
+// message is what a reader of a queue gets.
 type message struct {
 	ID, Position, Topic, Event, Sender string
 	Payload                            json.RawMessage
@@ -54,7 +54,8 @@ type message struct {
 
 func leave(t *testing.T, h *hub.Hub, user, id, payload string) hub.Queued {
 	t.Helper()
-	out, err := h.Enqueue("server", []hub.MessageInput{{User: user, ID: id, Event: "note", Payload: json.RawMessage(payload)}})
+	in := hub.MessageInput{User: user, ID: id, Event: "note", Payload: json.RawMessage(payload)}
+	out, err := h.Enqueue("server", []hub.MessageInput{in})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +73,7 @@ func readQueue(t *testing.T, h *hub.Hub, user string) (*hub.QueueReader, *log.Wa
 	return r, wake
 }
 
-// messages returns what r has now.
+// messages returns what r can read now.
 func messages(t *testing.T, r *hub.QueueReader) (all []message) {
 	t.Helper()
 	for {
@@ -100,7 +101,9 @@ func TestMessagesOfAQueue(t *testing.T) {
 	}
 	<-wakeAfter(wake, func() {
 		out, err := h.Enqueue("ci", []hub.MessageInput{
-			{User: "u", ID: "a", Event: "bytes", Bytes: []byte{1, 2}, Topic: "code:file:x"}, {User: "v", Event: "e"}, {User: "u", Event: "e"},
+			{User: "u", ID: "a", Event: "bytes", Bytes: []byte{1, 2}, Topic: "code:file:x"},
+			{User: "v", Event: "e"},
+			{User: "u", Event: "e"},
 		})
 		if err != nil || len(out) != 3 || out[0].ID != "a" || out[1].Position.Offset != 1 || out[2].Position.Offset != 3 {
 			t.Errorf("%+v, %v", out, err)
@@ -112,13 +115,15 @@ func TestMessagesOfAQueue(t *testing.T) {
 		t.Fatalf("%+v", got)
 	}
 	m := got[0]
-	if m.ID != first.ID || m.Position != first.Position.String() || m.Topic != "user:u" || m.Event != "note" || m.Sender != "server" || string(m.Payload) != `{"n":1}` {
+	if m.ID != first.ID || m.Position != first.Position.String() || m.Topic != "user:u" || m.Event != "note" ||
+		m.Sender != "server" || string(m.Payload) != `{"n":1}` {
 		t.Errorf("%+v", m)
 	}
 	if m.ExpiresAt.Sub(m.QueuedAt) != 24*time.Hour || time.Since(m.QueuedAt) > time.Minute {
 		t.Errorf("queued at %v, expires at %v", m.QueuedAt, m.ExpiresAt)
 	}
-	if m := got[1]; m.ID != "a" || m.Topic != "code:file:x" || m.Sender != "ci" || string(m.Payload) != `{"bytes":"AQI="}` {
+	if m := got[1]; m.ID != "a" || m.Topic != "code:file:x" || m.Sender != "ci" ||
+		string(m.Payload) != `{"bytes":"AQI="}` {
 		t.Errorf("%+v", m)
 	}
 	if n := len(messages(t, other)); n != 1 {
@@ -126,7 +131,7 @@ func TestMessagesOfAQueue(t *testing.T) {
 	}
 }
 
-// wakeAfter calls f and returns a channel that is ready when the wake has fired.
+// wakeAfter calls f and returns a channel that receives when w is signalled.
 func wakeAfter(w *log.Wake, f func()) <-chan struct{} {
 	select {
 	case <-w.C:
@@ -137,7 +142,11 @@ func wakeAfter(w *log.Wake, f func()) <-chan struct{} {
 }
 
 func TestQueueRefuses(t *testing.T) {
-	h := newHub(t, hub.Options{Queue: memory.NewQueue(), Limits: hub.Limits{MessageBytes: 50, QueueMax: 3, QueueBytes: 60, BatchEvents: 4}})
+	limits := hub.Limits{MessageBytes: 50, QueueMax: 3, QueueBytes: 60, BatchEvents: 4}
+	h := newHub(t, hub.Options{Queue: memory.NewQueue(), Limits: limits})
+	valid := hub.MessageInput{User: "u", Event: "e"}
+	large := hub.MessageInput{User: "u", Event: "e", Payload: bytesOf(40)}
+	tooLarge := hub.MessageInput{User: "u", Event: "e", Payload: json.RawMessage(`"` + strings.Repeat("x", 50) + `"`)}
 	for name, tt := range map[string]struct {
 		in   []hub.MessageInput
 		kind error
@@ -149,12 +158,12 @@ func TestQueueRefuses(t *testing.T) {
 		"user":        {[]hub.MessageInput{{User: "a\nb", Event: "e"}}, errs.ErrInvalid, "user"},
 		"no event":    {[]hub.MessageInput{{User: "u"}}, errs.ErrInvalid, "event"},
 		"topic":       {[]hub.MessageInput{{User: "u", Event: "e", Topic: "a\nb"}}, errs.ErrInvalid, "topic"},
-		"id":          {[]hub.MessageInput{{User: "u", Event: "e"}, {User: "u", Event: "e", ID: "a b"}}, errs.ErrInvalid, "messages[1].id"},
-		"payload":     {[]hub.MessageInput{{User: "u", Event: "e", Payload: json.RawMessage(`{`)}}, errs.ErrInvalid, "payload"},
-		"large":       {[]hub.MessageInput{{User: "u", Event: "e", Payload: json.RawMessage(`"` + strings.Repeat("x", 50) + `"`)}}, errs.ErrTooLarge, "message_bytes"},
-		"four":        {[]hub.MessageInput{{User: "u", Event: "e"}, {User: "u", Event: "e"}, {User: "u", Event: "e"}, {User: "u", Event: "e"}}, errs.ErrQueueFull, "queue_max"},
-		"many bytes":  {[]hub.MessageInput{{User: "u", Event: "e", Payload: bytesOf(40)}, {User: "u", Event: "e", Payload: bytesOf(40)}}, errs.ErrQueueFull, "queue_bytes"},
-		"full at one": {[]hub.MessageInput{{User: "v", Event: "e"}, {User: "u", Event: "e", Payload: bytesOf(40)}, {User: "u", Event: "e", Payload: bytesOf(40)}}, errs.ErrQueueFull, "queue_bytes"},
+		"id":          {[]hub.MessageInput{valid, {User: "u", Event: "e", ID: "a b"}}, errs.ErrInvalid, "messages[1].id"},
+		"payload":     {[]hub.MessageInput{{User: "u", Event: "e", Payload: []byte(`{`)}}, errs.ErrInvalid, "payload"},
+		"large":       {[]hub.MessageInput{tooLarge}, errs.ErrTooLarge, "message_bytes"},
+		"four":        {[]hub.MessageInput{valid, valid, valid, valid}, errs.ErrQueueFull, "queue_max"},
+		"many bytes":  {[]hub.MessageInput{large, large}, errs.ErrQueueFull, "queue_bytes"},
+		"full at one": {[]hub.MessageInput{{User: "v", Event: "e"}, large, large}, errs.ErrQueueFull, "queue_bytes"},
 	} {
 		if _, err := h.Enqueue("s", tt.in); !errors.Is(err, tt.kind) || !strings.Contains(err.Error(), tt.says) {
 			t.Errorf("%s: %v", name, err)
@@ -167,7 +176,9 @@ func TestQueueRefuses(t *testing.T) {
 	}
 	at := leave(t, h, "u", "", `{}`).Position
 	for name, p := range map[string]log.Position{
-		"now": {Now: true}, "another life": {Epoch: "x-q", Offset: 1}, "ahead": {Epoch: at.Epoch, Offset: at.Offset + 1},
+		"now":           {Now: true},
+		"another epoch": {Epoch: "x-q", Offset: 1},
+		"ahead":         {Epoch: at.Epoch, Offset: at.Offset + 1},
 	} {
 		if err := h.AckMessages("u", p); !errors.Is(err, errs.ErrInvalid) {
 			t.Errorf("ack of %s: %v", name, err)
@@ -188,8 +199,7 @@ func TestQueueRefuses(t *testing.T) {
 // bytesOf returns a JSON value of n bytes.
 func bytesOf(n int) json.RawMessage { return json.RawMessage(`"` + strings.Repeat("x", n-2) + `"`) }
 
-// TestQueueEpoch: a position of before a backup was restored begins anew, aloud; one that this queue has never had,
-// too.
+// TestQueueEpoch: a position from before a backup was restored is reset, and so is one that this queue has never had.
 func TestQueueEpoch(t *testing.T) {
 	h := newHub(t, hub.Options{Queue: memory.NewQueue()})
 	at := leave(t, h, "u", "", `{}`).Position
@@ -211,8 +221,8 @@ func TestQueueEpoch(t *testing.T) {
 	}
 }
 
-// TestQueueHeals: what the store does not take is refused; what a reader could not be told at once it is told when the
-// store can be read again.
+// TestQueueHeals: what the store cannot write is refused. What a reader could not get at once it gets when the store
+// can be read again.
 func TestQueueHeals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newFaultyQueue()
@@ -241,7 +251,7 @@ func TestQueueHeals(t *testing.T) {
 	})
 }
 
-// TestDurableEvents: an event for users is left for those of them who do not read its topic.
+// TestDurableEvents: a durable event is queued for those of its recipients who do not read its topic.
 func TestDurableEvents(t *testing.T) {
 	h := newHub(t, hub.Options{Queue: memory.NewQueue(), Limits: hub.Limits{QueueMax: 2}})
 	here, _, err := h.Subscribe("code:file:x", log.Position{Now: true}, log.NewWake())
@@ -256,8 +266,11 @@ func TestDurableEvents(t *testing.T) {
 		}
 		return out[0], nil
 	}
-	for range 2 { // the second is the same again
-		out, err := publish(hub.EventInput{ID: "one", Event: "e", Payload: json.RawMessage(`{"n":1}`), Durable: true, To: []string{"here", "away", "away"}})
+	for range 2 { // the second is a retry
+		out, err := publish(hub.EventInput{
+			ID: "one", Event: "e", Payload: json.RawMessage(`{"n":1}`),
+			Durable: true, To: []string{"here", "away", "away"},
+		})
 		if err != nil || out.ID != "one" {
 			t.Fatal(out, err)
 		}
@@ -269,8 +282,9 @@ func TestDurableEvents(t *testing.T) {
 	if len(items) != 1 || len(got) != 1 || len(messages(t, left)) != 0 {
 		t.Fatalf("%d on the topic, %+v for the one who is away", len(items), got)
 	}
-	if got[0].ID != "one" || got[0].Topic != "code:file:x" || got[0].Event != "e" || got[0].Sender != "s" || string(got[0].Payload) != `{"n":1}` {
-		t.Errorf("%+v", got[0])
+	if m := got[0]; m.ID != "one" || m.Topic != "code:file:x" || m.Event != "e" || m.Sender != "s" ||
+		string(m.Payload) != `{"n":1}` {
+		t.Errorf("%+v", m)
 	}
 	here.Close()
 	out, err := publish(hub.EventInput{Event: "e", Durable: true, To: []string{"here"}})
@@ -285,12 +299,14 @@ func TestDurableEvents(t *testing.T) {
 		in   hub.EventInput
 		kind error
 	}{
-		"full":      {hub.EventInput{Event: "e", Durable: true, To: []string{"away"}}, errs.ErrQueueFull},
-		"no to":     {hub.EventInput{Event: "e", Durable: true}, errs.ErrInvalid},
-		"to alone":  {hub.EventInput{Event: "e", To: []string{"away"}}, errs.ErrInvalid},
-		"ephemeral": {hub.EventInput{Event: "e", Durable: true, Ephemeral: true, To: []string{"away"}}, errs.ErrInvalid},
-		"nobody":    {hub.EventInput{Event: "e", Durable: true, To: []string{""}}, errs.ErrInvalid},
-		"many":      {hub.EventInput{Event: "e", Durable: true, To: make([]string, 101)}, errs.ErrTooLarge},
+		"full":     {hub.EventInput{Event: "e", Durable: true, To: []string{"away"}}, errs.ErrQueueFull},
+		"no to":    {hub.EventInput{Event: "e", Durable: true}, errs.ErrInvalid},
+		"to alone": {hub.EventInput{Event: "e", To: []string{"away"}}, errs.ErrInvalid},
+		"ephemeral": {
+			hub.EventInput{Event: "e", Durable: true, Ephemeral: true, To: []string{"away"}}, errs.ErrInvalid,
+		},
+		"nobody": {hub.EventInput{Event: "e", Durable: true, To: []string{""}}, errs.ErrInvalid},
+		"many":   {hub.EventInput{Event: "e", Durable: true, To: make([]string, 101)}, errs.ErrTooLarge},
 	} {
 		if _, err := publish(tt.in); !errors.Is(err, tt.kind) {
 			t.Errorf("%s: %v", name, err)
@@ -306,23 +322,28 @@ func TestDurableEvents(t *testing.T) {
 	}
 }
 
-// TestResults: what a completion has come to waits for its requester, unless there is a session, or nobody wants it.
+// TestResults: the result of a completion is queued for the user who requested it, unless the user has a session, or
+// has cancelled the completion.
 func TestResults(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newFaultyQueue()
 		wait := make(chan struct{})
-		h := hub.New(hub.Options{Queue: store, Logger: quiet, Limits: hub.Limits{MessageBytes: 1000}, Provider: scripted(func(ctx context.Context, w hub.CompletionWriter) error {
+		provider := scripted(func(ctx context.Context, w hub.CompletionWriter) error {
 			select {
 			case <-wait:
 			case <-ctx.Done():
 				return ctx.Err()
 			}
 			return w.Text("some \"text\"")
-		})})
+		})
+		h := hub.New(hub.Options{
+			Queue: store, Logger: quiet, Limits: hub.Limits{MessageBytes: 1000}, Provider: provider,
+		})
 		defer func() { h.Close() }()
 		begin := func(id string) *hub.Stream {
 			t.Helper()
-			s, _, err := h.Complete(&hub.CompletionRequest{}, hub.StreamSpec{ID: id, Owner: "u", Kind: "completion"}, hub.CompletionMeta{})
+			spec := hub.StreamSpec{ID: id, Owner: "u", Kind: "completion"}
+			s, _, err := h.Complete(&hub.CompletionRequest{}, spec, hub.CompletionMeta{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -347,7 +368,8 @@ func TestResults(t *testing.T) {
 		if err := json.Unmarshal(got[0].Payload, &result); err != nil {
 			t.Fatal(err)
 		}
-		if result.ID != "left" || result.Kind != "completion" || result.Status != "done" || result.Text != `some "text"` || result.Position != s.State().Position.String() {
+		if result.ID != "left" || result.Kind != "completion" || result.Status != "done" ||
+			result.Text != `some "text"` || result.Position != s.State().Position.String() {
 			t.Errorf("%+v", result)
 		}
 		leave := h.EnterSession("u", hub.ViaSSE)
@@ -371,8 +393,8 @@ func TestResults(t *testing.T) {
 	})
 }
 
-// TestQueueInOrder: readers who come, go, resume and acknowledge while many publish get every publisher's messages in
-// order, and all together every message.
+// TestQueueInOrder: while many publish, readers come, go, resume and acknowledge. They get every publisher's messages
+// in order, and all readers together get every message.
 func TestQueueInOrder(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -417,8 +439,8 @@ func TestQueueInOrder(t *testing.T) {
 	work.Wait()
 }
 
-// readSome is one session: it reads for a while from a position, acknowledges now and then, and returns where it got
-// to.
+// readSome is one session: it reads for a while from a position, acknowledges now and then, and returns its last
+// position.
 func readSome(t *testing.T, h *hub.Hub, rng *rand.Rand, at log.Position, see func(id string)) log.Position {
 	wake := log.NewWake()
 	r, reset, err := h.ReadQueue("u", at, wake)

@@ -7,72 +7,72 @@ import (
 	"github.com/duckwire/duckwire/hub/meter"
 )
 
-// Stats is how a hub stands, and what has happened in it since its start. It holds no names of users, topics or
-// streams: maps have keys out of fixed sets.
+// Stats has the state of a hub, and counters since its start. It has no names of users, topics or streams: the keys of
+// maps are from fixed sets, so that they can be labels of metrics.
 type Stats struct {
-	Users    int                // who have a session
+	Users    int                // users with a session
 	Sessions [Transports]int    // now
-	Opened   [Transports]uint64 // sessions since the start
+	Opened   [Transports]uint64 // sessions opened since the start
 
 	Topics   int
 	Readers  int // of topics, streams and queues
-	Behind   int // readers that have not read everything: they are being written to, or are slow
-	Present  int // presences on all topics, those in their grace included
+	Behind   int // readers that have not read everything: they are written to at the moment, or are slow
+	Present  int // presences on all topics, including those in their grace period
 	LogBytes int64
 
-	Delivered  [Transports]uint64 // items that clients' readers were given
-	Lag        meter.Distribution // how many entries behind readers were when they were given something
+	Delivered  [Transports]uint64 // items that clients' readers got
+	Lag        meter.Distribution // how many entries behind readers were when they got items
 	Resets     map[log.ResetReason]uint64
 	Events     uint64 // published with a position
-	Ephemerals uint64 // and without
+	Ephemerals uint64 // published without a position
 
 	Streams         map[Status]int
 	StreamsStarted  map[string]uint64 // by kind: "completion", "analysis", "other"
 	StreamsEnded    []EndCount
 	Cancelled       map[string]uint64 // by reason: "client", "unwatched"
 	TokensMade      uint64
-	TokensDelivered uint64             // to at least one watcher
+	TokensDelivered uint64             // that at least one watcher got
 	TokensUnwatched uint64             // made while nobody watched
 	FirstToken      meter.Distribution // seconds from a completion's request to its first token
 
 	ProviderErrors map[string]uint64 // by code
 	Limits         map[string]uint64 // refusals, by the setting that has the limit
 
-	Queue *QueueTotals // nil: without a store, or it does not answer
-	Store *StoreStats  // nil: without a store that counts
+	Queue *QueueTotals // nil: there is no store, or it does not answer
+	Store *StoreStats  // nil: there is no store that counts
 }
 
-// EndCount is how many streams of a kind have ended so.
+// EndCount is the number of streams of a kind that have ended with a status.
 type EndCount struct {
 	Kind   string
 	Status Status
 	Count  uint64
 }
 
-// StoreStats are a store's figures since it was opened.
+// StoreStats has a store's counters since it was opened.
 type StoreStats struct {
-	FileBytes, LogBytes int64         // of the database and of its write-ahead log, now
+	FileBytes, LogBytes int64         // sizes of the database and of its write-ahead log
 	Commits             int64         // transactions
-	Requests            int64         // that were committed in them; by Commits: the mean size of a batch
-	LargestBatch        int64         // the most that one transaction had
-	Messages            int64         // that were added to queues
-	Expired             int64         // messages that nobody acknowledged in time
-	CommitTime          time.Duration // of all commits together; with full durability nearly all of it is fsync
+	Requests            int64         // in these transactions; divided by Commits: the mean size of a batch
+	LargestBatch        int64         // the most requests of one transaction
+	Messages            int64         // added to queues
+	Expired             int64         // messages that were not acknowledged in time
+	CommitTime          time.Duration // of all transactions together; with full durability nearly all of it is fsync
 	CommitTimes         meter.Distribution
 	LongestCommit       time.Duration
 	Failures            int64 // batches that could not be written
-	ChoreFailures       int64 // checkpoints and other tidying that failed
+	ChoreFailures       int64 // failed checkpoints and other maintenance
 }
 
-// A StoreMeter is a store that counts. The hub finds it by a type assertion.
+// A StoreMeter is a store that counts. The hub finds it with a type assertion.
 type StoreMeter interface{ Stats() StoreStats }
 
-// Stats takes a snapshot. It looks at every topic and stream for a moment each, so it is for whoever asks every few
-// seconds.
+// Stats returns a snapshot. It locks every topic and stream for a moment, so it should be called every few seconds at
+// most.
 func (h *Hub) Stats() Stats {
 	st := Stats{LogBytes: h.LogBytes(), Events: h.counts.events.Load(), Ephemerals: h.counts.ephemerals.Load()}
 	st.addSessions(&h.sessions)
-	st.addTopics(h.allTopics())
+	st.addTopics(h.topics.all())
 	st.addStreams(h.streams.all())
 	st.addQueues(&h.queues)
 	st.addCounts(&h.counts)
@@ -85,7 +85,7 @@ func (st *Stats) addSessions(s *sessions) {
 	st.Users, st.Sessions, st.Opened = len(s.byUser), s.all, s.opened
 }
 
-// addReaders counts a log's readers. l.mu is held.
+// addReaders counts a log's readers. l is locked.
 func (st *Stats) addReaders(l *log.Log) {
 	st.Readers += l.Readers()
 	st.Behind += l.Readers() - l.Parked()
@@ -114,7 +114,7 @@ func (st *Stats) addStreams(all []*Stream) {
 	for _, s := range all {
 		s.log.Lock()
 		st.addReaders(&s.log)
-		if s.remote == nil { // its node counts it
+		if s.remote == nil { // the node that owns it counts it
 			st.Streams[s.status]++
 		}
 		s.log.Unlock()
@@ -147,8 +147,8 @@ func (st *Stats) addQueues(q *queues) {
 
 func (st *Stats) addCounts(c *counts) {
 	st.Resets = make(map[log.ResetReason]uint64)
-	for i := range c.tallies {
-		t := &c.tallies[i]
+	for i := range c.shards {
+		t := &c.shards[i]
 		lag := t.lag.Snapshot()
 		for via := range t.delivered {
 			single := t.single[via].Load()
@@ -167,7 +167,8 @@ func (st *Stats) addCounts(c *counts) {
 		name := streamKind(kind).String()
 		st.StreamsStarted[name] = c.started[kind].Load()
 		for i, status := range endStatuses {
-			st.StreamsEnded = append(st.StreamsEnded, EndCount{Kind: name, Status: status, Count: c.ended[kind][i].Load()})
+			count := EndCount{Kind: name, Status: status, Count: c.ended[kind][i].Load()}
+			st.StreamsEnded = append(st.StreamsEnded, count)
 		}
 	}
 	st.Cancelled = make(map[string]uint64)

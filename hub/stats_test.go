@@ -13,7 +13,7 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// asking is a provider that tells the id of each request that it gets.
+// asking is a provider that reports the id of each request that it gets.
 type asking struct{ ids chan string }
 
 func (a asking) Complete(_ context.Context, req *hub.CompletionRequest, w hub.CompletionWriter) error {
@@ -29,7 +29,7 @@ func (a asking) Analyze(_ context.Context, req *hub.AnalysisRequest, _ hub.Analy
 
 func (asking) Models(context.Context) ([]hub.Model, error) { return nil, nil }
 
-// safeBuffer takes a log from several goroutines.
+// safeBuffer is a writer for logs of several goroutines.
 type safeBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -41,7 +41,8 @@ func (s *safeBuffer) Write(p []byte) (int, error) {
 	return s.b.Write(p)
 }
 
-// An upstream gets the id of the request; where none is known, the stream's. The line of the stream's end has it.
+// An upstream gets the id of the request, or that of the stream if the request has none. The line in the log of the
+// stream's end has it.
 func TestRequestIDs(t *testing.T) {
 	log := &safeBuffer{}
 	a := asking{make(chan string, 1)}
@@ -53,7 +54,9 @@ func TestRequestIDs(t *testing.T) {
 			req := &hub.AnalysisRequest{Files: []hub.AnalysisFile{{Path: "a.go", Code: "package a"}}, RequestID: id}
 			s, _, err = h.Analyze(req, hub.StreamSpec{Owner: "u", Alias: alias})
 		} else {
-			s, _, err = h.Complete(&hub.CompletionRequest{Kind: hub.TextCompletion, RequestID: id}, hub.StreamSpec{Owner: "u", Alias: alias, Kind: "completion"}, hub.CompletionMeta{})
+			req := &hub.CompletionRequest{Kind: hub.TextCompletion, RequestID: id}
+			spec := hub.StreamSpec{Owner: "u", Alias: alias, Kind: "completion"}
+			s, _, err = h.Complete(req, spec, hub.CompletionMeta{})
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -81,7 +84,7 @@ func TestRequestIDs(t *testing.T) {
 	}
 }
 
-// readers of which one is too slow, one is somebody's and one is nobody's, as Stats sees them.
+// Stats counts a reader that is too slow, one of a user's, and one of nobody's.
 func TestStatsOfReaders(t *testing.T) {
 	h := newHub(t, hub.Options{Limits: hub.Limits{HistoryEvents: 10}})
 	open := func() *hub.TopicReader {
@@ -101,7 +104,8 @@ func TestStatsOfReaders(t *testing.T) {
 	nobody := s.WatchUncounted(log.Position{}, log.NewWake())
 	t.Cleanup(nobody.Close)
 	nobody.Read(nil)
-	if st := h.Stats(); st.Readers != 3 || st.Behind != 0 || st.Topics != 1 || st.Streams[hub.StatusQueued]+st.Streams[hub.StatusRunning] != 1 {
+	if st := h.Stats(); st.Readers != 3 || st.Behind != 0 || st.Topics != 1 ||
+		st.Streams[hub.StatusQueued]+st.Streams[hub.StatusRunning] != 1 {
 		t.Errorf("%+v", st)
 	}
 	for range 30 {
@@ -111,13 +115,15 @@ func TestStatsOfReaders(t *testing.T) {
 		}
 		quick.Read(nil)
 	}
-	if st := h.Stats(); st.Behind != 1 || st.Delivered[hub.ViaWait] != 30 || st.Events != 30 || st.Lag.Counts[0] != 30 || st.Lag.Sum != 30 {
+	if st := h.Stats(); st.Behind != 1 || st.Delivered[hub.ViaWait] != 30 || st.Events != 30 ||
+		st.Lag.Counts[0] != 30 || st.Lag.Sum != 30 {
 		t.Errorf("%+v", st)
 	}
 	if items, reset := slow.Read(nil); len(items) != 10 || reset == nil {
 		t.Fatal(len(items), reset)
 	}
-	if st := h.Stats(); st.Behind != 0 || st.Delivered[hub.ViaWait] != 40 || st.Resets[log.ResetTrimmed] != 1 || st.Lag.Count() != 31 || st.Lag.Sum != 60 {
+	if st := h.Stats(); st.Behind != 0 || st.Delivered[hub.ViaWait] != 40 || st.Resets[log.ResetTrimmed] != 1 ||
+		st.Lag.Count() != 31 || st.Lag.Sum != 60 {
 		t.Errorf("%+v", st)
 	}
 }
@@ -125,9 +131,14 @@ func TestStatsOfReaders(t *testing.T) {
 // A limit is counted under its setting, whatever else its name says.
 func TestLimitSetting(t *testing.T) {
 	for name, want := range map[string]string{
-		"live connections (connections)": "connections", "topics": "topics", `messages that wait for user "a (b)" (queue_max)`: "queue_max",
-		"body in bytes (body_bytes); a chunked upload may be longer": "body_bytes", "bytes of all conversations": "other", "": "other", "odd (": "other",
-		`to "someone" (Evil Name)`: "other",
+		"live connections (connections)": "connections",
+		"topics":                         "topics",
+		`messages that wait for user "a (b)" (queue_max)`:            "queue_max",
+		"body in bytes (body_bytes); a chunked upload may be longer": "body_bytes",
+		"bytes of all conversations":                                 "other",
+		"":                                                           "other",
+		"odd (":                                                      "other",
+		`to "someone" (Evil Name)`:                                   "other",
 	} {
 		if got := (&errs.LimitError{Name: name}).Setting(); got != want {
 			t.Errorf("%q: %q, want %q", name, got, want)

@@ -300,7 +300,7 @@ func (s *Stream) growLocked(n int) error {
 	if limit := s.hub.limits.StreamBytes; s.log.Size()+int64(n) > limit {
 		return &errs.LimitError{Kind: errs.ErrTooLarge, Name: "bytes of one stream (stream_bytes)", Limit: limit}
 	}
-	if limit := s.hub.limits.mostLogMemory(); s.hub.LogBytes()+int64(n) > limit {
+	if limit := s.hub.limits.maxLogMemory(); s.hub.LogBytes()+int64(n) > limit {
 		return &errs.LimitError{
 			Kind: errs.ErrTooLarge, Name: "memory for logs, with what running streams may take beyond log_memory",
 			Limit: limit,

@@ -159,7 +159,7 @@ func (a *announcer) publish(event string, p payload) {
 	if len(raw) > a.hub.limits.MessageBytes {
 		raw = append(a.payload().num("omitted_bytes", len(raw)).b, '}')
 	}
-	if _, err := a.hub.append(a.stream.Topic, a.stream.Owner, []EventInput{{Event: event, Payload: raw}}); err != nil {
+	if _, err := a.hub.topics.publish(a.stream.Topic, a.stream.Owner, []EventInput{{Event: event, Payload: raw}}); err != nil {
 		a.hub.logger.Warn("a stream's announcement was refused",
 			"stream", a.stream.ID, "topic", a.stream.Topic, "event", event, "error", err)
 	}

@@ -29,7 +29,7 @@ func (s *Stream) catchUp(enough func() bool) error {
 		if done {
 			return nil
 		}
-		fetch := func() (any, error) { return nil, s.fetch(askTimeout) }
+		fetch := func() (any, error) { return nil, s.fetch(callTimeout) }
 		if _, err, _ := s.hub.cluster.fetches.Do(s.ID, fetch); err != nil {
 			return err
 		}

@@ -72,7 +72,7 @@ func (h *Hub) newStream(spec *StreamSpec, meta *CompletionMeta) (s *Stream, old 
 	if spec.Slot != "" {
 		s.slot = slotKey{spec.Owner, spec.Slot}
 	}
-	elsewhere := h.UsageElsewhere(usageStreams, s.Owner)
+	elsewhere := h.cluster.RemoteUsage(usageStreams, s.Owner)
 	if had, err := h.streams.add(s, spec.Alias, h.limits.StreamsPerUser, elsewhere); err != nil {
 		return nil, false, err
 	} else if had != nil {

@@ -103,7 +103,7 @@ func (h *Hub) streamsElsewhere(q *StreamQuery) (list []StreamSummary) {
 	if !q.All {
 		return list
 	}
-	for _, answer := range h.callAll(callStreams, summariesQuestion{q.Limit, q.Status}) {
+	for _, answer := range h.cluster.callAll(callStreams, summariesQuestion{q.Limit, q.Status}) {
 		var theirs []StreamSummary
 		if err := json.Unmarshal(answer, &theirs); err != nil {
 			h.logger.Warn("streams of another node are not known; nodes of different versions?", "error", err)

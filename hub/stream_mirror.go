@@ -221,8 +221,8 @@ func (r streamReplica) loadMissing() error {
 	}
 	asked := !r.hub.orphaned(node)
 	if asked {
-		_, err := r.hub.callWithin(askTimeout, node, callSaveStream, withBytes(streamQuestion{r.ID}, nil))
-		if !errors.Is(err, errNotMine) {
+		_, err := r.hub.cluster.callWithin(callTimeout, node, callSaveStream, withBytes(streamQuestion{r.ID}, nil))
+		if !errors.Is(err, errNotOwner) {
 			return err
 		}
 	}

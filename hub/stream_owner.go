@@ -58,12 +58,12 @@ func (e *remoteEnding) ending() *Ending {
 
 // answerStreams registers the handlers of the calls about streams that this node owns.
 func (h *Hub) answerStreams() {
-	h.OnCall(callEndStream, onStream(h, func(s *Stream, q *endQuestion, _ []byte) (any, error) {
+	h.cluster.OnCall(callEndStream, onStream(h, func(s *Stream, q *endQuestion, _ []byte) (any, error) {
 		e := q.Ending.ending()
 		s.endLocal(e.Status, *e)
 		return nil, nil
 	}))
-	h.OnCall(callSaveStream, onStream(h, func(s *Stream, _ *streamQuestion, _ []byte) (any, error) {
+	h.cluster.OnCall(callSaveStream, onStream(h, func(s *Stream, _ *streamQuestion, _ []byte) (any, error) {
 		return nil, h.recorder.flush(s)
 	}))
 	h.cluster.calls.on(callWatchStreams, func(from string, body []byte) ([]byte, error) {
@@ -91,7 +91,7 @@ func onStream[T any, Q interface {
 		}
 		s := h.streams.find("", q.stream())
 		if s == nil || s.isRemote() {
-			return nil, errNotMine
+			return nil, errNotOwner
 		}
 		answer, err := f(s, q, bytes)
 		if err != nil {
@@ -113,7 +113,7 @@ const askOwnerPause = 50 * time.Millisecond
 func (s *Stream) askOwner(patience time.Duration, name string, body []byte) (answer []byte, taken bool, err error) {
 	for try := range 3 {
 		if try > 0 {
-			s.hub.Pause(askOwnerPause)
+			s.hub.background.Pause(askOwnerPause)
 		}
 		node, err := s.ownerNode()
 		if err != nil || node == "" {
@@ -131,7 +131,7 @@ func (s *Stream) askOwner(patience time.Duration, name string, body []byte) (ans
 			}
 			continue // or another node has taken it over
 		}
-		if answer, err = s.hub.callWithin(patience, node, name, body); !errors.Is(err, errNotMine) {
+		if answer, err = s.hub.cluster.callWithin(patience, node, name, body); !errors.Is(err, errNotOwner) {
 			return answer, false, err
 		}
 		s.reloadMirror()
@@ -149,7 +149,7 @@ func (s *Stream) endRemote(status Status, e Ending) {
 	}
 	e.Status = status
 	question := endQuestion{streamQuestion{s.ID}, remoteEnding{Ending: e, By: e.by}}
-	_, taken, err := s.askOwner(askTimeout, callEndStream, withBytes(question, nil))
+	_, taken, err := s.askOwner(callTimeout, callEndStream, withBytes(question, nil))
 	switch {
 	case err != nil:
 		s.hub.logger.Warn("a stream of another node cannot be ended", "stream", s.ID, "error", err)
@@ -178,13 +178,13 @@ func (h *Hub) reportWatched(node string, streams []string, watched bool) {
 	}
 	body := mustJSON(watchQuestion{streams, watched})
 	h.background.TryGo(func() {
-		_, _ = h.callWithin(askTimeout, node, callWatchStreams, body) // reportAllWatched repeats it
+		_, _ = h.cluster.callWithin(callTimeout, node, callWatchStreams, body) // reportAllWatched repeats it
 	})
 }
 
 // reportAllWatched tells the owners which of their streams are watched on this node, until the hub closes.
 func (h *Hub) reportAllWatched() {
-	for h.Pause(reportWatchedEvery) {
+	for h.background.Pause(reportWatchedEvery) {
 		watched := make(map[string][]string)
 		for _, s := range h.streams.all() {
 			s.log.Lock()

@@ -119,7 +119,7 @@ func (h *Hub) CreateStream(spec StreamSpec) (s *Stream, old bool, err error) {
 			return nil, false, err
 		}
 	}
-	if err := h.cluster.leaseFault(); err != nil {
+	if err := h.cluster.checkLease(); err != nil {
 		return nil, false, err
 	}
 	s, old, err = h.newStream(&spec, nil)
@@ -150,7 +150,7 @@ func (s *Stream) extendLease() {
 // leaseLeftLocked returns the time until the lease expires. It does not expire during an upload, nor while this node
 // must refuse what producers send. s.log is locked.
 func (s *Stream) leaseLeftLocked() time.Duration {
-	if s.producer.open > 0 || s.hub.cluster.leaseFault() != nil {
+	if s.producer.open > 0 || s.hub.cluster.checkLease() != nil {
 		return s.hub.limits.Lease
 	}
 	return time.Until(s.producer.leaseUntil)
@@ -361,7 +361,7 @@ func (a *Appender) AddText(piece []byte) error {
 
 // locked runs f with the stream locked, if the appender may still append.
 func (a *Appender) locked(f func() error) error {
-	if err := a.s.hub.cluster.leaseFault(); err != nil {
+	if err := a.s.hub.cluster.checkLease(); err != nil {
 		return err
 	}
 	if err := a.s.hub.makeRoom(); err != nil {

@@ -125,12 +125,12 @@ func (r *results) store(s *Stream) error {
 		User: s.Owner, ID: s.ID + "." + strconv.FormatUint(st.Position.Offset, 10), Topic: topic, Event: ResultEvent,
 		Payload: s.appendResult(nil, &st, limits.MessageBytes),
 	}
-	m, err := in.stored("", "", limits, time.Now())
+	m, err := in.toStored("", "", limits, time.Now())
 	if err != nil {
 		return err
 	}
-	room := QueueRoom{Messages: max(1, limits.QueueMax/4), Bytes: limits.QueueBytes / 4}
-	_, err = r.hub.keepMessages([]StoredMessage{m}, room)
+	room := QueueLimits{Messages: max(1, limits.QueueMax/4), Bytes: limits.QueueBytes / 4}
+	_, err = r.hub.queues.storeMessages([]StoredMessage{m}, room)
 	return err
 }
 
@@ -139,7 +139,7 @@ const callSession = "session"
 
 // hasSessionElsewhere reports whether a user has a session on another node, of those that answer.
 func (r *results) hasSessionElsewhere(user string) bool {
-	answers := r.hub.CallAll(callSession, []byte(user))
+	answers := r.hub.cluster.CallAll(callSession, []byte(user))
 	return slices.ContainsFunc(answers, func(answer []byte) bool { return len(answer) > 0 })
 }
 

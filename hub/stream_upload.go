@@ -63,16 +63,16 @@ func (u *uploads) init() { u.open = make(map[string]*upload) }
 
 // answerCalls registers what answers the calls of other nodes for uploads.
 func (u *uploads) answerCalls(h *Hub) {
-	h.OnCall(callAppend, onStream(h, func(s *Stream, q *appendQuestion, text []byte) (any, error) {
+	h.cluster.OnCall(callAppend, onStream(h, func(s *Stream, q *appendQuestion, text []byte) (any, error) {
 		body := wholeBody{q.Parts, text}
 		receipt, err := body.append(s, q.Ref, q.Ending.ending())
 		return uploadAnswer{Receipt: &receipt}, err
 	}))
-	h.OnCall(callBeginUpload, onStream(h, func(s *Stream, q *beginQuestion, _ []byte) (any, error) {
+	h.cluster.OnCall(callBeginUpload, onStream(h, func(s *Stream, q *beginQuestion, _ []byte) (any, error) {
 		return u.begin(s, q.Ref)
 	}))
 	for _, name := range []string{callAddToUpload, callEndUpload, callAbortUpload} {
-		h.OnCall(name, func(body []byte) ([]byte, error) {
+		h.cluster.OnCall(name, func(body []byte) ([]byte, error) {
 			q := new(uploadQuestion)
 			text, err := cutBytes(body, q)
 			if err != nil {
@@ -191,7 +191,7 @@ type remoteAppender struct {
 // appendRemote begins an upload at the node that owns the stream.
 func (s *Stream) appendRemote(ref ProducerRef) (*Appender, error) {
 	question := beginQuestion{streamQuestion{s.ID}, ref}
-	raw, tookOver, err := s.askOwner(askTimeout, callBeginUpload, withBytes(question, nil))
+	raw, tookOver, err := s.askOwner(callTimeout, callBeginUpload, withBytes(question, nil))
 	if err != nil {
 		return nil, err
 	}
@@ -219,7 +219,7 @@ func (a *Appender) addRemote(parts []Part, text []byte) error {
 // askUpload makes a call for the open upload to the owner.
 func (a *Appender) askUpload(call string, q *uploadQuestion, text []byte) (uploadAnswer, error) {
 	q.Upload = a.remote.upload
-	raw, err := a.s.hub.callWithin(askTimeout, a.remote.node, call, withBytes(q, text))
+	raw, err := a.s.hub.cluster.callWithin(callTimeout, a.remote.node, call, withBytes(q, text))
 	if err != nil {
 		return uploadAnswer{}, err
 	}
@@ -245,7 +245,7 @@ func (a *Appender) endRemote(ending *Ending) (Receipt, error) {
 func (a *Appender) endWhole(ending *Ending) (Receipt, error) {
 	w := a.remote.whole
 	q := appendQuestion{beginQuestion{streamQuestion{a.s.ID}, a.ref}, w.parts, remoteEndingOf(ending)}
-	raw, tookOver, err := a.s.askOwner(askTimeout, callAppend, withBytes(q, w.text))
+	raw, tookOver, err := a.s.askOwner(callTimeout, callAppend, withBytes(q, w.text))
 	if err != nil {
 		return Receipt{}, err
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -19,47 +20,52 @@ import (
 
 // EventInput is one event to be published.
 type EventInput struct {
-	ID        string          // idempotency: the same sender's same id is published once while the first is kept; "": one is made
-	Event     string          // the name, of [A-Za-z0-9._~:-], 1 to 128 bytes
+	// ID makes publishing idempotent: an id of the same sender is published once, while the first event is retained.
+	// "": an id is generated.
+	ID        string
+	Event     string          // the name (ValidName)
 	Payload   json.RawMessage // any JSON value; nil is {}
-	Bytes     []byte          // the payload of a binary event, in place of Payload; where JSON is needed it is {"bytes": BASE64}
-	Ephemeral bool            // no history, no position: the newest of each sender and name wins
-	Durable   bool            // those in To who do not read the topic find it in their queues
-	To        []string        // users, for Durable
-	Except    string          // the client that is not to get it (Event.Except); "": everybody gets it
+	Bytes     []byte          // the payload of a binary event, instead of Payload; in JSON it is {"bytes": BASE64}
+	Ephemeral bool            // without history and position: only the newest of each sender and name is retained
+	Durable   bool            // is stored in the queues of those users in To who do not read the topic
+	To        []string        // user ids, for Durable
+	Except    string          // the client that does not get the event (log.Event.Except); "": all get it
 }
 
-// Published is what became of one event.
+// Published is the result of publishing one event.
 type Published struct {
 	ID       string
 	Position string // "" for an ephemeral event
 }
 
-// Topic is a named log of events. Topics come into being when they are first used and go when nobody has used them for
-// Limits.HistoryTTL.
+// topic is a named log of events. It is created at its first use (topicRegistry) and expires when it has not been used
+// for Limits.HistoryTTL. The log's lock guards all fields.
 type topic struct {
 	log.Log
-	name  string
-	hub   *Hub
-	ids   map[eventKey]uint64 // offsets of kept events that came with an id
-	eph   ephemerals
-	used  time.Time // when it was last published on or left
-	gone  bool      // evicted: whoever holds it must look it up again
-	watch topicVersion
+	name string // static, as hub is
+	hub  *Hub
 
-	mirror *mirror.Mirror[EventBatch] // nil: nobody has read it yet, or the log is this node's alone
+	ids      map[eventKey]uint64 // offsets of retained events that have an id of their sender's
+	lastUsed time.Time           // of the last publish, or of the last time that a reader was closed
+	dropped  bool                // not in the registry any more: callers must look the topic up again
 
-	presences *presenceTable // nil: nobody is present, and nobody looks
-	users     map[string]int // readers of each user, where they are known
+	eph              ephemerals
+	ephemeralVersion atomic.Uint64 // eph.version, for readers without the lock
+
+	mirror *mirror.Mirror[EventBatch] // nil until the first reader, and always if topics are local to the node
+
+	presences     *presenceTable // nil: there are no presences, and no readers of presences
+	readersByUser map[string]int // open readers whose user is known (TopicReader.ReadFor)
 }
 
 type eventKey struct{ sender, id string }
 
-// publish appends the events, all or none. ErrClosed means that the topic is gone: look it up again.
+// publish appends events to the log of a single node, all or none. ErrClosed means that the topic was dropped: the
+// caller must look it up again.
 func (t *topic) publish(sender string, events []EventInput, now time.Time) ([]Published, error) {
 	out := make([]Published, len(events))
 	t.Lock()
-	if t.gone {
+	if t.dropped {
 		t.Unlock()
 		return nil, errs.ErrClosed
 	}
@@ -67,13 +73,15 @@ func (t *topic) publish(sender string, events []EventInput, now time.Time) ([]Pu
 	for i := range events {
 		out[i] = t.append(sender, &events[i], now)
 	}
-	t.trimOver(now)
-	t.used = now
+	t.trimToLimits(now)
+	t.lastUsed = now
 	t.hub.logBytes.Add(t.Size() - before)
 	t.UnlockAndWake()
 	return out, nil
 }
 
+// append appends one event to the log, or replaces the ephemeral event of its sender and name. An event whose id is
+// retained from the same sender is not appended again: its first position is returned. t is locked.
 func (t *topic) append(sender string, in *EventInput, now time.Time) Published {
 	key := eventKey{sender, in.ID}
 	if in.ID == "" {
@@ -86,7 +94,7 @@ func (t *topic) append(sender string, in *EventInput, now time.Time) Published {
 		t.hub.counts.ephemerals.Add(1)
 		putEnvelope(ev, t.name, sender, in, "")
 		t.eph.put(sender, in.ID, ev, t.hub.limits.EphemeralKeys)
-		t.watch.set(t.eph.version)
+		t.ephemeralVersion.Store(t.eph.version)
 		return Published{ID: in.ID}
 	}
 	position := t.Position(t.Tail() + 1).String()
@@ -103,8 +111,8 @@ func (t *topic) append(sender string, in *EventInput, now time.Time) Published {
 	return Published{ID: in.ID, Position: position}
 }
 
-// trimOver drops what is over the topic's limits or too old.
-func (t *topic) trimOver(now time.Time) {
+// trimToLimits drops events that exceed the topic's limits or have expired. t is locked.
+func (t *topic) trimToLimits(now time.Time) {
 	l := &t.hub.limits
 	old := now.Add(-l.HistoryTTL)
 	over := t.Len() - l.HistoryEvents
@@ -124,7 +132,8 @@ func (t *topic) trimOver(now time.Time) {
 	t.eph.expire(now.Add(-l.EphemeralTTL))
 }
 
-// putEnvelope makes Data the JSON object of design.md 2.3. in.Payload is compact JSON already.
+// putEnvelope sets ev.Data to the JSON object that clients get: the schema Envelope of openapi.yaml. in.Payload must be
+// compact JSON.
 func putEnvelope(ev *log.Event, topic, sender string, in *EventInput, position string) {
 	b := make([]byte, 0, len(topic)+len(sender)+len(in.ID)+len(in.Event)+len(in.Payload)+len(position)+128)
 	b = append(b, `{"id":`...)
@@ -150,7 +159,7 @@ func putEnvelope(ev *log.Event, topic, sender string, in *EventInput, position s
 	ev.Data = append(b, '}')
 }
 
-// bytesPayload is how a binary payload is written where JSON is needed.
+// bytesPayload returns the JSON form of a binary payload.
 func bytesPayload(b []byte) json.RawMessage {
 	raw := make([]byte, 0, base64.StdEncoding.EncodedLen(len(b))+len(`{"bytes":""}`))
 	raw = append(raw, `{"bytes":"`...)
@@ -158,10 +167,10 @@ func bytesPayload(b []byte) json.RawMessage {
 	return append(raw, `"}`...)
 }
 
-// TimeFormat is how times are written on every wire: RFC 3339 in UTC with milliseconds.
+// TimeFormat is the format of all times on the wire: RFC 3339 in UTC with milliseconds.
 const TimeFormat = "2006-01-02T15:04:05.000Z07:00"
 
-// check validates and compacts one event; field is its name in the caller's request ("events[3]", or "").
+// check validates one event and compacts its payload. field is its name in the request for errors ("events[3]", or "").
 func (in *EventInput) check(field string, l *Limits) error {
 	if field != "" {
 		field += "."
@@ -169,8 +178,10 @@ func (in *EventInput) check(field string, l *Limits) error {
 	if err := ValidName(field+"event", in.Event); err != nil {
 		return err
 	}
-	if strings.HasPrefix(in.Event, "phx_") || strings.HasPrefix(in.Event, "presence_") || strings.HasPrefix(in.Event, "chan_reply_") {
-		return errs.Invalid(field+"event", "names beginning with phx_, presence_ and chan_reply_ belong to the protocol; choose another")
+	if strings.HasPrefix(in.Event, "phx_") || strings.HasPrefix(in.Event, "presence_") ||
+		strings.HasPrefix(in.Event, "chan_reply_") {
+		return errs.Invalid(field+"event",
+			"names beginning with phx_, presence_ and chan_reply_ belong to the protocol; choose another")
 	}
 	if in.ID != "" {
 		if err := ValidName(field+"id", in.ID); err != nil {
@@ -191,15 +202,17 @@ func (in *EventInput) check(field string, l *Limits) error {
 		in.Payload, size = payload, len(payload)
 	}
 	if size > l.MessageBytes {
-		return &errs.LimitError{Kind: errs.ErrTooLarge, Name: field + "payload in bytes (message_bytes)", Limit: int64(l.MessageBytes)}
+		return &errs.LimitError{
+			Kind: errs.ErrTooLarge, Name: field + "payload in bytes (message_bytes)", Limit: int64(l.MessageBytes),
+		}
 	}
 	return nil
 }
 
 var errNotUTF8 = errors.New("is not valid UTF-8")
 
-// compactJSON checks a JSON value once, at the door, so that it can be copied into any frame from then on: valid,
-// UTF-8, without newlines.
+// compactJSON validates and compacts a JSON value: the result is UTF-8 without newlines, so it can be copied into any
+// frame without another check.
 func compactJSON(raw json.RawMessage) (json.RawMessage, error) {
 	if len(raw) == 0 {
 		return json.RawMessage("{}"), nil
@@ -215,11 +228,11 @@ func compactJSON(raw json.RawMessage) (json.RawMessage, error) {
 	return b.Bytes(), nil
 }
 
-// MaxName is the longest event name or id, in bytes.
+// MaxName is the length limit of event names and ids, in bytes.
 const MaxName = 128
 
-// ValidName checks an event's name or id: 1 to MaxName bytes of [A-Za-z0-9._~:-] (protocol/sse.md 2.4). The error names
-// field.
+// ValidName returns nil if s may be an event's name or id: 1 to MaxName bytes of [A-Za-z0-9._~:-]. Its error, a
+// *FieldError, names field.
 func ValidName(field, s string) error {
 	if s == "" || len(s) > MaxName {
 		return errs.Invalid(field, "must be 1 to %d bytes long; got %d", MaxName, len(s))

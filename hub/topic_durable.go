@@ -11,10 +11,10 @@ import (
 	"github.com/duckwire/duckwire/hub/errs"
 )
 
-// maxTo is how many users one durable event may be for.
+// maxTo is the largest number of recipients of one durable event.
 const maxTo = 100
 
-// checkDurable checks what is said of the queue. field ends in '.', or is empty.
+// checkDurable validates Durable and To. field is the prefix of field names in errors: it ends in '.', or is empty.
 func (in *EventInput) checkDurable(field string) error {
 	switch {
 	case in.Durable && in.Ephemeral:
@@ -22,20 +22,22 @@ func (in *EventInput) checkDurable(field string) error {
 	case in.Durable && len(in.To) == 0:
 		return errs.Invalid(field+"to", "must name the users for whom a durable event is kept")
 	case !in.Durable && len(in.To) > 0:
-		return errs.Invalid(field+"to", "is for durable events, which are kept for users who are away; set durable as well")
+		return errs.Invalid(field+"to",
+			"is for durable events, which are kept for users who are away; set durable as well")
 	case len(in.To) > maxTo:
 		return &errs.LimitError{Kind: errs.ErrTooLarge, Name: field + "to, in users", Limit: maxTo}
 	}
 	return nil
 }
 
-// keepForAway leaves checked durable events in the queues of those who are away: who do not read the topic. It comes
-// before the event itself, so that a failure leaves nothing half done; one who comes in between gets it twice, with the
-// same id.
-func (h *Hub) keepForAway(name, sender string, events []EventInput) error {
+// storeForOffline stores checked durable events in the queues of those recipients who do not read the topic. It is
+// called before the events are published, so that an error leaves nothing half done. A recipient who subscribes in
+// between gets the event twice, with the same id.
+func (q *queues) storeForOffline(name, sender string, events []EventInput) error {
+	h := q.hub
 	var messages []StoredMessage
 	now := time.Now()
-	away, err := h.away(name, events)
+	offline, err := h.topics.offlineRecipients(name, events)
 	if err != nil {
 		return err
 	}
@@ -46,14 +48,16 @@ func (h *Hub) keepForAway(name, sender string, events []EventInput) error {
 		}
 		named := in.ID != ""
 		if !named {
-			in.ID = ulid.Make().String() // the same in every place
+			in.ID = ulid.Make().String() // the queues and the topic get the same id
 		}
 		for n, user := range in.To {
-			if !away[user] || slices.Contains(in.To[:n], user) {
+			if !offline[user] || slices.Contains(in.To[:n], user) {
 				continue
 			}
-			mi := MessageInput{User: user, ID: in.ID, Topic: name, Event: in.Event, Payload: in.Payload, Bytes: in.Bytes}
-			m, err := mi.stored(sender, eventField(i, len(events)), &h.limits, now)
+			mi := MessageInput{
+				User: user, ID: in.ID, Topic: name, Event: in.Event, Payload: in.Payload, Bytes: in.Bytes,
+			}
+			m, err := mi.toStored(sender, eventField(i, len(events)), &h.limits, now)
 			if err != nil {
 				return err
 			}
@@ -64,16 +68,17 @@ func (h *Hub) keepForAway(name, sender string, events []EventInput) error {
 	if len(messages) == 0 {
 		return nil
 	}
-	_, err = h.keepMessages(messages, QueueRoom{Messages: h.limits.QueueMax, Bytes: h.limits.QueueBytes})
+	_, err = q.storeMessages(messages, QueueLimits{Messages: h.limits.QueueMax, Bytes: h.limits.QueueBytes})
 	return err
 }
 
-// away returns those for whom durable events are and who do not read the topic, on any node. One that cannot be asked
-// has no readers: whoever reads there gets the event twice, with the same id.
-func (h *Hub) away(name string, events []EventInput) (map[string]bool, error) {
+// offlineRecipients returns the recipients of durable events who read the topic on no node. A node that does not
+// answer counts as one without readers: a user who reads there gets the event twice, with the same id.
+func (r *topicRegistry) offlineRecipients(name string, events []EventInput) (map[string]bool, error) {
+	h := r.hub
 	var users []string
 	for i := range events {
-		users = append(users, events[i].To...) // of durable ones
+		users = append(users, events[i].To...) // only durable events have recipients
 	}
 	if len(users) == 0 {
 		return nil, nil
@@ -81,27 +86,28 @@ func (h *Hub) away(name string, events []EventInput) (map[string]bool, error) {
 	if h.queues.store == nil {
 		return nil, ErrNoQueue
 	}
-	t, err := h.topic(name)
+	t, err := r.findOrCreate(name)
 	if err != nil {
 		return nil, err
 	}
-	away := make(map[string]bool)
-	for _, user := range t.away(users) {
-		away[user] = true
+	offline := make(map[string]bool)
+	for _, user := range t.notReading(users) {
+		offline[user] = true
 	}
-	if !h.cluster.sharesStreams() || len(away) == 0 {
-		return away, nil
+	if !h.cluster.sharesStreams() || len(offline) == 0 {
+		return offline, nil
 	}
-	for _, answer := range h.callAll(callReaders, readersQuestion{name, slices.Sorted(maps.Keys(away))}) {
-		var there []string
-		if err := json.Unmarshal(answer, &there); err != nil {
+	question := readersQuestion{name, slices.Sorted(maps.Keys(offline))}
+	for _, answer := range h.cluster.callAll(callReaders, question) {
+		var reading []string
+		if err := json.Unmarshal(answer, &reading); err != nil {
 			h.logger.Error("another node's answer is not understood; nodes of different versions?", "error", err)
 		}
-		for _, user := range there {
-			delete(away, user)
+		for _, user := range reading {
+			delete(offline, user)
 		}
 	}
-	return away, nil
+	return offline, nil
 }
 
 // callReaders asks another node which of some users read a topic there.
@@ -112,27 +118,24 @@ type readersQuestion struct {
 	Users []string `json:"users"`
 }
 
-// readersHere answers it with their names.
-func (h *Hub) readersHere(q *readersQuestion) (any, error) {
-	h.topicMu.RLock()
-	t := h.topics[q.Topic]
-	h.topicMu.RUnlock()
-	there := []string{}
-	if t != nil {
-		away := t.away(q.Users)
-		there = slices.DeleteFunc(q.Users, func(user string) bool { return slices.Contains(away, user) })
+// answerReaders answers callReaders with the names of those users who read the topic on this node.
+func (r *topicRegistry) answerReaders(q *readersQuestion) (any, error) {
+	reading := []string{}
+	if t := r.find(q.Topic); t != nil {
+		others := t.notReading(q.Users)
+		reading = slices.DeleteFunc(q.Users, func(user string) bool { return slices.Contains(others, user) })
 	}
-	return there, nil
+	return reading, nil
 }
 
-// away returns those of the users who do not read the topic here.
-func (t *topic) away(users []string) (away []string) {
+// notReading returns those of the users who do not read the topic on this node.
+func (t *topic) notReading(users []string) (others []string) {
 	t.Lock()
 	defer t.Unlock()
 	for i, user := range users {
-		if t.users[user] == 0 && !slices.Contains(users[:i], user) {
-			away = append(away, user)
+		if t.readersByUser[user] == 0 && !slices.Contains(users[:i], user) {
+			others = append(others, user)
 		}
 	}
-	return away
+	return others
 }

@@ -7,9 +7,9 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// ephemerals is a topic's table of events without history (cursors, typing): the newest of each sender and name, in the
-// order of their last change. A reader holds the version up to which it has seen; one that lags gets the newest of
-// each, a late joiner what is current. It is guarded by the topic's lock.
+// ephemerals are a topic's events without history (cursors, typing): the newest of each sender and name, in the order
+// of their last change. A reader stores the version up to which it has read. So a slow reader skips to the newest
+// events, and a new one gets those that are current. The topic's lock guards it.
 type ephemerals struct {
 	version uint64
 	order   list.List // of *ephemeral, oldest change first
@@ -25,8 +25,8 @@ type ephemeral struct {
 	event   *log.Event
 }
 
-// put stores ev, whose id is given, as the newest of its sender and name. Beyond maxKeys the one that has not changed
-// for longest makes room.
+// put stores ev, whose id is given, as the newest of its sender and name. If there are maxKeys others, it drops the one
+// that has not changed for the longest time.
 func (t *ephemerals) put(sender, id string, ev *log.Event, maxKeys int) {
 	if t.byKey == nil {
 		t.byKey = make(map[ephemeralKey]*list.Element)
@@ -47,7 +47,7 @@ func (t *ephemerals) has(sender, name, id string) bool {
 	return el != nil && el.Value.(*ephemeral).id == id
 }
 
-// since appends what changed after the version, in the order of change.
+// since appends the events that changed after a version, in the order of their changes.
 func (t *ephemerals) since(version uint64, dst []log.Item) []log.Item {
 	el := t.order.Back()
 	for el != nil && el.Value.(*ephemeral).version > version {
@@ -65,7 +65,7 @@ func (t *ephemerals) since(version uint64, dst []log.Item) []log.Item {
 	return dst
 }
 
-// expire forgets what has not changed since the time.
+// expire drops events that are older than a time.
 func (t *ephemerals) expire(before time.Time) {
 	for el := t.order.Front(); el != nil && el.Value.(*ephemeral).event.Time.Before(before); el = t.order.Front() {
 		t.remove(el)

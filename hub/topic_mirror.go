@@ -8,47 +8,47 @@ import (
 	"github.com/duckwire/duckwire/hub/mirror"
 )
 
-// topicPatience is how long a reader waits for a topic to come from the store.
-const topicPatience = 10 * time.Second
+// topicLoadTimeout is how long a reader waits for the topic to be loaded from the store.
+const topicLoadTimeout = 10 * time.Second
 
-// topicReplica is a topic as its mirror sees it: the log of what the store has. A topic has a mirror from its first
-// reader on, until it is dropped.
+// topicReplica is the replica of the store's log of a topic. A topic has a mirror from its first reader until it is
+// dropped.
 type topicReplica struct{ *topic }
 
 // Follow implements mirror.Replica.
-func (r topicReplica) Follow(heard func(EventBatch), gap func()) (stop func()) {
-	return r.hub.cluster.topics.FollowTopic(r.name, heard, gap)
+func (r topicReplica) Follow(onChange func(EventBatch), onGap func()) (stop func()) {
+	return r.hub.cluster.topics.FollowTopic(r.name, onChange, onGap)
 }
 
-// Load implements mirror.Replica: it reads what the store has behind what the topic has. The topic gets it as a whole:
-// one that has begun anew, and is still shorter than what its readers have had, is of no use to anybody.
+// Load implements mirror.Replica: it reads from the store what follows the topic's last event. All pages are applied
+// together: after the first pages of a new epoch, the log could be shorter than what its readers have read.
 func (r topicReplica) Load() error {
 	store := r.hub.cluster.topics
-	epoch, after := r.end()
+	epoch, after := r.loadedUpTo()
 	all, err := store.Events(r.name, epoch, after)
 	for err == nil && len(all.Events) > 0 && all.last() < all.Tail {
 		var more TopicPage
 		if more, err = store.Events(r.name, all.Epoch, all.last()); err == nil {
-			all.join(&more)
+			all.merge(&more)
 		}
 	}
 	if err == nil {
-		r.adopt(&all)
+		r.applyPage(&all)
 	}
 	return err
 }
 
 // Take implements mirror.Replica.
-func (r topicReplica) Take(b EventBatch, _ bool) bool { return r.join(&b) }
+func (r topicReplica) Take(b EventBatch, _ bool) bool { return r.applyBatch(&b) }
 
-// attach makes sure that a topic is a mirror of the store's, and waits until it has what the store has. On a hub
-// without a store for topics it does nothing.
-func (t *topic) attach() error {
+// ensureMirror starts the topic's mirror, if it has none, and waits until it has been loaded. If topics are local to
+// the node, it does nothing. ErrClosed means that the topic was dropped, or that the hub closes.
+func (t *topic) ensureMirror() error {
 	if !t.hub.cluster.sharesTopics() {
 		return nil
 	}
 	t.Lock()
-	if t.gone {
+	if t.dropped {
 		t.Unlock()
 		return errs.ErrClosed
 	}
@@ -61,11 +61,10 @@ func (t *topic) attach() error {
 	if !begun {
 		m.Start()
 	}
-	return m.Loaded(topicPatience)
+	return m.Loaded(topicLoadTimeout)
 }
 
-// catchUp makes sure that a topic's mirror has what follows p, if the store has: another node may have heard of it
-// before this one.
+// catchUp has the mirror read the store if p may be there and is not here yet: another node may have got it earlier.
 func (t *topic) catchUp(p log.Position) error {
 	t.Lock()
 	m := t.mirror
@@ -74,10 +73,10 @@ func (t *topic) catchUp(p log.Position) error {
 	if enough {
 		return nil
 	}
-	return m.Refresh(topicPatience)
+	return m.Refresh(topicLoadTimeout)
 }
 
-// dropMirror ends the topic's mirror, if it has one. The topic must not be locked.
+// dropMirror closes the topic's mirror, if it has one. The topic must not be locked.
 func (t *topic) dropMirror() {
 	t.Lock()
 	m := t.mirror
@@ -87,15 +86,15 @@ func (t *topic) dropMirror() {
 	}
 }
 
-// end returns up to where the topic is known.
-func (t *topic) end() (epoch string, after uint64) {
+// loadedUpTo returns the position of the topic's last event, from where the store is to be read.
+func (t *topic) loadedUpTo() (epoch string, after uint64) {
 	t.Lock()
 	defer t.Unlock()
 	return t.Epoch(), t.Tail()
 }
 
-// adopt takes a page of the store's.
-func (t *topic) adopt(p *TopicPage) {
+// applyPage brings the topic to a page of the store's. If the page does not continue the log, the log begins anew.
+func (t *topic) applyPage(p *TopicPage) {
 	now := time.Now()
 	t.Lock()
 	before := t.Size()
@@ -103,17 +102,18 @@ func (t *topic) adopt(p *TopicPage) {
 		t.Begin(p.Epoch, p.Before, p.Base)
 		t.ids = nil
 	}
-	t.take(p.First, p.Events)
+	t.applyEvents(p.First, p.Events)
 	for i := range p.Ephemerals {
 		t.putShared(&p.Ephemerals[i])
 	}
-	t.trimOver(now)
+	t.trimToLimits(now)
 	t.hub.logBytes.Add(t.Size() - before)
 	t.UnlockAndWake()
 }
 
-// join takes a batch that goes on exactly where the topic ends, and what it has already. Otherwise it reports false.
-func (t *topic) join(b *EventBatch) bool {
+// applyBatch applies a batch that continues the log, or that the log has already. It returns false if events between
+// them are missing, or the batch is of another epoch.
+func (t *topic) applyBatch(b *EventBatch) bool {
 	now := time.Now()
 	t.Lock()
 	if b.First > 0 && (b.Epoch != t.Epoch() || b.First > t.Tail()+1) {
@@ -121,16 +121,17 @@ func (t *topic) join(b *EventBatch) bool {
 		return false
 	}
 	before := t.Size()
-	t.take(b.First, b.Events)
-	t.trimOver(now)
-	t.used = now
+	t.applyEvents(b.First, b.Events)
+	t.trimToLimits(now)
+	t.lastUsed = now
 	t.hub.logBytes.Add(t.Size() - before)
 	t.UnlockAndWake()
 	return true
 }
 
-// take appends those of adjacent events, the first of which has the offset first, that are new.
-func (t *topic) take(first uint64, events []SharedEvent) {
+// applyEvents appends those of consecutive events that are new. The first of them that is not ephemeral has the offset
+// first. t is locked.
+func (t *topic) applyEvents(first uint64, events []SharedEvent) {
 	for i := range events {
 		e := &events[i]
 		if e.Ephemeral {
@@ -146,7 +147,8 @@ func (t *topic) take(first uint64, events []SharedEvent) {
 	}
 }
 
-// putShared takes an ephemeral event. One that the topic has already changes nothing: a page brings all current ones.
+// putShared applies an ephemeral event. One that the topic has already changes nothing: the last page of a load has all
+// current ones. t is locked.
 func (t *topic) putShared(e *SharedEvent) {
 	if t.eph.has(e.Sender, e.Event, e.ID) {
 		return
@@ -154,7 +156,7 @@ func (t *topic) putShared(e *SharedEvent) {
 	ev, in := e.event()
 	putEnvelope(ev, t.name, e.Sender, &in, "")
 	t.eph.put(e.Sender, e.ID, ev, t.hub.limits.EphemeralKeys)
-	t.watch.set(t.eph.version)
+	t.ephemeralVersion.Store(t.eph.version)
 }
 
 func (e *SharedEvent) event() (*log.Event, EventInput) {

@@ -22,7 +22,7 @@ func nodes(t *testing.T, n int, store hub.TopicStore, limits hub.Limits) []*hub.
 	return all
 }
 
-// numbersOf reads n events of a reader, and returns what they carry.
+// numbersOf reads n events, and returns their payloads.
 func numbersOf(t *testing.T, r *hub.TopicReader, wake *log.Wake, n int) (got []string) {
 	t.Helper()
 	for len(got) < n {
@@ -34,7 +34,8 @@ func numbersOf(t *testing.T, r *hub.TopicReader, wake *log.Wake, n int) (got []s
 			got = append(got, string(items[i].Event.Payload()))
 			if items[i].To > 0 {
 				var envelope struct{ Position string }
-				if err := json.Unmarshal(items[i].Event.Data, &envelope); err != nil || envelope.Position != (log.Position{Epoch: r.Epoch(), Offset: items[i].To}).String() {
+				want := log.Position{Epoch: r.Epoch(), Offset: items[i].To}.String()
+				if err := json.Unmarshal(items[i].Event.Data, &envelope); err != nil || envelope.Position != want {
 					t.Errorf("%s stands at %d of %s", items[i].Event.Data, items[i].To, r.Epoch())
 				}
 			}
@@ -59,7 +60,7 @@ func number(n int) hub.EventInput {
 	return hub.EventInput{Event: "n", Payload: json.RawMessage(fmt.Sprint(n))}
 }
 
-// What is published on one node is read on all, from any place that another node gave.
+// What is published on one node is read on all nodes, from any position that another node has returned.
 func TestTopicsOfSeveralNodes(t *testing.T) {
 	all := nodes(t, 3, memory.NewTopics(), hub.Limits{})
 	wakeA, wakeB := log.NewWake(), log.NewWake()
@@ -68,8 +69,9 @@ func TestTopicsOfSeveralNodes(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer a.Close()
-	out := publish(t, all[1], "t", number(0), hub.EventInput{ID: "one", Event: "n", Payload: json.RawMessage("1")}, number(2))
-	again := publish(t, all[2], "t", hub.EventInput{ID: "one", Event: "n", Payload: json.RawMessage("1")}, number(3))
+	one := hub.EventInput{ID: "one", Event: "n", Payload: json.RawMessage("1")}
+	out := publish(t, all[1], "t", number(0), one, number(2))
+	again := publish(t, all[2], "t", one, number(3))
 	if again[0].Position != out[1].Position || again[0].ID != "one" {
 		t.Errorf("an id is known on one node only: %+v, %+v", out[1], again[0])
 	}
@@ -99,7 +101,7 @@ func TestTopicsOfSeveralNodes(t *testing.T) {
 	}
 }
 
-// What comes the moment a topic has come from the store is not lost between the two.
+// No event is lost that is published while a topic's load ends.
 func TestHeardWhileTheLoadingEnds(t *testing.T) {
 	all := nodes(t, 2, memory.NewTopics(), hub.Limits{Topics: 10_000})
 	for n := range 3000 {
@@ -116,8 +118,8 @@ func TestHeardWhileTheLoadingEnds(t *testing.T) {
 	}
 }
 
-// slowPages is a store that begins a new epoch, and then gives what it has a few events at a time, and only when it
-// may.
+// slowPages is a store that begins a new epoch, and then returns small pages, each of them only when the test allows
+// it.
 type slowPages struct {
 	hub.TopicStore
 	gap   func()
@@ -146,8 +148,8 @@ func (s *slowPages) Events(topic, epoch string, after uint64) (hub.TopicPage, er
 	return page, err
 }
 
-// A topic whose store has begun anew comes back as a whole: readers go on where they were, and who begins now does not
-// begin in the past.
+// A topic whose store has begun a new epoch is replaced as a whole: readers continue at their positions, and a new
+// reader does not begin in the past.
 func TestNewEpochInManyPages(t *testing.T) {
 	store := &slowPages{TopicStore: memory.NewTopics(), may: make(chan struct{})}
 	h := nodes(t, 1, store, hub.Limits{})[0]
@@ -175,7 +177,7 @@ func TestNewEpochInManyPages(t *testing.T) {
 		defer n.Close()
 		now = append(now, n)
 		store.may <- struct{}{}
-		time.Sleep(time.Millisecond) // or the page is there too late to do harm
+		time.Sleep(time.Millisecond) // otherwise the page arrives too late to do harm
 	}
 	for r.Epoch() != "new-1" {
 		<-wake.C
@@ -190,7 +192,7 @@ func TestNewEpochInManyPages(t *testing.T) {
 	}
 }
 
-// countingPages counts how often the store is asked, and keeps what hears.
+// countingPages counts reads of the store, and stores the functions that follow it.
 type countingPages struct {
 	hub.TopicStore
 	asked atomic.Int64
@@ -207,8 +209,8 @@ func (s *countingPages) Events(topic, epoch string, after uint64) (hub.TopicPage
 	return s.TopicStore.Events(topic, epoch, after)
 }
 
-// A batch of an epoch that is over, the last one that was published before a failover, never joins. It costs one look
-// at the store, and a reader whose position may be of that epoch is served.
+// A batch of an earlier epoch, the last one published before a failover, never joins. It costs one read of the store,
+// and a reader whose position may be of that epoch is served.
 func TestLateBatchOfAnEarlierEpoch(t *testing.T) {
 	store := &countingPages{TopicStore: memory.NewTopics()}
 	h := nodes(t, 1, store, hub.Limits{})[0]

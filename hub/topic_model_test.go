@@ -11,14 +11,15 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// TestTopicReadersSeeEachEventOrAreTold holds a topic with a short history to a model: each reader gets consecutive
-// events, or a reset first; repeated ids are published once; and of ephemeral events the newest of each sender arrives
-// last.
+// TestTopicReadersSeeEachEventOrAreTold compares a topic with a short history with a model: each reader gets
+// consecutive events, or a reset first; an id is published once; and the last ephemeral event that a reader gets of a
+// sender is the newest.
 func TestTopicReadersSeeEachEventOrAreTold(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		h := hub.New(hub.Options{Limits: hub.Limits{HistoryEvents: 8}})
 		defer h.Close()
-		m := &topicModel{t: t, hub: h, ids: map[string]string{}, newest: map[string]int{}, clients: make([]topicClient, 3)}
+		m := &topicModel{t: t, hub: h, ids: map[string]string{}, newest: map[string]int{}}
+		m.clients = make([]topicClient, 3)
 		for i := range m.clients {
 			m.clients[i].next = 1
 		}
@@ -57,7 +58,8 @@ type topicClient struct {
 
 func (m *topicModel) put(id string, payload any, ephemeral bool, sender string) hub.Published {
 	raw, _ := json.Marshal(payload)
-	out, err := m.hub.Publish("code:file:x", sender, []hub.EventInput{{ID: id, Event: "e", Payload: raw, Ephemeral: ephemeral}})
+	in := hub.EventInput{ID: id, Event: "e", Payload: raw, Ephemeral: ephemeral}
+	out, err := m.hub.Publish("code:file:x", sender, []hub.EventInput{in})
 	if err != nil {
 		m.t.Fatal(err)
 	}
@@ -98,7 +100,7 @@ func (m *topicModel) cut(t *rapid.T) {
 
 func (m *topicModel) read(t *rapid.T) { m.readOne(rapid.IntRange(0, 2).Draw(t, "client")) }
 
-// readOne reads everything there is for one client, rejoining first where it was cut.
+// readOne reads all that one client can read. A client that was cut off resumes first.
 func (m *topicModel) readOne(i int) {
 	c := &m.clients[i]
 	told := false

@@ -9,34 +9,35 @@ import (
 	"github.com/duckwire/duckwire/hub/errs"
 )
 
-// MaxTopic is how long a topic's name may be, in bytes.
+// MaxTopic is the length limit of topic names, in bytes.
 const MaxTopic = 255
 
-// phoenixTopic is the one that the Phoenix protocol keeps for its own heartbeat.
+// phoenixTopic is the topic of the Phoenix protocol's heartbeat (Phoenix: assets/js/phoenix/socket.js, sendHeartbeat).
 const phoenixTopic = "phoenix"
 
 // ValidTopic returns nil if s may name a topic: kind:scope:id or any other number of segments, such as "lobby" or
 // "code:file:lib/a b.ex".
 //
 // A name has 1 to 255 bytes of valid UTF-8, of printable characters (unicode.IsPrint: no control, format or
-// line-separating ones), with no space at either end and no empty segment. What occurs in the paths of files is
-// allowed, other scripts' letters too. Refused are
+// line-separating ones), with no space at either end and no empty segment. Characters that occur in the paths of files
+// are allowed, also letters of other scripts. These are refused:
 //
-//   - only patterns hold it: as a topic it would look like one
-//     ? #    they end the path of a URL: a name that was not percent-encoded would silently be another topic
-//     a/../b (and a/./b) URL parsers fold such parts, percent-encoded or not: the name would silently be another topic
-//     phoenix  the whole name: that protocol's own
+//   - * is reserved for patterns of topics.
+//   - ? and # end the path of a URL: a name that was not percent-encoded would silently be another topic.
+//   - a/../b and a/./b: URL parsers remove such segments, percent-encoded or not (WHATWG URL, section 4.4), so the name
+//     would silently be another topic.
+//   - phoenix, as the whole name, is reserved for that protocol.
 //
-// Names are compared byte by byte; nothing is normalised. The error is a *FieldError for the field "topic".
+// Names are compared byte by byte, without normalization. The error is a *FieldError for the field "topic".
 func ValidTopic(s string) error {
-	if reason := topicFault(s); reason != "" {
+	if reason := topicNameProblem(s); reason != "" {
 		return &errs.FieldError{Field: "topic", Reason: reason}
 	}
 	return nil
 }
 
-// topicFault tells what is wrong with a topic's name; "" is nothing.
-func topicFault(s string) string {
+// topicNameProblem returns what is wrong with a topic's name; "" if it is valid.
+func topicNameProblem(s string) string {
 	switch {
 	case s == "":
 		return "is empty; a topic is named like code:project:42"

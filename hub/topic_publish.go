@@ -3,6 +3,7 @@ package hub
 import (
 	"errors"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -11,8 +12,79 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// share publishes checked events for all nodes.
-func (h *Hub) share(name, sender string, events []EventInput) ([]Published, error) {
+// Publish appends events to a topic: all or none. The sender becomes part of the events. A durable event is first put
+// into the queues of those users in To who do not read the topic at the moment. Errors: *FieldError, *LimitError,
+// ErrClosed while draining; for durable events also those of Enqueue. The caller must have checked that the sender may
+// publish there, and may queue messages for To.
+func (h *Hub) Publish(name, sender string, events []EventInput) ([]Published, error) {
+	if err := h.CheckEvents(events); err != nil {
+		return nil, err
+	}
+	if h.IsDraining() {
+		return nil, errs.ErrClosed
+	}
+	if err := h.makeRoom(); err != nil {
+		return nil, err
+	}
+	if err := h.queues.storeForOffline(name, sender, events); err != nil {
+		return nil, err
+	}
+	return h.topics.publish(name, sender, events)
+}
+
+// Conclude is Publish for events that report the end of earlier work: they are accepted while the hub drains.
+func (h *Hub) Conclude(name, sender string, events []EventInput) ([]Published, error) {
+	if err := h.CheckEvents(events); err != nil {
+		return nil, err
+	}
+	return h.topics.publish(name, sender, events)
+}
+
+// CheckEvents validates the events of one publish, and compacts their payloads. Publish does it, too; it is exported
+// for callers that must validate before they check permissions.
+func (h *Hub) CheckEvents(events []EventInput) error {
+	if len(events) == 0 {
+		return errs.Invalid("events", "must hold at least one event")
+	}
+	if limit := h.limits.BatchEvents; len(events) > limit {
+		return &errs.LimitError{
+			Kind: errs.ErrTooLarge, Name: "events in one request (batch_events)", Limit: int64(limit),
+		}
+	}
+	for i := range events {
+		if err := events[i].check(eventField(i, len(events)), &h.limits); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// eventField returns the name of one event of a request for errors: its index if there are several, otherwise "".
+func eventField(i, n int) string {
+	if n == 1 {
+		return ""
+	}
+	return "events[" + strconv.Itoa(i) + "]"
+}
+
+// publish appends checked events to a topic, also while the hub drains: the end of a stream is announced then, too.
+func (r *topicRegistry) publish(name, sender string, events []EventInput) ([]Published, error) {
+	if c := r.hub.cluster; c.sharesTopics() {
+		return c.publish(name, sender, events)
+	}
+	for {
+		t, err := r.findOrCreate(name)
+		if err != nil {
+			return nil, err
+		}
+		if out, err := t.publish(sender, events, time.Now()); err != errs.ErrClosed {
+			return out, err
+		}
+	}
+}
+
+// publish appends checked events to the store's log of a topic, from which all nodes with readers get them.
+func (c *Cluster) publish(name, sender string, events []EventInput) ([]Published, error) {
 	if err := ValidTopic(name); err != nil {
 		return nil, err
 	}
@@ -21,7 +93,8 @@ func (h *Hub) share(name, sender string, events []EventInput) ([]Published, erro
 	for i := range events {
 		in := &events[i]
 		shared[i] = SharedEvent{
-			ID: in.ID, Named: in.ID != "" && !in.Ephemeral, Sender: sender, Event: in.Event, Bytes: in.Bytes, Except: in.Except, Ephemeral: in.Ephemeral, Millis: now.UnixMilli(),
+			ID: in.ID, Named: in.ID != "" && !in.Ephemeral, Sender: sender, Event: in.Event, Bytes: in.Bytes,
+			Except: in.Except, Ephemeral: in.Ephemeral, Millis: now.UnixMilli(),
 		}
 		if in.ID == "" {
 			shared[i].ID = ulid.Make().String()
@@ -30,7 +103,7 @@ func (h *Hub) share(name, sender string, events []EventInput) ([]Published, erro
 			shared[i].Payload = in.Payload
 		}
 	}
-	places, err := h.appendShared(name, shared)
+	positions, err := c.appendEvents(name, shared)
 	if err != nil {
 		return nil, err
 	}
@@ -38,36 +111,40 @@ func (h *Hub) share(name, sender string, events []EventInput) ([]Published, erro
 	for i := range out {
 		out[i].ID = shared[i].ID
 		if !shared[i].Ephemeral {
-			out[i].Position = places[i].String()
-			h.noticeEpoch(name, places[i].Epoch)
+			out[i].Position = positions[i].String()
+			c.hub.topics.reloadUnlessEpoch(name, positions[i].Epoch)
 		}
 	}
 	return out, nil
 }
 
-// appendPatience is for how long events are offered to a store that cannot be reached.
-const appendPatience = 5 * time.Second
+// appendTimeout is how long events are retried while the store cannot be reached.
+const appendTimeout = 5 * time.Second
 
-// appendShared adds events to the store. Those that have names are offered again where it cannot be reached: it knows
-// them if it has them already. So what the same sender publishes next does not overtake them while Redis comes back.
-func (h *Hub) appendShared(name string, events []SharedEvent) (places []log.Position, err error) {
-	l := &h.limits
-	room := TopicRoom{Events: l.HistoryEvents, Bytes: l.HistoryBytes, TTL: l.HistoryTTL, Ephemerals: l.EphemeralKeys, EphemeralTTL: l.EphemeralTTL}
-	again := !slices.ContainsFunc(events, func(e SharedEvent) bool { return !e.Named })
+// appendEvents appends events to the store's log of a topic. If the store cannot be reached, it retries events that
+// all have an id of the sender's, which makes a retry idempotent. Without retries, the sender's next events could be
+// stored before these when the store comes back.
+func (c *Cluster) appendEvents(name string, events []SharedEvent) (positions []log.Position, err error) {
+	l := &c.hub.limits
+	limits := TopicLimits{
+		Events: l.HistoryEvents, Bytes: l.HistoryBytes, TTL: l.HistoryTTL,
+		Ephemerals: l.EphemeralKeys, EphemeralTTL: l.EphemeralTTL,
+	}
+	idempotent := !slices.ContainsFunc(events, func(e SharedEvent) bool { return !e.Named })
 	begun := time.Now()
 	for pause := 10 * time.Millisecond; ; pause = min(2*pause, 500*time.Millisecond) {
-		places, err = h.cluster.topics.AppendEvents(name, events, room)
-		if !again || !errors.Is(err, errs.ErrUnavailable) || time.Since(begun) > appendPatience || !h.Pause(pause) {
-			return places, err
+		positions, err = c.topics.AppendEvents(name, events, limits)
+		if !idempotent || !errors.Is(err, errs.ErrUnavailable) || time.Since(begun) > appendTimeout ||
+			!c.hub.background.Pause(pause) {
+			return positions, err
 		}
 	}
 }
 
-// noticeEpoch has a mirror that is of another epoch ask the store, which it may not have heard of yet.
-func (h *Hub) noticeEpoch(name, epoch string) {
-	h.topicMu.RLock()
-	t := h.topics[name]
-	h.topicMu.RUnlock()
+// reloadUnlessEpoch has the topic's mirror read the store if the mirror is of another epoch: it may not have been told
+// of the new epoch yet.
+func (r *topicRegistry) reloadUnlessEpoch(name, epoch string) {
+	t := r.find(name)
 	if t == nil {
 		return
 	}

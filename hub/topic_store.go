@@ -7,38 +7,37 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// A TopicStore keeps the logs of topics for several nodes: what one appends, all that follow the topic hear. Offsets
-// count from 1; an epoch is one life of a topic's offsets, in which none is given twice; its text is BOOT-N, as Vector
-// needs it. Whatever may have set offsets back begins a new epoch. Safe for concurrent use. Errors match ErrUnavailable
-// where the store cannot be reached; then the events may have been added. Whoever opened the store closes it, after the
-// hub.
+// A TopicStore stores the logs of topics for several nodes: what one node appends is sent to all that follow the topic.
+// Offsets count from 1. Within an epoch no offset is used twice; whatever may have set offsets back begins a new epoch.
+// An epoch has the form BOOT-N, which log.Vector requires. Safe for concurrent use. Errors match ErrUnavailable if the
+// store cannot be reached; then an append may have succeeded. Whoever opened the store closes it, after the hub.
 type TopicStore interface {
-	// AppendEvents adds events behind the last one of a topic, in order, all or none, and returns their places. A Named
-	// event that the topic has from that sender is not added again: its first place is returned. An Ephemeral one has
-	// no place: it takes that of the sender's last one of its name.
-	AppendEvents(topic string, events []SharedEvent, room TopicRoom) ([]log.Position, error)
-	// Events returns what is kept of a topic behind an offset of an epoch, oldest first, about PageBytes at a time; of
-	// another epoch, from the beginning. A topic that there is not has an epoch from now on.
+	// AppendEvents appends events to a topic, in order, all or none, and returns their positions. A Named event that is
+	// retained from the same sender is not appended again: its first position is returned. An Ephemeral event has no
+	// position: it replaces the sender's last event of its name.
+	AppendEvents(topic string, events []SharedEvent, limits TopicLimits) ([]log.Position, error)
+	// Events returns the retained events of a topic behind an offset of an epoch, oldest first, in pages of about
+	// PageBytes; from the beginning, if that is not the topic's epoch. A topic that does not exist is given an epoch.
 	Events(topic, epoch string, after uint64) (TopicPage, error)
-	// FollowTopic calls heard with what is appended, in order, and gap when something may have been missed, first of
-	// all when the following begins. They are called one at a time, and must not block. None is called after stop has
-	// returned, but for one that runs at that moment.
-	FollowTopic(topic string, heard func(EventBatch), gap func()) (stop func())
+	// FollowTopic calls onChange with each append, in order, and onGap if some may have been missed: at first when it
+	// has begun to follow. The calls are made one at a time, and must not block. After stop has returned there are no
+	// more, except for one that runs at that moment.
+	FollowTopic(topic string, onChange func(EventBatch), onGap func()) (stop func())
 }
 
-// TopicRoom is how much of a topic is kept.
-type TopicRoom struct {
+// TopicLimits bounds what is retained of a topic.
+type TopicLimits struct {
 	Events       int
-	Bytes        int64 // about
+	Bytes        int64 // an estimate
 	TTL          time.Duration
 	Ephemerals   int
 	EphemeralTTL time.Duration
 }
 
-// SharedEvent is an event as it is kept for several nodes.
+// SharedEvent is an event as the store of several nodes has it.
 type SharedEvent struct {
 	ID        string          `json:"id"`
-	Named     bool            `json:"named,omitempty"` // the id is the sender's own, and makes the event one of its kind
+	Named     bool            `json:"named,omitempty"` // the id is the sender's own, so it is unique for that sender
 	Sender    string          `json:"sender,omitempty"`
 	Event     string          `json:"event"`
 	Payload   json.RawMessage `json:"payload,omitempty"` // compact
@@ -48,25 +47,26 @@ type SharedEvent struct {
 	Millis    int64           `json:"time"` // Unix time
 }
 
-// EventBatch is what one append has added.
+// EventBatch is the result of one append.
 type EventBatch struct {
 	Epoch  string
-	First  uint64 // the offset of the first event that has one; 0 where none has
+	First  uint64 // the offset of the first event that is not ephemeral; 0 if all are
 	Events []SharedEvent
 }
 
-// TopicPage is what is kept of a topic, or a part of it.
+// TopicPage is a page of a topic's retained events.
 type TopicPage struct {
 	Epoch      string
-	Before     []log.Position // the epochs before, the latest first, and up to where each is the same as this one
-	Base, Tail uint64         // the offsets Base+1 … Tail are kept
+	Before     []log.Position // earlier epochs, the latest first, and up to which offset each agrees with this one
+	Base, Tail uint64         // the offsets Base+1 … Tail are retained
 	First      uint64         // the offset of the first of Events
 	Events     []SharedEvent
-	Ephemerals []SharedEvent // the current ones, by when they changed; with the page that ends at Tail
+	Ephemerals []SharedEvent // current ones, in the order of their changes; in the page that ends at Tail only
 }
 
-// join adds the next page, or begins with it where the store has begun anew, or has trimmed what was to come.
-func (p *TopicPage) join(next *TopicPage) {
+// merge appends the next page. If the store has begun another epoch, or has trimmed events between the pages, the
+// result begins with the next page.
+func (p *TopicPage) merge(next *TopicPage) {
 	switch {
 	case next.Epoch != p.Epoch, next.First != p.last()+1 || len(next.Events) == 0:
 		*p = *next
@@ -75,5 +75,5 @@ func (p *TopicPage) join(next *TopicPage) {
 	}
 }
 
-// last returns the offset of the last of the page's events.
+// last returns the offset of the page's last event.
 func (p *TopicPage) last() uint64 { return p.First + uint64(len(p.Events)) - 1 }

@@ -12,8 +12,8 @@ import (
 	"github.com/duckwire/duckwire/hub/rights"
 )
 
-// presenceEvery is the minimum interval between updates of one client's meta.
-const presenceEvery = time.Second
+// presenceBatchDelay is the minimum interval between updates of one client's meta.
+const presenceBatchDelay = time.Second
 
 // presenceMeta is a client's changing meta on a topic.
 type presenceMeta struct {
@@ -22,7 +22,7 @@ type presenceMeta struct {
 	mu    sync.Mutex
 	meta  map[string]any
 	shown time.Time
-	timer *time.Timer // publishes changes that came before presenceEvery had passed; nil: none pending
+	timer *time.Timer // publishes changes that came before presenceBatchDelay had passed; nil: none pending
 	over  bool
 }
 
@@ -42,7 +42,7 @@ func trackPresence(ctx context.Context, c *socket.Channel, meta map[string]any) 
 	}
 }
 
-// set changes a member of the meta. The others see it now, or after presenceEvery since the previous change.
+// set changes a member of the meta. The others see it now, or after presenceBatchDelay since the previous change.
 func (p *presenceMeta) set(name string, value any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -50,7 +50,7 @@ func (p *presenceMeta) set(name string, value any) {
 	if p.timer != nil || p.over {
 		return
 	}
-	if wait := presenceEvery - time.Since(p.shown); wait > 0 {
+	if wait := presenceBatchDelay - time.Since(p.shown); wait > 0 {
 		p.timer = time.AfterFunc(wait, p.late)
 		return
 	}

@@ -170,10 +170,10 @@ func (w *world) joinRevocations(n *node) {
 			return nil, err
 		}
 	}
-	n.revoked.Follow(func() {}, n.NotifyMissed)
-	n.OnCall("revoke", take(func(told *toldRevocation) { n.revoked.Take(told.Revocation, told.Unsaved) }))
-	n.OnCall("lift", take(func(told *toldRevocation) { n.revoked.TakeLift(told.Revocation) }))
-	n.OnMissed(func() { _ = n.revoked.Reload() })
+	n.revoked.Follow(func() {}, n.Cluster().NotifyMissed)
+	n.Cluster().OnCall("revoke", take(func(told *toldRevocation) { n.revoked.Take(told.Revocation, told.Unsaved) }))
+	n.Cluster().OnCall("lift", take(func(told *toldRevocation) { n.revoked.TakeLift(told.Revocation) }))
+	n.Cluster().OnMissed(func() { _ = n.revoked.Reload() })
 	_ = n.revoked.Reload()
 }
 
@@ -186,7 +186,7 @@ type toldRevocation struct {
 // tell tells the other nodes of a revocation.
 func (n *node) tell(call string, one rights.Revocation, unsaved bool) {
 	body, _ := json.Marshal(toldRevocation{one, unsaved})
-	n.NotifyAll(call, body)
+	n.Cluster().NotifyAll(call, body)
 }
 
 // happens makes one trouble.

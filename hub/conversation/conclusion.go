@@ -26,7 +26,7 @@ func (x *exchange) conclude() {
 			return
 		}
 		forgotten := errors.Is(err, errs.ErrNotFound) // and begun anew by somebody else
-		if forgotten || !s.service.hub.PauseAfter(failures) {
+		if forgotten || !s.service.hub.Background().PauseAfter(failures) {
 			s.service.logger.Warn("how an answer ended is not told",
 				"topic", s.topic, "stream", x.question.Metadata.Stream, "error", err)
 			return

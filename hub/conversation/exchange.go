@@ -92,7 +92,7 @@ func (x *exchange) await(done <-chan struct{}) bool {
 	select {
 	case <-done:
 		return true
-	case <-x.session.service.hub.Closing():
+	case <-x.session.service.hub.Background().Done():
 	}
 	select {
 	case <-done:
@@ -120,7 +120,7 @@ func (x *exchange) awaitText() bool {
 		}
 		select {
 		case <-wake.C: // at the latest with the stream's end
-		case <-x.session.service.hub.Closing():
+		case <-x.session.service.hub.Background().Done():
 			return false
 		}
 	}

@@ -47,7 +47,7 @@ func (s *Session) look() bool {
 		if errors.Is(err, errs.ErrNotFound) { // the conversation was forgotten
 			return true
 		}
-		if !s.service.hub.PauseAfter(failures) {
+		if !s.service.hub.Background().PauseAfter(failures) {
 			return false
 		}
 		x, err = s.othersAnswer()
@@ -84,5 +84,5 @@ func (x *exchange) outlive() bool {
 			return false
 		}
 	}
-	return x.session.service.hub.Pause(deathPatience/2 + rand.N(deathPatience))
+	return x.session.service.hub.Background().Pause(deathPatience/2 + rand.N(deathPatience))
 }

@@ -50,7 +50,7 @@ func (s *Session) inBackground(f func()) {
 	s.service.mu.Lock()
 	s.users++
 	s.service.mu.Unlock()
-	s.service.hub.RunInBackground(func() {
+	s.service.hub.Background().Go(func() {
 		defer s.Release()
 		f()
 	})

@@ -41,8 +41,8 @@ func (m *Mutex) Unlock() {
 	m.mu.Unlock()
 }
 
-// RWMutex is a sync.RWMutex whose place in the lock order is checked: readers wait for writers that wait for readers, so both
-// count. The zero value is a leaf.
+// RWMutex is a sync.RWMutex whose place in the lock order is checked. Read locks are checked, too, since a reader waits
+// for a writer that waits for other readers. The zero value is a leaf.
 type RWMutex struct {
 	mu    sync.RWMutex
 	class Class
@@ -108,7 +108,8 @@ func take(mutex any, class Class) {
 
 func comesBefore(a, b Class) bool { return a != leaf && (b == leaf || a < b) }
 
-// note notes that the goroutine holds a mutex, and returns which of those that it held before comes last in the order; nil for none.
+// note records that the goroutine holds a mutex, and returns the one that comes last in the order of those that it held
+// before; nil if it held none.
 func note(mutex any, class Class) (last *holding) {
 	var where [1]uintptr
 	runtime.Callers(4, where[:])

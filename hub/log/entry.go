@@ -7,12 +7,12 @@ type EventKind uint8
 
 // The kinds.
 const (
-	TopicEvent  EventKind = iota // Data is the envelope of design.md 2.3, a JSON object
+	TopicEvent  EventKind = iota // Data is the schema Envelope of openapi.yaml
 	StreamEvent                  // a stream's structured entry: Data is a JSON value
 	ChunkEvent                   // an upstream's chunk that is more than text: Data is OpenAI's chunk object, Text its text
 	OpenEvent                    // a chat completion began; nothing to say but OpenAI's opening chunk
-	EndEvent                     // the stream's end: Data is a JSON object (protocol/sse.md 6.1)
-	QueueEvent                   // a user's message: Data is the message of design.md 2.5, a JSON object; Time is when it expires
+	EndEvent                     // the stream's end: Data is the schema End of openapi.yaml
+	QueueEvent                   // a user's message: Data is the schema Message of openapi.yaml; Time is when it expires
 )
 
 // Event is one entry of a log that is not plain text. It is immutable once appended.

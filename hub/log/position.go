@@ -7,7 +7,7 @@ import (
 	"github.com/duckwire/duckwire/hub/errs"
 )
 
-// MaxPosition is the longest position that ParsePosition reads, in bytes (protocol/sse.md 3.2).
+// MaxPosition is the longest position that ParsePosition reads, in bytes.
 const MaxPosition = 64
 
 // Position is a place in one log: after the entry with this offset. The zero value is the beginning of whatever the log

@@ -1,6 +1,6 @@
 package log
 
-// ResetReason says why a position could not be resumed exactly (protocol/sse.md 4.4).
+// ResetReason says why a position could not be resumed exactly: the reason of the schema Reset of openapi.yaml.
 type ResetReason string
 
 // The reasons.

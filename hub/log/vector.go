@@ -9,13 +9,13 @@ import (
 	"github.com/duckwire/duckwire/hub/errs"
 )
 
-// Vector is a place in several logs at once: the id of a block on GET /v1/events, in the order of the URL's topics
-// (protocol/sse.md 9.1).
+// Vector is a place in several logs at once: the id of a block on GET /v1/events (openapi.yaml), in the order of the
+// URL's topics.
 type Vector []Position
 
-// MaxVector is how long the text of a vector may be before a browser's reconnect costs a CORS preflight
-// (protocol/sse.md 3.2), in bytes. Sixteen logs that were begun by one program stay below it; logs of several programs
-// may take up to maxVectorText.
+// MaxVector is how long the text of a vector may be, in bytes, before a browser's reconnect costs a CORS preflight:
+// with a longer Last-Event-ID it makes one. Sixteen logs that were begun by one program stay below it; logs of several
+// programs may take up to maxVectorText.
 const MaxVector = 128
 
 // maxVectorText bounds what ParseVector reads of n positions.

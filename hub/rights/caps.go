@@ -34,7 +34,7 @@ type grant struct {
 }
 
 // ParseCaps reads a claim such as {"code:project:42": ["subscribe","publish"], "user:{sub}": ["*"]}: patterns of topics
-// and the actions that each allows (design.md 2.7).
+// and the actions that each allows.
 //
 // A pattern is the name of a topic; a * at its end stands for anything, also nothing; {sub} stands for user. What {sub}
 // is replaced with is always taken literally: user "*" makes "user:{sub}" the one (impossible) topic "user:*". "{sub}*"

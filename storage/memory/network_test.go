@@ -46,7 +46,7 @@ func (e *ear) wants(t *testing.T, want ...string) {
 	e.heard = nil
 }
 
-var room = hub.TopicRoom{Events: 100, Bytes: 1 << 20, TTL: time.Hour, Ephemerals: 9, EphemeralTTL: time.Minute}
+var room = hub.TopicLimits{Events: 100, Bytes: 1 << 20, TTL: time.Hour, Ephemerals: 9, EphemeralTTL: time.Minute}
 
 func say(n *memory.Node, number int) (log.Position, error) {
 	text := fmt.Sprint(number)

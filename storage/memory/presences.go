@@ -22,7 +22,7 @@ func (n *Node) SavePresences(topic string, metas []hub.SharedPresence) error {
 		}
 		var told []hub.SharedPresence
 		for _, m := range metas {
-			if had, ok := all[m.ID]; ok && had.Turn > m.Turn {
+			if had, ok := all[m.ID]; ok && had.Generation > m.Generation {
 				continue
 			}
 			if all[m.ID] = m; m.Gone {

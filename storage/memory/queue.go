@@ -27,7 +27,7 @@ func NewQueue() *Queue {
 func (q *Queue) QueueEpoch() string { return q.epoch }
 
 // Enqueue implements hub.QueueStore.
-func (q *Queue) Enqueue(messages []hub.StoredMessage, room hub.QueueRoom) ([]uint64, error) {
+func (q *Queue) Enqueue(messages []hub.StoredMessage, room hub.QueueLimits) ([]uint64, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return enqueue(q.user, messages, room)

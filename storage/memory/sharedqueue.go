@@ -111,7 +111,7 @@ func (n *Node) QueueEpoch() (epoch string) {
 }
 
 // Enqueue implements hub.QueueStore.
-func (n *Node) Enqueue(messages []hub.StoredMessage, room hub.QueueRoom) (offsets []uint64, err error) {
+func (n *Node) Enqueue(messages []hub.StoredMessage, room hub.QueueLimits) (offsets []uint64, err error) {
 	var full error
 	err = n.doQueues("enqueue", func(q *queueCommand) { offsets, full = enqueue(q.user, messages, room) })
 	if err != nil {

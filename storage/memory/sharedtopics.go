@@ -28,7 +28,7 @@ func (c *Cluster) topicOf(k *keyspace, name string) topicLog {
 }
 
 // AppendEvents implements hub.TopicStore.
-func (n *Node) AppendEvents(topic string, events []hub.SharedEvent, room hub.TopicRoom) (places []log.Position, err error) {
+func (n *Node) AppendEvents(topic string, events []hub.SharedEvent, room hub.TopicLimits) (places []log.Position, err error) {
 	err = n.do("append events", func(k *keyspace) {
 		t := n.cluster.topicOf(k, topic).clone()
 		var batch hub.EventBatch

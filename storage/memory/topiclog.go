@@ -57,7 +57,7 @@ func livesBefore(before []log.Position, latest log.Position) []log.Position {
 func (t *topicLog) tail() uint64 { return t.base + uint64(len(t.events)) }
 
 // append adds events, and returns their places and what followers are told.
-func (t *topicLog) append(events []hub.SharedEvent, room hub.TopicRoom) ([]log.Position, hub.EventBatch) {
+func (t *topicLog) append(events []hub.SharedEvent, room hub.TopicLimits) ([]log.Position, hub.EventBatch) {
 	now := time.Now()
 	batch := hub.EventBatch{Epoch: t.epoch}
 	places := make([]log.Position, len(events))
@@ -89,7 +89,7 @@ func (t *topicLog) append(events []hub.SharedEvent, room hub.TopicRoom) ([]log.P
 }
 
 // trim drops the oldest, which make room, and those whose time is over.
-func (t *topicLog) trim(room hub.TopicRoom, now time.Time) {
+func (t *topicLog) trim(room hub.TopicLimits, now time.Time) {
 	size := t.bytes()
 	for len(t.events) > 0 && (len(t.events) > room.Events || size > room.Bytes || now.Sub(t.events[0].at) > room.TTL) {
 		e := &t.events[0].SharedEvent

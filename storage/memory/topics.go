@@ -41,7 +41,7 @@ func (s *Topics) topic(name string) *followedTopic {
 }
 
 // AppendEvents implements hub.TopicStore.
-func (s *Topics) AppendEvents(topic string, events []hub.SharedEvent, room hub.TopicRoom) ([]log.Position, error) {
+func (s *Topics) AppendEvents(topic string, events []hub.SharedEvent, room hub.TopicLimits) ([]log.Position, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := s.topic(topic)

@@ -41,7 +41,7 @@ func (u *userQueue) clone() *userQueue {
 func (u *userQueue) tail() uint64 { return u.first + uint64(len(u.messages)) - 1 }
 
 // enqueue adds messages to the queues that user returns, all or none.
-func enqueue(user func(name string) *userQueue, messages []hub.StoredMessage, room hub.QueueRoom) ([]uint64, error) {
+func enqueue(user func(name string) *userQueue, messages []hub.StoredMessage, room hub.QueueLimits) ([]uint64, error) {
 	if err := checkRoom(user, messages, room); err != nil {
 		return nil, err
 	}
@@ -53,7 +53,7 @@ func enqueue(user func(name string) *userQueue, messages []hub.StoredMessage, ro
 }
 
 // checkRoom returns an error where the messages are too many for one of their queues.
-func checkRoom(user func(name string) *userQueue, messages []hub.StoredMessage, room hub.QueueRoom) error {
+func checkRoom(user func(name string) *userQueue, messages []hub.StoredMessage, room hub.QueueLimits) error {
 	type load struct {
 		messages int
 		bytes    int64

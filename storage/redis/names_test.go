@@ -60,7 +60,7 @@ func TestInstallationsOnOneRedis(t *testing.T) {
 			leave(t, i.a, key)
 			s, _ := i.a.ask(t, "50", hub.StreamSpec{Alias: "same"})
 			watch(t, i.b.find(t, s.ID), log.Position{}).toEnd()
-			i.a.OnCall("who", func([]byte) ([]byte, error) { return []byte(key), nil })
+			i.a.Cluster().OnCall("who", func([]byte) ([]byte, error) { return []byte(key), nil })
 		}
 		for n, l := range listeners {
 			key := string(rune('a' + n))
@@ -70,7 +70,7 @@ func TestInstallationsOnOneRedis(t *testing.T) {
 			if len(l.topic.seen) != 1 || len(l.crowd.diffs) != 1 {
 				t.Errorf("installation %s heard %v, and saw %v", key, l.topic.seen, l.crowd.diffs)
 			}
-			if answers := all[n].b.CallAll("who", nil); len(answers) != 1 || string(answers[0]) != key {
+			if answers := all[n].b.Cluster().CallAll("who", nil); len(answers) != 1 || string(answers[0]) != key {
 				t.Errorf("installation %s was answered by %q", key, answers)
 			}
 			if list := all[n].b.ListStreams(hub.StreamQuery{Owner: "ada", Limit: 10}); len(list) != 1 {

@@ -35,7 +35,7 @@ func (s *Store) SavePresences(topic string, metas []hub.SharedPresence) error {
 		if m.Gone {
 			gone = "1"
 		}
-		args = append(args, m.ID, strconv.Itoa(m.Turn), gone, rueidis.BinaryString(raw))
+		args = append(args, m.ID, strconv.Itoa(m.Generation), gone, rueidis.BinaryString(raw))
 	}
 	if err := s.run(presenceScript, []string{key}, args).Error(); err != nil {
 		return unavailable(err)

@@ -68,7 +68,7 @@ func (s *Store) QueueEpoch() string {
 }
 
 // Enqueue implements hub.QueueStore.
-func (s *Store) Enqueue(messages []hub.StoredMessage, room hub.QueueRoom) ([]uint64, error) {
+func (s *Store) Enqueue(messages []hub.StoredMessage, room hub.QueueLimits) ([]uint64, error) {
 	args := append(make([]string, 0, 3+6*len(messages)), strconv.Itoa(room.Messages), strconv.FormatInt(room.Bytes, 10),
 		millis(idLife))
 	for i := range messages {

@@ -504,8 +504,8 @@ func TestNewcomerIsAsked(t *testing.T) {
 	server := startRedis(t)
 	a := startNode(t, server)
 	for n := range 5 {
-		startNode(t, server).OnCall("here?", func([]byte) ([]byte, error) { return []byte("here"), nil })
-		if answers := a.CallAll("here?", nil); len(answers) != n+1 {
+		startNode(t, server).Cluster().OnCall("here?", func([]byte) ([]byte, error) { return []byte("here"), nil })
+		if answers := a.Cluster().CallAll("here?", nil); len(answers) != n+1 {
 			t.Fatalf("%d of %d nodes have answered", len(answers), n+1)
 		}
 	}

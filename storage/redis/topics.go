@@ -41,7 +41,7 @@ func newEpoch() string {
 }
 
 // AppendEvents implements hub.TopicStore.
-func (s *Store) AppendEvents(topic string, events []hub.SharedEvent, room hub.TopicRoom) ([]log.Position, error) {
+func (s *Store) AppendEvents(topic string, events []hub.SharedEvent, room hub.TopicLimits) ([]log.Position, error) {
 	key := s.topicKey(topic)
 	args := append(make([]string, 0, 8+4*len(events)),
 		s.channel(key), newEpoch(), strconv.Itoa(room.Events), strconv.FormatInt(room.Bytes,

@@ -15,7 +15,7 @@ func TestUsageOverNodes(t *testing.T) {
 	limits := hub.Limits{StreamsPerUser: 4, JobsPerUser: 2}
 	a, b := startNodeWith(t, server, limits), startNodeWith(t, server, limits)
 	held := func(n *node, name string, want int) func() bool {
-		return func() bool { return n.UsageElsewhere(name, "ada") == want }
+		return func() bool { return n.Cluster().RemoteUsage(name, "ada") == want }
 	}
 	start := func(n *node, user string) (*hub.Stream, error) {
 		s, _, err := n.Hub.Complete(&hub.CompletionRequest{Kind: hub.TextCompletion, Prompt: "endless"},
@@ -64,11 +64,11 @@ func TestJobUsageOverNodes(t *testing.T) {
 	a.none(t, "w") // now there is one
 	for i, n := range all {
 		other := all[1-i]
-		hubtest.Until(t, "the other's jobs to be known", func() bool { return n.UsageElsewhere("jobs_per_user", "ada") == i })
+		hubtest.Until(t, "the other's jobs to be known", func() bool { return n.Cluster().RemoteUsage("jobs_per_user", "ada") == i })
 		if _, _, err := analyse(n); err != nil {
 			t.Fatal(err)
 		}
-		hubtest.Until(t, "the job to be known", func() bool { return other.UsageElsewhere("jobs_per_user", "ada") == 1 })
+		hubtest.Until(t, "the job to be known", func() bool { return other.Cluster().RemoteUsage("jobs_per_user", "ada") == 1 })
 	}
 	var limit *errs.LimitError
 	for _, n := range all {

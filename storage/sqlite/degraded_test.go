@@ -128,7 +128,7 @@ func TestOneOfABatch(t *testing.T) {
 	work.Go(func() { bad = s.Fail(sqlite3.ErrConstraint) })
 	work.Go(func() {
 		_, full = s.Enqueue([]hub.StoredMessage{message("v", "a", 1), message("v", "b", 1)},
-			hub.QueueRoom{Messages: 1, Bytes: 100})
+			hub.QueueLimits{Messages: 1, Bytes: 100})
 	})
 	const good = 5
 	failures := make([]error, good)

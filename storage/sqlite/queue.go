@@ -40,7 +40,7 @@ func (w *writer) putQueue(user string, q *queueRow) error {
 }
 
 // Enqueue implements hub.QueueStore.
-func (s *Store) Enqueue(messages []hub.StoredMessage, room hub.QueueRoom) (offsets []uint64, err error) {
+func (s *Store) Enqueue(messages []hub.StoredMessage, room hub.QueueLimits) (offsets []uint64, err error) {
 	var e enqueuing
 	err = s.writer.write(func(w *writer) error { // may run twice, so it starts with empty results
 		offsets = make([]uint64, len(messages))
@@ -70,7 +70,7 @@ type enqueuing struct {
 
 // check reads the queues of the recipients, expires messages where that makes room, and returns an error if the new
 // messages do not fit.
-func (e *enqueuing) check(messages []hub.StoredMessage, room hub.QueueRoom) error {
+func (e *enqueuing) check(messages []hub.StoredMessage, room hub.QueueLimits) error {
 	type load struct {
 		messages int
 		bytes    int64

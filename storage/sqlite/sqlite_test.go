@@ -83,7 +83,7 @@ func TestQueue(t *testing.T) {
 
 var (
 	noon = time.UnixMilli(1_800_000_000_000).UTC()
-	wide = hub.QueueRoom{Messages: 1 << 20, Bytes: 1 << 40}
+	wide = hub.QueueLimits{Messages: 1 << 20, Bytes: 1 << 40}
 )
 
 // message makes a message of a size.

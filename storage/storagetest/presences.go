@@ -46,7 +46,7 @@ func Presences(t *testing.T, two func(t testing.TB) (a, b hub.PresenceStore)) {
 	has("room", ann, bob)
 
 	taken := bob // it was taken over by another node, and what the first one says of it afterwards does not count
-	taken.Turn, taken.Node = 1, "b"
+	taken.Generation, taken.Node = 1, "b"
 	save(b, "room", taken)
 	hears(taken)
 	left := hub.SharedPresence{ID: "2", Node: "a", Gone: true}

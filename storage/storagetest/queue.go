@@ -19,7 +19,7 @@ import (
 // noon is a time at which no test message has expired.
 var noon = time.UnixMilli(1_800_000_000_000).UTC()
 
-var wide = hub.QueueRoom{Messages: 1000, Bytes: 1 << 20}
+var wide = hub.QueueLimits{Messages: 1000, Bytes: 1 << 20}
 
 type queueSuite struct {
 	open   func(t testing.TB) hub.QueueStore
@@ -178,15 +178,15 @@ func (suite queueSuite) expiring(t *testing.T) {
 func (suite queueSuite) fullQueue(t *testing.T) {
 	s := suite.open(t)
 	enqueue(t, s, message("u", "a"))
-	refuse := func(room hub.QueueRoom, name string, messages ...hub.StoredMessage) {
+	refuse := func(room hub.QueueLimits, name string, messages ...hub.StoredMessage) {
 		t.Helper()
 		if _, err := s.Enqueue(messages, room); !errors.Is(err, errs.ErrQueueFull) || !strings.Contains(err.Error(), name) {
 			t.Errorf("%v, want %s", err, name)
 		}
 	}
-	refuse(hub.QueueRoom{Messages: 2, Bytes: 1000}, "queue_max", message("v", "x"), message("u", "b"), message("u", "c"))
+	refuse(hub.QueueLimits{Messages: 2, Bytes: 1000}, "queue_max", message("v", "x"), message("u", "b"), message("u", "c"))
 	size := int64(len(message("u", "a").Payload))
-	refuse(hub.QueueRoom{Messages: 9, Bytes: 2 * size}, "queue_bytes", message("v", "x"), message("u", "b"),
+	refuse(hub.QueueLimits{Messages: 9, Bytes: 2 * size}, "queue_bytes", message("v", "x"), message("u", "b"),
 		message("u", "c"))
 	if p := read(t, s, "v", 0, 9); len(p.Messages) > 0 {
 		t.Errorf("v was given %+v", p.Messages)
@@ -198,7 +198,7 @@ func (suite queueSuite) fullQueue(t *testing.T) {
 	late.QueuedAt = message("u", "a").ExpiresAt // a has expired by then
 	late.ExpiresAt = late.QueuedAt.Add(time.Hour)
 	if got, err := s.Enqueue([]hub.StoredMessage{late, message("v", "x")},
-		hub.QueueRoom{Messages: 1, Bytes: size}); err != nil || got[0] != 2 {
+		hub.QueueLimits{Messages: 1, Bytes: size}); err != nil || got[0] != 2 {
 		t.Errorf("%v, %v", got, err)
 	}
 	if p := read(t, s, "u", 0, 9); p.Expired != 1 || len(p.Messages) != 1 {
@@ -211,7 +211,7 @@ func (suite queueSuite) pageBytes(t *testing.T) {
 	for range 4 {
 		m := message("u", "")
 		m.Named, m.Payload = false, json.RawMessage(`"`+strings.Repeat("x", hub.PageBytes*2/3)+`"`)
-		if _, err := s.Enqueue([]hub.StoredMessage{m}, hub.QueueRoom{Messages: 9, Bytes: 1 << 30}); err != nil {
+		if _, err := s.Enqueue([]hub.StoredMessage{m}, hub.QueueLimits{Messages: 9, Bytes: 1 << 30}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -45,7 +45,7 @@ func likeModel(t testing.TB, rt *rapid.T, s hub.QueueStore,
 	reopen func(t testing.TB, s hub.QueueStore) hub.QueueStore,
 ) {
 	users := map[string]*modelQueue{"u": {}, "v": {}}
-	room := hub.QueueRoom{Messages: 4, Bytes: 1 << 20}
+	room := hub.QueueLimits{Messages: 4, Bytes: 1 << 20}
 	now, serial := noon, 0
 	user := rapid.SampledFrom([]string{"u", "v"})
 	rt.Repeat(map[string]func(*rapid.T){

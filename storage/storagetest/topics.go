@@ -12,7 +12,7 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-var topicRoom = hub.TopicRoom{Events: 100, Bytes: 1 << 20, TTL: time.Hour, Ephemerals: 10, EphemeralTTL: time.Minute}
+var topicRoom = hub.TopicLimits{Events: 100, Bytes: 1 << 20, TTL: time.Hour, Ephemerals: 10, EphemeralTTL: time.Minute}
 
 type topicSuite struct {
 	open func(t testing.TB) hub.TopicStore
@@ -246,7 +246,7 @@ func ephemeral(name string, n int) hub.SharedEvent {
 	}
 }
 
-func appendEvents(t testing.TB, s hub.TopicStore, topic string, room hub.TopicRoom,
+func appendEvents(t testing.TB, s hub.TopicStore, topic string, room hub.TopicLimits,
 	events ...hub.SharedEvent,
 ) []log.Position {
 	t.Helper()

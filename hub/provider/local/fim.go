@@ -10,7 +10,7 @@ type fimTemplate struct {
 	padded                 bool // each marker is followed by a space
 }
 
-// fimTemplates are the formats of protocol/openai.md 3.5.
+// fimTemplates are the formats that plugins render for families of models.
 var fimTemplates = []fimTemplate{
 	{prefix: "<|fim_prefix|>", suffix: "<|fim_suffix|>", middle: "<|fim_middle|>"}, // Qwen, CodeGemma
 	{prefix: "<fim_prefix>", suffix: "<fim_suffix>", middle: "<fim_middle>"},       // StarCoder, StableCode

@@ -1,4 +1,4 @@
 // Package openai gets completions from an OpenAI-compatible upstream: OpenAI itself, Ollama, vLLM, llama.cpp and
-// others (protocol/openai.md). It always requests a stream. Chunks with nothing but text are passed to the hub as
-// text; all others are passed on verbatim to OpenAI clients.
+// others. It always requests a stream. Chunks with nothing but text are passed to the hub as text; all others are
+// passed on verbatim to OpenAI clients.
 package openai

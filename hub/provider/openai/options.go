@@ -43,8 +43,7 @@ type Options struct {
 // FIM says how to request fill-in-the-middle.
 type FIM string
 
-// The values: the field "suffix", or the template of a family of models, rendered into "prompt" (protocol/openai.md
-// 3.5).
+// The values: the field "suffix", or the template of a family of models, rendered into "prompt".
 const (
 	Suffix    FIM = "suffix"
 	Qwen      FIM = "qwen" // also CodeGemma

@@ -270,4 +270,4 @@ func split(r record) (word, id, rest string) {
 }
 
 // plenty allows any number of messages.
-var plenty = hub.QueueRoom{Messages: 1 << 30, Bytes: 1 << 40}
+var plenty = hub.QueueLimits{Messages: 1 << 30, Bytes: 1 << 40}

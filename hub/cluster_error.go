@@ -8,11 +8,11 @@ import (
 	"github.com/duckwire/duckwire/hub/errs"
 )
 
-// errNotMine means that a node was asked about a stream that it does not write.
-var errNotMine = fmt.Errorf("the stream is not this node's: %w", errs.ErrNotFound)
+// errNotOwner means that a node was asked about a stream that it does not own.
+var errNotOwner = fmt.Errorf("the stream is not this node's: %w", errs.ErrNotFound)
 
-// nodeFault is an error on its way from one node to another: what the other's callers tell errors by is kept.
-type nodeFault struct {
+// remoteError is an error in an answer to another node. It has what callers distinguish errors by.
+type remoteError struct {
 	Kind    string   `json:"kind"`
 	Message string   `json:"message"`
 	Receipt *Receipt `json:"receipt,omitempty"` // ended
@@ -22,14 +22,22 @@ type nodeFault struct {
 	Field   string   `json:"field,omitempty"`
 }
 
-// kinds are the errors that are told by what they match.
-var kinds = map[string]error{
-	"not mine": errNotMine, "forbidden": errs.ErrForbidden, "not found": errs.ErrNotFound, "conflict": errs.ErrConflict, "too large": errs.ErrTooLarge, "limited": errs.ErrLimited,
-	"queue full": errs.ErrQueueFull, "closed": errs.ErrClosed, "unavailable": errs.ErrUnavailable,
+// errorKinds has the errors that are encoded by what they match (errors.Is).
+var errorKinds = map[string]error{
+	"not mine":    errNotOwner,
+	"forbidden":   errs.ErrForbidden,
+	"not found":   errs.ErrNotFound,
+	"conflict":    errs.ErrConflict,
+	"too large":   errs.ErrTooLarge,
+	"limited":     errs.ErrLimited,
+	"queue full":  errs.ErrQueueFull,
+	"closed":      errs.ErrClosed,
+	"unavailable": errs.ErrUnavailable,
 }
 
-func faultOf(err error) *nodeFault {
-	f := &nodeFault{Kind: "other", Message: err.Error()}
+// encodeError returns the encoding of an error.
+func encodeError(err error) *remoteError {
+	f := &remoteError{Kind: "other", Message: err.Error()}
 	var (
 		ended  *EndedError
 		fenced *FencedError
@@ -50,18 +58,20 @@ func faultOf(err error) *nodeFault {
 	case errors.As(err, &field):
 		f.Kind, f.Field, f.Message = "field", field.Field, field.Reason
 	case errors.As(err, &limit):
-		f.Kind, f.Field, f.Message, f.A, f.B = "limit", kindName(limit.Kind), limit.Name, limit.Limit, int64(limit.Retry)
+		f.Kind, f.Field, f.Message = "limit", errorKind(limit.Kind), limit.Name
+		f.A, f.B = limit.Limit, int64(limit.Retry)
 	default:
-		f.Kind = kindName(err)
+		f.Kind = errorKind(err)
 	}
 	return f
 }
 
-func kindName(err error) string {
-	if errors.Is(err, errNotMine) {
+// errorKind returns the key in errorKinds of what err matches; "other" if it matches none.
+func errorKind(err error) string {
+	if errors.Is(err, errNotOwner) {
 		return "not mine"
 	}
-	for name, kind := range kinds {
+	for name, kind := range errorKinds {
 		if errors.Is(err, kind) {
 			return name
 		}
@@ -69,7 +79,8 @@ func kindName(err error) string {
 	return "other"
 }
 
-func (f *nodeFault) error() error {
+// decode returns an error that callers cannot distinguish from the one that encodeError was given.
+func (f *remoteError) decode() error {
 	switch f.Kind {
 	case "ended":
 		return &EndedError{Receipt: *f.Receipt}
@@ -82,11 +93,11 @@ func (f *nodeFault) error() error {
 	case "field":
 		return &errs.FieldError{Field: f.Field, Reason: f.Message}
 	case "limit":
-		return &errs.LimitError{Kind: kinds[f.Field], Name: f.Message, Limit: f.A, Retry: time.Duration(f.B)}
+		return &errs.LimitError{Kind: errorKinds[f.Field], Name: f.Message, Limit: f.A, Retry: time.Duration(f.B)}
 	case "not mine":
-		return errNotMine
+		return errNotOwner
 	}
-	if kind := kinds[f.Kind]; kind != nil {
+	if kind := errorKinds[f.Kind]; kind != nil {
 		return fmt.Errorf("%s: %w", f.Message, kind)
 	}
 	return errors.New(f.Message)
