@@ -54,7 +54,7 @@ func (c *Cluster) join() {
 		return
 	}
 	h := c.hub
-	h.answerStreams()
+	c.answerStreams()
 	c.uploads.answerCalls(h)
 	h.jobs.answerCalls()
 	c.OnCall(callMissed, func([]byte) ([]byte, error) {
@@ -69,7 +69,7 @@ func (c *Cluster) join() {
 	c.stopServing = c.streams.Serve(NodeEvents{
 		Answer: c.calls.answer, Died: c.nodeDied, Lost: c.storeLost, Missed: c.calls.runMissed,
 	})
-	h.background.Go(h.reportAllWatched)
+	h.background.Go(c.reportAllWatched)
 	if c.sharesPresences() {
 		c.presenceSaver.work.Go(c.sharePresences)
 	}
@@ -101,7 +101,7 @@ func (c *Cluster) nodeDied(node string, streams []string) bool {
 	c.removeDeadPresences(node)
 	done := true
 	for _, id := range streams {
-		if err := c.hub.takeOverByID(node, id); err != nil {
+		if err := c.takeOverByID(node, id); err != nil {
 			c.hub.logger.Warn("a dead node's stream is not taken over yet", "stream", id, "node", node, "error", err)
 			done = false
 		}

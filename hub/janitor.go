@@ -22,7 +22,7 @@ func (h *Hub) cleanUp() {
 			return
 		case now := <-tick.C:
 			h.topics.expire(now)
-			h.settleClaims()
+			h.cluster.settleClaims()
 			h.expireStreams(now)
 			h.queues.expire(h.queues.expiryTime())
 			h.evict()

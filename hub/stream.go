@@ -148,7 +148,7 @@ func (s *Stream) watchersLocked() int { return s.watchers + len(s.remoteWatchers
 func (s *Stream) watchLocked() {
 	s.watchers++
 	if s.remote != nil && s.watchers == 1 {
-		s.hub.reportWatched(s.remote.node, []string{s.ID}, true)
+		s.hub.cluster.reportWatched(s.remote.node, []string{s.ID}, true)
 	}
 	s.stopIdleCancel()
 }
@@ -158,7 +158,7 @@ func (s *Stream) unwatch() {
 	defer s.log.Unlock()
 	s.watchers--
 	if s.remote != nil && s.watchers == 0 {
-		s.hub.reportWatched(s.remote.node, []string{s.ID}, false)
+		s.hub.cluster.reportWatched(s.remote.node, []string{s.ID}, false)
 	}
 	s.armIdleCancel(s.Idle.CancelAfter)
 }

@@ -86,37 +86,31 @@ func (r *remote) markSyncedLocked() {
 }
 
 // mirrorFromStore returns a mirror of a stream that this node does not know yet.
-func (h *Hub) mirrorFromStore(user, id string) (*Stream, error) {
-	found, err := h.cluster.streams.FindStream(user, id)
+func (c *Cluster) mirrorFromStore(user, id string) (*Stream, error) {
+	found, err := c.streams.FindStream(user, id)
 	if err != nil {
 		return nil, err
 	}
-	if found.Node == h.cluster.streams.Node() {
+	if found.Node == c.streams.Node() {
 		return nil, errs.ErrNotFound // this node is creating or dropping it
 	}
-	return h.addMirror(found), nil
+	return c.addMirror(found), nil
 }
 
 // addMirror registers a mirror of a stream and starts it. If this node has a stream of that id, it returns that one.
-func (h *Hub) addMirror(found *SharedStream) *Stream {
-	s := h.mirrorOf(found)
-	if had := h.streams.addMirror(s); had != nil {
+func (c *Cluster) addMirror(found *SharedStream) *Stream {
+	s := c.mirrorOf(found)
+	if had := c.hub.streams.addMirror(s); had != nil {
 		return had
 	}
-	h.logBytes.Add(s.log.Size() + streamCost)
+	c.hub.logBytes.Add(s.log.Size() + streamCost)
 	s.follow()
 	return s
 }
 
-// orphaned reports whether nobody writes a stream whose owner, according to its mirror, is node: that node has died, or
-// it is this one, which has claimed the stream and has not received the answer.
-func (h *Hub) orphaned(node string) bool {
-	return node == h.cluster.streams.Node() || !h.cluster.streams.Alive(node)
-}
-
 // mirrorOf returns a new mirror with the text of a record.
-func (h *Hub) mirrorOf(found *SharedStream) *Stream {
-	s := h.streamOf(&found.Record)
+func (c *Cluster) mirrorOf(found *SharedStream) *Stream {
+	s := c.hub.streamOf(&found.Record)
 	s.mirrorLocked(found.Node)
 	if s.status != StatusQueued {
 		close(s.startedC)
@@ -219,7 +213,7 @@ func (r streamReplica) loadMissing() error {
 	if r.Status().Ended() || node == "" {
 		return nil
 	}
-	asked := !r.hub.orphaned(node)
+	asked := !r.hub.cluster.orphaned(node)
 	if asked {
 		_, err := r.hub.cluster.callWithin(callTimeout, node, callSaveStream, withBytes(streamQuestion{r.ID}, nil))
 		if !errors.Is(err, errNotOwner) {
@@ -319,154 +313,4 @@ func (s *Stream) setMirrorStatusLocked(status Status, e Ending, ended time.Time)
 		s.doneC = make(chan struct{})
 	}
 	s.status, s.ending, s.ended = status, e, ended
-}
-
-// demote makes the stream a mirror: another node has taken it over while this one could not reach the store.
-func (s *Stream) demote() {
-	s.log.Lock()
-	if s.remote != nil {
-		s.log.Unlock()
-		return
-	}
-	s.mirrorLocked("").synced = make(chan struct{})
-	running := !s.status.Ended()
-	stop := s.stop
-	s.producer.stopLease()
-	if s.idleTimer != nil {
-		s.idleTimer.Stop()
-		s.idleTimer = nil
-	}
-	s.log.Unlock()
-	if stop != nil {
-		stop(errTakenOver)
-	}
-	if running {
-		s.hub.streams.ended(s)
-	}
-	s.follow()
-}
-
-// takeOver makes this node the owner of a stream whose owner, dead, has died. The stream is interrupted, with the text
-// that was saved. It reports whether this node owns it now: another node may have been faster, and is not asked to give
-// it up. Errors: ErrNotFound if the stream no longer exists; after any other the caller tries again, because the claim
-// may have succeeded although its answer was lost.
-func (h *Hub) takeOver(s *Stream, dead string) (bool, error) {
-	s.log.Lock()
-	r := s.remote
-	s.log.Unlock()
-	if r == nil {
-		return true, nil
-	}
-	found, err := h.cluster.streams.ClaimStream(s.ID, dead)
-	unknown := err != nil && !errors.Is(err, errs.ErrNotFound)
-	s.log.Lock()
-	r.asked = unknown
-	s.log.Unlock()
-	if unknown {
-		return false, err
-	}
-	if err != nil {
-		s.endLost(r)
-		return false, errs.ErrNotFound
-	}
-	if found.Node != h.cluster.streams.Node() {
-		s.reloadMirror()
-		return false, nil
-	}
-	s.unfollow()
-	s.log.Lock()
-	if s.remote != r { // another goroutine has taken it over, or it was lost
-		defer s.log.Unlock()
-		return s.remote == nil, nil
-	}
-	s.applyLocked(found, true)
-	r.markSyncedLocked()
-	s.remote = nil
-	s.producer.restore(&found.Record.Producer)
-	ended := s.status.Ended()
-	s.saved = s.log.Tail()
-	s.beginOwnEpochLocked()
-	if !ended {
-		h.streams.resumed(s)
-	}
-	s.log.Unlock()
-	if !ended {
-		why := &EndError{Code: "node_lost", Message: "the node that wrote the stream has died"}
-		s.endLocal(StatusInterrupted, Ending{by: "node", Error: why})
-	}
-	return true, nil
-}
-
-// beginOwnEpochLocked begins an epoch for a stream that can continue. The previous owner, or this node before its
-// restart, may have sent its readers text that was not saved. s.log is locked.
-func (s *Stream) beginOwnEpochLocked() {
-	if !s.status.Ended() || s.status == StatusInterrupted {
-		s.log.NewEpoch(s.hub.epochs.Next())
-		s.hub.recorder.markChanged(s, false)
-	}
-}
-
-// takeOverByID takes over a stream of a dead node, unless it has ended or another node has taken it over.
-func (h *Hub) takeOverByID(node, id string) error {
-	s := h.streams.find("", id)
-	if s == nil {
-		found, err := h.cluster.streams.FindStream("", id)
-		switch {
-		case errors.Is(err, errs.ErrNotFound):
-			return nil
-		case err != nil:
-			return err
-		case found.Record.Status.Ended():
-			return nil
-		}
-		s = h.addMirror(found)
-	}
-	owner := s.remoteNode()
-	if s.Status().Ended() || owner != node && owner != h.cluster.streams.Node() {
-		return nil
-	}
-	if _, err := h.takeOver(s, owner); !errors.Is(err, errs.ErrNotFound) {
-		return err
-	}
-	return nil
-}
-
-// claimedLocked reports whether this node may own the stream although it has a mirror of it: it has claimed the stream,
-// and the answer was lost. The mirror must not be dropped until that is known, because no other node would end the
-// stream. s.log is locked.
-func (s *Stream) claimedLocked() bool {
-	return s.remote != nil && (s.remote.asked || s.remote.node == s.hub.Node())
-}
-
-// settleClaims finds out which of the streams that it has claimed without an answer this node owns.
-func (h *Hub) settleClaims() {
-	if !h.cluster.sharesStreams() {
-		return
-	}
-	for _, s := range h.streams.all() {
-		s.log.Lock()
-		claimed := s.claimedLocked()
-		s.log.Unlock()
-		if !claimed {
-			continue
-		}
-		if _, err := h.takeOver(s, h.Node()); err != nil && !errors.Is(err, errs.ErrNotFound) {
-			return // the store cannot be reached: try again at the next cleanup
-		}
-	}
-}
-
-// takeOverIfOrphaned takes over the stream if its owner has died.
-func (h *Hub) takeOverIfOrphaned(s *Stream) {
-	s.log.Lock()
-	r, ended := s.remote, s.status.Ended()
-	if r != nil {
-		r.used = time.Now()
-	}
-	s.log.Unlock()
-	if node := s.remoteNode(); node != "" && !ended && h.orphaned(node) {
-		if _, err := h.takeOver(s, node); err != nil && !errors.Is(err, errs.ErrNotFound) {
-			h.logger.Warn("a dead node's stream is not taken over", "stream", s.ID, "node", node, "error", err)
-		}
-	}
 }

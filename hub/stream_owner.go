@@ -57,16 +57,17 @@ func (e *remoteEnding) ending() *Ending {
 }
 
 // answerStreams registers the handlers of the calls about streams that this node owns.
-func (h *Hub) answerStreams() {
-	h.cluster.OnCall(callEndStream, onStream(h, func(s *Stream, q *endQuestion, _ []byte) (any, error) {
+func (c *Cluster) answerStreams() {
+	h := c.hub
+	c.OnCall(callEndStream, onStream(h, func(s *Stream, q *endQuestion, _ []byte) (any, error) {
 		e := q.Ending.ending()
 		s.endLocal(e.Status, *e)
 		return nil, nil
 	}))
-	h.cluster.OnCall(callSaveStream, onStream(h, func(s *Stream, _ *streamQuestion, _ []byte) (any, error) {
+	c.OnCall(callSaveStream, onStream(h, func(s *Stream, _ *streamQuestion, _ []byte) (any, error) {
 		return nil, h.recorder.flush(s)
 	}))
-	h.cluster.calls.on(callWatchStreams, func(from string, body []byte) ([]byte, error) {
+	c.calls.on(callWatchStreams, func(from string, body []byte) ([]byte, error) {
 		return answering(func(q *watchQuestion) (any, error) {
 			for _, id := range q.Streams {
 				if s := h.streams.find("", id); s != nil {
@@ -119,8 +120,8 @@ func (s *Stream) askOwner(patience time.Duration, name string, body []byte) (ans
 		if err != nil || node == "" {
 			return nil, err == nil, err
 		}
-		if s.hub.orphaned(node) {
-			taken, err := s.hub.takeOver(s, node)
+		if s.hub.cluster.orphaned(node) {
+			taken, err := s.takeOver(node)
 			switch {
 			case taken:
 				return nil, true, nil
@@ -162,80 +163,5 @@ func (s *Stream) endRemote(status Status, e Ending) {
 		case <-s.Done():
 		case <-late.C:
 		}
-	}
-}
-
-// A node that watches another node's streams repeats that to the owner: a report that is not repeated expires.
-const (
-	reportWatchedEvery = 3 * time.Second
-	remoteWatchTTL     = 10 * time.Second
-)
-
-// reportWatched tells the owner of streams whether they are watched on this node. s.log may be locked.
-func (h *Hub) reportWatched(node string, streams []string, watched bool) {
-	if node == "" {
-		return // the owner is unknown: reportAllWatched tells the next one
-	}
-	body := mustJSON(watchQuestion{streams, watched})
-	h.background.TryGo(func() {
-		_, _ = h.cluster.callWithin(callTimeout, node, callWatchStreams, body) // reportAllWatched repeats it
-	})
-}
-
-// reportAllWatched tells the owners which of their streams are watched on this node, until the hub closes.
-func (h *Hub) reportAllWatched() {
-	for h.background.Pause(reportWatchedEvery) {
-		watched := make(map[string][]string)
-		for _, s := range h.streams.all() {
-			s.log.Lock()
-			if s.remote != nil && s.remote.node != "" && s.watchers > 0 && !s.status.Ended() {
-				watched[s.remote.node] = append(watched[s.remote.node], s.ID)
-			}
-			s.expireRemoteWatchers()
-			s.log.Unlock()
-		}
-		for node, streams := range watched {
-			h.reportWatched(node, streams, true)
-			if !h.orphaned(node) {
-				continue
-			}
-			for _, id := range streams {
-				if s := h.streams.find("", id); s != nil {
-					h.takeOverIfOrphaned(s)
-				}
-			}
-		}
-	}
-}
-
-// setRemoteWatchers notes whether the stream is watched on another node.
-func (s *Stream) setRemoteWatchers(node string, watched bool) {
-	s.log.Lock()
-	defer s.log.Unlock()
-	if !watched {
-		delete(s.remoteWatchers, node)
-		s.armIdleCancel(s.Idle.CancelAfter)
-		return
-	}
-	if s.remoteWatchers == nil {
-		s.remoteWatchers = make(map[string]time.Time)
-	}
-	s.remoteWatchers[node] = time.Now().Add(remoteWatchTTL)
-	if s.idleTimer != nil {
-		s.idleTimer.Stop()
-		s.idleTimer = nil
-	}
-}
-
-// expireRemoteWatchers forgets the nodes whose reports have expired. s.log is locked.
-func (s *Stream) expireRemoteWatchers() {
-	now, had := time.Now(), len(s.remoteWatchers)
-	for node, until := range s.remoteWatchers {
-		if now.After(until) {
-			delete(s.remoteWatchers, node)
-		}
-	}
-	if had > 0 && len(s.remoteWatchers) == 0 {
-		s.armIdleCancel(s.Idle.CancelAfter)
 	}
 }

@@ -164,11 +164,11 @@ func (h *Hub) Stream(user, id string) (*Stream, error) {
 	}
 	if s == nil {
 		var err error
-		if s, err = h.mirrorFromStore(user, id); err != nil {
+		if s, err = h.cluster.mirrorFromStore(user, id); err != nil {
 			return nil, err
 		}
 	}
-	h.takeOverIfOrphaned(s)
+	s.takeOverIfOrphaned()
 	if err := s.awaitSync(); err != nil {
 		return nil, err
 	}
