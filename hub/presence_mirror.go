@@ -137,6 +137,9 @@ func (t *presenceTable) reconcile(metas []SharedPresence) {
 	for i := range metas {
 		m := &metas[i]
 		stored[m.ID] = true
+		if had := t.share.byID[m.ID]; had != nil && had.node != "" && m.Generation < had.generation {
+			t.remove(had) // it left, and a delayed save of an earlier owner brought its id back
+		}
 		if own := t.share.byID[m.ID]; m.Gone || own == nil && m.Node == h.Node() {
 			m.Gone = true // this node's own, which ended while the store could not be reached
 			t.markUnsaved(*m)
