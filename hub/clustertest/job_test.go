@@ -52,6 +52,7 @@ func (m *streamModel) workOn(rng *rand.Rand, worker *hub.Worker) {
 			if rng.IntN(30) == 0 || !m.write(rng, worker, job, seq, seq == pieces-1) {
 				break // it falls silent
 			}
+			m.checkHeld(rng, worker, job)
 			m.w.rest(rng, 2*time.Second)
 		}
 	}
@@ -97,4 +98,23 @@ func (m *streamModel) write(rng *rand.Rand, worker *hub.Worker, job *hub.Job, se
 		m.w.rest(rng, time.Second)
 	}
 	return false
+}
+
+// checkHeld asks any node who has had the job.
+func (m *streamModel) checkHeld(rng *rand.Rand, worker *hub.Worker, job *hub.Job) {
+	on, done := m.w.use(rng)
+	defer done()
+	s, err := on.Stream(m.owner, job.ID)
+	for user, want := range map[string]bool{worker.User: true, "eve": false} {
+		var held bool
+		if err == nil {
+			held, err = s.HeldBy(user)
+		}
+		switch {
+		case err != nil && !passing(err) && !errors.Is(err, errs.ErrNotFound):
+			m.w.failf("%s on %s: %v", job.ID, on.name, err)
+		case err == nil && held != want && (held || !m.w.deathEver()):
+			m.w.failf("%s was held by a worker of %s: %t says %s", job.ID, user, held, on.name)
+		}
+	}
 }

@@ -60,14 +60,20 @@ var actorKinds = []string{
 	"topic", "queue", "stream", "completion", "job", "presence", "revocation", "conversation", "session",
 }
 
+// moreKinds are drawn by a chance of their own, so that what else happens with a seed does not depend on them.
+var moreKinds = []string{"polled", "admin", "cursor"}
+
 func newPlan(seed uint64) *plan {
-	rng := rand.New(rand.NewPCG(seed, 1))
+	rng, more := rand.New(rand.NewPCG(seed, 1)), rand.New(rand.NewPCG(seed, 8))
 	p := &plan{seed: seed, nodes: 2 + rng.IntN(3)}
 	if rng.IntN(4) == 0 {
 		p.history = 8
 	}
 	for range 1 + rng.IntN(4) {
 		p.actors = append(p.actors, actor{actorKinds[rng.IntN(len(actorKinds))], rng.Uint64()})
+	}
+	for range more.IntN(3) {
+		p.actors = append(p.actors, actor{moreKinds[more.IntN(len(moreKinds))], more.Uint64()})
 	}
 	kinds := slices.Concat(classes[:1+seed%uint64(len(classes))]...)
 	for range rng.IntN(8) {

@@ -384,6 +384,12 @@ func (w *world) act(i int, a actor) {
 		w.session(i, rng)
 	case "conversation":
 		w.conversation(i, rng)
+	case "polled":
+		w.polled(i, rng)
+	case "admin":
+		w.admin(i, rng)
+	case "cursor":
+		w.cursor(i, rng)
 	}
 }
 
