@@ -7,10 +7,10 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// allStreams is more than a history has.
+// allStreams exceeds the number of streams of a history.
 const allStreams = 1000
 
-// admin looks at all nodes through any of them.
+// admin reads lists and the state of health on random nodes.
 func (w *world) admin(_ int, rng *rand.Rand) {
 	own := child(rng)
 	w.work.Go(func() {
@@ -21,7 +21,7 @@ func (w *world) admin(_ int, rng *rand.Rand) {
 	w.checks = append(w.checks, w.checkAdmin)
 }
 
-// lookAround asks one node for everybody's streams, and each how it is.
+// lookAround asks one node for the streams of all users, and every node for its health.
 func (w *world) lookAround(rng *rand.Rand) {
 	on, done := w.use(rng)
 	q := hub.StreamQuery{All: true, Limit: 1 + rng.IntN(4)}
@@ -38,19 +38,20 @@ func (w *world) lookAround(rng *rand.Rand) {
 	}
 }
 
-// checkDegraded asks a node whether it works as it should: one that is cut off says so once its lease has run out.
+// checkDegraded checks that a node reports itself degraded once it was cut off for longer than its lease, and never in
+// a history without such faults.
 func (w *world) checkDegraded(n *node) {
 	cutFor := n.cutFor()
 	why := n.Degraded()
 	switch {
-	case len(why) == 0 && cutFor > w.lease+w.lease/2 && n.cutFor() >= cutFor: // and it still is
+	case len(why) == 0 && cutFor > w.lease+w.lease/2 && n.cutFor() >= cutFor: // it is still cut off
 		w.failf("%s was cut off for %v, and says that all is well", n.name, cutFor)
 	case len(why) > 0 && !w.deathEver():
 		w.failf("%s says that it is degraded, and nothing was wrong: %q", n.name, why)
 	}
 }
 
-// checkList looks at a list of everybody's streams.
+// checkList checks limit, order, filter and uniqueness of a list of all users' streams.
 func (w *world) checkList(on *node, q hub.StreamQuery, list []hub.StreamSummary) {
 	if len(list) > q.Limit {
 		w.failf("%s lists %d streams, and was asked for %d", on.name, len(list), q.Limit)
@@ -72,7 +73,7 @@ func (w *world) checkList(on *node, q hub.StreamQuery, list []hub.StreamSummary)
 	}
 }
 
-// checkAdmin asks all nodes when everything is whole: each lists what each of them writes.
+// checkAdmin checks after recovery that every node lists the streams that each node owns.
 func (w *world) checkAdmin() {
 	for _, n := range w.all() {
 		if why := n.Degraded(); len(why) > 0 {

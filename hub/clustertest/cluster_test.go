@@ -9,7 +9,7 @@ import (
 	"github.com/duckwire/duckwire/storage/memory"
 )
 
-// cluster is some nodes on a perfect network, for tests of single promises. Call newCluster in a bubble.
+// cluster is a set of nodes on a perfect network, for directed tests. Call newCluster in a synctest bubble.
 type cluster struct {
 	t      *testing.T
 	shared *memory.Cluster
@@ -19,7 +19,7 @@ type cluster struct {
 
 	mu    sync.Mutex
 	fates map[string]memory.Fate // by node and command
-	given map[string]time.Time   // by node and command: when it was given first since its fate was set
+	given map[string]time.Time   // by node and command: its first use since set
 }
 
 func newCluster(t *testing.T, names ...string) *cluster {
@@ -56,7 +56,7 @@ func (c *cluster) start(name string) *hub.Hub {
 	return h
 }
 
-// set says what happens to a node's commands of one kind from now on.
+// set sets the fate of a node's later commands of one kind.
 func (c *cluster) set(node, command string, f memory.Fate) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -64,14 +64,14 @@ func (c *cluster) set(node, command string, f memory.Fate) {
 	delete(c.given, node+" "+command)
 }
 
-// givenAt returns when a node gave a command first since set was called for it.
+// givenAt returns when a node first issued a command after set was called for it.
 func (c *cluster) givenAt(node, command string) time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.given[node+" "+command]
 }
 
-// die ends a node without a word.
+// die ends a node without a shutdown.
 func (c *cluster) die(name string) {
 	c.stores[name].Cut()
 	c.end(name)
@@ -83,7 +83,7 @@ func (c *cluster) end(name string) {
 	delete(c.hubs, name)
 }
 
-// stream makes a stream of ada's.
+// stream creates a stream of the user ada.
 func (c *cluster) stream(node, id string) *hub.Stream {
 	c.t.Helper()
 	s, _, err := c.hubs[node].CreateStream(hub.StreamSpec{ID: id, Owner: "ada"})
@@ -93,7 +93,7 @@ func (c *cluster) stream(node, id string) *hub.Stream {
 	return s
 }
 
-// send makes one whole request.
+// send appends text in one request.
 func (c *cluster) send(s *hub.Stream, ref hub.ProducerRef, text string, end *hub.Ending) {
 	c.t.Helper()
 	a, err := s.AppendWhole(ref)
@@ -108,7 +108,7 @@ func (c *cluster) send(s *hub.Stream, ref hub.ProducerRef, text string, end *hub
 	}
 }
 
-// wants compares what a node has of a stream of ada's.
+// wants checks a node's copy of a stream of ada's.
 func (c *cluster) wants(node, id string, status hub.Status, text string) {
 	c.t.Helper()
 	s, err := c.hubs[node].Stream("ada", id)

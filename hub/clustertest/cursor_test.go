@@ -10,13 +10,12 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// cursorModel is a topic on which one client tells where its cursor is, which is not kept: readers need the last place
-// only.
+// cursorModel is a topic on which one client publishes its cursor as ephemeral events: readers need only the last one.
 type cursorModel struct {
 	w     *world
 	topic string
 	last  int
-	taken bool // the last place was answered with success when all was whole
+	taken bool // the last event was accepted after recovery
 }
 
 func (w *world) cursor(i int, rng *rand.Rand) {
@@ -38,12 +37,12 @@ func (w *world) cursor(i int, rng *rand.Rand) {
 			m.taken = m.move(own)
 			w.rest(own, time.Second)
 		}
-		time.Sleep(w.scaled(healing)) // and shorter than such an event is current
+		time.Sleep(w.scaled(healing)) // less than Limits.EphemeralTTL
 		m.check(readers)
 	})
 }
 
-// move tells of a new place. It reports whether that was answered with success.
+// move publishes a new place. It reports whether it was accepted.
 func (m *cursorModel) move(rng *rand.Rand) bool {
 	on, done := m.w.use(rng)
 	defer done()
@@ -60,13 +59,13 @@ func (m *cursorModel) move(rng *rand.Rand) bool {
 	return err == nil
 }
 
-// cursorReader follows the cursor, now here, now there.
+// cursorReader follows the cursor on random nodes.
 type cursorReader struct {
 	m      *cursorModel
 	on     *node
 	reader *hub.TopicReader
 	wake   *log.Wake
-	at     int // where the cursor is, as it knows; -1: it was not told
+	at     int // the last place received; -1: none
 }
 
 func (r *cursorReader) run(rng *rand.Rand) {
@@ -125,7 +124,7 @@ func (r *cursorReader) read() {
 	}
 }
 
-// check compares where the cursor is, for whoever follows it and for whoever comes now, with what was told last.
+// check compares the last published place with what existing readers and new readers on all nodes see.
 func (m *cursorModel) check(readers []*cursorReader) {
 	w := m.w
 	if !m.taken {

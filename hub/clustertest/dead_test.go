@@ -12,12 +12,12 @@ import (
 	"github.com/duckwire/duckwire/storage/memory"
 )
 
-// findDead is how long the others need at most to find a node dead.
+// findDead exceeds the time until a node is found dead.
 const findDead = nodeLease + nodeLease/2
 
 var writer = hub.ProducerRef{ID: "p", Epoch: 1}
 
-// A stream whose node has died, and that the store has lost, ends for its readers, and its id is free again.
+// A stream ends for its readers, and its id becomes free, when its node has died and the store has lost it.
 func TestStreamIsNowhere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster(t, "a", "b")
@@ -45,8 +45,9 @@ func TestStreamIsNowhere(t *testing.T) {
 	})
 }
 
-// A node that was cut off, and hears that another has taken its streams, does not answer with what it had: whoever asks
-// waits for what the other has, and is told to try again where that does not come. Its completions are given up.
+// A node that was cut off, and learns that another node has taken its streams, must not answer with its old copies:
+// requests wait for the new owner's copy, and fail with ErrUnavailable if it does not come in time. The node stops its
+// completions.
 func TestStreamsAreLostWhileCutOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster(t, "a", "b")
@@ -84,7 +85,7 @@ func TestStreamsAreLostWhileCutOff(t *testing.T) {
 			t.Errorf("who asks waits for %v", time.Since(began))
 		}
 		comes := c.givenAt("a", "find stream").Add(time.Minute)
-		c.set("a", "find stream", memory.Fate{}) // but for the one under way
+		c.set("a", "find stream", memory.Fate{}) // except for the one in progress
 		time.Sleep(time.Until(comes) - 3*time.Second)
 		began = time.Now()
 		if err := s.Renew(); err != nil || time.Since(began) < time.Second {
@@ -100,8 +101,8 @@ func TestStreamsAreLostWhileCutOff(t *testing.T) {
 	})
 }
 
-// A dead node's streams are taken over at last, by one node, however often that fails at first, and is done without an
-// answer. Until then who asks for them is told to try again.
+// Taking over a dead node's streams is retried after refused commands and lost answers until one node owns them. Until
+// then requests for them fail with ErrUnavailable.
 func TestTakingOverIsTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster(t, "a", "b", "c")
@@ -125,7 +126,7 @@ func TestTakingOverIsTriedAgain(t *testing.T) {
 		if err := mirror.Renew(); !errors.Is(err, errs.ErrUnavailable) {
 			t.Errorf("nobody has the stream yet, and who asks is told %v", err)
 		}
-		mirror.Cancel("eve") // which nobody can do yet
+		mirror.Cancel("eve") // which fails: the stream has no owner
 		if got := mirror.Status(); got != hub.StatusRunning {
 			t.Errorf("nobody has the stream yet, and it is %s", got)
 		}

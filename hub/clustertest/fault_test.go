@@ -14,8 +14,7 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// An error that another node answers with is to its caller the same as one of its own node: it matches the same, and
-// says as much.
+// An error that another node returns equals the error that the own node would return.
 func TestErrorsOfOtherNodes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster(t, "a", "b")

@@ -12,8 +12,8 @@ import (
 	"github.com/duckwire/duckwire/hub/errs"
 )
 
-// polled is a stream that two instances of one producer write, each of which takes over from the other, that a stranger
-// tries to write, and that clients poll instead of following it.
+// polled is a stream that two instances of one producer write, each fencing the other. Another producer tries to write
+// it, and clients poll it rather than follow it.
 func (w *world) polled(i int, rng *rand.Rand) {
 	m := w.newStreamModel(fmt.Sprintf("rival%d", i))
 	m.id, m.script = fmt.Sprintf("polled%d", i), inOrder
@@ -30,7 +30,7 @@ func (w *world) polled(i int, rng *rand.Rand) {
 	w.checks = append(w.checks, m.checkLists, m.check)
 }
 
-// compete writes pieces as produce does. That the other instance writes, too, is seen by its fence only.
+// compete writes pieces as produce does. It notices the other instance only when it is fenced.
 func (m *streamModel) compete(rng *rand.Rand) {
 	w := m.w
 	w.rest(rng, 10*time.Second)
@@ -49,7 +49,7 @@ func (m *streamModel) compete(rng *rand.Rand) {
 	}
 }
 
-// intrude appends nothing in the name of another producer, which must be refused while the stream has a writer.
+// intrude sends empty requests as another producer. They must be refused while the first producer holds the stream.
 func (m *streamModel) intrude(rng *rand.Rand) {
 	w := m.w
 	for w.pause(rng, 8*time.Second) {
@@ -82,7 +82,7 @@ func (m *streamModel) intrude(rng *rand.Rand) {
 	}
 }
 
-// acknowledged returns the pieces that were answered with success, and when they were sent.
+// acknowledged returns the accepted pieces, with the times of their requests.
 func (m *streamModel) acknowledged() map[string]time.Time {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -93,14 +93,14 @@ func (m *streamModel) acknowledged() map[string]time.Time {
 	return taken
 }
 
-// healing is for how long after a trouble a node may not know what has become of its streams meanwhile: until its next
-// beat, and the next change of a stream that it has lost.
+// healing is how long after a fault a node may be unaware that it has lost streams: until its next beat, and its next
+// save of such a stream.
 const healing = 15 * time.Second
 
-// quiet reports whether nothing is wrong, nor was within the time of healing.
+// quiet reports whether no fault is in progress, or ended within the healing time.
 func (w *world) quiet() bool { return !w.troubledFor(healing) }
 
-// troubledFor reports whether something was wrong within the last d, besides messages that came late.
+// troubledFor reports whether there was a fault within the last d. Delayed and repeated messages do not count.
 func (w *world) troubledFor(d time.Duration) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -110,14 +110,14 @@ func (w *world) troubledFor(d time.Duration) bool {
 	})
 }
 
-// poll asks for the text, now here, now there: what was acknowledged before it asks, it is given.
+// poll reads the text on random nodes. In quiet times it must contain everything that was accepted before the call.
 func (m *streamModel) poll(rng *rand.Rand) {
 	w := m.w
-	seen, when := 0, time.Time{} // the most text, and when it was there
+	seen, when := 0, time.Time{} // the length of the last text, and when it was read
 	for w.pause(rng, 4*time.Second) {
 		on, done := w.use(rng)
 		had, quiet := m.acknowledged(), w.quiet()
-		list := on.ListStreams(hub.StreamQuery{Owner: m.owner, Limit: 10}) // also where the stream is not known yet
+		list := on.ListStreams(hub.StreamQuery{Owner: m.owner, Limit: 10}) // before Stream makes the node know the stream
 		s, err := on.Stream(m.owner, m.id)
 		byByte := rng.IntN(2) == 0
 		if err == nil {
@@ -167,7 +167,7 @@ func (m *streamModel) poll(rng *rand.Rand) {
 	}
 }
 
-// checkThere is for a stream that a node does not show.
+// checkThere fails if a node lacks a stream that it must know.
 func (m *streamModel) checkThere(on *node, had map[string]time.Time, quiet bool, what string) {
 	for piece, at := range had {
 		if quiet && !m.w.deathNear(at) && !m.w.lossAfter(at) {
@@ -177,8 +177,8 @@ func (m *streamModel) checkThere(on *node, had map[string]time.Time, quiet bool,
 	}
 }
 
-// checkLists compares the lists of its owner's streams on all nodes with what each node has of the stream. It comes
-// before check, which lets each node know the stream.
+// checkLists compares each node's lists of the owner's streams with the stream's status. It runs before check, which
+// makes every node know the stream.
 func (m *streamModel) checkLists() {
 	w := m.w
 	for _, n := range w.all() {
@@ -191,7 +191,7 @@ func (m *streamModel) checkLists() {
 		}
 		s, err := n.Stream(m.owner, m.id)
 		if err != nil {
-			continue // check tells of it
+			continue // check reports it
 		}
 		for _, status := range statuses {
 			want := 0
@@ -199,7 +199,7 @@ func (m *streamModel) checkLists() {
 				want = 1
 			}
 			list := lists[status]
-			// A store that has lost its data gets the streams back from their nodes, but not the owners' lists.
+			// After the store has lost its data, nodes save their streams again, but not the owners' lists.
 			if len(list) != want && !w.lossAfter(w.begun) {
 				w.failf("%s is %s on %s, which lists %d of its owner's streams as %q", m.id, s.Status(), n.name, len(list), status)
 			}

@@ -8,8 +8,8 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// A node that begins again under its name, before the others have found it dead, brings back the streams that it had:
-// those that were running are interrupted, also for the readers on other nodes, and their producers go on.
+// A node that restarts under the same name before its lease ends restores its streams. Running ones are interrupted,
+// also on the other nodes, and their producers may continue.
 func TestNodeBeginsAgainUnderItsName(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster(t, "a", "b")
