@@ -2,17 +2,29 @@ package handlers_test
 
 import (
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/duckwire/duckwire/hub"
-	"github.com/duckwire/duckwire/hub/hubtest/clustertest"
+	"github.com/duckwire/duckwire/storage/memory"
 )
+
+// doubtfulNode is a node that does not know whether its lease holds, when a test says so.
+type doubtfulNode struct {
+	hub.SharedStreams
+	doubts atomic.Bool
+}
+
+func (n *doubtfulNode) LeaseValid() bool { return !n.doubts.Load() && n.SharedStreams.LeaseValid() }
 
 // TestProducersWithoutALease: a node that cannot prove that it still has its lease answers producers with 503, and
 // names the reason at /readyz.
 func TestProducersWithoutALease(t *testing.T) {
-	cluster := &clustertest.Cluster{}
-	a, b := cluster.Node("a"), cluster.Node("b")
+	c := memory.NewCluster(memory.ClusterOptions{})
+	nodeA, b := c.Node("a"), c.Node("b")
+	t.Cleanup(nodeA.Close)
+	t.Cleanup(b.Close)
+	a := &doubtfulNode{SharedStreams: nodeA}
 	s := startHub(t, hub.Options{Streams: a}, nil)
 	other := startHub(t, hub.Options{Streams: b}, nil)
 	id := call[streamJSON](s, 201, "POST", "/v1/streams", `{}`).ID
@@ -23,7 +35,7 @@ func TestProducersWithoutALease(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 
-	a.Set(false, true)
+	a.doubts.Store(true)
 	refused := func(s *testServer, path, body string, headers ...string) {
 		t.Helper()
 		resp := s.do("POST", path, body, headers...)
@@ -45,7 +57,7 @@ func TestProducersWithoutALease(t *testing.T) {
 		t.Errorf("the other node: %+v", got)
 	}
 
-	a.Return()
+	a.doubts.Store(false)
 	call[map[string]any](s, 200, "POST", path+"/append", `{"text":"two"}`, lines)
 	if got := call[streamJSON](s, 200, "GET", path, ""); got.Text != "one two" {
 		t.Errorf("%q", got.Text)

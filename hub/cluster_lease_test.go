@@ -3,13 +3,14 @@ package hub_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/errs"
-	"github.com/duckwire/duckwire/hub/hubtest/clustertest"
+	"github.com/duckwire/duckwire/storage/memory"
 )
 
 // appendAll sends one complete request.
@@ -33,18 +34,67 @@ func mustAppend(t *testing.T, s *hub.Stream, ref hub.ProducerRef, text string) {
 	}
 }
 
+// leaseOf is the lease of one node in a cluster.
+type leaseOf struct {
+	name string
+	node *memory.Node
+	mute atomic.Bool // the answers to its beats are lost
+}
+
+// testLease is long enough for what is begun before it runs out.
+const testLease = 10 * time.Second
+
+// newLease returns a cluster, and its node a. Call it in a bubble, before the hubs are made.
+func newLease(t *testing.T) (*memory.Cluster, *leaseOf) {
+	l := &leaseOf{name: "a"}
+	c := memory.NewCluster(memory.ClusterOptions{Lease: testLease, Command: func(node, command string) (f memory.Fate) {
+		switch {
+		case node == l.name && command == "beat":
+			f.Lost = l.mute.Load()
+		case command == "save stream": // a node whose lease holds again is asked before it knows whose its streams are
+			f.Before = 10 * time.Millisecond
+		}
+		return f
+	}})
+	l.node = c.Node(l.name)
+	t.Cleanup(l.node.Close)
+	return c, l
+}
+
+// doubt returns when the node does not know any more whether its lease holds. It does: to the others the node is alive.
+func (l *leaseOf) doubt() {
+	l.mute.Store(true)
+	time.Sleep(testLease + time.Second)
+}
+
+// lose cuts the node off until its lease has run out, and the others have found it dead.
+func (l *leaseOf) lose() {
+	l.node.Cut()
+	time.Sleep(2 * testLease)
+}
+
+// renew returns at the moment at which the node knows that its lease holds again.
+func (l *leaseOf) renew() {
+	l.mute.Store(false)
+	l.node.Mend()
+	for !l.node.LeaseValid() {
+		time.Sleep(time.Millisecond)
+	}
+}
+
 // Without a valid lease a node acknowledges nothing to producers, by any kind of request. What it acknowledged before
 // is there after another node has taken over the stream. Completions go on.
 func TestNothingIsAcknowledgedWithoutALease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		cluster := &clustertest.Cluster{}
-		a, b := cluster.Node("a"), cluster.Node("b")
+		c, lease := newLease(t)
+		b := c.Node("b")
+		t.Cleanup(b.Close)
 		done := make(chan struct{})
 		provider := scripted(func(_ context.Context, w hub.CompletionWriter) error {
 			<-done
 			return w.Text("goes on")
 		})
-		here := newHub(t, hub.Options{Streams: a, Provider: provider})
+		here := newHub(t, hub.Options{Streams: lease.node, Provider: provider})
 		there := newHub(t, hub.Options{Streams: b})
 		s, _, err := here.CreateStream(hub.StreamSpec{Owner: "ada"})
 		if err != nil {
@@ -73,7 +123,7 @@ func TestNothingIsAcknowledgedWithoutALease(t *testing.T) {
 			t.Fatal(err)
 		}
 
-		a.Set(false, true)
+		lease.doubt()
 		_, endErr := ending.End(&hub.Ending{Status: hub.StatusDone})
 		_, relayEndErr := relayed.End(nil)
 		_, _, createErr := here.CreateStream(hub.StreamSpec{Owner: "ada"})
@@ -108,11 +158,15 @@ func TestNothingIsAcknowledgedWithoutALease(t *testing.T) {
 			t.Errorf("the completion is %s: %q", got.Status, got.Text)
 		}
 
-		a.Set(true, true)
-		if !b.Bury("a") {
-			t.Error("the other node is not done with the dead one")
+		lease.lose()
+		taken, err := there.Stream("ada", s.ID)
+		if err != nil {
+			t.Fatal(err)
 		}
-		a.Return()
+		if got := taken.Status(); got != hub.StatusInterrupted {
+			t.Errorf("the stream of the dead node is %s on the other one", got)
+		}
+		lease.renew()
 		if err := appendAll(s, producer, "lost"); err == nil {
 			t.Error("an append is acknowledged for a stream that another node has taken")
 		}
@@ -137,9 +191,8 @@ func TestNothingIsAcknowledgedWithoutALease(t *testing.T) {
 // A stream that no node took over while the lease was invalid continues where it was.
 func TestLeaseIsShownAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		cluster := &clustertest.Cluster{}
-		a := cluster.Node("a")
-		h := newHub(t, hub.Options{Streams: a})
+		_, lease := newLease(t)
+		h := newHub(t, hub.Options{Streams: lease.node})
 		s, _, err := h.CreateStream(hub.StreamSpec{Owner: "ada"})
 		if err != nil {
 			t.Fatal(err)
@@ -152,11 +205,11 @@ func TestLeaseIsShownAgain(t *testing.T) {
 		if err := upload.Add([]hub.Part{{Text: "two "}}); err != nil {
 			t.Fatal(err)
 		}
-		a.Set(true, true)
+		lease.lose()
 		if _, err := upload.End(nil); !errors.Is(err, errs.ErrUnavailable) {
 			t.Errorf("%v", err)
 		}
-		a.Return()
+		lease.renew()
 		mustAppend(t, s, hub.ProducerRef{ID: "p", Seq: 1}, "two ") // a retry: its text is not appended twice
 		if got := string(s.State().Text); got != "one two " {
 			t.Errorf("%q", got)

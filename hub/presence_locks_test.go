@@ -1,68 +1,41 @@
 package hub_test
 
 import (
-	"encoding/json"
 	"fmt"
 	"sync"
 	"testing"
 
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/hubtest"
-	"github.com/duckwire/duckwire/hub/hubtest/clustertest"
 	"github.com/duckwire/duckwire/hub/log"
+	"github.com/duckwire/duckwire/storage/memory"
 )
 
-// restlessPresences is a store of presences that says whenever it is asked that something may have been missed.
-type restlessPresences struct {
-	mu   sync.Mutex
-	gaps map[int]func()
-	made int
+// restlessPresences is a node that loses its connection to the others whenever presences are saved: all its tables read
+// the store again.
+type restlessPresences struct{ *memory.Node }
+
+func (p restlessPresences) SavePresences(topic string, metas []hub.SharedPresence) error {
+	defer p.tell()
+	return p.Node.SavePresences(topic, metas)
 }
 
-func (p *restlessPresences) SavePresences(string, []hub.SharedPresence) error {
-	p.tell()
-	return nil
-}
-
-func (p *restlessPresences) Presences(topic string) ([]hub.SharedPresence, error) {
-	return []hub.SharedPresence{{ID: "1", Node: "b", Key: "ada", Meta: json.RawMessage(`{}`), Ref: "1"}}, nil
-}
-
-func (p *restlessPresences) FollowPresences(_ string, _ func([]hub.SharedPresence), gap func()) (stop func()) {
-	p.mu.Lock()
-	p.made++
-	key := p.made
-	p.gaps[key] = gap
-	p.mu.Unlock()
-	gap()
-	return func() {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		delete(p.gaps, key)
-	}
-}
-
-// tell has all tables read the store again.
-func (p *restlessPresences) tell() {
-	p.mu.Lock()
-	var gaps []func()
-	for _, gap := range p.gaps {
-		gaps = append(gaps, gap)
-	}
-	p.mu.Unlock()
-	for _, gap := range gaps {
-		gap()
-	}
+func (p restlessPresences) tell() {
+	p.Deafen()
+	p.Mend()
 }
 
 // Tables of presences are refreshed, dropped with their last reader, and forgotten with their topics, all at one time:
 // nobody waits for somebody who waits for them. With the tag lockorder the order in which the locks are taken is
 // checked as well.
 func TestPresenceLocks(t *testing.T) {
-	store := &restlessPresences{gaps: make(map[int]func())}
-	cluster := &clustertest.Cluster{}
-	cluster.Node("b")
-	h := newHub(t, hub.Options{Streams: cluster.Node("a"), Presences: store})
+	c := memory.NewCluster(memory.ClusterOptions{})
+	a, b := c.Node("a"), c.Node("b")
+	t.Cleanup(a.Close)
+	t.Cleanup(b.Close)
+	store := restlessPresences{a}
+	h := newHub(t, hub.Options{Streams: a, Presences: store})
+	other := newHub(t, hub.Options{Streams: b, Presences: b})
 	rounds := 300
 	if testing.Short() {
 		rounds = 100
@@ -72,6 +45,9 @@ func TestPresenceLocks(t *testing.T) {
 		var work sync.WaitGroup
 		for n := range 3 {
 			topic := fmt.Sprint("t", n)
+			if _, err := other.Track(topic, "ada", "", nil); err != nil {
+				t.Error(err)
+			}
 			work.Go(func() {
 				for range rounds {
 					if r, err := h.SubscribePresence(topic, log.NewWake()); err != nil {
@@ -81,16 +57,9 @@ func TestPresenceLocks(t *testing.T) {
 					}
 				}
 			})
-			work.Go(func() {
-				for i := range rounds {
-					p, err := h.Track(topic, fmt.Sprint("user", i), "", nil)
-					if err != nil {
-						t.Error(err)
-						continue
-					}
-					p.Leave()
-				}
-			})
+			for _, on := range []*hub.Hub{h, other} {
+				work.Go(func() { comeAndGo(t, on, topic, rounds) })
+			}
 			work.Go(func() {
 				for range rounds {
 					h.DropTopics()
@@ -102,4 +71,15 @@ func TestPresenceLocks(t *testing.T) {
 		done <- true
 	}()
 	hubtest.Recv(t, "the end of all rounds", done)
+}
+
+func comeAndGo(t *testing.T, h *hub.Hub, topic string, rounds int) {
+	for i := range rounds {
+		p, err := h.Track(topic, fmt.Sprint("user", i), "", nil)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		p.Leave()
+	}
 }

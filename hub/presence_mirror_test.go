@@ -1,62 +1,38 @@
 package hub_test
 
 import (
-	"context"
 	"testing"
 
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/hubtest"
+	"github.com/duckwire/duckwire/storage/memory"
 )
-
-// emptyStreams are the shared streams of two nodes, a and b, that have none.
-type emptyStreams struct{ hub.SharedStreams }
-
-func (emptyStreams) Save([]hub.StreamChange) error                       { return nil }
-func (emptyStreams) Node() string                                        { return "a" }
-func (emptyStreams) Alive(string) bool                                   { return true }
-func (emptyStreams) LeaseValid() bool                                    { return true }
-func (emptyStreams) Others() []string                                    { return nil }
-func (emptyStreams) Serve(hub.NodeEvents) func()                         { return func() {} }
-func (emptyStreams) Tell([]byte) error                                   { return nil }
-func (emptyStreams) Ask(context.Context, string, []byte) ([]byte, error) { return nil, nil }
-
-// spokenPresences is a PresenceStore in which a test says what is heard.
-type spokenPresences struct {
-	hub.PresenceStore
-	heard chan func([]hub.SharedPresence)
-	saved chan []hub.SharedPresence
-}
-
-func (s spokenPresences) FollowPresences(_ string, heard func([]hub.SharedPresence), gap func()) func() {
-	gap()
-	s.heard <- heard
-	return func() {}
-}
-
-func (s spokenPresences) Presences(string) ([]hub.SharedPresence, error) { return nil, nil }
-
-func (s spokenPresences) SavePresences(_ string, metas []hub.SharedPresence) error {
-	s.saved <- metas
-	return nil
-}
 
 // The last client of a table comes back on another node, and nobody looks at the table here: it is dropped, and whoever
 // has told of it goes on.
 func TestLastPresenceGoesToAnotherNode(t *testing.T) {
-	s := spokenPresences{heard: make(chan func([]hub.SharedPresence), 2), saved: make(chan []hub.SharedPresence, 10)}
-	h := newHub(t, hub.Options{Streams: emptyStreams{}, Presences: s})
+	c := memory.NewCluster(memory.ClusterOptions{})
+	a, b := c.Node("a"), c.Node("b")
+	t.Cleanup(a.Close)
+	t.Cleanup(b.Close)
+	heard := func(n *memory.Node, topic string) <-chan []hub.SharedPresence {
+		told := make(chan []hub.SharedPresence, 10)
+		t.Cleanup(n.FollowPresences(topic, func(metas []hub.SharedPresence) { told <- metas }, func() {}))
+		return told
+	}
+	saved, next := heard(b, "t:1"), heard(a, "t:2")
+	h := newHub(t, hub.Options{Streams: a, Presences: a})
 	if _, err := h.Track("t:1", "ada", "tab", nil); err != nil {
 		t.Fatal(err)
 	}
-	meta := hubtest.Recv(t, "what is saved", s.saved)[0]
-	heard := hubtest.Recv(t, "the following", s.heard)
+	meta := hubtest.Recv(t, "what is saved", saved)[0]
 	meta.Node, meta.Generation = "b", meta.Generation+1
-	told := make(chan struct{}, 1)
-	go func() {
-		heard([]hub.SharedPresence{meta})
-		told <- struct{}{}
-	}()
-	hubtest.Recv(t, "whoever tells of it to go on", told)
+	for _, topic := range []string{"t:1", "t:2"} {
+		if err := b.SavePresences(topic, []hub.SharedPresence{meta}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hubtest.Recv(t, "what is told after it", next)
 	if _, err := h.Track("t:1", "bob", "", nil); err != nil { // in a table of its own
 		t.Fatal(err)
 	}

@@ -14,9 +14,9 @@ import (
 	"github.com/duckwire/duckwire/hub/errs"
 )
 
-// provider makes as many pieces as the prompt says, one in a random time.
+// provider produces as many pieces as the prompt says, with varying delays.
 type provider struct {
-	pace time.Duration // of the fastest piece
+	pace time.Duration // delay of the fastest piece
 
 	mu sync.Mutex
 	n  int
@@ -66,8 +66,8 @@ func madeText(pieces int) string {
 	return b.String()
 }
 
-// completion is one that a client asks for under an id of its own, again until it is answered, and that is read, and
-// perhaps cancelled, anywhere.
+// completion is one that a client requests under its own id, and retries until it is accepted. It is read, and
+// sometimes cancelled, through any node.
 func (w *world) completion(i int, rng *rand.Rand) {
 	pieces := 1 + rng.IntN(200)
 	all := madeText(pieces)
@@ -99,7 +99,7 @@ func (m *streamModel) ask(rng *rand.Rand, pieces int) bool {
 	})
 }
 
-// askUntilTaken asks any node, again until one has taken it.
+// askUntilTaken sends a request to random nodes until one accepts it.
 func (m *streamModel) askUntilTaken(rng *rand.Rand, ask func(on *node) (*hub.Stream, bool, error)) bool {
 	w := m.w
 	for {

@@ -13,7 +13,7 @@ import (
 	"github.com/duckwire/duckwire/hub/errs"
 )
 
-// conversation is several clients who add to one conversation, each under its lock.
+// conversation is several clients that append to one conversation, each while it holds the lock.
 func (w *world) conversation(i int, rng *rand.Rand) {
 	m := &conversationModel{w: w, id: fmt.Sprintf("c%d", i), taken: make(map[string]time.Time)}
 	for c := range 2 {
@@ -32,7 +32,7 @@ type conversationModel struct {
 	id string
 
 	mu    sync.Mutex
-	taken map[string]time.Time // when what was answered with success was begun
+	taken map[string]time.Time // by accepted entry, when its request began
 }
 
 func (m *conversationModel) add(rng *rand.Rand, what string) {

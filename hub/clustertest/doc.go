@@ -1,4 +1,4 @@
-// Package clustertest holds several hubs to what they promise together: random histories, each made of a seed, of
-// clients who publish, read, resume elsewhere, write, ask and leave, while the network and the nodes between them fail.
-// It has tests only.
+// Package clustertest tests the promises that several hubs make together. Random histories, each generated from a seed,
+// have clients publish, read, resume on other nodes, write and leave while network and nodes fail. Directed tests cover
+// single faults. It contains tests only.
 package clustertest

@@ -11,7 +11,7 @@ import (
 	"github.com/duckwire/duckwire/hub/errs"
 )
 
-// job is an analysis that a client asks for under an id of its own, and two workers who ask any node for jobs.
+// job is an analysis that a client requests under its own id, and two workers who take jobs from any node.
 func (w *world) job(i int, rng *rand.Rand) {
 	m := w.newStreamModel(fmt.Sprintf("analyst%d", i))
 	m.script = inOrder
@@ -32,7 +32,7 @@ func (w *world) job(i int, rng *rand.Rand) {
 	w.checks = append(w.checks, m.checkCompletion)
 }
 
-// workOn takes jobs, and does most of them to their end.
+// workOn takes jobs, and completes most of them.
 func (m *streamModel) workOn(rng *rand.Rand, worker *hub.Worker) {
 	for m.w.pause(rng, time.Second) {
 		job, err := m.takeJob(rng, worker)
@@ -50,14 +50,15 @@ func (m *streamModel) workOn(rng *rand.Rand, worker *hub.Worker) {
 		pieces := int64(1 + rng.IntN(8))
 		for seq := int64(0); seq < pieces; seq++ {
 			if rng.IntN(30) == 0 || !m.write(rng, worker, job, seq, seq == pieces-1) {
-				break // it falls silent
+				break // the worker stops without a word
 			}
+			m.checkHeld(rng, worker, job)
 			m.w.rest(rng, 2*time.Second)
 		}
 	}
 }
 
-// refuse gives a job back.
+// refuse returns a job.
 func (m *streamModel) refuse(rng *rand.Rand, worker *hub.Worker, job *hub.Job) {
 	on, done := m.w.use(rng)
 	defer done()
@@ -65,7 +66,7 @@ func (m *streamModel) refuse(rng *rand.Rand, worker *hub.Worker, job *hub.Job) {
 	m.w.tracef("%s refuses %s on %s: %v", worker.ID, job.ID, on.name, err)
 }
 
-// takeJob asks one node, for some seconds.
+// takeJob waits for a job at one node for some seconds.
 func (m *streamModel) takeJob(rng *rand.Rand, worker *hub.Worker) (*hub.Job, error) {
 	on, done := m.w.use(rng)
 	defer done()
@@ -83,7 +84,7 @@ func (m *streamModel) takeJob(rng *rand.Rand, worker *hub.Worker) (*hub.Job, err
 	return on.TakeJob(ctx, worker)
 }
 
-// write is one request of a worker's, until it is answered. It reports whether the worker goes on.
+// write sends one request of a worker until it is answered. It reports whether the worker continues.
 func (m *streamModel) write(rng *rand.Rand, worker *hub.Worker, job *hub.Job, seq int64, last bool) bool {
 	ref := hub.ProducerRef{ID: worker.ID, Epoch: job.Epoch, Seq: seq}
 	for range 100 {
@@ -97,4 +98,23 @@ func (m *streamModel) write(rng *rand.Rand, worker *hub.Worker, job *hub.Job, se
 		m.w.rest(rng, time.Second)
 	}
 	return false
+}
+
+// checkHeld asks any node which users' workers have held the job.
+func (m *streamModel) checkHeld(rng *rand.Rand, worker *hub.Worker, job *hub.Job) {
+	on, done := m.w.use(rng)
+	defer done()
+	s, err := on.Stream(m.owner, job.ID)
+	for user, want := range map[string]bool{worker.User: true, "eve": false} {
+		var held bool
+		if err == nil {
+			held, err = s.HeldBy(user)
+		}
+		switch {
+		case err != nil && !passing(err) && !errors.Is(err, errs.ErrNotFound):
+			m.w.failf("%s on %s: %v", job.ID, on.name, err)
+		case err == nil && held != want && (held || !m.w.deathEver()):
+			m.w.failf("%s was held by a worker of %s: %t says %s", job.ID, user, held, on.name)
+		}
+	}
 }

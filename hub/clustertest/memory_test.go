@@ -10,24 +10,24 @@ import (
 	"github.com/duckwire/duckwire/storage/memory"
 )
 
-// inMemory is a memory.Cluster as a network.
+// inMemory implements network on a memory.Cluster.
 type inMemory struct {
 	seed    uint64
 	cluster *memory.Cluster
 
-	turn  sync.Mutex // one change at a time
+	turn  sync.Mutex // serializes changes of the network
 	nodes map[string]*memory.Node
 	away  int
 
-	mu     sync.Mutex // taken while the cluster is locked
+	mu     sync.Mutex // may be locked while the cluster is locked
 	fault  func(format string, args ...any)
-	now    time.Time // of the last command
-	atOnce int       // commands at that moment
-	loop   string    // a node and its command that were too many
+	now    time.Time // time of the last command
+	atOnce int       // commands at that time
+	loop   string    // the node and command found in a loop
 
-	lag   int                       // how often all messages are late
-	wrong map[string]map[string]int // by node, what is wrong there, how many times over
-	asked map[string]uint64         // how often each thing was decided
+	lag   int                       // how many faults delay all messages
+	wrong map[string]map[string]int // by node and kind, the number of faults in progress
+	asked map[string]uint64         // how often each decision was made
 }
 
 func newMemory(p *plan) *inMemory {
@@ -72,7 +72,7 @@ func (m *inMemory) begin(t *trouble, name string) (end func()) {
 	return func() { m.change(name, t.kind, -1) }
 }
 
-// replace has another store take over, while messages of the first are on their way.
+// replace lets a replica take over while messages of the first store are still in transit.
 func (m *inMemory) replace(during time.Duration) {
 	m.addLag(1)
 	time.Sleep(during / 2)
@@ -81,7 +81,7 @@ func (m *inMemory) replace(during time.Duration) {
 	m.addLag(-1)
 	m.turn.Lock()
 	defer m.turn.Unlock()
-	for name, n := range m.nodes { // the connections to the first one end
+	for name, n := range m.nodes { // connections to the first store are closed
 		if !m.is(name, cut) && !m.is(name, deaf) {
 			n.Deafen()
 			n.Mend()
@@ -125,7 +125,7 @@ func (m *inMemory) start(kind string) {
 	}
 }
 
-// change notes what is wrong with a node, and does what follows.
+// change updates the faults of a node, and applies them.
 func (m *inMemory) change(name, kind string, by int) {
 	m.turn.Lock()
 	defer m.turn.Unlock()
@@ -157,17 +157,18 @@ func (m *inMemory) change(name, kind string, by int) {
 	}
 }
 
-// underMutex are the commands that the hub gives while it has a mutex, for which others may wait: in a bubble these
-// must not take time.
+// underMutex are the commands that the hub issues while it holds a mutex. They must not take time: a synctest bubble's
+// clock does not advance while a goroutine waits for a mutex.
 var underMutex = []string{
 	"messages", "expire", "save revocation", "delete revocation", "forget revocations", "load revocations",
 	"generation of revocations",
 }
 
-// mostAtOnce is how many commands there may be at one moment: more are a loop without a pause.
+// mostAtOnce is how many commands there may be at one time of the fake clock. More indicate a loop without a pause.
 const mostAtOnce = 5_000
 
-// tooMany reports whether a command is one of a loop without a pause. That is told once, and broken.
+// tooMany reports whether a command belongs to a loop without a pause. Each loop is reported once; the caller slows it
+// down so that the history ends.
 func (m *inMemory) tooMany(node, command string) bool {
 	if now := time.Now(); !now.Equal(m.now) {
 		m.now, m.atOnce = now, 0
@@ -217,7 +218,8 @@ func (m *inMemory) message(node, channel string) (d memory.Delivery) {
 	return d
 }
 
-// decide is chance that depends on how often the same was decided before, and not on what happens elsewhere.
+// decide returns a pseudo-random number that depends only on the seed, on what is decided, and on how often it was
+// decided before. So concurrent activity elsewhere does not change it.
 func (m *inMemory) decide(what ...string) uint64 {
 	key := strings.Join(what, " ")
 	m.asked[key]++

@@ -8,23 +8,23 @@ import (
 	"time"
 )
 
-// plan is a history before it happens: who acts, and what goes wrong when. It is made of a seed, and gets simpler by
-// leaving parts out.
+// plan describes a history: its actors, and its faults with their times. It is generated from a seed, and simplified by
+// leaving out parts.
 type plan struct {
 	seed     uint64
 	nodes    int
-	history  int // events that are kept of a topic; 0: all
+	history  int // events kept per topic; 0: all
 	actors   []actor
 	troubles []trouble
 }
 
-// actor is one client, or several of a kind: its kind and its own seed.
+// actor is a group of clients of one kind, with a seed of its own.
 type actor struct {
 	kind string
 	seed uint64
 }
 
-// trouble is one thing that goes wrong for a time.
+// trouble is one fault, with its time and duration.
 type trouble struct {
 	kind string
 	node int
@@ -32,25 +32,25 @@ type trouble struct {
 	last time.Duration
 }
 
-// The kinds of trouble. Each class of histories has those of the classes before it, too.
+// The kinds of faults. Each class of histories includes the kinds of the classes before it.
 const (
-	flaky    = "flaky"    // commands are refused, or done and their answers lost
+	flaky    = "flaky"    // commands fail, or are executed and their answers are lost
 	slow     = "slow"     // commands take time
 	late     = "late"     // messages take time
 	twice    = "twice"    // messages come twice
 	cut      = "cut"      // the node is cut off
-	deaf     = "deaf"     // the node hears nothing
-	paused   = "paused"   // the node stands still
-	crash    = "crash"    // the node dies, and another begins
-	away     = "away"     // the store stops, and comes back with everything
-	replaced = "replaced" // another store takes over, which lacks the last half second
-	amnesia  = "amnesia"  // the store comes back without the last second
-	empty    = "empty"    // the store comes back empty
+	deaf     = "deaf"     // the node receives no messages
+	paused   = "paused"   // the node's commands and messages wait
+	crash    = "crash"    // the node dies, and a new one replaces it
+	away     = "away"     // the store stops, and returns with all data
+	replaced = "replaced" // a replica takes over that lacks the last half second
+	amnesia  = "amnesia"  // the store returns without the last second
+	empty    = "empty"    // the store returns empty
 )
 
 var classes = [][]string{{flaky, slow, late, twice}, {cut, deaf, paused}, {crash}, {away}, {replaced, amnesia, empty}}
 
-// active is for how long clients act and things go wrong. Troubles that last longer than a lease are among them.
+// active is how long clients act and faults begin. longTrouble exceeds a node's lease.
 const (
 	active      = 40 * time.Second
 	longTrouble = 25 * time.Second
@@ -60,14 +60,21 @@ var actorKinds = []string{
 	"topic", "queue", "stream", "completion", "job", "presence", "revocation", "conversation", "session",
 }
 
+// moreKinds are drawn from a random source of their own, so that adding a kind leaves the rest of a seed's plan as it
+// is.
+var moreKinds = []string{"polled", "admin", "cursor"}
+
 func newPlan(seed uint64) *plan {
-	rng := rand.New(rand.NewPCG(seed, 1))
+	rng, more := rand.New(rand.NewPCG(seed, 1)), rand.New(rand.NewPCG(seed, 8))
 	p := &plan{seed: seed, nodes: 2 + rng.IntN(3)}
 	if rng.IntN(4) == 0 {
 		p.history = 8
 	}
 	for range 1 + rng.IntN(4) {
 		p.actors = append(p.actors, actor{actorKinds[rng.IntN(len(actorKinds))], rng.Uint64()})
+	}
+	for range more.IntN(3) {
+		p.actors = append(p.actors, actor{moreKinds[more.IntN(len(moreKinds))], more.Uint64()})
 	}
 	kinds := slices.Concat(classes[:1+seed%uint64(len(classes))]...)
 	for range rng.IntN(8) {
@@ -83,7 +90,7 @@ func newPlan(seed uint64) *plan {
 	return p
 }
 
-// without returns the plans that leave one part out.
+// without returns all plans that lack one part of this one.
 func (p *plan) without() (simpler []*plan) {
 	for i := range p.troubles {
 		q := *p

@@ -12,13 +12,13 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// presenceModel is who is on a topic.
+// presenceModel is the expected presence of a topic.
 type presenceModel struct {
 	w     *world
 	topic string
 
 	mu    sync.Mutex
-	there map[string]int // by key, the sessions that are there
+	there map[string]int // by key, the number of present sessions
 }
 
 func (w *world) presence(i int, rng *rand.Rand) {
@@ -32,7 +32,7 @@ func (w *world) presence(i int, rng *rand.Rand) {
 	w.checks = append(w.checks, m.check)
 }
 
-// session is one client, who comes, changes, goes, is lost and comes back, here and there.
+// session is one client that joins, updates, leaves, drops its connection and rejoins on random nodes.
 func (m *presenceModel) session(rng *rand.Rand, key, client string) {
 	w := m.w
 	var p *hub.Presence
@@ -88,7 +88,7 @@ func (m *presenceModel) session(rng *rand.Rand, key, client string) {
 	}
 }
 
-// look reads who is there, now here, now there: each change fits to what was known.
+// look follows the presence on random nodes: each change must fit the state before it.
 func (m *presenceModel) look(rng *rand.Rand) {
 	for m.w.pause(rng, 3*time.Second) {
 		on, done := m.w.use(rng)
@@ -123,7 +123,7 @@ func (m *presenceModel) watch(on *node) *crowd {
 	return c
 }
 
-// crowd is what one client knows of who is there.
+// crowd is one client's copy of the presence state.
 type crowd struct {
 	m      *presenceModel
 	on     *node
@@ -188,7 +188,7 @@ func (c *crowd) read() {
 	}
 }
 
-// check compares who is there on all nodes with who was left there.
+// check compares the presence on all nodes with the sessions that did not leave.
 func (m *presenceModel) check() {
 	want := make(map[string]int)
 	maps.Copy(want, m.there)

@@ -11,14 +11,14 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// queueModel is one user's queue, those who leave messages there, and the user.
+// queueModel is one user's queue, its senders, and the user who reads it.
 type queueModel struct {
 	w    *world
 	user string
 
 	mu    sync.Mutex
 	tries map[string][]try
-	seen  map[string]map[int]bool // by sender, the numbers that the user was given
+	seen  map[string]map[int]bool // by sender, the numbers that the user received
 }
 
 func (w *world) queue(i int, rng *rand.Rand) {
@@ -37,7 +37,8 @@ func (w *world) queue(i int, rng *rand.Rand) {
 	w.checks = append(w.checks, r.check)
 }
 
-// send leaves numbers, one after the other, each again until it is taken: as messages, or as events for who is away.
+// send sends consecutive numbers, each retried until it is accepted: as messages, or as durable events for a user who
+// is away.
 func (m *queueModel) send(rng *rand.Rand, by string, durable bool) {
 	for n := 0; m.w.pause(rng, 2*time.Second); n++ {
 		payload, _ := json.Marshal(told{by, n})
@@ -71,7 +72,7 @@ func (m *queueModel) send(rng *rand.Rand, by string, durable bool) {
 	}
 }
 
-// queueReader is the user, who reads and acknowledges.
+// queueReader is the user, who reads and acknowledges messages.
 type queueReader struct {
 	m      *queueModel
 	name   string
@@ -146,7 +147,7 @@ func (r *queueReader) take(item *log.Item) {
 		r.m.w.failf("%s: %v", r.name, err)
 		return
 	}
-	if r.last.Epoch != r.reader.Epoch() { // what waits is told again
+	if r.last.Epoch != r.reader.Epoch() { // waiting messages are delivered again
 		clear(r.order)
 	}
 	r.last = log.Position{Epoch: r.reader.Epoch(), Offset: item.To}
@@ -160,7 +161,7 @@ func (r *queueReader) take(item *log.Item) {
 	r.m.seen[e.By][e.N] = true
 }
 
-// acknowledge says that what was read is done with.
+// acknowledge acknowledges the messages that were read.
 func (r *queueReader) acknowledge(rng *rand.Rand) {
 	if r.last.Epoch == "" {
 		return
@@ -174,7 +175,7 @@ func (r *queueReader) acknowledge(rng *rand.Rand) {
 	}
 }
 
-// check reads what is left: each message that was taken has come by now.
+// check reads the rest of the queue: every accepted message must have been delivered.
 func (r *queueReader) check() {
 	w, rng := r.m.w, rand.New(rand.NewPCG(r.m.w.plan.seed, 5))
 	if r.reader == nil && !r.open(rng) {

@@ -8,7 +8,8 @@ import (
 	"github.com/duckwire/duckwire/storage/memory"
 )
 
-// A position that one node gave after the store has begun anew is good on another, which has not asked the store since.
+// After the store has begun a new epoch, a position that one node gave is valid on another node, even if that one has
+// not asked the store since.
 func TestAcknowledgeOnANodeThatKnowsNoNewEpoch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := memory.NewCluster(memory.ClusterOptions{})

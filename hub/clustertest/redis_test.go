@@ -18,7 +18,7 @@ import (
 	"github.com/duckwire/duckwire/storage/redis/redistest"
 )
 
-// TestMain runs more tests at one time than there are processors: those on Redis wait more than they compute.
+// TestMain allows more parallel tests than processors: tests on Redis mostly wait.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
@@ -27,14 +27,14 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, redistest.Leftovers()...)
 }
 
-// redisHaste is how many times as fast histories are on a real redis-server, where time is real. A lease is then long
-// enough for a machine that stands still for a second.
+// redisHaste divides all durations on a real redis-server, where time is real. The lease must still exceed a pause of
+// the machine of one second.
 const redisHaste = 4
 
-// redisHistories is how many there are, all at one time: they wait more than they compute.
+// redisHistories is how many histories run, all in parallel: they mostly wait.
 const redisHistories = 16
 
-// The same histories on a real redis-server, with the troubles that can be made there.
+// The same histories on a real redis-server, with those faults that can be injected there.
 func TestHistoriesOnRedis(t *testing.T) {
 	hubtest.Full(t, "redis-server")
 	first := uint64(0)
@@ -58,12 +58,12 @@ func TestHistoriesOnRedis(t *testing.T) {
 	}
 }
 
-// onRedis is a redis-server as a network.
+// onRedis implements network on a redis-server.
 type onRedis struct {
 	t      *testing.T
 	server *redistest.Server
 
-	turn sync.Mutex // one change of the server at a time
+	turn sync.Mutex // serializes changes of the server
 	away int
 
 	mu    sync.Mutex
@@ -99,7 +99,7 @@ func (r *onRedis) open(name string) store {
 
 func (r *onRedis) die(name string) { r.cutting(name, 1) }
 
-// cutting notes that a line is cut once more, or once less.
+// cutting changes the number of faults that cut a connection.
 func (r *onRedis) cutting(name string, by int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -115,7 +115,7 @@ func (r *onRedis) begin(t *trouble, name string) (end func()) {
 	case cut:
 		r.cutting(name, 1)
 		return func() { r.cutting(name, -1) }
-	case flaky, deaf: // connections end, now and then: with commands on them, and messages
+	case flaky, deaf: // connections are closed now and then, with commands and messages in transit
 		stop := make(chan struct{})
 		var work sync.WaitGroup
 		work.Go(func() {
@@ -142,7 +142,7 @@ func (r *onRedis) begin(t *trouble, name string) (end func()) {
 	return func() {}
 }
 
-// hesitate has the server stand still for a moment, again and again.
+// hesitate pauses the server for short times.
 func (r *onRedis) hesitate(*trouble) (end func()) {
 	stop := make(chan struct{})
 	var work sync.WaitGroup

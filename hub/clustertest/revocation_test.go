@@ -10,7 +10,7 @@ import (
 	"github.com/duckwire/duckwire/hub/rights"
 )
 
-// revocation is an admin who revokes one token, and may lift that again; and everybody who shows the token.
+// revocation is an admin who revokes one token and sometimes lifts the revocation, and clients that use the token.
 func (w *world) revocation(i int, rng *rand.Rand) {
 	m := &revocationModel{w: w, id: fmt.Sprintf("token%d", i)}
 	own := child(rng)
@@ -21,9 +21,9 @@ func (w *world) revocation(i int, rng *rand.Rand) {
 type revocationModel struct {
 	w       *world
 	id      string
-	revoked bool // what was answered last
+	revoked bool // the last successful answer
 	at      time.Time
-	unclear bool // a lifting was not answered with success, and may have been done
+	unclear bool // a lifting failed, and may have been executed all the same
 }
 
 func (m *revocationModel) run(rng *rand.Rand) {
@@ -32,7 +32,7 @@ func (m *revocationModel) run(rng *rand.Rand) {
 		if !m.revoked || m.unclear || rng.IntN(4) > 0 {
 			begun := time.Now()
 			one, err := on.revoked.RevokeToken(m.id, time.Time{})
-			if err == nil || errors.Is(err, errs.ErrUnavailable) { // it holds: the server tells the others all the same
+			if err == nil || errors.Is(err, errs.ErrUnavailable) { // it is in force: the server tells the other nodes even then
 				on.tell("revoke", one, err != nil)
 			}
 			m.w.tracef("%s is revoked on %s: %v", m.id, on.name, err)
@@ -48,7 +48,7 @@ func (m *revocationModel) run(rng *rand.Rand) {
 				on.tell("lift", one, false)
 			}
 			m.w.tracef("%s is lifted on %s: %v", m.id, on.name, err)
-			m.unclear = true // a node that could not be told still has it, and whoever has it may bring it again
+			m.unclear = true // a node that was not told still has it, and may spread it again
 		}
 		done()
 	}

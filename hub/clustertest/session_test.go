@@ -7,7 +7,7 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// session is a user's connections, here and there, and an admin who looks at how all nodes stand.
+// session is a user with connections to several nodes, and an admin who reads the overview of all nodes.
 func (w *world) session(_ int, rng *rand.Rand) {
 	m := &sessionModel{w: w}
 	for range 1 + rng.IntN(3) {
@@ -31,10 +31,10 @@ const sessionUser = "visitor"
 
 type sessionModel struct {
 	w    *world
-	open []*node // by connection that stays: where
+	open []*node // by connection that stays open: its node
 }
 
-// connect has one connection after the other. The last one stays.
+// connect opens one connection after another. The last one stays open until the check.
 func (m *sessionModel) connect(rng *rand.Rand) {
 	for {
 		on, done := m.w.use(rng)

@@ -17,14 +17,14 @@ type topicModel struct {
 	name string
 
 	mu      sync.Mutex
-	tries   map[string][]try // by publisher, what it has said, by its number
+	tries   map[string][]try // by publisher, its publications by number
 	readers []*topicReader
 }
 
-// try is one thing that a client has asked for.
+// try is one request of a client.
 type try struct {
 	began time.Time
-	taken time.Time // zero: it was not answered with success
+	taken time.Time // zero: no success was returned
 }
 
 // told is an event's payload.
@@ -49,7 +49,7 @@ func (w *world) topic(i int, rng *rand.Rand) {
 	w.checks = append(w.checks, m.check)
 }
 
-// publish says numbers, one after the other. What has a name is said again until it is answered.
+// publish publishes consecutive numbers. Events with an id are retried until they are accepted.
 func (m *topicModel) publish(rng *rand.Rand, by string, named bool) {
 	for n := 0; m.w.pause(rng, 2*time.Second); n++ {
 		payload, _ := json.Marshal(told{by, n})
@@ -81,7 +81,7 @@ func (m *topicModel) publish(rng *rand.Rand, by string, named bool) {
 	}
 }
 
-// missing reports whether a number may be missing for somebody who was told of nothing.
+// missing reports whether a reader may lack a number without having got a reset.
 func (m *topicModel) missing(by string, n int) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -89,7 +89,7 @@ func (m *topicModel) missing(by string, n int) bool {
 	return t.taken.IsZero() || m.w.lossAfter(t.began)
 }
 
-// topicReader reads a topic, now here, now there.
+// topicReader reads a topic, and resumes on random nodes.
 type topicReader struct {
 	m      *topicModel
 	name   string
@@ -98,7 +98,7 @@ type topicReader struct {
 	reader *hub.TopicReader
 	wake   *log.Wake
 	next   map[string]int // by publisher: the next number
-	begins bool           // what it has begins with the topic
+	begins bool           // it has read from the topic's beginning
 }
 
 func (r *topicReader) run(rng *rand.Rand) {
@@ -191,7 +191,7 @@ func (r *topicReader) take(item *log.Item) {
 	r.next[e.By] = e.N + 1
 }
 
-// check compares what the store has, what was answered, and what the readers have.
+// check compares the topic's events with the successful publications, and with what the readers got.
 func (m *topicModel) check() {
 	w := m.w
 	rng := rand.New(rand.NewPCG(w.plan.seed, 4))

@@ -12,8 +12,8 @@ import (
 	"github.com/duckwire/duckwire/storage/memory"
 )
 
-// A stream whose registration was not answered may be there all the same: who has found it on another node is told its
-// end, and its owner may ask again under the same id.
+// A stream may have been registered although the answer was lost. Then readers who found it on another node are told
+// its end, and its owner may create it again under the same id.
 func TestStreamWhoseRegistrationWasNotAnswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var lost atomic.Value // the command whose answer is lost

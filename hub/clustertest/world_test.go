@@ -16,7 +16,7 @@ import (
 	"github.com/duckwire/duckwire/hub/rights"
 )
 
-// store is what a node has of the others.
+// store is everything that a node shares with the others.
 type store interface {
 	hub.SharedStreams
 	hub.TopicStore
@@ -27,25 +27,25 @@ type store interface {
 	Close()
 }
 
-// network is what the nodes are joined by, and how it is broken.
+// network connects the nodes, and injects faults.
 type network interface {
 	open(name string) store
-	// begin makes trouble for a node, or for all, and returns what ends it. It is not asked for crashes.
+	// begin starts a fault of one node, or of all, and returns the function that ends it. Crashes are not begun here.
 	begin(t *trouble, name string) (end func())
-	// die cuts a node off for good, whose store is closed then.
+	// die disconnects a node permanently. The caller closes its store afterwards.
 	die(name string)
-	// report has failf told of what is wrong with what the nodes do.
+	// report sets the function that is called when the network sees a node misbehave.
 	report(failf func(format string, args ...any))
 }
 
-// world is a history as it happens.
+// world is the state of a running history.
 type world struct {
 	plan  *plan
 	net   network
-	haste int           // how many times as fast everything is as on a clock of its own
+	haste int           // by how much all durations are divided; 1 under a fake clock
 	lease time.Duration // of nodes
 	begun time.Time
-	over  chan struct{} // closed when clients are to come to an end; by then everything is whole again
+	over  chan struct{} // closed when clients must stop; all faults have ended by then
 
 	work     sync.WaitGroup // clients
 	provided provider
@@ -56,18 +56,18 @@ type world struct {
 	faults   []string
 	lines    []string
 	spans    []span   // of trouble
-	checks   []func() // when everything has settled
-	watchers []func() // that close
+	checks   []func() // run after the settling time
+	watchers []func() // closed at the end
 	sessions []*sessionModel
 }
 
-// span is a time in which something was wrong.
+// span is the duration of a fault.
 type span struct {
 	from, to time.Time // to is zero while it lasts
 	kind     string
 }
 
-// node is one hub, from its start to its end.
+// node is one hub process, from its start to its crash or the end of the history.
 type node struct {
 	*hub.Hub
 	name    string
@@ -77,13 +77,13 @@ type node struct {
 	mu       sync.Mutex
 	down     bool
 	gone     chan struct{}  // closed when it goes down
-	users    sync.WaitGroup // clients who are asking it something
-	cutSince time.Time      // zero: it is not cut off
+	users    sync.WaitGroup // client calls in progress
+	cutSince time.Time      // zero: not cut off
 }
 
 var quiet = slog.New(slog.DiscardHandler)
 
-// run lets a history happen, and returns what it has shown to be wrong, and its trace.
+// run executes a history, and returns the broken promises and the trace.
 func run(p *plan, net network, haste int) (faults, trace []string) {
 	w := &world{plan: p, net: net, haste: haste, begun: time.Now(), over: make(chan struct{})}
 	w.lease = w.scaled(nodeLease)
@@ -121,14 +121,15 @@ func run(p *plan, net network, haste int) (faults, trace []string) {
 	return w.faults, w.lines
 }
 
-// nodeLease is how long a node may be silent, on a clock of its own.
+// nodeLease is the lease of a node, before scaling.
 const nodeLease = 10 * time.Second
 
-// settling is how long after the last trouble everything must be as if there had been none: an upload through another
-// node counts as cut after a minute, its producer loses its stream after 30 s, and a job waits 10 s for a worker.
+// settling is the time after the last fault within which the cluster must recover completely. The longest chain is: an
+// upload through another node times out after a minute, its producer's lease ends 30 s later, and a job waits 10 s for
+// a worker.
 const settling = 105 * time.Second
 
-// start starts a node, under a name of its own. It must reach the store.
+// start starts a node under a new name. It retries until it reaches the store.
 func (w *world) start(slot int) *node {
 	w.mu.Lock()
 	w.started++
@@ -151,7 +152,7 @@ func (w *world) start(slot int) *node {
 	return n
 }
 
-// joinRevocations does what the server does around the hub.
+// joinRevocations connects the node's revocations to the hub, as the server does.
 func (w *world) joinRevocations(n *node) {
 	for {
 		var err error
@@ -177,19 +178,19 @@ func (w *world) joinRevocations(n *node) {
 	_ = n.revoked.Reload()
 }
 
-// toldRevocation is what nodes tell each other of a revocation.
+// toldRevocation is the message about a revocation between nodes.
 type toldRevocation struct {
 	rights.Revocation
-	Unsaved bool // the store may not have it
+	Unsaved bool // the store may lack it
 }
 
-// tell tells the other nodes of a revocation.
+// tell sends a revocation to all other nodes.
 func (n *node) tell(call string, one rights.Revocation, unsaved bool) {
 	body, _ := json.Marshal(toldRevocation{one, unsaved})
 	n.Cluster().NotifyAll(call, body)
 }
 
-// happens makes one trouble.
+// happens injects one fault at its time, and ends it.
 func (w *world) happens(t *trouble) {
 	time.Sleep(w.scaled(t.at))
 	w.mu.Lock()
@@ -221,7 +222,8 @@ func (n *node) setCut(at time.Time) {
 	n.cutSince = at
 }
 
-// crash ends a node without a word, and starts it again. Clients are gone before the hub's goroutines are ended.
+// crash ends a node without a shutdown, and starts a new one in its place. It waits for client calls in progress before
+// it closes the hub.
 func (w *world) crash(t *trouble, n *node) {
 	n.mu.Lock()
 	had := n.down
@@ -230,13 +232,13 @@ func (w *world) crash(t *trouble, n *node) {
 		close(n.gone)
 	}
 	n.mu.Unlock()
-	if had { // it crashes already
+	if had { // it is crashing already
 		return
 	}
 	w.net.die(n.name)
 	n.users.Wait()
 	n.Close()
-	_ = n.revoked.Close() // what it could not save ends with it
+	_ = n.revoked.Close() // what it could not save is lost
 	n.store.Close()
 	time.Sleep(w.scaled(t.last))
 	next := w.start(t.node)
@@ -245,7 +247,7 @@ func (w *world) crash(t *trouble, n *node) {
 	w.mu.Unlock()
 }
 
-// use returns a node that is up, for one question of a client's, who calls done afterwards.
+// use returns a running node for one client call. The client calls done afterwards.
 func (w *world) use(rng *rand.Rand) (n *node, done func()) {
 	for {
 		w.mu.Lock()
@@ -267,7 +269,7 @@ func (n *node) enter() bool {
 	return !n.down
 }
 
-// cutFor returns for how long the node has been cut off.
+// cutFor returns how long the node has been cut off; 0 if it is not.
 func (n *node) cutFor() time.Duration {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -277,14 +279,14 @@ func (n *node) cutFor() time.Duration {
 	return time.Since(n.cutSince)
 }
 
-// all returns the nodes that are up.
+// all returns the current nodes.
 func (w *world) all() []*node {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return append([]*node(nil), w.nodes...)
 }
 
-// failf notes that a promise is broken.
+// failf records a broken promise.
 func (w *world) failf(format string, args ...any) {
 	w.tracef("WRONG: "+format, args...)
 	w.mu.Lock()
@@ -299,7 +301,7 @@ func (w *world) tracef(format string, args ...any) {
 	w.lines = append(w.lines, fmt.Sprintf("%8v ", at)+fmt.Sprintf(format, args...))
 }
 
-// pause is a client's time between two things: false says that it is to come to an end.
+// pause waits for a random time between two client actions. It returns false when the client must stop.
 func (w *world) pause(rng *rand.Rand, most time.Duration) bool {
 	timer := time.NewTimer(w.scaled(time.Duration(rng.Int64N(int64(most)))))
 	defer timer.Stop()
@@ -318,10 +320,10 @@ func (w *world) pause(rng *rand.Rand, most time.Duration) bool {
 
 func loses(kind string) bool { return kind == amnesia || kind == empty || kind == replaced }
 
-// scaled returns how long something takes that takes d on a clock of its own.
+// scaled divides a duration by the haste of this world.
 func (w *world) scaled(d time.Duration) time.Duration { return d / time.Duration(w.haste) }
 
-// rest is a client's time between two tries.
+// rest waits for a random time between two retries.
 func (w *world) rest(rng *rand.Rand, most time.Duration) {
 	time.Sleep(w.scaled(time.Duration(rng.Int64N(int64(most)))))
 }
@@ -339,11 +341,11 @@ func (w *world) lossForGoodAfter(t time.Time) bool {
 	return false
 }
 
-// lossAfter reports whether the store came back with less after a moment.
+// lossAfter reports whether the store lost data at or after t.
 func (w *world) lossAfter(t time.Time) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, s := range w.spans { // also one that has begun: it is known by its end only what is gone
+	for _, s := range w.spans { // including one in progress: what is lost is decided at its end
 		if loses(s.kind) && (s.to.IsZero() || s.to.After(t)) {
 			return true
 		}
@@ -351,10 +353,10 @@ func (w *world) lossAfter(t time.Time) bool {
 	return false
 }
 
-// recordLag is how far what is kept of a stream may be behind what its readers see.
+// recordLag is how much later a stream's text may reach the store than its readers.
 const recordLag = 2 * time.Second
 
-// deathNear reports whether a node, or the store, may have died with what was done at a moment, before it was kept.
+// deathNear reports whether a fault near t may have destroyed what was written at t before the store had it.
 func (w *world) deathNear(t time.Time) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -370,7 +372,7 @@ func (w *world) deathNear(t time.Time) bool {
 	return false
 }
 
-// passing reports whether an error is one that clients try again after.
+// passing reports whether clients retry after an error.
 func passing(err error) bool {
 	return errors.Is(err, errs.ErrUnavailable) || errors.Is(err, errs.ErrClosed) && !errors.As(err, new(*hub.EndedError)) ||
 		errors.Is(err, errs.ErrLimited) || errors.Is(err, context.Canceled)
@@ -397,20 +399,26 @@ func (w *world) act(i int, a actor) {
 		w.session(i, rng)
 	case "conversation":
 		w.conversation(i, rng)
+	case "polled":
+		w.polled(i, rng)
+	case "admin":
+		w.admin(i, rng)
+	case "cursor":
+		w.cursor(i, rng)
 	}
 }
 
-// child returns a source of chance of its own, for another goroutine.
+// child returns an independent random source for another goroutine.
 func child(rng *rand.Rand) *rand.Rand { return rand.New(rand.NewPCG(rng.Uint64(), 3)) }
 
-// calm reports whether nothing was ever wrong.
+// calm reports whether the history had no fault so far.
 func (w *world) calm() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return len(w.spans) == 0
 }
 
-// deathEver reports whether a node could not do what it should at some time.
+// deathEver reports whether there was a fault that keeps nodes from working, rather than delaying messages only.
 func (w *world) deathEver() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -175,9 +175,6 @@ func (s *nodes) beatOn(ctx context.Context, events *hub.NodeEvents, joined chan<
 	defer tick.Stop()
 	for first := true; ; first = false {
 		dead, been := s.beat()
-		if first {
-			close(joined)
-		}
 		if been.forgotten {
 			n.locked(func() { clear(n.own) })
 		}
@@ -190,6 +187,9 @@ func (s *nodes) beatOn(ctx context.Context, events *hub.NodeEvents, joined chan<
 		s.mu.Lock()
 		s.valid = s.beaten
 		s.mu.Unlock()
+		if first {
+			close(joined)
+		}
 		for _, node := range dead {
 			s.removeDead(node, events.Died)
 		}

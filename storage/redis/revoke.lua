@@ -1,7 +1,7 @@
--- Keeps a revocation. Of one that is there already, the later times count.
--- KEYS: the revocations. ARGV: its field, and it in JSON.
+-- Stores a revocation. If it exists already, the later value of each time wins.
+-- KEYS: the hash of revocations. ARGV: field, revocation as JSON.
 
--- Go writes times of UTC with as many digits as they need, so without their Z they are in the order of strings.
+-- Go drops trailing zeros of the fraction, so UTC times compare correctly as strings only without the final Z.
 local function text(time) return (string.gsub(time, 'Z$', '')) end
 
 local new, before = cjson.decode(ARGV[2]), redis.call('HGET', KEYS[1], ARGV[1])
@@ -11,6 +11,7 @@ if before then
     if text(before[field]) > text(new[field]) then new[field] = before[field] end
   end
 end
--- A Redis that is full takes it all the same: it looks for room before the first write only, unless that one deletes.
+-- The HDEL lets this script succeed on a Redis that has reached maxmemory: Redis checks memory only before a script's
+-- first write, and not if that command frees memory. Revocations must not be refused.
 redis.call('HDEL', KEYS[1], ARGV[1])
 redis.call('HSET', KEYS[1], ARGV[1], cjson.encode(new))

@@ -10,8 +10,8 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// Presences holds two nodes' views of an empty hub.PresenceStore to its contract. two returns them, and closes them
-// with the test.
+// Presences tests the contract of hub.PresenceStore. two returns two nodes' views of one empty store, and registers
+// their closing with t.Cleanup.
 func Presences(t *testing.T, two func(t testing.TB) (a, b hub.PresenceStore)) {
 	a, b := two(t)
 	ann := hub.SharedPresence{ID: "1", Node: "a", Key: "ann", Client: "c", Meta: json.RawMessage(`{"s":"é\n"}`), Ref: "r1", Since: 5, Until: 7}
@@ -45,7 +45,7 @@ func Presences(t *testing.T, two func(t testing.TB) (a, b hub.PresenceStore)) {
 	hears(ann, bob)
 	has("room", ann, bob)
 
-	taken := bob // it was taken over by another node, and what the first one says of it afterwards does not count
+	taken := bob // after another node has taken over a meta, changes by the first node are ignored
 	taken.Generation, taken.Node = 1, "b"
 	save(b, "room", taken)
 	hears(taken)

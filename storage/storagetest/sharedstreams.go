@@ -12,8 +12,8 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// SharedStreams holds two nodes' views of an empty hub.SharedStreams to its contract. two returns them, and closes them
-// with the test.
+// SharedStreams tests the contract of hub.SharedStreams. two returns two nodes' views of one empty store, and registers
+// their closing with t.Cleanup.
 func SharedStreams(t *testing.T, two func(t testing.TB) (a, b hub.SharedStreams)) {
 	t.Run("an id, an alias and a slot are taken once", func(t *testing.T) {
 		a, b := two(t)
@@ -58,7 +58,7 @@ func SharedStreams(t *testing.T, two func(t testing.TB) (a, b hub.SharedStreams)
 		if err := a.Delete([]string{"1"}); err != nil {
 			t.Error(err)
 		}
-		add(a, shared("4", "mine"), "", "", "") // the alias's stream is gone
+		add(a, shared("4", "mine"), "", "", "") // the alias is free: its stream was deleted
 	})
 	t.Run("changes are heard, and add up", func(t *testing.T) {
 		a, b := two(t)
@@ -73,7 +73,8 @@ func SharedStreams(t *testing.T, two func(t testing.TB) (a, b hub.SharedStreams)
 		if c := <-heard; c.Node != a.Node() || c.Record.Tail != 3 || len(c.Record.Runs) != 1 || c.Record.Runs[0].First != 2 {
 			t.Errorf("%+v", c)
 		}
-		rec.Runs = []log.Run{{First: 2, Lengths: []int{1, 2, 3}, Text: []byte("abbccc")}} // the answer was lost, and more came since
+		// A retry after a lost answer, with new entries.
+		rec.Runs = []log.Run{{First: 2, Lengths: []int{1, 2, 3}, Text: []byte("abbccc")}}
 		saveShared(t, a, rec)
 		if found, err := b.FindStream("ada", "1"); err != nil || found.Record.Tail != 4 || textOf(found) != "hélloabbccc" {
 			t.Errorf("%+v, %v", found, err)
@@ -99,7 +100,7 @@ func SharedStreams(t *testing.T, two func(t testing.TB) (a, b hub.SharedStreams)
 		}
 		claim("nobody", a.Node())
 		claim(a.Node(), b.Node())
-		claim(a.Node(), b.Node()) // the answer was lost
+		claim(a.Node(), b.Node()) // a retry after a lost answer
 		if _, err := b.ClaimStream("2", a.Node()); !errors.Is(err, errs.ErrNotFound) {
 			t.Errorf("one that there is not: %v", err)
 		}
