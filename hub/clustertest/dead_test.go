@@ -54,7 +54,7 @@ func TestStreamsAreLostWhileCutOff(t *testing.T) {
 		s := c.stream("a", "s")
 		c.send(s, writer, "one ", nil)
 		req := &hub.CompletionRequest{Kind: hub.TextCompletion, Prompt: "1000"}
-		spec := hub.StreamSpec{Kind: "completion", Owner: "ada", Keep: hub.Keep{CancelAfter: time.Hour}}
+		spec := hub.StreamSpec{Kind: "completion", Owner: "ada", Idle: hub.IdlePolicy{CancelAfter: time.Hour}}
 		completion, _, err := c.hubs["a"].Complete(req, spec, hub.CompletionMeta{Kind: hub.TextCompletion})
 		if err != nil {
 			t.Fatal(err)
@@ -78,7 +78,7 @@ func TestStreamsAreLostWhileCutOff(t *testing.T) {
 			}
 		}
 		began := time.Now()
-		if err := s.Renew(); !errors.Is(err, errs.ErrUnavailable) {
+		if err := s.Refresh(); !errors.Is(err, errs.ErrUnavailable) {
 			t.Errorf("what the other has is not here, and who asks is told %v", err)
 		}
 		if time.Since(began) > 10*time.Second {
@@ -88,7 +88,7 @@ func TestStreamsAreLostWhileCutOff(t *testing.T) {
 		c.set("a", "find stream", memory.Fate{}) // except for the one in progress
 		time.Sleep(time.Until(comes) - 3*time.Second)
 		began = time.Now()
-		if err := s.Renew(); err != nil || time.Since(began) < time.Second {
+		if err := s.Refresh(); err != nil || time.Since(began) < time.Second {
 			t.Errorf("who asks before it comes is told %v after %v", err, time.Since(began))
 		}
 		if got := string(s.State().Text); got != "one two" {
@@ -123,7 +123,7 @@ func TestTakingOverIsTriedAgain(t *testing.T) {
 		}
 		c.die("a")
 		time.Sleep(findDead)
-		if err := mirror.Renew(); !errors.Is(err, errs.ErrUnavailable) {
+		if err := mirror.Refresh(); !errors.Is(err, errs.ErrUnavailable) {
 			t.Errorf("nobody has the stream yet, and who asks is told %v", err)
 		}
 		mirror.Cancel("eve") // which fails: the stream has no owner

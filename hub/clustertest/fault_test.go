@@ -19,10 +19,10 @@ func TestErrorsOfOtherNodes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster(t, "a", "b")
 		var fault error
-		c.hubs["b"].OnCall("fail", func([]byte) ([]byte, error) { return nil, fault })
+		c.hubs["b"].Cluster().OnCall("fail", func([]byte) ([]byte, error) { return nil, fault })
 		ask := func(err error) error {
 			fault = err
-			_, err = c.hubs["a"].Call(context.Background(), "b", "fail", nil)
+			_, err = c.hubs["a"].Cluster().Call(context.Background(), "b", "fail", nil)
 			return err
 		}
 		place := log.Position{Epoch: "e-1", Offset: 7}
@@ -51,10 +51,10 @@ func TestErrorsOfOtherNodes(t *testing.T) {
 		if got := ask(errors.New("something else")); got == nil || got.Error() != "something else" || passing(got) {
 			t.Errorf("an error of no kind comes as %v", got)
 		}
-		if _, err := c.hubs["a"].Call(context.Background(), "b", "nobody's", nil); !errors.Is(err, errs.ErrUnavailable) {
+		if _, err := c.hubs["a"].Cluster().Call(context.Background(), "b", "nobody's", nil); !errors.Is(err, errs.ErrUnavailable) {
 			t.Errorf("a call that the other node does not know: %v", err)
 		}
-		if _, err := c.hubs["a"].Call(context.Background(), "nobody", "fail", nil); !errors.Is(err, errs.ErrUnavailable) {
+		if _, err := c.hubs["a"].Cluster().Call(context.Background(), "nobody", "fail", nil); !errors.Is(err, errs.ErrUnavailable) {
 			t.Errorf("a call to a node that is not there: %v", err)
 		}
 	})

@@ -108,7 +108,7 @@ func (m *streamModel) checkHeld(rng *rand.Rand, worker *hub.Worker, job *hub.Job
 	for user, want := range map[string]bool{worker.User: true, "eve": false} {
 		var held bool
 		if err == nil {
-			held, err = s.HeldBy(user)
+			held, err = s.WasAssignedTo(user)
 		}
 		switch {
 		case err != nil && !passing(err) && !errors.Is(err, errs.ErrNotFound):

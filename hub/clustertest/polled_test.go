@@ -124,7 +124,7 @@ func (m *streamModel) poll(rng *rand.Rand) {
 			if byByte {
 				err = s.CatchUpToByte(seen)
 			} else {
-				err = s.Renew()
+				err = s.Refresh()
 			}
 		}
 		var text string
@@ -209,7 +209,7 @@ func (m *streamModel) checkLists() {
 				}
 			}
 		}
-		if held, err := s.HeldBy("w"); held || err != nil {
+		if held, err := s.WasAssignedTo("w"); held || err != nil {
 			w.failf("%s is said to be a worker's on %s: %t, %v", m.id, n.name, held, err)
 		}
 	}
