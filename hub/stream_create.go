@@ -10,6 +10,9 @@ import (
 	"github.com/duckwire/duckwire/hub/lock"
 )
 
+// errStillDeleting: the store has yet to delete an earlier stream of the same id.
+var errStillDeleting = fmt.Errorf("an earlier stream of this id is being deleted; try again: %w", errs.ErrUnavailable)
+
 var errIDTaken = fmt.Errorf("the id is in use for another stream or request: %w", errs.ErrConflict)
 
 // StreamSpec describes a new stream.
@@ -78,10 +81,13 @@ func (h *Hub) newStream(spec *StreamSpec, meta *CompletionMeta) (s *Stream, old 
 	} else if had != nil {
 		return sameStream(had, s)
 	}
+	if h.recorder.isDeleting(s.ID) {
+		s.unregister(false)
+		return nil, false, errStillDeleting
+	}
 	if taken, err := s.registerShared(spec); err != nil || taken != "" {
-		s.unregister()
+		s.unregister(err != nil)
 		if err != nil {
-			h.recorder.withdraw(s)
 			return nil, false, err
 		}
 		had, err := h.Stream(s.Owner, taken)
@@ -130,16 +136,20 @@ var endWithdrawn = Ending{
 }
 
 // unregister removes a stream from this node that could not be registered for all nodes. A client that has attached to
-// it meanwhile sees it fail.
-func (s *Stream) unregister() {
+// it meanwhile sees it fail. maybeStored says that the store may have it all the same: then its id stays in use until the
+// store has deleted it.
+func (s *Stream) unregister(maybeStored bool) {
 	h := s.hub
 	h.streams.ended(s)
-	h.streams.remove(s)
 	s.log.Lock()
 	s.remote = new(remote) // nothing of it is saved
 	s.endMirrorLocallyLocked(StatusFailed, endWithdrawn)
 	h.logBytes.Add(-s.log.Size()) // eviction does not find it any longer
 	s.log.UnlockAndWake()
+	if maybeStored {
+		h.recorder.withdraw(s)
+	}
+	h.streams.remove(s)
 }
 
 // sameStream returns a stream whose id was asked for again, if it is of the same owner and request.

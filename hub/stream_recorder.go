@@ -3,6 +3,7 @@ package hub
 import (
 	"errors"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -27,7 +28,7 @@ type recorder struct {
 
 	mu      lock.Mutex
 	changed map[*Stream]struct{}
-	deleted []string // ids
+	deleted map[string]struct{} // ids; each stays until the store has deleted it
 	// urgent are the streams to be saved at once, and only they: if each urgent save took all changed streams, their
 	// lag would depend on how often streams end.
 	urgent map[*Stream]*flush
@@ -43,7 +44,7 @@ type flush struct {
 func newRecorder(store StreamStore, logger *slog.Logger) *recorder {
 	return &recorder{
 		store: store, logger: logger, wake: log.NewWake(), stop: make(chan struct{}),
-		changed: make(map[*Stream]struct{}), urgent: make(map[*Stream]*flush),
+		changed: make(map[*Stream]struct{}), deleted: make(map[string]struct{}), urgent: make(map[*Stream]*flush),
 	}
 }
 
@@ -95,7 +96,7 @@ func (r *recorder) forget(s *Stream) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.changed, s)
-	r.deleted = append(r.deleted, s.ID)
+	r.deleted[s.ID] = struct{}{}
 }
 
 // withdraw has the store save the end of a stream that could not be registered, and delete it then. The registration
@@ -105,7 +106,19 @@ func (r *recorder) withdraw(s *Stream) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.changed[s] = struct{}{}
-	r.deleted = append(r.deleted, s.ID)
+	r.deleted[s.ID] = struct{}{}
+}
+
+// isDeleting reports whether the store may still have a stream of this id that is to be deleted. Until it has not, no
+// other stream may have the id: it would be mixed up with the first one in the store, and deleted with it.
+func (r *recorder) isDeleting(id string) bool {
+	if r == nil {
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, is := r.deleted[id]
+	return is
 }
 
 // StoreError returns why streams cannot be saved at the moment, or nil.
@@ -144,8 +157,7 @@ func (r *recorder) nextBatch(all bool) (changed map[*Stream]struct{}, deleted []
 	changed = make(map[*Stream]struct{})
 	if all {
 		changed, r.changed = r.changed, changed
-		deleted, r.deleted = r.deleted, nil
-		return changed, deleted, urgent
+		return changed, slices.Collect(maps.Keys(r.deleted)), urgent
 	}
 	for s := range urgent {
 		if _, ok := r.changed[s]; ok {
@@ -177,12 +189,15 @@ func (r *recorder) save(all bool) {
 	}
 	changed, err := applySave(upTo, r.store.Save(changes))
 	if err == nil && len(deleted) > 0 {
-		err = r.store.Delete(deleted)
-		if err == nil {
-			deleted = nil
+		for s := range changed { // deleted now, it would be there again after its next save
+			deleted = slices.DeleteFunc(deleted, func(id string) bool { return id == s.ID })
 		}
+		err = r.store.Delete(deleted)
 	}
-	r.requeue(err, changed, deleted)
+	if err != nil {
+		deleted = nil
+	}
+	r.finish(err, changed, deleted)
 }
 
 // applySave notes in the streams what the store has of them after a save that returned err, and returns those that must
@@ -215,14 +230,17 @@ func applySave(upTo map[*Stream]uint64, err error) (again map[*Stream]struct{}, 
 	return again, nil
 }
 
-// requeue puts what could not be saved into the next batch, and logs when the store begins or ceases to fail.
-func (r *recorder) requeue(err error, changed map[*Stream]struct{}, deleted []string) {
+// finish ends a batch: changed could not be saved and goes into the next one, deleted is done. It logs when the store
+// begins or ceases to fail.
+func (r *recorder) finish(err error, changed map[*Stream]struct{}, deleted []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for s := range changed {
 		r.changed[s] = struct{}{}
 	}
-	r.deleted = append(r.deleted, deleted...)
+	for _, id := range deleted {
+		delete(r.deleted, id)
+	}
 	if err != nil {
 		if r.err == nil {
 			r.logger.Error("streams cannot be saved; they go on in memory", "error", err)

@@ -199,8 +199,7 @@ func (m *streamModel) checkLists() {
 				want = 1
 			}
 			list := lists[status]
-			// After the store has lost its data, nodes save their streams again, but not the owners' lists.
-			if len(list) != want && !w.lossAfter(w.begun) {
+			if len(list) != want {
 				w.failf("%s is %s on %s, which lists %d of its owner's streams as %q", m.id, s.Status(), n.name, len(list), status)
 			}
 			for i := range list {

@@ -175,7 +175,7 @@ func (s *nodes) beatOn(ctx context.Context, events *hub.NodeEvents, joined chan<
 	defer tick.Stop()
 	for first := true; ; first = false {
 		dead, been := s.beat()
-		if been.forgotten {
+		if been.forgotten || been.back {
 			n.locked(func() { clear(n.own) })
 		}
 		if been.forgotten || been.back || been.lapsed { // it may lack what was saved, or others may have taken it

@@ -39,8 +39,29 @@ type streamChange struct {
 
 // AddStream implements hub.SharedStreams.
 func (n *Node) AddStream(rec *hub.StreamRecord, slot string) (taken, superseded string, err error) {
-	err = n.do("add stream", func(k *keyspace) {
-		if _, known := load[sharedStream](k, streamKey(rec.ID)); known {
+	taken, superseded, err = n.register("add stream", rec, slot, true)
+	if err != nil || taken != "" {
+		return taken, "", err
+	}
+	// Saving is a command of its own: the stream may lie on another server than its owner's aliases.
+	switch result, _, err := n.saveStream(rec); {
+	case err != nil:
+		return "", superseded, err
+	case result == saveTaken: // another node was faster
+		return rec.ID, superseded, nil
+	}
+	_, err = n.addOwn(rec.ID)
+	return "", superseded, err
+}
+
+// register adds a stream to its owner's list, under its aliases and to its slot ("": none). It changes nothing and
+// returns an id if an alias names another stream, or if the stream is to be new and is there. Else it returns the id that
+// was in the slot, or "".
+func (n *Node) register(
+	command string, rec *hub.StreamRecord, slot string, isNew bool,
+) (taken, superseded string, err error) {
+	err = n.do(command, func(k *keyspace) {
+		if _, known := load[sharedStream](k, streamKey(rec.ID)); known && isNew {
 			taken = rec.ID
 			return
 		}
@@ -58,20 +79,11 @@ func (n *Node) AddStream(rec *hub.StreamRecord, slot string) (taken, superseded 
 			superseded, _ = load[string](k, slotKey(rec.Owner, slot))
 			k.set(slotKey(rec.Owner, slot), rec.ID, runningTTL)
 		}
-		newest, _ := load[[]string](k, newestKey(rec.Owner))
-		k.set(newestKey(rec.Owner), append([]string{rec.ID}, newest...), runningTTL)
+		if newest, _ := load[[]string](k, newestKey(rec.Owner)); !slices.Contains(newest, rec.ID) {
+			k.set(newestKey(rec.Owner), append([]string{rec.ID}, newest...), runningTTL)
+		}
 	})
-	if err != nil || taken != "" {
-		return taken, "", err
-	}
-	// Saving is a command of its own: the stream may lie on another server than its owner's aliases.
-	switch result, _, err := n.saveStream(rec); {
-	case err != nil:
-		return "", superseded, err
-	case result == saveTaken: // somebody else was as quick
-		return rec.ID, superseded, nil
-	}
-	return "", superseded, nil
+	return taken, superseded, err
 }
 
 // Save implements hub.StreamStore.
@@ -86,6 +98,8 @@ func (n *Node) Save(changes []hub.StreamChange) error {
 			failed.Taken = append(failed.Taken, rec.ID)
 		case result == saveBehind:
 			failed.Behind[rec.ID] = behind
+		default:
+			failed.Err = cmp.Or(n.addOwnAgain(rec), failed.Err)
 		}
 	}
 	if len(failed.Behind)+len(failed.Taken) > 0 || failed.Err != nil {
@@ -116,10 +130,20 @@ func (n *Node) saveStream(rec *hub.StreamRecord) (result saveResult, behind uint
 			n.cluster.publish(streamKey(rec.ID), streamChange{n.name, raw, cloneRuns(rec.Runs)}, false)
 		}
 	})
-	if err != nil || result != saveDone {
-		return result, behind, err
+	return result, behind, err
+}
+
+// addOwnAgain adds a stream to what lists it if the store may have lost that: the set of this node's streams, the list of
+// the stream's owner, and its aliases. An alias that names another stream by now keeps it.
+func (n *Node) addOwnAgain(rec *hub.StreamRecord) error {
+	added, err := n.addOwn(rec.ID)
+	if err != nil || !added {
+		return err
 	}
-	return saveDone, 0, n.addOwn(rec.ID)
+	if _, _, err = n.register("register again", rec, "", false); err != nil {
+		n.locked(func() { delete(n.own, rec.ID) })
+	}
+	return err
 }
 
 // putStream adds what has become of a stream.
@@ -150,13 +174,14 @@ func (n *Node) putStream(k *keyspace, rec *hub.StreamRecord, raw []byte) (result
 }
 
 // addOwn keeps the set of this node's streams, by which others find what it leaves behind when it dies.
-func (n *Node) addOwn(id string) error {
+// It reports whether the set may have lacked the stream.
+func (n *Node) addOwn(id string) (added bool, err error) {
 	known := false
 	n.locked(func() { known = n.own[id] })
 	if known {
-		return nil
+		return false, nil
 	}
-	err := n.do("add own", func(k *keyspace) {
+	err = n.do("add own", func(k *keyspace) {
 		if own, _ := load[[]string](k, ownKey(n.name)); !slices.Contains(own, id) {
 			k.set(ownKey(n.name), append(slices.Clip(own), id), 0)
 		}
@@ -164,7 +189,7 @@ func (n *Node) addOwn(id string) error {
 	if err == nil {
 		n.locked(func() { n.own[id] = true })
 	}
-	return err
+	return err == nil, err
 }
 
 // Load implements hub.StreamStore.
@@ -265,7 +290,7 @@ func (n *Node) FollowStream(id string, heard func(*hub.SharedStream), gap func()
 
 // ClaimStream implements hub.SharedStreams.
 func (n *Node) ClaimStream(id, from string) (*hub.SharedStream, error) {
-	if err := n.addOwn(id); err != nil {
+	if _, err := n.addOwn(id); err != nil {
 		return nil, err
 	}
 	var known bool

@@ -43,25 +43,12 @@ const runningTTL = 24 * time.Hour
 
 // AddStream implements hub.SharedStreams.
 func (s *Store) AddStream(rec *hub.StreamRecord, slot string) (taken, superseded string, err error) {
-	keys := []string{s.ownerKey(rec.Owner) + "i", s.slotKey(rec.Owner, slot)}
-	args := []string{rec.ID, strconv.FormatInt(rec.Timings.Created.UnixMilli(), 10), millis(runningTTL), slot}
-	for _, alias := range rec.Aliases {
-		keys = append(keys, s.aliasKey(rec.Owner, alias))
-		gone, err := s.staleAlias(rec.Owner, alias)
-		if err != nil {
-			return "", "", err
-		}
-		args = append(args, gone)
-	}
 	if had, err := s.nodeOf(rec.ID); err != nil || had != "" {
 		return rec.ID, "", err
 	}
-	out, err := s.run(addScript, keys, args).AsStrSlice()
-	if err != nil {
-		return "", "", unavailable(err)
-	}
-	if taken, superseded = out[0], out[1]; taken != "" {
-		return taken, "", nil
+	taken, superseded, err = s.register(rec, slot)
+	if err != nil || taken != "" {
+		return taken, "", err
 	}
 	switch err := s.saveOne(rec); {
 	case errors.Is(err, errTaken): // another node added it meanwhile
@@ -70,6 +57,26 @@ func (s *Store) AddStream(rec *hub.StreamRecord, slot string) (taken, superseded
 		return "", superseded, err
 	}
 	return "", superseded, nil
+}
+
+// register adds a stream to its owner's list, under its aliases and to its slot ("": none). It changes nothing and returns
+// an id if an alias names another stream. Else it returns the id that was in the slot, or "".
+func (s *Store) register(rec *hub.StreamRecord, slot string) (taken, superseded string, err error) {
+	keys := []string{s.ownerKey(rec.Owner) + "i", s.slotKey(rec.Owner, slot)}
+	args := []string{rec.ID, strconv.FormatInt(rec.Timings.Created.UnixMilli(), 10), millis(runningTTL), slot}
+	for _, alias := range rec.Aliases {
+		keys = append(keys, s.aliasKey(rec.Owner, alias))
+		stale, err := s.staleAlias(rec.Owner, alias)
+		if err != nil {
+			return "", "", err
+		}
+		args = append(args, stale)
+	}
+	out, err := s.run(addScript, keys, args).AsStrSlice()
+	if err != nil {
+		return "", "", unavailable(err)
+	}
+	return out[0], out[1], nil
 }
 
 // staleAlias returns the id of a stream that no longer exists and that an alias still names, or "".
@@ -109,13 +116,15 @@ func (s *Store) Save(changes []hub.StreamChange) error {
 	for i, result := range s.runAll(saveScript, calls) {
 		rec := &changes[i]
 		var behind errBehind
-		switch err := s.checkSaved(rec, result); {
+		switch err := s.checkSaved(result); {
 		case errors.Is(err, errTaken):
 			failed.Taken = append(failed.Taken, rec.ID)
 		case errors.As(err, &behind):
 			failed.Behind[rec.ID] = uint64(behind)
 		case err != nil: // the hub saves all again; saving twice does no harm
 			failed.Err = err
+		default:
+			failed.Err = cmp.Or(s.addOwnAgain(rec), failed.Err)
 		}
 	}
 	if len(failed.Behind)+len(failed.Taken) > 0 || failed.Err != nil {
@@ -144,7 +153,24 @@ func (s *Store) saveOne(rec *hub.StreamRecord) error {
 	if err != nil {
 		return err
 	}
-	return s.checkSaved(rec, s.run(saveScript, call.keys, call.args))
+	if err := s.checkSaved(s.run(saveScript, call.keys, call.args)); err != nil {
+		return err
+	}
+	_, err = s.addOwn(rec.ID)
+	return err
+}
+
+// addOwnAgain adds a stream to what lists it if Redis may have lost that: the set of this node's streams, the list of the
+// stream's owner, and its aliases. An alias that names another stream by now keeps it.
+func (s *Store) addOwnAgain(rec *hub.StreamRecord) error {
+	added, err := s.addOwn(rec.ID)
+	if err != nil || !added {
+		return err
+	}
+	if _, _, err = s.register(rec, ""); err != nil {
+		s.dropOwn(rec.ID)
+	}
+	return err
 }
 
 // saveCall returns the keys and arguments of saveScript for a change.
@@ -181,7 +207,7 @@ func (s *Store) saveCall(rec *hub.StreamRecord) (call scriptCall, err error) {
 }
 
 // checkSaved evaluates the answer of saveScript.
-func (s *Store) checkSaved(rec *hub.StreamRecord, result rueidis.RedisResult) error {
+func (s *Store) checkSaved(result rueidis.RedisResult) error {
 	out, err := result.ToString()
 	switch {
 	case err != nil:
@@ -194,27 +220,27 @@ func (s *Store) checkSaved(rec *hub.StreamRecord, result rueidis.RedisResult) er
 		n, _ := strconv.ParseUint(out, 10, 64) // written by the script
 		return errBehind(n)
 	}
-	return s.addOwn(rec.ID)
+	return nil
 }
 
 // addOwn adds a stream to the set of this node's streams in Redis. Other nodes read the set when this node dies. It
-// contains the streams that have not ended, and those that must still be deleted.
-func (s *Store) addOwn(id string) error {
+// contains the streams that have not ended, and those that must still be deleted. It reports whether the set may have
+// lacked the stream.
+func (s *Store) addOwn(id string) (added bool, err error) {
 	s.ownMu.Lock()
 	known := s.own[id]
 	s.own[id] = true
 	s.ownMu.Unlock()
 	if known {
-		return nil
+		return false, nil
 	}
 	score := float64(s.ownOrder.Add(1))
 	add := s.client.B().Zadd().Key(s.ownKey(s.Options.Node)).Nx().ScoreMember().ScoreMember(score, id).Build()
-	err := s.do(add).Error()
-	if err != nil {
+	if err := s.do(add).Error(); err != nil {
 		s.dropOwn(id)
-		return unavailable(err)
+		return false, unavailable(err)
 	}
-	return nil
+	return true, nil
 }
 
 // dropOwn records that streams may be missing in this node's set.
@@ -392,7 +418,7 @@ func (s *Store) FollowStream(id string, heard func(*hub.SharedStream), gap func(
 // ClaimStream implements hub.SharedStreams. It adds the stream to this node's set first: if this node dies right after
 // the claim, others find it there.
 func (s *Store) ClaimStream(id, from string) (*hub.SharedStream, error) {
-	if err := s.addOwn(id); err != nil {
+	if _, err := s.addOwn(id); err != nil {
 		return nil, err
 	}
 	key := s.streamKey(id)
