@@ -12,8 +12,9 @@ import (
 type SharedStreams interface {
 	StreamStore // Save may return a *SaveError; Delete ignores streams that this node does not own
 	// AddStream registers a new stream of this node under its id and its aliases, and puts it into its owner's slot
-	// ("": none). taken is the id of a stream that has the id or an alias already: then nothing was changed. superseded
-	// is the id of the stream that was in the slot, or "".
+	// ("": none). taken is the id of a stream of another node that has the id, or of any that has an alias: then nothing
+	// was changed. A stream of this node that the store has already is registered again. superseded is the id of the
+	// stream that was in the slot, or "".
 	AddStream(rec *StreamRecord, slot string) (taken, superseded string, err error)
 	// FindStream returns the stream of that id, or the one that the user started under it as an alias. ErrNotFound if
 	// there is none.

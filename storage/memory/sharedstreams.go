@@ -55,13 +55,13 @@ func (n *Node) AddStream(rec *hub.StreamRecord, slot string) (taken, superseded 
 }
 
 // register adds a stream to its owner's list, under its aliases and to its slot ("": none). It changes nothing and
-// returns an id if an alias names another stream, or if the stream is to be new and is there. Else it returns the id that
+// returns an id if an alias names another stream, or if the stream is to be new and another node has it. Else it returns the id that
 // was in the slot, or "".
 func (n *Node) register(
 	command string, rec *hub.StreamRecord, slot string, isNew bool,
 ) (taken, superseded string, err error) {
 	err = n.do(command, func(k *keyspace) {
-		if _, known := load[sharedStream](k, streamKey(rec.ID)); known && isNew {
+		if had, known := load[sharedStream](k, streamKey(rec.ID)); known && isNew && had.node != n.name {
 			taken = rec.ID
 			return
 		}

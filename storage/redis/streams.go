@@ -43,8 +43,11 @@ const runningTTL = 24 * time.Hour
 
 // AddStream implements hub.SharedStreams.
 func (s *Store) AddStream(rec *hub.StreamRecord, slot string) (taken, superseded string, err error) {
-	if had, err := s.nodeOf(rec.ID); err != nil || had != "" {
-		return rec.ID, "", err
+	switch node, err := s.nodeOf(rec.ID); {
+	case err != nil:
+		return "", "", err
+	case node != "" && node != s.Options.Node:
+		return rec.ID, "", nil
 	}
 	taken, superseded, err = s.register(rec, slot)
 	if err != nil || taken != "" {
