@@ -162,6 +162,9 @@ func (t *presenceTable) reconcile(metas []SharedPresence) {
 func (t *presenceTable) applyShared(p *SharedPresence) {
 	h := t.topic.hub
 	m := t.share.byID[p.ID]
+	if own, pending := t.share.unsaved[p.ID]; pending && own.Generation < p.Generation {
+		delete(t.share.unsaved, p.ID) // another node owns it, and this node's change is outdated
+	}
 	switch {
 	case m != nil && p.Generation < m.generation:
 		return // older than the takeover by this node

@@ -120,7 +120,10 @@ func (t *presenceTable) saveUnsaved() bool {
 	t.Lock()
 	defer t.Unlock()
 	for _, p := range metas {
-		if _, newer := t.share.unsaved[p.ID]; !newer {
+		_, newer := t.share.unsaved[p.ID]
+		m := t.share.byID[p.ID]
+		outdated := !p.Gone && (m == nil || m.node != "" || m.generation != p.Generation)
+		if !newer && !outdated {
 			t.markUnsaved(p)
 		}
 	}

@@ -178,6 +178,13 @@ func (r *queueReader) acknowledge(rng *rand.Rand) {
 // check reads the rest of the queue: every accepted message must have been delivered.
 func (r *queueReader) check() {
 	w, rng := r.m.w, rand.New(rand.NewPCG(r.m.w.plan.seed, 5))
+	if r.reader != nil {
+		select {
+		case <-r.on.gone: // it went while the reader was acknowledging on another node
+			r.close()
+		default:
+		}
+	}
 	if r.reader == nil && !r.open(rng) {
 		w.failf("%s cannot be read when all is whole", r.name)
 		return

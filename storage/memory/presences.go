@@ -11,7 +11,12 @@ import (
 // presenceTTL is how long a topic's metas are kept that nobody changes.
 const presenceTTL = 7 * 24 * time.Hour
 
+// leftTTL is how long the generation of a meta that has left is kept, so that a late save does not bring it back.
+const leftTTL = 10 * time.Minute
+
 func presenceKey(topic string) string { return "presences " + topic }
+
+func leftKey(topic, id string) string { return "left presence " + id + " of " + topic }
 
 // SavePresences implements hub.PresenceStore.
 func (n *Node) SavePresences(topic string, metas []hub.SharedPresence) error {
@@ -22,11 +27,15 @@ func (n *Node) SavePresences(topic string, metas []hub.SharedPresence) error {
 		}
 		var told []hub.SharedPresence
 		for _, m := range metas {
-			if had, ok := all[m.ID]; ok && had.Generation > m.Generation {
+			had, ok := all[m.ID]
+			if left, _ := load[int](k, leftKey(topic, m.ID)); ok && had.Generation > m.Generation || left > m.Generation {
 				continue
 			}
 			if all[m.ID] = m; m.Gone {
 				delete(all, m.ID)
+				if m.Generation > 0 {
+					k.set(leftKey(topic, m.ID), m.Generation, leftTTL)
+				}
 			}
 			told = append(told, m)
 		}

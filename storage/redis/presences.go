@@ -21,10 +21,18 @@ var presenceScript = newScript(presenceSave)
 // when it finds them missing.
 const presenceTTL = 7 * 24 * time.Hour
 
+// What is kept of metas that have left, so that late saves do not bring them back: for how long after the last of them,
+// and of how many of a topic.
+const (
+	leftTTL = 10 * time.Minute
+	maxLeft = 1000
+)
+
 // SavePresences implements hub.PresenceStore.
 func (s *Store) SavePresences(topic string, metas []hub.SharedPresence) error {
 	key := s.presenceKey(topic)
-	args := append(make([]string, 0, 2+4*len(metas)), s.channel(key), millis(presenceTTL))
+	args := append(make([]string, 0, 4+4*len(metas)),
+		s.channel(key), millis(presenceTTL), millis(leftTTL), strconv.Itoa(maxLeft))
 	for i := range metas {
 		m := &metas[i]
 		raw, err := json.Marshal(m)
@@ -37,7 +45,7 @@ func (s *Store) SavePresences(topic string, metas []hub.SharedPresence) error {
 		}
 		args = append(args, m.ID, strconv.Itoa(m.Generation), gone, rueidis.BinaryString(raw))
 	}
-	if err := s.run(presenceScript, []string{key}, args).Error(); err != nil {
+	if err := s.run(presenceScript, []string{key, key + ":l"}, args).Error(); err != nil {
 		return unavailable(err)
 	}
 	return nil

@@ -61,4 +61,17 @@ func Presences(t *testing.T, two func(t testing.TB) (a, b hub.PresenceStore)) {
 	hears(left)
 	has("room", taken)
 	has("another", ann)
+
+	taken.Gone = true
+	save(b, "room", taken)
+	hears(taken)
+	late := ann
+	late.ID = "3"
+	save(a, "room", bob, late) // the first owner's save of bob was under way when bob left
+	hears(late)
+	has("room", late)
+	bob.Generation = 2
+	save(a, "room", bob)
+	hears(bob)
+	has("room", bob, late)
 }
