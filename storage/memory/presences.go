@@ -8,7 +8,7 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// presenceTTL is how long a topic's metas are kept that nobody changes.
+// presenceTTL is how long the metas of a topic are kept after their last change.
 const presenceTTL = 7 * 24 * time.Hour
 
 func presenceKey(topic string) string { return "presences " + topic }
@@ -20,19 +20,19 @@ func (n *Node) SavePresences(topic string, metas []hub.SharedPresence) error {
 		if all = maps.Clone(all); all == nil {
 			all = make(map[string]hub.SharedPresence)
 		}
-		var told []hub.SharedPresence
+		var applied []hub.SharedPresence
 		for _, m := range metas {
-			if had, ok := all[m.ID]; ok && had.Generation > m.Generation {
+			if old, ok := all[m.ID]; ok && old.Generation > m.Generation {
 				continue
 			}
 			if all[m.ID] = m; m.Gone {
 				delete(all, m.ID)
 			}
-			told = append(told, m)
+			applied = append(applied, m)
 		}
 		k.set(presenceKey(topic), all, presenceTTL)
-		if len(told) > 0 {
-			n.cluster.publish(presenceKey(topic), told, false)
+		if len(applied) > 0 {
+			n.cluster.publish(presenceKey(topic), applied, false)
 		}
 	})
 }

@@ -12,25 +12,25 @@ import (
 	"github.com/duckwire/duckwire/storage/internal/record"
 )
 
-// runningTTL is for how long a stream is kept that nothing more is heard of.
+// runningTTL is how long a running stream is kept after its last change.
 const runningTTL = 24 * time.Hour
 
-// Keys of streams. A stream's own is also the channel on which it is heard.
+// Keys of streams. The key of a stream is also the channel on which its changes are published.
 func streamKey(id string) string        { return "stream " + id }
 func aliasKey(owner, id string) string  { return "alias " + owner + "\x00" + id }
 func slotKey(owner, slot string) string { return "slot " + owner + "\x00" + slot }
 func newestKey(owner string) string     { return "streams of " + owner }
 func ownKey(node string) string         { return "streams on " + node }
 
-// sharedStream is a stream as it is kept.
+// sharedStream is a stream in the store.
 type sharedStream struct {
 	node   string
 	record []byte // without its runs
 	tail   uint64
-	runs   map[uint64]log.Run // by their first entry
+	runs   map[uint64]log.Run // by the offset of their first entry
 }
 
-// streamChange is what is published of a stream.
+// streamChange is the message that is published for a change of a stream.
 type streamChange struct {
 	node   string
 	record []byte
@@ -40,13 +40,13 @@ type streamChange struct {
 // AddStream implements hub.SharedStreams.
 func (n *Node) AddStream(rec *hub.StreamRecord, slot string) (taken, superseded string, err error) {
 	err = n.do("add stream", func(k *keyspace) {
-		if _, known := load[sharedStream](k, streamKey(rec.ID)); known {
+		if _, exists := load[sharedStream](k, streamKey(rec.ID)); exists {
 			taken = rec.ID
 			return
 		}
 		for _, alias := range rec.Aliases {
 			id, _ := load[string](k, aliasKey(rec.Owner, alias))
-			if _, there := load[sharedStream](k, streamKey(id)); there && id != rec.ID {
+			if _, exists := load[sharedStream](k, streamKey(id)); exists && id != rec.ID {
 				taken = id
 				return
 			}
@@ -64,11 +64,11 @@ func (n *Node) AddStream(rec *hub.StreamRecord, slot string) (taken, superseded 
 	if err != nil || taken != "" {
 		return taken, "", err
 	}
-	// Saving is a command of its own: the stream may lie on another server than its owner's aliases.
+	// Saving is a separate command, as in Redis: the stream may be on another server than its owner's aliases.
 	switch result, _, err := n.saveStream(rec); {
 	case err != nil:
 		return "", superseded, err
-	case result == saveTaken: // somebody else was as quick
+	case result == saveTaken: // another node has saved a stream of this id in the meantime
 		return rec.ID, superseded, nil
 	}
 	return "", superseded, nil
@@ -94,13 +94,13 @@ func (n *Node) Save(changes []hub.StreamChange) error {
 	return nil
 }
 
-// saveResult is what became of a change.
+// saveResult is the result of saving a change.
 type saveResult int
 
 const (
 	saveDone   saveResult = iota
-	saveTaken             // the stream is another node's
-	saveBehind            // entries are missing before the change
+	saveTaken             // another node owns the stream
+	saveBehind            // the store lacks entries before the change
 )
 
 func (n *Node) saveStream(rec *hub.StreamRecord) (result saveResult, behind uint64, err error) {
@@ -122,14 +122,14 @@ func (n *Node) saveStream(rec *hub.StreamRecord) (result saveResult, behind uint
 	return saveDone, 0, n.addOwn(rec.ID)
 }
 
-// putStream adds what has become of a stream.
+// putStream applies a change to a stream, if this node owns it and no entries are missing before the change.
 func (n *Node) putStream(k *keyspace, rec *hub.StreamRecord, raw []byte) (result saveResult, behind uint64) {
-	s, known := load[sharedStream](k, streamKey(rec.ID))
-	whole := len(rec.Runs) > 0 && rec.Runs[0].First == 1 || rec.Tail == 0
+	s, exists := load[sharedStream](k, streamKey(rec.ID))
+	complete := len(rec.Runs) > 0 && rec.Runs[0].First == 1 || rec.Tail == 0
 	switch {
-	case !known && !whole:
+	case !exists && !complete:
 		return saveBehind, 0
-	case known && s.node != n.name:
+	case exists && s.node != n.name:
 		return saveTaken, 0
 	case len(rec.Runs) > 0 && rec.Runs[0].First > s.tail+1, len(rec.Runs) == 0 && rec.Tail != s.tail:
 		return saveBehind, s.tail
@@ -143,17 +143,17 @@ func (n *Node) putStream(k *keyspace, rec *hub.StreamRecord, raw []byte) (result
 	s.node, s.record, s.tail = n.name, raw, rec.Tail
 	ttl := runningTTL
 	if rec.Status.Ended() {
-		ttl = n.cluster.o.StreamTTL + time.Minute // its node deletes it; this is for nodes that died
+		ttl = n.cluster.o.StreamTTL + time.Minute // its node deletes it, unless it dies first
 	}
 	k.set(streamKey(rec.ID), s, ttl)
 	return saveDone, 0
 }
 
-// addOwn keeps the set of this node's streams, by which others find what it leaves behind when it dies.
+// addOwn adds a stream to the set of this node's streams. When this node dies, the others find its streams there.
 func (n *Node) addOwn(id string) error {
-	known := false
-	n.locked(func() { known = n.own[id] })
-	if known {
+	added := false
+	n.locked(func() { added = n.own[id] })
+	if added {
 		return nil
 	}
 	err := n.do("add own", func(k *keyspace) {
@@ -170,21 +170,21 @@ func (n *Node) addOwn(id string) error {
 // Load implements hub.StreamStore.
 func (n *Node) Load(f func(*hub.StreamRecord) error) error {
 	var found []*hub.SharedStream
-	var broken error
+	var decodeErr error
 	err := n.do("load streams", func(k *keyspace) {
 		own, _ := load[[]string](k, ownKey(n.name))
 		for _, id := range own {
 			if s, ok := load[sharedStream](k, streamKey(id)); ok && s.node == n.name {
 				one, err := s.shared()
-				broken = cmp.Or(broken, err)
+				decodeErr = cmp.Or(decodeErr, err)
 				found = append(found, one)
 			}
 		}
 	})
-	for i := 0; err == nil && broken == nil && i < len(found); i++ {
+	for i := 0; err == nil && decodeErr == nil && i < len(found); i++ {
 		err = f(&found[i].Record)
 	}
-	return cmp.Or(err, broken)
+	return cmp.Or(err, decodeErr)
 }
 
 // Delete implements hub.StreamStore.
@@ -196,7 +196,7 @@ func (n *Node) Delete(ids []string) error {
 			if s, ok := load[sharedStream](k, streamKey(id)); ok && s.node == n.name {
 				k.del(streamKey(id))
 			}
-			own = slices.DeleteFunc(own, func(have string) bool { return have == id })
+			own = slices.DeleteFunc(own, func(o string) bool { return o == id })
 		}
 		k.set(ownKey(n.name), own, 0)
 	})
@@ -212,18 +212,18 @@ func (n *Node) Delete(ids []string) error {
 
 // FindStream implements hub.SharedStreams.
 func (n *Node) FindStream(user, id string) (found *hub.SharedStream, err error) {
-	var known bool
+	var ok bool
 	var s sharedStream
 	err = n.do("find stream", func(k *keyspace) {
-		if s, known = load[sharedStream](k, streamKey(id)); !known {
+		if s, ok = load[sharedStream](k, streamKey(id)); !ok {
 			id, _ = load[string](k, aliasKey(user, id))
-			s, known = load[sharedStream](k, streamKey(id))
+			s, ok = load[sharedStream](k, streamKey(id))
 		}
 	})
 	switch {
 	case err != nil:
 		return nil, err
-	case !known:
+	case !ok:
 		return nil, errs.ErrNotFound
 	}
 	return s.shared()
@@ -235,7 +235,7 @@ func (s *sharedStream) shared() (*hub.SharedStream, error) {
 	if err != nil {
 		return nil, err
 	}
-	// What was sent twice, after an answer was lost, is there in other pieces, too.
+	// If a change was saved again after its answer was lost, its entries may be in several overlapping runs.
 	next := uint64(1)
 	for _, first := range slices.Sorted(maps.Keys(s.runs)) {
 		run := s.runs[first]
@@ -268,10 +268,10 @@ func (n *Node) ClaimStream(id, from string) (*hub.SharedStream, error) {
 	if err := n.addOwn(id); err != nil {
 		return nil, err
 	}
-	var known bool
+	var ok bool
 	var s sharedStream
 	err := n.do("claim stream", func(k *keyspace) {
-		if s, known = load[sharedStream](k, streamKey(id)); known && s.node == from {
+		if s, ok = load[sharedStream](k, streamKey(id)); ok && s.node == from {
 			s.node = n.name
 			k.set(streamKey(id), s, runningTTL)
 		}
@@ -279,7 +279,7 @@ func (n *Node) ClaimStream(id, from string) (*hub.SharedStream, error) {
 	switch {
 	case err != nil:
 		return nil, err
-	case !known:
+	case !ok:
 		return nil, errs.ErrNotFound
 	}
 	return s.shared()
