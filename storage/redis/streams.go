@@ -47,13 +47,13 @@ func (s *Store) AddStream(rec *hub.StreamRecord, slot string) (taken, superseded
 	args := []string{rec.ID, strconv.FormatInt(rec.Timings.Created.UnixMilli(), 10), millis(runningTTL), slot}
 	for _, alias := range rec.Aliases {
 		keys = append(keys, s.aliasKey(rec.Owner, alias))
-		gone, err := s.staleAlias(rec.Owner, alias)
+		stale, err := s.staleAlias(rec.Owner, alias)
 		if err != nil {
 			return "", "", err
 		}
-		args = append(args, gone)
+		args = append(args, stale)
 	}
-	if had, err := s.nodeOf(rec.ID); err != nil || had != "" {
+	if node, err := s.nodeOf(rec.ID); err != nil || node != "" {
 		return rec.ID, "", err
 	}
 	out, err := s.run(addScript, keys, args).AsStrSlice()
@@ -160,16 +160,16 @@ func (s *Store) saveCall(rec *hub.StreamRecord) (call scriptCall, err error) {
 	if err != nil {
 		return call, err
 	}
-	ttl, whole := runningTTL, "0"
+	ttl, complete := runningTTL, "0"
 	if rec.Status.Ended() {
 		ttl = s.StreamTTL + time.Minute // normally its node deletes it; this is for a node that died
 	}
 	if len(rec.Runs) > 0 && rec.Runs[0].First == 1 || rec.Tail == 0 {
-		whole = "1"
+		complete = "1"
 	}
 	key := s.streamKey(rec.ID)
 	tail := strconv.FormatUint(rec.Tail, 10)
-	args := []string{s.channel(key), s.Options.Node, string(raw), tail, millis(ttl), string(message), whole}
+	args := []string{s.channel(key), s.Options.Node, string(raw), tail, millis(ttl), string(message), complete}
 	for i := range rec.Runs {
 		run, err := json.Marshal(&rec.Runs[i])
 		if err != nil {
@@ -201,10 +201,10 @@ func (s *Store) checkSaved(rec *hub.StreamRecord, result rueidis.RedisResult) er
 // contains the streams that have not ended, and those that must still be deleted.
 func (s *Store) addOwn(id string) error {
 	s.ownMu.Lock()
-	known := s.own[id]
+	added := s.own[id]
 	s.own[id] = true
 	s.ownMu.Unlock()
-	if known {
+	if added {
 		return nil
 	}
 	score := float64(s.ownOrder.Add(1))
@@ -453,12 +453,12 @@ func (s *Store) headOf(id string, values []rueidis.RedisMessage) (*hub.SharedStr
 	if err != nil || found.Record.Bytes > 0 || found.Record.Tail == 0 {
 		return found, err
 	}
-	whole, err := s.readStream(id)
+	full, err := s.readStream(id)
 	if err != nil {
 		return nil, err
 	}
-	for i := range whole.Record.Runs {
-		found.Record.Bytes += len(whole.Record.Runs[i].Text)
+	for i := range full.Record.Runs {
+		found.Record.Bytes += len(full.Record.Runs[i].Text)
 	}
 	return found, nil
 }
