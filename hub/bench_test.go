@@ -27,7 +27,8 @@ func BenchmarkPublish(b *testing.B) {
 		defer r.Close()
 		crowd.add(r, wake)
 	}
-	event := []hub.EventInput{{Event: "tick", Payload: []byte(`{"n":12345678,"pad":"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}`)}}
+	payload := []byte(`{"n":12345678,"pad":"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}`)
+	event := []hub.EventInput{{Event: "tick", Payload: payload}}
 	b.ReportAllocs()
 	for b.Loop() {
 		event[0].ID = ""
@@ -41,7 +42,9 @@ func BenchmarkPublish(b *testing.B) {
 
 // BenchmarkAppend is one token appended to a stream that 1,000 readers watch.
 func BenchmarkAppend(b *testing.B) {
-	h := hub.New(hub.Options{Logger: slog.New(slog.DiscardHandler), Limits: hub.Limits{StreamBytes: 1 << 40, LogMemory: 1 << 40}})
+	h := hub.New(hub.Options{
+		Logger: slog.New(slog.DiscardHandler), Limits: hub.Limits{StreamBytes: 1 << 40, LogMemory: 1 << 40},
+	})
 	defer h.Close()
 	s, _, err := h.CreateStream(hub.StreamSpec{Owner: "u", Kind: "bench"})
 	if err != nil {
@@ -110,7 +113,8 @@ func BenchmarkPresence(b *testing.B) {
 			h := hub.New(hub.Options{Logger: slog.New(slog.DiscardHandler)})
 			defer h.Close()
 			for i := range benchReaders {
-				if _, err := h.Track("code:project:42", fmt.Sprint("user-", i), "", []byte(`{"name":"Ada Lovelace","file":"lib/a.ex"}`)); err != nil {
+				if _, err := h.Track("code:project:42", fmt.Sprint("user-", i), "",
+					[]byte(`{"name":"Ada Lovelace","file":"lib/a.ex"}`)); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -121,7 +125,8 @@ func BenchmarkPresence(b *testing.B) {
 			defer r.Close()
 			b.ReportAllocs()
 			for b.Loop() {
-				p, err := h.Track("code:project:42", "newcomer", "tab", []byte(`{"name":"Grace Hopper","file":"lib/b.ex"}`))
+				p, err := h.Track("code:project:42", "newcomer", "tab",
+					[]byte(`{"name":"Grace Hopper","file":"lib/b.ex"}`))
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -88,8 +88,8 @@ func (h *holding) position() string {
 	return fmt.Sprintf("%s:%d", frame.File, frame.Line)
 }
 
-// shards has the mutexes that each goroutine holds, by its number. There are several, so that goroutines seldom wait for
-// each other here.
+// shards has the mutexes that each goroutine holds, by its number. There are several, so that goroutines seldom wait
+// for each other here.
 var shards [64]struct {
 	sync.Mutex
 	held map[uint64][]holding
@@ -110,8 +110,8 @@ func acquire(mutex any, class Class) {
 
 func comesBefore(a, b Class) bool { return a != leaf && (b == leaf || a < b) }
 
-// record records that the goroutine holds a mutex. Of those that it already held, it returns the one whose class is last
-// in the lock order; nil if it held none.
+// record records that the goroutine holds a mutex. Of those that it already held, it returns the one whose class is
+// last in the lock order; nil if it held none.
 func record(mutex any, class Class) (last *holding) {
 	var pc [1]uintptr
 	runtime.Callers(4, pc[:])

@@ -8,8 +8,8 @@ import (
 	"sync/atomic"
 )
 
-// Epochs generates the epochs of one hub: BOOT-N, where BOOT is random for each start of the program and N is a counter.
-// So no two logs ever have the same epoch, and a position in many logs (Vector) contains BOOT only once.
+// Epochs generates the epochs of one hub: BOOT-N, where BOOT is random for each start of the program and N is a
+// counter. So no two logs ever have the same epoch, and a position in many logs (Vector) contains BOOT only once.
 type Epochs struct {
 	boot string
 	next atomic.Uint64

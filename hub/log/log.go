@@ -237,8 +237,8 @@ func (l *Log) reset(p Position) *Reset {
 	return r
 }
 
-// MayCome reports whether a reader cannot resume after p now, but perhaps later, when the log has more entries or another
-// epoch.
+// MayCome reports whether a reader cannot resume after p now, but perhaps later, when the log has more entries or
+// another epoch.
 func (l *Log) MayCome(p Position) bool {
 	r := l.ResetAt(p)
 	return r != nil && r.Reason != ResetTrimmed

@@ -12,7 +12,8 @@ import (
 // positionBytes are the bytes that may occur in a position, all of which are allowed in an SSE id.
 const positionBytes = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~-"
 
-// FuzzPosition checks that a position has only one text that is accepted, of positionBytes and at most MaxPosition long.
+// FuzzPosition checks that a position has only one text that is accepted, of positionBytes and at most MaxPosition
+// long.
 func FuzzPosition(f *testing.F) {
 	for _, s := range []string{
 		"abc-1.7", "0", "now", "a.0", "a.00", "a.-1", ".1", "a.", "a.9223372036854775808", "é.1",

@@ -116,7 +116,7 @@ func (l *Log) count(r *Reader, items int, behind uint64) {
 		return
 	}
 	tokens := 0
-	if at := min(r.after, l.Tail()); l.delivered < at { // a queue's log that is being reloaded may be shorter for a moment
+	if at := min(r.after, l.Tail()); l.delivered < at { // the log of a queue may be shorter while it is reloaded
 		tokens = l.countDelivered(at)
 	}
 	if r.o.Observer != nil {

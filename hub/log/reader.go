@@ -14,10 +14,10 @@ type Reader struct {
 	done  atomic.Bool
 }
 
-// Read appends the next items to dst, in order, and moves the reader after them. Text of adjacent entries is merged. One
-// call returns at most MaxReadItems and about MaxReadBytes. The reader's Waker is signalled when there is more, at once
-// if Read has not returned everything. A Reset says that the entries after the reader's offset were trimmed, or that
-// the log has another epoch; the items are then those after Reset.From. Items are shared: never change them.
+// Read appends the next items to dst, in order, and moves the reader after them. Text of adjacent entries is merged.
+// One call returns at most MaxReadItems and about MaxReadBytes. The reader's Waker is signalled when there is more, at
+// once if Read has not returned everything. A Reset says that the entries after the reader's offset were trimmed, or
+// that the log has another epoch; the items are then those after Reset.From. Items are shared: never change them.
 func (r *Reader) Read(dst []Item) ([]Item, *Reset) { return r.log.read(r, dst, MaxReadItems) }
 
 // ReadUpTo is Read with at most limit items, 1 to MaxReadItems.

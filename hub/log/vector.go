@@ -13,9 +13,9 @@ import (
 // (openapi.yaml).
 type Vector []Position
 
-// MaxVector is the length in bytes up to which a browser reconnects without a CORS preflight: for a longer Last-Event-ID
-// it makes one. A vector of sixteen logs whose epochs have one BOOT stays below it; one of logs with several BOOTs may
-// be as long as maxVectorText.
+// MaxVector is the length in bytes up to which a browser reconnects without a CORS preflight: for a longer
+// Last-Event-ID it makes one. A vector of sixteen logs whose epochs have one BOOT stays below it; one of logs with
+// several BOOTs may be as long as maxVectorText.
 const MaxVector = 128
 
 // maxVectorText is the longest text that ParseVector accepts for n positions.

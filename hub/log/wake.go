@@ -1,8 +1,8 @@
 package log
 
-// A Waker is signalled when a log has more entries for its reader, who should then read again. A signal carries no data:
-// it may come without a cause, late or twice, from any goroutine and from several at the same time. Signal must not
-// block, and must not read.
+// A Waker is signalled when a log has more entries for its reader, who should then read again. A signal carries no
+// data: it may come without a cause, late or twice, from any goroutine and from several at the same time. Signal must
+// not block, and must not read.
 type Waker interface{ Signal() }
 
 // Wake is a Waker for one goroutine that waits on a channel, however many logs it reads.

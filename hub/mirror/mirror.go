@@ -1,7 +1,7 @@
 // Package mirror keeps a replica of a log that other nodes write: a topic, a stream, a presence table or a queue.
 //
-// Changes arrive as messages, which may be late, duplicated or lost. So messages are only an optimization: a change that
-// continues the replica is applied, and in any doubt the source is read again.
+// Changes arrive as messages, which may be late, duplicated or lost. So messages are only an optimization: a change
+// that continues the replica is applied, and in any doubt the source is read again.
 package mirror
 
 import (
@@ -64,9 +64,9 @@ const maxEagerReloads = 3
 //	any state ── Close, or the host closes ──► closed
 //
 // Changes that arrive during a load are buffered, and applied after it. If a buffered change then does not continue the
-// replica, it matters when it was heard. If that was before the load began, the load has read it or something newer: the
-// change is of an epoch that has ended, and is dropped. If it was later, the source is read once more. So each change
-// causes at most one load, and late messages cannot keep a mirror loading.
+// replica, it matters when it was heard. If that was before the load began, the load has read it or something newer:
+// the change is of an epoch that has ended, and is dropped. If it was later, the source is read once more. So each
+// change causes at most one load, and late messages cannot keep a mirror loading.
 type Mirror[C any] struct {
 	replica Replica[C]
 	host    Host

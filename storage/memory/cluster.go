@@ -80,12 +80,12 @@ func (c *Cluster) Stop() {
 	}
 }
 
-// Start restarts the store with all its data. As after every restart, logs begin new epochs, since a real store may have
-// lost its latest writes.
+// Start restarts the store with all its data. As after every restart, logs begin new epochs, since a real store may
+// have lost its latest writes.
 func (c *Cluster) Start() { c.start(func() {}) }
 
-// StartWithout restarts the store without the writes of the last d (at most 5 s), as if they had not reached the disk, or
-// the replica that is now the master.
+// StartWithout restarts the store without the writes of the last d (at most 5 s), as if they had not reached the disk,
+// or the replica that is now the master.
 func (c *Cluster) StartWithout(d time.Duration) { c.start(func() { c.data.rollBack(d) }) }
 
 // StartEmpty restarts the store without any data.

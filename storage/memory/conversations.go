@@ -55,7 +55,8 @@ func (n *Node) SaveConversation(c *conversation.StoredRecord, retention conversa
 			"the conversation has been changed by another node meanwhile; ask again: %w", errs.ErrConflict)
 	}
 	c.Version = saved.Version
-	return n.do("list conversation", func(k *keyspace) { // a separate command, as in Redis: the list may be on another server
+	// A separate command, as in Redis: the list may be on another server.
+	return n.do("list conversation", func(k *keyspace) {
 		ids, _ := load[[]string](k, conversationsKey(c.Owner))
 		ids = append(slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return id == c.ID }), c.ID)
 		for len(ids) > retention.OfUser {

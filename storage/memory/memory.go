@@ -1,6 +1,6 @@
-// Package memory implements the hub's stores in memory. Their data survives a hub, so that tests can restart it, but not
-// the process. They are also the simplest example of what a store must do. Store, Topics, Queue and Revocations are for
-// one process; a Cluster is for several nodes, with a simulated network that tests can break.
+// Package memory implements the hub's stores in memory. Their data survives a hub, so that tests can restart it, but
+// not the process. They are also the simplest example of what a store must do. Store, Topics, Queue and Revocations are
+// for one process; a Cluster is for several nodes, with a simulated network that tests can break.
 package memory
 
 import (

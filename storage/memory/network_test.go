@@ -50,7 +50,8 @@ var limits = hub.TopicLimits{Events: 100, Bytes: 1 << 20, TTL: time.Hour, Epheme
 
 func publish(n *memory.Node, number int) (log.Position, error) {
 	text := fmt.Sprint(number)
-	positions, err := n.AppendEvents("t", []hub.SharedEvent{{ID: text, Event: "n", Payload: json.RawMessage(text)}}, limits)
+	event := hub.SharedEvent{ID: text, Event: "n", Payload: json.RawMessage(text)}
+	positions, err := n.AppendEvents("t", []hub.SharedEvent{event}, limits)
 	if err != nil {
 		return log.Position{}, err
 	}

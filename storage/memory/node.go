@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Node gives one node access to a Cluster. It is a hub.SharedStreams, hub.TopicStore, hub.PresenceStore, hub.QueueFollower,
-// conversation.Store and rights.RevocationStore. Close it after its hub. Safe for concurrent use.
+// Node gives one node access to a Cluster. It is a hub.SharedStreams, hub.TopicStore, hub.PresenceStore,
+// hub.QueueFollower, conversation.Store and rights.RevocationStore. Close it after its hub. Safe for concurrent use.
 type Node struct {
 	cluster *Cluster
 	name    string
@@ -55,8 +55,8 @@ func (n *Node) Close() {
 	n.work.Wait()
 }
 
-// Cut disconnects this node from the store. Other nodes cannot tell it from one that has died: to let a node die, Cut it
-// and then Close it.
+// Cut disconnects this node from the store. Other nodes cannot tell it from one that has died: to let a node die, Cut
+// it and then Close it.
 func (n *Node) Cut() { n.locked(func() { n.cut = true; n.disconnect() }) }
 
 // Deafen closes the connection for messages to this node. Its commands still succeed.
@@ -145,8 +145,8 @@ func (n *Node) sleep(d time.Duration) bool {
 	}
 }
 
-// awaitResumed waits until the node is not paused. It returns false if the node closes meanwhile or, without wait, if it
-// is paused.
+// awaitResumed waits until the node is not paused. It returns false if the node closes meanwhile or, without wait, if
+// it is paused.
 func (n *Node) awaitResumed(wait bool) bool {
 	for {
 		var paused chan struct{}

@@ -123,8 +123,8 @@ func (n *Node) Alive(node string) bool {
 	return alive
 }
 
-// watch makes sure that the death of a node is reported to the hub, which believes that it is alive, even if other nodes
-// found it dead long ago.
+// watch makes sure that the death of a node is reported to the hub, which believes that it is alive, even if other
+// nodes found it dead long ago.
 func (s *nodes) watch(node string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -168,8 +168,8 @@ func nodesOf(k *keyspace) map[string]bool {
 	return alive
 }
 
-// heartbeats renews this node's lease and looks for nodes whose leases have expired, until ctx ends. Then it releases the
-// lease. It closes joined after the first heartbeat.
+// heartbeats renews this node's lease and looks for nodes whose leases have expired, until ctx ends. Then it releases
+// the lease. It closes joined after the first heartbeat.
 func (s *nodes) heartbeats(ctx context.Context, events *hub.NodeEvents, joined chan<- struct{}) {
 	n := s.node
 	tick := time.NewTicker(n.cluster.o.Lease / 4)

@@ -38,8 +38,8 @@ func (t topicLog) clone() topicLog {
 	return t
 }
 
-// beginEpoch begins a new epoch, since the store may have lost events, whose offsets would otherwise be used twice. Up to
-// its tail the topic equals the previous epoch.
+// beginEpoch begins a new epoch, since the store may have lost events, whose offsets would otherwise be used twice. Up
+// to its tail the topic equals the previous epoch.
 func (t *topicLog) beginEpoch(epoch string, incarnation int) {
 	t.before = earlierEpochs(t.before, log.Position{Epoch: t.epoch, Offset: t.tail()})
 	t.epoch, t.incarnation = epoch, incarnation

@@ -11,8 +11,8 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// userQueue is one user's queue. Messages that were acknowledged in the last minutes stay at its front, so that their ids
-// are still recognized.
+// userQueue is one user's queue. Messages that were acknowledged in the last minutes stay at its front, so that their
+// ids are still recognized.
 type userQueue struct {
 	first          uint64 // the offset of messages[0]
 	messages       []hub.StoredMessage

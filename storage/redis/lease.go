@@ -190,7 +190,8 @@ func (n *nodes) removeDead(node string, died func(node string, streams []string)
 	n.watch(node)
 }
 
-// watch makes newlyDead report a node that the hub believes to be alive, even if another node declared it dead long ago.
+// watch makes newlyDead report a node that the hub believes to be alive, even if another node declared it dead long
+// ago.
 func (n *nodes) watch(node string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -295,8 +295,8 @@ func (w *writer) expireSome(user string, now time.Time, limit int) (n int, err e
 	return n, nil
 }
 
-// noneExpired reports whether no message has expired. It uses the reader pool, so that a call without work does not take
-// the writer's time.
+// noneExpired reports whether no message has expired. It uses the reader pool, so that a call without work does not
+// take the writer's time.
 func (s *Store) noneExpired(user string, now time.Time) (bool, error) {
 	query, args := `SELECT 1 FROM queues WHERE next_expiry <= ? LIMIT 1`, []any{now.UnixMilli()}
 	if user != "" {

@@ -12,7 +12,9 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-var topicLimits = hub.TopicLimits{Events: 100, Bytes: 1 << 20, TTL: time.Hour, Ephemerals: 10, EphemeralTTL: time.Minute}
+var topicLimits = hub.TopicLimits{
+	Events: 100, Bytes: 1 << 20, TTL: time.Hour, Ephemerals: 10, EphemeralTTL: time.Minute,
+}
 
 type topicSuite struct {
 	open func(t testing.TB) hub.TopicStore

@@ -70,7 +70,8 @@ func (s *issueScanner) take(line string) []object {
 	begin := strings.IndexByte(line, '{')
 	if begin == 0 || begin > 0 && len(s.open) == 0 {
 		found, state := decodeObjects(line[begin:])
-		if state == objectsWhole && (len(s.open) == 0 || found[0].isIssue()) { // otherwise it is a member of the open object
+		// With an open object, one that is not an issue is a member of it.
+		if state == objectsWhole && (len(s.open) == 0 || found[0].isIssue()) {
 			s.giveUp()
 			return found
 		}

@@ -1,5 +1,5 @@
-// Package record encodes a stream's record for the stores: as the hub's JSON, plus the fields of an error that this JSON
-// omits.
+// Package record encodes a stream's record for the stores: as the hub's JSON, plus the fields of an error that this
+// JSON omits.
 package record
 
 import (
