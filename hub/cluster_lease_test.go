@@ -33,8 +33,8 @@ func mustAppend(t *testing.T, s *hub.Stream, ref hub.ProducerRef, text string) {
 	}
 }
 
-// Without a valid lease a node acknowledges nothing to producers, by any kind of request. What it acknowledged before
-// is there after another node has taken over the stream. Completions go on.
+// Without a valid lease a node acknowledges nothing to producers, in any kind of request. What it has acknowledged
+// before is not lost when another node takes over the stream. Completions continue.
 func TestNothingIsAcknowledgedWithoutALease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cluster := &clustertest.Cluster{}

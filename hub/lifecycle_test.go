@@ -344,7 +344,7 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// The log tells each stream's account, and nothing of its text.
+// The log line of a stream's end has its account, but nothing of its text.
 func TestStreamsAccountIsLogged(t *testing.T) {
 	var log bytes.Buffer
 	h := hub.New(hub.Options{Logger: slog.New(slog.NewJSONHandler(&log, nil))})
@@ -371,7 +371,7 @@ func TestStreamsAccountIsLogged(t *testing.T) {
 	}
 }
 
-// Streams without a word in them fill memory, too: the oldest that have ended make room.
+// Streams without text use memory as well: the oldest ended ones are evicted.
 func TestEmptyStreamsTakeRoom(t *testing.T) {
 	h := newHub(t, hub.Options{Limits: hub.Limits{LogMemory: 100_000}})
 	first := newStream(t, h, hub.StreamSpec{})
@@ -390,8 +390,8 @@ func TestEmptyStreamsTakeRoom(t *testing.T) {
 	}
 }
 
-// What runs already may go on beyond log_memory, but not without end: then it ends with what there is, as at any other
-// limit of length.
+// A running completion may exceed log_memory, but only up to a limit. Then it ends with its text so far, as at any
+// other limit of length.
 func TestRunningStreamsFillMemory(t *testing.T) {
 	const most = 1 << 20
 	piece := strings.Repeat("x", 1000)

@@ -12,7 +12,7 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// restlessPresences is a store of presences that says whenever it is asked that something may have been missed.
+// restlessPresences is a store of presences that reports a gap at every call.
 type restlessPresences struct {
 	mu   sync.Mutex
 	gaps map[int]func()
@@ -42,7 +42,7 @@ func (p *restlessPresences) FollowPresences(_ string, _ func([]hub.SharedPresenc
 	}
 }
 
-// tell has all tables read the store again.
+// tell makes all tables load from the store again.
 func (p *restlessPresences) tell() {
 	p.mu.Lock()
 	var gaps []func()
@@ -55,9 +55,8 @@ func (p *restlessPresences) tell() {
 	}
 }
 
-// Tables of presences are refreshed, dropped with their last reader, and forgotten with their topics, all at one time:
-// nobody waits for somebody who waits for them. With the tag lockorder the order in which the locks are taken is
-// checked as well.
+// Presence tables are refreshed, dropped with their last reader, and dropped with their topics at the same time,
+// without a deadlock. With the build tag lockorder, the order of the locks is checked as well.
 func TestPresenceLocks(t *testing.T) {
 	store := &restlessPresences{gaps: make(map[int]func())}
 	cluster := &clustertest.Cluster{}

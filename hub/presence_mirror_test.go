@@ -8,7 +8,7 @@ import (
 	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
-// emptyStreams are the shared streams of two nodes, a and b, that have none.
+// emptyStreams are the shared streams of the nodes a and b, which have no streams.
 type emptyStreams struct{ hub.SharedStreams }
 
 func (emptyStreams) Save([]hub.StreamChange) error                       { return nil }
@@ -20,7 +20,7 @@ func (emptyStreams) Serve(hub.NodeEvents) func()                         { retur
 func (emptyStreams) Tell([]byte) error                                   { return nil }
 func (emptyStreams) Ask(context.Context, string, []byte) ([]byte, error) { return nil, nil }
 
-// spokenPresences is a PresenceStore in which a test says what is heard.
+// spokenPresences is a PresenceStore whose changes the test announces.
 type spokenPresences struct {
 	hub.PresenceStore
 	heard chan func([]hub.SharedPresence)
@@ -40,8 +40,8 @@ func (s spokenPresences) SavePresences(_ string, metas []hub.SharedPresence) err
 	return nil
 }
 
-// The last client of a table comes back on another node, and nobody looks at the table here: it is dropped, and whoever
-// has told of it goes on.
+// When the last client of a table returns on another node and the table has no readers here, the table is dropped, and
+// the announcement that caused it does not block.
 func TestLastPresenceGoesToAnotherNode(t *testing.T) {
 	s := spokenPresences{heard: make(chan func([]hub.SharedPresence), 2), saved: make(chan []hub.SharedPresence, 10)}
 	h := newHub(t, hub.Options{Streams: emptyStreams{}, Presences: s})

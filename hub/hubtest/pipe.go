@@ -14,9 +14,9 @@ const maxPipeBytes = 64 << 10
 
 // pipe is one direction of a connection.
 type pipe struct {
-	mu      sync.Mutex
-	changed chan struct{} // closed and replaced on every change
-	bytes   []byte
+	mu                         sync.Mutex
+	changed                    chan struct{} // closed and replaced on every change
+	bytes                      []byte
 	writerClosed, readerClosed bool
 
 	read, write time.Time // deadlines; zero: none
