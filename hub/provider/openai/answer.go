@@ -163,8 +163,8 @@ func (a *answer) other(ch *choice) {
 	a.others[ch.index] = a.others[ch.index] || ch.reason != ""
 }
 
-// whole reports whether every choice that has begun has ended.
-func (a *answer) whole() bool {
+// complete reports whether every choice that has begun has ended.
+func (a *answer) complete() bool {
 	if a.reason == "" {
 		return false
 	}
