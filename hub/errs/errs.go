@@ -51,8 +51,8 @@ func (e *LimitError) Error() string { return fmt.Sprintf("%s: the limit is %d", 
 // Is reports that a LimitError is of its Kind.
 func (e *LimitError) Is(target error) bool { return target == e.Kind }
 
-// Setting returns the name of the setting that has the limit, which stands in Name in parentheses; where there is none,
-// Name if it is one word, else "other".
+// Setting returns the name of the setting that has the limit: the word in parentheses in Name, or Name itself if it is
+// one word, or else "other".
 func (e *LimitError) Setting() string {
 	name := e.Name
 	if open, end := strings.LastIndexByte(name, '('), strings.LastIndexByte(name, ')'); open >= 0 && open < end {

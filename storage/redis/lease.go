@@ -14,8 +14,8 @@ var leaseLua string
 
 var leaseScript = newScript(leaseLua)
 
-// heartbeat renews this node's lease, and looks for nodes whose leases have expired, until ctx ends. Then it gives the
-// lease up. It closes joined after the first beat.
+// heartbeat renews this node's lease, and looks for nodes whose leases have expired, until ctx ends. Then it releases
+// the lease. It closes joined after the first beat.
 func (n *nodes) heartbeat(ctx context.Context, events *hub.NodeEvents, joined chan<- struct{}) {
 	tick := time.NewTicker(n.store.Lease / 4)
 	defer tick.Stop()

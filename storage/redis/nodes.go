@@ -45,7 +45,7 @@ func (s *Store) Ask(ctx context.Context, node string, request []byte) ([]byte, e
 	if err != nil {
 		return nil, err
 	}
-	defer s.nodes.forget(id)
+	defer s.nodes.stopWaiting(id)
 	if err := s.send(ctx, node, requestFrame, id, request); err != nil {
 		return nil, err
 	}
@@ -79,7 +79,7 @@ func (n *nodes) await() (id uint64, answer <-chan result, err error) {
 	return n.calls, c, nil
 }
 
-func (n *nodes) forget(id uint64) {
+func (n *nodes) stopWaiting(id uint64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	delete(n.waiting, id)
