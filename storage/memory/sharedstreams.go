@@ -151,9 +151,9 @@ func (n *Node) putStream(k *keyspace, rec *hub.StreamRecord, raw []byte) (result
 
 // addOwn adds a stream to the set of this node's streams. When this node dies, the others find its streams there.
 func (n *Node) addOwn(id string) error {
-	added := false
-	n.locked(func() { added = n.own[id] })
-	if added {
+	listed := false
+	n.locked(func() { listed = n.own[id] })
+	if listed {
 		return nil
 	}
 	err := n.do("add own", func(k *keyspace) {

@@ -201,10 +201,10 @@ func (s *Store) checkSaved(rec *hub.StreamRecord, result rueidis.RedisResult) er
 // contains the streams that have not ended, and those that must still be deleted.
 func (s *Store) addOwn(id string) error {
 	s.ownMu.Lock()
-	added := s.own[id]
+	listed := s.own[id]
 	s.own[id] = true
 	s.ownMu.Unlock()
-	if added {
+	if listed {
 		return nil
 	}
 	score := float64(s.ownOrder.Add(1))
