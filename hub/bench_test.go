@@ -13,7 +13,7 @@ import (
 // benchReaders is how many readers follow a log in the benchmarks.
 const benchReaders = 1000
 
-// BenchmarkPublish is one event to 1,000 readers that are parked: append, wake all, and all have read it.
+// BenchmarkPublish measures one event for 1,000 parked readers, until all have read it.
 func BenchmarkPublish(b *testing.B) {
 	h := hub.New(hub.Options{Logger: slog.New(slog.DiscardHandler)})
 	defer h.Close()
@@ -27,7 +27,8 @@ func BenchmarkPublish(b *testing.B) {
 		defer r.Close()
 		crowd.add(r, wake)
 	}
-	event := []hub.EventInput{{Event: "tick", Payload: []byte(`{"n":12345678,"pad":"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}`)}}
+	payload := []byte(`{"n":12345678,"pad":"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}`)
+	event := []hub.EventInput{{Event: "tick", Payload: payload}}
 	b.ReportAllocs()
 	for b.Loop() {
 		event[0].ID = ""
@@ -39,9 +40,11 @@ func BenchmarkPublish(b *testing.B) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/benchReaders, "ns/delivery")
 }
 
-// BenchmarkAppend is one token appended to a stream that 1,000 readers watch.
+// BenchmarkAppend measures one token that is appended to a stream with 1,000 readers.
 func BenchmarkAppend(b *testing.B) {
-	h := hub.New(hub.Options{Logger: slog.New(slog.DiscardHandler), Limits: hub.Limits{StreamBytes: 1 << 40, LogMemory: 1 << 40}})
+	h := hub.New(hub.Options{
+		Logger: slog.New(slog.DiscardHandler), Limits: hub.Limits{StreamBytes: 1 << 40, LogMemory: 1 << 40},
+	})
 	defer h.Close()
 	s, _, err := h.CreateStream(hub.StreamSpec{Owner: "u", Kind: "bench"})
 	if err != nil {
@@ -72,7 +75,7 @@ func BenchmarkAppend(b *testing.B) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/benchReaders, "ns/delivery")
 }
 
-// benchCrowd is readers that one goroutine drives: what is measured is the log, not the scheduler.
+// benchCrowd has readers that one goroutine drives, so that the log is measured and not the scheduler.
 type benchCrowd struct {
 	readers []interface {
 		Read([]log.Item) ([]log.Item, *log.Reset)
@@ -83,7 +86,7 @@ type benchCrowd struct {
 
 func newBenchCrowd() *benchCrowd { return &benchCrowd{items: make([]log.Item, 0, 8)} }
 
-// add takes a reader that has nothing to read, and parks it.
+// add adds a reader, which must have nothing to read, and parks it.
 func (c *benchCrowd) add(r interface {
 	Read([]log.Item) ([]log.Item, *log.Reset)
 }, w *log.Wake,
@@ -92,7 +95,7 @@ func (c *benchCrowd) add(r interface {
 	c.readers, c.wakes = append(c.readers, r), append(c.wakes, w)
 }
 
-// readAll has every reader woken, and given exactly one item.
+// readAll checks that every reader was signalled and reads exactly one item.
 func (c *benchCrowd) readAll(b *testing.B) {
 	for i, r := range c.readers {
 		<-c.wakes[i].C
@@ -102,15 +105,16 @@ func (c *benchCrowd) readAll(b *testing.B) {
 	}
 }
 
-// BenchmarkPresence is one person who comes to, and one who leaves, a topic with 1,000: with nobody who looks, so that
-// only the table's own work counts, and with State for the newcomer.
+// BenchmarkPresence measures one user who joins, and one who leaves, a topic with 1,000 users: without readers, so that
+// only the work of the table counts, and with State for the new user.
 func BenchmarkPresence(b *testing.B) {
 	for _, state := range []bool{false, true} {
 		b.Run(fmt.Sprintf("state=%v", state), func(b *testing.B) {
 			h := hub.New(hub.Options{Logger: slog.New(slog.DiscardHandler)})
 			defer h.Close()
 			for i := range benchReaders {
-				if _, err := h.Track("code:project:42", fmt.Sprint("user-", i), "", []byte(`{"name":"Ada Lovelace","file":"lib/a.ex"}`)); err != nil {
+				if _, err := h.Track("code:project:42", fmt.Sprint("user-", i), "",
+					[]byte(`{"name":"Ada Lovelace","file":"lib/a.ex"}`)); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -121,7 +125,8 @@ func BenchmarkPresence(b *testing.B) {
 			defer r.Close()
 			b.ReportAllocs()
 			for b.Loop() {
-				p, err := h.Track("code:project:42", "newcomer", "tab", []byte(`{"name":"Grace Hopper","file":"lib/b.ex"}`))
+				p, err := h.Track("code:project:42", "newcomer", "tab",
+					[]byte(`{"name":"Grace Hopper","file":"lib/b.ex"}`))
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -134,7 +139,7 @@ func BenchmarkPresence(b *testing.B) {
 	}
 }
 
-// BenchmarkPresenceDiff is one change of one of 1,000 people, read by all of them.
+// BenchmarkPresenceDiff measures one change of one of 1,000 users, read by all of them.
 func BenchmarkPresenceDiff(b *testing.B) {
 	h := hub.New(hub.Options{Logger: slog.New(slog.DiscardHandler)})
 	defer h.Close()

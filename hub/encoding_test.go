@@ -11,8 +11,7 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// encoder is a reader that does what every wire format does: it uses the bytes that are there, or makes them and offers
-// them to others.
+// encoder is a reader that does what every wire format does: it uses the cached bytes, or encodes and caches them.
 type encoder struct {
 	seen map[*log.Encoding]bool
 	made int
@@ -28,7 +27,7 @@ func (e *encoder) encode(items []log.Item, f log.Format) {
 	}
 }
 
-// kept returns how many bytes can be reached in all encodings that were ever handed out.
+// kept returns how many bytes all encodings that were ever returned have cached.
 func (e *encoder) kept() (bytes int64) {
 	for enc := range e.seen {
 		for f := range log.Format(log.MaxFormats) {
@@ -58,8 +57,8 @@ func publishSome(t *testing.T, h *hub.Hub, topic string, n int) {
 	}
 }
 
-// TestLateReadersLeaveNothing: what late readers encode is theirs; what the newest entries keep is in LogBytes, and
-// goes when they are no longer the newest.
+// TestLateReadersLeaveNothing checks that late readers cache nothing, and that the cached bytes of the newest entries
+// count in LogBytes and are freed when the entries are no longer the newest.
 func TestLateReadersLeaveNothing(t *testing.T) {
 	h := hub.New(hub.Options{})
 	defer h.Close()
@@ -89,7 +88,7 @@ func TestLateReadersLeaveNothing(t *testing.T) {
 	}
 }
 
-// TestEncodingsGoFirst: where memory is short, encodings make room before anything that somebody could miss.
+// TestEncodingsGoFirst checks that encodings are evicted before anything that a client could miss.
 func TestEncodingsGoFirst(t *testing.T) {
 	h := hub.New(hub.Options{Limits: hub.Limits{LogMemory: 1 << 20}})
 	defer h.Close()
@@ -123,8 +122,8 @@ func TestEncodingsGoFirst(t *testing.T) {
 	}
 }
 
-// TestEncodingsAreCounted walks random histories of a topic and a stream. At each step LogBytes holds, beside what
-// the same history takes in a hub without readers, just the bytes that can be reached.
+// TestEncodingsAreCounted tests random histories of a topic and a stream. After each step, LogBytes must exceed that of
+// a hub with the same history but without readers by exactly the cached bytes.
 func TestEncodingsAreCounted(t *testing.T) {
 	for range 30 {
 		seed := rand.Uint64()

@@ -1,6 +1,6 @@
 package hub
 
-// DropTopics forgets every topic that nobody reads, as eviction does.
+// DropTopics drops every topic without readers, as eviction does.
 func (h *Hub) DropTopics() {
 	for _, t := range h.topics.all() {
 		h.topics.drop(t)

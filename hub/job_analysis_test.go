@@ -18,7 +18,7 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// analyst is a provider whose Analyze is a test's.
+// analyst is a provider with a test's Analyze.
 type analyst struct {
 	scripted
 	analyze func(ctx context.Context, req *hub.AnalysisRequest, w hub.AnalysisWriter) error
@@ -440,8 +440,8 @@ func TestJobsAreAnnouncedWithoutTheirCode(t *testing.T) {
 	}
 }
 
-// TestJobsUnderContention: workers take, refuse and lose jobs while owners cancel them; each job must end once, and
-// then not count against the limits any longer.
+// TestJobsUnderContention checks that each job ends once, and then no longer counts against the limits, while workers
+// take, refuse and lose jobs and owners cancel them.
 func TestJobsUnderContention(t *testing.T) {
 	h := newHub(t, hub.Options{Limits: hub.Limits{
 		Lease: 20 * time.Millisecond, JobWait: 200 * time.Millisecond, JobsPerUser: 10,

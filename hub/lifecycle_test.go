@@ -43,7 +43,8 @@ func endless(ctx context.Context, w hub.CompletionWriter) error {
 func complete(t *testing.T, h *hub.Hub, spec hub.StreamSpec) *hub.Stream {
 	t.Helper()
 	spec.Kind, spec.Owner = "completion", "u"
-	s, _, err := h.Complete(&hub.CompletionRequest{Kind: hub.ChatCompletion}, spec, hub.CompletionMeta{Kind: hub.ChatCompletion})
+	s, _, err := h.Complete(&hub.CompletionRequest{Kind: hub.ChatCompletion}, spec,
+		hub.CompletionMeta{Kind: hub.ChatCompletion})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +55,8 @@ func TestKeepNothingWaitsForTheFirstWatcher(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := hub.New(hub.Options{Provider: scripted(endless)})
 		defer h.Close()
-		s, unseen := complete(t, h, hub.StreamSpec{Idle: hub.IdlePolicy{CancelAfter: 1}}), complete(t, h, hub.StreamSpec{Idle: hub.IdlePolicy{CancelAfter: 1}})
+		s := complete(t, h, hub.StreamSpec{Idle: hub.IdlePolicy{CancelAfter: 1}})
+		unseen := complete(t, h, hub.StreamSpec{Idle: hub.IdlePolicy{CancelAfter: 1}})
 		time.Sleep(100 * time.Millisecond)
 		r, _ := s.Watch(log.Position{}, log.NewWake())
 		time.Sleep(time.Minute)
@@ -125,7 +127,12 @@ func TestSlots(t *testing.T) {
 		for _, want := range []struct {
 			s      *hub.Stream
 			status hub.Status
-		}{{first, hub.StatusSuperseded}, {other, hub.StatusRunning}, {second, hub.StatusRunning}, {third, hub.StatusRunning}} {
+		}{
+			{first, hub.StatusSuperseded},
+			{other, hub.StatusRunning},
+			{second, hub.StatusRunning},
+			{third, hub.StatusRunning},
+		} {
 			if got := want.s.Status(); got != want.status {
 				t.Errorf("%s, want %s", got, want.status)
 			}
@@ -141,7 +148,8 @@ func TestIdempotentCompletion(t *testing.T) {
 		return nil
 	})})
 	start := func(owner, digest string) (*hub.Stream, bool, error) {
-		return h.Complete(&hub.CompletionRequest{}, hub.StreamSpec{Alias: "mine", Digest: digest, Kind: "completion", Owner: owner}, hub.CompletionMeta{})
+		return h.Complete(&hub.CompletionRequest{},
+			hub.StreamSpec{Alias: "mine", Digest: digest, Kind: "completion", Owner: owner}, hub.CompletionMeta{})
 	}
 	a, attached, err := start("u", "x")
 	if err != nil || attached {
@@ -171,21 +179,38 @@ func TestIdempotentCompletion(t *testing.T) {
 }
 
 func TestProviderFailures(t *testing.T) {
-	refusal := &hub.ProviderError{Status: 429, Code: "rate_limit_exceeded", Message: "slow down", RetryAfter: time.Second, Body: json.RawMessage(`{}`)}
+	refusal := &hub.ProviderError{
+		Status: 429, Code: "rate_limit_exceeded", Message: "slow down", RetryAfter: time.Second,
+		Body: json.RawMessage(`{}`),
+	}
 	for _, c := range []struct {
 		name   string
 		f      scripted
 		status hub.Status
 		code   string
 	}{
-		{"refusal", func(context.Context, hub.CompletionWriter) error { return refusal }, hub.StatusFailed, "rate_limit_exceeded"},
-		{"plain error", func(context.Context, hub.CompletionWriter) error { return errors.New("boom") }, hub.StatusFailed, "provider_error"},
+		{
+			"refusal", func(context.Context, hub.CompletionWriter) error { return refusal }, hub.StatusFailed,
+			"rate_limit_exceeded",
+		},
+		{
+			"plain error", func(context.Context, hub.CompletionWriter) error { return errors.New("boom") },
+			hub.StatusFailed, "provider_error",
+		},
 		{"panic", func(context.Context, hub.CompletionWriter) error { panic("boom") }, hub.StatusFailed, "internal"},
-		{"not UTF-8", func(_ context.Context, w hub.CompletionWriter) error { return w.Text("\xff") }, hub.StatusFailed, "provider_error"},
-		{"too long", func(_ context.Context, w hub.CompletionWriter) error { return w.Text(strings.Repeat("x", 2000)) }, hub.StatusDone, ""},
+		{
+			"not UTF-8", func(_ context.Context, w hub.CompletionWriter) error { return w.Text("\xff") },
+			hub.StatusFailed, "provider_error",
+		},
+		{
+			"too long",
+			func(_ context.Context, w hub.CompletionWriter) error { return w.Text(strings.Repeat("x", 2000)) },
+			hub.StatusDone, "",
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := complete(t, newHub(t, hub.Options{Provider: c.f, Limits: hub.Limits{StreamBytes: 1000}}), hub.StreamSpec{})
+			s := complete(t, newHub(t, hub.Options{Provider: c.f, Limits: hub.Limits{StreamBytes: 1000}}),
+				hub.StreamSpec{})
 			<-s.Done()
 			st := s.State()
 			if st.Status != c.status || c.code != "" && st.Ending.Error.Code != c.code {
@@ -217,7 +242,8 @@ func TestDrainWaitsAndCloseInterrupts(t *testing.T) {
 		if st := s.Status(); st != hub.StatusDone {
 			t.Errorf("%s after the drain", st)
 		}
-		if _, _, err := h.Complete(&hub.CompletionRequest{}, hub.StreamSpec{Owner: "u"}, hub.CompletionMeta{}); !errors.Is(err, errs.ErrClosed) {
+		_, _, err := h.Complete(&hub.CompletionRequest{}, hub.StreamSpec{Owner: "u"}, hub.CompletionMeta{})
+		if !errors.Is(err, errs.ErrClosed) {
 			t.Errorf("new work while draining: %v", err)
 		}
 		h.Close()
@@ -233,7 +259,9 @@ func TestDrainWaitsAndCloseInterrupts(t *testing.T) {
 
 func TestCleanUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := hub.New(hub.Options{Limits: hub.Limits{HistoryTTL: time.Minute, StreamTTL: time.Minute, LogMemory: 40_000}})
+		h := hub.New(hub.Options{
+			Limits: hub.Limits{HistoryTTL: time.Minute, StreamTTL: time.Minute, LogMemory: 40_000},
+		})
 		defer h.Close()
 		if _, err := h.Publish("a", "u", []hub.EventInput{{Event: "e"}}); err != nil {
 			t.Fatal(err)
@@ -263,7 +291,8 @@ func TestCleanUp(t *testing.T) {
 
 		for range 50 {
 			s := newStream(t, h, hub.StreamSpec{})
-			if _, err := send(s, hub.ProducerRef{}, strings.Repeat("x", 2000), &hub.Ending{Status: hub.StatusDone}); err != nil {
+			if _, err := send(s, hub.ProducerRef{}, strings.Repeat("x", 2000),
+				&hub.Ending{Status: hub.StatusDone}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -278,7 +307,8 @@ func TestLimits(t *testing.T) {
 	newStream(t, h, hub.StreamSpec{})
 	newStream(t, h, hub.StreamSpec{})
 	var limit *errs.LimitError
-	if _, _, err := h.CreateStream(hub.StreamSpec{Owner: "u"}); !errors.As(err, &limit) || limit.Limit != 2 || !errors.Is(err, errs.ErrLimited) {
+	_, _, err := h.CreateStream(hub.StreamSpec{Owner: "u"})
+	if !errors.As(err, &limit) || limit.Limit != 2 || !errors.Is(err, errs.ErrLimited) {
 		t.Errorf("a third stream: %v", err)
 	}
 	publish := func(topic string, events ...hub.EventInput) error {
@@ -294,13 +324,19 @@ func TestLimits(t *testing.T) {
 		{"first topic", publish("a", e), nil},
 		{"second topic", publish("b", e), errs.ErrLimited},
 		{"batch", publish("a", e, e, e), errs.ErrTooLarge},
-		{"message", publish("a", hub.EventInput{Event: "e", Payload: json.RawMessage(`"12345678901"`)}), errs.ErrTooLarge},
+		{
+			"message", publish("a", hub.EventInput{Event: "e", Payload: json.RawMessage(`"12345678901"`)}),
+			errs.ErrTooLarge,
+		},
 		{"no events", publish("a"), errs.ErrInvalid},
 		{"no name", publish("a", hub.EventInput{}), errs.ErrInvalid},
 		{"newline in the name", publish("a", hub.EventInput{Event: "a\nid: 1"}), errs.ErrInvalid},
 		{"reserved name", publish("a", hub.EventInput{Event: "phx_reply"}), errs.ErrInvalid},
 		{"bad payload", publish("a", hub.EventInput{Event: "e", Payload: json.RawMessage(`{`)}), errs.ErrInvalid},
-		{"payload not UTF-8", publish("a", hub.EventInput{Event: "e", Payload: json.RawMessage("\"\xff\"")}), errs.ErrInvalid},
+		{
+			"payload not UTF-8", publish("a", hub.EventInput{Event: "e", Payload: json.RawMessage("\"\xff\"")}),
+			errs.ErrInvalid,
+		},
 	} {
 		if !errors.Is(c.err, c.want) {
 			t.Errorf("%s: %v, want %v", c.name, c.err, c.want)
@@ -308,7 +344,7 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// The log tells each stream's account, and nothing of its text.
+// The log line of a stream's end has its account, but nothing of its text.
 func TestStreamsAccountIsLogged(t *testing.T) {
 	var log bytes.Buffer
 	h := hub.New(hub.Options{Logger: slog.New(slog.NewJSONHandler(&log, nil))})
@@ -322,7 +358,10 @@ func TestStreamsAccountIsLogged(t *testing.T) {
 	if err := json.Unmarshal(log.Bytes(), &line); err != nil {
 		t.Fatalf("%v: %s", err, log.Bytes())
 	}
-	for name, want := range map[string]any{"msg": "stream ended", "stream": "s", "status": "cancelled", "ended_by": "alice", "tokens_made": 1.0, "tokens_unwatched": 1.0, "error": "cancelled"} {
+	for name, want := range map[string]any{
+		"msg": "stream ended", "stream": "s", "status": "cancelled", "ended_by": "alice", "tokens_made": 1.0,
+		"tokens_unwatched": 1.0, "error": "cancelled",
+	} {
 		if line[name] != want {
 			t.Errorf("%s is %v, want %v", name, line[name], want)
 		}
@@ -332,7 +371,7 @@ func TestStreamsAccountIsLogged(t *testing.T) {
 	}
 }
 
-// Streams without a word in them fill memory, too: the oldest that have ended make room.
+// Streams without text use memory as well: the oldest ended ones are evicted.
 func TestEmptyStreamsTakeRoom(t *testing.T) {
 	h := newHub(t, hub.Options{Limits: hub.Limits{LogMemory: 100_000}})
 	first := newStream(t, h, hub.StreamSpec{})
@@ -351,8 +390,8 @@ func TestEmptyStreamsTakeRoom(t *testing.T) {
 	}
 }
 
-// What runs already may go on beyond log_memory, but not without end: then it ends with what there is, as at any other
-// limit of length.
+// A running completion may exceed log_memory, but only up to a limit. Then it ends with its text so far, as at any
+// other limit of length.
 func TestRunningStreamsFillMemory(t *testing.T) {
 	const most = 1 << 20
 	piece := strings.Repeat("x", 1000)
@@ -374,17 +413,21 @@ func TestRunningStreamsFillMemory(t *testing.T) {
 	}{{900, 900, "stop", true}, {0, 3000, "length", false}} {
 		h := newHub(t, hub.Options{Provider: pieces(tt.pieces), Limits: hub.Limits{LogMemory: most}})
 		ended := newStream(t, h, hub.StreamSpec{})
-		if _, err := send(ended, hub.ProducerRef{}, strings.Repeat(piece, tt.before), &hub.Ending{Status: hub.StatusDone}); err != nil {
+		if _, err := send(ended, hub.ProducerRef{}, strings.Repeat(piece, tt.before),
+			&hub.Ending{Status: hub.StatusDone}); err != nil {
 			t.Fatal(err)
 		}
-		s, _, err := h.Complete(&hub.CompletionRequest{Kind: hub.TextCompletion}, hub.StreamSpec{Kind: "completion", Owner: "u"}, hub.CompletionMeta{})
+		s, _, err := h.Complete(&hub.CompletionRequest{Kind: hub.TextCompletion},
+			hub.StreamSpec{Kind: "completion", Owner: "u"}, hub.CompletionMeta{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		<-s.Done()
 		st := s.State()
-		if st.Status != hub.StatusDone || st.Ending.FinishReason != tt.reason || (len(st.Text) == tt.pieces*len(piece)) != tt.whole || len(st.Text) < most*7/10 {
-			t.Errorf("%d behind %d: %s, %s, %d bytes", tt.pieces, tt.before, st.Status, st.Ending.FinishReason, len(st.Text))
+		if st.Status != hub.StatusDone || st.Ending.FinishReason != tt.reason ||
+			(len(st.Text) == tt.pieces*len(piece)) != tt.whole || len(st.Text) < most*7/10 {
+			t.Errorf("%d behind %d: %s, %s, %d bytes", tt.pieces, tt.before, st.Status, st.Ending.FinishReason,
+				len(st.Text))
 		}
 		if n := h.LogBytes(); n > most*5/4+2048 {
 			t.Errorf("all logs take %d bytes", n)

@@ -9,7 +9,7 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// people is a map of presences in the form that phoenix.js has it.
+// people is a map of presences in the form of phoenix.js.
 type people map[string]present
 
 type present struct {
@@ -23,7 +23,7 @@ func (p present) refs() (refs []any) {
 	return refs
 }
 
-// without returns the metas whose refs are not among those.
+// without returns the metas without those that have one of the refs.
 func (p present) without(refs []any) (metas []map[string]any) {
 	for _, m := range p.Metas {
 		if !slices.Contains(refs, m["phx_ref"]) {
@@ -43,7 +43,7 @@ type presenceClient struct {
 	diffs  int
 }
 
-// fataler is what the client uses of testing.TB, and what rapid.T has, too.
+// fataler is the part of testing.TB that the client uses. A rapid.T has it, too.
 type fataler interface {
 	Helper()
 	Fatalf(format string, args ...any)
@@ -60,7 +60,7 @@ func newPresenceClient(t fataler, h *hub.Hub, topic string, wake log.Waker) *pre
 	return c
 }
 
-// read reads all that there is.
+// read reads until there is nothing more.
 func (c *presenceClient) read() {
 	c.t.Helper()
 	for {

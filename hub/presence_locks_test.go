@@ -25,9 +25,8 @@ func (p restlessPresences) tell() {
 	p.Mend()
 }
 
-// Tables of presences are refreshed, dropped with their last reader, and forgotten with their topics, all at one time:
-// nobody waits for somebody who waits for them. With the tag lockorder the order in which the locks are taken is
-// checked as well.
+// Presence tables are refreshed, dropped with their last reader, and dropped with their topics at the same time,
+// without a deadlock. With the build tag lockorder, the order of the locks is checked as well.
 func TestPresenceLocks(t *testing.T) {
 	c := memory.NewCluster(memory.ClusterOptions{})
 	a, b := c.Node("a"), c.Node("b")

@@ -46,7 +46,7 @@ func TestPresenceReadersAgreeWithTheTable(t *testing.T) {
 	})
 }
 
-// bubbled is a test without its deadline, since that is not in the time of a synctest bubble.
+// bubbled is a test without a deadline: the deadline is in real time, which a synctest bubble does not have.
 type bubbled struct{ testing.TB }
 
 type presenceModel struct {

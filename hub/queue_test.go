@@ -105,7 +105,8 @@ func TestMessagesOfAQueue(t *testing.T) {
 			{User: "v", Event: "e"},
 			{User: "u", Event: "e"},
 		})
-		if err != nil || len(out) != 3 || out[0].ID != "a" || out[1].Position.Offset != 1 || out[2].Position.Offset != 3 {
+		if err != nil || len(out) != 3 || out[0].ID != "a" || out[1].Position.Offset != 1 ||
+			out[2].Position.Offset != 3 {
 			t.Errorf("%+v, %v", out, err)
 		}
 	})
@@ -152,13 +153,15 @@ func TestQueueRefuses(t *testing.T) {
 		kind error
 		says string
 	}{
-		"no message":  {nil, errs.ErrInvalid, "messages"},
-		"batch":       {make([]hub.MessageInput, 5), errs.ErrTooLarge, "batch_events"},
-		"no user":     {[]hub.MessageInput{{Event: "e"}}, errs.ErrInvalid, "user"},
-		"user":        {[]hub.MessageInput{{User: "a\nb", Event: "e"}}, errs.ErrInvalid, "user"},
-		"no event":    {[]hub.MessageInput{{User: "u"}}, errs.ErrInvalid, "event"},
-		"topic":       {[]hub.MessageInput{{User: "u", Event: "e", Topic: "a\nb"}}, errs.ErrInvalid, "topic"},
-		"id":          {[]hub.MessageInput{valid, {User: "u", Event: "e", ID: "a b"}}, errs.ErrInvalid, "messages[1].id"},
+		"no message": {nil, errs.ErrInvalid, "messages"},
+		"batch":      {make([]hub.MessageInput, 5), errs.ErrTooLarge, "batch_events"},
+		"no user":    {[]hub.MessageInput{{Event: "e"}}, errs.ErrInvalid, "user"},
+		"user":       {[]hub.MessageInput{{User: "a\nb", Event: "e"}}, errs.ErrInvalid, "user"},
+		"no event":   {[]hub.MessageInput{{User: "u"}}, errs.ErrInvalid, "event"},
+		"topic":      {[]hub.MessageInput{{User: "u", Event: "e", Topic: "a\nb"}}, errs.ErrInvalid, "topic"},
+		"id": {
+			[]hub.MessageInput{valid, {User: "u", Event: "e", ID: "a b"}}, errs.ErrInvalid, "messages[1].id",
+		},
 		"payload":     {[]hub.MessageInput{{User: "u", Event: "e", Payload: []byte(`{`)}}, errs.ErrInvalid, "payload"},
 		"large":       {[]hub.MessageInput{tooLarge}, errs.ErrTooLarge, "message_bytes"},
 		"four":        {[]hub.MessageInput{valid, valid, valid, valid}, errs.ErrQueueFull, "queue_max"},

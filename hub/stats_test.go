@@ -84,7 +84,7 @@ func TestRequestIDs(t *testing.T) {
 	}
 }
 
-// Stats counts a reader that is too slow, one of a user's, and one of nobody's.
+// Stats counts readers that are too slow, of a user or of nobody.
 func TestStatsOfReaders(t *testing.T) {
 	h := newHub(t, hub.Options{Limits: hub.Limits{HistoryEvents: 10}})
 	open := func() *hub.TopicReader {

@@ -70,7 +70,7 @@ func TestAnnouncedAgain(t *testing.T) {
 	}
 }
 
-// TestAnnouncedInEveryLife: the interruption of a stream by a restart is announced, and so is what follows.
+// TestAnnouncedInEveryLife checks that the interruption of a stream by a restart is announced, and what follows it.
 func TestAnnouncedInEveryLife(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &memory.Store{}

@@ -8,13 +8,13 @@ import (
 )
 
 const (
-	longestContext = 16 << 10 // bytes, as JSON
-	longestModel   = 200      // bytes; of a provider's name, too
+	maxContextBytes = 16 << 10 // bytes, as JSON
+	maxModelBytes   = 200      // bytes; also of a provider's name
 )
 
-// Cancel ends the answer that is being made, and reports how many there were. Its end is published to all.
+// Cancel cancels the running answer and publishes its end. It returns the number of answers: 1 or 0.
 func (s *Session) Cancel(user string) (n int, err error) {
-	err = s.alone(func(r Record) error {
+	err = s.withLock(func(r Record) error {
 		n, err = s.cancelLocked(&r, user)
 		return err
 	})
@@ -35,9 +35,9 @@ func (s *Session) cancelLocked(r *Record, user string) (int, error) {
 	return 1, x.concludeLocked(r)
 }
 
-// Reset begins the conversation anew, for all its clients. It returns the new session id.
+// Reset deletes the messages and the context of the conversation, and returns its new session id.
 func (s *Session) Reset(user string) (sessionID string, err error) {
-	err = s.alone(func(r Record) error {
+	err = s.withLock(func(r Record) error {
 		if _, err := s.cancelLocked(&r, user); err != nil {
 			return err
 		}
@@ -45,22 +45,22 @@ func (s *Session) Reset(user string) (sessionID string, err error) {
 			r.Messages, r.Context, r.SessionID = nil, nil, newSessionID()
 			sessionID = r.SessionID
 			return nil
-		}, s.service.words.Reset)
+		}, s.service.vocabulary.Reset)
 	})
 	return sessionID, err
 }
 
-// MergeContext merges what a client knows into the conversation's context. Members that are null are taken out.
-func (s *Session) MergeContext(user string, known map[string]json.RawMessage) error {
-	return s.alone(func(r Record) error {
+// MergeContext sets members of the conversation's context. Members that are null are deleted.
+func (s *Session) MergeContext(user string, members map[string]json.RawMessage) error {
+	return s.withLock(func(r Record) error {
 		return s.changeLocked(r, user, func(r *Record) error {
-			r.Context = mergeContext(r.Context, known)
+			r.Context = mergeContext(r.Context, members)
 			return checkContext(r.Context)
-		}, s.service.words.ContextChanged)
+		}, s.service.vocabulary.ContextChanged)
 	})
 }
 
-// mergeContext returns a with b in it. A member of b that is null is taken out.
+// mergeContext returns a with the members of b. A member that is null in b is omitted.
 func mergeContext(a, b map[string]json.RawMessage) map[string]json.RawMessage {
 	merged := make(map[string]json.RawMessage, len(a)+len(b))
 	for _, part := range []map[string]json.RawMessage{a, b} {
@@ -75,34 +75,34 @@ func mergeContext(a, b map[string]json.RawMessage) map[string]json.RawMessage {
 	return merged
 }
 
-func checkContext(known map[string]json.RawMessage) error {
+func checkContext(members map[string]json.RawMessage) error {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	if err := e.Encode(known); err != nil {
+	if err := e.Encode(members); err != nil {
 		return errs.Invalid("context", "cannot be encoded: %v", err)
 	}
-	if n := b.Len() - len("\n"); n > longestContext {
-		return errs.Invalid("context", "has %d bytes; at most %d are kept", n, longestContext)
+	if n := b.Len() - len("\n"); n > maxContextBytes {
+		return errs.Invalid("context", "has %d bytes; at most %d are kept", n, maxContextBytes)
 	}
 	return nil
 }
 
-// Prefer says which model the conversation's questions go to, unless they say otherwise.
+// Prefer sets the model of the conversation's questions that do not name one.
 func (s *Session) Prefer(p Preference) error {
 	if p.Model == "" {
 		return errs.Invalid("model", "is missing")
 	}
-	if len(p.Model) > longestModel || len(p.Provider) > longestModel {
-		return errs.Invalid("model", "and provider must be at most %d bytes long", longestModel)
+	if len(p.Model) > maxModelBytes || len(p.Provider) > maxModelBytes {
+		return errs.Invalid("model", "and provider must be at most %d bytes long", maxModelBytes)
 	}
-	return s.alone(func(r Record) error {
+	return s.withLock(func(r Record) error {
 		r.Model = p
 		return s.saveLocked(&r)
 	})
 }
 
-// Model returns the model that a question goes to, of which a client has said p.
+// Model returns the model of a question: p if the client has named one, or that of the conversation.
 func (s *Session) Model(p Preference) (Preference, error) {
 	if p.Model != "" || p.Provider != "" {
 		return p, nil

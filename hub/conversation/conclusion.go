@@ -10,60 +10,61 @@ import (
 	"github.com/duckwire/duckwire/hub/errs"
 )
 
-// Ending is how an answer ended.
+// Ending describes the end of an answer.
 type Ending struct {
 	Question *Message
 	Running  *Running
-	State    *hub.StreamState // of the answer's stream, which has ended
+	State    *hub.StreamState // of the answer's stream, after its end
 }
 
-// conclude tells how the answer ended, as soon as the store can be reached.
+// conclude stores the answer and publishes its end. It retries until the store can be reached.
 func (x *exchange) conclude() {
 	s := x.session
 	for failures := 1; ; failures++ {
-		err := s.alone(func(r Record) error { return x.concludeLocked(&r) })
+		err := s.withLock(func(r Record) error { return x.concludeLocked(&r) })
 		if err == nil {
 			return
 		}
-		forgotten := errors.Is(err, errs.ErrNotFound) // and begun anew by somebody else
-		if forgotten || !s.service.hub.Background().PauseAfter(failures) {
-			s.service.logger.Warn("how an answer ended is not told",
+		gone := errors.Is(err, errs.ErrNotFound) // it expired, and the id belongs to a new conversation
+		if gone || !s.service.hub.Background().PauseAfter(failures) {
+			s.service.logger.Warn("the end of an answer could not be published",
 				"topic", s.topic, "stream", x.question.Metadata.Stream, "error", err)
 			return
 		}
 	}
 }
 
-// errAnswerAway means that an answer cannot be ended.
-var errAnswerAway = fmt.Errorf("the node that makes the answer cannot be reached: %w", errs.ErrUnavailable)
+// errOwnerUnreachable means that a running answer of another node cannot be ended.
+var errOwnerUnreachable = fmt.Errorf("the node that makes the answer cannot be reached: %w", errs.ErrUnavailable)
 
-// concludeLocked stores the answer and publishes how it ended, once. Where a node has died in the middle of that,
-// another does what is left; what the topic has already is not published again. The stream has ended.
+// concludeLocked stores the answer and publishes its end, once. The stream must have ended. If a node dies in between,
+// another node completes the rest: the record says whether the answer is stored, and events with an id are not
+// published twice.
 func (x *exchange) concludeLocked(r *Record) error {
 	run := r.Running
 	if run == nil || run.Stream != x.question.Metadata.Stream {
-		return nil // it has been told
+		return nil // another call has concluded it
 	}
 	st := x.state()
 	if !st.Status.Ended() {
-		return errAnswerAway
+		return errOwnerUnreachable
 	}
 	if x.session.current == run.Stream {
 		x.session.current = ""
 	}
 	if !run.Stored {
-		if err := x.storeLocked(r, &st); err != nil {
+		if err := x.storeAnswerLocked(r, &st); err != nil {
 			return err
 		}
 	}
-	if err := x.tellLocked(&Ending{&x.question, r.Running, &st}); err != nil {
+	if err := x.publishEndLocked(&Ending{&x.question, r.Running, &st}); err != nil {
 		return err
 	}
 	r.Running = nil
 	return x.session.saveLocked(r)
 }
 
-// state is how the stream is now. One that is nowhere was lost.
+// state returns the state of the stream. A stream that no node has counts as interrupted.
 func (x *exchange) state() hub.StreamState {
 	if x.stream != nil {
 		return x.stream.State()
@@ -72,14 +73,14 @@ func (x *exchange) state() hub.StreamState {
 	return hub.StreamState{Status: hub.StatusInterrupted, Ending: hub.Ending{Error: lost}}
 }
 
-// storeLocked puts the answer, as far as it came, among the messages.
-func (x *exchange) storeLocked(r *Record, st *hub.StreamState) error {
+// storeAnswerLocked adds the answer, which may be incomplete, to the stored messages.
+func (x *exchange) storeAnswerLocked(r *Record, st *hub.StreamState) error {
 	run := *r.Running
 	run.Stored = true
 	without := *r
 	without.Running = &run
 	next := without
-	if m := x.answer(&run, st); m.Content != "" { // models refuse messages without content
+	if m := x.answer(&run, st); m.Content != "" { // models refuse empty messages
 		next = next.with(m)
 	}
 	s := x.session
@@ -96,9 +97,9 @@ func (x *exchange) storeLocked(r *Record, st *hub.StreamState) error {
 	return err
 }
 
-// answer is the answer as a message.
+// answer returns the answer as a message.
 func (x *exchange) answer(run *Running, st *hub.StreamState) Message {
-	text, cut := CutText(st.Text, longestMessage)
+	text, cut := CutText(st.Text, maxMessageBytes)
 	m := Message{
 		ID: run.Answer, Role: roleAssistant, Content: text, CreatedAt: timestamp(),
 		Metadata: MessageMetadata{Stream: run.Stream, ReplyTo: x.question.ID, Model: st.Info.Model, Truncated: cut},
@@ -109,18 +110,18 @@ func (x *exchange) answer(run *Running, st *hub.StreamState) Message {
 	return m
 }
 
-// tellLocked publishes how the answer ended, under ids: it is not published twice.
-func (x *exchange) tellLocked(e *Ending) error {
-	words := x.session.service.words
+// publishEndLocked publishes the end of the answer. Its events have ids, so that they are not published twice.
+func (x *exchange) publishEndLocked(e *Ending) error {
+	vocabulary := x.session.service.vocabulary
 	p := &Progress{Question: e.Question}
 	var in hub.EventInput
 	switch e.State.Status {
 	case hub.StatusDone:
-		p.Stage, in = StageDone, words.Answered(e)
+		p.Stage, in = StageDone, vocabulary.Answered(e)
 	case hub.StatusCancelled, hub.StatusSuperseded:
-		p.Stage, in = StageCancelled, words.Cancelled(e)
+		p.Stage, in = StageCancelled, vocabulary.Cancelled(e)
 	default:
-		p.Stage, p.Error, in = StageFailed, e.State.Ending.Error, words.Failed(e)
+		p.Stage, p.Error, in = StageFailed, e.State.Ending.Error, vocabulary.Failed(e)
 	}
 	id := e.Running.Stream + ".end"
 	in.ID = id
@@ -130,7 +131,7 @@ func (x *exchange) tellLocked(e *Ending) error {
 	return x.publishProgress(p, id)
 }
 
-// CutText returns at most n bytes of a text, whole characters of them, and whether that is not all.
+// CutText cuts a text to at most n bytes, at the boundary of a character, and reports whether it had to.
 func CutText(text []byte, n int) (string, bool) {
 	if len(text) <= n {
 		return string(text), false

@@ -1,19 +1,20 @@
-// Package conversation decides about conversations with a model: whose they are, what is stored of them, what the model
-// is asked, when an answer is superseded or cancelled, and that each answer has one end. It knows no socket and no
-// HTTP. What clients are told it says to a Vocabulary, which names the events and encodes them.
+// Package conversation implements conversations with a model: who owns them, what is stored, what the model is asked,
+// when an answer is superseded or cancelled, and that each answer ends exactly once. It does not depend on sockets or
+// HTTP. A Vocabulary names and encodes the events for clients.
 //
 // A Service has the conversations of one node. A Session is a conversation that is in use there; all clients of the
-// conversation share it. An exchange is a question and the answer that is being made. The Record is all that is stored.
+// conversation share it. An exchange is a question and its running answer. A Record is the stored state.
 //
 // # Several nodes
 //
-// The record is changed only under the store's lock of the conversation: read, changed, saved as the next version, and
-// published. What is being answered is part of the record, so any node can end it. What is told of an end has an id, so
-// two nodes that both tell it tell it once. A node that has clients in a conversation looks after answers that other
-// nodes make: when such a node dies, it tells the end.
+// The record is changed only under the store's lock of the conversation: it is loaded, changed, saved as the next
+// version, and the change is published. The running answer is part of the record, so any node can end it. The events of
+// an end have ids, so if two nodes publish it, clients get it once. A node with clients in a conversation watches the
+// answers that other nodes write: if such a node dies, it publishes the end.
 //
 // # Locks
 //
-// Session.mu, then the store's lock of the conversation, then the hub's locks and Service.mu. A session's mu is locked
-// while the store is asked, which may take seconds; so Guard, LookAfter, Release and AnswerOrder do not take it.
+// The order is: Session.mu, the store's lock of the conversation, the hub's locks and Service.mu. A call to the store,
+// which may take seconds, is made with Session.mu locked; therefore Guard, LookAfter, Release and AnswerOrder do not
+// lock it.
 package conversation

@@ -13,34 +13,35 @@ import (
 	"github.com/duckwire/duckwire/hub/errs"
 )
 
-// Entry is what a client says that enters a conversation. All but the user counts for a new conversation only.
+// Entry is a client's request to enter a conversation. Title and Metadata only apply to a new conversation.
 type Entry struct {
 	User     string
 	Title    string
-	Metadata json.RawMessage // an object; nil for none
+	Metadata json.RawMessage // an object; nil: none
 }
 
 const (
-	longestTitle    = 200     // characters
-	longestMetadata = 4 << 10 // bytes
+	maxTitleLength   = 200     // characters
+	maxMetadataBytes = 4 << 10 // bytes
 )
 
 func (e *Entry) check() error {
 	switch {
-	case utf8.RuneCountInString(e.Title) > longestTitle:
-		return errs.Invalid("title", "must be at most %d characters long", longestTitle)
+	case utf8.RuneCountInString(e.Title) > maxTitleLength:
+		return errs.Invalid("title", "must be at most %d characters long", maxTitleLength)
 	case e.Metadata == nil:
 	case e.Metadata[0] != '{':
 		return errs.Invalid("metadata", "must be an object")
-	case len(e.Metadata) > longestMetadata:
-		return errs.Invalid("metadata", "must be at most %d bytes long", longestMetadata)
+	case len(e.Metadata) > maxMetadataBytes:
+		return errs.Invalid("metadata", "must be at most %d bytes long", maxMetadataBytes)
 	}
 	return nil
 }
 
-// Enter returns the conversation of a topic, until its release; created says that it is new. The lobby's is the user's
-// latest conversation, or a new one. allowed says whether the user may hear of the conversation. It is asked first, and
-// again where somebody else has begun the conversation meanwhile.
+// Enter returns the session of a topic's conversation, which the caller must Release, and whether the conversation is
+// new. For the lobby, that is the user's latest conversation, or a new one. Enter calls allowed to check whether the
+// user may read the conversation: before it looks for the conversation, and again if the conversation is another
+// user's, who may have created it in the meantime.
 func (cs *Service) Enter(topic string, e Entry, allowed func() error) (s *Session, created bool, err error) {
 	if err := e.check(); err != nil {
 		return nil, false, err
@@ -75,7 +76,7 @@ func (cs *Service) lobby(user string) (string, error) {
 	return id, err
 }
 
-// open returns the conversation of that id, until its release, or the new one that e describes.
+// open returns the session of a conversation, which it creates as e says if it does not exist.
 func (cs *Service) open(id string, e *Entry) (s *Session, created bool, err error) {
 	if s = cs.find(id); s != nil {
 		return s, false, nil
@@ -85,23 +86,23 @@ func (cs *Service) open(id string, e *Entry) (s *Session, created bool, err erro
 		r, err = cs.create(id, e)
 		created = err == nil
 	}
-	if errors.Is(err, errs.ErrConflict) { // somebody else has begun it meanwhile
+	if errors.Is(err, errs.ErrConflict) { // another client has created it meanwhile
 		r, err = cs.store.load(id)
 	}
 	switch {
 	case err != nil:
 		return nil, false, err
 	case r == nil:
-		return nil, false, errForgotten
+		return nil, false, errExpired
 	}
 	return cs.use(r), created, nil
 }
 
-// errForgotten is for a client that enters at the moment at which a conversation is forgotten.
-var errForgotten = fmt.Errorf("the conversation has just been forgotten; ask again: %w", errs.ErrUnavailable)
+// errExpired is returned if a conversation expires while a client enters it.
+var errExpired = fmt.Errorf("the conversation has just been forgotten; ask again: %w", errs.ErrUnavailable)
 
-// create stores a new conversation. Its model is the one that its owner has made the default in the conversation
-// before.
+// create stores a new conversation. If the owner made the model of their previous conversation the default, the new one
+// has it, too.
 func (cs *Service) create(id string, e *Entry) (*Record, error) {
 	before, err := cs.store.latest(e.User)
 	if err != nil {

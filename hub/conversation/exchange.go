@@ -9,12 +9,12 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// exchange is one question and the answer that is being made. It does not depend on the client that asked: the answer
-// is made to its end, and the end is published, when no client is there.
+// exchange is a question and its running answer. It does not depend on the client that asked: without any client, the
+// answer is still completed and its end published.
 type exchange struct {
 	session  *Session
 	question Message
-	stream   *hub.Stream // nil: it was lost with the node that made it
+	stream   *hub.Stream // nil: it was lost with its node
 }
 
 func newExchange(s *Session, q *Inquiry) *exchange {
@@ -24,7 +24,7 @@ func newExchange(s *Session, q *Inquiry) *exchange {
 	}}
 }
 
-// startLocked stores the question, has the provider begin, and tells the others.
+// startLocked stores the question, starts the provider, and publishes the question.
 func (x *exchange) startLocked(q *Inquiry, r Record) error {
 	s, before, stream := x.session, r, x.question.Metadata.Stream
 	r = r.with(x.question)
@@ -35,25 +35,25 @@ func (x *exchange) startLocked(q *Inquiry, r Record) error {
 	if q.Following != nil {
 		q.Following(stream)
 	}
-	if err := x.begin(q, &r); err != nil {
+	if err := x.startProvider(q, &r); err != nil {
 		s.restoreLocked(&r, before)
 		return err
 	}
 	s.own, s.current = stream, stream
-	s.inBackground(x.attend)
-	in := s.service.words.Question(&x.question)
+	s.inBackground(x.report)
+	in := s.service.vocabulary.Question(&x.question)
 	in.ID, in.Except = stream+".question", q.Client
 	if err := x.publish(s.topic, in); err != nil {
-		s.service.logger.Warn("a question is not told to the others", "topic", s.topic, "error", err)
+		s.service.logger.Warn("a question could not be published", "topic", s.topic, "error", err)
 	}
 	return nil
 }
 
-// ErrNoModel is where nothing here makes completions.
+// ErrNoModel means that this server has no provider of completions.
 var ErrNoModel = fmt.Errorf("no model is configured: %w", errs.ErrUnavailable)
 
-// begin has the provider begin. The question is the last of the record's messages.
-func (x *exchange) begin(q *Inquiry, r *Record) (err error) {
+// startProvider starts the completion. The question is the record's last message.
+func (x *exchange) startProvider(q *Inquiry, r *Record) (err error) {
 	req := q.Request
 	if err := r.prompt(q.Context, &req); err != nil {
 		return err
@@ -71,12 +71,12 @@ func (x *exchange) begin(q *Inquiry, r *Record) (err error) {
 	return err
 }
 
-// attend tells how the answer gets on, and at last what it is.
-func (x *exchange) attend() {
+// report publishes the progress of the answer, and concludes it at its end.
+func (x *exchange) report() {
 	if !x.await(x.stream.Started()) {
 		return
 	}
-	if !x.stream.State().Timings.Started.IsZero() { // it may have ended before
+	if !x.stream.State().Timings.Started.IsZero() { // otherwise it ended before it started
 		x.progress(StageStarted)
 	}
 	if x.awaitText() {
@@ -87,7 +87,8 @@ func (x *exchange) attend() {
 	}
 }
 
-// await waits, and reports false where the hub closes first. Completions of this node end before that.
+// await waits for done. It returns false if the hub closes first, which it does after the completions of this node have
+// ended.
 func (x *exchange) await(done <-chan struct{}) bool {
 	select {
 	case <-done:
@@ -102,7 +103,7 @@ func (x *exchange) await(done <-chan struct{}) bool {
 	}
 }
 
-// awaitText waits for the first text, and reports false where the stream ended without any.
+// awaitText waits for the first text. It returns false if the stream ends without text, or the hub closes.
 func (x *exchange) awaitText() bool {
 	wake := log.NewWake()
 	r := x.stream.WatchUncounted(log.Position{}, wake)
@@ -119,7 +120,7 @@ func (x *exchange) awaitText() bool {
 			return false
 		}
 		select {
-		case <-wake.C: // at the latest with the stream's end
+		case <-wake.C: // the stream's end signals it as well
 		case <-x.session.service.hub.Background().Done():
 			return false
 		}
@@ -134,8 +135,8 @@ func endsStream(items []log.Item) bool {
 	return ev != nil && ev.Kind == log.EndEvent
 }
 
-// publish publishes an event about the exchange, also while the hub drains. One that is refused for good is an entry in
-// the log and no error: sent again, it would be refused again.
+// publish publishes an event about the exchange, also while the hub drains. It returns an error only if another attempt
+// may succeed; an event that is refused is logged.
 func (x *exchange) publish(topic string, in hub.EventInput) error {
 	service := x.session.service
 	_, err := service.hub.Conclude(topic, x.question.Metadata.User, []hub.EventInput{in})

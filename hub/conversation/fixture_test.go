@@ -20,17 +20,17 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// chat is the topic of the conversation that most tests have.
+// chat is the topic of the conversation in most tests.
 const chat = "conversation:c"
 
-// node is a Service on a hub. Several of one test may share the hub and a store.
+// node is a Service on a hub. The nodes of one test may share the hub and a store.
 type node struct {
 	*conversation.Service
 	t   testing.TB
 	hub *hub.Hub
 }
 
-// start returns a node with a hub of its own, whose conversations are in memory.
+// start returns a node with a hub of its own, with conversations in memory.
 func start(t testing.TB, provider hub.Provider) *node {
 	t.Helper()
 	return startOn(t, startHub(t, provider), nil)
@@ -47,7 +47,7 @@ func startOn(t testing.TB, h *hub.Hub, store conversation.Store) *node {
 	return &node{conversation.New(o), t, h}
 }
 
-// enter enters the conversation of a topic, until the test ends.
+// enter enters the conversation of a topic, and releases it at the end of the test.
 func (n *node) enter(topic, user string) *conversation.Session {
 	n.t.Helper()
 	s, _, err := n.Enter(topic, conversation.Entry{User: user}, func() error { return nil })
@@ -58,7 +58,7 @@ func (n *node) enter(topic, user string) *conversation.Session {
 	return s
 }
 
-// ask puts a question that must be taken.
+// ask asks a question that must be accepted.
 func ask(t testing.TB, s *conversation.Session, user, content string) conversation.Asked {
 	t.Helper()
 	asked, err := s.Ask(inquiry(user, content))
@@ -72,7 +72,7 @@ func inquiry(user, content string) *conversation.Inquiry {
 	return &conversation.Inquiry{User: user, Content: content, Request: hub.CompletionRequest{Kind: hub.ChatCompletion}}
 }
 
-// contents are the messages of a conversation, in short.
+// contents returns the contents of a conversation's messages.
 func contents(t testing.TB, s *conversation.Session) string {
 	t.Helper()
 	r, err := s.Record()
@@ -140,7 +140,7 @@ func listen(t testing.TB, h *hub.Hub, topic string) *listener {
 	return &listener{t: t, wake: wake, reader: r}
 }
 
-// next returns the next event that is kept, as "event payload".
+// next returns the next event that is not ephemeral, as "event payload".
 func (l *listener) next() string {
 	l.t.Helper()
 	for {
@@ -158,7 +158,7 @@ func (l *listener) next() string {
 	}
 }
 
-// want ends the test unless these are the next events.
+// want fails the test unless these are the next events.
 func (l *listener) want(events ...string) {
 	l.t.Helper()
 	for _, want := range events {
@@ -206,7 +206,7 @@ func (m *model) Complete(ctx context.Context, req *hub.CompletionRequest, w hub.
 	}
 }
 
-// next returns the next completion that the model is asked for.
+// next waits for the next completion.
 func (m *model) next(t testing.TB) *pending {
 	t.Helper()
 	return hubtest.Recv(t, "a completion", m.asked)
@@ -227,7 +227,7 @@ func (p *pending) write(text string) {
 	synctest.Wait()
 }
 
-// prompt is what the model was asked, in short.
+// prompt returns the messages that the model got, one a line.
 func (p *pending) prompt() string {
 	var list []string
 	for _, m := range p.req.Messages {

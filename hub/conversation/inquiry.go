@@ -11,49 +11,49 @@ import (
 	"github.com/duckwire/duckwire/hub/errs"
 )
 
-// Inquiry is a question as a client asks it.
+// Inquiry is a client's request to ask a question.
 type Inquiry struct {
 	User    string
-	Client  string // that does not hear its own question
-	ID      string // the user's own id of it, under which it is not asked twice; "" for none
+	Client  string // the client that asks, which does not get the question's event; "": none
+	ID      string // an id of the user's own, for idempotency; "": none
 	Content string
-	Context map[string]json.RawMessage // for this question, beside the conversation's
+	Context map[string]json.RawMessage // added to the conversation's for this question
 	Model   Preference
-	Request hub.CompletionRequest // all but its messages
-	Keep    *hub.IdlePolicy       // nil: the answer is made to its end, whether or not anybody is there
+	Request hub.CompletionRequest // without its messages
+	Keep    *hub.IdlePolicy       // nil: the answer is completed even if nobody reads it
 
-	// Following is called with the stream before anything is published about it. It may not use the session.
+	// Following is called with the answer's stream before anything is published about it. It must not use the session.
 	Following func(stream string)
 }
 
-// longestQuestion is RubberDuck's limit of a message, in characters.
-const longestQuestion = 4000
+// maxQuestionLength is RubberDuck's limit of a message, in characters.
+const maxQuestionLength = 4000
 
-// ContentRequired is why a question without content is refused, as RubberDuck says it.
+// ContentRequired is the reason for refusing a question without content, in RubberDuck's words.
 const ContentRequired = "Message content is required"
 
-// Check checks what is said of a question. Its request is checked by whoever has decoded it.
+// Check validates the inquiry, except for its Request, which the caller that decoded it must validate.
 func (q *Inquiry) Check() error {
 	if strings.TrimSpace(q.Content) == "" {
 		return errs.Invalid("content", ContentRequired)
 	}
-	if n := utf8.RuneCountInString(q.Content); n > longestQuestion {
-		return errs.Invalid("content", "has %d characters; at most %d are allowed", n, longestQuestion)
+	if n := utf8.RuneCountInString(q.Content); n > maxQuestionLength {
+		return errs.Invalid("content", "has %d characters; at most %d are allowed", n, maxQuestionLength)
 	}
 	return checkContext(q.Context)
 }
 
-// Asked is what has become of an inquiry.
+// Asked is the result of an inquiry.
 type Asked struct {
 	Message   string      // the question's id
-	StreamID  string      // of the answer
+	StreamID  string      // the answer's stream
 	Stream    *hub.Stream // nil for a duplicate
-	Duplicate bool        // the same user has asked it before under that id, and it is not asked again
+	Duplicate bool        // the user has asked before with this id, so the question was not asked again
 }
 
-// Ask puts a question. That ends the one whose answer is still under way: as superseded, with an event.
+// Ask asks a question. An answer that is still running is superseded, and its end is published.
 func (s *Session) Ask(q *Inquiry) (a Asked, err error) {
-	err = s.alone(func(r Record) error {
+	err = s.withLock(func(r Record) error {
 		if q.ID != "" {
 			if m := r.find(q.User, q.ID); m != nil && m.Metadata.Stream != "" {
 				a = Asked{Message: m.ID, StreamID: m.Metadata.Stream, Duplicate: true}
@@ -73,7 +73,7 @@ func (s *Session) Ask(q *Inquiry) (a Asked, err error) {
 	return a, err
 }
 
-// supersedeLocked ends the answer that is under way, on this node or another, in favour of a user's message.
+// supersedeLocked ends the running answer, on this node or another, because of a newer message of a user.
 func (s *Session) supersedeLocked(r *Record, user, message string) error {
 	if r.Running == nil {
 		return nil
@@ -84,7 +84,7 @@ func (s *Session) supersedeLocked(r *Record, user, message string) error {
 	}
 	run := *r.Running
 	run.By, r.Running = message, &run
-	if err := s.saveLocked(r); err != nil { // whoever tells of the end knows of it
+	if err := s.saveLocked(r); err != nil { // first, so that whichever node publishes the end knows the reason
 		return err
 	}
 	if x.stream != nil {
@@ -93,7 +93,7 @@ func (s *Session) supersedeLocked(r *Record, user, message string) error {
 	return x.concludeLocked(r)
 }
 
-// Question returns the question of that id, or the one whose answer is that stream.
+// Question returns the question with the id, or the one whose answer is the stream.
 func (s *Session) Question(id, stream string) (*Message, error) {
 	r, err := s.Record()
 	if err != nil {

@@ -9,61 +9,62 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// deathPatience is for how long the node that made an answer may take to tell of its end, before others do.
-const deathPatience = 2 * time.Second
+// takeoverDelay is how long a node may take to publish the end of its answer before other nodes do it.
+const takeoverDelay = 2 * time.Second
 
-// LookAfter has this node tell how an answer ended that another one makes now, if that one does not: it may have died.
-// It is called for each question that a client here hears of. One goroutine looks after a session's answers, however
-// often it is called.
+// LookAfter makes this node watch the answer that another node is writing, and publish its end if the other node does
+// not, because it has died. It must be called for each question that a client of this node hears of. One goroutine
+// watches all answers of a session, however often LookAfter is called.
 func (s *Session) LookAfter() {
 	if !s.service.store.shared() {
 		return
 	}
 	s.service.mu.Lock()
-	looking := s.looking
-	s.looking, s.lookAgain = true, true
+	watching := s.watching
+	s.watching, s.watchAgain = true, true
 	s.service.mu.Unlock()
-	if !looking {
+	if !watching {
 		s.inBackground(func() {
-			for s.mustLook() && s.look() {
+			for s.watchRequested() && s.watchAnswer() {
 			}
 		})
 	}
 }
 
-// mustLook reports whether LookAfter was called since it was asked last. If not, the goroutine that looks ends.
-func (s *Session) mustLook() bool {
+// watchRequested reports whether LookAfter was called since the last call of watchRequested. If not, the goroutine that
+// watches ends.
+func (s *Session) watchRequested() bool {
 	s.service.mu.Lock()
 	defer s.service.mu.Unlock()
-	s.looking, s.lookAgain = s.lookAgain, false
-	return s.looking
+	s.watching, s.watchAgain = s.watchAgain, false
+	return s.watching
 }
 
-// look waits for the end of the answer that another node makes now, and tells it if that node has not. It reports false
-// where the hub closes.
-func (s *Session) look() bool {
-	x, err := s.othersAnswer()
+// watchAnswer waits for the end of the answer that another node is writing, if there is one, and concludes it unless
+// that node does. It returns false if the hub closes.
+func (s *Session) watchAnswer() bool {
+	x, err := s.remoteAnswer()
 	for failures := 1; err != nil; failures++ {
-		if errors.Is(err, errs.ErrNotFound) { // the conversation was forgotten
+		if errors.Is(err, errs.ErrNotFound) { // the conversation has expired
 			return true
 		}
 		if !s.service.hub.Background().PauseAfter(failures) {
 			return false
 		}
-		x, err = s.othersAnswer()
+		x, err = s.remoteAnswer()
 	}
 	if x == nil {
 		return true
 	}
-	if !x.outlive() {
+	if !x.awaitTakeover() {
 		return false
 	}
 	x.conclude()
 	return true
 }
 
-// othersAnswer returns the exchange that is under way on another node; nil for none.
-func (s *Session) othersAnswer() (*exchange, error) {
+// remoteAnswer returns the exchange that is running on another node, or nil.
+func (s *Session) remoteAnswer() (*exchange, error) {
 	s.mu.Lock()
 	r, err := s.loadLocked()
 	own := s.own
@@ -74,15 +75,16 @@ func (s *Session) othersAnswer() (*exchange, error) {
 	return s.running(&r)
 }
 
-// outlive waits for the end of another node's stream, and a while more. It reports false where the hub closes first.
-func (x *exchange) outlive() bool {
+// awaitTakeover waits for the end of another node's stream, and then about takeoverDelay. The delay is random, so that
+// not all nodes take over at once. It returns false if the hub closes first.
+func (x *exchange) awaitTakeover() bool {
 	if x.stream != nil {
-		// The mirror of the stream stays as long as it has readers.
+		// A reader prevents that the replica of the stream expires.
 		reader := x.stream.WatchUncounted(log.Position{Now: true}, log.NewWake())
 		defer reader.Close()
 		if !x.await(x.stream.Done()) {
 			return false
 		}
 	}
-	return x.session.service.hub.Background().Pause(deathPatience/2 + rand.N(deathPatience))
+	return x.session.service.hub.Background().Pause(takeoverDelay/2 + rand.N(takeoverDelay))
 }

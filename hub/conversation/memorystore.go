@@ -12,16 +12,15 @@ import (
 
 // storeLimits bounds a memoryStore.
 type storeLimits struct {
-	conversations int           // at one time
-	ofUser        int           // and of one user: beyond, the one that was not used for longest is forgotten
-	bytes         int           // of all, about
-	ttl           time.Duration // since its last use
+	conversations int           // of all users
+	ofUser        int           // conversations of one user; a further one evicts the least recently used
+	bytes         int           // of all conversations, approximately
+	ttl           time.Duration // since the last use of a conversation
 }
 
 var defaultStoreLimits = storeLimits{conversations: 10_000, ofUser: 100, bytes: 256 << 20, ttl: 24 * time.Hour}
 
-// memoryStore has conversations until the server ends. It needs no goroutine of its own: what is too old is removed by
-// the next call of a method.
+// memoryStore keeps conversations in memory. It has no goroutine: each method removes expired conversations.
 type memoryStore struct {
 	limits storeLimits
 
@@ -64,15 +63,15 @@ func (s *memoryStore) save(r *Record) error {
 	if old != nil && old.Value.(*Record).version != r.version {
 		return fmt.Errorf("the conversation was changed meanwhile: %w", errs.ErrConflict)
 	}
-	more := r.size()
+	added := r.size()
 	if old != nil {
-		more -= old.Value.(*Record).size()
+		added -= old.Value.(*Record).size()
 	}
-	if s.bytes+more > s.limits.bytes && more > 0 {
+	if s.bytes+added > s.limits.bytes && added > 0 {
 		return limitError("bytes of all conversations", s.limits.bytes)
 	}
 	if old == nil {
-		if err := s.room(r.Owner); err != nil {
+		if err := s.makeRoom(r.Owner); err != nil {
 			return err
 		}
 	} else {
@@ -86,7 +85,7 @@ func (s *memoryStore) save(r *Record) error {
 	return nil
 }
 
-// lock implements recordStore: a Session is the only one of its conversation here.
+// lock implements recordStore. It does nothing: without other nodes, the mutex of the only Session is enough.
 func (s *memoryStore) lock(string) (unlock func(), err error) { return func() {}, nil }
 
 func (s *memoryStore) shared() bool { return false }
@@ -95,8 +94,8 @@ func limitError(name string, limit int) error {
 	return &errs.LimitError{Kind: errs.ErrLimited, Name: name, Limit: int64(limit), Retry: time.Minute}
 }
 
-// room makes room for one conversation more of a user. s.mu is locked.
-func (s *memoryStore) room(user string) error {
+// makeRoom evicts the user's least recently used conversation if the user has too many. The caller holds s.mu.
+func (s *memoryStore) makeRoom(user string) error {
 	if ids := s.users[user]; len(ids) >= s.limits.ofUser {
 		s.remove(s.byID[ids[0]])
 	} else if len(s.byID) >= s.limits.conversations {
@@ -105,7 +104,7 @@ func (s *memoryStore) room(user string) error {
 	return nil
 }
 
-// expire removes what was not used for the ttl. s.mu is locked.
+// expire removes conversations that were not used for the ttl. The caller holds s.mu.
 func (s *memoryStore) expire(now time.Time) {
 	for el := s.order.Front(); el != nil && now.Sub(el.Value.(*Record).Used) > s.limits.ttl; el = s.order.Front() {
 		s.remove(el)

@@ -72,7 +72,7 @@ func TestRecordForgets(t *testing.T) {
 		t.Errorf("%d messages from %s on", len(r.Messages), r.Messages[0].ID)
 	}
 	for i := range 10 {
-		r = r.with(Message{ID: fmt.Sprint("long", i), Content: strings.Repeat("x", longestMessage)})
+		r = r.with(Message{ID: fmt.Sprint("long", i), Content: strings.Repeat("x", maxMessageBytes)})
 	}
 	if r.size() > maxBytes+1024 || len(r.Messages) != 7 {
 		t.Errorf("%d messages of %d bytes", len(r.Messages), r.size())

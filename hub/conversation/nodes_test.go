@@ -17,7 +17,7 @@ import (
 	"github.com/duckwire/duckwire/hub/rights"
 )
 
-// sharedStore is a conversation.Store that several nodes have in common, each through a line of its own.
+// sharedStore is the data of a conversation.Store of several nodes. Each node has a storeClient of its own.
 type sharedStore struct {
 	mu      sync.Mutex
 	records map[string]conversation.StoredRecord
@@ -31,25 +31,25 @@ func newSharedStore() *sharedStore {
 	}
 }
 
-// line is one node's way to a sharedStore.
-type line struct {
+// storeClient is one node's access to a sharedStore.
+type storeClient struct {
 	*sharedStore
-	// fails is asked about each command: whether it fails, and whether it was done though its answer is lost. nil: none
-	// fails.
+	// fails decides for each command whether it fails, and if so, whether it was executed and only the answer is lost;
+	// nil: no command fails
 	fails func() (failed, done bool)
 	delay time.Duration // of each command
 }
 
-var errCut = fmt.Errorf("the line is cut: %w", errs.ErrUnavailable)
+var errCut = fmt.Errorf("the connection is cut: %w", errs.ErrUnavailable)
 
-// do runs a command, unless the line fails.
-func (l *line) do(command func() error) error {
-	time.Sleep(l.delay)
-	l.mu.Lock()
-	defer l.mu.Unlock()
+// do runs a command, unless it is to fail.
+func (c *storeClient) do(command func() error) error {
+	time.Sleep(c.delay)
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	failed, done := false, true
-	if l.fails != nil {
-		failed, done = l.fails()
+	if c.fails != nil {
+		failed, done = c.fails()
 	}
 	var err error
 	if !failed || done {
@@ -62,34 +62,34 @@ func (l *line) do(command func() error) error {
 }
 
 // onCommand sets fails.
-func (l *line) onCommand(fails func() (failed, done bool)) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.fails = fails
+func (c *storeClient) onCommand(fails func() (failed, done bool)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.fails = fails
 }
 
-// cut has all commands fail but for so many.
-func (l *line) cut(after int) {
+// cut makes all commands fail, except for the next few.
+func (c *storeClient) cut(after int) {
 	n := 0
-	l.onCommand(func() (bool, bool) {
+	c.onCommand(func() (bool, bool) {
 		n++
 		return n > after, false
 	})
 }
 
-func (l *line) mend() { l.onCommand(nil) }
+func (c *storeClient) mend() { c.onCommand(nil) }
 
 // count counts commands from now on. The counter is read after synctest.Wait.
-func (l *line) count(commands *int) {
-	l.onCommand(func() (bool, bool) {
+func (c *storeClient) count(commands *int) {
+	c.onCommand(func() (bool, bool) {
 		*commands++
 		return false, true
 	})
 }
 
-func (l *line) LoadConversation(id string) (r *conversation.StoredRecord, err error) {
-	err = l.do(func() error {
-		if stored, ok := l.records[id]; ok {
+func (c *storeClient) LoadConversation(id string) (r *conversation.StoredRecord, err error) {
+	err = c.do(func() error {
+		if stored, ok := c.records[id]; ok {
 			r = &stored
 		}
 		return nil
@@ -97,32 +97,32 @@ func (l *line) LoadConversation(id string) (r *conversation.StoredRecord, err er
 	return r, err
 }
 
-func (l *line) LatestConversation(owner string) (id string, err error) {
-	err = l.do(func() error {
-		id = l.latest[owner]
+func (c *storeClient) LatestConversation(owner string) (id string, err error) {
+	err = c.do(func() error {
+		id = c.latest[owner]
 		return nil
 	})
 	return id, err
 }
 
-func (l *line) SaveConversation(c *conversation.StoredRecord, _ conversation.Retention) error {
-	return l.do(func() error {
-		if l.records[c.ID].Version != c.Version {
+func (c *storeClient) SaveConversation(r *conversation.StoredRecord, _ conversation.Retention) error {
+	return c.do(func() error {
+		if c.records[r.ID].Version != r.Version {
 			return errs.ErrConflict
 		}
-		c.Version++
-		l.records[c.ID], l.latest[c.Owner] = *c, c.ID
+		r.Version++
+		c.records[r.ID], c.latest[r.Owner] = *r, r.ID
 		return nil
 	})
 }
 
-func (l *line) LockConversation(id string) (unlock func(), err error) {
+func (c *storeClient) LockConversation(id string) (unlock func(), err error) {
 	var lock chan struct{}
-	err = l.do(func() error {
-		if l.locks[id] == nil {
-			l.locks[id] = make(chan struct{}, 1)
+	err = c.do(func() error {
+		if c.locks[id] == nil {
+			c.locks[id] = make(chan struct{}, 1)
 		}
-		lock = l.locks[id]
+		lock = c.locks[id]
 		return nil
 	})
 	if err != nil {
@@ -132,18 +132,18 @@ func (l *line) LockConversation(id string) (unlock func(), err error) {
 	return func() { <-lock }, nil
 }
 
-// pair returns two nodes with one store, and their lines to it. They share a hub, as if each followed the other's
-// streams and topics without delay.
-func pair(t testing.TB, provider hub.Provider) (nodes [2]*node, lines [2]*line) {
+// pair returns two nodes with one store, and their clients of it. The nodes share a hub, as if each followed the
+// other's streams and topics without delay.
+func pair(t testing.TB, provider hub.Provider) (nodes [2]*node, clients [2]*storeClient) {
 	h, store := startHub(t, provider), newSharedStore()
 	for i := range nodes {
-		lines[i] = &line{sharedStore: store}
-		nodes[i] = startOn(t, h, lines[i])
+		clients[i] = &storeClient{sharedStore: store}
+		nodes[i] = startOn(t, h, clients[i])
 	}
-	return nodes, lines
+	return nodes, clients
 }
 
-// A conversation is the same on all nodes: what was said, what is being answered, and whose it is.
+// All nodes have the same messages, running answer and owner of a conversation.
 func TestConversationIsSharedByNodes(t *testing.T) {
 	hubtest.OwnClock(t, func(t *testing.T) {
 		m := newModel()
@@ -180,20 +180,20 @@ func TestConversationIsSharedByNodes(t *testing.T) {
 	})
 }
 
-// An answer whose node dies, at whichever step of its end, is told by another node, and once.
+// If a node dies at any step of concluding an answer, another node publishes the end, once.
 func TestNodeDiesWithAnAnswer(t *testing.T) {
 	for step := range 5 {
 		t.Run(fmt.Sprint("step ", step), func(t *testing.T) {
 			hubtest.OwnClock(t, func(t *testing.T) {
 				m := newModel()
-				nodes, lines := pair(t, m)
+				nodes, clients := pair(t, m)
 				a, b := nodes[0].enter(chat, "u"), nodes[1].enter(chat, "u")
 				l := listen(t, nodes[0].hub, chat)
 				ask(t, a, "u", "one")
 				for range 3 { // each client of the other node has it look
 					b.LookAfter()
 				}
-				lines[0].cut(step)
+				clients[0].cut(step)
 				m.say(t, "ONE")
 				time.Sleep(time.Minute)
 				if got := contents(t, b); got != "one ONE" {
@@ -202,26 +202,26 @@ func TestNodeDiesWithAnAnswer(t *testing.T) {
 				if r, err := b.Record(); r.Running != nil || err != nil {
 					t.Errorf("after a minute it is still running: %+v, %v", r.Running, err)
 				}
-				lines[0].mend() // it was not dead, only away
+				clients[0].mend() // the node was only disconnected
 				time.Sleep(time.Minute)
 				l.want("question one", "answered one: ONE")
 				if nodes[0].more(l, a) {
-					t.Error("the end was told twice")
+					t.Error("the end was published twice")
 				}
 			})
 		})
 	}
 }
 
-// However many old questions a client reads again, one goroutine looks whether there is an answer to be looked after.
-func TestLookingIsBounded(t *testing.T) {
+// However often LookAfter is called, for example for old questions that a client reads again, one goroutine watches.
+func TestLookAfterIsBounded(t *testing.T) {
 	hubtest.OwnClock(t, func(t *testing.T) {
 		m := newModel()
-		nodes, lines := pair(t, m)
+		nodes, clients := pair(t, m)
 		a, b := nodes[0].enter(chat, "u"), nodes[1].enter(chat, "u")
 		commands := 0
-		lines[1].count(&commands)
-		lines[1].delay = time.Millisecond
+		clients[1].count(&commands)
+		clients[1].delay = time.Millisecond
 		look := func() int {
 			synctest.Wait()
 			before := commands
@@ -247,28 +247,28 @@ func TestLookingIsBounded(t *testing.T) {
 	})
 }
 
-// A conversation that was forgotten while an answer was under way, and begun anew by another user, has no more to be
-// told, and nobody goes on trying.
-func TestAnswerOfAForgottenConversation(t *testing.T) {
+// If a conversation expires while an answer is running, and another user creates one with its id, the end of the answer
+// is not published, and the attempts end.
+func TestAnswerOfAnExpiredConversation(t *testing.T) {
 	hubtest.OwnClock(t, func(t *testing.T) {
 		m := newModel()
-		nodes, lines := pair(t, m)
+		nodes, clients := pair(t, m)
 		a, b := nodes[0].enter(chat, "u"), nodes[1].enter(chat, "u")
 		ask(t, a, "u", "one")
 		b.LookAfter()
 		p := m.next(t)
 		synctest.Wait()
-		lines[0].mu.Lock()
+		clients[0].mu.Lock()
 		of := []byte(`{"id":"c","owner":"eve"}`)
-		lines[0].records["c"] = conversation.StoredRecord{ID: "c", Owner: "eve", Version: 1, Data: of}
-		lines[0].mu.Unlock()
+		clients[0].records["c"] = conversation.StoredRecord{ID: "c", Owner: "eve", Version: 1, Data: of}
+		clients[0].mu.Unlock()
 		close(p.pieces)
 		time.Sleep(time.Minute)
 		b.LookAfter()
 		time.Sleep(time.Minute)
 		commands := 0
-		for _, l := range lines {
-			l.count(&commands)
+		for _, client := range clients {
+			client.count(&commands)
 		}
 		time.Sleep(time.Hour)
 		if synctest.Wait(); commands > 0 {
@@ -280,8 +280,8 @@ func TestAnswerOfAForgottenConversation(t *testing.T) {
 	})
 }
 
-// Whatever users ask, cancel and reset on two nodes at one time, while commands of the store fail or are done without
-// an answer: each question that was taken has one end, behind the question, and at last nothing is under way.
+// Users ask, cancel and reset on two nodes at the same time, while commands of the store fail, before or after they
+// were executed. Each accepted question must have one end, after the question, and in the end no answer is running.
 func TestEveryQuestionEndsOnce(t *testing.T) {
 	for seed := range uint64(60) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
@@ -291,23 +291,23 @@ func TestEveryQuestionEndsOnce(t *testing.T) {
 }
 
 func everyQuestionEndsOnce(t *testing.T, seed uint64) {
-	nodes, lines := pair(t, quick{})
+	nodes, clients := pair(t, quick{})
 	sessions := [2]*conversation.Session{nodes[0].enter(chat, "u"), nodes[1].enter(chat, "u")}
 	l := listen(t, nodes[0].hub, chat)
 	if seed%2 == 1 { // every other history has faults
-		for i, line := range lines {
+		for i, client := range clients {
 			r := rand.New(rand.NewPCG(seed, uint64(i)))
-			line.onCommand(func() (failed, done bool) { return r.IntN(8) == 0, r.IntN(2) == 0 })
+			client.onCommand(func() (failed, done bool) { return r.IntN(8) == 0, r.IntN(2) == 0 })
 		}
 	}
-	var taken sync.Map
+	var accepted sync.Map
 	var users sync.WaitGroup
 	for user := range 4 {
-		users.Go(func() { use(sessions, user, rand.New(rand.NewPCG(seed, uint64(10+user))), &taken) })
+		users.Go(func() { use(sessions, user, rand.New(rand.NewPCG(seed, uint64(10+user))), &accepted) })
 	}
 	users.Wait()
-	for _, line := range lines {
-		line.mend()
+	for _, client := range clients {
+		client.mend()
 	}
 	for _, s := range sessions {
 		s.LookAfter()
@@ -335,16 +335,16 @@ func everyQuestionEndsOnce(t *testing.T, seed uint64) {
 			}
 		}
 	}
-	taken.Range(func(question, _ any) bool {
+	accepted.Range(func(question, _ any) bool {
 		if q := question.(string); !asked[q] || ends[q] != 1 {
-			t.Errorf("%s was told: %v; it has %d ends", q, asked[q], ends[q])
+			t.Errorf("%s was published: %v; it has %d ends", q, asked[q], ends[q])
 		}
 		return true
 	})
 }
 
-// use is what one user does, on both nodes.
-func use(sessions [2]*conversation.Session, user int, r *rand.Rand, taken *sync.Map) {
+// use makes random requests of one user on both nodes.
+func use(sessions [2]*conversation.Session, user int, r *rand.Rand, accepted *sync.Map) {
 	for i := range 12 {
 		s := sessions[r.IntN(2)]
 		switch r.IntN(6) {
@@ -355,7 +355,7 @@ func use(sessions [2]*conversation.Session, user int, r *rand.Rand, taken *sync.
 		default:
 			content := fmt.Sprintf("%d of %d", i, user)
 			if _, err := s.Ask(inquiry("u", content)); err == nil {
-				taken.Store(content, true)
+				accepted.Store(content, true)
 				for _, s := range sessions {
 					s.LookAfter()
 				}

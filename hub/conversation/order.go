@@ -6,24 +6,26 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// AnswerOrder is the order in which one client hears of answers that it follows piece by piece. Their pieces come from
-// the stream and their ends from the topic, two places that are read each at its own pace. So events of the topic are
-// buffered from the end of a followed answer on, until the last piece has gone out: positions on the topic never go
-// back, and an end is never ahead of its text. The caller bounds what is buffered: it reads the topic and the stream in
-// turn, portions of the same size, so about as much waits as the answer has text. Safe for concurrent use.
+// AnswerOrder orders what one client gets of answers that it follows piece by piece. The pieces come from the stream
+// and the end from the topic, which are read independently. So that the end is never sent before the last piece, events
+// of the topic are buffered from the end of a followed answer on until its last piece was sent. Later events wait as
+// well, so that positions on the topic never go back.
+//
+// The caller bounds the buffer: it reads the topic and the stream in turn, in portions of the same size, so the buffer
+// has about as much as the answer has text. An AnswerOrder is safe for concurrent use.
 type AnswerOrder struct {
 	mu       sync.Mutex
-	open     map[string]bool // streams whose last piece has not gone out
+	open     map[string]bool // streams whose last piece was not sent yet
 	buffered []bufferedEvent
 }
 
-// bufferedEvent is an event that waits.
+// bufferedEvent is an event that waits to be sent.
 type bufferedEvent struct {
 	event  *log.Event
-	stream string // whose end it is; "": of none
+	stream string // the stream whose end it is; "": none
 }
 
-// Expect begins to hold back the stream's end. It reports false where it does so already.
+// Expect makes Pass buffer the stream's end until Ended. It returns false if it was called for the stream before.
 func (o *AnswerOrder) Expect(stream string) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -37,17 +39,17 @@ func (o *AnswerOrder) Expect(stream string) bool {
 	return true
 }
 
-// Forget ends what Expect began, for a stream that is not followed after all.
+// Forget undoes Expect, for a stream that is not followed after all.
 func (o *AnswerOrder) Forget(stream string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	delete(o.open, stream)
 }
 
-// Pass reports whether an event of the topic may go out now; else it is buffered. endOf returns the stream whose end an
-// event tells, or "".
+// Pass reports whether an event of the topic may be sent now; otherwise it buffers the event. endOf returns the stream
+// whose end an event is, or "".
 func (o *AnswerOrder) Pass(ev *log.Event, endOf func(*log.Event) string) bool {
-	if ev.Offset == 0 { // ephemeral: it is of no order
+	if ev.Offset == 0 { // ephemeral events have no position, so their order does not matter
 		return true
 	}
 	o.mu.Lock()
@@ -63,7 +65,7 @@ func (o *AnswerOrder) Pass(ev *log.Event, endOf func(*log.Event) string) bool {
 	return false
 }
 
-// Ended says that the stream's last piece has gone out. It returns the events that may follow now.
+// Ended says that the stream's last piece was sent. It returns the buffered events that may be sent now.
 func (o *AnswerOrder) Ended(stream string) (events []*log.Event) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

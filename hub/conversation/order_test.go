@@ -8,7 +8,7 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// Whatever is followed: events go out in the order of the topic, and an end only behind the last piece of its answer.
+// Events are sent in the order of the topic, and an end only after the last piece of its answer, whatever is followed.
 func TestAnswerOrder(t *testing.T) {
 	for seed := range uint64(200) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
@@ -16,12 +16,12 @@ func TestAnswerOrder(t *testing.T) {
 			var o AnswerOrder
 			open, sent := map[string]bool{}, uint64(0)
 			name := func(ev *log.Event) string { return ev.Name } // an event is named after the stream that it ends
-			goesOut := func(ev *log.Event) {
+			send := func(ev *log.Event) {
 				if ev.Offset != sent+1 {
-					t.Fatalf("event %d goes out behind %d", ev.Offset, sent)
+					t.Fatalf("event %d is sent after %d", ev.Offset, sent)
 				}
 				if sent++; open[ev.Name] {
-					t.Fatalf("the end of %s goes out ahead of its pieces", ev.Name)
+					t.Fatalf("the end of %s is sent before its last piece", ev.Name)
 				}
 			}
 			const streams = 4
@@ -37,7 +37,7 @@ func TestAnswerOrder(t *testing.T) {
 				case 1:
 					delete(open, stream)
 					for _, ev := range o.Ended(stream) {
-						goesOut(ev)
+						send(ev)
 					}
 				}
 				ev := &log.Event{Offset: at}
@@ -45,13 +45,13 @@ func TestAnswerOrder(t *testing.T) {
 					ev.Name, ended[stream] = stream, true
 				}
 				if o.Pass(ev, name) {
-					goesOut(ev)
+					send(ev)
 				}
 			}
 			for i := range streams {
 				delete(open, fmt.Sprint(i))
 				for _, ev := range o.Ended(fmt.Sprint(i)) {
-					goesOut(ev)
+					send(ev)
 				}
 			}
 			if sent != 30 || len(o.buffered) > 0 {

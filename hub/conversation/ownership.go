@@ -6,14 +6,15 @@ import (
 	"github.com/duckwire/duckwire/hub/rights"
 )
 
-// Guard returns an authorizer that knows whose conversations are whose, so that the sockets and every other door say
-// the same. Topics that are not about a conversation, and the topic of one that nobody has begun, are next's alone.
+// Guard returns an authorizer that takes the owners of conversations into account. All transports use it, so that they
+// decide alike. For topics that do not belong to a conversation, and for the topic of a conversation that does not
+// exist, only next decides.
 //
-// A conversation's owner may do in it what the token allows there or in the lobby, and so hear of its status. Anybody
-// else must have been given that topic: by a token that names it and not only a pattern that takes it in, or by the
-// application where it is asked for rights. For a token for chats may well say conversation:*, and means the user's
-// own. Admins of the topic and servers with an API key are held to their rights alone; so is who publishes the progress
-// of work on status topics.
+// The owner of a conversation may do what the token allows on its topic or in the lobby, which includes reading its
+// status. Any other user needs the topic itself: in a token that names it without a *, or from an application that
+// decides about rights. A pattern such as conversation:* is not enough, because tokens for chats contain it and mean
+// the user's own conversations. For admins of the topic, for servers with an API key, and for publishing on status
+// topics, only the rights count.
 func (cs *Service) Guard(next rights.Authorizer) rights.Authorizer { return ownership{cs, next} }
 
 type ownership struct {
@@ -23,7 +24,7 @@ type ownership struct {
 
 // Authorize implements rights.Authorizer.
 func (o ownership) Authorize(ctx context.Context, id *rights.Identity, topic string, a rights.Action) error {
-	conversation, begun, ok := conversationOf(topic, a)
+	conversation, mustExist, ok := conversationOf(topic, a)
 	if !ok || id == nil || id.Service {
 		return o.next.Authorize(ctx, id, topic, a)
 	}
@@ -33,7 +34,7 @@ func (o ownership) Authorize(ctx context.Context, id *rights.Identity, topic str
 		return err
 	case owner == id.User:
 		return o.authorizeOwner(ctx, id, topic, a)
-	case owner == "" && !begun:
+	case owner == "" && !mustExist:
 	case id.Caps.Allows(topic, a) && !id.Caps.Names(topic, a) && !id.Caps.Allows(topic, rights.ActionAdmin):
 		return rights.Forbidden(topic, a)
 	}
@@ -48,8 +49,8 @@ func (o ownership) authorizeOwner(ctx context.Context, id *rights.Identity, topi
 	return err
 }
 
-// ActionToCancel returns the right that a user needs to cancel the answer that is being made. Who asked the question,
-// and the conversation's owner, need the right to complete; others must be admins.
+// ActionToCancel returns the action that must be allowed to a user who cancels the running answer: for the user who
+// asked the question and for the conversation's owner ActionComplete, for others ActionAdmin.
 func (s *Session) ActionToCancel(user string) (rights.Action, error) {
 	r, err := s.Record()
 	if err != nil {

@@ -19,7 +19,8 @@ func identity(t testing.TB, user string, caps map[string][]string) *rights.Ident
 	return &rights.Identity{User: user, Caps: parsed}
 }
 
-// A pattern in a token means the user's own conversations; what is another user's takes its name, or an admin.
+// A pattern in a token covers only the user's own conversations. For those of others, a token must name the topic, or
+// be an admin's.
 func TestGuard(t *testing.T) {
 	hubtest.OwnClock(t, func(t *testing.T) {
 		n := start(t, nil)
@@ -93,20 +94,20 @@ func TestLobbiesAreApart(t *testing.T) {
 	})
 }
 
-// Who enters is asked for rights again where somebody else was faster.
-func TestEnterAsksAgainForRights(t *testing.T) {
+// The rights are checked again if another user creates the conversation in the meantime.
+func TestEnterChecksRightsAgain(t *testing.T) {
 	hubtest.OwnClock(t, func(t *testing.T) {
 		n := start(t, nil)
-		asked := 0
+		checks := 0
 		_, _, err := n.Enter(chat, conversation.Entry{User: "eve"}, func() error {
-			if asked++; asked == 1 {
+			if checks++; checks == 1 {
 				n.enter(chat, "ada")
 				return nil
 			}
 			return errs.ErrForbidden
 		})
-		if !errors.Is(err, errs.ErrForbidden) || asked != 2 {
-			t.Errorf("asked %d times, %v", asked, err)
+		if !errors.Is(err, errs.ErrForbidden) || checks != 2 {
+			t.Errorf("checked %d times, %v", checks, err)
 		}
 	})
 }

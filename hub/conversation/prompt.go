@@ -7,19 +7,19 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// promptMessages is how many messages go to the model: the newest.
+// promptMessages is how many of the newest messages the model gets.
 const promptMessages = 20
 
-// prompt puts into req what the model gets: the conversation's context with extra in it, and the newest messages.
+// prompt sets the messages of req: the conversation's context, merged with extra, and the newest messages.
 func (r *Record) prompt(extra map[string]json.RawMessage, req *hub.CompletionRequest) (err error) {
 	req.Messages, req.Body = nil, maps.Clone(req.Body)
 	if req.Body == nil {
 		req.Body = make(map[string]json.RawMessage)
 	}
-	if known := mergeContext(r.Context, extra); len(known) > 0 {
-		text, _ := json.Marshal(known) // of JSON values
-		said := "The context of this conversation, as JSON:\n" + string(text)
-		req.Messages = append(req.Messages, hub.Message{Role: "system", Content: said})
+	if merged := mergeContext(r.Context, extra); len(merged) > 0 {
+		text, _ := json.Marshal(merged) // JSON values, so it cannot fail
+		content := "The context of this conversation, as JSON:\n" + string(text)
+		req.Messages = append(req.Messages, hub.Message{Role: "system", Content: content})
 	}
 	for _, m := range r.Last(promptMessages) {
 		req.Messages = append(req.Messages, hub.Message{Role: m.Role, Content: m.Content})

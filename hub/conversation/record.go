@@ -10,36 +10,36 @@ import (
 
 // Limits of one conversation.
 const (
-	maxMessages    = 40        // messages that are stored; RubberDuck's number
-	maxBytes       = 512 << 10 // of all messages together, about
-	longestMessage = 64 << 10  // bytes: a longer answer is whole in its stream, and cut here
+	maxMessages     = 40        // stored messages; RubberDuck's number
+	maxBytes        = 512 << 10 // of all messages together, approximately
+	maxMessageBytes = 64 << 10  // of one message; a longer answer is cut, but complete in its stream
 )
 
-// Record is all that is stored of a conversation: a value. Nobody changes what its members point to.
+// Record is the stored state of a conversation. Copies share what its members point to, so that must not be changed.
 type Record struct {
 	ID        string                     `json:"id"`
 	Owner     string                     `json:"owner"`
 	Title     string                     `json:"title,omitempty"`
 	Metadata  json.RawMessage            `json:"metadata,omitempty"`
-	SessionID string                     `json:"session_id"` // anew with each Reset
+	SessionID string                     `json:"session_id"` // changes with each Reset
 	Context   map[string]json.RawMessage `json:"context,omitempty"`
 	Model     Preference                 `json:"llm_preference"`
 	Messages  []Message                  `json:"messages"` // oldest first
 	Running   *Running                   `json:"running,omitempty"`
 	Used      time.Time                  `json:"used"`
 
-	version int64 // of what is stored; 0: nothing is
+	version int64 // of the stored record; 0: it is not stored yet
 }
 
-// Running is the question that is being answered, until its end has been told.
+// Running describes the running answer. It is removed when the end of the answer was published.
 type Running struct {
 	Message string     `json:"message_id"`
 	User    string     `json:"user_id"` // who asked
-	Stream  string     `json:"stream"`
+	Stream  string     `json:"stream"`  // of the answer
 	Model   Preference `json:"llm_preference"`
-	Answer  string     `json:"answer_id"`      // the id that the answer gets among the messages
+	Answer  string     `json:"answer_id"`      // the id of the answer's message
 	By      string     `json:"by,omitempty"`   // the message that supersedes it
-	Stored  bool       `json:"kept,omitempty"` // the answer is among the messages; it may not have been told yet
+	Stored  bool       `json:"kept,omitempty"` // the answer is among the messages; its end may not be published yet
 }
 
 // Message is one message of a conversation.
@@ -51,7 +51,7 @@ type Message struct {
 	CreatedAt string          `json:"created_at"`
 }
 
-// timestamp is the present time as messages have it.
+// timestamp returns the current time in the format of messages.
 func timestamp() string { return time.Now().UTC().Format(hub.TimeFormat) }
 
 // Roles of messages, as models know them.
@@ -60,27 +60,27 @@ const (
 	roleAssistant = "assistant"
 )
 
-// MessageMetadata is what else is known of a message.
+// MessageMetadata is further information about a message.
 type MessageMetadata struct {
 	User      string `json:"user_id,omitempty"` // who asked
-	Alias     string `json:"id,omitempty"`      // the asker's own id of it
+	Alias     string `json:"id,omitempty"`      // an id that the user gave the question
 	Stream    string `json:"stream,omitempty"`  // of the answer
 	ReplyTo   string `json:"reply_to,omitempty"`
-	Status    string `json:"status,omitempty"` // of an answer that is not whole: its stream's
+	Status    string `json:"status,omitempty"` // its stream's, if the answer is incomplete
 	Model     string `json:"model_used,omitempty"`
 	Truncated bool   `json:"truncated,omitempty"`
 }
 
-// Preference is which model a conversation's questions go to, unless they say otherwise.
+// Preference is the model for the questions of a conversation that do not name one.
 type Preference struct {
 	Provider string `json:"provider,omitempty"`
 	Model    string `json:"model,omitempty"`
-	Default  bool   `json:"is_default,omitempty"` // the user's next conversation begins with it
+	Default  bool   `json:"is_default,omitempty"` // the user's next conversation has it, too
 }
 
-// with returns the record with one message more, without what is too old or too much.
+// with returns the record with another message. It drops the oldest messages beyond the limits.
 func (r Record) with(m Message) Record {
-	list := append(slices.Clip(r.Messages), m) // a copy: others read the old one
+	list := append(slices.Clip(r.Messages), m) // a copy, since others may read the old list
 	size := 0
 	first := len(list)
 	for first > 0 && len(list)-first < maxMessages {
@@ -93,7 +93,7 @@ func (r Record) with(m Message) Record {
 	return r
 }
 
-// find returns the message of that id, or the one that the user sent under it as an id of its own; nil for none.
+// find returns the message with the id, or the question to which the user gave the id; nil if there is none.
 func (r *Record) find(user, id string) *Message {
 	for i := range r.Messages {
 		if m := &r.Messages[i]; m.ID == id || m.Metadata.Alias == id && m.Metadata.User == user {
@@ -108,7 +108,7 @@ func (r *Record) Last(n int) []Message { return r.Messages[max(0, len(r.Messages
 
 func messageSize(m *Message) int { return len(m.Content) + 256 }
 
-// size is what the record takes, about.
+// size returns about how many bytes the record takes.
 func (r *Record) size() int {
 	n := 512 + len(r.Title) + len(r.Metadata)
 	for name, value := range r.Context {

@@ -12,40 +12,40 @@ import (
 )
 
 // Session is a conversation that is in use on this node: a client has entered it, or this node waits for the end of an
-// answer. All clients of one conversation share it. The record is in the store, which other nodes may share, so it is
-// read there anew whenever it matters.
+// answer. All clients of the conversation share it. The record is in the store, where other nodes may change it, so it
+// is loaded again for each operation.
 type Session struct {
 	service *Service
 	id      string
-	topic   string // of its events
+	topic   string // on which its events are published
 	owner   string
 
 	// Guarded by service.mu.
-	users     int  // that have not released it
-	looking   bool // a goroutine looks after answers of other nodes
-	lookAgain bool // and must once more
+	users      int  // callers that must still Release it
+	watching   bool // a goroutine watches answers of other nodes
+	watchAgain bool // LookAfter was called since that goroutine last looked
 
-	mu sync.Mutex // makes one order of what is stored and what is published by this node
+	mu sync.Mutex // serializes this node's changes, so that they are stored and published in the same order
 
 	// Guarded by mu.
-	last    Record // as it was last seen here
-	own     string // the answer, by its stream, that was begun here last
-	current string // the same, until its end is told
+	last    Record // as it was last loaded or saved here
+	own     string // stream of the last answer that began on this node
+	current string // the same, until the end of the answer is published
 }
 
 // Topic returns the topic of the conversation's events.
 func (s *Session) Topic() string { return s.topic }
 
-// Release ends a use of the session, which Enter began.
+// Release ends the use of the session that began with Enter.
 func (s *Session) Release() {
 	s.service.mu.Lock()
 	defer s.service.mu.Unlock()
 	if s.users--; s.users == 0 {
-		delete(s.service.live, s.id)
+		delete(s.service.sessions, s.id)
 	}
 }
 
-// inBackground runs f in a goroutine of the hub's. The session is in use until f returns.
+// inBackground runs f in a goroutine of the hub's, and keeps the session in use until f returns.
 func (s *Session) inBackground(f func()) {
 	s.service.mu.Lock()
 	s.users++
@@ -56,7 +56,7 @@ func (s *Session) inBackground(f func()) {
 	})
 }
 
-// Record returns the conversation as it is now.
+// Record loads the conversation.
 func (s *Session) Record() (Record, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -68,7 +68,7 @@ func (s *Session) loadLocked() (Record, error) {
 	switch {
 	case err != nil:
 		return Record{}, err
-	case r == nil: // it was forgotten; whoever is still here goes on with it
+	case r == nil: // it has expired in the store; its clients here continue with the last record
 	case r.Owner != s.owner:
 		return Record{}, fmt.Errorf("the conversation was forgotten, and is another one now: %w", errs.ErrNotFound)
 	default:
@@ -77,7 +77,7 @@ func (s *Session) loadLocked() (Record, error) {
 	return s.last, nil
 }
 
-// saveLocked makes r what the conversation is. s.mu is locked, and nobody else changes the conversation.
+// saveLocked stores r. The caller holds s.mu and the store's lock of the conversation.
 func (s *Session) saveLocked(r *Record) error {
 	next := *r
 	next.Used = time.Now()
@@ -88,8 +88,8 @@ func (s *Session) saveLocked(r *Record) error {
 	return nil
 }
 
-// alone calls f with the conversation as it is now, while nobody else changes it, on any node.
-func (s *Session) alone(f func(r Record) error) error {
+// withLock loads the conversation and calls f. Meanwhile no other goroutine or node changes the conversation.
+func (s *Session) withLock(f func(r Record) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	unlock, err := s.service.store.lock(s.id)
@@ -104,8 +104,8 @@ func (s *Session) alone(f func(r Record) error) error {
 	return f(r)
 }
 
-// changeLocked saves what edit makes of the conversation, and publishes the event of it as the user. Both happen under
-// the lock, so the event that is published last tells how the conversation is.
+// changeLocked edits and saves the conversation, and publishes the event about it as the user. Both happen under the
+// lock, so the last event always describes the current state.
 func (s *Session) changeLocked(
 	r Record, user string, edit func(r *Record) error, event func(r *Record) hub.EventInput,
 ) error {
@@ -124,13 +124,13 @@ func (s *Session) changeLocked(
 	return nil
 }
 
-// restoreLocked makes the conversation again what it was before r. It fits, because it was stored a moment ago.
+// restoreLocked undoes a change. The limits allow it, because the earlier record was stored until now.
 func (s *Session) restoreLocked(r *Record, before Record) {
 	before.version = r.version
 	_ = s.saveLocked(&before)
 }
 
-// running returns the question that is being answered, on whichever node that is.
+// running returns the exchange that is running, on this node or another. r.Running is not nil.
 func (s *Session) running(r *Record) (*exchange, error) {
 	run := r.Running
 	x := &exchange{session: s}

@@ -19,14 +19,14 @@ func object(text string) (members map[string]json.RawMessage) {
 	return members
 }
 
-// The context and the messages before go to the model; a reset forgets them.
-func TestPromptHasWhatWasSaid(t *testing.T) {
+// The model gets the context and the earlier messages, until a reset.
+func TestPromptHasContextAndMessages(t *testing.T) {
 	hubtest.OwnClock(t, func(t *testing.T) {
 		m := newModel()
 		n := start(t, m)
 		s, l := n.enter(chat, "u"), listen(t, n.hub, chat)
-		for _, known := range []string{`{"language":"go","gone":1}`, `{"gone":null}`} {
-			if err := s.MergeContext("u", object(known)); err != nil {
+		for _, members := range []string{`{"language":"go","gone":1}`, `{"gone":null}`} {
+			if err := s.MergeContext("u", object(members)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -89,27 +89,27 @@ func TestOnlyTheNewestMessagesGoToTheModel(t *testing.T) {
 	})
 }
 
-// An answer has one end, whichever it is, and one that is not whole is stored as far as it came.
+// An answer has exactly one end, and an incomplete answer is stored as well.
 func TestAnswersEnd(t *testing.T) {
-	type under struct { // an answer that is under way
+	type running struct { // a running answer
 		session *conversation.Session
 		pending *pending
 		stream  *hub.Stream
 	}
 	for _, tt := range []struct {
 		name, want, status string
-		end                func(t *testing.T, a under)
+		end                func(t *testing.T, a running)
 	}{
-		{"well", "answered one: ON", "", func(_ *testing.T, a under) { close(a.pending.pieces) }},
-		{"by a cancel", "cancelled one: cancelled by v", "cancelled", func(t *testing.T, a under) {
+		{"well", "answered one: ON", "", func(_ *testing.T, a running) { close(a.pending.pieces) }},
+		{"by a cancel", "cancelled one: cancelled by v", "cancelled", func(t *testing.T, a running) {
 			if n, err := a.session.Cancel("v"); n != 1 || err != nil {
 				t.Errorf("cancelled %d, %v", n, err)
 			}
 		}},
-		{"elsewhere", "cancelled one: cancelled by admin", "cancelled", func(_ *testing.T, a under) {
+		{"elsewhere", "cancelled one: cancelled by admin", "cancelled", func(_ *testing.T, a running) {
 			a.stream.Cancel("admin")
 		}},
-		{"by a fault", "failed one: broken", "failed", func(_ *testing.T, a under) {
+		{"by a fault", "failed one: broken", "failed", func(_ *testing.T, a running) {
 			a.pending.fail <- errors.New("broken")
 		}},
 	} {
@@ -121,7 +121,7 @@ func TestAnswersEnd(t *testing.T) {
 				a := ask(t, s, "u", "one")
 				p := m.next(t)
 				p.write("ON")
-				tt.end(t, under{s, p, a.Stream})
+				tt.end(t, running{s, p, a.Stream})
 				l.want("question one", tt.want)
 				if got, err := s.Cancel("u"); got != 0 || err != nil { // it is over
 					t.Errorf("then cancelled %d, %v", got, err)
@@ -131,14 +131,14 @@ func TestAnswersEnd(t *testing.T) {
 					t.Errorf("stored is %+v", r)
 				}
 				if n.more(l, s) {
-					t.Error("something more was told")
+					t.Error("another event was published")
 				}
 			})
 		})
 	}
 }
 
-// more publishes a mark, and reports whether there was anything else before it.
+// more publishes a mark, and reports whether any other event comes before it.
 func (n *node) more(l *listener, s *conversation.Session) bool {
 	n.t.Helper()
 	if _, err := n.hub.Publish(s.Topic(), "u", []hub.EventInput{says("mark", "")}); err != nil {
@@ -165,7 +165,7 @@ func TestNewerQuestionSupersedes(t *testing.T) {
 	})
 }
 
-// An answer that ends while the hub drains is told; a new question is refused.
+// The end of an answer is published while the hub drains, but a new question is refused.
 func TestAnswerEndsWhileTheHubDrains(t *testing.T) {
 	hubtest.OwnClock(t, func(t *testing.T) {
 		m := newModel()
@@ -236,8 +236,8 @@ func TestNoModel(t *testing.T) {
 	})
 }
 
-// How an answer gets on is told on the status topic.
-func TestProgressIsTold(t *testing.T) {
+// The progress of an answer is published on the status topic.
+func TestProgressIsPublished(t *testing.T) {
 	hubtest.OwnClock(t, func(t *testing.T) {
 		m := newModel()
 		n := start(t, m)

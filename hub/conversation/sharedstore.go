@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// sharedStore stores conversations where other nodes have them, too. Their bytes are bounded by that store.
+// sharedStore is a recordStore on a Store that several nodes share. It does not limit the bytes: the Store does.
 type sharedStore struct {
 	store     Store
 	retention Retention

@@ -4,36 +4,37 @@ import (
 	"time"
 )
 
-// StoredRecord is a conversation as a Store has it.
+// StoredRecord is a conversation in a Store.
 type StoredRecord struct {
 	ID      string
 	Owner   string // a user
-	Version int64  // of the one that is stored; 0: none is
-	Data    []byte // a Record, encoded by this package
+	Version int64  // of the stored conversation; 0: it is not stored yet
+	Data    []byte // a Record as this package encodes it
 }
 
-// Retention is how much is stored.
+// Retention limits what a Store keeps.
 type Retention struct {
-	TTL    time.Duration // since the conversation was saved last
-	OfUser int           // conversations of one owner: beyond, those that were not saved for longest are forgotten
+	TTL    time.Duration // since a conversation was last saved
+	OfUser int           // conversations of one owner; a further one replaces the one that was saved least recently
 }
 
-// A Store stores conversations for several nodes. Safe for concurrent use. Errors of all methods: errs.ErrUnavailable.
+// A Store stores conversations for several nodes. It is safe for concurrent use. All methods may return
+// errs.ErrUnavailable.
 type Store interface {
-	// LoadConversation returns the conversation of that id, or nil.
+	// LoadConversation returns the conversation with the id, or nil.
 	LoadConversation(id string) (*StoredRecord, error)
-	// LatestConversation returns the id of the owner's conversation that was begun or used last; "": there is none.
+	// LatestConversation returns the id of the owner's conversation that was saved last, or "" if there is none.
 	LatestConversation(owner string) (id string, err error)
-	// SaveConversation puts c in the place of the one that has its version, or of none, and sets c.Version to the next.
-	// errs.ErrConflict where another version is stored by now, and then that stays.
+	// SaveConversation stores c and increments c.Version. It changes nothing and returns errs.ErrConflict if another
+	// version than c.Version is stored. It accepts any version of a conversation that is not stored.
 	SaveConversation(c *StoredRecord, retention Retention) error
-	// LockConversation returns once nobody else has locked the conversation, until unlock is called. It gives up after
-	// LockPatience. A lock ends by itself after LockTTL, should its node have died; whoever was slower than that gets
+	// LockConversation locks the conversation for all nodes until unlock is called. It waits for the lock for at most
+	// LockPatience. A lock expires after LockTTL, in case its node has died; a holder that was slower than that gets
 	// errs.ErrConflict from SaveConversation.
 	LockConversation(id string) (unlock func(), err error)
 }
 
-// Times of LockConversation.
+// Timeouts of LockConversation.
 const (
 	LockTTL      = 20 * time.Second
 	LockPatience = 10 * time.Second

@@ -8,17 +8,17 @@ import (
 
 // Topics of conversations.
 const (
-	TopicPrefix  = "conversation:" // + ID: what is said in it
+	TopicPrefix  = "conversation:" // + ID: the events of a conversation
 	LobbyTopic   = TopicPrefix + "lobby"
-	StatusPrefix = "status:" // + ID: how its answers get on
+	StatusPrefix = "status:" // + ID: the progress of its answers
 )
 
 func topicOf(id string) string { return TopicPrefix + id }
 
-// conversationOf returns the conversation that the right to do a on a topic is about; ok is false for none. begun says
-// that there must be one: whoever waits for the status of a conversation that another user is about to begin would hear
-// it.
-func conversationOf(topic string, a rights.Action) (id string, begun, ok bool) {
+// conversationOf returns the conversation to which the right to do a on a topic belongs; ok is false if there is none.
+// mustExist says that a conversation that does not exist counts as another user's: whoever subscribes to its status now
+// would otherwise get the status of a conversation that another user creates later.
+func conversationOf(topic string, a rights.Action) (id string, mustExist, ok bool) {
 	if topic == LobbyTopic {
 		return "", false, false
 	}

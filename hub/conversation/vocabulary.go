@@ -4,20 +4,19 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// A Vocabulary says in which words clients hear of what happens in a conversation: it names the events and encodes
-// their payloads. Where, when and under which id they are published is not its matter. Its methods keep nothing of what
-// they get.
+// A Vocabulary names the events of a conversation and encodes their payloads. It does not decide where, when and with
+// which id they are published. Its methods must not keep their arguments.
 type Vocabulary interface {
-	// Question is that a question was asked.
+	// Question returns the event of a new question.
 	Question(q *Message) hub.EventInput
-	// Answered, Cancelled and Failed are how the answer to one ended. Cancelled ones may be superseded.
+	// Answered, Cancelled and Failed return the event of an answer's end. Cancelled includes superseded answers.
 	Answered(e *Ending) hub.EventInput
 	Cancelled(e *Ending) hub.EventInput
 	Failed(e *Ending) hub.EventInput
-	// Progress is how an answer gets on.
+	// Progress returns the event of a stage of an answer.
 	Progress(p *Progress) hub.EventInput
-	// Reset is that the conversation has begun anew.
+	// Reset returns the event of Session.Reset.
 	Reset(r *Record) hub.EventInput
-	// ContextChanged is that the conversation's context is another one.
+	// ContextChanged returns the event of a changed context.
 	ContextChanged(r *Record) hub.EventInput
 }

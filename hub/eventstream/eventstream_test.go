@@ -52,9 +52,10 @@ var vectors = []struct {
 	{name: "field-id without data", stream: "id:1\n\ndata:b\n\n", want: []string{"|b|1"}},
 	{name: "field-id-null", stream: "id:\x00\x00\ndata:hello\n\n", want: []string{"|hello|"}},
 	{
-		name:   "field-parsing",
-		stream: "data:\x00\ndata:  2\rData:1\ndata\x00:2\ndata:1\r\x00data:4\nda-ta:3\rdata_5\ndata:3\rdata:\r\n data:32\ndata:4\n\n",
-		want:   []string{"|\x00\n 2\n1\n3\n\n4|"},
+		name: "field-parsing",
+		stream: "data:\x00\ndata:  2\rData:1\ndata\x00:2\ndata:1\r\x00data:4\nda-ta:3\rdata_5\ndata:3\rdata:\r\n " +
+			"data:32\ndata:4\n\n",
+		want: []string{"|\x00\n 2\n1\n3\n\n4|"},
 	},
 	{name: "field-retry", stream: "retry:02000\ndata:x\n\n\n", want: []string{"|x|"}, retry: 2 * time.Second},
 	{
@@ -65,7 +66,11 @@ var vectors = []struct {
 		name: "field-retry-empty", stream: "retry:3000\nretry\ndata:test\n\n", want: []string{"|test|"},
 		retry: 3 * time.Second,
 	},
-	{name: "field-unknown", stream: "data:test\n data\ndata\nfoobar:xxx\njustsometext\n:thisisacommentyay\ndata:test\n\n\n", want: []string{"|test\n\ntest|"}},
+	{
+		name:   "field-unknown",
+		stream: "data:test\n data\ndata\nfoobar:xxx\njustsometext\n:thisisacommentyay\ndata:test\n\n\n",
+		want:   []string{"|test\n\ntest|"},
+	},
 	{name: "leading-space", stream: "data:\ttest\rdata: \ndata:test\n\n\n", want: []string{"|\ttest\n\ntest|"}},
 	{name: "newlines", stream: "data:test\r\ndata\ndata:test\r\n\r\n", want: []string{"|test\n\ntest|"}},
 	{name: "null-character", stream: "data:\x00\n\n\n\n", want: []string{"|\x00|"}},
@@ -88,7 +93,8 @@ func TestVectors(t *testing.T) {
 				"with EOF": iotest.DataErrReader(strings.NewReader(v.stream)),
 			} {
 				got, retry, err := read(src, 0)
-				if strings.Join(got, "\x01") != strings.Join(v.want, "\x01") || len(got) != len(v.want) || retry != v.retry {
+				if strings.Join(got, "\x01") != strings.Join(v.want, "\x01") || len(got) != len(v.want) ||
+					retry != v.retry {
 					t.Errorf("%s: %q, retry %v; want %q, retry %v", name, got, retry, v.want, v.retry)
 				}
 				if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {

@@ -58,10 +58,10 @@ type pipes struct {
 }
 
 func (p *pipes) dial() (net.Conn, error) {
-	there, back := newPipe(), newPipe()
+	toServer, toClient := newPipe(), newPipe()
 	select {
-	case p.conns <- &pipeEnd{in: there, out: back}:
-		return &pipeEnd{in: back, out: there}, nil
+	case p.conns <- &pipeEnd{in: toServer, out: toClient}:
+		return &pipeEnd{in: toClient, out: toServer}, nil
 	case <-p.closed:
 		return nil, net.ErrClosed
 	}

@@ -65,7 +65,9 @@ func TestUntilAsksAgain(t *testing.T) {
 // TestServer checks that a server behaves the same with a synthetic clock as on a port.
 func TestServer(t *testing.T) {
 	ask := func(t *testing.T) {
-		s := hubtest.Server(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.RemoteAddr) }))
+		s := hubtest.Server(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			fmt.Fprint(w, r.RemoteAddr)
+		}))
 		s.Start()
 		defer s.Close()
 		client := &http.Client{Transport: hubtest.Transport(s)}

@@ -9,27 +9,26 @@ import (
 	"time"
 )
 
-// pipeRoom is how many bytes a pipe buffers at most.
-const pipeRoom = 64 << 10
+// maxPipeBytes is how many bytes a pipe buffers at most.
+const maxPipeBytes = 64 << 10
 
 // pipe is one direction of a connection.
 type pipe struct {
-	mu      sync.Mutex
-	changed chan struct{} // closed and replaced on every change
-	bytes   []byte
-	ended   bool // the writer has closed
-	left    bool // the reader has closed
+	mu                         sync.Mutex
+	changed                    chan struct{} // closed and replaced on every change
+	bytes                      []byte
+	writerClosed, readerClosed bool
 
 	read, write time.Time // deadlines; zero: none
 }
 
 func newPipe() *pipe { return &pipe{changed: make(chan struct{})} }
 
-// change runs how with the lock, and wakes all waiters.
-func (p *pipe) change(how func()) {
+// change runs f with the lock, and wakes all waiters.
+func (p *pipe) change(f func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	how()
+	f()
 	close(p.changed)
 	p.changed = make(chan struct{})
 }
@@ -38,11 +37,11 @@ func (p *pipe) change(how func()) {
 func (p *pipe) wait(deadline time.Time) error {
 	var due <-chan time.Time
 	if !deadline.IsZero() {
-		left := time.Until(deadline)
-		if left <= 0 {
+		remaining := time.Until(deadline)
+		if remaining <= 0 {
 			return os.ErrDeadlineExceeded
 		}
-		timer := time.NewTimer(left)
+		timer := time.NewTimer(remaining)
 		defer timer.Stop()
 		due = timer.C
 	}
@@ -56,14 +55,14 @@ func (p *pipe) wait(deadline time.Time) error {
 	return nil
 }
 
-// take reads up to len(b) bytes, and waits for the first.
-func (p *pipe) take(b []byte) (n int, err error) {
+// readInto reads up to len(b) bytes, and waits for the first.
+func (p *pipe) readInto(b []byte) (n int, err error) {
 	p.change(func() {
-		for len(p.bytes) == 0 && !p.ended && !p.left && err == nil {
+		for len(p.bytes) == 0 && !p.writerClosed && !p.readerClosed && err == nil {
 			err = p.wait(p.read)
 		}
 		switch {
-		case p.left:
+		case p.readerClosed:
 			err = net.ErrClosed
 		case err != nil:
 		case !p.read.IsZero() && !time.Now().Before(p.read):
@@ -78,25 +77,25 @@ func (p *pipe) take(b []byte) (n int, err error) {
 	return n, err
 }
 
-// give writes all of b, and waits for room in the buffer.
-func (p *pipe) give(b []byte) (n int, err error) {
+// writeAll writes all of b. It waits while the buffer is full.
+func (p *pipe) writeAll(b []byte) (n int, err error) {
 	for err == nil && n < len(b) {
 		p.change(func() {
-			for len(p.bytes) >= pipeRoom && !p.ended && !p.left && err == nil {
+			for len(p.bytes) >= maxPipeBytes && !p.writerClosed && !p.readerClosed && err == nil {
 				err = p.wait(p.write)
 			}
 			switch {
 			case err != nil:
-			case p.ended:
+			case p.writerClosed:
 				err = net.ErrClosed
-			case p.left:
+			case p.readerClosed:
 				err = syscall.EPIPE
 			case !p.write.IsZero() && !time.Now().Before(p.write):
 				err = os.ErrDeadlineExceeded
 			default:
-				more := b[n:min(len(b), n+pipeRoom-len(p.bytes))]
-				p.bytes = append(p.bytes, more...)
-				n += len(more)
+				part := b[n:min(len(b), n+maxPipeBytes-len(p.bytes))]
+				p.bytes = append(p.bytes, part...)
+				n += len(part)
 			}
 		})
 	}
@@ -106,12 +105,12 @@ func (p *pipe) give(b []byte) (n int, err error) {
 // pipeEnd is one end of a connection made of two pipes.
 type pipeEnd struct{ in, out *pipe }
 
-func (e *pipeEnd) Read(b []byte) (int, error)  { return e.in.take(b) }
-func (e *pipeEnd) Write(b []byte) (int, error) { return e.out.give(b) }
+func (e *pipeEnd) Read(b []byte) (int, error)  { return e.in.readInto(b) }
+func (e *pipeEnd) Write(b []byte) (int, error) { return e.out.writeAll(b) }
 
 func (e *pipeEnd) Close() error {
-	e.in.change(func() { e.in.left = true })
-	e.out.change(func() { e.out.ended = true })
+	e.in.change(func() { e.in.readerClosed = true })
+	e.out.change(func() { e.out.writerClosed = true })
 	return nil
 }
 

@@ -7,14 +7,14 @@ import (
 	"testing"
 )
 
-// caught returns what the checker says of f.
-func caught(t *testing.T, f func()) (said string) {
+// violation returns the checker's message about what f does, or "".
+func violation(t *testing.T, f func()) (message string) {
 	t.Helper()
-	before := broken
-	defer func() { broken = before }()
-	broken = func(message string) { said = message }
+	before := fail
+	defer func() { fail = before }()
+	fail = func(m string) { message = m }
 	f()
-	return said
+	return message
 }
 
 func of(c Class) *Mutex {
@@ -28,7 +28,7 @@ func TestOrderIsChecked(t *testing.T) {
 	readers.SetClass(Topics)
 	for name, c := range map[string]struct {
 		outer, inner interface{ Lock() }
-		broken       string
+		want         string
 	}{
 		"in order":                   {of(Topics), of(Topic), ""},
 		"a leaf under a class":       {of(Stream), new(Mutex), ""},
@@ -41,31 +41,31 @@ func TestOrderIsChecked(t *testing.T) {
 		"the last class, as a whole": {of(afterAll - 1), new(RWMutex), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			said := caught(t, func() {
+			message := violation(t, func() {
 				c.outer.Lock()
 				c.inner.Lock()
 				c.inner.(interface{ Unlock() }).Unlock()
 				c.outer.(interface{ Unlock() }).Unlock()
 			})
-			if (said == "") != (c.broken == "") || !strings.HasPrefix(said, c.broken) {
-				t.Errorf("said %q, want %q", said, c.broken)
+			if (message == "") != (c.want == "") || !strings.HasPrefix(message, c.want) {
+				t.Errorf("got %q, want %q", message, c.want)
 			}
-			if said != "" && !strings.Contains(said, "checked_test.go") {
-				t.Errorf("%q does not tell where the outer one was taken", said)
+			if message != "" && !strings.Contains(message, "checked_test.go") {
+				t.Errorf("%q does not tell where the outer one was taken", message)
 			}
 		})
 	}
-	for i := range held {
-		if len(held[i].by) > 0 {
-			t.Errorf("held still: %v", held[i].by)
+	for i := range shards {
+		if len(shards[i].held) > 0 {
+			t.Errorf("held still: %v", shards[i].held)
 		}
 	}
 }
 
-// What a goroutine holds is its own; a try waits for nobody.
+// Mutexes that another goroutine holds do not matter, and TryLock is allowed in any order.
 func TestOrderIsEachGoroutines(t *testing.T) {
 	topic, topics := of(Topic), of(Topics)
-	if said := caught(t, func() {
+	if message := violation(t, func() {
 		topic.Lock()
 		defer topic.Unlock()
 		done := make(chan struct{})
@@ -78,7 +78,7 @@ func TestOrderIsEachGoroutines(t *testing.T) {
 		if topics.TryLock() {
 			topics.Unlock()
 		}
-	}); said != "" {
-		t.Error(said)
+	}); message != "" {
+		t.Error(message)
 	}
 }

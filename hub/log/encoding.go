@@ -2,25 +2,25 @@ package log
 
 import "sync/atomic"
 
-// Format is a wire format's slot in an Encoding. The packages that write a format choose their slot; the log only keeps
+// Format is a wire format's slot in an Encoding. The packages that encode a format choose its slot; the log only caches
 // the bytes.
 type Format uint8
 
 // MaxFormats is the number of slots.
 const MaxFormats = 6
 
-// Encoding shares the bytes of one item in each wire format: the first reader that needs them makes them, and those
-// that come soon after use them. The zero value is ready. Safe for concurrent use; where two readers encode at the same
-// time, one result is kept.
+// Encoding caches the bytes of one item in each wire format, so that only the first reader has to encode it. The zero
+// value is ready for use. It is safe for concurrent use; if two readers encode at the same time, one result is cached.
 //
-// What is kept is counted in size, byte for byte: a slot that is filled adds to it, and one that is emptied subtracts.
-// An entry that leaves its log's encoded tail is closed: late readers encode for themselves, and leave nothing behind.
+// The cached bytes are counted in size: a slot that is filled adds to it, and one that is emptied subtracts from it.
+// When an entry leaves its log's encoded tail, its Encoding is closed: readers that lag encode for themselves, and
+// cache nothing.
 type Encoding struct {
 	slots [MaxFormats]atomic.Pointer[[]byte]
 	size  *atomic.Int64 // of all encodings of the hub; nil: not counted
 }
 
-// closed is in the slots of an Encoding that keeps nothing any more.
+// closed is in the slots of an Encoding that was closed.
 var closed []byte
 
 // Get returns the bytes in slot f, or nil.
@@ -31,17 +31,17 @@ func (e *Encoding) Get(f Format) []byte {
 	return nil
 }
 
-// Put offers bytes for slot f. They are kept where it is empty. b must not be changed afterwards.
+// Put stores bytes in slot f if it is empty. b must not be changed afterwards.
 func (e *Encoding) Put(f Format, b []byte) {
 	if e.slots[f].CompareAndSwap(nil, &b) {
 		e.count(len(b))
 	}
 }
 
-// close frees the bytes for good: a reader that has the item already can put nothing into it any more.
+// close frees the bytes. Put then does nothing, also for a reader that already has the item.
 func (e *Encoding) close() { e.empty(&closed) }
 
-// clear frees the bytes for now.
+// clear frees the bytes. Put can store new ones.
 func (e *Encoding) clear() { e.empty(nil) }
 
 func (e *Encoding) empty(with *[]byte) {
@@ -58,7 +58,7 @@ func (e *Encoding) count(n int) {
 	}
 }
 
-// spanCache shares the encoded bytes of the last few runs of text: readers that keep up all ask for the same run.
+// spanCache has the encodings of the last few runs of text, since readers that keep up all read the same runs.
 type spanCache struct {
 	spans [4]span
 	next  int

@@ -8,8 +8,8 @@ import (
 	"sync/atomic"
 )
 
-// Epochs hands out the epochs of one hub: BOOT-N, where BOOT is random for each start of the program and N counts its
-// logs. So no two logs ever share one, and a position over many logs (Vector) needs to tell BOOT only once.
+// Epochs generates the epochs of one hub: BOOT-N, where BOOT is random for each start of the program and N is a
+// counter. So no two logs ever have the same epoch, and a position in many logs (Vector) contains BOOT only once.
 type Epochs struct {
 	boot string
 	next atomic.Uint64
@@ -22,15 +22,15 @@ func NewEpochs() *Epochs {
 	return &Epochs{boot: base64.RawURLEncoding.EncodeToString(b[:])}
 }
 
-// Next returns a new epoch. BOOT may itself hold a '-': the count is what follows the last one.
+// Next returns a new epoch. BOOT itself may contain a '-': the counter follows the last one.
 func (e *Epochs) Next() string {
 	return e.boot + "-" + strconv.FormatUint(e.next.Add(1), 36)
 }
 
-// Boot returns BOOT, which all these epochs share.
+// Boot returns BOOT, which all these epochs have in common.
 func (e *Epochs) Boot() string { return e.boot }
 
-// splitEpoch takes an epoch apart into BOOT and N.
+// splitEpoch splits an epoch into BOOT and N.
 func splitEpoch(epoch string) (string, uint64) {
 	i := strings.LastIndexByte(epoch, '-')
 	if i < 0 {

@@ -7,37 +7,38 @@ import (
 	"github.com/duckwire/duckwire/hub/lock"
 )
 
-// EncodedTail is how many of the newest entries keep their encoded bytes.
+// EncodedTail is for how many of the newest entries the encoded bytes are cached.
 const EncodedTail = 64
 
-// EntryBytes is what the account of a log adds for each entry beside its content: the entry and the slack of its slice.
+// EntryBytes is what Size counts for each entry beside its content: the entry itself and the unused capacity of its
+// slice.
 const EntryBytes = 24
 
-// Log is a bounded, append-only record of entries. Entries have the offsets base+1, base+2, …. A text entry only says
-// where its text ends in one growing buffer, so any run of text entries is a slice of that buffer: a late reader gets
-// the run as one item, without copying.
+// Log is a bounded, append-only sequence of entries. Entries have the offsets base+1, base+2, …. A text entry only
+// records where its text ends in one growing buffer, so any run of text entries is a slice of that buffer: a reader
+// that lags gets the run as one item, without copying.
 //
-// The zero Log is empty and has no epoch: call Init before it is used.
+// The zero Log is empty and has no epoch: call Init before use.
 type Log struct {
 	lock.Mutex
 	epoch   string
-	before  []Position // earlier epochs, the latest first, each up to where this log equals it
+	before  []Position // earlier epochs, the latest first, each with the offset up to which this log equals it
 	base    uint64     // the offset of the newest entry that was trimmed
 	entries []entry    // base+1, base+2, …
 	text    []byte     // all text, from the beginning; a log with text is never trimmed
 	bytes   int64      // what the entries take, for limits; without their encodings
 
-	encodings *atomic.Int64 // where the bytes of encodings are counted
+	encodings *atomic.Int64 // counts the bytes of encodings; shared with other logs
 
 	delivered       uint64    // the highest offset that any reader was given
 	deliveredTokens int       // how many entries up to there count as tokens
-	readers         int       // open readers
-	parked          []*Reader // readers at the tail that wait
-	spare           []*Reader // an emptied list, to be used again
+	readers         int       // number of open readers
+	parked          []*Reader // readers at the tail that wait for a signal
+	spare           []*Reader // an empty slice that the next UnlockAndWake reuses
 	spans           spanCache
 }
 
-// entry is one entry: an event, or text where event is nil.
+// entry is one entry: an event, or text if event is nil.
 type entry struct {
 	end   int // where the text ends with this entry
 	event *Event
@@ -48,8 +49,8 @@ func (e *entry) isToken() bool {
 	return e.event == nil || e.event.Kind == StreamEvent || e.event.Kind == ChunkEvent
 }
 
-// Init gives an empty log its epoch, and what is known of earlier ones (Before). encodings is where the bytes are
-// counted that the log keeps encoded for its readers; nil: nowhere.
+// Init gives an empty log its epoch and its earlier ones (Before). encodings counts the bytes that the log caches for
+// its readers in encoded form; nil: they are not counted.
 func (l *Log) Init(epoch string, before []Position, encodings *atomic.Int64) {
 	l.epoch, l.before, l.encodings = epoch, before, encodings
 }
@@ -64,13 +65,13 @@ func (l *Log) Before() []Position { return l.before }
 // SetBefore replaces what Before returns.
 func (l *Log) SetBefore(before []Position) { l.before = before }
 
-// Base returns the offset behind which entries are kept: that of the newest entry that was trimmed.
+// Base returns the offset of the newest entry that was trimmed. The log has the entries after it.
 func (l *Log) Base() uint64 { return l.base }
 
 // Tail returns the offset of the newest entry.
 func (l *Log) Tail() uint64 { return l.base + uint64(len(l.entries)) }
 
-// Len returns the number of entries that are kept.
+// Len returns the number of entries in the log.
 func (l *Log) Len() int { return len(l.entries) }
 
 // Size returns about how many bytes the entries take.
@@ -85,7 +86,7 @@ func (l *Log) Text(at int) []byte { return l.text[at:len(l.text):len(l.text)] }
 // TextLen returns the length of the whole text, in bytes.
 func (l *Log) TextLen() int { return len(l.text) }
 
-// First returns the oldest entry's event, or nil where the log is empty or begins with text.
+// First returns the oldest entry's event, or nil if the log is empty or begins with text.
 func (l *Log) First() *Event {
 	if len(l.entries) == 0 {
 		return nil
@@ -93,10 +94,10 @@ func (l *Log) First() *Event {
 	return l.entries[0].event
 }
 
-// Readers returns how many readers are open.
+// Readers returns the number of open readers.
 func (l *Log) Readers() int { return l.readers }
 
-// Parked returns how many readers have read everything and wait.
+// Parked returns the number of readers that have read everything and wait.
 func (l *Log) Parked() int { return len(l.parked) }
 
 // Delivered returns the highest offset that any reader was given, and how many tokens there are up to it.
@@ -118,7 +119,7 @@ func (l *Log) Append(ev *Event) {
 	l.bytes += ev.Size() + int64(len(ev.Text))
 }
 
-// push adds an entry. The one that leaves the encoded tail with that keeps its encodings no longer.
+// push adds an entry. It frees the encodings of the entry that thereby leaves the encoded tail.
 func (l *Log) push(e entry) {
 	l.entries = append(l.entries, e)
 	if i := len(l.entries) - 1 - EncodedTail; i >= 0 && l.entries[i].event != nil {
@@ -126,20 +127,20 @@ func (l *Log) push(e entry) {
 	}
 }
 
-// Retire frees the encodings of a log that its owner forgets. Readers that it still has encode for themselves.
+// Retire frees the encodings of a log that its owner drops. Readers that are still open encode for themselves.
 func (l *Log) Retire() {
 	l.eachEncoding((*Encoding).close)
 	l.encodings = nil
 }
 
-// ClearEncodings frees the encodings of a log. Whoever needs them makes them again. It takes the lock itself.
+// ClearEncodings frees the encodings of a log. A reader that needs them encodes again. It takes the lock itself.
 func (l *Log) ClearEncodings() {
 	l.Lock()
 	defer l.Unlock()
 	l.eachEncoding((*Encoding).clear)
 }
 
-// eachEncoding calls f with all encodings that may hold something: those of the encoded tail, and of runs of text.
+// eachEncoding calls f with all encodings that may have bytes: those of the encoded tail, and of runs of text.
 func (l *Log) eachEncoding(f func(*Encoding)) {
 	for _, e := range l.entries[max(0, len(l.entries)-EncodedTail):] {
 		if e.event != nil {
@@ -153,7 +154,7 @@ func (l *Log) eachEncoding(f func(*Encoding)) {
 	}
 }
 
-// Trim drops the oldest entries while drop says so, and returns them. Only for a log without text.
+// Trim drops the oldest entries for as long as drop returns true, and returns them. It is only for logs without text.
 func (l *Log) Trim(drop func(ev *Event) bool) (dropped []*Event) {
 	n := 0
 	for n < len(l.entries) && drop(l.entries[n].event) {
@@ -171,15 +172,16 @@ func (l *Log) Trim(drop func(ev *Event) bool) (dropped []*Event) {
 	return dropped
 }
 
-// SkipTo has an empty log go on behind an offset, at the least. It does nothing to a log with entries.
+// SkipTo makes an empty log continue after the offset, unless it is beyond it already. It does nothing to a log with
+// entries.
 func (l *Log) SkipTo(offset uint64) {
 	if len(l.entries) == 0 {
 		l.base = max(l.base, offset)
 	}
 }
 
-// Begin empties the log and gives it another epoch, in which entries are kept behind base. before is as in Before.
-// Readers learn of it when they read next: UnlockAndWake ends the critical section.
+// Begin empties the log and gives it another epoch, in which the first entry follows base. before is as in Before.
+// Readers get a Reset at their next read: UnlockAndWake ends the critical section.
 func (l *Log) Begin(epoch string, before []Position, base uint64) {
 	l.eachEncoding((*Encoding).close)
 	l.epoch, l.before, l.base, l.delivered = epoch, before, base, base
@@ -187,17 +189,17 @@ func (l *Log) Begin(epoch string, before []Position, base uint64) {
 	l.text, l.deliveredTokens, l.spans = nil, 0, spanCache{}
 }
 
-// maxEarlier is how many earlier epochs a log remembers.
-const maxEarlier = 16
+// maxEarlierEpochs is how many earlier epochs a log remembers.
+const maxEarlierEpochs = 16
 
-// NewEpoch gives the log another epoch and keeps its entries: up to its tail it equals the epoch before.
+// NewEpoch gives the log another epoch, and keeps its entries. Up to its tail it equals the previous epoch.
 func (l *Log) NewEpoch(epoch string) {
 	before := append([]Position{l.Position(l.Tail())}, l.before...)
-	l.epoch, l.before = epoch, before[:min(len(before), maxEarlier)]
+	l.epoch, l.before = epoch, before[:min(len(before), maxEarlierEpochs)]
 }
 
-// SameUpTo returns the offset up to which the log equals what it was in an epoch. known is false for an epoch of which
-// nothing is known.
+// SameUpTo returns the offset up to which the log equals what it was in an epoch. known is false if the log does not
+// remember that epoch.
 func (l *Log) SameUpTo(epoch string) (offset uint64, known bool) {
 	if epoch == l.epoch {
 		return l.Tail(), true
@@ -210,7 +212,7 @@ func (l *Log) SameUpTo(epoch string) (offset uint64, known bool) {
 	return 0, false
 }
 
-// ResetAt returns the Reset that a reader gets who goes on behind p, or nil where the log goes on exactly there.
+// ResetAt returns the Reset that a reader gets if it resumes after p, or nil if the log has all entries after p.
 func (l *Log) ResetAt(p Position) *Reset {
 	if p.Now || p.Epoch == "" {
 		return nil
@@ -218,7 +220,7 @@ func (l *Log) ResetAt(p Position) *Reset {
 	return l.reset(p)
 }
 
-// reset is ResetAt for a position with an epoch, or without one in a log that has none either.
+// reset is ResetAt for a position with an epoch, or for one without an epoch in a log that has none either.
 func (l *Log) reset(p Position) *Reset {
 	same, known := l.SameUpTo(p.Epoch)
 	r := &Reset{Requested: p.String(), From: l.Position(l.base)}
@@ -235,20 +237,21 @@ func (l *Log) reset(p Position) *Reset {
 	return r
 }
 
-// MayCome reports whether the log cannot go on behind p now, but may once it has more entries or another epoch.
+// MayCome reports whether a reader cannot resume after p now, but perhaps later, when the log has more entries or
+// another epoch.
 func (l *Log) MayCome(p Position) bool {
 	r := l.ResetAt(p)
 	return r != nil && r.Reason != ResetTrimmed
 }
 
-// OffsetAt returns the offset behind which a client reads on that has the first at bytes of the text, and how many
-// bytes of the next entry's text it has already.
+// OffsetAt is for a client that has the first at bytes of the text. It returns the offset after which the client reads
+// on, and how many bytes of the next entry's text the client already has.
 func (l *Log) OffsetAt(at int) (after uint64, skip int) {
 	i := sort.Search(len(l.entries), func(i int) bool { return l.entries[i].end > at })
 	return l.base + uint64(i), at - l.endOf(i-1)
 }
 
-// endOf returns where the text ends with the i-th entry that is kept; i is -1 or more.
+// endOf returns where the text of entries[i] ends; for i = -1, where the text begins.
 func (l *Log) endOf(i int) int {
 	if i < 0 {
 		return 0

@@ -10,17 +10,17 @@ import (
 // MaxPosition is the longest position that ParsePosition reads, in bytes.
 const MaxPosition = 64
 
-// Position is a place in one log: after the entry with this offset. The zero value is the beginning of whatever the log
-// keeps.
+// Position is a place in one log: after the entry with this offset. The zero value is before the oldest entry that the
+// log has.
 //
-// Its text is EPOCH.OFFSET, opaque to clients; "0" is the beginning and "now" the tail.
+// Its text is EPOCH.OFFSET, which is opaque to clients; "0" is the beginning and "now" the tail.
 type Position struct {
-	Epoch  string // "" where Offset says nothing: the beginning, or Now
+	Epoch  string // "": the beginning or, with Now, the tail; Offset is not used
 	Offset uint64
-	Now    bool // the tail, wherever it is
+	Now    bool // the tail at the time of use
 }
 
-// ParsePosition reads a position from a client. The empty text is not one: callers decide what absence means.
+// ParsePosition parses a position from a client. It refuses the empty text: callers decide what no position means.
 func ParsePosition(s string) (Position, error) {
 	switch {
 	case s == "0":
@@ -28,7 +28,8 @@ func ParsePosition(s string) (Position, error) {
 	case s == "now":
 		return Position{Now: true}, nil
 	case len(s) > MaxPosition:
-		return Position{}, errs.Invalid("position", "must be at most %d bytes, as it was received; got %d", MaxPosition, len(s))
+		return Position{}, errs.Invalid("position",
+			"must be at most %d bytes, as it was received; got %d", MaxPosition, len(s))
 	}
 	epoch, digits, ok := strings.Cut(s, ".")
 	if !ok || !validEpoch(epoch) {
@@ -55,7 +56,7 @@ func (p Position) String() string {
 	return string(p.Append(buf[:0]))
 }
 
-// Append appends EPOCH.OFFSET to dst. It must not be called on the beginning or on Now, which have no epoch.
+// Append appends EPOCH.OFFSET to dst. The position must have an epoch.
 func (p Position) Append(dst []byte) []byte {
 	dst = append(dst, p.Epoch...)
 	dst = append(dst, '.')
@@ -78,7 +79,7 @@ func isAlnum(c byte) bool {
 	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
 }
 
-// parseOffset reads one encoding per value: decimal, no sign, no leading zero.
+// parseOffset accepts one text per value: decimal, without a sign or leading zeros.
 func parseOffset(s string) (uint64, bool) {
 	if s == "" || len(s) > 1 && s[0] == '0' || s[0] == '+' || s[0] == '-' {
 		return 0, false

@@ -9,9 +9,15 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// FuzzPosition: what is accepted has one text only, of the bytes that SSE ids may have, and no more than 64 of them.
+// positionBytes are the bytes that may occur in a position, all of which are allowed in an SSE id.
+const positionBytes = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~-"
+
+// FuzzPosition checks that a position has only one text that is accepted, of positionBytes and at most MaxPosition
+// long.
 func FuzzPosition(f *testing.F) {
-	for _, s := range []string{"abc-1.7", "0", "now", "a.0", "a.00", "a.-1", ".1", "a.", "a.9223372036854775808", "é.1"} {
+	for _, s := range []string{
+		"abc-1.7", "0", "now", "a.0", "a.00", "a.-1", ".1", "a.", "a.9223372036854775808", "é.1",
+	} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -25,13 +31,13 @@ func FuzzPosition(f *testing.F) {
 		if p.String() != s {
 			t.Fatalf("%q came back as %q", s, p)
 		}
-		if len(s) > log.MaxPosition || strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~-") != "" {
+		if len(s) > log.MaxPosition || strings.Trim(s, positionBytes) != "" {
 			t.Fatalf("%q was accepted", s)
 		}
 	})
 }
 
-// FuzzVector never panics, and what it accepts of n positions has n.
+// FuzzVector checks that ParseVector never panics, and that a vector of n positions has n.
 func FuzzVector(f *testing.F) {
 	f.Add("boot.VAgEEAg", 2)
 	f.Add("0", 3)
@@ -46,8 +52,8 @@ func FuzzVector(f *testing.F) {
 	})
 }
 
-// A vector comes back as it was, however many programs its logs were begun by, and sixteen of one program fit in what
-// costs no preflight.
+// TestVectorRoundTrip checks that a vector is parsed as it was written, also with several BOOTs, and that sixteen
+// positions of one BOOT are within MaxVector.
 func TestVectorRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(1, 16).Draw(t, "n")
@@ -55,7 +61,8 @@ func TestVectorRoundTrip(t *testing.T) {
 		var v log.Vector
 		for i := range n {
 			count := rapid.Uint64Range(0, 1<<20).Draw(t, "count")
-			v = append(v, log.Position{Epoch: boots[i] + "-" + base36(count), Offset: rapid.Uint64Range(0, 1<<40).Draw(t, "offset")})
+			offset := rapid.Uint64Range(0, 1<<40).Draw(t, "offset")
+			v = append(v, log.Position{Epoch: boots[i] + "-" + base36(count), Offset: offset})
 		}
 		text := string(v.Append(nil))
 		back, err := log.ParseVector(text, n)

@@ -6,22 +6,22 @@ const (
 	MaxReadBytes = 256 << 10 // of text in one item; about, of all items
 )
 
-// ReaderOptions say what a reader counts for. The zero value is fine.
+// ReaderOptions configure a reader. The zero value is ready for use.
 type ReaderOptions struct {
-	Observer Observer // is told what the reader is given; nil: nobody is
+	Observer Observer // is called with what the reader reads; may be nil
 	Silent   bool     // what it reads does not count as delivered (Log.Delivered)
 	OnClose  func()   // is called once, by Reader.Close, without the log's lock
 }
 
-// An Observer is told what a reader is given. It is called with the log locked, and must not block.
+// An Observer counts what a reader reads. It is called with the log locked, and must not block.
 type Observer interface {
-	Items(n int, behind uint64) // n items, given to a reader that was behind by so many entries
-	Tokens(n int)               // n tokens that no reader was given before
+	Items(n int, behind uint64) // n items, read by a reader that was behind by so many entries
+	Tokens(n int)               // n tokens that no reader had read before
 	Reset(reason ResetReason)
 }
 
-// Open sets r to read after p. Where the log cannot go on there, r begins with the oldest entry that is kept, and the
-// Reset says why.
+// Open initializes r to read after p. If that is not possible, r begins with the oldest entry in the log, and the Reset
+// says why.
 func (l *Log) Open(r *Reader, p Position, wake Waker, o ReaderOptions) *Reset {
 	r.log, r.wake, r.slot, r.o = l, wake, -1, o
 	var reset *Reset
@@ -41,8 +41,8 @@ func (l *Log) Open(r *Reader, p Position, wake Waker, o ReaderOptions) *Reset {
 	return reset
 }
 
-// read appends to dst what follows r, bounded by limit and MaxReadBytes, and moves r behind it. At the tail it parks r;
-// before it, it signals r's Waker at once. So a reader looks at the log once for each signal. It takes the lock itself.
+// read appends to dst the items after r, up to limit and MaxReadBytes, and moves r after them. At the tail it parks r;
+// otherwise it signals r's Waker at once. So a reader reads once for each signal. It takes the lock itself.
 func (l *Log) read(r *Reader, dst []Item, limit int) ([]Item, *Reset) {
 	l.Lock()
 	defer l.Unlock()
@@ -50,13 +50,13 @@ func (l *Log) read(r *Reader, dst []Item, limit int) ([]Item, *Reset) {
 		return dst, nil
 	}
 	behind := l.Tail() - min(r.after, l.Tail()) // in another epoch it may be ahead
-	reset := l.catchUp(r)
+	reset := l.relocate(r)
 	had := len(dst)
 	for size := 0; len(dst)-had < limit && size < MaxReadBytes && r.after < l.Tail(); {
 		item := l.itemAfter(r.after)
 		r.after = item.To
 		if item.Event != nil && item.Event.Kind == EndEvent && item.To < l.Tail() {
-			continue // another producer took the stream on: this was not its end
+			continue // another producer has continued the stream, so this is not its end
 		}
 		size += item.size()
 		dst = append(dst, item)
@@ -70,11 +70,11 @@ func (l *Log) read(r *Reader, dst []Item, limit int) ([]Item, *Reset) {
 	return dst, reset
 }
 
-// ReadEvents moves r to the tail in one step, and returns the events on the way and where the text on the way begins.
-// Unlike Reader.Read it has no bounds and does not park r.
+// ReadEvents moves r to the tail in one step. It returns the events up to there, and the byte at which the text up to
+// there begins. Unlike Reader.Read it has no limits and does not park r.
 func (l *Log) ReadEvents(r *Reader) (events []Item, at int, reset *Reset) {
 	behind := l.Tail() - min(r.after, l.Tail())
-	reset = l.catchUp(r)
+	reset = l.relocate(r)
 	at = l.endOf(int(r.after-l.base) - 1)
 	for i := r.after - l.base; i < uint64(len(l.entries)); i++ {
 		if l.entries[i].event != nil {
@@ -90,15 +90,15 @@ func (l *Log) ReadEvents(r *Reader) (events []Item, at int, reset *Reset) {
 	return events, at, reset
 }
 
-// SkipToTail moves r behind the newest entry and parks it there.
+// SkipToTail moves r after the newest entry and parks it there.
 func (l *Log) SkipToTail(r *Reader) {
 	r.after = l.Tail()
 	l.park(r)
 }
 
-// catchUp moves a reader that cannot go on where it is, because its place was trimmed while it lagged, or the log has
+// relocate moves a reader that cannot continue at its offset, because the entries after it were trimmed or the log has
 // another epoch.
-func (l *Log) catchUp(r *Reader) (reset *Reset) {
+func (l *Log) relocate(r *Reader) (reset *Reset) {
 	if r.after >= l.base && r.epoch == l.epoch {
 		return nil
 	}
@@ -110,13 +110,13 @@ func (l *Log) catchUp(r *Reader) (reset *Reset) {
 	return reset
 }
 
-// count notes what r was given.
+// count counts what r has read.
 func (l *Log) count(r *Reader, items int, behind uint64) {
 	if r.o.Silent {
 		return
 	}
 	tokens := 0
-	if at := min(r.after, l.Tail()); l.delivered < at { // a queue's log that is read anew may be shorter for a moment
+	if at := min(r.after, l.Tail()); l.delivered < at { // the log of a queue may be shorter while it is reloaded
 		tokens = l.countDelivered(at)
 	}
 	if r.o.Observer != nil {
@@ -125,8 +125,8 @@ func (l *Log) count(r *Reader, items int, behind uint64) {
 	}
 }
 
-// countDelivered notes that a reader was given everything up to the offset, and returns how many tokens no reader was
-// given before.
+// countDelivered records that a reader has read everything up to the offset, and returns how many of the tokens no
+// reader had read before.
 func (l *Log) countDelivered(offset uint64) (tokens int) {
 	before := l.deliveredTokens
 	for ; l.delivered < offset; l.delivered++ {
@@ -137,7 +137,7 @@ func (l *Log) countDelivered(offset uint64) (tokens int) {
 	return l.deliveredTokens - before
 }
 
-// itemAfter returns the item that begins after the offset: one event, or all adjacent text up to MaxReadBytes of it.
+// itemAfter returns the item that begins after the offset: one event, or the adjacent text, up to MaxReadBytes of it.
 func (l *Log) itemAfter(after uint64) Item {
 	i := int(after - l.base)
 	at := l.endOf(i - 1)

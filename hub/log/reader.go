@@ -2,22 +2,22 @@ package log
 
 import "sync/atomic"
 
-// Reader is one reading place in one log: an offset. It belongs to one goroutine, which closes it. Log.Open makes it.
+// Reader reads one log from an offset on. It belongs to one goroutine, which must Close it. Log.Open initializes it.
 type Reader struct {
 	log   *Log
 	wake  Waker
 	o     ReaderOptions
 	epoch string // of the log, as it was at the last Read
 	after uint64 // the offset of the last entry that was read
-	start uint64 // where it began
+	start uint64 // the offset after which it began
 	slot  int    // its index in Log.parked, or -1; guarded by the log's lock
 	done  atomic.Bool
 }
 
-// Read appends to dst the items that follow, in order, and moves behind them. Text of adjacent entries is merged. What
-// one call returns is bounded (MaxReadItems, about MaxReadBytes). The reader's Waker will be signalled when there is
-// more: at once where Read has left some. A Reset says that the reader fell behind what is kept, or that the log has
-// another epoch; the items are those after Reset.From. Items are shared: never change them.
+// Read appends the next items to dst, in order, and moves the reader after them. Text of adjacent entries is merged.
+// One call returns at most MaxReadItems and about MaxReadBytes. The reader's Waker is signalled when there is more, at
+// once if Read has not returned everything. A Reset says that the entries after the reader's offset were trimmed, or
+// that the log has another epoch; the items are then those after Reset.From. Items are shared: never change them.
 func (r *Reader) Read(dst []Item) ([]Item, *Reset) { return r.log.read(r, dst, MaxReadItems) }
 
 // ReadUpTo is Read with at most limit items, 1 to MaxReadItems.
@@ -28,11 +28,11 @@ func (r *Reader) ReadUpTo(dst []Item, limit int) ([]Item, *Reset) {
 // Position returns the place after the last item read.
 func (r *Reader) Position() Position { return Position{Epoch: r.epoch, Offset: r.after} }
 
-// Epoch returns the epoch of the items of the last Read. It differs from the one before where Read has returned a
-// Reset, and may differ without one.
+// Epoch returns the epoch of the items of the last Read. It has changed if Read returned a Reset, and may have changed
+// without one.
 func (r *Reader) Epoch() string { return r.epoch }
 
-// Start returns the place where the reader began. Ask before the first Read.
+// Start returns the position at which the reader began. Call it before the first Read.
 func (r *Reader) Start() Position { return Position{Epoch: r.epoch, Offset: r.start} }
 
 // SetOnClose replaces ReaderOptions.OnClose. The caller holds the log's lock.

@@ -5,12 +5,12 @@ type ResetReason string
 
 // The reasons.
 const (
-	ResetEpoch   ResetReason = "epoch"   // of an epoch of which the log knows nothing
-	ResetTrimmed ResetReason = "trimmed" // the entries after it are no longer kept
-	ResetAhead   ResetReason = "ahead"   // beyond the newest entry
+	ResetEpoch   ResetReason = "epoch"   // it is of an epoch that the log does not remember
+	ResetTrimmed ResetReason = "trimmed" // entries after it were trimmed
+	ResetAhead   ResetReason = "ahead"   // it is beyond the newest entry
 )
 
-// Reset tells a reader that it does not get what follows the position it asked for, but what follows From.
+// Reset says that a reader gets the entries after From, and not those after the position that it requested.
 type Reset struct {
 	Reason    ResetReason
 	Requested string

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Run is a number of adjacent entries: pieces of text, or one event.
+// Run is a sequence of adjacent entries in the form in which stores keep them: pieces of text, or one event.
 type Run struct {
 	First   uint64 `json:"f"`           // the offset of its first entry
 	Lengths []int  `json:"l,omitempty"` // of each piece of text, in bytes; empty for an event
@@ -20,13 +20,16 @@ type Run struct {
 // Last returns the offset of the run's last entry.
 func (r *Run) Last() uint64 { return r.First + uint64(max(len(r.Lengths), 1)) - 1 }
 
-// Runs returns the entries after the offset, and how far they go.
+// Runs returns the entries after the offset, and the offset of the last of them.
 func (l *Log) Runs(after uint64) (runs []Run, to uint64) {
 	for after < l.Tail() {
 		i := int(after - l.base)
 		at := l.endOf(i - 1)
 		if ev := l.entries[i].event; ev != nil {
-			runs = append(runs, Run{First: after + 1, Text: l.text[at:l.entries[i].end], Kind: ev.Kind, Name: ev.Name, Data: ev.Data, Time: ev.Time})
+			runs = append(runs, Run{
+				First: after + 1, Text: l.text[at:l.entries[i].end],
+				Kind: ev.Kind, Name: ev.Name, Data: ev.Data, Time: ev.Time,
+			})
 			after++
 			continue
 		}
@@ -43,7 +46,7 @@ func (l *Log) Runs(after uint64) (runs []Run, to uint64) {
 	return runs, after
 }
 
-// AppendRun appends a kept run to a log that is being restored.
+// AppendRun appends a stored run to a log that is being restored.
 func (l *Log) AppendRun(r *Run) {
 	if len(r.Lengths) == 0 {
 		l.Append(&Event{Kind: r.Kind, Name: r.Name, Data: r.Data, Text: string(r.Text), Time: r.Time})
@@ -56,7 +59,7 @@ func (l *Log) AppendRun(r *Run) {
 	}
 }
 
-// Cut leaves of a run only the entries from the offset first to last.
+// Cut reduces a run of text to the entries with the offsets first to last.
 func (r *Run) Cut(first, last uint64) {
 	for r.First < first && len(r.Lengths) > 1 {
 		r.Text, r.Lengths = r.Text[r.Lengths[0]:], r.Lengths[1:]

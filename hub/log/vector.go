@@ -9,21 +9,21 @@ import (
 	"github.com/duckwire/duckwire/hub/errs"
 )
 
-// Vector is a place in several logs at once: the id of a block on GET /v1/events (openapi.yaml), in the order of the
-// URL's topics.
+// Vector is a position in several logs, in the order of the URL's topics: the id of a block on GET /v1/events
+// (openapi.yaml).
 type Vector []Position
 
-// MaxVector is how long the text of a vector may be, in bytes, before a browser's reconnect costs a CORS preflight:
-// with a longer Last-Event-ID it makes one. Sixteen logs that were begun by one program stay below it; logs of several
-// programs may take up to maxVectorText.
+// MaxVector is the length in bytes up to which a browser reconnects without a CORS preflight: for a longer
+// Last-Event-ID it makes one. A vector of sixteen logs whose epochs have one BOOT stays below it; one of logs with
+// several BOOTs may be as long as maxVectorText.
 const MaxVector = 128
 
-// maxVectorText bounds what ParseVector reads of n positions.
+// maxVectorText is the longest text that ParseVector accepts for n positions.
 func maxVectorText(n int) int { return MaxVector + n*MaxPosition }
 
-// Append appends the vector's text: "V" and the base64url of, for each position, uvarint(count of its epoch) and
-// uvarint(offset), behind the BOOT that they share. A position of another BOOT is written with it. Only '.', '_', '-'
-// and alphanumerics occur.
+// Append appends the vector's text: the BOOT of the first position, ".V", and in base64url for each position
+// uvarint(N<<1) and uvarint(offset), where BOOT-N is its epoch. For a position of another BOOT, the first is
+// uvarint(N<<1|1), then the length of that BOOT and BOOT follow. Only '.', '_', '-' and alphanumerics occur.
 func (v Vector) Append(dst []byte) []byte {
 	var boot string
 	if len(v) > 0 {
@@ -46,7 +46,7 @@ func (v Vector) Append(dst []byte) []byte {
 	return base64.RawURLEncoding.AppendEncode(dst, raw)
 }
 
-// ParseVector reads the text of a vector of n positions. "0" and "now" stand for n of them.
+// ParseVector parses the text of a vector of n positions. "0" and "now" stand for n of them.
 func ParseVector(s string, n int) (Vector, error) {
 	if s == "0" || s == "now" {
 		v := make(Vector, n)
@@ -66,20 +66,23 @@ func ParseVector(s string, n int) (Vector, error) {
 	v := make(Vector, 0, n)
 	for len(raw) > 0 && len(v) < n {
 		var p Position
-		if p, raw, ok = takePosition(raw, boot); !ok {
+		if p, raw, ok = parseElement(raw, boot); !ok {
 			return nil, errVector
 		}
 		v = append(v, p)
 	}
 	if len(v) != n || len(raw) > 0 {
-		return nil, errs.Invalid("position", "is of another number of topics than the %d asked for; resume with the same topics in the same order", n)
+		return nil, errs.Invalid("position", "is of another number of topics than the %d asked for; "+
+			"resume with the same topics in the same order", n)
 	}
 	return v, nil
 }
 
-var errVector = errs.Invalid("position", `must be an id as it was received from this endpoint for these topics, or "0", or "now"`)
+var errVector = errs.Invalid("position",
+	`must be an id as it was received from this endpoint for these topics, or "0", or "now"`)
 
-func takePosition(raw []byte, boot string) (Position, []byte, bool) {
+// parseElement parses the first position of a decoded vector, and returns the rest.
+func parseElement(raw []byte, boot string) (Position, []byte, bool) {
 	n, k := binary.Uvarint(raw)
 	if k <= 0 {
 		return Position{}, nil, false

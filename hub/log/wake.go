@@ -1,8 +1,8 @@
 package log
 
-// A Waker is told that a log has more for its reader. A signal carries no data: it may come without cause, late or
-// doubled, from any goroutine and from several at a time. It means: read again. Signal must not block, and must not
-// read.
+// A Waker is signalled when a log has more entries for its reader, who should then read again. A signal carries no
+// data: it may come without a cause, late or twice, from any goroutine and from several at the same time. Signal must
+// not block, and must not read.
 type Waker interface{ Signal() }
 
 // Wake is a Waker for one goroutine that waits on a channel, however many logs it reads.
@@ -21,8 +21,8 @@ func (w *Wake) Signal() {
 	}
 }
 
-// UnlockAndWake ends a critical section that appended, and signals every parked reader. It signals them after it has
-// let go of the lock: a signal carries no data, so its order does not matter.
+// UnlockAndWake ends a critical section that appended: it unlocks the log and then signals every parked reader. The
+// order of signals does not matter, since they carry no data.
 func (l *Log) UnlockAndWake() {
 	list := l.parked
 	if len(list) == 0 {
@@ -43,13 +43,13 @@ func (l *Log) UnlockAndWake() {
 	l.Unlock()
 }
 
-// WakeAll signals every parked reader, after an append that could not. It takes the lock itself.
+// WakeAll signals every parked reader, after an append that did not do so. It takes the lock itself.
 func (l *Log) WakeAll() {
 	l.Lock()
 	l.UnlockAndWake()
 }
 
-// park has r signalled by the next append.
+// park adds r to the readers that the next append signals.
 func (l *Log) park(r *Reader) {
 	if r.slot < 0 {
 		r.slot = len(l.parked)

@@ -14,28 +14,28 @@ import (
 	"github.com/duckwire/duckwire/hub/mirror"
 )
 
-// change is what the source tells of one append: the offset of its entry in a life.
+// change is the message about one append: the epoch of the log, and the offset of the entry.
 type change struct {
-	life  int
+	epoch int
 	entry int
 }
 
-// source is a log in several lives that others write, and what its messages may suffer.
+// source is a log that others write and that may begin new epochs, and the faults of its messages.
 type source struct {
 	mu     sync.Mutex
-	life   int
+	epoch  int
 	tail   int
 	fails  int           // loads that will fail
 	slow   time.Duration // how long a load takes
 	loads  atomic.Int64
-	heard  func(change)
+	heard  func(change) // see Replica.Follow
 	gap    func()
 	closed bool
 }
 
 var errAway = errors.New("the source is away")
 
-func (s *source) read() (life, tail int, err error) {
+func (s *source) read() (epoch, tail int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.loads.Add(1)
@@ -43,14 +43,14 @@ func (s *source) read() (life, tail int, err error) {
 		s.fails--
 		return 0, 0, errAway
 	}
-	return s.life, s.tail, nil
+	return s.epoch, s.tail, nil
 }
 
-// replica is the log as one node has it.
+// replica is one node's copy of the log.
 type replica struct {
 	source  *source
 	mu      sync.Mutex
-	life    int
+	epoch   int
 	tail    int
 	loading atomic.Bool
 	t       *rapid.T
@@ -70,34 +70,34 @@ func (r *replica) Follow(heard func(change), gap func()) (stop func()) {
 
 func (r *replica) Load() error {
 	if r.loading.Swap(true) {
-		r.t.Errorf("two loads at one time")
+		r.t.Errorf("two loads at the same time")
 	}
 	defer r.loading.Store(false)
-	life, tail, err := r.source.read()
-	time.Sleep(r.source.slow) // what is told meanwhile is buffered
+	epoch, tail, err := r.source.read()
+	time.Sleep(r.source.slow) // changes are buffered meanwhile
 	if err != nil {
 		return err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.life, r.tail = life, tail
+	r.epoch, r.tail = epoch, tail
 	return nil
 }
 
 func (r *replica) Take(c change, _ bool) bool {
 	if r.loading.Load() {
-		r.t.Errorf("a change is taken while the source is read")
+		r.t.Errorf("a change is applied during a load")
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if c.life != r.life || c.entry > r.tail+1 {
+	if c.epoch != r.epoch || c.entry > r.tail+1 {
 		return false
 	}
 	r.tail = max(r.tail, c.entry)
 	return true
 }
 
-// host is the hub: its goroutines, and how it pauses.
+// host stands for the hub: it runs the goroutines and pauses.
 type host struct {
 	work   sync.WaitGroup
 	closed atomic.Bool
@@ -118,9 +118,9 @@ func (h *host) PauseAfter(failures int) bool {
 	return !h.closed.Load()
 }
 
-// TestModel walks the states of Mirror under messages that are late, doubled, lost and reordered, a source that fails,
-// and one that begins a new life with a part of what it had. In the end the replica is the source, and no more was read
-// than there was cause for.
+// TestModel tests the states of Mirror with messages that are late, duplicated, lost and reordered, with a source that
+// fails, and with one that begins a new epoch with a part of its entries. In the end the replica must equal the source,
+// and there must have been no more loads than causes for one.
 func TestModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		synctest.Test(t, func(*testing.T) { model(rt) })
@@ -140,11 +140,11 @@ func model(t *rapid.T) {
 		case 0, 1, 2, 3, 4: // somebody appends
 			s.mu.Lock()
 			s.tail++
-			c := change{s.life, s.tail}
+			c := change{s.epoch, s.tail}
 			s.mu.Unlock()
 			if rapid.IntRange(0, 9).Draw(t, "lost") == 0 {
 				causes++
-				time.AfterFunc(30*time.Millisecond, m.Gap) // the connection was cut, and is back
+				time.AfterFunc(30*time.Millisecond, m.Gap) // the subscription was interrupted, and is back
 				continue
 			}
 			for range rapid.IntRange(1, 2).Draw(t, "copies") {
@@ -158,13 +158,13 @@ func model(t *rapid.T) {
 			for range n {
 				s.mu.Lock()
 				s.tail++
-				c := change{s.life, s.tail}
+				c := change{s.epoch, s.tail}
 				s.mu.Unlock()
 				s.heard(c)
 			}
-		case 6: // a new life, with a part of what there was
+		case 6: // a new epoch, with a part of the entries
 			s.mu.Lock()
-			s.life++
+			s.epoch++
 			s.tail = rapid.IntRange(0, s.tail).Draw(t, "kept")
 			s.mu.Unlock()
 			causes++
@@ -178,11 +178,11 @@ func model(t *rapid.T) {
 		case 8:
 			causes++
 			s.mu.Lock()
-			life, tail := s.life, s.tail
+			epoch, tail := s.epoch, s.tail
 			s.mu.Unlock()
 			if err := m.Refresh(time.Minute); err == nil {
 				r.mu.Lock()
-				behind := r.life < life || r.life == life && r.tail < tail
+				behind := r.epoch < epoch || r.epoch == epoch && r.tail < tail
 				r.mu.Unlock()
 				if behind {
 					t.Errorf("after Refresh the replica lacks what the source had before it")
@@ -198,8 +198,8 @@ func model(t *rapid.T) {
 	if err := m.Loaded(time.Second); err != nil {
 		t.Errorf("in the end: %v", err)
 	}
-	if r.life != s.life || r.tail != s.tail { // all is quiet
-		t.Errorf("the replica is %d.%d, the source %d.%d", r.life, r.tail, s.life, s.tail)
+	if r.epoch != s.epoch || r.tail != s.tail { // no goroutine runs: no lock is needed
+		t.Errorf("the replica is %d.%d, the source %d.%d", r.epoch, r.tail, s.epoch, s.tail)
 	}
 	if s.loads.Load() > int64(causes) {
 		t.Errorf("%d loads for %d causes", s.loads.Load(), causes)
@@ -212,10 +212,10 @@ func model(t *rapid.T) {
 	}
 }
 
-// A late change of a life that is over costs one load, and a reader who comes then is served.
-func TestLateChangeOfAnEarlierLife(t *testing.T) {
+// A late change of an earlier epoch causes one load, and a reader that comes then is served.
+func TestLateChangeOfAnEarlierEpoch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, h := &source{life: 2, tail: 1}, &host{}
+		s, h := &source{epoch: 2, tail: 1}, &host{}
 		m := mirror.New(&replica{source: s}, h)
 		m.Start()
 		if err := m.Loaded(time.Minute); err != nil {
@@ -223,7 +223,7 @@ func TestLateChangeOfAnEarlierLife(t *testing.T) {
 		}
 		before := s.loads.Load()
 		for range 10 {
-			s.heard(change{life: 1, entry: 7})
+			s.heard(change{epoch: 1, entry: 7})
 			time.Sleep(time.Second)
 		}
 		if n := s.loads.Load() - before; n != 10 {
@@ -236,11 +236,11 @@ func TestLateChangeOfAnEarlierLife(t *testing.T) {
 	})
 }
 
-// A source that tells only of lives that are over is read with pauses.
-func TestRestless(t *testing.T) {
+// If every load is followed by a change of an earlier epoch, there are pauses between the loads.
+func TestReloadsPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, h := &source{life: 2}, &host{}
-		r := &restless{replica{source: s}}
+		s, h := &source{epoch: 2}, &host{}
+		r := &lateReplica{replica{source: s}}
 		m := mirror.New(r, h)
 		m.Start()
 		time.Sleep(time.Second)
@@ -253,16 +253,16 @@ func TestRestless(t *testing.T) {
 	})
 }
 
-// restless hears of a life that is over whenever it reads the source.
-type restless struct{ replica }
+// lateReplica hears of a change of an earlier epoch during each load.
+type lateReplica struct{ replica }
 
-func (r *restless) Load() error {
+func (r *lateReplica) Load() error {
 	err := r.replica.Load()
-	r.source.heard(change{life: 1, entry: 1})
+	r.source.heard(change{epoch: 1, entry: 1})
 	return err
 }
 
-// TestClosing: a mirror whose host closes ends, and tells those who wait.
+// TestClosing checks that a mirror whose host closes ends, and that callers that wait get ErrClosed.
 func TestClosing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, h := &source{fails: 1 << 30}, &host{}
@@ -284,7 +284,7 @@ func TestClosing(t *testing.T) {
 	})
 }
 
-// TestLate: what does not come is told after the time that somebody waits.
+// TestLate checks that Loaded returns an error after its timeout.
 func TestLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &host{}

@@ -16,9 +16,11 @@ const (
 )
 
 // actionBits lists the actions in the order of their bits.
-var actionBits = [...]Action{ActionSubscribe, ActionPublish, ActionPresence, ActionComplete, ActionProduce, ActionQueue, ActionAdmin}
+var actionBits = [...]Action{
+	ActionSubscribe, ActionPublish, ActionPresence, ActionComplete, ActionProduce, ActionQueue, ActionAdmin,
+}
 
-// bit returns the action's bit. ActionAll needs what ActionAdmin needs; an unknown action has none.
+// bit returns the action's bit. To do ActionAll, one needs ActionAdmin. An unknown action has no bit.
 func (a Action) bit() actionSet {
 	switch a {
 	case ActionSubscribe:
@@ -39,12 +41,13 @@ func (a Action) bit() actionSet {
 	return 0
 }
 
-// allows reports whether the set holds need, or admin, which implies it. The empty need is allowed by nothing.
+// allows reports whether the set contains need, or admin, which implies every action. An empty need, that of an unknown
+// action, is never allowed.
 func (s actionSet) allows(need actionSet) bool {
 	return need != 0 && s&(need|bitAdmin) != 0
 }
 
-// names lists the set as it may be written; a full set is "*".
+// names lists the set's actions by name, as parseActions reads them. The full set is "*".
 func (s actionSet) names() []string {
 	if s == bitsAll {
 		return []string{string(ActionAll)}
@@ -58,14 +61,15 @@ func (s actionSet) names() []string {
 	return names
 }
 
-// parseActions reads the actions that a capability lists for a pattern. Repeating one is no error.
+// parseActions reads the actions that a capability lists for a pattern. An action may be listed more than once.
 func parseActions(pattern string, list []string) (actionSet, error) {
 	if len(list) > MaxCapsActions {
-		return 0, errs.Invalid(capsField(pattern), "lists %d actions; at most %d are allowed", len(list), MaxCapsActions)
+		return 0, errs.Invalid(capsField(pattern),
+			"lists %d actions; at most %d are allowed", len(list), MaxCapsActions)
 	}
 	var s actionSet
 	for i, name := range list {
-		bits := parsedActions(list[i : i+1])
+		bits := knownActions(list[i : i+1])
 		if bits == 0 {
 			field := fmt.Sprintf("%s[%d]", capsField(pattern), i)
 			return 0, errs.Invalid(field, "%.40q is no action; there are %s, *", name, joinActions())
@@ -75,8 +79,8 @@ func parseActions(pattern string, list []string) (actionSet, error) {
 	return s, nil
 }
 
-// parsedActions is parseActions for names that are known; others count for nothing.
-func parsedActions(list []string) (s actionSet) {
+// knownActions returns the set of the named actions. It ignores unknown names.
+func knownActions(list []string) (s actionSet) {
 	for _, name := range list {
 		if Action(name) == ActionAll {
 			s |= bitsAll

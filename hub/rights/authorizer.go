@@ -9,14 +9,14 @@ import (
 
 // Authorizer decides whether an identity may do something on a topic.
 //
-// Authorize returns nil for yes. Errors: one that matches ErrForbidden for no, ErrUnauthenticated if id is nil,
-// ErrUnavailable if the decision cannot be had now (which must be treated as no), or ctx's error. It is safe for
-// concurrent use, and asked again on every resume.
+// Authorize returns nil if the action is allowed. Errors: one that matches ErrForbidden if it is not;
+// ErrUnauthenticated if id is nil; ErrUnavailable if no decision can be made now, which callers must treat as not
+// allowed; ctx's error. It is safe for concurrent use, and is called again on every resume.
 type Authorizer interface {
 	Authorize(ctx context.Context, id *Identity, topic string, a Action) error
 }
 
-// CapsAuthorizer decides by the identity's own capabilities alone.
+// CapsAuthorizer decides only by the identity's own capabilities.
 type CapsAuthorizer struct{}
 
 // Authorize implements Authorizer. Its error says which action on which topic is missing.
@@ -35,8 +35,8 @@ func Forbidden(topic string, a Action) error {
 	return fmt.Errorf("the action %q is not allowed on the topic %.255q: %w", string(a), topic, errs.ErrForbidden)
 }
 
-// AuthorizeAnywhere allows what names no topic: whoever may do it on any, or to whom the application allows it on their
-// own user topic.
+// AuthorizeAnywhere authorizes an action that names no topic. It is allowed to those whose capabilities allow it on any
+// topic, and to those whom az allows it on their own user topic.
 func AuthorizeAnywhere(ctx context.Context, az Authorizer, id *Identity, a Action) error {
 	if id.Caps.AllowsAny(a) {
 		return nil

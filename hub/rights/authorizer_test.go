@@ -17,10 +17,12 @@ func TestCapsAuthorizer(t *testing.T) {
 		t.Errorf("allowed: %v", err)
 	}
 	err := a.Authorize(context.Background(), id, "code:1", rights.ActionProduce)
-	if !errors.Is(err, errs.ErrForbidden) || !strings.Contains(err.Error(), `"produce"`) || !strings.Contains(err.Error(), `"code:1"`) {
+	if !errors.Is(err, errs.ErrForbidden) ||
+		!strings.Contains(err.Error(), `"produce"`) || !strings.Contains(err.Error(), `"code:1"`) {
 		t.Errorf("forbidden: %v", err)
 	}
-	if err := a.Authorize(context.Background(), nil, "code:1", rights.ActionPublish); !errors.Is(err, errs.ErrUnauthenticated) {
+	err = a.Authorize(context.Background(), nil, "code:1", rights.ActionPublish)
+	if !errors.Is(err, errs.ErrUnauthenticated) {
 		t.Errorf("nobody: %v", err)
 	}
 }

@@ -18,7 +18,7 @@ const (
 	MaxCapsActions  = 16  // actions listed for one pattern
 )
 
-// subVariable is what stands for the user in a pattern.
+// subVariable stands for the user in a pattern.
 const subVariable = "{sub}"
 
 // Caps is a parsed set of capabilities: which actions are allowed on which topics. The zero Caps allows nothing. Caps
@@ -28,18 +28,18 @@ type Caps struct{ grants []grant }
 // grant allows actions on one topic, or on all topics that begin with text.
 type grant struct {
 	text    string // the pattern with {sub} replaced, without its final *
-	prefix  bool   // it had a final *
+	prefix  bool   // the pattern had a final *
 	actions actionSet
-	show    string // the pattern for Map: parsed again for the same user it gives this grant
+	display string // the pattern as Map returns it; parsed again for the same user, it gives this grant
 }
 
 // ParseCaps reads a claim such as {"code:project:42": ["subscribe","publish"], "user:{sub}": ["*"]}: patterns of topics
 // and the actions that each allows.
 //
-// A pattern is the name of a topic; a * at its end stands for anything, also nothing; {sub} stands for user. What {sub}
-// is replaced with is always taken literally: user "*" makes "user:{sub}" the one (impossible) topic "user:*". "{sub}*"
-// is refused: for user 1 it would take in user 12. An empty list of actions allows nothing and is no error. Errors are
-// *FieldError with a Field such as caps["code:*"][1], the same one for the same input.
+// A pattern is the name of a topic. A * at its end matches any suffix, also the empty one. {sub} stands for user, whose
+// characters are always literal: for user "*", "user:{sub}" matches only the (impossible) topic "user:*". "{sub}*" is
+// refused, since for user 1 it would also match user 12. An empty list of actions allows nothing and is no error.
+// Errors are *FieldError with a Field such as caps["code:*"][1]; the same input always gives the same error.
 func ParseCaps(raw map[string][]string, user string) (Caps, error) {
 	if len(raw) > MaxCapsPatterns {
 		return Caps{}, errs.Invalid("caps", "has %d patterns; at most %d are allowed", len(raw), MaxCapsPatterns)
@@ -65,22 +65,22 @@ func ParseCaps(raw map[string][]string, user string) (Caps, error) {
 	return c, nil
 }
 
-// parsePattern reads one pattern; its grant has no actions yet.
+// parsePattern reads one pattern. The grant that it returns has no actions yet.
 func parsePattern(raw, user string) (grant, error) {
 	field := capsField(raw)
 	if reason := patternFault(raw, user); reason != "" {
 		return grant{}, &errs.FieldError{Field: field, Reason: reason}
 	}
 	text, prefix := strings.CutSuffix(raw, "*")
-	// Replaced only now: a * that comes from the user is not the pattern's own.
-	g := grant{text: strings.ReplaceAll(text, subVariable, user), prefix: prefix, show: raw}
+	// {sub} is replaced after the final * was cut, so that a * in the user's id stays literal.
+	g := grant{text: strings.ReplaceAll(text, subVariable, user), prefix: prefix, display: raw}
 	if !strings.Contains(g.text, "*") && !strings.Contains(g.text, subVariable) {
-		g.show = g.text + raw[len(text):]
+		g.display = g.text + raw[len(text):]
 	}
 	return g, nil
 }
 
-// patternFault tells what is wrong with a pattern; "" is nothing.
+// patternFault says what is wrong with a pattern, or returns "".
 func patternFault(raw, user string) string {
 	star := strings.IndexByte(raw, '*')
 	switch {
@@ -102,7 +102,7 @@ func patternFault(raw, user string) string {
 	return ""
 }
 
-// capsField names a pattern in an error; what is long is cut, as it came from outside.
+// capsField names a pattern in an error. It cuts a long one, since the pattern comes from outside.
 func capsField(pattern string) string {
 	const shown = 64
 	if len(pattern) > shown {
@@ -123,7 +123,7 @@ func (c Caps) Allows(topic string, a Action) bool {
 	return false
 }
 
-// Names reports whether a is allowed on topic by its own name, and not only as one of many that a pattern takes in.
+// Names reports whether a pattern without a * allows a on topic.
 func (c Caps) Names(topic string, a Action) bool {
 	need := a.bit()
 	for i := range c.grants {
@@ -134,7 +134,7 @@ func (c Caps) Names(topic string, a Action) bool {
 	return false
 }
 
-// AllowsAny reports whether a is allowed on any pattern, whatever topics that matches.
+// AllowsAny reports whether any pattern allows a, whatever topics it matches.
 func (c Caps) AllowsAny(a Action) bool {
 	need := a.bit()
 	for i := range c.grants {
@@ -155,17 +155,17 @@ func (c Caps) Admin() bool {
 	return false
 }
 
-// Map returns the capabilities for showing, in ParseCaps's form, with {sub} replaced. Parsed again for the same user it
-// gives an equal set: a pattern that a user id would bring a * or a {sub} into is left as it was written.
+// Map returns the capabilities for display, in ParseCaps's form and with {sub} replaced. ParseCaps gives an equal set
+// for it and the same user; therefore {sub} is not replaced where the user's id contains a * or {sub}.
 func (c Caps) Map() map[string][]string {
 	m := make(map[string][]string, len(c.grants))
 	for _, g := range c.grants {
-		m[g.show] = (g.actions | parsedActions(m[g.show])).names()
+		m[g.display] = (g.actions | knownActions(m[g.display])).names()
 	}
 	return m
 }
 
-// MarshalJSON encodes Map's form.
+// MarshalJSON encodes what Map returns.
 func (c Caps) MarshalJSON() ([]byte, error) { return json.Marshal(c.Map()) }
 
 func (g *grant) matches(topic string) bool {

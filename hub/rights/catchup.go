@@ -7,107 +7,113 @@ import (
 	"time"
 )
 
-// Pauses before the store is tried again.
+// Bounds of the delay before the store is tried again; it doubles with each attempt.
 const (
-	firstPause = 200 * time.Millisecond
-	mostPause  = 10 * time.Second
+	minRetryDelay = 200 * time.Millisecond
+	maxRetryDelay = 10 * time.Second
 )
 
-// catchUp is what the store and Revocations do not know of each other because the store did not work, and the goroutine
-// that mends it. Revocations.writing guards it. The goroutine runs while there is something to do; Close waits for it.
+// catchUp tracks how this node and the store may differ: the store could not be reached, or another node has changed
+// it. A goroutine retries Reload while they may differ; Close waits for it. Revocations.writing guards the fields,
+// except stale.
 type catchUp struct {
-	unsaved map[subject]struct{} // revocations that hold, and that the store may not have
-	stale   atomic.Bool          // the last Reload has failed: what other nodes have revoked is not known
-	told    bool                 // another node has changed something since the last Reload
-	running bool
-	closed  bool
+	unsaved      map[subject]struct{} // in force on this node, but the store may lack them
+	stale        atomic.Bool          // the last Reload could not load, so revocations of other nodes may be missing
+	remoteChange bool                 // another node has announced a change since the last load
+	running      bool                 // the goroutine runs
+	closed       bool
 
-	generation string // of a shared store, as of the last reload
+	generation string // of a shared store, as of the last load
 
-	stop chan struct{}
+	stop chan struct{} // closed by Close
 	work sync.WaitGroup
 
-	reloaded func() // nil: nobody asks
-	saved    func() // nil: nobody asks
+	onReload   func() // see Follow; may be nil
+	onLateSave func() // see Follow; may be nil
 }
 
 func (c *catchUp) init() { c.unsaved, c.stop = make(map[subject]struct{}), make(chan struct{}) }
 
-func (c *catchUp) done() bool { return !c.stale.Load() && !c.told && len(c.unsaved) == 0 }
+// inSync reports whether this node and the store are not known to differ.
+func (c *catchUp) inSync() bool { return !c.stale.Load() && !c.remoteChange && len(c.unsaved) == 0 }
 
-// Follow has reloaded called after each reload that has succeeded, and saved after one that has saved revocations later
-// than they were made: other nodes may not have heard of them. It is called before the first Reload.
-func (r *Revocations) Follow(reloaded, saved func()) {
+// Follow sets two callbacks. onReload is called after each Reload that could load from the store. onLateSave is called
+// after a Reload that has saved revocations which could not be saved when they were made: other nodes may not know of
+// them yet. Call Follow before the first Reload.
+func (r *Revocations) Follow(onReload, onLateSave func()) {
 	r.writing.Lock()
 	defer r.writing.Unlock()
-	r.catchUp.reloaded, r.catchUp.saved = reloaded, saved
+	r.catchUp.onReload, r.catchUp.onLateSave = onReload, onLateSave
 }
 
-// Reload takes from the store what other nodes have revoked and lifted, and saves what is unsaved. Errors: the store's.
-// Then what was revoked before is revoked still, and it is tried again until it succeeds.
+// Reload replaces this node's revocations by those of the store, which other nodes may have changed, and saves those
+// that the store lacks. After an error of the store's, everything that was revoked on this node stays revoked, and
+// Reload is retried until it succeeds.
 func (r *Revocations) Reload() error {
 	if r.o.Store == nil {
 		return nil
 	}
 	r.writing.Lock()
-	saved, err := r.reload()
-	fresh := !r.catchUp.stale.Load()
+	savedLate, err := r.reload()
+	loaded := !r.catchUp.stale.Load()
 	if err != nil {
-		r.tryLater()
+		r.scheduleRetry()
 	}
-	reloaded, tell := r.catchUp.reloaded, r.catchUp.saved
+	onReload, onLateSave := r.catchUp.onReload, r.catchUp.onLateSave
 	r.writing.Unlock()
-	if fresh && reloaded != nil {
-		reloaded()
+	if loaded && onReload != nil {
+		onReload()
 	}
-	if saved && tell != nil {
-		tell()
+	if savedLate && onLateSave != nil {
+		onLateSave()
 	}
 	return err
 }
 
-// Stale reports whether other nodes may have revoked what passes here: the last Reload has failed, and is tried again.
+// Stale reports whether this node may accept tokens that other nodes have revoked: the last Reload could not load from
+// the store, and is retried.
 func (r *Revocations) Stale() bool { return r.catchUp.stale.Load() }
 
-// reload makes here and the store equal, and reports whether it has saved something. Where another node has revoked the
-// same meanwhile, neither weakens the other. r.writing is held, so nothing is revoked or lifted here meanwhile.
-func (r *Revocations) reload() (saved bool, err error) {
+// reload loads the store's revocations, merges the unsaved ones into them and saves those. It reports whether it found
+// or made any of the unsaved ones saved. A subject that another node has revoked meanwhile keeps the stricter values of
+// both (With). The caller holds r.writing, so nothing is revoked or lifted on this node meanwhile.
+func (r *Revocations) reload() (savedLate bool, err error) {
 	stored, err := r.load()
 	r.catchUp.stale.Store(err != nil)
 	if err != nil {
 		return false, err
 	}
-	r.catchUp.told = false
-	var unsaved []Revocation
+	r.catchUp.remoteChange = false
+	var missing []Revocation
 	for s := range r.catchUp.unsaved {
-		one, _ := r.get(s)
-		if !r.o.Now().Before(one.Until) {
+		mine, _ := r.get(s)
+		if !r.o.Now().Before(mine.Until) {
 			delete(r.catchUp.unsaved, s)
 			continue
 		}
 		theirs := stored[s]
-		one = one.With(theirs)
-		stored[s] = one
-		if one.equal(theirs) { // only the answer was lost
+		merged := mine.With(theirs)
+		stored[s] = merged
+		if merged.equal(theirs) { // it was saved, and only the answer was lost
 			delete(r.catchUp.unsaved, s)
-			saved = true
+			savedLate = true
 			continue
 		}
-		unsaved = append(unsaved, one)
+		missing = append(missing, merged)
 	}
 	r.swap(stored)
-	for _, one := range unsaved {
+	for _, one := range missing {
 		if err := r.o.Store.SaveRevocation(one); err != nil {
-			return saved, err
+			return savedLate, err
 		}
 		delete(r.catchUp.unsaved, one.subject())
-		saved = true
+		savedLate = true
 	}
-	return saved, nil
+	return savedLate, nil
 }
 
-// load returns what the store has, but for what is over. Where the store has lost everything, all that is known here is
-// to be saved again.
+// load returns the store's revocations that have not expired. If a shared store has lost its data, load marks all
+// revocations of this node as unsaved, so that they are written to it again.
 func (r *Revocations) load() (map[subject]Revocation, error) {
 	all, now := make(map[subject]Revocation), r.o.Now()
 	err := r.o.Store.LoadRevocations(func(one Revocation) error {
@@ -119,7 +125,7 @@ func (r *Revocations) load() (map[subject]Revocation, error) {
 	if err != nil {
 		return nil, err
 	}
-	lost, err := r.lostAll()
+	lost, err := r.storeLostData()
 	if lost {
 		r.mu.RLock()
 		for s := range r.all {
@@ -130,9 +136,9 @@ func (r *Revocations) load() (map[subject]Revocation, error) {
 	return all, err
 }
 
-// lostAll reports whether a shared store has lost everything since the last reload. It is asked behind what was loaded,
-// which is of this generation or, whole, of the one before.
-func (r *Revocations) lostAll() (bool, error) {
+// storeLostData reports whether a shared store has lost all its data since the last load. It must be called after the
+// revocations were loaded: they are then of the generation read here, or complete and of the one before.
+func (r *Revocations) storeLostData() (bool, error) {
 	shared, ok := r.o.Store.(SharedRevocationStore)
 	if !ok {
 		return false, nil
@@ -140,7 +146,7 @@ func (r *Revocations) lostAll() (bool, error) {
 	before := r.catchUp.generation
 	generation, err := shared.RevocationsGeneration()
 	switch {
-	case err != nil && before == "": // nothing can be told from it yet
+	case err != nil && before == "": // there is no earlier generation to compare with
 		return false, nil
 	case err != nil:
 		return false, err
@@ -149,40 +155,40 @@ func (r *Revocations) lostAll() (bool, error) {
 	return before != "" && before != generation, nil
 }
 
-// saveLater notes that the store may not have what is revoked here. r.writing is held.
-func (r *Revocations) saveLater(s subject) {
+// markUnsaved records that the store may lack the revocation of s, and schedules a retry. The caller holds r.writing.
+func (r *Revocations) markUnsaved(s subject) {
 	r.catchUp.unsaved[s] = struct{}{}
-	r.tryLater()
+	r.scheduleRetry()
 }
 
-// tryLater has the goroutine run. r.writing is held.
-func (r *Revocations) tryLater() {
+// scheduleRetry starts the goroutine that retries Reload, unless it runs. The caller holds r.writing.
+func (r *Revocations) scheduleRetry() {
 	c := &r.catchUp
 	if !c.running && !c.closed {
 		c.running = true
-		c.work.Go(r.tryUntilDone)
+		c.work.Go(r.retryUntilInSync)
 	}
 }
 
-func (r *Revocations) tryUntilDone() {
-	for pause := firstPause; ; pause = min(2*pause, mostPause) {
+func (r *Revocations) retryUntilInSync() {
+	for delay := minRetryDelay; ; delay = min(2*delay, maxRetryDelay) {
 		select {
 		case <-r.catchUp.stop:
 			return
-		case <-time.After(pause):
+		case <-time.After(delay):
 		}
-		_ = r.Reload() // it was logged when it failed first
+		_ = r.Reload() // the first failure was logged
 		r.writing.Lock()
-		done := r.catchUp.done()
-		r.catchUp.running = !done
+		inSync := r.catchUp.inSync()
+		r.catchUp.running = !inSync
 		r.writing.Unlock()
-		if done {
+		if inSync {
 			return
 		}
 	}
 }
 
-// Close tries once more to save what is unsaved, and returns when that is done. Its error says what is lost.
+// Close stops the retries and tries once more to save the unsaved revocations. Its error says how many are lost.
 func (r *Revocations) Close() error {
 	r.writing.Lock()
 	first := !r.catchUp.closed

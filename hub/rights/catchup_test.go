@@ -16,12 +16,12 @@ import (
 	"github.com/duckwire/duckwire/storage/memory"
 )
 
-// unreliable is a store that cannot be reached while it is away, and may lose its next answer.
+// unreliable is a store that can be made unreachable, and that can lose its next answer.
 type unreliable struct {
 	memory.Revocations
 	mu     sync.Mutex
 	away   bool
-	silent bool // the next change is done, and its answer lost
+	silent bool // the next change is made, but its answer is lost
 	loads  atomic.Int64
 }
 
@@ -69,14 +69,15 @@ func (s *unreliable) LoadRevocations(f func(rights.Revocation) error) error {
 	return s.Revocations.LoadRevocations(f)
 }
 
-// A revocation that was made while the store was away holds over a reload, reaches the store, and the other nodes then.
+// A revocation that was made while the store was unreachable stays in force over reloads. It is saved when the store is
+// back, and then announced to the other nodes.
 func TestRevokedWhileTheStoreIsAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &unreliable{}
 		o := rights.RevocationOptions{Store: store}
 		r := openRevocations(t, o)
-		told := 0
-		r.Follow(nil, func() { told++ })
+		announced := 0
+		r.Follow(nil, func() { announced++ })
 		id := &rights.Identity{User: "ada", TokenID: "t1"}
 		store.set(true, false)
 		if _, err := r.RevokeToken("t1", time.Time{}); !errors.Is(err, errs.ErrUnavailable) {
@@ -93,13 +94,14 @@ func TestRevokedWhileTheStoreIsAway(t *testing.T) {
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		if !r.Revoked(id) || !openRevocations(t, o).Revoked(id) {
-			t.Errorf("when the store is back: revoked=%v, after a restart %v", r.Revoked(id), openRevocations(t, o).Revoked(id))
+			t.Errorf("when the store is back: revoked=%v, after a restart %v",
+				r.Revoked(id), openRevocations(t, o).Revoked(id))
 		}
 		if r.Stale() {
 			t.Error("it is stale still")
 		}
-		if told != 1 {
-			t.Errorf("told %d times", told)
+		if announced != 1 {
+			t.Errorf("announced %d times", announced)
 		}
 		if err := r.Close(); err != nil {
 			t.Error(err)
@@ -107,7 +109,7 @@ func TestRevokedWhileTheStoreIsAway(t *testing.T) {
 	})
 }
 
-// Close saves what the store takes then, and says what it does not take.
+// Close saves what can be saved, and its error reports what cannot.
 func TestCloseSavesRevocations(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &unreliable{away: true}
@@ -128,7 +130,7 @@ func TestCloseSavesRevocations(t *testing.T) {
 	})
 }
 
-// openAway opens Revocations of a store that goes away right after.
+// openAway opens Revocations of a store that becomes unreachable right after.
 func openAway(t *testing.T, store *unreliable) *rights.Revocations {
 	store.set(false, false)
 	r := openRevocations(t, rights.RevocationOptions{Store: store})
@@ -136,7 +138,7 @@ func openAway(t *testing.T, store *unreliable) *rights.Revocations {
 	return r
 }
 
-// What two nodes revoke at one time is not weakened by the one that is saved last.
+// When two nodes revoke the same subject at the same time, the one that is saved last does not weaken the other.
 func TestRevocationsOfTwoNodes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &unreliable{}
@@ -152,11 +154,13 @@ func TestRevocationsOfTwoNodes(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Hour)
-		there.Take(first, false) // told late
+		there.Take(first, false) // the message arrives late
 		if err := there.Reload(); err != nil {
 			t.Fatal(err)
 		}
-		for name, r := range map[string]*rights.Revocations{"here": here, "there": there, "after a restart": openRevocations(t, rights.RevocationOptions{Store: store})} {
+		for name, r := range map[string]*rights.Revocations{
+			"here": here, "there": there, "after a restart": openRevocations(t, rights.RevocationOptions{Store: store}),
+		} {
 			if one, _ := r.Get("ada", ""); !one.Issued.Equal(second.Issued) || !one.Until.Equal(second.Until) {
 				t.Errorf("%s: %+v, want %+v", name, one, second)
 			}
@@ -169,8 +173,8 @@ func TestRevocationsOfTwoNodes(t *testing.T) {
 	})
 }
 
-// What another node has revoked and lifted is told late, and in any order: what the store has counts.
-func TestRevocationsToldLate(t *testing.T) {
+// Messages of other nodes may arrive late and in any order: the state of the store decides.
+func TestRevocationMessagesArriveLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &unreliable{}
 		here := openRevocations(t, rights.RevocationOptions{Store: store})
@@ -201,7 +205,7 @@ func TestRevocationsToldLate(t *testing.T) {
 	})
 }
 
-// A store that has lost everything gets back what its nodes know.
+// After a store has lost its data, its nodes write their revocations to it again.
 func TestRevocationsOfAStoreThatLostThem(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := memory.NewCluster(memory.ClusterOptions{})
@@ -232,7 +236,7 @@ func TestRevocationsOfAStoreThatLostThem(t *testing.T) {
 	})
 }
 
-// A node that hears of a revocation that another could not save saves it as well: the other may end.
+// A node that hears of a revocation which another could not save saves it as well, since the other may end.
 func TestUnsavedRevocationOfAnotherNode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &unreliable{}
@@ -250,7 +254,7 @@ func TestUnsavedRevocationOfAnotherNode(t *testing.T) {
 	})
 }
 
-// While what is revoked is read anew, nothing that is revoked passes.
+// During a reload, no revoked token is accepted.
 func TestReloadHasNoGap(t *testing.T) {
 	store := &memory.Revocations{}
 	until := time.Now().Add(time.Hour)
@@ -287,21 +291,21 @@ func TestReloadHasNoGap(t *testing.T) {
 	}
 }
 
-// bubbled is a test without its deadline, which there is none of in a bubble's time.
+// bubbled is a test without a deadline: the deadline is in real time, which a synctest bubble does not have.
 type bubbled struct{ testing.TB }
 
-// revocationModel is one node, a store that fails, and another node that changes the store and may not be heard.
+// revocationModel is one node, a store that fails, and another node that changes the store, whose messages may be lost.
 type revocationModel struct {
 	t     *rapid.T
 	store *unreliable
 	node  *rights.Revocations
 	away  bool
-	must  map[string]time.Time // these are revoked, until then
-	may   map[string]time.Time // no others are
-	saved map[string]time.Time // answered as saved: these come back after a restart
+	must  map[string]time.Time // what must be revoked, and until when
+	may   map[string]time.Time // what may be revoked, and until when; nothing else
+	saved map[string]time.Time // what was reported as saved: it must be there after a restart
 }
 
-// modelTTL is short: rapid gives a test a day at most, of the bubble's time.
+// modelTTL is short, since rapid limits a test to a day, here in the bubble's time.
 const modelTTL = 2 * time.Minute
 
 func (m *revocationModel) subject() (name, user, token string) {
@@ -319,7 +323,7 @@ func revoke(r *rights.Revocations, user, token string, until time.Time) (rights.
 	return r.RevokeToken(token, until)
 }
 
-// note moves an end on.
+// note records that name is in the set until then, at the least.
 func (m *revocationModel) note(in map[string]time.Time, name string, until time.Time) {
 	if until.After(in[name]) {
 		in[name] = until
@@ -352,34 +356,34 @@ func (m *revocationModel) lift() {
 		if until := m.must[name]; until.After(time.Now()) {
 			m.t.Fatalf("%s is revoked until %v, and cannot be found", name, until)
 		}
-	case silent && !m.away: // done, and nobody knows
+	case silent && !m.away: // the store did it, but the answer was lost
 		delete(m.must, name)
 		delete(m.saved, name)
 	}
 }
 
-// other has the other node revoke or lift, which works with the store only, and tell this node, or not.
+// other makes the other node revoke or lift something in the store, and announce it to this node or not.
 func (m *revocationModel) other() {
 	name, user, token := m.subject()
 	if m.away || m.store.losesAnswer() {
 		return
 	}
-	heard := rapid.Bool().Draw(m.t, "heard")
+	announced := rapid.Bool().Draw(m.t, "announced")
 	if rapid.Bool().Draw(m.t, "lift") {
 		lifted := stored(m.store, user, token)
 		_ = m.store.DeleteRevocation(user, token)
 		delete(m.must, name)
 		delete(m.saved, name)
-		if mine, known := m.node.Get(user, token); heard {
+		if mine, exists := m.node.Get(user, token); announced {
 			m.node.TakeLift(lifted)
-			time.Sleep(11 * time.Second) // more than the pause before the store is asked
-			if known && mine == lifted { // else it is one that the other node could not know of
+			time.Sleep(11 * time.Second)  // more than the longest retry delay
+			if exists && mine == lifted { // otherwise this node has one that the other could not know of
 				delete(m.may, name)
 			}
 		}
 		return
 	}
-	one := rights.Revocation{User: user, TokenID: token, Until: time.Now().Add(modelTTL)} // the latest that there is
+	one := rights.Revocation{User: user, TokenID: token, Until: time.Now().Add(modelTTL)}
 	if user != "" {
 		one.Issued = time.Now()
 	}
@@ -388,13 +392,13 @@ func (m *revocationModel) other() {
 	}
 	m.note(m.may, name, one.Until)
 	m.note(m.saved, name, one.Until)
-	if heard {
+	if announced {
 		m.node.Take(one, false)
 		m.note(m.must, name, one.Until)
 	}
 }
 
-// stored returns what the store has of a user or a token.
+// stored returns the store's revocation of a user or a token.
 func stored(store rights.RevocationStore, user, token string) (found rights.Revocation) {
 	_ = store.LoadRevocations(func(one rights.Revocation) error {
 		if one.User == user && one.TokenID == token {
@@ -430,8 +434,8 @@ func (m *revocationModel) check(r *rights.Revocations, what string, must map[str
 	}
 }
 
-// TestRevocationModel: whatever fails, what was revoked stays so until it is lifted or over; what was lifted stays
-// lifted.
+// TestRevocationModel checks that a revocation stays in force until it is lifted or expires, and that a lifted one does
+// not come back, whatever fails.
 func TestRevocationModel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rapid.Check(bubbled{t}, func(t *rapid.T) {
@@ -440,7 +444,10 @@ func TestRevocationModel(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			m := &revocationModel{t, store, node, false, map[string]time.Time{}, map[string]time.Time{}, map[string]time.Time{}}
+			m := &revocationModel{
+				t: t, store: store, node: node,
+				must: map[string]time.Time{}, may: map[string]time.Time{}, saved: map[string]time.Time{},
+			}
 			t.Repeat(map[string]func(*rapid.T){
 				"revoke": func(*rapid.T) { m.revoke() },
 				"lift":   func(*rapid.T) { m.lift() },
@@ -450,11 +457,13 @@ func TestRevocationModel(t *testing.T) {
 					m.away = rapid.Bool().Draw(t, "away")
 					store.set(m.away, rapid.Bool().Draw(t, "loses an answer"))
 				},
-				"time": func(t *rapid.T) { time.Sleep(time.Duration(rapid.IntRange(1, 20).Draw(t, "seconds")) * time.Second) },
-				"":     func(*rapid.T) { m.check(node, "now", m.must) },
+				"time": func(t *rapid.T) {
+					time.Sleep(time.Duration(rapid.IntRange(1, 20).Draw(t, "seconds")) * time.Second)
+				},
+				"": func(*rapid.T) { m.check(node, "now", m.must) },
 			})
 			store.set(false, false)
-			time.Sleep(15 * time.Second) // unsaved ones are saved now
+			time.Sleep(15 * time.Second) // longer than a retry delay, so everything is saved
 			m.check(node, "with the store", m.must)
 			again, err := rights.NewRevocations(rights.RevocationOptions{Store: store, TTL: modelTTL})
 			if err != nil {

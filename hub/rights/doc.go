@@ -1,3 +1,3 @@
-// Package rights is who may do what: identities, their capabilities, what an Authorizer decides, and which tokens were
-// revoked. It knows no streams and no transport.
+// Package rights decides who may do what: it has identities, their capabilities, the Authorizer, and the revoked
+// tokens. It does not depend on streams or on a transport.
 package rights

@@ -12,17 +12,17 @@ const (
 	ActionPresence  Action = "presence"  // be present, see who is
 	ActionComplete  Action = "complete"  // start completions, cancel one's own
 	ActionProduce   Action = "produce"   // create streams and append to them
-	ActionQueue     Action = "queue"     // leave messages for users
+	ActionQueue     Action = "queue"     // enqueue messages for users
 	ActionAdmin     Action = "admin"     // everything, everyone's
 	ActionAll       Action = "*"
 )
 
-// Identity is who a request comes from: a verified token or API key. It is immutable and may be shared.
+// Identity says who makes a request, as a verified token or API key states it. It is immutable and may be shared.
 type Identity struct {
 	User    string    // the token's subject; "user?id=UUID" is reduced to UUID. Never empty.
 	Caps    Caps      // what the credential itself grants
 	Expires time.Time // zero: never
-	Issued  time.Time // zero: the token does not tell
-	TokenID string    // the token's jti, or the API key's name; "" where it has none
+	Issued  time.Time // zero: the token does not say
+	TokenID string    // the token's jti, or the API key's name; "" if it has none
 	Service bool      // an API key: a server, not a person
 }

@@ -16,32 +16,32 @@ import (
 const (
 	defaultRevocationTTL = 30 * 24 * time.Hour
 	maxRevocations       = 100_000
-	forgetEvery          = time.Minute
+	expireInterval       = time.Minute
 )
 
-// RevocationOptions say how revocations are kept. The zero value keeps them in memory.
+// RevocationOptions configure Revocations. The zero value keeps them in memory only.
 type RevocationOptions struct {
 	Store RevocationStore  // nil: they end with the process
-	TTL   time.Duration    // the longest life of a token, and so of a revocation (30 days)
-	Max   int              // how many there may be (100,000)
-	Now   func() time.Time // the clock that tokens are held against; nil: time.Now
+	TTL   time.Duration    // the longest lifetime of a token, and so of a revocation; 0: 30 days
+	Max   int              // how many there may be; 0: 100,000
+	Now   func() time.Time // the clock that tokens are compared with; nil: time.Now
 }
 
-// Revocations is which tokens do not hold any more. API keys cannot be revoked: they are taken out of the settings.
-// Safe for concurrent use. End it with Close.
+// Revocations is the set of revoked tokens. API keys cannot be revoked: they are removed from the settings instead. It
+// is safe for concurrent use. The caller must Close it.
 type Revocations struct {
 	o     RevocationOptions
-	count atomic.Int64 // so that nobody waits where there are none
+	count atomic.Int64 // len(all), so that Revoked needs no lock while nothing is revoked
 
-	writing lock.Mutex // one change at a time, in the store and here in the same order
-	forgot  time.Time  // when what is over was last forgotten
+	writing lock.Mutex // serializes changes, so that the store and this node get them in the same order
+	expired time.Time  // when expire last ran; guarded by writing
 	catchUp catchUp
 
 	mu  lock.RWMutex
 	all map[subject]Revocation
 }
 
-// NewRevocations returns what the store has. Its error is the store's.
+// NewRevocations loads the revocations of the store. Its error is the store's.
 func NewRevocations(o RevocationOptions) (*Revocations, error) {
 	if o.TTL <= 0 {
 		o.TTL = defaultRevocationTTL
@@ -65,9 +65,9 @@ func NewRevocations(o RevocationOptions) (*Revocations, error) {
 	return r, err
 }
 
-// Revoked reports whether the identity's token was revoked. A token that does not tell when it was issued counts as
-// issued before everything; one that was issued in the very second of the revocation, of which it tells no more, as
-// issued before it.
+// Revoked reports whether the identity's token was revoked. A token without an issue time counts as issued before any
+// revocation. Issue times are whole seconds, so a token that was issued in the second of a revocation counts as issued
+// before it.
 func (r *Revocations) Revoked(id *Identity) bool {
 	if r.count.Load() == 0 || id.Service {
 		return false
@@ -84,14 +84,14 @@ func (r *Revocations) Revoked(id *Identity) bool {
 }
 
 // RevokeUser revokes all tokens of a user that were issued up to now. until is when the last of them expires, at most
-// the TTL ahead; zero: the TTL ahead. A revocation does not become shorter by another. Errors: ErrInvalid for until;
-// ErrLimited; ErrUnavailable where the store does not work: then it holds all the same, and is saved once the store
-// works, unless this process ends before.
+// the TTL from now; zero means the TTL from now. A second revocation never shortens the first. Errors: ErrInvalid for
+// until; ErrLimited; ErrUnavailable if the store could not save it: the revocation is in force all the same, and is
+// saved when the store works again, unless this process ends before that.
 func (r *Revocations) RevokeUser(user string, until time.Time) (Revocation, error) {
 	return r.revoke(Revocation{User: user, Until: until})
 }
 
-// RevokeToken revokes the token with this id (jti). The rest is as with RevokeUser.
+// RevokeToken revokes the token with this id (jti). until and the errors are as in RevokeUser.
 func (r *Revocations) RevokeToken(id string, until time.Time) (Revocation, error) {
 	return r.revoke(Revocation{TokenID: id, Until: until})
 }
@@ -105,14 +105,15 @@ func (r *Revocations) revoke(one Revocation) (Revocation, error) {
 	case one.Until.IsZero():
 		one.Until = latest
 	case !one.Until.After(now) || one.Until.After(latest):
-		return one, errs.Invalid("until", "must be a time from now until %s (revocation_ttl)", latest.Format(time.RFC3339))
+		return one, errs.Invalid("until",
+			"must be a time from now until %s (revocation_ttl)", latest.Format(time.RFC3339))
 	}
 	one.Until = one.Until.UTC()
 	if one.User != "" {
 		one.Issued = now
 	}
-	r.forget(now)
-	if before, known := r.get(one.subject()); known {
+	r.expire(now)
+	if before, exists := r.get(one.subject()); exists {
 		one = one.With(before)
 	} else if r.count.Load() >= int64(r.o.Max) {
 		return one, &errs.LimitError{Kind: errs.ErrLimited, Name: "revocations", Limit: int64(r.o.Max)}
@@ -122,15 +123,16 @@ func (r *Revocations) revoke(one Revocation) (Revocation, error) {
 		return one, nil
 	}
 	if err := r.o.Store.SaveRevocation(one); err != nil {
-		r.saveLater(one.subject())
-		return one, fmt.Errorf("the revocation holds, but is not saved yet, and lost if the server ends before it is; ask again: %w", err)
+		r.markUnsaved(one.subject())
+		return one, fmt.Errorf("the revocation holds, but is not saved yet, and lost if the server ends before it is; "+
+			"ask again: %w", err)
 	}
 	delete(r.catchUp.unsaved, one.subject())
 	return one, nil
 }
 
-// Lift ends the revocation of a user's tokens, or of one token, and returns what it was. Errors: ErrNotFound;
-// ErrUnavailable, and then it holds still, unless a Reload finds that the store has forgotten it nevertheless.
+// Lift ends the revocation of a user's tokens, or of one token, and returns it. Errors: ErrNotFound; ErrUnavailable:
+// the revocation stays in force on this node, until a Reload should find that the store has deleted it after all.
 func (r *Revocations) Lift(user, tokenID string) (Revocation, error) {
 	r.writing.Lock()
 	defer r.writing.Unlock()
@@ -139,7 +141,7 @@ func (r *Revocations) Lift(user, tokenID string) (Revocation, error) {
 	if !ok {
 		return one, fmt.Errorf("nothing is revoked there: %w", errs.ErrNotFound)
 	}
-	if r.o.Store != nil { // also where it is unsaved: the answer may have been lost
+	if r.o.Store != nil { // even if it is marked as unsaved: the store may have it, and only the answer was lost
 		if err := r.o.Store.DeleteRevocation(user, tokenID); err != nil {
 			return one, err
 		}
@@ -148,13 +150,14 @@ func (r *Revocations) Lift(user, tokenID string) (Revocation, error) {
 	return one, nil
 }
 
-// Get returns the revocation of a user's tokens, or of one token, if it holds.
+// Get returns the revocation of a user's tokens, or of one token, if it is in force.
 func (r *Revocations) Get(user, tokenID string) (Revocation, bool) {
 	one, ok := r.get(subject{user, tokenID})
 	return one, ok && r.o.Now().Before(one.Until)
 }
 
-// List returns up to n revocations that hold, those of users first, each kind in order, and whether there are more.
+// List returns up to n revocations that are in force, and whether there are more: first those of users, then those of
+// tokens, each sorted.
 func (r *Revocations) List(n int) (list []Revocation, more bool) {
 	now := r.o.Now()
 	r.mu.RLock()
@@ -170,12 +173,13 @@ func (r *Revocations) List(n int) (list []Revocation, more bool) {
 	return list[:min(n, len(list))], len(list) > n
 }
 
-// forget drops what is over, now and then. A store that does not work now forgets later. r.writing is held.
-func (r *Revocations) forget(now time.Time) {
-	if now.Sub(r.forgot).Abs() < forgetEvery && r.count.Load() < int64(r.o.Max) {
+// expire drops expired revocations, at most once in expireInterval unless the limit is reached. An error of the store
+// does not matter: the next call tries again. The caller holds r.writing.
+func (r *Revocations) expire(now time.Time) {
+	if now.Sub(r.expired).Abs() < expireInterval && r.count.Load() < int64(r.o.Max) {
 		return
 	}
-	r.forgot = now
+	r.expired = now
 	r.mu.Lock()
 	maps.DeleteFunc(r.all, func(s subject, one Revocation) bool {
 		over := !now.Before(one.Until)
@@ -198,12 +202,13 @@ func (r *Revocations) get(s subject) (one Revocation, ok bool) {
 	return one, ok
 }
 
-// Take applies what another node has revoked: at once, and then as the store has it, because the message may be older
-// than a change in the store. unsaved says that the other could not save it: then this node tries as well.
+// Take applies a revocation that another node has announced. It is in force at once. Then a reload from the store
+// follows, because the store may have a newer change than the message. unsaved says that the other node could not save
+// it: this node then tries as well, in case the other one ends first.
 func (r *Revocations) Take(one Revocation, unsaved bool) {
 	r.writing.Lock()
 	defer r.writing.Unlock()
-	if before, known := r.get(one.subject()); known {
+	if before, exists := r.get(one.subject()); exists {
 		one = one.With(before)
 	}
 	r.put(one)
@@ -213,22 +218,23 @@ func (r *Revocations) Take(one Revocation, unsaved bool) {
 	if unsaved {
 		r.catchUp.unsaved[one.subject()] = struct{}{}
 	}
-	r.catchUp.told = true
-	r.tryLater()
+	r.catchUp.remoteChange = true
+	r.scheduleRetry()
 }
 
-// TakeLift applies that another node has lifted a revocation, which had this value there. Only the store says whether it
-// has been revoked again since, so what this node has changes with the next reload, which is soon while the store works.
+// TakeLift is called when another node has announced that it lifted a revocation; lifted is the value that it had
+// there. The subject may have been revoked again since, which only the store can tell. So this node's revocation stays
+// in force until the next reload, which follows soon while the store works.
 func (r *Revocations) TakeLift(lifted Revocation) {
 	r.writing.Lock()
 	defer r.writing.Unlock()
 	s := lifted.subject()
-	if mine, known := r.get(s); known && mine.equal(lifted) {
-		delete(r.catchUp.unsaved, s) // it must not come back by this node
+	if mine, exists := r.get(s); exists && mine.equal(lifted) {
+		delete(r.catchUp.unsaved, s) // the reload must not save it again
 	}
 	if r.o.Store != nil {
-		r.catchUp.told = true
-		r.tryLater()
+		r.catchUp.remoteChange = true
+		r.scheduleRetry()
 	}
 }
 
@@ -239,7 +245,7 @@ func (r *Revocations) put(one Revocation) {
 	r.count.Store(int64(len(r.all)))
 }
 
-// remove drops one. r.writing is held.
+// remove drops the revocation of s. The caller holds r.writing.
 func (r *Revocations) remove(s subject) {
 	delete(r.catchUp.unsaved, s)
 	r.mu.Lock()
@@ -248,7 +254,7 @@ func (r *Revocations) remove(s subject) {
 	r.count.Store(int64(len(r.all)))
 }
 
-// swap puts all in the place of what was there, at one moment: nobody finds less than one of the two.
+// swap replaces all revocations in one step, so that no concurrent Revoked finds a part of them.
 func (r *Revocations) swap(all map[subject]Revocation) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

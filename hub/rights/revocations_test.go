@@ -64,7 +64,7 @@ func TestRevocationsOfAUser(t *testing.T) {
 	if _, ok := r.Get("ada", ""); ok {
 		t.Error("it is still told")
 	}
-	if _, err := r.RevokeToken("other", time.Time{}); err != nil { // it forgets what is over, in the store, too
+	if _, err := r.RevokeToken("other", time.Time{}); err != nil { // this drops expired revocations, also in the store
 		t.Fatal(err)
 	}
 	_ = store.LoadRevocations(func(one rights.Revocation) error {
@@ -83,10 +83,12 @@ func TestRevocationsOfATokenAndLifted(t *testing.T) {
 	if _, err := r.RevokeToken("t1", c.now.Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
-	if !r.Revoked(one) || r.Revoked(&rights.Identity{User: "ada", TokenID: "t2"}) || r.Revoked(&rights.Identity{User: "ada"}) {
+	if !r.Revoked(one) || r.Revoked(&rights.Identity{User: "ada", TokenID: "t2"}) ||
+		r.Revoked(&rights.Identity{User: "ada"}) {
 		t.Error("not this token alone")
 	}
-	if again, err := r.RevokeToken("t1", c.now.Add(time.Second)); err != nil || !again.Until.Equal(c.now.Add(time.Minute)) {
+	again, err := r.RevokeToken("t1", c.now.Add(time.Second))
+	if err != nil || !again.Until.Equal(c.now.Add(time.Minute)) {
 		t.Errorf("%+v, %v: it became shorter", again, err)
 	}
 	if _, err := r.Lift("t1", ""); !errors.Is(err, errs.ErrNotFound) {
@@ -116,7 +118,7 @@ func TestRevocationsAreBounded(t *testing.T) {
 	if _, err := r.RevokeToken("1", time.Time{}); err != nil {
 		t.Error("one that is known:", err)
 	}
-	c.now = c.now.Add(time.Second) // two of them are over: there is room
+	c.now = c.now.Add(time.Second) // two of them expire
 	if _, err := r.RevokeUser("ada", time.Time{}); err != nil {
 		t.Fatal(err)
 	}
@@ -129,13 +131,13 @@ func TestRevocationsAreBounded(t *testing.T) {
 	}
 }
 
-// broken is a store that keeps nothing.
+// broken is a store that cannot save anything.
 type broken struct{ memory.Revocations }
 
 func (*broken) SaveRevocation(rights.Revocation) error { return errs.ErrUnavailable }
 func (*broken) DeleteRevocation(string, string) error  { return errs.ErrUnavailable }
 
-// Where it cannot be kept, a revocation holds all the same, and says so.
+// A revocation that cannot be saved is in force all the same, and returns an error.
 func TestRevocationsWhileTheStoreIsBroken(t *testing.T) {
 	r := openRevocations(t, rights.RevocationOptions{Store: &broken{}})
 	id := &rights.Identity{User: "ada"}

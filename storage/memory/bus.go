@@ -5,146 +5,147 @@ import (
 	"time"
 )
 
-// follower hears one channel.
+// follower is one subscription to a channel.
 type follower struct {
-	heard func(message any) // one after the other, in the order in which they were published
-	gap   func()            // messages may be missing, or the following has begun
+	heard func(message any) // called with each message, one at a time, in the order of publishing
+	gap   func()            // called when the subscription is confirmed, and when messages may have been lost
 }
 
-// lane is a connection on which messages come in order.
-type lane struct {
-	under   []parcel
+// deliveryQueue has the messages that are in transit to a node on one connection. They are delivered in order.
+type deliveryQueue struct {
+	pending []delivery
 	running bool // a goroutine delivers
 }
 
-// parcel is a message, or a gap, on its way.
-type parcel struct {
-	due     time.Time
-	line    int
-	deliver func()
+// delivery is a message, or the notice of a gap, in transit.
+type delivery struct {
+	due        time.Time
+	connection int // Node.connection when it was sent
+	deliver    func()
 }
 
-// follow has f hear a channel until stop is called. f.gap is called once it does, and again whenever messages may have
-// been lost.
+// follow subscribes f to a channel until stop is called. f.gap is called when the subscription is confirmed, and again
+// whenever messages may have been lost.
 func (n *Node) follow(channel string, f *follower) (stop func()) {
-	standing := false
+	confirmed := false
 	n.locked(func() {
-		n.wanted[channel] = append(n.wanted[channel], f)
+		n.followers[channel] = append(n.followers[channel], f)
 		switch {
-		case !n.standing: // told when it stands
-		case len(n.wanted[channel]) > 1:
-			standing = true
+		case !n.connected: // connect confirms it
+		case len(n.followers[channel]) > 1:
+			confirmed = true
 		default:
-			n.post(channel, 0, func() { n.tellGap(channel) })
+			n.send(channel, 0, func() { n.deliverGap(channel) })
 		}
 	})
-	if standing {
+	if confirmed {
 		f.gap()
 	}
 	return func() {
 		n.locked(func() {
-			n.wanted[channel] = slices.DeleteFunc(slices.Clone(n.wanted[channel]), func(g *follower) bool { return g == f })
-			if len(n.wanted[channel]) == 0 {
-				delete(n.wanted, channel)
+			left := slices.Clone(n.followers[channel])
+			left = slices.DeleteFunc(left, func(g *follower) bool { return g == f })
+			if n.followers[channel] = left; len(left) == 0 {
+				delete(n.followers, channel)
 			}
 		})
 	}
 }
 
-// publish sends a message to all nodes that follow a channel, and returns how many they are. cluster.mu is held.
-func (c *Cluster) publish(channel string, message any, once bool) (heard int) {
+// publish sends a message to all nodes that follow a channel, and returns how many there are. The caller holds c.mu.
+func (c *Cluster) publish(channel string, message any, once bool) (receivers int) {
 	for n := range c.nodes {
-		if !n.standing || n.wanted[channel] == nil {
+		if !n.connected || n.followers[channel] == nil {
 			continue
 		}
-		heard++
+		receivers++
 		var d Delivery
 		if c.o.Message != nil {
 			d = c.o.Message(n.name, channel)
 		}
-		deliver := func() { n.tell(channel, message) }
-		n.post(channel, d.After, deliver)
+		deliver := func() { n.deliverMessage(channel, message) }
+		n.send(channel, d.After, deliver)
 		if d.Twice && !once {
-			n.post(channel, d.After, deliver)
+			n.send(channel, d.After, deliver)
 		}
 	}
-	return heard
+	return receivers
 }
 
-// connect has the node hear again, if nothing is in the way. cluster.mu is held.
+// connect opens the connection for messages, unless a fault or Close prevents it. The caller holds cluster.mu.
 func (n *Node) connect() {
-	if n.standing || n.cut || n.deaf || n.over || n.cluster.stopped {
+	if n.connected || n.cut || n.deaf || n.closing || n.cluster.stopped {
 		return
 	}
-	n.standing = true
-	for channel := range n.wanted {
-		n.post(channel, 0, func() { n.tellGap(channel) })
+	n.connected = true
+	for channel := range n.followers {
+		n.send(channel, 0, func() { n.deliverGap(channel) })
 	}
 }
 
-// disconnect loses what is under way. cluster.mu is held.
+// disconnect closes the connection for messages; those in transit are lost. The caller holds cluster.mu.
 func (n *Node) disconnect() {
-	n.standing = false
-	n.line++
+	n.connected = false
+	n.connection++
 }
 
-// post puts something on its way to the node. cluster.mu is held.
-func (n *Node) post(channel string, after time.Duration, deliver func()) {
+// send queues a delivery to the node. The caller holds cluster.mu.
+func (n *Node) send(channel string, after time.Duration, deliver func()) {
 	name := ""
 	if n.cluster.o.Spread {
 		name = channel
 	}
-	l := n.lanes[name]
-	if l == nil {
-		l = &lane{}
-		n.lanes[name] = l
+	q := n.deliveries[name]
+	if q == nil {
+		q = &deliveryQueue{}
+		n.deliveries[name] = q
 	}
-	l.under = append(l.under, parcel{time.Now().Add(after), n.line, deliver})
-	if !l.running {
-		l.running = true
-		n.work.Go(func() { n.deliver(name, l) })
+	q.pending = append(q.pending, delivery{time.Now().Add(after), n.connection, deliver})
+	if !q.running {
+		q.running = true
+		n.work.Go(func() { n.deliver(name, q) })
 	}
 }
 
-// deliver delivers what is under way on a lane until there is nothing.
-func (n *Node) deliver(name string, l *lane) {
+// deliver makes the deliveries of a queue until it is empty.
+func (n *Node) deliver(name string, q *deliveryQueue) {
 	for {
-		var next parcel
+		var next delivery
 		var more, lost bool
 		n.locked(func() {
-			if more = len(l.under) > 0; more {
-				next, l.under = l.under[0], l.under[1:]
+			if more = len(q.pending) > 0; more {
+				next, q.pending = q.pending[0], q.pending[1:]
 				return
 			}
-			l.running = false
-			delete(n.lanes, name)
+			q.running = false
+			delete(n.deliveries, name)
 		})
 		if !more {
 			return
 		}
-		if !n.sleep(time.Until(next.due)) || !n.going(true) {
-			continue // the node ends: the rest is dropped, too
+		if !n.sleep(time.Until(next.due)) || !n.awaitResumed(true) {
+			continue // the node closes: the rest is dropped as well
 		}
-		n.locked(func() { lost = n.line != next.line })
+		n.locked(func() { lost = n.connection != next.connection })
 		if !lost {
 			next.deliver()
 		}
 	}
 }
 
-func (n *Node) followers(channel string) (list []*follower) {
-	n.locked(func() { list = n.wanted[channel] })
+func (n *Node) followersOf(channel string) (list []*follower) {
+	n.locked(func() { list = n.followers[channel] })
 	return list
 }
 
-func (n *Node) tell(channel string, message any) {
-	for _, f := range n.followers(channel) {
+func (n *Node) deliverMessage(channel string, message any) {
+	for _, f := range n.followersOf(channel) {
 		f.heard(message)
 	}
 }
 
-func (n *Node) tellGap(channel string) {
-	for _, f := range n.followers(channel) {
+func (n *Node) deliverGap(channel string) {
+	for _, f := range n.followersOf(channel) {
 		f.gap()
 	}
 }

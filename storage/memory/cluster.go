@@ -9,57 +9,57 @@ import (
 	"github.com/duckwire/duckwire/hub/errs"
 )
 
-// Cluster is what several nodes share, in memory: what Redis is in production, with the same semantics. Node gives each
-// node its view of it. Between the two is a network, which is perfect unless the test says otherwise: what happens to
-// single commands and messages is for ClusterOptions to say, and what happens to a node as a whole, or to the store,
-// for the methods of Node and Cluster.
+// Cluster is a store in memory that several nodes share. It takes the place of Redis in tests, with the same semantics.
+// Node gives each node access to it over a simulated network, which works perfectly unless a test says otherwise:
+// ClusterOptions decide about single commands and messages; the methods of Node and Cluster cause faults of a whole
+// node, or of the store.
 //
-// Nothing but time and channels is waited for, so it works in a bubble of testing/synctest, where an hour takes no
-// time. There a command must not take time whose caller has a mutex that others wait for: a bubble's clock stands still
-// while somebody waits for a mutex. Safe for concurrent use.
+// A Cluster only waits for time and channels, so it works in a synctest bubble, where an hour takes no time. There, a
+// command that takes time must not be called with a mutex that other goroutines wait for, because the bubble's clock
+// does not advance while a goroutine waits for a mutex. A Cluster is safe for concurrent use.
 type Cluster struct {
 	o ClusterOptions
 
-	mu      sync.Mutex // guards everything, also of the nodes; never locked while anybody is called or waited for
+	mu      sync.Mutex // guards everything, also of the nodes; not held during callbacks or while waiting
 	data    *keyspace
 	nodes   map[*Node]struct{}
-	made    int // epochs; they are never given twice, whatever the store forgets
+	epochs  int // number of epochs so far; it is not part of data, so that an epoch is never used twice
 	stopped bool
 }
 
 // ClusterOptions configures a Cluster. The zero value is a perfect network.
 type ClusterOptions struct {
-	Lease     time.Duration // after how long of silence a node is dead (10 s)
-	StreamTTL time.Duration // how long a stream is kept after its end, should its node not live to delete it (1 h)
+	Lease     time.Duration // how long a node lives without a heartbeat; 0: 10 s
+	StreamTTL time.Duration // how long an ended stream is kept if its node dies before it deletes it; 0: 1 h
 
-	// Command is asked what happens to a command of a node; nil: it is done at once. It is called in the caller's
-	// goroutine.
+	// Command decides what happens to a command of a node; nil: it succeeds at once. It is called in the goroutine of
+	// the command's caller.
 	Command func(node, command string) Fate
-	// Message is asked what happens to a message on its way to a node; nil: it comes at once. It must not call the
-	// cluster.
+	// Message decides what happens to a message to a node; nil: it is delivered once, without delay. It must not call
+	// the cluster.
 	Message func(node, channel string) Delivery
-	// Spread has the messages of several channels not wait for each other, as in a Redis Cluster, whose servers each
-	// have a connection of their own: then only the messages of one channel come in order.
+	// Spread gives each channel a connection of its own, as a Redis Cluster has one for each of its servers. Then only
+	// the messages of one channel arrive in order.
 	Spread bool
 }
 
 // Fate is what happens to a command.
 type Fate struct {
-	Before  time.Duration // how long it takes to arrive
-	Refused bool          // it is not done, and its caller is told ErrUnavailable
-	Lost    bool          // it is done, and its caller is told ErrUnavailable
-	After   time.Duration // how long the answer takes
-	Hasty   bool          // it is refused where it would have to wait for a node that is paused
+	Before  time.Duration // until it arrives at the store
+	Refused bool          // it does not run, and returns ErrUnavailable
+	Lost    bool          // it runs, and returns ErrUnavailable
+	After   time.Duration // until the answer arrives
+	Hasty   bool          // it is refused if its node is paused, instead of waiting
 }
 
-// Delivery is what happens to a message. Messages are lost only with the connection they come on (Node.Cut,
-// Node.Deafen, Cluster.Stop): those who follow are told of a gap when it is back.
+// Delivery is what happens to a message. Messages are lost only when their connection is closed (Node.Cut, Node.Deafen,
+// Cluster.Stop). When it is open again, followers are notified of a gap.
 type Delivery struct {
-	After time.Duration // how long it takes; what comes behind it on the same connection waits
-	Twice bool          // it comes twice; what nodes ask each other never does
+	After time.Duration // the delay; later messages on the same connection wait as well
+	Twice bool          // it is delivered twice; never done to calls between nodes
 }
 
-// NewCluster returns one without data or nodes.
+// NewCluster returns a Cluster without data or nodes.
 func NewCluster(o ClusterOptions) *Cluster {
 	if o.Lease == 0 {
 		o.Lease = 10 * time.Second
@@ -70,7 +70,7 @@ func NewCluster(o ClusterOptions) *Cluster {
 	return &Cluster{o: o, data: newKeyspace(), nodes: make(map[*Node]struct{})}
 }
 
-// Stop takes the store away from all nodes.
+// Stop makes the store unreachable for all nodes.
 func (c *Cluster) Stop() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -80,45 +80,45 @@ func (c *Cluster) Stop() {
 	}
 }
 
-// Start brings the store back, with everything that it had. As after every restart, offsets begin new epochs, for it
-// may have gone back.
-func (c *Cluster) Start() { c.begin(func() {}) }
+// Start restarts the store with all its data. As after every restart, logs begin new epochs, since a real store may
+// have lost its latest writes.
+func (c *Cluster) Start() { c.start(func() {}) }
 
-// StartWithout brings the store back without what was written within the last d (at most 5 s): it had not reached the
-// disk, or not the replica that is the master now.
-func (c *Cluster) StartWithout(d time.Duration) { c.begin(func() { c.data.goBack(d) }) }
+// StartWithout restarts the store without the writes of the last d (at most 5 s), as if they had not reached the disk,
+// or the replica that is now the master.
+func (c *Cluster) StartWithout(d time.Duration) { c.start(func() { c.data.rollBack(d) }) }
 
-// StartEmpty brings back a store that has forgotten everything.
-func (c *Cluster) StartEmpty() { c.begin(c.data.forget) }
+// StartEmpty restarts the store without any data.
+func (c *Cluster) StartEmpty() { c.start(c.data.reset) }
 
-// Failover has another server take over at once, which lacks what was written within the last d (at most 5 s). The
-// connections for messages stand, and what is on its way on them comes after the new server's first answers.
+// Failover makes another server the master at once, which lacks the writes of the last d (at most 5 s). The connections
+// for messages stay open, and messages in transit arrive after the new master's first answers.
 func (c *Cluster) Failover(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.data.goBack(d)
-	c.data.life++
+	c.data.rollBack(d)
+	c.data.incarnation++
 }
 
-func (c *Cluster) begin(change func()) {
+func (c *Cluster) start(change func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	change()
-	c.data.life++
+	c.data.incarnation++
 	c.stopped = false
 	for n := range c.nodes {
-		n.disconnect() // also where the store was never seen to be away
+		n.disconnect() // also if Stop was not called
 		n.connect()
 	}
 }
 
-// newEpoch returns an epoch that was never given: BOOT-N, as log.Vector needs it. c.mu is held.
+// newEpoch returns an epoch that was never used: BOOT-N, as log.Vector needs it. The caller holds c.mu.
 func (c *Cluster) newEpoch() string {
-	c.made++
-	return "c" + strconv.FormatInt(time.Now().UnixNano(), 36) + "-" + strconv.Itoa(c.made)
+	c.epochs++
+	return "c" + strconv.FormatInt(time.Now().UnixNano(), 36) + "-" + strconv.Itoa(c.epochs)
 }
 
-// unavailable says that the store did not do what was asked, as far as is known.
+// unavailable returns the error of a command that failed, as far as the node can tell.
 func unavailable(why string) error {
 	return fmt.Errorf("what the nodes share cannot be reached: %s: %w", why, errs.ErrUnavailable)
 }

@@ -36,39 +36,41 @@ func (n *Node) LatestConversation(owner string) (id string, err error) {
 }
 
 // SaveConversation implements conversation.Store.
-func (n *Node) SaveConversation(c *conversation.StoredRecord, room conversation.Retention) error {
+func (n *Node) SaveConversation(c *conversation.StoredRecord, retention conversation.Retention) error {
 	conflict := false
 	saved := *c
 	saved.Version++
 	saved.Data = slices.Clone(c.Data)
 	err := n.do("save conversation", func(k *keyspace) {
-		had, ok := load[conversation.StoredRecord](k, conversationKey(c.ID))
-		if conflict = ok && had.Version != c.Version; !conflict {
-			k.set(conversationKey(c.ID), saved, room.TTL)
+		old, ok := load[conversation.StoredRecord](k, conversationKey(c.ID))
+		if conflict = ok && old.Version != c.Version; !conflict {
+			k.set(conversationKey(c.ID), saved, retention.TTL)
 		}
 	})
 	switch {
 	case err != nil:
 		return err
 	case conflict:
-		return fmt.Errorf("the conversation has been changed by another node meanwhile; ask again: %w", errs.ErrConflict)
+		return fmt.Errorf(
+			"the conversation has been changed by another node meanwhile; ask again: %w", errs.ErrConflict)
 	}
 	c.Version = saved.Version
-	return n.do("list conversation", func(k *keyspace) { // a command of its own: the list may lie on another server
+	// A separate command, as in Redis: the list may be on another server.
+	return n.do("list conversation", func(k *keyspace) {
 		ids, _ := load[[]string](k, conversationsKey(c.Owner))
 		ids = append(slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return id == c.ID }), c.ID)
-		for len(ids) > room.OfUser {
+		for len(ids) > retention.OfUser {
 			k.del(conversationKey(ids[0]))
 			ids = ids[1:]
 		}
-		k.set(conversationsKey(c.Owner), ids, room.TTL)
+		k.set(conversationsKey(c.Owner), ids, retention.TTL)
 	})
 }
 
 // LockConversation implements conversation.Store.
 func (n *Node) LockConversation(id string) (unlock func(), err error) {
 	key, token, begun := conversationLockKey(id), rand.Text(), time.Now()
-	for pause := 5 * time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
+	for delay := 5 * time.Millisecond; ; delay = min(2*delay, 100*time.Millisecond) {
 		locked := false
 		err := n.do("lock conversation", func(k *keyspace) {
 			if _, taken := load[string](k, key); !taken {
@@ -83,16 +85,16 @@ func (n *Node) LockConversation(id string) (unlock func(), err error) {
 			return func() { n.unlockConversation(key, token) }, nil
 		case time.Since(begun) > conversation.LockPatience:
 			return nil, fmt.Errorf("the conversation is being changed by another node: %w", errs.ErrUnavailable)
-		case !n.sleep(pause):
+		case !n.sleep(delay):
 			return nil, unavailable("the node ends")
 		}
 	}
 }
 
-// unlockConversation gives a lock back. What cannot be given back runs out.
+// unlockConversation releases a lock. If that fails, the lock expires.
 func (n *Node) unlockConversation(key, token string) {
 	_ = n.do("unlock conversation", func(k *keyspace) {
-		if had, _ := load[string](k, key); had == token {
+		if holder, _ := load[string](k, key); holder == token {
 			k.del(key)
 		}
 	})

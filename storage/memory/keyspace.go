@@ -4,34 +4,34 @@ import (
 	"time"
 )
 
-// keyspace is what the nodes share, as Redis has it: values under keys, some for a time. A value is never changed in
-// place, so that what was under a key before can be put back: that is how the store forgets the last second.
+// keyspace has the data of a Cluster, as in Redis: values by key, which may expire. A value is never changed in place,
+// so that the last writes can be undone.
 type keyspace struct {
-	life   int // how often the store has begun anew: what was written in an earlier life may have gone back since
-	values map[string]kept
-	before []overwritten // the newest last
+	incarnation int // counts the restarts of the store; each may have undone writes of earlier incarnations
+	values      map[string]entry
+	undo        []undoRecord // the newest last
 }
 
-// kept is one value.
-type kept struct {
+// entry is one value.
+type entry struct {
 	value   any
 	expires time.Time // zero: never
 }
 
-// overwritten is what stood under a key before it was written.
-type overwritten struct {
-	at  time.Time
-	key string
-	was kept
-	had bool
+// undoRecord is what a key had before a write.
+type undoRecord struct {
+	at      time.Time
+	key     string
+	old     entry
+	existed bool
 }
 
-// undoable is for how long what was overwritten can be put back.
-const undoable = 5 * time.Second
+// undoPeriod is for how long a write can be undone.
+const undoPeriod = 5 * time.Second
 
-func newKeyspace() *keyspace { return &keyspace{values: make(map[string]kept)} }
+func newKeyspace() *keyspace { return &keyspace{values: make(map[string]entry)} }
 
-// load returns the value under a key. ok is false where there is none.
+// load returns the value of a key. ok is false if there is none.
 func load[T any](k *keyspace, key string) (value T, ok bool) {
 	v, ok := k.values[key]
 	if !ok || !v.expires.IsZero() && !time.Now().Before(v.expires) {
@@ -40,10 +40,10 @@ func load[T any](k *keyspace, key string) (value T, ok bool) {
 	return v.value.(T), true
 }
 
-// set puts a value under a key. ttl is how long it is kept; 0: for ever.
+// set sets the value of a key. It expires after ttl; 0: never.
 func (k *keyspace) set(key string, value any, ttl time.Duration) {
-	k.remember(key)
-	v := kept{value: value}
+	k.recordUndo(key)
+	v := entry{value: value}
 	if ttl > 0 {
 		v.expires = time.Now().Add(ttl)
 	}
@@ -52,34 +52,35 @@ func (k *keyspace) set(key string, value any, ttl time.Duration) {
 
 func (k *keyspace) del(keys ...string) {
 	for _, key := range keys {
-		k.remember(key)
+		k.recordUndo(key)
 		delete(k.values, key)
 	}
 }
 
-func (k *keyspace) remember(key string) {
+// recordUndo records the entry of a key before it is written.
+func (k *keyspace) recordUndo(key string) {
 	now := time.Now()
-	old := 0
-	for old < len(k.before) && now.Sub(k.before[old].at) > undoable {
-		old++
+	expired := 0
+	for expired < len(k.undo) && now.Sub(k.undo[expired].at) > undoPeriod {
+		expired++
 	}
-	was, had := k.values[key]
-	k.before = append(k.before[old:], overwritten{now, key, was, had})
+	old, existed := k.values[key]
+	k.undo = append(k.undo[expired:], undoRecord{now, key, old, existed})
 }
 
-// goBack puts back what was there before the last d, at most undoable.
-func (k *keyspace) goBack(d time.Duration) {
+// rollBack undoes the writes of the last d, at most undoPeriod.
+func (k *keyspace) rollBack(d time.Duration) {
 	since := time.Now().Add(-d)
-	for n := len(k.before) - 1; n >= 0 && k.before[n].at.After(since); n-- {
-		o := &k.before[n]
-		if o.had {
-			k.values[o.key] = o.was
+	for n := len(k.undo) - 1; n >= 0 && k.undo[n].at.After(since); n-- {
+		u := &k.undo[n]
+		if u.existed {
+			k.values[u.key] = u.old
 		} else {
-			delete(k.values, o.key)
+			delete(k.values, u.key)
 		}
-		k.before = k.before[:n]
+		k.undo = k.undo[:n]
 	}
 }
 
-// forget drops everything.
-func (k *keyspace) forget() { k.values, k.before = make(map[string]kept), nil }
+// reset drops everything.
+func (k *keyspace) reset() { k.values, k.undo = make(map[string]entry), nil }

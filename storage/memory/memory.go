@@ -1,6 +1,6 @@
-// Package memory has the hub's stores in memory. They outlive a hub, not the process: tests restart hubs on them, and
-// they show what a store must do. Store, Topics, Queue and Revocations are for one process; a Cluster is for several
-// nodes, with a network between that tests can break.
+// Package memory implements the hub's stores in memory. Their data survives a hub, so that tests can restart it, but
+// not the process. They are also the simplest example of what a store must do. Store, Topics, Queue and Revocations are
+// for one process; a Cluster is for several nodes, with a simulated network that tests can break.
 package memory
 
 import (
@@ -10,7 +10,7 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// Store is a hub.StreamStore. The zero value is empty and ready. Safe for concurrent use.
+// Store is a hub.StreamStore. The zero value is empty and ready for use. It is safe for concurrent use.
 type Store struct {
 	mu      sync.Mutex
 	streams map[string]*hub.StreamRecord
@@ -59,12 +59,12 @@ func (s *Store) Delete(ids []string) error {
 	defer s.mu.Unlock()
 	for _, id := range ids {
 		delete(s.streams, id)
-		s.order = slices.DeleteFunc(s.order, func(have string) bool { return have == id })
+		s.order = slices.DeleteFunc(s.order, func(o string) bool { return o == id })
 	}
 	return nil
 }
 
-// Clone returns a copy of the store as it is now: what a crash at this moment would leave.
+// Clone returns a copy of the store, for tests that resume from the state at this moment.
 func (s *Store) Clone() *Store {
 	c := &Store{}
 	_ = s.Load(func(rec *hub.StreamRecord) error { return c.Save([]hub.StreamChange{*rec}) }) // memory does not fail

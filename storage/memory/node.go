@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Node is one node's view of a Cluster: a hub.SharedStreams, hub.TopicStore, hub.PresenceStore, hub.QueueFollower,
-// conversation.Store and rights.RevocationStore. Close it after its hub. Safe for concurrent use.
+// Node gives one node access to a Cluster. It is a hub.SharedStreams, hub.TopicStore, hub.PresenceStore,
+// hub.QueueFollower, conversation.Store and rights.RevocationStore. Close it after its hub. Safe for concurrent use.
 type Node struct {
 	cluster *Cluster
 	name    string
@@ -15,26 +15,25 @@ type Node struct {
 	closed  chan struct{}
 
 	// Guarded by cluster.mu.
-	own      map[string]bool // this node's streams that are in its set
-	epoch    string          // of queues, as the store last said
-	cut      bool            // no commands and no messages
-	deaf     bool            // no messages
-	paused   chan struct{}   // closed when the node goes on; nil: it goes
-	over     bool            // Close has begun
-	line     int             // counts the connections: what is under way on an earlier one is lost
-	standing bool            // the connection for messages stands
-	wanted   map[string][]*follower
-	lanes    map[string]*lane
+	own        map[string]bool // the streams that are in the store's set of this node's streams
+	epoch      string          // of queues, as of the last command
+	cut        bool            // neither commands nor messages pass
+	deaf       bool            // no messages pass
+	paused     chan struct{}   // closed by Resume; nil: the node is not paused
+	closing    bool            // Close has begun
+	connection int             // number of the connection for messages; those sent on an earlier one are lost
+	connected  bool            // the connection for messages is open
+	followers  map[string][]*follower
+	deliveries map[string]*deliveryQueue
 }
 
-// Node returns the view of a node that has just begun. Names are those of living nodes once only; one that has died may
-// come back under its name.
+// Node adds a node. No two nodes may have the same name at the same time; a node that has died may be added again.
 func (c *Cluster) Node(name string) *Node {
 	n := &Node{
 		cluster: c, name: name, closed: make(chan struct{}), own: make(map[string]bool),
-		wanted: make(map[string][]*follower), lanes: make(map[string]*lane),
+		followers: make(map[string][]*follower), deliveries: make(map[string]*deliveryQueue),
 	}
-	n.nodes = nodes{node: n, waiting: make(map[string]chan []byte), seen: make(map[string]bool)}
+	n.nodes = nodes{node: n, waiting: make(map[string]chan []byte), watched: make(map[string]bool)}
 	c.mu.Lock()
 	c.nodes[n] = struct{}{}
 	n.epoch = c.queueEpoch()
@@ -43,30 +42,30 @@ func (c *Cluster) Node(name string) *Node {
 	return n
 }
 
-// Close ends the view, and returns when nobody is told anything any more.
+// Close ends the node's access, and returns when no follower is called any more.
 func (n *Node) Close() {
 	n.locked(func() {
-		if !n.over {
+		if !n.closing {
 			close(n.closed)
 		}
-		n.over = true
+		n.closing = true
 		n.disconnect()
 		delete(n.cluster.nodes, n)
 	})
 	n.work.Wait()
 }
 
-// Cut takes the store away from this node: others cannot tell it from one that has died. A node that is to die is cut,
-// and then closed.
+// Cut disconnects this node from the store. Other nodes cannot tell it from one that has died: to let a node die, Cut
+// it and then Close it.
 func (n *Node) Cut() { n.locked(func() { n.cut = true; n.disconnect() }) }
 
-// Deafen ends the connection on which this node hears the others; its commands are done.
+// Deafen closes the connection for messages to this node. Its commands still succeed.
 func (n *Node) Deafen() { n.locked(func() { n.deaf = true; n.disconnect() }) }
 
 // Mend undoes Cut and Deafen.
 func (n *Node) Mend() { n.locked(func() { n.cut, n.deaf = false, false; n.connect() }) }
 
-// Pause has commands and messages wait until Resume, as for a process that stands still. Its own timers go on.
+// Pause makes commands and messages wait until Resume, as in a suspended process. The node's own timers still run.
 func (n *Node) Pause() {
 	n.locked(func() {
 		if n.paused == nil {
@@ -75,7 +74,7 @@ func (n *Node) Pause() {
 	})
 }
 
-// Resume lets the node go on.
+// Resume ends Pause.
 func (n *Node) Resume() {
 	n.locked(func() {
 		if n.paused != nil {
@@ -91,48 +90,47 @@ func (n *Node) locked(f func()) {
 	f()
 }
 
-// do runs a command: f is done as a whole, or not at all. Errors match errs.ErrUnavailable; then it may have been done
-// all the same.
+// do runs a command atomically. Errors match errs.ErrUnavailable; the command may have run all the same.
 func (n *Node) do(command string, f func(k *keyspace)) error {
 	var fate Fate
 	if ask := n.cluster.o.Command; ask != nil {
 		fate = ask(n.name, command)
 	}
-	if !n.sleep(fate.Before) || !n.going(!fate.Hasty) {
+	if !n.sleep(fate.Before) || !n.awaitResumed(!fate.Hasty) {
 		return unavailable("the node ends, or stands still")
 	}
 	if fate.Refused {
 		return unavailable("the command is refused")
 	}
-	line, ok := n.run(f)
+	connection, ok := n.run(f)
 	if !ok {
 		return unavailable("it is away")
 	}
 	n.sleep(fate.After)
-	if fate.Lost || fate.After > 0 && n.lineIsLost(line) {
+	if fate.Lost || fate.After > 0 && n.disconnectedSince(connection) {
 		return unavailable("the answer is lost")
 	}
 	return nil
 }
 
-// run does a command if the node can reach the store.
-func (n *Node) run(f func(k *keyspace)) (line int, ok bool) {
+// run runs a command if the node can reach the store.
+func (n *Node) run(f func(k *keyspace)) (connection int, ok bool) {
 	n.cluster.mu.Lock()
 	defer n.cluster.mu.Unlock()
-	if n.over || n.cut || n.cluster.stopped {
+	if n.closing || n.cut || n.cluster.stopped {
 		return 0, false
 	}
 	f(n.cluster.data)
-	return n.line, true
+	return n.connection, true
 }
 
-func (n *Node) lineIsLost(line int) bool {
+func (n *Node) disconnectedSince(connection int) bool {
 	n.cluster.mu.Lock()
 	defer n.cluster.mu.Unlock()
-	return n.line != line
+	return n.connection != connection
 }
 
-// sleep waits, and reports false where the node ends meanwhile.
+// sleep waits for d. It returns false if the node closes meanwhile.
 func (n *Node) sleep(d time.Duration) bool {
 	if d <= 0 {
 		return true
@@ -147,8 +145,9 @@ func (n *Node) sleep(d time.Duration) bool {
 	}
 }
 
-// going returns when the node is not paused, or false when it ends, or where it is paused and that is not waited for.
-func (n *Node) going(wait bool) bool {
+// awaitResumed waits until the node is not paused. It returns false if the node closes meanwhile or, without wait, if
+// it is paused.
+func (n *Node) awaitResumed(wait bool) bool {
 	for {
 		var paused chan struct{}
 		n.locked(func() { paused = n.paused })

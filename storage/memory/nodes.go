@@ -14,34 +14,34 @@ import (
 
 // Keys and channels of nodes.
 const (
-	nodesKey   = "nodes" // the names of all that have not been found dead
+	nodesKey   = "nodes" // the set of nodes: the names of all that were not found dead
 	allChannel = "nodes"
 )
 
 func leaseKey(node string) string     { return "lease " + node }
 func callsChannel(node string) string { return "calls " + node }
 
-// call is what nodes tell each other: a request, or the answer to one.
+// call is a message between nodes: a request, or the answer to one.
 type call struct {
-	id     string // "": no answer is waited for
+	id     string // "": a request without an answer
 	from   string
 	body   []byte
 	answer bool
 }
 
-// nodes is this node among the others.
+// nodes has what a node knows of the other nodes.
 type nodes struct {
 	node *Node
 
-	mu      sync.Mutex
-	waiting map[string]chan []byte // for answers, by call
-	calls   int
-	alive   map[string]bool // as of the last beat
-	seen    map[string]bool // taken for alive once, and not told dead yet
-	beaten  time.Time       // when the last beat that succeeded began
-	valid   time.Time       // the same, once this node has done what follows from that beat
-	life    int             // of the data, as of the last beat
-	blind   time.Time       // until then nobody is found dead: others may have been kept from beating as this node was
+	mu            sync.Mutex
+	waiting       map[string]chan []byte // for answers, by call
+	calls         int
+	alive         map[string]bool // the set of nodes as of the last heartbeat, and whether each one's lease is valid
+	watched       map[string]bool // nodes that were alive, and whose death was not reported yet
+	lastHeartbeat time.Time       // when the last successful heartbeat began
+	leaseFrom     time.Time       // the same, set when this node has processed the result of that heartbeat
+	incarnation   int             // of the store, as of the last heartbeat
+	graceUntil    time.Time       // no node is found dead before: whatever delayed this node may have delayed others
 }
 
 // Node implements hub.Nodes.
@@ -50,31 +50,31 @@ func (n *Node) Node() string { return n.name }
 // Ask implements hub.Nodes.
 func (n *Node) Ask(ctx context.Context, node string, request []byte) ([]byte, error) {
 	s := &n.nodes
-	answered := make(chan []byte, 1)
+	answers := make(chan []byte, 1)
 	s.mu.Lock()
 	s.calls++
 	id := strconv.Itoa(s.calls)
-	s.waiting[id] = answered
+	s.waiting[id] = answers
 	s.mu.Unlock()
 	defer func() {
 		s.mu.Lock()
 		delete(s.waiting, id)
 		s.mu.Unlock()
 	}()
-	heard, err := n.send(callsChannel(node), call{id: id, from: n.name, body: request})
+	receivers, err := n.publishCall(callsChannel(node), call{id: id, from: n.name, body: request})
 	if err != nil {
 		return nil, err
 	}
-	if heard == 0 {
+	if receivers == 0 {
 		return nil, fmt.Errorf("node %s is not there: %w", node, errs.ErrUnavailable)
 	}
-	look := time.NewTicker(n.cluster.o.Lease / 4)
-	defer look.Stop()
+	tick := time.NewTicker(n.cluster.o.Lease / 4)
+	defer tick.Stop()
 	for {
 		select {
-		case answer := <-answered:
+		case answer := <-answers:
 			return answer, nil
-		case <-look.C:
+		case <-tick.C:
 			if n.Alive(node) {
 				continue
 			}
@@ -85,29 +85,29 @@ func (n *Node) Ask(ctx context.Context, node string, request []byte) ([]byte, er
 	}
 }
 
-// send publishes a call, and returns how many nodes it was sent to.
-func (n *Node) send(channel string, c call) (heard int, err error) {
-	err = n.do("publish", func(*keyspace) { heard = n.cluster.publish(channel, c, true) })
-	return heard, err
+// publishCall publishes a call, and returns how many nodes it was sent to.
+func (n *Node) publishCall(channel string, c call) (receivers int, err error) {
+	err = n.do("publish", func(*keyspace) { receivers = n.cluster.publish(channel, c, true) })
+	return receivers, err
 }
 
 // Tell implements hub.Nodes.
 func (n *Node) Tell(request []byte) error {
-	_, err := n.send(allChannel, call{from: n.name, body: request})
+	_, err := n.publishCall(allChannel, call{from: n.name, body: request})
 	return err
 }
 
-// Others implements hub.Nodes. A node that has just come is among them. Where the store cannot be asked, they are those
-// of the last beat.
+// Others implements hub.Nodes. It includes nodes that have only just joined. If the store cannot be reached, it returns
+// the nodes of the last heartbeat.
 func (n *Node) Others() (others []string) {
-	alive, err := n.living()
+	alive, err := n.loadNodes()
 	if err != nil {
 		n.nodes.mu.Lock()
 		alive = n.nodes.alive
 		n.nodes.mu.Unlock()
 	}
-	for node, lives := range alive {
-		if lives && node != n.name {
+	for node, valid := range alive {
+		if valid && node != n.name {
 			others = append(others, node)
 		}
 	}
@@ -123,42 +123,43 @@ func (n *Node) Alive(node string) bool {
 	return alive
 }
 
-// watch has the hub told of a node's death that it takes for alive, also where others have found it dead long ago.
+// watch makes sure that the death of a node is reported to the hub, which believes that it is alive, even if other
+// nodes found it dead long ago.
 func (s *nodes) watch(node string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.seen[node] = true
+	s.watched[node] = true
 }
 
 func (n *Node) looksAlive(node string) bool {
 	s := &n.nodes
 	s.mu.Lock()
-	alive, known := s.alive[node]
-	lease := n.cluster.o.Lease
-	blind := time.Now().Before(s.blind) || time.Since(s.beaten) > lease/2 // it will be so at the next beat
+	alive := s.alive[node]
+	// After a late heartbeat there will be a grace period, so a node that is due for one counts as being in it.
+	inGrace := time.Now().Before(s.graceUntil) || time.Since(s.lastHeartbeat) > n.cluster.o.Lease/2
 	s.mu.Unlock()
-	if known && alive || blind {
+	if alive || inGrace {
 		return true
 	}
-	var lives bool
-	err := n.do("lease", func(k *keyspace) { _, lives = load[bool](k, leaseKey(node)) })
-	return err != nil || lives // one that cannot be asked about lives
+	var valid bool
+	err := n.do("lease", func(k *keyspace) { _, valid = load[bool](k, leaseKey(node)) })
+	return err != nil || valid // without an answer, the node counts as alive
 }
 
 // LeaseValid implements hub.Nodes.
 func (n *Node) LeaseValid() bool {
 	n.nodes.mu.Lock()
 	defer n.nodes.mu.Unlock()
-	return time.Since(n.nodes.valid) < n.cluster.o.Lease
+	return time.Since(n.nodes.leaseFrom) < n.cluster.o.Lease
 }
 
-// living returns the nodes that have not been found dead, each with whether its lease holds.
-func (n *Node) living() (alive map[string]bool, err error) {
-	err = n.do("nodes", func(k *keyspace) { alive = livingOf(k) })
+// loadNodes returns the set of nodes, and whether each one's lease is valid.
+func (n *Node) loadNodes() (alive map[string]bool, err error) {
+	err = n.do("nodes", func(k *keyspace) { alive = nodesOf(k) })
 	return alive, err
 }
 
-func livingOf(k *keyspace) map[string]bool {
+func nodesOf(k *keyspace) map[string]bool {
 	names, _ := load[map[string]bool](k, nodesKey)
 	alive := make(map[string]bool, len(names))
 	for name := range names {
@@ -167,25 +168,25 @@ func livingOf(k *keyspace) map[string]bool {
 	return alive
 }
 
-// beatOn renews this node's lease, and looks for others whose leases have run out, until ctx ends. Then it gives the
-// lease back. It closes joined after the first time.
-func (s *nodes) beatOn(ctx context.Context, events *hub.NodeEvents, joined chan<- struct{}) {
+// heartbeats renews this node's lease and looks for nodes whose leases have expired, until ctx ends. Then it releases
+// the lease. It closes joined after the first heartbeat.
+func (s *nodes) heartbeats(ctx context.Context, events *hub.NodeEvents, joined chan<- struct{}) {
 	n := s.node
 	tick := time.NewTicker(n.cluster.o.Lease / 4)
 	defer tick.Stop()
 	for first := true; ; first = false {
-		dead, been := s.beat()
-		if been.forgotten || been.back {
+		dead, change := s.heartbeat()
+		if change.removed || change.restarted {
 			n.locked(func() { clear(n.own) })
 		}
-		if been.forgotten || been.back || been.lapsed { // it may lack what was saved, or others may have taken it
-			events.Lost()
+		if change.removed || change.restarted || change.expired {
+			events.Lost() // the store may have lost what this node saved, or other nodes may have claimed it
 		}
-		if been.lapsed { // the others did not tell this node anything meanwhile
-			events.Missed()
+		if change.expired {
+			events.Missed() // the other nodes sent this node nothing meanwhile
 		}
 		s.mu.Lock()
-		s.valid = s.beaten
+		s.leaseFrom = s.lastHeartbeat
 		s.mu.Unlock()
 		if first {
 			close(joined)
@@ -196,27 +197,27 @@ func (s *nodes) beatOn(ctx context.Context, events *hub.NodeEvents, joined chan<
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			_ = n.do("leave", func(k *keyspace) { // what cannot be given back runs out
+			_ = n.do("leave", func(k *keyspace) { // if this fails, the lease expires
 				k.del(leaseKey(n.name))
-				withoutNode(k, n.name)
+				removeNode(k, n.name)
 			})
 			return
 		}
 	}
 }
 
-// change is what has become of this node, or of the store, since the beat before.
-type change struct {
-	forgotten bool // the store does not know this node any more
-	back      bool // the data may have gone back
-	lapsed    bool // this node's lease had run out
+// stateChange is what has happened to this node or the store since the last heartbeat.
+type stateChange struct {
+	removed   bool // this node was no longer in the set of nodes
+	restarted bool // the store has restarted, so it may have lost writes
+	expired   bool // this node's lease had expired
 }
 
-// beat returns the nodes that are found dead, and what has changed.
-func (s *nodes) beat() (dead []string, been change) {
+// heartbeat renews the lease. It returns the nodes that it found dead, and what has changed.
+func (s *nodes) heartbeat() (dead []string, change stateChange) {
 	n, began := s.node, time.Now()
 	var alive map[string]bool
-	added, life := false, 0
+	added, incarnation := false, 0
 	err := n.do("beat", func(k *keyspace) {
 		k.set(leaseKey(n.name), true, n.cluster.o.Lease)
 		names, _ := load[map[string]bool](k, nodesKey)
@@ -228,56 +229,58 @@ func (s *nodes) beat() (dead []string, been change) {
 			names[n.name] = true
 			k.set(nodesKey, names, 0)
 		}
-		alive, life = livingOf(k), k.life
+		alive, incarnation = nodesOf(k), k.incarnation
 	})
 	if err != nil {
-		return nil, been
+		return nil, change
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	lease := n.cluster.o.Lease
-	if !s.beaten.IsZero() {
-		been = change{forgotten: added, back: life != s.life, lapsed: began.Sub(s.beaten) >= lease}
-	}
-	if began.Sub(s.beaten) > lease/2 || been.forgotten { // the others may have been away as well
-		s.blind = time.Now().Add(lease + lease/4)
-	}
-	s.beaten, s.alive, s.life = began, alive, life
-	for name, lives := range alive {
-		if lives {
-			s.seen[name] = true
+	if !s.lastHeartbeat.IsZero() {
+		change = stateChange{
+			removed: added, restarted: incarnation != s.incarnation, expired: began.Sub(s.lastHeartbeat) >= lease,
 		}
 	}
-	if time.Now().Before(s.blind) {
-		return nil, been
+	if began.Sub(s.lastHeartbeat) > lease/2 || change.removed { // the other nodes may have been disconnected as well
+		s.graceUntil = time.Now().Add(lease + lease/4)
 	}
-	return s.gone(), been
+	s.lastHeartbeat, s.alive, s.incarnation = began, alive, incarnation
+	for name, valid := range alive {
+		if valid {
+			s.watched[name] = true
+		}
+	}
+	if time.Now().Before(s.graceUntil) {
+		return nil, change
+	}
+	return s.newlyDead(), change
 }
 
-// gone returns the nodes that have died, or ended, since it was asked last. s.mu is held.
-func (s *nodes) gone() (dead []string) {
-	for name, lives := range s.alive {
-		if !lives {
+// newlyDead returns the nodes that have died or left since its last call. The caller holds s.mu.
+func (s *nodes) newlyDead() (dead []string) {
+	for name, valid := range s.alive {
+		if !valid {
 			dead = append(dead, name)
 		}
 	}
-	for name := range s.seen {
-		if _, known := s.alive[name]; !known { // it has ended, or another node was quicker to find it dead
+	for name := range s.watched {
+		if _, listed := s.alive[name]; !listed { // it has left, or another node found it dead first
 			dead = append(dead, name)
 		}
 	}
 	for _, name := range dead {
-		delete(s.seen, name)
+		delete(s.watched, name)
 	}
 	return dead
 }
 
-// removeDead tells of a dead node, and forgets it.
+// removeDead reports a dead node to the hub, and then removes it from the store.
 func (s *nodes) removeDead(node string, died func(node string, streams []string) bool) {
 	n := s.node
 	var ids []string
 	if n.do("streams of the dead", func(k *keyspace) { ids, _ = load[[]string](k, ownKey(node)) }) != nil {
-		s.watch(node) // it is found again at the next beat
+		s.watch(node) // the next heartbeat reports it again
 		return
 	}
 	if !died(node, ids) {
@@ -285,12 +288,12 @@ func (s *nodes) removeDead(node string, died func(node string, streams []string)
 		return
 	}
 	_ = n.do("forget the dead", func(k *keyspace) {
-		k.del(ownKey(node)) // what is left has an end of its own
-		withoutNode(k, node)
+		k.del(ownKey(node)) // the streams that are left expire
+		removeNode(k, node)
 	})
 }
 
-func withoutNode(k *keyspace, node string) {
+func removeNode(k *keyspace, node string) {
 	names, _ := load[map[string]bool](k, nodesKey)
 	names = maps.Clone(names)
 	delete(names, node)

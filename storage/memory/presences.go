@@ -8,7 +8,7 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// presenceTTL is how long a topic's metas are kept that nobody changes.
+// presenceTTL is how long the metas of a topic are kept after their last change.
 const presenceTTL = 7 * 24 * time.Hour
 
 // leftTTL is how long the generation of a meta that has left is kept, so that a late save does not bring it back.
@@ -25,7 +25,7 @@ func (n *Node) SavePresences(topic string, metas []hub.SharedPresence) error {
 		if all = maps.Clone(all); all == nil {
 			all = make(map[string]hub.SharedPresence)
 		}
-		var told []hub.SharedPresence
+		var applied []hub.SharedPresence
 		for _, m := range metas {
 			had, ok := all[m.ID]
 			if left, _ := load[int](k, leftKey(topic, m.ID)); ok && had.Generation > m.Generation || left > m.Generation {
@@ -37,11 +37,11 @@ func (n *Node) SavePresences(topic string, metas []hub.SharedPresence) error {
 					k.set(leftKey(topic, m.ID), m.Generation, leftTTL)
 				}
 			}
-			told = append(told, m)
+			applied = append(applied, m)
 		}
 		k.set(presenceKey(topic), all, presenceTTL)
-		if len(told) > 0 {
-			n.cluster.publish(presenceKey(topic), told, false)
+		if len(applied) > 0 {
+			n.cluster.publish(presenceKey(topic), applied, false)
 		}
 	})
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// Queue is a hub.QueueStore in memory. Make it with NewQueue. Safe for concurrent use.
+// Queue is a hub.QueueStore in memory, created by NewQueue. It is safe for concurrent use.
 type Queue struct {
 	epoch string
 
@@ -27,10 +27,10 @@ func NewQueue() *Queue {
 func (q *Queue) QueueEpoch() string { return q.epoch }
 
 // Enqueue implements hub.QueueStore.
-func (q *Queue) Enqueue(messages []hub.StoredMessage, room hub.QueueLimits) ([]uint64, error) {
+func (q *Queue) Enqueue(messages []hub.StoredMessage, limits hub.QueueLimits) ([]uint64, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return enqueue(q.user, messages, room)
+	return enqueue(q.user, messages, limits)
 }
 
 // Messages implements hub.QueueStore.
@@ -61,7 +61,7 @@ func (q *Queue) ExpireMessages(user string, now time.Time, limit int) (int, erro
 	n := 0
 	for _, name := range slices.Sorted(maps.Keys(q.users)) {
 		n += q.users[name].expire(now, limit-n)
-		q.users[name].sweep(now.Add(-idLife))
+		q.users[name].sweep(now.Add(-idTTL))
 	}
 	return n, nil
 }
@@ -74,7 +74,7 @@ func (q *Queue) QueueSummaries(limit int) (list []hub.QueueSummary, all hub.Queu
 	return list, all, nil
 }
 
-// user returns a user's queue. q.mu is held.
+// user returns a user's queue, which it creates if there is none. The caller holds q.mu.
 func (q *Queue) user(name string) *userQueue {
 	u := q.users[name]
 	if u == nil {
@@ -84,7 +84,7 @@ func (q *Queue) user(name string) *userQueue {
 	return u
 }
 
-// Clone returns a copy of the store as it is now: what a crash at this moment would leave.
+// Clone returns a copy of the store, for tests that resume from the state at this moment.
 func (q *Queue) Clone() *Queue {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -8,13 +8,14 @@ import (
 	"github.com/duckwire/duckwire/hub/rights"
 )
 
-// Revocations is a rights.RevocationStore in memory. The zero value is empty and ready. Safe for concurrent use.
+// Revocations is a rights.RevocationStore in memory. The zero value is empty and ready for use. It is safe for
+// concurrent use.
 type Revocations struct {
 	mu  sync.Mutex
 	all map[subject]rights.Revocation
 }
 
-// subject is what was revoked: a user's tokens, or one token.
+// subject identifies what is revoked: a user's tokens, or one token.
 type subject struct{ user, tokenID string }
 
 // SaveRevocation implements rights.RevocationStore.

@@ -8,71 +8,71 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// service is this node's being there for the others.
+// service answers the other nodes' requests while Serve runs.
 type service struct {
 	node   *Node
 	events hub.NodeEvents
 	work   sync.WaitGroup
 
-	mu   sync.Mutex
-	over bool // nothing may begin
+	mu      sync.Mutex
+	closing bool // no further goroutines may start
 
-	standing chan struct{} // closed once what the others ask is heard
-	gaps     int           // they are told one after the other
+	subscribed chan struct{} // closed when requests to this node are heard
+	gaps       int           // counts calls of gap, which never run at the same time
 }
 
-// standingPatience is how long Serve waits to be heard and to hear.
-const standingPatience = 5 * time.Second
+// serveTimeout is how long Serve waits until other nodes see this one, and their requests are heard.
+const serveTimeout = 5 * time.Second
 
 // Serve implements hub.Nodes.
 func (n *Node) Serve(events hub.NodeEvents) (stop func()) {
-	v := &service{node: n, events: events, standing: make(chan struct{})}
+	v := &service{node: n, events: events, subscribed: make(chan struct{})}
 	ctx, cancel := context.WithCancel(context.Background())
 	unfollow := n.follow(callsChannel(n.name), &follower{gap: v.gap, heard: v.heard})
 	unfollowAll := n.follow(allChannel, &follower{gap: func() {}, heard: v.heard})
 	joined := make(chan struct{})
-	v.work.Go(func() { n.nodes.beatOn(ctx, &events, joined) })
-	late, cancelLate := context.WithTimeout(ctx, standingPatience)
-	defer cancelLate()
-	for _, done := range []chan struct{}{v.standing, joined} { // from now on it hears, and is asked
+	v.work.Go(func() { n.nodes.heartbeats(ctx, &events, joined) })
+	timeout, cancelTimeout := context.WithTimeout(ctx, serveTimeout)
+	defer cancelTimeout()
+	for _, done := range []chan struct{}{v.subscribed, joined} {
 		select {
 		case <-done:
-		case <-late.Done():
+		case <-timeout.Done():
 		}
 	}
 	return func() {
 		cancel()
 		unfollow()
 		unfollowAll()
-		v.end()
+		v.close()
 		v.work.Wait()
 	}
 }
 
-// gap says that requests may have been missed, but for the first time, when the service begins.
+// gap is called when requests may have been missed. The first call only confirms the subscription.
 func (v *service) gap() {
 	if v.gaps++; v.gaps == 1 {
-		close(v.standing)
+		close(v.subscribed)
 		return
 	}
-	v.begin(v.events.Missed)
+	v.start(v.events.Missed)
 }
 
-func (v *service) begin(f func()) {
+func (v *service) start(f func()) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if !v.over {
+	if !v.closing {
 		v.work.Go(f)
 	}
 }
 
-func (v *service) end() {
+func (v *service) close() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.over = true
+	v.closing = true
 }
 
-// heard takes what another node sends: a request, or an answer that is waited for here.
+// heard handles a message of another node: a request, or the answer to a request of this node.
 func (v *service) heard(message any) {
 	c, s := message.(call), &v.node.nodes
 	switch {
@@ -84,16 +84,17 @@ func (v *service) heard(message any) {
 		if waiting != nil {
 			waiting <- c.body
 		}
-	case c.from == v.node.name: // it was told to all
+	case c.from == v.node.name: // this node's own request to all nodes
 	default:
-		v.begin(func() { v.answer(&c) })
+		v.start(func() { v.answer(&c) })
 	}
 }
 
-// answer does what a request asks for. What was told to all nodes has no answer.
+// answer handles a request and sends the answer. A request to all nodes has none.
 func (v *service) answer(c *call) {
 	body := v.events.Answer(c.from, c.body)
 	if c.id != "" {
-		_, _ = v.node.send(callsChannel(c.from), call{id: c.id, body: body, answer: true}) // who waits gives up
+		// If this fails, the caller gives up after its timeout.
+		_, _ = v.node.publishCall(callsChannel(c.from), call{id: c.id, body: body, answer: true})
 	}
 }

@@ -11,7 +11,8 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// Keys of queues: which users have one, and each user's, which is also the channel on which it is heard.
+// Keys of queues: the set of users that have one, and the epoch of all queues. The key of a user's queue is also the
+// channel on which its changes are published.
 const (
 	queuesKey     = "queues"
 	queueEpochKey = "epoch of queues"
@@ -19,31 +20,35 @@ const (
 
 func queueKey(user string) string { return "queue " + user }
 
-// queueLife is an epoch of all queues, and the life of the data in which it began.
-type queueLife struct {
-	epoch string
-	life  int
+// sharedQueueEpoch is the epoch of all queues, and the store's incarnation in which it began.
+type sharedQueueEpoch struct {
+	epoch       string
+	incarnation int
 }
 
-// queueEpoch returns the epoch of all queues: a new one where the data may have gone back. c.mu is held.
+// queueEpoch returns the epoch of all queues. It begins a new one after a restart of the store, which may have lost
+// writes. The caller holds c.mu.
 func (c *Cluster) queueEpoch() string {
-	l, ok := load[queueLife](c.data, queueEpochKey)
-	if !ok || l.life != c.data.life {
-		c.made++
-		l = queueLife{"q" + strconv.FormatInt(time.Now().UnixNano(), 36) + "q" + strconv.Itoa(c.made), c.data.life}
-		c.data.set(queueEpochKey, l, 0)
+	e, ok := load[sharedQueueEpoch](c.data, queueEpochKey)
+	if !ok || e.incarnation != c.data.incarnation {
+		c.epochs++
+		e = sharedQueueEpoch{
+			epoch:       "q" + strconv.FormatInt(time.Now().UnixNano(), 36) + "q" + strconv.Itoa(c.epochs),
+			incarnation: c.data.incarnation,
+		}
+		c.data.set(queueEpochKey, e, 0)
 	}
-	return l.epoch
+	return e.epoch
 }
 
-// queueCommand is the queues as one command changes them.
+// queueCommand collects the queues that one command changes.
 type queueCommand struct {
 	k       *keyspace
 	epoch   string
 	changed map[string]*userQueue
 }
 
-// doQueues runs a command on queues, and notes the epoch as the store says it.
+// doQueues runs a command on queues, and updates n.epoch.
 func (n *Node) doQueues(command string, f func(q *queueCommand)) error {
 	var epoch string
 	err := n.do(command, func(k *keyspace) {
@@ -58,30 +63,30 @@ func (n *Node) doQueues(command string, f func(q *queueCommand)) error {
 	return err
 }
 
-// user returns a user's queue to be changed.
+// user returns a copy of a user's queue that save will write.
 func (q *queueCommand) user(name string) *userQueue {
 	u := q.changed[name]
 	if u == nil {
-		u = q.look(name)
+		u = q.load(name)
 		q.changed[name] = u
 	}
 	return u
 }
 
-// look returns a user's queue as a copy.
-func (q *queueCommand) look(name string) *userQueue {
+// load returns a copy of a user's queue.
+func (q *queueCommand) load(name string) *userQueue {
 	u, ok := load[*userQueue](q.k, queueKey(name))
 	if !ok {
 		u = newUserQueue()
 	}
 	if u = u.clone(); ok && u.epoch != q.epoch {
-		u.before = livesBefore(u.before, log.Position{Epoch: u.epoch, Offset: u.tail()})
+		u.before = earlierEpochs(u.before, log.Position{Epoch: u.epoch, Offset: u.tail()})
 	}
 	u.epoch = q.epoch
 	return u
 }
 
-// save writes what was changed, and tells who follows.
+// save writes the changed queues, and notifies their followers.
 func (q *queueCommand) save(c *Cluster) {
 	users, _ := load[map[string]bool](q.k, queuesKey)
 	users = maps.Clone(users)
@@ -98,7 +103,7 @@ func (q *queueCommand) save(c *Cluster) {
 	}
 }
 
-// names returns the users with queues, in order.
+// names returns the users that have queues, sorted.
 func (q *queueCommand) names() []string {
 	users, _ := load[map[string]bool](q.k, queuesKey)
 	return slices.Sorted(maps.Keys(users))
@@ -111,9 +116,9 @@ func (n *Node) QueueEpoch() (epoch string) {
 }
 
 // Enqueue implements hub.QueueStore.
-func (n *Node) Enqueue(messages []hub.StoredMessage, room hub.QueueLimits) (offsets []uint64, err error) {
+func (n *Node) Enqueue(messages []hub.StoredMessage, limits hub.QueueLimits) (offsets []uint64, err error) {
 	var full error
-	err = n.doQueues("enqueue", func(q *queueCommand) { offsets, full = enqueue(q.user, messages, room) })
+	err = n.doQueues("enqueue", func(q *queueCommand) { offsets, full = enqueue(q.user, messages, limits) })
 	if err != nil {
 		return nil, err
 	}
@@ -122,14 +127,14 @@ func (n *Node) Enqueue(messages []hub.StoredMessage, room hub.QueueLimits) (offs
 
 // Messages implements hub.QueueStore.
 func (n *Node) Messages(user string, after uint64, limit int) (page hub.QueuePage, err error) {
-	err = n.doQueues("messages", func(q *queueCommand) { page = q.look(user).page(after, limit) })
+	err = n.doQueues("messages", func(q *queueCommand) { page = q.load(user).page(after, limit) })
 	return page, err
 }
 
 // AckMessages implements hub.QueueStore.
 func (n *Node) AckMessages(user string, through uint64) (ahead bool, err error) {
 	err = n.doQueues("acknowledge", func(q *queueCommand) {
-		if ahead = q.look(user).acknowledge(through); !ahead {
+		if ahead = q.load(user).acknowledge(through); !ahead {
 			q.user(user).acknowledge(through)
 		}
 	})
@@ -144,16 +149,16 @@ func (n *Node) ExpireMessages(user string, now time.Time, limit int) (expired in
 			names = []string{user}
 		}
 		for _, name := range names {
-			u := q.look(name)
-			had := len(u.messages)
-			gone := u.expire(now, limit-expired)
+			u := q.load(name)
+			before := len(u.messages)
+			count := u.expire(now, limit-expired)
 			if user == "" {
-				u.sweep(now.Add(-idLife))
+				u.sweep(now.Add(-idTTL))
 			}
-			if gone > 0 || len(u.messages) < had {
+			if count > 0 || len(u.messages) < before {
 				q.changed[name] = u
 			}
-			expired += gone
+			expired += count
 		}
 	})
 	return expired, err
@@ -168,7 +173,7 @@ func (n *Node) QueueSummaries(limit int) (list []hub.QueueSummary, all hub.Queue
 func (q *queueCommand) all() iter.Seq2[string, *userQueue] {
 	return func(yield func(string, *userQueue) bool) {
 		for _, name := range q.names() {
-			if !yield(name, q.look(name)) {
+			if !yield(name, q.load(name)) {
 				return
 			}
 		}

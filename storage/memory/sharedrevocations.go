@@ -15,8 +15,8 @@ const (
 // RevocationsGeneration implements rights.SharedRevocationStore.
 func (n *Node) RevocationsGeneration() (generation string, err error) {
 	err = n.do("generation of revocations", func(k *keyspace) {
-		known := false
-		if generation, known = load[string](k, generationKey); !known {
+		ok := false
+		if generation, ok = load[string](k, generationKey); !ok {
 			generation = n.cluster.newEpoch()
 			k.set(generationKey, generation, 0)
 		}
@@ -60,7 +60,9 @@ func (n *Node) ForgetRevocations(now time.Time) error {
 // LoadRevocations implements rights.RevocationStore.
 func (n *Node) LoadRevocations(f func(rights.Revocation) error) error {
 	var all map[subject]rights.Revocation
-	err := n.do("load revocations", func(k *keyspace) { all, _ = load[map[subject]rights.Revocation](k, revocationsKey) })
+	err := n.do("load revocations", func(k *keyspace) {
+		all, _ = load[map[subject]rights.Revocation](k, revocationsKey)
+	})
 	if err != nil {
 		return err
 	}

@@ -12,25 +12,25 @@ import (
 	"github.com/duckwire/duckwire/storage/internal/record"
 )
 
-// runningTTL is for how long a stream is kept that nothing more is heard of.
+// runningTTL is how long a running stream is kept after its last change.
 const runningTTL = 24 * time.Hour
 
-// Keys of streams. A stream's own is also the channel on which it is heard.
+// Keys of streams. The key of a stream is also the channel on which its changes are published.
 func streamKey(id string) string        { return "stream " + id }
 func aliasKey(owner, id string) string  { return "alias " + owner + "\x00" + id }
 func slotKey(owner, slot string) string { return "slot " + owner + "\x00" + slot }
 func newestKey(owner string) string     { return "streams of " + owner }
 func ownKey(node string) string         { return "streams on " + node }
 
-// sharedStream is a stream as it is kept.
+// sharedStream is a stream in the store.
 type sharedStream struct {
 	node   string
 	record []byte // without its runs
 	tail   uint64
-	runs   map[uint64]log.Run // by their first entry
+	runs   map[uint64]log.Run // by the offset of their first entry
 }
 
-// streamChange is what is published of a stream.
+// streamChange is the message that is published for a change of a stream.
 type streamChange struct {
 	node   string
 	record []byte
@@ -55,8 +55,8 @@ func (n *Node) AddStream(rec *hub.StreamRecord, slot string) (taken, superseded 
 }
 
 // register adds a stream to its owner's list, under its aliases and to its slot ("": none). It changes nothing and
-// returns an id if an alias names another stream, or if the stream is to be new and another node has it. Else it returns the id that
-// was in the slot, or "".
+// returns an id if an alias names another stream, or if the stream is to be new and another node has it. Else it returns
+// the id that was in the slot, or "".
 func (n *Node) register(
 	command string, rec *hub.StreamRecord, slot string, isNew bool,
 ) (taken, superseded string, err error) {
@@ -67,7 +67,7 @@ func (n *Node) register(
 		}
 		for _, alias := range rec.Aliases {
 			id, _ := load[string](k, aliasKey(rec.Owner, alias))
-			if _, there := load[sharedStream](k, streamKey(id)); there && id != rec.ID {
+			if _, exists := load[sharedStream](k, streamKey(id)); exists && id != rec.ID {
 				taken = id
 				return
 			}
@@ -108,13 +108,13 @@ func (n *Node) Save(changes []hub.StreamChange) error {
 	return nil
 }
 
-// saveResult is what became of a change.
+// saveResult is the result of saving a change.
 type saveResult int
 
 const (
 	saveDone   saveResult = iota
-	saveTaken             // the stream is another node's
-	saveBehind            // entries are missing before the change
+	saveTaken             // another node owns the stream
+	saveBehind            // the store lacks entries before the change
 )
 
 func (n *Node) saveStream(rec *hub.StreamRecord) (result saveResult, behind uint64, err error) {
@@ -146,14 +146,14 @@ func (n *Node) addOwnAgain(rec *hub.StreamRecord) error {
 	return err
 }
 
-// putStream adds what has become of a stream.
+// putStream applies a change to a stream, if this node owns it and no entries are missing before the change.
 func (n *Node) putStream(k *keyspace, rec *hub.StreamRecord, raw []byte) (result saveResult, behind uint64) {
-	s, known := load[sharedStream](k, streamKey(rec.ID))
-	whole := len(rec.Runs) > 0 && rec.Runs[0].First == 1 || rec.Tail == 0
+	s, exists := load[sharedStream](k, streamKey(rec.ID))
+	complete := len(rec.Runs) > 0 && rec.Runs[0].First == 1 || rec.Tail == 0
 	switch {
-	case !known && !whole:
+	case !exists && !complete:
 		return saveBehind, 0
-	case known && s.node != n.name:
+	case exists && s.node != n.name:
 		return saveTaken, 0
 	case len(rec.Runs) > 0 && rec.Runs[0].First > s.tail+1, len(rec.Runs) == 0 && rec.Tail != s.tail:
 		return saveBehind, s.tail
@@ -167,7 +167,7 @@ func (n *Node) putStream(k *keyspace, rec *hub.StreamRecord, raw []byte) (result
 	s.node, s.record, s.tail = n.name, raw, rec.Tail
 	ttl := runningTTL
 	if rec.Status.Ended() {
-		ttl = n.cluster.o.StreamTTL + time.Minute // its node deletes it; this is for nodes that died
+		ttl = n.cluster.o.StreamTTL + time.Minute // its node deletes it, unless it dies first
 	}
 	k.set(streamKey(rec.ID), s, ttl)
 	return saveDone, 0
@@ -195,21 +195,21 @@ func (n *Node) addOwn(id string) (added bool, err error) {
 // Load implements hub.StreamStore.
 func (n *Node) Load(f func(*hub.StreamRecord) error) error {
 	var found []*hub.SharedStream
-	var broken error
+	var decodeErr error
 	err := n.do("load streams", func(k *keyspace) {
 		own, _ := load[[]string](k, ownKey(n.name))
 		for _, id := range own {
 			if s, ok := load[sharedStream](k, streamKey(id)); ok && s.node == n.name {
 				one, err := s.shared()
-				broken = cmp.Or(broken, err)
+				decodeErr = cmp.Or(decodeErr, err)
 				found = append(found, one)
 			}
 		}
 	})
-	for i := 0; err == nil && broken == nil && i < len(found); i++ {
+	for i := 0; err == nil && decodeErr == nil && i < len(found); i++ {
 		err = f(&found[i].Record)
 	}
-	return cmp.Or(err, broken)
+	return cmp.Or(err, decodeErr)
 }
 
 // Delete implements hub.StreamStore.
@@ -221,7 +221,7 @@ func (n *Node) Delete(ids []string) error {
 			if s, ok := load[sharedStream](k, streamKey(id)); ok && s.node == n.name {
 				k.del(streamKey(id))
 			}
-			own = slices.DeleteFunc(own, func(have string) bool { return have == id })
+			own = slices.DeleteFunc(own, func(o string) bool { return o == id })
 		}
 		k.set(ownKey(n.name), own, 0)
 	})
@@ -237,18 +237,18 @@ func (n *Node) Delete(ids []string) error {
 
 // FindStream implements hub.SharedStreams.
 func (n *Node) FindStream(user, id string) (found *hub.SharedStream, err error) {
-	var known bool
+	var ok bool
 	var s sharedStream
 	err = n.do("find stream", func(k *keyspace) {
-		if s, known = load[sharedStream](k, streamKey(id)); !known {
+		if s, ok = load[sharedStream](k, streamKey(id)); !ok {
 			id, _ = load[string](k, aliasKey(user, id))
-			s, known = load[sharedStream](k, streamKey(id))
+			s, ok = load[sharedStream](k, streamKey(id))
 		}
 	})
 	switch {
 	case err != nil:
 		return nil, err
-	case !known:
+	case !ok:
 		return nil, errs.ErrNotFound
 	}
 	return s.shared()
@@ -260,7 +260,7 @@ func (s *sharedStream) shared() (*hub.SharedStream, error) {
 	if err != nil {
 		return nil, err
 	}
-	// What was sent twice, after an answer was lost, is there in other pieces, too.
+	// If a change was saved again after its answer was lost, its entries may be in several overlapping runs.
 	next := uint64(1)
 	for _, first := range slices.Sorted(maps.Keys(s.runs)) {
 		run := s.runs[first]
@@ -293,10 +293,10 @@ func (n *Node) ClaimStream(id, from string) (*hub.SharedStream, error) {
 	if _, err := n.addOwn(id); err != nil {
 		return nil, err
 	}
-	var known bool
+	var ok bool
 	var s sharedStream
 	err := n.do("claim stream", func(k *keyspace) {
-		if s, known = load[sharedStream](k, streamKey(id)); known && s.node == from {
+		if s, ok = load[sharedStream](k, streamKey(id)); ok && s.node == from {
 			s.node = n.name
 			k.set(streamKey(id), s, runningTTL)
 		}
@@ -304,7 +304,7 @@ func (n *Node) ClaimStream(id, from string) (*hub.SharedStream, error) {
 	switch {
 	case err != nil:
 		return nil, err
-	case !known:
+	case !ok:
 		return nil, errs.ErrNotFound
 	}
 	return s.shared()

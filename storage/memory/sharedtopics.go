@@ -7,19 +7,20 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// topicTTL is how long is known of an unused topic how far its offsets got. Afterwards it has a new epoch.
+// topicTTL is how long an unused topic is kept. After that it begins a new epoch, since its offsets are lost.
 const topicTTL = 24 * time.Hour
 
 func topicKey(topic string) string { return "topic " + topic }
 
-// topicOf returns a topic, in an epoch of the data's life. It is cloned before it is changed.
+// topicOf returns a topic. It begins a new epoch if the topic is new, or after a restart of the store. The caller must
+// clone the topic before changing it.
 func (c *Cluster) topicOf(k *keyspace, name string) topicLog {
-	t, known := load[topicLog](k, topicKey(name))
+	t, ok := load[topicLog](k, topicKey(name))
 	switch {
-	case !known:
-		t = newTopicLog(c.newEpoch(), k.life)
-	case t.life != k.life:
-		t.begin(c.newEpoch(), k.life)
+	case !ok:
+		t = newTopicLog(c.newEpoch(), k.incarnation)
+	case t.incarnation != k.incarnation:
+		t.beginEpoch(c.newEpoch(), k.incarnation)
 	default:
 		return t
 	}
@@ -28,17 +29,19 @@ func (c *Cluster) topicOf(k *keyspace, name string) topicLog {
 }
 
 // AppendEvents implements hub.TopicStore.
-func (n *Node) AppendEvents(topic string, events []hub.SharedEvent, room hub.TopicLimits) (places []log.Position, err error) {
+func (n *Node) AppendEvents(
+	topic string, events []hub.SharedEvent, limits hub.TopicLimits,
+) (positions []log.Position, err error) {
 	err = n.do("append events", func(k *keyspace) {
 		t := n.cluster.topicOf(k, topic).clone()
 		var batch hub.EventBatch
-		places, batch = t.append(events, room)
+		positions, batch = t.append(events, limits)
 		k.set(topicKey(topic), t, topicTTL)
 		if len(batch.Events) > 0 {
 			n.cluster.publish(topicKey(topic), batch, false)
 		}
 	})
-	return places, err
+	return positions, err
 }
 
 // Events implements hub.TopicStore.

@@ -9,15 +9,15 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// topicLog is a topic as a store has it.
+// topicLog is a topic in a store.
 type topicLog struct {
-	epoch      string
-	life       int            // of the data, in which the epoch began
-	before     []log.Position // the epochs before, the latest first, and up to where each is the same
-	base       uint64
-	events     []loggedEvent
-	ids        map[senderID]uint64
-	ephemerals []hub.SharedEvent
+	epoch       string
+	incarnation int            // of the store, in which the epoch began
+	before      []log.Position // the earlier epochs, the latest first, and up to which offset the topic equals each
+	base        uint64
+	events      []loggedEvent
+	ids         map[senderID]uint64
+	ephemerals  []hub.SharedEvent
 }
 
 type loggedEvent struct {
@@ -25,56 +25,56 @@ type loggedEvent struct {
 	at time.Time
 }
 
-// livesKept is of how many earlier epochs it is known how far they are the same.
-const livesKept = 16
+// maxEarlierEpochs is how many earlier epochs are remembered.
+const maxEarlierEpochs = 16
 
-func newTopicLog(epoch string, life int) topicLog {
-	return topicLog{epoch: epoch, life: life, ids: make(map[senderID]uint64)}
+func newTopicLog(epoch string, incarnation int) topicLog {
+	return topicLog{epoch: epoch, incarnation: incarnation, ids: make(map[senderID]uint64)}
 }
 
-// clone returns a copy that can be changed.
+// clone returns a copy that may be changed.
 func (t topicLog) clone() topicLog {
 	t.events, t.ids, t.ephemerals = slices.Clone(t.events), maps.Clone(t.ids), slices.Clone(t.ephemerals)
 	return t
 }
 
-// begin begins a new epoch: the data may have gone back, so that offsets would be given twice. Up to its tail it is the
-// same as the one before.
-func (t *topicLog) begin(epoch string, life int) {
-	t.before = livesBefore(t.before, log.Position{Epoch: t.epoch, Offset: t.tail()})
-	t.epoch, t.life = epoch, life
+// beginEpoch begins a new epoch, since the store may have lost events, whose offsets would otherwise be used twice. Up
+// to its tail the topic equals the previous epoch.
+func (t *topicLog) beginEpoch(epoch string, incarnation int) {
+	t.before = earlierEpochs(t.before, log.Position{Epoch: t.epoch, Offset: t.tail()})
+	t.epoch, t.incarnation = epoch, incarnation
 }
 
-// livesBefore puts the latest epoch, and up to where it went, in front of those before it.
-func livesBefore(before []log.Position, latest log.Position) []log.Position {
-	lives := append([]log.Position{latest}, before...)
-	for i := range lives {
-		lives[i].Offset = min(lives[i].Offset, latest.Offset)
+// earlierEpochs prepends the latest epoch, with its tail, to those before it.
+func earlierEpochs(before []log.Position, latest log.Position) []log.Position {
+	list := append([]log.Position{latest}, before...)
+	for i := range list {
+		list[i].Offset = min(list[i].Offset, latest.Offset)
 	}
-	return lives[:min(len(lives), livesKept)]
+	return list[:min(len(list), maxEarlierEpochs)]
 }
 
 func (t *topicLog) tail() uint64 { return t.base + uint64(len(t.events)) }
 
-// append adds events, and returns their places and what followers are told.
-func (t *topicLog) append(events []hub.SharedEvent, room hub.TopicLimits) ([]log.Position, hub.EventBatch) {
+// append adds events, and returns their positions and the batch for followers.
+func (t *topicLog) append(events []hub.SharedEvent, limits hub.TopicLimits) ([]log.Position, hub.EventBatch) {
 	now := time.Now()
 	batch := hub.EventBatch{Epoch: t.epoch}
-	places := make([]log.Position, len(events))
+	positions := make([]log.Position, len(events))
 	for i := range events {
 		e := events[i]
 		key := senderID{e.Sender, e.ID}
-		switch offset, known := t.ids[key]; {
+		switch offset, exists := t.ids[key]; {
 		case e.Ephemeral:
 			earlier := func(o hub.SharedEvent) bool { return o.Sender == e.Sender && o.Event == e.Event }
 			t.ephemerals = append(slices.DeleteFunc(t.ephemerals, earlier), e)
-			t.ephemerals = t.ephemerals[max(0, len(t.ephemerals)-room.Ephemerals):]
-		case e.Named && known:
-			places[i] = log.Position{Epoch: t.epoch, Offset: offset}
+			t.ephemerals = t.ephemerals[max(0, len(t.ephemerals)-limits.Ephemerals):]
+		case e.Named && exists:
+			positions[i] = log.Position{Epoch: t.epoch, Offset: offset}
 			continue
 		default:
 			t.events = append(t.events, loggedEvent{e, now})
-			places[i] = log.Position{Epoch: t.epoch, Offset: t.tail()}
+			positions[i] = log.Position{Epoch: t.epoch, Offset: t.tail()}
 			if batch.First == 0 {
 				batch.First = t.tail()
 			}
@@ -84,14 +84,15 @@ func (t *topicLog) append(events []hub.SharedEvent, room hub.TopicLimits) ([]log
 		}
 		batch.Events = append(batch.Events, e)
 	}
-	t.trim(room, now)
-	return places, batch
+	t.trim(limits, now)
+	return positions, batch
 }
 
-// trim drops the oldest, which make room, and those whose time is over.
-func (t *topicLog) trim(room hub.TopicLimits, now time.Time) {
+// trim drops the oldest events until the topic is within its limits.
+func (t *topicLog) trim(limits hub.TopicLimits, now time.Time) {
 	size := t.bytes()
-	for len(t.events) > 0 && (len(t.events) > room.Events || size > room.Bytes || now.Sub(t.events[0].at) > room.TTL) {
+	for len(t.events) > 0 &&
+		(len(t.events) > limits.Events || size > limits.Bytes || now.Sub(t.events[0].at) > limits.TTL) {
 		e := &t.events[0].SharedEvent
 		size -= eventSize(e)
 		if e.Named {
@@ -111,7 +112,7 @@ func (t *topicLog) bytes() (n int64) {
 
 func eventSize(e *hub.SharedEvent) int64 { return int64(len(e.Payload) + len(e.Bytes)) }
 
-// page returns what is kept behind an offset of an epoch.
+// page returns the events after an offset of an epoch.
 func (t *topicLog) page(epoch string, after uint64) hub.TopicPage {
 	page := hub.TopicPage{Epoch: t.epoch, Before: t.before, Base: t.base, Tail: t.tail()}
 	if epoch != t.epoch || after < t.base || after > page.Tail {

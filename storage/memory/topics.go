@@ -10,11 +10,11 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// Topics is a hub.TopicStore in memory, for several hubs in one process. Make it with NewTopics. Safe for concurrent
-// use.
+// Topics is a hub.TopicStore in memory, for several hubs in one process. It is created by NewTopics, and is
+// safe for concurrent use.
 type Topics struct {
 	mu     sync.Mutex
-	lives  int // epochs that were made
+	epochs int // number of epochs so far
 	topics map[string]*followedTopic
 }
 
@@ -33,19 +33,20 @@ func NewTopics() *Topics { return &Topics{topics: make(map[string]*followedTopic
 func (s *Topics) topic(name string) *followedTopic {
 	t := s.topics[name]
 	if t == nil {
-		s.lives++
-		t = &followedTopic{topicLog: newTopicLog("m"+strconv.FormatInt(time.Now().UnixNano(), 36)+"-"+strconv.Itoa(s.lives), 0)}
+		s.epochs++
+		epoch := "m" + strconv.FormatInt(time.Now().UnixNano(), 36) + "-" + strconv.Itoa(s.epochs)
+		t = &followedTopic{topicLog: newTopicLog(epoch, 0)}
 		s.topics[name] = t
 	}
 	return t
 }
 
 // AppendEvents implements hub.TopicStore.
-func (s *Topics) AppendEvents(topic string, events []hub.SharedEvent, room hub.TopicLimits) ([]log.Position, error) {
+func (s *Topics) AppendEvents(topic string, events []hub.SharedEvent, limits hub.TopicLimits) ([]log.Position, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := s.topic(topic)
-	places, batch := t.append(events, room)
+	places, batch := t.append(events, limits)
 	for _, f := range t.followers {
 		f.heard(batch)
 	}

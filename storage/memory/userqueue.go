@@ -11,23 +11,24 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// userQueue is one user's messages, with those that were acknowledged in the last minutes in front, for their ids.
+// userQueue is one user's queue. Messages that were acknowledged in the last minutes stay at its front, so that their
+// ids are still recognized.
 type userQueue struct {
 	first          uint64 // the offset of messages[0]
 	messages       []hub.StoredMessage
-	head           uint64
+	head           uint64 // the messages up to this offset are acknowledged or expired
 	expired        int
 	expiredThrough uint64
 	ids            map[senderID]uint64
 
-	epoch  string         // in which it was last written; "" where the store has only one
-	before []log.Position // the epochs before, and up to where each is the same
+	epoch  string         // in which it was last written; "": the store has only one epoch
+	before []log.Position // the earlier epochs, and up to which offset the queue equals each
 }
 
 type senderID struct{ sender, id string }
 
-// idLife is how long the id of a message is remembered after the message came, even if it is acknowledged.
-const idLife = 10 * time.Minute
+// idTTL is how long the id of a message is remembered after it was enqueued, even if it is acknowledged.
+const idTTL = 10 * time.Minute
 
 func newUserQueue() *userQueue { return &userQueue{first: 1, ids: make(map[senderID]uint64)} }
 
@@ -41,8 +42,10 @@ func (u *userQueue) clone() *userQueue {
 func (u *userQueue) tail() uint64 { return u.first + uint64(len(u.messages)) - 1 }
 
 // enqueue adds messages to the queues that user returns, all or none.
-func enqueue(user func(name string) *userQueue, messages []hub.StoredMessage, room hub.QueueLimits) ([]uint64, error) {
-	if err := checkRoom(user, messages, room); err != nil {
+func enqueue(
+	user func(name string) *userQueue, messages []hub.StoredMessage, limits hub.QueueLimits,
+) ([]uint64, error) {
+	if err := checkLimits(user, messages, limits); err != nil {
 		return nil, err
 	}
 	offsets := make([]uint64, len(messages))
@@ -52,33 +55,35 @@ func enqueue(user func(name string) *userQueue, messages []hub.StoredMessage, ro
 	return offsets, nil
 }
 
-// checkRoom returns an error where the messages are too many for one of their queues.
-func checkRoom(user func(name string) *userQueue, messages []hub.StoredMessage, room hub.QueueLimits) error {
-	type load struct {
+// checkLimits returns an error if one of the queues would exceed its limits with the messages.
+func checkLimits(user func(name string) *userQueue, messages []hub.StoredMessage, limits hub.QueueLimits) error {
+	type addition struct {
 		messages int
 		bytes    int64
 	}
-	more := make(map[string]load)
+	additions := make(map[string]addition)
 	named := make(map[[3]string]bool)
 	for i := range messages {
 		m := &messages[i]
 		u := user(m.User)
-		u.sweep(m.QueuedAt.Add(-idLife))
+		u.sweep(m.QueuedAt.Add(-idTTL))
 		key := [3]string{m.User, m.Sender, m.ID}
 		if m.Named {
-			if _, known := u.ids[senderID{m.Sender, m.ID}]; known || named[key] {
+			if _, exists := u.ids[senderID{m.Sender, m.ID}]; exists || named[key] {
 				continue
 			}
 			named[key] = true
 		}
-		l := more[m.User]
-		l.messages++
-		l.bytes += int64(len(m.Payload))
-		more[m.User] = l
-		full := func() error { return hub.QueueFull(m.User, int(u.tail()-u.head)+l.messages, u.waiting()+l.bytes, room) }
-		if err := full(); err != nil {
-			u.expire(m.QueuedAt, len(u.messages)) // what is over makes room
-			if err := full(); err != nil {
+		a := additions[m.User]
+		a.messages++
+		a.bytes += int64(len(m.Payload))
+		additions[m.User] = a
+		check := func() error {
+			return hub.QueueFull(m.User, int(u.tail()-u.head)+a.messages, u.waitingBytes()+a.bytes, limits)
+		}
+		if err := check(); err != nil {
+			u.expire(m.QueuedAt, len(u.messages)) // expired messages do not count
+			if err := check(); err != nil {
 				return err
 			}
 		}
@@ -86,19 +91,19 @@ func checkRoom(user func(name string) *userQueue, messages []hub.StoredMessage, 
 	return nil
 }
 
-// waiting returns how many bytes of payload wait.
-func (u *userQueue) waiting() (n int64) {
+// waitingBytes returns how many bytes of payload the waiting messages have.
+func (u *userQueue) waitingBytes() (n int64) {
 	for at := u.head + 1; at <= u.tail(); at++ {
 		n += int64(len(u.messages[at-u.first].Payload))
 	}
 	return n
 }
 
-// add appends a message, or finds the one of its id.
+// add appends a message, unless there is one with its id, and returns the offset.
 func (u *userQueue) add(m hub.StoredMessage) uint64 {
 	key := senderID{m.Sender, m.ID}
 	if m.Named {
-		if offset, known := u.ids[key]; known {
+		if offset, exists := u.ids[key]; exists {
 			return offset
 		}
 	}
@@ -114,7 +119,7 @@ func (u *userQueue) add(m hub.StoredMessage) uint64 {
 	return m.Offset
 }
 
-// sweep drops what is neither waiting nor of the time after before.
+// sweep drops the messages that do not wait and were queued before the given time.
 func (u *userQueue) sweep(before time.Time) {
 	for len(u.messages) > 0 && u.first <= u.head && u.messages[0].QueuedAt.Before(before) {
 		if m := &u.messages[0]; m.Named {
@@ -125,9 +130,11 @@ func (u *userQueue) sweep(before time.Time) {
 	}
 }
 
-// page returns a page of what waits behind an offset.
+// page returns a page of the waiting messages after an offset.
 func (u *userQueue) page(after uint64, limit int) hub.QueuePage {
-	page := hub.QueuePage{Head: u.head, Tail: u.tail(), Expired: u.expired, ExpiredThrough: u.expiredThrough, Before: u.before}
+	page := hub.QueuePage{
+		Head: u.head, Tail: u.tail(), Expired: u.expired, ExpiredThrough: u.expiredThrough, Before: u.before,
+	}
 	size := 0
 	for at := max(after, u.head) + 1; at <= page.Tail && len(page.Messages) < limit && size < hub.PageBytes; at++ {
 		m := u.messages[at-u.first]
@@ -137,7 +144,8 @@ func (u *userQueue) page(after uint64, limit int) hub.QueuePage {
 	return page
 }
 
-// acknowledge reports whether through is ahead of the queue; then it changes nothing.
+// acknowledge acknowledges the messages through an offset. If that is beyond the tail, it changes nothing and returns
+// true.
 func (u *userQueue) acknowledge(through uint64) (ahead bool) {
 	if through > u.tail() {
 		return true
@@ -159,13 +167,16 @@ func (u *userQueue) expire(now time.Time, limit int) (n int) {
 	return n
 }
 
-// summaries returns the queues with the most messages waiting, and the figures of all.
+// summaries returns the queues with the most waiting messages, and the totals of all queues.
 func summaries(users iter.Seq2[string, *userQueue], limit int) (list []hub.QueueSummary, all hub.QueueTotals) {
 	for name, u := range users {
 		if u.head == u.tail() {
 			continue
 		}
-		one := hub.QueueSummary{User: name, Messages: int(u.tail() - u.head), Bytes: u.waiting(), Oldest: u.messages[u.head+1-u.first].QueuedAt}
+		one := hub.QueueSummary{
+			User: name, Messages: int(u.tail() - u.head), Bytes: u.waitingBytes(),
+			Oldest: u.messages[u.head+1-u.first].QueuedAt,
+		}
 		list = append(list, one)
 		all.Users++
 		all.Messages += one.Messages

@@ -14,11 +14,11 @@ import (
 // followers that messages may be missing.
 type bus struct {
 	store *Store
-	wake  chan struct{} // signals that wanted has changed
+	wake  chan struct{} // signals that followers has changed
 
 	mu            sync.Mutex
-	wanted        map[string][]*follower // by channel
-	subscriptions map[string]bool        // channels that this connection has subscribed to; true: Redis has confirmed it
+	followers     map[string][]*follower // by channel
+	subscriptions map[string]bool        // channels that were subscribed to on this connection; true: confirmed
 }
 
 // follower receives the messages of one channel. Its functions are called one at a time, and must not block.
@@ -27,8 +27,8 @@ type follower struct {
 	// called when messages may be missing, and when the subscription begins: read the stored state
 	gap func()
 
-	calling sync.Mutex // serializes the two functions: two goroutines of the bus call them
-	told    bool       // whether gap was called for the confirmed subscription; guarded by bus.mu
+	calling  sync.Mutex // serializes the two functions: two goroutines of the bus call them
+	notified bool       // whether gap was called for the confirmed subscription; guarded by bus.mu
 }
 
 func (f *follower) hear(message string) {
@@ -44,7 +44,7 @@ func (f *follower) missed() {
 }
 
 func newBus(s *Store) *bus {
-	return &bus{store: s, wake: make(chan struct{}, 1), wanted: make(map[string][]*follower)}
+	return &bus{store: s, wake: make(chan struct{}, 1), followers: make(map[string][]*follower)}
 }
 
 // follow subscribes f to a channel until stop is called. f.gap is called once the subscription is confirmed, and each
@@ -52,19 +52,19 @@ func newBus(s *Store) *bus {
 // and no other begins.
 func (b *bus) follow(channel string, f *follower) (stop func()) {
 	b.mu.Lock()
-	b.wanted[channel] = append(b.wanted[channel], f)
+	b.followers[channel] = append(b.followers[channel], f)
 	b.mu.Unlock()
 	// If the channel is subscribed already, run calls f.gap: the caller may hold locks that f.gap takes.
 	b.signal()
 	return func() {
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		list := slices.DeleteFunc(slices.Clone(b.wanted[channel]), func(g *follower) bool { return g == f })
+		list := slices.DeleteFunc(slices.Clone(b.followers[channel]), func(g *follower) bool { return g == f })
 		if len(list) > 0 {
-			b.wanted[channel] = list
+			b.followers[channel] = list
 			return
 		}
-		delete(b.wanted, channel)
+		delete(b.followers, channel)
 		b.signal()
 	}
 }
@@ -88,9 +88,9 @@ func (b *bus) run() {
 			failures = 0
 		}
 		b.store.Logger.Warn("the pub/sub connection to Redis is lost; reconnecting", "error", err)
-		pause := min(50*time.Millisecond<<min(failures, 6), 2*time.Second)
+		delay := min(50*time.Millisecond<<min(failures, 6), 2*time.Second)
 		select {
-		case <-time.After(pause/2 + rand.N(pause)):
+		case <-time.After(delay/2 + rand.N(delay)):
 		case <-b.store.ctx.Done():
 		}
 	}
@@ -141,21 +141,21 @@ const pingEvery = 5 * time.Second
 // not unsubscribed yet.
 func (b *bus) updateSubscriptions(ctx context.Context, conn rueidis.DedicatedClient) error {
 	b.mu.Lock()
-	var more, less []string
+	var added, removed []string
 	var late []*follower
-	for channel, list := range b.wanted {
-		stands, asked := b.subscriptions[channel]
+	for channel, list := range b.followers {
+		confirmed, requested := b.subscriptions[channel]
 		switch {
-		case stands:
-			late = append(late, markTold(list)...)
-		case !asked:
-			more = append(more, channel)
+		case confirmed:
+			late = append(late, markNotified(list)...)
+		case !requested:
+			added = append(added, channel)
 			b.subscriptions[channel] = false
 		}
 	}
 	for channel := range b.subscriptions {
-		if b.wanted[channel] == nil {
-			less = append(less, channel)
+		if b.followers[channel] == nil {
+			removed = append(removed, channel)
 			delete(b.subscriptions, channel)
 		}
 	}
@@ -163,12 +163,12 @@ func (b *bus) updateSubscriptions(ctx context.Context, conn rueidis.DedicatedCli
 	for _, f := range late {
 		f.missed()
 	}
-	for part := range slices.Chunk(more, 256) {
+	for part := range slices.Chunk(added, 256) {
 		if err := b.subscribe(ctx, conn, part...); err != nil {
 			return err
 		}
 	}
-	for part := range slices.Chunk(less, 256) {
+	for part := range slices.Chunk(removed, 256) {
 		if err := b.do(ctx, conn, conn.B().Unsubscribe().Channel(part...).Build()); err != nil {
 			return err
 		}
@@ -189,7 +189,7 @@ func (b *bus) do(ctx context.Context, conn rueidis.DedicatedClient, command ruei
 // deliver passes a message to the followers of its channel.
 func (b *bus) deliver(m rueidis.PubSubMessage) {
 	b.mu.Lock()
-	list := b.wanted[m.Channel]
+	list := b.followers[m.Channel]
 	b.mu.Unlock()
 	for _, f := range list {
 		f.hear(m.Message)
@@ -202,25 +202,25 @@ func (b *bus) subscribed(s rueidis.PubSubSubscription) {
 		return
 	}
 	b.mu.Lock()
-	if _, asked := b.subscriptions[s.Channel]; asked {
+	if _, requested := b.subscriptions[s.Channel]; requested {
 		b.subscriptions[s.Channel] = true
 	}
-	list := b.wanted[s.Channel]
-	markTold(list)
+	list := b.followers[s.Channel]
+	markNotified(list)
 	b.mu.Unlock()
 	for _, f := range list {
 		f.missed()
 	}
 }
 
-// markTold marks followers as told that the subscription is confirmed, and returns those that were not. bus.mu must be
-// locked.
-func markTold(list []*follower) (untold []*follower) {
+// markNotified marks followers as notified that the subscription is confirmed, and returns those that were not yet. The
+// caller holds bus.mu.
+func markNotified(list []*follower) (late []*follower) {
 	for _, f := range list {
-		if !f.told {
-			f.told = true
-			untold = append(untold, f)
+		if !f.notified {
+			f.notified = true
+			late = append(late, f)
 		}
 	}
-	return untold
+	return late
 }

@@ -65,7 +65,7 @@ func TestRedisCluster(t *testing.T) {
 	t.Run("topics", func(t *testing.T) {
 		storagetest.Topics(t, func(t testing.TB) hub.TopicStore {
 			s := fresh(t, "")
-			heard := make(chan string, len(shards)) // messages of an earlier test may still be in transit between the servers
+			heard := make(chan string, len(shards)) // messages of an earlier test may still be in transit
 			defer s.Follow("dw:late", func(m string) { heard <- m }, func() {
 				for _, shard := range shards {
 					shard.Command("PUBLISH", "dw:late", "nothing")

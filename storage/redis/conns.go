@@ -29,26 +29,26 @@ type trackedConn struct {
 }
 
 // Close closes the connection, and removes it from the set.
-func (l *trackedConn) Close() error {
-	l.set.mu.Lock()
-	delete(l.set.open, l)
-	l.set.mu.Unlock()
-	return l.Conn.Close()
+func (c *trackedConn) Close() error {
+	c.set.mu.Lock()
+	delete(c.set.open, c)
+	c.set.mu.Unlock()
+	return c.Conn.Close()
 }
 
 // connect dials, and adds the connection to the set.
-func (ls *connSet) connect(ctx context.Context, address string, dialer *net.Dialer, config *tls.Config) (
+func (s *connSet) connect(ctx context.Context, address string, dialer *net.Dialer, config *tls.Config) (
 	net.Conn, error,
 ) {
-	conn, err := ls.dial(ctx, address, dialer, config)
+	conn, err := s.dial(ctx, address, dialer, config)
 	if err != nil {
 		return nil, err
 	}
-	l := &trackedConn{conn, ls}
-	ls.mu.Lock()
-	defer ls.mu.Unlock()
-	ls.open[l] = struct{}{}
-	return l, nil
+	c := &trackedConn{conn, s}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.open[c] = struct{}{}
+	return c, nil
 }
 
 // dialDirectly dials TCP, with TLS if there is a config.
@@ -64,17 +64,17 @@ func dialDirectly(ctx context.Context, address string, dialer *net.Dialer, confi
 const closePause = 250 * time.Millisecond
 
 // closeAll closes all connections.
-func (ls *connSet) closeAll() {
-	ls.mu.Lock()
-	defer ls.mu.Unlock()
-	if time.Since(ls.closed) < closePause {
+func (s *connSet) closeAll() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if time.Since(s.closed) < closePause {
 		return
 	}
-	ls.closed = time.Now()
-	for l := range ls.open {
-		_ = l.Conn.Close() // its user gets an error, and closes it as well
+	s.closed = time.Now()
+	for c := range s.open {
+		_ = c.Conn.Close() // its user gets an error, and closes it as well
 	}
-	clear(ls.open)
+	clear(s.open)
 }
 
 // demoted reports whether an error comes from a server that is not the master: it is a replica, or it is loading data

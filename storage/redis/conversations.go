@@ -57,7 +57,8 @@ func (s *Store) SaveConversation(c *conversation.StoredRecord, retention convers
 	case err != nil:
 		return unavailable(err)
 	case version < 0:
-		return fmt.Errorf("the conversation has been changed by another node meanwhile; ask again: %w", errs.ErrConflict)
+		return fmt.Errorf(
+			"the conversation has been changed by another node meanwhile; ask again: %w", errs.ErrConflict)
 	}
 	isNew := c.Version == 0
 	c.Version = version
@@ -77,8 +78,9 @@ func (s *Store) addToOwner(c *conversation.StoredRecord, isNew bool, retention c
 	if err != nil || !isNew {
 		return err
 	}
+	oldest := strconv.FormatInt(now-retention.TTL.Milliseconds(), 10)
 	answers, err := s.doAll(
-		b().Zremrangebyscore().Key(key).Min("-inf").Max(strconv.FormatInt(now-retention.TTL.Milliseconds(), 10)).Build(),
+		b().Zremrangebyscore().Key(key).Min("-inf").Max(oldest).Build(),
 		b().Zrange().Key(key).Min("0").Max(strconv.Itoa(-retention.OfUser-1)).Build(),
 	)
 	if err != nil {
@@ -100,10 +102,10 @@ func (s *Store) addToOwner(c *conversation.StoredRecord, isNew bool, retention c
 func (s *Store) LockConversation(id string) (unlock func(), err error) {
 	key, token := s.conversationLockKey(id), rand.Text()
 	// pinned, because it is sent repeatedly
-	take := s.client.B().Set().Key(key).Value(token).Nx().Px(conversation.LockTTL).Build().Pin()
+	setLock := s.client.B().Set().Key(key).Value(token).Nx().Px(conversation.LockTTL).Build().Pin()
 	begun := time.Now()
-	for pause := 5 * time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
-		err := s.do(take).Error()
+	for delay := 5 * time.Millisecond; ; delay = min(2*delay, 100*time.Millisecond) {
+		err := s.do(setLock).Error()
 		switch {
 		case err == nil:
 			return func() { s.unlockConversation(key, token) }, nil
@@ -113,7 +115,7 @@ func (s *Store) LockConversation(id string) (unlock func(), err error) {
 			return nil, fmt.Errorf("the conversation is being changed by another node: %w", errs.ErrUnavailable)
 		}
 		select {
-		case <-time.After(pause):
+		case <-time.After(delay):
 		case <-s.ctx.Done():
 			return nil, unavailable(s.ctx.Err())
 		}
@@ -121,8 +123,8 @@ func (s *Store) LockConversation(id string) (unlock func(), err error) {
 }
 
 func (s *Store) unlockConversation(key, token string) {
-	if err := s.run(conversationUnlockScript, []string{key},
-		[]string{token}).Error(); err != nil && !rueidis.IsRedisNil(err) {
+	err := s.run(conversationUnlockScript, []string{key}, []string{token}).Error()
+	if err != nil && !rueidis.IsRedisNil(err) {
 		s.Logger.Warn("a conversation cannot be unlocked; the lock expires by itself", "error", err)
 	}
 }

@@ -29,7 +29,7 @@ func (s *Store) Knows(node string) bool {
 	s.nodes.mu.Lock()
 	defer s.nodes.mu.Unlock()
 	_, listed := s.nodes.alive[node]
-	return listed || s.nodes.known[node]
+	return listed || s.nodes.watched[node]
 }
 
 // LastBeat returns when this node's last successful beat began.
@@ -44,8 +44,8 @@ var Holds = leaseHolds
 
 // Leased reports whether a node's lease exists in Redis.
 func (s *Store) Leased(node string) (bool, error) {
-	there, _, err := s.lookUp(node)
-	return there, err
+	exists, _, err := s.lookUp(node)
+	return exists, err
 }
 
 // EndGrace makes this node declare others dead without the grace period after its start.

@@ -71,8 +71,8 @@ func parseFrame(b []byte) (*frame, error) {
 }
 
 // controlFrame makes a control frame about a message of kind about.
-func controlFrame(kind, about frameKind, from string, id, at uint64, why string) *frame {
-	return &frame{kind: kind, from: from, id: id, size: uint64(about), at: at, piece: []byte(why)}
+func controlFrame(kind, about frameKind, from string, id, at uint64, reason string) *frame {
+	return &frame{kind: kind, from: from, id: id, size: uint64(about), at: at, piece: []byte(reason)}
 }
 
 // about returns the kind of message that a control frame is about.

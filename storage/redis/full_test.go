@@ -55,7 +55,8 @@ func TestFullRedis(t *testing.T) {
 	server.Command("CONFIG", "SET", "maxmemory", "0")
 	there.toEnd()
 	if there.text != text(pieces) || len(there.resets) > 0 {
-		t.Errorf("%d bytes of a completion, resets %v, want %d and none", len(there.text), there.resets, len(text(pieces)))
+		t.Errorf("%d bytes of a completion, resets %v, want %d and none", len(there.text), there.resets,
+			len(text(pieces)))
 	}
 	hubtest.Until(t, "both nodes to be well", func() bool { return a.store.Err() == nil && b.store.Err() == nil })
 	leave(t, a, "after")

@@ -118,7 +118,8 @@ func TestJobsOverNodes(t *testing.T) {
 	if err := c.report(t, "w1", job); !errors.As(err, &fenced) {
 		t.Errorf("the first one's late report: %v", err)
 	}
-	if err := b.RefuseJob(&hub.Worker{ID: "w1", User: "w"}, job.ID, 1, ""); !errors.As(err, &fenced) || fenced.Epoch != 2 {
+	err = b.RefuseJob(&hub.Worker{ID: "w1", User: "w"}, job.ID, 1, "")
+	if !errors.As(err, &fenced) || fenced.Epoch != 2 {
 		t.Errorf("refused late: %v", err)
 	}
 	if err := c.report(t, "w2", second); err != nil {

@@ -14,14 +14,14 @@ var leaseLua string
 
 var leaseScript = newScript(leaseLua)
 
-// heartbeat renews this node's lease, and looks for nodes whose leases have expired, until ctx ends. Then it gives the
-// lease up. It closes joined after the first beat.
+// heartbeat renews this node's lease, and looks for nodes whose leases have expired, until ctx ends. Then it releases
+// the lease. It closes joined after the first beat.
 func (n *nodes) heartbeat(ctx context.Context, events *hub.NodeEvents, joined chan<- struct{}) {
 	tick := time.NewTicker(n.store.Lease / 4)
 	defer tick.Stop()
 	for first := true; ; first = false {
-		dead, forgotten := n.beat()
-		if forgotten {
+		dead, lost := n.beat()
+		if lost {
 			n.store.resetOwn()
 			events.Lost()
 		}
@@ -29,7 +29,7 @@ func (n *nodes) heartbeat(ctx context.Context, events *hub.NodeEvents, joined ch
 		if first {
 			close(joined)
 		}
-		if forgotten { // nodes that looked for this one meanwhile have not told it anything
+		if lost { // the other nodes did not see this one, and sent it nothing meanwhile
 			events.Missed()
 		}
 		for _, node := range dead {
@@ -51,12 +51,12 @@ func (n *nodes) heartbeat(ctx context.Context, events *hub.NodeEvents, joined ch
 type membership struct {
 	alive   map[string]bool // nodes that have not been declared dead, and whether each one's lease exists
 	servers map[string]bool // replication ids of the Redis servers that answered
-	// this node had no lease or was not in the set: it has just started, was away, or Redis lost its data
+	// this node had no lease or was not in the set: it has just started, its lease expired, or Redis lost its data
 	rejoined bool
 }
 
 // beat renews the lease once. It returns the nodes that have died, and whether Redis may have lost data of this node.
-func (n *nodes) beat() (dead []string, forgotten bool) {
+func (n *nodes) beat() (dead []string, lost bool) {
 	sent := time.Now()
 	c, err := n.store.renewLease()
 	if err != nil {
@@ -69,22 +69,22 @@ func (n *nodes) beat() (dead []string, forgotten bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	first := n.lastBeat.IsZero()
-	away := sent.Sub(n.lastBeat) > n.store.Lease/2
-	forgotten = !first && (c.rejoined || n.newServer(c.servers))
-	if first || away || forgotten { // others may have been away, or lost, as well: give them time to return
+	late := sent.Sub(n.lastBeat) > n.store.Lease/2
+	lost = !first && (c.rejoined || n.newServer(c.servers))
+	if first || late || lost { // others may have been unable to beat as well: give them time to return
 		n.noDeathsUntil = time.Now().Add(n.store.Lease + n.store.Lease/4)
 	}
 	n.lastBeat, n.alive, n.err = sent, c.alive, full
 	maps.Copy(n.servers, c.servers)
 	for name, leased := range c.alive {
 		if leased {
-			n.known[name] = true
+			n.watched[name] = true
 		}
 	}
 	if time.Now().Before(n.noDeathsUntil) {
-		return nil, forgotten
+		return nil, lost
 	}
-	return n.newlyDead(), forgotten
+	return n.newlyDead(), lost
 }
 
 // confirm lets LeaseValid see the last beat, once the hub knows whether this node may have lost streams.
@@ -95,7 +95,7 @@ func (n *nodes) confirm() {
 }
 
 // newServer reports whether an answer came from a Redis server that was not there at an earlier beat: it was
-// restarted, or another one became the master. n.mu must be locked.
+// restarted, or another one became the master. The caller holds n.mu.
 func (n *nodes) newServer(replids map[string]bool) bool {
 	for replid := range replids {
 		if !n.servers[replid] {
@@ -117,25 +117,25 @@ func (s *Store) LeaseValid() bool {
 // clocks. The lease begins when Redis processes the request, which is later. A tenth of the lease is reserved for
 // clocks that run at different speeds, and for the time between the check and a write. The monotonic clock may stop
 // while the machine sleeps, so the wall clock is compared as well.
-func leaseHolds(asked, now time.Time, lease time.Duration) bool {
-	steady, wall := now.Sub(asked), now.Round(0).Sub(asked.Round(0))
-	return max(steady, wall) < lease-lease/10
+func leaseHolds(requested, now time.Time, lease time.Duration) bool {
+	monotonic, wall := now.Sub(requested), now.Round(0).Sub(requested.Round(0))
+	return max(monotonic, wall) < lease-lease/10
 }
 
-// newlyDead returns the nodes that have died, or ended, since the last call. n.mu must be locked.
+// newlyDead returns the nodes that have died, or ended, since the last call. The caller holds n.mu.
 func (n *nodes) newlyDead() (dead []string) {
 	for name, leased := range n.alive {
 		if !leased {
 			dead = append(dead, name)
 		}
 	}
-	for name := range n.known {
-		if _, known := n.alive[name]; !known { // it ended, or another node declared it dead first
+	for name := range n.watched {
+		if _, listed := n.alive[name]; !listed { // it ended, or another node declared it dead first
 			dead = append(dead, name)
 		}
 	}
 	for _, name := range dead {
-		delete(n.known, name)
+		delete(n.watched, name)
 	}
 	return dead
 }
@@ -190,11 +190,12 @@ func (n *nodes) removeDead(node string, died func(node string, streams []string)
 	n.watch(node)
 }
 
-// watch has newlyDead report a node that was taken for alive, also if another node has declared it dead long ago.
+// watch makes newlyDead report a node that the hub believes to be alive, even if another node declared it dead long
+// ago.
 func (n *nodes) watch(node string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.known[node] = true
+	n.watched[node] = true
 }
 
 // Others implements hub.Nodes. It asks Redis, so that it includes nodes that have just started. If Redis cannot be
@@ -222,13 +223,13 @@ func (s *Store) members() (c membership, err error) {
 	}
 	c = membership{alive: make(map[string]bool, len(names)+1), servers: make(map[string]bool)}
 	for _, key := range append(names, "") {
-		there, replid, err := s.lookUp(key)
+		exists, replid, err := s.lookUp(key)
 		if err != nil {
 			return c, err
 		}
 		c.servers[replid] = true
 		if key != "" {
-			c.alive[key] = there
+			c.alive[key] = exists
 		}
 	}
 	return c, nil
@@ -236,7 +237,7 @@ func (s *Store) members() (c membership, err error) {
 
 // lookUp reports whether a node's lease exists, and the replication id of the server that answered. For the node "" it
 // asks the server that has the set of nodes.
-func (s *Store) lookUp(node string) (there bool, replid string, err error) {
+func (s *Store) lookUp(node string) (exists bool, replid string, err error) {
 	key := s.nodesKey()
 	if node != "" {
 		key = s.leaseKey(node)
@@ -263,15 +264,15 @@ func (s *Store) Alive(node string) bool {
 func (s *Store) looksAlive(node string) bool {
 	n := &s.nodes
 	n.mu.Lock()
-	alive, known := n.alive[node]
+	alive := n.alive[node]
 	now := time.Now()
-	blind := now.Before(n.noDeathsUntil) || now.Sub(n.lastBeat) > s.Lease/2 // the next beat postpones deaths
+	inGrace := now.Before(n.noDeathsUntil) || now.Sub(n.lastBeat) > s.Lease/2 // the next beat postpones deaths
 	n.mu.Unlock()
-	if known && alive || blind {
+	if alive || inGrace {
 		return true
 	}
-	there, replid, err := s.lookUp(node)
-	if err != nil || there {
+	exists, replid, err := s.lookUp(node)
+	if err != nil || exists {
 		return true
 	}
 	me, err := s.do(s.client.B().Sismember().Key(s.nodesKey()).Member(s.Options.Node).Build()).AsBool()

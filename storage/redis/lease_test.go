@@ -42,8 +42,8 @@ func TestLeaseValid(t *testing.T) {
 func TestLeaseHolds(t *testing.T) {
 	now := time.Now()
 	for _, one := range []struct {
-		asked time.Time
-		holds bool
+		requested time.Time
+		holds     bool
 	}{
 		{now, true},
 		{now.Add(-8 * time.Second), true},
@@ -52,8 +52,8 @@ func TestLeaseHolds(t *testing.T) {
 		{now.Add(time.Second).Round(0), true},       // the clock was set back
 		{now.Add(-9 * time.Second).Round(0), false}, // only the wall clock says so
 	} {
-		if got := redis.Holds(one.asked, now, 10*time.Second); got != one.holds {
-			t.Errorf("asked for at %v, at %v: %t", one.asked, now, got)
+		if got := redis.Holds(one.requested, now, 10*time.Second); got != one.holds {
+			t.Errorf("asked for at %v, at %v: %t", one.requested, now, got)
 		}
 	}
 }

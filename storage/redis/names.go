@@ -69,7 +69,7 @@ func (n names) queueKey() string { return n.keys + "{queue}:" }
 // revocationsKey is the hash of all revocations: u:USER is that of a user's tokens, t:ID that of one token.
 func (n names) revocationsKey() string { return n.keys + "{revocations}" }
 
-// generationKey has an id that is made anew where Redis has lost everything.
+// generationKey has a random id. If Redis loses its data, a node writes a new one.
 func (n names) generationKey() string { return n.keys + "{revocations}g" }
 
 func (n names) streamKey(id string) string { return n.keys + "{s:" + id + "}" }

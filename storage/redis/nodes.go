@@ -14,13 +14,13 @@ type nodes struct {
 	store *Store
 
 	mu        sync.Mutex
-	waiting   map[uint64]chan answered // pending requests, by id
+	waiting   map[uint64]chan result // pending requests, by id
 	calls     uint64
 	alive     map[string]bool // as of the last beat
-	known     map[string]bool // nodes that were alive, and have not been reported dead
+	watched   map[string]bool // nodes that were alive, and whose death was not reported yet
 	servers   map[string]bool // replication ids of the Redis servers seen so far
 	lastBeat  time.Time       // when the last successful beat began; the lease begins later
-	confirmed time.Time       // lastBeat, once the hub knows what that beat has found: LeaseValid is judged by it
+	confirmed time.Time       // lastBeat, set when the hub knows the result of that beat; decides LeaseValid
 	err       error           // result of the last beat
 	// no node is declared dead before: others may have been unable to renew their leases, as this node was
 	noDeathsUntil time.Time
@@ -29,8 +29,8 @@ type nodes struct {
 // Node implements hub.Nodes.
 func (s *Store) Node() string { return s.Options.Node }
 
-// answered is the result of a request.
-type answered struct {
+// result is the result of a request.
+type result struct {
 	body []byte
 	err  error
 }
@@ -45,17 +45,17 @@ func (s *Store) Ask(ctx context.Context, node string, request []byte) ([]byte, e
 	if err != nil {
 		return nil, err
 	}
-	defer s.nodes.forget(id)
+	defer s.nodes.stopWaiting(id)
 	if err := s.send(ctx, node, requestFrame, id, request); err != nil {
 		return nil, err
 	}
-	look := time.NewTicker(s.Lease / 4)
-	defer look.Stop()
+	tick := time.NewTicker(s.Lease / 4)
+	defer tick.Stop()
 	for {
 		select {
-		case a := <-answer:
-			return a.body, a.err
-		case <-look.C:
+		case r := <-answer:
+			return r.body, r.err
+		case <-tick.C:
 			if s.Alive(node) {
 				continue
 			}
@@ -67,32 +67,32 @@ func (s *Store) Ask(ctx context.Context, node string, request []byte) ([]byte, e
 }
 
 // await registers a new request.
-func (n *nodes) await() (id uint64, answer <-chan answered, err error) {
+func (n *nodes) await() (id uint64, answer <-chan result, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if len(n.waiting) >= maxCalls {
 		return 0, nil, overLimit("requests to other nodes under way", maxCalls)
 	}
 	n.calls++
-	c := make(chan answered, 1)
+	c := make(chan result, 1)
 	n.waiting[n.calls] = c
 	return n.calls, c, nil
 }
 
-func (n *nodes) forget(id uint64) {
+func (n *nodes) stopWaiting(id uint64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	delete(n.waiting, id)
 }
 
 // answer delivers the result of a request to its waiter, if there still is one.
-func (n *nodes) answer(id uint64, a answered) {
+func (n *nodes) answer(id uint64, r result) {
 	n.mu.Lock()
 	waiting := n.waiting[id]
 	delete(n.waiting, id)
 	n.mu.Unlock()
 	if waiting != nil {
-		waiting <- a
+		waiting <- r
 	}
 }
 
@@ -102,7 +102,9 @@ const broadcastBytes = 8 << 20
 // Tell implements hub.Nodes.
 func (s *Store) Tell(request []byte) error {
 	if len(request) > broadcastBytes {
-		return &errs.LimitError{Kind: errs.ErrTooLarge, Name: "bytes of what is told to all nodes", Limit: broadcastBytes}
+		return &errs.LimitError{
+			Kind: errs.ErrTooLarge, Name: "bytes of what is told to all nodes", Limit: broadcastBytes,
+		}
 	}
 	f := &frame{kind: broadcastFrame, from: s.Options.Node, id: s.nodes.count(), size: uint64(len(request))}
 	for at := 0; at == 0 || at < len(request); at += pieceBytes {

@@ -23,7 +23,8 @@ func TestOverviewOfNodes(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer r.Close()
-			if _, err := n.Publish("room", "ada", []hub.EventInput{{Event: "e", Payload: fmt.Append(nil, i)}}); err != nil {
+			event := hub.EventInput{Event: "e", Payload: fmt.Append(nil, i)}
+			if _, err := n.Publish("room", "ada", []hub.EventInput{event}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -55,7 +56,8 @@ func TestOverviewOfNodes(t *testing.T) {
 				return len(list) == 2 && list[0].ID == theirs.ID && list[1].ID == mine.ID
 			})
 		}
-		if one, other := a.Stats().Streams[hub.StatusRunning], b.Stats().Streams[hub.StatusRunning]; one != 1 || other != 1 {
+		one, other := a.Stats().Streams[hub.StatusRunning], b.Stats().Streams[hub.StatusRunning]
+		if one != 1 || other != 1 {
 			t.Errorf("the nodes count %d and %d running streams", one, other)
 		}
 		if list := a.ListStreams(hub.StreamQuery{All: true, Limit: 1}); len(list) != 1 || list[0].ID != ended.ID {

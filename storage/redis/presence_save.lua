@@ -4,7 +4,7 @@
 -- KEYS: metas, generations of metas that have left
 -- ARGV: channel, retention of an unchanged topic (ms), retention of generations (ms), how many of them are kept, then
 --       for each meta: id, generation, '1' if it has left, JSON
-local told = {}
+local published = {}
 for i = 5, #ARGV, 4 do
 	local id, generation, left = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2] == '1'
 	local had = redis.call('HGET', KEYS[1], id) or redis.call('HGET', KEYS[2], id)
@@ -19,9 +19,9 @@ for i = 5, #ARGV, 4 do
 		else
 			redis.call('HSET', KEYS[1], id, ARGV[i + 1] .. ' ' .. ARGV[i + 3])
 		end
-		told[#told + 1] = ARGV[i + 3]
+		published[#published + 1] = ARGV[i + 3]
 	end
 end
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
-if #told > 0 then redis.call('PUBLISH', ARGV[1], table.concat(told, '\n')) end
-return #told
+if #published > 0 then redis.call('PUBLISH', ARGV[1], table.concat(published, '\n')) end
+return #published

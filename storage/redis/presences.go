@@ -39,11 +39,11 @@ func (s *Store) SavePresences(topic string, metas []hub.SharedPresence) error {
 		if err != nil {
 			return err
 		}
-		gone := "0"
+		left := "0"
 		if m.Gone {
-			gone = "1"
+			left = "1"
 		}
-		args = append(args, m.ID, strconv.Itoa(m.Generation), gone, rueidis.BinaryString(raw))
+		args = append(args, m.ID, strconv.Itoa(m.Generation), left, rueidis.BinaryString(raw))
 	}
 	if err := s.run(presenceScript, []string{key, key + ":l"}, args).Error(); err != nil {
 		return unavailable(err)

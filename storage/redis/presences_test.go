@@ -263,7 +263,8 @@ func TestPresenceOverRollingDeploy(t *testing.T) {
 		nodes[round] = next
 		old.buried(t, nodes...)
 		for _, n := range nodes { // until the others have processed its end
-			hubtest.Until(t, "a node to see that another is gone", func() bool { return !n.store.Knows(old.store.Node()) })
+			hubtest.Until(t, "a node to see that another is gone",
+				func() bool { return !n.store.Knows(old.store.Node()) })
 			n.beat(t, 1)
 		}
 		w.until(keys...)

@@ -96,8 +96,8 @@ func tryPermissions(ctx context.Context, client rueidis.Client, names names) err
 		lost := conn.SetPubSubHooks(rueidis.PubSubHooks{OnMessage: func(rueidis.PubSubMessage) {}})
 		err := conn.Do(ctx, conn.B().Subscribe().Channel(names.channel(key)).Build()).Error()
 		select {
-		case gone := <-lost:
-			err = errors.Join(err, gone)
+		case lostErr := <-lost:
+			err = errors.Join(err, lostErr)
 		default:
 		}
 		if err != nil {

@@ -39,21 +39,21 @@ var (
 	queueSummaryScript = newScript(queueLib, queueSummary)
 )
 
-// idLife is how long the id of a message is remembered after QueuedAt, even if the message is acknowledged.
-const idLife = 10 * time.Minute
+// idTTL is how long the id of a message is remembered after QueuedAt, even if the message is acknowledged.
+const idTTL = 10 * time.Minute
 
 // runQueue runs a script of the queues, stores the epoch that it returns, and returns its other values.
 func (s *Store) runQueue(script *script, args ...string) ([]string, error) {
-	fresh := strings.ToLower(rand.Text()[:16])
+	newEpoch := strings.ToLower(rand.Text()[:16])
 	out, err := s.run(script, []string{s.queueKey(), s.channel(s.queueKey())},
-		append([]string{fresh}, args...)).AsStrSlice()
+		append([]string{newEpoch}, args...)).AsStrSlice()
 	if err != nil {
 		return nil, unavailable(err)
 	}
 	if len(out) == 0 {
 		return nil, errAnswer
 	}
-	if was := s.queueEpoch.Swap(&out[0]); was != nil && *was != out[0] {
+	if old := s.queueEpoch.Swap(&out[0]); old != nil && *old != out[0] {
 		s.Logger.Warn("Redis may have lost data: queues get a new epoch, and waiting messages are delivered again")
 	}
 	return out[1:], nil
@@ -68,9 +68,9 @@ func (s *Store) QueueEpoch() string {
 }
 
 // Enqueue implements hub.QueueStore.
-func (s *Store) Enqueue(messages []hub.StoredMessage, room hub.QueueLimits) ([]uint64, error) {
-	args := append(make([]string, 0, 3+6*len(messages)), strconv.Itoa(room.Messages), strconv.FormatInt(room.Bytes, 10),
-		millis(idLife))
+func (s *Store) Enqueue(messages []hub.StoredMessage, limits hub.QueueLimits) ([]uint64, error) {
+	args := append(make([]string, 0, 3+6*len(messages)),
+		strconv.Itoa(limits.Messages), strconv.FormatInt(limits.Bytes, 10), millis(idTTL))
 	for i := range messages {
 		m := &messages[i]
 		raw, err := json.Marshal(m)
@@ -89,7 +89,7 @@ func (s *Store) Enqueue(messages []hub.StoredMessage, room hub.QueueLimits) ([]u
 	case err != nil:
 		return nil, err
 	case len(out) == 4 && out[0] == "full":
-		return nil, hub.QueueFull(out[1], int(number(out[2])), int64(number(out[3])), room)
+		return nil, hub.QueueFull(out[1], int(number(out[2])), int64(number(out[3])), limits)
 	case len(out) != len(messages):
 		return nil, errAnswer
 	}
@@ -133,7 +133,7 @@ func (s *Store) AckMessages(user string, through uint64) (ahead bool, err error)
 
 // ExpireMessages implements hub.QueueStore.
 func (s *Store) ExpireMessages(user string, now time.Time, limit int) (int, error) {
-	out, err := s.runQueue(queueExpireScript, user, unixMilli(now), strconv.Itoa(limit), millis(idLife))
+	out, err := s.runQueue(queueExpireScript, user, unixMilli(now), strconv.Itoa(limit), millis(idTTL))
 	if err != nil {
 		return 0, err
 	}

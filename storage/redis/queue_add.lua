@@ -4,27 +4,27 @@
 -- Returns the epoch, and each message's offset; or the epoch, 'full', the user, and the messages and bytes that its
 -- queue would have.
 local epoch = epochOf(ARGV[1])
-local maxMessages, maxBytes, idLife = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local maxMessages, maxBytes, idTTL = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local users, order, new = {}, {}, {}
 for i = 5, #ARGV, 6 do
 	local name, key, queued, bytes = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), tonumber(ARGV[i + 4])
 	local u = users[name]
 	if not u then
 		u = load(name, epoch)
-		users[name], u.more, u.moreBytes = u, 0, 0
+		users[name], u.added, u.addedBytes = u, 0, 0
 		order[#order + 1] = u
 	end
-	sweep(u, queued - idLife)
+	sweep(u, queued - idTTL)
 	local named = name .. '\0' .. key
 	if key == '' or not (new[named] or redis.call('HGET', P .. 'i:' .. name, key)) then
 		if key ~= '' then new[named] = true end
-		u.more, u.moreBytes = u.more + 1, u.moreBytes + bytes
-		local function full() return u.tail - u.head + u.more > maxMessages or u.bytes + u.moreBytes > maxBytes end
+		u.added, u.addedBytes = u.added + 1, u.addedBytes + bytes
+		local function full() return u.tail - u.head + u.added > maxMessages or u.bytes + u.addedBytes > maxBytes end
 		if full() then
 			expire(u, queued, u.tail)
 			if full() then
-				for _, touched in ipairs(order) do save(touched) end
-				return { epoch, 'full', name, tostring(u.tail - u.head + u.more), tostring(u.bytes + u.moreBytes) }
+				for _, changed in ipairs(order) do save(changed) end
+				return { epoch, 'full', name, tostring(u.tail - u.head + u.added), tostring(u.bytes + u.addedBytes) }
 			end
 		end
 	end
@@ -33,9 +33,9 @@ end
 local out = { epoch }
 for i = 5, #ARGV, 6 do
 	local u, key, expires, bytes = users[ARGV[i]], ARGV[i + 1], tonumber(ARGV[i + 3]), tonumber(ARGV[i + 4])
-	local known = key ~= '' and redis.call('HGET', P .. 'i:' .. u.name, key)
-	if known then
-		out[#out + 1] = tostring(known)
+	local existing = key ~= '' and redis.call('HGET', P .. 'i:' .. u.name, key)
+	if existing then
+		out[#out + 1] = tostring(existing)
 	else
 		if u.tail > u.head then expires = math.max(expires, entry(u, u.tail).expires) end
 		u.tail, u.bytes = u.tail + 1, u.bytes + bytes
@@ -47,6 +47,6 @@ for i = 5, #ARGV, 6 do
 end
 for _, u in ipairs(order) do
 	save(u) -- also without a new message: a WAIT that follows covers this write
-	tell(u)
+	notify(u)
 end
 return out

@@ -1,14 +1,14 @@
 -- Expires messages of one user or of any, and deletes old ids.
 -- ARGV: fresh epoch, user ('': any), now (ms), limit, how long ids are remembered (ms).
 -- Returns the epoch, and how many messages expired.
-shrink()
+allowWhenFull()
 local epoch, now, limit, n = epochOf(ARGV[1]), tonumber(ARGV[3]), tonumber(ARGV[4]), 0
 if ARGV[2] ~= '' then
 	local u = load(ARGV[2], epoch)
 	n = expire(u, now, limit)
 	if n > 0 then
 		save(u)
-		tell(u)
+		notify(u)
 	end
 	return { epoch, tostring(n) }
 end
@@ -17,7 +17,7 @@ for _, name in ipairs(redis.call('ZRANGEBYSCORE', P .. 'w', '-inf', now, 'LIMIT'
 		local u = load(name, epoch)
 		n = n + expire(u, now, limit - n)
 		save(u)
-		tell(u)
+		notify(u)
 	end
 end
 for _, name in ipairs(redis.call('ZRANGEBYSCORE', P .. 's', '-inf', now - ARGV[5], 'LIMIT', 0, limit)) do

@@ -14,8 +14,8 @@ local P = KEYS[1]
 -- idle is how long an empty queue remembers which offsets it has assigned, in ms.
 local idle = 90 * 24 * 3600 * 1000
 
--- maxBefore is how many earlier epochs are remembered.
-local maxBefore = 16
+-- maxEarlierEpochs is how many earlier epochs are remembered.
+local maxEarlierEpochs = 16
 
 -- epochOf returns the epoch. If Redis may have lost data (another master, a restart), offsets could be assigned twice,
 -- so a new epoch begins.
@@ -45,12 +45,12 @@ local function load(name, epoch)
 		name = name, first = number(1, 1), head = number(2, 0), tail = number(3, 0),
 		expired = number(4, 0), through = number(5, 0), bytes = number(6, 0),
 	}
-	u.had, u.hadBytes = u.tail - u.head, u.bytes
+	u.oldWaiting, u.oldBytes = u.tail - u.head, u.bytes
 	u.epoch, u.before = epoch, m[8] or ''
 	if m[7] and m[7] ~= epoch then
 		local before, n = { m[7] .. ' ' .. u.tail }, 1
 		for e, offset in string.gmatch(u.before, '(%S+) (%d+)') do
-			if n < maxBefore then before[#before + 1] = e .. ' ' .. math.min(offset, u.tail) end
+			if n < maxEarlierEpochs then before[#before + 1] = e .. ' ' .. math.min(offset, u.tail) end
 			n = n + 1
 		end
 		u.before = table.concat(before, ' ')
@@ -76,18 +76,19 @@ local function save(u)
 		redis.call('ZREM', P .. 's', u.name)
 		redis.call('PEXPIRE', key, idle)
 	end
-	if waiting ~= u.had then redis.call('HINCRBY', P .. 'e', 'n', waiting - u.had) end
-	if u.bytes ~= u.hadBytes then redis.call('HINCRBY', P .. 'e', 'z', u.bytes - u.hadBytes) end
+	if waiting ~= u.oldWaiting then redis.call('HINCRBY', P .. 'e', 'n', waiting - u.oldWaiting) end
+	if u.bytes ~= u.oldBytes then redis.call('HINCRBY', P .. 'e', 'z', u.bytes - u.oldBytes) end
 end
 
--- shrink lets a script write although Redis has no memory left: Redis checks that only before the first write of a
--- script, unless it is a deletion.
-local function shrink() redis.call('HDEL', P .. 'e', '') end
+-- allowWhenFull lets a script write although Redis has no memory left. Redis checks the memory only before the first
+-- write of a script, and not if that write is a deletion.
+local function allowWhenFull() redis.call('HDEL', P .. 'e', '') end
 
-local function tell(u) redis.call('PUBLISH', KEYS[2] .. 'c:' .. u.name, u.tail) end
+-- notify publishes that a queue has changed.
+local function notify(u) redis.call('PUBLISH', KEYS[2] .. 'c:' .. u.name, u.tail) end
 
--- pass moves the head over one message.
-local function pass(u)
+-- advance moves the head over one message.
+local function advance(u)
 	u.head = u.head + 1
 	local e = entry(u, u.head)
 	u.bytes = u.bytes - e.bytes
@@ -98,7 +99,7 @@ end
 local function expire(u, now, limit)
 	local n = 0
 	while u.head < u.tail and n < limit and entry(u, u.head + 1).expires <= now do
-		pass(u)
+		advance(u)
 		n, u.expired, u.through = n + 1, u.expired + 1, u.head
 	end
 	return n

@@ -4,10 +4,10 @@
 local epoch = epochOf(ARGV[1])
 local m = redis.call('HMGET', P .. 'e', 'n', 'z')
 local function oldest(u) return string.format('%.0f', entry(u, u.head + 1).queued) end
-local soonest = redis.call('ZRANGE', P .. 'w', 0, 0)[1]
+local first = redis.call('ZRANGE', P .. 'w', 0, 0)[1]
 local out = {
 	epoch, tostring(redis.call('ZCARD', P .. 'w')), m[1] or '0', m[2] or '0',
-	soonest and oldest(load(soonest, epoch)) or '0',
+	first and oldest(load(first, epoch)) or '0',
 }
 if tonumber(ARGV[2]) > 0 then
 	for _, name in ipairs(redis.call('ZRANGE', P .. 'n', 0, ARGV[2] - 1)) do

@@ -44,7 +44,8 @@ func readQueue(t testing.TB, n *node) *queueReader {
 	r := &queueReader{t: t, wake: log.NewWake()}
 	hubtest.Until(t, "a queue to be read", func() bool {
 		var err error
-		if r.reader, _, err = n.ReadQueue("ada", log.Position{}, r.wake); err != nil && !errors.Is(err, errs.ErrUnavailable) {
+		r.reader, _, err = n.ReadQueue("ada", log.Position{}, r.wake)
+		if err != nil && !errors.Is(err, errs.ErrUnavailable) {
 			t.Fatal(err)
 		}
 		return err == nil

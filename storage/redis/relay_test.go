@@ -73,7 +73,8 @@ func TestManyLongBodies(t *testing.T) {
 				switch {
 				case err == nil:
 					answered.Add(1)
-				case errors.Is(err, errs.ErrUnavailable) && errors.As(err, &limit) && strings.Contains(limit.Name, "requests to"):
+				case errors.Is(err, errs.ErrUnavailable) && errors.As(err, &limit) &&
+					strings.Contains(limit.Name, "requests to"):
 					refused.Add(1)
 				default:
 					t.Errorf("%v", err)

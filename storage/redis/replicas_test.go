@@ -24,7 +24,8 @@ func TestReplicasHaveIt(t *testing.T) {
 	h := hub.New(hub.Options{Queue: s})
 	defer h.Close()
 	send := func(n int) error {
-		_, err := h.Enqueue("bob", []hub.MessageInput{{User: "ada", ID: fmt.Sprint(n), Event: "e", Payload: []byte(`{}`)}})
+		message := hub.MessageInput{User: "ada", ID: fmt.Sprint(n), Event: "e", Payload: []byte(`{}`)}
+		_, err := h.Enqueue("bob", []hub.MessageInput{message})
 		return err
 	}
 	for n := range 100 {

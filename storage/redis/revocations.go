@@ -55,24 +55,24 @@ func (s *Store) dropRevocations(fields ...string) error {
 
 // ForgetRevocations implements rights.RevocationStore.
 func (s *Store) ForgetRevocations(now time.Time) error {
-	var over []string
+	var expired []string
 	err := s.LoadRevocations(func(r rights.Revocation) error {
 		if !r.Until.After(now) {
-			over = append(over, revocationField(r.User, r.TokenID))
+			expired = append(expired, revocationField(r.User, r.TokenID))
 		}
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	return s.dropRevocations(over...)
+	return s.dropRevocations(expired...)
 }
 
 // RevocationsGeneration implements rights.SharedRevocationStore.
 func (s *Store) RevocationsGeneration() (string, error) {
 	key := s.generationKey()
 	get := func() (string, error) { return s.do(s.client.B().Get().Key(key).Build()).ToString() }
-	generation, err := get() // a Redis without room refuses SET also where that changes nothing
+	generation, err := get() // first, because a full Redis refuses SET even if it would change nothing
 	if rueidis.IsRedisNil(err) {
 		_ = s.do(s.client.B().Set().Key(key).Value(rand.Text()).Nx().Build()).Error()
 		generation, err = get() // another node may have been faster

@@ -86,9 +86,9 @@ func (s *Store) runAndWait(ctx context.Context, script *script, keys, args []str
 	if err := results[0].Error(); err != nil && !rueidis.IsRedisNil(err) { // a script may return nil
 		return results[0]
 	}
-	have, err := results[1].AsInt64()
-	if err == nil && have < int64(s.Replicas) {
-		err = fmt.Errorf("%d replicas have it in time, and redis_replicas asks for %d", have, s.Replicas)
+	confirmed, err := results[1].AsInt64()
+	if err == nil && confirmed < int64(s.Replicas) {
+		err = fmt.Errorf("%d replicas have it in time, and redis_replicas asks for %d", confirmed, s.Replicas)
 	}
 	if err != nil {
 		return rueidis.NewErrorResult(err)

@@ -35,12 +35,12 @@ func (s *Store) Serve(events hub.NodeEvents) (stop func()) {
 	unfollowAll := s.bus.follow(s.allChannel(), &follower{gap: func() {}, heard: v.heard})
 	joined := make(chan struct{})
 	v.work.Go(func() { s.nodes.heartbeat(ctx, &events, joined) })
-	late, cancelLate := context.WithTimeout(ctx, s.Timeout)
-	defer cancelLate()
+	timeout, cancelTimeout := context.WithTimeout(ctx, s.Timeout)
+	defer cancelTimeout()
 	for _, done := range []chan struct{}{v.subscribed, joined} { // then requests arrive, and other nodes know this one
 		select {
 		case <-done:
-		case <-late.Done():
+		case <-timeout.Done():
 		}
 	}
 	return func() {
@@ -72,7 +72,8 @@ func (v *service) gap() {
 func (v *service) heard(message string) {
 	f, err := parseFrame([]byte(message))
 	if err != nil {
-		v.store.Logger.Error("a frame of another node cannot be parsed; do the nodes run different versions?", "error", err)
+		v.store.Logger.Error("a frame of another node cannot be parsed; do the nodes run different versions?",
+			"error", err)
 		return
 	}
 	p := &v.store.transfers
@@ -88,7 +89,7 @@ func (v *service) heard(message string) {
 	case rejectFrame:
 		if f.about() == requestFrame {
 			err := fmt.Errorf("node %s: %s: %w", f.from, f.piece, errs.ErrUnavailable)
-			v.store.nodes.answer(f.id, answered{err: err})
+			v.store.nodes.answer(f.id, result{err: err})
 		}
 	case abortFrame:
 		p.discard(transferKey{f.about(), f.from, f.id})
@@ -102,7 +103,7 @@ func (v *service) heard(message string) {
 // receive processes a piece of a message.
 func (v *service) receive(f *frame) {
 	s := v.store
-	body, whole, err := s.transfers.add(f)
+	body, complete, err := s.transfers.add(f)
 	if err != nil {
 		v.reject(f, err)
 		return
@@ -111,10 +112,10 @@ func (v *service) receive(f *frame) {
 		v.sendControl(f.from, controlFrame(ackFrame, f.kind, s.Options.Node, f.id, f.at+uint64(len(f.piece)), ""))
 	}
 	switch {
-	case !whole:
+	case !complete:
 	case f.kind == answerFrame:
 		s.transfers.received.release(len(body)) // the node that asked accounts for it from now on
-		s.nodes.answer(f.id, answered{body: body})
+		s.nodes.answer(f.id, result{body: body})
 	default:
 		v.startAnswer(f, body)
 	}
@@ -125,7 +126,7 @@ func (v *service) reject(f *frame, why error) {
 	s := v.store
 	s.Logger.Warn("a message of another node is rejected", "node", f.from, "bytes", f.size, "error", why)
 	if f.kind == answerFrame {
-		s.nodes.answer(f.id, answered{err: why})
+		s.nodes.answer(f.id, result{err: why})
 	}
 	if f.kind != broadcastFrame {
 		v.sendControl(f.from, controlFrame(rejectFrame, f.kind, s.Options.Node, f.id, 0, why.Error()))

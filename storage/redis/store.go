@@ -74,7 +74,7 @@ func Open(o Options) (*Store, error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	opts, lines, err := clientOptions(&o)
+	opts, conns, err := clientOptions(&o)
 	if err != nil {
 		return nil, err
 	}
@@ -86,10 +86,10 @@ func Open(o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("redis_url: %w", err)
 	}
-	s := &Store{Options: o, client: client, conns: lines, names: names, own: make(map[string]bool)}
+	s := &Store{Options: o, client: client, conns: conns, names: names, own: make(map[string]bool)}
 	s.ownOrder.Store(time.Now().UnixMicro()) // higher than the numbers of an earlier process of the same node
 	s.nodes = nodes{
-		store: s, waiting: make(map[uint64]chan answered), known: make(map[string]bool),
+		store: s, waiting: make(map[uint64]chan result), watched: make(map[string]bool),
 		servers: make(map[string]bool),
 	}
 	s.transfers = newTransfers(o.CallBytes)
@@ -108,7 +108,7 @@ func Open(o Options) (*Store, error) {
 }
 
 // clientOptions returns the options of the client, and the set that tracks its connections.
-func clientOptions(o *Options) (opts rueidis.ClientOption, ls *connSet, err error) {
+func clientOptions(o *Options) (opts rueidis.ClientOption, set *connSet, err error) {
 	if opts, err = parseURL(o.URL); err != nil {
 		return opts, nil, fmt.Errorf("redis_url: %w", err)
 	}
@@ -119,17 +119,17 @@ func clientOptions(o *Options) (opts rueidis.ClientOption, ls *connSet, err erro
 	opts.ConnWriteTimeout = o.Timeout
 	opts.Dialer.Timeout, opts.Sentinel.Dialer.Timeout = o.Timeout, o.Timeout
 	opts.ClientName = "duckwire-" + o.Node
-	ls = &connSet{dial: opts.DialCtxFn, open: make(map[*trackedConn]struct{})}
+	set = &connSet{dial: opts.DialCtxFn, open: make(map[*trackedConn]struct{})}
 	switch {
 	case o.Dial != nil:
-		ls.dial = func(ctx context.Context, address string, _ *net.Dialer, _ *tls.Config) (net.Conn, error) {
+		set.dial = func(ctx context.Context, address string, _ *net.Dialer, _ *tls.Config) (net.Conn, error) {
 			return o.Dial(ctx, address)
 		}
-	case ls.dial == nil:
-		ls.dial = dialDirectly
+	case set.dial == nil:
+		set.dial = dialDirectly
 	}
-	opts.DialCtxFn = ls.connect
-	return opts, ls, nil
+	opts.DialCtxFn = set.connect
+	return opts, set, nil
 }
 
 // do runs one command.

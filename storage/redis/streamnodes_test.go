@@ -207,7 +207,8 @@ func completionOnAnotherNode(t *testing.T, server addressed) {
 		if r.text != text(700) || len(r.resets) > 0 {
 			t.Errorf("%d bytes of %d, resets %v", len(r.text), len(text(700)), r.resets)
 		}
-		if st := r.stream.State(); st.Status != hub.StatusDone || st.Ending.FinishReason != "stop" || st.Account.Made != 700 {
+		if st := r.stream.State(); st.Status != hub.StatusDone || st.Ending.FinishReason != "stop" ||
+			st.Account.Made != 700 {
 			t.Errorf("%+v", st)
 		}
 	}
@@ -317,7 +318,8 @@ func TestProducerOverAnyNode(t *testing.T) {
 		had.ID != s.ID {
 		t.Errorf("made twice: %v, %t, %v", had, old, err)
 	}
-	if _, _, err := nodes[1].CreateStream(hub.StreamSpec{ID: "build", Owner: "eve"}); !errors.Is(err, errs.ErrConflict) {
+	_, _, err = nodes[1].CreateStream(hub.StreamSpec{ID: "build", Owner: "eve"})
+	if !errors.Is(err, errs.ErrConflict) {
 		t.Errorf("somebody else's: %v", err)
 	}
 	r := watch(t, nodes[2].find(t, "build"), log.Position{})

@@ -189,16 +189,16 @@ func (s *Store) saveCall(rec *hub.StreamRecord) (call scriptCall, err error) {
 	if err != nil {
 		return call, err
 	}
-	ttl, whole := runningTTL, "0"
+	ttl, complete := runningTTL, "0"
 	if rec.Status.Ended() {
 		ttl = s.StreamTTL + time.Minute // normally its node deletes it; this is for a node that died
 	}
 	if len(rec.Runs) > 0 && rec.Runs[0].First == 1 || rec.Tail == 0 {
-		whole = "1"
+		complete = "1"
 	}
 	key := s.streamKey(rec.ID)
 	tail := strconv.FormatUint(rec.Tail, 10)
-	args := []string{s.channel(key), s.Options.Node, string(raw), tail, millis(ttl), string(message), whole}
+	args := []string{s.channel(key), s.Options.Node, string(raw), tail, millis(ttl), string(message), complete}
 	for i := range rec.Runs {
 		run, err := json.Marshal(&rec.Runs[i])
 		if err != nil {
@@ -231,10 +231,10 @@ func (s *Store) checkSaved(result rueidis.RedisResult) error {
 // lacked the stream.
 func (s *Store) addOwn(id string) (added bool, err error) {
 	s.ownMu.Lock()
-	known := s.own[id]
+	listed := s.own[id]
 	s.own[id] = true
 	s.ownMu.Unlock()
-	if known {
+	if listed {
 		return false, nil
 	}
 	score := float64(s.ownOrder.Add(1))
@@ -482,12 +482,12 @@ func (s *Store) headOf(id string, values []rueidis.RedisMessage) (*hub.SharedStr
 	if err != nil || found.Record.Bytes > 0 || found.Record.Tail == 0 {
 		return found, err
 	}
-	whole, err := s.readStream(id)
+	full, err := s.readStream(id)
 	if err != nil {
 		return nil, err
 	}
-	for i := range whole.Record.Runs {
-		found.Record.Bytes += len(whole.Record.Runs[i].Text)
+	for i := range full.Record.Runs {
+		found.Record.Bytes += len(full.Record.Runs[i].Text)
 	}
 	return found, nil
 }

@@ -93,7 +93,8 @@ func TestStreamsOfOthers(t *testing.T) {
 			}
 		}
 		found, err := b.FindStream("ada", "mine")
-		if err != nil || found.Node != a.Node() || found.Record.ID != "1" || string(found.Record.Runs[0].Text) != "héllo" ||
+		if err != nil || found.Node != a.Node() || found.Record.ID != "1" ||
+			string(found.Record.Runs[0].Text) != "héllo" ||
 			found.Record.Tail != 1 {
 			t.Fatalf("%+v, %v", found, err)
 		}
@@ -109,7 +110,8 @@ func TestStreamsOfOthers(t *testing.T) {
 		if err := a.Save([]hub.StreamChange{more}); err != nil {
 			t.Fatal(err)
 		}
-		if c := <-heard; c.Node != a.Node() || c.Record.Tail != 3 || len(c.Record.Runs) != 1 || c.Record.Runs[0].First != 2 {
+		if c := <-heard; c.Node != a.Node() || c.Record.Tail != 3 || len(c.Record.Runs) != 1 ||
+			c.Record.Runs[0].First != 2 {
 			t.Errorf("%+v", c)
 		}
 		// repeated after a lost answer, with more entries
@@ -117,7 +119,8 @@ func TestStreamsOfOthers(t *testing.T) {
 		if err := a.Save([]hub.StreamChange{more}); err != nil {
 			t.Fatal(err)
 		}
-		if found, err := b.FindStream("ada", "1"); err != nil || found.Record.Tail != 4 || len(found.Record.Runs) != 2 ||
+		if found, err := b.FindStream("ada", "1"); err != nil || found.Record.Tail != 4 ||
+			len(found.Record.Runs) != 2 ||
 			string(found.Record.Runs[1].Text) != "abbccc" {
 			t.Errorf("%+v, %v", found, err)
 		}

@@ -3,8 +3,8 @@
 -- lifetime is how long an unused topic remembers its tail, in ms. Afterwards it gets a new epoch.
 local lifetime = 24 * 3600 * 1000
 
--- maxBefore is how many earlier epochs are remembered.
-local maxBefore = 16
+-- maxEarlierEpochs is how many earlier epochs are remembered.
+local maxEarlierEpochs = 16
 
 -- open returns the epoch of a topic, its tail, its base, and its stored bytes. It creates a missing topic. If Redis may
 -- have lost data since the last write (another master, a restart), offsets could be assigned twice, so a new epoch
@@ -23,7 +23,7 @@ local function open(meta, new)
 		local before, n = { epoch .. ' ' .. m[3] }, 0
 		for e, o in string.gmatch(redis.call('HGET', meta, 'p') or '', '(%S+) (%d+)') do
 			n = n + 1
-			if n < maxBefore then before[#before + 1] = e .. ' ' .. math.min(o, m[3]) end
+			if n < maxEarlierEpochs then before[#before + 1] = e .. ' ' .. math.min(o, m[3]) end
 		end
 		redis.call('HSET', meta, 'e', new, 'g', master, 'p', table.concat(before, ' '))
 		epoch = new
@@ -31,15 +31,15 @@ local function open(meta, new)
 	return epoch, tonumber(m[3]), tonumber(m[4]), tonumber(m[5])
 end
 
--- crowd limits the number and the retention of a topic's ephemeral events.
-local function crowd(ephemerals, most, ttl)
+-- trimEphemerals limits the number and the retention of a topic's ephemeral events.
+local function trimEphemerals(ephemerals, limit, ttl)
 	if redis.call('HLEN', ephemerals) == 0 then return end
 	redis.call('PEXPIRE', ephemerals, ttl)
-	if redis.call('HLEN', ephemerals) <= most then return end
+	if redis.call('HLEN', ephemerals) <= limit then return end
 	local all, versions = redis.call('HGETALL', ephemerals), {}
 	for i = 1, #all, 2 do
 		versions[#versions + 1] = { tonumber(string.match(all[i + 1], '^%d+')), all[i] }
 	end
 	table.sort(versions, function(a, b) return a[1] < b[1] end)
-	for i = 1, #versions - math.floor(most * 0.9) do redis.call('HDEL', ephemerals, versions[i][2]) end
+	for i = 1, #versions - math.floor(limit * 0.9) do redis.call('HDEL', ephemerals, versions[i][2]) end
 end

@@ -5,19 +5,19 @@
 local meta, log, ephemerals = KEYS[1], KEYS[2], KEYS[3]
 local epoch, tail, base = open(meta, ARGV[1])
 redis.call('PEXPIRE', meta, lifetime)
-local after, room = tonumber(ARGV[3]), tonumber(ARGV[4])
+local after, budget = tonumber(ARGV[3]), tonumber(ARGV[4])
 local same = ARGV[2] == epoch
 if not same or after < base or after > tail then after = base end
 
 local events, at = {}, after
-while room > 0 and at < tail do
+while budget > 0 and at < tail do
 	local entries = redis.call('XRANGE', log, (at + 1) .. '-0', '+', 'COUNT', 64)
 	if #entries == 0 then break end
 	for _, entry in ipairs(entries) do
 		events[#events + 1] = entry[2][2]
-		room = room - #entry[2][2]
+		budget = budget - #entry[2][2]
 		at = tonumber(string.match(entry[1], '^%d+'))
-		if room <= 0 then break end
+		if budget <= 0 then break end
 	end
 end
 if at == after and at < tail then -- the log was lost, and its meta was not

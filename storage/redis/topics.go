@@ -41,11 +41,12 @@ func newEpoch() string {
 }
 
 // AppendEvents implements hub.TopicStore.
-func (s *Store) AppendEvents(topic string, events []hub.SharedEvent, room hub.TopicLimits) ([]log.Position, error) {
+func (s *Store) AppendEvents(topic string, events []hub.SharedEvent, limits hub.TopicLimits) ([]log.Position, error) {
 	key := s.topicKey(topic)
 	args := append(make([]string, 0, 8+4*len(events)),
-		s.channel(key), newEpoch(), strconv.Itoa(room.Events), strconv.FormatInt(room.Bytes,
-			10), millis(room.TTL), strconv.Itoa(room.Ephemerals), millis(room.EphemeralTTL),
+		s.channel(key), newEpoch(),
+		strconv.Itoa(limits.Events), strconv.FormatInt(limits.Bytes, 10), millis(limits.TTL),
+		strconv.Itoa(limits.Ephemerals), millis(limits.EphemeralTTL),
 		strconv.FormatInt(time.Now().UnixMilli(), 10))
 	for i := range events {
 		e := &events[i]
@@ -73,17 +74,17 @@ func (s *Store) AppendEvents(topic string, events []hub.SharedEvent, room hub.To
 	if err != nil {
 		return nil, errAnswer
 	}
-	places := make([]log.Position, len(events))
-	for i := range places {
+	positions := make([]log.Position, len(events))
+	for i := range positions {
 		n, err := out[1+i].AsInt64()
 		if err != nil {
 			return nil, errAnswer
 		}
 		if n > 0 {
-			places[i] = log.Position{Epoch: epoch, Offset: uint64(n)}
+			positions[i] = log.Position{Epoch: epoch, Offset: uint64(n)}
 		}
 	}
-	return places, nil
+	return positions, nil
 }
 
 // Events implements hub.TopicStore.
@@ -155,7 +156,7 @@ func unavailable(err error) error {
 
 func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
 
-// scriptAnswer reads the values of a script's answer one after the other, and keeps the first error.
+// scriptAnswer reads the values of a script's answer one after the other, up to the first error.
 type scriptAnswer struct {
 	values []rueidis.RedisMessage
 	err    error

@@ -103,13 +103,13 @@ func overLimit(name string, limit int64) error {
 }
 
 // publish publishes a frame, and returns how many subscribers the Redis server that took it has.
-func (s *Store) publish(channel string, f *frame) (heard int64, err error) {
+func (s *Store) publish(channel string, f *frame) (receivers int64, err error) {
 	message := rueidis.BinaryString(f.encode())
-	heard, err = s.do(s.client.B().Publish().Channel(channel).Message(message).Build()).AsInt64()
+	receivers, err = s.do(s.client.B().Publish().Channel(channel).Message(message).Build()).AsInt64()
 	if err != nil {
 		return 0, unavailable(err)
 	}
-	return heard, nil
+	return receivers, nil
 }
 
 // send sends a message to a node. It returns when the node has received it, or for a short message, when Redis has.
@@ -118,12 +118,12 @@ func (s *Store) send(ctx context.Context, node string, kind frameKind, id uint64
 	if len(body) <= shortBytes {
 		return s.sendPiece(node, f)
 	}
-	key, words := transferKey{kind, node, id}, make(chan *frame, 1)
-	window := s.transfers.startSending(key, words)
+	key, control := transferKey{kind, node, id}, make(chan *frame, 1)
+	window := s.transfers.startSending(key, control)
 	defer s.transfers.stopSending(key, window)
 	for at := 0; at < len(body); at += pieceBytes {
 		f.at, f.piece = uint64(at), body[at:min(at+pieceBytes, len(body))]
-		if err := s.sendConfirmed(ctx, node, f, window, words); err != nil {
+		if err := s.sendConfirmed(ctx, node, f, window, control); err != nil {
 			// If this frame is lost, the receiver discards the message after a timeout.
 			_, _ = s.publish(s.nodeChannel(node), controlFrame(abortFrame, kind, s.Options.Node, id, 0, ""))
 			return err
@@ -133,52 +133,54 @@ func (s *Store) send(ctx context.Context, node string, kind frameKind, id uint64
 }
 
 func (s *Store) sendPiece(node string, f *frame) error {
-	heard, err := s.publish(s.nodeChannel(node), f)
-	if err == nil && heard == 0 && !s.cluster { // a server of a cluster counts only its own subscribers
+	receivers, err := s.publish(s.nodeChannel(node), f)
+	if err == nil && receivers == 0 && !s.cluster { // a server of a cluster counts only its own subscribers
 		err = fmt.Errorf("node %s is not there: %w", node, errs.ErrUnavailable)
 	}
 	return err
 }
 
 // sendConfirmed sends a piece, and waits for the acknowledgement.
-func (s *Store) sendConfirmed(ctx context.Context, node string, f *frame, window *window, words <-chan *frame) error {
-	late := time.NewTimer(s.Timeout)
-	defer late.Stop()
-	away := fmt.Errorf("node %s does not take what it is sent: %w", node, errs.ErrUnavailable)
+func (s *Store) sendConfirmed(
+	ctx context.Context, node string, f *frame, window *window, control <-chan *frame,
+) error {
+	timer := time.NewTimer(s.Timeout)
+	defer timer.Stop()
+	errTimeout := fmt.Errorf("node %s does not take what it is sent: %w", node, errs.ErrUnavailable)
 	select {
 	case window.slots <- struct{}{}:
 		defer func() { <-window.slots }()
-	case <-late.C:
-		return away
+	case <-timer.C:
+		return errTimeout
 	case <-ctx.Done():
-		return away
+		return errTimeout
 	}
 	if err := s.sendPiece(node, f); err != nil {
 		return err
 	}
 	for {
 		select {
-		case w := <-words:
+		case w := <-control:
 			if w.kind == rejectFrame {
 				return fmt.Errorf("node %s: %s: %w", node, w.piece, errs.ErrUnavailable)
 			}
 			if w.at >= f.at+uint64(len(f.piece)) {
 				return nil
 			}
-		case <-late.C:
-			return away
+		case <-timer.C:
+			return errTimeout
 		case <-ctx.Done():
-			return away
+			return errTimeout
 		case <-s.ctx.Done():
-			return away
+			return errTimeout
 		}
 	}
 }
 
-func (p *transfers) startSending(key transferKey, words chan *frame) *window {
+func (p *transfers) startSending(key transferKey, control chan *frame) *window {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.outgoing[key] = words
+	p.outgoing[key] = control
 	w := p.windows[key.peer]
 	if w == nil {
 		w = &window{slots: make(chan struct{}, maxInFlight)}
@@ -200,20 +202,20 @@ func (p *transfers) stopSending(key transferKey, w *window) {
 // confirm passes a control frame to the goroutine that sends the message.
 func (p *transfers) confirm(w *frame) {
 	p.mu.Lock()
-	words := p.outgoing[transferKey{w.about(), w.from, w.id}]
+	control := p.outgoing[transferKey{w.about(), w.from, w.id}]
 	p.mu.Unlock()
-	if words == nil {
+	if control == nil {
 		return
 	}
 	select {
-	case words <- w:
+	case control <- w:
 	default: // not full: only one piece at a time waits for an acknowledgement
 	}
 }
 
 // add adds a piece to its message. If it is the last one, add returns the whole message, whose bytes the caller must
 // release from the budget received. If a piece is missing, or the budget is exceeded, the message is discarded.
-func (p *transfers) add(f *frame) (body []byte, whole bool, err error) {
+func (p *transfers) add(f *frame) (body []byte, complete bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	key := transferKey{f.kind, f.from, f.id}

@@ -20,9 +20,9 @@ func parseURL(text string) (rueidis.ClientOption, error) {
 		parse = parseSentinelURL
 	}
 	opts, err := parse(text)
-	var whole *url.Error
-	if errors.As(err, &whole) {
-		err = whole.Err // without the URL
+	var urlErr *url.Error
+	if errors.As(err, &urlErr) {
+		err = urlErr.Err // without the URL
 	}
 	return opts, err
 }
@@ -34,8 +34,9 @@ const (
 
 // parseSentinelURL parses the addresses of sentinels, which know the current master:
 //
-//	redis+sentinel://[USER[:PASSWORD]@]HOST[:PORT][,HOST[:PORT]…]/MASTER[/DATABASE][?sentinel_user=…&sentinel_password=…]
+//	redis+sentinel://[USER[:PASSWORD]@]HOST[:PORT][,HOST[:PORT]…]/MASTER[/DATABASE]
 //
+// with the optional parameters sentinel_user and sentinel_password.
 // rediss+sentinel:// uses TLS to all of them. User and password are for the master; the sentinels may have their own.
 func parseSentinelURL(text string) (opts rueidis.ClientOption, err error) {
 	scheme, rest, _ := strings.Cut(text, sentinelSuffix+"://")

@@ -64,11 +64,13 @@ func TestJobUsageOverNodes(t *testing.T) {
 	a.none(t, "w") // now there is one
 	for i, n := range all {
 		other := all[1-i]
-		hubtest.Until(t, "the other's jobs to be known", func() bool { return n.Cluster().RemoteUsage("jobs_per_user", "ada") == i })
+		hubtest.Until(t, "the other's jobs to be known",
+			func() bool { return n.Cluster().RemoteUsage("jobs_per_user", "ada") == i })
 		if _, _, err := analyse(n); err != nil {
 			t.Fatal(err)
 		}
-		hubtest.Until(t, "the job to be known", func() bool { return other.Cluster().RemoteUsage("jobs_per_user", "ada") == 1 })
+		hubtest.Until(t, "the job to be known",
+			func() bool { return other.Cluster().RemoteUsage("jobs_per_user", "ada") == 1 })
 	}
 	var limit *errs.LimitError
 	for _, n := range all {

@@ -32,7 +32,7 @@ func (s *Store) takeCare(ctx context.Context, checkpoints time.Duration) {
 				s.probe()
 				continue
 			}
-			if steady >= idLife {
+			if steady >= idTTL {
 				s.sweep(ctx, now)
 			}
 			s.vacuum(ctx)

@@ -24,11 +24,11 @@ func TestSweep(t *testing.T) {
 	young.QueuedAt, future.QueuedAt = noon.Add(time.Minute), noon.Add(24*time.Hour)
 	enqueue(t, s, message("u", "old", 1), young, future, message("u", "waits", 1))
 	ack(t, s, "u", 3)
-	s.Sweep(noon.Add(sqlite.IDLife)) // not yet: the oldest message is exactly that old
+	s.Sweep(noon.Add(sqlite.IDTTL)) // not yet: the oldest message is exactly that old
 	if !known(t, s, "old", 1) {
 		t.Error("an id is forgotten too early")
 	}
-	s.Sweep(noon.Add(sqlite.IDLife + time.Millisecond))
+	s.Sweep(noon.Add(sqlite.IDTTL + time.Millisecond))
 	if got := ids(t, s, "u"); !slices.Equal(got, []string{"waits"}) {
 		t.Errorf("%v wait", got)
 	}
@@ -57,7 +57,7 @@ func TestSweepOfMany(t *testing.T) {
 		enqueue(t, s, messages...)
 		ack(t, s, fmt.Sprint("u", u), each)
 	}
-	s.Sweep(noon.Add(2 * sqlite.IDLife))
+	s.Sweep(noon.Add(2 * sqlite.IDTTL))
 	s = f.reopen(t, s)
 	for u := range users {
 		if got := enqueue(t, s, message(fmt.Sprint("u", u), name(0), 1)); got[0] != each+1 {
@@ -95,7 +95,7 @@ func TestFileShrinks(t *testing.T) {
 	ack(t, s, "u", 6)
 	s.Checkpoint()
 	large := s.Stats().FileBytes
-	s.Sweep(noon.Add(2 * sqlite.IDLife))
+	s.Sweep(noon.Add(2 * sqlite.IDTTL))
 	for range 10 {
 		s.Vacuum()
 	}

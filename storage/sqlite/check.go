@@ -64,8 +64,8 @@ func checkLog(path string) error {
 	case err != nil:
 		return err
 	case head[formatAt] != withLog:
-		return fmt.Errorf("%w: if %s is a restored backup, remove %[2]s-wal and %[2]s-shm, which belong to the database "+
-			"that it replaced", ErrStaleLog, path)
+		return fmt.Errorf("%w: if %s is a restored backup, remove %[2]s-wal and %[2]s-shm, "+
+			"which belong to the database that it replaced", ErrStaleLog, path)
 	}
 	return nil
 }

@@ -31,7 +31,8 @@ var kinds = []struct {
 	{ErrFull, "make room on it", []sqlite3.ErrNo{sqlite3.ErrFull}, []error{syscall.ENOSPC, syscall.EDQUOT}},
 	{
 		ErrCorrupt,
-		"stop the server, keep a copy of the data folder, and restore a backup, or try: sqlite3 " + FileName + " .recover",
+		"stop the server, keep a copy of the data folder, and restore a backup, " +
+			"or try: sqlite3 " + FileName + " .recover",
 		[]sqlite3.ErrNo{sqlite3.ErrCorrupt, sqlite3.ErrNotADB},
 		nil,
 	},

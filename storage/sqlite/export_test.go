@@ -10,7 +10,7 @@ import (
 
 // Constants for tests.
 const (
-	IDLife      = idLife
+	IDTTL       = idTTL
 	MaxSlip     = maxSlip
 	VeryLongLog = veryLongLog
 )
@@ -25,7 +25,7 @@ func (s *Store) LimitPages(n int) error {
 
 // Fail makes a request fail with an error of SQLite, as if it came from the file.
 func (s *Store) Fail(code sqlite3.ErrNo) error {
-	return s.writer.write(func(*writer) error { return broken(sqlite3.Error{Code: code}) })
+	return s.writer.write(func(*writer) error { return storageFailure(sqlite3.Error{Code: code}) })
 }
 
 // Hold blocks the writer until release is called, so that later requests share a batch. It returns when the writer is

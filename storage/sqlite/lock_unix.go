@@ -23,7 +23,8 @@ func lockFolder(dir string) (*os.File, error) {
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		f.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, fmt.Errorf("%w %s: stop it first, or give this one its own folder with --data-dir", ErrLocked, dir)
+			return nil, fmt.Errorf(
+				"%w %s: stop it first, or give this one its own folder with --data-dir", ErrLocked, dir)
 		}
 		return nil, fmt.Errorf("lock the data folder %s: %w", dir, err)
 	}

@@ -9,9 +9,9 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// idLife is how long the id of a message is remembered at least, counted from QueuedAt. A message that is sent again
+// idTTL is how long the id of a message is remembered at least, counted from QueuedAt. A message that is sent again
 // within that time gets the offset that it has.
-const idLife = 10 * time.Minute
+const idTTL = 10 * time.Minute
 
 // queueRow is a row of the table queues.
 type queueRow struct {
@@ -40,12 +40,12 @@ func (w *writer) putQueue(user string, q *queueRow) error {
 }
 
 // Enqueue implements hub.QueueStore.
-func (s *Store) Enqueue(messages []hub.StoredMessage, room hub.QueueLimits) (offsets []uint64, err error) {
+func (s *Store) Enqueue(messages []hub.StoredMessage, limits hub.QueueLimits) (offsets []uint64, err error) {
 	var e enqueuing
 	err = s.writer.write(func(w *writer) error { // may run twice, so it starts with empty results
 		offsets = make([]uint64, len(messages))
 		e = enqueuing{w: w, queues: make(map[string]*queueRow), named: make(map[[3]string]uint64)}
-		if err := e.check(messages, room); err != nil {
+		if err := e.check(messages, limits); err != nil {
 			return err
 		}
 		return e.add(messages, offsets)
@@ -65,17 +65,17 @@ type enqueuing struct {
 	named  map[[3]string]uint64 // → offset; 0 until it has one
 	added  int
 
-	expired int64 // expired by this call, to make room
+	expired int64 // messages that this call has expired
 }
 
-// check reads the queues of the recipients, expires messages where that makes room, and returns an error if the new
-// messages do not fit.
-func (e *enqueuing) check(messages []hub.StoredMessage, room hub.QueueLimits) error {
-	type load struct {
+// check reads the queues of the recipients, and returns an error if the new messages would exceed their limits. In a
+// full queue it first expires messages.
+func (e *enqueuing) check(messages []hub.StoredMessage, limits hub.QueueLimits) error {
+	type addition struct {
 		messages int
 		bytes    int64
 	}
-	more := make(map[string]*load)
+	additions := make(map[string]*addition)
 	for i := range messages {
 		m := &messages[i]
 		if e.queues[m.User] == nil {
@@ -83,26 +83,26 @@ func (e *enqueuing) check(messages []hub.StoredMessage, room hub.QueueLimits) er
 			if err != nil {
 				return err
 			}
-			e.queues[m.User], more[m.User] = &q, &load{}
+			e.queues[m.User], additions[m.User] = &q, &addition{}
 		}
-		fresh, err := e.isNew(m)
+		isNew, err := e.isNew(m)
 		if err != nil {
 			return err
 		}
-		if !fresh {
+		if !isNew {
 			continue
 		}
-		q, add := e.queues[m.User], more[m.User]
+		q, add := e.queues[m.User], additions[m.User]
 		add.messages++
 		add.bytes += int64(len(m.Payload))
-		full := hub.QueueFull(m.User, int(q.tail-q.head)+add.messages, q.bytes+add.bytes, room)
-		if full != nil && q.isOver(m.QueuedAt) {
-			over, err := e.w.expire(m.User, q, m.QueuedAt, int(q.tail-q.head))
+		full := hub.QueueFull(m.User, int(q.tail-q.head)+add.messages, q.bytes+add.bytes, limits)
+		if full != nil && q.hasExpired(m.QueuedAt) {
+			expired, err := e.w.expire(m.User, q, m.QueuedAt, int(q.tail-q.head))
 			if err != nil {
 				return err
 			}
-			e.expired += over
-			full = hub.QueueFull(m.User, int(q.tail-q.head)+add.messages, q.bytes+add.bytes, room)
+			e.expired += expired
+			full = hub.QueueFull(m.User, int(q.tail-q.head)+add.messages, q.bytes+add.bytes, limits)
 		}
 		if full != nil {
 			return full
@@ -117,14 +117,14 @@ func (e *enqueuing) isNew(m *hub.StoredMessage) (bool, error) {
 		return true, nil
 	}
 	key := [3]string{m.User, m.Sender, m.ID}
-	if _, again := e.named[key]; again {
+	if _, duplicate := e.named[key]; duplicate {
 		return false, nil
 	}
 	var offset int64
-	known, err := e.w.scan([]any{&offset}, `SELECT offset FROM messages
+	exists, err := e.w.scan([]any{&offset}, `SELECT offset FROM messages
 		WHERE user = ? AND sender = ? AND id = ? AND named = 1`, m.User, m.Sender, m.ID)
 	e.named[key] = uint64(offset)
-	return !known, err
+	return !exists, err
 }
 
 func (e *enqueuing) add(messages []hub.StoredMessage, offsets []uint64) error {
@@ -209,34 +209,36 @@ func (s *Store) AckMessages(user string, through uint64) (ahead bool, err error)
 
 // moveHead moves the head of a queue forward: the messages up to that offset are acknowledged or expired.
 func (w *writer) moveHead(user string, q *queueRow, to int64) error {
-	var gone int64
-	_, err := w.scan([]any{&gone}, `SELECT coalesce(sum(length(payload)), 0) FROM messages
+	var bytes int64
+	_, err := w.scan([]any{&bytes}, `SELECT coalesce(sum(length(payload)), 0) FROM messages
 		WHERE user = ? AND offset > ? AND offset <= ?`, user, q.head, to)
 	if err != nil {
 		return err
 	}
-	q.head, q.bytes, q.nextExpiry = to, q.bytes-gone, sql.NullInt64{}
+	q.head, q.bytes, q.nextExpiry = to, q.bytes-bytes, sql.NullInt64{}
 	if q.head == q.tail {
 		return nil
 	}
-	_, err = w.scan([]any{&q.nextExpiry}, `SELECT expires_at FROM messages WHERE user = ? AND offset = ?`, user, q.head+1)
+	_, err = w.scan([]any{&q.nextExpiry},
+		`SELECT expires_at FROM messages WHERE user = ? AND offset = ?`, user, q.head+1)
 	return err
 }
 
-// isOver reports whether the oldest waiting message has expired.
-func (q *queueRow) isOver(now time.Time) bool {
+// hasExpired reports whether the oldest waiting message has expired.
+func (q *queueRow) hasExpired(now time.Time) bool {
 	return q.nextExpiry.Valid && q.nextExpiry.Int64 <= now.UnixMilli()
 }
 
 // expire moves the head of one queue over its expired messages, at most limit, and returns how many. The caller writes
 // the row.
 func (w *writer) expire(user string, q *queueRow, now time.Time, limit int) (int64, error) {
-	if !q.isOver(now) || limit <= 0 {
+	if !q.hasExpired(now) || limit <= 0 {
 		return 0, nil
 	}
 	var to int64 // no message expires before the one in front of it, so the last expired one is the new head
 	_, err := w.scan([]any{&to}, `SELECT coalesce(max(offset), 0) FROM
-		(SELECT offset FROM messages WHERE user = ? AND offset > ? AND offset <= ? AND expires_at <= ? ORDER BY offset)`,
+		(SELECT offset FROM messages
+			WHERE user = ? AND offset > ? AND offset <= ? AND expires_at <= ? ORDER BY offset)`,
 		user, q.head, q.head+int64(limit), now.UnixMilli())
 	if err != nil || to <= q.head {
 		return 0, err
@@ -252,7 +254,7 @@ func (w *writer) expire(user string, q *queueRow, now time.Time, limit int) (int
 
 // ExpireMessages implements hub.QueueStore.
 func (s *Store) ExpireMessages(user string, now time.Time, limit int) (n int, err error) {
-	if nothing, err := s.nothingOver(user, now); err != nil || nothing {
+	if none, err := s.noneExpired(user, now); err != nil || none {
 		return 0, err
 	}
 	err = s.writer.write(func(w *writer) (err error) {
@@ -279,23 +281,23 @@ func (w *writer) expireSome(user string, now time.Time, limit int) (n int, err e
 		if err != nil {
 			return n, err
 		}
-		over, err := w.expire(name, &q, now, limit-n)
-		if err != nil || over == 0 {
+		expired, err := w.expire(name, &q, now, limit-n)
+		if err != nil || expired == 0 {
 			return n, err
 		}
 		if err := w.putQueue(name, &q); err != nil {
 			return n, err
 		}
-		if n += int(over); user != "" {
+		if n += int(expired); user != "" {
 			break
 		}
 	}
 	return n, nil
 }
 
-// nothingOver looks for expired messages in the reader pool, so that a call without work does not take the writer's
-// time.
-func (s *Store) nothingOver(user string, now time.Time) (bool, error) {
+// noneExpired reports whether no message has expired. It uses the reader pool, so that a call without work does not
+// take the writer's time.
+func (s *Store) noneExpired(user string, now time.Time) (bool, error) {
 	query, args := `SELECT 1 FROM queues WHERE next_expiry <= ? LIMIT 1`, []any{now.UnixMilli()}
 	if user != "" {
 		query, args = `SELECT 1 FROM queues WHERE next_expiry <= ? AND user = ?`, append(args, user)
@@ -341,8 +343,8 @@ func (s *Store) Messages(user string, after uint64, limit int) (page hub.QueuePa
 		m := hub.StoredMessage{User: user}
 		var queued, expires int64
 		var payload []byte
-		if err := rows.Scan(&m.Offset, &m.ID, &m.Named, &m.Sender, &m.Topic, &m.Event, &payload, &queued,
-			&expires); err != nil {
+		err := rows.Scan(&m.Offset, &m.ID, &m.Named, &m.Sender, &m.Topic, &m.Event, &payload, &queued, &expires)
+		if err != nil {
 			return page, unavailable(err)
 		}
 		m.Payload, m.QueuedAt, m.ExpiresAt = payload, time.UnixMilli(queued).UTC(), time.UnixMilli(expires).UTC()
@@ -374,7 +376,8 @@ func (s *Store) QueueSummaries(limit int) (list []hub.QueueSummary, all hub.Queu
 	var oldest int64
 	err = tx.QueryRowContext(ctx, `SELECT m.queued_at
 		FROM queues q JOIN messages m ON m.user = q.user AND m.offset = q.head + 1
-		WHERE q.next_expiry = (SELECT min(next_expiry) FROM queues WHERE next_expiry IS NOT NULL) LIMIT 1`).Scan(&oldest)
+		WHERE q.next_expiry = (SELECT min(next_expiry) FROM queues WHERE next_expiry IS NOT NULL) LIMIT 1`).
+		Scan(&oldest)
 	if err != nil {
 		return nil, all, unavailable(err)
 	}

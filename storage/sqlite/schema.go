@@ -11,8 +11,8 @@ import (
 var migrations = []string{`
 	CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 
-	-- A user's queue: the messages head+1 … tail wait; first … head are acknowledged or expired, and stay for their ids.
-	-- Rows are never deleted, so that no offset is assigned twice.
+	-- A user's queue. The messages head+1 … tail wait. Those from first to head are acknowledged or expired, and stay
+	-- for their ids. Rows are never deleted, so that no offset is assigned twice.
 	CREATE TABLE queues (
 		user TEXT PRIMARY KEY,
 		first INTEGER NOT NULL,

@@ -90,7 +90,8 @@ var (
 func message(user, id string, bytes int) hub.StoredMessage {
 	return hub.StoredMessage{
 		User: user, ID: id, Named: true, Sender: "s", Topic: "user:" + user, Event: "e",
-		Payload: json.RawMessage(`"` + strings.Repeat("x", bytes) + `"`), QueuedAt: noon, ExpiresAt: noon.Add(24 * time.Hour),
+		Payload:  json.RawMessage(`"` + strings.Repeat("x", bytes) + `"`),
+		QueuedAt: noon, ExpiresAt: noon.Add(24 * time.Hour),
 	}
 }
 

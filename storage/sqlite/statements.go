@@ -10,7 +10,8 @@ type storageError struct{ error }
 
 func (e *storageError) Unwrap() error { return e.error }
 
-func broken(err error) error {
+// storageFailure marks an error as one of SQLite.
+func storageFailure(err error) error {
 	if err == nil {
 		return nil
 	}
@@ -24,7 +25,7 @@ func (w *writer) stmt(query string) (*sql.Stmt, error) {
 	}
 	s, err := w.conn.PrepareContext(w.ctx, query)
 	if err != nil {
-		return nil, broken(err)
+		return nil, storageFailure(err)
 	}
 	w.stmts[query] = s
 	return s, nil
@@ -37,10 +38,10 @@ func (w *writer) exec(query string, args ...any) (rows int64, err error) {
 	}
 	res, err := s.ExecContext(w.ctx, args...)
 	if err != nil {
-		return 0, broken(err)
+		return 0, storageFailure(err)
 	}
 	rows, err = res.RowsAffected()
-	return rows, broken(err)
+	return rows, storageFailure(err)
 }
 
 // scan reads one row; found is false if there is none.
@@ -53,5 +54,5 @@ func (w *writer) scan(dest []any, query string, args ...any) (found bool, err er
 	if errors.Is(err, sql.ErrNoRows) {
 		return false, nil
 	}
-	return err == nil, broken(err)
+	return err == nil, storageFailure(err)
 }

@@ -25,7 +25,7 @@ type mark struct {
 
 // Save implements hub.StreamStore.
 func (s *Store) Save(changes []hub.StreamChange) error {
-	rows, err := encodeStreams(changes) // here, and not on the writer's goroutine, which all share
+	rows, err := encodeStreams(changes) // not on the writer's goroutine, which all callers share
 	if err != nil || len(rows) == 0 {
 		return err
 	}
@@ -66,7 +66,9 @@ func encodeStreams(changes []hub.StreamChange) ([]streamRow, error) {
 		for j := range runs {
 			r := &runs[j]
 			row.text = append(row.text, r.Text...)
-			marks[j] = mark{First: r.First, Bytes: len(r.Text), Lengths: r.Lengths, Kind: r.Kind, Name: r.Name, Data: r.Data}
+			marks[j] = mark{
+				First: r.First, Bytes: len(r.Text), Lengths: r.Lengths, Kind: r.Kind, Name: r.Name, Data: r.Data,
+			}
 			if !r.Time.IsZero() {
 				marks[j].Time = &r.Time
 			}
@@ -204,7 +206,8 @@ func (s *Store) Delete(ids []string) error {
 // last run.
 func (w *writer) deleteSome(ids []string) (left []string, err error) {
 	for budget := int64(deleteStep); len(ids) > 0; ids = ids[1:] {
-		n, err := w.exec(`DELETE FROM runs WHERE rowid IN (SELECT rowid FROM runs WHERE stream = ? LIMIT ?)`, ids[0], budget)
+		n, err := w.exec(
+			`DELETE FROM runs WHERE rowid IN (SELECT rowid FROM runs WHERE stream = ? LIMIT ?)`, ids[0], budget)
 		if budget -= n; err != nil || budget <= 0 {
 			return ids, err
 		}

@@ -33,10 +33,10 @@ func (c *steadyClock) tick(wall time.Time, up time.Duration) time.Duration {
 }
 
 // sweep deletes acknowledged and expired messages whose ids need not be known any longer. The clock must have been
-// steady for idLife: then a message with a time in the future was queued before the clock was set back, and is old as
+// steady for idTTL: then a message with a time in the future was queued before the clock was set back, and is old as
 // well.
 func (s *Store) sweep(ctx context.Context, now time.Time) {
-	old := span{before: now.Add(-idLife).UnixMilli(), after: now.Add(maxSlip).UnixMilli()}
+	old := span{before: now.Add(-idTTL).UnixMilli(), after: now.Add(maxSlip).UnixMilli()}
 	for ctx.Err() == nil {
 		users, err := s.usersDone(old)
 		if err != nil || len(users) == 0 {

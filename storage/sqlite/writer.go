@@ -259,10 +259,10 @@ func (w *writer) transact(batch []request, errs []error) error {
 	}
 	for i := range batch {
 		errs[i] = batch[i].do(w)
-		var broken *storageError
-		if errors.As(errs[i], &broken) {
+		var failure *storageError
+		if errors.As(errs[i], &failure) {
 			w.rollBack()
-			return broken.error
+			return failure.error
 		}
 	}
 	began := time.Now()

@@ -25,10 +25,10 @@ func Conversations(t *testing.T, open func(t testing.TB) conversation.Store,
 	again func(t testing.TB, s conversation.Store) conversation.Store,
 ) {
 	suite := conversationSuite{open, again}
-	t.Run("what is saved is there, on each node", suite.allNodes)
-	t.Run("only the newest version may be followed", suite.versions)
+	t.Run("a saved record can be loaded on each node", suite.allNodes)
+	t.Run("only the newest version can be replaced", suite.versions)
 	t.Run("the latest is the one that was saved last", suite.latest)
-	t.Run("one has the lock at a time", suite.locks)
+	t.Run("the lock is exclusive", suite.locks)
 }
 
 func (suite conversationSuite) allNodes(t *testing.T) {
@@ -56,7 +56,7 @@ func (suite conversationSuite) versions(t *testing.T) {
 		}
 	}
 	wantConversation(t, s, "c1", c)
-	// a node that still has it saves it again
+	// a record that the store has lost, saved again by a node that still has it
 	lost := &conversation.StoredRecord{ID: "c2", Owner: "ada", Version: 7, Data: []byte("2")}
 	saveConversation(t, s, lost)
 	wantConversation(t, s, "c2", lost)
@@ -72,7 +72,7 @@ func (suite conversationSuite) latest(t *testing.T) {
 		wantLatest(t, suite.again(t, s), "ada", all[i].ID)
 		time.Sleep(2 * time.Millisecond) // they are ordered by time
 	}
-	for i, c := range all { // the conversationRetention is three per user
+	for i, c := range all { // conversationRetention is three per user
 		if i < 2 {
 			wantConversation(t, s, c.ID, nil)
 		} else {
@@ -135,7 +135,7 @@ func wantConversation(t testing.TB, s conversation.Store, id string, want *conve
 	}
 	if (got == nil) != (want == nil) || got != nil && (got.ID != want.ID || got.Owner != want.Owner ||
 		got.Version != want.Version || string(got.Data) != string(want.Data)) {
-		t.Errorf("%s is kept as %+v, want %+v", id, got, want)
+		t.Errorf("%s is stored as %+v, want %+v", id, got, want)
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 // noon is a time at which no test message has expired.
 var noon = time.UnixMilli(1_800_000_000_000).UTC()
 
+// wide are limits that no test reaches.
 var wide = hub.QueueLimits{Messages: 1000, Bytes: 1 << 20}
 
 type queueSuite struct {
@@ -33,12 +34,12 @@ func Queue(t *testing.T, open func(t testing.TB) hub.QueueStore,
 	suite := queueSuite{open, reopen}
 	t.Run("messages come back whole and in order", suite.order)
 	t.Run("summaries", suite.summaries)
-	t.Run("an id is taken once", suite.duplicates)
+	t.Run("an id is accepted once", suite.duplicates)
 	t.Run("acknowledging", suite.acknowledging)
 	t.Run("expiring", suite.expiring)
-	t.Run("a queue that is full takes nothing of a batch", suite.fullQueue)
+	t.Run("a full queue refuses the whole batch", suite.fullQueue)
 	t.Run("a page is bounded in bytes", suite.pageBytes)
-	t.Run("many at a time", func(t *testing.T) { manyAtATime(t, open(t)) })
+	t.Run("concurrent publishers", func(t *testing.T) { concurrentPublishers(t, open(t)) })
 	t.Run("like a simple model", func(t *testing.T) {
 		rapid.Check(t, func(rt *rapid.T) { likeModel(t, rt, open(t), reopen) })
 	})
@@ -145,7 +146,7 @@ func (suite queueSuite) acknowledging(t *testing.T) {
 	ack(t, s, "u", 3)
 	s = suite.reopen(t, s)
 	if got := enqueue(t, s, message("u", "d")); got[0] != 4 {
-		t.Errorf("offset %d: none may be given twice", got[0])
+		t.Errorf("offset %d: no offset may be assigned twice", got[0])
 	}
 }
 
@@ -178,13 +179,15 @@ func (suite queueSuite) expiring(t *testing.T) {
 func (suite queueSuite) fullQueue(t *testing.T) {
 	s := suite.open(t)
 	enqueue(t, s, message("u", "a"))
-	refuse := func(room hub.QueueLimits, name string, messages ...hub.StoredMessage) {
+	refuse := func(limits hub.QueueLimits, name string, messages ...hub.StoredMessage) {
 		t.Helper()
-		if _, err := s.Enqueue(messages, room); !errors.Is(err, errs.ErrQueueFull) || !strings.Contains(err.Error(), name) {
+		_, err := s.Enqueue(messages, limits)
+		if !errors.Is(err, errs.ErrQueueFull) || !strings.Contains(err.Error(), name) {
 			t.Errorf("%v, want %s", err, name)
 		}
 	}
-	refuse(hub.QueueLimits{Messages: 2, Bytes: 1000}, "queue_max", message("v", "x"), message("u", "b"), message("u", "c"))
+	refuse(hub.QueueLimits{Messages: 2, Bytes: 1000}, "queue_max", message("v", "x"), message("u", "b"),
+		message("u", "c"))
 	size := int64(len(message("u", "a").Payload))
 	refuse(hub.QueueLimits{Messages: 9, Bytes: 2 * size}, "queue_bytes", message("v", "x"), message("u", "b"),
 		message("u", "c"))
@@ -220,8 +223,8 @@ func (suite queueSuite) pageBytes(t *testing.T) {
 	}
 }
 
-// manyAtATime checks that messages of concurrent publishers get the offsets that were returned.
-func manyAtATime(t *testing.T, s hub.QueueStore) {
+// concurrentPublishers checks that messages of concurrent publishers get the offsets that were returned.
+func concurrentPublishers(t *testing.T, s hub.QueueStore) {
 	const publishers, each = 8, 25
 	var work sync.WaitGroup
 	for p := range publishers {

@@ -45,7 +45,7 @@ func likeModel(t testing.TB, rt *rapid.T, s hub.QueueStore,
 	reopen func(t testing.TB, s hub.QueueStore) hub.QueueStore,
 ) {
 	users := map[string]*modelQueue{"u": {}, "v": {}}
-	room := hub.QueueLimits{Messages: 4, Bytes: 1 << 20}
+	limits := hub.QueueLimits{Messages: 4, Bytes: 1 << 20}
 	now, serial := noon, 0
 	user := rapid.SampledFrom([]string{"u", "v"})
 	rt.Repeat(map[string]func(*rapid.T){
@@ -60,11 +60,11 @@ func likeModel(t testing.TB, rt *rapid.T, s hub.QueueStore,
 			}
 			want := q.find(m.ID)
 			waiting := len(q.all) - int(q.head)
-			full := want == 0 && waiting >= room.Messages
+			full := want == 0 && waiting >= limits.Messages
 			if full && q.expire(now, waiting) > 0 {
 				full = false
 			}
-			offsets, err := s.Enqueue([]hub.StoredMessage{m}, room)
+			offsets, err := s.Enqueue([]hub.StoredMessage{m}, limits)
 			if full {
 				if !errors.Is(err, errs.ErrQueueFull) {
 					rt.Fatalf("%v, %v; want it full", offsets, err)

@@ -19,7 +19,7 @@ func Revocations(t *testing.T, open func(t testing.TB) rights.RevocationStore,
 ) {
 	hours := func(n int) time.Time { return noon.Add(time.Duration(n) * time.Hour) }
 	ada := rights.Revocation{User: "ada", Issued: noon.Add(123456 * time.Microsecond), Until: hours(1)}
-	token := rights.Revocation{TokenID: "ada", Until: hours(2)} // the same name, as a token's id
+	token := rights.Revocation{TokenID: "ada", Until: hours(2)} // a token id that equals the user's name
 
 	t.Run("they come back whole", func(t *testing.T) {
 		s := open(t)
@@ -30,7 +30,7 @@ func Revocations(t *testing.T, open func(t testing.TB) rights.RevocationStore,
 		}
 		wantRevocations(t, reopen(t, s), ada, token, odd)
 	})
-	t.Run("the later times count, whoever comes last", func(t *testing.T) {
+	t.Run("the later times count, in any order", func(t *testing.T) {
 		s := open(t)
 		issued, until := ada, ada
 		issued.Issued, until.Until = noon.Add(2*time.Second), hours(5).Add(time.Second/2)
@@ -41,7 +41,7 @@ func Revocations(t *testing.T, open func(t testing.TB) rights.RevocationStore,
 		wantRevocations(t, s, both)
 		wantRevocations(t, reopen(t, s), both)
 	})
-	t.Run("one is deleted, and no other", func(t *testing.T) {
+	t.Run("only the one is deleted", func(t *testing.T) {
 		s := open(t)
 		saveRevocation(t, s, ada)
 		saveRevocation(t, s, token)
@@ -57,7 +57,7 @@ func Revocations(t *testing.T, open func(t testing.TB) rights.RevocationStore,
 		}
 		wantRevocations(t, reopen(t, s))
 	})
-	t.Run("those that are over are forgotten, however many", func(t *testing.T) {
+	t.Run("expired ones are deleted, however many", func(t *testing.T) {
 		s := open(t)
 		var work sync.WaitGroup
 		for i := range 450 {
@@ -75,13 +75,15 @@ func Revocations(t *testing.T, open func(t testing.TB) rights.RevocationStore,
 		saveRevocation(t, s, ada)
 		saveRevocation(t, s, token)
 		n, enough := 0, errors.New("enough")
-		if err := s.LoadRevocations(func(rights.Revocation) error { n++; return enough }); !errors.Is(err, enough) || n != 1 {
+		err := s.LoadRevocations(func(rights.Revocation) error { n++; return enough })
+		if !errors.Is(err, enough) || n != 1 {
 			t.Errorf("%d calls, %v", n, err)
 		}
 	})
 }
 
-// SharedRevocations tests a rights.SharedRevocationStore: two nodes of one empty store, which empty empties.
+// SharedRevocations tests a rights.SharedRevocationStore: a and b are two nodes of one empty store. empty
+// deletes its data.
 func SharedRevocations(t *testing.T, a, b rights.SharedRevocationStore, empty func()) {
 	generation := func(s rights.SharedRevocationStore) string {
 		t.Helper()
@@ -111,13 +113,11 @@ func saveRevocation(t testing.TB, s rights.RevocationStore, r rights.Revocation)
 func wantRevocations(t *testing.T, s rights.RevocationStore, want ...rights.Revocation) {
 	t.Helper()
 	got := map[[2]string]rights.Revocation{}
-	if err := s.LoadRevocations(func(r rights.Revocation) error {
-		got[[2]string{
-			r.User,
-			r.TokenID,
-		}] = r
+	err := s.LoadRevocations(func(r rights.Revocation) error {
+		got[[2]string{r.User, r.TokenID}] = r
 		return nil
-	}); err != nil {
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 	all := map[[2]string]rights.Revocation{}

@@ -88,8 +88,8 @@ func Streams(t *testing.T, open func(t *testing.T) hub.StreamStore,
 func record(id string) hub.StreamRecord {
 	at := time.UnixMilli(1700000000000).UTC()
 	return hub.StreamRecord{
-		ID: id, Kind: "completion", Topic: "code:project:42", Owner: "u", ContentType: "text/plain", Epoch: "e-1", Tail: 3,
-		Digest: "d", Aliases: []string{"mine"},
+		ID: id, Kind: "completion", Topic: "code:project:42", Owner: "u", ContentType: "text/plain",
+		Epoch: "e-1", Tail: 3, Digest: "d", Aliases: []string{"mine"},
 		Idle: hub.IdlePolicy{CancelAfter: time.Second}, Completion: &hub.CompletionMeta{
 			Kind:         hub.ChatCompletion,
 			IncludeUsage: true, Model: "m",
@@ -99,7 +99,9 @@ func record(id string) hub.StreamRecord {
 			Code: "c", Message: "m", Type: "t", Status: 429, Retry: time.Second, Body: []byte(`{"e":1}`),
 		}},
 		Timings: hub.Timings{Created: at, Started: at, FirstToken: at}, Account: hub.Account{Made: 3, Unwatched: 1},
-		Producer: hub.ProducerRecord{Holder: "p", Epoch: 2, Known: map[string]hub.ProducerProgress{"p": {Epoch: 2, Last: 7}}},
+		Producer: hub.ProducerRecord{
+			Holder: "p", Epoch: 2, Known: map[string]hub.ProducerProgress{"p": {Epoch: 2, Last: 7}},
+		},
 		Runs: []log.Run{
 			{First: 1, Lengths: []int{2, 4}, Text: []byte("hi🦆")},
 			{First: 3, Kind: log.StreamEvent, Name: "note", Data: []byte(`{"a":1}`), Time: at},

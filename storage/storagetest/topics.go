@@ -12,7 +12,9 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-var topicRoom = hub.TopicLimits{Events: 100, Bytes: 1 << 20, TTL: time.Hour, Ephemerals: 10, EphemeralTTL: time.Minute}
+var topicLimits = hub.TopicLimits{
+	Events: 100, Bytes: 1 << 20, TTL: time.Hour, Ephemerals: 10, EphemeralTTL: time.Minute,
+}
 
 type topicSuite struct {
 	open func(t testing.TB) hub.TopicStore
@@ -22,11 +24,11 @@ type topicSuite struct {
 func Topics(t *testing.T, open func(t testing.TB) hub.TopicStore) {
 	suite := topicSuite{open}
 	t.Run("events come back whole and in order", suite.order)
-	t.Run("an id is taken once", suite.duplicates)
-	t.Run("the oldest make room", suite.retention)
+	t.Run("an id is accepted once", suite.duplicates)
+	t.Run("the oldest events are dropped", suite.retention)
 	t.Run("large topics come in pages", suite.pages)
 	t.Run("ephemeral events", suite.ephemerals)
-	t.Run("who follows hears everything once", followTopic(open))
+	t.Run("a follower gets everything once", followTopic(open))
 }
 
 func (suite topicSuite) order(t *testing.T) {
@@ -42,8 +44,8 @@ func (suite topicSuite) order(t *testing.T) {
 	binary := event("b")
 	binary.Payload, binary.Bytes, binary.Except = nil, []byte{0, 1, 255}, "client"
 	all := []hub.SharedEvent{event("a"), binary, event("c")}
-	places := appendEvents(t, s, "t", topicRoom, all...)
-	for i, p := range places {
+	positions := appendEvents(t, s, "t", topicLimits, all...)
+	for i, p := range positions {
 		if p != (log.Position{Epoch: empty.Epoch, Offset: uint64(i) + 1}) {
 			t.Errorf("place %d: %v of %s", i, p, empty.Epoch)
 		}
@@ -74,10 +76,10 @@ func (suite topicSuite) duplicates(t *testing.T) {
 	s := suite.open(t)
 	other := named("a")
 	other.Sender = "another"
-	places := appendEvents(t, s, "t", topicRoom, named("a"), named("b"), named("a"), other, event("a"))
-	places = append(places, appendEvents(t, s, "t", topicRoom, named("b"), named("c"))...)
+	positions := appendEvents(t, s, "t", topicLimits, named("a"), named("b"), named("a"), other, event("a"))
+	positions = append(positions, appendEvents(t, s, "t", topicLimits, named("b"), named("c"))...)
 	var got []uint64
-	for _, p := range places {
+	for _, p := range positions {
 		got = append(got, p.Offset)
 	}
 	if !reflect.DeepEqual(got, []uint64{1, 2, 1, 3, 4, 2, 5}) {
@@ -87,23 +89,23 @@ func (suite topicSuite) duplicates(t *testing.T) {
 
 func (suite topicSuite) retention(t *testing.T) {
 	s := suite.open(t)
-	room := topicRoom
-	room.Events = 3
+	limits := topicLimits
+	limits.Events = 3
 	for n := range 50 {
-		appendEvents(t, s, "t", room, named(fmt.Sprint(n)))
+		appendEvents(t, s, "t", limits, named(fmt.Sprint(n)))
 	}
 	if p := topicEvents(t, s, "t", "", 0); p.Base != 47 || p.Tail != 50 || p.First != 48 || len(p.Events) != 3 ||
 		p.Events[0].ID != "47" {
 		t.Errorf("%+v", p)
 	}
-	if p := appendEvents(t, s, "t", room, named("49"), named("0")); p[0].Offset != 50 || p[1].Offset != 51 {
+	if p := appendEvents(t, s, "t", limits, named("49"), named("0")); p[0].Offset != 50 || p[1].Offset != 51 {
 		t.Errorf("an id that is kept, and one that is not: %v", p)
 	}
-	room = topicRoom
-	room.Bytes = 1000
+	limits = topicLimits
+	limits.Bytes = 1000
 	big := event("big")
 	big.Payload = json.RawMessage(`"` + string(make600()) + `"`)
-	appendEvents(t, s, "t", room, big, big, big)
+	appendEvents(t, s, "t", limits, big, big, big)
 	if p := topicEvents(t, s, "t", "", 0); len(p.Events) > 1 {
 		t.Errorf("%d events of 600 bytes in 1,000", len(p.Events))
 	}
@@ -113,14 +115,14 @@ func (suite topicSuite) pages(t *testing.T) {
 	s := suite.open(t)
 	big := event("big")
 	big.Payload = json.RawMessage(`"` + string(make600()) + `"`)
-	room := topicRoom
-	room.Events = 2000
+	limits := topicLimits
+	limits.Events = 2000
 	for range 20 {
 		batch := make([]hub.SharedEvent, 50)
 		for i := range batch {
 			batch[i] = big
 		}
-		appendEvents(t, s, "t", room, batch...)
+		appendEvents(t, s, "t", limits, batch...)
 	}
 	epoch, after, pages := "", uint64(0), 0
 	for {
@@ -141,10 +143,10 @@ func (suite topicSuite) pages(t *testing.T) {
 func (suite topicSuite) ephemerals(t *testing.T) {
 	s := suite.open(t)
 	first, second, cursor := ephemeral("cursor", 1), ephemeral("cursor", 2), ephemeral("typing", 3)
-	places := appendEvents(t, s, "t", topicRoom, first, event("a"), second)
-	appendEvents(t, s, "t", topicRoom, cursor)
-	if places[0] != (log.Position{}) || places[1].Offset != 1 || places[2] != (log.Position{}) {
-		t.Errorf("%v", places)
+	positions := appendEvents(t, s, "t", topicLimits, first, event("a"), second)
+	appendEvents(t, s, "t", topicLimits, cursor)
+	if positions[0] != (log.Position{}) || positions[1].Offset != 1 || positions[2] != (log.Position{}) {
+		t.Errorf("%v", positions)
 	}
 	p := topicEvents(t, s, "t", "", 0)
 	if p.Tail != 1 || !reflect.DeepEqual(p.Ephemerals, []hub.SharedEvent{second, cursor}) {
@@ -154,9 +156,9 @@ func (suite topicSuite) ephemerals(t *testing.T) {
 		t.Errorf("after a gap without stored events: %+v", p)
 	}
 	for n := range 30 {
-		appendEvents(t, s, "t", topicRoom, ephemeral(fmt.Sprint("e", n), n))
+		appendEvents(t, s, "t", topicLimits, ephemeral(fmt.Sprint("e", n), n))
 	}
-	if p := topicEvents(t, s, "t", "", 0); len(p.Ephemerals) > topicRoom.Ephemerals ||
+	if p := topicEvents(t, s, "t", "", 0); len(p.Ephemerals) > topicLimits.Ephemerals ||
 		p.Ephemerals[len(p.Ephemerals)-1].Event != "e29" {
 		t.Errorf("%d are kept: %+v", len(p.Ephemerals), p.Ephemerals)
 	}
@@ -169,7 +171,7 @@ func followTopic(open func(t testing.TB) hub.TopicStore) func(t *testing.T) {
 		s := open(t)
 		var mu sync.Mutex
 		var batches []hub.EventBatch
-		stands, all := make(chan struct{}, 1), make(chan struct{})
+		subscribed, all := make(chan struct{}, 1), make(chan struct{})
 		count := 0
 		stop := s.FollowTopic("t", func(b hub.EventBatch) {
 			mu.Lock()
@@ -180,22 +182,23 @@ func followTopic(open func(t testing.TB) hub.TopicStore) func(t *testing.T) {
 			}
 		}, func() {
 			select {
-			case stands <- struct{}{}:
+			case subscribed <- struct{}{}:
 			default:
 			}
 		})
 		defer stop()
-		<-stands
+		<-subscribed
 		var work sync.WaitGroup
 		for p := range publishers {
 			work.Go(func() {
 				for n := range each {
 					id := fmt.Sprintf("%d.%d", p, n)
-					room := topicRoom
-					room.Events = publishers * each
-					places, err := s.AppendEvents("t", []hub.SharedEvent{named(id), ephemeral("cursor", n), named(id)}, room)
-					if err != nil || places[0] != places[2] {
-						t.Errorf("%v, %v", places, err)
+					limits := topicLimits
+					limits.Events = publishers * each
+					events := []hub.SharedEvent{named(id), ephemeral("cursor", n), named(id)}
+					positions, err := s.AppendEvents("t", events, limits)
+					if err != nil || positions[0] != positions[2] {
+						t.Errorf("%v, %v", positions, err)
 						return
 					}
 				}
@@ -246,15 +249,15 @@ func ephemeral(name string, n int) hub.SharedEvent {
 	}
 }
 
-func appendEvents(t testing.TB, s hub.TopicStore, topic string, room hub.TopicLimits,
+func appendEvents(t testing.TB, s hub.TopicStore, topic string, limits hub.TopicLimits,
 	events ...hub.SharedEvent,
 ) []log.Position {
 	t.Helper()
-	places, err := s.AppendEvents(topic, events, room)
+	positions, err := s.AppendEvents(topic, events, limits)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return places
+	return positions
 }
 
 func topicEvents(t testing.TB, s hub.TopicStore, topic, epoch string, after uint64) hub.TopicPage {

@@ -40,7 +40,7 @@ func (p *Provider) Analyze(ctx context.Context, req *hub.AnalysisRequest, w hub.
 		if err := w.Progress(i); err != nil {
 			return err
 		}
-		if err := w.Issues(look(&req.Files[i], req.Type)...); err != nil {
+		if err := w.Issues(checkFile(&req.Files[i], req.Type)...); err != nil {
 			return err
 		}
 		if err := w.FileDone(i); err != nil {
@@ -51,8 +51,8 @@ func (p *Provider) Analyze(ctx context.Context, req *hub.AnalysisRequest, w hub.
 		`"note":"built-in checks of syntax and layout only; no linter and no model"}`))
 }
 
-// look runs the checks of a kind on one file.
-func look(f *hub.AnalysisFile, kind string) (issues []hub.Issue) {
+// checkFile runs the checks of a kind on one file.
+func checkFile(f *hub.AnalysisFile, kind string) (issues []hub.Issue) {
 	lang, counts := language(f), map[string]int{}
 	for _, c := range checks {
 		if kind != c.kind && (kind == "semantic" || kind == "security" || kind == "style") {

@@ -89,7 +89,8 @@ func FuzzChecks(f *testing.F) {
 		defer p.Close()
 		var all findings
 		// the writer never fails
-		_ = p.Analyze(t.Context(), &hub.AnalysisRequest{Files: []hub.AnalysisFile{{Path: "a." + ext, Code: code}}}, &all)
+		req := &hub.AnalysisRequest{Files: []hub.AnalysisFile{{Path: "a." + ext, Code: code}}}
+		_ = p.Analyze(t.Context(), req, &all)
 		lines := strings.Split(code, "\n")
 		for _, i := range all.issues {
 			if i.Line < 0 || i.Line > len(lines) || i.Line > 0 && i.Column > len(lines[i.Line-1])+1 {

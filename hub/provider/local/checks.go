@@ -175,7 +175,9 @@ func checkLines(f *hub.AnalysisFile, _ string, found func(hub.Issue)) {
 		n++
 		line = strings.TrimRight(line, "\r\n")
 		report := func(column int, severity hub.Severity, rule, message string) {
-			found(hub.Issue{Category: "layout", Rule: rule, Severity: severity, Line: n, Column: column, Message: message})
+			found(hub.Issue{
+				Category: "layout", Rule: rule, Severity: severity, Line: n, Column: column, Message: message,
+			})
 		}
 		if length := utf8.RuneCountInString(line); length > longLine {
 			report(longLine+1, hub.SeverityInfo, "long-line",

@@ -36,7 +36,8 @@ func (c *corpus) load(ctx context.Context, opts Options) {
 		var d *predict.Doc
 		if d, err = predict.NewCorpus(ctx, texts); err == nil {
 			c.index.Store(d)
-			opts.Logger.Info("local completer: corpus indexed", "folder", opts.Corpus, "files", len(texts), "tokens", d.Len())
+			opts.Logger.Info("local completer: corpus indexed",
+				"folder", opts.Corpus, "files", len(texts), "tokens", d.Len())
 		}
 	}
 	if err != nil && ctx.Err() == nil {

@@ -77,7 +77,8 @@ func complete(t testing.TB, p *local.Provider, req hub.CompletionRequest) *recor
 const routes = "app.get('/users', (req, res) => {\n  res.json(db.users.all());\n});\n" +
 	"app.get('/orders', (req, res) => {\n  res.json(db.orders.all());\n});\napp.get('/items',"
 
-const enum = "switch n {\ncase 1:\n\treturn \"n1\"\ncase 2:\n\treturn \"n2\"\ncase 3:\n\treturn \"n3\"\ncase 4:\n\treturn \"n4\"\n"
+const enum = "switch n {\ncase 1:\n\treturn \"n1\"\ncase 2:\n\treturn \"n2\"\ncase 3:\n\treturn \"n3\"\ncase 4:\n" +
+	"\treturn \"n4\"\n"
 
 func TestTextAndFIM(t *testing.T) {
 	p := open(t, local.Options{})
@@ -122,7 +123,8 @@ func TestTextAndFIM(t *testing.T) {
 }
 
 func TestUsageAndLength(t *testing.T) {
-	r := complete(t, open(t, local.Options{}), hub.CompletionRequest{Kind: hub.TextCompletion, Prompt: enum, MaxTokens: 3})
+	r := complete(t, open(t, local.Options{}),
+		hub.CompletionRequest{Kind: hub.TextCompletion, Prompt: enum, MaxTokens: 3})
 	if r.reason != "length" || r.text() != "case 5:" {
 		t.Errorf("got %q, %q", r.text(), r.reason)
 	}
@@ -165,7 +167,10 @@ func TestChat(t *testing.T) {
 	tests := []struct{ name, content, want string }{
 		{"fenced", "Please continue:\n```go\n" + enum + "```\nThanks!", "```go\ncase 5:\n\treturn \"n5\"\n```\n"},
 		{"open fence", "```go\n" + enum + "case", "```go\ncase 5:\n\treturn \"n5\"\n```\n"},
-		{"last line unfinished", "Go on:\n```js\n" + routes + "\n```", "```js\napp.get('/items', (req, res) => {\n  res.json(db.items.all());\n});\n```\n"},
+		{
+			"last line unfinished", "Go on:\n```js\n" + routes + "\n```",
+			"```js\napp.get('/items', (req, res) => {\n  res.json(db.items.all());\n});\n```\n",
+		},
 		{"bare code", enum, "```\ncase 5:\n\treturn \"n5\"\n```\n"},
 		{"prose", "What is the meaning of life?", "DUCKWIRE_UPSTREAM_URL"},
 		{"no code to continue", "```\nx\n```", "built-in completer"},
@@ -177,7 +182,8 @@ func TestChat(t *testing.T) {
 			}
 		})
 	}
-	if got := complete(t, p, hub.CompletionRequest{Kind: hub.ChatCompletion}).text(); !strings.Contains(got, "built-in") {
+	got := complete(t, p, hub.CompletionRequest{Kind: hub.ChatCompletion}).text()
+	if !strings.Contains(got, "built-in") {
 		t.Errorf("no messages: %q", got)
 	}
 }
@@ -201,7 +207,8 @@ func TestPausesBetweenTokensAndStopsAtOnce(t *testing.T) {
 		r := &recorder{t: t}
 		start := time.Now()
 		err := p.Complete(ctx, &hub.CompletionRequest{Kind: hub.TextCompletion, Prompt: enum}, r)
-		if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != 2500*time.Millisecond || len(r.texts) != 3 || r.reason != "" {
+		if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != 2500*time.Millisecond ||
+			len(r.texts) != 3 || r.reason != "" {
 			t.Errorf("%v after %v: %q, %q", err, time.Since(start), r.texts, r.reason)
 		}
 	})
@@ -234,7 +241,8 @@ func TestCorpus(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	known := "package a\n\nfunc Known(w io.Writer) error {\n\tquuxWriter := newQuuxWriter(w)\n\treturn quuxWriter.Flush()\n}\n"
+	known := "package a\n\nfunc Known(w io.Writer) error {\n" +
+		"\tquuxWriter := newQuuxWriter(w)\n\treturn quuxWriter.Flush()\n}\n"
 	put("a/known.go", known)
 	put("b/invalid.go", "zorkFunc(\xff\xfe) zorkCall()\n")
 	put("b/data.bin", "zorkFunc\x00 zorkCall()")
@@ -245,7 +253,8 @@ func TestCorpus(t *testing.T) {
 	ask := func(prompt string) string {
 		return complete(t, p, hub.CompletionRequest{Kind: hub.TextCompletion, Prompt: prompt}).text()
 	}
-	if got := ask("package b\n\nfunc Known(w io.Writer) error {\n\tquuxWriter :="); !strings.HasPrefix(got, " newQuuxWriter(w)") {
+	got := ask("package b\n\nfunc Known(w io.Writer) error {\n\tquuxWriter :=")
+	if !strings.HasPrefix(got, " newQuuxWriter(w)") {
 		t.Errorf("known: %q", got)
 	}
 	if got := ask("x\nzorkFunc"); got != "" {

@@ -21,7 +21,8 @@ const analysisBatch = 48 << 10
 const analysisPrompt = `You review source code and report issues to a program, not to a person.
 
 Answer with JSON Lines only: one issue a line, each line one whole JSON object, with these members:
-{"file":"path as given","line":1,"column":1,"severity":"info|low|medium|high|critical","type":"%s","category":"one word","rule":"short-name","message":"what is wrong and why"}
+{"file":"path as given","line":1,"column":1,"severity":"info|low|medium|high|critical",` +
+	`"type":"%s","category":"one word","rule":"short-name","message":"what is wrong and why"}
 Lines and columns count from 1. Report only what you are sure of. No prose, no Markdown, no code fences.
 After the last issue write the line {"done":true}. If there are no issues write only that line.
 

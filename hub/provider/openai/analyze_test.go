@@ -81,8 +81,9 @@ func analyze(t *testing.T, h http.HandlerFunc, o openai.Options, req *hub.Analys
 }
 
 const (
-	oneIssue = `{"file":"a.go","line":3,"column":6,"severity":"high","type":"semantic","category":"unused","rule":"u1","message":"f is unused"}`
-	noMore   = `{"done":true}`
+	oneIssue = `{"file":"a.go","line":3,"column":6,"severity":"high","type":"semantic","category":"unused",` +
+		`"rule":"u1","message":"f is unused"}`
+	noMore = `{"done":true}`
 )
 
 func TestAnalyze(t *testing.T) {
@@ -104,7 +105,8 @@ func TestAnalyze(t *testing.T) {
 		},
 		"an array": {"[" + oneIssue + ",\n" + oneIssue + "\n]", "stop", told + "\n" + told, `{"unparsed":0}`},
 		"pretty": {
-			"{\n  \"file\": \"a.go\",\n  \"range\": {\"x\": 1},\n  \"line\": \"3-4\",\n  \"severity\": \"Error\",\n  \"message\": \"m\"\n}\n", "stop",
+			"{\n  \"file\": \"a.go\",\n  \"range\": {\"x\": 1},\n  \"line\": \"3-4\",\n  \"severity\": \"Error\",\n" +
+				"  \"message\": \"m\"\n}\n", "stop",
 			"a.go:3:0: Error m", `{"unparsed":0}`,
 		},
 		"one object":       {`{"issues":[` + oneIssue + `]}`, "stop", told, `{"unparsed":0}`},
@@ -214,7 +216,8 @@ func TestAnalyzeInBatches(t *testing.T) {
 
 func TestAnalyzeStopsWithItsWriter(t *testing.T) {
 	n := &notes{onIssue: func() error { return errs.ErrClosed }}
-	p := newProvider(t, openai.Options{Model: "m", BaseURL: upstream(t, sends(answers(oneIssue+"\n"+oneIssue, "stop")))})
+	url := upstream(t, sends(answers(oneIssue+"\n"+oneIssue, "stop")))
+	p := newProvider(t, openai.Options{Model: "m", BaseURL: url})
 	if err := p.Analyze(t.Context(), analysis("a.go"), n); !errors.Is(err, errs.ErrClosed) || len(n.log) != 2 {
 		t.Errorf("%v %v", err, n.log)
 	}
@@ -234,7 +237,9 @@ func TestAnalysisModel(t *testing.T) {
 		_, _ = io.WriteString(w, answers(noMore, "stop"))
 	}
 	p := newProvider(t, openai.Options{BaseURL: upstream(t, h)})
-	for options, want := range map[string]string{`{}`: "listed", `{"model":"chosen"}`: "chosen", `{"model":7}`: "listed"} {
+	for options, want := range map[string]string{
+		`{}`: "listed", `{"model":"chosen"}`: "chosen", `{"model":7}`: "listed",
+	} {
 		req := analysis("a.go")
 		req.Options = json.RawMessage(options)
 		if err := p.Analyze(t.Context(), req, &notes{}); err != nil || !strings.Contains(asked, `"model":"`+want+`"`) {

@@ -163,8 +163,8 @@ func (a *answer) other(ch *choice) {
 	a.others[ch.index] = a.others[ch.index] || ch.reason != ""
 }
 
-// whole reports whether every choice that has begun has ended.
-func (a *answer) whole() bool {
+// complete reports whether every choice that has begun has ended.
+func (a *answer) complete() bool {
 	if a.reason == "" {
 		return false
 	}
@@ -207,7 +207,8 @@ func (a *answer) describe(c *chunk) {
 // same value in each chunk, but Ollama writes each chunk's own time.
 func (s *constants) match(o *constants) bool {
 	return bytes.Equal(s.id, o.id) && bytes.Equal(s.object, o.object) && bytes.Equal(s.model, o.model) &&
-		bytes.Equal(s.fingerprint, o.fingerprint) && bytes.Equal(s.tier, o.tier) && (s.created == nil) == (o.created == nil)
+		bytes.Equal(s.fingerprint, o.fingerprint) && bytes.Equal(s.tier, o.tier) &&
+		(s.created == nil) == (o.created == nil)
 }
 
 func (s *constants) clone() constants {

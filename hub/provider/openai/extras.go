@@ -2,8 +2,8 @@ package openai
 
 import "github.com/duckwire/duckwire/hub/jsonw"
 
-// known reports whether Duckwire's own chunks have a member, or no client needs it.
-func known(name []byte) bool {
+// isKnown reports whether Duckwire's own chunks have a member, or no client needs it.
+func isKnown(name []byte) bool {
 	switch string(name) {
 	case "id", "object", "created", "model", "system_fingerprint", "service_tier", "usage", "choices", "obfuscation":
 		return true
@@ -17,7 +17,7 @@ func (a *answer) remember(raw []byte, c *chunk) {
 		return
 	}
 	for name, value := range jsonw.Members(raw) {
-		if known(name) || a.extras[string(name)] == string(value) {
+		if isKnown(name) || a.extras[string(name)] == string(value) {
 			continue
 		}
 		if a.extras == nil {
@@ -32,7 +32,7 @@ func (a *answer) unseenMembers(raw []byte) []byte {
 	found := false
 	rest := []byte{'{'}
 	for name, value := range jsonw.Members(raw) {
-		if !known(name) && !jsonw.IsNull(value) && a.extras[string(name)] != string(value) {
+		if !isKnown(name) && !jsonw.IsNull(value) && a.extras[string(name)] != string(value) {
 			found = true
 		}
 		if string(name) != "usage" {

@@ -78,7 +78,8 @@ func cuts(stream string, reset *taking) http.HandlerFunc {
 			panic(err)
 		}
 		defer conn.Close()
-		fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n", len(stream), stream)
+		fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"+
+			"%x\r\n%s\r\n", len(stream), stream)
 		if reset != nil {
 			<-reset.taken
 			_ = conn.(*net.TCPConn).SetLinger(0)
@@ -199,7 +200,8 @@ func delta(content string) string {
 }
 
 const (
-	opening  = `{` + head + `,"choices":[{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}]}`
+	opening = `{` + head + `,"choices":[{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,` +
+		`"finish_reason":null}]}`
 	finished = `{` + head + `,"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}`
 	usage    = `{` + head + `,"choices":[],"usage":{"total_tokens":3}}`
 	done     = `[DONE]`

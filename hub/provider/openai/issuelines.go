@@ -40,14 +40,14 @@ type object struct {
 // add processes a piece of the answer, and returns the objects that it completes.
 func (s *issueScanner) add(text string) (found []object) {
 	for text != "" {
-		line, rest, whole := strings.Cut(text, "\n")
+		line, rest, complete := strings.Cut(text, "\n")
 		// a longer line cannot be an object, so the rest is dropped
 		s.line.WriteString(line[:min(len(line), maxObject-s.line.Len())])
 		text = rest
-		if !whole {
+		if !complete {
 			break
 		}
-		found = append(found, s.take(s.line.String())...)
+		found = append(found, s.addLine(s.line.String())...)
 		s.line.Reset()
 	}
 	return found
@@ -55,14 +55,14 @@ func (s *issueScanner) add(text string) (found []object) {
 
 // finish processes the rest at the end of an answer.
 func (s *issueScanner) finish() []object {
-	found := s.take(s.line.String())
+	found := s.addLine(s.line.String())
 	s.line.Reset()
 	s.giveUp()
 	return found
 }
 
-// take processes one complete line.
-func (s *issueScanner) take(line string) []object {
+// addLine processes one complete line.
+func (s *issueScanner) addLine(line string) []object {
 	line = strings.TrimSpace(line)
 	if isFrame(line) && len(s.open) == 0 && !strings.HasPrefix(line, "{") {
 		return nil
@@ -70,7 +70,8 @@ func (s *issueScanner) take(line string) []object {
 	begin := strings.IndexByte(line, '{')
 	if begin == 0 || begin > 0 && len(s.open) == 0 {
 		found, state := decodeObjects(line[begin:])
-		if state == objectsWhole && (len(s.open) == 0 || found[0].isIssue()) { // otherwise it is a member of the open object
+		// With an open object, one that is not an issue is a member of it.
+		if state == objectsWhole && (len(s.open) == 0 || found[0].isIssue()) {
 			s.giveUp()
 			return found
 		}

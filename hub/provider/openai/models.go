@@ -85,7 +85,8 @@ func (p *Provider) fetchModels(ctx context.Context) ([]hub.Model, error) {
 		return nil, p.refusal(resp, body)
 	}
 	if err != nil {
-		return nil, failure(http.StatusBadGateway, "upstream_truncated", "the upstream did not finish its list of models")
+		return nil, failure(http.StatusBadGateway, "upstream_truncated",
+			"the upstream did not finish its list of models")
 	}
 	return decodeModels(body)
 }

@@ -74,8 +74,10 @@ func TestRequest(t *testing.T) {
 			"untouched",
 			openai.Options{},
 			hub.ChatCompletion,
-			`{"model":"m","messages":[{"role":"user","content":"<a>&\u003c 9007199254740993"}],"temperature":0.10,"x":{"y":[1e400]},"stream":false}`,
-			`{"messages":[{"role":"user","content":"<a>&\u003c 9007199254740993"}],"model":"m","stream":true,"stream_options":{"include_usage":true},"temperature":0.10,"x":{"y":[1e400]}}`,
+			`{"model":"m","messages":[{"role":"user","content":"<a>&\u003c 9007199254740993"}],"temperature":0.10,` +
+				`"x":{"y":[1e400]},"stream":false}`,
+			`{"messages":[{"role":"user","content":"<a>&\u003c 9007199254740993"}],"model":"m","stream":true,` +
+				`"stream_options":{"include_usage":true},"temperature":0.10,"x":{"y":[1e400]}}`,
 		},
 		{
 			"stream_options merged",
@@ -129,13 +131,15 @@ func TestRequest(t *testing.T) {
 			"qwen",
 			openai.Options{OmitStreamOptions: true, FIM: openai.Qwen},
 			hub.TextCompletion, `{"prompt":"P","suffix":"S","stop":["x","<|endoftext|>"]}`,
-			`{"prompt":"<|fim_prefix|>P<|fim_suffix|>S<|fim_middle|>","stop":["x","<|endoftext|>","<|fim_prefix|>","<|fim_suffix|>","<|fim_middle|>"],"stream":true}`,
+			`{"prompt":"<|fim_prefix|>P<|fim_suffix|>S<|fim_middle|>","stop":["x","<|endoftext|>","<|fim_prefix|>",` +
+				`"<|fim_suffix|>","<|fim_middle|>"],"stream":true}`,
 		},
 		{
 			"starcoder",
 			openai.Options{OmitStreamOptions: true, FIM: openai.StarCoder},
 			hub.TextCompletion, `{"prompt":"P","suffix":"S"}`,
-			`{"prompt":"<fim_prefix>P<fim_suffix>S<fim_middle>","stop":["<fim_prefix>","<fim_suffix>","<fim_middle>","<|endoftext|>"],"stream":true}`,
+			`{"prompt":"<fim_prefix>P<fim_suffix>S<fim_middle>","stop":["<fim_prefix>","<fim_suffix>","<fim_middle>",` +
+				`"<|endoftext|>"],"stream":true}`,
 		},
 		{
 			"codellama",
@@ -153,7 +157,8 @@ func TestRequest(t *testing.T) {
 			"deepseek",
 			openai.Options{OmitStreamOptions: true, FIM: openai.DeepSeek},
 			hub.TextCompletion, `{"prompt":"P","suffix":"S"}`,
-			`{"prompt":"<｜fim▁begin｜>P<｜fim▁hole｜>S<｜fim▁end｜>","stop":["<｜fim▁begin｜>","<｜fim▁hole｜>","<｜fim▁end｜>","<｜end▁of▁sentence｜>"],"stream":true}`,
+			`{"prompt":"<｜fim▁begin｜>P<｜fim▁hole｜>S<｜fim▁end｜>","stop":["<｜fim▁begin｜>","<｜fim▁hole｜>","<｜fim▁end｜>",` +
+				`"<｜end▁of▁sentence｜>"],"stream":true}`,
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -192,20 +197,28 @@ func TestRefusals(t *testing.T) {
 		own                bool
 	}{
 		{
-			"OpenAI", 400, "application/json", `{"error":{"message":"boom","type":"t","param":"p","code":"c"}}`, 400, "c", "t",
+			"OpenAI", 400, "application/json", `{"error":{"message":"boom","type":"t","param":"p","code":"c"}}`,
+			400, "c", "t",
 			"boom", true,
 		},
 		{
-			"Ollama", 404, "application/json", `{"error":"no such model"}`, 404, "upstream_error", "invalid_request_error",
+			"Ollama", 404, "application/json", `{"error":"no such model"}`,
+			404, "upstream_error", "invalid_request_error",
 			"no such model", false,
 		},
 		{
-			"llama.cpp", 400, "application/json", `{"error":{"code":400,"message":"boom","type":"invalid_request_error"}}`,
+			"llama.cpp", 400, "application/json",
+			`{"error":{"code":400,"message":"boom","type":"invalid_request_error"}}`,
 			400, "upstream_error", "invalid_request_error", "boom", true,
 		},
-		{"vLLM of old", 400, "application/json", `{"object":"error","message":"boom","type":"BadRequestError","param":null,"code":400}`, 400, "upstream_error", "BadRequestError", "boom", false},
 		{
-			"FastAPI", 422, "application/json", `{"detail":"boom"}`, 422, "upstream_error", "invalid_request_error", "boom",
+			"vLLM of old", 400, "application/json",
+			`{"object":"error","message":"boom","type":"BadRequestError","param":null,"code":400}`,
+			400, "upstream_error", "BadRequestError", "boom", false,
+		},
+		{
+			"FastAPI", 422, "application/json", `{"detail":"boom"}`,
+			422, "upstream_error", "invalid_request_error", "boom",
 			false,
 		},
 		{
@@ -222,7 +235,8 @@ func TestRefusals(t *testing.T) {
 		},
 		{
 			"our key", 401, "application/json", `{"error":{"message":"bad sk-key"}}`, 502, "upstream_unauthorized",
-			"server_error", "the upstream refuses this server's key (401); whoever runs the server must set another", false,
+			"server_error", "the upstream refuses this server's key (401); whoever runs the server must set another",
+			false,
 		},
 		{
 			"our rights", 403, "", "", 502, "upstream_unauthorized", "server_error",
@@ -246,7 +260,8 @@ func TestRefusals(t *testing.T) {
 				_, _ = io.WriteString(w, c.body)
 			}, openai.Options{Key: "sk-key"})
 			e := providerError(t, err, c.want, c.code)
-			if e.Type != c.typ || e.Message != c.message || (len(e.Body) > 0) != c.own || c.own && string(e.Body) != c.body {
+			if e.Type != c.typ || e.Message != c.message || (len(e.Body) > 0) != c.own ||
+				c.own && string(e.Body) != c.body {
 				t.Errorf("%s %q %s", e.Type, e.Message, e.Body)
 			}
 			if len(rec.log) > 0 || asked.Load() != 1 {
@@ -289,7 +304,8 @@ func TestRetries(t *testing.T) {
 					c.script[asked.Add(1)-1](w, r)
 				}, openai.Options{RetryWait: time.Millisecond, RetryMost: 50 * time.Millisecond})
 				var e *hub.ProviderError
-				if errors.As(err, &e) != (c.status != 0) || e != nil && e.Status != c.status || int(asked.Load()) != c.asked {
+				if errors.As(err, &e) != (c.status != 0) || e != nil && e.Status != c.status ||
+					int(asked.Load()) != c.asked {
 					t.Errorf("asked %d times, %v; want %d, status %d", asked.Load(), err, c.asked, c.status)
 				}
 				if e != nil && strings.Contains(c.name, "too long") && e.RetryAfter != time.Minute {
@@ -426,7 +442,9 @@ func TestRedirectRefused(t *testing.T) {
 
 // TestCancelAborts checks that the upstream's request ends when the client leaves, at every stage.
 func TestCancelAborts(t *testing.T) {
-	for _, stage := range []string{"before the headers", "before the first token", "within the answer", "while retrying"} {
+	for _, stage := range []string{
+		"before the headers", "before the first token", "within the answer", "while retrying",
+	} {
 		t.Run(stage, func(t *testing.T) {
 			t.Parallel()
 			reached, gone := make(chan struct{}), make(chan struct{})
@@ -567,7 +585,8 @@ func TestTextComesAtOnce(t *testing.T) {
 
 func TestModels(t *testing.T) {
 	var asked atomic.Int32
-	list := `{"object":"list","data":[{"id":"a","object":"model","created":1.5e3,"owned_by":"x"},{"id":"b"},{"owned_by":"none"}]}`
+	list := `{"object":"list","data":[{"id":"a","object":"model","created":1.5e3,"owned_by":"x"},{"id":"b"},` +
+		`{"owned_by":"none"}]}`
 	h := func(w http.ResponseWriter, r *http.Request) {
 		asked.Add(1)
 		if r.URL.Path != "/v1/models" || r.Header.Get("Authorization") != "Bearer k" {
@@ -578,7 +597,9 @@ func TestModels(t *testing.T) {
 		_, _ = io.WriteString(w, list)
 	}
 	a, b := hub.Model{ID: "a", Created: 1500, OwnedBy: "x"}, hub.Model{ID: "b"}
-	for model, want := range map[string][]hub.Model{"": {a, b}, "b": {b, a}, "c": {{ID: "c", OwnedBy: "upstream"}, a, b}} {
+	for model, want := range map[string][]hub.Model{
+		"": {a, b}, "b": {b, a}, "c": {{ID: "c", OwnedBy: "upstream"}, a, b},
+	} {
 		asked.Store(0)
 		p := newProvider(t, openai.Options{BaseURL: upstream(t, h), Key: "k", Model: model})
 		var wg sync.WaitGroup

@@ -35,7 +35,7 @@ type Options struct {
 	ModelsTimeout time.Duration // for the list of models; default 5 s
 	ModelsTTL     time.Duration // how long that list is cached; default 30 s
 
-	Transport http.RoundTripper // nil: a new one, with the standard proxy variables; ConnectTimeout only applies to that
+	Transport http.RoundTripper // nil: a new one, with ConnectTimeout and the standard proxy variables
 
 	Header func(ctx context.Context, h http.Header) // adds headers to each request, from its context; nil: none
 }

@@ -71,7 +71,7 @@ func (p *Provider) receiveStream(a *answer, body *bufio.Reader, dog *watchdog) e
 	for begun, lingers := false, false; ; {
 		ev, err := events.Next()
 		if err != nil {
-			if a.whole() {
+			if a.complete() {
 				return nil
 			}
 			return p.cut(err)
@@ -90,7 +90,7 @@ func (p *Provider) receiveStream(a *answer, body *bufio.Reader, dog *watchdog) e
 			_, _ = io.CopyN(io.Discard, body, maxRefusal)
 			return nil
 		}
-		if !lingers && a.whole() {
+		if !lingers && a.complete() {
 			lingers = true
 			dog.guard(min(endTimeout, p.opts.SilenceTimeout), errNoEnd)
 		}

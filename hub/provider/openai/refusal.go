@@ -38,15 +38,17 @@ func (p *Provider) refusal(resp *http.Response, body []byte) *hub.ProviderError 
 		return unauthorized(status)
 	case status >= 300 && status < 400:
 		return failure(http.StatusBadGateway, "upstream_redirect",
-			"the upstream redirects (%d) and redirects are not followed; its address must be configured as it is", status)
+			"the upstream redirects (%d) and redirects are not followed; its address must be configured as it is",
+			status)
 	case status < 400:
-		return failure(http.StatusBadGateway, "upstream_invalid", "the upstream answered %d where 200 was expected", status)
+		return failure(http.StatusBadGateway, "upstream_invalid", "the upstream answered %d where 200 was expected",
+			status)
 	}
 	e := p.reported(status, body)
 	if e.Message == "" {
 		e.Message = fmt.Sprintf("the upstream answered %d %s", status, http.StatusText(status))
-		if kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); kind == "text/plain" && utf8.Valid(body) &&
-			len(body) <= maxMessage {
+		kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+		if kind == "text/plain" && utf8.Valid(body) && len(body) <= maxMessage {
 			e.Message += ": " + strings.TrimSpace(p.redact(string(body)))
 		}
 	}

@@ -32,7 +32,7 @@ func (r *review) begin(first, next int) error {
 
 // end evaluates a complete answer.
 func (r *review) end() error {
-	if err := r.take(r.scan.finish()); err != nil {
+	if err := r.reportAll(r.scan.finish()); err != nil {
 		return err
 	}
 	if r.found == 0 && !r.done {
@@ -74,7 +74,7 @@ func (r *review) Accepted() { r.w.Accepted() }
 func (r *review) Describe(info hub.CompletionInfo) { r.model = info.Model }
 
 // Text scans a piece of the answer for issues.
-func (r *review) Text(text string) error { return r.take(r.scan.add(text)) }
+func (r *review) Text(text string) error { return r.reportAll(r.scan.add(text)) }
 
 // Chunk scans only the text of a chunk; reasoning and other members are not part of the answer.
 func (r *review) Chunk(_ json.RawMessage, text string) error { return r.Text(text) }
@@ -94,8 +94,8 @@ func (r *review) Finish(reason string, usage json.RawMessage, _ bool) {
 	}
 }
 
-// take reports the issues among the objects of an answer.
-func (r *review) take(objects []object) error {
+// reportAll reports the issues among the objects of an answer.
+func (r *review) reportAll(objects []object) error {
 	for _, o := range objects {
 		switch {
 		case o.done():

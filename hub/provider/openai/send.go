@@ -24,7 +24,7 @@ func (p *Provider) send(ctx context.Context, req *hub.CompletionRequest) (*http.
 		if options && refusesStreamOptions(err) {
 			options = false
 			if resp, err = p.post(ctx, req, p.payload(req, false)); err == nil && req.Body["stream_options"] == nil {
-				p.plain.Store(true) // the client's own stream_options were not the cause: do not send them in the next request
+				p.plain.Store(true) // the refused options were ours, not the client's: omit them from now on
 			}
 		}
 		return resp, retryable(err, p.opts.RetryMost)

@@ -18,23 +18,33 @@ func chat(choice string) string { return `{` + head + `,"choices":[` + choice + 
 
 func TestStreams(t *testing.T) {
 	const end = `finish stop {"total_tokens":3} false`
-	tool := chat(`{"index":0,"delta":{"tool_calls":[{"index":0,"id":"x","function":{"name":"f","arguments":"{}"}}]},"finish_reason":null}`)
+	tool := chat(`{"index":0,"delta":{"tool_calls":[{"index":0,"id":"x","function":{"name":"f","arguments":"{}"}}]},` +
+		`"finish_reason":null}`)
 	for _, c := range []struct {
 		name   string
 		stream string
 		want   []string
 	}{
-		{"plain", data(opening, delta("Hel"), delta("lo"), finished, usage, done), []string{"text Hel", "text lo", end}},
+		{
+			"plain", data(opening, delta("Hel"), delta("lo"), finished, usage, done),
+			[]string{"text Hel", "text lo", end},
+		},
 		{
 			"usage in the finish chunk", data(delta("a"),
-				`{`+head+`,"choices":[{"index":0,"delta":{"content":""},"finish_reason":"length"}],"usage":{"n":1}}`, done),
+				`{`+head+`,"choices":[{"index":0,"delta":{"content":""},"finish_reason":"length"}],"usage":{"n":1}}`,
+				done),
 			[]string{"text a", `finish length {"n":1} false`},
 		},
 		{
 			"text in the finish chunk", data(chat(`{"index":0,"delta":{"content":"a"},"finish_reason":"stop"}`), done),
 			[]string{"text a", "finish stop  false"},
 		},
-		{"nulls are nothing (vLLM)", data(chat(`{"index":0,"delta":{"content":"a","reasoning_content":null,"tool_calls":[]},"logprobs":null,"finish_reason":null,"stop_reason":null}`), finished, done), []string{"text a", "finish stop  false"}},
+		{
+			"nulls are nothing (vLLM)",
+			data(chat(`{"index":0,"delta":{"content":"a","reasoning_content":null,"tool_calls":[]},"logprobs":null,`+
+				`"finish_reason":null,"stop_reason":null}`), finished, done),
+			[]string{"text a", "finish stop  false"},
+		},
 		{"created differs (Ollama)", data(delta("a"), strings.Replace(delta("b"), `"created":7`, `"created":8`, 1),
 			finished, done), []string{"text a", "text b", "finish stop  false"}},
 		{
@@ -49,9 +59,14 @@ func TestStreams(t *testing.T) {
 			"tool call", data(opening, tool, chat(`{"index":0,"delta":{},"finish_reason":"tool_calls"}`), done),
 			[]string{"chunk " + tool + " []", "finish tool_calls  false"},
 		},
-		{"finish with extras", data(delta("a"), chat(`{"index":0,"delta":{},"finish_reason":"stop","stop_reason":7}`),
-			usage, done), []string{"text a", "chunk " + chat(
-			`{"index":0,"delta":{},"finish_reason":"stop","stop_reason":7}`) + " []", `finish stop {"total_tokens":3} true`}},
+		{
+			"finish with extras",
+			data(delta("a"), chat(`{"index":0,"delta":{},"finish_reason":"stop","stop_reason":7}`), usage, done),
+			[]string{
+				"text a", "chunk " + chat(`{"index":0,"delta":{},"finish_reason":"stop","stop_reason":7}`) + " []",
+				`finish stop {"total_tokens":3} true`,
+			},
+		},
 		{"two choices", data(delta("a"), chat(`{"index":1,"delta":{"content":"b"},"finish_reason":null}`),
 			chat(`{"index":1,"delta":{},"finish_reason":"stop"}`), finished, done), []string{
 			"text a",
@@ -60,11 +75,14 @@ func TestStreams(t *testing.T) {
 		}},
 		{
 			"reasoning with text", data(chat(`{"index":0,"delta":{"content":"a","reasoning":"b"}}`), finished, done),
-			[]string{"chunk " + chat(`{"index":0,"delta":{"content":"a","reasoning":"b"}}`) + " [a]", "finish stop  false"},
+			[]string{
+				"chunk " + chat(`{"index":0,"delta":{"content":"a","reasoning":"b"}}`) + " [a]", "finish stop  false",
+			},
 		},
 		{
 			"big number, key order, white space", data(
-				`{ "x" : 9007199254740993, `+head+`, "choices":[{"delta":{"content":"a"},"index":0}] }`, finished, done),
+				`{ "x" : 9007199254740993, `+head+`, "choices":[{"delta":{"content":"a"},"index":0}] }`,
+				finished, done),
 			[]string{
 				`chunk {"x":9007199254740993,` + head + `,"choices":[{"delta":{"content":"a"},"index":0}]} [a]`,
 				"finish stop  false",
@@ -72,18 +90,23 @@ func TestStreams(t *testing.T) {
 		},
 		{
 			"duplicate keys", data(chat(`{"index":0,"delta":{"content":"a","content":"b"}}`), finished, done),
-			[]string{"chunk " + chat(`{"index":0,"delta":{"content":"a","content":"b"}}`) + " [b]", "finish stop  false"},
+			[]string{
+				"chunk " + chat(`{"index":0,"delta":{"content":"a","content":"b"}}`) + " [b]", "finish stop  false",
+			},
 		},
 		{
 			"case matters", data(chat(`{"index":0,"delta":{"Content":"a"}}`), finished, done),
 			[]string{"chunk " + chat(`{"index":0,"delta":{"Content":"a"}}`) + " []", "finish stop  false"},
 		},
-		{"first chunk without choices (Azure)", data(
-			`{"id":"","object":"","created":0,"model":"","choices":[],"prompt_filter_results":[]}`, delta("a"), finished,
-			done), []string{
-			`chunk {"id":"","object":"","created":0,"model":"","choices":[],"prompt_filter_results":[]} []`,
-			"text a", "finish stop  false",
-		}},
+		{
+			"first chunk without choices (Azure)", data(
+				`{"id":"","object":"","created":0,"model":"","choices":[],"prompt_filter_results":[]}`,
+				delta("a"), finished, done),
+			[]string{
+				`chunk {"id":"","object":"","created":0,"model":"","choices":[],"prompt_filter_results":[]} []`,
+				"text a", "finish stop  false",
+			},
+		},
 		{
 			"provider in each chunk (OpenRouter)", data(
 				`{`+head+`,"provider":"P","choices":[{"index":0,"delta":{"content":"a"}}]}`,
@@ -93,12 +116,23 @@ func TestStreams(t *testing.T) {
 				`finish stop {"n":1} false`,
 			},
 		},
-		{"news in the usage chunk", data(delta("a"), finished, `{`+head+`,"choices":[],"timings":{"ms":1},"usage":{"n":1}}`,
-			done), []string{"text a", `chunk {` + head + `,"choices":[],"timings":{"ms":1}} []`, `finish stop {"n":1} false`}},
-		{"text on the chat door", data(`{"id":"c","object":"text_completion","created":1,"model":"m","choices":[{"text":"a","index":0,"logprobs":null,"finish_reason":null}]}`, done), []string{"text a", "finish stop  false"}},
+		{
+			"extras in the usage chunk",
+			data(delta("a"), finished, `{`+head+`,"choices":[],"timings":{"ms":1},"usage":{"n":1}}`, done),
+			[]string{
+				"text a", `chunk {` + head + `,"choices":[],"timings":{"ms":1}} []`, `finish stop {"n":1} false`,
+			},
+		},
+		{
+			"text on the chat endpoint",
+			data(`{"id":"c","object":"text_completion","created":1,"model":"m","choices":[{"text":"a","index":0,`+
+				`"logprobs":null,"finish_reason":null}]}`, done),
+			[]string{"text a", "finish stop  false"},
+		},
 		{
 			"surrogate cut in two", data(chat(`{"index":0,"delta":{"content":"a\ud83e"}}`),
-				chat(`{"index":0,"delta":{"content":""}}`), chat(`{"index":0,"delta":{"content":"\udd86b"}}`), finished, done),
+				chat(`{"index":0,"delta":{"content":""}}`), chat(`{"index":0,"delta":{"content":"\udd86b"}}`),
+				finished, done),
 			[]string{"text a", "text 🦆b", "finish stop  false"},
 		},
 		{
@@ -117,7 +151,10 @@ func TestStreams(t *testing.T) {
 		{"no [DONE]", data(delta("a"), finished), []string{"text a", "finish stop  false"}},
 		{"no reason but [DONE]", data(delta("a"), done), []string{"text a", "finish stop  false"}},
 		{"nothing but [DONE]", data(done), []string{"finish stop  false"}},
-		{"half an event after the finish", data(delta("a"), finished) + "data: {", []string{"text a", "finish stop  false"}},
+		{
+			"half an event after the finish", data(delta("a"), finished) + "data: {",
+			[]string{"text a", "finish stop  false"},
+		},
 		{
 			"[DONE] without its empty line", data(delta("a"), finished) + "data: [DONE]",
 			[]string{"text a", "finish stop  false"},
@@ -127,10 +164,16 @@ func TestStreams(t *testing.T) {
 			"CRLF", strings.ReplaceAll(data(delta("a"), finished, done), "\n", "\r\n"),
 			[]string{"text a", "finish stop  false"},
 		},
-		{"CR", strings.ReplaceAll(data(delta("a"), finished, done), "\n", "\r"), []string{"text a", "finish stop  false"}},
+		{
+			"CR", strings.ReplaceAll(data(delta("a"), finished, done), "\n", "\r"),
+			[]string{"text a", "finish stop  false"},
+		},
 		{"BOM", "\ufeff" + data(delta("a"), finished, done), []string{"text a", "finish stop  false"}},
-		{"comments and fields", ": hi\n\nretry: 5\n\nevent: x\nid: 7\n" + data(delta("a")) + ": ping\n\n" + data(finished,
-			done), []string{"text a", "finish stop  false"}},
+		{
+			"comments and fields",
+			": hi\n\nretry: 5\n\nevent: x\nid: 7\n" + data(delta("a")) + ": ping\n\n" + data(finished, done),
+			[]string{"text a", "finish stop  false"},
+		},
 		{
 			"named ping", "event: ping\ndata: {\"type\":\"ping\"}\n\n" + data(delta("a"), finished, done),
 			[]string{"text a", "finish stop  false"},
@@ -143,7 +186,12 @@ func TestStreams(t *testing.T) {
 			"no space", "data:" + delta("a") + "\n\ndata:" + finished + "\n\ndata:[DONE]\n\n",
 			[]string{"text a", "finish stop  false"},
 		},
-		{"several lines", "data: {" + head + ",\ndata: \"choices\":[{\"index\":0,\ndata: \"delta\":{\"content\":\"a\"}}]}\n\n" + data(finished, done), []string{"text a", "finish stop  false"}},
+		{
+			"several lines",
+			"data: {" + head + ",\ndata: \"choices\":[{\"index\":0,\ndata: \"delta\":{\"content\":\"a\"}}]}\n\n" +
+				data(finished, done),
+			[]string{"text a", "finish stop  false"},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -157,7 +205,8 @@ func TestStreams(t *testing.T) {
 }
 
 func TestDescribe(t *testing.T) {
-	rec, err := ask(t, sends(data(`{`+head+`,"system_fingerprint":"fp","service_tier":"default","choices":[{"index":0,"delta":{"content":"a"}}]}`, done)), openai.Options{})
+	rec, err := ask(t, sends(data(`{`+head+`,"system_fingerprint":"fp","service_tier":"default",`+
+		`"choices":[{"index":0,"delta":{"content":"a"}}]}`, done)), openai.Options{})
 	want := hub.CompletionInfo{ID: "c1", Created: 7, Model: "m", SystemFingerprint: "fp", ServiceTier: "default"}
 	if err != nil || rec.info != want {
 		t.Errorf("%v, %+v; want %+v", err, rec.info, want)
@@ -166,11 +215,13 @@ func TestDescribe(t *testing.T) {
 
 func TestTextDoor(t *testing.T) {
 	text := func(s string) string {
-		return `{"id":"c","object":"text_completion","created":1,"model":"m","choices":[{"text":"` + s + `","index":0,"logprobs":null,"finish_reason":null}],"usage":null}`
+		return `{"id":"c","object":"text_completion","created":1,"model":"m","choices":[{"text":"` + s + `",` +
+			`"index":0,"logprobs":null,"finish_reason":null}],"usage":null}`
 	}
 	for name, stream := range map[string]string{
 		"text": data(text("a"), text("b"),
-			`{"id":"c","object":"text_completion","created":1,"model":"m","choices":[{"text":"","index":0,"logprobs":null,"finish_reason":"stop"}]}`, done),
+			`{"id":"c","object":"text_completion","created":1,"model":"m",`+
+				`"choices":[{"text":"","index":0,"logprobs":null,"finish_reason":"stop"}]}`, done),
 		"chat (Mistral)": data(delta("a"), delta("b"), finished, done),
 	} {
 		var path string
@@ -296,14 +347,33 @@ func TestWholeAnswers(t *testing.T) {
 		want              []string
 		code              string
 	}{
-		{name: "text", body: ` {` + info + `,"choices":[{"index":0,"message":{"role":"assistant","content":"Hi","refusal":null},"logprobs":null,"finish_reason":"stop"}],"usage":{"n":1}}`, want: []string{"text Hi", `finish stop {"n":1} false`}},
+		{
+			name: "text",
+			body: ` {` + info + `,"choices":[{"index":0,"message":{"role":"assistant","content":"Hi","refusal":null},` +
+				`"logprobs":null,"finish_reason":"stop"}],"usage":{"n":1}}`,
+			want: []string{"text Hi", `finish stop {"n":1} false`},
+		},
 		{
 			name: "said to be a stream", media: "text/event-stream",
 			body: `{` + info + `,"choices":[{"index":0,"message":{"content":"Hi"},"finish_reason":"stop"}]}`,
 			want: []string{"accepted", "text Hi", `finish stop  false`},
 		},
-		{name: "text completion", body: `{"id":"c","object":"text_completion","choices":[{"index":0,"text":"Hi","finish_reason":"length"}]}`, want: []string{"text Hi", "finish length  false"}},
-		{name: "tool calls", body: `{` + info + `,"choices":[{"index":0,"message":{"role":"assistant","content":null,"tool_calls":[{"id":"x"},{"id":"y"}]},"finish_reason":"tool_calls"}]}`, want: []string{`chunk {"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"role":"assistant","content":null,"tool_calls":[{"index":0,"id":"x"},{"index":1,"id":"y"}]},"finish_reason":"tool_calls"}]} []`, "finish tool_calls  true"}},
+		{
+			name: "text completion",
+			body: `{"id":"c","object":"text_completion","choices":[{"index":0,"text":"Hi","finish_reason":"length"}]}`,
+			want: []string{"text Hi", "finish length  false"},
+		},
+		{
+			name: "tool calls",
+			body: `{` + info + `,"choices":[{"index":0,"message":{"role":"assistant","content":null,` +
+				`"tool_calls":[{"id":"x"},{"id":"y"}]},"finish_reason":"tool_calls"}]}`,
+			want: []string{
+				`chunk {"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,` +
+					`"delta":{"role":"assistant","content":null,"tool_calls":[{"index":0,"id":"x"},` +
+					`{"index":1,"id":"y"}]},"finish_reason":"tool_calls"}]} []`,
+				"finish tool_calls  true",
+			},
+		},
 		{name: "error", body: `{"error":{"message":"boom","code":"c"}}`, code: "c"},
 		{name: "no choices", body: `{"hello":1}`, code: "upstream_invalid"},
 		{name: "half", body: `{"choices":[`, code: "upstream_invalid"},

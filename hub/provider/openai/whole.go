@@ -9,14 +9,14 @@ import (
 
 // unstream converts a complete answer, in compact JSON, to one equivalent chunk: each choice's message becomes its
 // delta. An object with an error stays unchanged.
-func unstream(whole []byte) ([]byte, error) {
+func unstream(answer []byte) ([]byte, error) {
 	dst := []byte{'{'}
 	answered := false
-	for name, value := range jsonw.Members(whole) {
+	for name, value := range jsonw.Members(answer) {
 		switch string(name) {
 		case "error":
 			if !jsonw.IsNull(value) {
-				return whole, nil
+				return answer, nil
 			}
 		case "object":
 			if string(value) == `"chat.completion"` {

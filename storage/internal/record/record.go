@@ -1,5 +1,5 @@
-// Package record encodes a stream's record for the stores: the hub's JSON, and the fields of an error that this JSON
-// leaves out.
+// Package record encodes a stream's record for the stores: as the hub's JSON, plus the fields of an error that this
+// JSON omits.
 package record
 
 import (
@@ -9,7 +9,8 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-type written struct {
+// storedRecord is the JSON form of a record.
+type storedRecord struct {
 	hub.StreamRecord
 	Failure *failure `json:",omitempty"`
 }
@@ -24,16 +25,16 @@ type failure struct {
 // Encode returns a record as JSON, without its runs.
 func Encode(rec hub.StreamRecord) ([]byte, error) {
 	rec.Runs = nil
-	out := written{StreamRecord: rec}
+	out := storedRecord{StreamRecord: rec}
 	if e := rec.Ending.Error; e != nil {
 		out.Failure = &failure{e.Type, e.Status, e.Retry, e.Body}
 	}
 	return json.Marshal(&out)
 }
 
-// Decode reads what Encode wrote.
+// Decode decodes what Encode returned.
 func Decode(raw []byte) (*hub.StreamRecord, error) {
-	in := new(written)
+	in := new(storedRecord)
 	if err := json.Unmarshal(raw, in); err != nil {
 		return nil, err
 	}

@@ -87,17 +87,18 @@ func (p Powered) files(each func(path string, size, durable int64)) {
 			durable[inode] = size
 		}
 	}
-	err := filepath.WalkDir(filepath.Join(p.Dir, "appendonlydir"), func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return err
-		}
-		info, err := entry.Info()
-		if err != nil {
-			return err
-		}
-		each(path, info.Size(), durable[info.Sys().(*syscall.Stat_t).Ino])
-		return nil
-	})
+	err := filepath.WalkDir(filepath.Join(p.Dir, "appendonlydir"),
+		func(path string, entry fs.DirEntry, err error) error {
+			if err != nil || entry.IsDir() {
+				return err
+			}
+			info, err := entry.Info()
+			if err != nil {
+				return err
+			}
+			each(path, info.Size(), durable[info.Sys().(*syscall.Stat_t).Ino])
+			return nil
+		})
 	if err != nil {
 		p.t.Fatal(err)
 	}

@@ -123,7 +123,8 @@ func (s *Server) Kill() {
 // Command runs a command with redis-cli, and returns its output.
 func (s *Server) Command(args ...string) string {
 	s.t.Helper()
-	out, err := exec.Command("redis-cli", append([]string{"-s", filepath.Join(s.Dir, "s")}, args...)...).CombinedOutput()
+	args = append([]string{"-s", filepath.Join(s.Dir, "s")}, args...)
+	out, err := exec.Command("redis-cli", args...).CombinedOutput()
 	if err != nil {
 		s.t.Fatalf("%v\n%s", err, out)
 	}
@@ -142,7 +143,8 @@ func (s *Server) CatchUp(master *Server) {
 	s.t.Helper()
 	hubtest.Until(s.t, "the replica to catch up", func() bool {
 		info := s.Command("INFO", "replication")
-		has, all := Offset(info, "slave_repl_offset"), Offset(master.Command("INFO", "replication"), "master_repl_offset")
+		has := Offset(info, "slave_repl_offset")
+		all := Offset(master.Command("INFO", "replication"), "master_repl_offset")
 		return strings.Contains(info, "master_link_status:up") && has >= all
 	})
 }

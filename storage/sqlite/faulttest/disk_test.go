@@ -61,7 +61,8 @@ func (d *disk) apply(r record) error {
 	case opOpen:
 		switch n := d.inodes[r.ino]; {
 		case r.arg&openDir != 0:
-		case r.arg&openCreated != 0, n == nil && r.off == 0: // or truncated by Go just before, which the shim does not see
+		// or truncated by Go just before, which the shim does not see
+		case r.arg&openCreated != 0, n == nil && r.off == 0:
 			n = &inode{}
 			d.inodes[r.ino], d.seen[r.path] = n, n
 			d.moves = append(d.moves, move{record: d.at, name: r.path, file: n})

@@ -71,7 +71,10 @@ var scenarios = []scenario{
 	{name: "writes to the WAL fail", plan: failWrites(writeFails, syscall.EIO, forEver, filterWAL)},
 	{name: "writes to the WAL are torn", plan: failWrites(writeTorn, syscall.EIO, 3, filterWAL)},
 	{name: "writes are short", plan: failWrites(writeShort, 0, 20, filterAll)},
-	{name: "a write to the database fails once", plan: failWrites(writeFails, syscall.EIO, 1, filterMain), unarmed: true},
+	{
+		name: "a write to the database fails once", plan: failWrites(writeFails, syscall.EIO, 1, filterMain),
+		unarmed: true,
+	},
 	{name: "writes to the database are torn", plan: failWrites(writeTorn, syscall.EIO, 5, filterMain), unarmed: true},
 	{name: "no space for a while", plan: func(rng *rand.Rand, w *workload) {
 		w.HealAfter = 1 + rng.IntN(30)
@@ -94,7 +97,10 @@ var scenarios = []scenario{
 	{name: "syncs of the WAL fail", plan: failSyncs(forEver, 0, filterWAL)},
 	{name: "syncs fail, and their pages are gone", plan: failSyncs(forEver, 1, filterAll)},
 	{name: "a sync of the database fails once", plan: failSyncs(1, 0, filterMain), unarmed: true},
-	{name: "a sync of the database fails once, and its pages are gone", plan: failSyncs(1, 1, filterMain), unarmed: true},
+	{
+		name: "a sync of the database fails once, and its pages are gone", plan: failSyncs(1, 1, filterMain),
+		unarmed: true,
+	},
 	{name: "a sync of the database fails once, while many read", plan: func(rng *rand.Rand, w *workload) {
 		failSyncs(1, rng.Int64N(2), filterMain)(rng, w)
 		w.Readers, w.ReadEvery = w.Users, 0

@@ -145,7 +145,8 @@ func (l *ledger) checkQueues(s *sqlite.Store) error {
 		}
 		heads[user] = page.Head
 		if page.Head < l.acked[user] || page.Head > l.acking[user] {
-			return fmt.Errorf("%s: all is gone up to %d, when %d was acknowledged, and %d was asked for", user, page.Head,
+			return fmt.Errorf("%s: all is gone up to %d, when %d was acknowledged, and %d was asked for",
+				user, page.Head,
 				l.acked[user], l.acking[user])
 		}
 		if page.Tail < l.acking[user] {

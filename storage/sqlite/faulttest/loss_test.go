@@ -173,8 +173,10 @@ func (img image) differs(dir string) error {
 		if err != nil {
 			return err
 		}
-		if model, ok := img.files[e.Name()]; !ok || !bytes.Equal(bytes.TrimRight(b, "\x00"), bytes.TrimRight(model, "\x00")) {
-			return fmt.Errorf("%s: %d bytes in the folder, %d in the model, and not the same", e.Name(), len(b), len(model))
+		model, ok := img.files[e.Name()]
+		if !ok || !bytes.Equal(bytes.TrimRight(b, "\x00"), bytes.TrimRight(model, "\x00")) {
+			return fmt.Errorf("%s: %d bytes in the folder, %d in the model, and not the same",
+				e.Name(), len(b), len(model))
 		}
 	}
 	if found != len(img.files) {

@@ -319,7 +319,8 @@ func (tr *trial) report(failures []verdict) {
 			tr.t.Errorf("and %d more", len(failures)-i)
 			break
 		}
-		tr.t.Errorf("power loss before record %d (%v): %v\n    again: %s=%s:%d:%d go test -run TestReplay ./storage/sqlite/faulttest", v.point, v.way, v.err,
+		tr.t.Errorf("power loss before record %d (%v): %v\n    again: %s=%s:%d:%d go test -run TestReplay "+
+			"./storage/sqlite/faulttest", v.point, v.way, v.err,
 			replayEnv, f.Name(), v.point, v.variant)
 	}
 }

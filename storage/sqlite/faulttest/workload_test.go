@@ -69,8 +69,9 @@ func (w workload) request(p, n int) request {
 		text := bytes.Repeat([]byte(strconv.FormatUint(rng.Uint64(), 36)+" "), size/10)
 		r.messages = append(r.messages, hub.StoredMessage{
 			User: userName(rng.IntN(w.Users)), ID: r.id + "-" + strconv.Itoa(i), Named: true, Sender: r.publisher(),
-			Event:   "edit",
-			Payload: slices.Concat([]byte(`{"text":"`), text, []byte(`"}`)), QueuedAt: came, ExpiresAt: came.Add(24 * time.Hour),
+			Event:    "edit",
+			Payload:  slices.Concat([]byte(`{"text":"`), text, []byte(`"}`)),
+			QueuedAt: came, ExpiresAt: came.Add(24 * time.Hour),
 		})
 	}
 	return r

@@ -11,8 +11,10 @@ var golden = []struct {
 	name, prefix, suffix, want string
 }{
 	{
-		name:   "a test case seen three times",
-		prefix: "func Test(t *testing.T) {\n\tif got := add(1, 2); got != 3 {\n\t\tt.Errorf(\"got %d\", got)\n\t}\n\tif got := add(2, 2); got != 4 {\n\t\tt.Errorf(\"got %d\", got)\n\t}\n\tif got := add(3, 2); got != 5 {\n\t\tt.Errorf(\"got %d\", got)\n\t}\n\tif got := sub(9, 7); got != 2 {",
+		name: "a test case seen three times",
+		prefix: "func Test(t *testing.T) {\n\tif got := add(1, 2); got != 3 {\n\t\tt.Errorf(\"got %d\", got)\n\t}\n" +
+			"\tif got := add(2, 2); got != 4 {\n\t\tt.Errorf(\"got %d\", got)\n\t}\n\tif got := add(3, 2); got != 5 " +
+			"{\n\t\tt.Errorf(\"got %d\", got)\n\t}\n\tif got := sub(9, 7); got != 2 {",
 		suffix: "\n}\n",
 		want:   "\n\t\tt.Errorf(\"got %d\", got)\n\t}",
 	},
@@ -29,31 +31,39 @@ var golden = []struct {
 		want:   "case 4:\n\treturn \"n4\"",
 	},
 	{
-		name:   "a switch over an enum that is declared above",
-		prefix: "type Color int\n\nconst (\n\tRed Color = iota\n\tGreen\n\tBlue\n\tYellow\n\tBlack\n\tWhite\n)\n\nfunc (c Color) String() string {\n\tswitch c {\n\tcase Red:\n\t\treturn \"Red\"\n\tcase Green:\n\t\treturn \"Green\"\n\tcase Blue:\n\t\treturn \"Blue\"\n\tcase Yellow:\n\t\treturn \"Yellow\"\n\tcase",
+		name: "a switch over an enum that is declared above",
+		prefix: "type Color int\n\nconst (\n\tRed Color = iota\n\tGreen\n\tBlue\n\tYellow\n\tBlack\n\tWhite\n)\n\n" +
+			"func (c Color) String() string {\n\tswitch c {\n\tcase Red:\n\t\treturn \"Red\"\n\tcase Green:\n" +
+			"\t\treturn \"Green\"\n\tcase Blue:\n\t\treturn \"Blue\"\n\tcase Yellow:\n\t\treturn \"Yellow\"\n" +
+			"\tcase",
 		suffix: "\n\t}\n\treturn \"\"\n}\n",
 		want:   " Black:\n\t\treturn \"Black\"\n\tcase White:\n\t\treturn \"White\"",
 	},
 	{
-		name:   "a struct copied field by field",
-		prefix: "type T struct {\n\tName string\n\tSize int\n\tMode int\n\tTime int\n\tUser string\n}\n\nfunc copyT(dst, src *T) {\n\tdst.Name = src.Name\n\tdst.Size = src.Size\n\tdst.Mode = src.Mode\n\tdst.Time",
+		name: "a struct copied field by field",
+		prefix: "type T struct {\n\tName string\n\tSize int\n\tMode int\n\tTime int\n\tUser string\n}\n\nfunc " +
+			"copyT(dst, src *T) {\n\tdst.Name = src.Name\n\tdst.Size = src.Size\n\tdst.Mode = src.Mode\n\tdst.Time",
 		suffix: "\n}\n",
 		want:   " = src.Time\n\tdst.User = src.User",
 	},
 	{
-		name:   "an import block",
-		prefix: "package a\n\nimport (\n\t\"context\"\n\t\"errors\"\n\t\"fmt\"\n\t\"os\"\n)\n\nfunc f() {}\n\n// -- b.go --\npackage a\n\nimport (\n\t\"context\"\n\t\"errors\"\n\t\"fmt\"\n",
-		want:   "\t\"os\"\n)",
+		name: "an import block",
+		prefix: "package a\n\nimport (\n\t\"context\"\n\t\"errors\"\n\t\"fmt\"\n\t\"os\"\n)\n\nfunc f() {}\n\n// -- " +
+			"b.go --\npackage a\n\nimport (\n\t\"context\"\n\t\"errors\"\n\t\"fmt\"\n",
+		want: "\t\"os\"\n)",
 	},
 	{
-		name:   "rows of a table",
-		prefix: "tests := []struct {\n\tname string\n\tin, want int\n}{\n\t{name: \"one\", in: 1, want: 10},\n\t{name: \"two\", in: 2, want: 20},\n\t{name: \"three\", in: 3, want: 30},\n\t{name: \"four\", in",
+		name: "rows of a table",
+		prefix: "tests := []struct {\n\tname string\n\tin, want int\n}{\n\t{name: \"one\", in: 1, want: 10},\n" +
+			"\t{name: \"two\", in: 2, want: 20},\n\t{name: \"three\", in: 3, want: 30},\n\t{name: \"four\", in",
 		suffix: "\n}\n",
 		want:   ": 4, want: 40},",
 	},
 	{
-		name:   "an idiom with other names",
-		prefix: "\tconfig, err := loadConfig(ctx)\n\tif err != nil {\n\t\treturn fmt.Errorf(\"loadConfig: %w\", err)\n\t}\n\tschema, err := loadSchema(ctx)\n\tif err != nil {\n\t\treturn fmt.Errorf(\"loadSchema: %w\", err)\n\t}\n\ttokens, err := loadTokens(ctx)\n\tif err",
+		name: "an idiom with other names",
+		prefix: "\tconfig, err := loadConfig(ctx)\n\tif err != nil {\n\t\treturn fmt.Errorf(\"loadConfig: %w\", " +
+			"err)\n\t}\n\tschema, err := loadSchema(ctx)\n\tif err != nil {\n\t\treturn fmt.Errorf(\"loadSchema: " +
+			"%w\", err)\n\t}\n\ttokens, err := loadTokens(ctx)\n\tif err",
 		suffix: "\n}\n",
 		want:   " != nil {\n\t\treturn fmt.Errorf(\"loadTokens: %w\", err)\n\t}",
 	},
@@ -64,14 +74,16 @@ var golden = []struct {
 		want: " := s.store.FindPayment(id)\n\tif err != nil {\n\t\treturn nil, err\n\t}\n\treturn payment, nil\n}",
 	},
 	{
-		name:   "the rest of the line stands after the cursor",
-		prefix: "\tm.Lock(1)\n\tuse(m, 1)\n\tm.Unlock(1)\n\tm.Lock(2)\n\tuse(m, 2)\n\tm.Unlock(2)\n\tm.Lock(3)\n\tuse(m",
+		name: "the rest of the line stands after the cursor",
+		prefix: "\tm.Lock(1)\n\tuse(m, 1)\n\tm.Unlock(1)\n\tm.Lock(2)\n\tuse(m, 2)\n\tm.Unlock(2)\n\tm.Lock(3)\n" +
+			"\tuse(m",
 		suffix: ")\n\tm.Unlock(3)\n",
 		want:   ", 3",
 	},
 	{
-		name:   "the block stands after the cursor",
-		prefix: "\tif err := a(1); err != nil {\n\t\treturn err\n\t}\n\tif err := a(2); err != nil {\n\t\treturn err\n\t}\n\tif err := a(3); err",
+		name: "the block stands after the cursor",
+		prefix: "\tif err := a(1); err != nil {\n\t\treturn err\n\t}\n\tif err := a(2); err != nil {\n\t\treturn " +
+			"err\n\t}\n\tif err := a(3); err",
 		suffix: "\n\t\tlog.Print(err)\n\t}\n",
 		want:   " != nil {",
 	},
@@ -87,21 +99,26 @@ var golden = []struct {
 		want:   "(m, 3)",
 	},
 	{
-		name:   "Python",
-		prefix: "class Shop:\n    def get_apple(self):\n        self.log(\"apple\")\n        return self.apple\n\n    def get_pear(self):\n        self.log(\"pear\")\n        return self.pear\n\n    def get_plum(self):\n",
-		want:   "        self.log(\"plum\")\n        return self.plum",
+		name: "Python",
+		prefix: "class Shop:\n    def get_apple(self):\n        self.log(\"apple\")\n        return self.apple\n\n" +
+			"    def get_pear(self):\n        self.log(\"pear\")\n        return self.pear\n\n" +
+			"    def get_plum(self):\n",
+		want: "        self.log(\"plum\")\n        return self.plum",
 	},
 	{
-		name:   "JavaScript",
-		prefix: "app.get('/users', async (req, res) => {\n  const users = await db.users.findAll();\n  res.json(users);\n});\n\napp.get('/orders', async (req, res) => {\n  const orders = await db.orders.findAll();\n  res.json(orders);\n});\n\napp.get('/items', async",
-		want:   " (req, res) => {\n  const items = await db.items.findAll();\n  res.json(items);\n});",
+		name: "JavaScript",
+		prefix: "app.get('/users', async (req, res) => {\n  const users = await db.users.findAll();\n" +
+			"  res.json(users);\n});\n\napp.get('/orders', async (req, res) => {\n  const orders = await " +
+			"db.orders.findAll();\n  res.json(orders);\n});\n\napp.get('/items', async",
+		want: " (req, res) => {\n  const items = await db.items.findAll();\n  res.json(items);\n});",
 	},
 	{name: "prose", prefix: "It was the best of times, it was the worst of", want: ""},
 	{name: "nothing", prefix: "", want: ""},
 }
 
 func method(typ, name string) string {
-	return strings.NewReplacer("User", typ, "user", name).Replace("func (s *Server) GetUser(id int) (*User, error) {\n" +
+	return strings.NewReplacer("User", typ, "user", name).Replace("" +
+		"func (s *Server) GetUser(id int) (*User, error) {\n" +
 		"\tuser, err := s.store.FindUser(id)\n\tif err != nil {\n\t\treturn nil, err\n\t}\n\treturn user, nil\n}\n\n")
 }
 

@@ -121,7 +121,8 @@ func (d *Doc) addText(ctx context.Context, text []byte, barrier bool) error {
 	}
 	if barrier {
 		d.quote = 0
-		d.push(token{kind: kindBarrier, off: uint32(len(d.text)), hash: uint32(len(d.toks)), shape: uint32(len(d.toks))})
+		n := uint32(len(d.toks))
+		d.push(token{kind: kindBarrier, off: uint32(len(d.text)), hash: n, shape: n})
 	}
 	return nil
 }

@@ -16,5 +16,5 @@ const (
 	maxVocab   = 30000 // tokens searched for completions of an incomplete word
 	maxLine    = 120   // tokens generated in one line
 	maxLines   = 24    // lines generated in one completion
-	warmTokens = 48    // tokens before the cursor on which the predictor is tested, to measure how predictable the text is
+	warmTokens = 48    // tokens before the cursor on which the predictor is tested, to see how predictable the text is
 )

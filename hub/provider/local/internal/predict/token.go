@@ -149,10 +149,11 @@ func newlines(b []byte) int {
 
 // keywords are words with shapes of their own, from the most common languages.
 var keywords = set(`
-	and as async await begin bool boolean break byte case catch char class const continue def default defer del delete do double elif else
-	elsif end enum except export extends extern false final finally float fn for foreach from func function go goto if impl implements import
-	in include instanceof int int32 int64 interface is lambda let long loop map match mod module mut namespace new nil none None not null
-	object of or override package pass private protected pub public raise range ref require return self Self select short signed sizeof
-	static string String struct super switch template then this throw throws trait true True False try type typedef typeof uint uint32
-	uint64 union unless unsigned until use using val var virtual void volatile when where while with yield err error SELECT FROM WHERE INSERT
-	INTO VALUES`)
+	and as async await begin bool boolean break byte case catch char class const continue def default defer del delete
+	do double elif else elsif end enum except export extends extern false final finally float fn for foreach from func
+	function go goto if impl implements import in include instanceof int int32 int64 interface is lambda let long loop
+	map match mod module mut namespace new nil none None not null object of or override package pass private protected
+	pub public raise range ref require return self Self select short signed sizeof static string String struct super
+	switch template then this throw throws trait true True False try type typedef typeof uint uint32 uint64 union
+	unless unsigned until use using val var virtual void volatile when where while with yield err error SELECT FROM
+	WHERE INSERT INTO VALUES`)
