@@ -44,7 +44,8 @@ func (c *connections) shareUsage(o *Options) {
 
 // enter counts a response to a user at an address until leave is called. Errors: *errs.LimitError at a limit of o.
 func (c *connections) enter(user, addr string, o *Options) (leave func(), err error) {
-	userElsewhere, addrElsewhere := o.Hub.Cluster().RemoteUsage(usageByUser, user), o.Hub.Cluster().RemoteUsage(usageByAddress, addr)
+	cluster := o.Hub.Cluster()
+	userElsewhere, addrElsewhere := cluster.RemoteUsage(usageByUser, user), cluster.RemoteUsage(usageByAddress, addr)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {

@@ -18,10 +18,13 @@ const (
 
 // joinNodes answers the calls of other nodes. A single node receives none.
 func (s *server) joinNodes() {
-	s.hub.Cluster().OnCall(callKnown, s.answerKnown)
-	s.hub.Cluster().OnCall(callRelay, s.answerRelay)
-	s.hub.Cluster().OnCall(callDisconnect, func(user []byte) ([]byte, error) { return count(s.disconnectHere(string(user))), nil })
-	s.hub.Cluster().OnCall(callRevoke, func(body []byte) ([]byte, error) {
+	cluster := s.hub.Cluster()
+	cluster.OnCall(callKnown, s.answerKnown)
+	cluster.OnCall(callRelay, s.answerRelay)
+	cluster.OnCall(callDisconnect, func(user []byte) ([]byte, error) {
+		return count(s.disconnectHere(string(user))), nil
+	})
+	cluster.OnCall(callRevoke, func(body []byte) ([]byte, error) {
 		var told toldRevocation
 		if err := json.Unmarshal(body, &told); err != nil {
 			return nil, err
@@ -29,7 +32,7 @@ func (s *server) joinNodes() {
 		s.Verifier.Revocations().Take(told.Revocation, told.Unsaved)
 		return count(s.endRevoked()), nil
 	})
-	s.hub.Cluster().OnCall(callLift, func(body []byte) ([]byte, error) {
+	cluster.OnCall(callLift, func(body []byte) ([]byte, error) {
 		var one rights.Revocation
 		if err := json.Unmarshal(body, &one); err != nil {
 			return nil, err
@@ -37,8 +40,8 @@ func (s *server) joinNodes() {
 		s.Verifier.Revocations().TakeLift(one)
 		return nil, nil
 	})
-	s.Verifier.Revocations().Follow(func() { s.endRevoked() }, s.hub.Cluster().NotifyMissed)
-	s.hub.Cluster().OnMissed(s.reloadRevocations)
+	s.Verifier.Revocations().Follow(func() { s.endRevoked() }, cluster.NotifyMissed)
+	cluster.OnMissed(s.reloadRevocations)
 	if s.hub.Node() != "" {
 		s.reloadRevocations() // revocations between the first load and this node's first call
 	}

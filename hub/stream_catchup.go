@@ -6,9 +6,9 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// CatchUp makes sure that this node has what follows p if another node owns the stream. Mirrors lag the owner by up to a
-// quarter of a second, so a reader that moves here from the owner may be ahead of the mirror. CatchUp returns when the
-// mirror has reached p, or the stream has no such position. Errors match ErrUnavailable: the owner cannot be reached.
+// CatchUp makes sure that this node has what follows p if another node owns the stream. Mirrors lag the owner by up to
+// 250 ms, so a reader that moves here from the owner may be ahead of the mirror. CatchUp returns when the mirror has
+// reached p, or the stream has no such position. Errors match ErrUnavailable: the owner cannot be reached.
 func (s *Stream) CatchUp(p log.Position) error {
 	return s.catchUp(func() bool { return !s.log.MayCome(p) })
 }
@@ -40,8 +40,8 @@ func (s *Stream) catchUp(enough func() bool) error {
 // refreshTimeout is how long Refresh waits for the owner before the caller uses what the mirror has.
 const refreshTimeout = time.Second
 
-// Refresh brings the mirror, if another node owns the stream, to what the owner had when Refresh was called. Errors match
-// ErrUnavailable: the mirror is unchanged.
+// Refresh brings the mirror, if another node owns the stream, to what the owner had when Refresh was called. Errors
+// match ErrUnavailable: the mirror is unchanged.
 func (s *Stream) Refresh() error {
 	if !s.isRemote() || s.Status().Ended() {
 		return nil
@@ -52,7 +52,8 @@ func (s *Stream) Refresh() error {
 // fetch makes the owner save the stream, and loads it from the store.
 func (s *Stream) fetch(patience time.Duration) error {
 	if !s.Status().Ended() {
-		if _, taken, err := s.askOwner(patience, callSaveStream, withBytes(streamQuestion{s.ID}, nil)); err != nil || taken {
+		question := withBytes(streamQuestion{s.ID}, nil)
+		if _, taken, err := s.askOwner(patience, callSaveStream, question); err != nil || taken {
 			return err
 		}
 	}

@@ -11,7 +11,7 @@ import (
 
 // remote is the state of a stream that another node owns: this node has a mirror of it. The stream's log guards it.
 type remote struct {
-	node   string                        // the owner; "" while unknown: this node was the owner, and has lost the stream
+	node   string                        // the owner; "" while unknown: this node owned the stream, and has lost it
 	synced chan struct{}                 // closed once the mirror has what the owner has; nil from then on
 	used   time.Time                     // when a client last asked for the stream
 	asked  bool                          // this node has claimed the stream, and the answer was lost
@@ -290,7 +290,8 @@ func (s *Stream) applyLocked(c *SharedStream, whole bool) bool {
 	if rec.Tail > s.log.Tail() {
 		return false
 	}
-	if rec.Tail == s.log.Tail() && (rec.Status != StatusQueued || s.status == StatusQueued) { // else it is an older change
+	older := rec.Tail < s.log.Tail() || rec.Status == StatusQueued && s.status != StatusQueued
+	if !older {
 		s.remote.node = c.Node
 		s.remote.markSyncedLocked()
 		s.info, s.started, s.first = rec.Info, rec.Timings.Started, rec.Timings.FirstToken

@@ -55,8 +55,8 @@ func (n *Node) AddStream(rec *hub.StreamRecord, slot string) (taken, superseded 
 }
 
 // register adds a stream to its owner's list, under its aliases and to its slot ("": none). It changes nothing and
-// returns an id if an alias names another stream, or if the stream is to be new and another node has it. Else it returns
-// the id that was in the slot, or "".
+// returns an id if an alias names another stream, or if the stream is to be new and another node has it. Else it
+// returns the id that was in the slot, or "".
 func (n *Node) register(
 	command string, rec *hub.StreamRecord, slot string, isNew bool,
 ) (taken, superseded string, err error) {
@@ -133,8 +133,8 @@ func (n *Node) saveStream(rec *hub.StreamRecord) (result saveResult, behind uint
 	return result, behind, err
 }
 
-// addOwnAgain adds a stream to what lists it if the store may have lost that: the set of this node's streams, the list of
-// the stream's owner, and its aliases. An alias that names another stream by now keeps it.
+// addOwnAgain adds a stream to what lists it if the store may have lost that: the set of this node's streams, the list
+// of the stream's owner, and its aliases. An alias that names another stream by now keeps it.
 func (n *Node) addOwnAgain(rec *hub.StreamRecord) error {
 	added, err := n.addOwn(rec.ID)
 	if err != nil || !added {

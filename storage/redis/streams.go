@@ -62,8 +62,8 @@ func (s *Store) AddStream(rec *hub.StreamRecord, slot string) (taken, superseded
 	return "", superseded, nil
 }
 
-// register adds a stream to its owner's list, under its aliases and to its slot ("": none). It changes nothing and returns
-// an id if an alias names another stream. Else it returns the id that was in the slot, or "".
+// register adds a stream to its owner's list, under its aliases and to its slot ("": none). It changes nothing and
+// returns an id if an alias names another stream. Else it returns the id that was in the slot, or "".
 func (s *Store) register(rec *hub.StreamRecord, slot string) (taken, superseded string, err error) {
 	keys := []string{s.ownerKey(rec.Owner) + "i", s.slotKey(rec.Owner, slot)}
 	args := []string{rec.ID, strconv.FormatInt(rec.Timings.Created.UnixMilli(), 10), millis(runningTTL), slot}
@@ -163,8 +163,8 @@ func (s *Store) saveOne(rec *hub.StreamRecord) error {
 	return err
 }
 
-// addOwnAgain adds a stream to what lists it if Redis may have lost that: the set of this node's streams, the list of the
-// stream's owner, and its aliases. An alias that names another stream by now keeps it.
+// addOwnAgain adds a stream to what lists it if Redis may have lost that: the set of this node's streams, the list of
+// the stream's owner, and its aliases. An alias that names another stream by now keeps it.
 func (s *Store) addOwnAgain(rec *hub.StreamRecord) error {
 	added, err := s.addOwn(rec.ID)
 	if err != nil || !added {
