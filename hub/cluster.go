@@ -58,7 +58,7 @@ func (c *Cluster) join() {
 	c.uploads.answerCalls(h)
 	h.jobs.answerCalls()
 	c.OnCall(callMissed, func([]byte) ([]byte, error) {
-		c.calls.runMissed()
+		c.handleMissed()
 		return nil, nil
 	})
 	c.OnCall(callReaders, answering(h.topics.answerReaders))
@@ -67,7 +67,7 @@ func (c *Cluster) join() {
 	c.OnCall(callStreams, answering(h.streams.summaries))
 	c.startUsage()
 	c.stopServing = c.streams.Serve(NodeEvents{
-		Answer: c.calls.answer, Died: c.nodeDied, Lost: c.storeLost, Missed: c.calls.runMissed,
+		Answer: c.calls.answer, Died: c.nodeDied, Lost: c.storeLost, Missed: c.handleMissed,
 	})
 	h.background.Go(c.reportAllWatched)
 	if c.sharesPresences() {
@@ -97,7 +97,7 @@ func (h *Hub) Node() string {
 // nodeDied is called by the store after the death of a node, with the streams that the node owned, until it returns
 // true: it reports whether all of the node's state has been cleaned up.
 func (c *Cluster) nodeDied(node string, streams []string) bool {
-	c.calls.runMissed() // the node may have died before it notified this one of what it notified others of
+	c.handleMissed() // the node may have died before it notified this one of what it notified others of
 	c.removeDeadPresences(node)
 	done := true
 	for _, id := range streams {

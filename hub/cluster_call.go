@@ -27,6 +27,8 @@ type calls struct {
 	mu       lock.RWMutex
 	byName   map[string]callFunc
 	onMissed []func()            // are called when this node may have missed calls
+	missed   bool                // they are to be called, once more where they run
+	handling bool                // they run
 	behind   map[string]struct{} // nodes that have not answered a NotifyAll, and are to be notified of that
 }
 
@@ -58,13 +60,31 @@ func (c *Cluster) OnMissed(f func()) {
 	c.calls.onMissed = append(c.calls.onMissed, f)
 }
 
-// runMissed calls the functions of OnMissed. The store calls it.
-func (c *calls) runMissed() {
-	c.mu.RLock()
-	list := c.onMissed
-	c.mu.RUnlock()
-	for _, f := range list {
-		f()
+// handleMissed runs the functions of OnMissed in a goroutine: they ask the store, and its heartbeat must not wait for
+// them. Several calls while they run cause one more run.
+func (c *Cluster) handleMissed() {
+	c.calls.mu.Lock()
+	c.calls.missed = true
+	run := !c.calls.handling
+	c.calls.handling = true
+	c.calls.mu.Unlock()
+	if run {
+		c.hub.background.TryGo(c.runMissed)
+	}
+}
+
+func (c *Cluster) runMissed() {
+	for {
+		c.calls.mu.Lock()
+		run, list := c.calls.missed, c.calls.onMissed
+		c.calls.missed, c.calls.handling = false, run
+		c.calls.mu.Unlock()
+		if !run {
+			return
+		}
+		for _, f := range list {
+			f()
+		}
 	}
 }
 
@@ -141,12 +161,11 @@ func (c *Cluster) NotifyMissed() { c.NotifyAll(callMissed, nil) }
 // notifyLater starts to notify a node that it has missed a call, unless that is under way.
 func (c *Cluster) notifyLater(node string) {
 	c.calls.mu.Lock()
-	defer c.calls.mu.Unlock()
-	if _, notified := c.calls.behind[node]; notified {
-		return
-	}
-	if c.hub.background.TryGo(func() { c.notifyUntilAnswered(node) }) {
-		c.calls.behind[node] = struct{}{}
+	_, notified := c.calls.behind[node]
+	c.calls.behind[node] = struct{}{}
+	c.calls.mu.Unlock()
+	if !notified {
+		c.hub.background.TryGo(func() { c.notifyUntilAnswered(node) }) // false: the hub closes
 	}
 }
 

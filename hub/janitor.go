@@ -43,19 +43,30 @@ func (h *Hub) expireStreams(now time.Time) {
 	}
 }
 
+// dropStream drops a registered stream. It may be called twice. The recorder knows that the id is to be deleted before
+// the registry gives it to another stream.
 func (h *Hub) dropStream(s *Stream) {
 	s.stopTimers()
-	if h.streams.remove(s) {
-		if s.isRemote() {
-			s.unfollow()
-		} else {
-			h.recorder.forget(s)
-		}
-		s.log.Lock()
-		s.log.Retire()
-		h.logBytes.Add(-s.log.Size() - streamCost)
-		s.log.Unlock()
+	s.log.Lock()
+	dropped, remote := s.dropped, s.remote != nil
+	s.dropped = true
+	s.log.Unlock()
+	if dropped {
+		return
 	}
+	if !remote {
+		h.recorder.forget(s)
+	}
+	if !h.streams.remove(s) {
+		return
+	}
+	if remote {
+		s.unfollow()
+	}
+	s.log.Lock()
+	s.log.Retire()
+	h.logBytes.Add(-s.log.Size() - streamCost)
+	s.log.Unlock()
 }
 
 // eviction serializes evictions for want of memory, and limits how often they are tried.

@@ -67,6 +67,7 @@ type Stream struct {
 	producer    producerState
 
 	announced bool // it has an announcer
+	dropped   bool // dropStream has dropped it
 
 	confirmed      atomic.Uint64        // cluster.lapses when the store last confirmed that this node owns the stream
 	remote         *remote              // nil: this node owns it

@@ -61,6 +61,9 @@ func (h *Hub) newStream(spec *StreamSpec, meta *CompletionMeta) (s *Stream, old 
 	if err := h.makeRoom(); err != nil {
 		return nil, false, err
 	}
+	if err := h.StoreError(); err != nil && (spec.ID != "" || spec.Alias != "") && h.cluster.sharesStreams() {
+		return nil, false, fmt.Errorf("whether the id is in use cannot be checked: %w", err) // registerShared would fail
+	}
 	s = &Stream{
 		ID: spec.ID, Kind: spec.Kind, Topic: spec.Topic, Owner: spec.Owner, ContentType: spec.ContentType,
 		Idle: spec.Idle, Completion: meta,
@@ -142,7 +145,7 @@ func (s *Stream) unregister(maybeStored bool) {
 	h := s.hub
 	h.streams.ended(s)
 	s.log.Lock()
-	s.remote = new(remote) // nothing of it is saved
+	s.remote = new(remote) // it has no mirror, and nothing is appended to it
 	s.endMirrorLocallyLocked(StatusFailed, endWithdrawn)
 	h.logBytes.Add(-s.log.Size()) // eviction does not find it any longer
 	s.log.UnlockAndWake()

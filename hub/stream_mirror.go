@@ -190,6 +190,10 @@ func (r streamReplica) Load() error {
 	if err != nil {
 		return err
 	}
+	if !r.isStream(&found.Record) {
+		r.endLost(r.remote)
+		return nil
+	}
 	r.log.Lock()
 	defer r.log.UnlockAndWake()
 	if r.Stream.remote != r.remote {
@@ -200,6 +204,11 @@ func (r streamReplica) Load() error {
 	}
 	r.applyLocked(found, true)
 	return nil
+}
+
+// isStream reports whether a record is of this stream, and not of a later one of the same id.
+func (s *Stream) isStream(rec *StreamRecord) bool {
+	return rec.Owner == s.Owner && rec.Kind == s.Kind && rec.Topic == s.Topic && rec.Digest == s.digest
 }
 
 // loadMissing handles a stream that the store does not have:

@@ -129,8 +129,8 @@ func (r *results) store(s *Stream) error {
 	if err != nil {
 		return err
 	}
-	room := QueueLimits{Messages: max(1, limits.QueueMax/4), Bytes: limits.QueueBytes / 4}
-	_, err = r.hub.queues.storeMessages([]StoredMessage{m}, room)
+	queueLimits := QueueLimits{Messages: max(1, limits.QueueMax/4), Bytes: limits.QueueBytes / 4}
+	_, err = r.hub.queues.storeMessages([]StoredMessage{m}, queueLimits)
 	return err
 }
 

@@ -82,7 +82,7 @@ func (s *Stream) takeOver(dead string) (bool, error) {
 	if !ended {
 		s.hub.streams.resumed(s)
 	}
-	s.log.Unlock()
+	s.log.UnlockAndWake() // the claim may have brought text and an end
 	if !ended {
 		why := &EndError{Code: "node_lost", Message: "the node that wrote the stream has died"}
 		s.endLocal(StatusInterrupted, Ending{by: "node", Error: why})
@@ -118,7 +118,11 @@ func (c *Cluster) takeOverByID(node, id string) error {
 	if s.Status().Ended() || owner != node && owner != c.streams.Node() {
 		return nil
 	}
-	if _, err := s.takeOver(owner); !errors.Is(err, errs.ErrNotFound) {
+	taken, err := s.takeOver(owner)
+	if err == nil && !taken && owner != node { // the claim that made this node the owner is lost with the store's last writes
+		_, err = s.takeOver(node)
+	}
+	if !errors.Is(err, errs.ErrNotFound) {
 		return err
 	}
 	return nil

@@ -35,6 +35,7 @@ func TestStreamIsNowhere(t *testing.T) {
 		case <-time.After(time.Minute):
 			t.Fatal("its readers are not told of its end")
 		}
+		synctest.Wait() // its node drops it right after
 		st := mirror.State()
 		if st.Status != hub.StatusInterrupted || string(st.Text) != "one" || st.Ending.Error.Code != "stream_lost" {
 			t.Errorf("it ends as %s with %q and %+v", st.Status, st.Text, st.Ending.Error)

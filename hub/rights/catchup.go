@@ -2,16 +2,22 @@ package rights
 
 import (
 	"fmt"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// Bounds of the delay before the store is tried again; it doubles with each attempt.
+// Delays before the next Reload. After a failure it doubles with each attempt. Changes that other nodes announce one
+// after the other share a Reload, which reads all revocations.
 const (
-	minRetryDelay = 200 * time.Millisecond
-	maxRetryDelay = 10 * time.Second
+	minRetryDelay     = 200 * time.Millisecond
+	maxRetryDelay     = 10 * time.Second
+	remoteChangeDelay = time.Second
 )
+
+// reloadSaves is how many unsaved revocations one Reload saves at most: revocations of this node wait for it.
+const reloadSaves = 1000
 
 // catchUp tracks how this node and the store may differ: the store could not be reached, or another node has changed
 // it. A goroutine retries Reload while they may differ; Close waits for it. Revocations.writing guards the fields,
@@ -23,7 +29,8 @@ type catchUp struct {
 	running      bool                 // the goroutine runs
 	closed       bool
 
-	generation string // of a shared store, as of the last load
+	generation string               // of a shared store, as of the last load
+	lifted     map[subject]struct{} // lifted by other nodes since then: not saved again, should the store lose its data
 
 	stop chan struct{} // closed by Close
 	work sync.WaitGroup
@@ -32,7 +39,9 @@ type catchUp struct {
 	onLateSave func() // see Follow; may be nil
 }
 
-func (c *catchUp) init() { c.unsaved, c.stop = make(map[subject]struct{}), make(chan struct{}) }
+func (c *catchUp) init() {
+	c.unsaved, c.lifted, c.stop = make(map[subject]struct{}), make(map[subject]struct{}), make(chan struct{})
+}
 
 // inSync reports whether this node and the store are not known to differ.
 func (c *catchUp) inSync() bool { return !c.stale.Load() && !c.remoteChange && len(c.unsaved) == 0 }
@@ -54,9 +63,9 @@ func (r *Revocations) Reload() error {
 		return nil
 	}
 	r.writing.Lock()
-	savedLate, err := r.reload()
+	savedLate, err := r.reload(reloadSaves)
 	loaded := !r.catchUp.stale.Load()
-	if err != nil {
+	if !r.catchUp.inSync() {
 		r.scheduleRetry()
 	}
 	onReload, onLateSave := r.catchUp.onReload, r.catchUp.onLateSave
@@ -74,11 +83,11 @@ func (r *Revocations) Reload() error {
 // the store, and is retried.
 func (r *Revocations) Stale() bool { return r.catchUp.stale.Load() }
 
-// reload loads the store's revocations, merges the unsaved ones into them and saves those. It reports whether it found
-// or made any of the unsaved ones saved. A subject that another node has revoked meanwhile keeps the stricter values of
+// reload loads the store's revocations, merges the unsaved ones into them and saves up to limit of those. It reports
+// whether it found or made any of the unsaved ones saved. A subject that another node has revoked meanwhile keeps the stricter values of
 // both (With). The caller holds r.writing, so nothing is revoked or lifted on this node meanwhile.
-func (r *Revocations) reload() (savedLate bool, err error) {
-	stored, err := r.load()
+func (r *Revocations) reload(limit int) (savedLate bool, err error) {
+	stored, lost, err := r.load()
 	r.catchUp.stale.Store(err != nil)
 	if err != nil {
 		return false, err
@@ -94,7 +103,7 @@ func (r *Revocations) reload() (savedLate bool, err error) {
 		theirs := stored[s]
 		merged := mine.With(theirs)
 		stored[s] = merged
-		if merged.equal(theirs) { // it was saved, and only the answer was lost
+		if merged.equal(theirs) && !lost { // it was saved, and only the answer was lost
 			delete(r.catchUp.unsaved, s)
 			savedLate = true
 			continue
@@ -102,7 +111,7 @@ func (r *Revocations) reload() (savedLate bool, err error) {
 		missing = append(missing, merged)
 	}
 	r.swap(stored)
-	for _, one := range missing {
+	for _, one := range missing[:min(limit, len(missing))] {
 		if err := r.o.Store.SaveRevocation(one); err != nil {
 			return savedLate, err
 		}
@@ -112,32 +121,46 @@ func (r *Revocations) reload() (savedLate bool, err error) {
 	return savedLate, nil
 }
 
-// load returns the store's revocations that have not expired. If a shared store has lost its data, load marks all
-// revocations of this node as unsaved, so that they are written to it again.
-func (r *Revocations) load() (map[subject]Revocation, error) {
+// load returns the store's revocations that have not expired. lost says that a shared store has lost its data: then load
+// marks everything as unsaved that this node knows, also what it has just loaded, which may be from before the loss.
+func (r *Revocations) load() (stored map[subject]Revocation, lost bool, err error) {
 	all, now := make(map[subject]Revocation), r.o.Now()
-	err := r.o.Store.LoadRevocations(func(one Revocation) error {
+	err = r.o.Store.LoadRevocations(func(one Revocation) error {
 		if now.Before(one.Until) {
 			all[one.subject()] = one
 		}
 		return nil
 	})
-	if err != nil {
-		return nil, err
+	if err == nil {
+		lost, err = r.storeLostData()
 	}
-	lost, err := r.storeLostData()
+	if err != nil {
+		return nil, false, err
+	}
 	if lost {
-		r.mu.RLock()
-		for s := range r.all {
+		r.markAllUnsaved(all)
+	}
+	clear(r.catchUp.lifted)
+	return all, lost, nil
+}
+
+// markAllUnsaved marks as unsaved what this node and a store that has lost its data since had. The caller holds
+// r.writing.
+func (r *Revocations) markAllUnsaved(stored map[subject]Revocation) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for s, one := range stored {
+		r.all[s] = one.With(r.all[s])
+	}
+	for s := range r.all {
+		if _, lifted := r.catchUp.lifted[s]; !lifted {
 			r.catchUp.unsaved[s] = struct{}{}
 		}
-		r.mu.RUnlock()
 	}
-	return all, err
 }
 
 // storeLostData reports whether a shared store has lost all its data since the last load. It must be called after the
-// revocations were loaded: they are then of the generation read here, or complete and of the one before.
+// revocations were loaded, which are then of the generation that it reads, or complete and of the one before.
 func (r *Revocations) storeLostData() (bool, error) {
 	shared, ok := r.o.Store.(SharedRevocationStore)
 	if !ok {
@@ -171,13 +194,16 @@ func (r *Revocations) scheduleRetry() {
 }
 
 func (r *Revocations) retryUntilInSync() {
-	for delay := minRetryDelay; ; delay = min(2*delay, maxRetryDelay) {
+	for failures := 0; ; {
 		select {
 		case <-r.catchUp.stop:
 			return
-		case <-time.After(delay):
+		case <-time.After(r.retryDelay(failures)):
 		}
-		_ = r.Reload() // the first failure was logged
+		failures++
+		if r.Reload() == nil { // the first failure was logged
+			failures = 0
+		}
 		r.writing.Lock()
 		inSync := r.catchUp.inSync()
 		r.catchUp.running = !inSync
@@ -186,6 +212,17 @@ func (r *Revocations) retryUntilInSync() {
 			return
 		}
 	}
+}
+
+// retryDelay returns the delay before the next Reload, after so many failures in a row.
+func (r *Revocations) retryDelay(failures int) time.Duration {
+	r.writing.Lock()
+	unsaved := len(r.catchUp.unsaved) > 0
+	r.writing.Unlock()
+	if failures == 0 && !unsaved {
+		return remoteChangeDelay
+	}
+	return min(minRetryDelay<<min(failures, 10), maxRetryDelay)
 }
 
 // Close stops the retries and tries once more to save the unsaved revocations. Its error says how many are lost.
@@ -203,7 +240,7 @@ func (r *Revocations) Close() error {
 	if len(r.catchUp.unsaved) == 0 {
 		return nil
 	}
-	if _, err := r.reload(); err != nil {
+	if _, err := r.reload(math.MaxInt); err != nil {
 		return fmt.Errorf("%d revocations are not saved, and end with this process: %w", len(r.catchUp.unsaved), err)
 	}
 	return nil

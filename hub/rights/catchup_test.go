@@ -236,6 +236,46 @@ func TestRevocationsOfAStoreThatLostThem(t *testing.T) {
 	})
 }
 
+// losesBetween is a shared store that loses its data once, between the reading of its revocations and of their
+// generation.
+type losesBetween struct {
+	memory.Revocations
+	generation int
+	loses      bool
+}
+
+func (s *losesBetween) RevocationsGeneration() (string, error) {
+	if s.loses {
+		s.loses, s.generation = false, s.generation+1
+		s.Revocations = memory.Revocations{}
+	}
+	return fmt.Sprint("g", s.generation), nil
+}
+
+func TestStoreThatLosesRevocationsWhileTheyAreRead(t *testing.T) {
+	store := &losesBetween{}
+	r := openRevocations(t, rights.RevocationOptions{Store: store})
+	for _, id := range []string{"here", "elsewhere"} {
+		if err := store.SaveRevocation(rights.Revocation{TokenID: id, Until: time.Now().Add(time.Hour)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := r.RevokeToken("here", time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	store.loses = true
+	for range 2 {
+		if err := r.Reload(); err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range []*rights.Revocations{r, openRevocations(t, rights.RevocationOptions{Store: store})} {
+			if !r.Revoked(&rights.Identity{TokenID: "here"}) || !r.Revoked(&rights.Identity{TokenID: "elsewhere"}) {
+				t.Error("a revocation is lost")
+			}
+		}
+	}
+}
+
 // A node that hears of a revocation which another could not save saves it as well, since the other may end.
 func TestUnsavedRevocationOfAnotherNode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -58,7 +58,7 @@ func NewRevocations(o RevocationOptions) (*Revocations, error) {
 	if o.Store == nil {
 		return r, nil
 	}
-	stored, err := r.load()
+	stored, _, err := r.load()
 	if err == nil {
 		r.swap(stored)
 	}
@@ -212,6 +212,7 @@ func (r *Revocations) Take(one Revocation, unsaved bool) {
 		one = one.With(before)
 	}
 	r.put(one)
+	delete(r.catchUp.lifted, one.subject())
 	if r.o.Store == nil {
 		return
 	}
@@ -229,8 +230,9 @@ func (r *Revocations) TakeLift(lifted Revocation) {
 	r.writing.Lock()
 	defer r.writing.Unlock()
 	s := lifted.subject()
-	if mine, exists := r.get(s); exists && mine.equal(lifted) {
-		delete(r.catchUp.unsaved, s) // the reload must not save it again
+	if mine, exists := r.get(s); exists && mine.equal(lifted) { // the reload must not save it again
+		delete(r.catchUp.unsaved, s)
+		r.catchUp.lifted[s] = struct{}{}
 	}
 	if r.o.Store != nil {
 		r.catchUp.remoteChange = true

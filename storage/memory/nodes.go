@@ -49,6 +49,9 @@ func (n *Node) Node() string { return n.name }
 
 // Ask implements hub.Nodes.
 func (n *Node) Ask(ctx context.Context, node string, request []byte) ([]byte, error) {
+	if !n.looksAlive(node) {
+		return nil, fmt.Errorf("node %s is not there: %w", node, errs.ErrUnavailable)
+	}
 	s := &n.nodes
 	answers := make(chan []byte, 1)
 	s.mu.Lock()
@@ -75,7 +78,7 @@ func (n *Node) Ask(ctx context.Context, node string, request []byte) ([]byte, er
 		case answer := <-answers:
 			return answer, nil
 		case <-tick.C:
-			if n.Alive(node) {
+			if n.looksAlive(node) {
 				continue
 			}
 		case <-ctx.Done():

@@ -134,13 +134,20 @@ func (n *Node) saveStream(rec *hub.StreamRecord) (result saveResult, behind uint
 }
 
 // addOwnAgain adds a stream to what lists it if the store may have lost that: the set of this node's streams, the list
-// of the stream's owner, and its aliases. An alias that names another stream by now keeps it.
+// of the stream's owner, and its aliases. An alias that names another stream by now stays with
+// that one.
 func (n *Node) addOwnAgain(rec *hub.StreamRecord) error {
 	added, err := n.addOwn(rec.ID)
 	if err != nil || !added {
 		return err
 	}
-	if _, _, err = n.register("register again", rec, "", false); err != nil {
+	taken, _, err := n.register("register again", rec, "", false)
+	if err == nil && taken != "" {
+		unnamed := *rec
+		unnamed.Aliases = nil
+		_, _, err = n.register("register again", &unnamed, "", false)
+	}
+	if err != nil {
 		n.locked(func() { delete(n.own, rec.ID) })
 	}
 	return err

@@ -37,6 +37,10 @@ type result struct {
 
 // Ask implements hub.Nodes.
 func (s *Store) Ask(ctx context.Context, node string, request []byte) ([]byte, error) {
+	// Not Alive: the name may be a client's, and the node's death is nothing that the hub must be told.
+	if !s.looksAlive(node) {
+		return nil, fmt.Errorf("node %s is not there: %w", node, errs.ErrUnavailable)
+	}
 	if err := s.transfers.requests.acquire(len(request)); err != nil {
 		return nil, err
 	}
@@ -56,7 +60,7 @@ func (s *Store) Ask(ctx context.Context, node string, request []byte) ([]byte, e
 		case r := <-answer:
 			return r.body, r.err
 		case <-tick.C:
-			if s.Alive(node) {
+			if s.looksAlive(node) {
 				continue
 			}
 		case <-ctx.Done():

@@ -164,13 +164,20 @@ func (s *Store) saveOne(rec *hub.StreamRecord) error {
 }
 
 // addOwnAgain adds a stream to what lists it if Redis may have lost that: the set of this node's streams, the list of
-// the stream's owner, and its aliases. An alias that names another stream by now keeps it.
+// the stream's owner, and its aliases. An alias that names another stream by now stays with
+// that one.
 func (s *Store) addOwnAgain(rec *hub.StreamRecord) error {
 	added, err := s.addOwn(rec.ID)
 	if err != nil || !added {
 		return err
 	}
-	if _, _, err = s.register(rec, ""); err != nil {
+	taken, _, err := s.register(rec, "")
+	if err == nil && taken != "" {
+		unnamed := *rec
+		unnamed.Aliases = nil
+		_, _, err = s.register(&unnamed, "")
+	}
+	if err != nil {
 		s.dropOwn(rec.ID)
 	}
 	return err
