@@ -140,7 +140,12 @@ func (t *presenceTable) reconcile(metas []SharedPresence) {
 		if had := t.share.byID[m.ID]; had != nil && had.node != "" && m.Generation < had.generation {
 			t.remove(had) // it left, and a delayed save of an earlier owner brought its id back
 		}
-		if own := t.share.byID[m.ID]; m.Gone || own == nil && m.Node == h.Node() {
+		own := t.share.byID[m.ID]
+		if own != nil && own.node == "" && m.Generation < own.generation {
+			t.shareMeta(own) // this node's takeover is not in the store yet; an earlier owner's end must not replace it
+			continue
+		}
+		if m.Gone || own == nil && m.Node == h.Node() {
 			m.Gone = true // this node's own, which ended while the store could not be reached
 			t.markUnsaved(*m)
 		}

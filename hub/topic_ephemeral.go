@@ -41,10 +41,15 @@ func (t *ephemerals) put(sender, id string, ev *log.Event, maxKeys int) {
 	t.byKey[e.key] = t.order.PushBack(e)
 }
 
-// has reports whether the newest event of a sender and name has this id.
-func (t *ephemerals) has(sender, name, id string) bool {
+// has reports whether the newest event of a sender and name has this id and time. The id alone is not enough: a sender
+// may give all its events the same one.
+func (t *ephemerals) has(sender, name, id string, at time.Time) bool {
 	el := t.byKey[ephemeralKey{sender, name}]
-	return el != nil && el.Value.(*ephemeral).id == id
+	if el == nil {
+		return false
+	}
+	e := el.Value.(*ephemeral)
+	return e.id == id && e.event.Time.Equal(at)
 }
 
 // since appends the events that changed after a version, in the order of their changes.

@@ -103,8 +103,14 @@ func (t *topic) applyPage(p *TopicPage) {
 		t.ids = nil
 	}
 	t.applyEvents(p.First, p.Events)
+	expired := now.Add(-t.hub.limits.EphemeralTTL).UnixMilli()
 	for i := range p.Ephemerals {
-		t.putShared(&p.Ephemerals[i])
+		e := &p.Ephemerals[i]
+		// The store may keep an ephemeral event for longer than its TTL, and returns all of them with each load. An
+		// expired one would be put behind current ones, where eph.expire does not find it.
+		if e.Millis >= expired && !t.eph.has(e.Sender, e.Event, e.ID, time.UnixMilli(e.Millis)) {
+			t.putShared(e)
+		}
 	}
 	t.trimToLimits(now)
 	t.hub.logBytes.Add(t.Size() - before)
@@ -147,12 +153,9 @@ func (t *topic) applyEvents(first uint64, events []SharedEvent) {
 	}
 }
 
-// putShared applies an ephemeral event. One that the topic has already changes nothing: the last page of a load has all
-// current ones. t is locked.
+// putShared applies an ephemeral event. It does not compare ids: a sender may give all its events the same one. t is
+// locked.
 func (t *topic) putShared(e *SharedEvent) {
-	if t.eph.has(e.Sender, e.Event, e.ID) {
-		return
-	}
 	ev, in := e.event()
 	putEnvelope(ev, t.name, e.Sender, &in, "")
 	t.eph.put(e.Sender, e.ID, ev, t.hub.limits.EphemeralKeys)

@@ -3,6 +3,7 @@ package hub_test
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -239,5 +240,50 @@ func TestLateBatchOfAnEarlierEpoch(t *testing.T) {
 	}
 	if n := store.asked.Load() - before; n > 8 { // one for each late batch, one for the reader, and what is in between
 		t.Errorf("the store was asked %d times", n)
+	}
+}
+
+// growingPages is a store to which events are appended after the next read.
+type growingPages struct {
+	hub.TopicStore
+	grow func()
+}
+
+func (s *growingPages) Events(topic, epoch string, after uint64) (hub.TopicPage, error) {
+	page, err := s.TopicStore.Events(topic, epoch, after)
+	if grow := s.grow; grow != nil {
+		s.grow = nil
+		grow()
+	}
+	return page, err
+}
+
+// A load of a log that grows meanwhile ends at the new tail, where the store has the ephemeral events.
+func TestLogGrowsWhileItIsLoaded(t *testing.T) {
+	store := &growingPages{TopicStore: memory.NewTopics()}
+	h := nodes(t, 1, store, hub.Limits{})[0]
+	half := json.RawMessage(`"` + strings.Repeat("x", hub.PageBytes/2) + `"`) // so a page has two events
+	cursor := hub.SharedEvent{
+		ID: "c", Event: "cursor", Payload: json.RawMessage("1"), Ephemeral: true, Millis: time.Now().UnixMilli(),
+	}
+	add := func(events ...hub.SharedEvent) {
+		limits := hub.TopicLimits{
+			Events: 100, Bytes: 1 << 30, TTL: time.Hour, Ephemerals: 10, EphemeralTTL: time.Minute,
+		}
+		if _, err := store.AppendEvents("t", events, limits); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e := hub.SharedEvent{ID: "e", Event: "e", Payload: half, Millis: time.Now().UnixMilli()}
+	add(cursor, e, e, e)
+	store.grow = func() { add(e, e, e) }
+	r, _, err := h.Subscribe("t", log.Position{Now: true}, log.NewWake())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	items, reset := r.Read(nil)
+	if reset != nil || len(items) != 1 || string(items[0].Event.Payload()) != "1" {
+		t.Errorf("%d items, %v, expected the ephemeral event", len(items), reset)
 	}
 }

@@ -72,6 +72,7 @@ func (p *TopicPage) merge(next *TopicPage) {
 		*p = *next
 	default:
 		p.Events, p.Ephemerals = append(p.Events, next.Events...), next.Ephemerals
+		p.Tail = next.Tail // the log may have grown, and only the page that ends at its tail has the ephemerals
 	}
 }
 

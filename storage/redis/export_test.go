@@ -18,6 +18,11 @@ func (s *Store) Publish(channel, message string) error {
 // Forget deletes all data in Redis.
 func (s *Store) Forget() error { return s.do(s.client.B().Flushall().Build()).Error() }
 
+// LoseLog deletes the events of a topic, except for the ephemeral ones. What else Redis has of it stays.
+func (s *Store) LoseLog(topic string) error {
+	return s.do(s.client.B().Del().Key(s.topicKey(topic) + ":l").Build()).Error()
+}
+
 // ExpireLease makes this node declare another one dead at its next beat, as if the other's lease had expired.
 func (s *Store) ExpireLease(node string) error {
 	s.EndGrace()

@@ -21,7 +21,7 @@ while budget > 0 and at < tail do
 	end
 end
 if at == after and at < tail then -- the log was lost, and its meta was not
-	base, after = tail, tail
+	base, after, at = tail, tail, tail
 	redis.call('HSET', meta, 'b', base, 'z', 0)
 end
 

@@ -3,6 +3,7 @@ package redis_test
 import (
 	"encoding/json"
 	"testing"
+	"time"
 
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/hubtest"
@@ -45,4 +46,32 @@ func TestTopicGoesOnElsewhere(t *testing.T) {
 			t.Fatalf("event %d: %v", n, r.resets)
 		}
 	}
+}
+
+// TestTopicLosesItsLog checks that a page of a topic whose events Redis has evicted has the ephemeral ones: it ends at
+// the tail, so no other page follows.
+func TestTopicLosesItsLog(t *testing.T) {
+	backends(t, func(t *testing.T, url string) {
+		s := open(t, redis.Options{URL: url})
+		limits := hub.TopicLimits{
+			Events: 100, Bytes: 1 << 20, TTL: time.Hour, Ephemerals: 10, EphemeralTTL: time.Hour,
+		}
+		events := []hub.SharedEvent{
+			{ID: "a", Event: "e", Payload: json.RawMessage("1")},
+			{ID: "b", Event: "cursor", Payload: json.RawMessage("2"), Ephemeral: true},
+		}
+		if _, err := s.AppendEvents("t", events, limits); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.LoseLog("t"); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			p, err := s.Events("t", "", 0)
+			if err != nil || p.Base != 1 || p.Tail != 1 || p.First != 2 || len(p.Events) > 0 ||
+				len(p.Ephemerals) != 1 || p.Ephemerals[0].ID != "b" {
+				t.Errorf("%+v, %v", p, err)
+			}
+		}
+	})
 }
