@@ -175,11 +175,12 @@ func (t *presenceTable) applyShared(p *SharedPresence) {
 		return // older than the takeover by this node
 	case m != nil && m.node == "" && p.Generation == m.generation && p.Node == h.Node():
 		return // this node's own
-	case m != nil && m.node == "" && p.Generation == m.generation &&
-		(p.Gone && m.until.IsZero() || !p.Gone && p.Node < h.Node()):
-		// Another node has ended it although its client was back here, or has taken it over at the same time. This node
-		// owns it, and saves it again with a higher generation.
-		m.generation++
+	case m != nil && m.node == "" && m.until.IsZero() && (p.Gone || p.Until > 0 ||
+		p.Generation == m.generation && p.Node < h.Node()):
+		// Its client is connected here, and another node has ended it or waits for its client, perhaps after a takeover
+		// that this node did not hear of; or both have taken it over at the same time. This node owns it, and saves it
+		// again with a higher generation.
+		m.generation = p.Generation + 1
 		t.shareMeta(m)
 		return
 	case p.Gone && m != nil:
