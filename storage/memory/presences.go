@@ -18,30 +18,39 @@ func presenceKey(topic string) string { return "presences " + topic }
 
 func leftKey(topic, id string) string { return "left presence " + id + " of " + topic }
 
-// SavePresences implements hub.PresenceStore.
+// SavePresences implements hub.PresenceStore. A change of an earlier generation than the stored one is ignored. Of two
+// nodes that take over a meta with the same generation, the first one wins, and what is stored is published again for the
+// other one. That a meta has left is published again for an owner whose save arrives late.
 func (n *Node) SavePresences(topic string, metas []hub.SharedPresence) error {
 	return n.do("save presences", func(k *keyspace) {
 		all, _ := load[map[string]hub.SharedPresence](k, presenceKey(topic))
 		if all = maps.Clone(all); all == nil {
 			all = make(map[string]hub.SharedPresence)
 		}
-		var applied []hub.SharedPresence
+		var published []hub.SharedPresence
 		for _, m := range metas {
-			had, ok := all[m.ID]
-			if left, _ := load[int](k, leftKey(topic, m.ID)); ok && had.Generation > m.Generation || left > m.Generation {
-				continue
-			}
-			if all[m.ID] = m; m.Gone {
+			stored, ok := all[m.ID]
+			left, hasLeft := load[int](k, leftKey(topic, m.ID))
+			switch {
+			case ok && stored.Generation > m.Generation:
+			case ok && stored.Generation == m.Generation && !m.Gone && stored.Node != m.Node:
+				published = append(published, stored)
+			case !ok && hasLeft && left >= m.Generation && !m.Gone:
+				published = append(published, hub.SharedPresence{ID: m.ID, Generation: left, Gone: true})
+			default:
+				published = append(published, m)
+				if all[m.ID] = m; !m.Gone {
+					continue
+				}
 				delete(all, m.ID)
 				if m.Generation > 0 {
 					k.set(leftKey(topic, m.ID), m.Generation, leftTTL)
 				}
 			}
-			applied = append(applied, m)
 		}
 		k.set(presenceKey(topic), all, presenceTTL)
-		if len(applied) > 0 {
-			n.cluster.publish(presenceKey(topic), applied, false)
+		if len(published) > 0 {
+			n.cluster.publish(presenceKey(topic), published, false)
 		}
 	})
 }

@@ -68,10 +68,14 @@ func Presences(t *testing.T, two func(t testing.TB) (a, b hub.PresenceStore)) {
 	late := ann
 	late.ID = "3"
 	save(a, "room", bob, late) // the first owner's save of bob was under way when bob left
-	hears(late)
+	hears(hub.SharedPresence{ID: "2", Generation: 1, Gone: true}, late)
 	has("room", late)
 	bob.Generation = 2
 	save(a, "room", bob)
+	hears(bob)
+	second := bob // of two owners of one generation, the first one stays
+	second.Node = "b"
+	save(b, "room", second)
 	hears(bob)
 	has("room", bob, late)
 }
