@@ -69,12 +69,12 @@ func (h *Hub) registerRestored(s *Stream, rec *StreamRecord) error {
 	return nil
 }
 
+// restore replaces the state by that of a record. A node that takes over a stream which it has owned before may have
+// accepted requests that are lost, and may have uploads open: they are fenced off.
 func (p *producerState) restore(rec *ProducerRecord) {
-	p.holder, p.epoch = rec.Holder, rec.Epoch
+	p.holder, p.epoch, p.pending, p.current = rec.Holder, rec.Epoch, nil, nil
+	p.progress = make(map[string]*producerProgress, len(rec.Known))
 	for id, k := range rec.Known {
-		if p.progress == nil {
-			p.progress = make(map[string]*producerProgress)
-		}
 		p.progress[id] = &producerProgress{epoch: k.Epoch, last: k.Last, closed: k.Closed}
 	}
 }

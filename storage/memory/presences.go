@@ -19,8 +19,8 @@ func presenceKey(topic string) string { return "presences " + topic }
 func leftKey(topic, id string) string { return "left presence " + id + " of " + topic }
 
 // SavePresences implements hub.PresenceStore. A change of an earlier generation than the stored one is ignored. Of two
-// nodes that take over a meta with the same generation, the first one wins, and what is stored is published again for the
-// other one. That a meta has left is published again for an owner whose save arrives late.
+// nodes that take over a meta with the same generation, the first one wins, and what is stored is published again for
+// the other one. That a meta has left is published again for an owner whose save arrives late.
 func (n *Node) SavePresences(topic string, metas []hub.SharedPresence) error {
 	return n.do("save presences", func(k *keyspace) {
 		all, _ := load[map[string]hub.SharedPresence](k, presenceKey(topic))
