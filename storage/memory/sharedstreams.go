@@ -308,6 +308,7 @@ func (n *Node) ClaimStream(id, from string) (*hub.SharedStream, error) {
 			k.set(streamKey(id), s, runningTTL)
 		}
 	})
+	n.locked(func() { delete(n.own, id) }) // the next save lists the stream again: its last owner may not have
 	switch {
 	case err != nil:
 		return nil, err

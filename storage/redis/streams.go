@@ -437,8 +437,8 @@ func (s *Store) ClaimStream(id, from string) (*hub.SharedStream, error) {
 		return nil, unavailable(err)
 	}
 	found, err := parseStream(id, out)
+	s.dropOwn(id) // the next save lists the stream again: its last owner may have died before it did, after a loss
 	if errors.Is(err, errs.ErrNotFound) || err == nil && found.Node != s.Options.Node {
-		s.dropOwn(id)
 		// A stale element of the set does no harm.
 		_ = s.do(s.client.B().Zrem().Key(s.ownKey(s.Options.Node)).Member(id).Build())
 	}
