@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
@@ -21,11 +22,16 @@ type cursorModel struct {
 func (w *world) cursor(i int, rng *rand.Rand) {
 	m := &cursorModel{w: w, topic: fmt.Sprintf("cursors:%d", i)}
 	var readers []*cursorReader
+	var reading sync.WaitGroup
 	for range 1 + rng.IntN(2) {
 		r := &cursorReader{m: m, at: -1}
 		readers = append(readers, r)
 		own := child(rng)
-		w.work.Go(func() { r.run(own) })
+		reading.Add(1)
+		w.work.Go(func() {
+			defer reading.Done()
+			r.run(own)
+		})
 	}
 	own := child(rng)
 	w.work.Go(func() {
@@ -38,6 +44,7 @@ func (w *world) cursor(i int, rng *rand.Rand) {
 			w.rest(own, time.Second)
 		}
 		time.Sleep(w.scaled(healing)) // less than Limits.EphemeralTTL
+		reading.Wait()
 		m.check(readers)
 	})
 }
