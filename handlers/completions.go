@@ -3,8 +3,11 @@ package handlers
 import (
 	"context"
 	"errors"
+	"mime"
 	"net/http"
+	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/duckwire/duckwire/handlers/live"
@@ -26,10 +29,14 @@ type completionPath struct {
 }
 
 // complete returns the handler of a completion path: it starts a stream or attaches to one, and answers in OpenAI's
-// format.
+// format. Nothing is started before everything that the client sent was checked.
 func (s *server) complete(d completionPath) handlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		req, err := s.readCompletion(r, d)
+		if err != nil {
+			return err
+		}
+		ask, err := s.checkCompletion(r, d, req)
 		if err != nil {
 			return err
 		}
@@ -38,7 +45,7 @@ func (s *server) complete(d completionPath) handlerFunc {
 			return err
 		}
 		defer leave()
-		stream, err := s.startCompletion(r, d, req)
+		stream, err := s.startCompletion(r, d, req, ask)
 		if err != nil {
 			return err
 		}
@@ -48,7 +55,7 @@ func (s *server) complete(d completionPath) handlerFunc {
 			w.Header().Set("Preference-Applied", "respond-async")
 			writeJSON(w, http.StatusAccepted, viewStreamNow(stream))
 		case req.Stream:
-			return s.streamOpenAI(w, r, stream)
+			return s.streamChunks(w, r, stream, ask)
 		default:
 			return s.answerWhole(w, r, stream)
 		}
@@ -56,17 +63,17 @@ func (s *server) complete(d completionPath) handlerFunc {
 	}
 }
 
-// enterCompletion counts a completion's user as connected before the completion starts, because it may be complete
-// before the response begins. A streamed response counts as a connection from its beginning, others from now on.
+// enterCompletion counts a completion's client as connected before the completion starts, because it may be complete
+// before the response begins. Errors: *errs.LimitError at a limit of connections.
 func (s *server) enterCompletion(r *http.Request, streamed bool) (leave func(), err error) {
-	user := auth.IdentityFrom(r.Context()).User
-	switch {
-	case prefersAsync(r):
+	if prefersAsync(r) {
 		return func() {}, nil
-	case streamed:
-		return s.hub.EnterSession(user, hub.ViaWait), nil
 	}
-	return s.enter(r, user, hub.ViaWait)
+	via := hub.ViaWait
+	if streamed {
+		via = hub.ViaSSE
+	}
+	return s.enter(r, auth.IdentityFrom(r.Context()).User, via)
 }
 
 func (s *server) readCompletion(r *http.Request, d completionPath) (*openai.Request, error) {
@@ -79,32 +86,134 @@ func (s *server) readCompletion(r *http.Request, d completionPath) (*openai.Requ
 		return nil, err
 	}
 	if req.ID == "" {
-		req.ID = r.Header.Get("Idempotency-Key")
-		if req.ID != "" {
-			if err := hub.ValidName("Idempotency-Key", req.ID); err != nil {
-				return nil, err
-			}
+		if req.ID, err = idempotencyKey(r); err != nil {
+			return nil, err
 		}
 	}
+	if err := setKeep(r, req); err != nil {
+		return nil, err
+	}
+	req.FIM = d.fim
+	req.Whole = !req.Stream && !req.Extended && !prefersAsync(r) // nobody else knows of the stream
 	req.RequestID, req.Trace = middleware.RequestIDFrom(r.Context()), tracing.Of(r.Context())
 	return req, nil
 }
 
-// startCompletion checks the right to complete, and starts the stream or attaches to the one of the same id and
-// request.
-func (s *server) startCompletion(r *http.Request, d completionPath, req *openai.Request) (*hub.Stream, error) {
-	id := auth.IdentityFrom(r.Context())
+// setKeep sets what happens to the stream without watchers to what the header says, unless the body says it.
+func setKeep(r *http.Request, req *openai.Request) error {
+	text := r.Header.Get(openai.HeaderKeep)
+	if text == "" || req.Keep != nil {
+		return nil
+	}
+	keep, err := openai.ParseKeep(text)
+	req.Keep = &keep
+	return err
+}
+
+// maxIdempotencyKey is the maximum length of the header Idempotency-Key.
+const maxIdempotencyKey = 255
+
+// idempotencyKey returns the stream's id that the header Idempotency-Key asks for. In the header's specification its
+// value is in quotation marks, which most clients leave out. A key that is not a name is replaced by its hash.
+func idempotencyKey(r *http.Request) (string, error) {
+	key := strings.TrimSpace(r.Header.Get("Idempotency-Key"))
+	if n := len(key); n >= 2 && key[0] == '"' && key[n-1] == '"' {
+		key = key[1 : n-1]
+	}
+	switch {
+	case key == "" && r.Header.Get("Idempotency-Key") != "":
+		return "", errs.Invalid("Idempotency-Key", "is empty")
+	case len(key) > maxIdempotencyKey:
+		return "", errs.Invalid("Idempotency-Key", "has %d bytes; at most %d are allowed", len(key), maxIdempotencyKey)
+	case key != "" && hub.ValidName("Idempotency-Key", key) != nil:
+		return "key-" + digest(key), nil
+	}
+	return key, nil
+}
+
+// chunksAsked is how a client wants OpenAI's chunks.
+type chunksAsked struct {
+	from      log.Position
+	positions bool // each block has its position as an id
+	options   live.Options
+	resumed   *hub.Stream // the client's own stream that from is a position of; nil: it asks from the beginning
+}
+
+// checkCompletion checks the right to complete, and how the client wants the answer. It counts the request against the
+// rate limit.
+func (s *server) checkCompletion(r *http.Request, d completionPath, req *openai.Request) (ask chunksAsked, err error) {
 	if err := s.mayComplete(r, req.Topic); err != nil {
-		return nil, err
+		return ask, err
+	}
+	if req.Stream && !prefersAsync(r) {
+		if ask, err = s.parseChunks(r); err != nil {
+			return ask, err
+		}
+		ask.positions = ask.positions || req.Extended
 	}
 	if err := s.takeRate(r, ratelimit.Heavy, 1); err != nil {
-		return nil, err
+		return ask, err
 	}
-	keep := hub.IdlePolicy{CancelAfter: s.KeepAfter}
-	if prefersAsync(r) {
-		keep = hub.IdlePolicy{} // the client disconnects on purpose, and reads the answer later
+	if ask.from.Epoch == "" {
+		return ask, nil
 	}
-	stream, _, err := s.hub.Complete(&req.CompletionRequest, req.Spec("completion", id.User, keep),
+	user := auth.IdentityFrom(r.Context()).User
+	ask.resumed, err = s.hub.ResumedCompletion(user, req.Spec("completion", user, s.keepOf(r, d, req)), ask.from)
+	if errors.Is(err, errs.ErrNotFound) {
+		return ask, errs.Invalid("Last-Event-ID", "cannot be resumed: no stream of yours with this request has that "+
+			"position; start again without it")
+	}
+	return ask, err
+}
+
+// parseChunks parses the headers and parameters that say how a client wants OpenAI's chunks.
+func (s *server) parseChunks(r *http.Request) (ask chunksAsked, err error) {
+	if ask.from, err = parsePosition(resumeFrom(r), log.Position{}); err != nil {
+		return ask, err
+	}
+	if ask.options, err = s.parseLive(r.URL.Query()); err != nil {
+		return ask, err
+	}
+	ask.positions = len(r.Header.Values("Last-Event-ID")) > 0 || r.URL.Query().Has("after") || acceptsPositions(r)
+	return ask, nil
+}
+
+// acceptsPositions reports whether a request has "Accept: text/event-stream; positions=1".
+func acceptsPositions(r *http.Request) bool {
+	for _, line := range r.Header.Values("Accept") {
+		for item := range strings.SplitSeq(line, ",") {
+			media, params, err := mime.ParseMediaType(item)
+			if err == nil && media == live.MediaSSE && params["positions"] == "1" {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// keepOf returns what happens to the request's stream without watchers, if the request does not say it. Editors ask for
+// completions at each key and leave them, so that these end at once; who leaves a chat may come back.
+func (s *server) keepOf(r *http.Request, d completionPath, req *openai.Request) hub.IdlePolicy {
+	switch {
+	case prefersAsync(r):
+		return hub.IdlePolicy{} // the client disconnects on purpose, and reads the answer later
+	case d.kind == hub.ChatCompletion:
+		return hub.IdlePolicy{CancelAfter: max(s.KeepChat, 1), FinishIfCut: true}
+	case req.Extended || req.ID != "": // who names a stream comes back to it
+		return hub.IdlePolicy{CancelAfter: max(s.KeepNamed, 1)}
+	}
+	return hub.IdlePolicy{CancelAfter: max(s.KeepCompletions, 1)}
+}
+
+// startCompletion starts the stream, or attaches to the one of the same id and request.
+func (s *server) startCompletion(
+	r *http.Request, d completionPath, req *openai.Request, ask chunksAsked,
+) (*hub.Stream, error) {
+	if ask.resumed != nil {
+		return ask.resumed, nil
+	}
+	user := auth.IdentityFrom(r.Context()).User
+	stream, _, err := s.hub.Complete(&req.CompletionRequest, req.Spec("completion", user, s.keepOf(r, d, req)),
 		hub.CompletionMeta{Kind: d.kind, FIM: d.fim, IncludeUsage: req.IncludeUsage, Model: req.Model})
 	return stream, err
 }
@@ -130,34 +239,38 @@ func prefersAsync(r *http.Request) bool {
 	return false
 }
 
-// streamOpenAI answers with OpenAI's chunks, from the client's position on. It waits at most CommitAfter for the
-// provider to accept the request, so that a refusal can still be an HTTP status.
+// streamOpenAI answers GET /v1/streams/{id} with OpenAI's chunks, from the client's position on.
 func (s *server) streamOpenAI(w http.ResponseWriter, r *http.Request, stream *hub.Stream) error {
 	if stream.Completion == nil {
 		return errs.Invalid("?format", "openai is for completions; this stream is of kind %q", stream.Kind)
 	}
-	p, err := parsePosition(resumeFrom(r), log.Position{})
+	ask, err := s.parseChunks(r)
 	if err != nil {
 		return err
 	}
-	if err := stream.CatchUp(p); err != nil {
+	ask.positions = true
+	leave, err := s.enter(r, auth.IdentityFrom(r.Context()).User, hub.ViaSSE)
+	if err != nil {
 		return err
 	}
-	if stream.AtEnd(p) {
+	defer leave()
+	return s.streamChunks(w, r, stream, ask)
+}
+
+// streamChunks answers with OpenAI's chunks. It waits at most CommitAfter for the provider to accept the request, so
+// that a refusal can still be an HTTP status. The client has been counted as connected.
+func (s *server) streamChunks(w http.ResponseWriter, r *http.Request, stream *hub.Stream, ask chunksAsked) error {
+	if err := stream.CatchUp(ask.from); err != nil {
+		return err
+	}
+	if stream.AtEnd(ask.from) {
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
-	opts, err := s.parseLive(r.URL.Query())
-	if err != nil {
-		return err
-	}
-	opts.ThroughDrain = stream.EndsWithDrain() // few OpenAI clients reconnect for the rest
-	pump, done, err := s.newPump(w, r, hub.ViaSSE, opts)
-	if err != nil {
-		return err
-	}
+	ask.options.ThroughDrain = stream.EndsWithDrain() // few OpenAI clients reconnect for the rest
+	pump, done := s.pumpOf(w, r, hub.ViaSSE, ask.options)
 	defer done()
-	reader, reset := stream.Watch(p, pump)
+	reader, reset := stream.Watch(ask.from, pump)
 	defer reader.Close()
 	if reset != nil { // OpenAI's format has no block for a reset
 		return errs.Invalid("Last-Event-ID", "cannot be resumed (%s); start again without it", reset.Reason)
@@ -167,8 +280,19 @@ func (s *server) streamOpenAI(w http.ResponseWriter, r *http.Request, stream *hu
 	}
 	live.Start(w, live.MediaSSE)
 	_ = http.NewResponseController(w).Flush() // an error returns at the first write
-	finishPump(pump.Run(r.Context(), live.OpenAI(stream, reader)))
+	err := pump.Run(r.Context(), live.OpenAI(stream, reader, ask.positions))
+	if isBroken(err) {
+		stream.Cut()
+	}
+	finishPump(err)
 	return nil
+}
+
+// isBroken reports whether a write failed because the peer is gone without having closed the connection: it took no
+// byte for the write timeout, or the kernel gave it up.
+func isBroken(err error) bool {
+	return errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, syscall.ETIMEDOUT) ||
+		errors.Is(err, syscall.EHOSTUNREACH)
 }
 
 // awaitProvider waits until the stream runs or CommitAfter has passed. If the stream failed before any output, it
@@ -210,9 +334,7 @@ func providerError(err error) (*hub.EndError, bool) {
 	}
 	var p *hub.ProviderError
 	if errors.As(err, &p) {
-		return &hub.EndError{
-			Code: p.Code, Message: p.Message, Type: p.Type, Status: p.Status, Retry: p.RetryAfter, Body: p.Body,
-		}, true
+		return p.Ending(), true
 	}
 	return nil, false
 }

@@ -40,7 +40,7 @@ func hello(_ context.Context, _ *hub.CompletionRequest, w hub.CompletionWriter) 
 			return err
 		}
 	}
-	w.Finish("stop", json.RawMessage(`{"total_tokens":2}`), false)
+	w.Finish(hub.Finish{Reason: "stop", Usage: json.RawMessage(`{"total_tokens":2}`)})
 	return nil
 }
 
@@ -67,7 +67,8 @@ func waitFor(t *testing.T, c <-chan struct{}, what string) {
 
 func TestChatStreamIsOpenAIs(t *testing.T) {
 	s := startServer(t, scripted(hello), hub.Limits{}, nil)
-	sub := s.stream("POST", chatPath, chatBody(`,"stream":true,"stream_options":{"include_usage":true}`))
+	sub := s.stream("POST", chatPath, chatBody(`,"stream":true,"stream_options":{"include_usage":true}`),
+		"Accept: text/event-stream; positions=1")
 	if loc := sub.resp.Header.Get("Location"); loc != "/v1/streams/"+sub.resp.Header.Get("Duckwire-Stream") ||
 		!strings.HasPrefix(loc, "/v1/streams/cmp_") {
 		t.Errorf("Location %q", loc)
@@ -188,7 +189,7 @@ func TestWholeCompletionFoldsWhatItDoesNotKnow(t *testing.T) {
 			}
 		}
 		_ = w.Text("!")
-		w.Finish("tool_calls", json.RawMessage(`{"total_tokens":9}`), false)
+		w.Finish(hub.Finish{Reason: "tool_calls", Usage: json.RawMessage(`{"total_tokens":9}`)})
 		return nil
 	}), hub.Limits{}, nil)
 	resp := s.do("POST", chatPath, chatBody(""))
@@ -345,7 +346,7 @@ func TestSlowProviderGetsItsTwoHundredAndHeartbeats(t *testing.T) {
 		s := startServer(t, scripted(func(_ context.Context, _ *hub.CompletionRequest, w hub.CompletionWriter) error {
 			<-release
 			_ = w.Text("late")
-			w.Finish("stop", nil, false)
+			w.Finish(hub.Finish{Reason: "stop"})
 			return nil
 		}), hub.Limits{}, func(o *handlers.Options) { o.CommitAfter = time.Millisecond; o.Heartbeat = time.Second })
 		sub := s.stream("POST", chatPath, chatBody(`,"stream":true`))

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"math"
 	"net/http"
 
 	"github.com/duckwire/duckwire/handlers/openai"
@@ -8,12 +9,15 @@ import (
 	"github.com/duckwire/duckwire/hub/log"
 )
 
-// aggregate folds a finished stream into the answer to a request without "stream".
+// aggregate returns the answer to a request without "stream": the upstream's own, or a finished stream folded into one.
 func aggregate(stream *hub.Stream, st *hub.StreamState, items []log.Item) []byte {
 	a := openai.NewAggregate(stream.Completion)
 	at := 0
 	for i := range items {
-		if ev := items[i].Event; ev.Kind == log.ChunkEvent {
+		switch ev := items[i].Event; {
+		case ev.Kind == log.ChunkEvent && ev.Name == hub.WholeName:
+			return openai.AppendAnswer(nil, ev.Data, stream.Completion)
+		case ev.Kind == log.ChunkEvent:
 			a.Text(st.Text[at:items[i].At])
 			a.Chunk(ev.Data)
 			at = items[i].At + len(items[i].Text)
@@ -35,13 +39,13 @@ func finishReason(e *hub.Ending) string {
 func writeOpenAIError(w http.ResponseWriter, p *Problem, err error) {
 	e, ok := providerError(err)
 	if ok {
-		p.Status, p.RetryAfter = e.Status, retrySeconds(e.Retry)
+		p.Status, p.RetryAfter = e.Status, int(math.Ceil(e.Retry.Seconds())) // the upstream's own value
 	} else {
-		e = &hub.EndError{Code: p.Code, Message: p.Detail, Status: p.Status}
+		e = &hub.EndError{Code: p.Code, Message: p.Detail, Status: p.Status, Param: p.Field}
 	}
 	if p.Status < 400 || p.Status > 599 {
 		p.Status = http.StatusBadGateway
 	}
 	p.header(w.Header())
-	answer(w, p.Status, mediaJSON, openai.AppendErrorBody(nil, e.Body, e.Message, openai.ErrorType(e), p.Field, e.Code))
+	answer(w, p.Status, mediaJSON, openai.AppendErrorBody(nil, e.Body, e.Message, openai.ErrorType(e), e.Param, e.Code))
 }

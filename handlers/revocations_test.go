@@ -372,7 +372,7 @@ func TestRevokedWhileItIsMade(t *testing.T) {
 		s := startServer(t, scripted(func(_ context.Context, _ *hub.CompletionRequest, w hub.CompletionWriter) error {
 			close(asked)
 			<-made
-			w.Finish("stop", nil, false)
+			w.Finish(hub.Finish{Reason: "stop"})
 			return w.Text("secret")
 		}), hub.Limits{}, nil)
 		done := make(chan int, 1)

@@ -47,7 +47,11 @@ type Options struct {
 	UploadSilence time.Duration // the same for a chunked upload to a stream (10 min)
 	Heartbeat     time.Duration // interval of heartbeats on idle responses (10 s)
 	CommitAfter   time.Duration // how long a completion waits for its provider before it answers 200 (5 s)
-	KeepAfter     time.Duration // how long a completion continues without watchers (10 s)
+
+	// How long a completion continues without watchers, if its request does not say it. Negative: not at all.
+	KeepChat        time.Duration // chats (10 s); to their end if the connection broke
+	KeepNamed       time.Duration // text completions with an id or another member of "duckwire" (10 s)
+	KeepCompletions time.Duration // other text completions (not at all)
 
 	PresenceGrace time.Duration // how long presence remains after a lost connection (15 s); negative: not at all
 
@@ -86,7 +90,8 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.UploadSilence, 10*time.Minute)
 	setDefault(&o.Heartbeat, 10*time.Second)
 	setDefault(&o.CommitAfter, 5*time.Second)
-	setDefault(&o.KeepAfter, 10*time.Second)
+	setDefault(&o.KeepChat, 10*time.Second)
+	setDefault(&o.KeepNamed, 10*time.Second)
 	setDefault(&o.PresenceGrace, 15*time.Second)
 	return o
 }

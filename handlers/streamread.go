@@ -122,15 +122,22 @@ func (s *server) streamLive(w http.ResponseWriter, r *http.Request, stream *hub.
 func (s *server) newPump(
 	w http.ResponseWriter, r *http.Request, via hub.Transport, o live.Options,
 ) (p *live.Pump, done func(), err error) {
-	id := auth.IdentityFrom(r.Context())
-	leave, err := s.enter(r, id.User, via)
+	leave, err := s.enter(r, auth.IdentityFrom(r.Context()).User, via)
 	if err != nil {
 		return nil, nil, err
 	}
-	o.Via, o.Expires, o.WriteTimeout = via, id.Expires, s.WriteTimeout
+	p, forget := s.pumpOf(w, r, via, o)
+	return p, func() { forget(); leave() }, nil
+}
+
+// pumpOf returns the pump of a long response whose client has been counted as connected, until done is called.
+func (s *server) pumpOf(
+	w http.ResponseWriter, r *http.Request, via hub.Transport, o live.Options,
+) (p *live.Pump, done func()) {
+	o.Via, o.Expires, o.WriteTimeout = via, auth.IdentityFrom(r.Context()).Expires, s.WriteTimeout
 	p = live.New(w, r, s.hub, &s.writers, o)
 	forget, stay := p.EndOnDrain(), s.onEnd(r, p.End)
-	return p, func() { stay(); forget(); leave() }, nil
+	return p, func() { stay(); forget() }
 }
 
 // finishPump aborts the response if a write failed, so that the client does not take it for the stream's end.

@@ -144,7 +144,7 @@ func TestIdempotentCompletion(t *testing.T) {
 	var calls atomic.Int32
 	h := newHub(t, hub.Options{Provider: scripted(func(_ context.Context, w hub.CompletionWriter) error {
 		calls.Add(1)
-		w.Finish("stop", nil, false)
+		w.Finish(hub.Finish{Reason: "stop"})
 		return nil
 	})})
 	start := func(owner, digest string) (*hub.Stream, bool, error) {
@@ -232,7 +232,7 @@ func TestDrainWaitsAndCloseInterrupts(t *testing.T) {
 					return err
 				}
 			}
-			w.Finish("stop", nil, false)
+			w.Finish(hub.Finish{Reason: "stop"})
 			return nil
 		})})
 		s := complete(t, h, hub.StreamSpec{})
@@ -402,7 +402,7 @@ func TestRunningStreamsFillMemory(t *testing.T) {
 					return err
 				}
 			}
-			w.Finish("stop", nil, false)
+			w.Finish(hub.Finish{Reason: "stop"})
 			return nil
 		})
 	}

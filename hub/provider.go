@@ -46,6 +46,8 @@ type CompletionRequest struct {
 	Prompt    string    // text: what is before the cursor
 	Suffix    string    // text: what is after the cursor; "" if there is none
 	HasSuffix bool
+	FIM       bool     // text: asked for at the path for filling in the middle
+	Whole     bool     // nobody reads the answer before its end: it need not be streamed
 	MaxTokens int      // 0: the provider's limit
 	Stop      []string // nil: none
 	Seed      int64    // 0: none
@@ -73,9 +75,20 @@ type CompletionWriter interface {
 	// reasoning, log probabilities, unknown members). OpenAI clients get it unchanged. text is the first choice's text
 	// in it, or "".
 	Chunk(raw json.RawMessage, text string) error
-	// Finish sets why the first choice ended ("stop", "length", "tool_calls", …) and OpenAI's usage object, or nil.
-	// sent says that a Chunk had the finish reason already, so that no chunk is made for it. The last call has effect.
-	Finish(reason string, usage json.RawMessage, sent bool)
+	// Whole adds an answer that the upstream did not stream: OpenAI's object, a chat.completion or a text_completion.
+	// Clients that want the whole answer get it unchanged. text is the first choice's text in it. It is the only
+	// addition to its stream.
+	Whole(raw json.RawMessage, text string) error
+	// Finish sets how the answer ended. The last call has effect.
+	Finish(f Finish)
+}
+
+// Finish is how a complete answer ended.
+type Finish struct {
+	Reason     string          // why the first choice ended: "stop", "length", "tool_calls", …
+	ReasonSent bool            // a Chunk had the reason already, so that no chunk is made for it
+	Usage      json.RawMessage // OpenAI's usage object, or nil
+	UsageSent  bool            // a Chunk had the usage already
 }
 
 // CompletionInfo has the members that all chunks of a completion share.
@@ -99,3 +112,10 @@ type ProviderError struct {
 }
 
 func (e *ProviderError) Error() string { return e.Code + ": " + e.Message }
+
+// Ending returns the error as that of a stream's end.
+func (e *ProviderError) Ending() *EndError {
+	return &EndError{
+		Code: e.Code, Message: e.Message, Type: e.Type, Param: e.Param, Status: e.Status, Retry: e.RetryAfter, Body: e.Body,
+	}
+}

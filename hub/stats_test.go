@@ -18,7 +18,7 @@ type asking struct{ ids chan string }
 
 func (a asking) Complete(_ context.Context, req *hub.CompletionRequest, w hub.CompletionWriter) error {
 	a.ids <- req.RequestID
-	w.Finish("stop", nil, false)
+	w.Finish(hub.Finish{Reason: "stop"})
 	return nil
 }
 

@@ -62,6 +62,8 @@ type Stream struct {
 	doneC       chan struct{}           // closed at the end; replaced when a producer resumes the stream
 	stop        context.CancelCauseFunc // of the provider's context; nil if no provider writes it
 	watchers    int                     // on this node
+	left        bool                    // a watcher has left
+	cut         bool                    // a watcher's connection broke
 	idleTimer   *time.Timer             // cancels the stream when nobody has watched it for Idle.CancelAfter
 	account     account
 	producer    producerState
@@ -79,6 +81,7 @@ type Stream struct {
 // the member "keep" (schema Keep in openapi.yaml).
 type IdlePolicy struct {
 	CancelAfter time.Duration // cancel it after this time without watchers; 0: never
+	FinishIfCut bool          // unless the connection of one of them broke (see Stream.Cut)
 }
 
 // CompletionMeta is what OpenAI's formats need of a stream beside its log.
@@ -158,6 +161,7 @@ func (s *Stream) unwatch() {
 	s.log.Lock()
 	defer s.log.Unlock()
 	s.watchers--
+	s.left = true
 	if s.remote != nil && s.watchers == 0 {
 		s.hub.cluster.reportWatched(s.remote.node, []string{s.ID}, false)
 	}
@@ -178,17 +182,32 @@ func (s *Stream) armIdleCancel(after time.Duration) {
 	if s.watchersLocked() > 0 || s.Idle.CancelAfter <= 0 || s.status.Ended() || s.remote != nil {
 		return
 	}
+	if s.cut && s.Idle.FinishIfCut {
+		return
+	}
 	var timer *time.Timer
 	timer = time.AfterFunc(after, func() {
 		s.log.Lock()
 		due := s.idleTimer == timer && s.watchersLocked() == 0
 		s.log.Unlock()
 		if due {
-			e := EndError{Code: codeUnwatched, Message: "nobody watched the stream"}
-			s.endLocal(StatusCancelled, Ending{Error: &e, by: "unwatched"})
+			s.cancelUnwatched()
 		}
 	})
 	s.idleTimer = timer
+}
+
+func (s *Stream) cancelUnwatched() {
+	e := EndError{Code: codeUnwatched, Message: "nobody watched the stream"}
+	s.endLocal(StatusCancelled, Ending{Error: &e, by: "unwatched"})
+}
+
+// Cut says that a watcher's connection is known to be broken, as opposed to closed by the client. Call it before the
+// reader is closed. With IdlePolicy.FinishIfCut, the stream then runs to its end.
+func (s *Stream) Cut() {
+	s.log.Lock()
+	defer s.log.Unlock()
+	s.cut = true
 }
 
 func (s *Stream) stopIdleCancel() {

@@ -111,9 +111,7 @@ func recoverPanic(logger *slog.Logger, what string, call func() error) (err erro
 func endError(err error) *EndError {
 	var p *ProviderError
 	if errors.As(err, &p) {
-		return &EndError{
-			Code: p.Code, Message: p.Message, Type: p.Type, Status: p.Status, Retry: p.RetryAfter, Body: p.Body,
-		}
+		return p.Ending()
 	}
 	return &EndError{Code: "provider_error", Message: err.Error(), Type: "server_error"}
 }
@@ -154,7 +152,18 @@ func (w *completionWriter) Chunk(raw json.RawMessage, text string) error {
 	if err := w.open(); err != nil {
 		return err
 	}
-	return w.stream.addEvent(&log.Event{Kind: log.ChunkEvent, Name: "delta", Data: data, Text: text})
+	return w.stream.addEvent(&log.Event{Kind: log.ChunkEvent, Name: DeltaName, Data: data, Text: text})
+}
+
+func (w *completionWriter) Whole(raw json.RawMessage, text string) error {
+	data, err := compactJSON(raw)
+	if err != nil {
+		return err
+	}
+	if err := w.open(); err != nil {
+		return err
+	}
+	return w.stream.addEvent(&log.Event{Kind: log.ChunkEvent, Name: WholeName, Data: data, Text: text})
 }
 
 // open appends the entry that becomes OpenAI's first chunk, which has the role. It is an entry like any other, so that
@@ -167,10 +176,10 @@ func (w *completionWriter) open() error {
 	return w.stream.addEvent(&log.Event{Kind: log.OpenEvent, Name: "open"})
 }
 
-func (w *completionWriter) Finish(reason string, usage json.RawMessage, sent bool) {
+func (w *completionWriter) Finish(f Finish) {
 	_ = w.open() // an empty answer has a role too; an error means that the stream has ended
-	w.ending.FinishReason, w.ending.FinishSent = reason, sent
-	if len(usage) > 0 {
-		w.ending.Usage = usage
+	w.ending.FinishReason, w.ending.FinishSent, w.ending.UsageSent = f.Reason, f.ReasonSent, f.UsageSent
+	if len(f.Usage) > 0 {
+		w.ending.Usage = f.Usage
 	}
 }

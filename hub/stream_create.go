@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -78,8 +79,8 @@ func (h *Hub) newStream(spec *StreamSpec, meta *CompletionMeta) (s *Stream, old 
 	if spec.Slot != "" {
 		s.slot = slotKey{spec.Owner, spec.Slot}
 	}
-	elsewhere := h.cluster.RemoteUsage(usageStreams, s.Owner)
-	if had, err := h.streams.add(s, spec.Alias, h.limits.StreamsPerUser, elsewhere); err != nil {
+	h.freeVainAlias(spec.Owner, spec.Alias)
+	if had, err := h.register(s, spec.Alias); err != nil {
 		return nil, false, err
 	} else if had != nil {
 		return sameStream(had, s)
@@ -88,12 +89,8 @@ func (h *Hub) newStream(spec *StreamSpec, meta *CompletionMeta) (s *Stream, old 
 		s.unregister(false)
 		return nil, false, errStillDeleting
 	}
-	if taken, err := s.registerShared(spec); err != nil || taken != "" {
-		s.unregister(err != nil)
-		if err != nil {
-			return nil, false, err
-		}
-		had, err := h.Stream(s.Owner, taken)
+	if had, err := s.registerShared(spec); err != nil || had != nil {
+		s.unregister(err != nil && had == nil)
 		if err != nil {
 			return nil, false, err
 		}
@@ -106,31 +103,50 @@ func (h *Hub) newStream(spec *StreamSpec, meta *CompletionMeta) (s *Stream, old 
 	return s, false, nil
 }
 
+// register registers a new stream on this node. If its id or alias is in use, it returns the stream that uses it. At
+// the limit of the owner's unfinished streams, it cancels one that nobody watches any longer: whoever leaves many
+// completions, as editors do at each key, is not refused the next one.
+func (h *Hub) register(s *Stream, alias string) (had *Stream, err error) {
+	elsewhere := h.cluster.RemoteUsage(usageStreams, s.Owner)
+	had, err = h.streams.add(s, alias, h.limits.StreamsPerUser, elsewhere)
+	if errors.Is(err, errs.ErrLimited) && h.cancelAbandoned(s.Owner) {
+		return h.streams.add(s, alias, h.limits.StreamsPerUser, elsewhere)
+	}
+	return had, err
+}
+
 // registerShared registers a new stream in the store that the nodes share. If its id or alias is in use there, it
-// returns the id of the stream that uses it. If another node's stream is in its slot, that one ends.
+// returns the stream that uses it. If another node's stream is in its slot, that one ends.
 //
 // If the store cannot be reached, a stream whose id was made here begins all the same: the recorder adds it to the
 // store later. One whose id or alias the client chose is refused: another node may have a stream of that id.
-func (s *Stream) registerShared(spec *StreamSpec) (taken string, err error) {
+func (s *Stream) registerShared(spec *StreamSpec) (had *Stream, err error) {
 	h := s.hub
 	if !h.cluster.sharesStreams() {
-		return "", nil
+		return nil, nil
 	}
 	rec, _ := s.change()
-	taken, superseded, err := h.cluster.streams.AddStream(&rec, spec.Slot)
+	taken, superseded, err := h.cluster.streams.AddStream(&rec, spec.Slot, "")
+	if err == nil && taken != "" {
+		if had, err = h.Stream(s.Owner, taken); err != nil || !had.isVain() {
+			return had, err
+		}
+		had = nil
+		if taken, superseded, err = h.cluster.streams.AddStream(&rec, spec.Slot, taken); err == nil && taken != "" {
+			return h.Stream(s.Owner, taken) // another node was faster
+		}
+	}
 	switch {
 	case err != nil && (spec.ID != "" || spec.Alias != ""):
-		return "", err
+		return nil, err
 	case err != nil:
 		h.logger.Warn("a stream begins on this node alone", "stream", s.ID, "error", err)
-	case taken != "":
-		return taken, nil
 	case superseded != "" && spec.Supersede != SupersedeFinish:
 		if old, err := h.Stream(s.Owner, superseded); err == nil && old.isRemote() {
 			old.end(StatusSuperseded, supersededBy(s))
 		}
 	}
-	return "", nil
+	return nil, nil
 }
 
 // endWithdrawn is the ending of a stream that could not be registered for all nodes.

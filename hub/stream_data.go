@@ -13,9 +13,16 @@ const (
 	EndName   = "end"
 )
 
+// The names of what an upstream sent besides text: a chunk, or an answer that it did not stream. They are also the names
+// of the members of a chunk's data that have it.
+const (
+	DeltaName = "delta"
+	WholeName = "answer"
+)
+
 // StreamData appends the JSON data of one item of a stream to dst, and returns it with the name of its event: {"text",
-// "at"} for a chunk, the ending for an end, and a structured entry as its producer sent it. The name is "" for an item
-// that only OpenAI's formats show.
+// "at"} for a chunk, with what the upstream sent if that was more than text, the ending for an end, and a structured
+// entry as its producer sent it. The name is "" for an item that only OpenAI's formats show.
 func StreamData(item *log.Item, dst []byte) (name string, data []byte) {
 	ev := item.Event
 	switch {
@@ -27,7 +34,7 @@ func StreamData(item *log.Item, dst []byte) (name string, data []byte) {
 		return "", nil
 	case ev.Kind == log.ChunkEvent && len(item.Text) > 0:
 		dst = appendChunk(item, append(dst, '{'))
-		dst = append(append(dst, `,"delta":`...), ev.Data...)
+		dst = append(jsonw.AppendKey(dst, ev.Name), ev.Data...)
 		return ChunkName, append(dst, '}')
 	}
 	return ev.Name, append(dst, ev.Data...)

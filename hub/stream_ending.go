@@ -17,6 +17,7 @@ type Ending struct {
 	Usage        json.RawMessage // OpenAI's usage object, or nil
 	Error        *EndError
 	FinishSent   bool // a ChunkEvent has the finish reason already
+	UsageSent    bool // a ChunkEvent has the usage already
 
 	by string // who or what ended it, for the account
 }
@@ -26,6 +27,7 @@ type EndError struct {
 	Code    string          `json:"code"`
 	Message string          `json:"message"`
 	Type    string          `json:"-"` // OpenAI's error type
+	Param   string          `json:"-"` // OpenAI's name of the member at fault
 	Status  int             `json:"-"` // the HTTP status that a provider refused with
 	Retry   time.Duration   `json:"-"`
 	Body    json.RawMessage `json:"-"` // the upstream's own error object

@@ -146,9 +146,22 @@ func (r *registry) remove(s *Stream) bool {
 	}
 	delete(r.byID, s.ID)
 	for _, key := range s.aliases {
-		delete(r.byAlias, key)
+		r.freeAliasLocked(s, key)
 	}
 	return true
+}
+
+// freeAlias has an alias of s no longer name it.
+func (r *registry) freeAlias(s *Stream, key aliasKey) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.freeAliasLocked(s, key)
+}
+
+func (r *registry) freeAliasLocked(s *Stream, key aliasKey) {
+	if r.byAlias[key] == s { // a newer stream may have taken it over
+		delete(r.byAlias, key)
+	}
 }
 
 // Stream returns the stream of that id, or the one that user started under it as an idempotency id. Errors: ErrNotFound

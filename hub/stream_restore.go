@@ -49,7 +49,8 @@ func (h *Hub) streamOf(rec *StreamRecord) *Stream {
 // registerRestored registers a restored stream.
 func (h *Hub) registerRestored(s *Stream, rec *StreamRecord) error {
 	alias := ""
-	if s.aliases = nil; len(rec.Aliases) > 0 { // add notes it
+	vain := s.isVain()                                  // then a newer stream may have its alias
+	if s.aliases = nil; len(rec.Aliases) > 0 && !vain { // add notes it
 		alias = rec.Aliases[0]
 	}
 	if old, err := h.streams.add(s, alias, int(^uint(0)>>1), 0); err != nil || old != nil {

@@ -14,8 +14,9 @@ type SharedStreams interface {
 	// AddStream registers a new stream of this node under its id and its aliases, and puts it into its owner's slot
 	// ("": none). taken is the id of a stream of another node that has the id, or of any that has an alias: then nothing
 	// was changed. A stream of this node that the store has already is registered again. superseded is the id of the
-	// stream that was in the slot, or "".
-	AddStream(rec *StreamRecord, slot string) (taken, superseded string, err error)
+	// stream that was in the slot, or "". The new stream takes over the aliases of the one with the id replaced; "" for
+	// none.
+	AddStream(rec *StreamRecord, slot, replaced string) (taken, superseded string, err error)
 	// FindStream returns the stream of that id, or the one that the user started under it as an alias. ErrNotFound if
 	// there is none.
 	FindStream(user, id string) (*SharedStream, error)

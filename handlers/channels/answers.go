@@ -62,7 +62,7 @@ func piece(s *hub.Stream, message string, item *log.Item) json.RawMessage {
 		b = jsonw.AppendString(append(b, `,"chunk":`...), item.Text)
 	}
 	if item.Event != nil {
-		b = append(append(b, `,"delta":`...), item.Event.Data...)
+		b = append(jsonw.AppendKey(b, item.Event.Name), item.Event.Data...)
 	}
 	b = strconv.AppendInt(append(b, `,"at":`...), int64(item.At), 10)
 	b = jsonw.AppendString(append(b, `,"position":`...), log.Position{Epoch: s.Epoch(), Offset: item.To}.String())

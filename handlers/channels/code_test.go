@@ -26,7 +26,7 @@ func says(pieces ...string) scripted {
 				return err
 			}
 		}
-		w.Finish("stop", json.RawMessage(`{"total_tokens":2}`), false)
+		w.Finish(hub.Finish{Reason: "stop", Usage: json.RawMessage(`{"total_tokens":2}`)})
 		return nil
 	}
 }
@@ -173,7 +173,7 @@ func TestCutAndResumedOnANewSocket(t *testing.T) {
 				}
 			}
 		}
-		w.Finish("stop", nil, false)
+		w.Finish(hub.Finish{Reason: "stop"})
 		return nil
 	}))
 	got, position := "", "0"

@@ -40,7 +40,7 @@ func (a *answering) provider() scripted {
 			select {
 			case text, ok := <-p.pieces:
 				if !ok {
-					w.Finish("stop", json.RawMessage(`{"total_tokens":2}`), false)
+					w.Finish(hub.Finish{Reason: "stop", Usage: json.RawMessage(`{"total_tokens":2}`)})
 					return nil
 				}
 				if err := w.Text(text); err != nil {

@@ -69,11 +69,11 @@ func (t *completionRenderer) render(dst []socket.Outgoing, item *log.Item) []soc
 	ev := item.Event
 	switch {
 	case ev == nil:
-		return append(dst, socket.Outgoing{Event: "completion_chunk", Payload: t.chunk(item, nil, at)})
+		return append(dst, socket.Outgoing{Event: "completion_chunk", Payload: t.chunk(item, at)})
 	case ev.Kind == log.ChunkEvent && len(item.Text) > 0:
-		return append(dst, socket.Outgoing{Event: "completion_chunk", Payload: t.chunk(item, ev.Data, at)})
+		return append(dst, socket.Outgoing{Event: "completion_chunk", Payload: t.chunk(item, at)})
 	case ev.Kind == log.ChunkEvent:
-		return append(dst, socket.Outgoing{Event: "completion_delta", Payload: t.chunk(item, ev.Data, at)})
+		return append(dst, socket.Outgoing{Event: "completion_delta", Payload: t.chunk(item, at)})
 	case ev.Kind == log.EndEvent:
 		t.over()
 		return append(dst, t.end(readEnd(ev.Data), at))
@@ -82,15 +82,15 @@ func (t *completionRenderer) render(dst []socket.Outgoing, item *log.Item) []soc
 }
 
 // chunk returns the payload of text, of an upstream's chunk with more than text, or of both.
-func (t *completionRenderer) chunk(item *log.Item, delta []byte, at string) json.RawMessage {
-	b := make([]byte, 0, len(item.Text)+len(item.Text)/8+len(delta)+256)
+func (t *completionRenderer) chunk(item *log.Item, at string) json.RawMessage {
+	b := make([]byte, 0, len(item.Text)+len(item.Text)/8+256)
 	b = jsonw.AppendString(append(b, `{"completion_id":`...), t.stream.ID)
 	b = jsonw.AppendString(append(b, `,"request_id":`...), t.stream.ID)
 	if item.Text != nil {
 		b = jsonw.AppendString(append(b, `,"chunk":`...), item.Text)
 	}
-	if delta != nil {
-		b = append(append(b, `,"delta":`...), delta...)
+	if item.Event != nil {
+		b = append(jsonw.AppendKey(b, item.Event.Name), item.Event.Data...)
 	}
 	b = strconv.AppendInt(append(b, `,"at":`...), int64(item.At), 10)
 	b = jsonw.AppendString(append(b, `,"position":`...), at)

@@ -64,6 +64,9 @@ func (a *modelParams) request(kind hub.CompletionKind, body map[string]any) (*op
 		return nil, err
 	}
 	req, err := openai.DecodeRequest(kind, raw)
+	if err == nil {
+		err = openai.CheckParameters(req.Body)
+	}
 	var fault *errs.FieldError
 	if errors.As(err, &fault) { // name the field as the client did
 		field, ours := strings.CutPrefix(fault.Field, "duckwire.")
@@ -72,7 +75,10 @@ func (a *modelParams) request(kind hub.CompletionKind, body map[string]any) (*op
 		}
 		return nil, &errs.FieldError{Field: field, Reason: fault.Reason}
 	}
-	return req, err
+	if err != nil {
+		return nil, err
+	}
+	return req, nil
 }
 
 // oneMessage returns the body of a chat of one message.

@@ -12,17 +12,27 @@ import (
 // openAIFeed is a completion as OpenAI's chunks (openapi.yaml: CompletionBlock).
 type openAIFeed struct {
 	streamFeed
-	enc openai.Encoder
+	positions bool
+	enc       *openai.Encoder // made with the first chunk, because only then the upstream has told the members of all
 }
 
-// OpenAI returns the feed of a completion in OpenAI's chunks.
-func OpenAI(stream *hub.Stream, reader *log.Reader) Feed {
-	o := &openAIFeed{
-		streamFeed: streamFeed{stream: stream, reader: reader, format: formatOpenAI},
-		enc:        openai.NewEncoder(*stream.Completion, stream.Info()),
+// OpenAI returns the feed of a completion in OpenAI's chunks. With positions, each block has one as its id; some clients
+// take such a line for a part of the data.
+func OpenAI(stream *hub.Stream, reader *log.Reader, positions bool) Feed {
+	o := &openAIFeed{streamFeed: streamFeed{stream: stream, reader: reader, format: formatOpenAI}, positions: positions}
+	if positions {
+		o.format = formatOpenAIAt
 	}
 	o.encode = o.block
 	return o
+}
+
+func (f *openAIFeed) encoder() *openai.Encoder {
+	if f.enc == nil {
+		enc := openai.NewEncoder(*f.stream.Completion, f.stream.Info())
+		f.enc = &enc
+	}
+	return f.enc
 }
 
 func (f *openAIFeed) Next(dst []byte) ([]byte, Chunk, bool) {
@@ -40,15 +50,25 @@ func (f *openAIFeed) block(dst []byte, item *log.Item, position string) []byte {
 	var data []byte
 	switch ev := item.Event; {
 	case ev == nil:
-		data = f.enc.AppendText(nil, item.Text)
+		data = f.encoder().AppendText(nil, item.Text)
 	case ev.Kind == log.OpenEvent:
-		if data = f.enc.AppendRole(nil); data == nil {
+		if data = f.encoder().AppendRole(nil); data == nil {
 			return dst
 		}
 	case ev.Kind == log.EndEvent:
 		return f.end(dst, item, position)
+	case ev.Name == hub.WholeName:
+		data = f.encoder().AppendWhole(nil, ev.Data)
 	default:
-		data = f.enc.AppendChunk(nil, ev.Data)
+		data = f.encoder().AppendChunk(nil, ev.Data)
+	}
+	return f.append(dst, data, position)
+}
+
+// append appends one block.
+func (f *openAIFeed) append(dst, data []byte, position string) []byte {
+	if !f.positions {
+		position = ""
 	}
 	return sse.AppendBlock(dst, "", data, position)
 }
@@ -57,17 +77,17 @@ func (f *openAIFeed) end(dst []byte, item *log.Item, position string) []byte {
 	ending := f.stream.State().Ending
 	if ending.Status != hub.StatusDone {
 		e := ending.Error
-		body := openai.AppendErrorBody(nil, e.Body, e.Message, openai.ErrorType(e), "", e.Code)
-		return sse.AppendBlock(dst, "", body, position)
+		body := openai.AppendErrorBody(nil, e.Body, e.Message, openai.ErrorType(e), e.Param, e.Code)
+		return f.append(dst, body, position)
 	}
 	before := log.Position{Epoch: f.reader.Epoch(), Offset: item.To - 1}.String()
 	if !ending.FinishSent {
-		dst = sse.AppendBlock(dst, "", f.enc.AppendFinish(nil, ending.FinishReason), before)
+		dst = f.append(dst, f.encoder().AppendFinish(nil, ending.FinishReason), before)
 	}
-	if usage := f.enc.AppendUsage(nil, ending.Usage); usage != nil {
-		dst = sse.AppendBlock(dst, "", usage, before)
+	if usage := f.encoder().AppendUsage(nil, ending.Usage); usage != nil && !ending.UsageSent {
+		dst = f.append(dst, usage, before)
 	}
-	return sse.AppendBlock(dst, "", []byte(openai.Done), position)
+	return f.append(dst, []byte(openai.Done), position)
 }
 
 func (f *openAIFeed) Heartbeat(dst []byte, now time.Time) []byte {

@@ -16,7 +16,8 @@ const (
 	formatSSE log.Format = iota
 	formatNDJSON
 	formatOpenAI
-	formatEnvelope // a topic's block, without the id
+	formatOpenAIAt                  // with positions
+	formatEnvelope = formatOpenAIAt // a topic's block, without the id; no entry is in a topic and in a stream
 )
 
 // streamFeed reads one stream. The feed of each format embeds it.

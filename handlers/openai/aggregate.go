@@ -13,8 +13,8 @@ import (
 
 // Aggregate folds the chunks of one stream, in order, into the answer to a request without "stream".
 //
-// For each choice, text is concatenated. Tool calls are merged by index, and their arguments concatenated. In deltas,
-// other strings (reasoning_content, refusal, …) are concatenated, arrays appended, and objects merged. Lists in
+// For each choice, text is concatenated. Tool calls are merged by index and id, and their arguments concatenated. In
+// deltas, other strings (reasoning_content, refusal, …) are concatenated, arrays appended, and objects merged. Lists in
 // logprobs are appended. Unknown members elsewhere have their last value. The cost is linear in the size of the chunks.
 // Not safe for concurrent use.
 type Aggregate struct {
@@ -26,12 +26,12 @@ type Aggregate struct {
 
 // choice is the state of one choice.
 type choice struct {
-	content    []byte // the choice's text, or the delta's content
-	hasContent bool   // some content was not null
-	message    fold   // other members of the deltas
-	logprobs   fold
-	extra      fold
-	finish     string
+	content  []byte // the choice's text, or the delta's content, as JSON without quotes
+	parts    *list  // nil: the content is a string; else all of it, in the order of arrival
+	message  fold   // other members of the deltas
+	logprobs fold
+	extra    fold
+	finish   string
 }
 
 // NewAggregate returns an empty Aggregate for a stream of a completion path.
@@ -42,8 +42,7 @@ func NewAggregate(meta *hub.CompletionMeta) *Aggregate {
 // Text adds plain text of the first choice.
 func (a *Aggregate) Text(text []byte) {
 	if len(text) > 0 {
-		c := a.choices[0]
-		c.content, c.hasContent = append(c.content, text...), true
+		a.choices[0].addText(jsonw.AppendString(nil, text))
 	}
 }
 
@@ -57,7 +56,8 @@ func (a *Aggregate) Chunk(raw json.RawMessage) {
 		case "id", "object", "created", "model", "usage", "system_fingerprint", "service_tier", "obfuscation":
 		case "choices":
 			for c := range jsonw.Elements(value) {
-				a.at(indexOf(c)).add(c)
+				index, _ := indexOf(c)
+				a.at(index).add(c)
 			}
 		default:
 			a.extra.replace(name, value)
@@ -72,22 +72,12 @@ func (a *Aggregate) at(index int) *choice {
 	return a.choices[index]
 }
 
-// indexOf returns the member "index" of an object, or 0.
-func indexOf(object []byte) (index int) {
-	for name, value := range jsonw.Members(object) {
-		if string(name) == "index" {
-			index, _ = strconv.Atoi(string(value))
-		}
-	}
-	return index
-}
-
 func (c *choice) add(raw []byte) {
 	for name, value := range jsonw.Members(raw) {
 		switch string(name) {
 		case "index":
 		case "finish_reason":
-			if s, ok := jsonw.String(value); ok {
+			if s, _ := jsonw.String(value); s != "" {
 				c.finish = s
 			}
 		case "text":
@@ -111,16 +101,43 @@ func (c *choice) addContent(name, value []byte) {
 	switch string(name) {
 	case "role":
 	case "content", "text":
-		if s, ok := jsonw.String(value); ok {
-			c.content, c.hasContent = append(c.content, s...), true
-			return
-		}
-		if value[0] == '[' { // parts
-			c.message.add(name, value, 0)
+		switch value[0] {
+		case '"':
+			c.addText(value)
+		case '[':
+			c.toParts()
+			for part := range jsonw.Elements(value) {
+				c.parts.add(part, 0)
+			}
 		}
 	default:
 		c.message.add(name, value, 0)
 	}
+}
+
+// addText adds a JSON string to the content.
+func (c *choice) addText(quoted []byte) {
+	if c.parts == nil {
+		c.content = append(c.content, unquoted(quoted)...)
+	} else if len(quoted) > len(`""`) {
+		c.parts.add(textPart(unquoted(quoted)), 0)
+	}
+}
+
+// toParts converts a content that is a string to an array of parts.
+func (c *choice) toParts() {
+	if c.parts != nil {
+		return
+	}
+	c.parts = &list{of: parts}
+	if len(c.content) > 0 {
+		c.parts.add(textPart(c.content), 0)
+		c.content = nil
+	}
+}
+
+func textPart(text []byte) []byte {
+	return append(append([]byte(`{"type":"text","text":"`), text...), `"}`...)
 }
 
 // Append appends the complete answer. info is as for NewEncoder. finish is the finish_reason of the first choice if no
@@ -152,9 +169,8 @@ func (a *Aggregate) Append(dst []byte, info *hub.CompletionInfo, finish string, 
 func (c *choice) append(dst []byte, index int, shape shape) []byte {
 	if shape == shapeText {
 		c.message.drop("index", "logprobs", "finish_reason") // the choice has these members itself
-		dst = append(dst, `{"text":`...)
-		dst = jsonw.AppendString(dst, c.content)
-		dst = strconv.AppendInt(append(dst, `,"index":`...), int64(index), 10)
+		dst = append(append(dst, `{"text":"`...), c.content...)
+		dst = strconv.AppendInt(append(dst, `","index":`...), int64(index), 10)
 		dst = c.message.append(dst)
 	} else {
 		dst = strconv.AppendInt(append(dst, `{"index":`...), int64(index), 10)
@@ -176,13 +192,12 @@ func (c *choice) append(dst []byte, index int, shape shape) []byte {
 func (c *choice) appendMessage(dst []byte) []byte {
 	dst = append(dst, `{"role":"assistant"`...)
 	switch {
-	case len(c.content) == 0 && c.message.has("content"):
+	case c.parts != nil:
+		dst = c.parts.append(append(dst, `,"content":`...))
 	case len(c.content) == 0 && (c.message.has("tool_calls") || c.message.has("function_call")):
 		dst = append(dst, `,"content":null`...)
 	default:
-		c.message.drop("content")
-		dst = append(dst, `,"content":`...)
-		dst = jsonw.AppendString(dst, c.content)
+		dst = append(append(append(dst, `,"content":"`...), c.content...), '"')
 	}
 	return append(c.message.append(dst), '}')
 }

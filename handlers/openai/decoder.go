@@ -39,14 +39,6 @@ func (d *decoder) string(name string) (s string) {
 	return s
 }
 
-// stringIn decodes a string in an array; format and args name it.
-func (d *decoder) stringIn(raw json.RawMessage, format string, args ...any) (s string) {
-	if raw[0] != '"' || json.Unmarshal(raw, &s) != nil {
-		d.fail(fmt.Sprintf(format, args...), "must be a string")
-	}
-	return s
-}
-
 func (d *decoder) bool(name string) (b bool) {
 	if raw := d.get(name); raw != nil && json.Unmarshal(raw, &b) != nil {
 		d.fail(name, "must be true or false")
@@ -54,34 +46,45 @@ func (d *decoder) bool(name string) (b bool) {
 	return b
 }
 
-// integer decodes an integer of 64 bits; 16.0 is accepted.
+// integer decodes an integer; 16.0 is accepted. It returns 0 for anything else.
 func (d *decoder) integer(name string) int64 {
 	raw := d.get(name)
-	if raw == nil {
-		return 0
-	}
 	if n, err := strconv.ParseInt(string(raw), 10, 64); err == nil {
 		return n
 	}
 	f, err := strconv.ParseFloat(string(raw), 64)
 	if err != nil || f != math.Trunc(f) || math.Abs(f) >= 1<<53 {
-		d.fail(name, "must be an integer")
 		return 0
 	}
 	return int64(f)
 }
 
-// positive decodes an integer from 1 to 2^31-1; 0 means absent.
-func (d *decoder) positive(name string) int64 {
-	if d.get(name) == nil {
-		return 0
+// count is integer within 32 bits.
+func (d *decoder) count(name string) int {
+	return int(max(math.MinInt32, min(math.MaxInt32, d.integer(name))))
+}
+
+// texts decodes a string or an array of strings. It returns nil for anything else.
+func (d *decoder) texts(name string) (list []string) {
+	raw := d.get(name)
+	if raw == nil {
+		return nil
 	}
-	n := d.integer(name)
-	if n < 1 || n > math.MaxInt32 {
-		d.fail(name, "must be an integer from 1 to %d", math.MaxInt32)
-		return 0
+	if raw[0] == '"' {
+		list = make([]string, 1)
+		_ = json.Unmarshal(raw, &list[0]) // valid JSON
+		return list
 	}
-	return n
+	var elements []any
+	_ = json.Unmarshal(raw, &elements) // stays empty if it is not an array
+	for _, e := range elements {
+		s, ok := e.(string)
+		if !ok {
+			return nil
+		}
+		list = append(list, s)
+	}
+	return list
 }
 
 func (d *decoder) object(name string) map[string]json.RawMessage {

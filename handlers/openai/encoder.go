@@ -40,10 +40,11 @@ const (
 // stream. Its methods allocate nothing but dst, unless a chunk must change its format. It is immutable: it may be
 // copied, and is safe for concurrent use.
 type Encoder struct {
-	shape shape
-	head  []byte // the chunk up to the bracket that opens the choices, inclusive
-	tail  []byte // the chunk from the end of the choice on
-	usage bool
+	shape  shape
+	shared shared
+	head   []byte // the chunk up to the bracket that opens the choices, inclusive
+	tail   []byte // the chunk from the end of the choice on
+	usage  bool
 }
 
 // NewEncoder returns the encoder for a stream whose chunks share info, whose ID and Created must be set. If info.Model
@@ -55,6 +56,7 @@ func NewEncoder(meta hub.CompletionMeta, info hub.CompletionInfo) Encoder {
 	if e.shape == shapeText {
 		object = objectText
 	}
+	e.shared = sharedOf(&meta, &info)
 	e.head = append(appendConstants([]byte{'{'}, object, &meta, &info), `,"choices":[`...)
 	if e.usage {
 		e.tail = []byte(`}],"usage":null}`)
@@ -136,11 +138,18 @@ func (e *Encoder) AppendUsage(dst, usage []byte) []byte {
 	return append(dst, '}')
 }
 
-// AppendChunk appends an upstream's chunk, unchanged if it has the path's format. raw is valid JSON on one line. If an
-// upstream uses another format, the text is moved to the member that the path's clients read.
+// AppendChunk appends an upstream's chunk, unchanged if it has the path's format and the id, model and time that all
+// chunks share. raw is valid JSON on one line. If an upstream uses another format, the text is moved to the member that
+// the path's clients read.
 func (e *Encoder) AppendChunk(dst, raw []byte) []byte {
-	if e.shape == shapeChat || !hasOtherShape(raw, e.shape) {
-		return append(dst, raw...)
+	if e.shape != shapeChat && hasOtherShape(raw, e.shape) {
+		raw = reshaper{shape: e.shape}.append(nil, raw)
 	}
-	return appendReshaped(dst, raw, e.shape)
+	return e.shared.append(dst, raw)
+}
+
+// AppendWhole appends an answer that the upstream did not stream as one chunk, with its finish reasons and without its
+// usage. raw is valid JSON on one line.
+func (e *Encoder) AppendWhole(dst, raw []byte) []byte {
+	return e.AppendChunk(dst, unstream(raw))
 }

@@ -100,32 +100,85 @@ func TestEncoderConstants(t *testing.T) {
 
 func TestEncoderChunk(t *testing.T) {
 	const (
-		asText = `{"x":1,"object":"text_completion",` +
+		shared = `{"id":"cmp_1","created":1700000000,"model":"m",`
+		asText = `"x":1,"object":"text_completion",` +
 			`"choices":[{"index":1,"text":"a","logprobs":{"tokens":["a"]}}],"usage":null}`
-		asDelta = `{"x":1,"object":"chat.completion.chunk",` +
+		asDelta = `"x":1,"object":"chat.completion.chunk",` +
 			`"choices":[{"index":1,"delta":{"content":"a"},"logprobs":{"tokens":["a"]}}],"usage":null}`
-		calls = `{"choices":[{"index":0,"delta":{"role":"assistant","tool_calls":[{"index":0}]}}],"usage":{"n":1}}`
+		calls = `"choices":[{"index":0,"delta":{"role":"assistant","tool_calls":[{"index":0}]}}],"usage":{"n":1}}`
+		own   = `{"choices":[],"model":"m","created":1700000000,"id":"cmp_1"}`
 	)
 	for _, c := range []struct {
 		name      string
 		meta      hub.CompletionMeta
 		raw, want string
 	}{
-		{"chat", chatDoor, calls, calls},
-		{"chat, usage asked", withUsage(chatDoor), calls, calls},
-		{"text", textDoor, asText, asText},
-		{"fim", fimDoor, asDelta, asDelta},
-		{"text, answered as chat", textDoor, asDelta, asText},
-		{"fim, answered as text", fimDoor, asText, asDelta},
+		{"chat", chatDoor, "{" + calls, shared + calls},
+		{"chat, usage asked", withUsage(chatDoor), "{" + calls, shared + calls},
+		{"text", textDoor, "{" + asText, shared + asText},
+		{"fim", fimDoor, "{" + asDelta, shared + asDelta},
+		{"text, answered as chat", textDoor, "{" + asDelta, shared + asText},
+		{"fim, answered as text", fimDoor, "{" + asText, shared + asDelta},
 		{
-			"text, answered with tool calls", textDoor, calls,
-			`{"choices":[{"index":0,"tool_calls":[{"index":0}],"text":""}],"usage":{"n":1}}`,
+			"text, answered with tool calls", textDoor, "{" + calls,
+			shared + `"choices":[{"index":0,"tool_calls":[{"index":0}],"text":""}],"usage":{"n":1}}`,
 		},
-		{"no choices", textDoor, `{"choices":[],"timings":{}}`, `{"choices":[],"timings":{}}`},
+		{"no choices", textDoor, `{"choices":[],"timings":{}}`, shared + `"choices":[],"timings":{}}`},
+		{"the same id, time and model", chatDoor, own, own},
+		{
+			"others", chatDoor, `{"id":"up","id":"twice","created":1.5,"model":null,"choices":[]}`,
+			shared + `"choices":[]}`,
+		},
 	} {
 		e := openai.NewEncoder(c.meta, info)
 		if got := string(e.AppendChunk(nil, []byte(c.raw))); got != c.want {
 			t.Errorf("%s:\n got %s\nwant %s", c.name, got, c.want)
+		}
+	}
+}
+
+// TestWhole: an answer that the upstream did not stream is passed on unchanged, moved to the path's format, or made one
+// chunk.
+func TestWhole(t *testing.T) {
+	const (
+		chat = `{"id":"up","object":"chat.completion","created":1,"model":"m2","choices":[{"index":0,"message":` +
+			`{"role":"assistant","content":"a","tool_calls":[{"id":"x"},{"id":"y"}]},"finish_reason":"stop"}],"usage":{"n":1}}`
+		text = `{"id":"up","object":"text_completion","choices":[{"index":0,"text":"a","finish_reason":"stop"}]}`
+		head = `{"id":"cmp_1","created":1700000000,"model":"m",`
+	)
+	for _, c := range []struct {
+		name             string
+		meta             hub.CompletionMeta
+		raw, whole, line string
+	}{
+		{
+			"chat", chatDoor, chat, chat, head + `"object":"chat.completion.chunk","choices":[{"index":0,"delta":` +
+				`{"role":"assistant","content":"a","tool_calls":[{"index":0,"id":"x"},{"index":1,"id":"y"}]},` +
+				`"finish_reason":"stop"}]}`,
+		},
+		{
+			"text", textDoor, text, text,
+			head + `"object":"text_completion","choices":[{"index":0,"text":"a","finish_reason":"stop"}]}`,
+		},
+		{
+			"text, answered as chat", textDoor,
+			`{"object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":"a"}}]}`,
+			`{"object":"text_completion","choices":[{"index":0,"text":"a"}]}`,
+			head + `"object":"text_completion","choices":[{"index":0,"text":"a"}]}`,
+		},
+		{
+			"fim, answered as text", fimDoor, text,
+			`{"id":"up","object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":"a"},` +
+				`"finish_reason":"stop"}]}`,
+			head + `"object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"a"},"finish_reason":"stop"}]}`,
+		},
+	} {
+		e := openai.NewEncoder(c.meta, info)
+		if got := string(openai.AppendAnswer(nil, []byte(c.raw), &c.meta)); got != c.whole {
+			t.Errorf("%s, whole:\n got %s\nwant %s", c.name, got, c.whole)
+		}
+		if got := string(e.AppendWhole(nil, []byte(c.raw))); got != c.line {
+			t.Errorf("%s, as a chunk:\n got %s\nwant %s", c.name, got, c.line)
 		}
 	}
 }

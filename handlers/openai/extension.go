@@ -1,15 +1,18 @@
 package openai
 
 import (
-	"encoding/json"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/errs"
 )
+
+// HeaderKeep is the header with the value of duckwire.keep, for clients that cannot add a member to the body.
+const HeaderKeep = "Duckwire-Keep"
 
 // maxCancelAfter is the maximum time, in seconds, that a stream may continue without watchers.
 const maxCancelAfter = 7 * 24 * 60 * 60
@@ -21,6 +24,7 @@ func (d *decoder) duckwire(req *Request) {
 	if members == nil {
 		return
 	}
+	req.Extended = true
 	in := decoder{members: members, path: "duckwire.", err: d.err}
 	in.rejectUnknown("id", "topic", "keep", "slot", "supersede")
 	req.ID = in.name("id")
@@ -97,19 +101,39 @@ func (d *decoder) keep() *hub.IdlePolicy {
 	return keep
 }
 
-// cancelAfter decodes seconds. 0 means at once; it becomes the shortest duration, because 0 in hub.Keep means never.
 func (d *decoder) cancelAfter() time.Duration {
 	raw := d.get("cancel_after")
 	if raw == nil {
 		d.fail("cancel_after", "is missing")
 		return 0
 	}
-	var seconds float64
-	if json.Unmarshal(raw, &seconds) != nil || seconds < 0 || seconds > maxCancelAfter {
+	after, ok := keepFor(string(raw))
+	if !ok {
 		d.fail("cancel_after", "must be a number of seconds from 0 to %d", maxCancelAfter)
-		return 0
 	}
-	return max(time.Duration(math.Round(seconds*float64(time.Second))), 1)
+	return after
+}
+
+// keepFor parses seconds. 0 means at once; it becomes the shortest duration, because 0 in hub.IdlePolicy means never.
+func keepFor(text string) (after time.Duration, ok bool) {
+	seconds, err := strconv.ParseFloat(text, 64)
+	if err != nil || !(seconds >= 0 && seconds <= maxCancelAfter) {
+		return 0, false
+	}
+	return max(time.Duration(math.Round(seconds*float64(time.Second))), 1), true
+}
+
+// ParseKeep parses the header Duckwire-Keep: "finish", or the seconds that a stream continues without watchers. Errors:
+// *errs.FieldError.
+func ParseKeep(text string) (hub.IdlePolicy, error) {
+	if text == "finish" {
+		return hub.IdlePolicy{}, nil
+	}
+	after, ok := keepFor(text)
+	if !ok {
+		return hub.IdlePolicy{}, errs.Invalid(HeaderKeep, "must be finish, or a number of seconds from 0 to %d", maxCancelAfter)
+	}
+	return hub.IdlePolicy{CancelAfter: after}, nil
 }
 
 func (d *decoder) supersede() hub.Supersede {

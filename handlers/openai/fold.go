@@ -7,7 +7,9 @@ import (
 	"github.com/duckwire/duckwire/hub/jsonw"
 )
 
-// fold is a JSON object that is built from pieces. Members keep the order of their first appearance.
+// fold is a JSON object that is built from pieces, by the rules of the official SDKs' accumulators (openai-node,
+// src/lib/ChatCompletionStream.ts; openai-python, lib/streaming/_deltas.py). Members keep the order of their first
+// appearance.
 type fold struct {
 	names  []string
 	values map[string]*value
@@ -15,12 +17,11 @@ type fold struct {
 
 // value is one member of a fold: a string, array or object that grows, or the latest value of any other type.
 type value struct {
-	kind     byte           // the first byte of its JSON; 0 for values that are replaced
-	text     []byte         // '"'
-	object   fold           // '{'
-	elements []*value       // '[', in order of arrival
-	byIndex  map[int]*value // the elements that are objects with an index
-	raw      []byte         // any other type
+	kind   byte   // the first byte of its JSON; 0 for values that are replaced
+	text   []byte // '"': the content in JSON, because a surrogate pair may be cut in two
+	object fold   // '{'
+	list   list   // '['
+	raw    []byte // any other type
 }
 
 // maxFold is the maximum depth at which pieces are merged; deeper values are replaced. It bounds the cost, because each
@@ -40,6 +41,14 @@ func sentWhole(name []byte) bool {
 func (f *fold) empty() bool           { return len(f.names) == 0 }
 func (f *fold) has(name string) bool  { return f.values[name] != nil && f.values[name].kind != 'n' }
 func (f *fold) at(name []byte) *value { return f.values[string(name)] }
+
+// string returns a string member as JSON without quotes, or nil.
+func (f *fold) string(name string) []byte {
+	if v := f.values[name]; v != nil && v.kind == '"' {
+		return v.text
+	}
+	return nil
+}
 
 func (f *fold) drop(names ...string) {
 	for _, name := range names {
@@ -67,18 +76,22 @@ func (f *fold) replace(name, raw []byte) {
 	}
 }
 
-// add adds a piece to a member. A piece of another type replaces the earlier value, except null.
+// add adds a piece to a member. A piece of another type replaces the earlier value, except null. An empty string never
+// replaces a value.
 func (f *fold) add(name, raw []byte, depth int) {
 	if depth > maxFold {
 		f.replace(name, raw)
 		return
 	}
 	v := f.at(name)
-	if v != nil && raw[0] == 'n' {
+	if v != nil && (raw[0] == 'n' || string(raw) == `""` && v.kind != 'n') {
 		return
 	}
 	if v == nil || v.kind != raw[0] || raw[0] == '"' && sentWhole(name) {
 		v = &value{kind: raw[0]}
+		if string(name) == "tool_calls" {
+			v.list.of = calls
+		}
 		f.set(name, v)
 	}
 	v.add(raw, depth)
@@ -87,50 +100,22 @@ func (f *fold) add(name, raw []byte, depth int) {
 func (v *value) add(raw []byte, depth int) {
 	switch v.kind {
 	case '"':
-		s, _ := jsonw.String(raw)
-		v.text = append(v.text, s...)
+		v.text = append(v.text, unquoted(raw)...)
 	case '{':
 		for name, member := range jsonw.Members(raw) {
 			v.object.add(name, member, depth+1)
 		}
 	case '[':
 		for e := range jsonw.Elements(raw) {
-			v.addElement(e, depth+1)
+			v.list.add(e, depth+1)
 		}
 	default:
 		v.raw = bytes.Clone(raw)
 	}
 }
 
-// addElement adds one element of an array: it is merged with the element of the same index, or appended if it has no
-// index.
-func (v *value) addElement(raw []byte, depth int) {
-	if !hasIndex(raw) {
-		v.elements = append(v.elements, &value{raw: bytes.Clone(raw)})
-		return
-	}
-	index := indexOf(raw)
-	e := v.byIndex[index]
-	if e == nil {
-		e = &value{kind: '{'}
-		if v.byIndex == nil {
-			v.byIndex = make(map[int]*value)
-		}
-		v.byIndex[index] = e
-		v.elements = append(v.elements, e)
-	}
-	e.add(raw, depth)
-	e.object.drop("index") // only pieces have an index, not complete elements
-}
-
-func hasIndex(raw []byte) bool {
-	for name, value := range jsonw.Members(raw) {
-		if string(name) == "index" && value[0] != 'n' {
-			return true
-		}
-	}
-	return false
-}
+// unquoted returns the content of a JSON string, still in JSON.
+func unquoted(raw []byte) []byte { return raw[1 : len(raw)-1] }
 
 // append appends the members, with a comma before each but the first of an object.
 func (f *fold) append(dst []byte) []byte {
@@ -143,18 +128,11 @@ func (f *fold) append(dst []byte) []byte {
 func (v *value) append(dst []byte) []byte {
 	switch v.kind {
 	case '"':
-		return jsonw.AppendString(dst, v.text)
+		return append(append(append(dst, '"'), v.text...), '"')
 	case '{':
 		return append(v.object.append(append(dst, '{')), '}')
 	case '[':
-		dst = append(dst, '[')
-		for i, e := range v.elements {
-			if i > 0 {
-				dst = append(dst, ',')
-			}
-			dst = e.append(dst)
-		}
-		return append(dst, ']')
+		return v.list.append(dst)
 	}
 	return append(dst, v.raw...)
 }

@@ -10,10 +10,6 @@ import (
 	"github.com/duckwire/duckwire/hub/errs"
 )
 
-// MaxStop is the maximum number of stop sequences in a request. OpenAI allows 4, but templates for filling in the
-// middle need more.
-const MaxStop = 16
-
 // Request is a decoded request of a completion path.
 type Request struct {
 	hub.CompletionRequest
@@ -21,6 +17,7 @@ type Request struct {
 	IncludeUsage bool // "stream_options.include_usage": end it with a usage chunk
 
 	// Members of the optional object "duckwire". Zero values mean absent.
+	Extended  bool            // there is such an object
 	ID        string          // the idempotency id
 	Topic     string          // the topic on which to announce the stream
 	Keep      *hub.IdlePolicy // what happens to the stream without watchers
@@ -28,15 +25,16 @@ type Request struct {
 	Supersede hub.Supersede   // what happens to the previous stream in the slot
 }
 
-// DecodeRequest decodes and validates the body of a request of that kind.
+// DecodeRequest decodes the body of a request of that kind.
 //
-// body is one JSON object in UTF-8. Members that this server reads must have the right type; null means absent; unknown
-// members are accepted. Request.Body has all members unchanged except "duckwire", in which unknown members are
-// rejected. Of repeated members the last one is used. The Request refers to a copy of body that encoding/json makes,
-// not to body.
+// body is one JSON object in UTF-8. What the model makes of its members is for the provider to judge: only "model",
+// "stream", "messages" and "prompt" must have the right type, and there must be messages or a prompt. Members of the
+// Request that cannot be read from the body are zero. null means absent. Request.Body has all members unchanged except
+// "duckwire", in which unknown members are rejected. Of repeated members the last one is used. The Request refers to a
+// copy of body that encoding/json makes, not to body.
 //
-// The error is a *errs.FieldError that names the field like OpenAI's "param": messages[0].role,
-// duckwire.keep.cancel_after; "body" for anything but a JSON object.
+// The error is a *errs.FieldError that names the field like OpenAI's "param": messages[0], duckwire.keep.cancel_after;
+// "body" for anything but a JSON object.
 func DecodeRequest(kind hub.CompletionKind, body []byte) (*Request, error) {
 	members, err := decodeBody(body)
 	if err != nil {
@@ -82,60 +80,32 @@ func decodeBody(body []byte) (map[string]json.RawMessage, error) {
 func (d *decoder) common(req *Request) {
 	req.Model = d.string("model")
 	req.Stream = d.bool("stream")
-	if options := d.object("stream_options"); options != nil {
-		in := decoder{members: options, path: "stream_options.", err: d.err}
-		req.IncludeUsage = in.bool("include_usage")
-		d.err = in.err
+	var options struct {
+		IncludeUsage any `json:"include_usage"`
 	}
-	req.MaxTokens = int(d.positive("max_tokens"))
-	if n := d.positive("max_completion_tokens"); n > 0 { // the newer name takes precedence, as with OpenAI
-		req.MaxTokens = int(n)
+	if json.Unmarshal(d.get("stream_options"), &options) == nil {
+		req.IncludeUsage = options.IncludeUsage == true
 	}
-	d.positive("n")
+	req.MaxTokens = d.count("max_tokens")
+	if n := d.count("max_completion_tokens"); n != 0 { // the newer name takes precedence, as with OpenAI
+		req.MaxTokens = n
+	}
 	req.Seed = d.integer("seed")
-	req.Stop = d.stop()
+	req.Stop = d.texts("stop")
 }
 
-// stop decodes a string or an array of strings.
-func (d *decoder) stop() []string {
-	raw := d.get("stop")
-	if raw == nil {
-		return nil
-	}
-	if raw[0] == '"' {
-		return []string{d.string("stop")}
-	}
-	elements := d.array("stop", "a string or an array of strings")
-	if len(elements) > MaxStop {
-		d.fail("stop", "has %d sequences; at most %d are allowed", len(elements), MaxStop)
-	}
-	var stop []string
-	for i, raw := range elements {
-		stop = append(stop, d.stringIn(raw, "stop[%d]", i))
-	}
-	return stop
-}
-
-// text decodes the members of text completions only.
+// text decodes the members of text completions only. The prompt of the request is "" if it is not one text.
 func (d *decoder) text(req *Request) {
 	raw := d.get("prompt")
 	switch {
 	case raw == nil:
 		d.fail("prompt", "is missing")
-	case raw[0] == '"':
-		req.Prompt = d.string("prompt")
-	default:
-		elements := d.array("prompt", "a string")
-		if len(elements) > 0 && (elements[0][0] == '[' || startsNumber(elements[0])) {
-			d.fail("prompt", "must be text; arrays of tokens are not supported")
-		} else if len(elements) != 1 {
-			d.fail("prompt", "must be a string, or an array of exactly one; send a request for each of several prompts")
-		} else {
-			req.Prompt = d.stringIn(elements[0], "prompt[0]")
-		}
+	case raw[0] != '"' && raw[0] != '[':
+		d.fail("prompt", "must be a string or an array")
+	}
+	if prompts := d.texts("prompt"); len(prompts) == 1 {
+		req.Prompt = prompts[0]
 	}
 	req.HasSuffix = d.get("suffix") != nil
-	req.Suffix = d.string("suffix")
+	_ = json.Unmarshal(d.get("suffix"), &req.Suffix) // stays "" if it is not a string
 }
-
-func startsNumber(raw json.RawMessage) bool { return raw[0] == '-' || raw[0] >= '0' && raw[0] <= '9' }

@@ -49,7 +49,7 @@ func TestDecodeChat(t *testing.T) {
 				{Role: "function"},
 			},
 		},
-		Stream: true, IncludeUsage: true,
+		Stream: true, IncludeUsage: true, Extended: true,
 		ID: "a.b_c~d:e-1", Topic: "code:project:42", Keep: &hub.IdlePolicy{CancelAfter: 1500 * time.Millisecond}, Slot: "cursor",
 		Supersede: hub.SupersedeFinish,
 	}
@@ -81,6 +81,42 @@ func TestDecodeText(t *testing.T) {
 	}
 }
 
+// TestDecodeLeavesToUpstream: what only concerns the model is passed on, also if it cannot be read here.
+func TestDecodeLeavesToUpstream(t *testing.T) {
+	chat := func(member string) string { return `{"messages":[{"role":"user","content":"x"}],` + member + `}` }
+	message := func(m string) string { return `{"messages":[` + m + `]}` }
+	for _, body := range []string{
+		chat(`"max_tokens":0`), chat(`"max_tokens":-1`), chat(`"max_tokens":1.5`), chat(`"max_tokens":"5"`),
+		chat(`"max_tokens":99999999999999999999`), chat(`"max_completion_tokens":-1`), chat(`"n":0`), chat(`"n":"x"`),
+		chat(`"seed":"x"`), chat(`"stop":7`), chat(`"stop":["a",7]`), chat(`"stream_options":true`),
+		chat(`"stream_options":{"include_usage":1}`), chat(`"stop":["` + strings.Repeat(`x","`, 40) + `x"]`),
+		message(`{"content":"x"}`), message(`{"role":"critic","content":"x"}`), message(`{"role":7}`),
+		message(`{"role":"user","content":7}`), message(`{"role":"user","content":["x"]}`),
+		message(`{"role":"user","content":[{"text":"x"}]}`), message(`{"role":"user","content":[{"type":"text"}]}`),
+		message(`{"role":"user","content":[{"type":"text","text":7}]}`),
+	} {
+		leaves(t, hub.ChatCompletion, body)
+	}
+	for _, body := range []string{
+		`{"prompt":[1,2]}`, `{"prompt":[[1,2],[3]]}`, `{"prompt":[]}`, `{"prompt":["a","b"]}`, `{"prompt":[null]}`,
+		`{"prompt":"x","suffix":7}`,
+	} {
+		req := leaves(t, hub.TextCompletion, body)
+		if req != nil && req.Prompt != "" && req.Prompt != "x" {
+			t.Errorf("%s: prompt %q", body, req.Prompt)
+		}
+	}
+}
+
+func leaves(t *testing.T, kind hub.CompletionKind, body string) *openai.Request {
+	t.Helper()
+	req, err := openai.DecodeRequest(kind, []byte(body))
+	if err != nil {
+		t.Errorf("%.100s: %v", body, err)
+	}
+	return req
+}
+
 func TestDecodeKeep(t *testing.T) {
 	for keep, want := range map[string]*hub.IdlePolicy{
 		`"finish"`: {}, `null`: nil, `{"cancel_after":0}`: {CancelAfter: 1},
@@ -94,7 +130,6 @@ func TestDecodeKeep(t *testing.T) {
 }
 
 func TestDecodeRefuses(t *testing.T) {
-	message := func(m string) string { return `{"messages":[{"role":"user","content":"x"},` + m + `]}` }
 	ours := func(d string) string { return `{"messages":[{"role":"user","content":"x"}],"duckwire":` + d + `}` }
 	for _, c := range []struct{ body, field, reason string }{
 		{"", "body", "JSON"},
@@ -112,31 +147,8 @@ func TestDecodeRefuses(t *testing.T) {
 		{`{"messages":[]}`, "messages", "empty"},
 		{`{"messages":["x"]}`, "messages[0]", "object"},
 		{`{"messages":[null]}`, "messages[0]", "object"},
-		{message(`{"content":"x"}`), "messages[1].role", "missing"},
-		{message(`{"role":"sytem"}`), "messages[1].role", "system"},
-		{message(`{"role":7}`), "messages[1].role", "string"},
-		{message(`{"role":"user","content":7}`), "messages[1].content", "parts"},
-		{message(`{"role":"user","content":["x"]}`), "messages[1].content[0]", "object"},
-		{message(`{"role":"user","content":[{"text":"x"}]}`), "messages[1].content[0].type", "missing"},
-		{
-			message(`{"role":"user","content":[{"type":"image_url"},{"type":"text"}]}`), "messages[1].content[1].text",
-			"missing",
-		},
-		{message(`{"role":"user","content":[{"type":"text","text":7}]}`), "messages[1].content[0].text", "string"},
 		{`{"model":7}`, "model", "string"},
 		{`{"stream":"yes"}`, "stream", "true or false"},
-		{`{"stream_options":true}`, "stream_options", "object"},
-		{`{"stream_options":{"include_usage":1}}`, "stream_options.include_usage", "true or false"},
-		{`{"max_tokens":0}`, "max_tokens", "from 1"},
-		{`{"max_tokens":1.5}`, "max_tokens", "integer"},
-		{`{"max_tokens":"5"}`, "max_tokens", "integer"},
-		{`{"max_completion_tokens":-1}`, "max_completion_tokens", "from 1"},
-		{`{"max_tokens":99999999999999999999}`, "max_tokens", "integer"},
-		{`{"n":0}`, "n", "from 1"},
-		{`{"seed":"x"}`, "seed", "integer"},
-		{`{"stop":7}`, "stop", "array"},
-		{`{"stop":["a",7]}`, "stop[1]", "string"},
-		{`{"stop":[` + strings.Repeat(`"x",`, 16) + `"x"]}`, "stop", "16"},
 		{ours(`7`), "duckwire", "object"},
 		{ours(`{"keeep":"finish"}`), "duckwire.keeep", "did you mean keep?"},
 		{ours(`{"Slot":"x"}`), "duckwire.Slot", "did you mean slot?"},
@@ -163,12 +175,6 @@ func TestDecodeRefuses(t *testing.T) {
 		{`{}`, "prompt", "missing"},
 		{`{"prompt":7}`, "prompt", "string"},
 		{`{"prompt":{}}`, "prompt", "string"},
-		{`{"prompt":[1,2]}`, "prompt", "tokens"},
-		{`{"prompt":[[1,2]]}`, "prompt", "tokens"},
-		{`{"prompt":[]}`, "prompt", "exactly one"},
-		{`{"prompt":["a","b"]}`, "prompt", "exactly one"},
-		{`{"prompt":[null]}`, "prompt[0]", "string"},
-		{`{"prompt":"x","suffix":7}`, "suffix", "string"},
 	} {
 		refuses(t, hub.TextCompletion, c.body, c.field, c.reason)
 	}

@@ -2,20 +2,16 @@ package openai
 
 import "github.com/duckwire/duckwire/hub/jsonw"
 
-// hasOtherShape reports whether a chunk's text is not where clients of the format read it: in delta.content for
-// shapeText, in text for shapeFIM.
-func hasOtherShape(chunk []byte, s shape) bool {
-	stray := "text"
-	if s == shapeText {
-		stray = "delta"
-	}
-	for name, choices := range jsonw.Members(chunk) {
+// hasOtherShape reports whether an answer's or a chunk's text is not where clients of the format read it: in
+// message.content or delta.content for shapeText, in text for shapeFIM.
+func hasOtherShape(answer []byte, s shape) bool {
+	for name, choices := range jsonw.Members(answer) {
 		if string(name) != "choices" {
 			continue
 		}
 		for choice := range jsonw.Elements(choices) {
 			for name := range jsonw.Members(choice) {
-				if string(name) == stray {
+				if isStray(name, s) {
 					return true
 				}
 			}
@@ -24,18 +20,32 @@ func hasOtherShape(chunk []byte, s shape) bool {
 	return false
 }
 
-// appendReshaped appends a chunk with its text where the format has it; the rest is unchanged.
-func appendReshaped(dst, chunk []byte, s shape) []byte {
+// isStray reports whether the member of a choice belongs to another format.
+func isStray(name []byte, s shape) bool {
+	switch string(name) {
+	case "delta", "message":
+		return s == shapeText
+	case "text":
+		return s != shapeText
+	}
+	return false
+}
+
+// reshaper moves the text of answers to where a format has it; the rest stays unchanged.
+type reshaper struct {
+	shape shape
+	whole bool // complete answers; false: chunks
+}
+
+func (r reshaper) append(dst, answer []byte) []byte {
 	dst = append(dst, '{')
-	for name, value := range jsonw.Members(chunk) {
+	for name, value := range jsonw.Members(answer) {
 		dst = jsonw.AppendKey(dst, name)
 		switch {
 		case string(name) == "choices" && value[0] == '[':
-			dst = appendReshapedChoices(dst, value, s)
-		case string(name) == "object" && s == shapeText:
-			dst = jsonw.AppendString(dst, objectText)
+			dst = r.appendChoices(dst, value)
 		case string(name) == "object":
-			dst = jsonw.AppendString(dst, objectChatChunk)
+			dst = jsonw.AppendString(dst, r.object())
 		default:
 			dst = append(dst, value...)
 		}
@@ -43,7 +53,17 @@ func appendReshaped(dst, chunk []byte, s shape) []byte {
 	return append(dst, '}')
 }
 
-func appendReshapedChoices(dst, choices []byte, s shape) []byte {
+func (r reshaper) object() string {
+	switch {
+	case r.shape == shapeText:
+		return objectText
+	case r.whole:
+		return objectChat
+	}
+	return objectChatChunk
+}
+
+func (r reshaper) appendChoices(dst, choices []byte) []byte {
 	dst = append(dst, '[')
 	first := true
 	for choice := range jsonw.Elements(choices) {
@@ -58,13 +78,16 @@ func appendReshapedChoices(dst, choices []byte, s shape) []byte {
 		dst = append(dst, '{')
 		for name, value := range jsonw.Members(choice) {
 			switch {
-			case s == shapeFIM && string(name) == "text":
+			case !isStray(name, r.shape):
+				dst = append(jsonw.AppendKey(dst, name), value...)
+			case r.shape == shapeText:
+				dst = appendMessageAsText(dst, value)
+			case r.whole:
+				dst = append(jsonw.AppendKey(dst, "message"), `{"role":"assistant","content":`...)
+				dst = append(append(dst, value...), '}')
+			default:
 				dst = append(jsonw.AppendKey(dst, "delta"), `{"content":`...)
 				dst = append(append(dst, value...), '}')
-			case s == shapeText && string(name) == "delta":
-				dst = appendDeltaAsText(dst, value)
-			default:
-				dst = append(jsonw.AppendKey(dst, name), value...)
 			}
 		}
 		dst = append(dst, '}')
@@ -72,10 +95,11 @@ func appendReshapedChoices(dst, choices []byte, s shape) []byte {
 	return append(dst, ']')
 }
 
-// appendDeltaAsText appends the members of a delta as members of its choice: content becomes text, the role is dropped.
-func appendDeltaAsText(dst, delta []byte) []byte {
+// appendMessageAsText appends the members of a message or a delta as members of its choice: content becomes text, the
+// role is dropped.
+func appendMessageAsText(dst, message []byte) []byte {
 	text := []byte(`""`)
-	for name, value := range jsonw.Members(delta) {
+	for name, value := range jsonw.Members(message) {
 		switch {
 		case string(name) == "content" && value[0] == '"':
 			text = value

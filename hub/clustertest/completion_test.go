@@ -52,7 +52,7 @@ func (p *provider) Complete(ctx context.Context, req *hub.CompletionRequest, out
 			return ctx.Err()
 		}
 	}
-	out.Finish("stop", nil, false)
+	out.Finish(hub.Finish{Reason: "stop"})
 	return nil
 }
 

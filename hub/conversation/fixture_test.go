@@ -192,7 +192,7 @@ func (m *model) Complete(ctx context.Context, req *hub.CompletionRequest, w hub.
 		select {
 		case text, ok := <-p.pieces:
 			if !ok {
-				w.Finish("stop", nil, false)
+				w.Finish(hub.Finish{Reason: "stop"})
 				return nil
 			}
 			if err := w.Text(text); err != nil {
@@ -255,6 +255,6 @@ func (quick) Complete(ctx context.Context, _ *hub.CompletionRequest, w hub.Compl
 			return err
 		}
 	}
-	w.Finish("stop", nil, false)
+	w.Finish(hub.Finish{Reason: "stop"})
 	return nil
 }

@@ -58,10 +58,16 @@ func (w *completionWriter) Chunk(raw json.RawMessage, text string) error {
 	return w.CompletionWriter.Chunk(raw, text)
 }
 
-func (w *completionWriter) Finish(reason string, usage json.RawMessage, sent bool) {
+func (w *completionWriter) Whole(raw json.RawMessage, text string) error {
+	w.result("first token")
+	w.bytes += len(text)
+	return w.CompletionWriter.Whole(raw, text)
+}
+
+func (w *completionWriter) Finish(f hub.Finish) {
 	w.accept()
-	w.reason = reason
-	w.CompletionWriter.Finish(reason, usage, sent)
+	w.reason = f.Reason
+	w.CompletionWriter.Finish(f)
 }
 
 // analysisWriter observes an analysis.

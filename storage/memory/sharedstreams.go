@@ -38,8 +38,8 @@ type streamChange struct {
 }
 
 // AddStream implements hub.SharedStreams.
-func (n *Node) AddStream(rec *hub.StreamRecord, slot string) (taken, superseded string, err error) {
-	taken, superseded, err = n.register("add stream", rec, slot, true)
+func (n *Node) AddStream(rec *hub.StreamRecord, slot, replaced string) (taken, superseded string, err error) {
+	taken, superseded, err = n.register("add stream", rec, slot, replaced, true)
 	if err != nil || taken != "" {
 		return taken, "", err
 	}
@@ -55,10 +55,10 @@ func (n *Node) AddStream(rec *hub.StreamRecord, slot string) (taken, superseded 
 }
 
 // register adds a stream to its owner's list, under its aliases and to its slot ("": none). It changes nothing and
-// returns an id if an alias names another stream, or if the stream is to be new and another node has it. Else it
+// returns an id if an alias names another stream than replaced, or if the stream is to be new and another node has it. Else it
 // returns the id that was in the slot, or "".
 func (n *Node) register(
-	command string, rec *hub.StreamRecord, slot string, isNew bool,
+	command string, rec *hub.StreamRecord, slot, replaced string, isNew bool,
 ) (taken, superseded string, err error) {
 	err = n.do(command, func(k *keyspace) {
 		if had, known := load[sharedStream](k, streamKey(rec.ID)); known && isNew && had.node != n.name {
@@ -67,7 +67,7 @@ func (n *Node) register(
 		}
 		for _, alias := range rec.Aliases {
 			id, _ := load[string](k, aliasKey(rec.Owner, alias))
-			if _, exists := load[sharedStream](k, streamKey(id)); exists && id != rec.ID {
+			if _, exists := load[sharedStream](k, streamKey(id)); exists && id != rec.ID && id != replaced {
 				taken = id
 				return
 			}
@@ -141,11 +141,11 @@ func (n *Node) addOwnAgain(rec *hub.StreamRecord) error {
 	if err != nil || !added {
 		return err
 	}
-	taken, _, err := n.register("register again", rec, "", false)
+	taken, _, err := n.register("register again", rec, "", "", false)
 	if err == nil && taken != "" {
 		unnamed := *rec
 		unnamed.Aliases = nil
-		_, _, err = n.register("register again", &unnamed, "", false)
+		_, _, err = n.register("register again", &unnamed, "", "", false)
 	}
 	if err != nil {
 		n.locked(func() { delete(n.own, rec.ID) })

@@ -94,7 +94,7 @@ func (n *node) Complete(ctx context.Context, req *hub.CompletionRequest, w hub.C
 		case <-time.After(time.Millisecond):
 		}
 	}
-	w.Finish("stop", nil, false)
+	w.Finish(hub.Finish{Reason: "stop"})
 	return nil
 }
 

@@ -42,14 +42,14 @@ var (
 const runningTTL = 24 * time.Hour
 
 // AddStream implements hub.SharedStreams.
-func (s *Store) AddStream(rec *hub.StreamRecord, slot string) (taken, superseded string, err error) {
+func (s *Store) AddStream(rec *hub.StreamRecord, slot, replaced string) (taken, superseded string, err error) {
 	switch node, err := s.nodeOf(rec.ID); {
 	case err != nil:
 		return "", "", err
 	case node != "" && node != s.Options.Node:
 		return rec.ID, "", nil
 	}
-	taken, superseded, err = s.register(rec, slot)
+	taken, superseded, err = s.register(rec, slot, replaced)
 	if err != nil || taken != "" {
 		return taken, "", err
 	}
@@ -63,8 +63,8 @@ func (s *Store) AddStream(rec *hub.StreamRecord, slot string) (taken, superseded
 }
 
 // register adds a stream to its owner's list, under its aliases and to its slot ("": none). It changes nothing and
-// returns an id if an alias names another stream. Else it returns the id that was in the slot, or "".
-func (s *Store) register(rec *hub.StreamRecord, slot string) (taken, superseded string, err error) {
+// returns an id if an alias names another stream than replaced. Else it returns the id that was in the slot, or "".
+func (s *Store) register(rec *hub.StreamRecord, slot, replaced string) (taken, superseded string, err error) {
 	keys := []string{s.ownerKey(rec.Owner) + "i", s.slotKey(rec.Owner, slot)}
 	args := []string{rec.ID, strconv.FormatInt(rec.Timings.Created.UnixMilli(), 10), millis(runningTTL), slot}
 	for _, alias := range rec.Aliases {
@@ -73,7 +73,7 @@ func (s *Store) register(rec *hub.StreamRecord, slot string) (taken, superseded 
 		if err != nil {
 			return "", "", err
 		}
-		args = append(args, stale)
+		args = append(args, cmp.Or(stale, replaced))
 	}
 	out, err := s.run(addScript, keys, args).AsStrSlice()
 	if err != nil {
@@ -171,11 +171,11 @@ func (s *Store) addOwnAgain(rec *hub.StreamRecord) error {
 	if err != nil || !added {
 		return err
 	}
-	taken, _, err := s.register(rec, "")
+	taken, _, err := s.register(rec, "", "")
 	if err == nil && taken != "" {
 		unnamed := *rec
 		unnamed.Aliases = nil
-		_, _, err = s.register(&unnamed, "")
+		_, _, err = s.register(&unnamed, "", "")
 	}
 	if err != nil {
 		s.dropOwn(rec.ID)

@@ -68,7 +68,7 @@ func TestStreamsOfOthers(t *testing.T) {
 		}
 		add := func(s *redis.Store, rec *hub.StreamRecord, slot, wantTaken, wantSuperseded string) {
 			t.Helper()
-			taken, superseded, err := s.AddStream(rec, slot)
+			taken, superseded, err := s.AddStream(rec, slot, "")
 			want(taken, superseded, wantTaken, wantSuperseded, err)
 		}
 		add(a, streamRecord("1", "héllo", "mine"), "ghost", "", "")
@@ -189,7 +189,7 @@ func TestDeadNode(t *testing.T) {
 		return len(deaths) > 1
 	}})()
 	stop := a.Serve(hub.NodeEvents{Died: nobodyDied(t)})
-	if _, _, err := a.AddStream(streamRecord("1", "x"), ""); err != nil {
+	if _, _, err := a.AddStream(streamRecord("1", "x"), "", ""); err != nil {
 		t.Fatal(err)
 	}
 	for begun := a.LastBeat(); a.LastBeat().Sub(begun) < lease+lease/4; time.Sleep(lease / 40) { // beats are that rare

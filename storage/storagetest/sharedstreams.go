@@ -19,7 +19,7 @@ func SharedStreams(t *testing.T, two func(t testing.TB) (a, b hub.SharedStreams)
 		a, b := two(t)
 		add := func(s hub.SharedStreams, rec hub.StreamRecord, slot, wantTaken, wantSuperseded string) {
 			t.Helper()
-			taken, superseded, err := s.AddStream(&rec, slot)
+			taken, superseded, err := s.AddStream(&rec, slot, "")
 			if err != nil || taken != wantTaken || superseded != wantSuperseded {
 				t.Errorf("%q, %q, %v; want %q, %q", taken, superseded, err, wantTaken, wantSuperseded)
 			}

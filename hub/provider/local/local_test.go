@@ -45,10 +45,15 @@ func (r *recorder) Text(text string) error {
 	return nil
 }
 
-func (r *recorder) Finish(reason string, usage json.RawMessage, sent bool) {
-	r.reason, r.usage = reason, usage
-	if sent {
-		r.t.Error("Finish says that the reason was sent")
+func (r *recorder) Whole(json.RawMessage, string) error {
+	r.t.Error("Whole was called")
+	return nil
+}
+
+func (r *recorder) Finish(f hub.Finish) {
+	r.reason, r.usage = f.Reason, f.Usage
+	if f.ReasonSent || f.UsageSent {
+		r.t.Error("Finish says that the reason or the usage was sent")
 	}
 }
 

@@ -73,7 +73,7 @@ func (p *Provider) Complete(ctx context.Context, req *hub.CompletionRequest, w h
 	if err := out.flush(); err != nil {
 		return err
 	}
-	w.Finish(out.reason(), usage(c.Tokens(), out.count), false)
+	w.Finish(hub.Finish{Reason: out.reason(), Usage: usage(c.Tokens(), out.count)})
 	return ctx.Err()
 }
 

@@ -20,10 +20,13 @@ type answer struct {
 
 	described bool
 	same      constants // of the first chunk with a choice; copied
+	early     [][]byte  // chunks before that one; copied
 	half      []byte    // first half of a surrogate pair that the next chunk should complete
 	usage     json.RawMessage
+	usageSent bool              // a chunk that was passed on had the latest usage
 	reason    string            // finish reason of the first choice
-	sent      bool              // reason was in a chunk that was passed on verbatim
+	sent      bool              // reason was in a chunk that was passed on
+	late      bool              // text came after every choice had ended
 	others    map[int]bool      // the other choices' indexes, and whether they have ended
 	extras    map[string]string // unknown members of passed-on chunks, to detect which of them the usage chunk repeats
 
@@ -31,7 +34,11 @@ type answer struct {
 	choices []choice     // scratch
 }
 
-// event processes one event of the stream, and reports whether it is the last one.
+// maxEarly is the maximum number of chunks that are held back until the first one with a choice.
+const maxEarly = 16
+
+// event processes one event of the stream, and reports whether it is the last one. Named events that are neither
+// chunks nor errors, such as pings, are ignored.
 func (a *answer) event(ev eventstream.Event) (done bool, err error) {
 	data := bytes.TrimSpace(ev.Data)
 	switch {
@@ -40,49 +47,52 @@ func (a *answer) event(ev eventstream.Event) (done bool, err error) {
 	case string(data) == "[DONE]":
 		return true, nil
 	}
+	named := ev.Type != "" && ev.Type != "message"
 	line, err := a.compact(data)
-	if err != nil {
-		if ev.Type == "error" {
-			text := bytes.ToValidUTF8(data[:min(len(data), maxMessage)], nil)
-			return false, failure(http.StatusBadGateway, "upstream_error", "%s", a.provider.redact(string(text)))
-		}
+	switch {
+	case ev.Type == "error" && err != nil:
+		return false, failure(http.StatusBadGateway, "upstream_error", "%s", a.provider.quote(data))
+	case ev.Type == "error" || err == nil && isFault(line):
+		return false, a.provider.fault(line)
+	case named && (err != nil || !hasMember(line, "choices")):
+		return false, nil
+	case err != nil:
 		return false, err
+	case line[0] != '{':
+		return false, notAnObject(a.provider, data)
 	}
-	return false, a.chunk(line, ev.Type)
+	return false, a.chunk(line)
 }
 
-// compact returns a JSON object on one line. Invalid UTF-8 becomes U+FFFD, as the event-stream standard requires. The
-// result is valid until the next call.
+// compact returns a JSON object or array on one line. Invalid UTF-8 becomes U+FFFD, as the event-stream standard
+// requires. The result is valid until the next call.
 func (a *answer) compact(data []byte) ([]byte, error) {
 	if !utf8.Valid(data) {
 		data = bytes.ToValidUTF8(data, []byte("\ufffd"))
 	}
 	a.line.Reset()
-	if json.Compact(&a.line, data) != nil || a.line.Len() == 0 || a.line.Bytes()[0] != '{' {
-		return nil, failure(http.StatusBadGateway, "upstream_invalid",
-			"the upstream sent something that is not a JSON object")
+	if json.Compact(&a.line, data) != nil || a.line.Len() == 0 ||
+		a.line.Bytes()[0] != '{' && a.line.Bytes()[0] != '[' {
+		return nil, notAnObject(a.provider, data)
 	}
 	return a.line.Bytes(), nil
 }
 
-// chunk processes one chunk of compact JSON, which it does not retain. event is the name of its event.
-func (a *answer) chunk(raw []byte, event string) error {
+func notAnObject(p *Provider, data []byte) error {
+	return failure(http.StatusBadGateway, "upstream_invalid",
+		"the upstream sent something that is not a JSON object: %s", p.quote(data))
+}
+
+// chunk processes one chunk of compact JSON, which it does not retain.
+func (a *answer) chunk(raw []byte) error {
 	c := parse(raw, a.choices)
 	a.choices = c.choices
-	switch {
-	case c.fault != nil || event == "error":
-		e := a.provider.reported(0, raw)
-		if e.Message == "" {
-			e.Message = "the upstream reported an error and said no more"
-		}
-		return e
-	case !c.listed && event != "" && event != "message": // a named event that is not a chunk, such as a ping
-		return nil
-	case len(c.choices) == 0:
+	if len(c.choices) == 0 {
 		return a.chunkWithoutChoices(raw, &c)
 	}
-	if !a.described {
-		a.describe(&c)
+	a.describe(&c)
+	if err := a.sendEarly(); err != nil {
+		return err
 	}
 	if a.isPlain(&c) {
 		return a.plain(&c)
@@ -90,21 +100,34 @@ func (a *answer) chunk(raw []byte, event string) error {
 	return a.verbatim(raw, &c)
 }
 
+// sendEarly passes on what came before the first chunk with a choice. The id that all chunks share was not known then.
+func (a *answer) sendEarly() error {
+	for _, raw := range a.early {
+		if err := a.w.Chunk(raw, ""); err != nil {
+			return err
+		}
+	}
+	a.early = nil
+	return nil
+}
+
 // isPlain reports whether a chunk is nothing but text and a finish reason of the first choice.
 func (a *answer) isPlain(c *chunk) bool {
 	ch := &c.choices[0]
-	return len(c.choices) == 1 && ch.index == 0 && !ch.extra && !c.extra && a.same.match(&c.same) &&
-		(c.usage == nil || ch.reason != "")
+	return len(c.choices) == 1 && ch.index == 0 && !ch.extra && !c.extra && a.same.match(&c.same) && !isObject(c.usage)
 }
 
 // plain processes a chunk that the hub's encoder can reproduce from its text and its finish reason.
 func (a *answer) plain(c *chunk) error {
 	ch := &c.choices[0]
+	text := a.join(ch.text)
+	a.noteLate(text, ch.reason)
 	if ch.reason != "" {
-		a.reason, a.sent = ch.reason, false
-		a.keepUsage(c.usage)
+		if err := a.endChoice(ch.reason, false); err != nil {
+			return err
+		}
 	}
-	if text := a.join(ch.text); text != "" {
+	if text != "" {
 		return a.w.Text(text)
 	}
 	return nil
@@ -121,40 +144,75 @@ func (a *answer) verbatim(raw []byte, c *chunk) error {
 		case ch.index != 0:
 			a.other(ch)
 		default:
-			s, _ := jsonw.String(ch.text)
+			s := textOf(ch.text)
+			a.noteLate(s, ch.reason)
 			text += s
 			if ch.reason != "" {
-				a.reason, a.sent = ch.reason, true
+				if err := a.endChoice(ch.reason, true); err != nil {
+					return err
+				}
 			}
 		}
 	}
-	a.keepUsage(c.usage)
+	if isObject(c.usage) {
+		a.keepUsage(c.usage)
+		a.usageSent = true
+	}
 	a.remember(raw, c)
 	return a.w.Chunk(bytes.Clone(raw), text)
 }
 
-// chunkWithoutChoices processes a chunk without choices: the usage at the end, or an unknown one.
-func (a *answer) chunkWithoutChoices(raw []byte, c *chunk) error {
-	a.keepUsage(c.usage)
+// noteLate notes whether text came after the end of every choice: then the upstream has more to say than its finish
+// reason let expect.
+func (a *answer) noteLate(text, reason string) {
 	switch {
-	case !c.extra:
-		return nil
-	case c.usage == nil:
-		return a.verbatim(raw, c)
+	case reason != "":
+		a.late = false
+	case text != "":
+		a.late = a.complete()
 	}
-	// Duckwire's handler makes the usage chunk itself, for clients that asked for it. Other members of this chunk are
-	// passed on without the usage, unless an earlier chunk had them.
-	if rest := a.unseenMembers(raw); rest != nil {
-		return a.w.Chunk(rest, "")
+}
+
+// endChoice notes the finish reason of the first choice. Some upstreams tell a failure in this way alone.
+func (a *answer) endChoice(reason string, sent bool) error {
+	if reason == "error" {
+		return failure(http.StatusBadGateway, "upstream_error",
+			`the upstream ended its answer with the finish reason "error", and said no more`)
 	}
+	a.reason, a.sent = reason, sent
 	return nil
 }
 
+// chunkWithoutChoices processes a chunk without choices: the usage at the end, or an unknown one.
+func (a *answer) chunkWithoutChoices(raw []byte, c *chunk) error {
+	if isObject(c.usage) && !bytes.Equal(c.usage, a.usage) {
+		a.keepUsage(c.usage)
+		a.usageSent = false
+	}
+	switch {
+	case !c.extra:
+		return nil
+	case isObject(c.usage):
+		// Duckwire's handler makes the usage chunk itself, for clients that asked for it. Other members of this chunk are
+		// passed on without the usage, unless an earlier chunk had them.
+		if raw = a.unseenMembers(raw); raw == nil {
+			return nil
+		}
+		return a.w.Chunk(raw, "")
+	case !a.described && len(a.early) < maxEarly:
+		a.early = append(a.early, bytes.Clone(raw))
+		return nil
+	}
+	return a.verbatim(raw, c)
+}
+
 func (a *answer) keepUsage(usage []byte) {
-	if usage != nil && usage[0] == '{' {
+	if isObject(usage) {
 		a.usage = bytes.Clone(usage)
 	}
 }
+
+func isObject(value []byte) bool { return len(value) > 0 && value[0] == '{' }
 
 func (a *answer) other(ch *choice) {
 	if a.others == nil {
@@ -178,18 +236,24 @@ func (a *answer) complete() bool {
 
 // finish ends a complete answer. If the upstream sent [DONE] without a finish reason, the reason is "stop".
 func (a *answer) finish() error {
+	if err := a.sendEarly(); err != nil {
+		return err
+	}
 	if err := a.flush(); err != nil {
 		return err
 	}
 	if a.reason == "" {
 		a.reason = "stop"
 	}
-	a.w.Finish(a.reason, a.usage, a.sent)
+	a.w.Finish(hub.Finish{Reason: a.reason, ReasonSent: a.sent, Usage: a.usage, UsageSent: a.usageSent})
 	return nil
 }
 
-// describe stores the members that are the same in each chunk, and reports them.
+// describe stores the members that are the same in each chunk, and reports them. Only the first call has an effect.
 func (a *answer) describe(c *chunk) {
+	if a.described {
+		return
+	}
 	a.described = true
 	a.same = c.same.clone()
 	id, _ := jsonw.String(a.same.id)
@@ -203,12 +267,10 @@ func (a *answer) describe(c *chunk) {
 	})
 }
 
-// match reports whether a chunk's constants equal those of the first chunk. created may differ: OpenAI promises the
-// same value in each chunk, but Ollama writes each chunk's own time.
+// match reports whether the encoder, which writes the constants of the first chunk into each one, leaves out nothing
+// of a chunk. id, model and created are the same in all chunks of a completion, whatever the upstream writes.
 func (s *constants) match(o *constants) bool {
-	return bytes.Equal(s.id, o.id) && bytes.Equal(s.object, o.object) && bytes.Equal(s.model, o.model) &&
-		bytes.Equal(s.fingerprint, o.fingerprint) && bytes.Equal(s.tier, o.tier) &&
-		(s.created == nil) == (o.created == nil)
+	return bytes.Equal(s.object, o.object) && bytes.Equal(s.fingerprint, o.fingerprint) && bytes.Equal(s.tier, o.tier)
 }
 
 func (s *constants) clone() constants {

@@ -11,11 +11,12 @@ import (
 // discard is a CompletionWriter that does nothing.
 type discard struct{}
 
-func (discard) Accepted()                            {}
-func (discard) Describe(hub.CompletionInfo)          {}
-func (discard) Text(string) error                    { return nil }
-func (discard) Chunk(json.RawMessage, string) error  { return nil }
-func (discard) Finish(string, json.RawMessage, bool) {}
+func (discard) Accepted()                           {}
+func (discard) Describe(hub.CompletionInfo)         {}
+func (discard) Text(string) error                   { return nil }
+func (discard) Chunk(json.RawMessage, string) error { return nil }
+func (discard) Finish(hub.Finish)                   {}
+func (discard) Whole(json.RawMessage, string) error { return nil }
 
 // BenchmarkChunks takes an answer of 1,000 plain chunks.
 func BenchmarkChunks(b *testing.B) {

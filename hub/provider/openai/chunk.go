@@ -11,16 +11,14 @@ import (
 type chunk struct {
 	same    constants
 	usage   []byte
-	fault   []byte // the member "error"
-	extra   bool   // it has members, or types of values, that Duckwire's own chunks do not have
+	extra   bool // it has members, or types of values, that Duckwire's own chunks do not have
 	choices []choice
-	listed  bool // it has the member "choices"
 }
 
 // choice is one choice of a chunk.
 type choice struct {
 	index  int
-	text   []byte // JSON string: "text", or the delta's "content"; nil if absent
+	text   []byte // JSON: "text", or the delta's "content", which may be an array of parts; nil if absent
 	reason string // finish_reason
 	extra  bool
 }
@@ -63,8 +61,7 @@ func parse(raw []byte, into []choice) (c chunk) {
 			c.same.tier = value
 		case "usage":
 			c.usage = value
-		case "error":
-			c.fault = value
+		case "error": // an empty one: isFault has looked at it
 		case "choices":
 			c.parseChoices(value)
 		case "obfuscation": // random bytes that hide the length of a token
@@ -76,8 +73,7 @@ func parse(raw []byte, into []choice) (c chunk) {
 }
 
 func (c *chunk) parseChoices(list []byte) {
-	c.listed = list[0] == '['
-	c.extra = c.extra || !c.listed
+	c.extra = c.extra || list[0] != '['
 	c.choices = c.choices[:0]
 	for raw := range jsonw.Elements(list) {
 		c.choices = append(c.choices, parseChoice(raw))
@@ -140,7 +136,7 @@ func (c *choice) takeText(value []byte) {
 	if c.text != nil || !isString(value) {
 		c.extra = true
 	}
-	if isString(value) {
+	if isString(value) || value[0] == '[' {
 		c.text = value
 	}
 }

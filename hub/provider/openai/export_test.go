@@ -1,16 +1,15 @@
 package openai
 
-import "github.com/duckwire/duckwire/hub"
+import (
+	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/eventstream"
+)
 
 // TakeChunk passes chunks to a new answer.
 func TakeChunk(w hub.CompletionWriter, chunks ...[]byte) error {
 	a := &answer{provider: &Provider{}, w: w}
 	for _, c := range chunks {
-		line, err := a.compact(c)
-		if err != nil {
-			return err
-		}
-		if err := a.chunk(line, ""); err != nil {
+		if _, err := a.event(eventstream.Event{Data: c}); err != nil {
 			return err
 		}
 	}

@@ -12,30 +12,39 @@ import (
 type template struct {
 	before, between, after string
 	suffixFirst            bool
-	// its markers, and the end of text, as stop strings: after one of them, the completion is over
+	// its markers, the ends of text and of files, and the headers of the next file, as stop strings: after one of them
+	// the completion is over
 	stop []string
 }
 
 var templates = map[FIM]template{
 	Qwen: {
 		before: "<|fim_prefix|>", between: "<|fim_suffix|>", after: "<|fim_middle|>",
-		stop: []string{"<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>", "<|endoftext|>"},
+		stop: []string{
+			"<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>", "<|fim_pad|>", "<|endoftext|>", "<|file_sep|>",
+			"<|file_separator|>", "<|repo_name|>", "<|im_start|>", "<|im_end|>",
+		},
 	},
 	StarCoder: {
 		before: "<fim_prefix>", between: "<fim_suffix>", after: "<fim_middle>",
-		stop: []string{"<fim_prefix>", "<fim_suffix>", "<fim_middle>", "<|endoftext|>"},
+		stop: []string{
+			"<fim_prefix>", "<fim_suffix>", "<fim_middle>", "<fim_pad>", "<|endoftext|>", "<file_sep>", "<repo_name>",
+			"<reponame>", "<filename>", "<gh_stars>",
+		},
 	},
 	CodeLlama: {
 		before: "<PRE> ", between: " <SUF>", after: " <MID>",
-		stop: []string{"<PRE>", "<SUF>", "<MID>", "<EOT>"},
+		stop: []string{"<PRE>", "<SUF>", "<MID>", "<EOT>", "</s>"},
 	},
 	Codestral: {
 		before: "[SUFFIX]", between: "[PREFIX]", suffixFirst: true,
-		stop: []string{"[SUFFIX]", "[PREFIX]", "</s>"},
+		stop: []string{"[SUFFIX]", "[PREFIX]", "[MIDDLE]", "</s>"},
 	},
 	DeepSeek: {
 		before: "<｜fim▁begin｜>", between: "<｜fim▁hole｜>", after: "<｜fim▁end｜>",
-		stop: []string{"<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>", "<｜end▁of▁sentence｜>"},
+		stop: []string{
+			"<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>", "<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>", "<|EOT|>",
+		},
 	},
 }
 
@@ -47,20 +56,16 @@ func (t *template) render(prefix, suffix string) string {
 	return t.before + prefix + t.between + suffix + t.after
 }
 
-// renderFIM replaces the suffix by a rendered prompt, if the upstream needs one and the request has a suffix.
-func (p *Provider) renderFIM(members members, req *hub.CompletionRequest) {
-	t, ok := templates[p.opts.FIM]
-	if !ok || req.Kind != hub.TextCompletion || !req.HasSuffix {
-		return
-	}
+// renderFIM replaces the suffix by a rendered prompt.
+func renderFIM(m members, req *hub.CompletionRequest, t template) {
 	stop := slices.Clone(req.Stop)
 	for _, s := range t.stop {
 		if !slices.Contains(stop, s) {
 			stop = append(stop, s)
 		}
 	}
-	delete(members, "suffix")
-	members["prompt"] = jsonw.AppendString(nil, t.render(req.Prompt, req.Suffix))
+	delete(m, "suffix")
+	m["prompt"] = jsonw.AppendString(nil, t.render(req.Prompt, req.Suffix))
 	list := []byte{'['}
 	for i, s := range stop {
 		if i > 0 {
@@ -68,5 +73,5 @@ func (p *Provider) renderFIM(members members, req *hub.CompletionRequest) {
 		}
 		list = jsonw.AppendString(list, s)
 	}
-	members["stop"] = append(list, ']')
+	m["stop"] = append(list, ']')
 }

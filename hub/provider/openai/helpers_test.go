@@ -47,8 +47,18 @@ func (r *recorder) Chunk(raw json.RawMessage, text string) error {
 	return nil
 }
 
-func (r *recorder) Finish(reason string, usage json.RawMessage, sent bool) {
-	r.log = append(r.log, fmt.Sprintf("finish %s %s %v", reason, usage, sent))
+func (r *recorder) Whole(raw json.RawMessage, text string) error {
+	r.log = append(r.log, fmt.Sprintf("whole %s [%s]", raw, text))
+	r.text.WriteString(text)
+	return nil
+}
+
+func (r *recorder) Finish(f hub.Finish) {
+	entry := fmt.Sprintf("finish %s %s %v", f.Reason, f.Usage, f.ReasonSent)
+	if f.UsageSent {
+		entry += " with the usage"
+	}
+	r.log = append(r.log, entry)
 }
 
 // upstream serves one handler under /v1.

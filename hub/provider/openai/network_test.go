@@ -27,20 +27,24 @@ func TestNewRefuses(t *testing.T) {
 		{},
 		{BaseURL: "localhost/v1"},
 		{BaseURL: "ftp://h/v1"},
-		{BaseURL: "http://h"},
 		{BaseURL: "http://h/v1?x=1"},
 		{BaseURL: "http://user:secret@/v1"},
 		{BaseURL: "http://h/v1", Key: "a b"},
 		{BaseURL: "http://h/v1", Key: "a\r\nb"},
 		{BaseURL: "http://h/v1", FIM: "magic"},
+		{BaseURL: "http://h/v1", Dialect: "klingon"},
 		{BaseURL: "http://h/v1", Tries: -1},
 	} {
 		if _, err := openai.New(o); err == nil || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%+v: %v", o, err)
 		}
 	}
-	if _, err := openai.New(openai.Options{BaseURL: "http://h/v1/"}); err != nil {
-		t.Errorf("a slash at the end: %v", err)
+	for _, base := range []string{
+		"http://h", "http://h/", "http://h/v1/", "https://h/v1beta/openai", "https://h/api/paas/v4", "https://h/beta/",
+	} {
+		if _, err := openai.New(openai.Options{BaseURL: base}); err != nil {
+			t.Errorf("%s: %v", base, err)
+		}
 	}
 }
 
@@ -132,33 +136,34 @@ func TestRequest(t *testing.T) {
 			openai.Options{OmitStreamOptions: true, FIM: openai.Qwen},
 			hub.TextCompletion, `{"prompt":"P","suffix":"S","stop":["x","<|endoftext|>"]}`,
 			`{"prompt":"<|fim_prefix|>P<|fim_suffix|>S<|fim_middle|>","stop":["x","<|endoftext|>","<|fim_prefix|>",` +
-				`"<|fim_suffix|>","<|fim_middle|>"],"stream":true}`,
+				`"<|fim_suffix|>","<|fim_middle|>","<|fim_pad|>","<|file_sep|>","<|file_separator|>","<|repo_name|>",` +
+				`"<|im_start|>","<|im_end|>"],"stream":true}`,
 		},
 		{
 			"starcoder",
 			openai.Options{OmitStreamOptions: true, FIM: openai.StarCoder},
 			hub.TextCompletion, `{"prompt":"P","suffix":"S"}`,
 			`{"prompt":"<fim_prefix>P<fim_suffix>S<fim_middle>","stop":["<fim_prefix>","<fim_suffix>","<fim_middle>",` +
-				`"<|endoftext|>"],"stream":true}`,
+				`"<fim_pad>","<|endoftext|>","<file_sep>","<repo_name>","<reponame>","<filename>","<gh_stars>"],"stream":true}`,
 		},
 		{
 			"codellama",
 			openai.Options{OmitStreamOptions: true, FIM: openai.CodeLlama},
 			hub.TextCompletion, `{"prompt":"P","suffix":"S"}`,
-			`{"prompt":"<PRE> P <SUF>S <MID>","stop":["<PRE>","<SUF>","<MID>","<EOT>"],"stream":true}`,
+			`{"prompt":"<PRE> P <SUF>S <MID>","stop":["<PRE>","<SUF>","<MID>","<EOT>","</s>"],"stream":true}`,
 		},
 		{
 			"codestral",
 			openai.Options{OmitStreamOptions: true, FIM: openai.Codestral},
 			hub.TextCompletion, `{"prompt":"P","suffix":"S"}`,
-			`{"prompt":"[SUFFIX]S[PREFIX]P","stop":["[SUFFIX]","[PREFIX]","</s>"],"stream":true}`,
+			`{"prompt":"[SUFFIX]S[PREFIX]P","stop":["[SUFFIX]","[PREFIX]","[MIDDLE]","</s>"],"stream":true}`,
 		},
 		{
 			"deepseek",
 			openai.Options{OmitStreamOptions: true, FIM: openai.DeepSeek},
 			hub.TextCompletion, `{"prompt":"P","suffix":"S"}`,
 			`{"prompt":"<｜fim▁begin｜>P<｜fim▁hole｜>S<｜fim▁end｜>","stop":["<｜fim▁begin｜>","<｜fim▁hole｜>","<｜fim▁end｜>",` +
-				`"<｜end▁of▁sentence｜>"],"stream":true}`,
+				`"<｜begin▁of▁sentence｜>","<｜end▁of▁sentence｜>","<|EOT|>"],"stream":true}`,
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -214,7 +219,7 @@ func TestRefusals(t *testing.T) {
 		{
 			"vLLM of old", 400, "application/json",
 			`{"object":"error","message":"boom","type":"BadRequestError","param":null,"code":400}`,
-			400, "upstream_error", "BadRequestError", "boom", false,
+			400, "upstream_error", "BadRequestError", "boom", true,
 		},
 		{
 			"FastAPI", 422, "application/json", `{"detail":"boom"}`,
@@ -227,7 +232,7 @@ func TestRefusals(t *testing.T) {
 		},
 		{
 			"page", 404, "text/html", "<html>", 404, "upstream_error", "invalid_request_error",
-			"the upstream answered 404 Not Found", false,
+			"the upstream answered 404 Not Found: <html>", false,
 		},
 		{
 			"quota", 429, "application/json", `{"error":{"message":"quota","code":"insufficient_quota"}}`, 429,
@@ -239,8 +244,8 @@ func TestRefusals(t *testing.T) {
 			false,
 		},
 		{
-			"our rights", 403, "", "", 502, "upstream_unauthorized", "server_error",
-			"the upstream refuses this server's key (403); whoever runs the server must set another", false,
+			"flagged", 403, "application/json", `{"error":{"message":"input was flagged"}}`, 403, "upstream_error",
+			"invalid_request_error", "input was flagged", true,
 		},
 		{
 			"no content", 204, "", "", 502, "upstream_invalid", "server_error",
@@ -528,7 +533,7 @@ func TestTimeouts(t *testing.T) {
 		{"no headers", hang("", false), first, "upstream_timeout"},
 		{"no event", hang("", true), first, "upstream_timeout"},
 		{"half an event", hang("data: {", true), first, "upstream_timeout"},
-		{"comments are no token", chatty, first, "upstream_timeout"},
+		{"comments are no token", chatty, openai.Options{AnswerTimeout: 50 * time.Millisecond}, "upstream_timeout"},
 		{"silence", hang(data(delta("a")), true), silence, "upstream_timeout"},
 		{"silence in a whole answer", hang(`{"id":`, true), silence, "upstream_timeout"},
 		{"silence after the finish", hang(data(delta("a"), finished), true), silence, ""},

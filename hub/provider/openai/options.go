@@ -1,36 +1,42 @@
 package openai
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
-
-	"github.com/duckwire/duckwire/hub/eventstream"
 )
+
+// defaultMaxEvent admits what models for images send.
+const defaultMaxEvent = 32 << 20
 
 // Options are a Provider's settings. BaseURL is required; other zero values mean the defaults.
 type Options struct {
-	BaseURL string // of the upstream, http or https; ends in /v1
+	BaseURL string // of the upstream, http or https; its path, usually /v1, is that of the API
 	Key     string // sent as Authorization: Bearer; "": none
 	// requested if the client names no model, or the built-in completer; "": the client's choice is passed on
 	Model string
 
-	FIM               FIM  // how the upstream gets the text after the cursor; default Suffix
-	OmitStreamOptions bool // do not request the usage: for upstreams that fail on stream_options
+	Dialect           DialectName // what is known of the vendor's API; default Auto
+	FIM               FIM         // how the upstream gets the text after the cursor; default: the dialect's, or AutoFIM
+	OmitStreamOptions bool        // do not request the usage: for upstreams that fail on stream_options
 
 	ConnectTimeout    time.Duration // for connecting, and again for the TLS handshake; default 10 s
-	FirstTokenTimeout time.Duration // from the request, including retries, to the answer's first event; default 2 min
-	SilenceTimeout    time.Duration // between two reads of an answer, comments included; default 1 min
+	FirstTokenTimeout time.Duration // without a byte from the upstream, before a stream's first event; default 2 min
+	SilenceTimeout    time.Duration // the same after its first event; default 1 min
+	AnswerTimeout     time.Duration // from the request to a stream's first event, or to a whole answer; default 10 min
+	EndTimeout        time.Duration // for [DONE] and the usage, after every choice has ended; default 30 s
 
 	Tries     int           // maximum requests for one completion, all before its first token; default 3
 	RetryWait time.Duration // before the first retry, then doubled each time, ± 50 %; default 200 ms
 	RetryMost time.Duration // if the upstream asks for a longer wait, there is no retry; default 3 s
 
-	MaxEvent int // maximum bytes of one event, or of an answer that is not a stream; default 4 MiB
+	MaxEvent int // maximum bytes of one event, or of an answer that is not a stream; default 32 MiB
 
 	ModelsTimeout time.Duration // for the list of models; default 5 s
 	ModelsTTL     time.Duration // how long that list is cached; default 30 s
@@ -45,8 +51,10 @@ type FIM string
 
 // The values: the field "suffix", or the template of a family of models, rendered into "prompt".
 const (
+	AutoFIM   FIM = "auto" // Suffix, and ByModel if the upstream refuses it
 	Suffix    FIM = "suffix"
-	Qwen      FIM = "qwen" // also CodeGemma
+	ByModel   FIM = "model" // the template of the model's family, told by its name; Suffix if it tells none
+	Qwen      FIM = "qwen"  // also CodeGemma
 	StarCoder FIM = "starcoder"
 	CodeLlama FIM = "codellama"
 	Codestral FIM = "codestral"
@@ -55,8 +63,11 @@ const (
 
 func (o Options) withDefaults() Options {
 	o.BaseURL = strings.TrimRight(o.BaseURL, "/")
+	if o.Dialect == "" {
+		o.Dialect = Auto
+	}
 	if o.FIM == "" {
-		o.FIM = Suffix
+		o.FIM = cmp.Or(dialects[o.Dialect].fim, AutoFIM)
 	}
 	for _, d := range []struct {
 		field *time.Duration
@@ -65,6 +76,8 @@ func (o Options) withDefaults() Options {
 		{&o.ConnectTimeout, 10 * time.Second},
 		{&o.FirstTokenTimeout, 2 * time.Minute},
 		{&o.SilenceTimeout, time.Minute},
+		{&o.AnswerTimeout, 10 * time.Minute},
+		{&o.EndTimeout, 30 * time.Second},
 		{&o.RetryWait, 200 * time.Millisecond},
 		{&o.RetryMost, 3 * time.Second},
 		{&o.ModelsTimeout, 5 * time.Second},
@@ -78,7 +91,7 @@ func (o Options) withDefaults() Options {
 		o.Tries = 3
 	}
 	if o.MaxEvent == 0 {
-		o.MaxEvent = eventstream.DefaultLimit
+		o.MaxEvent = defaultMaxEvent
 	}
 	return o
 }
@@ -89,8 +102,6 @@ func (o *Options) validate() error {
 	// err would contain the URL, which may contain a password
 	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
 		return errors.New("the upstream's base URL must be a whole http or https URL")
-	case !strings.HasSuffix(u.Path, "/v1"):
-		return errors.New("the upstream's base URL must end in /v1")
 	case u.RawQuery != "" || u.Fragment != "":
 		return errors.New("the upstream's base URL must have no query and no fragment")
 	case strings.ContainsFunc(o.Key, func(r rune) bool { return r <= ' ' || r > '~' }):
@@ -98,8 +109,11 @@ func (o *Options) validate() error {
 	case o.Tries < 0 || o.MaxEvent < 0:
 		return errors.New("the number of tries and the size of an event cannot be negative")
 	}
-	if _, ok := templates[o.FIM]; !ok && o.FIM != Suffix {
-		return fmt.Errorf("no way to fill in the middle is called %q", o.FIM)
+	if _, ok := dialects[o.Dialect]; !ok {
+		return fmt.Errorf("no dialect is called %q; there are %s", o.Dialect, strings.Join(Dialects(), ", "))
+	}
+	if !slices.Contains(FIMs(), string(o.FIM)) {
+		return fmt.Errorf("no way to fill in the middle is called %q; there are %s", o.FIM, strings.Join(FIMs(), ", "))
 	}
 	return nil
 }

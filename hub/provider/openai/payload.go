@@ -17,21 +17,29 @@ type members map[string]json.RawMessage
 
 // payload returns the request body for the upstream: the client's members unchanged, except those for streaming, the
 // model, and a rendered suffix. It copies raw members itself, because encoding/json would escape <, > and & in them.
-func (p *Provider) payload(req *hub.CompletionRequest, streamOptions bool) []byte {
+func (p *Provider) payload(req *hub.CompletionRequest, f form) []byte {
 	m := members(maps.Clone(req.Body))
 	if m == nil {
 		m = members{}
 	}
-	m["stream"] = json.RawMessage("true")
-	if streamOptions {
-		m["stream_options"] = withUsage(m["stream_options"])
-	} else {
+	switch {
+	case f.stream:
+		m["stream"] = json.RawMessage("true")
+		if f.options {
+			m["stream_options"] = withUsage(m["stream_options"])
+		} else {
+			delete(m, "stream_options")
+		}
+	case !req.Whole: // a stream was refused
+		m["stream"] = json.RawMessage("false")
 		delete(m, "stream_options")
 	}
-	if p.opts.Model != "" && (req.Model == "" || req.Model == localModel) {
-		m["model"] = jsonw.AppendString(nil, p.opts.Model)
+	if model := p.modelOf(req); model != req.Model {
+		m["model"] = jsonw.AppendString(nil, model)
 	}
-	p.renderFIM(m, req)
+	if f.fim != Suffix {
+		renderFIM(m, req, templates[f.fim])
+	}
 	return m.append(nil)
 }
 

@@ -3,20 +3,18 @@ package openai
 import (
 	"context"
 	"errors"
-	"net"
 	"net/http"
-	"sync/atomic"
-	"time"
 
 	"github.com/duckwire/duckwire/hub"
 )
 
 // Provider is an OpenAI-compatible upstream. Safe for concurrent use.
 type Provider struct {
-	opts   Options
-	client *http.Client
-	plain  atomic.Bool // the upstream has refused stream_options before
-	models modelList
+	opts    Options
+	dialect dialect
+	client  *http.Client
+	learned learned
+	models  modelList
 }
 
 var _ hub.Provider = (*Provider)(nil)
@@ -30,29 +28,15 @@ func New(opts Options) (*Provider, error) {
 	if opts.Transport == nil {
 		opts.Transport = newTransport(opts.ConnectTimeout)
 	}
-	p := &Provider{opts: opts, models: modelList{lock: make(chan struct{}, 1)}}
-	p.plain.Store(opts.OmitStreamOptions)
+	p := &Provider{opts: opts, dialect: dialects[opts.Dialect], models: modelList{lock: make(chan struct{}, 1)}}
+	p.learned.noStreamOptions = opts.OmitStreamOptions || p.dialect.omitStreamOptions
 	p.client = &http.Client{
-		Transport: opts.Transport,
+		Transport: plainBodies{opts.Transport},
 		// Following a redirect would send prompts, and to the same host the key, to an address that nobody configured.
 		// send returns an error for it.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	return p, nil
-}
-
-// newTransport returns a transport for streams. It disables compression, which would delay tokens until a block is
-// full.
-func newTransport(connect time.Duration) *http.Transport {
-	return &http.Transport{
-		Proxy:               http.ProxyFromEnvironment,
-		DialContext:         (&net.Dialer{Timeout: connect, KeepAlive: 30 * time.Second}).DialContext,
-		TLSHandshakeTimeout: connect,
-		ForceAttemptHTTP2:   true,
-		DisableCompression:  true,
-		MaxIdleConnsPerHost: 32,
-		IdleConnTimeout:     90 * time.Second,
-	}
 }
 
 // Close closes idle connections. It does not end running completions: their contexts do.
@@ -64,8 +48,8 @@ func (p *Provider) Close() error {
 // Complete requests a completion from the upstream, and passes it to w as it arrives.
 //
 // The request is repeated, at most Options.Tries times in all, if the connection failed, or the answer was 502, 503,
-// 504, or 429 with a Retry-After; never after the upstream has accepted it. When ctx ends, the request is aborted at
-// once.
+// 504, or 429 with a Retry-After; never after the upstream has accepted it. If the upstream refuses something that the
+// client did not ask for, the request is put in another way (see Learned). When ctx ends, it is aborted at once.
 //
 // Errors: ctx's, w's, or a *hub.ProviderError with the upstream's own code, or one of upstream_unreachable,
 // upstream_timeout, upstream_unauthorized (the configured key is invalid), upstream_redirect, upstream_invalid (not an
@@ -76,9 +60,9 @@ func (p *Provider) Complete(ctx context.Context, req *hub.CompletionRequest, w h
 	defer cancel(nil)
 	dog := newWatchdog(cancel)
 	defer dog.stop()
-	dog.arm(p.opts.FirstTokenTimeout, errNoToken)
+	dog.within(p.opts.AnswerTimeout, errNoAnswer)
 
-	resp, err := p.send(own, req)
+	resp, err := p.send(own, req, dog)
 	if err == nil {
 		err = p.receive(resp, dog, w)
 		_ = resp.Body.Close() // the rest is not needed
@@ -96,8 +80,11 @@ func (p *Provider) explain(ctx, own context.Context, err error) error {
 	}
 	switch cause := context.Cause(own); {
 	case errors.Is(cause, errNoToken):
-		return failure(http.StatusGatewayTimeout, "upstream_timeout", "the upstream sent no token within %v",
-			p.opts.FirstTokenTimeout)
+		return failure(http.StatusGatewayTimeout, "upstream_timeout",
+			"the upstream sent nothing for %v, before its first token", p.opts.FirstTokenTimeout)
+	case errors.Is(cause, errNoAnswer):
+		return failure(http.StatusGatewayTimeout, "upstream_timeout", "the upstream sent no answer within %v",
+			p.opts.AnswerTimeout)
 	case errors.Is(cause, errSilence):
 		return failure(http.StatusGatewayTimeout, "upstream_timeout",
 			"the upstream fell silent for %v in the middle of its answer", p.opts.SilenceTimeout)
@@ -105,6 +92,10 @@ func (p *Provider) explain(ctx, own context.Context, err error) error {
 	var refused *hub.ProviderError
 	if errors.As(err, &refused) {
 		return refused
+	}
+	var coding *codingError
+	if errors.As(err, &coding) {
+		return failure(http.StatusBadGateway, "upstream_invalid", "%v", coding)
 	}
 	return err
 }

@@ -16,7 +16,6 @@ import (
 
 const (
 	readBuffer = 16 << 10
-	endTimeout = 5 * time.Second // maximum wait for [DONE] and the usage after every choice has ended
 	// maximum wait for the end of the body after [DONE]; after that the connection is not reused
 	drainTimeout = 50 * time.Millisecond
 )
@@ -37,20 +36,21 @@ func (p *Provider) receive(resp *http.Response, dog *watchdog, w hub.CompletionW
 		return truncated(err)
 	}
 	a := &answer{provider: p, w: w}
-	if first == '{' { // not a stream, whatever the Content-Type says
+	if first == '{' || first == '[' { // not a stream, whatever the Content-Type says
 		dog.guard(p.opts.SilenceTimeout, errSilence)
-		err = p.receiveWhole(a, body)
-	} else {
-		err = p.receiveStream(a, body, dog)
+		return p.receiveWhole(a, body)
 	}
-	if err != nil {
+	if err := p.receiveStream(a, body, dog); err != nil {
 		return err
 	}
 	return a.finish()
 }
 
-// firstByte peeks at the first byte that is not white space.
+// firstByte peeks at the first byte that is neither white space nor a byte order mark.
 func firstByte(r *bufio.Reader) (byte, error) {
+	if mark, _ := r.Peek(len("\ufeff")); string(mark) == "\ufeff" {
+		_, _ = r.Discard(len(mark)) // is buffered
+	}
 	for {
 		b, err := r.Peek(1)
 		if err != nil {
@@ -68,7 +68,7 @@ func firstByte(r *bufio.Reader) (byte, error) {
 // receiveStream reads events up to [DONE]. Without [DONE], the answer is complete if every choice had a finish reason.
 func (p *Provider) receiveStream(a *answer, body *bufio.Reader, dog *watchdog) error {
 	events := eventstream.NewReader(body, p.opts.MaxEvent)
-	for begun, lingers := false, false; ; {
+	for begun, ending := false, false; ; {
 		ev, err := events.Next()
 		if err != nil {
 			if a.complete() {
@@ -78,6 +78,7 @@ func (p *Provider) receiveStream(a *answer, body *bufio.Reader, dog *watchdog) e
 		}
 		if !begun {
 			begun = true
+			dog.unlimit()
 			dog.guard(p.opts.SilenceTimeout, errSilence)
 		}
 		done, err := a.event(ev)
@@ -85,14 +86,17 @@ func (p *Provider) receiveStream(a *answer, body *bufio.Reader, dog *watchdog) e
 			return err
 		}
 		if done {
-			dog.arm(drainTimeout, errNoEnd)
+			dog.within(drainTimeout, errNoEnd)
 			// to its end, so that the connection can be reused; an error only prevents that
 			_, _ = io.CopyN(io.Discard, body, maxRefusal)
 			return nil
 		}
-		if !lingers && a.complete() {
-			lingers = true
-			dog.guard(min(endTimeout, p.opts.SilenceTimeout), errNoEnd)
+		if ended := a.complete() && !a.late; ended != ending { // after late text the upstream may go on
+			if ending = ended; ending {
+				dog.guard(min(p.opts.EndTimeout, p.opts.SilenceTimeout), errNoEnd)
+			} else {
+				dog.guard(p.opts.SilenceTimeout, errSilence)
+			}
 		}
 	}
 }
@@ -107,7 +111,12 @@ func (p *Provider) cut(err error) error {
 	return truncated(err)
 }
 
+// truncated returns the error for a body that ended early.
 func truncated(err error) error {
+	var coding *codingError
+	if errors.As(err, &coding) {
+		return err
+	}
 	how := "the connection broke"
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		how = "its answer ended"
@@ -130,9 +139,5 @@ func (p *Provider) receiveWhole(a *answer, body io.Reader) error {
 	if err != nil {
 		return err
 	}
-	chunk, err := unstream(line)
-	if err != nil {
-		return err
-	}
-	return a.chunk(chunk, "")
+	return a.whole(line)
 }

@@ -2,27 +2,24 @@ package openai
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"net"
 	"net/http"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
-	"unicode/utf8"
 
 	"github.com/duckwire/duckwire/hub"
-	"github.com/duckwire/duckwire/hub/jsonw"
 )
 
 const (
 	maxRefusal = 64 << 10 // maximum bytes read of an error's body
-	maxMessage = 500      // maximum bytes of an error message in plain text
+	maxMessage = 500      // maximum bytes of the upstream's text that a message quotes
 )
 
 // failure returns a *hub.ProviderError for a fault of this server or the upstream.
@@ -34,8 +31,8 @@ func failure(status int, code, format string, args ...any) *hub.ProviderError {
 func (p *Provider) refusal(resp *http.Response, body []byte) *hub.ProviderError {
 	status := resp.StatusCode
 	switch {
-	case isUnauthorized(status):
-		return unauthorized(status)
+	case status == http.StatusUnauthorized:
+		return unauthorized()
 	case status >= 300 && status < 400:
 		return failure(http.StatusBadGateway, "upstream_redirect",
 			"the upstream redirects (%d) and redirects are not followed; its address must be configured as it is",
@@ -47,30 +44,33 @@ func (p *Provider) refusal(resp *http.Response, body []byte) *hub.ProviderError 
 	e := p.reported(status, body)
 	if e.Message == "" {
 		e.Message = fmt.Sprintf("the upstream answered %d %s", status, http.StatusText(status))
-		kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
-		if kind == "text/plain" && utf8.Valid(body) && len(body) <= maxMessage {
-			e.Message += ": " + strings.TrimSpace(p.redact(string(body)))
+		if words := p.quote(body); words != "" {
+			e.Message += ": " + words
 		}
 	}
 	e.RetryAfter = retryAfter(resp.Header, time.Now())
 	return e
 }
 
-// reported parses an error object of the upstream: OpenAI's {"error":{"message","type","param","code"}}, Ollama's
-// {"error":"text"}, vLLM's bare {"message",…}, or FastAPI's {"detail":"text"}. status is the answer's status, or 0
-// within a stream.
+// fault converts an error within an answer, in compact JSON, to the error for the client.
+func (p *Provider) fault(body []byte) *hub.ProviderError {
+	e := p.reported(0, body)
+	if e.Message == "" {
+		e.Message = "the upstream reported an error: " + p.quote(body)
+	}
+	return e
+}
+
+// reported parses an error of the upstream. status is the answer's status, or 0 within an answer. Message is "" if the
+// body has no words that are understood.
 func (p *Provider) reported(status int, body []byte) *hub.ProviderError {
-	e := &hub.ProviderError{Status: status, Code: "upstream_error"}
-	body = bytes.ToValidUTF8([]byte(p.redact(string(body))), []byte("\ufffd"))
-	var line bytes.Buffer
-	if json.Compact(&line, body) == nil {
-		readError(e, line.Bytes())
+	words := readError([]byte(p.redact(string(bytes.ToValidUTF8(body, []byte("\ufffd"))))))
+	e := &hub.ProviderError{
+		Status: cmp.Or(status, words.status, http.StatusBadGateway), Code: cmp.Or(words.code, "upstream_error"),
+		Type: words.typ, Param: words.param, Message: words.message, Body: words.object,
 	}
-	if isUnauthorized(e.Status) {
-		return unauthorized(e.Status)
-	}
-	if e.Status == 0 {
-		e.Status = http.StatusBadGateway
+	if e.Status == http.StatusUnauthorized {
+		return unauthorized()
 	}
 	if e.Type == "" {
 		e.Type = typeOf(e.Status)
@@ -78,51 +78,20 @@ func (p *Provider) reported(status int, body []byte) *hub.ProviderError {
 	return e
 }
 
-func isUnauthorized(status int) bool {
-	return status == http.StatusUnauthorized || status == http.StatusForbidden
-}
-
 // unauthorized is the error for the client if this server's key is invalid. It has neither the upstream's text, which
 // may contain the key, nor its status, because the client would blame its own key.
-func unauthorized(status int) *hub.ProviderError {
+func unauthorized() *hub.ProviderError {
 	return failure(http.StatusBadGateway, "upstream_unauthorized",
-		"the upstream refuses this server's key (%d); whoever runs the server must set another", status)
+		"the upstream refuses this server's key (401); whoever runs the server must set another")
 }
 
-// readError parses an error object in compact JSON. A numeric code is used as the status if there is none.
-func readError(e *hub.ProviderError, body []byte) {
-	inner := body
-	for name, value := range jsonw.Members(body) {
-		switch string(name) {
-		case "error":
-			if value[0] == '{' {
-				inner, e.Body = value, body
-			} else if s, ok := jsonw.String(value); ok {
-				e.Message = s
-			}
-		case "detail":
-			if s, ok := jsonw.String(value); ok {
-				e.Message = s
-			}
-		}
+// quote returns the upstream's text for a message, on one line and shortened, without the key.
+func (p *Provider) quote(body []byte) string {
+	text := strings.Join(strings.Fields(p.redact(string(bytes.ToValidUTF8(body, []byte("\ufffd"))))), " ")
+	if len(text) > maxMessage {
+		text = strings.ToValidUTF8(text[:maxMessage], "") + "…"
 	}
-	for name, value := range jsonw.Members(inner) {
-		s, isString := jsonw.String(value)
-		switch string(name) {
-		case "message":
-			e.Message = s
-		case "type":
-			e.Type = s
-		case "param":
-			e.Param = s
-		case "code":
-			if isString && s != "" {
-				e.Code = s
-			} else if n, err := strconv.Atoi(string(value)); err == nil && e.Status == 0 && n >= 400 && n <= 599 {
-				e.Status = n
-			}
-		}
-	}
+	return text
 }
 
 // redact removes the key from the upstream's text.

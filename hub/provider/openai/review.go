@@ -79,11 +79,14 @@ func (r *review) Text(text string) error { return r.reportAll(r.scan.add(text)) 
 // Chunk scans only the text of a chunk; reasoning and other members are not part of the answer.
 func (r *review) Chunk(_ json.RawMessage, text string) error { return r.Text(text) }
 
+// Whole scans the text of an answer that was not streamed.
+func (r *review) Whole(_ json.RawMessage, text string) error { return r.Text(text) }
+
 // Finish records how the answer ended.
-func (r *review) Finish(reason string, usage json.RawMessage, _ bool) {
-	r.truncated = r.truncated || reason == "length"
+func (r *review) Finish(f hub.Finish) {
+	r.truncated = r.truncated || f.Reason == "length"
 	var members map[string]any
-	_ = json.Unmarshal(usage, &members) // stays nil if there is none
+	_ = json.Unmarshal(f.Usage, &members) // stays nil if there is none
 	for name, v := range members {
 		if n, ok := v.(float64); ok {
 			if r.usage == nil {

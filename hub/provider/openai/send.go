@@ -2,11 +2,14 @@ package openai
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
 	"net"
 	"net/http"
+	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,36 +20,55 @@ import (
 
 // send posts the request until the upstream accepts it, refuses it for good, or the tries are used up. The returned
 // response has status 200.
-func (p *Provider) send(ctx context.Context, req *hub.CompletionRequest) (*http.Response, error) {
-	options := !p.plain.Load()
+func (p *Provider) send(ctx context.Context, req *hub.CompletionRequest, dog *watchdog) (*http.Response, error) {
+	f := p.firstForm(req)
+	var made []adjustment
 	post := func() (*http.Response, error) {
-		resp, err := p.post(ctx, req, p.payload(req, options))
-		if options && refusesStreamOptions(err) {
-			options = false
-			if resp, err = p.post(ctx, req, p.payload(req, false)); err == nil && req.Body["stream_options"] == nil {
-				p.plain.Store(true) // the refused options were ours, not the client's: omit them from now on
+		var asked error // the refusal of what the client asked for
+		for {
+			if f.stream {
+				dog.guard(p.opts.FirstTokenTimeout, errNoToken)
+			} else {
+				dog.unguard() // a whole answer comes when it is complete
 			}
+			resp, err := p.post(ctx, req, f)
+			var r *refused
+			if !errors.As(err, &r) {
+				return resp, retryable(err, p.opts.RetryMost)
+			}
+			next, ok := p.adjust(f, req, r)
+			if !ok || slices.ContainsFunc(made, func(a adjustment) bool { return a.of == next.of }) {
+				return nil, retryable(cmp.Or(asked, err), p.opts.RetryMost)
+			}
+			if next.of == thePath {
+				asked = err // the other path has nothing to say about it
+			}
+			f, made = next.form, append(made, next)
 		}
-		return resp, retryable(err, p.opts.RetryMost)
 	}
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.Multiplier, wait.MaxInterval = p.opts.RetryWait, 2, p.opts.RetryMost
-	return backoff.Retry(ctx, post, backoff.WithBackOff(wait), backoff.WithMaxTries(uint(p.opts.Tries)),
+	resp, err := backoff.Retry(ctx, post, backoff.WithBackOff(wait), backoff.WithMaxTries(uint(p.opts.Tries)),
 		backoff.WithMaxElapsedTime(0))
+	if err == nil {
+		p.learned.note(made)
+	}
+	return resp, err
 }
 
 // refused is a refusal, with what decides about a retry.
 type refused struct {
 	*hub.ProviderError
-	status  int // the upstream's status; 0: no connection
-	options bool
+	status int    // the upstream's status; 0: no connection
+	body   []byte // the upstream's words
 }
 
 func (e *refused) Unwrap() error { return e.ProviderError }
 
-func refusesStreamOptions(err error) bool {
-	var r *refused
-	return errors.As(err, &r) && r.options
+// mentions reports whether the upstream's words contain one of the given ones.
+func (e *refused) mentions(words ...string) bool {
+	body := bytes.ToLower(e.body)
+	return slices.ContainsFunc(words, func(word string) bool { return bytes.Contains(body, []byte(word)) })
 }
 
 // retryable marks transient errors, with the time to wait; all others become permanent.
@@ -77,13 +99,24 @@ func permanent(err error) error {
 	return backoff.Permanent(err)
 }
 
-// post sends one request. It returns an error for any status but 200.
-func (p *Provider) post(ctx context.Context, req *hub.CompletionRequest, payload []byte) (*http.Response, error) {
-	path := "/chat/completions"
-	if req.Kind == hub.TextCompletion {
-		path = "/completions"
+// mentionsStreaming reports whether the upstream's words are about streaming, and not about its options.
+func (e *refused) mentionsStreaming() bool {
+	return strings.Contains(strings.ReplaceAll(strings.ToLower(string(e.body)), "stream_options", ""), "stream")
+}
+
+// url returns the address of a path: below the base URL, or, with a leading slash, below the upstream's root.
+func (p *Provider) url(path string) string {
+	if strings.HasPrefix(path, "/") {
+		base, _ := url.Parse(p.opts.BaseURL) // New has checked it
+		base.Path, base.RawPath = path, ""
+		return base.String()
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, p.opts.BaseURL+path, bytes.NewReader(payload))
+	return p.opts.BaseURL + "/" + path
+}
+
+// post sends one request. It returns an error for any status but 200.
+func (p *Provider) post(ctx context.Context, req *hub.CompletionRequest, f form) (*http.Response, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, p.url(f.path), bytes.NewReader(p.payload(req, f)))
 	if err != nil {
 		return nil, failure(http.StatusBadGateway, "upstream_unreachable", "the upstream's address is not usable")
 	}
@@ -102,9 +135,7 @@ func (p *Provider) post(ctx context.Context, req *hub.CompletionRequest, payload
 	}
 	defer resp.Body.Close()
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxRefusal)) // an incomplete body is enough
-	e := p.refusal(resp, body)
-	return nil, &refused{ProviderError: e, status: resp.StatusCode, options: resp.StatusCode == http.StatusBadRequest &&
-		bytes.Contains(body, []byte("stream_options"))}
+	return nil, &refused{ProviderError: p.refusal(resp, body), status: resp.StatusCode, body: body}
 }
 
 // authorize sets the headers that identify the sender and the request.

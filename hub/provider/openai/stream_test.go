@@ -33,7 +33,10 @@ func TestStreams(t *testing.T) {
 			"usage in the finish chunk", data(delta("a"),
 				`{`+head+`,"choices":[{"index":0,"delta":{"content":""},"finish_reason":"length"}],"usage":{"n":1}}`,
 				done),
-			[]string{"text a", `finish length {"n":1} false`},
+			[]string{
+				"text a", `chunk {` + head + `,"choices":[{"index":0,"delta":{"content":""},"finish_reason":"length"}],` +
+					`"usage":{"n":1}} []`, `finish length {"n":1} true with the usage`,
+			},
 		},
 		{
 			"text in the finish chunk", data(chat(`{"index":0,"delta":{"content":"a"},"finish_reason":"stop"}`), done),
@@ -53,7 +56,7 @@ func TestStreams(t *testing.T) {
 		},
 		{
 			"id differs", data(delta("a"), strings.Replace(delta("b"), `c1`, `c2`, 1), finished, done),
-			[]string{"text a", "chunk " + strings.Replace(delta("b"), `c1`, `c2`, 1) + " [b]", "finish stop  false"},
+			[]string{"text a", "text b", "finish stop  false"},
 		},
 		{
 			"tool call", data(opening, tool, chat(`{"index":0,"delta":{},"finish_reason":"tool_calls"}`), done),
@@ -287,7 +290,10 @@ func TestErrorsWithinAStream(t *testing.T) {
 			"named", "event: error\ndata: {\"error\":{\"message\":\"boom\"}}", 502, "upstream_error", "boom",
 			`{"error":{"message":"boom"}}`,
 		},
-		{"named, bare", "event: error\ndata: {\"message\":\"boom\"}", 502, "upstream_error", "boom", ""},
+		{
+			"named, bare", "event: error\ndata: {\"message\":\"boom\"}", 502, "upstream_error", "boom",
+			`{"message":"boom"}`,
+		},
 		{"named, text", "event: error\ndata: boom", 502, "upstream_error", "boom", ""},
 		{"Ollama", `data: {"error":"boom"}`, 502, "upstream_error", "boom", ""},
 		{
@@ -343,36 +349,41 @@ func TestCuts(t *testing.T) {
 func TestWholeAnswers(t *testing.T) {
 	const info = `"id":"c","object":"chat.completion","created":1,"model":"m"`
 	for _, c := range []struct {
-		name, media, body string
-		want              []string
-		code              string
+		name, media, body  string
+		text, finish, code string
 	}{
 		{
 			name: "text",
-			body: ` {` + info + `,"choices":[{"index":0,"message":{"role":"assistant","content":"Hi","refusal":null},` +
+			body: `{` + info + `,"choices":[{"index":0,"message":{"role":"assistant","content":"Hi","refusal":null},` +
 				`"logprobs":null,"finish_reason":"stop"}],"usage":{"n":1}}`,
-			want: []string{"text Hi", `finish stop {"n":1} false`},
+			text: "Hi", finish: `finish stop {"n":1} true`,
 		},
 		{
 			name: "said to be a stream", media: "text/event-stream",
 			body: `{` + info + `,"choices":[{"index":0,"message":{"content":"Hi"},"finish_reason":"stop"}]}`,
-			want: []string{"accepted", "text Hi", `finish stop  false`},
+			text: "Hi", finish: `finish stop  true`,
 		},
 		{
 			name: "text completion",
 			body: `{"id":"c","object":"text_completion","choices":[{"index":0,"text":"Hi","finish_reason":"length"}]}`,
-			want: []string{"text Hi", "finish length  false"},
+			text: "Hi", finish: "finish length  true",
+		},
+		{
+			name: "several choices, and unknown members",
+			body: `{` + info + `,"x":1.0,"choices":[{"index":1,"text":"No"},{"index":0,"message":{"content":"Hi"}}]}`,
+			text: "Hi", finish: "finish   true",
+		},
+		{
+			name: "parts",
+			body: `{` + info + `,"choices":[{"message":{"content":[{"type":"thinking","thinking":[]},` +
+				`{"type":"text","text":"Hi"}]},"finish_reason":"stop"}]}`,
+			text: "Hi", finish: "finish stop  true",
 		},
 		{
 			name: "tool calls",
 			body: `{` + info + `,"choices":[{"index":0,"message":{"role":"assistant","content":null,` +
 				`"tool_calls":[{"id":"x"},{"id":"y"}]},"finish_reason":"tool_calls"}]}`,
-			want: []string{
-				`chunk {"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,` +
-					`"delta":{"role":"assistant","content":null,"tool_calls":[{"index":0,"id":"x"},` +
-					`{"index":1,"id":"y"}]},"finish_reason":"tool_calls"}]} []`,
-				"finish tool_calls  true",
-			},
+			finish: "finish tool_calls  true",
 		},
 		{name: "error", body: `{"error":{"message":"boom","code":"c"}}`, code: "c"},
 		{name: "no choices", body: `{"hello":1}`, code: "upstream_invalid"},
@@ -387,7 +398,7 @@ func TestWholeAnswers(t *testing.T) {
 				if c.media != "" {
 					w.Header().Set("Content-Type", c.media)
 				}
-				_, _ = io.WriteString(w, c.body)
+				_, _ = io.WriteString(w, " "+c.body)
 			}, openai.Options{MaxEvent: 5000})
 			if c.code != "" {
 				providerError(t, err, http.StatusBadGateway, c.code)
@@ -396,8 +407,12 @@ func TestWholeAnswers(t *testing.T) {
 				}
 				return
 			}
-			if err != nil || !slices.Equal(rec.log, c.want) {
-				t.Errorf("%v\n got %q\nwant %q", err, rec.log, c.want)
+			want := []string{"whole " + c.body + " [" + c.text + "]", c.finish}
+			if c.media != "" {
+				want = append([]string{"accepted"}, want...)
+			}
+			if err != nil || !slices.Equal(rec.log, want) {
+				t.Errorf("%v\n got %q\nwant %q", err, rec.log, want)
 			}
 		})
 	}

@@ -9,40 +9,56 @@ import (
 
 // Causes for which a watchdog cancels.
 var (
-	errNoToken = errors.New("no token in time")
-	errSilence = errors.New("silence within an answer")
-	errNoEnd   = errors.New("nothing after the answer's end")
+	errNoToken  = errors.New("no sign of life before the first token")
+	errNoAnswer = errors.New("no token in time")
+	errSilence  = errors.New("silence within an answer")
+	errNoEnd    = errors.New("nothing after the answer's end")
 )
 
 // watchdog cancels a request if the upstream takes too long. Its methods are for one goroutine.
 type watchdog struct {
 	cancel context.CancelCauseFunc
-	timer  *time.Timer
-	idle   time.Duration // time allowed after each read; 0: reads do not restart the timer
+	limit  *time.Timer // for the wait in all
+	quiet  *time.Timer // for the time without a byte
+	idle   time.Duration
 }
 
 func newWatchdog(cancel context.CancelCauseFunc) *watchdog { return &watchdog{cancel: cancel} }
 
-// arm cancels the request after d, whatever it receives.
-func (w *watchdog) arm(d time.Duration, cause error) {
-	w.stop()
-	w.idle = 0
-	w.timer = time.AfterFunc(d, func() { w.cancel(cause) })
+// within cancels the request after d, whatever it receives. It replaces the limit before.
+func (w *watchdog) within(d time.Duration, cause error) {
+	w.unlimit()
+	w.limit = time.AfterFunc(d, func() { w.cancel(cause) })
 }
 
-// guard cancels the request if it receives nothing for d.
-func (w *watchdog) guard(d time.Duration, cause error) {
-	w.arm(d, cause)
-	w.idle = d
-}
-
-func (w *watchdog) stop() {
-	if w.timer != nil {
-		w.timer.Stop()
+// unlimit ends the limit of within.
+func (w *watchdog) unlimit() {
+	if w.limit != nil {
+		w.limit.Stop()
 	}
 }
 
-// watched is a body whose reads restart the watchdog's timer.
+// guard cancels the request if it receives nothing for d. It replaces the guard before.
+func (w *watchdog) guard(d time.Duration, cause error) {
+	w.unguard()
+	w.idle = d
+	w.quiet = time.AfterFunc(d, func() { w.cancel(cause) })
+}
+
+// unguard ends the limit of guard.
+func (w *watchdog) unguard() {
+	if w.quiet != nil {
+		w.quiet.Stop()
+	}
+	w.idle = 0
+}
+
+func (w *watchdog) stop() {
+	w.unlimit()
+	w.unguard()
+}
+
+// watched is a body whose reads restart the guard's timer.
 type watched struct {
 	io.Reader
 	dog *watchdog
@@ -51,7 +67,7 @@ type watched struct {
 func (b watched) Read(p []byte) (int, error) {
 	n, err := b.Reader.Read(p)
 	if n > 0 && b.dog.idle > 0 {
-		b.dog.timer.Reset(b.dog.idle)
+		b.dog.quiet.Reset(b.dog.idle)
 	}
 	return n, err
 }

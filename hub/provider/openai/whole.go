@@ -1,102 +1,90 @@
 package openai
 
 import (
+	"bytes"
 	"net/http"
 	"strconv"
 
+	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/jsonw"
 )
 
-// unstream converts a complete answer, in compact JSON, to one equivalent chunk: each choice's message becomes its
-// delta. An object with an error stays unchanged.
-func unstream(answer []byte) ([]byte, error) {
-	dst := []byte{'{'}
-	answered := false
-	for name, value := range jsonw.Members(answer) {
-		switch string(name) {
-		case "error":
-			if !jsonw.IsNull(value) {
-				return answer, nil
-			}
-		case "object":
-			if string(value) == `"chat.completion"` {
-				value = []byte(`"chat.completion.chunk"`)
-			}
-			dst = append(jsonw.AppendKey(dst, name), value...)
-		case "choices":
-			answered = answered || value[0] == '[' && string(value) != "[]"
-			dst = unstreamChoices(jsonw.AppendKey(dst, name), value)
-		default:
-			dst = append(jsonw.AppendKey(dst, name), value...)
-		}
+// whole passes on a complete answer, in compact JSON, as it is.
+func (a *answer) whole(raw []byte) error {
+	if raw[0] != '{' || isFault(raw) {
+		return a.provider.fault(raw)
 	}
-	if !answered {
-		return nil, failure(http.StatusBadGateway, "upstream_invalid",
-			"the upstream's answer is not a completion: it has no choices")
+	c := parse(raw, nil)
+	if len(c.choices) == 0 {
+		return failure(http.StatusBadGateway, "upstream_invalid",
+			"the upstream's answer is not a completion: it has no choices; it says %s", a.provider.quote(raw))
 	}
-	return append(dst, '}'), nil
+	a.describe(&c)
+	a.keepUsage(c.usage)
+	text, reason := firstChoice(raw)
+	if err := a.w.Whole(bytes.Clone(raw), text); err != nil {
+		return err
+	}
+	a.w.Finish(hub.Finish{Reason: reason, ReasonSent: true, Usage: a.usage})
+	return nil
 }
 
-func unstreamChoices(dst, choices []byte) []byte {
-	dst = append(dst, '[')
-	n := 0
-	for choice := range jsonw.Elements(choices) {
-		if n++; n > 1 {
-			dst = append(dst, ',')
-		}
-		if choice[0] != '{' {
-			dst = append(dst, choice...)
+// firstChoice returns the text of a complete answer's first choice, and its finish reason.
+func firstChoice(raw []byte) (text, reason string) {
+	for name, choices := range jsonw.Members(raw) {
+		if string(name) != "choices" {
 			continue
 		}
-		dst = append(dst, '{')
-		for name, value := range jsonw.Members(choice) {
-			if string(name) == "message" {
-				dst = unstreamMessage(jsonw.AppendKey(dst, "delta"), value)
-				continue
+		for choice := range jsonw.Elements(choices) {
+			index, content, finish := readChoice(choice)
+			if index == 0 {
+				return content, finish
 			}
-			dst = append(jsonw.AppendKey(dst, name), value...)
 		}
-		dst = append(dst, '}')
 	}
-	return append(dst, ']')
+	return "", ""
 }
 
-func unstreamMessage(dst, message []byte) []byte {
-	if message[0] != '{' {
-		return append(dst, message...)
-	}
-	dst = append(dst, '{')
-	for name, value := range jsonw.Members(message) {
-		dst = jsonw.AppendKey(dst, name)
-		if string(name) == "tool_calls" && value[0] == '[' {
-			dst = appendIndexed(dst, value)
-		} else {
-			dst = append(dst, value...)
-		}
-	}
-	return append(dst, '}')
-}
-
-// appendIndexed appends tool calls with the index that they have in a stream.
-func appendIndexed(dst, calls []byte) []byte {
-	dst = append(dst, '[')
-	i := 0
-	for call := range jsonw.Elements(calls) {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		if call[0] == '{' {
-			dst = strconv.AppendInt(append(dst, `{"index":`...), int64(i), 10)
-			for name, value := range jsonw.Members(call) {
-				if string(name) != "index" {
-					dst = append(jsonw.AppendKey(dst, name), value...)
+func readChoice(choice []byte) (index int, text, reason string) {
+	for name, value := range jsonw.Members(choice) {
+		switch string(name) {
+		case "index":
+			index, _ = strconv.Atoi(string(value)) // 0 for what is no number
+		case "text":
+			text, _ = jsonw.String(value)
+		case "finish_reason":
+			reason, _ = jsonw.String(value)
+		case "message", "delta":
+			for name, value := range jsonw.Members(value) {
+				if string(name) == "content" {
+					text += textOf(value)
 				}
 			}
-			dst = append(dst, '}')
-		} else {
-			dst = append(dst, call...)
 		}
-		i++
 	}
-	return append(dst, ']')
+	return index, text, reason
+}
+
+// textOf returns the text of a message's content: a string, or parts of which some are text.
+func textOf(content []byte) string {
+	if s, ok := jsonw.String(content); ok {
+		return s
+	}
+	var text []byte
+	for part := range jsonw.Elements(content) {
+		isText := false
+		var s string
+		for name, value := range jsonw.Members(part) {
+			switch string(name) {
+			case "type":
+				isText = string(value) == `"text"`
+			case "text":
+				s, _ = jsonw.String(value)
+			}
+		}
+		if isText {
+			text = append(text, s...)
+		}
+	}
+	return string(text)
 }

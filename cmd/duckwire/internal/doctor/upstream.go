@@ -136,9 +136,10 @@ func (f *firstText) after(began time.Time) time.Duration {
 
 func (f *firstText) Accepted()                               {}
 func (f *firstText) Describe(hub.CompletionInfo)             {}
-func (f *firstText) Finish(string, json.RawMessage, bool)    {}
+func (f *firstText) Finish(hub.Finish)                       {}
 func (f *firstText) Text(string) error                       { f.note(); return nil }
 func (f *firstText) Chunk(_ json.RawMessage, _ string) error { f.note(); return nil }
+func (f *firstText) Whole(_ json.RawMessage, _ string) error { f.note(); return nil }
 
 // refusedError is a response with an error status.
 type refusedError struct {

@@ -1,0 +1,142 @@
+package openai
+
+import (
+	"net/http"
+	"slices"
+
+	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/jsonw"
+)
+
+// form is one way to put a request to the upstream.
+type form struct {
+	path    string // see Provider.url
+	stream  bool   // ask for a stream; false: the client's member "stream" is sent as it is, or false
+	options bool   // ask for the usage, in stream_options
+	fim     FIM    // how the suffix is sent: Suffix, or a template
+}
+
+// firstForm returns the form of the first try: as the client asked, but for what the upstream is known to refuse.
+func (p *Provider) firstForm(req *hub.CompletionRequest) form {
+	l := &p.learned
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f := form{path: chatPath, fim: Suffix}
+	f.stream = !req.Whole && (wantsStream(req) || !l.noStreaming[p.modelOf(req)])
+	f.options = f.stream && !l.noStreamOptions
+	if req.Kind != hub.TextCompletion {
+		return f
+	}
+	f.path = textPath
+	if !req.FIM && !req.HasSuffix {
+		return f
+	}
+	if f.fim = p.fimOf(req, l.noSuffix); f.fim != Suffix {
+		return f // a rendered prompt is a plain text completion
+	}
+	switch {
+	case l.fimPath != "":
+		f.path = l.fimPath
+	case p.dialect.fimPath != "":
+		f.path = p.dialect.fimPath
+	case req.FIM:
+		f.path = fimPath
+	}
+	return f
+}
+
+// fimOf returns how the suffix is sent: Suffix, or a template.
+func (p *Provider) fimOf(req *hub.CompletionRequest, refused bool) FIM {
+	how := p.opts.FIM
+	if how == AutoFIM {
+		how = Suffix
+		if refused {
+			how = ByModel
+		}
+	}
+	if how == ByModel {
+		how = templateOf(p.modelOf(req))
+	}
+	if how == "" || !req.HasSuffix || !isOneText(req) {
+		return Suffix
+	}
+	return how
+}
+
+// isOneText reports whether the prompt is one text: a template can only be rendered with one.
+func isOneText(req *hub.CompletionRequest) bool {
+	raw := req.Body["prompt"]
+	return req.Prompt != "" || len(raw) == 0 || raw[0] == '"'
+}
+
+// wantsStream reports whether the client itself asked for a stream.
+func wantsStream(req *hub.CompletionRequest) bool { return string(req.Body["stream"]) == "true" }
+
+// modelOf returns the model that the upstream is asked for.
+func (p *Provider) modelOf(req *hub.CompletionRequest) string {
+	if p.opts.Model != "" && (req.Model == "" || req.Model == localModel) {
+		return p.opts.Model
+	}
+	return req.Model
+}
+
+// adjustment is another form for a request whose first one was refused.
+type adjustment struct {
+	form
+	of    subject
+	learn fact // to be remembered if the upstream accepts the form; nil: nothing
+}
+
+// subject is what an adjustment is about. A request is adjusted at most once for each.
+type subject uint8
+
+const (
+	theOptions subject = iota + 1
+	theStreaming
+	thePath
+	theSuffix
+)
+
+// adjust returns another form for a request, if the refusal is about something that the client did not ask for.
+func (p *Provider) adjust(f form, req *hub.CompletionRequest, r *refused) (next adjustment, ok bool) {
+	next.form = f
+	fills := req.Kind == hub.TextCompletion && (req.FIM || req.HasSuffix) && f.fim == Suffix
+	switch {
+	case f.options && r.mentions("stream_options", "include_usage"):
+		next.of, next.options = theOptions, false
+		if req.Body["stream_options"] == nil {
+			next.learn = refusesStreamOptions
+		}
+	case f.stream && !wantsStream(req) && r.isRejection() && r.mentionsStreaming():
+		next.of, next.stream, next.options = theStreaming, false, false
+		if !severalAnswers(req) { // "cannot stream with best_of > n" is not about the model
+			next.learn = refusesStreaming(p.modelOf(req))
+		}
+	case fills && (f.path == textPath || f.path == fimPath) && r.isNoPath():
+		next.of, next.path = thePath, textPath
+		if f.path == textPath {
+			next.path = fimPath
+		}
+		next.learn = fillsAt(next.path)
+	case fills && req.HasSuffix && p.opts.FIM == AutoFIM && r.isRejection() && r.mentions("suffix"):
+		next.of, next.path, next.fim = theSuffix, textPath, p.fimOf(req, true)
+		next.learn = refusesSuffix
+	}
+	return next, next.of != 0 && next.form != f
+}
+
+func severalAnswers(req *hub.CompletionRequest) bool {
+	return !jsonw.IsNull(req.Body["best_of"]) || !jsonw.IsNull(req.Body["n"])
+}
+
+// isRejection reports whether the upstream found fault with the request.
+func (e *refused) isRejection() bool {
+	return slices.Contains([]int{
+		http.StatusBadRequest, http.StatusForbidden, http.StatusUnprocessableEntity, http.StatusNotImplemented,
+	}, e.status)
+}
+
+// isNoPath reports whether the upstream has nothing at the path, as opposed to not having the model.
+func (e *refused) isNoPath() bool {
+	return (e.status == http.StatusNotFound || e.status == http.StatusMethodNotAllowed) && !e.mentions("model")
+}

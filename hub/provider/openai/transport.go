@@ -1,0 +1,83 @@
+package openai
+
+import (
+	"compress/flate"
+	"compress/gzip"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// newTransport returns a transport for streams. It disables compression, which would delay tokens until a block is
+// full.
+func newTransport(connect time.Duration) *http.Transport {
+	return &http.Transport{
+		Proxy:               http.ProxyFromEnvironment,
+		DialContext:         (&net.Dialer{Timeout: connect, KeepAlive: 30 * time.Second}).DialContext,
+		TLSHandshakeTimeout: connect,
+		ForceAttemptHTTP2:   true,
+		DisableCompression:  true,
+		MaxIdleConnsPerHost: 32,
+		IdleConnTimeout:     90 * time.Second,
+	}
+}
+
+// plainBodies is a transport that asks for bodies without compression, and decompresses those that are compressed all
+// the same: some servers do not look at Accept-Encoding.
+type plainBodies struct{ http.RoundTripper }
+
+func (t plainBodies) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.Header.Set("Accept-Encoding", "identity")
+	resp, err := t.RoundTripper.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	coding := strings.ToLower(strings.TrimSpace(resp.Header.Get("Content-Encoding")))
+	var open func(io.Reader) (io.Reader, error)
+	switch coding {
+	case "", "identity":
+		return resp, nil
+	case "gzip", "x-gzip":
+		open = func(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) }
+	case "deflate":
+		open = func(r io.Reader) (io.Reader, error) { return flate.NewReader(r), nil }
+	default:
+		open = func(io.Reader) (io.Reader, error) { return nil, &codingError{coding} }
+	}
+	resp.Body = &decoded{body: resp.Body, open: open}
+	resp.Header.Del("Content-Encoding")
+	resp.Header.Del("Content-Length")
+	resp.ContentLength = -1
+	return resp, nil
+}
+
+// codingError is the error for a body in a coding that nobody asked for and that cannot be decoded.
+type codingError struct{ coding string }
+
+func (e *codingError) Error() string {
+	return fmt.Sprintf("the upstream's answer is encoded as %.40q, which was not asked for", e.coding)
+}
+
+// decoded decodes a body. It reads nothing before its first Read, because the first bytes may be late.
+type decoded struct {
+	body io.ReadCloser
+	open func(io.Reader) (io.Reader, error)
+	r    io.Reader
+	err  error
+}
+
+func (d *decoded) Read(p []byte) (int, error) {
+	if d.r == nil && d.err == nil {
+		d.r, d.err = d.open(d.body)
+	}
+	if d.err != nil {
+		return 0, d.err
+	}
+	return d.r.Read(p)
+}
+
+func (d *decoded) Close() error { return d.body.Close() }
