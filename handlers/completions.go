@@ -256,18 +256,3 @@ func (s *server) answerWhole(w http.ResponseWriter, r *http.Request, stream *hub
 	answer(w, http.StatusOK, mediaJSON, aggregate(stream, &st, items))
 	return nil
 }
-
-// listModels answers GET /v1/models.
-func (s *server) listModels(w http.ResponseWriter, r *http.Request) error {
-	models, err := s.hub.Models(r.Context())
-	if err != nil {
-		var p *hub.ProviderError
-		if !errors.As(err, &p) {
-			err = &hub.ProviderError{Status: http.StatusBadGateway, Code: "provider_error", Message: err.Error()}
-		}
-		return err
-	}
-	w.Header().Set("Content-Type", mediaJSON)
-	_, _ = w.Write(openai.AppendModels(nil, models))
-	return nil
-}

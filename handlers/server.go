@@ -49,6 +49,9 @@ type Options struct {
 	CommitAfter   time.Duration // how long a completion waits for its provider before it answers 200 (5 s)
 	KeepAfter     time.Duration // how long a completion continues without watchers (10 s)
 
+	UpstreamPaths         []string      // paths below /v1 that go to the upstream (DefaultUpstreamPaths); empty: none
+	UpstreamAnswerTimeout time.Duration // timeout of the answer to such a request, with its body (10 min)
+
 	PresenceGrace time.Duration // how long presence remains after a lost connection (15 s); negative: not at all
 
 	Ready func(ctx context.Context) error // nil: always ready; /readyz shows its error
@@ -87,6 +90,10 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.Heartbeat, 10*time.Second)
 	setDefault(&o.CommitAfter, 5*time.Second)
 	setDefault(&o.KeepAfter, 10*time.Second)
+	setDefault(&o.UpstreamAnswerTimeout, 10*time.Minute)
+	if o.UpstreamPaths == nil {
+		o.UpstreamPaths = DefaultUpstreamPaths
+	}
 	setDefault(&o.PresenceGrace, 15*time.Second)
 	return o
 }
@@ -130,7 +137,7 @@ type Edge struct {
 func New(o Options) *Edge {
 	s := newServer(o)
 	s.sockets = s.newSockets()
-	s.handler = escapeTopics(s.router())
+	s.handler = escapeSlashes(s.router())
 	s.joinNodes()
 	s.connections.shareUsage(&s.Options)
 	var sharing context.Context
