@@ -46,7 +46,8 @@ func TestModelsPassUntouched(t *testing.T) {
 		resp := s.do("GET", path, "")
 		body, _ := io.ReadAll(resp.Body)
 		resp.Body.Close()
-		want = `{"error":{"message":"` + want + `","type":"invalid_request_error","param":null,"code":"model_not_found"}}`
+		want = `{"error":{"message":"` + want +
+			`","type":"invalid_request_error","param":null,"code":"model_not_found"}}`
 		if resp.StatusCode != 404 || string(body) != want {
 			t.Errorf("%s: %s %s\nwant %s", path, resp.Status, body, want)
 		}

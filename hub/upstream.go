@@ -13,8 +13,8 @@ import (
 // A Forwarder is a Provider that also passes other requests to its upstream as they are, such as those for embeddings.
 //
 // Forward returns the upstream's answer whatever its status is, but for 401, which is about this server's own key. The
-// caller must close the answer's body. When ctx ends, the request is aborted, and reading the body fails. Errors: ctx's,
-// or a *ProviderError as of Provider.Complete. Safe for concurrent use.
+// caller must close the answer's body. When ctx ends, the request is aborted, and reading the body fails. Errors:
+// ctx's, or a *ProviderError as of Provider.Complete. Safe for concurrent use.
 type Forwarder interface {
 	Forward(ctx context.Context, req *ForwardRequest) (*ForwardResponse, error)
 }

@@ -49,8 +49,10 @@ func TestForwardWithoutUpstream(t *testing.T) {
 	for _, p := range []hub.Provider{nil, wrapper{}} {
 		h := hub.New(hub.Options{Provider: p})
 		var e *hub.ProviderError
-		if _, err := h.Forward(t.Context(), &hub.ForwardRequest{Path: "rerank"}); !errors.As(err, &e) || e.Status != 404 ||
-			e.Message != "the built-in completer has no rerank; set DUCKWIRE_UPSTREAM_URL to an OpenAI-compatible server that has" {
+		const want = "the built-in completer has no rerank; set DUCKWIRE_UPSTREAM_URL to an OpenAI-compatible server " +
+			"that has"
+		_, err := h.Forward(t.Context(), &hub.ForwardRequest{Path: "rerank"})
+		if !errors.As(err, &e) || e.Status != 404 || e.Message != want {
 			t.Errorf("%v", err)
 		}
 		if h.Upstreams() != nil {

@@ -60,9 +60,15 @@ func TestForwardFails(t *testing.T) {
 		h    http.HandlerFunc
 		code string
 	}{
-		"401":      {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "sk-key", 401) }, "upstream_unauthorized"},
-		"redirect": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/x", 302) }, "upstream_redirect"},
-		"cut":      {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "upstream_unreachable"},
+		"401": {
+			func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "sk-key", http.StatusUnauthorized) },
+			"upstream_unauthorized",
+		},
+		"redirect": {
+			func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/x", http.StatusFound) },
+			"upstream_redirect",
+		},
+		"cut": {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "upstream_unreachable"},
 	} {
 		p := newProvider(t, openai.Options{BaseURL: upstream(t, c.h), Key: "sk-key"})
 		_, err := p.Forward(t.Context(), &hub.ForwardRequest{Method: "POST", Path: "embeddings"})
@@ -76,7 +82,8 @@ func TestForwardFails(t *testing.T) {
 	})})
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { <-entered; cancel() }()
-	if _, err := p.Forward(ctx, &hub.ForwardRequest{Method: "POST", Path: "embeddings"}); !errors.Is(err, context.Canceled) {
+	_, err := p.Forward(ctx, &hub.ForwardRequest{Method: "POST", Path: "embeddings"})
+	if !errors.Is(err, context.Canceled) {
 		t.Errorf("the caller's own end: %v", err)
 	}
 }

@@ -97,9 +97,9 @@ func (p *Provider) fetchModels(ctx context.Context) ([]hub.Model, error) {
 // DecodeModels parses an upstream's list of models. Error: a *hub.ProviderError.
 func DecodeModels(list []byte) ([]hub.Model, error) { return new(Provider).decodeModels(list) }
 
-// decodeModels parses a list of models: {"data":[…]} as OpenAI has it, {"models":[…]}, or a bare array. "data":null is an
-// empty list. It leaves out entries that are not an object with an id (or a name, as Ollama calls it), so that an odd
-// entry costs no other.
+// decodeModels parses a list of models: {"data":[…]} as OpenAI has it, {"models":[…]}, or a bare array. "data":null is
+// an empty list. It leaves out entries that are not an object with an id (or a name, as Ollama calls it), so that an
+// odd entry costs no other.
 func (p *Provider) decodeModels(body []byte) ([]hub.Model, error) {
 	body = bytes.ToValidUTF8(body, []byte("\ufffd"))
 	list, ok := modelEntries(body)

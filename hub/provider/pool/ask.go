@@ -27,10 +27,11 @@ func (p *Pool) newRound(model, requestID string) (*round, error) {
 	if len(r.members) > 0 {
 		return r, nil
 	}
-	message := fmt.Sprintf("no upstream serves the model %.200q; GET /v1/models lists those that there are", model)
+	message := fmt.Sprintf("no upstream serves the model %.200q", model)
 	if namesNone(model) {
-		message = "the request names no model, and no upstream has one of its own; GET /v1/models lists those that there are"
+		message = "the request names no model, and no upstream has one of its own"
 	}
+	message += "; GET /v1/models lists those that there are"
 	return nil, &hub.ProviderError{
 		Status: http.StatusNotFound, Code: "model_not_found", Type: "invalid_request_error", Message: message,
 	}

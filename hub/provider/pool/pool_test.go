@@ -98,7 +98,8 @@ func TestNoNextAfterFirstToken(t *testing.T) {
 			return failure(502, "upstream_truncated")
 		}), says("B"))
 		got, err := ask(t.Context(), p, "m")
-		if codeOf(err) != "upstream_truncated" || strings.Contains(got, "B") || !strings.HasPrefix(got, "describe a, "+name) {
+		if codeOf(err) != "upstream_truncated" || strings.Contains(got, "B") ||
+			!strings.HasPrefix(got, "describe a, "+name) {
 			t.Errorf("%s: %s, %v", name, got, err)
 		}
 		if u := p.Upstreams()[0]; u.Healthy || u.Failures != 1 || !strings.Contains(u.Reason, "upstream_truncated") {
@@ -135,9 +136,11 @@ func TestAllFail(t *testing.T) {
 	}
 	for want, all := range map[string][]error{
 		"upstream_unreachable 0s": {failure(502, "upstream_unreachable"), failure(504, "upstream_timeout")},
-		"busy 3s":                 {failure(502, "upstream_unreachable"), wait(failure(429, "busy"), 9), wait(failure(503, "x"), 3)},
-		"upstream_error 7s":       {wait(failure(502, "upstream_unauthorized"), 7), failure(500, "upstream_error")},
-		"x 0s":                    {errors.New("unknown"), failure(500, "x")},
+		"busy 3s": {
+			failure(502, "upstream_unreachable"), wait(failure(429, "busy"), 9), wait(failure(503, "x"), 3),
+		},
+		"upstream_error 7s": {wait(failure(502, "upstream_unauthorized"), 7), failure(500, "upstream_error")},
+		"x 0s":              {errors.New("unknown"), failure(500, "x")},
 	} {
 		var members []pool.Member
 		for _, err := range all {
@@ -188,11 +191,11 @@ func TestPauses(t *testing.T) {
 		want(once)
 		time.Sleep(time.Second - 1)
 		want(once)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		want(first, twice)
 		time.Sleep(2*time.Second - 1)
 		want(twice)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		want(first, thrice)
 		if u := p.Upstreams()[0]; u.Healthy || u.Failures != 3 || !u.Since.Equal(begun) || u.Learned[0] != "a fact" {
 			t.Errorf("%+v", u)
@@ -200,7 +203,7 @@ func TestPauses(t *testing.T) {
 		fine = true
 		time.Sleep(4*time.Second - 1)
 		want(thrice)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		want(first)
 		want(first)
 		if u := p.Upstreams()[0]; !u.Healthy || u.Failures != 0 || u.Reason != "" || !u.Since.Equal(time.Now()) {
@@ -225,7 +228,7 @@ func TestPauseLimits(t *testing.T) {
 			_, _ = ask(t.Context(), p, "m")
 			time.Sleep(pause - 1)
 			_, _ = ask(t.Context(), p, "m")
-			if time.Sleep(1); asked != before+1 {
+			if time.Sleep(time.Nanosecond); asked != before+1 {
 				t.Errorf("asked %d times within %v", asked-before, pause)
 			}
 		}
@@ -327,7 +330,8 @@ func TestModels(t *testing.T) {
 	for _, m := range got {
 		names = append(names, m.ID+" of "+m.OwnedBy)
 	}
-	if want := []string{"a of a", "x of a", "b of b", "y of b", "c of c", "z of c"}; err != nil || !slices.Equal(names, want) {
+	want := []string{"a of a", "x of a", "b of b", "y of b", "c of c", "z of c"}
+	if err != nil || !slices.Equal(names, want) {
 		t.Errorf("%q, %v", names, err)
 	}
 	if got, err := newPool(t, nil, lists(down), lists(io.EOF)).Models(t.Context()); got != nil || err != error(down) {
@@ -356,7 +360,8 @@ func (b *bodies) answers(status int, body string) pool.Member {
 		}
 		b.open++
 		return &hub.ForwardResponse{
-			Status: status, Header: http.Header{"Retry-After": {"90"}}, Length: -1, Body: &counted{strings.NewReader(body), b},
+			Status: status, Header: http.Header{"Retry-After": {"90"}}, Length: -1,
+			Body: &counted{strings.NewReader(body), b},
 		}, nil
 	}}}
 }
@@ -435,7 +440,8 @@ func TestAnalyze(t *testing.T) {
 }
 
 func TestClose(t *testing.T) {
-	p := newPool(t, nil, pool.Member{Upstream: &fake{closed: io.EOF}}, pool.Member{Upstream: &fake{closed: io.ErrNoProgress}})
+	p := newPool(t, nil, pool.Member{Upstream: &fake{closed: io.EOF}},
+		pool.Member{Upstream: &fake{closed: io.ErrNoProgress}})
 	if err := p.Close(); !errors.Is(err, io.EOF) || !errors.Is(err, io.ErrNoProgress) {
 		t.Errorf("%v", err)
 	}

@@ -15,8 +15,8 @@ import (
 	"github.com/duckwire/duckwire/hub/provider/pool"
 )
 
-// Upstream is an entry of the setting upstreams. The tags are those of Config. Dialect and FIM have the defaults and the
-// allowed values of upstream_dialect and upstream_fim.
+// Upstream is an entry of the setting upstreams. The tags are those of Config. Dialect and FIM have the defaults and
+// the allowed values of upstream_dialect and upstream_fim.
 type Upstream struct {
 	Name    string   `key:"name"`
 	URL     string   `key:"url"`

@@ -82,7 +82,7 @@ func TestOneUpstream(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(l.UpstreamList(), want) || len(l.UpstreamPaths) != 0 {
 		t.Errorf("%v, %+v, %q", err, l.UpstreamList(), l.UpstreamPaths)
 	}
-	for _, base := range []string{"http://h", "https://h/", "https://h/v1beta/openai", "https://h/paas/v4", "https://h/v1/"} {
+	for _, base := range []string{"http://h", "https://h/", "https://h/v1beta/x", "https://h/paas/v4", "https://h/v1/"} {
 		if _, err := loadYAML(t, "upstream_url: "+base); err != nil {
 			t.Errorf("%s: %v", base, err)
 		}
@@ -94,37 +94,91 @@ func TestOneUpstream(t *testing.T) {
 
 func TestUpstreamFaults(t *testing.T) {
 	const one = "upstreams:\n- name: a\n  url: http://h/v1\n"
-	for text, want := range map[string]string{
-		"upstreams: 5":                          `upstreams: the value can only be set in duckwire.yaml, as a list (from duckwire.yaml:1)`,
-		"upstreams: {name: a}":                  `duckwire.yaml:1: upstreams must be a list: lines of the form '- name: …'`,
-		"upstreams:\n- a\n":                     `duckwire.yaml:2: must be lines of the form 'key: value'`,
-		one + "  modle: x":                      `duckwire.yaml:4: modle is no setting; did you mean model?`,
-		one + "  url: http://h/v1":              `url: is set twice (from duckwire.yaml:4)`,
-		one + "  model: [x]":                    `model: must be a single value (from duckwire.yaml:4)`,
-		one + "  models: {x: y}":                `models: must be a text or a list of texts (from duckwire.yaml:4)`,
-		one + "  models: [a*b]":                 `upstreams: models: "a*b" may have * at its beginning or end only (from duckwire.yaml:2)`,
-		one + "  dialect: magic":                `upstreams: dialect: must be one of auto, openai, mistral`,
-		one + "  fim: magic":                    `upstreams: fim: must be one of suffix, qwen`,
-		one + "  key: sk-hunter2\n  key_env: X": `upstreams: give key or key_env, not both (from duckwire.yaml:2)`,
-		one + "  key_env: NOT_THERE":            `upstreams: key_env: the environment has no NOT_THERE (from duckwire.yaml:2)`,
-		one + "- name: a\n  url: http://h/v1":   `upstreams: name: "a" is there twice (from duckwire.yaml:4)`,
-		one + "- url: http://h/v1":              `upstreams: name: "" must be 1 to 64 letters, digits, or . _ - (from duckwire.yaml:4)`,
-		one + "- name: b":                       `upstreams: url: is missing (from duckwire.yaml:4)`,
-		one + "- {name: b, url: h/v1}":          `upstreams: url: "h/v1" must be a whole http or https URL (from duckwire.yaml:4)`,
-		one + "upstream_url: http://h/v1":       `upstream_url: cannot be given beside upstreams; move it into that list (from duckwire.yaml:4)`,
-		one + "upstream_key: sk-hunter2":        `upstream_key: cannot be given beside upstreams`,
+	for _, c := range []struct{ text, want string }{
+		{
+			"upstreams: 5",
+			`the value can only be set in duckwire.yaml, as a list (from duckwire.yaml:1)`,
+		},
+		{
+			"upstreams: {name: a}",
+			`duckwire.yaml:1: upstreams must be a list: lines of the form '- name: …'`,
+		},
+		{
+			"upstreams:\n- a\n",
+			`duckwire.yaml:2: must be lines of the form 'key: value'`,
+		},
+		{
+			one + "  modle: x",
+			`duckwire.yaml:4: modle is no setting; did you mean model?`,
+		},
+		{
+			one + "  url: http://h/v1",
+			`url: is set twice (from duckwire.yaml:4)`,
+		},
+		{
+			one + "  model: [x]",
+			`model: must be a single value (from duckwire.yaml:4)`,
+		},
+		{
+			one + "  models: {x: y}",
+			`models: must be a text or a list of texts (from duckwire.yaml:4)`,
+		},
+		{
+			one + "  models: [a*b]",
+			`upstreams: models: "a*b" may have * at its beginning or end only (from duckwire.yaml:2)`,
+		},
+		{
+			one + "  dialect: magic",
+			`upstreams: dialect: must be one of auto, openai, mistral`,
+		},
+		{
+			one + "  fim: magic",
+			`upstreams: fim: must be one of suffix, qwen`,
+		},
+		{
+			one + "  key: sk-hunter2\n  key_env: X",
+			`upstreams: give key or key_env, not both (from duckwire.yaml:2)`,
+		},
+		{
+			one + "  key_env: NOT_THERE",
+			`upstreams: key_env: the environment has no NOT_THERE (from duckwire.yaml:2)`,
+		},
+		{
+			one + "- name: a\n  url: http://h/v1",
+			`upstreams: name: "a" is there twice (from duckwire.yaml:4)`,
+		},
+		{
+			one + "- url: http://h/v1",
+			`upstreams: name: "" must be 1 to 64 letters, digits, or . _ - (from duckwire.yaml:4)`,
+		},
+		{
+			one + "- name: b",
+			`upstreams: url: is missing (from duckwire.yaml:4)`,
+		},
+		{
+			one + "- {name: b, url: h/v1}",
+			`upstreams: url: "h/v1" must be a whole http or https URL (from duckwire.yaml:4)`,
+		},
+		{
+			one + "upstream_url: http://h/v1",
+			`upstream_url: cannot be given beside upstreams; move it into that list (from duckwire.yaml:4)`,
+		},
+		{
+			one + "upstream_key: sk-hunter2",
+			`upstream_key: cannot be given beside upstreams`,
+		},
 	} {
-		_, err := loadYAML(t, text)
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q:\n got %v\nwant %s", text, err, want)
+		_, err := loadYAML(t, c.text)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%q:\n got %v\nwant %s", c.text, err, c.want)
 		}
 		if err != nil && strings.Contains(err.Error(), "hunter2") {
-			t.Errorf("%q: the error tells the secret", text)
+			t.Errorf("%q: the error tells the secret", c.text)
 		}
 	}
 }
 
-// FuzzUpstreams checks that any list is read without a panic, and that what is accepted can be printed without its keys.
+// FuzzUpstreams checks that any list is read without a panic, and is printed without its keys.
 func FuzzUpstreams(f *testing.F) {
 	f.Add(twoUpstreams)
 	f.Add("upstreams: [{name: a, url: http://h, key: k}]")

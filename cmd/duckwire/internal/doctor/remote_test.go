@@ -354,7 +354,8 @@ func TestUpstreamsOfTheServer(t *testing.T) {
 		}
 	}
 	ask := func(e *examination) { e.upstreams(context.Background()) }
-	r := only(t, hubtest.Hung, answers(200, `{"upstreams":[{"name":"a","host":"h:1","healthy":true,"learned":["no usage"]},`+
+	r := only(t, hubtest.Hung, answers(200, `{"upstreams":[`+
+		`{"name":"a","host":"h:1","healthy":true,"learned":["no usage"]},`+
 		`{"name":"b","host":"h:2","healthy":false,"failures":3,"reason":"refused"}]}`), ask)
 	holds(t, r, "upstream a", Fine, "h:1 has not failed lately; learned: no usage")
 	holds(t, r, "upstream b", Warning, "h:2 has failed 3 times: refused")
