@@ -12,14 +12,23 @@ import (
 	"github.com/duckwire/duckwire/hub/errs"
 )
 
-// readBody reads a request's whole JSON body, and trims white space.
-func (s *server) readBody(r *http.Request) ([]byte, error) {
+// readBytes reads a request's whole body, of any media type.
+func (s *server) readBytes(r *http.Request) ([]byte, error) {
 	raw, err := io.ReadAll(io.LimitReader(r.Body, s.BodyBytes+1))
 	if err != nil {
 		return nil, errBody(err)
 	}
 	if int64(len(raw)) > s.BodyBytes {
 		return nil, &errs.LimitError{Kind: errs.ErrTooLarge, Name: "body in bytes (body_bytes)", Limit: s.BodyBytes}
+	}
+	return raw, nil
+}
+
+// readBody reads a request's whole JSON body, and trims white space.
+func (s *server) readBody(r *http.Request) ([]byte, error) {
+	raw, err := s.readBytes(r)
+	if err != nil {
+		return nil, err
 	}
 	if !utf8.Valid(raw) {
 		return nil, errs.Invalid("body", "is not valid UTF-8")

@@ -200,7 +200,7 @@ func (s *server) keepOf(r *http.Request, d completionPath, req *openai.Request) 
 	case d.kind == hub.ChatCompletion:
 		return hub.IdlePolicy{CancelAfter: max(s.KeepChat, 1), FinishIfCut: true}
 	case req.Extended || req.ID != "": // who names a stream comes back to it
-		return hub.IdlePolicy{CancelAfter: max(s.KeepNamed, 1)}
+		return hub.IdlePolicy{CancelAfter: max(s.KeepChat, 1)}
 	}
 	return hub.IdlePolicy{CancelAfter: max(s.KeepCompletions, 1)}
 }
@@ -376,20 +376,5 @@ func (s *server) answerWhole(w http.ResponseWriter, r *http.Request, stream *hub
 		return &endingError{st.Ending.Error}
 	}
 	answer(w, http.StatusOK, mediaJSON, aggregate(stream, &st, items))
-	return nil
-}
-
-// listModels answers GET /v1/models.
-func (s *server) listModels(w http.ResponseWriter, r *http.Request) error {
-	models, err := s.hub.Models(r.Context())
-	if err != nil {
-		var p *hub.ProviderError
-		if !errors.As(err, &p) {
-			err = &hub.ProviderError{Status: http.StatusBadGateway, Code: "provider_error", Message: err.Error()}
-		}
-		return err
-	}
-	w.Header().Set("Content-Type", mediaJSON)
-	_, _ = w.Write(openai.AppendModels(nil, models))
 	return nil
 }

@@ -139,7 +139,7 @@ func (s *server) WriteError(w http.ResponseWriter, r *http.Request, err error) {
 			slog.String("path", middleware.LogText(r.URL.Path)),
 			slog.String("request_id", p.RequestID), slog.Any("error", err))
 	}
-	if said || isOpenAIPath(r) {
+	if said || s.isOpenAIPath(r) {
 		writeOpenAIError(w, p, err)
 		return
 	}

@@ -55,7 +55,9 @@ func loadContract() *apiContract {
 	c := &apiContract{doc: doc, seen: map[string]bool{}}
 	for template, item := range doc.Paths.Map() {
 		pattern := regexp.MustCompile(`\\\{([a-z]+)\\\}`).ReplaceAllString(regexp.QuoteMeta(template), `(?P<$1>[^/]+)`)
-		pattern = strings.Replace(pattern, `<topic>[^/]+`, `<topic>.+`, 1) // slashes may stand as they are
+		for _, name := range []string{"topic", "model"} { // slashes may stand as they are
+			pattern = strings.Replace(pattern, "<"+name+">[^/]+", "<"+name+">.+", 1)
+		}
 		c.paths = append(c.paths, contractPath{template, regexp.MustCompile("^" + pattern + "$"), item})
 	}
 	slices.SortFunc(c.paths, func(a, b contractPath) int { return strings.Compare(a.template, b.template) })

@@ -17,6 +17,8 @@ type overviewView struct {
 	Topics   topicsView   `json:"topics"`
 	Sessions sessionsView `json:"sessions"`
 	Queues   queuesView   `json:"queues"`
+
+	Upstreams []upstreamLine `json:"upstreams"` // as this node sees them
 }
 
 type topicsView struct {
@@ -61,6 +63,18 @@ type queueLine struct {
 	Oldest   string `json:"oldest"`
 }
 
+type upstreamLine struct {
+	Name     string   `json:"name"`
+	Host     string   `json:"host"`
+	Dialect  string   `json:"dialect"`
+	Models   []string `json:"models"`
+	Healthy  bool     `json:"healthy"`
+	Failures int      `json:"failures"`
+	Reason   string   `json:"reason,omitempty"`
+	Since    string   `json:"since,omitempty"`
+	Learned  []string `json:"learned"`
+}
+
 // overview answers GET /v1/overview, for admins of all topics.
 func (s *server) overview(w http.ResponseWriter, r *http.Request) error {
 	if !auth.IdentityFrom(r.Context()).Caps.Admin() {
@@ -78,6 +92,7 @@ func (s *server) overview(w http.ResponseWriter, r *http.Request) error {
 	v := overviewView{
 		Time: wireTime(time.Now()), LogBytes: o.LogBytes,
 		Topics: viewTopics(o.Topics, o.AllTopics), Sessions: viewSessions(o.Sessions, o.Users, o.By),
+		Upstreams: viewUpstreams(s.hub.Upstreams()),
 		Queues: queuesView{
 			Users: totals.Users, Messages: totals.Messages, Bytes: totals.Bytes, List: make([]queueLine, len(queues)),
 		},
@@ -109,6 +124,20 @@ func viewSessions(list []hub.UserSessions, users int, by [hub.Transports]int) se
 			if n > 0 {
 				v.List[i].ByTransport[hub.Transport(via).String()] = n
 			}
+		}
+	}
+	return v
+}
+
+func viewUpstreams(list []hub.UpstreamStatus) []upstreamLine {
+	v := make([]upstreamLine, len(list))
+	for i, u := range list {
+		v[i] = upstreamLine{
+			Name: u.Name, Host: u.Host, Dialect: u.Dialect, Models: append([]string{}, u.Models...), Healthy: u.Healthy,
+			Failures: u.Failures, Reason: u.Reason, Learned: append([]string{}, u.Learned...),
+		}
+		if !u.Since.IsZero() {
+			v[i].Since = wireTime(u.Since)
 		}
 	}
 	return v

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"reflect"
 	"testing"
 	"time"
 
@@ -108,4 +109,36 @@ func TestOverview(t *testing.T) {
 		left := look("").Sessions
 		return left.Total == 2 && left.ByTransport["sse_socket"] == 1 && left.ByTransport["longpoll"] == 1
 	})
+}
+
+// pooled is a provider with upstreams.
+type pooled struct{ scripted }
+
+func (pooled) Upstreams() []hub.UpstreamStatus {
+	return []hub.UpstreamStatus{
+		{Name: "a", Host: "h:1", Dialect: "auto", Healthy: true, Learned: []string{"no usage"}},
+		{Name: "b", Host: "h:2", Models: []string{"x*"}, Failures: 3, Reason: "refused", Since: time.Unix(1, 0)},
+	}
+}
+
+func TestOverviewOfUpstreams(t *testing.T) {
+	type line struct {
+		Name, Host, Dialect, Reason, Since string
+		Models, Learned                    []string
+		Healthy                            bool
+		Failures                           int
+	}
+	root := as(t, "root", "*=admin")
+	s := startServer(t, pooled{}, hub.Limits{}, nil)
+	got := call[struct{ Upstreams []line }](s, 200, "GET", "/v1/overview", "", root).Upstreams
+	want := []line{
+		{Name: "a", Host: "h:1", Dialect: "auto", Models: []string{}, Learned: []string{"no usage"}, Healthy: true},
+		{
+			Name: "b", Host: "h:2", Models: []string{"x*"}, Learned: []string{}, Failures: 3, Reason: "refused",
+			Since: "1970-01-01T00:00:01.000Z",
+		},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v\nwant %+v", got, want)
+	}
 }

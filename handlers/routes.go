@@ -78,10 +78,13 @@ func (s *server) routeSockets(r chi.Router) {
 
 // routeAPI adds paths that need a token.
 func (s *server) routeAPI(r chi.Router) {
+	s.routeForwards(r) // first, so that a path of this server's own replaces a configured one
+
 	r.Post("/v1/chat/completions", s.handle(s.complete(completionPath{kind: hub.ChatCompletion})))
 	r.Post("/v1/completions", s.handle(s.complete(completionPath{kind: hub.TextCompletion})))
 	r.Post("/v1/fim/completions", s.handle(s.complete(completionPath{kind: hub.TextCompletion, fim: true})))
 	r.Get("/v1/models", s.handle(s.listModels))
+	r.Get("/v1/models/{model}", s.handle(s.getModel))
 
 	r.Get("/v1/overview", s.handle(s.overview))
 	if !s.OpenMetrics {

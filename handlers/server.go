@@ -49,9 +49,11 @@ type Options struct {
 	CommitAfter   time.Duration // how long a completion waits for its provider before it answers 200 (5 s)
 
 	// How long a completion continues without watchers, if its request does not say it. Negative: not at all.
-	KeepChat        time.Duration // chats (10 s); to their end if the connection broke
-	KeepNamed       time.Duration // text completions with an id or another member of "duckwire" (10 s)
+	KeepChat        time.Duration // chats, to their end if the connection broke; text completions with an id (10 s)
 	KeepCompletions time.Duration // other text completions (not at all)
+
+	UpstreamPaths         []string      // paths below /v1 that go to the upstream (DefaultUpstreamPaths); empty: none
+	UpstreamAnswerTimeout time.Duration // timeout of the answer to such a request, with its body (10 min)
 
 	PresenceGrace time.Duration // how long presence remains after a lost connection (15 s); negative: not at all
 
@@ -91,7 +93,10 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.Heartbeat, 10*time.Second)
 	setDefault(&o.CommitAfter, 5*time.Second)
 	setDefault(&o.KeepChat, 10*time.Second)
-	setDefault(&o.KeepNamed, 10*time.Second)
+	setDefault(&o.UpstreamAnswerTimeout, 10*time.Minute)
+	if o.UpstreamPaths == nil {
+		o.UpstreamPaths = DefaultUpstreamPaths
+	}
 	setDefault(&o.PresenceGrace, 15*time.Second)
 	return o
 }
@@ -135,7 +140,7 @@ type Edge struct {
 func New(o Options) *Edge {
 	s := newServer(o)
 	s.sockets = s.newSockets()
-	s.handler = escapeTopics(s.router())
+	s.handler = escapeSlashes(s.router())
 	s.joinNodes()
 	s.connections.shareUsage(&s.Options)
 	var sharing context.Context

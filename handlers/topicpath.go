@@ -14,25 +14,33 @@ import (
 
 const topicsPrefix = "/v1/topics/"
 
-// escapeTopics makes topics with slashes, such as code:file:lib/a.ex, one path parameter for the router, which would
-// split them into segments. It runs before the router and changes only the escaped path. It also removes the trailing
-// slash of socketPath.
-func escapeTopics(next http.Handler) http.Handler {
+// escapeSlashes makes names with slashes one path parameter for the router, which would split them into segments:
+// topics, such as code:file:lib/a.ex, and models, such as openai/gpt-4o. It runs before the router and changes only the
+// escaped path. It also removes the trailing slash of socketPath.
+func escapeSlashes(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == socketPath+"/" {
 			r.URL.Path, r.URL.RawPath = socketPath, ""
 		}
 		if rest, ok := strings.CutPrefix(r.URL.Path, topicsPrefix); ok {
 			if i := strings.LastIndexByte(rest, '/'); i > 0 {
-				u := *r.URL
-				u.RawPath = topicsPrefix + url.PathEscape(rest[:i]) + rest[i:]
-				r2 := *r
-				r2.URL = &u
-				r = &r2
+				r = withRawPath(r, topicsPrefix+url.PathEscape(rest[:i])+rest[i:])
 			}
+		}
+		if id, ok := strings.CutPrefix(r.URL.Path, modelsPrefix); ok && id != "" {
+			r = withRawPath(r, modelsPrefix+url.PathEscape(id))
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// withRawPath returns the request with another escaped path.
+func withRawPath(r *http.Request, raw string) *http.Request {
+	u := *r.URL
+	u.RawPath = raw
+	r2 := *r
+	r2.URL = &u
+	return &r2
 }
 
 // topicParam returns the validated topic of the path.

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,12 +22,13 @@ func digest(parts ...string) string {
 }
 
 // isOpenAIPath reports whether a request's path is OpenAI-compatible, so that errors have OpenAI's format.
-func isOpenAIPath(r *http.Request) bool {
-	switch strings.TrimSuffix(r.URL.Path, "/") {
+func (s *server) isOpenAIPath(r *http.Request) bool {
+	path := strings.TrimSuffix(r.URL.Path, "/")
+	switch path {
 	case "/v1/chat/completions", "/v1/completions", "/v1/fim/completions", "/v1/models":
 		return true
 	}
-	return false
+	return strings.HasPrefix(path, modelsPrefix) || slices.Contains(s.UpstreamPaths, strings.TrimPrefix(path, "/v1/"))
 }
 
 // wireTime formats a time as all answers do.

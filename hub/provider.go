@@ -19,9 +19,13 @@ type Provider interface {
 
 // Model is one entry of GET /v1/models (OpenAI's model object).
 type Model struct {
-	ID      string `json:"id"`
-	Created int64  `json:"created"` // Unix seconds
-	OwnedBy string `json:"owned_by"`
+	ID      string
+	Created int64 // Unix seconds
+	OwnedBy string
+
+	// Raw is the upstream's own entry, a JSON object in valid UTF-8. Clients get all of its members unchanged, and of
+	// the fields above only those that it lacks. Nil: there is no more than these fields.
+	Raw json.RawMessage
 }
 
 // CompletionKind is the OpenAI endpoint of a request. It determines the format of the answer.

@@ -133,9 +133,22 @@ func localOf(l *config.Loaded, deep bool) *doctor.Local {
 	return &doctor.Local{
 		Addr: l.Addr, DataDir: l.DataDir, TLSCert: l.TLSCert, TLSKey: l.TLSKey, ConfigFile: l.File, Dev: l.Dev,
 		AllowedOrigins: l.AllowedOrigins, JWTSecret: l.JWTSecret, Audience: l.JWTAudience, JWKSURL: l.JWKSURL,
-		AuthorizeURL: l.AuthorizeURL, Upstream: upstreamOptions(&l.Config), Deep: deep,
+		AuthorizeURL: l.AuthorizeURL, Upstreams: doctorUpstreams(&l.Config), Deep: deep,
 		RedisURL: l.RedisURL, RedisPrefix: l.RedisPrefix, RedisReplicas: l.RedisReplicas,
 		SecretsInFile: l.SecretsInFile(), Proxies: l.TrustedProxies,
 		Connections: l.Connections, LogMemory: int64(l.LogMemory), JobBytes: int64(l.JobBytes),
 	}
+}
+
+// doctorUpstreams returns the configured upstreams.
+func doctorUpstreams(cfg *config.Config) []doctor.Upstream {
+	var list []doctor.Upstream
+	for _, u := range cfg.UpstreamList() {
+		examined := doctor.Upstream{Options: upstreamOptions(cfg, &u)}
+		if len(cfg.Upstreams) > 0 { // by name
+			examined.Name = u.Name
+		}
+		list = append(list, examined)
+	}
+	return list
 }

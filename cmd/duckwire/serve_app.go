@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -16,6 +18,7 @@ import (
 	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/provider/local"
 	"github.com/duckwire/duckwire/hub/provider/openai"
+	"github.com/duckwire/duckwire/hub/provider/pool"
 	"github.com/duckwire/duckwire/hub/rights"
 	"github.com/duckwire/duckwire/middleware"
 	"github.com/duckwire/duckwire/middleware/auth"
@@ -143,12 +146,10 @@ func (a *app) openTraces(logger *slog.Logger) (*tracing.Tracing, error) {
 	return traces, nil
 }
 
-// openProvider opens the upstream if one is configured, else the built-in completer.
+// openProvider opens the upstreams if some are configured, else the built-in completer.
 func (a *app) openProvider(cfg *config.Config, traces *tracing.Tracing, logger *slog.Logger) (p provider, err error) {
-	if cfg.UpstreamURL != "" {
-		o := upstreamOptions(cfg)
-		o.Header = traces.Header()
-		p, err = openai.New(o)
+	if len(cfg.UpstreamList()) > 0 {
+		p, err = openUpstreams(cfg, traces, logger)
 	} else {
 		o := local.Options{Corpus: cfg.LocalCorpus, TokenDelay: zeroAsNone(cfg.LocalTokenDelay), Logger: logger}
 		p, err = local.New(o)
@@ -158,6 +159,32 @@ func (a *app) openProvider(cfg *config.Config, traces *tracing.Tracing, logger *
 	}
 	a.closers = append(a.closers, p.Close)
 	return p, nil
+}
+
+// openUpstreams returns the pool of the upstreams, also of a single one.
+func openUpstreams(cfg *config.Config, traces *tracing.Tracing, logger *slog.Logger) (*pool.Pool, error) {
+	var members []pool.Member
+	for _, u := range cfg.UpstreamList() {
+		o := upstreamOptions(cfg, &u)
+		o.Header = traces.Header()
+		upstream, err := openai.New(o)
+		if err != nil {
+			return nil, fmt.Errorf("upstream %s: %w", u.Name, err)
+		}
+		members = append(members, pool.Member{
+			Name: u.Name, Upstream: upstream, Models: u.Models, Model: u.Model, Host: hostOf(u.URL), Dialect: u.Dialect,
+		})
+	}
+	return pool.New(pool.Options{Members: members, Logger: logger})
+}
+
+// hostOf returns the host of a URL, which may have a password elsewhere.
+func hostOf(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	return u.Host
 }
 
 // openVerifier opens the verifier of tokens and API keys, with the revocations that the store has.

@@ -25,16 +25,24 @@ func handlerOptions(cfg *config.Config) (handlers.Options, error) {
 		TopicsPerSession: cfg.TopicsPerSession, ChannelsPerSocket: cfg.ChannelsPerSocket, Connections: cfg.Connections,
 		ConnectionsPerUser: cfg.ConnectionsPerUser, ConnectionsPerAddress: cfg.ConnectionsPerAddr, Rates: rateLimits(cfg),
 		BodyTimeout: cfg.BodyTimeout, UploadSilence: cfg.UploadSilence, WriteTimeout: cfg.WriteTimeout,
+		UpstreamPaths: append([]string{}, cfg.UpstreamPaths...), UpstreamAnswerTimeout: cfg.UpstreamAnswerTimeout,
+		KeepChat: zeroAsNone(cfg.KeepChat), KeepCompletions: cfg.KeepCompletions,
 		Heartbeat: cfg.Heartbeat, PresenceGrace: zeroAsNone(cfg.PresenceGrace), OpenMetrics: cfg.Metrics == "open",
 	}, err
 }
 
-func upstreamOptions(cfg *config.Config) openai.Options {
-	return openai.Options{
-		BaseURL: cfg.UpstreamURL, Key: cfg.UpstreamKey, Model: cfg.UpstreamModel, FIM: openai.FIM(cfg.UpstreamFIM),
+// upstreamOptions returns the options of one of the upstreams.
+func upstreamOptions(cfg *config.Config, u *config.Upstream) openai.Options {
+	o := openai.Options{
+		BaseURL: u.URL, Key: u.Key, Model: u.Model, FIM: openai.FIM(u.FIM),
 		ConnectTimeout: cfg.UpstreamConnectTimeout, FirstTokenTimeout: cfg.UpstreamFirstTokenTimeout,
-		SilenceTimeout: cfg.UpstreamSilenceTimeout,
+		SilenceTimeout: cfg.UpstreamSilenceTimeout, AnswerTimeout: cfg.UpstreamAnswerTimeout,
+		EndTimeout: cfg.UpstreamEndTimeout, Dialect: openai.DialectName(u.Dialect), MaxEvent: int(cfg.UpstreamEventBytes),
 	}
+	if len(cfg.UpstreamList()) > 1 {
+		o.Tries = 1 // the next one is asked at once
+	}
+	return o
 }
 
 // newAuthorizer returns the authorizer: the token's capabilities and, if it is configured, the application.

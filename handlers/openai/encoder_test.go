@@ -229,15 +229,3 @@ func TestErrors(t *testing.T) {
 		t.Errorf("got %s\nwant %s", got, want)
 	}
 }
-
-func TestModels(t *testing.T) {
-	got := string(openai.AppendModels(nil, []hub.Model{{ID: "a\"", Created: 5, OwnedBy: "o"}, {ID: "b"}}))
-	want := `{"object":"list","data":[{"id":"a\"","object":"model","created":5,"owned_by":"o"},` +
-		`{"id":"b","object":"model","created":0,"owned_by":""}]}`
-	if got != want {
-		t.Errorf("got %s\nwant %s", got, want)
-	}
-	if got := string(openai.AppendModels(nil, nil)); got != `{"object":"list","data":[]}` {
-		t.Errorf("none: %s", got)
-	}
-}

@@ -16,10 +16,13 @@ func suggest(got string, known []string) string {
 	return "known here: " + strings.Join(known, ", ")
 }
 
-// editDistance returns the Levenshtein distance. For a longer than all known names it returns only a bound.
+// longestName is the length of the longest name that is compared with others. Longer ones are far from all names.
+const longestName = 64
+
+// editDistance returns the Levenshtein distance. For a longer than longestName it returns only a bound.
 func editDistance(a, b string) int {
-	if len(a) > 32 {
-		return len(a)
+	if max(len(a), len(b)) > longestName {
+		return max(len(a), len(b))
 	}
 	row := make([]int, len(b)+1)
 	for j := range row {

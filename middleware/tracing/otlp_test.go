@@ -92,6 +92,19 @@ func TestTraceStart(t *testing.T) {
 	}
 }
 
+// TestUnwrap checks that a traced provider can be reached for what has no span.
+func TestUnwrap(t *testing.T) {
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
+	traces, _, err := start(t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &panicking{}
+	if w, ok := traces.Provider(p).(interface{ Unwrap() hub.Provider }); !ok || w.Unwrap() != hub.Provider(p) {
+		t.Errorf("%v", w)
+	}
+}
+
 // panicking is a provider that panics.
 type panicking struct{ hub.Provider }
 

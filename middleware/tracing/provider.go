@@ -51,6 +51,9 @@ type provider struct {
 	tracing *Tracing
 }
 
+// Unwrap returns the provider, for what has no span: forwarded requests and the state of upstreams.
+func (p *provider) Unwrap() hub.Provider { return p.Provider }
+
 // Complete implements hub.Provider.
 func (p *provider) Complete(ctx context.Context, req *hub.CompletionRequest, w hub.CompletionWriter) (err error) {
 	operation := "chat"

@@ -1,14 +1,17 @@
 package openai
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"io"
 	"net/http"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/jsonw"
 )
 
 // maxModels is how many bytes of a list of models are read at most.
@@ -88,29 +91,80 @@ func (p *Provider) fetchModels(ctx context.Context) ([]hub.Model, error) {
 		return nil, failure(http.StatusBadGateway, "upstream_truncated",
 			"the upstream did not finish its list of models")
 	}
-	return decodeModels(body)
+	return p.decodeModels(body)
 }
 
-// decodeModels parses {"data":[{"id","created","owned_by"}]}. It ignores entries without an id.
-func decodeModels(body []byte) ([]hub.Model, error) {
-	var list struct {
-		Data []struct {
-			ID      string  `json:"id"`
-			Created float64 `json:"created"` // some upstreams write 1.7e9
-			OwnedBy string  `json:"owned_by"`
-		} `json:"data"`
-	}
-	if json.Unmarshal(body, &list) != nil || list.Data == nil {
+// DecodeModels parses an upstream's list of models. Error: a *hub.ProviderError.
+func DecodeModels(list []byte) ([]hub.Model, error) { return new(Provider).decodeModels(list) }
+
+// decodeModels parses a list of models: {"data":[…]} as OpenAI has it, {"models":[…]}, or a bare array. "data":null is
+// an empty list. It leaves out entries that are not an object with an id (or a name, as Ollama calls it), so that an
+// odd entry costs no other.
+func (p *Provider) decodeModels(body []byte) ([]hub.Model, error) {
+	body = bytes.ToValidUTF8(body, []byte("\ufffd"))
+	list, ok := modelEntries(body)
+	if !ok {
+		if e := p.reported(0, body); e.Message != "" {
+			return nil, e
+		}
 		return nil, failure(http.StatusBadGateway, "upstream_invalid",
 			"the upstream's list of models is not in OpenAI's form")
 	}
-	models := make([]hub.Model, 0, len(list.Data)+1)
-	for _, m := range list.Data {
-		if m.ID != "" {
-			models = append(models, hub.Model{ID: m.ID, Created: int64(m.Created), OwnedBy: m.OwnedBy})
+	models := []hub.Model{} // not nil: an empty list is a list
+	for entry := range jsonw.Elements(list) {
+		if m := decodeModel(entry); m.ID != "" {
+			models = append(models, m)
 		}
 	}
 	return models, nil
+}
+
+// modelEntries returns the JSON array of a list of models.
+func modelEntries(body []byte) (list []byte, ok bool) {
+	body = bytes.TrimSpace(body)
+	if !json.Valid(body) {
+		return nil, false
+	}
+	if body[0] == '[' {
+		return body, true
+	}
+	empty := false
+	for name, value := range jsonw.Members(body) {
+		switch string(name) {
+		case "data", "models":
+			empty = empty || jsonw.IsNull(value)
+			if value[0] == '[' && (list == nil || string(name) == "data") {
+				list = value
+			}
+		}
+	}
+	return list, list != nil || empty
+}
+
+// decodeModel parses an entry; its ID is "" if it cannot be used. Other members of another type than OpenAI's count as
+// absent.
+func decodeModel(entry []byte) hub.Model {
+	m := hub.Model{Raw: bytes.Clone(entry)}
+	name, named := "", false
+	for key, value := range jsonw.Members(m.Raw) {
+		switch text, _ := jsonw.String(value); string(key) {
+		case "id":
+			m.ID, named = text, true
+		case "name":
+			name = text
+		case "owned_by":
+			m.OwnedBy = text
+		case "created":
+			seconds, _ := strconv.ParseFloat(string(value), 64) // some upstreams write 1.7e9
+			if seconds > 0 && seconds < 1e12 {
+				m.Created = int64(seconds)
+			}
+		}
+	}
+	if !named {
+		m.ID = name
+	}
+	return m
 }
 
 // configuredFirst moves the configured model to the front, or adds it.

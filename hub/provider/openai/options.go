@@ -23,7 +23,7 @@ type Options struct {
 	Model string
 
 	Dialect           DialectName // what is known of the vendor's API; default Auto
-	FIM               FIM         // how the upstream gets the text after the cursor; default: the dialect's, or AutoFIM
+	FIM               FIM         // how the upstream gets the text after the cursor; default and AutoFIM: the dialect's
 	OmitStreamOptions bool        // do not request the usage: for upstreams that fail on stream_options
 
 	ConnectTimeout    time.Duration // for connecting, and again for the TLS handshake; default 10 s
@@ -66,7 +66,7 @@ func (o Options) withDefaults() Options {
 	if o.Dialect == "" {
 		o.Dialect = Auto
 	}
-	if o.FIM == "" {
+	if o.FIM == "" || o.FIM == AutoFIM {
 		o.FIM = cmp.Or(dialects[o.Dialect].fim, AutoFIM)
 	}
 	for _, d := range []struct {

@@ -33,6 +33,8 @@ func checkAll(l *Loaded, set Settings, faults *faults) {
 	check("jwks_url", checkURL(l.JWKSURL))
 	check("authorize_url", checkURL(l.AuthorizeURL))
 	check("upstream_url", checkUpstream(l.UpstreamURL))
+	check("upstream_paths", checkUpstreamPaths(l.UpstreamPaths))
+	checkUpstreams(l, set, faults)
 	check("local_corpus", checkFolder(l.LocalCorpus))
 	for _, o := range l.AllowedOrigins {
 		check("allowed_origins", checkOrigin(o))
@@ -99,12 +101,19 @@ func checkURL(text string) error {
 	return nil
 }
 
+// checkUpstream checks a base URL. Its path is usually /v1, but may be any.
 func checkUpstream(text string) error {
 	if err := checkURL(text); err != nil || text == "" {
 		return err
 	}
-	if !strings.HasSuffix(text, "/v1") {
-		return fmt.Errorf("%q must end in /v1, as in http://127.0.0.1:11434/v1", text)
+	u, err := url.Parse(text)
+	switch {
+	case err != nil: // checkURL has parsed it
+		return err
+	case u.RawQuery != "" || u.Fragment != "":
+		return fmt.Errorf("%q must have no query and no fragment", text)
+	case strings.HasSuffix(text, "//"):
+		return fmt.Errorf("%q must end in one slash or none", text)
 	}
 	return nil
 }

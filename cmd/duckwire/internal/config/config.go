@@ -41,13 +41,21 @@ type Config struct {
 	RevocationTTL  time.Duration `key:"revocation_ttl" default:"720h" min:"1m" max:"87600h" help:"how long a revocation is kept: no shorter than the longest life of a token"`
 	AllowedOrigins []string      `key:"allowed_origins" unset:"same origin only" help:"web origins that may connect, such as https://app.example.com; * for any, without cookies"`
 
-	UpstreamURL               string        `group:"Completions" key:"upstream_url" unset:"the built-in completer" help:"OpenAI-compatible server to ask; ends in /v1"`
+	UpstreamURL               string        `group:"Completions" key:"upstream_url" unset:"the built-in completer" help:"base URL of an OpenAI-compatible server to ask, such as http://127.0.0.1:11434/v1"`
 	UpstreamKey               string        `key:"upstream_key" secret:"true" help:"its API key"`
 	UpstreamModel             string        `key:"upstream_model" unset:"as requested" help:"model to ask for where the request names none, or the built-in completer"`
-	UpstreamFIM               string        `key:"upstream_fim" default:"suffix" oneof:"suffix|qwen|starcoder|codellama|codestral|deepseek" help:"how it takes text after the cursor: as the field 'suffix', or in a model's template"`
+	UpstreamFIM               string        `key:"upstream_fim" default:"auto" oneof:"auto|suffix|model|qwen|starcoder|codellama|codestral|deepseek" help:"how it takes text after the cursor: as the field 'suffix'; in a template, which the model's name tells ('model') or which is named here; auto: as the dialect says, or found out"`
+	UpstreamDialect           string        `key:"upstream_dialect" default:"auto" oneof:"auto|openai|mistral|deepseek|gemini|together|openrouter|vllm|ollama|llamacpp" help:"how it differs from OpenAI; auto: found out"`
+	Upstreams                 []Upstream    `key:"upstreams" secret:"true" help:"several servers in place of upstream_url, asked in order (in duckwire.yaml only): a list of name, url, key or key_env, model, models, dialect, fim"`
 	UpstreamConnectTimeout    time.Duration `key:"upstream_connect_timeout" default:"10s" min:"100ms" max:"5m" help:"for the connection to it"`
-	UpstreamFirstTokenTimeout time.Duration `key:"upstream_first_token_timeout" default:"2m" min:"1s" max:"1h" help:"for the first token of an answer"`
+	UpstreamFirstTokenTimeout time.Duration `key:"upstream_first_token_timeout" default:"2m" min:"1s" max:"1h" help:"without any sign of life, before the first token of an answer"`
 	UpstreamSilenceTimeout    time.Duration `key:"upstream_silence_timeout" default:"60s" min:"1s" max:"1h" help:"for silence within an answer"`
+	UpstreamAnswerTimeout     time.Duration `key:"upstream_answer_timeout" default:"10m" min:"1s" max:"24h" help:"for the first token of an answer in all, and for an answer that is not streamed"`
+	UpstreamEndTimeout        time.Duration `key:"upstream_end_timeout" default:"30s" min:"1s" max:"1h" help:"for the end of an answer after its finish reason"`
+	UpstreamEventBytes        Size          `key:"upstream_event_bytes" default:"32MiB" min:"64KiB" max:"1GiB" help:"largest event of an answer, and largest answer that is not streamed"`
+	UpstreamPaths             []string      `key:"upstream_paths" default:"embeddings,moderations,rerank,images/generations,audio/speech,audio/transcriptions,audio/translations" help:"paths below /v1 that are passed to it as they are"`
+	KeepChat                  time.Duration `key:"keep_chat" default:"10s" min:"0s" max:"168h" help:"how long a chat goes on that its reader has left, if the request does not say it, and a text completion with an id"`
+	KeepCompletions           time.Duration `key:"keep_completions" default:"0s" min:"0s" max:"168h" help:"the same of other text completions; 0: they end at once"`
 	LocalCorpus               string        `key:"local_corpus" unset:"none" help:"folder of source code that the built-in completer learns from"`
 	LocalTokenDelay           time.Duration `key:"local_token_delay" default:"15ms" min:"0s" max:"10s" help:"pause between the built-in completer's tokens, so that a stream visibly streams"`
 

@@ -22,6 +22,9 @@ func readEnviron(l *Loaded, set Settings, environ []string, faults *faults) {
 		if !strings.HasPrefix(name, EnvPrefix) || name == EnvURL || name == EnvToken || name == envConfig || text == "" {
 			continue
 		}
+		if slices.ContainsFunc(l.Upstreams, func(u Upstream) bool { return u.KeyEnv == name }) {
+			continue
+		}
 		s := set.ByEnv(name)
 		if s == nil {
 			faults.add("", fmt.Errorf("%s is no setting%s", name, set.suggest(name, (*Setting).env)))

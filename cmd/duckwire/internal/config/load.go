@@ -15,7 +15,15 @@ type Loaded struct {
 
 // SecretsInFile reports whether a secret is set in the file.
 func (l *Loaded) SecretsInFile() bool {
+	for _, u := range l.Upstreams {
+		if u.Key != "" && u.KeyEnv == "" {
+			return true
+		}
+	}
 	for _, s := range SettingsOf(&l.Config) {
+		if _, list := s.field.Interface().([]Upstream); list {
+			continue
+		}
 		if s.Secret && strings.Contains(l.From[s.key], ":") { // a line of the file, "duckwire.yaml:3"
 			return true
 		}
@@ -49,6 +57,7 @@ func Load(src Sources) (*Loaded, error) {
 			faults.add(l.From[s.key], s.set(text))
 		}
 	}
+	readKeys(l.Upstreams, src.Environ, &faults)
 	if len(faults) == 0 {
 		checkAll(l, set, &faults)
 	}

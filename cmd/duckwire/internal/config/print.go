@@ -10,10 +10,16 @@ import (
 func Print(w io.Writer, l *Loaded) error {
 	for _, s := range SettingsOf(&l.Config) {
 		value, from := s.show(), l.From[s.key]
-		if s.Secret && value != "" {
-			value, from = "", "hidden; from "+from // a mask could be mistaken for the secret
+		_, list := s.field.Interface().([]Upstream)
+		switch {
+		case list && value != "":
+			from = "keys are hidden; from " + from
+		case s.Secret && value != "":
+			value, from = `""`, "hidden; from "+from // a mask could be mistaken for the secret
+		default:
+			value = yamlText(value)
 		}
-		if _, err := fmt.Fprintf(w, "%-29s %-24s # %s\n", s.key+":", yamlText(value), from); err != nil {
+		if _, err := fmt.Fprintf(w, "%-29s %-24s # %s\n", s.key+":", value, from); err != nil {
 			return err
 		}
 	}

@@ -23,11 +23,16 @@ type Setting struct {
 type Settings []*Setting
 
 // SettingsOf returns the settings of c. Setting one changes c.
-func SettingsOf(c *Config) Settings {
-	v := reflect.ValueOf(c).Elem()
+func SettingsOf(c *Config) Settings { return settingsOf(reflect.ValueOf(c).Elem()) }
+
+// settingsOf returns the settings of a struct whose exported fields have the tags of Config's.
+func settingsOf(v reflect.Value) Settings {
 	var set Settings
 	group := ""
 	for i := range v.NumField() {
+		if !v.Type().Field(i).IsExported() {
+			continue
+		}
 		tag := v.Type().Field(i).Tag
 		if g := tag.Get("group"); g != "" {
 			group = g
@@ -128,6 +133,11 @@ func parseSetting(t reflect.Type, text string) (reflect.Value, error) {
 		return reflect.ValueOf(text), nil
 	case []string:
 		return reflect.ValueOf(splitList(text)), nil
+	case []Upstream:
+		if text == "" {
+			return reflect.Zero(t), nil
+		}
+		return reflect.Zero(t), errors.New("can only be set in duckwire.yaml, as a list")
 	case bool:
 		b, err := strconv.ParseBool(text)
 		return reflect.ValueOf(b), or(err, "must be true or false")
@@ -166,6 +176,9 @@ func splitList(text string) []string {
 func (s *Setting) show() string {
 	if s.field.IsZero() && s.Default == "" {
 		return ""
+	}
+	if list, ok := s.field.Interface().([]Upstream); ok {
+		return showUpstreams(list)
 	}
 	if s.Secret {
 		return "(set, hidden)"

@@ -9,8 +9,9 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// readYAML applies the text of a YAML file: one mapping of keys to scalars, or to lists of scalars. It reads nodes
-// instead of a struct, so that an error can name the line and the most similar key.
+// readYAML applies the text of a YAML file: one mapping of keys to scalars, or to lists of scalars; and the list of
+// upstreams, which are such mappings themselves. It reads nodes instead of a struct, so that an error can name the line
+// and the most similar key.
 func readYAML(l *Loaded, set Settings, path string, text []byte, faults *faults) {
 	name := filepath.Base(path)
 	var doc yaml.Node
@@ -21,7 +22,11 @@ func readYAML(l *Loaded, set Settings, path string, text []byte, faults *faults)
 	if doc.Kind == 0 || doc.Content[0].Tag == "!!null" { // an empty file, or only comments
 		return
 	}
-	root := doc.Content[0]
+	readMapping(doc.Content[0], set, l.From, name, faults)
+}
+
+// readMapping applies a mapping of the file with this name to the settings. from gets the line of each key.
+func readMapping(root *yaml.Node, set Settings, from map[string]string, name string, faults *faults) {
 	if root.Kind != yaml.MappingNode {
 		faults.add("", fmt.Errorf("%s:%d: must be lines of the form 'key: value'", name, root.Line))
 		return
@@ -34,11 +39,15 @@ func readYAML(l *Loaded, set Settings, path string, text []byte, faults *faults)
 			faults.add("", fmt.Errorf("%s: %s is no setting%s", where, key.Value, set.suggest(key.Value, (*Setting).name)))
 			continue
 		}
-		if strings.HasPrefix(l.From[s.key], name+":") {
+		if strings.HasPrefix(from[s.key], name+":") {
 			faults.add(where, fmt.Errorf("%s: is set twice", s.key))
 			continue
 		}
-		l.From[s.key] = where
+		from[s.key] = where
+		if list, ok := s.field.Addr().Interface().(*[]Upstream); ok && value.Kind != yaml.ScalarNode {
+			*list = readUpstreams(value, name, faults)
+			continue
+		}
 		faults.add(where, s.setNode(value))
 	}
 }

@@ -12,8 +12,10 @@ import (
 const (
 	lowSpace = 1 << 30  // bytes; the database and its journal grow
 	noSpace  = 64 << 20 // bytes
-	slowSync = 100 * time.Millisecond
 )
+
+// slowSync is how long a write to the disk may take without a warning. Tests raise it.
+var slowSync = 100 * time.Millisecond
 
 // checkData checks the data folder or, if it does not exist yet, its nearest existing parent.
 func (l *Local) checkData(r *Report) {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"net/http"
 	"time"
-
-	"github.com/duckwire/duckwire/hub/provider/openai"
 )
 
 // Local examines this machine and the configuration with which a server would start.
@@ -27,9 +25,9 @@ type Local struct {
 	RedisURL      string // "": one node
 	RedisPrefix   string
 	RedisReplicas int
-	Proxies       []string       // trusted_proxies
-	Upstream      openai.Options // no BaseURL: the built-in completer
-	Deep          bool           // also request a completion of one token, which may cost money
+	Proxies       []string   // trusted_proxies
+	Upstreams     []Upstream // none: the built-in completer
+	Deep          bool       // also request a completion of one token, which may cost money
 
 	Connections int
 	LogMemory   int64 // bytes
@@ -57,7 +55,7 @@ func (l *Local) Examine(ctx context.Context, r *Report) {
 	l.checkMemory(r)
 	l.checkKeySet(ctx, r, client)
 	l.checkAuthorizer(ctx, r, client)
-	l.checkUpstream(ctx, r, client)
+	l.checkUpstreams(ctx, r, client)
 	l.checkRedis(ctx, r)
 	clocks.check(r)
 }

@@ -118,13 +118,35 @@ func TestUpstream(t *testing.T) {
 		"no list":        {serve(t, 404, ""), "", Warning, "no list of models"},
 		"a page":         {serve(t, 200, "<html>"), "", Broken, "not in OpenAI's form"},
 		"nothing loaded": {serve(t, 200, `{"data":[]}`), "", Broken, "no models"},
+		"an odd entry":   {serve(t, 200, `{"data":[{"id":"qwen","created":"x"},7]}`), "", Fine, "1 models"},
 		"another model":  {serve(t, 200, models), "gpt", Broken, `no model "gpt"`},
 		"fine":           {serve(t, 200, models), "llama", Fine, "2 models"},
 	} {
 		r := &Report{}
-		(&Local{Upstream: openai.Options{BaseURL: c.url, Model: c.model}}).checkUpstream(t.Context(), r, client(t))
+		l := &Local{}
+		if c.url != "" {
+			l.Upstreams = []Upstream{{Options: openai.Options{BaseURL: c.url, Model: c.model}}}
+		}
+		l.checkUpstreams(t.Context(), r, client(t))
 		t.Log(name)
 		holds(t, r, "upstream", c.level, c.found)
+	}
+}
+
+// TestUpstreams checks that each of several is examined by itself, and named.
+func TestUpstreams(t *testing.T) {
+	t.Parallel()
+	r := &Report{}
+	(&Local{Upstreams: []Upstream{
+		{Name: "near", Options: openai.Options{BaseURL: serve(t, 200, `{"data":[{"id":"qwen"}]}`) + "/"}},
+		{Name: "far", Options: openai.Options{BaseURL: serve(t, 401, `{"error":"bad key"}`)}},
+	}}).checkUpstreams(t.Context(), r, client(t))
+	holds(t, r, "upstream near", Fine, "1 models")
+	holds(t, r, "upstream far", Broken, "bad key")
+	for _, f := range r.Findings {
+		if f.Level == Broken && f.Do != "set key of far in upstreams to a key that it takes" {
+			t.Errorf("the advice is %q", f.Do)
+		}
 	}
 }
 
@@ -147,7 +169,8 @@ func TestCompletion(t *testing.T) {
 			}
 		})
 		r := &Report{}
-		(&Local{Upstream: openai.Options{BaseURL: url + "/v1"}, Deep: true}).checkUpstream(t.Context(), r, client(t))
+		l := &Local{Upstreams: []Upstream{{Options: openai.Options{BaseURL: url + "/v1"}}}, Deep: true}
+		l.checkUpstreams(t.Context(), r, client(t))
 		if works {
 			holds(t, r, "upstream", Fine, "qwen completes")
 		} else {

@@ -40,6 +40,7 @@ func (o *Remote) Examine(ctx context.Context, r *Report) {
 	if !e.enter(ctx) {
 		return
 	}
+	e.upstreams(ctx)
 	e.webSocket(ctx)
 	live := e.eventStream(ctx)
 	e.longPoll(ctx)

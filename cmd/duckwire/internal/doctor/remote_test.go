@@ -340,3 +340,25 @@ func TestReportForPrograms(t *testing.T) {
 		}
 	}
 }
+
+// TestUpstreamsOfTheServer checks what is told of a running server's upstreams.
+func TestUpstreamsOfTheServer(t *testing.T) {
+	t.Parallel()
+	answers := func(status int, body string) func(http.Handler) http.Handler {
+		return func(http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Type", "application/json")
+				w.WriteHeader(status)
+				_, _ = io.WriteString(w, body)
+			})
+		}
+	}
+	ask := func(e *examination) { e.upstreams(context.Background()) }
+	r := only(t, hubtest.Hung, answers(200, `{"upstreams":[`+
+		`{"name":"a","host":"h:1","healthy":true,"learned":["no usage"]},`+
+		`{"name":"b","host":"h:2","healthy":false,"failures":3,"reason":"refused"}]}`), ask)
+	holds(t, r, "upstream a", Fine, "h:1 has not failed lately; learned: no usage")
+	holds(t, r, "upstream b", Warning, "h:2 has failed 3 times: refused")
+	holds(t, only(t, hubtest.Hung, answers(403, `{}`), ask), "upstream", Skipped, "admin")
+	holds(t, only(t, hubtest.Hung, answers(502, `<html>`), ask), "upstream", Warning, "502")
+}

@@ -15,45 +15,67 @@ import (
 	"github.com/duckwire/duckwire/hub/provider/openai"
 )
 
-// checkUpstream requests the upstream's models and, with Deep, a completion of one token.
-func (l *Local) checkUpstream(ctx context.Context, r *Report, client *http.Client) {
-	const check = "upstream"
-	if l.Upstream.BaseURL == "" {
-		r.Fine(check, "none: the built-in completer answers")
-		return
+// Upstream is one of the upstreams of the configuration.
+type Upstream struct {
+	Name    string // "": the one of upstream_url
+	Options openai.Options
+}
+
+func (u *Upstream) check() string { return strings.TrimSpace("upstream " + u.Name) }
+
+// setting returns the name of one of the upstream's settings, for advice.
+func (u *Upstream) setting(key string) string {
+	if u.Name == "" {
+		return "upstream_" + key
 	}
-	if isPlain(l.Upstream.BaseURL) && l.Upstream.Key != "" {
-		r.Warn(check, "use https in upstream_url", "its key and people's code go to it over plain http")
+	return key + " of " + u.Name + " in upstreams"
+}
+
+// checkUpstreams checks each upstream by itself.
+func (l *Local) checkUpstreams(ctx context.Context, r *Report, client *http.Client) {
+	if len(l.Upstreams) == 0 {
+		r.Fine("upstream", "none: the built-in completer answers")
 	}
-	models, err := fetchModels(ctx, client, l.Upstream.BaseURL, l.Upstream.Key)
+	for i := range l.Upstreams {
+		l.checkUpstream(ctx, r, client, &l.Upstreams[i])
+	}
+}
+
+// checkUpstream requests an upstream's models and, with Deep, a completion of one token.
+func (l *Local) checkUpstream(ctx context.Context, r *Report, client *http.Client, u *Upstream) {
+	check, o := u.check(), &u.Options
+	if isPlain(o.BaseURL) && o.Key != "" {
+		r.Warn(check, "use https in "+u.setting("url"), "its key and people's code go to it over plain http")
+	}
+	models, err := fetchModels(ctx, client, o.BaseURL, o.Key)
 	var refused *refusedError
 	switch {
 	case errors.As(err, &refused) &&
 		(refused.status == http.StatusUnauthorized || refused.status == http.StatusForbidden):
-		r.Broken(check, "set upstream_key to a key that it takes", "it refuses the key: %v", err)
+		r.Broken(check, "set "+u.setting("key")+" to a key that it takes", "it refuses the key: %v", err)
 		return
 	case errors.As(err, &refused) && refused.status == http.StatusNotFound:
-		r.Warn(check, "see whether upstream_url is right: it ends in /v1; without a list, clients must know its models",
-			"it has no list of models: %v", err)
+		r.Warn(check, "see whether "+u.setting("url")+" is right: it usually ends in /v1; "+
+			"without a list, clients must know its models", "it has no list of models: %v", err)
 	case err != nil:
-		r.Broken(check, "start it, or see whether upstream_url is right, and reachable from here", "%v",
+		r.Broken(check, "start it, or see whether "+u.setting("url")+" is right, and reachable from here", "%v",
 			withoutURL(err))
 		return
-	case l.Upstream.Model != "" && !slices.Contains(models, l.Upstream.Model):
-		r.Broken(check, "set upstream_model to one of its models: "+clipList(models), "it has no model %q",
-			l.Upstream.Model)
+	case o.Model != "" && !slices.Contains(models, o.Model):
+		r.Broken(check, "set "+u.setting("model")+" to one of its models: "+clipList(models), "it has no model %q",
+			o.Model)
 	case len(models) == 0:
 		r.Broken(check, "load a model there", "it has no models")
 	default:
 		r.Fine(check, "it answers, with %d models", len(models))
 	}
-	l.tryCompletion(ctx, r, check, models)
+	l.tryCompletion(ctx, r, u, models)
 }
 
 // fetchModels requests the upstream's models directly. The provider's list would hide a failure, because it contains
 // the configured model.
 func fetchModels(ctx context.Context, client *http.Client, base, key string) ([]string, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/models", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimRight(base, "/")+"/models", nil)
 	if err != nil {
 		return nil, err
 	}
@@ -72,30 +94,32 @@ func fetchModels(ctx context.Context, client *http.Client, base, key string) ([]
 	if err != nil {
 		return nil, err
 	}
-	var list struct{ Data []struct{ ID string } }
-	if json.Unmarshal(body, &list) != nil {
-		return nil, errors.New("its list of models is not in OpenAI's form; is upstream_url right?")
+	list, err := openai.DecodeModels(body)
+	if err != nil {
+		return nil, errors.New("its list of models is not in OpenAI's form; is its URL right?")
 	}
 	var models []string
-	for _, m := range list.Data {
+	for _, m := range list {
 		models = append(models, m.ID)
 	}
 	return models, nil
 }
 
-// tryCompletion requests a completion of one token through the provider, as the server does.
-func (l *Local) tryCompletion(ctx context.Context, r *Report, check string, models []string) {
+// tryCompletion requests a completion of one token through the provider, as the server does, and reports what that
+// showed of the upstream.
+func (l *Local) tryCompletion(ctx context.Context, r *Report, u *Upstream, models []string) {
+	check := u.check()
 	if !l.Deep {
 		r.Skip(check, "no completion was asked for (--deep does)")
 		return
 	}
-	model := l.Upstream.Model
+	model := u.Options.Model
 	if model == "" && len(models) > 0 {
 		model = models[0]
 	}
-	p, err := openai.New(l.Upstream)
+	p, err := openai.New(u.Options)
 	if err != nil {
-		r.Broken(check, "see the settings upstream_…", "%v", err)
+		r.Broken(check, "see its settings", "%v", err)
 		return
 	}
 	defer p.Close()
@@ -106,6 +130,9 @@ func (l *Local) tryCompletion(ctx context.Context, r *Report, check string, mode
 		return
 	}
 	r.Fine(check, "%s completes; the first token came after %s", model, first.after(began).Round(time.Millisecond))
+	if l, ok := any(p).(interface{ Learned() []string }); ok && len(l.Learned()) > 0 {
+		r.Fine(check, "learned: %s", strings.Join(l.Learned(), ", "))
+	}
 }
 
 func tinyChat(model string) *hub.CompletionRequest {
