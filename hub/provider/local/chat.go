@@ -36,7 +36,7 @@ var formats = []string{
 // further context. Only a person who has not sent code to continue gets an answer in prose.
 func readChat(req *hub.CompletionRequest) task {
 	var t task
-	if p, ok := readForm(req.Messages); ok {
+	if p, ok := readForm(req); ok {
 		t.insert(p)
 		return t
 	}
@@ -82,10 +82,11 @@ func (t *task) fence(code, lang string) {
 	t.line = t.request.Prefix[strings.LastIndexByte(t.request.Prefix, '\n')+1:]
 }
 
-// readForm looks for a plugin's prompt in the user's messages, the last one first: earlier ones are examples. If the
-// last message of all is the assistant's, it is the beginning of the answer.
-func readForm(messages []hub.Message) (fim.Prompt, bool) {
-	begun := ""
+// readForm looks for a plugin's prompt in the last user message. Earlier ones are examples; but if the instructions are
+// a plugin's, the last one may ask for another proposal for the same code. If the last message of all is the
+// assistant's, it is the beginning of the answer.
+func readForm(req *hub.CompletionRequest) (fim.Prompt, bool) {
+	messages, begun, asked := req.Messages, "", false
 	for i, m := range slices.Backward(messages) {
 		text := valid(m.Content)
 		if i == len(messages)-1 && m.Role == "assistant" {
@@ -94,9 +95,10 @@ func readForm(messages []hub.Message) (fim.Prompt, bool) {
 		if nothing, ok := fim.Edit(text); ok {
 			return fim.Prompt{Nothing: nothing}, true
 		}
-		if m.Role != "user" {
+		if m.Role != "user" || asked && !isPlugin(req, "") {
 			continue
 		}
+		asked = true
 		if p, ok := fim.ParseChat(text + begun); ok {
 			return p, true
 		}

@@ -87,6 +87,16 @@ func TestChatWithoutProposal(t *testing.T) {
 	}
 }
 
+// TestConversationAfterAForm: a person may go on talking after a message that looked like a plugin's.
+func TestConversationAfterAForm(t *testing.T) {
+	r := complete(t, open(t, local.Options{}), hub.CompletionRequest{Kind: hub.ChatCompletion, Messages: []hub.Message{
+		{Role: "user", Content: enum + "█"}, {Role: "assistant", Content: "case 5:"}, {Role: "user", Content: "Thank you!"},
+	}})
+	if !strings.Contains(r.text(), "built-in completer") {
+		t.Errorf("got %q", r.text())
+	}
+}
+
 // TestBareAnswer: instructions that forbid fences get the code as it is to be inserted.
 func TestBareAnswer(t *testing.T) {
 	p := open(t, local.Options{})

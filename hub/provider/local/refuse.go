@@ -59,11 +59,14 @@ func refuse(req *hub.CompletionRequest) error {
 }
 
 func cannot(name, only string) error {
-	return &hub.ProviderError{
+	e := &hub.ProviderError{
 		Status: http.StatusBadRequest, Code: "unsupported_value", Type: "invalid_request_error", Param: name,
 		Message: fmt.Sprintf("%s, the built-in completer, cannot do this: %s. "+
 			"For a language model, set DUCKWIRE_UPSTREAM_URL to an OpenAI-compatible server.", Model, only),
 	}
+	// The end of a stream has no param of its own; the body has it.
+	e.Body, _ = json.Marshal(map[string]string{"message": e.Message, "type": e.Type, "param": name, "code": e.Code})
+	return e
 }
 
 // prompt returns the one text of a text completion. OpenAI's prompt may also be an array of texts, or tokens.

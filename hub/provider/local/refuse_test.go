@@ -71,7 +71,8 @@ func TestRefuses(t *testing.T) {
 				e := refused(t, p, kind, tt.name, v)
 				if e == nil || e.Status != 400 || e.Type != "invalid_request_error" || e.Param != tt.name ||
 					e.Code != "unsupported_value" || !strings.Contains(e.Message, tt.name) ||
-					!strings.Contains(e.Message, "DUCKWIRE_UPSTREAM_URL") {
+					!strings.Contains(e.Message, "DUCKWIRE_UPSTREAM_URL") ||
+					!strings.Contains(string(e.Body), `"param":"`+tt.name+`"`) {
 					t.Errorf("%s %s %s: %+v", kind, tt.name, v, e)
 				}
 			}

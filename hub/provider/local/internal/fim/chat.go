@@ -8,7 +8,7 @@ var edits = []struct{ mark, nothing string }{
 	{"<|editable_region_start|>", ""},                           // Zed, zeta.nvim, AmpTab
 	{"<|code_to_edit|>", ""},                                    // Mercury
 	{"<|start_of_file|>", ""},                                   //
-	{"<suggestions>", "[]"},                                     // avante.nvim, whose answer is a list in JSON
+	{`"start_row":`, "[]"},                                      // avante.nvim, whose answer is a list in JSON
 	{"suggest code modifications at the cursor position", "[]"}, // likewise
 }
 
@@ -80,7 +80,7 @@ func ChatMarks() []string {
 		tags(n)
 	}
 	for _, e := range edits {
-		if strings.HasPrefix(e.mark, "<") {
+		if strings.HasPrefix(e.mark, "<|") {
 			list = append(list, e.mark)
 		}
 	}
