@@ -26,8 +26,9 @@ var engines = []string{
 
 // formats are phrases that ask for an answer without a fence, which such plugins also use in the message itself.
 var formats = []string{
-	"completion engine", "hole filler", "only code", "code only", "only the code", "only respond with code", "raw code",
-	"no markdown", "without markdown", "not use markdown", "not include markdown", "not wrap in markdown",
+	"completion engine", "completion system", "hole filler", "only code", "code only", "only the code",
+	"only respond with code", "raw code", "no markdown", "without markdown",
+	"not use markdown", "not include markdown", "not wrap in markdown",
 	"no code fence", "without code fence", "no backticks", "without backticks", "triple backticks", "three backticks",
 }
 
@@ -39,6 +40,9 @@ func readChat(req *hub.CompletionRequest) task {
 	if p, ok := readForm(req); ok {
 		t.insert(p)
 		return t
+	}
+	if n := len(req.Messages); n > 0 && req.Messages[n-1].Role == "assistant" {
+		return readBegun(req.Messages)
 	}
 	last := lastUser(req.Messages)
 	if last < 0 {
@@ -52,16 +56,11 @@ func readChat(req *hub.CompletionRequest) task {
 	} else if !ok {
 		said = text
 	}
-	plugin := isPlugin(req, said)
-	switch {
-	case plugin:
-		if !ok {
-			code = text
-		}
+	switch plugin := isPlugin(req, said); {
+	case plugin && ok && code != text: // the line break before the closing fence is not the code's
 		t.form, t.request.Prefix = true, strings.TrimSuffix(code, "\n")
-		if code == text {
-			t.request.Prefix = text
-		}
+	case plugin:
+		t.form, t.request.Prefix = true, text
 	case !ok:
 		return talk(false)
 	default:
@@ -71,6 +70,18 @@ func readChat(req *hub.CompletionRequest) task {
 		}
 	}
 	t.request.Extra = append(others(req.Messages, last), before)
+	return t
+}
+
+// readBegun continues the last message, in which the client has begun the answer.
+func readBegun(messages []hub.Message) task {
+	last := len(messages) - 1
+	t := task{form: true}
+	t.request.Extra = others(messages, last)
+	t.request.Prefix = valid(messages[last].Content)
+	if code, _, _, ok := lastFence(t.request.Prefix); ok {
+		t.request.Prefix = code
+	}
 	return t
 }
 
@@ -87,6 +98,7 @@ func (t *task) fence(code, lang string) {
 // assistant's, it is the beginning of the answer.
 func readForm(req *hub.CompletionRequest) (fim.Prompt, bool) {
 	messages, begun, asked := req.Messages, "", false
+	plugin := isPlugin(req, "")
 	for i, m := range slices.Backward(messages) {
 		text := valid(m.Content)
 		if i == len(messages)-1 && m.Role == "assistant" {
@@ -95,7 +107,7 @@ func readForm(req *hub.CompletionRequest) (fim.Prompt, bool) {
 		if nothing, ok := fim.Edit(text); ok {
 			return fim.Prompt{Nothing: nothing}, true
 		}
-		if m.Role != "user" || asked && !isPlugin(req, "") {
+		if m.Role != "user" || asked && !plugin {
 			continue
 		}
 		asked = true
@@ -144,18 +156,19 @@ func isPlugin(req *hub.CompletionRequest, said string) bool {
 	if hasTools(req) {
 		return false
 	}
-	instructions := ""
+	var list []string
 	for _, m := range req.Messages {
 		if m.Role == "system" || m.Role == "developer" {
-			instructions += m.Content + "\n"
+			list = append(list, m.Content)
 		}
 	}
-	if fim.Mentions(instructions) {
+	if fim.Mentions(strings.Join(list, "\n")) {
 		return true
 	}
 	if strings.HasPrefix(said, "You are ") {
-		instructions += said
+		list = append(list, said)
 	}
+	instructions := strings.Join(list, "\n")
 	return containsAny(instructions, engines) || containsAny(instructions+said, formats)
 }
 

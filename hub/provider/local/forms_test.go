@@ -90,10 +90,27 @@ func TestChatWithoutProposal(t *testing.T) {
 // TestConversationAfterAForm: a person may go on talking after a message that looked like a plugin's.
 func TestConversationAfterAForm(t *testing.T) {
 	r := complete(t, open(t, local.Options{}), hub.CompletionRequest{Kind: hub.ChatCompletion, Messages: []hub.Message{
-		{Role: "user", Content: enum + "█"}, {Role: "assistant", Content: "case 5:"}, {Role: "user", Content: "Thank you!"},
+		{Role: "user", Content: enum + "█"},
+		{Role: "assistant", Content: "case 5:"},
+		{Role: "user", Content: "Thank you!"},
 	}})
 	if !strings.Contains(r.text(), "built-in completer") {
 		t.Errorf("got %q", r.text())
+	}
+}
+
+// TestBegunAnswer: the client begins the answer, which the completer only continues.
+func TestBegunAnswer(t *testing.T) {
+	p := open(t, local.Options{})
+	for begun, want := range map[string]string{
+		"```go\n" + enum: "case 5:\n\treturn \"n5\"", "Sure, here": "", "```python\n": "",
+	} {
+		r := complete(t, p, hub.CompletionRequest{Kind: hub.ChatCompletion, Messages: []hub.Message{
+			{Role: "user", Content: "Please write the cases"}, {Role: "assistant", Content: begun},
+		}})
+		if r.text() != want {
+			t.Errorf("%q: %q, want %q", begun, r.text(), want)
+		}
 	}
 }
 
@@ -102,7 +119,8 @@ func TestBareAnswer(t *testing.T) {
 	p := open(t, local.Options{})
 	for _, user := range []string{enum, "```go\n" + enum + "\n```"} {
 		r := complete(t, p, hub.CompletionRequest{Kind: hub.ChatCompletion, Messages: []hub.Message{
-			{Role: "system", Content: "You are a code completion engine. Do not use markdown."}, {Role: "user", Content: user},
+			{Role: "system", Content: "You are a code completion engine. Do not use markdown."},
+			{Role: "user", Content: user},
 		}})
 		if r.text() != "case 5:\n\treturn \"n5\"" {
 			t.Errorf("%q: %q", user, r.text())

@@ -19,7 +19,7 @@ func ParseChat(text string) (p Prompt, ok bool) {
 		return Prompt{Nothing: nothing}, true
 	}
 	for _, t := range templates {
-		if parts, ok := t.split(text); ok {
+		if parts, ok := t.split(text); ok && !strings.Contains(text, "</fim_") { // the latter are sections
 			return parts.prompt(), true
 		}
 	}
@@ -29,6 +29,9 @@ func ParseChat(text string) (p Prompt, ok bool) {
 		}
 	}
 	if p, ok := parseHole(text, anyHole); ok {
+		return p, true
+	}
+	if p, ok := parseHeadings(text); ok {
 		return p, true
 	}
 	// a mark in a question is a person's

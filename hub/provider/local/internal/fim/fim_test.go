@@ -74,7 +74,7 @@ func TestQuestions(t *testing.T) {
 	for _, text := range []string{
 		"", "What is the meaning of life?", "Why is <Prefix>x</Prefix> empty in this answer?", "What is <|fim_prefix|>?",
 		"What does LoaderCallbacks<Cursor> return?", "Loading: ████████ 80 %", "Explain argv[cursor].",
-		"What does the tag <prefix> mean?",
+		"What does the tag <prefix> mean?", "Before:\n```\na\n```\nAfter:\n```\nb\n```\nWhy?",
 	} {
 		if p, ok := fim.ParseChat(text); ok {
 			t.Errorf("%q: %+v", text, p)

@@ -16,14 +16,15 @@ type sectionNames struct {
 }
 
 var sectionTable = []sectionNames{
-	{prefix: "code_prefix", suffix: "code_suffix"},                    // cmp-ai, cassandra-ai
-	{prefix: "prefix", suffix: "suffix", common: true},                // many
-	{prefix: "contextBeforeCursor", suffix: "contextAfterCursor"},     // minuet-ai, suffix first or prefix first
-	{prefix: "code_before_cursor", suffix: "code_after_cursor"},       // several inline completions for VS Code, JetBrains
-	{prefix: "text_before_cursor", suffix: "text_after_cursor"},       //
-	{prefix: "before_cursor", suffix: "after_cursor"},                 //
-	{prefix: "code_before", suffix: "code_after"},                     //
-	{prefix: "before", suffix: "after", common: true},                 //
+	{prefix: "code_prefix", suffix: "code_suffix"},                // cmp-ai, cassandra-ai
+	{prefix: "prefix", suffix: "suffix", common: true},            // many
+	{prefix: "contextBeforeCursor", suffix: "contextAfterCursor"}, // minuet-ai, suffix first or prefix first
+	{prefix: "code_before_cursor", suffix: "code_after_cursor"},   // several inline completions for VS Code, JetBrains
+	{prefix: "text_before_cursor", suffix: "text_after_cursor"},   //
+	{prefix: "before_cursor", suffix: "after_cursor"},             //
+	{prefix: "code_before", suffix: "code_after"},                 //
+	{prefix: "before", suffix: "after", common: true},             //
+	{prefix: "fim_prefix", suffix: "fim_suffix"},
 	{prefix: "prefix_code", suffix: "suffix_code"},                    //
 	{prefix: "code-prefix", suffix: "code-suffix"},                    //
 	{prefix: "file_prefix", suffix: "file_suffix"},                    //
@@ -155,6 +156,9 @@ func (f sections) prompt(p, s section) Prompt {
 	}
 	if strings.TrimSpace(rest) == "" {
 		rest = ""
+	}
+	if strings.HasPrefix(strings.TrimLeft(prefix, " \t\r\n"), "```") {
+		return Prompt{Prefix: clean(unfence(prefix)), Suffix: clean(unfence(s.text))}
 	}
 	suffix := s.text
 	if before, after, ok := cutHole(suffix); ok && strings.TrimSpace(before) == "" {

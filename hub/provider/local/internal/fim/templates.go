@@ -33,6 +33,7 @@ var fileMarkers = []string{
 
 // otherMarkers pad, begin or end a text or a turn.
 var otherMarkers = []string{
+	"[/PREFIX]", "[/SUFFIX]", "[/MIDDLE]",
 	"<|fim_pad|>", "<fim_pad>", "<fim-pad>", "<PAD>", "<EOT>", "<|EOT|>", "<|endoftext|>", "<|end_of_text|>",
 	"<|begin_of_text|>", "<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>", "<[begin▁of▁sentence]>",
 	"<[end▁of▁sentence]>", "<bos>", "<eos>", "<|im_start|>", "<|im_end|>", "<start_of_turn>", "<end_of_turn>",
