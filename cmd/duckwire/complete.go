@@ -17,6 +17,7 @@ import (
 	"github.com/duckwire/duckwire/cmd/duckwire/internal/client"
 	"github.com/duckwire/duckwire/cmd/duckwire/internal/sseclient"
 	"github.com/duckwire/duckwire/cmd/duckwire/internal/terminal"
+	"github.com/duckwire/duckwire/hub/provider/local"
 )
 
 // completion has the flags of 'duckwire complete'.
@@ -36,8 +37,9 @@ With --suffix-file it is a completion in the middle, between prefix and suffix.
 
 The text is exact: cut connections and a restart of the server cost no byte and repeat none. If the server
 lost the rest, it says so and exits with 1; a completion that failed exits with 3. Ctrl-C cancels the
-completion on the server, so that it costs nothing more, and exits with 130.`,
-		Example: `  duckwire complete 'def add(a, b):'
+completion on the server, so that it costs nothing more, and exits with 130. If the answer is empty, stderr
+says so: the built-in completer only continues code that resembles earlier code.`,
+		Example: `  duckwire complete 'a.x = b.x; a.y = b.y; a.z ='
   duckwire complete < main.go
   duckwire complete --prefix-file before.go --suffix-file after.go --max-tokens 64
   head -40 main.go | duckwire complete --model duckwire-local > rest.go`,
@@ -61,7 +63,12 @@ completion on the server, so that it costs nothing more, and exits with 130.`,
 		}
 		defer c.Close()
 		retry := retrier(cmd, c, want.patience)
-		return complete(cmd.Context(), c, body, retry, cmd.OutOrStdout())
+		err = complete(cmd.Context(), c, body, retry, cmd.OutOrStdout())
+		if errors.Is(err, errEmpty) {
+			fmt.Fprintln(cmd.ErrOrStderr(), emptyNotice(body["model"]))
+			return nil
+		}
+		return err
 	}
 	return cmd
 }
@@ -111,7 +118,21 @@ func (w *completion) prompt(args []string, stdin io.Reader) (string, error) {
 // cancelTime is how long an interrupted command takes to cancel its stream.
 const cancelTime = 3 * time.Second
 
-// complete starts a completion and writes its text to out. It cancels the stream when ctx ends or a write fails.
+// errEmpty is the result of a completion that is done and has no text. It is not a failure.
+var errEmpty = errors.New("the answer is empty")
+
+// emptyNotice says why an answer may be empty, and what helps.
+func emptyNotice(model any) string {
+	if model != local.Model {
+		return fmt.Sprintf("%v: model %v proposed nothing", errEmpty, model)
+	}
+	return fmt.Sprintf("%v: %s found nothing to continue. It is no language model: it continues code that resembles "+
+		"earlier code in the prompt. Give it more of the file; or on the server, set DUCKWIRE_LOCAL_CORPUS to a folder "+
+		"of source code, or DUCKWIRE_UPSTREAM_URL to an OpenAI-compatible server.", errEmpty, local.Model)
+}
+
+// complete starts a completion and writes its text to out. It cancels the stream when ctx ends or a write fails. It
+// returns errEmpty if there was no text.
 func complete(ctx context.Context, c *client.Client, body map[string]any, retry *client.Retrier, out io.Writer) error {
 	// An interrupted start is finished first: otherwise the stream's id would stay unknown, and nobody could cancel it.
 	startCtx, cancel := outlive(ctx, cancelTime)
@@ -127,6 +148,9 @@ func complete(ctx context.Context, c *client.Client, body map[string]any, retry 
 	}
 	if terminal.IsTerminal(out) && text.At > 0 {
 		fmt.Fprintln(out)
+	}
+	if err == nil && text.At == 0 {
+		return errEmpty
 	}
 	return err
 }

@@ -92,9 +92,10 @@ and live cursors, and delivers what people missed while they were away.
 
 Start here:
 
-  duckwire serve --dev                a server to try, with its own secret
-  duckwire complete 'def add(a, b):'  in another terminal: stream a completion
-  duckwire tail code:project:42       watch a topic
+  duckwire serve --dev           a server to try, with its own secret
+  duckwire complete 'a.x = b.x; a.y = b.y; a.z ='
+                                 in another terminal: stream a completion
+  duckwire tail code:project:42  watch a topic
   duckwire push code:project:42 hello '{"from":"me"}'
   duckwire queue push ada reminder    leave a message until ada acknowledges it
 

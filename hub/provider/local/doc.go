@@ -6,11 +6,15 @@
 // the seed.
 //
 // Text completions: prompt is the text before the cursor, suffix the text after it. If the prompt contains a
-// fill-in-the-middle template that a plugin has rendered, it is parsed (fim.go). If nothing can be predicted, the
+// fill-in-the-middle template that a plugin has rendered, it is parsed (internal/fim). If nothing can be predicted, the
 // answer is empty, with finish reason "stop".
 //
-// Chat: the completer continues the code in the last user message (chat.go), and also uses the messages before it. If
-// there is no code to continue, the answer is a sentence that says what this completer is.
+// Chat: a plugin inserts whatever is answered, so a plugin's prompt gets the code to insert, or nothing. Otherwise the
+// completer continues the code in the last user message (chat.go) in a fenced block, and also uses the messages before
+// it. A person who sends no code gets a sentence that says what this completer is.
+//
+// No answer contains a marker of a model's template. A request for what the completer cannot do, such as several
+// choices, is refused with status 400 (refuse.go).
 //
 // Analyses: a few simple checks (analyze.go), so that a server without configuration has a truthful answer. They do
 // not replace a linter: 'duckwire worker' runs one.

@@ -178,7 +178,7 @@ func TestChat(t *testing.T) {
 		},
 		{"bare code", enum, "```\ncase 5:\n\treturn \"n5\"\n```\n"},
 		{"prose", "What is the meaning of life?", "DUCKWIRE_UPSTREAM_URL"},
-		{"no code to continue", "```\nx\n```", "built-in completer"},
+		{"no code to continue", "What is this?\n```\nx\n```", "built-in completer"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
@@ -49,11 +48,19 @@ func (p *Provider) Models(context.Context) ([]hub.Model, error) {
 
 // Complete answers req (see the package comment). The finish reason is "length" if the token limit cut the answer off,
 // and "stop" otherwise. The usage counts this completer's own tokens, and only the part of the prompt that it has
-// read. Errors: ctx's, or the writer's.
+// read. Errors: a *hub.ProviderError with status 400 for a request that the completer cannot serve (refuse.go), before
+// it is accepted; ctx's, or the writer's.
 func (p *Provider) Complete(ctx context.Context, req *hub.CompletionRequest, w hub.CompletionWriter) error {
+	text, err := prompt(req)
+	if err == nil {
+		err = refuse(req)
+	}
+	if err != nil {
+		return err
+	}
 	w.Accepted()
 	w.Describe(hub.CompletionInfo{Model: Model})
-	t := readTask(req)
+	t := readTask(req, text)
 	t.request.Seed = req.Seed
 	if p.corpus != nil {
 		t.request.Corpus = p.corpus.doc()
@@ -66,7 +73,7 @@ func (p *Provider) Complete(ctx context.Context, req *hub.CompletionRequest, w h
 	if req.MaxTokens > 0 {
 		limit = min(limit, req.MaxTokens)
 	}
-	out := &writer{ctx: ctx, w: w, delay: p.opts.TokenDelay, left: limit, stops: stops(req.Stop)}
+	out := &writer{ctx: ctx, w: w, delay: p.opts.TokenDelay, left: limit, stops: newStops(req.Stop, t.marks())}
 	if err := t.answer(ctx, c, first, out); err != nil {
 		return err
 	}
@@ -81,15 +88,4 @@ func (p *Provider) Complete(ctx context.Context, req *hub.CompletionRequest, w h
 func usage(prompt, completion int) json.RawMessage {
 	return fmt.Appendf(nil, `{"prompt_tokens":%d,"completion_tokens":%d,"total_tokens":%d}`, prompt, completion,
 		prompt+completion)
-}
-
-// stops removes empty stop strings, which would match everywhere.
-func stops(list []string) []string {
-	var out []string
-	for _, s := range list {
-		if s != "" {
-			out = append(out, strings.ToValidUTF8(s, "\uFFFD"))
-		}
-	}
-	return out
 }

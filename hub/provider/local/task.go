@@ -6,31 +6,52 @@ import (
 	"strings"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/provider/local/internal/fim"
 	"github.com/duckwire/duckwire/hub/provider/local/internal/predict"
 )
 
 // task is a parsed request.
 type task struct {
 	request predict.Request
-	chat    bool
-	code    bool   // chat: there is code to continue
-	lang    string // chat: the language after the fence
-	line    string // chat: the last line of the code
+	style   style
+	nothing string // the answer if nothing is predicted
+	form    bool   // a prompt of a plugin: the answer may not contain its marks
+	lang    string // fenced: the language after the fence
+	line    string // fenced: the last line of the code
 	ended   bool   // a newline follows, which may belong to the fence
 }
 
-// readTask finds the text around the cursor in a request.
-func readTask(req *hub.CompletionRequest) task {
+// style is how an answer is written.
+type style int
+
+const (
+	bare   style = iota // the code to insert at the cursor
+	fenced              // a fenced block that begins with the line of the cursor
+	prose               // no code: only the sentence
+)
+
+// readTask finds the text around the cursor in a request. text is the prompt of a text completion.
+func readTask(req *hub.CompletionRequest, text string) task {
 	if req.Kind == hub.ChatCompletion {
-		return readChat(req.Messages)
+		return readChat(req)
 	}
-	t := task{request: predict.Request{Prefix: valid(req.Prompt), Suffix: valid(req.Suffix)}}
-	if !req.HasSuffix || req.Suffix == "" {
-		if prefix, suffix, ok := splitFIM(t.request.Prefix); ok {
-			t.request.Prefix, t.request.Suffix = prefix, suffix
+	t := task{request: predict.Request{Prefix: valid(text), Suffix: valid(req.Suffix)}}
+	if req.HasSuffix && req.Suffix != "" {
+		return t
+	}
+	if p, ok := fim.Parse(t.request.Prefix); ok {
+		t.insert(p)
+		if strings.TrimSpace(p.Before) != "" {
+			t.request.Prefix = p.Before + "\n" + p.Prefix
 		}
 	}
 	return t
+}
+
+// insert makes the task that of a plugin's prompt.
+func (t *task) insert(p fim.Prompt) {
+	t.form, t.nothing = true, p.Nothing
+	t.request.Prefix, t.request.Suffix, t.request.Extra = p.Prefix, p.Suffix, p.Files
 }
 
 // open starts the completion, and returns its first line. The last line of fenced code may or may not be complete: if
@@ -58,8 +79,11 @@ func (t *task) answer(ctx context.Context, c *predict.Completion, first []string
 }
 
 func (t *task) write(ctx context.Context, c *predict.Completion, first []string, out *writer) error {
-	if t.chat {
-		return t.writeChat(ctx, c, first, out)
+	if len(first) == 0 || t.style == prose {
+		return sentence(t.nothing, out)
+	}
+	if t.style == fenced {
+		return t.writeFenced(ctx, c, first, out)
 	}
 	return lines(ctx, c, first, out.token)
 }
@@ -75,6 +99,14 @@ func lines(ctx context.Context, c *predict.Completion, line []string, say func(s
 		line, err = c.Line(ctx)
 	}
 	return err
+}
+
+// marks returns the texts that may not be part of the answer.
+func (t *task) marks() []string {
+	if t.form {
+		return append(fim.Markers(), fim.ChatMarks()...)
+	}
+	return fim.Markers()
 }
 
 func valid(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }

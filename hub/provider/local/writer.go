@@ -3,7 +3,6 @@ package local
 import (
 	"context"
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
@@ -19,7 +18,7 @@ type writer struct {
 	w     hub.CompletionWriter
 	delay time.Duration
 	left  int // tokens left within the limit
-	stops []string
+	stops stops
 
 	buffered string
 	count    int  // tokens written
@@ -39,14 +38,13 @@ func (o *writer) token(text string) error {
 	o.left--
 	o.count++
 	o.buffered += text
-	if i := o.stopAt(); i >= 0 {
-		o.buffered = o.buffered[:i]
+	at, whole := o.stops.find(o.buffered)
+	if whole {
+		o.buffered = o.buffered[:at]
 		o.stopped = true
 		return errStop
 	}
-	decided := len(o.buffered) - o.undecided()
-	text = o.buffered[:decided]
-	o.buffered = o.buffered[decided:]
+	text, o.buffered = o.buffered[:at], o.buffered[at:]
 	if text == "" {
 		return nil
 	}
@@ -86,27 +84,4 @@ func (o *writer) pause() error {
 	case <-t.C:
 		return nil
 	}
-}
-
-// stopAt returns the index of the first stop string in buffered, or -1.
-func (o *writer) stopAt() int {
-	at := -1
-	for _, s := range o.stops {
-		if i := strings.Index(o.buffered, s); i >= 0 && (at < 0 || i < at) {
-			at = i
-		}
-	}
-	return at
-}
-
-// undecided returns how many bytes at the end of buffered may be the beginning of a stop string.
-func (o *writer) undecided() int {
-	for n := len(o.buffered); n > 0; n-- {
-		for _, s := range o.stops {
-			if len(s) > n && strings.HasPrefix(s, o.buffered[len(o.buffered)-n:]) {
-				return n
-			}
-		}
-	}
-	return 0
 }

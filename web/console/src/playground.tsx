@@ -169,7 +169,7 @@ class Page {
         this.shown.status(`${text.length} characters so far. Tab takes them.`)
       },
       onEntry: this.shown.entry,
-      onEnd: (status: string) => this.shown.status(status !== 'done' ? `The completion ended: ${status}.` : this.#editor?.ghost ? 'Complete. Tab takes it.' : 'Nothing to propose here.'),
+      onEnd: (status: string) => this.shown.status(status !== 'done' ? `The completion ended: ${status}.` : this.#editor?.ghost ? 'Complete. Tab takes it.' : 'Nothing to propose here. The built-in completer needs a similar place above; a model needs DUCKWIRE_UPSTREAM_URL.'),
     }
   }
 
