@@ -33,6 +33,7 @@ func (s *server) complete(d completionPath) handlerFunc {
 		if err != nil {
 			return err
 		}
+		r = s.actFor(r, req.Body)
 		leave, err := s.enterCompletion(r, req.Stream)
 		if err != nil {
 			return err
@@ -66,7 +67,7 @@ func (s *server) enterCompletion(r *http.Request, streamed bool) (leave func(), 
 	case streamed:
 		return s.hub.EnterSession(user, hub.ViaWait), nil
 	}
-	return s.enter(r, user, hub.ViaWait)
+	return s.enter(r, hub.ViaWait)
 }
 
 func (s *server) readCompletion(r *http.Request, d completionPath) (*openai.Request, error) {
@@ -104,7 +105,7 @@ func (s *server) startCompletion(r *http.Request, d completionPath, req *openai.
 	if prefersAsync(r) {
 		keep = hub.IdlePolicy{} // the client disconnects on purpose, and reads the answer later
 	}
-	stream, _, err := s.hub.Complete(&req.CompletionRequest, req.Spec("completion", id.User, keep),
+	stream, _, err := s.hub.Complete(&req.CompletionRequest, ownedBy(id, req.Spec("completion", id.User, keep)),
 		hub.CompletionMeta{Kind: d.kind, FIM: d.fim, IncludeUsage: req.IncludeUsage, Model: req.Model})
 	return stream, err
 }

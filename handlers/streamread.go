@@ -123,7 +123,7 @@ func (s *server) newPump(
 	w http.ResponseWriter, r *http.Request, via hub.Transport, o live.Options,
 ) (p *live.Pump, done func(), err error) {
 	id := auth.IdentityFrom(r.Context())
-	leave, err := s.enter(r, id.User, via)
+	leave, err := s.enter(r, via)
 	if err != nil {
 		return nil, nil, err
 	}

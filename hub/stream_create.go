@@ -23,6 +23,7 @@ type StreamSpec struct {
 	Kind        string
 	Topic       string
 	Owner       string
+	Key         string // the server that asked, whose limit counts too (rights.Identity.Key); "": a user; Owner: for itself
 	ContentType string
 	Idle        IdlePolicy
 	Slot        string // a slot of the owner's holds at most one unfinished stream; "": none
@@ -65,8 +66,8 @@ func (h *Hub) newStream(spec *StreamSpec, meta *CompletionMeta) (s *Stream, old 
 		return nil, false, fmt.Errorf("whether the id is in use cannot be checked: %w", err) // registerShared would fail
 	}
 	s = &Stream{
-		ID: spec.ID, Kind: spec.Kind, Topic: spec.Topic, Owner: spec.Owner, ContentType: spec.ContentType,
-		Idle: spec.Idle, Completion: meta,
+		ID: spec.ID, Kind: spec.Kind, Topic: spec.Topic, Owner: spec.Owner, Key: spec.Key,
+		ContentType: spec.ContentType, Idle: spec.Idle, Completion: meta,
 		hub: h, created: time.Now(), provided: meta != nil || spec.provided, requestID: spec.requestID, job: spec.job,
 		digest: spec.Digest, status: StatusQueued, startedC: make(chan struct{}), doneC: make(chan struct{}),
 	}
@@ -78,8 +79,8 @@ func (h *Hub) newStream(spec *StreamSpec, meta *CompletionMeta) (s *Stream, old 
 	if spec.Slot != "" {
 		s.slot = slotKey{spec.Owner, spec.Slot}
 	}
-	elsewhere := h.cluster.RemoteUsage(usageStreams, s.Owner)
-	if had, err := h.streams.add(s, spec.Alias, h.limits.StreamsPerUser, elsewhere); err != nil {
+	elsewhere := h.streams.running.elsewhere(h.cluster, s.holder())
+	if had, err := h.streams.add(s, spec.Alias, &elsewhere); err != nil {
 		return nil, false, err
 	} else if had != nil {
 		return sameStream(had, s)

@@ -1,0 +1,41 @@
+package handlers
+
+import (
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/rights"
+	"github.com/duckwire/duckwire/middleware/auth"
+)
+
+// userMembers are OpenAI's members for the end user of a request's sender. The newer one takes precedence.
+var userMembers = [...]string{"safety_identifier", "user"}
+
+// actFor returns the request as that of the user whom a completion's body names, if an API key sends it that may act for
+// that user. In all other cases it returns r: the members are the upstream's, and none of their values makes a request
+// fail. A token's request is never changed: it names its own user, and another one only by the header Duckwire-User,
+// which takes precedence (auth.Authenticate).
+func (s *server) actFor(r *http.Request, body map[string]json.RawMessage) *http.Request {
+	id := auth.IdentityFrom(r.Context())
+	if !id.Service || r.Header.Get(auth.UserHeader) != "" {
+		return r
+	}
+	for _, name := range userMembers {
+		var user string
+		if json.Unmarshal(body[name], &user) != nil {
+			continue
+		}
+		if acting, err := id.ActFor(user, time.Now()); err == nil && acting != id {
+			return auth.WithIdentity(r, acting)
+		}
+	}
+	return r
+}
+
+// ownedBy returns the spec of a stream that an identity starts.
+func ownedBy(id *rights.Identity, spec hub.StreamSpec) hub.StreamSpec {
+	spec.Owner, spec.Key = id.User, id.Key()
+	return spec
+}
