@@ -13,13 +13,13 @@ import (
 // userMembers are OpenAI's members for the end user of a request's sender. The newer one takes precedence.
 var userMembers = [...]string{"safety_identifier", "user"}
 
-// actFor returns the request as that of the user whom a completion's body names, if an API key sends it that may act for
+// actFor returns the request as that of the user whom a completion's body names, if its credential lists ActionAct for
 // that user. In all other cases it returns r: the members are the upstream's, and none of their values makes a request
-// fail. A token's request is never changed: it names its own user, and another one only by the header Duckwire-User,
-// which takes precedence (auth.Authenticate).
+// fail. Therefore * and admin do not suffice: the requests of those who have them are theirs, whatever their programs
+// write into the body. The header Duckwire-User takes precedence (auth.Authenticate).
 func (s *server) actFor(r *http.Request, body map[string]json.RawMessage) *http.Request {
 	id := auth.IdentityFrom(r.Context())
-	if !id.Service || r.Header.Get(auth.UserHeader) != "" {
+	if r.Header.Get(auth.UserHeader) != "" {
 		return r
 	}
 	for _, name := range userMembers {
@@ -27,7 +27,8 @@ func (s *server) actFor(r *http.Request, body map[string]json.RawMessage) *http.
 		if json.Unmarshal(body[name], &user) != nil {
 			continue
 		}
-		if acting, err := id.ActFor(user, time.Now()); err == nil && acting != id {
+		if acting, err := id.ActFor(user, time.Now()); err == nil && acting != id &&
+			id.Caps.Lists(hub.UserTopic(acting.User), rights.ActionAct) {
 			return auth.WithIdentity(r, acting)
 		}
 	}

@@ -25,8 +25,8 @@ func NoteUser(ctx context.Context, user string) {
 	}
 }
 
-// NoteActor sets who acts for the user in the access log's line for a request: the name of an API key, or the user of a
-// token.
+// NoteActor sets who acts for the user in the access log's line for a request: the name of an API key, or
+// user:ID of a token.
 func NoteActor(ctx context.Context, actor string) {
 	if note, ok := ctx.Value(accessNoteKey{}).(*accessNote); ok {
 		note.actor.Store(&actor)

@@ -23,8 +23,8 @@ and the line of its hash, for the setting api_keys (DUCKWIRE_API_KEYS, several w
 every action but admin and act on every topic. The key is used like a token: Authorization: Bearer KEY.
 
 With act on user:ID, or on user:* for all users, the key may say for which user a request is, in the header
-Duckwire-User; in completions also in 'safety_identifier' or 'user'. The request then has that user's
-limits, streams and queue, and the key's rights.`,
+Duckwire-User; in completions also in 'safety_identifier' or 'user', if act is listed by its name. The
+request then has that user's limits, streams and queue, and the key's rights.`,
 		Example: `  duckwire apikey --name billing
   duckwire apikey --name linter --cap 'analysis:*=produce,publish'
   duckwire apikey --name backend --cap '*=complete' --cap 'user:*=act'`,

@@ -24,7 +24,7 @@ type question struct {
 	Action  rights.Action `json:"action"`
 	TokenID string        `json:"token_id"`
 	Service bool          `json:"service"`
-	Actor   string        `json:"actor,omitempty"` // who acts for the user
+	Actor   string        `json:"actor,omitempty"` // who acts for the user (rights.Identity.Key)
 }
 
 // key returns the question as one string. Variable parts are preceded by their length, so that no two questions have

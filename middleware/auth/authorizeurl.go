@@ -99,7 +99,7 @@ func (a *URLAuthorizer) Authorize(ctx context.Context, id *rights.Identity, topi
 	}
 	q := question{User: id.User, Topic: topic, Action: action, TokenID: id.TokenID, Service: id.Service}
 	if id.Actor != nil {
-		q.Actor = id.Actor.User
+		q.Actor = id.Key()
 	}
 	verdict, ok := a.answers.get(q, time.Now())
 	if !ok {

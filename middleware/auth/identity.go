@@ -22,7 +22,7 @@ func WithIdentity(r *http.Request, id *rights.Identity) *http.Request {
 	middleware.Welcome(r.Context())
 	middleware.NoteUser(r.Context(), id.User)
 	if id.Actor != nil {
-		middleware.NoteActor(r.Context(), id.Actor.User)
+		middleware.NoteActor(r.Context(), id.Key())
 	}
 	return r.WithContext(context.WithValue(r.Context(), identityKey{}, id))
 }
