@@ -61,7 +61,7 @@ func (q *jobs) init(h *Hub) {
 	q.unfinished = quota{
 		users: share{usage: usageJobs, name: "unfinished jobs of one user (jobs_per_user)", limit: h.limits.JobsPerUser},
 		keys: share{
-			usage: usageKeyJobs, name: "unfinished jobs of one API key (jobs_per_user, key_factor)",
+			usage: usageKeyJobs, name: "unfinished jobs of one API key (key_factor)",
 			limit: h.limits.JobsPerKey,
 		},
 	}

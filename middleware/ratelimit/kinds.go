@@ -99,11 +99,11 @@ func (l *Limits) ofKeys() [kinds]*Limiter {
 	return [kinds]*Limiter{
 		Heavy: New("completions, analyses and messages to a model of one API key a minute (key_heavy_per_minute)",
 			Rate{Limit: l.KeyHeavyPerMinute, Per: time.Minute}),
-		Events: perSecond("events of one API key a second (events_per_second, key_factor)", l.EventsPerSecond),
-		Cursors: perSecond("cursor-like events of one API key's requests a second (cursors_per_second, key_factor)",
+		Events: perSecond("events of one API key a second (key_factor)", l.EventsPerSecond),
+		Cursors: perSecond("cursor-like events of one API key's requests a second (key_factor)",
 			l.CursorsPerSecond),
-		Queue: perSecond("messages that one API key leaves a second (queue_per_second, key_factor)", l.QueuePerSecond),
-		Joins: New("joins of one API key a minute (joins_per_minute, key_factor)",
+		Queue: perSecond("messages that one API key leaves a second (key_factor)", l.QueuePerSecond),
+		Joins: New("joins of one API key a minute (key_factor)",
 			Rate{Limit: l.JoinsPerMinute * l.KeyFactor, Per: time.Minute}),
 	}
 }

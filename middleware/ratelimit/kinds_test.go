@@ -62,8 +62,9 @@ func TestKeyFactor(t *testing.T) {
 			if err := s.Take(kind, key, burst); err != nil {
 				t.Error(err)
 			}
-			if err := s.Take(kind, key, 1); err == nil {
-				t.Errorf("kind %d is not limited", kind)
+			var limit *errs.LimitError
+			if !errors.As(s.Take(kind, key, 1), &limit) || limit.Setting() != "key_factor" || limit.Limit != 3 {
+				t.Errorf("kind %d: %+v", kind, limit)
 			}
 		}
 		if err := s.Take(ratelimit.Queue, key, 1_000_000); err != nil {
