@@ -103,8 +103,8 @@ func TestActingIsCheckedEverywhere(t *testing.T) {
 	}
 }
 
-// TestUsersInBodies: who has act by its name starts completions for the user that OpenAI's members name. What is no user's
-// id is the upstream's affair, and so are the members of everybody else's requests.
+// TestUsersInBodies: who has act by its name starts completions for the user that OpenAI's members name. What is no
+// user's id is the upstream's affair, and so are the members of everybody else's requests.
 func TestUsersInBodies(t *testing.T) {
 	bodies := make(chan map[string]json.RawMessage, 1)
 	s := startKeyed(t, scripted(func(ctx context.Context, req *hub.CompletionRequest, w hub.CompletionWriter) error {
@@ -206,8 +206,8 @@ func TestActingIsOwning(t *testing.T) {
 	}
 }
 
-// TestActingGivesNoRights: whoever acts has the rights of the credential, and no more. A {sub} in them is the key's name,
-// also while it acts.
+// TestActingGivesNoRights: whoever acts has the rights of the credential, and no more. A {sub} in them is the key's
+// name, also while it acts.
 func TestActingGivesNoRights(t *testing.T) {
 	s := startKeyed(t, scripted(hello), hub.Limits{}, nil)
 	s.expect(201, "POST", "/v1/streams", `{"id":"on-topic","topic":"t:1"}`)
@@ -235,8 +235,8 @@ func TestActingGivesNoRights(t *testing.T) {
 	s.expect(201, "POST", "/v1/streams", `{"topic":"user:actor"}`, keyOf("actor"), forUser("ada")) // as for itself
 }
 
-// TestEndOfActing: what a key does for a user ends with a disconnect of the user or of the key, and with a revocation of
-// the user's tokens; what begins later is the application's decision. What a token does for others ends with it.
+// TestEndOfActing: what a key does for a user ends with a disconnect of the user or of the key, and with a revocation
+// of the user's tokens; what begins later is the application's decision. What a token does for others ends with it.
 func TestEndOfActing(t *testing.T) {
 	for _, c := range []struct{ name, path, body, end string }{
 		{"disconnect of the user", "/v1/users/ada/disconnect", "", "disconnected"},
@@ -260,7 +260,10 @@ func TestEndOfActing(t *testing.T) {
 			if got := ended(t, socket); got != "1001" && got != "4003" {
 				t.Errorf("the socket: %s", got)
 			}
-			s.stream("GET", messagesPath, "", key, forUser("ada")).want("hello")
+			again := s.stream("GET", messagesPath, "", key, forUser("ada"))
+			again.want("hello")
+			s.leave("ada", 1)
+			again.want("")
 			s.leave("bob", 1)
 			other.want("")
 		})
@@ -325,7 +328,8 @@ func TestActingOnSockets(t *testing.T) {
 	c = s.dialAs(bearer(acting), "ada")
 	say("user:ada", "phx_join", `{"after":"now"}`, "ok")
 	say("phoenix", "access_token", fmt.Sprintf(`{"token":%q}`, other), "error") // which may not act
-	say("phoenix", "access_token", fmt.Sprintf(`{"token":%q}`, tokenFor(t, "svc", time.Minute, "user:a*=act", "*=*")), "ok")
+	newer := tokenFor(t, "svc", time.Minute, "user:a*=act", "*=*")
+	say("phoenix", "access_token", fmt.Sprintf(`{"token":%q}`, newer), "ok")
 	s.leave("ada", 1)
 	if got := c.next(); !strings.Contains(got, `"payload":1`) {
 		t.Errorf("ada's message: %s", got)

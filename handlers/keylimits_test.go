@@ -113,9 +113,11 @@ func TestKeysAreLimited(t *testing.T) {
 		s.expect(200, "POST", eventsPath, batch(20, ""), key)
 		s.wantLimited("events of one API key a second (key_factor)", 2, 1, "POST", eventsPath, batch(1, ""), key)
 		s.expect(200, "POST", eventsPath, batch(20, `,"ephemeral":true`), key)
-		s.wantLimited("cursor-like events of one API key's requests a second (key_factor)", 2, 1, "POST", eventsPath, batch(1, `,"ephemeral":true`), key)
+		s.wantLimited("cursor-like events of one API key's requests a second (key_factor)", 2, 1,
+			"POST", eventsPath, batch(1, `,"ephemeral":true`), key)
 		s.expect(201, "POST", "/v1/users/ada/messages", batch(20, ""), key)
-		s.wantLimited("messages that one API key leaves a second (key_factor)", 2, 1, "POST", "/v1/users/ada/messages", batch(1, ""), key)
+		s.wantLimited("messages that one API key leaves a second (key_factor)", 2, 1,
+			"POST", "/v1/users/ada/messages", batch(1, ""), key)
 		for range 2 { // from one address, which does not limit keys
 			s.stream("GET", eventsPath, "", key, from).want("hello")
 		}

@@ -184,7 +184,8 @@ func (j *job) announcement() []byte {
 
 // announce publishes a job's announcement on WorkerTopic.
 func (q *jobs) announce(j *job, announcement []byte) {
-	if _, err := q.hub.topics.publish(WorkerTopic, j.holder.owner, []EventInput{{Event: "job", Payload: announcement}}); err != nil {
+	in := []EventInput{{Event: "job", Payload: announcement}}
+	if _, err := q.hub.topics.publish(WorkerTopic, j.holder.owner, in); err != nil {
 		q.hub.logger.Warn("a job's announcement was refused", "stream", j.stream.ID, "error", err)
 	}
 }

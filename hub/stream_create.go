@@ -23,7 +23,7 @@ type StreamSpec struct {
 	Kind        string
 	Topic       string
 	Owner       string
-	Key         string // the server that asked, whose limit counts too (rights.Identity.Key); "": a user; Owner: for itself
+	Key         string // the server that asked, whose limit counts too (rights.Identity.Key); Owner: for itself
 	ContentType string
 	Idle        IdlePolicy
 	Slot        string // a slot of the owner's holds at most one unfinished stream; "": none

@@ -44,8 +44,8 @@ func StartOf(ctx context.Context) time.Time {
 type accessNoteKey struct{}
 
 // AccessLog logs one line for each finished request: method, route pattern, path, status, bytes of the body, duration,
-// request id, user and who acts for the user (actor); the query, if any, without credentials; and aborted if the response was cut off. A stream is
-// logged when it ends.
+// request id, user and who acts for the user (actor); the query, if any, without credentials; and aborted if the
+// response was cut off. A stream is logged when it ends.
 //
 // A 5xx is logged at the warning level (its cause is logged where it occurred), everything else at the info level.
 // Requests for a quiet path, and successful requests for a quiet route (such as "POST /v1/streams/{id}/append"), are

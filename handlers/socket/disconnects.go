@@ -35,8 +35,8 @@ func (d *disconnects) record(user string) {
 	d.last = append(d.last, disconnect{user, time.Now()})
 }
 
-// since reports whether an identity's user, or who acts for it, was disconnected at a time or later. For times that are not covered any more it returns
-// true, which costs the client a new handshake.
+// since reports whether an identity's user, or who acts for it, was disconnected at a time or later. For times that are
+// not covered any more it returns true, which costs the client a new handshake.
 func (d *disconnects) since(id *rights.Identity, began time.Time) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -44,8 +44,9 @@ func (d *disconnects) since(id *rights.Identity, began time.Time) bool {
 		slices.ContainsFunc(d.last, func(one disconnect) bool { return id.Concerns(one.user) && !one.at.Before(began) })
 }
 
-// Disconnect closes all sockets of a user, and those by which it acts for others, with code 1001, and returns how many. The clients reconnect if they
-// may. Handshakes that are under way at that moment end in the same way, but are not counted.
+// Disconnect closes all sockets of a user, and those by which it acts for others, with code 1001, and returns how many.
+// The clients reconnect if they may. Handshakes that are under way at that moment end in the same way, but are not
+// counted.
 func (s *Server) Disconnect(user string) int {
 	s.disconnects.record(user)
 	return s.closeAll(func(sock *Socket) bool { return sock.identity().Concerns(user) }, closeGoingAway, disconnected)
@@ -53,8 +54,9 @@ func (s *Server) Disconnect(user string) int {
 
 const disconnected = "disconnected"
 
-// DisconnectedSince reports whether Disconnect was called for an identity's user, or who acts for it, at a time or later. It serves connections of other
-// kinds, whose requests may be under way at that moment as well. For times long ago it may wrongly return true.
+// DisconnectedSince reports whether Disconnect was called for an identity's user, or who acts for it, at a time or
+// later. It serves connections of other kinds, whose requests may be under way at that moment as well. For times long
+// ago it may wrongly return true.
 func (s *Server) DisconnectedSince(id *rights.Identity, began time.Time) bool {
 	return s.disconnects.since(id, began)
 }

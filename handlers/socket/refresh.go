@@ -111,9 +111,9 @@ type endedChannel struct {
 	how     ending
 }
 
-// refresh replaces the socket's token with another token of the same user, or of who acts for it, and returns the channels that must end.
-// After an error nothing has changed. Errors: those of Options.Refresh; errs.ErrForbidden for another user's token;
-// errs.ErrUnavailable if rights cannot be checked now.
+// refresh replaces the socket's token with another token of the same user, or of who acts for it, and returns the
+// channels that must end. After an error nothing has changed. Errors: those of Options.Refresh; errs.ErrForbidden for
+// another user's token; errs.ErrUnavailable if rights cannot be checked now.
 func (s *Socket) refresh(ctx context.Context, token string) ([]endedChannel, error) {
 	if s.server.Refresh == nil {
 		return nil, errNoRefresh

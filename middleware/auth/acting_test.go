@@ -60,7 +60,8 @@ func TestUserHeader(t *testing.T) {
 
 // FuzzUserHeader: whatever the header holds, the identity is that of the user it names, or there is an error.
 func FuzzUserHeader(f *testing.F) {
-	for _, seed := range []string{"ada", "", "user?id=01234567-89ab-cdef-0123-456789abcdef", "a*b", "\xff", "zoë", "a\tb"} {
+	const old = "user?id=01234567-89ab-cdef-0123-456789abcdef"
+	for _, seed := range []string{"ada", "", old, "a*b", "\xff", "zoë", "a\tb"} {
 		f.Add(seed)
 	}
 	keys, err := auth.ParseAPIKeys("ci=" + apiKey + ";user:*=act")

@@ -9,8 +9,8 @@ import (
 	"github.com/duckwire/duckwire/middleware"
 )
 
-// Authenticate passes on requests with a valid credential, with their rights.Identity in the context (IdentityFrom): that
-// of the credential, or that of the user for whom it acts (UserHeader). It rejects requests without a credential.
+// Authenticate passes on requests with a valid credential, with their rights.Identity in the context (IdentityFrom):
+// that of the credential, or that of the user for whom it acts (UserHeader). It rejects requests without a credential.
 //
 // The credential is taken from Authorization: Bearer, the cookie duckwire_token (from allowed pages only), ?token= or
 // ?api_key=, in that order; only the first one is used. Credentials in the query are removed from the request's URL, so

@@ -31,7 +31,8 @@ type question struct {
 // the same key.
 func (q question) key() string {
 	part := func(s string) string { return strconv.Itoa(len(s)) + ":" + s }
-	return part(q.User) + part(q.TokenID) + part(q.Actor) + strconv.FormatBool(q.Service) + ":" + string(q.Action) + ":" + q.Topic
+	who := part(q.User) + part(q.TokenID) + part(q.Actor) + strconv.FormatBool(q.Service)
+	return who + ":" + string(q.Action) + ":" + q.Topic
 }
 
 // verdictKind is the application's decision.

@@ -36,10 +36,11 @@ type URLAuthorizerOptions struct {
 
 // URLAuthorizer asks an application over HTTP about actions that an identity's own capabilities do not allow.
 //
-// The request is a POST of {"user","topic","action","token_id","service"}, and "actor" if an API key or a token acts for
-// the user; the answer is 200 with {"allowed": true|false} and optionally "ttl" in seconds, at most an hour, 0 for no
-// caching. 401 and 403 also deny. Answers are cached by all members of the request, and concurrent requests for the same question are combined. Any
-// other result (a timeout, another status, a redirect, other JSON) denies with errs.ErrUnavailable for the next second.
+// The request is a POST of {"user","topic","action","token_id","service"}, and "actor" if an API key or a token acts
+// for the user; the answer is 200 with {"allowed": true|false} and optionally "ttl" in seconds, at most an hour, 0 for
+// no caching. 401 and 403 also deny. Answers are cached by all members of the request, and concurrent requests for the
+// same question are combined. Any other result (a timeout, another status, a redirect, other JSON) denies with
+// errs.ErrUnavailable for the next second.
 //
 // It is safe for concurrent use and starts no goroutines.
 type URLAuthorizer struct {
